@@ -1,0 +1,37 @@
+import type { GuardReport } from './elections.ts';
+import { type Folded, type Frame, frameOf } from './folded.ts';
+
+/**
+ * Folds what the loop guard counted into stacks weighed by rounds and by how long they were held: who calls
+ * `campaign()`, how often, and how long the guard made them wait. An async CPU profile cannot say it, because
+ * `await` cuts the stack. The election stands as the outermost frame. Pure.
+ */
+export const foldCampaigns = (guards: readonly GuardReport[], takenAt = 0): Folded => ({
+  types: [
+    { type: 'rounds', unit: 'count' },
+    { type: 'delay', unit: 'nanoseconds' },
+  ],
+  stacks: guards.flatMap(({ election, callSites }) =>
+    callSites.map(({ stack, rounds, heldMs }) => ({
+      frames: [
+        ...stack.map(parseCallSite),
+        frameOf({ name: `election ${election}`, url: '', start: 0, line: 0 }),
+      ],
+      values: [rounds, heldMs * 1e6],
+    })),
+  ),
+  durationMs: 0,
+  takenAt,
+});
+
+/** Reads one line of a V8 stack trace: `at async retryLoop (file:///srv/sync.mjs:12:5)`, `at /srv/sync.mjs:3:1`. */
+export function parseCallSite(line: string): Frame {
+  const text = line
+    .trim()
+    .replace(/^at /, '')
+    .replace(/^async /, '');
+  const [, name = '', place = ''] =
+    /^(.*?) \((.*)\)$/.exec(text) ?? (/:\d+:\d+$/.test(text) ? ['', '', text] : ['', text, '']);
+  const [, url = place, at = '0'] = /^(.*?):(\d+)(?::\d+)?$/.exec(place) ?? [];
+  return frameOf({ name, url, start: Number(at), line: Number(at) });
+}

@@ -1,0 +1,106 @@
+import { type Folded, type Frame, functionKey, weightOf } from './folded.ts';
+
+/** One box of a flame graph. */
+export interface Box {
+  /** undefined: the whole profile. */
+  readonly frame: Frame | undefined;
+  /** 0 for the whole profile; callers stand above what they call. */
+  readonly depth: number;
+  /** Left edge and width, as shares of the whole, 0–1. */
+  readonly left: number;
+  readonly width: number;
+  /** In this function, called this way, and in what it called. */
+  readonly weight: number;
+  /** In this function itself, called this way. */
+  readonly self: number;
+}
+
+export interface Layout {
+  /** A box comes before the boxes on top of it, a left one before its right neighbour. */
+  readonly boxes: readonly Box[];
+  readonly rows: number;
+  readonly total: number;
+  /** Boxes too narrow to draw. */
+  readonly hidden: number;
+}
+
+interface Branch {
+  frame: Frame | undefined;
+  weight: number;
+  self: number;
+  calls: Map<string, Branch>;
+}
+
+/**
+ * Merges the stacks into a tree, callers first, and gives each branch its place. Siblings stand in order of name,
+ * as flame graphs do, so that two graphs of one service can be compared. Pure.
+ *
+ * @param atMost how many boxes; the narrowest are left out first. Default: 4000, about 1 MB of page.
+ */
+export function layout(folded: Folded, atMost = 4000): Layout {
+  const root = treeOf(folded);
+  const narrowest = narrowestOf(root, atMost);
+  const boxes: Box[] = [];
+  let hidden = 0;
+  // Not recursive: a stack may be as deep as V8 allows.
+  const todo = [{ branch: root, depth: 0, left: 0 }];
+  for (let next = todo.pop(); next !== undefined; next = todo.pop()) {
+    const { branch, depth, left } = next;
+    const share = (weight: number): number => (root.weight === 0 ? 1 : weight / root.weight);
+    boxes.push({
+      frame: branch.frame,
+      depth,
+      left,
+      width: share(branch.weight),
+      weight: branch.weight,
+      self: branch.self,
+    });
+    const calls = [...branch.calls.values()].sort((a, b) =>
+      (a.frame?.name ?? '') < (b.frame?.name ?? '') ? -1 : 1,
+    );
+    let at = left;
+    const shown = [];
+    for (const call of calls) {
+      if (call.weight > narrowest) shown.push({ branch: call, depth: depth + 1, left: at });
+      else hidden++;
+      at += share(call.weight);
+    }
+    todo.push(...shown.reverse());
+  }
+  return {
+    boxes,
+    rows: boxes.reduce((rows, { depth }) => Math.max(rows, depth + 1), 0),
+    total: root.weight,
+    hidden,
+  };
+}
+
+function treeOf(folded: Folded): Branch {
+  const root: Branch = { frame: undefined, weight: 0, self: 0, calls: new Map() };
+  for (const stack of folded.stacks) {
+    const weight = weightOf(stack);
+    if (weight <= 0) continue;
+    root.weight += weight;
+    let branch = root;
+    for (const frame of stack.frames.toReversed()) {
+      const key = functionKey(frame);
+      const call = branch.calls.get(key) ?? { frame, weight: 0, self: 0, calls: new Map<string, Branch>() };
+      branch.calls.set(key, call);
+      call.weight += weight;
+      branch = call;
+    }
+    branch.self += weight;
+  }
+  return root;
+}
+
+/** The weight up to which boxes are left out so that at most `atMost` remain; a branch outweighs its calls. */
+function narrowestOf(root: Branch, atMost: number): number {
+  const weights: number[] = [];
+  const todo = [root];
+  for (let branch = todo.pop(); branch !== undefined; branch = todo.pop()) {
+    weights.push(branch.weight);
+    for (const call of branch.calls.values()) todo.push(call);
+  }
+  return weights.length <= atMost ? 0 : (weights.sort((a, b) => b - a)[atMost] ?? 0);
+}

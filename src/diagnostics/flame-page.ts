@@ -1,0 +1,108 @@
+import { type Folded, type Owner, placeOf, totalOf } from './folded.ts';
+import { layout } from './flame-layout.ts';
+import { functionCosts } from './functions.ts';
+import { amount, percentOf } from './top.ts';
+import { type Page, document } from './document.ts';
+import { FLAME_STYLE, OWNERS, ROW, boxesOf } from './flame-graph.ts';
+import { FLAME_SCRIPT } from './flame-script.ts';
+import { markup } from './markup.ts';
+
+const HINT = 'Hover a box for its figures, click it to zoom in. "/" searches, Esc resets.';
+
+/**
+ * A flame graph as one page that needs nothing else: click to zoom, search, figures under the pointer, and the
+ * dearest functions as a table. Without JavaScript it still shows everything, but does not move.
+ *
+ * @param title a heading: what was profiled.
+ * @param notes lines under it: why it was taken, what it says.
+ */
+export function renderFlamePage(folded: Folded, title: string, notes: readonly string[] = []): Page {
+  const drawn = layout(folded);
+  const total = totalOf(folded);
+  const unit = folded.types.at(-1)?.unit ?? 'count';
+  const owners = (Object.keys(OWNERS) as Owner[]).filter((owner) =>
+    drawn.boxes.some(({ frame }) => frame?.owner === owner),
+  );
+  const took = folded.durationMs > 0 ? ` in ${amount(folded.durationMs * 1e6, 'nanoseconds')}` : '';
+  const body = markup`<main>
+    <h1>${title}</h1>
+    <p class="soft">
+      ${amount(total, unit)} of
+      ${folded.types.at(-1)?.type ?? ''}${took}${folded.takenAt > 0 ? `, from ${new Date(folded.takenAt).toISOString()}` : ''}
+    </p>
+    ${notes.map((note) => markup`<p>${note}</p>`)}
+    <div class="bar">
+      <input
+        id="search"
+        type="search"
+        placeholder="Search functions and files"
+        aria-label="Search functions and files"
+        disabled
+      />
+      <span id="found" class="soft" role="status"></span>
+      <button id="reset" type="button" hidden>Reset zoom</button>
+      <span class="legend"
+        >${owners.map(
+          (owner) =>
+            markup`<span
+              ><svg width="12" height="12" class="box ${owner} t0" aria-hidden="true">
+                <rect width="100%" height="100%" rx="2" />
+              </svg>
+              ${OWNERS[owner]}</span
+            >`,
+        )}</span
+      >
+    </div>
+    <svg
+      id="chart"
+      class="figure"
+      width="100%"
+      height="${drawn.rows * ROW}"
+      role="img"
+      aria-label="Flame graph: callers above, what they call below, as wide as their share"
+    >
+      ${boxesOf(folded, drawn)}
+    </svg>
+    <p id="detail" class="figure" data-hint="${HINT}">${HINT}</p>
+    ${drawn.hidden > 0 && markup`<p class="soft">${drawn.hidden} boxes were too narrow to draw.</p>`}
+    <h2>Dearest functions</h2>
+    <div class="scroll">
+      <table>
+        <tr>
+          <th class="number">Flat</th>
+          <th class="number">Flat %</th>
+          <th class="number">Cum</th>
+          <th class="number">Cum %</th>
+          <th>Function</th>
+        </tr>
+        ${functionCosts(folded)
+          .slice(0, 12)
+          .map(
+            (cost) =>
+              markup`<tr class="figure">
+                <td class="number">${amount(cost.flat, unit)}</td>
+                <td class="number">${percentOf(cost.flat, total)}</td>
+                <td class="number">${amount(cost.cum, unit)}</td>
+                <td class="number">${percentOf(cost.cum, total)}</td>
+                <td>${cost.frame.name}<br /><span class="soft">${placeOf(cost.frame)}</span></td>
+              </tr> `,
+          )}
+      </table>
+    </div>
+  </main>`;
+  return document({ title, body, style: FLAME_STYLE + PAGE_STYLE, script: FLAME_SCRIPT });
+}
+
+const PAGE_STYLE = `
+.bar{display:flex;flex-wrap:wrap;gap:8px 16px;align-items:center;margin:16px 0 10px}
+.bar input{width:280px}
+.legend{display:flex;flex-wrap:wrap;gap:4px 16px;margin-left:auto;font-size:13px;color:var(--soft)}
+.legend svg{vertical-align:-1px}
+#chart{display:block;font-size:11px}
+#chart .box{cursor:pointer}
+#chart .box:hover rect{filter:brightness(1.12)}
+.box.caller{opacity:.55}
+.searching .box:not(.found) rect{opacity:.35}
+.found rect{stroke:var(--mark);stroke-width:2px}
+#detail{position:sticky;bottom:0;background:var(--paper);border-top:1px solid var(--line);padding:8px 0;min-height:38px;margin:10px 0 0;overflow-wrap:anywhere}
+`;

@@ -1,0 +1,104 @@
+/**
+ * What the flame graph's page does when clicked, hovered, typed into: plain JavaScript, no library. It is kept as
+ * text because it runs in a browser; test/integration/diagnostics/pages.test.ts runs it in one.
+ */
+export const FLAME_SCRIPT = `
+'use strict';
+const chart = document.getElementById('chart');
+const detail = document.getElementById('detail');
+const search = document.getElementById('search');
+const found = document.getElementById('found');
+const reset = document.getElementById('reset');
+const boxes = Array.from(chart.querySelectorAll('.box'), (element) => ({
+  element,
+  text: element.querySelector('text'),
+  tip: element.querySelector('title').textContent,
+  left: parseFloat(element.getAttribute('x')),
+  width: parseFloat(element.getAttribute('width')),
+  row: parseFloat(element.getAttribute('y')),
+}));
+for (const box of boxes) {
+  box.name = box.tip.slice(0, box.tip.indexOf(': '));
+  // Our own line of figures replaces the browser's slow tooltip.
+  box.element.querySelector('title').remove();
+  box.element.setAttribute('aria-label', box.tip);
+}
+const byElement = new Map(boxes.map((box) => [box.element, box]));
+let zoomed = boxes[0];
+
+function fit() {
+  const pixels = chart.getBoundingClientRect().width / 100;
+  for (const box of boxes) {
+    if (box.element.style.display === 'none') continue;
+    const letters = Math.floor((parseFloat(box.element.getAttribute('width')) * pixels - 8) / 6.7);
+    const text = box.name.length <= letters ? box.name : letters < 3 ? '' : box.name.slice(0, letters - 1) + '\\u2026';
+    if (box.text.textContent !== text) box.text.textContent = text;
+  }
+}
+
+function zoom(target) {
+  zoomed = target;
+  const right = target.left + target.width + 1e-6;
+  for (const box of boxes) {
+    const isCaller = box.row < target.row && box.left <= target.left + 1e-6 && box.left + box.width >= right - 2e-6;
+    const isInside = box.row >= target.row && box.left >= target.left - 1e-6 && box.left + box.width <= right;
+    box.element.style.display = isCaller || isInside ? '' : 'none';
+    box.element.classList.toggle('caller', isCaller);
+    const left = isCaller ? 0 : ((box.left - target.left) / target.width) * 100;
+    const width = isCaller ? 100 : (box.width / target.width) * 100;
+    box.element.setAttribute('x', left + '%');
+    box.element.setAttribute('width', width + '%');
+  }
+  reset.hidden = target === boxes[0];
+  fit();
+}
+
+function look() {
+  const wanted = search.value.trim().toLowerCase();
+  let share = 0;
+  let count = 0;
+  let covered = -1;
+  const matches = new Set(wanted === '' ? [] : boxes.filter((box) => box.tip.toLowerCase().includes(wanted)));
+  chart.classList.toggle('searching', matches.size > 0 || wanted !== '');
+  for (const box of boxes) {
+    const matched = matches.has(box);
+    box.element.classList.toggle('found', matched);
+    if (!matched) continue;
+    count++;
+    // Boxes come in order, callers first: what stands inside a counted box is counted already.
+    if (box.left >= covered - 1e-6) {
+      share += box.width;
+      covered = box.left + box.width;
+    }
+  }
+  found.textContent = wanted === '' ? '' : count === 0 ? 'not found' : count + (count === 1 ? ' box, ' : ' boxes, ') + share.toFixed(1) + ' % of the whole';
+}
+
+const boxOf = (event) => byElement.get(event.target.closest('.box'));
+chart.addEventListener('click', (event) => {
+  const box = boxOf(event);
+  if (box) zoom(box);
+});
+chart.addEventListener('pointerover', (event) => {
+  const box = boxOf(event);
+  if (box) detail.textContent = box.tip.replace('\\n', '  \\u00b7  ');
+});
+chart.addEventListener('pointerleave', () => {
+  detail.textContent = detail.dataset.hint;
+});
+reset.addEventListener('click', () => zoom(boxes[0]));
+search.addEventListener('input', look);
+addEventListener('keydown', (event) => {
+  if (event.key === '/' && document.activeElement !== search) {
+    event.preventDefault();
+    search.focus();
+  } else if (event.key === 'Escape') {
+    search.value = '';
+    look();
+    zoom(boxes[0]);
+  }
+});
+addEventListener('resize', () => zoom(zoomed));
+search.disabled = false;
+zoom(zoomed);
+`;

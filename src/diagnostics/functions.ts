@@ -1,0 +1,37 @@
+import { type Folded, type Frame, functionKey, weightOf } from './folded.ts';
+
+/** What one function cost over a whole profile, in the profile's last figure. */
+export interface FunctionCost {
+  /** With the hottest line of the function itself. */
+  readonly frame: Frame;
+  /** In the function itself. */
+  readonly flat: number;
+  /** In it and in everything it called. */
+  readonly cum: number;
+}
+
+/** @returns every function of the profile, dearest by itself first, then by `cum`, then by name. Pure. */
+export function functionCosts(folded: Folded): FunctionCost[] {
+  const costs = new Map<string, { frame: Frame; hottest: number; flat: number; cum: number }>();
+  for (const stack of folded.stacks) {
+    const weight = weightOf(stack);
+    const seen = new Set<string>(); // a recursive function counts once a stack
+    for (const [depth, frame] of stack.frames.entries()) {
+      const key = functionKey(frame);
+      const cost = costs.get(key) ?? { frame, hottest: 0, flat: 0, cum: 0 };
+      costs.set(key, cost);
+      if (depth === 0) {
+        cost.flat += weight;
+        if (weight > cost.hottest) {
+          cost.hottest = weight;
+          cost.frame = frame;
+        }
+      }
+      if (!seen.has(key)) cost.cum += weight;
+      seen.add(key);
+    }
+  }
+  return [...costs.values()]
+    .sort((a, b) => b.flat - a.flat || b.cum - a.cum || (a.frame.name < b.frame.name ? -1 : 1))
+    .map(({ frame, flat, cum }) => ({ frame, flat, cum }));
+}
