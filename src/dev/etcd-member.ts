@@ -1,0 +1,201 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import * as http from 'node:http';
+import * as https from 'node:https';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { leash } from './child-leash.ts';
+import { LogTail } from './log-tail.ts';
+
+/** One etcd process of a cluster that we started. It can be stopped, killed, frozen and started again. */
+export interface EtcdMember {
+  /** Its name in the cluster: `etcd1`, `etcd2`, `etcd3`. */
+  readonly name: string;
+  /** Client URL, for example `http://127.0.0.1:12379`. It stays the same over restarts. */
+  readonly endpoint: string;
+  /** Where it keeps its data. */
+  readonly dataDir: string;
+  /** Process id; `undefined` while it does not run. */
+  readonly pid: number | undefined;
+  /**
+   * Starts it, with the data it has, and waits until it answers clients: until it is part of a quorum. When it runs
+   * already, this is the start that is under way or done. So two stopped members of three are started
+   * together: each waits for the other.
+   *
+   * @throws {EtcdStartError} if it exits instead, or is not ready in `startTimeoutMs`; then it does not run.
+   */
+  start(): Promise<void>;
+  /** Ends it in an orderly way (SIGTERM; SIGKILL if that takes longer than 5 s), and waits. A frozen member is thawed first. */
+  stop(): Promise<void>;
+  /** Ends it at once (SIGKILL), as a crash would, and waits. */
+  kill(): Promise<void>;
+  /** Stops it in its tracks (SIGSTOP): connections stay open and nothing answers. Nothing happens if it does not run. */
+  freeze(): void;
+  /** Lets a frozen member go on (SIGCONT). */
+  thaw(): void;
+  /** {@link stop}, then {@link start}. */
+  restart(): Promise<void>;
+  /** The last lines of its log, over all its starts. */
+  log(): string;
+}
+
+/** etcd could not be started. Its message ends with the last lines of etcd's log. */
+export class EtcdStartError extends Error {
+  override readonly name = 'EtcdStartError';
+  readonly code = 'ETCD_START_FAILED';
+  /** The last lines of etcd's log. */
+  readonly log: string;
+
+  constructor(message: string, log: string, options?: ErrorOptions) {
+    super(`${message}. The end of its log:\n${log}`, options);
+    this.log = log;
+  }
+}
+
+export interface MemberOptions {
+  readonly name: string;
+  readonly endpoint: string;
+  readonly dataDir: string;
+  readonly binary: string;
+  readonly args: readonly string[];
+  readonly logLines: number;
+  readonly startTimeoutMs: number;
+  /** A temporary folder that shall go with the process, should we be killed. */
+  readonly temporaryDir: string | undefined;
+}
+
+interface Run {
+  readonly child: ChildProcess;
+  readonly ready: Promise<void>;
+  /** How it ended, in words. Never rejects. */
+  readonly ended: Promise<string>;
+}
+
+const STOP_TIMEOUT_MS = 5000;
+const RETRY_CONNECT_MS = 10;
+
+export class MemberProcess implements EtcdMember {
+  readonly name: string;
+  readonly endpoint: string;
+  readonly dataDir: string;
+  readonly #options: MemberOptions;
+  readonly #log: LogTail;
+  #run: Run | undefined;
+
+  constructor(options: MemberOptions) {
+    this.name = options.name;
+    this.endpoint = options.endpoint;
+    this.dataDir = options.dataDir;
+    this.#options = options;
+    this.#log = new LogTail(options.logLines);
+  }
+
+  get pid(): number | undefined {
+    return this.#run?.child.pid;
+  }
+
+  start(): Promise<void> {
+    this.#run ??= this.#launch();
+    return this.#run.ready;
+  }
+
+  async stop(): Promise<void> {
+    const run = this.#run;
+    if (run === undefined) return;
+    this.thaw(); // a frozen process does not see SIGTERM
+    run.child.kill('SIGTERM');
+    const tooLong = setTimeout(() => run.child.kill('SIGKILL'), STOP_TIMEOUT_MS);
+    await run.ended;
+    clearTimeout(tooLong);
+  }
+
+  async kill(): Promise<void> {
+    this.#run?.child.kill('SIGKILL');
+    await this.#run?.ended;
+  }
+
+  freeze(): void {
+    this.#run?.child.kill('SIGSTOP');
+  }
+
+  thaw(): void {
+    this.#run?.child.kill('SIGCONT');
+  }
+
+  async restart(): Promise<void> {
+    await this.stop();
+    await this.start();
+  }
+
+  log(): string {
+    return this.#log.toString();
+  }
+
+  #launch(): Run {
+    const { binary, args, temporaryDir } = this.#options;
+    const child = spawn(binary, args, {
+      stdio: ['ignore', 'pipe', 'pipe'],
+      env: withoutEtcdVariables(process.env),
+      detached: true, // Ctrl-C in a terminal is for us: our program may still need etcd to resign
+    });
+    this.#log.follow(child.stdout);
+    this.#log.follow(child.stderr);
+    const held = child.pid === undefined ? undefined : leash(child, temporaryDir);
+    const ended = new Promise<string>((resolve) => {
+      child.once('error', (error) => resolve(`could not be started: ${error.message}`));
+      child.once('close', (code, signal) =>
+        resolve(signal === null ? `exited with ${code}` : `died of ${signal}`),
+      );
+    }).then((how) => {
+      held?.release();
+      this.#run = undefined;
+      return how;
+    });
+    return { child, ended, ready: this.#untilReady(child, ended) };
+  }
+
+  async #untilReady(child: ChildProcess, ended: Promise<string>): Promise<void> {
+    const { startTimeoutMs } = this.#options;
+    const over = new AbortController();
+    const timeout = AbortSignal.timeout(startTimeoutMs);
+    const answered = answers(this.endpoint, AbortSignal.any([over.signal, timeout])).then(() => undefined);
+    const problem = await Promise.race([answered, ended]).finally(() => over.abort());
+    if (problem === undefined && !timeout.aborted) return;
+    child.kill('SIGKILL');
+    const how = problem ?? `was not ready in ${startTimeoutMs} ms`;
+    await ended;
+    throw new EtcdStartError(`${this.name} (${this.#options.binary}) ${how}`, this.log());
+  }
+}
+
+/**
+ * Resolves when etcd answers a client, or when the signal aborts. etcd opens its client port early, but answers there
+ * only after it has joined a quorum: one request, made before, is answered in that moment. Unlike `/health`, this
+ * also works with client certificates, with authentication and with an alarm raised.
+ */
+async function answers(endpoint: string, signal: AbortSignal): Promise<void> {
+  while (!signal.aborted) {
+    if (await request(endpoint, signal)) return;
+    await sleep(RETRY_CONNECT_MS, undefined, { signal }).catch(() => {}); // aborted: the loop sees it
+  }
+}
+
+function request(endpoint: string, signal: AbortSignal): Promise<boolean> {
+  return new Promise((resolve) => {
+    const options = { path: '/version', agent: false, signal } as const;
+    const sent = endpoint.startsWith('https:')
+      ? // Whoever signed the certificate: a finished handshake says what we want to know.
+        https.get(endpoint, { ...options, rejectUnauthorized: false })
+      : http.get(endpoint, options);
+    const done = (answered: boolean): void => {
+      resolve(answered);
+      sent.destroy();
+    };
+    sent.on('error', () => resolve(false));
+    sent.once('response', () => done(true));
+    sent.once('socket', (socket) => socket.once('secureConnect', () => done(true)));
+  });
+}
+
+/** etcd reads every one of its flags from the environment too, and `ETCD_ENDPOINTS` is ours. */
+function withoutEtcdVariables(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+  return Object.fromEntries(Object.entries(env).filter(([name]) => !name.startsWith('ETCD_')));
+}

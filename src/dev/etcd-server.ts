@@ -1,0 +1,173 @@
+import { execFile } from 'node:child_process';
+import { mkdir, mkdtemp, readdir, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { type EtcdMember, EtcdStartError, MemberProcess } from './etcd-member.ts';
+import { etcdPath } from './find-etcd.ts';
+import { freePort } from './ports.ts';
+
+export interface StartEtcdOptions {
+  /** How many members. Default: 1. Three survive the loss of one. */
+  members?: 1 | 3 | undefined;
+  /** Path of the `etcd` executable. Default: what {@link etcdPath} finds, or fetches. */
+  binary?: string | undefined;
+  /**
+   * Folder for the data, one subfolder a member; it is kept. With three members it has to be empty: members know each
+   * other by ports, which are new each time. Default: a temporary folder, removed by `stop()`.
+   */
+  dataDir?: string | undefined;
+  /**
+   * More flags for every member; they win over ours. For example `['--quota-backend-bytes=16777216']` or
+   * `['--auth-token-ttl=2']`; with `--cert-file` the endpoints are `https`. Default: none. The election timeout stays
+   * etcd's own, because the shortest lease that etcd grants depends on it.
+   */
+  extraArgs?: readonly string[] | undefined;
+  /** How many of the last lines of a member's log are kept. Default: 200. */
+  logLines?: number | undefined;
+  /** How long a member may take to be ready, in milliseconds. Default: 30,000. It normally takes 700 (one election). */
+  startTimeoutMs?: number | undefined;
+}
+
+/** An etcd of our own: real processes, on ports of 127.0.0.1, that never outlive this process. */
+export interface EtcdCluster extends AsyncDisposable {
+  /** Client URLs of all members, in their order. They stay the same over restarts. */
+  readonly endpoints: string[];
+  /** Of the etcd binary, for example `3.4.23`. */
+  readonly version: string;
+  readonly members: readonly EtcdMember[];
+  /** Ends all members at once, as a power cut would, then starts them with the data they had. */
+  restart(): Promise<void>;
+  /** Ends all members, frozen ones too, and removes the data if its folder was a temporary one. May be called again. */
+  stop(): Promise<void>;
+}
+
+const PORT_ATTEMPTS = 3;
+
+/**
+ * Starts etcd and waits until it answers. A cluster keeps this process alive until it is stopped, as a listening
+ * server does; if this process ends, in whatever way, the cluster ends with it.
+ *
+ * ```ts
+ * await using etcd = await startEtcd();
+ * const client = new Etcd3({ hosts: etcd.endpoints });
+ * ```
+ *
+ * @throws {EtcdNotFoundError} if there is no etcd here and none can be had.
+ * @throws {EtcdStartError} if it exits, or is not ready in time; its message ends with etcd's log.
+ */
+export async function startEtcd(options: StartEtcdOptions = {}): Promise<EtcdCluster> {
+  const binary = options.binary ?? (await etcdPath());
+  const version = await versionOf(binary);
+  for (let attempt = 1; ; attempt++) {
+    const cluster = await createCluster({ ...options, binary }, version);
+    try {
+      await cluster.start();
+      return cluster;
+    } catch (error) {
+      await cluster.stop();
+      const portTaken = error instanceof EtcdStartError && error.log.includes('address already in use');
+      if (!portTaken || attempt === PORT_ATTEMPTS) throw error;
+    }
+  }
+}
+
+class Cluster implements EtcdCluster {
+  readonly endpoints: string[];
+  readonly version: string;
+  readonly members: readonly EtcdMember[];
+  readonly #temporaryDir: string | undefined;
+
+  constructor(version: string, members: readonly EtcdMember[], temporaryDir: string | undefined) {
+    this.endpoints = members.map((member) => member.endpoint);
+    this.version = version;
+    this.members = members;
+    this.#temporaryDir = temporaryDir;
+  }
+
+  async start(): Promise<void> {
+    await Promise.all(this.members.map((member) => member.start()));
+  }
+
+  async restart(): Promise<void> {
+    // Asked to end in an orderly way, members that end together spend seconds on handing leadership to each other.
+    await Promise.all(this.members.map((member) => member.kill()));
+    await this.start();
+  }
+
+  async stop(): Promise<void> {
+    const isTemporary = this.#temporaryDir !== undefined;
+    // An orderly end is for data that somebody keeps.
+    await Promise.all(this.members.map((member) => (isTemporary ? member.kill() : member.stop())));
+    if (isTemporary) await rm(this.#temporaryDir, { recursive: true, force: true, maxRetries: 3 });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop();
+  }
+}
+
+async function createCluster(
+  options: StartEtcdOptions & { readonly binary: string },
+  version: string,
+): Promise<Cluster> {
+  const { binary, extraArgs = [], logLines = 200, startTimeoutMs = 30_000 } = options;
+  const temporaryDir =
+    options.dataDir === undefined ? await mkdtemp(join(tmpdir(), 'etcd-election-')) : undefined;
+  const folder = temporaryDir ?? (await dataFolder(options));
+  const scheme = extraArgs.some((arg) => /^--?cert-file(=|$)/.test(arg)) ? 'https' : 'http';
+  const plans = [];
+  for (let number = 1; number <= (options.members ?? 1); number++) {
+    const name = `etcd${number}`;
+    const clientUrl = `${scheme}://127.0.0.1:${await freePort()}`;
+    plans.push({
+      name,
+      clientUrl,
+      peerUrl: `http://127.0.0.1:${await freePort()}`,
+      dataDir: join(folder, name),
+    });
+  }
+  const initialCluster = plans.map(({ name, peerUrl }) => `${name}=${peerUrl}`).join(',');
+  const members = plans.map(({ name, clientUrl, peerUrl, dataDir }) => {
+    const flags = {
+      '--name': name,
+      '--data-dir': dataDir,
+      '--listen-client-urls': clientUrl,
+      '--advertise-client-urls': clientUrl,
+      '--listen-peer-urls': peerUrl,
+      '--initial-advertise-peer-urls': peerUrl,
+      '--initial-cluster': initialCluster,
+    };
+    const args = [...Object.entries(flags).map(([flag, value]) => `${flag}=${value}`), ...extraArgs];
+    const endpoint = clientUrl;
+    return new MemberProcess({
+      name,
+      endpoint,
+      dataDir,
+      binary,
+      args,
+      logLines,
+      startTimeoutMs,
+      temporaryDir,
+    });
+  });
+  return new Cluster(version, members, temporaryDir);
+}
+
+async function dataFolder({ dataDir = '', members }: StartEtcdOptions): Promise<string> {
+  await mkdir(dataDir, { recursive: true });
+  if (members === 3 && (await readdir(dataDir)).length > 0) {
+    throw new Error(
+      `${dataDir} is not empty: members of an earlier cluster would look for each other on its ports`,
+    );
+  }
+  return dataDir;
+}
+
+async function versionOf(binary: string): Promise<string> {
+  const { stdout } = await promisify(execFile)(binary, ['--version'], { timeout: 10_000 });
+  const version = /etcd Version: (\S+)/.exec(stdout)?.[1];
+  if (version === undefined)
+    throw new Error(`${binary} --version does not look like etcd: ${stdout.slice(0, 200)}`);
+  return version;
+}

@@ -1,0 +1,4 @@
+export { type EtcdMember, EtcdStartError } from './etcd-member.ts';
+export { type EtcdCluster, type StartEtcdOptions, startEtcd } from './etcd-server.ts';
+export { type EtcdSeries } from './debian-package.ts';
+export { EtcdNotFoundError, type FindEtcdOptions, etcdPath, etcdctlPath } from './find-etcd.ts';

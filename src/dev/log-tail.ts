@@ -1,0 +1,35 @@
+import type { Readable } from 'node:stream';
+
+const MAX_LINE_LENGTH = 2000;
+
+/** The last lines of a process's output; of a longer line the beginning. Never grows beyond that. */
+export class LogTail {
+  readonly #maxLines: number;
+  #lines: string[] = [];
+
+  constructor(maxLines: number) {
+    this.#maxLines = maxLines;
+  }
+
+  follow(output: Readable): void {
+    let unfinished = '';
+    output.setEncoding('utf8');
+    output.on('data', (text: string) => {
+      const lines = (unfinished + text).split('\n');
+      unfinished = (lines.pop() ?? '').slice(0, MAX_LINE_LENGTH);
+      this.#keep(lines);
+    });
+    output.once('end', () => {
+      if (unfinished !== '') this.#keep([unfinished]);
+    });
+  }
+
+  toString(): string {
+    return this.#lines.join('\n');
+  }
+
+  #keep(lines: string[]): void {
+    this.#lines.push(...lines.map((line) => line.slice(0, MAX_LINE_LENGTH)));
+    this.#lines = this.#lines.slice(-this.#maxLines);
+  }
+}

@@ -1,0 +1,38 @@
+import { readFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
+
+const LOWEST_PORT = 10_000;
+const ATTEMPTS = 100;
+
+/**
+ * A TCP port on 127.0.0.1 that nobody listens on, as the operating system confirms by letting us bind it.
+ *
+ * It lies below the range that outgoing connections draw from. A port from that range (what binding to port 0
+ * gives) can be lost while a stopped member waits to be started again: to any client of the machine, even to a client that
+ * dials the stopped member and, by drawing the same number as its own port, connects to itself.
+ *
+ * @throws {Error} if a hundred random ports in a row are taken.
+ */
+export async function freePort(): Promise<number> {
+  const end = await firstOutgoingPort();
+  for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
+    const port = LOWEST_PORT + Math.floor(Math.random() * (end - LOWEST_PORT));
+    if (await canListen(port)) return port;
+  }
+  throw new Error(`no free port on 127.0.0.1 between ${LOWEST_PORT} and ${end} in ${ATTEMPTS} attempts`);
+}
+
+/** Where Linux's range for outgoing connections begins; other systems begin later than this default. */
+async function firstOutgoingPort(): Promise<number> {
+  const range = await readFile('/proc/sys/net/ipv4/ip_local_port_range', 'utf8').catch(() => '');
+  const first = Number.parseInt(range, 10);
+  return first > LOWEST_PORT + 1000 ? first : 32_768;
+}
+
+function canListen(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const server = createServer();
+    server.once('error', () => resolve(false));
+    server.listen(port, '127.0.0.1', () => server.close(() => resolve(true)));
+  });
+}
