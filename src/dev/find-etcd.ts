@@ -3,6 +3,8 @@ import { access } from 'node:fs/promises';
 import { delimiter, join } from 'node:path';
 import { type EtcdSeries, debianFolder, fetchFromDebian } from './debian-package.ts';
 
+type Program = 'etcd' | 'etcdctl';
+
 export interface FindEtcdOptions {
   /**
    * A minor version, to test against. It is looked for in `.etcd/`, then taken from the Debian release that has it; what
@@ -16,15 +18,16 @@ export class EtcdNotFoundError extends Error {
   override readonly name = 'EtcdNotFoundError';
   readonly code = 'ETCD_NOT_FOUND';
 
-  constructor(program: string, options?: ErrorOptions) {
-    const why =
-      options?.cause instanceof Error ? `\nFetching it from Debian failed: ${options.cause.message}` : '';
-    super(
-      `no ${program} here. Any of these helps: set ETCD_ENDPOINTS to an etcd that runs; put ${program} on the PATH ` +
-        `(Debian: apt-get install etcd-server etcd-client; macOS: brew install etcd); start Docker, for the ` +
-        `docker-compose.yml of this package.${why}`,
-      options,
-    );
+  /** @param tried how the attempts to get one failed. */
+  constructor(program: string, tried: readonly Error[]) {
+    const ways =
+      `Any of these helps: set ETCD_ENDPOINTS to an etcd that runs; put ${program} on the PATH ` +
+      `(Debian: apt-get install etcd-server etcd-client; macOS: brew install etcd); start Docker, for the ` +
+      `docker-compose.yml of this package.`;
+    const failures = tried.map(({ message }) => `\n- ${message}`).join('');
+    super(`no ${program} here. ${ways} Tried without success:${failures}`, {
+      cause: new AggregateError(tried),
+    });
   }
 }
 
@@ -48,15 +51,20 @@ export function etcdctlPath(options: FindEtcdOptions = {}): Promise<string> {
   return find('etcdctl', options);
 }
 
-async function find(program: 'etcd' | 'etcdctl', { series }: FindEtcdOptions): Promise<string> {
+/** A program that is here already; nothing is fetched. */
+export async function findHere(program: Program, series?: EtcdSeries): Promise<string | undefined> {
   const onPath = series === undefined ? await findOnPath(program) : undefined;
-  if (onPath !== undefined) return onPath;
-  const fetched = join(await debianFolder(series), program);
-  if (await isExecutable(fetched)) return fetched;
+  const unpacked = join(await debianFolder(series), program);
+  return onPath ?? ((await isExecutable(unpacked)) ? unpacked : undefined);
+}
+
+async function find(program: Program, { series }: FindEtcdOptions): Promise<string> {
+  const here = await findHere(program, series);
+  if (here !== undefined) return here;
   try {
     return join(await fetchFromDebian(series), program);
-  } catch (cause) {
-    throw new EtcdNotFoundError(series === undefined ? program : `${program} ${series}`, { cause });
+  } catch (error) {
+    throw new EtcdNotFoundError(program, [new Error(`Debian's package: ${String(error)}`, { cause: error })]);
   }
 }
 
