@@ -1,0 +1,24 @@
+/**
+ * Where in the caller's code a call came from. An async CPU profile cannot tell, because `await` cuts the stack;
+ * V8's own async stack, taken at the call, can.
+ */
+const FRAMES_KEPT = 6;
+
+/** Called by the public function whose caller is wanted: that function's own frame is left out. */
+export function callSite(): readonly string[] {
+  const trace: { stack?: string } = {};
+  const { stackTraceLimit } = Error;
+  Error.stackTraceLimit = FRAMES_KEPT;
+  Error.captureStackTrace(trace, callSite);
+  Error.stackTraceLimit = stackTraceLimit;
+  return (trace.stack ?? '')
+    .split('\n')
+    .filter((line) => /^\s+at /.test(line))
+    .slice(1)
+    .map((line) =>
+      line
+        .trim()
+        .replace(/^at /, '')
+        .replace(/^async /, ''),
+    );
+}

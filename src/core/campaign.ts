@@ -1,0 +1,130 @@
+/**
+ * One replica's campaign in one election, as a value.
+ *
+ *   held ──released──► entering ──entered──► waiting ──elected──► leading
+ *    ▲                    │                     │                    │
+ *    ├───────failed───────┘                     └──lost──► leaving ◄─┘ lost
+ *    └────────────────────────left────────────────────────────┘
+ *
+ *   any ──stopped──► leaving ──left──► ended
+ *
+ * `held` passes the loop guard, so there is no way round the guard: every arrow
+ * back leads through it. Pure: no clock, no timer, no socket. `Election` does
+ * each state's one job and feeds its outcome back in.
+ */
+import assert from 'node:assert/strict';
+
+/** Our key in etcd. */
+export interface Candidacy {
+  readonly key: string;
+  /** Lease the key hangs on, in decimal. */
+  readonly leaseId: string;
+  /** The key's creation revision: the fencing token once we lead. */
+  readonly createRevision: bigint;
+}
+
+/** Why a term, or the wait for one, came to its end while we still want to lead. */
+export type LossCause =
+  | 'deadline-passed'
+  | 'lease-lost'
+  | 'evicted'
+  | 'stepped-down'
+  | 'work-failed'
+  | 'no-progress'
+  | 'follower-stuck';
+
+/** Why a campaign is over. */
+export type StopCause = 'resigned' | 'closed' | 'aborted' | 'refused';
+
+export type EndCause = LossCause | StopCause;
+
+/** Whether a round ended by the world's doing (etcd, network, operator) or by our own (the caller's work). */
+export type Origin = 'outside' | 'own';
+
+export type Campaign =
+  | { readonly name: 'held'; readonly origin: Origin }
+  | { readonly name: 'entering' }
+  | { readonly name: 'waiting'; readonly candidacy: Candidacy }
+  | { readonly name: 'leading'; readonly candidacy: Candidacy }
+  | {
+      readonly name: 'leaving';
+      /** Unknown where we are stopped before an answer told us whether we had entered. */
+      readonly candidacy: Candidacy | undefined;
+      readonly because: EndCause;
+      readonly afterwards: 'stand-again' | 'end';
+    }
+  | { readonly name: 'ended'; readonly because: StopCause };
+
+export type Outcome =
+  | { readonly type: 'released' }
+  | { readonly type: 'entered'; readonly candidacy: Candidacy }
+  | { readonly type: 'failed' }
+  | { readonly type: 'elected' }
+  | { readonly type: 'lost'; readonly because: LossCause }
+  | { readonly type: 'stopped'; readonly because: StopCause }
+  | { readonly type: 'left' };
+
+export const begin = (): Campaign => ({ name: 'held', origin: 'own' });
+
+/**
+ * @throws {AssertionError} if the outcome cannot follow from the state: a bug of
+ *   ours, never something that etcd, the network or the caller can cause.
+ */
+export function next(campaign: Campaign, outcome: Outcome): Campaign {
+  switch (outcome.type) {
+    case 'released':
+      if (campaign.name === 'held') return { name: 'entering' };
+      break;
+    case 'entered':
+      if (campaign.name === 'entering') return { name: 'waiting', candidacy: outcome.candidacy };
+      break;
+    case 'failed':
+      if (campaign.name === 'entering') return { name: 'held', origin: 'outside' };
+      break;
+    case 'elected':
+      if (campaign.name === 'waiting') return { name: 'leading', candidacy: campaign.candidacy };
+      break;
+    case 'lost':
+      if (campaign.name === 'waiting' || campaign.name === 'leading')
+        return {
+          name: 'leaving',
+          candidacy: campaign.candidacy,
+          because: outcome.because,
+          afterwards: 'stand-again',
+        };
+      break;
+    case 'stopped':
+      if (campaign.name === 'leaving' || campaign.name === 'ended') break;
+      return {
+        name: 'leaving',
+        candidacy: 'candidacy' in campaign ? campaign.candidacy : undefined,
+        because: outcome.because,
+        afterwards: 'end',
+      };
+    case 'left':
+      if (campaign.name !== 'leaving') break;
+      return campaign.afterwards === 'end'
+        ? { name: 'ended', because: campaign.because as StopCause }
+        : { name: 'held', origin: originOf(campaign.because) };
+  }
+  return assert.fail(`${outcome.type} cannot follow ${campaign.name}`);
+}
+
+/** Work that fails or quits is our own doing, and is held back longer; the rest is the world's. */
+export function originOf(because: EndCause): Origin {
+  switch (because) {
+    case 'deadline-passed':
+    case 'lease-lost':
+    case 'evicted':
+      return 'outside';
+    case 'stepped-down':
+    case 'work-failed':
+    case 'no-progress':
+    case 'follower-stuck':
+    case 'resigned':
+    case 'closed':
+    case 'aborted':
+    case 'refused':
+      return 'own';
+  }
+}

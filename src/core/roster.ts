@@ -1,0 +1,99 @@
+/**
+ * The candidates of one election in order of creation revision: who leads, who is next, where we stand.
+ *
+ * Made from one range at a known revision and kept true by watch events in revision order. Candidates older
+ * than a given one can only go, never come: that is why an empty place before ours means that we lead.
+ */
+
+export interface Candidate {
+  readonly key: string;
+  /** What the candidate announces. */
+  readonly value: string;
+  /** The key's creation revision: orders the queue, and is the fencing token of whoever leads. */
+  readonly fencingToken: bigint;
+  /** Lease that the key hangs on, in decimal; `0` for a key without one. */
+  readonly leaseId: string;
+}
+
+export type RosterEvent =
+  { readonly type: 'put'; readonly candidate: Candidate } | { readonly type: 'delete'; readonly key: string };
+
+export class Roster {
+  #byKey = new Map<string, Candidate>();
+  /** Oldest first. */
+  #queue: Candidate[] = [];
+
+  constructor(candidates: Iterable<Candidate> = []) {
+    this.reset(candidates);
+  }
+
+  /** The range is the truth: forget all, take these. */
+  reset(candidates: Iterable<Candidate>): void {
+    this.#queue = [...candidates].sort((a, b) =>
+      a.fencingToken < b.fencingToken ? -1 : a.fencingToken > b.fencingToken ? 1 : 0,
+    );
+    this.#byKey = new Map(this.#queue.map((candidate) => [candidate.key, candidate]));
+  }
+
+  apply(event: RosterEvent): void {
+    if (event.type === 'delete') {
+      this.#remove(event.key);
+      return;
+    }
+    const { candidate } = event;
+    const known = this.#byKey.get(candidate.key);
+    if (known?.fencingToken === candidate.fencingToken) {
+      this.#queue[this.#indexOf(known)] = candidate; // a proclaim
+    } else {
+      if (known !== undefined) this.#remove(candidate.key); // deleted and created anew: a new candidate
+      this.#queue.splice(this.#placeOf(candidate.fencingToken), 0, candidate);
+    }
+    this.#byKey.set(candidate.key, candidate);
+  }
+
+  get size(): number {
+    return this.#queue.length;
+  }
+
+  get leader(): Candidate | undefined {
+    return this.#queue[0];
+  }
+
+  get candidates(): readonly Candidate[] {
+    return this.#queue;
+  }
+
+  /** The candidate that stands under this key now. */
+  get(key: string): Candidate | undefined {
+    return this.#byKey.get(key);
+  }
+
+  /** How many candidates are older than this creation revision. */
+  olderThan(createRevision: bigint): number {
+    return this.#placeOf(createRevision);
+  }
+
+  #remove(key: string): void {
+    const known = this.#byKey.get(key);
+    if (known === undefined) return;
+    this.#byKey.delete(key);
+    this.#queue.splice(this.#indexOf(known), 1);
+  }
+
+  /** Keys that one foreign transaction put together share a creation revision. */
+  #indexOf(candidate: Candidate): number {
+    return this.#queue.indexOf(candidate, this.#placeOf(candidate.fencingToken));
+  }
+
+  /** Index of the first candidate that is not older: binary search, for queues of thousands. */
+  #placeOf(createRevision: bigint): number {
+    let low = 0;
+    let high = this.#queue.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (this.#queue[middle]!.fencingToken < createRevision) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  }
+}

@@ -1,0 +1,391 @@
+/**
+ * The front door: one election, as one replica sees it.
+ */
+import type { Etcd3 } from 'etcd3';
+import { callSite } from './call-site.ts';
+import { RunningCampaign, type Callbacks, type CampaignTools } from './campaign.ts';
+import type { Campaign, StopCause } from './core/campaign.ts';
+import type { Candidate } from './core/roster.ts';
+import { Deferred } from './deferred.ts';
+import { electionPrefix, readQueue, type Snapshot } from './etcd/candidacy.ts';
+import { EtcdFault } from './etcd/fault.ts';
+import { linkOf } from './etcd/link.ts';
+import {
+  AlreadyStandingError,
+  ElectionClosedError,
+  RefusedError,
+  UnavailableError,
+  type ElectionError,
+} from './errors.ts';
+import { countCall } from './flood.ts';
+import { guardOf, type GuardSettings, type GuardStatus, type LoopGuard } from './guard.ts';
+import { hubOf } from './hub.ts';
+import { observeLeader } from './observer.ts';
+import {
+  checkClient,
+  checkName,
+  checkValue,
+  ownAddress,
+  resolveOptions,
+  type ElectionOptions,
+} from './options.ts';
+import { defaultLogger, Reporter } from './reporter.ts';
+import { CALL_LIMIT_MS, sessionsOf } from './session.ts';
+import type { Term } from './term.ts';
+import { clock } from './time.ts';
+
+/** Who leads an election, as etcd tells it. */
+export type Leader = Candidate;
+
+export interface ElectionStatus {
+  readonly election: string;
+  /**
+   * - `idle`: not standing.
+   * - `held`: held back by the loop guard.
+   * - `entering`: on the way into the queue; stays here while etcd is away.
+   * - `waiting`: in the queue.
+   * - `leading`: the leader.
+   * - `leaving`: the term is over; its work is awaited, or the key is being given up.
+   * - `closed`: for good.
+   */
+  readonly state: 'idle' | 'closed' | Exclude<Campaign['name'], 'ended'>;
+  readonly term: Term | undefined;
+  /** As far as we know without asking; undefined where nobody leads or we do not know. */
+  readonly leader: Leader | undefined;
+  /** Our place in the queue: 1 leads. */
+  readonly position: number | undefined;
+  readonly guard: GuardStatus;
+}
+
+/** At most so many reads a second for `leader()` and `candidates()`; callers at the same time share one. */
+const READS: GuardSettings = { burst: 20, baseMs: 50, capMs: 50, outsideCapMs: 50, healthyAfterMs: 50 };
+
+/** Iterations that begin: quick ones are held apart, so that a loop that breaks off at once cannot spin. */
+const OBSERVATIONS: GuardSettings = {
+  burst: 20,
+  baseMs: 250,
+  capMs: 2_500,
+  outsideCapMs: 2_500,
+  healthyAfterMs: 10_000,
+};
+
+/** Who stands where, so that two campaigns of one client do not share one key. */
+const standing = new WeakMap<Etcd3, Map<string, Election>>();
+
+const live = new Set<Election>();
+
+/** The elections of this process in which somebody stands at the moment. */
+export const liveElections = (): readonly Election[] => [...live];
+
+export class Election implements AsyncDisposable {
+  readonly name: string;
+  readonly #client: Etcd3;
+  readonly #tools: CampaignTools;
+  readonly #guard: LoopGuard;
+  readonly #seat: string;
+  readonly #callbacks: Callbacks;
+  /** How long `observe()` may last at most. */
+  readonly #closing = new AbortController();
+  readonly #refusals: LoopGuard;
+  readonly #reads: LoopGuard;
+  readonly #observations: LoopGuard;
+  #closedBecause: ElectionClosedError | undefined;
+  #campaign: RunningCampaign | undefined;
+  /** Callbacks of the campaign before, where they have not settled yet. */
+  #lingering: Promise<void> | undefined;
+  /** Set while `lead()` is under way. */
+  #leading: RunningCampaign | undefined;
+  #reading: Promise<Snapshot> | undefined;
+
+  /**
+   * Sets up an election; nothing is sent until it is used.
+   *
+   * @param client the user's own client: never closed, never changed.
+   * @param name candidates that give the same name compete with each other. Not empty, without `/` and NUL.
+   * @throws {InvalidInputError} that names the field, what is expected and what came.
+   * @throws {RunawayLoopError} if a loop makes elections without ever letting the event loop turn.
+   */
+  constructor(client: Etcd3, name: string, options?: ElectionOptions) {
+    countCall(`new|${String(name)}`, String(name));
+    checkName(name);
+    checkClient(client, name);
+    const settings = resolveOptions(name, options);
+    const { hosts } = (client as unknown as { options: { hosts?: string | string[] } }).options;
+    const endpoints = [hosts ?? ''].flat().join(',');
+    const key = `${endpoints}|${settings.prefix}|${name}`;
+    const reporter = new Reporter(settings.logger ?? defaultLogger(), key);
+    this.name = name;
+    this.#client = client;
+    this.#seat = `${settings.ttlSeconds}|${settings.prefix}${name}`;
+    this.#callbacks = { onLeader: settings.onLeader, onFollower: settings.onFollower, lastCalled: undefined };
+    this.#guard = guardOf(key, name);
+    this.#refusals = guardOf(`${key}|refusals`, name);
+    this.#reads = guardOf(`${key}|reads`, name);
+    this.#observations = guardOf(`${key}|observations`, name);
+    this.#tools = {
+      election: name,
+      electionKeys: electionPrefix(settings.prefix, name),
+      settings,
+      link: linkOf(client),
+      hub: hubOf(client, settings.ttlSeconds, reporter),
+      sessions: sessionsOf(client, settings.ttlSeconds),
+      guard: this.#guard,
+      reporter,
+    };
+    const { signal } = settings;
+    if (signal?.aborted === true) void this.#close('aborted');
+    else
+      signal?.addEventListener('abort', () => void this.#close('aborted'), {
+        once: true,
+        signal: this.#closing.signal,
+      });
+  }
+
+  /**
+   * Stands in the election, and goes on standing after every loss, until `resign()`, `close()`, the signal option
+   * or a permanent refusal of etcd ends it. May be left un-awaited.
+   *
+   * While already standing it gives the current or the next term; another value is proclaimed.
+   *
+   * @param value what the others see of us, at most 64 KiB. Default: this node's own IP address.
+   * @returns the first term, once we lead. Waits through any outage of etcd.
+   * @throws {InvalidInputError} if the value is no string, or too long.
+   * @throws {AlreadyStandingError} if another `Election` of this name, client and TTL stands, or `lead()` is under way.
+   * @throws {ElectionClosedError} if the campaign is ended by us before we lead.
+   * @throws {RefusedError} if etcd refuses for good, or the client is closed.
+   * @throws {RunawayLoopError} synchronously, if a loop calls it without ever letting the event loop turn.
+   */
+  campaign(value?: string): Promise<Term> {
+    countCall(this.#guard.key, this.name);
+    const running = this.#campaign;
+    if (running !== undefined && this.#leading === undefined && this.#closedBecause === undefined) {
+      try {
+        if (value !== undefined) checkValue(value, this.name);
+      } catch (error) {
+        return this.#refuse(error as ElectionError);
+      }
+      if (value !== undefined) running.announce(value);
+      return running.term();
+    }
+    const calledFrom = callSite();
+    return this.#stand(value, this.#callbacks, calledFrom, (campaign) => campaign.term());
+  }
+
+  /**
+   * Waits until we lead, runs the work, resigns, and returns what the work returned. The callbacks of the options
+   * are not called. If the term ends early `term.signal` aborts; what the work then does is its own decision, and
+   * its result or error is handed on.
+   *
+   * @param options.signal gives up waiting, or ends the term, when it aborts.
+   * @throws what the work throws; and what {@link campaign} throws.
+   */
+  lead<T>(work: (term: Term) => Promise<T>, options: { signal?: AbortSignal | undefined } = {}): Promise<T> {
+    countCall(this.#guard.key, this.name);
+    const calledFrom = callSite();
+    const result = new Deferred<T>();
+    let begun = false;
+    let campaign: RunningCampaign | undefined;
+    const end = (because: StopCause): void => campaign?.stop(because, this.#endedError(because));
+    const onLeader = (term: Term): Promise<void> => {
+      begun = true;
+      return (async () => await work(term))()
+        .then(result.resolve, result.reject)
+        .finally(() => end('resigned'));
+    };
+    const callbacks: Callbacks = { onLeader, onFollower: undefined, lastCalled: undefined };
+    return this.#stand(undefined, callbacks, calledFrom, async (started) => {
+      campaign = started;
+      this.#leading = started;
+      const abort = (): void => end('aborted');
+      if (options.signal?.aborted === true) abort();
+      options.signal?.addEventListener('abort', abort, { once: true });
+      await started.ended;
+      options.signal?.removeEventListener('abort', abort);
+      this.#leading = undefined;
+      if (!begun) await started.term(); // rejects with why there was none
+      return await result.promise;
+    });
+  }
+
+  /**
+   * Ends the term, waits for its work, gives up the key, and stands again at the back of the queue. Does nothing
+   * where we do not lead. Called from within the work it does not wait for the work.
+   */
+  async stepDown(): Promise<void> {
+    await this.#campaign?.stepDown();
+  }
+
+  /**
+   * Ends the term (the work is awaited, then the key given up) and leaves the race. `campaign()` may be called
+   * again. Never waits longer than `drainTimeoutMs` and two calls to etcd; never throws. Called from within the
+   * work it does not wait for the work.
+   */
+  async resign(): Promise<void> {
+    await this.#end('resigned');
+  }
+
+  /** Resigns, for good. Afterwards no timer, stream or listener of this election is left. */
+  async close(): Promise<void> {
+    await this.#close('closed');
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  /**
+   * Who leads now: a linearizable read. Callers at the same time share one; at most 20 reads a second are made.
+   *
+   * @throws {UnavailableError} if etcd does not answer within 2.5 s.
+   * @throws {RefusedError} if etcd refuses, or the client is closed.
+   * @throws {ElectionClosedError} after `close()`.
+   */
+  async leader(): Promise<Leader | undefined> {
+    return (await this.#read()).candidates[0];
+  }
+
+  /** All candidates in order of the queue; the first one leads. Read, shared and refused as {@link leader} is. */
+  async candidates(): Promise<Candidate[]> {
+    return [...(await this.#read()).candidates];
+  }
+
+  /**
+   * Who leads, from now on: the present state first, then every change, `undefined` where nobody leads. Needs no
+   * candidacy. It heals itself after any outage; a reader who is slow gets the newest state, not all in between.
+   * It ends with the signal and with `close()`.
+   *
+   * @throws {RefusedError} from the iteration, if etcd refuses for good or the client is closed.
+   */
+  async *observe(
+    options: { signal?: AbortSignal | undefined } = {},
+  ): AsyncGenerator<Leader | undefined, void, void> {
+    const signals = [this.#closing.signal, ...(options.signal === undefined ? [] : [options.signal])];
+    const signal = AbortSignal.any(signals);
+    await this.#observations.pass('own', OBSERVATIONS, { signal, calledFrom: [] });
+    yield* observeLeader({
+      electionKeys: this.#tools.electionKeys,
+      link: this.#tools.link,
+      hub: this.#tools.hub,
+      noticeWithinMs: this.#tools.settings.ttlSeconds * 1000,
+      signal,
+      refusal: (fault) => this.#readError(fault),
+    });
+  }
+
+  /** What we know without asking etcd. */
+  get status(): ElectionStatus {
+    const campaign = this.#campaign;
+    const state = campaign?.state ?? 'ended';
+    const idle = this.#closedBecause === undefined ? 'idle' : 'closed';
+    return {
+      election: this.name,
+      state: state === 'ended' ? idle : state,
+      term: campaign?.currentTerm,
+      leader: campaign?.leader,
+      position: campaign?.position,
+      guard: this.#guard.status(this.#tools.settings.guard),
+    };
+  }
+
+  /** Starts a campaign, or says why not: through the guard, because a refusal that comes at once makes loops hot. */
+  #stand<T>(
+    value: string | undefined,
+    callbacks: Callbacks,
+    calledFrom: readonly string[],
+    then: (campaign: RunningCampaign) => Promise<T>,
+  ): Promise<T> {
+    let announced = value;
+    try {
+      if (this.#closedBecause !== undefined) throw this.#closedBecause;
+      announced ??= ownAddress();
+      checkValue(announced, this.name);
+      this.#takeSeat();
+    } catch (error) {
+      return this.#refuse(error as ElectionError);
+    }
+    const campaign = new RunningCampaign(this.#tools, callbacks, {
+      value: announced,
+      calledFrom,
+      after: this.#lingering,
+    });
+    this.#campaign = campaign;
+    live.add(this);
+    void campaign.ended.then(() => {
+      this.#campaign = undefined;
+      live.delete(this);
+      standing.get(this.#client)?.delete(this.#seat);
+    });
+    const lingering = campaign.settled.then(() => {
+      if (this.#lingering === lingering) this.#lingering = undefined;
+    });
+    this.#lingering = lingering;
+    return then(campaign);
+  }
+
+  #takeSeat(): void {
+    let seats = standing.get(this.#client);
+    if (seats === undefined) standing.set(this.#client, (seats = new Map()));
+    if (seats.has(this.#seat))
+      throw new AlreadyStandingError(
+        this.name,
+        `election "${this.name}" already has a candidate on this client and TTL: use that Election, or close it first`,
+      );
+    seats.set(this.#seat, this);
+  }
+
+  #refuse(error: ElectionError): Promise<never> {
+    const refusal = this.#refusals
+      .pass('own', this.#tools.settings.guard)
+      .then(() => clock.sleep(1)) // never without a turn of the event loop
+      .then((): never => {
+        throw error;
+      });
+    refusal.catch(() => undefined); // un-awaited, it must not end the process
+    return refusal;
+  }
+
+  async #end(because: StopCause): Promise<void> {
+    const campaign = this.#campaign;
+    if (campaign === undefined) return;
+    campaign.stop(because, this.#endedError(because));
+    if (!campaign.isCallingUs) await campaign.ended;
+  }
+
+  #close(because: 'closed' | 'aborted'): Promise<void> {
+    this.#closedBecause ??= this.#endedError(because);
+    this.#closing.abort();
+    return this.#end(because);
+  }
+
+  #endedError(because: StopCause): ElectionClosedError {
+    const how = because === 'aborted' ? 'its signal aborted' : `it was ${because}`;
+    return new ElectionClosedError(this.name, `no longer standing in election "${this.name}": ${how}`);
+  }
+
+  async #read(): Promise<Snapshot> {
+    if (this.#closedBecause !== undefined) return await this.#refuse(this.#closedBecause);
+    this.#reading ??= this.#readOnce().finally(() => {
+      this.#reading = undefined;
+    });
+    return await this.#reading;
+  }
+
+  async #readOnce(): Promise<Snapshot> {
+    const { signal } = this.#closing;
+    await this.#reads.pass('outside', READS, { signal });
+    try {
+      return await readQueue(this.#tools.link, this.#tools.electionKeys, { withinMs: CALL_LIMIT_MS, signal });
+    } catch (error) {
+      throw this.#readError(error as EtcdFault);
+    }
+  }
+
+  #readError(fault: Error): Error {
+    if (!(fault instanceof EtcdFault)) return fault;
+    const message = `election "${this.name}" cannot be read: ${fault.message}`;
+    if (fault.kind === 'aborted') return this.#closedBecause ?? fault;
+    return fault.kind === 'refused' || fault.kind === 'client-closed'
+      ? new RefusedError(this.name, message, { cause: fault })
+      : new UnavailableError(this.name, message, { cause: fault });
+  }
+}

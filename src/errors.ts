@@ -1,0 +1,120 @@
+/**
+ * What can go wrong, as few classes as callers need to tell apart. Match on `code`, not on `message`.
+ */
+import type { EndCause } from './core/campaign.ts';
+
+/** Stable across versions. */
+export type ElectionErrorCode =
+  | 'ELECTION_INVALID_INPUT'
+  | 'ELECTION_ALREADY_STANDING'
+  | 'ELECTION_CLOSED'
+  | 'ELECTION_LEADERSHIP_LOST'
+  | 'ELECTION_REFUSED'
+  | 'ELECTION_UNAVAILABLE'
+  | 'ELECTION_OUTCOME_UNKNOWN'
+  | 'ELECTION_RUNAWAY';
+
+/** The kin of all errors that this library throws on purpose. */
+export abstract class ElectionError extends Error {
+  abstract readonly code: ElectionErrorCode;
+  /** Whether the same call may succeed later without anyone changing anything. */
+  abstract readonly retryable: boolean;
+  /** Name of the election it happened to; empty where none is concerned. */
+  readonly election: string;
+
+  constructor(election: string, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.election = election;
+  }
+}
+
+/** An argument or option that cannot work; the message names the field, what is expected and what came. */
+export class InvalidInputError extends ElectionError {
+  override readonly name = 'InvalidInputError';
+  readonly code = 'ELECTION_INVALID_INPUT';
+  readonly retryable = false;
+}
+
+/**
+ * The election already has a candidate on this client, and two cannot share one key: either a second `Election`
+ * of the same name, client and TTL, or `lead()` while a campaign runs.
+ */
+export class AlreadyStandingError extends ElectionError {
+  override readonly name = 'AlreadyStandingError';
+  readonly code = 'ELECTION_ALREADY_STANDING';
+  readonly retryable = true;
+}
+
+/** The campaign was ended by us before the call could finish: `resign()`, `close()` or the `signal` option. */
+export class ElectionClosedError extends ElectionError {
+  override readonly name = 'ElectionClosedError';
+  readonly code = 'ELECTION_CLOSED';
+  readonly retryable = false;
+}
+
+/**
+ * We may no longer act as leader. It is the `reason` of `term.signal`, and what `term.assertCurrent()` throws.
+ */
+export class LeadershipLostError extends ElectionError {
+  override readonly name = 'LeadershipLostError';
+  readonly code = 'ELECTION_LEADERSHIP_LOST';
+  readonly retryable = true;
+  /** Fencing token of the term that ended. */
+  readonly fencingToken: bigint;
+  readonly because: EndCause;
+
+  constructor(lost: { election: string; fencingToken: bigint; because: EndCause }, options?: ErrorOptions) {
+    super(
+      lost.election,
+      `no longer leader of "${lost.election}" (fencing token ${lost.fencingToken}): ${lost.because}`,
+      options,
+    );
+    this.fencingToken = lost.fencingToken;
+    this.because = lost.because;
+  }
+}
+
+/**
+ * etcd refuses for good: wrong credentials, permission denied, an invalid argument, or a client that was
+ * closed. The campaign is over; somebody has to change something before another can succeed.
+ */
+export class RefusedError extends ElectionError {
+  override readonly name = 'RefusedError';
+  readonly code = 'ELECTION_REFUSED';
+  readonly retryable = false;
+}
+
+/** etcd did not answer in time, or could not be reached. Campaigns go on trying by themselves; reads tell you. */
+export class UnavailableError extends ElectionError {
+  override readonly name = 'UnavailableError';
+  readonly code = 'ELECTION_UNAVAILABLE';
+  readonly retryable = true;
+}
+
+/**
+ * A write was sent, and its answer was lost: it may have happened or not. It was not sent again. Read what you
+ * wrote before you decide.
+ */
+export class OutcomeUnknownError extends ElectionError {
+  override readonly name = 'OutcomeUnknownError';
+  readonly code = 'ELECTION_OUTCOME_UNKNOWN';
+  readonly retryable = false;
+}
+
+/** A loop calls us without ever letting the event loop turn. Await the call, or take the loop out. */
+export class RunawayLoopError extends ElectionError {
+  override readonly name = 'RunawayLoopError';
+  readonly code = 'ELECTION_RUNAWAY';
+  readonly retryable = false;
+  /** Calls seen in one turn of the event loop. */
+  readonly calls: number;
+
+  constructor(election: string, calls: number) {
+    super(
+      election,
+      `${calls} calls for election "${election}" in one turn of the event loop: a runaway loop. ` +
+        'Await campaign(), or call it once: it stands again by itself after every loss',
+    );
+    this.calls = calls;
+  }
+}

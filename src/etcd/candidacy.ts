@@ -1,0 +1,160 @@
+/**
+ * Our key in the queue of an election: enter, proclaim, release; and the queue itself.
+ *
+ * Keys are `<prefix><name>/<lease ID in hex>` with the value as plain bytes, as Go's `concurrency.Election` lays
+ * them out: `etcdctl elect -l <prefix><name>` shows our leader, and theirs queue with ours.
+ */
+import type { ICompare, IKeyValue, IRangeResponse, IRequestOp } from 'etcd3';
+import type { Candidacy } from '../core/campaign.ts';
+import type { Candidate } from '../core/roster.ts';
+import type { CallLimits, Link } from './link.ts';
+
+/** The candidates of an election at one revision. */
+export interface Snapshot {
+  readonly revision: bigint;
+  readonly candidates: readonly Candidate[];
+}
+
+export interface Entry extends Snapshot {
+  readonly candidacy: Candidacy;
+}
+
+/** Everything that a candidate of this election can be stored under. */
+export const electionPrefix = (prefix: string, name: string): string => `${prefix}${name}/`;
+
+export const candidateKey = (electionKeys: string, leaseId: string): string =>
+  `${electionKeys}${BigInt(leaseId).toString(16)}`;
+
+/** First key behind all that begin with this prefix, which ends in `/`. */
+export const endOf = (electionKeys: string): Buffer => Buffer.from(`${electionKeys.slice(0, -1)}0`);
+
+/**
+ * Puts our key if it is not there, and reads the queue, in one transaction. Where an earlier try had happened
+ * although its answer was lost, our key is found standing: the same answer.
+ */
+export async function enter(
+  link: Link,
+  electionKeys: string,
+  entrant: { leaseId: string; value: string },
+  limits: CallLimits,
+): Promise<Entry> {
+  const key = candidateKey(electionKeys, entrant.leaseId);
+  const readQueue: IRequestOp = { request_range: queueOf(electionKeys) };
+  const put: IRequestOp = {
+    request_put: { key: Buffer.from(key), value: Buffer.from(entrant.value), lease: entrant.leaseId },
+  };
+  const answer = await link.unary(
+    `enter ${electionKeys}`,
+    (options) =>
+      link.client.kv.txn(
+        { compare: [createdAt(key, 0n)], success: [put, readQueue], failure: [readQueue] },
+        options,
+      ),
+    limits,
+  );
+  const snapshot = snapshotOf(electionKeys, answer.responses.at(-1)!.response_range, answer.header.revision);
+  const own = snapshot.candidates.find((candidate) => candidate.key === key);
+  if (own === undefined) throw new Error(`etcd put ${key} and did not show it in the same transaction`);
+  return {
+    ...snapshot,
+    candidacy: { key, leaseId: entrant.leaseId, createRevision: own.fencingToken },
+  };
+}
+
+/** The queue as etcd has it now: a linearizable read. */
+export async function readQueue(link: Link, electionKeys: string, limits: CallLimits): Promise<Snapshot> {
+  const answer = await link.unary(
+    `read ${electionKeys}`,
+    (options) => link.client.kv.range(queueOf(electionKeys), options),
+    limits,
+  );
+  return snapshotOf(electionKeys, answer, answer.header.revision);
+}
+
+/** Announces another value under our key. @returns false if the key is no longer ours. */
+export async function proclaim(
+  link: Link,
+  candidacy: Candidacy,
+  value: string,
+  limits: CallLimits,
+): Promise<boolean> {
+  const put: IRequestOp = {
+    request_put: {
+      key: Buffer.from(candidacy.key),
+      value: Buffer.from(value),
+      lease: candidacy.leaseId,
+    },
+  };
+  const answer = await link.unary(
+    `proclaim under ${candidacy.key}`,
+    (options) =>
+      link.client.kv.txn(
+        { compare: [createdAt(candidacy.key, candidacy.createRevision)], success: [put] },
+        options,
+      ),
+    limits,
+  );
+  return answer.succeeded;
+}
+
+/** Deletes our key, only if it is still the one that we created. */
+export async function release(link: Link, candidacy: Candidacy, limits: CallLimits): Promise<void> {
+  await deleteIf(link, candidacy.key, createdAt(candidacy.key, candidacy.createRevision), limits);
+}
+
+/** Deletes a key that may have been put by a call whose answer we never saw, only if it hangs on our lease. */
+export async function releaseUnseen(
+  link: Link,
+  electionKeys: string,
+  leaseId: string,
+  limits: CallLimits,
+): Promise<void> {
+  const key = candidateKey(electionKeys, leaseId);
+  const ours: ICompare = { key: Buffer.from(key), target: 'Lease', result: 'Equal', lease: leaseId };
+  await deleteIf(link, key, ours, limits);
+}
+
+/** A key's value as a person reads it: bytes that are no UTF-8 are shown as U+FFFD. */
+export function candidateOf(kv: IKeyValue): Candidate {
+  return {
+    key: kv.key.toString(),
+    value: kv.value.toString(),
+    fencingToken: BigInt(kv.create_revision),
+    leaseId: kv.lease,
+  };
+}
+
+/** Keys further down (`p/q/…` under `p/`) belong to another election. */
+export const isCandidateKey = (electionKeys: string, key: string): boolean =>
+  key.startsWith(electionKeys) && !key.includes('/', electionKeys.length);
+
+const createdAt = (key: string, revision: bigint): ICompare => ({
+  key: Buffer.from(key),
+  target: 'Create',
+  result: 'Equal',
+  create_revision: revision.toString(),
+});
+
+const queueOf = (electionKeys: string) =>
+  ({
+    key: Buffer.from(electionKeys),
+    range_end: endOf(electionKeys),
+    sort_target: 'Create',
+    sort_order: 'Ascend',
+  }) as const;
+
+function snapshotOf(electionKeys: string, range: IRangeResponse, revision: string): Snapshot {
+  return {
+    revision: BigInt(revision),
+    candidates: range.kvs.map(candidateOf).filter(({ key }) => isCandidateKey(electionKeys, key)),
+  };
+}
+
+async function deleteIf(link: Link, key: string, compare: ICompare, limits: CallLimits): Promise<void> {
+  const remove: IRequestOp = { request_delete_range: { key: Buffer.from(key) } };
+  await link.unary(
+    `release ${key}`,
+    (options) => link.client.kv.txn({ compare: [compare], success: [remove] }, options),
+    limits,
+  );
+}

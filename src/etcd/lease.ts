@@ -1,0 +1,153 @@
+/**
+ * Grant, renew and revoke a lease on etcd's raw calls. etcd3's own `Lease` is not used: it counts from the
+ * reply, believes the TTL it asked for, and says "lost" after twice that.
+ */
+import { randomBytes } from 'node:crypto';
+import type { ILeaseKeepAliveRequest, ILeaseKeepAliveResponse } from 'etcd3';
+import type { LeaseProof } from '../core/deadline.ts';
+import { clock } from '../time.ts';
+import { EtcdFault } from './fault.ts';
+import type { CallLimits, Link, OpenStream } from './link.ts';
+
+/**
+ * A lease ID of our own choosing, random, 63 bits, in decimal: a grant whose answer was lost is asked for again
+ * under the same ID, so it cannot leave a second lease behind.
+ */
+export function newLeaseId(): string {
+  return (randomBytes(8).readBigUInt64BE() >> 1n || 1n).toString();
+}
+
+/**
+ * @returns the proof, or undefined where an earlier grant under this ID had happened after all: renew it.
+ * @throws {EtcdFault}
+ */
+export async function grantLease(
+  link: Link,
+  leaseId: string,
+  ttlSeconds: number,
+  limits: CallLimits,
+): Promise<LeaseProof | undefined> {
+  const sentAtMs = clock.now();
+  try {
+    const { TTL } = await link.unary(
+      'grant a lease',
+      (options) => link.client.leaseClient.leaseGrant({ ID: leaseId, TTL: ttlSeconds }, options),
+      limits,
+    );
+    return { sentAtMs, grantedTtlSeconds: Number(TTL) };
+  } catch (error) {
+    if (error instanceof EtcdFault && /lease already exists/.test(error.message)) return undefined;
+    throw error;
+  }
+}
+
+/** Gives the lease back, and with it all its keys. A lease that is gone already is no fault. */
+export async function revokeLease(link: Link, leaseId: string, limits: CallLimits): Promise<void> {
+  try {
+    await link.unary(
+      'revoke the lease',
+      (options) => link.client.leaseClient.leaseRevoke({ ID: leaseId }, options),
+      limits,
+    );
+  } catch (error) {
+    if (!(error instanceof EtcdFault && error.kind === 'lease-gone')) throw error;
+  }
+}
+
+/** Renews one lease on one stream; a stream that fails or keeps silent is replaced by the next renewal. */
+export class KeepAlive {
+  readonly #link: Link;
+  readonly #leaseId: string;
+  #stream: OpenStream<ILeaseKeepAliveRequest, ILeaseKeepAliveResponse> | undefined;
+  #closed = false;
+  /** How the renewal in flight ends. */
+  #settle: ((answer: ILeaseKeepAliveResponse | EtcdFault) => void) | undefined;
+
+  constructor(link: Link, leaseId: string) {
+    this.#link = link;
+    this.#leaseId = leaseId;
+  }
+
+  /** Opens the stream if there is none. @returns how to say that the host behind it keeps silent. */
+  async dial(limits: CallLimits): Promise<{ fail(): void }> {
+    const stream = (this.#stream ??= await this.#open(limits));
+    return { fail: () => this.#drop(stream, 'fail') };
+  }
+
+  /**
+   * One renewal; never two at once.
+   *
+   * @throws {EtcdFault} `lease-gone` where etcd no longer knows the lease.
+   */
+  async renew({ withinMs, signal }: CallLimits): Promise<LeaseProof> {
+    const dueAtMs = clock.now() + withinMs;
+    const stream = (this.#stream ??= await this.#open({ withinMs, signal }));
+    const sentAtMs = clock.now();
+    const answer = await new Promise<ILeaseKeepAliveResponse>((resolve, reject) => {
+      const timer = setTimeout(
+        () => {
+          this.#drop(stream, 'fail');
+          this.#settle?.(
+            new EtcdFault(
+              'unavailable',
+              `renew the lease: no answer within ${Math.round(withinMs)} ms`,
+              true,
+            ),
+          );
+        },
+        Math.max(0, dueAtMs - sentAtMs),
+      );
+      const abort = (): void => {
+        this.#drop(stream, 'close');
+        this.#settle?.(new EtcdFault('aborted', 'renew the lease: aborted', true));
+      };
+      signal?.addEventListener('abort', abort, { once: true });
+      this.#settle = (result) => {
+        this.#settle = undefined;
+        clearTimeout(timer);
+        signal?.removeEventListener('abort', abort);
+        if (result instanceof EtcdFault) reject(result);
+        else resolve(result);
+      };
+      if (signal?.aborted === true) abort();
+      else stream.raw.write({ ID: this.#leaseId });
+    });
+    if (Number(answer.TTL) <= 0)
+      throw new EtcdFault('lease-gone', 'renew the lease: etcd no longer has it', true);
+    return { sentAtMs, grantedTtlSeconds: Number(answer.TTL) };
+  }
+
+  close(): void {
+    this.#closed = true;
+    if (this.#stream !== undefined) this.#drop(this.#stream, 'close');
+    this.#settle?.(new EtcdFault('aborted', 'renew the lease: closed', true));
+  }
+
+  async #open(limits: CallLimits): Promise<OpenStream<ILeaseKeepAliveRequest, ILeaseKeepAliveResponse>> {
+    const stream = await this.#link.stream<ILeaseKeepAliveRequest, ILeaseKeepAliveResponse>(
+      'renew the lease',
+      (options) => this.#link.client.leaseClient.leaseKeepAlive(options),
+      limits,
+    );
+    if (this.#closed) {
+      stream.close();
+      throw new EtcdFault('aborted', 'renew the lease: closed', false);
+    }
+    const lost = (reason: string): void => {
+      if (this.#stream !== stream) return; // a stream we gave up long ago
+      this.#stream = undefined;
+      this.#settle?.(new EtcdFault('unavailable', `renew the lease: ${reason}`, true));
+    };
+    stream.raw.on('data', (answer) => {
+      if (this.#stream === stream && answer.ID === this.#leaseId) this.#settle?.(answer);
+    });
+    stream.raw.on('error', (error) => lost(error.message));
+    stream.raw.on('end', () => lost('etcd ended the stream'));
+    return stream;
+  }
+
+  #drop(stream: OpenStream<unknown, unknown>, how: 'close' | 'fail'): void {
+    if (this.#stream === stream) this.#stream = undefined;
+    stream[how]();
+  }
+}

@@ -1,0 +1,271 @@
+/**
+ * How we reach etcd through a client that belongs to somebody else: bounded, once, and without a trace.
+ *
+ * etcd3 repeats failed calls at once (writes too), counts each failure against the host and, after three,
+ * refuses *every* call of the client for five seconds: also the user's, also ours when etcd is long back. So:
+ *
+ * - no call of ours is repeated behind our back, and none waits longer than its own time limit;
+ * - a call that fails reaches etcd3 under a code that it does not count;
+ * - streams dial: opening one clears etcd3's count, so each may fail once under its true code, which makes
+ *   etcd3 drop the connection and dial anew. That is how a half-open connection is healed.
+ */
+import type { Etcd3, KVClient } from 'etcd3';
+import { EtcdFault, COUNTED_BY_ETCD3, faultOf, type GrpcStatus } from './fault.ts';
+import { clock } from '../time.ts';
+import { Slots } from './slots.ts';
+
+type CallOptions = NonNullable<Parameters<KVClient['range']>[1]>;
+type Interceptor = NonNullable<CallOptions['interceptors']>[number];
+type OngoingCall = ReturnType<Parameters<Interceptor>[1]>;
+
+export interface CallLimits {
+  /** How long to wait for the answer, in milliseconds. */
+  readonly withinMs: number;
+  /** Ends the call early. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** What we need of etcd3's raw duplex streams. */
+export interface RawStream<Request, Response> {
+  on(event: 'data', listener: (message: Response) => void): unknown;
+  on(event: 'error', listener: (error: Error) => void): unknown;
+  on(event: 'end', listener: () => void): unknown;
+  write(request: Request): unknown;
+  end(): unknown;
+  cancel(): unknown;
+}
+
+export interface OpenStream<Request, Response> {
+  readonly raw: RawStream<Request, Response>;
+  /** Ends it in a way that etcd3 does not take for a failure of the host. */
+  close(): void;
+  /** Ends it because the host keeps silent: etcd3 drops the connection and dials anew. */
+  fail(): void;
+}
+
+/** FAILED_PRECONDITION: etcd3 neither counts nor repeats what ends so. */
+const UNCOUNTED = 9;
+
+/** Calls of one client that may be under way at once: etcd refuses more than some thousands. */
+const IN_FLIGHT = 256;
+
+/** How long a host that kept silent is passed over while there are others, in milliseconds. */
+const SUSPECT_FOR_MS = 15_000;
+
+export class Link {
+  readonly client: Etcd3;
+  readonly #slots = new Slots(IN_FLIGHT);
+  readonly #hostCount: number;
+  /** Hosts on which a stream was opened since one last failed there. */
+  readonly #mayFail = new Set<string>();
+  readonly #suspectUntil = new Map<string, number>();
+
+  constructor(client: Etcd3) {
+    this.client = client;
+    const { hosts } = (client as unknown as { options: { hosts?: string | readonly string[] } }).options;
+    this.#hostCount = Array.isArray(hosts) ? hosts.length : 1;
+  }
+
+  /** Whether the user has closed the client: what is open on it would go on, and renew a lease for nobody. */
+  get isClosed(): boolean {
+    const { pool } = this.client as unknown as { pool?: { hosts?: readonly { closed?: boolean }[] } };
+    return pool?.hosts?.every((host) => host.closed === true) ?? false;
+  }
+
+  /**
+   * One call, sent once.
+   *
+   * @param what said in errors: what was tried.
+   * @throws {EtcdFault}
+   */
+  async unary<T>(
+    what: string,
+    invoke: (options: CallOptions) => Promise<T>,
+    { withinMs, signal }: CallLimits,
+  ): Promise<T> {
+    await this.#slots.take();
+    try {
+      return await this.#steered((round) => this.#unaryOnce(what, invoke, withinMs, signal, round));
+    } finally {
+      this.#slots.give();
+    }
+  }
+
+  #unaryOnce<T>(
+    what: string,
+    invoke: (options: CallOptions) => Promise<T>,
+    withinMs: number,
+    signal: AbortSignal | undefined,
+    steer: (peer: string) => void,
+  ): Promise<T> {
+    return new Promise<T>((resolve, reject) => {
+      let ongoing: OngoingCall | undefined;
+      let status: GrpcStatus | undefined;
+      let peer = '';
+      let over: EtcdFault | undefined;
+      const stop = (fault: EtcdFault): void => {
+        over = fault;
+        ongoing?.cancelWithStatus(UNCOUNTED, fault.message);
+        settle();
+        reject(fault);
+      };
+      const abort = (): void => stop(new EtcdFault('aborted', `${what}: aborted`, ongoing !== undefined));
+      const timer = setTimeout(() => {
+        if (peer !== '') this.#suspectUntil.set(peer, clock.now() + SUSPECT_FOR_MS);
+        stop(
+          new EtcdFault(
+            'unavailable',
+            `${what}: no answer within ${Math.round(withinMs)} ms`,
+            ongoing !== undefined,
+          ),
+        );
+      }, withinMs);
+      const settle = (): void => {
+        clearTimeout(timer);
+        signal?.removeEventListener('abort', abort);
+      };
+      if (signal?.aborted === true) return abort();
+      signal?.addEventListener('abort', abort, { once: true });
+
+      const interceptor: Interceptor = (options, nextCall) => {
+        if (over !== undefined) throw over;
+        // A second time here is etcd3 repeating the call. Only a token that was refused makes that harmless.
+        if (ongoing !== undefined && !/invalid auth token/.test(status?.details ?? ''))
+          throw faultOf(what, status, status?.details);
+        ongoing = nextCall(options);
+        peer = ongoing.getPeer();
+        steer(peer);
+        return uncounted(ongoing, (received) => {
+          status = received;
+          return true;
+        });
+      };
+      invoke({ interceptors: [interceptor], deadline: Infinity }).then(
+        (answer) => {
+          settle();
+          this.#suspectUntil.delete(peer);
+          resolve(answer);
+        },
+        (error: unknown) => {
+          settle();
+          reject(error instanceof Elsewhere ? error : (over ?? faultOf(what, status, error)));
+        },
+      );
+    });
+  }
+
+  /**
+   * Opens a stream. That it is open says nothing about a connection: only an answer on it does.
+   *
+   * @throws {EtcdFault}
+   */
+  stream<Request, Response>(
+    what: string,
+    open: (options: CallOptions) => Promise<RawStream<Request, Response>>,
+    { withinMs, signal }: CallLimits,
+  ): Promise<OpenStream<Request, Response>> {
+    return this.#steered((steer) => {
+      let peer = '';
+      const interceptor: Interceptor = (options, nextCall) => {
+        const call = nextCall(options);
+        peer = call.getPeer();
+        steer(peer);
+        this.#mayFail.add(peer);
+        return uncounted(call, () => !this.#mayFail.delete(peer));
+      };
+      const opening = open({ interceptors: [interceptor], deadline: Infinity });
+      return new Promise<OpenStream<Request, Response>>((resolve, reject) => {
+        let over = false;
+        const giveUp = (fault: EtcdFault): void => {
+          over = true;
+          settle();
+          reject(fault);
+        };
+        const abort = (): void => giveUp(new EtcdFault('aborted', `${what}: aborted`, false));
+        const timer = setTimeout(
+          () =>
+            giveUp(
+              new EtcdFault('unavailable', `${what}: no stream within ${Math.round(withinMs)} ms`, false),
+            ),
+          withinMs,
+        );
+        const settle = (): void => {
+          clearTimeout(timer);
+          signal?.removeEventListener('abort', abort);
+        };
+        if (signal?.aborted === true) abort();
+        signal?.addEventListener('abort', abort, { once: true });
+        opening.then(
+          (raw) => {
+            if (over) return closePolitely(raw); // came too late: nobody waits for it
+            settle();
+            resolve({
+              raw,
+              close: () => closePolitely(raw),
+              fail: () => {
+                this.#suspectUntil.set(peer, clock.now() + SUSPECT_FOR_MS);
+                raw.cancel();
+              },
+            });
+          },
+          (error: unknown) => {
+            settle();
+            reject(error instanceof Elsewhere ? error : faultOf(what, undefined, error));
+          },
+        );
+      });
+    });
+  }
+
+  /** etcd3 picks a host by chance; while a host is suspect we ask again, a few times, for another. */
+  async #steered<T>(attempt: (steer: (peer: string) => void) => Promise<T>): Promise<T> {
+    for (let tries = this.#hostCount > 1 ? 8 : 0; ; tries--) {
+      try {
+        return await attempt((peer) => {
+          if (tries > 0 && (this.#suspectUntil.get(peer) ?? 0) > clock.now()) throw new Elsewhere();
+        });
+      } catch (error) {
+        if (!(error instanceof Elsewhere)) throw error;
+      }
+    }
+  }
+}
+
+/** Says to `#steered` that this host is not wanted; never leaves this file. */
+class Elsewhere extends Error {}
+
+/** Lets `hide` decide, for each failure that etcd3 would count, whether it reaches etcd3 under another code. */
+function uncounted(call: OngoingCall, hide: (status: GrpcStatus) => boolean): ReturnType<Interceptor> {
+  const start = call.start.bind(call);
+  call.start = (metadata, listener) =>
+    start(requireLeader(metadata), {
+      ...listener,
+      onReceiveMetadata: (received) => listener?.onReceiveMetadata?.(received),
+      onReceiveMessage: (message: unknown) => listener?.onReceiveMessage?.(message),
+      onReceiveStatus: (status) => {
+        const hidden = status.code !== 0 && hide(status) && COUNTED_BY_ETCD3.has(status.code);
+        listener?.onReceiveStatus?.(hidden ? { ...status, code: UNCOUNTED } : status);
+      },
+    });
+  return call as ReturnType<Interceptor>; // gRPC types the result as its class; the interface is all it uses
+}
+
+/** A member that has lost its leader ends a stream that asks for one; without this it keeps it open and silent. */
+function requireLeader<M extends { clone(): M; set(key: string, value: string): void }>(metadata: M): M {
+  const own = metadata.clone(); // etcd3 shares one object among all its calls
+  own.set('hasleader', 'true');
+  return own;
+}
+
+function closePolitely(raw: RawStream<unknown, unknown>): void {
+  raw.end(); // no longer writable: etcd3 does not take what follows for a failure of the host
+  raw.cancel();
+}
+
+const links = new WeakMap<Etcd3, Link>();
+
+export function linkOf(client: Etcd3): Link {
+  let link = links.get(client);
+  if (link === undefined) links.set(client, (link = new Link(client)));
+  return link;
+}

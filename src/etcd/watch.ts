@@ -1,0 +1,296 @@
+/**
+ * One watch stream for all elections and observers of a client.
+ *
+ * A watch is a hint; the range is the truth. Whatever happens to a watch (compaction, cancellation, a stream that
+ * ends, breaks or falls silent), the way back is the same: one stream anew, through the guard, then every watch
+ * reads its range again and goes on from there.
+ */
+import type { IWatchRequest, IWatchResponse } from 'etcd3';
+import type { RosterEvent } from '../core/roster.ts';
+import { clock } from '../time.ts';
+import { candidateOf, endOf, isCandidateKey } from './candidacy.ts';
+import { EtcdFault } from './fault.ts';
+import type { Link, OpenStream } from './link.ts';
+
+export interface WatchTarget {
+  /** Prefix of the keys that are watched; ends in `/`. */
+  readonly electionKeys: string;
+  /** Reads the range anew after a break. @returns the revision it was read at. @throws {EtcdFault} */
+  reload(signal: AbortSignal): Promise<bigint>;
+  /** What happened to the keys, in revision order. */
+  onEvents(events: readonly RosterEvent[]): void;
+  /** etcd refuses the range for good: the watch is over. */
+  onRefused(fault: EtcdFault): void;
+}
+
+export interface WatchHubTools {
+  readonly link: Link;
+  /** The guard of everything that the client's elections share; passed before each try to get a stream back. */
+  readonly pace: {
+    pass(signal: AbortSignal): Promise<void>;
+    settle(heldMs: number): void;
+    nudge(): void;
+  };
+  onLost(reason: string): void;
+  onHealed(afterMs: number): void;
+}
+
+type Stream = OpenStream<IWatchRequest, IWatchResponse>;
+
+interface Watch {
+  readonly target: WatchTarget;
+  /** Changes with every request to etcd, so that late answers to an earlier one find nobody. */
+  id: number;
+}
+
+export class WatchHub {
+  readonly #tools: WatchHubTools;
+  /** How often silence is broken by a probe, and how long its answer may take, in milliseconds. */
+  #probeEveryMs = Number.POSITIVE_INFINITY;
+  readonly #watches = new Set<Watch>();
+  readonly #byId = new Map<number, Watch>();
+  readonly #broken = new Set<Watch>();
+  #nextId = 1;
+  #stream: Stream | undefined;
+  #opening: Promise<Stream> | undefined;
+  #upSinceMs = 0;
+  #healing = false;
+  #stop = new AbortController();
+  /** The probe under way: its watch ID, and how it ends. */
+  #probe: { id: number; promise: Promise<void>; end: (fault?: EtcdFault) => void } | undefined;
+  #probeTimer: NodeJS.Timeout | undefined;
+
+  constructor(tools: WatchHubTools) {
+    this.#tools = tools;
+  }
+
+  /**
+   * Watches from the revision after `readAt`; without it the range is read first.
+   *
+   * @param noticeWithinMs how soon a stream that fell silent must be noticed; the least of all watches counts.
+   * @returns a function that ends the watch.
+   */
+  watch(target: WatchTarget, noticeWithinMs: number, readAt?: bigint): () => void {
+    if (this.#watches.size === 0) {
+      this.#stop = new AbortController();
+      this.#probeEveryMs = Number.POSITIVE_INFINITY;
+    }
+    this.#probeEveryMs = Math.min(this.#probeEveryMs, noticeWithinMs / 3);
+    const watch: Watch = { target, id: 0 };
+    this.#watches.add(watch);
+    if (readAt === undefined) this.#break(watch, 'not read yet');
+    else this.#begin(watch, readAt);
+    return () => this.#end(watch);
+  }
+
+  #begin(watch: Watch, readAt: bigint): void {
+    this.#open().then(
+      (stream) => {
+        if (this.#watches.has(watch)) this.#request(stream, watch, readAt);
+      },
+      (fault: EtcdFault) => this.#break(watch, fault.message),
+    );
+  }
+
+  #request(stream: Stream, watch: Watch, readAt: bigint): void {
+    this.#byId.delete(watch.id);
+    watch.id = this.#nextId++;
+    this.#byId.set(watch.id, watch);
+    stream.raw.write({
+      create_request: {
+        key: Buffer.from(watch.target.electionKeys),
+        range_end: endOf(watch.target.electionKeys),
+        start_revision: (readAt + 1n).toString(),
+        watch_id: watch.id,
+        fragment: true,
+      },
+    });
+  }
+
+  #end(watch: Watch): void {
+    if (!this.#watches.delete(watch)) return;
+    this.#broken.delete(watch);
+    if (this.#byId.delete(watch.id)) this.#stream?.raw.write({ cancel_request: { watch_id: watch.id } });
+    if (this.#watches.size > 0) return;
+    this.#stop.abort();
+    this.#dropProbe('nobody watches any more');
+    this.#opening = undefined;
+    const stream = this.#stream;
+    this.#stream = undefined;
+    stream?.close();
+  }
+
+  #open(): Promise<Stream> {
+    if (this.#stream !== undefined) return Promise.resolve(this.#stream);
+    if (this.#opening !== undefined) return this.#opening;
+    const signal = this.#stop.signal;
+    const opening = this.#tools.link
+      .stream<IWatchRequest, IWatchResponse>(
+        'watch',
+        (options) => this.#tools.link.client.watchClient.watch(options),
+        { withinMs: this.#probeEveryMs, signal },
+      )
+      .then((stream) => {
+        if (signal.aborted) {
+          stream.close();
+          throw new EtcdFault('aborted', 'watch: nobody watches any more', false);
+        }
+        this.#stream = stream;
+        this.#upSinceMs = clock.now();
+        stream.raw.on('data', (message) => this.#receive(stream, message));
+        stream.raw.on('error', (error) => this.#lose(stream, error.message));
+        stream.raw.on('end', () => this.#lose(stream, 'etcd ended the stream'));
+        this.#armProbe(stream);
+        return stream;
+      });
+    const clear = (): void => {
+      if (this.#opening === opening) this.#opening = undefined;
+    };
+    this.#opening = opening;
+    opening.then(clear, clear);
+    return opening;
+  }
+
+  #receive(stream: Stream, message: IWatchResponse): void {
+    if (stream !== this.#stream) return; // a stream we gave up long ago
+    const id = Number(message.watch_id);
+    if (id === this.#probe?.id) {
+      if (!message.canceled) stream.raw.write({ cancel_request: { watch_id: id } });
+      this.#probe.end();
+      return;
+    }
+    const watch = this.#byId.get(id);
+    if (watch === undefined) return;
+    if (message.canceled || message.compact_revision !== '0') {
+      this.#byId.delete(id);
+      this.#break(watch, message.cancel_reason || `compacted up to ${message.compact_revision}`);
+      return;
+    }
+    const { electionKeys } = watch.target;
+    const events: RosterEvent[] = [];
+    for (const { type, kv } of message.events) {
+      const candidate = candidateOf(kv);
+      if (!isCandidateKey(electionKeys, candidate.key)) continue;
+      events.push(type === 'Put' ? { type: 'put', candidate } : { type: 'delete', key: candidate.key });
+    }
+    if (events.length > 0) watch.target.onEvents(events);
+  }
+
+  /** The stream is gone: every watch on it must read its range again. */
+  #lose(stream: Stream, reason: string): void {
+    if (stream !== this.#stream) return;
+    this.#stream = undefined;
+    this.#dropProbe(reason);
+    this.#byId.clear();
+    this.#tools.pace.settle(clock.now() - this.#upSinceMs);
+    this.#tools.onLost(reason);
+    for (const watch of this.#watches) this.#broken.add(watch);
+    void this.#heal();
+  }
+
+  #break(watch: Watch, reason: string): void {
+    if (!this.#watches.has(watch)) return;
+    this.#broken.add(watch);
+    if (!this.#healing && reason !== '') this.#tools.onLost(reason);
+    void this.#heal();
+  }
+
+  /** The one loop that gets watches back: each round passes the guard. */
+  async #heal(): Promise<void> {
+    if (this.#healing) return;
+    this.#healing = true;
+    const { signal } = this.#stop;
+    const brokenAtMs = clock.now();
+    try {
+      while (this.#broken.size > 0 && !signal.aborted) {
+        await this.#tools.pace.pass(signal);
+        if (signal.aborted) break;
+        try {
+          const stream = await this.#open();
+          await this.#confirm(stream);
+          this.#tools.pace.nudge();
+          await Promise.all([...this.#broken].map((watch) => this.#reload(stream, watch, signal)));
+        } catch (error) {
+          if (!(error instanceof EtcdFault)) throw error;
+          // Next round.
+        }
+      }
+      if (!signal.aborted) this.#tools.onHealed(clock.now() - brokenAtMs);
+    } finally {
+      this.#healing = false;
+      if (this.#broken.size > 0) void this.#heal(); // somebody came while the last ones went
+    }
+  }
+
+  async #reload(stream: Stream, watch: Watch, signal: AbortSignal): Promise<void> {
+    try {
+      const readAt = await watch.target.reload(signal);
+      if (stream !== this.#stream || !this.#watches.has(watch)) return;
+      this.#broken.delete(watch);
+      this.#request(stream, watch, readAt);
+    } catch (error) {
+      if (!(error instanceof EtcdFault)) throw error;
+      if (error.kind !== 'refused' && error.kind !== 'client-closed') return; // next round
+      this.#end(watch);
+      watch.target.onRefused(error);
+    }
+  }
+
+  /** Breaks the silence: a frozen member, a half-open connection and a stalled stream look alike from here. */
+  #armProbe(stream: Stream): void {
+    this.#probeTimer = setTimeout(() => {
+      this.#confirm(stream).then(
+        () => {
+          if (stream !== this.#stream) return;
+          this.#tools.pace.settle(clock.now() - this.#upSinceMs);
+          this.#armProbe(stream);
+        },
+        () => undefined, // the stream was given up on the way
+      );
+    }, this.#probeEveryMs);
+  }
+
+  /**
+   * Waits for an answer on the stream: a watch of nothing, created and taken back. (etcd's progress request would
+   * be the natural question, but some releases of 3.5 leave it unanswered.)
+   */
+  #confirm(stream: Stream): Promise<void> {
+    if (this.#probe !== undefined) return this.#probe.promise;
+    const [anyWatch] = this.#watches;
+    if (stream !== this.#stream || anyWatch === undefined)
+      return Promise.reject(silent('the stream is gone'));
+    const id = this.#nextId++;
+    const withinMs = this.#probeEveryMs;
+    let finish!: (fault?: EtcdFault) => void;
+    const promise = new Promise<void>((resolve, reject) => {
+      const timer = setTimeout(() => {
+        stream.fail();
+        this.#lose(stream, `no answer within ${Math.round(withinMs)} ms`);
+      }, withinMs);
+      const end = (fault?: EtcdFault): void => {
+        clearTimeout(timer);
+        this.#probe = undefined;
+        if (fault === undefined) resolve();
+        else reject(fault);
+      };
+      finish = end;
+    });
+    this.#probe = { id, promise, end: finish };
+    // A key that no candidate has: the prefix itself.
+    stream.raw.write({
+      create_request: {
+        key: Buffer.from(anyWatch.target.electionKeys),
+        watch_id: id,
+        filters: ['Noput', 'Nodelete'],
+      },
+    });
+    return promise;
+  }
+
+  #dropProbe(reason: string): void {
+    clearTimeout(this.#probeTimer);
+    this.#probe?.end(silent(reason));
+  }
+}
+
+const silent = (reason: string): EtcdFault => new EtcdFault('unavailable', `watch: ${reason}`, false);

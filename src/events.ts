@@ -1,0 +1,205 @@
+/**
+ * The one list of what can happen. Logs, metrics, traces and subscribers are all made from it, so they cannot
+ * disagree. Tokens and lease IDs are strings: JSON has no bigint, and a number would lose digits.
+ */
+import { channel } from 'node:diagnostics_channel';
+import type { EndCause, StopCause } from './core/campaign.ts';
+
+export type ElectionEvent =
+  | {
+      readonly type: 'session.opened';
+      readonly leaseId: string;
+      readonly askedTtlSeconds: number;
+      readonly grantedTtlSeconds: number;
+    }
+  | {
+      readonly type: 'session.renewed';
+      readonly leaseId: string;
+      readonly roundTripMs: number;
+      readonly headroomMs: number;
+    }
+  | {
+      readonly type: 'session.faltered';
+      readonly leaseId: string;
+      readonly reason: string;
+      readonly leftMs: number;
+    }
+  | { readonly type: 'session.recovered'; readonly leaseId: string; readonly leftMs: number }
+  | {
+      readonly type: 'session.lost';
+      readonly leaseId: string;
+      readonly because: 'deadline-passed' | 'lease-lost';
+    }
+  | { readonly type: 'session.unavailable'; readonly reason: string }
+  | { readonly type: 'session.closed'; readonly leaseId: string }
+  | { readonly type: 'watch.lost'; readonly reason: string }
+  | { readonly type: 'watch.healed'; readonly afterMs: number }
+  | {
+      readonly type: 'candidate.entered';
+      readonly election: string;
+      readonly key: string;
+      readonly fencingToken: string;
+      readonly position: number;
+    }
+  | { readonly type: 'candidate.failed'; readonly election: string; readonly reason: string }
+  | {
+      readonly type: 'candidate.lost';
+      readonly election: string;
+      readonly fencingToken: string;
+      readonly because: EndCause;
+    }
+  | {
+      readonly type: 'leader.changed';
+      readonly election: string;
+      readonly fencingToken: string | undefined;
+      readonly value: string | undefined;
+    }
+  | {
+      readonly type: 'term.started';
+      readonly election: string;
+      readonly fencingToken: string;
+      readonly value: string;
+      readonly leaseId: string;
+    }
+  | {
+      readonly type: 'term.ended';
+      readonly election: string;
+      readonly fencingToken: string;
+      readonly because: EndCause;
+      readonly ledMs: number;
+    }
+  | {
+      readonly type: 'drain.overdue';
+      readonly election: string;
+      readonly fencingToken: string;
+      readonly afterMs: number;
+    }
+  | {
+      readonly type: 'callback.failed';
+      readonly election: string;
+      readonly callback: 'onLeader' | 'onFollower' | 'work';
+      readonly error: unknown;
+    }
+  | {
+      readonly type: 'release.failed';
+      readonly election: string;
+      readonly key: string;
+      readonly reason: string;
+    }
+  | {
+      readonly type: 'campaign.ended';
+      readonly election: string;
+      readonly because: StopCause;
+      readonly error?: unknown;
+    }
+  | {
+      readonly type: 'guard.tripped';
+      readonly election: string;
+      readonly rounds: number;
+      readonly holdMs: number;
+      readonly origin: 'own' | 'outside';
+      readonly calledFrom: string | undefined;
+    }
+  | { readonly type: 'guard.recovered'; readonly election: string; readonly rounds: number };
+
+export type ElectionEventType = ElectionEvent['type'];
+export type EventOf<T extends ElectionEventType> = Extract<ElectionEvent, { type: T }>;
+
+/** Where a line goes. A pino logger fits, and so does anything else with these methods. */
+export interface Logger {
+  trace(fields: object, message: string): void;
+  debug(fields: object, message: string): void;
+  info(fields: object, message: string): void;
+  warn(fields: object, message: string): void;
+  error(fields: object, message: string): void;
+}
+
+type Level = keyof Logger;
+type Line<T extends ElectionEventType> = readonly [Level, (event: EventOf<T>) => string];
+
+/** The log line of each event: transitions at info, faults at warn, renewals at trace. */
+const lines: { readonly [T in ElectionEventType]: Line<T> } = {
+  'session.opened': ['debug', (e) => `lease ${e.leaseId} granted for ${e.grantedTtlSeconds} s`],
+  'session.renewed': ['trace', (e) => `lease ${e.leaseId} renewed in ${Math.round(e.roundTripMs)} ms`],
+  'session.faltered': [
+    'warn',
+    (e) => `lease ${e.leaseId} could not be renewed, ${Math.round(e.leftMs)} ms left: ${e.reason}`,
+  ],
+  'session.recovered': [
+    'info',
+    (e) => `lease ${e.leaseId} renewed again, ${Math.round(e.leftMs)} ms were left`,
+  ],
+  'session.lost': ['warn', (e) => `lease ${e.leaseId} lost: ${e.because}`],
+  'session.unavailable': ['warn', (e) => `no lease to be had, trying on: ${e.reason}`],
+  'session.closed': ['debug', (e) => `lease ${e.leaseId} given back`],
+  'watch.lost': ['debug', (e) => `watch lost, healing: ${e.reason}`],
+  'watch.healed': ['debug', (e) => `watch healed after ${Math.round(e.afterMs)} ms`],
+  'candidate.entered': [
+    'info',
+    (e) => `standing in "${e.election}", place ${e.position} in the queue (fencing token ${e.fencingToken})`,
+  ],
+  'candidate.failed': ['warn', (e) => `could not stand in "${e.election}", trying on: ${e.reason}`],
+  'candidate.lost': [
+    'warn',
+    (e) => `no longer standing in "${e.election}" (fencing token ${e.fencingToken}): ${e.because}`,
+  ],
+  'leader.changed': [
+    'debug',
+    (e) =>
+      e.fencingToken === undefined
+        ? `nobody leads "${e.election}"`
+        : `"${e.election}" is led by ${e.value} (fencing token ${e.fencingToken})`,
+  ],
+  'term.started': ['info', (e) => `leading "${e.election}" (fencing token ${e.fencingToken})`],
+  'term.ended': [
+    'info',
+    (e) =>
+      `stopped leading "${e.election}" after ${Math.round(e.ledMs)} ms: ${e.because} (fencing token ${e.fencingToken})`,
+  ],
+  'drain.overdue': [
+    'error',
+    (e) =>
+      `the work of "${e.election}" still runs ${Math.round(e.afterMs)} ms after its term ended: it ignores term.signal`,
+  ],
+  'callback.failed': ['error', (e) => `${e.callback} of "${e.election}" failed: ${String(e.error)}`],
+  'release.failed': ['warn', (e) => `could not give up ${e.key}, it goes with its lease: ${e.reason}`],
+  'campaign.ended': [
+    'info',
+    (e) =>
+      `no longer standing in "${e.election}": ${e.because}${e.because === 'refused' ? `: ${String(e.error)}` : ''}`,
+  ],
+  'guard.tripped': [
+    'warn',
+    (e) =>
+      `election "${e.election}" goes round too fast (${e.rounds} rounds): holding each round back, now ${Math.round(e.holdMs)} ms${e.calledFrom === undefined ? '' : `; called from ${e.calledFrom}`}`,
+  ],
+  'guard.recovered': ['info', (e) => `election "${e.election}" is steady again after ${e.rounds} rounds`],
+};
+
+const channels = Object.fromEntries(
+  Object.keys(lines).map((type) => [type, channel(`etcd-election:${type}`)]),
+) as Record<ElectionEventType, ReturnType<typeof channel>>;
+
+/** All channel names, for those who subscribe to everything. */
+export const channelNames: readonly string[] = Object.values(channels).map(({ name }) => String(name));
+
+/**
+ * Tells the world: one message on `diagnostics_channel`, one line in the log. A logger that throws is its
+ * owner's trouble, not that of the election.
+ */
+export function emit(event: ElectionEvent, logger: Logger, allowed: (level: Level) => false | number): void {
+  if (channels[event.type].hasSubscribers) channels[event.type].publish(event);
+  const [level, message] = lines[event.type] as Line<typeof event.type>;
+  const suppressed = allowed(level);
+  if (suppressed === false) return;
+  const { type, ...fields } = event;
+  try {
+    const line = { event: type, ...fields, ...(suppressed > 0 && { suppressedLines: suppressed }) };
+    logger[level](
+      'error' in fields ? { ...line, err: fields.error, error: undefined } : line,
+      message(event as never),
+    );
+  } catch {
+    // Nowhere left to say it.
+  }
+}

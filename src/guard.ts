@@ -1,0 +1,209 @@
+/**
+ * The loop guard at work: the pure rules of core/loop-guard with a clock, a timer and cockatiel's backoff.
+ *
+ * It delays, by a timer, and never rejects: a rejection is what makes a loop hot that swallows it. Its state
+ * belongs to the process, so that a new `Election` or a new client each turn changes nothing.
+ */
+import { ExponentialBackoff } from 'cockatiel';
+import {
+  admit,
+  fresh,
+  isTripped,
+  progress,
+  type Delays,
+  type DelaySource,
+  type GuardHistory,
+  type GuardLimits,
+} from './core/loop-guard.ts';
+import type { Origin } from './core/campaign.ts';
+import { allShared, shared } from './registry.ts';
+import { clock, type Clock } from './time.ts';
+
+export interface GuardSettings extends GuardLimits {
+  /** First delay after the burst, in milliseconds. */
+  readonly baseMs: number;
+  /** Longest delay of rounds that our own work or the caller spoils, in milliseconds. */
+  readonly capMs: number;
+  /** Longest delay of rounds that etcd, the network or an operator spoils, in milliseconds. */
+  readonly outsideCapMs: number;
+}
+
+export const defaultGuardSettings: GuardSettings = {
+  burst: 5,
+  baseMs: 250,
+  capMs: 30_000,
+  outsideCapMs: 2_500,
+  healthyAfterMs: 30_000,
+};
+
+/** What the guard says of itself; `status.guard` shows it. */
+export interface GuardStatus {
+  readonly state: 'open' | 'tripped' | 'holding';
+  /** Rounds since the last sustained progress. */
+  readonly streak: number;
+  /** All rounds since the process first saw this election. */
+  readonly rounds: number;
+  /** How much longer the round at hand is held back, in milliseconds; 0 where none is. */
+  readonly heldForMs: number;
+}
+
+/** A place in the caller's code that started rounds. */
+export interface CallSite {
+  readonly stack: readonly string[];
+  readonly rounds: number;
+  /** How long its rounds were held back in sum, in milliseconds. */
+  readonly heldMs: number;
+}
+
+export interface GuardReport {
+  readonly key: string;
+  readonly election: string;
+  readonly rounds: number;
+  readonly holds: number;
+  readonly heldMs: number;
+  readonly callSites: readonly CallSite[];
+}
+
+export interface GuardListener {
+  tripped(fact: { rounds: number; holdMs: number; origin: Origin; calledFrom: string | undefined }): void;
+  recovered(fact: { rounds: number }): void;
+}
+
+const CALL_SITES_KEPT = 16;
+
+export class LoopGuard {
+  readonly key: string;
+  readonly election: string;
+  readonly #clock: Clock;
+  #history: GuardHistory = fresh;
+  #holds = 0;
+  #heldMs = 0;
+  #heldUntilMs = 0;
+  #nudged = new AbortController();
+  readonly #callSites = new Map<string, { stack: readonly string[]; rounds: number; heldMs: number }>();
+
+  constructor(key: string, election: string, time: Clock = clock) {
+    this.key = key;
+    this.election = election;
+    this.#clock = time;
+  }
+
+  /** One round wants to go on: waits as long as its history demands, or until the signal aborts. */
+  async pass(
+    origin: Origin,
+    settings: GuardSettings,
+    options: { signal?: AbortSignal; listener?: GuardListener; calledFrom?: readonly string[] } = {},
+  ): Promise<void> {
+    const before = isTripped(this.#history, settings);
+    const now = this.#clock.now();
+    const { history, holdMs } = admit(this.#history, origin, settings, delaySource(settings), now);
+    this.#history = history;
+    this.#count(options.calledFrom, holdMs);
+    const after = isTripped(history, settings);
+    if (after && !before)
+      options.listener?.tripped({
+        rounds: history.streak,
+        holdMs,
+        origin,
+        calledFrom: options.calledFrom?.[0] ?? this.#busiestCallSite(),
+      });
+    else if (before && !after) options.listener?.recovered({ rounds: history.rounds });
+    if (holdMs === 0) return;
+    this.#holds++;
+    this.#heldMs += holdMs;
+    this.#heldUntilMs = now + holdMs;
+    const nudge = origin === 'outside' ? [this.#nudged.signal] : [];
+    const wake = options.signal === undefined ? nudge : [options.signal, ...nudge];
+    await this.#clock.sleep(holdMs, wake.length > 1 ? AbortSignal.any(wake) : wake[0]);
+    this.#heldUntilMs = 0;
+  }
+
+  /** Something held for this long: enough of it, and the guard forgets. */
+  settle(heldMs: number, settings: GuardSettings, listener?: GuardListener): void {
+    const before = isTripped(this.#history, settings);
+    this.#history = progress(this.#history, heldMs, settings);
+    if (before && !isTripped(this.#history, settings)) listener?.recovered({ rounds: this.#history.rounds });
+  }
+
+  /** Whoever is held back for an outside cause goes on now: it is gone. */
+  nudge(): void {
+    this.#nudged.abort();
+    this.#nudged = new AbortController();
+  }
+
+  status(settings: GuardSettings): GuardStatus {
+    const heldForMs = Math.max(0, this.#heldUntilMs - this.#clock.now());
+    const tripped = isTripped(this.#history, settings);
+    return {
+      state: heldForMs > 0 ? 'holding' : tripped ? 'tripped' : 'open',
+      streak: this.#history.streak,
+      rounds: this.#history.rounds,
+      heldForMs,
+    };
+  }
+
+  report(): GuardReport {
+    return {
+      key: this.key,
+      election: this.election,
+      rounds: this.#history.rounds,
+      holds: this.#holds,
+      heldMs: this.#heldMs,
+      callSites: [...this.#callSites.values()].map((site) => ({ ...site })),
+    };
+  }
+
+  #count(stack: readonly string[] | undefined, heldMs: number): void {
+    if (stack === undefined) return;
+    const name = stack.join('\n');
+    const site = this.#callSites.get(name);
+    if (site !== undefined) {
+      site.rounds++;
+      site.heldMs += heldMs;
+    } else if (this.#callSites.size < CALL_SITES_KEPT) {
+      this.#callSites.set(name, { stack, rounds: 1, heldMs });
+    }
+  }
+
+  #busiestCallSite(): string | undefined {
+    return [...this.#callSites.values()].sort((a, b) => b.rounds - a.rounds)[0]?.stack[0];
+  }
+}
+
+/** The guard of one election in this process: the same for every object and every client that comes by. */
+export const guardOf = (key: string, election: string): LoopGuard =>
+  shared('guard', key, () => new LoopGuard(key, election));
+
+/** What every guard of this process has counted, call sites included. */
+export const loopGuards = (): GuardReport[] => allShared<LoopGuard>('guard').map((guard) => guard.report());
+
+/**
+ * cockatiel's exponential backoff with a generator of ours: each delay lies between the last one and three
+ * times the last one, and at the cap between a third of it and the whole. (Its own decorrelated jitter can draw
+ * almost nothing at first, and draws exactly the cap later: replicas would come back in step.)
+ */
+function delays(baseMs: number, capMs: number): () => Delays {
+  const backoff = new ExponentialBackoff<number>({
+    initialDelay: baseMs,
+    maxDelay: capMs,
+    generator: (last, { initialDelay, maxDelay }) => {
+      const high = Math.min(maxDelay, (last ?? initialDelay) * 3);
+      const low = Math.max(Math.min(initialDelay, maxDelay), high / 3);
+      const delay = low + Math.random() * (high - low);
+      return [delay, delay];
+    },
+  });
+  return () => backoff.next();
+}
+
+const sources = new WeakMap<GuardSettings, DelaySource>();
+
+function delaySource(settings: GuardSettings): DelaySource {
+  let source = sources.get(settings);
+  if (source === undefined) {
+    const { baseMs, capMs, outsideCapMs } = settings;
+    source = { own: delays(baseMs, capMs), outside: delays(baseMs, outsideCapMs) };
+    sources.set(settings, source);
+  }
+  return source;
+}

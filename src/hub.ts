@@ -1,0 +1,25 @@
+/**
+ * The one watch stream of a client, wired to the guard and the reporter that its elections share.
+ */
+import type { Etcd3 } from 'etcd3';
+import { linkOf } from './etcd/link.ts';
+import { WatchHub } from './etcd/watch.ts';
+import { paceOf } from './pace.ts';
+import type { Reporter } from './reporter.ts';
+
+const hubs = new WeakMap<Etcd3, WatchHub>();
+
+/** @param reporter tells of the stream's fortunes; that of the first election of the client does so for all. */
+export function hubOf(client: Etcd3, ttlSeconds: number, reporter: Reporter): WatchHub {
+  let hub = hubs.get(client);
+  if (hub === undefined) {
+    hub = new WatchHub({
+      link: linkOf(client),
+      pace: paceOf(client, ttlSeconds),
+      onLost: (reason) => reporter.report({ type: 'watch.lost', reason }),
+      onHealed: (afterMs) => reporter.report({ type: 'watch.healed', afterMs }),
+    });
+    hubs.set(client, hub);
+  }
+  return hub;
+}

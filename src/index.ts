@@ -1,0 +1,22 @@
+/**
+ * etcd-election: the replicas of a service elect one leader through etcd, and a runaway loop cannot form.
+ */
+export { Election, liveElections, type ElectionStatus, type Leader } from './election.ts';
+export type { Term } from './term.ts';
+export type { Candidate } from './core/roster.ts';
+export type { ElectionOptions, GuardOptions } from './options.ts';
+export type { EndCause, LossCause, StopCause } from './core/campaign.ts';
+export {
+  AlreadyStandingError,
+  ElectionClosedError,
+  ElectionError,
+  InvalidInputError,
+  LeadershipLostError,
+  OutcomeUnknownError,
+  RefusedError,
+  RunawayLoopError,
+  UnavailableError,
+  type ElectionErrorCode,
+} from './errors.ts';
+export { channelNames, type ElectionEvent, type ElectionEventType, type Logger } from './events.ts';
+export { loopGuards, type CallSite, type GuardReport, type GuardStatus } from './guard.ts';

@@ -1,0 +1,62 @@
+/**
+ * Who leads now, as an async iterable: needs no lease and no candidacy, says "nobody" too, and heals itself.
+ */
+import type { Candidate } from './core/roster.ts';
+import type { EtcdFault } from './etcd/fault.ts';
+import type { Link } from './etcd/link.ts';
+import type { WatchHub } from './etcd/watch.ts';
+import { RosterFeed } from './roster-feed.ts';
+
+export interface ObserverTools {
+  readonly electionKeys: string;
+  readonly link: Link;
+  readonly hub: WatchHub;
+  readonly noticeWithinMs: number;
+  readonly signal: AbortSignal;
+  /** Makes the error that the iteration ends with where etcd refuses. */
+  refusal(fault: EtcdFault): Error;
+}
+
+/**
+ * Yields the leader as soon as it is known, then at every change. Only the newest state is kept for a reader who
+ * is slow: an observer wants to know who leads, not who led.
+ */
+export async function* observeLeader(
+  tools: ObserverTools,
+): AsyncGenerator<Candidate | undefined, void, void> {
+  let wake: () => void = () => undefined;
+  let known = false;
+  let refused: Error | undefined;
+  const feed = new RosterFeed(tools, {
+    onChange: () => {
+      known = true;
+      wake();
+    },
+    onRefused: (fault) => {
+      refused = tools.refusal(fault);
+      wake();
+    },
+  });
+  const stop = (): void => wake();
+  tools.signal.addEventListener('abort', stop);
+  let said: { leader: Candidate | undefined } | undefined;
+  feed.start();
+  try {
+    while (!tools.signal.aborted) {
+      const { leader } = feed.roster;
+      if (known && (said === undefined || !same(said.leader, leader))) {
+        said = { leader };
+        yield leader;
+        continue; // it may have changed while the reader was busy
+      }
+      if (refused !== undefined) throw refused;
+      await new Promise<void>((resolve) => (wake = resolve));
+    }
+  } finally {
+    tools.signal.removeEventListener('abort', stop);
+    feed.stop();
+  }
+}
+
+const same = (a: Candidate | undefined, b: Candidate | undefined): boolean =>
+  a?.fencingToken === b?.fencingToken && a?.value === b?.value;

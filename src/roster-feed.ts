@@ -1,0 +1,67 @@
+/**
+ * The roster of one election, kept true: read once, then by watch messages, read anew after every break.
+ */
+import { Roster } from './core/roster.ts';
+import { readQueue, type Snapshot } from './etcd/candidacy.ts';
+import type { EtcdFault } from './etcd/fault.ts';
+import type { Link } from './etcd/link.ts';
+import type { WatchHub } from './etcd/watch.ts';
+import { CALL_LIMIT_MS } from './session.ts';
+
+export interface FeedListener {
+  /** The roster may have changed. */
+  onChange(): void;
+  /** etcd refuses to show it: the feed is over. */
+  onRefused(fault: EtcdFault): void;
+}
+
+export class RosterFeed {
+  readonly roster: Roster = new Roster();
+  readonly #electionKeys: string;
+  readonly #link: Link;
+  readonly #hub: WatchHub;
+  readonly #noticeWithinMs: number;
+  readonly #listener: FeedListener;
+  #stop: (() => void) | undefined;
+
+  /** @param noticeWithinMs how soon a watch that fell silent must be noticed, in milliseconds. */
+  constructor(
+    source: { electionKeys: string; link: Link; hub: WatchHub; noticeWithinMs: number },
+    listener: FeedListener,
+  ) {
+    this.#electionKeys = source.electionKeys;
+    this.#link = source.link;
+    this.#hub = source.hub;
+    this.#noticeWithinMs = source.noticeWithinMs;
+    this.#listener = listener;
+  }
+
+  /** @param snapshot where the queue has just been read; without it the feed reads it first. */
+  start(snapshot?: Snapshot): void {
+    this.stop();
+    if (snapshot !== undefined) this.roster.reset(snapshot.candidates);
+    this.#stop = this.#hub.watch(
+      {
+        electionKeys: this.#electionKeys,
+        reload: async (signal) => {
+          const read = await readQueue(this.#link, this.#electionKeys, { withinMs: CALL_LIMIT_MS, signal });
+          this.roster.reset(read.candidates);
+          this.#listener.onChange();
+          return read.revision;
+        },
+        onEvents: (events) => {
+          for (const event of events) this.roster.apply(event);
+          this.#listener.onChange();
+        },
+        onRefused: (fault) => this.#listener.onRefused(fault),
+      },
+      this.#noticeWithinMs,
+      snapshot?.revision,
+    );
+  }
+
+  stop(): void {
+    this.#stop?.();
+    this.#stop = undefined;
+  }
+}

@@ -1,0 +1,324 @@
+/**
+ * One lease per client and TTL, shared by all its elections, kept alive, and believed no longer than is safe.
+ */
+import { answerLimitMs, renewEveryMs, validUntilMs, type LeaseProof } from './core/deadline.ts';
+import { EtcdFault } from './etcd/fault.ts';
+import { grantLease, KeepAlive, newLeaseId, revokeLease } from './etcd/lease.ts';
+import { linkOf, type CallLimits, type Link } from './etcd/link.ts';
+import { paceOf, type Pace } from './pace.ts';
+import type { Reporter } from './reporter.ts';
+import { clock } from './time.ts';
+import type { Etcd3 } from 'etcd3';
+
+/** How long any one call may stay unanswered, in milliseconds: with the guard's cap, back within L5's 3 s. */
+export const CALL_LIMIT_MS = 2_500;
+
+/** A key that should be gone, but whose release has not been acknowledged. */
+interface Owed {
+  readonly release: (limits: CallLimits) => Promise<void>;
+  /** Released again until then, because a late put may still be on its way; 0 where none can be. */
+  readonly repeatUntilMs: number;
+}
+
+export type SessionEnd = 'deadline-passed' | 'lease-lost' | 'closed';
+
+/** One lease's life. Ends once. */
+export class Session {
+  readonly leaseId: string;
+  readonly #link: Link;
+  readonly #pace: Pace;
+  readonly #reporter: Reporter;
+  readonly #keepAlive: KeepAlive;
+  readonly #stop = new AbortController();
+  readonly #listeners = new Set<(because: SessionEnd) => void>();
+  readonly #owed = new Map<string, Owed>();
+  #proof: LeaseProof;
+  #marginMs: number;
+  #ended: SessionEnd | undefined;
+  #deadline: NodeJS.Timeout | undefined;
+
+  constructor(
+    lease: { id: string; proof: LeaseProof; keepAlive: KeepAlive; marginMs: number },
+    tools: { link: Link; pace: Pace; reporter: Reporter },
+  ) {
+    this.leaseId = lease.id;
+    this.#proof = lease.proof;
+    this.#keepAlive = lease.keepAlive;
+    this.#marginMs = lease.marginMs;
+    this.#link = tools.link;
+    this.#pace = tools.pace;
+    this.#reporter = tools.reporter;
+    this.#watchDeadline();
+    void this.#renewUntilEnded();
+  }
+
+  /** How much longer the lease may be believed, in milliseconds; 0 when it is over. */
+  remainingMs(): number {
+    if (this.#ended !== undefined) return 0;
+    return Math.max(0, validUntilMs(this.#proof, this.#marginMs) - clock.now());
+  }
+
+  /** Asks the clock, never a timer: a blocked event loop runs timers late. */
+  isValid(): boolean {
+    return this.remainingMs() > 0;
+  }
+
+  /** The most cautious of the elections that share a session sets the margin for all. */
+  widenMargin(marginMs: number): void {
+    if (marginMs <= this.#marginMs) return;
+    this.#marginMs = marginMs;
+    this.#watchDeadline();
+  }
+
+  /** Calls back when the session ends; at once if it has. @returns a function that takes the listener away. */
+  onEnd(listener: (because: SessionEnd) => void): () => void {
+    if (this.#ended !== undefined) {
+      listener(this.#ended);
+      return () => undefined;
+    }
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  /**
+   * Goes on releasing a key until etcd acknowledges it: while the lease lives for others, a key left behind would
+   * lead for nobody.
+   *
+   * @param putMayCome whether the put itself was never answered, and may still arrive after a release.
+   */
+  owe(key: string, release: Owed['release'], putMayCome: boolean): void {
+    const repeatUntilMs = putMayCome ? clock.now() + this.#proof.grantedTtlSeconds * 1000 : 0;
+    this.#owed.set(key, { release, repeatUntilMs });
+  }
+
+  /** Releases the key now, if it is owed. @throws {EtcdFault} */
+  async settle(key: string, limits: CallLimits): Promise<void> {
+    const owed = this.#owed.get(key);
+    if (owed === undefined) return;
+    await owed.release(limits);
+    this.#owed.delete(key);
+  }
+
+  async #settleAll(): Promise<void> {
+    for (const [key, owed] of this.#owed) {
+      await owed.release({ withinMs: CALL_LIMIT_MS, signal: this.#stop.signal });
+      if (this.#owed.get(key) === owed && owed.repeatUntilMs <= clock.now()) this.#owed.delete(key);
+    }
+  }
+
+  end(because: SessionEnd): void {
+    if (this.#ended !== undefined) return;
+    this.#ended = because;
+    clearTimeout(this.#deadline);
+    this.#stop.abort();
+    this.#keepAlive.close();
+    this.#reporter.report(
+      because === 'closed'
+        ? { type: 'session.closed', leaseId: this.leaseId }
+        : { type: 'session.lost', leaseId: this.leaseId, because },
+    );
+    const listeners = [...this.#listeners];
+    this.#listeners.clear();
+    for (const listener of listeners) listener(because);
+  }
+
+  #watchDeadline(): void {
+    clearTimeout(this.#deadline);
+    const leftMs = validUntilMs(this.#proof, this.#marginMs) - clock.now();
+    if (leftMs <= 0) this.end('deadline-passed');
+    // Renewals move the deadline, not the timer: when it fires, it looks again.
+    else this.#deadline = setTimeout(() => this.#watchDeadline(), Math.min(leftMs, 2 ** 31 - 1));
+  }
+
+  async #renewUntilEnded(): Promise<void> {
+    const signal = this.#stop.signal;
+    let steadySinceMs = clock.now();
+    let faltered = false;
+    while (this.#ended === undefined) {
+      if (!faltered)
+        await clock.sleep(
+          this.#proof.sentAtMs + renewEveryMs(this.#proof.grantedTtlSeconds) - clock.now(),
+          signal,
+        );
+      else await this.#pace.pass(signal);
+      if (signal.aborted) return;
+      if (this.#link.isClosed) return this.end('lease-lost');
+      const begunAtMs = clock.now();
+      try {
+        const proof = await this.#keepAlive.renew({
+          withinMs: Math.min(answerLimitMs(this.#proof.grantedTtlSeconds), this.remainingMs()),
+          signal,
+        });
+        if (signal.aborted) return; // an answer that came after the deadline brings nothing back
+        const leftMs = this.remainingMs();
+        if (leftMs === 0) return this.end('deadline-passed');
+        this.#proof = proof;
+        if (faltered) {
+          faltered = false;
+          steadySinceMs = clock.now();
+          this.#pace.nudge();
+          this.#reporter.report({ type: 'session.recovered', leaseId: this.leaseId, leftMs });
+        }
+        this.#pace.settle(clock.now() - steadySinceMs);
+        this.#settleAll().catch(() => undefined); // after the next renewal again
+        this.#reporter.report({
+          type: 'session.renewed',
+          leaseId: this.leaseId,
+          roundTripMs: clock.now() - begunAtMs,
+          headroomMs: leftMs,
+        });
+      } catch (error) {
+        if (signal.aborted) return;
+        const fault = error as EtcdFault;
+        if (fault.kind === 'lease-gone') return this.end('lease-lost');
+        if (!faltered)
+          this.#reporter.report({
+            type: 'session.faltered',
+            leaseId: this.leaseId,
+            reason: fault.message,
+            leftMs: this.remainingMs(),
+          });
+        faltered = true;
+      }
+    }
+  }
+}
+
+/** Hands out the session of one client and TTL: opens it for the first who needs it, closes it after the last. */
+export class SessionSource {
+  readonly #link: Link;
+  readonly #pace: Pace;
+  readonly #ttlSeconds: number;
+  #holders = 0;
+  #marginMs = 0;
+  #reporter: Reporter | undefined;
+  #current: Session | undefined;
+  #opening: Promise<Session> | undefined;
+  #stop = new AbortController();
+  /** Leases that we no longer believe in, but etcd may: their keys would stand in our own way. */
+  readonly #abandoned = new Set<string>();
+
+  constructor(client: Etcd3, ttlSeconds: number) {
+    this.#link = linkOf(client);
+    this.#pace = paceOf(client, ttlSeconds);
+    this.#ttlSeconds = ttlSeconds;
+  }
+
+  join(marginMs: number, reporter: Reporter): void {
+    if (this.#holders++ === 0) this.#stop = new AbortController();
+    this.#marginMs = Math.max(this.#marginMs, marginMs);
+    this.#reporter = reporter;
+    this.#current?.widenMargin(this.#marginMs);
+  }
+
+  /** The last to leave gives the lease back. Never waits longer than one call may take; never throws. */
+  async leave(): Promise<void> {
+    if (--this.#holders > 0) return;
+    this.#stop.abort();
+    this.#opening = undefined;
+    this.#marginMs = 0;
+    const session = this.#current;
+    this.#current = undefined;
+    session?.end('closed');
+    const leases = [...this.#abandoned, ...(session === undefined ? [] : [session.leaseId])];
+    this.#abandoned.clear();
+    await Promise.all(
+      leases.map((leaseId) =>
+        // Where etcd cannot be reached the lease runs out by itself.
+        revokeLease(this.#link, leaseId, { withinMs: CALL_LIMIT_MS }).catch(() => undefined),
+      ),
+    );
+  }
+
+  /**
+   * The session, when there is one: waits for it through any outage.
+   *
+   * @throws {EtcdFault} when etcd refuses for good, the client is closed, or the signal aborts.
+   */
+  async acquire(signal: AbortSignal): Promise<Session> {
+    if (this.#current?.isValid() === true) return this.#current;
+    const opening = (this.#opening ??= this.#openOnce());
+    return await new Promise<Session>((resolve, reject) => {
+      const abort = (): void => reject(new EtcdFault('aborted', 'no session: aborted', false));
+      if (signal.aborted) return abort();
+      signal.addEventListener('abort', abort, { once: true });
+      opening.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort));
+    });
+  }
+
+  #openOnce(): Promise<Session> {
+    const opening = this.#open(this.#stop.signal);
+    const clear = (): void => {
+      if (this.#opening === opening) this.#opening = undefined;
+    };
+    opening.then(clear, clear);
+    return opening;
+  }
+
+  async #open(signal: AbortSignal): Promise<Session> {
+    const leaseId = newLeaseId();
+    const keepAlive = new KeepAlive(this.#link, leaseId);
+    for (let attempt = 1; ; attempt++) {
+      await this.#pace.pass(signal);
+      try {
+        const proof = await this.#grant(leaseId, keepAlive, signal);
+        if (signal.aborted) throw new EtcdFault('aborted', 'no session: nobody wants it any more', true);
+        const session = new Session(
+          { id: leaseId, proof, keepAlive, marginMs: this.#marginMs },
+          { link: this.#link, pace: this.#pace, reporter: this.#reporter! },
+        );
+        session.onEnd((because) => {
+          if (this.#current === session) this.#current = undefined;
+          if (because === 'deadline-passed') this.#abandoned.add(leaseId);
+        });
+        this.#current = session;
+        if (attempt > 1) this.#pace.nudge();
+        this.#reporter?.report({
+          type: 'session.opened',
+          leaseId,
+          askedTtlSeconds: this.#ttlSeconds,
+          grantedTtlSeconds: proof.grantedTtlSeconds,
+        });
+        return session;
+      } catch (error) {
+        const fault = error as EtcdFault;
+        if (fault.kind !== 'unavailable' && fault.kind !== 'lease-gone') {
+          keepAlive.close();
+          if (fault.kind === 'aborted')
+            void revokeLease(this.#link, leaseId, { withinMs: CALL_LIMIT_MS }).catch(() => undefined);
+          throw fault;
+        }
+        if (attempt === 1) this.#reporter?.report({ type: 'session.unavailable', reason: fault.message });
+      }
+    }
+  }
+
+  /** One try: dial, give back what we abandoned, take a new lease. */
+  async #grant(leaseId: string, keepAlive: KeepAlive, signal: AbortSignal): Promise<LeaseProof> {
+    const limits = { withinMs: CALL_LIMIT_MS, signal };
+    const abandoned = [...this.#abandoned];
+    const probe = await keepAlive.dial(limits);
+    try {
+      const [proof] = await Promise.all([
+        grantLease(this.#link, leaseId, this.#ttlSeconds, limits),
+        ...abandoned.map((old) => revokeLease(this.#link, old, limits)),
+      ]);
+      for (const old of abandoned) this.#abandoned.delete(old);
+      return proof ?? (await keepAlive.renew(limits));
+    } catch (error) {
+      // A host that keeps silent: let etcd3 dial anew.
+      if (error instanceof EtcdFault && error.kind === 'unavailable') probe.fail();
+      throw error;
+    }
+  }
+}
+
+const sources = new WeakMap<Etcd3, Map<number, SessionSource>>();
+
+export function sessionsOf(client: Etcd3, ttlSeconds: number): SessionSource {
+  let byTtl = sources.get(client);
+  if (byTtl === undefined) sources.set(client, (byTtl = new Map()));
+  let source = byTtl.get(ttlSeconds);
+  if (source === undefined) byTtl.set(ttlSeconds, (source = new SessionSource(client, ttlSeconds)));
+  return source;
+}

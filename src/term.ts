@@ -1,0 +1,125 @@
+/**
+ * One unbroken period of leadership.
+ */
+import type { ComparatorBuilder } from 'etcd3';
+import type { Candidacy, EndCause } from './core/campaign.ts';
+import { LeadershipLostError } from './errors.ts';
+import { clock } from './time.ts';
+
+export interface Term {
+  /** Name of the election. */
+  readonly election: string;
+  /** What this leader announces; `proclaim` changes it. */
+  readonly value: string;
+  /** Our key in etcd. */
+  readonly key: string;
+  /** The lease that the key hangs on, in decimal. */
+  readonly leaseId: string;
+  /**
+   * Creation revision of our key: larger in every later term of this election. Hand it to whatever you write to,
+   * and let it refuse a smaller one than it has seen.
+   */
+  readonly fencingToken: bigint;
+  /**
+   * Aborts when the term ends, for whatever cause; its reason is a {@link LeadershipLostError}. A blocked event
+   * loop aborts it late: ask {@link isCurrent} before an act that matters.
+   */
+  readonly signal: AbortSignal;
+  /** Whether we may still act as leader. Compares the clock at the moment of the call; never trusts a timer. */
+  isCurrent(): boolean;
+  /** @throws {LeadershipLostError} unless {@link isCurrent}. */
+  assertCurrent(): void;
+  /** How much longer the term is valid if no renewal comes, in milliseconds; 0 when it is over. */
+  remainingMs(): number;
+  /**
+   * Announces another value to observers and candidates, without giving up the term.
+   *
+   * @throws {LeadershipLostError} if the term is over.
+   * @throws {OutcomeUnknownError} if etcd's answer was lost.
+   * @throws {InvalidInputError} if the value is no string, or too long.
+   */
+  proclaim(value: string): Promise<void>;
+  /** Says that the work makes progress; see the option `progressTimeoutMs`. */
+  heartbeat(): void;
+  /**
+   * An etcd transaction that commits only while this term is the leader: add `.and(…)`, `.then(…)`, `.else(…)`
+   * and `.commit()`. It is sent once. Where its answer shows `succeeded: false`, the term is over or a comparison
+   * of yours did not hold.
+   *
+   * Do not return the builder from an async function: it has a method `then`, so it would never resolve.
+   *
+   * `commit()` rejects with {@link LeadershipLostError} if the term is over already, with `OutcomeUnknownError` if
+   * the answer was lost, with `UnavailableError` if it certainly had no effect, and with `RefusedError` if etcd
+   * refuses it.
+   */
+  txn(): ComparatorBuilder;
+}
+
+/** What a term needs of the rest of the house. */
+export interface TermTools {
+  remainingMs(): number;
+  proclaim(term: LiveTerm, value: string): Promise<void>;
+  txn(term: LiveTerm): ComparatorBuilder;
+}
+
+export class LiveTerm implements Term {
+  readonly election: string;
+  readonly key: string;
+  readonly leaseId: string;
+  readonly fencingToken: bigint;
+  readonly startedAtMs: number = clock.now();
+  heartbeatAtMs: number = this.startedAtMs;
+  value: string;
+  readonly #tools: TermTools;
+  readonly #ending = new AbortController();
+
+  constructor(election: string, candidacy: Candidacy, value: string, tools: TermTools) {
+    this.election = election;
+    this.key = candidacy.key;
+    this.leaseId = candidacy.leaseId;
+    this.fencingToken = candidacy.createRevision;
+    this.value = value;
+    this.#tools = tools;
+  }
+
+  get signal(): AbortSignal {
+    return this.#ending.signal;
+  }
+
+  isCurrent(): boolean {
+    return this.remainingMs() > 0;
+  }
+
+  assertCurrent(): void {
+    if (!this.isCurrent()) throw this.lost();
+  }
+
+  remainingMs(): number {
+    return this.#ending.signal.aborted ? 0 : this.#tools.remainingMs();
+  }
+
+  proclaim(value: string): Promise<void> {
+    return this.#tools.proclaim(this, value);
+  }
+
+  heartbeat(): void {
+    this.heartbeatAtMs = clock.now();
+  }
+
+  txn(): ComparatorBuilder {
+    return this.#tools.txn(this);
+  }
+
+  end(because: EndCause): void {
+    if (!this.#ending.signal.aborted) this.#ending.abort(this.#error(because));
+  }
+
+  /** Why the term is over. The clock may know it before anything has been told. */
+  lost(): LeadershipLostError {
+    return (this.#ending.signal.reason as LeadershipLostError | undefined) ?? this.#error('deadline-passed');
+  }
+
+  #error(because: EndCause): LeadershipLostError {
+    return new LeadershipLostError({ election: this.election, fencingToken: this.fencingToken, because });
+  }
+}
