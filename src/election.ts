@@ -3,20 +3,16 @@
  */
 import type { Etcd3 } from 'etcd3';
 import { callSite } from './call-site.ts';
-import { RunningCampaign, type Callbacks, type CampaignTools } from './campaign.ts';
+import { Callbacks } from './callbacks.ts';
+import { RunningCampaign, type CampaignTools } from './campaign.ts';
 import type { Campaign, StopCause } from './core/campaign.ts';
 import type { Candidate } from './core/roster.ts';
 import { Deferred } from './deferred.ts';
 import { electionPrefix, readQueue, type Snapshot } from './etcd/candidacy.ts';
 import { EtcdFault } from './etcd/fault.ts';
 import { linkOf } from './etcd/link.ts';
-import {
-  AlreadyStandingError,
-  ElectionClosedError,
-  RefusedError,
-  UnavailableError,
-  type ElectionError,
-} from './errors.ts';
+import { AlreadyStandingError, ElectionClosedError, type ElectionError } from './errors.ts';
+import { readError } from './faults.ts';
 import { countCall } from './flood.ts';
 import { guardOf, type GuardSettings, type GuardStatus, type LoopGuard } from './guard.ts';
 import { hubOf } from './hub.ts';
@@ -117,7 +113,7 @@ export class Election implements AsyncDisposable {
     this.name = name;
     this.#client = client;
     this.#seat = `${settings.ttlSeconds}|${settings.prefix}${name}`;
-    this.#callbacks = { onLeader: settings.onLeader, onFollower: settings.onFollower, lastCalled: undefined };
+    this.#callbacks = new Callbacks(settings);
     this.#guard = guardOf(key, name);
     this.#refusals = guardOf(`${key}|refusals`, name);
     this.#reads = guardOf(`${key}|reads`, name);
@@ -192,7 +188,7 @@ export class Election implements AsyncDisposable {
         .then(result.resolve, result.reject)
         .finally(() => end('resigned'));
     };
-    const callbacks: Callbacks = { onLeader, onFollower: undefined, lastCalled: undefined };
+    const callbacks = new Callbacks({ onLeader, onFollower: undefined });
     return this.#stand(undefined, callbacks, calledFrom, async (started) => {
       campaign = started;
       this.#leading = started;
@@ -268,7 +264,7 @@ export class Election implements AsyncDisposable {
       hub: this.#tools.hub,
       noticeWithinMs: this.#tools.settings.ttlSeconds * 1000,
       signal,
-      refusal: (fault) => this.#readError(fault),
+      refusal: (fault) => readError(this.name, fault),
     });
   }
 
@@ -376,16 +372,8 @@ export class Election implements AsyncDisposable {
     try {
       return await readQueue(this.#tools.link, this.#tools.electionKeys, { withinMs: CALL_LIMIT_MS, signal });
     } catch (error) {
-      throw this.#readError(error as EtcdFault);
+      if (!(error instanceof EtcdFault)) throw error;
+      throw this.#closedBecause ?? readError(this.name, error);
     }
-  }
-
-  #readError(fault: Error): Error {
-    if (!(fault instanceof EtcdFault)) return fault;
-    const message = `election "${this.name}" cannot be read: ${fault.message}`;
-    if (fault.kind === 'aborted') return this.#closedBecause ?? fault;
-    return fault.kind === 'refused' || fault.kind === 'client-closed'
-      ? new RefusedError(this.name, message, { cause: fault })
-      : new UnavailableError(this.name, message, { cause: fault });
   }
 }

@@ -41,6 +41,8 @@ const SUSPICION_MS = 40;
 /** Boot time is read in steps of 10 ms on Linux; less than this is no suspension. */
 const BOOT_STEP_MS = 20;
 
+const LONGEST_TIMER_MS = 2 ** 31 - 1;
+
 export class SystemClock implements Clock {
   readonly #readings: Readings;
   #suspendedMs = 0;
@@ -79,7 +81,8 @@ export class SystemClock implements Clock {
         signal?.removeEventListener('abort', done);
         resolve();
       };
-      const timer = setTimeout(done, ms);
+      // A timer takes NaN, Infinity and too large a number for 1 ms: that would be a hot loop.
+      const timer = setTimeout(done, ms <= LONGEST_TIMER_MS ? Math.max(0, ms) : LONGEST_TIMER_MS);
       signal?.addEventListener('abort', done, { once: true });
     });
   }

@@ -1,0 +1,86 @@
+/**
+ * Our key in the queue of one election, under one session at a time: taken, and given up again for certain.
+ */
+import type { Candidacy } from './core/campaign.ts';
+import * as candidacies from './etcd/candidacy.ts';
+import { EtcdFault } from './etcd/fault.ts';
+import type { CallLimits, Link } from './etcd/link.ts';
+import { CALL_LIMIT_MS, type Session, type SessionSource } from './session.ts';
+
+export class Seat {
+  readonly #link: Link;
+  readonly #electionKeys: string;
+  readonly #sessions: SessionSource;
+  #session: Session | undefined;
+  /** An enter was sent and not answered: our key may be in etcd without our knowing. */
+  #unseen = false;
+
+  constructor(link: Link, electionKeys: string, sessions: SessionSource) {
+    this.#link = link;
+    this.#electionKeys = electionKeys;
+    this.#sessions = sessions;
+  }
+
+  /** The session that the seat hangs on; undefined while we have none. */
+  get session(): Session | undefined {
+    return this.#session;
+  }
+
+  /**
+   * Takes a place at the end of the queue: waits for a session as long as it takes, then one transaction.
+   *
+   * @throws {EtcdFault}
+   */
+  async take(value: () => string, signal: AbortSignal): Promise<candidacies.Entry> {
+    const limits: CallLimits = { withinMs: CALL_LIMIT_MS, signal };
+    const session = await this.#sessions.acquire(signal);
+    if (session !== this.#session) this.#unseen = false; // the old lease goes, and its key with it
+    this.#session = session;
+    const unseenBefore = this.#unseen;
+    try {
+      // A key that led before must not lead again: its fencing token would not be new.
+      await session.settle(candidacies.candidateKey(this.#electionKeys, session.leaseId), limits);
+      this.#unseen = true;
+      const entrant = { leaseId: session.leaseId, value: value() };
+      const entry = await candidacies.enter(this.#link, this.#electionKeys, entrant, limits);
+      const { key } = entry.candidacy;
+      // Our key of an earlier try, or a value that changed on the way.
+      const announced = entry.candidates.find((candidate) => candidate.key === key)?.value;
+      if (announced !== value()) await candidacies.proclaim(this.#link, entry.candidacy, value(), limits);
+      this.#unseen = false;
+      return entry;
+    } catch (error) {
+      if (error instanceof EtcdFault && !error.mayHaveHappened) this.#unseen = unseenBefore;
+      if (error instanceof EtcdFault && error.kind === 'lease-gone') session.end('lease-lost');
+      throw error;
+    }
+  }
+
+  /**
+   * Gives the key up, only if it is still the one we put there. Where that is not acknowledged, the session goes on
+   * trying: a key left behind on a lease that lives for others would lead for nobody.
+   *
+   * @param candidacy undefined where we never learnt whether we had entered.
+   * @throws {EtcdFault} where it could not be acknowledged now.
+   */
+  async giveUp(candidacy: Candidacy | undefined): Promise<void> {
+    const session = this.#session;
+    const unseen = candidacy === undefined && this.#unseen;
+    this.#session = undefined;
+    this.#unseen = false;
+    if (session === undefined || !session.isValid() || (candidacy === undefined && !unseen)) return;
+    const key = candidacy?.key ?? candidacies.candidateKey(this.#electionKeys, session.leaseId);
+    const release = (limits: CallLimits): Promise<void> =>
+      candidacy === undefined
+        ? candidacies.releaseUnseen(this.#link, this.#electionKeys, session.leaseId, limits)
+        : candidacies.release(this.#link, candidacy, limits);
+    try {
+      // Not under the signal that stopped us: an aborted release would leave the key behind.
+      await release({ withinMs: CALL_LIMIT_MS });
+      if (unseen) session.owe(key, release, unseen);
+    } catch (error) {
+      session.owe(key, release, unseen);
+      throw error;
+    }
+  }
+}
