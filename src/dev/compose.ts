@@ -41,7 +41,8 @@ export async function composeEtcd(): Promise<ComposedEtcd | undefined> {
 }
 
 async function findCompose(): Promise<string[] | undefined> {
-  const file = ['--file', composeFile];
+  // A project of its own: what a developer has started with the same file stays.
+  const file = ['--project-name', 'etcd-election-dev', '--file', composeFile];
   if (!(await succeeds(['docker', 'info']))) return undefined;
   if (await succeeds(['docker', 'compose', 'version'])) return ['docker', 'compose', ...file];
   if (await succeeds(['docker-compose', 'version'])) return ['docker-compose', ...file];

@@ -25,7 +25,7 @@ export class Pipe {
   #delayMs = 0;
   #timer: NodeJS.Timeout | undefined;
 
-  /** @param mayPass asked when a chunk leaves; a chunk that may not pass is dropped. */
+  /** @param mayPass asked when news leaves, with its length (an end has none); what may not pass is dropped. */
   constructor(source: Socket, sink: Socket, mayPass: (bytes: number) => boolean) {
     this.#source = source;
     this.#sink = sink;
@@ -73,8 +73,9 @@ export class Pipe {
   #send(news: News | undefined): void {
     if (Buffer.isBuffer(news)) this.#waitingBytes -= news.length;
     if (news === undefined || this.#sink.destroyed) return;
+    if (!this.#mayPass(Buffer.isBuffer(news) ? news.length : 0)) return;
     if (news === 'end') this.#sink.end();
     else if (news === 'gone') this.#sink.resetAndDestroy();
-    else if (this.#mayPass(news.length)) this.#sink.write(news);
+    else this.#sink.write(news);
   }
 }

@@ -206,7 +206,7 @@ class TcpProxy implements FaultyProxy {
         this.bytesUp += bytes;
         return true;
       }),
-      down: new Pipe(upstream, client, (bytes) => this.#mayPass(connection, bytes)),
+      down: new Pipe(upstream, client, (bytes) => this.#mayComeDown(connection, bytes)),
       hasLost: false,
     };
     this.#open.add(connection);
@@ -218,18 +218,20 @@ class TcpProxy implements FaultyProxy {
     this.#apply();
   }
 
-  #mayPass(connection: Connection, bytes: number): boolean {
+  #mayComeDown(connection: Connection, bytes: number): boolean {
     const { losesForMs } = this.#faults;
-    if (losesForMs === undefined && !connection.hasLost) {
+    if (connection.hasLost) {
+      this.bytesLost += bytes; // with a gap in them, the bytes that follow are no use; nor may it end in an orderly way
+      return false;
+    }
+    if (losesForMs === undefined || bytes === 0) {
       this.bytesDown += bytes;
       return true;
     }
     this.bytesLost += bytes;
-    if (!connection.hasLost) {
-      connection.hasLost = true;
-      const timer = setTimeout(() => this.#reset(connection), losesForMs);
-      connection.client.once('close', () => clearTimeout(timer));
-    }
+    connection.hasLost = true;
+    const timer = setTimeout(() => this.#reset(connection), losesForMs);
+    connection.client.once('close', () => clearTimeout(timer));
     return false;
   }
 
