@@ -137,6 +137,11 @@ export class RunningCampaign {
     return this.#callbacks.isCallingUs;
   }
 
+  /** Whether the campaign has been told to end. */
+  get isStopping(): boolean {
+    return this.#stopped !== undefined;
+  }
+
   /** Ends the campaign for good; the job at hand learns of it at once. Only the first cause counts. */
   stop(because: StopCause, error: ElectionError): void {
     if (this.#stopped !== undefined) return;

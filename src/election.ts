@@ -154,6 +154,11 @@ export class Election implements AsyncDisposable {
   campaign(value?: string): Promise<Term> {
     countCall(this.#guard.key, this.name);
     const running = this.#campaign;
+    if (running?.isStopping === true && this.#closedBecause === undefined) {
+      const again = running.ended.then(() => this.campaign(value));
+      again.catch(() => undefined); // un-awaited, it must not end the process
+      return again;
+    }
     if (running !== undefined && this.#leading === undefined && this.#closedBecause === undefined) {
       try {
         if (value !== undefined) checkValue(value, this.name);
