@@ -16,6 +16,8 @@ export async function debianFolder(series: EtcdSeries | undefined): Promise<stri
   return join(await projectFolder(), '.etcd', series ?? 'debian');
 }
 
+const underWay = new Map<string, Promise<void>>();
+
 /**
  * Downloads Debian's etcd-server and etcd-client and unpacks `etcd` and `etcdctl` into {@link debianFolder}. Nothing is
  * installed, and apt's own lists stay as they are: where they do not suffice, apt works on lists in a temporary folder. So
@@ -26,17 +28,22 @@ export async function debianFolder(series: EtcdSeries | undefined): Promise<stri
  */
 export async function fetchFromDebian(series: EtcdSeries | undefined): Promise<string> {
   const folder = await debianFolder(series);
+  const fetching = underWay.get(folder) ?? fetchInto(folder, series).finally(() => underWay.delete(folder));
+  underWay.set(folder, fetching);
+  await fetching;
+  return folder;
+}
+
+async function fetchInto(folder: string, series: EtcdSeries | undefined): Promise<void> {
   await mkdir(dirname(folder), { recursive: true });
   await writeFile(join(dirname(folder), '.gitignore'), '*\n');
   const work = await mkdtemp(join(dirname(folder), 'fetch-'));
   try {
     await download(work, series);
-    const programs = await unpack(work);
-    await rename(programs, folder).catch(async (error: NodeJS.ErrnoException) => {
-      const wasFirst = error.code !== 'ENOTEMPTY' && error.code !== 'EEXIST';
-      if (wasFirst) throw error;
+    await rename(await unpack(work), folder).catch((error: NodeJS.ErrnoException) => {
+      const otherWasFirst = error.code === 'ENOTEMPTY' || error.code === 'EEXIST';
+      if (!otherWasFirst) throw error;
     });
-    return folder;
   } finally {
     await rm(work, { recursive: true, force: true });
   }
@@ -62,34 +69,33 @@ async function download(work: string, series: EtcdSeries | undefined): Promise<v
 
 /** Options for apt to work on lists of its own, for this machine's sources or for those of the release that has a series. */
 async function privateLists(work: string, series: EtcdSeries | undefined): Promise<string[]> {
-  await mkdir(join(work, 'state/lists/partial'), { recursive: true });
+  await mkdir(join(work, 'lists/partial'), { recursive: true });
   await mkdir(join(work, 'cache/archives/partial'), { recursive: true });
   await writeFile(join(work, 'status'), '');
-  const settings: Record<string, string> = {
-    'Dir::State': join(work, 'state'),
+  const lists = options({
+    'Dir::State': work,
+    'Dir::State::lists': join(work, 'lists'),
     'Dir::State::status': join(work, 'status'),
     'Dir::Cache': join(work, 'cache'),
     'Acquire::Languages': 'none',
-  };
-  if (series !== undefined) {
-    const source = `deb ${await mirror()} ${releases[series]} main\n`;
-    await writeFile(join(work, 'sources.list'), source);
-    settings['Dir::Etc::SourceList'] = join(work, 'sources.list');
-    settings['Dir::Etc::SourceParts'] = '/dev/null';
-  }
-  return Object.entries(settings).flatMap(([name, value]) => ['-o', `${name}=${value}`]);
+  });
+  if (series === undefined) return lists;
+  const source = join(work, 'sources.list');
+  await writeFile(source, `deb ${await archive(work, lists)} ${releases[series]} main\n`);
+  return [...lists, ...options({ 'Dir::Etc::SourceList': source, 'Dir::Etc::SourceParts': '/dev/null' })];
 }
 
-/** The archive that this machine's own release comes from; it has the other releases too. */
-async function mirror(): Promise<string> {
+/** Where this machine's own release comes from; the other releases are there too. */
+async function archive(work: string, lists: string[]): Promise<string> {
   const codename = /^VERSION_CODENAME="?([\w-]+)/m.exec(await readFile('/etc/os-release', 'utf8'))?.[1];
-  const format = '$(RELEASE)|$(COMPONENT)|$(REPO_URI)';
-  const targets = await apt('/', ['indextargets', '--format', format, 'Created-By: Packages']);
-  for (const target of targets.split('\n')) {
-    const [release, component, uri] = target.split('|');
-    if (uri && release === codename && component === 'main') return uri;
-  }
-  throw new Error(`apt has no source for the release ${codename} of this machine`);
+  const uris = await apt(work, [...lists, '--print-uris', 'update']);
+  const uri = new RegExp(`^'(.+)/dists/${codename}/InRelease'`, 'm').exec(uris)?.[1];
+  if (uri === undefined) throw new Error(`apt has no source for the release ${codename} of this machine`);
+  return uri;
+}
+
+function options(settings: Record<string, string>): string[] {
+  return Object.entries(settings).flatMap(([name, value]) => ['-o', `${name}=${value}`]);
 }
 
 /** Unpacks every package in a folder; returns the folder of their programs. */
@@ -105,8 +111,8 @@ function apt(cwd: string, args: string[]): Promise<string> {
 }
 
 async function run(program: string, args: string[], cwd: string): Promise<string> {
-  const options = { cwd, timeout: APT_TIMEOUT_MS, maxBuffer: 16 * 1024 * 1024 };
-  return (await promisify(execFile)(program, args, options)).stdout;
+  const limits = { timeout: APT_TIMEOUT_MS, maxBuffer: 16 * 1024 * 1024 };
+  return (await promisify(execFile)(program, args, { cwd, ...limits })).stdout;
 }
 
 async function projectFolder(): Promise<string> {
