@@ -18,11 +18,11 @@ import {
 import type { Candidate } from './core/roster.ts';
 import { Deferred } from './deferred.ts';
 import { proclaim } from './etcd/candidacy.ts';
-import { EtcdFault } from './etcd/fault.ts';
+import { EtcdFault, isFinal } from './etcd/fault.ts';
 import type { Link } from './etcd/link.ts';
 import type { WatchHub } from './etcd/watch.ts';
 import { RefusedError, type ElectionError } from './errors.ts';
-import { isFinal, refusedError } from './faults.ts';
+import { refusedError } from './faults.ts';
 import type { GuardListener, LoopGuard } from './guard.ts';
 import type { Settings } from './options.ts';
 import type { Reporter } from './reporter.ts';

@@ -123,7 +123,7 @@ export class Election implements AsyncDisposable {
       electionKeys: electionPrefix(settings.prefix, name),
       settings,
       link: linkOf(client),
-      hub: hubOf(client, settings.ttlSeconds, reporter),
+      hub: hubOf(client, reporter),
       sessions: sessionsOf(client, settings.ttlSeconds),
       guard: this.#guard,
       reporter,

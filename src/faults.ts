@@ -2,12 +2,8 @@
  * What etcd answered instead of a result, as the error that users see: what happened, to which election, and what
  * to do about it.
  */
-import { EtcdFault } from './etcd/fault.ts';
+import { isFinal, type EtcdFault } from './etcd/fault.ts';
 import { OutcomeUnknownError, RefusedError, UnavailableError, type ElectionError } from './errors.ts';
-
-/** A fault that no waiting mends. */
-export const isFinal = (fault: EtcdFault): boolean =>
-  fault.kind === 'refused' || fault.kind === 'client-closed';
 
 export function refusedError(election: string, fault: EtcdFault): RefusedError {
   const advice =

@@ -10,12 +10,12 @@ import type { Reporter } from './reporter.ts';
 const hubs = new WeakMap<Etcd3, WatchHub>();
 
 /** @param reporter tells of the stream's fortunes; that of the first election of the client does so for all. */
-export function hubOf(client: Etcd3, ttlSeconds: number, reporter: Reporter): WatchHub {
+export function hubOf(client: Etcd3, reporter: Reporter): WatchHub {
   let hub = hubs.get(client);
   if (hub === undefined) {
     hub = new WatchHub({
       link: linkOf(client),
-      pace: paceOf(client, ttlSeconds),
+      pace: paceOf(client),
       onLost: (reason) => reporter.report({ type: 'watch.lost', reason }),
       onHealed: (afterMs) => reporter.report({ type: 'watch.healed', afterMs }),
     });

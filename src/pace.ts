@@ -14,23 +14,34 @@ export interface Pace {
   nudge(): void;
 }
 
+const SETTINGS: GuardSettings = {
+  burst: 2,
+  baseMs: 100,
+  capMs: 2_500,
+  outsideCapMs: 2_500,
+  healthyAfterMs: 10_000,
+};
+
 const guards = new WeakMap<Etcd3, LoopGuard>();
 
-export function paceOf(client: Etcd3, ttlSeconds: number): Pace {
+/** The pace of all that a client's elections share. */
+export function paceOf(client: Etcd3): Pace {
   let guard = guards.get(client);
   if (guard === undefined) guards.set(client, (guard = new LoopGuard('', '')));
-  const link = guard;
-  const settings: GuardSettings = {
-    burst: 2,
-    baseMs: 100,
-    capMs: 2_500,
-    // A short lease must be tried for more often than each 2.5 s, or it is lost to one hiccup.
-    outsideCapMs: Math.min(2_500, ttlSeconds * 250),
-    healthyAfterMs: 10_000,
-  };
-  return {
-    pass: (signal) => link.pass('outside', settings, { signal }),
-    settle: (heldMs) => link.settle(heldMs, settings),
-    nudge: () => link.nudge(),
-  };
+  return paced(guard, SETTINGS);
 }
+
+/**
+ * The pace of renewing one lease while it may still be saved: a short one must be tried for more often than each
+ * 2.5 s, or it is lost to one hiccup. Ends with the lease.
+ */
+export function renewalPace(grantedTtlSeconds: number): Pace {
+  const outsideCapMs = Math.min(SETTINGS.outsideCapMs, grantedTtlSeconds * 250);
+  return paced(new LoopGuard('', ''), { ...SETTINGS, outsideCapMs });
+}
+
+const paced = (guard: LoopGuard, settings: GuardSettings): Pace => ({
+  pass: (signal) => guard.pass('outside', settings, { signal }),
+  settle: (heldMs) => guard.settle(heldMs, settings),
+  nudge: () => guard.nudge(),
+});

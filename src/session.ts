@@ -5,7 +5,7 @@ import { answerLimitMs, renewEveryMs, validUntilMs, type LeaseProof } from './co
 import { EtcdFault } from './etcd/fault.ts';
 import { grantLease, KeepAlive, newLeaseId, revokeLease } from './etcd/lease.ts';
 import { linkOf, type CallLimits, type Link } from './etcd/link.ts';
-import { paceOf, type Pace } from './pace.ts';
+import { paceOf, renewalPace, type Pace } from './pace.ts';
 import type { Reporter } from './reporter.ts';
 import { clock } from './time.ts';
 import type { Etcd3 } from 'etcd3';
@@ -132,6 +132,7 @@ export class Session {
 
   async #renewUntilEnded(): Promise<void> {
     const signal = this.#stop.signal;
+    const retries = renewalPace(this.#proof.grantedTtlSeconds);
     let steadySinceMs = clock.now();
     let faltered = false;
     while (this.#ended === undefined) {
@@ -140,7 +141,7 @@ export class Session {
           this.#proof.sentAtMs + renewEveryMs(this.#proof.grantedTtlSeconds) - clock.now(),
           signal,
         );
-      else await this.#pace.pass(signal);
+      else await retries.pass(signal);
       if (signal.aborted) return;
       if (this.#link.isClosed) return this.end('lease-lost');
       const begunAtMs = clock.now();
@@ -160,6 +161,7 @@ export class Session {
           this.#reporter.report({ type: 'session.recovered', leaseId: this.leaseId, leftMs });
         }
         this.#pace.settle(clock.now() - steadySinceMs);
+        retries.settle(clock.now() - steadySinceMs);
         this.#settleAll().catch(() => undefined); // after the next renewal again
         this.#reporter.report({
           type: 'session.renewed',
@@ -200,7 +202,7 @@ export class SessionSource {
 
   constructor(client: Etcd3, ttlSeconds: number) {
     this.#link = linkOf(client);
-    this.#pace = paceOf(client, ttlSeconds);
+    this.#pace = paceOf(client);
     this.#ttlSeconds = ttlSeconds;
   }
 

@@ -29,6 +29,10 @@ export class EtcdFault extends Error {
   }
 }
 
+/** A fault that no waiting mends. */
+export const isFinal = (fault: EtcdFault): boolean =>
+  fault.kind === 'refused' || fault.kind === 'client-closed';
+
 /** gRPC status codes by what they mean to us; etcd's own errors arrive under them. */
 const REFUSED = new Set([3, 7, 12, 16]);
 

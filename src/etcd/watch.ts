@@ -9,7 +9,7 @@ import type { IWatchRequest, IWatchResponse } from 'etcd3';
 import type { RosterEvent } from '../core/roster.ts';
 import { clock } from '../time.ts';
 import { candidateOf, endOf, isCandidateKey } from './candidacy.ts';
-import { EtcdFault } from './fault.ts';
+import { EtcdFault, isFinal } from './fault.ts';
 import type { Link, OpenStream } from './link.ts';
 
 export interface WatchTarget {
@@ -78,18 +78,14 @@ export class WatchHub {
     this.#probeEveryMs = Math.min(this.#probeEveryMs, noticeWithinMs / 3);
     const watch: Watch = { target, id: 0 };
     this.#watches.add(watch);
-    if (readAt === undefined) this.#break(watch, 'not read yet');
-    else this.#begin(watch, readAt);
+    this.#begin(watch, readAt).catch((fault: Error) => this.#break(watch, fault.message));
     return () => this.#end(watch);
   }
 
-  #begin(watch: Watch, readAt: bigint): void {
-    this.#open().then(
-      (stream) => {
-        if (this.#watches.has(watch)) this.#request(stream, watch, readAt);
-      },
-      (fault: EtcdFault) => this.#break(watch, fault.message),
-    );
+  async #begin(watch: Watch, readAt: bigint | undefined): Promise<void> {
+    const stream = await this.#open();
+    if (readAt === undefined) await this.#reload(stream, watch, this.#stop.signal);
+    else if (this.#watches.has(watch)) this.#request(stream, watch, readAt);
   }
 
   #request(stream: Stream, watch: Watch, readAt: bigint): void {
@@ -183,22 +179,21 @@ export class WatchHub {
     this.#dropProbe(reason);
     this.#byId.clear();
     this.#tools.pace.settle(clock.now() - this.#upSinceMs);
-    this.#tools.onLost(reason);
     for (const watch of this.#watches) this.#broken.add(watch);
-    void this.#heal();
+    void this.#heal(reason);
   }
 
   #break(watch: Watch, reason: string): void {
     if (!this.#watches.has(watch)) return;
     this.#broken.add(watch);
-    if (!this.#healing && reason !== '') this.#tools.onLost(reason);
-    void this.#heal();
+    void this.#heal(reason);
   }
 
   /** The one loop that gets watches back: each round passes the guard. */
-  async #heal(): Promise<void> {
+  async #heal(reason: string): Promise<void> {
     if (this.#healing) return;
     this.#healing = true;
+    this.#tools.onLost(reason);
     const { signal } = this.#stop;
     const brokenAtMs = clock.now();
     try {
@@ -209,28 +204,28 @@ export class WatchHub {
           const stream = await this.#open();
           await this.#confirm(stream);
           this.#tools.pace.nudge();
-          await Promise.all([...this.#broken].map((watch) => this.#reload(stream, watch, signal)));
-        } catch (error) {
-          if (!(error instanceof EtcdFault)) throw error;
-          // Next round.
+          await Promise.allSettled([...this.#broken].map((watch) => this.#reload(stream, watch, signal)));
+        } catch {
+          // No stream, or no answer on it: next round.
         }
       }
       if (!signal.aborted) this.#tools.onHealed(clock.now() - brokenAtMs);
     } finally {
       this.#healing = false;
-      if (this.#broken.size > 0) void this.#heal(); // somebody came while the last ones went
+      if (this.#broken.size > 0) void this.#heal('lost again'); // somebody came while the last ones went
     }
   }
 
+  /** Reads the range and watches from there. @throws {EtcdFault} where that must be tried again. */
   async #reload(stream: Stream, watch: Watch, signal: AbortSignal): Promise<void> {
     try {
       const readAt = await watch.target.reload(signal);
-      if (stream !== this.#stream || !this.#watches.has(watch)) return;
+      if (!this.#watches.has(watch)) return;
+      if (stream !== this.#stream) throw silent('the stream is gone');
       this.#broken.delete(watch);
       this.#request(stream, watch, readAt);
     } catch (error) {
-      if (!(error instanceof EtcdFault)) throw error;
-      if (error.kind !== 'refused' && error.kind !== 'client-closed') return; // next round
+      if (!(error instanceof EtcdFault) || !isFinal(error)) throw error;
       this.#end(watch);
       watch.target.onRefused(error);
     }
