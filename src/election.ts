@@ -143,7 +143,7 @@ export class Election implements AsyncDisposable {
    *
    * While already standing it gives the current or the next term; another value is proclaimed.
    *
-   * @param value what the others see of us, at most 64 KiB. Default: this node's own IP address.
+   * @param value what the others see of us, at most 16 KiB. Default: this node's own IP address.
    * @returns the first term, once we lead. Waits through any outage of etcd.
    * @throws {InvalidInputError} if the value is no string, or too long.
    * @throws {AlreadyStandingError} if another `Election` of this name, client and TTL stands, or `lead()` is under way.

@@ -5,6 +5,7 @@ import { networkInterfaces, hostname } from 'node:os';
 import type { Etcd3 } from 'etcd3';
 import { z } from 'zod';
 import type { Candidate } from './core/roster.ts';
+import { LONGEST_VALUE_BYTES } from './etcd/candidacy.ts';
 import { InvalidInputError } from './errors.ts';
 import type { Logger } from './events.ts';
 import { defaultGuardSettings, type GuardSettings } from './guard.ts';
@@ -92,9 +93,6 @@ export interface Settings {
   readonly guard: GuardSettings;
   readonly signal: AbortSignal | undefined;
 }
-
-/** etcd takes requests of 1.5 MB; a value is an address or a small document, and every candidate holds a copy. */
-export const LONGEST_VALUE_BYTES: number = 64 * 1024;
 
 const callback = <F>(): z.ZodType<F, F> =>
   z.custom<F>((value) => typeof value === 'function', { error: 'expected a function' });

@@ -7,6 +7,7 @@
 import type { ICompare, IKeyValue, IRangeResponse, IRequestOp } from 'etcd3';
 import type { Candidacy } from '../core/campaign.ts';
 import type { Candidate } from '../core/roster.ts';
+import { EtcdFault } from './fault.ts';
 import type { CallLimits, Link } from './link.ts';
 
 /** The candidates of an election at one revision. */
@@ -39,19 +40,18 @@ export async function enter(
   limits: CallLimits,
 ): Promise<Entry> {
   const key = candidateKey(electionKeys, entrant.leaseId);
-  const readQueue: IRequestOp = { request_range: queueOf(electionKeys) };
   const put: IRequestOp = {
     request_put: { key: Buffer.from(key), value: Buffer.from(entrant.value), lease: entrant.leaseId },
   };
-  const answer = await link.unary(
-    `enter ${electionKeys}`,
-    (options) =>
-      link.client.kv.txn(
-        { compare: [createdAt(key, 0n)], success: [put, readQueue], failure: [readQueue] },
-        options,
-      ),
-    limits,
-  );
+  const answer = await unlessTooLarge((keysOnly) => {
+    const read: IRequestOp = { request_range: queueOf(electionKeys, keysOnly) };
+    return link.unary(
+      `enter ${electionKeys}`,
+      (options) =>
+        link.client.kv.txn({ compare: [createdAt(key, 0n)], success: [put, read], failure: [read] }, options),
+      limits,
+    );
+  });
   const snapshot = snapshotOf(electionKeys, answer.responses.at(-1)!.response_range, answer.header.revision);
   const own = snapshot.candidates.find((candidate) => candidate.key === key);
   if (own === undefined) throw new Error(`etcd put ${key} and did not show it in the same transaction`);
@@ -63,10 +63,12 @@ export async function enter(
 
 /** The queue as etcd has it now: a linearizable read. */
 export async function readQueue(link: Link, electionKeys: string, limits: CallLimits): Promise<Snapshot> {
-  const answer = await link.unary(
-    `read ${electionKeys}`,
-    (options) => link.client.kv.range(queueOf(electionKeys), options),
-    limits,
+  const answer = await unlessTooLarge((keysOnly) =>
+    link.unary(
+      `read ${electionKeys}`,
+      (options) => link.client.kv.range(queueOf(electionKeys, keysOnly), options),
+      limits,
+    ),
   );
   return snapshotOf(electionKeys, answer, answer.header.revision);
 }
@@ -114,11 +116,14 @@ export async function releaseUnseen(
   await deleteIf(link, key, ours, limits);
 }
 
+/** The longest value that a candidate may announce, and that is kept of a foreign one, in bytes. */
+export const LONGEST_VALUE_BYTES: number = 16 * 1024;
+
 /** A key's value as a person reads it: bytes that are no UTF-8 are shown as U+FFFD. */
 export function candidateOf(kv: IKeyValue): Candidate {
   return {
     key: kv.key.toString(),
-    value: kv.value.toString(),
+    value: kv.value.toString('utf8', 0, LONGEST_VALUE_BYTES),
     fencingToken: BigInt(kv.create_revision),
     leaseId: kv.lease,
   };
@@ -135,8 +140,19 @@ const createdAt = (key: string, revision: bigint): ICompare => ({
   create_revision: revision.toString(),
 });
 
-const queueOf = (electionKeys: string) =>
+/** gRPC takes messages of 4 MB: where foreign keys fill the prefix with more, we do without their values. */
+async function unlessTooLarge<T>(read: (keysOnly: boolean) => Promise<T>): Promise<T> {
+  try {
+    return await read(false);
+  } catch (error) {
+    if (error instanceof EtcdFault && /message larger than max/.test(error.message)) return await read(true);
+    throw error;
+  }
+}
+
+const queueOf = (electionKeys: string, keysOnly: boolean) =>
   ({
+    keys_only: keysOnly,
     key: Buffer.from(electionKeys),
     range_end: endOf(electionKeys),
     sort_target: 'Create',
