@@ -1,13 +1,78 @@
-/** What the loop guard knows of one key: see `loopGuards()` of `etcd-election`. */
-export interface GuardReport {
-  readonly key: string;
-  readonly election: string;
-  readonly rounds: number;
-  readonly heldMs: number;
-  readonly holds: number;
-  readonly callSites: readonly {
-    readonly stack: readonly string[];
-    readonly rounds: number;
-    readonly heldMs: number;
-  }[];
+import type { ElectionStatus, GuardReport, GuardStatus } from '../index.ts';
+
+/** As much of an `Election` as is looked at here. */
+export interface LiveElection {
+  readonly name: string;
+  readonly status: ElectionStatus;
+  stepDown(): Promise<void>;
+}
+
+/** Where elections are found: the process's own, unless a test brings others. */
+export interface ElectionSource {
+  elections(): readonly LiveElection[];
+  guards(): readonly GuardReport[];
+}
+
+/** The elections of this process at one moment, as plain JSON: it crosses to the worker and to HTTP. */
+export interface Snapshot {
+  /** Wall clock, in milliseconds since 1970; 0: the main thread has not told yet. */
+  readonly at: number;
+  /** How many elections somebody stands in. */
+  readonly electionCount: number;
+  /** The first `MOST` of them. */
+  readonly elections: readonly ElectionView[];
+  /** The `MOST` busiest. */
+  readonly guards: readonly GuardReport[];
+}
+
+export interface ElectionView {
+  readonly name: string;
+  readonly state: ElectionStatus['state'];
+  /** Tokens as text: JSON has no bigint, and a number would lose digits. */
+  readonly term?: {
+    readonly fencingToken: string;
+    readonly value: string;
+    readonly leaseId: string;
+    readonly remainingMs: number;
+  };
+  readonly leader?: { readonly fencingToken: string; readonly value: string; readonly key: string };
+  readonly position?: number;
+  readonly guard: GuardStatus;
+}
+
+/** A process may stand in 10,000 elections: a page of them helps nobody, and copying them costs. */
+const MOST = 200;
+
+export const NO_SNAPSHOT: Snapshot = { at: 0, electionCount: 0, elections: [], guards: [] };
+
+export function snapshotOf(source: ElectionSource): Snapshot {
+  const all = source.elections();
+  const guards = [...source.guards()].sort((a, b) => b.rounds - a.rounds);
+  return {
+    at: Date.now(),
+    electionCount: all.length,
+    elections: all.slice(0, MOST).map(view),
+    guards: guards.slice(0, MOST),
+  };
+}
+
+function view({ name, status }: LiveElection): ElectionView {
+  const { state, term, leader, position, guard } = status;
+  return {
+    name,
+    state,
+    ...(term && {
+      term: {
+        fencingToken: String(term.fencingToken),
+        value: term.value,
+        leaseId: term.leaseId,
+        remainingMs: Math.round(term.remainingMs()),
+      },
+    }),
+    ...(leader && {
+      leader: { fencingToken: String(leader.fencingToken), value: leader.value, key: leader.key },
+    }),
+    ...(position !== undefined && { position }),
+    guard: { ...guard },
+  };
 }

@@ -11,12 +11,13 @@ import { type Folded, type Frame, type Stack, frameOf } from './folded.ts';
  */
 export function fold(profile: CpuProfile, takenAt = 0): Folded {
   const parents = parentsOf(profile.nodes);
+  const starts = startsOf(profile.nodes);
   const nodes = new Map(profile.nodes.map((node) => [node.id, node]));
   const stacks: Stack[] = [];
   for (const [id, { samples, micros }] of selfTimes(profile)) {
     const node = nodes.get(id);
     if (node === undefined || isIdle(node)) continue;
-    const frames = framesOf(node, nodes, parents);
+    const frames = framesOf(node, nodes, parents, starts);
     if (frames.length > 0) stacks.push({ frames, values: [samples, micros * 1000] });
   }
   return {
@@ -58,30 +59,50 @@ function framesOf(
   leaf: ProfileNode,
   nodes: ReadonlyMap<number, ProfileNode>,
   parents: ReadonlyMap<number, number>,
+  starts: Starts,
 ): Frame[] {
   const frames: Frame[] = [];
   // Bounded: a profile from elsewhere may name its own child as its parent.
   for (let node: ProfileNode | undefined = leaf; node !== undefined && frames.length < nodes.size;) {
-    if (node.callFrame.functionName !== '(root)') frames.push(frameOfNode(node, node === leaf));
+    if (node.callFrame.functionName !== '(root)') frames.push(frameOfNode(node, node === leaf, starts));
     const parent: number | undefined = parents.get(node.id);
     node = parent === undefined ? undefined : nodes.get(parent);
   }
   return frames;
 }
 
-function frameOfNode({ callFrame, positionTicks }: ProfileNode, isLeaf: boolean): Frame {
-  const start = callFrame.lineNumber + 1;
-  const hottest = (positionTicks ?? []).reduce((best, tick) => (tick.ticks > best.ticks ? tick : best), {
-    line: start,
-    ticks: 0,
-  });
-  return frameOf({
-    name: callFrame.functionName,
-    url: callFrame.url,
-    start,
-    line: isLeaf ? hottest.line : start,
-  });
+function frameOfNode(node: ProfileNode, isLeaf: boolean, starts: Starts): Frame {
+  const { functionName, url, lineNumber } = node.callFrame;
+  const start = lineNumber + 1;
+  return frameOf({ name: functionName, url, start, line: isLeaf ? hottestLine(node, starts) : start });
 }
+
+/** The lines on which the functions of each file start, in order. */
+type Starts = ReadonlyMap<string, readonly number[]>;
+
+function startsOf(nodes: readonly ProfileNode[]): Starts {
+  const starts = new Map<string, number[]>();
+  for (const { callFrame } of nodes) {
+    const lines = starts.get(callFrame.url) ?? [];
+    starts.set(callFrame.url, lines);
+    lines.push(callFrame.lineNumber + 1);
+  }
+  for (const lines of starts.values()) lines.sort((a, b) => a - b);
+  return starts;
+}
+
+/**
+ * Where a function was inlined, V8 counts the lines of the inlined one, maybe of another file, as the outer one's: a
+ * line before the function's start or beyond the next known function is not believed.
+ */
+function hottestLine({ callFrame, positionTicks = [] }: ProfileNode, starts: Starts): number {
+  const start = callFrame.lineNumber + 1;
+  const end = starts.get(callFrame.url)?.find((line) => line > start) ?? start + LONG_FUNCTION;
+  const own = positionTicks.filter(({ line }) => line >= start && line < end);
+  return own.reduce((best, tick) => (tick.ticks > best.ticks ? tick : best), { line: start, ticks: 0 }).line;
+}
+
+const LONG_FUNCTION = 100;
 
 const isIdle = (node: ProfileNode): boolean =>
   node.callFrame.functionName === '(idle)' && node.callFrame.url === '';

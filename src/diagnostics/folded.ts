@@ -13,7 +13,7 @@ export interface Folded {
 }
 
 export interface Stack {
-  /** Innermost first. Only the innermost frame's `line` is where it was; a caller's is where its function starts. */
+  /** Innermost first. Only of the innermost it is known on which line it was. */
   readonly frames: readonly Frame[];
   /** One figure for each of `types`. */
   readonly values: readonly number[];
@@ -26,7 +26,10 @@ export interface Frame {
   readonly file: string;
   /** The line on which the function starts, counted from 1; 0 where unknown. */
   readonly start: number;
-  /** The line to show: the hottest one of an innermost frame, otherwise `start`. */
+  /**
+   * The line that burnt most, for an innermost frame where it is known; otherwise `start`. V8 counts the lines of a
+   * function that it has inlined, so this is a hint where `start` is a fact.
+   */
   readonly line: number;
   readonly owner: Owner;
 }
@@ -37,9 +40,9 @@ export type Owner = 'app' | 'dep' | 'node' | 'vm';
 /** Two frames with the same key are the same function. */
 export const functionKey = (frame: Frame): string => `${frame.name}\n${frame.file}\n${frame.start}`;
 
-/** `file:line`, `file`, or '' for V8's own. */
-export const placeOf = (frame: Pick<Frame, 'file' | 'line'>): string =>
-  frame.file === '' || frame.line === 0 ? frame.file : `${frame.file}:${frame.line}`;
+/** Where a function stands: `file:line`, `file`, or '' for V8's own. */
+export const placeOf = ({ file, start }: Pick<Frame, 'file' | 'start'>): string =>
+  file === '' || start <= 0 ? file : `${file}:${start}`;
 
 /** @returns the sum of the figures that draw and rank. */
 export const totalOf = (folded: Folded): number =>
@@ -68,7 +71,7 @@ function pathOf(url: string): string {
 function ownerOf(file: string): Owner {
   if (file === '') return 'vm';
   if (file.startsWith('node:')) return 'node';
-  return /[/\\]node_modules[/\\]/.test(file) ? 'dep' : 'app';
+  return /[/\\]node_modules[/\\]|^wasm:/.test(file) ? 'dep' : 'app';
 }
 
 /** A name like "\u001b[2J" would clear the reader's terminal; bidi marks would turn the line around. */

@@ -1,14 +1,37 @@
-import { type Folded, type Frame, type Owner, functionKey, placeOf, totalOf, weightOf } from './folded.ts';
+import {
+  type Folded,
+  type Frame,
+  type Owner,
+  type Stack,
+  functionKey,
+  placeOf,
+  totalOf,
+  weightOf,
+} from './folded.ts';
 
 /** A function that a runaway is blamed on. */
 export interface Suspect {
   readonly function: string;
   readonly file: string;
-  /** The hottest line where the function itself burnt, otherwise the line on which it starts. */
+  /** The line on which it starts, counted from 1. */
   readonly line: number;
+  /** The line of it that burnt most, where that is known. V8 mixes up the lines of inlined functions: a hint. */
+  readonly hotLine?: number;
   /** Share of all CPU time in the profile for which it was the innermost function of `owner`'s code, 0–100. */
   readonly percent: number;
+  /** The same with what it called, 0–100. A function that holds an endless loop is near 100. */
+  readonly cumPercent: number;
   readonly owner: Owner;
+}
+
+interface Blame {
+  frame: Frame;
+  /** Time on the line of `frame`. */
+  hottest: number;
+  weight: number;
+  cum: number;
+  /** How many functions of the owner's stood above it, at most. */
+  depth: number;
 }
 
 /**
@@ -16,8 +39,8 @@ export interface Suspect {
  *
  * Not by self time: a loop's cost falls into what it calls (Node's task queue, grpc-js). Blamed is the innermost
  * function of the service's own code; where no stack has one, the innermost of a package, then of Node. What V8
- * itself does (compiling, collecting garbage) has no stack and is blamed on nobody. A function on nearly every stack
- * whose share is small is the one that holds the loop: it goes first. Pure.
+ * itself does (compiling, collecting garbage) has no stack and is blamed on nobody. After those that burn a share
+ * worth naming come their callers on nearly every stack, the nearest first: one of them holds the loop. Pure.
  *
  * @param atMost how many. Default: 3.
  */
@@ -27,63 +50,60 @@ export function suspects(folded: Folded, atMost = 3): Suspect[] {
     folded.stacks.some(({ frames }) => frames.some((frame) => frame.owner === each)),
   );
   if (owner === undefined || total === 0) return [];
-  const blamed = new Map<string, { frame: Frame; hottest: number; weight: number }>();
-  for (const stack of folded.stacks) {
-    const frame = stack.frames.find((each) => each.owner === owner);
-    if (frame === undefined) continue;
-    const weight = weightOf(stack);
-    const entry = blamed.get(functionKey(frame)) ?? { frame, hottest: 0, weight: 0 };
-    blamed.set(functionKey(frame), entry);
-    entry.weight += weight;
-    // Only the top of a stack says on which line it burns.
-    if (frame === stack.frames[0] && weight > entry.hottest) {
-      entry.hottest = weight;
-      entry.frame = frame;
-    }
-  }
-  const holder = loopHolder(folded, owner);
-  const first = (frame: Frame): number =>
-    holder !== undefined && functionKey(frame) === functionKey(holder) ? 0 : 1;
-  const entries = [...blamed.values()];
-  if (holder !== undefined && !blamed.has(functionKey(holder)))
-    entries.push({ frame: holder, hottest: 0, weight: 0 });
-  return entries
-    .sort((a, b) => first(a.frame) - first(b.frame) || b.weight - a.weight)
+  const blames = blame(folded, owner);
+  const whole = folded.stacks.reduce((sum, stack) => sum + (isOf(stack, owner) ? weightOf(stack) : 0), 0);
+  const rank = ({ weight, cum }: Blame): number =>
+    weight >= total * WORTH_NAMING ? 0 : cum >= whole * NEARLY_ALL ? 1 : 2;
+  const percent = (part: number): number => Math.round((part / total) * 1000) / 10;
+  return blames
+    .sort((a, b) => rank(a) - rank(b) || (rank(a) === 1 ? b.depth - a.depth : b.weight - a.weight))
     .slice(0, atMost)
-    .map(({ frame, weight }) => ({
-      function: frame.name,
-      file: frame.file,
-      line: frame.line,
-      percent: Math.round((weight / total) * 1000) / 10,
-      owner: frame.owner,
+    .map(({ frame: { name, file, start, line }, weight, cum }) => ({
+      function: name,
+      file,
+      line: start,
+      ...(line !== start && { hotLine: line }),
+      percent: percent(weight),
+      cumPercent: percent(cum),
+      owner,
     }));
 }
 
-/** The innermost function of `owner` that stands on at least nine tenths of the stacks with code of `owner`. */
-function loopHolder(folded: Folded, owner: Owner): Frame | undefined {
-  const on = new Map<string, { frame: Frame; weight: number; depth: number }>();
-  let whole = 0;
+const WORTH_NAMING = 0.05;
+const NEARLY_ALL = 0.9;
+
+const isOf = (stack: Stack, owner: Owner): boolean => stack.frames.some((frame) => frame.owner === owner);
+
+function blame(folded: Folded, owner: Owner): Blame[] {
+  const blames = new Map<string, Blame>();
   for (const stack of folded.stacks) {
-    const frames = stack.frames.filter((frame) => frame.owner === owner);
-    if (frames.length === 0) continue;
-    whole += weightOf(stack);
-    const keys = new Set<string>();
-    for (const [fromTop, frame] of frames.entries()) {
+    const weight = weightOf(stack);
+    const own = stack.frames.filter((frame) => frame.owner === owner);
+    const seen = new Set<string>(); // a recursive function counts once a stack
+    for (const [above, frame] of own.entries()) {
       const key = functionKey(frame);
-      if (keys.has(key)) continue;
-      keys.add(key);
-      const entry = on.get(key) ?? { frame, weight: 0, depth: 0 };
-      on.set(key, {
-        frame: entry.frame,
-        weight: entry.weight + weightOf(stack),
-        depth: frames.length - fromTop,
-      });
+      if (seen.has(key)) continue;
+      seen.add(key);
+      const entry = blames.get(key) ?? { frame, hottest: 0, weight: 0, cum: 0, depth: 0 };
+      blames.set(key, entry);
+      entry.cum += weight;
+      entry.depth = Math.max(entry.depth, own.length - above);
+      if (above === 0) entry.weight += weight;
+      // Only the top of a whole stack says on which line it burns.
+      if (frame === stack.frames[0] && weight > entry.hottest) {
+        entry.hottest = weight;
+        entry.frame = frame;
+      }
     }
   }
-  return [...on.values()].filter(({ weight }) => weight >= whole * 0.9).sort((a, b) => b.depth - a.depth)[0]
-    ?.frame;
+  return [...blames.values()];
 }
 
-/** `guiltySync (/srv/sync.mjs:12) 58 %`. */
-export const describeSuspect = (suspect: Suspect): string =>
-  `${suspect.function}${suspect.file === '' ? '' : ` (${placeOf(suspect)})`} ${suspect.percent} %`;
+/** `guiltySync (/srv/sync.mjs:12, hottest line 15) 58 %`. */
+export function describeSuspect({ percent, cumPercent, ...suspect }: Suspect): string {
+  const hottest = suspect.hotLine === undefined ? '' : `, hottest line ${suspect.hotLine}`;
+  const place =
+    suspect.file === '' ? '' : ` (${placeOf({ file: suspect.file, start: suspect.line })}${hottest})`;
+  const share = percent >= WORTH_NAMING * 100 ? `${percent} %` : `${cumPercent} % with what it calls`;
+  return `${suspect.function}${place} ${share}`;
+}

@@ -99,8 +99,8 @@ describe('top', () => {
       Showing nodes accounting for 90ms, 94.74% of 95ms total
       Showing top 3 nodes out of 5
             flat  flat%   sum%        cum   cum%
-            40ms 42.11% 42.11%       90ms 94.74%  spin /srv/app one/main.mjs:12
-            30ms 31.58% 73.68%       50ms 52.63%  call /srv/node_modules/dep/index.js:6
+            40ms 42.11% 42.11%       90ms 94.74%  spin /srv/app one/main.mjs:10
+            30ms 31.58% 73.68%       50ms 52.63%  call /srv/node_modules/dep/index.js:5
             20ms 21.05% 94.74%       20ms 21.05%  write node:net:900
       "
     `);
@@ -112,13 +112,14 @@ describe('top', () => {
 });
 
 describe('suspects', () => {
-  it('blames the innermost function of our own, not the package or Node under it', () => {
+  it('blames the innermost function of our own, not the package or Node under it; then its callers', () => {
     expect(suspects(fold(sampleProfile())).map(describeSuspect)).toEqual([
-      'spin (/srv/app one/main.mjs:12) 94.7 %',
+      'spin (/srv/app one/main.mjs:10, hottest line 12) 94.7 %',
+      'main (/srv/app one/main.mjs:3) 94.7 % with what it calls',
     ]);
   });
 
-  it('puts the function that holds the loop first, though what it calls burns more', () => {
+  it('names the function that holds the loop, though what it calls burns all', () => {
     const loop: CpuProfile = {
       nodes: [
         node(1, '(root)', [2]),
@@ -128,13 +129,11 @@ describe('suspects', () => {
       ],
       startTime: 0,
       endTime: 100,
-      samples: [3, 4, 4, 4, 4],
+      samples: [4, 4, 4, 4, 4],
       timeDeltas: [0, 20, 20, 20, 20],
     };
-    expect(suspects(fold(loop)).map((each) => `${each.function}:${each.line}`)).toEqual([
-      'loop:11',
-      'campaign:21',
-    ]);
+    const named = suspects(fold(loop)).map((each) => `${each.function}:${each.line} ${each.cumPercent}`);
+    expect(named).toEqual(['campaign:20 100', 'loop:10 100', '(anonymous main.mjs:1):1 100']);
   });
 
   it('blames nobody for what V8 does alone', () => {

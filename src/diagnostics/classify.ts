@@ -1,0 +1,105 @@
+/**
+ * Is the main thread running away? Decided from what a worker can see of it: how much CPU it burns, and whether it
+ * answers. Pure: times come in as numbers (milliseconds of one monotonic clock), nothing is kept but the value.
+ *
+ *   calm ──burns CPU──► asked ──answers──► calm, or hot if its event loop had no rest
+ *                         └─ no answer, and all the while it burns CPU ──► starved
+ *
+ * Time in which the watcher itself did not run (SIGSTOP, a suspended machine, a crowded core) counts for nothing:
+ * then the other side had no chance to answer either. Neither does a thread that does not answer and burns nothing
+ * (a debugger's pause, `execFileSync`): it is blocked, not running away.
+ */
+export interface Watch {
+  readonly at: number;
+  /** Total CPU time of the main thread when last looked at. */
+  readonly cpuMs: number;
+  /** The question that the main thread has not answered yet. */
+  readonly asked?: { readonly at: number; readonly cpuMs: number } | undefined;
+  /** Since when its event loop has had no rest. */
+  readonly hotSince?: number | undefined;
+}
+
+export interface Thresholds {
+  readonly stallMs: number;
+  readonly hotMs: number;
+  readonly hotUtilization: number;
+}
+
+export type Sight =
+  /** A look at the main thread; `lateMs` after it was due. */
+  | { readonly type: 'look'; readonly at: number; readonly cpuMs: number; readonly lateMs: number }
+  /** It answered; `utilization`: the share of the time since its last answer in which its event loop was busy, 0–1. */
+  | { readonly type: 'answer'; readonly at: number; readonly utilization: number };
+
+export interface Finding {
+  readonly verdict: 'starved' | 'hot';
+  /** For how long it has been seen. */
+  readonly forMs: number;
+  /** Cores that the main thread burnt meanwhile, 0–1; for `hot`: at the last look. */
+  readonly cpu: number;
+}
+
+/** From this share of a core on, the main thread is asked whether it still turns. An idle one is left alone. */
+const CURIOUS = 0.1;
+/** A loop without rest that burns less waits for something: a disk, a lock, a debugger. */
+const BURNING = 0.3;
+/** A thread starves its loop when it burnt this share of `stallMs` without an answer: a crowded core may give it less than all. */
+const BURNT = 0.5;
+/** Up to here a late look is ordinary. */
+const PUNCTUAL_MS = 50;
+
+export const beginWatch = (at: number, cpuMs: number): Watch => ({ at, cpuMs });
+
+export function watch(
+  before: Watch,
+  sight: Sight,
+  thresholds: Thresholds,
+): { watch: Watch; ask: boolean; finding?: Finding } {
+  if (sight.type === 'answer') return { watch: answered(before, sight, thresholds), ask: false };
+  const pausedMs = sight.lateMs > PUNCTUAL_MS ? sight.lateMs : 0;
+  const now = withoutPause(before, pausedMs);
+  const elapsed = Math.max(1, sight.at - before.at - pausedMs);
+  const cpu = (sight.cpuMs - before.cpuMs) / elapsed;
+  const looked = { ...now, at: sight.at, cpuMs: sight.cpuMs };
+
+  if (now.asked !== undefined) {
+    const forMs = sight.at - now.asked.at;
+    const burntMs = sight.cpuMs - now.asked.cpuMs;
+    const starved = forMs >= thresholds.stallMs && burntMs >= thresholds.stallMs * BURNT;
+    return {
+      watch: looked,
+      ask: false,
+      ...(starved && { finding: { verdict: 'starved', forMs, cpu: burntMs / forMs } }),
+    };
+  }
+  if (cpu < CURIOUS) return { watch: { ...looked, hotSince: undefined }, ask: false };
+  const ask = { ...looked, asked: { at: sight.at, cpuMs: sight.cpuMs } };
+  if (now.hotSince === undefined || cpu < BURNING)
+    return { watch: { ...ask, hotSince: undefined }, ask: true };
+  const forMs = sight.at - now.hotSince;
+  return {
+    watch: ask,
+    ask: true,
+    ...(forMs >= thresholds.hotMs && { finding: { verdict: 'hot', forMs, cpu } }),
+  };
+}
+
+function answered(
+  before: Watch,
+  { utilization }: Sight & { type: 'answer' },
+  { hotUtilization }: Thresholds,
+): Watch {
+  const hot = utilization >= hotUtilization;
+  return {
+    ...before,
+    asked: undefined,
+    hotSince: hot ? (before.hotSince ?? before.asked?.at ?? before.at) : undefined,
+  };
+}
+
+/** Moves what has been measured up, as if the pause had not been. */
+const withoutPause = (before: Watch, pausedMs: number): Watch => ({
+  ...before,
+  asked: before.asked && { ...before.asked, at: before.asked.at + pausedMs },
+  hotSince: before.hotSince === undefined ? undefined : before.hotSince + pausedMs,
+});

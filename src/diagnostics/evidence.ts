@@ -1,0 +1,135 @@
+import { lstatSync, mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir, userInfo } from 'node:os';
+import { join } from 'node:path';
+import { foldCampaigns } from './campaigns.ts';
+import { DiagnosticsError } from './errors.ts';
+import { renderFlamePage } from './flame-page.ts';
+import { fold } from './fold.ts';
+import { encodePprof } from './pprof.ts';
+import type { Recording } from './record-profile.ts';
+import { type EvidenceFiles, type RunawayReport, headline } from './report.ts';
+import { renderTop } from './top.ts';
+
+export interface EvidenceLimits {
+  /** Where each runaway gets a folder of its own. undefined: `defaultDirectory()`. */
+  readonly directory: string | undefined;
+  /** How many runaways are kept. */
+  readonly keep: number;
+  /** How large all of them may be together. */
+  readonly maxBytes: number;
+}
+
+/** A folder of the temporary directory that only this user may enter. */
+export const defaultDirectory = (): string => join(tmpdir(), `etcd-election-runaways-${userInfo().username}`);
+
+/**
+ * Writes what is known of a runaway into a folder of its own, readable by its owner alone (a profile tells paths
+ * and names), and removes the oldest ones so that the limits hold.
+ *
+ * @returns the report with the paths of what was written.
+ * @throws if nothing can be written; the error says why.
+ */
+export function writeEvidence(
+  report: RunawayReport,
+  recording: Recording | undefined,
+  limits: EvidenceLimits,
+): RunawayReport {
+  const home = homeOf(limits.directory);
+  const contents = contentsOf(report, recording);
+  const sizes = Object.values(contents).map(({ data }) => data.length);
+  const bytes = sizes.reduce((sum, size) => sum + size, 0);
+  if (bytes > limits.maxBytes) {
+    throw new DiagnosticsError(
+      'DIAGNOSTICS_INVALID',
+      `the evidence takes ${bytes} bytes, more than the ${limits.maxBytes} allowed`,
+    );
+  }
+  for (const name of surplus(foldersOf(home), limits.keep - 1, limits.maxBytes - bytes)) {
+    rmSync(join(home, name), { recursive: true, force: true });
+  }
+  const directory = join(home, folderName(report));
+  mkdirSync(directory, { mode: 0o700 });
+  const paths = Object.entries(contents).map(([kind, { name, data }]) => {
+    const path = join(directory, name);
+    writeFileSync(path, data, { mode: 0o600, flag: 'wx' });
+    return [kind, path];
+  });
+  const reportPath = join(directory, 'report.json');
+  const files = { directory, ...(Object.fromEntries(paths) as EvidenceFiles), report: reportPath };
+  const complete = { ...report, files };
+  writeFileSync(reportPath, `${JSON.stringify(complete, null, 2)}\n`, { mode: 0o600, flag: 'wx' });
+  return complete;
+}
+
+type Contents = Partial<Record<keyof EvidenceFiles, { name: string; data: string | Uint8Array }>>;
+
+function contentsOf(report: RunawayReport, recording: Recording | undefined): Contents {
+  const comment = `etcd-election: ${report.verdict} at ${report.at}, pid ${report.pid}`;
+  const contents: Contents = {};
+  if (recording !== undefined) {
+    const folded = fold(recording.profile, recording.takenAt);
+    const title = `CPU profile of a runaway, process ${report.pid}`;
+    contents.cpuprofile = { name: 'cpu.cpuprofile', data: JSON.stringify(recording.profile) };
+    contents.pprof = { name: 'cpu.pb.gz', data: encodePprof(folded, comment) };
+    contents.flameGraph = {
+      name: 'flame-graph.html',
+      data: renderFlamePage(folded, title, [headline(report)]).html,
+    };
+    contents.top = { name: 'top.txt', data: renderTop(folded) };
+  }
+  if (report.guards.some(({ callSites }) => callSites.length > 0)) {
+    const folded = foldCampaigns(report.guards, Date.parse(report.at));
+    contents.campaigns = { name: 'campaigns.pb.gz', data: encodePprof(folded, comment) };
+  }
+  return contents;
+}
+
+/** Its name sorts by time. */
+const folderName = ({ at, pid, verdict }: RunawayReport): string =>
+  `${at.replaceAll(':', '-')}-${pid}-${verdict}`;
+const FOLDER = /^\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d\.\d{3}Z-\d+-(?:starved|hot|rounds)$/;
+
+function foldersOf(home: string): { name: string; bytes: number }[] {
+  const names = readdirSync(home).filter((name) => FOLDER.test(name));
+  return names.map((name) => {
+    const files = readdirSync(join(home, name));
+    return { name, bytes: files.reduce((sum, file) => sum + statSync(join(home, name, file)).size, 0) };
+  });
+}
+
+/** @returns the names to remove, oldest first, so that at most `keep` remain and these are not larger than `maxBytes`. Pure. */
+export function surplus(
+  folders: readonly { name: string; bytes: number }[],
+  keep: number,
+  maxBytes: number,
+): string[] {
+  const newestFirst = [...folders].sort((a, b) => (a.name < b.name ? 1 : -1));
+  let bytes = 0;
+  const kept = newestFirst.findIndex((folder, index) => index >= keep || (bytes += folder.bytes) > maxBytes);
+  return kept === -1
+    ? []
+    : newestFirst
+        .slice(kept)
+        .map(({ name }) => name)
+        .reverse();
+}
+
+function homeOf(directory: string | undefined): string {
+  const home = directory ?? defaultDirectory();
+  mkdirSync(home, { recursive: true, mode: 0o700 });
+  if (directory === undefined) refuseForeign(home);
+  return home;
+}
+
+/** The temporary directory is everybody's: somebody may have laid a folder or a link of that name there to read or to misplace ours. */
+function refuseForeign(home: string): void {
+  const seen = lstatSync(home);
+  const isOurs =
+    seen.isDirectory() &&
+    (process.getuid === undefined || (seen.uid === process.getuid() && (seen.mode & 0o077) === 0));
+  if (!isOurs)
+    throw new DiagnosticsError(
+      'DIAGNOSTICS_INVALID',
+      `${home} is not a folder of this user alone; set \`directory\``,
+    );
+}

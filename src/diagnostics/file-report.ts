@@ -1,0 +1,67 @@
+import { writeSync } from 'node:fs';
+import { request as httpRequest } from 'node:http';
+import { request as httpsRequest } from 'node:https';
+import { messageOf } from './errors.ts';
+import { writeEvidence } from './evidence.ts';
+import type { WatchSettings } from './messages.ts';
+import type { Recording } from './record-profile.ts';
+import { type RunawayReport, logLine } from './report.ts';
+
+/** How long a webhook may take: the report does not wait longer. */
+const WEBHOOK_MS = 5_000;
+
+/**
+ * Puts a report where people find it, without the main thread's help: into the evidence folder, onto stderr, to the
+ * webhook. None of the three can make it fail; what failed is in the notes.
+ *
+ * @returns the report with the paths of the evidence.
+ */
+export async function fileReport(
+  report: RunawayReport,
+  recording: Recording | undefined,
+  settings: Pick<WatchSettings, 'evidence' | 'log' | 'webhook'>,
+): Promise<RunawayReport> {
+  let filed = report;
+  try {
+    filed = writeEvidence(report, recording, settings.evidence);
+  } catch (error) {
+    filed = { ...report, notes: [...report.notes, `evidence not written: ${messageOf(error)}`] };
+  }
+  if (settings.log !== false) writeLine(logLine(filed, settings.log));
+  if (settings.webhook !== undefined) {
+    try {
+      await send(settings.webhook, JSON.stringify(filed));
+    } catch (error) {
+      filed = { ...filed, notes: [...filed.notes, `webhook failed: ${messageOf(error)}`] };
+    }
+  }
+  return filed;
+}
+
+/** Straight to the file: a worker's `console` goes through the main thread, which spins. */
+function writeLine(line: string): void {
+  try {
+    writeSync(2, line);
+  } catch {
+    // Nobody reads stderr, or its pipe is full: the folder, the event and the page still tell.
+  }
+}
+
+function send({ url, headers }: NonNullable<WatchSettings['webhook']>, body: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const request = url.startsWith('https:') ? httpsRequest : httpRequest;
+    const options = {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', ...headers, 'content-length': Buffer.byteLength(body) },
+      signal: AbortSignal.timeout(WEBHOOK_MS),
+    };
+    const sent = request(url, options, (response) => {
+      const { statusCode = 0 } = response;
+      response.resume();
+      if (statusCode >= 200 && statusCode < 300) resolve();
+      else reject(new Error(`it answered ${statusCode}`));
+    });
+    sent.on('error', reject);
+    sent.end(body);
+  });
+}

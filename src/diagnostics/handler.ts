@@ -1,0 +1,52 @@
+import type { ServerResponse } from 'node:http';
+import { captureProfile } from './capture-profile.ts';
+import { snapshotOf } from './elections.ts';
+import { type MountedRequest, reply } from './http-reply.ts';
+import { ownElections } from './own-elections.ts';
+import { routes } from './routes.ts';
+import { type HandlerOptions, readHandlerOptions } from './serve.ts';
+import { runningHost } from './watchdog.ts';
+
+/** Fits `http.createServer`, `app.use()` of Express and Connect, and `reply.raw` of Fastify. */
+export type DiagnosticsHandler = (
+  request: MountedRequest,
+  response: ServerResponse,
+  next?: () => void,
+) => void;
+
+/**
+ * The same pages as `serveDiagnostics`, as a handler for a server of the service's own. It runs on the main thread,
+ * so **it cannot answer while that spins**: prefer `serveDiagnostics` where a port of its own can be had.
+ *
+ * ```ts
+ * app.use('/ops', diagnosticsHandler());                                                      // Express
+ * http.createServer(diagnosticsHandler());                                                    // Node
+ * fastify.all('/ops/*', (request, reply) => { reply.hijack(); handler(request.raw, reply.raw); }); // Fastify, with { prefix: '/ops' }
+ * ```
+ *
+ * @param options `prefix`: where it is mounted, if whoever mounts it does not take that off the address (Fastify).
+ * @throws {DiagnosticsError} DIAGNOSTICS_INVALID for an option that is not valid.
+ */
+export function diagnosticsHandler(
+  options: HandlerOptions & { prefix?: string | undefined } = {},
+): DiagnosticsHandler {
+  const { prefix = '', ...rest } = options;
+  const { token, allowedHosts, maxSeconds, metrics } = readHandlerOptions(rest);
+  const answer = routes(
+    {
+      async profile(seconds, signal) {
+        const takenAt = Date.now();
+        return { profile: await captureProfile({ seconds, signal }), takenAt };
+      },
+      snapshot: () => Promise.resolve(snapshotOf(ownElections)),
+      isTurning: () => Promise.resolve(true), // otherwise nobody would ask
+      metrics: () => metrics && Promise.resolve(metrics()),
+      runaways: () => runningHost()?.runaways ?? [],
+    },
+    { token, allowedHosts },
+    maxSeconds,
+  );
+  return (request, response, next) => {
+    void reply(answer, request, response, next, prefix).catch(() => response.destroy());
+  };
+}

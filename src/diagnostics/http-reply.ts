@@ -1,0 +1,39 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { type Reply, SAFE_HEADERS, text } from './http-rules.ts';
+import type { Routes } from './routes.ts';
+
+/** As much of Express's and Connect's request as helps: where they have mounted us. */
+export type MountedRequest = IncomingMessage & { readonly baseUrl?: string };
+
+/** Answers one request; calls `next` where the path is not ours and somebody comes after us. */
+export async function reply(
+  routes: Routes,
+  request: MountedRequest,
+  response: ServerResponse,
+  next?: () => void,
+  prefix = '',
+): Promise<void> {
+  const gone = new AbortController();
+  response.once('close', () => gone.abort());
+  const { method = 'GET', headers, url = '/', baseUrl = '' } = request;
+  const isUnder = prefix === '' || url === prefix || url.startsWith(`${prefix}/`);
+  const path = isUnder ? url.slice(prefix.length) || '/' : url;
+  const found = isUnder
+    ? await routes({ method, url: path, base: baseUrl + prefix, headers, signal: gone.signal })
+    : undefined;
+  if (found === undefined && next !== undefined) return next();
+  send(
+    response,
+    found ?? { ...NOT_FOUND, headers: { ...SAFE_HEADERS, ...NOT_FOUND.headers } },
+    method === 'HEAD',
+  );
+}
+
+const NOT_FOUND: Reply = text(404, 'nothing here; begin at /debug/pprof/');
+
+function send(response: ServerResponse, { status, headers, body }: Reply, isHead: boolean): void {
+  if (response.headersSent || response.destroyed) return;
+  const bytes = Buffer.from(body);
+  response.writeHead(status, { ...headers, 'content-length': bytes.length });
+  response.end(isHead ? undefined : bytes);
+}

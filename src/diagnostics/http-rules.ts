@@ -1,0 +1,109 @@
+import { createHash, timingSafeEqual } from 'node:crypto';
+import type { IncomingHttpHeaders } from 'node:http';
+import { isIP } from 'node:net';
+
+export interface Reply {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: string | Uint8Array;
+}
+
+export interface Request {
+  readonly method: string;
+  /** As it came, without the place the handler is mounted at: `/debug/pprof/top?seconds=5`. */
+  readonly url: string;
+  /** Where the handler is mounted: '' or `/ops`. */
+  readonly base: string;
+  readonly headers: IncomingHttpHeaders;
+  /** Aborts when the client has gone. */
+  readonly signal: AbortSignal;
+}
+
+export interface Rules {
+  /** Asked for by everything but `/healthz`; undefined: nothing is asked for. */
+  readonly token: string | undefined;
+  /** Names beyond `localhost` and IP addresses under which it may be called. Lower case. */
+  readonly allowedHosts: readonly string[];
+}
+
+/** A plain-text reply. */
+export const text = (
+  status: number,
+  body: string,
+  headers: Readonly<Record<string, string>> = {},
+): Reply => ({
+  status,
+  headers: { 'content-type': 'text/plain; charset=utf-8', ...headers },
+  body: `${body}\n`,
+});
+
+/** @returns why this request is not served, or undefined. Pure. */
+export function refusal({ method, url, headers }: Request, rules: Rules): Reply | undefined {
+  if (method !== 'GET' && method !== 'HEAD') {
+    return text(405, `${method} is not for this: it only shows. Use GET or HEAD.`, { allow: 'GET, HEAD' });
+  }
+  const path = url.split('?', 1)[0] ?? '';
+  if (url.length > 2048) return text(414, 'the address is longer than 2048 characters');
+  if (!/^\/[\w\-./]*$/.test(path) || path.split('/').includes('..')) {
+    return text(400, 'the path may hold letters, digits, "-", "_", "." and "/", and no ".." step');
+  }
+  if (!isAllowedHost(headers.host, rules.allowedHosts)) {
+    return text(403, 'called by a host name that is not allowed (DNS rebinding); list it in `allowedHosts`');
+  }
+  if (headers['sec-fetch-site'] === 'cross-site' && headers['sec-fetch-mode'] !== 'navigate') {
+    return text(403, 'asked for by a page of another site');
+  }
+  if (path !== '/healthz' && rules.token !== undefined && !isAuthorized(headers.authorization, rules.token)) {
+    const challenge = { 'www-authenticate': 'Basic realm="etcd-election", charset="UTF-8", Bearer' };
+    return text(
+      401,
+      'a token is needed: Authorization: Bearer <token>, or any user name with the token as password',
+      challenge,
+    );
+  }
+  return undefined;
+}
+
+/**
+ * A page that got its own DNS name to point at 127.0.0.1 can make a browser call us, but always under that name. An
+ * IP address as host is therefore safe.
+ */
+function isAllowedHost(host: string | undefined, allowed: readonly string[]): boolean {
+  const [, bracketed, plain] = /^(?:\[([\da-f:.]+)\]|([^\s:/@[\]]+))(?::\d{1,5})?$/i.exec(host ?? '') ?? [];
+  const name = (bracketed ?? plain ?? '').toLowerCase();
+  return isIP(name) !== 0 || name === 'localhost' || (name !== '' && allowed.includes(name));
+}
+
+function isAuthorized(authorization: string | undefined, token: string): boolean {
+  const [, scheme = '', value = ''] = /^(bearer|basic) +(\S+)$/i.exec(authorization ?? '') ?? [];
+  if (scheme.toLowerCase() !== 'basic') return isSame(value, token);
+  const decoded = Buffer.from(value, 'base64').toString(); // browsers and `go tool pprof` know only user:password
+  return isSame(decoded.slice(decoded.indexOf(':') + 1), token);
+}
+
+/** Takes the same time wherever the two differ, and whatever their lengths. */
+const isSame = (given: string, wanted: string): boolean =>
+  timingSafeEqual(createHash('sha256').update(given).digest(), createHash('sha256').update(wanted).digest());
+
+/**
+ * @returns the seconds asked for, or why they are refused. Unlike Go, which takes 30 for whatever it cannot read:
+ *   who typed 3O means something else.
+ */
+export function secondsOf(url: string, maxSeconds: number): number | Reply {
+  const given = new URLSearchParams(url.split('?')[1] ?? '').getAll('seconds');
+  if (given.length === 0) return Math.min(30, maxSeconds);
+  const [value = ''] = given;
+  const seconds = /^\d{1,9}(?:\.\d{1,6})?$/.test(value) ? Number(value) : NaN;
+  if (given.length === 1 && seconds > 0 && seconds <= maxSeconds) return seconds;
+  return text(400, `seconds: expected one number above 0, at most ${maxSeconds}`);
+}
+
+/** Sent with every reply. */
+export const SAFE_HEADERS: Readonly<Record<string, string>> = {
+  'cache-control': 'no-store',
+  'content-security-policy': "default-src 'none'; frame-ancestors 'none'",
+  'cross-origin-resource-policy': 'same-origin',
+  'referrer-policy': 'no-referrer',
+  'x-content-type-options': 'nosniff',
+  'x-frame-options': 'DENY',
+};

@@ -1,0 +1,136 @@
+import type { GuardReport } from '../index.ts';
+import { type Page, document } from './document.ts';
+import type { ElectionView, Snapshot } from './elections.ts';
+import { type Markup, markup } from './markup.ts';
+import type { RunawayReport } from './report.ts';
+import { describeSuspect } from './suspects.ts';
+import { amount } from './top.ts';
+
+/** The page for people: who leads, how this replica stands, what ran away, and the way to the profiles. Pure. */
+export function renderIndex(
+  snapshot: Snapshot,
+  isTurning: boolean,
+  runaways: readonly RunawayReport[],
+  maxSeconds: number,
+): Page {
+  const body = markup`<main>
+<header><h1>etcd-election <span class="soft">process ${process.pid}</span></h1>
+${isTurning ? markup`<p class="badge good">main thread turns</p>` : markup`<p class="badge bad">main thread does not answer</p>`}</header>
+${!isTurning && markup`<p class="alarm">Timers, sockets and renewals of the main thread stand still. What is shown here is what it told last. Take a profile: it names the function that spins.</p>`}
+<h2>Elections</h2>
+${elections(snapshot)}
+<h2>Profiles of the main thread</h2>
+${profiles(maxSeconds)}
+<h2>Last runaways</h2>
+${runaways.length === 0 ? markup`<p class="soft">None since this process started.</p>` : runaways.map(runaway)}
+<h2>Loop guard</h2>
+${guards(snapshot.guards)}
+<footer class="soft"><p>${snapshot.at === 0 ? 'Nothing heard from the main thread yet.' : `As of ${new Date(snapshot.at).toISOString()}.`}
+<a href="../election">The same as JSON</a> · <a href="../../metrics">Metrics</a> · <a href="../../healthz">Health</a></p></footer>
+</main>`;
+  return document({ title: `etcd-election, process ${process.pid}`, body, style: STYLE });
+}
+
+function elections({ elections: shown, electionCount }: Snapshot): Markup {
+  if (electionCount === 0) return markup`<p class="soft">Nobody stands in an election here.</p>`;
+  return markup`<div class="scroll"><table>
+<tr><th>Election</th><th>This replica</th><th>Leader</th><th>Term (fencing token)</th><th class="number">Place</th><th>Loop guard</th></tr>
+${shown.map(election)}
+</table></div>
+${electionCount > shown.length && markup`<p class="soft">and ${electionCount - shown.length} more.</p>`}`;
+}
+
+function election({ name, state, leader, term, position, guard }: ElectionView): Markup {
+  const left = term === undefined ? '' : `, valid for ${amount(term.remainingMs * 1e6, 'nanoseconds')}`;
+  const held = guard.heldForMs > 0 ? `, next round in ${amount(guard.heldForMs * 1e6, 'nanoseconds')}` : '';
+  return markup`<tr><td><strong>${name}</strong></td><td><span class="badge ${STATE[state] ?? ''}">${state}</span></td>
+<td>${leader === undefined ? markup`<span class="soft">not known</span>` : leader.value}</td>
+<td>${term === undefined ? markup`<span class="soft">${leader === undefined ? '' : leader.fencingToken}</span>` : `${term.fencingToken}${left}`}</td>
+<td class="number">${position}</td>
+<td><span class="${guard.state === 'open' ? '' : 'warn'}">${guard.state}</span> <span class="soft">${guard.rounds} rounds${held}</span></td></tr>
+`;
+}
+
+/** Colours by what the state means to whoever is on duty. */
+const STATE: Readonly<Partial<Record<ElectionView['state'], string>>> = {
+  leading: 'good',
+  held: 'bad',
+  entering: 'warn',
+  leaving: 'warn',
+};
+
+const profiles = (maxSeconds: number): Markup => markup`<div class="cards">
+${[
+  { path: 'flamegraph', title: 'Flame graph', says: 'where the time goes, to click into' },
+  { path: 'top', title: 'Top', says: 'the dearest functions, as text' },
+  { path: 'profile', title: 'pprof', says: 'for go tool pprof, Pyroscope, Parca, Grafana' },
+  { path: 'cpuprofile', title: '.cpuprofile', says: 'for Chrome DevTools, VS Code, speedscope' },
+].map(
+  ({
+    path,
+    title,
+    says,
+  }) => markup`<form class="card" action="${path}"><strong>${title}</strong><span class="soft">${says}</span>
+<span class="go"><label><input name="seconds" type="number" min="0.1" max="${maxSeconds}" step="any" value="${Math.min(5, maxSeconds)}" aria-label="seconds"> s</label><button>Record</button></span></form>
+`,
+)}
+<div class="card"><strong>Campaigns</strong><span class="soft">who calls campaign(), how often, and how long the guard held it</span>
+<span class="go"><a href="campaigns?debug=1">as text</a> <a href="campaigns">as pprof</a></span></div>
+</div>
+<p class="soft">A recording takes as long as it says; the page comes when it is over. One at a time.</p>`;
+
+function runaway(report: RunawayReport, index: number): Markup {
+  const { verdict, at, forMs, cpu, suspects, files, notes, ended } = report;
+  const links = (['flamegraph', 'top', 'profile', 'cpuprofile', 'campaigns', 'report'] as const).filter(
+    (kind) => files[FILE_OF[kind]] !== undefined,
+  );
+  return markup`<article class="card wide"><p><span class="badge bad">${verdict}</span> <strong>${SAYS[verdict]}</strong>
+<span class="soft">${at}${forMs > 0 && `, seen for ${amount(forMs * 1e6, 'nanoseconds')}`}${cpu !== undefined && `, ${Math.round(cpu * 100)} % CPU`}${ended && ', over by itself'}</span></p>
+${suspects.map((suspect) => markup`<p class="figure">${describeSuspect(suspect)}</p>`)}
+${report.guards.slice(0, 1).map((guard) => markup`<p class="figure">${guard.callSites[0]?.stack[0]} <span class="soft">${guard.rounds} rounds in "${guard.election}"</span></p>`)}
+${notes.map((note) => markup`<p class="soft">${note}</p>`)}
+<p>${links.map((kind) => markup`<a href="runaways/${index}/${kind}">${kind}</a> `)}</p></article>
+`;
+}
+
+const FILE_OF = {
+  flamegraph: 'flameGraph',
+  top: 'top',
+  profile: 'pprof',
+  cpuprofile: 'cpuprofile',
+  campaigns: 'campaigns',
+  report: 'report',
+} as const;
+
+const SAYS = {
+  starved: 'The event loop did not turn',
+  hot: 'The event loop had no rest',
+  rounds: 'A loop was held back by the guard',
+} as const;
+
+function guards(shown: readonly GuardReport[]): Markup {
+  if (shown.length === 0) return markup`<p class="soft">No round has been counted.</p>`;
+  return markup`<div class="scroll"><table>
+<tr><th>Election</th><th class="number">Rounds</th><th class="number">Holds</th><th class="number">Held for</th><th>Busiest caller</th></tr>
+${shown.slice(0, 20).map((guard) => {
+  const [site] = [...guard.callSites].sort((a, b) => b.rounds - a.rounds);
+  return markup`<tr><td>${guard.election}</td><td class="number">${guard.rounds}</td><td class="number">${guard.holds}</td><td class="number">${amount(guard.heldMs * 1e6, 'nanoseconds')}</td><td class="figure">${site?.stack[0]}</td></tr>
+`;
+})}</table></div>`;
+}
+
+const STYLE = `
+header{display:flex;flex-wrap:wrap;gap:8px 16px;align-items:center}
+h1 .soft{font-weight:400}
+.badge{display:inline-block;margin:0;padding:1px 10px;border-radius:999px;border:1px solid currentColor;font-size:13px;color:var(--soft);white-space:nowrap}
+.good{color:var(--good)}.bad{color:var(--bad)}.warn{color:var(--warn)}
+.alarm{margin:12px 0 0;padding:10px 14px;border-left:3px solid var(--bad);background:var(--card)}
+.cards{display:grid;grid-template-columns:repeat(auto-fill,minmax(220px,1fr));gap:12px}
+.card{display:flex;flex-direction:column;gap:4px;background:var(--card);border:1px solid var(--line);border-radius:10px;padding:14px 16px}
+.card .go{display:flex;gap:12px;align-items:center;justify-content:space-between;margin-top:auto;padding-top:8px}
+.card input{width:76px}
+.wide{margin:0 0 12px}
+.wide p{overflow-wrap:anywhere}
+.wide a{margin-right:10px}
+footer{margin-top:40px;border-top:1px solid var(--line);padding-top:12px}
+`;

@@ -1,0 +1,46 @@
+import type { Session } from 'node:inspector';
+import { DiagnosticsError } from './errors.ts';
+
+/**
+ * Why no profile can be taken here, or undefined if it can.
+ *
+ * Asked before every connection: connecting a worker to the main thread without the inspector permission aborts the
+ * whole process (an assertion in Node's C++ that nobody can catch).
+ */
+export function whyNoProfile(): string | undefined {
+  const { permission } = process as { permission?: { has(scope: string): boolean } };
+  if (permission && !permission.has('inspector')) {
+    return "Node's permission model is on without the inspector: start with --allow-inspector (Node 24), or without --permission";
+  }
+  return inspectorModule() === undefined ? 'this Node was built without the inspector' : undefined;
+}
+
+/**
+ * @param target `main`: the process's main thread, seen from a worker; `own`: the calling thread.
+ * @returns a connected session; the caller disconnects it.
+ * @throws {DiagnosticsError} DIAGNOSTICS_UNAVAILABLE with the reason.
+ */
+export function connectInspector(target: 'main' | 'own'): Session {
+  const reason = whyNoProfile();
+  const inspector = inspectorModule();
+  if (reason !== undefined || inspector === undefined) {
+    throw new DiagnosticsError('DIAGNOSTICS_UNAVAILABLE', `no CPU profile: ${reason}`);
+  }
+  const session = new inspector.Session();
+  try {
+    if (target === 'main') session.connectToMainThread();
+    else session.connect();
+  } catch (cause) {
+    throw new DiagnosticsError('DIAGNOSTICS_UNAVAILABLE', 'no CPU profile: the inspector refused', { cause });
+  }
+  return session;
+}
+
+/** Not imported: `import 'node:inspector'` throws where Node was built without it, and takes the service down. */
+function inspectorModule(): typeof import('node:inspector') | undefined {
+  try {
+    return process.getBuiltinModule('node:inspector');
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,57 @@
+import type { Snapshot } from './elections.ts';
+import type { EvidenceLimits } from './evidence.ts';
+import type { RunawayReport } from './report.ts';
+
+/** How the worker watches. All of it plain data: it crosses to the worker. */
+export interface WatchSettings {
+  readonly stallMs: number;
+  readonly hotMs: number;
+  readonly hotUtilization: number;
+  readonly pollMs: number;
+  readonly profileMs: number;
+  readonly cooldownMs: number;
+  readonly startupGraceMs: number;
+  readonly evidence: EvidenceLimits;
+  readonly log: 'text' | 'json' | false;
+  readonly webhook: { readonly url: string; readonly headers: Readonly<Record<string, string>> } | undefined;
+  readonly onStarved: 'report' | 'kill';
+  /** See `RecordOptions.deoptimise`. */
+  readonly deoptimise: boolean;
+  /** Said in each report: DevTools are attached, a permission is missing. */
+  readonly notes: readonly string[];
+}
+
+/** How the worker serves. */
+export interface ServeSettings {
+  readonly host: string;
+  readonly port: number;
+  readonly token: string | undefined;
+  readonly allowedHosts: readonly string[];
+  readonly maxSeconds: number;
+  /** Whether the main thread has a `metrics` function to ask. */
+  readonly hasMetrics: boolean;
+}
+
+export type ToWorker =
+  | { readonly type: 'serve'; readonly id: number; readonly settings: ServeSettings }
+  | { readonly type: 'unserve'; readonly id: number }
+  | { readonly type: 'stop' }
+  /** The main thread turns; `utilization`: how busy its event loop was since its last answer, 0–1. */
+  | { readonly type: 'answer'; readonly utilization: number }
+  | { readonly type: 'snapshot'; readonly snapshot: Snapshot }
+  | { readonly type: 'tripped'; readonly snapshot: Snapshot; readonly election: string }
+  | { readonly type: 'reply'; readonly id: number; readonly text: string | undefined };
+
+export type ToMain =
+  | { readonly type: 'ready'; readonly notes: readonly string[] }
+  | { readonly type: 'ask' }
+  | { readonly type: 'request'; readonly id: number; readonly what: 'snapshot' | 'metrics' }
+  | { readonly type: 'runaway'; readonly report: RunawayReport }
+  | { readonly type: 'ended'; readonly verdict: RunawayReport['verdict']; readonly forMs: number }
+  | {
+      readonly type: 'served';
+      readonly id: number;
+      readonly port: number;
+      readonly error: string | undefined;
+    }
+  | { readonly type: 'unserved'; readonly id: number };

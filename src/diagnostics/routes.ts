@@ -1,0 +1,218 @@
+import { readFile } from 'node:fs/promises';
+import { foldCampaigns } from './campaigns.ts';
+import type { Page } from './document.ts';
+import type { Snapshot } from './elections.ts';
+import { DiagnosticsError, messageOf } from './errors.ts';
+import { renderFlamePage } from './flame-page.ts';
+import { fold } from './fold.ts';
+import {
+  type Reply,
+  type Request,
+  type Rules,
+  SAFE_HEADERS,
+  refusal,
+  secondsOf,
+  text,
+} from './http-rules.ts';
+import { renderIndex } from './index-page.ts';
+import { encodePprof } from './pprof.ts';
+import type { Recording } from './record-profile.ts';
+import type { EvidenceFiles, RunawayReport } from './report.ts';
+import { renderTop } from './top.ts';
+
+/** What the routes show, wherever they run: in the worker, or on the main thread. */
+export interface Backend {
+  profile(seconds: number, signal: AbortSignal): Promise<Recording>;
+  snapshot(): Promise<Snapshot>;
+  /** Whether the main thread's event loop turns. */
+  isTurning(): Promise<boolean>;
+  /** undefined: no metrics function was given. */
+  metrics(): Promise<string> | undefined;
+  runaways(): readonly RunawayReport[];
+}
+
+export type Routes = (request: Request) => Promise<Reply | undefined>;
+
+/** @returns what answers a request: undefined where the path is not one of ours. One profile at a time among all. */
+export function routes(backend: Backend, rules: Rules, maxSeconds: number): Routes {
+  const slot = new ProfileSlot();
+  return async (request) => {
+    const path = request.url.split('?', 1)[0] ?? '';
+    const route = ROUTES[path] ?? runawayRoute(path);
+    const refused = refusal(request, rules);
+    if (refused !== undefined) return safe(refused);
+    if (route === undefined) return undefined;
+    try {
+      return safe(await route({ request, backend, maxSeconds, slot }));
+    } catch (error) {
+      if (request.signal.aborted) return safe(text(499, 'the client has gone'));
+      const isKnown = error instanceof DiagnosticsError;
+      return safe(
+        text(isKnown ? 503 : 500, isKnown ? messageOf(error) : 'failed; the cause is not shown here'),
+      );
+    }
+  };
+}
+
+const safe = (reply: Reply): Reply => ({ ...reply, headers: { ...SAFE_HEADERS, ...reply.headers } });
+
+interface Context {
+  readonly request: Request;
+  readonly backend: Backend;
+  readonly maxSeconds: number;
+  readonly slot: ProfileSlot;
+}
+
+type Route = (context: Context) => Promise<Reply> | Reply;
+
+const ROUTES: Readonly<Record<string, Route | undefined>> = Object.assign(Object.create(null) as object, {
+  '/debug/pprof': ({ request }: Context) =>
+    text(301, 'see debug/pprof/', { location: `${request.base}/debug/pprof/` }),
+  '/debug/pprof/': async ({ backend, maxSeconds }: Context) =>
+    page(renderIndex(await backend.snapshot(), await backend.isTurning(), backend.runaways(), maxSeconds)),
+  '/debug/pprof/profile': profiled((recording) =>
+    pprofReply(encodePprof(fold(recording.profile, recording.takenAt)), 'profile'),
+  ),
+  '/debug/pprof/cpuprofile': profiled((recording) => json(recording.profile, 'main-thread.cpuprofile')),
+  '/debug/pprof/top': profiled((recording) =>
+    text(200, renderTop(fold(recording.profile, recording.takenAt)).trimEnd()),
+  ),
+  '/debug/pprof/flamegraph': profiled((recording) =>
+    page(
+      renderFlamePage(
+        fold(recording.profile, recording.takenAt),
+        `CPU of the main thread, process ${process.pid}`,
+      ),
+    ),
+  ),
+  '/debug/pprof/campaigns': campaigns,
+  '/debug/election': async ({ backend }: Context) =>
+    json({
+      pid: process.pid,
+      turning: await backend.isTurning(),
+      ...(await backend.snapshot()),
+      runaways: backend.runaways(),
+    }),
+  '/metrics': metrics,
+  '/healthz': async ({ backend }: Context) =>
+    (await backend.isTurning()) ? text(200, 'ok') : text(503, 'not ok'),
+} satisfies Record<string, Route>);
+
+/** A route that shows a profile taken for it. HEAD takes none: it would cost the service for nothing. */
+function profiled(show: (recording: Recording) => Reply): Route {
+  return async ({ request, backend, maxSeconds, slot }) => {
+    const seconds = secondsOf(request.url, maxSeconds);
+    if (typeof seconds !== 'number') return seconds;
+    if (request.method === 'HEAD') return text(200, '');
+    const busyForSeconds = slot.take(seconds);
+    if (busyForSeconds > 0) {
+      const again = { 'retry-after': String(busyForSeconds) };
+      return text(
+        429,
+        `another profile is being taken, one at a time: try again in ${busyForSeconds} s`,
+        again,
+      );
+    }
+    try {
+      return show(await backend.profile(seconds, request.signal));
+    } finally {
+      slot.free();
+    }
+  };
+}
+
+class ProfileSlot {
+  #takenUntil: number | undefined;
+
+  /** @returns 0 if it is yours now, otherwise in how many seconds to come again. */
+  take(seconds: number): number {
+    const now = performance.now();
+    if (this.#takenUntil !== undefined) return Math.max(1, Math.ceil((this.#takenUntil - now) / 1000));
+    this.#takenUntil = now + seconds * 1000;
+    return 0;
+  }
+
+  free(): void {
+    this.#takenUntil = undefined;
+  }
+}
+
+async function campaigns({ request, backend }: Context): Promise<Reply> {
+  const { guards, at } = await backend.snapshot();
+  const folded = foldCampaigns(guards, at);
+  const wantsText = new URLSearchParams(request.url.split('?')[1] ?? '').has('debug'); // Go's way to ask for it
+  return wantsText ? text(200, renderTop(folded).trimEnd()) : pprofReply(encodePprof(folded), 'campaigns');
+}
+
+async function metrics({ backend }: Context): Promise<Reply> {
+  const shown = backend.metrics();
+  if (shown === undefined)
+    return text(404, 'no metrics here: give `metrics: () => register.metrics()` to serve yours');
+  return {
+    status: 200,
+    headers: { 'content-type': 'text/plain; version=0.0.4; charset=utf-8' },
+    body: await shown,
+  };
+}
+
+/** `/debug/pprof/runaways/0/flamegraph`: the evidence of the last runaway but none. Reads only what a report of ours names. */
+function runawayRoute(path: string): Route | undefined {
+  const [, index, kind = ''] = /^\/debug\/pprof\/runaways\/(\d{1,3})\/(\w+)$/.exec(path) ?? [];
+  const type = EVIDENCE[kind];
+  if (index === undefined || type === undefined) return undefined;
+  return async ({ backend }) => {
+    const file = backend.runaways()[Number(index)]?.files[type.file];
+    if (file === undefined) return text(404, 'there is no such evidence');
+    try {
+      return { status: 200, headers: type.headers, body: await readFile(file) };
+    } catch {
+      return text(404, 'that evidence has been removed');
+    }
+  };
+}
+
+const download = (name: string): Record<string, string> => ({
+  'content-type': 'application/octet-stream',
+  'content-disposition': `attachment; filename="${name}"`,
+});
+const asText = { 'content-type': 'text/plain; charset=utf-8' };
+
+const EVIDENCE: Readonly<
+  Record<string, { file: keyof EvidenceFiles; headers: Record<string, string> } | undefined>
+> = {
+  __proto__: null as never,
+  // The page carries its own policy in a <meta>; ours is lifted, otherwise both would hold and nothing would run.
+  flamegraph: {
+    file: 'flameGraph',
+    headers: {
+      'content-type': 'text/html; charset=utf-8',
+      'content-security-policy': "frame-ancestors 'none'",
+    },
+  },
+  top: { file: 'top', headers: asText },
+  report: { file: 'report', headers: { 'content-type': 'application/json; charset=utf-8' } },
+  profile: { file: 'pprof', headers: download('profile') },
+  cpuprofile: { file: 'cpuprofile', headers: download('main-thread.cpuprofile') },
+  campaigns: { file: 'campaigns', headers: download('campaigns') },
+};
+
+const page = ({ html, policy }: Page): Reply => ({
+  status: 200,
+  headers: { 'content-type': 'text/html; charset=utf-8', 'content-security-policy': policy },
+  body: html,
+});
+
+const pprofReply = (body: Uint8Array, name: string): Reply => ({
+  status: 200,
+  headers: download(name),
+  body,
+});
+
+const json = (value: object, name?: string): Reply => ({
+  status: 200,
+  headers: {
+    'content-type': 'application/json; charset=utf-8',
+    ...(name !== undefined && { 'content-disposition': `attachment; filename="${name}"` }),
+  },
+  body: `${JSON.stringify(value)}\n`,
+});

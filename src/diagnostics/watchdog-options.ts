@@ -1,0 +1,134 @@
+import { z } from 'zod';
+import type { ElectionSource } from './elections.ts';
+import { DiagnosticsError } from './errors.ts';
+import type { WatchSettings } from './messages.ts';
+import type { RunawayReport } from './report.ts';
+
+export interface WatchdogOptions {
+  /**
+   * How long the main thread may burn CPU without its event loop turning before it counts as `starved`, in
+   * milliseconds. It is noticed at most `pollMs` + 0.1 s after that. Default: 1000. From 250 to 600000.
+   */
+  stallMs?: number | undefined;
+  /** How long its event loop may turn without rest before it counts as `hot`, in milliseconds. Default: 10000. From 500 to 3600000. */
+  hotMs?: number | undefined;
+  /** From which share of time on an event loop has no rest, 0.5–1 (its event loop utilization). Default: 0.9. */
+  hotUtilization?: number | undefined;
+  /** How often the worker looks, in milliseconds. Default: 500. From 50 to 5000, and at most `stallMs`. */
+  pollMs?: number | undefined;
+  /** How long the CPU profile of a runaway lasts, in milliseconds. Default: 1000. From 100 to 60000. */
+  profileMs?: number | undefined;
+  /** How long no second runaway of the same kind is reported, in milliseconds. Default: 600000, ten minutes. From 0. */
+  cooldownMs?: number | undefined;
+  /**
+   * How long after the start nothing is reported, in milliseconds: many services load for seconds without a turn. A
+   * loop that begins in this time is reported when it is over. Default: 5000. From 0 to 600000.
+   */
+  startupGraceMs?: number | undefined;
+  /**
+   * Where each runaway gets a folder with its evidence, readable by this user alone. Default:
+   * `etcd-election-runaways-<user>` in the system's temporary directory.
+   */
+  directory?: string | undefined;
+  /** How many runaways are kept there. Default: 5. From 1 to 100. */
+  keep?: number | undefined;
+  /** How large all of them may be together, in megabytes. Default: 32. From 1 to 1024. */
+  maxMegabytes?: number | undefined;
+  /**
+   * The one line on stderr for each runaway: `text`, `json` (as pino writes it), or `false` for none. The worker writes
+   * it, because a logger lives on the main thread, which spins. Default: `text`.
+   */
+  log?: 'text' | 'json' | false | undefined;
+  /**
+   * Called on the main thread with each report: at once where its event loop turns; in a starved one only when, and
+   * if, it turns again. To be told meanwhile, give `webhook`. What it throws becomes a process warning.
+   */
+  onRunaway?: ((report: RunawayReport) => unknown) | undefined;
+  /** Where the worker POSTs each report as JSON, also while the main thread spins: a mail gateway, a pager. Bounded to 5 s. */
+  webhook?: string | URL | { url: string | URL; headers?: Record<string, string> | undefined } | undefined;
+  /**
+   * Step down from every election that this process leads when it runs away: it goes on standing, at the back of the
+   * queue. Only a loop that turns can do it; in a starved one nothing can run, its lease runs out, and etcd gives the
+   * term to the next within one TTL. Default: false.
+   */
+  stepDown?: boolean | undefined;
+  /**
+   * What the worker does once a starved loop is reported: `kill` ends the process with SIGKILL, without any clean-up,
+   * so that a supervisor starts it anew. Default: `report`, nothing more.
+   */
+  onStarved?: 'report' | 'kill' | undefined;
+  /** Where elections are found. Default: those of this process. */
+  elections?: ElectionSource | undefined;
+}
+
+const milliseconds = (least: number, most: number, byDefault: number): z.ZodDefault<z.ZodNumber> =>
+  z.number().min(least).max(most).default(byDefault);
+
+const webUrl = z.union([z.string(), z.instanceof(URL)]).transform((value, context) => {
+  const url = URL.canParse(String(value)) ? new URL(String(value)) : undefined;
+  if (url !== undefined && /^https?:$/.test(url.protocol)) return url.href;
+  context.addIssue({ code: 'custom', message: 'expected an http or https address' });
+  return z.NEVER;
+});
+
+const schema = z
+  .strictObject({
+    stallMs: milliseconds(250, 600_000, 1_000),
+    hotMs: milliseconds(500, 3_600_000, 10_000),
+    hotUtilization: z.number().min(0.5).max(1).default(0.9),
+    pollMs: milliseconds(50, 5_000, 500),
+    profileMs: milliseconds(100, 60_000, 1_000),
+    cooldownMs: milliseconds(0, Number.MAX_SAFE_INTEGER, 600_000),
+    startupGraceMs: milliseconds(0, 600_000, 5_000),
+    directory: z.string().min(1).optional(),
+    keep: z.int().min(1).max(100).default(5),
+    maxMegabytes: z.number().min(1).max(1024).default(32),
+    log: z.union([z.enum(['text', 'json']), z.literal(false)]).default('text'),
+    onRunaway: z
+      .custom<(report: RunawayReport) => unknown>((value) => typeof value === 'function')
+      .optional(),
+    webhook: z
+      .union([
+        webUrl.transform((url) => ({ url, headers: {} as Record<string, string> })),
+        z.strictObject({ url: webUrl, headers: z.record(z.string(), z.string()).default({}) }),
+      ])
+      .optional(),
+    stepDown: z.boolean().default(false),
+    onStarved: z.enum(['report', 'kill']).default('report'),
+    elections: z.custom<ElectionSource>((value) => typeof value === 'object' && value !== null).optional(),
+  })
+  .refine(({ pollMs, stallMs }) => pollMs <= stallMs, {
+    path: ['pollMs'],
+    message: 'must not be larger than stallMs',
+  });
+
+/** @throws {DiagnosticsError} DIAGNOSTICS_INVALID, naming the option and what was expected. */
+export function readWatchdogOptions(options: WatchdogOptions): {
+  settings: WatchSettings;
+  onRunaway: ((report: RunawayReport) => unknown) | undefined;
+  stepDown: boolean;
+  elections: ElectionSource | undefined;
+} {
+  const { directory, keep, maxMegabytes, onRunaway, stepDown, elections, ...rest } = parseOptions(
+    schema,
+    options,
+  );
+  const evidence = { directory, keep, maxBytes: maxMegabytes * 1024 * 1024 };
+  const deoptimise = !process.env['NODE_V8_COVERAGE'];
+  return {
+    settings: { ...rest, webhook: rest.webhook, evidence, deoptimise, notes: [] },
+    onRunaway,
+    stepDown,
+    elections,
+  };
+}
+
+/** @throws {DiagnosticsError} DIAGNOSTICS_INVALID with one line for each problem. */
+export function parseOptions<T extends z.ZodType>(shape: T, options: unknown): z.output<T> {
+  const parsed = shape.safeParse(options);
+  if (parsed.success) return parsed.data;
+  const problems = parsed.error.issues.map(
+    ({ path, message }) => `${path.join('.') || 'options'}: ${message}`,
+  );
+  throw new DiagnosticsError('DIAGNOSTICS_INVALID', problems.join('; '), { cause: parsed.error });
+}

@@ -1,0 +1,184 @@
+import { performance } from 'node:perf_hooks';
+import { type Finding, type Watch, beginWatch, watch } from './classify.ts';
+import { messageOf } from './errors.ts';
+import { connectInspector, whyNoProfile } from './inspector.ts';
+import { type MainCpu, mainCpu } from './main-cpu.ts';
+import type { MainLink } from './main-link.ts';
+import type { ToWorker, WatchSettings } from './messages.ts';
+import { type Recording, recordProfile } from './record-profile.ts';
+import type { RunawayReport, Verdict } from './report.ts';
+import { fileReport } from './file-report.ts';
+import { fold } from './fold.ts';
+import { suspects } from './suspects.ts';
+
+/** How many reports the pages show. */
+const REMEMBERED = 20;
+
+/** Watches the main thread from the worker: looks, decides (`classify.ts`), records, reports. */
+export class Watcher {
+  readonly reports: RunawayReport[] = [];
+  readonly counts: Record<Verdict, number> = { starved: 0, hot: 0, rounds: 0 };
+  readonly #link: MainLink;
+  readonly #settings: WatchSettings;
+  readonly #cpu: MainCpu = mainCpu();
+  readonly #startedAt = performance.now();
+  readonly #reportedAt = new Map<string, number>();
+  #watch: Watch = beginWatch(this.#startedAt, this.#cpu.readMs());
+  #episode: { verdict: Finding['verdict']; since: number } | undefined;
+  #answeredAt = -Infinity;
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(link: MainLink, settings: WatchSettings) {
+    this.#link = link;
+    this.#settings = settings;
+    this.#lookAgain();
+  }
+
+  /** `starved` and `hot` from detection to recovery, otherwise `calm`. */
+  get state(): 'calm' | Finding['verdict'] {
+    return this.#episode?.verdict ?? 'calm';
+  }
+
+  stop(): void {
+    clearTimeout(this.#timer);
+    this.#cpu.close();
+  }
+
+  /** The main thread answered: it turns. */
+  answered(utilization: number): void {
+    const at = performance.now();
+    this.#answeredAt = at;
+    this.#watch = watch(this.#watch, { type: 'answer', at, utilization }, this.#settings).watch;
+    const isOver = this.#episode?.verdict === 'starved' || this.#watch.hotSince === undefined;
+    if (this.#episode !== undefined && isOver) {
+      this.#link.post({ type: 'ended', verdict: this.#episode.verdict, forMs: at - this.#episode.since });
+      this.#episode = undefined;
+    }
+  }
+
+  /** The loop guard of an election tripped: the call sites are the evidence, a CPU profile would show a loop at rest. */
+  tripped({ election }: ToWorker & { type: 'tripped' }): void {
+    const guards = this.#link.snapshot.guards.filter((guard) => guard.election === election);
+    if (!this.#mayReport(`rounds ${election}`)) return;
+    void this.#report({ verdict: 'rounds', forMs: 0 }, { guards, notes: [] });
+  }
+
+  /** The look is kept ref'd: it is what keeps the worker alive, an inspector command under way does not. */
+  #lookAgain(): void {
+    const { pollMs, stallMs } = this.#settings;
+    const now = performance.now();
+    const untilStalled = this.#watch.asked === undefined ? Infinity : this.#watch.asked.at + stallMs - now;
+    const inMs = untilStalled > 0 ? Math.min(pollMs, Math.ceil(untilStalled)) : pollMs;
+    this.#timer = setTimeout(() => this.#look(now + inMs), inMs);
+  }
+
+  #look(dueAt: number): void {
+    const at = performance.now();
+    const sight = { type: 'look', at, cpuMs: this.#cpu.readMs(), lateMs: Math.max(0, at - dueAt) } as const;
+    const seen = watch(this.#watch, sight, this.#settings);
+    this.#watch = seen.watch;
+    if (seen.ask) this.#link.ask();
+    if (seen.finding !== undefined) this.#found(seen.finding);
+    this.#lookAgain();
+  }
+
+  #found(finding: Finding): void {
+    if (this.#episode?.verdict === finding.verdict) return;
+    if (performance.now() - this.#startedAt < this.#settings.startupGraceMs) return;
+    this.#episode = { verdict: finding.verdict, since: performance.now() - finding.forMs };
+    if (this.#mayReport(finding.verdict)) void this.#investigate(finding, new Date().toISOString());
+  }
+
+  #mayReport(kind: string): boolean {
+    const now = performance.now();
+    if (now - (this.#reportedAt.get(kind) ?? -Infinity) < this.#settings.cooldownMs) return false;
+    if (this.#reportedAt.size >= 1000) this.#reportedAt.clear(); // elections come and go; keep the table small
+    this.#reportedAt.set(kind, now);
+    return true;
+  }
+
+  async #investigate(finding: Finding, at: string): Promise<void> {
+    const notes: string[] = [];
+    let recording: Recording | undefined;
+    let begunAt = Infinity;
+    try {
+      recording = await recordMain(this.#settings.profileMs, this.#settings.deoptimise, undefined, () => {
+        begunAt = performance.now();
+      });
+    } catch (error) {
+      notes.push(messageOf(error));
+    }
+    // It turned before there was much to see: a long garbage collection or a long block, over by itself.
+    const isOver = finding.verdict === 'starved' && this.#episode?.verdict !== 'starved';
+    if (isOver && this.#answeredAt < begunAt + this.#settings.profileMs / 4) {
+      this.#reportedAt.delete('starved');
+      return;
+    }
+    await this.#report(finding, { at, recording, notes, ended: isOver });
+  }
+
+  async #report(
+    finding: Omit<Finding, 'verdict' | 'cpu'> & { verdict: Verdict; cpu?: number },
+    found: {
+      at?: string;
+      recording?: Recording | undefined;
+      guards?: RunawayReport['guards'];
+      notes: string[];
+      ended?: boolean;
+    },
+  ): Promise<void> {
+    const { snapshot } = this.#link;
+    const guards = found.guards ?? snapshot.guards.slice(0, 5);
+    const leading = snapshot.elections.filter(({ state }) => state === 'leading').map(({ name }) => name);
+    const report: RunawayReport = {
+      verdict: finding.verdict,
+      at: found.at ?? new Date().toISOString(),
+      pid: process.pid,
+      forMs: Math.round(finding.forMs),
+      ...(finding.cpu !== undefined && { cpu: Math.round(Math.min(1, finding.cpu) * 100) / 100 }),
+      suspects: found.recording === undefined ? [] : suspects(fold(found.recording.profile)),
+      guards,
+      leading,
+      evidence: found.recording === undefined ? (guards.length > 0 ? 'call-sites' : 'none') : 'profile',
+      files: {},
+      notes: [...this.#settings.notes, ...found.notes, ...leadershipNote(finding.verdict, leading)],
+      ended: found.ended ?? false,
+    };
+    this.counts[report.verdict]++;
+    const filed = await fileReport(report, found.recording, this.#settings);
+    this.reports.unshift(filed);
+    this.reports.length = Math.min(this.reports.length, REMEMBERED);
+    this.#link.post({ type: 'runaway', report: filed });
+    if (report.verdict === 'starved' && this.#settings.onStarved === 'kill' && this.#episode !== undefined) {
+      process.kill(process.pid, 'SIGKILL'); // the only signal that a spinning thread cannot leave unanswered
+    }
+  }
+}
+
+/** Records the main thread, from this worker. */
+export async function recordMain(
+  durationMs: number,
+  deoptimise: boolean,
+  signal?: AbortSignal,
+  onBegun?: () => void,
+): Promise<Recording> {
+  const session = connectInspector('main');
+  try {
+    return await recordProfile(session, { durationMs, deoptimise, signal, onBegun });
+  } finally {
+    session.disconnect();
+  }
+}
+
+/** What this thread cannot do, for the main thread to tell. */
+export function limitsHere(): string[] {
+  const reason = whyNoProfile();
+  return reason === undefined ? [] : [`no CPU profiles: ${reason}`];
+}
+
+const leadershipNote = (verdict: Verdict, leading: readonly string[]): string[] =>
+  verdict !== 'starved' || leading.length === 0
+    ? []
+    : [
+        `this process led ${leading.map((name) => `"${name}"`).join(', ')}: it cannot renew while it spins, so another replica leads once the lease has run out`,
+      ];

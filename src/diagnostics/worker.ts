@@ -1,0 +1,71 @@
+import type { MessagePort } from 'node:worker_threads';
+import type { Snapshot } from './elections.ts';
+import { messageOf } from './errors.ts';
+import { DiagnosticsHttpServer } from './http-server.ts';
+import { MainLink } from './main-link.ts';
+import type { ServeSettings, ToWorker, WatchSettings } from './messages.ts';
+import type { Backend } from './routes.ts';
+import { Watcher, limitsHere, recordMain } from './watcher.ts';
+import { withWatchdogMetrics } from './watchdog-metrics.ts';
+
+/** How long the main thread may take to tell, before the page goes with what it told last, or without. */
+const TELL_WITHIN_MS = { snapshot: 500, metrics: 2_000 };
+
+/** All that runs in the worker. Its code reaches the worker as text: see worker-source.ts. */
+export function runWorker(port: MessagePort, settings: WatchSettings): void {
+  const link = new MainLink(port);
+  const watcher = new Watcher(link, settings);
+  let server: DiagnosticsHttpServer | undefined;
+
+  const serve = async (id: number, wanted: ServeSettings): Promise<void> => {
+    const opened = new DiagnosticsHttpServer(backend(link, watcher, settings, wanted), wanted);
+    try {
+      link.post({ type: 'served', id, port: await opened.listen(wanted), error: undefined });
+      server = opened;
+    } catch (error) {
+      link.post({ type: 'served', id, port: 0, error: messageOf(error) });
+    }
+  };
+  const unserve = async (): Promise<void> => {
+    const open = server;
+    server = undefined;
+    await open?.close();
+  };
+
+  port.on('message', (message: ToWorker) => {
+    link.receive(message);
+    if (message.type === 'answer') watcher.answered(message.utilization);
+    else if (message.type === 'tripped') watcher.tripped(message);
+    else if (message.type === 'serve') void serve(message.id, message.settings);
+    else if (message.type === 'unserve')
+      void unserve().then(() => link.post({ type: 'unserved', id: message.id }));
+    else if (message.type === 'stop') {
+      watcher.stop();
+      void unserve().then(() => port.close());
+    }
+  });
+  link.post({ type: 'ready', notes: limitsHere() });
+}
+
+function backend(
+  link: MainLink,
+  watcher: Watcher,
+  settings: WatchSettings,
+  { hasMetrics }: ServeSettings,
+): Backend {
+  const isStarved = (): boolean => watcher.state === 'starved';
+  return {
+    profile: (seconds, signal) => recordMain(seconds * 1000, settings.deoptimise, signal),
+    isTurning: async () => !isStarved() && (await link.isTurning(settings.stallMs)),
+    runaways: () => watcher.reports,
+    async snapshot() {
+      const told = isStarved() ? undefined : await link.request('snapshot', TELL_WITHIN_MS.snapshot);
+      return told === undefined ? link.snapshot : (JSON.parse(told) as Snapshot);
+    },
+    metrics() {
+      if (!hasMetrics) return undefined;
+      const told = isStarved() ? Promise.resolve(undefined) : link.request('metrics', TELL_WITHIN_MS.metrics);
+      return told.then((shown) => withWatchdogMetrics(shown, isStarved(), watcher.counts));
+    },
+  };
+}

@@ -1,0 +1,80 @@
+import { existsSync, readFileSync, statSync } from 'node:fs';
+import { beforeAll, describe, expect, it } from 'vitest';
+import type { RunawayReport } from '../../../src/diagnostics/report.ts';
+import { RunawayChild, buildDiagnostics, guiltyLine, nodes } from '../../support/diagnostics-child.ts';
+
+/** Short, so that the tests are; each limit below derives from them. */
+const watch = { stallMs: 1_000, hotMs: 1_500, pollMs: 250, profileMs: 600 };
+/** What a crowded machine may add. */
+const SLACK_MS = 1_500;
+
+let module: string;
+beforeAll(async () => {
+  module = await buildDiagnostics();
+});
+
+/** Each kind of loop of the house's findings, how it is seen, and which function its loop stands in. */
+const kinds: readonly { kind: string; verdict: 'starved' | 'hot'; guilty: string }[] = [
+  { kind: 'sync', verdict: 'starved', guilty: 'guiltySync' },
+  { kind: 'microtask', verdict: 'starved', guilty: 'guiltyMicrotask' },
+  { kind: 'nextTick', verdict: 'starved', guilty: 'guiltyTick' },
+  { kind: 'emitter', verdict: 'starved', guilty: 'guiltyPing' },
+  { kind: 'flood', verdict: 'starved', guilty: 'guiltyFlood' },
+  { kind: 'regex', verdict: 'starved', guilty: 'guiltyRegex' },
+  { kind: 'asyncIo', verdict: 'hot', guilty: 'guiltyEcho' },
+  { kind: 'immediate', verdict: 'hot', guilty: 'guiltyImmediate' },
+  { kind: 'reconnect', verdict: 'hot', guilty: 'guiltyDial' },
+];
+
+describe.each(nodes)('on $name', ({ path, missing }) => {
+  describe.skipIf(missing)('G7: a loop that no guard inside the thread can see is named', () => {
+    it.each(kinds)('$kind: $verdict, in $guilty', async ({ kind, verdict, guilty }) => {
+      await using child = await RunawayChild.start({ module, kind, node: path, options: watch });
+      const began = await child.begin();
+      const seenWithin =
+        (verdict === 'starved' ? watch.stallMs : watch.hotMs + 2 * watch.pollMs) + 2 * watch.pollMs;
+      const line = await child.headline(seenWithin + watch.profileMs + 5 * SLACK_MS);
+
+      const report = reportOf(line);
+      expect(report).toMatchObject({ verdict, evidence: 'profile' });
+      expect(Date.parse(report.at) - began).toBeLessThan(seenWithin + SLACK_MS);
+      const named = report.suspects.find((suspect) => suspect.function.split('.').at(-1) === guilty);
+      expect(named, line).toMatchObject({ owner: 'app' });
+      expect(named?.file).toMatch(/runaway-child\.mjs$/);
+      const [first, last] = [guiltyLine(kind) - 3, guiltyLine(kind)]; // where its function starts, or burns
+      expect(named?.line).toBeGreaterThanOrEqual(first);
+      expect(named?.line).toBeLessThanOrEqual(last);
+      expect(line).toContain(`${guilty} (`);
+      expect(line).toContain(`runaway-child.mjs:${named?.line}`);
+    });
+  });
+});
+
+it('writes evidence that its owner alone can read', async () => {
+  await using child = await RunawayChild.start({ module, kind: 'sync', options: { ...watch, fake: true } });
+  await child.begin();
+  const { files, verdict, leading, notes } = reportOf(await child.headline(10_000));
+  expect(Object.keys(files).sort()).toEqual([
+    'campaigns',
+    'cpuprofile',
+    'directory',
+    'flameGraph',
+    'pprof',
+    'report',
+    'top',
+  ]);
+  for (const [kind, path] of Object.entries(files)) {
+    expect(existsSync(path), kind).toBe(true);
+    expect(statSync(path).mode & 0o077, kind).toBe(0);
+  }
+  expect(readFileSync(String(files.top), 'utf8')).toContain('guiltySync');
+  expect(readFileSync(String(files.flameGraph), 'utf8')).toContain('guiltySync');
+  expect({ verdict, leading }).toEqual({ verdict: 'starved', leading: ['sync-master'] });
+  expect(notes.join()).toContain('cannot renew while it spins');
+});
+
+const reportOf = (line: string): RunawayReport => {
+  const [, directory] = /evidence in ([^;\n]+)/.exec(line) ?? [];
+  if (directory === undefined) throw new Error(`no evidence: ${line}`);
+  return JSON.parse(readFileSync(`${directory}/report.json`, 'utf8')) as RunawayReport;
+};

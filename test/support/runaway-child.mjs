@@ -1,0 +1,155 @@
+/**
+ * A service that runs away, for the watchdog's tests: `node runaway-child.mjs <kind> <watchdog options as JSON>`.
+ * DIAGNOSTICS holds the address of the built module. Each guilty line carries a comment, by which the tests find it.
+ * Every loop ends after a minute, should nobody end the process before.
+ */
+import { EventEmitter, once } from 'node:events';
+import { connect, createServer } from 'node:net';
+
+const { DIAGNOSTICS } = process.env;
+const [kind, options] = process.argv.slice(2);
+const { startWatchdog, serveDiagnostics } = await import(DIAGNOSTICS);
+const { serve, fake, ...watch } = JSON.parse(options);
+const say = (message) => process.stdout.write(`${JSON.stringify(message)}\n`);
+
+const until = Date.now() + 60_000;
+/** The clock is read now and then only: reading it each round would be what the profile shows. */
+let rounds = 0;
+const on = () => (++rounds & 0xfff) !== 0 || Date.now() < until;
+
+function burn() {
+  let sum = 0;
+  for (let i = 0; i < 2_000; i++) sum += Math.sqrt(i);
+  return sum;
+}
+
+const cached = async () => 'cached';
+
+const kinds = {
+  sync: function guiltySync() {
+    while (on()) burn(); // guilty: sync
+  },
+  microtask: async function guiltyMicrotask() {
+    while (on()) await cached(); // guilty: microtask
+  },
+  nextTick: function guiltyTick() {
+    if (on()) process.nextTick(guiltyTick); // guilty: nextTick
+  },
+  emitter: function guiltyEmitter() {
+    const emitter = new EventEmitter();
+    emitter.on('ping', function guiltyPing() {
+      if (on()) queueMicrotask(() => emitter.emit('ping')); // guilty: emitter
+    });
+    emitter.emit('ping');
+  },
+  flood: function guiltyFlood() {
+    while (on()) void cached().catch(() => {}); // guilty: flood
+  },
+  regex: function guiltyRegex() {
+    return /^(a+)+$/.test(`${'a'.repeat(40)}b`); // guilty: regex
+  },
+  asyncIo: function guiltyIo() {
+    const echo = createServer((socket) => socket.pipe(socket)).listen(
+      0,
+      '127.0.0.1',
+      async function guiltyEcho() {
+        const socket = connect(echo.address().port, '127.0.0.1');
+        while (on()) {
+          socket.write('x'); // guilty: asyncIo
+          await once(socket, 'data');
+        }
+      },
+    );
+  },
+  immediate: function guiltyImmediate() {
+    burn();
+    if (on()) setImmediate(guiltyImmediate); // guilty: immediate
+  },
+  reconnect: function guiltyReconnect() {
+    const refusing = createServer((socket) => socket.destroy()).listen(0, '127.0.0.1', () => {
+      const { port } = refusing.address();
+      (function guiltyDial() {
+        if (on()) connect(port, '127.0.0.1').on('close', guiltyDial).resume(); // guilty: reconnect
+      })();
+    });
+  },
+  // Nothing runs away in these.
+  idle() {},
+  timer: function busyTimer() {
+    setTimeout(busyTimer, 0);
+  },
+  /** A block of a second and a half, over by itself. */
+  block() {
+    const end = Date.now() + 1_500;
+    while (Date.now() < end) burn();
+    say({ done: 'block' });
+  },
+  async sleepSync() {
+    const { execFileSync } = await import('node:child_process');
+    execFileSync('sleep', ['3']);
+    say({ done: 'sleepSync' });
+  },
+  /** Lives and dies again and again, so that major collections take long; leaves the loop its turns. */
+  async collect() {
+    const { setImmediate: turn } = await import('node:timers/promises');
+    const kept = [];
+    for (const end = Date.now() + 5_000; Date.now() < end;) {
+      for (let i = 0; i < 60_000; i++) kept.push({ i, text: `#${i}` });
+      if (kept.length > 3_000_000) {
+        kept.length = 0;
+        globalThis.gc?.();
+      }
+      await turn();
+    }
+    say({ done: 'collect' });
+  },
+};
+
+const elections = fake && {
+  elections: () => [fakeElection],
+  guards: () => [fakeGuard],
+};
+const fakeElection = {
+  name: 'sync-master',
+  status: {
+    election: 'sync-master',
+    state: 'leading',
+    term: { fencingToken: 7n, value: '10.0.0.7', leaseId: '1', remainingMs: () => 4_000 },
+    leader: { fencingToken: 7n, value: '10.0.0.7', key: 'election/sync-master/1', leaseId: '1' },
+    position: 1,
+    guard: { state: 'tripped', streak: 9, rounds: 9, heldForMs: 0 },
+  },
+  stepDown: async () => say({ steppedDown: 'sync-master' }),
+};
+const fakeGuard = {
+  key: '127.0.0.1:2379|election/|sync-master',
+  election: 'sync-master',
+  rounds: 9,
+  holds: 4,
+  heldMs: 3_210,
+  callSites: [
+    {
+      stack: ['newLeasesLock (file:///srv/sync.mjs:7:5)', 'retryLoop (file:///srv/sync.mjs:12:3)'],
+      rounds: 9,
+      heldMs: 3_210,
+    },
+  ],
+};
+
+const watchdog = startWatchdog({
+  ...watch,
+  ...(elections && { elections }),
+  onRunaway: (report) => say({ runaway: report }),
+});
+await watchdog.ready();
+const server =
+  serve &&
+  (await serveDiagnostics({ port: 0, ...serve, ...(serve.metrics && { metrics: () => 'mine 1\n' }) }));
+say({ ready: true, url: server?.url, notes: watchdog.notes, pid: process.pid });
+
+// Begins when told, so that the test knows the moment; or at once.
+process.stdin.once('data', () => {
+  process.stdin.destroy();
+  say({ began: Date.now() });
+  setTimeout(kinds[kind], 10);
+});

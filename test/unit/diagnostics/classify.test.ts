@@ -1,0 +1,132 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import {
+  type Finding,
+  type Sight,
+  type Watch,
+  beginWatch,
+  watch,
+} from '../../../src/diagnostics/classify.ts';
+
+const thresholds = { stallMs: 1_000, hotMs: 3_000, hotUtilization: 0.9 };
+const POLL = 500;
+
+/** One look after another, half a second apart: what the main thread burnt and what it answered. */
+interface Half {
+  /** CPU in this half second, in milliseconds. */
+  readonly cpu: number;
+  /** How busy its event loop was, if it answers the question that is open. */
+  readonly answers?: number;
+  /** How much later than due the watcher itself came to look. */
+  readonly late?: number;
+}
+
+function findings(story: readonly Half[]): (Finding & { at: number })[] {
+  let state: Watch = beginWatch(0, 0);
+  let [at, cpuMs] = [0, 0];
+  const found: (Finding & { at: number })[] = [];
+  for (const { cpu, answers, late = 0 } of story) {
+    at += POLL + late;
+    cpuMs += cpu;
+    const seen = watch(state, { type: 'look', at, cpuMs, lateMs: late }, thresholds);
+    state = seen.watch;
+    if (seen.finding) found.push({ ...seen.finding, at });
+    if (state.asked !== undefined && answers !== undefined) {
+      state = watch(state, { type: 'answer', at: at + 1, utilization: answers }, thresholds).watch;
+    }
+  }
+  return found;
+}
+
+const times = (count: number, half: Half): Half[] => Array<Half>(count).fill(half);
+const idle = { cpu: 0 };
+const spin = { cpu: 500 };
+const awaitLoop = { cpu: 490, answers: 1 };
+const busy = { cpu: 300, answers: 0.6 };
+
+describe('G7: what runs away', () => {
+  it.each<[string, Half[], Finding['verdict'] | undefined]>([
+    ['nothing to do', times(100, idle), undefined],
+    ['a busy service whose loop has rest', times(100, busy), undefined],
+    ['a loop that never turns', [idle, ...times(4, spin)], 'starved'],
+    ['the same on a crowded core', [idle, ...times(6, { cpu: 200 })], 'starved'],
+    ['the same under a quota of a tenth of a core', [idle, ...times(16, { cpu: 50 })], 'starved'],
+    ['a loop that turns without rest', times(10, awaitLoop), 'hot'],
+    [
+      'one that was without rest for less than hotMs',
+      [...times(5, awaitLoop), busy, ...times(5, awaitLoop)],
+      undefined,
+    ],
+    ['a block shorter than stallMs', [spin, { ...spin, answers: 1 }, idle], undefined],
+    ['a debugger pause: no answer, no CPU', [busy, ...times(20, idle)], undefined],
+    ['execFileSync out of a busy turn', [{ cpu: 400 }, ...times(20, idle)], undefined],
+    [
+      'SIGSTOP for ten seconds in a busy turn',
+      [{ cpu: 400 }, { cpu: 100, late: 10_000 }, busy, idle],
+      undefined,
+    ],
+    ['many short stops in a busy turn', [{ cpu: 400 }, ...times(10, { cpu: 20, late: 600 })], undefined],
+    ['a disk that blocks every turn: no rest, little CPU', times(20, { cpu: 60, answers: 1 }), undefined],
+  ])('%s', (_name, story, verdict) => {
+    expect(findings(story)[0]?.verdict).toBe(verdict);
+  });
+
+  it('is noticed within two looks and the stall', () => {
+    const [first] = findings([idle, ...times(10, spin)]);
+    expect(first?.at).toBeLessThanOrEqual(POLL + POLL + thresholds.stallMs);
+    expect(first).toMatchObject({ verdict: 'starved', forMs: 1_000, cpu: 1 });
+  });
+});
+
+describe('whatever happens', () => {
+  const half = fc.record(
+    {
+      cpu: fc.integer({ min: 0, max: 500 }),
+      answers: fc.double({ min: 0, max: 1, noNaN: true }),
+      late: fc.nat(20_000),
+    },
+    { requiredKeys: ['cpu'] },
+  );
+
+  it('nothing that answers each question and has rest is found', () => {
+    const rested = half.map(({ cpu, late }) => ({ cpu, answers: 0.89, ...(late !== undefined && { late }) }));
+    fc.assert(
+      fc.property(fc.array(rested), (story) => {
+        expect(findings(story)).toEqual([]);
+      }),
+    );
+  });
+
+  it('nothing that burns next to nothing is found, however late anybody is', () => {
+    const cool = half.map((each) => ({ ...each, cpu: each.cpu % 4 }));
+    fc.assert(
+      fc.property(fc.array(cool), (story) => {
+        expect(findings(story)).toEqual([]);
+      }),
+    );
+  });
+
+  it('a starved one burnt at least half of stallMs while it was not heard of', () => {
+    fc.assert(
+      fc.property(fc.array(half), (story) => {
+        for (const { verdict, forMs, cpu } of findings(story)) {
+          if (verdict === 'starved')
+            expect(forMs * cpu).toBeGreaterThanOrEqual(thresholds.stallMs / 2 - 1e-6);
+        }
+      }),
+    );
+  });
+
+  it('what never answers and burns all of a core is always found', () => {
+    fc.assert(
+      fc.property(fc.array(half), (story) => {
+        expect(findings([...story, ...times(5, spin)]).length).toBeGreaterThan(0);
+      }),
+    );
+  });
+});
+
+it('asks an idle thread nothing', () => {
+  const sight: Sight = { type: 'look', at: 500, cpuMs: 20, lateMs: 0 };
+  expect(watch(beginWatch(0, 0), sight, thresholds).ask).toBe(false);
+});

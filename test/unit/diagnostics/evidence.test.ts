@@ -1,0 +1,136 @@
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import fc from 'fast-check';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { defaultDirectory, surplus, writeEvidence } from '../../../src/diagnostics/evidence.ts';
+import { type RunawayReport, headline, logLine } from '../../../src/diagnostics/report.ts';
+import { sampleProfile } from '../../support/sample-profile.ts';
+
+const report = (second: number, more: Partial<RunawayReport> = {}): RunawayReport => ({
+  verdict: 'starved',
+  at: new Date(Date.UTC(2026, 0, 1, 0, 0, second)).toISOString(),
+  pid: 42,
+  forMs: 1_234,
+  cpu: 0.98,
+  suspects: [
+    {
+      function: 'spin',
+      file: '/srv/main.mjs',
+      line: 10,
+      hotLine: 12,
+      percent: 94.7,
+      cumPercent: 94.7,
+      owner: 'app',
+    },
+  ],
+  guards: [],
+  leading: [],
+  evidence: 'profile',
+  files: {},
+  notes: [],
+  ended: false,
+  ...more,
+});
+const recording = { profile: sampleProfile(), takenAt: 0 };
+
+let home: string;
+beforeEach(() => {
+  home = mkdtempSync(join(tmpdir(), 'evidence-'));
+});
+afterEach(() => {
+  vi.unstubAllEnvs();
+  rmSync(home, { recursive: true, force: true });
+});
+
+describe('the evidence folder', () => {
+  const limits = { keep: 2, maxBytes: 1_000_000 };
+
+  it('keeps the newest and removes nothing that is not its own', () => {
+    mkdirSync(join(home, 'somebody-elses'));
+    for (const second of [1, 2, 3]) writeEvidence(report(second), recording, { ...limits, directory: home });
+    expect(readdirSync(home).sort()).toEqual([
+      '2026-01-01T00-00-02.000Z-42-starved',
+      '2026-01-01T00-00-03.000Z-42-starved',
+      'somebody-elses',
+    ]);
+  });
+
+  it('refuses what is larger than all of it may be', () => {
+    expect(() => writeEvidence(report(1), recording, { directory: home, keep: 2, maxBytes: 100 })).toThrow(
+      /more than the 100 allowed/,
+    );
+    expect(readdirSync(home)).toEqual([]);
+  });
+
+  it('trusts no folder that others may have laid in the temporary directory', () => {
+    vi.stubEnv('TMPDIR', home);
+    const trap = join(home, 'trap');
+    mkdirSync(trap);
+    symlinkSync(trap, defaultDirectory());
+    expect(() => writeEvidence(report(1), recording, { ...limits, directory: undefined })).toThrow(
+      /not a folder of this user alone/,
+    );
+    rmSync(defaultDirectory());
+    mkdirSync(defaultDirectory());
+    chmodSync(defaultDirectory(), 0o777);
+    expect(() => writeEvidence(report(1), recording, { ...limits, directory: undefined })).toThrow(
+      /not a folder of this user alone/,
+    );
+    chmodSync(defaultDirectory(), 0o700);
+    expect(
+      existsSync(
+        String(writeEvidence(report(1), recording, { ...limits, directory: undefined }).files.report),
+      ),
+    ).toBe(true);
+  });
+
+  it('never keeps more than it may, and always the newest', () => {
+    const folders = fc.uniqueArray(fc.record({ name: fc.string(), bytes: fc.nat(100) }), {
+      selector: ({ name }) => name,
+    });
+    fc.assert(
+      fc.property(folders, fc.nat(5), fc.nat(200), (all, keep, maxBytes) => {
+        const removed = new Set(surplus(all, keep, maxBytes));
+        const kept = all.filter(({ name }) => !removed.has(name));
+        expect(kept.length).toBeLessThanOrEqual(keep);
+        expect(kept.reduce((sum, { bytes }) => sum + bytes, 0)).toBeLessThanOrEqual(maxBytes);
+        for (const { name } of kept) for (const gone of removed) expect(name > gone).toBe(true);
+      }),
+    );
+  });
+});
+
+describe('the line', () => {
+  it('says what, who, where and what to read', () => {
+    expect(headline(report(1, { files: { directory: '/tmp/x' } }))).toBe(
+      'runaway: the event loop has not turned for 1.2 s, 98 % CPU; top: spin (/srv/main.mjs:10, hottest line 12) 94.7 %; evidence in /tmp/x',
+    );
+    const guards = [
+      {
+        key: 'k',
+        election: 'sync-master',
+        rounds: 9,
+        holds: 4,
+        heldMs: 1,
+        callSites: [{ stack: ['newLeasesLock (/s.mjs:7:5)'], rounds: 9, heldMs: 1 }],
+      },
+    ];
+    expect(headline(report(1, { verdict: 'rounds', suspects: [], guards, notes: ['a note'] }))).toBe(
+      'runaway held back by the loop guard; election "sync-master": 9 rounds, called from newLeasesLock (/s.mjs:7:5); a note',
+    );
+  });
+
+  it('is one line, as text and as pino writes it', () => {
+    expect(logLine(report(1), 'text')).toMatch(/^2026-01-01T00:00:01.000Z \[etcd-election\] runaway: .*\n$/);
+    const line = logLine(report(1, { notes: ['two\nlines'] }), 'json');
+    expect(JSON.parse(line)).toMatchObject({
+      level: 50,
+      verdict: 'starved',
+      event: 'runaway',
+      msg: expect.stringContaining('spin') as string,
+    });
+    expect(line.trimEnd()).not.toContain('\n');
+    expect(logLine(report(1, { notes: ['two\nlines'] }), 'text').trimEnd()).not.toContain('\n');
+  });
+});
