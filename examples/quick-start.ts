@@ -1,0 +1,13 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Etcd3 } from 'etcd3';
+import { Election } from 'etcd-election';
+
+const client = new Etcd3({ hosts: (process.env['ETCD_ENDPOINTS'] ?? 'http://127.0.0.1:2379').split(',') });
+const election = new Election(client, 'sync-master', {
+  onLeader: async (term) => {
+    console.log(`leading, fencing token ${term.fencingToken}`);
+    while (term.isCurrent()) await sleep(1000); // your work, only while we lead
+  },
+  onFollower: (leader) => console.log(`following ${leader?.value}`),
+});
+await election.campaign('10.0.0.7'); // stands again by itself after every loss

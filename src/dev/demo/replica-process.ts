@@ -1,0 +1,142 @@
+/** The demo's end of a replica's process. */
+import { type ChildProcess, fork } from 'node:child_process';
+import { once } from 'node:events';
+import { fileURLToPath } from 'node:url';
+import { leash } from '../child-leash.ts';
+import { type FaultyProxy, startProxy } from '../proxy.ts';
+import type { Act } from './history.ts';
+
+export interface ReplicaOptions {
+  readonly name: string;
+  readonly endpoints: string[];
+  readonly prefix: string;
+  readonly ttlSeconds: number;
+}
+
+export type ToReplica = 'resign' | 'leave';
+export type FromReplica =
+  | { readonly type: 'act'; readonly fencingToken: string; readonly atMs: number }
+  | { readonly type: 'log'; readonly line: string };
+
+export interface ReplicaListener {
+  acted(act: Act): void;
+  logged(replica: string, line: string): void;
+  /** It ended without our doing. */
+  died(replica: string, how: string): void;
+}
+
+/** What the demo has done to it; whether it leads is for its acts to say. */
+export type Plight = 'well' | 'killed' | 'frozen' | 'cut off';
+
+const LEAVE_TIMEOUT_MS = 3000;
+const program = fileURLToPath(
+  new URL(import.meta.url.endsWith('.ts') ? './replica.ts' : './replica.js', import.meta.url),
+);
+
+export class Replica {
+  readonly name: string;
+  plight: Plight = 'well';
+  readonly #options: ReplicaOptions;
+  /** Its own way to each member of etcd. */
+  readonly #proxies: readonly FaultyProxy[];
+  readonly #listener: ReplicaListener;
+  #child: ChildProcess | undefined;
+  #ended: Promise<void> = Promise.resolve();
+
+  static async create(options: ReplicaOptions, listener: ReplicaListener): Promise<Replica> {
+    const proxies = await Promise.all(options.endpoints.map((target) => startProxy({ target })));
+    return new Replica(options, proxies, listener);
+  }
+
+  private constructor(options: ReplicaOptions, proxies: readonly FaultyProxy[], listener: ReplicaListener) {
+    this.name = options.name;
+    this.#options = { ...options, endpoints: proxies.map(({ endpoint }) => endpoint) };
+    this.#proxies = proxies;
+    this.#listener = listener;
+  }
+
+  start(): void {
+    const child = fork(program, [JSON.stringify(this.#options)], {
+      execArgv: [],
+      stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
+      detached: true, // Ctrl-C in a terminal is for the demo, which then ends us
+    });
+    const held = leash(child);
+    const { name } = this;
+    child.on('message', (message: FromReplica) => {
+      if (message.type === 'log') this.#listener.logged(name, message.line);
+      else
+        this.#listener.acted({
+          replica: name,
+          fencingToken: BigInt(message.fencingToken),
+          atMs: message.atMs,
+        });
+    });
+    this.#child = child;
+    this.plight = 'well';
+    this.#ended = once(child, 'close').then(
+      ([code, signal]: unknown[]) => {
+        held.release();
+        if (this.#child !== child) return;
+        this.#child = undefined;
+        this.#listener.died(name, String(signal ?? code));
+      },
+      (error: unknown) => this.#listener.died(name, String(error)),
+    );
+  }
+
+  resign(): void {
+    this.#tell('resign');
+  }
+
+  /** As a crash would end it. */
+  async kill(): Promise<void> {
+    const child = this.#child;
+    this.#child = undefined;
+    this.plight = 'killed';
+    child?.kill('SIGKILL'); // frozen processes die of it too
+    await this.#ended;
+  }
+
+  freeze(): void {
+    this.#child?.kill('SIGSTOP');
+    this.plight = 'frozen';
+  }
+
+  thaw(): void {
+    this.#child?.kill('SIGCONT');
+    this.plight = 'well';
+  }
+
+  /** A cable is pulled: connections stay open, and nothing gets through. */
+  cutOff(): void {
+    for (const proxy of this.#proxies) proxy.stall();
+    this.plight = 'cut off';
+  }
+
+  reconnect(): void {
+    for (const proxy of this.#proxies) proxy.resume();
+    this.plight = 'well';
+  }
+
+  /** Lets it resign and end by itself; not for long. */
+  async leave(): Promise<void> {
+    const child = this.#child;
+    this.#child = undefined;
+    if (child === undefined) return;
+    const tooLong = setTimeout(() => child.kill('SIGKILL'), LEAVE_TIMEOUT_MS);
+    if (child.connected) child.send('leave' satisfies ToReplica);
+    await this.#ended;
+    clearTimeout(tooLong);
+  }
+
+  /** Ends it, and its way to etcd. */
+  async end(): Promise<void> {
+    await this.kill();
+    await Promise.all(this.#proxies.map((proxy) => proxy.close()));
+  }
+
+  #tell(message: ToReplica): void {
+    this.#child?.send(message);
+  }
+}
