@@ -33,6 +33,7 @@ test_against() { # endpoints
 }
 
 docker info > /dev/null
+take_down || true # what a run that was killed has left
 image=$(sed -n 's/^ *image: *//p' docker-compose.yml | head -1)
 docker image inspect "$image" > /dev/null 2>&1 ||
   timeout 60 docker pull --quiet "$image" ||
