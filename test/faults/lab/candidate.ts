@@ -1,0 +1,287 @@
+/**
+ * One candidate, as a process of its own: stands, acts while it leads, and writes down what it did.
+ *
+ * `LAB_CANDIDATE` holds a {@link CandidatePlan}; its parent gives orders over the IPC channel.
+ */
+import { openSync, writeSync } from 'node:fs';
+import { request } from 'node:http';
+import { Etcd3, type Campaign } from 'etcd3';
+import { Election, type Term } from 'etcd-election';
+import { hangUp, type Act } from './act.ts';
+import type { AppendOutcome } from './history.ts';
+
+export interface CandidatePlan {
+  readonly name: string;
+  /** `ours`, or etcd3's own `Election` for comparison. */
+  readonly kind: 'ours' | 'etcd3';
+  readonly endpoints: readonly string[];
+  readonly election: string;
+  readonly ttlSeconds: number;
+  /** File for the history. */
+  readonly historyFile: string;
+  /** Prefix of the keys that fenced appends go to. */
+  readonly logPrefix: string;
+  /** The HTTP resource that checks tokens; without one, nothing is sent there. */
+  readonly resource: string | undefined;
+  readonly auth?: { readonly username: string; readonly password: string } | undefined;
+  /** How long work takes to stop when its term ends, in milliseconds. */
+  readonly stopsAfterMs: number;
+}
+
+export type Order =
+  | { readonly do: 'block'; readonly forMs: number }
+  | { readonly do: 'litter'; readonly forMs: number }
+  | { readonly do: 'step-down' }
+  | { readonly do: 'resign' }
+  | { readonly do: 'campaign' }
+  | { readonly do: 'report' };
+
+/** What a candidate tells its parent as it happens. */
+export type News =
+  | { readonly says: 'elected'; readonly token: string; readonly key: string; readonly leaseId: string }
+  | { readonly says: 'acting'; readonly token: string }
+  | { readonly says: 'ended'; readonly token: string; readonly because: string }
+  | {
+      readonly says: 'report';
+      readonly status: string;
+      readonly position: number | undefined;
+      readonly memoryMb: number;
+      readonly wallMs: number;
+    }
+  | { readonly says: 'left' };
+
+const STAMP_EVERY_MS = 4;
+const TELL_EVERY_MS = 100;
+const APPEND_EVERY_MS = 20;
+const POST_EVERY_MS = 40;
+
+const plan = JSON.parse(process.env['LAB_CANDIDATE'] ?? '{}') as CandidatePlan;
+const file = openSync(plan.historyFile, 'a');
+const write = (line: string): void => void writeSync(file, `${line}\n`);
+const tell = (news: News): void => {
+  if (process.connected) process.send!(news, undefined, undefined, () => undefined);
+};
+
+const quiet = { trace() {}, debug() {}, info() {}, warn() {}, error() {} };
+const client = new Etcd3({
+  hosts: [...plan.endpoints],
+  ...(plan.auth !== undefined && { auth: plan.auth }),
+});
+
+/** What is being acted on at the moment. */
+let acting: Act | undefined;
+let toldAtMs = 0;
+
+/**
+ * The moment is read before the check: had the check found us current only because it ran before a pause that
+ * the moment lies behind, the stamp would claim what nobody claimed.
+ */
+function stamp(): boolean {
+  if (acting === undefined) return false;
+  const at = process.hrtime.bigint();
+  if (!acting.isCurrent()) return false;
+  write(`S ${acting.token} ${at}`);
+  const nowMs = Number(at / 1_000_000n);
+  if (nowMs - toldAtMs >= TELL_EVERY_MS) {
+    toldAtMs = nowMs;
+    tell({ says: 'acting', token: acting.token.toString() });
+  }
+  return true;
+}
+
+let counter = 0;
+
+async function append(to: 'etcd' | 'http', act: Act, send: (counter: number) => Promise<AppendOutcome>) {
+  const mine = ++counter;
+  write(`I ${to} ${act.token} ${mine}`);
+  const outcome = await send(mine);
+  write(`${outcome === 'acknowledged' ? 'A' : outcome === 'refused' ? 'R' : 'U'} ${to} ${act.token} ${mine}`);
+}
+
+/** Acts until the term ends: stamps, appends to etcd, appends over HTTP. */
+async function work(act: Act): Promise<void> {
+  acting = act;
+  stamp();
+  const stamping = setInterval(stamp, STAMP_EVERY_MS);
+  const every = async (ms: number, step: () => Promise<void>): Promise<void> => {
+    while (!act.signal.aborted) {
+      await step();
+      await hangUp(ms, act.signal);
+    }
+  };
+  await Promise.all([
+    every(APPEND_EVERY_MS, () => append('etcd', act, (mine) => act.append(mine))),
+    plan.resource === undefined
+      ? undefined
+      : every(POST_EVERY_MS, async () => {
+          if (act.isCurrent()) await append('http', act, (mine) => post(plan.resource!, act, mine));
+        }),
+  ]);
+  for (const untilMs = performance.now() + plan.stopsAfterMs; performance.now() < untilMs;) {
+    write(`W ${act.token} ${process.hrtime.bigint()}`);
+    await hangUp(STAMP_EVERY_MS);
+  }
+  clearInterval(stamping);
+  if (acting === act) acting = undefined;
+}
+
+/** Sent once, never repeated; not through the network that fails. */
+function post(resource: string, act: Act, mine: number): Promise<AppendOutcome> {
+  return new Promise((resolve) => {
+    const query = new URLSearchParams({
+      token: act.token.toString(),
+      counter: String(mine),
+      process: plan.name,
+    });
+    const sent = request(
+      `${resource}/append?${query.toString()}`,
+      { method: 'POST', agent: false, timeout: 5000 },
+      (response) => {
+        response.resume();
+        resolve(response.statusCode === 200 ? 'acknowledged' : 'refused');
+      },
+    );
+    sent.on('timeout', () => sent.destroy());
+    sent.on('error', () => resolve('unknown'));
+    sent.end();
+  });
+}
+
+const pad = (value: bigint | number): string => String(value).padStart(20, '0');
+
+function termAsAct(term: Term): Act {
+  const token = term.fencingToken;
+  return {
+    token,
+    signal: term.signal,
+    isCurrent: () => term.isCurrent(),
+    async append(mine) {
+      try {
+        const answer = await term
+          .txn()
+          .then(
+            client.put(`${plan.logPrefix}log/${pad(token)}/${plan.name}/${pad(mine)}`).value('1'),
+            client.put(`${plan.logPrefix}last`).value(`${token}/${plan.name}/${mine}`),
+          )
+          .commit();
+        return answer.succeeded ? 'acknowledged' : 'refused';
+      } catch (error) {
+        const { code } = error as { code?: string };
+        write(`X ${code ?? (error as Error).name}`);
+        return code === 'ELECTION_LEADERSHIP_LOST' || code === 'ELECTION_UNAVAILABLE' ? 'refused' : 'unknown';
+      }
+    },
+  };
+}
+
+let election: Election | undefined;
+let resigning: Promise<void> | undefined;
+
+function standWithOurs(): void {
+  election ??= new Election(client, plan.election, {
+    ttlSeconds: plan.ttlSeconds,
+    logger: quiet,
+    onLeader: async (term) => {
+      const { key, leaseId } = term;
+      tell({ says: 'elected', token: term.fencingToken.toString(), key, leaseId });
+      term.signal.addEventListener('abort', () => {
+        const { because } = term.signal.reason as { because: string };
+        write(`E ${term.fencingToken} ${because}`);
+        tell({ says: 'ended', token: term.fencingToken.toString(), because });
+      });
+      await work(termAsAct(term));
+    },
+  });
+  election.campaign(plan.name).catch((error: { code?: string }) => {
+    write(`X ${error.code ?? 'Error'}`);
+  });
+}
+
+/** As its documentation shows it: a new campaign after each error. */
+function standWithEtcd3(): void {
+  const theirs = client.election(plan.election, plan.ttlSeconds);
+  const run = (): void => {
+    let campaign: Campaign | undefined = theirs.campaign(plan.name);
+    const over = new AbortController();
+    const token = process.hrtime.bigint(); // it shows no fencing token
+    campaign.on('elected', () => {
+      tell({ says: 'elected', token: token.toString(), key: '', leaseId: '' });
+      void work({
+        token,
+        signal: over.signal,
+        isCurrent: () => !over.signal.aborted,
+        append: async (mine) => {
+          try {
+            await client
+              .if(`${plan.logPrefix}never`, 'Version', '==', 0)
+              .then(
+                client.put(`${plan.logPrefix}log/${pad(token)}/${plan.name}/${pad(mine)}`).value('1'),
+                client.put(`${plan.logPrefix}last`).value(`${token}/${plan.name}/${mine}`),
+              )
+              .commit();
+            return 'acknowledged';
+          } catch {
+            return 'unknown';
+          }
+        },
+      });
+    });
+    campaign.on('error', () => {
+      if (campaign === undefined) return;
+      campaign = undefined;
+      over.abort();
+      write(`E ${token} error`);
+      tell({ says: 'ended', token: token.toString(), because: 'error' });
+      setTimeout(run, 500);
+    });
+  };
+  run();
+}
+
+process.on('message', (order: Order) => {
+  switch (order.do) {
+    case 'block': {
+      const untilMs = performance.now() + order.forMs;
+      // A loop that never lets the event loop turn, and yet acts: it asks before each act, as it should.
+      for (let nextMs = 0; performance.now() < untilMs;) {
+        if (performance.now() < nextMs) continue;
+        stamp();
+        nextMs = performance.now() + STAMP_EVERY_MS;
+      }
+      stamp();
+      return;
+    }
+    case 'litter': {
+      const untilMs = performance.now() + order.forMs;
+      const heap: object[][] = [];
+      const litter = (): void => {
+        heap.push(Array.from({ length: 100_000 }, (_, index) => ({ index, text: `litter ${index}` })));
+        if (heap.length > 12) heap.splice(0, 6);
+        if (performance.now() < untilMs) setImmediate(litter);
+      };
+      litter();
+      return;
+    }
+    case 'step-down':
+      void election?.stepDown();
+      return;
+    case 'resign':
+      resigning = (election?.resign() ?? Promise.resolve()).then(() => tell({ says: 'left' }));
+      return;
+    case 'campaign':
+      void (resigning ?? Promise.resolve()).then(standWithOurs);
+      return;
+    case 'report':
+      tell({
+        says: 'report',
+        status: election?.status.state ?? 'none',
+        position: election?.status.position,
+        memoryMb: process.memoryUsage().rss / 1e6,
+        wallMs: Date.now(),
+      });
+  }
+});
+process.on('disconnect', () => process.exit(0)); // our parent is gone
+
+if (plan.kind === 'ours') standWithOurs();
+else standWithEtcd3();

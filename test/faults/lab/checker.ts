@@ -1,0 +1,237 @@
+/**
+ * Proves from a recorded history what the promises say, or names what breaks them. Pure: its own tests feed it
+ * histories made by hand.
+ */
+import type { Acting, Append } from './history.ts';
+
+/** An entry of a log, as it stands in the end. */
+export interface LogEntry {
+  readonly process: string;
+  readonly token: bigint;
+  readonly counter: number;
+  /** Where it stands in the order of commits. */
+  readonly order: bigint;
+  /** How often it was written: 1 unless a write was repeated. */
+  readonly times: number;
+}
+
+/** A stretch of time, in milliseconds on the clock of the stamps. */
+export interface Stretch {
+  readonly fromMs: number;
+  readonly toMs: number;
+}
+
+export interface FaultRecord extends Stretch {
+  readonly kind: string;
+  readonly what: string;
+  /** Whether etcd's own leader may have changed by it. */
+  readonly touchesEtcd: boolean;
+  /** Whether no candidate could have led meanwhile: no quorum, or no way to it. */
+  readonly isOutage: boolean;
+  /** Whose key an operator took away: S2 does not cover that, S4 does. */
+  readonly evicts?: string | undefined;
+}
+
+export interface Evidence {
+  readonly acting: readonly Acting[];
+  readonly appends: readonly Append[];
+  /** Each log as it was read in the end. */
+  readonly logs: { readonly [to in Append['to']]: readonly LogEntry[] };
+  /** How often etcd wrote the one key that every append to etcd also writes. */
+  readonly timesWritten: number;
+  /** When processes were killed: those terms cannot say why they ended. */
+  readonly kills: readonly { readonly process: string; readonly atMs: number }[];
+  readonly faults: readonly FaultRecord[];
+  /** When the run ended for all. */
+  readonly endMs: number;
+  readonly grantedTtlMs: number;
+  /** Whether tokens are fencing tokens; etcd3's own election has none. */
+  readonly hasTokens: boolean;
+}
+
+export interface Finding {
+  readonly promise: 'S1' | 'S2' | 'S4' | 'S5' | 'L2' | 'L5';
+  readonly what: string;
+  /** How bad, in milliseconds, where it has a length. */
+  readonly ms?: number;
+}
+
+export interface Gap extends Stretch {
+  readonly ms: number;
+  readonly limitMs: number;
+  readonly faults: readonly FaultRecord[];
+}
+
+/** Everything that breaks a promise about safety. */
+export function unsafe(evidence: Evidence): Finding[] {
+  return [
+    ...overlaps(evidence).filter(({ promise, ms = 0 }) => promise === 'S2' || ms > evidence.grantedTtlMs),
+    ...(evidence.hasTokens ? tokenDisorder(evidence.acting) : []),
+    ...unexplained(evidence),
+    ...releasedTooEarly(evidence),
+    ...wrongLog(evidence, 'etcd'),
+    ...wrongLog(evidence, 'http'),
+  ];
+}
+
+/**
+ * S2, S3: at no instant do two terms act, whoever holds them. Where an operator took the key away, the next leader
+ * learns of it when the last one does: such an overlap comes under S4, and may be as long as a watch may be silent.
+ */
+export function overlaps({ acting, faults }: Pick<Evidence, 'acting' | 'faults'>): Finding[] {
+  const inOrder = [...acting].sort((a, b) => a.firstMs - b.firstMs);
+  const findings: Finding[] = [];
+  let last: Acting | undefined;
+  for (const term of inOrder) {
+    const before = last;
+    if (before !== undefined && term.firstMs <= before.lastMs) {
+      const ms = Math.min(before.lastMs, term.lastMs) - term.firstMs;
+      const evicted = faults.some(
+        ({ evicts, fromMs }) =>
+          evicts === before.process && fromMs >= before.firstMs && fromMs <= term.firstMs,
+      );
+      findings.push({
+        promise: evicted ? 'S4' : 'S2',
+        what: `two leaders for ${ms.toFixed(1)} ms: ${name(before)} until ${before.lastMs.toFixed(1)}, ${name(term)} from ${term.firstMs.toFixed(1)}`,
+        ms,
+      });
+    }
+    if (last === undefined || term.lastMs > last.lastMs) last = term;
+  }
+  return findings;
+}
+
+/** S1: who acts later has a larger token; nobody acts twice under one. */
+function tokenDisorder(acting: readonly Acting[]): Finding[] {
+  const inOrder = [...acting].sort((a, b) => a.firstMs - b.firstMs);
+  return inOrder.slice(1).flatMap((term, index): Finding[] => {
+    const before = inOrder[index]!;
+    if (term.token > before.token) return [];
+    return [{ promise: 'S1', what: `tokens do not increase: ${name(before)}, then ${name(term)}` }];
+  });
+}
+
+/** A term ends with a reason, or with its process, or with the run. */
+function unexplained({ acting, kills, endMs }: Evidence): Finding[] {
+  return acting
+    .filter((term) => term.endedBecause === undefined)
+    .filter((term) => !kills.some(({ process, atMs }) => process === term.process && atMs >= term.lastMs))
+    .filter((term) => term.lastMs < endMs)
+    .map((term) => ({ promise: 'S4', what: `${name(term)} stopped without giving a reason` }));
+}
+
+/** Ways for a term to end in which we give up the seat, rather than lose it. */
+const ORDERLY: ReadonlySet<string | undefined> = new Set(['stepped-down', 'resigned', 'closed', 'aborted']);
+
+/** S5: whoever gives up the seat stops the work first. A fault on the way may take the seat all the same. */
+function releasedTooEarly({ acting, faults }: Evidence): Finding[] {
+  return acting.flatMap((term): Finding[] => {
+    const { workedUntilMs, lastMs } = term;
+    if (workedUntilMs === undefined || !ORDERLY.has(term.endedBecause)) return [];
+    if (faults.some((fault) => fault.fromMs <= workedUntilMs && fault.toMs >= lastMs)) return [];
+    const next = acting.find((other) => other.firstMs > term.firstMs && other.firstMs <= workedUntilMs);
+    if (next === undefined) return [];
+    const ms = workedUntilMs - next.firstMs;
+    return [
+      {
+        promise: 'S5',
+        what: `${name(next)} led ${ms.toFixed(1)} ms before the work of ${name(term)} stopped`,
+        ms,
+      },
+    ];
+  });
+}
+
+/** S1: what was acknowledged stands once, in order; what was refused does not stand. */
+function wrongLog({ appends, logs, timesWritten }: Evidence, to: Append['to']): Finding[] {
+  const findings: Finding[] = [];
+  const say = (what: string): void => void findings.push({ promise: 'S1', what: `${to}: ${what}` });
+  const log = [...logs[to]].sort((a, b) => (a.order < b.order ? -1 : a.order > b.order ? 1 : 0));
+  const standing = new Map(log.map((entry) => [entryId(entry), entry]));
+  const sent = new Map(
+    appends.filter((append) => append.to === to).map((append) => [entryId(append), append]),
+  );
+  for (const [id, append] of sent) {
+    const entry = standing.get(id);
+    if (append.outcome === 'acknowledged' && entry === undefined) say(`acknowledged append ${id} is lost`);
+    if (append.outcome === 'refused' && entry !== undefined) say(`refused append ${id} stands all the same`);
+  }
+  let lastToken = -1n;
+  const lastCounter = new Map<string, number>();
+  for (const entry of log) {
+    const id = entryId(entry);
+    if (entry.times !== 1) say(`append ${id} was applied ${entry.times} times`);
+    if (!sent.has(id)) say(`append ${id} stands, and nobody sent it`);
+    if (entry.token < lastToken) say(`append ${id} stands behind one of token ${lastToken}`);
+    lastToken = entry.token > lastToken ? entry.token : lastToken;
+    if (sent.get(id)?.outcome !== 'acknowledged') continue; // a late one nobody was told of may come late
+    if (entry.counter < (lastCounter.get(entry.process) ?? 0))
+      say(`append ${id} stands behind a later one of the same process`);
+    lastCounter.set(entry.process, entry.counter);
+  }
+  const written = log.reduce((sum, { times }) => sum + times, 0);
+  if (to === 'etcd' && written !== timesWritten)
+    say(`${written} entries stand, but the key beside them was written ${timesWritten} times`);
+  return findings;
+}
+
+const entryId = (of: { process: string; token: bigint; counter: number }): string =>
+  `${of.process}/${of.token}/${of.counter}`;
+
+const name = (term: Acting): string => `${term.process} (token ${term.token})`;
+
+/** Limits of design.md, and what this lab adds for its own noise. */
+const EXPIRY_SWEEP_MS = 750; // L2: etcd looks for expired leases each 500 ms, then commits the deletion
+const AFTER_OUTAGE_MS = 3_000; // L5
+const ETCD_ELECTION_MS = 4_000; // 1 to 2 s each, and votes may split once
+const ETCD_EXTENSION_MS = 1_000; // what a new etcd leader adds to every lease
+
+/** L2, L5: the stretches without an acting leader, each with the longest that the faults in it allow. */
+export function gaps({ acting, faults, grantedTtlMs }: Evidence, noiseMs: number): Gap[] {
+  const inOrder = [...acting].sort((a, b) => a.firstMs - b.firstMs);
+  const found: Gap[] = [];
+  let coveredUntilMs: number | undefined;
+  for (const term of inOrder) {
+    if (coveredUntilMs !== undefined && term.firstMs > coveredUntilMs) {
+      const gap = { fromMs: coveredUntilMs, toMs: term.firstMs };
+      found.push({ ...gap, ms: gap.toMs - gap.fromMs, ...limitOf(gap, faults, grantedTtlMs, noiseMs) });
+    }
+    coveredUntilMs = Math.max(coveredUntilMs ?? 0, term.lastMs);
+  }
+  return found;
+}
+
+/**
+ * Each fault in the gap may cost one expiry (each may hit whoever was to lead next); one that changes etcd's
+ * leader costs that election, and one more TTL because every lease is renewed by it; an outage costs itself and 3 s.
+ */
+function limitOf(
+  gap: Stretch,
+  faults: readonly FaultRecord[],
+  grantedTtlMs: number,
+  noiseMs: number,
+): { limitMs: number; faults: FaultRecord[] } {
+  const within = faults.filter(
+    (fault) => fault.fromMs <= gap.toMs && fault.toMs >= gap.fromMs - 2 * grantedTtlMs,
+  );
+  const crashMs = Math.max(1, within.length) * (grantedTtlMs + EXPIRY_SWEEP_MS);
+  const etcdMs = within.some((fault) => fault.touchesEtcd)
+    ? grantedTtlMs + ETCD_ELECTION_MS + ETCD_EXTENSION_MS
+    : 0;
+  const outages = within.filter((fault) => fault.isOutage);
+  const outageMs = outages.reduce((sum, outage) => sum + lengthWithin(outage, gap) + AFTER_OUTAGE_MS, 0);
+  return { limitMs: crashMs + etcdMs + outageMs + noiseMs, faults: within };
+}
+
+const lengthWithin = (stretch: Stretch, outer: Stretch): number =>
+  Math.max(0, Math.min(stretch.toMs, outer.toMs) - Math.max(stretch.fromMs, outer.fromMs));
+
+export function tooLong(all: readonly Gap[]): Finding[] {
+  return all
+    .filter(({ ms, limitMs }) => ms > limitMs)
+    .map(({ ms, limitMs, faults }) => ({
+      promise: faults.some((fault) => fault.isOutage) ? 'L5' : 'L2',
+      what: `no leader for ${ms.toFixed(0)} ms, allowed are ${limitMs.toFixed(0)} ms after: ${faults.map(({ what }) => what).join('; ') || 'no fault'}`,
+      ms,
+    }));
+}

@@ -1,0 +1,151 @@
+/** What an operator does to etcd, through its JSON gateway and etcdctl: not through anything under test. */
+import { execFile } from 'node:child_process';
+import { request } from 'node:http';
+import { promisify } from 'node:util';
+import { etcdctlPath, type EtcdCluster, type EtcdMember } from 'etcd-election/dev';
+
+export interface KeyValue {
+  readonly key: string;
+  readonly value: string;
+  readonly createRevision: bigint;
+  readonly modRevision: bigint;
+  readonly version: number;
+  readonly lease: string;
+}
+
+interface RawKeyValue {
+  key: string;
+  value?: string;
+  create_revision: string;
+  mod_revision: string;
+  version: string;
+  lease?: string;
+}
+
+export class Operator {
+  readonly #cluster: EtcdCluster;
+
+  constructor(cluster: EtcdCluster) {
+    this.#cluster = cluster;
+  }
+
+  put(key: string, value: string | Buffer): Promise<unknown> {
+    return this.#ask('/v3/kv/put', { key: encode(key), value: encode(value) });
+  }
+
+  async delete(key: string): Promise<void> {
+    await this.#ask('/v3/kv/deleterange', { key: encode(key) });
+  }
+
+  /** All keys under a prefix, in order of creation. */
+  async list(prefix: string): Promise<KeyValue[]> {
+    const answer = (await this.#ask('/v3/kv/range', {
+      key: encode(prefix),
+      range_end: encode(
+        prefix.slice(0, -1) + String.fromCodePoint(prefix.codePointAt(prefix.length - 1)! + 1),
+      ),
+      sort_target: 'CREATE',
+      sort_order: 'ASCEND',
+    })) as { kvs?: RawKeyValue[] };
+    return (answer.kvs ?? []).map((kv) => ({
+      key: decode(kv.key),
+      value: decode(kv.value ?? ''),
+      createRevision: BigInt(kv.create_revision),
+      modRevision: BigInt(kv.mod_revision),
+      version: Number(kv.version),
+      lease: kv.lease ?? '0',
+    }));
+  }
+
+  async revoke(leaseId: string): Promise<void> {
+    await this.#ask('/v3/lease/revoke', { ID: leaseId });
+  }
+
+  async compact(): Promise<void> {
+    const { header } = (await this.#ask('/v3/kv/range', { key: encode('none') })) as {
+      header: { revision: string };
+    };
+    await this.#ask('/v3/kv/compaction', { revision: header.revision, physical: true });
+  }
+
+  /** The member that leads etcd itself; undefined while none does. */
+  async etcdLeader(): Promise<EtcdMember | undefined> {
+    const said = await Promise.all(
+      this.#cluster.members.map(async (member) => {
+        if (member.pid === undefined) return undefined;
+        const answer = (await ask(member.endpoint, '/v3/maintenance/status', {}, 500).catch(() => ({}))) as {
+          leader?: string;
+          header?: { member_id: string };
+        };
+        return answer.leader !== undefined && answer.leader === answer.header?.member_id ? member : undefined;
+      }),
+    );
+    return said.find((member) => member !== undefined);
+  }
+
+  /** Moves etcd's leadership to another member. @returns whether it moved. */
+  async moveLeader(): Promise<boolean> {
+    const leader = await this.etcdLeader();
+    const other = this.#cluster.members.find((member) => member !== leader && member.pid !== undefined);
+    if (leader === undefined || other === undefined) return false;
+    const { header } = (await ask(other.endpoint, '/v3/maintenance/status', {}, 1000)) as {
+      header: { member_id: string };
+    };
+    const id = BigInt(header.member_id).toString(16);
+    return this.etcdctl(leader.endpoint, 'move-leader', id).then(
+      () => true,
+      () => false,
+    );
+  }
+
+  async etcdctl(endpoint: string, ...args: readonly string[]): Promise<string> {
+    const { stdout } = await promisify(execFile)(
+      await etcdctlPath(),
+      ['--endpoints', endpoint, '--command-timeout=5s', ...args],
+      {
+        timeout: 10_000,
+        env: { ...process.env, ETCDCTL_API: '3' },
+      },
+    );
+    return stdout;
+  }
+
+  /** Asks one member after the other, until one answers; for as long as an election of etcd's own may take. */
+  async #ask(path: string, body: object): Promise<unknown> {
+    const untilMs = performance.now() + 20_000;
+    for (let turn = 0; ; turn++) {
+      const { endpoint } = this.#cluster.members[turn % this.#cluster.members.length]!;
+      try {
+        return await ask(endpoint, path, body, 2_000);
+      } catch (error) {
+        if (performance.now() > untilMs || error instanceof Refusal) throw error;
+        await new Promise((resolve) => setTimeout(resolve, 100));
+      }
+    }
+  }
+}
+
+/** etcd has answered, and the answer is no. */
+export class Refusal extends Error {}
+
+export function ask(endpoint: string, path: string, body: object, withinMs: number): Promise<unknown> {
+  return new Promise((resolve, reject) => {
+    const signal = AbortSignal.timeout(withinMs);
+    const sent = request(`${endpoint}${path}`, { method: 'POST', agent: false, signal }, (response) => {
+      let text = '';
+      response.setEncoding('utf8');
+      response.on('data', (part: string) => (text += part));
+      response.on('error', reject);
+      response.on('end', () => {
+        if (response.statusCode === 200) return resolve(JSON.parse(text));
+        const isAnswer = /not found|space exceeded|compacted/.test(text);
+        reject(isAnswer ? new Refusal(text) : new Error(`${response.statusCode}: ${text}`));
+      });
+    });
+    sent.on('error', reject);
+    sent.end(JSON.stringify(body));
+  });
+}
+
+const encode = (text: string | Buffer): string => Buffer.from(text as string).toString('base64');
+const decode = (text: string): string => Buffer.from(text, 'base64').toString();

@@ -1,0 +1,135 @@
+/**
+ * What the candidates did, as they wrote it down themselves: one line a fact, on CLOCK_MONOTONIC, which all
+ * processes of one machine share.
+ *
+ * A line is written with one synchronous `write`, so that it outlives a SIGKILL; a last line may be cut short.
+ */
+
+/** How an append came back. `unknown`: it may have happened or not. `refused`: it certainly did not. */
+export type AppendOutcome = 'acknowledged' | 'refused' | 'unknown';
+
+export interface Append {
+  readonly process: string;
+  /** Fencing token, or a stand-in for it where the peer under test has none. */
+  readonly token: bigint;
+  /** Counts within one process, from 1. */
+  readonly counter: number;
+  readonly to: 'etcd' | 'http';
+  /** Undefined where the process died, or was still waiting. */
+  readonly outcome: AppendOutcome | undefined;
+}
+
+/** One process acting as leader: from its first stamp to its last. */
+export interface Acting {
+  readonly process: string;
+  readonly token: bigint;
+  readonly firstMs: number;
+  readonly lastMs: number;
+  readonly stamps: number;
+  /** Longest time between two stamps of this term, in milliseconds. */
+  readonly longestPauseMs: number;
+  /** Why the term ended, by its own account; undefined where it gave none. */
+  readonly endedBecause: string | undefined;
+  /** Until when its work went on stopping after the end; undefined where it stopped at once. */
+  readonly workedUntilMs: number | undefined;
+}
+
+export interface ProcessHistory {
+  readonly acting: readonly Acting[];
+  readonly appends: readonly Append[];
+  /** Errors that a caller got to see, by their code or class, and how often. */
+  readonly errors: ReadonlyMap<string, number>;
+}
+
+export const nanosToMs = (nanos: bigint): number => Number(nanos / 1000n) / 1000;
+
+/** Now, on the clock of all histories, in milliseconds. */
+export const nowMs = (): number => nanosToMs(process.hrtime.bigint());
+
+type Kind = 'S' | 'E' | 'W' | 'I' | 'A' | 'R' | 'U' | 'X' | '';
+
+interface OpenTerm {
+  firstMs: number;
+  lastMs: number;
+  stamps: number;
+  longestPauseMs: number;
+  endedBecause: string | undefined;
+  workedUntilMs: number | undefined;
+}
+
+/**
+ * Reads the lines of one process:
+ *
+ * - `S token nanos`: acting as leader at this moment (taken before the check that allowed it);
+ * - `E token because`: the term was told to end;
+ * - `W token nanos`: its work is still stopping;
+ * - `I to token counter`, then `A`, `R` or `U` with the same fields: an append and its outcome;
+ * - `X code`: an error that the caller saw.
+ */
+export function readHistory(process: string, text: string): ProcessHistory {
+  const terms = new Map<bigint, OpenTerm>();
+  const appends = new Map<string, Append>();
+  const errors = new Map<string, number>();
+  const whole = text.slice(0, text.lastIndexOf('\n') + 1);
+  for (const line of whole.split('\n')) {
+    const [kind, ...fields] = line.split(' ') as [Kind, ...string[]];
+    switch (kind) {
+      case 'S': {
+        const token = BigInt(fields[0]!);
+        const atMs = nanosToMs(BigInt(fields[1]!));
+        const term = terms.get(token);
+        if (term === undefined) {
+          terms.set(token, {
+            firstMs: atMs,
+            lastMs: atMs,
+            stamps: 1,
+            longestPauseMs: 0,
+            endedBecause: undefined,
+            workedUntilMs: undefined,
+          });
+        } else {
+          term.longestPauseMs = Math.max(term.longestPauseMs, atMs - term.lastMs);
+          term.lastMs = atMs;
+          term.stamps++;
+        }
+        break;
+      }
+      case 'E': {
+        const term = terms.get(BigInt(fields[0]!));
+        if (term !== undefined) term.endedBecause ??= fields[1]!;
+        break;
+      }
+      case 'W': {
+        const term = terms.get(BigInt(fields[0]!));
+        if (term !== undefined) term.workedUntilMs = nanosToMs(BigInt(fields[1]!));
+        break;
+      }
+      case 'I':
+      case 'A':
+      case 'R':
+      case 'U': {
+        const [to, token, counter] = fields;
+        appends.set(`${to} ${counter}`, {
+          process,
+          token: BigInt(token!),
+          counter: Number(counter),
+          to: to as Append['to'],
+          outcome: outcomes[kind],
+        });
+        break;
+      }
+      case 'X':
+        errors.set(fields[0]!, (errors.get(fields[0]!) ?? 0) + 1);
+        break;
+      case '':
+        break;
+    }
+  }
+  return {
+    acting: [...terms].map(([token, term]) => ({ process, token, ...term })),
+    appends: [...appends.values()],
+    errors,
+  };
+}
+
+const outcomes = { I: undefined, A: 'acknowledged', R: 'refused', U: 'unknown' } as const;

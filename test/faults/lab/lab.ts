@@ -1,0 +1,425 @@
+/**
+ * A laboratory: candidates as processes, each with a network of its own to each member of a real etcd, and a
+ * history of what they did.
+ */
+import { fork, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { startEtcd, startProxy, type EtcdCluster, type FaultyProxy } from 'etcd-election/dev';
+import { buildCandidate, type Sabotage } from './build.ts';
+import type { CandidatePlan, News, Order } from './candidate.ts';
+import { gaps, tooLong, unsafe, type Evidence, type FaultRecord, type Finding, type Gap } from './checker.ts';
+import { Operator } from './gateway.ts';
+import { nowMs, readHistory } from './history.ts';
+import { startResource, type Resource } from './resource.ts';
+
+export interface LabPlan {
+  readonly candidates?: number;
+  readonly members?: 1 | 3;
+  /** In seconds; at least 2, because etcd grants no less. */
+  readonly ttlSeconds?: number;
+  readonly kind?: CandidatePlan['kind'];
+  readonly sabotage?: Sabotage | undefined;
+  readonly etcdArgs?: readonly string[];
+  readonly stopsAfterMs?: number;
+  /** More environment for candidates. */
+  readonly env?: NodeJS.ProcessEnv;
+  /** What tests that disturb nobody share. Default: an etcd of the lab's own. */
+  readonly cluster?: EtcdCluster | undefined;
+}
+
+/** What the timers of a busy machine with two cores add, in milliseconds: to limits of liveness, never of safety. */
+export const NOISE_MS = 1_500;
+
+/** No condition of a lab is waited for longer than this, in milliseconds, unless a test says how long. */
+const PATIENCE_MS = 60_000;
+
+export class Candidate {
+  readonly name: string;
+  readonly links: readonly FaultyProxy[];
+  readonly historyFile: string;
+  readonly #plan: CandidatePlan;
+  readonly #module: string;
+  readonly #env: NodeJS.ProcessEnv;
+  readonly #onNews: () => void;
+  #child: ChildProcess | undefined;
+  isFrozen = false;
+  /** The term at hand, by its own account. */
+  term: { token: string; key: string; leaseId: string } | undefined;
+  lastActedAtMs = 0;
+  readonly endings: string[] = [];
+  reported: Extract<News, { says: 'report' }> | undefined;
+  hasLeft = false;
+
+  constructor(
+    plan: CandidatePlan,
+    setting: { links: readonly FaultyProxy[]; module: string; env: NodeJS.ProcessEnv; onNews: () => void },
+  ) {
+    this.name = plan.name;
+    this.links = setting.links;
+    this.historyFile = plan.historyFile;
+    this.#plan = plan;
+    this.#module = setting.module;
+    this.#env = setting.env;
+    this.#onNews = setting.onNews;
+  }
+
+  get isRunning(): boolean {
+    return this.#child !== undefined;
+  }
+
+  get pid(): number | undefined {
+    return this.#child?.pid;
+  }
+
+  /** Whether it acted as leader within the last moments. */
+  get isActing(): boolean {
+    return this.term !== undefined && !this.isFrozen && nowMs() - this.lastActedAtMs < 400;
+  }
+
+  start(): void {
+    if (this.#child !== undefined) return;
+    const child = fork(this.#module, [], {
+      env: { ...process.env, ...this.#env, LAB_CANDIDATE: JSON.stringify(this.#plan) },
+      stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
+      execArgv: ['--enable-source-maps'],
+    });
+    this.#child = child;
+    this.isFrozen = false;
+    child.stderr
+      ?.setEncoding('utf8')
+      .on('data', (text: string) => process.stderr.write(`${this.name}: ${text}`));
+    child.on('error', () => undefined);
+    child.on('message', (news: News) => {
+      if (this.#child !== child) return;
+      this.#hear(news);
+    });
+    child.once('exit', () => {
+      if (this.#child === child) this.#child = undefined;
+      this.term = undefined;
+      this.#onNews();
+    });
+  }
+
+  #hear(news: News): void {
+    switch (news.says) {
+      case 'elected':
+        this.term = news;
+        this.lastActedAtMs = nowMs();
+        break;
+      case 'acting':
+        this.lastActedAtMs = nowMs();
+        break;
+      case 'ended':
+        if (this.term?.token === news.token) this.term = undefined;
+        this.endings.push(news.because);
+        break;
+      case 'report':
+        this.reported = news;
+        break;
+      case 'left':
+        this.hasLeft = true;
+        break;
+    }
+    this.#onNews();
+  }
+
+  tell(order: Order): void {
+    this.#child?.send(order, () => undefined);
+  }
+
+  freeze(): void {
+    this.isFrozen = true;
+    this.#child?.kill('SIGSTOP');
+  }
+
+  thaw(): void {
+    this.isFrozen = false;
+    this.#child?.kill('SIGCONT');
+  }
+
+  async kill(): Promise<void> {
+    const child = this.#child;
+    if (child === undefined) return;
+    const exited = once(child, 'exit');
+    child.kill('SIGKILL');
+    await exited;
+  }
+
+  async restore(): Promise<void> {
+    await Promise.all(this.links.map((link) => link.restore()));
+    if (this.isFrozen) this.thaw();
+    this.start();
+  }
+}
+
+export type Marks = Pick<FaultRecord, 'kind' | 'what'> &
+  Partial<Pick<FaultRecord, 'touchesEtcd' | 'isOutage' | 'evicts'>>;
+
+/** What a run came to. */
+export interface Outcome {
+  readonly findings: readonly Finding[];
+  readonly gaps: readonly Gap[];
+  readonly terms: number;
+  readonly stamps: number;
+  readonly appends: { readonly acknowledged: number; readonly refused: number; readonly unknown: number };
+  readonly refusedByResource: number;
+  readonly errors: ReadonlyMap<string, number>;
+  readonly endings: ReadonlyMap<string, number>;
+  readonly faults: readonly FaultRecord[];
+  readonly evidence: Evidence;
+}
+
+export class Lab implements AsyncDisposable {
+  readonly cluster: EtcdCluster;
+  readonly operator: Operator;
+  readonly candidates: readonly Candidate[];
+  readonly election: string;
+  readonly ttlMs: number;
+  readonly resource: Resource;
+  readonly faults: FaultRecord[] = [];
+  readonly kills: { process: string; atMs: number }[] = [];
+  readonly #owns: readonly (() => Promise<void>)[];
+  readonly #logPrefix: string;
+  readonly #hasTokens: boolean;
+  readonly #waiting: Set<() => void>;
+  #startedAtMs = nowMs();
+
+  private constructor(parts: {
+    cluster: EtcdCluster;
+    candidates: readonly Candidate[];
+    election: string;
+    ttlMs: number;
+    resource: Resource;
+    owns: readonly (() => Promise<void>)[];
+    logPrefix: string;
+    hasTokens: boolean;
+    waiting: Set<() => void>;
+  }) {
+    this.cluster = parts.cluster;
+    this.operator = new Operator(parts.cluster);
+    this.candidates = parts.candidates;
+    this.election = parts.election;
+    this.ttlMs = parts.ttlMs;
+    this.resource = parts.resource;
+    this.#owns = parts.owns;
+    this.#logPrefix = parts.logPrefix;
+    this.#hasTokens = parts.hasTokens;
+    this.#waiting = parts.waiting;
+  }
+
+  /** Starts etcd, the networks and the candidates; resolves when one of them leads. */
+  static async start(plan: LabPlan = {}): Promise<Lab> {
+    const { candidates: count = 3, members = 3, ttlSeconds = 2, kind = 'ours', stopsAfterMs = 0 } = plan;
+    const owns: (() => Promise<void>)[] = [];
+    const folder = await mkdtemp(join(tmpdir(), 'etcd-election-lab-'));
+    owns.push(() => rm(folder, { recursive: true, force: true, maxRetries: 3 }));
+    const module = await buildCandidate(plan.sabotage);
+    const cluster = plan.cluster ?? (await startEtcd({ members, extraArgs: plan.etcdArgs }));
+    if (plan.cluster === undefined) owns.push(() => cluster.stop());
+    const resource = await startResource();
+    owns.push(async () => await resource[Symbol.asyncDispose]());
+    const election = `lab-${Math.random().toString(36).slice(2, 10)}`;
+    const waiting = new Set<() => void>();
+    const onNews = (): void => {
+      for (const look of waiting) look();
+    };
+    const logPrefix = `${election}/`;
+    const candidates = await Promise.all(
+      Array.from({ length: count }, async (_, index) => {
+        const links = await Promise.all(cluster.endpoints.map((target) => startProxy({ target })));
+        owns.push(async () => void (await Promise.all(links.map((link) => link.close()))));
+        const name = `c${index + 1}`;
+        const candidatePlan: CandidatePlan = {
+          name,
+          kind,
+          endpoints: links.map((link) => link.endpoint),
+          election,
+          ttlSeconds,
+          historyFile: join(folder, `${name}.history`),
+          logPrefix,
+          resource: kind === 'ours' ? resource.url : undefined,
+          stopsAfterMs,
+        };
+        return new Candidate(candidatePlan, { links, module, env: plan.env ?? {}, onNews });
+      }),
+    );
+    const lab = new Lab({
+      cluster,
+      candidates,
+      election,
+      ttlMs: Math.max(2, ttlSeconds) * 1000,
+      resource,
+      owns,
+      logPrefix,
+      hasTokens: kind === 'ours',
+      waiting,
+    });
+    try {
+      for (const candidate of candidates) candidate.start();
+      await lab.leader();
+      return lab;
+    } catch (error) {
+      await lab[Symbol.asyncDispose]();
+      throw error;
+    }
+  }
+
+  /** Resolves with what `look` finds; asks again at every piece of news, and each 20 ms for what makes none. */
+  until<T>(what: string, look: () => T | undefined | false, withinMs = PATIENCE_MS): Promise<T> {
+    return new Promise<T>((resolve, reject) => {
+      const end = (): void => {
+        clearTimeout(limit);
+        clearInterval(again);
+        this.#waiting.delete(check);
+      };
+      const check = (): void => {
+        const found = look();
+        if (found === undefined || found === false) return;
+        end();
+        resolve(found);
+      };
+      const limit = setTimeout(() => {
+        end();
+        reject(new Error(`within ${withinMs} ms: ${what}\n${this.#describe()}`));
+      }, withinMs);
+      const again = setInterval(check, 20);
+      this.#waiting.add(check);
+      check();
+    });
+  }
+
+  #describe(): string {
+    return this.candidates
+      .map((one) => {
+        const state = one.isFrozen ? 'frozen' : one.isRunning ? 'running' : 'down';
+        return `${one.name}: ${state}, term ${one.term?.token ?? '-'}, endings ${one.endings.slice(-5).join(' ')}`;
+      })
+      .join('\n');
+  }
+
+  /** Whoever acts as leader, other than those who are left out. */
+  leader(options: { notOf?: readonly Candidate[]; withinMs?: number } = {}): Promise<Candidate> {
+    const { notOf = [], withinMs } = options;
+    return this.until(
+      'a leader that acts',
+      () => this.candidates.find((one) => one.isActing && !notOf.includes(one)),
+      withinMs,
+    );
+  }
+
+  async kill(candidate: Candidate): Promise<void> {
+    this.kills.push({ process: candidate.name, atMs: nowMs() });
+    await candidate.kill();
+    this.kills.push({ process: candidate.name, atMs: nowMs() });
+  }
+
+  /** Records a fault from now until `lift()`. */
+  fault(fault: Marks): { lift(): void } {
+    const record = {
+      kind: fault.kind,
+      what: fault.what,
+      touchesEtcd: fault.touchesEtcd ?? false,
+      isOutage: fault.isOutage ?? false,
+      evicts: fault.evicts,
+      fromMs: nowMs(),
+      toMs: Number.POSITIVE_INFINITY,
+    };
+    this.faults.push(record);
+    return {
+      lift: () => {
+        record.toMs = nowMs();
+      },
+    };
+  }
+
+  /** Ends the run: everybody healthy again, then everybody resigns; reads the logs and checks all. */
+  async verdict(): Promise<Outcome> {
+    await Promise.all(this.candidates.map((candidate) => candidate.restore()));
+    const endMs = nowMs();
+    await this.#everybodyLeaves();
+    const histories = await Promise.all(
+      this.candidates.map(async ({ name, historyFile }) =>
+        readHistory(name, await readFile(historyFile, 'utf8').catch(() => '')),
+      ),
+    );
+    const entries = await this.operator.list(`${this.#logPrefix}log/`);
+    const [counted] = await this.operator.list(`${this.#logPrefix}last`);
+    const appends = histories.flatMap((history) => history.appends);
+    const acting = histories.flatMap((history) => history.acting);
+    const errors = new Map<string, number>();
+    for (const history of histories)
+      for (const [code, times] of history.errors) errors.set(code, (errors.get(code) ?? 0) + times);
+    const endings = new Map<string, number>();
+    for (const { endedBecause = 'killed' } of acting)
+      endings.set(endedBecause, (endings.get(endedBecause) ?? 0) + 1);
+    const evidence: Evidence = {
+      acting,
+      appends,
+      logs: {
+        etcd: entries.map(({ key, modRevision, version }) => {
+          const [token, process, counter] = key.slice(`${this.#logPrefix}log/`.length).split('/');
+          return {
+            process: process!,
+            token: BigInt(token!),
+            counter: Number(counter),
+            order: modRevision,
+            times: version,
+          };
+        }),
+        http: this.resource.log,
+      },
+      timesWritten: counted?.version ?? 0,
+      kills: this.kills,
+      faults: this.faults,
+      endMs,
+      grantedTtlMs: this.ttlMs,
+      hasTokens: this.#hasTokens,
+    };
+    const allGaps = gaps(evidence, NOISE_MS);
+    const tally = (outcome: string): number => appends.filter((append) => append.outcome === outcome).length;
+    return {
+      findings: [...unsafe(evidence), ...tooLong(allGaps)],
+      gaps: allGaps,
+      terms: acting.length,
+      stamps: acting.reduce((sum, { stamps }) => sum + stamps, 0),
+      appends: {
+        acknowledged: tally('acknowledged'),
+        refused: tally('refused'),
+        unknown: tally('unknown'),
+      },
+      refusedByResource: this.resource.refused,
+      errors,
+      endings,
+      faults: this.faults,
+      evidence,
+    };
+  }
+
+  async #everybodyLeaves(): Promise<void> {
+    if (!this.#hasTokens) {
+      // etcd3's own election is not asked to: what it does when it leaves is not what we compare.
+      for (const candidate of this.candidates) await this.kill(candidate);
+      return;
+    }
+    for (const candidate of this.candidates) candidate.hasLeft = false;
+    for (const candidate of this.candidates) candidate.tell({ do: 'resign' });
+    await this.until('everybody left', () => this.candidates.every(({ hasLeft }) => hasLeft));
+    for (const candidate of this.candidates) await candidate.kill();
+  }
+
+  /** In milliseconds. */
+  get runningForMs(): number {
+    return nowMs() - this.#startedAtMs;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const candidate of this.candidates) {
+      if (candidate.isFrozen) candidate.thaw();
+      await candidate.kill();
+    }
+    for (const end of [...this.#owns].reverse()) await end();
+  }
+}

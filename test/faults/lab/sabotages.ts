@@ -1,0 +1,65 @@
+/** Mistakes that the lab must find: tests of the test. The first three are those that peers really made. */
+import type { Sabotage } from './build.ts';
+
+export const deadlineDoubled: Sabotage = {
+  name: 'deadline-doubled',
+  edits: [
+    {
+      file: 'core/deadline.ts',
+      find: 'return sentAtMs + grantedTtlSeconds * 1000;',
+      replace: 'return sentAtMs + grantedTtlSeconds * 2000;',
+    },
+  ],
+};
+
+export const releaseBeforeDrain: Sabotage = {
+  name: 'release-before-drain',
+  edits: [
+    {
+      file: 'campaign.ts',
+      find: 'if (this.#work !== undefined && term !== undefined) await this.#drain(term);',
+      replace: '',
+    },
+  ],
+};
+
+export const noOwnKeyCheck: Sabotage = {
+  name: 'no-own-key-check',
+  edits: [
+    {
+      file: 'campaign.ts',
+      find: 'found !== undefined &&\n  found.fencingToken === candidacy.createRevision &&\n  found.leaseId === candidacy.leaseId;',
+      replace: 'candidacy !== undefined || found !== undefined;',
+    },
+  ],
+};
+
+/** As etcd3 does with every write: sent again where the answer was lost. */
+export const writesRepeated: Sabotage = {
+  name: 'writes-repeated',
+  edits: [
+    {
+      file: 'etcd/fenced-txn.ts',
+      find: '(options) => link.client.kv.txn(request, { ...userOptions, ...options }),',
+      replace: '() => link.client.kv.txn(request, userOptions),',
+    },
+  ],
+};
+
+/** A transaction that does not ask whether the term is still the leader's. */
+export const fenceLeftOut: Sabotage = {
+  name: 'fence-left-out',
+  edits: [
+    {
+      file: 'etcd/fenced-txn.ts',
+      find: 'candidacy.createRevision.toString(),\n  );',
+      replace: "'0',\n  );",
+    },
+    { file: 'etcd/fenced-txn.ts', find: "'Create',\n    '==',", replace: "'Create',\n    '>'," },
+    {
+      file: 'etcd/fenced-txn.ts',
+      find: '.and(\n    candidacy.key,',
+      replace: ".and(\n    candidacy.key && 'lab-ever',",
+    },
+  ],
+};

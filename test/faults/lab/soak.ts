@@ -1,0 +1,216 @@
+/**
+ * Random faults for as long as one likes: `npm run soak -- --minutes 60 --seed 1`.
+ *
+ * A run is a row of rounds. Each has candidates of its own and a seed of its own, ends with everybody healthy, and
+ * is checked; so what is found can be made again with `--seed <that seed> --rounds 1`. Faults come singly or a
+ * few at once. The summary goes to bench/reliability/.
+ */
+import { rmSync } from 'node:fs';
+import { mkdir, mkdtemp, writeFile } from 'node:fs/promises';
+import { arch, cpus, tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { startEtcd } from 'etcd-election/dev';
+import { hangUp } from './act.ts';
+import { overlaps, type Finding } from './checker.ts';
+import { faketime } from './faketime.ts';
+import { drawFault, etcdAnswers, faultKinds, type FaultKind } from './faults.ts';
+import { Lab, type Outcome } from './lab.ts';
+import { seeded, type Seeded } from './seeded.ts';
+
+const { values: options } = parseArgs({
+  options: {
+    minutes: { type: 'string', default: '60' },
+    seed: { type: 'string', default: String(Date.now() % 1_000_000) },
+    rounds: { type: 'string' },
+    candidates: { type: 'string', default: '5' },
+    ttl: { type: 'string', default: '2' },
+    kind: { type: 'string', default: 'ours' },
+    only: { type: 'string' },
+    out: { type: 'string' },
+    /** How many faults at once at most. */
+    'at-once': { type: 'string', default: '3' },
+    /** How long to leave it in peace between bursts, at most, in TTLs. */
+    peace: { type: 'string', default: '0.3' },
+  },
+});
+
+const SECONDS_PER_ROUND = 90;
+const MiB = 1024 * 1024;
+
+interface Totals {
+  rounds: number;
+  faults: number;
+  terms: number;
+  stamps: number;
+  acknowledged: number;
+  refused: number;
+  unknown: number;
+  refusedByResource: number;
+  findings: (Finding & { seed: number })[];
+  byKind: Record<string, { faults: number; longestLeaderlessMs: number }>;
+  endings: Record<string, number>;
+  errors: Record<string, number>;
+  overlapMs: number;
+  /** Two at once because an operator took the key of the first: how often, and the longest. */
+  evictions: { overlaps: number; longestMs: number };
+  longestLeaderlessMs: number;
+}
+
+const totals: Totals = {
+  rounds: 0,
+  faults: 0,
+  terms: 0,
+  stamps: 0,
+  acknowledged: 0,
+  refused: 0,
+  unknown: 0,
+  refusedByResource: 0,
+  findings: [],
+  byKind: {},
+  endings: {},
+  errors: {},
+  overlapMs: 0,
+  evictions: { overlaps: 0, longestMs: 0 },
+  longestLeaderlessMs: 0,
+};
+
+async function round(seed: number): Promise<void> {
+  const random = seeded(seed);
+  const folder = await mkdtemp(join(tmpdir(), 'etcd-election-soak-'));
+  const clockFile = join(folder, 'clock');
+  const fakeEnv = await faketime(clockFile);
+  const kinds = faultKinds.filter(
+    ({ kind }) =>
+      (kind !== 'wall-clock' || fakeEnv !== undefined) &&
+      (options.only === undefined || options.only.split(',').includes(kind)),
+  );
+  await using cluster = await startEtcd({ members: 3, extraArgs: [`--quota-backend-bytes=${24 * MiB}`] });
+  await using lab = await Lab.start({
+    cluster,
+    candidates: Number(options.candidates),
+    ttlSeconds: Number(options.ttl),
+    kind: options.kind === 'etcd3' ? 'etcd3' : 'ours',
+    env: fakeEnv ?? {},
+  });
+  const untilMs = performance.now() + SECONDS_PER_ROUND * 1000;
+  while (performance.now() < untilMs) {
+    await burst(lab, random, kinds, fakeEnv === undefined ? undefined : clockFile);
+    await etcdAnswers(lab);
+    // A leader, or what keeps us from having one: the checker judges how long it took.
+    await lab
+      .leader({ withinMs: 20_000 })
+      .catch((error: Error) => console.error(`seed ${seed}: ${error.message}`));
+    await hangUp(50 + random.next() * lab.ttlMs * Number(options.peace));
+  }
+  add(await lab.verdict(), seed);
+  rmSync(folder, { recursive: true, force: true });
+}
+
+/** One fault or a few, begun shortly after one another; not two on one candidate, not two on etcd. */
+async function burst(
+  lab: Lab,
+  random: Seeded,
+  kinds: readonly FaultKind[],
+  clockFile: string | undefined,
+): Promise<void> {
+  const free = new Set(lab.candidates);
+  let etcdIsFree = true;
+  const running: Promise<void>[] = [];
+  for (let count = Math.min(random.pick([1, 1, 2, 2, 3]), Number(options['at-once'])); count > 0; count--) {
+    const fault = drawFault(
+      random,
+      kinds.filter(({ place }) => place === 'candidate' || etcdIsFree),
+    );
+    if (fault.place === 'etcd') etcdIsFree = false;
+    const acting = [...free].find((candidate) => candidate.isActing);
+    const victim = acting !== undefined && random.next() < 0.7 ? acting : random.pick([...free]);
+    free.delete(victim);
+    running.push(
+      fault.run({ lab, random, victim, clockFile }).catch((error: unknown) => {
+        console.error(`fault ${fault.kind} could not be made or lifted: ${String(error)}`);
+      }),
+    );
+    await hangUp(random.between(0, 300));
+  }
+  await Promise.all(running);
+}
+
+function add(outcome: Outcome, seed: number): void {
+  totals.rounds++;
+  totals.faults += outcome.faults.length;
+  totals.terms += outcome.terms;
+  totals.stamps += outcome.stamps;
+  totals.acknowledged += outcome.appends.acknowledged;
+  totals.refused += outcome.appends.refused;
+  totals.unknown += outcome.appends.unknown;
+  totals.refusedByResource += outcome.refusedByResource;
+  for (const { kind } of outcome.faults)
+    (totals.byKind[kind] ??= { faults: 0, longestLeaderlessMs: 0 }).faults++;
+  for (const gap of outcome.gaps) {
+    const ms = Math.round(gap.ms);
+    totals.longestLeaderlessMs = Math.max(totals.longestLeaderlessMs, ms);
+    // By kind only where one fault alone is to blame.
+    const kinds = new Set(gap.faults.map(({ kind }) => kind));
+    if (gap.faults.length > 1) continue;
+    const kind = [...kinds][0] ?? 'none';
+    const entry = (totals.byKind[kind] ??= { faults: 0, longestLeaderlessMs: 0 });
+    entry.longestLeaderlessMs = Math.max(entry.longestLeaderlessMs, ms);
+  }
+  for (const [because, times] of outcome.endings)
+    totals.endings[because] = (totals.endings[because] ?? 0) + times;
+  for (const [code, times] of outcome.errors) totals.errors[code] = (totals.errors[code] ?? 0) + times;
+  for (const finding of outcome.findings) {
+    totals.findings.push({ ...finding, seed });
+    if (finding.promise === 'S2') totals.overlapMs += finding.ms ?? 0;
+  }
+  for (const { promise, ms = 0 } of overlaps(outcome.evidence)) {
+    if (promise !== 'S4') continue;
+    totals.evictions.overlaps++;
+    totals.evictions.longestMs = Math.max(totals.evictions.longestMs, ms);
+  }
+  const longest = Math.max(0, ...outcome.gaps.map(({ ms }) => ms));
+  console.log(
+    `seed ${seed}: ${outcome.faults.length} faults, ${outcome.terms} terms, ` +
+      `${outcome.appends.acknowledged} appends acknowledged, longest without a leader ${Math.round(longest)} ms, ` +
+      `${outcome.findings.length} findings`,
+  );
+  for (const { promise, what } of outcome.findings) console.log(`  ${promise}: ${what}`);
+  if (outcome.findings.length > 0)
+    for (const fault of outcome.faults)
+      console.log(`    ${fault.fromMs.toFixed(0)} to ${fault.toMs.toFixed(0)}: ${fault.what}`);
+}
+
+const firstSeed = Number(options.seed);
+const endMs = performance.now() + Number(options.minutes) * 60_000;
+const rounds = options.rounds === undefined ? Number.POSITIVE_INFINITY : Number(options.rounds);
+const startedAt = new Date().toISOString();
+for (let turn = 0; turn < rounds && performance.now() < endMs; turn++) {
+  const seed = firstSeed + turn;
+  try {
+    await round(seed);
+  } catch (error) {
+    console.error(`seed ${seed}: the round could not be finished: ${String(error)}`);
+  }
+  await report();
+}
+const failed = options.kind === 'ours' && totals.findings.length > 0;
+console.log(
+  `${totals.rounds} rounds, ${totals.faults} faults, ${totals.terms} terms, ${totals.findings.length} findings`,
+);
+process.exit(failed ? 1 : 0);
+
+async function report(): Promise<void> {
+  const out = options.out ?? join('bench', 'reliability', `soak-${options.kind}-${firstSeed}.json`);
+  await mkdir(dirname(out), { recursive: true });
+  const machine = { cpus: cpus().length, arch: arch(), node: process.version };
+  const settings = {
+    seed: firstSeed,
+    candidates: Number(options.candidates),
+    ttlSeconds: Number(options.ttl),
+  };
+  await writeFile(
+    out,
+    `${JSON.stringify({ startedAt, kind: options.kind, machine, settings, ...totals }, undefined, 2)}\n`,
+  );
+}

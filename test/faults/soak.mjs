@@ -1,0 +1,21 @@
+// Builds the soak from source and runs it: Node 20 does not read TypeScript by itself.
+import { mkdir } from 'node:fs/promises';
+import { fileURLToPath } from 'node:url';
+import { build } from 'esbuild';
+
+const entry = fileURLToPath(new URL('./lab/soak.ts', import.meta.url));
+const folder = new URL('../../node_modules/.cache/etcd-election-lab/', import.meta.url);
+await mkdir(folder, { recursive: true });
+const outfile = fileURLToPath(new URL('soak.mjs', folder));
+await build({
+  entryPoints: [entry],
+  outfile,
+  bundle: true,
+  platform: 'node',
+  format: 'esm',
+  target: 'node20',
+  conditions: ['etcd-election:source'],
+  external: ['etcd3', 'pino', 'zod', 'cockatiel', 'esbuild'],
+  logLevel: 'error',
+});
+await import(outfile);
