@@ -67,6 +67,8 @@ export class RunningCampaign {
   #look: () => void = () => undefined;
   #healthTimer: NodeJS.Timeout | undefined;
   #knownLeader: Candidate | undefined;
+  /** When the last term ended. */
+  #endedAtMs = 0;
   /** Resolves when the campaign is over in etcd; the last callback may still be under way. */
   readonly ended: Promise<void>;
   /** Resolves when the last callback has settled too. */
@@ -140,6 +142,12 @@ export class RunningCampaign {
   /** Whether the campaign has been told to end. */
   get isStopping(): boolean {
     return this.#stopped !== undefined;
+  }
+
+  /** For how long the work has gone on after its term ended, in milliseconds; 0 where none does. */
+  get workOverdueMs(): number {
+    const overdue = this.#state.name !== 'leading' && this.#callbacks.isWorking;
+    return overdue ? clock.now() - this.#endedAtMs : 0;
   }
 
   /** Ends the campaign for good; the job at hand learns of it at once. Only the first cause counts. */
@@ -333,17 +341,20 @@ export class RunningCampaign {
   }
 
   async #giveUpSeat(candidacy: Candidacy | undefined, because: EndCause): Promise<void> {
+    const { reporter, election, electionKeys } = this.#tools;
     try {
-      await this.#seat.giveUp(because === 'evicted' ? undefined : candidacy);
+      const released = await this.#seat.giveUp(because === 'evicted' ? undefined : candidacy);
+      if (released && this.#term !== undefined)
+        reporter.report({
+          type: 'term.released',
+          election,
+          fencingToken: this.#term.fencingToken.toString(),
+          afterMs: clock.now() - this.#endedAtMs,
+        });
     } catch (error) {
       if (!(error instanceof EtcdFault)) throw error;
-      const { reporter, election, electionKeys } = this.#tools;
-      reporter.report({
-        type: 'release.failed',
-        election,
-        key: candidacy?.key ?? electionKeys,
-        reason: error.message,
-      });
+      const key = candidacy?.key ?? electionKeys;
+      reporter.report({ type: 'release.failed', election, key, reason: error.message });
     }
   }
 
@@ -383,6 +394,7 @@ export class RunningCampaign {
   #endTerm(because: EndCause): void {
     const term = this.#term;
     if (term === undefined) return;
+    this.#endedAtMs = clock.now();
     term.end(because);
     this.#tools.reporter.report({
       type: 'term.ended',

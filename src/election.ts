@@ -15,6 +15,7 @@ import { AlreadyStandingError, ElectionClosedError, type ElectionError } from '.
 import { readError } from './faults.ts';
 import { countCall } from './flood.ts';
 import { guardOf, type GuardSettings, type GuardStatus, type LoopGuard } from './guard.ts';
+import { healthOf, type ElectionHealth } from './health.ts';
 import { hubOf } from './hub.ts';
 import { observeLeader } from './observer.ts';
 import {
@@ -286,6 +287,23 @@ export class Election implements AsyncDisposable {
       position: campaign?.position,
       guard: this.#guard.status(this.#tools.settings.guard),
     };
+  }
+
+  /** Whether a supervisor should worry: for liveness and readiness probes. Asks nobody. */
+  health(): ElectionHealth {
+    const campaign = this.#campaign;
+    const term = campaign?.state === 'leading' ? campaign.currentTerm : undefined;
+    const { progressTimeoutMs, drainTimeoutMs } = this.#tools.settings;
+    return healthOf({
+      standing: campaign !== undefined && !campaign.isStopping,
+      term:
+        term === undefined || term.signal.aborted
+          ? undefined
+          : { remainingMs: term.remainingMs(), quietMs: clock.now() - term.heartbeatAtMs },
+      progressTimeoutMs,
+      workOverdueMs: campaign?.workOverdueMs ?? 0,
+      drainTimeoutMs,
+    });
   }
 
   /** Starts a campaign, or says why not: through the guard, because a refusal that comes at once makes loops hot. */

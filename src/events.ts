@@ -69,6 +69,13 @@ export type ElectionEvent =
       readonly ledMs: number;
     }
   | {
+      readonly type: 'term.released';
+      readonly election: string;
+      readonly fencingToken: string;
+      /** From the end of the term until its key was given up: nobody could lead meanwhile. */
+      readonly afterMs: number;
+    }
+  | {
       readonly type: 'drain.overdue';
       readonly election: string;
       readonly fencingToken: string;
@@ -155,6 +162,11 @@ const lines: { readonly [T in ElectionEventType]: Line<T> } = {
     'info',
     (e) =>
       `stopped leading "${e.election}" after ${Math.round(e.ledMs)} ms: ${e.because} (fencing token ${e.fencingToken})`,
+  ],
+  'term.released': [
+    'debug',
+    (e) =>
+      `seat of "${e.election}" free ${Math.round(e.afterMs)} ms after the term ended (fencing token ${e.fencingToken})`,
   ],
   'drain.overdue': [
     'error',

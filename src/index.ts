@@ -4,6 +4,7 @@
 export { Election, liveElections, type ElectionStatus, type Leader } from './election.ts';
 export type { Term } from './term.ts';
 export type { Candidate } from './core/roster.ts';
+export type { ElectionHealth } from './health.ts';
 export type { ElectionOptions, GuardOptions } from './options.ts';
 export type { EndCause, LossCause, StopCause } from './core/campaign.ts';
 export {

@@ -61,14 +61,15 @@ export class Seat {
    * trying: a key left behind on a lease that lives for others would lead for nobody.
    *
    * @param candidacy undefined where we never learnt whether we had entered.
+   * @returns whether there was something to give up: false where the lease took it already.
    * @throws {EtcdFault} where it could not be acknowledged now.
    */
-  async giveUp(candidacy: Candidacy | undefined): Promise<void> {
+  async giveUp(candidacy: Candidacy | undefined): Promise<boolean> {
     const session = this.#session;
     const unseen = candidacy === undefined && this.#unseen;
     this.#session = undefined;
     this.#unseen = false;
-    if (session === undefined || !session.isValid() || (candidacy === undefined && !unseen)) return;
+    if (session === undefined || !session.isValid() || (candidacy === undefined && !unseen)) return false;
     const key = candidacy?.key ?? candidacies.candidateKey(this.#electionKeys, session.leaseId);
     const release = (limits: CallLimits): Promise<void> =>
       candidacy === undefined
@@ -78,6 +79,7 @@ export class Seat {
       // Not under the signal that stopped us: an aborted release would leave the key behind.
       await release({ withinMs: CALL_LIMIT_MS });
       if (unseen) session.owe(key, release, unseen);
+      return true;
     } catch (error) {
       session.owe(key, release, unseen);
       throw error;
