@@ -1,0 +1,222 @@
+import fc from 'fast-check';
+import { describe, expect, it, vi } from 'vitest';
+import { NO_SNAPSHOT } from '../../../src/diagnostics/elections.ts';
+import { DiagnosticsError } from '../../../src/diagnostics/errors.ts';
+import { type Request, refusal, secondsOf } from '../../../src/diagnostics/http-rules.ts';
+import { type Backend, routes } from '../../../src/diagnostics/routes.ts';
+import { withWatchdogMetrics } from '../../../src/diagnostics/watchdog-metrics.ts';
+import { sampleProfile } from '../../support/sample-profile.ts';
+
+const TOKEN = 'correct-horse-battery';
+const open = { token: undefined, allowedHosts: ['ops.example'] };
+const locked = { ...open, token: TOKEN };
+
+const request = (url: string, more: Partial<Request> = {}): Request => ({
+  method: 'GET',
+  url,
+  base: '',
+  headers: { host: '127.0.0.1:6161', ...more.headers },
+  signal: new AbortController().signal,
+  ...(more.method !== undefined && { method: more.method }),
+});
+
+describe('what is refused, and how', () => {
+  const get = (url: string, headers = {}): Request => request(url, { headers });
+  it.each<[string, Request, number | undefined]>([
+    ['GET', get('/healthz'), undefined],
+    ['HEAD', request('/debug/pprof/', { method: 'HEAD' }), undefined],
+    ['POST', request('/debug/pprof/', { method: 'POST' }), 405],
+    ['DELETE', request('/', { method: 'DELETE' }), 405],
+    ['OPTIONS', request('/', { method: 'OPTIONS' }), 405],
+    ['a step up', get('/debug/pprof/../../etc/passwd'), 400],
+    ['an encoded step up', get('/debug/pprof/%2e%2e/secret'), 400],
+    ['an encoded slash', get('/debug%2fpprof/'), 400],
+    ['a backslash', get('/debug\\pprof'), 400],
+    ['a whole address', get('http://evil.example/debug/pprof/'), 400],
+    ['an endless address', get(`/debug/pprof/top?x=${'x'.repeat(3_000)}`), 414],
+    ['localhost', get('/', { host: 'localhost:6161' }), undefined],
+    ['an IPv6 address', get('/', { host: '[::1]:6161' }), undefined],
+    ['an allowed name', get('/', { host: 'OPS.example' }), undefined],
+    ['a foreign name', get('/', { host: 'evil.example:6161' }), 403],
+    ['a foreign name that looks local', get('/', { host: '127.0.0.1.evil.example' }), 403],
+    ['a name with a user', get('/', { host: 'localhost@evil.example' }), 403],
+    ['no name', get('/', { host: '' }), 403],
+    [
+      'an image of another site',
+      get('/', { 'sec-fetch-site': 'cross-site', 'sec-fetch-mode': 'no-cors' }),
+      403,
+    ],
+    [
+      'a link on another site',
+      get('/', { 'sec-fetch-site': 'cross-site', 'sec-fetch-mode': 'navigate' }),
+      undefined,
+    ],
+  ])('%s', (_name, given, status) => {
+    expect(refusal(given, open)?.status).toBe(status);
+  });
+
+  it.each<[string, string | undefined, number | undefined]>([
+    ['no token', undefined, 401],
+    ['another token', 'Bearer wrong', 401],
+    ['an empty one', 'Bearer ', 401],
+    ['another scheme', `Digest ${TOKEN}`, 401],
+    ['the token', `Bearer ${TOKEN}`, undefined],
+    ['the token as password', `Basic ${btoa(`any:${TOKEN}`)}`, undefined],
+    ['the token as user', `Basic ${btoa(`${TOKEN}:`)}`, 401],
+  ])('with a token asked for: %s', (_name, authorization, status) => {
+    const headers = authorization === undefined ? {} : { authorization };
+    expect(refusal(request('/debug/pprof/', { headers }), locked)?.status).toBe(status);
+    expect(refusal(request('/healthz', { headers }), locked)).toBeUndefined();
+  });
+
+  it.each([
+    ['', 30],
+    ['?seconds=5', 5],
+    ['?seconds=0.5', 0.5],
+    ['?seconds=60', 60],
+    ['?other=1', 30],
+    ['?seconds=', 400],
+    ['?seconds=abc', 400],
+    ['?seconds=1e9', 400],
+    ['?seconds=-1', 400],
+    ['?seconds=0', 400],
+    ['?seconds=60.1', 400],
+    ['?seconds=NaN', 400],
+    ['?seconds=Infinity', 400],
+    ['?seconds=0x10', 400],
+    ['?seconds=1&seconds=2', 400],
+  ])('seconds: %s', (query, expected) => {
+    const seconds = secondsOf(`/debug/pprof/profile${query}`, 60);
+    expect(typeof seconds === 'number' ? seconds : seconds.status).toBe(expected);
+  });
+
+  it('takes no number that is not within its range, whatever is typed', () => {
+    fc.assert(
+      fc.property(fc.string(), (typed) => {
+        const seconds = secondsOf(`/x?seconds=${typed}`, 60);
+        if (typeof seconds === 'number') expect(seconds > 0 && seconds <= 60).toBe(true);
+      }),
+    );
+  });
+});
+
+const backend = (more: Partial<Backend> = {}): Backend => ({
+  profile: () => Promise.resolve({ profile: sampleProfile(), takenAt: 0 }),
+  snapshot: () => Promise.resolve(NO_SNAPSHOT),
+  isTurning: () => Promise.resolve(true),
+  metrics: () => undefined,
+  runaways: () => [],
+  ...more,
+});
+
+describe('the routes', () => {
+  const answer = routes(backend(), open, 60);
+
+  it.each<[string, string]>([
+    ['/debug/pprof/', 'text/html; charset=utf-8'],
+    ['/debug/pprof/profile?seconds=1', 'application/octet-stream'],
+    ['/debug/pprof/cpuprofile?seconds=1', 'application/json; charset=utf-8'],
+    ['/debug/pprof/top?seconds=1', 'text/plain; charset=utf-8'],
+    ['/debug/pprof/flamegraph?seconds=1', 'text/html; charset=utf-8'],
+    ['/debug/pprof/campaigns', 'application/octet-stream'],
+    ['/debug/pprof/campaigns?debug=1', 'text/plain; charset=utf-8'],
+    ['/debug/election', 'application/json; charset=utf-8'],
+    ['/healthz', 'text/plain; charset=utf-8'],
+  ])('%s is %s, with safe headers', async (url, type) => {
+    const reply = await answer(request(url));
+    expect(reply?.status).toBe(200);
+    expect(reply?.headers).toMatchObject({
+      'content-type': type,
+      'cache-control': 'no-store',
+      'x-content-type-options': 'nosniff',
+      'x-frame-options': 'DENY',
+      'cross-origin-resource-policy': 'same-origin',
+    });
+    expect(reply?.headers['content-security-policy']).toMatch(/^default-src 'none'.*frame-ancestors 'none'$/);
+  });
+
+  it('knows no other path, and no path by accident', async () => {
+    for (const path of [
+      '/',
+      '/debug/pprof/cmdline',
+      '/__proto__',
+      '/constructor',
+      '/debug/pprof/runaways/0/__proto__',
+    ]) {
+      expect(await answer(request(path)), path).toBeUndefined();
+    }
+  });
+
+  it('says so where there are no metrics, and no such evidence', async () => {
+    expect(await answer(request('/metrics'))).toMatchObject({
+      status: 404,
+      body: expect.stringContaining('metrics: ()') as string,
+    });
+    expect(await answer(request('/debug/pprof/runaways/7/top'))).toMatchObject({ status: 404 });
+  });
+
+  it('takes one profile at a time, and says when to come again', async () => {
+    let end = (): void => {};
+    const taking = new Promise<void>((resolve) => (end = resolve));
+    const busy = routes(
+      backend({ profile: () => taking.then(() => ({ profile: sampleProfile(), takenAt: 0 })) }),
+      open,
+      60,
+    );
+    const first = busy(request('/debug/pprof/profile?seconds=7'));
+    expect(await busy(request('/debug/pprof/top?seconds=1'))).toMatchObject({
+      status: 429,
+      headers: { 'retry-after': '7' },
+    });
+    expect(await busy(request('/debug/pprof/', {}))).toMatchObject({ status: 200 });
+    end();
+    expect((await first)?.status).toBe(200);
+    expect((await busy(request('/debug/pprof/top?seconds=1')))?.status).toBe(200);
+  });
+
+  it('takes no profile for HEAD', async () => {
+    const profile = vi.fn<Backend['profile']>();
+    const head = await routes(
+      backend({ profile }),
+      open,
+      60,
+    )(request('/debug/pprof/profile?seconds=1', { method: 'HEAD' }));
+    expect(head?.status).toBe(200);
+    expect(profile).not.toHaveBeenCalled();
+  });
+
+  it('frees the place of a profile that failed, and tells causes of its own only', async () => {
+    const fail = (error: Error): Backend => backend({ profile: () => Promise.reject(error) });
+    const known = routes(fail(new DiagnosticsError('DIAGNOSTICS_UNAVAILABLE', 'no inspector')), open, 60);
+    for (const _ of [1, 2])
+      expect(await known(request('/debug/pprof/top'))).toMatchObject({ status: 503, body: 'no inspector\n' });
+    const unknown = await routes(fail(new Error('/secret/path')), open, 60)(request('/debug/pprof/top'));
+    expect(unknown).toMatchObject({ status: 500, body: expect.not.stringContaining('secret') as string });
+  });
+
+  it('answers 503 on /healthz while the main thread does not turn', async () => {
+    const starved = routes(backend({ isTurning: () => Promise.resolve(false) }), open, 60);
+    expect(await starved(request('/healthz'))).toMatchObject({ status: 503, body: 'not ok\n' });
+  });
+});
+
+describe('the metrics', () => {
+  const counts = { starved: 1, hot: 0, rounds: 2 };
+
+  it("adds the watchdog's own to the service's", () => {
+    const shown = withWatchdogMetrics('mine 1', false, counts);
+    expect(shown).toMatch(/^mine 1\n# HELP/);
+    expect(shown).toContain('etcd_election_main_thread_answers 1\n');
+    expect(shown).toContain('etcd_election_runaways_total{verdict="rounds"} 2\n');
+  });
+
+  it('keeps the end of OpenMetrics at the end', () => {
+    expect(withWatchdogMetrics('mine 1\n# EOF\n', false, counts)).toMatch(/^mine 1\n# HELP[\s\S]*\n# EOF\n$/);
+  });
+
+  it('speaks alone while the main thread does not', () => {
+    expect(withWatchdogMetrics(undefined, true, counts)).toMatch(
+      /^# the main thread did not answer[\s\S]*answers 0\n/,
+    );
+  });
+});
