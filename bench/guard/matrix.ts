@@ -1,0 +1,60 @@
+/**
+ * Every way to spin that we could think of, each in a process of its own, and what it costs. `npm run bench:guard`.
+ *
+ *   --quick         20 s a row instead of 60: growth is then watched for 20 s only
+ *   --row <text>    only rows whose name contains the text; may be given more than once
+ *   --log           shows the lines that the process wrote
+ *   --save          writes bench/guard/matrix.md and matrix.svg
+ */
+import { writeFile } from 'node:fs/promises';
+import { cpus } from 'node:os';
+import { parseArgs } from 'node:util';
+import { full, measure, quick, type Measured } from './measure.ts';
+import { plot } from './plot.ts';
+import { complaints, markdown, line } from './report.ts';
+import { rows, type Row } from './rows.ts';
+
+const { values: options } = parseArgs({
+  options: {
+    quick: { type: 'boolean', default: false },
+    log: { type: 'boolean', default: false },
+    save: { type: 'boolean', default: false },
+    row: { type: 'string', multiple: true, default: [] },
+    parallel: { type: 'string', default: '2' },
+  },
+});
+const timing = options.quick ? quick : full;
+const wanted = rows.filter(
+  ({ name }) => options.row.length === 0 || options.row.some((text) => name.includes(text)),
+);
+
+const results = new Map<Row, Measured>();
+const queue = [...wanted];
+await Promise.all(
+  Array.from({ length: Number(options.parallel) }, async () => {
+    for (let row = queue.shift(); row !== undefined; row = queue.shift()) {
+      try {
+        const { log, ...measured } = await measure(row, timing);
+        results.set(row, measured);
+        console.log(line(row, measured));
+        if (options.log) console.log(log.map((text) => `      ${text}`).join('\n'));
+      } catch (error) {
+        process.exitCode = 1;
+        console.error(`  ${row.name}: ${String(error)}`);
+      }
+    }
+  }),
+);
+
+const inOrder = wanted.flatMap((row): [Row, Measured][] => {
+  const measured = results.get(row);
+  return measured === undefined ? [] : [[row, measured]];
+});
+const outside = inOrder.filter(([row, measured]) => complaints(row, measured).length > 0);
+console.log(`\n${inOrder.length} rows, ${outside.length} outside the bounds`);
+if (outside.length > 0) process.exitCode = 1;
+if (options.save) {
+  const machine = `${cpus().length} cores, Node ${process.versions.node}, ${timing.growthMs / 1000} s a row`;
+  await writeFile('bench/guard/matrix.md', markdown(inOrder, machine));
+  await writeFile('bench/guard/matrix.svg', plot(inOrder));
+}

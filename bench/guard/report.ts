@@ -1,0 +1,90 @@
+/** The matrix in words: a line each for the terminal, a table for the repository. */
+import type { Measured } from './measure.ts';
+import { bounds, type Bounds, type Row } from './rows.ts';
+
+/** Below this, a heap that differs from itself a minute later is noise: code that V8 compiled, buffers it kept. */
+const HEAP_NOISE_KIB = 512;
+const RESOURCE_NOISE = 2;
+
+export function complaints(row: Row, measured: Measured): string[] {
+  const bound: Bounds = { ...bounds, ...row.except };
+  const said: string[] = [];
+  const check = (isInside: boolean, text: string): void => void (isInside || said.push(text));
+  check(measured.died === undefined, `died: ${measured.died}`);
+  check(measured.cpuPercent < bound.cpuPercent, 'CPU');
+  check(measured.callsPerSecond <= bound.callsPerSecond, 'calls');
+  check(measured.dialsPerSecond <= bound.dialsPerSecond, 'dials');
+  check(measured.linesPerMinute <= bound.linesPerMinute, 'lines');
+  check((measured.heapGrowthKiB ?? 0) <= HEAP_NOISE_KIB, 'memory');
+  check((measured.resourceGrowth ?? 0) <= RESOURCE_NOISE, 'handles');
+  if (row.fault?.end !== undefined && row.origin === 'outside')
+    check((measured.leadsAgainMs ?? Infinity) <= bound.leadsAgainMs, 'back too late');
+  return said;
+}
+
+const number = (value: number | undefined, digits = 1): string => value?.toFixed(digits) ?? '–';
+
+function cells(row: Row, measured: Measured): string[] {
+  return [
+    number(measured.cpuPercent, 2),
+    number(measured.callsPerSecond, 2),
+    number(measured.dialsPerSecond, 2),
+    number(measured.linesPerMinute),
+    number(measured.heapGrowthKiB, 0),
+    number(measured.resourceGrowth, 0),
+    leadsAgain(row, measured),
+  ];
+}
+
+function leadsAgain(row: Row, { leadsAgainMs }: Measured): string {
+  if (row.fault?.end === undefined) return '–';
+  if (leadsAgainMs === undefined) return 'not within 40 s';
+  return leadsAgainMs === 0 ? 'never lost' : `${(leadsAgainMs / 1000).toFixed(1)} s`;
+}
+
+export function line(row: Row, measured: Measured): string {
+  const [cpu, calls, dials, lines, heap, handles, again] = cells(row, measured);
+  const said = complaints(row, measured);
+  return (
+    `${said.length === 0 ? 'ok ' : 'OUT'} ${row.name}: CPU ${cpu} %, calls ${calls}/s, dials ${dials}/s, ` +
+    `lines ${lines}/min, heap ${heap} KiB (resident ${measured.residentGrowthKiB}), handles ${handles}, ` +
+    `again ${again}; ${measured.rounds} rounds, ${measured.trips} trips${said.length === 0 ? '' : `  <-- ${said.join(', ')}`}`
+  );
+}
+
+const titles: Record<Row['group'], string> = {
+  caller: "The caller's loops",
+  callbacks: 'Callbacks',
+  etcd: 'etcd and the network',
+  operators: 'Operators',
+  etcd3: 'etcd3 itself',
+};
+
+export function markdown(results: readonly (readonly [Row, Measured])[], machine: string): string {
+  const parts = [
+    '# The matrix of the loop guard',
+    '',
+    `Measured by \`npm run bench:guard -- --save\` on a shared machine: ${machine}. Each row is a process of its own on a real etcd of its own.`,
+    '',
+    `Bounds: CPU < ${bounds.cpuPercent} % of a core (over 20 s, after the first 4 s), ≤ ${bounds.callsPerSecond} messages a second at etcd (calls, and messages on streams), ≤ ${bounds.dialsPerSecond} connection attempt a second to each endpoint, ≤ ${bounds.linesPerMinute} log lines a minute, no growth (heap after a collection, below ${HEAP_NOISE_KIB} KiB is noise; timers, sockets and other handles), leading again ≤ ${bounds.leadsAgainMs / 1000} s after an outside cause is gone.`,
+    '',
+    '![CPU and calls, row by row](matrix.svg)',
+  ];
+  for (const [group, title] of Object.entries(titles)) {
+    const members = results.filter(([row]) => row.group === group);
+    if (members.length === 0) continue;
+    parts.push(
+      '',
+      `## ${title}`,
+      '',
+      '| | CPU % | etcd messages/s | dials/s | log lines/min | heap KiB | handles | leads again | |',
+      '| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | --- |',
+      ...members.map(([row, measured]) => {
+        const said = complaints(row, measured);
+        const note = said.length > 0 ? `**outside: ${said.join(', ')}**` : (row.except?.why ?? '');
+        return `| ${row.name} | ${cells(row, measured).join(' | ')} | ${note} |`;
+      }),
+    );
+  }
+  return `${parts.join('\n')}\n`;
+}

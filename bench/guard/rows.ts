@@ -1,0 +1,152 @@
+/** The rows of the matrix: every way to spin that we could think of. */
+import * as faults from './faults.ts';
+import type { Fault } from './faults.ts';
+import type { StageOptions } from './stage.ts';
+
+export interface Bounds {
+  readonly cpuPercent: number;
+  readonly callsPerSecond: number;
+  readonly dialsPerSecond: number;
+  readonly linesPerMinute: number;
+  readonly leadsAgainMs: number;
+}
+
+export const bounds: Bounds = {
+  cpuPercent: 1,
+  callsPerSecond: 2,
+  dialsPerSecond: 1,
+  linesPerMinute: 6,
+  leadsAgainMs: 3_000,
+};
+
+export interface Row {
+  readonly group: 'caller' | 'callbacks' | 'etcd' | 'operators' | 'etcd3';
+  readonly name: string;
+  /** What the process does; the row's name where nothing is said. */
+  readonly scenario?: string;
+  readonly stage?: StageOptions;
+  readonly fault?: Fault;
+  readonly credentials?: string;
+  /** Whether it should lead before the cause appears. */
+  readonly leadsFirst?: boolean;
+  /** Who spoils the rounds: the world (back within 3 s) or the caller's own work (held back longer and longer). */
+  readonly origin?: 'outside' | 'own';
+  /** Where other bounds hold, and why. */
+  readonly except?: Partial<Bounds> & { readonly why: string };
+}
+
+const caller = (names: readonly string[]): Row[] => names.map((name) => ({ group: 'caller', name }));
+const callbacks = (names: readonly string[]): Row[] => names.map((name) => ({ group: 'callbacks', name }));
+
+const standing = (name: string, fault: Fault, more: Partial<Row> = {}): Row => ({
+  group: 'etcd',
+  name,
+  scenario: 'stand',
+  fault,
+  leadsFirst: true,
+  origin: 'outside',
+  ...more,
+});
+
+const READS = { callsPerSecond: 20, why: 'reads have a budget of their own: 20 a second' };
+
+export const rows: readonly Row[] = [
+  ...caller([
+    'loop, swallowing',
+    'loop, not catching',
+    'loop, a new client each turn',
+    'loop, the same object',
+    'loop, the same object, another value each turn',
+    'campaign, resign, campaign',
+    'campaign, stepDown',
+    'lead of nothing',
+    'lead of nothing, a new object each turn',
+    'close, then new',
+    'campaign after close',
+    'a bad value',
+    'a bad name',
+    'a new name each turn',
+    'lead of nothing, a new name each turn',
+    'resign of nothing',
+    'stepDown of nothing',
+    'close of what is closed',
+    'observe, broken off',
+    'observe, broken off, a new object each turn',
+  ]),
+  { group: 'caller', name: 'leader, polled', except: READS },
+  { group: 'caller', name: 'leader, polled by ten', except: READS },
+  { group: 'caller', name: 'leader, polled on new objects', except: READS },
+  { group: 'caller', name: 'proclaim, in a loop' },
+  ...caller([
+    'ten thousand in one turn',
+    'a flood in one turn that swallows',
+    'a flood of new objects in one turn that swallows',
+    'a flood of new names in one turn that swallows',
+    'un-awaited, one a millisecond',
+    'un-awaited, a new object each millisecond',
+    'un-awaited, a new object each turn',
+  ]),
+  ...callbacks([
+    'onLeader throws',
+    'onLeader rejects',
+    'onLeader returns at once',
+    'onLeader never settles',
+    'onLeader resigns, onFollower campaigns',
+    'onLeader steps down',
+    'onLeader campaigns again',
+    'onLeader closes, and a new one stands',
+    'a logger that throws',
+    'a listener that throws',
+  ]),
+  { group: 'callbacks', name: 'onFollower campaigns', fault: faults.foreignLeader, origin: 'outside' },
+  { group: 'callbacks', name: 'onFollower throws', fault: faults.foreignLeader, origin: 'outside' },
+  {
+    ...standing('key deleted each 200 ms, onLeader never settles', faults.keyDeleted),
+    group: 'callbacks',
+    scenario: 'onLeader never settles',
+    origin: 'own',
+  },
+  standing('refused', faults.refused),
+  standing('reset on accept', faults.resetOnAccept),
+  standing('accepts and says nothing', faults.silent),
+  standing('dies and comes back each second', faults.flapping),
+  standing('no quorum', faults.noQuorum, { stage: { members: 3 } }),
+  standing('NOSPACE alarm', faults.noSpace, { stage: { extraArgs: ['--quota-backend-bytes=4194304'] } }),
+  {
+    group: 'etcd',
+    name: 'wrong password, in a loop',
+    scenario: 'loop, swallowing',
+    fault: faults.wrongPassword(),
+    credentials: 'matrix:wrong',
+    origin: 'own',
+  },
+  {
+    group: 'etcd',
+    name: 'permission denied, in a loop',
+    scenario: 'loop, swallowing',
+    fault: faults.permissionDenied(),
+    credentials: 'matrix:right',
+    origin: 'own',
+  },
+  standing('tokens expire each second', faults.tokensExpire(), { credentials: 'matrix:right' }),
+  standing('TLS mismatch', faults.tlsMismatch, { leadsFirst: false }),
+  standing('name not resolvable', faults.noSuchName, { leadsFirst: false }),
+  standing('one of three frozen', faults.frozenMember(), { stage: { members: 3 } }),
+  standing('slow, 2 s an answer', faults.slow),
+  standing('too many requests', faults.tooManyRequests()),
+  standing('refused, in the loop', faults.refused, { scenario: 'loop, swallowing', origin: 'own' }),
+  standing('key deleted each 200 ms', faults.keyDeleted, { group: 'operators' }),
+  standing('lease revoked each 200 ms', faults.leaseRevoked, { group: 'operators' }),
+  standing('compaction each second', faults.compaction, { group: 'operators' }),
+  standing('foreign keys, fifty a second', faults.foreignKeys(), { group: 'operators' }),
+  {
+    group: 'etcd3',
+    name: "the user's fixed deadlines open the breaker",
+    scenario: "the user's calls keep the breaker open",
+  },
+  standing('breaker open, etcd refused', faults.refused, {
+    group: 'etcd3',
+    scenario: "the user's calls keep the breaker open",
+  }),
+  { group: 'etcd3', name: 'client closed under us', origin: 'own' },
+];

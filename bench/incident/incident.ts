@@ -1,0 +1,161 @@
+/**
+ * The incident, replayed: the loop that burnt a core, etcd3's own example, and the same two through our API, ten
+ * seconds each, on one etcd. `npm run incident`.
+ */
+import { Etcd3 } from 'etcd3';
+import { startEtcd, startProxy } from 'etcd-election/dev';
+import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { dirname, join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import {
+  callsServed,
+  cpuPercent,
+  readProcess,
+  tcpConnections,
+  total,
+  type ProcessReading,
+} from '../guard/support/meter.ts';
+import type { Told } from '../guard/support/tell.ts';
+import { bold, dim, green, red, table } from './table.ts';
+
+const SECONDS = Number(process.argv[2] ?? 10);
+
+interface Scene {
+  readonly name: string;
+  /** Which program of this folder plays it. */
+  readonly program: string;
+  /** Whether etcd resets each connection as soon as it is made. */
+  readonly etcdFails: boolean;
+  readonly burns: boolean;
+}
+
+const scenes: readonly Scene[] = [
+  { name: 'the loop of the post, bare etcd3', program: 'loop-of-the-post', etcdFails: false, burns: true },
+  { name: 'the same loop, etcd-election', program: 'same-loop-ours', etcdFails: false, burns: false },
+  { name: "etcd3's example, etcd fails", program: 'documented-example', etcdFails: true, burns: true },
+  { name: 'the same, etcd-election', program: 'documented-ours', etcdFails: true, burns: false },
+];
+
+interface Result {
+  readonly scene: Scene;
+  readonly cpuPercent: number;
+  readonly etcdCpuPercent: number;
+  readonly roundsPerSecond: number;
+  readonly callsPerSecond: number;
+  /** TCP connections begun, and open at the end. */
+  readonly dials: number;
+  readonly open: number;
+  readonly logLines: number;
+  readonly leases: number;
+}
+
+const here = dirname(fileURLToPath(import.meta.url));
+
+await using etcd = await startEtcd();
+await using failing = await startProxy({ target: etcd.endpoints[0]! });
+failing.resetAll();
+
+console.log(
+  dim(
+    `etcd ${etcd.version}, Node ${process.versions.node}; each scene in a process of its own, ${SECONDS} s\n`,
+  ),
+);
+const results: Result[] = [];
+for (const scene of scenes) {
+  process.stdout.write(`  ${scene.name} …`);
+  const result = await play(scene);
+  results.push(result);
+  process.stdout.write(`\r  ${scene.name}: ${verdict(result)}\n`);
+}
+console.log(`\n${report(results)}`);
+
+async function play(scene: Scene): Promise<Result> {
+  const endpoint = scene.etcdFails ? failing.endpoint : etcd.endpoints[0]!;
+  const leasesBefore = new Set(await leases());
+  const callsBefore = total(await callsServed(etcd.endpoints));
+  const etcdBefore = await readProcess(etcd.members[0]!.pid!);
+  const child = spawn(process.execPath, [join(here, `${scene.program}.mjs`), endpoint], {
+    stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
+  });
+  const counted = watch(child);
+  await once(child, 'message'); // it is loaded: from here on it does what we want to see
+  const begun = await readProcess(child.pid!);
+  await sleep(SECONDS * 1000);
+  const end = await readProcess(child.pid!);
+  const open = await tcpConnections(child.pid!);
+  const calls = total(await callsServed(etcd.endpoints)) - callsBefore;
+  const etcdEnd = await readProcess(etcd.members[0]!.pid!);
+  child.kill('SIGKILL');
+  await once(child, 'close');
+  const seconds = secondsBetween(begun, end);
+  return {
+    scene,
+    cpuPercent: cpuPercent(begun, end),
+    etcdCpuPercent: cpuPercent(etcdBefore, etcdEnd),
+    roundsPerSecond: counted.told.rounds / seconds,
+    callsPerSecond: calls / seconds,
+    dials: counted.told.dials,
+    open,
+    logLines: counted.lines,
+    leases: (await leases()).filter((id) => !leasesBefore.has(id)).length,
+  };
+}
+
+function watch(child: ChildProcess): { told: Told; lines: number } {
+  const counted = { told: { rounds: 0, dials: 0, dialsByPort: {} } as Told, lines: 0 };
+  child.on('message', (message) => {
+    counted.told = message as Told;
+  });
+  for (const output of [child.stdout!, child.stderr!])
+    createInterface({ input: output }).on('line', () => counted.lines++);
+  return counted;
+}
+
+async function leases(): Promise<string[]> {
+  const client = new Etcd3({ hosts: etcd.endpoints });
+  try {
+    return (await client.leaseClient.leaseLeases()).leases.map(({ ID }) => ID);
+  } finally {
+    client.close();
+  }
+}
+
+function secondsBetween(from: ProcessReading, to: ProcessReading): number {
+  return (to.atMs - from.atMs) / 1000;
+}
+
+function verdict({ scene, cpuPercent: cpu, roundsPerSecond }: Result): string {
+  const text = `${cpu.toFixed(1)} % of a core, ${roundsPerSecond.toFixed(1)} rounds/s`;
+  return scene.burns ? red(text) : green(text);
+}
+
+function report(rows: readonly Result[]): string {
+  const paint = ({ scene }: Result, text: string): string => (scene.burns ? red(text) : green(text));
+  return table(
+    [
+      '',
+      'CPU %',
+      "etcd's CPU %",
+      'rounds/s',
+      'etcd calls/s',
+      'dials',
+      'open',
+      'log lines',
+      'leases left',
+    ].map(bold),
+    rows.map((row) => [
+      row.scene.name,
+      paint(row, row.cpuPercent.toFixed(1)),
+      row.etcdCpuPercent.toFixed(1),
+      paint(row, row.roundsPerSecond.toFixed(1)),
+      paint(row, row.callsPerSecond.toFixed(1)),
+      String(row.dials),
+      String(row.open),
+      String(row.logLines),
+      String(row.leases),
+    ]),
+  );
+}
