@@ -18,7 +18,7 @@ const HELP = `Usage: npm run demo [-- options]
 It starts an etcd of its own, or uses the one that ETCD_ENDPOINTS names (plain http, no password).`;
 
 /** Between two scenes: on a terminal, time to read. */
-const PAUSE_MS = { terminal: 5000, elsewhere: 2000 };
+const PAUSE_MS = { terminal: 5000, elsewhere: 1000 };
 const REDRAW_MS = 100;
 const TIMELINE_COLUMNS = 64;
 

@@ -1,0 +1,58 @@
+/** How to write so that a leader of yesterday cannot spoil the work of today's. */
+import { Etcd3 } from 'etcd3';
+import { Election, type Term } from 'etcd-election';
+
+const client = new Etcd3({ hosts: (process.env['ETCD_ENDPOINTS'] ?? 'http://127.0.0.1:2379').split(',') });
+const election = new Election(client, 'sync-master');
+
+// #region txn
+/** Writes to etcd, if this term is the leader at the moment of the commit. */
+async function save(term: Term, progress: string): Promise<boolean> {
+  const { succeeded } = await term.txn().then(client.put('sync/progress').value(progress)).commit();
+  return succeeded; // false: somebody else leads, and nothing was written
+}
+// #endregion txn
+
+// #region outside
+/** Any resource of yours can refuse a leader of yesterday: it remembers the largest token that it has seen. */
+class Store {
+  #largestToken = 0n;
+  #value = '';
+
+  write(value: string, fencingToken: bigint): void {
+    if (fencingToken < this.#largestToken)
+      throw new Error(`token ${fencingToken} is stale: ${this.#largestToken} was here`);
+    this.#largestToken = fencingToken;
+    this.#value = value;
+  }
+
+  get value(): string {
+    return this.#value;
+  }
+}
+// #endregion outside
+
+const store = new Store();
+
+const first = await election.campaign('alice');
+console.log(`saved: ${await save(first, 'half')}`);
+store.write('half', first.fencingToken);
+
+await election.stepDown(); // ends the first term; we stand again
+const second = await election.campaign();
+console.log(`the token has grown: ${second.fencingToken > first.fencingToken}`);
+store.write('whole', second.fencingToken);
+
+try {
+  store.write('half again', first.fencingToken); // a write that was delayed
+} catch {
+  console.log(`refused, the store has: ${store.value}`);
+}
+try {
+  await save(first, 'half again');
+} catch (error) {
+  console.log(`refused: ${(error as Error).name}`);
+}
+
+await election.close();
+client.close();

@@ -1,0 +1,28 @@
+/** On SIGTERM the work is stopped and awaited, and then the next replica leads at once. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Etcd3 } from 'etcd3';
+import { Election, type Term } from 'etcd-election';
+
+const client = new Etcd3({ hosts: (process.env['ETCD_ENDPOINTS'] ?? 'http://127.0.0.1:2379').split(',') });
+
+async function work(term: Term): Promise<void> {
+  console.log('working');
+  while (term.isCurrent()) await sleep(100); // one step of the work
+  console.log('work finished');
+}
+
+// #region shutdown
+const election = new Election(client, 'sync-master', {
+  onLeader: (term) => work(term),
+  drainTimeoutMs: 5_000, // the work has this long to finish once the term is over
+});
+
+async function shutDown(): Promise<void> {
+  await election.close(); // stops the work, waits for it, and only then gives up the key
+  client.close();
+  console.log('shut down');
+}
+
+process.once('SIGTERM', () => void shutDown());
+void election.campaign();
+// #endregion shutdown

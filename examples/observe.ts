@@ -1,0 +1,18 @@
+/** Watches who leads, without standing. Ends with Ctrl-C. */
+import { Etcd3 } from 'etcd3';
+import { Election } from 'etcd-election';
+
+const client = new Etcd3({ hosts: (process.env['ETCD_ENDPOINTS'] ?? 'http://127.0.0.1:2379').split(',') });
+const interrupted = new AbortController();
+process.once('SIGINT', () => interrupted.abort());
+
+// #region observe
+const election = new Election(client, 'sync-master');
+for await (const leader of election.observe({ signal: interrupted.signal })) {
+  if (leader === undefined) console.log('nobody leads');
+  else console.log(`${leader.value} leads, fencing token ${leader.fencingToken}`);
+}
+// #endregion observe
+
+await election.close();
+client.close();

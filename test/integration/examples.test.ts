@@ -1,0 +1,229 @@
+import { type BuildOptions, build } from 'esbuild';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { startEtcd } from 'etcd-election/dev';
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
+
+// Each example, and the demo, run as a process, as a user runs it.
+
+const TTL_MS = 10_000;
+
+/** Compiled here, so that the packages in node_modules are found. */
+let folder: string;
+
+beforeAll(async () => {
+  folder = mkdtempSync(join('node_modules', '.examples-'));
+  const names = readdirSync('examples').filter((file) => file.endsWith('.ts'));
+  const common: BuildOptions = {
+    bundle: true,
+    platform: 'node',
+    format: 'esm',
+    conditions: ['etcd-election:source'],
+    external: ['etcd3', 'pino', 'zod', 'cockatiel'],
+    outExtension: { '.js': '.mjs' },
+    outbase: '.',
+    outdir: folder,
+  };
+  await build({ ...common, entryPoints: names.map((name) => `examples/${name}`) });
+  await build({
+    ...common,
+    entryPoints: ['src/dev/demo/main.ts', 'src/dev/demo/replica.ts'],
+    outExtension: {},
+    outdir: join(folder, 'demo'),
+    outbase: 'src/dev/demo',
+  });
+});
+
+afterAll(() => {
+  rmSync(folder, { recursive: true, force: true });
+});
+
+class Program {
+  readonly child: ChildProcess;
+  output = '';
+  readonly ended: Promise<number | null>;
+
+  constructor(file: string, args: string[], env: NodeJS.ProcessEnv) {
+    this.child = spawn(process.execPath, [join(folder, file), ...args], {
+      env: { ...process.env, ...env },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    for (const stream of [this.child.stdout, this.child.stderr])
+      stream?.setEncoding('utf8').on('data', (text: string) => (this.output += text));
+    this.ended = once(this.child, 'close').then(([code]) => code as number | null);
+    onTestFinished(() => void this.child.kill('SIGKILL'));
+  }
+
+  /** What it printed, without the library's log. */
+  get lines(): string[] {
+    return this.output.split('\n').filter((line) => line !== '' && !line.startsWith('{"level"'));
+  }
+
+  async says(text: string | RegExp, withinMs = 5_000): Promise<void> {
+    await expect.poll(() => this.output, { timeout: withinMs }).toMatch(text);
+  }
+}
+
+/** An etcd of our own: examples use names as people would, without a prefix for tests. */
+async function examples(): Promise<(name: string) => Program> {
+  const etcd = await startEtcd();
+  onTestFinished(() => etcd.stop());
+  return (name) => new Program(`examples/${name}.mjs`, [], { ETCD_ENDPOINTS: etcd.endpoints.join() });
+}
+
+describe('examples/', () => {
+  test('quick-start.ts: the first leads, the second follows, and leads when the first is gone', async () => {
+    const run = await examples();
+
+    const first = run('quick-start');
+    await first.says(/^leading, fencing token \d+$/m);
+    const second = run('quick-start');
+    await second.says(/^following 10\.0\.0\.7$/m);
+    first.child.kill('SIGKILL');
+
+    await second.says(/^leading, fencing token \d+$/m, TTL_MS + 2_000);
+    const token = (program: Program): number =>
+      Number(/fencing token (\d+)$/m.exec(program.lines.join('\n'))?.[1]);
+    expect(token(second)).toBeGreaterThan(token(first));
+  });
+
+  test('graceful-shutdown.ts: finishes its work, and the next leads at once', async () => {
+    const run = await examples();
+    const first = run('graceful-shutdown');
+    await first.says('working');
+    const second = run('graceful-shutdown');
+    await second.says('place 2 in the queue');
+
+    first.child.kill('SIGTERM');
+
+    expect(await first.ended).toBe(0);
+    expect(first.lines).toEqual(['working', 'work finished', 'shut down']);
+    await second.says('working', 1_000);
+  });
+
+  test('fenced-writes.ts: what comes from an earlier term is refused', async () => {
+    const run = await examples();
+    const program = run('fenced-writes');
+
+    expect(await program.ended).toBe(0);
+    expect(program.lines).toEqual([
+      'saved: true',
+      'the token has grown: true',
+      'refused, the store has: whole',
+      'refused: LeadershipLostError',
+    ]);
+  });
+
+  test('many-elections.ts: one lease for all', async () => {
+    const run = await examples();
+    const program = run('many-elections');
+
+    expect(await program.ended).toBe(0);
+    expect(program.lines).toEqual(['leading 100 shards with 1 lease']);
+  });
+
+  test('observe.ts: says who leads, and when nobody does', async () => {
+    const run = await examples();
+    const observer = run('observe');
+    await observer.says(/^nobody leads$/m);
+    const leader = run('graceful-shutdown');
+    await leader.says('working');
+    await observer.says(/ leads, fencing token \d+$/m);
+    leader.child.kill('SIGTERM');
+    await observer.says(/^nobody leads\n.* leads, fencing token \d+\nnobody leads$/m);
+
+    observer.child.kill('SIGINT');
+
+    expect(await observer.ended).toBe(0);
+  });
+
+  test('recipes.ts: each does what the README says', async () => {
+    const run = await examples();
+    const program = run('recipes');
+
+    expect(await program.ended).toBe(0);
+    expect(program.lines).toEqual([
+      'event: leading nightly-report: true',
+      expect.stringMatching(/^current: true, at most (8|9)\d{3} ms left/),
+      'lead returned 12',
+      'event: leading sync-master: true',
+      'leading 1 10.0.0.7 open',
+      'true 1',
+      'stop: closed',
+      'ELECTION_CLOSED false',
+    ]);
+  });
+});
+
+describe('the demo', () => {
+  test('ends well, having measured that there was one leader at a time', async () => {
+    const { program } = demo(['--only', 'resign,kill']);
+
+    expect(await program.ended).toBe(0);
+    expect(program.output).toMatch(/1 {2}\w+ resigns\./);
+    expect(program.output).toMatch(/2 {2}\w+ is killed/);
+    expect(program.output).toContain('At no instant did two replicas lead');
+    expect(program.output).not.toContain('\u001B'); // no terminal, no colours
+  });
+
+  test('says as JSON what came out', async () => {
+    const { program } = demo(['--only', 'resign', '--json']);
+
+    expect(await program.ended).toBe(0);
+    expect(JSON.parse(program.output)).toMatchObject({ handovers: [{ scene: 'resign' }], overlaps: 0 });
+  });
+
+  test('refuses what it does not know', async () => {
+    const { program } = demo(['--only', 'earthquake']);
+
+    expect(await program.ended).toBe(2);
+    expect(program.output).toContain('there is no scene "earthquake"');
+  });
+
+  test.for([
+    ['SIGINT', 130],
+    ['SIGKILL', null],
+  ] as const)(
+    'leaves nothing behind after %s, even while a replica is frozen',
+    async ([signal, exitCode]) => {
+      const { program, temporaryDir } = demo(['--only', 'freeze']);
+      await program.says('is frozen', 20_000);
+      const children = childrenOf(program.child.pid ?? 0);
+      expect(children.length).toBeGreaterThan(3); // etcd and three replicas, at least
+
+      program.child.kill(signal);
+
+      expect(await program.ended).toBe(exitCode);
+      await expect.poll(() => children.filter(isAlive)).toEqual([]);
+      await expect.poll(() => readdirSync(temporaryDir)).toEqual([]);
+    },
+  );
+
+  /** Runs it with an etcd of its own, and a folder of its own for what is temporary. */
+  function demo(args: string[]) {
+    const temporaryDir = mkdtempSync(join(folder, 'tmp-'));
+    const program = new Program('demo/main.js', args, {
+      ETCD_ENDPOINTS: '',
+      TMPDIR: join(process.cwd(), temporaryDir),
+    });
+    return { program, temporaryDir };
+  }
+});
+
+/** Process ids, as Linux tells them. */
+function childrenOf(pid: number): number[] {
+  const path = `/proc/${pid}/task/${pid}/children`;
+  if (!existsSync(path)) return [];
+  return readFileSync(path, 'utf8').trim().split(' ').map(Number);
+}
+
+/** A process that has ended, and whose end nobody has asked for yet, is not alive. */
+function isAlive(pid: number): boolean {
+  try {
+    return !/^\d+ \(.*\) Z/.test(readFileSync(`/proc/${pid}/stat`, 'utf8'));
+  } catch {
+    return false;
+  }
+}
