@@ -1,0 +1,238 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { InvalidInputError, LeadershipLostError, OutcomeUnknownError } from 'etcd-election';
+import { startProxy } from 'etcd-election/dev';
+import { describe, expect } from 'vitest';
+import { eventually, within } from '../support/eventually.ts';
+import { abortOf, SOON_MS, test, TTL_SECONDS } from '../support/world.ts';
+
+describe('a term', () => {
+  test('S3: leads under a key of its own, on its own lease, and says so', async ({
+    world,
+    candidate,
+    prefix,
+  }) => {
+    const term = await candidate('alice').campaign();
+
+    const [kv, ...others] = (await world.own.getAll().prefix(`${prefix}e/`).exec()).kvs;
+    expect(others).toEqual([]);
+    expect(kv?.key.toString()).toBe(term.key);
+    expect(term.key).toBe(`${prefix}e/${BigInt(term.leaseId).toString(16)}`);
+    expect(kv).toMatchObject({ lease: term.leaseId, create_revision: term.fencingToken.toString() });
+    expect(kv?.value.toString()).toBe('alice');
+    expect(term).toMatchObject({ election: 'e', value: 'alice' });
+  });
+
+  test('S2: is current for as long as the lease is believed, and not a moment after it ends', async ({
+    candidate,
+  }) => {
+    const alice = candidate('alice');
+    const term = await alice.campaign();
+
+    expect(term.isCurrent()).toBe(true);
+    expect(() => term.assertCurrent()).not.toThrow();
+    expect(term.remainingMs()).toBeGreaterThan(0);
+    expect(term.remainingMs()).toBeLessThanOrEqual(TTL_SECONDS * 900); // the TTL less the margin
+    expect(term.signal.aborted).toBe(false);
+
+    const resigning = alice.election.resign();
+    expect(term.signal.aborted).toBe(true); // at once, before anything is awaited
+    expect(term.isCurrent()).toBe(false);
+    expect(term.remainingMs()).toBe(0);
+    expect(() => term.assertCurrent()).toThrow(LeadershipLostError);
+    expect(term.signal.reason).toBeInstanceOf(LeadershipLostError);
+    expect(term.signal.reason).toMatchObject({ because: 'resigned', fencingToken: term.fencingToken });
+    await resigning;
+  });
+
+  test('S1: tokens of an election strictly increase', async ({ candidate, history }) => {
+    const alice = candidate('alice');
+    for (let round = 0; round < 3; round++) {
+      await alice.campaign();
+      await alice.election.resign();
+    }
+    const bob = candidate('bob');
+    await bob.campaign();
+    const tokens = history.tokens();
+    expect(tokens).toHaveLength(4);
+    expect(tokens).toEqual([...new Set(tokens)].sort((a, b) => Number(a - b)));
+  });
+});
+
+describe('proclaim', () => {
+  test('changes what is announced, and neither the key nor the token', async ({ world, candidate }) => {
+    const term = await candidate('alice').campaign('10.0.0.7');
+
+    await term.proclaim('10.0.0.8');
+
+    expect(term.value).toBe('10.0.0.8');
+    const kv = (await world.own.getAll().prefix(term.key).exec()).kvs[0];
+    expect(kv?.value.toString()).toBe('10.0.0.8');
+    expect(kv?.create_revision).toBe(term.fencingToken.toString());
+    expect(kv?.lease).toBe(term.leaseId);
+  });
+
+  test('after the term it is refused, and writes nothing', async ({ world, candidate }) => {
+    const alice = candidate('alice');
+    const term = await alice.campaign();
+    await alice.election.resign();
+    await expect(term.proclaim('ghost')).rejects.toBeInstanceOf(LeadershipLostError);
+    expect(await world.keys()).toEqual([]);
+  });
+
+  test('S1: where the key was taken away, it says that leadership is lost', async ({ world, candidate }) => {
+    const term = await candidate('alice').campaign();
+    await world.own.delete().key(term.key).exec();
+    await expect(term.proclaim('ghost')).rejects.toBeInstanceOf(LeadershipLostError);
+  });
+
+  test.for([
+    ['a number', 7],
+    ['nothing', undefined],
+    ['a megabyte', 'x'.repeat(1_000_000)],
+  ] as const)('%s is refused as bad input', async ([, value], { candidate }) => {
+    const term = await candidate('alice').campaign();
+    await expect(term.proclaim(value as string)).rejects.toBeInstanceOf(InvalidInputError);
+    expect(term.value).toBe('alice');
+    expect(term.isCurrent()).toBe(true);
+  });
+
+  test('campaign() with another value, while standing, proclaims it', async ({
+    candidate,
+    election,
+    client,
+  }) => {
+    const alice = candidate('alice');
+    const term = await alice.campaign();
+    const watcher = election(client());
+
+    expect(await alice.campaign('alice at another address')).toBe(term);
+
+    await eventually(async () => (await watcher.leader())?.value === 'alice at another address', {
+      withinMs: SOON_MS,
+    });
+    expect(term.value).toBe('alice at another address');
+  });
+
+  test('what was proclaimed is announced in the next term too', async ({ candidate }) => {
+    const alice = candidate('alice');
+    await (await alice.campaign()).proclaim('moved');
+    await alice.election.stepDown();
+    expect((await alice.elected()).value).toBe('moved');
+  });
+});
+
+describe('txn', () => {
+  test('S1: commits while the term lasts', async ({ world, candidate, prefix }) => {
+    const term = await candidate('alice').campaign();
+    const { succeeded } = await term
+      .txn()
+      .then(world.own.put(`${prefix}state`).value('1'))
+      .commit();
+    expect(succeeded).toBe(true);
+    expect(await world.own.get(`${prefix}state`).string()).toBe('1');
+  });
+
+  test('S1: the caller`s own comparisons count as well', async ({ world, candidate, prefix }) => {
+    const term = await candidate('alice').campaign();
+    const { succeeded } = await term
+      .txn()
+      .and(`${prefix}state`, 'Value', '==', '0')
+      .then(world.own.put(`${prefix}state`).value('1'))
+      .else(world.own.put(`${prefix}refused`).value('yes'))
+      .commit();
+    expect(succeeded).toBe(false);
+    expect(await world.own.get(`${prefix}refused`).string()).toBe('yes');
+  });
+
+  test('S1: nothing is written once the key is gone, whether we know it already or not', async ({
+    world,
+    candidate,
+    prefix,
+  }) => {
+    const term = await candidate('alice').campaign();
+    const write = term.txn().then(world.own.put(`${prefix}state`).value('zombie'));
+    await world.own.delete().key(term.key).exec();
+
+    const written = await write.commit().then(
+      ({ succeeded }) => succeeded,
+      (error: unknown) => {
+        expect(error).toBeInstanceOf(LeadershipLostError);
+        return false;
+      },
+    );
+
+    expect(written).toBe(false);
+    expect(await world.own.get(`${prefix}state`).string()).toBeNull();
+  });
+
+  test('S1: one that was prepared in the term and sent after it is not sent at all', async ({
+    world,
+    candidate,
+    prefix,
+  }) => {
+    const alice = candidate('alice');
+    const term = await alice.campaign();
+    const late = term.txn().then(world.own.put(`${prefix}state`).value('late'));
+    await alice.election.stepDown();
+    const next = await alice.elected();
+    await expect(late.commit()).rejects.toBeInstanceOf(LeadershipLostError);
+    expect(next.isCurrent()).toBe(true);
+    expect(await world.own.get(`${prefix}state`).string()).toBeNull();
+  });
+
+  test('S1: where the answer is lost the outcome is unknown, it says so, and the write is not repeated', async ({
+    world,
+    candidate,
+    prefix,
+    etcd,
+  }) => {
+    await using proxy = await startProxy({ target: etcd.endpoints[0]! });
+    const term = await candidate('alice', { hosts: proxy.endpoint }).campaign();
+
+    proxy.loseReplies();
+    const commit = term
+      .txn()
+      .then(world.own.put(`${prefix}state`).value('once'))
+      .commit();
+    await expect(commit).rejects.toBeInstanceOf(OutcomeUnknownError);
+    await proxy.restore();
+
+    const kv = (await world.own.getAll().prefix(`${prefix}state`).exec()).kvs[0];
+    expect(kv?.version).toBe('1');
+    await within(
+      SOON_MS,
+      'the link to heal',
+      eventually(() => term.isCurrent(), { withinMs: SOON_MS }),
+    );
+  });
+});
+
+describe('heartbeat', () => {
+  const progressTimeoutMs = 400;
+
+  test('a leader whose work makes progress leads on', async ({ candidate }) => {
+    const alice = candidate('alice', { progressTimeoutMs });
+    const term = await alice.campaign();
+    const beating = setInterval(() => term.heartbeat(), progressTimeoutMs / 8);
+    await sleep(3 * progressTimeoutMs);
+    clearInterval(beating);
+    expect(term.isCurrent()).toBe(true);
+  });
+
+  test('one whose work is stuck steps down, and lets the next one lead', async ({ candidate, history }) => {
+    const alice = candidate('alice', { progressTimeoutMs });
+    const term = await alice.campaign();
+    const bob = candidate('bob');
+    void bob.campaign();
+    await bob.queued();
+
+    expect(
+      await within(2 * progressTimeoutMs + SOON_MS, 'the end of the term', abortOf(term.signal)),
+    ).toMatchObject({
+      because: 'no-progress',
+    });
+    await bob.elected();
+    await alice.queued();
+    expect(history.leadersAtOnce()).toBe(1);
+  });
+});

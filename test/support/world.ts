@@ -1,0 +1,230 @@
+import { randomBytes } from 'node:crypto';
+import { Etcd3, type IOptions } from 'etcd3';
+import { Election, liveElections, type ElectionOptions, type Leader, type Term } from 'etcd-election';
+import { inject, test as base } from 'vitest';
+import { abortOf, eventually, within } from './eventually.ts';
+import { History } from './history.ts';
+import { RecordedLog } from './recorded-log.ts';
+import type { SharedEtcd } from './shared-etcd.ts';
+
+/** Long enough that a busy machine does not lose it by chance. */
+export const TTL_SECONDS = 6;
+/** For tests that wait for a lease to run out. etcd's own minimum. */
+export const SHORT_TTL_SECONDS = 2;
+/** How long a handover, an entry or a read may take on a busy machine: no promise, a limit for tests. */
+export const SOON_MS = 5_000;
+
+export interface CandidateOptions extends ElectionOptions {
+  /** Name of the election. Default: `e`. */
+  readonly election?: string;
+  /** Default: a client of its own. */
+  readonly client?: Etcd3;
+  /** Where its client connects to. Default: the test's etcd. */
+  readonly hosts?: string | string[];
+}
+
+/** One replica: its election, and what was done to it. Its callbacks are recorded in the history. */
+export class TestCandidate {
+  readonly who: string;
+  readonly client: Etcd3;
+  readonly election: Election;
+  readonly #history: History;
+
+  constructor(who: string, client: Etcd3, name: string, options: ElectionOptions, history: History) {
+    this.who = who;
+    this.client = client;
+    this.#history = history;
+    const { onLeader, onFollower, ...rest } = options;
+    this.election = new Election(client, name, {
+      ttlSeconds: TTL_SECONDS,
+      onLeader: (term) => this.#lead(term, onLeader),
+      onFollower: (leader) => this.#follow(leader, onFollower),
+      ...rest,
+    });
+  }
+
+  /** Stands; recorded under its name, which is also what it announces. */
+  campaign(value: string = this.who): Promise<Term> {
+    return this.election.campaign(value);
+  }
+
+  /** The first term from now on that is not over. */
+  async elected(withinMs: number = SOON_MS): Promise<Term> {
+    return await eventually(
+      () => {
+        const { term } = this.election.status;
+        if (term?.isCurrent() !== true)
+          throw new Error(`${this.who} does not lead: ${this.election.status.state}`);
+        return term;
+      },
+      { withinMs },
+    );
+  }
+
+  /** Until it stands in the queue. */
+  async queued(withinMs: number = SOON_MS): Promise<this> {
+    await eventually(() => this.election.status.position !== undefined, { withinMs });
+    return this;
+  }
+
+  async #lead(term: Term, work: ElectionOptions['onLeader']): Promise<void> {
+    this.#history.record(this.who, 'leads', term.fencingToken);
+    term.signal.addEventListener('abort', () => {
+      const { because } = term.signal.reason as { because: string };
+      this.#history.record(this.who, 'stopped', term.fencingToken, because);
+    });
+    this.#history.record(this.who, 'onLeader', term.fencingToken);
+    try {
+      await work?.(term);
+    } finally {
+      this.#history.record(this.who, 'onLeader over', term.fencingToken);
+    }
+  }
+
+  async #follow(leader: Leader | undefined, work: ElectionOptions['onFollower']): Promise<void> {
+    this.#history.record(this.who, 'onFollower', undefined, `following ${leader?.value}`);
+    try {
+      await work?.(leader);
+    } finally {
+      this.#history.record(this.who, 'onFollower over');
+    }
+  }
+}
+
+/** All that a test needs, under a key prefix of its own; closed, and looked over for leaks, after the test. */
+export class World {
+  readonly etcd: SharedEtcd;
+  readonly prefix: string = `t-${randomBytes(6).toString('hex')}/`;
+  readonly history: History = new History();
+  readonly log: RecordedLog = new RecordedLog();
+  readonly #clients: Etcd3[] = [];
+  readonly #elections: Election[] = [];
+  readonly #before = held();
+
+  constructor(etcd: SharedEtcd) {
+    this.etcd = etcd;
+  }
+
+  /** A client of the user's, closed after the test. */
+  client(options: Partial<IOptions> = {}): Etcd3 {
+    const client = new Etcd3({ hosts: this.etcd.endpoints, ...options });
+    this.#clients.push(client);
+    return client;
+  }
+
+  /** An election under the test's prefix, with a silent logger, closed after the test. */
+  election(client: Etcd3, name = 'e', options: ElectionOptions = {}): Election {
+    const election = new Election(client, name, {
+      ttlSeconds: TTL_SECONDS,
+      prefix: this.prefix,
+      logger: this.log.logger,
+      ...options,
+    });
+    this.#elections.push(election);
+    return election;
+  }
+
+  candidate(who: string, options: CandidateOptions = {}): TestCandidate {
+    const { election = 'e', hosts, client, ...rest } = options;
+    const candidate = new TestCandidate(
+      who,
+      client ?? this.client(hosts === undefined ? {} : { hosts }),
+      election,
+      { prefix: this.prefix, logger: this.log.logger, ...rest },
+      this.history,
+    );
+    this.#elections.push(candidate.election);
+    return candidate;
+  }
+
+  /** Keys of an election as etcd has them, oldest first. */
+  async keys(name = 'e'): Promise<string[]> {
+    const { kvs } = await this.#own.getAll().prefix(`${this.prefix}${name}/`).sort('Create', 'Ascend').exec();
+    return kvs.map(({ key }) => key.toString());
+  }
+
+  /** A client of the test itself, apart from those of its candidates. */
+  get own(): Etcd3 {
+    return this.#own;
+  }
+
+  get #own(): Etcd3 {
+    return (this.#ownClient ??= this.client());
+  }
+  #ownClient: Etcd3 | undefined;
+
+  /** Ends everything that the test began, and fails if anything of ours is left. */
+  async close(): Promise<void> {
+    await within(30_000, 'close() of all elections', Promise.all(this.#elections.map((one) => one.close())));
+    // Before the clients are closed: what we leave on a client that lives on is what hurts its owner.
+    await eventually(
+      () => {
+        const left = liveElections().filter((one) => this.#elections.includes(one));
+        if (left.length > 0)
+          throw new Error(`still standing after close(): ${left.map(({ name }) => name).join()}`);
+        assertNoMore('Timeout', this.#before);
+      },
+      { withinMs: SOON_MS },
+    );
+    for (const client of this.#clients) client.close();
+    await eventually(
+      () => {
+        assertNoMore('TCPSocketWrap', this.#before);
+        assertNoMore('TCPServerWrap', this.#before);
+        assertNoMore('ProcessWrap', this.#before);
+      },
+      { withinMs: SOON_MS },
+    );
+  }
+
+  toString(): string {
+    return `history:\n${this.history.toString()}\n\nlog (* for all of it):\n${this.log.toString()}`;
+  }
+}
+
+type Held = Record<string, number>;
+
+/** What keeps this process alive, counted by kind. */
+function held(): Held {
+  const counts: Held = {};
+  for (const kind of process.getActiveResourcesInfo()) counts[kind] = (counts[kind] ?? 0) + 1;
+  return counts;
+}
+
+function assertNoMore(kind: string, before: Held): void {
+  const now = held();
+  if ((now[kind] ?? 0) <= (before[kind] ?? 0)) return;
+  throw new Error(`left after close(): ${kind}: ${before[kind] ?? 0} before the test, ${now[kind]} now`);
+}
+
+export interface Fixtures {
+  world: World;
+  etcd: SharedEtcd;
+  prefix: string;
+  history: History;
+  log: RecordedLog;
+  client: World['client'];
+  election: World['election'];
+  candidate: World['candidate'];
+}
+
+export const test = base.extend<Fixtures>({
+  world: [
+    async ({ onTestFailed }, use) => {
+      const world = new World(inject('etcd'));
+      onTestFailed(() => console.error(world.toString()));
+      await use(world);
+      await world.close();
+    },
+    { auto: true },
+  ],
+  etcd: async ({ world }, use) => use(world.etcd),
+  prefix: async ({ world }, use) => use(world.prefix),
+  history: async ({ world }, use) => use(world.history),
+  log: async ({ world }, use) => use(world.log),
+  client: async ({ world }, use) => use((options) => world.client(options)),
+  election: async ({ world }, use) => use((client, name, options) => world.election(client, name, options)),
+  candidate: async ({ world }, use) => use((who, options) => world.candidate(who, options)),
+});
+
+export { abortOf };

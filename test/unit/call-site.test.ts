@@ -1,0 +1,44 @@
+import { expect, test } from 'vitest';
+import { callSite } from '../../src/call-site.ts';
+
+/** Stands for a public function of ours. */
+const campaign = (): readonly string[] => callSite();
+
+function theCaller(): readonly string[] {
+  return campaign();
+}
+
+test('G6: the caller comes first, by name, file and line; our own function is left out', () => {
+  const [first] = theCaller();
+  expect(first).toMatch(/^theCaller \(.*call-site\.test\.ts:\d+:\d+\)$/);
+});
+
+test('G6: after an await the caller is still known', async () => {
+  async function theLoop(): Promise<readonly string[]> {
+    await Promise.resolve();
+    return theBody();
+  }
+  async function theBody(): Promise<readonly string[]> {
+    await Promise.resolve();
+    return campaign();
+  }
+  const stack = await theLoop();
+  expect(stack[0]).toMatch(/^theBody /);
+  expect(stack[1]).toMatch(/^theLoop /);
+});
+
+test('the depth of stacks that the program has set stays as it is', () => {
+  const { stackTraceLimit } = Error;
+  Error.stackTraceLimit = 3;
+  try {
+    expect(theCaller().length).toBeGreaterThan(0);
+    expect(Error.stackTraceLimit).toBe(3);
+  } finally {
+    Error.stackTraceLimit = stackTraceLimit;
+  }
+});
+
+test('it is short', () => {
+  const deep = (depth: number): readonly string[] => (depth === 0 ? campaign() : deep(depth - 1));
+  expect(deep(100).length).toBeLessThanOrEqual(6);
+});

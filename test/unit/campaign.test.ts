@@ -1,0 +1,216 @@
+import { AssertionError } from 'node:assert';
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import {
+  begin,
+  next,
+  originOf,
+  type Campaign,
+  type Candidacy,
+  type EndCause,
+  type LossCause,
+  type Origin,
+  type Outcome,
+  type StopCause,
+} from '../../src/core/campaign.ts';
+
+// No `Partial` anywhere: the compiler asks for each state against each outcome, and for each cause.
+
+const candidacy: Candidacy = { key: 'election/e/a1', leaseId: '161', createRevision: 7n };
+
+const states: { readonly [S in Campaign['name']]: Extract<Campaign, { name: S }> } = {
+  held: { name: 'held', origin: 'own' },
+  entering: { name: 'entering' },
+  waiting: { name: 'waiting', candidacy },
+  leading: { name: 'leading', candidacy },
+  leaving: { name: 'leaving', candidacy, because: 'evicted', afterwards: 'stand-again' },
+  ended: { name: 'ended', because: 'resigned' },
+};
+
+const outcomes: { readonly [T in Outcome['type']]: Extract<Outcome, { type: T }> } = {
+  released: { type: 'released' },
+  entered: { type: 'entered', candidacy },
+  failed: { type: 'failed' },
+  elected: { type: 'elected' },
+  lost: { type: 'lost', because: 'lease-lost' },
+  stopped: { type: 'stopped', because: 'closed' },
+  left: { type: 'left' },
+};
+
+type Row = Record<Outcome['type'], Campaign['name'] | 'bug'>;
+
+const table: Record<Campaign['name'], Row> = {
+  held: {
+    released: 'entering',
+    entered: 'bug',
+    failed: 'bug',
+    elected: 'bug',
+    lost: 'bug',
+    stopped: 'leaving',
+    left: 'bug',
+  },
+  entering: {
+    released: 'bug',
+    entered: 'waiting',
+    failed: 'held',
+    elected: 'bug',
+    lost: 'bug',
+    stopped: 'leaving',
+    left: 'bug',
+  },
+  waiting: {
+    released: 'bug',
+    entered: 'bug',
+    failed: 'bug',
+    elected: 'leading',
+    lost: 'leaving',
+    stopped: 'leaving',
+    left: 'bug',
+  },
+  leading: {
+    released: 'bug',
+    entered: 'bug',
+    failed: 'bug',
+    elected: 'bug',
+    lost: 'leaving',
+    stopped: 'leaving',
+    left: 'bug',
+  },
+  leaving: {
+    released: 'bug',
+    entered: 'bug',
+    failed: 'bug',
+    elected: 'bug',
+    lost: 'bug',
+    stopped: 'bug',
+    left: 'held',
+  },
+  ended: {
+    released: 'bug',
+    entered: 'bug',
+    failed: 'bug',
+    elected: 'bug',
+    lost: 'bug',
+    stopped: 'bug',
+    left: 'bug',
+  },
+};
+
+const cases = Object.entries(table).flatMap(([state, row]) =>
+  Object.entries(row).map(([outcome, expected]) => ({
+    state: state as Campaign['name'],
+    outcome: outcome as Outcome['type'],
+    expected,
+  })),
+);
+
+describe('what can follow what', () => {
+  test.for(cases)('$state, $outcome: $expected', ({ state, outcome, expected }) => {
+    const step = (): Campaign => next(states[state], outcomes[outcome]);
+    if (expected === 'bug') expect(step).toThrow(AssertionError);
+    else expect(step().name).toBe(expected);
+  });
+
+  test('a campaign begins before the guard, never past it', () => {
+    expect(begin()).toEqual({ name: 'held', origin: 'own' });
+  });
+
+  test('the candidacy goes along from entering to leaving', () => {
+    const waiting = next(states.entering, { type: 'entered', candidacy });
+    expect(waiting).toEqual({ name: 'waiting', candidacy });
+    const leading = next(waiting, outcomes.elected);
+    expect(leading).toEqual({ name: 'leading', candidacy });
+    expect(next(leading, outcomes.lost)).toEqual({
+      name: 'leaving',
+      candidacy,
+      because: 'lease-lost',
+      afterwards: 'stand-again',
+    });
+    expect(next(leading, outcomes.stopped)).toEqual({
+      name: 'leaving',
+      candidacy,
+      because: 'closed',
+      afterwards: 'end',
+    });
+  });
+
+  test('stopped before the answer came, it leaves with a candidacy that nobody knows', () => {
+    expect(next(states.entering, outcomes.stopped)).toMatchObject({
+      candidacy: undefined,
+      afterwards: 'end',
+    });
+  });
+
+  test('L3: only a stop ends a campaign, with its cause', () => {
+    const causes: Record<StopCause, true> = { resigned: true, closed: true, aborted: true, refused: true };
+    for (const because of Object.keys(causes) as StopCause[]) {
+      const leaving = next(states.leading, { type: 'stopped', because });
+      expect(next(leaving, outcomes.left)).toEqual({ name: 'ended', because });
+    }
+  });
+
+  test('L3: after any loss it stands again', () => {
+    const causes: Record<LossCause, Origin> = {
+      'deadline-passed': 'outside',
+      'lease-lost': 'outside',
+      evicted: 'outside',
+      'stepped-down': 'own',
+      'work-failed': 'own',
+      'no-progress': 'own',
+      'follower-stuck': 'own',
+    };
+    for (const [because, origin] of Object.entries(causes) as [LossCause, Origin][]) {
+      for (const from of [states.waiting, states.leading]) {
+        const leaving = next(from, { type: 'lost', because });
+        expect(next(leaving, outcomes.left)).toEqual({ name: 'held', origin });
+      }
+    }
+  });
+
+  test('what is our own doing and what is the world`s', () => {
+    const origins: Record<EndCause, Origin> = {
+      'deadline-passed': 'outside',
+      'lease-lost': 'outside',
+      evicted: 'outside',
+      'stepped-down': 'own',
+      'work-failed': 'own',
+      'no-progress': 'own',
+      'follower-stuck': 'own',
+      resigned: 'own',
+      closed: 'own',
+      aborted: 'own',
+      refused: 'own',
+    };
+    for (const [because, origin] of Object.entries(origins) as [EndCause, Origin][])
+      expect(originOf(because), because).toBe(origin);
+  });
+});
+
+describe('any campaign', () => {
+  const anyOutcome = fc.constantFrom(...Object.values(outcomes));
+
+  test('G1: never enters twice without passing the guard in between', () => {
+    fc.assert(
+      fc.property(fc.array(anyOutcome, { maxLength: 200 }), (steps) => {
+        let campaign = begin();
+        let passed = 0;
+        let entered = 0;
+        for (const step of steps) {
+          if (table[campaign.name][step.type] === 'bug') continue;
+          if (step.type === 'released') passed++;
+          campaign = next(campaign, step);
+          if (campaign.name === 'entering') entered++;
+        }
+        expect(entered).toBe(passed);
+      }),
+    );
+  });
+
+  test('is never changed, only followed by another', () => {
+    for (const state of Object.values(states)) {
+      const frozen = Object.freeze({ ...state });
+      for (const outcome of Object.values(outcomes))
+        if (table[state.name][outcome.type] !== 'bug') expect(() => next(frozen, outcome)).not.toThrow();
+    }
+  });
+});

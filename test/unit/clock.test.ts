@@ -1,0 +1,170 @@
+import { getEventListeners } from 'node:events';
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { SystemClock, type Readings } from '../../src/time.ts';
+
+const HOUR_MS = 3_600_000;
+/** What the clock may overlook: less than any margin a lease can have (50 ms). */
+const OVERLOOKED_MS = 40;
+
+/** A machine whose three clocks go as they do on Linux. */
+class Machine implements Readings {
+  #monotonicMs = 5_000;
+  #wallMs = 1_800_000_000_000;
+  #bootMs = 90_000;
+  bootReads = 0;
+
+  monotonicMs = (): number => this.#monotonicMs;
+  wallMs = (): number => this.#wallMs;
+  bootMs = (): number => {
+    this.bootReads++;
+    return Math.floor(this.#bootMs / 10) * 10; // read in steps of 10 ms
+  };
+
+  run(ms: number): void {
+    this.#monotonicMs += ms;
+    this.#wallMs += ms;
+    this.#bootMs += ms;
+  }
+
+  /** CLOCK_MONOTONIC stands still; the wall clock is put right when the machine wakes. */
+  suspend(ms: number): void {
+    this.#wallMs += ms;
+    this.#bootMs += ms;
+  }
+
+  /** Somebody sets the wall clock. */
+  step(ms: number): void {
+    this.#wallMs += ms;
+  }
+}
+
+describe('the clock', () => {
+  test.for([HOUR_MS, -HOUR_MS, 45, -45, 1])(
+    'F9, S2: the wall clock is stepped by %s ms: nothing happens',
+    (stepMs) => {
+      const machine = new Machine();
+      const clock = new SystemClock(machine);
+      const before = clock.now();
+      machine.step(stepMs);
+      expect(clock.now()).toBe(before);
+      machine.run(1_000);
+      expect(clock.now()).toBe(before + 1_000);
+      machine.step(-stepMs);
+      expect(clock.now()).toBe(before + 1_000);
+    },
+  );
+
+  test('S2: the time that the machine was suspended counts', () => {
+    const machine = new Machine();
+    const clock = new SystemClock(machine);
+    const before = clock.now();
+    machine.run(1_000);
+    machine.suspend(HOUR_MS);
+    expect(clock.now()).toBe(before + HOUR_MS + 1_000);
+    machine.run(500);
+    expect(clock.now()).toBe(before + HOUR_MS + 1_500);
+  });
+
+  test('S2: suspended, and the wall clock stepped before and after: only the suspension counts', () => {
+    const machine = new Machine();
+    const clock = new SystemClock(machine);
+    const before = clock.now();
+    machine.step(-HOUR_MS);
+    clock.now();
+    machine.suspend(60_000);
+    clock.now();
+    machine.step(2 * HOUR_MS);
+    expect(clock.now()).toBe(before + 60_000);
+  });
+
+  test('S2: many short suspensions count as one long one', () => {
+    const machine = new Machine();
+    const clock = new SystemClock(machine);
+    const before = clock.now();
+    for (let i = 0; i < 100; i++) {
+      machine.run(10);
+      machine.suspend(30);
+      clock.now();
+    }
+    expect(Math.abs(clock.now() - before - 100 * 40)).toBeLessThanOrEqual(OVERLOOKED_MS);
+  });
+
+  test('S2: boot time that drifts against the monotonic clock (500 ppm) is no suspension by itself', () => {
+    const machine = new Machine();
+    const clock = new SystemClock(machine);
+    const before = clock.now();
+    const seconds = 600;
+    for (let i = 0; i < seconds; i++) {
+      machine.run(1_000);
+      machine.step(0.5); // the wall clock is slewed by NTP
+      clock.now();
+    }
+    expect(clock.now() - before).toBe(seconds * 1_000);
+  });
+
+  test('S2: whatever happens, it never goes back, nor ahead of what has really passed, nor overlooks what matters', () => {
+    const happening = fc.oneof(
+      fc.record({ what: fc.constant('run' as const), ms: fc.integer({ min: 0, max: 20_000 }) }),
+      fc.record({ what: fc.constant('suspend' as const), ms: fc.integer({ min: 0, max: HOUR_MS }) }),
+      fc.record({ what: fc.constant('step' as const), ms: fc.integer({ min: -HOUR_MS, max: HOUR_MS }) }),
+    );
+    fc.assert(
+      fc.property(fc.array(happening, { maxLength: 40 }), (happenings) => {
+        const machine = new Machine();
+        const clock = new SystemClock(machine);
+        const begunAtMs = clock.now();
+        let passedMs = 0;
+        let last = begunAtMs;
+        for (const { what, ms } of happenings) {
+          machine[what](ms);
+          if (what !== 'step') passedMs += ms;
+          const now = clock.now();
+          expect(now).toBeGreaterThanOrEqual(last);
+          last = now;
+          const behindMs = passedMs - (now - begunAtMs);
+          expect(behindMs).toBeLessThanOrEqual(OVERLOOKED_MS + 10);
+          expect(behindMs).toBeGreaterThanOrEqual(-10); // boot time is read in steps
+        }
+      }),
+    );
+  });
+
+  test('boot time, which costs microseconds, is asked only on suspicion', () => {
+    const machine = new Machine();
+    const clock = new SystemClock(machine);
+    const { bootReads } = machine;
+    for (let i = 0; i < 1_000; i++) {
+      machine.run(100);
+      clock.now();
+    }
+    expect(machine.bootReads).toBe(bootReads);
+  });
+});
+
+describe('sleep', () => {
+  test('takes its time', async () => {
+    const clock = new SystemClock();
+    const before = clock.now();
+    await clock.sleep(20);
+    expect(clock.now() - before).toBeGreaterThanOrEqual(19);
+  });
+
+  test('ends at once when the signal aborts, without an exception, and leaves no listener', async () => {
+    const stop = new AbortController();
+    const clock = new SystemClock();
+    const before = clock.now();
+    const sleeping = clock.sleep(60_000, stop.signal);
+    stop.abort();
+    await sleeping;
+    await clock.sleep(60_000, stop.signal); // aborted already
+    expect(clock.now() - before).toBeLessThan(1_000);
+    expect(getEventListeners(stop.signal, 'abort')).toEqual([]);
+  });
+
+  test('slept out, it leaves no listener on the signal', async () => {
+    const { signal } = new AbortController();
+    await new SystemClock().sleep(1, signal);
+    expect(getEventListeners(signal, 'abort')).toEqual([]);
+  });
+});

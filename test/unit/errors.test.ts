@@ -1,0 +1,140 @@
+import {
+  AlreadyStandingError,
+  ElectionClosedError,
+  ElectionError,
+  InvalidInputError,
+  LeadershipLostError,
+  OutcomeUnknownError,
+  RefusedError,
+  RunawayLoopError,
+  UnavailableError,
+  type ElectionErrorCode,
+} from 'etcd-election';
+import { describe, expect, test } from 'vitest';
+import { EtcdFault, faultOf, type FaultKind, type GrpcStatus } from '../../src/etcd/fault.ts';
+
+const cause = new Error('cause');
+
+/** One of each, told apart by its code; the compiler asks for every code. */
+const errors: Record<ElectionErrorCode, { error: ElectionError; retryable: boolean; name: string }> = {
+  ELECTION_INVALID_INPUT: {
+    error: new InvalidInputError('e', 'm', { cause }),
+    retryable: false,
+    name: 'InvalidInputError',
+  },
+  ELECTION_ALREADY_STANDING: {
+    error: new AlreadyStandingError('e', 'm', { cause }),
+    retryable: true,
+    name: 'AlreadyStandingError',
+  },
+  ELECTION_CLOSED: {
+    error: new ElectionClosedError('e', 'm', { cause }),
+    retryable: false,
+    name: 'ElectionClosedError',
+  },
+  ELECTION_LEADERSHIP_LOST: {
+    error: new LeadershipLostError({ election: 'e', fencingToken: 2n ** 60n, because: 'evicted' }, { cause }),
+    retryable: true,
+    name: 'LeadershipLostError',
+  },
+  ELECTION_REFUSED: { error: new RefusedError('e', 'm', { cause }), retryable: false, name: 'RefusedError' },
+  ELECTION_UNAVAILABLE: {
+    error: new UnavailableError('e', 'm', { cause }),
+    retryable: true,
+    name: 'UnavailableError',
+  },
+  ELECTION_OUTCOME_UNKNOWN: {
+    error: new OutcomeUnknownError('e', 'm', { cause }),
+    retryable: false,
+    name: 'OutcomeUnknownError',
+  },
+  ELECTION_RUNAWAY: { error: new RunawayLoopError('e', 1_001), retryable: false, name: 'RunawayLoopError' },
+};
+
+describe('errors', () => {
+  test.for(Object.entries(errors))('%s', ([code, { error, retryable, name }]) => {
+    expect(error).toBeInstanceOf(ElectionError);
+    expect(error).toBeInstanceOf(Error);
+    expect(error).toMatchObject({ code, retryable, name, election: 'e' });
+    expect(String(error)).toMatch(new RegExp(`^${name}: .`));
+    if (!(error instanceof RunawayLoopError)) expect(error.cause).toBe(cause);
+  });
+
+  test('S1: the loss of leadership names the election, the token to its last digit, and the cause', () => {
+    const { error } = errors.ELECTION_LEADERSHIP_LOST;
+    expect(error).toMatchObject({ fencingToken: 1152921504606846976n, because: 'evicted' });
+    expect(error.message).toBe('no longer leader of "e" (fencing token 1152921504606846976): evicted');
+  });
+
+  test('G4: a runaway loop is told what to do', () => {
+    const { error } = errors.ELECTION_RUNAWAY;
+    expect(error).toMatchObject({ calls: 1_001 });
+    expect(error.message).toContain('"e"');
+    expect(error.message).toContain('Await campaign()');
+  });
+});
+
+describe('what etcd, the network or etcd3 answers, sorted', () => {
+  interface Case {
+    readonly kind: FaultKind;
+    readonly status?: GrpcStatus;
+    readonly message?: string;
+    readonly mayHaveHappened?: boolean;
+  }
+  const cases: readonly Case[] = [
+    { kind: 'unavailable', status: { code: 14, details: 'Connection dropped' }, mayHaveHappened: true },
+    { kind: 'unavailable', status: { code: 4, details: 'Deadline exceeded' }, mayHaveHappened: true },
+    {
+      kind: 'unavailable',
+      status: { code: 2, details: 'etcdserver: too many requests' },
+      mayHaveHappened: false,
+    },
+    { kind: 'unavailable', status: { code: 8, details: 'etcdserver: mvcc: database space exceeded' } },
+    {
+      kind: 'unavailable',
+      status: { code: 14, details: 'etcdserver: request timed out' },
+      mayHaveHappened: true,
+    },
+    {
+      kind: 'unavailable',
+      status: { code: 14, details: 'etcdserver: leader changed' },
+      mayHaveHappened: true,
+    },
+    {
+      kind: 'unavailable',
+      message: 'Execution prevented because the circuit breaker is open',
+      mayHaveHappened: false,
+    },
+    {
+      kind: 'unavailable',
+      status: { code: 16, details: 'etcdserver: invalid auth token' },
+      mayHaveHappened: false,
+    },
+    {
+      kind: 'refused',
+      status: { code: 3, details: 'etcdserver: authentication failed, invalid user ID or password' },
+    },
+    { kind: 'refused', status: { code: 7, details: 'etcdserver: permission denied' } },
+    { kind: 'refused', status: { code: 3, details: 'etcdserver: user name is empty' } },
+    { kind: 'refused', message: '7 PERMISSION_DENIED: etcdserver: permission denied' },
+    { kind: 'refused', status: { code: 12, details: 'unknown service' } },
+    { kind: 'lease-gone', status: { code: 5, details: 'etcdserver: requested lease not found' } },
+    {
+      kind: 'compacted',
+      status: { code: 11, details: 'etcdserver: mvcc: required revision has been compacted' },
+    },
+    { kind: 'client-closed', message: 'Tried to call a gRPC method, but the client was already closed' },
+  ];
+  test.for(cases)('$kind: $status.details$message', ({ kind, status, message, mayHaveHappened }) => {
+    const fault = faultOf('try it', status, new Error(message ?? 'grpc'));
+    expect(fault.kind).toBe(kind);
+    expect(fault.message).toBe(`try it: ${status?.details ?? message}`);
+    if (mayHaveHappened !== undefined) expect(fault.mayHaveHappened).toBe(mayHaveHappened);
+    expect(fault.cause).toBeInstanceOf(Error);
+  });
+
+  test('one that is sorted already stays as it is', () => {
+    const fault = new EtcdFault('aborted', 'm', false);
+    expect(faultOf('again', undefined, fault)).toBe(fault);
+  });
+});

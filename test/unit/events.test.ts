@@ -1,0 +1,225 @@
+import { subscribe, unsubscribe } from 'node:diagnostics_channel';
+import pino from 'pino';
+import {
+  channelNames,
+  RefusedError,
+  type ElectionEvent,
+  type ElectionEventType,
+  type Logger,
+} from 'etcd-election';
+import { describe, expect, test } from 'vitest';
+import { LINES_AT_ONCE } from '../../src/core/line-budget.ts';
+import { emit, type EventOf } from '../../src/events.ts';
+import { Reporter } from '../../src/reporter.ts';
+import { RecordedLog } from '../support/recorded-log.ts';
+
+const token = (2n ** 60n + 1n).toString();
+
+/** One of each; the compiler asks for every type. */
+const samples: { readonly [T in ElectionEventType]: { event: EventOf<T>; level: keyof Logger } } = {
+  'session.opened': {
+    event: {
+      type: 'session.opened',
+      leaseId: '9223372036854775807',
+      askedTtlSeconds: 1,
+      grantedTtlSeconds: 2,
+    },
+    level: 'debug',
+  },
+  'session.renewed': {
+    event: { type: 'session.renewed', leaseId: '7', roundTripMs: 1.23, headroomMs: 6_000 },
+    level: 'trace',
+  },
+  'session.faltered': {
+    event: { type: 'session.faltered', leaseId: '7', reason: 'no answer', leftMs: 4_000 },
+    level: 'warn',
+  },
+  'session.recovered': { event: { type: 'session.recovered', leaseId: '7', leftMs: 10 }, level: 'info' },
+  'session.lost': {
+    event: { type: 'session.lost', leaseId: '7', because: 'deadline-passed' },
+    level: 'warn',
+  },
+  'session.unavailable': { event: { type: 'session.unavailable', reason: 'refused' }, level: 'warn' },
+  'session.closed': { event: { type: 'session.closed', leaseId: '7' }, level: 'debug' },
+  'watch.lost': { event: { type: 'watch.lost', reason: 'compacted' }, level: 'debug' },
+  'watch.healed': { event: { type: 'watch.healed', afterMs: 100 }, level: 'debug' },
+  'candidate.entered': {
+    event: { type: 'candidate.entered', election: 'e', key: 'k', fencingToken: token, position: 2 },
+    level: 'info',
+  },
+  'candidate.failed': { event: { type: 'candidate.failed', election: 'e', reason: 'no' }, level: 'warn' },
+  'candidate.lost': {
+    event: { type: 'candidate.lost', election: 'e', fencingToken: token, because: 'evicted' },
+    level: 'warn',
+  },
+  'leader.changed': {
+    event: { type: 'leader.changed', election: 'e', fencingToken: undefined, value: undefined },
+    level: 'debug',
+  },
+  'term.started': {
+    event: { type: 'term.started', election: 'e', fencingToken: token, value: 'v', leaseId: '7' },
+    level: 'info',
+  },
+  'term.ended': {
+    event: { type: 'term.ended', election: 'e', fencingToken: token, because: 'resigned', ledMs: 1.5 },
+    level: 'info',
+  },
+  'term.released': {
+    event: { type: 'term.released', election: 'e', fencingToken: token, afterMs: 12.5 },
+    level: 'debug',
+  },
+  'drain.overdue': {
+    event: { type: 'drain.overdue', election: 'e', fencingToken: token, afterMs: 9_000 },
+    level: 'error',
+  },
+  'callback.failed': {
+    event: {
+      type: 'callback.failed',
+      election: 'e',
+      callback: 'onLeader',
+      error: new Error('line 1\nline 2'),
+    },
+    level: 'error',
+  },
+  'release.failed': {
+    event: { type: 'release.failed', election: 'e', key: 'k', reason: 'no' },
+    level: 'warn',
+  },
+  'campaign.ended': {
+    event: {
+      type: 'campaign.ended',
+      election: 'e',
+      because: 'refused',
+      error: new RefusedError('e', 'denied'),
+    },
+    level: 'info',
+  },
+  'guard.tripped': {
+    event: {
+      type: 'guard.tripped',
+      election: 'e',
+      rounds: 6,
+      holdMs: 251.7,
+      origin: 'own',
+      calledFrom: 'f (a.ts:1:1)',
+    },
+    level: 'warn',
+  },
+  'guard.recovered': { event: { type: 'guard.recovered', election: 'e', rounds: 60 }, level: 'info' },
+};
+
+const all = Object.values(samples) as readonly { event: ElectionEvent; level: keyof Logger }[];
+
+const always = (): 0 => 0;
+
+describe('each event', () => {
+  test.for(all)('$event.type: one line at $level, which is JSON', ({ event, level }) => {
+    const written: string[] = [];
+    const logger = pino({ level: 'trace' }, { write: (line: string) => void written.push(line) });
+    emit(event, logger, always);
+
+    expect(written).toHaveLength(1);
+    expect(written[0]).toMatch(/^[^\n]+\n$/);
+    const line = JSON.parse(written[0]!) as Record<string, unknown>;
+    expect(line['level']).toBe(pino.levels.values[level]);
+    expect(line['event']).toBe(event.type);
+    expect(line['msg']).toMatch(/^\S.{8,}/s);
+    expect(line['msg']).not.toMatch(/undefined|NaN|\[object/);
+  });
+
+  test.for(all)('$event.type: one message on its channel', ({ event }) => {
+    const heard: unknown[] = [];
+    const hear = (message: unknown): void => void heard.push(message);
+    const name = `etcd-election:${event.type}`;
+    subscribe(name, hear);
+    emit(event, new RecordedLog().logger, always);
+    unsubscribe(name, hear);
+    expect(heard).toEqual([event]);
+    expect(channelNames).toContain(name);
+  });
+
+  test('S1: tokens and lease IDs keep all their digits', () => {
+    const log = new RecordedLog();
+    emit(samples['term.started'].event, log.logger, always);
+    emit(samples['session.opened'].event, log.logger, always);
+    expect(log.lines[0]).toMatchObject({ fencingToken: '1152921504606846977' });
+    expect(log.lines[1]).toMatchObject({ leaseId: '9223372036854775807' });
+  });
+
+  test('an error comes as pino writes errors: with its stack, under err', () => {
+    const log = new RecordedLog();
+    emit(samples['callback.failed'].event, log.logger, always);
+    expect(log.lines[0]).toMatchObject({
+      err: { message: 'line 1\nline 2', stack: expect.any(String) as string },
+    });
+    expect(log.lines[0]).not.toHaveProperty('error');
+  });
+});
+
+describe('telling hurts nobody', () => {
+  test('a logger that throws does nothing', () => {
+    const fail = (): never => {
+      throw new Error('disk full');
+    };
+    const broken: Logger = { trace: fail, debug: fail, info: fail, warn: fail, error: fail };
+    for (const { event } of all) expect(() => emit(event, broken, always)).not.toThrow();
+  });
+
+  test('a work that throws something that no string can be made of does nothing either', () => {
+    const odd: unknown[] = [
+      Object.create(null),
+      Symbol('s'),
+      undefined,
+      null,
+      {
+        toString: () => {
+          throw new Error('no');
+        },
+      },
+    ];
+    for (const error of odd)
+      expect(() =>
+        emit(
+          { type: 'callback.failed', election: 'e', callback: 'onLeader', error },
+          new RecordedLog().logger,
+          always,
+        ),
+      ).not.toThrow();
+  });
+
+  test('nobody listens: nothing happens', () => {
+    const silent = pino({ level: 'silent' });
+    for (const { event } of all) expect(() => emit(event, silent, always)).not.toThrow();
+  });
+});
+
+describe('the reporter', () => {
+  const { event } = samples['term.started'];
+
+  test('G5: stops writing after a burst, and counts what it left out; channels hear all', () => {
+    const log = new RecordedLog();
+    const reporter = new Reporter(log.logger, 'budget of one');
+    let heard = 0;
+    const hear = (): void => void heard++;
+    subscribe('etcd-election:term.started', hear);
+    for (let i = 0; i < 1_000; i++) reporter.report(event);
+    unsubscribe('etcd-election:term.started', hear);
+    expect(log.lines).toHaveLength(LINES_AT_ONCE);
+    expect(heard).toBe(1_000);
+  });
+
+  test('G5, G3: a new reporter for the same election has the same budget', () => {
+    const log = new RecordedLog();
+    for (let i = 0; i < 1_000; i++) new Reporter(log.logger, 'budget of many').report(event);
+    expect(log.lines).toHaveLength(LINES_AT_ONCE);
+  });
+
+  test('traces, which a logger leaves out at its usual level, spend nothing', () => {
+    const log = new RecordedLog('info');
+    const reporter = new Reporter(log.logger, 'budget of traces');
+    for (let i = 0; i < 1_000; i++) reporter.report(samples['session.renewed'].event);
+    reporter.report(event);
+    expect(log.lines).toHaveLength(1);
+    expect(log.lines[0]).not.toHaveProperty('suppressedLines');
+  });
+});

@@ -1,0 +1,261 @@
+import fc from 'fast-check';
+import { describe, expect, test, vi } from 'vitest';
+import { defaultGuardSettings, guardOf, LoopGuard, loopGuards, type GuardListener } from '../../src/guard.ts';
+import { shared } from '../../src/registry.ts';
+import { FakeClock } from '../support/fake-clock.ts';
+
+const settings = defaultGuardSettings;
+const MINUTE_MS = 60_000;
+
+const listener = () => ({
+  tripped: vi.fn<GuardListener['tripped']>(),
+  recovered: vi.fn<GuardListener['recovered']>(),
+});
+
+/** The loop of the incident: throws the result away and goes round again. @returns when each round went on. */
+async function hotLoop(
+  guard: LoopGuard,
+  clock: FakeClock,
+  {
+    forMs,
+    origin = 'own' as 'own' | 'outside',
+    ...options
+  }: { forMs: number; origin?: 'own' | 'outside' } & NonNullable<Parameters<LoopGuard['pass']>[2]>,
+): Promise<number[]> {
+  const zero = clock.now();
+  const rounds: number[] = [];
+  const stop = new AbortController();
+  const signal = options.signal === undefined ? stop.signal : AbortSignal.any([stop.signal, options.signal]);
+  const loop = (async () => {
+    for (;;) {
+      await guard.pass(origin, settings, { ...options, signal });
+      if (signal.aborted) return;
+      rounds.push(clock.now() - zero);
+    }
+  })();
+  await clock.advance(forMs);
+  stop.abort();
+  await loop;
+  return rounds;
+}
+
+describe('the loop guard', () => {
+  test('G1, G5: a hot loop makes a burst of rounds, then few, then fewer: for ten minutes', async () => {
+    const clock = new FakeClock();
+    const rounds = await hotLoop(new LoopGuard('k', 'e', clock), clock, { forMs: 10 * MINUTE_MS });
+
+    expect(rounds.filter((atMs) => atMs === 0)).toHaveLength(settings.burst);
+    const gaps = rounds.slice(settings.burst).map((atMs, i) => atMs - rounds[settings.burst - 1 + i]!);
+    expect(Math.min(...gaps)).toBeGreaterThanOrEqual(settings.baseMs);
+    expect(Math.max(...gaps)).toBeLessThanOrEqual(settings.capMs);
+    // At the cap a delay is 20 s on average, and never less than 10 s.
+    expect(rounds.length).toBeLessThanOrEqual(settings.burst + 10 + (10 * MINUTE_MS) / (settings.capMs / 3));
+  });
+
+  test('G5, L5: what the world spoils is tried again at most every 2.5 s', async () => {
+    const clock = new FakeClock();
+    const rounds = await hotLoop(new LoopGuard('k', 'e', clock), clock, {
+      forMs: 10 * MINUTE_MS,
+      origin: 'outside',
+    });
+
+    const gaps = rounds.slice(1).map((atMs, i) => atMs - rounds[i]!);
+    expect(Math.max(...gaps)).toBeLessThanOrEqual(2_500);
+    expect(Math.min(...gaps.slice(settings.burst))).toBeGreaterThanOrEqual(settings.baseMs);
+  });
+
+  test('G1: the delays have jitter, at the cap too: replicas do not come back in step', async () => {
+    const last: number[] = [];
+    for (let replica = 0; replica < 10; replica++) {
+      const clock = new FakeClock();
+      const rounds = await hotLoop(new LoopGuard('k', 'e', clock), clock, { forMs: 5 * MINUTE_MS });
+      last.push(rounds.at(-1)! - rounds.at(-2)!);
+    }
+    expect(new Set(last.map((ms) => Math.round(ms))).size).toBeGreaterThan(7);
+  });
+
+  test('G1: the delays of cockatiel`s backoff stay finite and within bounds for 5,000 rounds', async () => {
+    // cockatiel below 3.1.3 turned into NaN after 1,024 of them, and a NaN in a timer is a 1 ms loop.
+    const clock = new FakeClock();
+    const guard = new LoopGuard('k', 'e', clock);
+    for (let round = 0; round < 5_000; round++) {
+      const before = clock.now();
+      const passing = guard.pass('outside', settings);
+      if (round >= settings.burst) {
+        await clock.advance(settings.outsideCapMs);
+        expect(guard.status(settings).heldForMs).toBe(0);
+      }
+      await passing;
+      expect(clock.now() - before).toBeLessThanOrEqual(settings.outsideCapMs);
+    }
+    expect(guard.report().holds).toBeGreaterThan(0);
+  });
+
+  test('G1: it delays, it never rejects, and an abort ends the delay at once', async () => {
+    const clock = new FakeClock();
+    const guard = new LoopGuard('k', 'e', clock);
+    for (let round = 0; round < settings.burst; round++) await guard.pass('own', settings);
+    const stop = new AbortController();
+    let passed = false;
+    const passing = guard.pass('own', settings, { signal: stop.signal }).then(() => (passed = true));
+    await clock.advance(0);
+    expect(passed).toBe(false);
+    expect(guard.status(settings)).toMatchObject({ state: 'holding', streak: settings.burst + 1 });
+    stop.abort();
+    await passing;
+    expect(clock.sleeping).toBe(0);
+    expect(guard.status(settings)).toMatchObject({ state: 'tripped', heldForMs: 0 });
+  });
+
+  test('G6: it says once that it trips, with who called, and once that it has recovered', async () => {
+    const clock = new FakeClock();
+    const guard = new LoopGuard('k', 'e', clock);
+    const heard = listener();
+    await hotLoop(guard, clock, {
+      forMs: 5 * MINUTE_MS,
+      listener: heard,
+      calledFrom: ['sync (service.ts:12:3)'],
+    });
+
+    expect(heard.tripped).toHaveBeenCalledOnce();
+    expect(heard.tripped).toHaveBeenCalledWith({
+      rounds: settings.burst + 1,
+      holdMs: expect.closeTo(500, -3) as number,
+      origin: 'own',
+      calledFrom: 'sync (service.ts:12:3)',
+    });
+    expect(heard.recovered).not.toHaveBeenCalled();
+
+    guard.settle(settings.healthyAfterMs - 1, settings, heard);
+    expect(heard.recovered).not.toHaveBeenCalled();
+    guard.settle(settings.healthyAfterMs, settings, heard);
+    guard.settle(settings.healthyAfterMs, settings, heard);
+    expect(heard.recovered).toHaveBeenCalledOnce();
+    expect(guard.status(settings)).toMatchObject({ state: 'open', streak: 0 });
+  });
+
+  test('G6: where quiet alone makes it recover, it says so too', async () => {
+    const clock = new FakeClock();
+    const guard = new LoopGuard('k', 'e', clock);
+    const heard = listener();
+    await hotLoop(guard, clock, { forMs: MINUTE_MS, listener: heard });
+    await clock.advance(20 * settings.healthyAfterMs);
+    await guard.pass('own', settings, { listener: heard });
+    expect(heard.recovered).toHaveBeenCalledOnce();
+    expect(guard.status(settings)).toMatchObject({ state: 'open', streak: 1 });
+  });
+
+  test('G6: it names the call sites, with how often each came and how long it was held', async () => {
+    const clock = new FakeClock();
+    const guard = new LoopGuard('k', 'e', clock);
+    await guard.pass('own', settings, { calledFrom: ['main (main.ts:1:1)'] });
+    const rounds = await hotLoop(guard, clock, { forMs: MINUTE_MS, calledFrom: ['loop (loop.ts:2:2)'] });
+
+    const report = guard.report();
+    expect(report.callSites.map(({ stack }) => stack[0])).toEqual([
+      'main (main.ts:1:1)',
+      'loop (loop.ts:2:2)',
+    ]);
+    expect(report.callSites[1]!.rounds).toBeGreaterThanOrEqual(rounds.length);
+    expect(report.heldMs).toBe(report.callSites[0]!.heldMs + report.callSites[1]!.heldMs);
+  });
+
+  test('G3: it remembers a bounded number of call sites', async () => {
+    const guard = new LoopGuard('k', 'e', new FakeClock());
+    const signal = AbortSignal.abort();
+    for (let i = 0; i < 1_000; i++) await guard.pass('own', settings, { calledFrom: [`f${i}`], signal });
+    expect(guard.report().callSites.length).toBeLessThanOrEqual(16);
+    expect(guard.report().rounds).toBe(1_000);
+  });
+
+  test('L5: a nudge lets go who is held for an outside cause, and nobody else', async () => {
+    const clock = new FakeClock();
+    const [outside, own] = [new LoopGuard('a', 'e', clock), new LoopGuard('b', 'e', clock)];
+    for (let round = 0; round < settings.burst; round++) {
+      await outside.pass('outside', settings);
+      await own.pass('own', settings);
+    }
+    let passed = '';
+    const waiting = [
+      outside.pass('outside', settings).then(() => (passed += 'outside')),
+      own.pass('own', settings).then(() => (passed += ' own')),
+    ];
+    outside.nudge();
+    own.nudge();
+    await clock.advance(0);
+    expect(passed).toBe('outside');
+    await clock.advance(settings.capMs);
+    await Promise.all(waiting);
+  });
+
+  test('L5: nudging does not take the guard off: a loop that is nudged each round is held all the same', async () => {
+    const clock = new FakeClock();
+    const guard = new LoopGuard('k', 'e', clock);
+    for (let round = 0; round < 20; round++)
+      await guard.pass('outside', settings, { signal: AbortSignal.abort() });
+    guard.nudge();
+    let passed = false;
+    const passing = guard.pass('outside', settings).then(() => (passed = true));
+    await clock.advance(0);
+    expect(passed).toBe(false);
+    await clock.advance(2 * settings.outsideCapMs);
+    await passing;
+  });
+
+  test('G1: whatever comes, side by side or one by one, no time limit is broken', async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(
+          fc.record({
+            pauseMs: fc.integer({ min: 0, max: 20_000 }),
+            origin: fc.constantFrom('own' as const, 'outside' as const),
+          }),
+          {
+            maxLength: 40,
+          },
+        ),
+        async (rounds) => {
+          const clock = new FakeClock();
+          const guard = new LoopGuard('k', 'e', clock);
+          const passing: Promise<void>[] = [];
+          for (const { pauseMs, origin } of rounds) {
+            await clock.advance(pauseMs);
+            passing.push(guard.pass(origin, settings));
+            expect(guard.status(settings).heldForMs).toBeLessThanOrEqual(2 * settings.capMs);
+          }
+          await clock.advance(2 * settings.capMs);
+          await Promise.all(passing);
+          expect(clock.sleeping).toBe(0);
+        },
+      ),
+      { numRuns: 30 },
+    );
+  });
+});
+
+describe('G3: its state belongs to the process', () => {
+  test('the same key finds the same guard, another key another', () => {
+    expect(guardOf('host|p/|a', 'a')).toBe(guardOf('host|p/|a', 'a'));
+    expect(guardOf('host|p/|a', 'a')).not.toBe(guardOf('host|p/|b', 'b'));
+    expect(loopGuards().map(({ key }) => key)).toEqual(expect.arrayContaining(['host|p/|a', 'host|p/|b']));
+  });
+
+  test('a second copy of the package finds it too', async () => {
+    vi.resetModules();
+    const copy = await import('../../src/guard.ts');
+    expect(copy.LoopGuard).not.toBe(LoopGuard);
+    expect(copy.guardOf('host|p/|a', 'a')).toBe(guardOf('host|p/|a', 'a'));
+  });
+
+  test('the registry is bounded, and forgets what was unused for longest', () => {
+    const kept = 16_384;
+    const first = shared('bounded', 'first', () => ({}));
+    for (let i = 0; i < kept - 1; i++) shared('bounded', `k${i}`, () => ({}));
+    expect(shared('bounded', 'first', () => ({}))).toBe(first); // used again: to the end of the line
+    shared('bounded', 'one more', () => ({}));
+    expect(shared('bounded', 'first', () => ({}))).toBe(first);
+    const made = vi.fn(() => ({}));
+    shared('bounded', 'k0', made);
+    expect(made).toHaveBeenCalledOnce();
+  });
+});

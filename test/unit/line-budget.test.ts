@@ -1,0 +1,64 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { fullBudget, LINES_AT_ONCE, MS_PER_LINE, spend } from '../../src/core/line-budget.ts';
+
+describe('the line budget', () => {
+  test('G5: in any stretch of time never more than a burst and six lines a minute', () => {
+    fc.assert(
+      fc.property(fc.array(fc.integer({ min: 0, max: 30_000 }), { maxLength: 300 }), (gaps) => {
+        let nowMs = 0;
+        let budget = fullBudget(nowMs);
+        const writtenAtMs: number[] = [];
+        for (const gap of gaps) {
+          nowMs += gap;
+          const step = spend(budget, nowMs);
+          budget = step.budget;
+          if (step.written) writtenAtMs.push(nowMs);
+        }
+        for (let from = 0; from < writtenAtMs.length; from++)
+          for (let to = from; to < writtenAtMs.length; to++) {
+            const spanMs = writtenAtMs[to]! - writtenAtMs[from]!;
+            expect(to - from + 1).toBeLessThanOrEqual(LINES_AT_ONCE + Math.floor(spanMs / MS_PER_LINE) + 1);
+          }
+      }),
+    );
+  });
+
+  test('G5: six lines a minute in the long run', () => {
+    let budget = fullBudget(0);
+    let written = 0;
+    const minutes = 60;
+    for (let nowMs = 0; nowMs < minutes * 60_000; nowMs += 10) {
+      const step = spend(budget, nowMs);
+      budget = step.budget;
+      if (step.written) written++;
+    }
+    expect(written).toBeLessThanOrEqual(LINES_AT_ONCE + 6 * minutes);
+    expect(written).toBeGreaterThanOrEqual(6 * minutes);
+  });
+
+  test('no line is lost without being counted', () => {
+    fc.assert(
+      fc.property(fc.array(fc.integer({ min: 0, max: 5_000 }), { maxLength: 300 }), (gaps) => {
+        let nowMs = 0;
+        let budget = fullBudget(nowMs);
+        let accounted = 0;
+        for (const gap of gaps) {
+          nowMs += gap;
+          const { suppressed } = budget;
+          const step = spend(budget, nowMs);
+          budget = step.budget;
+          if (step.written) accounted += 1 + suppressed;
+        }
+        expect(accounted + budget.suppressed).toBe(gaps.length);
+      }),
+    );
+  });
+
+  test('a clock that stands still or goes back earns nothing', () => {
+    let budget = fullBudget(1_000);
+    for (let i = 0; i < LINES_AT_ONCE; i++) budget = spend(budget, 1_000).budget;
+    expect(spend(budget, 0).written).toBe(false);
+    expect(spend(budget, 1_000).written).toBe(false);
+  });
+});

@@ -1,0 +1,306 @@
+import { Etcd3 } from 'etcd3';
+import { Election, InvalidInputError, type ElectionOptions } from 'etcd-election';
+import { networkInterfaces } from 'node:os';
+import { afterAll, describe, expect, test } from 'vitest';
+import { LONGEST_VALUE_BYTES } from '../../src/etcd/candidacy.ts';
+import { checkValue, ownAddress, resolveOptions } from '../../src/options.ts';
+import { RecordedLog } from '../support/recorded-log.ts';
+
+const client = new Etcd3({ hosts: 'http://127.0.0.1:1' }); // never dialled
+afterAll(() => client.close());
+
+const { logger } = new RecordedLog();
+
+/** What no type checker saw. */
+const anything = (value: unknown): never => value as never;
+
+/** @returns the message with which the constructor refuses. */
+function refusal(name: unknown, options?: unknown, from: unknown = client): string {
+  try {
+    void new Election(anything(from), anything(name), anything(options));
+  } catch (error) {
+    expect(error).toBeInstanceOf(InvalidInputError);
+    expect(error).toMatchObject({ code: 'ELECTION_INVALID_INPUT', retryable: false });
+    return (error as Error).message;
+  }
+  throw new Error('was not refused');
+}
+
+interface Bad {
+  readonly what: string;
+  readonly options: unknown;
+  /** The field, the expectation, and what came. */
+  readonly says: readonly [field: string, expected: RegExp, came: string];
+}
+
+const bad: readonly Bad[] = [
+  { what: 'TTL 0', options: { ttlSeconds: 0 }, says: ['ttlSeconds', />=1/, 'got 0'] },
+  { what: 'TTL -1', options: { ttlSeconds: -1 }, says: ['ttlSeconds', />=1/, 'got -1'] },
+  {
+    what: 'TTL NaN',
+    options: { ttlSeconds: Number.NaN },
+    says: ['ttlSeconds', /expected (number|int)/, 'got NaN'],
+  },
+  {
+    what: 'TTL Infinity',
+    options: { ttlSeconds: Infinity },
+    says: ['ttlSeconds', /expected/, 'got Infinity'],
+  },
+  { what: 'TTL 1.5', options: { ttlSeconds: 1.5 }, says: ['ttlSeconds', /expected int/, 'got 1.5'] },
+  { what: 'TTL 1e9', options: { ttlSeconds: 1e9 }, says: ['ttlSeconds', /<=86400/, 'got 1000000000'] },
+  { what: 'TTL null', options: { ttlSeconds: null }, says: ['ttlSeconds', /expected/, 'got null'] },
+  { what: 'TTL as text', options: { ttlSeconds: '10' }, says: ['ttlSeconds', /expected/, 'got "10"'] },
+  {
+    what: 'a margin of half the TTL',
+    options: { ttlSeconds: 4, marginMs: 2_000 },
+    says: ['marginMs', /less than half of the TTL/, 'got 2000'],
+  },
+  {
+    what: 'a margin of half the default TTL',
+    options: { marginMs: 5_000 },
+    says: ['marginMs', /less than half of the TTL/, 'got 5000'],
+  },
+  { what: 'a margin of nothing', options: { marginMs: 0 }, says: ['marginMs', />=50/, 'got 0'] },
+  { what: 'a margin of NaN', options: { marginMs: Number.NaN }, says: ['marginMs', /expected/, 'got NaN'] },
+  { what: 'an unknown option', options: { ttl: 10 }, says: ['options', /[Uu]nrecognized key: "ttl"/, ''] },
+  {
+    what: 'a misspelt guard option',
+    options: { guard: { bust: 3 } },
+    says: ['options.guard', /[Uu]nrecognized key: "bust"/, ''],
+  },
+  {
+    what: 'a prefix that ends in no slash',
+    options: { prefix: 'election' },
+    says: ['prefix', /ends with "\/"/, 'got "election"'],
+  },
+  {
+    what: 'a prefix with NUL',
+    options: { prefix: 'a\0/' },
+    says: ['prefix', /without NUL/, 'got "a\\u0000/"'],
+  },
+  {
+    what: 'a callback that is none',
+    options: { onLeader: 'lead' },
+    says: ['onLeader', /expected a function/, 'got "lead"'],
+  },
+  {
+    what: 'another callback that is none',
+    options: { onFollower: {} },
+    says: ['onFollower', /expected a function/, 'got an object'],
+  },
+  {
+    what: 'a logger without methods',
+    options: { logger: { info() {} } },
+    says: ['logger', /pino logger/, 'got an object'],
+  },
+  {
+    what: 'the console`s log function as a logger',
+    options: { logger: console.log },
+    says: ['logger', /pino logger/, 'got a function'],
+  },
+  { what: 'a negative drain', options: { drainTimeoutMs: -1 }, says: ['drainTimeoutMs', />=0/, 'got -1'] },
+  {
+    what: 'an endless drain',
+    options: { drainTimeoutMs: Infinity },
+    says: ['drainTimeoutMs', /expected/, 'got Infinity'],
+  },
+  {
+    what: 'a progress timeout below its floor',
+    options: { progressTimeoutMs: 99 },
+    says: ['progressTimeoutMs', />=100/, 'got 99'],
+  },
+  {
+    what: 'a controller instead of its signal',
+    options: { signal: new AbortController() },
+    says: ['signal', /AbortSignal/, 'got an object'],
+  },
+  {
+    what: 'the guard switched off',
+    options: { guard: false },
+    says: ['guard', /expected object/, 'got false'],
+  },
+  {
+    what: 'a guard without a burst',
+    options: { guard: { burst: 0 } },
+    says: ['guard.burst', />=1/, 'got 0'],
+  },
+  {
+    what: 'a guard with an endless burst',
+    options: { guard: { burst: 1e6 } },
+    says: ['guard.burst', /<=20/, 'got 1000000'],
+  },
+  {
+    what: 'a guard below the hard floor',
+    options: { guard: { baseMs: 1 } },
+    says: ['guard.baseMs', />=100/, 'got 1'],
+  },
+  {
+    what: 'a guard with a cap of nothing',
+    options: { guard: { capMs: 0 } },
+    says: ['guard.capMs', />=2500/, 'got 0'],
+  },
+  {
+    what: 'a guard that forgets at once',
+    options: { guard: { healthyAfterMs: 0 } },
+    says: ['guard.healthyAfterMs', />=5000/, 'got 0'],
+  },
+  {
+    what: 'a guard with a NaN',
+    options: { guard: { baseMs: Number.NaN } },
+    says: ['guard.baseMs', /expected/, 'got NaN'],
+  },
+  {
+    what: 'a cap below the base',
+    options: { guard: { baseMs: 5_000, capMs: 2_500 } },
+    says: ['guard.capMs', /at least baseMs/, 'got 2500'],
+  },
+  {
+    what: 'an outside cap below the base',
+    options: { guard: { baseMs: 5_000 } },
+    says: ['guard.outsideCapMs', /at least baseMs/, ''],
+  },
+  { what: 'options that are none', options: 10, says: ['options', /expected object/, 'got 10'] },
+];
+
+describe('bad input is refused at construction: the message names the field, what is expected and what came', () => {
+  test.for(bad)('$what', ({ options, says: [field, expected, came] }) => {
+    const message = refusal('sync-master', options);
+    expect(message).toContain('"sync-master"');
+    expect(message).toContain(field);
+    expect(message).toMatch(expected);
+    expect(message).toContain(came);
+    expect(message).not.toContain('\n');
+  });
+
+  test.for([
+    ['empty', '', 'got ""'],
+    ['with a slash', 'a/b', 'got "a/b"'],
+    ['with NUL', 'a\0', 'got "a\\u0000"'],
+    ['no string', 42, 'got 42'],
+    ['missing', undefined, 'got undefined'],
+  ] as const)('a name: %s', ([, name, came]) => {
+    const message = refusal(name);
+    expect(message).toMatch(/name of an election: expected a string that is not empty/);
+    expect(message).toContain(came);
+  });
+
+  test('all complaints at once', () => {
+    const message = refusal('e', { ttlSeconds: 0, prefix: 'p', foo: 1 });
+    expect(message).toContain('ttlSeconds');
+    expect(message).toContain('prefix');
+    expect(message).toContain('"foo"');
+  });
+
+  test.for([
+    ['nothing', null, 'got null'],
+    ['a URL', 'http://127.0.0.1:2379', 'got "http://127.0.0.1:2379"'],
+    ['the class itself', Etcd3, 'got a function'],
+    ['its options', { hosts: '127.0.0.1:2379' }, 'got an object'],
+    ['a namespace of a client', client.namespace('app/'), 'got an object'],
+  ] as const)('a client: %s', ([, from, came]) => {
+    const message = refusal('e', {}, from);
+    expect(message).toContain('client of election "e"');
+    expect(message).toContain('an Etcd3 client');
+    expect(message).toContain(came);
+  });
+
+  test.for(['http://127.0.0.1:2379/', '127.0.0.1:2379/', 'http://127.0.0.1:2379/v3'])(
+    'a client on the host %s, to which etcd3 never connects',
+    (host) => {
+      for (const hosts of [host, ['http://127.0.0.1:2379', host]]) {
+        const odd = new Etcd3({ hosts });
+        try {
+          expect(refusal('e', {}, odd)).toMatch(/without a slash at the end.*got ".*\/.*"/);
+        } finally {
+          odd.close();
+        }
+      }
+    },
+  );
+
+  test('secrets in a wrong argument are not repeated', () => {
+    const message = refusal('e', {}, { hosts: 'x', auth: { username: 'root', password: 'hunter2' } });
+    expect(message).not.toContain('hunter2');
+  });
+
+  test('what is long is cut', () => {
+    expect(refusal(`${'x'.repeat(10_000)}/`).length).toBeLessThan(300);
+  });
+});
+
+describe('good input', () => {
+  test('the defaults', () => {
+    expect(resolveOptions('e', undefined)).toMatchInlineSnapshot(`
+      {
+        "drainTimeoutMs": 9000,
+        "guard": {
+          "baseMs": 250,
+          "burst": 5,
+          "capMs": 30000,
+          "healthyAfterMs": 30000,
+          "outsideCapMs": 2500,
+        },
+        "logger": undefined,
+        "marginMs": 1000,
+        "onFollower": undefined,
+        "onLeader": undefined,
+        "prefix": "election/",
+        "progressTimeoutMs": undefined,
+        "signal": undefined,
+        "ttlSeconds": 10,
+      }
+    `);
+  });
+
+  test('undefined is the same as left out', () => {
+    const options = { ttlSeconds: undefined, guard: undefined, logger: undefined, signal: undefined };
+    expect(resolveOptions('e', options)).toEqual(resolveOptions('e', {}));
+  });
+
+  test.for([1, 2, 10, 3_600, 86_400])('TTL %s: margin and drain follow from it', (ttlSeconds) => {
+    const { marginMs, drainTimeoutMs } = resolveOptions('e', { ttlSeconds });
+    expect(marginMs).toBe(ttlSeconds * 100);
+    expect(drainTimeoutMs + marginMs).toBe(ttlSeconds * 1_000);
+  });
+
+  test('each option at the edge of its range', () => {
+    const edges: ElectionOptions[] = [
+      { ttlSeconds: 1, marginMs: 499 },
+      { prefix: '' },
+      { prefix: 'a/b/' },
+      { drainTimeoutMs: 0 },
+      { progressTimeoutMs: 100 },
+      { guard: { burst: 1, baseMs: 100, capMs: 2_500, outsideCapMs: 1_000, healthyAfterMs: 5_000 } },
+      { guard: { burst: 20, baseMs: 60_000, capMs: 3_600_000, outsideCapMs: 60_000 } },
+    ];
+    for (const options of edges) expect(() => resolveOptions('e', options)).not.toThrow();
+  });
+
+  test.for(['master', 'sync-master', 'Ünïcode 主', 'a b', '.', '..', 'x'.repeat(1_000)])(
+    'a name: %s',
+    (name) => {
+      expect(() => new Election(client, name, { logger })).not.toThrow();
+    },
+  );
+
+  test('a value: any text up to its limit, counted in bytes', () => {
+    expect(() => checkValue('', 'e')).not.toThrow();
+    expect(() => checkValue('ä'.repeat(LONGEST_VALUE_BYTES / 2), 'e')).not.toThrow();
+    expect(() => checkValue('ä'.repeat(LONGEST_VALUE_BYTES / 2 + 1), 'e')).toThrow(
+      /at most \d+ bytes, got \d+ bytes/,
+    );
+    expect(() => checkValue(7, 'e')).toThrow(/expected a string .* got 7/);
+  });
+
+  test('without a value, this node`s own address: no loopback, no link-local', () => {
+    const own = ownAddress();
+    const external = Object.values(networkInterfaces())
+      .flatMap((addresses) => addresses ?? [])
+      .filter(({ internal, address }) => !internal && !address.startsWith('fe80:'));
+    if (external.length > 0) expect(external.map(({ address }) => address)).toContain(own);
+    expect(own).not.toBe('');
+    expect(own).not.toBe('127.0.0.1');
+    const ipv4 = external.find(({ family }) => family === 'IPv4');
+    if (ipv4 !== undefined) expect(own).toBe(ipv4.address);
+  });
+});

@@ -1,0 +1,132 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { Roster, type Candidate, type RosterEvent } from '../../src/core/roster.ts';
+
+const KEYS = ['k0', 'k1', 'k2', 'k3', 'k4', 'k5'];
+
+const candidate = (key: string, fencingToken: bigint, value = 'v'): Candidate => ({
+  key,
+  value,
+  fencingToken,
+  leaseId: `lease of ${key}`,
+});
+
+/** What etcd does with one key at each revision; as naive as can be. */
+class NaiveStore {
+  revision = 10n;
+  readonly kvs = new Map<string, Candidate>();
+
+  act(key: string, act: 'put' | 'delete', value: string): RosterEvent | undefined {
+    this.revision++;
+    const known = this.kvs.get(key);
+    if (act === 'delete') return this.kvs.delete(key) ? { type: 'delete', key } : undefined;
+    const put = candidate(key, known?.fencingToken ?? this.revision, value);
+    this.kvs.set(key, put);
+    return { type: 'put', candidate: put };
+  }
+
+  queue(): Candidate[] {
+    return [...this.kvs.values()].sort((a, b) => Number(a.fencingToken - b.fencingToken));
+  }
+}
+
+const acts = fc.array(
+  fc.record({
+    key: fc.constantFrom(...KEYS),
+    act: fc.constantFrom('put' as const, 'put' as const, 'delete' as const),
+    value: fc.constantFrom('a', 'b'),
+    reread: fc.integer({ min: 0, max: 20 }).map((n) => n === 0),
+  }),
+  { maxLength: 100 },
+);
+
+function expectSame(roster: Roster, store: NaiveStore): void {
+  const queue = store.queue();
+  expect(roster.candidates).toEqual(queue);
+  expect(roster.size).toBe(queue.length);
+  expect(roster.leader).toEqual(queue[0]);
+  for (const key of KEYS) expect(roster.get(key)).toEqual(store.kvs.get(key));
+  queue.forEach(({ fencingToken }, place) => expect(roster.olderThan(fencingToken)).toBe(place));
+  expect(roster.olderThan(store.revision + 1n)).toBe(queue.length);
+}
+
+describe('the roster', () => {
+  test('S3: after any history it is what etcd has, in order of creation', () => {
+    fc.assert(
+      fc.property(acts, (history) => {
+        const store = new NaiveStore();
+        const roster = new Roster();
+        for (const { key, act, value, reread } of history) {
+          const event = store.act(key, act, value);
+          if (reread) roster.reset([...store.kvs.values()].reverse());
+          else if (event !== undefined) roster.apply(event);
+          expectSame(roster, store);
+        }
+      }),
+    );
+  });
+
+  test('S3: candidates older than us can only go, never come', () => {
+    fc.assert(
+      fc.property(acts, acts, (before, after) => {
+        const store = new NaiveStore();
+        const roster = new Roster();
+        const run = (history: typeof before, look: () => void): void => {
+          for (const { key, act, value } of history) {
+            const event = store.act(key, act, value);
+            if (event !== undefined) roster.apply(event);
+            look();
+          }
+        };
+        run(before, () => undefined);
+        const us = store.act('us', 'put', 'v');
+        roster.apply(us!);
+        const { fencingToken } = roster.get('us')!;
+        let older = roster.olderThan(fencingToken);
+        run(after, () => {
+          const now = roster.olderThan(fencingToken);
+          expect(now).toBeLessThanOrEqual(older);
+          older = now;
+        });
+      }),
+    );
+  });
+
+  test('a delete of what is not there changes nothing', () => {
+    const roster = new Roster([candidate('a', 1n)]);
+    roster.apply({ type: 'delete', key: 'b' });
+    expect(roster.candidates).toEqual([candidate('a', 1n)]);
+  });
+
+  test('S4: a key deleted and put anew is a new candidate, at the back', () => {
+    const roster = new Roster([candidate('a', 1n), candidate('b', 2n)]);
+    roster.apply({ type: 'put', candidate: candidate('a', 3n) });
+    expect(roster.leader?.key).toBe('b');
+    expect(roster.get('a')?.fencingToken).toBe(3n);
+  });
+
+  test('keys that one foreign transaction put together share a creation revision: all are kept', () => {
+    const roster = new Roster([candidate('a', 5n), candidate('b', 5n)]);
+    roster.apply({ type: 'put', candidate: candidate('c', 5n) });
+    roster.apply({ type: 'put', candidate: candidate('b', 5n, 'new') });
+    expect(roster.get('b')?.value).toBe('new');
+    roster.apply({ type: 'delete', key: 'a' });
+    expect(roster.candidates.map(({ key }) => key).sort()).toEqual(['b', 'c']);
+    expect(roster.olderThan(5n)).toBe(0);
+  });
+
+  test('tokens beyond 2^53 keep their order', () => {
+    const big = 2n ** 62n;
+    const roster = new Roster([candidate('b', big + 1n), candidate('a', big)]);
+    expect(roster.candidates.map(({ key }) => key)).toEqual(['a', 'b']);
+  });
+
+  test('ten thousand candidates come and go in less than a second', () => {
+    const roster = new Roster();
+    const many = 10_000;
+    for (let i = 0; i < many; i++) roster.apply({ type: 'put', candidate: candidate(`k${i}`, BigInt(i)) });
+    expect(roster.olderThan(BigInt(many - 1))).toBe(many - 1);
+    for (let i = 0; i < many; i++) roster.apply({ type: 'delete', key: `k${i}` });
+    expect(roster.size).toBe(0);
+  }, 1_000);
+});
