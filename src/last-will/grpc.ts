@@ -1,0 +1,121 @@
+/**
+ * As much gRPC as one call needs, on Node's own HTTP/2: loading etcd3 would cost the helper more time and memory
+ * than all the rest of it.
+ */
+import type { ClientHttp2Session, IncomingHttpHeaders } from 'node:http2';
+import type { Reach } from './messages.ts';
+
+export interface Answer {
+  /** gRPC's status code: 0 is success. */
+  readonly status: number;
+  readonly said: string;
+  readonly body: Buffer;
+}
+
+/** Dials a host. Failures show in the calls made on the session. */
+export function dial(host: string, { tls, authority }: Reach): ClientHttp2Session {
+  // Loaded when it is needed: until our process dies the helper waits, and should weigh little.
+  const { connect } = process.getBuiltinModule('node:http2');
+  const url = `${tls === undefined ? 'http' : 'https'}://${authority ?? host}`;
+  const { hostname, port } = new URL(`grpc://${host}`);
+  const address = { host: hostname.replace(/^\[|\]$/g, ''), port: Number(port || 443) };
+  const session = connect(url, {
+    createConnection: () =>
+      tls === undefined
+        ? process.getBuiltinModule('node:net').connect(address)
+        : process.getBuiltinModule('node:tls').connect({
+            ...address,
+            ALPNProtocols: ['h2'],
+            ...(tls.ca !== undefined && { ca: tls.ca }),
+            ...(tls.key !== undefined && { key: tls.key }),
+            ...(tls.cert !== undefined && { cert: tls.cert }),
+            ...serverName(tls.servername ?? address.host),
+          }),
+  });
+  session.on('error', () => undefined); // told by the calls
+  return session;
+}
+
+/** An IP address may not be sent as a server name; the certificate is checked against it all the same. */
+function serverName(name: string): { servername?: string } {
+  return process.getBuiltinModule('node:net').isIP(name) === 0 ? { servername: name } : {};
+}
+
+/** @throws {Error} where no answer came. */
+export function call(
+  session: ClientHttp2Session,
+  path: string,
+  message: Buffer,
+  metadata: Readonly<Record<string, string>>,
+): Promise<Answer> {
+  return new Promise((resolve, reject) => {
+    const stream = session.request({
+      ':method': 'POST',
+      ':path': path,
+      'content-type': 'application/grpc',
+      te: 'trailers',
+      hasleader: 'true', // a member that is cut off from its leader says so, and keeps nobody waiting
+      ...metadata,
+    });
+    const chunks: Buffer[] = [];
+    let last: IncomingHttpHeaders = {};
+    stream.on('response', (headers) => (last = headers));
+    stream.on('trailers', (trailers) => (last = trailers));
+    stream.on('data', (chunk: Buffer) => chunks.push(chunk));
+    stream.on('error', reject);
+    stream.on('close', () => {
+      const status = last['grpc-status'];
+      if (status === undefined) reject(new Error('no answer'));
+      else
+        resolve({
+          status: Number(status),
+          said: decodeURIComponent(String(last['grpc-message'] ?? '')),
+          body: Buffer.concat(chunks).subarray(5), // one message: not compressed, its length
+        });
+    });
+    const head = Buffer.alloc(5);
+    head.writeUInt32BE(message.length, 1);
+    stream.end(Buffer.concat([head, message]));
+  });
+}
+
+/** Protobuf: a varint field. */
+export function varintField(field: number, value: bigint): Buffer {
+  return Buffer.from([field << 3, ...varint(value)]);
+}
+
+/** Protobuf: a field of bytes. */
+export function bytesField(field: number, value: string): Buffer {
+  const bytes = Buffer.from(value);
+  return Buffer.concat([Buffer.from([(field << 3) | 2, ...varint(BigInt(bytes.length))]), bytes]);
+}
+
+function varint(value: bigint): number[] {
+  const bytes: number[] = [];
+  let rest = BigInt.asUintN(64, value);
+  for (; rest > 127n; rest >>= 7n) bytes.push(Number(rest & 127n) | 128);
+  return [...bytes, Number(rest)];
+}
+
+/** Finds a field of bytes in a protobuf message; skips what else is there. */
+export function readBytesField(message: Buffer, field: number): string | undefined {
+  let at = 0;
+  const next = (): number => {
+    let value = 0;
+    for (let shift = 0; ; shift += 7) {
+      const byte = message[at++] ?? 0;
+      value += (byte & 127) * 2 ** shift;
+      if (byte < 128) return value;
+    }
+  };
+  while (at < message.length) {
+    const tag = next();
+    if ((tag & 7) === 0) next();
+    else if ((tag & 7) === 2) {
+      const length = next();
+      if (tag >> 3 === field) return message.toString('utf8', at, at + length);
+      at += length;
+    } else at += (tag & 7) === 1 ? 8 : 4;
+  }
+  return undefined;
+}

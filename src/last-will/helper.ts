@@ -1,0 +1,41 @@
+/**
+ * The helper process: waits for the end of a pipe that only our process holds. The kernel closes it when our
+ * process is gone, however it went; as long as it lives (blocked, stopped, in a debugger) it stays open.
+ *
+ * Runs from text, see helper-source.ts: what is imported here travels with it.
+ */
+import type { Reach, ToHelper } from './messages.ts';
+import { revoke } from './revoke.ts';
+
+export function runHelper(pipe: NodeJS.ReadableStream, end: () => void): void {
+  process.title = 'etcd-election last will';
+  // A group that is told to end is when we are needed: we go when the pipe does.
+  for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP', 'SIGQUIT', 'SIGUSR2'] as const)
+    process.on(signal, () => undefined);
+
+  let reach: Reach | undefined;
+  const held = new Set<string>();
+  let unread = '';
+  let over = false;
+  const receive = (message: ToHelper): void => {
+    if (message.type === 'reach') reach = message.reach;
+    else if (message.type === 'hold') held.add(message.leaseId);
+    else held.delete(message.leaseId);
+  };
+  const gone = (): void => {
+    if (over) return;
+    over = true;
+    if (reach === undefined || held.size === 0) end();
+    else void revoke(reach, held).then(end, end);
+  };
+
+  pipe.setEncoding('utf8');
+  pipe.on('data', (text: string) => {
+    const lines = (unread + text).split('\n');
+    unread = lines.pop() ?? ''; // half a line: the rest comes, or it was never finished
+    for (const line of lines) receive(JSON.parse(line) as ToHelper);
+  });
+  pipe.on('end', gone);
+  pipe.on('close', gone);
+  pipe.on('error', gone);
+}

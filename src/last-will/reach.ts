@@ -1,0 +1,45 @@
+/**
+ * How the user's client reaches etcd, read from its options.
+ */
+import { readFileSync } from 'node:fs';
+import type { Etcd3, IOptions } from 'etcd3';
+import type { Reach } from './messages.ts';
+
+/** @throws {Error} where one of the hosts is of a kind that the helper cannot dial. */
+export function reachOf(client: Etcd3): Reach {
+  const { hosts, credentials, auth, grpcOptions } = (client as unknown as { options: Partial<IOptions> })
+    .options;
+  const given = [hosts ?? '127.0.0.1:2379'].flat();
+  const addresses = given.map((host) => host.replace(/^https?:\/\//, ''));
+  for (const address of addresses)
+    if (!URL.canParse(`http://${address}`) || !/^[^/?#@]+$/.test(address))
+      throw new Error(`a host of a kind that only etcd3 can dial: ${address}`);
+  // The rules of etcd3: credentials make all hosts secure, and so does one https://.
+  const secure = credentials !== undefined || given.some((host) => host.startsWith('https:'));
+  return {
+    hosts: addresses,
+    auth: auth && { username: auth.username, password: auth.password },
+    tls: secure
+      ? {
+          ca: text(credentials?.rootCertificate) ?? rootsOfGrpc(),
+          key: text(credentials?.privateKey),
+          cert: text(credentials?.certChain),
+          servername: option(grpcOptions, 'grpc.ssl_target_name_override'),
+        }
+      : undefined,
+    authority: option(grpcOptions, 'grpc.default_authority'),
+  };
+}
+
+const text = (pem: Buffer | undefined): string | undefined => pem && Buffer.from(pem).toString();
+
+function option(options: IOptions['grpcOptions'], name: string): string | undefined {
+  const value: unknown = options?.[name];
+  return typeof value === 'string' ? value : undefined;
+}
+
+/** gRPC takes its roots from here where the client brings none. */
+function rootsOfGrpc(): string | undefined {
+  const path = process.env['GRPC_DEFAULT_SSL_ROOTS_FILE_PATH'];
+  return path === undefined || path === '' ? undefined : readFileSync(path, 'utf8');
+}

@@ -1,0 +1,126 @@
+import { spawnSync } from 'node:child_process';
+import { createServer } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Etcd3 } from 'etcd3';
+import { afterEach, describe, expect, test } from 'vitest';
+import { bytesField, readBytesField, varintField } from '../../src/last-will/grpc.ts';
+import { lastWillOf } from '../../src/last-will/index.ts';
+import { reachOf } from '../../src/last-will/reach.ts';
+import { PATIENCE, revoke } from '../../src/last-will/revoke.ts';
+import { eventually } from '../support/eventually.ts';
+import { buildChild, isRunning } from '../support/last-will-process.ts';
+
+const clientOf = (options: object): Etcd3 => ({ options }) as unknown as Etcd3;
+
+describe('protobuf, as much as is needed', () => {
+  test.for([
+    [1n, '0801'],
+    [300n, '08ac02'],
+    [2n ** 63n - 1n, '08ffffffffffffffff7f'],
+    [-1n, '08ffffffffffffffffff01'],
+  ] as const)('the lease ID %s is %s', ([id, hex]) => {
+    expect(varintField(1, id).toString('hex')).toBe(hex);
+  });
+
+  test('a field of bytes is found again, behind whatever else is there', () => {
+    const long = 'ü'.repeat(200);
+    const message = Buffer.concat([varintField(4, 2n ** 40n), bytesField(1, 'header'), bytesField(2, long)]);
+    expect(readBytesField(message, 2)).toBe(long);
+    expect(readBytesField(message, 3)).toBeUndefined();
+    expect(readBytesField(Buffer.alloc(0), 2)).toBeUndefined();
+  });
+});
+
+describe('how the client reaches etcd', () => {
+  test('hosts without their scheme; user and password; no TLS', () => {
+    const auth = { username: 'u', password: 'p' };
+    expect(reachOf(clientOf({ hosts: ['http://a:2379', 'b:2379'], auth }))).toEqual({
+      hosts: ['a:2379', 'b:2379'],
+      auth,
+      tls: undefined,
+      authority: undefined,
+    });
+    expect(reachOf(clientOf({})).hosts).toEqual(['127.0.0.1:2379']);
+  });
+
+  test('TLS where there are credentials, or one https://, as etcd3 does it', () => {
+    const credentials = { rootCertificate: Buffer.from('ca'), privateKey: Buffer.from('key') };
+    const grpcOptions = { 'grpc.ssl_target_name_override': 'etcd.internal', 'grpc.default_authority': 'x:1' };
+    expect(reachOf(clientOf({ hosts: 'http://a:1', credentials, grpcOptions }))).toMatchObject({
+      tls: { ca: 'ca', key: 'key', cert: undefined, servername: 'etcd.internal' },
+      authority: 'x:1',
+    });
+    expect(reachOf(clientOf({ hosts: ['a:1', 'https://b:1'] })).tls).toBeDefined();
+  });
+
+  test.for(['unix:/run/etcd.sock', 'dns:///etcd:2379', 'etcd:2379/path'])('%s is refused', (host) => {
+    expect(() => reachOf(clientOf({ hosts: host }))).toThrow(/only etcd3 can dial/);
+  });
+});
+
+describe('giving back', () => {
+  const reach = { auth: undefined, tls: undefined, authority: undefined };
+
+  test('is tried a few times where nobody answers, and no more', async () => {
+    let accepted = 0;
+    const silent = createServer(() => accepted++);
+    await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve));
+    const { port } = silent.address() as { port: number };
+    const patience = { nextHostAfterMs: 10, withinMs: 50, rounds: 3, pauseMs: 10 };
+
+    const left = await revoke({ ...reach, hosts: [`127.0.0.1:${port}`, '127.0.0.1:1'] }, ['7'], patience);
+
+    expect([...left]).toEqual(['7']);
+    expect(accepted).toBe(patience.rounds);
+    silent.close();
+  });
+
+  test('takes nine seconds at most, for three hosts', () => {
+    const { nextHostAfterMs, withinMs, rounds, pauseMs } = PATIENCE;
+    const pausesMs = pauseMs * (2 ** (rounds - 1) - 1);
+    expect(rounds * (2 * nextHostAfterMs + withinMs) + pausesMs).toBeLessThanOrEqual(9_000);
+  });
+});
+
+describe('the helper process', () => {
+  const { execPath } = process;
+  afterEach(() => {
+    process.execPath = execPath;
+  });
+
+  test('one that cannot be started is told of once, and tried again at leisure', async () => {
+    process.execPath = '/nowhere/node';
+    const will = lastWillOf(clientOf({ hosts: '127.0.0.1:1' }));
+    const reasons: string[] = [];
+
+    will.hold('7', (reason) => reasons.push(reason));
+    await eventually(() => reasons.length > 0, { withinMs: 5_000 });
+    await sleep(300); // two tries go at once, the third waits for a second at least
+    will.drop('7');
+
+    expect(reasons).toEqual([expect.stringContaining('ENOENT')]);
+  });
+
+  test('a host that it cannot dial is told of, and nothing is started', async () => {
+    const will = lastWillOf(clientOf({ hosts: 'unix:/run/etcd.sock' }));
+    const reasons: string[] = [];
+    will.hold('7', (reason) => reasons.push(reason));
+    await eventually(() => reasons.length > 0, { withinMs: 5_000 });
+    will.drop('7');
+    expect(reasons).toEqual([expect.stringContaining('only etcd3 can dial')]);
+  });
+
+  test.skipIf(process.platform !== 'linux')(
+    'does not keep our process alive, and does not stay when it can do nothing',
+    async () => {
+      const child = await buildChild('test/support/last-will-holder.ts');
+      const { status, stdout } = spawnSync(execPath, [child], { timeout: 10_000, encoding: 'utf8' });
+      expect(status).toBe(0);
+      const helper = Number(stdout);
+      expect(helper).toBeGreaterThan(1);
+      // Refused at once: only the pauses between the rounds.
+      await eventually(() => !isRunning(helper), { withinMs: 11_000 });
+    },
+    25_000,
+  );
+});
