@@ -1,7 +1,6 @@
 import { type Server, createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { reply } from './http-reply.ts';
-import { text } from './http-rules.ts';
 import type { ServeSettings } from './messages.ts';
 import { type Backend, type Routes, routes } from './routes.ts';
 
@@ -44,7 +43,5 @@ export class DiagnosticsHttpServer {
 /** On a server of our own, `/` leads to the page for people. */
 const withFrontPage =
   (answer: Routes): Routes =>
-  async (request) => {
-    const page = request.url === '/' ? { ...request, url: '/debug/pprof' } : request;
-    return (await answer(page)) ?? text(404, 'nothing here; begin at /debug/pprof/');
-  };
+  (request) =>
+    answer(request.url === '/' ? { ...request, url: '/debug/pprof' } : request);

@@ -1145,10 +1145,7 @@ var DiagnosticsHttpServer = class {
     });
   }
 };
-var withFrontPage = (answer2) => async (request) => {
-  const page2 = request.url === "/" ? { ...request, url: "/debug/pprof" } : request;
-  return await answer2(page2) ?? text(404, "nothing here; begin at /debug/pprof/");
-};
+var withFrontPage = (answer2) => (request) => answer2(request.url === "/" ? { ...request, url: "/debug/pprof" } : request);
 
 // src/diagnostics/elections.ts
 var NO_SNAPSHOT = { at: 0, electionCount: 0, elections: [], guards: [] };
