@@ -4,17 +4,22 @@
  */
 const FRAMES_KEPT = 6;
 
+/** Taken before frames of Node itself are left out, which tell nobody anything. */
+const FRAMES_TAKEN = 12;
+
 /** Called by the public function whose caller is wanted: that function's own frame is left out. */
 export function callSite(): readonly string[] {
   const trace: { stack?: string } = {};
   const { stackTraceLimit } = Error;
-  Error.stackTraceLimit = FRAMES_KEPT;
+  Error.stackTraceLimit = FRAMES_TAKEN;
   Error.captureStackTrace(trace, callSite);
   Error.stackTraceLimit = stackTraceLimit;
   return (trace.stack ?? '')
     .split('\n')
     .filter((line) => /^\s+at /.test(line))
     .slice(1)
+    .filter((line) => !line.includes('node:internal'))
+    .slice(0, FRAMES_KEPT)
     .map((line) =>
       line
         .trim()

@@ -53,7 +53,7 @@ export class Callbacks {
         },
         (error: unknown) => {
           this.#work = undefined;
-          if (error !== term.signal.reason) report('onLeader', error);
+          if (!term.signal.aborted || error !== term.signal.reason) report('onLeader', error);
           onFailed();
         },
       );

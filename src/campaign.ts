@@ -43,8 +43,13 @@ export interface CampaignTools {
   readonly hub: WatchHub;
   readonly sessions: SessionSource;
   readonly guard: LoopGuard;
+  /** Passed by campaigns that are given up before the guard let them go: else giving up would be a way round it. */
+  readonly quits: LoopGuard;
   readonly reporter: Reporter;
 }
+
+/** An honest `close()` while the guard holds must not wait for long, in milliseconds. */
+const LONGEST_QUIT_MS = 2_500;
 
 type Settle = (outcome: Outcome) => void;
 
@@ -65,6 +70,8 @@ export class RunningCampaign {
   #settle: Settle | undefined;
   /** Looks at the roster again; what it looks for depends on the state. */
   #look: () => void = () => undefined;
+  /** Whether the guard has let any round go. */
+  #released = false;
   #healthTimer: NodeJS.Timeout | undefined;
   #knownLeader: Candidate | undefined;
   /** When the last term ended. */
@@ -100,7 +107,7 @@ export class RunningCampaign {
         onRefused: (fault) => this.stop('refused', refusedError(tools.election, fault)),
       },
     );
-    tools.sessions.join(tools.settings.marginMs, tools.reporter);
+    tools.sessions.join(tools.settings.marginMs, tools.reporter, tools.settings.lastWill);
     this.ended = this.#run(start.after);
     this.settled = this.ended.then(() => this.#lastCallbacks());
   }
@@ -191,7 +198,8 @@ export class RunningCampaign {
       this.#failSafe(bug);
     }
     const { because, error } = this.#stopped!;
-    const { reporter, election, sessions } = this.#tools;
+    const { reporter, election, sessions, quits, settings } = this.#tools;
+    if (!this.#released) await quits.pass('own', { ...settings.guard, capMs: LONGEST_QUIT_MS });
     reporter.report({
       type: 'campaign.ended',
       election,
@@ -223,8 +231,9 @@ export class RunningCampaign {
     await this.#tools.guard.pass(origin, this.#tools.settings.guard, {
       signal: this.#stop.signal,
       calledFrom: this.#calledFrom,
-      listener: this.#guardListener,
+      listener: guardListener(this.#tools),
     });
+    if (this.#stopped === undefined) this.#released = true;
     return this.#stoppedOr({ type: 'released' });
   }
 
@@ -319,7 +328,6 @@ export class RunningCampaign {
     await this.#giveUpSeat(candidacy, because);
     this.#feed.stop();
     this.#term = undefined;
-    if (term !== undefined && !forGood) this.#nextTerm = new Deferred();
     this.#left.resolve();
     this.#left = new Deferred();
     // Work that ignores its signal is not started a second time: we stand again when it has settled.
@@ -376,6 +384,7 @@ export class RunningCampaign {
         this.#settle = undefined;
         this.#look = () => undefined;
         offEnd();
+        if (outcome.type === 'lost' && this.#term !== undefined) this.#nextTerm = new Deferred();
         // Before anything else hears of it: the work must stop first.
         if (outcome.type === 'lost' || outcome.type === 'stopped') this.#endTerm(outcome.because);
         resolve(outcome);
@@ -417,18 +426,10 @@ export class RunningCampaign {
     const sinceMs = clock.now();
     clearTimeout(this.#healthTimer);
     this.#healthTimer = setTimeout(
-      () => guard.settle(clock.now() - sinceMs, settings.guard, this.#guardListener),
+      () => guard.settle(clock.now() - sinceMs, settings.guard, guardListener(this.#tools)),
       settings.guard.healthyAfterMs + 1,
     );
     this.#healthTimer.unref();
-  }
-
-  get #guardListener(): GuardListener {
-    const { reporter, election } = this.#tools;
-    return {
-      tripped: (fact) => reporter.report({ type: 'guard.tripped', election, ...fact }),
-      recovered: (fact) => reporter.report({ type: 'guard.recovered', election, ...fact }),
-    };
   }
 
   #callFollower(leader: Candidate | undefined): void {
@@ -493,3 +494,9 @@ export class RunningCampaign {
     this.#state = { name: 'ended', because: 'refused' };
   }
 }
+
+/** Tells what the guard does to an election. */
+export const guardListener = ({ reporter, election }: CampaignTools): GuardListener => ({
+  tripped: (fact) => reporter.report({ type: 'guard.tripped', election, ...fact }),
+  recovered: (fact) => reporter.report({ type: 'guard.recovered', election, ...fact }),
+});

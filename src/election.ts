@@ -4,7 +4,7 @@
 import type { Etcd3 } from 'etcd3';
 import { callSite } from './call-site.ts';
 import { Callbacks } from './callbacks.ts';
-import { RunningCampaign, type CampaignTools } from './campaign.ts';
+import { guardListener, RunningCampaign, type CampaignTools } from './campaign.ts';
 import type { Campaign, StopCause } from './core/campaign.ts';
 import type { Candidate } from './core/roster.ts';
 import { Deferred } from './deferred.ts';
@@ -55,7 +55,13 @@ export interface ElectionStatus {
 }
 
 /** At most so many reads a second for `leader()` and `candidates()`; callers at the same time share one. */
-const READS: GuardSettings = { burst: 20, baseMs: 50, capMs: 50, outsideCapMs: 50, healthyAfterMs: 50 };
+const TWENTY_A_SECOND: GuardSettings = {
+  burst: 20,
+  baseMs: 50,
+  capMs: 50,
+  outsideCapMs: 50,
+  healthyAfterMs: 50,
+};
 
 /** Iterations that begin: quick ones are held apart, so that a loop that breaks off at once cannot spin. */
 const OBSERVATIONS: GuardSettings = {
@@ -84,6 +90,9 @@ export class Election implements AsyncDisposable {
   /** How long `observe()` may last at most. */
   readonly #closing = new AbortController();
   readonly #refusals: LoopGuard;
+  /** Passed by further calls of a `campaign()` that runs. */
+  readonly #repeats: LoopGuard;
+  readonly #repeatSettings: GuardSettings;
   readonly #reads: LoopGuard;
   readonly #observations: LoopGuard;
   #closedBecause: ElectionClosedError | undefined;
@@ -117,6 +126,8 @@ export class Election implements AsyncDisposable {
     this.#callbacks = new Callbacks(settings);
     this.#guard = guardOf(key, name);
     this.#refusals = guardOf(`${key}|refusals`, name);
+    this.#repeats = guardOf(`${key}|repeats`, name);
+    this.#repeatSettings = { ...settings.guard, capMs: settings.guard.outsideCapMs };
     this.#reads = guardOf(`${key}|reads`, name);
     this.#observations = guardOf(`${key}|observations`, name);
     this.#tools = {
@@ -127,6 +138,7 @@ export class Election implements AsyncDisposable {
       hub: hubOf(client, reporter),
       sessions: sessionsOf(client, settings.ttlSeconds),
       guard: this.#guard,
+      quits: guardOf(`${key}|quits`, name),
       reporter,
     };
     const { signal } = settings;
@@ -142,7 +154,8 @@ export class Election implements AsyncDisposable {
    * Stands in the election, and goes on standing after every loss, until `resign()`, `close()`, the signal option
    * or a permanent refusal of etcd ends it. May be left un-awaited.
    *
-   * While already standing it gives the current or the next term; another value is proclaimed.
+   * While already standing it gives the current or the next term; another value is proclaimed. Calls in quick
+   * succession are held apart by the loop guard: to look at the term at hand, read {@link status}.
    *
    * @param value what the others see of us, at most 16 KiB. Default: this node's own IP address.
    * @returns the first term, once we lead. Waits through any outage of etcd.
@@ -167,7 +180,12 @@ export class Election implements AsyncDisposable {
         return this.#refuse(error as ElectionError);
       }
       if (value !== undefined) running.announce(value);
-      return running.term();
+      // At once, unless it is called in a loop: what is there already would be handed out as fast as one can ask.
+      const term = this.#repeats
+        .pass('own', this.#repeatSettings, { calledFrom: callSite(), listener: guardListener(this.#tools) })
+        .then(() => running.term());
+      term.catch(() => undefined); // un-awaited, it must not end the process
+      return term;
     }
     const calledFrom = callSite();
     return this.#stand(value, this.#callbacks, calledFrom, (campaign) => campaign.term());
@@ -183,6 +201,7 @@ export class Election implements AsyncDisposable {
    */
   lead<T>(work: (term: Term) => Promise<T>, options: { signal?: AbortSignal | undefined } = {}): Promise<T> {
     countCall(this.#guard.key, this.name);
+    if (options.signal?.aborted === true) return this.#refuse(this.#endedError('aborted'));
     const calledFrom = callSite();
     const result = new Deferred<T>();
     let begun = false;
@@ -199,7 +218,6 @@ export class Election implements AsyncDisposable {
       campaign = started;
       this.#leading = started;
       const abort = (): void => end('aborted');
-      if (options.signal?.aborted === true) abort();
       options.signal?.addEventListener('abort', abort, { once: true });
       await started.ended;
       options.signal?.removeEventListener('abort', abort);
@@ -263,7 +281,9 @@ export class Election implements AsyncDisposable {
   ): AsyncGenerator<Leader | undefined, void, void> {
     const signals = [this.#closing.signal, ...(options.signal === undefined ? [] : [options.signal])];
     const signal = AbortSignal.any(signals);
-    await this.#observations.pass('own', OBSERVATIONS, { signal, calledFrom: [] });
+    const endsAtOnce = signal.aborted;
+    await this.#observations.pass('own', OBSERVATIONS, endsAtOnce ? {} : { signal });
+    if (endsAtOnce) return await clock.sleep(1); // never without a turn of the event loop
     yield* observeLeader({
       electionKeys: this.#tools.electionKeys,
       link: this.#tools.link,
@@ -391,7 +411,7 @@ export class Election implements AsyncDisposable {
 
   async #readOnce(): Promise<Snapshot> {
     const { signal } = this.#closing;
-    await this.#reads.pass('outside', READS, { signal });
+    await this.#reads.pass('outside', TWENTY_A_SECOND, { signal });
     try {
       return await readQueue(this.#tools.link, this.#tools.electionKeys, { withinMs: CALL_LIMIT_MS, signal });
     } catch (error) {

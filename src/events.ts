@@ -32,6 +32,7 @@ export type ElectionEvent =
     }
   | { readonly type: 'session.unavailable'; readonly reason: string }
   | { readonly type: 'session.closed'; readonly leaseId: string }
+  | { readonly type: 'last-will.lost'; readonly reason: string }
   | { readonly type: 'watch.lost'; readonly reason: string }
   | { readonly type: 'watch.healed'; readonly afterMs: number }
   | {
@@ -139,6 +140,10 @@ const lines: { readonly [T in ElectionEventType]: Line<T> } = {
   'session.lost': ['warn', (e) => `lease ${e.leaseId} lost: ${e.because}`],
   'session.unavailable': ['warn', (e) => `no lease to be had, trying on: ${e.reason}`],
   'session.closed': ['debug', (e) => `lease ${e.leaseId} given back`],
+  'last-will.lost': [
+    'warn',
+    (e) => `no last will for now, a crash would cost the TTL; it is tried again: ${e.reason}`,
+  ],
   'watch.lost': ['debug', (e) => `watch lost, healing: ${e.reason}`],
   'watch.healed': ['debug', (e) => `watch healed after ${Math.round(e.afterMs)} ms`],
   'candidate.entered': [

@@ -75,6 +75,12 @@ export interface ElectionOptions {
    * that we reach etcd, not that we work. Default: off. Range: 100 to 86 400 000.
    */
   progressTimeoutMs?: number | undefined;
+  /**
+   * A small helper process gives our lease back as soon as our process is gone, however it went (crash, `SIGKILL`,
+   * out of memory), so that the next leader need not wait for the TTL: see docs/last-will.md for what it costs and
+   * where it cannot help. Elections that share a lease share it. Default: `false`.
+   */
+  lastWill?: boolean | undefined;
   /** The loop guard. It can be tuned, not switched off. */
   guard?: GuardOptions | undefined;
   /** When it aborts, the election closes. */
@@ -90,6 +96,7 @@ export interface Settings {
   readonly marginMs: number;
   readonly drainTimeoutMs: number;
   readonly progressTimeoutMs: number | undefined;
+  readonly lastWill: boolean;
   readonly guard: GuardSettings;
   readonly signal: AbortSignal | undefined;
 }
@@ -122,6 +129,7 @@ const schema: z.ZodType<Settings, ElectionOptions> = z
     marginMs: z.int().min(50).optional(),
     drainTimeoutMs: z.int().min(0).max(3_600_000).optional(),
     progressTimeoutMs: z.int().min(100).max(86_400_000).optional(),
+    lastWill: z.boolean().default(false),
     guard: z
       .strictObject({
         burst: z.int().min(1).max(20).default(defaultGuardSettings.burst),

@@ -7,6 +7,9 @@ import { emit, type ElectionEvent, type Logger } from './events.ts';
 import { shared } from './registry.ts';
 import { clock } from './time.ts';
 
+/** The diagnosis must not drown in the symptoms, and it is told once a trip. */
+const UNBUDGETED: ReadonlySet<string> = new Set(['guard.tripped', 'guard.recovered']);
+
 let made: Logger | undefined;
 
 /** The logger of those who pass none: pino to standard output, made once, when first needed. */
@@ -24,7 +27,7 @@ export class Reporter {
 
   report(event: ElectionEvent): void {
     emit(event, this.#logger, (level) => {
-      if (level === 'trace' || level === 'debug') return 0;
+      if (level === 'trace' || level === 'debug' || UNBUDGETED.has(event.type)) return 0;
       const { suppressed } = this.#budget.now;
       const { budget, written } = spend(this.#budget.now, clock.now());
       this.#budget.now = budget;

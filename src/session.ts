@@ -5,6 +5,7 @@ import { answerLimitMs, renewEveryMs, validUntilMs, type LeaseProof } from './co
 import { EtcdFault } from './etcd/fault.ts';
 import { grantLease, KeepAlive, newLeaseId, revokeLease } from './etcd/lease.ts';
 import { linkOf, type CallLimits, type Link } from './etcd/link.ts';
+import { lastWillOf, type LastWill } from './last-will/index.ts';
 import { paceOf, renewalPace, type Pace } from './pace.ts';
 import type { Reporter } from './reporter.ts';
 import { clock } from './time.ts';
@@ -188,12 +189,15 @@ export class Session {
 
 /** Hands out the session of one client and TTL: opens it for the first who needs it, closes it after the last. */
 export class SessionSource {
+  readonly #client: Etcd3;
   readonly #link: Link;
   readonly #pace: Pace;
   readonly #ttlSeconds: number;
   #holders = 0;
   #marginMs = 0;
   #reporter: Reporter | undefined;
+  /** Of one who asked for it, all have the use. */
+  #lastWill: LastWill | undefined;
   #current: Session | undefined;
   #opening: Promise<Session> | undefined;
   #stop = new AbortController();
@@ -201,16 +205,24 @@ export class SessionSource {
   readonly #abandoned = new Set<string>();
 
   constructor(client: Etcd3, ttlSeconds: number) {
+    this.#client = client;
     this.#link = linkOf(client);
     this.#pace = paceOf(client);
     this.#ttlSeconds = ttlSeconds;
   }
 
-  join(marginMs: number, reporter: Reporter): void {
+  join(marginMs: number, reporter: Reporter, lastWill: boolean): void {
     if (this.#holders++ === 0) this.#stop = new AbortController();
     this.#marginMs = Math.max(this.#marginMs, marginMs);
     this.#reporter = reporter;
     this.#current?.widenMargin(this.#marginMs);
+    if (!lastWill || this.#lastWill !== undefined) return;
+    this.#lastWill = lastWillOf(this.#client);
+    if (this.#current !== undefined) this.#bequeath(this.#current.leaseId);
+  }
+
+  #bequeath(leaseId: string): void {
+    this.#lastWill?.hold(leaseId, (reason) => this.#reporter?.report({ type: 'last-will.lost', reason }));
   }
 
   /** The last to leave gives the lease back. Never waits longer than one call may take; never throws. */
@@ -224,10 +236,15 @@ export class SessionSource {
     session?.end('closed');
     const leases = [...this.#abandoned, ...(session === undefined ? [] : [session.leaseId])];
     this.#abandoned.clear();
+    const lastWill = this.#lastWill;
+    this.#lastWill = undefined;
     await Promise.all(
       leases.map((leaseId) =>
-        // Where etcd cannot be reached the lease runs out by itself.
-        revokeLease(this.#link, leaseId, { withinMs: CALL_LIMIT_MS }).catch(() => undefined),
+        revokeLease(this.#link, leaseId, { withinMs: CALL_LIMIT_MS })
+          // Where etcd cannot be reached the lease runs out by itself.
+          .catch(() => undefined)
+          // Should we die before it is back, the last will gives it back.
+          .finally(() => lastWill?.drop(leaseId)),
       ),
     );
   }
@@ -272,8 +289,10 @@ export class SessionSource {
         session.onEnd((because) => {
           if (this.#current === session) this.#current = undefined;
           if (because === 'deadline-passed') this.#abandoned.add(leaseId);
+          else if (because === 'lease-lost') this.#lastWill?.drop(leaseId);
         });
         this.#current = session;
+        this.#bequeath(leaseId);
         if (attempt > 1) this.#pace.nudge();
         this.#reporter?.report({
           type: 'session.opened',
@@ -305,7 +324,10 @@ export class SessionSource {
         grantLease(this.#link, leaseId, this.#ttlSeconds, limits),
         ...abandoned.map((old) => revokeLease(this.#link, old, limits)),
       ]);
-      for (const old of abandoned) this.#abandoned.delete(old);
+      for (const old of abandoned) {
+        this.#abandoned.delete(old);
+        this.#lastWill?.drop(old);
+      }
       return proof ?? (await keepAlive.renew(limits));
     } catch (error) {
       // A host that keeps silent: let etcd3 dial anew.

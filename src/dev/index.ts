@@ -4,3 +4,4 @@ export { type EtcdSeries } from './debian-package.ts';
 export { EtcdNotFoundError, type FindEtcdOptions, etcdPath, etcdctlPath } from './find-etcd.ts';
 export { type Direction, type FaultyProxy, type StartProxyOptions, startProxy } from './proxy.ts';
 export { type ProvidedEtcd, findEndpoints, provideEtcd } from './provide-etcd.ts';
+export { resetLoopGuards } from './loop-guards.ts';
