@@ -1,0 +1,343 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Term } from 'etcd-election';
+import { describe, expect } from 'vitest';
+import { Deferred } from '../../src/deferred.ts';
+import { eventually, within } from '../support/eventually.ts';
+import { abortOf, SOON_MS, test } from '../support/world.ts';
+
+const never = new Promise<never>(() => undefined);
+
+describe('the end of a term', () => {
+  test('S5: stop the work, wait for it, and only then free the seat', async ({
+    candidate,
+    history,
+    world,
+  }) => {
+    const finish = new Deferred<void>();
+    const stopped = new Deferred<void>();
+    const alice = candidate('alice', {
+      onLeader: async (term) => {
+        await abortOf(term.signal);
+        stopped.resolve();
+        await finish.promise;
+        history.note('work is over');
+      },
+    });
+    const bob = candidate('bob', { onLeader: () => history.note('bob leads') });
+    const { key } = await alice.campaign();
+    void bob.campaign();
+    await bob.queued();
+
+    const resigning = alice.election.resign().then(() => history.note('resigned'));
+    await within(SOON_MS, 'the signal', stopped.promise);
+    await bob.election.leader(); // a round trip, so that whatever was sent before has arrived
+    expect((await world.keys())[0]).toBe(key);
+    expect(alice.election.status.state).toBe('leaving');
+    expect(bob.election.status.state).toBe('waiting');
+
+    finish.resolve();
+    await resigning;
+    await bob.elected();
+    const notes = history.acts.filter(({ what }) => what === 'note').map(({ detail }) => detail);
+    expect(notes[0]).toBe('work is over');
+    expect(notes).toContain('bob leads');
+    expect(history.leadersAtOnce()).toBe(1);
+  });
+
+  test('S5: while the work is awaited the lease is renewed: nobody takes over meanwhile', async ({
+    candidate,
+  }) => {
+    const ttlSeconds = 2;
+    const workMs = 1.5 * ttlSeconds * 1_000;
+    const alice = candidate('alice', {
+      ttlSeconds,
+      drainTimeoutMs: 3 * workMs,
+      onLeader: async (term) => {
+        await abortOf(term.signal);
+        await sleep(workMs);
+      },
+    });
+    const bob = candidate('bob', { ttlSeconds });
+    await alice.campaign();
+    void bob.campaign();
+    await bob.queued();
+    let over = false;
+    const resigning = alice.election.resign().then(() => (over = true));
+    const { fencingToken } = (await bob.election.candidates())[0]!;
+    await eventually(() => bob.election.status.state === 'leading', { withinMs: workMs + SOON_MS });
+    expect(over || (await within(SOON_MS, 'resign()', resigning))).toBe(true);
+    expect(bob.election.status.term!.fencingToken).toBeGreaterThan(fencingToken);
+  });
+
+  test('F16: work that ignores its signal holds the seat no longer than agreed, and is told on', async ({
+    candidate,
+    log,
+    history,
+  }) => {
+    const drainTimeoutMs = 200;
+    const work = new Deferred<void>();
+    let works = 0;
+    const alice = candidate('alice', {
+      drainTimeoutMs,
+      onLeader: async () => {
+        works++;
+        await work.promise;
+      },
+    });
+    const bob = candidate('bob');
+    await alice.campaign();
+    void bob.campaign();
+    await bob.queued();
+
+    await within(drainTimeoutMs + SOON_MS, 'stepDown()', alice.election.stepDown());
+    await bob.elected();
+    expect(log.of('drain.overdue')).toHaveLength(1);
+    expect(alice.election.status.position).toBeUndefined(); // not again before the old work is over
+    expect(works).toBe(1);
+
+    work.resolve();
+    await alice.queued();
+    await bob.election.resign();
+    await alice.elected();
+    expect(works).toBe(2);
+    history.assertTurns('alice');
+  });
+
+  test('the work`s own rejection with the term`s reason is no failure', async ({ candidate, log }) => {
+    const alice = candidate('alice', {
+      onLeader: async (term) => {
+        await abortOf(term.signal);
+        term.assertCurrent();
+      },
+    });
+    await alice.campaign();
+    await alice.election.resign();
+    expect(log.of('callback.failed')).toEqual([]);
+  });
+});
+
+describe('the work may', () => {
+  test('resign from within', async ({ candidate, world, history }) => {
+    const alice = candidate('alice', {
+      onLeader: async () => {
+        await alice.election.resign();
+        history.note('resigned');
+      },
+    });
+    await alice.campaign();
+    await eventually(() => alice.election.status.state === 'idle', { withinMs: SOON_MS });
+    expect(await world.keys()).toEqual([]);
+    expect(history.acts.some(({ detail }) => detail === 'resigned')).toBe(true);
+    history.assertTurns('alice');
+  });
+
+  test('resign before it has awaited anything', async ({ candidate, world }) => {
+    const alice = candidate('alice', { onLeader: () => alice.election.resign() });
+    await alice.campaign();
+    await eventually(() => alice.election.status.state === 'idle', { withinMs: SOON_MS });
+    expect(await world.keys()).toEqual([]);
+  });
+
+  test('step down from within, and lead again later', async ({ candidate, history }) => {
+    let terms = 0;
+    const alice = candidate('alice', {
+      onLeader: async () => {
+        if (++terms === 1) await alice.election.stepDown();
+      },
+    });
+    const first = await alice.campaign();
+    await eventually(() => terms === 2, { withinMs: SOON_MS });
+    expect((await alice.elected()).fencingToken).toBeGreaterThan(first.fencingToken);
+    history.assertTurns('alice');
+  });
+
+  test('close from within', async ({ candidate, world }) => {
+    const alice = candidate('alice', { onLeader: () => alice.election.close() });
+    await alice.campaign();
+    await eventually(() => alice.election.status.state === 'closed', { withinMs: SOON_MS });
+    expect(await world.keys()).toEqual([]);
+  });
+
+  test('be started by something that another election`s work started', async ({ candidate, world }) => {
+    // Whoever resigns from within must not wait for himself; but this is somebody else.
+    const inner = candidate('inner', { election: 'inner', onLeader: (term) => abortOf(term.signal) });
+    const outer = candidate('outer', {
+      election: 'outer',
+      onLeader: async () => {
+        await inner.campaign();
+        await inner.election.resign();
+      },
+    });
+    await outer.campaign();
+    await eventually(() => inner.election.status.state === 'idle', { withinMs: SOON_MS });
+    expect(await world.keys('inner')).toEqual([]);
+    expect(await world.keys('outer')).toHaveLength(1);
+  });
+});
+
+describe('F6: work that never settles', () => {
+  const drainTimeoutMs = 200;
+
+  test('does not hold up resign() or close() for longer than the drain', async ({ candidate, world }) => {
+    const alice = candidate('alice', { drainTimeoutMs, onLeader: () => never });
+    await alice.campaign();
+    await within(drainTimeoutMs + SOON_MS, 'resign()', alice.election.resign());
+    expect(await world.keys()).toEqual([]);
+    await within(SOON_MS, 'close()', alice.election.close());
+  });
+
+  test('nor close() of a campaign that waits behind it', async ({ candidate }) => {
+    const alice = candidate('alice', { drainTimeoutMs, onLeader: () => never });
+    await alice.campaign();
+    await alice.election.resign();
+    const again = alice.campaign();
+    await within(SOON_MS, 'close()', alice.election.close());
+    await expect(within(SOON_MS, 'the end of the campaign', again)).rejects.toMatchObject({
+      code: 'ELECTION_CLOSED',
+    });
+  });
+
+  test('nor a loss: another candidate leads, and the stuck one does not stand in its way', async ({
+    candidate,
+  }) => {
+    const alice = candidate('alice', { drainTimeoutMs, onLeader: () => never });
+    const bob = candidate('bob');
+    await alice.campaign();
+    void bob.campaign();
+    await bob.queued();
+    await alice.election.stepDown();
+    await bob.elected();
+  });
+});
+
+describe('F19: the two callbacks', () => {
+  test('never overlap, and always alternate: a slow follower delays the work', async ({
+    candidate,
+    history,
+  }) => {
+    const followMs = 300;
+    const alice = candidate('alice');
+    await alice.campaign();
+    const bob = candidate('bob', {
+      onFollower: () => sleep(followMs),
+      onLeader: (term: Term) => abortOf(term.signal),
+    });
+    void bob.campaign();
+    await eventually(() => history.callbacks('bob').length === 1, { withinMs: SOON_MS });
+    await alice.election.resign();
+    await bob.elected();
+    await eventually(() => history.callbacks('bob').includes('onLeader'), { withinMs: followMs + SOON_MS });
+    await bob.election.resign();
+    await eventually(
+      () => history.callbacks('bob').filter((what) => what === 'onFollower over').length === 2,
+      {
+        withinMs: followMs + SOON_MS,
+      },
+    );
+    history.assertTurns('bob');
+    expect(history.callbacks('bob')).toEqual([
+      'onFollower',
+      'onFollower over',
+      'onLeader',
+      'onLeader over',
+      'onFollower',
+      'onFollower over',
+    ]);
+  });
+
+  test('onFollower comes once however often leaders change, until we lead ourselves', async ({
+    candidate,
+    history,
+  }) => {
+    const [alice, bob, carol] = [candidate('alice'), candidate('bob'), candidate('carol')];
+    for (const one of [alice, bob, carol]) {
+      void one.campaign();
+      await one.queued();
+    }
+    await alice.election.resign();
+    await bob.elected();
+    await bob.election.resign();
+    await carol.elected();
+    await eventually(() => history.callbacks('carol').includes('onLeader'), { withinMs: SOON_MS });
+    expect(history.callbacks('carol').filter((what) => what === 'onFollower')).toHaveLength(1);
+    history.assertTurns('carol');
+  });
+
+  test('keep to it over resign() and campaign(), awaited or not, with slow work', async ({
+    candidate,
+    history,
+  }) => {
+    const alice = candidate('alice', {
+      guard: { burst: 20 },
+      drainTimeoutMs: 50,
+      onLeader: async (term) => {
+        await abortOf(term.signal);
+        await sleep(150); // longer than the drain
+      },
+      onFollower: () => sleep(30),
+    });
+    for (let round = 0; round < 4; round++) {
+      await alice.campaign();
+      if (round % 2 === 0) await alice.election.resign();
+      else void alice.election.resign();
+    }
+    await alice.election.close();
+    await eventually(() => history.callbacks('alice').at(-1) === 'onFollower over', { withinMs: SOON_MS });
+    history.assertTurns('alice');
+  });
+
+  test('keep to it while leadership goes back and forth', async ({ candidate, history }) => {
+    const pair = ['alice', 'bob'].map((who) =>
+      candidate(who, {
+        guard: { burst: 20 },
+        onLeader: (term) => abortOf(term.signal),
+        onFollower: () => sleep(5),
+      }),
+    );
+    for (const one of pair) {
+      void one.campaign();
+      await one.queued();
+    }
+    for (let round = 0; round < 6; round++) {
+      const one = pair[round % 2]!;
+      await one.elected();
+      await one.election.stepDown();
+      await one.queued();
+    }
+    await Promise.all(pair.map(({ election }) => election.close()));
+    for (const { who } of pair) {
+      history.assertTurns(who);
+      expect(history.callbacks(who).filter((what) => what === 'onLeader').length).toBeGreaterThanOrEqual(2);
+    }
+    expect(history.leadersAtOnce()).toBe(1);
+  });
+
+  test('a follower who never finishes does not become a leader who does not work', async ({
+    candidate,
+    history,
+  }) => {
+    const alice = candidate('alice');
+    await alice.campaign();
+    const bob = candidate('bob', { drainTimeoutMs: 200, onFollower: () => never });
+    const carol = candidate('carol');
+    for (const one of [bob, carol]) {
+      void one.campaign();
+      await one.queued();
+    }
+    await alice.election.resign();
+    await carol.elected();
+    expect(history.callbacks('bob')).toEqual(['onFollower']);
+  });
+
+  test('onFollower alone, without onLeader, hears of each term`s end', async ({ election, client }) => {
+    let heard = 0;
+    const one = election(client(), 'e', { onFollower: () => void heard++ });
+    await one.campaign();
+    expect(heard).toBe(0);
+    for (const ends of [1, 2]) {
+      await one.stepDown();
+      await eventually(() => heard === ends, { withinMs: SOON_MS });
+      await one.campaign();
+    }
+  });
+});

@@ -1,0 +1,222 @@
+import { setImmediate as turn } from 'node:timers/promises';
+import { ElectionClosedError, UnavailableError, type Leader } from 'etcd-election';
+import { startProxy } from 'etcd-election/dev';
+import { describe, expect } from 'vitest';
+import { eventually, within } from '../support/eventually.ts';
+import { SOON_MS, test, type World } from '../support/world.ts';
+
+/** What an observer has seen so far, as values; `nobody` where nobody leads. */
+function observed(iterable: AsyncIterable<Leader | undefined>): { seen: string[]; over: Promise<unknown> } {
+  const seen: string[] = [];
+  const over = (async () => {
+    for await (const leader of iterable) seen.push(leader?.value ?? 'nobody');
+  })();
+  over.catch(() => undefined);
+  return { seen, over };
+}
+
+const sees = (seen: readonly string[], ...expected: string[]): Promise<unknown> =>
+  eventually(() => expect(seen).toEqual(expected), { withinMs: SOON_MS });
+
+/** A key in the queue that no library of ours put there. */
+async function foreign(world: World, key: string, value: string): Promise<string> {
+  const { header } = await world.own.put(`${world.prefix}e/${key}`).value(value).exec();
+  return header.revision;
+}
+
+describe('observe()', () => {
+  test('tells the present state first, then every change, and that nobody leads', async ({
+    candidate,
+    election,
+    client,
+  }) => {
+    const { seen, over } = observed(election(client(), 'e').observe());
+    await sees(seen, 'nobody');
+
+    const alice = candidate('alice');
+    const term = await alice.campaign();
+    await sees(seen, 'nobody', 'alice');
+    await term.proclaim('alice, moved');
+    await sees(seen, 'nobody', 'alice', 'alice, moved');
+    await alice.election.resign();
+    await sees(seen, 'nobody', 'alice', 'alice, moved', 'nobody');
+    await candidate('bob').campaign();
+    await sees(seen, 'nobody', 'alice', 'alice, moved', 'nobody', 'bob');
+
+    let ended = false;
+    void over.then(() => (ended = true));
+    await turn();
+    expect(ended).toBe(false);
+  });
+
+  test('who comes late sees the leader at once, and followers come and go unseen', async ({
+    candidate,
+    election,
+    client,
+  }) => {
+    await candidate('alice').campaign();
+    const { seen } = observed(election(client()).observe());
+    await sees(seen, 'alice');
+    const bob = candidate('bob');
+    void bob.campaign();
+    await bob.queued();
+    await bob.election.resign();
+    expect(seen).toEqual(['alice']);
+  });
+
+  test('ends with its signal', async ({ election, client }) => {
+    const stop = new AbortController();
+    const { seen, over } = observed(election(client()).observe({ signal: stop.signal }));
+    await sees(seen, 'nobody');
+    stop.abort();
+    await within(SOON_MS, 'the end of the iteration', over);
+  });
+
+  test('ends with close(), and then a new one ends at once', async ({ election, client }) => {
+    const one = election(client());
+    const { seen, over } = observed(one.observe());
+    await sees(seen, 'nobody');
+    await one.close();
+    await within(SOON_MS, 'the end of the iteration', over);
+    await within(SOON_MS, 'the end of the next', observed(one.observe()).over);
+  });
+
+  test('broken off, it leaves nothing', async ({ election, client }) => {
+    const one = election(client());
+    for await (const leader of one.observe()) {
+      expect(leader).toBeUndefined();
+      break;
+    }
+  });
+
+  test('many observers of one election each see all', async ({ candidate, election, client }) => {
+    const one = election(client());
+    const many = Array.from({ length: 5 }, () => observed(one.observe()).seen);
+    for (const seen of many) await sees(seen, 'nobody');
+    await candidate('alice').campaign();
+    for (const seen of many) await sees(seen, 'nobody', 'alice');
+  });
+
+  test('a slow reader gets the newest state, not all in between', async ({ candidate, election, client }) => {
+    const alice = candidate('alice');
+    const term = await alice.campaign('0');
+    const iterator = election(client()).observe()[Symbol.asyncIterator]();
+    expect((await iterator.next()).value).toMatchObject({ value: '0' });
+    for (const value of ['1', '2', '3']) await term.proclaim(value);
+    await eventually(() => alice.election.status.leader?.value === '3', { withinMs: SOON_MS });
+    await eventually(async () => expect((await iterator.next()).value).toMatchObject({ value: '3' }), {
+      withinMs: SOON_MS,
+    });
+    await iterator.return?.();
+  });
+
+  test('F11: two candidates in one batch: the observer names the oldest', async ({
+    election,
+    client,
+    world,
+    prefix,
+    etcd,
+  }) => {
+    await using proxy = await startProxy({ target: etcd.endpoints[0]! });
+    const { seen } = observed(election(client({ hosts: proxy.endpoint })).observe());
+    await sees(seen, 'nobody');
+    proxy.stall('down');
+    await foreign(world, 'b', 'elder');
+    await foreign(world, 'a', 'younger');
+    proxy.resume();
+    await sees(seen, 'nobody', 'elder');
+    await world.own.delete().prefix(`${prefix}e/`).exec(); // both in one revision
+    await sees(seen, 'nobody', 'elder', 'nobody');
+  });
+
+  test('F12, F2: heals itself: away during a change of leaders and a compaction, it tells the present leader', async ({
+    election,
+    client,
+    world,
+    etcd,
+    candidate,
+  }) => {
+    await using proxy = await startProxy({ target: etcd.endpoints[0]! });
+    const alice = candidate('alice');
+    await alice.campaign();
+    const { seen } = observed(election(client({ hosts: proxy.endpoint })).observe());
+    await sees(seen, 'alice');
+
+    proxy.cut();
+    await alice.election.resign();
+    const bob = candidate('bob');
+    await bob.campaign();
+    const revision = await foreign(world, 'z', 'a younger one');
+    await world.own.kv.compact({ revision, physical: true });
+    await proxy.restore();
+
+    await sees(seen, 'alice', 'bob');
+  });
+});
+
+describe('leader()', () => {
+  test('says who leads, and that nobody does', async ({ candidate, election, client }) => {
+    const one = election(client());
+    expect(await one.leader()).toBeUndefined();
+    expect(await one.candidates()).toEqual([]);
+    const term = await candidate('alice').campaign();
+    expect(await one.leader()).toEqual({
+      key: term.key,
+      value: 'alice',
+      fencingToken: term.fencingToken,
+      leaseId: term.leaseId,
+    });
+  });
+
+  test('callers at the same time get the same answer', async ({ candidate, election, client }) => {
+    await candidate('alice').campaign();
+    const one = election(client());
+    const answers = await Promise.all(Array.from({ length: 50 }, () => one.leader()));
+    expect(new Set(answers.map((leader) => leader?.value))).toEqual(new Set(['alice']));
+  });
+
+  test('is linearizable: who asks after a change sees it, though an earlier caller still waits for his answer', async ({
+    candidate,
+    election,
+    client,
+    etcd,
+  }) => {
+    const alice = candidate('alice');
+    const bob = candidate('bob');
+    await alice.campaign();
+    void bob.campaign();
+    await bob.queued();
+    await using proxy = await startProxy({ target: etcd.endpoints[0]! });
+    const reader = election(client({ hosts: proxy.endpoint }));
+    await reader.leader(); // connected
+
+    proxy.stall('down');
+    const sent = proxy.bytesUp;
+    const earlier = reader.leader();
+    await eventually(() => proxy.bytesUp > sent, { withinMs: SOON_MS });
+    await alice.election.resign();
+    await bob.elected();
+    const later = reader.leader();
+    proxy.resume();
+
+    expect(['alice', 'bob']).toContain((await earlier)?.value);
+    expect((await later)?.value).toBe('bob');
+  });
+
+  test('says so where etcd does not answer, and goes on when it does', async ({ election, client, etcd }) => {
+    await using proxy = await startProxy({ target: etcd.endpoints[0]! });
+    const one = election(client({ hosts: proxy.endpoint }));
+    await one.leader();
+    proxy.stall();
+    await expect(within(SOON_MS, 'an answer', one.leader())).rejects.toBeInstanceOf(UnavailableError);
+    proxy.resume();
+    await eventually(async () => (await one.leader()) === undefined, { withinMs: 2 * SOON_MS });
+  });
+
+  test('after close() it is refused', async ({ election, client }) => {
+    const one = election(client());
+    await one.close();
+    await expect(one.leader()).rejects.toBeInstanceOf(ElectionClosedError);
+    await expect(one.candidates()).rejects.toBeInstanceOf(ElectionClosedError);
+  });
+});
