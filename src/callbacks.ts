@@ -42,10 +42,10 @@ export class Callbacks {
    */
   lead(term: Term, report: (callback: keyof Handlers, error: unknown) => void, onFailed: () => void): void {
     const { onLeader } = this.#handlers;
-    if (onLeader === undefined) return;
     const start = (): void => {
       if (term.signal.aborted) return;
       this.#last = 'onLeader';
+      if (onLeader === undefined) return;
       const work = insideWorkOf.run(this, async () => await onLeader(term));
       this.#work = work.then(
         () => {

@@ -109,7 +109,7 @@ export class RunningCampaign {
     );
     tools.sessions.join(tools.settings.marginMs, tools.reporter, tools.settings.lastWill);
     this.ended = this.#run(start.after);
-    this.settled = this.ended.then(() => this.#lastCallbacks());
+    this.settled = this.ended.then(() => start.after).then(() => this.#lastCallbacks());
   }
 
   /** The term at hand, or else the next one; rejects when the campaign ends before there is one. */
@@ -188,7 +188,7 @@ export class RunningCampaign {
   }
 
   async #run(after: Promise<void> | undefined): Promise<void> {
-    await after;
+    if (after !== undefined) await Promise.race([after, this.#stopRequested()]);
     try {
       while (this.#state.name !== 'ended') {
         const outcome = await this.#perform(this.#state);

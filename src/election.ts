@@ -403,15 +403,13 @@ export class Election implements AsyncDisposable {
 
   async #read(): Promise<Snapshot> {
     if (this.#closedBecause !== undefined) return await this.#refuse(this.#closedBecause);
-    this.#reading ??= this.#readOnce().finally(() => {
-      this.#reading = undefined;
-    });
-    return await this.#reading;
+    return await (this.#reading ??= this.#readOnce());
   }
 
   async #readOnce(): Promise<Snapshot> {
     const { signal } = this.#closing;
     await this.#reads.pass('outside', TWENTY_A_SECOND, { signal });
+    this.#reading = undefined; // it is sent now: who asks from here on must see what happens from here on
     try {
       return await readQueue(this.#tools.link, this.#tools.electionKeys, { withinMs: CALL_LIMIT_MS, signal });
     } catch (error) {
