@@ -1,0 +1,167 @@
+/**
+ * Command lines and environment in, settings out. Pure.
+ */
+import { parseArgs, type ParseArgsConfig } from 'node:util';
+
+export type Flags = NonNullable<ParseArgsConfig['options']>;
+type Values = Readonly<Record<string, string | boolean | (string | boolean)[] | undefined>>;
+export type Environment = Readonly<Record<string, string | undefined>>;
+
+/** The command line is wrong; the message says how, and what is expected. */
+export class UsageError extends Error {
+  override readonly name = 'UsageError';
+}
+
+/** How to reach etcd, as etcdctl is told. */
+export interface Connection {
+  readonly endpoints: readonly string[];
+  /** Paths of PEM files. */
+  readonly cacert: string | undefined;
+  readonly cert: string | undefined;
+  readonly key: string | undefined;
+  readonly user: { readonly name: string; readonly password: string } | undefined;
+  /** How long one request may take, in milliseconds. */
+  readonly timeoutMs: number;
+}
+
+export interface CommandLine {
+  readonly connection: Connection;
+  /** What comes before an election's name in its keys. */
+  readonly prefix: string;
+  readonly json: boolean;
+  readonly help: boolean;
+  /** What is neither a flag nor after `--`. */
+  readonly words: readonly string[];
+  /** What comes after `--`; undefined where there is no `--`. */
+  readonly rest: readonly string[] | undefined;
+  /** Flags of the one command. */
+  readonly values: Values;
+}
+
+/** Flags of every command that talks to etcd: those of etcdctl, by the same names. */
+export const commonFlags = {
+  endpoints: { type: 'string' },
+  cacert: { type: 'string' },
+  cert: { type: 'string' },
+  key: { type: 'string' },
+  user: { type: 'string' },
+  password: { type: 'string' },
+  'command-timeout': { type: 'string' },
+  prefix: { type: 'string' },
+  json: { type: 'boolean' },
+  help: { type: 'boolean', short: 'h' },
+} as const;
+
+export const commonHelp = `Connection (as etcdctl has it; a flag wins over its variable):
+  --endpoints URLS        comma-separated; ETCDCTL_ENDPOINTS; default http://127.0.0.1:2379
+  --cacert, --cert, --key PEM files; ETCDCTL_CACERT, ETCDCTL_CERT, ETCDCTL_KEY
+  --user NAME[:PASSWORD]  ETCDCTL_USER; --password, ETCDCTL_PASSWORD
+  --command-timeout TIME  for one request, such as 5s or 800ms; default 5s
+Everywhere:
+  --prefix PREFIX         what comes before the name in etcd's keys; default election/
+  --json                  for programs
+  -h, --help              this`;
+
+/** @throws {UsageError} */
+export function parseCommand(args: readonly string[], env: Environment, flags: Flags = {}): CommandLine {
+  const end = args.indexOf('--');
+  const own = end === -1 ? args : args.slice(0, end);
+  const { values, positionals } = parsed([...own], { ...commonFlags, ...flags });
+  const text = (flag: string): string | undefined => values[flag] as string | undefined;
+  return {
+    connection: connectionFrom(text, env),
+    prefix: prefixFrom(text('prefix')),
+    json: values['json'] === true,
+    help: values['help'] === true,
+    words: positionals,
+    rest: end === -1 ? undefined : args.slice(end + 1),
+    values,
+  };
+}
+
+/** The one NAME that a command asks for. @throws {UsageError} */
+export function oneName(command: string, words: readonly string[]): string {
+  const [name, ...more] = words;
+  if (name === undefined) throw new UsageError(`${command}: which election? Give its NAME`);
+  if (more.length > 0) throw new UsageError(`${command}: one NAME, got also ${more.join(' ')}`);
+  if (name === '' || /[/\0]/.test(name))
+    throw new UsageError(`${command}: NAME is not empty and has no "/", got ${JSON.stringify(name)}`);
+  return name;
+}
+
+/** @throws {UsageError} */
+export function milliseconds(flag: string, text: string): number {
+  const match = /^(\d+(?:\.\d+)?)(ms|s|m)?$/.exec(text);
+  if (match === null) throw new UsageError(`--${flag}: expected a time such as 800ms, 5s or 2m, got ${text}`);
+  const factor = { ms: 1, s: 1_000, m: 60_000 }[(match[2] ?? 's') as 'ms' | 's' | 'm'];
+  return Math.round(Number(match[1]) * factor);
+}
+
+/** @throws {UsageError} */
+export function wholeNumber(flag: string, text: string, least: number, most: number): number {
+  const number = Number(text);
+  if (/^\d+$/.test(text) && number >= least && number <= most) return number;
+  throw new UsageError(`--${flag}: expected a whole number from ${least} to ${most}, got ${text}`);
+}
+
+function parsed(args: string[], options: Flags): { values: Values; positionals: string[] } {
+  try {
+    return parseArgs({ args, options, allowPositionals: true, strict: true });
+  } catch (error) {
+    throw new UsageError((error as Error).message.replace(/\. To specify a positional.*$/s, ''), {
+      cause: error,
+    });
+  }
+}
+
+function connectionFrom(flag: (name: string) => string | undefined, env: Environment): Connection {
+  const set = (name: string): string | undefined => {
+    const value = flag(name) ?? env[`ETCDCTL_${name.toUpperCase()}`];
+    return value === '' ? undefined : value;
+  };
+  const cacert = set('cacert');
+  const cert = set('cert');
+  const key = set('key');
+  if ((cert === undefined) !== (key === undefined))
+    throw new UsageError('--cert and --key belong together: give both, or neither');
+  if (cert !== undefined && cacert === undefined)
+    throw new UsageError('--cert needs --cacert: the certificate that etcd is known by');
+  return {
+    endpoints: endpointsFrom(set('endpoints') ?? '127.0.0.1:2379', cacert !== undefined),
+    cacert,
+    cert,
+    key,
+    user: userFrom(set('user'), set('password')),
+    timeoutMs: milliseconds('command-timeout', flag('command-timeout') ?? '5s'),
+  };
+}
+
+function endpointsFrom(text: string, isSecure: boolean): string[] {
+  const endpoints = text.split(',').flatMap((part) => {
+    const endpoint = part.trim().replace(/\/+$/, '');
+    if (endpoint === '') return [];
+    return [/^https?:\/\//.test(endpoint) ? endpoint : `${isSecure ? 'https' : 'http'}://${endpoint}`];
+  });
+  const wrong = endpoints.find((endpoint) => !URL.canParse(endpoint) || new URL(endpoint).pathname !== '/');
+  if (wrong !== undefined || endpoints.length === 0)
+    throw new UsageError(`--endpoints: expected URLs like http://127.0.0.1:2379, got ${wrong ?? text}`);
+  if (new Set(endpoints.map((endpoint) => new URL(endpoint).protocol)).size > 1)
+    throw new UsageError('--endpoints: either all http or all https');
+  return endpoints;
+}
+
+function userFrom(user: string | undefined, password: string | undefined): Connection['user'] {
+  if (user === undefined) return undefined;
+  const colon = user.indexOf(':');
+  if (password !== undefined) return { name: user, password };
+  if (colon === -1)
+    throw new UsageError('--user: expected NAME:PASSWORD, or the password in ETCDCTL_PASSWORD');
+  return { name: user.slice(0, colon), password: user.slice(colon + 1) };
+}
+
+function prefixFrom(prefix = 'election/'): string {
+  if ((prefix === '' || prefix.endsWith('/')) && !prefix.includes('\0')) return prefix;
+  throw new UsageError(
+    `--prefix: expected an empty text or one that ends with "/", got ${JSON.stringify(prefix)}`,
+  );
+}

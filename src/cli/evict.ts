@@ -1,0 +1,75 @@
+/**
+ * `etcd-election evict NAME`: ends the leader's term, exactly the one that was shown.
+ */
+import { createInterface } from 'node:readline/promises';
+import { oneName, parseCommand, UsageError } from './arguments.ts';
+import { connected } from './connect.ts';
+import { EXIT } from './exit-codes.ts';
+import { readQueues, removeSeat, type Seat } from './seats.ts';
+import { paletteFor, print, printable, printJson, type Terminal } from './terminal.ts';
+
+export const usage = `Usage: etcd-election evict NAME [--yes] [--token TOKEN] [flags]
+
+Ends the leader's term: deletes its key, only if it is still the one of the term that was shown. The leader notices at
+once, stops its work and stands again at the back of the queue; the next candidate leads. Asks first.
+
+  --yes          do not ask (needed where there is no terminal to ask on)
+  --token TOKEN  only if this is the leader's fencing token
+
+Exit code 4 if it was not done: the answer was no, or that term was over already.`;
+
+export async function evict(args: readonly string[], terminal: Terminal): Promise<number> {
+  const line = parseCommand(args, terminal.env, { yes: { type: 'boolean' }, token: { type: 'string' } });
+  const name = oneName('evict', line.words);
+  const token = line.values['token'] as string | undefined;
+  if (token !== undefined && !/^\d+$/.test(token))
+    throw new UsageError(`--token: expected a fencing token, a whole number, got ${token}`);
+  const asks = line.values['yes'] !== true;
+  if (asks && (terminal.stdin.isTTY !== true || line.json))
+    throw new UsageError('evict: nobody to ask here; give --yes if you are sure');
+  const say = (message: string, document: object): void => {
+    if (line.json) printJson(terminal.stdout, { election: name, ...document });
+    else print(terminal.stdout, message);
+  };
+  return await connected(line.connection, async (client) => {
+    const [queue] = await readQueues(client, line.prefix, name);
+    const leader = queue?.candidates[0];
+    if (leader === undefined) {
+      say(`${name}: nobody leads, nothing to end`, { evicted: false, reason: 'nobody leads' });
+      return EXIT.noLeader;
+    }
+    const term = { fencingToken: leader.fencingToken.toString(), value: leader.value, key: leader.key };
+    if (token !== undefined && BigInt(token) !== leader.fencingToken) {
+      say(`${name}: not done: ${described(leader)} leads, not token ${token}`, {
+        evicted: false,
+        reason: 'another term',
+        term,
+      });
+      return EXIT.notDone;
+    }
+    if (asks && !(await confirmed(terminal, name, leader, queue!.candidates.length - 1))) {
+      say(`${name}: left as it is`, { evicted: false, reason: 'declined', term });
+      return EXIT.notDone;
+    }
+    if (!(await removeSeat(client, leader))) {
+      say(`${name}: not done: that term is over already`, { evicted: false, reason: 'over already', term });
+      return EXIT.notDone;
+    }
+    say(`${name}: ended the term of ${described(leader)}`, { evicted: true, term });
+    return EXIT.ok;
+  });
+}
+
+const described = ({ value, fencingToken }: Seat): string => `${printable(value)} (token ${fencingToken})`;
+
+async function confirmed(terminal: Terminal, name: string, leader: Seat, waiting: number): Promise<boolean> {
+  const { warn } = paletteFor(terminal.stderr, terminal.env);
+  const next = waiting === 0 ? 'nobody else stands' : `${waiting} waiting`;
+  const ask = createInterface({ input: terminal.stdin, output: terminal.stderr });
+  try {
+    const answer = await ask.question(warn(`${name}: end the term of ${described(leader)}? ${next} [y/N] `));
+    return /^y(es)?$/i.test(answer.trim());
+  } finally {
+    ask.close();
+  }
+}

@@ -1,0 +1,47 @@
+/**
+ * What the library says while a command runs: lines for people, or for programs, on standard error.
+ */
+import type { Logger } from '../index.ts';
+import { paletteFor, print, printable, printJson, type Terminal } from './terminal.ts';
+
+const nothing = (): void => undefined;
+
+export const silentLogger: Logger = {
+  trace: nothing,
+  debug: nothing,
+  info: nothing,
+  warn: nothing,
+  error: nothing,
+};
+
+export interface Narrator {
+  /** For the library: from `info` upwards. */
+  readonly logger: Logger;
+  /** A line of the command itself. */
+  say(event: string, fields: object, message: string): void;
+}
+
+export function narratorFor(terminal: Terminal, options: { json: boolean; quiet: boolean }): Narrator {
+  const palette = paletteFor(terminal.stderr, terminal.env);
+  const write = (level: 'info' | 'warn' | 'error', fields: object, message: string): void => {
+    if (options.quiet && level === 'info') return;
+    if (options.json) {
+      const { err, ...rest } = fields as { err?: unknown };
+      const error = err === undefined ? {} : { error: err instanceof Error ? err.message : err };
+      printJson(terminal.stderr, { at: new Date().toISOString(), level, ...rest, ...error, message });
+    } else {
+      const paint = level === 'info' ? palette.dim : level === 'warn' ? palette.warn : palette.bad;
+      print(terminal.stderr, paint(`etcd-election: ${printable(message)}`));
+    }
+  };
+  return {
+    logger: {
+      trace: nothing,
+      debug: nothing,
+      info: (fields, message) => write('info', fields, message),
+      warn: (fields, message) => write('warn', fields, message),
+      error: (fields, message) => write('error', fields, message),
+    },
+    say: (event, fields, message) => write('info', { event, ...fields }, message),
+  };
+}

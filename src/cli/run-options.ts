@@ -1,0 +1,106 @@
+/**
+ * What `run` is told, and when its command has to be dead. Pure.
+ */
+import type { Term } from '../index.ts';
+import {
+  milliseconds,
+  oneName,
+  parseCommand,
+  UsageError,
+  wholeNumber,
+  type CommandLine,
+  type Environment,
+} from './arguments.ts';
+
+export const flags = {
+  ttl: { type: 'string' },
+  grace: { type: 'string' },
+  'stop-timeout': { type: 'string' },
+  value: { type: 'string' },
+  once: { type: 'boolean' },
+  quiet: { type: 'boolean', short: 'q' },
+} as const;
+
+export const usage = `Usage: etcd-election run NAME [flags] -- COMMAND [ARG…]
+
+Stands in the election and runs the command while we lead, in a process group of its own. When the leadership is lost,
+the group gets SIGTERM, then SIGKILL before the lease can expire; then we stand again. When the command ends by itself
+the seat is given up at once, and its exit code is ours. Signals are passed on to the group.
+
+  --ttl SECONDS        lease time-to-live; default 10
+  --grace TIME         what the command gets between SIGTERM and SIGKILL when the lease cannot be renewed; less than
+                       half of the TTL; default three tenths of it
+  --stop-timeout TIME  the same when we are asked to stop, while the lease is still renewed; default 10s
+  --value TEXT         what the others see of us; default our IP address
+  --once               do not stand again: end with code 3 when the leadership is lost
+  -q, --quiet          warnings only
+
+In the command's environment: ETCD_ELECTION_NAME, ETCD_ELECTION_TOKEN (the fencing token), ETCD_ELECTION_KEY,
+ETCD_ELECTION_LEASE (in hex, as etcdctl has it), and ETCD_ELECTION_VALID_UNTIL (Unix time in milliseconds until which
+the term is valid without another renewal, as of the start).
+
+Exit code: the command's own; 128 + N if signal N ended it; 126 or 127 if it could not be started.`;
+
+export interface RunOptions {
+  readonly name: string;
+  readonly command: string;
+  readonly args: readonly string[];
+  readonly ttlSeconds: number;
+  /** From the loss to the moment at which etcd may give the seat away. */
+  readonly marginMs: number;
+  readonly stopTimeoutMs: number;
+  readonly value: string | undefined;
+  readonly once: boolean;
+  readonly quiet: boolean;
+  readonly line: CommandLine;
+}
+
+/** @throws {UsageError} */
+export function parseRun(args: readonly string[], env: Environment): RunOptions {
+  const line = parseCommand(args, env, flags);
+  const name = oneName('run', line.words);
+  const [command, ...rest] = line.rest ?? [];
+  if (command === undefined) throw new UsageError('run: which command? Give it after --');
+  const text = (flag: string): string | undefined => line.values[flag] as string | undefined;
+  const ttlSeconds = wholeNumber('ttl', text('ttl') ?? '10', 1, 86_400);
+  const grace = text('grace');
+  const marginMs = grace === undefined ? ttlSeconds * 300 : milliseconds('grace', grace);
+  if (marginMs < 50 || marginMs >= ttlSeconds * 500)
+    throw new UsageError(
+      `--grace: expected from 50ms to less than half of the TTL of ${ttlSeconds} s, got ${grace}`,
+    );
+  return {
+    name,
+    command,
+    args: rest,
+    ttlSeconds,
+    marginMs,
+    stopTimeoutMs: milliseconds('stop-timeout', text('stop-timeout') ?? '10s'),
+    value: text('value'),
+    once: line.values['once'] === true,
+    quiet: line.values['quiet'] === true,
+    line,
+  };
+}
+
+/** What the command can know of its term. */
+export function termVariables(term: Term, nowMs: number): Record<string, string> {
+  return {
+    ETCD_ELECTION_NAME: term.election,
+    ETCD_ELECTION_TOKEN: term.fencingToken.toString(),
+    ETCD_ELECTION_KEY: term.key,
+    ETCD_ELECTION_LEASE: BigInt(term.leaseId).toString(16),
+    ETCD_ELECTION_VALID_UNTIL: Math.floor(nowMs + term.remainingMs()).toString(),
+  };
+}
+
+/** Of the margin, what is kept for SIGKILL to take effect. */
+const RESERVE = 0.2;
+
+/**
+ * How long the group may take to stop of its own accord once the term is over, in milliseconds.
+ *
+ * @param lateMs how late we noticed: time that is missing from the margin.
+ */
+export const graceMs = (marginMs: number, lateMs: number): number =>
+  Math.max(0, marginMs * (1 - RESERVE) - Math.max(0, lateMs));

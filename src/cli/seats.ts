@@ -1,0 +1,93 @@
+/**
+ * The queues as etcd has them: read with the command's own client, each with the lease that it hangs on.
+ */
+import type { Etcd3 } from 'etcd3';
+
+export interface Seat {
+  readonly election: string;
+  readonly key: string;
+  readonly value: string;
+  /** Creation revision of the key. */
+  readonly fencingToken: bigint;
+  /** In decimal; `0` for a key without one. */
+  readonly leaseId: string;
+}
+
+export interface LeaseLeft {
+  /** Seconds until it runs out if nobody renews it; -1 if it is gone. */
+  readonly leftSeconds: number;
+  readonly grantedSeconds: number;
+}
+
+export interface ElectionQueue {
+  readonly election: string;
+  /** The first one leads. */
+  readonly candidates: readonly Seat[];
+}
+
+/** A raw key of etcd. */
+interface KeyValue {
+  readonly key: Buffer;
+  readonly value: Buffer;
+  readonly create_revision: string;
+  readonly lease: string;
+}
+
+/** All elections under the prefix, or the one named: a linearizable read. */
+export async function readQueues(client: Etcd3, prefix: string, election?: string): Promise<ElectionQueue[]> {
+  const range = client.getAll().prefix(election === undefined ? prefix : `${prefix}${election}/`);
+  const { kvs } = await range.sort('Create', 'Ascend').exec();
+  return queuesOf(kvs, prefix);
+}
+
+/** Keys of another shape (deeper down, or without a name) belong to somebody else. Pure. */
+export function queuesOf(kvs: readonly KeyValue[], prefix: string): ElectionQueue[] {
+  const queues = new Map<string, Seat[]>();
+  for (const kv of kvs) {
+    const key = kv.key.toString();
+    const match = /^([^/]+)\/[^/]+$/.exec(key.slice(prefix.length));
+    if (match === null) continue;
+    const election = match[1]!;
+    const seat: Seat = {
+      election,
+      key,
+      value: kv.value.toString(),
+      fencingToken: BigInt(kv.create_revision),
+      leaseId: kv.lease,
+    };
+    const queue = queues.get(election);
+    if (queue === undefined) queues.set(election, [seat]);
+    else queue.push(seat);
+  }
+  return [...queues]
+    .map(([election, candidates]) => ({ election, candidates }))
+    .sort((a, b) => (a.election < b.election ? -1 : 1));
+}
+
+/** At most so many leases are asked for at once. */
+const LEASES_AT_ONCE = 32;
+
+/** How long each candidate's lease still lasts, by lease. */
+export async function readLeases(client: Etcd3, seats: readonly Seat[]): Promise<Map<string, LeaseLeft>> {
+  const ids = [...new Set(seats.map(({ leaseId }) => leaseId))].filter((id) => id !== '0');
+  const left = new Map<string, LeaseLeft>();
+  for (let at = 0; at < ids.length; at += LEASES_AT_ONCE) {
+    const some = ids.slice(at, at + LEASES_AT_ONCE);
+    const answers = await Promise.all(
+      some.map((ID) => client.leaseClient.leaseTimeToLive({ ID, keys: false })),
+    );
+    answers.forEach(({ TTL, grantedTTL }, index) =>
+      left.set(some[index]!, { leftSeconds: Number(TTL), grantedSeconds: Number(grantedTTL) }),
+    );
+  }
+  return left;
+}
+
+/** Deletes the key only if it is still that of this term. @returns whether it was. */
+export async function removeSeat(client: Etcd3, seat: Seat): Promise<boolean> {
+  const { succeeded } = await client
+    .if(seat.key, 'Create', '==', seat.fencingToken.toString())
+    .then(client.delete().key(seat.key))
+    .commit();
+  return succeeded;
+}

@@ -1,0 +1,86 @@
+/**
+ * `etcd-election status [NAME]`: who leads, under which token, who waits, and how long their leases last.
+ */
+import { oneName, parseCommand } from './arguments.ts';
+import { connected } from './connect.ts';
+import { EXIT } from './exit-codes.ts';
+import { readLeases, readQueues, type ElectionQueue, type LeaseLeft } from './seats.ts';
+import { paletteFor, print, printJson, table, type Palette, type Terminal } from './terminal.ts';
+
+export const usage = `Usage: etcd-election status [NAME] [flags]
+
+Who leads, its fencing token, the candidates in order, and how long their leases still last. Without NAME: all
+elections under the prefix. Exit code 3 if NAME has no leader.`;
+
+export async function status(args: readonly string[], terminal: Terminal): Promise<number> {
+  const line = parseCommand(args, terminal.env);
+  const name = line.words.length === 0 ? undefined : oneName('status', line.words);
+  return await connected(line.connection, async (client) => {
+    const found = await readQueues(client, line.prefix, name);
+    const leases = await readLeases(
+      client,
+      found.flatMap(({ candidates }) => candidates),
+    );
+    if (line.json) {
+      const documents = found.map((queue) => documentOf(queue, leases));
+      printJson(
+        terminal.stdout,
+        name === undefined ? documents : (documents[0] ?? { election: name, leader: null, candidates: [] }),
+      );
+    } else {
+      print(
+        terminal.stdout,
+        textOf(found, leases, paletteFor(terminal.stdout, terminal.env), name, line.prefix),
+      );
+    }
+    return name !== undefined && found.length === 0 ? EXIT.noLeader : EXIT.ok;
+  });
+}
+
+/** What `--json` prints of one election. */
+export function documentOf(
+  { election, candidates }: ElectionQueue,
+  leases: ReadonlyMap<string, LeaseLeft>,
+): object {
+  const documents = candidates.map(({ key, value, fencingToken, leaseId }, index) => {
+    const lease = leases.get(leaseId);
+    return {
+      position: index + 1,
+      value,
+      fencingToken: fencingToken.toString(),
+      key,
+      leaseId,
+      ttlLeftSeconds: lease?.leftSeconds ?? null,
+      ttlGrantedSeconds: lease?.grantedSeconds ?? null,
+    };
+  });
+  return { election, leader: documents[0] ?? null, candidates: documents };
+}
+
+export function textOf(
+  queues: readonly ElectionQueue[],
+  leases: ReadonlyMap<string, LeaseLeft>,
+  palette: Palette,
+  name: string | undefined,
+  prefix: string,
+): string {
+  if (queues.length === 0)
+    return name === undefined ? `no election under "${prefix}"` : `${name}: ${palette.warn('nobody leads')}`;
+  return queues
+    .map(({ election, candidates }) => {
+      const rows = candidates.map(({ value, fencingToken, leaseId }, index) => [
+        index === 0 ? '* leads' : `  ${index + 1}`,
+        value,
+        `token ${fencingToken}`,
+        leftOf(leases.get(leaseId)),
+      ]);
+      const [leader, ...others] = table(rows).split('\n');
+      return [palette.bold(election), palette.good(leader!), ...others].join('\n');
+    })
+    .join('\n\n');
+}
+
+function leftOf(lease: LeaseLeft | undefined): string {
+  if (lease === undefined) return 'no lease: stays until it is evicted';
+  return lease.leftSeconds < 0 ? 'lease gone' : `${lease.leftSeconds} of ${lease.grantedSeconds} s left`;
+}

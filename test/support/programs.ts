@@ -1,0 +1,129 @@
+/** Programs of this repository, compiled from source and run as processes, as users run them. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Readable } from 'node:stream';
+import { fileURLToPath } from 'node:url';
+import { build } from 'esbuild';
+import { afterAll, onTestFinished } from 'vitest';
+import { eventually } from './eventually.ts';
+
+export const ROOT: string = fileURLToPath(new URL('../../', import.meta.url));
+
+/**
+ * Compiles programs into a folder below node_modules, so that packages are found; it goes when the test file ends.
+ *
+ * @param entries paths from the root of the repository.
+ * @returns the path of each, compiled, in their order.
+ */
+export async function compile(entries: readonly string[]): Promise<string[]> {
+  const cache = join(ROOT, 'node_modules/.cache/etcd-election-programs');
+  mkdirSync(cache, { recursive: true });
+  const folder = mkdtempSync(join(cache, 'run-'));
+  afterAll(() => rmSync(folder, { recursive: true, force: true }));
+  await build({
+    entryPoints: entries.map((entry) => join(ROOT, entry)),
+    bundle: true,
+    splitting: true, // what is imported lazily stays lazy
+    platform: 'node',
+    format: 'esm',
+    target: 'node20',
+    packages: 'external',
+    alias: Object.fromEntries(
+      ['telemetry/prometheus', 'telemetry/opentelemetry', 'diagnostics/index', 'dev/index', 'index'].map(
+        (path) => [
+          `etcd-election${{ index: '' }[path] ?? `/${path.replace(/^telemetry\/|\/index$/g, '')}`}`,
+          join(ROOT, `src/${path}.ts`),
+        ],
+      ),
+    ),
+    outdir: folder,
+    outbase: ROOT,
+    outExtension: { '.js': '.mjs' },
+    logLevel: 'error',
+  });
+  return entries.map((entry) => join(folder, entry.replace(/\.ts$/, '.mjs')));
+}
+
+export interface ProgramOptions {
+  readonly env?: NodeJS.ProcessEnv;
+  readonly input?: 'ignore' | 'pipe';
+  /** Default: the Node that runs the tests. */
+  readonly node?: string;
+}
+
+/** A program that runs; killed when its test is over, if it still does. */
+export class Program {
+  readonly child: ChildProcess;
+  stdout = '';
+  stderr = '';
+  readonly #ended: Promise<{ code: number | null; signal: NodeJS.Signals | null }>;
+
+  constructor(file: string, args: readonly string[], options: ProgramOptions = {}) {
+    this.child = spawn(options.node ?? process.execPath, [file, ...args], {
+      env: { ...process.env, NO_COLOR: '', ...options.env },
+      stdio: [options.input ?? 'ignore', 'pipe', 'pipe'],
+    });
+    const read = (stream: Readable | null, to: 'stdout' | 'stderr'): void =>
+      void stream?.setEncoding('utf8').on('data', (text: string) => (this[to] += text));
+    read(this.child.stdout, 'stdout');
+    read(this.child.stderr, 'stderr');
+    this.#ended = once(this.child, 'close').then(([code, signal]) => ({
+      code: code as number | null,
+      signal: signal as NodeJS.Signals | null,
+    }));
+    onTestFinished(() => {
+      if (!this.isOver) this.child.kill('SIGKILL');
+    });
+  }
+
+  get pid(): number {
+    return this.child.pid!;
+  }
+
+  get isOver(): boolean {
+    return this.child.exitCode !== null || this.child.signalCode !== null;
+  }
+
+  /** The exit code; 128 + n is not made up: a program that dies of a signal rejects. */
+  async exit(): Promise<number> {
+    const { code, signal } = await this.#ended;
+    if (code === null) throw new Error(`died of ${signal}; ${this.said}`);
+    return code;
+  }
+
+  /** Until it has ended, in whatever way. */
+  async over(): Promise<void> {
+    await this.#ended;
+  }
+
+  get said(): string {
+    return `stdout:\n${this.stdout}\nstderr:\n${this.stderr}`;
+  }
+
+  /** Waits until it has printed that, on standard output unless told otherwise. */
+  async says(
+    pattern: RegExp,
+    withinMs: number,
+    where: 'stdout' | 'stderr' = 'stdout',
+  ): Promise<RegExpExecArray> {
+    return await eventually(
+      () => {
+        const found = pattern.exec(this[where]);
+        if (found === null) throw new Error(`did not say ${String(pattern)}; ${this.said}`);
+        return found;
+      },
+      { withinMs },
+    );
+  }
+}
+
+/** A process that has ended, and whose end nobody has asked for yet, is not alive. */
+export function isAlive(pid: number): boolean {
+  try {
+    return !/^\d+ \(.*\) Z/s.test(readFileSync(`/proc/${pid}/stat`, 'utf8'));
+  } catch {
+    return false;
+  }
+}
