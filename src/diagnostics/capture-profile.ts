@@ -1,6 +1,6 @@
 import type { CpuProfile } from './cpu-profile.ts';
 import { DiagnosticsError } from './errors.ts';
-import { connectInspector } from './inspector.ts';
+import { connectInspector, whyNoProfile } from './inspector.ts';
 import { recordProfile } from './record-profile.ts';
 
 export interface CaptureOptions {
@@ -27,7 +27,7 @@ export async function captureProfile({ seconds = 30, signal }: CaptureOptions = 
   signal?.throwIfAborted();
   if (isCapturing)
     throw new DiagnosticsError('DIAGNOSTICS_BUSY', 'a CPU profile of this thread is being taken already');
-  const session = connectInspector('own');
+  const session = connectInspector('own', whyNoProfile());
   isCapturing = true;
   try {
     const deoptimise = !process.env['NODE_V8_COVERAGE'];

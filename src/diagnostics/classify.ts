@@ -42,7 +42,7 @@ export interface Finding {
 /** From this share of a core on, the main thread is asked whether it still turns. An idle one is left alone. */
 const CURIOUS = 0.1;
 /** A loop without rest that burns less waits for something: a disk, a lock, a debugger. */
-const BURNING = 0.3;
+const BURNING = 0.15;
 /** A thread starves its loop when it burnt this share of `stallMs` without an answer: a crowded core may give it less than all. */
 const BURNT = 0.5;
 /** Up to here a late look is ordinary. */

@@ -2,10 +2,11 @@ import type { Session } from 'node:inspector';
 import { DiagnosticsError } from './errors.ts';
 
 /**
- * Why no profile can be taken here, or undefined if it can.
+ * Why no profile can be taken in this process, or undefined if it can.
  *
- * Asked before every connection: connecting a worker to the main thread without the inspector permission aborts the
- * whole process (an assertion in Node's C++ that nobody can catch).
+ * Asked on the main thread, before anything else: a worker that has no options of the command line sees no
+ * `process.permission`, and connecting it to the main thread without the inspector permission aborts the whole process
+ * (an assertion in Node's C++ that nobody can catch).
  */
 export function whyNoProfile(): string | undefined {
   const { permission } = process as { permission?: { has(scope: string): boolean } };
@@ -17,15 +18,14 @@ export function whyNoProfile(): string | undefined {
 
 /**
  * @param target `main`: the process's main thread, seen from a worker; `own`: the calling thread.
+ * @param reason what `whyNoProfile` said on the main thread.
  * @returns a connected session; the caller disconnects it.
  * @throws {DiagnosticsError} DIAGNOSTICS_UNAVAILABLE with the reason.
  */
-export function connectInspector(target: 'main' | 'own'): Session {
-  const reason = whyNoProfile();
-  const inspector = inspectorModule();
-  if (reason !== undefined || inspector === undefined) {
-    throw new DiagnosticsError('DIAGNOSTICS_UNAVAILABLE', `no CPU profile: ${reason}`);
-  }
+export function connectInspector(target: 'main' | 'own', reason: string | undefined): Session {
+  const inspector = reason === undefined ? inspectorModule() : undefined;
+  if (inspector === undefined)
+    throw new DiagnosticsError('DIAGNOSTICS_UNAVAILABLE', `no CPU profiles: ${reason}`);
   const session = new inspector.Session();
   try {
     if (target === 'main') session.connectToMainThread();

@@ -17,6 +17,8 @@ export interface WatchSettings {
   readonly onStarved: 'report' | 'kill';
   /** See `RecordOptions.deoptimise`. */
   readonly deoptimise: boolean;
+  /** Why no CPU profile can be taken; undefined: it can. */
+  readonly whyNoProfile: string | undefined;
   /** Said in each report: DevTools are attached, a permission is missing. */
   readonly notes: readonly string[];
 }
@@ -43,7 +45,7 @@ export type ToWorker =
   | { readonly type: 'reply'; readonly id: number; readonly text: string | undefined };
 
 export type ToMain =
-  | { readonly type: 'ready'; readonly notes: readonly string[] }
+  | { readonly type: 'ready' }
   | { readonly type: 'ask' }
   | { readonly type: 'request'; readonly id: number; readonly what: 'snapshot' | 'metrics' }
   | { readonly type: 'runaway'; readonly report: RunawayReport }

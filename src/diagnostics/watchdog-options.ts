@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import type { ElectionSource } from './elections.ts';
 import { DiagnosticsError } from './errors.ts';
+import { whyNoProfile } from './inspector.ts';
 import type { WatchSettings } from './messages.ts';
 import type { RunawayReport } from './report.ts';
 
@@ -116,7 +117,14 @@ export function readWatchdogOptions(options: WatchdogOptions): {
   const evidence = { directory, keep, maxBytes: maxMegabytes * 1024 * 1024 };
   const deoptimise = !process.env['NODE_V8_COVERAGE'];
   return {
-    settings: { ...rest, webhook: rest.webhook, evidence, deoptimise, notes: [] },
+    settings: {
+      ...rest,
+      webhook: rest.webhook,
+      evidence,
+      deoptimise,
+      whyNoProfile: whyNoProfile(),
+      notes: [],
+    },
     onRunaway,
     stepDown,
     elections,

@@ -6,7 +6,7 @@ import { WorkerHost } from './worker-host.ts';
 
 /** A running watchdog: see `startWatchdog`. */
 export interface Watchdog extends AsyncDisposable {
-  /** What it cannot do here, and why: a missing permission, a debugger. Complete once `ready()` has resolved. */
+  /** What it cannot do here, and why: a missing permission, a debugger. */
   readonly notes: readonly string[];
   /** The last reports, newest first. At most 20. */
   readonly runaways: readonly RunawayReport[];

@@ -1,11 +1,11 @@
 import { performance } from 'node:perf_hooks';
 import { type Finding, type Watch, beginWatch, watch } from './classify.ts';
 import { messageOf } from './errors.ts';
-import { connectInspector, whyNoProfile } from './inspector.ts';
+import { connectInspector } from './inspector.ts';
 import { type MainCpu, mainCpu } from './main-cpu.ts';
 import type { MainLink } from './main-link.ts';
 import type { ToWorker, WatchSettings } from './messages.ts';
-import { type Recording, recordProfile } from './record-profile.ts';
+import { type RecordOptions, type Recording, recordProfile } from './record-profile.ts';
 import type { RunawayReport, Verdict } from './report.ts';
 import { fileReport } from './file-report.ts';
 import { fold } from './fold.ts';
@@ -102,11 +102,10 @@ export class Watcher {
     let recording: Recording | undefined;
     let begunAt = Infinity;
     try {
-      recording = await recordMain(this.#settings.profileMs, this.#settings.deoptimise, undefined, () => {
-        begunAt = performance.now();
-      });
+      const onBegun = (): void => void (begunAt = performance.now());
+      recording = await recordMain(this.#settings, { durationMs: this.#settings.profileMs, onBegun });
     } catch (error) {
-      notes.push(messageOf(error));
+      if (this.#settings.whyNoProfile === undefined) notes.push(messageOf(error)); // else it is among the settings' notes
     }
     // It turned before there was much to see: a long garbage collection or a long block, over by itself.
     const isOver = finding.verdict === 'starved' && this.#episode?.verdict !== 'starved';
@@ -157,23 +156,15 @@ export class Watcher {
 
 /** Records the main thread, from this worker. */
 export async function recordMain(
-  durationMs: number,
-  deoptimise: boolean,
-  signal?: AbortSignal,
-  onBegun?: () => void,
+  { deoptimise, whyNoProfile }: Pick<WatchSettings, 'deoptimise' | 'whyNoProfile'>,
+  options: Omit<RecordOptions, 'deoptimise'>,
 ): Promise<Recording> {
-  const session = connectInspector('main');
+  const session = connectInspector('main', whyNoProfile);
   try {
-    return await recordProfile(session, { durationMs, deoptimise, signal, onBegun });
+    return await recordProfile(session, { ...options, deoptimise });
   } finally {
     session.disconnect();
   }
-}
-
-/** What this thread cannot do, for the main thread to tell. */
-export function limitsHere(): string[] {
-  const reason = whyNoProfile();
-  return reason === undefined ? [] : [`no CPU profiles: ${reason}`];
 }
 
 const leadershipNote = (verdict: Verdict, leading: readonly string[]): string[] =>

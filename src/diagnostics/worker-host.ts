@@ -5,7 +5,6 @@ import { Worker, isMainThread } from 'node:worker_threads';
 import { channelNames } from '../events.ts';
 import { type ElectionSource, snapshotOf } from './elections.ts';
 import { DiagnosticsError, messageOf } from './errors.ts';
-import { whyNoProfile } from './inspector.ts';
 import type { ServeSettings, ToMain, ToWorker, WatchSettings } from './messages.ts';
 import type { RunawayReport } from './report.ts';
 import { workerSource } from './worker-source.ts';
@@ -97,7 +96,6 @@ export class WorkerHost {
       case 'request':
         return void this.#reply(message);
       case 'ready':
-        this.notes.push(...message.notes.filter((note) => !this.notes.includes(note)));
         this.#post({ type: 'snapshot', snapshot: snapshotOf(this.#source) });
         return this.#waiting.get(0)?.(message);
       case 'served':
@@ -185,8 +183,7 @@ export class WorkerHost {
 
 function limits(settings: WatchSettings): string[] {
   const notes = [...settings.notes];
-  const reason = whyNoProfile();
-  if (reason !== undefined) notes.push(`no CPU profiles: ${reason}`);
+  if (settings.whyNoProfile !== undefined) notes.push(`no CPU profiles: ${settings.whyNoProfile}`);
   else if (process.getBuiltinModule('node:inspector')?.url() !== undefined) {
     notes.push(
       'the inspector is open (--inspect): a debugger may pause the main thread, or take profiles of its own',

@@ -1217,7 +1217,7 @@ var import_node_perf_hooks = require("node:perf_hooks");
 
 // src/diagnostics/classify.ts
 var CURIOUS = 0.1;
-var BURNING = 0.3;
+var BURNING = 0.15;
 var BURNT = 0.5;
 var PUNCTUAL_MS = 50;
 var beginWatch = (at, cpuMs) => ({ at, cpuMs });
@@ -1264,19 +1264,10 @@ var withoutPause = (before, pausedMs) => ({
 });
 
 // src/diagnostics/inspector.ts
-function whyNoProfile() {
-  const { permission } = process;
-  if (permission && !permission.has("inspector")) {
-    return "Node's permission model is on without the inspector: start with --allow-inspector (Node 24), or without --permission";
-  }
-  return inspectorModule() === void 0 ? "this Node was built without the inspector" : void 0;
-}
-function connectInspector(target) {
-  const reason = whyNoProfile();
-  const inspector = inspectorModule();
-  if (reason !== void 0 || inspector === void 0) {
-    throw new DiagnosticsError("DIAGNOSTICS_UNAVAILABLE", \`no CPU profile: \${reason}\`);
-  }
+function connectInspector(target, reason) {
+  const inspector = reason === void 0 ? inspectorModule() : void 0;
+  if (inspector === void 0)
+    throw new DiagnosticsError("DIAGNOSTICS_UNAVAILABLE", \`no CPU profiles: \${reason}\`);
   const session = new inspector.Session();
   try {
     if (target === "main") session.connectToMainThread();
@@ -1613,11 +1604,10 @@ var Watcher = class {
     let recording;
     let begunAt = Infinity;
     try {
-      recording = await recordMain(this.#settings.profileMs, this.#settings.deoptimise, void 0, () => {
-        begunAt = import_node_perf_hooks.performance.now();
-      });
+      const onBegun = () => void (begunAt = import_node_perf_hooks.performance.now());
+      recording = await recordMain(this.#settings, { durationMs: this.#settings.profileMs, onBegun });
     } catch (error) {
-      notes.push(messageOf(error));
+      if (this.#settings.whyNoProfile === void 0) notes.push(messageOf(error));
     }
     const isOver = finding.verdict === "starved" && this.#episode?.verdict !== "starved";
     if (isOver && this.#answeredAt < begunAt + this.#settings.profileMs / 4) {
@@ -1654,17 +1644,13 @@ var Watcher = class {
     }
   }
 };
-async function recordMain(durationMs, deoptimise, signal, onBegun) {
-  const session = connectInspector("main");
+async function recordMain({ deoptimise, whyNoProfile }, options) {
+  const session = connectInspector("main", whyNoProfile);
   try {
-    return await recordProfile(session, { durationMs, deoptimise, signal, onBegun });
+    return await recordProfile(session, { ...options, deoptimise });
   } finally {
     session.disconnect();
   }
-}
-function limitsHere() {
-  const reason = whyNoProfile();
-  return reason === void 0 ? [] : [\`no CPU profiles: \${reason}\`];
 }
 var leadershipNote = (verdict, leading) => verdict !== "starved" || leading.length === 0 ? [] : [
   \`this process led \${leading.map((name) => \`"\${name}"\`).join(", ")}: it cannot renew while it spins, so another replica leads once the lease has run out\`
@@ -1720,12 +1706,12 @@ function runWorker(port, settings) {
       void unserve().then(() => port.close());
     }
   });
-  link.post({ type: "ready", notes: limitsHere() });
+  link.post({ type: "ready" });
 }
 function backend(link, watcher, settings, { hasMetrics }) {
   const isStarved = () => watcher.state === "starved";
   return {
-    profile: (seconds, signal) => recordMain(seconds * 1e3, settings.deoptimise, signal),
+    profile: (seconds, signal) => recordMain(settings, { durationMs: seconds * 1e3, signal }),
     isTurning: async () => !isStarved() && await link.isTurning(settings.stallMs),
     runaways: () => watcher.reports,
     async snapshot() {

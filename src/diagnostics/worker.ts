@@ -5,7 +5,7 @@ import { DiagnosticsHttpServer } from './http-server.ts';
 import { MainLink } from './main-link.ts';
 import type { ServeSettings, ToWorker, WatchSettings } from './messages.ts';
 import type { Backend } from './routes.ts';
-import { Watcher, limitsHere, recordMain } from './watcher.ts';
+import { Watcher, recordMain } from './watcher.ts';
 import { withWatchdogMetrics } from './watchdog-metrics.ts';
 
 /** How long the main thread may take to tell, before the page goes with what it told last, or without. */
@@ -44,7 +44,7 @@ export function runWorker(port: MessagePort, settings: WatchSettings): void {
       void unserve().then(() => port.close());
     }
   });
-  link.post({ type: 'ready', notes: limitsHere() });
+  link.post({ type: 'ready' });
 }
 
 function backend(
@@ -55,7 +55,7 @@ function backend(
 ): Backend {
   const isStarved = (): boolean => watcher.state === 'starved';
   return {
-    profile: (seconds, signal) => recordMain(seconds * 1000, settings.deoptimise, signal),
+    profile: (seconds, signal) => recordMain(settings, { durationMs: seconds * 1000, signal }),
     isTurning: async () => !isStarved() && (await link.isTurning(settings.stallMs)),
     runaways: () => watcher.reports,
     async snapshot() {

@@ -60,6 +60,13 @@ export function guiltyLine(kind: string): number {
   return index + 1;
 }
 
+/** The report in the evidence folder that a line on stderr names. */
+export function reportOf(line: string): RunawayReport {
+  const [, directory] = /evidence in ([^;\n]+)/.exec(line) ?? [];
+  if (directory === undefined) throw new Error(`no evidence: ${line}`);
+  return JSON.parse(readFileSync(join(directory, 'report.json'), 'utf8')) as RunawayReport;
+}
+
 export interface ChildOptions {
   readonly module: string;
   readonly kind: string;

@@ -23,6 +23,18 @@ function burn() {
   return sum;
 }
 
+function stay() {
+  setTimeout(() => {}, until - Date.now());
+}
+
+/** A block that is over by itself. */
+function blockFor(ms) {
+  const end = Date.now() + ms;
+  while (Date.now() < end) burn();
+  say({ done: 'block' });
+  stay();
+}
+
 const cached = async () => 'cached';
 
 const kinds = {
@@ -73,21 +85,20 @@ const kinds = {
       })();
     });
   },
-  // Nothing runs away in these.
-  idle() {},
+  /** Has nothing more to do: the process ends. */
+  exit() {},
+  // Nothing runs away in these; they stay for a while.
+  idle: stay,
   timer: function busyTimer() {
     setTimeout(busyTimer, 0);
   },
-  /** A block of a second and a half, over by itself. */
-  block() {
-    const end = Date.now() + 1_500;
-    while (Date.now() < end) burn();
-    say({ done: 'block' });
-  },
+  block: () => blockFor(1_500),
+  longBlock: () => blockFor(4_000),
   async sleepSync() {
     const { execFileSync } = await import('node:child_process');
     execFileSync('sleep', ['3']);
     say({ done: 'sleepSync' });
+    stay();
   },
   /** Lives and dies again and again, so that major collections take long; leaves the loop its turns. */
   async collect() {
@@ -102,6 +113,7 @@ const kinds = {
       await turn();
     }
     say({ done: 'collect' });
+    stay();
   },
 };
 

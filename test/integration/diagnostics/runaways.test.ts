@@ -1,7 +1,12 @@
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import { beforeAll, describe, expect, it } from 'vitest';
-import type { RunawayReport } from '../../../src/diagnostics/report.ts';
-import { RunawayChild, buildDiagnostics, guiltyLine, nodes } from '../../support/diagnostics-child.ts';
+import {
+  RunawayChild,
+  buildDiagnostics,
+  guiltyLine,
+  nodes,
+  reportOf,
+} from '../../support/diagnostics-child.ts';
 
 /** Short, so that the tests are; each limit below derives from them. */
 const watch = { stallMs: 1_000, hotMs: 1_500, pollMs: 250, profileMs: 600 };
@@ -72,9 +77,3 @@ it('writes evidence that its owner alone can read', async () => {
   expect({ verdict, leading }).toEqual({ verdict: 'starved', leading: ['sync-master'] });
   expect(notes.join()).toContain('cannot renew while it spins');
 });
-
-const reportOf = (line: string): RunawayReport => {
-  const [, directory] = /evidence in ([^;\n]+)/.exec(line) ?? [];
-  if (directory === undefined) throw new Error(`no evidence: ${line}`);
-  return JSON.parse(readFileSync(`${directory}/report.json`, 'utf8')) as RunawayReport;
-};

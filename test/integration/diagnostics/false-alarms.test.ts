@@ -1,0 +1,80 @@
+import { setTimeout as after } from 'node:timers/promises';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { RunawayChild, buildDiagnostics } from '../../support/diagnostics-child.ts';
+
+const watch = { stallMs: 1_000, hotMs: 2_000, pollMs: 250, profileMs: 600 };
+/** Long enough for any of it to be seen, recorded and reported. */
+const WATCHED_MS = watch.hotMs + watch.profileMs + 4 * watch.pollMs;
+
+let module: string;
+beforeAll(async () => {
+  module = await buildDiagnostics();
+});
+
+describe('no alarm', () => {
+  it.each(['idle', 'timer'])('while nothing burns: %s', async (kind) => {
+    await using child = await RunawayChild.start({ module, kind, options: watch });
+    await child.begin();
+    await after(WATCHED_MS);
+    expect(child.stderr).toBe('');
+  });
+
+  it.each(['sleepSync', 'collect'])('from what looks like a runaway and is none: %s', async (kind) => {
+    await using child = await RunawayChild.start({
+      module,
+      kind,
+      execArgv: ['--expose-gc'],
+      options: { ...watch, hotMs: 60_000 },
+    });
+    await child.begin();
+    await child.said(({ done }) => done);
+    await after(WATCHED_MS);
+    expect(child.stderr).toBe('');
+  });
+
+  it('from a block that is over by the time the profile begins to tell', async () => {
+    // 1.5 s of block, seen after 1.2 s: the profile would be mostly of the time afterwards.
+    await using child = await RunawayChild.start({
+      module,
+      kind: 'block',
+      options: { ...watch, stallMs: 1_200, profileMs: 2_400 },
+    });
+    await child.begin();
+    await child.said(({ done }) => done);
+    await after(WATCHED_MS);
+    expect(child.stderr).toBe('');
+  });
+
+  it('from SIGSTOP, once and again, in the middle of work', async () => {
+    await using child = await RunawayChild.start({ module, kind: 'timer', options: watch });
+    await child.begin();
+    for (const stoppedMs of [3 * watch.stallMs, 600, 600, 600]) {
+      child.process.kill('SIGSTOP');
+      await after(stoppedMs);
+      child.process.kill('SIGCONT');
+      await after(watch.pollMs);
+    }
+    await after(WATCHED_MS);
+    expect(child.stderr).toBe('');
+  });
+
+  it('in the start-up grace', async () => {
+    await using child = await RunawayChild.start({
+      module,
+      kind: 'block',
+      options: { ...watch, stallMs: 300, startupGraceMs: 60_000 },
+    });
+    await child.begin();
+    await child.said(({ done }) => done);
+    expect(child.stderr).toBe('');
+  });
+});
+
+it('G7: reports a loop that was stopped and goes on', async () => {
+  await using child = await RunawayChild.start({ module, kind: 'sync', options: watch });
+  child.process.kill('SIGSTOP');
+  child.process.stdin.write('now\n');
+  await after(watch.stallMs);
+  child.process.kill('SIGCONT');
+  expect(await child.headline(15_000)).toContain('guiltySync');
+});
