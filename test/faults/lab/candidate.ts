@@ -6,9 +6,9 @@
 import { openSync, writeSync } from 'node:fs';
 import { request } from 'node:http';
 import { Etcd3, type Campaign } from 'etcd3';
-import { Election, type Term } from 'etcd-election';
+import { Election, type Logger, type Term } from 'etcd-election';
 import { hangUp, type Act } from './act.ts';
-import type { AppendOutcome } from './history.ts';
+import { nanosToMs, type AppendOutcome } from './history.ts';
 
 export interface CandidatePlan {
   readonly name: string;
@@ -19,6 +19,8 @@ export interface CandidatePlan {
   readonly ttlSeconds: number;
   /** File for the history. */
   readonly historyFile: string;
+  /** File for the log lines. */
+  readonly logFile: string;
   /** Prefix of the keys that fenced appends go to. */
   readonly logPrefix: string;
   /** The HTTP resource that checks tokens; without one, nothing is sent there. */
@@ -62,7 +64,16 @@ const tell = (news: News): void => {
   if (process.connected) process.send!(news, undefined, undefined, () => undefined);
 };
 
-const quiet = { trace() {}, debug() {}, info() {}, warn() {}, error() {} };
+const logFile = openSync(plan.logFile, 'a');
+const logger = Object.fromEntries(
+  (['trace', 'debug', 'info', 'warn', 'error'] as const).map((level) => [
+    level,
+    (_: object, message: string) => {
+      if (level !== 'trace')
+        writeSync(logFile, `${nanosToMs(process.hrtime.bigint()).toFixed(0)} ${level} ${message}\n`);
+    },
+  ]),
+) as unknown as Logger;
 const client = new Etcd3({
   hosts: [...plan.endpoints],
   ...(plan.auth !== undefined && { auth: plan.auth }),
@@ -180,7 +191,7 @@ let resigning: Promise<void> | undefined;
 function standWithOurs(): void {
   election ??= new Election(client, plan.election, {
     ttlSeconds: plan.ttlSeconds,
-    logger: quiet,
+    logger,
     onLeader: async (term) => {
       const { key, leaseId } = term;
       tell({ says: 'elected', token: term.fencingToken.toString(), key, leaseId });

@@ -165,9 +165,10 @@ function wrongLog({ appends, logs, timesWritten }: Evidence, to: Append['to']): 
     if (entry.token < lastToken) say(`append ${id} stands behind one of token ${lastToken}`);
     lastToken = entry.token > lastToken ? entry.token : lastToken;
     if (sent.get(id)?.outcome !== 'acknowledged') continue; // a late one nobody was told of may come late
-    if (entry.counter < (lastCounter.get(entry.process) ?? 0))
-      say(`append ${id} stands behind a later one of the same process`);
-    lastCounter.set(entry.process, entry.counter);
+    const term = `${entry.process}/${entry.token}`;
+    if (entry.counter < (lastCounter.get(term) ?? 0))
+      say(`append ${id} stands behind a later one of the same term`);
+    lastCounter.set(term, entry.counter);
   }
   const written = log.reduce((sum, { times }) => sum + times, 0);
   if (to === 'etcd' && written !== timesWritten)

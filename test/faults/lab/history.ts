@@ -12,7 +12,7 @@ export interface Append {
   readonly process: string;
   /** Fencing token, or a stand-in for it where the peer under test has none. */
   readonly token: bigint;
-  /** Counts within one process, from 1. */
+  /** Counts within one life of a process, from 1. */
   readonly counter: number;
   readonly to: 'etcd' | 'http';
   /** Undefined where the process died, or was still waiting. */
@@ -109,7 +109,7 @@ export function readHistory(process: string, text: string): ProcessHistory {
       case 'R':
       case 'U': {
         const [to, token, counter] = fields;
-        appends.set(`${to} ${counter}`, {
+        appends.set(`${to} ${token} ${counter}`, {
           process,
           token: BigInt(token!),
           counter: Number(counter),

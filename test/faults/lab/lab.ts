@@ -3,11 +3,20 @@
  * history of what they did.
  */
 import { fork, type ChildProcess } from 'node:child_process';
+import { existsSync, readFileSync } from 'node:fs';
 import { once } from 'node:events';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { startEtcd, startProxy, type EtcdCluster, type FaultyProxy } from 'etcd-election/dev';
+import {
+  etcdPath,
+  startEtcd,
+  startProxy,
+  type EtcdCluster,
+  type EtcdSeries,
+  type FaultyProxy,
+} from 'etcd-election/dev';
+import { hangUp } from './act.ts';
 import { buildCandidate, type Sabotage } from './build.ts';
 import type { CandidatePlan, News, Order } from './candidate.ts';
 import { gaps, tooLong, unsafe, type Evidence, type FaultRecord, type Finding, type Gap } from './checker.ts';
@@ -33,13 +42,24 @@ export interface LabPlan {
 /** What the timers of a busy machine with two cores add, in milliseconds: to limits of liveness, never of safety. */
 export const NOISE_MS = 1_500;
 
+/** How many of its last lines a candidate's log shows where a test fails. */
+const LOG_LINES = 20;
+
 /** No condition of a lab is waited for longer than this, in milliseconds, unless a test says how long. */
 const PATIENCE_MS = 60_000;
+
+/**
+ * etcd 3.5, where it can be had: before 3.4.31 and 3.5.13 an etcd leader that was frozen, and comes back, revokes
+ * leases that its successor has renewed (etcd issue 15247), and nobody can keep S2. Otherwise what is at hand.
+ */
+export const etcdBinary = (series: EtcdSeries = '3.5'): Promise<string> =>
+  etcdPath({ series }).catch(() => etcdPath());
 
 export class Candidate {
   readonly name: string;
   readonly links: readonly FaultyProxy[];
   readonly historyFile: string;
+  readonly logFile: string;
   readonly #plan: CandidatePlan;
   readonly #module: string;
   readonly #env: NodeJS.ProcessEnv;
@@ -60,6 +80,7 @@ export class Candidate {
     this.name = plan.name;
     this.links = setting.links;
     this.historyFile = plan.historyFile;
+    this.logFile = plan.logFile;
     this.#plan = plan;
     this.#module = setting.module;
     this.#env = setting.env;
@@ -210,14 +231,15 @@ export class Lab implements AsyncDisposable {
     this.#waiting = parts.waiting;
   }
 
-  /** Starts etcd, the networks and the candidates; resolves when one of them leads. */
+  /** Starts etcd, the networks and the candidates; resolves when one of them leads and all others wait. */
   static async start(plan: LabPlan = {}): Promise<Lab> {
     const { candidates: count = 3, members = 3, ttlSeconds = 2, kind = 'ours', stopsAfterMs = 0 } = plan;
     const owns: (() => Promise<void>)[] = [];
     const folder = await mkdtemp(join(tmpdir(), 'etcd-election-lab-'));
     owns.push(() => rm(folder, { recursive: true, force: true, maxRetries: 3 }));
     const module = await buildCandidate(plan.sabotage);
-    const cluster = plan.cluster ?? (await startEtcd({ members, extraArgs: plan.etcdArgs }));
+    const cluster =
+      plan.cluster ?? (await startEtcd({ members, binary: await etcdBinary(), extraArgs: plan.etcdArgs }));
     if (plan.cluster === undefined) owns.push(() => cluster.stop());
     const resource = await startResource();
     owns.push(async () => await resource[Symbol.asyncDispose]());
@@ -239,6 +261,7 @@ export class Lab implements AsyncDisposable {
           election,
           ttlSeconds,
           historyFile: join(folder, `${name}.history`),
+          logFile: join(folder, `${name}.log`),
           logPrefix,
           resource: kind === 'ours' ? resource.url : undefined,
           stopsAfterMs,
@@ -260,6 +283,7 @@ export class Lab implements AsyncDisposable {
     try {
       for (const candidate of candidates) candidate.start();
       await lab.leader();
+      while ((await lab.operator.list(`election/${election}/`)).length < count) await hangUp(20);
       return lab;
     } catch (error) {
       await lab[Symbol.asyncDispose]();
@@ -283,7 +307,7 @@ export class Lab implements AsyncDisposable {
       };
       const limit = setTimeout(() => {
         end();
-        reject(new Error(`within ${withinMs} ms: ${what}\n${this.#describe()}`));
+        reject(new Error(`within ${withinMs} ms: ${what}\n${this.describe()}`));
       }, withinMs);
       const again = setInterval(check, 20);
       this.#waiting.add(check);
@@ -291,11 +315,15 @@ export class Lab implements AsyncDisposable {
     });
   }
 
-  #describe(): string {
+  /** Who is where, and what they logged last. */
+  describe(): string {
     return this.candidates
       .map((one) => {
         const state = one.isFrozen ? 'frozen' : one.isRunning ? 'running' : 'down';
-        return `${one.name}: ${state}, term ${one.term?.token ?? '-'}, endings ${one.endings.slice(-5).join(' ')}`;
+        const told = existsSync(one.logFile)
+          ? readFileSync(one.logFile, 'utf8').trimEnd().split('\n').slice(-LOG_LINES)
+          : [];
+        return [`${one.name}: ${state}, term ${one.term?.token ?? '-'}`, ...told].join('\n    ');
       })
       .join('\n');
   }

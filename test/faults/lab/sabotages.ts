@@ -17,7 +17,7 @@ export const releaseBeforeDrain: Sabotage = {
   edits: [
     {
       file: 'campaign.ts',
-      find: 'if (this.#work !== undefined && term !== undefined) await this.#drain(term);',
+      find: 'if (term !== undefined && this.#callbacks.isWorking) await this.#drain(term);',
       replace: '',
     },
   ],
@@ -28,8 +28,8 @@ export const noOwnKeyCheck: Sabotage = {
   edits: [
     {
       file: 'campaign.ts',
-      find: 'found !== undefined &&\n  found.fencingToken === candidacy.createRevision &&\n  found.leaseId === candidacy.leaseId;',
-      replace: 'candidacy !== undefined || found !== undefined;',
+      find: 'return this.#isThere(candidacy) && leaseId === candidacy.leaseId;',
+      replace: 'return this.#isThere(candidacy) || leaseId !== candidacy.key;',
     },
   ],
 };
@@ -52,14 +52,9 @@ export const fenceLeftOut: Sabotage = {
   edits: [
     {
       file: 'etcd/fenced-txn.ts',
-      find: 'candidacy.createRevision.toString(),\n  );',
-      replace: "'0',\n  );",
+      find: "candidacy.key,\n    'Create',",
+      replace: "'no such key',\n    'Create',",
     },
-    { file: 'etcd/fenced-txn.ts', find: "'Create',\n    '==',", replace: "'Create',\n    '>'," },
-    {
-      file: 'etcd/fenced-txn.ts',
-      find: '.and(\n    candidacy.key,',
-      replace: ".and(\n    candidacy.key && 'lab-ever',",
-    },
+    { file: 'etcd/fenced-txn.ts', find: 'candidacy.createRevision.toString(),', replace: "'0'," },
   ],
 };

@@ -10,12 +10,12 @@ import { mkdir, mkdtemp, writeFile } from 'node:fs/promises';
 import { arch, cpus, tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { startEtcd } from 'etcd-election/dev';
+import { startEtcd, type EtcdSeries } from 'etcd-election/dev';
 import { hangUp } from './act.ts';
 import { overlaps, type Finding } from './checker.ts';
 import { faketime } from './faketime.ts';
 import { drawFault, etcdAnswers, faultKinds, type FaultKind } from './faults.ts';
-import { Lab, type Outcome } from './lab.ts';
+import { etcdBinary, Lab, type Outcome } from './lab.ts';
 import { seeded, type Seeded } from './seeded.ts';
 
 const { values: options } = parseArgs({
@@ -28,6 +28,8 @@ const { values: options } = parseArgs({
     kind: { type: 'string', default: 'ours' },
     only: { type: 'string' },
     out: { type: 'string' },
+    /** Minor version of etcd. Default: 3.5 where it can be had, else what is at hand. */
+    etcd: { type: 'string', default: '3.5' },
     /** How many faults at once at most. */
     'at-once': { type: 'string', default: '3' },
     /** How long to leave it in peace between bursts, at most, in TTLs. */
@@ -85,7 +87,12 @@ async function round(seed: number): Promise<void> {
       (kind !== 'wall-clock' || fakeEnv !== undefined) &&
       (options.only === undefined || options.only.split(',').includes(kind)),
   );
-  await using cluster = await startEtcd({ members: 3, extraArgs: [`--quota-backend-bytes=${24 * MiB}`] });
+  await using cluster = await startEtcd({
+    members: 3,
+    binary: await etcdBinary(options.etcd as EtcdSeries),
+    extraArgs: [`--quota-backend-bytes=${24 * MiB}`],
+  });
+  etcdVersion = cluster.version;
   await using lab = await Lab.start({
     cluster,
     candidates: Number(options.candidates),
@@ -181,6 +188,7 @@ function add(outcome: Outcome, seed: number): void {
       console.log(`    ${fault.fromMs.toFixed(0)} to ${fault.toMs.toFixed(0)}: ${fault.what}`);
 }
 
+let etcdVersion = '';
 const firstSeed = Number(options.seed);
 const endMs = performance.now() + Number(options.minutes) * 60_000;
 const rounds = options.rounds === undefined ? Number.POSITIVE_INFINITY : Number(options.rounds);
@@ -203,7 +211,7 @@ process.exit(failed ? 1 : 0);
 async function report(): Promise<void> {
   const out = options.out ?? join('bench', 'reliability', `soak-${options.kind}-${firstSeed}.json`);
   await mkdir(dirname(out), { recursive: true });
-  const machine = { cpus: cpus().length, arch: arch(), node: process.version };
+  const machine = { cpus: cpus().length, arch: arch(), node: process.version, etcd: etcdVersion };
   const settings = {
     seed: firstSeed,
     candidates: Number(options.candidates),

@@ -1,0 +1,46 @@
+import { expect, test } from 'vitest';
+import { during, faultKinds } from './lab/faults.ts';
+import { Lab } from './lab/lab.ts';
+import { seeded } from './lab/seeded.ts';
+import { expectKept, forOneTtl, sharedCluster } from './lab/story.ts';
+
+const cluster = sharedCluster();
+
+/** History is compacted while a candidate's network is away; it comes back to a revision that is gone. */
+const compaction = faultKinds.find(({ kind }) => kind === 'compaction')!;
+
+test('L4: compaction while one who waits is away: it takes its turn all the same (etcd #21128)', async () => {
+  await using lab = await Lab.start({ cluster: cluster(), candidates: 2, ttlSeconds: 4 });
+  const alice = await lab.leader();
+  const bob = lab.candidates.find((one) => one !== alice)!;
+  const scene = { lab, random: seeded(7), victim: bob, clockFile: undefined };
+  for (let times = 0; times < 3; times++) await compaction.run(scene);
+
+  alice.tell({ do: 'resign' });
+  expect(await lab.leader({ notOf: [alice] })).toBe(bob);
+
+  const keys = await lab.operator.list(`election/${lab.election}/`);
+  expect(
+    keys.map(({ value }) => value),
+    'no key is left behind',
+  ).toEqual([bob.name]);
+  await expectKept(lab);
+});
+
+test('S2, L4: compaction while the leader is away', async () => {
+  await using lab = await Lab.start({ cluster: cluster() });
+  const victim = await lab.leader();
+  await compaction.run({ lab, random: seeded(8), victim, clockFile: undefined });
+  await lab.leader();
+  await expectKept(lab);
+});
+
+test('S2: compaction in full operation: nobody notices', async () => {
+  await using lab = await Lab.start({ cluster: cluster() });
+  const alice = await lab.leader();
+  for (let times = 0; times < 3; times++)
+    await during(lab, { kind: 'compaction', what: 'compact' }, () => lab.operator.compact());
+  await forOneTtl(lab);
+  expect(alice.endings).toEqual([]);
+  expect((await expectKept(lab)).terms).toBe(1);
+});

@@ -1,0 +1,92 @@
+import { describe, expect, test } from 'vitest';
+import { during } from './lab/faults.ts';
+import { Lab } from './lab/lab.ts';
+import { noOwnKeyCheck } from './lab/sabotages.ts';
+import { expectKept, forOneTtl, sharedCluster } from './lab/story.ts';
+
+// What an operator does by hand, or a janitor job by mistake.
+
+const cluster = sharedCluster();
+
+async function keyOfLeaderIsDeleted(lab: Lab): Promise<string> {
+  const alice = await lab.leader();
+  await during(lab, { kind: 'delete-key', what: 'delete', evicts: alice.name }, () =>
+    lab.operator.delete(alice.term!.key),
+  );
+  await lab.leader({ notOf: [alice] });
+  await forOneTtl(lab);
+  return alice.endings.join();
+}
+
+describe('when the key of the leader is deleted', () => {
+  test('S4, L3: its term ends with the next watch message, and it stands again', async () => {
+    await using lab = await Lab.start({ cluster: cluster(), candidates: 2 });
+    expect(await keyOfLeaderIsDeleted(lab)).toBe('evicted');
+
+    const alice = lab.candidates.find(({ isActing }) => !isActing)!;
+    await lab.until('it stands again', () => {
+      alice.tell({ do: 'report' });
+      return alice.reported?.status === 'waiting';
+    });
+    await expectKept(lab);
+  });
+
+  test('S4: a library that does not look at its own key is caught', async () => {
+    await using lab = await Lab.start({ cluster: cluster(), candidates: 2, sabotage: noOwnKeyCheck });
+    await keyOfLeaderIsDeleted(lab);
+    await forOneTtl(lab);
+    expect((await lab.verdict()).findings).toContainEqual(
+      expect.objectContaining({ promise: 'S4', what: expect.stringContaining('two leaders') }),
+    );
+  });
+});
+
+test('S3: the key of one who waits is deleted: it enters again, and never leads without a key', async () => {
+  await using lab = await Lab.start({ cluster: cluster(), candidates: 2 });
+  const alice = await lab.leader();
+  const bob = lab.candidates.find((one) => one !== alice)!;
+  const queue = await lab.operator.list(`election/${lab.election}/`);
+  const key = queue.find(({ value }) => value === bob.name)!;
+  await during(lab, { kind: 'delete-key', what: 'delete', evicts: bob.name }, () =>
+    lab.operator.delete(key.key),
+  );
+  let again = key;
+  while (again.createRevision === key.createRevision) {
+    again =
+      (await lab.operator.list(`election/${lab.election}/`)).find(({ value }) => value === bob.name) ?? key;
+  }
+
+  alice.tell({ do: 'resign' });
+  expect(await lab.leader({ notOf: [alice] })).toBe(bob);
+  expect(bob.term!.token).toBe(again.createRevision.toString());
+  await expectKept(lab);
+});
+
+test('S4: the lease of the leader is revoked behind its back: the same', async () => {
+  await using lab = await Lab.start({ cluster: cluster() });
+  const alice = await lab.leader();
+  await during(lab, { kind: 'revoke-lease', what: 'revoke', evicts: alice.name }, () =>
+    lab.operator.revoke(alice.term!.leaseId),
+  );
+  await lab.leader({ notOf: [alice] });
+  expect(['evicted', 'lease-lost']).toContain(alice.endings[0]);
+  await expectKept(lab);
+});
+
+test('S3: the lease of one who waits is revoked: it enters again under a new one (etcd #19597)', async () => {
+  await using lab = await Lab.start({ cluster: cluster(), candidates: 2 });
+  const alice = await lab.leader();
+  const bob = lab.candidates.find((one) => one !== alice)!;
+  const ours = async () =>
+    (await lab.operator.list(`election/${lab.election}/`)).find(({ value }) => value === bob.name);
+  const before = await ours();
+  await during(lab, { kind: 'revoke-lease', what: 'revoke', evicts: bob.name }, () =>
+    lab.operator.revoke(before!.lease),
+  );
+  let after = before;
+  while (after === undefined || after.lease === before!.lease) after = await ours();
+  alice.tell({ do: 'resign' });
+  expect(await lab.leader({ notOf: [alice] })).toBe(bob);
+  expect(bob.term!.leaseId).toBe(after.lease);
+  await expectKept(lab);
+});

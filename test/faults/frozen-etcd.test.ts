@@ -1,0 +1,69 @@
+import { expect, test } from 'vitest';
+import { during, etcdAnswers } from './lab/faults.ts';
+import { Lab } from './lab/lab.ts';
+import { expectKept, forOneTtl, sharedCluster } from './lab/story.ts';
+
+// A frozen member keeps its connections and answers nothing: as a disk that hangs, or a host that swaps.
+
+const cluster = sharedCluster();
+
+test("S2, L4: etcd's leader freezes: keep-alive and watch move on, and nobody leads twice (etcd #14641)", async () => {
+  await using lab = await Lab.start({ cluster: cluster() });
+  await lab.leader();
+
+  const member = await lab.operator.etcdLeader();
+  await during(
+    lab,
+    { kind: 'freeze-etcd-leader', what: `freeze ${member?.name}`, touchesEtcd: true },
+    async () => {
+      member!.freeze();
+      await forOneTtl(lab);
+      await forOneTtl(lab);
+      // The watch works too: a resignation is heard of.
+      const leader = await lab.leader();
+      leader.tell({ do: 'step-down' });
+      await lab.leader({ notOf: [leader] });
+      member!.thaw();
+    },
+  );
+  await etcdAnswers(lab);
+  await lab.leader();
+
+  await expectKept(lab);
+});
+
+test('L4: a follower of etcd freezes: whoever hung on it moves on, and no term ends', async () => {
+  await using lab = await Lab.start({ cluster: cluster(), ttlSeconds: 4 });
+  const alice = await lab.leader();
+  const etcdLeader = await lab.operator.etcdLeader();
+
+  for (const member of lab.cluster.members.filter((one) => one !== etcdLeader)) {
+    const kind = 'freeze-etcd-follower';
+    await during(lab, { kind, what: `freeze ${member.name}` }, async () => {
+      member.freeze();
+      await forOneTtl(lab);
+      member.thaw();
+    });
+    await etcdAnswers(lab);
+  }
+
+  expect(alice.endings).toEqual([]);
+  expect((await expectKept(lab)).terms).toBe(1);
+});
+
+test('S2, L5: without a quorum the leader stops in time, and one leads within 3 s of its return', async () => {
+  await using lab = await Lab.start({ cluster: cluster() });
+  await lab.leader();
+
+  const [, ...two] = lab.cluster.members;
+  const marks = { kind: 'quorum-lost', what: 'freeze two of three', touchesEtcd: true, isOutage: true };
+  await during(lab, marks, async () => {
+    for (const member of two) member.freeze();
+    await lab.until('nobody leads', () => lab.candidates.every(({ term }) => term === undefined));
+    for (const member of two) member.thaw();
+    await etcdAnswers(lab);
+  });
+  await lab.leader();
+
+  await expectKept(lab);
+});

@@ -1,0 +1,57 @@
+/** What the stories of test/faults have in common. */
+import { startEtcd, type EtcdCluster } from 'etcd-election/dev';
+import { afterAll, beforeAll, expect } from 'vitest';
+import { during } from './faults.ts';
+import { etcdBinary, type Candidate, type Lab, type Marks, type Outcome } from './lab.ts';
+
+/** One etcd for the tests of a file; each has an election of its own. */
+export function sharedCluster(
+  options: { members?: 1 | 3; etcdArgs?: readonly string[] } = {},
+): () => EtcdCluster {
+  let cluster: EtcdCluster | undefined;
+  beforeAll(async () => {
+    cluster = await startEtcd({
+      members: options.members ?? 3,
+      binary: await etcdBinary(),
+      extraArgs: options.etcdArgs,
+    });
+  });
+  afterAll(async () => {
+    await cluster?.stop();
+  });
+  return () => cluster!;
+}
+
+/** Ends the run and holds its history against every promise: S1, S2, S4, S5, L2 and L5. */
+export async function expectKept(lab: Lab): Promise<Outcome> {
+  const outcome = await lab.verdict();
+  const told = outcome.faults.map(
+    ({ what, fromMs, toMs }) => `${fromMs.toFixed(0)} to ${toMs.toFixed(0)}: ${what}`,
+  );
+  expect(outcome.findings, told.join('\n')).toEqual([]);
+  expect(outcome.appends.acknowledged).toBeGreaterThan(0);
+  return outcome;
+}
+
+/** A fault that lasts until somebody other than its victim leads. @returns who that is. */
+export async function untilAnotherLeads(
+  lab: Lab,
+  victim: Candidate,
+  marks: Marks,
+  harm: () => void | Promise<void>,
+  lift: () => void | Promise<void> = () => victim.restore(),
+): Promise<Candidate> {
+  let next: Candidate | undefined;
+  await during(lab, marks, async () => {
+    await harm();
+    next = await lab.leader({ notOf: [victim] });
+    await lift();
+  });
+  return next!;
+}
+
+/** Until it acts on, as one of several or as the leader: at least as long as a lease may live unrenewed. */
+export async function forOneTtl(lab: Lab): Promise<void> {
+  const untilMs = performance.now() + lab.ttlMs;
+  await lab.until('one TTL', () => performance.now() >= untilMs);
+}

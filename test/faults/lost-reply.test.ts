@@ -1,0 +1,44 @@
+import { describe, expect, test } from 'vitest';
+import { during } from './lab/faults.ts';
+import { Lab } from './lab/lab.ts';
+import { writesRepeated } from './lab/sabotages.ts';
+import { expectKept, forOneTtl, sharedCluster } from './lab/story.ts';
+
+// Requests arrive, replies do not: nobody can know whether what was asked for has happened.
+
+const cluster = sharedCluster();
+
+async function repliesOfLeaderAreLost(lab: Lab): Promise<void> {
+  const alice = await lab.leader();
+  await during(
+    lab,
+    { kind: 'lose-replies', what: `lose replies of ${alice.name}`, touchesEtcd: true },
+    async () => {
+      for (const link of alice.links) link.loseReplies();
+      await forOneTtl(lab);
+      await alice.restore();
+    },
+  );
+  await lab.leader();
+}
+
+describe('when the replies to the leader are lost', () => {
+  test('S1: a write whose reply was lost is not sent again, and its error says that the outcome is unknown', async () => {
+    await using lab = await Lab.start({ cluster: cluster() });
+    await repliesOfLeaderAreLost(lab);
+
+    const { appends, errors } = await expectKept(lab);
+    expect(appends.unknown).toBeGreaterThan(0);
+    expect(errors.get('ELECTION_OUTCOME_UNKNOWN')).toBe(appends.unknown);
+  });
+
+  test("S1: a library that leaves writes to etcd3's hidden retry is caught", async () => {
+    await using lab = await Lab.start({ cluster: cluster(), sabotage: writesRepeated });
+    await repliesOfLeaderAreLost(lab);
+
+    const { findings } = await lab.verdict();
+    expect(findings).toContainEqual(
+      expect.objectContaining({ promise: 'S1', what: expect.stringMatching(/was applied \d times/) }),
+    );
+  });
+});

@@ -1,0 +1,21 @@
+import { expect, test } from 'vitest';
+import { faultKinds } from './lab/faults.ts';
+import { Lab } from './lab/lab.ts';
+import { seeded } from './lab/seeded.ts';
+import { expectKept, sharedCluster } from './lab/story.ts';
+
+const MiB = 1024 * 1024;
+const cluster = sharedCluster({ etcdArgs: [`--quota-backend-bytes=${24 * MiB}`] });
+
+test('S1, L5: etcd out of space: the leader goes on, its writes are refused, and all heals when there is space', async () => {
+  await using lab = await Lab.start({ cluster: cluster() });
+  const victim = await lab.leader();
+  const noSpace = faultKinds.find(({ kind }) => kind === 'no-space')!;
+
+  await noSpace.run({ lab, random: seeded(1), victim, clockFile: undefined });
+  await lab.leader();
+
+  const { appends, errors } = await expectKept(lab);
+  expect(appends.refused + appends.unknown).toBeGreaterThan(0);
+  expect([...errors.keys()].filter((code) => !code.startsWith('ELECTION_'))).toEqual([]);
+});

@@ -1,0 +1,71 @@
+import { expect, test } from 'vitest';
+import { Lab } from './lab/lab.ts';
+import { deadlineDoubled } from './lab/sabotages.ts';
+import { expectKept, forOneTtl, sharedCluster, untilAnotherLeads } from './lab/story.ts';
+
+// SIGSTOP is what a garbage collection, a debugger or a hypervisor does, only longer: nobody is asked.
+
+const cluster = sharedCluster();
+
+test('S2, L2: a leader that is paused past its lease does not act when it wakes up', async () => {
+  await using lab = await Lab.start({ cluster: cluster() });
+  const alice = await lab.leader();
+
+  const bob = await untilAnotherLeads(lab, alice, { kind: 'pause', what: `pause ${alice.name}` }, () =>
+    alice.freeze(),
+  );
+  await lab.until('it knows', () => alice.endings.length > 0);
+  await forOneTtl(lab);
+
+  expect(bob.isActing).toBe(true);
+  await expectKept(lab);
+});
+
+test('S2: one that is paused for less than its lease leads on', async () => {
+  await using lab = await Lab.start({ cluster: cluster(), ttlSeconds: 4 });
+  const alice = await lab.leader();
+
+  const quarterMs = lab.ttlMs / 4;
+  alice.freeze();
+  const wokenAtMs = performance.now() + quarterMs;
+  await lab.until('a quarter of the TTL', () => performance.now() >= wokenAtMs);
+  alice.thaw();
+  await forOneTtl(lab);
+
+  expect(alice.isActing).toBe(true);
+  expect((await expectKept(lab)).terms).toBe(1);
+});
+
+test('L2: after a SIGKILL of the leader the next one leads within the TTL and 0.75 s', async () => {
+  await using lab = await Lab.start({ cluster: cluster() });
+  const alice = await lab.leader();
+
+  await untilAnotherLeads(lab, alice, { kind: 'kill', what: `kill ${alice.name}` }, () => lab.kill(alice));
+
+  await expectKept(lab);
+});
+
+test('S2, S3: everybody paused, by turns, past the lease: whoever wakes up first leads alone', async () => {
+  await using lab = await Lab.start({ cluster: cluster() });
+  const fault = lab.fault({ kind: 'pause', what: 'pause all', isOutage: true });
+  for (const candidate of lab.candidates) candidate.freeze();
+  await forOneTtl(lab);
+  await forOneTtl(lab);
+  for (const candidate of lab.candidates) candidate.thaw();
+  fault.lift();
+
+  await lab.leader();
+  await forOneTtl(lab);
+  await expectKept(lab);
+});
+
+test('S2: a library that believes its lease for twice as long is caught here too', async () => {
+  await using lab = await Lab.start({ cluster: cluster(), sabotage: deadlineDoubled });
+  const alice = await lab.leader();
+  for (const link of alice.links) link.cut(); // or the first message after the pause would tell it
+  alice.freeze();
+  await lab.leader({ notOf: [alice] });
+  alice.thaw();
+  await forOneTtl(lab);
+  expect((await lab.verdict()).findings).toContainEqual(expect.objectContaining({ promise: 'S2' }));
+});

@@ -1,0 +1,85 @@
+import { expect, test } from 'vitest';
+import { during, etcdAnswers } from './lab/faults.ts';
+import { Lab } from './lab/lab.ts';
+import { expectKept, forOneTtl, sharedCluster } from './lab/story.ts';
+
+const cluster = sharedCluster();
+
+test('S2: etcd moves its own leadership: nobody notices', async () => {
+  await using lab = await Lab.start({ cluster: cluster(), ttlSeconds: 3 });
+  const alice = await lab.leader();
+
+  for (let times = 0; times < 3; times++) {
+    await during(
+      lab,
+      { kind: 'move-etcd-leader', what: 'move', touchesEtcd: true },
+      async () => void (await lab.operator.moveLeader()),
+    );
+    await etcdAnswers(lab);
+  }
+  await forOneTtl(lab);
+
+  expect(alice.endings).toEqual([]);
+  await expectKept(lab);
+});
+
+test("S2, L2: etcd's leader is killed: whoever led leads on, or is succeeded in time", async () => {
+  await using lab = await Lab.start({ cluster: cluster() });
+  await lab.leader();
+
+  const member = await lab.operator.etcdLeader();
+  await during(
+    lab,
+    { kind: 'kill-etcd-leader', what: `kill ${member?.name}`, touchesEtcd: true },
+    async () => {
+      await member!.kill();
+      await etcdAnswers(lab);
+      await lab.leader();
+      await member!.start();
+    },
+  );
+  await forOneTtl(lab);
+
+  await expectKept(lab);
+});
+
+test('S2: a rolling restart of etcd, as for an upgrade', async () => {
+  await using lab = await Lab.start({ cluster: cluster() });
+  await lab.leader();
+
+  const marks = { kind: 'rolling-restart', what: 'rolling restart', touchesEtcd: true, isOutage: true };
+  await during(lab, marks, async () => {
+    for (const member of lab.cluster.members) {
+      await member.restart();
+      await etcdAnswers(lab);
+    }
+  });
+  await lab.leader();
+
+  await expectKept(lab);
+});
+
+test.each([
+  ['short', 0],
+  ['longer than the lease', 1.5],
+])(
+  'S2, L5: all of etcd restarted from its data, %s: exactly one leads, within 3 s (etcd3 #158)',
+  async (_, awayTtls) => {
+    await using lab = await Lab.start({ cluster: cluster() });
+    await lab.leader();
+
+    const marks = { kind: 'restart-all', what: 'restart etcd', touchesEtcd: true, isOutage: true };
+    await during(lab, marks, async () => {
+      await Promise.all(lab.cluster.members.map((member) => member.kill()));
+      const untilMs = performance.now() + awayTtls * lab.ttlMs;
+      await lab.until('etcd was away for long enough', () => performance.now() >= untilMs);
+      await Promise.all(lab.cluster.members.map((member) => member.start()));
+      await etcdAnswers(lab);
+    });
+    await lab.leader();
+    await forOneTtl(lab);
+
+    expect(lab.candidates.filter(({ isActing }) => isActing)).toHaveLength(1);
+    await expectKept(lab);
+  },
+);

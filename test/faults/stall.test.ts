@@ -1,0 +1,80 @@
+import { describe, expect, test } from 'vitest';
+import { during } from './lab/faults.ts';
+import { Lab } from './lab/lab.ts';
+import { fenceLeftOut } from './lab/sabotages.ts';
+import { expectKept, forOneTtl, sharedCluster, untilAnotherLeads } from './lab/story.ts';
+
+// A network that keeps its connections open and lets nothing through: nobody is told of anything.
+
+const cluster = sharedCluster();
+
+describe('when the network of the leader falls silent', () => {
+  test.each(['both', 'up', 'down'] as const)(
+    'S2, L2: %s ways stalled, it stops leading before the next leader starts',
+    async (direction) => {
+      await using lab = await Lab.start({ cluster: cluster() });
+      const alice = await lab.leader();
+
+      await untilAnotherLeads(
+        lab,
+        alice,
+        // What goes up arrives: etcd hears renewals, one TTL long, of which we never hear.
+        { kind: 'stall', what: `stall ${direction}`, touchesEtcd: direction === 'down' },
+        () => {
+          for (const link of alice.links) link.stall(direction);
+        },
+      );
+
+      expect(alice.endings).toEqual(['deadline-passed']);
+      await expectKept(lab);
+    },
+  );
+
+  test('S2: a slow network, 150 ms each way, ends no term', async () => {
+    await using lab = await Lab.start({ cluster: cluster(), ttlSeconds: 3 });
+    const alice = await lab.leader();
+
+    await during(lab, { kind: 'slow', what: 'slow' }, async () => {
+      for (const link of alice.links) link.slow(150);
+      await forOneTtl(lab);
+      await forOneTtl(lab);
+    });
+
+    expect(alice.endings).toEqual([]);
+    await expectKept(lab);
+  });
+});
+
+/** The way to etcd becomes so long that writes arrive when somebody else leads. */
+async function writesComeLate(lab: Lab): Promise<void> {
+  const alice = await lab.leader();
+  await untilAnotherLeads(
+    lab,
+    alice,
+    { kind: 'slow', what: 'slow', touchesEtcd: true },
+    () => {
+      for (const link of alice.links) link.slow(1.5 * lab.ttlMs);
+    },
+    async () => {
+      await lab.until('the next leader has written', () => lab.resource.log.at(-1)?.process !== alice.name);
+      await forOneTtl(lab);
+      await alice.restore();
+    },
+  );
+}
+
+describe('when a fenced write arrives after its term', () => {
+  test('S1: it changes nothing', async () => {
+    await using lab = await Lab.start({ cluster: cluster() });
+    await writesComeLate(lab);
+    await expectKept(lab);
+  });
+
+  test('S1: a library that leaves the fence out is caught', async () => {
+    await using lab = await Lab.start({ cluster: cluster(), sabotage: fenceLeftOut });
+    await writesComeLate(lab);
+    expect((await lab.verdict()).findings).toContainEqual(
+      expect.objectContaining({ promise: 'S1', what: expect.stringContaining('stands behind one of token') }),
+    );
+  });
+});

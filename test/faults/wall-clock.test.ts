@@ -1,0 +1,36 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { faketime, libfaketime, setWallClock } from './lab/faketime.ts';
+import { Lab } from './lab/lab.ts';
+import { expectKept, forOneTtl, sharedCluster } from './lab/story.ts';
+
+// libfaketime, from Debian's archive, gives candidates a wall clock of their own; CLOCK_MONOTONIC stays real.
+const cluster = sharedCluster();
+const HOUR_S = 3_600;
+
+test.skipIf((await libfaketime()) === undefined)(
+  'S2: the wall clock steps an hour forward, back, and two back: nothing happens',
+  async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'etcd-election-clock-'));
+    const clockFile = join(folder, 'clock');
+    const env = await faketime(clockFile);
+    await using lab = await Lab.start({ cluster: cluster(), env: env! });
+    const alice = await lab.leader();
+
+    for (const offset of [HOUR_S, 0, -2 * HOUR_S, 0]) {
+      await setWallClock(clockFile, offset);
+      await lab.until('the step is seen', () => {
+        alice.tell({ do: 'report' });
+        const ahead = ((alice.reported?.wallMs ?? Number.NaN) - Date.now()) / 1000;
+        return Math.abs(ahead - offset) < 60;
+      });
+      await forOneTtl(lab);
+    }
+
+    expect(alice.endings).toEqual([]);
+    expect((await expectKept(lab)).terms).toBe(1);
+    await rm(folder, { recursive: true });
+  },
+);

@@ -1,0 +1,242 @@
+import { describe, expect, test } from 'vitest';
+import {
+  gaps,
+  overlaps,
+  tooLong,
+  unsafe,
+  type Evidence,
+  type FaultRecord,
+} from '../../faults/lab/checker.ts';
+import { readHistory, type Acting, type Append } from '../../faults/lab/history.ts';
+import { seeded } from '../../faults/lab/seeded.ts';
+
+// A checker that cannot fail proves nothing: every kind of wrong history, made by hand, and what it says of it.
+
+const term = (process: string, token: bigint, firstMs: number, lastMs: number): Acting => ({
+  process,
+  token,
+  firstMs,
+  lastMs,
+  stamps: 2,
+  longestPauseMs: 4,
+  endedBecause: 'resigned',
+  workedUntilMs: undefined,
+});
+
+const append = (counter: number, outcome: Append['outcome'], token = 1n): Append => ({
+  process: 'alice',
+  token,
+  counter,
+  to: 'etcd',
+  outcome,
+});
+
+const entry = (counter: number, order: bigint, token = 1n, times = 1) => ({
+  process: 'alice',
+  token,
+  counter,
+  order,
+  times,
+});
+
+const fault = (kind: string, fromMs: number, toMs: number, more: Partial<FaultRecord> = {}): FaultRecord => ({
+  kind,
+  what: kind,
+  touchesEtcd: false,
+  isOutage: false,
+  fromMs,
+  toMs,
+  ...more,
+});
+
+const good: Evidence = {
+  acting: [term('alice', 1n, 0, 1000), term('bob', 2n, 1500, 3000)],
+  appends: [append(1, 'acknowledged'), append(2, 'unknown'), append(3, 'refused'), append(4, 'acknowledged')],
+  logs: { etcd: [entry(1, 10n), entry(4, 12n)], http: [] },
+  timesWritten: 2,
+  kills: [],
+  faults: [],
+  endMs: 3000,
+  grantedTtlMs: 2000,
+  hasTokens: true,
+};
+
+const findings = (change: Partial<Evidence>): string[] =>
+  unsafe({ ...good, ...change }).map(({ promise, what }) => `${promise}: ${what}`);
+
+test('a good history has no findings', () => {
+  expect(findings({})).toEqual([]);
+});
+
+describe('who acts when', () => {
+  test('two terms that share one instant are an overlap of its length', () => {
+    const acting = [term('alice', 1n, 0, 1000), term('bob', 2n, 990, 3000)];
+    expect(overlaps({ acting, faults: [] })).toMatchObject([{ promise: 'S2', ms: 10 }]);
+    expect(findings({ acting })).toHaveLength(1);
+  });
+
+  test('a leader that pauses and acts again overlaps with all who led in between', () => {
+    const acting = [term('alice', 1n, 0, 5000), term('bob', 2n, 1000, 2000), term('carol', 3n, 3000, 4000)];
+    expect(overlaps({ acting, faults: [] }).map(({ ms }) => ms)).toEqual([1000, 1000]);
+  });
+
+  test('two terms of one process may not overlap either', () => {
+    expect(
+      overlaps({ acting: [term('alice', 1n, 0, 1000), term('alice', 2n, 1000, 2000)], faults: [] }),
+    ).toHaveLength(1);
+  });
+
+  test('where an operator took the key, an overlap counts under S4, and only beyond one TTL', () => {
+    const short = [term('alice', 1n, 0, 1010), term('bob', 2n, 1000, 9000)];
+    const long = [term('alice', 1n, 0, 3100), term('bob', 2n, 1000, 9000)];
+    const faults = [fault('delete-key', 990, 995, { evicts: 'alice' })];
+    expect(findings({ acting: short, faults, endMs: 9000 })).toEqual([]);
+    expect(findings({ acting: long, faults, endMs: 9000 })).toEqual([
+      expect.stringContaining('S4: two leaders for 2100'),
+    ]);
+    expect(findings({ acting: short, faults: [{ ...faults[0]!, evicts: 'bob' }], endMs: 9000 })).toEqual([
+      expect.stringContaining('S2'),
+    ]);
+  });
+
+  test('tokens that do not increase are found, a token used twice too', () => {
+    expect(findings({ acting: [term('alice', 2n, 0, 1000), term('bob', 1n, 1500, 3000)] })).toEqual([
+      expect.stringContaining('S1: tokens do not increase'),
+    ]);
+    expect(findings({ acting: [term('alice', 2n, 0, 1000), term('alice', 2n, 1500, 3000)] })).toHaveLength(1);
+  });
+
+  test('a term that ends without a reason is found, unless its process was killed or the run was over', () => {
+    const silent = { ...term('alice', 1n, 0, 1000), endedBecause: undefined };
+    const acting = [silent, term('bob', 2n, 1500, 3000)];
+    expect(findings({ acting })).toEqual([expect.stringContaining('S4: alice (token 1) stopped without')]);
+    expect(findings({ acting, kills: [{ process: 'alice', atMs: 1001 }] })).toEqual([]);
+    expect(findings({ acting, kills: [{ process: 'alice', atMs: 500 }] })).toHaveLength(1);
+    expect(findings({ acting: [silent], endMs: 1000 })).toEqual([]);
+  });
+
+  test('a seat given up before the work stopped is found, unless a fault took it', () => {
+    const acting = [{ ...term('alice', 1n, 0, 1000), workedUntilMs: 1300 }, term('bob', 2n, 1010, 3000)];
+    expect(findings({ acting })).toEqual([expect.stringContaining('S5: bob (token 2) led 290.0 ms before')]);
+    expect(findings({ acting, faults: [fault('cut', 900, 1100)] })).toEqual([]);
+  });
+});
+
+describe('what stands in the log', () => {
+  test.each([
+    ['acknowledged and lost', { logs: { etcd: [entry(4, 12n)], http: [] }, timesWritten: 1 }, 'is lost'],
+    [
+      'applied twice',
+      { logs: { etcd: [entry(1, 10n, 1n, 2), entry(4, 12n)], http: [] }, timesWritten: 3 },
+      'applied 2 times',
+    ],
+    [
+      'refused, yet standing',
+      { logs: { etcd: [entry(1, 10n), entry(3, 11n), entry(4, 12n)], http: [] }, timesWritten: 3 },
+      'stands all the same',
+    ],
+    [
+      'reordered',
+      { logs: { etcd: [entry(4, 10n), entry(1, 12n)], http: [] } },
+      'behind a later one of the same term',
+    ],
+    [
+      'sent by nobody',
+      { logs: { etcd: [entry(1, 10n), entry(4, 12n), entry(9, 13n)], http: [] }, timesWritten: 3 },
+      'nobody sent it',
+    ],
+    ['written without being logged', { timesWritten: 3 }, 'was written 3 times'],
+    [
+      'of an older token behind a newer one',
+      {
+        appends: [append(1, 'acknowledged', 2n), append(2, 'unknown', 1n)],
+        logs: { etcd: [entry(1, 10n, 2n), entry(2, 11n, 1n)], http: [] },
+      },
+      'stands behind one of token 2',
+    ],
+  ] satisfies [string, Partial<Evidence>, string][])('an append %s is found', (_, change, said) => {
+    expect(findings(change)).toEqual([expect.stringContaining(said)]);
+  });
+
+  test('an append of unknown outcome may stand or not', () => {
+    expect(
+      findings({ logs: { etcd: [entry(1, 10n), entry(2, 11n), entry(4, 12n)], http: [] }, timesWritten: 3 }),
+    ).toEqual([]);
+  });
+});
+
+describe('how long nobody leads', () => {
+  const acting = (gapMs: number): Acting[] => [
+    term('alice', 1n, 0, 1000),
+    term('bob', 2n, 1000 + gapMs, 60_000),
+  ];
+  const judged = (gapMs: number, faults: FaultRecord[]): number =>
+    tooLong(gaps({ ...good, acting: acting(gapMs), faults }, 0)).length;
+
+  test('without a fault of etcd: one TTL and 0.75 s', () => {
+    expect(judged(2749, [fault('kill', 900, 1100)])).toBe(0);
+    expect(judged(2751, [fault('kill', 900, 1100)])).toBe(1);
+  });
+
+  test('after an outage: as long as it lasted, and what comes after it', () => {
+    const outage = fault('quorum-lost', 1000, 11_000, { isOutage: true, touchesEtcd: true });
+    expect(judged(13_000, [outage])).toBe(0);
+    expect(judged(24_000, [outage])).toBe(1);
+  });
+
+  test('time in which one of several leads is no gap', () => {
+    const all = [
+      term('alice', 1n, 0, 10_000),
+      term('bob', 2n, 1000, 2000),
+      term('carol', 3n, 10_000, 20_000),
+    ];
+    expect(gaps({ ...good, acting: all }, 0)).toEqual([]);
+  });
+});
+
+describe('the record of a process', () => {
+  test('is read back; a line cut short by SIGKILL is left out', () => {
+    const text = [
+      'S 7 1000000000',
+      'I etcd 7 1',
+      'A etcd 7 1',
+      'I http 7 2',
+      'R http 7 2',
+      'I etcd 7 3',
+      'S 7 1004000000',
+      'E 7 evicted',
+      'W 7 1010000000',
+      'X ELECTION_UNAVAILABLE',
+      'S 8 2000',
+      'S 8 30',
+    ].join('\n');
+    const { acting, appends, errors } = readHistory('alice', text);
+    expect(acting).toEqual([
+      {
+        process: 'alice',
+        token: 7n,
+        firstMs: 1000,
+        lastMs: 1004,
+        stamps: 2,
+        longestPauseMs: 4,
+        endedBecause: 'evicted',
+        workedUntilMs: 1010,
+      },
+      expect.objectContaining({ token: 8n, firstMs: 0.002, stamps: 1 }),
+    ]);
+    expect(appends.map(({ to, counter, outcome }) => [to, counter, outcome])).toEqual([
+      ['etcd', 1, 'acknowledged'],
+      ['http', 2, 'refused'],
+      ['etcd', 3, undefined],
+    ]);
+    expect(errors).toEqual(new Map([['ELECTION_UNAVAILABLE', 1]]));
+  });
+
+  test('a seed gives the same numbers each time', () => {
+    const draw = (): number[] => {
+      const random = seeded(42);
+      return [random.next(), random.between(1, 6), random.between(1, 6)];
+    };
+    expect(draw()).toEqual(draw());
+  });
+});
