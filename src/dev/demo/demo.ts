@@ -8,7 +8,7 @@ import { type Scene, scenes } from './scenes.ts';
 import { Screen, span } from './screen.ts';
 import { Stage, TTL_SECONDS } from './stage.ts';
 
-const HELP = `Usage: npm run demo [-- options]
+const HELP = `Usage: etcd-election demo [options], or in a clone: npm run demo -- [options]
 
   --only <list>  some of: ${scenes.map(({ name }) => name).join(', ')}; for example --only resign,kill
   --json         print the result as JSON, and nothing else
