@@ -4,12 +4,17 @@ import { defineConfig } from 'vitest/config';
 const resolve = { conditions: ['etcd-election:source'] };
 const ssr = { resolve };
 
+// One project after the other: what measures time must not run beside what burns it.
 export default defineConfig({
   test: {
     retry: 0,
     reporters: ['default', './test/support/tally.ts'],
     projects: [
-      { resolve, ssr, test: { name: 'unit', include: ['test/unit/**/*.test.ts'] } },
+      {
+        resolve,
+        ssr,
+        test: { name: 'unit', include: ['test/unit/**/*.test.ts'], sequence: { groupOrder: 0 } },
+      },
       {
         resolve,
         ssr,
@@ -20,6 +25,7 @@ export default defineConfig({
           testTimeout: 60_000,
           hookTimeout: 120_000,
           maxWorkers: 2,
+          sequence: { groupOrder: 1 },
         },
       },
       {
@@ -32,6 +38,7 @@ export default defineConfig({
           testTimeout: 120_000,
           hookTimeout: 120_000,
           fileParallelism: false,
+          sequence: { groupOrder: 2 },
         },
       },
     ],

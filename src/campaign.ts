@@ -351,7 +351,9 @@ export class RunningCampaign {
   async #giveUpSeat(candidacy: Candidacy | undefined, because: EndCause): Promise<void> {
     const { reporter, election, electionKeys } = this.#tools;
     try {
-      const released = await this.#seat.giveUp(because === 'evicted' ? undefined : candidacy);
+      // Evicted, and yet our key stands: somebody took it off its lease. It would lead for nobody, for ever.
+      const gone = candidacy !== undefined && because === 'evicted' && !this.#isThere(candidacy);
+      const released = await this.#seat.giveUp(gone ? undefined : candidacy);
       if (released && this.#term !== undefined)
         reporter.report({
           type: 'term.released',
@@ -414,10 +416,14 @@ export class RunningCampaign {
     });
   }
 
-  /** Whether the candidate found under our key is the one that we put there. */
+  /** Whether our key is the one that we put there, and hangs on our lease. */
   #stands(candidacy: Candidacy): boolean {
-    const found = this.#feed.roster.get(candidacy.key);
-    return found?.fencingToken === candidacy.createRevision && found.leaseId === candidacy.leaseId;
+    const leaseId = this.#feed.roster.get(candidacy.key)?.leaseId;
+    return this.#isThere(candidacy) && leaseId === candidacy.leaseId;
+  }
+
+  #isThere(candidacy: Candidacy): boolean {
+    return this.#feed.roster.get(candidacy.key)?.fencingToken === candidacy.createRevision;
   }
 
   /** Waiting or leading for long enough is progress: the guard may forget what was before. */

@@ -55,10 +55,13 @@ export async function enter(
   const snapshot = snapshotOf(electionKeys, answer.responses.at(-1)!.response_range, answer.header.revision);
   const own = snapshot.candidates.find((candidate) => candidate.key === key);
   if (own === undefined) throw new Error(`etcd put ${key} and did not show it in the same transaction`);
-  return {
-    ...snapshot,
-    candidacy: { key, leaseId: entrant.leaseId, createRevision: own.fencingToken },
-  };
+  const candidacy = { key, leaseId: entrant.leaseId, createRevision: own.fencingToken };
+  if (own.leaseId !== entrant.leaseId) {
+    // Somebody took an earlier key of ours off its lease: it would stand in the queue for ever.
+    await release(link, candidacy, limits);
+    throw new EtcdFault('unavailable', `enter ${electionKeys}: our key had been taken off its lease`, false);
+  }
+  return { ...snapshot, candidacy };
 }
 
 /** The queue as etcd has it now: a linearizable read. */
