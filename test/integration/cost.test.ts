@@ -1,0 +1,208 @@
+import { Etcd3 } from 'etcd3';
+import { type EtcdCluster, startEtcd } from 'etcd-election/dev';
+import { afterAll, beforeAll, describe, expect } from 'vitest';
+import { eventually } from '../support/eventually.ts';
+import { SOON_MS, test, TTL_SECONDS, type World } from '../support/world.ts';
+
+// What it costs is counted where it arrives: by an etcd of our own that nobody else asks.
+
+let cluster: EtcdCluster;
+beforeAll(async () => {
+  cluster = await startEtcd();
+});
+afterAll(() => cluster.stop());
+
+type Counts = Record<
+  'txn' | 'range' | 'put' | 'grant' | 'revoke' | 'keepAliveStreams' | 'keepAlives' | 'watchStreams',
+  number
+>;
+
+const counters: Record<keyof Counts, [metric: string, method: string]> = {
+  txn: ['grpc_server_started_total', 'Txn'],
+  range: ['grpc_server_started_total', 'Range'],
+  put: ['grpc_server_started_total', 'Put'],
+  grant: ['grpc_server_started_total', 'LeaseGrant'],
+  revoke: ['grpc_server_started_total', 'LeaseRevoke'],
+  keepAliveStreams: ['grpc_server_started_total', 'LeaseKeepAlive'],
+  keepAlives: ['grpc_server_msg_received_total', 'LeaseKeepAlive'],
+  watchStreams: ['grpc_server_started_total', 'Watch'],
+};
+
+/** Calls that etcd has seen so far, as its own metrics count them. */
+async function calls(): Promise<Counts> {
+  const text = await (await fetch(`${cluster.endpoints[0]}/metrics`)).text();
+  const counts: Partial<Counts> = {};
+  for (const [name, [metric, method]] of Object.entries(counters) as [keyof Counts, [string, string]][]) {
+    const line = text
+      .split('\n')
+      .find((one) => one.startsWith(`${metric}{`) && one.includes(`grpc_method="${method}"`));
+    counts[name] = Number(line?.split(' ').at(-1) ?? 0);
+  }
+  return counts as Counts;
+}
+
+async function costOf(acts: () => Promise<unknown>): Promise<Counts> {
+  const before = await calls();
+  await acts();
+  const after = await calls();
+  return Object.fromEntries(
+    (Object.keys(after) as (keyof Counts)[]).map((name) => [name, after[name] - before[name]]),
+  ) as Counts;
+}
+
+/** Exactly that: it comes to so much, and a round trip later it is no more. */
+async function expectCost(acts: () => Promise<unknown>, expected: Counts): Promise<void> {
+  const before = await calls();
+  await acts();
+  const cost = async (): Promise<Counts> => {
+    const now = await calls();
+    return Object.fromEntries(
+      (Object.keys(now) as (keyof Counts)[]).map((name) => [name, now[name] - before[name]]),
+    ) as Counts;
+  };
+  await eventually(async () => expect(await cost()).toEqual(expected), { withinMs: SOON_MS });
+  expect(await cost()).toEqual(expected);
+}
+
+const NOTHING: Counts = {
+  txn: 0,
+  range: 0,
+  put: 0,
+  grant: 0,
+  revoke: 0,
+  keepAliveStreams: 0,
+  keepAlives: 0,
+  watchStreams: 0,
+};
+/** A lease so long that no renewal falls into what is counted. */
+const NO_RENEWAL = { ttlSeconds: 300 };
+
+const onOwnEtcd = (world: World): Etcd3 => world.client({ hosts: cluster.endpoints });
+
+describe('what it costs', () => {
+  test('C2: entering costs one transaction; the first election of a client a lease and two streams besides', async ({
+    world,
+    candidate,
+  }) => {
+    const client = onOwnEtcd(world);
+    await expectCost(() => candidate('alice', { client, election: 'first', ...NO_RENEWAL }).campaign(), {
+      ...NOTHING,
+      txn: 1,
+      grant: 1,
+      keepAliveStreams: 1,
+      watchStreams: 1,
+    });
+    await expectCost(() => candidate('alice', { client, election: 'second', ...NO_RENEWAL }).campaign(), {
+      ...NOTHING,
+      txn: 1,
+    });
+  });
+
+  test('C3, L1: a handover costs the one transaction of who resigns; the winner and the others ask nothing', async ({
+    world,
+    candidate,
+  }) => {
+    // bob and carol stand for a second election too, so that no lease is given back.
+    const [alice, bob, carol] = ['alice', 'bob', 'carol'].map((who) =>
+      candidate(who, { hosts: cluster.endpoints, ...NO_RENEWAL }),
+    ) as [ReturnType<typeof candidate>, ReturnType<typeof candidate>, ReturnType<typeof candidate>];
+    for (const one of [alice, bob, carol]) {
+      void one.campaign();
+      await one.queued();
+    }
+    await candidate('alice', { client: alice.client, election: 'another', ...NO_RENEWAL }).campaign();
+    await alice.elected();
+
+    await expectCost(
+      async () => {
+        await alice.election.resign();
+        await bob.elected();
+        await eventually(() => carol.election.status.position === 2, { withinMs: SOON_MS });
+      },
+      { ...NOTHING, txn: 1 },
+    );
+    expect(world.history.leaders().filter((who) => who !== 'alice')).toEqual(['bob']);
+  });
+
+  test('C1: 100 elections on one client have one lease, one keep-alive stream and one watch stream', async ({
+    world,
+    candidate,
+  }) => {
+    const client = onOwnEtcd(world);
+    const count = 100;
+    await expectCost(
+      async () => {
+        const terms = await Promise.all(
+          Array.from({ length: count }, (_, i) =>
+            candidate(`${i}`, { client, election: `shard-${i}`, ...NO_RENEWAL }).campaign(),
+          ),
+        );
+        expect(new Set(terms.map(({ leaseId }) => leaseId)).size).toBe(1);
+      },
+      { ...NOTHING, txn: count, grant: 1, keepAliveStreams: 1, watchStreams: 1 },
+    );
+  });
+
+  test('F17, C1, C4: 1,000 elections in one process: one lease, one keep-alive each third of the TTL, nothing else', async ({
+    world,
+    election,
+  }) => {
+    const client = onOwnEtcd(world);
+    const count = 1_000;
+    const renewals = 2;
+    const elections = Array.from({ length: count }, (_, i) =>
+      election(client, `shard-${i}`, { ttlSeconds: TTL_SECONDS }),
+    );
+    const entering = await costOf(() => Promise.all(elections.map((one) => one.campaign('10.0.0.7'))));
+    expect(entering).toMatchObject({ txn: count, grant: 1, keepAliveStreams: 1, watchStreams: 1, range: 0 });
+    const { leases } = await world.client({ hosts: cluster.endpoints }).leaseClient.leaseLeases();
+    expect(leases).toHaveLength(1);
+
+    const seen = (): number => world.log.of('session.renewed').length;
+    const from = seen();
+    const idle = await costOf(() =>
+      eventually(() => seen() >= from + renewals, { withinMs: (renewals + 1) * TTL_SECONDS * 1_000 }),
+    );
+    expect(idle.keepAlives).toBeLessThanOrEqual(renewals + 1);
+    expect(idle).toEqual({ ...NOTHING, keepAlives: idle.keepAlives });
+    expect(elections.every((one) => one.status.term?.isCurrent())).toBe(true);
+  });
+
+  test('C1: elections of another TTL have a lease of their own, and the same watch stream', async ({
+    world,
+    candidate,
+  }) => {
+    const client = onOwnEtcd(world);
+    await expectCost(
+      async () => {
+        const one = await candidate('alice', { client, election: 'a', ttlSeconds: 300 }).campaign();
+        const other = await candidate('alice', { client, election: 'b', ttlSeconds: 200 }).campaign();
+        expect(one.leaseId).not.toBe(other.leaseId);
+      },
+      { ...NOTHING, txn: 2, grant: 2, keepAliveStreams: 2, watchStreams: 1 },
+    );
+  });
+
+  test('the last to leave gives the lease back, once', async ({ world, candidate }) => {
+    const client = onOwnEtcd(world);
+    const all = ['a', 'b', 'c'].map((name) => candidate('alice', { client, election: name, ...NO_RENEWAL }));
+    for (const one of all) await one.campaign();
+    const { revoke } = await costOf(() => Promise.all(all.map(({ election }) => election.close())));
+    expect(revoke).toBe(1);
+    const { leases } = await world.client({ hosts: cluster.endpoints }).leaseClient.leaseLeases();
+    expect(leases).toEqual([]);
+  });
+
+  test('observers share the watch stream, and need no lease', async ({ world, election }) => {
+    const client = onOwnEtcd(world);
+    const cost = await costOf(async () => {
+      for (const name of ['a', 'b', 'c']) {
+        const iterator = election(client, name).observe();
+        expect((await iterator.next()).value).toBeUndefined();
+        void iterator.return(undefined);
+      }
+    });
+    expect(cost).toMatchObject({ grant: 0, keepAliveStreams: 0, txn: 0, range: 3 });
+    expect(cost.watchStreams).toBeLessThanOrEqual(3);
+  });
+});

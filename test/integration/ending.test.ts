@@ -1,0 +1,244 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { getEventListeners, once } from 'node:events';
+import { fileURLToPath } from 'node:url';
+import { build } from 'esbuild';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { ElectionClosedError, liveElections, RefusedError } from 'etcd-election';
+import { startProxy } from 'etcd-election/dev';
+import { afterAll, beforeAll, describe, expect, onTestFinished } from 'vitest';
+import { eventually, within } from '../support/eventually.ts';
+import { abortOf, SOON_MS, test, TTL_SECONDS, type World } from '../support/world.ts';
+
+describe('close()', () => {
+  test('resigns for good: the key and the lease are gone', async ({ candidate, world }) => {
+    const alice = candidate('alice');
+    const term = await alice.campaign();
+    await alice.election.close();
+    expect(alice.election.status).toMatchObject({ state: 'closed', term: undefined });
+    expect(await world.keys()).toEqual([]);
+    expect((await world.own.leaseClient.leaseTimeToLive({ ID: term.leaseId, keys: false })).TTL).toBe('-1');
+    expect(term.signal.reason).toMatchObject({ because: 'closed' });
+    await expect(alice.campaign()).rejects.toBeInstanceOf(ElectionClosedError);
+    await expect(alice.election.lead(async () => undefined)).rejects.toBeInstanceOf(ElectionClosedError);
+  });
+
+  test('`await using` closes', async ({ candidate, world }) => {
+    {
+      await using one = candidate('alice').election;
+      await one.campaign();
+      expect(await world.keys()).toHaveLength(1);
+    }
+    expect(await world.keys()).toEqual([]);
+  });
+
+  test('a campaign that waits for its turn is rejected, and its key goes', async ({ candidate, world }) => {
+    const [alice, bob] = [candidate('alice'), candidate('bob')];
+    await alice.campaign();
+    const waiting = bob.campaign();
+    await bob.queued();
+    await bob.election.close();
+    await expect(waiting).rejects.toBeInstanceOf(ElectionClosedError);
+    expect(await world.keys()).toHaveLength(1);
+  });
+
+  test('twice, or at the same time, is once; before anything it is nothing', async ({
+    candidate,
+    election,
+    client,
+  }) => {
+    const alice = candidate('alice');
+    await alice.campaign();
+    await Promise.all([alice.election.close(), alice.election.close(), alice.election.resign()]);
+    await alice.election.close();
+    await election(client(), 'unused').close();
+    expect(liveElections()).not.toContain(alice.election);
+  });
+
+  test('right after campaign(), before anything was sent, leaves no key', async ({ candidate, world }) => {
+    const alice = candidate('alice');
+    const campaign = alice.campaign();
+    await alice.election.close();
+    await expect(campaign).rejects.toBeInstanceOf(ElectionClosedError);
+    expect(await world.keys()).toEqual([]);
+  });
+
+  test('at any moment of entering leaves no key', async ({ candidate, world }) => {
+    for (let delay = 0; delay < 12; delay++) {
+      const alice = candidate('alice', { election: `e${delay}` });
+      const campaign = alice.campaign();
+      campaign.catch(() => undefined);
+      await new Promise((resolve) => setTimeout(resolve, delay));
+      await alice.election.close();
+    }
+    await eventually(
+      async () => {
+        const { kvs } = await world.own.getAll().prefix(world.prefix).exec();
+        expect(kvs.map(({ key }) => key.toString())).toEqual([]);
+      },
+      { withinMs: SOON_MS },
+    );
+  });
+
+  test('never waits longer than its bound, with etcd out of reach', async ({ candidate, etcd }) => {
+    await using proxy = await startProxy({ target: etcd.endpoints[0]! });
+    const alice = candidate('alice', { hosts: proxy.endpoint });
+    await alice.campaign();
+    proxy.stall();
+    const callLimitMs = 2_500;
+    await within(2 * callLimitMs + 500, 'close()', alice.election.close());
+    proxy.resume();
+  });
+
+  test('leaves no listener on the signal it was given', async ({ election, client }) => {
+    const { signal } = new AbortController();
+    const one = election(client(), 'e', { signal });
+    await one.campaign();
+    await one.close();
+    expect(getEventListeners(signal, 'abort')).toEqual([]);
+  });
+
+  test('one of many on a client does not disturb the others', async ({ candidate, client, world }) => {
+    const own = client();
+    const [a, b] = [
+      candidate('a', { client: own, election: 'a' }),
+      candidate('b', { client: own, election: 'b' }),
+    ];
+    await a.campaign();
+    const term = await b.campaign();
+    await a.election.close();
+    expect(await world.keys('a')).toEqual([]);
+    expect(await world.keys('b')).toEqual([term.key]);
+    expect(term.isCurrent()).toBe(true);
+    await a.client.put(`${world.prefix}still`).value('works').exec();
+  });
+});
+
+describe('the signal option', () => {
+  test('F5: resigns with the signal that has aborted already: the release is sent all the same', async ({
+    candidate,
+    world,
+  }) => {
+    const stop = new AbortController();
+    const alice = candidate('alice', { signal: stop.signal });
+    const term = await alice.campaign();
+    stop.abort();
+    expect(term.signal.reason).toMatchObject({ because: 'aborted' });
+    await eventually(async () => expect(await world.keys()).toEqual([]), { withinMs: SOON_MS });
+    expect(alice.election.status.state).toBe('closed');
+    await expect(alice.campaign()).rejects.toThrow('its signal aborted');
+  });
+
+  test('aborted from the start: closed from the start', async ({ candidate, world }) => {
+    const alice = candidate('alice', { signal: AbortSignal.abort() });
+    await expect(alice.campaign()).rejects.toBeInstanceOf(ElectionClosedError);
+    expect(await world.keys()).toEqual([]);
+  });
+});
+
+describe('a client that its owner closes', () => {
+  test('while we lead: the term ends within a third of the TTL, and the campaign with a typed error', async ({
+    candidate,
+    client,
+    log,
+  }) => {
+    const own = client();
+    const alice = candidate('alice', { client: own });
+    const term = await alice.campaign();
+    own.close();
+    await within((TTL_SECONDS * 1_000) / 3 + SOON_MS, 'the end of the term', abortOf(term.signal));
+    await eventually(() => alice.election.status.state === 'idle', { withinMs: SOON_MS });
+    expect(log.of('campaign.ended')[0]).toMatchObject({ because: 'refused', err: { type: 'RefusedError' } });
+    await expect(alice.campaign()).rejects.toBeInstanceOf(RefusedError);
+  });
+
+  test('before we stand: campaign() is refused, and told what to do', async ({ candidate, client }) => {
+    const own = client();
+    own.close();
+    const alice = candidate('alice', { client: own });
+    const refused = within(SOON_MS, 'the refusal', alice.campaign());
+    await expect(refused).rejects.toBeInstanceOf(RefusedError);
+    await expect(alice.campaign()).rejects.toThrow(/make a new client/);
+    await expect(alice.election.leader()).rejects.toBeInstanceOf(RefusedError);
+  });
+});
+
+describe('as a process', () => {
+  let folder: string;
+  let bundle: string;
+
+  beforeAll(async () => {
+    // Inside the project, so that it finds the packages that are left out of the bundle.
+    folder = await mkdtemp(
+      join(fileURLToPath(new URL('../..', import.meta.url)), 'node_modules', '.ending-'),
+    );
+    bundle = join(folder, 'ending-child.mjs');
+    await build({
+      entryPoints: [fileURLToPath(new URL('../support/ending-child.ts', import.meta.url))],
+      outfile: bundle,
+      bundle: true,
+      format: 'esm',
+      platform: 'node',
+      packages: 'external',
+      alias: { 'etcd-election': fileURLToPath(new URL('../../src/index.ts', import.meta.url)) },
+      target: 'node20',
+    });
+  });
+  afterAll(() => rm(folder, { recursive: true, force: true }));
+
+  interface Service {
+    readonly child: ChildProcess;
+    readonly said: () => string;
+    readonly complained: () => string;
+    readonly exit: Promise<{ code: number | null; signal: NodeJS.Signals | null }>;
+  }
+
+  function service(does: string, world: World): Service {
+    const child = spawn(process.execPath, [bundle, does, world.etcd.endpoints[0]!, world.prefix], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    let said = '';
+    let complained = '';
+    child.stdout.on('data', (data: Buffer) => (said += data.toString()));
+    child.stderr.on('data', (data: Buffer) => (complained += data.toString()));
+    const exit = once(child, 'close').then(([code, signal]) => ({
+      code: code as number | null,
+      signal: signal as NodeJS.Signals | null,
+    }));
+    onTestFinished(async () => {
+      if (child.exitCode === null && child.signalCode === null) child.kill('SIGKILL');
+      await exit;
+    });
+    return { child, said: () => said, complained: () => complained, exit };
+  }
+
+  const STARTED_MS = 20_000; // a cold start on a busy machine
+
+  test.for(['abort on SIGTERM', 'lead until SIGTERM'])(
+    'F5: %s: the key is deleted, not left to its lease, and the process ends by itself',
+    async (does, { world }) => {
+      const { child, said, complained, exit } = service(does, world);
+      await eventually(() => said().includes('leads'), { withinMs: STARTED_MS });
+      expect(await world.keys()).toHaveLength(1);
+      child.kill('SIGTERM');
+      expect(await within(SOON_MS, `the end of the process ${complained()}`, exit)).toEqual({
+        code: 0,
+        signal: null,
+      });
+      expect(await world.keys()).toEqual([]); // its lease has 60 s
+    },
+  );
+
+  test('un-awaited calls and unheard refusals never end the process', async ({ world }) => {
+    const { said, complained, exit } = service('nobody listens', world);
+    expect(await within(STARTED_MS, 'the end of the process', exit)).toEqual({ code: 0, signal: null });
+    expect(complained()).toBe('');
+    expect(said()).toBe('survived\n');
+  });
+
+  test('after close() nothing of ours keeps it alive', async ({ world }) => {
+    const { said, exit } = service('close and end', world);
+    await eventually(() => said().includes('closed'), { withinMs: STARTED_MS });
+    expect(await within(SOON_MS, 'the end of the process', exit)).toEqual({ code: 0, signal: null });
+  });
+});
