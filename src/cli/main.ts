@@ -61,7 +61,7 @@ export const commands: Readonly<Record<string, Command>> = {
   },
 };
 
-export const help = `Usage: etcd-election COMMAND …
+export const help: string = `Usage: etcd-election COMMAND …
 
 ${Object.entries(commands)
   .map(([name, { summary }]) => `  ${name.padEnd(8)} ${summary}`)
