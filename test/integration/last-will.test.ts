@@ -1,0 +1,305 @@
+/**
+ * What a last will does when a process dies, and what it must never do while the process lives. Each replica is a
+ * process of its own, bundled from source; its helper is looked up in /proc.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Etcd3, Range, type IOptions } from 'etcd3';
+import { startEtcd, type EtcdCluster } from 'etcd-election/dev';
+import { afterAll, beforeAll, describe, expect } from 'vitest';
+import { certificates, type Certificates } from '../support/certificates.ts';
+import { eventually } from '../support/eventually.ts';
+import type { ChildPlan } from '../support/last-will-child.ts';
+import {
+  buildChild,
+  childrenOf,
+  DoomedReplica,
+  isRunning,
+  procFile,
+  statusOf,
+} from '../support/last-will-process.ts';
+import { test } from '../support/world.ts';
+
+const TTL_SECONDS = 10;
+/** No promise but a limit for a busy machine; far below the TTL, so that only the helper can have done it. */
+const AT_ONCE_MS = 1_000;
+
+let program: string;
+beforeAll(async () => {
+  program = await buildChild('test/support/last-will-child.ts');
+});
+
+const planOf = (
+  client: ChildPlan['client'],
+  prefix: string,
+  rest: Partial<Omit<ChildPlan, 'options'>> & { options?: ChildPlan['options'] } = {},
+): ChildPlan => ({
+  client,
+  election: 'e',
+  value: 'alice',
+  ...rest,
+  options: { ttlSeconds: TTL_SECONDS, prefix, lastWill: true, ...rest.options },
+});
+
+/** @returns how long it took, in milliseconds. */
+async function untilGone(client: Etcd3, leaseId: string, withinMs: number): Promise<number> {
+  const sinceMs = performance.now();
+  await eventually(async () => (await timeToLive(client, leaseId)) < 0, { withinMs });
+  return performance.now() - sinceMs;
+}
+
+/** Seconds; below 0 where etcd does not know the lease. */
+const timeToLive = async (client: Etcd3, leaseId: string): Promise<number> =>
+  Number((await client.leaseClient.leaseTimeToLive({ ID: leaseId })).TTL);
+
+describe.skipIf(process.platform !== 'linux')('a last will', () => {
+  test('is off by default: no helper, and a crash costs the TTL', async ({ etcd, prefix, world }) => {
+    const plan = planOf({ hosts: etcd.endpoints }, prefix, { options: { lastWill: false } });
+    await using alice = new DoomedReplica(program, plan);
+    const { leaseId } = await alice.said('leads');
+
+    expect(childrenOf(alice.pid)).toEqual([]);
+    alice.signal('SIGKILL');
+    await alice.exited();
+    expect(await timeToLive(world.own, leaseId)).toBeGreaterThan(0);
+    await world.own.leaseClient.leaseRevoke({ ID: leaseId });
+  });
+
+  test('kill -9: the lease is given back at once, and the next one leads', async ({
+    etcd,
+    prefix,
+    world,
+    candidate,
+  }) => {
+    await using alice = new DoomedReplica(program, planOf({ hosts: etcd.endpoints }, prefix));
+    const { leaseId, fencingToken } = await alice.said('leads');
+    const bob = candidate('bob', { ttlSeconds: TTL_SECONDS });
+    void bob.campaign();
+    await bob.queued();
+    const helper = await alice.helper();
+
+    alice.signal('SIGKILL');
+
+    await untilGone(world.own, leaseId, AT_ONCE_MS);
+    const term = await bob.elected(AT_ONCE_MS);
+    expect(term.fencingToken).toBeGreaterThan(BigInt(fencingToken));
+    await eventually(() => !isRunning(helper), { withinMs: AT_ONCE_MS });
+  });
+
+  test('a process killed as soon as it leads has left its will', async ({ etcd, prefix, world }) => {
+    await using alice = new DoomedReplica(program, planOf({ hosts: etcd.endpoints }, prefix));
+    const { leaseId } = await alice.said('leads'); // the helper is still on its way up
+
+    alice.signal('SIGKILL');
+
+    await untilGone(world.own, leaseId, AT_ONCE_MS);
+  });
+
+  test.for([{ minify: false }, { minify: true }])(
+    'it works from a bundle (minified: $minify), and process.exit() is an end like any other',
+    async ({ minify }, { etcd, prefix, world }) => {
+      const bundle = minify ? await buildChild('test/support/last-will-child.ts', minify) : program;
+      await using alice = new DoomedReplica(bundle, planOf({ hosts: etcd.endpoints }, prefix));
+      const { leaseId } = await alice.said('leads');
+      await alice.helper();
+
+      alice.order({ exit: 0 });
+
+      await alice.exited();
+      await untilGone(world.own, leaseId, AT_ONCE_MS);
+    },
+  );
+
+  test('a SIGTERM to the whole process group, which our process does not survive, leaves the helper to do its job', async ({
+    etcd,
+    prefix,
+    world,
+  }) => {
+    await using alice = new DoomedReplica(program, planOf({ hosts: etcd.endpoints }, prefix));
+    const { leaseId } = await alice.said('leads');
+    const helper = await alice.helper();
+
+    for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.kill(helper, signal);
+    alice.signal('SIGTERM', 'group');
+
+    await alice.exited();
+    await untilGone(world.own, leaseId, AT_ONCE_MS);
+    await eventually(() => !isRunning(helper), { withinMs: AT_ONCE_MS });
+  });
+
+  test('a blocked event loop is no death', async ({ etcd, prefix, world }) => {
+    await using alice = new DoomedReplica(program, planOf({ hosts: etcd.endpoints }, prefix));
+    const { leaseId } = await alice.said('leads');
+    await alice.helper();
+
+    alice.order({ block: (TTL_SECONDS * 1000) / 2 + 500 });
+    await alice.said('blocked');
+
+    expect(await timeToLive(world.own, leaseId)).toBeGreaterThan(0);
+    expect(alice.all('leads')).toHaveLength(1);
+    expect(alice.all('follows')).toHaveLength(0);
+  });
+
+  test.for(['process', 'group'] as const)(
+    'a stopped %s is no death, nor is its going on',
+    async (which, { etcd, prefix, world }) => {
+      await using alice = new DoomedReplica(program, planOf({ hosts: etcd.endpoints }, prefix));
+      const { leaseId } = await alice.said('leads');
+      const helper = await alice.helper();
+
+      alice.signal('SIGSTOP', which);
+      if (which === 'group') process.kill(helper, 'SIGSTOP'); // it has a group of its own
+      await sleep((TTL_SECONDS * 1000) / 2);
+      expect(await timeToLive(world.own, leaseId)).toBeGreaterThan(0);
+      alice.signal('SIGCONT', which);
+      if (which === 'group') process.kill(helper, 'SIGCONT');
+      alice.order({ block: 0 });
+      await alice.said('blocked');
+
+      expect(await timeToLive(world.own, leaseId)).toBeGreaterThan(0);
+      expect(alice.all('leads')).toHaveLength(1);
+      expect(isRunning(helper)).toBe(true);
+    },
+  );
+
+  test('close() ends the helper', async ({ etcd, prefix, world }) => {
+    await using alice = new DoomedReplica(program, planOf({ hosts: etcd.endpoints }, prefix));
+    const { leaseId } = await alice.said('leads');
+    const helper = await alice.helper();
+
+    alice.order({ close: true });
+    await alice.said('closed');
+
+    expect(await timeToLive(world.own, leaseId)).toBe(-1);
+    await eventually(() => !isRunning(helper), { withinMs: AT_ONCE_MS });
+    expect(childrenOf(alice.pid)).toEqual([]);
+  });
+
+  test('a helper that is killed is told of, and started again; the election goes on', async ({
+    etcd,
+    prefix,
+    world,
+  }) => {
+    await using alice = new DoomedReplica(program, planOf({ hosts: etcd.endpoints }, prefix));
+    const { leaseId } = await alice.said('leads');
+    const first = await alice.helper();
+
+    process.kill(first, 'SIGKILL');
+    expect(await alice.said('warned')).toBe('last-will.lost');
+    await eventually(() => !isRunning(first), { withinMs: AT_ONCE_MS });
+    const second = await alice.helper();
+    expect(second).not.toBe(first);
+    expect(alice.all('leads')).toHaveLength(1);
+
+    alice.signal('SIGKILL');
+    await untilGone(world.own, leaseId, AT_ONCE_MS);
+  });
+
+  test('the helper is small and idle', async ({ etcd, prefix }) => {
+    await using alice = new DoomedReplica(program, planOf({ hosts: etcd.endpoints }, prefix));
+    await alice.said('leads');
+    const helper = await alice.helper();
+    const ticks = (): number =>
+      procFile(helper, 'stat')
+        .split(') ')[1]!
+        .split(' ')
+        .slice(11, 13)
+        .map(Number)
+        .reduce((a, b) => a + b);
+    const before = ticks();
+    await sleep((TTL_SECONDS * 1000) / 3); // over a renewal
+
+    expect(ticks() - before).toBeLessThanOrEqual(1); // 10 ms each
+    expect(Number(/^VmRSS:\s+(\d+) kB/m.exec(statusOf(helper))![1])).toBeLessThan(60_000);
+  });
+});
+
+describe.skipIf(process.platform !== 'linux')('a last will, where etcd asks who we are', () => {
+  let etcd: EtcdCluster;
+  let pem: Certificates;
+  let root: Etcd3;
+  const auth = { username: 'service', password: 'a-secret-of-ours' };
+
+  beforeAll(async () => {
+    pem = await certificates();
+    etcd = await startEtcd({
+      extraArgs: [
+        `--cert-file=${pem.files.cert}`,
+        `--key-file=${pem.files.key}`,
+        `--trusted-ca-file=${pem.files.ca}`,
+        '--client-cert-auth',
+      ],
+    });
+    const options: IOptions = {
+      hosts: etcd.endpoints,
+      credentials: {
+        rootCertificate: Buffer.from(pem.ca),
+        privateKey: Buffer.from(pem.key),
+        certChain: Buffer.from(pem.cert),
+      },
+    };
+    const setup = new Etcd3(options);
+    await setup.role('election').create();
+    await setup.role('election').grant({ permission: 'Readwrite', range: Range.prefix('t-') });
+    await setup.user(auth.username).create(auth.password);
+    await setup.user(auth.username).addRole('election');
+    await setup.user('root').create('root-secret');
+    await setup.user('root').addRole('root');
+    await setup.auth.authEnable();
+    setup.close();
+    root = new Etcd3({ ...options, auth: { username: 'root', password: 'root-secret' } });
+  }, 60_000);
+
+  afterAll(async () => {
+    root?.close();
+    await etcd.stop();
+    await pem.remove();
+  });
+
+  test('TLS with a client certificate, user and password: given back at once, and no secret to be seen', async ({
+    prefix,
+  }) => {
+    await using alice = new DoomedReplica(
+      program,
+      planOf({ hosts: etcd.endpoints, auth }, prefix, { credentials: pem }),
+    );
+    const { leaseId } = await alice.said('leads');
+    const helper = await alice.helper();
+    for (const file of ['cmdline', 'environ'] as const) {
+      const text = procFile(helper, file);
+      for (const secret of [
+        auth.username,
+        auth.password,
+        'PRIVATE KEY',
+        leaseId,
+        etcd.endpoints[0]!.slice(8),
+      ])
+        expect(text).not.toContain(secret);
+    }
+
+    alice.signal('SIGKILL');
+
+    await untilGone(root, leaseId, AT_ONCE_MS);
+  });
+});
+
+describe.skipIf(process.platform !== 'linux')('a last will, with three members', () => {
+  let etcd: EtcdCluster;
+  beforeAll(async () => {
+    etcd = await startEtcd({ members: 3 });
+  }, 60_000);
+  afterAll(() => etcd.stop());
+
+  test('the next host is asked where one keeps silent', async ({ prefix }) => {
+    const client = new Etcd3({ hosts: etcd.endpoints[2]! });
+    await using alice = new DoomedReplica(program, planOf({ hosts: etcd.endpoints.slice(1) }, prefix));
+    const { leaseId } = await alice.said('leads');
+    await alice.helper();
+    etcd.members[1]!.freeze();
+
+    alice.signal('SIGKILL');
+
+    // A frozen leader costs an election of etcd's own, about one second and a half.
+    await untilGone(client, leaseId, 4 * AT_ONCE_MS).finally(() => etcd.members[1]!.thaw());
+    client.close();
+  });
+});
