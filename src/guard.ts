@@ -15,6 +15,7 @@ import {
   type GuardHistory,
   type GuardLimits,
 } from './core/loop-guard.ts';
+import { arrivals } from './arrivals.ts';
 import type { Origin } from './core/campaign.ts';
 import { allShared, shared } from './registry.ts';
 import { clock, type Clock } from './time.ts';
@@ -69,7 +70,19 @@ export interface GuardListener {
   recovered(fact: { rounds: number }): void;
 }
 
+export interface PassOptions {
+  /** Ends the wait at once when it aborts. */
+  readonly signal?: AbortSignal | undefined;
+  readonly listener?: GuardListener | undefined;
+  readonly calledFrom?: readonly string[] | undefined;
+  /** A campaign's own round: the first one of an election counts as the arrival of a new one. */
+  readonly isCampaign?: boolean | undefined;
+}
+
 const CALL_SITES_KEPT = 16;
+
+/** Campaigns of one election that may be under way at once in this process, each on a client of its own. */
+export const MOST_CAMPAIGNS = 64;
 
 export class LoopGuard {
   readonly key: string;
@@ -80,6 +93,7 @@ export class LoopGuard {
   #heldMs = 0;
   #heldUntilMs = 0;
   #nudged = new AbortController();
+  #campaigns = 0;
   readonly #callSites = new Map<string, { stack: readonly string[]; rounds: number; heldMs: number }>();
 
   constructor(key: string, election: string, time: Clock = clock) {
@@ -88,26 +102,44 @@ export class LoopGuard {
     this.#clock = time;
   }
 
+  /**
+   * A campaign wants to begin. @returns what to call when it is over; undefined where so many are under way already
+   * that a loop must be making clients, or names, without awaiting anything.
+   */
+  admitCampaign(): (() => void) | undefined {
+    const isNew = this.#history.rounds === 0;
+    if (this.#campaigns >= MOST_CAMPAIGNS || (isNew && arrivals().isFlooded(this.#clock.now())))
+      return undefined;
+    this.#campaigns++;
+    return () => {
+      this.#campaigns--;
+      this.cameThrough();
+    };
+  }
+
+  /** The round came through: a candidate stands in the queue. */
+  cameThrough(): void {
+    arrivals().leave(this);
+  }
+
   /** One round wants to go on: waits as long as its history demands, or until the signal aborts. */
-  async pass(
-    origin: Origin,
-    settings: GuardSettings,
-    options: { signal?: AbortSignal; listener?: GuardListener; calledFrom?: readonly string[] } = {},
-  ): Promise<void> {
+  async pass(origin: Origin, settings: GuardSettings, options: PassOptions = {}): Promise<void> {
     const before = isTripped(this.#history, settings);
     const now = this.#clock.now();
-    const { history, holdMs } = admit(this.#history, origin, settings, delaySource(settings), now);
-    this.#history = history;
+    const isNew = options.isCampaign === true && this.#history.rounds === 0;
+    const verdict = admit(this.#history, origin, settings, delaySource(settings), now);
+    this.#history = verdict.history;
+    const holdMs = Math.max(verdict.holdMs, isNew ? arrivals().welcome(this, now) : 0);
     this.#count(options.calledFrom, holdMs);
-    const after = isTripped(history, settings);
+    const after = isTripped(this.#history, settings);
     if (after && !before)
       options.listener?.tripped({
-        rounds: history.streak,
+        rounds: this.#history.streak,
         holdMs,
         origin,
         calledFrom: options.calledFrom?.[0] ?? this.#busiestCallSite(),
       });
-    else if (before && !after) options.listener?.recovered({ rounds: history.rounds });
+    else if (before && !after) options.listener?.recovered({ rounds: this.#history.rounds });
     if (holdMs === 0) return;
     this.#holds++;
     this.#heldMs += holdMs;

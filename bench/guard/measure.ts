@@ -29,7 +29,9 @@ export interface Measured {
   readonly callsPerSecond: number;
   /** To the endpoint that was dialled most. */
   readonly dialsPerSecond: number;
-  readonly linesPerMinute: number;
+  readonly lines: number;
+  /** The time in which those lines were written. */
+  readonly linesOverMs: number;
   /** Of the used heap after a collection, in KiB; undefined where the process cannot be asked. */
   readonly heapGrowthKiB: number | undefined;
   readonly residentGrowthKiB: number;
@@ -170,7 +172,8 @@ async function observe(row: Row, timing: Timing, stage: Stage, subject: Subject)
     cpuPercent: cpu,
     callsPerSecond: calledByUs / seconds,
     dialsPerSecond: Math.max(0, ...dials) / seconds,
-    linesPerMinute: (60 * (to.lines - from.lines)) / seconds,
+    lines: last.lines - from.lines,
+    linesOverMs: last.process.atMs - from.process.atMs,
     heapGrowthKiB: heapGrowth === undefined ? undefined : Math.round(heapGrowth / 1024),
     residentGrowthKiB: Math.round((last.process.residentBytes - from.process.residentBytes) / 1024),
     resourceGrowth: growth(({ resources }) => resources),

@@ -291,12 +291,38 @@ const scenarios: Record<string, () => unknown> = {
   'onFollower campaigns': () => {
     const election: Election = stand({
       onFollower: async () => {
-        for (;;) {
-          countRound();
-          await Promise.race([election.campaign(IP), nextTurn()]);
-        }
+        countRound();
+        await election.campaign(IP);
       },
     });
+  },
+  'un-awaited, each turn, while another leads': () => {
+    const election = stand();
+    return forever(() => {
+      election.campaign(IP).catch(noop);
+      return nextTurn();
+    });
+  },
+  'un-awaited, another value each millisecond': () => {
+    let turn = 0;
+    const election = new Election(client, NAME);
+    setInterval(() => {
+      countRound();
+      election.campaign(`${IP}:${turn++}`).catch(noop);
+    }, 1);
+  },
+  'un-awaited, a new client each 10 ms': () => {
+    setInterval(() => {
+      countRound();
+      new Election(connect(), NAME).campaign(IP).catch(noop);
+    }, 10);
+  },
+  'un-awaited, a new name each millisecond': () => {
+    let turn = 0;
+    setInterval(() => {
+      countRound();
+      new Election(client, `x${turn++}`).campaign(IP).catch(noop);
+    }, 1);
   },
   'onFollower throws': () =>
     stand({

@@ -85,7 +85,16 @@ export const rows: readonly Row[] = [
     'un-awaited, one a millisecond',
     'un-awaited, a new object each millisecond',
     'un-awaited, a new object each turn',
+    'un-awaited, another value each millisecond',
+    'un-awaited, a new client each 10 ms',
+    'un-awaited, a new name each millisecond',
   ]),
+  {
+    group: 'caller',
+    name: 'un-awaited, each turn, while another leads',
+    fault: faults.foreignLeader,
+    origin: 'outside',
+  },
   ...callbacks([
     'onLeader throws',
     'onLeader rejects',

@@ -29,3 +29,9 @@ export function spend(budget: LineBudget, nowMs: number): { budget: LineBudget; 
     ? { budget: { left: left - 1, countedAtMs, suppressed: 0 }, written: true }
     : { budget: { left, countedAtMs, suppressed: budget.suppressed + 1 }, written: false };
 }
+
+/**
+ * Writes one line whatever the budget, and leaves nothing of the burst: what led to it has been told, and from here
+ * on it is six lines a minute.
+ */
+export const lastOfTheBurst = (nowMs: number): LineBudget => ({ left: 0, countedAtMs: nowMs, suppressed: 0 });

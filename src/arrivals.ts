@@ -1,0 +1,42 @@
+/**
+ * Elections that this process sees for the first time: the rules of core/newcomers, one for all of them.
+ */
+import { noNewcomers, welcome, type Newcomers } from './core/newcomers.ts';
+import { shared } from './registry.ts';
+import { clock } from './time.ts';
+
+/** So many that are held back at once are a flood: no honest program has them wait. */
+export const MOST_HELD = 1_000;
+
+export class Arrivals {
+  #newcomers: Newcomers;
+  /** Those whose first campaign has neither come through yet nor ended: whoever comes now comes beside them. */
+  readonly #underWay = new Set<object>();
+  #heldUntilMs: number[] = [];
+
+  constructor(nowMs: number) {
+    this.#newcomers = noNewcomers(nowMs);
+  }
+
+  /** One that was never seen comes. @returns how long it must wait, in milliseconds. */
+  welcome(newcomer: object, nowMs: number): number {
+    const { newcomers, holdMs } = welcome(this.#newcomers, this.#underWay.size === 0, nowMs);
+    this.#newcomers = newcomers;
+    this.#underWay.add(newcomer);
+    if (holdMs > 0) this.#heldUntilMs.push(nowMs + holdMs);
+    return holdMs;
+  }
+
+  /** It stands in the queue, or has given up. */
+  leave(newcomer: object): void {
+    this.#underWay.delete(newcomer);
+  }
+
+  isFlooded(nowMs: number): boolean {
+    if (this.#heldUntilMs.length < MOST_HELD) return false;
+    this.#heldUntilMs = this.#heldUntilMs.filter((untilMs) => untilMs > nowMs);
+    return this.#heldUntilMs.length >= MOST_HELD;
+  }
+}
+
+export const arrivals = (): Arrivals => shared('arrivals', '', () => new Arrivals(clock.now()));

@@ -1,0 +1,42 @@
+/**
+ * How fast elections that this process has never seen may come, as a value.
+ *
+ * A guard for each election cannot see a loop that invents a new name each turn. But a program may mean to stand
+ * in ten thousand elections, and must not be slowed. What tells the two apart is not the number: a program starts
+ * its elections **side by side**, because each may wait for its turn for ever; a loop starts the next when the one
+ * before has come through, **one by one**. So each kind has a bucket of its own, and both fill up slowly.
+ */
+
+/** New elections that may come side by side before any is held back. */
+export const SIDE_BY_SIDE = 16_384;
+/** New elections that may come one by one before any is held back. */
+export const ONE_BY_ONE = 1_000;
+/** Each so many milliseconds one more may come. */
+export const MS_PER_NEWCOMER = 1_000;
+
+export interface Newcomers {
+  /** Those that may still come at once; below zero: so many wait already. */
+  readonly all: number;
+  readonly oneByOne: number;
+  readonly countedAtMs: number;
+}
+
+export const noNewcomers = (nowMs: number): Newcomers => ({
+  all: SIDE_BY_SIDE,
+  oneByOne: ONE_BY_ONE,
+  countedAtMs: nowMs,
+});
+
+/** One more election that was never seen before: how long must it wait? */
+export function welcome(
+  newcomers: Newcomers,
+  alone: boolean,
+  nowMs: number,
+): { newcomers: Newcomers; holdMs: number } {
+  const earned = Math.max(0, nowMs - newcomers.countedAtMs) / MS_PER_NEWCOMER;
+  const all = Math.min(SIDE_BY_SIDE, newcomers.all + earned) - 1;
+  const oneByOne = Math.min(ONE_BY_ONE, newcomers.oneByOne + earned) - (alone ? 1 : 0);
+  const missing = Math.max(0, -all, alone ? -oneByOne : 0);
+  const countedAtMs = Math.max(nowMs, newcomers.countedAtMs);
+  return { newcomers: { all, oneByOne, countedAtMs }, holdMs: missing * MS_PER_NEWCOMER };
+}
