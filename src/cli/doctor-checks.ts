@@ -56,7 +56,9 @@ export function judgeMember({ endpoint, reached, clockAheadMs }: MemberReading):
       bad(
         check,
         `cannot be reached: ${reached.error}`,
-        'is it up, and is this its client URL? A candidate goes to the others meanwhile',
+        /authentication|user name|permission/.test(reached.error)
+          ? 'who are we? See --user and ETCDCTL_USER'
+          : 'is it up, and is this its client URL? A candidate goes to the others meanwhile',
       ),
     ];
   const found = [`etcd ${reached.version}`, `answers in ${Math.round(reached.roundTripMs)} ms`];
@@ -204,10 +206,15 @@ export type Permission = 'put' | 'read' | 'watch' | 'delete';
 
 export function judgePermissions(prefix: string, refused: ReadonlyMap<Permission, string>): Finding[] {
   if (refused.size === 0) return [good('permissions', `may write, read, watch and delete under "${prefix}"`)];
-  return [...refused].map(([what, error]) =>
+  const byError = new Map<string, Permission[]>();
+  for (const [what, error] of refused) {
+    const reason = /permission ?denied/i.test(error) ? 'permission denied' : error;
+    byError.set(reason, [...(byError.get(reason) ?? []), what]);
+  }
+  return [...byError].map(([error, whats]) =>
     bad(
       'permissions',
-      `may not ${what} under "${prefix}": ${error}`,
+      `may not ${whats.join(', ')} under "${prefix}": ${error}`,
       `etcdctl role grant-permission ROLE --prefix=true readwrite ${prefix}`,
     ),
   );
