@@ -50,7 +50,7 @@ export const OWNERS: Readonly<Record<Owner, string>> = {
   app: 'your code',
   dep: 'packages',
   node: 'Node.js',
-  vm: 'V8: compiler, garbage collector, native code',
+  vm: 'V8 and native code',
 };
 
 const percent = (share: number): string => `${Number((share * 100).toFixed(4))}%`;

@@ -77,7 +77,7 @@ ${[
 <div class="card"><strong>Campaigns</strong><span class="soft">who calls campaign(), how often, and how long the guard held it</span>
 <span class="go"><a href="campaigns?debug=1">as text</a> <a href="campaigns">as pprof</a></span></div>
 </div>
-<p class="soft">A recording takes as long as it says; the page comes when it is over. One at a time.</p>`;
+<p class="soft below">A recording takes as long as it says; the page comes when it is over. One at a time.</p>`;
 
 function runaway(report: RunawayReport, index: number): Markup {
   const { verdict, at, forMs, cpu, suspects, files, notes, ended } = report;
@@ -87,7 +87,7 @@ function runaway(report: RunawayReport, index: number): Markup {
   return markup`<article class="card wide"><p><span class="badge bad">${verdict}</span> <strong>${SAYS[verdict]}</strong>
 <span class="soft">${at}${forMs > 0 && `, seen for ${amount(forMs * 1e6, 'nanoseconds')}`}${cpu !== undefined && `, ${Math.round(cpu * 100)} % CPU`}${ended && ', over by itself'}</span></p>
 ${suspects.map((suspect) => markup`<p class="figure">${describeSuspect(suspect)}</p>`)}
-${report.guards.slice(0, 1).map((guard) => markup`<p class="figure">${guard.callSites[0]?.stack[0]} <span class="soft">${guard.rounds} rounds in "${guard.election}"</span></p>`)}
+${report.guards.slice(0, 1).map((guard) => markup`<p class="figure">${guard.callSites[0]?.stack[0]} <span class="soft">called for ${guard.rounds} rounds of "${guard.election}"</span></p>`)}
 ${notes.map((note) => markup`<p class="soft">${note}</p>`)}
 <p>${links.map((kind) => markup`<a href="runaways/${index}/${kind}">${kind}</a> `)}</p></article>
 `;
@@ -129,6 +129,8 @@ h1 .soft{font-weight:400}
 .card{display:flex;flex-direction:column;gap:4px;background:var(--card);border:1px solid var(--line);border-radius:10px;padding:14px 16px}
 .card .go{display:flex;gap:12px;align-items:center;justify-content:space-between;margin-top:auto;padding-top:8px}
 .card input{width:76px}
+td.number,th.number{padding-right:28px}
+.below{margin-top:10px}
 .wide{margin:0 0 12px}
 .wide p{overflow-wrap:anywhere}
 .wide a{margin-right:10px}

@@ -21,7 +21,7 @@ export interface RunawayReport {
   readonly cpu?: number | undefined;
   /** Who is to blame, the likeliest first; empty without a CPU profile. */
   readonly suspects: readonly Suspect[];
-  /** Call sites that the loop guard counted, busiest key first. At most 5. */
+  /** What the loop guard counted, call sites included, of elections it had to hold back; busiest first. At most 5. */
   readonly guards: readonly GuardReport[];
   /** Elections that this process led when last heard of: in a starved one their terms end by themselves. */
   readonly leading: readonly string[];

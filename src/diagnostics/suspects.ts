@@ -55,7 +55,8 @@ export function suspects(folded: Folded, atMost = 3): Suspect[] {
   const rank = ({ weight, cum }: Blame): number =>
     weight >= total * WORTH_NAMING ? 0 : cum >= whole * NEARLY_ALL ? 1 : 2;
   const percent = (part: number): number => Math.round((part / total) * 1000) / 10;
-  return blames
+  const named = blames.filter(({ cum }) => cum >= total * WORTH_A_WORD);
+  return (named.length > 0 ? named : blames)
     .sort((a, b) => rank(a) - rank(b) || (rank(a) === 1 ? b.depth - a.depth : b.weight - a.weight))
     .slice(0, atMost)
     .map(({ frame: { name, file, start, line }, weight, cum }) => ({
@@ -70,6 +71,7 @@ export function suspects(folded: Folded, atMost = 3): Suspect[] {
 }
 
 const WORTH_NAMING = 0.05;
+const WORTH_A_WORD = 0.01;
 const NEARLY_ALL = 0.9;
 
 const isOf = (stack: Stack, owner: Owner): boolean => stack.frames.some((frame) => frame.owner === owner);

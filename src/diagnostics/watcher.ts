@@ -127,7 +127,7 @@ export class Watcher {
     },
   ): Promise<void> {
     const { snapshot } = this.#link;
-    const guards = found.guards ?? snapshot.guards.slice(0, 5);
+    const guards = found.guards ?? snapshot.guards.filter(({ holds }) => holds > 0).slice(0, 5);
     const leading = snapshot.elections.filter(({ state }) => state === 'leading').map(({ name }) => name);
     const report: RunawayReport = {
       verdict: finding.verdict,

@@ -389,7 +389,7 @@ var OWNERS = {
   app: "your code",
   dep: "packages",
   node: "Node.js",
-  vm: "V8: compiler, garbage collector, native code"
+  vm: "V8 and native code"
 };
 var percent = (share) => \`\${Number((share * 100).toFixed(4))}%\`;
 var fit = (name, width) => {
@@ -697,7 +697,8 @@ function suspects(folded, atMost = 3) {
   const whole = folded.stacks.reduce((sum, stack) => sum + (isOf(stack, owner) ? weightOf(stack) : 0), 0);
   const rank = ({ weight, cum }) => weight >= total * WORTH_NAMING ? 0 : cum >= whole * NEARLY_ALL ? 1 : 2;
   const percent2 = (part) => Math.round(part / total * 1e3) / 10;
-  return blames.sort((a, b) => rank(a) - rank(b) || (rank(a) === 1 ? b.depth - a.depth : b.weight - a.weight)).slice(0, atMost).map(({ frame: { name, file, start, line }, weight, cum }) => ({
+  const named = blames.filter(({ cum }) => cum >= total * WORTH_A_WORD);
+  return (named.length > 0 ? named : blames).sort((a, b) => rank(a) - rank(b) || (rank(a) === 1 ? b.depth - a.depth : b.weight - a.weight)).slice(0, atMost).map(({ frame: { name, file, start, line }, weight, cum }) => ({
     function: name,
     file,
     line: start,
@@ -708,6 +709,7 @@ function suspects(folded, atMost = 3) {
   }));
 }
 var WORTH_NAMING = 0.05;
+var WORTH_A_WORD = 0.01;
 var NEARLY_ALL = 0.9;
 var isOf = (stack, owner) => stack.frames.some((frame) => frame.owner === owner);
 function blame(folded, owner) {
@@ -801,7 +803,7 @@ var profiles = (maxSeconds) => markup\`<div class="cards">
 <div class="card"><strong>Campaigns</strong><span class="soft">who calls campaign(), how often, and how long the guard held it</span>
 <span class="go"><a href="campaigns?debug=1">as text</a> <a href="campaigns">as pprof</a></span></div>
 </div>
-<p class="soft">A recording takes as long as it says; the page comes when it is over. One at a time.</p>\`;
+<p class="soft below">A recording takes as long as it says; the page comes when it is over. One at a time.</p>\`;
 function runaway(report, index) {
   const { verdict, at, forMs, cpu, suspects: suspects2, files, notes, ended } = report;
   const links = ["flamegraph", "top", "profile", "cpuprofile", "campaigns", "report"].filter(
@@ -810,7 +812,7 @@ function runaway(report, index) {
   return markup\`<article class="card wide"><p><span class="badge bad">\${verdict}</span> <strong>\${SAYS[verdict]}</strong>
 <span class="soft">\${at}\${forMs > 0 && \`, seen for \${amount(forMs * 1e6, "nanoseconds")}\`}\${cpu !== void 0 && \`, \${Math.round(cpu * 100)} % CPU\`}\${ended && ", over by itself"}</span></p>
 \${suspects2.map((suspect) => markup\`<p class="figure">\${describeSuspect(suspect)}</p>\`)}
-\${report.guards.slice(0, 1).map((guard) => markup\`<p class="figure">\${guard.callSites[0]?.stack[0]} <span class="soft">\${guard.rounds} rounds in "\${guard.election}"</span></p>\`)}
+\${report.guards.slice(0, 1).map((guard) => markup\`<p class="figure">\${guard.callSites[0]?.stack[0]} <span class="soft">called for \${guard.rounds} rounds of "\${guard.election}"</span></p>\`)}
 \${notes.map((note) => markup\`<p class="soft">\${note}</p>\`)}
 <p>\${links.map((kind) => markup\`<a href="runaways/\${index}/\${kind}">\${kind}</a> \`)}</p></article>
 \`;
@@ -848,6 +850,8 @@ h1 .soft{font-weight:400}
 .card{display:flex;flex-direction:column;gap:4px;background:var(--card);border:1px solid var(--line);border-radius:10px;padding:14px 16px}
 .card .go{display:flex;gap:12px;align-items:center;justify-content:space-between;margin-top:auto;padding-top:8px}
 .card input{width:76px}
+td.number,th.number{padding-right:28px}
+.below{margin-top:10px}
 .wide{margin:0 0 12px}
 .wide p{overflow-wrap:anywhere}
 .wide a{margin-right:10px}
@@ -1618,7 +1622,7 @@ var Watcher = class {
   }
   async #report(finding, found) {
     const { snapshot } = this.#link;
-    const guards2 = found.guards ?? snapshot.guards.slice(0, 5);
+    const guards2 = found.guards ?? snapshot.guards.filter(({ holds }) => holds > 0).slice(0, 5);
     const leading = snapshot.elections.filter(({ state }) => state === "leading").map(({ name }) => name);
     const report = {
       verdict: finding.verdict,

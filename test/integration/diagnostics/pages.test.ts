@@ -1,0 +1,123 @@
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { BrowserPage, chromiumPath } from '../../support/chromium.ts';
+import { RunawayChild, buildDiagnostics } from '../../support/diagnostics-child.ts';
+
+/** Set SCREENSHOTS to a folder to look at the pages yourself. */
+const { SCREENSHOTS } = process.env;
+const why = chromiumPath === undefined ? ' (SKIPPED without Chromium: apt-get install chromium)' : '';
+
+describe.skipIf(chromiumPath === undefined)(`the pages in a real browser${why}`, () => {
+  let child: RunawayChild;
+  let page: BrowserPage;
+  let base: string;
+
+  beforeAll(async () => {
+    const options = { stallMs: 500, pollMs: 250, profileMs: 500, fake: true, serve: {} };
+    child = await RunawayChild.start({ module: await buildDiagnostics(), kind: 'microtask', options });
+    base = await child.said((each) => each.url);
+    page = await BrowserPage.open(String(chromiumPath));
+    await child.begin();
+    await child.headline(20_000);
+  });
+  afterAll(async () => {
+    await page?.[Symbol.asyncDispose]();
+    await child?.[Symbol.asyncDispose]();
+  });
+
+  const look = async (name: string): Promise<void> => {
+    for (const scheme of ['light', 'dark'] as const) {
+      await page.scheme(scheme);
+      if (SCREENSHOTS === undefined) continue;
+      mkdirSync(SCREENSHOTS, { recursive: true });
+      writeFileSync(join(SCREENSHOTS, `${name}-${scheme}.png`), await page.screenshot());
+    }
+  };
+
+  /** The lowest contrast of a text with what is behind it. */
+  const CONTRAST = `(() => {
+    const light = (rgb) => rgb.map((v) => (v /= 255) <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
+      .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
+    const rgb = (color) => color.match(/[\\d.]+/g).slice(0, 3).map(Number);
+    return Math.min(...Array.from(document.querySelectorAll('#chart .box'), (box) => {
+      const [a, b] = [getComputedStyle(box.querySelector('rect')).fill, getComputedStyle(box.querySelector('text')).fill]
+        .map((color) => light(rgb(color)) + 0.05);
+      return Math.max(a, b) / Math.min(a, b);
+    }));
+  })()`;
+  const shown = (): Promise<string[]> =>
+    page.evaluate(`Array.from(document.querySelectorAll('#chart .box'))
+      .filter((box) => box.style.display !== 'none').map((box) => box.getAttribute('aria-label').split(': ')[0])`);
+
+  it('the front page tells who leads, what ran away and where the profiles are', async () => {
+    await page.size(1280, 1150);
+    await page.goto(`${base}/`);
+    await look('index');
+    const text = await page.evaluate<string>('document.body.innerText');
+    for (const wanted of [
+      'sync-master',
+      'leading',
+      '10.0.0.7',
+      'does not answer',
+      'guiltyMicrotask',
+      'newLeasesLock',
+      'Flame graph',
+    ]) {
+      expect(text).toContain(wanted);
+    }
+    await page.size(390, 844);
+    await look('index-phone');
+    expect(await page.evaluate('document.documentElement.scrollWidth')).toBeLessThanOrEqual(390);
+  });
+
+  it('the flame graph zooms by a click, searches, tells figures and goes back', async () => {
+    await page.size(1280, 800);
+    await page.goto(`${base}/debug/pprof/runaways/0/flamegraph`);
+    const all = await shown();
+    expect(all[0]).toBe('all');
+    expect(all).toContain('guiltyMicrotask');
+    await look('flame');
+
+    const at = await page.evaluate<{ x: number; y: number; width: number }>(`(() => {
+      const box = Array.from(document.querySelectorAll('#chart .box')).find((each) => each.getAttribute('aria-label').startsWith('guiltyMicrotask:'));
+      const { x, y, width } = box.querySelector('rect').getBoundingClientRect();
+      return { x: x + width / 2, y: y + 8, width };
+    })()`);
+    await page.click(at.x, at.y);
+    expect((await shown()).length).toBeLessThan(all.length);
+    expect(await page.evaluate(`document.getElementById('detail').textContent`)).toMatch(
+      /^guiltyMicrotask: .*runaway-child\.mjs:\d+$/,
+    );
+    const width = await page.evaluate<number>(
+      `Math.max(...Array.from(document.querySelectorAll('#chart .box:not(.caller)')).filter((box) => box.style.display !== 'none').map((box) => box.querySelector('rect').getBoundingClientRect().width))`,
+    );
+    expect(width).toBeGreaterThan(at.width);
+    await look('flame-zoomed');
+
+    await page.key('Escape');
+    expect(await shown()).toEqual(all);
+    await page.key('/');
+    await page.type('guilty');
+    expect(await page.evaluate(`document.getElementById('found').textContent`)).toMatch(
+      /box(es)?, [\d.]+ % of the whole/,
+    );
+    await look('flame-search');
+  });
+
+  it.each(['light', 'dark'] as const)('every box can be read in %s', async (scheme) => {
+    await page.scheme(scheme);
+    expect(await page.evaluate<number>(CONTRAST)).toBeGreaterThanOrEqual(4.5);
+  });
+
+  it('a flame graph taken now has its script allowed by its policy', async () => {
+    await page.goto(`${base}/debug/pprof/flamegraph?seconds=0.3`);
+    expect(await page.evaluate(`document.getElementById('search').disabled`)).toBe(false);
+  });
+
+  it('nothing was asked for elsewhere, and nothing was complained of', () => {
+    const foreign = page.requests.filter((url) => !url.startsWith(base) && url !== 'about:blank');
+    expect(foreign).toEqual([]);
+    expect(page.complaints.filter((text) => !text.includes('favicon'))).toEqual([]);
+  });
+});
