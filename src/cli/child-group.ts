@@ -59,7 +59,8 @@ const LOOK_EVERY_MS = 5;
 
 /** A shell that kills the group when we are gone, however we went: it sees the end of a pipe that only we hold. */
 function guard(group: number): ChildProcess {
-  const script = 'read -r _; kill -9 -- "-$1"';
+  // Spelled out: dash does not take `kill -9 -- …`.
+  const script = 'read -r _; kill -s KILL -- "-$1"';
   const shell = spawn('/bin/sh', ['-c', script, 'sh', String(group)], {
     stdio: ['pipe', 'ignore', 'ignore'],
     detached: true, // out of reach of the terminal's signals

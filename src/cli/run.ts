@@ -106,14 +106,15 @@ class Runner {
       );
     const end = await this.#oversee(term, group, validity);
     validity.stop();
+    // A command that we have asked to stop has not ended by itself, whatever its code.
+    const lost = end === 'lost' || term.signal.aborted;
     if (!(await group.bury(BURIAL_MS)))
       this.#narrator.logger.error(
         { event: 'command.immortal' },
         `processes of group ${group.pid} survive SIGKILL`,
       );
     this.#group = undefined;
-    const lost = end === 'lost';
-    const { exitCode, how } = lost ? await group.ended : end;
+    const { exitCode, how } = end === 'lost' ? await group.ended : end;
     this.#narrator.say('command.ended', { exitCode, lost }, `${command} ${how}`);
     if (!lost || this.#stop.signal.aborted) this.#finish(exitCode);
     else if (once) this.#finish(EXIT.noLeader);

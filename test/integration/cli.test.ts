@@ -1,0 +1,247 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { startEtcd } from 'etcd-election/dev';
+import { beforeAll, describe, expect, onTestFinished, test as bare } from 'vitest';
+import { compile, Program, type ProgramOptions, ROOT } from '../support/programs.ts';
+import { SOON_MS, test, TTL_SECONDS } from '../support/world.ts';
+
+// The command as a process, as people type it.
+
+/** A process of Node has to start first, on a busy machine. */
+const START_MS = 15_000;
+
+let bin: string;
+beforeAll(async () => {
+  [bin] = (await compile(['src/cli/bin.ts'])) as [string];
+});
+
+const etcdElection = (
+  args: readonly string[],
+  env: NodeJS.ProcessEnv = {},
+  options: ProgramOptions = {},
+): Program => new Program(bin, args, { ...options, env });
+
+/** Its connection and prefix, as a person has it in the environment. */
+const cli =
+  (endpoints: readonly string[], prefix: string) =>
+  (args: readonly string[], options: ProgramOptions = {}): Program => {
+    const [command, ...rest] = args;
+    return etcdElection(
+      [command!, '--prefix', prefix, ...rest],
+      { ETCDCTL_ENDPOINTS: endpoints.join() },
+      options,
+    );
+  };
+
+const json = (program: Program): Record<string, unknown> =>
+  JSON.parse(program.stdout) as Record<string, unknown>;
+
+describe('in general', () => {
+  test('help, version, and what is wrong with the command line', async () => {
+    const [help, version, unknown, flag, none] = [
+      etcdElection(['--help']),
+      etcdElection(['status', '--help']),
+      etcdElection(['reign']),
+      etcdElection(['status', '--typo']),
+      etcdElection([]),
+    ];
+    expect(await help.exit()).toBe(0);
+    for (const command of ['run', 'status', 'watch', 'evict', 'doctor', 'demo'])
+      expect(help.stdout).toContain(`\n  ${command} `);
+    expect(await version.exit()).toBe(0);
+    expect(version.stdout).toContain('--endpoints');
+    expect(await unknown.exit()).toBe(2);
+    expect(unknown.stderr).toContain('no command "reign"');
+    expect(await flag.exit()).toBe(2);
+    expect(flag.stderr).toContain("Unknown option '--typo'");
+    expect(await none.exit()).toBe(2);
+  });
+
+  test('etcd that is not there: code 1, one line, and what to do', async () => {
+    const program = etcdElection(['status'], { ETCDCTL_ENDPOINTS: '127.0.0.1:1' });
+    expect(await program.exit()).toBe(1);
+    expect(program.stderr).toMatch(
+      /^etcd-election status: No connection established.*ETCDCTL_ENDPOINTS\)\n$/,
+    );
+  });
+});
+
+describe('status', () => {
+  test('who leads, who waits, how long their leases last; code 3 if nobody leads', async ({
+    etcd,
+    prefix,
+    candidate,
+  }) => {
+    const run = cli(etcd.endpoints, prefix);
+    const empty = run(['status', 'e']);
+    expect(await empty.exit()).toBe(3);
+    expect(empty.stdout).toBe('e: nobody leads\n');
+    const term = await candidate('alice').campaign();
+    const bob = candidate('bob');
+    void bob.campaign();
+    await bob.queued();
+
+    const [text, document, all] = [
+      run(['status', 'e']),
+      run(['status', 'e', '--json']),
+      run(['status', '--json']),
+    ];
+
+    expect(await text.exit()).toBe(0);
+    expect(text.stdout).toMatch(
+      new RegExp(
+        `^e\n\\* leads  alice  token ${term.fencingToken}  \\d of ${TTL_SECONDS} s left\n  2      bob    token \\d+  `,
+      ),
+    );
+    expect(await document.exit()).toBe(0);
+    expect(json(document)).toMatchObject({
+      election: 'e',
+      leader: {
+        value: 'alice',
+        fencingToken: String(term.fencingToken),
+        key: term.key,
+        leaseId: term.leaseId,
+      },
+      candidates: [{ position: 1 }, { position: 2, value: 'bob', ttlGrantedSeconds: TTL_SECONDS }],
+    });
+    expect(await all.exit()).toBe(0);
+    expect(json(all)).toEqual([expect.objectContaining({ election: 'e' })]);
+  });
+});
+
+describe('watch', () => {
+  test('a line for every change, "nobody leads" too, until it is interrupted', async ({
+    etcd,
+    prefix,
+    candidate,
+  }) => {
+    const program = cli(etcd.endpoints, prefix)(['watch', 'e']);
+    await program.says(/^\S+Z {2}nobody leads$/m, START_MS);
+    const alice = candidate('alice');
+    const term = await alice.campaign();
+    await program.says(new RegExp(`^\\S+Z {2}alice leads \\(token ${term.fencingToken}\\)$`, 'm'), SOON_MS);
+    await alice.election.close();
+    await program.says(/nobody leads\n.*alice leads.*\n.*nobody leads\n$/, SOON_MS);
+
+    program.child.kill('SIGINT');
+
+    expect(await program.exit()).toBe(0);
+  });
+
+  test('--json: a document a line', async ({ etcd, prefix, candidate }) => {
+    const term = await candidate('alice').campaign();
+    const program = cli(etcd.endpoints, prefix)(['watch', 'e', '--json']);
+    await program.says(/\n/, START_MS);
+    program.child.kill('SIGTERM');
+    expect(await program.exit()).toBe(0);
+    expect(json(program)).toMatchObject({
+      election: 'e',
+      leader: { value: 'alice', fencingToken: String(term.fencingToken) },
+    });
+  });
+});
+
+describe('evict', () => {
+  test("ends exactly the leader's term", async ({ etcd, prefix, candidate }) => {
+    const run = cli(etcd.endpoints, prefix);
+    const [alice, bob] = [candidate('alice'), candidate('bob')];
+    const term = await alice.campaign();
+    void bob.campaign();
+    await bob.queued();
+
+    const other = run(['evict', 'e', '--yes', '--token', '1', '--json']);
+    expect(await other.exit()).toBe(4);
+    expect(json(other)).toMatchObject({ evicted: false, reason: 'another term' });
+    expect(term.isCurrent()).toBe(true);
+    const program = run(['evict', 'e', '--yes', '--token', String(term.fencingToken)]);
+
+    expect(await program.exit()).toBe(0);
+    expect(program.stdout).toBe(`e: ended the term of alice (token ${term.fencingToken})\n`);
+    await bob.elected();
+    expect(term.signal.reason).toMatchObject({ because: 'evicted' });
+    await alice.queued(); // it stands again
+  });
+
+  test('does nothing without --yes where nobody can be asked, and code 3 where nobody leads', async ({
+    etcd,
+    prefix,
+    candidate,
+  }) => {
+    const run = cli(etcd.endpoints, prefix);
+    const nobody = run(['evict', 'e', '--yes']);
+    expect(await nobody.exit()).toBe(3);
+    const term = await candidate('alice').campaign();
+    const program = run(['evict', 'e']);
+    expect(await program.exit()).toBe(2);
+    expect(program.stderr).toContain('--yes');
+    expect(term.isCurrent()).toBe(true);
+  });
+});
+
+describe('doctor', () => {
+  test('a sound etcd; leaves nothing behind', async ({ etcd, prefix, world }) => {
+    const program = cli(etcd.endpoints, prefix)(['doctor', '--json']);
+    expect(await program.exit()).toBe(0);
+    const { sound, findings } = json(program) as {
+      sound: boolean;
+      findings: { check: string; verdict: string }[];
+    };
+    expect(sound).toBe(true);
+    const checks = findings.map(({ check }) => check);
+    expect(checks).toEqual(expect.arrayContaining(['alarms', 'lease', 'permissions', 'latency']));
+    expect((await world.own.getAll().prefix(prefix).keys()).length).toBe(0);
+  });
+
+  test('one member of two is gone: it says which, and what to do', async ({ etcd, prefix }) => {
+    const program = cli([...etcd.endpoints, 'http://127.0.0.1:1'], prefix)(['doctor']);
+    expect(await program.exit()).toBe(1);
+    expect(program.stdout).toMatch(/✗ member http:\/\/127\.0\.0\.1:1: cannot be reached: .*ECONNREFUSED/);
+    expect(program.stdout).toContain('not fit for elections');
+  });
+});
+
+describe('an etcd that asks who we are', () => {
+  bare('a user with a role for the prefix passes; one without is told what is missing', async () => {
+    const etcd = await startEtcd();
+    onTestFinished(() => etcd.stop());
+    const { Etcd3 } = await import('etcd3');
+    const admin = new Etcd3({ hosts: etcd.endpoints });
+    onTestFinished(() => admin.close());
+    const root = await admin.role('root').create();
+    await (await admin.user('root').create('secret')).addRole(root);
+    const role = await admin.role('elector').create();
+    await role.grant({ permission: 'Readwrite', range: admin.range({ prefix: 'election/' }) });
+    await (await admin.user('app').create('app:secret')).addRole(role);
+    await admin.user('nobody').create('nothing');
+    await admin.auth.authEnable();
+
+    const as = (user: string): Program =>
+      etcdElection(['doctor', '--json'], { ETCDCTL_ENDPOINTS: etcd.endpoints.join(), ETCDCTL_USER: user });
+    const [allowed, refused] = [as('app:app:secret'), as('nobody:nothing')];
+
+    expect(await allowed.exit(), allowed.said).toBe(0);
+    expect(await refused.exit()).toBe(1);
+    expect(JSON.stringify(json(refused))).toContain('etcdctl role grant-permission');
+  });
+});
+
+describe('the command lines in docs/cli.md', () => {
+  test('each flag and each exit code is there', async () => {
+    const docs = readFileSync(join(ROOT, 'docs/cli.md'), 'utf8');
+    for (const command of ['run', 'status', 'watch', 'evict', 'doctor', 'demo']) {
+      const help = etcdElection([command, '--help']);
+      expect(await help.exit()).toBe(0);
+      for (const [flag] of help.stdout.matchAll(/--[a-z][a-z-]+/g))
+        expect(docs, `${command} ${flag}`).toContain(flag);
+    }
+    for (const code of [0, 1, 2, 3, 4, 126, 127]) expect(docs).toMatch(new RegExp(`^\\| ${code} `, 'm'));
+  });
+});
+
+describe('certificates', () => {
+  test('a file that cannot be read is a wrong command line', async () => {
+    const program = etcdElection(['status'], { ETCDCTL_CACERT: join(ROOT, 'none.pem') });
+    expect(await program.exit()).toBe(2);
+    expect(program.stderr).toContain('none.pem');
+  });
+});
