@@ -57,6 +57,34 @@ describe('taken away', () => {
     await carol.elected();
   });
 
+  test('S4: the leader`s key and ours deleted one after the other, and seen in one go: we do not lead without a key', async ({
+    candidate,
+    world,
+    etcd,
+  }) => {
+    await using proxy = await startProxy({ target: etcd.endpoints[0]! });
+    const [alice, bob, carol] = [
+      candidate('alice'),
+      candidate('bob', { hosts: proxy.endpoint }),
+      candidate('carol'),
+    ];
+    await pair(alice, bob);
+    void carol.campaign();
+    await carol.queued();
+    const [first, second] = await world.keys();
+
+    proxy.stall('down');
+    await world.own.delete().key(first!).exec();
+    await world.own.delete().key(second!).exec();
+    proxy.resume();
+
+    const term = await carol.elected();
+    await bob.queued();
+    await alice.queued();
+    expect((await world.keys())[0]).toBe(term.key);
+    expect([alice, bob].map(({ election }) => election.status.state)).toEqual(['waiting', 'waiting']);
+  });
+
   test('S4: our key deleted and put anew by somebody else is not ours', async ({ candidate, world }) => {
     const alice = candidate('alice');
     const term = await alice.campaign();
@@ -82,8 +110,11 @@ describe('taken away', () => {
     expect(await within(SOON_MS, 'the end of the term', abortOf(term.signal))).toMatchObject({
       because: 'evicted',
     });
-    await bob.elected();
-    expect(await world.keys()).not.toContain(term.key);
+    const next = await bob.elected();
+    await alice.queued();
+    const { kvs } = await world.own.getAll().prefix(`${world.prefix}e/`).sort('Create', 'Ascend').exec();
+    expect(kvs.map(({ key }) => key.toString())).toEqual([next.key, term.key]);
+    expect(kvs.map(({ lease }) => lease)).not.toContain('0');
   });
 
   test('the lease revoked by an operator: the term ends, and the next one has a lease of its own', async ({

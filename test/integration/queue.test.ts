@@ -50,7 +50,8 @@ describe('candidates', () => {
     history,
   }) => {
     const names = Array.from({ length: 10 }, (_, i) => `replica-${i}`);
-    const all = names.map((who) => candidate(who));
+    // In one process they share one guard, which would take ten that stand at once for a runaway.
+    const all = names.map((who) => candidate(who, { guard: { burst: 20 } }));
     await inOrder(all);
     expect(all.map(({ election }) => election.status.position)).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
     for (const one of all) {
@@ -178,6 +179,32 @@ describe('campaign()', () => {
     void alice.election.resign();
     const second = await within(SOON_MS, 'the second term', alice.campaign());
     expect(second.fencingToken).toBeGreaterThan(first.fencingToken);
+  });
+});
+
+describe('calls that the guard holds back', () => {
+  test('while the campaign ends: rejected, never a term that is over', async ({ candidate }) => {
+    const alice = candidate('alice');
+    await alice.campaign();
+    const calls = Array.from({ length: 8 }, () => alice.campaign());
+    await alice.election.resign();
+    for (const [at, call] of calls.entries()) {
+      const outcome = await call.then(
+        (term) => (at < 5 ? 'early' : `over: ${term.signal.aborted}`),
+        (error: unknown) => error,
+      );
+      if (outcome !== 'early') expect(outcome, `call ${at}`).toBeInstanceOf(ElectionClosedError);
+    }
+  });
+
+  test('while the term changes hands within ourselves: given the next one', async ({ candidate }) => {
+    const alice = candidate('alice');
+    await alice.campaign();
+    const calls = Array.from({ length: 8 }, () => alice.campaign());
+    await alice.election.stepDown();
+    const last = await within(2 * SOON_MS, 'the last call', calls.at(-1)!);
+    expect(last.isCurrent()).toBe(true);
+    await Promise.all(calls);
   });
 });
 

@@ -3,6 +3,7 @@ import { RefusedError } from 'etcd-election';
 import { type EtcdCluster, startEtcd, startProxy } from 'etcd-election/dev';
 import { afterAll, beforeAll, describe, expect } from 'vitest';
 import { eventually, within } from '../support/eventually.ts';
+import { expectHeld, watch } from '../support/hot-loop.ts';
 import { abortOf, SOON_MS, test } from '../support/world.ts';
 
 // An etcd of our own, because we lock it.
@@ -77,6 +78,14 @@ describe('an etcd that asks who we are', () => {
   test('no user at all', async ({ candidate }) => {
     const alice = candidate('alice', { hosts: cluster.endpoints });
     await expect(within(SOON_MS, 'the refusal', alice.campaign())).rejects.toBeInstanceOf(RefusedError);
+  });
+
+  test('F7, G1: a loop around campaign() that is refused each time is held back', async ({
+    candidate,
+    client,
+  }) => {
+    const alice = candidate('alice', { client: client(as('service', 'wrong')), prefix: 'mine/' });
+    expectHeld(await watch(() => alice.campaign()));
   });
 
   test('reads and observers are refused too', async ({ election, client }) => {

@@ -29,6 +29,7 @@ test('what an election and a term can do', () => {
       "candidates",
       "close",
       "constructor",
+      "health",
       "lead",
       "leader",
       "observe",
@@ -70,5 +71,6 @@ test('what an election and a term can do', () => {
     | 'progressTimeoutMs'
     | 'guard'
     | 'signal'
+    | 'lastWill'
   >();
 });

@@ -16,7 +16,7 @@ test('G6: the caller comes first, by name, file and line; our own function is le
 test('G6: after an await the caller is still known', async () => {
   async function theLoop(): Promise<readonly string[]> {
     await Promise.resolve();
-    return theBody();
+    return await theBody();
   }
   async function theBody(): Promise<readonly string[]> {
     await Promise.resolve();

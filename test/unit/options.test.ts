@@ -110,6 +110,11 @@ const bad: readonly Bad[] = [
     says: ['progressTimeoutMs', />=100/, 'got 99'],
   },
   {
+    what: 'a last will in words',
+    options: { lastWill: 'yes' },
+    says: ['lastWill', /expected boolean/, 'got "yes"'],
+  },
+  {
     what: 'a controller instead of its signal',
     options: { signal: new AbortController() },
     says: ['signal', /AbortSignal/, 'got an object'],
