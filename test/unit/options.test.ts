@@ -245,6 +245,7 @@ describe('good input', () => {
           "healthyAfterMs": 30000,
           "outsideCapMs": 2500,
         },
+        "lastWill": false,
         "logger": undefined,
         "marginMs": 1000,
         "onFollower": undefined,
