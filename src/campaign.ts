@@ -4,6 +4,7 @@
  * core/campaign says what can follow what; this does each state's one job and feeds the outcome back. Watch
  * events, a lost session, `resign()`: all they can do is end the job at hand with an outcome.
  */
+import { sharedAbort } from './abort.ts';
 import type { Callbacks, Handlers } from './callbacks.ts';
 import {
   begin,
@@ -23,7 +24,7 @@ import type { Link } from './etcd/link.ts';
 import type { WatchHub } from './etcd/watch.ts';
 import { RefusedError, type ElectionError } from './errors.ts';
 import { refusedError } from './faults.ts';
-import type { GuardListener, LoopGuard } from './guard.ts';
+import type { GuardListener, GuardSettings, LoopGuard } from './guard.ts';
 import type { Settings } from './options.ts';
 import type { Reporter } from './reporter.ts';
 import { RosterFeed } from './roster-feed.ts';
@@ -45,8 +46,19 @@ export interface CampaignTools {
   readonly guard: LoopGuard;
   /** Passed by campaigns that are given up before the guard let them go: else giving up would be a way round it. */
   readonly quits: LoopGuard;
+  /** Passed by every value that is announced within a term or a wait. */
+  readonly announcements: LoopGuard;
   readonly reporter: Reporter;
 }
+
+/** Twenty values at once, then two a second. */
+const ANNOUNCEMENTS: GuardSettings = {
+  burst: 20,
+  baseMs: 500,
+  capMs: 500,
+  outsideCapMs: 500,
+  healthyAfterMs: 500,
+};
 
 /** An honest `close()` while the guard holds must not wait for long, in milliseconds. */
 const LONGEST_QUIT_MS = 2_500;
@@ -59,10 +71,13 @@ export class RunningCampaign {
   readonly #calledFrom: readonly string[];
   readonly #feed: RosterFeed;
   readonly #seat: Seat;
-  readonly #stop = new AbortController();
+  readonly #stop = sharedAbort();
   #stopped: { because: StopCause; error: ElectionError } | undefined;
   #state: Campaign = begin();
+  /** What we want to announce, and what etcd has acknowledged of it. */
   #value: string;
+  #announced: string | undefined;
+  #isAnnouncing = false;
   #term: LiveTerm | undefined;
   #nextTerm = new Deferred<Term>();
   #left = new Deferred<void>();
@@ -114,7 +129,10 @@ export class RunningCampaign {
 
   /** The term at hand, or else the next one; rejects when the campaign ends before there is one. */
   term(): Promise<Term> {
-    return this.#nextTerm.promise;
+    if (this.#stopped === undefined) return this.#nextTerm.promise;
+    const over = new Deferred<Term>();
+    over.reject(this.#stopped.error);
+    return over.promise;
   }
 
   get state(): Campaign['name'] {
@@ -175,16 +193,33 @@ export class RunningCampaign {
 
   /** Announces another value from now on. */
   announce(value: string): void {
-    if (value === this.#value) return;
     this.#value = value;
-    const place = this.#place;
-    if (place === undefined) return; // entering announces it
-    proclaim(this.#tools.link, place, value, { withinMs: CALL_LIMIT_MS }).then(
-      () => {
-        if (this.#term !== undefined) this.#term.value = value;
-      },
-      (error: unknown) => this.#reportFailure(error as EtcdFault),
-    );
+    void this.#announce();
+  }
+
+  /** One writer at a time, and the newest value wins. */
+  async #announce(): Promise<void> {
+    if (this.#isAnnouncing) return;
+    this.#isAnnouncing = true;
+    const { link, announcements } = this.#tools;
+    while (this.#place !== undefined && this.#value !== this.#announced) {
+      await announcements.pass('outside', ANNOUNCEMENTS, { signal: this.#stop.signal });
+      const place = this.#place;
+      const value = this.#value;
+      if (place === undefined || this.#stopped !== undefined) break; // entering announces it
+      try {
+        await proclaim(link, place, value, { withinMs: CALL_LIMIT_MS, signal: this.#stop.signal });
+        this.#hasAnnounced(value);
+      } catch (error) {
+        if (this.#stopped === undefined) this.#reportFailure(error as EtcdFault); // and try again
+      }
+    }
+    this.#isAnnouncing = false;
+  }
+
+  #hasAnnounced(value: string): void {
+    this.#announced = value;
+    if (this.#term !== undefined) this.#term.value = value;
   }
 
   async #run(after: Promise<void> | undefined): Promise<void> {
@@ -241,6 +276,7 @@ export class RunningCampaign {
     try {
       const entry = await this.#seat.take(() => this.#value, this.#stop.signal);
       const { candidacy } = entry;
+      this.#announced = this.#value;
       this.#feed.start(entry);
       this.#awaitHealth();
       this.#tools.reporter.report({
@@ -273,9 +309,13 @@ export class RunningCampaign {
   }
 
   #serveTerm(candidacy: Candidacy): Promise<Outcome> {
-    const { reporter, election, settings, link } = this.#tools;
-    const tools = termTools(election, link, this.#seat.session!, candidacy, (value) => {
-      this.#value = value;
+    const { reporter, election, settings, link, announcements } = this.#tools;
+    const tools = termTools(election, link, this.#seat.session!, candidacy, {
+      pass: (signal) => announcements.pass('outside', ANNOUNCEMENTS, { signal }),
+      done: (value) => {
+        this.#value = value;
+        this.#hasAnnounced(value);
+      },
     });
     const term = new LiveTerm(election, candidacy, this.#value, tools);
     this.#term = term;
@@ -288,15 +328,19 @@ export class RunningCampaign {
     });
     this.#nextTerm.resolve(term);
     return this.#until((settle) => {
+      const look = (): void => {
+        if (!this.#stands(candidacy)) settle({ type: 'lost', because: 'evicted' });
+        else if (!term.isCurrent()) settle({ type: 'lost', because: 'deadline-passed' });
+      };
+      look(); // a message may have come since we were elected
+      if (this.#settle !== settle) return look;
       this.#callbacks.lead(term, this.#reportCallback, () =>
         settle({ type: 'lost', because: 'work-failed' }),
       );
       if (!this.#callbacks.isWorking) this.#awaitFollower(settle);
       if (settings.progressTimeoutMs !== undefined)
         this.#watchProgress(term, settings.progressTimeoutMs, settle);
-      return () => {
-        if (!this.#stands(candidacy)) settle({ type: 'lost', because: 'evicted' });
-      };
+      return look;
     });
   }
 

@@ -1,6 +1,7 @@
 /**
  * The front door: one election, as one replica sees it.
  */
+import { sharedAbort } from './abort.ts';
 import type { Etcd3 } from 'etcd3';
 import { callSite } from './call-site.ts';
 import { Callbacks } from './callbacks.ts';
@@ -88,7 +89,7 @@ export class Election implements AsyncDisposable {
   readonly #seat: string;
   readonly #callbacks: Callbacks;
   /** How long `observe()` may last at most. */
-  readonly #closing = new AbortController();
+  readonly #closing = sharedAbort();
   readonly #refusals: LoopGuard;
   /** Passed by further calls of a `campaign()` that runs. */
   readonly #repeats: LoopGuard;
@@ -139,6 +140,7 @@ export class Election implements AsyncDisposable {
       sessions: sessionsOf(client, settings.ttlSeconds),
       guard: this.#guard,
       quits: guardOf(`${key}|quits`, name),
+      announcements: guardOf(`${key}|announcements`, name),
       reporter,
     };
     const { signal } = settings;
@@ -183,7 +185,7 @@ export class Election implements AsyncDisposable {
       // At once, unless it is called in a loop: what is there already would be handed out as fast as one can ask.
       const term = this.#repeats
         .pass('own', this.#repeatSettings, { calledFrom: callSite(), listener: guardListener(this.#tools) })
-        .then(() => running.term());
+        .then(() => (this.#campaign ?? running).term());
       term.catch(() => undefined); // un-awaited, it must not end the process
       return term;
     }
@@ -232,7 +234,8 @@ export class Election implements AsyncDisposable {
    * where we do not lead. Called from within the work it does not wait for the work.
    */
   async stepDown(): Promise<void> {
-    await this.#campaign?.stepDown();
+    if (this.#campaign?.state !== 'leading') return await this.#nothingToDo();
+    await this.#campaign.stepDown();
   }
 
   /**
@@ -385,9 +388,14 @@ export class Election implements AsyncDisposable {
 
   async #end(because: StopCause): Promise<void> {
     const campaign = this.#campaign;
-    if (campaign === undefined) return;
+    if (campaign === undefined) return await this.#nothingToDo();
     campaign.stop(because, this.#endedError(because));
     if (!campaign.isCallingUs) await campaign.ended;
+  }
+
+  /** The first few times at once; a loop that does nothing waits as any other. */
+  async #nothingToDo(): Promise<void> {
+    await this.#tools.quits.pass('own', this.#repeatSettings);
   }
 
   #close(because: 'closed' | 'aborted'): Promise<void> {

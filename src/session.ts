@@ -1,6 +1,7 @@
 /**
  * One lease per client and TTL, shared by all its elections, kept alive, and believed no longer than is safe.
  */
+import { sharedAbort } from './abort.ts';
 import { answerLimitMs, renewEveryMs, validUntilMs, type LeaseProof } from './core/deadline.ts';
 import { EtcdFault } from './etcd/fault.ts';
 import { grantLease, KeepAlive, newLeaseId, revokeLease } from './etcd/lease.ts';
@@ -30,7 +31,7 @@ export class Session {
   readonly #pace: Pace;
   readonly #reporter: Reporter;
   readonly #keepAlive: KeepAlive;
-  readonly #stop = new AbortController();
+  readonly #stop = sharedAbort();
   readonly #listeners = new Set<(because: SessionEnd) => void>();
   readonly #owed = new Map<string, Owed>();
   #proof: LeaseProof;
@@ -200,7 +201,7 @@ export class SessionSource {
   #lastWill: LastWill | undefined;
   #current: Session | undefined;
   #opening: Promise<Session> | undefined;
-  #stop = new AbortController();
+  #stop = sharedAbort();
   /** Leases that we no longer believe in, but etcd may: their keys would stand in our own way. */
   readonly #abandoned = new Set<string>();
 
@@ -212,7 +213,7 @@ export class SessionSource {
   }
 
   join(marginMs: number, reporter: Reporter, lastWill: boolean): void {
-    if (this.#holders++ === 0) this.#stop = new AbortController();
+    if (this.#holders++ === 0) this.#stop = sharedAbort();
     this.#marginMs = Math.max(this.#marginMs, marginMs);
     this.#reporter = reporter;
     this.#current?.widenMargin(this.#marginMs);

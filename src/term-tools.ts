@@ -19,15 +19,16 @@ export function termTools(
   link: Link,
   session: Session,
   candidacy: Candidacy,
-  onProclaimed: (value: string) => void,
+  announcing: { pass(signal: AbortSignal): Promise<void>; done(value: string): void },
 ): TermTools {
   const errorOf = (fault: unknown): Error =>
     fault instanceof EtcdFault ? writeError(election, candidacy.createRevision, fault) : (fault as Error);
   return {
     remainingMs: () => session.remainingMs(),
     async proclaim(term, value) {
-      term.assertCurrent();
       checkValue(value, election);
+      await announcing.pass(term.signal);
+      term.assertCurrent();
       let announced: boolean;
       try {
         announced = await proclaim(link, candidacy, value, { withinMs: CALL_LIMIT_MS });
@@ -35,8 +36,7 @@ export function termTools(
         throw errorOf(fault);
       }
       if (!announced) throw term.lost();
-      term.value = value;
-      onProclaimed(value);
+      announcing.done(value);
     },
     txn: (term) =>
       fencedTxn(

@@ -1,6 +1,7 @@
 /**
  * One unbroken period of leadership.
  */
+import { sharedAbort } from './abort.ts';
 import type { ComparatorBuilder } from 'etcd3';
 import type { Candidacy, EndCause } from './core/campaign.ts';
 import { LeadershipLostError } from './errors.ts';
@@ -71,7 +72,7 @@ export class LiveTerm implements Term {
   heartbeatAtMs: number = this.startedAtMs;
   value: string;
   readonly #tools: TermTools;
-  readonly #ending = new AbortController();
+  readonly #ending = sharedAbort();
 
   constructor(election: string, candidacy: Candidacy, value: string, tools: TermTools) {
     this.election = election;

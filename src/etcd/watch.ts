@@ -5,6 +5,7 @@
  * ends, breaks or falls silent), the way back is the same: one stream anew, through the guard, then every watch
  * reads its range again and goes on from there.
  */
+import { sharedAbort } from '../abort.ts';
 import type { IWatchRequest, IWatchResponse } from 'etcd3';
 import type { RosterEvent } from '../core/roster.ts';
 import { clock } from '../time.ts';
@@ -55,7 +56,7 @@ export class WatchHub {
   #opening: Promise<Stream> | undefined;
   #upSinceMs = 0;
   #healing = false;
-  #stop = new AbortController();
+  #stop = sharedAbort();
   /** The probe under way: its watch ID, and how it ends. */
   #probe: { id: number; promise: Promise<void>; end: (fault?: EtcdFault) => void } | undefined;
   #probeTimer: NodeJS.Timeout | undefined;
@@ -72,7 +73,7 @@ export class WatchHub {
    */
   watch(target: WatchTarget, noticeWithinMs: number, readAt?: bigint): () => void {
     if (this.#watches.size === 0) {
-      this.#stop = new AbortController();
+      this.#stop = sharedAbort();
       this.#probeEveryMs = Number.POSITIVE_INFINITY;
     }
     this.#probeEveryMs = Math.min(this.#probeEveryMs, noticeWithinMs / 3);
