@@ -9,6 +9,7 @@ export type { Suspect } from './suspects.ts';
 export { serveDiagnostics, type DiagnosticsServer, type HandlerOptions, type ServeOptions } from './serve.ts';
 export { diagnosticsHandler, type DiagnosticsHandler } from './handler.ts';
 export { captureProfile, type CaptureOptions } from './capture-profile.ts';
+export { captureProcess, type CaptureProcessOptions } from './capture-process.ts';
 export { parseCpuProfile, type CpuProfile } from './cpu-profile.ts';
 export { toFlameGraph, toFlameGraphSvg, toPprof, toTop, findSuspects } from './formats.ts';
 export { DiagnosticsError, type DiagnosticsErrorCode } from './errors.ts';

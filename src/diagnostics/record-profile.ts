@@ -1,4 +1,3 @@
-import type { Session } from 'node:inspector';
 import { setTimeout as after } from 'node:timers/promises';
 import type { CpuProfile } from './cpu-profile.ts';
 import { DiagnosticsError } from './errors.ts';
@@ -7,6 +6,11 @@ export interface Recording {
   readonly profile: CpuProfile;
   /** Wall clock when it began, in milliseconds since 1970. */
   readonly takenAt: number;
+}
+
+/** Whoever takes an inspector's commands: `inspector.Session`, or a connection to another process. */
+export interface Inspected {
+  post(method: string, params?: object, done?: (error: Error | null, result?: object) => void): void;
 }
 
 export interface RecordOptions {
@@ -28,7 +32,7 @@ const ANSWER_WITHIN_MS = 5_000;
 const SAMPLE_EVERY_MICROS = 1000;
 
 /** Records through a session that is connected already; disconnects nothing. */
-export async function recordProfile(session: Session, options: RecordOptions): Promise<Recording> {
+export async function recordProfile(session: Inspected, options: RecordOptions): Promise<Recording> {
   const post = (method: string, params?: object): Promise<unknown> =>
     answer(session, method, params, options.signal);
   await post('Profiler.enable');
@@ -51,7 +55,7 @@ export async function recordProfile(session: Session, options: RecordOptions): P
 
 /** One command, bounded in time: pending commands neither fail by themselves nor keep a worker alive. */
 function answer(
-  session: Session,
+  session: Inspected,
   method: string,
   params: object = {},
   signal?: AbortSignal,

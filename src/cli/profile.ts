@@ -1,0 +1,204 @@
+/**
+ * `etcd-election profile URL | --pid PID`: where a service's CPU time goes, as the author of a runaway would look.
+ */
+import { writeFile } from 'node:fs/promises';
+import { get, type IncomingMessage } from 'node:http';
+import { get as getSecurely } from 'node:https';
+import { parseArgs } from 'node:util';
+// By the package's own name: the rooms use each other's front doors only.
+import {
+  captureProcess,
+  findSuspects,
+  parseCpuProfile,
+  toFlameGraph,
+  toPprof,
+  toTop,
+  type CpuProfile,
+} from 'etcd-election/diagnostics';
+import { UsageError } from './arguments.ts';
+import { EXIT } from './exit-codes.ts';
+import { paletteFor, print, printable, type Terminal } from './terminal.ts';
+
+const help = `Usage: etcd-election profile URL [flags]
+       etcd-election profile --pid PID [flags]
+
+Records where the main thread's CPU time goes, prints the dearest functions as \`go tool pprof -top\` does, and writes
+a flame graph (.html), a pprof file (.pb.gz) and a .cpuprofile. Works while the main thread spins.
+
+  URL               of serveDiagnostics, such as http://127.0.0.1:6161
+  --pid PID         a Node process of this machine that was not prepared for it (Linux): its inspector is open meanwhile
+  --seconds NUMBER  how long; default 30
+  --token TOKEN     what the service asks for; ETCD_ELECTION_DIAGNOSTICS_TOKEN
+  --out PATH        where to write, without an ending; default ./profile-TIME
+  --rows NUMBER     how many functions; default 20
+  -h, --help        this`;
+
+interface ProfileLine {
+  readonly url: URL | undefined;
+  readonly pid: number | undefined;
+  readonly seconds: number;
+  readonly rows: number;
+  readonly token: string | undefined;
+  readonly out: string;
+}
+
+/** @returns the exit code. */
+export async function profile(args: readonly string[], terminal: Terminal): Promise<number> {
+  const line = readLine(args, terminal.env);
+  if (line === undefined) {
+    print(terminal.stdout, help);
+    return EXIT.ok;
+  }
+  const interrupted = new AbortController();
+  const interrupt = (): void => interrupted.abort(new Error('interrupted'));
+  process.once('SIGINT', interrupt);
+  const stopBar = progressBar(terminal, line.seconds);
+  let recorded: CpuProfile;
+  try {
+    recorded = await record(line, interrupted.signal);
+  } finally {
+    stopBar();
+    process.off('SIGINT', interrupt);
+  }
+  const { bold, dim } = paletteFor(terminal.stdout, terminal.env);
+  print(terminal.stdout, toTop(recorded, { rows: line.rows }).trimEnd());
+  const [suspect] = findSuspects(recorded, { atMost: 1 });
+  if (suspect !== undefined) {
+    print(
+      terminal.stdout,
+      `\n${bold(`Look at ${suspect.function}`)}, ${suspect.file}:${suspect.hotLine ?? suspect.line}`,
+    );
+  }
+  for (const path of await write(recorded, line)) print(terminal.stdout, dim(`written: ${printable(path)}`));
+  return EXIT.ok;
+}
+
+async function write(recorded: CpuProfile, { out, pid, url }: ProfileLine): Promise<string[]> {
+  const title = `CPU profile of ${url?.host ?? `process ${pid}`}`;
+  const files = {
+    [`${out}.html`]: toFlameGraph(recorded, { title }),
+    [`${out}.pb.gz`]: toPprof(recorded),
+    [`${out}.cpuprofile`]: JSON.stringify(recorded),
+  };
+  // Paths and names of functions can be told from them: for the owner's eyes.
+  for (const [path, data] of Object.entries(files)) await writeFile(path, data, { mode: 0o600 });
+  return Object.keys(files);
+}
+
+function record({ url, pid, seconds, token }: ProfileLine, signal: AbortSignal): Promise<CpuProfile> {
+  if (pid !== undefined) return captureProcess({ pid, seconds, signal });
+  return download(new URL(`debug/pprof/cpuprofile?seconds=${seconds}`, url), token, seconds, signal);
+}
+
+/** How much longer than the recording the answer may take. */
+const PATIENCE_SECONDS = 15;
+const MOST_BYTES = 512 * 1024 * 1024;
+
+async function download(
+  url: URL,
+  token: string | undefined,
+  seconds: number,
+  signal: AbortSignal,
+): Promise<CpuProfile> {
+  const headers = token === undefined ? {} : { authorization: `Bearer ${token}` };
+  const limit = AbortSignal.timeout((seconds + PATIENCE_SECONDS) * 1000);
+  const options = { headers, agent: false, signal: AbortSignal.any([signal, limit]) } as const;
+  try {
+    const response = await new Promise<IncomingMessage>((resolve, reject) => {
+      (url.protocol === 'https:' ? getSecurely : get)(url, options, resolve).on('error', reject);
+    });
+    const chunks: Buffer[] = [];
+    let bytes = 0;
+    for await (const chunk of response as AsyncIterable<Buffer>) {
+      bytes += chunk.length;
+      if (bytes > MOST_BYTES) throw new Error(`${url.host} sends more than any profile has`);
+      chunks.push(chunk);
+    }
+    const body = Buffer.concat(chunks).toString();
+    if (response.statusCode !== 200)
+      throw new Error(`${url.host} answered ${response.statusCode}: ${body.trim().slice(0, 300)}`);
+    return parseCpuProfile(body);
+  } catch (error) {
+    if (signal.aborted) throw signal.reason;
+    if (limit.aborted) throw new Error(`${url.host} did not answer in time`, { cause: error });
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'ECONNREFUSED')
+      throw new Error(`nothing listens on ${url.host}: does the service call serveDiagnostics()?`, {
+        cause: error,
+      });
+    throw error;
+  }
+}
+
+/** A bar on a terminal, nothing elsewhere. @returns what takes it away. */
+function progressBar({ stderr, env }: Terminal, seconds: number): () => void {
+  if (stderr.isTTY !== true || env['TERM'] === 'dumb') return () => {};
+  const WIDTH = 30;
+  const began = performance.now();
+  const draw = (): void => {
+    const passed = Math.min(seconds, (performance.now() - began) / 1000);
+    const done = Math.round((passed / seconds) * WIDTH);
+    stderr.write(
+      `\r\u001b[Krecording ${'█'.repeat(done)}${'░'.repeat(WIDTH - done)} ${passed.toFixed(0)} of ${seconds} s`,
+    );
+  };
+  draw();
+  const timer = setInterval(draw, 200);
+  return () => {
+    clearInterval(timer);
+    stderr.write('\r\u001b[K');
+  };
+}
+
+/** @returns undefined if help is asked for. @throws {UsageError} */
+function readLine(args: readonly string[], env: Terminal['env']): ProfileLine | undefined {
+  const { values, positionals } = parsed(args);
+  if (values.help === true) return undefined;
+  const [address, ...more] = positionals;
+  if ((address === undefined) === (values.pid === undefined) || more.length > 0) {
+    throw new UsageError('profile: give one URL, or --pid PID');
+  }
+  if (address !== undefined && !/^https?:\/\//.test(address)) {
+    throw new UsageError(`profile: expected a URL such as http://127.0.0.1:6161, got ${address}`);
+  }
+  if (address !== undefined && !URL.canParse(address)) throw new UsageError(`profile: not a URL: ${address}`);
+  return {
+    url: address === undefined ? undefined : new URL(address.endsWith('/') ? address : `${address}/`),
+    pid: values.pid === undefined ? undefined : number('pid', values.pid, 1, 2 ** 31),
+    seconds: number('seconds', values.seconds ?? '30', 0.1, 600),
+    rows: number('rows', values.rows ?? '20', 1, 10_000),
+    token: values.token ?? env['ETCD_ELECTION_DIAGNOSTICS_TOKEN'],
+    out: values.out ?? `profile-${new Date().toISOString().replaceAll(':', '-')}`,
+  };
+}
+
+function number(flag: string, text: string, least: number, most: number): number {
+  const value = Number(text);
+  if (/^\d+(\.\d+)?$/.test(text) && value >= least && value <= most) return value;
+  throw new UsageError(`--${flag}: expected a number from ${least} to ${most}, got ${text}`);
+}
+
+function parsed(args: readonly string[]): {
+  values: { pid?: string; seconds?: string; token?: string; out?: string; rows?: string; help?: boolean };
+  positionals: string[];
+} {
+  const text = { type: 'string' } as const;
+  try {
+    return parseArgs({
+      args: [...args],
+      options: {
+        pid: text,
+        seconds: text,
+        token: text,
+        out: text,
+        rows: text,
+        help: { type: 'boolean', short: 'h' },
+      },
+      allowPositionals: true,
+    });
+  } catch (error) {
+    throw new UsageError((error as Error).message.replace(/\. To specify a positional.*$/s, ''), {
+      cause: error,
+    });
+  }
+}
