@@ -1,0 +1,285 @@
+/**
+ * Every metric, once: both rooms (Prometheus, OpenTelemetry) are made from this list, and docs/metrics.md is checked
+ * against it. Names are OpenTelemetry's; Prometheus' follow by the rules of the two ecosystems' own translation, so a
+ * dashboard fits whichever way the figures take.
+ */
+
+export interface Metric {
+  /**
+   * - `counter`, `histogram`: told when something happens.
+   * - `gauge`, `total`: asked for when somebody looks; a total only ever grows.
+   */
+  readonly kind: 'counter' | 'histogram' | 'gauge' | 'total';
+  /** In OpenTelemetry's way. */
+  readonly name: string;
+  /** As UCUM has it; what stands in braces is a word, not a unit. */
+  readonly unit: string;
+  readonly help: string;
+  readonly labels: readonly string[];
+  /** Upper bounds of a histogram's buckets, in its unit. */
+  readonly buckets?: readonly number[];
+}
+
+/** From a local network's round trip to a long TTL, in seconds. */
+const TRIP_SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
+const SPAN_SECONDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300];
+const LEFT_SECONDS = [0.25, 0.5, 1, 1.5, 2, 3, 4, 5, 6, 8, 10, 15, 20, 30, 60];
+const TERM_SECONDS = [1, 10, 60, 600, 3_600, 21_600, 86_400, 604_800, 2_592_000];
+
+const metric = <const M extends Metric>(it: M): M => it;
+
+export const catalogue: {
+  readonly [key in MetricKey]: Metric;
+} = {
+  isLeader: metric({
+    kind: 'gauge',
+    name: 'etcd.election.is_leader',
+    unit: '{leader}',
+    help: 'Whether this process may act as leader at this moment, 1 or 0. Asks the clock, not a flag.',
+    labels: ['election'],
+  }),
+  leaderKnown: metric({
+    kind: 'gauge',
+    name: 'etcd.election.leader.known',
+    unit: '{leader}',
+    help: 'Whether this process, which stands in the election, knows of a leader, 1 or 0.',
+    labels: ['election'],
+  }),
+  queuePosition: metric({
+    kind: 'gauge',
+    name: 'etcd.election.queue.position',
+    unit: '{place}',
+    help: 'Place in the queue: 1 leads, 0 is in no queue.',
+    labels: ['election'],
+  }),
+  termRemaining: metric({
+    kind: 'gauge',
+    name: 'etcd.election.term.remaining',
+    unit: 's',
+    help: 'How long the term is valid if no further renewal comes; 0 where we do not lead.',
+    labels: ['election'],
+  }),
+  unhealthy: metric({
+    kind: 'gauge',
+    name: 'etcd.election.unhealthy',
+    unit: '{replica}',
+    help: 'Whether election.health() finds a fault that a restart would mend, 1 or 0.',
+    labels: ['election'],
+  }),
+  termsStarted: metric({
+    kind: 'counter',
+    name: 'etcd.election.terms.started',
+    unit: '{term}',
+    help: 'Terms begun.',
+    labels: ['election'],
+  }),
+  termsEnded: metric({
+    kind: 'counter',
+    name: 'etcd.election.terms.ended',
+    unit: '{term}',
+    help: 'Terms ended, by reason.',
+    labels: ['election', 'reason'],
+  }),
+  termDuration: metric({
+    kind: 'histogram',
+    name: 'etcd.election.term.duration',
+    unit: 's',
+    help: 'How long terms lasted.',
+    labels: ['election'],
+    buckets: TERM_SECONDS,
+  }),
+  handoverDuration: metric({
+    kind: 'histogram',
+    name: 'etcd.election.handover.duration',
+    unit: 's',
+    help: 'From the end of a term until its seat was free: the work stopped and the key given up. The next leads one watch message later.',
+    labels: ['election'],
+    buckets: SPAN_SECONDS,
+  }),
+  leaderlessDuration: metric({
+    kind: 'histogram',
+    name: 'etcd.election.leaderless.duration',
+    unit: 's',
+    help: 'Spans in which nobody led, as this process saw them in etcd. A dead leader counts as leader until its lease is gone.',
+    labels: ['election'],
+    buckets: SPAN_SECONDS,
+  }),
+  campaignsEnded: metric({
+    kind: 'counter',
+    name: 'etcd.election.campaigns.ended',
+    unit: '{campaign}',
+    help: 'Campaigns ended, by reason: this process no longer stands. "refused" needs somebody to act.',
+    labels: ['election', 'reason'],
+  }),
+  candidaciesLost: metric({
+    kind: 'counter',
+    name: 'etcd.election.candidacies.lost',
+    unit: '{candidacy}',
+    help: 'Places in the queue lost while waiting, by reason.',
+    labels: ['election', 'reason'],
+  }),
+  candidaciesFailed: metric({
+    kind: 'counter',
+    name: 'etcd.election.candidacies.failed',
+    unit: '{try}',
+    help: 'Tries to take a place in the queue that failed; they go on.',
+    labels: ['election'],
+  }),
+  callbacksFailed: metric({
+    kind: 'counter',
+    name: 'etcd.election.callbacks.failed',
+    unit: '{call}',
+    help: 'Callbacks and works that threw.',
+    labels: ['election', 'callback'],
+  }),
+  drainsOverdue: metric({
+    kind: 'counter',
+    name: 'etcd.election.drains.overdue',
+    unit: '{term}',
+    help: 'Terms whose work still ran when its time to stop was over.',
+    labels: ['election'],
+  }),
+  releasesFailed: metric({
+    kind: 'counter',
+    name: 'etcd.election.releases.failed',
+    unit: '{term}',
+    help: 'Seats that could not be given up at once: the next leader waits for the lease to run out.',
+    labels: ['election'],
+  }),
+  guardTripped: metric({
+    kind: 'gauge',
+    name: 'etcd.election.guard.tripped',
+    unit: '{guard}',
+    help: 'Whether the loop guard holds rounds back, 1 or 0.',
+    labels: ['election'],
+  }),
+  guardTrips: metric({
+    kind: 'counter',
+    name: 'etcd.election.guard.trips',
+    unit: '{trip}',
+    help: 'Times that the loop guard began to hold rounds back, by who spoilt them: own work and callers, or the world outside.',
+    labels: ['election', 'origin'],
+  }),
+  guardRounds: metric({
+    kind: 'total',
+    name: 'etcd.election.guard.rounds',
+    unit: '{round}',
+    help: 'Rounds that passed the loop guard.',
+    labels: ['election', 'loop'],
+  }),
+  guardHeld: metric({
+    kind: 'total',
+    name: 'etcd.election.guard.held',
+    unit: 's',
+    help: 'How long the loop guard has held rounds back, in sum.',
+    labels: ['election', 'loop'],
+  }),
+  renewalRoundTrip: metric({
+    kind: 'histogram',
+    name: 'etcd.election.renewal.round_trip',
+    unit: 's',
+    help: "From sending a lease's renewal to its answer.",
+    labels: [],
+    buckets: TRIP_SECONDS,
+  }),
+  renewalHeadroom: metric({
+    kind: 'histogram',
+    name: 'etcd.election.renewal.headroom',
+    unit: 's',
+    help: 'How much longer the lease could have been believed when a renewal was answered.',
+    labels: [],
+    buckets: LEFT_SECONDS,
+  }),
+  renewalsFaltered: metric({
+    kind: 'counter',
+    name: 'etcd.election.renewals.faltered',
+    unit: '{renewal}',
+    help: 'Times that a renewal failed after one that did not.',
+    labels: [],
+  }),
+  leasesLost: metric({
+    kind: 'counter',
+    name: 'etcd.election.leases.lost',
+    unit: '{lease}',
+    help: 'Leases lost, by reason.',
+    labels: ['reason'],
+  }),
+  leasesUnavailable: metric({
+    kind: 'counter',
+    name: 'etcd.election.leases.unavailable',
+    unit: '{outage}',
+    help: 'Times that no lease was to be had at the first try: etcd was out of reach, or without a quorum.',
+    labels: [],
+  }),
+  leaseTtl: metric({
+    kind: 'gauge',
+    name: 'etcd.election.lease.ttl',
+    unit: 's',
+    help: 'TTL that etcd granted: the shortest of the leases held; 0 where there is none.',
+    labels: [],
+  }),
+  watchResyncs: metric({
+    kind: 'counter',
+    name: 'etcd.election.watch.resyncs',
+    unit: '{resync}',
+    help: 'Times that a watch was lost and had to be healed.',
+    labels: [],
+  }),
+  watchHealing: metric({
+    kind: 'histogram',
+    name: 'etcd.election.watch.healing',
+    unit: 's',
+    help: 'From the loss of a watch until it was true again.',
+    labels: [],
+    buckets: SPAN_SECONDS,
+  }),
+  runaways: metric({
+    kind: 'counter',
+    name: 'etcd.election.runaways',
+    unit: '{runaway}',
+    help: "Runaways that this process' watchdog reported, by verdict.",
+    labels: ['verdict'],
+  }),
+};
+
+export type MetricKey =
+  | 'isLeader'
+  | 'leaderKnown'
+  | 'queuePosition'
+  | 'termRemaining'
+  | 'unhealthy'
+  | 'termsStarted'
+  | 'termsEnded'
+  | 'termDuration'
+  | 'handoverDuration'
+  | 'leaderlessDuration'
+  | 'campaignsEnded'
+  | 'candidaciesLost'
+  | 'candidaciesFailed'
+  | 'callbacksFailed'
+  | 'drainsOverdue'
+  | 'releasesFailed'
+  | 'guardTripped'
+  | 'guardTrips'
+  | 'guardRounds'
+  | 'guardHeld'
+  | 'renewalRoundTrip'
+  | 'renewalHeadroom'
+  | 'renewalsFaltered'
+  | 'leasesLost'
+  | 'leasesUnavailable'
+  | 'leaseTtl'
+  | 'watchResyncs'
+  | 'watchHealing'
+  | 'runaways';
+
+/** As OpenTelemetry's own exporter for Prometheus translates it. */
+export function prometheusName({ kind, name, unit }: Metric): string {
+  const base = name.replaceAll('.', '_');
+  const withUnit = unit === 's' ? `${base}_seconds` : base;
+  return kind === 'counter' || kind === 'total' ? `${withUnit}_total` : withUnit;
+}
+
+/** As OpenTelemetry wants attributes: in a namespace. */
+export const attributeName = (label: string): string =>
+  label === 'election' ? 'etcd.election.name' : `etcd.election.${label}`;

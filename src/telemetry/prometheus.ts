@@ -1,0 +1,157 @@
+/**
+ * etcd-election/prometheus: metrics of all elections of this process, for prom-client.
+ */
+import { catalogue, prometheusName, type Metric, type MetricKey } from './catalogue.ts';
+import { Recorder, type Labels, type Reading } from './recorder.ts';
+
+/** What is used of prom-client; the package itself is yours, in whatever version. */
+export interface PromClient<Registry = unknown> {
+  readonly Counter: new (configuration: PromConfiguration<Registry>) => PromCounter;
+  readonly Gauge: new (configuration: PromConfiguration<Registry>) => PromGauge;
+  readonly Histogram: new (configuration: PromConfiguration<Registry>) => PromHistogram;
+  readonly register: Registry;
+}
+
+export interface PromConfiguration<Registry> {
+  name: string;
+  help: string;
+  labelNames: string[];
+  registers: Registry[];
+  buckets?: number[];
+  collect?: () => void;
+}
+
+export interface PromCounter {
+  inc(labels: Record<string, string>, value?: number): void;
+  reset(): void;
+}
+
+export interface PromGauge {
+  set(labels: Record<string, string>, value: number): void;
+}
+
+export interface PromHistogram {
+  observe(labels: Record<string, string>, value: number): void;
+}
+
+export interface PromRegistry {
+  removeSingleMetric(name: string): void;
+}
+
+export interface PrometheusOptions<Registry> {
+  /** Where the metrics are registered. Default: prom-client's own `register`. */
+  registry?: Registry | undefined;
+}
+
+export interface ElectionMetrics extends Disposable {
+  /** Stops counting and takes the metrics out of the registry. May be called again. */
+  close(): void;
+}
+
+/**
+ * Counts what the elections of this process do, from now on; docs/metrics.md lists the metrics. Call it once, before
+ * the first `campaign()`.
+ *
+ * ```ts
+ * import * as promClient from 'prom-client';
+ * const metrics = electionMetrics(promClient);
+ * ```
+ *
+ * @param promClient the module prom-client, or one of its shape.
+ * @throws what prom-client throws if a metric of such a name is registered already.
+ */
+export function electionMetrics<Registry extends PromRegistry>(
+  promClient: PromClient<Registry>,
+  options: PrometheusOptions<Registry> = {},
+): ElectionMetrics {
+  const registry = options.registry ?? promClient.register;
+  const instruments = new Map<MetricKey, Instrument>();
+  const recorder = new Recorder({
+    record: (metric, value, labels) => instruments.get(metric)?.(value, labels),
+  });
+  const registered: string[] = [];
+  const close = (): void => {
+    recorder[Symbol.dispose]();
+    for (const name of registered.splice(0)) registry.removeSingleMetric(name);
+  };
+  // Whichever is collected first reads for all: one look at the elections serves a whole scrape.
+  let readings: Map<MetricKey, Reading[]> | undefined;
+  const readingsOf = (key: MetricKey): readonly Reading[] => {
+    if (readings === undefined) {
+      readings = byMetric(recorder.read());
+      setImmediate(() => (readings = undefined)).unref();
+    }
+    return readings.get(key) ?? [];
+  };
+  try {
+    for (const key of Object.keys(catalogue) as MetricKey[]) {
+      const metric = catalogue[key];
+      const configuration = configurationOf(metric, registry);
+      instruments.set(
+        key,
+        instrument(promClient, metric, configuration, () => readingsOf(key)),
+      );
+      registered.push(configuration.name);
+    }
+  } catch (error) {
+    close();
+    throw error;
+  }
+  return { close, [Symbol.dispose]: close };
+}
+
+type Instrument = (value: number, labels: Labels) => void;
+
+function instrument<Registry>(
+  { Counter, Gauge, Histogram }: PromClient<Registry>,
+  metric: Metric,
+  configuration: PromConfiguration<Registry>,
+  read: () => readonly Reading[],
+): Instrument {
+  switch (metric.kind) {
+    case 'counter': {
+      const counter = new Counter(configuration);
+      return (value, labels) => counter.inc({ ...labels }, value);
+    }
+    case 'histogram': {
+      const histogram = new Histogram({ ...configuration, buckets: [...(metric.buckets ?? [])] });
+      return (value, labels) => histogram.observe({ ...labels }, value);
+    }
+    case 'gauge': {
+      const gauge: PromGauge = new Gauge({
+        ...configuration,
+        collect: () => {
+          for (const { value, labels } of read()) gauge.set({ ...labels }, value);
+        },
+      });
+      return (value, labels) => gauge.set({ ...labels }, value);
+    }
+    case 'total': {
+      const total: PromCounter = new Counter({
+        ...configuration,
+        collect: () => {
+          total.reset();
+          for (const { value, labels } of read()) total.inc({ ...labels }, value);
+        },
+      });
+      return (value, labels) => total.inc({ ...labels }, value);
+    }
+  }
+}
+
+const configurationOf = <Registry>(metric: Metric, registry: Registry): PromConfiguration<Registry> => ({
+  name: prometheusName(metric),
+  help: metric.help,
+  labelNames: [...metric.labels],
+  registers: [registry],
+});
+
+function byMetric(readings: readonly Reading[]): Map<MetricKey, Reading[]> {
+  const sorted = new Map<MetricKey, Reading[]>();
+  for (const reading of readings) {
+    const others = sorted.get(reading.metric);
+    if (others === undefined) sorted.set(reading.metric, [reading]);
+    else others.push(reading);
+  }
+  return sorted;
+}

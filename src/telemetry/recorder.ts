@@ -1,0 +1,208 @@
+/**
+ * Turns what happens into figures. Knows no metrics library: a sink takes what it says.
+ */
+import { subscribe, unsubscribe } from 'node:diagnostics_channel';
+import { channelNames, liveElections, loopGuards, type ElectionEvent } from '../index.ts';
+import type { MetricKey } from './catalogue.ts';
+
+export type Labels = Readonly<Record<string, string>>;
+
+/** Where counts and spans go. */
+export interface Sink {
+  /** One more of a counter, or one more value of a histogram. */
+  record(metric: MetricKey, value: number, labels: Labels): void;
+}
+
+export interface Reading {
+  readonly metric: MetricKey;
+  readonly value: number;
+  readonly labels: Labels;
+}
+
+/** Published by the watchdog of etcd-election/diagnostics. */
+const RUNAWAY = 'etcd-election:runaway';
+
+/** Elections that have gone are shown as 0 rather than vanish; of so many at most. */
+const MOST_ELECTIONS = 16_384;
+
+export class Recorder implements Disposable {
+  readonly #sink: Sink;
+  readonly #seen = new Set<string>();
+  /** Since when nobody leads, by election. */
+  readonly #leaderless = new Map<string, number>();
+  /** Granted TTLs of the leases held, in seconds. */
+  readonly #leases = new Map<string, number>();
+
+  constructor(sink: Sink) {
+    this.#sink = sink;
+    for (const name of channelNames) subscribe(name, this.#onMessage);
+    subscribe(RUNAWAY, this.#onRunaway);
+  }
+
+  /** Afterwards nothing of it is left in this process. May be called again. */
+  [Symbol.dispose](): void {
+    for (const name of channelNames) unsubscribe(name, this.#onMessage);
+    unsubscribe(RUNAWAY, this.#onRunaway);
+  }
+
+  /** Gauges and totals, as they are at this moment. */
+  read(): Reading[] {
+    return [...this.#readElections(), ...readGuards(), this.#readLeases()];
+  }
+
+  readonly #onMessage = (message: unknown): void => {
+    const event = message as ElectionEvent;
+    if ('election' in event) this.#see(event.election);
+    this.#count(event);
+  };
+
+  readonly #onRunaway = (report: unknown): void => {
+    const { verdict } = report as { verdict?: unknown };
+    this.#sink.record('runaways', 1, { verdict: typeof verdict === 'string' ? verdict : 'unknown' });
+  };
+
+  #count(event: ElectionEvent): void {
+    const record = this.#sink.record.bind(this.#sink);
+    switch (event.type) {
+      case 'term.started':
+        return record('termsStarted', 1, { election: event.election });
+      case 'term.ended':
+        record('termsEnded', 1, { election: event.election, reason: event.because });
+        return record('termDuration', event.ledMs / 1000, { election: event.election });
+      case 'term.released':
+        return record('handoverDuration', event.afterMs / 1000, { election: event.election });
+      case 'leader.changed':
+        return this.#noteLeader(event.election, event.fencingToken !== undefined);
+      case 'campaign.ended':
+        this.#leaderless.delete(event.election); // nobody of us looks any more
+        return record('campaignsEnded', 1, { election: event.election, reason: event.because });
+      case 'candidate.lost':
+        return record('candidaciesLost', 1, { election: event.election, reason: event.because });
+      case 'callback.failed':
+        return record('callbacksFailed', 1, { election: event.election, callback: event.callback });
+      case 'drain.overdue':
+        return record('drainsOverdue', 1, { election: event.election });
+      case 'release.failed':
+        return record('releasesFailed', 1, { election: event.election });
+      case 'guard.tripped':
+        return record('guardTrips', 1, { election: event.election, origin: event.origin });
+      case 'session.opened':
+        this.#leases.set(event.leaseId, event.grantedTtlSeconds);
+        return;
+      case 'session.renewed':
+        record('renewalRoundTrip', event.roundTripMs / 1000, {});
+        return record('renewalHeadroom', event.headroomMs / 1000, {});
+      case 'session.faltered':
+        return record('renewalsFaltered', 1, {});
+      case 'session.lost':
+        this.#leases.delete(event.leaseId);
+        return record('leasesLost', 1, { reason: event.because });
+      case 'session.closed':
+        this.#leases.delete(event.leaseId);
+        return;
+      case 'watch.lost':
+        return record('watchResyncs', 1, {});
+      case 'watch.healed':
+        return record('watchHealing', event.afterMs / 1000, {});
+      case 'session.unavailable':
+        return record('leasesUnavailable', 1, {});
+      case 'candidate.failed':
+        return record('candidaciesFailed', 1, { election: event.election });
+      // These are seen in the gauges, or say nothing that a figure could.
+      case 'candidate.entered':
+      case 'guard.recovered':
+      case 'session.recovered':
+      case 'last-will.lost':
+    }
+  }
+
+  #noteLeader(election: string, isThere: boolean): void {
+    const sinceMs = this.#leaderless.get(election);
+    if (!isThere) {
+      if (sinceMs === undefined) this.#leaderless.set(election, performance.now());
+    } else if (sinceMs !== undefined) {
+      this.#leaderless.delete(election);
+      this.#sink.record('leaderlessDuration', (performance.now() - sinceMs) / 1000, { election });
+    }
+  }
+
+  #see(election: string): void {
+    if (this.#seen.size < MOST_ELECTIONS) this.#seen.add(election);
+  }
+
+  /** Of several with one name (on two clients, say) the best counts: one of them leading is leading. */
+  #readElections(): Reading[] {
+    const best = new Map<string, ElectionFigures>();
+    for (const one of liveElections()) {
+      const { term, leader, position, guard, election } = one.status;
+      this.#see(election);
+      const remainingMs = term?.remainingMs() ?? 0;
+      const figures: ElectionFigures = {
+        isLeader: Number(remainingMs > 0),
+        leaderKnown: Number(leader !== undefined),
+        queuePosition: position ?? 0,
+        termRemaining: remainingMs / 1000,
+        guardTripped: Number(guard.state !== 'open'),
+        unhealthy: Number(!one.health().healthy),
+      };
+      const other = best.get(election);
+      best.set(election, other === undefined ? figures : merged(figures, other));
+    }
+    return [...this.#seen].flatMap((election) =>
+      Object.entries(best.get(election) ?? NONE).map(([metric, value]) => ({
+        metric: metric as keyof ElectionFigures,
+        value,
+        labels: { election },
+      })),
+    );
+  }
+
+  #readLeases(): Reading {
+    const value = this.#leases.size === 0 ? 0 : Math.min(...this.#leases.values());
+    return { metric: 'leaseTtl', value, labels: {} };
+  }
+}
+
+type ElectionFigures = Readonly<
+  Record<
+    'isLeader' | 'leaderKnown' | 'queuePosition' | 'termRemaining' | 'guardTripped' | 'unhealthy',
+    number
+  >
+>;
+
+const NONE: ElectionFigures = {
+  isLeader: 0,
+  leaderKnown: 0,
+  queuePosition: 0,
+  termRemaining: 0,
+  guardTripped: 0,
+  unhealthy: 0,
+};
+
+const merged = (a: ElectionFigures, b: ElectionFigures): ElectionFigures => ({
+  isLeader: Math.max(a.isLeader, b.isLeader),
+  leaderKnown: Math.max(a.leaderKnown, b.leaderKnown),
+  queuePosition:
+    a.queuePosition === 0 || b.queuePosition === 0
+      ? Math.max(a.queuePosition, b.queuePosition)
+      : Math.min(a.queuePosition, b.queuePosition),
+  termRemaining: Math.max(a.termRemaining, b.termRemaining),
+  guardTripped: Math.max(a.guardTripped, b.guardTripped),
+  unhealthy: Math.max(a.unhealthy, b.unhealthy),
+});
+
+/** The guards of an election: of its campaigns, and of what else may be called in a loop. */
+function readGuards(): Reading[] {
+  const sums = new Map<string, { labels: Labels; rounds: number; heldMs: number }>();
+  for (const { key, election, rounds, heldMs } of loopGuards()) {
+    if (rounds === 0) continue;
+    const loop = key.endsWith(`|${election}`) ? 'campaign' : key.slice(key.lastIndexOf('|') + 1);
+    const name = JSON.stringify([election, loop]);
+    const sum = sums.get(name) ?? { labels: { election, loop }, rounds: 0, heldMs: 0 };
+    sums.set(name, { ...sum, rounds: sum.rounds + rounds, heldMs: sum.heldMs + heldMs });
+  }
+  return [...sums.values()].flatMap(({ labels, rounds, heldMs }) => [
+    { metric: 'guardRounds' as const, value: rounds, labels },
+    { metric: 'guardHeld' as const, value: heldMs / 1000, labels },
+  ]);
+}
