@@ -1,7 +1,7 @@
 /**
  * Elections that this process sees for the first time: the rules of core/newcomers, one for all of them.
  */
-import { noNewcomers, welcome, type Newcomers } from './core/newcomers.ts';
+import { areMany, noNewcomers, welcome, type Newcomers } from './core/newcomers.ts';
 import { shared } from './registry.ts';
 import { clock } from './time.ts';
 
@@ -13,18 +13,33 @@ export class Arrivals {
   /** Those whose first campaign has neither come through yet nor ended: whoever comes now comes beside them. */
   readonly #underWay = new Set<object>();
   #heldUntilMs: number[] = [];
+  #count = 0;
+  #isTripped = false;
 
   constructor(nowMs: number) {
     this.#newcomers = noNewcomers(nowMs);
   }
 
-  /** One that was never seen comes. @returns how long it must wait, in milliseconds. */
-  welcome(newcomer: object, nowMs: number): number {
+  /** One that was never seen comes. @returns how long it must wait, and whether it is the first that must. */
+  welcome(newcomer: object, nowMs: number): { holdMs: number; trips: boolean } {
     const { newcomers, holdMs } = welcome(this.#newcomers, this.#underWay.size === 0, nowMs);
     this.#newcomers = newcomers;
     this.#underWay.add(newcomer);
+    this.#count++;
     if (holdMs > 0) this.#heldUntilMs.push(nowMs + holdMs);
-    return holdMs;
+    const trips = holdMs > 0 && !this.#isTripped;
+    this.#isTripped = holdMs > 0;
+    return { holdMs, trips };
+  }
+
+  /** How many have come so far. */
+  get count(): number {
+    return this.#count;
+  }
+
+  /** Whether a loop seems to make them: the burst of log lines that each may write at first would have no end. */
+  get areMany(): boolean {
+    return areMany(this.#newcomers);
   }
 
   /** It stands in the queue, or has given up. */

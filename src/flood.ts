@@ -56,9 +56,9 @@ function runaway(election: string, count: number): never {
 
 /** Refusals that nobody waits for: so many at once, then so many a second, before the thread that asks is slowed. */
 export const REFUSALS_AT_ONCE = 2_000;
-export const REFUSALS_PER_SECOND = 40;
+export const REFUSALS_PER_SECOND = 15;
 /** How long the thread sleeps in one turn of the event loop, in milliseconds: renewals and answers still get theirs. */
-export const PARK_PER_TURN_MS = 25;
+export const PARK_PER_TURN_MS = 60;
 
 let refusals = REFUSALS_AT_ONCE;
 let refusalsCountedAtMs = 0;
@@ -85,7 +85,7 @@ export function countRefusal(nowMs: number): void {
  * nearly all of its time. Nothing is lost: in this turn no timer, no renewal and no answer could run anyway.
  */
 function park(calledSince: number): void {
-  sleepInThisThread(Math.min(LONGEST_PARK_MS, Math.ceil(calledSince / 100)));
+  sleepInThisThread(Math.min(LONGEST_PARK_MS, Math.ceil(calledSince / 30)));
 }
 
 const nobodyWakes = new Int32Array(new SharedArrayBuffer(4));

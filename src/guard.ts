@@ -82,7 +82,7 @@ export interface PassOptions {
 const CALL_SITES_KEPT = 16;
 
 /** Campaigns of one election that may be under way at once in this process, each on a client of its own. */
-export const MOST_CAMPAIGNS = 64;
+export const MOST_CAMPAIGNS = 32;
 
 export class LoopGuard {
   readonly key: string;
@@ -129,12 +129,13 @@ export class LoopGuard {
     const isNew = options.isCampaign === true && this.#history.rounds === 0;
     const verdict = admit(this.#history, origin, settings, delaySource(settings), now);
     this.#history = verdict.history;
-    const holdMs = Math.max(verdict.holdMs, isNew ? arrivals().welcome(this, now) : 0);
+    const arrival = isNew ? arrivals().welcome(this, now) : undefined;
+    const holdMs = Math.max(verdict.holdMs, arrival?.holdMs ?? 0);
     this.#count(options.calledFrom, holdMs);
     const after = isTripped(this.#history, settings);
-    if (after && !before)
+    if (arrival?.trips === true || (after && !before))
       options.listener?.tripped({
-        rounds: this.#history.streak,
+        rounds: arrival?.trips === true ? arrivals().count : this.#history.streak,
         holdMs,
         origin,
         calledFrom: options.calledFrom?.[0] ?? this.#busiestCallSite(),
@@ -209,18 +210,26 @@ export const guardOf = (key: string, election: string): LoopGuard =>
 /** What every guard of this process has counted, call sites included. */
 export const loopGuards = (): GuardReport[] => allShared<LoopGuard>('guard').map((guard) => guard.report());
 
+/** What we spoil ourselves comes back with wide jitter: nothing is lost if it takes longer. */
+const OWN_SPREAD = 1 / 3;
 /**
- * cockatiel's exponential backoff with a generator of ours: each delay lies between the last one and three
- * times the last one, and at the cap between a third of it and the whole. (Its own decorrelated jitter can draw
- * almost nothing at first, and draws exactly the cap later: replicas would come back in step.)
+ * What the world spoils comes back close to the cap, neither later, because recovery must be quick, nor much earlier:
+ * each try may dial twice, because gRPC dials once more by itself, a second after the first time failed.
  */
-function delays(baseMs: number, capMs: number): () => Delays {
+const OUTSIDE_SPREAD = 0.8;
+
+/**
+ * cockatiel's exponential backoff with a generator of ours: each delay is at most three times the last one, and at
+ * least `spread` of what it may be at most, also at the cap. (Its own decorrelated jitter can draw almost nothing at
+ * first, and draws exactly the cap later: replicas would come back in step.)
+ */
+function delays(baseMs: number, capMs: number, spread: number): () => Delays {
   const backoff = new ExponentialBackoff<number>({
     initialDelay: baseMs,
     maxDelay: capMs,
     generator: (last, { initialDelay, maxDelay }) => {
       const high = Math.min(maxDelay, (last ?? initialDelay) * 3);
-      const low = Math.max(Math.min(initialDelay, maxDelay), high / 3);
+      const low = Math.max(Math.min(initialDelay, maxDelay), high * spread);
       const delay = low + Math.random() * (high - low);
       return [delay, delay];
     },
@@ -234,7 +243,10 @@ function delaySource(settings: GuardSettings): DelaySource {
   let source = sources.get(settings);
   if (source === undefined) {
     const { baseMs, capMs, outsideCapMs } = settings;
-    source = { own: delays(baseMs, capMs), outside: delays(baseMs, outsideCapMs) };
+    source = {
+      own: delays(baseMs, capMs, OWN_SPREAD),
+      outside: delays(baseMs, outsideCapMs, OUTSIDE_SPREAD),
+    };
     sources.set(settings, source);
   }
   return source;

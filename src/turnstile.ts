@@ -27,6 +27,11 @@ export class Turnstile {
     this.#clock = time;
   }
 
+  /** Whether somebody is held: whoever comes now waits with him. */
+  get isHolding(): boolean {
+    return this.#together !== undefined;
+  }
+
   /** Resolves when the caller may have his answer; a burst at once, then later and later. Never rejects. */
   async pass(settings: GuardSettings, options: PassOptions = {}): Promise<void> {
     this.#waiting++;

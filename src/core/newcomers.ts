@@ -10,9 +10,9 @@
 /** New elections that may come side by side before any is held back. */
 export const SIDE_BY_SIDE = 16_384;
 /** New elections that may come one by one before any is held back. */
-export const ONE_BY_ONE = 1_000;
+export const ONE_BY_ONE = 500;
 /** Each so many milliseconds one more may come. */
-export const MS_PER_NEWCOMER = 1_000;
+export const MS_PER_NEWCOMER = 2_000;
 
 export interface Newcomers {
   /** Those that may still come at once; below zero: so many wait already. */
@@ -26,6 +26,9 @@ export const noNewcomers = (nowMs: number): Newcomers => ({
   oneByOne: ONE_BY_ONE,
   countedAtMs: nowMs,
 });
+
+/** So many came one by one of late that the next ones need not tell their whole story. */
+export const areMany = ({ oneByOne }: Newcomers): boolean => oneByOne < ONE_BY_ONE - 200;
 
 /** One more election that was never seen before: how long must it wait? */
 export function welcome(
