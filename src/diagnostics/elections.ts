@@ -21,7 +21,7 @@ export interface Snapshot {
   readonly electionCount: number;
   /** The first `MOST` of them. */
   readonly elections: readonly ElectionView[];
-  /** The `MOST` busiest. */
+  /** The `MOST` busiest; an election has one for each thing it does in a loop. */
   readonly guards: readonly GuardReport[];
 }
 
@@ -47,7 +47,8 @@ export const NO_SNAPSHOT: Snapshot = { at: 0, electionCount: 0, elections: [], g
 
 export function snapshotOf(source: ElectionSource): Snapshot {
   const all = source.elections();
-  const guards = [...source.guards()].sort((a, b) => b.rounds - a.rounds);
+  const guards = source.guards().filter(({ rounds }) => rounds > 0);
+  guards.sort((a, b) => b.rounds - a.rounds);
   return {
     at: Date.now(),
     electionCount: all.length,

@@ -48,6 +48,13 @@ export const placeOf = ({ file, start }: Pick<Frame, 'file' | 'start'>): string 
 export const totalOf = (folded: Folded): number =>
   folded.stacks.reduce((sum, stack) => sum + weightOf(stack), 0);
 
+/** The same, drawn and ranked by the first of its figures. */
+export const byFirstFigure = (folded: Folded): Folded => ({
+  ...folded,
+  types: folded.types.slice(0, 1),
+  stacks: folded.stacks.map(({ frames, values }) => ({ frames, values: values.slice(0, 1) })),
+});
+
 export const weightOf = (stack: Stack): number => stack.values.at(-1) ?? 0;
 
 /** @returns a frame made of what a profile or a stack trace says, cleaned: both print names that users chose. */

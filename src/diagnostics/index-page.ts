@@ -114,10 +114,14 @@ function guards(shown: readonly GuardReport[]): Markup {
 <tr><th>Election</th><th class="number">Rounds</th><th class="number">Holds</th><th class="number">Held for</th><th>Busiest caller</th></tr>
 ${shown.slice(0, 20).map((guard) => {
   const [site] = [...guard.callSites].sort((a, b) => b.rounds - a.rounds);
-  return markup`<tr><td>${guard.election}</td><td class="number">${guard.rounds}</td><td class="number">${guard.holds}</td><td class="number">${amount(guard.heldMs * 1e6, 'nanoseconds')}</td><td class="figure">${site?.stack[0]}</td></tr>
+  return markup`<tr><td>${guard.election} <span class="soft">${purposeOf(guard)}</span></td><td class="number">${guard.rounds}</td><td class="number">${guard.holds}</td><td class="number">${amount(guard.heldMs * 1e6, 'nanoseconds')}</td><td class="figure">${site?.stack[0]}</td></tr>
 `;
 })}</table></div>`;
 }
+
+/** An election has a guard for campaigning, keyed `endpoints|prefix|name`, and others, whose keys go on: `|quits`. */
+const purposeOf = ({ key, election }: GuardReport): string =>
+  key.endsWith(`|${election}`) ? '' : key.slice(key.lastIndexOf('|') + 1);
 
 const STYLE = `
 header{display:flex;flex-wrap:wrap;gap:8px 16px;align-items:center}

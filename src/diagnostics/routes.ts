@@ -5,6 +5,7 @@ import type { Snapshot } from './elections.ts';
 import { DiagnosticsError, messageOf } from './errors.ts';
 import { renderFlamePage } from './flame-page.ts';
 import { fold } from './fold.ts';
+import { byFirstFigure } from './folded.ts';
 import {
   type Reply,
   type Request,
@@ -141,7 +142,8 @@ async function campaigns({ request, backend }: Context): Promise<Reply> {
   const { guards, at } = await backend.snapshot();
   const folded = foldCampaigns(guards, at);
   const wantsText = new URLSearchParams(request.url.split('?')[1] ?? '').has('debug'); // Go's way to ask for it
-  return wantsText ? text(200, renderTop(folded).trimEnd()) : pprofReply(encodePprof(folded), 'campaigns');
+  if (!wantsText) return pprofReply(encodePprof(folded), 'campaigns');
+  return text(200, `${renderTop(byFirstFigure(folded))}\n${renderTop(folded)}`.trimEnd());
 }
 
 async function metrics({ backend }: Context): Promise<Reply> {

@@ -111,6 +111,11 @@ var functionKey = (frame) => \`\${frame.name}
 \${frame.start}\`;
 var placeOf = ({ file, start }) => file === "" || start <= 0 ? file : \`\${file}:\${start}\`;
 var totalOf = (folded) => folded.stacks.reduce((sum, stack) => sum + weightOf(stack), 0);
+var byFirstFigure = (folded) => ({
+  ...folded,
+  types: folded.types.slice(0, 1),
+  stacks: folded.stacks.map(({ frames, values }) => ({ frames, values: values.slice(0, 1) }))
+});
 var weightOf = (stack) => stack.values.at(-1) ?? 0;
 function frameOf(raw) {
   const file = clean(pathOf(raw.url), 1024);
@@ -836,10 +841,11 @@ function guards(shown) {
 <tr><th>Election</th><th class="number">Rounds</th><th class="number">Holds</th><th class="number">Held for</th><th>Busiest caller</th></tr>
 \${shown.slice(0, 20).map((guard) => {
     const [site] = [...guard.callSites].sort((a, b) => b.rounds - a.rounds);
-    return markup\`<tr><td>\${guard.election}</td><td class="number">\${guard.rounds}</td><td class="number">\${guard.holds}</td><td class="number">\${amount(guard.heldMs * 1e6, "nanoseconds")}</td><td class="figure">\${site?.stack[0]}</td></tr>
+    return markup\`<tr><td>\${guard.election} <span class="soft">\${purposeOf(guard)}</span></td><td class="number">\${guard.rounds}</td><td class="number">\${guard.holds}</td><td class="number">\${amount(guard.heldMs * 1e6, "nanoseconds")}</td><td class="figure">\${site?.stack[0]}</td></tr>
 \`;
   })}</table></div>\`;
 }
+var purposeOf = ({ key, election: election2 }) => key.endsWith(\`|\${election2}\`) ? "" : key.slice(key.lastIndexOf("|") + 1);
 var STYLE = \`
 header{display:flex;flex-wrap:wrap;gap:8px 16px;align-items:center}
 h1 .soft{font-weight:400}
@@ -1049,7 +1055,9 @@ async function campaigns({ request, backend: backend2 }) {
   const { guards: guards2, at } = await backend2.snapshot();
   const folded = foldCampaigns(guards2, at);
   const wantsText = new URLSearchParams(request.url.split("?")[1] ?? "").has("debug");
-  return wantsText ? text(200, renderTop(folded).trimEnd()) : pprofReply(encodePprof(folded), "campaigns");
+  if (!wantsText) return pprofReply(encodePprof(folded), "campaigns");
+  return text(200, \`\${renderTop(byFirstFigure(folded))}
+\${renderTop(folded)}\`.trimEnd());
 }
 async function metrics({ backend: backend2 }) {
   const shown = backend2.metrics();

@@ -4,6 +4,7 @@
  * Every loop ends after a minute, should nobody end the process before.
  */
 import { EventEmitter, once } from 'node:events';
+import { channel } from 'node:diagnostics_channel';
 import { connect, createServer } from 'node:net';
 
 const { DIAGNOSTICS } = process.env;
@@ -84,6 +85,22 @@ const kinds = {
         if (on()) connect(port, '127.0.0.1').on('close', guiltyDial).resume(); // guilty: reconnect
       })();
     });
+  },
+  /** The loop guard of an election trips, as the library tells it. */
+  tripped() {
+    channel('etcd-election:guard.tripped').publish({ type: 'guard.tripped', election: 'sync-master' });
+    stay();
+  },
+  /** Closes everything, twice, and tells what is left. */
+  async close() {
+    await Promise.all([server.close(), watchdog.close()]);
+    await watchdog.close();
+    const left = process.getActiveResourcesInfo().filter((each) => !/Pipe|TTY/.test(each)); // our own stdio
+    const heard = ['guard.tripped', 'term.started'].filter(
+      (type) => channel(`etcd-election:${type}`).hasSubscribers,
+    );
+    say({ done: [...left, ...heard].join() });
+    startWatchdog().close(); // and it may begin anew
   },
   /** Has nothing more to do: the process ends. */
   exit() {},

@@ -102,7 +102,30 @@ describe.each(nodes)('on $name', ({ path, missing }) => {
   );
 });
 
+it('leaves nothing behind when closed: no thread, timer, socket, listener', async () => {
+  await using child = await RunawayChild.start({ module, kind: 'close', options: { ...watch, serve: {} } });
+  await child.begin();
+  expect(await child.said(({ done }) => done)).toBe('');
+  expect(await child.exited(5_000)).toEqual({ code: 0, signal: null });
+});
+
 describe('what it does about it', () => {
+  it('G6: reports the caller that a loop guard held back, once', async () => {
+    await using child = await RunawayChild.start({
+      module,
+      kind: 'tripped',
+      options: { ...watch, fake: true },
+    });
+    await child.begin();
+    const line = await child.headline(REPORT_MS);
+    expect(line).toContain(
+      'held back by the loop guard; election "sync-master": 9 rounds, called from newLeasesLock',
+    );
+    const report = reportOf(line);
+    expect(report).toMatchObject({ verdict: 'rounds', evidence: 'call-sites', suspects: [] });
+    expect(Object.keys(report.files).sort()).toEqual(['campaigns', 'directory', 'report']);
+  });
+
   it('calls onRunaway and steps down where the loop turns', async () => {
     await using child = await RunawayChild.start({
       module,

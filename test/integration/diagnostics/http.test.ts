@@ -238,7 +238,7 @@ describe('go tool pprof', async () => {
         toTop(parseCpuProfile(readFileSync(join(directory, 'cpu.cpuprofile'), 'utf8')), { rows: 1000 }),
       );
       const theirs = sharesOf(stdout);
-      expect(theirs.size).toBeGreaterThan(5);
+      expect(theirs.size).toBeGreaterThanOrEqual(3);
       for (const [name, share] of theirs) expect(ours.get(name), name).toBeCloseTo(share, 1);
     },
   );
