@@ -51,12 +51,12 @@ export interface CampaignTools {
   readonly reporter: Reporter;
 }
 
-/** Twenty values at once, then two a second. */
+/** Twenty values at once, then fewer and fewer; each half second of quiet forgives one. */
 const ANNOUNCEMENTS: GuardSettings = {
   burst: 20,
-  baseMs: 500,
-  capMs: 500,
-  outsideCapMs: 500,
+  baseMs: 250,
+  capMs: 2_500,
+  outsideCapMs: 2_500,
   healthyAfterMs: 500,
 };
 
@@ -267,6 +267,7 @@ export class RunningCampaign {
       signal: this.#stop.signal,
       calledFrom: this.#calledFrom,
       listener: guardListener(this.#tools),
+      isCampaign: true,
     });
     if (this.#stopped === undefined) this.#released = true;
     return this.#stoppedOr({ type: 'released' });
@@ -276,6 +277,7 @@ export class RunningCampaign {
     try {
       const entry = await this.#seat.take(() => this.#value, this.#stop.signal);
       const { candidacy } = entry;
+      this.#tools.guard.cameThrough();
       this.#announced = this.#value;
       this.#feed.start(entry);
       this.#awaitHealth();

@@ -4,18 +4,18 @@
 import { sharedAbort } from './abort.ts';
 import type { Etcd3 } from 'etcd3';
 import { callSite } from './call-site.ts';
+import { CallerGuard } from './caller-guard.ts';
 import { Callbacks } from './callbacks.ts';
 import { guardListener, RunningCampaign, type CampaignTools } from './campaign.ts';
 import type { Campaign, StopCause } from './core/campaign.ts';
 import type { Candidate } from './core/roster.ts';
 import { Deferred } from './deferred.ts';
-import { electionPrefix, readQueue, type Snapshot } from './etcd/candidacy.ts';
-import { EtcdFault } from './etcd/fault.ts';
+import { electionPrefix, type Snapshot } from './etcd/candidacy.ts';
 import { linkOf } from './etcd/link.ts';
 import { AlreadyStandingError, ElectionClosedError, type ElectionError } from './errors.ts';
 import { readError } from './faults.ts';
-import { countCall } from './flood.ts';
-import { guardOf, type GuardSettings, type GuardStatus, type LoopGuard } from './guard.ts';
+import { countElection } from './flood.ts';
+import { guardOf, type GuardStatus, type LoopGuard } from './guard.ts';
 import { healthOf, type ElectionHealth } from './health.ts';
 import { hubOf } from './hub.ts';
 import { observeLeader } from './observer.ts';
@@ -28,7 +28,8 @@ import {
   type ElectionOptions,
 } from './options.ts';
 import { defaultLogger, Reporter } from './reporter.ts';
-import { CALL_LIMIT_MS, sessionsOf } from './session.ts';
+import { QueueReader } from './queue-reader.ts';
+import { sessionsOf } from './session.ts';
 import type { Term } from './term.ts';
 import { clock } from './time.ts';
 
@@ -55,24 +56,6 @@ export interface ElectionStatus {
   readonly guard: GuardStatus;
 }
 
-/** At most so many reads a second for `leader()` and `candidates()`; callers at the same time share one. */
-const TWENTY_A_SECOND: GuardSettings = {
-  burst: 20,
-  baseMs: 50,
-  capMs: 50,
-  outsideCapMs: 50,
-  healthyAfterMs: 50,
-};
-
-/** Iterations that begin: quick ones are held apart, so that a loop that breaks off at once cannot spin. */
-const OBSERVATIONS: GuardSettings = {
-  burst: 20,
-  baseMs: 250,
-  capMs: 2_500,
-  outsideCapMs: 2_500,
-  healthyAfterMs: 10_000,
-};
-
 /** Who stands where, so that two campaigns of one client do not share one key. */
 const standing = new WeakMap<Etcd3, Map<string, Election>>();
 
@@ -90,19 +73,14 @@ export class Election implements AsyncDisposable {
   readonly #callbacks: Callbacks;
   /** How long `observe()` may last at most. */
   readonly #closing = sharedAbort();
-  readonly #refusals: LoopGuard;
-  /** Passed by further calls of a `campaign()` that runs. */
-  readonly #repeats: LoopGuard;
-  readonly #repeatSettings: GuardSettings;
-  readonly #reads: LoopGuard;
-  readonly #observations: LoopGuard;
+  readonly #callers: CallerGuard;
+  readonly #reader: QueueReader;
   #closedBecause: ElectionClosedError | undefined;
   #campaign: RunningCampaign | undefined;
   /** Callbacks of the campaign before, where they have not settled yet. */
   #lingering: Promise<void> | undefined;
   /** Set while `lead()` is under way. */
   #leading: RunningCampaign | undefined;
-  #reading: Promise<Snapshot> | undefined;
 
   /**
    * Sets up an election; nothing is sent until it is used.
@@ -113,7 +91,7 @@ export class Election implements AsyncDisposable {
    * @throws {RunawayLoopError} if a loop makes elections without ever letting the event loop turn.
    */
   constructor(client: Etcd3, name: string, options?: ElectionOptions) {
-    countCall(`new|${String(name)}`, String(name));
+    countElection(String(name));
     checkName(name);
     checkClient(client, name);
     const settings = resolveOptions(name, options);
@@ -126,11 +104,6 @@ export class Election implements AsyncDisposable {
     this.#seat = `${settings.ttlSeconds}|${settings.prefix}${name}`;
     this.#callbacks = new Callbacks(settings);
     this.#guard = guardOf(key, name);
-    this.#refusals = guardOf(`${key}|refusals`, name);
-    this.#repeats = guardOf(`${key}|repeats`, name);
-    this.#repeatSettings = { ...settings.guard, capMs: settings.guard.outsideCapMs };
-    this.#reads = guardOf(`${key}|reads`, name);
-    this.#observations = guardOf(`${key}|observations`, name);
     this.#tools = {
       election: name,
       electionKeys: electionPrefix(settings.prefix, name),
@@ -143,6 +116,8 @@ export class Election implements AsyncDisposable {
       announcements: guardOf(`${key}|announcements`, name),
       reporter,
     };
+    this.#callers = new CallerGuard(key, name, settings.guard, guardListener(this.#tools));
+    this.#reader = new QueueReader(this.#tools, this.#callers);
     const { signal } = settings;
     if (signal?.aborted === true) void this.#close('aborted');
     else
@@ -168,7 +143,7 @@ export class Election implements AsyncDisposable {
    * @throws {RunawayLoopError} synchronously, if a loop calls it without ever letting the event loop turn.
    */
   campaign(value?: string): Promise<Term> {
-    countCall(this.#guard.key, this.name);
+    this.#callers.count('stand');
     const running = this.#campaign;
     if (running?.isStopping === true && this.#closedBecause === undefined) {
       const again = running.ended.then(() => this.campaign(value));
@@ -179,15 +154,10 @@ export class Election implements AsyncDisposable {
       try {
         if (value !== undefined) checkValue(value, this.name);
       } catch (error) {
-        return this.#refuse(error as ElectionError);
+        return this.#callers.refuse(error as ElectionError, callSite());
       }
       if (value !== undefined) running.announce(value);
-      // At once, unless it is called in a loop: what is there already would be handed out as fast as one can ask.
-      const term = this.#repeats
-        .pass('own', this.#repeatSettings, { calledFrom: callSite(), listener: guardListener(this.#tools) })
-        .then(() => (this.#campaign ?? running).term());
-      term.catch(() => undefined); // un-awaited, it must not end the process
-      return term;
+      return this.#callers.repeat(() => (this.#campaign ?? running).term());
     }
     const calledFrom = callSite();
     return this.#stand(value, this.#callbacks, calledFrom, (campaign) => campaign.term());
@@ -202,8 +172,9 @@ export class Election implements AsyncDisposable {
    * @throws what the work throws; and what {@link campaign} throws.
    */
   lead<T>(work: (term: Term) => Promise<T>, options: { signal?: AbortSignal | undefined } = {}): Promise<T> {
-    countCall(this.#guard.key, this.name);
-    if (options.signal?.aborted === true) return this.#refuse(this.#endedError('aborted'));
+    this.#callers.count('stand');
+    if (options.signal?.aborted === true)
+      return this.#callers.refuse(this.#endedError('aborted'), callSite());
     const calledFrom = callSite();
     const result = new Deferred<T>();
     let begun = false;
@@ -233,9 +204,10 @@ export class Election implements AsyncDisposable {
    * Ends the term, waits for its work, gives up the key, and stands again at the back of the queue. Does nothing
    * where we do not lead. Called from within the work it does not wait for the work.
    */
-  async stepDown(): Promise<void> {
-    if (this.#campaign?.state !== 'leading') return await this.#nothingToDo();
-    await this.#campaign.stepDown();
+  stepDown(): Promise<void> {
+    this.#callers.count('end');
+    const campaign = this.#campaign;
+    return campaign?.state === 'leading' ? campaign.stepDown() : this.#callers.idle();
   }
 
   /**
@@ -243,13 +215,15 @@ export class Election implements AsyncDisposable {
    * again. Never waits longer than `drainTimeoutMs` and two calls to etcd; never throws. Called from within the
    * work it does not wait for the work.
    */
-  async resign(): Promise<void> {
-    await this.#end('resigned');
+  resign(): Promise<void> {
+    this.#callers.count('end');
+    return this.#end('resigned');
   }
 
   /** Resigns, for good. Afterwards no timer, stream or listener of this election is left. */
-  async close(): Promise<void> {
-    await this.#close('closed');
+  close(): Promise<void> {
+    this.#callers.count('end');
+    return this.#close('closed');
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -263,13 +237,15 @@ export class Election implements AsyncDisposable {
    * @throws {RefusedError} if etcd refuses, or the client is closed.
    * @throws {ElectionClosedError} after `close()`.
    */
-  async leader(): Promise<Leader | undefined> {
-    return (await this.#read()).candidates[0];
+  leader(): Promise<Leader | undefined> {
+    this.#callers.count('read');
+    return this.#read().then(({ candidates }) => candidates[0]);
   }
 
   /** All candidates in order of the queue; the first one leads. Read, shared and refused as {@link leader} is. */
-  async candidates(): Promise<Candidate[]> {
-    return [...(await this.#read()).candidates];
+  candidates(): Promise<Candidate[]> {
+    this.#callers.count('read');
+    return this.#read().then(({ candidates }) => [...candidates]);
   }
 
   /**
@@ -279,20 +255,19 @@ export class Election implements AsyncDisposable {
    *
    * @throws {RefusedError} from the iteration, if etcd refuses for good or the client is closed.
    */
-  async *observe(
+  observe(
     options: { signal?: AbortSignal | undefined } = {},
   ): AsyncGenerator<Leader | undefined, void, void> {
+    this.#callers.count('read');
     const signals = [this.#closing.signal, ...(options.signal === undefined ? [] : [options.signal])];
-    const signal = AbortSignal.any(signals);
-    const endsAtOnce = signal.aborted;
-    await this.#observations.pass('own', OBSERVATIONS, endsAtOnce ? {} : { signal });
-    if (endsAtOnce) return await clock.sleep(1); // never without a turn of the event loop
-    yield* observeLeader({
-      electionKeys: this.#tools.electionKeys,
-      link: this.#tools.link,
-      hub: this.#tools.hub,
-      noticeWithinMs: this.#tools.settings.ttlSeconds * 1000,
-      signal,
+    const { electionKeys, link, hub, settings } = this.#tools;
+    return observeLeader({
+      electionKeys,
+      link,
+      hub,
+      noticeWithinMs: settings.ttlSeconds * 1000,
+      signal: AbortSignal.any(signals),
+      mayBegin: (signal) => this.#callers.iteration(signal),
       refusal: (fault) => readError(this.name, fault),
     });
   }
@@ -337,13 +312,14 @@ export class Election implements AsyncDisposable {
     then: (campaign: RunningCampaign) => Promise<T>,
   ): Promise<T> {
     let announced = value;
+    let freeSeat: () => void;
     try {
       if (this.#closedBecause !== undefined) throw this.#closedBecause;
       announced ??= ownAddress();
       checkValue(announced, this.name);
-      this.#takeSeat();
+      freeSeat = this.#takeSeat();
     } catch (error) {
-      return this.#refuse(error as ElectionError);
+      return this.#callers.refuse(error as ElectionError, calledFrom);
     }
     const campaign = new RunningCampaign(this.#tools, callbacks, {
       value: announced,
@@ -355,7 +331,7 @@ export class Election implements AsyncDisposable {
     void campaign.ended.then(() => {
       this.#campaign = undefined;
       live.delete(this);
-      standing.get(this.#client)?.delete(this.#seat);
+      freeSeat();
     });
     const lingering = campaign.settled.then(() => {
       if (this.#lingering === lingering) this.#lingering = undefined;
@@ -364,43 +340,35 @@ export class Election implements AsyncDisposable {
     return then(campaign);
   }
 
-  #takeSeat(): void {
+  /** @returns how to free it. @throws {AlreadyStandingError} */
+  #takeSeat(): () => void {
+    const refuse = (why: string): never => {
+      throw new AlreadyStandingError(this.name, `election "${this.name}" ${why}`);
+    };
     let seats = standing.get(this.#client);
     if (seats === undefined) standing.set(this.#client, (seats = new Map()));
     if (seats.has(this.#seat))
-      throw new AlreadyStandingError(
-        this.name,
-        `election "${this.name}" already has a candidate on this client and TTL: use that Election, or close it first`,
-      );
+      refuse('already has a candidate on this client and TTL: use that Election, or close it first');
+    const over = this.#guard.admitCampaign();
+    if (over === undefined)
+      return refuse('is one too many for this process: a loop makes clients, or names, and awaits nothing');
     seats.set(this.#seat, this);
-  }
-
-  #refuse(error: ElectionError): Promise<never> {
-    const refusal = this.#refusals
-      .pass('own', this.#tools.settings.guard)
-      .then(() => clock.sleep(1)) // never without a turn of the event loop
-      .then((): never => {
-        throw error;
-      });
-    refusal.catch(() => undefined); // un-awaited, it must not end the process
-    return refusal;
+    return () => {
+      seats.delete(this.#seat);
+      over();
+    };
   }
 
   async #end(because: StopCause): Promise<void> {
     const campaign = this.#campaign;
-    if (campaign === undefined) return await this.#nothingToDo();
+    if (campaign === undefined) return await this.#callers.idle();
     campaign.stop(because, this.#endedError(because));
     if (!campaign.isCallingUs) await campaign.ended;
   }
 
-  /** The first few times at once; a loop that does nothing waits as any other. */
-  async #nothingToDo(): Promise<void> {
-    await this.#tools.quits.pass('own', this.#repeatSettings);
-  }
-
   #close(because: 'closed' | 'aborted'): Promise<void> {
     this.#closedBecause ??= this.#endedError(because);
-    this.#closing.abort();
+    this.#closing.abort(this.#closedBecause);
     return this.#end(because);
   }
 
@@ -409,20 +377,9 @@ export class Election implements AsyncDisposable {
     return new ElectionClosedError(this.name, `no longer standing in election "${this.name}": ${how}`);
   }
 
-  async #read(): Promise<Snapshot> {
-    if (this.#closedBecause !== undefined) return await this.#refuse(this.#closedBecause);
-    return await (this.#reading ??= this.#readOnce());
-  }
-
-  async #readOnce(): Promise<Snapshot> {
-    const { signal } = this.#closing;
-    await this.#reads.pass('outside', TWENTY_A_SECOND, { signal });
-    this.#reading = undefined; // it is sent now: who asks from here on must see what happens from here on
-    try {
-      return await readQueue(this.#tools.link, this.#tools.electionKeys, { withinMs: CALL_LIMIT_MS, signal });
-    } catch (error) {
-      if (!(error instanceof EtcdFault)) throw error;
-      throw this.#closedBecause ?? readError(this.name, error);
-    }
+  #read(): Promise<Snapshot> {
+    return this.#closedBecause === undefined
+      ? this.#reader.read(this.#closing.signal)
+      : this.#callers.refuse(this.#closedBecause, callSite());
   }
 }

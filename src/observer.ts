@@ -13,6 +13,8 @@ export interface ObserverTools {
   readonly hub: WatchHub;
   readonly noticeWithinMs: number;
   readonly signal: AbortSignal;
+  /** Passed before anything is asked of etcd. */
+  mayBegin(signal: AbortSignal): Promise<void>;
   /** Makes the error that the iteration ends with where etcd refuses. */
   refusal(fault: EtcdFault): Error;
 }
@@ -24,6 +26,8 @@ export interface ObserverTools {
 export async function* observeLeader(
   tools: ObserverTools,
 ): AsyncGenerator<Candidate | undefined, void, void> {
+  await tools.mayBegin(tools.signal);
+  if (tools.signal.aborted) return;
   let wake: () => void = () => undefined;
   let known = false;
   let refused: Error | undefined;

@@ -2,13 +2,11 @@
  * Tells what happens to one election, or to what the elections of a client share: bounded in lines.
  */
 import pino from 'pino';
-import { fullBudget, spend, type LineBudget } from './core/line-budget.ts';
+import { arrivals } from './arrivals.ts';
+import { fullBudget, lastOfTheBurst, spend, type LineBudget } from './core/line-budget.ts';
 import { emit, type ElectionEvent, type Logger } from './events.ts';
 import { shared } from './registry.ts';
 import { clock } from './time.ts';
-
-/** The diagnosis must not drown in the symptoms, and it is told once a trip. */
-const UNBUDGETED: ReadonlySet<string> = new Set(['guard.tripped', 'guard.recovered']);
 
 let made: Logger | undefined;
 
@@ -22,13 +20,20 @@ export class Reporter {
   /** @param key whose lines are counted together, whichever object writes them. */
   constructor(logger: Logger, key: string) {
     this.#logger = logger;
-    this.#budget = shared('lines', key, () => ({ now: fullBudget(clock.now()) }));
+    // Names that a loop makes up would each bring a burst of lines of their own.
+    const first = (): LineBudget => (arrivals().areMany ? lastOfTheBurst : fullBudget)(clock.now());
+    this.#budget = shared('lines', key, () => ({ now: first() }));
   }
 
   report(event: ElectionEvent): void {
     emit(event, this.#logger, (level) => {
-      if (level === 'trace' || level === 'debug' || UNBUDGETED.has(event.type)) return 0;
+      if (level === 'trace' || level === 'debug' || event.type === 'guard.recovered') return 0;
       const { suppressed } = this.#budget.now;
+      if (event.type === 'guard.tripped') {
+        // The diagnosis must not drown in the symptoms, nor they go on as if nothing had been said.
+        this.#budget.now = lastOfTheBurst(clock.now());
+        return suppressed;
+      }
       const { budget, written } = spend(this.#budget.now, clock.now());
       this.#budget.now = budget;
       return written ? suppressed : false;

@@ -1,0 +1,40 @@
+/**
+ * Reads the queue of an election, for callers who ask: linearizable, bounded, and shared where that is honest.
+ */
+import type { CallerGuard } from './caller-guard.ts';
+import { readQueue, type Snapshot } from './etcd/candidacy.ts';
+import { EtcdFault } from './etcd/fault.ts';
+import type { Link } from './etcd/link.ts';
+import { readError } from './faults.ts';
+import { CALL_LIMIT_MS } from './session.ts';
+
+export class QueueReader {
+  readonly #election: string;
+  readonly #electionKeys: string;
+  readonly #link: Link;
+  readonly #guard: CallerGuard;
+  #unsent: Promise<Snapshot> | undefined;
+
+  constructor(of: { election: string; electionKeys: string; link: Link }, guard: CallerGuard) {
+    this.#election = of.election;
+    this.#electionKeys = of.electionKeys;
+    this.#link = of.link;
+    this.#guard = guard;
+  }
+
+  /** @throws {UnavailableError} {@link RefusedError}; or the signal's reason when it aborts. */
+  read(signal: AbortSignal): Promise<Snapshot> {
+    return (this.#unsent ??= this.#send(signal));
+  }
+
+  async #send(signal: AbortSignal): Promise<Snapshot> {
+    await this.#guard.read(signal);
+    this.#unsent = undefined; // it is sent now: who asks from here on must see what happens from here on
+    try {
+      return await readQueue(this.#link, this.#electionKeys, { withinMs: CALL_LIMIT_MS, signal });
+    } catch (error) {
+      if (!(error instanceof EtcdFault)) throw error;
+      throw signal.aborted ? (signal.reason as Error) : readError(this.#election, error);
+    }
+  }
+}
