@@ -1,0 +1,272 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { channel } from 'node:diagnostics_channel';
+import { context, trace } from '@opentelemetry/api';
+import {
+  AggregationTemporality,
+  InMemoryMetricExporter,
+  MeterProvider,
+  PeriodicExportingMetricReader,
+} from '@opentelemetry/sdk-metrics';
+import {
+  BasicTracerProvider,
+  InMemorySpanExporter,
+  SimpleSpanProcessor,
+} from '@opentelemetry/sdk-trace-base';
+import { channelNames } from 'etcd-election';
+import { electionTelemetry } from 'etcd-election/opentelemetry';
+import { electionMetrics } from 'etcd-election/prometheus';
+import * as promClient from 'prom-client';
+import { describe, expect, onTestFinished } from 'vitest';
+import { catalogue, prometheusName } from '../../src/telemetry/catalogue.ts';
+import { eventually } from '../support/eventually.ts';
+import { ROOT } from '../support/programs.ts';
+import { SOON_MS, test, TTL_SECONDS } from '../support/world.ts';
+
+/** `/metrics`, as a scrape would read it: values by series. */
+async function scrape(registry: promClient.Registry): Promise<Map<string, number>> {
+  const text = await registry.metrics();
+  const series = text.split('\n').filter((line) => line !== '' && !line.startsWith('#'));
+  return new Map(
+    series.map((line) => [
+      line.slice(0, line.lastIndexOf(' ')),
+      Number(line.slice(line.lastIndexOf(' ') + 1)),
+    ]),
+  );
+}
+
+function prometheus(): promClient.Registry {
+  const registry = new promClient.Registry();
+  const metrics = electionMetrics(promClient, { registry });
+  onTestFinished(() => metrics.close());
+  return registry;
+}
+
+const hasSubscribers = (): string[] =>
+  [...channelNames, 'etcd-election:runaway'].filter((name) => channel(name).hasSubscribers);
+
+describe('Prometheus', () => {
+  test('tells who leads, and how terms end', async ({ candidate }) => {
+    const registry = prometheus();
+    const alice = candidate('alice', { election: 'one' });
+    const bob = candidate('bob', { election: 'one' });
+    const other = candidate('carol', { election: 'two' });
+    await alice.campaign();
+    void bob.campaign();
+    await bob.queued();
+    await other.campaign();
+
+    const during = await scrape(registry);
+    expect(during.get('etcd_election_is_leader{election="one"}')).toBe(1);
+    expect(during.get('etcd_election_is_leader{election="two"}')).toBe(1);
+    expect(during.get('etcd_election_queue_position{election="one"}')).toBe(1);
+    expect(during.get('etcd_election_leader_known{election="one"}')).toBe(1);
+    expect(during.get('etcd_election_unhealthy{election="one"}')).toBe(0);
+    expect(during.get('etcd_election_term_remaining_seconds{election="one"}')).toBeGreaterThan(0);
+    expect(during.get('etcd_election_term_remaining_seconds{election="one"}')).toBeLessThanOrEqual(
+      TTL_SECONDS,
+    );
+    expect(during.get('etcd_election_lease_ttl_seconds')).toBe(TTL_SECONDS);
+    expect(during.get('etcd_election_terms_started_total{election="one"}')).toBe(1);
+    expect(during.get('etcd_election_guard_tripped{election="one"}')).toBe(0);
+    expect(
+      during.get('etcd_election_guard_rounds_total{election="one",loop="campaign"}'),
+    ).toBeGreaterThanOrEqual(2);
+
+    await alice.election.resign();
+    await bob.elected();
+    await bob.election.close();
+    await other.election.close();
+
+    const after = await scrape(registry);
+    expect(after.get('etcd_election_is_leader{election="one"}')).toBe(0);
+    expect(after.get('etcd_election_is_leader{election="two"}')).toBe(0);
+    expect(after.get('etcd_election_terms_ended_total{election="one",reason="resigned"}')).toBe(1);
+    expect(after.get('etcd_election_terms_ended_total{election="one",reason="closed"}')).toBe(1);
+    expect(after.get('etcd_election_campaigns_ended_total{election="one",reason="resigned"}')).toBe(1);
+    expect(after.get('etcd_election_term_duration_seconds_count{election="one"}')).toBe(2);
+    expect(after.get('etcd_election_handover_duration_seconds_count{election="one"}')).toBe(2);
+    expect(after.get('etcd_election_handover_duration_seconds_sum{election="one"}')).toBeLessThan(
+      SOON_MS / 1000,
+    );
+    expect(after.get('etcd_election_lease_ttl_seconds')).toBe(0);
+  });
+
+  test('tells of renewals, evictions and the time without a leader', async ({ candidate, world }) => {
+    const registry = prometheus();
+    const alice = candidate('alice', { ttlSeconds: 2 });
+    await alice.campaign();
+    const [key] = await world.keys();
+
+    await world.own.delete().key(key!);
+    await eventually(() => alice.election.status.state === 'leading', { withinMs: 2 * SOON_MS });
+    await eventually(
+      async () => (await scrape(registry)).get('etcd_election_renewal_round_trip_seconds_count')! > 0,
+      { withinMs: SOON_MS },
+    );
+
+    const seen = await scrape(registry);
+    expect(seen.get('etcd_election_terms_ended_total{election="e",reason="evicted"}')).toBe(1);
+    expect(seen.get('etcd_election_leaderless_duration_seconds_count{election="e"}')).toBe(1);
+    const headroom =
+      seen.get('etcd_election_renewal_headroom_seconds_sum')! /
+      seen.get('etcd_election_renewal_headroom_seconds_count')!;
+    expect(headroom).toBeGreaterThan(0);
+    expect(headroom).toBeLessThan(2);
+  });
+
+  test('counts what the watchdog reports', async () => {
+    const registry = prometheus();
+    channel('etcd-election:runaway').publish({ verdict: 'hot' });
+    expect((await scrape(registry)).get('etcd_election_runaways_total{verdict="hot"}')).toBe(1);
+  });
+
+  test('close() leaves nothing behind, and it can be called anew', async () => {
+    const before = hasSubscribers();
+    const registry = new promClient.Registry();
+    for (let round = 0; round < 3; round++) {
+      using metrics = electionMetrics(promClient, { registry });
+      expect(hasSubscribers().length).toBe(channelNames.length + 1);
+      metrics.close();
+      expect(hasSubscribers()).toEqual(before);
+      expect(await registry.metrics()).toBe('\n');
+    }
+  });
+
+  test('a name that is taken: says so, and leaves nothing behind', () => {
+    const registry = new promClient.Registry();
+    new promClient.Gauge({ name: 'etcd_election_lease_ttl_seconds', help: 'taken', registers: [registry] });
+    const before = hasSubscribers();
+    expect(() => electionMetrics(promClient, { registry })).toThrow(/already been registered/);
+    expect(hasSubscribers()).toEqual(before);
+    expect(registry.getMetricsAsArray().length).toBe(1);
+  });
+
+  test('names and types are as Prometheus wants them', async () => {
+    const registry = prometheus();
+    const described = await registry.getMetricsAsJSON();
+    expect(described.map(({ name }) => name).toSorted()).toEqual(
+      Object.values(catalogue).map(prometheusName).toSorted(),
+    );
+    for (const { name, type, help } of described) {
+      expect(name).toMatch(/^etcd_election_[a-z_]+$/);
+      expect(name.endsWith('_total'), name).toBe(String(type) === 'counter');
+      expect(name).not.toMatch(/_(count|sum|bucket|info|ms|milliseconds)(_total)?$/);
+      expect(help.length).toBeGreaterThan(10);
+    }
+  });
+});
+
+describe('the dashboard and the alerts', () => {
+  /** Every metric that a PromQL expression names. */
+  const named = (expression: string): string[] => expression.match(/etcd_election_[a-z_]+/g) ?? [];
+
+  test('name only what /metrics prints', async () => {
+    const registry = prometheus();
+    const printed = new Set<string>();
+    for (const { name, type } of await registry.getMetricsAsJSON()) {
+      printed.add(name);
+      if (String(type) === 'histogram')
+        for (const suffix of ['bucket', 'sum', 'count']) printed.add(`${name}_${suffix}`);
+    }
+    const dashboard = JSON.parse(readFileSync(join(ROOT, 'docs/grafana/etcd-election.json'), 'utf8')) as {
+      panels: { title: string; targets?: { expr: string }[] }[];
+    };
+    const expressions = dashboard.panels.flatMap(({ targets = [] }) => targets.map(({ expr }) => expr));
+    expect(expressions.length).toBeGreaterThan(8);
+    const docs = readFileSync(join(ROOT, 'docs/metrics.md'), 'utf8');
+    for (const text of [...expressions, docs])
+      for (const name of named(text)) expect(printed, text.slice(0, 200)).toContain(name);
+    for (const metric of Object.values(catalogue)) expect(docs).toContain(`\`${prometheusName(metric)}\``);
+    for (const metric of Object.values(catalogue)) expect(docs).toContain(`\`${metric.name}\``);
+  });
+});
+
+describe('OpenTelemetry', () => {
+  function telemetry() {
+    const exporter = new InMemoryMetricExporter(AggregationTemporality.CUMULATIVE);
+    const meterProvider = new MeterProvider({
+      readers: [new PeriodicExportingMetricReader({ exporter, exportIntervalMillis: 3_600_000 })],
+    });
+    const spans = new InMemorySpanExporter();
+    const tracerProvider = new BasicTracerProvider({ spanProcessors: [new SimpleSpanProcessor(spans)] });
+    const election = electionTelemetry({ meterProvider, tracerProvider });
+    onTestFinished(async () => {
+      election.close();
+      await meterProvider.shutdown();
+    });
+    const read = async (): Promise<Map<string, unknown>> => {
+      exporter.reset();
+      await meterProvider.forceFlush();
+      const values = new Map<string, unknown>();
+      for (const { scopeMetrics } of exporter.getMetrics())
+        for (const { metrics } of scopeMetrics)
+          for (const { descriptor, dataPoints } of metrics)
+            for (const { attributes, value } of dataPoints)
+              values.set(`${descriptor.name} ${JSON.stringify(attributes)}`, value);
+      return values;
+    };
+    return { election, spans, read };
+  }
+
+  test('the same figures, by its own names', async ({ candidate }) => {
+    const { read } = telemetry();
+    const alice = candidate('alice');
+    await alice.campaign();
+
+    const during = await read();
+    expect(during.get('etcd.election.is_leader {"etcd.election.name":"e"}')).toBe(1);
+    expect(during.get('etcd.election.terms.started {"etcd.election.name":"e"}')).toBe(1);
+    expect(
+      during.get('etcd.election.guard.rounds {"etcd.election.name":"e","etcd.election.loop":"campaign"}'),
+    ).toBeGreaterThanOrEqual(1);
+    await alice.election.close();
+
+    const after = await read();
+    expect(after.get('etcd.election.is_leader {"etcd.election.name":"e"}')).toBe(0);
+    expect(
+      after.get('etcd.election.terms.ended {"etcd.election.name":"e","etcd.election.reason":"closed"}'),
+    ).toBe(1);
+    expect(after.get('etcd.election.term.duration {"etcd.election.name":"e"}')).toMatchObject({ count: 1 });
+  });
+
+  test('a span for each term, and its work can be traced in it', async ({ candidate, world }) => {
+    const { election, spans } = telemetry();
+    const tracer = new BasicTracerProvider({ spanProcessors: [new SimpleSpanProcessor(spans)] }).getTracer(
+      'test',
+    );
+    const alice = candidate('alice', {
+      onLeader: (term) => tracer.startSpan('work', {}, election.contextOf(term)).end(),
+    });
+    const term = await alice.campaign();
+    const [key] = await world.keys();
+    await world.own.delete().key(key!);
+    await eventually(() => spans.getFinishedSpans().length >= 2, { withinMs: SOON_MS });
+
+    const [work, lead] = spans.getFinishedSpans();
+    expect(lead).toMatchObject({
+      name: 'lead e',
+      attributes: {
+        'etcd.election.name': 'e',
+        'etcd.election.fencing_token': String(term.fencingToken),
+        'etcd.election.lease_id': term.leaseId,
+        'etcd.election.reason': 'evicted',
+      },
+      status: { code: 2, message: 'evicted' },
+      parentSpanContext: undefined,
+    });
+    expect(work!.parentSpanContext?.spanId).toBe(lead!.spanContext().spanId);
+    expect(trace.getSpan(election.contextOf(term))).toBe(trace.getSpan(context.active())); // over: nothing to hang on
+    await alice.election.close();
+    const last = spans.getFinishedSpans().findLast(({ name }) => name === 'lead e')!;
+    expect(last.status.code).toBe(last.attributes['etcd.election.reason'] === 'closed' ? 0 : 2);
+  });
+
+  test('close() leaves nothing behind', () => {
+    const before = hasSubscribers();
+    const { election } = telemetry();
+    election.close();
+    election.close();
+    expect(hasSubscribers()).toEqual(before);
+  });
+});
