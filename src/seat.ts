@@ -32,6 +32,16 @@ export class Seat {
    * @throws {EtcdFault}
    */
   async take(value: () => string, signal: AbortSignal): Promise<candidacies.Entry> {
+    try {
+      return await this.#takeUnder(value, signal);
+    } catch (error) {
+      // The lease went without our noticing. Only a new one can tell whether anything else is wrong.
+      if (!(error instanceof EtcdFault) || error.kind !== 'lease-gone') throw error;
+      return await this.#takeUnder(value, signal);
+    }
+  }
+
+  async #takeUnder(value: () => string, signal: AbortSignal): Promise<candidacies.Entry> {
     const limits: CallLimits = { withinMs: CALL_LIMIT_MS, signal };
     const session = await this.#sessions.acquire(signal);
     if (session !== this.#session) this.#unseen = false; // the old lease goes, and its key with it
