@@ -1671,13 +1671,13 @@ var leadershipNote = (verdict, leading) => verdict !== "starved" || leading.leng
 // src/diagnostics/watchdog-metrics.ts
 function withWatchdogMetrics(shown, isStarved, counts) {
   const lines = [
-    "# HELP etcd_election_main_thread_answers Whether the main thread answered the watchdog (1) or not (0).",
-    "# TYPE etcd_election_main_thread_answers gauge",
-    \`etcd_election_main_thread_answers \${shown === void 0 || isStarved ? 0 : 1}\`,
-    "# HELP etcd_election_runaways_total Runaways reported by the watchdog.",
-    "# TYPE etcd_election_runaways_total counter",
+    "# HELP etcd_election_watchdog_main_thread_answers Whether the main thread answered the watchdog (1) or not (0).",
+    "# TYPE etcd_election_watchdog_main_thread_answers gauge",
+    \`etcd_election_watchdog_main_thread_answers \${shown === void 0 || isStarved ? 0 : 1}\`,
+    "# HELP etcd_election_watchdog_runaways_total Runaways reported by the watchdog.",
+    "# TYPE etcd_election_watchdog_runaways_total counter",
     ...Object.entries(counts).map(
-      ([verdict, count]) => \`etcd_election_runaways_total{verdict="\${verdict}"} \${count}\`
+      ([verdict, count]) => \`etcd_election_watchdog_runaways_total{verdict="\${verdict}"} \${count}\`
     ),
     ""
   ].join("\\n");

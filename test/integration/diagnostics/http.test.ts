@@ -112,8 +112,8 @@ describe('G7: it answers while the main thread spins', () => {
   it('counts it in the metrics, without the metrics of the thread that spins', async () => {
     const { status, body } = await call(base, '/metrics');
     expect(status).toBe(200);
-    expect(body.toString()).toContain('etcd_election_main_thread_answers 0');
-    expect(body.toString()).toContain('etcd_election_runaways_total{verdict="starved"} 1');
+    expect(body.toString()).toContain('etcd_election_watchdog_main_thread_answers 0');
+    expect(body.toString()).toContain('etcd_election_watchdog_runaways_total{verdict="starved"} 1');
     expect(body.toString()).not.toContain('mine 1');
   });
 
@@ -155,7 +155,7 @@ describe('while the main thread turns', () => {
     const base = await child.said((each) => each.url);
     const { body } = await call(base, '/metrics');
     expect(body.toString()).toMatch(/^mine 1\n/);
-    expect(body.toString()).toContain('etcd_election_main_thread_answers 1');
+    expect(body.toString()).toContain('etcd_election_watchdog_main_thread_answers 1');
     expect((await call(base, '/debug/pprof/')).body.toString()).toContain('main thread turns');
     expect(await call(base, '/')).toMatchObject({ status: 301, headers: { location: '/debug/pprof/' } });
   });

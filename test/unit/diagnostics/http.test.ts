@@ -206,8 +206,8 @@ describe('the metrics', () => {
   it("adds the watchdog's own to the service's", () => {
     const shown = withWatchdogMetrics('mine 1', false, counts);
     expect(shown).toMatch(/^mine 1\n# HELP/);
-    expect(shown).toContain('etcd_election_main_thread_answers 1\n');
-    expect(shown).toContain('etcd_election_runaways_total{verdict="rounds"} 2\n');
+    expect(shown).toContain('etcd_election_watchdog_main_thread_answers 1\n');
+    expect(shown).toContain('etcd_election_watchdog_runaways_total{verdict="rounds"} 2\n');
   });
 
   it('keeps the end of OpenMetrics at the end', () => {
