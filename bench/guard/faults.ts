@@ -116,7 +116,9 @@ export const noSpace: Fault = {
     const { header } = await operator.kv.range({ key: Buffer.from('junk/') });
     await operator.kv.compact({ revision: header.revision, physical: true });
     await operator.maintenance.defragment();
-    await operator.maintenance.alarm({ action: 'Deactivate', alarm: 'Nospace', memberID: '0' } as never);
+    const { alarms } = await operator.maintenance.alarm({ action: 'Get' } as never);
+    for (const { alarm, memberID } of alarms)
+      await operator.maintenance.alarm({ action: 'Deactivate', alarm, memberID } as never);
   },
 };
 
@@ -224,14 +226,38 @@ export const compaction: Fault = repeated(1_000, ['Put', 'Compact'], async ({ op
   await operator.kv.compact({ revision: header.revision });
 });
 
-/** Keys that are no candidates', fifty a second: below ours, beside ours, with and without a slash. */
-export function foreignKeys(): Fault {
+/** Keys that are no candidates', each so many milliseconds: beside ours and below ours. */
+export function foreignKeys(everyMs: number): Fault {
   let turn = 0;
-  return repeated(20, ['Put', 'DeleteRange'], ({ operator }) => {
+  return repeated(everyMs, ['Put', 'DeleteRange'], ({ operator }) => {
     turn++;
     const key =
       turn % 2 === 0 ? `election/matrix/foreign-${turn % 200}` : `election/matrix/deep/${turn % 200}`;
     return turn % 3 === 0 ? operator.delete().key(key).exec() : operator.put(key).value('x').exec();
+  });
+}
+
+/** Five thousand keys that were there before. */
+export const fullPrefix: Fault = {
+  prepare: async ({ operator }) => {
+    for (let batch = 0; batch < 50; batch++)
+      await Promise.all(
+        Array.from({ length: 100 }, (_, i) =>
+          operator.put(`election/matrix/deep/${batch}-${i}`).value('x').exec(),
+        ),
+      );
+  },
+  ...keyDeletedAlone(),
+};
+
+function keyDeletedAlone(): Fault {
+  return repeated(200, ['DeleteRange', 'Range'], async ({ operator }) => {
+    const { kvs } = await operator.kv.range({
+      key: Buffer.from('election/matrix/0'),
+      range_end: Buffer.from('election/matrix/:'),
+      keys_only: true,
+    });
+    for (const { key } of kvs) await operator.kv.deleteRange({ key });
   });
 }
 

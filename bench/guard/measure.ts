@@ -138,10 +138,10 @@ export async function measure(
 async function observe(row: Row, timing: Timing, stage: Stage, subject: Subject): Promise<Measured> {
   const pid = subject.child.pid!;
   const calls = async (): Promise<number> =>
-    total(
-      await messagesReceived(await answering(stage)).catch(() => new Map<string, number>()),
-      row.fault?.operatorCalls,
-    );
+    total(await messagesReceived(await answering(stage)).catch(() => new Map<string, number>()), [
+      ...(row.fault?.operatorCalls ?? []),
+      ...(row.userCalls ?? []),
+    ]);
   const read = async () => {
     const report = await subject.report();
     return { report, lines: subject.lines, calls: await calls(), process: await readProcess(pid) };
@@ -161,16 +161,14 @@ async function observe(row: Row, timing: Timing, stage: Stage, subject: Subject)
   const dials = Object.entries(to.report?.told.dialsByPort ?? {}).map(
     ([port, count]) => count - (from.report?.told.dialsByPort[Number(port)] ?? 0),
   );
-  const userCalls = (to.report?.userCalls ?? 0) - (from.report?.userCalls ?? 0);
   const growth = (of: (report: NonNullable<typeof to.report>) => number): number | undefined =>
     from.report === undefined || last.report === undefined ? undefined : of(last.report) - of(from.report);
   const heapGrowth = growth(({ heapBytes }) => heapBytes);
-  const calledByUs = Math.max(0, to.calls - from.calls - userCalls);
   const result = {
     group: row.group,
     name: row.name,
     cpuPercent: cpu,
-    callsPerSecond: calledByUs / seconds,
+    callsPerSecond: (to.calls - from.calls) / seconds,
     dialsPerSecond: Math.max(0, ...dials) / seconds,
     lines: last.lines - from.lines,
     linesOverMs: last.process.atMs - from.process.atMs,

@@ -3,7 +3,7 @@ import type { Measured } from './measure.ts';
 import { bounds, type Bounds, type Row } from './rows.ts';
 
 /** Below this, a heap that differs from itself a minute later is noise: code that V8 compiled, buffers it kept. */
-const HEAP_NOISE_KIB = 512;
+const HEAP_NOISE_KIB = 1_024;
 const RESOURCE_NOISE = 2;
 
 export function complaints(row: Row, measured: Measured): string[] {

@@ -21,7 +21,6 @@ export type Message =
       readonly heapBytes: number;
       /** Timers, sockets and whatever else keeps an event loop busy. */
       readonly resources: number;
-      readonly userCalls: number;
     };
 
 const [scenario = '', hosts = '', credentials = ''] = process.argv.slice(2);
@@ -37,7 +36,6 @@ const client = connect();
 const NAME = 'matrix';
 const IP = '10.0.0.7';
 const noop = (): void => undefined;
-let userCalls = 0;
 
 const stand = (more: ElectionOptions = {}): Election => {
   const election = new Election(client, NAME, more);
@@ -358,8 +356,14 @@ const scenarios: Record<string, () => unknown> = {
     stand();
     await foreverSwallowing(async () => {
       await sleep(250);
-      userCalls++;
       await client.get('user/key').options({ deadline: Date.now() + 1 });
+    });
+  },
+  "the user's calls fail too": async () => {
+    stand();
+    await foreverSwallowing(async () => {
+      await sleep(250);
+      await client.get('user/key');
     });
   },
   'client closed under us': async () => {
@@ -382,7 +386,6 @@ process.on('message', () => {
     told: told(),
     heapBytes: process.memoryUsage().heapUsed,
     resources: process.getActiveResourcesInfo().length,
-    userCalls,
   });
 });
 

@@ -27,6 +27,8 @@ export interface Row {
   readonly stage?: StageOptions;
   readonly fault?: Fault;
   readonly credentials?: string;
+  /** Methods that the process calls itself, past us. */
+  readonly userCalls?: readonly string[];
   /** Whether it should lead before the cause appears. */
   readonly leadsFirst?: boolean;
   /** Who spoils the rounds: the world (back within 3 s) or the caller's own work (held back longer and longer). */
@@ -48,7 +50,7 @@ const standing = (name: string, fault: Fault, more: Partial<Row> = {}): Row => (
   ...more,
 });
 
-const READS = { callsPerSecond: 20, why: 'reads have a budget of their own: 20 a second' };
+const READS = { callsPerSecond: 3, why: 'reads have a budget of their own' };
 
 export const rows: readonly Row[] = [
   ...caller([
@@ -147,15 +149,22 @@ export const rows: readonly Row[] = [
   standing('key deleted each 200 ms', faults.keyDeleted, { group: 'operators' }),
   standing('lease revoked each 200 ms', faults.leaseRevoked, { group: 'operators' }),
   standing('compaction each second', faults.compaction, { group: 'operators' }),
-  standing('foreign keys, fifty a second', faults.foreignKeys(), { group: 'operators' }),
+  standing('key deleted each 200 ms among 5,000 foreign keys', faults.fullPrefix, { group: 'operators' }),
+  standing('foreign keys, ten a second', faults.foreignKeys(100), { group: 'operators' }),
+  standing('foreign keys, fifty a second', faults.foreignKeys(20), {
+    group: 'operators',
+    except: { cpuPercent: 4, why: 'etcd sends each write under the prefix: about 0.5 ms of gRPC each' },
+  }),
   {
     group: 'etcd3',
     name: "the user's fixed deadlines open the breaker",
     scenario: "the user's calls keep the breaker open",
+    userCalls: ['Range'],
   },
-  standing('breaker open, etcd refused', faults.refused, {
+  standing("refused, the user's calls open the breaker", faults.refused, {
     group: 'etcd3',
-    scenario: "the user's calls keep the breaker open",
+    scenario: "the user's calls fail too",
+    userCalls: ['Range'],
   }),
   { group: 'etcd3', name: 'client closed under us', origin: 'own' },
 ];
