@@ -52,6 +52,13 @@ export const commands: Readonly<Record<string, Command>> = {
       return { run: doctor, usage };
     },
   },
+  profile: {
+    summary: 'a CPU profile of a running service',
+    load: async () => {
+      const { profile } = await import('./profile.ts');
+      return { run: profile };
+    },
+  },
   demo: {
     summary: 'three replicas and some mishaps on an etcd of its own',
     load: async () => {
