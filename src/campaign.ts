@@ -288,6 +288,7 @@ export class RunningCampaign {
         fencingToken: candidacy.createRevision.toString(),
         position: this.#feed.roster.olderThan(candidacy.createRevision) + 1,
       });
+      this.#noteLeader();
       return { type: 'entered', candidacy };
     } catch (error) {
       if (!(error instanceof EtcdFault)) throw error;

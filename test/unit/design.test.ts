@@ -1,0 +1,55 @@
+// docs/design.md says for each promise which tests bear it. Here it is held to that: the file is there, and a title in it
+// carries the number.
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { describe, expect, test } from 'vitest';
+
+const design = readFileSync('docs/design.md', 'utf8');
+const promises = [...design.matchAll(/^\| \*\*([SLGC]\d)\*\* +\|(.*)\|(.*)\|(.*)\|$/gm)].map((row) => ({
+  number: row[1]!,
+  tests: [...row[3]!.matchAll(/`([^`]+)`/g)].map((match) => match[1]!),
+  code: [...row[4]!.matchAll(/`([^`]+)`/g)].map((match) => match[1]!),
+}));
+
+test('every promise but the one that is not made stands in the table', () => {
+  const numbers = 'S1 S2 S3 S4 S5 L1 L2 L3 L4 L5 G1 G2 G3 G4 G5 G6 G7 C1 C2 C3 C4'.split(' ');
+  expect(promises.map(({ number }) => number)).toEqual(numbers);
+});
+
+describe.each(promises)('$number', ({ number, tests, code }) => {
+  test.each(tests)('test/%s.test.ts carries it in a title', (name) => {
+    const source = readFileSync(`test/${name}.test.ts`, 'utf8');
+    // Titles begin with the numbers they bear: 'S4, L3: our key …'
+    expect(source).toMatch(new RegExp(String.raw`['"\`][SLGCF\d, ]*\b${number}\b[SLGCF\d, ]*: `));
+  });
+
+  test('its code is where the table says', () => {
+    const files = code.filter((name) => name.endsWith('.ts') || name.endsWith('/'));
+    expect(files).not.toEqual([]);
+    for (const file of files) expect(existsSync(`src/${file}`), file).toBe(true);
+    const members = code.filter((name) => !files.includes(name));
+    const text = files
+      .filter((name) => name.endsWith('.ts'))
+      .map((file) => readFileSync(`src/${file}`, 'utf8'));
+    for (const member of members) expect(text.join('\n')).toContain(member);
+  });
+});
+
+/** Everything that can go round or be woken by a timer, in the rooms that are always loaded. */
+const LOOPS = /\bwhile ?\(|\bfor ?\([^)]*;[^)]*;|\bfor await ?\(|\bset(?:Interval|Timeout|Immediate)\(/;
+/** Loops over what is at hand, and timers that fire once: no row is due for them. */
+const ONCE = new Set(['time.ts', 'core/roster.ts', 'etcd/lease.ts']);
+
+test('every file with a loop or a timer stands in the loop table', () => {
+  const rooms = /^(?:cli|dev|diagnostics|telemetry|last-will)\//;
+  const files = readdirSync('src', { recursive: true, encoding: 'utf8' })
+    .filter((file) => file.endsWith('.ts'))
+    .filter((file) => !rooms.test(file));
+  const looping = files.filter((file) =>
+    LOOPS.test(readFileSync(`src/${file}`, 'utf8').replace(/\/\*[^]*?\*\/|\/\/.*/g, '')),
+  );
+  const table = design.slice(design.indexOf('## Loops and timers'), design.indexOf('## The house'));
+  const missing = looping
+    .map((file) => file.replace('src/', ''))
+    .filter((file) => !ONCE.has(file) && !table.includes(`\`${file}\``));
+  expect(missing).toEqual([]);
+});
