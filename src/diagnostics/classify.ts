@@ -15,7 +15,9 @@ export interface Watch {
   readonly cpuMs: number;
   /** The question that the main thread has not answered yet. */
   readonly asked?: { readonly at: number; readonly cpuMs: number } | undefined;
-  /** Since when its event loop has had no rest. */
+  /** When it last answered. */
+  readonly answeredAt?: number | undefined;
+  /** Since when its event loop has had no rest; what rest it had has been taken off, see `cooled`. */
   readonly hotSince?: number | undefined;
 }
 
@@ -46,7 +48,7 @@ const BURNING = 0.15;
 /** A thread starves its loop when it burnt this share of `stallMs` without an answer: a crowded core may give it less than all. */
 const BURNT = 0.5;
 /** Up to here a late look is ordinary. */
-const PUNCTUAL_MS = 50;
+const PUNCTUAL_MS = 300;
 
 export const beginWatch = (at: number, cpuMs: number): Watch => ({ at, cpuMs });
 
@@ -72,11 +74,11 @@ export function watch(
       ...(starved && { finding: { verdict: 'starved', forMs, cpu: burntMs / forMs } }),
     };
   }
-  if (cpu < CURIOUS) return { watch: { ...looked, hotSince: undefined }, ask: false };
-  const ask = { ...looked, asked: { at: sight.at, cpuMs: sight.cpuMs } };
-  if (now.hotSince === undefined || cpu < BURNING)
-    return { watch: { ...ask, hotSince: undefined }, ask: true };
-  const forMs = sight.at - now.hotSince;
+  const hotSince = cpu < BURNING ? cooled(now, sight.at, elapsed, thresholds) : now.hotSince;
+  if (cpu < CURIOUS) return { watch: { ...looked, hotSince }, ask: false };
+  const ask = { ...looked, hotSince, asked: { at: sight.at, cpuMs: sight.cpuMs } };
+  if (hotSince === undefined) return { watch: ask, ask: true };
+  const forMs = sight.at - hotSince;
   return {
     watch: ask,
     ask: true,
@@ -86,15 +88,25 @@ export function watch(
 
 function answered(
   before: Watch,
-  { utilization }: Sight & { type: 'answer' },
-  { hotUtilization }: Thresholds,
+  { at, utilization }: Sight & { type: 'answer' },
+  thresholds: Thresholds,
 ): Watch {
-  const hot = utilization >= hotUtilization;
-  return {
-    ...before,
-    asked: undefined,
-    hotSince: hot ? (before.hotSince ?? before.asked?.at ?? before.at) : undefined,
-  };
+  const since = before.answeredAt ?? before.at;
+  const hotSince =
+    utilization >= thresholds.hotUtilization
+      ? (before.hotSince ?? before.asked?.at ?? before.at)
+      : cooled(before, at, Math.max(0, at - since), thresholds);
+  return { ...before, answeredAt: at, asked: undefined, hotSince };
+}
+
+/**
+ * A stretch of rest takes four times its length off. One alone does not undo ten seconds of heat: on a crowded core, a
+ * loop that is not let run looks as if it rested. A quarter of the time at rest does.
+ */
+function cooled({ hotSince }: Watch, at: number, restMs: number, { hotMs }: Thresholds): number | undefined {
+  if (hotSince === undefined) return undefined;
+  const since = Math.max(hotSince, at - hotMs) + restMs * 4;
+  return since < at ? since : undefined;
 }
 
 /** Moves what has been measured up, as if the pause had not been. */

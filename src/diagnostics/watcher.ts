@@ -49,11 +49,7 @@ export class Watcher {
     const at = performance.now();
     this.#answeredAt = at;
     this.#watch = watch(this.#watch, { type: 'answer', at, utilization }, this.#settings).watch;
-    const isOver = this.#episode?.verdict === 'starved' || this.#watch.hotSince === undefined;
-    if (this.#episode !== undefined && isOver) {
-      this.#link.post({ type: 'ended', verdict: this.#episode.verdict, forMs: at - this.#episode.since });
-      this.#episode = undefined;
-    }
+    this.#endEpisode(this.#episode?.verdict === 'starved', at);
   }
 
   /** The loop guard of an election tripped: the call sites are the evidence, a CPU profile would show a loop at rest. */
@@ -79,6 +75,7 @@ export class Watcher {
     this.#watch = seen.watch;
     if (seen.ask) this.#link.ask();
     if (seen.finding !== undefined) this.#found(seen.finding);
+    this.#endEpisode(this.#episode?.verdict === 'hot' && this.#watch.hotSince === undefined, at);
     this.#lookAgain();
   }
 
@@ -87,6 +84,12 @@ export class Watcher {
     if (performance.now() - this.#startedAt < this.#settings.startupGraceMs) return;
     this.#episode = { verdict: finding.verdict, since: performance.now() - finding.forMs };
     if (this.#mayReport(finding.verdict)) void this.#investigate(finding, new Date().toISOString());
+  }
+
+  #endEpisode(isOver: boolean, at: number): void {
+    if (this.#episode === undefined || !isOver) return;
+    this.#link.post({ type: 'ended', verdict: this.#episode.verdict, forMs: at - this.#episode.since });
+    this.#episode = undefined;
   }
 
   #mayReport(kind: string): boolean {

@@ -1231,7 +1231,7 @@ var import_node_perf_hooks = require("node:perf_hooks");
 var CURIOUS = 0.1;
 var BURNING = 0.15;
 var BURNT = 0.5;
-var PUNCTUAL_MS = 50;
+var PUNCTUAL_MS = 300;
 var beginWatch = (at, cpuMs) => ({ at, cpuMs });
 function watch(before, sight, thresholds) {
   if (sight.type === "answer") return { watch: answered(before, sight, thresholds), ask: false };
@@ -1250,24 +1250,26 @@ function watch(before, sight, thresholds) {
       ...starved && { finding: { verdict: "starved", forMs: forMs2, cpu: burntMs / forMs2 } }
     };
   }
-  if (cpu < CURIOUS) return { watch: { ...looked, hotSince: void 0 }, ask: false };
-  const ask = { ...looked, asked: { at: sight.at, cpuMs: sight.cpuMs } };
-  if (now.hotSince === void 0 || cpu < BURNING)
-    return { watch: { ...ask, hotSince: void 0 }, ask: true };
-  const forMs = sight.at - now.hotSince;
+  const hotSince = cpu < BURNING ? cooled(now, sight.at, elapsed, thresholds) : now.hotSince;
+  if (cpu < CURIOUS) return { watch: { ...looked, hotSince }, ask: false };
+  const ask = { ...looked, hotSince, asked: { at: sight.at, cpuMs: sight.cpuMs } };
+  if (hotSince === void 0) return { watch: ask, ask: true };
+  const forMs = sight.at - hotSince;
   return {
     watch: ask,
     ask: true,
     ...forMs >= thresholds.hotMs && { finding: { verdict: "hot", forMs, cpu } }
   };
 }
-function answered(before, { utilization }, { hotUtilization }) {
-  const hot = utilization >= hotUtilization;
-  return {
-    ...before,
-    asked: void 0,
-    hotSince: hot ? before.hotSince ?? before.asked?.at ?? before.at : void 0
-  };
+function answered(before, { at, utilization }, thresholds) {
+  const since = before.answeredAt ?? before.at;
+  const hotSince = utilization >= thresholds.hotUtilization ? before.hotSince ?? before.asked?.at ?? before.at : cooled(before, at, Math.max(0, at - since), thresholds);
+  return { ...before, answeredAt: at, asked: void 0, hotSince };
+}
+function cooled({ hotSince }, at, restMs, { hotMs }) {
+  if (hotSince === void 0) return void 0;
+  const since = Math.max(hotSince, at - hotMs) + restMs * 4;
+  return since < at ? since : void 0;
 }
 var withoutPause = (before, pausedMs) => ({
   ...before,
@@ -1569,11 +1571,7 @@ var Watcher = class {
     const at = import_node_perf_hooks.performance.now();
     this.#answeredAt = at;
     this.#watch = watch(this.#watch, { type: "answer", at, utilization }, this.#settings).watch;
-    const isOver = this.#episode?.verdict === "starved" || this.#watch.hotSince === void 0;
-    if (this.#episode !== void 0 && isOver) {
-      this.#link.post({ type: "ended", verdict: this.#episode.verdict, forMs: at - this.#episode.since });
-      this.#episode = void 0;
-    }
+    this.#endEpisode(this.#episode?.verdict === "starved", at);
   }
   /** The loop guard of an election tripped: the call sites are the evidence, a CPU profile would show a loop at rest. */
   tripped({ election: election2 }) {
@@ -1596,6 +1594,7 @@ var Watcher = class {
     this.#watch = seen.watch;
     if (seen.ask) this.#link.ask();
     if (seen.finding !== void 0) this.#found(seen.finding);
+    this.#endEpisode(this.#episode?.verdict === "hot" && this.#watch.hotSince === void 0, at);
     this.#lookAgain();
   }
   #found(finding) {
@@ -1603,6 +1602,11 @@ var Watcher = class {
     if (import_node_perf_hooks.performance.now() - this.#startedAt < this.#settings.startupGraceMs) return;
     this.#episode = { verdict: finding.verdict, since: import_node_perf_hooks.performance.now() - finding.forMs };
     if (this.#mayReport(finding.verdict)) void this.#investigate(finding, (/* @__PURE__ */ new Date()).toISOString());
+  }
+  #endEpisode(isOver, at) {
+    if (this.#episode === void 0 || !isOver) return;
+    this.#link.post({ type: "ended", verdict: this.#episode.verdict, forMs: at - this.#episode.since });
+    this.#episode = void 0;
   }
   #mayReport(kind) {
     const now = import_node_perf_hooks.performance.now();

@@ -14,14 +14,14 @@ const CHILD = join(ROOT, 'test/support/runaway-child.mjs');
 /** Under node_modules, so that what is bundled finds the packages it imports. */
 const BUILT = join(ROOT, 'node_modules/.cache/etcd-election-tests');
 
-/** Where `node test/support/fetch-node-24.mjs` puts it. */
-const NODE_24 = process.env['NODE_24'] ?? join(ROOT, 'node_modules/.cache/node-24/package/bin/node');
+/** Where `node test/support/fetch-node-24.mjs` puts it; OTHER_NODE names another. */
+const OTHER_NODE = process.env['OTHER_NODE'] ?? join(ROOT, 'node_modules/.cache/node-24/package/bin/node');
 
 /** The Nodes to test on: this one, and Node 24 where it has been fetched. */
 export const nodes: readonly { readonly name: string; readonly path: string; readonly missing: boolean }[] = [
   { name: `this Node, ${process.version}`, path: process.execPath, missing: false },
-  existsSync(NODE_24)
-    ? { name: 'Node 24', path: NODE_24, missing: false }
+  existsSync(OTHER_NODE)
+    ? { name: 'Node 24', path: OTHER_NODE, missing: false }
     : {
         name: 'Node 24: SKIPPED, fetch it with node test/support/fetch-node-24.mjs',
         path: '',

@@ -52,10 +52,21 @@ describe('G7: what runs away', () => {
     ['the same on a crowded core', [idle, ...times(6, { cpu: 200 })], 'starved'],
     ['the same under a quota of a tenth of a core', [idle, ...times(16, { cpu: 50 })], 'starved'],
     ['a loop that turns without rest', times(10, awaitLoop), 'hot'],
+    ['one that was without rest for less than hotMs', times(6, awaitLoop), undefined],
     [
-      'one that was without rest for less than hotMs',
-      [...times(5, awaitLoop), busy, ...times(5, awaitLoop)],
+      'one that rests each second half second',
+      times(20, awaitLoop).flatMap((half) => [half, busy]),
       undefined,
+    ],
+    [
+      'one that rests a quarter of the time',
+      times(10, awaitLoop).flatMap((half) => [half, half, half, busy]),
+      undefined,
+    ],
+    [
+      'one that was not let run once in a while',
+      times(3, awaitLoop).flatMap((half) => [...times(7, half), { cpu: 20 }]),
+      'hot',
     ],
     ['a block shorter than stallMs', [spin, { ...spin, answers: 1 }, idle], undefined],
     ['a debugger pause: no answer, no CPU', [busy, ...times(20, idle)], undefined],
