@@ -44,6 +44,9 @@ interface Watch {
   id: number;
 }
 
+/** What etcd says to a watch whose token it does not take, or that it does not permit. */
+const DENIED = /permission denied|user name is empty|\bauth\b/;
+
 export class WatchHub {
   readonly #tools: WatchHubTools;
   /** How often silence is broken by a probe, and how long its answer may take, in milliseconds. */
@@ -56,6 +59,8 @@ export class WatchHub {
   #opening: Promise<Stream> | undefined;
   #upSinceMs = 0;
   #healing = false;
+  /** etcd denied a watch on the last stream. */
+  #isDenied = false;
   #stop = sharedAbort();
   /** The probe under way: its watch ID, and how it ends. */
   #probe: { id: number; promise: Promise<void>; end: (fault?: EtcdFault) => void } | undefined;
@@ -151,6 +156,12 @@ export class WatchHub {
   #receive(stream: Stream, message: IWatchResponse): void {
     if (stream !== this.#stream) return; // a stream we gave up long ago
     const id = Number(message.watch_id);
+    if (message.canceled && (id < 0 || DENIED.test(message.cancel_reason))) {
+      this.#isDenied = true;
+      stream.close();
+      this.#lose(stream, message.cancel_reason || 'etcd denied a watch');
+      return;
+    }
     if (id === this.#probe?.id) {
       if (!message.canceled) stream.raw.write({ cancel_request: { watch_id: id } });
       this.#probe.end();
@@ -202,6 +213,7 @@ export class WatchHub {
         await this.#tools.pace.pass(signal);
         if (signal.aborted) break;
         try {
+          if (this.#isDenied) await this.#askWhether(signal);
           const stream = await this.#open();
           await this.#confirm(stream);
           this.#tools.pace.nudge();
@@ -226,10 +238,30 @@ export class WatchHub {
       this.#broken.delete(watch);
       this.#request(stream, watch, readAt);
     } catch (error) {
-      if (!(error instanceof EtcdFault) || !isFinal(error)) throw error;
-      this.#end(watch);
-      watch.target.onRefused(error);
+      this.#endIfFinal(watch, error);
     }
+  }
+
+  /**
+   * A watch was denied: its token has run out, or we may not look any more. A stream keeps the token it was opened
+   * with, and only a read makes etcd3 fetch another; the same read tells whom etcd refuses for good.
+   */
+  async #askWhether(signal: AbortSignal): Promise<void> {
+    const ask = async (watch: Watch): Promise<void> => {
+      try {
+        await watch.target.reload(signal);
+      } catch (error) {
+        this.#endIfFinal(watch, error);
+      }
+    };
+    await Promise.all([...this.#broken].map(ask));
+    this.#isDenied = false;
+  }
+
+  #endIfFinal(watch: Watch, error: unknown): void {
+    if (!(error instanceof EtcdFault) || !isFinal(error)) throw error;
+    this.#end(watch);
+    watch.target.onRefused(error);
   }
 
   /** Breaks the silence: a frozen member, a half-open connection and a stalled stream look alike from here. */
