@@ -1,0 +1,60 @@
+/**
+ * The sync service: every replica takes tasks over HTTP and keeps them in etcd; the leader alone carries them out.
+ *
+ *   PORT=8788 DIAGNOSTICS_PORT=6161 ETCD_ENDPOINTS=http://127.0.0.1:2379 npm run example -- sync-service/main
+ */
+import { createServer } from 'node:http';
+import { Etcd3 } from 'etcd3';
+import { Election } from 'etcd-election';
+import { api } from './api.ts';
+import { settingsFrom } from './settings.ts';
+import { TaskStore } from './task-store.ts';
+import { carryOutTasks } from './worker.ts';
+
+const settings = settingsFrom(process.env);
+const client = new Etcd3({ hosts: settings.endpoints });
+const tasks = new TaskStore(client, settings.keys);
+const election = new Election(client, settings.election, {
+  ttlSeconds: settings.ttlSeconds,
+  onLeader: (term) => carryOutTasks(term, tasks),
+});
+
+const server = createServer(api(tasks, election));
+server.listen(settings.port, settings.host, () =>
+  console.log(`listening on ${JSON.stringify(server.address())}`),
+);
+
+const diagnostics = await openDiagnostics();
+void election.campaign(settings.announce); // stands again by itself after every loss
+
+for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => void shutDown(signal));
+
+/** Requests under way are answered, the task at hand is finished, the next replica leads at once. */
+async function shutDown(signal: NodeJS.Signals): Promise<void> {
+  console.log(`${signal}: shutting down`);
+  const answered = new Promise((resolve) => server.close(resolve));
+  server.closeIdleConnections();
+  await election.close();
+  await answered;
+  await diagnostics?.close();
+  client.close();
+  console.log('shut down');
+}
+
+/** Profiles, elections and metrics over HTTP, as the incident's author had them: loaded only where wanted. */
+async function openDiagnostics() {
+  if (settings.diagnosticsPort === undefined) return undefined;
+  const [{ serveDiagnostics }, { electionMetrics }, promClient] = await Promise.all([
+    import('etcd-election/diagnostics'),
+    import('etcd-election/prometheus'),
+    import('prom-client'),
+  ]);
+  electionMetrics(promClient);
+  promClient.collectDefaultMetrics();
+  const room = await serveDiagnostics({
+    port: settings.diagnosticsPort,
+    metrics: () => promClient.register.metrics(),
+  });
+  console.log(`diagnostics on ${room.url}/debug/pprof/`);
+  return room;
+}

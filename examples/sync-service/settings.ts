@@ -1,0 +1,33 @@
+/** What the environment says. */
+export interface Settings {
+  readonly endpoints: string[];
+  readonly host: string;
+  readonly port: number;
+  /** Undefined: no diagnostics. */
+  readonly diagnosticsPort: number | undefined;
+  readonly election: string;
+  readonly ttlSeconds: number;
+  /** Prefix of the tasks' keys. */
+  readonly keys: string;
+  /** What the others see of us; undefined: our IP address. */
+  readonly announce: string | undefined;
+}
+
+/** @throws {TypeError} that names the variable. */
+export function settingsFrom(env: NodeJS.ProcessEnv): Settings {
+  const port = (name: string, otherwise: number): number => {
+    const value = Number(env[name] ?? otherwise);
+    if (Number.isInteger(value) && value >= 0 && value <= 65_535) return value;
+    throw new TypeError(`${name}: expected a port, got ${env[name]}`);
+  };
+  return {
+    endpoints: (env['ETCD_ENDPOINTS'] ?? 'http://127.0.0.1:2379').split(','),
+    host: env['HOST'] ?? '127.0.0.1',
+    port: port('PORT', 8788),
+    diagnosticsPort: env['DIAGNOSTICS_PORT'] === 'off' ? undefined : port('DIAGNOSTICS_PORT', 6161),
+    election: env['ELECTION'] ?? 'sync-master',
+    ttlSeconds: Number(env['TTL_SECONDS'] ?? 10),
+    keys: env['KEYS'] ?? 'sync-service/',
+    announce: env['ANNOUNCE'],
+  };
+}
