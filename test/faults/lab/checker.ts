@@ -52,6 +52,8 @@ export interface Evidence {
 export interface Finding {
   readonly promise: 'S1' | 'S2' | 'S4' | 'S5' | 'L2' | 'L5';
   readonly what: string;
+  /** Whether etcd took the key by itself, before the lease was over. */
+  readonly byEtcd?: boolean;
   /** How bad, in milliseconds, where it has a length. */
   readonly ms?: number;
 }
@@ -75,8 +77,9 @@ export function unsafe(evidence: Evidence): Finding[] {
 }
 
 /**
- * S2, S3: at no instant do two terms act, whoever holds them. Where an operator took the key away, the next leader
- * learns of it when the last one does: such an overlap comes under S4, and may be as long as a watch may be silent.
+ * S2, S3: at no instant do two terms act, whoever holds them. Where the key was taken away before the lease that etcd
+ * granted was over, the next leader learns of it when the last one does: such an overlap comes under S4, and may be
+ * as long as a watch may be silent.
  */
 export function overlaps({ acting, faults }: Pick<Evidence, 'acting' | 'faults'>): Finding[] {
   const inOrder = [...acting].sort((a, b) => a.firstMs - b.firstMs);
@@ -86,12 +89,10 @@ export function overlaps({ acting, faults }: Pick<Evidence, 'acting' | 'faults'>
     const before = last;
     if (before !== undefined && term.firstMs <= before.lastMs) {
       const ms = Math.min(before.lastMs, term.lastMs) - term.firstMs;
-      const evicted = faults.some(
-        ({ evicts, fromMs }) =>
-          evicts === before.process && fromMs >= before.firstMs && fromMs <= term.firstMs,
-      );
+      const evicted = byOperator(before, term, faults) || byEtcd(before, faults);
       findings.push({
         promise: evicted ? 'S4' : 'S2',
+        byEtcd: evicted && !byOperator(before, term, faults),
         what: `two leaders for ${ms.toFixed(1)} ms: ${name(before)} until ${before.lastMs.toFixed(1)}, ${name(term)} from ${term.firstMs.toFixed(1)}`,
         ms,
       });
@@ -100,6 +101,23 @@ export function overlaps({ acting, faults }: Pick<Evidence, 'acting' | 'faults'>
   }
   return findings;
 }
+
+/** Somebody deleted the key, or revoked the lease. */
+const byOperator = (before: Acting, after: Acting, faults: readonly FaultRecord[]): boolean =>
+  faults.some(
+    ({ evicts, fromMs }) => evicts === before.process && fromMs >= before.firstMs && fromMs <= after.firstMs,
+  );
+
+/** An etcd leader that was frozen revokes, when it comes back, leases that its successor renewed: etcd issue 15247. */
+const byEtcd = (before: Acting, faults: readonly FaultRecord[]): boolean =>
+  before.endedBecause === 'evicted' &&
+  faults.some(
+    ({ touchesEtcd, fromMs, toMs }) =>
+      touchesEtcd && fromMs <= before.lastMs && toMs >= before.lastMs - THAW_MS,
+  );
+
+/** How long after a thaw etcd may still act on what it believed before, in milliseconds. */
+const THAW_MS = 1_000;
 
 /** S1: who acts later has a larger token; nobody acts twice under one. */
 function tokenDisorder(acting: readonly Acting[]): Finding[] {

@@ -61,11 +61,21 @@ export class Operator {
     await this.#ask('/v3/lease/revoke', { ID: leaseId });
   }
 
+  /** IDs of all leases, in decimal. */
+  async leases(): Promise<string[]> {
+    const { leases } = (await this.#ask('/v3/lease/leases', {})) as { leases?: { ID: string }[] };
+    return (leases ?? []).map(({ ID }) => ID);
+  }
+
   async compact(): Promise<void> {
     const { header } = (await this.#ask('/v3/kv/range', { key: encode('none') })) as {
       header: { revision: string };
     };
-    await this.#ask('/v3/kv/compaction', { revision: header.revision, physical: true });
+    await this.#ask('/v3/kv/compaction', { revision: header.revision, physical: true }).catch(
+      (error: unknown) => {
+        if (!(error instanceof Refusal && error.message.includes('compacted'))) throw error; // then it is done
+      },
+    );
   }
 
   /** The member that leads etcd itself; undefined while none does. */

@@ -54,8 +54,8 @@ interface Totals {
   endings: Record<string, number>;
   errors: Record<string, number>;
   overlapMs: number;
-  /** Two at once because an operator took the key of the first: how often, and the longest. */
-  evictions: { overlaps: number; longestMs: number };
+  /** Two at once because the key of the first was taken: how often, by etcd itself of those, and the longest. */
+  evictions: { overlaps: number; byEtcd: number; longestMs: number };
   longestLeaderlessMs: number;
 }
 
@@ -73,7 +73,7 @@ const totals: Totals = {
   endings: {},
   errors: {},
   overlapMs: 0,
-  evictions: { overlaps: 0, longestMs: 0 },
+  evictions: { overlaps: 0, byEtcd: 0, longestMs: 0 },
   longestLeaderlessMs: 0,
 };
 
@@ -171,9 +171,10 @@ function add(outcome: Outcome, seed: number): void {
     totals.findings.push({ ...finding, seed });
     if (finding.promise === 'S2') totals.overlapMs += finding.ms ?? 0;
   }
-  for (const { promise, ms = 0 } of overlaps(outcome.evidence)) {
+  for (const { promise, ms = 0, byEtcd } of overlaps(outcome.evidence)) {
     if (promise !== 'S4') continue;
     totals.evictions.overlaps++;
+    if (byEtcd === true) totals.evictions.byEtcd++;
     totals.evictions.longestMs = Math.max(totals.evictions.longestMs, ms);
   }
   const longest = Math.max(0, ...outcome.gaps.map(({ ms }) => ms));

@@ -99,6 +99,18 @@ describe('who acts when', () => {
     ]);
   });
 
+  test('the same where etcd took it by itself, on its return from a freeze', () => {
+    const acting = [{ ...term('alice', 1n, 0, 1010), endedBecause: 'evicted' }, term('bob', 2n, 1000, 9000)];
+    const thawed = fault('freeze-etcd-leader', 500, 990, { touchesEtcd: true });
+    expect(findings({ acting, faults: [thawed], endMs: 9000 })).toEqual([]);
+    const longAgo = { ...thawed, fromMs: -5000, toMs: -4000 };
+    expect(findings({ acting, faults: [longAgo], endMs: 9000 })).toEqual([expect.stringContaining('S2')]);
+    const held = [{ ...acting[0]!, endedBecause: 'deadline-passed' }, acting[1]!];
+    expect(findings({ acting: held, faults: [thawed], endMs: 9000 })).toEqual([
+      expect.stringContaining('S2'),
+    ]);
+  });
+
   test('tokens that do not increase are found, a token used twice too', () => {
     expect(findings({ acting: [term('alice', 2n, 0, 1000), term('bob', 1n, 1500, 3000)] })).toEqual([
       expect.stringContaining('S1: tokens do not increase'),

@@ -1,0 +1,119 @@
+import { setImmediate as turn } from 'node:timers/promises';
+import { describe, expect, test } from 'vitest';
+import { Operator } from './lab/gateway.ts';
+import { NOISE_MS } from './lab/lab.ts';
+import { freshName, Replica } from './lab/replica.ts';
+import { sharedCluster } from './lab/story.ts';
+
+// Who may write the prefix can stand first in the queue, and can evict: etcd cannot tell them from us. What they
+// cannot do: make two of ours lead, make us crash, or make us eat memory without end.
+
+const cluster = sharedCluster({ members: 1 });
+const operator = (): Operator => new Operator(cluster());
+const TTL_MS = 2_000;
+const within = (ms: number) => ({ timeout: ms, interval: 10 });
+
+const stand = async (election: string): Promise<Replica> => {
+  const alice = await Replica.start({
+    endpoints: cluster().endpoints,
+    election,
+    value: 'alice',
+    options: { ttlSeconds: 2 },
+  });
+  alice.stand();
+  return alice;
+};
+
+describe('what a hostile writer can do', () => {
+  test('S3: a key that is older than ours leads, for as long as it stands: we wait, and say for whom', async () => {
+    const name = freshName();
+    await operator().put(`election/${name}/mallory`, 'mallory');
+    await using alice = await stand(name);
+    await expect.poll(() => alice.election.status.position, within(5_000)).toBe(2);
+    expect(alice.election.status).toMatchObject({
+      state: 'waiting',
+      leader: { value: 'mallory', leaseId: '0' },
+    });
+    await operator().delete(`election/${name}/mallory`);
+    await expect.poll(() => alice.leads, within(TTL_MS)).toBe(true);
+  });
+
+  test('S4: our key overwritten, so that it hangs on no lease or on another one, ends the term', async () => {
+    const name = freshName();
+    await using alice = await stand(name);
+    await expect.poll(() => alice.leads, within(5_000)).toBe(true);
+    const [term] = alice.terms;
+    await operator().put(term!.key, 'mallory');
+    await expect.poll(() => term!.isCurrent(), within(TTL_MS)).toBe(false);
+    const written = await term!
+      .txn()
+      .then(alice.client.put(`${name}-log`).value('1'))
+      .commit()
+      .catch(() => undefined);
+    expect(written?.succeeded ?? false).toBe(false);
+    expect(alice.told('term.ended')[0]!.fields['because']).toBe('evicted');
+  });
+
+  test('S1, S4: our key deleted and put again by somebody else is not ours, though it has our name', async () => {
+    const name = freshName();
+    await using alice = await stand(name);
+    await expect.poll(() => alice.leads, within(5_000)).toBe(true);
+    const [term] = alice.terms;
+    await operator().delete(term!.key);
+    await operator().put(term!.key, 'alice');
+    await expect.poll(() => term!.isCurrent(), within(TTL_MS)).toBe(false);
+    expect(alice.told('term.ended')[0]!.fields['because']).toBe('evicted');
+    await operator().delete(term!.key);
+    await expect.poll(() => alice.leads, within(2 * TTL_MS + 3_000)).toBe(true);
+    expect(alice.terms.at(-1)!.fencingToken).toBeGreaterThan(term!.fencingToken);
+  });
+});
+
+describe('what a hostile writer cannot do', () => {
+  test('foreign keys further down, huge values and bytes that are no text do no harm', async () => {
+    const name = freshName();
+    await operator().put(`election/${name}/deep/er`, 'of another election');
+    await using alice = await stand(name);
+    await expect.poll(() => alice.leads, within(5_000)).toBe(true);
+
+    await operator().put(`election/${name}/huge`, Buffer.alloc(1_000_000, 'x'));
+    await operator().put(`election/${name}/bytes`, Buffer.from([0xff, 0xfe, 0x00, 0xc3, 0x28]));
+    await operator().put(`election/${name}/`, 'a key without a name');
+    await expect.poll(async () => (await alice.election.candidates()).length, within(TTL_MS)).toBe(4);
+    const values = (await alice.election.candidates()).map(({ value }) => value.slice(0, 12));
+    expect(values).toEqual(['alice', 'xxxxxxxxxxxx', '\ufffd\ufffd\0\ufffd(', 'a key withou']);
+    expect(alice.leads).toBe(true);
+    expect(alice.terms).toHaveLength(1);
+  });
+
+  test('10,000 false candidates in front of us: bounded memory, a clear place, and our turn when they are gone', async () => {
+    const MANY = 10_000;
+    const PER_TXN = 100;
+    const name = freshName();
+    const fake = (number: number): string => `election/${name}/fake-${String(number).padStart(5, '0')}`;
+    await using writer = await Replica.start({
+      endpoints: cluster().endpoints,
+      election: freshName(),
+      value: '',
+    });
+    for (let first = 0; first < MANY; first += PER_TXN) {
+      const puts = Array.from({ length: PER_TXN }, (_, index) =>
+        writer.client.put(fake(first + index)).value('fake'),
+      );
+      await Promise.all(puts);
+    }
+    global.gc?.();
+    const before = process.memoryUsage().heapUsed;
+    await using alice = await stand(name);
+    await expect.poll(() => alice.election.status.position, within(20_000)).toBe(MANY + 1);
+    expect(process.memoryUsage().heapUsed - before).toBeLessThan(100e6);
+
+    // They come and go: each message is one place in a queue of thousands.
+    for (let first = 0; first < MANY; first += PER_TXN)
+      await writer.client
+        .delete()
+        .range({ start: Buffer.from(fake(first)), end: Buffer.from(fake(first + PER_TXN)) });
+    await turn();
+    await expect.poll(() => alice.leads, within(20_000 + NOISE_MS)).toBe(true);
+  });
+});

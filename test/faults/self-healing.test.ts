@@ -1,0 +1,254 @@
+import { describe, expect, test } from 'vitest';
+import { Operator } from './lab/gateway.ts';
+import { nowMs } from './lab/history.ts';
+import { NOISE_MS } from './lab/lab.ts';
+import { freshName, Replica } from './lab/replica.ts';
+import { sharedCluster } from './lab/story.ts';
+
+// A stream that dies silently tells nobody. Two replicas in this process, each with a network of its own.
+
+const cluster = sharedCluster();
+const TTL_S = 3;
+const TTL_MS = TTL_S * 1000;
+
+async function two(): Promise<{ alice: Replica; bob: Replica; name: string }> {
+  const name = freshName();
+  const { endpoints } = cluster();
+  const options = { ttlSeconds: TTL_S };
+  const alice = await Replica.start({ endpoints, election: name, value: 'alice', options });
+  alice.stand();
+  await expect.poll(() => alice.leads, { timeout: 10_000 }).toBe(true);
+  const bob = await Replica.start({ endpoints, election: name, value: 'bob', options });
+  bob.stand();
+  await expect.poll(() => bob.election.status.position, { timeout: 10_000 }).toBe(2);
+  return { alice, bob, name };
+}
+
+const within = (ms: number) => ({ timeout: ms, interval: 10 });
+
+describe('a stream that falls silent is noticed within one TTL, and healed', () => {
+  test('L4: a half-open connection: the watch moves to another member, and the turn is not missed', async () => {
+    const { alice, bob } = await two();
+    await using _alice = alice;
+    await using _bob = bob;
+
+    const silentSinceMs = nowMs();
+    const silenced = bob.usedLinks;
+    for (const link of silenced) link.stall();
+    expect(silenced.length).toBeLessThan(bob.links.length);
+    await expect.poll(() => bob.told('watch.lost', silentSinceMs), within(TTL_MS + NOISE_MS)).not.toEqual([]);
+    await expect.poll(() => bob.told('watch.healed', silentSinceMs), within(TTL_MS)).not.toEqual([]);
+    await alice.election.close();
+    await expect.poll(() => bob.leads, within(NOISE_MS)).toBe(true);
+    expect(bob.told('candidate.lost')).toEqual([]);
+  });
+
+  test('L4: the member behind the streams of the leader freezes: the lease is renewed elsewhere', async () => {
+    const { alice, bob } = await two();
+    await using _alice = alice;
+    await using _bob = bob;
+
+    const sinceMs = nowMs();
+    const frozen = alice.links
+      .map((link, index) => ({ link, member: cluster().members[index]! }))
+      .filter(({ link }) => link.openConnections > 0)
+      .map(({ member }) => member);
+    frozen[0]!.freeze();
+    try {
+      await expect
+        .poll(() => alice.told('session.renewed', sinceMs + TTL_MS), within(2 * TTL_MS))
+        .not.toEqual([]);
+      expect(alice.leads).toBe(true);
+    } finally {
+      frozen[0]!.thaw();
+    }
+  });
+
+  test('L4: compaction while away, and a leader that changed meanwhile: the observer hears of it, and of "nobody"', async () => {
+    const { alice, bob, name } = await two();
+    await using _alice = alice;
+    await using _bob = bob;
+    await using carol = await Replica.start({
+      endpoints: cluster().endpoints,
+      election: name,
+      value: 'carol',
+    });
+    const seen: (string | undefined)[] = [];
+    const observing = (async () => {
+      for await (const leader of carol.election.observe()) seen.push(leader?.value);
+    })();
+    await expect.poll(() => seen, within(TTL_MS)).toEqual(['alice']);
+
+    for (const link of carol.links) link.cut();
+    await alice.election.close();
+    await expect.poll(() => bob.leads, within(TTL_MS)).toBe(true);
+    await new Operator(cluster()).compact();
+    await carol.restore();
+    await expect.poll(() => seen, within(TTL_MS + 3_000)).toEqual(['alice', 'bob']);
+
+    for (const link of carol.links) link.cut();
+    await cluster().restart();
+    await carol.restore();
+    await bob.election.close();
+    await expect.poll(() => seen.at(-1), within(TTL_MS + 3_000)).toBe(undefined);
+    expect(seen).toHaveLength(3);
+    await carol.election.close();
+    await observing;
+  });
+
+  test('L4: what happened in a silence comes in one batch: the observer names the oldest (etcd #18163)', async () => {
+    const operator = new Operator(cluster());
+    const name = freshName();
+    const key = (candidate: string): string => `election/${name}/${candidate}`;
+    await using carol = await Replica.start({
+      endpoints: cluster().endpoints,
+      election: name,
+      value: 'carol',
+      options: { ttlSeconds: 10 },
+    });
+    const seen: (string | undefined)[] = [];
+    const observing = (async () => {
+      for await (const leader of carol.election.observe()) seen.push(leader?.value);
+    })();
+    await expect.poll(() => seen, within(TTL_MS)).toEqual([undefined]);
+    for (const link of carol.links) link.stall('down');
+    for (const candidate of ['b', 'a', 'c']) await operator.put(key(candidate), candidate);
+    await operator.put(key('c'), 'c again');
+    for (const link of carol.links) link.resume();
+    await expect.poll(() => seen, within(TTL_MS)).toEqual([undefined, 'b']);
+    for (const candidate of ['b', 'a', 'c']) await operator.delete(key(candidate));
+    await carol.election.close();
+    await observing;
+  });
+});
+
+describe('a reply that is lost', () => {
+  const queue = (name: string) => new Operator(cluster()).list(`election/${name}/`);
+
+  test('L3: of the grant: it is asked for again under the same ID, and no second lease is left behind', async () => {
+    const name = freshName();
+    await using alice = await Replica.start({
+      endpoints: cluster().endpoints,
+      election: name,
+      value: 'alice',
+      options: { ttlSeconds: TTL_S },
+    });
+    const operator = new Operator(cluster());
+    const before = await operator.leases();
+    for (const link of alice.links) link.loseReplies();
+    alice.stand();
+    await expect.poll(() => alice.told('session.unavailable'), within(10_000)).not.toEqual([]);
+    await alice.restore();
+    await expect.poll(() => alice.leads, within(3_000 + NOISE_MS)).toBe(true);
+    const after = (await operator.leases()).filter((lease) => !before.includes(lease));
+    expect(after).toEqual([alice.terms[0]!.leaseId]);
+  });
+
+  test('L3: of entering: its key is found standing, and it leads under it', async () => {
+    const name = freshName();
+    await using alice = await Replica.start({
+      endpoints: cluster().endpoints,
+      election: freshName(),
+      value: 'alice',
+      options: { ttlSeconds: 2 * TTL_S },
+    });
+    alice.stand();
+    await expect.poll(() => alice.leads, within(10_000)).toBe(true);
+    const second = alice.another(name, { ttlSeconds: 2 * TTL_S });
+    for (const link of alice.links) link.loseReplies();
+    const term = second.campaign('alice');
+    await expect.poll(async () => (await queue(name)).length, within(10_000)).toBe(1);
+    await expect.poll(() => alice.told('candidate.failed'), within(10_000)).not.toEqual([]);
+    await alice.restore();
+    expect((await term).isCurrent()).toBe(true);
+    expect((await queue(name)).map(({ createRevision }) => createRevision)).toEqual([
+      (await term).fencingToken,
+    ]);
+    await second.close();
+  });
+
+  test('S5: of resigning: the key is gone, though the session lives on for another election', async () => {
+    const name = freshName();
+    await using alice = await Replica.start({
+      endpoints: cluster().endpoints,
+      election: freshName(),
+      value: 'alice',
+      options: { ttlSeconds: 2 * TTL_S },
+    });
+    alice.stand();
+    const second = alice.another(name, { ttlSeconds: 2 * TTL_S });
+    await second.campaign('alice');
+    for (const link of alice.links) link.stall('up'); // not even the request arrives
+    const began = nowMs();
+    await second.close();
+    expect(nowMs() - began).toBeLessThan(6_000 + NOISE_MS);
+    await alice.restore();
+    await expect.poll(() => queue(name), within(2 * TTL_S * 1000 + NOISE_MS)).toEqual([]);
+    expect(alice.leads).toBe(true);
+  });
+});
+
+describe('ways for a term to end', () => {
+  test('S5: a signal that has aborted already still gives up the key at once (trillian #3789)', async () => {
+    const name = freshName();
+    const stop = new AbortController();
+    await using alice = await Replica.start({
+      endpoints: cluster().endpoints,
+      election: name,
+      value: 'alice',
+      options: { ttlSeconds: 60, signal: stop.signal },
+    });
+    alice.stand();
+    await expect.poll(() => alice.leads, within(10_000)).toBe(true);
+    stop.abort();
+    expect(alice.leads).toBe(false);
+    await expect.poll(() => new Operator(cluster()).list(`election/${name}/`), within(3_000)).toEqual([]);
+  });
+
+  test('S5: work that ignores its end is told on, and is not begun a second time beside itself', async () => {
+    const name = freshName();
+    let running = 0;
+    let most = 0;
+    let finish: () => void = () => undefined;
+    const onLeader = async (): Promise<void> => {
+      most = Math.max(most, ++running);
+      await new Promise<void>((resolve) => (finish = resolve));
+      running--;
+    };
+    await using alice = await Replica.start({
+      endpoints: cluster().endpoints,
+      election: name,
+      value: 'alice',
+      options: { ttlSeconds: TTL_S, drainTimeoutMs: 300, onLeader },
+    });
+    alice.stand();
+    await expect.poll(() => alice.leads, within(10_000)).toBe(true);
+
+    for (const link of alice.links) link.cut();
+    await expect.poll(() => alice.told('drain.overdue'), within(2 * TTL_MS)).not.toEqual([]);
+    expect(alice.leads).toBe(false);
+    await alice.restore();
+    finish();
+    await expect.poll(() => alice.terms.length, within(3_000 + NOISE_MS)).toBe(2);
+    expect(most).toBe(1);
+    finish();
+  });
+
+  test('L3: work that is stuck keeps no seat: another replica gets it (pd #11106)', async () => {
+    const name = freshName();
+    const { endpoints } = cluster();
+    const options = { ttlSeconds: TTL_S, progressTimeoutMs: 500, onLeader: () => undefined };
+    await using alice = await Replica.start({ endpoints, election: name, value: 'alice', options });
+    alice.stand();
+    await expect.poll(() => alice.leads, within(10_000)).toBe(true);
+    await using bob = await Replica.start({
+      endpoints,
+      election: name,
+      value: 'bob',
+      options: { ttlSeconds: TTL_S },
+    });
+    bob.stand();
+    await expect.poll(() => bob.leads, within(TTL_MS)).toBe(true);
+    expect(alice.told('term.ended').map(({ fields }) => fields['because'])).toEqual(['no-progress']);
+  });
+});

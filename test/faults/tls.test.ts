@@ -1,0 +1,114 @@
+import { execFile } from 'node:child_process';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { UnavailableError } from 'etcd-election';
+import { startEtcd, type EtcdCluster } from 'etcd-election/dev';
+import type { IOptions } from 'etcd3';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { etcdBinary } from './lab/lab.ts';
+import { freshName, Replica } from './lab/replica.ts';
+
+// Certificates made by openssl for this run: one authority that etcd trusts, and one that nobody trusts.
+
+const run = promisify(execFile);
+let folder: string;
+let etcd: EtcdCluster;
+type Credentials = NonNullable<IOptions['credentials']>;
+let trusted: Credentials;
+let stranger: Credentials;
+
+const inFolder = (name: string): string => join(folder, name);
+
+async function authority(name: string): Promise<void> {
+  const subject = ['-subj', `/CN=${name}`, '-days', '2'];
+  const out = ['-keyout', inFolder(`${name}.key`), '-out', inFolder(`${name}.crt`)];
+  await run('openssl', ['req', '-x509', '-newkey', 'rsa:2048', '-nodes', ...out, ...subject]);
+}
+
+async function certificate(name: string, signedBy: string): Promise<void> {
+  const request = inFolder(`${name}.csr`);
+  const out = ['-keyout', inFolder(`${name}.key`), '-out', request];
+  await run('openssl', ['req', '-newkey', 'rsa:2048', '-nodes', ...out, '-subj', `/CN=${name}`]);
+  await writeFile(inFolder(`${name}.ext`), 'subjectAltName=IP:127.0.0.1,DNS:localhost\n');
+  const by = ['-CA', inFolder(`${signedBy}.crt`), '-CAkey', inFolder(`${signedBy}.key`), '-CAcreateserial'];
+  const how = ['-days', '2', '-extfile', inFolder(`${name}.ext`), '-out', inFolder(`${name}.crt`)];
+  await run('openssl', ['x509', '-req', '-in', request, ...by, ...how]);
+}
+
+const read = (name: string): Promise<Buffer> => readFile(inFolder(name));
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'etcd-election-tls-'));
+  await authority('authority');
+  await authority('elsewhere');
+  await certificate('server', 'authority');
+  await certificate('alice', 'authority');
+  await certificate('mallory', 'elsewhere');
+  const rootCertificate = await read('authority.crt');
+  trusted = { rootCertificate, privateKey: await read('alice.key'), certChain: await read('alice.crt') };
+  stranger = { rootCertificate, privateKey: await read('mallory.key'), certChain: await read('mallory.crt') };
+  etcd = await startEtcd({
+    binary: await etcdBinary(),
+    extraArgs: [
+      `--cert-file=${inFolder('server.crt')}`,
+      `--key-file=${inFolder('server.key')}`,
+      `--trusted-ca-file=${inFolder('authority.crt')}`,
+      '--client-cert-auth=true',
+    ],
+  });
+});
+afterAll(async () => {
+  await etcd?.stop();
+  await rm(folder, { recursive: true, force: true });
+});
+
+const start = (election: string, credentials: Credentials): Promise<Replica> =>
+  Replica.start({
+    endpoints: etcd.endpoints,
+    election,
+    value: 'someone',
+    options: { ttlSeconds: 2 },
+    client: { credentials },
+  });
+const within = (ms: number) => ({ timeout: ms, interval: 10 });
+
+describe('over TLS with certificates on both sides', () => {
+  test('S2, L3: it leads, loses its network, and leads again', async () => {
+    await using alice = await start(freshName(), trusted);
+    alice.stand();
+    await expect.poll(() => alice.leads, within(5_000)).toBe(true);
+    for (const link of alice.links) link.cut();
+    await expect.poll(() => alice.leads, within(5_000)).toBe(false);
+    await alice.restore();
+    await expect.poll(() => alice.leads, within(5_000)).toBe(true);
+    expect(alice.terms).toHaveLength(2);
+  });
+
+  test.each([
+    ['that a stranger signed', () => stranger],
+    ['that is missing', () => ({ rootCertificate: trusted.rootCertificate })],
+    [
+      'of an etcd that we do not trust',
+      async () => ({ ...trusted, rootCertificate: await read('elsewhere.crt') }),
+    ],
+  ])('a certificate %s: it says so, tries on at leisure, shows no key, and never leads', async (_, made) => {
+    await using mallory = await start(freshName(), await made());
+    mallory.stand();
+    await expect.poll(() => mallory.told('session.unavailable'), within(10_000)).not.toEqual([]);
+    await expect(mallory.election.leader()).rejects.toBeInstanceOf(UnavailableError);
+    const dialled = mallory.links[0]!.connections;
+    await mallory.election
+      .observe({ signal: AbortSignal.timeout(5_000) })
+      [Symbol.asyncIterator]()
+      .next();
+    // One a second, and a short burst to begin with.
+    expect(mallory.links[0]!.connections - dialled).toBeLessThanOrEqual(5 + 10);
+    expect(mallory.terms).toEqual([]);
+    const said = mallory.log.map(({ message, fields }) => message + JSON.stringify(fields)).join('\n');
+    expect(said).not.toContain('PRIVATE KEY');
+    const key = trusted.privateKey!.toString().split('\n')[5]!;
+    expect(said).not.toContain(key);
+  });
+});
