@@ -4,6 +4,7 @@
  */
 import type { Etcd3 } from 'etcd3';
 import { LoopGuard, type GuardSettings } from './guard.ts';
+import { clock } from './time.ts';
 
 export interface Pace {
   /** Waits until the next try may begin, or the signal aborts. */
@@ -22,26 +23,67 @@ const SETTINGS: GuardSettings = {
   healthyAfterMs: 10_000,
 };
 
-const guards = new WeakMap<Etcd3, LoopGuard>();
+/** For so long after a try to save a lease the client's other tries leave the dialling to it, in milliseconds. */
+const SAVING_MS = SETTINGS.outsideCapMs + 100;
+
+class SharedPace implements Pace {
+  readonly #guard = new LoopGuard('', '');
+  #savingUntilMs = 0;
+  #nudged = new AbortController();
+
+  async pass(signal: AbortSignal): Promise<void> {
+    await this.#guard.pass('outside', SETTINGS, { signal });
+    while (!signal.aborted) {
+      const leftMs = this.#savingUntilMs - clock.now();
+      if (leftMs <= 0) return;
+      await clock.sleep(leftMs, AbortSignal.any([signal, this.#nudged.signal]));
+    }
+  }
+
+  /** A lease is tried to be saved now: it dials for all, and says so when it gets through. */
+  saving(): void {
+    this.#savingUntilMs = clock.now() + SAVING_MS;
+  }
+
+  settle(heldMs: number): void {
+    this.#guard.settle(heldMs, SETTINGS);
+  }
+
+  nudge(): void {
+    this.#savingUntilMs = 0;
+    this.#nudged.abort();
+    this.#nudged = new AbortController();
+    this.#guard.nudge();
+  }
+}
+
+const paces = new WeakMap<Etcd3, SharedPace>();
 
 /** The pace of all that a client's elections share. */
 export function paceOf(client: Etcd3): Pace {
-  let guard = guards.get(client);
-  if (guard === undefined) guards.set(client, (guard = new LoopGuard('', '')));
-  return paced(guard, SETTINGS);
+  let pace = paces.get(client);
+  if (pace === undefined) paces.set(client, (pace = new SharedPace()));
+  return pace;
 }
 
 /**
  * The pace of renewing one lease while it may still be saved: a short one must be tried for more often than each
  * 2.5 s, or it is lost to one hiccup. Ends with the lease.
+ *
+ * @param shared the client's pace: whoever waits there to dial leaves it to this one meanwhile.
  */
-export function renewalPace(grantedTtlSeconds: number): Pace {
-  const outsideCapMs = Math.min(SETTINGS.outsideCapMs, grantedTtlSeconds * 250);
-  return paced(new LoopGuard('', ''), { ...SETTINGS, outsideCapMs });
+export function renewalPace(grantedTtlSeconds: number, shared?: Pace): Pace {
+  const settings = {
+    ...SETTINGS,
+    outsideCapMs: Math.min(SETTINGS.outsideCapMs, grantedTtlSeconds * 250),
+  };
+  const guard = new LoopGuard('', '');
+  return {
+    pass: async (signal) => {
+      await guard.pass('outside', settings, { signal });
+      if (shared instanceof SharedPace) shared.saving();
+    },
+    settle: (heldMs) => guard.settle(heldMs, settings),
+    nudge: () => guard.nudge(),
+  };
 }
-
-const paced = (guard: LoopGuard, settings: GuardSettings): Pace => ({
-  pass: (signal) => guard.pass('outside', settings, { signal }),
-  settle: (heldMs) => guard.settle(heldMs, settings),
-  nudge: () => guard.nudge(),
-});

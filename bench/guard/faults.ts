@@ -237,10 +237,10 @@ export function foreignKeys(everyMs: number): Fault {
   });
 }
 
-/** Five thousand keys that were there before. */
+/** A thousand keys that were there before. */
 export const fullPrefix: Fault = {
   prepare: async ({ operator }) => {
-    for (let batch = 0; batch < 50; batch++)
+    for (let batch = 0; batch < 10; batch++)
       await Promise.all(
         Array.from({ length: 100 }, (_, i) =>
           operator.put(`election/matrix/deep/${batch}-${i}`).value('x').exec(),

@@ -1,0 +1,105 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { defaultGuardSettings, LoopGuard } from '../../src/guard.ts';
+import { SystemClock, type Clock } from '../../src/time.ts';
+import { FakeClock } from '../support/fake-clock.ts';
+
+const settings = defaultGuardSettings;
+const FIVE_MINUTES_MS = 300_000;
+
+/** Loops on one guard, side by side, each with rounds of its own length. @returns when their rounds went on. */
+async function loops(
+  guard: LoopGuard,
+  clock: FakeClock,
+  tookMs: readonly number[],
+  origin: 'own' | 'outside',
+  forMs: number,
+): Promise<number[]> {
+  const zero = clock.now();
+  const stop = new AbortController();
+  const rounds: number[] = [];
+  const running = tookMs.map(async (ms) => {
+    while (!stop.signal.aborted) {
+      await guard.pass(origin, settings, { signal: stop.signal });
+      if (stop.signal.aborted) return;
+      rounds.push(clock.now() - zero);
+      if (ms > 0) await clock.sleep(ms, stop.signal);
+    }
+  });
+  await clock.advance(forMs);
+  stop.abort();
+  await Promise.all(running);
+  return rounds.sort((a, b) => a - b);
+}
+
+describe('callers side by side', () => {
+  test('G1, G5: in any stretch of time no more than the burst, and one round each in its own shortest hold', async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(fc.integer({ min: 0, max: 3_000 }), { minLength: 1, maxLength: 8 }),
+        fc.constantFrom('own' as const, 'outside' as const),
+        async (tookMs, origin) => {
+          const clock = new FakeClock();
+          const guard = new LoopGuard('k', 'e', clock);
+          const rounds = await loops(guard, clock, tookMs, origin, FIVE_MINUTES_MS);
+          for (let from = 0; from < rounds.length; from += 3)
+            for (let to = from; to < rounds.length; to += 3) {
+              const spanMs = rounds[to]! - rounds[from]!;
+              const most = settings.burst + tookMs.length * (1 + spanMs / settings.baseMs);
+              expect(to - from + 1).toBeLessThanOrEqual(most);
+            }
+          // And in the long run each is held for at least a third of the cap.
+          const lastMinute = rounds.filter((atMs) => atMs > FIVE_MINUTES_MS - 60_000).length;
+          const capMs = origin === 'own' ? settings.capMs : settings.outsideCapMs;
+          expect(lastMinute).toBeLessThanOrEqual(tookMs.length * (1 + 60_000 / (capMs / 3)));
+        },
+      ),
+      { numRuns: 25 },
+    );
+  });
+
+  test('G5: five loops that fail at once make two rounds a second at most, and far fewer soon', async () => {
+    const clock = new FakeClock();
+    const guard = new LoopGuard('k', 'e', clock);
+    const rounds = await loops(guard, clock, [0, 0, 0, 0, 0], 'own', FIVE_MINUTES_MS);
+    const later = rounds.filter((atMs) => atMs > 60_000).length;
+    expect(later / (FIVE_MINUTES_MS - 60_000)).toBeLessThan(2 / 1_000 / 4);
+  });
+});
+
+describe('the clock', () => {
+  test('G1: a wall clock that is set, either way, changes no hold', async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.array(fc.integer({ min: -1e10, max: 1e10 }), { maxLength: 20 }), async (steps) => {
+        let monotonicMs = 0;
+        let wallMs = 1e12;
+        const system = new SystemClock({
+          monotonicMs: () => monotonicMs,
+          wallMs: () => wallMs,
+          bootMs: () => monotonicMs,
+        });
+        const held: number[] = [];
+        const clock: Clock = {
+          now: () => system.now(),
+          sleep: (ms) => {
+            held.push(ms);
+            monotonicMs += ms;
+            wallMs += ms;
+            return Promise.resolve();
+          },
+        };
+        const guard = new LoopGuard('k', 'e', clock);
+        for (let i = 0; i < settings.burst; i++) await guard.pass('own', settings);
+        for (const step of steps) {
+          wallMs += step;
+          await guard.pass('own', settings);
+        }
+        expect(held).toHaveLength(steps.length);
+        for (const ms of held) {
+          expect(ms).toBeGreaterThanOrEqual(settings.baseMs);
+          expect(ms).toBeLessThanOrEqual(settings.capMs);
+        }
+      }),
+    );
+  });
+});

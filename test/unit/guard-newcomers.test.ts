@@ -1,0 +1,129 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { Arrivals, MOST_HELD } from '../../src/arrivals.ts';
+import { MS_PER_NEWCOMER, noNewcomers, ONE_BY_ONE, SIDE_BY_SIDE, welcome } from '../../src/core/newcomers.ts';
+import { LoopGuard, MOST_CAMPAIGNS } from '../../src/guard.ts';
+
+/** Elections that come, alone or beside others. @returns when each may go on. */
+function arrive(comings: readonly { readonly afterMs: number; readonly alone: boolean }[]): number[] {
+  let nowMs = 0;
+  let newcomers = noNewcomers(nowMs);
+  return comings.map(({ afterMs, alone }) => {
+    nowMs += afterMs;
+    const verdict = welcome(newcomers, alone, nowMs);
+    newcomers = verdict.newcomers;
+    return nowMs + verdict.holdMs;
+  });
+}
+
+describe('elections that a process has never seen', () => {
+  test('G3: ten thousand that are started side by side on purpose wait for nothing', () => {
+    const comings = Array.from({ length: 10_000 }, (_, i) => ({ afterMs: 0, alone: i === 0 }));
+    expect(new Set(arrive(comings))).toEqual(new Set([0]));
+  });
+
+  test('G3: a loop that makes up a name each turn gets its burst, then one in two seconds', () => {
+    let nowMs = 0;
+    let newcomers = noNewcomers(nowMs);
+    let rounds = 0;
+    while (nowMs < 10 * 60_000) {
+      const verdict = welcome(newcomers, true, nowMs);
+      newcomers = verdict.newcomers;
+      nowMs += verdict.holdMs + 1; // it awaits the round, which takes a millisecond
+      rounds++;
+    }
+    expect(rounds).toBeGreaterThan(ONE_BY_ONE);
+    expect(rounds).toBeLessThanOrEqual(ONE_BY_ONE + (10 * 60_000) / MS_PER_NEWCOMER + 1);
+  });
+
+  test('G3: in no stretch of time more than the burst and what time earns, however they come', () => {
+    const anyComings = fc.array(
+      fc.record({ afterMs: fc.integer({ min: 0, max: 500 }), alone: fc.boolean() }),
+      { minLength: ONE_BY_ONE, maxLength: 2 * ONE_BY_ONE },
+    );
+    fc.assert(
+      fc.property(anyComings, (comings) => {
+        const alone = arrive(comings).filter((_, i) => comings[i]!.alone);
+        alone.sort((a, b) => a - b);
+        for (let from = 0; from < alone.length; from += 37) {
+          const spanMs = alone.at(-1)! - alone[from]!;
+          expect(alone.length - from).toBeLessThanOrEqual(ONE_BY_ONE + spanMs / MS_PER_NEWCOMER + 1);
+        }
+      }),
+      { numRuns: 20 },
+    );
+  });
+
+  test('G1: no delay is ever NaN, infinite or negative, and a clock that goes back earns nothing', () => {
+    fc.assert(
+      fc.property(
+        fc.array(fc.record({ nowMs: fc.integer({ min: -1e9, max: 1e9 }), alone: fc.boolean() }), {
+          maxLength: 100,
+        }),
+        (comings) => {
+          let newcomers = noNewcomers(0);
+          let latestMs = 0;
+          for (const { nowMs, alone } of comings) {
+            const before = newcomers;
+            const verdict = welcome(newcomers, alone, nowMs);
+            newcomers = verdict.newcomers;
+            expect(Number.isFinite(verdict.holdMs) && verdict.holdMs >= 0).toBe(true);
+            if (nowMs <= latestMs) expect(newcomers.all).toBe(before.all - 1);
+            latestMs = Math.max(latestMs, nowMs);
+            expect(newcomers.all).toBeLessThan(SIDE_BY_SIDE);
+          }
+        },
+      ),
+    );
+  });
+});
+
+describe('arrivals', () => {
+  test('G3: who comes while another is still under way comes beside it; when that one stands, alone again', () => {
+    const together = new Arrivals(0);
+    for (let i = 0; i < 2 * ONE_BY_ONE; i++) expect(together.welcome({}, 0).holdMs).toBe(0);
+
+    const apart = new Arrivals(0);
+    const holds = Array.from({ length: ONE_BY_ONE + 2 }, () => {
+      const newcomer = {};
+      const { holdMs } = apart.welcome(newcomer, 0);
+      apart.leave(newcomer);
+      return holdMs;
+    });
+    expect(holds.slice(0, ONE_BY_ONE).every((holdMs) => holdMs === 0)).toBe(true);
+    expect(holds.slice(ONE_BY_ONE)).toEqual([MS_PER_NEWCOMER, 2 * MS_PER_NEWCOMER]);
+  });
+
+  test('G6: it trips once, and again only after it has been quiet', () => {
+    const arrivals = new Arrivals(0);
+    const come = (nowMs: number): boolean => {
+      const newcomer = {};
+      const { trips } = arrivals.welcome(newcomer, nowMs);
+      arrivals.leave(newcomer);
+      return trips;
+    };
+    const trips = Array.from({ length: ONE_BY_ONE + 10 }, () => come(0));
+    expect(trips.filter(Boolean)).toHaveLength(1);
+    expect(come(100 * MS_PER_NEWCOMER)).toBe(false);
+    const again = Array.from({ length: 100 }, () => come(100 * MS_PER_NEWCOMER));
+    expect(again.filter(Boolean)).toHaveLength(1);
+  });
+
+  test('G5: those who wait are bounded in number', () => {
+    const arrivals = new Arrivals(0);
+    for (let i = 0; i < SIDE_BY_SIDE; i++) arrivals.welcome({}, 0);
+    expect(arrivals.isFlooded(0)).toBe(false);
+    for (let i = 0; i < MOST_HELD; i++) arrivals.welcome({}, 0);
+    expect(arrivals.isFlooded(0)).toBe(true);
+    expect(arrivals.isFlooded(10 * MS_PER_NEWCOMER)).toBe(false);
+  });
+});
+
+test('G3: campaigns of one election in one process are bounded in number, and room is given back', () => {
+  const guard = new LoopGuard('k', 'e');
+  const leave = Array.from({ length: MOST_CAMPAIGNS }, () => guard.admitCampaign());
+  expect(leave.every((over) => over !== undefined)).toBe(true);
+  expect(guard.admitCampaign()).toBeUndefined();
+  leave[0]!();
+  expect(guard.admitCampaign()).toBeDefined();
+});
