@@ -158,21 +158,39 @@ describe('the work may', () => {
     expect(await world.keys()).toEqual([]);
   });
 
-  test('be started by something that another election`s work started', async ({ candidate, world }) => {
+  test('resign another election, and wait for it', async ({ candidate, world }) => {
     // Whoever resigns from within must not wait for himself; but this is somebody else.
+    let keysThen: string[] | undefined;
     const inner = candidate('inner', { election: 'inner', onLeader: (term) => abortOf(term.signal) });
     const outer = candidate('outer', {
       election: 'outer',
       onLeader: async () => {
         await inner.campaign();
         await inner.election.resign();
+        keysThen = await world.keys('inner');
       },
     });
     await outer.campaign();
-    await eventually(() => inner.election.status.state === 'idle', { withinMs: SOON_MS });
-    expect(await world.keys('inner')).toEqual([]);
+    await eventually(() => expect(keysThen).toEqual([]), { withinMs: SOON_MS });
     expect(await world.keys('outer')).toHaveLength(1);
   });
+});
+
+test('what the work has begun, and what outlives it, waits for the release as anybody else does', async ({
+  candidate,
+  world,
+}) => {
+  // Work that only sets things up, such as a server whose handler resigns one day.
+  const keysThen = new Deferred<string[]>();
+  const alice = candidate('alice', {
+    onLeader: () => {
+      setTimeout(() => {
+        void alice.election.resign().then(async () => keysThen.resolve(await world.keys()));
+      }, 50);
+    },
+  });
+  await alice.campaign();
+  expect(await within(SOON_MS, 'resign()', keysThen.promise)).toEqual([]);
 });
 
 describe('F6: work that never settles', () => {

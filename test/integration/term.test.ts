@@ -1,7 +1,8 @@
+import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { InvalidInputError, LeadershipLostError, OutcomeUnknownError } from 'etcd-election';
 import { startProxy } from 'etcd-election/dev';
-import { describe, expect } from 'vitest';
+import { describe, expect, onTestFinished } from 'vitest';
 import { eventually, within } from '../support/eventually.ts';
 import { abortOf, SOON_MS, test, TTL_SECONDS } from '../support/world.ts';
 
@@ -42,6 +43,27 @@ describe('a term', () => {
     expect(term.signal.reason).toBeInstanceOf(LeadershipLostError);
     expect(term.signal.reason).toMatchObject({ because: 'resigned', fencingToken: term.fencingToken });
     await resigning;
+  });
+
+  test('S2: counts from when a renewal was sent, not from when its answer came', async ({
+    candidate,
+    etcd,
+    log,
+  }) => {
+    await using proxy = await startProxy({ target: etcd.endpoints[0]! });
+    const term = await candidate('alice', { hosts: proxy.endpoint }).campaign();
+    const eachWayMs = 400;
+    proxy.slow(eachWayMs);
+    let leftMs = Number.POSITIVE_INFINITY;
+    const look = (): void => void (leftMs = term.remainingMs());
+    subscribe('etcd-election:session.renewed', look);
+    onTestFinished(() => void unsubscribe('etcd-election:session.renewed', look));
+
+    const before = log.of('session.renewed').length;
+    await eventually(() => log.of('session.renewed').length > before, { withinMs: TTL_SECONDS * 1_000 });
+
+    expect(leftMs).toBeGreaterThan(0);
+    expect(leftMs).toBeLessThanOrEqual(TTL_SECONDS * 900 - 2 * eachWayMs);
   });
 
   test('S1: tokens of an election strictly increase', async ({ candidate, history }) => {
