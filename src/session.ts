@@ -134,7 +134,7 @@ export class Session {
 
   async #renewUntilEnded(): Promise<void> {
     const signal = this.#stop.signal;
-    const retries = renewalPace(this.#proof.grantedTtlSeconds);
+    const retries = renewalPace(this.#proof.grantedTtlSeconds, this.#pace);
     let steadySinceMs = clock.now();
     let faltered = false;
     while (this.#ended === undefined) {

@@ -46,8 +46,11 @@ export interface OpenStream<Request, Response> {
 /** FAILED_PRECONDITION: etcd3 neither counts nor repeats what ends so. */
 const UNCOUNTED = 9;
 
-/** Calls of one client that may be under way at once: etcd refuses more than some thousands. */
-const IN_FLIGHT = 256;
+/**
+ * Calls of one client that may be under way at once. Enough to fill a connection; more of them only wait on a slow
+ * event loop until their time is up, and keep renewals waiting with them. (etcd itself refuses some thousands.)
+ */
+const IN_FLIGHT = 64;
 
 /** How long a host that kept silent is passed over while there are others, in milliseconds. */
 const SUSPECT_FOR_MS = 15_000;
