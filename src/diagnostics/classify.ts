@@ -1,3 +1,5 @@
+import type { CpuTimes } from './main-cpu.ts';
+
 /**
  * Is the main thread running away? Decided from what a worker can see of it: how much CPU it burns, and whether it
  * answers. Pure: times come in as numbers (milliseconds of one monotonic clock), nothing is kept but the value.
@@ -11,10 +13,10 @@
  */
 export interface Watch {
   readonly at: number;
-  /** Total CPU time of the main thread when last looked at. */
-  readonly cpuMs: number;
+  /** What the main thread had had of the CPU when last looked at. */
+  readonly cpu: CpuTimes;
   /** The question that the main thread has not answered yet. */
-  readonly asked?: { readonly at: number; readonly cpuMs: number } | undefined;
+  readonly asked?: { readonly at: number; readonly burntMs: number } | undefined;
   /** When it last answered. */
   readonly answeredAt?: number | undefined;
   /** Since when its event loop has had no rest; what rest it had has been taken off, see `cooled`. */
@@ -29,7 +31,7 @@ export interface Thresholds {
 
 export type Sight =
   /** A look at the main thread; `lateMs` after it was due. */
-  | { readonly type: 'look'; readonly at: number; readonly cpuMs: number; readonly lateMs: number }
+  | { readonly type: 'look'; readonly at: number; readonly cpu: CpuTimes; readonly lateMs: number }
   /** It answered; `utilization`: the share of the time since its last answer in which its event loop was busy, 0–1. */
   | { readonly type: 'answer'; readonly at: number; readonly utilization: number };
 
@@ -41,16 +43,16 @@ export interface Finding {
   readonly cpu: number;
 }
 
-/** From this share of a core on, the main thread is asked whether it still turns. An idle one is left alone. */
+/** From this share of a core on, wanted if not had, the main thread is asked whether it still turns. An idle one is left alone. */
 const CURIOUS = 0.1;
-/** A loop without rest that burns less waits for something: a disk, a lock, a debugger. */
-const BURNING = 0.15;
+/** A loop without rest that wants less of a core waits for something else: a disk, a lock, a debugger. */
+const BURNING = 0.3;
 /** A thread starves its loop when it burnt this share of `stallMs` without an answer: a crowded core may give it less than all. */
 const BURNT = 0.5;
 /** Up to here a late look is ordinary. */
 const PUNCTUAL_MS = 300;
 
-export const beginWatch = (at: number, cpuMs: number): Watch => ({ at, cpuMs });
+export const beginWatch = (at: number, cpu: CpuTimes): Watch => ({ at, cpu });
 
 export function watch(
   before: Watch,
@@ -61,12 +63,12 @@ export function watch(
   const pausedMs = sight.lateMs > PUNCTUAL_MS ? sight.lateMs : 0;
   const now = withoutPause(before, pausedMs);
   const elapsed = Math.max(1, sight.at - before.at - pausedMs);
-  const cpu = (sight.cpuMs - before.cpuMs) / elapsed;
-  const looked = { ...now, at: sight.at, cpuMs: sight.cpuMs };
+  const wanted = (sight.cpu.wantedMs - before.cpu.wantedMs) / elapsed;
+  const looked = { ...now, at: sight.at, cpu: sight.cpu };
 
   if (now.asked !== undefined) {
     const forMs = sight.at - now.asked.at;
-    const burntMs = sight.cpuMs - now.asked.cpuMs;
+    const burntMs = sight.cpu.burntMs - now.asked.burntMs;
     const starved = forMs >= thresholds.stallMs && burntMs >= thresholds.stallMs * BURNT;
     return {
       watch: looked,
@@ -74,11 +76,12 @@ export function watch(
       ...(starved && { finding: { verdict: 'starved', forMs, cpu: burntMs / forMs } }),
     };
   }
-  const hotSince = cpu < BURNING ? cooled(now, sight.at, elapsed, thresholds) : now.hotSince;
-  if (cpu < CURIOUS) return { watch: { ...looked, hotSince }, ask: false };
-  const ask = { ...looked, hotSince, asked: { at: sight.at, cpuMs: sight.cpuMs } };
+  const hotSince = wanted < BURNING ? cooled(now, sight.at, elapsed, thresholds) : now.hotSince;
+  if (wanted < CURIOUS) return { watch: { ...looked, hotSince }, ask: false };
+  const ask = { ...looked, hotSince, asked: { at: sight.at, burntMs: sight.cpu.burntMs } };
   if (hotSince === undefined) return { watch: ask, ask: true };
   const forMs = sight.at - hotSince;
+  const cpu = Math.min(1, (sight.cpu.burntMs - before.cpu.burntMs) / elapsed);
   return {
     watch: ask,
     ask: true,

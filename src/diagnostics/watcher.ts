@@ -23,7 +23,7 @@ export class Watcher {
   readonly #cpu: MainCpu = mainCpu();
   readonly #startedAt = performance.now();
   readonly #reportedAt = new Map<string, number>();
-  #watch: Watch = beginWatch(this.#startedAt, this.#cpu.readMs());
+  #watch: Watch = beginWatch(this.#startedAt, this.#cpu.read());
   #episode: { verdict: Finding['verdict']; since: number } | undefined;
   #answeredAt = -Infinity;
   #timer: NodeJS.Timeout | undefined;
@@ -70,7 +70,7 @@ export class Watcher {
 
   #look(dueAt: number): void {
     const at = performance.now();
-    const sight = { type: 'look', at, cpuMs: this.#cpu.readMs(), lateMs: Math.max(0, at - dueAt) } as const;
+    const sight = { type: 'look', at, cpu: this.#cpu.read(), lateMs: Math.max(0, at - dueAt) } as const;
     const seen = watch(this.#watch, sight, this.#settings);
     this.#watch = seen.watch;
     if (seen.ask) this.#link.ask();

@@ -1229,20 +1229,20 @@ var import_node_perf_hooks = require("node:perf_hooks");
 
 // src/diagnostics/classify.ts
 var CURIOUS = 0.1;
-var BURNING = 0.15;
+var BURNING = 0.3;
 var BURNT = 0.5;
 var PUNCTUAL_MS = 300;
-var beginWatch = (at, cpuMs) => ({ at, cpuMs });
+var beginWatch = (at, cpu) => ({ at, cpu });
 function watch(before, sight, thresholds) {
   if (sight.type === "answer") return { watch: answered(before, sight, thresholds), ask: false };
   const pausedMs = sight.lateMs > PUNCTUAL_MS ? sight.lateMs : 0;
   const now = withoutPause(before, pausedMs);
   const elapsed = Math.max(1, sight.at - before.at - pausedMs);
-  const cpu = (sight.cpuMs - before.cpuMs) / elapsed;
-  const looked = { ...now, at: sight.at, cpuMs: sight.cpuMs };
+  const wanted = (sight.cpu.wantedMs - before.cpu.wantedMs) / elapsed;
+  const looked = { ...now, at: sight.at, cpu: sight.cpu };
   if (now.asked !== void 0) {
     const forMs2 = sight.at - now.asked.at;
-    const burntMs = sight.cpuMs - now.asked.cpuMs;
+    const burntMs = sight.cpu.burntMs - now.asked.burntMs;
     const starved = forMs2 >= thresholds.stallMs && burntMs >= thresholds.stallMs * BURNT;
     return {
       watch: looked,
@@ -1250,11 +1250,12 @@ function watch(before, sight, thresholds) {
       ...starved && { finding: { verdict: "starved", forMs: forMs2, cpu: burntMs / forMs2 } }
     };
   }
-  const hotSince = cpu < BURNING ? cooled(now, sight.at, elapsed, thresholds) : now.hotSince;
-  if (cpu < CURIOUS) return { watch: { ...looked, hotSince }, ask: false };
-  const ask = { ...looked, hotSince, asked: { at: sight.at, cpuMs: sight.cpuMs } };
+  const hotSince = wanted < BURNING ? cooled(now, sight.at, elapsed, thresholds) : now.hotSince;
+  if (wanted < CURIOUS) return { watch: { ...looked, hotSince }, ask: false };
+  const ask = { ...looked, hotSince, asked: { at: sight.at, burntMs: sight.cpu.burntMs } };
   if (hotSince === void 0) return { watch: ask, ask: true };
   const forMs = sight.at - hotSince;
+  const cpu = Math.min(1, (sight.cpu.burntMs - before.cpu.burntMs) / elapsed);
   return {
     watch: ask,
     ask: true,
@@ -1302,32 +1303,38 @@ function inspectorModule() {
 // src/diagnostics/main-cpu.ts
 var import_node_fs = require("node:fs");
 function mainCpu() {
-  try {
-    return linuxMainCpu();
-  } catch {
-    return processCpu();
+  for (const source of [scheduled, accounted]) {
+    try {
+      return source();
+    } catch {
+    }
   }
+  return { read: processCpu, close: () => {
+  } };
 }
-function linuxMainCpu() {
-  const file = (0, import_node_fs.openSync)(\`/proc/self/task/\${process.pid}/stat\`, "r");
+var scheduled = () => fromFile("schedstat", (text2) => {
+  const [burnt = NaN, waited = NaN] = text2.split(" ").map(Number);
+  return { burntMs: burnt / 1e6, wantedMs: (burnt + waited) / 1e6 };
+});
+var accounted = () => fromFile("stat", (text2) => {
+  const fields = text2.slice(text2.lastIndexOf(")") + 2).split(" ");
+  const burntMs = (Number(fields[11]) + Number(fields[12])) * 10;
+  return { burntMs, wantedMs: burntMs };
+});
+function fromFile(name, parse) {
+  const file = (0, import_node_fs.openSync)(\`/proc/self/task/\${process.pid}/\${name}\`, "r");
   const buffer = Buffer.alloc(1024);
-  const readMs = () => {
-    const text2 = buffer.toString("latin1", 0, (0, import_node_fs.readSync)(file, buffer, 0, buffer.length, 0));
-    const fields = text2.slice(text2.lastIndexOf(")") + 2).split(" ");
-    return (Number(fields[11]) + Number(fields[12])) * 10;
-  };
-  if (!Number.isFinite(readMs())) throw new Error("no CPU times in /proc");
-  return { readMs, isExact: true, close: () => (0, import_node_fs.closeSync)(file) };
+  const read = () => parse(buffer.toString("latin1", 0, (0, import_node_fs.readSync)(file, buffer, 0, buffer.length, 0)));
+  const { wantedMs } = read();
+  if (!(wantedMs > 0)) throw new Error(\`no CPU times in \${name}\`);
+  return { read, close: () => (0, import_node_fs.closeSync)(file) };
 }
 function processCpu() {
   const { threadCpuUsage } = process;
-  const readMs = () => {
-    const all = process.cpuUsage();
-    const own = threadCpuUsage?.call(process) ?? { user: 0, system: 0 };
-    return (all.user + all.system - own.user - own.system) / 1e3;
-  };
-  return { readMs, isExact: false, close: () => {
-  } };
+  const all = process.cpuUsage();
+  const own = threadCpuUsage?.call(process) ?? { user: 0, system: 0 };
+  const burntMs = (all.user + all.system - own.user - own.system) / 1e3;
+  return { burntMs, wantedMs: burntMs };
 }
 
 // src/diagnostics/record-profile.ts
@@ -1549,7 +1556,7 @@ var Watcher = class {
   #cpu = mainCpu();
   #startedAt = import_node_perf_hooks.performance.now();
   #reportedAt = /* @__PURE__ */ new Map();
-  #watch = beginWatch(this.#startedAt, this.#cpu.readMs());
+  #watch = beginWatch(this.#startedAt, this.#cpu.read());
   #episode;
   #answeredAt = -Infinity;
   #timer;
@@ -1589,7 +1596,7 @@ var Watcher = class {
   }
   #look(dueAt) {
     const at = import_node_perf_hooks.performance.now();
-    const sight = { type: "look", at, cpuMs: this.#cpu.readMs(), lateMs: Math.max(0, at - dueAt) };
+    const sight = { type: "look", at, cpu: this.#cpu.read(), lateMs: Math.max(0, at - dueAt) };
     const seen = watch(this.#watch, sight, this.#settings);
     this.#watch = seen.watch;
     if (seen.ask) this.#link.ask();

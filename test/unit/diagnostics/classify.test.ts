@@ -15,6 +15,8 @@ const POLL = 500;
 interface Half {
   /** CPU in this half second, in milliseconds. */
   readonly cpu: number;
+  /** How long it wanted the CPU and was not let. */
+  readonly waited?: number;
   /** How busy its event loop was, if it answers the question that is open. */
   readonly answers?: number;
   /** How much later than due the watcher itself came to look. */
@@ -22,13 +24,14 @@ interface Half {
 }
 
 function findings(story: readonly Half[]): (Finding & { at: number })[] {
-  let state: Watch = beginWatch(0, 0);
-  let [at, cpuMs] = [0, 0];
+  let state: Watch = beginWatch(0, { burntMs: 0, wantedMs: 0 });
+  let [at, burntMs, wantedMs] = [0, 0, 0];
   const found: (Finding & { at: number })[] = [];
-  for (const { cpu, answers, late = 0 } of story) {
+  for (const { cpu, waited = 0, answers, late = 0 } of story) {
     at += POLL + late;
-    cpuMs += cpu;
-    const seen = watch(state, { type: 'look', at, cpuMs, lateMs: late }, thresholds);
+    burntMs += cpu;
+    wantedMs += cpu + waited;
+    const seen = watch(state, { type: 'look', at, cpu: { burntMs, wantedMs }, lateMs: late }, thresholds);
     state = seen.watch;
     if (seen.finding) found.push({ ...seen.finding, at });
     if (state.asked !== undefined && answers !== undefined) {
@@ -68,6 +71,9 @@ describe('G7: what runs away', () => {
       times(3, awaitLoop).flatMap((half) => [...times(7, half), { cpu: 20 }]),
       'hot',
     ],
+    ['one that gets an eighth of a crowded core', times(10, { cpu: 60, waited: 400, answers: 1 }), 'hot'],
+    ['a busy service on a crowded core', times(20, { cpu: 100, waited: 400, answers: 0.8 }), undefined],
+    ['a block of a quarter of a second on a crowded core', times(5, { cpu: 50, waited: 450 }), undefined],
     ['a block shorter than stallMs', [spin, { ...spin, answers: 1 }, idle], undefined],
     ['a debugger pause: no answer, no CPU', [busy, ...times(20, idle)], undefined],
     ['execFileSync out of a busy turn', [{ cpu: 400 }, ...times(20, idle)], undefined],
@@ -138,6 +144,6 @@ describe('whatever happens', () => {
 });
 
 it('asks an idle thread nothing', () => {
-  const sight: Sight = { type: 'look', at: 500, cpuMs: 20, lateMs: 0 };
-  expect(watch(beginWatch(0, 0), sight, thresholds).ask).toBe(false);
+  const sight: Sight = { type: 'look', at: 500, cpu: { burntMs: 20, wantedMs: 40 }, lateMs: 0 };
+  expect(watch(beginWatch(0, { burntMs: 0, wantedMs: 0 }), sight, thresholds).ask).toBe(false);
 });
