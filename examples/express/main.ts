@@ -1,0 +1,39 @@
+/** Express: routes that only the leader serves, the others saying where it is; probes; a graceful end. */
+import { Etcd3 } from 'etcd3';
+import express, { type RequestHandler } from 'express';
+import { Election } from 'etcd-election';
+
+const client = new Etcd3({ hosts: (process.env['ETCD_ENDPOINTS'] ?? 'http://127.0.0.1:2379').split(',') });
+const election = new Election(client, process.env['ELECTION'] ?? 'express-service');
+
+/** Lets through what comes to the leader; sends others to it. */
+const leaderOnly: RequestHandler = (request, response, next) => {
+  const { term, leader } = election.status;
+  if (term?.isCurrent() === true) return next();
+  if (leader === undefined)
+    return void response.status(503).set('retry-after', '1').json({ error: 'nobody leads' });
+  response.redirect(307, `${leader.value}${request.originalUrl}`); // 307 keeps method and body
+};
+
+const app = express();
+app.get(
+  '/healthz',
+  (_, response) => void response.status(election.health().healthy ? 200 : 503).json(election.health()),
+);
+app.get('/leader', (_, response) => void response.json({ leader: election.status.leader?.value ?? null }));
+app.post('/jobs', leaderOnly, (_, response) => {
+  // Hand the token to whatever is written: that is what makes the write exclusive.
+  response.status(202).json({ token: election.status.term?.fencingToken.toString() });
+});
+
+const server = app.listen(Number(process.env['PORT'] ?? 3000), '127.0.0.1', () => {
+  const address = server.address();
+  const port = typeof address === 'object' ? address?.port : undefined;
+  console.log(`listening on {"port":${port}}`);
+  void election.campaign(`http://127.0.0.1:${port}`); // what we announce is where we can be called
+});
+
+process.once('SIGTERM', () => {
+  server.close();
+  void election.close().then(() => client.close());
+});

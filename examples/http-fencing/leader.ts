@@ -1,0 +1,31 @@
+/** Writes to resource.ts while it leads, and hands its fencing token along with each write. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Etcd3 } from 'etcd3';
+import { Election, type Term } from 'etcd-election';
+
+const url = process.argv[2] ?? 'http://127.0.0.1:8080';
+const client = new Etcd3({ hosts: (process.env['ETCD_ENDPOINTS'] ?? 'http://127.0.0.1:2379').split(',') });
+
+async function write(term: Term, content: string): Promise<boolean> {
+  const response = await fetch(url, {
+    method: 'PUT',
+    headers: { 'fencing-token': term.fencingToken.toString() },
+    body: content,
+    signal: term.signal,
+  });
+  return response.ok;
+}
+
+const election = new Election(client, process.env['ELECTION'] ?? 'writer', {
+  ttlSeconds: Number(process.env['TTL_SECONDS'] ?? 10),
+  onLeader: async (term) => {
+    for (let count = 1; term.isCurrent(); count++) {
+      const written = await write(term, `${process.pid}: ${count}`).catch(() => false);
+      console.log(`${written ? 'wrote' : 'refused'} under token ${term.fencingToken}`);
+      await sleep(100, undefined, { signal: term.signal }).catch(() => undefined);
+    }
+  },
+});
+
+process.once('SIGTERM', () => void election.close().then(() => client.close()));
+void election.campaign();

@@ -1,0 +1,32 @@
+/** `/metrics` for Prometheus: prom-client's own figures of the process, and those of its elections. */
+import { createServer } from 'node:http';
+import { Etcd3 } from 'etcd3';
+import * as promClient from 'prom-client';
+import { Election } from 'etcd-election';
+import { electionMetrics } from 'etcd-election/prometheus';
+
+promClient.collectDefaultMetrics();
+const metrics = electionMetrics(promClient);
+
+const client = new Etcd3({ hosts: (process.env['ETCD_ENDPOINTS'] ?? 'http://127.0.0.1:2379').split(',') });
+const elections = ['shard-1', 'shard-2'].map((name) => new Election(client, name)); // any number
+for (const election of elections) void election.campaign();
+
+const server = createServer((request, response) => {
+  if (request.url !== '/metrics') return void response.writeHead(404).end();
+  promClient.register.metrics().then(
+    (text) => response.writeHead(200, { 'content-type': promClient.register.contentType }).end(text),
+    (error: unknown) => response.writeHead(500).end(String(error)),
+  );
+});
+server.listen(Number(process.env['PORT'] ?? 9464), '127.0.0.1', () =>
+  console.log(`listening on ${JSON.stringify(server.address())}`),
+);
+
+process.once('SIGTERM', () => {
+  server.close();
+  void Promise.all(elections.map((election) => election.close())).then(() => {
+    metrics.close();
+    client.close();
+  });
+});

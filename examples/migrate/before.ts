@@ -1,0 +1,13 @@
+/** A replica as it is: etcd3's own `Election`. */
+import { Etcd3 } from 'etcd3';
+
+const name = process.env['ELECTION'] ?? 'sync-master';
+const client = new Etcd3({ hosts: (process.env['ETCD_ENDPOINTS'] ?? 'http://127.0.0.1:2379').split(',') });
+const campaign = client.election(name, 10).campaign('before');
+campaign.on('elected', () => console.log('before leads'));
+campaign.on('error', (error) => console.error(String(error)));
+console.log('before stands');
+
+process.once('SIGTERM', () => {
+  void campaign.resign().then(() => client.close());
+});

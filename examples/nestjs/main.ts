@@ -1,0 +1,46 @@
+/** An application of NestJS whose reports are made by one replica only. */
+import 'reflect-metadata';
+import { NestFactory } from '@nestjs/core';
+import { Etcd3 } from 'etcd3';
+import { Election } from 'etcd-election';
+import { ElectionModule } from './election.module.ts';
+
+class ReportService {
+  readonly #election: Election;
+
+  constructor(election: Election) {
+    this.#election = election;
+  }
+
+  get isOurs(): boolean {
+    return this.#election.status.term?.isCurrent() === true;
+  }
+}
+
+class AppModule {}
+
+const client = new Etcd3({ hosts: (process.env['ETCD_ENDPOINTS'] ?? 'http://127.0.0.1:2379').split(',') });
+const app = await NestFactory.createApplicationContext(
+  {
+    module: AppModule,
+    imports: [
+      ElectionModule.register({
+        client,
+        name: process.env['ELECTION'] ?? 'reports',
+        value: process.env['ANNOUNCE'] ?? 'nest',
+        onLeader: () => console.log(`leading: ${app.get(ReportService).isOurs}`),
+        onFollower: (leader) => console.log(`following ${leader?.value}`),
+      }),
+    ],
+    providers: [
+      {
+        provide: ReportService,
+        useFactory: (election: Election) => new ReportService(election),
+        inject: [Election],
+      },
+    ],
+  },
+  { logger: false },
+);
+await app.init();
+process.once('SIGTERM', () => void app.close().then(() => client.close()));

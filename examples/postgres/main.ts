@@ -1,0 +1,34 @@
+/** Keeps a counter in PostgreSQL that only the leader raises. PGHOST, PGUSER … say where, as for psql. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Etcd3 } from 'etcd3';
+import pg from 'pg';
+import { Election } from 'etcd-election';
+import { fencedTransaction, schema } from './fenced.ts';
+
+const client = new Etcd3({ hosts: (process.env['ETCD_ENDPOINTS'] ?? 'http://127.0.0.1:2379').split(',') });
+const pool = new pg.Pool();
+await pool.query(`${schema}; CREATE TABLE IF NOT EXISTS counter (id int PRIMARY KEY, value bigint NOT NULL)`);
+
+const election = new Election(client, process.env['ELECTION'] ?? 'counter', {
+  ttlSeconds: Number(process.env['TTL_SECONDS'] ?? 10),
+  onLeader: async (term) => {
+    while (term.isCurrent()) {
+      const value = await fencedTransaction(pool, 'counter', term, async (connection) => {
+        const { rows } = await connection.query<{ value: string }>(
+          'INSERT INTO counter VALUES (1, 1) ON CONFLICT (id) DO UPDATE SET value = counter.value + 1 RETURNING value',
+        );
+        return rows[0]?.value;
+      });
+      console.log(`counted ${value} under token ${term.fencingToken}`);
+      await sleep(100, undefined, { signal: term.signal }).catch(() => undefined);
+    }
+  },
+});
+
+process.once('SIGTERM', () => {
+  void election.close().then(async () => {
+    client.close();
+    await pool.end();
+  });
+});
+void election.campaign();

@@ -1,0 +1,292 @@
+import { execFile, spawn } from 'node:child_process';
+import { accessSync, chownSync, constants, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir, userInfo } from 'node:os';
+import { delimiter, join } from 'node:path';
+import { promisify } from 'node:util';
+import { beforeAll, describe, expect, onTestFinished } from 'vitest';
+import { eventually } from '../support/eventually.ts';
+import { compile, Program } from '../support/programs.ts';
+import { SHORT_TTL_SECONDS, SOON_MS, test } from '../support/world.ts';
+
+// The examples in folders, each run as a process on the real etcd.
+
+const START_MS = 20_000;
+const names = [
+  'cron/main',
+  'http-fencing/resource',
+  'http-fencing/leader',
+  'postgres/main',
+  'express/main',
+  'fastify/main',
+  'nestjs/main',
+  'migrate/before',
+  'migrate/after',
+  'metrics/main',
+  'health/main',
+] as const;
+type Name = (typeof names)[number];
+
+let files: Record<Name, string>;
+beforeAll(async () => {
+  const compiled = await compile(names.map((name) => `examples/${name}.ts`));
+  files = Object.fromEntries(names.map((name, index) => [name, compiled[index]!])) as Record<Name, string>;
+});
+
+type Run = (name: Name, env?: NodeJS.ProcessEnv, args?: readonly string[]) => Program;
+
+/** Examples use names as people would; here each test's own. */
+const runner =
+  (etcd: { endpoints: readonly string[] }, prefix: string): Run =>
+  (name, env = {}, args = []) =>
+    new Program(files[name], args, {
+      env: {
+        ETCD_ENDPOINTS: etcd.endpoints.join(),
+        ELECTION: prefix.replace('/', ''),
+        TTL_SECONDS: String(SHORT_TTL_SECONDS),
+        PORT: '0',
+        KEYS: prefix,
+        ...env,
+      },
+    });
+
+async function urlOf(program: Program): Promise<string> {
+  return `http://127.0.0.1:${(await program.says(/^listening on .*"port":(\d+)/m, START_MS))[1]}`;
+}
+
+async function end(...programs: Program[]): Promise<void> {
+  for (const program of programs) program.child.kill('SIGTERM');
+  for (const program of programs) expect(await program.exit(), program.said).toBe(0);
+}
+
+const FAIL_OVER_MS = SHORT_TTL_SECONDS * 1000 + SOON_MS;
+
+describe('examples/', () => {
+  test('cron: each moment runs once, also over a crash', async ({ etcd, prefix }) => {
+    const run = runner(etcd, prefix);
+    const replicas = [run('cron/main', { EVERY_SECONDS: '0.5' }), run('cron/main', { EVERY_SECONDS: '0.5' })];
+    const leader = await eventually(
+      () => {
+        const found = replicas.find(({ stdout }) => (stdout.match(/^ran /gm) ?? []).length >= 3);
+        if (found === undefined) throw new Error(replicas.map(({ said }) => said).join('\n'));
+        return found;
+      },
+      { withinMs: START_MS },
+    );
+    leader.child.kill('SIGKILL');
+    const heir = replicas.find((replica) => replica !== leader)!;
+    await heir.says(/^ran .*\nran .*$/m, FAIL_OVER_MS);
+
+    const moments = replicas.flatMap(({ stdout }) =>
+      [...stdout.matchAll(/^ran (\S+)/gm)].map(([, moment]) => moment),
+    );
+    expect(new Set(moments).size).toBe(moments.length);
+    await end(heir);
+  });
+
+  test('http-fencing: the resource refuses a leader of yesterday', async ({ etcd, prefix }) => {
+    const run = runner(etcd, prefix);
+    const resource = run('http-fencing/resource');
+    const url = await urlOf(resource);
+    const put = (token: string): Promise<Response> =>
+      fetch(url, { method: 'PUT', headers: { 'fencing-token': token }, body: 'x' });
+    const leader = run('http-fencing/leader', {}, [url]);
+    const token = BigInt((await leader.says(/^wrote under token (\d+)$/m, START_MS))[1]!);
+
+    expect((await put(String(token - 1n))).status).toBe(412);
+    expect((await fetch(url, { method: 'PUT', body: 'x' })).status).toBe(428);
+    expect((await put(String(token + 1n))).status).toBe(204);
+    await leader.says(/^refused under token/m, SOON_MS); // now it is the one of yesterday
+    await end(leader, resource);
+  });
+
+  test.for(['express/main', 'fastify/main'] as const)(
+    '%s: the leader serves, the others send to it',
+    async (name, { etcd, prefix }) => {
+      const run = runner(etcd, prefix);
+      const first = run(name);
+      const firstUrl = await urlOf(first);
+      await eventually(
+        async () => expect(await (await fetch(`${firstUrl}/leader`)).json()).toEqual({ leader: firstUrl }),
+        { withinMs: SOON_MS },
+      );
+      const second = run(name);
+      const secondUrl = await urlOf(second);
+      await eventually(
+        async () => expect(await (await fetch(`${secondUrl}/leader`)).json()).toEqual({ leader: firstUrl }),
+        { withinMs: SOON_MS },
+      );
+
+      const job = await fetch(`${secondUrl}/jobs?x=1`, { method: 'POST', redirect: 'manual' });
+      expect([job.status, job.headers.get('location')]).toEqual([307, `${firstUrl}/jobs?x=1`]);
+      const followed = await fetch(`${secondUrl}/jobs`, { method: 'POST' });
+      expect(followed.status).toBe(202);
+      expect(await followed.json()).toEqual({ token: expect.stringMatching(/^\d+$/) as string });
+      expect((await fetch(`${secondUrl}/healthz`)).status).toBe(200);
+
+      await end(first);
+      await eventually(
+        async () => expect((await fetch(`${secondUrl}/jobs`, { method: 'POST' })).status).toBe(202),
+        { withinMs: SOON_MS },
+      );
+      await end(second);
+    },
+  );
+
+  test('nestjs: stands with the application, resigns with it', async ({ etcd, prefix }) => {
+    const run = runner(etcd, prefix);
+    const first = run('nestjs/main', { ANNOUNCE: 'first' });
+    await first.says(/^leading: true$/m, START_MS);
+    const second = run('nestjs/main', { ANNOUNCE: 'second' });
+    await second.says(/^following first$/m, START_MS);
+    await end(first);
+    await second.says(/^leading: true$/m, SOON_MS);
+    await end(second);
+  });
+
+  test('migrate: replicas of both kinds queue with each other', async ({ etcd, prefix }) => {
+    const run = runner(etcd, prefix);
+    const before = run('migrate/before');
+    await before.says(/^before leads$/m, START_MS);
+    const after = run('migrate/after');
+    await after.says(/^after follows before$/m, START_MS);
+    expect(after.stdout).not.toContain('after leads');
+    await end(before);
+    await after.says(/^after leads$/m, SOON_MS);
+    const late = run('migrate/before');
+    await late.says(/^before stands$/m, START_MS);
+    await after.says(/^after leads$/m, SOON_MS);
+    expect(late.stdout).not.toContain('before leads');
+    await end(after);
+    await late.says(/^before leads$/m, SOON_MS);
+    late.child.kill('SIGTERM');
+    await late.over();
+  });
+
+  test('metrics: /metrics tells of every election', async ({ etcd }) => {
+    const program = runner(etcd, '')('metrics/main');
+    const url = await urlOf(program);
+    await eventually(
+      async () => {
+        const text = await (await fetch(`${url}/metrics`)).text();
+        expect(text).toContain('etcd_election_is_leader{election="shard-1"} 1');
+        expect(text).toContain('etcd_election_is_leader{election="shard-2"} 1');
+        expect(text).toContain('process_cpu_seconds_total');
+      },
+      { withinMs: SOON_MS },
+    );
+    await end(program);
+  });
+
+  test('health: unhealthy only when the work is stuck', async ({ etcd, prefix }) => {
+    const program = runner(etcd, prefix)('health/main');
+    const url = await urlOf(program);
+    const status = async (path: string): Promise<number> => (await fetch(url + path)).status;
+    await eventually(async () => expect(await status('/leading')).toBe(200), { withinMs: SOON_MS });
+    expect([await status('/healthz'), await status('/readyz'), await status('/')]).toEqual([200, 200, 404]);
+
+    program.child.kill('SIGUSR2');
+
+    await eventually(async () => expect(await status('/healthz')).toBe(503), { withinMs: SOON_MS + 2_000 });
+    expect((await (await fetch(`${url}/healthz`)).json()) as object).toMatchObject({
+      healthy: false,
+      leading: false,
+      reason: expect.stringContaining('term') as string,
+    });
+    program.child.kill('SIGKILL'); // as the supervisor does
+    await program.over();
+  });
+});
+
+const postgres = findPostgres();
+
+describe.skipIf(postgres === undefined)(
+  'examples/postgres (skipped where there is no PostgreSQL: Debian has it in the package postgresql)',
+  () => {
+    test('a leader of yesterday cannot write', async ({ etcd, prefix }) => {
+      const env = await startPostgres(postgres!);
+      const program = runner(etcd, prefix)('postgres/main', env);
+      const [, , token] = await program.says(/^counted (\d+) under token (\d+)$/m, START_MS);
+      const { default: pg } = await import('pg');
+      const { fencedTransaction, FencedOffError } = await import('../../examples/postgres/fenced.ts');
+      const pool = new pg.Pool({
+        host: env['PGHOST']!,
+        port: Number(env['PGPORT']),
+        user: env['PGUSER']!,
+        database: 'postgres',
+      });
+      const write = (fencingToken: bigint): Promise<unknown> =>
+        fencedTransaction(pool, 'counter', { fencingToken }, (connection) =>
+          connection.query('UPDATE counter SET value = -1'),
+        );
+
+      await expect(write(BigInt(token!) - 1n)).rejects.toThrow(FencedOffError);
+      const { rows } = await pool.query<{ value: string }>('SELECT value FROM counter');
+      expect(Number(rows[0]!.value)).toBeGreaterThan(0);
+      await program.says(/^counted \d+[^]*^counted \d+/m, SOON_MS); // it goes on
+      await expect(write(BigInt(token!) + 1n)).resolves.toBeDefined();
+      await program.says(/FencedOffError|term after/, SOON_MS); // now it is the one of yesterday
+      await pool.end();
+      await end(program);
+    });
+  },
+);
+
+/** Folder of `initdb` and `postgres`. */
+function findPostgres(): string | undefined {
+  const base = '/usr/lib/postgresql';
+  let versions: string[] = [];
+  try {
+    versions = readdirSync(base).map((version) => join(base, version, 'bin'));
+  } catch {
+    // not Debian's
+  }
+  return [...versions, ...(process.env['PATH'] ?? '').split(delimiter)].find((folder) => {
+    try {
+      for (const program of ['initdb', 'postgres']) accessSync(join(folder, program), constants.X_OK);
+      return true;
+    } catch {
+      return false;
+    }
+  });
+}
+
+/** A server of our own on a socket in a temporary folder: no port, no network. */
+async function startPostgres(bin: string): Promise<NodeJS.ProcessEnv> {
+  const folder = mkdtempSync(join(tmpdir(), 'etcd-election-pg-'));
+  // It refuses to be root: then it is nobody.
+  const nobody = { uid: 65_534, gid: 65_534 };
+  const isRoot = userInfo().uid === 0;
+  const who = isRoot ? nobody : {};
+  if (isRoot) chownSync(folder, nobody.uid, nobody.gid);
+  const data = join(folder, 'data');
+  await promisify(execFile)(join(bin, 'initdb'), ['-D', data, '-U', 'test', '-A', 'trust', '--no-sync'], {
+    ...who,
+    cwd: folder,
+  });
+  const server = spawn(
+    join(bin, 'postgres'),
+    ['-D', data, '-k', folder, '-c', 'listen_addresses=', '-c', 'fsync=off'],
+    {
+      ...who,
+      cwd: folder,
+      stdio: 'ignore',
+    },
+  );
+  onTestFinished(async () => {
+    const gone = new Promise((resolve) => server.once('exit', resolve));
+    server.kill('SIGQUIT'); // immediate shutdown
+    await gone;
+    rmSync(folder, { recursive: true, force: true });
+  });
+  const env = { PGHOST: folder, PGPORT: '5432', PGUSER: 'test', PGDATABASE: 'postgres' };
+  const { default: pg } = await import('pg');
+  await eventually(
+    async () => {
+      const client = new pg.Client({ host: folder, port: 5432, user: 'test', database: 'postgres' });
+      await client.connect();
+      await client.end();
+    },
+    { withinMs: START_MS },
+  );
+  return env;
+}
