@@ -125,7 +125,7 @@ describe('the signal option', () => {
     stop.abort();
     expect(term.signal.reason).toMatchObject({ because: 'aborted' });
     await eventually(async () => expect(await world.keys()).toEqual([]), { withinMs: SOON_MS });
-    expect(alice.election.status.state).toBe('closed');
+    await eventually(() => alice.election.status.state === 'closed', { withinMs: SOON_MS });
     await expect(alice.campaign()).rejects.toThrow('its signal aborted');
   });
 

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { startProxy } from 'etcd-election/dev';
-import { describe, expect } from 'vitest';
+import { describe, expect, onTestFinished } from 'vitest';
 import { eventually, within } from '../support/eventually.ts';
 import {
   abortOf,
@@ -284,6 +284,34 @@ describe('cut off', () => {
     await eventually(async () => (await alice.election.leader())?.key === term.key, { withinMs: SOON_MS });
     expect(term.isCurrent()).toBe(true);
     await eventually(() => proxy.openConnections <= 1, { withinMs: SOON_MS });
+  });
+});
+
+describe('many elections on one client', () => {
+  test('a broken connection: all heal, in one go, and Node warns of no leak', async ({
+    candidate,
+    client,
+    etcd,
+    world,
+  }) => {
+    await using proxy = await startProxy({ target: etcd.endpoints[0]! });
+    const warnings: Error[] = [];
+    const warn = (warning: Error): void => void warnings.push(warning);
+    process.on('warning', warn);
+    onTestFinished(() => void process.off('warning', warn));
+    const own = client({ hosts: proxy.endpoint });
+    const names = Array.from({ length: 30 }, (_, i) => `shard-${i}`);
+    const terms = await Promise.all(
+      names.map((name) => candidate(name, { client: own, election: name }).campaign()),
+    );
+
+    proxy.reset();
+    await eventually(() => world.log.of('watch.healed').length > 0, { withinMs: SOON_MS });
+    await world.own.delete().key(terms[7]!.key).exec();
+
+    await within(SOON_MS, 'the end of the term', abortOf(terms[7]!.signal));
+    expect(terms.filter((term) => term.isCurrent())).toHaveLength(names.length - 1);
+    expect(warnings).toEqual([]);
   });
 });
 

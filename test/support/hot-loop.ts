@@ -1,10 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from 'vitest';
+import { abortOf } from './eventually.ts';
 
 /** Of the guard's defaults. */
 export const BURST = 5;
 /** Long enough to tell a loop that is held from one that is not: unheld they make thousands of rounds a second. */
-export const WATCH_MS = 2_000;
+export const WATCH_MS = 1_000;
 /** After the burst each round waits at least the base delay of 250 ms, and longer each time. */
 export const MOST_ROUNDS = BURST + WATCH_MS / 250 + 1;
 /** No loop goes further than this, so that a guard that fails does not hang the tests. */
@@ -23,6 +24,7 @@ export async function watch(round: () => Promise<unknown>, forMs = WATCH_MS): Pr
   let rounds = 0;
   let ticks = 0;
   const over = new AbortController();
+  const stopped = abortOf(over.signal);
   const ticking = setInterval(() => ticks++, 10);
   const cpuBefore = process.cpuUsage();
   const begunAtMs = performance.now();
@@ -30,7 +32,7 @@ export async function watch(round: () => Promise<unknown>, forMs = WATCH_MS): Pr
     while (!over.signal.aborted && rounds < NO_FURTHER && performance.now() - begunAtMs < 2 * forMs) {
       rounds++;
       try {
-        await Promise.race([round(), aborted(over.signal)]);
+        await Promise.race([round(), stopped]);
       } catch {
         // As in the incident.
       }
@@ -43,9 +45,6 @@ export async function watch(round: () => Promise<unknown>, forMs = WATCH_MS): Pr
   await loop;
   return { rounds, ticks, cpu: (user + system) / 1_000 / forMs };
 }
-
-const aborted = (signal: AbortSignal): Promise<void> =>
-  new Promise((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
 
 export function expectHeld({ rounds, ticks }: Watched, mostRounds = MOST_ROUNDS): void {
   expect(rounds).toBeLessThanOrEqual(mostRounds);
