@@ -8,6 +8,9 @@ import type { AddressInfo, Socket } from 'node:net';
 
 export interface RefusingRelay extends AsyncDisposable {
   readonly endpoint: string;
+  /** Calls that came, streams included, and connections. */
+  readonly calls: number;
+  readonly connections: number;
   /** Calls answered here, instead of by etcd. */
   readonly refused: number;
   /** What to answer, and to which methods; undefined passes everything on. */
@@ -17,13 +20,20 @@ export interface RefusingRelay extends AsyncDisposable {
 export async function startRefusingRelay(target: string): Promise<RefusingRelay> {
   const server: Http2Server = createServer();
   const sockets = new Set<Socket>();
-  const relay = { endpoint: '', refused: 0, refuse: undefined as RefusingRelay['refuse'] };
+  const relay = {
+    endpoint: '',
+    calls: 0,
+    connections: 0,
+    refused: 0,
+    refuse: undefined as RefusingRelay['refuse'],
+  };
   server.on('session', (session) => {
     const upstream = connect(target);
     upstream.on('error', () => session.destroy());
     upstream.on('close', () => session.destroy());
     session.on('close', () => upstream.destroy());
     session.on('stream', (stream: ServerHttp2Stream, headers) => {
+      relay.calls++;
       stream.on('error', () => undefined);
       const { refuse } = relay;
       if (refuse?.methods.test(headers[':path'] ?? '') === true) {
@@ -52,6 +62,7 @@ export async function startRefusingRelay(target: string): Promise<RefusingRelay>
     });
   });
   server.on('connection', (socket: Socket) => {
+    relay.connections++;
     sockets.add(socket);
     socket.on('close', () => sockets.delete(socket));
   });

@@ -1,0 +1,95 @@
+import fc from 'fast-check';
+import { describe, expect, test, vi } from 'vitest';
+import { defaultGuardSettings, LoopGuard, type GuardListener } from '../../src/guard.ts';
+import { Turnstile } from '../../src/turnstile.ts';
+import { FakeClock } from '../support/fake-clock.ts';
+
+const settings = defaultGuardSettings;
+const MINUTE_MS = 60_000;
+
+const make = (): { clock: FakeClock; turnstile: Turnstile } => {
+  const clock = new FakeClock();
+  return { clock, turnstile: new Turnstile(new LoopGuard('k', 'e', clock), clock) };
+};
+
+/** Loops that ask, get their answer, and ask again. @returns how many answers each of them got. */
+async function loops(count: number, forMs: number): Promise<number[]> {
+  const { clock, turnstile } = make();
+  const answers = Array.from({ length: count }, () => 0);
+  let over = false;
+  const running = answers.map(async (_, loop) => {
+    while (!over) {
+      await turnstile.pass(settings);
+      answers[loop]!++;
+    }
+  });
+  await clock.advance(forMs);
+  over = true;
+  await clock.advance(settings.capMs);
+  await Promise.all(running);
+  return answers;
+}
+
+describe('the turnstile', () => {
+  test('G1: a loop that asks for what costs nothing gets a burst, then answers later and later', async () => {
+    const [answers] = await loops(1, 10 * MINUTE_MS);
+    expect(answers).toBeGreaterThan(settings.burst + 20);
+    expect(answers).toBeLessThanOrEqual(settings.burst + 12 + (10 * MINUTE_MS) / (settings.capMs / 3));
+  });
+
+  test('G1: loops side by side go no faster than one alone, each for itself', async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.integer({ min: 2, max: 60 }), async (count) => {
+        const answers = await loops(count, 2 * MINUTE_MS);
+        const most = settings.burst + 12 + (2 * MINUTE_MS) / (settings.capMs / 3);
+        for (const each of answers) expect(each).toBeLessThanOrEqual(most);
+      }),
+      { numRuns: 10 },
+    );
+  });
+
+  test('G5: a flood of calls costs two timers, not one each', async () => {
+    const { clock, turnstile } = make();
+    for (let i = 0; i < settings.burst; i++) await turnstile.pass(settings);
+    const waiting = Array.from({ length: 10_000 }, () => turnstile.pass(settings));
+    await clock.advance(0);
+    expect(clock.sleeping).toBeLessThanOrEqual(2);
+    await clock.advance(settings.capMs);
+    await Promise.all(waiting);
+    expect(clock.sleeping).toBe(0);
+  });
+
+  test('G1: requests that are served side by side wait for milliseconds where a loop waits for long', async () => {
+    const { clock, turnstile } = make();
+    // A loop that has been at it for minutes.
+    let over = false;
+    const loop = (async () => {
+      while (!over) await turnstile.pass(settings);
+    })();
+    await clock.advance(5 * MINUTE_MS);
+    // And a service that asks once for each of many requests.
+    let answered = 0;
+    const requests = Array.from({ length: 100 }, () => turnstile.pass(settings).then(() => answered++));
+    await clock.advance(250);
+    expect(answered).toBe(100);
+    over = true;
+    await clock.advance(2 * settings.capMs);
+    await Promise.all([...requests, loop]);
+  });
+
+  test('G6: it tells once that it trips, and from where', async () => {
+    const { clock, turnstile } = make();
+    const tripped = vi.fn<GuardListener['tripped']>();
+    const listener: GuardListener = { tripped, recovered: vi.fn<GuardListener['recovered']>() };
+    let over = false;
+    const loop = (async () => {
+      while (!over) await turnstile.pass(settings, { listener, calledFrom: ['sync (service.ts:1:2)'] });
+    })();
+    await clock.advance(5 * MINUTE_MS);
+    over = true;
+    await clock.advance(settings.capMs);
+    await loop;
+    expect(tripped).toHaveBeenCalledOnce();
+    expect(tripped.mock.calls[0]![0]).toMatchObject({ origin: 'own', calledFrom: 'sync (service.ts:1:2)' });
+  });
+});
