@@ -3,7 +3,7 @@ import { accessSync, chownSync, constants, mkdtempSync, readdirSync, rmSync } fr
 import { tmpdir, userInfo } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { promisify } from 'node:util';
-import { beforeAll, describe, expect, onTestFinished } from 'vitest';
+import { beforeAll, describe, expect } from 'vitest';
 import { eventually } from '../support/eventually.ts';
 import { compile, Program } from '../support/programs.ts';
 import { SHORT_TTL_SECONDS, SOON_MS, test } from '../support/world.ts';
@@ -203,7 +203,8 @@ describe.skipIf(postgres === undefined)(
   'examples/postgres (skipped where there is no PostgreSQL: Debian has it in the package postgresql)',
   () => {
     test('a leader of yesterday cannot write', async ({ etcd, prefix }) => {
-      const env = await startPostgres(postgres!);
+      await using server = await startPostgres(postgres!);
+      const { env } = server;
       const program = runner(etcd, prefix)('postgres/main', env);
       const [, , token] = await program.says(/^counted (\d+) under token (\d+)$/m, START_MS);
       const { default: pg } = await import('pg');
@@ -251,7 +252,7 @@ function findPostgres(): string | undefined {
 }
 
 /** A server of our own on a socket in a temporary folder: no port, no network. */
-async function startPostgres(bin: string): Promise<NodeJS.ProcessEnv> {
+async function startPostgres(bin: string): Promise<AsyncDisposable & { env: NodeJS.ProcessEnv }> {
   const folder = mkdtempSync(join(tmpdir(), 'etcd-election-pg-'));
   // It refuses to be root: then it is nobody.
   const nobody = { uid: 65_534, gid: 65_534 };
@@ -272,12 +273,12 @@ async function startPostgres(bin: string): Promise<NodeJS.ProcessEnv> {
       stdio: 'ignore',
     },
   );
-  onTestFinished(async () => {
+  const stop = async (): Promise<void> => {
     const gone = new Promise((resolve) => server.once('exit', resolve));
     server.kill('SIGQUIT'); // immediate shutdown
     await gone;
     rmSync(folder, { recursive: true, force: true });
-  });
+  };
   const env = { PGHOST: folder, PGPORT: '5432', PGUSER: 'test', PGDATABASE: 'postgres' };
   const { default: pg } = await import('pg');
   await eventually(
@@ -288,5 +289,5 @@ async function startPostgres(bin: string): Promise<NodeJS.ProcessEnv> {
     },
     { withinMs: START_MS },
   );
-  return env;
+  return { env, [Symbol.asyncDispose]: stop };
 }
