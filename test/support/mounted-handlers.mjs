@@ -17,7 +17,7 @@ app.get('/ops/mine', (_request, response) => void response.send('mine'));
 const service = fastify();
 const handler = diagnosticsHandler({ ...options, prefix: '/ops' });
 service.all('/ops/*', (request, reply) => {
-  reply.hijack();
+  void reply.hijack();
   handler(request.raw, reply.raw);
 });
 
