@@ -3,18 +3,19 @@ import { once } from 'node:events';
 import { existsSync, readFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { build } from 'esbuild';
 import type { RunawayReport } from '../../src/diagnostics/report.ts';
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
-const CHILD = join(ROOT, 'test/support/runaway-child.mjs');
+const CHILD = fileURLToPath(new URL('./runaway-child.mjs', import.meta.url));
+const FETCH = relative(ROOT, fileURLToPath(new URL('./fetch-node-24.mjs', import.meta.url)));
 /** Under node_modules, so that what is bundled finds the packages it imports. */
 const BUILT = join(ROOT, 'node_modules/.cache/etcd-election-tests');
 
-/** Where `node test/support/fetch-node-24.mjs` puts it; OTHER_NODE names another. */
+/** Where that script puts it; OTHER_NODE names another. */
 const OTHER_NODE = process.env['OTHER_NODE'] ?? join(ROOT, 'node_modules/.cache/node-24/package/bin/node');
 
 /** The Nodes to test on: this one, and Node 24 where it has been fetched. */
@@ -23,7 +24,7 @@ export const nodes: readonly { readonly name: string; readonly path: string; rea
   existsSync(OTHER_NODE)
     ? { name: 'Node 24', path: OTHER_NODE, missing: false }
     : {
-        name: 'Node 24: SKIPPED, fetch it with node test/support/fetch-node-24.mjs',
+        name: `Node 24: SKIPPED, fetch it with node ${FETCH}`,
         path: '',
         missing: true,
       },
@@ -176,7 +177,7 @@ export class RunawayChild implements AsyncDisposable {
   }
 
   #wake(): void {
-    for (const look of [...this.#heard]) look();
+    for (const look of this.#heard) look();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
