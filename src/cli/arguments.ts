@@ -39,7 +39,7 @@ export interface CommandLine {
 }
 
 /** Flags of every command that talks to etcd: those of etcdctl, by the same names. */
-export const commonFlags = {
+const commonFlags = {
   endpoints: { type: 'string' },
   cacert: { type: 'string' },
   cert: { type: 'string' },

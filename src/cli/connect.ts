@@ -7,7 +7,7 @@ import { Etcd3, type IOptions } from 'etcd3';
 import { UsageError, type Connection } from './arguments.ts';
 
 /** @throws {UsageError} if a PEM file cannot be read. */
-export function connect(connection: Connection): Etcd3 {
+function connect(connection: Connection): Etcd3 {
   const { endpoints, user, timeoutMs } = connection;
   const options: IOptions = {
     hosts: [...endpoints],

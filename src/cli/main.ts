@@ -16,7 +16,7 @@ interface Command {
   }>;
 }
 
-export const commands: Readonly<Record<string, Command>> = {
+const commands: Readonly<Record<string, Command>> = {
   run: {
     summary: 'run a command, only while we lead',
     load: async () => {
@@ -68,7 +68,7 @@ export const commands: Readonly<Record<string, Command>> = {
   },
 };
 
-export const help: string = `Usage: etcd-election COMMAND …
+const help: string = `Usage: etcd-election COMMAND …
 
 ${Object.entries(commands)
   .map(([name, { summary }]) => `  ${name.padEnd(8)} ${summary}`)

@@ -12,7 +12,7 @@ import {
   type Environment,
 } from './arguments.ts';
 
-export const flags = {
+const flags = {
   ttl: { type: 'string' },
   grace: { type: 'string' },
   'stop-timeout': { type: 'string' },

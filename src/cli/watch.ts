@@ -30,7 +30,7 @@ export async function watch(args: readonly string[], terminal: Terminal): Promis
   });
 }
 
-export const documentOf = (election: string, leader: Leader | undefined, at: Date): object => ({
+const documentOf = (election: string, leader: Leader | undefined, at: Date): object => ({
   at: at.toISOString(),
   election,
   leader: leader === undefined ? null : { ...leader, fencingToken: leader.fencingToken.toString() },
