@@ -41,8 +41,12 @@ describe.each(nodes)('on $name', ({ path, missing }) => {
       expect(await child.headline(REPORT_MS)).toMatch(/guiltySync.*--inspect/);
     });
 
-    it('under --cpu-prof, with preloads that are not for the worker', async () => {
-      const execArgv = ['--cpu-prof', '--cpu-prof-dir=/dev/null/none'];
+    it('under --cpu-prof, without eval, with preloads that are not for the worker', async () => {
+      const execArgv = [
+        '--cpu-prof',
+        '--cpu-prof-dir=/dev/null/none',
+        '--disallow-code-generation-from-strings',
+      ];
       const env = { NODE_OPTIONS: '--require=node:diagnostics_channel' };
       await using child = await RunawayChild.start({
         module,

@@ -1,0 +1,74 @@
+import { expect, it } from 'vitest';
+import * as diagnostics from '../../../src/diagnostics/index.ts';
+import { readWatchdogOptions } from '../../../src/diagnostics/watchdog-options.ts';
+
+it('shows these names, and changing them is a visible act', () => {
+  expect(Object.keys(diagnostics).sort()).toMatchInlineSnapshot(`
+    [
+      "DiagnosticsError",
+      "captureProcess",
+      "captureProfile",
+      "diagnosticsHandler",
+      "findSuspects",
+      "parseCpuProfile",
+      "serveDiagnostics",
+      "startWatchdog",
+      "toFlameGraph",
+      "toFlameGraphSvg",
+      "toPprof",
+      "toTop",
+    ]
+  `);
+});
+
+it.each<[object, RegExp]>([
+  [{ stalMs: 1_000 }, /stalMs/],
+  [{ stallMs: 10 }, /stallMs/],
+  [{ stallMs: 300, pollMs: 500 }, /pollMs: must not be larger than stallMs/],
+  [{ hotUtilization: 2 }, /hotUtilization/],
+  [{ keep: 0 }, /keep/],
+  [{ log: 'loud' }, /log/],
+  [{ onRunaway: 'page me' }, /onRunaway/],
+  [{ webhook: 'file:///etc/passwd' }, /webhook/],
+  [{ onStarved: 'restart' }, /onStarved/],
+])('a watchdog does not start with %o', (options, says) => {
+  expect(() => diagnostics.startWatchdog(options)).toThrow(says);
+  expect(() => diagnostics.startWatchdog(options)).toThrow(
+    expect.objectContaining({ code: 'DIAGNOSTICS_INVALID' }) as Error,
+  );
+});
+
+it.each<[object, RegExp]>([
+  [{ host: '0.0.0.0' }, /give a token/],
+  [{ host: '10.0.0.7' }, /give a token/],
+  [{ host: '::' }, /give a token/],
+  [{ host: '::ffff:10.0.0.7' }, /give a token/],
+  [{ host: 'localhost.example' }, /give a token/],
+  [{ host: '0.0.0.0', token: 'short' }, /token/],
+  [{ port: 70_000 }, /port/],
+  [{ maxSeconds: 0 }, /maxSeconds/],
+  [{ hots: '127.0.0.1' }, /hots/],
+])('a server does not start with %o', async (options, says) => {
+  await expect(diagnostics.serveDiagnostics(options)).rejects.toThrow(says);
+});
+
+it('a handler does not come to be with an option it does not know', () => {
+  expect(() => diagnostics.diagnosticsHandler({ tokken: 'x' } as object)).toThrow(/tokken/);
+});
+
+it('does without any option', () => {
+  expect(readWatchdogOptions({}).settings).toMatchObject({
+    stallMs: 1_000,
+    pollMs: 500,
+    hotMs: 10_000,
+    log: 'text',
+    onStarved: 'report',
+  });
+});
+
+it('takes no profile of no length, and none for whoever has gone', async () => {
+  await expect(diagnostics.captureProfile({ seconds: 0 })).rejects.toThrow(RangeError);
+  await expect(diagnostics.captureProfile({ seconds: NaN })).rejects.toThrow(RangeError);
+  const aborted = AbortSignal.abort(new Error('no more'));
+  await expect(diagnostics.captureProfile({ seconds: 1, signal: aborted })).rejects.toThrow('no more');
+});
