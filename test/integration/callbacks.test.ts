@@ -161,7 +161,13 @@ describe('the work may', () => {
   test('resign another election, and wait for it', async ({ candidate, world }) => {
     // Whoever resigns from within must not wait for himself; but this is somebody else.
     let keysThen: string[] | undefined;
-    const inner = candidate('inner', { election: 'inner', onLeader: (term) => abortOf(term.signal) });
+    const inner = candidate('inner', {
+      election: 'inner',
+      onLeader: async (term) => {
+        await abortOf(term.signal);
+        await sleep(200);
+      },
+    });
     const outer = candidate('outer', {
       election: 'outer',
       onLeader: async () => {
