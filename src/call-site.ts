@@ -14,7 +14,20 @@ export function callSite(): readonly string[] {
   Error.stackTraceLimit = FRAMES_TAKEN;
   Error.captureStackTrace(trace, callSite);
   Error.stackTraceLimit = stackTraceLimit;
-  return (trace.stack ?? '')
+  const stack = trace.stack ?? '';
+  const known = seen.get(stack);
+  if (known !== undefined) return known;
+  const frames = framesOf(stack);
+  if (seen.size < SITES_REMEMBERED) seen.set(stack, frames);
+  return frames;
+}
+
+/** Ten thousand elections that are made in one place share what is said of it. */
+const seen = new Map<string, readonly string[]>();
+const SITES_REMEMBERED = 256;
+
+const framesOf = (stack: string): readonly string[] =>
+  stack
     .split('\n')
     .filter((line) => /^\s+at /.test(line))
     .slice(1)
@@ -26,4 +39,3 @@ export function callSite(): readonly string[] {
         .replace(/^at /, '')
         .replace(/^async /, ''),
     );
-}

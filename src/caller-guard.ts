@@ -32,11 +32,6 @@ export class CallerGuard {
   /** For answers that cost nothing: an honest caller must not wait for half a minute. */
   readonly #cheap: GuardSettings;
   readonly #listener: GuardListener;
-  readonly #refusals: Turnstile;
-  readonly #repeats: Turnstile;
-  readonly #idle: Turnstile;
-  readonly #reads: LoopGuard;
-  readonly #iterations: LoopGuard;
   #asking = 0;
 
   /** @param key what all objects of this election share in this process. */
@@ -46,11 +41,15 @@ export class CallerGuard {
     this.#settings = settings;
     this.#cheap = { ...settings, capMs: settings.outsideCapMs };
     this.#listener = listener;
-    this.#refusals = turnstileOf(`${key}|refusals`, election);
-    this.#repeats = turnstileOf(`${key}|repeats`, election);
-    this.#idle = turnstileOf(`${key}|idle`, election);
-    this.#reads = guardOf(`${key}|reads`, election);
-    this.#iterations = guardOf(`${key}|iterations`, election);
+  }
+
+  /** Found, or made, when it is needed: most elections of a client never need one. */
+  #turnstile(kind: 'refusals' | 'repeats' | 'idle'): Turnstile {
+    return turnstileOf(`${this.#key}|${kind}`, this.#election);
+  }
+
+  #guard(kind: 'reads' | 'iterations'): LoopGuard {
+    return guardOf(`${this.#key}|${kind}`, this.#election);
   }
 
   /**
@@ -66,7 +65,7 @@ export class CallerGuard {
   /** Rejects with the error: after its delay, and never without a turn of the event loop. */
   refuse(error: ElectionError, calledFrom?: readonly string[]): Promise<never> {
     countRefusal(clock.now());
-    const refusal = this.#refusals
+    const refusal = this.#turnstile('refusals')
       .pass(this.#settings, { calledFrom, listener: this.#listener })
       .then(() => clock.sleep(1))
       .then((): never => {
@@ -78,14 +77,15 @@ export class CallerGuard {
 
   /** An answer that is there already: at once, unless it is asked for in a loop. */
   repeat<T>(answer: () => Promise<T>): Promise<T> {
-    const calledFrom = this.#repeats.isHolding ? undefined : callSite(); // it costs more than all the rest
+    const repeats = this.#turnstile('repeats');
+    const calledFrom = repeats.isHolding ? undefined : callSite(); // it costs more than all the rest
     if (this.#asking >= MOST_ASKING) {
       const many = `${MOST_ASKING} calls of campaign() wait for a term of election "${this.#election}" already`;
       const advice = 'call it once: it stands again by itself after every loss';
       return this.refuse(new AlreadyStandingError(this.#election, `${many}; ${advice}`), calledFrom);
     }
     this.#asking++;
-    const answered = this.#repeats
+    const answered = repeats
       .pass(this.#cheap, { calledFrom, listener: this.#listener })
       .then(answer)
       .finally(() => {
@@ -97,17 +97,17 @@ export class CallerGuard {
 
   /** There is nothing to do: the first few times at once; a loop that does nothing waits as any other. */
   async idle(): Promise<void> {
-    await this.#idle.pass(this.#cheap, {});
+    await this.#turnstile('idle').pass(this.#cheap, {});
   }
 
   async read(signal: AbortSignal): Promise<void> {
-    await this.#reads.pass('outside', READS, { signal });
+    await this.#guard('reads').pass('outside', READS, { signal });
   }
 
   /** An iteration begins; one that would end at once takes its time. */
   async iteration(signal: AbortSignal): Promise<void> {
     const endsAtOnce = signal.aborted;
-    await this.#iterations.pass('own', ITERATIONS, endsAtOnce ? {} : { signal });
+    await this.#guard('iterations').pass('own', ITERATIONS, endsAtOnce ? {} : { signal });
     if (endsAtOnce) await clock.sleep(1);
   }
 }

@@ -44,10 +44,12 @@ export interface CampaignTools {
   readonly hub: WatchHub;
   readonly sessions: SessionSource;
   readonly guard: LoopGuard;
-  /** Passed by campaigns that are given up before the guard let them go: else giving up would be a way round it. */
-  readonly quits: LoopGuard;
-  /** Passed by every value that is announced within a term or a wait. */
-  readonly announcements: LoopGuard;
+  /**
+   * Guards that few elections ever need, found or made when they are needed: `quits` is passed by campaigns that are
+   * given up before the guard let them go, else giving up would be a way round it; `announcements` by every value
+   * that is announced within a term or a wait.
+   */
+  guardOf(what: 'quits' | 'announcements'): LoopGuard;
   readonly reporter: Reporter;
 }
 
@@ -201,9 +203,11 @@ export class RunningCampaign {
   async #announce(): Promise<void> {
     if (this.#isAnnouncing) return;
     this.#isAnnouncing = true;
-    const { link, announcements } = this.#tools;
+    const { link } = this.#tools;
     while (this.#place !== undefined && this.#value !== this.#announced) {
-      await announcements.pass('outside', ANNOUNCEMENTS, { signal: this.#stop.signal });
+      await this.#tools
+        .guardOf('announcements')
+        .pass('outside', ANNOUNCEMENTS, { signal: this.#stop.signal });
       const place = this.#place;
       const value = this.#value;
       if (place === undefined || this.#stopped !== undefined) break; // entering announces it
@@ -233,8 +237,9 @@ export class RunningCampaign {
       this.#failSafe(bug);
     }
     const { because, error } = this.#stopped!;
-    const { reporter, election, sessions, quits, settings } = this.#tools;
-    if (!this.#released) await quits.pass('own', { ...settings.guard, capMs: LONGEST_QUIT_MS });
+    const { reporter, election, sessions, settings } = this.#tools;
+    if (!this.#released)
+      await this.#tools.guardOf('quits').pass('own', { ...settings.guard, capMs: LONGEST_QUIT_MS });
     reporter.report({
       type: 'campaign.ended',
       election,
@@ -312,9 +317,9 @@ export class RunningCampaign {
   }
 
   #serveTerm(candidacy: Candidacy): Promise<Outcome> {
-    const { reporter, election, settings, link, announcements } = this.#tools;
+    const { reporter, election, settings, link } = this.#tools;
     const tools = termTools(election, link, this.#seat.session!, candidacy, {
-      pass: (signal) => announcements.pass('outside', ANNOUNCEMENTS, { signal }),
+      pass: (signal) => this.#tools.guardOf('announcements').pass('outside', ANNOUNCEMENTS, { signal }),
       done: (value) => {
         this.#value = value;
         this.#hasAnnounced(value);

@@ -71,8 +71,7 @@ export class Election implements AsyncDisposable {
   readonly #guard: LoopGuard;
   readonly #seat: string;
   readonly #callbacks: Callbacks;
-  /** How long `observe()` may last at most. */
-  readonly #closing = sharedAbort();
+  #closingAbort: AbortController | undefined;
   readonly #callers: CallerGuard;
   readonly #reader: QueueReader;
   #closedBecause: ElectionClosedError | undefined;
@@ -112,8 +111,7 @@ export class Election implements AsyncDisposable {
       hub: hubOf(client, reporter),
       sessions: sessionsOf(client, settings.ttlSeconds),
       guard: this.#guard,
-      quits: guardOf(`${key}|quits`, name),
-      announcements: guardOf(`${key}|announcements`, name),
+      guardOf: (what) => guardOf(`${key}|${what}`, name),
       reporter,
     };
     this.#callers = new CallerGuard(key, name, settings.guard, guardListener(this.#tools));
@@ -123,7 +121,7 @@ export class Election implements AsyncDisposable {
     else
       signal?.addEventListener('abort', () => void this.#close('aborted'), {
         once: true,
-        signal: this.#closing.signal,
+        signal: this.#closing,
       });
   }
 
@@ -259,7 +257,7 @@ export class Election implements AsyncDisposable {
     options: { signal?: AbortSignal | undefined } = {},
   ): AsyncGenerator<Leader | undefined, void, void> {
     this.#callers.count('read');
-    const signals = [this.#closing.signal, ...(options.signal === undefined ? [] : [options.signal])];
+    const signals = [this.#closing, ...(options.signal === undefined ? [] : [options.signal])];
     const { electionKeys, link, hub, settings } = this.#tools;
     return observeLeader({
       electionKeys,
@@ -368,8 +366,17 @@ export class Election implements AsyncDisposable {
 
   #close(because: 'closed' | 'aborted'): Promise<void> {
     this.#closedBecause ??= this.#endedError(because);
-    this.#closing.abort(this.#closedBecause);
+    this.#closingAbort?.abort(this.#closedBecause);
     return this.#end(because);
+  }
+
+  /** How long `observe()` and reads may last at most; made when it is asked for. */
+  get #closing(): AbortSignal {
+    if (this.#closingAbort === undefined) {
+      this.#closingAbort = sharedAbort();
+      if (this.#closedBecause !== undefined) this.#closingAbort.abort(this.#closedBecause);
+    }
+    return this.#closingAbort.signal;
   }
 
   #endedError(because: StopCause): ElectionClosedError {
@@ -379,7 +386,7 @@ export class Election implements AsyncDisposable {
 
   #read(): Promise<Snapshot> {
     return this.#closedBecause === undefined
-      ? this.#reader.read(this.#closing.signal)
+      ? this.#reader.read(this.#closing)
       : this.#callers.refuse(this.#closedBecause, callSite());
   }
 }

@@ -92,9 +92,10 @@ export class LoopGuard {
   #holds = 0;
   #heldMs = 0;
   #heldUntilMs = 0;
-  #nudged = new AbortController();
+  /** Made when somebody waits: most guards never hold anybody. */
+  #nudged: AbortController | undefined;
   #campaigns = 0;
-  readonly #callSites = new Map<string, { stack: readonly string[]; rounds: number; heldMs: number }>();
+  #callSites: { stack: readonly string[]; rounds: number; heldMs: number }[] | undefined;
 
   constructor(key: string, election: string, time: Clock = clock) {
     this.key = key;
@@ -145,7 +146,7 @@ export class LoopGuard {
     this.#holds++;
     this.#heldMs += holdMs;
     this.#heldUntilMs = now + holdMs;
-    const nudge = origin === 'outside' ? [this.#nudged.signal] : [];
+    const nudge = origin === 'outside' ? [(this.#nudged ??= new AbortController()).signal] : [];
     const wake = options.signal === undefined ? nudge : [options.signal, ...nudge];
     await this.#clock.sleep(holdMs, wake.length > 1 ? AbortSignal.any(wake) : wake[0]);
     this.#heldUntilMs = 0;
@@ -160,8 +161,8 @@ export class LoopGuard {
 
   /** Whoever is held back for an outside cause goes on now: it is gone. */
   nudge(): void {
-    this.#nudged.abort();
-    this.#nudged = new AbortController();
+    this.#nudged?.abort();
+    this.#nudged = undefined;
   }
 
   status(settings: GuardSettings): GuardStatus {
@@ -182,26 +183,29 @@ export class LoopGuard {
       rounds: this.#history.rounds,
       holds: this.#holds,
       heldMs: this.#heldMs,
-      callSites: [...this.#callSites.values()].map((site) => ({ ...site })),
+      callSites: (this.#callSites ?? []).map((site) => ({ ...site })),
     };
   }
 
   #count(stack: readonly string[] | undefined, heldMs: number): void {
     if (stack === undefined) return;
-    const name = stack.join('\n');
-    const site = this.#callSites.get(name);
+    const callSites = (this.#callSites ??= []);
+    const site = callSites.find((each) => isSame(each.stack, stack));
     if (site !== undefined) {
       site.rounds++;
       site.heldMs += heldMs;
-    } else if (this.#callSites.size < CALL_SITES_KEPT) {
-      this.#callSites.set(name, { stack, rounds: 1, heldMs });
+    } else if (callSites.length < CALL_SITES_KEPT) {
+      callSites.push({ stack, rounds: 1, heldMs });
     }
   }
 
   #busiestCallSite(): string | undefined {
-    return [...this.#callSites.values()].sort((a, b) => b.rounds - a.rounds)[0]?.stack[0];
+    return [...(this.#callSites ?? [])].sort((a, b) => b.rounds - a.rounds)[0]?.stack[0];
   }
 }
+
+const isSame = (a: readonly string[], b: readonly string[]): boolean =>
+  a === b || (a.length === b.length && a.every((frame, index) => frame === b[index]));
 
 /** The guard of one election in this process: the same for every object and every client that comes by. */
 export const guardOf = (key: string, election: string): LoopGuard =>
@@ -237,17 +241,20 @@ function delays(baseMs: number, capMs: number, spread: number): () => Delays {
   return () => backoff.next();
 }
 
-const sources = new WeakMap<GuardSettings, DelaySource>();
+/** Ten thousand elections with the same settings share one. */
+const sources = new Map<string, DelaySource>();
+const MOST_SOURCES = 64;
 
-function delaySource(settings: GuardSettings): DelaySource {
-  let source = sources.get(settings);
+function delaySource({ baseMs, capMs, outsideCapMs }: GuardSettings): DelaySource {
+  const key = `${baseMs}|${capMs}|${outsideCapMs}`;
+  let source = sources.get(key);
   if (source === undefined) {
-    const { baseMs, capMs, outsideCapMs } = settings;
     source = {
       own: delays(baseMs, capMs, OWN_SPREAD),
       outside: delays(baseMs, outsideCapMs, OUTSIDE_SPREAD),
     };
-    sources.set(settings, source);
+    if (sources.size === MOST_SOURCES) sources.clear();
+    sources.set(key, source);
   }
   return source;
 }
