@@ -11,6 +11,9 @@ import { fileReport } from './file-report.ts';
 import { fold } from './fold.ts';
 import { suspects } from './suspects.ts';
 
+/** Between two looks at a thread that is overdue to answer, in milliseconds. */
+const SOON_MS = 100;
+
 /** How many reports the pages show. */
 const REMEMBERED = 20;
 
@@ -64,7 +67,7 @@ export class Watcher {
     const { pollMs, stallMs } = this.#settings;
     const now = performance.now();
     const untilStalled = this.#watch.asked === undefined ? Infinity : this.#watch.asked.at + stallMs - now;
-    const inMs = untilStalled > 0 ? Math.min(pollMs, Math.ceil(untilStalled)) : pollMs;
+    const inMs = Math.min(pollMs, Math.max(Math.ceil(untilStalled), SOON_MS));
     this.#timer = setTimeout(() => this.#look(now + inMs), inMs);
   }
 

@@ -1547,6 +1547,7 @@ function send2({ url, headers }, body) {
 }
 
 // src/diagnostics/watcher.ts
+var SOON_MS = 100;
 var REMEMBERED = 20;
 var Watcher = class {
   reports = [];
@@ -1591,7 +1592,7 @@ var Watcher = class {
     const { pollMs, stallMs } = this.#settings;
     const now = import_node_perf_hooks.performance.now();
     const untilStalled = this.#watch.asked === void 0 ? Infinity : this.#watch.asked.at + stallMs - now;
-    const inMs = untilStalled > 0 ? Math.min(pollMs, Math.ceil(untilStalled)) : pollMs;
+    const inMs = Math.min(pollMs, Math.max(Math.ceil(untilStalled), SOON_MS));
     this.#timer = setTimeout(() => this.#look(now + inMs), inMs);
   }
   #look(dueAt) {
