@@ -4,9 +4,9 @@
  *   --quick         20 s a row instead of 60: growth is then watched for 20 s only
  *   --row <text>    only rows whose name contains the text; may be given more than once
  *   --log           shows the lines that the process wrote
- *   --save          writes bench/guard/matrix.md and matrix.svg
+ *   --save          writes bench/guard/matrix.json, .md and .svg; rows that are not measured stay as they were there
  */
-import { writeFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { cpus } from 'node:os';
 import { parseArgs } from 'node:util';
 import { full, measure, quick, type Measured } from './measure.ts';
@@ -55,6 +55,21 @@ console.log(`\n${inOrder.length} rows, ${outside.length} outside the bounds`);
 if (outside.length > 0) process.exitCode = 1;
 if (options.save) {
   const machine = `${cpus().length} cores, Node ${process.versions.node}, ${timing.growthMs / 1000} s a row`;
-  await writeFile('bench/guard/matrix.md', markdown(inOrder, machine));
-  await writeFile('bench/guard/matrix.svg', plot(inOrder));
+  const saved = await save(inOrder.map(([, measured]) => measured));
+  const known = rows.flatMap((row): [Row, Measured][] => {
+    const measured = saved.find(({ name }) => name === row.name);
+    return measured === undefined ? [] : [[row, measured]];
+  });
+  await writeFile('bench/guard/matrix.md', markdown(known, machine));
+  await writeFile('bench/guard/matrix.svg', plot(known));
+}
+
+/** Rows that were not measured this time stay as they were. */
+async function save(measured: readonly Measured[]): Promise<readonly Measured[]> {
+  const path = 'bench/guard/matrix.json';
+  const before = JSON.parse(await readFile(path, 'utf8').catch(() => '[]')) as Measured[];
+  const byName = new Map([...before, ...measured].map((row) => [row.name, row]));
+  const all = rows.flatMap(({ name }) => byName.get(name) ?? []);
+  await writeFile(path, `${JSON.stringify(all, undefined, 2)}\n`);
+  return all;
 }

@@ -46,6 +46,11 @@ export interface Measured {
 const here = dirname(fileURLToPath(import.meta.url));
 const PATIENCE_MS = 40_000;
 
+/** Some of them starve their own event loop: only a signal ends those. */
+const subjects = new Set<Subject>();
+process.on('exit', () => subjects.forEach(({ child }) => child.kill('SIGKILL')));
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1));
+
 class Subject {
   readonly child: ChildProcess;
   lines = 0;
@@ -63,6 +68,7 @@ class Subject {
       ['--expose-gc', join(here, 'row.mjs'), row.scenario ?? row.name, hosts, row.credentials ?? ''],
       { stdio: ['ignore', 'pipe', 'pipe', 'ipc'] },
     );
+    subjects.add(this);
     for (const output of [this.child.stdout!, this.child.stderr!])
       createInterface({ input: output }).on('line', (line) => {
         this.lines++;
@@ -70,6 +76,7 @@ class Subject {
       });
     this.child.on('message', (message) => this.#receive(message as Message));
     this.child.once('exit', (code, signal) => {
+      subjects.delete(this);
       this.died = `${code ?? signal}`;
     });
   }

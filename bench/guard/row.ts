@@ -379,6 +379,7 @@ diagnosticsChannel.subscribe('etcd-election:term.started', () => send({ type: 'l
 diagnosticsChannel.subscribe('etcd-election:term.ended', () => send({ type: 'lost', atMs: Date.now() }));
 diagnosticsChannel.subscribe('etcd-election:guard.tripped', () => send({ type: 'tripped' }));
 
+process.on('disconnect', () => process.exit()); // whoever measures is gone
 process.on('message', () => {
   (globalThis as { gc?: () => void }).gc?.();
   send({

@@ -11,7 +11,7 @@ export interface LineBudget {
 }
 
 /** A burst that shows a whole story of elections and losses, then six lines a minute. */
-export const LINES_AT_ONCE = 20;
+export const LINES_AT_ONCE = 12;
 export const MS_PER_LINE = 10_000;
 
 export const fullBudget = (nowMs: number): LineBudget => ({
