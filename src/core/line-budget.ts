@@ -10,21 +10,34 @@ export interface LineBudget {
   readonly suppressed: number;
 }
 
+export interface LineRate {
+  readonly atOnce: number;
+  readonly msPerLine: number;
+}
+
 /** A burst that shows a whole story of elections and losses, then six lines a minute. */
 export const LINES_AT_ONCE = 12;
 export const MS_PER_LINE = 10_000;
+const PER_ELECTION: LineRate = { atOnce: LINES_AT_ONCE, msPerLine: MS_PER_LINE };
 
-export const fullBudget = (nowMs: number): LineBudget => ({
-  left: LINES_AT_ONCE,
+/** All elections of a process together: a thousand of them that lose etcd at once tell the same story. */
+export const OF_ALL: LineRate = { atOnce: 1_000, msPerLine: 1_000 };
+
+export const fullBudget = (nowMs: number, { atOnce }: LineRate = PER_ELECTION): LineBudget => ({
+  left: atOnce,
   countedAtMs: nowMs,
   suppressed: 0,
 });
 
 /** Spends one line if there is one; otherwise counts it as suppressed. */
-export function spend(budget: LineBudget, nowMs: number): { budget: LineBudget; written: boolean } {
-  const earned = Math.floor(Math.max(0, nowMs - budget.countedAtMs) / MS_PER_LINE);
-  const left = Math.min(LINES_AT_ONCE, budget.left + earned);
-  const countedAtMs = left === LINES_AT_ONCE ? nowMs : budget.countedAtMs + earned * MS_PER_LINE;
+export function spend(
+  budget: LineBudget,
+  nowMs: number,
+  { atOnce, msPerLine }: LineRate = PER_ELECTION,
+): { budget: LineBudget; written: boolean } {
+  const earned = Math.floor(Math.max(0, nowMs - budget.countedAtMs) / msPerLine);
+  const left = Math.min(atOnce, budget.left + earned);
+  const countedAtMs = left === atOnce ? nowMs : budget.countedAtMs + earned * msPerLine;
   return left > 0
     ? { budget: { left: left - 1, countedAtMs, suppressed: 0 }, written: true }
     : { budget: { left, countedAtMs, suppressed: budget.suppressed + 1 }, written: false };
