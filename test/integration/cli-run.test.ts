@@ -1,4 +1,5 @@
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { startProxy } from 'etcd-election/dev';
@@ -263,6 +264,49 @@ describe('signals', () => {
     expect((await world.keys()).length).toBe(1);
   });
 });
+
+/** The first Node that can turn into another program, and may be process 1 of a namespace of ours. */
+const asInit = ((): string | undefined => {
+  const node = [
+    process.execPath,
+    ...['22', '24'].map((major) => join(ROOT, `node_modules/.cache/node-${major}/package/bin/node`)),
+  ].find(
+    (path) =>
+      existsSync(path) &&
+      spawnSync(path, ['-p', 'typeof process.execve'], { encoding: 'utf8' }).stdout === 'function\n',
+  );
+  const mayUnshare = spawnSync('unshare', ['--pid', '--fork', '--mount-proc', 'true']).status === 0;
+  return mayUnshare ? node : undefined;
+})();
+
+describe.skipIf(asInit === undefined)(
+  'as process 1 (skipped without Node 22.15 and unshare: npm run node:fetch)',
+  () => {
+    test('reaps orphans, passes signals on, ends with the code of the command', async ({ etcd, prefix }) => {
+      // An orphan that ends: without anybody who waits for it, it stays a zombie.
+      const script = `sh -c 'sleep 0.1 & :'; sleep 0.5; echo "zombies $(grep -l '^State:.Z' /proc/[0-9]*/status 2>/dev/null | wc -l)"; trap 'exit 9' TERM; ${FOR_EVER}`;
+      const args = ['--pid', '--fork', '--kill-child', '--mount-proc', asInit!, '--no-warnings', bin];
+      const program = new Program(
+        args.shift()!,
+        [...args, 'run', 'e', '--prefix', prefix, '--', 'sh', '-c', script],
+        {
+          node: 'unshare',
+          env: { ETCDCTL_ENDPOINTS: etcd.endpoints.join() },
+        },
+      );
+      await program.says(/pid \d+/, START_MS);
+      expect(program.stdout).toContain('zombies 0\n');
+      const [init] = readFileSync(`/proc/${program.pid}/task/${program.pid}/children`, 'utf8')
+        .trim()
+        .split(' ');
+      expect(readFileSync(`/proc/${init}/comm`, 'utf8')).toBe('sh\n'); // it has become one
+
+      process.kill(Number(init), 'SIGTERM');
+
+      expect(await program.exit()).toBe(9);
+    });
+  },
+);
 
 describe('refused by etcd', () => {
   test('an argument that etcd or we refuse: code 1 or 2, and why', async ({ prefix }) => {

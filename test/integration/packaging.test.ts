@@ -1,0 +1,325 @@
+import { execFile } from 'node:child_process';
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { build } from 'esbuild';
+import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
+import { ROOT } from '../support/programs.ts';
+
+// The package as users get it: packed, installed into an empty project, and used from there.
+
+/** Installing asks the registry, on a busy machine. */
+const INSTALL_MS = 180_000;
+
+interface Manifest {
+  readonly version: string;
+  readonly exports: Record<string, unknown>;
+  readonly peerDependenciesMeta: Record<string, { optional: boolean }>;
+}
+
+const manifest = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as Manifest;
+/** What a user can import: `etcd-election`, `etcd-election/dev` … */
+const doors = Object.keys(manifest.exports)
+  .filter((path) => !path.endsWith('.json'))
+  .map((path) => path.replace(/^\./, 'etcd-election'));
+/** This one imports its optional peer. */
+const needsPeer = 'etcd-election/opentelemetry';
+
+let folder: string;
+let project: string;
+let packed: string[];
+let tarball: string;
+
+/** Runs a program to its end. @throws with what it printed, if its exit code is not 0. */
+async function run(
+  file: string,
+  args: readonly string[],
+  options: { cwd?: string; env?: NodeJS.ProcessEnv } = {},
+): Promise<string> {
+  try {
+    const { stdout, stderr } = await promisify(execFile)(file, args, {
+      cwd: options.cwd ?? project,
+      env: { ...process.env, npm_config_fund: 'false', npm_config_audit: 'false', ...options.env },
+      maxBuffer: 16 * 1024 * 1024,
+    });
+    return stdout + (stderr.includes('Warning') ? stderr : '');
+  } catch (error) {
+    const { stdout, stderr } = error as { stdout?: string; stderr?: string };
+    throw new Error(`${file} ${args.join(' ')}: ${String(error)}\n${stdout}\n${stderr}`, { cause: error });
+  }
+}
+
+function write(name: string, text: string): string {
+  writeFileSync(join(project, name), text);
+  return name;
+}
+
+beforeAll(async () => {
+  folder = mkdtempSync(join(tmpdir(), 'etcd-election-package-'));
+  project = join(folder, 'project');
+  mkdirSync(project);
+  // Built beside the repository: whoever uses its dist/ at this moment is not disturbed.
+  const source = join(folder, 'source');
+  for (const name of [
+    'package.json',
+    'tsconfig.json',
+    'tsconfig.build.json',
+    'src',
+    'README.md',
+    'CHANGELOG.md',
+    'LICENSE',
+    'docker-compose.yml',
+  ])
+    cpSync(join(ROOT, name), join(source, name), { recursive: true });
+  symlinkSync(join(ROOT, 'node_modules'), join(source, 'node_modules'));
+  await run(join(ROOT, 'node_modules/.bin/tsc'), ['-p', 'tsconfig.build.json'], { cwd: source });
+  const listed = await run('npm', ['pack', '--json', '--ignore-scripts', '--pack-destination', folder], {
+    cwd: source,
+  });
+  const packs = JSON.parse(listed) as
+    | { filename: string; files: { path: string }[] }[]
+    | Record<string, { filename: string; files: { path: string }[] }>;
+  const [pack] = Object.values(packs);
+  tarball = join(folder, pack!.filename);
+  packed = pack!.files.map(({ path }) => path);
+  write('package.json', '{ "name": "empty", "private": true }');
+  await run('npm', ['install', '--prefer-offline', tarball, '@types/node@20']);
+}, INSTALL_MS);
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+describe('what is in it', () => {
+  test('the build, its sources for source maps, and nothing of the workshop', () => {
+    expect(packed).toEqual(
+      expect.arrayContaining([
+        'dist/index.js',
+        'dist/index.d.ts',
+        'dist/cli/bin.js',
+        'src/index.ts',
+        'README.md',
+        'LICENSE',
+        'CHANGELOG.md',
+        'docker-compose.yml',
+      ]),
+    );
+    for (const path of packed)
+      expect(path).toMatch(
+        /^(dist|src)\/|^(package\.json|README\.md|LICENSE|CHANGELOG\.md|docker-compose\.yml)$/,
+      );
+    for (const path of packed.filter((one) => /^src\/.*(?<!\.d)\.ts$/.test(one)))
+      expect(packed).toContain(path.replace(/^src/, 'dist').replace(/\.ts$/, '.js'));
+  });
+
+  test('no machine path in what is built', () => {
+    const built = packed.filter((path) => path.startsWith('dist/'));
+    for (const path of built) {
+      const text = readFileSync(join(project, 'node_modules/etcd-election', path), 'utf8');
+      expect(text.includes(ROOT), path).toBe(false);
+      expect(/\/tmp\/etcd-election-package/.test(text), path).toBe(false);
+    }
+  });
+});
+
+describe('what others say of it', () => {
+  test('publint, strictly', async () => {
+    const output = await run(join(ROOT, 'node_modules/.bin/publint'), ['--strict', join(folder, 'source')]);
+    expect(output).toContain('All good!');
+  });
+
+  test('are the types wrong? For ESM, which CommonJS may require', async () => {
+    await run(join(ROOT, 'node_modules/.bin/attw'), [tarball, '--profile', 'esm-only']);
+  });
+});
+
+const versions = [
+  ['this Node', process.execPath],
+  ...['22', '24'].map((major) => [
+    `Node ${major}`,
+    join(ROOT, `node_modules/.cache/node-${major}/package/bin/node`),
+  ]),
+] as [string, string][];
+
+describe.each(versions)('%s (skipped where it is absent: npm run node:fetch)', (_, node) => {
+  const here = test.skipIf(!existsSync(node));
+  const env = { NODE_OPTIONS: '', ETCD_ENDPOINTS: '' };
+
+  here('from ESM', async () => {
+    const names = doors.filter((door) => door !== needsPeer);
+    const file = write(
+      'esm.mjs',
+      `for (const name of ${JSON.stringify(names)}) console.log(name, Object.keys(await import(name)).length > 0);`,
+    );
+    expect(await run(node, [file], { env })).toBe(names.map((name) => `${name} true\n`).join(''));
+  });
+
+  here('from CommonJS', async () => {
+    const names = doors.filter((door) => door !== needsPeer);
+    const file = write(
+      'cjs.cjs',
+      `for (const name of ${JSON.stringify(names)}) console.log(name, Object.keys(require(name)).length > 0);`,
+    );
+    const output = await run(node, [file], { env });
+    expect(output.replace(/^.*(ExperimentalWarning|Use `node --trace-warnings).*\n/gm, '')).toBe(
+      names.map((name) => `${name} true\n`).join(''),
+    );
+  });
+
+  here('both at once: one package, one guard', async () => {
+    const file = write(
+      'both.mjs',
+      `import { createRequire } from 'node:module';
+       import { Election } from 'etcd-election';
+       console.log(createRequire(import.meta.url)('etcd-election').Election === Election);`,
+    );
+    expect(await run(node, ['--no-warnings', file], { env })).toBe('true\n');
+  });
+
+  here('leads, on a real etcd, and ends by itself', async () => {
+    const prefix = `package-${process.pid}-${Math.random().toString(36).slice(2)}/`;
+    const file = write(
+      'lead.mjs',
+      `import { Etcd3 } from 'etcd3';
+       import { Election } from 'etcd-election';
+       const quiet = Object.fromEntries(['trace', 'debug', 'info', 'warn', 'error'].map((level) => [level, () => {}]));
+       const client = new Etcd3({ hosts: process.env.HOSTS.split(',') });
+       const election = new Election(client, 'e', { prefix: process.env.PREFIX, logger: quiet });
+       console.log(await election.lead(async (term) => typeof term.fencingToken));
+       await election.close();
+       client.close();`,
+    );
+    const output = await run(node, [file], {
+      env: { ...env, HOSTS: inject('etcd').endpoints.join(), PREFIX: prefix },
+    });
+    expect(output).toBe('bigint\n');
+  });
+
+  here('the command', async () => {
+    const bin = join(project, 'node_modules/etcd-election/dist/cli/bin.js');
+    expect(await run(node, [bin, '--version'], { env })).toBe(`${manifest.version}\n`);
+    const status = await run(node, [bin, 'status', '--json', '--prefix', 'nobody-here/'], {
+      env: { ...env, ETCDCTL_ENDPOINTS: inject('etcd').endpoints.join() },
+    });
+    expect(status).toBe('[]\n');
+  });
+});
+
+describe('npx', () => {
+  test('finds the command', async () => {
+    expect(await run('npx', ['--no-install', 'etcd-election', '--version'])).toBe(`${manifest.version}\n`);
+  });
+});
+
+describe('side effects', () => {
+  test('importing it starts nothing, prints nothing, listens to nothing', async () => {
+    const file = write(
+      'effects.mjs',
+      // What others do when they are imported is theirs.
+      `for (const name of ['etcd3', 'pino', 'zod', 'cockatiel']) await import(name);
+       const before = [Object.keys(globalThis).length, process.eventNames().length];
+       for (const name of ${JSON.stringify(doors.filter((door) => door !== needsPeer))}) await import(name);
+       const after = [Object.keys(globalThis).length, process.eventNames().length];
+       await new Promise((resolve) => setTimeout(resolve, 50)); // files that were read are closed
+       const held = process.getActiveResourcesInfo().filter((kind) => !/TTY|Pipe/.test(kind));
+       console.log(JSON.stringify({ same: String(before) === String(after), held }));`,
+    );
+    expect(JSON.parse(await run(process.execPath, [file]))).toEqual({ same: true, held: [] });
+  });
+
+  test.each(['etcd-election', 'etcd-election/prometheus'])(
+    'a bundler drops %s where nothing of it is used',
+    async (door) => {
+      const bundled = await build({
+        stdin: {
+          contents: `import '${door}'; import { Election } from 'etcd-election'; console.log(1);`,
+          resolveDir: project,
+        },
+        bundle: true,
+        write: false,
+        platform: 'node',
+        format: 'esm',
+        external: ['etcd3', 'pino', 'zod', 'cockatiel'],
+        logLevel: 'silent',
+      });
+      expect(bundled.outputFiles[0]!.text).not.toContain('class ');
+    },
+  );
+});
+
+describe('TypeScript', () => {
+  const program = `
+    import { Etcd3 } from 'etcd3';
+    import { Election, LeadershipLostError, channelNames, type ElectionOptions, type Term } from 'etcd-election';
+    import { electionMetrics, type ElectionMetrics } from 'etcd-election/prometheus';
+    import { startEtcd } from 'etcd-election/dev';
+    import { serveDiagnostics } from 'etcd-election/diagnostics';
+    import * as promClient from 'prom-client';
+    import { electionTelemetry } from 'etcd-election/opentelemetry';
+
+    const options: ElectionOptions = { ttlSeconds: 5, onLeader: (term: Term) => void term.fencingToken.toString() };
+    // @ts-expect-error a misspelt option
+    const misspelt: ElectionOptions = { ttlSecond: 5 };
+    export const election = new Election(new Etcd3({ hosts: [] }), 'name', options);
+    export const metrics: ElectionMetrics = electionMetrics(promClient, { registry: new promClient.Registry() });
+    export const rest = [LeadershipLostError, channelNames, misspelt, startEtcd, serveDiagnostics, electionTelemetry] as const;
+  `;
+  beforeAll(async () => {
+    await run('npm', ['install', '--prefer-offline', 'prom-client@15', '@opentelemetry/api@~1.9']);
+  }, INSTALL_MS);
+
+  test.each([
+    ['nodenext', 'nodenext', 'program.mts'],
+    ['node16', 'node16', 'program.mts'],
+    ['bundler', 'esnext', 'program.ts'],
+    ['nodenext from CommonJS', 'nodenext', 'program.cts'],
+  ])('moduleResolution %s, with skipLibCheck false', async (resolution, module, file) => {
+    write(file, program);
+    const config = write(
+      `tsconfig.${resolution.replaceAll(' ', '-')}.json`,
+      JSON.stringify({
+        compilerOptions: {
+          module,
+          moduleResolution: resolution.split(' ')[0],
+          target: 'es2022',
+          lib: ['es2023', 'esnext.disposable'],
+          types: ['node'],
+          strict: true,
+          exactOptionalPropertyTypes: true,
+          skipLibCheck: false,
+          noEmit: true,
+        },
+        files: [file],
+      }),
+    );
+    await run(join(ROOT, 'node_modules/.bin/tsc'), ['-p', config]);
+  });
+
+  test('with its peer there, that room opens too', async () => {
+    const file = write('peer.mjs', `console.log(typeof (await import('${needsPeer}')).electionTelemetry);`);
+    expect(await run(process.execPath, [file])).toBe('function\n');
+  });
+});
+
+describe('a release', () => {
+  const check = (changelog: string): Promise<string> => {
+    const file = join(folder, 'CHANGELOG.md');
+    writeFileSync(file, changelog);
+    return run(process.execPath, ['scripts/check-release.mjs', '1.2.3', file], { cwd: ROOT });
+  };
+
+  test('is refused without a changelog that tells of it', async () => {
+    await expect(check('# Changelog\n')).rejects.toThrow('no section');
+    await expect(check('# Changelog\n\n## Unreleased\n\n- much\n')).rejects.toThrow('Unreleased');
+    await expect(check('# Changelog\n\n## 1.2.3\n\n## 1.2.2\n\n- old\n')).rejects.toThrow('empty');
+    await expect(check('# Changelog\n\n## 1.2.2\n\n- old\n')).rejects.toThrow('this is 1.2.3');
+    expect(await check('# Changelog\n\n## [1.2.3] - 2026-11-22\n\n- new\n')).toBe('');
+  });
+});
