@@ -6,7 +6,7 @@
  */
 import { execFile } from 'node:child_process';
 import { writeFile } from 'node:fs/promises';
-import { availableParallelism, cpus, loadavg } from 'node:os';
+import { availableParallelism, cpus, getPriority, loadavg } from 'node:os';
 import { promisify } from 'node:util';
 import { RunawayChild, buildDiagnostics, nodes, reportOf } from '../test/support/diagnostics-child.ts';
 
@@ -103,7 +103,7 @@ await writeFile(
   `# The watchdog: what it costs, how soon it sees
 
 Made by \`bench/watchdog.ts\`. ${availableParallelism()} cores of ${cpus()[0]?.model.trim() ?? 'unknown make'}, load ${median(crowd).toFixed(1)}
-(other work ran on them). A thread starves its loop when it has burnt half of \`stallMs\` without an answer: where it is let
+(other work ran on them; run at priority ${getPriority()}). A thread starves its loop when it has burnt half of \`stallMs\` without an answer: where it is let
 have a tenth of a core, that alone takes five seconds.
 
 ## At rest
