@@ -1,4 +1,5 @@
 import { setImmediate as turn } from 'node:timers/promises';
+import { Range } from 'etcd3';
 import { describe, expect, test } from 'vitest';
 import { Operator } from './lab/gateway.ts';
 import { NOISE_MS } from './lab/lab.ts';
@@ -110,9 +111,7 @@ describe('what a hostile writer cannot do', () => {
 
     // They come and go: each message is one place in a queue of thousands.
     for (let first = 0; first < MANY; first += PER_TXN)
-      await writer.client
-        .delete()
-        .range({ start: Buffer.from(fake(first)), end: Buffer.from(fake(first + PER_TXN)) });
+      await writer.client.delete().range(new Range(fake(first), fake(first + PER_TXN)));
     await turn();
     await expect.poll(() => alice.leads, within(20_000 + NOISE_MS)).toBe(true);
   });

@@ -1,12 +1,14 @@
-// Builds the soak from source and runs it: Node 20 does not read TypeScript by itself.
+// Builds the soak (or the script that LAB names) from source and runs it: Node 20 does not read TypeScript by itself.
 import { mkdir } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
 
-const entry = fileURLToPath(new URL('./lab/soak.ts', import.meta.url));
+const scripts = { soak: './lab/soak.ts', jepsen: './lab/jepsen.ts' };
+const name = process.env.LAB ?? 'soak';
+const entry = fileURLToPath(new URL(scripts[name], import.meta.url));
 const folder = new URL('../../node_modules/.cache/etcd-election-lab/', import.meta.url);
 await mkdir(folder, { recursive: true });
-const outfile = fileURLToPath(new URL('soak.mjs', folder));
+const outfile = fileURLToPath(new URL(`${name}-${process.pid}.mjs`, folder));
 await build({
   entryPoints: [entry],
   outfile,

@@ -97,13 +97,15 @@ describe('over TLS with certificates on both sides', () => {
     await using mallory = await start(freshName(), await made());
     mallory.stand();
     await expect.poll(() => mallory.told('session.unavailable'), within(10_000)).not.toEqual([]);
+
     await expect(mallory.election.leader()).rejects.toBeInstanceOf(UnavailableError);
+
     const dialled = mallory.links[0]!.connections;
     await mallory.election
       .observe({ signal: AbortSignal.timeout(5_000) })
       [Symbol.asyncIterator]()
       .next();
-    // One a second, and a short burst to begin with.
+    // One burst to begin with.
     expect(mallory.links[0]!.connections - dialled).toBeLessThanOrEqual(5 + 10);
     expect(mallory.terms).toEqual([]);
     const said = mallory.log.map(({ message, fields }) => message + JSON.stringify(fields)).join('\n');

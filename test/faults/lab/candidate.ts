@@ -25,6 +25,10 @@ export interface CandidatePlan {
   readonly logPrefix: string;
   /** The HTTP resource that checks tokens; without one, nothing is sent there. */
   readonly resource: string | undefined;
+  /** Where the list is kept. */
+  readonly listAt: string;
+  /** Whether to keep the list of the resource, too; see jepsen.ts. */
+  readonly list: { readonly fenced: boolean; readonly checked: boolean } | undefined;
   readonly auth?: { readonly username: string; readonly password: string } | undefined;
   /** How long work takes to stop when its term ends, in milliseconds. */
   readonly stopsAfterMs: number;
@@ -102,7 +106,11 @@ function stamp(): boolean {
 
 let counter = 0;
 
-async function append(to: 'etcd' | 'http', act: Act, send: (counter: number) => Promise<AppendOutcome>) {
+async function append(
+  to: 'etcd' | 'http' | 'list',
+  act: Act,
+  send: (counter: number) => Promise<AppendOutcome>,
+) {
   const mine = ++counter;
   write(`I ${to} ${act.token} ${mine}`);
   const outcome = await send(mine);
@@ -121,7 +129,9 @@ async function work(act: Act): Promise<void> {
     }
   };
   await Promise.all([
-    every(APPEND_EVERY_MS, () => append('etcd', act, (mine) => act.append(mine))),
+    plan.list === undefined
+      ? every(APPEND_EVERY_MS, () => append('etcd', act, (mine) => act.append(mine)))
+      : every(1, () => append('list', act, (mine) => addToList(act, plan.list!, mine))),
     plan.resource === undefined
       ? undefined
       : every(POST_EVERY_MS, async () => {
@@ -156,6 +166,27 @@ function post(resource: string, act: Act, mine: number): Promise<AppendOutcome> 
     sent.on('error', () => resolve('unknown'));
     sent.end();
   });
+}
+
+const LIST_TAKES_MS = 10;
+
+/** Reads the list, thinks, and writes it back with one more: what a lock is for. */
+async function addToList(
+  act: Act,
+  { fenced, checked }: { fenced: boolean; checked: boolean },
+  mine: number,
+): Promise<AppendOutcome> {
+  try {
+    const items = (await (await fetch(`${plan.listAt}/list`)).json()) as string[];
+    await hangUp(LIST_TAKES_MS * Math.random());
+    if (checked && !act.isCurrent()) return 'refused';
+    const query = fenced ? `?token=${act.token}` : '';
+    const body = JSON.stringify([...items, `${plan.name}/${act.token}/${mine}`]);
+    const answer = await fetch(`${plan.listAt}/list${query}`, { method: 'PUT', body });
+    return answer.ok ? 'acknowledged' : 'refused';
+  } catch {
+    return 'unknown';
+  }
 }
 
 const pad = (value: bigint | number): string => String(value).padStart(20, '0');

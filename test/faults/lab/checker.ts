@@ -36,7 +36,7 @@ export interface Evidence {
   readonly acting: readonly Acting[];
   readonly appends: readonly Append[];
   /** Each log as it was read in the end. */
-  readonly logs: { readonly [to in Append['to']]: readonly LogEntry[] };
+  readonly logs: { readonly [to in 'etcd' | 'http']: readonly LogEntry[] };
   /** How often etcd wrote the one key that every append to etcd also writes. */
   readonly timesWritten: number;
   /** When processes were killed: those terms cannot say why they ended. */
@@ -161,7 +161,7 @@ function releasedTooEarly({ acting, faults }: Evidence): Finding[] {
 }
 
 /** S1: what was acknowledged stands once, in order; what was refused does not stand. */
-function wrongLog({ appends, logs, timesWritten }: Evidence, to: Append['to']): Finding[] {
+function wrongLog({ appends, logs, timesWritten }: Evidence, to: 'etcd' | 'http'): Finding[] {
   const findings: Finding[] = [];
   const say = (what: string): void => void findings.push({ promise: 'S1', what: `${to}: ${what}` });
   const log = [...logs[to]].sort((a, b) => (a.order < b.order ? -1 : a.order > b.order ? 1 : 0));

@@ -14,7 +14,7 @@ export interface Append {
   readonly token: bigint;
   /** Counts within one life of a process, from 1. */
   readonly counter: number;
-  readonly to: 'etcd' | 'http';
+  readonly to: 'etcd' | 'http' | 'list';
   /** Undefined where the process died, or was still waiting. */
   readonly outcome: AppendOutcome | undefined;
 }

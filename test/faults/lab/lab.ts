@@ -33,6 +33,8 @@ export interface LabPlan {
   readonly sabotage?: Sabotage | undefined;
   readonly etcdArgs?: readonly string[];
   readonly stopsAfterMs?: number;
+  /** What leaders do instead of appending; see jepsen.ts. */
+  readonly list?: CandidatePlan['list'];
   /** More environment for candidates. */
   readonly env?: NodeJS.ProcessEnv;
   /** What tests that disturb nobody share. Default: an etcd of the lab's own. */
@@ -263,7 +265,9 @@ export class Lab implements AsyncDisposable {
           historyFile: join(folder, `${name}.history`),
           logFile: join(folder, `${name}.log`),
           logPrefix,
-          resource: kind === 'ours' ? resource.url : undefined,
+          resource: kind === 'ours' && plan.list === undefined ? resource.url : undefined,
+          listAt: resource.url,
+          list: plan.list,
           stopsAfterMs,
         };
         return new Candidate(candidatePlan, { links, module, env: plan.env ?? {}, onNews });

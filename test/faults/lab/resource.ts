@@ -10,6 +10,8 @@ import type { LogEntry } from './checker.ts';
 export interface Resource extends AsyncDisposable {
   readonly url: string;
   readonly log: readonly LogEntry[];
+  /** A list that leaders read, and write back with one more. */
+  readonly list: readonly string[];
   /** How many writes came with an old token. */
   readonly refused: number;
   /** Forgets all, for the next run. */
@@ -20,16 +22,38 @@ export async function startResource(): Promise<Resource> {
   let log: LogEntry[] = [];
   let highest = -1n;
   let refused = 0;
+  let list: string[] = [];
   const server = createServer((asked, response) => {
-    const query = new URL(asked.url ?? '/', 'http://resource').searchParams;
+    const { pathname, searchParams: query } = new URL(asked.url ?? '/', 'http://resource');
+    if (pathname === '/list' && asked.method === 'GET') {
+      response.end(JSON.stringify(list));
+      return;
+    }
     const token = BigInt(query.get('token') ?? '-1');
-    asked.resume();
-    if (token < highest) {
+    // Who shows no token is believed: that is the resource without a fence.
+    if (query.has('token') && token < highest) {
+      asked.resume();
       refused++;
       response.writeHead(409).end();
       return;
     }
-    highest = token;
+    if (query.has('token')) highest = token;
+    if (pathname === '/list') {
+      let text = '';
+      asked.setEncoding('utf8').on('data', (part: string) => (text += part));
+      asked.on('end', () => {
+        // A newer token may have come while the body did.
+        if (query.has('token') && token < highest) {
+          refused++;
+          response.writeHead(409).end();
+          return;
+        }
+        list = JSON.parse(text) as string[];
+        response.end();
+      });
+      return;
+    }
+    asked.resume();
     const [process, counter] = [query.get('process') ?? '', Number(query.get('counter'))];
     log.push({ process, token, counter, order: BigInt(log.length), times: 1 });
     response.writeHead(200).end();
@@ -41,6 +65,9 @@ export async function startResource(): Promise<Resource> {
     url: `http://127.0.0.1:${port}`,
     get log() {
       return log;
+    },
+    get list() {
+      return list;
     },
     get refused() {
       return refused;

@@ -1,0 +1,90 @@
+/**
+ * The lock workload of Jepsen's report on etcd 3.4.3: five processes, a TTL of 2 s, a pause each 5 s. Whoever leads
+ * reads a list, waits a moment, and writes it back with one element more. What was acknowledged and is not in the list
+ * in the end was lost. With a fence nothing may be; without one, this is what leadership alone is worth.
+ */
+import { mkdir, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { startEtcd } from 'etcd-election/dev';
+import { hangUp } from './act.ts';
+import { etcdBinary, Lab } from './lab.ts';
+import { seeded } from './seeded.ts';
+
+const { values: options } = parseArgs({
+  options: { seconds: { type: 'string', default: '120' }, seed: { type: 'string', default: '1' } },
+});
+
+const PAUSE_EVERY_MS = 5_000;
+const TTL_S = 2;
+
+type Way = 'etcd3, unfenced' | 'ours, unfenced and unchecked' | 'ours, unfenced' | 'ours, fenced';
+
+async function run(way: Way): Promise<object> {
+  const random = seeded(Number(options.seed));
+  await using cluster = await startEtcd({ members: 3, binary: await etcdBinary() });
+  const list = { fenced: way === 'ours, fenced', checked: way !== 'ours, unfenced and unchecked' };
+  await using lab = await Lab.start({
+    cluster,
+    candidates: 5,
+    ttlSeconds: TTL_S,
+    kind: way === 'etcd3, unfenced' ? 'etcd3' : 'ours',
+    list,
+  });
+  const untilMs = performance.now() + Number(options.seconds) * 1000;
+  let pauses = 0;
+  while (performance.now() < untilMs) {
+    // By turns whoever leads, and a member of etcd: both are pauses that nobody asked for.
+    const victim = lab.candidates.find(({ isActing }) => isActing);
+    const isMember = ++pauses % 2 === 0 || victim === undefined;
+    const member = random.pick(cluster.members);
+    if (isMember) member.freeze();
+    else victim.freeze();
+    await hangUp(PAUSE_EVERY_MS / 2 + random.next() * 1_000);
+    if (isMember) member.thaw();
+    else victim.thaw();
+    await hangUp(PAUSE_EVERY_MS / 2 - 500);
+  }
+  await hangUp(2 * lab.ttlMs);
+  const { findings, appends, evidence } = await lab.verdict();
+  const stands = new Set(lab.resource.list);
+  const acknowledged = evidence.appends.filter(
+    ({ to, outcome }) => to === 'list' && outcome === 'acknowledged',
+  );
+  const lost = acknowledged.filter(
+    ({ process, token, counter }) => !stands.has(`${process}/${token}/${counter}`),
+  );
+  const overlaps = findings.filter(({ promise }) => promise === 'S2');
+  return {
+    way,
+    pauses,
+    acknowledged: acknowledged.length,
+    lost: lost.length,
+    lostPercent: Math.round((1000 * lost.length) / Math.max(1, acknowledged.length)) / 10,
+    refusedByFence: lab.resource.refused,
+    appends,
+    overlaps: overlaps.length,
+    overlapMs: Math.round(overlaps.reduce((sum, { ms = 0 }) => sum + ms, 0)),
+  };
+}
+
+const results: object[] = [];
+for (const way of [
+  'etcd3, unfenced',
+  'ours, unfenced and unchecked',
+  'ours, unfenced',
+  'ours, fenced',
+] as const) {
+  results.push(await run(way));
+  console.log(JSON.stringify(results.at(-1)));
+}
+const out = join('bench', 'reliability', 'jepsen-lock.json');
+await mkdir(dirname(out), { recursive: true });
+const settings = {
+  seconds: Number(options.seconds),
+  seed: Number(options.seed),
+  ttlSeconds: TTL_S,
+  processes: 5,
+};
+await writeFile(out, `${JSON.stringify({ settings, results }, undefined, 2)}\n`);
+process.exit(0);
