@@ -10,7 +10,7 @@ export const CALLS_PER_TURN = 1_000;
 /** No honest program makes this many elections without ever awaiting anything, of whatever names. */
 export const ELECTIONS_PER_TURN = 20_000;
 /** A loop that has swallowed this many throws in one turn will not end by itself. */
-export const THROWS_UNTIL_PARKED = 10_000;
+export const THROWS_UNTIL_PARKED = 9_000;
 /** The longest that one call sleeps, in milliseconds. */
 export const LONGEST_PARK_MS = 100;
 

@@ -2,10 +2,6 @@
 import type { Measured } from './measure.ts';
 import { bounds, type Bounds, type Row } from './rows.ts';
 
-/** Below this, a heap that differs from itself a minute later is noise: code that V8 compiled, buffers it kept. */
-const HEAP_NOISE_KIB = 1_024;
-const RESOURCE_NOISE = 2;
-
 export function complaints(row: Row, measured: Measured): string[] {
   const bound: Bounds = { ...bounds, ...row.except };
   const said: string[] = [];
@@ -16,8 +12,8 @@ export function complaints(row: Row, measured: Measured): string[] {
   check(measured.dialsPerSecond <= bound.dialsPerSecond, 'dials');
   // One line more than a minute's share may fall into a window.
   check(measured.lines <= 1 + (bound.linesPerMinute * measured.linesOverMs) / 60_000, 'lines');
-  check((measured.heapGrowthKiB ?? 0) <= HEAP_NOISE_KIB, 'memory');
-  check((measured.resourceGrowth ?? 0) <= RESOURCE_NOISE, 'handles');
+  check((measured.heapGrowthKiB ?? 0) <= bound.heapKiB, 'memory');
+  check((measured.resourceGrowth ?? 0) <= bound.handles, 'handles');
   if (row.fault?.end !== undefined && row.origin === 'outside')
     check((measured.leadsAgainMs ?? Infinity) <= bound.leadsAgainMs, 'back too late');
   return said;
@@ -67,7 +63,7 @@ export function markdown(results: readonly (readonly [Row, Measured])[], machine
     '',
     `Measured by \`npm run bench:guard -- --save\` on a shared machine: ${machine}. Each row is a process of its own on a real etcd of its own.`,
     '',
-    `Bounds: CPU < ${bounds.cpuPercent} % of a core (over 20 s, after the first 4 s), ≤ ${bounds.callsPerSecond} messages a second at etcd (calls, and messages on streams), ≤ ${bounds.dialsPerSecond} connection attempt a second to each endpoint, ≤ ${bounds.linesPerMinute} log lines a minute, no growth (heap after a collection, below ${HEAP_NOISE_KIB} KiB is noise; timers, sockets and other handles), leading again ≤ ${bounds.leadsAgainMs / 1000} s after an outside cause is gone.`,
+    `Bounds: CPU < ${bounds.cpuPercent} % of a core (over 20 s, after the first 4 s), ≤ ${bounds.callsPerSecond} messages a second at etcd (calls, and messages on streams), ≤ ${bounds.dialsPerSecond} connection attempt a second to each endpoint, ≤ ${bounds.linesPerMinute} log lines a minute, no growth (heap after a collection, below ${bounds.heapKiB} KiB is noise; timers, sockets and other handles), leading again ≤ ${bounds.leadsAgainMs / 1000} s after an outside cause is gone.`,
     '',
     '![CPU and calls, row by row](matrix.svg)',
   ];

@@ -202,18 +202,18 @@ const scenarios: Record<string, () => unknown> = {
       }
     }
   },
-  'un-awaited, each 10 ms': () => {
+  'un-awaited, each 100 ms': () => {
     const election = new Election(client, NAME);
     setInterval(() => {
       countRound();
       election.campaign(IP).catch(noop);
-    }, 10);
+    }, 100);
   },
-  'un-awaited, a new object each 10 ms': () => {
+  'un-awaited, a new object each 100 ms': () => {
     setInterval(() => {
       countRound();
       new Election(client, NAME).campaign(IP).catch(noop);
-    }, 10);
+    }, 100);
   },
   'un-awaited, a new object each turn': () =>
     forever(() => {
@@ -301,26 +301,26 @@ const scenarios: Record<string, () => unknown> = {
       return nextTurn();
     });
   },
-  'un-awaited, another value each 10 ms': () => {
+  'un-awaited, another value each 100 ms': () => {
     let turn = 0;
     const election = new Election(client, NAME);
     setInterval(() => {
       countRound();
       election.campaign(`${IP}:${turn++}`).catch(noop);
-    }, 10);
+    }, 100);
   },
-  'un-awaited, a new client each 10 ms': () => {
+  'un-awaited, a new client each 100 ms': () => {
     setInterval(() => {
       countRound();
       new Election(connect(), NAME).campaign(IP).catch(noop);
-    }, 10);
+    }, 100);
   },
-  'un-awaited, a new name each 10 ms': () => {
+  'un-awaited, a new name each 100 ms': () => {
     let turn = 0;
     setInterval(() => {
       countRound();
       new Election(client, `x${turn++}`).campaign(IP).catch(noop);
-    }, 10);
+    }, 100);
   },
   'onFollower throws': () =>
     stand({

@@ -104,8 +104,10 @@ describe('arrivals', () => {
     };
     const trips = Array.from({ length: ONE_BY_ONE + 10 }, () => come(0));
     expect(trips.filter(Boolean)).toHaveLength(1);
-    expect(come(100 * MS_PER_NEWCOMER)).toBe(false);
-    const again = Array.from({ length: 100 }, () => come(100 * MS_PER_NEWCOMER));
+    expect(come(10 * MS_PER_NEWCOMER)).toBe(false);
+    expect(come(11 * MS_PER_NEWCOMER)).toBe(false);
+    const quietMs = 2 * ONE_BY_ONE * MS_PER_NEWCOMER;
+    const again = Array.from({ length: ONE_BY_ONE + 10 }, () => come(quietMs));
     expect(again.filter(Boolean)).toHaveLength(1);
   });
 
