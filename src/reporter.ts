@@ -3,7 +3,7 @@
  */
 import pino from 'pino';
 import { arrivals } from './arrivals.ts';
-import { fullBudget, lastOfTheBurst, spend, type LineBudget } from './core/line-budget.ts';
+import { fullBudget, lastOfTheBurst, OF_ALL, spend, type LineBudget } from './core/line-budget.ts';
 import { emit, type ElectionEvent, type Logger } from './events.ts';
 import { shared } from './registry.ts';
 import { clock } from './time.ts';
@@ -16,6 +16,8 @@ export const defaultLogger = (): Logger => (made ??= pino({ name: 'etcd-election
 export class Reporter {
   readonly #logger: Logger;
   readonly #budget: { now: LineBudget };
+  /** Of all elections of the process together. */
+  readonly #all: { now: LineBudget };
 
   /** @param key whose lines are counted together, whichever object writes them. */
   constructor(logger: Logger, key: string) {
@@ -23,6 +25,7 @@ export class Reporter {
     // Names that a loop makes up would each bring a burst of lines of their own.
     const first = (): LineBudget => (arrivals().areMany ? lastOfTheBurst : fullBudget)(clock.now());
     this.#budget = shared('lines', key, () => ({ now: first() }));
+    this.#all = shared('lines', '', () => ({ now: fullBudget(clock.now(), OF_ALL) }));
   }
 
   report(event: ElectionEvent): void {
@@ -36,7 +39,10 @@ export class Reporter {
       }
       const { budget, written } = spend(this.#budget.now, clock.now());
       this.#budget.now = budget;
-      return written ? suppressed : false;
+      if (!written) return false;
+      const all = spend(this.#all.now, clock.now(), OF_ALL);
+      this.#all.now = all.budget;
+      return all.written ? suppressed : false;
     });
   }
 }

@@ -58,8 +58,9 @@ export function faultOf(what: string, status: GrpcStatus | undefined, error: unk
   // A token is renewed by the next try; wrong credentials are not.
   if (/invalid auth token/.test(said)) return fault('unavailable', false);
   if (/authentication failed|permission denied|user name is empty/.test(said)) return fault('refused', false);
-  if (/too many requests|no space|space exceeded|etcdserver: no leader/.test(said))
-    return fault('unavailable', false);
+  if (/too many requests|etcdserver: no leader/.test(said)) return fault('unavailable', false);
+  // etcd applies the write that crosses its quota, and says so all the same.
+  if (/space exceeded/.test(said)) return fault('unavailable', true);
   // gRPC found nobody to send it to.
   if (/^No connection established|^Name resolution failed/.test(said)) return fault('unavailable', false);
   // etcd3's breaker: it never let the call out.
