@@ -11,6 +11,12 @@ import { eventually } from './eventually.ts';
 
 export const ROOT: string = fileURLToPath(new URL('../../', import.meta.url));
 
+/** Compiled by the test file that is running. */
+const folders: string[] = [];
+afterAll(() => {
+  for (const folder of folders.splice(0)) rmSync(folder, { recursive: true, force: true });
+});
+
 /**
  * Compiles programs into a folder below node_modules, so that packages are found; it goes when the test file ends.
  *
@@ -21,7 +27,7 @@ export async function compile(entries: readonly string[]): Promise<string[]> {
   const cache = join(ROOT, 'node_modules/.cache/etcd-election-programs');
   mkdirSync(cache, { recursive: true });
   const folder = mkdtempSync(join(cache, 'run-'));
-  afterAll(() => rmSync(folder, { recursive: true, force: true }));
+  folders.push(folder);
   await build({
     entryPoints: entries.map((entry) => join(ROOT, entry)),
     bundle: true,
