@@ -3,7 +3,7 @@ import { mkdir } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
 
-const scripts = { soak: './lab/soak.ts', jepsen: './lab/jepsen.ts' };
+const scripts = { soak: './lab/soak.ts', jepsen: './lab/jepsen.ts', etcdctl: './lab/etcdctl.ts' };
 const name = process.env.LAB ?? 'soak';
 const entry = fileURLToPath(new URL(scripts[name], import.meta.url));
 const folder = new URL('../../node_modules/.cache/etcd-election-lab/', import.meta.url);
