@@ -32,12 +32,19 @@ class SharedPace implements Pace {
   #nudged = new AbortController();
 
   async pass(signal: AbortSignal): Promise<void> {
-    await this.#guard.pass('outside', SETTINGS, { signal });
-    while (!signal.aborted) {
-      const leftMs = this.#savingUntilMs - clock.now();
-      if (leftMs <= 0) return;
-      await clock.sleep(leftMs, AbortSignal.any([signal, this.#nudged.signal]));
-    }
+    do {
+      await this.#saved(signal);
+      await this.#guard.pass('outside', SETTINGS, { signal });
+    } while (!signal.aborted && this.#savingMs > 0);
+  }
+
+  async #saved(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted && this.#savingMs > 0)
+      await clock.sleep(this.#savingMs, AbortSignal.any([signal, this.#nudged.signal]));
+  }
+
+  get #savingMs(): number {
+    return this.#savingUntilMs - clock.now();
   }
 
   /** A lease is tried to be saved now: it dials for all, and says so when it gets through. */
@@ -75,6 +82,8 @@ export function paceOf(client: Etcd3): Pace {
 export function renewalPace(grantedTtlSeconds: number, shared?: Pace): Pace {
   const settings = {
     ...SETTINGS,
+    burst: 1,
+    baseMs: 250,
     outsideCapMs: Math.min(SETTINGS.outsideCapMs, grantedTtlSeconds * 250),
   };
   const guard = new LoopGuard('', '');
