@@ -15,6 +15,7 @@ test('S1, L5: etcd out of space: the leader goes on, its writes are refused, and
   await noSpace.run({ lab, random: seeded(1), victim, clockFile: undefined });
   await lab.leader();
 
+  // The write that crosses the quota is applied, and answered with "space exceeded" all the same: its outcome is unknown.
   const { appends, errors } = await expectKept(lab);
   expect(appends.refused + appends.unknown).toBeGreaterThan(0);
   expect([...errors.keys()].filter((code) => !code.startsWith('ELECTION_'))).toEqual([]);

@@ -102,11 +102,11 @@ describe('over TLS with certificates on both sides', () => {
 
     const dialled = mallory.links[0]!.connections;
     await mallory.election
-      .observe({ signal: AbortSignal.timeout(5_000) })
+      .observe({ signal: AbortSignal.timeout(3_000) })
       [Symbol.asyncIterator]()
       .next();
     // One burst to begin with.
-    expect(mallory.links[0]!.connections - dialled).toBeLessThanOrEqual(5 + 10);
+    expect(mallory.links[0]!.connections - dialled).toBeLessThanOrEqual(3 + 10);
     expect(mallory.terms).toEqual([]);
     const said = mallory.log.map(({ message, fields }) => message + JSON.stringify(fields)).join('\n');
     expect(said).not.toContain('PRIVATE KEY');

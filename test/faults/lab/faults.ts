@@ -194,7 +194,7 @@ export const faultKinds: readonly FaultKind[] = [
     weight: 3,
     async run({ lab, victim }) {
       const leaseId = victim.term?.leaseId;
-      if (leaseId === undefined) return;
+      if (leaseId === undefined || leaseId === '') return; // etcd3's election does not show it
       await during(
         lab,
         { kind: 'revoke-lease', what: `revoke the lease of ${victim.name}`, evicts: victim.name },
@@ -208,7 +208,7 @@ export const faultKinds: readonly FaultKind[] = [
     weight: 3,
     async run({ lab, victim }) {
       const key = victim.term?.key;
-      if (key === undefined) return;
+      if (key === undefined || key === '') return;
       await during(
         lab,
         { kind: 'delete-key', what: `delete the key of ${victim.name}`, evicts: victim.name },
