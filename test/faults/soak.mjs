@@ -3,9 +3,13 @@ import { mkdir } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
 
-const scripts = { soak: './lab/soak.ts', jepsen: './lab/jepsen.ts', etcdctl: './lab/etcdctl.ts' };
+const scripts = {
+  soak: new URL('./lab/soak.ts', import.meta.url),
+  jepsen: new URL('./lab/jepsen.ts', import.meta.url),
+  etcdctl: new URL('./lab/etcdctl.ts', import.meta.url),
+};
 const name = process.env.LAB ?? 'soak';
-const entry = fileURLToPath(new URL(scripts[name], import.meta.url));
+const entry = fileURLToPath(scripts[name]);
 const folder = new URL('../../node_modules/.cache/etcd-election-lab/', import.meta.url);
 await mkdir(folder, { recursive: true });
 const outfile = fileURLToPath(new URL(`${name}-${process.pid}.mjs`, folder));

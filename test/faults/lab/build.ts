@@ -38,7 +38,7 @@ export function buildCandidate(sabotage?: Sabotage): Promise<string> {
   return bundle('candidate', sabotage);
 }
 
-export function bundle(entry: string, sabotage?: Sabotage): Promise<string> {
+function bundle(entry: string, sabotage?: Sabotage): Promise<string> {
   const name = sabotage === undefined ? entry : `${entry}-${sabotage.name}`;
   let path = built.get(name);
   if (path === undefined) built.set(name, (path = bundleOnce(entry, name, sabotage)));

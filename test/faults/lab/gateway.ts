@@ -138,7 +138,7 @@ export class Operator {
 /** etcd has answered, and the answer is no. */
 export class Refusal extends Error {}
 
-export function ask(endpoint: string, path: string, body: object, withinMs: number): Promise<unknown> {
+function ask(endpoint: string, path: string, body: object, withinMs: number): Promise<unknown> {
   return new Promise((resolve, reject) => {
     const signal = AbortSignal.timeout(withinMs);
     const sent = request(`${endpoint}${path}`, { method: 'POST', agent: false, signal }, (response) => {

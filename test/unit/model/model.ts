@@ -17,7 +17,7 @@ import {
 import { renewEveryMs, validUntilMs, type LeaseProof } from '../../../src/core/deadline.ts';
 import { Roster, type Candidate, type RosterEvent } from '../../../src/core/roster.ts';
 
-export const TICK_MS = 500;
+const TICK_MS = 500;
 /** How long an unanswered call is waited for, in ticks. */
 const CALL_TICKS = 2;
 
