@@ -1,0 +1,67 @@
+/**
+ * Hand-over in one election with many candidates, each on a client and a lease of its own, as replicas are. Those who
+ * take turns stand in front, in two processes; the others wait in a third one.
+ */
+import { startEtcd } from 'etcd-election/dev';
+import { Actor, type Stand } from './company.ts';
+import { summary, type Summary } from './figures.ts';
+import { callsOf } from './meter.ts';
+
+export interface CandidatesResult {
+  readonly byCount: Readonly<
+    Record<string, { readonly summary: Summary; readonly calls: Readonly<Record<string, number>> }>
+  >;
+}
+
+const IN_FRONT = 26;
+/** Turns that nobody counts. */
+const WARM_UP = 5;
+/** Long, so that a thousand keep-alives on one machine do not disturb what is measured. */
+const TTL_SECONDS = 120;
+
+export async function candidates(counts: readonly number[], elections: number): Promise<CandidatesResult> {
+  const byCount: Record<string, { summary: Summary; calls: Record<string, number> }> = {};
+  for (const count of counts) {
+    await using etcd = await startEtcd();
+    await using a = new Actor();
+    await using b = new Actor();
+    await using crowd = new Actor();
+    const samples: number[] = [];
+    let calls: Record<string, number> = {};
+    // With few candidates, more elections make up for the few turns of each.
+    for (let election = 0; election < (count < IN_FRONT ? elections : 1); election++) {
+      const inFront = Math.min(count, IN_FRONT);
+      const stand = (place: number): Stand => ({
+        by: 'ours',
+        id: `e${election}-${place}`,
+        client: `${place}`,
+        hosts: etcd.endpoints,
+        prefix: 'candidates/',
+        election: `e${election}`,
+        value: `10.0.${place >> 8}.${place & 255}`,
+        ttlSeconds: TTL_SECONDS,
+      });
+      const actorAt = (place: number): Actor => (place % 2 === 0 ? a : b);
+      for (let place = 0; place < inFront; place++) {
+        await actorAt(place).tell({ do: 'stand', stands: [stand(place)] });
+        await actorAt(place).when(place === 0 ? 'led' : 'queued', stand(place).id);
+      }
+      const rest = Array.from({ length: count - inFront }, (_, index) => stand(inFront + index));
+      for (let from = 0; from < rest.length; from += 50) {
+        const some = rest.slice(from, from + 50);
+        await crowd.tell({ do: 'stand', stands: some });
+        for (const { id } of some) await crowd.when('queued', id);
+      }
+      const turn = async (place: number): Promise<number> => {
+        const { atMs } = await actorAt(place).tell({ do: 'resign', id: stand(place).id });
+        return (await actorAt(place + 1).when('led', stand(place + 1).id)) - atMs;
+      };
+      for (let place = 0; place < inFront - 1; place++) {
+        if (place > 0 || election > 0) samples.push(await turn(place));
+        else calls = await callsOf(etcd.endpoints, async () => samples.push(await turn(place)));
+      }
+    }
+    byCount[count] = { summary: summary(samples.slice(WARM_UP)), calls };
+  }
+  return { byCount };
+}

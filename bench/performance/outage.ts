@@ -1,0 +1,114 @@
+/**
+ * Outage and return: a thousand elections in one process, etcd gone for a minute, then back; and one of three members
+ * frozen for as long.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Etcd3 } from 'etcd3';
+import { startEtcd } from 'etcd-election/dev';
+import { Actor } from './company.ts';
+import { cpuMs } from './meter.ts';
+
+export interface OutageRow {
+  readonly what: string;
+  readonly elections: number;
+  readonly seconds: number;
+  readonly cpuPercent: number;
+  /** TCP connections begun meanwhile, by the process. */
+  readonly dials: number;
+  /** Fewest elections that led at once meanwhile, looked at each second. */
+  readonly fewestLeading: number;
+  /** From when etcd answered again, or the member was frozen, until all led. */
+  readonly allLeadAfterMs: number;
+}
+
+export interface OutageResult {
+  readonly rows: readonly OutageRow[];
+}
+
+const TTL_SECONDS = 10;
+const LOOK_EVERY_MS = 50;
+/** A look at a thousand elections costs processor time, which is measured here. */
+const LOOK_SELDOM_MS = 1_000;
+
+export async function outage(count: number, seconds: number): Promise<OutageResult> {
+  return { rows: [await gone(count, seconds), await frozen(count, seconds)] };
+}
+
+async function gone(count: number, seconds: number): Promise<OutageRow> {
+  await using etcd = await startEtcd();
+  await using actor = new Actor();
+  await lead(actor, etcd.endpoints, count);
+  await etcd.members[0]!.kill();
+  const before = await actor.tell({ do: 'usage' });
+  const cpuBefore = await cpuMs(actor.pid);
+  await sleep(seconds * 1000);
+  const cpu = (await cpuMs(actor.pid)) - cpuBefore;
+  const { dials } = await actor.tell({ do: 'usage' });
+  const { leading } = await actor.tell({ do: 'leading' });
+  await etcd.members[0]!.start();
+  return {
+    what: 'etcd gone',
+    elections: count,
+    seconds,
+    cpuPercent: cpu / (seconds * 10),
+    dials: dials - before.dials,
+    fewestLeading: leading,
+    allLeadAfterMs: await untilAllLead(actor, count),
+  };
+}
+
+async function frozen(count: number, seconds: number): Promise<OutageRow> {
+  await using etcd = await startEtcd({ members: 3 });
+  await using actor = new Actor();
+  await lead(actor, etcd.endpoints, count);
+  const victim = await leaderOf(etcd.endpoints); // the worst one to lose
+  const before = await actor.tell({ do: 'usage' });
+  const cpuBefore = await cpuMs(actor.pid);
+  etcd.members[victim]!.freeze();
+  const frozenAtMs = performance.now();
+  let fewest = count;
+  let restoredAtMs = frozenAtMs;
+  while (performance.now() - frozenAtMs < seconds * 1000) {
+    await sleep(LOOK_SELDOM_MS);
+    const { leading } = await actor.tell({ do: 'leading' });
+    fewest = Math.min(fewest, leading);
+    if (leading < count) restoredAtMs = performance.now() + LOOK_SELDOM_MS;
+  }
+  const cpu = (await cpuMs(actor.pid)) - cpuBefore;
+  const { dials } = await actor.tell({ do: 'usage' });
+  etcd.members[victim]!.thaw();
+  return {
+    what: "etcd's own leader frozen, two members live",
+    elections: count,
+    seconds,
+    cpuPercent: cpu / (seconds * 10),
+    dials: dials - before.dials,
+    fewestLeading: fewest,
+    allLeadAfterMs: fewest === count ? 0 : restoredAtMs - frozenAtMs,
+  };
+}
+
+async function lead(actor: Actor, hosts: readonly string[], count: number): Promise<void> {
+  await actor.tell({ do: 'connect', client: 'c', hosts });
+  await actor.tell({ do: 'lead-many', client: 'c', prefix: 'outage/', count, ttlSeconds: TTL_SECONDS });
+  await sleep(TTL_SECONDS * 1000); // what its start left over is done
+}
+
+async function untilAllLead(actor: Actor, count: number): Promise<number> {
+  const sinceMs = performance.now();
+  while ((await actor.tell({ do: 'leading' })).leading < count) {
+    if (performance.now() - sinceMs > 60_000) return Number.POSITIVE_INFINITY;
+    await sleep(LOOK_EVERY_MS);
+  }
+  return performance.now() - sinceMs;
+}
+
+async function leaderOf(endpoints: readonly string[]): Promise<number> {
+  for (const [index, endpoint] of endpoints.entries()) {
+    const client = new Etcd3({ hosts: endpoint });
+    const { leader, header } = await client.maintenance.status();
+    client.close();
+    if (leader === header.member_id) return index;
+  }
+  return 0;
+}
