@@ -113,6 +113,7 @@ export class Recorder implements Disposable {
       case 'guard.recovered':
       case 'session.recovered':
       case 'last-will.lost':
+      case 'announce.failed':
     }
   }
 
