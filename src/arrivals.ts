@@ -28,7 +28,7 @@ export class Arrivals {
     this.#count++;
     if (holdMs > 0) this.#heldUntilMs.push(nowMs + holdMs);
     const trips = holdMs > 0 && !this.#isTripped;
-    this.#isTripped = trips || (this.#isTripped && this.areMany);
+    this.#isTripped = holdMs > 0 || (this.#isTripped && this.areMany);
     return { holdMs, trips };
   }
 

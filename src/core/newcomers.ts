@@ -10,7 +10,7 @@
 /** New elections that may come side by side before any is held back. */
 export const SIDE_BY_SIDE = 16_384;
 /** New elections that may come one by one before any is held back. */
-export const ONE_BY_ONE = 500;
+export const ONE_BY_ONE = 300;
 /** Each so many milliseconds one more may come. */
 export const MS_PER_NEWCOMER = 2_000;
 
@@ -28,7 +28,7 @@ export const noNewcomers = (nowMs: number): Newcomers => ({
 });
 
 /** So many came one by one of late that the next ones need not tell their whole story. */
-export const areMany = ({ oneByOne }: Newcomers): boolean => oneByOne < ONE_BY_ONE - 200;
+export const areMany = ({ oneByOne }: Newcomers): boolean => oneByOne < ONE_BY_ONE - 100;
 
 /** One more election that was never seen before: how long must it wait? */
 export function welcome(
