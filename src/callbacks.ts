@@ -3,7 +3,7 @@
  */
 import { AsyncLocalStorage } from 'node:async_hooks';
 import type { Candidate } from './core/roster.ts';
-import type { Term } from './term.ts';
+import type { LiveTerm, Term } from './term.ts';
 import { clock } from './time.ts';
 
 export interface Handlers {
@@ -19,10 +19,17 @@ export class Callbacks {
   #last: keyof Handlers | undefined;
   /** The work of a term, and what the follower's callback does, each until it settles. */
   #work: Promise<void> | undefined;
+  #workTerm: LiveTerm | undefined;
   #following: Promise<void> | undefined;
 
   constructor(handlers: Handlers) {
     this.#handlers = handlers;
+  }
+
+  /** For how long the work has gone on after its term ended, in milliseconds; 0 where none does. */
+  get workOverdueMs(): number {
+    const endedAtMs = this.isWorking ? this.#workTerm?.endedAtMs : undefined;
+    return endedAtMs === undefined ? 0 : clock.now() - endedAtMs;
   }
 
   get isWorking(): boolean {
@@ -40,12 +47,17 @@ export class Callbacks {
    * @param report told what a callback threw, unless that is the term's own end.
    * @param onFailed called when the work throws or rejects.
    */
-  lead(term: Term, report: (callback: keyof Handlers, error: unknown) => void, onFailed: () => void): void {
+  lead(
+    term: LiveTerm,
+    report: (callback: keyof Handlers, error: unknown) => void,
+    onFailed: () => void,
+  ): void {
     const { onLeader } = this.#handlers;
     const start = (): void => {
       if (term.signal.aborted) return;
       this.#last = 'onLeader';
       if (onLeader === undefined) return;
+      this.#workTerm = term;
       const work = insideWorkOf.run(this, async () => await onLeader(term));
       this.#work = work.then(
         () => {

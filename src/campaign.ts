@@ -80,6 +80,8 @@ export class RunningCampaign {
   #value: string;
   #announced: string | undefined;
   #isAnnouncing = false;
+  /** Callbacks of the campaign before have not settled yet. */
+  #isAwaitingOldWork = false;
   #term: LiveTerm | undefined;
   #nextTerm = new Deferred<Term>();
   #left = new Deferred<void>();
@@ -91,8 +93,6 @@ export class RunningCampaign {
   #released = false;
   #healthTimer: NodeJS.Timeout | undefined;
   #knownLeader: Candidate | undefined;
-  /** When the last term ended. */
-  #endedAtMs = 0;
   /** Resolves when the campaign is over in etcd; the last callback may still be under way. */
   readonly ended: Promise<void>;
   /** Resolves when the last callback has settled too. */
@@ -138,7 +138,7 @@ export class RunningCampaign {
   }
 
   get state(): Campaign['name'] {
-    return this.#state.name;
+    return this.#isAwaitingOldWork ? 'leaving' : this.#state.name;
   }
 
   get currentTerm(): LiveTerm | undefined {
@@ -173,8 +173,7 @@ export class RunningCampaign {
 
   /** For how long the work has gone on after its term ended, in milliseconds; 0 where none does. */
   get workOverdueMs(): number {
-    const overdue = this.#state.name !== 'leading' && this.#callbacks.isWorking;
-    return overdue ? clock.now() - this.#endedAtMs : 0;
+    return this.#callbacks.workOverdueMs;
   }
 
   /** Ends the campaign for good; the job at hand learns of it at once. Only the first cause counts. */
@@ -215,7 +214,9 @@ export class RunningCampaign {
         await proclaim(link, place, value, { withinMs: CALL_LIMIT_MS, signal: this.#stop.signal });
         this.#hasAnnounced(value);
       } catch (error) {
-        if (this.#stopped === undefined) this.#reportFailure(error as EtcdFault); // and try again
+        if (this.#stopped !== undefined) break;
+        const { reporter, election } = this.#tools;
+        reporter.report({ type: 'announce.failed', election, reason: (error as EtcdFault).message }); // and try again
       }
     }
     this.#isAnnouncing = false;
@@ -227,7 +228,11 @@ export class RunningCampaign {
   }
 
   async #run(after: Promise<void> | undefined): Promise<void> {
-    if (after !== undefined) await Promise.race([after, this.#stopRequested()]);
+    if (after !== undefined) {
+      this.#isAwaitingOldWork = true;
+      await Promise.race([after, this.#stopRequested()]);
+      this.#isAwaitingOldWork = false;
+    }
     try {
       while (this.#state.name !== 'ended') {
         const outcome = await this.#perform(this.#state);
@@ -345,6 +350,7 @@ export class RunningCampaign {
       this.#callbacks.lead(term, this.#reportCallback, () =>
         settle({ type: 'lost', because: 'work-failed' }),
       );
+      if (this.#settle !== settle) return look; // the work has ended its own term
       if (!this.#callbacks.isWorking) this.#awaitFollower(settle);
       if (settings.progressTimeoutMs !== undefined)
         this.#watchProgress(term, settings.progressTimeoutMs, settle);
@@ -377,7 +383,7 @@ export class RunningCampaign {
     clearTimeout(this.#healthTimer);
     if (term === undefined && candidacy !== undefined && !forGood) this.#reportLoss(candidacy, because);
     if (term !== undefined && this.#callbacks.isWorking) await this.#drain(term);
-    await this.#giveUpSeat(candidacy, because);
+    await this.#giveUpSeat(candidacy);
     this.#feed.stop();
     this.#term = undefined;
     this.#left.resolve();
@@ -400,18 +406,17 @@ export class RunningCampaign {
     });
   }
 
-  async #giveUpSeat(candidacy: Candidacy | undefined, because: EndCause): Promise<void> {
+  async #giveUpSeat(candidacy: Candidacy | undefined): Promise<void> {
     const { reporter, election, electionKeys } = this.#tools;
     try {
-      // Evicted, and yet our key stands: somebody took it off its lease. It would lead for nobody, for ever.
-      const gone = candidacy !== undefined && because === 'evicted' && !this.#isThere(candidacy);
-      const released = await this.#seat.giveUp(gone ? undefined : candidacy);
+      // Also where we believe it gone: it may have been taken off its lease, and would lead for nobody, for ever.
+      const released = await this.#seat.giveUp(candidacy);
       if (released && this.#term !== undefined)
         reporter.report({
           type: 'term.released',
           election,
           fencingToken: this.#term.fencingToken.toString(),
-          afterMs: clock.now() - this.#endedAtMs,
+          afterMs: clock.now() - (this.#term.endedAtMs ?? clock.now()),
         });
     } catch (error) {
       if (!(error instanceof EtcdFault)) throw error;
@@ -457,7 +462,6 @@ export class RunningCampaign {
   #endTerm(because: EndCause): void {
     const term = this.#term;
     if (term === undefined) return;
-    this.#endedAtMs = clock.now();
     term.end(because);
     this.#tools.reporter.report({
       type: 'term.ended',
@@ -470,12 +474,8 @@ export class RunningCampaign {
 
   /** Whether our key is the one that we put there, and hangs on our lease. */
   #stands(candidacy: Candidacy): boolean {
-    const leaseId = this.#feed.roster.get(candidacy.key)?.leaseId;
-    return this.#isThere(candidacy) && leaseId === candidacy.leaseId;
-  }
-
-  #isThere(candidacy: Candidacy): boolean {
-    return this.#feed.roster.get(candidacy.key)?.fencingToken === candidacy.createRevision;
+    const found = this.#feed.roster.get(candidacy.key);
+    return found?.fencingToken === candidacy.createRevision && found.leaseId === candidacy.leaseId;
   }
 
   /** Waiting or leading for long enough is progress: the guard may forget what was before. */

@@ -1,7 +1,7 @@
 /**
  * The front door: one election, as one replica sees it.
  */
-import { sharedAbort } from './abort.ts';
+import { onAbort, sharedAbort } from './abort.ts';
 import type { Etcd3 } from 'etcd3';
 import { callSite } from './call-site.ts';
 import { CallerGuard } from './caller-guard.ts';
@@ -14,22 +14,26 @@ import { electionPrefix, type Snapshot } from './etcd/candidacy.ts';
 import { linkOf } from './etcd/link.ts';
 import { AlreadyStandingError, ElectionClosedError, type ElectionError } from './errors.ts';
 import { readError } from './faults.ts';
-import { countElection } from './flood.ts';
+import { countCall, countElection } from './flood.ts';
 import { guardOf, type GuardStatus, type LoopGuard } from './guard.ts';
 import { healthOf, type ElectionHealth } from './health.ts';
 import { hubOf } from './hub.ts';
 import { observeLeader } from './observer.ts';
 import {
   checkClient,
+  checkSignal,
+  checkWork,
   checkName,
   checkValue,
   ownAddress,
   resolveOptions,
   type ElectionOptions,
+  type Settings,
 } from './options.ts';
 import { defaultLogger, Reporter } from './reporter.ts';
 import { QueueReader } from './queue-reader.ts';
 import { sessionsOf } from './session.ts';
+import { leave, placeOf } from './standing.ts';
 import type { Term } from './term.ts';
 import { clock } from './time.ts';
 
@@ -56,13 +60,22 @@ export interface ElectionStatus {
   readonly guard: GuardStatus;
 }
 
-/** Who stands where, so that two campaigns of one client do not share one key. */
-const standing = new WeakMap<Etcd3, Map<string, Election>>();
-
 const live = new Set<Election>();
 
 /** The elections of this process in which somebody stands at the moment. */
 export const liveElections = (): readonly Election[] => [...live];
+
+/** What a constructor is given; refusals are counted too, or a loop could swallow them for ever. */
+function checked(client: Etcd3, name: string, options: ElectionOptions | undefined): Settings {
+  try {
+    checkName(name);
+    checkClient(client, name);
+    return resolveOptions(name, options);
+  } catch (error) {
+    countCall(`refused|${String(name)}`, String(name));
+    throw error;
+  }
+}
 
 export class Election implements AsyncDisposable {
   readonly name: string;
@@ -72,14 +85,13 @@ export class Election implements AsyncDisposable {
   readonly #seat: string;
   readonly #callbacks: Callbacks;
   #closingAbort: AbortController | undefined;
+  #offSignal: (() => void) | undefined;
   readonly #callers: CallerGuard;
   readonly #reader: QueueReader;
   #closedBecause: ElectionClosedError | undefined;
   #campaign: RunningCampaign | undefined;
-  /** Callbacks of the campaign before, where they have not settled yet. */
-  #lingering: Promise<void> | undefined;
   /** Set while `lead()` is under way. */
-  #leading: RunningCampaign | undefined;
+  #leadCampaign: RunningCampaign | undefined;
 
   /**
    * Sets up an election; nothing is sent until it is used.
@@ -91,12 +103,11 @@ export class Election implements AsyncDisposable {
    */
   constructor(client: Etcd3, name: string, options?: ElectionOptions) {
     countElection(String(name));
-    checkName(name);
-    checkClient(client, name);
-    const settings = resolveOptions(name, options);
+    const settings = checked(client, name, options);
     const { hosts } = (client as unknown as { options: { hosts?: string | string[] } }).options;
     const endpoints = [hosts ?? ''].flat().join(',');
     const key = `${endpoints}|${settings.prefix}|${name}`;
+    countCall(`new|${key}`, name);
     const reporter = new Reporter(settings.logger ?? defaultLogger(), key);
     this.name = name;
     this.#client = client;
@@ -118,11 +129,7 @@ export class Election implements AsyncDisposable {
     this.#reader = new QueueReader(this.#tools, this.#callers);
     const { signal } = settings;
     if (signal?.aborted === true) void this.#close('aborted');
-    else
-      signal?.addEventListener('abort', () => void this.#close('aborted'), {
-        once: true,
-        signal: this.#closing,
-      });
+    else if (signal !== undefined) this.#offSignal = onAbort(signal, () => void this.#close('aborted'));
   }
 
   /**
@@ -148,7 +155,7 @@ export class Election implements AsyncDisposable {
       again.catch(() => undefined); // un-awaited, it must not end the process
       return again;
     }
-    if (running !== undefined && this.#leading === undefined && this.#closedBecause === undefined) {
+    if (running !== undefined && this.#leadCampaign === undefined && this.#closedBecause === undefined) {
       try {
         if (value !== undefined) checkValue(value, this.name);
       } catch (error) {
@@ -171,9 +178,15 @@ export class Election implements AsyncDisposable {
    */
   lead<T>(work: (term: Term) => Promise<T>, options: { signal?: AbortSignal | undefined } = {}): Promise<T> {
     this.#callers.count('stand');
-    if (options.signal?.aborted === true)
-      return this.#callers.refuse(this.#endedError('aborted'), callSite());
     const calledFrom = callSite();
+    let signal: AbortSignal | undefined;
+    try {
+      checkWork(work, this.name);
+      signal = checkSignal(options, this.name);
+      if (signal?.aborted === true) throw this.#endedError('aborted');
+    } catch (error) {
+      return this.#callers.refuse(error as ElectionError, calledFrom);
+    }
     const result = new Deferred<T>();
     let begun = false;
     let campaign: RunningCampaign | undefined;
@@ -187,12 +200,11 @@ export class Election implements AsyncDisposable {
     const callbacks = new Callbacks({ onLeader, onFollower: undefined });
     return this.#stand(undefined, callbacks, calledFrom, async (started) => {
       campaign = started;
-      this.#leading = started;
-      const abort = (): void => end('aborted');
-      options.signal?.addEventListener('abort', abort, { once: true });
+      this.#leadCampaign = started;
+      const offSignal = signal && onAbort(signal, () => end('aborted'));
       await started.ended;
-      options.signal?.removeEventListener('abort', abort);
-      this.#leading = undefined;
+      offSignal?.();
+      this.#leadCampaign = undefined;
       if (!begun) await started.term(); // rejects with why there was none
       return await result.promise;
     });
@@ -210,15 +222,21 @@ export class Election implements AsyncDisposable {
 
   /**
    * Ends the term (the work is awaited, then the key given up) and leaves the race. `campaign()` may be called
-   * again. Never waits longer than `drainTimeoutMs` and two calls to etcd; never throws. Called from within the
+   * again. Never waits longer than `drainTimeoutMs` and two calls to etcd; never rejects. Called from within the
    * work it does not wait for the work.
+   *
+   * @throws {RunawayLoopError} synchronously, as every method does that a loop calls without ever letting the event
+   *   loop turn.
    */
   resign(): Promise<void> {
     this.#callers.count('end');
     return this.#end('resigned');
   }
 
-  /** Resigns, for good. Afterwards no timer, stream or listener of this election is left. */
+  /**
+   * Resigns, for good. Afterwards no timer, stream or listener of this election is left; work that ignores
+   * `term.signal` goes on by itself.
+   */
   close(): Promise<void> {
     this.#callers.count('end');
     return this.#close('closed');
@@ -257,17 +275,25 @@ export class Election implements AsyncDisposable {
     options: { signal?: AbortSignal | undefined } = {},
   ): AsyncGenerator<Leader | undefined, void, void> {
     this.#callers.count('read');
-    const signals = [this.#closing, ...(options.signal === undefined ? [] : [options.signal])];
+    const asked = checkSignal(options, this.name);
+    const over = new AbortController();
     const { electionKeys, link, hub, settings } = this.#tools;
-    return observeLeader({
+    const leaders = observeLeader({
       electionKeys,
       link,
       hub,
       noticeWithinMs: settings.ttlSeconds * 1000,
-      signal: AbortSignal.any(signals),
+      signal: AbortSignal.any([this.#closing, over.signal, ...(asked === undefined ? [] : [asked])]),
       mayBegin: (signal) => this.#callers.iteration(signal),
       refusal: (fault) => readError(this.name, fault),
     });
+    // A generator's own return() waits behind a next() that is under way, and that may wait for hours.
+    const end = leaders.return.bind(leaders);
+    leaders.return = (value) => {
+      over.abort();
+      return end(value);
+    };
+    return leaders;
   }
 
   /** What we know without asking etcd. */
@@ -313,16 +339,17 @@ export class Election implements AsyncDisposable {
     let freeSeat: () => void;
     try {
       if (this.#closedBecause !== undefined) throw this.#closedBecause;
-      announced ??= ownAddress();
+      if (announced === undefined) announced = ownAddress();
       checkValue(announced, this.name);
       freeSeat = this.#takeSeat();
     } catch (error) {
       return this.#callers.refuse(error as ElectionError, calledFrom);
     }
+    const place = placeOf(this.#client, this.#seat);
     const campaign = new RunningCampaign(this.#tools, callbacks, {
       value: announced,
       calledFrom,
-      after: this.#lingering,
+      after: place.lingering,
     });
     this.#campaign = campaign;
     live.add(this);
@@ -332,9 +359,10 @@ export class Election implements AsyncDisposable {
       freeSeat();
     });
     const lingering = campaign.settled.then(() => {
-      if (this.#lingering === lingering) this.#lingering = undefined;
+      if (place.lingering === lingering) place.lingering = undefined;
+      leave(this.#client, this.#seat);
     });
-    this.#lingering = lingering;
+    place.lingering = lingering;
     return then(campaign);
   }
 
@@ -343,16 +371,16 @@ export class Election implements AsyncDisposable {
     const refuse = (why: string): never => {
       throw new AlreadyStandingError(this.name, `election "${this.name}" ${why}`);
     };
-    let seats = standing.get(this.#client);
-    if (seats === undefined) standing.set(this.#client, (seats = new Map()));
-    if (seats.has(this.#seat))
+    const place = placeOf(this.#client, this.#seat);
+    if (place.isTaken)
       refuse('already has a candidate on this client and TTL: use that Election, or close it first');
     const over = this.#guard.admitCampaign();
     if (over === undefined)
       return refuse('is one too many for this process: a loop makes clients, or names, and awaits nothing');
-    seats.set(this.#seat, this);
+    place.isTaken = true;
     return () => {
-      seats.delete(this.#seat);
+      place.isTaken = false;
+      leave(this.#client, this.#seat);
       over();
     };
   }
@@ -366,6 +394,7 @@ export class Election implements AsyncDisposable {
 
   #close(because: 'closed' | 'aborted'): Promise<void> {
     this.#closedBecause ??= this.#endedError(because);
+    this.#offSignal?.();
     this.#closingAbort?.abort(this.#closedBecause);
     return this.#end(because);
   }

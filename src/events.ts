@@ -85,9 +85,10 @@ export type ElectionEvent =
   | {
       readonly type: 'callback.failed';
       readonly election: string;
-      readonly callback: 'onLeader' | 'onFollower' | 'work';
+      readonly callback: 'onLeader' | 'onFollower';
       readonly error: unknown;
     }
+  | { readonly type: 'announce.failed'; readonly election: string; readonly reason: string }
   | {
       readonly type: 'release.failed';
       readonly election: string;
@@ -179,6 +180,10 @@ const lines: { readonly [T in ElectionEventType]: Line<T> } = {
       `the work of "${e.election}" still runs ${Math.round(e.afterMs)} ms after its term ended: it ignores term.signal`,
   ],
   'callback.failed': ['error', (e) => `${e.callback} of "${e.election}" failed: ${String(e.error)}`],
+  'announce.failed': [
+    'warn',
+    (e) => `could not announce the new value in "${e.election}", trying on: ${e.reason}`,
+  ],
   'release.failed': ['warn', (e) => `could not give up ${e.key}, it goes with its lease: ${e.reason}`],
   'campaign.ended': [
     'info',

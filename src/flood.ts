@@ -8,7 +8,7 @@ import { RunawayLoopError } from './errors.ts';
 /** No honest program calls one election this often without ever awaiting anything. */
 export const CALLS_PER_TURN = 1_000;
 /** No honest program makes this many elections without ever awaiting anything, of whatever names. */
-export const ELECTIONS_PER_TURN = 20_000;
+export const ELECTIONS_PER_TURN = 12_000;
 /** A loop that has swallowed this many throws in one turn will not end by itself. */
 export const THROWS_UNTIL_PARKED = 9_000;
 /** The longest that one call sleeps, in milliseconds. */
@@ -40,12 +40,9 @@ export function countCall(key: string, election: string): void {
 
 /** An `Election` is made. @throws {RunawayLoopError} beyond what one turn may bring, of one name or of all. */
 export function countElection(name: string): void {
+  forgetAfterThisTurn();
   elections++;
-  if (elections > ELECTIONS_PER_TURN) {
-    forgetAfterThisTurn();
-    runaway(name, elections);
-  }
-  countCall(`new|${name}`, name);
+  if (elections > ELECTIONS_PER_TURN) runaway(name, elections);
 }
 
 function runaway(election: string, count: number): never {

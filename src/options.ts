@@ -215,6 +215,26 @@ export function checkClient(client: unknown, election: string): asserts client i
 }
 
 /** @throws {InvalidInputError} */
+export function checkWork(work: unknown, election: string): void {
+  if (typeof work === 'function') return;
+  throw new InvalidInputError(
+    election,
+    `work for lead() in election "${election}": expected a function, got ${shown(work)}`,
+  );
+}
+
+/** @throws {InvalidInputError} */
+export function checkSignal(options: unknown, election: string): AbortSignal | undefined {
+  const signal = options === undefined ? undefined : (options as { signal?: unknown } | null)?.signal;
+  if (options !== null && (signal === undefined || signal instanceof AbortSignal)) return signal;
+  const came = options === null ? null : signal;
+  throw new InvalidInputError(
+    election,
+    `signal for election "${election}": expected { signal?: AbortSignal }, got ${shown(came)} (of a controller pass its .signal)`,
+  );
+}
+
+/** @throws {InvalidInputError} */
 export function checkValue(value: unknown, election: string): asserts value is string {
   if (typeof value === 'string' && Buffer.byteLength(value) <= LONGEST_VALUE_BYTES) return;
   throw new InvalidInputError(

@@ -40,11 +40,14 @@ export class RosterFeed {
   start(snapshot?: Snapshot): void {
     this.stop();
     if (snapshot !== undefined) this.roster.reset(snapshot.candidates);
-    this.#stop = this.#hub.watch(
+    let isOver = false;
+    const unwatch = this.#hub.watch(
       {
         electionKeys: this.#electionKeys,
         reload: async (signal) => {
           const read = await readQueue(this.#link, this.#electionKeys, { withinMs: CALL_LIMIT_MS, signal });
+          // An answer that came after its watch was over is older than what is known by now.
+          if (isOver) return read.revision;
           this.roster.reset(read.candidates);
           this.#listener.onChange();
           return read.revision;
@@ -58,6 +61,10 @@ export class RosterFeed {
       this.#noticeWithinMs,
       snapshot?.revision,
     );
+    this.#stop = () => {
+      isOver = true;
+      unwatch();
+    };
   }
 
   stop(): void {

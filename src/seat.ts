@@ -14,6 +14,8 @@ export class Seat {
   #session: Session | undefined;
   /** An enter was sent and not answered: our key may be in etcd without our knowing. */
   #unseen = false;
+  /** Creation revision of the last candidacy that was given up: a fencing token is never used twice. */
+  #spent = 0n;
 
   constructor(link: Link, electionKeys: string, sessions: SessionSource) {
     this.#link = link;
@@ -49,11 +51,19 @@ export class Seat {
     const unseenBefore = this.#unseen;
     try {
       // A key that led before must not lead again: its fencing token would not be new.
-      await session.settle(candidacies.candidateKey(this.#electionKeys, session.leaseId), limits);
+      await session.payOwed(candidacies.candidateKey(this.#electionKeys, session.leaseId), limits);
       this.#unseen = true;
       const entrant = { leaseId: session.leaseId, value: value() };
       const entry = await candidacies.enter(this.#link, this.#electionKeys, entrant, limits);
-      const { key } = entry.candidacy;
+      const { key, createRevision } = entry.candidacy;
+      if (createRevision <= this.#spent) {
+        await candidacies.release(this.#link, entry.candidacy, limits);
+        throw new EtcdFault(
+          'unavailable',
+          `enter ${this.#electionKeys}: the key that was given up still stood`,
+          false,
+        );
+      }
       // Our key of an earlier try, or a value that changed on the way.
       const announced = entry.candidates.find((candidate) => candidate.key === key)?.value;
       if (announced !== value()) await candidacies.proclaim(this.#link, entry.candidacy, value(), limits);
@@ -75,19 +85,20 @@ export class Seat {
    * @throws {EtcdFault} where it could not be acknowledged now.
    */
   async giveUp(candidacy: Candidacy | undefined): Promise<boolean> {
+    if (candidacy !== undefined) this.#spent = candidacy.createRevision;
     const session = this.#session;
     const unseen = candidacy === undefined && this.#unseen;
     this.#session = undefined;
     this.#unseen = false;
     if (session === undefined || !session.isValid() || (candidacy === undefined && !unseen)) return false;
     const key = candidacy?.key ?? candidacies.candidateKey(this.#electionKeys, session.leaseId);
-    const release = (limits: CallLimits): Promise<void> =>
+    const release = (limits: CallLimits, isStillOwed: () => boolean): Promise<void> =>
       candidacy === undefined
-        ? candidacies.releaseUnseen(this.#link, this.#electionKeys, session.leaseId, limits)
+        ? candidacies.releaseUnseen(this.#link, this.#electionKeys, session.leaseId, limits, isStillOwed)
         : candidacies.release(this.#link, candidacy, limits);
     try {
       // Not under the signal that stopped us: an aborted release would leave the key behind.
-      await release({ withinMs: CALL_LIMIT_MS });
+      await release({ withinMs: CALL_LIMIT_MS, isTimely: true }, () => true);
       if (unseen) session.owe(key, release, unseen);
       return true;
     } catch (error) {

@@ -17,7 +17,7 @@ export const CALL_LIMIT_MS = 2_500;
 
 /** A key that should be gone, but whose release has not been acknowledged. */
 interface Owed {
-  readonly release: (limits: CallLimits) => Promise<void>;
+  readonly release: (limits: CallLimits, isStillOwed: () => boolean) => Promise<void>;
   /** Released again until then, because a late put may still be on its way; 0 where none can be. */
   readonly repeatUntilMs: number;
 }
@@ -94,17 +94,18 @@ export class Session {
   }
 
   /** Releases the key now, if it is owed. @throws {EtcdFault} */
-  async settle(key: string, limits: CallLimits): Promise<void> {
+  async payOwed(key: string, limits: CallLimits): Promise<void> {
     const owed = this.#owed.get(key);
     if (owed === undefined) return;
-    await owed.release(limits);
+    await owed.release(limits, () => this.#owed.get(key) === owed);
     this.#owed.delete(key);
   }
 
-  async #settleAll(): Promise<void> {
+  async #payAllOwed(): Promise<void> {
     for (const [key, owed] of this.#owed) {
-      await owed.release({ withinMs: CALL_LIMIT_MS, signal: this.#stop.signal });
-      if (this.#owed.get(key) === owed && owed.repeatUntilMs <= clock.now()) this.#owed.delete(key);
+      const isStillOwed = (): boolean => this.#owed.get(key) === owed;
+      await owed.release({ withinMs: CALL_LIMIT_MS, signal: this.#stop.signal }, isStillOwed);
+      if (isStillOwed() && owed.repeatUntilMs <= clock.now()) this.#owed.delete(key);
     }
   }
 
@@ -164,7 +165,7 @@ export class Session {
         }
         this.#pace.settle(clock.now() - steadySinceMs);
         retries.settle(clock.now() - steadySinceMs);
-        this.#settleAll().catch(() => undefined); // after the next renewal again
+        this.#payAllOwed().catch(() => undefined); // after the next renewal again
         this.#reporter.report({
           type: 'session.renewed',
           leaseId: this.leaseId,
@@ -241,7 +242,7 @@ export class SessionSource {
     this.#lastWill = undefined;
     await Promise.all(
       leases.map((leaseId) =>
-        revokeLease(this.#link, leaseId, { withinMs: CALL_LIMIT_MS })
+        revokeLease(this.#link, leaseId, { withinMs: CALL_LIMIT_MS, isTimely: true })
           // Where etcd cannot be reached the lease runs out by itself.
           .catch(() => undefined)
           // Should we die before it is back, the last will gives it back.
@@ -307,7 +308,9 @@ export class SessionSource {
         if (fault.kind !== 'unavailable' && fault.kind !== 'lease-gone') {
           keepAlive.close();
           if (fault.kind === 'aborted')
-            void revokeLease(this.#link, leaseId, { withinMs: CALL_LIMIT_MS }).catch(() => undefined);
+            void revokeLease(this.#link, leaseId, { withinMs: CALL_LIMIT_MS, isTimely: true }).catch(
+              () => undefined,
+            );
           throw fault;
         }
         if (attempt === 1) this.#reporter?.report({ type: 'session.unavailable', reason: fault.message });

@@ -70,6 +70,8 @@ export class LiveTerm implements Term {
   readonly fencingToken: bigint;
   readonly startedAtMs: number = clock.now();
   heartbeatAtMs: number = this.startedAtMs;
+  /** Undefined while the term goes on. */
+  endedAtMs: number | undefined;
   value: string;
   readonly #tools: TermTools;
   readonly #ending = sharedAbort();
@@ -112,7 +114,9 @@ export class LiveTerm implements Term {
   }
 
   end(because: EndCause): void {
-    if (!this.#ending.signal.aborted) this.#ending.abort(this.#error(because));
+    if (this.#ending.signal.aborted) return;
+    this.endedAtMs = clock.now();
+    this.#ending.abort(this.#error(because));
   }
 
   /** Why the term is over. The clock may know it before anything has been told. */

@@ -9,7 +9,7 @@
  *   any ──stopped──► leaving ──left──► ended
  *
  * `held` passes the loop guard, so there is no way round the guard: every arrow
- * back leads through it. Pure: no clock, no timer, no socket. `Election` does
+ * back leads through it. Pure: no clock, no timer, no socket. `RunningCampaign` does
  * each state's one job and feeds its outcome back in.
  */
 import assert from 'node:assert/strict';

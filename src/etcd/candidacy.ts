@@ -107,16 +107,27 @@ export async function release(link: Link, candidacy: Candidacy, limits: CallLimi
   await deleteIf(link, candidacy.key, createdAt(candidacy.key, candidacy.createRevision), limits);
 }
 
-/** Deletes a key that may have been put by a call whose answer we never saw, only if it hangs on our lease. */
+/**
+ * Finds a key that may have been put by a call whose answer we never saw, and deletes exactly that one.
+ *
+ * @param isStillOwed asked between the two: our next candidacy stands under the same key.
+ */
 export async function releaseUnseen(
   link: Link,
   electionKeys: string,
   leaseId: string,
   limits: CallLimits,
+  isStillOwed: () => boolean,
 ): Promise<void> {
   const key = candidateKey(electionKeys, leaseId);
-  const ours: ICompare = { key: Buffer.from(key), target: 'Lease', result: 'Equal', lease: leaseId };
-  await deleteIf(link, key, ours, limits);
+  const { kvs } = await link.unary(
+    `look for ${key}`,
+    (options) => link.client.kv.range({ key: Buffer.from(key) }, options),
+    limits,
+  );
+  const own = kvs[0];
+  if (own === undefined || own.lease !== leaseId || !isStillOwed()) return;
+  await release(link, { key, leaseId, createRevision: BigInt(own.create_revision) }, limits);
 }
 
 /** The longest value that a candidate may announce, and that is kept of a foreign one, in bytes. */

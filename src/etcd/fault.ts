@@ -56,7 +56,7 @@ export function faultOf(what: string, status: GrpcStatus | undefined, error: unk
   if (/requested lease not found/.test(said)) return fault('lease-gone', false);
   if (/revision has been compacted/.test(said)) return fault('compacted', false);
   // A token is renewed by the next try; wrong credentials are not.
-  if (/invalid auth token/.test(said)) return fault('unavailable', false);
+  if (/invalid auth token|revision of auth store is old/.test(said)) return fault('unavailable', false);
   if (/authentication failed|permission denied|user name is empty/.test(said)) return fault('refused', false);
   if (/too many requests|etcdserver: no leader/.test(said)) return fault('unavailable', false);
   // etcd applies the write that crosses its quota, and says so all the same.

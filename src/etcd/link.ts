@@ -23,6 +23,8 @@ export interface CallLimits {
   readonly withinMs: number;
   /** Ends the call early. */
   readonly signal?: AbortSignal | undefined;
+  /** Whether `withinMs` counts while the call still waits for its turn: for what must end in time. */
+  readonly isTimely?: boolean | undefined;
 }
 
 /** What we need of etcd3's raw duplex streams. */
@@ -84,11 +86,14 @@ export class Link {
   async unary<T>(
     what: string,
     invoke: (options: CallOptions) => Promise<T>,
-    { withinMs, signal }: CallLimits,
+    { withinMs, signal, isTimely }: CallLimits,
   ): Promise<T> {
-    await this.#slots.take();
+    const calledAtMs = clock.now();
+    if (!(await this.#slots.take(isTimely === true ? withinMs : undefined)))
+      throw new EtcdFault('unavailable', `${what}: too many calls were under way`, false);
+    const leftMs = isTimely === true ? calledAtMs + withinMs - clock.now() : withinMs;
     try {
-      return await this.#steered((round) => this.#unaryOnce(what, invoke, withinMs, signal, round));
+      return await this.#steered((steer) => this.#unaryOnce(what, invoke, leftMs, signal, steer));
     } finally {
       this.#slots.give();
     }
@@ -237,6 +242,13 @@ export class Link {
 /** Says to `#steered` that this host is not wanted; never leaves this file. */
 class Elsewhere extends Error {}
 
+/**
+ * Somebody has changed users or roles since our token was issued: JWT tokens carry the revision of that store. etcd3
+ * fetches a new token only when it is told that the old one is invalid.
+ */
+const STALE_TOKEN = /revision of auth store is old/;
+const UNAUTHENTICATED = 16;
+
 /** Lets `hide` decide, for each failure that etcd3 would count, whether it reaches etcd3 under another code. */
 function uncounted(call: OngoingCall, hide: (status: GrpcStatus) => boolean): ReturnType<Interceptor> {
   const start = call.start.bind(call);
@@ -245,7 +257,10 @@ function uncounted(call: OngoingCall, hide: (status: GrpcStatus) => boolean): Re
       ...listener,
       onReceiveMetadata: (received) => listener?.onReceiveMetadata?.(received),
       onReceiveMessage: (message: unknown) => listener?.onReceiveMessage?.(message),
-      onReceiveStatus: (status) => {
+      onReceiveStatus: (received) => {
+        const status = STALE_TOKEN.test(received.details)
+          ? { ...received, code: UNAUTHENTICATED, details: 'etcdserver: invalid auth token' }
+          : received;
         const hidden = status.code !== 0 && hide(status) && COUNTED_BY_ETCD3.has(status.code);
         listener?.onReceiveStatus?.(hidden ? { ...status, code: UNCOUNTED } : status);
       },

@@ -82,6 +82,10 @@ const samples: { readonly [T in ElectionEventType]: { event: EventOf<T>; level: 
     },
     level: 'error',
   },
+  'announce.failed': {
+    event: { type: 'announce.failed', election: 'e', reason: 'no' },
+    level: 'warn',
+  },
   'release.failed': {
     event: { type: 'release.failed', election: 'e', key: 'k', reason: 'no' },
     level: 'warn',

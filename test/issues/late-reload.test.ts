@@ -1,0 +1,47 @@
+// A watch breaks, and its range is read anew. Before the answer comes the replica has stepped down and stands again, under
+// a new key. The late answer, of a time when that key was not there, must not be taken for what is true now: it once ended
+// a healthy term as evicted, left the key behind, and began the next term under the same fencing token.
+import { expect } from 'vitest';
+import { startProxy } from 'etcd-election/dev';
+import { eventually } from '../support/eventually.ts';
+import { SOON_MS, test, TTL_SECONDS } from '../support/world.ts';
+
+const LATE_MS = (TTL_SECONDS * 1000) / 4;
+
+test('S1, S3: a late answer to a broken watch does not unseat the next term', async ({
+  etcd,
+  candidate,
+  world,
+}) => {
+  await using proxy = await startProxy({ target: etcd.endpoints[0]! });
+  const client = world.client({ hosts: proxy.endpoint });
+  const range = client.kv.range.bind(client.kv);
+  let isLate = (): void => undefined;
+  const answered = new Promise<void>((resolve) => (isLate = resolve));
+  let delay = false;
+  client.kv.range = async (...call) => {
+    const answer = await range(...call); // etcd's own, only later
+    if (!delay || !call[0].key!.toString().endsWith('/e/')) return answer;
+    delay = false;
+    await new Promise((resolve) => setTimeout(resolve, LATE_MS));
+    isLate();
+    return answer;
+  };
+  const other = candidate('other', { client, election: 'other' });
+  const alice = candidate('alice', { client });
+  await other.campaign();
+  const first = await alice.campaign();
+
+  delay = true;
+  proxy.reset();
+  await eventually(() => !delay, { withinMs: SOON_MS }); // the range is being read
+  await alice.election.stepDown();
+  const second = await alice.elected();
+  await answered;
+
+  await eventually(async () => expect((await alice.election.leader())?.key).toBe(second.key), {
+    withinMs: SOON_MS,
+  });
+  expect(second.isCurrent()).toBe(true);
+  expect(second.fencingToken).toBeGreaterThan(first.fencingToken);
+});
