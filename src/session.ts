@@ -22,6 +22,9 @@ interface Owed {
   readonly repeatUntilMs: number;
 }
 
+/** How long a new lease waits for the old ones to be given back, in milliseconds: on a sound host they are by then. */
+const REVOKE_PATIENCE_MS = 500;
+
 export type SessionEnd = 'deadline-passed' | 'lease-lost' | 'closed';
 
 /** One lease's life. Ends once. */
@@ -296,6 +299,7 @@ export class SessionSource {
         this.#current = session;
         this.#bequeath(leaseId);
         if (attempt > 1) this.#pace.nudge();
+        void this.#revokeRest(signal);
         this.#reporter?.report({
           type: 'session.opened',
           leaseId,
@@ -318,20 +322,35 @@ export class SessionSource {
     }
   }
 
+  /** Gives back what etcd may still keep of ours. @returns whether all of it is gone. */
+  async #revokeAbandoned(limits: CallLimits): Promise<boolean> {
+    const revoke = async (leaseId: string): Promise<void> => {
+      await revokeLease(this.#link, leaseId, limits);
+      this.#abandoned.delete(leaseId);
+      this.#lastWill?.drop(leaseId);
+    };
+    const results = await Promise.allSettled([...this.#abandoned].map(revoke));
+    return results.every(({ status }) => status === 'fulfilled');
+  }
+
+  /** What could not be given back with the first try is tried again, at the client's pace. */
+  async #revokeRest(signal: AbortSignal): Promise<void> {
+    while (this.#abandoned.size > 0 && !signal.aborted) {
+      await this.#pace.pass(signal);
+      if (!signal.aborted) await this.#revokeAbandoned({ withinMs: CALL_LIMIT_MS, signal });
+    }
+  }
+
   /** One try: dial, give back what we abandoned, take a new lease. */
   async #grant(leaseId: string, keepAlive: KeepAlive, signal: AbortSignal): Promise<LeaseProof> {
     const limits = { withinMs: CALL_LIMIT_MS, signal };
-    const abandoned = [...this.#abandoned];
     const probe = await keepAlive.dial(limits);
     try {
-      const [proof] = await Promise.all([
-        grantLease(this.#link, leaseId, this.#ttlSeconds, limits),
-        ...abandoned.map((old) => revokeLease(this.#link, old, limits)),
-      ]);
-      for (const old of abandoned) {
-        this.#abandoned.delete(old);
-        this.#lastWill?.drop(old);
-      }
+      const revoked = this.#revokeAbandoned(limits);
+      const proof = await grantLease(this.#link, leaseId, this.#ttlSeconds, limits);
+      // Our old keys would stand before us; but one member that keeps silent must not cost us the lease we have got.
+      const over = new AbortController();
+      await Promise.race([revoked.then(() => over.abort()), clock.sleep(REVOKE_PATIENCE_MS, over.signal)]);
       return proof ?? (await keepAlive.renew(limits));
     } catch (error) {
       // A host that keeps silent: let etcd3 dial anew.

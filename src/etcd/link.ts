@@ -225,12 +225,20 @@ export class Link {
     });
   }
 
+  /** A host that kept silent, unless all did: then the one whose silence is oldest is asked, so that tries go round. */
+  #isUnwanted(peer: string): boolean {
+    const now = clock.now();
+    const suspects = [...this.#suspectUntil.values()].filter((untilMs) => untilMs > now);
+    const untilMs = this.#suspectUntil.get(peer) ?? 0;
+    return untilMs > now && (suspects.length < this.#hostCount || untilMs > Math.min(...suspects));
+  }
+
   /** etcd3 picks a host by chance; while a host is suspect we ask again, a few times, for another. */
   async #steered<T>(attempt: (steer: (peer: string) => void) => Promise<T>): Promise<T> {
     for (let tries = this.#hostCount > 1 ? 8 : 0; ; tries--) {
       try {
         return await attempt((peer) => {
-          if (tries > 0 && (this.#suspectUntil.get(peer) ?? 0) > clock.now()) throw new Elsewhere();
+          if (tries > 0 && this.#isUnwanted(peer)) throw new Elsewhere();
         });
       } catch (error) {
         if (!(error instanceof Elsewhere)) throw error;
