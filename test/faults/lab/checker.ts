@@ -68,7 +68,7 @@ export interface Gap extends Stretch {
 export function unsafe(evidence: Evidence): Finding[] {
   return [
     ...overlaps(evidence).filter(({ promise, ms = 0 }) => promise === 'S2' || ms > evidence.grantedTtlMs),
-    ...(evidence.hasTokens ? tokenDisorder(evidence.acting) : []),
+    ...(evidence.hasTokens ? tokenDisorder(evidence) : []),
     ...unexplained(evidence),
     ...releasedTooEarly(evidence),
     ...wrongLog(evidence, 'etcd'),
@@ -93,7 +93,7 @@ export function overlaps({ acting, faults }: Pick<Evidence, 'acting' | 'faults'>
       findings.push({
         promise: evicted ? 'S4' : 'S2',
         byEtcd: evicted && !byOperator(before, term, faults),
-        what: `two leaders for ${ms.toFixed(1)} ms: ${name(before)} until ${before.lastMs.toFixed(1)}, ${name(term)} from ${term.firstMs.toFixed(1)}`,
+        what: `two leaders for ${ms.toFixed(1)} ms: ${name(before)} until ${before.lastMs.toFixed(1)}, ended by ${before.endedBecause ?? 'nothing'}, ${name(term)} from ${term.firstMs.toFixed(1)}`,
         ms,
       });
     }
@@ -119,12 +119,16 @@ const byEtcd = (before: Acting, faults: readonly FaultRecord[]): boolean =>
 /** How long after a thaw etcd may still act on what it believed before, in milliseconds. */
 const THAW_MS = 1_000;
 
-/** S1: who acts later has a larger token; nobody acts twice under one. */
-function tokenDisorder(acting: readonly Acting[]): Finding[] {
+/**
+ * S1: who acts later has a larger token; nobody acts twice under one. Where several keys were taken away at once, who
+ * is told of his predecessor's before he is told of his own may act in between: the fence stops him, and S4 tells him.
+ */
+function tokenDisorder({ acting, faults }: Evidence): Finding[] {
   const inOrder = [...acting].sort((a, b) => a.firstMs - b.firstMs);
   return inOrder.slice(1).flatMap((term, index): Finding[] => {
     const before = inOrder[index]!;
     if (term.token > before.token) return [];
+    if (term.token < before.token && (byOperator(term, term, faults) || byEtcd(term, faults))) return [];
     return [{ promise: 'S1', what: `tokens do not increase: ${name(before)}, then ${name(term)}` }];
   });
 }
@@ -161,7 +165,7 @@ function releasedTooEarly({ acting, faults }: Evidence): Finding[] {
 }
 
 /** S1: what was acknowledged stands once, in order; what was refused does not stand. */
-function wrongLog({ appends, logs, timesWritten }: Evidence, to: 'etcd' | 'http'): Finding[] {
+function wrongLog({ appends, logs, timesWritten, hasTokens }: Evidence, to: 'etcd' | 'http'): Finding[] {
   const findings: Finding[] = [];
   const say = (what: string): void => void findings.push({ promise: 'S1', what: `${to}: ${what}` });
   const log = [...logs[to]].sort((a, b) => (a.order < b.order ? -1 : a.order > b.order ? 1 : 0));
@@ -180,7 +184,7 @@ function wrongLog({ appends, logs, timesWritten }: Evidence, to: 'etcd' | 'http'
     const id = entryId(entry);
     if (entry.times !== 1) say(`append ${id} was applied ${entry.times} times`);
     if (!sent.has(id)) say(`append ${id} stands, and nobody sent it`);
-    if (entry.token < lastToken) say(`append ${id} stands behind one of token ${lastToken}`);
+    if (hasTokens && entry.token < lastToken) say(`append ${id} stands behind one of token ${lastToken}`);
     lastToken = entry.token > lastToken ? entry.token : lastToken;
     if (sent.get(id)?.outcome !== 'acknowledged') continue; // a late one nobody was told of may come late
     const term = `${entry.process}/${entry.token}`;

@@ -171,8 +171,9 @@ function add(outcome: Outcome, seed: number): void {
     totals.findings.push({ ...finding, seed });
     if (finding.promise === 'S2') totals.overlapMs += finding.ms ?? 0;
   }
-  for (const { promise, ms = 0, byEtcd } of overlaps(outcome.evidence)) {
+  for (const { promise, what, ms = 0, byEtcd } of overlaps(outcome.evidence)) {
     if (promise !== 'S4') continue;
+    console.log(`  taken by ${byEtcd === true ? 'etcd' : 'an operator'}: ${what}`);
     totals.evictions.overlaps++;
     if (byEtcd === true) totals.evictions.byEtcd++;
     totals.evictions.longestMs = Math.max(totals.evictions.longestMs, ms);

@@ -111,6 +111,15 @@ describe('who acts when', () => {
     ]);
   });
 
+  test('whoever was told of his own key last may act in between, but not twice under one token', () => {
+    const acting = [term('bob', 3n, 0, 1000), { ...term('alice', 2n, 1500, 1501), endedBecause: 'evicted' }];
+    const thawed = fault('freeze-etcd-leader', 500, 1490, { touchesEtcd: true });
+    expect(findings({ acting, faults: [thawed] })).toEqual([]);
+    expect(findings({ acting })).toEqual([expect.stringContaining('tokens do not increase')]);
+    const twice = [acting[0]!, { ...acting[1]!, token: 3n }];
+    expect(findings({ acting: twice, faults: [thawed] })).toHaveLength(1);
+  });
+
   test('tokens that do not increase are found, a token used twice too', () => {
     expect(findings({ acting: [term('alice', 2n, 0, 1000), term('bob', 1n, 1500, 3000)] })).toEqual([
       expect.stringContaining('S1: tokens do not increase'),
