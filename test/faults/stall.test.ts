@@ -45,7 +45,7 @@ describe('when the network of the leader falls silent', () => {
   });
 });
 
-/** The way to etcd becomes so long that writes arrive when somebody else leads. */
+/** The way to etcd becomes so long that writes arrive when somebody else leads, and before they are taken back. */
 async function writesComeLate(lab: Lab): Promise<void> {
   const alice = await lab.leader();
   await untilAnotherLeads(
@@ -53,7 +53,7 @@ async function writesComeLate(lab: Lab): Promise<void> {
     alice,
     { kind: 'slow', what: 'slow', touchesEtcd: true },
     () => {
-      for (const link of alice.links) link.slow(1.5 * lab.ttlMs);
+      for (const link of alice.links) link.slow(1.9 * lab.ttlMs);
     },
     async () => {
       await lab.until('the next leader has written', () => lab.resource.log.at(-1)?.process !== alice.name);

@@ -101,10 +101,9 @@ describe('over TLS with certificates on both sides', () => {
     await expect(mallory.election.leader()).rejects.toBeInstanceOf(UnavailableError);
 
     const dialled = mallory.links[0]!.connections;
-    await mallory.election
-      .observe({ signal: AbortSignal.timeout(3_000) })
-      [Symbol.asyncIterator]()
-      .next();
+    const patience = new AbortController();
+    setTimeout(() => patience.abort(), 3_000);
+    await mallory.election.observe({ signal: patience.signal })[Symbol.asyncIterator]().next();
     // One burst to begin with.
     expect(mallory.links[0]!.connections - dialled).toBeLessThanOrEqual(3 + 10);
     expect(mallory.terms).toEqual([]);

@@ -28,8 +28,8 @@ export const noOwnKeyCheck: Sabotage = {
   edits: [
     {
       file: 'campaign.ts',
-      find: 'return this.#isThere(candidacy) && leaseId === candidacy.leaseId;',
-      replace: 'return this.#isThere(candidacy) || leaseId !== candidacy.key;',
+      find: 'return found?.fencingToken === candidacy.createRevision && found.leaseId === candidacy.leaseId;',
+      replace: 'return found?.key !== candidacy.leaseId;',
     },
   ],
 };
