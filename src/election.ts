@@ -283,7 +283,8 @@ export class Election implements AsyncDisposable {
       link,
       hub,
       noticeWithinMs: settings.ttlSeconds * 1000,
-      signal: AbortSignal.any([this.#closing, over.signal, ...(asked === undefined ? [] : [asked])]),
+      over,
+      until: asked === undefined ? [this.#closing] : [this.#closing, asked],
       mayBegin: (signal) => this.#callers.iteration(signal),
       refusal: (fault) => readError(this.name, fault),
     });

@@ -1,6 +1,7 @@
 /**
  * Who leads now, as an async iterable: needs no lease and no candidacy, says "nobody" too, and heals itself.
  */
+import { onAbort } from './abort.ts';
 import type { Candidate } from './core/roster.ts';
 import type { EtcdFault } from './etcd/fault.ts';
 import type { Link } from './etcd/link.ts';
@@ -12,7 +13,13 @@ export interface ObserverTools {
   readonly link: Link;
   readonly hub: WatchHub;
   readonly noticeWithinMs: number;
-  readonly signal: AbortSignal;
+  /** Ends the iteration when it aborts, and is aborted when the iteration ends. */
+  readonly over: AbortController;
+  /**
+   * What else ends it. They are listened to, not joined by `AbortSignal.any`: that holds its sources so loosely that
+   * an `AbortSignal.timeout()` which nobody else keeps is collected, and never fires.
+   */
+  readonly until: readonly AbortSignal[];
   /** Passed before anything is asked of etcd. */
   mayBegin(signal: AbortSignal): Promise<void>;
   /** Makes the error that the iteration ends with where etcd refuses. */
@@ -26,8 +33,22 @@ export interface ObserverTools {
 export async function* observeLeader(
   tools: ObserverTools,
 ): AsyncGenerator<Candidate | undefined, void, void> {
-  await tools.mayBegin(tools.signal);
-  if (tools.signal.aborted) return;
+  const { signal } = tools.over;
+  const stop = (): void => tools.over.abort();
+  if (tools.until.some(({ aborted }) => aborted)) stop();
+  const offs = tools.until.map((each) => onAbort(each, stop));
+  try {
+    await tools.mayBegin(signal);
+    if (!signal.aborted) yield* changes(tools, signal);
+  } finally {
+    for (const off of offs) off();
+  }
+}
+
+async function* changes(
+  tools: ObserverTools,
+  signal: AbortSignal,
+): AsyncGenerator<Candidate | undefined, void, void> {
   let wake: () => void = () => undefined;
   let known = false;
   let refused: Error | undefined;
@@ -42,11 +63,11 @@ export async function* observeLeader(
     },
   });
   const stop = (): void => wake();
-  tools.signal.addEventListener('abort', stop);
+  signal.addEventListener('abort', stop);
   let said: { leader: Candidate | undefined } | undefined;
   feed.start();
   try {
-    while (!tools.signal.aborted) {
+    while (!signal.aborted) {
       const { leader } = feed.roster;
       if (known && (said === undefined || !same(said.leader, leader))) {
         said = { leader };
@@ -57,7 +78,7 @@ export async function* observeLeader(
       await new Promise<void>((resolve) => (wake = resolve));
     }
   } finally {
-    tools.signal.removeEventListener('abort', stop);
+    signal.removeEventListener('abort', stop);
     feed.stop();
   }
 }
