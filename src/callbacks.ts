@@ -36,9 +36,9 @@ export class Callbacks {
     return this.#work !== undefined;
   }
 
-  /** Whether the code that calls us is the work itself. */
+  /** Whether the code that calls us is the work itself; what the work has begun and left behind is not. */
   get isCallingUs(): boolean {
-    return insideWorkOf.getStore() === this;
+    return this.isWorking && insideWorkOf.getStore() === this;
   }
 
   /**
