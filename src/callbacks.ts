@@ -12,7 +12,7 @@ export interface Handlers {
 }
 
 /** Whose work the code at hand belongs to: whoever resigns from within must not wait for himself. */
-const insideWorkOf = new AsyncLocalStorage<Callbacks>();
+const insideWorkOf = new AsyncLocalStorage<{ readonly of: Callbacks; isOver: boolean }>();
 
 export class Callbacks {
   readonly #handlers: Handlers;
@@ -38,7 +38,8 @@ export class Callbacks {
 
   /** Whether the code that calls us is the work itself; what the work has begun and left behind is not. */
   get isCallingUs(): boolean {
-    return this.isWorking && insideWorkOf.getStore() === this;
+    const work = insideWorkOf.getStore();
+    return work?.of === this && !work.isOver;
   }
 
   /**
@@ -58,12 +59,15 @@ export class Callbacks {
       this.#last = 'onLeader';
       if (onLeader === undefined) return;
       this.#workTerm = term;
-      const work = insideWorkOf.run(this, async () => await onLeader(term));
+      const here = { of: this, isOver: false };
+      const work = insideWorkOf.run(here, async () => await onLeader(term));
       this.#work = work.then(
         () => {
+          here.isOver = true;
           this.#work = undefined;
         },
         (error: unknown) => {
+          here.isOver = true;
           this.#work = undefined;
           if (!term.signal.aborted || error !== term.signal.reason) report('onLeader', error);
           onFailed();
