@@ -101,7 +101,8 @@ async function obey(order: Order): Promise<object> {
     }
     case 'watch': {
       const watcher = await clientOf(order.client).watch().prefix(order.prefix).create();
-      watcher.on('delete', (kv) => say({ deleted: kv.key.toString(), atMs: nowMs() }));
+      if (order.silent !== true)
+        watcher.on('delete', (kv) => say({ deleted: kv.key.toString(), atMs: nowMs() }));
       return {};
     }
     case 'put':

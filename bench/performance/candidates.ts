@@ -9,7 +9,15 @@ import { callsOf } from './meter.ts';
 
 export interface CandidatesResult {
   readonly byCount: Readonly<
-    Record<string, { readonly summary: Summary; readonly calls: Readonly<Record<string, number>> }>
+    Record<
+      string,
+      {
+        readonly summary: Summary;
+        /** A key that as many bare clients watch is deleted, until one of them says so. */
+        readonly floor: Summary;
+        readonly calls: Readonly<Record<string, number>>;
+      }
+    >
   >;
 }
 
@@ -20,7 +28,7 @@ const WARM_UP = 5;
 const TTL_SECONDS = 120;
 
 export async function candidates(counts: readonly number[], elections: number): Promise<CandidatesResult> {
-  const byCount: Record<string, { summary: Summary; calls: Record<string, number> }> = {};
+  const byCount: Record<string, CandidatesResult['byCount'][string]> = {};
   for (const count of counts) {
     await using etcd = await startEtcd();
     await using a = new Actor();
@@ -61,7 +69,31 @@ export async function candidates(counts: readonly number[], elections: number): 
         else calls = await callsOf(etcd.endpoints, async () => samples.push(await turn(place)));
       }
     }
-    byCount[count] = { summary: summary(samples.slice(WARM_UP)), calls };
+    const floor = await floorOf(count, etcd.endpoints, a, b, crowd);
+    byCount[count] = { summary: summary(samples.slice(WARM_UP)), floor, calls };
   }
   return { byCount };
+}
+
+/** As many watches, each on a client of its own, without any election. */
+async function floorOf(
+  count: number,
+  hosts: readonly string[],
+  a: Actor,
+  b: Actor,
+  crowd: Actor,
+): Promise<Summary> {
+  await a.tell({ do: 'connect', client: '0', hosts });
+  await b.tell({ do: 'connect', client: '1', hosts });
+  await b.tell({ do: 'watch', client: '1', prefix: 'floor/' });
+  for (let place = IN_FRONT; place < count; place++)
+    await crowd.tell({ do: 'watch', client: `${place}`, prefix: 'floor/', silent: true });
+  const samples: number[] = [];
+  for (let turn = 0; turn < IN_FRONT + WARM_UP; turn++) {
+    const key = `floor/${turn}`;
+    await a.tell({ do: 'put', client: '0', key });
+    const { atMs } = await a.tell({ do: 'delete', client: '0', key });
+    samples.push((await b.when('deleted', key)) - atMs);
+  }
+  return summary(samples.slice(WARM_UP));
 }

@@ -24,7 +24,7 @@ export type Order =
   | { do: 'connect'; client: string; hosts: readonly string[] }
   | { do: 'stand'; stands: readonly Stand[] }
   | { do: 'resign'; id: string }
-  | { do: 'watch'; client: string; prefix: string }
+  | { do: 'watch'; client: string; prefix: string; silent?: boolean }
   | { do: 'put' | 'delete' | 'delete-if'; client: string; key: string }
   | { do: 'create-many'; client: string; prefix: string; count: number; atOnce: number }
   | { do: 'lead-many'; client: string; prefix: string; count: number; ttlSeconds: number }

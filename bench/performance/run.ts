@@ -29,7 +29,7 @@ const benchmarks: Readonly<Record<string, (quick: boolean) => Promise<object>>> 
             { count: 10_000, times: 3 },
           ],
     ),
-  idle: (quick) => idle(quick ? [1, 100] : [1, 1_000, 10_000], quick ? 5 : 30),
+  idle: (quick) => idle(quick ? [1, 100] : [1, 1_000, 10_000], quick ? 5 : 60),
   crash: (quick) =>
     crash(
       quick
