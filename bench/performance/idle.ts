@@ -40,7 +40,6 @@ export async function idle(counts: readonly number[], seconds: number): Promise<
       await actor.tell(order);
     }
     await cpuPercent([actor.pid], SETTLING_MS);
-    await actor.tell({ do: 'usage' }); // collects what the start left; V8 would do so by itself some time later
     let cpu: number[] = [];
     const calls = await callsOf(etcd.endpoints, async () => {
       cpu = await cpuPercent([actor.pid, etcd.members[0]!.pid!], seconds * 1000);
