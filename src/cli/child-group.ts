@@ -17,16 +17,18 @@ export class ChildGroup {
   readonly pid: number | undefined;
   /** The command itself is dead; others of its group may live on. Never rejects. */
   readonly ended: Promise<ChildEnd>;
-  readonly #guardian: ChildProcess | undefined;
+  readonly #guardian: ChildProcess;
 
   constructor(command: string, args: readonly string[], env: NodeJS.ProcessEnv) {
+    const guardian = guard(); // first: we may be killed as soon as the command runs
     const child = spawn(command, args, { stdio: 'inherit', env, detached: true });
+    guardian.stdin?.write(`${child.pid ?? ''}\n`);
     this.pid = child.pid;
     this.ended = new Promise((resolve) => {
       child.once('error', (error: NodeJS.ErrnoException) => resolve(notStarted(command, error)));
       child.once('exit', (code, signal) => resolve(endOf(code, signal)));
     });
-    this.#guardian = child.pid === undefined ? undefined : guard(child.pid);
+    this.#guardian = guardian;
   }
 
   /** Sends the signal to the whole group. @returns false if nobody is left in it. */
@@ -50,7 +52,7 @@ export class ChildGroup {
       await sleep(LOOK_EVERY_MS);
       this.signal('SIGKILL'); // a fork that slipped through
     }
-    this.#guardian?.kill('SIGKILL');
+    this.#guardian.kill('SIGKILL');
     return true;
   }
 }
@@ -58,13 +60,14 @@ export class ChildGroup {
 const LOOK_EVERY_MS = 5;
 
 /** A shell that kills the group when we are gone, however we went: it sees the end of a pipe that only we hold. */
-function guard(group: number): ChildProcess {
+function guard(): ChildProcess {
   // Spelled out: dash does not take `kill -9 -- …`.
-  const script = 'read -r _; kill -s KILL -- "-$1"';
-  const shell = spawn('/bin/sh', ['-c', script, 'sh', String(group)], {
+  const script = 'read -r group; read -r _; [ -z "$group" ] || kill -s KILL -- "-$group"';
+  const shell = spawn('/bin/sh', ['-c', script], {
     stdio: ['pipe', 'ignore', 'ignore'],
     detached: true, // out of reach of the terminal's signals
   });
+  shell.stdin?.on('error', () => undefined);
   shell.on('error', () => undefined); // no shell here: nothing that we could do
   shell.unref();
   return shell;
