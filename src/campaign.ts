@@ -24,7 +24,7 @@ import type { Link } from './etcd/link.ts';
 import type { WatchHub } from './etcd/watch.ts';
 import { RefusedError, type ElectionError } from './errors.ts';
 import { refusedError } from './faults.ts';
-import type { GuardListener, GuardSettings, LoopGuard } from './guard.ts';
+import type { GuardListener, GuardSettings, LoopGuard } from './guard/guard.ts';
 import type { Settings } from './options.ts';
 import type { Reporter } from './reporter.ts';
 import { RosterFeed } from './roster-feed.ts';

@@ -3,8 +3,8 @@
  */
 import { onAbort, sharedAbort } from './abort.ts';
 import type { Etcd3 } from 'etcd3';
-import { callSite } from './call-site.ts';
-import { CallerGuard } from './caller-guard.ts';
+import { callSite } from './guard/call-site.ts';
+import { CallerGuard } from './guard/caller-guard.ts';
 import { Callbacks } from './callbacks.ts';
 import { guardListener, RunningCampaign, type CampaignTools } from './campaign.ts';
 import type { Campaign, StopCause } from './core/campaign.ts';
@@ -14,8 +14,8 @@ import { electionPrefix, type Snapshot } from './etcd/candidacy.ts';
 import { linkOf } from './etcd/link.ts';
 import { AlreadyStandingError, ElectionClosedError, type ElectionError } from './errors.ts';
 import { readError } from './faults.ts';
-import { countCall, countElection } from './flood.ts';
-import { guardOf, type GuardStatus, type LoopGuard } from './guard.ts';
+import { countCall, countElection } from './guard/flood.ts';
+import { guardOf, type GuardStatus, type LoopGuard } from './guard/guard.ts';
 import { healthOf, type ElectionHealth } from './health.ts';
 import { hubOf } from './hub.ts';
 import { observeLeader } from './observer.ts';

@@ -4,7 +4,7 @@
 import type { Etcd3 } from 'etcd3';
 import { linkOf } from './etcd/link.ts';
 import { WatchHub } from './etcd/watch.ts';
-import { paceOf } from './pace.ts';
+import { paceOf } from './guard/pace.ts';
 import type { Reporter } from './reporter.ts';
 
 const hubs = new WeakMap<Etcd3, WatchHub>();

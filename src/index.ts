@@ -20,4 +20,4 @@ export {
   type ElectionErrorCode,
 } from './errors.ts';
 export { channelNames, type ElectionEvent, type ElectionEventType, type Logger } from './events.ts';
-export { loopGuards, type CallSite, type GuardReport, type GuardStatus } from './guard.ts';
+export { loopGuards, type CallSite, type GuardReport, type GuardStatus } from './guard/guard.ts';

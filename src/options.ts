@@ -8,7 +8,7 @@ import type { Candidate } from './core/roster.ts';
 import { LONGEST_VALUE_BYTES } from './etcd/candidacy.ts';
 import { InvalidInputError } from './errors.ts';
 import type { Logger } from './events.ts';
-import { defaultGuardSettings, type GuardSettings } from './guard.ts';
+import { defaultGuardSettings, type GuardSettings } from './guard/guard.ts';
 import type { Term } from './term.ts';
 
 export interface GuardOptions {

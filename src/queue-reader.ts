@@ -1,7 +1,7 @@
 /**
  * Reads the queue of an election, for callers who ask: linearizable, bounded, and shared where that is honest.
  */
-import type { CallerGuard } from './caller-guard.ts';
+import type { CallerGuard } from './guard/caller-guard.ts';
 import { readQueue, type Snapshot } from './etcd/candidacy.ts';
 import { EtcdFault } from './etcd/fault.ts';
 import type { Link } from './etcd/link.ts';

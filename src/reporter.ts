@@ -2,10 +2,10 @@
  * Tells what happens to one election, or to what the elections of a client share: bounded in lines.
  */
 import pino from 'pino';
-import { arrivals } from './arrivals.ts';
+import { arrivals } from './guard/arrivals.ts';
 import { fullBudget, lastOfTheBurst, OF_ALL, spend, type LineBudget } from './core/line-budget.ts';
 import { emit, type ElectionEvent, type Logger } from './events.ts';
-import { shared } from './registry.ts';
+import { shared } from './guard/registry.ts';
 import { clock } from './time.ts';
 
 let made: Logger | undefined;

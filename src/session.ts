@@ -7,7 +7,7 @@ import { EtcdFault } from './etcd/fault.ts';
 import { grantLease, KeepAlive, newLeaseId, revokeLease } from './etcd/lease.ts';
 import { linkOf, type CallLimits, type Link } from './etcd/link.ts';
 import { lastWillOf, type LastWill } from './last-will/index.ts';
-import { paceOf, renewalPace, type Pace } from './pace.ts';
+import { paceOf, renewalPace, type Pace } from './guard/pace.ts';
 import type { Reporter } from './reporter.ts';
 import { clock } from './time.ts';
 import type { Etcd3 } from 'etcd3';

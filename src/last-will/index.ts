@@ -10,7 +10,7 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import type { Socket } from 'node:net';
 import { parse } from 'node:path';
 import type { Etcd3 } from 'etcd3';
-import { LoopGuard, type GuardSettings } from '../guard.ts';
+import { LoopGuard, type GuardSettings } from '../guard/guard.ts';
 import { clock } from '../time.ts';
 import { helperSource } from './helper-source.ts';
 import type { ToHelper } from './messages.ts';

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { defaultGuardSettings, LoopGuard } from '../../src/guard.ts';
+import { defaultGuardSettings, LoopGuard } from '../../src/guard/guard.ts';
 import { SystemClock, type Clock } from '../../src/time.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 

@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { Arrivals, MOST_HELD } from '../../src/arrivals.ts';
+import { Arrivals, MOST_HELD } from '../../src/guard/arrivals.ts';
 import { MS_PER_NEWCOMER, noNewcomers, ONE_BY_ONE, SIDE_BY_SIDE, welcome } from '../../src/core/newcomers.ts';
-import { LoopGuard, MOST_CAMPAIGNS } from '../../src/guard.ts';
+import { LoopGuard, MOST_CAMPAIGNS } from '../../src/guard/guard.ts';
 
 /** Elections that come, alone or beside others. @returns when each may go on. */
 function arrive(comings: readonly { readonly afterMs: number; readonly alone: boolean }[]): number[] {

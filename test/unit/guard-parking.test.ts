@@ -10,7 +10,7 @@ import {
   REFUSALS_AT_ONCE,
   REFUSALS_PER_SECOND,
   THROWS_UNTIL_PARKED,
-} from '../../src/flood.ts';
+} from '../../src/guard/flood.ts';
 import { RunawayLoopError } from '../../src/errors.ts';
 
 /** Sleeps of the thread, in milliseconds; nobody really sleeps here. */

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test, vi } from 'vitest';
-import { defaultGuardSettings, guardOf, LoopGuard, loopGuards, type GuardListener } from '../../src/guard.ts';
-import { shared } from '../../src/registry.ts';
+import { defaultGuardSettings, guardOf, LoopGuard, loopGuards, type GuardListener } from '../../src/guard/guard.ts';
+import { shared } from '../../src/guard/registry.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 
 const settings = defaultGuardSettings;
@@ -242,7 +242,7 @@ describe('G3: its state belongs to the process', () => {
 
   test('a second copy of the package finds it too', async () => {
     vi.resetModules();
-    const copy = await import('../../src/guard.ts');
+    const copy = await import('../../src/guard/guard.ts');
     expect(copy.LoopGuard).not.toBe(LoopGuard);
     expect(copy.guardOf('host|p/|a', 'a')).toBe(guardOf('host|p/|a', 'a'));
   });

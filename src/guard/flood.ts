@@ -3,7 +3,7 @@
  * cannot slow it: only a throw can end it. And where the loop swallows the throw, only sleeping in the call itself
  * keeps it from burning a core.
  */
-import { RunawayLoopError } from './errors.ts';
+import { RunawayLoopError } from '../errors.ts';
 
 /** No honest program calls one election this often without ever awaiting anything. */
 export const CALLS_PER_TURN = 1_000;

@@ -8,7 +8,7 @@
  */
 import { guardOf, type GuardSettings, type LoopGuard, type PassOptions } from './guard.ts';
 import { shared } from './registry.ts';
-import { clock, type Clock } from './time.ts';
+import { clock, type Clock } from '../time.ts';
 
 /** So many who wait together are a crowd. */
 const CROWD = 64;

@@ -4,10 +4,10 @@
  * loops hot.
  */
 import { callSite } from './call-site.ts';
-import { AlreadyStandingError, type ElectionError } from './errors.ts';
+import { AlreadyStandingError, type ElectionError } from '../errors.ts';
 import { countCall, countRefusal } from './flood.ts';
 import { guardOf, type GuardListener, type GuardSettings, type LoopGuard } from './guard.ts';
-import { clock } from './time.ts';
+import { clock } from '../time.ts';
 import { turnstileOf, type Turnstile } from './turnstile.ts';
 
 /** Reads: 20 a second for whoever pauses between them; who asks again at once waits longer and longer, up to 1 s. */

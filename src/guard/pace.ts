@@ -4,7 +4,7 @@
  */
 import type { Etcd3 } from 'etcd3';
 import { LoopGuard, type GuardSettings } from './guard.ts';
-import { clock } from './time.ts';
+import { clock } from '../time.ts';
 
 export interface Pace {
   /** Waits until the next try may begin, or the signal aborts. */

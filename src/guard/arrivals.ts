@@ -1,9 +1,9 @@
 /**
  * Elections that this process sees for the first time: the rules of core/newcomers, one for all of them.
  */
-import { areMany, noNewcomers, welcome, type Newcomers } from './core/newcomers.ts';
+import { areMany, noNewcomers, welcome, type Newcomers } from '../core/newcomers.ts';
 import { shared } from './registry.ts';
-import { clock } from './time.ts';
+import { clock } from '../time.ts';
 
 /** So many that are held back at once are a flood: no honest program has them wait. */
 export const MOST_HELD = 1_000;

@@ -14,11 +14,11 @@ import {
   type DelaySource,
   type GuardHistory,
   type GuardLimits,
-} from './core/loop-guard.ts';
+} from '../core/loop-guard.ts';
 import { arrivals } from './arrivals.ts';
-import type { Origin } from './core/campaign.ts';
+import type { Origin } from '../core/campaign.ts';
 import { allShared, shared } from './registry.ts';
-import { clock, type Clock } from './time.ts';
+import { clock, type Clock } from '../time.ts';
 
 export interface GuardSettings extends GuardLimits {
   /** First delay after the burst, in milliseconds. */
