@@ -156,7 +156,7 @@ describe('examples/sync-service', () => {
     expect(done.every(({ version }) => version === '1')).toBe(true);
     const tokens = done.map(({ token }) => BigInt(token));
     expect(tokens.every((token, index) => index === 0 || token >= tokens[index - 1]!)).toBe(true);
-    expect(new Set(tokens).size).toBe(2);
+    expect(new Set(tokens).size).toBeGreaterThanOrEqual(2); // the heir took part; an heir of it may have, too
     for (const { program } of survivors) program.child.kill('SIGTERM');
     for (const { program } of survivors) expect(await program.exit()).toBe(0);
   });

@@ -1,6 +1,12 @@
 import fc from 'fast-check';
 import { describe, expect, test, vi } from 'vitest';
-import { defaultGuardSettings, guardOf, LoopGuard, loopGuards, type GuardListener } from '../../src/guard/guard.ts';
+import {
+  defaultGuardSettings,
+  guardOf,
+  LoopGuard,
+  loopGuards,
+  type GuardListener,
+} from '../../src/guard/guard.ts';
 import { shared } from '../../src/guard/registry.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 
