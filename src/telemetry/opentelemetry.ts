@@ -83,7 +83,12 @@ function countWith(provider: MeterProvider): () => void {
   }
   const recorder = new Recorder({
     record: (metric, value, labels) => instruments.get(metric)?.(value, attributesOf(labels)),
+    begin: (metric, labels) => {
+      // A histogram that starts empty is nothing that OpenTelemetry knows.
+      if (catalogue[metric].kind === 'counter') instruments.get(metric)?.(0, attributesOf(labels));
+    },
   });
+  recorder.start();
   const observed = [...observables.values()];
   const read: Parameters<typeof meter.addBatchObservableCallback>[0] = (result) => {
     for (const { metric, value, labels } of recorder.read()) {

@@ -32,6 +32,7 @@ export interface PromGauge {
 
 export interface PromHistogram {
   observe(labels: Record<string, string>, value: number): void;
+  zero(labels: Record<string, string>): void;
 }
 
 export interface PromRegistry {
@@ -67,7 +68,8 @@ export function electionMetrics<Registry extends PromRegistry>(
   const registry = options.registry ?? promClient.register;
   const instruments = new Map<MetricKey, Instrument>();
   const recorder = new Recorder({
-    record: (metric, value, labels) => instruments.get(metric)?.(value, labels),
+    record: (metric, value, labels) => instruments.get(metric)?.record(value, labels),
+    begin: (metric, labels) => instruments.get(metric)?.begin(labels),
   });
   const registered: string[] = [];
   const close = (): void => {
@@ -97,10 +99,17 @@ export function electionMetrics<Registry extends PromRegistry>(
     close();
     throw error;
   }
+  recorder.start();
   return { close, [Symbol.dispose]: close };
 }
 
-type Instrument = (value: number, labels: Labels) => void;
+interface Instrument {
+  readonly record: (value: number, labels: Labels) => void;
+  /** From now on it is shown, as 0. */
+  readonly begin: (labels: Labels) => void;
+}
+
+const nothing = (): void => {};
 
 function instrument<Registry>(
   { Counter, Gauge, Histogram }: PromClient<Registry>,
@@ -111,11 +120,17 @@ function instrument<Registry>(
   switch (metric.kind) {
     case 'counter': {
       const counter = new Counter(configuration);
-      return (value, labels) => counter.inc({ ...labels }, value);
+      return {
+        record: (value, labels) => counter.inc({ ...labels }, value),
+        begin: (labels) => counter.inc({ ...labels }, 0),
+      };
     }
     case 'histogram': {
       const histogram = new Histogram({ ...configuration, buckets: [...(metric.buckets ?? [])] });
-      return (value, labels) => histogram.observe({ ...labels }, value);
+      return {
+        record: (value, labels) => histogram.observe({ ...labels }, value),
+        begin: (labels) => histogram.zero({ ...labels }),
+      };
     }
     case 'gauge': {
       const gauge: PromGauge = new Gauge({
@@ -124,7 +139,7 @@ function instrument<Registry>(
           for (const { value, labels } of read()) gauge.set({ ...labels }, value);
         },
       });
-      return (value, labels) => gauge.set({ ...labels }, value);
+      return { record: (value, labels) => gauge.set({ ...labels }, value), begin: nothing };
     }
     case 'total': {
       const total: PromCounter = new Counter({
@@ -134,7 +149,7 @@ function instrument<Registry>(
           for (const { value, labels } of read()) total.inc({ ...labels }, value);
         },
       });
-      return (value, labels) => total.inc({ ...labels }, value);
+      return { record: (value, labels) => total.inc({ ...labels }, value), begin: nothing };
     }
   }
 }

@@ -2,7 +2,7 @@
  * Turns what happens into figures. Knows no metrics library: a sink takes what it says.
  */
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
-import { channelNames, liveElections, loopGuards, type ElectionEvent } from '../index.ts';
+import { channelNames, liveElections, loopGuards, type ElectionEvent, type EndCause } from '../index.ts';
 import type { MetricKey } from './catalogue.ts';
 
 export type Labels = Readonly<Record<string, string>>;
@@ -11,6 +11,11 @@ export type Labels = Readonly<Record<string, string>>;
 export interface Sink {
   /** One more of a counter, or one more value of a histogram. */
   record(metric: MetricKey, value: number, labels: Labels): void;
+  /**
+   * Shows a counter or a histogram before anything happened: a series that Prometheus sees at 1 first did not increase,
+   * so that `increase()` would miss the first refusal, and the only one.
+   */
+  begin(metric: MetricKey, labels: Labels): void;
 }
 
 export interface Reading {
@@ -22,12 +27,57 @@ export interface Reading {
 /** Published by the watchdog of etcd-election/diagnostics. */
 const RUNAWAY = 'etcd-election:runaway';
 
+type Beginning = readonly [metric: MetricKey, label?: string, values?: readonly string[]];
+
+const ENDS: Record<EndCause, true> = {
+  'deadline-passed': true,
+  'lease-lost': true,
+  evicted: true,
+  'work-failed': true,
+  'no-progress': true,
+  'follower-stuck': true,
+  'stepped-down': true,
+  resigned: true,
+  closed: true,
+  aborted: true,
+  refused: true,
+};
+
+/** What a process can count from its start. */
+const OF_THE_PROCESS: readonly Beginning[] = [
+  ['leasesLost', 'reason', ['deadline-passed', 'lease-lost']],
+  ['runaways', 'verdict', ['starved', 'hot', 'rounds']],
+];
+/** What an election can count once it is known; */
+const OF_AN_ELECTION: readonly Beginning[] = [
+  ['termsStarted'],
+  ['campaignsEnded', 'reason', ['resigned', 'closed', 'aborted', 'refused']],
+  ['candidaciesFailed'],
+  ['callbacksFailed', 'callback', ['onLeader', 'onFollower']],
+  ['guardTrips', 'origin', ['own', 'outside']],
+];
+/** once it stood in the queue; */
+const OF_A_CANDIDACY: readonly Beginning[] = [
+  ['candidaciesLost', 'reason', ['deadline-passed', 'lease-lost', 'evicted']],
+  ['leaderlessDuration'],
+];
+/** and once it led: most replicas of most elections never do. */
+const OF_A_TERM: readonly Beginning[] = [
+  ['termsEnded', 'reason', Object.keys(ENDS)],
+  ['termDuration'],
+  ['handoverDuration'],
+  ['drainsOverdue'],
+  ['releasesFailed'],
+];
+
 /** Elections that have gone are shown as 0 rather than vanish; of so many at most. */
 const MOST_ELECTIONS = 16_384;
 
 export class Recorder implements Disposable {
   readonly #sink: Sink;
   readonly #seen = new Set<string>();
+  readonly #stood = new Set<string>();
+  readonly #led = new Set<string>();
   /** Since when nobody leads, by election. */
   readonly #leaderless = new Map<string, number>();
   /** Granted TTLs of the leases held, in seconds. */
@@ -37,6 +87,11 @@ export class Recorder implements Disposable {
     this.#sink = sink;
     for (const name of channelNames) subscribe(name, this.#onMessage);
     subscribe(RUNAWAY, this.#onRunaway);
+  }
+
+  /** Once the sink is ready. */
+  start(): void {
+    this.#begin(OF_THE_PROCESS, {});
   }
 
   /** Afterwards nothing of it is left in this process. May be called again. */
@@ -64,7 +119,10 @@ export class Recorder implements Disposable {
   #count(event: ElectionEvent): void {
     const record = this.#sink.record.bind(this.#sink);
     switch (event.type) {
+      case 'candidate.entered':
+        return this.#first(this.#stood, event.election, OF_A_CANDIDACY);
       case 'term.started':
+        this.#first(this.#led, event.election, OF_A_TERM);
         return record('termsStarted', 1, { election: event.election });
       case 'term.ended':
         record('termsEnded', 1, { election: event.election, reason: event.because });
@@ -109,7 +167,6 @@ export class Recorder implements Disposable {
       case 'candidate.failed':
         return record('candidaciesFailed', 1, { election: event.election });
       // These are seen in the gauges, or say nothing that a figure could.
-      case 'candidate.entered':
       case 'guard.recovered':
       case 'session.recovered':
       case 'last-will.lost':
@@ -128,7 +185,19 @@ export class Recorder implements Disposable {
   }
 
   #see(election: string): void {
-    if (this.#seen.size < MOST_ELECTIONS) this.#seen.add(election);
+    this.#first(this.#seen, election, OF_AN_ELECTION);
+  }
+
+  #first(known: Set<string>, election: string, beginnings: readonly Beginning[]): void {
+    if (known.has(election) || known.size >= MOST_ELECTIONS) return;
+    known.add(election);
+    this.#begin(beginnings, { election });
+  }
+
+  #begin(beginnings: readonly Beginning[], labels: Labels): void {
+    for (const [metric, label, values] of beginnings)
+      if (label === undefined || values === undefined) this.#sink.begin(metric, labels);
+      else for (const value of values) this.#sink.begin(metric, { ...labels, [label]: value });
   }
 
   /** Of several with one name (on two clients, say) the best counts: one of them leading is leading. */

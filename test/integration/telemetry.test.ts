@@ -115,6 +115,36 @@ describe('Prometheus', () => {
     expect(headroom).toBeLessThan(2);
   });
 
+  test('shows what it counts before it happens: increase() would miss the first one, and so the only one', async ({
+    candidate,
+  }) => {
+    const registry = prometheus();
+    expect((await scrape(registry)).get('etcd_election_runaways_total{verdict="starved"}')).toBe(0);
+    expect((await scrape(registry)).get('etcd_election_leases_lost_total{reason="lease-lost"}')).toBe(0);
+    await candidate('alice').campaign();
+    const bob = candidate('bob');
+    void bob.campaign();
+    await bob.queued();
+    void candidate('carol', { election: 'other' }).campaign();
+
+    const seen = await scrape(registry);
+    for (const series of [
+      'campaigns_ended_total{election="e",reason="refused"}',
+      'candidacies_failed_total{election="e"}',
+      'candidacies_lost_total{election="e",reason="evicted"}',
+      'callbacks_failed_total{election="e",callback="onLeader"}',
+      'guard_trips_total{election="e",origin="own"}',
+      'terms_ended_total{election="e",reason="work-failed"}',
+      'drains_overdue_total{election="e"}',
+      'releases_failed_total{election="e"}',
+      'term_duration_seconds_count{election="e"}',
+      'handover_duration_seconds_bucket{le="10",election="e"}',
+      'leaderless_duration_seconds_count{election="e"}',
+    ])
+      expect(seen.get(`etcd_election_${series}`), series).toBe(0);
+    expect(seen.get('etcd_election_terms_started_total{election="e"}')).toBe(1);
+  });
+
   test('counts what the watchdog reports', async () => {
     const registry = prometheus();
     channel('etcd-election:runaway').publish({ verdict: 'hot' });
@@ -161,6 +191,18 @@ describe('the dashboard and the alerts', () => {
   /** Every metric that a PromQL expression names. */
   const named = (expression: string): string[] => expression.match(/etcd_election_[a-z_]+/g) ?? [];
 
+  /** Of the dashboard's panels and annotations, and of the rules in docs/metrics.md. */
+  function* promql(): Generator<string> {
+    const dashboard = JSON.parse(readFileSync(join(ROOT, 'docs/grafana/etcd-election.json'), 'utf8')) as {
+      panels: { targets?: { expr: string }[] }[];
+      annotations: { list: { expr: string }[] };
+    };
+    for (const { targets = [] } of dashboard.panels) yield* targets.map(({ expr }) => expr);
+    yield* dashboard.annotations.list.map(({ expr }) => expr);
+    const docs = readFileSync(join(ROOT, 'docs/metrics.md'), 'utf8');
+    for (const [, expr = ''] of docs.matchAll(/^ +expr: (.+)$/gm)) yield expr;
+  }
+
   test('name only what /metrics prints', async () => {
     const registry = prometheus();
     const printed = new Set<string>();
@@ -169,16 +211,37 @@ describe('the dashboard and the alerts', () => {
       if (String(type) === 'histogram')
         for (const suffix of ['bucket', 'sum', 'count']) printed.add(`${name}_${suffix}`);
     }
-    const dashboard = JSON.parse(readFileSync(join(ROOT, 'docs/grafana/etcd-election.json'), 'utf8')) as {
-      panels: { title: string; targets?: { expr: string }[] }[];
-    };
-    const expressions = dashboard.panels.flatMap(({ targets = [] }) => targets.map(({ expr }) => expr));
-    expect(expressions.length).toBeGreaterThan(8);
+    const expressions = [...promql()];
+    expect(expressions.length).toBeGreaterThan(50);
     const docs = readFileSync(join(ROOT, 'docs/metrics.md'), 'utf8');
     for (const text of [...expressions, docs])
       for (const name of named(text)) expect(printed, text.slice(0, 200)).toContain(name);
     for (const metric of Object.values(catalogue)) expect(docs).toContain(`\`${prometheusName(metric)}\``);
     for (const metric of Object.values(catalogue)) expect(docs).toContain(`\`${metric.name}\``);
+  });
+
+  test('ask only for labels, and for values of labels, that there are', async ({ candidate }) => {
+    const registry = prometheus();
+    const alice = candidate('alice');
+    await alice.campaign();
+    const values = new Map<string, Set<string>>();
+    for (const series of (await scrape(registry)).keys())
+      for (const [, label = '', value = ''] of series.matchAll(/(\w+)="([^"]*)"/g))
+        values.set(label, (values.get(label) ?? new Set()).add(value));
+    const expressions = [...promql()];
+    expect(expressions.length).toBeGreaterThan(50);
+    for (const expression of expressions) {
+      const labels = Object.values(catalogue)
+        .filter((metric) => expression.includes(prometheusName(metric)))
+        .flatMap((metric) => [...metric.labels, ...(metric.kind === 'histogram' ? ['le'] : [])]);
+      for (const [, , list = ''] of expression.matchAll(/\b(by|without) \(([^)]*)\)/g))
+        for (const label of list.split(', ')) expect(labels, expression).toContain(label);
+      for (const [, label = '', value = ''] of expression.matchAll(/(\w+)=~?"([^"]*)"/g)) {
+        expect(labels, expression).toContain(label);
+        for (const one of value.split('|'))
+          if (one !== '$election') expect([...values.get(label)!], expression).toContain(one);
+      }
+    }
   });
 });
 
