@@ -53,14 +53,12 @@ const OF_AN_ELECTION: readonly Beginning[] = [
   ['termsStarted'],
   ['campaignsEnded', 'reason', ['resigned', 'closed', 'aborted', 'refused']],
   ['candidaciesFailed'],
+  ['candidaciesLost', 'reason', ['deadline-passed', 'lease-lost', 'evicted']],
   ['callbacksFailed', 'callback', ['onLeader', 'onFollower']],
   ['guardTrips', 'origin', ['own', 'outside']],
 ];
 /** once it stood in the queue; */
-const OF_A_CANDIDACY: readonly Beginning[] = [
-  ['candidaciesLost', 'reason', ['deadline-passed', 'lease-lost', 'evicted']],
-  ['leaderlessDuration'],
-];
+const OF_A_CANDIDACY: readonly Beginning[] = [['leaderlessDuration']];
 /** and once it led: most replicas of most elections never do. */
 const OF_A_TERM: readonly Beginning[] = [
   ['termsEnded', 'reason', Object.keys(ENDS)],

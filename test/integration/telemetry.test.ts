@@ -234,7 +234,7 @@ describe('the dashboard and the alerts', () => {
       const labels = Object.values(catalogue)
         .filter((metric) => expression.includes(prometheusName(metric)))
         .flatMap((metric) => [...metric.labels, ...(metric.kind === 'histogram' ? ['le'] : [])]);
-      for (const [, , list = ''] of expression.matchAll(/\b(by|without) \(([^)]*)\)/g))
+      for (const [, , list = ''] of expression.matchAll(/\b(by|without|ignoring|on) \(([^)]*)\)/g))
         for (const label of list.split(', ')) expect(labels, expression).toContain(label);
       for (const [, label = '', value = ''] of expression.matchAll(/(\w+)=~?"([^"]*)"/g)) {
         expect(labels, expression).toContain(label);
