@@ -2,23 +2,38 @@
  * Runs a TypeScript program of bench/ on every Node that we support, 20 included: bundled by esbuild, packages left
  * out, so that what is measured is plain JavaScript with the names of the source.
  *
- *   node bench/guard/launch.mjs bench/incident/incident.ts [arguments]
+ *   node bench/launch.mjs bench/incident/incident.ts [arguments]
  *
  * Programs that it starts as child processes lie beside it, bundled with it: every `*.ts` of its folder.
  */
 import { build } from 'esbuild';
 import { rmSync } from 'node:fs';
-import { mkdir, mkdtemp, readdir } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, readdir } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 
-const root = resolve(dirname(fileURLToPath(import.meta.url)), '../..');
+const bench = dirname(fileURLToPath(import.meta.url));
+const root = dirname(bench);
 const [entry, ...args] = process.argv.slice(2);
 const folder = dirname(resolve(entry));
-const cache = join(root, 'node_modules/.cache');
-await mkdir(cache, { recursive: true });
-const outdir = await mkdtemp(join(cache, 'etcd-election-bench-'));
+
+// Not under node_modules: to a profile, what lies there is a package, and not the program's own code.
+await mkdir(join(bench, 'dist'), { recursive: true });
+const outdir = await mkdtemp(join(bench, 'dist', 'run-'));
 process.on('exit', () => rmSync(outdir, { recursive: true, force: true }));
+
+/** A program of bench/ finds its children beside the bundle; what it borrows from src/ and test/ finds its files where it stands. */
+const filesOfOthers = {
+  name: 'files of others',
+  setup(builder) {
+    builder.onLoad({ filter: /\/(?:src|test)\/.*\.ts$/ }, async ({ path }) => {
+      const source = await readFile(path, 'utf8');
+      if (!source.includes('import.meta.url')) return undefined;
+      const url = JSON.stringify(pathToFileURL(path).href);
+      return { contents: source.replaceAll('import.meta.url', () => url), loader: 'ts' };
+    });
+  },
+};
 
 const programs = (await readdir(folder)).filter((name) => name.endsWith('.ts'));
 await build({
@@ -31,13 +46,19 @@ await build({
   platform: 'node',
   target: 'node20',
   packages: 'external',
+  // In a file of their own, so that what is measured does not load them; the watchdog reads them.
+  sourcemap: true,
+  sourcesContent: false,
   alias: {
     'etcd-election': join(root, 'src/index.ts'),
     'etcd-election/dev': join(root, 'src/dev/index.ts'),
+    'etcd-election/diagnostics': join(root, 'src/diagnostics/index.ts'),
   },
+  plugins: [filesOfOthers],
   logLevel: 'warning',
 });
 
 const program = join(outdir, basename(entry).replace(/\.ts$/, '.mjs'));
 process.argv = [process.argv[0], program, ...args];
+process.chdir(root);
 await import(pathToFileURL(program).href);
