@@ -9,6 +9,7 @@ import { type RecordOptions, type Recording, recordProfile } from './record-prof
 import type { RunawayReport, Verdict } from './report.ts';
 import { fileReport } from './file-report.ts';
 import { fold } from './fold.ts';
+import { inSource } from './source-maps.ts';
 import { suspects } from './suspects.ts';
 
 /** Between two looks at a thread that is overdue to answer, in milliseconds. */
@@ -160,14 +161,15 @@ export class Watcher {
   }
 }
 
-/** Records the main thread, from this worker. */
+/** Records the main thread, from this worker; with the places of its source. */
 export async function recordMain(
   { deoptimise, whyNoProfile }: Pick<WatchSettings, 'deoptimise' | 'whyNoProfile'>,
   options: Omit<RecordOptions, 'deoptimise'>,
 ): Promise<Recording> {
   const session = connectInspector('main', whyNoProfile);
   try {
-    return await recordProfile(session, { ...options, deoptimise });
+    const { profile, takenAt } = await recordProfile(session, { ...options, deoptimise });
+    return { profile: inSource(profile), takenAt };
   } finally {
     session.disconnect();
   }

@@ -1546,6 +1546,85 @@ function send2({ url, headers }, body) {
   });
 }
 
+// src/diagnostics/source-maps.ts
+var import_node_fs4 = require("node:fs");
+var import_node_module = require("node:module");
+var import_node_url = require("node:url");
+var MOST_BYTES = 16e6;
+var MOST_MAPPINGS = 2e6;
+var INDENTED = 120;
+function inSource(profile, originOf = readOrigin) {
+  const nodes = [...profile.nodes];
+  for (const url of new Set(profile.nodes.map(({ callFrame }) => callFrame.url))) {
+    const origin = originOf(url);
+    if (origin === void 0) continue;
+    for (const [index, node] of profile.nodes.entries())
+      if (node.callFrame.url === url) nodes[index] = moved(node, origin);
+  }
+  return { ...profile, nodes };
+}
+function moved(node, origin) {
+  const { callFrame, positionTicks = [] } = node;
+  const start = origin(callFrame.lineNumber, callFrame.columnNumber ?? 0);
+  if (start === void 0) return node;
+  const ticksOf = /* @__PURE__ */ new Map();
+  for (const { line, ticks } of positionTicks) {
+    const at = origin(line - 1);
+    if (at?.url === start.url) ticksOf.set(at.line + 1, (ticksOf.get(at.line + 1) ?? 0) + ticks);
+  }
+  return {
+    ...node,
+    callFrame: { ...callFrame, url: start.url, lineNumber: start.line, columnNumber: start.column },
+    positionTicks: [...ticksOf].map(([line, ticks]) => ({ line, ticks }))
+  };
+}
+function readOrigin(url) {
+  if (url.includes("/node_modules/")) return void 0;
+  try {
+    const file = url.startsWith("/") ? (0, import_node_url.pathToFileURL)(url) : new URL(url);
+    return file.protocol === "file:" ? originIn(file) : void 0;
+  } catch {
+    return void 0;
+  }
+}
+function originIn(file) {
+  const [, named] = /\\/\\/# sourceMappingURL=(\\S+)\\s*$/.exec(lastLine(textOf(file))) ?? [];
+  if (named === void 0) return void 0;
+  const [, base64, inline] = /^data:application\\/json[^,]*?(;base64)?,(.*)$/.exec(named) ?? [];
+  const beside = inline === void 0 ? new URL(named, file) : file;
+  const text2 = inline === void 0 ? textOf(beside) : base64 === void 0 ? decodeURIComponent(inline) : Buffer.from(inline, "base64").toString();
+  const { sourcesContent: _texts, ...payload } = JSON.parse(text2);
+  if (payload.mappings.length > MOST_MAPPINGS) return void 0;
+  const root = payload.sourceRoot ? payload.sourceRoot.replace(/\\/?$/, "/") : "";
+  const sources = payload.sources.map((source) => new URL(root + source, beside).href);
+  return originFrom(new import_node_module.SourceMap({ ...payload, sources, sourcesContent: [] }));
+}
+function originFrom(map) {
+  const at = (line, column = 0) => {
+    const entry = map.findEntry(line, column);
+    if (!("originalSource" in entry) || entry.generatedLine !== line) return void 0;
+    return { url: entry.originalSource, line: entry.originalLine, column: entry.originalColumn };
+  };
+  return (line, column) => {
+    if (column !== void 0) return at(line, column);
+    for (let indented = 0; indented <= INDENTED; indented++) {
+      const first = at(line, indented);
+      if (first !== void 0) return first;
+    }
+    return void 0;
+  };
+}
+var lastLine = (text2) => {
+  const trimmed = text2.trimEnd();
+  return trimmed.slice(trimmed.lastIndexOf("\\n") + 1);
+};
+function textOf(url) {
+  const path = (0, import_node_url.fileURLToPath)(url);
+  const seen = (0, import_node_fs4.statSync)(path);
+  if (!seen.isFile() || seen.size > MOST_BYTES) throw new RangeError(\`\${path} is not read\`);
+  return (0, import_node_fs4.readFileSync)(path, "utf8");
+}
+
 // src/diagnostics/watcher.ts
 var SOON_MS = 100;
 var REMEMBERED = 20;
@@ -1671,7 +1750,8 @@ var Watcher = class {
 async function recordMain({ deoptimise, whyNoProfile }, options) {
   const session = connectInspector("main", whyNoProfile);
   try {
-    return await recordProfile(session, { ...options, deoptimise });
+    const { profile, takenAt } = await recordProfile(session, { ...options, deoptimise });
+    return { profile: inSource(profile), takenAt };
   } finally {
     session.disconnect();
   }
