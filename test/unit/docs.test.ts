@@ -21,6 +21,10 @@ function dedent(code: string): string {
   return code.replace(new RegExp(`^ {${indent}}`, 'gm'), '');
 }
 
+const pages = readdirSync(new URL('../../docs/', import.meta.url))
+  .filter((file) => file.endsWith('.md'))
+  .map((file) => `docs/${file}`);
+
 const examples = readdirSync(new URL('../../examples/', import.meta.url)).filter((file) =>
   file.endsWith('.ts'),
 );
@@ -43,6 +47,11 @@ describe('README.md', () => {
     expect(missing(examples.map((file) => `examples/${file}`))).toEqual([]);
   });
 
+  test('has every page of docs/ in its last section', () => {
+    const more = readme.slice(readme.indexOf('\n## More\n'));
+    expect(pages.filter((page) => !more.includes(`](${page})`))).toEqual([]);
+  });
+
   test.for([
     ['error code', 'src/errors.ts', /'(ELECTION_\w+)'/g],
     ['event', 'src/events.ts', /type: '([\w.-]+)'/g],
@@ -55,7 +64,10 @@ describe('README.md', () => {
 });
 
 describe('a link leads somewhere', () => {
-  const files = ['README.md', 'CONTRIBUTING.md', 'SECURITY.md', 'CHANGELOG.md', 'docs/operations.md'];
+  const files = [
+    ...['README.md', 'CONTRIBUTING.md', 'SECURITY.md', 'CHANGELOG.md', 'examples/sync-service/README.md'],
+    ...pages,
+  ];
   const links = files.flatMap((file) =>
     [...text(file).matchAll(/\]\(([^)\s]+)\)/g)].map(([, link = '']) => [file, link] as const),
   );
