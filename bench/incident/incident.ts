@@ -1,15 +1,19 @@
 /**
  * The incident, replayed: the loop that burnt a core, etcd3's own example, and the same two through our API, ten
- * seconds each, on one etcd. `npm run incident`.
+ * seconds each, on one etcd. `npm run incident`. It ends with what the watchdog says of the first of them.
+ *
+ * `-- --save` leaves the picture of its flame graph in bench/incident, for the README.
  */
 import { Etcd3 } from 'etcd3';
 import { startEtcd, startProxy } from 'etcd-election/dev';
 import { spawn, type ChildProcess } from 'node:child_process';
-import { once } from 'node:events';
+import { on, once } from 'node:events';
 import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import type { RunawayReport } from 'etcd-election/diagnostics';
 import {
   callsServed,
   cpuPercent,
@@ -19,9 +23,20 @@ import {
   type ProcessReading,
 } from '../guard/support/meter.ts';
 import type { Told } from '../guard/support/tell.ts';
+import { drawRunaway, tellRunaway } from './runaway.ts';
 import { bold, dim, green, red, table } from './table.ts';
+import type { Found } from './watch-when-told.ts';
 
-const SECONDS = Number(process.argv[2] ?? 10);
+const { values, positionals } = parseArgs({
+  options: { save: { type: 'boolean', default: false } },
+  allowPositionals: true,
+});
+const SECONDS = Number(positionals[0] ?? 10);
+
+/** Where the evidence stays; git ignores it. */
+const EVIDENCE = join(process.cwd(), 'bench', 'dist', 'incident');
+/** From being told to watch to the report: 1 s of heat, 2 s of profile, and what a busy machine adds. */
+const FOUND_WITHIN_MS = 12_000;
 
 interface Scene {
   readonly name: string;
@@ -30,10 +45,18 @@ interface Scene {
   /** Whether etcd resets each connection as soon as it is made. */
   readonly etcdFails: boolean;
   readonly burns: boolean;
+  /** The watchdog is started in its process, once its figures have been taken. */
+  readonly isWatched?: boolean;
 }
 
 const scenes: readonly Scene[] = [
-  { name: 'the loop of the post, bare etcd3', program: 'loop-of-the-post', etcdFails: false, burns: true },
+  {
+    name: 'the loop of the post, bare etcd3',
+    program: 'loop-of-the-post',
+    etcdFails: false,
+    burns: true,
+    isWatched: true,
+  },
   { name: 'the same loop, etcd-election', program: 'same-loop-ours', etcdFails: false, burns: false },
   { name: "etcd3's example, etcd fails", program: 'documented-example', etcdFails: true, burns: true },
   { name: 'the same, etcd-election', program: 'documented-ours', etcdFails: true, burns: false },
@@ -50,6 +73,7 @@ interface Result {
   readonly open: number;
   readonly logLines: number;
   readonly leases: number;
+  readonly runaway: RunawayReport | undefined;
 }
 
 const here = dirname(fileURLToPath(import.meta.url));
@@ -80,6 +104,16 @@ console.log(
     ].join('\n'),
   ),
 );
+console.log(`\n${bold('What the watchdog says of the first one')}`);
+const runaway = results.find(({ scene }) => scene.isWatched)?.runaway;
+if (runaway === undefined) {
+  console.log(
+    `nothing in ${FOUND_WITHIN_MS / 1000} s: here the loop waits for etcd for more than half of its time`,
+  );
+} else {
+  await drawRunaway(runaway, values.save ? 'bench/incident/flame-graph.svg' : undefined);
+  console.log(await tellRunaway(runaway));
+}
 
 async function play(scene: Scene): Promise<Result> {
   const endpoint = scene.etcdFails ? failing.endpoint : etcd.endpoints[0]!;
@@ -97,6 +131,10 @@ async function play(scene: Scene): Promise<Result> {
   const open = await tcpConnections(child.pid!);
   const calls = total(await callsServed(etcd.endpoints)) - callsBefore;
   const etcdEnd = await readProcess(etcd.members[0]!.pid!);
+  child.kill('SIGSTOP'); // what it has left behind is counted while it stands still
+  const left = (await leases()).filter((id) => !leasesBefore.has(id)).length;
+  const { told, lines } = counted;
+  const runaway = scene.isWatched ? await watched(child) : undefined;
   child.kill('SIGKILL');
   await once(child, 'close');
   const seconds = secondsBetween(begun, end);
@@ -104,19 +142,34 @@ async function play(scene: Scene): Promise<Result> {
     scene,
     cpuPercent: cpuPercent(begun, end),
     etcdCpuPercent: cpuPercent(etcdBefore, etcdEnd),
-    roundsPerSecond: counted.told.rounds / seconds,
+    roundsPerSecond: told.rounds / seconds,
     callsPerSecond: calls / seconds,
-    dials: counted.told.dials,
+    dials: told.dials,
     open,
-    logLines: counted.lines,
-    leases: (await leases()).filter((id) => !leasesBefore.has(id)).length,
+    logLines: lines,
+    leases: left,
+    runaway,
   };
+}
+
+/** Starts the watchdog in a process that burns already, and waits for its report. */
+async function watched(child: ChildProcess): Promise<RunawayReport | undefined> {
+  child.kill('SIGCONT');
+  child.send(EVIDENCE);
+  const limit = AbortSignal.timeout(FOUND_WITHIN_MS);
+  try {
+    for await (const [message] of on(child, 'message', { signal: limit }))
+      if ('runaway' in (message as Told | Found)) return (message as Found).runaway;
+  } catch (error) {
+    if (!limit.aborted) throw error;
+  }
+  return undefined;
 }
 
 function watch(child: ChildProcess): { told: Told; lines: number } {
   const counted = { told: { rounds: 0, dials: 0, dialsByPort: {} } as Told, lines: 0 };
   child.on('message', (message) => {
-    counted.told = message as Told;
+    if ('rounds' in (message as Told | Found)) counted.told = message as Told;
   });
   for (const output of [child.stdout!, child.stderr!])
     createInterface({ input: output }).on('line', () => counted.lines++);

@@ -6,6 +6,7 @@
  */
 import { Etcd3 } from 'etcd3';
 import { countRound, tellEvery } from '../guard/support/tell.ts';
+import { watchWhenTold } from './watch-when-told.ts';
 
 const TTL_SECONDS = 10;
 const KEY = 'incident/sync-master';
@@ -38,4 +39,5 @@ async function initSyncStart(ip: string): Promise<never> {
 }
 
 tellEvery(250);
+watchWhenTold();
 await initSyncStart('10.0.0.7');
