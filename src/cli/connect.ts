@@ -53,6 +53,8 @@ export function pemOf({ cacert, cert, key }: Connection): Pem | undefined {
 function credentialsOf(connection: Connection): Pick<IOptions, 'credentials'> {
   const files = pemOf(connection);
   if (files === undefined) return {};
+  // Node warns of an address in place of a host name (DEP0123): gRPC's doing, and nothing that who types can change.
+  process.noDeprecation = true;
   const { ca: rootCertificate, cert: certChain, key: privateKey } = files;
   return certChain === undefined || privateKey === undefined
     ? { credentials: { rootCertificate } }

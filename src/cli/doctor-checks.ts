@@ -2,6 +2,8 @@
  * What the doctor's measurements mean: verdicts and advice. Pure.
  */
 
+import { hintFor } from './plain-error.ts';
+
 export interface Finding {
   readonly check: string;
   readonly verdict: 'good' | 'warning' | 'bad';
@@ -58,7 +60,9 @@ export function judgeMember({ endpoint, reached, clockAheadMs }: MemberReading):
         `cannot be reached: ${reached.error}`,
         /authentication|user name|permission/.test(reached.error)
           ? 'who are we? See --user and ETCDCTL_USER'
-          : 'is it up, and is this its client URL? A candidate goes to the others meanwhile',
+          : /certificate|TLS/.test(reached.error)
+            ? (hintFor(reached.error) ?? 'see --cacert, --cert and --key')
+            : 'is it up, and is this its client URL? A candidate goes to the others meanwhile',
       ),
     ];
   const found = [`etcd ${reached.version}`, `answers in ${Math.round(reached.roundTripMs)} ms`];

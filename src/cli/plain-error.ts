@@ -5,9 +5,13 @@
 /** What went wrong and, where we know, what to do: no stack traces for people who typed a command. */
 export function messageOf(error: unknown): string {
   const message = plain(error);
-  const hint = HINTS.find(([pattern]) => pattern.test(message))?.[1];
+  const hint = hintFor(message);
   return hint === undefined ? message : `${message} (${hint})`;
 }
+
+/** What to do about a plain message, where we know. */
+export const hintFor = (message: string): string | undefined =>
+  HINTS.find(([pattern]) => pattern.test(message))?.[1];
 
 /** At most one line of it. */
 export const plain = (error: unknown): string =>
@@ -15,11 +19,33 @@ export const plain = (error: unknown): string =>
     .replace(/^(?:\w+: )?\d+ [A-Z_]+: /, '')
     .replace(/\. Last error: (?:Error: )?/, ': ')
     .replace(/\.? Resolution note:\s*$/, '')
+    // OpenSSL: where in its source, when, and in which thread.
+    .replace(
+      /[0-9A-F]+:error:[0-9A-F]+:SSL routines:\w*:(?:ssl\w* |tlsv1\w* )?([\w ]+):\S*?:\d+:(?:SSL alert number \d+)?/gi,
+      'TLS: $1',
+    )
+    .replace(/\s*\(\d{4}-\d\d-\d\dT[\d:.]+Z\)/g, '')
     .replace(/\s+/g, ' ')
     .trim()
     .slice(0, 300);
 
 const HINTS: readonly (readonly [RegExp, string])[] = [
+  [
+    /alert (bad certificate|certificate (required|unknown|expired)|unknown ca)/,
+    'etcd refuses our client certificate, or wants one; see --cert and --key, ETCDCTL_CERT and ETCDCTL_KEY',
+  ],
+  [
+    /verify the first certificate|self.signed certificate|unable to get (local )?issuer/,
+    "etcd's certificate is not signed by the authority that we trust; see --cacert and ETCDCTL_CACERT",
+  ],
+  [
+    /before secure TLS connection|wrong version number|packet length too long/,
+    'does this etcd speak TLS? If not: http:// before the endpoint',
+  ],
+  [
+    /No connection established: Failed to connect$/,
+    'something is there, but no etcd that talks so; with TLS: https:// and --cacert',
+  ],
   [/No connection established|ECONNREFUSED/, 'is etcd there? See --endpoints and ETCDCTL_ENDPOINTS'],
   [/Deadline exceeded/i, 'etcd did not answer in time; see --command-timeout'],
   [/user name is empty/, 'etcd asks for a user: --user or ETCDCTL_USER'],

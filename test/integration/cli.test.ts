@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { startEtcd } from 'etcd-election/dev';
 import { beforeAll, describe, expect, onTestFinished, test as bare } from 'vitest';
+import { certificates, type Certificates } from '../support/certificates.ts';
 import { compile, Program, type ProgramOptions, ROOT } from '../support/programs.ts';
 import { SOON_MS, test, TTL_SECONDS } from '../support/world.ts';
 
@@ -244,4 +245,77 @@ describe('certificates', () => {
     expect(await program.exit()).toBe(2);
     expect(program.stderr).toContain('none.pem');
   });
+});
+
+describe('over TLS with a client certificate, as etcdctl is told of it', () => {
+  let files: Certificates['files'];
+  let stranger: Certificates['files'];
+  let endpoint: string;
+  beforeAll(async () => {
+    const [trusted, other] = await Promise.all([certificates(), certificates()]);
+    ({ files } = trusted);
+    stranger = other.files;
+    const etcd = await startEtcd({
+      extraArgs: [
+        `--cert-file=${files.cert}`,
+        `--key-file=${files.key}`,
+        `--trusted-ca-file=${files.ca}`,
+        '--client-cert-auth=true',
+      ],
+    });
+    endpoint = etcd.endpoints[0]!;
+    return async () => {
+      await etcd.stop();
+      await Promise.all([trusted.remove(), other.remove()]);
+    };
+  });
+
+  const tls = (
+    args: readonly string[],
+    { ca, cert, key }: Partial<Certificates['files']>,
+    endpoints = endpoint,
+  ): Program =>
+    etcdElection(args, {
+      ETCDCTL_ENDPOINTS: endpoints,
+      ...(ca !== undefined && { ETCDCTL_CACERT: ca }),
+      ...(cert !== undefined && { ETCDCTL_CERT: cert }),
+      ...(key !== undefined && { ETCDCTL_KEY: key }),
+    });
+
+  bare('status, doctor and run do what they do', { timeout: 4 * START_MS }, async () => {
+    const [status, doctor, run] = [
+      tls(['status', 'job'], files),
+      // Without a scheme: --cacert makes it https.
+      tls(['doctor', '--json', '--ttl', '2'], files, endpoint.replace('https://', '')),
+      tls(['run', 'job', '--', 'sh', '-c', 'echo "token $ETCD_ELECTION_TOKEN"'], files),
+    ];
+    expect(await status.exit(), status.stderr).toBe(3);
+    expect(status.stdout).toBe('job: nobody leads\n');
+    expect(await doctor.exit(), doctor.stdout + doctor.stderr).toBe(0);
+    expect(await run.exit(), run.stderr).toBe(0);
+    expect(run.stdout).toMatch(/^token \d+$/m);
+  });
+
+  bare(
+    'a certificate that is missing, or a stranger: code 1, and no key is shown',
+    { timeout: 6 * START_MS },
+    async () => {
+      await using withoutTls = await startEtcd();
+      const plain = new URL(withoutTls.endpoints[0]!).port;
+      const cases: [Program, RegExp][] = [
+        [tls(['status', 'job'], { ca: files.ca }), /our client certificate.*ETCDCTL_CERT and ETCDCTL_KEY/],
+        [tls(['status', 'job'], { ...stranger, ca: files.ca }), /our client certificate/],
+        [tls(['status', 'job'], { ...files, ca: stranger.ca }), /etcd's certificate .*ETCDCTL_CACERT/],
+        [tls(['doctor'], { ...stranger, ca: files.ca }), /our client certificate/],
+        [tls(['status', 'job'], {}, endpoint.replace('https', 'http')), /https:\/\//],
+        [tls(['status', 'job'], files, `https://127.0.0.1:${plain}`), /does this etcd speak TLS/],
+      ];
+      for (const [program, expected] of cases) {
+        expect(await program.exit(), program.stdout).toBe(1);
+        const said = program.stdout + program.stderr;
+        expect(said).toMatch(expected);
+        expect(said).not.toMatch(/PRIVATE KEY|Warning|openssl/);
+      }
+    },
+  );
 });

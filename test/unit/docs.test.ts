@@ -65,7 +65,11 @@ describe('README.md', () => {
 
 describe('a link leads somewhere', () => {
   const files = [
-    ...['README.md', 'CONTRIBUTING.md', 'SECURITY.md', 'CHANGELOG.md', 'examples/sync-service/README.md'],
+    'README.md',
+    'CONTRIBUTING.md',
+    'SECURITY.md',
+    'CHANGELOG.md',
+    'examples/sync-service/README.md',
     ...pages,
   ];
   const links = files.flatMap((file) =>
