@@ -74,6 +74,11 @@ describe('G7: what runs away', () => {
     ['one that gets an eighth of a crowded core', times(10, { cpu: 60, waited: 400, answers: 1 }), 'hot'],
     ['a busy service on a crowded core', times(20, { cpu: 100, waited: 400, answers: 0.8 }), undefined],
     ['a block of a quarter of a second on a crowded core', times(5, { cpu: 50, waited: 450 }), undefined],
+    [
+      'a block of not quite half a second, which takes two and a half on a crowded core',
+      [idle, ...times(4, { cpu: 120, waited: 380 }), { cpu: 120, waited: 380, answers: 1 }, idle],
+      undefined,
+    ],
     ['a block shorter than stallMs', [spin, { ...spin, answers: 1 }, idle], undefined],
     ['a debugger pause: no answer, no CPU', [busy, ...times(20, idle)], undefined],
     ['execFileSync out of a busy turn', [{ cpu: 400 }, ...times(20, idle)], undefined],
@@ -92,6 +97,20 @@ describe('G7: what runs away', () => {
     const [first] = findings([idle, ...times(10, spin)]);
     expect(first?.at).toBeLessThanOrEqual(POLL + POLL + thresholds.stallMs);
     expect(first).toMatchObject({ verdict: 'starved', forMs: 1_000, cpu: 1 });
+  });
+
+  it('is noticed within 2 s where it is let have a third of a core', () => {
+    const [first] = findings([idle, ...times(10, { cpu: 167, waited: 333 })]);
+    expect(first?.at).toBeLessThanOrEqual(POLL + 2_000);
+  });
+
+  it('is told from a block by nothing but what it burns: half of stallMs, however long that takes', () => {
+    const share = { cpu: 100, waited: 400 };
+    const block = [idle, ...times(4, share), { ...share, answers: 1 }, ...times(5, idle)];
+    const loop = [idle, ...times(10, share)];
+    expect(findings(block)).toEqual([]);
+    // Up to where the block ends they look the same: whoever blames the loop sooner blames the block too.
+    expect(findings(loop)[0]?.at).toBe(POLL * 7);
   });
 });
 
