@@ -4,6 +4,8 @@ import * as https from 'node:https';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { leash } from './child-leash.ts';
 import { LogTail } from './log-tail.ts';
+import type { PeerNetwork } from './peer-network.ts';
+import type { Direction } from './proxy.ts';
 
 /** One etcd process of a cluster that we started. It can be stopped, killed, frozen and started again. */
 export interface EtcdMember {
@@ -31,6 +33,15 @@ export interface EtcdMember {
   freeze(): void;
   /** Lets a frozen member go on (SIGCONT). */
   thaw(): void;
+  /**
+   * Parts it from the other members, while clients still reach it: nothing gets through from it (`up`), to it (`down`) or either
+   * way (`both`, the default), though connections stay open. What is sent meanwhile arrives after {@link rejoin}.
+   *
+   * @throws {Error} unless etcd was started with `peerNetwork: true`.
+   */
+  isolate(direction?: Direction): void;
+  /** Ends every {@link isolate} of it. */
+  rejoin(): void;
   /** {@link stop}, then {@link start}. */
   restart(): Promise<void>;
   /** The last lines of its log, over all its starts. */
@@ -60,6 +71,10 @@ export interface MemberOptions {
   readonly startTimeoutMs: number;
   /** A temporary folder that shall go with the process, should we be killed. */
   readonly temporaryDir: string | undefined;
+  /** The way to the other members, if it is ours. */
+  readonly peerNetwork: PeerNetwork | undefined;
+  /** Environment in which it takes that way. */
+  readonly peerEnv: NodeJS.ProcessEnv;
 }
 
 interface Run {
@@ -120,6 +135,16 @@ export class MemberProcess implements EtcdMember {
     this.#run?.child.kill('SIGCONT');
   }
 
+  isolate(direction: Direction = 'both'): void {
+    const { peerNetwork } = this.#options;
+    if (peerNetwork === undefined) throw new Error('to isolate a member, start etcd with peerNetwork: true');
+    peerNetwork.isolate(this.name, direction);
+  }
+
+  rejoin(): void {
+    this.#options.peerNetwork?.rejoin(this.name);
+  }
+
   async restart(): Promise<void> {
     await this.stop();
     await this.start();
@@ -130,10 +155,10 @@ export class MemberProcess implements EtcdMember {
   }
 
   #launch(): Run {
-    const { binary, args, temporaryDir } = this.#options;
+    const { binary, args, temporaryDir, peerEnv } = this.#options;
     const child = spawn(binary, args, {
       stdio: ['ignore', 'pipe', 'pipe'],
-      env: withoutEtcdVariables(process.env),
+      env: { ...withoutEtcdVariables(process.env), ...peerEnv },
       detached: true, // Ctrl-C in a terminal is for us: our program may still need etcd to resign
     });
     this.#log.follow(child.stdout);

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { type EtcdMember, EtcdStartError, MemberProcess } from './etcd-member.ts';
 import { etcdPath } from './find-etcd.ts';
+import { PeerNetwork } from './peer-network.ts';
 import { freePort } from './ports.ts';
 
 export interface StartEtcdOptions {
@@ -23,6 +24,11 @@ export interface StartEtcdOptions {
    * etcd's own, because the shortest lease that etcd grants depends on it.
    */
   extraArgs?: readonly string[] | undefined;
+  /**
+   * Whether members speak to each other through this process, so that {@link EtcdMember.isolate} can part them. Then they
+   * need its event loop to turn. Default: false.
+   */
+  peerNetwork?: boolean | undefined;
   /** How many of the last lines of a member's log are kept. Default: 200. */
   logLines?: number | undefined;
   /** How long a member may take to be ready, in milliseconds. Default: 30,000. It normally takes 700 (one election). */
@@ -77,12 +83,19 @@ class Cluster implements EtcdCluster {
   readonly version: string;
   readonly members: readonly EtcdMember[];
   readonly #temporaryDir: string | undefined;
+  readonly #peerNetwork: PeerNetwork | undefined;
 
-  constructor(version: string, members: readonly EtcdMember[], temporaryDir: string | undefined) {
+  constructor(
+    version: string,
+    members: readonly EtcdMember[],
+    temporaryDir: string | undefined,
+    peerNetwork: PeerNetwork | undefined,
+  ) {
     this.endpoints = members.map((member) => member.endpoint);
     this.version = version;
     this.members = members;
     this.#temporaryDir = temporaryDir;
+    this.#peerNetwork = peerNetwork;
   }
 
   async start(): Promise<void> {
@@ -99,6 +112,7 @@ class Cluster implements EtcdCluster {
     const isTemporary = this.#temporaryDir !== undefined;
     // An orderly end is for data that somebody keeps.
     await Promise.all(this.members.map((member) => (isTemporary ? member.kill() : member.stop())));
+    this.#peerNetwork?.close();
     if (isTemporary) await rm(this.#temporaryDir, { recursive: true, force: true, maxRetries: 3 });
   }
 
@@ -116,25 +130,24 @@ async function createCluster(
     options.dataDir === undefined ? await mkdtemp(join(tmpdir(), 'etcd-election-')) : undefined;
   const folder = temporaryDir ?? (await dataFolder(options));
   const scheme = extraArgs.some((arg) => /^--?cert-file(=|$)/.test(arg)) ? 'https' : 'http';
+  const peerNetwork = options.peerNetwork === true ? new PeerNetwork() : undefined;
   const plans = [];
   for (let number = 1; number <= (options.members ?? 1); number++) {
     const name = `etcd${number}`;
     const clientUrl = `${scheme}://127.0.0.1:${await freePort()}`;
-    plans.push({
-      name,
-      clientUrl,
-      peerUrl: `http://127.0.0.1:${await freePort()}`,
-      dataDir: join(folder, name),
-    });
+    const peerPort = await freePort();
+    const listenPeerUrl = `http://127.0.0.1:${peerPort}`;
+    const { peerUrl = listenPeerUrl, env = {} } = (await peerNetwork?.join(name, peerPort)) ?? {};
+    plans.push({ name, clientUrl, listenPeerUrl, peerUrl, peerEnv: env, dataDir: join(folder, name) });
   }
   const initialCluster = plans.map(({ name, peerUrl }) => `${name}=${peerUrl}`).join(',');
-  const members = plans.map(({ name, clientUrl, peerUrl, dataDir }) => {
+  const members = plans.map(({ name, clientUrl, listenPeerUrl, peerUrl, peerEnv, dataDir }) => {
     const flags = {
       '--name': name,
       '--data-dir': dataDir,
       '--listen-client-urls': clientUrl,
       '--advertise-client-urls': clientUrl,
-      '--listen-peer-urls': peerUrl,
+      '--listen-peer-urls': listenPeerUrl,
       '--initial-advertise-peer-urls': peerUrl,
       '--initial-cluster': initialCluster,
     };
@@ -149,9 +162,11 @@ async function createCluster(
       logLines,
       startTimeoutMs,
       temporaryDir,
+      peerNetwork,
+      peerEnv,
     });
   });
-  return new Cluster(version, members, temporaryDir);
+  return new Cluster(version, members, temporaryDir, peerNetwork);
 }
 
 async function dataFolder({ dataDir = '', members }: StartEtcdOptions): Promise<string> {

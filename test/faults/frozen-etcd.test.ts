@@ -1,8 +1,7 @@
 import { expect, test } from 'vitest';
-import { hangUp } from './lab/act.ts';
 import { during, etcdAnswers } from './lab/faults.ts';
 import { Lab } from './lab/lab.ts';
-import { expectKept, forOneTtl, sharedCluster } from './lab/story.ts';
+import { expectKept, forOneTtl, nextInQueue, sharedCluster } from './lab/story.ts';
 
 // A frozen member keeps its connections and answers nothing: as a disk that hangs, or a host that swaps.
 
@@ -21,8 +20,8 @@ test("S2, L4: etcd's leader freezes: keep-alive and watch move on, and nobody le
       await forOneTtl(lab);
       await forOneTtl(lab);
       // The watch works too: whoever stands behind the leader hears of its resignation.
-      while ((await lab.operator.list(`election/${lab.election}/`)).length < 2) await hangUp(50);
       const leader = await lab.leader();
+      await nextInQueue(lab);
       leader.tell({ do: 'step-down' });
       await lab.leader({ notOf: [leader] });
       member!.thaw();

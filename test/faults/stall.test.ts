@@ -45,19 +45,28 @@ describe('when the network of the leader falls silent', () => {
   });
 });
 
-/** The way to etcd becomes so long that writes arrive when somebody else leads, and before they are taken back. */
+/**
+ * The way to etcd becomes so long that writes arrive when somebody else leads, and before they are taken back. It stays
+ * so until all that was sent in the term has arrived: made short again, it would bring a write and its end at once.
+ */
 async function writesComeLate(lab: Lab): Promise<void> {
   const alice = await lab.leader();
+  const delayMs = 1.9 * lab.ttlMs;
+  let slowedAtMs = 0;
   await untilAnotherLeads(
     lab,
     alice,
     { kind: 'slow', what: 'slow', touchesEtcd: true },
     () => {
-      for (const link of alice.links) link.slow(1.9 * lab.ttlMs);
+      slowedAtMs = performance.now();
+      for (const link of alice.links) link.slow(delayMs);
     },
     async () => {
       await lab.until('the next leader has written', () => lab.resource.log.at(-1)?.process !== alice.name);
-      await forOneTtl(lab);
+      await lab.until(
+        'all writes of the last one have arrived',
+        () => performance.now() >= slowedAtMs + lab.ttlMs + delayMs,
+      );
       await alice.restore();
     },
   );

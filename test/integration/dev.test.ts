@@ -136,6 +136,28 @@ describe('three members', () => {
     expect(await get('leader')).toBe('bob');
   });
 
+  test('one is parted from the others: they go on, it answers clients and agrees to nothing, until it is back', async () => {
+    await using etcd = await startEtcd({ members: 3, peerNetwork: true });
+    const [first, second] = etcd.members;
+    const parted = etcdOverHttp(first?.endpoint ?? '', { timeoutMs: ELECTION_MS });
+    const others = etcdOverHttp(second?.endpoint ?? '', { timeoutMs: ELECTION_MS });
+    const eventually = { timeout: NEW_LEADER_MS, interval: HEARTBEAT_MS };
+
+    first?.isolate();
+    await expect.poll(() => succeeds(others.put('leader', 'alice')), eventually).toBe(true);
+    expect(await succeeds(parted.put('leader', 'bob'))).toBe(false);
+
+    first?.rejoin();
+    await expect.poll(() => succeeds(parted.put('leader', 'carol')), eventually).toBe(true);
+    expect(await others.get('leader')).toBe('carol');
+  });
+
+  test('members that do not speak through us cannot be parted', async () => {
+    await using etcd = await startEtcd();
+
+    expect(() => etcd.members[0]?.isolate()).toThrow('peerNetwork: true');
+  });
+
   test('all end, the frozen one too', async () => {
     const etcd = await startEtcd({ members: 3 });
     etcd.members[1]?.freeze();

@@ -1,7 +1,7 @@
 /**
  * Every fault that the lab can make. Each is drawn from a seed, does its harm, is lifted again, and says what it was.
  */
-import type { EtcdMember } from 'etcd-election/dev';
+import type { Direction, EtcdMember } from 'etcd-election/dev';
 import { hangUp } from './act.ts';
 import { setWallClock } from './faketime.ts';
 import { Refusal } from './gateway.ts';
@@ -98,6 +98,15 @@ async function freezeMember(scene: Scene, member: EtcdMember): Promise<void> {
   await hangUp(drawMs(scene, 0.2, 2.5));
   member.thaw();
 }
+
+/** Parts a member from the others; clients still reach it, and it still believes what it believed. */
+const isolateMember =
+  (direction: Direction) =>
+  async (scene: Scene, member: EtcdMember): Promise<void> => {
+    member.isolate(direction);
+    await hangUp(drawMs(scene, 0.2, 3));
+    member.rejoin();
+  };
 
 const HOUR_S = 3_600;
 
@@ -232,6 +241,11 @@ export const faultKinds: readonly FaultKind[] = [
   memberFault('freeze-etcd-leader', 3, freezeMember, 'leader'),
   memberFault('kill-etcd-follower', 2, killMember, 'follower'),
   memberFault('freeze-etcd-follower', 2, freezeMember, 'follower'),
+  memberFault('isolate-etcd-leader', 2, isolateMember('both'), 'leader'),
+  memberFault('mute-etcd-leader', 2, isolateMember('up'), 'leader'),
+  memberFault('deafen-etcd-leader', 2, isolateMember('down'), 'leader'),
+  memberFault('isolate-etcd-follower', 2, isolateMember('both'), 'follower'),
+  memberFault('deafen-etcd-follower', 1, isolateMember('down'), 'follower'),
   {
     kind: 'quorum-lost',
     place: 'etcd',

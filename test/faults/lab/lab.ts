@@ -171,6 +171,13 @@ export class Candidate {
     await exited;
   }
 
+  /** Starts it anew, so that all it has hangs on one member of etcd; the way to the others stays cut. */
+  async restartAt(link: FaultyProxy): Promise<void> {
+    await this.kill();
+    for (const other of this.links) if (other !== link) other.cut();
+    this.start();
+  }
+
   async restore(): Promise<void> {
     await Promise.all(this.links.map((link) => link.restore()));
     if (this.isFrozen) this.thaw();

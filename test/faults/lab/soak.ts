@@ -91,6 +91,7 @@ async function round(seed: number): Promise<void> {
     members: 3,
     binary: await etcdBinary(options.etcd as EtcdSeries),
     extraArgs: [`--quota-backend-bytes=${24 * MiB}`],
+    peerNetwork: true,
   });
   etcdVersion = cluster.version;
   await using lab = await Lab.start({

@@ -6,7 +6,7 @@ import { etcdBinary, type Candidate, type Lab, type Marks, type Outcome } from '
 
 /** One etcd for the tests of a file; each has an election of its own. */
 export function sharedCluster(
-  options: { members?: 1 | 3; etcdArgs?: readonly string[] } = {},
+  options: { members?: 1 | 3; etcdArgs?: readonly string[]; peerNetwork?: boolean } = {},
 ): () => EtcdCluster {
   let cluster: EtcdCluster | undefined;
   beforeAll(async () => {
@@ -14,6 +14,7 @@ export function sharedCluster(
       members: options.members ?? 3,
       binary: await etcdBinary(),
       extraArgs: options.etcdArgs,
+      peerNetwork: options.peerNetwork,
     });
   });
   afterAll(async () => {
@@ -48,6 +49,18 @@ export async function untilAnotherLeads(
     await lift();
   });
   return next!;
+}
+
+/** Until somebody says of itself that it is next. A key in the queue says less: its owner may be gone. */
+export async function nextInQueue(
+  lab: Lab,
+  among: readonly Candidate[] = lab.candidates,
+): Promise<Candidate> {
+  for (const candidate of among) candidate.reported = undefined;
+  return lab.until('somebody is next in the queue', () => {
+    for (const candidate of among) candidate.tell({ do: 'report' });
+    return among.find(({ reported }) => reported?.status === 'waiting' && reported.position === 2);
+  });
 }
 
 /** Until it acts on, as one of several or as the leader: at least as long as a lease may live unrenewed. */

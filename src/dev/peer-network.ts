@@ -1,0 +1,140 @@
+/**
+ * The network between etcd's own members, with partitions on demand. Each member dials the others through a SOCKS
+ * server of its own, so that we know who speaks to whom; a proxy in front of a member would know only to whom.
+ */
+import { once } from 'node:events';
+import { type AddressInfo, type Server, type Socket, connect, createServer } from 'node:net';
+import type { Direction } from './proxy.ts';
+import { Pipe } from './proxy-pipe.ts';
+
+interface Connection {
+  /** Names of members: who dialled, and whom. */
+  readonly dialler: string;
+  readonly dialled: string;
+  readonly client: Socket;
+  readonly upstream: Socket;
+  /** From the dialler. Both of them speak on one connection, whoever dialled it. */
+  readonly up: Pipe;
+  readonly down: Pipe;
+}
+
+/** RFC 1928, as much as Go's client says: no authentication, then CONNECT to a name. */
+const VERSION = 5;
+const NO_AUTHENTICATION = 0;
+const CONNECT = 1;
+const DOMAIN_NAME = 3;
+const IPV4 = 1;
+const GRANTED = Buffer.from([VERSION, 0, 0, IPV4, 0, 0, 0, 0, 0, 0]);
+
+export class PeerNetwork {
+  /** Where each member really listens, by its name in this network. */
+  readonly #ports = new Map<string, number>();
+  readonly #servers: Server[] = [];
+  readonly #open = new Set<Connection>();
+  /** Ways on which nothing gets through: from a member to a member. */
+  readonly #silent = new Set<string>();
+
+  /**
+   * Lets a member into the network.
+   *
+   * @returns the peer URL that it advertises, a name that only this network knows; and the environment in which it uses
+   *   the network. Go sends nothing to a proxy that goes to a loopback address: hence the names.
+   */
+  async join(
+    member: string,
+    peerPort: number,
+  ): Promise<{ readonly peerUrl: string; readonly env: NodeJS.ProcessEnv }> {
+    this.#ports.set(member, peerPort);
+    const server = createServer({ allowHalfOpen: true, noDelay: true }, (client) => {
+      client.on('error', () => {}); // its end is seen by its pipes
+      this.#accept(member, client).catch(() => client.destroy());
+    });
+    server.unref();
+    this.#servers.push(server);
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const { port } = server.address() as AddressInfo;
+    const proxy = `socks5://127.0.0.1:${port}`;
+    return {
+      peerUrl: `http://${member}.invalid:${peerPort}`,
+      env: { HTTP_PROXY: proxy, http_proxy: proxy, NO_PROXY: '', no_proxy: '' },
+    };
+  }
+
+  /** Nothing gets through from this member to the others (`up`), or from them to it (`down`), until {@link rejoin}. */
+  isolate(member: string, direction: Direction): void {
+    for (const other of this.#ports.keys()) {
+      if (direction !== 'down') this.#silent.add(way(member, other));
+      if (direction !== 'up') this.#silent.add(way(other, member));
+    }
+    this.#apply();
+  }
+
+  rejoin(member: string): void {
+    for (const other of this.#ports.keys()) {
+      this.#silent.delete(way(member, other));
+      this.#silent.delete(way(other, member));
+    }
+    this.#apply();
+  }
+
+  close(): void {
+    for (const server of this.#servers) server.close();
+    for (const { client, upstream } of this.#open) {
+      client.destroy();
+      upstream.destroy();
+    }
+  }
+
+  async #accept(dialler: string, client: Socket): Promise<void> {
+    const [, methods = 0] = await read(client, 2);
+    await read(client, methods);
+    client.write(Buffer.from([VERSION, NO_AUTHENTICATION]));
+    const [, command, , kind, length = 0] = await read(client, 5);
+    if (command !== CONNECT || kind !== DOMAIN_NAME) throw new Error('no CONNECT to a name');
+    const host = (await read(client, length)).toString();
+    await read(client, 2); // the port: we know it
+    const dialled = host.replace(/\.invalid$/, '');
+    const port = this.#ports.get(dialled);
+    if (port === undefined) throw new Error(`no member ${host}`);
+    const upstream = connect({ host: '127.0.0.1', port, allowHalfOpen: true, noDelay: true });
+    upstream.on('error', () => {});
+    await once(upstream, 'connect'); // else Go would take a member that is down for one that hangs up
+    client.write(GRANTED);
+    const connection = {
+      dialler,
+      dialled,
+      client,
+      upstream,
+      up: new Pipe(client, upstream, () => true),
+      down: new Pipe(upstream, client, () => true),
+    };
+    this.#open.add(connection);
+    for (const side of [client, upstream]) {
+      side.once('close', () => {
+        if (client.destroyed && upstream.destroyed) this.#open.delete(connection);
+      });
+    }
+    this.#apply();
+  }
+
+  #apply(): void {
+    for (const { dialler, dialled, up, down } of this.#open) {
+      up.set({ isStalled: this.#silent.has(way(dialler, dialled)), delayMs: 0 });
+      down.set({ isStalled: this.#silent.has(way(dialled, dialler)), delayMs: 0 });
+    }
+  }
+}
+
+const way = (from: string, to: string): string => `${from} ${to}`;
+
+/** The next so many bytes; rejects where the connection ends first. */
+async function read(socket: Socket, length: number): Promise<Buffer> {
+  for (;;) {
+    if (length === 0) return Buffer.alloc(0);
+    const bytes = socket.read(length) as Buffer | null;
+    if (bytes !== null && bytes.length === length) return bytes;
+    if (socket.readableEnded || socket.destroyed) throw new Error('ended in the handshake');
+    await Promise.race([once(socket, 'readable'), once(socket, 'close')]);
+  }
+}
