@@ -39,13 +39,15 @@ export class RosterFeed {
   /** @param snapshot where the queue has just been read; without it the feed reads it first. */
   start(snapshot?: Snapshot): void {
     this.stop();
+    // A member that keeps silent must not keep the next try waiting for longer than the watch itself may be silent.
+    const readWithinMs = Math.min(CALL_LIMIT_MS, this.#noticeWithinMs / 3);
     if (snapshot !== undefined) this.roster.reset(snapshot.candidates);
     let isOver = false;
     const unwatch = this.#hub.watch(
       {
         electionKeys: this.#electionKeys,
         reload: async (signal) => {
-          const read = await readQueue(this.#link, this.#electionKeys, { withinMs: CALL_LIMIT_MS, signal });
+          const read = await readQueue(this.#link, this.#electionKeys, { withinMs: readWithinMs, signal });
           // An answer that came after its watch was over is older than what is known by now.
           if (isOver) return read.revision;
           this.roster.reset(read.candidates);

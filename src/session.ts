@@ -163,9 +163,9 @@ export class Session {
         if (faltered) {
           faltered = false;
           steadySinceMs = clock.now();
-          this.#pace.nudge();
           this.#reporter.report({ type: 'session.recovered', leaseId: this.leaseId, leftMs });
         }
+        this.#pace.nudge(); // a watch that is lost meanwhile must not wait: etcd can be reached
         this.#pace.settle(clock.now() - steadySinceMs);
         retries.settle(clock.now() - steadySinceMs);
         this.#payAllOwed().catch(() => undefined); // after the next renewal again
