@@ -45,6 +45,8 @@ export interface OpenStream<Request, Response> {
   fail(): void;
 }
 
+const UNAVAILABLE = 14;
+
 /** FAILED_PRECONDITION: etcd3 neither counts nor repeats what ends so. */
 const UNCOUNTED = 9;
 
@@ -54,7 +56,7 @@ const UNCOUNTED = 9;
  */
 const IN_FLIGHT = 64;
 
-/** How long a host that kept silent is passed over while there are others, in milliseconds. */
+/** How long a host that kept silent, or could not be reached, is passed over while there are others, in milliseconds. */
 const SUSPECT_FOR_MS = 15_000;
 
 export class Link {
@@ -119,7 +121,7 @@ export class Link {
       };
       const abort = (): void => stop(new EtcdFault('aborted', `${what}: aborted`, ongoing !== undefined));
       const timer = setTimeout(() => {
-        if (peer !== '') this.#suspectUntil.set(peer, clock.now() + SUSPECT_FOR_MS);
+        if (peer !== '') this.#suspect(peer);
         stop(
           new EtcdFault(
             'unavailable',
@@ -145,6 +147,7 @@ export class Link {
         steer(peer);
         return uncounted(ongoing, (received) => {
           status = received;
+          this.#suspectIfAway(peer, received);
           return true;
         });
       };
@@ -179,7 +182,10 @@ export class Link {
         peer = call.getPeer();
         steer(peer);
         this.#mayFail.add(peer);
-        return uncounted(call, () => !this.#mayFail.delete(peer));
+        return uncounted(call, (status) => {
+          this.#suspectIfAway(peer, status);
+          return !this.#mayFail.delete(peer);
+        });
       };
       const opening = open({ interceptors: [interceptor], deadline: Infinity });
       return new Promise<OpenStream<Request, Response>>((resolve, reject) => {
@@ -211,7 +217,7 @@ export class Link {
               raw,
               close: () => closePolitely(raw),
               fail: () => {
-                this.#suspectUntil.set(peer, clock.now() + SUSPECT_FOR_MS);
+                this.#suspect(peer);
                 raw.cancel();
               },
             });
@@ -225,7 +231,16 @@ export class Link {
     });
   }
 
-  /** A host that kept silent, unless all did: then the one whose silence is oldest is asked, so that tries go round. */
+  #suspect(peer: string): void {
+    this.#suspectUntil.set(peer, clock.now() + SUSPECT_FOR_MS);
+  }
+
+  /** It refuses connections, dropped ours, or has no leader: the next try goes elsewhere. */
+  #suspectIfAway(peer: string, { code }: GrpcStatus): void {
+    if (code === UNAVAILABLE) this.#suspect(peer);
+  }
+
+  /** A suspect, unless all are: then the one whose silence is oldest is asked, so that tries go round. */
   #isUnwanted(peer: string): boolean {
     const now = clock.now();
     const suspects = [...this.#suspectUntil.values()].filter((untilMs) => untilMs > now);

@@ -64,6 +64,24 @@ describe('a stream that falls silent is noticed within one TTL, and healed', () 
     }
   });
 
+  test('L4: two of three members refuse connections: a watch that is lost is back within one TTL, each time', async () => {
+    const { alice, bob } = await two();
+    await using _alice = alice;
+    await using _bob = bob;
+    const [first, second, left] = alice.links;
+    first!.cut();
+    second!.cut();
+    await expect.poll(() => alice.usedLinks, within(TTL_MS)).toEqual([left]);
+
+    for (let turn = 0; turn < 5; turn++) {
+      const sinceMs = nowMs();
+      left!.reset();
+      await expect.poll(() => alice.told('watch.healed', sinceMs), within(TTL_MS)).not.toEqual([]);
+    }
+    expect(alice.terms).toHaveLength(1);
+    expect(alice.leads).toBe(true);
+  });
+
   test('L4: compaction while away, and a leader that changed meanwhile: the observer hears of it, and of "nobody"', async () => {
     const { alice, bob, name } = await two();
     await using _alice = alice;
