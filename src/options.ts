@@ -173,15 +173,22 @@ const schema: z.ZodType<Settings, ElectionOptions> = z
 export function resolveOptions(election: string, options: ElectionOptions | undefined): Settings {
   const result = schema.safeParse(options ?? {});
   if (result.success) return result.data;
-  const complaints = result.error.issues.map(({ path, message }) => {
-    const field = path.length === 0 ? 'options' : `options.${path.join('.')}`;
-    const came = path.reduce<unknown>(
-      (at, key) => (at as Record<PropertyKey, unknown> | undefined)?.[key],
-      options,
-    );
-    return `${field}: ${message}, got ${shown(came)}`;
-  });
+  const complaints = result.error.issues.flatMap((issue) => complaintsOf(issue, options));
   throw new InvalidInputError(election, `election "${election}" cannot be set up: ${complaints.join('; ')}`);
+}
+
+function complaintsOf(issue: z.core.$ZodIssue, options: unknown): string[] {
+  const field = ['options', ...issue.path].join('.');
+  if (issue.code === 'unrecognized_keys')
+    return issue.keys.map((key) => `${field}.${key}: there is no such option`);
+  const came = issue.path.reduce<unknown>(
+    (at, key) => (at as Record<PropertyKey, unknown> | undefined)?.[key],
+    options,
+  );
+  // Of two options that contradict each other, the one that is named may be the one that was left out.
+  const got = came === undefined ? 'its default' : shown(came);
+  const expected = issue.message.replace(/^Invalid input: (.*), received .*$/, '$1');
+  return [`${field}: ${expected}, got ${got}`];
 }
 
 /** @throws {InvalidInputError} */
@@ -225,6 +232,12 @@ export function checkWork(work: unknown, election: string): void {
 
 /** @throws {InvalidInputError} */
 export function checkSignal(options: unknown, election: string): AbortSignal | undefined {
+  // A signal has no property `signal`: it would be taken for options that say nothing, and never be heard.
+  if (options instanceof AbortSignal)
+    throw new InvalidInputError(
+      election,
+      `signal for election "${election}": expected { signal }, got the signal itself`,
+    );
   const signal = options === undefined ? undefined : (options as { signal?: unknown } | null)?.signal;
   if (options !== null && (signal === undefined || signal instanceof AbortSignal)) return signal;
   const came = options === null ? null : signal;

@@ -3,7 +3,7 @@ import { Election, InvalidInputError, type ElectionOptions } from 'etcd-election
 import { networkInterfaces } from 'node:os';
 import { afterAll, describe, expect, test } from 'vitest';
 import { LONGEST_VALUE_BYTES } from '../../src/etcd/candidacy.ts';
-import { checkValue, ownAddress, resolveOptions } from '../../src/options.ts';
+import { checkSignal, checkValue, ownAddress, resolveOptions } from '../../src/options.ts';
 import { RecordedLog } from '../support/recorded-log.ts';
 
 const client = new Etcd3({ hosts: 'http://127.0.0.1:1' }); // never dialled
@@ -62,11 +62,15 @@ const bad: readonly Bad[] = [
   },
   { what: 'a margin of nothing', options: { marginMs: 0 }, says: ['marginMs', />=50/, 'got 0'] },
   { what: 'a margin of NaN', options: { marginMs: Number.NaN }, says: ['marginMs', /expected/, 'got NaN'] },
-  { what: 'an unknown option', options: { ttl: 10 }, says: ['options', /[Uu]nrecognized key: "ttl"/, ''] },
+  {
+    what: 'an unknown option',
+    options: { ttl: 10 },
+    says: ['options', /options\.ttl: there is no such option/, ''],
+  },
   {
     what: 'a misspelt guard option',
     options: { guard: { bust: 3 } },
-    says: ['options.guard', /[Uu]nrecognized key: "bust"/, ''],
+    says: ['options.guard', /options\.guard\.bust: there is no such option/, ''],
   },
   {
     what: 'a prefix that ends in no slash',
@@ -193,7 +197,7 @@ describe('bad input is refused at construction: the message names the field, wha
     const message = refusal('e', { ttlSeconds: 0, prefix: 'p', foo: 1 });
     expect(message).toContain('ttlSeconds');
     expect(message).toContain('prefix');
-    expect(message).toContain('"foo"');
+    expect(message).toContain('options.foo: there is no such option');
   });
 
   test.for([
@@ -296,6 +300,12 @@ describe('good input', () => {
       /at most \d+ bytes, got \d+ bytes/,
     );
     expect(() => checkValue(7, 'e')).toThrow(/expected a string .* got 7/);
+  });
+
+  test('the signal itself, where options with a signal are expected', () => {
+    const { signal } = new AbortController();
+    expect(() => checkSignal(signal, 'e')).toThrow(/"e": expected \{ signal \}, got the signal itself/);
+    expect(checkSignal({ signal }, 'e')).toBe(signal);
   });
 
   test('without a value, this node`s own address: no loopback, no link-local', () => {
