@@ -42,10 +42,19 @@ interface Watch {
   readonly target: WatchTarget;
   /** Changes with every request to etcd, so that late answers to an earlier one find nobody. */
   id: number;
+  /** Whether etcd has said yes to that request. */
+  isCreated: boolean;
 }
 
 /** What etcd says to a watch whose token it does not take, or that it does not permit. */
 const DENIED = /permission denied|user name is empty|\bauth\b/;
+
+/**
+ * etcd asks for the token when a watch is made, and never again: those that stand go on. So a probe that is denied has
+ * been answered, and for so long after one denial, in milliseconds, that is enough. Else tokens that live for a second
+ * would cost a stream, a token and all ranges with each probe; and etcd3 keeps 12 KiB for good of each token it fetches.
+ */
+const DENIAL_COUNTS_MS = 30_000;
 
 export class WatchHub {
   readonly #tools: WatchHubTools;
@@ -61,6 +70,8 @@ export class WatchHub {
   #healing = false;
   /** etcd denied a watch on the last stream. */
   #isDenied = false;
+  /** When a stream was last given up because of that. */
+  #deniedAtMs = Number.NEGATIVE_INFINITY;
   #stop = sharedAbort();
   /** The probe under way: its watch ID, and how it ends. */
   #probe: { id: number; promise: Promise<void>; end: (fault?: EtcdFault) => void } | undefined;
@@ -82,7 +93,7 @@ export class WatchHub {
       this.#probeEveryMs = Number.POSITIVE_INFINITY;
     }
     this.#probeEveryMs = Math.min(this.#probeEveryMs, noticeWithinMs / 3);
-    const watch: Watch = { target, id: 0 };
+    const watch: Watch = { target, id: 0, isCreated: false };
     this.#watches.add(watch);
     this.#begin(watch, readAt).catch((fault: Error) => this.#break(watch, fault.message));
     return () => this.#end(watch);
@@ -97,6 +108,7 @@ export class WatchHub {
   #request(stream: Stream, watch: Watch, readAt: bigint): void {
     this.#byId.delete(watch.id);
     watch.id = this.#nextId++;
+    watch.isCreated = false;
     this.#byId.set(watch.id, watch);
     stream.raw.write({
       create_request: {
@@ -157,9 +169,7 @@ export class WatchHub {
     if (stream !== this.#stream) return; // a stream we gave up long ago
     const id = Number(message.watch_id);
     if (message.canceled && (id < 0 || DENIED.test(message.cancel_reason))) {
-      this.#isDenied = true;
-      stream.close();
-      this.#lose(stream, message.cancel_reason || 'etcd denied a watch');
+      this.#deny(stream, id, message.cancel_reason);
       return;
     }
     if (id === this.#probe?.id) {
@@ -169,6 +179,7 @@ export class WatchHub {
     }
     const watch = this.#byId.get(id);
     if (watch === undefined) return;
+    if (message.created) watch.isCreated = true;
     if (message.canceled || message.compact_revision !== '0') {
       this.#byId.delete(id);
       this.#break(watch, message.cancel_reason || `compacted up to ${message.compact_revision}`);
@@ -177,11 +188,30 @@ export class WatchHub {
     const { electionKeys } = watch.target;
     const events: RosterEvent[] = [];
     for (const { type, kv } of message.events) {
-      const candidate = candidateOf(kv);
-      if (!isCandidateKey(electionKeys, candidate.key)) continue;
-      events.push(type === 'Put' ? { type: 'put', candidate } : { type: 'delete', key: candidate.key });
+      const key = kv.key.toString();
+      if (!isCandidateKey(electionKeys, key)) continue;
+      events.push(type === 'Put' ? { type: 'put', candidate: candidateOf(kv) } : { type: 'delete', key });
     }
     if (events.length > 0) watch.target.onEvents(events);
+  }
+
+  /** A watch is denied; etcd does not say which. Where all but the probe stand, it was the probe. */
+  #deny(stream: Stream, id: number, reason: string): void {
+    const standing = [...this.#byId.values()];
+    const isProbe =
+      this.#probe !== undefined &&
+      DENIED.test(reason) &&
+      !this.#byId.has(id) &&
+      standing.length > 0 &&
+      standing.every(({ isCreated }) => isCreated);
+    if (isProbe && clock.now() - this.#deniedAtMs < DENIAL_COUNTS_MS) {
+      this.#probe!.end();
+      return;
+    }
+    this.#deniedAtMs = clock.now();
+    this.#isDenied = true;
+    stream.close();
+    this.#lose(stream, reason || 'etcd denied a watch');
   }
 
   /** The stream is gone: every watch on it must read its range again. */

@@ -1,0 +1,120 @@
+import { EventEmitter } from 'node:events';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterEach, expect, test } from 'vitest';
+import type { IWatchResponse } from 'etcd3';
+import type { RosterEvent } from '../../src/core/roster.ts';
+import type { Link, OpenStream } from '../../src/etcd/link.ts';
+import { WatchHub } from '../../src/etcd/watch.ts';
+
+// An etcd whose tokens are void as soon as a stream is open: each further watch on it is denied, those that stand go on.
+
+const NOTICE_WITHIN_MS = 30;
+const WATCH_MS = 600;
+
+interface Asked {
+  create_request?: { watch_id: number; filters?: readonly string[] };
+}
+
+const answer = (more: Partial<Record<keyof IWatchResponse, unknown>>): IWatchResponse =>
+  ({ watch_id: '0', created: false, canceled: false, compact_revision: '0', events: [], ...more }) as never;
+
+class ForgetfulEtcd {
+  readonly streams: EventEmitter[] = [];
+  probes = 0;
+  lastWatchId = '';
+  /** Says yes to so many probes of each stream. */
+  readonly #yes: number;
+  readonly #denies: boolean;
+
+  constructor({ yes, deniesAll = false }: { yes: number; deniesAll?: boolean }) {
+    this.#yes = yes;
+    this.#denies = deniesAll;
+  }
+
+  get link(): Link {
+    return { client: {}, stream: () => Promise.resolve(this.#open()) } as unknown as Link;
+  }
+
+  #open(): OpenStream<never, never> {
+    const raw = new EventEmitter();
+    this.streams.push(raw);
+    let probes = 0;
+    const say = (message: IWatchResponse): void => void setImmediate(() => raw.emit('data', message));
+    const no = answer({
+      watch_id: '-1',
+      created: true,
+      canceled: true,
+      cancel_reason: 'etcdserver: permission denied',
+    });
+    const write = ({ create_request: asked }: Asked): void => {
+      if (asked === undefined) return;
+      const yes = answer({ watch_id: String(asked.watch_id), created: true });
+      if (asked.filters !== undefined) {
+        this.probes++;
+        say(++probes <= this.#yes ? yes : no);
+      } else {
+        this.lastWatchId = String(asked.watch_id);
+        say(this.#denies ? no : yes);
+      }
+    };
+    return { raw: Object.assign(raw, { write }), close: () => undefined, fail: () => undefined } as never;
+  }
+}
+
+const ends: (() => void)[] = [];
+afterEach(() => ends.splice(0).forEach((end) => end()));
+
+function watch(etcd: ForgetfulEtcd, paceMs = 0) {
+  const seen = { reads: 0, events: [] as RosterEvent[], lost: 0 };
+  const hub = new WatchHub({
+    link: etcd.link,
+    pace: { pass: () => sleep(paceMs), settle: () => undefined, nudge: () => undefined },
+    onLost: () => seen.lost++,
+    onHealed: () => undefined,
+  });
+  const target = {
+    electionKeys: 'election/e/',
+    reload: () => Promise.resolve(BigInt(++seen.reads)),
+    onEvents: (events: readonly RosterEvent[]) => void seen.events.push(...events),
+    onRefused: () => undefined,
+  };
+  ends.push(hub.watch(target, NOTICE_WITHIN_MS, 1n));
+  return seen;
+}
+
+test('G5, L4: tokens that run out at once cost one new stream, not one with each probe; the watch goes on', async () => {
+  const etcd = new ForgetfulEtcd({ yes: 1 });
+  const seen = watch(etcd);
+  await sleep(WATCH_MS);
+
+  expect(etcd.streams).toHaveLength(2);
+  expect(seen).toMatchObject({ lost: 1, reads: 2 });
+  expect(etcd.probes).toBeGreaterThan(10); // silence is broken as before
+  const kv = {
+    key: Buffer.from('election/e/a1'),
+    value: Buffer.from('v'),
+    create_revision: '7',
+    lease: '161',
+  };
+  etcd.streams[1]!.emit('data', answer({ watch_id: etcd.lastWatchId, events: [{ type: 'Put', kv }] }));
+  expect(seen.events).toHaveLength(1);
+});
+
+test('L4: a probe without any answer is a stream lost, whatever was denied before', async () => {
+  const etcd = new ForgetfulEtcd({ yes: 1 });
+  const seen = watch(etcd);
+  await sleep(WATCH_MS / 2);
+  expect(etcd.streams).toHaveLength(2);
+  Object.assign(etcd.streams[1]!, { write: () => undefined });
+  await sleep(WATCH_MS / 2);
+  expect(etcd.streams.length).toBeGreaterThan(2);
+  expect(seen.lost).toBeGreaterThan(1);
+});
+
+test('L3: a watch of its own that is denied is never taken for the probe', async () => {
+  const etcd = new ForgetfulEtcd({ yes: Infinity, deniesAll: true });
+  const seen = watch(etcd, 50);
+  await sleep(WATCH_MS);
+  expect(seen.lost).toBeGreaterThan(2);
+  expect(etcd.streams.length).toBeLessThanOrEqual(2 + WATCH_MS / 50);
+});
