@@ -124,9 +124,11 @@ export class RunningCampaign {
         onRefused: (fault) => this.stop('refused', refusedError(tools.election, fault)),
       },
     );
+    const leavePlace = tools.reporter.begin();
     tools.sessions.join(tools.settings.marginMs, tools.reporter, tools.settings.lastWill);
     this.ended = this.#run(start.after);
     this.settled = this.ended.then(() => start.after).then(() => this.#lastCallbacks());
+    void this.ended.then(leavePlace);
   }
 
   /** The term at hand, or else the next one; rejects when the campaign ends before there is one. */
@@ -242,9 +244,8 @@ export class RunningCampaign {
       this.#failSafe(bug);
     }
     const { because, error } = this.#stopped!;
-    const { reporter, election, sessions, settings } = this.#tools;
-    if (!this.#released)
-      await this.#tools.guardOf('quits').pass('own', { ...settings.guard, capMs: LONGEST_QUIT_MS });
+    const { reporter, election, sessions } = this.#tools;
+    if (!this.#released) await this.#passQuits();
     reporter.report({
       type: 'campaign.ended',
       election,
@@ -281,6 +282,19 @@ export class RunningCampaign {
     });
     if (this.#stopped === undefined) this.#released = true;
     return this.#stoppedOr({ type: 'released' });
+  }
+
+  /** Given up before the guard let any round go. Where the election's own guard has told of the loop, this one need not. */
+  async #passQuits(): Promise<void> {
+    const { guard, settings } = this.#tools;
+    const isTold = guard.status(settings.guard).state !== 'open';
+    await this.#tools
+      .guardOf('quits')
+      .pass(
+        'own',
+        { ...settings.guard, capMs: LONGEST_QUIT_MS },
+        { calledFrom: this.#calledFrom, listener: isTold ? undefined : guardListener(this.#tools) },
+      );
   }
 
   async #enter(): Promise<Outcome> {

@@ -7,8 +7,11 @@ const FRAMES_KEPT = 6;
 /** Taken before frames of Node itself are left out, which tell nobody anything. */
 const FRAMES_TAKEN = 12;
 
-/** Called by the public function whose caller is wanted: that function's own frame is left out. */
-export function callSite(): readonly string[] {
+/**
+ * @param own how many frames above this function are ours, and are left out: 1 where the public function itself asks
+ *   whose caller is wanted, one more for each function of ours between.
+ */
+export function callSite(own = 1): readonly string[] {
   const trace: { stack?: string } = {};
   const { stackTraceLimit } = Error;
   Error.stackTraceLimit = FRAMES_TAKEN;
@@ -17,7 +20,7 @@ export function callSite(): readonly string[] {
   const stack = trace.stack ?? '';
   const known = seen.get(stack);
   if (known !== undefined) return known;
-  const frames = framesOf(stack);
+  const frames = framesOf(stack, own);
   if (seen.size < SITES_REMEMBERED) seen.set(stack, frames);
   return frames;
 }
@@ -26,11 +29,11 @@ export function callSite(): readonly string[] {
 const seen = new Map<string, readonly string[]>();
 const SITES_REMEMBERED = 256;
 
-const framesOf = (stack: string): readonly string[] =>
+const framesOf = (stack: string, own: number): readonly string[] =>
   stack
     .split('\n')
     .filter((line) => /^\s+at /.test(line))
-    .slice(1)
+    .slice(own)
     .filter((line) => !line.includes('node:internal'))
     .slice(0, FRAMES_KEPT)
     .map((line) =>

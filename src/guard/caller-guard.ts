@@ -78,7 +78,7 @@ export class CallerGuard {
   /** An answer that is there already: at once, unless it is asked for in a loop. */
   repeat<T>(answer: () => Promise<T>): Promise<T> {
     const repeats = this.#turnstile('repeats');
-    const calledFrom = repeats.isHolding ? undefined : callSite(); // it costs more than all the rest
+    const calledFrom = repeats.isHolding ? undefined : callSite(2); // it costs more than all the rest
     if (this.#asking >= MOST_ASKING) {
       const many = `${MOST_ASKING} calls of campaign() wait for a term of election "${this.#election}" already`;
       const advice = 'call it once: it stands again by itself after every loss';

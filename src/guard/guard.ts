@@ -95,6 +95,8 @@ export class LoopGuard {
   /** Made when somebody waits: most guards never hold anybody. */
   #nudged: AbortController | undefined;
   #campaigns = 0;
+  /** Whether somebody was told that it trips: only then is there a recovery to tell of. */
+  #hasSaidSo = false;
   #callSites: { stack: readonly string[]; rounds: number; heldMs: number }[] | undefined;
 
   constructor(key: string, election: string, time: Clock = clock) {
@@ -134,14 +136,15 @@ export class LoopGuard {
     const holdMs = Math.max(verdict.holdMs, arrival?.holdMs ?? 0);
     this.#count(options.calledFrom, holdMs);
     const after = isTripped(this.#history, settings);
-    if (arrival?.trips === true || (after && !before))
+    if (arrival?.trips === true || (after && !before)) {
+      this.#hasSaidSo ||= after && options.listener !== undefined;
       options.listener?.tripped({
         rounds: arrival?.trips === true ? arrivals().count : this.#history.streak,
         holdMs,
         origin,
         calledFrom: options.calledFrom?.[0] ?? this.#busiestCallSite(),
       });
-    else if (before && !after) options.listener?.recovered({ rounds: this.#history.rounds });
+    } else if (before && !after) this.#recover(options.listener);
     if (holdMs === 0) return;
     this.#holds++;
     this.#heldMs += holdMs;
@@ -156,7 +159,12 @@ export class LoopGuard {
   settle(heldMs: number, settings: GuardSettings, listener?: GuardListener): void {
     const before = isTripped(this.#history, settings);
     this.#history = progress(this.#history, heldMs, settings);
-    if (before && !isTripped(this.#history, settings)) listener?.recovered({ rounds: this.#history.rounds });
+    if (before && !isTripped(this.#history, settings)) this.#recover(listener);
+  }
+
+  #recover(listener: GuardListener | undefined): void {
+    if (this.#hasSaidSo) listener?.recovered({ rounds: this.#history.rounds });
+    this.#hasSaidSo = false;
   }
 
   /** Whoever is held back for an outside cause goes on now: it is gone. */

@@ -15,11 +15,13 @@ const guardOf = (world: World, name = 'e') => {
 };
 
 describe('a loop around campaign() that throws the result away is held back', () => {
-  test('G1: while we lead: for (;;) await election.campaign(ip)', async ({ candidate }) => {
+  test('G1, G6: while we lead: for (;;) await election.campaign(ip)', async ({ candidate, log }) => {
     const alice = candidate('alice');
     await alice.campaign();
-    expectHeld(await watch(() => alice.campaign('10.0.0.7')));
+    expectHeld(await watch(() => alice.election.campaign('10.0.0.7')));
     expect(alice.election.status.state).toBe('leading');
+    expect(log.of('guard.tripped')).toHaveLength(1);
+    expect(log.of('guard.tripped')[0]!['calledFrom']).toContain('runaway.test.ts');
   });
 
   test('G1: from the start: the loop of the incident', async ({ candidate, world }) => {
@@ -102,17 +104,29 @@ describe('a loop around campaign() that throws the result away is held back', ()
     expectHeld(await watch(() => alice.campaign(7 as unknown as string)));
   });
 
-  test('G1: campaign() that is given up at once by resign()', async ({ candidate }) => {
+  test('G1, G6: campaign() that is given up at once by resign(): told once, with who calls', async ({
+    candidate,
+    log,
+    world,
+  }) => {
     const alice = candidate('alice');
     expectHeld(
       await watch(async () => {
-        void alice.campaign();
+        void alice.election.campaign('10.0.0.7');
         await alice.election.resign();
       }),
     );
+    const trips = log.of('guard.tripped');
+    expect(trips).toHaveLength(1);
+    expect(trips[0]).toMatchObject({ calledFrom: expect.stringContaining('runaway.test.ts') as string });
+    expect(guardOf(world, 'e|quits').callSites[0]?.stack.join()).toContain('runaway.test.ts');
   });
 
-  test('G1: a new Election each round that is closed before it leads', async ({ election, client }) => {
+  test('G1, G6: a new Election each round that is closed before it leads: told once', async ({
+    election,
+    client,
+    log,
+  }) => {
     const shared = client();
     expectHeld(
       await watch(async () => {
@@ -120,6 +134,7 @@ describe('a loop around campaign() that throws the result away is held back', ()
         void one.campaign();
       }),
     );
+    expect(log.of('guard.tripped')).toHaveLength(1);
   });
 
   test('G1: lead() with a signal that has aborted already', async ({ election, client }) => {

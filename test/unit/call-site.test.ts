@@ -13,6 +13,13 @@ test('G6: the caller comes first, by name, file and line; our own function is le
   expect(first).toMatch(/^theCaller \(.*call-site\.test\.ts:\d+:\d+\)$/);
 });
 
+test('G6: functions of ours between the caller and the question are left out too', () => {
+  const guard = (): readonly string[] => callSite(2);
+  const publicFunction = (): readonly string[] => guard();
+  const caller = (): readonly string[] => publicFunction();
+  expect(caller()[0]).toMatch(/^caller /);
+});
+
 test('G6: after an await the caller is still known', async () => {
   async function theLoop(): Promise<readonly string[]> {
     await Promise.resolve();

@@ -265,3 +265,16 @@ describe('G3: its state belongs to the process', () => {
     expect(made).toHaveBeenCalledOnce();
   });
 });
+
+test('G6: who was not told that it trips is not told that it has recovered', async () => {
+  const clock = new FakeClock();
+  const guard = new LoopGuard('k', 'e', clock);
+  const heard = listener();
+  await hotLoop(guard, clock, { forMs: MINUTE_MS });
+  guard.settle(settings.healthyAfterMs, settings, heard);
+  expect(heard.recovered).not.toHaveBeenCalled();
+  await hotLoop(guard, clock, { forMs: MINUTE_MS, listener: heard });
+  guard.settle(settings.healthyAfterMs, settings, heard);
+  expect(heard.tripped).toHaveBeenCalledOnce();
+  expect(heard.recovered).toHaveBeenCalledOnce();
+});
