@@ -95,9 +95,21 @@ export class CallerGuard {
     return answered;
   }
 
-  /** There is nothing to do: the first few times at once; a loop that does nothing waits as any other. */
-  async idle(): Promise<void> {
-    await this.#turnstile('idle').pass(this.#cheap, {});
+  /**
+   * There is nothing to do: the first few times at once; a loop that does nothing waits as any other.
+   *
+   * @param own how many functions of ours lie between this one and the caller; without it he is not named.
+   */
+  async idle(own?: number): Promise<void> {
+    const idle = this.#turnstile('idle');
+    const calledFrom = own === undefined || idle.isHolding ? undefined : callSite(own + 1);
+    await idle.pass(this.#cheap, { calledFrom, listener: this.#unlessTold() });
+  }
+
+  /** Of a loop that the election's own guard has told of nobody else need speak. */
+  #unlessTold(): GuardListener | undefined {
+    const { state } = guardOf(this.#key, this.#election).status(this.#settings);
+    return state === 'open' ? this.#listener : undefined;
   }
 
   async read(signal: AbortSignal): Promise<void> {
@@ -107,7 +119,11 @@ export class CallerGuard {
   /** An iteration begins; one that would end at once takes its time. */
   async iteration(signal: AbortSignal): Promise<void> {
     const endsAtOnce = signal.aborted;
-    await this.#guard('iterations').pass('own', ITERATIONS, endsAtOnce ? {} : { signal });
+    await this.#guard('iterations').pass('own', ITERATIONS, {
+      signal: endsAtOnce ? undefined : signal,
+      calledFrom: callSite(4),
+      listener: this.#unlessTold(),
+    });
     if (endsAtOnce) await clock.sleep(1);
   }
 }

@@ -165,7 +165,11 @@ describe('a loop around the other calls is held back', () => {
     expectHeld(await watch(() => away.leader()), 20 + 20 * (WATCH_MS / 1_000) + 2);
   });
 
-  test('G1: observe() that is broken off at once', async ({ election, client }) => {
+  test('G1, G6: observe() that is broken off at once: told once, with who calls', async ({
+    election,
+    client,
+    log,
+  }) => {
     const one = election(client());
     expectHeld(
       await watch(async () => {
@@ -173,6 +177,8 @@ describe('a loop around the other calls is held back', () => {
       }),
       20 + WATCH_MS / 250 + 1,
     );
+    expect(log.of('guard.tripped')).toHaveLength(1);
+    expect(log.of('guard.tripped')[0]!['calledFrom']).toContain('runaway.test.ts');
   });
 
   test('G1: observe() of a closed election, which ends at once', async ({ election, client }) => {
@@ -230,10 +236,14 @@ describe('a loop around the other calls is held back', () => {
     expect(Number(kv?.version)).toBeLessThanOrEqual(20 + 20 * (WATCH_MS / 1_000) + 2);
   });
 
-  test('G1: resign(), stepDown() and close() that find nothing to do', async ({ candidate }) => {
+  test('G1, G6: resign(), stepDown() and close() that find nothing to do: told once', async ({
+    candidate,
+    log,
+  }) => {
     const alice = candidate('alice');
     for (const call of ['stepDown', 'resign', 'close'] as const)
       expectHeld(await watch(() => alice.election[call]()));
+    expect(log.of('guard.tripped')).toHaveLength(1);
   });
 });
 
