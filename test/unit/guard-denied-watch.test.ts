@@ -16,7 +16,15 @@ interface Asked {
 }
 
 const answer = (more: Partial<Record<keyof IWatchResponse, unknown>>): IWatchResponse =>
-  ({ watch_id: '0', created: false, canceled: false, compact_revision: '0', events: [], ...more }) as never;
+  ({
+    header: { revision: '9' },
+    watch_id: '0',
+    created: false,
+    canceled: false,
+    compact_revision: '0',
+    events: [],
+    ...more,
+  }) as never;
 
 class ForgetfulEtcd {
   readonly streams: EventEmitter[] = [];
@@ -32,7 +40,7 @@ class ForgetfulEtcd {
   }
 
   get link(): Link {
-    return { client: {}, stream: () => Promise.resolve(this.#open()) } as unknown as Link;
+    return { client: {}, revision: 0n, stream: () => Promise.resolve(this.#open()) } as unknown as Link;
   }
 
   #open(): OpenStream<never, never> {
