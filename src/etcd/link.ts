@@ -43,6 +43,8 @@ export interface OpenStream<Request, Response> {
   close(): void;
   /** Ends it because the host keeps silent: etcd3 drops the connection and dials anew. */
   fail(): void;
+  /** Ends it because the host lags behind: the next one goes elsewhere, and nobody's connection is dropped. */
+  leave(): void;
 }
 
 const UNAVAILABLE = 14;
@@ -61,6 +63,11 @@ const SUSPECT_FOR_MS = 15_000;
 
 export class Link {
   readonly client: Etcd3;
+  /**
+   * The newest revision that etcd has told of: a member that has not reached it lags behind. A linearizable read sets
+   * it, also back, because an etcd that was restored from a backup counts anew.
+   */
+  revision = 0n;
   readonly #slots = new Slots(IN_FLIGHT);
   readonly #hostCount: number;
   /** Hosts on which a stream was opened since one last failed there. */
@@ -219,6 +226,10 @@ export class Link {
               fail: () => {
                 this.#suspect(peer);
                 raw.cancel();
+              },
+              leave: () => {
+                this.#suspect(peer);
+                closePolitely(raw);
               },
             });
           },

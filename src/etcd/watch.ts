@@ -73,8 +73,11 @@ export class WatchHub {
   /** When a stream was last given up because of that. */
   #deniedAtMs = Number.NEGATIVE_INFINITY;
   #stop = sharedAbort();
-  /** The probe under way: its watch ID, and how it ends. */
-  #probe: { id: number; promise: Promise<void>; end: (fault?: EtcdFault) => void } | undefined;
+  /** The probe under way: its watch ID, the revision that its answer must have reached, and how it ends. */
+  #probe:
+    { id: number; reached: bigint; promise: Promise<void>; end: (fault?: EtcdFault) => void } | undefined;
+  /** What etcd had told of by the last probe: by the next one the stream's member has had time to reach it. */
+  #known = 0n;
   #probeTimer: NodeJS.Timeout | undefined;
 
   constructor(tools: WatchHubTools) {
@@ -150,6 +153,7 @@ export class WatchHub {
           throw new EtcdFault('aborted', 'watch: nobody watches any more', false);
         }
         this.#stream = stream;
+        this.#known = 0n;
         this.#upSinceMs = clock.now();
         stream.raw.on('data', (message) => this.#receive(stream, message));
         stream.raw.on('error', (error) => this.#lose(stream, error.message));
@@ -174,7 +178,10 @@ export class WatchHub {
     }
     if (id === this.#probe?.id) {
       if (!message.canceled) stream.raw.write({ cancel_request: { watch_id: id } });
-      this.#probe.end();
+      if (!message.canceled && BigInt(message.header.revision) < this.#probe.reached) {
+        stream.leave();
+        this.#lose(stream, 'its member lags behind');
+      } else this.#probe.end();
       return;
     }
     const watch = this.#byId.get(id);
@@ -263,6 +270,7 @@ export class WatchHub {
   async #reload(stream: Stream, watch: Watch, signal: AbortSignal): Promise<void> {
     try {
       const readAt = await watch.target.reload(signal);
+      this.#tools.link.revision = readAt;
       if (!this.#watches.has(watch)) return;
       if (stream !== this.#stream) throw silent('the stream is gone');
       this.#broken.delete(watch);
@@ -294,7 +302,10 @@ export class WatchHub {
     watch.target.onRefused(error);
   }
 
-  /** Breaks the silence: a frozen member, a half-open connection and a stalled stream look alike from here. */
+  /**
+   * Breaks the silence: a frozen member, a half-open connection and a stalled stream look alike from here. A member that
+   * hears the others and is not heard by them answers, but is told of nothing new: its answers say a revision of long ago.
+   */
   #armProbe(stream: Stream): void {
     this.#probeTimer = setTimeout(() => {
       this.#confirm(stream).then(
@@ -333,7 +344,8 @@ export class WatchHub {
       };
       finish = end;
     });
-    this.#probe = { id, promise, end: finish };
+    this.#probe = { id, reached: this.#known, promise, end: finish };
+    this.#known = this.#tools.link.revision;
     // A key that no candidate has: the prefix itself.
     stream.raw.write({
       create_request: {
