@@ -6,7 +6,7 @@
  * few at once. The summary goes to bench/reliability/.
  */
 import { rmSync } from 'node:fs';
-import { mkdir, mkdtemp, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, mkdtemp, writeFile } from 'node:fs/promises';
 import { arch, cpus, tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -111,8 +111,17 @@ async function round(seed: number): Promise<void> {
       .catch((error: Error) => console.error(`seed ${seed}: ${error.message}`));
     await hangUp(50 + random.next() * lab.ttlMs * Number(options.peace));
   }
-  add(await lab.verdict(), seed);
+  const verdict = await lab.verdict();
+  if (verdict.findings.length > 0) await keepLogs(lab, seed);
+  add(verdict, seed);
   rmSync(folder, { recursive: true, force: true });
+}
+
+/** What the candidates logged is gone with their lab, and a finding without it is a riddle. */
+async function keepLogs(lab: Lab, seed: number): Promise<void> {
+  const folder = await mkdtemp(join(tmpdir(), `etcd-election-finding-${seed}-`));
+  for (const { name, logFile } of lab.candidates) await copyFile(logFile, join(folder, `${name}.log`));
+  console.log(`seed ${seed}: logs kept in ${folder}`);
 }
 
 /** One fault or a few, begun shortly after one another; not two on one candidate, not two on etcd. */
