@@ -33,6 +33,9 @@ function cells(row: Row, measured: Measured): string[] {
   ];
 }
 
+const noteOf = ({ mayBeMeant, except }: Row): string =>
+  `${mayBeMeant === true ? 'a program may mean it: ' : ''}${except?.why ?? ''}`;
+
 function leadsAgain(row: Row, { leadsAgainMs }: Measured): string {
   if (row.fault?.end === undefined) return '–';
   if (leadsAgainMs === undefined) return 'not within 40 s';
@@ -63,7 +66,7 @@ export function markdown(results: readonly (readonly [Row, Measured])[], machine
     '',
     `Measured by \`npm run bench:guard -- --save\` on a shared machine: ${machine}. Each row is a process of its own on a real etcd of its own.`,
     '',
-    `Bounds: CPU < ${bounds.cpuPercent} % of a core (over 20 s, after the first 4 s), ≤ ${bounds.callsPerSecond} messages a second at etcd (calls, and messages on streams), ≤ ${bounds.dialsPerSecond} connection attempt a second to each endpoint, ≤ ${bounds.linesPerMinute} log lines a minute, no growth (heap after a collection, below ${bounds.heapKiB} KiB is noise in the first minute: the rows that grow most, watched from minute 1 to minute 5, grow by 40 to 150 KiB a minute and ever less; where tokens expire each second by 260, because etcd3 makes an Auth client for each and closes none; timers, sockets and other handles), leading again ≤ ${bounds.leadsAgainMs / 1000} s after an outside cause is gone.`,
+    `Bounds: CPU < ${bounds.cpuPercent} % of a core (over 20 s, after the first 4 s), ≤ ${bounds.callsPerSecond} messages a second at etcd (calls, and messages on streams), ≤ ${bounds.dialsPerSecond} connection attempt a second to each endpoint, ≤ ${bounds.linesPerMinute} log lines a minute, no growth over a minute that begins 24 s after the start (of the heap, collected twice: below ${bounds.heapKiB} KiB is noise; of timers, sockets and other handles), leading again ≤ ${bounds.leadsAgainMs / 1000} s after an outside cause is gone.`,
     '',
     '![CPU and calls, row by row](matrix.svg)',
   ];
@@ -78,7 +81,7 @@ export function markdown(results: readonly (readonly [Row, Measured])[], machine
       '| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | --- |',
       ...members.map(([row, measured]) => {
         const said = complaints(row, measured);
-        const note = said.length > 0 ? `**outside: ${said.join(', ')}**` : (row.except?.why ?? '');
+        const note = said.length > 0 ? `**outside: ${said.join(', ')}**` : noteOf(row);
         return `| ${row.name} | ${cells(row, measured).join(' | ')} | ${note} |`;
       }),
     );

@@ -380,15 +380,24 @@ diagnosticsChannel.subscribe('etcd-election:term.ended', () => send({ type: 'los
 diagnosticsChannel.subscribe('etcd-election:guard.tripped', () => send({ type: 'tripped' }));
 
 process.on('disconnect', () => process.exit()); // whoever measures is gone
-process.on('message', () => {
-  (globalThis as { gc?: () => void }).gc?.();
+/** Twice, with a turn between: what the first collection finalizes is garbage for the second. */
+async function collectGarbage(): Promise<void> {
+  const { gc } = globalThis as { gc?: () => void };
+  gc?.();
+  await nextTurn();
+  gc?.();
+}
+
+async function report(): Promise<void> {
+  await collectGarbage();
   send({
     type: 'report',
     told: told(),
     heapBytes: process.memoryUsage().heapUsed,
     resources: process.getActiveResourcesInfo().length,
   });
-});
+}
+process.on('message', () => void report());
 
 const play = scenarios[scenario];
 if (play === undefined) throw new Error(`no scenario "${scenario}"`);

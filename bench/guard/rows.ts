@@ -20,7 +20,7 @@ export const bounds: Bounds = {
   dialsPerSecond: 1,
   linesPerMinute: 6,
   leadsAgainMs: 3_000,
-  heapKiB: 1_536,
+  heapKiB: 768,
   handles: 2,
 };
 
@@ -38,6 +38,8 @@ export interface Row {
   readonly leadsFirst?: boolean;
   /** Who spoils the rounds: the world (back within 3 s) or the caller's own work (held back longer and longer). */
   readonly origin?: 'outside' | 'own';
+  /** Whether a program may mean it, so that it is not held; told apart from the rows that must be inside all bounds. */
+  readonly mayBeMeant?: boolean;
   /** Where other bounds hold, and why. */
   readonly except?: Partial<Bounds> & { readonly why: string };
 }
@@ -55,7 +57,10 @@ const standing = (name: string, fault: Fault, more: Partial<Row> = {}): Row => (
   ...more,
 });
 
-const READS = { callsPerSecond: 3, why: 'reads have a budget of their own' };
+const READS = {
+  callsPerSecond: 3,
+  why: 'judged by the budget of reads: 20 a second at most; who asks again at once gets one, besides what a lease and a watch cost',
+};
 
 export const rows: readonly Row[] = [
   ...caller([
@@ -96,15 +101,16 @@ export const rows: readonly Row[] = [
   {
     group: 'caller',
     name: 'lead of nothing, a new name each turn',
+    mayBeMeant: true,
     except: {
       callsPerSecond: 3,
-      linesPerMinute: 150,
-      why: 'a job under a name of its own each turn, as honest workers have them: held to one lease in 2 s, with three lines for each name',
+      why: 'a job under a name of its own each turn, with a lease of its own: five messages each 2.2 to 2.5 s',
     },
   },
   {
     group: 'caller',
     name: 'un-awaited, a new client each 100 ms',
+    mayBeMeant: true,
     except: {
       cpuPercent: 5,
       callsPerSecond: 40,
@@ -116,6 +122,7 @@ export const rows: readonly Row[] = [
   {
     group: 'caller',
     name: 'un-awaited, a new name each 100 ms',
+    mayBeMeant: true,
     except: {
       cpuPercent: 5,
       callsPerSecond: 40,
@@ -173,13 +180,7 @@ export const rows: readonly Row[] = [
     credentials: 'matrix:right',
     origin: 'own',
   },
-  standing('tokens expire each second', faults.tokensExpire(), {
-    credentials: 'matrix:right',
-    except: {
-      callsPerSecond: 3,
-      why: 'each second the watch is refused, and its range read with a new token',
-    },
-  }),
+  standing('tokens expire each second', faults.tokensExpire(), { credentials: 'matrix:right' }),
   standing('TLS mismatch', faults.tlsMismatch, { leadsFirst: false }),
   standing('name not resolvable', faults.noSuchName, { leadsFirst: false }),
   standing('one of three frozen', faults.frozenMember(), { stage: { members: 3 } }),
@@ -193,7 +194,10 @@ export const rows: readonly Row[] = [
   standing('foreign keys, ten a second', faults.foreignKeys(100), { group: 'operators' }),
   standing('foreign keys, fifty a second', faults.foreignKeys(20), {
     group: 'operators',
-    except: { cpuPercent: 4, why: 'etcd sends each write under the prefix: about 0.5 ms of gRPC each' },
+    except: {
+      cpuPercent: 4,
+      why: 'etcd sends each write under the prefix: to receive fifty a second costs the bare client 2.0 to 2.7 %, and us 0.1 to 0.2 more',
+    },
   }),
   {
     group: 'etcd3',
