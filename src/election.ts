@@ -217,7 +217,7 @@ export class Election implements AsyncDisposable {
   stepDown(): Promise<void> {
     this.#callers.count('end');
     const campaign = this.#campaign;
-    return campaign?.state === 'leading' ? campaign.stepDown() : this.#callers.idle();
+    return campaign?.state === 'leading' ? campaign.stepDown() : this.#callers.idle(1);
   }
 
   /**
@@ -386,9 +386,10 @@ export class Election implements AsyncDisposable {
     };
   }
 
-  async #end(because: StopCause): Promise<void> {
+  /** @param own how many functions of ours are called on the way, this one included. */
+  async #end(because: StopCause, own = 2): Promise<void> {
     const campaign = this.#campaign;
-    if (campaign === undefined) return await this.#callers.idle();
+    if (campaign === undefined) return await this.#callers.idle(own);
     campaign.stop(because, this.#endedError(because));
     if (!campaign.isCallingUs) await campaign.ended;
   }
@@ -397,7 +398,7 @@ export class Election implements AsyncDisposable {
     this.#closedBecause ??= this.#endedError(because);
     this.#offSignal?.();
     this.#closingAbort?.abort(this.#closedBecause);
-    return this.#end(because);
+    return this.#end(because, 3);
   }
 
   /** How long `observe()` and reads may last at most; made when it is asked for. */

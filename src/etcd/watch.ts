@@ -173,15 +173,12 @@ export class WatchHub {
     if (stream !== this.#stream) return; // a stream we gave up long ago
     const id = Number(message.watch_id);
     if (message.canceled && (id < 0 || DENIED.test(message.cancel_reason))) {
-      this.#deny(stream, id, message.cancel_reason);
+      this.#deny(stream, message);
       return;
     }
     if (id === this.#probe?.id) {
       if (!message.canceled) stream.raw.write({ cancel_request: { watch_id: id } });
-      if (!message.canceled && BigInt(message.header.revision) < this.#probe.reached) {
-        stream.leave();
-        this.#lose(stream, 'its member lags behind');
-      } else this.#probe.end();
+      this.#endProbe(stream, message);
       return;
     }
     const watch = this.#byId.get(id);
@@ -203,7 +200,9 @@ export class WatchHub {
   }
 
   /** A watch is denied; etcd does not say which. Where all but the probe stand, it was the probe. */
-  #deny(stream: Stream, id: number, reason: string): void {
+  #deny(stream: Stream, message: IWatchResponse): void {
+    const id = Number(message.watch_id);
+    const reason = message.cancel_reason;
     const standing = [...this.#byId.values()];
     const isProbe =
       this.#probe !== undefined &&
@@ -212,7 +211,7 @@ export class WatchHub {
       standing.length > 0 &&
       standing.every(({ isCreated }) => isCreated);
     if (isProbe && clock.now() - this.#deniedAtMs < DENIAL_COUNTS_MS) {
-      this.#probe!.end();
+      this.#endProbe(stream, message);
       return;
     }
     this.#deniedAtMs = clock.now();
@@ -355,6 +354,13 @@ export class WatchHub {
       },
     });
     return promise;
+  }
+
+  /** It was answered: by a member that is up to date, or by one that lags behind. */
+  #endProbe(stream: Stream, { header }: IWatchResponse): void {
+    if (BigInt(header.revision) >= this.#probe!.reached) return this.#probe!.end();
+    stream.leave();
+    this.#lose(stream, 'its member lags behind');
   }
 
   #dropProbe(reason: string): void {

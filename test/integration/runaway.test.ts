@@ -244,6 +244,7 @@ describe('a loop around the other calls is held back', () => {
     for (const call of ['stepDown', 'resign', 'close'] as const)
       expectHeld(await watch(() => alice.election[call]()));
     expect(log.of('guard.tripped')).toHaveLength(1);
+    expect(log.of('guard.tripped')[0]!['calledFrom']).toContain('runaway.test.ts');
   });
 });
 
