@@ -1,11 +1,13 @@
 /** Idle: elections that lead and do nothing. Processor time of the process and of etcd, memory against a bare client. */
 import { startEtcd } from 'etcd-election/dev';
 import { Actor } from './company.ts';
+import { mean } from './figures.ts';
 import { callsOf, cpuPercent } from './meter.ts';
 
 export interface IdleRow {
   readonly count: number;
-  readonly cpuPercent: number;
+  /** In each slice of 10 s: flat means that all are alike. */
+  readonly cpuPercents: readonly number[];
   readonly etcdCpuPercent: number;
   readonly heapBytesEach: number;
   readonly residentBytesEach: number;
@@ -19,6 +21,7 @@ export interface IdleResult {
 }
 
 const TTL_SECONDS = 10;
+const SLICE_MS = 10_000;
 /** Until what its start left over is done: after 30 s in good order the guard of each election forgets its start. */
 const SETTLING_MS = 36_000;
 
@@ -40,15 +43,16 @@ export async function idle(counts: readonly number[], seconds: number): Promise<
       await actor.tell(order);
     }
     await cpuPercent([actor.pid], SETTLING_MS);
-    let cpu: number[] = [];
+    const slices: number[][] = [];
     const calls = await callsOf(etcd.endpoints, async () => {
-      cpu = await cpuPercent([actor.pid, etcd.members[0]!.pid!], seconds * 1000);
+      for (let fromMs = 0; fromMs < seconds * 1000; fromMs += SLICE_MS)
+        slices.push(await cpuPercent([actor.pid, etcd.members[0]!.pid!], SLICE_MS));
     });
     const after = await actor.tell({ do: 'usage' });
     rows.push({
       count,
-      cpuPercent: cpu[0]!,
-      etcdCpuPercent: cpu[1]!,
+      cpuPercents: slices.map(([ours]) => ours!),
+      etcdCpuPercent: mean(slices.map(([, etcds]) => etcds!)),
       heapBytesEach: (after.heapBytes - before.heapBytes) / Math.max(1, count),
       residentBytesEach: (after.residentBytes - before.residentBytes) / Math.max(1, count),
       calls,

@@ -7,6 +7,7 @@ import { cpus, release, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { candidates } from './candidates.ts';
+import { cost } from './cost.ts';
 import { crash } from './crash.ts';
 import { handover } from './handover.ts';
 import { idle } from './idle.ts';
@@ -20,6 +21,7 @@ const WITHOUT = { lastWill: false } as const;
 const benchmarks: Readonly<Record<string, (quick: boolean) => Promise<object>>> = {
   handover: (quick) => handover(quick ? 30 : 200),
   candidates: (quick) => candidates(quick ? [2, 10] : [2, 10, 100, 1_000], quick ? 5 : 40),
+  cost: (quick) => cost(quick ? [1] : [1, 100], quick ? 10 : 60),
   start: (quick) =>
     start(
       quick
