@@ -55,7 +55,7 @@ export class Callbacks {
   ): void {
     const { onLeader } = this.#handlers;
     const start = (): void => {
-      if (term.signal.aborted) return;
+      if (term.isOver) return;
       this.#last = 'onLeader';
       if (onLeader === undefined) return;
       this.#workTerm = term;
@@ -69,7 +69,7 @@ export class Callbacks {
         (error: unknown) => {
           here.isOver = true;
           this.#work = undefined;
-          if (!term.signal.aborted || error !== term.signal.reason) report('onLeader', error);
+          if (!term.isOver || error !== term.lost()) report('onLeader', error);
           onFailed();
         },
       );

@@ -320,7 +320,7 @@ export class Election implements AsyncDisposable {
     return healthOf({
       standing: campaign !== undefined && !campaign.isStopping,
       term:
-        term === undefined || term.signal.aborted
+        term === undefined || term.isOver
           ? undefined
           : { remainingMs: term.remainingMs(), quietMs: clock.now() - term.heartbeatAtMs },
       progressTimeoutMs,

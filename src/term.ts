@@ -74,7 +74,10 @@ export class LiveTerm implements Term {
   endedAtMs: number | undefined;
   value: string;
   readonly #tools: TermTools;
-  readonly #ending = sharedAbort();
+  /** Made when it is asked for: most terms end without anybody having listened. */
+  #ending: AbortController | undefined;
+  #endedBecause: EndCause | undefined;
+  #lost: LeadershipLostError | undefined;
 
   constructor(election: string, candidacy: Candidacy, value: string, tools: TermTools) {
     this.election = election;
@@ -86,7 +89,16 @@ export class LiveTerm implements Term {
   }
 
   get signal(): AbortSignal {
+    if (this.#ending === undefined) {
+      this.#ending = sharedAbort();
+      if (this.isOver) this.#ending.abort(this.lost());
+    }
     return this.#ending.signal;
+  }
+
+  /** Whether it has been ended; the clock may know it before. */
+  get isOver(): boolean {
+    return this.#endedBecause !== undefined;
   }
 
   isCurrent(): boolean {
@@ -98,7 +110,7 @@ export class LiveTerm implements Term {
   }
 
   remainingMs(): number {
-    return this.#ending.signal.aborted ? 0 : this.#tools.remainingMs();
+    return this.isOver ? 0 : this.#tools.remainingMs();
   }
 
   proclaim(value: string): Promise<void> {
@@ -114,14 +126,16 @@ export class LiveTerm implements Term {
   }
 
   end(because: EndCause): void {
-    if (this.#ending.signal.aborted) return;
+    if (this.isOver) return;
     this.endedAtMs = clock.now();
-    this.#ending.abort(this.#error(because));
+    this.#endedBecause = because;
+    this.#ending?.abort(this.lost());
   }
 
   /** Why the term is over. The clock may know it before anything has been told. */
   lost(): LeadershipLostError {
-    return (this.#ending.signal.reason as LeadershipLostError | undefined) ?? this.#error('deadline-passed');
+    if (this.#endedBecause === undefined) return this.#error('deadline-passed');
+    return (this.#lost ??= this.#error(this.#endedBecause));
   }
 
   #error(because: EndCause): LeadershipLostError {
