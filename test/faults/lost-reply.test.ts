@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { during } from './lab/faults.ts';
 import { Lab } from './lab/lab.ts';
 import { writesRepeated } from './lab/sabotages.ts';
-import { expectKept, forOneTtl, sharedCluster } from './lab/story.ts';
+import { allWaysOpen, expectKept, forOneTtl, sharedCluster } from './lab/story.ts';
 
 // Requests arrive, replies do not: nobody can know whether what was asked for has happened.
 
@@ -10,6 +10,7 @@ const cluster = sharedCluster();
 
 async function repliesOfLeaderAreLost(lab: Lab): Promise<void> {
   const alice = await lab.leader();
+  await allWaysOpen(lab, alice);
   await during(
     lab,
     { kind: 'lose-replies', what: `lose replies of ${alice.name}`, touchesEtcd: true },

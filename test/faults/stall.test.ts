@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { during } from './lab/faults.ts';
 import { Lab } from './lab/lab.ts';
 import { fenceLeftOut } from './lab/sabotages.ts';
-import { expectKept, forOneTtl, sharedCluster, untilAnotherLeads } from './lab/story.ts';
+import { allWaysOpen, expectKept, forOneTtl, sharedCluster, untilAnotherLeads } from './lab/story.ts';
 
 // A network that keeps its connections open and lets nothing through: nobody is told of anything.
 
@@ -51,10 +51,7 @@ describe('when the network of the leader falls silent', () => {
  */
 async function writesComeLate(lab: Lab): Promise<void> {
   const alice = await lab.leader();
-  // One write is under way at a time, to a member by chance: on a connection that is yet to be opened it would not arrive.
-  await lab.until('all members have been written to', () =>
-    alice.links.every(({ openConnections }) => openConnections > 0),
-  );
+  await allWaysOpen(lab, alice);
   const delayMs = 1.9 * lab.ttlMs;
   let slowedAtMs = 0;
   await untilAnotherLeads(

@@ -63,6 +63,16 @@ export async function nextInQueue(
   });
 }
 
+/**
+ * Until its writes have gone to every member. One write is under way at a time, to a member by chance: what is sent on a
+ * connection that is yet to be opened does not arrive while the network fails.
+ */
+export async function allWaysOpen(lab: Lab, { links }: Candidate): Promise<void> {
+  await lab.until('all members have been written to', () =>
+    links.every(({ openConnections }) => openConnections > 0),
+  );
+}
+
 /** Until it acts on, as one of several or as the leader: at least as long as a lease may live unrenewed. */
 export async function forOneTtl(lab: Lab): Promise<void> {
   const untilMs = performance.now() + lab.ttlMs;
