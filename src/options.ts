@@ -3,7 +3,7 @@
  */
 import { networkInterfaces, hostname } from 'node:os';
 import type { Etcd3 } from 'etcd3';
-import { z } from 'zod';
+import * as z from 'zod'; // as a namespace: else bundlers keep all the languages it can speak
 import type { Candidate } from './core/roster.ts';
 import { LONGEST_VALUE_BYTES } from './etcd/candidacy.ts';
 import { InvalidInputError } from './errors.ts';
