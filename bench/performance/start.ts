@@ -24,7 +24,7 @@ export interface StartResult {
   >;
 }
 
-/** What the library has under way at most. */
+/** More than the library has under way, which is 64: for the bare client it made no difference. */
 const AT_ONCE = 256;
 
 export async function start(plan: readonly { count: number; times: number }[]): Promise<StartResult> {
