@@ -4,7 +4,7 @@
  * core/campaign says what can follow what; this does each state's one job and feeds the outcome back. Watch
  * events, a lost session, `resign()`: all they can do is end the job at hand with an outcome.
  */
-import { sharedAbort } from './abort.ts';
+import { onAbort, sharedAbort } from './abort.ts';
 import type { Callbacks, Handlers } from './callbacks.ts';
 import {
   begin,
@@ -548,16 +548,10 @@ export class RunningCampaign {
 
   /** Resolves with the promise, or when the campaign is told to end; keeps no listener of each term. */
   #orStopped(promise: Promise<void>): Promise<void> {
-    const { signal } = this.#stop;
-    return new Promise((resolve) => {
-      if (signal.aborted) return resolve();
-      const done = (): void => {
-        signal.removeEventListener('abort', done);
-        resolve();
-      };
-      signal.addEventListener('abort', done, { once: true });
-      void promise.then(done);
-    });
+    const stopped = new Deferred<void>();
+    const off = onAbort(this.#stop.signal, () => stopped.resolve());
+    if (this.#stop.signal.aborted) stopped.resolve();
+    return Promise.race([promise, stopped.promise]).finally(off);
   }
 
   /** A bug of ours, never the world's doing. Whatever it was, we must not go on acting as leader. */

@@ -6,33 +6,23 @@ import { test } from '../support/world.ts';
 const TERMS = 4; // fewer than the guard's burst
 
 test('a campaign keeps no listener of each term that it has had', async ({ candidate }) => {
-  const held = new Map<AbortSignal, number>();
-  const { addEventListener, removeEventListener } = AbortSignal.prototype;
-  const count = (signal: AbortSignal, by: number): void =>
-    void held.set(signal, (held.get(signal) ?? 0) + by);
-  vi.spyOn(AbortSignal.prototype, 'addEventListener').mockImplementation(function (
-    this: AbortSignal,
-    ...call: Parameters<AbortSignal['addEventListener']>
-  ) {
-    count(this, 1);
-    addEventListener.apply(this, call);
-  });
-  vi.spyOn(AbortSignal.prototype, 'removeEventListener').mockImplementation(function (
-    this: AbortSignal,
-    ...call: Parameters<AbortSignal['removeEventListener']>
-  ) {
-    count(this, -1);
-    removeEventListener.apply(this, call);
-  });
+  const added = vi.spyOn(AbortSignal.prototype, 'addEventListener');
+  const removed = vi.spyOn(AbortSignal.prototype, 'removeEventListener');
   onTestFinished(() => void vi.restoreAllMocks());
   const alice = candidate('alice');
   await alice.campaign();
 
-  const before = new Map(held);
+  const held = (): Map<unknown, number> => {
+    const counts = new Map<unknown, number>();
+    for (const signal of added.mock.contexts) counts.set(signal, (counts.get(signal) ?? 0) + 1);
+    for (const signal of removed.mock.contexts) counts.set(signal, (counts.get(signal) ?? 0) - 1);
+    return counts;
+  };
+  const before = held();
   for (let term = 0; term < TERMS; term++) {
     await alice.election.stepDown();
     await alice.elected();
   }
-  const grown = [...held].map(([signal, listeners]) => listeners - (before.get(signal) ?? 0));
+  const grown = [...held()].map(([signal, listeners]) => listeners - (before.get(signal) ?? 0));
   expect(Math.max(...grown)).toBeLessThan(TERMS);
 });
