@@ -4,7 +4,7 @@
  * core/campaign says what can follow what; this does each state's one job and feeds the outcome back. Watch
  * events, a lost session, `resign()`: all they can do is end the job at hand with an outcome.
  */
-import { onAbort, sharedAbort } from './abort.ts';
+import { sharedAbort } from './abort.ts';
 import type { Callbacks, Handlers } from './callbacks.ts';
 import {
   begin,
@@ -84,8 +84,7 @@ export class RunningCampaign {
   #isAwaitingOldWork = false;
   #term: LiveTerm | undefined;
   #nextTerm = new Deferred<Term>();
-  /** For those who wait for the seat to be given up; made when somebody does. */
-  #left: Deferred<void> | undefined;
+  #left = new Deferred<void>();
   /** Ends the job at hand; set while one waits for events. */
   #settle: Settle | undefined;
   /** Looks at the roster again; what it looks for depends on the state. */
@@ -184,13 +183,13 @@ export class RunningCampaign {
     if (this.#stopped !== undefined) return;
     this.#stopped = { because, error };
     this.#settle?.({ type: 'stopped', because });
-    this.#stop.abort(error); // without a reason it makes one, with a stack trace, on the way to the release
+    this.#stop.abort();
   }
 
   /** Ends the term, if there is one, and stands again at the back of the queue. */
   async stepDown(): Promise<void> {
     if (this.#state.name !== 'leading') return;
-    const { promise } = (this.#left ??= new Deferred());
+    const { promise } = this.#left;
     this.#settle?.({ type: 'lost', because: 'stepped-down' });
     if (!this.isCallingUs) await promise;
   }
@@ -233,7 +232,7 @@ export class RunningCampaign {
   async #run(after: Promise<void> | undefined): Promise<void> {
     if (after !== undefined) {
       this.#isAwaitingOldWork = true;
-      await this.#orStopped(after);
+      await Promise.race([after, this.#stopRequested()]);
       this.#isAwaitingOldWork = false;
     }
     try {
@@ -401,10 +400,10 @@ export class RunningCampaign {
     await this.#giveUpSeat(candidacy);
     this.#feed.stop();
     this.#term = undefined;
-    this.#left?.resolve();
-    this.#left = undefined;
+    this.#left.resolve();
+    this.#left = new Deferred();
     // Work that ignores its signal is not started a second time: we stand again when it has settled.
-    if (!forGood) await this.#orStopped(this.#callbacks.workSettled());
+    if (!forGood) await Promise.race([this.#callbacks.workSettled(), this.#stopRequested()]);
     if (this.#callbacks.owesFollower && !this.#callbacks.isWorking)
       this.#callFollower(this.#feed.roster.candidates.find(({ key }) => key !== candidacy?.key));
     return { type: 'left' };
@@ -546,12 +545,12 @@ export class RunningCampaign {
     return this.#stopped === undefined ? outcome : { type: 'stopped', because: this.#stopped.because };
   }
 
-  /** Resolves with the promise, or when the campaign is told to end; keeps no listener of each term. */
-  #orStopped(promise: Promise<void>): Promise<void> {
-    const stopped = new Deferred<void>();
-    const off = onAbort(this.#stop.signal, () => stopped.resolve());
-    if (this.#stop.signal.aborted) stopped.resolve();
-    return Promise.race([promise, stopped.promise]).finally(off);
+  #stopRequested(): Promise<void> {
+    const { signal } = this.#stop;
+    return new Promise((resolve) => {
+      if (signal.aborted) resolve();
+      else signal.addEventListener('abort', () => resolve(), { once: true });
+    });
   }
 
   /** A bug of ours, never the world's doing. Whatever it was, we must not go on acting as leader. */
