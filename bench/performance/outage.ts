@@ -39,19 +39,13 @@ async function gone(count: number, seconds: number): Promise<OutageRow> {
   await using actor = new Actor();
   await lead(actor, etcd.endpoints, count);
   await etcd.members[0]!.kill();
-  const before = await actor.tell({ do: 'usage' });
-  const cpuBefore = await cpuMs(actor.pid);
-  await sleep(seconds * 1000);
-  const cpu = (await cpuMs(actor.pid)) - cpuBefore;
-  const { dials } = await actor.tell({ do: 'usage' });
+  const cost = await costOf(actor, seconds, () => sleep(seconds * 1000));
   const { leading } = await actor.tell({ do: 'leading' });
   await etcd.members[0]!.start();
   return {
     what: 'etcd gone',
     elections: count,
-    seconds,
-    cpuPercent: cpu / (seconds * 10),
-    dials: dials - before.dials,
+    ...cost,
     fewestLeading: leading,
     allLeadAfterMs: await untilAllLead(actor, count),
   };
@@ -62,30 +56,40 @@ async function frozen(count: number, seconds: number): Promise<OutageRow> {
   await using actor = new Actor();
   await lead(actor, etcd.endpoints, count);
   const victim = await leaderOf(etcd.endpoints); // the worst one to lose
-  const before = await actor.tell({ do: 'usage' });
-  const cpuBefore = await cpuMs(actor.pid);
-  etcd.members[victim]!.freeze();
-  const frozenAtMs = performance.now();
   let fewest = count;
-  let restoredAtMs = frozenAtMs;
-  while (performance.now() - frozenAtMs < seconds * 1000) {
-    await sleep(LOOK_SELDOM_MS);
-    const { leading } = await actor.tell({ do: 'leading' });
-    fewest = Math.min(fewest, leading);
-    if (leading < count) restoredAtMs = performance.now() + LOOK_SELDOM_MS;
-  }
-  const cpu = (await cpuMs(actor.pid)) - cpuBefore;
-  const { dials } = await actor.tell({ do: 'usage' });
+  let brokenMs = 0;
+  const cost = await costOf(actor, seconds, async () => {
+    etcd.members[victim]!.freeze();
+    const frozenAtMs = performance.now();
+    while (performance.now() - frozenAtMs < seconds * 1000) {
+      await sleep(LOOK_SELDOM_MS);
+      const { leading } = await actor.tell({ do: 'leading' });
+      fewest = Math.min(fewest, leading);
+      if (leading < count) brokenMs = performance.now() + LOOK_SELDOM_MS - frozenAtMs;
+    }
+  });
   etcd.members[victim]!.thaw();
   return {
     what: "etcd's own leader frozen, two members live",
     elections: count,
-    seconds,
-    cpuPercent: cpu / (seconds * 10),
-    dials: dials - before.dials,
+    ...cost,
     fewestLeading: fewest,
-    allLeadAfterMs: fewest === count ? 0 : restoredAtMs - frozenAtMs,
+    allLeadAfterMs: brokenMs,
   };
+}
+
+/** What a stretch of time costs the process whose elections live through it. */
+async function costOf(
+  actor: Actor,
+  seconds: number,
+  stretch: () => Promise<unknown>,
+): Promise<Pick<OutageRow, 'seconds' | 'cpuPercent' | 'dials'>> {
+  const before = await actor.tell({ do: 'usage' });
+  const cpuBefore = await cpuMs(actor.pid);
+  await stretch();
+  const cpu = (await cpuMs(actor.pid)) - cpuBefore;
+  const { dials } = await actor.tell({ do: 'usage' });
+  return { seconds, cpuPercent: cpu / (seconds * 10), dials: dials - before.dials };
 }
 
 async function lead(actor: Actor, hosts: readonly string[], count: number): Promise<void> {
