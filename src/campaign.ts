@@ -4,7 +4,7 @@
  * core/campaign says what can follow what; this does each state's one job and feeds the outcome back. Watch
  * events, a lost session, `resign()`: all they can do is end the job at hand with an outcome.
  */
-import { sharedAbort } from './abort.ts';
+import { onAbort, sharedAbort } from './abort.ts';
 import type { Callbacks, Handlers } from './callbacks.ts';
 import {
   begin,
@@ -84,7 +84,8 @@ export class RunningCampaign {
   #isAwaitingOldWork = false;
   #term: LiveTerm | undefined;
   #nextTerm = new Deferred<Term>();
-  #left = new Deferred<void>();
+  /** For those who wait for the seat to be given up; made when somebody does. */
+  #left: Deferred<void> | undefined;
   /** Ends the job at hand; set while one waits for events. */
   #settle: Settle | undefined;
   /** Looks at the roster again; what it looks for depends on the state. */
@@ -183,13 +184,13 @@ export class RunningCampaign {
     if (this.#stopped !== undefined) return;
     this.#stopped = { because, error };
     this.#settle?.({ type: 'stopped', because });
-    this.#stop.abort();
+    this.#stop.abort(error); // without a reason it makes one, with a stack trace, on the way to the release
   }
 
   /** Ends the term, if there is one, and stands again at the back of the queue. */
   async stepDown(): Promise<void> {
     if (this.#state.name !== 'leading') return;
-    const { promise } = this.#left;
+    const { promise } = (this.#left ??= new Deferred());
     this.#settle?.({ type: 'lost', because: 'stepped-down' });
     if (!this.isCallingUs) await promise;
   }
@@ -232,7 +233,7 @@ export class RunningCampaign {
   async #run(after: Promise<void> | undefined): Promise<void> {
     if (after !== undefined) {
       this.#isAwaitingOldWork = true;
-      await Promise.race([after, this.#stopRequested()]);
+      await this.#orStopped(after);
       this.#isAwaitingOldWork = false;
     }
     try {
@@ -400,10 +401,10 @@ export class RunningCampaign {
     await this.#giveUpSeat(candidacy);
     this.#feed.stop();
     this.#term = undefined;
-    this.#left.resolve();
-    this.#left = new Deferred();
+    this.#left?.resolve();
+    this.#left = undefined;
     // Work that ignores its signal is not started a second time: we stand again when it has settled.
-    if (!forGood) await Promise.race([this.#callbacks.workSettled(), this.#stopRequested()]);
+    if (!forGood) await this.#orStopped(this.#callbacks.workSettled());
     if (this.#callbacks.owesFollower && !this.#callbacks.isWorking)
       this.#callFollower(this.#feed.roster.candidates.find(({ key }) => key !== candidacy?.key));
     return { type: 'left' };
@@ -545,12 +546,12 @@ export class RunningCampaign {
     return this.#stopped === undefined ? outcome : { type: 'stopped', because: this.#stopped.because };
   }
 
-  #stopRequested(): Promise<void> {
-    const { signal } = this.#stop;
-    return new Promise((resolve) => {
-      if (signal.aborted) resolve();
-      else signal.addEventListener('abort', () => resolve(), { once: true });
-    });
+  /** Resolves with the promise, or when the campaign is told to end; keeps no listener of each term. */
+  #orStopped(promise: Promise<void>): Promise<void> {
+    const stopped = new Deferred<void>();
+    const off = onAbort(this.#stop.signal, () => stopped.resolve());
+    if (this.#stop.signal.aborted) stopped.resolve();
+    return Promise.race([promise, stopped.promise]).finally(off);
   }
 
   /** A bug of ours, never the world's doing. Whatever it was, we must not go on acting as leader. */

@@ -122,7 +122,7 @@ export class Link {
       let over: EtcdFault | undefined;
       const stop = (fault: EtcdFault): void => {
         over = fault;
-        ongoing?.cancelWithStatus(UNCOUNTED, fault.message);
+        onCleanStack(() => ongoing?.cancelWithStatus(UNCOUNTED, fault.message));
         settle();
         reject(fault);
       };
@@ -225,7 +225,7 @@ export class Link {
               close: () => closePolitely(raw),
               fail: () => {
                 this.#suspect(peer);
-                raw.cancel();
+                onCleanStack(() => raw.cancel());
               },
               leave: () => {
                 this.#suspect(peer);
@@ -311,7 +311,15 @@ function requireLeader<M extends { clone(): M; set(key: string, value: string): 
 
 function closePolitely(raw: RawStream<unknown, unknown>): void {
   raw.end(); // no longer writable: etcd3 does not take what follows for a failure of the host
-  raw.cancel();
+  onCleanStack(() => raw.cancel());
+}
+
+/**
+ * What follows an answer runs while Node's HTTP/2 is still taking that answer in. On Node 20 (mended in 22.23 and 24.21,
+ * nodejs/node#64166) a stream that is reset there can make it send empty frames for ever, until memory is gone.
+ */
+function onCleanStack(reset: () => void): void {
+  setImmediate(reset);
 }
 
 const links = new WeakMap<Etcd3, Link>();
