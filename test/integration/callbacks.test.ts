@@ -161,23 +161,30 @@ describe('the work may', () => {
   test('resign another election, and wait for it', async ({ candidate, world }) => {
     // Whoever resigns from within must not wait for himself; but this is somebody else.
     let keysThen: string[] | undefined;
+    const order: string[] = [];
+    const finish = new Deferred<void>();
     const inner = candidate('inner', {
       election: 'inner',
       onLeader: async (term) => {
         await abortOf(term.signal);
-        await sleep(200);
+        await finish.promise;
+        order.push('work is over');
       },
     });
     const outer = candidate('outer', {
       election: 'outer',
       onLeader: async () => {
         await inner.campaign();
-        await inner.election.resign();
+        const resigning = inner.election.resign().then(() => order.push('resigned'));
+        await world.keys('inner'); // a round trip, in which a resign() that does not wait would be over
+        finish.resolve();
+        await resigning;
         keysThen = await world.keys('inner');
       },
     });
     await outer.campaign();
     await eventually(() => expect(keysThen).toEqual([]), { withinMs: SOON_MS });
+    expect(order).toEqual(['work is over', 'resigned']);
     expect(await world.keys('outer')).toHaveLength(1);
   });
 });
@@ -239,24 +246,25 @@ describe('F19: the two callbacks', () => {
     candidate,
     history,
   }) => {
-    const followMs = 300;
+    const followed = new Deferred<void>();
     const alice = candidate('alice');
     await alice.campaign();
     const bob = candidate('bob', {
-      onFollower: () => sleep(followMs),
+      onFollower: () => followed.promise,
       onLeader: (term: Term) => abortOf(term.signal),
     });
     void bob.campaign();
     await eventually(() => history.callbacks('bob').length === 1, { withinMs: SOON_MS });
     await alice.election.resign();
     await bob.elected();
-    await eventually(() => history.callbacks('bob').includes('onLeader'), { withinMs: followMs + SOON_MS });
+    await bob.election.leader(); // a round trip, in which the work would have begun
+    expect(history.callbacks('bob')).toEqual(['onFollower']);
+    followed.resolve();
+    await eventually(() => history.callbacks('bob').includes('onLeader'), { withinMs: SOON_MS });
     await bob.election.resign();
     await eventually(
       () => history.callbacks('bob').filter((what) => what === 'onFollower over').length === 2,
-      {
-        withinMs: followMs + SOON_MS,
-      },
+      { withinMs: SOON_MS },
     );
     history.assertTurns('bob');
     expect(history.callbacks('bob')).toEqual([
@@ -291,14 +299,15 @@ describe('F19: the two callbacks', () => {
     candidate,
     history,
   }) => {
+    const drainTimeoutMs = 50;
     const alice = candidate('alice', {
       guard: { burst: 20 },
-      drainTimeoutMs: 50,
+      drainTimeoutMs,
       onLeader: async (term) => {
         await abortOf(term.signal);
-        await sleep(150); // longer than the drain
+        await sleep(3 * drainTimeoutMs);
       },
-      onFollower: () => sleep(30),
+      onFollower: () => sleep(drainTimeoutMs / 2),
     });
     for (let round = 0; round < 4; round++) {
       await alice.campaign();

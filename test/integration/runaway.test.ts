@@ -262,11 +262,10 @@ describe('work that comes to nothing is held back', () => {
     const alice = candidate('alice', { onLeader });
     void alice.campaign();
     await sleep(WATCH_MS);
-    const terms = history.leaders().length;
-    expect(terms).toBeGreaterThan(1);
-    expect(terms).toBeLessThanOrEqual(MOST_ROUNDS);
+    expect(history.leaders().length).toBeLessThanOrEqual(MOST_ROUNDS);
+    await eventually(() => expect(log.of('guard.tripped')).toHaveLength(1), { withinMs: SOON_MS });
+    expect(history.leaders().length).toBeGreaterThanOrEqual(BURST);
     history.assertTurns('alice');
-    expect(log.of('guard.tripped')).toHaveLength(1);
     expect(log.of('callback.failed').length).toBeGreaterThan(0);
     expect(alice.election.status.guard.streak).toBeGreaterThan(BURST);
   });
@@ -274,7 +273,7 @@ describe('work that comes to nothing is held back', () => {
   test('F6: onLeader that returns at once leads on', async ({ candidate, history, log }) => {
     const alice = candidate('alice', { onLeader: () => undefined });
     const term = await alice.campaign();
-    await sleep(WATCH_MS / 2);
+    await sleep(WATCH_MS); // time for many a round, if it went round
     expect(term.isCurrent()).toBe(true);
     expect(history.leaders()).toEqual(['alice']);
     expect(log.of('guard.tripped')).toEqual([]);

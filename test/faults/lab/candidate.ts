@@ -60,6 +60,8 @@ const STAMP_EVERY_MS = 4;
 const TELL_EVERY_MS = 100;
 const APPEND_EVERY_MS = 20;
 const POST_EVERY_MS = 40;
+/** As its documentation has it, but sooner: the history is of what it does, not of how it waits. */
+const ETCD3_AGAIN_MS = 500;
 
 const plan = JSON.parse(process.env['LAB_CANDIDATE'] ?? '{}') as CandidatePlan;
 const file = openSync(plan.historyFile, 'a');
@@ -274,7 +276,7 @@ function standWithEtcd3(): void {
       over.abort();
       write(`E ${token} error`);
       tell({ says: 'ended', token: token.toString(), because: 'error' });
-      setTimeout(run, 500);
+      setTimeout(run, ETCD3_AGAIN_MS);
     });
   };
   run();

@@ -1,6 +1,7 @@
 /** What an operator does to etcd, through its JSON gateway and etcdctl: not through anything under test. */
 import { execFile } from 'node:child_process';
 import { request } from 'node:http';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { etcdctlPath, type EtcdCluster, type EtcdMember } from 'etcd-election/dev';
 
@@ -21,6 +22,9 @@ interface RawKeyValue {
   version: string;
   lease?: string;
 }
+
+/** An election of etcd's own says nothing when it is over: it is asked for, ten times a second. */
+const ASK_AGAIN_MS = 100;
 
 export class Operator {
   readonly #cluster: EtcdCluster;
@@ -129,7 +133,7 @@ export class Operator {
         return await ask(endpoint, path, body, 2_000);
       } catch (error) {
         if (performance.now() > untilMs || error instanceof Refusal) throw error;
-        await new Promise((resolve) => setTimeout(resolve, 100));
+        await sleep(ASK_AGAIN_MS);
       }
     }
   }

@@ -278,7 +278,8 @@ describe('etcd3 itself', () => {
     candidate,
     history,
   }) => {
-    const alice = candidate('alice', { hosts: relay.endpoint, ttlSeconds: 3 });
+    const ttlSeconds = 3;
+    const alice = candidate('alice', { hosts: relay.endpoint, ttlSeconds });
     await alice.campaign();
     const before = relay.calls;
     const end = repeatedly(50, () =>
@@ -287,7 +288,7 @@ describe('etcd3 itself', () => {
         .options({ deadline: Date.now() + 1 })
         .catch(() => undefined),
     );
-    await sleep(2 * WATCH_MS);
+    await sleep(1.5 * ttlSeconds * 1_000); // a lease that was not renewed would be over
     await end();
     expect(history.leaders()).toEqual(['alice']);
     expect(alice.election.status.state).toBe('leading');
