@@ -424,8 +424,8 @@ export class RunningCampaign {
   async #giveUpSeat(candidacy: Candidacy | undefined): Promise<void> {
     const { reporter, election, electionKeys } = this.#tools;
     try {
-      // Also where we believe it gone: it may have been taken off its lease, and would lead for nobody, for ever.
-      const released = await this.#seat.giveUp(candidacy);
+      // Also where we have lost it: it may have been taken off its lease, and would lead for nobody, for ever.
+      const released = await this.#seat.giveUp(candidacy, this.#feed.isDeleted(candidacy));
       if (released && this.#term !== undefined)
         reporter.report({
           type: 'term.released',

@@ -1,8 +1,9 @@
 /**
  * The roster of one election, kept true: read once, then by watch messages, read anew after every break.
  */
+import type { Candidacy } from './core/campaign.ts';
 import { Roster } from './core/roster.ts';
-import { readQueue, type Snapshot } from './etcd/candidacy.ts';
+import { readQueue, type Entry } from './etcd/candidacy.ts';
 import type { EtcdFault } from './etcd/fault.ts';
 import type { Link } from './etcd/link.ts';
 import type { WatchHub } from './etcd/watch.ts';
@@ -22,6 +23,8 @@ export class RosterFeed {
   readonly #hub: WatchHub;
   readonly #noticeWithinMs: number;
   readonly #listener: FeedListener;
+  /** The candidacy of ours whose key etcd has told us is deleted. */
+  #deleted: Candidacy | undefined;
   #stop: (() => void) | undefined;
 
   /** @param noticeWithinMs how soon a watch that fell silent must be noticed, in milliseconds. */
@@ -36,12 +39,17 @@ export class RosterFeed {
     this.#listener = listener;
   }
 
-  /** @param snapshot where the queue has just been read; without it the feed reads it first. */
-  start(snapshot?: Snapshot): void {
+  /** Whether etcd has told us that the key of this candidacy is deleted: there is nothing left to give up. */
+  isDeleted(candidacy: Candidacy | undefined): boolean {
+    return candidacy !== undefined && candidacy === this.#deleted;
+  }
+
+  /** @param entry of ours, with which the queue has just been read; without it the feed reads it first. */
+  start(entry?: Entry): void {
     this.stop();
     // A member that keeps silent must not keep the next try waiting for longer than the watch itself may be silent.
     const readWithinMs = Math.min(CALL_LIMIT_MS, this.#noticeWithinMs / 3);
-    if (snapshot !== undefined) this.roster.reset(snapshot.candidates);
+    if (entry !== undefined) this.roster.reset(entry.candidates);
     let isOver = false;
     const unwatch = this.#hub.watch(
       {
@@ -55,13 +63,17 @@ export class RosterFeed {
           return read.revision;
         },
         onEvents: (events) => {
-          for (const event of events) this.roster.apply(event);
+          for (const event of events) {
+            this.roster.apply(event);
+            if (event.type === 'delete' && event.key === entry?.candidacy.key)
+              this.#deleted = entry.candidacy;
+          }
           this.#listener.onChange();
         },
         onRefused: (fault) => this.#listener.onRefused(fault),
       },
       this.#noticeWithinMs,
-      snapshot?.revision,
+      entry?.revision,
     );
     this.#stop = () => {
       isOver = true;

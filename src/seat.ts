@@ -81,16 +81,18 @@ export class Seat {
    * trying: a key left behind on a lease that lives for others would lead for nobody.
    *
    * @param candidacy undefined where we never learnt whether we had entered.
-   * @returns whether there was something to give up: false where the lease took it already.
+   * @param isDeleted whether etcd has told that the key is deleted.
+   * @returns whether there was something to give up: false where the lease, or an operator, took it already.
    * @throws {EtcdFault} where it could not be acknowledged now.
    */
-  async giveUp(candidacy: Candidacy | undefined): Promise<boolean> {
+  async giveUp(candidacy: Candidacy | undefined, isDeleted: boolean): Promise<boolean> {
     if (candidacy !== undefined) this.#spent = candidacy.createRevision;
     const session = this.#session;
     const unseen = candidacy === undefined && this.#unseen;
     this.#session = undefined;
     this.#unseen = false;
-    if (session === undefined || !session.isValid() || (candidacy === undefined && !unseen)) return false;
+    if (session === undefined || !session.isValid() || isDeleted || (candidacy === undefined && !unseen))
+      return false;
     const key = candidacy?.key ?? candidacies.candidateKey(this.#electionKeys, session.leaseId);
     const release = (limits: CallLimits, isStillOwed: () => boolean): Promise<void> =>
       candidacy === undefined

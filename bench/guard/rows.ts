@@ -104,7 +104,7 @@ export const rows: readonly Row[] = [
     mayBeMeant: true,
     except: {
       callsPerSecond: 3,
-      why: 'a job under a name of its own each turn, with a lease of its own: five messages each 2.2 to 2.5 s',
+      why: 'a job under a name of its own each turn, with a lease of its own: five messages each 2.35 to 2.5 s',
     },
   },
   {

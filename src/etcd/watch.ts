@@ -127,8 +127,11 @@ export class WatchHub {
   #end(watch: Watch): void {
     if (!this.#watches.delete(watch)) return;
     this.#broken.delete(watch);
-    if (this.#byId.delete(watch.id)) this.#stream?.raw.write({ cancel_request: { watch_id: watch.id } });
-    if (this.#watches.size > 0) return;
+    const isAsked = this.#byId.delete(watch.id);
+    if (this.#watches.size > 0) {
+      if (isAsked) this.#stream?.raw.write({ cancel_request: { watch_id: watch.id } });
+      return;
+    }
     this.#stop.abort();
     this.#dropProbe('nobody watches any more');
     this.#opening = undefined;

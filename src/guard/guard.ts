@@ -228,7 +228,7 @@ const OWN_SPREAD = 1 / 3;
  * What the world spoils comes back close to the cap, neither later, because recovery must be quick, nor much earlier:
  * each try may dial twice, because gRPC dials once more by itself, a second after the first time failed.
  */
-const OUTSIDE_SPREAD = 0.88;
+const OUTSIDE_SPREAD = 0.94;
 
 /**
  * cockatiel's exponential backoff with a generator of ours: each delay is at most three times the last one, and at

@@ -1,4 +1,7 @@
+import { getEventListeners } from 'node:events';
 import { setImmediate as turn } from 'node:timers/promises';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { ElectionClosedError, UnavailableError, type Leader } from 'etcd-election';
 import { startProxy } from 'etcd-election/dev';
 import { describe, expect } from 'vitest';
@@ -17,6 +20,12 @@ function observed(iterable: AsyncIterable<Leader | undefined>): { seen: string[]
 
 const sees = (seen: readonly string[], ...expected: string[]): Promise<unknown> =>
   eventually(() => expect(seen).toEqual(expected), { withinMs: SOON_MS });
+
+/** Takes away what nobody holds, as a busy process does sooner or later. */
+function collectGarbage(): void {
+  setFlagsFromString('--expose-gc');
+  (runInNewContext('gc') as () => void)();
+}
 
 /** A key in the queue that no library of ours put there. */
 async function foreign(world: World, key: string, value: string): Promise<string> {
@@ -70,6 +79,33 @@ describe('observe()', () => {
     await sees(seen, 'nobody');
     stop.abort();
     await within(SOON_MS, 'the end of the iteration', over);
+  });
+
+  test('ends with a signal that times out, though nobody else keeps it', async ({ election, client }) => {
+    const timeoutMs = 500;
+    const { seen, over } = observed(election(client()).observe({ signal: AbortSignal.timeout(timeoutMs) }));
+    await sees(seen, 'nobody');
+    collectGarbage();
+    await within(timeoutMs + SOON_MS, 'the end of the iteration', over);
+    expect(seen).toEqual(['nobody']);
+  });
+
+  test('leaves no listener at a signal that times out: neither after it, nor broken off before', async ({
+    election,
+    client,
+  }) => {
+    const one = election(client());
+    const soon = AbortSignal.timeout(500);
+    await within(500 + SOON_MS, 'the end of the iteration', observed(one.observe({ signal: soon })).over);
+    expect(getEventListeners(soon, 'abort')).toEqual([]);
+
+    const late = AbortSignal.timeout(60_000);
+    for await (const leader of one.observe({ signal: late })) {
+      expect(leader).toBeUndefined();
+      expect(getEventListeners(late, 'abort')).toHaveLength(1);
+      break;
+    }
+    expect(getEventListeners(late, 'abort')).toEqual([]);
   });
 
   test('ends with close(), and then a new one ends at once', async ({ election, client }) => {

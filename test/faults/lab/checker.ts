@@ -79,7 +79,7 @@ export function unsafe(evidence: Evidence): Finding[] {
 /**
  * S2, S3: at no instant do two terms act, whoever holds them. Where the key was taken away before the lease that etcd
  * granted was over, the next leader learns of it when the last one does: such an overlap comes under S4, and may be
- * as long as a watch may be silent.
+ * as long as a watch may be silent. So does whoever acts {@link outOfTurn}.
  */
 export function overlaps({ acting, faults }: Pick<Evidence, 'acting' | 'faults'>): Finding[] {
   const inOrder = [...acting].sort((a, b) => a.firstMs - b.firstMs);
@@ -89,7 +89,8 @@ export function overlaps({ acting, faults }: Pick<Evidence, 'acting' | 'faults'>
     const before = last;
     if (before !== undefined && term.firstMs <= before.lastMs) {
       const ms = Math.min(before.lastMs, term.lastMs) - term.firstMs;
-      const evicted = byOperator(before, term, faults) || byEtcd(before, faults);
+      const evicted =
+        byOperator(before, term, faults) || byEtcd(before, faults) || outOfTurn(before, term, faults);
       findings.push({
         promise: evicted ? 'S4' : 'S2',
         byEtcd: evicted && !byOperator(before, term, faults),
@@ -120,15 +121,19 @@ const byEtcd = (before: Acting, faults: readonly FaultRecord[]): boolean =>
 const THAW_MS = 1_000;
 
 /**
- * S1: who acts later has a larger token; nobody acts twice under one. Where several keys were taken away at once, who
- * is told of his predecessor's before he is told of his own may act in between: the fence stops him, and S4 tells him.
+ * Where several keys were taken away at once, who is told of his predecessor's before he is told of his own may act in
+ * between, beside or after one of a larger token: the fence stops him, and S4 tells him.
  */
+const outOfTurn = (before: Acting, term: Acting, faults: readonly FaultRecord[]): boolean =>
+  term.token < before.token && (byOperator(term, term, faults) || byEtcd(term, faults));
+
+/** S1: who acts later has a larger token, unless he acts {@link outOfTurn}; nobody acts twice under one. */
 function tokenDisorder({ acting, faults }: Evidence): Finding[] {
   const inOrder = [...acting].sort((a, b) => a.firstMs - b.firstMs);
   return inOrder.slice(1).flatMap((term, index): Finding[] => {
     const before = inOrder[index]!;
     if (term.token > before.token) return [];
-    if (term.token < before.token && (byOperator(term, term, faults) || byEtcd(term, faults))) return [];
+    if (outOfTurn(before, term, faults)) return [];
     return [{ promise: 'S1', what: `tokens do not increase: ${name(before)}, then ${name(term)}` }];
   });
 }

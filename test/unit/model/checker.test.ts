@@ -120,6 +120,17 @@ describe('who acts when', () => {
     expect(findings({ acting: twice, faults: [thawed] })).toHaveLength(1);
   });
 
+  test('and beside the next leader too: it counts under S4, unless his is the larger token', () => {
+    const late = { ...term('alice', 2n, 990, 1001), endedBecause: 'evicted' };
+    const acting = [term('bob', 3n, 0, 1000), late];
+    const thawed = fault('freeze-etcd-leader', 500, 980, { touchesEtcd: true });
+    expect(overlaps({ acting, faults: [thawed] })).toMatchObject([{ promise: 'S4', byEtcd: true, ms: 10 }]);
+    expect(findings({ acting, faults: [thawed] })).toEqual([]);
+    expect(overlaps({ acting, faults: [] })).toMatchObject([{ promise: 'S2' }]);
+    const rightful = [acting[0]!, { ...late, token: 4n }];
+    expect(overlaps({ acting: rightful, faults: [thawed] })).toMatchObject([{ promise: 'S2' }]);
+  });
+
   test('tokens that do not increase are found, a token used twice too', () => {
     expect(findings({ acting: [term('alice', 2n, 0, 1000), term('bob', 1n, 1500, 3000)] })).toEqual([
       expect.stringContaining('S1: tokens do not increase'),
