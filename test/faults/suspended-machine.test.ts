@@ -1,0 +1,149 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
+import { describe, expect, test } from 'vitest';
+import { cCompiler, isStopped, SuspendedClocks } from '../support/suspended-clock.ts';
+import type { Sabotage } from './lab/build.ts';
+import { gaps, tooLong, unsafe, type Finding } from './lab/checker.ts';
+import { during } from './lab/faults.ts';
+import { nowMs, type Acting } from './lab/history.ts';
+import { Lab, NOISE_MS, type Candidate } from './lab/lab.ts';
+import { forOneTtl, sharedCluster } from './lab/story.ts';
+
+// A machine is suspended and wakes up: CLOCK_MONOTONIC stood still, the wall clock and the time since boot went on. Here
+// only one process sleeps (SIGSTOP), and suspended-clock.c takes the time out of its monotonic clock. Its network comes
+// back later than itself, so that no message can tell it what its clock must.
+
+const HOUR_MS = 3_600_000;
+
+/** A clock that believes CLOCK_MONOTONIC, as `performance.now()` and all timers do. */
+const suspensionUnnoticed: Sabotage = {
+  name: 'suspension-unnoticed',
+  edits: [{ file: 'time.ts', find: 'return monotonic + this.#suspendedMs;', replace: 'return monotonic;' }],
+};
+
+interface Night {
+  readonly findings: readonly Finding[];
+  /** How long the one who slept went on acting once awake, in milliseconds. */
+  readonly actedAwakeMs: number;
+  readonly endings: readonly string[];
+  readonly bobStillLeads: boolean;
+}
+
+/** The leader sleeps for more than a TTL; another leads; it wakes up. */
+async function suspendTheLeader(lab: Lab, clocks: SuspendedClocks): Promise<Night> {
+  const alice = await lab.leader();
+  // It says that it is elected before it acts: asleep in between, it would have no stamp from before.
+  await lab.until('it has acted', () => /^S .*\n/m.test(readFileSync(alice.historyFile, 'utf8')));
+  let bob: Candidate | undefined;
+  let [asleepAtMs, sleptMs] = [0, 0];
+
+  await during(lab, { kind: 'suspend', what: `suspend ${alice.name}` }, async () => {
+    alice.freeze();
+    await stopped(lab, alice);
+    asleepAtMs = nowMs();
+    for (const link of alice.links) link.stall();
+    bob = await lab.leader({ notOf: [alice] });
+    await lab.until('it slept for a TTL', () => nowMs() - asleepAtMs > lab.ttlMs);
+
+    sleptMs = nowMs() - asleepAtMs;
+    await clocks.stoodStill(alice.pid!, sleptMs);
+    alice.thaw();
+    // Its timers have slept, too: they fire when a deadline that did not count the sleep would have come.
+    await lab.until('its signal aborts', () => alice.endings.length > 0, lab.ttlMs + NOISE_MS);
+    await alice.restore();
+  });
+  const endings = [...alice.endings];
+  await forOneTtl(lab);
+  const bobStillLeads = bob!.isActing;
+
+  // What it read until it slept is true, and what it read later lacks the sleep.
+  const truly = (ms: number): number => (ms <= asleepAtMs ? ms : ms + sleptMs);
+  const { evidence } = await lab.verdict();
+  const acting = evidence.acting.map((term): Acting => {
+    if (term.process !== alice.name) return term;
+    const { firstMs, lastMs, workedUntilMs } = term;
+    return {
+      ...term,
+      firstMs: truly(firstMs),
+      lastMs: truly(lastMs),
+      workedUntilMs: workedUntilMs === undefined ? undefined : truly(workedUntilMs),
+    };
+  });
+  const corrected = { ...evidence, acting };
+  const slept = acting.find(({ process, firstMs }) => process === alice.name && firstMs <= asleepAtMs)!;
+  return {
+    findings: [...unsafe(corrected), ...tooLong(gaps(corrected, NOISE_MS))],
+    actedAwakeMs: Math.max(0, slept.lastMs - asleepAtMs - sleptMs),
+    endings,
+    bobStillLeads,
+  };
+}
+
+async function stopped(lab: Lab, { pid }: Candidate): Promise<void> {
+  let isSo = false;
+  await lab.until('it is stopped', () => {
+    void isStopped(pid!).then((is) => (isSo = is));
+    return isSo;
+  });
+}
+
+describe.skipIf(cCompiler === undefined)(
+  'a suspended machine (skipped without a C compiler and its headers)',
+  () => {
+    const cluster = sharedCluster();
+
+    test('S2: a leader that slept past its lease does not act when it wakes up, though its timers know nothing', async () => {
+      await using clocks = await SuspendedClocks.compile(cCompiler!);
+      await using lab = await Lab.start({ cluster: cluster(), candidates: 2, env: clocks.env });
+
+      const night = await suspendTheLeader(lab, clocks);
+
+      expect(night.actedAwakeMs).toBe(0); // its first look, 4 ms later at most, found the term over
+      expect(night.endings).toEqual(['deadline-passed']);
+      expect(night.bobStillLeads).toBe(true);
+      expect(night.findings).toEqual([]);
+    });
+
+    test('S2: that this test can fail: a library that believes the monotonic clock alone is caught', async () => {
+      await using clocks = await SuspendedClocks.compile(cCompiler!);
+      await using lab = await Lab.start({
+        cluster: cluster(),
+        candidates: 2,
+        env: clocks.env,
+        sabotage: suspensionUnnoticed,
+      });
+
+      const night = await suspendTheLeader(lab, clocks);
+
+      // Renewed each third of the TTL, less the margin of a tenth: at least this much was left when it fell asleep.
+      expect(night.actedAwakeMs).toBeGreaterThan(lab.ttlMs / 4);
+      expect(night.findings).toContainEqual(expect.objectContaining({ promise: 'S2' }));
+    });
+
+    test('what is set is the clock of its timers, and neither the wall clock nor the time since boot', async () => {
+      await using clocks = await SuspendedClocks.compile(cCompiler!);
+      const script = `process.on('message', () => process.send(
+      [performance.now(), Number(process.hrtime.bigint()) / 1e6, Date.now(), os.uptime() * 1000]))`;
+      const child = spawn(process.execPath, ['-e', script], {
+        env: { ...process.env, ...clocks.env },
+        stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
+      });
+      const readings = async (): Promise<number[]> => {
+        const answer = once(child, 'message') as Promise<[number[]]>;
+        child.send('');
+        return (await answer)[0];
+      };
+      try {
+        const before = await readings();
+        // Ahead: before its own beginning no process can be.
+        await clocks.stoodStill(child.pid!, -HOUR_MS);
+        const after = await readings();
+        const hoursAhead = after.map((ms, index) => Math.round((ms - before[index]!) / HOUR_MS));
+        expect(hoursAhead).toEqual([1, 1, 0, 0]);
+      } finally {
+        child.kill('SIGKILL');
+      }
+    });
+  },
+);
