@@ -41,6 +41,8 @@ export class Session {
   #marginMs: number;
   #ended: SessionEnd | undefined;
   #deadline: NodeJS.Timeout | undefined;
+  /** Whether somebody saw the deadline passed before its timer did, which is about to fire. */
+  #isOverdue = false;
 
   constructor(
     lease: { id: string; proof: LeaseProof; keepAlive: KeepAlive; marginMs: number },
@@ -60,7 +62,10 @@ export class Session {
   /** How much longer the lease may be believed, in milliseconds; 0 when it is over. */
   remainingMs(): number {
     if (this.#ended !== undefined) return 0;
-    return Math.max(0, validUntilMs(this.#proof, this.#marginMs) - clock.now());
+    const leftMs = validUntilMs(this.#proof, this.#marginMs) - clock.now();
+    if (leftMs > 0) return leftMs;
+    this.#bringDeadlineForward();
+    return 0;
   }
 
   /** Asks the clock, never a timer: a blocked event loop runs timers late. */
@@ -129,11 +134,20 @@ export class Session {
   }
 
   #watchDeadline(): void {
+    this.#isOverdue = false;
     clearTimeout(this.#deadline);
     const leftMs = validUntilMs(this.#proof, this.#marginMs) - clock.now();
     if (leftMs <= 0) this.end('deadline-passed');
     // Renewals move the deadline, not the timer: when it fires, it looks again.
     else this.#deadline = setTimeout(() => this.#watchDeadline(), Math.min(leftMs, 2 ** 31 - 1));
+  }
+
+  /** Timers stand still while a machine is suspended: whoever looks at the clock first sets them right. */
+  #bringDeadlineForward(): void {
+    if (this.#isOverdue) return;
+    this.#isOverdue = true;
+    clearTimeout(this.#deadline);
+    this.#deadline = setTimeout(() => this.#watchDeadline(), 0);
   }
 
   async #renewUntilEnded(): Promise<void> {

@@ -53,9 +53,9 @@ function runaway(election: string, count: number): never {
 
 /** Refusals that nobody waits for: so many at once, then so many a second, before the thread that asks is slowed. */
 export const REFUSALS_AT_ONCE = 500;
-export const REFUSALS_PER_SECOND = 15;
+export const REFUSALS_PER_SECOND = 8;
 /** How long the thread sleeps in one turn of the event loop, in milliseconds: renewals and answers still get theirs. */
-export const PARK_PER_TURN_MS = 60;
+export const PARK_PER_TURN_MS = 100;
 
 let refusals = REFUSALS_AT_ONCE;
 let refusalsCountedAtMs = 0;

@@ -26,6 +26,8 @@ interface Night {
   readonly findings: readonly Finding[];
   /** How long the one who slept went on acting once awake, in milliseconds. */
   readonly actedAwakeMs: number;
+  /** How soon its signal aborted once it was awake, in milliseconds. */
+  readonly abortedAwakeMs: number;
   readonly endings: readonly string[];
   readonly bobStillLeads: boolean;
 }
@@ -36,7 +38,7 @@ async function suspendTheLeader(lab: Lab, clocks: SuspendedClocks): Promise<Nigh
   // It says that it is elected before it acts: asleep in between, it would have no stamp from before.
   await lab.until('it has acted', () => /^S .*\n/m.test(readFileSync(alice.historyFile, 'utf8')));
   let bob: Candidate | undefined;
-  let [asleepAtMs, sleptMs] = [0, 0];
+  let [asleepAtMs, sleptMs, abortedAwakeMs] = [0, 0, 0];
 
   await during(lab, { kind: 'suspend', what: `suspend ${alice.name}` }, async () => {
     alice.freeze();
@@ -49,8 +51,10 @@ async function suspendTheLeader(lab: Lab, clocks: SuspendedClocks): Promise<Nigh
     sleptMs = nowMs() - asleepAtMs;
     await clocks.stoodStill(alice.pid!, sleptMs);
     alice.thaw();
-    // Its timers have slept, too: they fire when a deadline that did not count the sleep would have come.
+    // Its timers have slept, too: it is whoever looks at the clock first that ends the term.
+    const awakeAtMs = nowMs();
     await lab.until('its signal aborts', () => alice.endings.length > 0, lab.ttlMs + NOISE_MS);
+    abortedAwakeMs = nowMs() - awakeAtMs;
     await alice.restore();
   });
   const endings = [...alice.endings];
@@ -75,6 +79,7 @@ async function suspendTheLeader(lab: Lab, clocks: SuspendedClocks): Promise<Nigh
   return {
     findings: [...unsafe(corrected), ...tooLong(gaps(corrected, NOISE_MS))],
     actedAwakeMs: Math.max(0, slept.lastMs - asleepAtMs - sleptMs),
+    abortedAwakeMs,
     endings,
     bobStillLeads,
   };
@@ -100,6 +105,8 @@ describe.skipIf(cCompiler === undefined)(
       const night = await suspendTheLeader(lab, clocks);
 
       expect(night.actedAwakeMs).toBe(0); // its first look, 4 ms later at most, found the term over
+      // A timer that slept, too, would have taken two thirds of the TTL, less the margin, at the very least.
+      expect(night.abortedAwakeMs).toBeLessThan(lab.ttlMs / 2);
       expect(night.endings).toEqual(['deadline-passed']);
       expect(night.bobStillLeads).toBe(true);
       expect(night.findings).toEqual([]);
