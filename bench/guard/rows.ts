@@ -190,7 +190,13 @@ export const rows: readonly Row[] = [
   standing('key deleted each 200 ms', faults.keyDeleted, { group: 'operators' }),
   standing('lease revoked each 200 ms', faults.leaseRevoked, { group: 'operators' }),
   standing('compaction each second', faults.compaction, { group: 'operators' }),
-  standing('key deleted each 200 ms among 1,000 foreign keys', faults.fullPrefix, { group: 'operators' }),
+  standing('key deleted each 200 ms among 1,000 foreign keys', faults.fullPrefix, {
+    group: 'operators',
+    except: {
+      cpuPercent: 2,
+      why: 'each entry reads the queue: a thousand keys each 2.4 s cost the bare client 0.5 to 0.8 %; 0.9 to 1.6 % in five runs',
+    },
+  }),
   standing('foreign keys, ten a second', faults.foreignKeys(100), { group: 'operators' }),
   standing('foreign keys, fifty a second', faults.foreignKeys(20), {
     group: 'operators',
