@@ -9,6 +9,7 @@
  * - streams dial: opening one clears etcd3's count, so each may fail once under its true code, which makes
  *   etcd3 drop the connection and dial anew. That is how a half-open connection is healed.
  */
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Etcd3, KVClient } from 'etcd3';
 import { EtcdFault, COUNTED_BY_ETCD3, faultOf, type GrpcStatus } from './fault.ts';
 import { clock } from '../time.ts';
@@ -73,6 +74,8 @@ export class Link {
   /** Hosts on which a stream was opened since one last failed there. */
   readonly #mayFail = new Set<string>();
   readonly #suspectUntil = new Map<string, number>();
+  /** Until the last connection that had to go is dropped: what begins meanwhile must not begin on it. */
+  #dropped: Promise<void> | undefined;
 
   constructor(client: Etcd3) {
     this.client = client;
@@ -122,7 +125,7 @@ export class Link {
       let over: EtcdFault | undefined;
       const stop = (fault: EtcdFault): void => {
         over = fault;
-        onCleanStack(() => ongoing?.cancelWithStatus(UNCOUNTED, fault.message));
+        void onCleanStack(() => ongoing?.cancelWithStatus(UNCOUNTED, fault.message));
         settle();
         reject(fault);
       };
@@ -225,7 +228,7 @@ export class Link {
               close: () => closePolitely(raw),
               fail: () => {
                 this.#suspect(peer);
-                onCleanStack(() => raw.cancel());
+                this.#dropped = onCleanStack(() => raw.cancel());
               },
               leave: () => {
                 this.#suspect(peer);
@@ -261,6 +264,7 @@ export class Link {
 
   /** etcd3 picks a host by chance; while a host is suspect we ask again, a few times, for another. */
   async #steered<T>(attempt: (steer: (peer: string) => void) => Promise<T>): Promise<T> {
+    if (this.#dropped !== undefined) await this.#dropped;
     for (let tries = this.#hostCount > 1 ? 8 : 0; ; tries--) {
       try {
         return await attempt((peer) => {
@@ -311,15 +315,17 @@ function requireLeader<M extends { clone(): M; set(key: string, value: string): 
 
 function closePolitely(raw: RawStream<unknown, unknown>): void {
   raw.end(); // no longer writable: etcd3 does not take what follows for a failure of the host
-  onCleanStack(() => raw.cancel());
+  void onCleanStack(() => raw.cancel());
 }
 
 /**
  * What follows an answer runs while Node's HTTP/2 is still taking that answer in. On Node 20 (mended in 22.23 and 24.21,
  * nodejs/node#64166) a stream that is reset there can make it send empty frames for ever, until memory is gone.
  */
-function onCleanStack(reset: () => void): void {
-  setImmediate(reset);
+async function onCleanStack(reset: () => void): Promise<void> {
+  await nextTurn();
+  reset();
+  await nextTurn(); // etcd3 has heard of it
 }
 
 const links = new WeakMap<Etcd3, Link>();
