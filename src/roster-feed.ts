@@ -50,6 +50,7 @@ export class RosterFeed {
     // A member that keeps silent must not keep the next try waiting for longer than the watch itself may be silent.
     const readWithinMs = Math.min(CALL_LIMIT_MS, this.#noticeWithinMs / 3);
     if (entry !== undefined) this.roster.reset(entry.candidates);
+    const own = entry?.candidacy; // not the entry: it holds the queue as it was then
     let isOver = false;
     const unwatch = this.#hub.watch(
       {
@@ -65,8 +66,7 @@ export class RosterFeed {
         onEvents: (events) => {
           for (const event of events) {
             this.roster.apply(event);
-            if (event.type === 'delete' && event.key === entry?.candidacy.key)
-              this.#deleted = entry.candidacy;
+            if (event.type === 'delete' && event.key === own?.key) this.#deleted = own;
           }
           this.#listener.onChange();
         },

@@ -48,13 +48,14 @@ export class Seat {
     const session = await this.#sessions.acquire(signal);
     if (session !== this.#session) this.#unseen = false; // the old lease goes, and its key with it
     this.#session = session;
-    const unseenBefore = this.#unseen;
+    let unseenBefore = this.#unseen;
     try {
       // A key that led before must not lead again: its fencing token would not be new.
       await session.payOwed(candidacies.candidateKey(this.#electionKeys, session.leaseId), limits);
       this.#unseen = true;
       const entrant = { leaseId: session.leaseId, value: value() };
       const entry = await candidacies.enter(this.#link, this.#electionKeys, entrant, limits);
+      unseenBefore = true; // our key stands: that a later call was never sent takes nothing back
       const { key, createRevision } = entry.candidacy;
       if (createRevision <= this.#spent) {
         await candidacies.release(this.#link, entry.candidacy, limits);

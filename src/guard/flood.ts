@@ -53,7 +53,7 @@ function runaway(election: string, count: number): never {
 
 /** Refusals that nobody waits for: so many at once, then so many a second, before the thread that asks is slowed. */
 export const REFUSALS_AT_ONCE = 500;
-export const REFUSALS_PER_SECOND = 8;
+export const REFUSALS_PER_SECOND = 15;
 /** How long the thread sleeps in one turn of the event loop, in milliseconds: renewals and answers still get theirs. */
 export const PARK_PER_TURN_MS = 100;
 
@@ -75,6 +75,7 @@ export function countRefusal(nowMs: number): void {
     parkedInThisTurn = false;
   });
   sleepInThisThread(PARK_PER_TURN_MS);
+  refusalsCountedAtMs = nowMs + PARK_PER_TURN_MS; // sleep earns nothing: else a loop would sleep every other turn only
 }
 
 /**

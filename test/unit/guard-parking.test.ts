@@ -98,6 +98,23 @@ describe('a loop that turns, waits for no refusal, and goes on', () => {
     expect(parkedMs).toHaveLength(2);
   });
 
+  test('G5: sleep earns nothing: a loop that goes on sleeps in every turn, and not in every other one', async () => {
+    let nowMs = 5e9;
+    for (let i = 0; i < REFUSALS_AT_ONCE; i++) countRefusal(nowMs);
+    for (let turn = 1; turn <= 20; turn++) {
+      expect(parkedMs).toHaveLength(turn);
+      await nextTurn();
+      await nextTurn();
+      countRefusal((nowMs += PARK_PER_TURN_MS + 1));
+    }
+  });
+
+  test('a service that refuses ten callers a second is never put to sleep', () => {
+    let nowMs = 7e9;
+    for (let i = 0; i < 10 * 3_600; i++) countRefusal((nowMs += 100));
+    expect(parkedMs).toEqual([]);
+  });
+
   test('G1: a clock that goes back makes no difference', () => {
     countRefusal(3e9);
     for (let i = 0; i < 100; i++) countRefusal(1e9);
