@@ -43,8 +43,10 @@ const HINTS: readonly (readonly [RegExp, string])[] = [
     'does this etcd speak TLS? If not: http:// before the endpoint',
   ],
   [
-    /No connection established: Failed to connect$/,
-    'something is there, but no etcd that talks so; with TLS: https:// and --cacert',
+    // Which of these it is, a reset does not say: it overtakes the alert that would.
+    /No connection established: (Failed to connect$|.*(ECONNRESET|EPIPE))/,
+    'it hangs up at once; does this etcd speak TLS? If so: https:// before the endpoint and --cacert; if not: http://. ' +
+      'Or it refuses our client certificate, or wants one: --cert and --key, ETCDCTL_CERT and ETCDCTL_KEY',
   ],
   [/No connection established|ECONNREFUSED/, 'is etcd there? See --endpoints and ETCDCTL_ENDPOINTS'],
   [/Deadline exceeded/i, 'etcd did not answer in time; see --command-timeout'],

@@ -159,8 +159,15 @@ async function unlessTooLarge<T>(read: (keysOnly: boolean) => Promise<T>): Promi
   try {
     return await read(false);
   } catch (error) {
-    if (error instanceof EtcdFault && /message larger than max/.test(error.message)) return await read(true);
-    throw error;
+    if (!(error instanceof EtcdFault && /message larger than max/.test(error.message))) throw error;
+  }
+  try {
+    return await read(true);
+  } catch (error) {
+    // The first try was answered: what it did stands, even if the second was never sent.
+    throw error instanceof EtcdFault
+      ? new EtcdFault(error.kind, error.message, true, { cause: error })
+      : error;
   }
 }
 

@@ -125,7 +125,8 @@ export class Link {
       let over: EtcdFault | undefined;
       const stop = (fault: EtcdFault): void => {
         over = fault;
-        void onCleanStack(() => ongoing?.cancelWithStatus(UNCOUNTED, fault.message));
+        if (ongoing !== undefined)
+          void onCleanStack(() => ongoing?.cancelWithStatus(UNCOUNTED, fault.message));
         settle();
         reject(fault);
       };
@@ -187,6 +188,12 @@ export class Link {
   ): Promise<OpenStream<Request, Response>> {
     return this.#steered((steer) => {
       let peer = '';
+      let isPolite = false;
+      const closePolitely = (raw: RawStream<Request, Response>): void => {
+        isPolite = true; // what it ends with is our doing, and says nothing of the host
+        raw.end(); // no longer writable: etcd3 does not take what follows for a failure of the host
+        void onCleanStack(() => raw.cancel());
+      };
       const interceptor: Interceptor = (options, nextCall) => {
         const call = nextCall(options);
         peer = call.getPeer();
@@ -194,7 +201,7 @@ export class Link {
         this.#mayFail.add(peer);
         return uncounted(call, (status) => {
           this.#suspectIfAway(peer, status);
-          return !this.#mayFail.delete(peer);
+          return isPolite || !this.#mayFail.delete(peer);
         });
       };
       const opening = open({ interceptors: [interceptor], deadline: Infinity });
@@ -313,18 +320,17 @@ function requireLeader<M extends { clone(): M; set(key: string, value: string): 
   return own;
 }
 
-function closePolitely(raw: RawStream<unknown, unknown>): void {
-  raw.end(); // no longer writable: etcd3 does not take what follows for a failure of the host
-  void onCleanStack(() => raw.cancel());
-}
-
 /**
  * What follows an answer runs while Node's HTTP/2 is still taking that answer in. On Node 20 (mended in 22.23 and 24.21,
  * nodejs/node#64166) a stream that is reset there can make it send empty frames for ever, until memory is gone.
  */
 async function onCleanStack(reset: () => void): Promise<void> {
   await nextTurn();
-  reset();
+  try {
+    reset();
+  } catch {
+    // The stream is gone already: nothing is left to reset, and who waits for it may go on.
+  }
   await nextTurn(); // etcd3 has heard of it
 }
 

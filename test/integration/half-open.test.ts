@@ -1,8 +1,25 @@
-import type { IWatchRequest, IWatchResponse } from 'etcd3';
+import type { Etcd3, IWatchRequest, IWatchResponse } from 'etcd3';
 import { startProxy } from 'etcd-election/dev';
 import { expect } from 'vitest';
-import { linkOf } from '../../src/etcd/link.ts';
+import { linkOf, type OpenStream } from '../../src/etcd/link.ts';
 import { SOON_MS, test } from '../support/world.ts';
+
+type WatchStream = OpenStream<IWatchRequest, IWatchResponse>;
+
+const watch = async (client: Etcd3): Promise<WatchStream> => {
+  const stream = await linkOf(client).stream<IWatchRequest, IWatchResponse>(
+    'watch',
+    (options) => client.watchClient.watch(options),
+    { withinMs: SOON_MS },
+  );
+  stream.raw.on('error', () => undefined);
+  return stream;
+};
+
+const read = (client: Etcd3): Promise<unknown> =>
+  linkOf(client).unary('read', (options) => client.kv.range({ key: Buffer.from('key') }, options), {
+    withinMs: SOON_MS,
+  });
 
 test('L4: what begins right after a silent connection is given up begins on a new one', async ({
   client: connect,
@@ -10,22 +27,32 @@ test('L4: what begins right after a silent connection is given up begins on a ne
 }) => {
   await using proxy = await startProxy({ target: world.etcd.endpoints[0]! });
   const client = connect({ hosts: proxy.endpoint });
-  const link = linkOf(client);
-  const read = (): Promise<unknown> =>
-    link.unary('read', (options) => client.kv.range({ key: Buffer.from('key') }, options), {
-      withinMs: SOON_MS,
-    });
-  const stream = await link.stream<IWatchRequest, IWatchResponse>(
-    'watch',
-    (options) => client.watchClient.watch(options),
-    { withinMs: SOON_MS },
-  );
-  stream.raw.on('error', () => undefined);
-  await read();
+  const stream = await watch(client);
+  await read(client);
   const before = proxy.connections;
 
   stream.fail();
-  await read();
+  await read(client);
+
+  expect(proxy.connections).toBe(before + 1);
+  client.close();
+});
+
+test('L4: a stream that was closed politely does not keep the next silent one from being given up', async ({
+  client: connect,
+  world,
+}) => {
+  await using proxy = await startProxy({ target: world.etcd.endpoints[0]! });
+  const client = connect({ hosts: proxy.endpoint });
+  const [first, second] = [await watch(client), await watch(client)];
+  await read(client);
+  const before = proxy.connections;
+
+  const over = new Promise<unknown>((resolve) => first.raw.on('error', resolve)); // cancelled, by us
+  first.close();
+  await over;
+  second.fail();
+  await read(client);
 
   expect(proxy.connections).toBe(before + 1);
   client.close();

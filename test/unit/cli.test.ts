@@ -177,6 +177,19 @@ describe('the terminal', () => {
       'No connection established: connect ECONNREFUSED 127.0.0.1:1 (is etcd there? See --endpoints and ETCDCTL_ENDPOINTS)',
     );
   });
+
+  test.for(['Failed to connect', 'read ECONNRESET', 'write EPIPE'])(
+    'an etcd that hangs up at once names all that it can be: %s',
+    (said) => {
+      const message = messageOf(
+        new Error(`14 UNAVAILABLE: No connection established. Last error: Error: ${said}. Resolution note: `),
+      );
+      expect(message).toContain(`No connection established: ${said}`);
+      expect(message).toMatch(
+        /does this etcd speak TLS.*https:\/\/.*our client certificate.*ETCDCTL_CERT and ETCDCTL_KEY/,
+      );
+    },
+  );
 });
 
 describe('doctor', () => {
