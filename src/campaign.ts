@@ -499,7 +499,7 @@ export class RunningCampaign {
     const sinceMs = clock.now();
     clearTimeout(this.#healthTimer);
     this.#healthTimer = setTimeout(
-      () => guard.settle(clock.now() - sinceMs, settings.guard, guardListener(this.#tools)),
+      () => guard.healthyFor(clock.now() - sinceMs, settings.guard, guardListener(this.#tools)),
       settings.guard.healthyAfterMs + 1,
     );
     this.#healthTimer.unref();

@@ -3,7 +3,7 @@
  */
 import { onAbort, sharedAbort } from './abort.ts';
 import type { Etcd3 } from 'etcd3';
-import { callSite } from './guard/call-site.ts';
+import { callSite, type PublicFunction } from './guard/call-site.ts';
 import { CallerGuard } from './guard/caller-guard.ts';
 import { Callbacks } from './callbacks.ts';
 import { guardListener, RunningCampaign, type CampaignTools } from './campaign.ts';
@@ -159,12 +159,12 @@ export class Election implements AsyncDisposable {
       try {
         if (value !== undefined) checkValue(value, this.name);
       } catch (error) {
-        return this.#callers.refuse(error as ElectionError, callSite());
+        return this.#callers.refuse(error as ElectionError, callSite(method('campaign')));
       }
       if (value !== undefined) running.announce(value);
-      return this.#callers.repeat(() => (this.#campaign ?? running).term());
+      return this.#callers.repeat(method('campaign'), () => (this.#campaign ?? running).term());
     }
-    const calledFrom = callSite();
+    const calledFrom = callSite(method('campaign'));
     return this.#stand(value, this.#callbacks, calledFrom, (campaign) => campaign.term());
   }
 
@@ -178,7 +178,7 @@ export class Election implements AsyncDisposable {
    */
   lead<T>(work: (term: Term) => Promise<T>, options: { signal?: AbortSignal | undefined } = {}): Promise<T> {
     this.#callers.count('stand');
-    const calledFrom = callSite();
+    const calledFrom = callSite(method('lead'));
     let signal: AbortSignal | undefined;
     try {
       checkWork(work, this.name);
@@ -217,7 +217,7 @@ export class Election implements AsyncDisposable {
   stepDown(): Promise<void> {
     this.#callers.count('end');
     const campaign = this.#campaign;
-    return campaign?.state === 'leading' ? campaign.stepDown() : this.#callers.idle(1);
+    return campaign?.state === 'leading' ? campaign.stepDown() : this.#callers.idle(method('stepDown'));
   }
 
   /**
@@ -230,7 +230,7 @@ export class Election implements AsyncDisposable {
    */
   resign(): Promise<void> {
     this.#callers.count('end');
-    return this.#end('resigned');
+    return this.#end('resigned', method('resign'));
   }
 
   /**
@@ -255,13 +255,13 @@ export class Election implements AsyncDisposable {
    */
   leader(): Promise<Leader | undefined> {
     this.#callers.count('read');
-    return this.#read().then(({ candidates }) => candidates[0]);
+    return this.#read(method('leader')).then(({ candidates }) => candidates[0]);
   }
 
   /** All candidates in order of the queue; the first one leads. Read, shared and refused as {@link leader} is. */
   candidates(): Promise<Candidate[]> {
     this.#callers.count('read');
-    return this.#read().then(({ candidates }) => [...candidates]);
+    return this.#read(method('candidates')).then(({ candidates }) => [...candidates]);
   }
 
   /**
@@ -285,7 +285,7 @@ export class Election implements AsyncDisposable {
       noticeWithinMs: settings.ttlSeconds * 1000,
       over,
       until: asked === undefined ? [this.#closing] : [this.#closing, asked],
-      mayBegin: (signal) => this.#callers.iteration(signal),
+      mayBegin: (signal) => this.#callers.iteration(observeLeader, signal),
       refusal: (fault) => readError(this.name, fault),
     });
     // A generator's own return() waits behind a next() that is under way, and that may wait for hours.
@@ -386,10 +386,10 @@ export class Election implements AsyncDisposable {
     };
   }
 
-  /** @param own how many functions of ours are called on the way, this one included. */
-  async #end(because: StopCause, own = 2): Promise<void> {
+  /** @param calls the function that was called. */
+  async #end(because: StopCause, calls: PublicFunction): Promise<void> {
     const campaign = this.#campaign;
-    if (campaign === undefined) return await this.#callers.idle(own);
+    if (campaign === undefined) return await this.#callers.idle(calls);
     campaign.stop(because, this.#endedError(because));
     if (!campaign.isCallingUs) await campaign.ended;
   }
@@ -398,7 +398,7 @@ export class Election implements AsyncDisposable {
     this.#closedBecause ??= this.#endedError(because);
     this.#offSignal?.();
     this.#closingAbort?.abort(this.#closedBecause);
-    return this.#end(because, 3);
+    return this.#end(because, method('close'));
   }
 
   /** How long `observe()` and reads may last at most; made when it is asked for. */
@@ -415,9 +415,14 @@ export class Election implements AsyncDisposable {
     return new ElectionClosedError(this.name, `no longer standing in election "${this.name}": ${how}`);
   }
 
-  #read(): Promise<Snapshot> {
+  #read(calls: PublicFunction): Promise<Snapshot> {
     return this.#closedBecause === undefined
       ? this.#reader.read(this.#closing)
-      : this.#callers.refuse(this.#closedBecause, callSite());
+      : this.#callers.refuse(this.#closedBecause, callSite(calls));
   }
 }
+
+/** A method as it is found on the stack, to tell who called it. */
+const method = (
+  name: 'campaign' | 'lead' | 'stepDown' | 'resign' | 'close' | 'leader' | 'candidates',
+): PublicFunction => Election.prototype[name];

@@ -180,8 +180,8 @@ export class Session {
           this.#reporter.report({ type: 'session.recovered', leaseId: this.leaseId, leftMs });
         }
         this.#pace.nudge(); // a watch that is lost meanwhile must not wait: etcd can be reached
-        this.#pace.settle(clock.now() - steadySinceMs);
-        retries.settle(clock.now() - steadySinceMs);
+        this.#pace.healthyFor(clock.now() - steadySinceMs);
+        retries.healthyFor(clock.now() - steadySinceMs);
         this.#payAllOwed().catch(() => undefined); // after the next renewal again
         this.#reporter.report({
           type: 'session.renewed',

@@ -14,32 +14,32 @@ export const ONE_BY_ONE = 300;
 /** Each so many milliseconds one more may come. */
 export const MS_PER_NEWCOMER = 2_000;
 
-export interface Newcomers {
+export interface NewcomerBudget {
   /** Those that may still come at once; below zero: so many wait already. */
   readonly all: number;
   readonly oneByOne: number;
   readonly countedAtMs: number;
 }
 
-export const noNewcomers = (nowMs: number): Newcomers => ({
+export const fullNewcomerBudget = (nowMs: number): NewcomerBudget => ({
   all: SIDE_BY_SIDE,
   oneByOne: ONE_BY_ONE,
   countedAtMs: nowMs,
 });
 
 /** So many came one by one of late that the next ones need not tell their whole story. */
-export const areMany = ({ oneByOne }: Newcomers): boolean => oneByOne < ONE_BY_ONE - 100;
+export const areMany = ({ oneByOne }: NewcomerBudget): boolean => oneByOne < ONE_BY_ONE - 100;
 
 /** One more election that was never seen before: how long must it wait? */
 export function welcome(
-  newcomers: Newcomers,
+  budget: NewcomerBudget,
   alone: boolean,
   nowMs: number,
-): { newcomers: Newcomers; holdMs: number } {
-  const earned = Math.max(0, nowMs - newcomers.countedAtMs) / MS_PER_NEWCOMER;
-  const all = Math.min(SIDE_BY_SIDE, newcomers.all + earned) - 1;
-  const oneByOne = Math.min(ONE_BY_ONE, newcomers.oneByOne + earned) - (alone ? 1 : 0);
+): { budget: NewcomerBudget; holdMs: number } {
+  const earned = Math.max(0, nowMs - budget.countedAtMs) / MS_PER_NEWCOMER;
+  const all = Math.min(SIDE_BY_SIDE, budget.all + earned) - 1;
+  const oneByOne = Math.min(ONE_BY_ONE, budget.oneByOne + earned) - (alone ? 1 : 0);
   const missing = Math.max(0, -all, alone ? -oneByOne : 0);
-  const countedAtMs = Math.max(nowMs, newcomers.countedAtMs);
-  return { newcomers: { all, oneByOne, countedAtMs }, holdMs: missing * MS_PER_NEWCOMER };
+  const countedAtMs = Math.max(nowMs, budget.countedAtMs);
+  return { budget: { all, oneByOne, countedAtMs }, holdMs: missing * MS_PER_NEWCOMER };
 }

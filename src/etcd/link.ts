@@ -127,7 +127,7 @@ export class Link {
         over = fault;
         if (ongoing !== undefined)
           void onCleanStack(() => ongoing?.cancelWithStatus(UNCOUNTED, fault.message));
-        settle();
+        cleanUp();
         reject(fault);
       };
       const abort = (): void => stop(new EtcdFault('aborted', `${what}: aborted`, ongoing !== undefined));
@@ -141,7 +141,7 @@ export class Link {
           ),
         );
       }, withinMs);
-      const settle = (): void => {
+      const cleanUp = (): void => {
         clearTimeout(timer);
         signal?.removeEventListener('abort', abort);
       };
@@ -164,12 +164,12 @@ export class Link {
       };
       invoke({ interceptors: [interceptor], deadline: Infinity }).then(
         (answer) => {
-          settle();
+          cleanUp();
           this.#suspectUntil.delete(peer);
           resolve(answer);
         },
         (error: unknown) => {
-          settle();
+          cleanUp();
           reject(error instanceof Elsewhere ? error : (over ?? faultOf(what, status, error)));
         },
       );
@@ -209,7 +209,7 @@ export class Link {
         let over = false;
         const giveUp = (fault: EtcdFault): void => {
           over = true;
-          settle();
+          cleanUp();
           reject(fault);
         };
         const abort = (): void => giveUp(new EtcdFault('aborted', `${what}: aborted`, false));
@@ -220,7 +220,7 @@ export class Link {
             ),
           withinMs,
         );
-        const settle = (): void => {
+        const cleanUp = (): void => {
           clearTimeout(timer);
           signal?.removeEventListener('abort', abort);
         };
@@ -229,7 +229,7 @@ export class Link {
         opening.then(
           (raw) => {
             if (over) return closePolitely(raw); // came too late: nobody waits for it
-            settle();
+            cleanUp();
             resolve({
               raw,
               close: () => closePolitely(raw),
@@ -244,7 +244,7 @@ export class Link {
             });
           },
           (error: unknown) => {
-            settle();
+            cleanUp();
             reject(error instanceof Elsewhere ? error : faultOf(what, undefined, error));
           },
         );

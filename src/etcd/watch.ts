@@ -29,7 +29,7 @@ export interface WatchHubTools {
   /** The guard of everything that the client's elections share; passed before each try to get a stream back. */
   readonly pace: {
     pass(signal: AbortSignal): Promise<void>;
-    settle(heldMs: number): void;
+    healthyFor(healthyMs: number): void;
     nudge(): void;
   };
   onLost(reason: string): void;
@@ -229,7 +229,7 @@ export class WatchHub {
     this.#stream = undefined;
     this.#dropProbe(reason);
     this.#byId.clear();
-    this.#tools.pace.settle(clock.now() - this.#upSinceMs);
+    this.#tools.pace.healthyFor(clock.now() - this.#upSinceMs);
     for (const watch of this.#watches) this.#broken.add(watch);
     void this.#heal(reason);
   }
@@ -313,7 +313,7 @@ export class WatchHub {
       this.#confirm(stream).then(
         () => {
           if (stream !== this.#stream) return;
-          this.#tools.pace.settle(clock.now() - this.#upSinceMs);
+          this.#tools.pace.healthyFor(clock.now() - this.#upSinceMs);
           this.#armProbe(stream);
         },
         () => undefined, // the stream was given up on the way

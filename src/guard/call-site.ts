@@ -4,23 +4,23 @@
  */
 const FRAMES_KEPT = 6;
 
-/** Taken before frames of Node itself are left out, which tell nobody anything. */
+/** Taken before frames of Node and V8 themselves are left out, which tell nobody anything. */
 const FRAMES_TAKEN = 12;
 
-/**
- * @param own how many frames above this function are ours, and are left out: 1 where the public function itself asks
- *   whose caller is wanted, one more for each function of ours between.
- */
-export function callSite(own = 1): readonly string[] {
+/** A function of ours that others call, as V8 finds it on the stack. */
+export type PublicFunction = (...args: never[]) => unknown;
+
+/** The stack above the last call of this function; empty where it is not on the stack. */
+export function callSite(publicFunction: PublicFunction): readonly string[] {
   const trace: { stack?: string } = {};
   const { stackTraceLimit } = Error;
   Error.stackTraceLimit = FRAMES_TAKEN;
-  Error.captureStackTrace(trace, callSite);
+  Error.captureStackTrace(trace, publicFunction);
   Error.stackTraceLimit = stackTraceLimit;
   const stack = trace.stack ?? '';
   const known = seen.get(stack);
   if (known !== undefined) return known;
-  const frames = framesOf(stack, own);
+  const frames = framesOf(stack);
   if (seen.size < SITES_REMEMBERED) seen.set(stack, frames);
   return frames;
 }
@@ -29,12 +29,11 @@ export function callSite(own = 1): readonly string[] {
 const seen = new Map<string, readonly string[]>();
 const SITES_REMEMBERED = 256;
 
-const framesOf = (stack: string, own: number): readonly string[] =>
+const framesOf = (stack: string): readonly string[] =>
   stack
     .split('\n')
     .filter((line) => /^\s+at /.test(line))
-    .slice(own)
-    .filter((line) => !line.includes('node:internal'))
+    .filter((line) => !/node:internal|\(<anonymous>\)$/.test(line))
     .slice(0, FRAMES_KEPT)
     .map((line) =>
       line

@@ -3,7 +3,7 @@
  * a read, an iteration. None of them costs much, and each could be had as fast as one can ask: that is what makes
  * loops hot.
  */
-import { callSite } from './call-site.ts';
+import { callSite, type PublicFunction } from './call-site.ts';
 import { AlreadyStandingError, type ElectionError } from '../errors.ts';
 import { countCall, countRefusal } from './flood.ts';
 import { guardOf, type GuardListener, type GuardSettings, type LoopGuard } from './guard.ts';
@@ -76,9 +76,9 @@ export class CallerGuard {
   }
 
   /** An answer that is there already: at once, unless it is asked for in a loop. */
-  repeat<T>(answer: () => Promise<T>): Promise<T> {
+  repeat<T>(calls: PublicFunction, answer: () => Promise<T>): Promise<T> {
     const repeats = this.#turnstile('repeats');
-    const calledFrom = repeats.isHolding ? undefined : callSite(2); // it costs more than all the rest
+    const calledFrom = repeats.isHolding ? undefined : callSite(calls); // it costs more than all the rest
     if (this.#asking >= MOST_ASKING) {
       const many = `${MOST_ASKING} calls of campaign() wait for a term of election "${this.#election}" already`;
       const advice = 'call it once: it stands again by itself after every loss';
@@ -98,11 +98,11 @@ export class CallerGuard {
   /**
    * There is nothing to do: the first few times at once; a loop that does nothing waits as any other.
    *
-   * @param own how many functions of ours lie between this one and the caller; without it he is not named.
+   * @param calls the function that was called.
    */
-  async idle(own?: number): Promise<void> {
+  async idle(calls: PublicFunction): Promise<void> {
     const idle = this.#turnstile('idle');
-    const calledFrom = own === undefined || idle.isHolding ? undefined : callSite(own + 1);
+    const calledFrom = idle.isHolding ? undefined : callSite(calls);
     await idle.pass(this.#cheap, { calledFrom, listener: this.#unlessTold() });
   }
 
@@ -117,11 +117,11 @@ export class CallerGuard {
   }
 
   /** An iteration begins; one that would end at once takes its time. */
-  async iteration(signal: AbortSignal): Promise<void> {
+  async iteration(iterates: PublicFunction, signal: AbortSignal): Promise<void> {
     const endsAtOnce = signal.aborted;
     await this.#guard('iterations').pass('own', ITERATIONS, {
       signal: endsAtOnce ? undefined : signal,
-      calledFrom: callSite(4),
+      calledFrom: callSite(iterates),
       listener: this.#unlessTold(),
     });
     if (endsAtOnce) await clock.sleep(1);

@@ -15,7 +15,7 @@ import {
   type GuardHistory,
   type GuardLimits,
 } from '../core/loop-guard.ts';
-import { arrivals } from './arrivals.ts';
+import { newcomerGuard } from './newcomers.ts';
 import type { Origin } from '../core/campaign.ts';
 import { allShared, shared } from './registry.ts';
 import { clock, type Clock } from '../time.ts';
@@ -75,7 +75,7 @@ export interface PassOptions {
   readonly signal?: AbortSignal | undefined;
   readonly listener?: GuardListener | undefined;
   readonly calledFrom?: readonly string[] | undefined;
-  /** A campaign's own round: the first one of an election counts as the arrival of a new one. */
+  /** A campaign's own round: the first one of an election counts as a newcomer. */
   readonly isCampaign?: boolean | undefined;
 }
 
@@ -111,7 +111,7 @@ export class LoopGuard {
    */
   admitCampaign(): (() => void) | undefined {
     const isNew = this.#history.rounds === 0;
-    if (this.#campaigns >= MOST_CAMPAIGNS || (isNew && arrivals().isFlooded(this.#clock.now())))
+    if (this.#campaigns >= MOST_CAMPAIGNS || (isNew && newcomerGuard().isFlooded(this.#clock.now())))
       return undefined;
     this.#campaigns++;
     return () => {
@@ -122,7 +122,7 @@ export class LoopGuard {
 
   /** The round came through: a candidate stands in the queue. */
   cameThrough(): void {
-    arrivals().leave(this);
+    newcomerGuard().leave(this);
   }
 
   /** One round wants to go on: waits as long as its history demands, or until the signal aborts. */
@@ -132,14 +132,14 @@ export class LoopGuard {
     const isNew = options.isCampaign === true && this.#history.rounds === 0;
     const verdict = admit(this.#history, origin, settings, delaySource(settings), now);
     this.#history = verdict.history;
-    const arrival = isNew ? arrivals().welcome(this, now) : undefined;
-    const holdMs = Math.max(verdict.holdMs, arrival?.holdMs ?? 0);
+    const newcomer = isNew ? newcomerGuard().welcome(this, now) : undefined;
+    const holdMs = Math.max(verdict.holdMs, newcomer?.holdMs ?? 0);
     this.#count(options.calledFrom, holdMs);
     const after = isTripped(this.#history, settings);
-    if (arrival?.trips === true || (after && !before)) {
+    if (newcomer?.trips === true || (after && !before)) {
       this.#hasSaidSo ||= after && options.listener !== undefined;
       options.listener?.tripped({
-        rounds: arrival?.trips === true ? arrivals().count : this.#history.streak,
+        rounds: newcomer?.trips === true ? newcomerGuard().count : this.#history.streak,
         holdMs,
         origin,
         calledFrom: options.calledFrom?.[0] ?? this.#busiestCallSite(),
@@ -155,10 +155,10 @@ export class LoopGuard {
     this.#heldUntilMs = 0;
   }
 
-  /** Something held for this long: enough of it, and the guard forgets. */
-  settle(heldMs: number, settings: GuardSettings, listener?: GuardListener): void {
+  /** What the guard lets go was well for this long, in milliseconds: enough of it, and the guard forgets. */
+  healthyFor(healthyMs: number, settings: GuardSettings, listener?: GuardListener): void {
     const before = isTripped(this.#history, settings);
-    this.#history = progress(this.#history, heldMs, settings);
+    this.#history = progress(this.#history, healthyMs, settings);
     if (before && !isTripped(this.#history, settings)) this.#recover(listener);
   }
 

@@ -7,7 +7,7 @@
  * where none has ended a new one.
  */
 import { fullBudget, lastOfTheBurst, type LineBudget } from '../core/line-budget.ts';
-import { arrivals } from './arrivals.ts';
+import { newcomerGuard } from './newcomers.ts';
 import { shared } from './registry.ts';
 import { clock } from '../time.ts';
 
@@ -52,7 +52,7 @@ export class LineShares {
 
 /** Names that a loop makes up side by side would each bring a burst of lines of their own. */
 export const newShare = (): LineShare => ({
-  now: (arrivals().areMany ? lastOfTheBurst : fullBudget)(clock.now()),
+  now: (newcomerGuard().areMany ? lastOfTheBurst : fullBudget)(clock.now()),
 });
 
 /** The places of one log: elections that write to different ones, as each replica in a test does, take no place of others. */

@@ -10,7 +10,7 @@ export interface Pace {
   /** Waits until the next try may begin, or the signal aborts. */
   pass(signal: AbortSignal): Promise<void>;
   /** The link has been well for this long, in milliseconds. */
-  settle(heldMs: number): void;
+  healthyFor(healthyMs: number): void;
   /** etcd answered: whoever waits for the next try need not. */
   nudge(): void;
 }
@@ -52,8 +52,8 @@ class SharedPace implements Pace {
     this.#savingUntilMs = clock.now() + SAVING_MS;
   }
 
-  settle(heldMs: number): void {
-    this.#guard.settle(heldMs, SETTINGS);
+  healthyFor(healthyMs: number): void {
+    this.#guard.healthyFor(healthyMs, SETTINGS);
   }
 
   nudge(): void {
@@ -92,7 +92,7 @@ export function renewalPace(grantedTtlSeconds: number, shared?: Pace): Pace {
       await guard.pass('outside', settings, { signal });
       if (shared instanceof SharedPace) shared.saving();
     },
-    settle: (heldMs) => guard.settle(heldMs, settings),
+    healthyFor: (healthyMs) => guard.healthyFor(healthyMs, settings),
     nudge: () => guard.nudge(),
   };
 }

@@ -111,7 +111,7 @@ export class LastWill {
   #restart(reason: string): void {
     this.#helper = undefined;
     const stoodMs = clock.now() - this.#startedAtMs;
-    this.#guard.settle(stoodMs, RESTARTS);
+    this.#guard.healthyFor(stoodMs, RESTARTS);
     if (stoodMs >= RESTARTS.healthyAfterMs) this.#told = false;
     if (!this.#told) this.#onLost(reason);
     this.#told = true;

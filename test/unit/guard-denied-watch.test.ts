@@ -76,7 +76,7 @@ function watch(etcd: ForgetfulEtcd, paceMs = 0) {
   const seen = { reads: 0, events: [] as RosterEvent[], lost: 0 };
   const hub = new WatchHub({
     link: etcd.link,
-    pace: { pass: () => sleep(paceMs), settle: () => undefined, nudge: () => undefined },
+    pace: { pass: () => sleep(paceMs), healthyFor: () => undefined, nudge: () => undefined },
     onLost: () => seen.lost++,
     onHealed: () => undefined,
   });

@@ -1,17 +1,23 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { Arrivals, MOST_HELD } from '../../src/guard/arrivals.ts';
-import { MS_PER_NEWCOMER, noNewcomers, ONE_BY_ONE, SIDE_BY_SIDE, welcome } from '../../src/core/newcomers.ts';
+import { NewcomerGuard, MOST_HELD } from '../../src/guard/newcomers.ts';
+import {
+  MS_PER_NEWCOMER,
+  fullNewcomerBudget,
+  ONE_BY_ONE,
+  SIDE_BY_SIDE,
+  welcome,
+} from '../../src/core/newcomers.ts';
 import { LoopGuard, MOST_CAMPAIGNS } from '../../src/guard/guard.ts';
 
 /** Elections that come, alone or beside others. @returns when each may go on. */
 function arrive(comings: readonly { readonly afterMs: number; readonly alone: boolean }[]): number[] {
   let nowMs = 0;
-  let newcomers = noNewcomers(nowMs);
+  let budget = fullNewcomerBudget(nowMs);
   return comings.map(({ afterMs, alone }) => {
     nowMs += afterMs;
-    const verdict = welcome(newcomers, alone, nowMs);
-    newcomers = verdict.newcomers;
+    const verdict = welcome(budget, alone, nowMs);
+    budget = verdict.budget;
     return nowMs + verdict.holdMs;
   });
 }
@@ -24,11 +30,11 @@ describe('elections that a process has never seen', () => {
 
   test('G3: a loop that makes up a name each turn gets its burst, then one in two seconds', () => {
     let nowMs = 0;
-    let newcomers = noNewcomers(nowMs);
+    let budget = fullNewcomerBudget(nowMs);
     let rounds = 0;
     while (nowMs < 10 * 60_000) {
-      const verdict = welcome(newcomers, true, nowMs);
-      newcomers = verdict.newcomers;
+      const verdict = welcome(budget, true, nowMs);
+      budget = verdict.budget;
       nowMs += verdict.holdMs + 1; // it awaits the round, which takes a millisecond
       rounds++;
     }
@@ -61,16 +67,16 @@ describe('elections that a process has never seen', () => {
           maxLength: 100,
         }),
         (comings) => {
-          let newcomers = noNewcomers(0);
+          let budget = fullNewcomerBudget(0);
           let latestMs = 0;
           for (const { nowMs, alone } of comings) {
-            const before = newcomers;
-            const verdict = welcome(newcomers, alone, nowMs);
-            newcomers = verdict.newcomers;
+            const before = budget;
+            const verdict = welcome(budget, alone, nowMs);
+            budget = verdict.budget;
             expect(Number.isFinite(verdict.holdMs) && verdict.holdMs >= 0).toBe(true);
-            if (nowMs <= latestMs) expect(newcomers.all).toBe(before.all - 1);
+            if (nowMs <= latestMs) expect(budget.all).toBe(before.all - 1);
             latestMs = Math.max(latestMs, nowMs);
-            expect(newcomers.all).toBeLessThan(SIDE_BY_SIDE);
+            expect(budget.all).toBeLessThan(SIDE_BY_SIDE);
           }
         },
       ),
@@ -78,12 +84,12 @@ describe('elections that a process has never seen', () => {
   });
 });
 
-describe('arrivals', () => {
+describe('the guard of newcomers', () => {
   test('G3: who comes while another is still under way comes beside it; when that one stands, alone again', () => {
-    const together = new Arrivals(0);
+    const together = new NewcomerGuard(0);
     for (let i = 0; i < 2 * ONE_BY_ONE; i++) expect(together.welcome({}, 0).holdMs).toBe(0);
 
-    const apart = new Arrivals(0);
+    const apart = new NewcomerGuard(0);
     const holds = Array.from({ length: ONE_BY_ONE + 2 }, () => {
       const newcomer = {};
       const { holdMs } = apart.welcome(newcomer, 0);
@@ -95,11 +101,11 @@ describe('arrivals', () => {
   });
 
   test('G6: it trips once, and again only after it has been quiet', () => {
-    const arrivals = new Arrivals(0);
+    const guard = new NewcomerGuard(0);
     const come = (nowMs: number): boolean => {
       const newcomer = {};
-      const { trips } = arrivals.welcome(newcomer, nowMs);
-      arrivals.leave(newcomer);
+      const { trips } = guard.welcome(newcomer, nowMs);
+      guard.leave(newcomer);
       return trips;
     };
     const trips = Array.from({ length: ONE_BY_ONE + 10 }, () => come(0));
@@ -112,12 +118,12 @@ describe('arrivals', () => {
   });
 
   test('G5: those who wait are bounded in number', () => {
-    const arrivals = new Arrivals(0);
-    for (let i = 0; i < SIDE_BY_SIDE; i++) arrivals.welcome({}, 0);
-    expect(arrivals.isFlooded(0)).toBe(false);
-    for (let i = 0; i < MOST_HELD; i++) arrivals.welcome({}, 0);
-    expect(arrivals.isFlooded(0)).toBe(true);
-    expect(arrivals.isFlooded(10 * MS_PER_NEWCOMER)).toBe(false);
+    const guard = new NewcomerGuard(0);
+    for (let i = 0; i < SIDE_BY_SIDE; i++) guard.welcome({}, 0);
+    expect(guard.isFlooded(0)).toBe(false);
+    for (let i = 0; i < MOST_HELD; i++) guard.welcome({}, 0);
+    expect(guard.isFlooded(0)).toBe(true);
+    expect(guard.isFlooded(10 * MS_PER_NEWCOMER)).toBe(false);
   });
 });
 

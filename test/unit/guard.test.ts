@@ -132,10 +132,10 @@ describe('the loop guard', () => {
     });
     expect(heard.recovered).not.toHaveBeenCalled();
 
-    guard.settle(settings.healthyAfterMs - 1, settings, heard);
+    guard.healthyFor(settings.healthyAfterMs - 1, settings, heard);
     expect(heard.recovered).not.toHaveBeenCalled();
-    guard.settle(settings.healthyAfterMs, settings, heard);
-    guard.settle(settings.healthyAfterMs, settings, heard);
+    guard.healthyFor(settings.healthyAfterMs, settings, heard);
+    guard.healthyFor(settings.healthyAfterMs, settings, heard);
     expect(heard.recovered).toHaveBeenCalledOnce();
     expect(guard.status(settings)).toMatchObject({ state: 'open', streak: 0 });
   });
@@ -271,10 +271,10 @@ test('G6: who was not told that it trips is not told that it has recovered', asy
   const guard = new LoopGuard('k', 'e', clock);
   const heard = listener();
   await hotLoop(guard, clock, { forMs: MINUTE_MS });
-  guard.settle(settings.healthyAfterMs, settings, heard);
+  guard.healthyFor(settings.healthyAfterMs, settings, heard);
   expect(heard.recovered).not.toHaveBeenCalled();
   await hotLoop(guard, clock, { forMs: MINUTE_MS, listener: heard });
-  guard.settle(settings.healthyAfterMs, settings, heard);
+  guard.healthyFor(settings.healthyAfterMs, settings, heard);
   expect(heard.tripped).toHaveBeenCalledOnce();
   expect(heard.recovered).toHaveBeenCalledOnce();
 });

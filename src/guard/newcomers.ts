@@ -1,15 +1,15 @@
 /**
  * Elections that this process sees for the first time: the rules of core/newcomers, one for all of them.
  */
-import { areMany, noNewcomers, welcome, type Newcomers } from '../core/newcomers.ts';
+import { areMany, fullNewcomerBudget, welcome, type NewcomerBudget } from '../core/newcomers.ts';
 import { shared } from './registry.ts';
 import { clock } from '../time.ts';
 
 /** So many that are held back at once are a flood: no honest program has them wait. */
 export const MOST_HELD = 1_000;
 
-export class Arrivals {
-  #newcomers: Newcomers;
+export class NewcomerGuard {
+  #budget: NewcomerBudget;
   /** Those whose first campaign has neither come through yet nor ended: whoever comes now comes beside them. */
   readonly #underWay = new Set<object>();
   #heldUntilMs: number[] = [];
@@ -17,13 +17,13 @@ export class Arrivals {
   #isTripped = false;
 
   constructor(nowMs: number) {
-    this.#newcomers = noNewcomers(nowMs);
+    this.#budget = fullNewcomerBudget(nowMs);
   }
 
   /** One that was never seen comes. @returns how long it must wait, and whether it is the first that must. */
   welcome(newcomer: object, nowMs: number): { holdMs: number; trips: boolean } {
-    const { newcomers, holdMs } = welcome(this.#newcomers, this.#underWay.size === 0, nowMs);
-    this.#newcomers = newcomers;
+    const { budget, holdMs } = welcome(this.#budget, this.#underWay.size === 0, nowMs);
+    this.#budget = budget;
     this.#underWay.add(newcomer);
     this.#count++;
     if (holdMs > 0) this.#heldUntilMs.push(nowMs + holdMs);
@@ -39,7 +39,7 @@ export class Arrivals {
 
   /** Whether a loop seems to make them: the burst of log lines that each may write at first would have no end. */
   get areMany(): boolean {
-    return areMany(this.#newcomers);
+    return areMany(this.#budget);
   }
 
   /** It stands in the queue, or has given up. */
@@ -54,4 +54,5 @@ export class Arrivals {
   }
 }
 
-export const arrivals = (): Arrivals => shared('arrivals', '', () => new Arrivals(clock.now()));
+export const newcomerGuard = (): NewcomerGuard =>
+  shared('newcomers', '', () => new NewcomerGuard(clock.now()));
