@@ -7,7 +7,7 @@ import { EtcdFault } from './etcd/fault.ts';
 import { grantLease, KeepAlive, newLeaseId, revokeLease } from './etcd/lease.ts';
 import { linkOf, type CallLimits, type Link } from './etcd/link.ts';
 import { lastWillOf, type LastWill } from './last-will/index.ts';
-import { paceOf, renewalPace, type Pace } from './guard/pace.ts';
+import { paceOf, renewalPace, type Pace, type RenewalPace } from './guard/pace.ts';
 import type { Reporter } from './reporter.ts';
 import { clock } from './time.ts';
 import type { Etcd3 } from 'etcd3';
@@ -32,6 +32,7 @@ export class Session {
   readonly leaseId: string;
   readonly #link: Link;
   readonly #pace: Pace;
+  readonly #retries: RenewalPace;
   readonly #reporter: Reporter;
   readonly #keepAlive: KeepAlive;
   readonly #stop = sharedAbort();
@@ -54,6 +55,7 @@ export class Session {
     this.#marginMs = lease.marginMs;
     this.#link = tools.link;
     this.#pace = tools.pace;
+    this.#retries = renewalPace(lease.proof.grantedTtlSeconds, tools.pace);
     this.#reporter = tools.reporter;
     this.#watchDeadline();
     void this.#renewUntilEnded();
@@ -123,6 +125,7 @@ export class Session {
     clearTimeout(this.#deadline);
     this.#stop.abort();
     this.#keepAlive.close();
+    this.#retries.end();
     this.#reporter.report(
       because === 'closed'
         ? { type: 'session.closed', leaseId: this.leaseId }
@@ -152,7 +155,6 @@ export class Session {
 
   async #renewUntilEnded(): Promise<void> {
     const signal = this.#stop.signal;
-    const retries = renewalPace(this.#proof.grantedTtlSeconds, this.#pace);
     let steadySinceMs = clock.now();
     let faltered = false;
     while (this.#ended === undefined) {
@@ -161,7 +163,7 @@ export class Session {
           this.#proof.sentAtMs + renewEveryMs(this.#proof.grantedTtlSeconds) - clock.now(),
           signal,
         );
-      else await retries.pass(signal);
+      else await this.#retries.pass(signal);
       if (signal.aborted) return;
       if (this.#link.isClosed) return this.end('lease-lost');
       const begunAtMs = clock.now();
@@ -181,7 +183,7 @@ export class Session {
         }
         this.#pace.nudge(); // a watch that is lost meanwhile must not wait: etcd can be reached
         this.#pace.healthyFor(clock.now() - steadySinceMs);
-        retries.healthyFor(clock.now() - steadySinceMs);
+        this.#retries.healthyFor(clock.now() - steadySinceMs);
         this.#payAllOwed().catch(() => undefined); // after the next renewal again
         this.#reporter.report({
           type: 'session.renewed',

@@ -92,6 +92,23 @@ export function admit(
   return { history: { ...round, [origin]: delays, releasedAtMs: turnMs }, holdMs: turnMs - nowMs };
 }
 
+/**
+ * A round that was held went on, or was given up, at `nowMs`, before its turn: who comes next need not wait for a turn
+ * that nobody takes. For rounds of the world's doing only: what we spoil ourselves must not gain by giving up.
+ *
+ * @param earlier the history that the round was admitted to. @param admitted what came of it.
+ */
+export function endHold(
+  history: GuardHistory,
+  earlier: GuardHistory,
+  admitted: GuardHistory,
+  nowMs: number,
+): GuardHistory {
+  if (history.releasedAtMs !== admitted.releasedAtMs) return history; // somebody came behind it, and has a turn by now
+  const releasedAtMs = Math.min(history.releasedAtMs, Math.max(nowMs, earlier.releasedAtMs));
+  return { ...history, releasedAtMs };
+}
+
 /** A term, or an orderly wait, lasted for `heldMs`: is that health? */
 export function progress(history: GuardHistory, heldMs: number, limits: GuardLimits): GuardHistory {
   return heldMs >= limits.healthyAfterMs ? { ...fresh, rounds: history.rounds } : history;

@@ -7,6 +7,7 @@
 import { ExponentialBackoff } from 'cockatiel';
 import {
   admit,
+  endHold,
   fresh,
   isTripped,
   progress,
@@ -127,10 +128,11 @@ export class LoopGuard {
 
   /** One round wants to go on: waits as long as its history demands, or until the signal aborts. */
   async pass(origin: Origin, settings: GuardSettings, options: PassOptions = {}): Promise<void> {
-    const before = isTripped(this.#history, settings);
+    const earlier = this.#history;
+    const before = isTripped(earlier, settings);
     const now = this.#clock.now();
     const isNew = options.isCampaign === true && this.#history.rounds === 0;
-    const verdict = admit(this.#history, origin, settings, delaySource(settings), now);
+    const verdict = admit(earlier, origin, settings, delaySource(settings), now);
     this.#history = verdict.history;
     const newcomer = isNew ? newcomerGuard().welcome(this, now) : undefined;
     const holdMs = Math.max(verdict.holdMs, newcomer?.holdMs ?? 0);
@@ -153,6 +155,8 @@ export class LoopGuard {
     const wake = options.signal === undefined ? nudge : [options.signal, ...nudge];
     await this.#clock.sleep(holdMs, wake.length > 1 ? AbortSignal.any(wake) : wake[0]);
     this.#heldUntilMs = 0;
+    if (origin === 'outside')
+      this.#history = endHold(this.#history, earlier, verdict.history, this.#clock.now());
   }
 
   /** What the guard lets go was well for this long, in milliseconds: enough of it, and the guard forgets. */

@@ -15,11 +15,12 @@ export interface Pace {
   nudge(): void;
 }
 
+/** The caps leave the rest of L5's three seconds for the entries of a thousand elections. */
 const SETTINGS: GuardSettings = {
   burst: 2,
   baseMs: 100,
-  capMs: 2_500,
-  outsideCapMs: 2_500,
+  capMs: 2_200,
+  outsideCapMs: 2_200,
   healthyAfterMs: 10_000,
 };
 
@@ -47,9 +48,16 @@ class SharedPace implements Pace {
     return this.#savingUntilMs - clock.now();
   }
 
-  /** A lease is tried to be saved now: it dials for all, and says so when it gets through. */
+  /** A lease is tried to be saved now: it dials for all, and says so when it gets through, or is lost. */
   saving(): void {
     this.#savingUntilMs = clock.now() + SAVING_MS;
+  }
+
+  /** There is nothing left to save: whoever left the dialling to it dials now. */
+  endSaving(): void {
+    this.#savingUntilMs = 0;
+    this.#nudged.abort();
+    this.#nudged = new AbortController();
   }
 
   healthyFor(healthyMs: number): void {
@@ -57,11 +65,14 @@ class SharedPace implements Pace {
   }
 
   nudge(): void {
-    this.#savingUntilMs = 0;
-    this.#nudged.abort();
-    this.#nudged = new AbortController();
+    this.endSaving();
     this.#guard.nudge();
   }
+}
+
+export interface RenewalPace extends Pace {
+  /** The lease is over: nobody need wait for it to be saved. */
+  end(): void;
 }
 
 const paces = new WeakMap<Etcd3, SharedPace>();
@@ -74,12 +85,12 @@ export function paceOf(client: Etcd3): Pace {
 }
 
 /**
- * The pace of renewing one lease while it may still be saved: a short one must be tried for more often than each
- * 2.5 s, or it is lost to one hiccup. Ends with the lease.
+ * The pace of renewing one lease while it may still be saved: a short one must be tried for more often than the
+ * client dials, or it is lost to one hiccup. Ends with the lease.
  *
  * @param shared the client's pace: whoever waits there to dial leaves it to this one meanwhile.
  */
-export function renewalPace(grantedTtlSeconds: number, shared?: Pace): Pace {
+export function renewalPace(grantedTtlSeconds: number, shared?: Pace): RenewalPace {
   const settings = {
     ...SETTINGS,
     burst: 1,
@@ -90,9 +101,12 @@ export function renewalPace(grantedTtlSeconds: number, shared?: Pace): Pace {
   return {
     pass: async (signal) => {
       await guard.pass('outside', settings, { signal });
-      if (shared instanceof SharedPace) shared.saving();
+      if (shared instanceof SharedPace && !signal.aborted) shared.saving(); // aborted: it is over
     },
     healthyFor: (healthyMs) => guard.healthyFor(healthyMs, settings),
     nudge: () => guard.nudge(),
+    end: () => {
+      if (shared instanceof SharedPace) shared.endSaving();
+    },
   };
 }

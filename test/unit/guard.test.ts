@@ -70,6 +70,25 @@ describe('the loop guard', () => {
     expect(Math.min(...gaps.slice(settings.burst))).toBeGreaterThanOrEqual(settings.baseMs);
   });
 
+  test.each([
+    ['given up', (stop: AbortController) => stop.abort()],
+    ['nudged', (_: AbortController, guard: LoopGuard) => guard.nudge()],
+  ])('L5: a turn that was %s is no turn that the next one waits for', async (_, endEarly) => {
+    const clock = new FakeClock();
+    const guard = new LoopGuard('k', 'e', clock);
+    await hotLoop(guard, clock, { forMs: MINUTE_MS, origin: 'outside' });
+    const stop = new AbortController();
+    const held = guard.pass('outside', settings, { signal: stop.signal });
+    await clock.advance(0);
+    endEarly(stop, guard);
+    await held;
+    const next = guard.pass('outside', settings);
+    expect(guard.status(settings).heldForMs).toBeGreaterThan(0);
+    expect(guard.status(settings).heldForMs).toBeLessThanOrEqual(settings.outsideCapMs);
+    await clock.advance(settings.outsideCapMs);
+    await next;
+  });
+
   test('G1: the delays have jitter, at the cap too: replicas do not come back in step', async () => {
     const last: number[] = [];
     for (let replica = 0; replica < 10; replica++) {

@@ -1,0 +1,30 @@
+import { expect, test } from 'vitest';
+import { NOISE_MS } from './lab/lab.ts';
+import { freshName, Replica } from './lab/replica.ts';
+import { sharedCluster } from './lab/story.ts';
+
+const cluster = sharedCluster({ members: 1 });
+const TTL_S = 3;
+const ELECTIONS = 1_000;
+
+test('L5: a thousand elections of one client lose their lease in an outage, and all lead within 3 s of its end', async () => {
+  const options = { ttlSeconds: TTL_S };
+  const name = freshName();
+  await using alice = await Replica.start({
+    endpoints: cluster().endpoints,
+    election: name,
+    value: 'alice',
+    options,
+  });
+  const elections = Array.from({ length: ELECTIONS }, (_, i) => alice.another(`${name}-${i}`, options));
+  const leading = (): number => elections.filter(({ status }) => status.term?.isCurrent() === true).length;
+  for (const election of elections) election.campaign('alice').catch(() => undefined);
+  await expect.poll(leading, { timeout: 10 * TTL_S * 1000, interval: 10 }).toBe(ELECTIONS);
+
+  for (const link of alice.links) link.cut();
+  await expect.poll(leading, { timeout: TTL_S * 1000 + NOISE_MS, interval: 10 }).toBe(0);
+  await alice.restore();
+  await expect.poll(leading, { timeout: 3_000 + NOISE_MS, interval: 10 }).toBe(ELECTIONS);
+
+  await Promise.all(elections.map((election) => election.close()));
+});

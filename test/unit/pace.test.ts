@@ -1,0 +1,47 @@
+import type { Etcd3 } from 'etcd3';
+import { expect, test } from 'vitest';
+import { paceOf, renewalPace } from '../../src/guard/pace.ts';
+import { clock } from '../../src/time.ts';
+
+const never = new AbortController().signal;
+
+/** Whether a pass of the client's pace comes through while timers that are already due are all that fire. */
+async function passesAtOnce(pass: Promise<void>): Promise<boolean> {
+  let isThrough = false;
+  void pass.then(() => (isThrough = true));
+  await clock.sleep(1);
+  return isThrough;
+}
+
+test('L4: whoever dials for the client leaves it to a lease that may still be saved', async () => {
+  const shared = paceOf({} as Etcd3);
+  const renewal = renewalPace(3, shared);
+  await renewal.pass(never);
+  const pass = shared.pass(never);
+  expect(await passesAtOnce(pass)).toBe(false);
+  shared.nudge(); // it got through
+  expect(await passesAtOnce(pass)).toBe(true);
+});
+
+test('L4: a lease that is lost keeps nobody from dialling', async () => {
+  const shared = paceOf({} as Etcd3);
+  const renewal = renewalPace(3, shared);
+  await renewal.pass(never);
+  const pass = shared.pass(never);
+  expect(await passesAtOnce(pass)).toBe(false);
+  renewal.end();
+  expect(await passesAtOnce(pass)).toBe(true);
+});
+
+test('L4: a lease that is lost while its next try is held keeps nobody from dialling', async () => {
+  const shared = paceOf({} as Etcd3);
+  const renewal = renewalPace(3, shared);
+  const over = new AbortController();
+  await renewal.pass(over.signal);
+  const held = renewal.pass(over.signal);
+  const pass = shared.pass(never);
+  over.abort();
+  renewal.end();
+  await held;
+  expect(await passesAtOnce(pass)).toBe(true);
+});
