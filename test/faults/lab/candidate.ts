@@ -171,6 +171,8 @@ function post(resource: string, act: Act, mine: number): Promise<AppendOutcome> 
 }
 
 const LIST_TAKES_MS = 10;
+/** Stands among the errors, so that what the check refused is told from what the fence did; see jepsen.ts. */
+const REFUSED_BY_CHECK = 'NOT_CURRENT';
 
 /** Reads the list, thinks, and writes it back with one more: what a lock is for. */
 async function addToList(
@@ -181,7 +183,10 @@ async function addToList(
   try {
     const items = (await (await fetch(`${plan.listAt}/list`)).json()) as string[];
     await hangUp(LIST_TAKES_MS * Math.random());
-    if (checked && !act.isCurrent()) return 'refused';
+    if (checked && !act.isCurrent()) {
+      write(`X ${REFUSED_BY_CHECK}`);
+      return 'refused';
+    }
     const query = fenced ? `?token=${act.token}` : '';
     const body = JSON.stringify([...items, `${plan.name}/${act.token}/${mine}`]);
     const answer = await fetch(`${plan.listAt}/list${query}`, { method: 'PUT', body });

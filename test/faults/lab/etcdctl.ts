@@ -1,6 +1,8 @@
 /**
  * `etcdctl elect`, cut off from etcd: how long the old leader and the next one both lead. It stamps nothing; it leads from
  * the line that says so until it exits. Its session lives for 60 s, which it has no flag for.
+ *
+ *     LAB=etcdctl npm run soak
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';

@@ -2,7 +2,10 @@
  * The lock workload of Jepsen's report on etcd 3.4.3: five processes, a TTL of 2 s, a pause each 5 s. Whoever leads
  * reads a list, waits a moment, and writes it back with one element more. What was acknowledged and is not in the list
  * in the end was lost. With a fence nothing may be; without one, this is what leadership alone is worth.
+ *
+ *     LAB=jepsen npm run soak -- --seconds 80 --seed 1
  */
+import { execFileSync } from 'node:child_process';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -18,18 +21,33 @@ const { values: options } = parseArgs({
 const PAUSE_EVERY_MS = 5_000;
 const TTL_S = 2;
 
-type Way = 'etcd3, unfenced' | 'ours, unfenced and unchecked' | 'ours, unfenced' | 'ours, fenced';
+const WAYS = {
+  'etcd3, unfenced': { kind: 'etcd3', fenced: false, checked: true },
+  'ours, unfenced and unchecked': { kind: 'ours', fenced: false, checked: false },
+  'ours, unfenced': { kind: 'ours', fenced: false, checked: true },
+  // Where nothing but the fence stands: what it refuses here, nobody else would have.
+  'ours, fenced and unchecked': { kind: 'ours', fenced: true, checked: false },
+  'ours, fenced': { kind: 'ours', fenced: true, checked: true },
+} as const;
+type Way = keyof typeof WAYS;
+
+/** What the candidates were built from; with a mark where the sources at hand are not those of the commit. */
+function commitAtHand(): string {
+  const git = (...args: string[]): string => execFileSync('git', args, { encoding: 'utf8' }).trim();
+  const changed = git('status', '--porcelain', '--', 'src', 'test/faults/lab');
+  return `${git('rev-parse', '--short', 'HEAD')}${changed === '' ? '' : ', changed'}`;
+}
 
 async function run(way: Way): Promise<object> {
   const random = seeded(Number(options.seed));
   await using cluster = await startEtcd({ members: 3, binary: await etcdBinary() });
-  const list = { fenced: way === 'ours, fenced', checked: way !== 'ours, unfenced and unchecked' };
+  const { kind, fenced, checked } = WAYS[way];
   await using lab = await Lab.start({
     cluster,
     candidates: 5,
     ttlSeconds: TTL_S,
-    kind: way === 'etcd3, unfenced' ? 'etcd3' : 'ours',
-    list,
+    kind,
+    list: { fenced, checked },
   });
   const untilMs = performance.now() + Number(options.seconds) * 1000;
   let pauses = 0;
@@ -46,7 +64,7 @@ async function run(way: Way): Promise<object> {
     await hangUp(PAUSE_EVERY_MS / 2 - 500);
   }
   await hangUp(2 * lab.ttlMs);
-  const { findings, appends, evidence } = await lab.verdict();
+  const { findings, appends, errors, evidence } = await lab.verdict();
   const stands = new Set(lab.resource.list);
   const acknowledged = evidence.appends.filter(
     ({ to, outcome }) => to === 'list' && outcome === 'acknowledged',
@@ -61,6 +79,7 @@ async function run(way: Way): Promise<object> {
     acknowledged: acknowledged.length,
     lost: lost.length,
     lostPercent: Math.round((1000 * lost.length) / Math.max(1, acknowledged.length)) / 10,
+    refusedByCheck: errors.get('NOT_CURRENT') ?? 0,
     refusedByFence: lab.resource.refused,
     appends,
     overlaps: overlaps.length,
@@ -68,19 +87,16 @@ async function run(way: Way): Promise<object> {
   };
 }
 
+const commit = commitAtHand();
 const results: object[] = [];
-for (const way of [
-  'etcd3, unfenced',
-  'ours, unfenced and unchecked',
-  'ours, unfenced',
-  'ours, fenced',
-] as const) {
+for (const way of Object.keys(WAYS) as Way[]) {
   results.push(await run(way));
   console.log(JSON.stringify(results.at(-1)));
 }
 const out = join('bench', 'reliability', 'jepsen-lock.json');
 await mkdir(dirname(out), { recursive: true });
 const settings = {
+  commit,
   seconds: Number(options.seconds),
   seed: Number(options.seed),
   ttlSeconds: TTL_S,
