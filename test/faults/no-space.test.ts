@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import { faultKinds } from './lab/faults.ts';
 import { Lab } from './lab/lab.ts';
 import { seeded } from './lab/seeded.ts';
-import { expectKept, sharedCluster } from './lab/story.ts';
+import { backInTime, expectKept, sharedCluster } from './lab/story.ts';
 
 const MiB = 1024 * 1024;
 const cluster = sharedCluster({ etcdArgs: [`--quota-backend-bytes=${24 * MiB}`] });
@@ -13,7 +13,8 @@ test('S1, L5: etcd out of space: the leader goes on, its writes are refused, and
   const noSpace = faultKinds.find(({ kind }) => kind === 'no-space')!;
 
   await noSpace.run({ lab, random: seeded(1), victim, clockFile: undefined });
-  await lab.leader();
+  expect(await backInTime(lab)).toBe(victim);
+  expect(victim.endings).toEqual([]);
 
   // The write that crosses the quota is applied, and answered with "space exceeded" all the same: its outcome is unknown.
   const { appends, errors } = await expectKept(lab);

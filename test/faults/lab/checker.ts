@@ -24,7 +24,7 @@ export interface Stretch {
 export interface FaultRecord extends Stretch {
   readonly kind: string;
   readonly what: string;
-  /** Whether etcd's own leader may have changed by it. */
+  /** Whether etcd's own leader may have changed by it, or answers come late: leases last longer then. */
   readonly touchesEtcd: boolean;
   /** Whether no candidate could have led meanwhile: no quorum, or no way to it. */
   readonly isOutage: boolean;
@@ -113,9 +113,18 @@ const byOperator = (before: Acting, after: Acting, faults: readonly FaultRecord[
 const byEtcd = (before: Acting, faults: readonly FaultRecord[]): boolean =>
   before.endedBecause === 'evicted' &&
   faults.some(
-    ({ touchesEtcd, fromMs, toMs }) =>
-      touchesEtcd && fromMs <= before.lastMs && toMs >= before.lastMs - THAW_MS,
+    ({ kind, fromMs, toMs }) =>
+      MAY_REVOKE_EARLY.has(kind) && fromMs <= before.lastMs && toMs >= before.lastMs - THAW_MS,
   );
+
+/** Faults that leave two members of etcd believing that they lead it. Nothing else excuses a second leader of ours. */
+const MAY_REVOKE_EARLY: ReadonlySet<string> = new Set([
+  'freeze-etcd-leader',
+  'isolate-etcd-leader',
+  'mute-etcd-leader',
+  'deafen-etcd-leader',
+  'quorum-lost',
+]);
 
 /** How long after a thaw etcd may still act on what it believed before, in milliseconds. */
 const THAW_MS = 1_000;
@@ -215,17 +224,20 @@ const ETCD_ELECTION_MS = 4_000; // 1 to 2 s each, and votes may split once
 const ETCD_EXTENSION_MS = 1_000; // what a new etcd leader adds to every lease
 
 /** L2, L5: the stretches without an acting leader, each with the longest that the faults in it allow. */
-export function gaps({ acting, faults, grantedTtlMs }: Evidence, noiseMs: number): Gap[] {
+export function gaps({ acting, faults, grantedTtlMs, endMs }: Evidence, noiseMs: number): Gap[] {
   const inOrder = [...acting].sort((a, b) => a.firstMs - b.firstMs);
   const found: Gap[] = [];
   let coveredUntilMs: number | undefined;
+  const leaderlessUntil = (toMs: number): void => {
+    if (coveredUntilMs === undefined || toMs <= coveredUntilMs) return;
+    const gap = { fromMs: coveredUntilMs, toMs };
+    found.push({ ...gap, ms: gap.toMs - gap.fromMs, ...limitOf(gap, faults, grantedTtlMs, noiseMs) });
+  };
   for (const term of inOrder) {
-    if (coveredUntilMs !== undefined && term.firstMs > coveredUntilMs) {
-      const gap = { fromMs: coveredUntilMs, toMs: term.firstMs };
-      found.push({ ...gap, ms: gap.toMs - gap.fromMs, ...limitOf(gap, faults, grantedTtlMs, noiseMs) });
-    }
+    leaderlessUntil(term.firstMs);
     coveredUntilMs = Math.max(coveredUntilMs ?? 0, term.lastMs);
   }
+  leaderlessUntil(endMs); // nobody came back
   return found;
 }
 

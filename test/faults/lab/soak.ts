@@ -57,6 +57,9 @@ interface Totals {
   /** Two at once because the key of the first was taken: how often, by etcd itself of those, and the longest. */
   evictions: { overlaps: number; byEtcd: number; longestMs: number };
   longestLeaderlessMs: number;
+  unfinishedRounds: number;
+  /** Could not be made, or not be lifted; counted among the faults all the same. */
+  failedFaults: number;
 }
 
 const totals: Totals = {
@@ -75,6 +78,8 @@ const totals: Totals = {
   overlapMs: 0,
   evictions: { overlaps: 0, byEtcd: 0, longestMs: 0 },
   longestLeaderlessMs: 0,
+  unfinishedRounds: 0,
+  failedFaults: 0,
 };
 
 async function round(seed: number): Promise<void> {
@@ -145,6 +150,7 @@ async function burst(
     free.delete(victim);
     running.push(
       fault.run({ lab, random, victim, clockFile }).catch((error: unknown) => {
+        totals.failedFaults++;
         console.error(`fault ${fault.kind} could not be made or lifted: ${String(error)}`);
       }),
     );
@@ -210,13 +216,15 @@ for (let turn = 0; turn < rounds && performance.now() < endMs; turn++) {
   try {
     await round(seed);
   } catch (error) {
+    totals.unfinishedRounds++;
     console.error(`seed ${seed}: the round could not be finished: ${String(error)}`);
   }
   await report();
 }
-const failed = options.kind === 'ours' && totals.findings.length > 0;
+const failed = options.kind === 'ours' && (totals.findings.length > 0 || totals.unfinishedRounds > 0);
 console.log(
-  `${totals.rounds} rounds, ${totals.faults} faults, ${totals.terms} terms, ${totals.findings.length} findings`,
+  `${totals.rounds} rounds, ${totals.faults} faults, ${totals.terms} terms, ${totals.findings.length} findings, ` +
+    `${totals.unfinishedRounds} rounds unfinished, ${totals.failedFaults} faults failed`,
 );
 process.exit(failed ? 1 : 0);
 

@@ -1,8 +1,8 @@
 /** What the stories of test/faults have in common. */
 import { startEtcd, type EtcdCluster } from 'etcd-election/dev';
 import { afterAll, beforeAll, expect } from 'vitest';
-import { during } from './faults.ts';
-import { etcdBinary, type Candidate, type Lab, type Marks, type Outcome } from './lab.ts';
+import { during, etcdAnswers } from './faults.ts';
+import { etcdBinary, NOISE_MS, type Candidate, type Lab, type Marks, type Outcome } from './lab.ts';
 
 /** One etcd for the tests of a file; each has an election of its own. */
 export function sharedCluster(
@@ -77,4 +77,13 @@ export async function allWaysOpen(lab: Lab, { links }: Candidate): Promise<void>
 export async function forOneTtl(lab: Lab): Promise<void> {
   const untilMs = performance.now() + lab.ttlMs;
   await lab.until('one TTL', () => performance.now() >= untilMs);
+}
+
+/** L5, in milliseconds. */
+const BACK_WITHIN_MS = 3_000;
+
+/** L5: from when etcd answers, somebody leads within 3 s. */
+export async function backInTime(lab: Lab): Promise<Candidate> {
+  await etcdAnswers(lab);
+  return await lab.leader({ withinMs: BACK_WITHIN_MS + NOISE_MS });
 }

@@ -102,6 +102,8 @@ describe('who acts when', () => {
   test('the same where etcd took it by itself, on its return from a freeze', () => {
     const acting = [{ ...term('alice', 1n, 0, 1010), endedBecause: 'evicted' }, term('bob', 2n, 1000, 9000)];
     const thawed = fault('freeze-etcd-leader', 500, 990, { touchesEtcd: true });
+    const restarted = fault('restart-all', 500, 990, { touchesEtcd: true });
+    expect(findings({ acting, faults: [restarted], endMs: 9000 })).toEqual([expect.stringContaining('S2')]);
     expect(findings({ acting, faults: [thawed], endMs: 9000 })).toEqual([]);
     const longAgo = { ...thawed, fromMs: -5000, toMs: -4000 };
     expect(findings({ acting, faults: [longAgo], endMs: 9000 })).toEqual([expect.stringContaining('S2')]);
@@ -203,7 +205,14 @@ describe('how long nobody leads', () => {
     term('bob', 2n, 1000 + gapMs, 60_000),
   ];
   const judged = (gapMs: number, faults: FaultRecord[]): number =>
-    tooLong(gaps({ ...good, acting: acting(gapMs), faults }, 0)).length;
+    tooLong(gaps({ ...good, acting: acting(gapMs), faults, endMs: 60_000 }, 0)).length;
+
+  test('nobody comes back before the run ends: that counts too', () => {
+    const alone = [term('alice', 1n, 0, 1000)];
+    const kill = [fault('kill', 900, 1100)];
+    expect(tooLong(gaps({ ...good, acting: alone, faults: kill, endMs: 3700 }, 0))).toHaveLength(0);
+    expect(tooLong(gaps({ ...good, acting: alone, faults: kill, endMs: 3800 }, 0))).toHaveLength(1);
+  });
 
   test('without a fault of etcd: one TTL and 0.75 s', () => {
     expect(judged(2749, [fault('kill', 900, 1100)])).toBe(0);
@@ -222,7 +231,7 @@ describe('how long nobody leads', () => {
       term('bob', 2n, 1000, 2000),
       term('carol', 3n, 10_000, 20_000),
     ];
-    expect(gaps({ ...good, acting: all }, 0)).toEqual([]);
+    expect(gaps({ ...good, acting: all, endMs: 20_000 }, 0)).toEqual([]);
   });
 });
 
