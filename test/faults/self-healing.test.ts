@@ -53,11 +53,14 @@ describe('a stream that falls silent is noticed within one TTL, and healed', () 
     // etcd's own leader must live on: who replaces it takes longer than a lease may (see frozen-etcd).
     const index = cluster().members.findIndex((member) => member !== etcdLeader);
     const [member, link] = [cluster().members[index]!, alice.links[index]!];
+    const cutAtMs = nowMs();
     for (const other of alice.links) if (other !== link) other.cut();
     await expect.poll(() => alice.usedLinks, within(TTL_MS)).toEqual([link]);
     await expect
       .poll(() => alice.told('watch.lost').length - alice.told('watch.healed').length, within(TTL_MS))
       .toBe(0);
+    // A stream that the cut has ended is opened by the next renewal.
+    await expect.poll(() => alice.told('session.renewed', cutAtMs).length, within(TTL_MS)).toBeGreaterThan(1);
     await alice.restore();
 
     const sinceMs = nowMs();
