@@ -90,7 +90,7 @@ export function overlaps({ acting, faults }: Pick<Evidence, 'acting' | 'faults'>
     if (before !== undefined && term.firstMs <= before.lastMs) {
       const ms = Math.min(before.lastMs, term.lastMs) - term.firstMs;
       const evicted =
-        byOperator(before, term, faults) || byEtcd(before, faults) || outOfTurn(before, term, faults);
+        byOperator(before, term, faults) || byEtcd(before, faults) || isExcused(before, term, faults);
       findings.push({
         promise: evicted ? 'S4' : 'S2',
         byEtcd: evicted && !byOperator(before, term, faults),
@@ -133,18 +133,32 @@ const THAW_MS = 1_000;
  * Where several keys were taken away at once, who is told of his predecessor's before he is told of his own may act in
  * between, beside or after one of a larger token: the fence stops him, and S4 tells him.
  */
-const outOfTurn = (before: Acting, term: Acting, faults: readonly FaultRecord[]): boolean =>
+export function outOfTurn(evidence: Pick<Evidence, 'acting' | 'faults'>): Acting[] {
+  return inDisorder(evidence)
+    .filter(([before, term]) => isExcused(before, term, evidence.faults))
+    .map(([, term]) => term);
+}
+
+const isExcused = (before: Acting, term: Acting, faults: readonly FaultRecord[]): boolean =>
   term.token < before.token && (byOperator(term, term, faults) || byEtcd(term, faults));
 
 /** S1: who acts later has a larger token, unless he acts {@link outOfTurn}; nobody acts twice under one. */
-function tokenDisorder({ acting, faults }: Evidence): Finding[] {
+function tokenDisorder(evidence: Evidence): Finding[] {
+  return inDisorder(evidence)
+    .filter(([before, term]) => !isExcused(before, term, evidence.faults))
+    .map(([before, term]) => ({
+      promise: 'S1',
+      what: `tokens do not increase: ${name(before)}, then ${name(term)}`,
+    }));
+}
+
+/** Terms, each with the one that began before it, whose tokens are not in the order of their beginnings. */
+function inDisorder({ acting }: Pick<Evidence, 'acting'>): [before: Acting, term: Acting][] {
   const inOrder = [...acting].sort((a, b) => a.firstMs - b.firstMs);
-  return inOrder.slice(1).flatMap((term, index): Finding[] => {
-    const before = inOrder[index]!;
-    if (term.token > before.token) return [];
-    if (outOfTurn(before, term, faults)) return [];
-    return [{ promise: 'S1', what: `tokens do not increase: ${name(before)}, then ${name(term)}` }];
-  });
+  return inOrder
+    .slice(1)
+    .map((term, index): [Acting, Acting] => [inOrder[index]!, term])
+    .filter(([before, term]) => term.token <= before.token);
 }
 
 /** A term ends with a reason, or with its process, or with the run. */

@@ -5,12 +5,12 @@
  *
  *     LAB=jepsen npm run soak -- --seconds 80 --seed 1
  */
-import { execFileSync } from 'node:child_process';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { startEtcd } from 'etcd-election/dev';
 import { hangUp } from './act.ts';
+import { commitAtHand } from './commit.ts';
 import { etcdBinary, Lab } from './lab.ts';
 import { seeded } from './seeded.ts';
 
@@ -30,13 +30,6 @@ const WAYS = {
   'ours, fenced': { kind: 'ours', fenced: true, checked: true },
 } as const;
 type Way = keyof typeof WAYS;
-
-/** What the candidates were built from; with a mark where the sources at hand are not those of the commit. */
-function commitAtHand(): string {
-  const git = (...args: string[]): string => execFileSync('git', args, { encoding: 'utf8' }).trim();
-  const changed = git('status', '--porcelain', '--', 'src', 'test/faults/lab');
-  return `${git('rev-parse', '--short', 'HEAD')}${changed === '' ? '' : ', changed'}`;
-}
 
 async function run(way: Way): Promise<object> {
   const random = seeded(Number(options.seed));

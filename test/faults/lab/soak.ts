@@ -12,7 +12,8 @@ import { dirname, join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { startEtcd, type EtcdSeries } from 'etcd-election/dev';
 import { hangUp } from './act.ts';
-import { overlaps, type Finding } from './checker.ts';
+import { outOfTurn, overlaps, type Finding } from './checker.ts';
+import { commitAtHand } from './commit.ts';
 import { faketime } from './faketime.ts';
 import { drawFault, etcdAnswers, faultKinds, type FaultKind } from './faults.ts';
 import { etcdBinary, Lab, type Outcome } from './lab.ts';
@@ -54,8 +55,11 @@ interface Totals {
   endings: Record<string, number>;
   errors: Record<string, number>;
   overlapMs: number;
-  /** Two at once because the key of the first was taken: how often, by etcd itself of those, and the longest. */
-  evictions: { overlaps: number; byEtcd: number; longestMs: number };
+  /**
+   * Two at once because the key of the first was taken: how often, by etcd itself of those, and the longest; and how
+   * often somebody acted after one of a larger token, because several keys were taken at once.
+   */
+  evictions: { overlaps: number; byEtcd: number; longestMs: number; outOfTurn: number };
   longestLeaderlessMs: number;
   unfinishedRounds: number;
   /** Could not be made, or not be lifted; counted among the faults all the same. */
@@ -76,7 +80,7 @@ const totals: Totals = {
   endings: {},
   errors: {},
   overlapMs: 0,
-  evictions: { overlaps: 0, byEtcd: 0, longestMs: 0 },
+  evictions: { overlaps: 0, byEtcd: 0, longestMs: 0, outOfTurn: 0 },
   longestLeaderlessMs: 0,
   unfinishedRounds: 0,
   failedFaults: 0,
@@ -194,6 +198,7 @@ function add(outcome: Outcome, seed: number): void {
     if (byEtcd === true) totals.evictions.byEtcd++;
     totals.evictions.longestMs = Math.max(totals.evictions.longestMs, ms);
   }
+  totals.evictions.outOfTurn += outOfTurn(outcome.evidence).length;
   const longest = Math.max(0, ...outcome.gaps.map(({ ms }) => ms));
   console.log(
     `seed ${seed}: ${outcome.faults.length} faults, ${outcome.terms} terms, ` +
@@ -211,6 +216,7 @@ const firstSeed = Number(options.seed);
 const endMs = performance.now() + Number(options.minutes) * 60_000;
 const rounds = options.rounds === undefined ? Number.POSITIVE_INFINITY : Number(options.rounds);
 const startedAt = new Date().toISOString();
+const commit = commitAtHand();
 for (let turn = 0; turn < rounds && performance.now() < endMs; turn++) {
   const seed = firstSeed + turn;
   try {
@@ -239,6 +245,6 @@ async function report(): Promise<void> {
   };
   await writeFile(
     out,
-    `${JSON.stringify({ startedAt, kind: options.kind, machine, settings, ...totals }, undefined, 2)}\n`,
+    `${JSON.stringify({ startedAt, commit, kind: options.kind, machine, settings, ...totals }, undefined, 2)}\n`,
   );
 }
