@@ -1,9 +1,10 @@
 /**
  * A small world for the pure core: a lease server, three replicas with clocks of their own, and a network between
- * them. What decides (states, deadlines, the queue) is the real src/core; what is modelled is only what it is told.
+ * them. States, deadlines and the queue are the real src/core. What src/ does around it (calls, their repetition, what is
+ * given up when) is told again here, as small as it goes, and so are the rules that can be broken.
  *
  * A world is a value. `choices` says what can happen next, `take` makes the world after it; whoever chooses decides
- * whether that is every way (exhaustive.test) or a random one. Messages are prompt unless a fault holds them, so
+ * whether that is every way or a random one (model.test). Messages are prompt unless a fault holds them, so
  * that time passes only when nothing else is due.
  */
 import {
@@ -28,6 +29,8 @@ export interface Rules {
   readonly countFrom: 'send' | 'reply';
   readonly looksAtOwnKey: boolean;
   readonly releases: 'after the work' | 'before it';
+  /** Whether a key whose release is still under way may lead once more. */
+  readonly takesSpentKeys: boolean;
   /** How finely time is cut: ticks in one TTL. */
   readonly ttlTicks: number;
 }
@@ -37,6 +40,7 @@ export const ours: Rules = {
   countFrom: 'send',
   looksAtOwnKey: true,
   releases: 'after the work',
+  takesSpentKeys: false,
   ttlTicks: 4,
 };
 
@@ -72,6 +76,8 @@ interface Replica {
   readonly queueCall: number;
   readonly queueCallAtMs: number;
   readonly roster: readonly Candidate[];
+  /** Token of the last candidacy that was given up: where its release is still under way, its key still stands. */
+  readonly spent: number;
   /** Up to which revision the watch has told. */
   readonly toldUpTo: number;
   /** Whether the work of its last term still runs. */
@@ -113,6 +119,7 @@ const replicaAtStart: Replica = {
   queueCall: 0,
   queueCallAtMs: 0,
   roster: [],
+  spent: 0,
   toldUpTo: 0,
   works: false,
   paused: false,
@@ -147,7 +154,7 @@ export function queuedWorld(faults: number, rules: Rules, replicas = 3): World {
   while (!settled())
     world = take(
       world,
-      choices(world, []).find(({ to }) => to !== 'tick')!,
+      choices(world, [], 'in one order').find(({ to }) => to !== 'tick')!,
       rules,
     );
   return { ...world, faultsLeft: faults };
@@ -161,25 +168,38 @@ export type Choice =
   | { readonly to: Fault; readonly replica: number };
 
 /**
- * What can happen next. Calls and answers of different replicas commute, so they go in one order, and a fault may hit
- * whoever's turn it is; who is told first by the watch, what runs out, wakes up or breaks, goes in every order.
+ * What can happen next. Whom the watch tells first, what runs out, wakes up or breaks, goes in every order. Calls and answers
+ * do too; or, where that would be too many worlds, one after the other, and a fault may hit whoever's turn it is.
  */
-export function choices(world: World, faults: readonly Fault[]): Choice[] {
+export function choices(
+  world: World,
+  faults: readonly Fault[],
+  calls: 'in every order' | 'in one order',
+): Choice[] {
   const { replicas } = world;
   const hits = (index: number): Choice[] =>
     world.faultsLeft === 0
       ? []
       : faults.flatMap((to) => (canHit(world, to, replicas[index]!) ? [{ to, replica: index }] : []));
-  const call = world.calls.find(({ from }) => !replicas[from]!.heldUp);
-  if (call !== undefined) return [{ to: 'serve', id: call.id }, ...hits(call.from)];
-  const reply = world.replies.find(
-    ({ call: { from } }) => !replicas[from]!.heldDown && !replicas[from]!.paused,
-  );
-  if (reply !== undefined) return [{ to: 'answer', id: reply.call.id }, ...hits(reply.call.from)];
-
+  const expired = world.leases
+    .filter(({ expiresAtTick }) => expiresAtTick <= world.tick)
+    .map(({ id }) => ({ to: 'expire', leaseId: id }) as const);
   const told = replicas.flatMap((replica, index) =>
     isTold(world, replica) ? [{ to: 'tell', replica: index } as const] : [],
   );
+  const sent = world.calls.filter(({ from }) => !replicas[from]!.heldUp);
+  const answers = world.replies.filter(
+    ({ call: { from } }) => !replicas[from]!.heldDown && !replicas[from]!.paused,
+  );
+  const moving: readonly (Choice & { readonly of: number })[] = [
+    ...sent.map(({ id, from }) => ({ to: 'serve', id, of: from }) as const),
+    ...answers.map(({ call: { id, from } }) => ({ to: 'answer', id, of: from }) as const),
+  ];
+  const [first] = moving;
+  if (first !== undefined && calls === 'in one order') return [first, ...hits(first.of)];
+  const harm = replicas.flatMap((_, index) => hits(index));
+  if (first !== undefined) return [...moving, ...told, ...expired, ...harm];
+  if (told.length > 0) return [...told, ...expired, ...told.flatMap(({ replica }) => hits(replica))];
   const later: Choice[] = replicas.flatMap((replica, index) => [
     ...(replica.paused ? [{ to: 'wake', replica: index } as const] : []),
     ...(replica.heldUp ? [{ to: 'let-up', replica: index } as const] : []),
@@ -188,11 +208,6 @@ export function choices(world: World, faults: readonly Fault[]): Choice[] {
       ? [{ to: 'stop-work', replica: index } as const]
       : []),
   ]);
-  const expired = world.leases
-    .filter(({ expiresAtTick }) => expiresAtTick <= world.tick)
-    .map(({ id }) => ({ to: 'expire', leaseId: id }) as const);
-  if (told.length > 0) return [...told, ...expired, ...told.flatMap(({ replica }) => hits(replica))];
-  const harm = replicas.flatMap((_, index) => hits(index));
   return [...later, ...expired, ...harm, { to: 'tick' }];
 }
 
@@ -351,21 +366,26 @@ function withoutKey(world: World, key: string): World {
 const withoutLease = (world: World, leaseId: number): World =>
   withoutKey({ ...world, leases: world.leases.filter(({ id }) => id !== leaseId) }, keyOf(leaseId));
 
-function answered(world: World, { call, ok, revision, candidates }: Reply, rules: Rules): World {
-  const index = call.from;
+function answered(world: World, reply: Reply, rules: Rules): World {
+  const { call: asked, ok, revision, candidates } = reply;
+  const index = asked.from;
   const replica = world.replicas[index]!;
-  if (call.kind === 'release') return world;
-  if (call.kind === 'grant' || call.kind === 'renew') {
-    if (replica.leaseCall !== call.id) return world; // of a stream given up long ago
-    if (call.kind === 'renew' && !isValid(replica, rules)) return lose(world, index, 'deadline-passed');
+  if (asked.kind === 'release') return world;
+  if (asked.kind === 'grant' || asked.kind === 'renew') {
+    if (replica.leaseCall !== asked.id) return world; // of a stream given up long ago
+    if (asked.kind === 'renew' && !isValid(replica, rules)) return lose(world, index, 'deadline-passed');
     if (!ok) return lose(world, index, 'lease-lost');
-    const sentAtMs = rules.countFrom === 'send' ? call.sentAtMs : replica.clockMs;
+    const sentAtMs = rules.countFrom === 'send' ? asked.sentAtMs : replica.clockMs;
     return change(world, index, { leaseCall: 0, proof: { sentAtMs, grantedTtlSeconds: ttlSeconds(rules) } });
   }
-  if (replica.queueCall !== call.id || replica.campaign.name !== 'entering') return world;
+  if (replica.queueCall !== asked.id || replica.campaign.name !== 'entering') return world;
   const free = change(world, index, { queueCall: 0 });
-  const own = candidates.find(({ key }) => key === keyOf(call.leaseId));
+  const own = candidates.find(({ key }) => key === keyOf(asked.leaseId));
   if (!ok || own === undefined) return lose(free, index, 'lease-lost');
+  if (Number(own.fencingToken) <= replica.spent && !rules.takesSpentKeys) {
+    const failed = change(free, index, { campaign: next(replica.campaign, { type: 'failed' }) });
+    return call(failed, index, 'release', replica.spent);
+  }
   const candidacy: Candidacy = {
     key: own.key,
     leaseId: own.leaseId,
@@ -448,7 +468,8 @@ function step(world: World, index: number, rules: Rules): World {
         mayRelease && me.queueCall === 0
           ? call(world, index, 'release', Number(campaign.candidacy!.createRevision))
           : world;
-      return end(change(released, index, { queueCall: 0, roster: [] }), index, { type: 'left' });
+      const spent = Number(campaign.candidacy?.createRevision ?? me.spent);
+      return end(change(released, index, { queueCall: 0, roster: [], spent }), index, { type: 'left' });
     }
     case 'ended':
       return world;
@@ -544,7 +565,10 @@ export function fingerprint(world: World): string {
       .filter(({ revision }) => revision > seen)
       .map(({ revision, event }) => [revision, event.type === 'put' ? event.candidate.key : `-${event.key}`]),
     calls.map(({ kind, from, id, leaseId, sentAtMs }) => [kind, from, `i${id}`, `i${leaseId}`, sentAtMs]),
-    replies.map(({ call, ok, revision }) => [call.kind, `i${call.id}`, call.sentAtMs, ok, revision]),
+    replies.map(({ call, ok, revision, candidates: read }) => [
+      [call.kind, `i${call.id}`, call.sentAtMs, ok, revision],
+      candidates(read),
+    ]),
     replicas.map((replica) => [
       replica.campaign.name,
       'because' in replica.campaign && replica.campaign.because,
@@ -553,6 +577,7 @@ export function fingerprint(world: World): string {
       `i${replica.leaseCall}`,
       replica.queueCall > 0 && [`i${replica.queueCall}`, replica.queueCallAtMs],
       isIn(replica) && [candidates(replica.roster), replica.toldUpTo],
+      replica.spent,
       [replica.works, replica.paused, replica.heldUp, replica.heldDown].map(Number),
     ]),
   ];
