@@ -52,6 +52,16 @@ const start = (
     client: { auth },
   });
 
+/** How many tokens this etcd has handed out. */
+async function tokensGiven(): Promise<number> {
+  const metrics = await (await fetch(`${cluster().endpoints[0]}/metrics`)).text();
+  const [, count] =
+    /^grpc_server_handled_total\{grpc_code="OK",grpc_method="Authenticate",.*\} (\d+)$/m.exec(metrics) ?? [];
+  return Number(count);
+}
+
+const TTL_S = 10;
+const TTL_MS = TTL_S * 1_000;
 const within = (ms: number) => ({ timeout: ms, interval: 10 });
 const expired = async (): Promise<void> => {
   const untilMs = nowMs() + 3 * TOKEN_TTL_S * 1000;
@@ -77,9 +87,10 @@ const shown = (_: string, value: unknown): unknown =>
 describe('a token that expires', () => {
   test('S1, L3: during a term: the term goes on, and fenced writes too', async () => {
     const name = freshName();
-    await using alice = await start(name, { ttlSeconds: 10 });
+    await using alice = await start(name, { ttlSeconds: TTL_S });
     alice.stand();
     await expect.poll(() => alice.leads, within(5_000)).toBe(true);
+    const given = await tokensGiven();
     await expired();
 
     const [term] = alice.terms;
@@ -88,6 +99,7 @@ describe('a token that expires', () => {
       .then(alice.client.put(`election/${name}-log`).value('1'))
       .commit();
     expect(answer.succeeded).toBe(true);
+    expect(await tokensGiven(), 'the old one had run out').toBeGreaterThan(given);
     await term!.proclaim('another value');
     expect(alice.terms).toHaveLength(1);
     expectNoSecrets(alice);
@@ -95,19 +107,22 @@ describe('a token that expires', () => {
 
   test('L1, L4: during a long wait, with every stream reset at the end of it: the turn is not missed (etcd #17623)', async () => {
     const name = freshName();
-    await using alice = await start(name, { ttlSeconds: 10 });
-    await using bob = await start(name, { ttlSeconds: 10 });
+    await using alice = await start(name, { ttlSeconds: TTL_S });
+    await using bob = await start(name, { ttlSeconds: TTL_S });
     alice.stand();
     await expect.poll(() => alice.leads, within(5_000)).toBe(true);
     bob.stand();
     await expect.poll(() => bob.election.status.position, within(5_000)).toBe(2);
+    const given = await tokensGiven();
     await expired();
     const sinceMs = nowMs();
     for (const link of bob.links) link.reset();
-    await expect.poll(() => bob.told('watch.healed', sinceMs), within(10_000)).not.toEqual([]);
+    await expect.poll(() => bob.told('watch.healed', sinceMs), within(TTL_MS)).not.toEqual([]);
+    expect(await tokensGiven(), 'the old one had run out').toBeGreaterThan(given);
 
+    // Told by the watch: nothing else would tell within a third of the TTL.
     await alice.election.close();
-    await expect.poll(() => bob.leads, within(10_000)).toBe(true);
+    await expect.poll(() => bob.leads, within(NOISE_MS)).toBe(true);
     expectNoSecrets(bob);
   });
 });
@@ -148,10 +163,10 @@ describe('what changes under us', () => {
     await asRoot('user', 'add', `carol:${PASSWORD}`);
     await asRoot('user', 'grant-role', 'carol', 'candidate');
     const name = freshName();
-    await using alice = await start(name, { ttlSeconds: 10 });
+    await using alice = await start(name, { ttlSeconds: TTL_S });
     alice.stand();
     await expect.poll(() => alice.leads, within(5_000)).toBe(true);
-    await using carol = await start(name, { ttlSeconds: 10 }, { username: 'carol', password: PASSWORD });
+    await using carol = await start(name, { ttlSeconds: TTL_S }, { username: 'carol', password: PASSWORD });
     const campaign = carol.election.campaign('carol').catch((reason: unknown) => reason);
     await expect.poll(() => carol.election.status.position, within(5_000)).toBe(2);
 
