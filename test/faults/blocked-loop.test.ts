@@ -46,5 +46,11 @@ test('S2: under the pressure of a garbage collector nothing is lost but time', a
     await forOneTtl(lab);
   });
 
-  await expectKept(lab);
+  const { evidence } = await expectKept(lab);
+  const [term] = evidence.acting.filter(({ process }) => process === alice.name);
+  console.log(
+    'PAUSE',
+    evidence.acting.map((t) => t.longestPauseMs),
+  );
+  expect(term!.longestPauseMs).toBeGreaterThan(20);
 });

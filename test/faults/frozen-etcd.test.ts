@@ -1,13 +1,13 @@
 import { expect, test } from 'vitest';
 import { during, etcdAnswers } from './lab/faults.ts';
-import { Lab } from './lab/lab.ts';
+import { Lab, NOISE_MS } from './lab/lab.ts';
 import { backInTime, expectKept, forOneTtl, nextInQueue, sharedCluster } from './lab/story.ts';
 
 // A frozen member keeps its connections and answers nothing: as a disk that hangs, or a host that swaps.
 
 const cluster = sharedCluster();
 
-test("S2, L4: etcd's leader freezes: keep-alive and watch move on, and nobody leads twice (etcd #14641)", async () => {
+test("S2, L4, F10: etcd's leader freezes: keep-alive and watch move on, and nobody leads twice (etcd #14641)", async () => {
   await using lab = await Lab.start({ cluster: cluster() });
   await lab.leader();
 
@@ -20,10 +20,10 @@ test("S2, L4: etcd's leader freezes: keep-alive and watch move on, and nobody le
       await forOneTtl(lab);
       await forOneTtl(lab);
       // The watch works too: whoever stands behind the leader hears of its resignation.
-      const leader = await lab.leader();
+      const leader = await lab.leader(); // the checker judges how long that took: etcd elects a leader of its own first
       await nextInQueue(lab);
       leader.tell({ do: 'step-down' });
-      await lab.leader({ notOf: [leader] });
+      await lab.leader({ notOf: [leader], withinMs: NOISE_MS });
       member!.thaw();
     },
   );

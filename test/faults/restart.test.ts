@@ -61,9 +61,10 @@ test('S2: a rolling restart of etcd, as for an upgrade', async () => {
 
 test.each([
   ['short', 0],
+  ['half a lease', 0.5],
   ['longer than the lease', 1.5],
 ])(
-  'S2, L5: all of etcd restarted from its data, %s: exactly one leads, within 3 s (etcd3 #158)',
+  'S2, L5, F14: all of etcd restarted from its data, %s: exactly one leads, within 3 s (etcd3 #158)',
   async (_, awayTtls) => {
     await using lab = await Lab.start({ cluster: cluster() });
     await lab.leader();

@@ -286,7 +286,7 @@ describe('ways for a term to end', () => {
     finish();
   });
 
-  test('L3: work that is stuck keeps no seat: another replica gets it (pd #11106)', async () => {
+  test('L3, F18: work that is stuck keeps no seat: another replica gets it (pd #11106)', async () => {
     const name = freshName();
     const { endpoints } = cluster();
     const options = { ttlSeconds: TTL_S, progressTimeoutMs: 500, onLeader: () => undefined };

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { startProxy } from 'etcd-election/dev';
 import { describe, expect, onTestFinished } from 'vitest';
+import { Deferred } from '../../src/deferred.ts';
 import { eventually, within } from '../support/eventually.ts';
 import {
   abortOf,
@@ -203,6 +204,36 @@ describe('cut off', () => {
     expect((await world.keys())[0]).toBe(next.key);
     expect(history.leaders()).toEqual(['alice', 'bob']);
     expect(history.leadersAtOnce()).toBe(1);
+  });
+
+  test('F16: a drain that outlives the lease: the next one leads meanwhile, and nobody is told of a clean release', async ({
+    candidate,
+    etcd,
+    log,
+    world,
+  }) => {
+    await using proxy = await startProxy({ target: etcd.endpoints[0]! });
+    const finish = new Deferred<void>();
+    const alice = candidate('alice', {
+      ttlSeconds,
+      hosts: proxy.endpoint,
+      drainTimeoutMs: 10 * ttlSeconds * 1_000,
+      onLeader: () => finish.promise,
+    });
+    const bob = candidate('bob', { ttlSeconds });
+    await pair(alice, bob);
+
+    const resigning = alice.election.resign();
+    proxy.stall();
+    const next = await bob.elected(2 * ttlSeconds * 1_000 + SOON_MS);
+    expect(alice.election.status.state).toBe('leaving');
+    proxy.resume();
+    finish.resolve();
+    await within(SOON_MS, 'resign()', resigning);
+
+    expect(log.of('term.released')).toEqual([]);
+    expect(next.isCurrent()).toBe(true);
+    expect((await world.keys())[0]).toBe(next.key);
   });
 
   test('S2: a leader whose event loop is blocked past the TTL knows it before it does anything (F8)', async ({
