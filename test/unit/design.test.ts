@@ -10,17 +10,36 @@ const promises = [...design.matchAll(/^\| \*\*([SLGC]\d)\*\* +\|(.*)\|(.*)\|(.*)
   code: [...row[4]!.matchAll(/`([^`]+)`/g)].map((match) => match[1]!),
 }));
 
+/** Titles begin with the numbers they bear: 'S4, L3: our key …' */
+function expectTitle(name: string, number: string): void {
+  const source = readFileSync(`test/${name}.test.ts`, 'utf8');
+  expect(source).toMatch(new RegExp(String.raw`['"\`][SLGCF\d, ]*\b${number}\b[SLGCF\d, ]*: `));
+}
+
+const reliability = readFileSync('docs/reliability.md', 'utf8');
+const underFaults = [...reliability.matchAll(/^\| ([SL]\d) [^|]*\|([^|]*)\|$/gm)].map((row) => ({
+  number: row[1]!,
+  tests: [...row[2]!.matchAll(/`([^`]+)`/g)].map((match) => match[1]!),
+}));
+
+test('reliability.md says of S1 to L5 which fault tests bear it', () => {
+  const numbers = 'S1 S2 S3 S4 S5 L1 L2 L3 L4 L5'.split(' ');
+  expect(underFaults.map(({ number }) => number)).toEqual(numbers);
+});
+
+describe.each(underFaults)('$number under faults', ({ number, tests }) => {
+  test.each(tests)('test/faults/%s.test.ts carries it in a title', (name) => {
+    expectTitle(`faults/${name}`, number);
+  });
+});
+
 test('every promise but the one that is not made stands in the table', () => {
   const numbers = 'S1 S2 S3 S4 S5 L1 L2 L3 L4 L5 G1 G2 G3 G4 G5 G6 G7 C1 C2 C3 C4'.split(' ');
   expect(promises.map(({ number }) => number)).toEqual(numbers);
 });
 
 describe.each(promises)('$number', ({ number, tests, code }) => {
-  test.each(tests)('test/%s.test.ts carries it in a title', (name) => {
-    const source = readFileSync(`test/${name}.test.ts`, 'utf8');
-    // Titles begin with the numbers they bear: 'S4, L3: our key …'
-    expect(source).toMatch(new RegExp(String.raw`['"\`][SLGCF\d, ]*\b${number}\b[SLGCF\d, ]*: `));
-  });
+  test.each(tests)('test/%s.test.ts carries it in a title', (name) => expectTitle(name, number));
 
   test('its code is where the table says', () => {
     const files = code.filter((name) => name.endsWith('.ts') || name.endsWith('/'));
