@@ -24,12 +24,12 @@ test('S2: a leader that blocks its event loop past its lease is told by the chec
   expect(term!.longestPauseMs).toBeLessThan(lab.ttlMs / 2);
 });
 
-test('S2: blocked for half its lease it leads on', async () => {
+test('S2: blocked for a third of its lease it leads on', async () => {
   await using lab = await Lab.start({ cluster: cluster(), ttlSeconds: 4 });
   const alice = await lab.leader();
 
   await during(lab, { kind: 'block-loop', what: `block ${alice.name}` }, async () => {
-    alice.tell({ do: 'block', forMs: lab.ttlMs / 2 });
+    alice.tell({ do: 'block', forMs: lab.ttlMs / 3 });
     await forOneTtl(lab);
   });
 
@@ -48,6 +48,6 @@ test('S2: under the pressure of a garbage collector nothing is lost but time', a
 
   const { evidence } = await expectKept(lab);
   const [term] = evidence.acting.filter(({ process }) => process === alice.name);
-  // It stamps every 4 ms: the collector did stop it.
+  // It stamps every 4 ms: the collector, and the making of so much litter, did stop it.
   expect(term!.longestPauseMs).toBeGreaterThan(20);
 });

@@ -1,8 +1,8 @@
 import { expect, test } from 'vitest';
 import { faultKinds } from './lab/faults.ts';
-import { Lab } from './lab/lab.ts';
+import { Lab, NOISE_MS } from './lab/lab.ts';
 import { seeded } from './lab/seeded.ts';
-import { backInTime, expectKept, sharedCluster } from './lab/story.ts';
+import { backInTime, expectKept, forOneTtl, sharedCluster } from './lab/story.ts';
 
 const MiB = 1024 * 1024;
 const cluster = sharedCluster({ etcdArgs: [`--quota-backend-bytes=${24 * MiB}`] });
@@ -15,9 +15,14 @@ test('S1, L5: etcd out of space: the leader goes on, its writes are refused, and
   await noSpace.run({ lab, random: seeded(1), victim, clockFile: undefined });
   expect(await backInTime(lab)).toBe(victim);
   expect(victim.endings).toEqual([]);
+  victim.tell({ do: 'step-down' });
+  const next = await lab.leader({ notOf: [victim], withinMs: NOISE_MS });
+  await forOneTtl(lab);
 
   // The write that crosses the quota is applied, and answered with "space exceeded" all the same: its outcome is unknown.
-  const { appends, errors } = await expectKept(lab);
+  const { appends, errors, evidence } = await expectKept(lab);
   expect(appends.refused + appends.unknown).toBeGreaterThan(0);
+  const writes = evidence.appends.filter(({ process, to }) => process === next.name && to === 'etcd');
+  expect(writes.at(-1)).toMatchObject({ outcome: 'acknowledged' });
   expect([...errors.keys()].filter((code) => !code.startsWith('ELECTION_'))).toEqual([]);
 });

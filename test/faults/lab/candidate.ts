@@ -212,6 +212,8 @@ function termAsAct(term: Term): Act {
             client.put(`${plan.logPrefix}log/${pad(token)}/${plan.name}/${pad(mine)}`).value('1'),
             client.put(`${plan.logPrefix}last`).value(`${token}/${plan.name}/${mine}`),
           )
+          // That it arrived, and changed nothing else.
+          .else(client.put(`${plan.logPrefix}late/${pad(token)}/${pad(mine)}`).value('1'))
           .commit();
         return answer.succeeded ? 'acknowledged' : 'refused';
       } catch (error) {

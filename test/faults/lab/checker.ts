@@ -256,7 +256,7 @@ export function gaps({ acting, faults, grantedTtlMs, endMs }: Evidence, noiseMs:
 }
 
 /**
- * Each fault in the gap may cost one expiry (each may hit whoever was to lead next); one that changes etcd's
+ * Without a fault, none. Each fault in the gap may cost one expiry (each may hit whoever was to lead next); one that changes etcd's
  * leader costs that election, and one more TTL because every lease is renewed by it; an outage costs itself and 3 s.
  */
 function limitOf(
@@ -268,7 +268,7 @@ function limitOf(
   const within = faults.filter(
     (fault) => fault.fromMs <= gap.toMs && fault.toMs >= gap.fromMs - 2 * grantedTtlMs,
   );
-  const crashMs = Math.max(1, within.length) * (grantedTtlMs + EXPIRY_SWEEP_MS);
+  const crashMs = within.length * (grantedTtlMs + EXPIRY_SWEEP_MS);
   const etcdMs = within.some((fault) => fault.touchesEtcd)
     ? grantedTtlMs + ETCD_ELECTION_MS + ETCD_EXTENSION_MS
     : 0;

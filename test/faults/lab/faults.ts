@@ -233,7 +233,9 @@ export const faultKinds: readonly FaultKind[] = [
       await during(
         lab,
         { kind: 'move-etcd-leader', what: 'move etcd leadership', touchesEtcd: true },
-        async () => void (await lab.operator.moveLeader()),
+        async () => {
+          if (!(await lab.operator.moveLeader())) throw new Error('etcd did not move its leadership');
+        },
       );
     },
   },

@@ -25,6 +25,8 @@ interface RawKeyValue {
 
 /** An election of etcd's own says nothing when it is over: it is asked for, ten times a second. */
 const ASK_AGAIN_MS = 100;
+/** etcd needs 1 to 2 s to elect one, in milliseconds. */
+const LEADER_PATIENCE_MS = 3_000;
 
 export class Operator {
   readonly #cluster: EtcdCluster;
@@ -82,8 +84,17 @@ export class Operator {
     );
   }
 
-  /** The member that leads etcd itself; undefined while none does. */
+  /** The member that leads etcd itself; undefined where none does for a while. */
   async etcdLeader(): Promise<EtcdMember | undefined> {
+    const untilMs = performance.now() + LEADER_PATIENCE_MS;
+    for (;;) {
+      const leader = await this.#etcdLeaderNow();
+      if (leader !== undefined || performance.now() > untilMs) return leader;
+      await sleep(ASK_AGAIN_MS);
+    }
+  }
+
+  async #etcdLeaderNow(): Promise<EtcdMember | undefined> {
     const said = await Promise.all(
       this.#cluster.members.map(async (member) => {
         if (member.pid === undefined) return undefined;

@@ -1,4 +1,5 @@
 /** A candidate in the process of the test, where no process has to suffer: with its network, its log and its term. */
+import { inspect } from 'node:util';
 import { Etcd3, type IOptions } from 'etcd3';
 import { Election, type ElectionOptions, type Term } from 'etcd-election';
 import { startProxy, type FaultyProxy } from 'etcd-election/dev';
@@ -91,3 +92,9 @@ let made = 0;
 
 /** A name that no other test has. */
 export const freshName = (): string => `story-${process.pid}-${++made}`;
+
+/** All that a reader of its log or of these errors could get to see, hidden properties and causes too. */
+export const everythingSaid = (replica: Replica, ...errors: readonly unknown[]): string =>
+  [...replica.log.map(({ message, fields }) => ({ message, fields })), ...errors]
+    .map((one) => inspect(one, { depth: null, showHidden: true, maxStringLength: null }))
+    .join('\n');
