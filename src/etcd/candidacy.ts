@@ -70,7 +70,7 @@ export async function readQueue(link: Link, electionKeys: string, limits: CallLi
     link.unary(
       `read ${electionKeys}`,
       (options) => link.client.kv.range(queueOf(electionKeys, keysOnly), options),
-      limits,
+      { ...limits, isHedged: true },
     ),
   );
   return snapshotOf(electionKeys, answer, answer.header.revision);
@@ -123,7 +123,7 @@ export async function releaseUnseen(
   const { kvs } = await link.unary(
     `look for ${key}`,
     (options) => link.client.kv.range({ key: Buffer.from(key) }, options),
-    limits,
+    { ...limits, isHedged: true },
   );
   const own = kvs[0];
   if (own === undefined || own.lease !== leaseId || !isStillOwed()) return;
@@ -192,6 +192,6 @@ async function deleteIf(link: Link, key: string, compare: ICompare, limits: Call
   await link.unary(
     `release ${key}`,
     (options) => link.client.kv.txn({ compare: [compare], success: [remove] }, options),
-    limits,
+    { ...limits, isHedged: true },
   );
 }

@@ -32,7 +32,7 @@ export async function grantLease(
     const { TTL } = await link.unary(
       'grant a lease',
       (options) => link.client.leaseClient.leaseGrant({ ID: leaseId, TTL: ttlSeconds }, options),
-      limits,
+      { ...limits, isHedged: true },
     );
     return { sentAtMs, grantedTtlSeconds: Number(TTL) };
   } catch (error) {
@@ -47,7 +47,7 @@ export async function revokeLease(link: Link, leaseId: string, limits: CallLimit
     await link.unary(
       'revoke the lease',
       (options) => link.client.leaseClient.leaseRevoke({ ID: leaseId }, options),
-      limits,
+      { ...limits, isHedged: true },
     );
   } catch (error) {
     if (!(error instanceof EtcdFault && error.kind === 'lease-gone')) throw error;

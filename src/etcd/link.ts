@@ -13,6 +13,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Etcd3, KVClient } from 'etcd3';
 import { EtcdFault, COUNTED_BY_ETCD3, faultOf, type GrpcStatus } from './fault.ts';
 import { clock } from '../time.ts';
+import { hedged } from './hedge.ts';
 import { Slots } from './slots.ts';
 
 type CallOptions = NonNullable<Parameters<KVClient['range']>[1]>;
@@ -26,6 +27,8 @@ export interface CallLimits {
   readonly signal?: AbortSignal | undefined;
   /** Whether `withinMs` counts while the call still waits for its turn: for what must end in time. */
   readonly isTimely?: boolean | undefined;
+  /** Whether another host is asked too while the first keeps silent: for what may happen twice without harm. */
+  readonly isHedged?: boolean | undefined;
 }
 
 /** What we need of etcd3's raw duplex streams. */
@@ -50,6 +53,9 @@ export interface OpenStream<Request, Response> {
 
 const UNAVAILABLE = 14;
 
+/** What is said of a host that could not be reached, or reaches no leader; otherwise only a connection has ended. */
+const AWAY = /^No connection established|^Name resolution failed|no leader/;
+
 /** FAILED_PRECONDITION: etcd3 neither counts nor repeats what ends so. */
 const UNCOUNTED = 9;
 
@@ -62,6 +68,12 @@ const IN_FLIGHT = 64;
 /** How long a host that kept silent, or could not be reached, is passed over while there are others, in milliseconds. */
 const SUSPECT_FOR_MS = 15_000;
 
+/** A host that answers nothing at all for so long while it is asked is taken for silent, in milliseconds. */
+export const SILENT_AFTER_MS = 500;
+
+/** How often another host is asked for: of three, two suspects are picked each time once in ten million times. */
+const ASKS_FOR_ANOTHER = 40;
+
 export class Link {
   readonly client: Etcd3;
   /**
@@ -73,7 +85,9 @@ export class Link {
   readonly #hostCount: number;
   /** Hosts on which a stream was opened since one last failed there. */
   readonly #mayFail = new Set<string>();
-  readonly #suspectUntil = new Map<string, number>();
+  readonly #suspects = new Map<string, { readonly untilMs: number; readonly rank: number }>();
+  /** When each host last answered a call. */
+  readonly #heardAtMs = new Map<string, number>();
   /** Until the last connection that had to go is dropped: what begins meanwhile must not begin on it. */
   #dropped: Promise<void> | undefined;
 
@@ -90,7 +104,7 @@ export class Link {
   }
 
   /**
-   * One call, sent once.
+   * One call, sent once; where it is hedged, once to each host at most.
    *
    * @param what said in errors: what was tried.
    * @throws {EtcdFault}
@@ -98,14 +112,20 @@ export class Link {
   async unary<T>(
     what: string,
     invoke: (options: CallOptions) => Promise<T>,
-    { withinMs, signal, isTimely }: CallLimits,
+    { withinMs, signal, isTimely, isHedged }: CallLimits,
   ): Promise<T> {
     const calledAtMs = clock.now();
     if (!(await this.#slots.take(isTimely === true ? withinMs : undefined)))
       throw new EtcdFault('unavailable', `${what}: too many calls were under way`, false);
-    const leftMs = isTimely === true ? calledAtMs + withinMs - clock.now() : withinMs;
+    const dueAtMs = withinMs + (isTimely === true ? calledAtMs : clock.now());
+    const ask = (asking: AbortSignal | undefined, onSilent: () => void): Promise<T> =>
+      this.#steered((steer) =>
+        this.#unaryOnce(what, invoke, dueAtMs - clock.now(), asking, { steer, onSilent }),
+      );
     try {
-      return await this.#steered((steer) => this.#unaryOnce(what, invoke, leftMs, signal, steer));
+      return isHedged === true
+        ? await hedged(ask, { times: this.#hostCount, signal })
+        : await ask(signal, () => undefined);
     } finally {
       this.#slots.give();
     }
@@ -116,7 +136,7 @@ export class Link {
     invoke: (options: CallOptions) => Promise<T>,
     withinMs: number,
     signal: AbortSignal | undefined,
-    steer: (peer: string) => void,
+    { steer, onSilent }: { steer: (peer: string) => void; onSilent: () => void },
   ): Promise<T> {
     return new Promise<T>((resolve, reject) => {
       let ongoing: OngoingCall | undefined;
@@ -141,12 +161,24 @@ export class Link {
           ),
         );
       }, withinMs);
+      let silence: NodeJS.Timeout | undefined;
+      const listen = (forMs: number): void => {
+        silence = setTimeout(() => {
+          const leftMs =
+            (this.#heardAtMs.get(peer) ?? Number.NEGATIVE_INFINITY) + SILENT_AFTER_MS - clock.now();
+          if (leftMs > 0) return listen(leftMs); // slow, not silent: it answers others
+          if (peer !== '') this.#suspect(peer);
+          onSilent();
+        }, forMs);
+      };
       const cleanUp = (): void => {
         clearTimeout(timer);
+        clearTimeout(silence);
         signal?.removeEventListener('abort', abort);
       };
       if (signal?.aborted === true) return abort();
       signal?.addEventListener('abort', abort, { once: true });
+      listen(SILENT_AFTER_MS);
 
       const interceptor: Interceptor = (options, nextCall) => {
         if (over !== undefined) throw over;
@@ -165,7 +197,8 @@ export class Link {
       invoke({ interceptors: [interceptor], deadline: Infinity }).then(
         (answer) => {
           cleanUp();
-          this.#suspectUntil.delete(peer);
+          this.#suspects.delete(peer);
+          this.#heardAtMs.set(peer, clock.now());
           resolve(answer);
         },
         (error: unknown) => {
@@ -252,27 +285,31 @@ export class Link {
     });
   }
 
-  #suspect(peer: string): void {
-    this.#suspectUntil.set(peer, clock.now() + SUSPECT_FOR_MS);
+  /** @param ageMs for how long it counts as suspect already. */
+  #suspect(peer: string, ageMs = 0): void {
+    const now = clock.now();
+    this.#suspects.set(peer, { untilMs: now + SUSPECT_FOR_MS, rank: now - ageMs });
   }
 
   /** It refuses connections, dropped ours, or has no leader: the next try goes elsewhere. */
-  #suspectIfAway(peer: string, { code }: GrpcStatus): void {
-    if (code === UNAVAILABLE) this.#suspect(peer);
+  #suspectIfAway(peer: string, { code, details }: GrpcStatus): void {
+    // Where nobody else is left, who only dropped a connection is dialled before those that could not be reached.
+    if (code === UNAVAILABLE) this.#suspect(peer, AWAY.test(details) ? 0 : SUSPECT_FOR_MS);
   }
 
-  /** A suspect, unless all are: then the one whose silence is oldest is asked, so that tries go round. */
+  /** A suspect, unless all are: then the one that has been one for longest is asked, so that tries go round. */
   #isUnwanted(peer: string): boolean {
     const now = clock.now();
-    const suspects = [...this.#suspectUntil.values()].filter((untilMs) => untilMs > now);
-    const untilMs = this.#suspectUntil.get(peer) ?? 0;
-    return untilMs > now && (suspects.length < this.#hostCount || untilMs > Math.min(...suspects));
+    const ranks = new Map<string, number>();
+    for (const [suspect, { untilMs, rank }] of this.#suspects) if (untilMs > now) ranks.set(suspect, rank);
+    const rank = ranks.get(peer);
+    return rank !== undefined && (ranks.size < this.#hostCount || rank > Math.min(...ranks.values()));
   }
 
-  /** etcd3 picks a host by chance; while a host is suspect we ask again, a few times, for another. */
+  /** etcd3 picks a host by chance; while a host is suspect we ask again for another. */
   async #steered<T>(attempt: (steer: (peer: string) => void) => Promise<T>): Promise<T> {
     if (this.#dropped !== undefined) await this.#dropped;
-    for (let tries = this.#hostCount > 1 ? 8 : 0; ; tries--) {
+    for (let tries = this.#hostCount > 1 ? ASKS_FOR_ANOTHER : 0; ; tries--) {
       try {
         return await attempt((peer) => {
           if (tries > 0 && this.#isUnwanted(peer)) throw new Elsewhere();
