@@ -5,7 +5,8 @@ import type { Candidacy } from './core/campaign.ts';
 import * as candidacies from './etcd/candidacy.ts';
 import { EtcdFault } from './etcd/fault.ts';
 import type { CallLimits, Link } from './etcd/link.ts';
-import { CALL_LIMIT_MS, type Session, type SessionSource } from './session.ts';
+import { CALL_LIMIT_MS, type Release, type Session, type SessionSource } from './session.ts';
+import { clock } from './time.ts';
 
 export class Seat {
   readonly #link: Link;
@@ -14,6 +15,8 @@ export class Seat {
   #session: Session | undefined;
   /** An enter was sent and not answered: our key may be in etcd without our knowing. */
   #unseen = false;
+  /** Until when an enter that was not answered may still arrive, and put our key back after we gave it up. */
+  #lateUntilMs = 0;
   /** Creation revision of the last candidacy that was given up: a fencing token is never used twice. */
   #spent = 0n;
 
@@ -46,7 +49,11 @@ export class Seat {
   async #takeUnder(value: () => string, signal: AbortSignal): Promise<candidacies.Entry> {
     const limits: CallLimits = { withinMs: CALL_LIMIT_MS, signal };
     const session = await this.#sessions.acquire(signal);
-    if (session !== this.#session) this.#unseen = false; // the old lease goes, and its key with it
+    if (session !== this.#session) {
+      // The old lease goes, and its key with it.
+      this.#unseen = false;
+      this.#lateUntilMs = 0;
+    }
     this.#session = session;
     let unseenBefore = this.#unseen;
     try {
@@ -72,6 +79,7 @@ export class Seat {
       return entry;
     } catch (error) {
       if (error instanceof EtcdFault && !error.mayHaveHappened) this.#unseen = unseenBefore;
+      if (this.#unseen) this.#lateUntilMs = clock.now() + session.ttlMs;
       if (error instanceof EtcdFault && error.kind === 'lease-gone') session.end('lease-lost');
       throw error;
     }
@@ -90,22 +98,28 @@ export class Seat {
     if (candidacy !== undefined) this.#spent = candidacy.createRevision;
     const session = this.#session;
     const unseen = candidacy === undefined && this.#unseen;
+    const enteredLateUntilMs = this.#lateUntilMs;
     this.#session = undefined;
     this.#unseen = false;
+    this.#lateUntilMs = 0;
     if (session === undefined || !session.isValid() || isDeleted || (candidacy === undefined && !unseen))
       return false;
     const key = candidacy?.key ?? candidacies.candidateKey(this.#electionKeys, session.leaseId);
-    const release = (limits: CallLimits, isStillOwed: () => boolean): Promise<void> =>
+    const releaseUnseen: Release = (limits, isStillOwed) =>
+      candidacies.releaseUnseen(this.#link, this.#electionKeys, session.leaseId, limits, isStillOwed);
+    const release: Release =
       candidacy === undefined
-        ? candidacies.releaseUnseen(this.#link, this.#electionKeys, session.leaseId, limits, isStillOwed)
-        : candidacies.release(this.#link, candidacy, limits);
+        ? releaseUnseen
+        : (limits) => candidacies.release(this.#link, candidacy, limits);
+    const lateUntilMs = unseen ? clock.now() + session.ttlMs : enteredLateUntilMs;
+    const mayComeLate = lateUntilMs > clock.now();
     try {
       // Not under the signal that stopped us: an aborted release would leave the key behind.
       await release({ withinMs: CALL_LIMIT_MS, isTimely: true }, () => true);
-      if (unseen) session.owe(key, release, unseen);
+      if (mayComeLate) session.owe(key, releaseUnseen, lateUntilMs);
       return true;
     } catch (error) {
-      session.owe(key, release, unseen);
+      session.owe(key, mayComeLate ? releaseUnseen : release, lateUntilMs);
       throw error;
     }
   }

@@ -15,9 +15,12 @@ import type { Etcd3 } from 'etcd3';
 /** How long any one call may stay unanswered, in milliseconds: with the guard's cap, back within L5's 3 s. */
 export const CALL_LIMIT_MS = 2_500;
 
-/** A key that should be gone, but whose release has not been acknowledged. */
+/** Takes a key out of the queue, whichever of our puts it is there by. @throws {EtcdFault} */
+export type Release = (limits: CallLimits, isStillOwed: () => boolean) => Promise<void>;
+
+/** A key that should be gone, but whose release has not been acknowledged, or that a late put may bring back. */
 interface Owed {
-  readonly release: (limits: CallLimits, isStillOwed: () => boolean) => Promise<void>;
+  readonly release: Release;
   /** Released again until then, because a late put may still be on its way; 0 where none can be. */
   readonly repeatUntilMs: number;
 }
@@ -70,6 +73,11 @@ export class Session {
     return 0;
   }
 
+  /** The TTL that etcd granted, in milliseconds. */
+  get ttlMs(): number {
+    return this.#proof.grantedTtlSeconds * 1000;
+  }
+
   /** Asks the clock, never a timer: a blocked event loop runs timers late. */
   isValid(): boolean {
     return this.remainingMs() > 0;
@@ -96,10 +104,9 @@ export class Session {
    * Goes on releasing a key until etcd acknowledges it: while the lease lives for others, a key left behind would
    * lead for nobody.
    *
-   * @param putMayCome whether the put itself was never answered, and may still arrive after a release.
+   * @param repeatUntilMs until when a put that was not answered may still arrive after a release; 0 where none can.
    */
-  owe(key: string, release: Owed['release'], putMayCome: boolean): void {
-    const repeatUntilMs = putMayCome ? clock.now() + this.#proof.grantedTtlSeconds * 1000 : 0;
+  owe(key: string, release: Release, repeatUntilMs: number): void {
     this.#owed.set(key, { release, repeatUntilMs });
   }
 

@@ -243,6 +243,32 @@ describe('a reply that is lost', () => {
       expect(alice.leads).toBe(true);
     },
   );
+
+  test('L3: an entry that arrives when its key was given up long ago is taken back, though the session lives on', async () => {
+    const name = freshName();
+    const ttlSeconds = 24; // what is as late as this must not look like silence
+    await using alice = await Replica.start({
+      endpoints: cluster().endpoints,
+      election: freshName(),
+      value: 'alice',
+      options: { ttlSeconds },
+    });
+    const [slow, ...others] = alice.links;
+    for (const link of others) link.cut();
+    alice.stand();
+    await expect.poll(() => alice.leads, within(10_000)).toBe(true);
+    const second = alice.another(name, { ttlSeconds });
+    slow!.slow(2 * CALL_LIMIT_MS);
+    const term = second.campaign('alice');
+    await Promise.all(others.map((link) => link.restore()));
+    await term; // the second try, through another member
+    await second.resign();
+    expect(await queue(name)).toEqual([]);
+
+    await expect.poll(() => queue(name), within(2 * CALL_LIMIT_MS + NOISE_MS)).toHaveLength(1);
+    await expect.poll(() => queue(name), within((2 / 3) * ttlSeconds * 1000)).toEqual([]);
+    expect(alice.leads).toBe(true);
+  });
 });
 
 describe('ways for a term to end', () => {
