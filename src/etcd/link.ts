@@ -14,6 +14,7 @@ import type { Etcd3, KVClient } from 'etcd3';
 import { EtcdFault, COUNTED_BY_ETCD3, faultOf, type GrpcStatus } from './fault.ts';
 import { clock } from '../time.ts';
 import { hedged } from './hedge.ts';
+import { Elsewhere, HostChoice, SILENT_AFTER_MS } from './host-choice.ts';
 import { Slots } from './slots.ts';
 
 type CallOptions = NonNullable<Parameters<KVClient['range']>[1]>;
@@ -51,11 +52,6 @@ export interface OpenStream<Request, Response> {
   leave(): void;
 }
 
-const UNAVAILABLE = 14;
-
-/** What is said of a host that could not be reached, or reaches no leader; otherwise only a connection has ended. */
-const AWAY = /^No connection established|^Name resolution failed|no leader/;
-
 /** FAILED_PRECONDITION: etcd3 neither counts nor repeats what ends so. */
 const UNCOUNTED = 9;
 
@@ -65,15 +61,6 @@ const UNCOUNTED = 9;
  */
 const IN_FLIGHT = 64;
 
-/** How long a host that kept silent, or could not be reached, is passed over while there are others, in milliseconds. */
-const SUSPECT_FOR_MS = 15_000;
-
-/** A host that answers nothing at all for so long while it is asked is taken for silent, in milliseconds. */
-export const SILENT_AFTER_MS = 500;
-
-/** How often another host is asked for: of three, two suspects are picked each time once in ten million times. */
-const ASKS_FOR_ANOTHER = 40;
-
 export class Link {
   readonly client: Etcd3;
   /**
@@ -82,19 +69,16 @@ export class Link {
    */
   revision = 0n;
   readonly #slots = new Slots(IN_FLIGHT);
-  readonly #hostCount: number;
+  readonly #hosts: HostChoice;
   /** Hosts on which a stream was opened since one last failed there. */
   readonly #mayFail = new Set<string>();
-  readonly #suspects = new Map<string, { readonly untilMs: number; readonly rank: number }>();
-  /** When each host last answered a call. */
-  readonly #heardAtMs = new Map<string, number>();
   /** Until the last connection that had to go is dropped: what begins meanwhile must not begin on it. */
   #dropped: Promise<void> | undefined;
 
   constructor(client: Etcd3) {
     this.client = client;
     const { hosts } = (client as unknown as { options: { hosts?: string | readonly string[] } }).options;
-    this.#hostCount = Array.isArray(hosts) ? hosts.length : 1;
+    this.#hosts = new HostChoice(Array.isArray(hosts) ? hosts.length : 1);
   }
 
   /** Whether the user has closed the client: what is open on it would go on, and renew a lease for nobody. */
@@ -124,7 +108,7 @@ export class Link {
       );
     try {
       return isHedged === true
-        ? await hedged(ask, { times: this.#hostCount, signal })
+        ? await hedged(ask, { times: this.#hosts.hostCount, signal })
         : await ask(signal, () => undefined);
     } finally {
       this.#slots.give();
@@ -152,7 +136,7 @@ export class Link {
       };
       const abort = (): void => stop(new EtcdFault('aborted', `${what}: aborted`, ongoing !== undefined));
       const timer = setTimeout(() => {
-        if (peer !== '') this.#suspect(peer);
+        if (peer !== '') this.#hosts.suspect(peer);
         stop(
           new EtcdFault(
             'unavailable',
@@ -164,10 +148,9 @@ export class Link {
       let silence: NodeJS.Timeout | undefined;
       const listen = (forMs: number): void => {
         silence = setTimeout(() => {
-          const leftMs =
-            (this.#heardAtMs.get(peer) ?? Number.NEGATIVE_INFINITY) + SILENT_AFTER_MS - clock.now();
-          if (leftMs > 0) return listen(leftMs); // slow, not silent: it answers others
-          if (peer !== '') this.#suspect(peer);
+          const patienceMs = this.#hosts.patienceMs(peer);
+          if (patienceMs > 0) return listen(patienceMs);
+          if (peer !== '') this.#hosts.suspect(peer);
           onSilent();
         }, forMs);
       };
@@ -190,15 +173,14 @@ export class Link {
         steer(peer);
         return uncounted(ongoing, (received) => {
           status = received;
-          this.#suspectIfAway(peer, received);
+          this.#hosts.ended(peer, received);
           return true;
         });
       };
       invoke({ interceptors: [interceptor], deadline: Infinity }).then(
         (answer) => {
           cleanUp();
-          this.#suspects.delete(peer);
-          this.#heardAtMs.set(peer, clock.now());
+          this.#hosts.answered(peer);
           resolve(answer);
         },
         (error: unknown) => {
@@ -233,7 +215,7 @@ export class Link {
         steer(peer);
         this.#mayFail.add(peer);
         return uncounted(call, (status) => {
-          this.#suspectIfAway(peer, status);
+          this.#hosts.ended(peer, status);
           return isPolite || !this.#mayFail.delete(peer);
         });
       };
@@ -267,11 +249,11 @@ export class Link {
               raw,
               close: () => closePolitely(raw),
               fail: () => {
-                this.#suspect(peer);
+                this.#hosts.suspect(peer);
                 this.#dropped = onCleanStack(() => raw.cancel());
               },
               leave: () => {
-                this.#suspect(peer);
+                this.#hosts.suspect(peer);
                 closePolitely(raw);
               },
             });
@@ -285,44 +267,11 @@ export class Link {
     });
   }
 
-  /** @param ageMs for how long it counts as suspect already. */
-  #suspect(peer: string, ageMs = 0): void {
-    const now = clock.now();
-    this.#suspects.set(peer, { untilMs: now + SUSPECT_FOR_MS, rank: now - ageMs });
-  }
-
-  /** It refuses connections, dropped ours, or has no leader: the next try goes elsewhere. */
-  #suspectIfAway(peer: string, { code, details }: GrpcStatus): void {
-    // Where nobody else is left, who only dropped a connection is dialled before those that could not be reached.
-    if (code === UNAVAILABLE) this.#suspect(peer, AWAY.test(details) ? 0 : SUSPECT_FOR_MS);
-  }
-
-  /** A suspect, unless all are: then the one that has been one for longest is asked, so that tries go round. */
-  #isUnwanted(peer: string): boolean {
-    const now = clock.now();
-    const ranks = new Map<string, number>();
-    for (const [suspect, { untilMs, rank }] of this.#suspects) if (untilMs > now) ranks.set(suspect, rank);
-    const rank = ranks.get(peer);
-    return rank !== undefined && (ranks.size < this.#hostCount || rank > Math.min(...ranks.values()));
-  }
-
-  /** etcd3 picks a host by chance; while a host is suspect we ask again for another. */
   async #steered<T>(attempt: (steer: (peer: string) => void) => Promise<T>): Promise<T> {
     if (this.#dropped !== undefined) await this.#dropped;
-    for (let tries = this.#hostCount > 1 ? ASKS_FOR_ANOTHER : 0; ; tries--) {
-      try {
-        return await attempt((peer) => {
-          if (tries > 0 && this.#isUnwanted(peer)) throw new Elsewhere();
-        });
-      } catch (error) {
-        if (!(error instanceof Elsewhere)) throw error;
-      }
-    }
+    return await this.#hosts.choose(attempt);
   }
 }
-
-/** Says to `#steered` that this host is not wanted; never leaves this file. */
-class Elsewhere extends Error {}
 
 /**
  * Somebody has changed users or roles since our token was issued: JWT tokens carry the revision of that store. etcd3
