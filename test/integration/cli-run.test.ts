@@ -179,6 +179,7 @@ describe('S5: the command is dead before the next one leads', () => {
   test('killed itself: the command does not outlive it', async ({ etcd, prefix }) => {
     const program = run({ ...etcd, prefix }, STUBBORN);
     const pid = await pidOf(program);
+    await program.says(/started sh/, START_MS, 'stderr'); // from here on it is guarded
 
     program.child.kill('SIGKILL');
 

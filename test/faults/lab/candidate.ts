@@ -234,6 +234,7 @@ function standWithOurs(): void {
     logger,
     onLeader: async (term) => {
       const { key, leaseId } = term;
+      toldAtMs = 0; // its first stamp is news
       tell({ says: 'elected', token: term.fencingToken.toString(), key, leaseId });
       term.signal.addEventListener('abort', () => {
         const { because } = term.signal.reason as { because: string };
@@ -256,6 +257,7 @@ function standWithEtcd3(): void {
     const over = new AbortController();
     const token = process.hrtime.bigint(); // it shows no fencing token
     campaign.on('elected', () => {
+      toldAtMs = 0;
       tell({ says: 'elected', token: token.toString(), key: '', leaseId: '' });
       void work({
         token,

@@ -70,7 +70,7 @@ export class Candidate {
   isFrozen = false;
   /** The term at hand, by its own account. */
   term: { token: string; key: string; leaseId: string } | undefined;
-  lastActedAtMs = 0;
+  lastActedAtMs = Number.NEGATIVE_INFINITY;
   readonly endings: string[] = [];
   reported: Extract<News, { says: 'report' }> | undefined;
   hasLeft = false;
@@ -97,7 +97,7 @@ export class Candidate {
     return this.#child?.pid;
   }
 
-  /** Whether it acted as leader within the last moments. */
+  /** Whether it acted in its present term within the last moments: being elected is not enough. */
   get isActing(): boolean {
     return this.term !== undefined && !this.isFrozen && nowMs() - this.lastActedAtMs < 400;
   }
@@ -130,10 +130,10 @@ export class Candidate {
     switch (news.says) {
       case 'elected':
         this.term = news;
-        this.lastActedAtMs = nowMs();
+        this.lastActedAtMs = Number.NEGATIVE_INFINITY;
         break;
       case 'acting':
-        this.lastActedAtMs = nowMs();
+        if (this.term?.token === news.token) this.lastActedAtMs = nowMs();
         break;
       case 'ended':
         if (this.term?.token === news.token) this.term = undefined;
