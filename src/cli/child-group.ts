@@ -22,6 +22,7 @@ export class ChildGroup {
   constructor(command: string, args: readonly string[], env: NodeJS.ProcessEnv) {
     const guardian = guard(); // first: we may be killed as soon as the command runs
     const child = spawn(command, args, { stdio: 'inherit', env, detached: true });
+    // Until here nobody but us knows the group: a SIGKILL that hits us between the two lines leaves the command alive.
     guardian.stdin?.write(`${child.pid ?? ''}\n`);
     this.pid = child.pid;
     this.ended = new Promise((resolve) => {
