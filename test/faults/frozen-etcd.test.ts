@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest';
+import { WRITE_LIMIT_MS } from '../../src/term-tools.ts';
 import { during, etcdAnswers } from './lab/faults.ts';
 import { Lab, NOISE_MS } from './lab/lab.ts';
 import { backInTime, expectKept, forOneTtl, nextInQueue, sharedCluster } from './lab/story.ts';
@@ -17,14 +18,19 @@ test("S2, L4, F10: etcd's leader freezes: keep-alive and watch move on, and nobo
     { kind: 'freeze-etcd-leader', what: `freeze ${member?.name}`, touchesEtcd: true },
     async () => {
       member!.freeze();
-      await forOneTtl(lab);
-      await forOneTtl(lab);
-      // The watch works too: whoever stands behind the leader hears of its resignation.
-      const leader = await lab.leader(); // the checker judges how long that took: etcd elects a leader of its own first
-      await nextInQueue(lab);
-      leader.tell({ do: 'step-down' });
-      await lab.leader({ notOf: [leader], withinMs: NOISE_MS });
-      member!.thaw();
+      try {
+        // Until a write that went to this member has been given up: the work of a leader waits for it before it stops.
+        const untilMs = performance.now() + WRITE_LIMIT_MS;
+        await lab.until('writes are given up', () => performance.now() >= untilMs);
+        await forOneTtl(lab);
+        // The watch works too: whoever stands behind the leader hears of its resignation.
+        const leader = await lab.leader(); // the checker judges how long that took: etcd elects a leader of its own first
+        await nextInQueue(lab);
+        leader.tell({ do: 'step-down' });
+        await lab.leader({ notOf: [leader], withinMs: NOISE_MS });
+      } finally {
+        member!.thaw();
+      }
     },
   );
   await etcdAnswers(lab);
@@ -42,8 +48,11 @@ test('L4: a follower of etcd freezes: whoever hung on it moves on, and no term e
     const kind = 'freeze-etcd-follower';
     await during(lab, { kind, what: `freeze ${member.name}` }, async () => {
       member.freeze();
-      await forOneTtl(lab);
-      member.thaw();
+      try {
+        await forOneTtl(lab);
+      } finally {
+        member.thaw();
+      }
     });
     await etcdAnswers(lab);
   }
@@ -60,8 +69,11 @@ test('S2, L5: without a quorum the leader stops in time, and one leads within 3 
   const marks = { kind: 'quorum-lost', what: 'freeze two of three', touchesEtcd: true, isOutage: true };
   await during(lab, marks, async () => {
     for (const member of two) member.freeze();
-    await lab.until('nobody leads', () => lab.candidates.every(({ term }) => term === undefined));
-    for (const member of two) member.thaw();
+    try {
+      await lab.until('nobody leads', () => lab.candidates.every(({ term }) => term === undefined));
+    } finally {
+      for (const member of two) member.thaw();
+    }
     await backInTime(lab);
   });
 

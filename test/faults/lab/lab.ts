@@ -240,7 +240,7 @@ export class Lab implements AsyncDisposable {
     this.#waiting = parts.waiting;
   }
 
-  /** Starts etcd, the networks and the candidates; resolves when one of them leads and all others wait. */
+  /** Starts etcd, the networks and the candidates; resolves when one of them leads and writes, and all others wait. */
   static async start(plan: LabPlan = {}): Promise<Lab> {
     const { candidates: count = 3, members = 3, ttlSeconds = 2, kind = 'ours', stopsAfterMs = 0 } = plan;
     const owns: (() => Promise<void>)[] = [];
@@ -295,6 +295,9 @@ export class Lab implements AsyncDisposable {
       for (const candidate of candidates) candidate.start();
       await lab.leader();
       while ((await lab.operator.list(`election/${election}/`)).length < count) await hangUp(20);
+      // A fault must not hit before there is anything to lose.
+      while (plan.list === undefined && (await lab.operator.list(`${logPrefix}log/`)).length === 0)
+        await hangUp(20);
       return lab;
     } catch (error) {
       await lab[Symbol.asyncDispose]();
