@@ -12,7 +12,7 @@ import { CALL_LIMIT_MS, type Session } from './session.ts';
 import type { TermTools } from './term.ts';
 
 /** How long a fenced write may stay unanswered, in milliseconds, before its outcome counts as unknown. */
-export const WRITE_LIMIT_MS: number = 2 * CALL_LIMIT_MS;
+const WRITE_LIMIT_MS = 2 * CALL_LIMIT_MS;
 
 export function termTools(
   election: string,

@@ -23,7 +23,7 @@ export class Elsewhere extends Error {}
 
 export class HostChoice {
   readonly hostCount: number;
-  readonly #suspects = new Map<string, { readonly untilMs: number; readonly rank: number }>();
+  readonly #suspects = new Map<string, { readonly untilMs: number; rank: number }>();
   readonly #answeredAtMs = new Map<string, number>();
 
   constructor(hostCount: number) {
@@ -51,6 +51,15 @@ export class HostChoice {
   answered(host: string): void {
     this.#suspects.delete(host);
     this.#answeredAtMs.set(host, clock.now());
+  }
+
+  /**
+   * It renewed a lease: alive, which says nothing of writes and reads, for those also need its disk. While nobody is above
+   * suspicion it is asked before others.
+   */
+  renewed(host: string): void {
+    const suspect = this.#suspects.get(host);
+    if (suspect !== undefined) suspect.rank = suspect.untilMs - 2 * SUSPECT_FOR_MS;
   }
 
   /** How much longer it may keep silent, in milliseconds: one that answers others meanwhile is slow, not silent. */

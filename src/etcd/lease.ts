@@ -114,6 +114,7 @@ export class KeepAlive {
     });
     if (Number(answer.TTL) <= 0)
       throw new EtcdFault('lease-gone', 'renew the lease: etcd no longer has it', true);
+    stream.renewed();
     const revision = BigInt(answer.header.revision);
     if (revision > this.#link.revision) this.#link.revision = revision;
     return { sentAtMs, grantedTtlSeconds: Number(answer.TTL) };

@@ -44,6 +44,8 @@ export interface RawStream<Request, Response> {
 
 export interface OpenStream<Request, Response> {
   readonly raw: RawStream<Request, Response>;
+  /** Its host has renewed a lease. */
+  renewed(): void;
   /** Ends it in a way that etcd3 does not take for a failure of the host. */
   close(): void;
   /** Ends it because the host keeps silent: etcd3 drops the connection and dials anew. */
@@ -135,8 +137,14 @@ export class Link {
         reject(fault);
       };
       const abort = (): void => stop(new EtcdFault('aborted', `${what}: aborted`, ongoing !== undefined));
+      let isSuspect = false; // once for a call: what its host has said since counts for more than its end
+      const suspect = (): void => {
+        if (peer === '' || isSuspect) return;
+        isSuspect = true;
+        this.#hosts.suspect(peer);
+      };
       const timer = setTimeout(() => {
-        if (peer !== '') this.#hosts.suspect(peer);
+        suspect();
         stop(
           new EtcdFault(
             'unavailable',
@@ -150,7 +158,7 @@ export class Link {
         silence = setTimeout(() => {
           const patienceMs = this.#hosts.patienceMs(peer);
           if (patienceMs > 0) return listen(patienceMs);
-          if (peer !== '') this.#hosts.suspect(peer);
+          suspect();
           onSilent();
         }, forMs);
       };
@@ -247,6 +255,7 @@ export class Link {
             cleanUp();
             resolve({
               raw,
+              renewed: () => this.#hosts.renewed(peer),
               close: () => closePolitely(raw),
               fail: () => {
                 this.#hosts.suspect(peer);

@@ -67,6 +67,21 @@ test('one that only dropped a connection is dialled before those that could not 
   expect(await chosen(hosts)).toEqual(['a']);
 });
 
+test('one that renewed a lease meanwhile is asked first where all are suspects, and only there', async () => {
+  const hosts = new HostChoice(3);
+  hosts.suspect('a'); // frozen
+  nowMs += 500;
+  hosts.suspect('b'); // it had no leader for a while
+  hosts.renewed('b');
+  hosts.renewed('c'); // nothing is held against it
+  expect(await chosen(hosts)).toEqual(['c']);
+  nowMs += 500;
+  hosts.suspect('c');
+  expect(await chosen(hosts)).toEqual(['b']);
+  hosts.suspect('b'); // and yet it did not answer the next call
+  expect(await chosen(hosts)).toEqual(['a']);
+});
+
 test('one that has no leader could not be reached, for what we need', async () => {
   const hosts = new HostChoice(3);
   hosts.ended('a', dropped);

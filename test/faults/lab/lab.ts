@@ -377,6 +377,12 @@ export class Lab implements AsyncDisposable {
     };
   }
 
+  /** How many appends have stood in etcd until now. */
+  async timesWritten(): Promise<number> {
+    const [counted] = await this.operator.list(`${this.#logPrefix}last`);
+    return counted?.version ?? 0;
+  }
+
   /** Ends the run: everybody healthy again, then everybody resigns; reads the logs and checks all. */
   async verdict(): Promise<Outcome> {
     await Promise.all(this.candidates.map((candidate) => candidate.restore()));
@@ -388,7 +394,7 @@ export class Lab implements AsyncDisposable {
       ),
     );
     const entries = await this.operator.list(`${this.#logPrefix}log/`);
-    const [counted] = await this.operator.list(`${this.#logPrefix}last`);
+    const timesWritten = await this.timesWritten();
     const appends = histories.flatMap((history) => history.appends);
     const acting = histories.flatMap((history) => history.acting);
     const errors = new Map<string, number>();
@@ -413,7 +419,7 @@ export class Lab implements AsyncDisposable {
         }),
         http: this.resource.log,
       },
-      timesWritten: counted?.version ?? 0,
+      timesWritten,
       kills: this.kills,
       faults: this.faults,
       endMs,

@@ -74,6 +74,18 @@ export async function allWaysOpen(lab: Lab, { links }: Candidate): Promise<void>
   );
 }
 
+/** More than chance lets pass by a member that keeps silent, before one goes there and hangs. */
+const APPENDS_IN_A_ROW = 40;
+
+/**
+ * Until its appends go on, one after the other: none hangs any longer on a member that keeps silent. A leader's work waits for
+ * its write before it stops.
+ */
+export async function appendsGoOn(lab: Lab): Promise<void> {
+  const enough = (await lab.timesWritten()) + APPENDS_IN_A_ROW;
+  while ((await lab.timesWritten()) < enough) await forOneTtl(lab);
+}
+
 /** Until it acts on, as one of several or as the leader: at least as long as a lease may live unrenewed. */
 export async function forOneTtl(lab: Lab): Promise<void> {
   const untilMs = performance.now() + lab.ttlMs;
