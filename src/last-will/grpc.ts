@@ -12,6 +12,9 @@ export interface Answer {
   readonly body: Buffer;
 }
 
+/** Far more than any answer that we ask for. Something that is not etcd may send without end. */
+const MAX_ANSWER_BYTES = 64 * 1024;
+
 /** Dials a host. Failures show in the calls made on the session. */
 export function dial(host: string, { tls, authority }: Reach): ClientHttp2Session {
   // Loaded when it is needed: until our process dies the helper waits, and should weigh little.
@@ -61,7 +64,11 @@ export function call(
     let last: IncomingHttpHeaders = {};
     stream.on('response', (headers) => (last = headers));
     stream.on('trailers', (trailers) => (last = trailers));
-    stream.on('data', (chunk: Buffer) => chunks.push(chunk));
+    let bytes = 0;
+    stream.on('data', (chunk: Buffer) => {
+      if ((bytes += chunk.length) > MAX_ANSWER_BYTES) stream.close();
+      else chunks.push(chunk);
+    });
     stream.on('error', reject);
     stream.on('close', () => {
       const status = last['grpc-status'];
@@ -69,7 +76,7 @@ export function call(
       else
         resolve({
           status: Number(status),
-          said: decodeURIComponent(String(last['grpc-message'] ?? '')),
+          said: percentDecoded(String(last['grpc-message'] ?? '')),
           body: Buffer.concat(chunks).subarray(5), // one message: not compressed, its length
         });
     });
@@ -78,6 +85,16 @@ export function call(
     stream.end(Buffer.concat([head, message]));
   });
 }
+
+/**
+ * gRPC's encoding of messages. A proxy's own message may hold a bare `%`, or bytes that are not UTF-8: they must not
+ * throw here, in an event handler, where nobody catches.
+ */
+export const percentDecoded = (text: string): string =>
+  Buffer.from(
+    text.replace(/%([0-9a-f]{2})/gi, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16))),
+    'latin1',
+  ).toString();
 
 /** Protobuf: a varint field. */
 export function varintField(field: number, value: bigint): Buffer {

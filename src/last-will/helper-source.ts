@@ -3,6 +3,7 @@
  * test/unit/last-will-source.test.ts, which fails when it is out of date and says how to write it anew.
  */
 export const helperSource: string = `// src/last-will/grpc.ts
+var MAX_ANSWER_BYTES = 64 * 1024;
 function dial(host, { tls, authority }) {
   const { connect } = process.getBuiltinModule("node:http2");
   const url = \`\${tls === void 0 ? "http" : "https"}://\${authority ?? host}\`;
@@ -39,7 +40,11 @@ function call(session, path, message, metadata) {
     let last = {};
     stream.on("response", (headers) => last = headers);
     stream.on("trailers", (trailers) => last = trailers);
-    stream.on("data", (chunk) => chunks.push(chunk));
+    let bytes = 0;
+    stream.on("data", (chunk) => {
+      if ((bytes += chunk.length) > MAX_ANSWER_BYTES) stream.close();
+      else chunks.push(chunk);
+    });
     stream.on("error", reject);
     stream.on("close", () => {
       const status = last["grpc-status"];
@@ -47,7 +52,7 @@ function call(session, path, message, metadata) {
       else
         resolve({
           status: Number(status),
-          said: decodeURIComponent(String(last["grpc-message"] ?? "")),
+          said: percentDecoded(String(last["grpc-message"] ?? "")),
           body: Buffer.concat(chunks).subarray(5)
           // one message: not compressed, its length
         });
@@ -57,6 +62,10 @@ function call(session, path, message, metadata) {
     stream.end(Buffer.concat([head, message]));
   });
 }
+var percentDecoded = (text) => Buffer.from(
+  text.replace(/%([0-9a-f]{2})/gi, (_, hex) => String.fromCharCode(Number.parseInt(hex, 16))),
+  "latin1"
+).toString();
 function varintField(field, value) {
   return Buffer.from([field << 3, ...varint(value)]);
 }

@@ -1,9 +1,10 @@
 import { spawnSync } from 'node:child_process';
-import { createServer } from 'node:net';
+import { createServer as createHttp2Server } from 'node:http2';
+import { createServer, type AddressInfo } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Etcd3 } from 'etcd3';
-import { afterEach, describe, expect, test } from 'vitest';
-import { bytesField, readBytesField, varintField } from '../../src/last-will/grpc.ts';
+import { afterEach, describe, expect, onTestFinished, test } from 'vitest';
+import { bytesField, percentDecoded, readBytesField, varintField } from '../../src/last-will/grpc.ts';
 import { lastWillOf } from '../../src/last-will/index.ts';
 import { reachOf } from '../../src/last-will/reach.ts';
 import { PATIENCE, revoke } from '../../src/last-will/revoke.ts';
@@ -73,6 +74,53 @@ describe('giving back', () => {
     expect([...left]).toEqual(['7']);
     expect(accepted).toBe(patience.rounds);
     silent.close();
+  });
+
+  /** A gRPC server that answers every call with this status and message. */
+  const answering = async (status: number, message: string): Promise<{ host: string; asked: string[] }> => {
+    const asked: string[] = [];
+    const server = createHttp2Server();
+    server.on('stream', (stream, headers) => {
+      asked.push(String(headers[':path']));
+      stream.respond(
+        {
+          ':status': 200,
+          'content-type': 'application/grpc',
+          'grpc-status': status,
+          'grpc-message': message,
+        },
+        { endStream: true },
+      );
+    });
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    onTestFinished(() => void server.close());
+    return { host: `127.0.0.1:${(server.address() as AddressInfo).port}`, asked };
+  };
+
+  test.for(['50% of upstreams down', '%', '%zz', '%e4%f6', '%00%ff', 'caf\u00e9 %C3%A9'])(
+    'a host whose grpc-message is %j is passed over: the next one is asked',
+    async (message) => {
+      const [proxy, healthy] = [await answering(14, message), await answering(0, '')];
+      const patience = { nextHostAfterMs: 1_000, withinMs: 1_000, rounds: 1, pauseMs: 10 };
+      for (const auth of [undefined, { username: 'u', password: 'p' }]) {
+        const left = await revoke({ ...reach, auth, hosts: [proxy.host] }, ['7'], patience);
+        expect([...left]).toEqual(['7']);
+      }
+
+      const left = await revoke({ ...reach, hosts: [proxy.host, healthy.host] }, ['7'], patience);
+
+      expect([...left]).toEqual([]);
+      expect(proxy.asked).toContain('/etcdserverpb.Auth/Authenticate');
+      expect(healthy.asked).toEqual(['/etcdserverpb.Lease/LeaseRevoke']);
+    },
+  );
+
+  test.for([
+    ['etcdserver: authentication is not enabled', 'etcdserver: authentication is not enabled'],
+    ['caf%C3%A9 100%25', 'café 100%'],
+    ['50% down', '50% down'],
+  ] as const)('the message %j reads %j', ([sent, read]) => {
+    expect(percentDecoded(sent)).toBe(read);
   });
 
   test('takes nine seconds at most, for three hosts', () => {
