@@ -7,9 +7,8 @@ const election = new Election(client, 'sync-master');
 
 // #region txn
 /** Writes to etcd, if this term is the leader at the moment of the commit. */
-async function save(term: Term, progress: string): Promise<boolean> {
-  const { succeeded } = await term.txn().then(client.put('sync/progress').value(progress)).commit();
-  return succeeded; // false: somebody else leads, and nothing was written
+async function save(term: Term, progress: string): Promise<void> {
+  await term.txn().then(client.put('sync/progress').value(progress)).commit();
 }
 // #endregion txn
 
@@ -35,7 +34,8 @@ class Store {
 const store = new Store();
 
 const first = await election.campaign('alice');
-console.log(`saved: ${await save(first, 'half')}`);
+await save(first, 'half');
+console.log('saved');
 store.write('half', first.fencingToken);
 
 await election.stepDown(); // ends the first term; we stand again

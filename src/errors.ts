@@ -76,7 +76,8 @@ export class LeadershipLostError extends ElectionError {
 
 /**
  * etcd refuses for good: wrong credentials, permission denied, an invalid argument, or a client that was
- * closed. The campaign is over; somebody has to change something before another can succeed.
+ * closed. Thrown by `campaign()` and `lead()` it means that the campaign is over. Thrown by a write under a term it
+ * concerns that write alone: nothing was written, and the term goes on.
  */
 export class RefusedError extends ElectionError {
   override readonly name = 'RefusedError';
@@ -92,8 +93,10 @@ export class UnavailableError extends ElectionError {
 }
 
 /**
- * A write was sent, and its answer was lost: it may have happened or not. It was not sent again. Read what you
- * wrote before you decide.
+ * A write was sent, and its answer was lost: it may have happened, it may still happen, or it never will. It was not
+ * sent again. A read decides nothing, because the write can land after it. If the write compared the `mod_revision` of
+ * its keys, send the same again: only one of the two can land. Otherwise step down first: after the term it cannot
+ * land any more.
  */
 export class OutcomeUnknownError extends ElectionError {
   override readonly name = 'OutcomeUnknownError';

@@ -22,14 +22,36 @@ export function readError(election: string, fault: EtcdFault): ElectionError {
   });
 }
 
+/** The error of one write under a term. The term may go on. */
 export function writeError(election: string, fencingToken: bigint, fault: EtcdFault): ElectionError {
-  if (isFinal(fault)) return refusedError(election, fault);
   const write = `a write of election "${election}" (fencing token ${fencingToken})`;
-  return fault.mayHaveHappened
-    ? new OutcomeUnknownError(
-        election,
-        `${write} was sent, and its outcome is unknown: ${fault.message}. Read before you write again`,
-        { cause: fault },
-      )
-    : new UnavailableError(election, `${write} did not happen: ${fault.message}`, { cause: fault });
+  const cause = { cause: fault };
+  if (isFinal(fault) || fault.kind === 'lease-gone')
+    return new RefusedError(
+      election,
+      `etcd refuses ${write}, and nothing was written: ${fault.message}; ${adviceOnRefusedWrite(fault)}`,
+      cause,
+    );
+  if (!fault.mayHaveHappened)
+    return new UnavailableError(election, `${write} did not happen: ${fault.message}`, cause);
+  const advice =
+    'It may still land. If it compared the mod_revision of its keys, send the same again; otherwise step down first';
+  return new OutcomeUnknownError(
+    election,
+    `${write} was sent, and its outcome is unknown: ${fault.message}. ${advice}`,
+    cause,
+  );
+}
+
+function adviceOnRefusedWrite({ kind, message }: EtcdFault): string {
+  if (kind === 'client-closed') return 'make a new client, and a new Election on it';
+  if (kind === 'lease-gone') return 'a lease that it puts keys on is gone: take a new one';
+  if (/too many operations/.test(message))
+    return 'put at most 126 operations into each branch, or split the transaction';
+  if (/duplicate key/.test(message)) return 'write each key once in a branch';
+  if (/permission denied/.test(message))
+    return 'grant the user write access to the keys of this transaction, and read access to the keys it compares or reads';
+  if (/authentication|invalid auth token|user name is empty/.test(message))
+    return 'check the user and its password';
+  return 'correct the transaction; the same one is refused again';
 }

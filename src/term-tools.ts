@@ -4,12 +4,12 @@
 import type { Candidacy } from './core/campaign.ts';
 import { proclaim } from './etcd/candidacy.ts';
 import { EtcdFault } from './etcd/fault.ts';
-import { fencedTxn } from './etcd/fenced-txn.ts';
+import { commitFenced, txnBuilder } from './etcd/fenced-txn.ts';
 import type { Link } from './etcd/link.ts';
 import { writeError } from './faults.ts';
 import { checkValue } from './options.ts';
 import { CALL_LIMIT_MS, type Session } from './session.ts';
-import type { TermTools } from './term.ts';
+import type { LiveTerm, TermTools } from './term.ts';
 
 /** How long a fenced write may stay unanswered, in milliseconds, before its outcome counts as unknown. */
 const WRITE_LIMIT_MS = 2 * CALL_LIMIT_MS;
@@ -21,32 +21,36 @@ export function termTools(
   candidacy: Candidacy,
   announcing: { pass(signal: AbortSignal): Promise<void>; done(value: string): void },
 ): TermTools {
-  const errorOf = (fault: unknown): Error =>
-    fault instanceof EtcdFault ? writeError(election, candidacy.createRevision, fault) : (fault as Error);
+  /**
+   * Every write under the term is sent here, and rejects here.
+   *
+   * @param send resolves with undefined if the fence failed.
+   */
+  const write = async <T>(term: LiveTerm, send: () => Promise<T | undefined>): Promise<T> => {
+    term.assertCurrent();
+    const answer = await send().catch((fault: unknown) => {
+      throw fault instanceof EtcdFault ? writeError(election, candidacy.createRevision, fault) : fault;
+    });
+    if (answer === undefined) throw term.lostInEtcd();
+    return answer;
+  };
   return {
     remainingMs: () => session.remainingMs(),
     async proclaim(term, value) {
       checkValue(value, election);
       await announcing.pass(term.signal);
-      term.assertCurrent();
-      let announced: boolean;
-      try {
-        announced = await proclaim(link, candidacy, value, { withinMs: CALL_LIMIT_MS });
-      } catch (fault) {
-        throw errorOf(fault);
-      }
-      if (!announced) throw term.lost();
+      await write(term, async () => {
+        const isOurs = await proclaim(link, candidacy, value, { withinMs: CALL_LIMIT_MS }).catch((fault) => {
+          if ((fault as EtcdFault).kind === 'lease-gone') return false; // it was the term's
+          throw fault;
+        });
+        return isOurs || undefined;
+      });
       announcing.done(value);
     },
     txn: (term) =>
-      fencedTxn(
-        link,
-        candidacy,
-        () => {
-          term.assertCurrent();
-          return { withinMs: WRITE_LIMIT_MS };
-        },
-        errorOf,
+      txnBuilder((txn, options) =>
+        write(term, () => commitFenced(link, candidacy, txn, options, { withinMs: WRITE_LIMIT_MS })),
       ),
   };
 }

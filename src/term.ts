@@ -44,14 +44,17 @@ export interface Term {
   heartbeat(): void;
   /**
    * An etcd transaction that commits only while this term is the leader: add `.and(…)`, `.then(…)`, `.else(…)`
-   * and `.commit()`. It is sent once. Where its answer shows `succeeded: false`, the term is over or a comparison
-   * of yours did not hold.
+   * and `.commit()`. It is sent once. `succeeded: false` means that a comparison of yours did not hold, and that
+   * your `else` branch ran. After the term neither branch writes anything.
+   *
+   * `commit()` rejects with {@link LeadershipLostError} if the term is over, with `OutcomeUnknownError` if the
+   * answer was lost, with `UnavailableError` if it certainly had no effect, and with `RefusedError` if etcd refuses
+   * it.
+   *
+   * Each branch may hold 126 operations. With comparisons, both branches are nested in a transaction of ours, and
+   * etcd older than 3.4.42 and 3.5.28 does not check permissions of nested operations.
    *
    * Do not return the builder from an async function: it has a method `then`, so it would never resolve.
-   *
-   * `commit()` rejects with {@link LeadershipLostError} if the term is over already, with `OutcomeUnknownError` if
-   * the answer was lost, with `UnavailableError` if it certainly had no effect, and with `RefusedError` if etcd
-   * refuses it.
    */
   txn(): ComparatorBuilder;
 }
@@ -136,6 +139,11 @@ export class LiveTerm implements Term {
   lost(): LeadershipLostError {
     if (this.#endedBecause === undefined) return this.#error('deadline-passed');
     return (this.#lost ??= this.#error(this.#endedBecause));
+  }
+
+  /** etcd says that our key is gone: the error for a write that it refused, whatever we have noticed ourselves. */
+  lostInEtcd(): LeadershipLostError {
+    return this.isOver || !this.isCurrent() ? this.lost() : this.#error('evicted');
   }
 
   #error(because: EndCause): LeadershipLostError {

@@ -82,7 +82,8 @@ export class TaskStore {
    * From waiting to done, in one transaction that commits only while the term leads and the task still waits: it
    * happens once, whoever else believes to lead.
    *
-   * @returns false if it did not: the term is over, or somebody has taken the task away.
+   * @returns false if it did not, because the task is no longer as it was.
+   * @throws {LeadershipLostError} if the term is over.
    */
   async finish(term: Term, { revision, ...task }: WaitingTask, result: unknown): Promise<boolean> {
     const outcome: Outcome = { ...task, result, token: term.fencingToken.toString(), by: term.value };

@@ -23,7 +23,7 @@ export async function carryOutTasks(term: Term, tasks: TaskStore): Promise<void>
       if (waiting.length === 0) await bell.rung(LOOK_EVERY_MS, term.signal);
     } catch (error) {
       if (!term.isCurrent()) return;
-      // Not reached, or not answered: the next look shows whether it happened.
+      // Not reached, or not answered. finish() compares the task's revision, so a second try cannot happen twice.
       if (!(error instanceof ElectionError)) console.error(`looking again: ${String(error)}`);
       await pause(RETRY_AFTER_MS, term.signal);
     }

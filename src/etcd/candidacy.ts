@@ -147,7 +147,8 @@ export function candidateOf(kv: IKeyValue): Candidate {
 export const isCandidateKey = (electionKeys: string, key: string): boolean =>
   key.startsWith(electionKeys) && !key.includes('/', electionKeys.length);
 
-const createdAt = (key: string, revision: bigint): ICompare => ({
+/** Holds while the key is the one that was created at this revision. */
+export const createdAt = (key: string, revision: bigint): ICompare => ({
   key: Buffer.from(key),
   target: 'Create',
   result: 'Equal',

@@ -1,44 +1,70 @@
 /**
  * A transaction that commits only while one term is the leader, and is sent once: etcd3 repeats writes whose
  * answer was lost, and a fenced write that lands twice is as wrong as one that lands late.
+ *
+ * The fence is the outer condition, and a failed fence writes nothing. What the user compares, and both of its
+ * branches, run in a nested transaction: in one list with the fence, `else` would run after the term is over.
  */
-import { ComparatorBuilder, type KVClient } from 'etcd3';
+import { ComparatorBuilder, type ICompare, type IRequestOp, type ITxnResponse, type KVClient } from 'etcd3';
 import type { Candidacy } from '../core/campaign.ts';
-import type { EtcdFault } from './fault.ts';
+import { createdAt } from './candidacy.ts';
 import type { CallLimits, Link } from './link.ts';
 
 type Namespace = ConstructorParameters<typeof ComparatorBuilder>[1];
+type UserOptions = Parameters<KVClient['txn']>[1];
 
 /** Keys are taken as they are: the client that is passed in has no prefix. */
 const asTheyAre = { applyKey: (key: Buffer) => key } as unknown as Namespace;
 
+/** What the user put into the builder. */
+export interface UserTxn {
+  readonly compare: ICompare[];
+  readonly success: IRequestOp[];
+  readonly failure: IRequestOp[];
+}
+
+/** @param commit sends what has been built. */
+export function txnBuilder(
+  commit: (txn: UserTxn, options: UserOptions) => Promise<ITxnResponse>,
+): ComparatorBuilder {
+  const sender: Pick<KVClient, 'txn'> = {
+    txn: ({ compare = [], success = [], failure = [] }, options) =>
+      commit({ compare, success, failure }, options),
+  };
+  return new ComparatorBuilder(sender as KVClient, asTheyAre);
+}
+
 /**
- * @param onFault makes the error that `commit()` rejects with.
- * @param limits asked for when the transaction is sent; may throw to keep it from being sent.
+ * Sends it once.
+ *
+ * @returns the answer to the user's part; undefined if the fence failed, and nothing was written.
+ * @throws {EtcdFault}
  */
-export function fencedTxn(
+export async function commitFenced(
   link: Link,
   candidacy: Candidacy,
-  limits: () => CallLimits,
-  onFault: (fault: EtcdFault) => Error,
-): ComparatorBuilder {
-  const sentOnce: Pick<KVClient, 'txn'> = {
-    async txn(request, userOptions) {
-      try {
-        return await link.unary(
-          `fenced transaction of ${candidacy.key}`,
-          (options) => link.client.kv.txn(request, { ...userOptions, ...options }),
-          limits(),
-        );
-      } catch (error) {
-        throw onFault(error as EtcdFault);
-      }
-    },
+  txn: UserTxn,
+  userOptions: UserOptions,
+  limits: CallLimits,
+): Promise<ITxnResponse | undefined> {
+  const isNested = !isExactWithoutNesting(txn);
+  const request = {
+    compare: [createdAt(candidacy.key, candidacy.createRevision)],
+    success: isNested ? [{ request_txn: txn }] : txn.success,
   };
-  return new ComparatorBuilder(sentOnce as KVClient, asTheyAre).and(
-    candidacy.key,
-    'Create',
-    '==',
-    candidacy.createRevision.toString(),
+  const answer = await link.unary(
+    `fenced transaction of ${candidacy.key}`,
+    (options) => link.client.kv.txn(request, { ...userOptions, ...options }),
+    limits,
   );
+  if (!answer.succeeded) return undefined;
+  return isNested ? { ...answer.responses[0]!.response_txn, header: answer.header } : answer;
 }
+
+/**
+ * Without comparisons of the user's the fence is the only condition, and etcd older than 3.4.42 and 3.5.28 checks
+ * permissions only of operations that are not nested. Where a member may answer from its own state (no operations, or
+ * only serializable reads) so would be the fence: nested, it goes through etcd's leader.
+ */
+const isExactWithoutNesting = ({ compare, success }: UserTxn): boolean =>
+  compare.length === 0 && success.some((op) => op.request_range?.serializable !== true);

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { during } from './lab/faults.ts';
 import { Lab } from './lab/lab.ts';
-import { fenceLeftOut } from './lab/sabotages.ts';
+import { elseOutsideFence, fenceLeftOut } from './lab/sabotages.ts';
 import { allWaysOpen, expectKept, forOneTtl, sharedCluster, untilAnotherLeads } from './lab/story.ts';
 
 // A network that keeps its connections open and lets nothing through: nobody is told of anything.
@@ -75,6 +75,7 @@ async function writesComeLate(lab: Lab): Promise<void> {
 
 /** Whether the write that was under way outlives its connection is chance: the fault comes again until one comes late. */
 const MOST_FAULTS = 5;
+const FAULTS = 2;
 
 /** Keys say the token first, and come in order of creation. */
 async function hasLateWrite(lab: Lab): Promise<boolean> {
@@ -86,11 +87,19 @@ async function hasLateWrite(lab: Lab): Promise<boolean> {
 describe('when a fenced write arrives after its term', () => {
   test('S1: it changes nothing', async () => {
     await using lab = await Lab.start({ cluster: cluster() });
-    const refused = () => lab.operator.list(`${lab.election}/late/`);
-    for (let times = 0; times < MOST_FAULTS && (await refused()).length === 0; times++)
+    for (let times = 0; times < FAULTS; times++) await writesComeLate(lab);
+    const { appends } = await expectKept(lab);
+    expect(appends.unknown, 'sent in the term, and arrived after it').toBeGreaterThan(0);
+  });
+
+  test('S1: a library whose else branch runs when the fence fails is caught', async () => {
+    await using lab = await Lab.start({ cluster: cluster(), sabotage: elseOutsideFence });
+    const written = () => lab.operator.list(`${lab.election}/else/`);
+    for (let times = 0; times < MOST_FAULTS && (await written()).length === 0; times++)
       await writesComeLate(lab);
-    expect(await refused()).not.toEqual([]);
-    await expectKept(lab);
+    expect((await lab.verdict()).findings).toContainEqual(
+      expect.objectContaining({ promise: 'S1', what: expect.stringContaining('an else branch wrote') }),
+    );
   });
 
   test('S1: a library that leaves the fence out is caught', async () => {

@@ -109,7 +109,7 @@ describe('examples/', () => {
 
     expect(await program.ended).toBe(0);
     expect(program.lines).toEqual([
-      'saved: true',
+      'saved',
       'the token has grown: true',
       'refused, the store has: whole',
       'refused: LeadershipLostError',

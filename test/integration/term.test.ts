@@ -1,6 +1,6 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { InvalidInputError, LeadershipLostError, OutcomeUnknownError } from 'etcd-election';
+import { InvalidInputError, LeadershipLostError, OutcomeUnknownError, RefusedError } from 'etcd-election';
 import { startProxy } from 'etcd-election/dev';
 import { describe, expect, onTestFinished } from 'vitest';
 import { eventually, within } from '../support/eventually.ts';
@@ -167,25 +167,92 @@ describe('txn', () => {
     expect(await world.own.get(`${prefix}refused`).string()).toBe('yes');
   });
 
-  test('S1: nothing is written once the key is gone, whether we know it already or not', async ({
+  test('S1: users see their own part of the answer: responses, and the revision', async ({
     world,
     candidate,
     prefix,
   }) => {
     const term = await candidate('alice').campaign();
-    const write = term.txn().then(world.own.put(`${prefix}state`).value('zombie'));
+    const key = `${prefix}state`;
+    for (const write of [term.txn(), term.txn().and(key, 'Version', '>', 0)]) {
+      const answer = await write.then(world.own.put(key).value('1'), world.own.get(key)).commit();
+      expect(answer.succeeded).toBe(true);
+      expect(answer.responses).toHaveLength(2);
+      const [kv] = answer.responses[1]!.response_range.kvs;
+      expect(kv?.value.toString()).toBe('1');
+      expect(answer.header.revision).toBe(kv?.mod_revision);
+    }
+  });
+
+  test.for([
+    ['plain', false],
+    ['with a comparison that holds', true],
+  ] as const)(
+    'S1: once the key is gone neither branch writes, and commit() says that leadership is lost: %s',
+    async ([, compares], { world, candidate, prefix }) => {
+      const term = await candidate('alice').campaign();
+      const write = term
+        .txn()
+        .then(world.own.put(`${prefix}then`).value('zombie'))
+        .else(world.own.put(`${prefix}else`).value('zombie'));
+      if (compares) write.and(`${prefix}then`, 'Create', '==', 0);
+      await world.own.delete().key(term.key).exec();
+
+      await expect(write.commit()).rejects.toMatchObject({ name: 'LeadershipLostError', because: 'evicted' });
+
+      expect(await world.own.get(`${prefix}then`).string()).toBeNull();
+      expect(await world.own.get(`${prefix}else`).string()).toBeNull();
+    },
+  );
+
+  test('S1: a transaction without writes asks etcd too', async ({ world, candidate, prefix }) => {
+    const term = await candidate('alice').campaign();
+    const asked = [
+      term.txn(),
+      term.txn().then(world.own.get(`${prefix}state`)),
+      term.txn().then(world.own.get(`${prefix}state`).serializable(true)),
+    ];
     await world.own.delete().key(term.key).exec();
+    for (const txn of asked) await expect(txn.commit()).rejects.toBeInstanceOf(LeadershipLostError);
+  });
 
-    const written = await write.commit().then(
-      ({ succeeded }) => succeeded,
-      (error: unknown) => {
-        expect(error).toBeInstanceOf(LeadershipLostError);
-        return false;
-      },
-    );
+  test('a refusal names the write and what to do; the term goes on', async ({ world, candidate, prefix }) => {
+    const term = await candidate('alice').campaign();
+    const put = (key: string) => world.own.put(`${prefix}${key}`).value('1');
+    const many = Array.from({ length: 200 }, (_, index) => put(`many/${index}`));
+    const refusals = [
+      [term.txn().then(...many), /too many operations.*at most 126 operations/s],
+      [
+        term
+          .txn()
+          .and(`${prefix}x`, 'Version', '==', 0)
+          .then(...many),
+        /at most 126 operations/,
+      ],
+      [term.txn().then(put('twice'), put('twice')), /duplicate key.*each key once/s],
+      [term.txn().then(put('leased').lease('4711')), /lease not found.*take a new one/s],
+    ] as const;
+    for (const [txn, said] of refusals) {
+      const refused = txn.commit();
+      await expect(refused).rejects.toBeInstanceOf(RefusedError);
+      await expect(refused).rejects.toThrow(said);
+      await expect(refused).rejects.toThrow(/a write of election "e".*nothing was written/);
+    }
+    expect(await world.own.getAll().prefix(`${prefix}many/`).keys()).toEqual([]);
+    expect(term.isCurrent()).toBe(true);
+  });
 
-    expect(written).toBe(false);
-    expect(await world.own.get(`${prefix}state`).string()).toBeNull();
+  test('126 operations in each branch are not too many', async ({ world, candidate, prefix }) => {
+    const term = await candidate('alice').campaign();
+    const puts = (branch: string) =>
+      Array.from({ length: 126 }, (_, index) => world.own.put(`${prefix}${branch}/${index}`).value('1'));
+    const { succeeded } = await term
+      .txn()
+      .and(`${prefix}x`, 'Version', '==', 0)
+      .then(...puts('then'))
+      .else(...puts('else'))
+      .commit();
+    expect(succeeded).toBe(true);
   });
 
   test('S1: one that was prepared in the term and sent after it is not sent at all', async ({
@@ -218,6 +285,7 @@ describe('txn', () => {
       .then(world.own.put(`${prefix}state`).value('once'))
       .commit();
     await expect(commit).rejects.toBeInstanceOf(OutcomeUnknownError);
+    await expect(commit).rejects.toThrow(/may still land.*mod_revision.*step down first/);
     await proxy.restore();
 
     const kv = (await world.own.getAll().prefix(`${prefix}state`).exec()).kvs[0];

@@ -206,16 +206,18 @@ function termAsAct(term: Term): Act {
     isCurrent: () => term.isCurrent(),
     async append(mine) {
       try {
-        const answer = await term
+        const entry = `${plan.logPrefix}log/${pad(token)}/${plan.name}/${pad(mine)}`;
+        const write = term
           .txn()
           .then(
-            client.put(`${plan.logPrefix}log/${pad(token)}/${plan.name}/${pad(mine)}`).value('1'),
+            client.put(entry).value('1'),
             client.put(`${plan.logPrefix}last`).value(`${token}/${plan.name}/${mine}`),
           )
-          // That it arrived, and changed nothing else.
-          .else(client.put(`${plan.logPrefix}late/${pad(token)}/${pad(mine)}`).value('1'))
-          .commit();
-        return answer.succeeded ? 'acknowledged' : 'refused';
+          // Neither branch may run after the term.
+          .else(client.put(`${plan.logPrefix}else/${pad(token)}/${plan.name}/${pad(mine)}`).value('1'));
+        // Both shapes of a fenced transaction. This comparison always holds.
+        if (mine % 2 === 0) write.and(entry, 'Create', '==', 0);
+        return (await write.commit()).succeeded ? 'acknowledged' : 'refused';
       } catch (error) {
         const { code } = error as { code?: string };
         write(`X ${code ?? (error as Error).name}`);

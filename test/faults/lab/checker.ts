@@ -39,6 +39,8 @@ export interface Evidence {
   readonly logs: { readonly [to in 'etcd' | 'http']: readonly LogEntry[] };
   /** How often etcd wrote the one key that every append to etcd also writes. */
   readonly timesWritten: number;
+  /** What the `else` branches of appends have written. Their comparisons always hold: only a failed fence leads there. */
+  readonly elseBranches: readonly string[];
   /** When processes were killed: those terms cannot say why they ended. */
   readonly kills: readonly { readonly process: string; readonly atMs: number }[];
   readonly faults: readonly FaultRecord[];
@@ -73,6 +75,7 @@ export function unsafe(evidence: Evidence): Finding[] {
     ...releasedTooEarly(evidence),
     ...wrongLog(evidence, 'etcd'),
     ...wrongLog(evidence, 'http'),
+    ...evidence.elseBranches.map((key): Finding => ({ promise: 'S1', what: `an else branch wrote ${key}` })),
   ];
 }
 

@@ -394,6 +394,7 @@ export class Lab implements AsyncDisposable {
       ),
     );
     const entries = await this.operator.list(`${this.#logPrefix}log/`);
+    const elseBranches = (await this.operator.list(`${this.#logPrefix}else/`)).map(({ key }) => key);
     const timesWritten = await this.timesWritten();
     const appends = histories.flatMap((history) => history.appends);
     const acting = histories.flatMap((history) => history.acting);
@@ -420,6 +421,7 @@ export class Lab implements AsyncDisposable {
         http: this.resource.log,
       },
       timesWritten,
+      elseBranches,
       kills: this.kills,
       faults: this.faults,
       endMs,

@@ -52,9 +52,20 @@ export const fenceLeftOut: Sabotage = {
   edits: [
     {
       file: 'etcd/fenced-txn.ts',
-      find: "candidacy.key,\n    'Create',",
-      replace: "'no such key',\n    'Create',",
+      find: 'createdAt(candidacy.key, candidacy.createRevision)',
+      replace: "createdAt('no such key', 0n)",
     },
-    { file: 'etcd/fenced-txn.ts', find: 'candidacy.createRevision.toString(),', replace: "'0'," },
+  ],
+};
+
+/** The fence and the user's comparisons in one list: the user's `else` runs when the fence fails. */
+export const elseOutsideFence: Sabotage = {
+  name: 'else-outside-fence',
+  edits: [
+    {
+      file: 'etcd/fenced-txn.ts',
+      find: 'success: isNested ? [{ request_txn: txn }] : txn.success,',
+      replace: 'success: isNested ? [{ request_txn: txn }] : txn.success, failure: txn.failure,',
+    },
   ],
 };

@@ -54,6 +54,7 @@ const good: Evidence = {
   appends: [append(1, 'acknowledged'), append(2, 'unknown'), append(3, 'refused'), append(4, 'acknowledged')],
   logs: { etcd: [entry(1, 10n), entry(4, 12n)], http: [] },
   timesWritten: 2,
+  elseBranches: [],
   kills: [],
   faults: [],
   endMs: 3000,
@@ -179,6 +180,7 @@ describe('what stands in the log', () => {
       { logs: { etcd: [entry(1, 10n), entry(4, 12n), entry(9, 13n)], http: [] }, timesWritten: 3 },
       'nobody sent it',
     ],
+    ['of an else branch', { elseBranches: ['else/2/alice/4'] }, 'an else branch wrote'],
     ['written without being logged', { timesWritten: 3 }, 'was written 3 times'],
     [
       'of an older token behind a newer one',
