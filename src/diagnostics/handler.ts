@@ -3,7 +3,7 @@ import { captureProfile } from './capture-profile.ts';
 import { snapshotOf } from './elections.ts';
 import { type MountedRequest, reply } from './http-reply.ts';
 import { ownElections } from './own-elections.ts';
-import { routes } from './routes.ts';
+import { type Routes, routes } from './routes.ts';
 import { type HandlerOptions, readHandlerOptions } from './serve.ts';
 import { runningHost } from './watchdog.ts';
 
@@ -16,7 +16,9 @@ export type DiagnosticsHandler = (
 
 /**
  * The same pages as `serveDiagnostics`, as a handler for a server of the service's own. It runs on the main thread,
- * so **it cannot answer while that spins**: prefer `serveDiagnostics` where a port of its own can be had.
+ * so **it cannot answer while that spins**: prefer `serveDiagnostics` where a port of its own can be had. It answers
+ * its own paths only: `/debug/pprof…`, `/debug/election`, `/healthz`, and `/metrics` if `metrics` is given. Every
+ * other request goes on to `next`.
  *
  * ```ts
  * app.use('/ops', diagnosticsHandler());                                                      // Express
@@ -46,7 +48,12 @@ export function diagnosticsHandler(
     { token, allowedHosts },
     maxSeconds,
   );
+  // Without metrics of ours, the path belongs to the service.
+  const owned: Routes = (asked) =>
+    metrics === undefined && asked.url.split('?', 1)[0] === '/metrics'
+      ? Promise.resolve(undefined)
+      : answer(asked);
   return (request, response, next) => {
-    void reply(answer, request, response, next, prefix).catch(() => response.destroy());
+    void reply(owned, request, response, next, prefix).catch(() => response.destroy());
   };
 }

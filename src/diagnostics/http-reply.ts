@@ -1,11 +1,11 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { type Reply, SAFE_HEADERS, text } from './http-rules.ts';
-import type { Routes } from './routes.ts';
+import { type Reply, text } from './http-rules.ts';
+import { type Routes, safe } from './routes.ts';
 
 /** As much of Express's and Connect's request as helps: where they have mounted us. */
 export type MountedRequest = IncomingMessage & { readonly baseUrl?: string };
 
-/** Answers one request; calls `next` where the path is not ours and somebody comes after us. */
+/** Answers one request; calls `next`, if there is one, when the path is not ours. */
 export async function reply(
   routes: Routes,
   request: MountedRequest,
@@ -22,14 +22,10 @@ export async function reply(
     ? await routes({ method, url: path, base: baseUrl + prefix, headers, signal: gone.signal })
     : undefined;
   if (found === undefined && next !== undefined) return next();
-  send(
-    response,
-    found ?? { ...NOT_FOUND, headers: { ...SAFE_HEADERS, ...NOT_FOUND.headers } },
-    method === 'HEAD',
-  );
+  send(response, found ?? NOT_FOUND, method === 'HEAD');
 }
 
-const NOT_FOUND: Reply = text(404, 'nothing here; begin at /debug/pprof/');
+const NOT_FOUND: Reply = safe(text(404, 'not found; begin at /debug/pprof/'));
 
 function send(response: ServerResponse, { status, headers, body }: Reply, isHead: boolean): void {
   if (response.headersSent || response.destroyed) return;

@@ -1,20 +1,33 @@
-import { type Server, createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { type Server, type ServerResponse, createServer } from 'node:http';
+import type { AddressInfo, Socket } from 'node:net';
 import { reply } from './http-reply.ts';
+import { type Rules, refusal } from './http-rules.ts';
 import type { ServeSettings } from './messages.ts';
-import { type Backend, type Routes, routes } from './routes.ts';
+import { type Backend, type Routes, routes, safe } from './routes.ts';
+
+/** Connections of all clients together. */
+const MOST_CONNECTIONS = 64;
+/** Connections of one address. A new one replaces the oldest that has no request under way. */
+const MOST_PER_ADDRESS = 16;
+/** How often Node looks for connections whose headers are overdue, in milliseconds. Its default is 30 s. */
+const CHECK_EVERY_MS = 1_000;
 
 /** The worker's own server: it answers while the main thread spins. Every wait of a client is bounded. */
 export class DiagnosticsHttpServer {
   readonly #server: Server;
 
   constructor(backend: Backend, { token, allowedHosts, maxSeconds }: ServeSettings) {
-    const answer = withFrontPage(routes(backend, { token, allowedHosts }, maxSeconds));
-    this.#server = createServer({ maxHeaderSize: 8192 }, (request, response) => {
+    const rules = { token, allowedHosts };
+    const answer = everyPath(routes(backend, rules, maxSeconds), rules);
+    const options = { maxHeaderSize: 8192, connectionsCheckingInterval: CHECK_EVERY_MS };
+    const connections = new Connections();
+    this.#server = createServer(options, (request, response) => {
+      connections.busy(request.socket, response);
       void reply(answer, request, response).catch(() => response.destroy());
     });
-    this.#server.maxConnections = 16;
-    this.#server.headersTimeout = 5_000;
+    this.#server.on('connection', (socket: Socket) => connections.add(socket));
+    this.#server.maxConnections = MOST_CONNECTIONS;
+    this.#server.headersTimeout = 4_000; // with the interval of the check: enforced within 5 s
     this.#server.requestTimeout = 10_000;
     this.#server.keepAliveTimeout = 5_000;
     this.#server.setTimeout((maxSeconds + 15) * 1000); // a profile is silent for as long as it takes
@@ -40,8 +53,42 @@ export class DiagnosticsHttpServer {
   }
 }
 
-/** On a server of our own, `/` leads to the page for people. */
-const withFrontPage =
-  (answer: Routes): Routes =>
-  (request) =>
-    answer(request.url === '/' ? { ...request, url: '/debug/pprof' } : request);
+/** On a server of our own `/` leads to the page for people, and a request for any other path must keep the rules too. */
+const everyPath =
+  (answer: Routes, rules: Rules): Routes =>
+  async (request) => {
+    const asked = request.url === '/' ? { ...request, url: '/debug/pprof' } : request;
+    const found = await answer(asked);
+    if (found !== undefined) return found;
+    const refused = refusal(asked, rules);
+    return refused && safe(refused);
+  };
+
+/** Silent sockets must not keep a health probe out: a new connection takes the place of the oldest idle one. */
+class Connections {
+  readonly #byAddress = new Map<string, Set<Socket>>();
+  readonly #busy = new WeakSet<Socket>();
+
+  add(socket: Socket): void {
+    const address = socket.remoteAddress ?? '';
+    const sockets = this.#byAddress.get(address) ?? new Set<Socket>();
+    this.#byAddress.set(address, sockets);
+    if (sockets.size >= MOST_PER_ADDRESS) {
+      const idle = [...sockets].find((each) => !this.#busy.has(each));
+      (idle ?? socket).destroy();
+      if (idle === undefined) return;
+      sockets.delete(idle);
+    }
+    sockets.add(socket);
+    socket.once('close', () => {
+      sockets.delete(socket);
+      if (sockets.size === 0 && this.#byAddress.get(address) === sockets) this.#byAddress.delete(address);
+    });
+  }
+
+  /** A request is under way on it, until the response is sent or the client has gone. */
+  busy(socket: Socket, response: ServerResponse): void {
+    this.#busy.add(socket);
+    response.once('close', () => this.#busy.delete(socket));
+  }
+}

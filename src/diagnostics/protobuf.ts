@@ -1,9 +1,13 @@
 /**
- * As much of protobuf's wire format as pprof needs: varints, and fields that carry bytes. Fields that hold 0 or ''
+ * The part of protobuf's wire format that pprof needs: varints, and fields that carry bytes. Fields that hold 0 or ''
  * are left out, as proto3 does.
+ *
+ * It writes into a byte array that grows: a number in an ordinary array takes eight times the memory, and a profile
+ * of a busy service has megabytes of them.
  */
 export class Message {
-  readonly #bytes: number[] = [];
+  #bytes = new Uint8Array(FIRST_CAPACITY);
+  #length = 0;
 
   /** @param value an unsigned integer; a number up to 2^53, a bigint up to 2^64. */
   integer(field: number, value: number | bigint): this {
@@ -17,11 +21,11 @@ export class Message {
   packed(field: number, values: readonly number[]): this {
     const inner = new Message();
     for (const value of values) inner.#varint(value);
-    return this.bytes(field, inner.#bytes);
+    return this.message(field, inner);
   }
 
   message(field: number, message: Message): this {
-    return this.bytes(field, message.#bytes);
+    return this.bytes(field, message.#bytes.subarray(0, message.#length));
   }
 
   /** Kept even if empty: pprof's table of strings begins with ''. */
@@ -29,26 +33,45 @@ export class Message {
     return this.bytes(field, new TextEncoder().encode(text));
   }
 
-  bytes(field: number, bytes: Iterable<number> & { readonly length: number }): this {
+  bytes(field: number, bytes: Uint8Array): this {
     this.#varint(field * 8 + 2);
     this.#varint(bytes.length);
-    for (const byte of bytes) this.#bytes.push(byte);
+    this.#reserve(bytes.length);
+    this.#bytes.set(bytes, this.#length);
+    this.#length += bytes.length;
     return this;
   }
 
   finish(): Uint8Array {
-    return Uint8Array.from(this.#bytes);
+    return this.#bytes.slice(0, this.#length);
   }
 
   #varint(value: number | bigint): void {
+    this.#reserve(LONGEST_VARINT);
     if (typeof value === 'bigint') {
       let rest = BigInt.asUintN(64, value);
-      for (; rest > 127n; rest >>= 7n) this.#bytes.push(Number(rest & 127n) | 128);
-      this.#bytes.push(Number(rest));
+      for (; rest > 127n; rest >>= 7n) this.#bytes[this.#length++] = Number(rest & 127n) | 128;
+      this.#bytes[this.#length++] = Number(rest);
     } else {
       let rest = value;
-      for (; rest > 127; rest = Math.floor(rest / 128)) this.#bytes.push((rest % 128) | 128);
-      this.#bytes.push(rest);
+      for (; rest > 127; rest = Math.floor(rest / 128)) this.#bytes[this.#length++] = (rest % 128) | 128;
+      this.#bytes[this.#length++] = rest;
     }
   }
+
+  /** Doubles the capacity until this many more bytes fit. */
+  #reserve(count: number): void {
+    const needed = this.#length + count;
+    if (needed <= this.#bytes.length) return;
+    let capacity = this.#bytes.length * 2;
+    while (capacity < needed) capacity *= 2;
+    const grown = new Uint8Array(capacity);
+    grown.set(this.#bytes.subarray(0, this.#length));
+    this.#bytes = grown;
+  }
 }
+
+/** Most messages of a profile are smaller than this, in bytes. */
+const FIRST_CAPACITY = 64;
+/** A 64-bit integer takes at most this many bytes. */
+const LONGEST_VARINT = 10;

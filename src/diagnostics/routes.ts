@@ -34,15 +34,18 @@ export interface Backend {
 
 export type Routes = (request: Request) => Promise<Reply | undefined>;
 
-/** @returns what answers a request: undefined where the path is not one of ours. One profile at a time among all. */
+/**
+ * @returns what answers a request: undefined if the path is not one of ours, whatever else the request asks for. A
+ *   service that mounts the handler at its root keeps all its other paths. One profile at a time among all.
+ */
 export function routes(backend: Backend, rules: Rules, maxSeconds: number): Routes {
   const slot = new ProfileSlot();
   return async (request) => {
     const path = request.url.split('?', 1)[0] ?? '';
     const route = ROUTES[path] ?? runawayRoute(path);
+    if (route === undefined) return undefined;
     const refused = refusal(request, rules);
     if (refused !== undefined) return safe(refused);
-    if (route === undefined) return undefined;
     try {
       return safe(await route({ request, backend, maxSeconds, slot }));
     } catch (error) {
@@ -55,7 +58,8 @@ export function routes(backend: Backend, rules: Rules, maxSeconds: number): Rout
   };
 }
 
-const safe = (reply: Reply): Reply => ({ ...reply, headers: { ...SAFE_HEADERS, ...reply.headers } });
+/** Adds the headers that every reply carries. */
+export const safe = (reply: Reply): Reply => ({ ...reply, headers: { ...SAFE_HEADERS, ...reply.headers } });
 
 interface Context {
   readonly request: Request;

@@ -79,29 +79,6 @@ var SAFE_HEADERS = {
   "x-frame-options": "DENY"
 };
 
-// src/diagnostics/http-reply.ts
-async function reply(routes2, request, response, next, prefix = "") {
-  const gone = new AbortController();
-  response.once("close", () => gone.abort());
-  const { method = "GET", headers, url = "/", baseUrl = "" } = request;
-  const isUnder = prefix === "" || url === prefix || url.startsWith(\`\${prefix}/\`);
-  const path = isUnder ? url.slice(prefix.length) || "/" : url;
-  const found = isUnder ? await routes2({ method, url: path, base: baseUrl + prefix, headers, signal: gone.signal }) : void 0;
-  if (found === void 0 && next !== void 0) return next();
-  send(
-    response,
-    found ?? { ...NOT_FOUND, headers: { ...SAFE_HEADERS, ...NOT_FOUND.headers } },
-    method === "HEAD"
-  );
-}
-var NOT_FOUND = text(404, "nothing here; begin at /debug/pprof/");
-function send(response, { status, headers, body }, isHead) {
-  if (response.headersSent || response.destroyed) return;
-  const bytes = Buffer.from(body);
-  response.writeHead(status, { ...headers, "content-length": bytes.length });
-  response.end(isHead ? void 0 : bytes);
-}
-
 // src/diagnostics/routes.ts
 var import_promises = require("node:fs/promises");
 
@@ -869,7 +846,8 @@ var import_node_zlib = require("node:zlib");
 
 // src/diagnostics/protobuf.ts
 var Message = class _Message {
-  #bytes = [];
+  #bytes = new Uint8Array(FIRST_CAPACITY);
+  #length = 0;
   /** @param value an unsigned integer; a number up to 2^53, a bigint up to 2^64. */
   integer(field, value) {
     if (value === 0 || value === 0n) return this;
@@ -881,10 +859,10 @@ var Message = class _Message {
   packed(field, values) {
     const inner = new _Message();
     for (const value of values) inner.#varint(value);
-    return this.bytes(field, inner.#bytes);
+    return this.message(field, inner);
   }
   message(field, message) {
-    return this.bytes(field, message.#bytes);
+    return this.bytes(field, message.#bytes.subarray(0, message.#length));
   }
   /** Kept even if empty: pprof's table of strings begins with ''. */
   string(field, text2) {
@@ -893,24 +871,39 @@ var Message = class _Message {
   bytes(field, bytes) {
     this.#varint(field * 8 + 2);
     this.#varint(bytes.length);
-    for (const byte of bytes) this.#bytes.push(byte);
+    this.#reserve(bytes.length);
+    this.#bytes.set(bytes, this.#length);
+    this.#length += bytes.length;
     return this;
   }
   finish() {
-    return Uint8Array.from(this.#bytes);
+    return this.#bytes.slice(0, this.#length);
   }
   #varint(value) {
+    this.#reserve(LONGEST_VARINT);
     if (typeof value === "bigint") {
       let rest = BigInt.asUintN(64, value);
-      for (; rest > 127n; rest >>= 7n) this.#bytes.push(Number(rest & 127n) | 128);
-      this.#bytes.push(Number(rest));
+      for (; rest > 127n; rest >>= 7n) this.#bytes[this.#length++] = Number(rest & 127n) | 128;
+      this.#bytes[this.#length++] = Number(rest);
     } else {
       let rest = value;
-      for (; rest > 127; rest = Math.floor(rest / 128)) this.#bytes.push(rest % 128 | 128);
-      this.#bytes.push(rest);
+      for (; rest > 127; rest = Math.floor(rest / 128)) this.#bytes[this.#length++] = rest % 128 | 128;
+      this.#bytes[this.#length++] = rest;
     }
   }
+  /** Doubles the capacity until this many more bytes fit. */
+  #reserve(count) {
+    const needed = this.#length + count;
+    if (needed <= this.#bytes.length) return;
+    let capacity = this.#bytes.length * 2;
+    while (capacity < needed) capacity *= 2;
+    const grown = new Uint8Array(capacity);
+    grown.set(this.#bytes.subarray(0, this.#length));
+    this.#bytes = grown;
+  }
 };
+var FIRST_CAPACITY = 64;
+var LONGEST_VARINT = 10;
 
 // src/diagnostics/pprof.ts
 var encodePprof = (folded, comment = "") => new Uint8Array((0, import_node_zlib.gzipSync)(pprofMessage(folded, comment).finish()));
@@ -974,9 +967,9 @@ function routes(backend2, rules, maxSeconds) {
   return async (request) => {
     const path = request.url.split("?", 1)[0] ?? "";
     const route = ROUTES[path] ?? runawayRoute(path);
+    if (route === void 0) return void 0;
     const refused = refusal(request, rules);
     if (refused !== void 0) return safe(refused);
-    if (route === void 0) return void 0;
     try {
       return safe(await route({ request, backend: backend2, maxSeconds, slot }));
     } catch (error) {
@@ -1124,16 +1117,43 @@ var json = (value, name) => ({
 \`
 });
 
+// src/diagnostics/http-reply.ts
+async function reply(routes2, request, response, next, prefix = "") {
+  const gone = new AbortController();
+  response.once("close", () => gone.abort());
+  const { method = "GET", headers, url = "/", baseUrl = "" } = request;
+  const isUnder = prefix === "" || url === prefix || url.startsWith(\`\${prefix}/\`);
+  const path = isUnder ? url.slice(prefix.length) || "/" : url;
+  const found = isUnder ? await routes2({ method, url: path, base: baseUrl + prefix, headers, signal: gone.signal }) : void 0;
+  if (found === void 0 && next !== void 0) return next();
+  send(response, found ?? NOT_FOUND, method === "HEAD");
+}
+var NOT_FOUND = safe(text(404, "not found; begin at /debug/pprof/"));
+function send(response, { status, headers, body }, isHead) {
+  if (response.headersSent || response.destroyed) return;
+  const bytes = Buffer.from(body);
+  response.writeHead(status, { ...headers, "content-length": bytes.length });
+  response.end(isHead ? void 0 : bytes);
+}
+
 // src/diagnostics/http-server.ts
+var MOST_CONNECTIONS = 64;
+var MOST_PER_ADDRESS = 16;
+var CHECK_EVERY_MS = 1e3;
 var DiagnosticsHttpServer = class {
   #server;
   constructor(backend2, { token, allowedHosts, maxSeconds }) {
-    const answer2 = withFrontPage(routes(backend2, { token, allowedHosts }, maxSeconds));
-    this.#server = (0, import_node_http.createServer)({ maxHeaderSize: 8192 }, (request, response) => {
+    const rules = { token, allowedHosts };
+    const answer2 = everyPath(routes(backend2, rules, maxSeconds), rules);
+    const options = { maxHeaderSize: 8192, connectionsCheckingInterval: CHECK_EVERY_MS };
+    const connections = new Connections();
+    this.#server = (0, import_node_http.createServer)(options, (request, response) => {
+      connections.busy(request.socket, response);
       void reply(answer2, request, response).catch(() => response.destroy());
     });
-    this.#server.maxConnections = 16;
-    this.#server.headersTimeout = 5e3;
+    this.#server.on("connection", (socket) => connections.add(socket));
+    this.#server.maxConnections = MOST_CONNECTIONS;
+    this.#server.headersTimeout = 4e3;
     this.#server.requestTimeout = 1e4;
     this.#server.keepAliveTimeout = 5e3;
     this.#server.setTimeout((maxSeconds + 15) * 1e3);
@@ -1157,7 +1177,38 @@ var DiagnosticsHttpServer = class {
     });
   }
 };
-var withFrontPage = (answer2) => (request) => answer2(request.url === "/" ? { ...request, url: "/debug/pprof" } : request);
+var everyPath = (answer2, rules) => async (request) => {
+  const asked = request.url === "/" ? { ...request, url: "/debug/pprof" } : request;
+  const found = await answer2(asked);
+  if (found !== void 0) return found;
+  const refused = refusal(asked, rules);
+  return refused && safe(refused);
+};
+var Connections = class {
+  #byAddress = /* @__PURE__ */ new Map();
+  #busy = /* @__PURE__ */ new WeakSet();
+  add(socket) {
+    const address = socket.remoteAddress ?? "";
+    const sockets = this.#byAddress.get(address) ?? /* @__PURE__ */ new Set();
+    this.#byAddress.set(address, sockets);
+    if (sockets.size >= MOST_PER_ADDRESS) {
+      const idle = [...sockets].find((each) => !this.#busy.has(each));
+      (idle ?? socket).destroy();
+      if (idle === void 0) return;
+      sockets.delete(idle);
+    }
+    sockets.add(socket);
+    socket.once("close", () => {
+      sockets.delete(socket);
+      if (sockets.size === 0 && this.#byAddress.get(address) === sockets) this.#byAddress.delete(address);
+    });
+  }
+  /** A request is under way on it, until the response is sent or the client has gone. */
+  busy(socket, response) {
+    this.#busy.add(socket);
+    response.once("close", () => this.#busy.delete(socket));
+  }
+};
 
 // src/diagnostics/elections.ts
 var NO_SNAPSHOT = { at: 0, electionCount: 0, elections: [], guards: [] };

@@ -2,6 +2,7 @@ import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { request } from 'node:http';
+import { connect, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
@@ -172,6 +173,35 @@ describe('while the main thread turns', () => {
     });
     const authorization = `Basic ${btoa(`x:${TOKEN}`)}`;
     expect((await call(base, '/debug/election', { headers: { authorization } })).status).toBe(200);
+  });
+});
+
+describe('connections that send nothing', () => {
+  it('do not keep a health probe out, and are closed within 5 s', async () => {
+    await using child = await RunawayChild.start({ module, kind: 'idle', options: { ...watch, serve: {} } });
+    const base = await child.said((each) => each.url);
+    const { hostname, port } = new URL(base);
+    const silent: Socket[] = [];
+    try {
+      for (let count = 0; count < 100; count++) {
+        const socket = connect(Number(port), hostname);
+        socket.on('error', () => undefined); // the server may reset it
+        silent.push(socket);
+        await once(socket, 'connect');
+      }
+      const health = await call(base, '/healthz');
+      expect(health.status).toBe(200);
+      expect(health.tookMs).toBeLessThan(2_000);
+      const opened = performance.now();
+      const closed = async (socket: Socket): Promise<void> => {
+        socket.resume(); // unread data would hide the end
+        if (!socket.closed) await once(socket, 'close');
+      };
+      await Promise.all(silent.map(closed));
+      expect(performance.now() - opened).toBeLessThan(6_000);
+    } finally {
+      for (const socket of silent) socket.destroy();
+    }
   });
 });
 

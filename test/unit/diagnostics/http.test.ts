@@ -20,6 +20,19 @@ const request = (url: string, more: Partial<Request> = {}): Request => ({
   ...(more.method !== undefined && { method: more.method }),
 });
 
+describe('a service that mounts the handler at its root', () => {
+  it.each<[string, Partial<Request>]>([
+    ['/api/orders', { method: 'POST' }],
+    ['/api/orders/%e4%b8%ad', {}],
+    ['/files/../secret', {}],
+    ['/api', { headers: { host: 'shop.example' } }],
+    ['/', { method: 'OPTIONS' }],
+    [`/search?q=${'x'.repeat(3_000)}`, {}],
+  ])('keeps its own path %s', async (url, more) => {
+    expect(await routes(backend(), locked, 60)(request(url, more))).toBeUndefined();
+  });
+});
+
 describe('what is refused, and how', () => {
   const get = (url: string, headers = {}): Request => request(url, { headers });
   it.each<[string, Request, number | undefined]>([
