@@ -33,6 +33,11 @@ export type ElectionEvent =
   | { readonly type: 'session.unavailable'; readonly reason: string }
   | { readonly type: 'session.closed'; readonly leaseId: string }
   | { readonly type: 'last-will.lost'; readonly reason: string }
+  | {
+      readonly type: 'etcd.history-lost';
+      readonly fromRevision: string;
+      readonly toRevision: string;
+    }
   | { readonly type: 'watch.lost'; readonly reason: string }
   | { readonly type: 'watch.healed'; readonly afterMs: number }
   | {
@@ -144,6 +149,14 @@ const lines: { readonly [T in ElectionEventType]: Line<T> } = {
   'last-will.lost': [
     'warn',
     (e) => `no last will for now, a crash would cost the TTL; it is tried again: ${e.reason}`,
+  ],
+  'etcd.history-lost': [
+    'warn',
+    (e) =>
+      `etcd's history went back from revision ${e.fromRevision} to ${e.toRevision}: it was wiped, or restored from a ` +
+      'snapshot. Fencing tokens may repeat: a resource that keeps the largest token refuses new leaders until it is ' +
+      'reset, or accepts a late write of an old leader. To restore without this: ' +
+      'etcdutl snapshot restore --bump-revision 1000000000 --mark-compacted',
   ],
   'watch.lost': ['debug', (e) => `watch lost, healing: ${e.reason}`],
   'watch.healed': ['debug', (e) => `watch healed after ${Math.round(e.afterMs)} ms`],

@@ -13,8 +13,16 @@ const hubs = new WeakMap<Etcd3, WatchHub>();
 export function hubOf(client: Etcd3, reporter: Reporter): WatchHub {
   let hub = hubs.get(client);
   if (hub === undefined) {
+    const link = linkOf(client);
+    link.history.onWentBack(({ fromRevision, toRevision }) =>
+      reporter.report({
+        type: 'etcd.history-lost',
+        fromRevision: fromRevision.toString(),
+        toRevision: toRevision.toString(),
+      }),
+    );
     hub = new WatchHub({
-      link: linkOf(client),
+      link,
       pace: paceOf(client),
       onLost: (reason) => reporter.report({ type: 'watch.lost', reason }),
       onHealed: (afterMs) => reporter.report({ type: 'watch.healed', afterMs }),

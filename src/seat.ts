@@ -17,8 +17,6 @@ export class Seat {
   #unseen = false;
   /** Until when an enter that was not answered may still arrive, and put our key back after we gave it up. */
   #lateUntilMs = 0;
-  /** Creation revision of the last candidacy that was given up: a fencing token is never used twice. */
-  #spent = 0n;
 
   constructor(link: Link, electionKeys: string, sessions: SessionSource) {
     this.#link = link;
@@ -57,24 +55,13 @@ export class Seat {
     this.#session = session;
     let unseenBefore = this.#unseen;
     try {
-      // A key that led before must not lead again: its fencing token would not be new.
       await session.payOwed(candidacies.candidateKey(this.#electionKeys, session.leaseId), limits);
       this.#unseen = true;
       const entrant = { leaseId: session.leaseId, value: value() };
       const entry = await candidacies.enter(this.#link, this.#electionKeys, entrant, limits);
       unseenBefore = true; // our key stands: that a later call was never sent takes nothing back
-      const { key, createRevision } = entry.candidacy;
-      if (createRevision <= this.#spent) {
-        await candidacies.release(this.#link, entry.candidacy, limits);
-        throw new EtcdFault(
-          'unavailable',
-          `enter ${this.#electionKeys}: the key that was given up still stood`,
-          false,
-        );
-      }
-      // Our key of an earlier try, or a value that changed on the way.
-      const announced = entry.candidates.find((candidate) => candidate.key === key)?.value;
-      if (announced !== value()) await candidacies.proclaim(this.#link, entry.candidacy, value(), limits);
+      // A value that changed on the way.
+      if (entrant.value !== value()) await candidacies.proclaim(this.#link, entry.candidacy, value(), limits);
       this.#unseen = false;
       return entry;
     } catch (error) {
@@ -95,7 +82,6 @@ export class Seat {
    * @throws {EtcdFault} where it could not be acknowledged now.
    */
   async giveUp(candidacy: Candidacy | undefined, isDeleted: boolean): Promise<boolean> {
-    if (candidacy !== undefined) this.#spent = candidacy.createRevision;
     const session = this.#session;
     const unseen = candidacy === undefined && this.#unseen;
     const enteredLateUntilMs = this.#lateUntilMs;

@@ -30,8 +30,11 @@ export const candidateKey = (electionKeys: string, leaseId: string): string =>
 export const endOf = (electionKeys: string): Buffer => Buffer.from(`${electionKeys.slice(0, -1)}0`);
 
 /**
- * Puts our key if it is not there, and reads the queue, in one transaction. Where an earlier try had happened
- * although its answer was lost, our key is found standing: the same answer.
+ * Puts our key and reads the queue, in one transaction. The creation revision is that of this very put, so it was never
+ * a fencing token before. A key of ours that stands already is deleted first, whatever brought it there: an earlier try
+ * whose answer was lost, a release that did not arrive, or a snapshot that etcd was restored from.
+ *
+ * @throws {EtcdFault}
  */
 export async function enter(
   link: Link,
@@ -39,9 +42,30 @@ export async function enter(
   entrant: { leaseId: string; value: string },
   limits: CallLimits,
 ): Promise<Entry> {
-  const key = candidateKey(electionKeys, entrant.leaseId);
+  const { leaseId } = entrant;
+  const key = candidateKey(electionKeys, leaseId);
+  for (let attempt = 1; attempt <= ENTER_ATTEMPTS; attempt++) {
+    const { isPut, ...snapshot } = await putIfAbsent(link, electionKeys, { key, ...entrant }, limits);
+    const own = snapshot.candidates.find((candidate) => candidate.key === key);
+    if (own === undefined) throw new Error(`etcd put ${key} and did not show it in the same transaction`);
+    const candidacy = { key, leaseId, createRevision: own.fencingToken };
+    if (isPut) return { ...snapshot, candidacy };
+    await release(link, candidacy, limits);
+  }
+  throw new EtcdFault('unavailable', `enter ${electionKeys}: our key is put there by somebody else`, false);
+}
+
+/** What we find at first, and what a try that was not answered puts there late. */
+const ENTER_ATTEMPTS = 3;
+
+async function putIfAbsent(
+  link: Link,
+  electionKeys: string,
+  { key, leaseId, value }: { key: string; leaseId: string; value: string },
+  limits: CallLimits,
+): Promise<Snapshot & { isPut: boolean }> {
   const put: IRequestOp = {
-    request_put: { key: Buffer.from(key), value: Buffer.from(entrant.value), lease: entrant.leaseId },
+    request_put: { key: Buffer.from(key), value: Buffer.from(value), lease: leaseId },
   };
   const answer = await unlessTooLarge((keysOnly) => {
     const read: IRequestOp = { request_range: queueOf(electionKeys, keysOnly) };
@@ -49,19 +73,11 @@ export async function enter(
       `enter ${electionKeys}`,
       (options) =>
         link.client.kv.txn({ compare: [createdAt(key, 0n)], success: [put, read], failure: [read] }, options),
-      limits,
+      { ...limits, proves: 'revision-and-term' },
     );
   });
-  const snapshot = snapshotOf(electionKeys, answer.responses.at(-1)!.response_range, answer.header.revision);
-  const own = snapshot.candidates.find((candidate) => candidate.key === key);
-  if (own === undefined) throw new Error(`etcd put ${key} and did not show it in the same transaction`);
-  const candidacy = { key, leaseId: entrant.leaseId, createRevision: own.fencingToken };
-  if (own.leaseId !== entrant.leaseId) {
-    // Somebody took an earlier key of ours off its lease: it would stand in the queue for ever.
-    await release(link, candidacy, limits);
-    throw new EtcdFault('unavailable', `enter ${electionKeys}: our key had been taken off its lease`, false);
-  }
-  return { ...snapshot, candidacy };
+  const read = answer.responses.at(-1)!.response_range;
+  return { ...snapshotOf(electionKeys, read, answer.header.revision), isPut: answer.succeeded };
 }
 
 /** The queue as etcd has it now: a linearizable read. */
@@ -70,7 +86,7 @@ export async function readQueue(link: Link, electionKeys: string, limits: CallLi
     link.unary(
       `read ${electionKeys}`,
       (options) => link.client.kv.range(queueOf(electionKeys, keysOnly), options),
-      { ...limits, isHedged: true },
+      { ...limits, isHedged: true, proves: 'revision' },
     ),
   );
   return snapshotOf(electionKeys, answer, answer.header.revision);
@@ -123,7 +139,7 @@ export async function releaseUnseen(
   const { kvs } = await link.unary(
     `look for ${key}`,
     (options) => link.client.kv.range({ key: Buffer.from(key) }, options),
-    { ...limits, isHedged: true },
+    { ...limits, isHedged: true, proves: 'revision' },
   );
   const own = kvs[0];
   if (own === undefined || own.lease !== leaseId || !isStillOwed()) return;

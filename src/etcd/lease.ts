@@ -32,7 +32,7 @@ export async function grantLease(
     const { TTL } = await link.unary(
       'grant a lease',
       (options) => link.client.leaseClient.leaseGrant({ ID: leaseId, TTL: ttlSeconds }, options),
-      { ...limits, isHedged: true },
+      { ...limits, isHedged: true, proves: 'revision-and-term' },
     );
     return { sentAtMs, grantedTtlSeconds: Number(TTL) };
   } catch (error) {
@@ -83,6 +83,7 @@ export class KeepAlive {
     const dueAtMs = clock.now() + withinMs;
     const stream = (this.#stream ??= await this.#open({ withinMs, signal }));
     const sentAtMs = clock.now();
+    const asked = this.#link.history.known;
     const answer = await new Promise<ILeaseKeepAliveResponse>((resolve, reject) => {
       const timer = setTimeout(
         () => {
@@ -115,8 +116,7 @@ export class KeepAlive {
     if (Number(answer.TTL) <= 0)
       throw new EtcdFault('lease-gone', 'renew the lease: etcd no longer has it', true);
     stream.renewed();
-    const revision = BigInt(answer.header.revision);
-    if (revision > this.#link.revision) this.#link.revision = revision;
+    this.#link.history.told(answer.header, 'nothing', asked);
     return { sentAtMs, grantedTtlSeconds: Number(answer.TTL) };
   }
 

@@ -15,6 +15,7 @@ import { EtcdFault, COUNTED_BY_ETCD3, faultOf, type GrpcStatus } from './fault.t
 import { clock } from '../time.ts';
 import { hedged } from './hedge.ts';
 import { Elsewhere, HostChoice, SILENT_AFTER_MS } from './host-choice.ts';
+import { History, type Header, type Proves } from './history.ts';
 import { Slots } from './slots.ts';
 
 type CallOptions = NonNullable<Parameters<KVClient['range']>[1]>;
@@ -28,6 +29,8 @@ export interface CallLimits {
   readonly signal?: AbortSignal | undefined;
   /** Whether `withinMs` counts while the call still waits for its turn: for what must end in time. */
   readonly isTimely?: boolean | undefined;
+  /** What the header of the answer proves of etcd's history. Default: `nothing`. */
+  readonly proves?: Proves | undefined;
   /** Whether another host is asked too while the first keeps silent: for what may happen twice without harm. */
   readonly isHedged?: boolean | undefined;
 }
@@ -65,11 +68,8 @@ const IN_FLIGHT = 64;
 
 export class Link {
   readonly client: Etcd3;
-  /**
-   * The newest revision that etcd has told of: a member that has not reached it lags behind. A linearizable read sets
-   * it, also back, because an etcd that was restored from a backup counts anew.
-   */
-  revision = 0n;
+  /** What etcd has told of its history: a member that has not reached it lags behind. */
+  readonly history: History = new History();
   readonly #slots = new Slots(IN_FLIGHT);
   readonly #hosts: HostChoice;
   /** Hosts on which a stream was opened since one last failed there. */
@@ -95,10 +95,10 @@ export class Link {
    * @param what said in errors: what was tried.
    * @throws {EtcdFault}
    */
-  async unary<T>(
+  async unary<T extends { readonly header: Header }>(
     what: string,
     invoke: (options: CallOptions) => Promise<T>,
-    { withinMs, signal, isTimely, isHedged }: CallLimits,
+    { withinMs, signal, isTimely, isHedged, proves = 'nothing' }: CallLimits,
   ): Promise<T> {
     const calledAtMs = clock.now();
     if (!(await this.#slots.take(isTimely === true ? withinMs : undefined)))
@@ -108,10 +108,14 @@ export class Link {
       this.#steered((steer) =>
         this.#unaryOnce(what, invoke, dueAtMs - clock.now(), asking, { steer, onSilent }),
       );
+    const asked = this.history.known;
     try {
-      return isHedged === true
-        ? await hedged(ask, { times: this.#hosts.hostCount, signal })
-        : await ask(signal, () => undefined);
+      const answer =
+        isHedged === true
+          ? await hedged(ask, { times: this.#hosts.hostCount, signal })
+          : await ask(signal, () => undefined);
+      this.history.told(answer.header, proves, asked);
+      return answer;
     } finally {
       this.#slots.give();
     }

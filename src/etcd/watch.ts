@@ -75,13 +75,18 @@ export class WatchHub {
   #stop = sharedAbort();
   /** The probe under way: its watch ID, the revision that its answer must have reached, and how it ends. */
   #probe:
-    { id: number; reached: bigint; promise: Promise<void>; end: (fault?: EtcdFault) => void } | undefined;
+    | { readonly id: number; reached: bigint; promise: Promise<void>; end: (fault?: EtcdFault) => void }
+    | undefined;
   /** What etcd had told of by the last probe: by the next one the stream's member has had time to reach it. */
   #known = 0n;
   #probeTimer: NodeJS.Timeout | undefined;
 
   constructor(tools: WatchHubTools) {
     this.#tools = tools;
+    tools.link.history.onWentBack(() => {
+      this.#known = 0n;
+      if (this.#probe !== undefined) this.#probe.reached = 0n;
+    });
   }
 
   /**
@@ -272,7 +277,6 @@ export class WatchHub {
   async #reload(stream: Stream, watch: Watch, signal: AbortSignal): Promise<void> {
     try {
       const readAt = await watch.target.reload(signal);
-      this.#tools.link.revision = readAt;
       if (!this.#watches.has(watch)) return;
       if (stream !== this.#stream) throw silent('the stream is gone');
       this.#broken.delete(watch);
@@ -347,7 +351,7 @@ export class WatchHub {
       finish = end;
     });
     this.#probe = { id, reached: this.#known, promise, end: finish };
-    this.#known = this.#tools.link.revision;
+    this.#known = this.#tools.link.history.known.revision;
     // A key that no candidate has: the prefix itself.
     stream.raw.write({
       create_request: {

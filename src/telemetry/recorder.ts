@@ -168,6 +168,7 @@ export class Recorder implements Disposable {
       case 'guard.recovered':
       case 'session.recovered':
       case 'last-will.lost':
+      case 'etcd.history-lost':
       case 'announce.failed':
     }
   }

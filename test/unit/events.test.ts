@@ -42,6 +42,10 @@ const samples: { readonly [T in ElectionEventType]: { event: EventOf<T>; level: 
   'session.unavailable': { event: { type: 'session.unavailable', reason: 'refused' }, level: 'warn' },
   'session.closed': { event: { type: 'session.closed', leaseId: '7' }, level: 'debug' },
   'last-will.lost': { event: { type: 'last-will.lost', reason: 'no helper' }, level: 'warn' },
+  'etcd.history-lost': {
+    event: { type: 'etcd.history-lost', fromRevision: '1000', toRevision: '5' },
+    level: 'warn',
+  },
   'watch.lost': { event: { type: 'watch.lost', reason: 'compacted' }, level: 'debug' },
   'watch.healed': { event: { type: 'watch.healed', afterMs: 100 }, level: 'debug' },
   'candidate.entered': {

@@ -1,0 +1,53 @@
+import { describe, expect, test } from 'vitest';
+import { History, type WentBack } from '../../src/etcd/history.ts';
+
+const header = (revision: number, raftTerm: number) => ({
+  revision: String(revision),
+  raft_term: String(raftTerm),
+});
+
+function started(revision: number, raftTerm: number): { history: History; told: WentBack[] } {
+  const history = new History();
+  const told: WentBack[] = [];
+  history.onWentBack((wentBack) => told.push(wentBack));
+  history.told(header(revision, raftTerm), 'revision-and-term', history.known);
+  return { history, told };
+}
+
+describe('what shows that history went back', () => {
+  test.for([
+    ['a read at a lower revision', 'revision', 9, 3, true],
+    ['a write at a lower revision', 'revision-and-term', 9, 3, true],
+    ['a write in a lower raft term', 'revision-and-term', 11, 2, true],
+    ['a read in a lower raft term: its member may have caught up by a snapshot', 'revision', 11, 2, false],
+    ['a renewal at a lower revision: its member may lag behind', 'nothing', 9, 2, false],
+    ['a read at the same revision', 'revision', 10, 3, false],
+  ] as const)('%s: %s', ([, proves, revision, raftTerm, isBack]) => {
+    const { history, told } = started(10, 3);
+    history.told(header(revision, raftTerm), proves, history.known);
+    expect(told).toEqual(isBack ? [{ fromRevision: 10n, toRevision: BigInt(revision) }] : []);
+    const kept = { revision: BigInt(Math.max(10, revision)), raftTerm: 3n, era: 0 };
+    expect(history.known).toEqual(
+      isBack ? { revision: BigInt(revision), raftTerm: BigInt(raftTerm), era: 1 } : kept,
+    );
+  });
+
+  test('not an answer that is overtaken by a newer one', () => {
+    const { history, told } = started(10, 3);
+    const asked = history.known;
+    history.told(header(20, 3), 'revision', history.known);
+    history.told(header(11, 3), 'revision', asked);
+    expect(told).toEqual([]);
+    expect(history.known.revision).toBe(20n);
+  });
+
+  test('many calls under way notice it once, and none of them brings the old history back', () => {
+    const { history, told } = started(10, 3);
+    const asked = history.known;
+    history.told(header(2, 1), 'revision', asked);
+    history.told(header(3, 1), 'revision', asked);
+    history.told(header(10, 3), 'nothing', asked);
+    expect(told).toEqual([{ fromRevision: 10n, toRevision: 2n }]);
+    expect(history.known.revision).toBe(2n);
+  });
+});
