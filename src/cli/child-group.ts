@@ -1,10 +1,14 @@
 /**
- * A command in a process group of its own: signalled as a whole, dead as a whole, and never outliving us.
+ * A command in a process group of its own: signalled as a whole, dead as a whole, and never outliving us or the
+ * deadline.
  */
 import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
 import { constants } from 'node:os';
+import type { Writable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { EXIT } from './exit-codes.ts';
+import { GUARDIAN, signalGroup, type Order } from './guardian.ts';
 
 /** How a command ended, as the exit code that a shell would give. */
 export interface ChildEnd {
@@ -13,34 +17,62 @@ export interface ChildEnd {
 }
 
 export class ChildGroup {
-  /** Process ID of the command, which is that of its group too; undefined where it could not be started. */
-  readonly pid: number | undefined;
+  /** Process ID of the command, which is that of its group too. */
+  readonly pid: number;
   /** The command itself is dead; others of its group may live on. Never rejects. */
   readonly ended: Promise<ChildEnd>;
-  readonly #guardian: ChildProcess;
+  #guardian: ChildProcess;
+  #order: Order;
 
-  constructor(command: string, args: readonly string[], env: NodeJS.ProcessEnv) {
-    const guardian = guard(); // first: we may be killed as soon as the command runs
-    const child = spawn(command, args, { stdio: 'inherit', env, detached: true });
-    // Until here nobody but us knows the group: a SIGKILL that hits us between the two lines leaves the command alive.
-    guardian.stdin?.write(`${child.pid ?? ''}\n`);
-    this.pid = child.pid;
-    this.ended = new Promise((resolve) => {
-      child.once('error', (error: NodeJS.ErrnoException) => resolve(notStarted(command, error)));
-      child.once('exit', (code, signal) => resolve(endOf(code, signal)));
-    });
+  /** @throws {Error} if the guardian or the shell cannot be started: then the command does not run. */
+  static async start(
+    command: string,
+    args: readonly string[],
+    env: NodeJS.ProcessEnv,
+    deadline: Omit<Order, 'group'>,
+  ): Promise<ChildGroup> {
+    const guardian = startGuardian();
+    try {
+      await once(guardian, 'spawn');
+      // The shell waits for a word and then becomes the command. If we die before the guardian knows the group, no
+      // word comes, and no command runs.
+      const child = spawn('/bin/sh', ['-c', WAIT_AND_BECOME, 'sh', command, ...args], {
+        stdio: ['inherit', 'inherit', 'inherit', 'pipe'],
+        env,
+        detached: true,
+      });
+      await once(child, 'spawn');
+      const group = new ChildGroup(guardian, child, { ...deadline, group: child.pid! });
+      const gate = child.stdio[3] as Writable;
+      gate.on('error', () => undefined); // the shell is dead: its exit says so
+      gate.end('run\n');
+      return group;
+    } catch (error) {
+      guardian.kill('SIGKILL');
+      throw error;
+    }
+  }
+
+  private constructor(guardian: ChildProcess, child: ChildProcess, order: Order) {
     this.#guardian = guardian;
+    this.#order = order;
+    this.pid = order.group;
+    this.ended = new Promise((resolve) => child.once('exit', (code, signal) => resolve(endOf(code, signal))));
+    tell(guardian, order);
+  }
+
+  /** Moves the deadline: the guardian acts unless it is moved again in time. */
+  feed(deadline: Omit<Order, 'group'>): void {
+    this.#order = { ...deadline, group: this.pid };
+    // Somebody killed it. At most one start for each renewal.
+    if (this.#guardian.exitCode !== null || this.#guardian.signalCode !== null)
+      this.#guardian = startGuardian();
+    tell(this.#guardian, this.#order);
   }
 
   /** Sends the signal to the whole group. @returns false if nobody is left in it. */
   signal(name: NodeJS.Signals | 0): boolean {
-    if (this.pid === undefined) return false;
-    try {
-      return process.kill(-this.pid, name);
-    } catch (error) {
-      // EPERM: somebody is there, who has become another user.
-      return (error as NodeJS.ErrnoException).code === 'EPERM';
-    }
+    return signalGroup(this.pid, name);
   }
 
   /** Kills whoever is left in the group, and waits until nobody is, at most `withinMs`. @returns whether nobody is left. */
@@ -58,28 +90,33 @@ export class ChildGroup {
   }
 }
 
+const WAIT_AND_BECOME = 'read -r _ <&3 || exit 125; exec 3<&-; exec "$@"';
+
 const LOOK_EVERY_MS = 5;
 
-/** A shell that kills the group when we are gone, however we went: it sees the end of a pipe that only we hold. */
-function guard(): ChildProcess {
-  // Spelled out: dash does not take `kill -9 -- …`.
-  const script = 'read -r group; read -r _; [ -z "$group" ] || kill -s KILL -- "-$group"';
-  const shell = spawn('/bin/sh', ['-c', script], {
+/** What a process of Node needs to find its libraries. No NODE_OPTIONS: they would open an inspector, or load code. */
+const INHERITED = ['PATH', 'LD_LIBRARY_PATH', 'OPENSSL_CONF'] as const;
+
+/** This program once more, as a guardian; see guardian.ts. */
+function startGuardian(): ChildProcess {
+  const guardian = spawn(process.execPath, [process.argv[1]!, GUARDIAN], {
     stdio: ['pipe', 'ignore', 'ignore'],
+    env: Object.fromEntries(
+      INHERITED.flatMap((name) => (process.env[name] === undefined ? [] : [[name, process.env[name]]])),
+    ),
+    cwd: '/',
     detached: true, // out of reach of the terminal's signals
   });
-  shell.stdin?.on('error', () => undefined);
-  shell.on('error', () => undefined); // no shell here: nothing that we could do
-  shell.unref();
-  return shell;
+  guardian.stdin?.on('error', () => undefined); // its exit says so
+  guardian.on('error', () => undefined); // the first one is awaited; a later one is tried again
+  guardian.unref();
+  return guardian;
 }
+
+const tell = (guardian: ChildProcess, order: Order): void =>
+  void guardian.stdin?.write(`${JSON.stringify(order)}\n`);
 
 function endOf(code: number | null, signal: NodeJS.Signals | null): ChildEnd {
   if (signal === null) return { exitCode: code ?? EXIT.failed, how: `ended with code ${code}` };
   return { exitCode: EXIT.signalled + constants.signals[signal], how: `died of ${signal}` };
-}
-
-function notStarted(command: string, error: NodeJS.ErrnoException): ChildEnd {
-  const exitCode = error.code === 'ENOENT' ? EXIT.notFound : EXIT.notExecutable;
-  return { exitCode, how: `could not be started: ${command}: ${error.code ?? error.message}` };
 }

@@ -9,7 +9,10 @@ export const EXIT = {
   usage: 2,
   /** `status NAME`: nobody leads. `run --once`: the leadership was lost. */
   noLeader: 3,
-  /** `evict`: not done, because the answer was no, or the term was over before it could be ended. */
+  /**
+   * `evict`: not done, because the answer was no, or the term was over before it could be ended. `run --if-free`,
+   * `run --wait`: not run, because the election is taken.
+   */
   notDone: 4,
   /** `run`: the command cannot be executed, or does not exist: as shells have it. */
   notExecutable: 126,

@@ -1,10 +1,18 @@
 /**
- * As process 1 of a container we inherit every orphan there is, and somebody has to bury it; Node waits only for
- * children of its own. So process 1 becomes a shell, which waits for all, passes signals on, and ends with our code.
+ * As process 1 of a container we inherit every orphan there is. Somebody has to wait for them when they end, and Node
+ * waits only for children of its own. A shell waits for all; it passes signals on, and ends with our code.
+ *
+ * Node 22.15 and later can become that shell. Node 20 cannot: there the shell is a child that the kernel gives the
+ * orphans to (a "subreaper"). Only a system call sets that, and Perl, which Debian's images have, can make it.
  */
+import { spawn, spawnSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { constants } from 'node:os';
 
 /** Node 22.15 and later. */
 type Execve = (file: string, args: readonly string[], env: NodeJS.ProcessEnv) => never;
+
+const SHELL = '/bin/sh';
 
 /** `wait` comes back early for a signal (status above 128), while the child still lives: then wait again. */
 const SHELL_AS_INIT = [
@@ -14,17 +22,53 @@ const SHELL_AS_INIT = [
   'exit "$code"',
 ].join('\n');
 
-/** Does nothing unless we are process 1. */
-export function becomeInit(): void {
-  if (process.pid !== 1) return;
+/** Signals that the shell passes on. */
+const PASSED_ON = ['SIGHUP', 'SIGINT', 'SIGQUIT', 'SIGTERM', 'SIGUSR1', 'SIGUSR2', 'SIGWINCH'] as const;
+
+/** The number of the system call `prctl`, by `process.arch`. */
+const PRCTL: Readonly<Record<string, number>> = {
+  x64: 157,
+  ia32: 172,
+  arm: 172,
+  arm64: 167,
+  riscv64: 167,
+  loong64: 167,
+  ppc64: 171,
+  s390x: 172,
+};
+const SUBREAPER = 'syscall(shift, 36, 1, 0, 0, 0) == 0 or exit 1; exec @ARGV if @ARGV'; // PR_SET_CHILD_SUBREAPER
+
+/** @returns our exit code if a child has done all the work; undefined if the work is ours. */
+export async function becomeInit(): Promise<number | undefined> {
+  if (process.pid !== 1) return undefined;
   const execve = (process as { execve?: Execve }).execve;
-  if (execve === undefined) {
-    process.stderr.write(
-      'etcd-election: as process 1 on this version of Node, orphaned processes are not reaped: ' +
-        'use docker run --init, or Node 22.15 or later\n',
-    );
-    return;
-  }
   const self = [process.execPath, ...process.execArgv, process.argv[1]!, ...process.argv.slice(2)];
-  execve.call(process, '/bin/sh', ['sh', '-c', SHELL_AS_INIT, 'sh', ...self], process.env);
+  const shell = ['sh', '-c', SHELL_AS_INIT, 'sh', ...self];
+  if (existsSync(SHELL)) {
+    if (execve !== undefined) execve.call(process, SHELL, shell, process.env); // does not return
+    const code = await belowSubreaper([SHELL, ...shell.slice(1)]);
+    if (code !== undefined) return code;
+  }
+  process.stderr.write(
+    'etcd-election: as process 1, orphaned processes are not reaped here: ' +
+      'use an image with a shell and Node 22.15 or later, tini, or docker run --init\n',
+  );
+  return undefined;
+}
+
+/** @returns undefined if there is no Perl, or none that may do this. */
+function belowSubreaper(command: readonly string[]): Promise<number | undefined> {
+  const prctl = PRCTL[process.arch];
+  const perl = ['/usr/bin/perl', '/bin/perl', '/usr/local/bin/perl'].find((path) => existsSync(path));
+  if (prctl === undefined || perl === undefined) return Promise.resolve(undefined);
+  const script = ['-e', SUBREAPER, String(prctl)];
+  if (spawnSync(perl, script, { stdio: 'ignore' }).status !== 0) return Promise.resolve(undefined);
+  return new Promise((resolve) => {
+    const child = spawn(perl, [...script, ...command], { stdio: 'inherit' });
+    for (const name of PASSED_ON) process.on(name, () => child.kill(name));
+    child.once('error', () => resolve(undefined));
+    child.once('exit', (code, signal) =>
+      resolve(signal === null ? (code ?? 1) : 128 + constants.signals[signal]),
+    );
+  });
 }

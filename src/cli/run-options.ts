@@ -11,6 +11,8 @@ import {
   type CommandLine,
   type Environment,
 } from './arguments.ts';
+import { EXIT } from './exit-codes.ts';
+import type { Order } from './guardian.ts';
 
 const flags = {
   ttl: { type: 'string' },
@@ -18,6 +20,10 @@ const flags = {
   'stop-timeout': { type: 'string' },
   value: { type: 'string' },
   once: { type: 'boolean' },
+  'if-free': { type: 'boolean' },
+  wait: { type: 'string' },
+  hold: { type: 'string' },
+  'conflict-exit-code': { type: 'string' },
   quiet: { type: 'boolean', short: 'q' },
 } as const;
 
@@ -33,11 +39,19 @@ the seat is given up at once, and its exit code is ours. Signals are passed on t
   --stop-timeout TIME  the same when we are asked to stop, while the lease is still renewed; default 10s
   --value TEXT         what the others see of us; default our IP address
   --once               do not stand again: end with code 3 when the leadership is lost
+  --if-free            run only if nobody leads now, else end with code 4; for cron, as flock -n; implies --once
+  --wait TIME          wait at most so long for our turn, else end with code 4; as flock -w; implies --once
+  --hold TIME          keep the seat at least so long after the start, even if the command ends sooner: a replica whose
+                       clock is late finds it taken
+  --conflict-exit-code N  instead of 4; as flock -E
   -q, --quiet          warnings only
 
 In the command's environment: ETCD_ELECTION_NAME, ETCD_ELECTION_TOKEN (the fencing token), ETCD_ELECTION_KEY,
 ETCD_ELECTION_LEASE (in hex, as etcdctl has it), and ETCD_ELECTION_VALID_UNTIL (Unix time in milliseconds until which
 the term is valid without another renewal, as of the start).
+
+The command has no controlling terminal: it cannot ask for a password on /dev/tty. Ctrl-Z stops it together with us;
+if the lease would run out meanwhile, a guardian process ends it. A second Ctrl-C kills it at once.
 
 Exit code: the command's own; 128 + N if signal N ended it; 126 or 127 if it could not be started.`;
 
@@ -51,6 +65,12 @@ export interface RunOptions {
   readonly stopTimeoutMs: number;
   readonly value: string | undefined;
   readonly once: boolean;
+  /** How long to wait for the first turn, in milliseconds; 0: not at all; undefined: for ever. */
+  readonly waitMs: number | undefined;
+  /** How long to keep the seat, counted from the start of the command, in milliseconds. */
+  readonly holdMs: number;
+  /** Exit code if the turn has not come in time. */
+  readonly conflictCode: number;
   readonly quiet: boolean;
   readonly line: CommandLine;
 }
@@ -69,6 +89,10 @@ export function parseRun(args: readonly string[], env: Environment): RunOptions 
     throw new UsageError(
       `--grace: expected from 50ms to less than half of the TTL of ${ttlSeconds} s, got ${grace}`,
     );
+  const isOnlyIfFree = line.values['if-free'] === true;
+  const wait = text('wait');
+  if (isOnlyIfFree && wait !== undefined)
+    throw new UsageError('--if-free does not wait, and --wait does: give one of them');
   return {
     name,
     command,
@@ -77,7 +101,15 @@ export function parseRun(args: readonly string[], env: Environment): RunOptions 
     marginMs,
     stopTimeoutMs: milliseconds('stop-timeout', text('stop-timeout') ?? '10s'),
     value: text('value'),
-    once: line.values['once'] === true,
+    once: line.values['once'] === true || isOnlyIfFree || wait !== undefined,
+    waitMs: isOnlyIfFree ? 0 : wait === undefined ? undefined : milliseconds('wait', wait),
+    holdMs: milliseconds('hold', text('hold') ?? '0'),
+    conflictCode: wholeNumber(
+      'conflict-exit-code',
+      text('conflict-exit-code') ?? String(EXIT.notDone),
+      0,
+      255,
+    ),
     quiet: line.values['quiet'] === true,
     line,
   };
@@ -104,3 +136,12 @@ const RESERVE = 0.2;
  */
 export const graceMs = (marginMs: number, lateMs: number): number =>
   Math.max(0, marginMs * (1 - RESERVE) - Math.max(0, lateMs));
+
+/** Of the margin, what the guardian leaves the runner to act by itself. */
+const HEAD_START = 0.1;
+
+/** When the guardian acts if the runner is not heard: SIGTERM soon after the term is over, SIGKILL as {@link graceMs}. */
+export const guardianLimits = (untilMs: number, marginMs: number): Omit<Order, 'group'> => ({
+  terminateAtMs: untilMs + marginMs * HEAD_START,
+  killAtMs: untilMs + graceMs(marginMs, 0),
+});

@@ -1,5 +1,4 @@
-import { spawnSync } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { startProxy } from 'etcd-election/dev';
@@ -83,15 +82,29 @@ describe('the command', () => {
     expect(await world.keys()).toEqual([]); // the seat was free at once
   });
 
-  test('killed by a signal: 128 + N; not there: 127; not executable: 126', async ({ etcd, prefix }) => {
+  test('killed by a signal: 128 + N; not there: 127; not executable: 126, and why, with -q too', async ({
+    etcd,
+    prefix,
+  }) => {
     const killed = run({ ...etcd, prefix }, 'kill -9 $$');
     expect(await killed.exit()).toBe(137);
     const command = (name: string): Program =>
-      new Program(bin, ['run', 'e', '--prefix', prefix, '--', name], {
+      new Program(bin, ['run', 'e', '-q', '--prefix', prefix, '--', name], {
         env: { ETCDCTL_ENDPOINTS: etcd.endpoints.join() },
       });
-    expect(await command('/nowhere/to/be/found').exit()).toBe(127);
-    expect(await command(join(ROOT, 'package.json')).exit()).toBe(126);
+    const [missing, nameless, notExecutable] = [
+      command('/nowhere/to/be/found'),
+      command('no-such-command'),
+      command(join(ROOT, 'package.json')),
+    ];
+    expect(await missing.exit()).toBe(127);
+    expect(missing.stderr).toBe(
+      'etcd-election: /nowhere/to/be/found could not be started: no such command\n',
+    );
+    expect(await nameless.exit()).toBe(127);
+    expect(nameless.stderr).toContain('no-such-command could not be started: no such command');
+    expect(await notExecutable.exit()).toBe(126);
+    expect(notExecutable.stderr).toContain('package.json could not be started: permission denied');
   });
 
   test('what it leaves behind in its group dies before the seat is free', async ({
@@ -266,48 +279,121 @@ describe('signals', () => {
   });
 });
 
-/** The first Node that can turn into another program, and may be process 1 of a namespace of ours. */
-const asInit = ((): string | undefined => {
-  const node = [
-    process.execPath,
-    ...['22', '24'].map((major) => join(ROOT, `node_modules/.cache/node-${major}/package/bin/node`)),
-  ].find(
-    (path) =>
-      existsSync(path) &&
-      spawnSync(path, ['-p', 'typeof process.execve'], { encoding: 'utf8' }).stdout === 'function\n',
-  );
-  const mayUnshare = spawnSync('unshare', ['--pid', '--fork', '--mount-proc', 'true']).status === 0;
-  return mayUnshare ? node : undefined;
-})();
-
-describe.skipIf(asInit === undefined)(
-  'as process 1 (skipped without Node 22.15 and unshare: npm run node:fetch)',
-  () => {
-    test('reaps orphans, passes signals on, ends with the code of the command', async ({ etcd, prefix }) => {
-      // An orphan that ends: without anybody who waits for it, it stays a zombie.
-      const script = `sh -c 'sleep 0.1 & :'; sleep 0.5; echo "zombies $(grep -l '^State:.Z' /proc/[0-9]*/status 2>/dev/null | wc -l)"; trap 'exit 9' TERM; ${FOR_EVER}`;
-      const args = ['--pid', '--fork', '--kill-child', '--mount-proc', asInit!, '--no-warnings', bin];
-      const program = new Program(
-        args.shift()!,
-        [...args, 'run', 'e', '--prefix', prefix, '--', 'sh', '-c', script],
-        {
-          node: 'unshare',
-          env: { ETCDCTL_ENDPOINTS: etcd.endpoints.join() },
-        },
-      );
-      await program.says(/pid \d+/, START_MS);
-      expect(program.stdout).toContain('zombies 0\n');
-      const [init] = readFileSync(`/proc/${program.pid}/task/${program.pid}/children`, 'utf8')
-        .trim()
-        .split(' ');
-      expect(readFileSync(`/proc/${init}/comm`, 'utf8')).toBe('sh\n'); // it has become one
-
-      process.kill(Number(init), 'SIGTERM');
-
-      expect(await program.exit()).toBe(9);
+describe('started by npx', () => {
+  test('npm dies of SIGTERM and tells nobody: the command ends in good order, and the seat is free', async ({
+    etcd,
+    prefix,
+    world,
+  }) => {
+    const parent =
+      "process.title = 'npm exec etcd-election'; " +
+      "require('node:child_process').spawn(process.execPath, process.argv.slice(1), { stdio: 'inherit' });";
+    const program = new Program('-e', [parent, bin, 'run', 'e', '--prefix', prefix, '--', 'sh', '-c', TIDY], {
+      env: { ETCDCTL_ENDPOINTS: etcd.endpoints.join() },
     });
-  },
-);
+    const pid = await pidOf(program);
+    program.child.kill('SIGTERM');
+    await program.says(/tidy/, SOON_MS);
+    await eventually(async () => (await world.keys()).length === 0, { withinMs: SOON_MS });
+    expect(isAlive(pid)).toBe(false);
+  });
+});
+
+describe('a second Ctrl-C', () => {
+  test('kills a command that ignores the first, long before --stop-timeout', async ({ etcd, prefix }) => {
+    const program = run({ ...etcd, prefix, flags: ['--stop-timeout', '5m'] }, STUBBORN);
+    await pidOf(program);
+    program.child.kill('SIGINT');
+    program.child.kill('SIGINT'); // the same key press, passed on by npx as well
+    await program.says(/will not/, SOON_MS);
+    const untilMs = performance.now() + 500;
+    await eventually(() => performance.now() > untilMs, { withinMs: SOON_MS });
+    expect(program.isOver).toBe(false);
+
+    program.child.kill('SIGINT');
+
+    expect(await program.exit()).toBe(137);
+  });
+});
+
+describe('for cron: only if it is free', () => {
+  const cron = (endpoints: readonly string[], prefix: string, flags: string[], script: string): Program =>
+    new Program(bin, ['run', 'e', '--prefix', prefix, ...flags, '--', 'sh', '-c', script], {
+      env: { ETCDCTL_ENDPOINTS: endpoints.join() },
+    });
+
+  test('--if-free: code 4 at once if it is taken, and no place is left; runs if it is free', async ({
+    etcd,
+    prefix,
+    candidate,
+    world,
+  }) => {
+    const alice = candidate('alice');
+    await alice.campaign();
+    const [taken, other] = [
+      cron(etcd.endpoints, prefix, ['--if-free'], 'echo ran'),
+      cron(etcd.endpoints, prefix, ['--if-free', '--conflict-exit-code', '0', '-q'], 'echo ran'),
+    ];
+    expect(await taken.exit()).toBe(4);
+    expect(taken.stderr).toContain('"e" is taken: not run');
+    expect(await other.exit()).toBe(0);
+    expect(taken.stdout + other.stdout + other.stderr).toBe('');
+    expect(await world.keys()).toHaveLength(1);
+    await alice.election.close();
+
+    const free = cron(etcd.endpoints, prefix, ['--if-free'], 'echo ran; exit 5');
+
+    expect(await free.exit()).toBe(5);
+    expect(free.stdout).toBe('ran\n');
+  });
+
+  test('three hosts at once, and one that is late: with --hold the command runs once', async ({
+    etcd,
+    prefix,
+  }) => {
+    const once = (): Program =>
+      cron(etcd.endpoints, prefix, ['--if-free', '--hold', '1m', '--value', 'cli'], 'echo "ran "');
+    const three = [once(), once(), once()];
+    await eventually(() => three.filter(({ isOver }) => isOver).length === 2, { withinMs: START_MS });
+    const late = once();
+    expect(await late.exit()).toBe(4);
+    expect([...three, late].map(({ stdout }) => stdout).join('')).toBe('ran \n');
+    const winner = three.find(({ isOver }) => !isOver)!;
+    winner.child.kill('SIGTERM'); // ends the hold
+    expect(await winner.exit()).toBe(0);
+  });
+
+  test('--wait: code 4 when the time is up; its turn comes in time otherwise', async ({
+    etcd,
+    prefix,
+    candidate,
+  }) => {
+    const alice = candidate('alice');
+    await alice.campaign();
+    const impatient = cron(etcd.endpoints, prefix, ['--wait', '300ms'], 'echo ran');
+    expect(await impatient.exit()).toBe(4);
+    expect(impatient.stdout).toBe('');
+    const patient = cron(etcd.endpoints, prefix, ['--wait', '2m'], 'echo ran');
+    await patient.says(/place 2/, START_MS, 'stderr');
+    await alice.election.close();
+    expect(await patient.exit()).toBe(0);
+    expect(patient.stdout).toBe('ran\n');
+  });
+
+  test('no etcd: code 1 within the time of one request', async ({ prefix }) => {
+    const program = cron(['127.0.0.1:1'], prefix, ['--if-free', '--command-timeout', '1s'], 'echo ran');
+    expect(await program.exit()).toBe(1);
+    expect(program.stderr).toContain('etcd did not answer in time');
+  });
+
+  test('the leadership is lost: code 3, it does not stand again', async ({ etcd, prefix, world }) => {
+    const program = cron(etcd.endpoints, prefix, ['--if-free'], FOR_EVER);
+    await pidOf(program);
+    const [key] = await world.keys();
+    await world.own.delete().key(key!);
+    expect(await program.exit()).toBe(3);
+  });
+});
 
 describe('refused by etcd', () => {
   test('an argument that etcd or we refuse: code 1 or 2, and why', async ({ prefix }) => {

@@ -1,0 +1,32 @@
+/**
+ * Why a command cannot be started, told before it is tried, with the exit codes of a shell.
+ */
+import { accessSync, constants, statSync } from 'node:fs';
+import { join } from 'node:path';
+import type { ChildEnd } from './child-group.ts';
+import { EXIT } from './exit-codes.ts';
+
+/** Where the system looks if PATH is not set. */
+const DEFAULT_PATH = '/bin:/usr/bin';
+
+/** @returns undefined if it can be started, as far as can be seen from here. */
+export function whyNotStarted(command: string, path: string = DEFAULT_PATH): ChildEnd | undefined {
+  const places = command.includes('/') ? [command] : path.split(':').map((folder) => join(folder, command));
+  const problems = command === '' ? (['ENOENT'] as const) : places.map(problemOf);
+  if (problems.some((problem) => problem === undefined)) return undefined;
+  const isThere = problems.some((problem) => problem === 'EACCES');
+  return {
+    exitCode: isThere ? EXIT.notExecutable : EXIT.notFound,
+    how: `could not be started: ${isThere ? 'permission denied' : 'no such command'}`,
+  };
+}
+
+function problemOf(file: string): 'ENOENT' | 'EACCES' | undefined {
+  try {
+    if (!statSync(file).isFile()) return 'EACCES';
+    accessSync(file, constants.X_OK);
+    return undefined;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EACCES' ? 'EACCES' : 'ENOENT';
+  }
+}

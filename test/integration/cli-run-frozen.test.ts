@@ -1,0 +1,185 @@
+import { readFileSync } from 'node:fs';
+import { beforeAll, describe, expect, onTestFinished } from 'vitest';
+import { eventually } from '../support/eventually.ts';
+import { compile, isAlive, Program } from '../support/programs.ts';
+import { SOON_MS, test, TTL_SECONDS } from '../support/world.ts';
+
+// Whoever stops the runner: its command never runs beside that of the next leader.
+
+const START_MS = 20_000;
+const TTL_MS = TTL_SECONDS * 1_000;
+
+let bin: string;
+beforeAll(async () => {
+  [bin] = (await compile(['src/cli/bin.ts'])) as [string];
+});
+
+const FOR_EVER = 'echo "pid $$"; while :; do sleep 0.1; done';
+const STUBBORN = `trap 'echo "will not"' TERM; ${FOR_EVER}`;
+
+interface Running {
+  readonly program: Program;
+  readonly pid: number;
+  readonly guardian: number;
+}
+
+async function running(endpoints: readonly string[], prefix: string, script: string): Promise<Running> {
+  const flags = ['--prefix', prefix, '--ttl', String(TTL_SECONDS), '--value', 'cli'];
+  const program = new Program(bin, ['run', 'e', ...flags, '--', 'sh', '-c', script], {
+    env: { ETCDCTL_ENDPOINTS: endpoints.join() },
+  });
+  const pid = Number((await program.says(/pid (\d+)/, START_MS))[1]);
+  onTestFinished(() => {
+    if (isAlive(pid)) process.kill(-pid, 'SIGKILL');
+  });
+  return { program, pid, guardian: await guardianOf(program) };
+}
+
+/** The child that has taken the guardian's title; a new one starts as a Node like any other. */
+const guardianOf = (program: Program, not?: number): Promise<number> =>
+  eventually(
+    () => {
+      const children = readFileSync(`/proc/${program.pid}/task/${program.pid}/children`, 'utf8');
+      const found = children
+        .trim()
+        .split(' ')
+        .map(Number)
+        .find((pid) => pid !== not && isAlive(pid) && commandLine(pid).startsWith('etcd-election guardian'));
+      if (found === undefined) throw new Error('no guardian');
+      return found;
+    },
+    { withinMs: START_MS },
+  );
+
+const commandLine = (pid: number): string => {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, 'utf8');
+  } catch {
+    return '';
+  }
+};
+
+/** `T`: stopped. */
+const stateOf = (pid: number): string | undefined =>
+  /^\d+ \(.*\) (.)/s.exec(readFileSync(`/proc/${pid}/stat`, 'utf8'))?.[1];
+
+const pids = ({ program }: Running): number => [...program.stdout.matchAll(/pid \d+/g)].length;
+
+describe('S5: the runner is stopped with SIGSTOP', () => {
+  test.for([
+    ['a command that obeys', FOR_EVER],
+    ['a command that ignores SIGTERM', STUBBORN],
+  ] as const)(
+    '%s is dead before the next one leads; thawed, no second one starts',
+    async ([, script], { etcd, prefix, candidate }) => {
+      const run = await running(etcd.endpoints, prefix, script);
+      const alive: boolean[] = [];
+      const bob = candidate('bob', { onLeader: () => void alive.push(isAlive(run.pid)) });
+      void bob.campaign();
+      await bob.queued();
+
+      run.program.child.kill('SIGSTOP');
+
+      await bob.elected(3 * TTL_MS);
+      expect(alive).toEqual([false]);
+
+      run.program.child.kill('SIGCONT');
+
+      await run.program.says(/place 2 in the queue/, START_MS, 'stderr');
+      expect(pids(run)).toBe(1);
+      run.program.child.kill('SIGTERM');
+      expect(await run.program.exit()).toBe(143); // nothing ran any more
+    },
+  );
+
+  test('for less than the lease lasts: the command goes on', async ({ etcd, prefix, world }) => {
+    const run = await running(etcd.endpoints, prefix, FOR_EVER);
+    run.program.child.kill('SIGSTOP');
+    await eventually(() => stateOf(run.program.pid) === 'T', { withinMs: SOON_MS });
+    run.program.child.kill('SIGCONT');
+    const [key] = await world.keys();
+    // Until the lease it had has long run out, were it not renewed.
+    const untilMs = performance.now() + 1.5 * TTL_MS;
+    await eventually(() => performance.now() > untilMs, { withinMs: 2 * TTL_MS });
+    expect(isAlive(run.pid)).toBe(true);
+    expect(await world.keys()).toEqual([key]);
+    run.program.child.kill('SIGTERM');
+    expect(await run.program.exit()).toBe(143);
+  });
+
+  test('after the guardian was killed: a new one watches', async ({ etcd, prefix, candidate }) => {
+    const run = await running(etcd.endpoints, prefix, FOR_EVER);
+    process.kill(run.guardian, 'SIGKILL');
+    await guardianOf(run.program, run.guardian);
+    const alive: boolean[] = [];
+    const bob = candidate('bob', { onLeader: () => void alive.push(isAlive(run.pid)) });
+    void bob.campaign();
+    await bob.queued();
+
+    run.program.child.kill('SIGSTOP');
+
+    await bob.elected(3 * TTL_MS);
+    expect(alive).toEqual([false]);
+    run.program.child.kill('SIGKILL');
+    await run.program.over();
+  });
+});
+
+describe('S5: Ctrl-Z', () => {
+  test('stops the command with the runner; fg wakes both', async ({ etcd, prefix, world }) => {
+    const run = await running(etcd.endpoints, prefix, FOR_EVER);
+    const [key] = await world.keys();
+
+    run.program.child.kill('SIGTSTP');
+
+    await eventually(() => stateOf(run.program.pid) === 'T' && stateOf(run.pid) === 'T', {
+      withinMs: SOON_MS,
+    });
+
+    run.program.child.kill('SIGCONT');
+
+    await eventually(() => stateOf(run.program.pid) !== 'T' && stateOf(run.pid) !== 'T', {
+      withinMs: SOON_MS,
+    });
+    expect(await world.keys()).toEqual([key]);
+    run.program.child.kill('SIGTERM');
+    expect(await run.program.exit()).toBe(143);
+  });
+
+  test('for longer than the lease: the command is dead before the next one leads, and fg starts no second one', async ({
+    etcd,
+    prefix,
+    candidate,
+  }) => {
+    const run = await running(etcd.endpoints, prefix, STUBBORN);
+    const alive: boolean[] = [];
+    const bob = candidate('bob', { onLeader: () => void alive.push(isAlive(run.pid)) });
+    void bob.campaign();
+    await bob.queued();
+
+    run.program.child.kill('SIGTSTP');
+
+    await bob.elected(3 * TTL_MS);
+    expect(alive).toEqual([false]);
+
+    run.program.child.kill('SIGCONT');
+
+    await run.program.says(/place 2 in the queue/, START_MS, 'stderr');
+    expect(pids(run)).toBe(1);
+    run.program.child.kill('SIGTERM');
+    expect(await run.program.exit()).toBe(143);
+  });
+
+  test('and then SIGTERM: the command ends in good order once the runner is continued', async ({
+    etcd,
+    prefix,
+  }) => {
+    const run = await running(etcd.endpoints, prefix, `trap 'echo tidy; exit 0' TERM; ${FOR_EVER}`);
+    run.program.child.kill('SIGTSTP');
+    await eventually(() => stateOf(run.program.pid) === 'T', { withinMs: SOON_MS });
+    run.program.child.kill('SIGTERM');
+    run.program.child.kill('SIGCONT');
+    expect(await run.program.exit()).toBe(0);
+    expect(run.program.stdout).toContain('tidy');
+  });
+});
