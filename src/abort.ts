@@ -10,6 +10,23 @@ export function sharedAbort(): AbortController {
   return controller;
 }
 
+/** What {@link isAbortSignal} accepts, in words. */
+export const A_SIGNAL = 'an AbortSignal (of a controller pass its .signal)';
+
+/**
+ * Whether this can be listened to as a signal. By its shape, not its class: happy-dom, jsdom, polyfills and other
+ * realms have an `AbortSignal` of their own.
+ */
+export function isAbortSignal(value: unknown): value is AbortSignal {
+  if (typeof value !== 'object' || value === null) return false;
+  const { aborted, addEventListener, removeEventListener } = value as Record<string, unknown>;
+  return (
+    typeof aborted === 'boolean' &&
+    typeof addEventListener === 'function' &&
+    typeof removeEventListener === 'function'
+  );
+}
+
 const listeners = new WeakMap<AbortSignal, { all: Set<() => void>; tell: () => void }>();
 
 /**
@@ -36,4 +53,18 @@ export function onAbort(signal: AbortSignal, listener: () => void): () => void {
     signal.removeEventListener('abort', tell);
     listeners.delete(signal);
   };
+}
+
+/**
+ * A signal of this realm that follows the user's, for what takes no other.
+ *
+ * @returns it, and a function that stops following.
+ */
+export function followed(signal: AbortSignal | undefined): { signal: AbortSignal; off: () => void } {
+  const own = new AbortController();
+  // Older signals have no reason.
+  const follow = (): void => own.abort(signal?.reason);
+  if (signal?.aborted === true) follow();
+  const off = signal === undefined || signal.aborted ? () => undefined : onAbort(signal, follow);
+  return { signal: own.signal, off };
 }

@@ -18,7 +18,7 @@ import { countCall, countElection } from './guard/flood.ts';
 import { guardOf, type GuardStatus, type LoopGuard } from './guard/guard.ts';
 import { healthOf, type ElectionHealth } from './health.ts';
 import { hubOf } from './hub.ts';
-import { observeLeader } from './observer.ts';
+import { endsAtOnce, observeLeader } from './observer.ts';
 import {
   checkClient,
   checkSignal,
@@ -27,6 +27,7 @@ import {
   checkValue,
   ownAddress,
   resolveOptions,
+  shortName,
   type ElectionOptions,
   type Settings,
 } from './options.ts';
@@ -72,7 +73,7 @@ function checked(client: Etcd3, name: string, options: ElectionOptions | undefin
     checkClient(client, name);
     return resolveOptions(name, options);
   } catch (error) {
-    countCall(`refused|${String(name)}`, String(name));
+    countCall(`refused|${shortName(name)}`, shortName(name));
     throw error;
   }
 }
@@ -97,12 +98,14 @@ export class Election implements AsyncDisposable {
    * Sets up an election; nothing is sent until it is used.
    *
    * @param client the user's own client: never closed, never changed.
-   * @param name candidates that give the same name compete with each other. Not empty, without `/` and NUL.
+   * @param name candidates that give the same name compete with each other. Well-formed Unicode of at most 1 KiB in
+   *   UTF-8; not empty, without `/`, NUL and blanks at its edges. What a variable without a value leaves
+   *   (`undefined`, `null`, `NaN`, `[object Object]`) is refused.
    * @throws {InvalidInputError} that names the field, what is expected and what came.
    * @throws {RunawayLoopError} if a loop makes elections without ever letting the event loop turn.
    */
   constructor(client: Etcd3, name: string, options?: ElectionOptions) {
-    countElection(String(name));
+    countElection(shortName(name));
     const settings = checked(client, name, options);
     const { hosts } = (client as unknown as { options: { hosts?: string | string[] } }).options;
     const endpoints = [hosts ?? ''].flat().join(',');
@@ -127,7 +130,8 @@ export class Election implements AsyncDisposable {
     };
     this.#callers = new CallerGuard(key, name, settings.guard, guardListener(this.#tools));
     this.#reader = new QueueReader(this.#tools, this.#callers);
-    const { signal } = settings;
+    const { signal, warning } = settings;
+    if (warning !== undefined) reporter.report({ type: 'options.unusual', election: name, reason: warning });
     if (signal?.aborted === true) void this.#close('aborted');
     else if (signal !== undefined) this.#offSignal = onAbort(signal, () => void this.#close('aborted'));
   }
@@ -288,13 +292,7 @@ export class Election implements AsyncDisposable {
       mayBegin: (signal) => this.#callers.iteration(observeLeader, signal),
       refusal: (fault) => readError(this.name, fault),
     });
-    // A generator's own return() waits behind a next() that is under way, and that may wait for hours.
-    const end = leaders.return.bind(leaders);
-    leaders.return = (value) => {
-      over.abort();
-      return end(value);
-    };
-    return leaders;
+    return endsAtOnce(leaders, over);
   }
 
   /** What we know without asking etcd. */

@@ -2,6 +2,7 @@
  * What can go wrong, as few classes as callers need to tell apart. Match on `code`, not on `message`.
  */
 import type { EndCause } from './core/campaign.ts';
+import { jsonOf } from './core/json.ts';
 
 /** Stable across versions. */
 export type ElectionErrorCode =
@@ -26,6 +27,17 @@ export abstract class ElectionError extends Error {
     super(message, options);
     this.election = election;
   }
+
+  /** For logs: tokens are strings, and of the cause there is only the text. */
+  toJSON(): object {
+    const { message } = this;
+    return { message, ...jsonOf(this), ...causeOf(this.cause) };
+  }
+}
+
+function causeOf(cause: unknown): { cause?: string } {
+  if (cause instanceof Error) return { cause: `${cause.name}: ${cause.message}` };
+  return typeof cause === 'string' ? { cause } : {};
 }
 
 /** An argument or option that cannot work; the message names the field, what is expected and what came. */

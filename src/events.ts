@@ -6,6 +6,7 @@ import { channel } from 'node:diagnostics_channel';
 import type { EndCause, StopCause } from './core/campaign.ts';
 
 export type ElectionEvent =
+  | { readonly type: 'options.unusual'; readonly election: string; readonly reason: string }
   | {
       readonly type: 'session.opened';
       readonly leaseId: string;
@@ -133,6 +134,7 @@ type Line<T extends ElectionEventType> = readonly [Level, (event: EventOf<T>) =>
 
 /** The log line of each event: transitions at info, faults at warn, renewals at trace. */
 const lines: { readonly [T in ElectionEventType]: Line<T> } = {
+  'options.unusual': ['warn', (e) => `options of election "${e.election}": ${e.reason}`],
   'session.opened': ['debug', (e) => `lease ${e.leaseId} granted for ${e.grantedTtlSeconds} s`],
   'session.renewed': ['trace', (e) => `lease ${e.leaseId} renewed in ${Math.round(e.roundTripMs)} ms`],
   'session.faltered': [

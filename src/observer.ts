@@ -45,6 +45,31 @@ export async function* observeLeader(
   }
 }
 
+/**
+ * A generator's own `return()` and `throw()` wait behind a `next()` that is under way, and that may wait for hours:
+ * they end it first. `Symbol.asyncDispose` is `return()`; Node 20 does not give it to generators.
+ */
+export function endsAtOnce<T>(
+  leaders: AsyncGenerator<T, void, void>,
+  over: AbortController,
+): AsyncGenerator<T, void, void> {
+  const end = leaders.return.bind(leaders);
+  const fail = leaders.throw.bind(leaders);
+  return Object.assign(leaders, {
+    return(value: void | PromiseLike<void>) {
+      over.abort();
+      return end(value);
+    },
+    throw(error: unknown) {
+      over.abort();
+      return fail(error);
+    },
+    async [Symbol.asyncDispose]() {
+      await leaders.return();
+    },
+  });
+}
+
 async function* changes(
   tools: ObserverTools,
   signal: AbortSignal,

@@ -1,10 +1,12 @@
 /**
- * What users can set, in words for people; behind it a schema that keeps the words honest.
+ * What users can set, in words for people; behind it the fields that check it.
  */
 import { networkInterfaces, hostname } from 'node:os';
 import type { Etcd3 } from 'etcd3';
-import * as z from 'zod'; // as a namespace: else bundlers keep all the languages it can speak
+import { callback, flag, isObject, optional, readFields, shown, whole, type Values } from './core/fields.ts';
+import { isWellFormed, nameProblem, prefixProblem, unsetPart } from './core/names.ts';
 import type { Candidate } from './core/roster.ts';
+import { A_SIGNAL, isAbortSignal } from './abort.ts';
 import { LONGEST_VALUE_BYTES } from './etcd/candidacy.ts';
 import { InvalidInputError } from './errors.ts';
 import type { Logger } from './events.ts';
@@ -37,12 +39,19 @@ export interface ElectionOptions {
   /**
    * Lease time-to-live, in whole seconds: how long the election can stay without a leader after the leader's
    * process died. Shorter means more keep-alives (one each third) and less patience with a slow etcd. etcd may
-   * grant more than is asked, by default never less than 2. Default: 10. Range: 1 to 86 400.
+   * grant more than is asked, by default never less than 2. Default: 10. Range: 1 to 3 600, or 86 400 with
+   * `allowLongTtl`. Above 300 a warning is logged.
    */
   ttlSeconds?: number | undefined;
   /**
-   * What comes before the election's name in every key. Empty, or ends with `/`; it may not contain NUL.
-   * Default: `election/`.
+   * Says that a TTL above 300 is meant: no warning, and up to 86 400 is accepted. It guards against milliseconds
+   * that were passed as seconds. Default: `false`.
+   */
+  allowLongTtl?: boolean | undefined;
+  /**
+   * What comes before the election's name in every key. Empty, or ends with `/`. It may not begin with `/`, and may
+   * not contain `//`, NUL, blanks at the edges of a part, or what a variable without a value leaves (`undefined`).
+   * At most 1 KiB of UTF-8. Default: `election/`.
    */
   prefix?: string | undefined;
   /**
@@ -99,104 +108,101 @@ export interface Settings {
   readonly lastWill: boolean;
   readonly guard: GuardSettings;
   readonly signal: AbortSignal | undefined;
+  /** What is accepted, and worth a warning. */
+  readonly warning: string | undefined;
 }
 
-const callback = <F>(): z.ZodType<F, F> =>
-  z.custom<F>((value) => typeof value === 'function', { error: 'expected a function' });
+/** Above this a TTL needs `allowLongTtl`, in seconds. */
+const LONG_TTL_SECONDS = 3_600;
+
+/** Above this a TTL is worth a warning, in seconds. */
+const UNUSUAL_TTL_SECONDS = 300;
 
 const logMethods = ['trace', 'debug', 'info', 'warn', 'error'] as const;
 
-const schema: z.ZodType<Settings, ElectionOptions> = z
-  .strictObject({
-    ttlSeconds: z.int().min(1).max(86_400).default(10),
-    prefix: z
-      .string()
-      .refine((prefix) => (prefix === '' || prefix.endsWith('/')) && !prefix.includes('\0'), {
-        error: 'expected an empty string or one that ends with "/", without NUL',
-      })
-      .default('election/'),
-    onLeader: callback<NonNullable<Settings['onLeader']>>().optional(),
-    onFollower: callback<NonNullable<Settings['onFollower']>>().optional(),
-    logger: z
-      .custom<Logger>(
-        (value) =>
-          typeof value === 'object' &&
-          value !== null &&
-          logMethods.every((method) => typeof (value as Record<string, unknown>)[method] === 'function'),
-        { error: `expected a pino logger, or an object with the methods ${logMethods.join(', ')}` },
-      )
-      .optional(),
-    marginMs: z.int().min(50).optional(),
-    drainTimeoutMs: z.int().min(0).max(3_600_000).optional(),
-    progressTimeoutMs: z.int().min(100).max(86_400_000).optional(),
-    lastWill: z.boolean().default(false),
-    guard: z
-      .strictObject({
-        burst: z.int().min(1).max(20).default(defaultGuardSettings.burst),
-        baseMs: z.int().min(100).max(60_000).default(defaultGuardSettings.baseMs),
-        capMs: z.int().min(2_500).max(3_600_000).default(defaultGuardSettings.capMs),
-        outsideCapMs: z.int().min(1_000).max(60_000).default(defaultGuardSettings.outsideCapMs),
-        healthyAfterMs: z.int().min(5_000).max(3_600_000).default(defaultGuardSettings.healthyAfterMs),
-      })
-      .refine(({ baseMs, capMs }) => baseMs <= capMs, {
-        path: ['capMs'],
-        error: 'expected at least baseMs',
-      })
-      .refine(({ baseMs, outsideCapMs }) => baseMs <= outsideCapMs, {
-        path: ['outsideCapMs'],
-        error: 'expected at least baseMs',
-      })
-      .prefault({}),
-    signal: z
-      .custom<AbortSignal>((value) => value instanceof AbortSignal, { error: 'expected an AbortSignal' })
-      .optional(),
-  })
-  .refine(({ marginMs, ttlSeconds }) => marginMs === undefined || marginMs < ttlSeconds * 500, {
-    path: ['marginMs'],
-    error: 'expected less than half of the TTL, or one late keep-alive ends the term',
-  })
-  .transform((options): Settings => {
-    const marginMs = options.marginMs ?? options.ttlSeconds * 100;
-    return {
-      ...options,
-      onLeader: options.onLeader,
-      onFollower: options.onFollower,
-      logger: options.logger,
-      signal: options.signal,
-      progressTimeoutMs: options.progressTimeoutMs,
-      marginMs,
-      drainTimeoutMs: options.drainTimeoutMs ?? options.ttlSeconds * 1000 - marginMs,
-    };
-  });
+const isLogger = (value: unknown): boolean =>
+  typeof value === 'object' &&
+  value !== null &&
+  logMethods.every((method) => typeof (value as Record<string, unknown>)[method] === 'function');
+
+const fields = {
+  ttlSeconds: whole(1, 86_400, 10, ' (its unit is seconds)'),
+  allowLongTtl: flag(false),
+  prefix: { fallback: 'election/', problemOf: prefixProblem },
+  onLeader: callback<NonNullable<Settings['onLeader']>>(),
+  onFollower: callback<NonNullable<Settings['onFollower']>>(),
+  logger: optional<Logger>(`a pino logger, or an object with the methods ${logMethods.join(', ')}`, isLogger),
+  marginMs: whole(50, 86_400_000, undefined),
+  drainTimeoutMs: whole(0, 3_600_000, undefined),
+  progressTimeoutMs: whole(100, 86_400_000, undefined),
+  lastWill: flag(false),
+  guard: optional<GuardOptions>('an object (the guard can be tuned, not switched off)', isObject),
+  signal: optional<AbortSignal>(A_SIGNAL, isAbortSignal),
+} as const;
+
+const guardFields = {
+  burst: whole(1, 20, defaultGuardSettings.burst),
+  baseMs: whole(100, 60_000, defaultGuardSettings.baseMs),
+  capMs: whole(2_500, 3_600_000, defaultGuardSettings.capMs),
+  outsideCapMs: whole(1_000, 60_000, defaultGuardSettings.outsideCapMs),
+  healthyAfterMs: whole(5_000, 3_600_000, defaultGuardSettings.healthyAfterMs),
+} as const;
 
 /** @throws {InvalidInputError} that names the option, what is expected and what came. */
 export function resolveOptions(election: string, options: ElectionOptions | undefined): Settings {
-  const result = schema.safeParse(options ?? {});
-  if (result.success) return result.data;
-  const complaints = result.error.issues.flatMap((issue) => complaintsOf(issue, options));
-  throw new InvalidInputError(election, `election "${election}" cannot be set up: ${complaints.join('; ')}`);
+  const complaints: string[] = [];
+  const values = readFields(fields, options, 'options', complaints);
+  const guard = readFields(guardFields, values.guard, 'options.guard', complaints);
+  complaints.push(...contradictions(values, guard));
+  if (complaints.length > 0)
+    throw new InvalidInputError(
+      election,
+      `election "${election}" cannot be set up: ${complaints.join('; ')}`,
+    );
+  const { allowLongTtl, ...rest } = values;
+  const marginMs = rest.marginMs ?? rest.ttlSeconds * 100;
+  return {
+    ...rest,
+    guard,
+    marginMs,
+    drainTimeoutMs: rest.drainTimeoutMs ?? rest.ttlSeconds * 1000 - marginMs,
+    warning: allowLongTtl ? undefined : ttlWarning(rest.ttlSeconds),
+  };
 }
 
-function complaintsOf(issue: z.core.$ZodIssue, options: unknown): string[] {
-  const field = ['options', ...issue.path].join('.');
-  if (issue.code === 'unrecognized_keys')
-    return issue.keys.map((key) => `${field}.${key}: there is no such option`);
-  const came = issue.path.reduce<unknown>(
-    (at, key) => (at as Record<PropertyKey, unknown> | undefined)?.[key],
-    options,
-  );
-  // Of two options that contradict each other, the one that is named may be the one that was left out.
-  const got = came === undefined ? 'its default' : shown(came);
-  const expected = issue.message.replace(/^Invalid input: (.*), received .*$/, '$1');
-  return [`${field}: ${expected}, got ${got}`];
+/** Of options that are good by themselves, those that do not fit together. */
+function contradictions(
+  { ttlSeconds, allowLongTtl, marginMs }: Values<typeof fields>,
+  { baseMs, capMs, outsideCapMs }: GuardSettings,
+): string[] {
+  const found: string[] = [];
+  const expect = (isRight: boolean, field: string, expected: string, got: number): void => {
+    if (!isRight) found.push(`options.${field}: expected ${expected}, got ${got}`);
+  };
+  const longTtl = `at most ${LONG_TTL_SECONDS}: its unit is seconds (if so long a TTL is meant, set allowLongTtl: true)`;
+  expect(allowLongTtl || ttlSeconds <= LONG_TTL_SECONDS, 'ttlSeconds', longTtl, ttlSeconds);
+  const halfTtl = 'less than half of the TTL, or one late keep-alive ends the term';
+  expect(marginMs === undefined || marginMs < ttlSeconds * 500, 'marginMs', halfTtl, marginMs ?? 0);
+  expect(baseMs <= capMs, 'guard.capMs', 'at least baseMs', capMs);
+  expect(baseMs <= outsideCapMs, 'guard.outsideCapMs', 'at least baseMs', outsideCapMs);
+  return found;
 }
+
+const ttlWarning = (ttlSeconds: number): string | undefined =>
+  ttlSeconds <= UNUSUAL_TTL_SECONDS
+    ? undefined
+    : `ttlSeconds is ${ttlSeconds}: after a crash nobody leads for up to ${Math.round(ttlSeconds / 60)} minutes; set allowLongTtl: true if that is meant`;
+
+/** A name that may be refused, for errors and counts: bounded, and empty where it is no string. */
+export const shortName = (name: unknown): string => (typeof name === 'string' ? name.slice(0, 80) : '');
 
 /** @throws {InvalidInputError} */
 export function checkName(name: unknown): asserts name is string {
-  if (typeof name === 'string' && name !== '' && !/[/\0]/.test(name)) return;
+  const expected = nameProblem(name);
+  if (expected === undefined) return;
   throw new InvalidInputError(
-    typeof name === 'string' ? name : '',
-    `name of an election: expected a string that is not empty and has no "/" and no NUL, got ${shown(name)}`,
+    shortName(name),
+    `name of an election: expected ${expected}, got ${shown(name)}`,
   );
 }
 
@@ -213,6 +219,8 @@ export function checkClient(client: unknown, election: string): asserts client i
     refuse('an Etcd3 client of the etcd3 package (not a namespace of one)', client);
   const { hosts } = (client as { options?: { hosts?: unknown } }).options ?? {};
   for (const host of Array.isArray(hosts) ? hosts : hosts === undefined ? [] : [hosts]) {
+    const unset = unsetPart(String(host));
+    if (unset !== undefined) refuse(`hosts without "${unset}" (a variable has no value)`, host);
     if (/^(https?:\/\/)?[^/]+$/.test(String(host))) continue;
     refuse(
       'hosts like http://127.0.0.1:2379, without a path and without a slash at the end (etcd3 never connects to those)',
@@ -232,30 +240,33 @@ export function checkWork(work: unknown, election: string): void {
 
 /** @throws {InvalidInputError} */
 export function checkSignal(options: unknown, election: string): AbortSignal | undefined {
-  // A signal has no property `signal`: it would be taken for options that say nothing, and never be heard.
-  if (options instanceof AbortSignal)
+  const refuse = (expected: string, came: string): never => {
     throw new InvalidInputError(
       election,
-      `signal for election "${election}": expected { signal }, got the signal itself`,
+      `signal for election "${election}": expected ${expected}, got ${came}`,
     );
-  const signal = options === undefined ? undefined : (options as { signal?: unknown } | null)?.signal;
-  if (options !== null && (signal === undefined || signal instanceof AbortSignal)) return signal;
-  const came = options === null ? null : signal;
-  throw new InvalidInputError(
-    election,
-    `signal for election "${election}": expected { signal?: AbortSignal }, got ${shown(came)} (of a controller pass its .signal)`,
-  );
+  };
+  if (options === undefined) return undefined;
+  // A signal has no property `signal`: it would be taken for options that say nothing, and never be heard.
+  if (isAbortSignal(options)) return refuse('{ signal }', 'the signal itself');
+  if (!isObject(options)) return refuse('{ signal?: AbortSignal }', shown(options));
+  const { signal } = options;
+  if (signal === undefined || isAbortSignal(signal)) return signal;
+  return refuse(`{ signal } with ${A_SIGNAL}`, shown(signal));
 }
 
 /** @throws {InvalidInputError} */
 export function checkValue(value: unknown, election: string): asserts value is string {
-  if (typeof value === 'string' && Buffer.byteLength(value) <= LONGEST_VALUE_BYTES) return;
-  throw new InvalidInputError(
-    election,
-    `value announced in election "${election}": expected a string of at most ${LONGEST_VALUE_BYTES} bytes, got ${
-      typeof value === 'string' ? `${Buffer.byteLength(value)} bytes` : shown(value)
-    }`,
-  );
+  const refuse = (expected: string, came: string): never => {
+    throw new InvalidInputError(
+      election,
+      `value announced in election "${election}": expected a string of ${expected}, got ${came}`,
+    );
+  };
+  if (typeof value !== 'string') return refuse(`at most ${LONGEST_VALUE_BYTES} bytes`, shown(value));
+  const bytes = Buffer.byteLength(value);
+  if (bytes > LONGEST_VALUE_BYTES) refuse(`at most ${LONGEST_VALUE_BYTES} bytes`, `${bytes} bytes`);
+  if (!isWellFormed(value)) refuse('well-formed Unicode (etcd would show another value)', shown(value));
 }
 
 /** This node's address: its first external IPv4, else IPv6, else the host's name. */
@@ -268,12 +279,4 @@ export function ownAddress(): string {
     external.find(({ family }) => family === 'IPv6')?.address ??
     hostname()
   );
-}
-
-/** Short, on one line, and without the contents of objects: they may hold secrets. */
-function shown(value: unknown): string {
-  if (typeof value === 'string') return JSON.stringify(value.length > 80 ? `${value.slice(0, 80)}…` : value);
-  if (typeof value === 'function') return 'a function';
-  if (typeof value === 'object' && value !== null) return Array.isArray(value) ? 'an array' : 'an object';
-  return String(value);
 }

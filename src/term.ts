@@ -1,12 +1,15 @@
 /**
  * One unbroken period of leadership.
  */
+import { inspect, type InspectOptions } from 'node:util';
 import { sharedAbort } from './abort.ts';
 import type { ComparatorBuilder } from 'etcd3';
 import type { Candidacy, EndCause } from './core/campaign.ts';
+import { jsonOf } from './core/json.ts';
 import { LeadershipLostError } from './errors.ts';
 import { clock } from './time.ts';
 
+/** In JSON and in logs it is shown by its facts: the token as a string, and whether it is current at that moment. */
 export interface Term {
   /** Name of the election. */
   readonly election: string;
@@ -82,6 +85,14 @@ export class LiveTerm implements Term {
   #endedBecause: EndCause | undefined;
   #lost: LeadershipLostError | undefined;
 
+  static {
+    Object.defineProperty(this.prototype, inspect.custom, {
+      value(this: LiveTerm, _depth: number, options: InspectOptions) {
+        return `Term ${inspect(this.#facts(), options)}`;
+      },
+    });
+  }
+
   constructor(election: string, candidacy: Candidacy, value: string, tools: TermTools) {
     this.election = election;
     this.key = candidacy.key;
@@ -126,6 +137,16 @@ export class LiveTerm implements Term {
 
   txn(): ComparatorBuilder {
     return this.#tools.txn(this);
+  }
+
+  toJSON(): object {
+    return jsonOf(this.#facts());
+  }
+
+  #facts(): object {
+    const { election, value, key, leaseId, fencingToken } = this;
+    const remainingMs = Math.round(this.remainingMs());
+    return { election, value, key, leaseId, fencingToken, isCurrent: this.isCurrent(), remainingMs };
   }
 
   end(because: EndCause): void {

@@ -4,7 +4,9 @@
  * Made from one range at a known revision and kept true by watch events in revision order. Candidates older
  * than a given one can only go, never come: that is why an empty place before ours means that we lead.
  */
+import { jsonOf } from './json.ts';
 
+/** In JSON its token is a string. */
 export interface Candidate {
   readonly key: string;
   /** What the candidate announces. */
@@ -13,6 +15,25 @@ export interface Candidate {
   readonly fencingToken: bigint;
   /** Lease that the key hangs on, in decimal; `0` for a key without one. */
   readonly leaseId: string;
+}
+
+/** A {@link Candidate} as it was read from etcd. */
+export class QueuedCandidate implements Candidate {
+  readonly key: string;
+  readonly value: string;
+  readonly fencingToken: bigint;
+  readonly leaseId: string;
+
+  constructor({ key, value, fencingToken, leaseId }: Candidate) {
+    this.key = key;
+    this.value = value;
+    this.fencingToken = fencingToken;
+    this.leaseId = leaseId;
+  }
+
+  toJSON(): object {
+    return jsonOf(this);
+  }
 }
 
 export type RosterEvent =

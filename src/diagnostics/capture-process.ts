@@ -1,6 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { get } from 'node:http';
 import { setTimeout as after } from 'node:timers/promises';
+import { followed } from '../abort.ts';
+import { checkSignal } from './capture-profile.ts';
 import type { CpuProfile } from './cpu-profile.ts';
 import { DiagnosticsError } from './errors.ts';
 import { type Inspected, recordProfile } from './record-profile.ts';
@@ -27,6 +29,7 @@ const OPEN_WITHIN_MS = 5_000;
  * service with a SIGUSR1 handler of its own runs that handler instead, and opens none.
  *
  * @throws {RangeError} if `seconds` is out of range.
+ * @throws {TypeError} if `signal` is no signal.
  * @throws {DiagnosticsError} DIAGNOSTICS_UNAVAILABLE if that process is not there, is not ours, would die of the signal,
  *   or opens no inspector.
  */
@@ -34,6 +37,20 @@ export async function captureProcess(options: CaptureProcessOptions): Promise<Cp
   const { pid, seconds = 30, signal, port = 9229 } = options;
   if (!(seconds > 0 && seconds <= 600))
     throw new RangeError(`seconds: expected above 0, at most 600, got ${seconds}`);
+  checkSignal(signal);
+  const over = followed(signal);
+  over.signal.throwIfAborted();
+  try {
+    return await captureFrom(pid, { durationMs: seconds * 1000, port, signal: over.signal });
+  } finally {
+    over.off();
+  }
+}
+
+async function captureFrom(
+  pid: number,
+  { durationMs, port, signal }: { durationMs: number; port: number; signal: AbortSignal },
+): Promise<CpuProfile> {
   const wasOpen = (await inspectorUrl(port)) !== undefined;
   if (!wasOpen) openInspector(pid);
   const remote = await RemoteInspector.connect(await untilOpen(port, pid, signal));
@@ -41,7 +58,7 @@ export async function captureProcess(options: CaptureProcessOptions): Promise<Cp
     if ((await remote.evaluate('process.pid')) !== pid) {
       throw unavailable(`the inspector on port ${port} belongs to another process`);
     }
-    return (await recordProfile(remote, { durationMs: seconds * 1000, signal, deoptimise: true })).profile;
+    return (await recordProfile(remote, { durationMs, signal, deoptimise: true })).profile;
   } finally {
     // Not awaited: it closes the very connection that its answer would come over.
     if (!wasOpen) void remote.evaluate("process.getBuiltinModule('node:inspector').close()").catch(() => {});
@@ -73,7 +90,7 @@ function openInspector(pid: number): void {
 
 const SIGUSR1_BIT = 1n << 9n; // signal 10, counted from 1
 
-async function untilOpen(port: number, pid: number, signal: AbortSignal | undefined): Promise<string> {
+async function untilOpen(port: number, pid: number, signal: AbortSignal): Promise<string> {
   for (
     const until = performance.now() + OPEN_WITHIN_MS;
     performance.now() < until;

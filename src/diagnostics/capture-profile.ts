@@ -1,3 +1,4 @@
+import { A_SIGNAL, followed, isAbortSignal } from '../abort.ts';
 import type { CpuProfile } from './cpu-profile.ts';
 import { DiagnosticsError } from './errors.ts';
 import { connectInspector, whyNoProfile } from './inspector.ts';
@@ -18,24 +19,34 @@ export interface CaptureOptions {
  * coverage that is being collected through V8 (NODE_V8_COVERAGE, c8).
  *
  * @throws {RangeError} if `seconds` is out of range.
+ * @throws {TypeError} if `signal` is no signal.
  * @throws {DiagnosticsError} DIAGNOSTICS_BUSY if this thread is being profiled by another call;
  *   DIAGNOSTICS_UNAVAILABLE if Node has no inspector or does not permit it.
  */
 export async function captureProfile({ seconds = 30, signal }: CaptureOptions = {}): Promise<CpuProfile> {
   if (!(seconds > 0 && seconds <= 600))
     throw new RangeError(`seconds: expected above 0, at most 600, got ${seconds}`);
-  signal?.throwIfAborted();
+  checkSignal(signal);
+  const over = followed(signal);
+  over.signal.throwIfAborted();
   if (isCapturing)
     throw new DiagnosticsError('DIAGNOSTICS_BUSY', 'a CPU profile of this thread is being taken already');
   const session = connectInspector('own', whyNoProfile());
   isCapturing = true;
   try {
     const deoptimise = !process.env['NODE_V8_COVERAGE'];
-    return (await recordProfile(session, { durationMs: seconds * 1000, signal, deoptimise })).profile;
+    return (await recordProfile(session, { durationMs: seconds * 1000, signal: over.signal, deoptimise }))
+      .profile;
   } finally {
+    over.off();
     isCapturing = false;
     session.disconnect();
   }
 }
 
 let isCapturing = false;
+
+/** @throws {TypeError} if it is there, and no signal. */
+export function checkSignal(signal: unknown): void {
+  if (signal !== undefined && !isAbortSignal(signal)) throw new TypeError(`signal: expected ${A_SIGNAL}`);
+}

@@ -6,7 +6,7 @@
  */
 import type { ICompare, IKeyValue, IRangeResponse, IRequestOp } from 'etcd3';
 import type { Candidacy } from '../core/campaign.ts';
-import type { Candidate } from '../core/roster.ts';
+import { QueuedCandidate, type Candidate } from '../core/roster.ts';
 import { EtcdFault } from './fault.ts';
 import type { CallLimits, Link } from './link.ts';
 
@@ -151,12 +151,12 @@ export const LONGEST_VALUE_BYTES: number = 16 * 1024;
 
 /** A key's value as a person reads it: bytes that are no UTF-8 are shown as U+FFFD. */
 export function candidateOf(kv: IKeyValue): Candidate {
-  return {
+  return new QueuedCandidate({
     key: kv.key.toString(),
     value: kv.value.toString('utf8', 0, LONGEST_VALUE_BYTES),
     fencingToken: BigInt(kv.create_revision),
     leaseId: kv.lease,
-  };
+  });
 }
 
 /** Keys further down (`p/q/…` under `p/`) belong to another election. */

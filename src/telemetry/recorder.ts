@@ -165,6 +165,7 @@ export class Recorder implements Disposable {
       case 'candidate.failed':
         return record('candidaciesFailed', 1, { election: event.election });
       // These are seen in the gauges, or say nothing that a figure could.
+      case 'options.unusual':
       case 'guard.recovered':
       case 'session.recovered':
       case 'last-will.lost':

@@ -2,11 +2,13 @@ import { getEventListeners } from 'node:events';
 import { setImmediate as turn } from 'node:timers/promises';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
-import { ElectionClosedError, UnavailableError, type Leader } from 'etcd-election';
+import { type Election, ElectionClosedError, UnavailableError, type Leader } from 'etcd-election';
 import { startProxy } from 'etcd-election/dev';
 import { describe, expect } from 'vitest';
 import { eventually, within } from '../support/eventually.ts';
 import { SOON_MS, test, type World } from '../support/world.ts';
+
+type Leaders = ReturnType<Election['observe']>;
 
 /** What an observer has seen so far, as values; `nobody` where nobody leads. */
 function observed(iterable: AsyncIterable<Leader | undefined>): { seen: string[]; over: Promise<unknown> } {
@@ -123,6 +125,39 @@ describe('observe()', () => {
       expect(leader).toBeUndefined();
       break;
     }
+  });
+
+  test.for([
+    ['return()', (leaders: Leaders) => leaders.return()],
+    [
+      'throw()',
+      (leaders: Leaders) => leaders.throw(new Error('enough')).catch((error: Error) => error.message),
+    ],
+    ['its disposal', (leaders: Leaders) => leaders[Symbol.asyncDispose]()],
+    ['close()', (_: Leaders, one: Election) => one.close()],
+  ] as const)('%s ends it at once, while two readers wait', async ([, end], { election, client }) => {
+    const one = election(client());
+    const leaders = one.observe();
+    expect(await leaders.next()).toEqual({ done: false, value: undefined });
+    const readers = [leaders.next(), leaders.next()];
+
+    await within(SOON_MS, 'the end', Promise.resolve(end(leaders, one)));
+
+    const over = { done: true, value: undefined };
+    expect(await within(SOON_MS, 'both readers', Promise.all(readers))).toEqual([over, over]);
+    expect(await leaders.next()).toEqual(over);
+  });
+
+  test('throw() rejects with its error, also before anything was read', async ({ election, client }) => {
+    const one = election(client());
+    const fresh = one.observe();
+    await expect(fresh.throw(new Error('enough'))).rejects.toThrow('enough');
+    expect(await fresh.next()).toEqual({ done: true, value: undefined });
+    const begun = one.observe();
+    await begun.next();
+    const next = begun.next();
+    await expect(within(SOON_MS, 'throw()', begun.throw(new Error('enough')))).rejects.toThrow('enough');
+    expect((await next).done).toBe(true);
   });
 
   test('many observers of one election each see all', async ({ candidate, election, client }) => {

@@ -62,6 +62,7 @@ test('what an election and a term can do', () => {
   >();
   expectTypeOf<keyof ElectionOptions>().toEqualTypeOf<
     | 'ttlSeconds'
+    | 'allowLongTtl'
     | 'prefix'
     | 'onLeader'
     | 'onFollower'

@@ -17,6 +17,10 @@ const token = (2n ** 60n + 1n).toString();
 
 /** One of each; the compiler asks for every type. */
 const samples: { readonly [T in ElectionEventType]: { event: EventOf<T>; level: keyof Logger } } = {
+  'options.unusual': {
+    event: { type: 'options.unusual', election: 'e', reason: 'ttlSeconds is 600' },
+    level: 'warn',
+  },
   'session.opened': {
     event: {
       type: 'session.opened',

@@ -34,20 +34,42 @@ interface Bad {
 }
 
 const bad: readonly Bad[] = [
-  { what: 'TTL 0', options: { ttlSeconds: 0 }, says: ['ttlSeconds', />=1/, 'got 0'] },
-  { what: 'TTL -1', options: { ttlSeconds: -1 }, says: ['ttlSeconds', />=1/, 'got -1'] },
+  {
+    what: 'TTL 0',
+    options: { ttlSeconds: 0 },
+    says: ['ttlSeconds', /whole number from 1 to 86400/, 'got 0'],
+  },
+  { what: 'TTL -1', options: { ttlSeconds: -1 }, says: ['ttlSeconds', /from 1 to/, 'got -1'] },
   {
     what: 'TTL NaN',
     options: { ttlSeconds: Number.NaN },
-    says: ['ttlSeconds', /expected (number|int)/, 'got NaN'],
+    says: ['ttlSeconds', /expected a whole number/, 'got NaN'],
   },
   {
     what: 'TTL Infinity',
     options: { ttlSeconds: Infinity },
     says: ['ttlSeconds', /expected/, 'got Infinity'],
   },
-  { what: 'TTL 1.5', options: { ttlSeconds: 1.5 }, says: ['ttlSeconds', /expected int/, 'got 1.5'] },
-  { what: 'TTL 1e9', options: { ttlSeconds: 1e9 }, says: ['ttlSeconds', /<=86400/, 'got 1000000000'] },
+  {
+    what: 'TTL 1.5',
+    options: { ttlSeconds: 1.5 },
+    says: ['ttlSeconds', /expected a whole number/, 'got 1.5'],
+  },
+  {
+    what: 'TTL 1e9',
+    options: { ttlSeconds: 1e9 },
+    says: ['ttlSeconds', /from 1 to 86400/, 'got 1000000000'],
+  },
+  {
+    what: 'a TTL in milliseconds',
+    options: { ttlSeconds: 10_000 },
+    says: ['ttlSeconds', /at most 3600: its unit is seconds .*allowLongTtl: true/, 'got 10000'],
+  },
+  {
+    what: 'a long TTL that is meant, but too long',
+    options: { ttlSeconds: 86_401, allowLongTtl: true },
+    says: ['ttlSeconds', /from 1 to 86400/, 'got 86401'],
+  },
   { what: 'TTL null', options: { ttlSeconds: null }, says: ['ttlSeconds', /expected/, 'got null'] },
   { what: 'TTL as text', options: { ttlSeconds: '10' }, says: ['ttlSeconds', /expected/, 'got "10"'] },
   {
@@ -60,7 +82,7 @@ const bad: readonly Bad[] = [
     options: { marginMs: 5_000 },
     says: ['marginMs', /less than half of the TTL/, 'got 5000'],
   },
-  { what: 'a margin of nothing', options: { marginMs: 0 }, says: ['marginMs', />=50/, 'got 0'] },
+  { what: 'a margin of nothing', options: { marginMs: 0 }, says: ['marginMs', /from 50 to/, 'got 0'] },
   { what: 'a margin of NaN', options: { marginMs: Number.NaN }, says: ['marginMs', /expected/, 'got NaN'] },
   {
     what: 'an unknown option',
@@ -83,6 +105,41 @@ const bad: readonly Bad[] = [
     says: ['prefix', /without NUL/, 'got "a\\u0000/"'],
   },
   {
+    what: 'a prefix that begins with a slash',
+    options: { prefix: '/app/' },
+    says: ['prefix', /no "\/" at the start .*write "app\/"/, 'got "/app/"'],
+  },
+  {
+    what: 'a prefix of a slash',
+    options: { prefix: '/' },
+    says: ['prefix', /no "\/" at the start/, 'got "/"'],
+  },
+  {
+    what: 'a prefix with a double slash',
+    options: { prefix: 'app//' },
+    says: ['prefix', /no "\/\/"/, 'got "app//"'],
+  },
+  {
+    what: 'a prefix with a blank before its slash',
+    options: { prefix: 'app /' },
+    says: ['prefix', /no blanks at its edges/, 'got "app /"'],
+  },
+  {
+    what: 'a prefix with a variable that has no value',
+    options: { prefix: `${String(process.env['ETCD_ELECTION_NO_SUCH_VARIABLE'])}/election/` },
+    says: ['prefix', /no "undefined" in it \(a variable has no value/, 'got "undefined/election/"'],
+  },
+  {
+    what: 'a prefix of more than 1 KiB',
+    options: { prefix: `${'ä'.repeat(512)}/` },
+    says: ['prefix', /at most 1024 bytes of UTF-8 \(this is 1025/, 'got "ä'],
+  },
+  {
+    what: 'a prefix with half an emoji',
+    options: { prefix: '\ud83d/' },
+    says: ['prefix', /well-formed Unicode/, 'got "\\ud83d/"'],
+  },
+  {
     what: 'a callback that is none',
     options: { onLeader: 'lead' },
     says: ['onLeader', /expected a function/, 'got "lead"'],
@@ -102,7 +159,11 @@ const bad: readonly Bad[] = [
     options: { logger: console.log },
     says: ['logger', /pino logger/, 'got a function'],
   },
-  { what: 'a negative drain', options: { drainTimeoutMs: -1 }, says: ['drainTimeoutMs', />=0/, 'got -1'] },
+  {
+    what: 'a negative drain',
+    options: { drainTimeoutMs: -1 },
+    says: ['drainTimeoutMs', /from 0 to/, 'got -1'],
+  },
   {
     what: 'an endless drain',
     options: { drainTimeoutMs: Infinity },
@@ -111,12 +172,12 @@ const bad: readonly Bad[] = [
   {
     what: 'a progress timeout below its floor',
     options: { progressTimeoutMs: 99 },
-    says: ['progressTimeoutMs', />=100/, 'got 99'],
+    says: ['progressTimeoutMs', /from 100 to/, 'got 99'],
   },
   {
     what: 'a last will in words',
     options: { lastWill: 'yes' },
-    says: ['lastWill', /expected boolean/, 'got "yes"'],
+    says: ['lastWill', /expected true or false/, 'got "yes"'],
   },
   {
     what: 'a controller instead of its signal',
@@ -126,32 +187,32 @@ const bad: readonly Bad[] = [
   {
     what: 'the guard switched off',
     options: { guard: false },
-    says: ['guard', /expected object/, 'got false'],
+    says: ['guard', /expected an object \(the guard can be tuned, not switched off\)/, 'got false'],
   },
   {
     what: 'a guard without a burst',
     options: { guard: { burst: 0 } },
-    says: ['guard.burst', />=1/, 'got 0'],
+    says: ['guard.burst', /from 1 to 20/, 'got 0'],
   },
   {
     what: 'a guard with an endless burst',
     options: { guard: { burst: 1e6 } },
-    says: ['guard.burst', /<=20/, 'got 1000000'],
+    says: ['guard.burst', /from 1 to 20/, 'got 1000000'],
   },
   {
     what: 'a guard below the hard floor',
     options: { guard: { baseMs: 1 } },
-    says: ['guard.baseMs', />=100/, 'got 1'],
+    says: ['guard.baseMs', /from 100 to/, 'got 1'],
   },
   {
     what: 'a guard with a cap of nothing',
     options: { guard: { capMs: 0 } },
-    says: ['guard.capMs', />=2500/, 'got 0'],
+    says: ['guard.capMs', /from 2500 to/, 'got 0'],
   },
   {
     what: 'a guard that forgets at once',
     options: { guard: { healthyAfterMs: 0 } },
-    says: ['guard.healthyAfterMs', />=5000/, 'got 0'],
+    says: ['guard.healthyAfterMs', /from 5000 to/, 'got 0'],
   },
   {
     what: 'a guard with a NaN',
@@ -168,7 +229,7 @@ const bad: readonly Bad[] = [
     options: { guard: { baseMs: 5_000 } },
     says: ['guard.outsideCapMs', /at least baseMs/, ''],
   },
-  { what: 'options that are none', options: 10, says: ['options', /expected object/, 'got 10'] },
+  { what: 'options that are none', options: 10, says: ['options', /expected an object/, 'got 10'] },
 ];
 
 describe('bad input is refused at construction: the message names the field, what is expected and what came', () => {
@@ -187,10 +248,37 @@ describe('bad input is refused at construction: the message names the field, wha
     ['with NUL', 'a\0', 'got "a\\u0000"'],
     ['no string', 42, 'got 42'],
     ['missing', undefined, 'got undefined'],
+    ['an object that has no text', Object.create(null), 'got an object'],
   ] as const)('a name: %s', ([, name, came]) => {
     const message = refusal(name);
     expect(message).toMatch(/name of an election: expected a string that is not empty/);
     expect(message).toContain(came);
+  });
+
+  test.for([
+    ['half an emoji', '\ud83d', /well-formed Unicode/],
+    ['half an emoji within', 'a\ude00b', /well-formed Unicode/],
+    ['more than 1 KiB', 'x'.repeat(1_025), /at most 1024 bytes of UTF-8 \(this is 1025/],
+    ['more than 1 KiB in UTF-8', 'ä'.repeat(513), /at most 1024 bytes of UTF-8 \(this is 1026/],
+    ['400,000 characters', 'x'.repeat(400_000), /at most 1024 bytes/],
+    ['a blank behind', 'x ', /no blanks at its edges .*trim it/],
+    ['a blank before', ' x', /no blanks at its edges/],
+    ['a line break behind', 'x\n', /no blanks at its edges/],
+    ['a blank that does not break, behind', 'x\u00a0', /no blanks at its edges/],
+    ['blanks alone', '  ', /no blanks at its edges/],
+    ['undefined', `${undefined}`, /no "undefined" in it \(a variable has no value: set it/],
+    ['undefined within', `jobs-${undefined}-eu`, /no "undefined" in it/],
+    ['null', `${null}`, /no "null" in it/],
+    ['null within', `jobs_${null}`, /no "null" in it/],
+    ['NaN', `shard-${Number('x')}`, /no "NaN" in it/],
+    ['an object', '[object Object]', /no "\[object Object\]" in it/],
+    ['a promise', 'jobs-[object Promise]', /no "\[object Promise\]" in it/],
+  ] as const)('a name that is a mistake: %s', ([, name, expected]) => {
+    const message = refusal(name);
+    expect(message).toMatch(/^name of an election: expected /);
+    expect(message).toMatch(expected);
+    expect(message).toContain('got "');
+    expect(message.length).toBeLessThan(300);
   });
 
   test('all complaints at once', () => {
@@ -227,6 +315,12 @@ describe('bad input is refused at construction: the message names the field, wha
     },
   );
 
+  test('a client on a host that a variable without a value made', () => {
+    const odd = new Etcd3({ hosts: `http://${process.env['ETCD_ELECTION_NO_SUCH_VARIABLE']}:2379` });
+    expect(refusal('e', {}, odd)).toMatch(/expected hosts without "undefined" \(a variable has no value\)/);
+    odd.close();
+  });
+
   test('secrets in a wrong argument are not repeated', () => {
     const message = refusal('e', {}, { hosts: 'x', auth: { username: 'root', password: 'hunter2' } });
     expect(message).not.toContain('hunter2');
@@ -258,6 +352,7 @@ describe('good input', () => {
         "progressTimeoutMs": undefined,
         "signal": undefined,
         "ttlSeconds": 10,
+        "warning": undefined,
       }
     `);
   });
@@ -267,7 +362,7 @@ describe('good input', () => {
     expect(resolveOptions('e', options)).toEqual(resolveOptions('e', {}));
   });
 
-  test.for([1, 2, 10, 3_600, 86_400])('TTL %s: margin and drain follow from it', (ttlSeconds) => {
+  test.for([1, 2, 10, 300, 3_600])('TTL %s: margin and drain follow from it', (ttlSeconds) => {
     const { marginMs, drainTimeoutMs } = resolveOptions('e', { ttlSeconds });
     expect(marginMs).toBe(ttlSeconds * 100);
     expect(drainTimeoutMs + marginMs).toBe(ttlSeconds * 1_000);
@@ -276,6 +371,9 @@ describe('good input', () => {
   test('each option at the edge of its range', () => {
     const edges: ElectionOptions[] = [
       { ttlSeconds: 1, marginMs: 499 },
+      { ttlSeconds: 3_600 },
+      { ttlSeconds: 86_400, allowLongTtl: true },
+      { prefix: `${'x'.repeat(1_023)}/` },
       { prefix: '' },
       { prefix: 'a/b/' },
       { drainTimeoutMs: 0 },
@@ -286,12 +384,36 @@ describe('good input', () => {
     for (const options of edges) expect(() => resolveOptions('e', options)).not.toThrow();
   });
 
-  test.for(['master', 'sync-master', 'Ünïcode 主', 'a b', '.', '..', 'x'.repeat(1_000)])(
-    'a name: %s',
-    (name) => {
-      expect(() => new Election(client, name, { logger })).not.toThrow();
-    },
-  );
+  test.for([
+    'master',
+    'sync-master',
+    'Ünïcode 主 😀',
+    'a b',
+    '.',
+    '..',
+    'nullable-columns',
+    'annulled',
+    'BaNaNa',
+    'x'.repeat(1_024),
+  ])('a name: %s', (name) => {
+    expect(() => new Election(client, name, { logger })).not.toThrow();
+  });
+
+  test.for([
+    [300, undefined],
+    [301, /ttlSeconds is 301: after a crash nobody leads for up to 5 minutes; set allowLongTtl: true/],
+    [3_600, /up to 60 minutes/],
+  ] as const)('TTL %s: a warning above 300', ([ttlSeconds, warning]) => {
+    const log = new RecordedLog();
+    void new Election(client, `ttl-${ttlSeconds}`, { ttlSeconds, logger: log.logger });
+    void new Election(client, `meant-${ttlSeconds}`, { ttlSeconds, allowLongTtl: true, logger: log.logger });
+    const warnings = log.of('options.unusual');
+    expect(warnings.map(({ election }) => election)).toEqual(
+      warning === undefined ? [] : [`ttl-${ttlSeconds}`],
+    );
+    if (warning !== undefined)
+      expect(warnings[0]).toMatchObject({ level: 40, msg: expect.stringMatching(warning) });
+  });
 
   test('a value: any text up to its limit, counted in bytes', () => {
     expect(() => checkValue('', 'e')).not.toThrow();
@@ -300,6 +422,9 @@ describe('good input', () => {
       /at most \d+ bytes, got \d+ bytes/,
     );
     expect(() => checkValue(7, 'e')).toThrow(/expected a string .* got 7/);
+    expect(() => checkValue('10.0.0.7 \ud83d', 'e')).toThrow(
+      /expected a string of well-formed Unicode .*got "/,
+    );
   });
 
   test('the signal itself, where options with a signal are expected', () => {
