@@ -93,7 +93,7 @@ export function overlaps({ acting, faults }: Pick<Evidence, 'acting' | 'faults'>
     if (before !== undefined && term.firstMs <= before.lastMs) {
       const ms = Math.min(before.lastMs, term.lastMs) - term.firstMs;
       const evicted =
-        byOperator(before, term, faults) || byEtcd(before, faults) || isExcused(before, term, faults);
+        byOperator(before, term, faults) || byEtcd(before, term, faults) || isExcused(before, term, faults);
       findings.push({
         promise: evicted ? 'S4' : 'S2',
         byEtcd: evicted && !byOperator(before, term, faults),
@@ -113,16 +113,26 @@ const byOperator = (before: Acting, after: Acting, faults: readonly FaultRecord[
   );
 
 /** An etcd leader that was frozen revokes, when it comes back, leases that its successor renewed: etcd issue 15247. */
-const byEtcd = (before: Acting, faults: readonly FaultRecord[]): boolean =>
+const byEtcd = (before: Acting, after: Acting, faults: readonly FaultRecord[]): boolean =>
   before.endedBecause === 'evicted' &&
   faults.some(
     ({ kind, fromMs, toMs }) =>
-      MAY_REVOKE_EARLY.has(kind) && fromMs <= before.lastMs && toMs >= before.lastMs - THAW_MS,
+      MAY_REVOKE_EARLY.has(kind) &&
+      fromMs <= before.lastMs &&
+      toMs >= before.lastMs - THAW_MS &&
+      (kind !== HANGING_DISK || after.firstMs >= toMs - LIFT_MS),
   );
+
+/** While its disk hangs a member can revoke nothing. So a second leader is excused only where it began after that. */
+const HANGING_DISK = 'hang-disk-of-etcd-leader';
+
+/** How long it may take to lift that fault, in milliseconds. */
+const LIFT_MS = 200;
 
 /** Faults that leave two members of etcd believing that they lead it. Nothing else excuses a second leader of ours. */
 const MAY_REVOKE_EARLY: ReadonlySet<string> = new Set([
   'freeze-etcd-leader',
+  HANGING_DISK,
   'isolate-etcd-leader',
   'mute-etcd-leader',
   'deafen-etcd-leader',
@@ -143,7 +153,7 @@ export function outOfTurn(evidence: Pick<Evidence, 'acting' | 'faults'>): Acting
 }
 
 const isExcused = (before: Acting, term: Acting, faults: readonly FaultRecord[]): boolean =>
-  term.token < before.token && (byOperator(term, term, faults) || byEtcd(term, faults));
+  term.token < before.token && (byOperator(term, term, faults) || byEtcd(term, term, faults));
 
 /** S1: who acts later has a larger token, unless he acts {@link outOfTurn}; nobody acts twice under one. */
 function tokenDisorder(evidence: Evidence): Finding[] {

@@ -5,6 +5,7 @@ import type { Direction, EtcdMember } from 'etcd-election/dev';
 import { hangUp } from './act.ts';
 import { setWallClock } from './faketime.ts';
 import { Refusal } from './gateway.ts';
+import { HANGING_DISK, hangDisk } from './hanging-disk.ts';
 import type { Candidate, Lab, Marks } from './lab.ts';
 import type { Seeded } from './seeded.ts';
 
@@ -97,6 +98,13 @@ async function freezeMember(scene: Scene, member: EtcdMember): Promise<void> {
   member.freeze();
   await hangUp(drawMs(scene, 0.2, 2.5));
   member.thaw();
+}
+
+/** Each sync takes longer than a lease lives, so that one is enough to keep the member's raft loop stuck. */
+async function hangDiskOf(scene: Scene, member: EtcdMember): Promise<void> {
+  const lift = await hangDisk(member, 10 * scene.lab.ttlMs);
+  await hangUp(drawMs(scene, 0.5, 5));
+  await lift();
 }
 
 /** Parts a member from the others; clients still reach it, and it still believes what it believed. */
@@ -243,6 +251,8 @@ export const faultKinds: readonly FaultKind[] = [
   memberFault('freeze-etcd-leader', 3, freezeMember, 'leader'),
   memberFault('kill-etcd-follower', 2, killMember, 'follower'),
   memberFault('freeze-etcd-follower', 2, freezeMember, 'follower'),
+  memberFault(HANGING_DISK.ofLeader, 3, hangDiskOf, 'leader'),
+  memberFault(HANGING_DISK.ofFollower, 1, hangDiskOf, 'follower'),
   memberFault('isolate-etcd-leader', 2, isolateMember('both'), 'leader'),
   memberFault('mute-etcd-leader', 2, isolateMember('up'), 'leader'),
   memberFault('deafen-etcd-leader', 2, isolateMember('down'), 'leader'),

@@ -16,6 +16,7 @@ import { outOfTurn, overlaps, type Finding } from './checker.ts';
 import { commitAtHand } from './commit.ts';
 import { faketime } from './faketime.ts';
 import { drawFault, etcdAnswers, faultKinds, type FaultKind } from './faults.ts';
+import { HANGING_DISK, whyNoDiskHangs } from './hanging-disk.ts';
 import { etcdBinary, Lab, type Outcome } from './lab.ts';
 import { seeded, type Seeded } from './seeded.ts';
 
@@ -91,9 +92,13 @@ async function round(seed: number): Promise<void> {
   const folder = await mkdtemp(join(tmpdir(), 'etcd-election-soak-'));
   const clockFile = join(folder, 'clock');
   const fakeEnv = await faketime(clockFile);
+  const whyNot = await whyNoDiskHangs();
+  if (whyNot !== undefined) console.log(`seed ${seed}: no disk hangs, because ${whyNot}`);
+  const disks: readonly string[] = Object.values(HANGING_DISK);
   const kinds = faultKinds.filter(
     ({ kind }) =>
       (kind !== 'wall-clock' || fakeEnv !== undefined) &&
+      (!disks.includes(kind) || whyNot === undefined) &&
       (options.only === undefined || options.only.split(',').includes(kind)),
   );
   await using cluster = await startEtcd({

@@ -1,18 +1,23 @@
 /** What the stories of test/faults have in common. */
-import { startEtcd, type EtcdCluster } from 'etcd-election/dev';
+import { startEtcd, type EtcdCluster, type EtcdSeries } from 'etcd-election/dev';
 import { afterAll, beforeAll, expect } from 'vitest';
 import { during, etcdAnswers } from './faults.ts';
 import { etcdBinary, NOISE_MS, type Candidate, type Lab, type Marks, type Outcome } from './lab.ts';
 
 /** One etcd for the tests of a file; each has an election of its own. */
 export function sharedCluster(
-  options: { members?: 1 | 3; etcdArgs?: readonly string[]; peerNetwork?: boolean } = {},
+  options: {
+    members?: 1 | 3;
+    etcdArgs?: readonly string[];
+    peerNetwork?: boolean;
+    series?: EtcdSeries;
+  } = {},
 ): () => EtcdCluster {
   let cluster: EtcdCluster | undefined;
   beforeAll(async () => {
     cluster = await startEtcd({
       members: options.members ?? 3,
-      binary: await etcdBinary(),
+      binary: await etcdBinary(options.series),
       extraArgs: options.etcdArgs,
       peerNetwork: options.peerNetwork,
     });
