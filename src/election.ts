@@ -396,7 +396,7 @@ export class Election implements AsyncDisposable {
     this.#closedBecause ??= this.#endedError(because);
     this.#offSignal?.();
     this.#closingAbort?.abort(this.#closedBecause);
-    return this.#end(because, method('close'));
+    return this.#end(because, method('close')).finally(() => this.#tools.link.rest());
   }
 
   /** How long `observe()` and reads may last at most; made when it is asked for. */

@@ -71,8 +71,8 @@ async function putIfAbsent(
     const read: IRequestOp = { request_range: queueOf(electionKeys, keysOnly) };
     return link.unary(
       `enter ${electionKeys}`,
-      (options) =>
-        link.client.kv.txn({ compare: [createdAt(key, 0n)], success: [put, read], failure: [read] }, options),
+      (client, options) =>
+        client.kv.txn({ compare: [createdAt(key, 0n)], success: [put, read], failure: [read] }, options),
       { ...limits, proves: 'revision-and-term' },
     );
   });
@@ -85,7 +85,7 @@ export async function readQueue(link: Link, electionKeys: string, limits: CallLi
   const answer = await unlessTooLarge((keysOnly) =>
     link.unary(
       `read ${electionKeys}`,
-      (options) => link.client.kv.range(queueOf(electionKeys, keysOnly), options),
+      (client, options) => client.kv.range(queueOf(electionKeys, keysOnly), options),
       { ...limits, isHedged: true, proves: 'revision' },
     ),
   );
@@ -108,8 +108,8 @@ export async function proclaim(
   };
   const answer = await link.unary(
     `proclaim under ${candidacy.key}`,
-    (options) =>
-      link.client.kv.txn(
+    (client, options) =>
+      client.kv.txn(
         { compare: [createdAt(candidacy.key, candidacy.createRevision)], success: [put] },
         options,
       ),
@@ -138,7 +138,7 @@ export async function releaseUnseen(
   const key = candidateKey(electionKeys, leaseId);
   const { kvs } = await link.unary(
     `look for ${key}`,
-    (options) => link.client.kv.range({ key: Buffer.from(key) }, options),
+    (client, options) => client.kv.range({ key: Buffer.from(key) }, options),
     { ...limits, isHedged: true, proves: 'revision' },
   );
   const own = kvs[0];
@@ -208,7 +208,7 @@ async function deleteIf(link: Link, key: string, compare: ICompare, limits: Call
   const remove: IRequestOp = { request_delete_range: { key: Buffer.from(key) } };
   await link.unary(
     `release ${key}`,
-    (options) => link.client.kv.txn({ compare: [compare], success: [remove] }, options),
+    (client, options) => client.kv.txn({ compare: [compare], success: [remove] }, options),
     { ...limits, isHedged: true },
   );
 }

@@ -36,9 +36,6 @@ export const isFinal = (fault: EtcdFault): boolean =>
 /** gRPC status codes by what they mean to us; etcd's own errors arrive under them. */
 const REFUSED = new Set([3, 7, 12, 16]);
 
-/** Codes that etcd3 takes for a failure of the host: it counts them, dials anew and repeats the call. */
-export const COUNTED_BY_ETCD3: ReadonlySet<number> = new Set([1, 2, 4, 8, 10, 13, 14]);
-
 export interface GrpcStatus {
   readonly code: number;
   readonly details: string;

@@ -54,7 +54,7 @@ export async function commitFenced(
   };
   const answer = await link.unary(
     `fenced transaction of ${candidacy.key}`,
-    (options) => link.client.kv.txn(request, { ...userOptions, ...options }),
+    (client, options) => client.kv.txn(request, { ...userOptions, ...options }),
     limits,
   );
   if (!answer.succeeded) return undefined;

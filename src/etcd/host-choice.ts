@@ -15,82 +15,85 @@ const UNAVAILABLE = 14;
 /** What is said of a host that could not be reached, or reaches no leader; otherwise only a connection has ended. */
 const AWAY = /^No connection established|^Name resolution failed|no leader/;
 
-/** How often another host is asked for: of three, two suspects are picked each time once in ten million times. */
-const ASKS_FOR_ANOTHER = 40;
+export interface Wishes<Host> {
+  /** Asked only if all others are suspects. */
+  readonly avoid?: Host | undefined;
+  /** Not asked at all. */
+  readonly except?: ReadonlySet<Host> | undefined;
+}
 
-/** Says that a host is not wanted. */
-export class Elsewhere extends Error {}
+export class HostChoice<Host> {
+  readonly #hosts: readonly Host[];
+  readonly #suspects = new Map<Host, { readonly untilMs: number; rank: number }>();
+  readonly #answeredAtMs = new Map<Host, number>();
 
-export class HostChoice {
-  readonly hostCount: number;
-  readonly #suspects = new Map<string, { readonly untilMs: number; rank: number }>();
-  readonly #answeredAtMs = new Map<string, number>();
-
-  constructor(hostCount: number) {
-    this.hostCount = hostCount;
+  constructor(hosts: readonly Host[]) {
+    this.#hosts = hosts;
   }
 
   /**
-   * etcd3 picks a host by chance, and the attempt shows whom: while that is a suspect we ask again for another.
+   * One of those that are above suspicion, by chance. Where all are suspects: the one that has been one for longest, so
+   * that tries go round.
    *
-   * @param attempt must fail with what `steer` throws, and send nothing before it has called it.
+   * @returns undefined where every host is excepted.
    */
-  async choose<T>(attempt: (steer: (host: string) => void) => Promise<T>): Promise<T> {
-    for (let asks = this.hostCount > 1 ? ASKS_FOR_ANOTHER : 0; ; asks--) {
-      try {
-        return await attempt((host) => {
-          if (asks > 0 && this.#isUnwanted(host)) throw new Elsewhere();
-        });
-      } catch (error) {
-        if (!(error instanceof Elsewhere)) throw error;
-      }
-    }
+  pick({ avoid, except }: Wishes<Host> = {}): Host | undefined {
+    const hosts = this.#hosts.filter((host) => except?.has(host) !== true);
+    const trusted = hosts.filter((host) => this.#rankOf(host) === undefined);
+    const others = trusted.filter((host) => host !== avoid);
+    if (others.length > 0) return anyOf(others);
+    if (trusted.length > 0) return anyOf(trusted);
+    const ranks = hosts.map((host) => this.#rankOf(host)!);
+    return hosts[ranks.indexOf(Math.min(...ranks))];
   }
 
-  /** It answered: whatever was held against it is over. */
-  answered(host: string): void {
+  /** It answered: clears the suspicion. */
+  answered(host: Host): void {
     this.#suspects.delete(host);
     this.#answeredAtMs.set(host, clock.now());
   }
 
+  /** When it last answered a call; -Infinity where it never did. */
+  answeredAtMs(host: Host): number {
+    return this.#answeredAtMs.get(host) ?? Number.NEGATIVE_INFINITY;
+  }
+
   /**
-   * It renewed a lease: alive, which says nothing of writes and reads, for those also need its disk. While nobody is above
-   * suspicion it is asked before others.
+   * It renewed a lease: alive, which says nothing of writes and reads, for those also need its disk. If all hosts are
+   * suspects it is asked before others.
    */
-  renewed(host: string): void {
+  renewed(host: Host): void {
     const suspect = this.#suspects.get(host);
     if (suspect !== undefined) suspect.rank = suspect.untilMs - 2 * SUSPECT_FOR_MS;
   }
 
   /** How much longer it may keep silent, in milliseconds: one that answers others meanwhile is slow, not silent. */
-  patienceMs(host: string): number {
-    const answeredAtMs = this.#answeredAtMs.get(host) ?? Number.NEGATIVE_INFINITY;
-    return Math.max(0, answeredAtMs + SILENT_AFTER_MS - clock.now());
+  patienceMs(host: Host): number {
+    return Math.max(0, this.answeredAtMs(host) + SILENT_AFTER_MS - clock.now());
   }
 
   /** It keeps silent, or lags behind. */
-  suspect(host: string): void {
+  suspect(host: Host): void {
     this.#add(host, 0);
   }
 
   /** A call or a stream ended so: it may refuse connections, have dropped ours, or have no leader. */
-  ended(host: string, { code, details }: GrpcStatus): void {
-    // Where nobody else is left, who only dropped a connection is dialled before those that could not be reached.
+  ended(host: Host, { code, details }: GrpcStatus): void {
+    // If all are suspects, one that only dropped a connection is dialled before those that could not be reached.
     if (code === UNAVAILABLE) this.#add(host, AWAY.test(details) ? 0 : SUSPECT_FOR_MS);
   }
 
-  /** A suspect, unless all are: then the one that has been one for longest is asked, so that tries go round. */
-  #isUnwanted(host: string): boolean {
-    const now = clock.now();
-    const ranks = new Map<string, number>();
-    for (const [suspect, { untilMs, rank }] of this.#suspects) if (untilMs > now) ranks.set(suspect, rank);
-    const rank = ranks.get(host);
-    return rank !== undefined && (ranks.size < this.hostCount || rank > Math.min(...ranks.values()));
+  /** Suspects have one; the least goes first. */
+  #rankOf(host: Host): number | undefined {
+    const suspect = this.#suspects.get(host);
+    return suspect !== undefined && suspect.untilMs > clock.now() ? suspect.rank : undefined;
   }
 
   /** @param ageMs for how long it counts as suspect already. */
-  #add(host: string, ageMs: number): void {
+  #add(host: Host, ageMs: number): void {
     const now = clock.now();
     this.#suspects.set(host, { untilMs: now + SUSPECT_FOR_MS, rank: now - ageMs });
   }
 }
+
+const anyOf = <T>(some: readonly T[]): T => some[Math.floor(Math.random() * some.length)]!;

@@ -31,7 +31,7 @@ export async function grantLease(
   try {
     const { TTL } = await link.unary(
       'grant a lease',
-      (options) => link.client.leaseClient.leaseGrant({ ID: leaseId, TTL: ttlSeconds }, options),
+      (client, options) => client.leaseClient.leaseGrant({ ID: leaseId, TTL: ttlSeconds }, options),
       { ...limits, isHedged: true, proves: 'revision-and-term' },
     );
     return { sentAtMs, grantedTtlSeconds: Number(TTL) };
@@ -46,7 +46,7 @@ export async function revokeLease(link: Link, leaseId: string, limits: CallLimit
   try {
     await link.unary(
       'revoke the lease',
-      (options) => link.client.leaseClient.leaseRevoke({ ID: leaseId }, options),
+      (client, options) => client.leaseClient.leaseRevoke({ ID: leaseId }, options),
       { ...limits, isHedged: true },
     );
   } catch (error) {
@@ -129,7 +129,7 @@ export class KeepAlive {
   async #open(limits: CallLimits): Promise<OpenStream<ILeaseKeepAliveRequest, ILeaseKeepAliveResponse>> {
     const stream = await this.#link.stream<ILeaseKeepAliveRequest, ILeaseKeepAliveResponse>(
       'renew the lease',
-      (options) => this.#link.client.leaseClient.leaseKeepAlive(options),
+      (client, options) => client.leaseClient.leaseKeepAlive(options),
       limits,
     );
     if (this.#closed) {

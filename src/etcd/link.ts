@@ -1,26 +1,26 @@
 /**
- * How we reach etcd through a client that belongs to somebody else: bounded, once, and without a trace.
+ * How we reach etcd: through connections of our own, one etcd3 client for each host of the user's client.
  *
- * etcd3 repeats failed calls at once (writes too), counts each failure against the host and, after three,
- * refuses *every* call of the client for five seconds: also the user's, also ours when etcd is long back. So:
- *
- * - no call of ours is repeated behind our back, and none waits longer than its own time limit;
- * - a call that fails reaches etcd3 under a code that it does not count;
- * - streams dial: opening one clears etcd3's count, so each may fail once under its true code, which makes
- *   etcd3 drop the connection and dial anew. That is how a half-open connection is healed.
+ * - A call is sent once, to a host of our choice, and waits no longer than its own time limit. What may happen twice
+ *   without harm goes to another host too while the first keeps silent.
+ * - A connection that keeps silent is dropped, and what begins then begins on a new one.
+ * - Nothing that the application does on its client bears on ours. When it closes its client, ours end too; and they are
+ *   closed when nothing of ours needs them.
  */
-import { setImmediate as nextTurn } from 'node:timers/promises';
-import type { Etcd3, KVClient } from 'etcd3';
-import { EtcdFault, COUNTED_BY_ETCD3, faultOf, type GrpcStatus } from './fault.ts';
+import type { Etcd3 } from 'etcd3';
 import { clock } from '../time.ts';
+import { EtcdFault, faultOf, type GrpcStatus } from './fault.ts';
 import { hedged } from './hedge.ts';
-import { Elsewhere, HostChoice, SILENT_AFTER_MS } from './host-choice.ts';
+import { addressesOf, Host, onCleanStack, poolOf, type HostClient } from './host.ts';
+import { HostChoice } from './host-choice.ts';
 import { History, type Header, type Proves } from './history.ts';
+import { callOptions, type CallOptions } from './intercept.ts';
+import { limited } from './limits.ts';
 import { Slots } from './slots.ts';
+import { Tokens } from './token.ts';
+import { askOnce, type Invoke } from './unary.ts';
 
-type CallOptions = NonNullable<Parameters<KVClient['range']>[1]>;
-type Interceptor = NonNullable<CallOptions['interceptors']>[number];
-type OngoingCall = ReturnType<Parameters<Interceptor>[1]>;
+export type { Host } from './host.ts';
 
 export interface CallLimits {
   /** How long to wait for the answer, in milliseconds. */
@@ -33,6 +33,8 @@ export interface CallLimits {
   readonly proves?: Proves | undefined;
   /** Whether another host is asked too while the first keeps silent: for what may happen twice without harm. */
   readonly isHedged?: boolean | undefined;
+  /** A host to pass over if another one is not a suspect. */
+  readonly avoid?: Host | undefined;
 }
 
 /** What we need of etcd3's raw duplex streams. */
@@ -47,18 +49,17 @@ export interface RawStream<Request, Response> {
 
 export interface OpenStream<Request, Response> {
   readonly raw: RawStream<Request, Response>;
+  /** Where it is open. */
+  readonly host: Host;
   /** Its host has renewed a lease. */
   renewed(): void;
-  /** Ends it in a way that etcd3 does not take for a failure of the host. */
+  /** Ends it; its host is not to blame. */
   close(): void;
-  /** Ends it because the host keeps silent: etcd3 drops the connection and dials anew. */
+  /** Ends it because the host keeps silent: the connection is dropped, and what begins now begins on a new one. */
   fail(): void;
-  /** Ends it because the host lags behind: the next one goes elsewhere, and nobody's connection is dropped. */
+  /** Ends it because the host lags behind: the next one goes elsewhere, and no connection is dropped. */
   leave(): void;
 }
-
-/** FAILED_PRECONDITION: etcd3 neither counts nor repeats what ends so. */
-const UNCOUNTED = 9;
 
 /**
  * Calls of one client that may be under way at once. Enough to fill a connection; more of them only wait on a slow
@@ -66,27 +67,46 @@ const UNCOUNTED = 9;
  */
 const IN_FLIGHT = 64;
 
+/** How long a token may take, in milliseconds: etcd works on a password for 50 ms and more. */
+const TOKEN_WITHIN_MS = 2_500;
+
+/** How often we look whether our connections are still needed, in milliseconds. */
+const TEND_EVERY_MS = 1_000;
+
+/** Connections that nothing needs are closed after so long, in milliseconds: somebody may read once a second. */
+const IDLE_FOR_MS = 5_000;
+
+/** gRPC waits longer and longer before it dials again; a new client dials at once. No younger one is replaced, in milliseconds. */
+const DIAL_AGAIN_AFTER_MS = 250;
+
+/** gRPC has no connection, and waits before it dials again. */
+const NOT_CONNECTED = /^No connection established|^Name resolution failed/;
+
 export class Link {
-  readonly client: Etcd3;
   /** What etcd has told of its history: a member that has not reached it lags behind. */
   readonly history: History = new History();
+  readonly #users: Etcd3;
+  readonly #hosts: readonly Host[];
+  readonly #choice: HostChoice<Host>;
   readonly #slots = new Slots(IN_FLIGHT);
-  readonly #hosts: HostChoice;
-  /** Hosts on which a stream was opened since one last failed there. */
-  readonly #mayFail = new Set<string>();
-  /** Until the last connection that had to go is dropped: what begins meanwhile must not begin on it. */
-  #dropped: Promise<void> | undefined;
+  readonly #tokens: Tokens;
+  /** Calls under way and open streams. */
+  readonly #uses = new Set<Use>();
+  #idleSinceMs = 0;
+  /** To be closed as soon as nothing uses them, not only after a while. */
+  #isResting = false;
+  #tending: NodeJS.Timeout | undefined;
 
   constructor(client: Etcd3) {
-    this.client = client;
-    const { hosts } = (client as unknown as { options: { hosts?: string | readonly string[] } }).options;
-    this.#hosts = new HostChoice(Array.isArray(hosts) ? hosts.length : 1);
+    this.#users = client;
+    this.#hosts = addressesOf(client).map((address) => new Host(client, address));
+    this.#choice = new HostChoice(this.#hosts);
+    this.#tokens = new Tokens(client);
   }
 
-  /** Whether the user has closed the client: what is open on it would go on, and renew a lease for nobody. */
+  /** Whether the user has closed the client: what is open would go on, and renew a lease for nobody. */
   get isClosed(): boolean {
-    const { pool } = this.client as unknown as { pool?: { hosts?: readonly { closed?: boolean }[] } };
-    return pool?.hosts?.every((host) => host.closed === true) ?? false;
+    return poolOf(this.#users)?.hosts.every(({ closed }) => closed) ?? false;
   }
 
   /**
@@ -97,23 +117,17 @@ export class Link {
    */
   async unary<T extends { readonly header: Header }>(
     what: string,
-    invoke: (options: CallOptions) => Promise<T>,
-    { withinMs, signal, isTimely, isHedged, proves = 'nothing' }: CallLimits,
+    invoke: Invoke<T>,
+    limits: CallLimits,
   ): Promise<T> {
     const calledAtMs = clock.now();
+    const { withinMs, isTimely, proves = 'nothing' } = limits;
     if (!(await this.#slots.take(isTimely === true ? withinMs : undefined)))
       throw new EtcdFault('unavailable', `${what}: too many calls were under way`, false);
-    const dueAtMs = withinMs + (isTimely === true ? calledAtMs : clock.now());
-    const ask = (asking: AbortSignal | undefined, onSilent: () => void): Promise<T> =>
-      this.#steered((steer) =>
-        this.#unaryOnce(what, invoke, dueAtMs - clock.now(), asking, { steer, onSilent }),
-      );
-    const asked = this.history.known;
     try {
-      const answer =
-        isHedged === true
-          ? await hedged(ask, { times: this.#hosts.hostCount, signal })
-          : await ask(signal, () => undefined);
+      const dueAtMs = withinMs + (isTimely === true ? calledAtMs : clock.now());
+      const asked = this.history.known;
+      const answer = await this.#used(what, () => this.#ask(what, invoke, dueAtMs, limits));
       this.history.told(answer.header, proves, asked);
       return answer;
     } finally {
@@ -121,86 +135,96 @@ export class Link {
     }
   }
 
-  #unaryOnce<T>(
-    what: string,
-    invoke: (options: CallOptions) => Promise<T>,
-    withinMs: number,
-    signal: AbortSignal | undefined,
-    { steer, onSilent }: { steer: (peer: string) => void; onSilent: () => void },
-  ): Promise<T> {
-    return new Promise<T>((resolve, reject) => {
-      let ongoing: OngoingCall | undefined;
-      let status: GrpcStatus | undefined;
-      let peer = '';
-      let over: EtcdFault | undefined;
-      const stop = (fault: EtcdFault): void => {
-        over = fault;
-        if (ongoing !== undefined)
-          void onCleanStack(() => ongoing?.cancelWithStatus(UNCOUNTED, fault.message));
-        cleanUp();
-        reject(fault);
-      };
-      const abort = (): void => stop(new EtcdFault('aborted', `${what}: aborted`, ongoing !== undefined));
-      let isSuspect = false; // once for a call: what its host has said since counts for more than its end
-      const suspect = (): void => {
-        if (peer === '' || isSuspect) return;
-        isSuspect = true;
-        this.#hosts.suspect(peer);
-      };
-      const timer = setTimeout(() => {
-        suspect();
-        stop(
-          new EtcdFault(
-            'unavailable',
-            `${what}: no answer within ${Math.round(withinMs)} ms`,
-            ongoing !== undefined,
-          ),
-        );
-      }, withinMs);
-      let silence: NodeJS.Timeout | undefined;
-      const listen = (forMs: number): void => {
-        silence = setTimeout(() => {
-          const patienceMs = this.#hosts.patienceMs(peer);
-          if (patienceMs > 0) return listen(patienceMs);
-          suspect();
-          onSilent();
-        }, forMs);
-      };
-      const cleanUp = (): void => {
-        clearTimeout(timer);
-        clearTimeout(silence);
-        signal?.removeEventListener('abort', abort);
-      };
-      if (signal?.aborted === true) return abort();
-      signal?.addEventListener('abort', abort, { once: true });
-      listen(SILENT_AFTER_MS);
+  #ask<T>(what: string, invoke: Invoke<T>, dueAtMs: number, limits: Asking): Promise<T> {
+    const asked = new Set<Host>();
+    const { avoid, isAnonymous } = limits;
+    const ask = (signal: AbortSignal | undefined, onSilent: () => void): Promise<T> =>
+      this.#askHosts(what, invoke, { dueAtMs, signal, onSilent, asked, avoid, isAnonymous });
+    return limits.isHedged === true
+      ? hedged(ask, { times: this.#hosts.length, signal: limits.signal })
+      : ask(limits.signal, () => undefined);
+  }
 
-      const interceptor: Interceptor = (options, nextCall) => {
-        if (over !== undefined) throw over;
-        // A second time here is etcd3 repeating the call. Only a token that was refused makes that harmless.
-        if (ongoing !== undefined && !/invalid auth token/.test(status?.details ?? ''))
-          throw faultOf(what, status, status?.details);
-        ongoing = nextCall(options);
-        peer = ongoing.getPeer();
-        steer(peer);
-        return uncounted(ongoing, (received) => {
-          status = received;
-          this.#hosts.ended(peer, received);
-          return true;
-        });
-      };
-      invoke({ interceptors: [interceptor], deadline: Infinity }).then(
-        (answer) => {
-          cleanUp();
-          this.#hosts.answered(peer);
-          resolve(answer);
-        },
-        (error: unknown) => {
-          cleanUp();
-          reject(error instanceof Elsewhere ? error : (over ?? faultOf(what, status, error)));
-        },
-      );
+  /** Asks one host; what was never sent goes on to the next one. */
+  async #askHosts<T>(what: string, invoke: Invoke<T>, how: How): Promise<T> {
+    for (;;) {
+      const host = this.#choice.pick({ avoid: how.avoid, except: how.asked });
+      if (host === undefined)
+        throw new EtcdFault('unavailable', `${what}: all hosts are being asked already`, false);
+      how.asked.add(host);
+      try {
+        return await this.#askHost(host, what, invoke, how);
+      } catch (fault) {
+        const isUnsent = fault instanceof EtcdFault && fault.kind === 'unavailable' && !fault.mayHaveHappened;
+        if (!isUnsent || how.asked.size >= this.#hosts.length || clock.now() >= how.dueAtMs) throw fault;
+      }
+    }
+  }
+
+  /** A token that etcd no longer takes is fetched anew, once. */
+  async #askHost<T>(host: Host, what: string, invoke: Invoke<T>, how: How): Promise<T> {
+    const token = how.isAnonymous === true ? undefined : await this.#tokenFor(what, how);
+    try {
+      return await this.#send(host, what, invoke, how, token);
+    } catch (fault) {
+      if (token === undefined || this.#tokens.current === token) throw fault;
+      return await this.#send(host, what, invoke, how, await this.#tokenFor(what, how));
+    }
+  }
+
+  async #send<T>(
+    host: Host,
+    what: string,
+    invoke: Invoke<T>,
+    { dueAtMs, signal, onSilent }: How,
+    token: string | undefined,
+  ): Promise<T> {
+    const sentAtMs = clock.now();
+    const answer = await askOnce({
+      what,
+      client: host.client,
+      invoke,
+      token,
+      withinMs: Math.max(0, dueAtMs - sentAtMs),
+      signal,
+      patienceMs: () => this.#choice.patienceMs(host),
+      onSilent: () => {
+        this.#choice.suspect(host);
+        onSilent();
+      },
+      onTimeout: () => {
+        // Nothing came on its connection since the call was sent: it may be half open.
+        const waitedMs = clock.now() - sentAtMs;
+        if (this.#choice.answeredAtMs(host) < sentAtMs && host.ageMs >= waitedMs) host.drop();
+      },
+      onFailure: (status) => this.#failed(host, status, token),
     });
+    this.#choice.answered(host);
+    return answer;
+  }
+
+  /** The token at hand, or a new one; undefined where none is needed. @throws {EtcdFault} */
+  async #tokenFor(
+    what: string,
+    { dueAtMs, signal }: Pick<How, 'dueAtMs' | 'signal'>,
+  ): Promise<string | undefined> {
+    if (!this.#tokens.isMissing) return this.#tokens.current;
+    const fetching = this.#tokens.get((credentials) =>
+      this.#ask(
+        'authenticate',
+        (client, options) => client.auth.authenticate(credentials, options),
+        clock.now() + TOKEN_WITHIN_MS,
+        { isHedged: true, isAnonymous: true },
+      ).then(({ token }) => token, tokenIfSwitchedOff),
+    );
+    await limited(what, fetching, { withinMs: Math.max(0, dueAtMs - clock.now()), signal });
+    return this.#tokens.current;
+  }
+
+  #failed(host: Host, status: GrpcStatus, token: string | undefined): void {
+    if (TOKEN_REFUSED.test(status.details)) this.#tokens.refused(token);
+    this.#choice.ended(host, status);
+    if (NOT_CONNECTED.test(status.details) && host.ageMs >= DIAL_AGAIN_AFTER_MS) host.drop();
   }
 
   /**
@@ -208,129 +232,136 @@ export class Link {
    *
    * @throws {EtcdFault}
    */
-  stream<Request, Response>(
+  async stream<Request, Response>(
     what: string,
-    open: (options: CallOptions) => Promise<RawStream<Request, Response>>,
-    { withinMs, signal }: CallLimits,
+    open: (client: HostClient, options: CallOptions) => Promise<RawStream<Request, Response>>,
+    { withinMs, signal, avoid }: CallLimits,
   ): Promise<OpenStream<Request, Response>> {
-    return this.#steered((steer) => {
-      let peer = '';
-      let isPolite = false;
-      const closePolitely = (raw: RawStream<Request, Response>): void => {
-        isPolite = true; // what it ends with is our doing, and says nothing of the host
-        raw.end(); // no longer writable: etcd3 does not take what follows for a failure of the host
+    const use = this.#use(what);
+    try {
+      const dueAtMs = clock.now() + withinMs;
+      const token = await this.#tokenFor(what, { dueAtMs, signal });
+      const host = this.#choice.pick({ avoid })!;
+      let isOver = false;
+      const options = callOptions({
+        token,
+        onCall: () => undefined,
+        onFailure: (status) => {
+          if (!isOver) this.#failed(host, status, token);
+        },
+      });
+      const end = (raw: RawStream<Request, Response>): void => {
+        isOver = true; // what it ends with is our doing, and says nothing of the host
+        use.end();
         void onCleanStack(() => raw.cancel());
       };
-      const interceptor: Interceptor = (options, nextCall) => {
-        const call = nextCall(options);
-        peer = call.getPeer();
-        steer(peer);
-        this.#mayFail.add(peer);
-        return uncounted(call, (status) => {
-          this.#hosts.ended(peer, status);
-          return isPolite || !this.#mayFail.delete(peer);
-        });
+      const raw = await limited(
+        what,
+        open(host.client, options).catch((error: unknown) => {
+          throw faultOf(what, undefined, error);
+        }),
+        { withinMs: Math.max(0, dueAtMs - clock.now()), signal },
+        end,
+      );
+      raw.on('error', () => use.end());
+      raw.on('end', () => use.end());
+      use.clientClosed = () => end(raw);
+      return {
+        raw,
+        host,
+        renewed: () => this.#choice.renewed(host),
+        close: () => end(raw),
+        fail: () => {
+          this.#choice.suspect(host);
+          end(raw);
+          host.drop();
+        },
+        leave: () => {
+          this.#choice.suspect(host);
+          end(raw);
+        },
       };
-      const opening = open({ interceptors: [interceptor], deadline: Infinity });
-      return new Promise<OpenStream<Request, Response>>((resolve, reject) => {
-        let over = false;
-        const giveUp = (fault: EtcdFault): void => {
-          over = true;
-          cleanUp();
-          reject(fault);
-        };
-        const abort = (): void => giveUp(new EtcdFault('aborted', `${what}: aborted`, false));
-        const timer = setTimeout(
-          () =>
-            giveUp(
-              new EtcdFault('unavailable', `${what}: no stream within ${Math.round(withinMs)} ms`, false),
-            ),
-          withinMs,
-        );
-        const cleanUp = (): void => {
-          clearTimeout(timer);
-          signal?.removeEventListener('abort', abort);
-        };
-        if (signal?.aborted === true) abort();
-        signal?.addEventListener('abort', abort, { once: true });
-        opening.then(
-          (raw) => {
-            if (over) return closePolitely(raw); // came too late: nobody waits for it
-            cleanUp();
-            resolve({
-              raw,
-              renewed: () => this.#hosts.renewed(peer),
-              close: () => closePolitely(raw),
-              fail: () => {
-                this.#hosts.suspect(peer);
-                this.#dropped = onCleanStack(() => raw.cancel());
-              },
-              leave: () => {
-                this.#hosts.suspect(peer);
-                closePolitely(raw);
-              },
-            });
-          },
-          (error: unknown) => {
-            cleanUp();
-            reject(error instanceof Elsewhere ? error : faultOf(what, undefined, error));
-          },
-        );
-      });
-    });
+    } catch (error) {
+      use.end();
+      throw error;
+    }
   }
 
-  async #steered<T>(attempt: (steer: (peer: string) => void) => Promise<T>): Promise<T> {
-    if (this.#dropped !== undefined) await this.#dropped;
-    return await this.#hosts.choose(attempt);
+  async #used<T>(what: string, call: () => Promise<T>): Promise<T> {
+    const use = this.#use(what);
+    try {
+      return await call();
+    } finally {
+      use.end();
+    }
   }
-}
 
-/**
- * Somebody has changed users or roles since our token was issued: JWT tokens carry the revision of that store. etcd3
- * fetches a new token only when it is told that the old one is invalid.
- */
-const STALE_TOKEN = /revision of auth store is old/;
-const UNAUTHENTICATED = 16;
-
-/** Lets `hide` decide, for each failure that etcd3 would count, whether it reaches etcd3 under another code. */
-function uncounted(call: OngoingCall, hide: (status: GrpcStatus) => boolean): ReturnType<Interceptor> {
-  const start = call.start.bind(call);
-  call.start = (metadata, listener) =>
-    start(requireLeader(metadata), {
-      ...listener,
-      onReceiveMetadata: (received) => listener?.onReceiveMetadata?.(received),
-      onReceiveMessage: (message: unknown) => listener?.onReceiveMessage?.(message),
-      onReceiveStatus: (received) => {
-        const status = STALE_TOKEN.test(received.details)
-          ? { ...received, code: UNAUTHENTICATED, details: 'etcdserver: invalid auth token' }
-          : received;
-        const hidden = status.code !== 0 && hide(status) && COUNTED_BY_ETCD3.has(status.code);
-        listener?.onReceiveStatus?.(hidden ? { ...status, code: UNCOUNTED } : status);
+  /** Keeps the connections until it ends. @throws {EtcdFault} where the user has closed the client. */
+  #use(what: string): Use {
+    if (this.isClosed) throw new EtcdFault('client-closed', `${what}: the client was already closed`, false);
+    const use: Use = {
+      clientClosed: () => undefined,
+      end: () => {
+        this.#uses.delete(use);
+        if (this.#uses.size > 0) return;
+        this.#idleSinceMs = clock.now();
+        if (this.#isResting) this.#drop();
       },
-    });
-  return call as ReturnType<Interceptor>; // gRPC types the result as its class; the interface is all it uses
+    };
+    this.#uses.add(use);
+    if (this.#tending === undefined) this.#tend();
+    return use;
+  }
+
+  /** An election is closed: our connections are too, as soon as nothing uses them. */
+  rest(): void {
+    this.#isResting = true;
+    if (this.#uses.size === 0) this.#drop();
+  }
+
+  /** Closes our connections when the user has closed the client, and when nothing has used them for a while. */
+  #tend(): void {
+    this.#tending = setTimeout(() => {
+      const isIdle = this.#uses.size === 0 && clock.now() - this.#idleSinceMs >= IDLE_FOR_MS;
+      if (!isIdle && !this.isClosed) return this.#tend();
+      for (const use of this.#uses) use.clientClosed();
+      this.#drop();
+    }, TEND_EVERY_MS).unref();
+  }
+
+  #drop(): void {
+    clearTimeout(this.#tending);
+    this.#tending = undefined;
+    this.#isResting = false;
+    for (const host of this.#hosts) host.drop();
+  }
 }
 
-/** A member that has lost its leader ends a stream that asks for one; without this it keeps it open and silent. */
-function requireLeader<M extends { clone(): M; set(key: string, value: string): void }>(metadata: M): M {
-  const own = metadata.clone(); // etcd3 shares one object among all its calls
-  own.set('hasleader', 'true');
-  return own;
+interface Use {
+  /** Ends what would go on by itself. */
+  clientClosed: () => void;
+  readonly end: () => void;
+}
+
+/** Of a call, or of one that fetches the token for others. */
+type Asking = Partial<CallLimits> & { readonly isAnonymous?: boolean | undefined };
+
+interface How extends Pick<Asking, 'signal' | 'avoid' | 'isAnonymous'> {
+  readonly dueAtMs: number;
+  readonly onSilent: () => void;
+  /** Hosts that have been asked the same already. */
+  readonly asked: Set<Host>;
 }
 
 /**
- * What follows an answer runs while Node's HTTP/2 is still taking that answer in. On Node 20 (mended in 22.23 and 24.21,
- * nodejs/node#64166) a stream that is reset there can make it send empty frames for ever, until memory is gone.
+ * The token has run out; or users or roles have changed since it was issued, for JWT tokens carry the revision of that
+ * store; or there is none, because authentication was switched off when we asked.
  */
-async function onCleanStack(reset: () => void): Promise<void> {
-  await nextTurn();
-  try {
-    reset();
-  } catch {
-    // The stream is gone already: nothing is left to reset, and who waits for it may go on.
-  }
-  await nextTurn(); // etcd3 has heard of it
+const TOKEN_REFUSED = /invalid auth token|revision of auth store is old|user name is empty/;
+
+function tokenIfSwitchedOff(fault: unknown): string {
+  if (fault instanceof EtcdFault && /authentication is not enabled/.test(fault.message)) return '';
+  throw fault;
 }
 
 const links = new WeakMap<Etcd3, Link>();

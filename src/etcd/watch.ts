@@ -152,7 +152,7 @@ export class WatchHub {
     const opening = this.#tools.link
       .stream<IWatchRequest, IWatchResponse>(
         'watch',
-        (options) => this.#tools.link.client.watchClient.watch(options),
+        (client, options) => client.watchClient.watch(options),
         { withinMs: this.#probeEveryMs, signal },
       )
       .then((stream) => {
@@ -262,8 +262,10 @@ export class WatchHub {
           await this.#confirm(stream);
           this.#tools.pace.nudge();
           await Promise.allSettled([...this.#broken].map((watch) => this.#reload(stream, watch, signal)));
-        } catch {
+        } catch (error) {
           // No stream, or no answer on it: next round.
+          if (error instanceof EtcdFault && error.kind === 'client-closed')
+            for (const watch of this.#broken) this.#endIfFinal(watch, error);
         }
       }
       if (!signal.aborted) this.#tools.onHealed(clock.now() - brokenAtMs);

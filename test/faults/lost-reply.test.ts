@@ -38,9 +38,9 @@ describe('when the replies to the leader are lost', () => {
     expect(errors.get('ELECTION_OUTCOME_UNKNOWN')).toBe(appends.unknown);
   });
 
-  test("S1: a library that leaves writes to etcd3's hidden retry is caught", async () => {
+  test('S1: a library that sends a write again if its answer was lost is caught', async () => {
     await using lab = await Lab.start({ cluster: cluster(), sabotage: writesRepeated });
-    // Whether a write was under way when etcd3 repeats is chance: the fault comes again until one stands twice.
+    // Whether a write is under way at that moment is chance: the fault comes again until one stands twice.
     for (let times = 0; times < MOST_FAULTS && !(await hasDoubledWrite(lab)); times++)
       await repliesOfLeaderAreLost(lab);
 

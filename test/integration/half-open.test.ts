@@ -9,7 +9,7 @@ type WatchStream = OpenStream<IWatchRequest, IWatchResponse>;
 const watch = async (client: Etcd3): Promise<WatchStream> => {
   const stream = await linkOf(client).stream<IWatchRequest, IWatchResponse>(
     'watch',
-    (options) => client.watchClient.watch(options),
+    (host, options) => host.watchClient.watch(options),
     { withinMs: SOON_MS },
   );
   stream.raw.on('error', () => undefined);
@@ -17,7 +17,7 @@ const watch = async (client: Etcd3): Promise<WatchStream> => {
 };
 
 const read = (client: Etcd3): Promise<unknown> =>
-  linkOf(client).unary('read', (options) => client.kv.range({ key: Buffer.from('key') }, options), {
+  linkOf(client).unary('read', (host, options) => host.kv.range({ key: Buffer.from('key') }, options), {
     withinMs: SOON_MS,
   });
 

@@ -17,7 +17,7 @@ const BUSY_MS = 15;
 const watch = async (): Promise<Watch> => {
   const stream = await link.stream<IWatchRequest, IWatchResponse>(
     'watch',
-    (options) => client.watchClient.watch(options),
+    (host, options) => host.watchClient.watch(options),
     { withinMs },
   );
   const created = new Promise((resolve) => stream.raw.on('data', resolve));
@@ -28,7 +28,7 @@ const watch = async (): Promise<Watch> => {
 };
 
 const read = (): Promise<unknown> =>
-  link.unary('read', (options) => client.kv.range({ key: Buffer.from('key') }, options), { withinMs });
+  link.unary('read', (host, options) => host.kv.range({ key: Buffer.from('key') }, options), { withinMs });
 
 const block = (): void => {
   const untilMs = performance.now() + BUSY_MS;

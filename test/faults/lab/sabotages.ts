@@ -34,14 +34,14 @@ export const noOwnKeyCheck: Sabotage = {
   ],
 };
 
-/** As etcd3 does with every write: sent again where the answer was lost. */
+/** As etcd3 does with every write: sent again, to the next host, if the answer was lost. */
 export const writesRepeated: Sabotage = {
   name: 'writes-repeated',
   edits: [
     {
-      file: 'etcd/fenced-txn.ts',
-      find: '(options) => link.client.kv.txn(request, { ...userOptions, ...options }),',
-      replace: '() => link.client.kv.txn(request, userOptions),',
+      file: 'etcd/link.ts',
+      find: "fault.kind === 'unavailable' && !fault.mayHaveHappened;",
+      replace: "fault.kind === 'unavailable';",
     },
   ],
 };

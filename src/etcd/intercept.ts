@@ -1,0 +1,61 @@
+/**
+ * Our hand on a call of etcd3: what it sends along, what it hears, and what etcd3 is told of its end.
+ */
+import type { KVClient } from 'etcd3';
+import type { GrpcStatus } from './fault.ts';
+
+export type CallOptions = NonNullable<Parameters<KVClient['range']>[1]>;
+type Interceptor = NonNullable<CallOptions['interceptors']>[number];
+export type OngoingCall = ReturnType<Parameters<Interceptor>[1]>;
+
+export interface Hand {
+  /** The token to send along, if any. */
+  readonly token: string | undefined;
+  /** The call begins; what this throws keeps it from being sent. */
+  readonly onCall: (call: OngoingCall) => void;
+  /** How it ended, if not well. */
+  readonly onFailure: (status: GrpcStatus) => void;
+}
+
+/**
+ * FAILED_PRECONDITION: etcd3 closes no connection for what ends so. It closes all of a host for other failures, also those
+ * on which nothing is wrong, and for calls that we cancel ourselves.
+ */
+export const HIDDEN = 9;
+
+/** etcd3 repeats what ends with these words, without any limit: see token.ts. */
+const REPEATED_BY_ETCD3 = 'invalid auth token';
+
+/** Options for one call that is sent once, and that etcd3 never ends by itself. */
+export function callOptions({ token, onCall, onFailure }: Hand): CallOptions {
+  const interceptor: Interceptor = (options, nextCall) => {
+    const call = nextCall(options);
+    onCall(call);
+    const start = call.start.bind(call);
+    call.start = (metadata, listener) =>
+      start(withOurs(metadata, token), {
+        ...listener,
+        onReceiveMetadata: (received) => listener?.onReceiveMetadata?.(received),
+        onReceiveMessage: (message: unknown) => listener?.onReceiveMessage?.(message),
+        onReceiveStatus: (status) => {
+          if (status.code === 0) return listener?.onReceiveStatus?.(status);
+          onFailure(status);
+          const details = status.details.replace(REPEATED_BY_ETCD3, 'auth token is not valid');
+          listener?.onReceiveStatus?.({ ...status, code: HIDDEN, details });
+        },
+      });
+    return call as ReturnType<Interceptor>; // gRPC types the result as its class; the interface is all it uses
+  };
+  return { interceptors: [interceptor], deadline: Infinity };
+}
+
+function withOurs<M extends { clone(): M; set(key: string, value: string): void }>(
+  metadata: M,
+  token: string | undefined,
+): M {
+  const own = metadata.clone(); // etcd3 shares one object among all its calls
+  // A member that has lost its leader ends a stream that asks for one; without this it keeps it open and silent.
+  own.set('hasleader', 'true');
+  if (token !== undefined && token !== '') own.set('token', token);
+  return own;
+}

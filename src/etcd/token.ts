@@ -1,0 +1,44 @@
+/**
+ * The token that etcd asks for where users have passwords: fetched once for all hosts, and again when it is refused.
+ *
+ * etcd3 would fetch it without any limit, and keep a connection open for good for each token.
+ */
+import type { Etcd3, IOptions } from 'etcd3';
+
+type Fetch = (credentials: { name: string; password: string }) => Promise<string>;
+
+export class Tokens {
+  readonly #auth: { readonly name: string; readonly password: string } | undefined;
+  #token: string | undefined;
+  #fetching: Promise<string> | undefined;
+
+  constructor(client: Etcd3) {
+    const { auth } = (client as unknown as { options?: IOptions }).options ?? {};
+    this.#auth = auth && { name: auth.username, password: auth.password };
+  }
+
+  /** The token at hand; undefined where there is none, or none is needed. */
+  get current(): string | undefined {
+    return this.#token;
+  }
+
+  get isMissing(): boolean {
+    return this.#auth !== undefined && this.#token === undefined;
+  }
+
+  /** Fetches one, unless that is under way. An empty one: authentication is switched off. @throws {EtcdFault} */
+  async get(fetch: Fetch): Promise<void> {
+    if (this.#auth === undefined || this.#token !== undefined) return;
+    const fetching = (this.#fetching ??= fetch(this.#auth));
+    try {
+      this.#token = await fetching;
+    } finally {
+      if (this.#fetching === fetching) this.#fetching = undefined;
+    }
+  }
+
+  /** etcd did not take it. */
+  refused(token: string | undefined): void {
+    if (this.#token === token) this.#token = undefined;
+  }
+}

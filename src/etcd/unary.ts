@@ -1,0 +1,100 @@
+/**
+ * One call, sent once to one host, within its limit.
+ */
+import { EtcdFault, faultOf, type GrpcStatus } from './fault.ts';
+import { onCleanStack, type HostClient } from './host.ts';
+import { SILENT_AFTER_MS } from './host-choice.ts';
+import { callOptions, HIDDEN, type CallOptions, type OngoingCall } from './intercept.ts';
+
+/** Makes a call of etcd3's, on the client of the host that was chosen. */
+export type Invoke<T> = (client: HostClient, options: CallOptions) => Promise<T>;
+
+export interface Ask<T> {
+  /** Said in errors: what was tried. */
+  readonly what: string;
+  readonly client: HostClient;
+  readonly invoke: Invoke<T>;
+  readonly token: string | undefined;
+  readonly withinMs: number;
+  readonly signal: AbortSignal | undefined;
+  /** How much longer its host may keep silent, in milliseconds. */
+  readonly patienceMs: () => number;
+  /** Its host keeps silent: told once, at the latest when the limit is reached. */
+  readonly onSilent: () => void;
+  readonly onTimeout: () => void;
+  readonly onFailure: (status: GrpcStatus) => void;
+}
+
+/** @throws {EtcdFault} */
+export function askOnce<T>(ask: Ask<T>): Promise<T> {
+  const { what, client, invoke, token, withinMs, signal } = ask;
+  return new Promise<T>((resolve, reject) => {
+    let ongoing: OngoingCall | undefined;
+    let status: GrpcStatus | undefined;
+    let over: EtcdFault | undefined;
+    const stop = (kind: 'unavailable' | 'aborted', said: string): void => {
+      over = new EtcdFault(kind, `${what}: ${said}`, ongoing !== undefined);
+      if (ongoing !== undefined) void onCleanStack(() => ongoing?.cancelWithStatus(HIDDEN, said));
+      cleanUp();
+      reject(over);
+    };
+    const abort = (): void => stop('aborted', 'aborted');
+    const endListening = listenForSilence(ask);
+    const timer = setTimeout(() => {
+      endListening(true);
+      ask.onTimeout();
+      stop('unavailable', `no answer within ${Math.round(withinMs)} ms`);
+    }, withinMs);
+    const cleanUp = (): void => {
+      clearTimeout(timer);
+      endListening(false);
+      signal?.removeEventListener('abort', abort);
+    };
+    if (signal?.aborted === true) return abort();
+    signal?.addEventListener('abort', abort, { once: true });
+    const options = callOptions({
+      token,
+      onCall: (call) => {
+        if (over !== undefined) throw over;
+        ongoing = call;
+      },
+      onFailure: (received) => {
+        status = received;
+        if (over === undefined) ask.onFailure(received);
+      },
+    });
+    invoke(client, options).then(
+      (answer) => {
+        cleanUp();
+        resolve(answer);
+      },
+      (error: unknown) => {
+        cleanUp();
+        reject(over ?? faultOf(what, status, error));
+      },
+    );
+  });
+}
+
+/** @returns what ends it: with `true` it counts as silence that the call has used up its limit. */
+function listenForSilence({ patienceMs, onSilent }: Ask<unknown>): (isSilent: boolean) => void {
+  let timer: NodeJS.Timeout;
+  let isTold = false;
+  const tell = (): void => {
+    if (isTold) return; // what its host has said since counts for more than the end of this call
+    isTold = true;
+    onSilent();
+  };
+  const listen = (forMs: number): void => {
+    timer = setTimeout(() => {
+      const leftMs = patienceMs();
+      if (leftMs > 0) listen(leftMs);
+      else tell();
+    }, forMs);
+  };
+  listen(SILENT_AFTER_MS);
+  return (isSilent) => {
+    clearTimeout(timer);
+    if (isSilent) tell();
+  };
+}
