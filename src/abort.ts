@@ -68,3 +68,21 @@ export function followed(signal: AbortSignal | undefined): { signal: AbortSignal
   const off = signal === undefined || signal.aborted ? () => undefined : onAbort(signal, follow);
   return { signal: own.signal, off };
 }
+
+/**
+ * Waits under a signal that aborts with the first of these. Not `AbortSignal.any`: on Node 20 each use of it leaks
+ * some bytes as long as one of its sources lives, and ours live as long as the process.
+ */
+export async function untilAny<T>(
+  signals: readonly AbortSignal[],
+  wait: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  const first = new AbortController();
+  if (signals.some(({ aborted }) => aborted)) first.abort();
+  const offs = signals.map((signal) => onAbort(signal, () => first.abort()));
+  try {
+    return await wait(first.signal);
+  } finally {
+    for (const off of offs) off();
+  }
+}

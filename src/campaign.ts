@@ -24,6 +24,7 @@ import type { Link } from './etcd/link.ts';
 import type { WatchHub } from './etcd/watch.ts';
 import { RefusedError, type ElectionError } from './errors.ts';
 import { refusedError } from './faults.ts';
+import type { CallerGuard } from './guard/caller-guard.ts';
 import type { GuardListener, GuardSettings, LoopGuard } from './guard/guard.ts';
 import type { Settings } from './options.ts';
 import type { Reporter } from './reporter.ts';
@@ -50,6 +51,8 @@ export interface CampaignTools {
    * that is announced within a term or a wait.
    */
   guardOf(what: 'quits' | 'announcements'): LoopGuard;
+  /** What the calls of a term pass. */
+  readonly callers: CallerGuard;
   readonly reporter: Reporter;
 }
 
@@ -345,7 +348,7 @@ export class RunningCampaign {
         this.#hasAnnounced(value);
       },
     });
-    const term = new LiveTerm(election, candidacy, this.#value, tools);
+    const term = new LiveTerm(election, candidacy, this.#value, tools, this.#tools.callers);
     this.#term = term;
     reporter.report({
       type: 'term.started',
@@ -569,7 +572,10 @@ export class RunningCampaign {
 }
 
 /** Tells what the guard does to an election. */
-export const guardListener = ({ reporter, election }: CampaignTools): GuardListener => ({
+export const guardListener = ({
+  reporter,
+  election,
+}: Pick<CampaignTools, 'reporter' | 'election'>): GuardListener => ({
   tripped: (fact) => reporter.report({ type: 'guard.tripped', election, ...fact }),
   recovered: (fact) => reporter.report({ type: 'guard.recovered', election, ...fact }),
 });

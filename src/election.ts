@@ -16,6 +16,7 @@ import { AlreadyStandingError, ElectionClosedError, type ElectionError } from '.
 import { readError } from './faults.ts';
 import { countCall, countElection } from './guard/flood.ts';
 import { guardOf, type GuardStatus, type LoopGuard } from './guard/guard.ts';
+import { endpointsOf, keyOf, type ElectionScope } from './guard/key.ts';
 import { healthOf, type ElectionHealth } from './health.ts';
 import { hubOf } from './hub.ts';
 import { endsAtOnce, observeLeader } from './observer.ts';
@@ -107,16 +108,14 @@ export class Election implements AsyncDisposable {
   constructor(client: Etcd3, name: string, options?: ElectionOptions) {
     countElection(shortName(name));
     const settings = checked(client, name, options);
-    const { hosts } = (client as unknown as { options: { hosts?: string | string[] } }).options;
-    const endpoints = [hosts ?? ''].flat().join(',');
-    const key = `${endpoints}|${settings.prefix}|${name}`;
-    countCall(`new|${key}`, name);
-    const reporter = new Reporter(settings.logger ?? defaultLogger(), key);
+    const scope: ElectionScope = { endpoints: endpointsOf(client), prefix: settings.prefix, election: name };
+    countCall(keyOf(scope, 'new'), name);
+    const reporter = new Reporter(settings.logger ?? defaultLogger(), keyOf(scope, 'lines'));
     this.name = name;
     this.#client = client;
     this.#seat = `${settings.ttlSeconds}|${settings.prefix}${name}`;
     this.#callbacks = new Callbacks(settings);
-    this.#guard = guardOf(key, name);
+    this.#guard = guardOf(scope, 'campaign');
     this.#tools = {
       election: name,
       electionKeys: electionPrefix(settings.prefix, name),
@@ -125,10 +124,11 @@ export class Election implements AsyncDisposable {
       hub: hubOf(client, reporter),
       sessions: sessionsOf(client, settings.ttlSeconds),
       guard: this.#guard,
-      guardOf: (what) => guardOf(`${key}|${what}`, name),
+      guardOf: (what) => guardOf(scope, what),
+      callers: new CallerGuard(scope, settings.guard, guardListener({ reporter, election: name })),
       reporter,
     };
-    this.#callers = new CallerGuard(key, name, settings.guard, guardListener(this.#tools));
+    this.#callers = this.#tools.callers;
     this.#reader = new QueueReader(this.#tools, this.#callers);
     const { signal, warning } = settings;
     if (warning !== undefined) reporter.report({ type: 'options.unusual', election: name, reason: warning });
@@ -297,6 +297,7 @@ export class Election implements AsyncDisposable {
 
   /** What we know without asking etcd. */
   get status(): ElectionStatus {
+    this.#callers.look();
     const campaign = this.#campaign;
     const state = campaign?.state ?? 'ended';
     const idle = this.#closedBecause === undefined ? 'idle' : 'closed';
@@ -312,6 +313,7 @@ export class Election implements AsyncDisposable {
 
   /** Whether a supervisor should worry: for liveness and readiness probes. Asks nobody. */
   health(): ElectionHealth {
+    this.#callers.look();
     const campaign = this.#campaign;
     const term = campaign?.state === 'leading' ? campaign.currentTerm : undefined;
     const { progressTimeoutMs, drainTimeoutMs } = this.#tools.settings;

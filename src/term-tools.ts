@@ -27,26 +27,39 @@ export function termTools(
    * @param send resolves with undefined if the fence failed.
    */
   const write = async <T>(term: LiveTerm, send: () => Promise<T | undefined>): Promise<T> => {
-    term.assertCurrent();
+    if (!term.isCurrent()) throw term.lost();
     const answer = await send().catch((fault: unknown) => {
       throw fault instanceof EtcdFault ? writeError(election, candidacy.createRevision, fault) : fault;
     });
     if (answer === undefined) throw term.lostInEtcd();
     return answer;
   };
+  /** One announcement at a time. Calls that come before it is sent share it, and the newest value wins. */
+  let unsent: { value: string; readonly sent: Promise<void> } | undefined;
+  let last: Promise<unknown> = Promise.resolve();
+  const announce = async (term: LiveTerm): Promise<void> => {
+    await Promise.all([last, announcing.pass(term.signal)]);
+    const { value } = unsent!;
+    unsent = undefined;
+    await write(term, async () => {
+      const isOurs = await proclaim(link, candidacy, value, { withinMs: CALL_LIMIT_MS }).catch((fault) => {
+        if ((fault as EtcdFault).kind === 'lease-gone') return false; // it was the term's
+        throw fault;
+      });
+      return isOurs || undefined;
+    });
+    announcing.done(value);
+  };
   return {
     remainingMs: () => session.remainingMs(),
-    async proclaim(term, value) {
+    proclaim(term, value) {
       checkValue(value, election);
-      await announcing.pass(term.signal);
-      await write(term, async () => {
-        const isOurs = await proclaim(link, candidacy, value, { withinMs: CALL_LIMIT_MS }).catch((fault) => {
-          if ((fault as EtcdFault).kind === 'lease-gone') return false; // it was the term's
-          throw fault;
-        });
-        return isOurs || undefined;
-      });
-      announcing.done(value);
+      if (!term.isCurrent()) throw term.lost();
+      if (unsent === undefined) {
+        unsent = { value, sent: announce(term) };
+        last = unsent.sent.catch(() => undefined);
+      } else unsent.value = value;
+      return unsent.sent;
     },
     txn: (term) =>
       txnBuilder((txn, options) =>

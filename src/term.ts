@@ -7,6 +7,8 @@ import type { ComparatorBuilder } from 'etcd3';
 import type { Candidacy, EndCause } from './core/campaign.ts';
 import { jsonOf } from './core/json.ts';
 import { LeadershipLostError } from './errors.ts';
+import type { PublicFunction } from './guard/call-site.ts';
+import type { CallerGuard } from './guard/caller-guard.ts';
 import { clock } from './time.ts';
 
 /** In JSON and in logs it is shown by its facts: the token as a string, and whether it is current at that moment. */
@@ -65,6 +67,7 @@ export interface Term {
 /** What a term needs of the rest of the house. */
 export interface TermTools {
   remainingMs(): number;
+  /** @throws {InvalidInputError} {@link LeadershipLostError} at once, if that is known without asking etcd. */
   proclaim(term: LiveTerm, value: string): Promise<void>;
   txn(term: LiveTerm): ComparatorBuilder;
 }
@@ -80,6 +83,7 @@ export class LiveTerm implements Term {
   endedAtMs: number | undefined;
   value: string;
   readonly #tools: TermTools;
+  readonly #callers: CallerGuard;
   /** Made when it is asked for: most terms end without anybody having listened. */
   #ending: AbortController | undefined;
   #endedBecause: EndCause | undefined;
@@ -93,13 +97,14 @@ export class LiveTerm implements Term {
     });
   }
 
-  constructor(election: string, candidacy: Candidacy, value: string, tools: TermTools) {
+  constructor(election: string, candidacy: Candidacy, value: string, tools: TermTools, callers: CallerGuard) {
     this.election = election;
     this.key = candidacy.key;
     this.leaseId = candidacy.leaseId;
     this.fencingToken = candidacy.createRevision;
     this.value = value;
     this.#tools = tools;
+    this.#callers = callers;
   }
 
   get signal(): AbortSignal {
@@ -120,7 +125,9 @@ export class LiveTerm implements Term {
   }
 
   assertCurrent(): void {
-    if (!this.isCurrent()) throw this.lost();
+    if (this.isCurrent()) return;
+    this.#callers.count('fail');
+    throw this.lost();
   }
 
   remainingMs(): number {
@@ -128,7 +135,7 @@ export class LiveTerm implements Term {
   }
 
   proclaim(value: string): Promise<void> {
-    return this.#tools.proclaim(this, value);
+    return this.#callers.write(method('proclaim'), () => this.#tools.proclaim(this, value));
   }
 
   heartbeat(): void {
@@ -136,7 +143,16 @@ export class LiveTerm implements Term {
   }
 
   txn(): ComparatorBuilder {
-    return this.#tools.txn(this);
+    this.#callers.count('build');
+    const builder = this.#tools.txn(this);
+    const commit = builder.commit.bind(builder);
+    const guarded = (): ReturnType<typeof commit> =>
+      this.#callers.write(guarded, () => {
+        if (!this.isCurrent()) throw this.lost();
+        return commit();
+      });
+    builder.commit = guarded;
+    return builder;
   }
 
   toJSON(): object {
@@ -171,3 +187,6 @@ export class LiveTerm implements Term {
     return new LeadershipLostError({ election: this.election, fencingToken: this.fencingToken, because });
   }
 }
+
+/** A method as it is found on the stack, to tell who called it. */
+const method = (name: 'proclaim'): PublicFunction => LiveTerm.prototype[name];

@@ -180,10 +180,12 @@ export class MemberProcess implements EtcdMember {
   async #untilReady(child: ChildProcess, ended: Promise<string>): Promise<void> {
     const { startTimeoutMs } = this.#options;
     const over = new AbortController();
-    const timeout = AbortSignal.timeout(startTimeoutMs);
-    const answered = answers(this.endpoint, AbortSignal.any([over.signal, timeout])).then(() => undefined);
-    const problem = await Promise.race([answered, ended]).finally(() => over.abort());
-    if (problem === undefined && !timeout.aborted) return;
+    const timeout = setTimeout(() => over.abort(), startTimeoutMs);
+    const answered = answers(this.endpoint, over.signal).then(() => undefined);
+    const problem = await Promise.race([answered, ended]);
+    if (problem === undefined && !over.signal.aborted) return clearTimeout(timeout);
+    clearTimeout(timeout);
+    over.abort();
     child.kill('SIGKILL');
     const how = problem ?? `was not ready in ${startTimeoutMs} ms`;
     await ended;

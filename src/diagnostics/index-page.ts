@@ -119,9 +119,8 @@ ${shown.slice(0, 20).map((guard) => {
 })}</table></div>`;
 }
 
-/** An election has a guard for campaigning, keyed `endpoints|prefix|name`, and others, whose keys go on: `|quits`. */
-const purposeOf = ({ key, election }: GuardReport): string =>
-  key.endsWith(`|${election}`) ? '' : key.slice(key.lastIndexOf('|') + 1);
+/** The guard of the campaign goes without saying. */
+const purposeOf = ({ purpose }: GuardReport): string => (purpose === 'campaign' ? '' : purpose);
 
 const STYLE = `
 header{display:flex;flex-wrap:wrap;gap:8px 16px;align-items:center}

@@ -822,7 +822,7 @@ function guards(shown) {
 \`;
   })}</table></div>\`;
 }
-var purposeOf = ({ key, election: election2 }) => key.endsWith(\`|\${election2}\`) ? "" : key.slice(key.lastIndexOf("|") + 1);
+var purposeOf = ({ purpose }) => purpose === "campaign" ? "" : purpose;
 var STYLE = \`
 header{display:flex;flex-wrap:wrap;gap:8px 16px;align-items:center}
 h1 .soft{font-weight:400}

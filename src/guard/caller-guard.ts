@@ -1,12 +1,18 @@
 /**
- * What a caller passes who gets no round of a campaign: a refusal, an answer that is there already, nothing to do,
- * a read, an iteration. None of them costs much, and each could be had as fast as one can ask: that is what makes
- * loops hot.
+ * The one door through which every public function of an election and its terms passes. It holds what costs no round
+ * of a campaign: a refusal, an answer that is there already, nothing to do, a read, an iteration, a failed write. Each
+ * could be had as fast as a caller can ask: that is what makes loops hot.
  */
 import { callSite, type PublicFunction } from './call-site.ts';
-import { AlreadyStandingError, type ElectionError } from '../errors.ts';
-import { countCall, countRefusal } from './flood.ts';
+import {
+  AlreadyStandingError,
+  LeadershipLostError,
+  UnavailableError,
+  type ElectionError,
+} from '../errors.ts';
+import { CALLS_PER_TURN, countCall, countLook, refusals, termRefusals, WRITES_PER_TURN } from './flood.ts';
 import { guardOf, type GuardListener, type GuardSettings, type LoopGuard } from './guard.ts';
+import { keyOf, type ElectionScope } from './key.ts';
 import { clock } from '../time.ts';
 import { turnstileOf, type Turnstile } from './turnstile.ts';
 
@@ -25,46 +31,139 @@ const ITERATIONS: GuardSettings = {
 /** Calls of one `campaign()` that may wait for its term; each costs memory as long as it waits. */
 const MOST_ASKING = 1_000;
 
+/** Writes of one election that may be under way at once; each costs memory as long as it waits. */
+const MOST_WRITES = 10_000;
+
+/**
+ * - `register`: what work registers with its term.
+ * - `fail`: calls of a term that fail without asking etcd.
+ * - `build`: transactions that are made, whether they are committed or not.
+ */
+export type CallKind = 'stand' | 'end' | 'read' | 'register' | 'fail' | 'write' | 'build';
+
+/**
+ * Calls are counted apart by kind: whoever floods `campaign()` must still be able to `close()`. How many of each may
+ * begin in one turn of the event loop.
+ */
+const PER_TURN: Record<CallKind, number> = {
+  stand: CALLS_PER_TURN,
+  end: CALLS_PER_TURN,
+  read: CALLS_PER_TURN,
+  register: CALLS_PER_TURN,
+  fail: CALLS_PER_TURN,
+  write: WRITES_PER_TURN,
+  build: WRITES_PER_TURN,
+};
+
 export class CallerGuard {
-  readonly #key: string;
-  readonly #election: string;
+  readonly #scope: ElectionScope;
   readonly #settings: GuardSettings;
   /** For answers that cost nothing: an honest caller must not wait for half a minute. */
   readonly #cheap: GuardSettings;
+  /** For calls of a term that fail: at the end of a term they must not hold up the drain. */
+  readonly #failing: GuardSettings;
   readonly #listener: GuardListener;
   #asking = 0;
+  #writes = 0;
 
-  /** @param key what all objects of this election share in this process. */
-  constructor(key: string, election: string, settings: GuardSettings, listener: GuardListener) {
-    this.#key = key;
-    this.#election = election;
+  /** @param scope what all objects of this election share in this process. */
+  constructor(scope: ElectionScope, settings: GuardSettings, listener: GuardListener) {
+    this.#scope = scope;
     this.#settings = settings;
     this.#cheap = { ...settings, capMs: settings.outsideCapMs };
+    this.#failing = { ...this.#cheap, healthyAfterMs: settings.outsideCapMs };
     this.#listener = listener;
   }
 
+  get #election(): string {
+    return this.#scope.election;
+  }
+
   /** Found, or made, when it is needed: most elections of a client never need one. */
-  #turnstile(kind: 'refusals' | 'repeats' | 'idle'): Turnstile {
-    return turnstileOf(`${this.#key}|${kind}`, this.#election);
+  #turnstile(kind: 'refusals' | 'failures' | 'repeats' | 'idle'): Turnstile {
+    return turnstileOf(this.#scope, kind);
   }
 
   #guard(kind: 'reads' | 'iterations'): LoopGuard {
-    return guardOf(`${this.#key}|${kind}`, this.#election);
+    return guardOf(this.#scope, kind);
   }
 
   /**
-   * Every public call begins here. Kinds are counted apart: whoever floods `campaign()` must still be able to
-   * `close()`.
+   * Every public call begins here, unless it begins with {@link write}.
    *
    * @throws {RunawayLoopError} if a loop never lets the event loop turn.
    */
-  count(kind: 'stand' | 'end' | 'read'): void {
-    countCall(`${this.#key}|${kind}`, this.#election);
+  count(kind: CallKind): void {
+    countCall(keyOf(this.#scope, kind), this.#election, PER_TURN[kind]);
+  }
+
+  /** Every public call that gives an answer of memory and makes garbage begins here. @throws {RunawayLoopError} */
+  look(): void {
+    countLook(this.#election);
+  }
+
+  /**
+   * A call of a term that asks etcd. Success costs what etcd takes for it. A failure reaches the caller after the
+   * guard's delay; one that is known without etcd, never without a timer.
+   *
+   * @param calls the function that was called.
+   * @param act begins the call; it throws at once what is known without asking etcd.
+   * @throws {RunawayLoopError} at once, if a loop never lets the event loop turn.
+   */
+  write<T>(calls: PublicFunction, act: () => Promise<T>): Promise<T> {
+    this.count('write');
+    let answer: Promise<T>;
+    try {
+      if (this.#writes >= MOST_WRITES)
+        throw new UnavailableError(
+          this.#election,
+          `${MOST_WRITES} writes of election "${this.#election}" are under way already; await some of them first`,
+        );
+      answer = act();
+    } catch (error) {
+      return this.fail(calls, error);
+    }
+    this.#writes++;
+    const calledFrom = this.#calledFrom('failures', calls);
+    return answer
+      .catch(async (error: unknown): Promise<never> => {
+        await this.#turnstile('failures').pass(this.#failing, {
+          origin: error instanceof LeadershipLostError ? 'own' : 'outside',
+          calledFrom,
+          listener: this.#listener,
+        });
+        throw error;
+      })
+      .finally(() => {
+        this.#writes--;
+      });
+  }
+
+  /**
+   * A call of a term fails, and that is known without asking etcd: rejects after its delay, and never without a timer.
+   *
+   * @throws {RunawayLoopError} at once, if a loop never lets the event loop turn.
+   */
+  fail(calls: PublicFunction, error: unknown): Promise<never> {
+    this.count('fail');
+    termRefusals.count(clock.now());
+    return this.#turnstile('failures')
+      .pass(this.#failing, { calledFrom: this.#calledFrom('failures', calls), listener: this.#listener })
+      .then(() => clock.sleep(1))
+      .then((): never => {
+        throw error;
+      });
+  }
+
+  /** Taken only where a loop may be under way: it costs more than all the rest. */
+  #calledFrom(kind: 'failures' | 'repeats' | 'idle', calls: PublicFunction): readonly string[] | undefined {
+    const turnstile = this.#turnstile(kind);
+    return turnstile.isHolding || turnstile.isFresh ? undefined : callSite(calls);
   }
 
   /** Rejects with the error: after its delay, and never without a turn of the event loop. */
   refuse(error: ElectionError, calledFrom?: readonly string[]): Promise<never> {
-    countRefusal(clock.now());
+    refusals.count(clock.now());
     const refusal = this.#turnstile('refusals')
       .pass(this.#settings, { calledFrom, listener: this.#listener })
       .then(() => clock.sleep(1))
@@ -78,7 +177,7 @@ export class CallerGuard {
   /** An answer that is there already: at once, unless it is asked for in a loop. */
   repeat<T>(calls: PublicFunction, answer: () => Promise<T>): Promise<T> {
     const repeats = this.#turnstile('repeats');
-    const calledFrom = repeats.isHolding ? undefined : callSite(calls); // it costs more than all the rest
+    const calledFrom = this.#calledFrom('repeats', calls);
     if (this.#asking >= MOST_ASKING) {
       const many = `${MOST_ASKING} calls of campaign() wait for a term of election "${this.#election}" already`;
       const advice = 'call it once: it stands again by itself after every loss';
@@ -102,13 +201,15 @@ export class CallerGuard {
    */
   async idle(calls: PublicFunction): Promise<void> {
     const idle = this.#turnstile('idle');
-    const calledFrom = idle.isHolding ? undefined : callSite(calls);
-    await idle.pass(this.#cheap, { calledFrom, listener: this.#unlessTold() });
+    await idle.pass(this.#cheap, {
+      calledFrom: this.#calledFrom('idle', calls),
+      listener: this.#unlessTold(),
+    });
   }
 
   /** Of a loop that the election's own guard has told of nobody else need speak. */
   #unlessTold(): GuardListener | undefined {
-    const { state } = guardOf(this.#key, this.#election).status(this.#settings);
+    const { state } = guardOf(this.#scope, 'campaign').status(this.#settings);
     return state === 'open' ? this.#listener : undefined;
   }
 

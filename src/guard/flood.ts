@@ -7,6 +7,10 @@ import { RunawayLoopError } from '../errors.ts';
 
 /** No honest program calls one election this often without ever awaiting anything. */
 export const CALLS_PER_TURN = 1_000;
+/** A batch of fenced writes may begin in one turn; no honest one is larger. */
+export const WRITES_PER_TURN = 5_000;
+/** Looks at `status` and `health()`, of all elections. They make garbage, and nothing changes within one turn. */
+const LOOKS_PER_TURN = 100_000;
 /** No honest program makes this many elections without ever awaiting anything, of whatever names. */
 export const ELECTIONS_PER_TURN = 12_000;
 /** A loop that has swallowed this many throws in one turn will not end by itself. */
@@ -16,6 +20,7 @@ export const LONGEST_PARK_MS = 100;
 
 const calls = new Map<string, number>();
 let elections = 0;
+let looks = 0;
 let thrown = 0;
 let willForget = false;
 
@@ -26,16 +31,23 @@ function forgetAfterThisTurn(): void {
     willForget = false;
     calls.clear();
     elections = 0;
+    looks = 0;
     thrown = 0;
   });
 }
 
-/** @throws {RunawayLoopError} beyond {@link CALLS_PER_TURN} calls for one key in one turn. */
-export function countCall(key: string, election: string): void {
+/** @throws {RunawayLoopError} beyond so many calls for one key in one turn. */
+export function countCall(key: string, election: string, most: number = CALLS_PER_TURN): void {
   forgetAfterThisTurn();
   const count = (calls.get(key) ?? 0) + 1;
   calls.set(key, count);
-  if (count > CALLS_PER_TURN) runaway(election, count);
+  if (count > most) runaway(election, count);
+}
+
+/** Costs nanoseconds: probes and metrics look often. @throws {RunawayLoopError} beyond {@link LOOKS_PER_TURN}. */
+export function countLook(election: string): void {
+  forgetAfterThisTurn();
+  if (++looks > LOOKS_PER_TURN) runaway(election, looks);
 }
 
 /** An `Election` is made. @throws {RunawayLoopError} beyond what one turn may bring, of one name or of all. */
@@ -51,32 +63,46 @@ function runaway(election: string, count: number): never {
   throw new RunawayLoopError(election, count);
 }
 
-/** Refusals that nobody waits for: so many at once, then so many a second, before the thread that asks is slowed. */
-export const REFUSALS_AT_ONCE = 500;
-export const REFUSALS_PER_SECOND = 15;
 /** How long the thread sleeps in one turn of the event loop, in milliseconds: renewals and answers still get theirs. */
 export const PARK_PER_TURN_MS = 100;
 
-let refusals = REFUSALS_AT_ONCE;
-let refusalsCountedAtMs = 0;
 let parkedInThisTurn = false;
 
 /**
- * A call is refused. A refusal comes late, which slows whoever waits for it; a loop that waits for nothing and lets
- * the event loop turn is slowed by sleeping, once a turn, while it goes on.
+ * Calls that are refused without asking etcd. A refusal comes late, which slows a loop that awaits it. A loop that
+ * awaits nothing and lets the event loop turn is slowed by sleeping, once a turn, while it goes on.
  */
-export function countRefusal(nowMs: number): void {
-  const earned = (Math.max(0, nowMs - refusalsCountedAtMs) * REFUSALS_PER_SECOND) / 1_000;
-  refusalsCountedAtMs = nowMs;
-  refusals = Math.max(0, Math.min(REFUSALS_AT_ONCE, refusals + earned) - 1);
-  if (refusals > 0 || parkedInThisTurn) return;
-  parkedInThisTurn = true;
-  setImmediate(() => {
-    parkedInThisTurn = false;
-  });
-  sleepInThisThread(PARK_PER_TURN_MS);
-  refusalsCountedAtMs = nowMs + PARK_PER_TURN_MS; // sleep earns nothing: else a loop would sleep every other turn only
+class Refusals {
+  readonly #atOnce: number;
+  readonly #perSecond: number;
+  #left: number;
+  #countedAtMs = 0;
+
+  constructor(atOnce: number, perSecond: number) {
+    this.#left = this.#atOnce = atOnce;
+    this.#perSecond = perSecond;
+  }
+
+  count(nowMs: number): void {
+    const earned = (Math.max(0, nowMs - this.#countedAtMs) * this.#perSecond) / 1_000;
+    this.#countedAtMs = nowMs;
+    this.#left = Math.max(0, Math.min(this.#atOnce, this.#left + earned) - 1);
+    if (this.#left > 0 || parkedInThisTurn) return;
+    parkedInThisTurn = true;
+    setImmediate(() => {
+      parkedInThisTurn = false;
+    });
+    sleepInThisThread(PARK_PER_TURN_MS);
+    this.#countedAtMs = nowMs + PARK_PER_TURN_MS; // sleep earns nothing: else a loop would sleep every other turn only
+  }
 }
+
+/** Refusals of `campaign()`, `lead()` and reads: so many at once, then so many a second, before the thread sleeps. */
+export const REFUSALS_AT_ONCE = 500;
+export const REFUSALS_PER_SECOND = 15;
+export const refusals: Refusals = new Refusals(REFUSALS_AT_ONCE, REFUSALS_PER_SECOND);
+/** Refusals of what work does under its term: a busy service may fail so often when a term ends. */
+export const termRefusals: Refusals = new Refusals(2_000, 500);
 
 /**
  * Longer and longer: a loop that ends after a few thousand more loses seconds, one that does not end sleeps for

@@ -16,8 +16,10 @@ import {
   type GuardHistory,
   type GuardLimits,
 } from '../core/loop-guard.ts';
-import { newcomerGuard } from './newcomers.ts';
+import { untilAny } from '../abort.ts';
 import type { Origin } from '../core/campaign.ts';
+import { keyOf, type ElectionScope, type Purpose } from './key.ts';
+import { newcomerGuard } from './newcomers.ts';
 import { allShared, shared } from './registry.ts';
 import { clock, type Clock } from '../time.ts';
 
@@ -58,8 +60,11 @@ export interface CallSite {
 }
 
 export interface GuardReport {
+  /** Tells all guards of the process apart: endpoints, prefix, election and purpose, as JSON. */
   readonly key: string;
   readonly election: string;
+  /** What it holds: rounds of the campaign, or one of the other calls that a loop can repeat. */
+  readonly purpose: Purpose;
   readonly rounds: number;
   readonly holds: number;
   readonly heldMs: number;
@@ -88,6 +93,7 @@ export const MOST_CAMPAIGNS = 32;
 export class LoopGuard {
   readonly key: string;
   readonly election: string;
+  readonly purpose: Purpose;
   readonly #clock: Clock;
   #history: GuardHistory = fresh;
   #holds = 0;
@@ -100,9 +106,10 @@ export class LoopGuard {
   #hasSaidSo = false;
   #callSites: { stack: readonly string[]; rounds: number; heldMs: number }[] | undefined;
 
-  constructor(key: string, election: string, time: Clock = clock) {
+  constructor(key: string, election: string, time: Clock = clock, purpose: Purpose = 'campaign') {
     this.key = key;
     this.election = election;
+    this.purpose = purpose;
     this.#clock = time;
   }
 
@@ -119,6 +126,11 @@ export class LoopGuard {
       this.#campaigns--;
       this.cameThrough();
     };
+  }
+
+  /** Whether no round is remembered. */
+  get isFresh(): boolean {
+    return this.#history.streak === 0;
   }
 
   /** The round came through: a candidate stands in the queue. */
@@ -153,7 +165,7 @@ export class LoopGuard {
     this.#heldUntilMs = now + holdMs;
     const nudge = origin === 'outside' ? [(this.#nudged ??= new AbortController()).signal] : [];
     const wake = options.signal === undefined ? nudge : [options.signal, ...nudge];
-    await this.#clock.sleep(holdMs, wake.length > 1 ? AbortSignal.any(wake) : wake[0]);
+    await untilAny(wake, (signal) => this.#clock.sleep(holdMs, signal));
     this.#heldUntilMs = 0;
     if (origin === 'outside')
       this.#history = endHold(this.#history, earlier, verdict.history, this.#clock.now());
@@ -192,6 +204,7 @@ export class LoopGuard {
     return {
       key: this.key,
       election: this.election,
+      purpose: this.purpose,
       rounds: this.#history.rounds,
       holds: this.#holds,
       heldMs: this.#heldMs,
@@ -219,9 +232,11 @@ export class LoopGuard {
 const isSame = (a: readonly string[], b: readonly string[]): boolean =>
   a === b || (a.length === b.length && a.every((frame, index) => frame === b[index]));
 
-/** The guard of one election in this process: the same for every object and every client that comes by. */
-export const guardOf = (key: string, election: string): LoopGuard =>
-  shared('guard', key, () => new LoopGuard(key, election));
+/** A guard of one election in this process: the same for every object and every client that comes by. */
+export function guardOf(scope: ElectionScope, purpose: Purpose): LoopGuard {
+  const key = keyOf(scope, purpose);
+  return shared('guard', key, () => new LoopGuard(key, scope.election, clock, purpose));
+}
 
 /** What every guard of this process has counted, call sites included. */
 export const loopGuards = (): GuardReport[] => allShared<LoopGuard>('guard').map((guard) => guard.report());

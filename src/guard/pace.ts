@@ -2,6 +2,7 @@
  * The one guard of everything that the elections of a client share: dialling, granting, watching again. A
  * thousand elections do not make a thousand dialling loops.
  */
+import { untilAny } from '../abort.ts';
 import type { Etcd3 } from 'etcd3';
 import { LoopGuard, type GuardSettings } from './guard.ts';
 import { clock } from '../time.ts';
@@ -41,7 +42,7 @@ class SharedPace implements Pace {
 
   async #saved(signal: AbortSignal): Promise<void> {
     while (!signal.aborted && this.#savingMs > 0)
-      await clock.sleep(this.#savingMs, AbortSignal.any([signal, this.#nudged.signal]));
+      await untilAny([signal, this.#nudged.signal], (wake) => clock.sleep(this.#savingMs, wake));
   }
 
   get #savingMs(): number {

@@ -6,7 +6,9 @@
  * crowd: it waits for each answer before it asks again. So requests that are served side by side wait for
  * milliseconds where a loop waits for half a minute, and what waits is bounded.
  */
+import type { Origin } from '../core/campaign.ts';
 import { guardOf, type GuardSettings, type LoopGuard, type PassOptions } from './guard.ts';
+import { keyOf, type ElectionScope, type Purpose } from './key.ts';
 import { shared } from './registry.ts';
 import { clock, type Clock } from '../time.ts';
 
@@ -32,8 +34,16 @@ export class Turnstile {
     return this.#together !== undefined;
   }
 
+  /** Whether nobody has passed of late: there is no loop to name. */
+  get isFresh(): boolean {
+    return this.#guard.isFresh;
+  }
+
   /** Resolves when the caller may have his answer; a burst at once, then later and later. Never rejects. */
-  async pass(settings: GuardSettings, options: PassOptions = {}): Promise<void> {
+  async pass(
+    settings: GuardSettings,
+    options: PassOptions & { readonly origin?: Origin } = {},
+  ): Promise<void> {
     this.#waiting++;
     if (this.#waiting === CROWD) {
       const release = this.#release;
@@ -43,9 +53,12 @@ export class Turnstile {
     await this.#together;
   }
 
-  async #hold(settings: GuardSettings, options: PassOptions): Promise<void> {
+  async #hold(
+    settings: GuardSettings,
+    { origin = 'own', ...options }: PassOptions & { readonly origin?: Origin },
+  ): Promise<void> {
     const { signal } = this.#release;
-    await this.#guard.pass('own', settings, { ...options, signal });
+    await this.#guard.pass(origin, settings, { ...options, signal });
     this.#release.abort(); // its timer, if there is one
     this.#release = new AbortController();
     this.#together = undefined;
@@ -54,5 +67,5 @@ export class Turnstile {
 }
 
 /** The turnstile of one election and kind of answer in this process. */
-export const turnstileOf = (key: string, election: string): Turnstile =>
-  shared('turnstile', key, () => new Turnstile(guardOf(key, election)));
+export const turnstileOf = (scope: ElectionScope, purpose: Purpose): Turnstile =>
+  shared('turnstile', keyOf(scope, purpose), () => new Turnstile(guardOf(scope, purpose)));

@@ -264,9 +264,8 @@ const merged = (a: ElectionFigures, b: ElectionFigures): ElectionFigures => ({
 /** The guards of an election: of its campaigns, and of what else may be called in a loop. */
 function readGuards(): Reading[] {
   const sums = new Map<string, { labels: Labels; rounds: number; heldMs: number }>();
-  for (const { key, election, rounds, heldMs } of loopGuards()) {
+  for (const { purpose: loop, election, rounds, heldMs } of loopGuards()) {
     if (rounds === 0) continue;
-    const loop = key.endsWith(`|${election}`) ? 'campaign' : key.slice(key.lastIndexOf('|') + 1);
     const name = JSON.stringify([election, loop]);
     const sum = sums.get(name) ?? { labels: { election, loop }, rounds: 0, heldMs: 0 };
     sums.set(name, { ...sum, rounds: sum.rounds + rounds, heldMs: sum.heldMs + heldMs });

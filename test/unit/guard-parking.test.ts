@@ -3,12 +3,12 @@ import {
   CALLS_PER_TURN,
   countCall,
   countElection,
-  countRefusal,
   ELECTIONS_PER_TURN,
   LONGEST_PARK_MS,
   PARK_PER_TURN_MS,
   REFUSALS_AT_ONCE,
   REFUSALS_PER_SECOND,
+  refusals,
   THROWS_UNTIL_PARKED,
 } from '../../src/guard/flood.ts';
 import { RunawayLoopError } from '../../src/errors.ts';
@@ -81,45 +81,45 @@ describe('a loop that swallows the throw', () => {
 describe('a loop that turns, waits for no refusal, and goes on', () => {
   test('G5: sleeps once a turn, and only after two thousand refusals', async () => {
     let nowMs = 1e9;
-    for (let i = 0; i < REFUSALS_AT_ONCE - 1; i++) countRefusal(nowMs);
+    for (let i = 0; i < REFUSALS_AT_ONCE - 1; i++) refusals.count(nowMs);
     expect(parkedMs).toEqual([]);
-    for (let i = 0; i < 100; i++) countRefusal(nowMs);
+    for (let i = 0; i < 100; i++) refusals.count(nowMs);
     expect(parkedMs).toEqual([PARK_PER_TURN_MS]);
     await nextTurn();
     await nextTurn();
-    countRefusal(nowMs);
+    refusals.count(nowMs);
     expect(parkedMs).toEqual([PARK_PER_TURN_MS, PARK_PER_TURN_MS]);
 
     // Refusals as rare as a loop that awaits them makes them never meet it.
     nowMs += 1e6;
     await nextTurn();
     await nextTurn();
-    for (let i = 0; i < 100; i++) countRefusal((nowMs += 1_000 / REFUSALS_PER_SECOND));
+    for (let i = 0; i < 100; i++) refusals.count((nowMs += 1_000 / REFUSALS_PER_SECOND));
     expect(parkedMs).toHaveLength(2);
   });
 
   test('G5: sleep earns nothing: a loop that goes on sleeps in every turn, and not in every other one', async () => {
     let nowMs = 5e9;
-    for (let i = 0; i < REFUSALS_AT_ONCE; i++) countRefusal(nowMs);
+    for (let i = 0; i < REFUSALS_AT_ONCE; i++) refusals.count(nowMs);
     for (let turn = 1; turn <= 20; turn++) {
       expect(parkedMs).toHaveLength(turn);
       await nextTurn();
       await nextTurn();
-      countRefusal((nowMs += PARK_PER_TURN_MS + 1));
+      refusals.count((nowMs += PARK_PER_TURN_MS + 1));
     }
   });
 
   test('a service that refuses ten callers a second is never put to sleep', () => {
     let nowMs = 7e9;
-    for (let i = 0; i < 10 * 3_600; i++) countRefusal((nowMs += 100));
+    for (let i = 0; i < 10 * 3_600; i++) refusals.count((nowMs += 100));
     expect(parkedMs).toEqual([]);
   });
 
   test('G1: a clock that goes back makes no difference', () => {
-    countRefusal(3e9);
-    for (let i = 0; i < 100; i++) countRefusal(1e9);
-    countRefusal(Number.MAX_SAFE_INTEGER);
-    for (let i = 0; i < REFUSALS_AT_ONCE / 2; i++) countRefusal(Number.MAX_SAFE_INTEGER);
+    refusals.count(3e9);
+    for (let i = 0; i < 100; i++) refusals.count(1e9);
+    refusals.count(Number.MAX_SAFE_INTEGER);
+    for (let i = 0; i < REFUSALS_AT_ONCE / 2; i++) refusals.count(Number.MAX_SAFE_INTEGER);
     expect(parkedMs).toEqual([]);
   });
 });

@@ -1,3 +1,4 @@
+import { Etcd3 } from 'etcd3';
 import fc from 'fast-check';
 import { describe, expect, test, vi } from 'vitest';
 import {
@@ -7,6 +8,7 @@ import {
   loopGuards,
   type GuardListener,
 } from '../../src/guard/guard.ts';
+import { endpointsOf, keyOf, type ElectionScope } from '../../src/guard/key.ts';
 import { shared } from '../../src/guard/registry.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 
@@ -259,17 +261,48 @@ describe('the loop guard', () => {
 });
 
 describe('G3: its state belongs to the process', () => {
-  test('the same key finds the same guard, another key another', () => {
-    expect(guardOf('host|p/|a', 'a')).toBe(guardOf('host|p/|a', 'a'));
-    expect(guardOf('host|p/|a', 'a')).not.toBe(guardOf('host|p/|b', 'b'));
-    expect(loopGuards().map(({ key }) => key)).toEqual(expect.arrayContaining(['host|p/|a', 'host|p/|b']));
+  const scopeOf = (election: string, endpoints = ['host']): ElectionScope => ({
+    endpoints,
+    prefix: 'p/',
+    election,
+  });
+
+  test('the same election and purpose find the same guard, others another', () => {
+    const one = guardOf(scopeOf('a'), 'campaign');
+    expect(guardOf(scopeOf('a'), 'campaign')).toBe(one);
+    expect(guardOf(scopeOf('b'), 'campaign')).not.toBe(one);
+    expect(guardOf(scopeOf('a'), 'reads')).not.toBe(one);
+    expect(guardOf({ ...scopeOf('a'), prefix: 'q/' }, 'campaign')).not.toBe(one);
+    expect(loopGuards()).toContainEqual(expect.objectContaining({ election: 'a', purpose: 'reads' }));
+  });
+
+  test.each(['a|refusals', 'a","refusals', 'a/refusals', 'a\\', 'p/|a', '["host"]'])(
+    'a name cannot be made to look like the key of another guard: %s',
+    (name) => {
+      const keys = (['campaign', 'refusals', 'reads'] as const).flatMap((purpose) => [
+        keyOf(scopeOf('a'), purpose),
+        keyOf(scopeOf(name), purpose),
+        keyOf({ ...scopeOf('a'), prefix: `p/${name}` }, purpose),
+      ]);
+      expect(new Set(keys).size).toBe(keys.length);
+    },
+  );
+
+  test('the order in which hosts are named changes nothing', async () => {
+    const clients = [
+      ['http://b:2', 'http://a:1'],
+      ['http://a:1', 'http://b:2', 'http://a:1'],
+    ].map((hosts) => new Etcd3({ hosts }));
+    const [one, other] = clients.map(endpointsOf);
+    expect(one).toEqual(other);
+    for (const client of clients) client.close();
   });
 
   test('a second copy of the package finds it too', async () => {
     vi.resetModules();
     const copy = await import('../../src/guard/guard.ts');
     expect(copy.LoopGuard).not.toBe(LoopGuard);
-    expect(copy.guardOf('host|p/|a', 'a')).toBe(guardOf('host|p/|a', 'a'));
+    expect(copy.guardOf(scopeOf('a'), 'campaign')).toBe(guardOf(scopeOf('a'), 'campaign'));
   });
 
   test('the registry is bounded, and forgets what was unused for longest', () => {

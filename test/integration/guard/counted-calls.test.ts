@@ -83,7 +83,9 @@ describe("the caller's loops, in calls at etcd", () => {
     expect(log.of('guard.tripped')[0]).toMatchObject({
       calledFrom: expect.stringContaining('newLeasesLock') as string,
     });
-    const refusals = loopGuards().find(({ key }) => key.includes(world.prefix) && key.endsWith('refusals'));
+    const refusals = loopGuards().find(
+      ({ key, purpose }) => key.includes(world.prefix) && purpose === 'refusals',
+    );
     expect(refusals?.callSites[0]?.stack.join()).toContain('newLeasesLock');
   });
 

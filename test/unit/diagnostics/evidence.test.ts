@@ -110,6 +110,7 @@ describe('the line', () => {
       {
         key: 'k',
         election: 'sync-master',
+        purpose: 'campaign' as const,
         rounds: 9,
         holds: 4,
         heldMs: 1,

@@ -179,6 +179,7 @@ describe('campaigns', () => {
       {
         key: 'k',
         election: 'sync-master',
+        purpose: 'campaign',
         rounds: 7,
         heldMs: 1500,
         holds: 3,

@@ -1,0 +1,43 @@
+import { getEventListeners } from 'node:events';
+import { readdirSync, readFileSync } from 'node:fs';
+import { expect, test, vi } from 'vitest';
+import { untilAny } from '../../src/abort.ts';
+import { defaultGuardSettings, LoopGuard } from '../../src/guard/guard.ts';
+import { FakeClock } from '../support/fake-clock.ts';
+
+test('a wait ends with the first of its signals, and leaves no listener behind', async () => {
+  const [one, other] = [new AbortController(), new AbortController()];
+  const waits = Array.from({ length: 100 }, () =>
+    untilAny(
+      [one.signal, other.signal],
+      (signal) => new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve())),
+    ),
+  );
+  expect(getEventListeners(one.signal, 'abort')).toHaveLength(1);
+  other.abort();
+  await Promise.all(waits);
+  expect(getEventListeners(one.signal, 'abort')).toEqual([]);
+  await untilAny([one.signal, other.signal], async (signal) => expect(signal.aborted).toBe(true));
+});
+
+test('G5: a hold joins no signals by AbortSignal.any: on Node 20 each use leaks while one of them lives', async () => {
+  const joins = vi.spyOn(AbortSignal, 'any');
+  const clock = new FakeClock();
+  const guard = new LoopGuard('k', 'e', clock);
+  const { signal } = new AbortController();
+  const passing = Array.from({ length: 100 }, () => guard.pass('outside', defaultGuardSettings, { signal }));
+  expect(getEventListeners(signal, 'abort')).toHaveLength(1);
+  await clock.advance(10_000);
+  await Promise.all(passing);
+  expect(guard.report().holds).toBeGreaterThan(50);
+  expect(joins).not.toHaveBeenCalled();
+  expect(getEventListeners(signal, 'abort')).toEqual([]);
+  joins.mockRestore();
+});
+
+test('G5: nothing that lives as long as a service joins signals by AbortSignal.any', () => {
+  const files = readdirSync('src', { recursive: true, encoding: 'utf8' })
+    .filter((name) => name.endsWith('.ts') && !name.startsWith('cli/')) // a command ends
+    .filter((name) => readFileSync(`src/${name}`, 'utf8').includes('AbortSignal.any('));
+  expect(files).toEqual([]);
+});
