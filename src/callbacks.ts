@@ -1,124 +1,135 @@
 /**
- * The user's two callbacks: never at the same time, always in turns, and never the end of the process.
+ * The user's callbacks: `onLeader` and `onFollower` take turns and never overlap, and none of them ends the process.
  */
-import { AsyncLocalStorage } from 'node:async_hooks';
+import { runInFrame, type CallbackFrames } from './callback-frames.ts';
 import type { Candidate } from './core/roster.ts';
+import { Deferred } from './deferred.ts';
 import type { LiveTerm, Term } from './term.ts';
+import type { CallbackName } from './term-work.ts';
 import { clock } from './time.ts';
 
 export interface Handlers {
   readonly onLeader: ((term: Term) => unknown) | undefined;
   readonly onFollower: ((leader: Candidate | undefined) => unknown) | undefined;
+  readonly onLeaderChange: ((leader: Candidate | undefined) => unknown) | undefined;
 }
 
-/** Whose work the code at hand belongs to: whoever resigns from within must not wait for himself. */
-const insideWorkOf = new AsyncLocalStorage<{ readonly of: Callbacks; isOver: boolean }>();
+type Report = (callback: CallbackName, error: unknown) => void;
+
+interface Following {
+  readonly frame: string;
+  readonly sinceMs: number;
+  readonly settled: Promise<void>;
+  /** Resolves when it has settled, or said that it is done. */
+  readonly done: Deferred<void>;
+}
 
 export class Callbacks {
   readonly #handlers: Handlers;
-  #last: keyof Handlers | undefined;
-  /** The work of a term, and what the follower's callback does, each until it settles. */
-  #work: Promise<void> | undefined;
-  #workTerm: LiveTerm | undefined;
-  #following: Promise<void> | undefined;
+  readonly #frames: CallbackFrames;
+  #last: 'onLeader' | 'onFollower' | undefined;
+  /** The term whose work was begun last. */
+  #term: LiveTerm | undefined;
+  #following: Following | undefined;
 
-  constructor(handlers: Handlers) {
+  constructor(handlers: Handlers, frames: CallbackFrames) {
     this.#handlers = handlers;
+    this.#frames = frames;
   }
 
-  /** For how long the work has gone on after its term ended, in milliseconds; 0 where none does. */
+  get frames(): CallbackFrames {
+    return this.#frames;
+  }
+
+  /** For how long the work has gone on after its term ended, in milliseconds; 0 if it does not. */
   get workOverdueMs(): number {
-    const endedAtMs = this.isWorking ? this.#workTerm?.endedAtMs : undefined;
+    const endedAtMs = this.#term?.work.isRunning === true ? this.#term.endedAtMs : undefined;
     return endedAtMs === undefined ? 0 : clock.now() - endedAtMs;
   }
 
-  get isWorking(): boolean {
-    return this.#work !== undefined;
-  }
-
-  /** Whether the code that calls us is the work itself; what the work has begun and left behind is not. */
-  get isCallingUs(): boolean {
-    const work = insideWorkOf.getStore();
-    return work?.of === this && !work.isOver;
-  }
-
-  /**
-   * Calls `onLeader`, at once, or as soon as the follower's callback has settled.
-   *
-   * @param report told what a callback threw, unless that is the term's own end.
-   * @param onFailed called when the work throws or rejects.
-   */
-  lead(
-    term: LiveTerm,
-    report: (callback: keyof Handlers, error: unknown) => void,
-    onFailed: () => void,
-  ): void {
-    const { onLeader } = this.#handlers;
-    const start = (): void => {
-      if (term.isOver) return;
-      this.#last = 'onLeader';
-      if (onLeader === undefined) return;
-      this.#workTerm = term;
-      const here = { of: this, isOver: false };
-      const work = insideWorkOf.run(here, async () => await onLeader(term));
-      this.#work = work.then(
-        () => {
-          here.isOver = true;
-          this.#work = undefined;
-        },
-        (error: unknown) => {
-          here.isOver = true;
-          this.#work = undefined;
-          if (!term.isOver || error !== term.lost()) report('onLeader', error);
-          onFailed();
-        },
-      );
-    };
-    if (this.#following === undefined) start();
-    else void this.#following.then(start);
-  }
-
-  /** Calls `onFollower`, unless it was the last to be called. */
-  follow(leader: Candidate | undefined, report: (callback: keyof Handlers, error: unknown) => void): void {
-    const { onFollower } = this.#handlers;
-    if (onFollower === undefined || this.#last === 'onFollower') return;
-    this.#last = 'onFollower';
-    this.#following = (async () => void (await onFollower(leader)))()
-      .catch((error: unknown) => report('onFollower', error))
-      .finally(() => {
-        this.#following = undefined;
-      });
+  /** For how long `onFollower` has not settled, in milliseconds; 0 if it is not under way. */
+  get followingMs(): number {
+    return this.#following === undefined ? 0 : clock.now() - this.#following.sinceMs;
   }
 
   /** `onLeader` was called, and `onFollower` has not been since. */
   get owesFollower(): boolean {
-    return this.#last === 'onLeader';
+    return this.#last === 'onLeader' && this.#handlers.onFollower !== undefined;
   }
 
-  /** Resolves when the work has settled, or this many milliseconds have passed. @returns whether it has settled. */
+  /** Whether the work of a term waits for `onFollower`. */
+  get isFollowing(): boolean {
+    return this.#following !== undefined;
+  }
+
+  /** Calls `onLeader`, at once, or as soon as the follower's callback has settled. */
+  lead(term: LiveTerm): void {
+    const { onLeader } = this.#handlers;
+    this.#term = term;
+    const start = (): void => {
+      if (term.isOver) return;
+      this.#last = 'onLeader';
+      if (onLeader !== undefined) term.work.begin(onLeader);
+    };
+    if (this.#following === undefined) start();
+    else void this.#following.settled.then(start);
+  }
+
+  /** Calls `onFollower`, unless it was the last to be called. */
+  follow(leader: Candidate | undefined, report: Report): void {
+    const { onFollower } = this.#handlers;
+    if (onFollower === undefined || this.#last === 'onFollower') return;
+    this.#last = 'onFollower';
+    const frame = this.#frames.newName();
+    const done = new Deferred<void>();
+    const settled = runInFrame(frame, () => onFollower(leader))
+      .catch((error: unknown) => report('onFollower', error))
+      .then(() => {
+        this.#following = undefined;
+        done.resolve();
+      });
+    this.#following = { frame, sinceMs: clock.now(), settled, done };
+  }
+
+  /** Calls `onLeaderChange`; nobody waits for it. */
+  noteLeader(leader: Candidate | undefined, report: Report): void {
+    const { onLeaderChange } = this.#handlers;
+    if (onLeaderChange === undefined) return;
+    void (async () => void (await onLeaderChange(leader)))().catch((error: unknown) =>
+      report('onLeaderChange', error),
+    );
+  }
+
+  /** The callback in this frame is done as far as its term is concerned: it waits for the end itself. */
+  excuse(frame: string): void {
+    this.#term?.work.excuse(frame);
+    if (this.#following?.frame === frame) this.#following.done.resolve();
+  }
+
+  /** Resolves when the work of the term is over, or this many milliseconds have passed. @returns whether it is over. */
   async drain(withinMs: number): Promise<boolean> {
-    return await within(this.#work, withinMs);
-  }
-
-  /** Resolves when the work has settled, however long that takes. */
-  async workSettled(): Promise<void> {
-    await this.#work;
+    const work = this.#term?.work;
+    return work?.isBusy !== true || (await within(work.drained(), withinMs));
   }
 
   /** As {@link drain}, for the follower's callback. */
   async followed(withinMs: number): Promise<boolean> {
-    return await within(this.#following, withinMs);
+    return this.#following === undefined || (await within(this.#following.done.promise, withinMs));
+  }
+
+  /** Resolves when the work has settled, however long that takes. */
+  async workSettled(): Promise<void> {
+    await this.#term?.work.settled();
   }
 
   /** Resolves when whatever was called has settled, however long that takes. */
   async settled(): Promise<void> {
-    await this.#work;
-    await this.#following;
+    await this.workSettled();
+    await this.#following?.settled;
   }
 }
 
-async function within(promise: Promise<void> | undefined, ms: number): Promise<boolean> {
-  if (promise === undefined) return true;
+async function within(promise: Promise<void>, ms: number): Promise<boolean> {
   const over = new AbortController();
   const settled = promise.then(() => {
     over.abort();

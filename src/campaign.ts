@@ -5,7 +5,7 @@
  * events, a lost session, `resign()`: all they can do is end the job at hand with an outcome.
  */
 import { onAbort, sharedAbort } from './abort.ts';
-import type { Callbacks, Handlers } from './callbacks.ts';
+import type { Callbacks } from './callbacks.ts';
 import {
   begin,
   next,
@@ -18,22 +18,24 @@ import {
 } from './core/campaign.ts';
 import type { Candidate } from './core/roster.ts';
 import { Deferred } from './deferred.ts';
-import { proclaim } from './etcd/candidacy.ts';
 import { EtcdFault, isFinal } from './etcd/fault.ts';
 import type { Link } from './etcd/link.ts';
 import type { WatchHub } from './etcd/watch.ts';
 import { RefusedError, type ElectionError } from './errors.ts';
 import { refusedError } from './faults.ts';
 import type { CallerGuard } from './guard/caller-guard.ts';
-import type { GuardListener, GuardSettings, LoopGuard } from './guard/guard.ts';
+import type { GuardListener, LoopGuard } from './guard/guard.ts';
 import type { Settings } from './options.ts';
 import type { Reporter } from './reporter.ts';
 import { RosterFeed } from './roster-feed.ts';
 import { Seat } from './seat.ts';
-import { CALL_LIMIT_MS, type SessionSource } from './session.ts';
-import { LiveTerm, type Term } from './term.ts';
+import type { SessionSource } from './session.ts';
+import { LiveTerm, type Term, type TermLife } from './term.ts';
+import { stopWork } from './term-end.ts';
 import { termTools } from './term-tools.ts';
+import type { CallbackName } from './term-work.ts';
 import { clock } from './time.ts';
+import { ValuePublisher } from './value-publisher.ts';
 
 /** What a campaign needs of the rest of the house. */
 export interface CampaignTools {
@@ -54,16 +56,9 @@ export interface CampaignTools {
   /** What the calls of a term pass. */
   readonly callers: CallerGuard;
   readonly reporter: Reporter;
+  /** What those are told who still wait for a term when the campaign is ended by us. */
+  endedError(because: StopCause): ElectionError;
 }
-
-/** Twenty values at once, then fewer and fewer; each half second of quiet forgives one. */
-const ANNOUNCEMENTS: GuardSettings = {
-  burst: 20,
-  baseMs: 250,
-  capMs: 2_500,
-  outsideCapMs: 2_500,
-  healthyAfterMs: 500,
-};
 
 /** An honest `close()` while the guard holds must not wait for long, in milliseconds. */
 const LONGEST_QUIT_MS = 2_500;
@@ -79,16 +74,15 @@ export class RunningCampaign {
   readonly #stop = sharedAbort();
   #stopped: { because: StopCause; error: ElectionError } | undefined;
   #state: Campaign = begin();
-  /** What we want to announce, and what etcd has acknowledged of it. */
-  #value: string;
-  #announced: string | undefined;
-  #isAnnouncing = false;
-  /** Callbacks of the campaign before have not settled yet. */
-  #isAwaitingOldWork = false;
+  readonly #value: ValuePublisher;
+  /** Callbacks of the campaign before. */
+  readonly #after: Promise<void> | undefined;
   #term: LiveTerm | undefined;
   #nextTerm = new Deferred<Term>();
   /** For those who wait for the seat to be given up; made when somebody does. */
   #left: Deferred<void> | undefined;
+  /** For those who wait until no callback of an earlier term is in the way; made when somebody does. */
+  #ready: Deferred<void> | undefined;
   /** Ends the job at hand; set while one waits for events. */
   #settle: Settle | undefined;
   /** Looks at the roster again; what it looks for depends on the state. */
@@ -110,7 +104,15 @@ export class RunningCampaign {
   ) {
     this.#tools = tools;
     this.#callbacks = callbacks;
-    this.#value = start.value;
+    this.#after = start.after;
+    this.#value = new ValuePublisher(tools, start.value, {
+      signal: this.#stop.signal,
+      candidacy: () => this.#place,
+      shown: () => this.#place && this.#feed.roster.get(this.#place.key)?.value,
+      onPublished: (value) => {
+        if (this.#term !== undefined) this.#term.value = value;
+      },
+    });
     this.#calledFrom = start.calledFrom;
     this.#seat = new Seat(tools.link, tools.electionKeys, tools.sessions);
     this.#feed = new RosterFeed(
@@ -124,27 +126,39 @@ export class RunningCampaign {
         onChange: () => {
           this.#look();
           this.#noteLeader();
+          this.#value.check();
         },
         onRefused: (fault) => this.stop('refused', refusedError(tools.election, fault)),
       },
     );
     const leavePlace = tools.reporter.begin();
     tools.sessions.join(tools.settings.marginMs, tools.reporter, tools.settings.lastWill);
-    this.ended = this.#run(start.after);
+    this.ended = this.#run();
     this.settled = this.ended.then(() => start.after).then(() => this.#lastCallbacks());
     void this.ended.then(leavePlace);
   }
 
   /** The term at hand, or else the next one; rejects when the campaign ends before there is one. */
   term(): Promise<Term> {
-    if (this.#stopped === undefined) return this.#nextTerm.promise;
+    if (this.#stopped === undefined)
+      return this.#term?.isOver === false ? Promise.resolve(this.#term) : this.#nextTerm.promise;
     const over = new Deferred<Term>();
     over.reject(this.#stopped.error);
     return over.promise;
   }
 
-  get state(): Campaign['name'] {
-    return this.#isAwaitingOldWork ? 'leaving' : this.#state.name;
+  get state(): Exclude<Campaign['name'], 'settling'> {
+    const { name } = this.#state;
+    return name === 'settling' ? 'leaving' : name;
+  }
+
+  /** Resolves when no callback of an earlier term is in the way any more; undefined if none is. */
+  get ready(): Promise<void> | undefined {
+    const { name } = this.#state;
+    const isEnding = name === 'leaving' || this.#term?.isOver === true;
+    const isSettling = name === 'settling' && (this.#state.isAfterTerm || this.#after !== undefined);
+    const isInTheWay = isSettling || (isEnding && this.#stopped === undefined);
+    return isInTheWay ? (this.#ready ??= new Deferred()).promise : undefined;
   }
 
   get currentTerm(): LiveTerm | undefined {
@@ -167,19 +181,14 @@ export class RunningCampaign {
     return state.name === 'waiting' || state.name === 'leading' ? state.candidacy : undefined;
   }
 
-  /** Whether the work of this campaign's term is what calls us. */
-  get isCallingUs(): boolean {
-    return this.#callbacks.isCallingUs;
-  }
-
   /** Whether the campaign has been told to end. */
   get isStopping(): boolean {
     return this.#stopped !== undefined;
   }
 
-  /** For how long the work has gone on after its term ended, in milliseconds; 0 where none does. */
-  get workOverdueMs(): number {
-    return this.#callbacks.workOverdueMs;
+  /** The callbacks that it calls. */
+  get callbacks(): Callbacks {
+    return this.#callbacks;
   }
 
   /** Ends the campaign for good; the job at hand learns of it at once. Only the first cause counts. */
@@ -190,59 +199,25 @@ export class RunningCampaign {
     this.#stop.abort(error); // without a reason it makes one, with a stack trace, on the way to the release
   }
 
-  /** Ends the term, if there is one, and stands again at the back of the queue. */
-  async stepDown(): Promise<void> {
-    if (this.#state.name !== 'leading') return;
+  /** Ends the term, if there is one, and stands again at the back of the queue. @returns when the key is given up. */
+  stepDown(): Promise<void> {
+    if (this.#state.name !== 'leading') return Promise.resolve();
     const { promise } = (this.#left ??= new Deferred());
     this.#settle?.({ type: 'lost', because: 'stepped-down' });
-    if (!this.isCallingUs) await promise;
+    return promise;
   }
 
   /** Announces another value from now on. */
   announce(value: string): void {
-    this.#value = value;
-    void this.#announce();
+    this.#value.want(value);
   }
 
-  /** One writer at a time, and the newest value wins. */
-  async #announce(): Promise<void> {
-    if (this.#isAnnouncing) return;
-    this.#isAnnouncing = true;
-    const { link } = this.#tools;
-    while (this.#place !== undefined && this.#value !== this.#announced) {
-      await this.#tools
-        .guardOf('announcements')
-        .pass('outside', ANNOUNCEMENTS, { signal: this.#stop.signal });
-      const place = this.#place;
-      const value = this.#value;
-      if (place === undefined || this.#stopped !== undefined) break; // entering announces it
-      try {
-        await proclaim(link, place, value, { withinMs: CALL_LIMIT_MS, signal: this.#stop.signal });
-        this.#hasAnnounced(value);
-      } catch (error) {
-        if (this.#stopped !== undefined) break;
-        const { reporter, election } = this.#tools;
-        reporter.report({ type: 'announce.failed', election, reason: (error as EtcdFault).message }); // and try again
-      }
-    }
-    this.#isAnnouncing = false;
-  }
-
-  #hasAnnounced(value: string): void {
-    this.#announced = value;
-    if (this.#term !== undefined) this.#term.value = value;
-  }
-
-  async #run(after: Promise<void> | undefined): Promise<void> {
-    if (after !== undefined) {
-      this.#isAwaitingOldWork = true;
-      await this.#orStopped(after);
-      this.#isAwaitingOldWork = false;
-    }
+  async #run(): Promise<void> {
     try {
       while (this.#state.name !== 'ended') {
         const outcome = await this.#perform(this.#state);
         this.#state = next(this.#state, outcome);
+        if (this.#state.name === 'held' || this.#state.name === 'ended') this.#tellReady();
       }
     } catch (bug) {
       this.#failSafe(bug);
@@ -264,6 +239,8 @@ export class RunningCampaign {
     if (state.name !== 'leaving' && this.#stopped !== undefined)
       return Promise.resolve({ type: 'stopped', because: this.#stopped.because });
     switch (state.name) {
+      case 'settling':
+        return this.#settleCallbacks(state.isAfterTerm);
       case 'held':
         return this.#passGuard(state.origin);
       case 'entering':
@@ -275,6 +252,22 @@ export class RunningCampaign {
       case 'leaving':
         return this.#leave(state);
     }
+  }
+
+  /** Work that ignores its signal is not started a second time: we stand again when it has settled. */
+  async #settleCallbacks(isAfterTerm: boolean): Promise<Outcome> {
+    if (this.#after !== undefined) await this.#orStopped(this.#after);
+    if (isAfterTerm && this.#stopped === undefined) {
+      await this.#orStopped(this.#callbacks.workSettled());
+      if (this.#stopped === undefined) this.#payFollower(undefined);
+      await this.#orStopped(this.#callbacks.settled());
+    }
+    return this.#stoppedOr({ type: 'settled' });
+  }
+
+  #tellReady(): void {
+    this.#ready?.resolve();
+    this.#ready = undefined;
   }
 
   async #passGuard(origin: Origin): Promise<Outcome> {
@@ -303,10 +296,10 @@ export class RunningCampaign {
 
   async #enter(): Promise<Outcome> {
     try {
-      const entry = await this.#seat.take(() => this.#value, this.#stop.signal);
+      const entry = await this.#seat.take(() => this.#value.value, this.#stop.signal);
       const { candidacy } = entry;
       this.#tools.guard.cameThrough();
-      this.#announced = this.#value;
+      this.#value.entered(this.#value.value);
       this.#feed.start(entry);
       this.#awaitHealth();
       this.#tools.reporter.report({
@@ -334,46 +327,58 @@ export class RunningCampaign {
         else if (this.#feed.roster.olderThan(candidacy.createRevision) === 0) settle({ type: 'elected' });
       };
       look();
-      if (this.#settle === settle) this.#callFollower(this.#feed.roster.leader);
+      if (this.#settle === settle) this.#callbacks.follow(this.#feed.roster.leader, this.#reportCallback);
       return look;
     });
   }
 
   #serveTerm(candidacy: Candidacy): Promise<Outcome> {
-    const { reporter, election, settings, link } = this.#tools;
-    const tools = termTools(election, link, this.#seat.session!, candidacy, {
-      pass: (signal) => this.#tools.guardOf('announcements').pass('outside', ANNOUNCEMENTS, { signal }),
-      done: (value) => {
-        this.#value = value;
-        this.#hasAnnounced(value);
-      },
-    });
-    const term = new LiveTerm(election, candidacy, this.#value, tools, this.#tools.callers);
-    this.#term = term;
-    reporter.report({
-      type: 'term.started',
-      election,
-      fencingToken: term.fencingToken.toString(),
-      value: term.value,
-      leaseId: term.leaseId,
-    });
-    this.#nextTerm.resolve(term);
+    const { settings } = this.#tools;
     return this.#until((settle) => {
+      const term = this.#newTerm(candidacy, settle);
+      this.#term = term;
+      this.#reportStart(term);
       const look = (): void => {
         if (!this.#stands(candidacy)) settle({ type: 'lost', because: 'evicted' });
         else if (!term.isCurrent()) settle({ type: 'lost', because: 'deadline-passed' });
       };
+      if (this.#settle !== settle) return look; // a subscriber has ended it
+      this.#nextTerm.resolve(term);
+      this.#nextTerm = new Deferred();
       look(); // a message may have come since we were elected
       if (this.#settle !== settle) return look;
-      this.#callbacks.lead(term, this.#reportCallback, () =>
-        settle({ type: 'lost', because: 'work-failed' }),
-      );
+      this.#callbacks.lead(term);
       if (this.#settle !== settle) return look; // the work has ended its own term
-      if (!this.#callbacks.isWorking) this.#awaitFollower(settle);
+      if (this.#callbacks.isFollowing) this.#awaitFollower(settle);
       if (settings.progressTimeoutMs !== undefined)
         this.#watchProgress(term, settings.progressTimeoutMs, settle);
       return look;
     });
+  }
+
+  #newTerm(candidacy: Candidacy, settle: Settle): LiveTerm {
+    const { election, link, settings, reporter } = this.#tools;
+    const value = this.#value;
+    const tools = termTools(election, link, this.#seat.session!, candidacy, {
+      pass: (signal) => value.pass(signal),
+      done: (announced) => value.proclaimed(announced),
+    });
+    const life: TermLife = {
+      frames: this.#callbacks.frames,
+      callers: this.#tools.callers,
+      onError: this.#reportCallback,
+      onFailed: () => settle({ type: 'lost', because: term.isCurrent() ? 'work-failed' : 'deadline-passed' }),
+      onIdle: () => {
+        const isOver = settings.whenWorkEnds === 'step-down';
+        reporter.report({ type: 'work.ended', election, fencingToken: term.fencingToken.toString() });
+        if (isOver) settle({ type: 'lost', because: 'work-ended' });
+      },
+      stepDown: () => settle({ type: 'lost', because: 'stepped-down' }),
+      resign: () => this.stop('resigned', this.#tools.endedError('resigned')),
+      proclaiming: (proclaim) => value.proclaiming(proclaim),
+    };
+    const term = new LiveTerm(election, candidacy, value.value, tools, life);
+    return term;
   }
 
   /** The work cannot begin before `onFollower` has settled: a leader that does not work gives the seat up. */
@@ -393,35 +398,23 @@ export class RunningCampaign {
     term.signal.addEventListener('abort', () => clearTimeout(timer), { once: true });
   }
 
-  /** Stop the work, wait for it, and only then free the seat. */
+  /** Stop the work, wait for it, call `onFollower`, wait for it, and only then free the seat. */
   async #leave(state: Extract<Campaign, { name: 'leaving' }>): Promise<Outcome> {
     const { candidacy, because } = state;
-    const forGood = state.afterwards === 'end';
     const term = this.#term;
     clearTimeout(this.#healthTimer);
-    if (term === undefined && candidacy !== undefined && !forGood) this.#reportLoss(candidacy, because);
-    if (term !== undefined && this.#callbacks.isWorking) await this.#drain(term);
+    if (term === undefined && candidacy !== undefined && state.afterwards === 'stand-again')
+      this.#reportLoss(candidacy, because);
+    if (term !== undefined) {
+      const successor = this.#feed.roster.candidates.find(({ key }) => key !== candidacy?.key);
+      await stopWork(this.#tools, this.#callbacks, { term, because }, successor, this.#reportCallback);
+    }
     await this.#giveUpSeat(candidacy);
     this.#feed.stop();
     this.#term = undefined;
     this.#left?.resolve();
     this.#left = undefined;
-    // Work that ignores its signal is not started a second time: we stand again when it has settled.
-    if (!forGood) await this.#orStopped(this.#callbacks.workSettled());
-    if (this.#callbacks.owesFollower && !this.#callbacks.isWorking)
-      this.#callFollower(this.#feed.roster.candidates.find(({ key }) => key !== candidacy?.key));
     return { type: 'left' };
-  }
-
-  async #drain(term: LiveTerm): Promise<void> {
-    const { settings, reporter, election } = this.#tools;
-    if (await this.#callbacks.drain(settings.drainTimeoutMs)) return;
-    reporter.report({
-      type: 'drain.overdue',
-      election,
-      fencingToken: term.fencingToken.toString(),
-      afterMs: settings.drainTimeoutMs,
-    });
   }
 
   async #giveUpSeat(candidacy: Candidacy | undefined): Promise<void> {
@@ -445,7 +438,7 @@ export class RunningCampaign {
 
   async #lastCallbacks(): Promise<void> {
     await this.#callbacks.settled();
-    if (this.#callbacks.owesFollower) this.#callFollower(undefined);
+    this.#payFollower(undefined);
     await this.#callbacks.settled();
   }
 
@@ -461,14 +454,13 @@ export class RunningCampaign {
         this.#settle = undefined;
         this.#look = () => undefined;
         offEnd();
-        if (outcome.type === 'lost' && this.#term !== undefined) this.#nextTerm = new Deferred();
         // Before anything else hears of it: the work must stop first.
         if (outcome.type === 'lost' || outcome.type === 'stopped') this.#endTerm(outcome.because);
         resolve(outcome);
       };
       this.#settle = settle;
       const look = listen(settle);
-      if (this.#settle !== settle) return;
+      if (this.#settle !== settle) return; // over already
       this.#look = look;
       offEnd = this.#seat.session!.onEnd((end) =>
         settle({ type: 'lost', because: end === 'deadline-passed' ? end : 'lease-lost' }),
@@ -508,12 +500,23 @@ export class RunningCampaign {
     this.#healthTimer.unref();
   }
 
-  #callFollower(leader: Candidate | undefined): void {
-    this.#callbacks.follow(leader, this.#reportCallback);
+  /** Calls `onFollower` if it is due: the work of the last term took too long for it. */
+  #payFollower(leader: Candidate | undefined): void {
+    if (this.#callbacks.owesFollower) this.#callbacks.follow(leader, this.#reportCallback);
   }
 
-  readonly #reportCallback = (callback: keyof Handlers, error: unknown): void =>
+  readonly #reportCallback = (callback: CallbackName, error: unknown): void =>
     this.#tools.reporter.report({ type: 'callback.failed', election: this.#tools.election, callback, error });
+
+  #reportStart(term: LiveTerm): void {
+    this.#tools.reporter.report({
+      type: 'term.started',
+      election: this.#tools.election,
+      fencingToken: term.fencingToken.toString(),
+      value: term.value,
+      leaseId: term.leaseId,
+    });
+  }
 
   #reportFailure(fault: EtcdFault): void {
     this.#tools.reporter.report({
@@ -543,6 +546,7 @@ export class RunningCampaign {
       fencingToken: leader?.fencingToken.toString(),
       value: leader?.value,
     });
+    this.#callbacks.noteLeader(leader, this.#reportCallback);
   }
 
   #stoppedOr(outcome: Outcome): Outcome {
@@ -568,6 +572,7 @@ export class RunningCampaign {
     this.#feed.stop();
     clearTimeout(this.#healthTimer);
     this.#state = { name: 'ended', because: 'refused' };
+    this.#tellReady();
   }
 }
 

@@ -12,3 +12,21 @@ export class Deferred<T> {
     this.promise.catch(() => undefined); // nobody need listen: an un-awaited campaign() must not end the process
   }
 }
+
+/**
+ * Runs; where nobody awaits it, its rejection does not end the process. It is not listened to before it rejects: V8
+ * shows who awaits a promise only while nobody else listens to it.
+ */
+export function unheard<T>(run: () => Promise<T>): Promise<T> {
+  let result: Promise<T> | undefined;
+  const running = async (): Promise<T> => {
+    try {
+      return await run();
+    } catch (error) {
+      result?.catch(() => undefined);
+      throw error;
+    }
+  };
+  result = running();
+  return result;
+}

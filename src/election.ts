@@ -5,11 +5,12 @@ import { onAbort, sharedAbort } from './abort.ts';
 import type { Etcd3 } from 'etcd3';
 import { callSite, type PublicFunction } from './guard/call-site.ts';
 import { CallerGuard } from './guard/caller-guard.ts';
+import type { CallbackFrames } from './callback-frames.ts';
 import { Callbacks } from './callbacks.ts';
 import { guardListener, RunningCampaign, type CampaignTools } from './campaign.ts';
 import type { Campaign, StopCause } from './core/campaign.ts';
 import type { Candidate } from './core/roster.ts';
-import { Deferred } from './deferred.ts';
+import { Deferred, unheard } from './deferred.ts';
 import { electionPrefix, type Snapshot } from './etcd/candidacy.ts';
 import { linkOf } from './etcd/link.ts';
 import { AlreadyStandingError, ElectionClosedError, type ElectionError } from './errors.ts';
@@ -35,7 +36,8 @@ import {
 import { defaultLogger, Reporter } from './reporter.ts';
 import { QueueReader } from './queue-reader.ts';
 import { sessionsOf } from './session.ts';
-import { leave, placeOf } from './standing.ts';
+import { overUnlessAwaited } from './self-wait.ts';
+import { framesOf, leave, placeOf } from './standing.ts';
 import type { Term } from './term.ts';
 import { clock } from './time.ts';
 
@@ -50,10 +52,10 @@ export interface ElectionStatus {
    * - `entering`: on the way into the queue; stays here while etcd is away.
    * - `waiting`: in the queue.
    * - `leading`: the leader.
-   * - `leaving`: the term is over; its work is awaited, or the key is being given up.
+   * - `leaving`: the term is over; its callbacks are awaited, or the key is being given up.
    * - `closed`: for good.
    */
-  readonly state: 'idle' | 'closed' | Exclude<Campaign['name'], 'ended'>;
+  readonly state: 'idle' | 'closed' | Exclude<Campaign['name'], 'ended' | 'settling'>;
   readonly term: Term | undefined;
   /** As far as we know without asking; undefined where nobody leads or we do not know. */
   readonly leader: Leader | undefined;
@@ -85,6 +87,7 @@ export class Election implements AsyncDisposable {
   readonly #tools: CampaignTools;
   readonly #guard: LoopGuard;
   readonly #seat: string;
+  readonly #frames: CallbackFrames;
   readonly #callbacks: Callbacks;
   #closingAbort: AbortController | undefined;
   #offSignal: (() => void) | undefined;
@@ -114,7 +117,8 @@ export class Election implements AsyncDisposable {
     this.name = name;
     this.#client = client;
     this.#seat = `${settings.ttlSeconds}|${settings.prefix}${name}`;
-    this.#callbacks = new Callbacks(settings);
+    this.#frames = framesOf(client, this.#seat);
+    this.#callbacks = new Callbacks(settings, this.#frames);
     this.#guard = guardOf(scope, 'campaign');
     this.#tools = {
       election: name,
@@ -127,6 +131,7 @@ export class Election implements AsyncDisposable {
       guardOf: (what) => guardOf(scope, what),
       callers: new CallerGuard(scope, settings.guard, guardListener({ reporter, election: name })),
       reporter,
+      endedError: (because) => this.#endedError(because),
     };
     this.#callers = this.#tools.callers;
     this.#reader = new QueueReader(this.#tools, this.#callers);
@@ -146,7 +151,8 @@ export class Election implements AsyncDisposable {
    * @param value what the others see of us, at most 16 KiB. Default: this node's own IP address.
    * @returns the first term, once we lead. Waits through any outage of etcd.
    * @throws {InvalidInputError} if the value is no string, or too long.
-   * @throws {AlreadyStandingError} if another `Election` of this name, client and TTL stands, or `lead()` is under way.
+   * @throws {AlreadyStandingError} if another `Election` of this name, client and TTL stands, or `lead()` is under way;
+   *   and if a callback awaits it whose term has ended: a next term cannot begin before that callback has returned.
    * @throws {ElectionClosedError} if the campaign is ended by us before we lead.
    * @throws {RefusedError} if etcd refuses for good, or the client is closed.
    * @throws {RunawayLoopError} synchronously, if a loop calls it without ever letting the event loop turn.
@@ -154,11 +160,8 @@ export class Election implements AsyncDisposable {
   campaign(value?: string): Promise<Term> {
     this.#callers.count('stand');
     const running = this.#campaign;
-    if (running?.isStopping === true && this.#closedBecause === undefined) {
-      const again = running.ended.then(() => this.campaign(value));
-      again.catch(() => undefined); // un-awaited, it must not end the process
-      return again;
-    }
+    if (running?.isStopping === true && this.#closedBecause === undefined)
+      return this.#afterCallbacks(running.ended, () => this.campaign(value), method('campaign'));
     if (running !== undefined && this.#leadCampaign === undefined && this.#closedBecause === undefined) {
       try {
         if (value !== undefined) checkValue(value, this.name);
@@ -166,10 +169,18 @@ export class Election implements AsyncDisposable {
         return this.#callers.refuse(error as ElectionError, callSite(method('campaign')));
       }
       if (value !== undefined) running.announce(value);
-      return this.#callers.repeat(method('campaign'), () => (this.#campaign ?? running).term());
+      const term = (): Promise<Term> =>
+        this.#callers.repeat(method('campaign'), () => (this.#campaign ?? running).term());
+      return running.ready === undefined
+        ? term()
+        : this.#afterCallbacks(running.ready, term, method('campaign'));
     }
-    const calledFrom = callSite(method('campaign'));
-    return this.#stand(value, this.#callbacks, calledFrom, (campaign) => campaign.term());
+    return this.#stand(value, this.#callbacks, callSite(method('campaign')), (campaign) => {
+      const term = (): Promise<Term> => campaign.term();
+      return campaign.ready === undefined
+        ? term()
+        : this.#afterCallbacks(campaign.ready, term, method('campaign'));
+    });
   }
 
   /**
@@ -201,33 +212,44 @@ export class Election implements AsyncDisposable {
         .then(result.resolve, result.reject)
         .finally(() => end('resigned'));
     };
-    const callbacks = new Callbacks({ onLeader, onFollower: undefined });
+    const handlers = { onLeader, onFollower: undefined, onLeaderChange: undefined };
+    const callbacks = new Callbacks(handlers, this.#frames);
     return this.#stand(undefined, callbacks, calledFrom, async (started) => {
       campaign = started;
       this.#leadCampaign = started;
       const offSignal = signal && onAbort(signal, () => end('aborted'));
+      const awaiting = started.ready && (await overUnlessAwaited(started.ready, this.#frames));
+      if (awaiting !== undefined) end('resigned');
       await started.ended;
       offSignal?.();
       this.#leadCampaign = undefined;
+      if (awaiting !== undefined) return await this.#callers.refuse(this.#selfWait('lead'), calledFrom);
       if (!begun) await started.term(); // rejects with why there was none
       return await result.promise;
     });
   }
 
   /**
-   * Ends the term, waits for its work, gives up the key, and stands again at the back of the queue. Does nothing
-   * where we do not lead. Called from within the work it does not wait for the work.
+   * Ends the term, and stands again at the back of the queue. Resolves when the work is over, `onFollower` has settled
+   * and the key is given up. Does nothing if we do not lead.
+   *
+   * If a callback of the term awaits this call, the call resolves as soon as the term has ended, and the key is given
+   * up when the callback has returned. `term.stepDown()` never waits.
    */
   stepDown(): Promise<void> {
     this.#callers.count('end');
     const campaign = this.#campaign;
-    return campaign?.state === 'leading' ? campaign.stepDown() : this.#callers.idle(method('stepDown'));
+    return campaign?.state === 'leading'
+      ? this.#unlessAwaited(campaign.stepDown())
+      : this.#callers.idle(method('stepDown'));
   }
 
   /**
-   * Ends the term (the work is awaited, then the key given up) and leaves the race. `campaign()` may be called
-   * again. Never waits longer than `drainTimeoutMs` and two calls to etcd; never rejects. Called from within the
-   * work it does not wait for the work.
+   * Ends the term and leaves the race. Resolves when the work is over, `onFollower` has settled and the key is given
+   * up; never later than `drainTimeoutMs` and two calls to etcd; never rejects. `campaign()` may be called again.
+   *
+   * If a callback of the term awaits this call, the call resolves as soon as the term has ended, and the key is given
+   * up when the callback has returned. `term.resign()` never waits.
    *
    * @throws {RunawayLoopError} synchronously, as every method does that a loop calls without ever letting the event
    *   loop turn.
@@ -238,8 +260,11 @@ export class Election implements AsyncDisposable {
   }
 
   /**
-   * Resigns, for good. Afterwards no timer, stream or listener of this election is left; work that ignores
-   * `term.signal` goes on by itself.
+   * Resigns, for good. Afterwards the key is gone, and no timer, stream or listener of this election is left; work that
+   * ignores `term.signal` goes on by itself.
+   *
+   * A callback of the term that awaits this call says that it is done: the key is given up as soon as all that was
+   * registered with the term is over, and then the call resolves.
    */
   close(): Promise<void> {
     this.#callers.count('end');
@@ -324,7 +349,7 @@ export class Election implements AsyncDisposable {
           ? undefined
           : { remainingMs: term.remainingMs(), quietMs: clock.now() - term.heartbeatAtMs },
       progressTimeoutMs,
-      workOverdueMs: campaign?.workOverdueMs ?? 0,
+      workOverdueMs: (campaign?.callbacks ?? this.#callbacks).workOverdueMs,
       drainTimeoutMs,
     });
   }
@@ -391,7 +416,36 @@ export class Election implements AsyncDisposable {
     const campaign = this.#campaign;
     if (campaign === undefined) return await this.#callers.idle(calls);
     campaign.stop(because, this.#endedError(because));
-    if (!campaign.isCallingUs) await campaign.ended;
+    const awaiting = await overUnlessAwaited(campaign.ended, this.#frames);
+    if (awaiting === undefined || because === 'resigned') return;
+    // The callback has said that it is done, unless it awaits other things too.
+    if (awaiting.isAlone) campaign.callbacks.excuse(awaiting.frame);
+    await campaign.ended;
+  }
+
+  async #unlessAwaited(over: Promise<void>): Promise<void> {
+    await overUnlessAwaited(over, this.#frames);
+  }
+
+  /**
+   * Goes on when the callbacks of an earlier term are out of the way. Where one of them awaits this, it would wait for
+   * itself: that wait is refused.
+   */
+  #afterCallbacks<T>(done: Promise<void>, go: () => Promise<T>, calls: PublicFunction): Promise<T> {
+    return unheard(async () => {
+      const awaiting = await overUnlessAwaited(done, this.#frames);
+      if (awaiting === undefined) return await go();
+      void done.then(() => void go().catch(() => undefined)); // what was asked for comes all the same
+      return await this.#callers.refuse(this.#selfWait('campaign'), callSite(calls));
+    });
+  }
+
+  #selfWait(call: 'campaign' | 'lead'): AlreadyStandingError {
+    return new AlreadyStandingError(
+      this.name,
+      `${call}() of election "${this.name}" would wait for itself: a callback awaits it whose own term has ended. ` +
+        'Return from the callback; a campaign stands again by itself then, and after term.stepDown() as well',
+    );
   }
 
   #close(because: 'closed' | 'aborted'): Promise<void> {

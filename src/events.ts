@@ -5,6 +5,9 @@
 import { channel } from 'node:diagnostics_channel';
 import type { EndCause, StopCause } from './core/campaign.ts';
 
+/** A callback of the options, or what was registered with a term by `run()`, `every()` or `onEnd()`. */
+export type CallbackName = 'onLeader' | 'onFollower' | 'onLeaderChange' | 'run' | 'every' | 'onEnd';
+
 export type ElectionEvent =
   | { readonly type: 'options.unusual'; readonly election: string; readonly reason: string }
   | {
@@ -87,11 +90,14 @@ export type ElectionEvent =
       readonly election: string;
       readonly fencingToken: string;
       readonly afterMs: number;
+      /** What has not settled: callbacks of the options, and what was registered with the term. */
+      readonly callbacks: readonly CallbackName[];
     }
+  | { readonly type: 'work.ended'; readonly election: string; readonly fencingToken: string }
   | {
       readonly type: 'callback.failed';
       readonly election: string;
-      readonly callback: 'onLeader' | 'onFollower';
+      readonly callback: CallbackName;
       readonly error: unknown;
     }
   | { readonly type: 'announce.failed'; readonly election: string; readonly reason: string }
@@ -192,7 +198,12 @@ const lines: { readonly [T in ElectionEventType]: Line<T> } = {
   'drain.overdue': [
     'error',
     (e) =>
-      `the work of "${e.election}" still runs ${Math.round(e.afterMs)} ms after its term ended: it ignores term.signal`,
+      `${e.callbacks.join(', ')} of "${e.election}" still runs ${Math.round(e.afterMs)} ms after the term ended: it ignores term.signal, or waits for the end of its own term; there, call term.stepDown() or term.resign(), which never wait`,
+  ],
+  'work.ended': [
+    'info',
+    (e) =>
+      `the work of "${e.election}" has ended, and the term goes on (fencing token ${e.fencingToken}); to hand over then, set whenWorkEnds: 'step-down'`,
   ],
   'callback.failed': ['error', (e) => `${e.callback} of "${e.election}" failed: ${String(e.error)}`],
   'announce.failed': [

@@ -19,5 +19,12 @@ export {
   UnavailableError,
   type ElectionErrorCode,
 } from './errors.ts';
-export { channelNames, type ElectionEvent, type ElectionEventType, type Logger } from './events.ts';
+export type { CleanUp } from './term-work.ts';
+export {
+  channelNames,
+  type CallbackName,
+  type ElectionEvent,
+  type ElectionEventType,
+  type Logger,
+} from './events.ts';
 export { loopGuards, type CallSite, type GuardReport, type GuardStatus } from './guard/guard.ts';

@@ -3,7 +3,17 @@
  */
 import { networkInterfaces, hostname } from 'node:os';
 import type { Etcd3 } from 'etcd3';
-import { callback, flag, isObject, optional, readFields, shown, whole, type Values } from './core/fields.ts';
+import {
+  callback,
+  flag,
+  isObject,
+  oneOf,
+  optional,
+  readFields,
+  shown,
+  whole,
+  type Values,
+} from './core/fields.ts';
 import { isWellFormed, nameProblem, prefixProblem, unsetPart } from './core/names.ts';
 import type { Candidate } from './core/roster.ts';
 import { A_SIGNAL, isAbortSignal } from './abort.ts';
@@ -56,16 +66,33 @@ export interface ElectionOptions {
   prefix?: string | undefined;
   /**
    * Called when a term begins; it may be async: its promise is the work. That it returns or resolves does not end
-   * the term. If it throws or rejects, we step down and stand again, held back by the loop guard. When the term
-   * ends `term.signal` aborts, and the key is given up only after the promise has settled. Never overlaps with
-   * `onFollower`, and always takes turns with it.
+   * the term, see `whenWorkEnds`. A function or a disposable object that it returns is called or disposed of when the
+   * term ends. If it throws or rejects, we step down and stand again, held back by the loop guard.
+   *
+   * When the term ends, `term.signal` aborts; the work, and what was registered with the term, is awaited; then
+   * `onFollower` is called and awaited; only then the key is given up: all within `drainTimeoutMs`. Never overlaps
+   * with `onFollower`, and always takes turns with it.
    */
   onLeader?: ((term: Term) => unknown) | undefined;
   /**
-   * Called when we are a candidate and somebody else leads, once until we lead ourselves, and after each term of
-   * ours; with the leader, if one is known. It may be async.
+   * Called once for each spell in which we do not lead: when we become a candidate behind another, and at the end of
+   * each term of ours, before the key is given up. It may be async; it is awaited, so stop here what `onLeader`
+   * started. Gets the candidate that leads, or that leads next; undefined if none is known. To follow who leads, use
+   * `onLeaderChange`.
    */
   onFollower?: ((leader: Candidate | undefined) => unknown) | undefined;
+  /**
+   * Called at every change of the leader, or of what the leader announces, while we are a candidate or lead, our own
+   * terms included; undefined if nobody leads. It is never awaited.
+   */
+  onLeaderChange?: ((leader: Candidate | undefined) => unknown) | undefined;
+  /**
+   * What happens when `onLeader` has returned, nothing that was registered with the term runs, and no clean-up is
+   * registered: `'stay'` leads on, for services that `onLeader` only starts; `'step-down'` ends the term, so that
+   * another replica leads. Either is told by the event `work.ended`, and `health().working` shows it.
+   * Default: `'stay'`.
+   */
+  whenWorkEnds?: 'stay' | 'step-down' | undefined;
   /** Where log lines go: a pino logger, or anything with its methods. Default: pino, to standard output. */
   logger?: Logger | undefined;
   /**
@@ -75,8 +102,8 @@ export interface ElectionOptions {
    */
   marginMs?: number | undefined;
   /**
-   * How long the end of a term waits for the work to settle before it gives up the key all the same, in
-   * milliseconds. Default: the TTL less the margin. Range: 0 to 3 600 000.
+   * How long the end of a term waits for the work, for what was registered with the term and for `onFollower`, before
+   * it gives up the key all the same, in milliseconds. Default: the TTL less the margin. Range: 0 to 3 600 000.
    */
   drainTimeoutMs?: number | undefined;
   /**
@@ -101,6 +128,8 @@ export interface Settings {
   readonly prefix: string;
   readonly onLeader: ((term: Term) => unknown) | undefined;
   readonly onFollower: ((leader: Candidate | undefined) => unknown) | undefined;
+  readonly onLeaderChange: ((leader: Candidate | undefined) => unknown) | undefined;
+  readonly whenWorkEnds: 'stay' | 'step-down';
   readonly logger: Logger | undefined;
   readonly marginMs: number;
   readonly drainTimeoutMs: number;
@@ -131,6 +160,8 @@ const fields = {
   prefix: { fallback: 'election/', problemOf: prefixProblem },
   onLeader: callback<NonNullable<Settings['onLeader']>>(),
   onFollower: callback<NonNullable<Settings['onFollower']>>(),
+  onLeaderChange: callback<NonNullable<Settings['onLeaderChange']>>(),
+  whenWorkEnds: oneOf('stay', 'step-down'),
   logger: optional<Logger>(`a pino logger, or an object with the methods ${logMethods.join(', ')}`, isLogger),
   marginMs: whole(50, 86_400_000, undefined),
   drainTimeoutMs: whole(0, 3_600_000, undefined),

@@ -3,11 +3,22 @@
  * while that of the one before still runs, whatever objects they belong to.
  */
 import type { Etcd3 } from 'etcd3';
+import { CallbackFrames } from './callback-frames.ts';
 
 export interface Place {
   isTaken: boolean;
   /** Callbacks of the campaign before, where they have not settled yet. */
   lingering: Promise<void> | undefined;
+}
+
+let clients = 0;
+const numbers = new WeakMap<Etcd3, number>();
+
+/** The frames of callbacks of one seat of this client, whatever object calls them. */
+export function framesOf(client: Etcd3, seat: string): CallbackFrames {
+  let number = numbers.get(client);
+  if (number === undefined) numbers.set(client, (number = ++clients));
+  return new CallbackFrames(`${number}|${seat}`);
 }
 
 const places = new WeakMap<Etcd3, Map<string, Place>>();

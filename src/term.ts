@@ -4,11 +4,13 @@
 import { inspect, type InspectOptions } from 'node:util';
 import { sharedAbort } from './abort.ts';
 import type { ComparatorBuilder } from 'etcd3';
+import type { CallbackFrames } from './callback-frames.ts';
 import type { Candidacy, EndCause } from './core/campaign.ts';
 import { jsonOf } from './core/json.ts';
-import { LeadershipLostError } from './errors.ts';
+import { InvalidInputError, LeadershipLostError } from './errors.ts';
 import type { PublicFunction } from './guard/call-site.ts';
 import type { CallerGuard } from './guard/caller-guard.ts';
+import { isCleanUp, TermWork, type CleanUp, type WorkListener } from './term-work.ts';
 import { clock } from './time.ts';
 
 /** In JSON and in logs it is shown by its facts: the token as a string, and whether it is current at that moment. */
@@ -62,6 +64,49 @@ export interface Term {
    * Do not return the builder from an async function: it has a method `then`, so it would never resolve.
    */
   txn(): ComparatorBuilder;
+  /**
+   * Registers work that `onLeader` does not return: a loop that is not awaited, a handler, a child process. The end of
+   * the term waits for it, at most `drainTimeoutMs`; its failure ends the term; and the next term does not begin before
+   * it has settled. A function is called at once, with the term.
+   *
+   * @returns what the work returns. It need not be awaited.
+   * @throws {LeadershipLostError} (the promise rejects) if a function is registered after the end of the term.
+   */
+  run<T>(work: PromiseLike<T> | ((term: Term) => T | PromiseLike<T>)): Promise<T>;
+  /**
+   * Calls a job at once, and then every `ms` milliseconds until the term ends. A job that takes longer delays the next
+   * call: it never runs beside itself. The end of the term waits for the job under way, and a job that fails ends the
+   * term, as {@link run} says.
+   *
+   * @param ms from one start to the next, in milliseconds. Range: 1 to 2 147 483 647.
+   * @throws {InvalidInputError} if `ms` is out of range, or the job is no function.
+   */
+  every(ms: number, job: (term: Term) => unknown): void;
+  /**
+   * Registers a clean-up, to be called when the term ends, just after `signal` has aborted; at once if it has ended.
+   * Clean-ups are called one after another, the last registered first; the end of the term waits for them, at most
+   * `drainTimeoutMs`. What `onLeader` returns (a function, or an object that is disposable) is registered the same way.
+   *
+   * @throws {InvalidInputError} if it is neither a function nor disposable.
+   */
+  onEnd(cleanUp: CleanUp): void;
+  /**
+   * Ends this term, and stands again at the back of the queue. Never waits, so the work may call it anywhere; does
+   * nothing if the term is over.
+   */
+  stepDown(): void;
+  /** Ends this term and the campaign. Never waits, so the work may call it anywhere; does nothing if the term is over. */
+  resign(): void;
+}
+
+/** What a term needs of its campaign. */
+export interface TermLife extends WorkListener {
+  readonly frames: CallbackFrames;
+  readonly callers: CallerGuard;
+  stepDown(): void;
+  resign(): void;
+  /** Runs a `proclaim()`. */
+  proclaiming(proclaim: () => Promise<void>): Promise<void>;
 }
 
 /** What a term needs of the rest of the house. */
@@ -71,6 +116,9 @@ export interface TermTools {
   proclaim(term: LiveTerm, value: string): Promise<void>;
   txn(term: LiveTerm): ComparatorBuilder;
 }
+
+/** What a timer can wait for at most. */
+const LONGEST_INTERVAL_MS = 2 ** 31 - 1;
 
 export class LiveTerm implements Term {
   readonly election: string;
@@ -84,6 +132,9 @@ export class LiveTerm implements Term {
   value: string;
   readonly #tools: TermTools;
   readonly #callers: CallerGuard;
+  readonly #life: TermLife;
+  /** What runs in this term. */
+  readonly work: TermWork;
   /** Made when it is asked for: most terms end without anybody having listened. */
   #ending: AbortController | undefined;
   #endedBecause: EndCause | undefined;
@@ -97,14 +148,16 @@ export class LiveTerm implements Term {
     });
   }
 
-  constructor(election: string, candidacy: Candidacy, value: string, tools: TermTools, callers: CallerGuard) {
+  constructor(election: string, candidacy: Candidacy, value: string, tools: TermTools, life: TermLife) {
     this.election = election;
     this.key = candidacy.key;
     this.leaseId = candidacy.leaseId;
     this.fencingToken = candidacy.createRevision;
     this.value = value;
     this.#tools = tools;
-    this.#callers = callers;
+    this.#life = life;
+    this.#callers = life.callers;
+    this.work = new TermWork(this, life.frames, life);
   }
 
   get signal(): AbortSignal {
@@ -135,7 +188,9 @@ export class LiveTerm implements Term {
   }
 
   proclaim(value: string): Promise<void> {
-    return this.#callers.write(method('proclaim'), () => this.#tools.proclaim(this, value));
+    return this.#callers.write(method('proclaim'), () =>
+      this.#life.proclaiming(() => this.#tools.proclaim(this, value)),
+    );
   }
 
   heartbeat(): void {
@@ -165,11 +220,42 @@ export class LiveTerm implements Term {
     return { election, value, key, leaseId, fencingToken, isCurrent: this.isCurrent(), remainingMs };
   }
 
+  run<T>(work: PromiseLike<T> | ((term: Term) => T | PromiseLike<T>)): Promise<T> {
+    return this.work.run(work);
+  }
+
+  every(ms: number, job: (term: Term) => unknown): void {
+    const isRange = typeof ms === 'number' && ms >= 1 && ms <= LONGEST_INTERVAL_MS;
+    if (!isRange)
+      this.#refuse(`every(): expected 1 to ${LONGEST_INTERVAL_MS} milliseconds, got ${String(ms)}`);
+    if (typeof job !== 'function') this.#refuse(`every(): expected a function, got ${typeof job}`);
+    this.work.every(ms, job);
+  }
+
+  onEnd(cleanUp: CleanUp): void {
+    if (!isCleanUp(cleanUp))
+      this.#refuse(`onEnd(): expected a function or a disposable object, got ${typeof cleanUp}`);
+    this.work.onEnd(cleanUp);
+  }
+
+  stepDown(): void {
+    if (!this.isOver) this.#life.stepDown();
+  }
+
+  resign(): void {
+    if (!this.isOver) this.#life.resign();
+  }
+
+  #refuse(what: string): never {
+    throw new InvalidInputError(this.election, `term of election "${this.election}": ${what}`);
+  }
+
   end(because: EndCause): void {
     if (this.isOver) return;
     this.endedAtMs = clock.now();
     this.#endedBecause = because;
     this.#ending?.abort(this.lost());
+    this.work.end();
   }
 
   /** Why the term is over. The clock may know it before anything has been told. */

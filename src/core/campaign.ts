@@ -1,13 +1,14 @@
 /**
  * One replica's campaign in one election, as a value.
  *
- *   held ──released──► entering ──entered──► waiting ──elected──► leading
- *    ▲                    │                     │                    │
- *    ├───────failed───────┘                     └──lost──► leaving ◄─┘ lost
- *    └────────────────────────left────────────────────────────┘
+ *   settling ──settled──► held ──released──► entering ──entered──► waiting ──elected──► leading
+ *      ▲                   ▲                    │                     │                    │
+ *      │                   └───────failed───────┘                     └──lost──► leaving ◄─┘ lost
+ *      └────────────────────────────────left──────────────────────────────────────┘
  *
  *   any ──stopped──► leaving ──left──► ended
  *
+ * `settling` waits for callbacks that still run: no second work begins beside the first.
  * `held` passes the loop guard, so there is no way round the guard: every arrow
  * back leads through it. Pure: no clock, no timer, no socket. `RunningCampaign` does
  * each state's one job and feeds its outcome back in.
@@ -31,7 +32,8 @@ export type LossCause =
   | 'stepped-down'
   | 'work-failed'
   | 'no-progress'
-  | 'follower-stuck';
+  | 'follower-stuck'
+  | 'work-ended';
 
 /** Why a campaign is over. */
 export type StopCause = 'resigned' | 'closed' | 'aborted' | 'refused';
@@ -42,6 +44,12 @@ export type EndCause = LossCause | StopCause;
 export type Origin = 'outside' | 'own';
 
 export type Campaign =
+  | {
+      readonly name: 'settling';
+      readonly origin: Origin;
+      /** Whether a term has ended before: then `onFollower` is waited for too. */
+      readonly isAfterTerm: boolean;
+    }
   | { readonly name: 'held'; readonly origin: Origin }
   | { readonly name: 'entering' }
   | { readonly name: 'waiting'; readonly candidacy: Candidacy }
@@ -52,10 +60,12 @@ export type Campaign =
       readonly candidacy: Candidacy | undefined;
       readonly because: EndCause;
       readonly afterwards: 'stand-again' | 'end';
+      readonly isAfterTerm: boolean;
     }
   | { readonly name: 'ended'; readonly because: StopCause };
 
 export type Outcome =
+  | { readonly type: 'settled' }
   | { readonly type: 'released' }
   | { readonly type: 'entered'; readonly candidacy: Candidacy }
   | { readonly type: 'failed' }
@@ -64,7 +74,7 @@ export type Outcome =
   | { readonly type: 'stopped'; readonly because: StopCause }
   | { readonly type: 'left' };
 
-export const begin = (): Campaign => ({ name: 'held', origin: 'own' });
+export const begin = (): Campaign => ({ name: 'settling', origin: 'own', isAfterTerm: false });
 
 /**
  * @throws {AssertionError} if the outcome cannot follow from the state: a bug of
@@ -72,6 +82,9 @@ export const begin = (): Campaign => ({ name: 'held', origin: 'own' });
  */
 export function next(campaign: Campaign, outcome: Outcome): Campaign {
   switch (outcome.type) {
+    case 'settled':
+      if (campaign.name === 'settling') return { name: 'held', origin: campaign.origin };
+      break;
     case 'released':
       if (campaign.name === 'held') return { name: 'entering' };
       break;
@@ -91,6 +104,7 @@ export function next(campaign: Campaign, outcome: Outcome): Campaign {
           candidacy: campaign.candidacy,
           because: outcome.because,
           afterwards: 'stand-again',
+          isAfterTerm: campaign.name === 'leading',
         };
       break;
     case 'stopped':
@@ -100,12 +114,13 @@ export function next(campaign: Campaign, outcome: Outcome): Campaign {
         candidacy: 'candidacy' in campaign ? campaign.candidacy : undefined,
         because: outcome.because,
         afterwards: 'end',
+        isAfterTerm: campaign.name === 'leading',
       };
     case 'left':
       if (campaign.name !== 'leaving') break;
       return campaign.afterwards === 'end'
         ? { name: 'ended', because: campaign.because as StopCause }
-        : { name: 'held', origin: originOf(campaign.because) };
+        : { name: 'settling', origin: originOf(campaign.because), isAfterTerm: campaign.isAfterTerm };
   }
   return assert.fail(`${outcome.type} cannot follow ${campaign.name}`);
 }
@@ -121,6 +136,7 @@ export function originOf(because: EndCause): Origin {
     case 'work-failed':
     case 'no-progress':
     case 'follower-stuck':
+    case 'work-ended':
     case 'resigned':
     case 'closed':
     case 'aborted':

@@ -32,6 +32,14 @@ export const whole = <T = number>(least: number, most: number, fallback: T, hint
     fallback,
   );
 
+/** One of some words; the first is the default. */
+export const oneOf = <const T extends string>(...words: readonly [T, ...T[]]): Field<T> =>
+  field<T>(
+    words.map((word) => JSON.stringify(word)).join(' or '),
+    (value) => words.includes(value as T),
+    words[0] as NoInfer<T>,
+  );
+
 export const flag = (fallback: boolean): Field<boolean> =>
   field<boolean>('true or false', (value) => typeof value === 'boolean', fallback);
 

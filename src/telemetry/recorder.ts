@@ -36,6 +36,7 @@ const ENDS: Record<EndCause, true> = {
   'work-failed': true,
   'no-progress': true,
   'follower-stuck': true,
+  'work-ended': true,
   'stepped-down': true,
   resigned: true,
   closed: true,
@@ -54,7 +55,7 @@ const OF_AN_ELECTION: readonly Beginning[] = [
   ['campaignsEnded', 'reason', ['resigned', 'closed', 'aborted', 'refused']],
   ['candidaciesFailed'],
   ['candidaciesLost', 'reason', ['deadline-passed', 'lease-lost', 'evicted']],
-  ['callbacksFailed', 'callback', ['onLeader', 'onFollower']],
+  ['callbacksFailed', 'callback', ['onLeader', 'onFollower', 'onLeaderChange', 'run', 'every', 'onEnd']],
   ['guardTrips', 'origin', ['own', 'outside']],
 ];
 /** once it stood in the queue; */
@@ -171,6 +172,7 @@ export class Recorder implements Disposable {
       case 'last-will.lost':
       case 'etcd.history-lost':
       case 'announce.failed':
+      case 'work.ended':
     }
   }
 

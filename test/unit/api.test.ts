@@ -51,6 +51,11 @@ test('what an election and a term can do', () => {
     | 'proclaim'
     | 'heartbeat'
     | 'txn'
+    | 'run'
+    | 'every'
+    | 'onEnd'
+    | 'stepDown'
+    | 'resign'
   >();
   expectTypeOf<Election>().toExtend<AsyncDisposable>();
   expectTypeOf<Election['campaign']>().toEqualTypeOf<(value?: string) => Promise<Term>>();
@@ -66,6 +71,8 @@ test('what an election and a term can do', () => {
     | 'prefix'
     | 'onLeader'
     | 'onFollower'
+    | 'onLeaderChange'
+    | 'whenWorkEnds'
     | 'logger'
     | 'marginMs'
     | 'drainTimeoutMs'

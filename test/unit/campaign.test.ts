@@ -19,15 +19,23 @@ import {
 const candidacy: Candidacy = { key: 'election/e/a1', leaseId: '161', createRevision: 7n };
 
 const states: { readonly [S in Campaign['name']]: Extract<Campaign, { name: S }> } = {
+  settling: { name: 'settling', origin: 'own', isAfterTerm: false },
   held: { name: 'held', origin: 'own' },
   entering: { name: 'entering' },
   waiting: { name: 'waiting', candidacy },
   leading: { name: 'leading', candidacy },
-  leaving: { name: 'leaving', candidacy, because: 'evicted', afterwards: 'stand-again' },
+  leaving: {
+    name: 'leaving',
+    candidacy,
+    because: 'evicted',
+    afterwards: 'stand-again',
+    isAfterTerm: true,
+  },
   ended: { name: 'ended', because: 'resigned' },
 };
 
 const outcomes: { readonly [T in Outcome['type']]: Extract<Outcome, { type: T }> } = {
+  settled: { type: 'settled' },
   released: { type: 'released' },
   entered: { type: 'entered', candidacy },
   failed: { type: 'failed' },
@@ -40,7 +48,18 @@ const outcomes: { readonly [T in Outcome['type']]: Extract<Outcome, { type: T }>
 type Row = Record<Outcome['type'], Campaign['name'] | 'bug'>;
 
 const table: Record<Campaign['name'], Row> = {
+  settling: {
+    settled: 'held',
+    released: 'bug',
+    entered: 'bug',
+    failed: 'bug',
+    elected: 'bug',
+    lost: 'bug',
+    stopped: 'leaving',
+    left: 'bug',
+  },
   held: {
+    settled: 'bug',
     released: 'entering',
     entered: 'bug',
     failed: 'bug',
@@ -50,6 +69,7 @@ const table: Record<Campaign['name'], Row> = {
     left: 'bug',
   },
   entering: {
+    settled: 'bug',
     released: 'bug',
     entered: 'waiting',
     failed: 'held',
@@ -59,6 +79,7 @@ const table: Record<Campaign['name'], Row> = {
     left: 'bug',
   },
   waiting: {
+    settled: 'bug',
     released: 'bug',
     entered: 'bug',
     failed: 'bug',
@@ -68,6 +89,7 @@ const table: Record<Campaign['name'], Row> = {
     left: 'bug',
   },
   leading: {
+    settled: 'bug',
     released: 'bug',
     entered: 'bug',
     failed: 'bug',
@@ -77,15 +99,17 @@ const table: Record<Campaign['name'], Row> = {
     left: 'bug',
   },
   leaving: {
+    settled: 'bug',
     released: 'bug',
     entered: 'bug',
     failed: 'bug',
     elected: 'bug',
     lost: 'bug',
     stopped: 'bug',
-    left: 'held',
+    left: 'settling',
   },
   ended: {
+    settled: 'bug',
     released: 'bug',
     entered: 'bug',
     failed: 'bug',
@@ -112,7 +136,7 @@ describe('what can follow what', () => {
   });
 
   test('a campaign begins before the guard, never past it', () => {
-    expect(begin()).toEqual({ name: 'held', origin: 'own' });
+    expect(next(begin(), outcomes.settled)).toEqual({ name: 'held', origin: 'own' });
   });
 
   test('the candidacy goes along from entering to leaving', () => {
@@ -125,12 +149,14 @@ describe('what can follow what', () => {
       candidacy,
       because: 'lease-lost',
       afterwards: 'stand-again',
+      isAfterTerm: true,
     });
     expect(next(leading, outcomes.stopped)).toEqual({
       name: 'leaving',
       candidacy,
       because: 'closed',
       afterwards: 'end',
+      isAfterTerm: true,
     });
   });
 
@@ -158,11 +184,14 @@ describe('what can follow what', () => {
       'work-failed': 'own',
       'no-progress': 'own',
       'follower-stuck': 'own',
+      'work-ended': 'own',
     };
     for (const [because, origin] of Object.entries(causes) as [LossCause, Origin][]) {
       for (const from of [states.waiting, states.leading]) {
         const leaving = next(from, { type: 'lost', because });
-        expect(next(leaving, outcomes.left)).toEqual({ name: 'held', origin });
+        const settling = next(leaving, outcomes.left);
+        expect(settling).toMatchObject({ name: 'settling', isAfterTerm: from === states.leading });
+        expect(next(settling, outcomes.settled)).toEqual({ name: 'held', origin });
       }
     }
   });
@@ -176,6 +205,7 @@ describe('what can follow what', () => {
       'work-failed': 'own',
       'no-progress': 'own',
       'follower-stuck': 'own',
+      'work-ended': 'own',
       resigned: 'own',
       closed: 'own',
       aborted: 'own',

@@ -78,9 +78,16 @@ const samples: { readonly [T in ElectionEventType]: { event: EventOf<T>; level: 
     level: 'debug',
   },
   'drain.overdue': {
-    event: { type: 'drain.overdue', election: 'e', fencingToken: token, afterMs: 9_000 },
+    event: {
+      type: 'drain.overdue',
+      election: 'e',
+      fencingToken: token,
+      afterMs: 9_000,
+      callbacks: ['onLeader', 'every'],
+    },
     level: 'error',
   },
+  'work.ended': { event: { type: 'work.ended', election: 'e', fencingToken: token }, level: 'info' },
   'callback.failed': {
     event: {
       type: 'callback.failed',

@@ -348,11 +348,13 @@ describe('good input', () => {
         "marginMs": 1000,
         "onFollower": undefined,
         "onLeader": undefined,
+        "onLeaderChange": undefined,
         "prefix": "election/",
         "progressTimeoutMs": undefined,
         "signal": undefined,
         "ttlSeconds": 10,
         "warning": undefined,
+        "whenWorkEnds": "stay",
       }
     `);
   });

@@ -17,7 +17,7 @@ export const releaseBeforeDrain: Sabotage = {
   edits: [
     {
       file: 'campaign.ts',
-      find: 'if (term !== undefined && this.#callbacks.isWorking) await this.#drain(term);',
+      find: 'await stopWork(this.#tools, this.#callbacks, { term, because }, successor, this.#reportCallback);',
       replace: '',
     },
   ],

@@ -434,6 +434,8 @@ function step(world: World, index: number, rules: Rules): World {
   const me = world.replicas[index]!;
   const { campaign } = me;
   switch (campaign.name) {
+    case 'settling': // not for longer than the work that is over by then
+      return end(world, index, { type: 'settled' });
     case 'held':
       return end(world, index, { type: 'released' });
     case 'entering': {

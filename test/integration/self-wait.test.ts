@@ -1,0 +1,372 @@
+import { EventEmitter } from 'node:events';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Election, type ElectionOptions, type Term } from 'etcd-election';
+import { describe, expect } from 'vitest';
+import { Deferred } from '../../src/deferred.ts';
+import { eventually, within } from '../support/eventually.ts';
+import { abortOf, SOON_MS, test, TTL_SECONDS, type World } from '../support/world.ts';
+
+/** Far longer than anything here may take: whoever waits for itself waits for as long. */
+const drainTimeoutMs = 60_000;
+
+function candidate(world: World, options: ElectionOptions): Election {
+  return world.election(world.client(), 'e', { drainTimeoutMs, ...options });
+}
+
+describe('the work awaits the end of its own term', () => {
+  const ends = ['resign', 'stepDown', 'close'] as const;
+
+  for (const end of ends)
+    test(`S5: ${end}() as its last statement hands over at once`, async ({ world }) => {
+      const go = new Deferred<void>();
+      const alice = candidate(world, {
+        onLeader: async () => {
+          await go.promise;
+          await alice[end]();
+        },
+      });
+      const bob = world.candidate('bob');
+      const term = await alice.campaign('alice');
+      void bob.campaign();
+      await bob.queued();
+      const ended = within(SOON_MS, 'the end', abortOf(term.signal));
+      go.resolve();
+      await ended;
+      await bob.elected(SOON_MS);
+    });
+
+  const ways: Record<string, (alice: Election) => Promise<unknown>> = {
+    'from a helper': async (alice) => {
+      const helper = async (): Promise<void> => {
+        await sleep(1);
+        await alice.resign();
+      };
+      await helper();
+    },
+    'returned, not awaited': (alice) => alice.resign(),
+    'in a .then() chain': (alice) =>
+      Promise.resolve()
+        .then(() => alice.resign())
+        .then(() => 'over'),
+    'begun first and awaited later': async (alice) => {
+      const resigning = alice.resign();
+      await sleep(20);
+      await resigning;
+    },
+    'with a time limit of its own': async (alice) => {
+      await Promise.race([alice.resign(), sleep(30_000, undefined, { ref: false })]);
+    },
+    'beside other things': async (alice) => {
+      await Promise.all([alice.resign(), sleep(5)]);
+    },
+    'from a generator': async (alice) => {
+      async function* messages(): AsyncGenerator<number> {
+        yield 1;
+        await alice.resign();
+      }
+      for await (const each of messages()) expect(each).toBe(1);
+    },
+    'in a finally': async (alice) => {
+      try {
+        await sleep(1);
+      } finally {
+        await alice.resign();
+      }
+    },
+  };
+  for (const [how, way] of Object.entries(ways))
+    test(`S5: ${how}`, async ({ world }) => {
+      const alice: Election = candidate(world, { onLeader: () => way(alice) });
+      await alice.campaign();
+      await eventually(() => alice.status.state === 'idle', { withinMs: SOON_MS });
+      expect(await world.keys()).toEqual([]);
+    });
+
+  test('S5: what the work still stops after resign() is awaited before the key is given up', async ({
+    world,
+  }) => {
+    let keysThen: string[] = [];
+    const alice = candidate(world, {
+      onLeader: async () => {
+        await alice.resign();
+        await sleep(100);
+        keysThen = await world.keys();
+      },
+    });
+    const { key } = await alice.campaign();
+    await eventually(() => alice.status.state === 'idle', { withinMs: SOON_MS });
+    expect(keysThen).toEqual([key]);
+    expect(await world.keys()).toEqual([]);
+  });
+
+  test('S5: when its close() resolves the key is gone', async ({ world }) => {
+    const keysThen = new Deferred<string[]>();
+    const alice = candidate(world, {
+      onLeader: async () => {
+        await alice.close();
+        keysThen.resolve(await world.keys());
+      },
+    });
+    await alice.campaign();
+    expect(await within(SOON_MS, 'close()', keysThen.promise)).toEqual([]);
+  });
+
+  test('S5: its close() waits for what is registered with the term', async ({ world }) => {
+    const order: string[] = [];
+    const alice = candidate(world, {
+      onLeader: async (term) => {
+        void term.run(async () => {
+          await abortOf(term.signal);
+          await sleep(50);
+          order.push('registered work is over');
+        });
+        await alice.close();
+        order.push('closed');
+      },
+      onFollower: () => void order.push('onFollower'),
+    });
+    await alice.campaign();
+    await eventually(() => order.includes('closed'), { withinMs: SOON_MS });
+    expect(order).toEqual(['registered work is over', 'onFollower', 'closed']);
+  });
+
+  for (const register of ['run', 'onEnd', 'every'] as const)
+    test(`S5: also from term.${register}()`, async ({ world }) => {
+      const keysThen = new Deferred<string[]>();
+      const close = async (): Promise<void> => {
+        await alice.close();
+        keysThen.resolve(await world.keys());
+      };
+      const alice: Election = candidate(world, {
+        onLeader: (term: Term) => {
+          if (register === 'run') void term.run(close);
+          else if (register === 'every') term.every(1_000, close);
+          else {
+            term.onEnd(close);
+            term.resign();
+          }
+        },
+      });
+      await alice.campaign().catch(() => undefined); // the term may be over before it is given
+      expect(await within(SOON_MS, 'close()', keysThen.promise)).toEqual([]);
+    });
+
+  for (const end of ends)
+    test(`S5: ${end}() from onFollower`, async ({ world }) => {
+      let calls = 0;
+      const alice = candidate(world, {
+        onFollower: async () => {
+          if (calls++ === 0) await alice[end]();
+        },
+      });
+      await alice.campaign();
+      await within(SOON_MS, 'resign()', alice.resign());
+      expect(await world.keys()).toEqual([]);
+      expect(calls).toBe(1);
+    });
+
+  test('term.resign() and term.stepDown() never wait', async ({ world }) => {
+    let terms = 0;
+    const alice = candidate(world, {
+      onLeader: async (term) => {
+        if (++terms === 1) term.stepDown();
+        else term.resign();
+        expect(term.signal.aborted).toBe(true);
+      },
+    });
+    await alice.campaign();
+    await eventually(() => terms === 2 && alice.status.state === 'idle', { withinMs: SOON_MS });
+    expect(await world.keys()).toEqual([]);
+  });
+});
+
+describe('a handler that the work registered', () => {
+  const STOPPING_MS = 150;
+  const emitter = new EventEmitter();
+  const handlers: Record<string, (handle: () => void) => void> = {
+    timer: (handle) => void setTimeout(handle, 5),
+    interval: (handle) => {
+      const timer = setInterval(() => {
+        clearInterval(timer);
+        handle();
+      }, 5);
+    },
+    emitter: (handle) => {
+      emitter.once('stop', handle);
+      setTimeout(() => emitter.emit('stop'), 5);
+    },
+    signal: (handle) => {
+      process.once('SIGUSR2', handle);
+      process.kill(process.pid, 'SIGUSR2');
+    },
+    immediate: (handle) => void setImmediate(handle),
+    'promise that nobody awaits': (handle) => void sleep(5).then(handle),
+  };
+  for (const [kind, register] of Object.entries(handlers))
+    for (const end of ['close', 'resign'] as const)
+      test(`S5: ${kind}: when its ${end}() resolves the work is over and the key is gone`, async ({
+        world,
+      }) => {
+        let isOver = false;
+        const seen = new Deferred<{ isOver: boolean; keys: string[] }>();
+        const handle = async (): Promise<void> => {
+          await sleep(2); // whatever it awaits before
+          await alice[end]();
+          seen.resolve({ isOver, keys: await world.keys() });
+        };
+        const alice: Election = candidate(world, {
+          onLeader: async (term) => {
+            register(() => void handle());
+            await abortOf(term.signal);
+            await sleep(STOPPING_MS);
+            isOver = true;
+          },
+        });
+        await alice.campaign();
+        expect(await within(SOON_MS, end, seen.promise)).toEqual({ isOver: true, keys: [] });
+      });
+
+  test('S5: no longer than drainTimeoutMs and two calls, where the work ignores its signal', async ({
+    world,
+  }) => {
+    const closed = new Deferred<void>();
+    const alice: Election = candidate(world, {
+      drainTimeoutMs: 200,
+      onLeader: () => {
+        setTimeout(() => void alice.close().then(() => closed.resolve()), 5);
+        return new Promise(() => undefined);
+      },
+    });
+    await alice.campaign();
+    await within(200 + SOON_MS, 'close()', closed.promise);
+    expect(await world.keys()).toEqual([]);
+  });
+});
+
+describe('campaign() that would wait for itself', () => {
+  const refusal = { code: 'ELECTION_ALREADY_STANDING' };
+
+  test('in onLeader, after resign(): refused with advice, and we stand again all the same', async ({
+    world,
+    log,
+  }) => {
+    let terms = 0;
+    const errors: unknown[] = [];
+    const alice = candidate(world, {
+      onLeader: async () => {
+        if (++terms > 2) return;
+        await alice.resign();
+        await alice.campaign('again').catch((error: unknown) => errors.push(error));
+      },
+    });
+    await alice.campaign('first');
+    await eventually(() => terms === 3, { withinMs: SOON_MS });
+    expect(errors).toMatchObject([refusal, refusal]);
+    expect(String(errors[0])).toContain('term.stepDown()');
+    expect(log.of('drain.overdue')).toEqual([]);
+  });
+
+  test('un-awaited it is not refused', async ({ world }) => {
+    let terms = 0;
+    const alice = candidate(world, {
+      onLeader: async () => {
+        if (++terms > 1) return;
+        await alice.resign();
+        void alice.campaign('again');
+      },
+    });
+    await alice.campaign('first');
+    await eventually(() => terms === 2, { withinMs: SOON_MS });
+  });
+
+  test('in onLeader, after the term was lost', async ({ world }) => {
+    const refused = new Deferred<unknown>();
+    let terms = 0;
+    const alice = candidate(world, {
+      onLeader: async (term) => {
+        if (++terms > 1) return;
+        await abortOf(term.signal);
+        await alice.campaign().catch(refused.resolve);
+      },
+    });
+    await alice.campaign();
+    await alice.stepDown();
+    expect(await refused.promise).toMatchObject(refusal);
+    await eventually(() => terms === 2, { withinMs: SOON_MS });
+  });
+
+  test('in onFollower, at the end of a term', async ({ world }) => {
+    const refused = new Deferred<unknown>();
+    let terms = 0;
+    const alice = candidate(world, {
+      onLeader: () => void terms++,
+      onFollower: () => alice.campaign().catch(refused.resolve),
+    });
+    await alice.campaign();
+    await alice.stepDown();
+    expect(await refused.promise).toMatchObject(refusal);
+    await eventually(() => terms === 2, { withinMs: SOON_MS });
+  });
+
+  test('in onLeaderChange nobody waits for it', async ({ world }) => {
+    let again = 0;
+    const alice = candidate(world, {
+      onLeaderChange: async (leader) => {
+        if (leader === undefined || again > 0) return;
+        again++;
+        await alice.resign();
+        await alice.campaign('again');
+        again++;
+      },
+    });
+    void alice.campaign('first');
+    await eventually(() => again === 2, { withinMs: SOON_MS });
+  });
+
+  test('of a new Election, after close()', async ({ world }) => {
+    const client = world.client();
+    const refused = new Deferred<unknown>();
+    const next = new Deferred<Term>();
+    const options = { drainTimeoutMs };
+    const alice = world.election(client, 'e', {
+      ...options,
+      onLeader: async () => {
+        await alice.close();
+        const again = world.election(client, 'e', { ...options, onLeader: next.resolve });
+        await again.campaign().catch(refused.resolve);
+      },
+    });
+    await alice.campaign();
+    expect(await within(SOON_MS, 'the refusal', refused.promise)).toMatchObject(refusal);
+    await within(SOON_MS, 'the next term', next.promise);
+  });
+
+  test('lead() within lead() is refused at once', async ({ world }) => {
+    const alice = candidate(world, {});
+    const inner = alice.lead(async () => await alice.lead(async () => 1));
+    await expect(within(SOON_MS, 'the refusal', inner)).rejects.toMatchObject(refusal);
+  });
+
+  test('of another election is awaited', async ({ world }) => {
+    const other = world.election(world.client(), 'other');
+    const alice = candidate(world, { onLeader: async () => void (await other.campaign()) });
+    await alice.campaign();
+    await eventually(() => other.status.state === 'leading', { withinMs: SOON_MS });
+  });
+});
+
+test(
+  'a chain of resign() and campaign() beside work that never settles costs nothing, and close() ends it',
+  async ({ world }) => {
+    const alice = candidate(world, { drainTimeoutMs: 0, onLeader: () => new Promise(() => undefined) });
+    await alice.campaign();
+    const before = process.memoryUsage().heapUsed;
+    for (let round = 0; round < 12; round++) {
+      void alice.campaign().catch(() => undefined);
+      await alice.resign();
+    }
+    expect(process.memoryUsage().heapUsed - before).toBeLessThan(32 * 2 ** 20);
+    await within(SOON_MS, 'close()', alice.close());
+  },
+  60_000 + TTL_SECONDS * 1_000,
+);
