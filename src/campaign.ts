@@ -276,6 +276,7 @@ export class RunningCampaign {
       calledFrom: this.#calledFrom,
       listener: guardListener(this.#tools),
       isCampaign: true,
+      isBegun: !this.#released,
     });
     if (this.#stopped === undefined) this.#released = true;
     return this.#stoppedOr({ type: 'released' });
@@ -292,6 +293,7 @@ export class RunningCampaign {
         { ...settings.guard, capMs: LONGEST_QUIT_MS },
         { calledFrom: this.#calledFrom, listener: isTold ? undefined : guardListener(this.#tools) },
       );
+    guard.gaveUp();
   }
 
   async #enter(): Promise<Outcome> {

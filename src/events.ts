@@ -35,6 +35,8 @@ export type ElectionEvent =
       readonly because: 'deadline-passed' | 'lease-lost';
     }
   | { readonly type: 'session.unavailable'; readonly reason: string }
+  /** The loop guard delays the next lease of a client, whose last ones did not last. */
+  | { readonly type: 'session.held'; readonly holdMs: number }
   | { readonly type: 'session.closed'; readonly leaseId: string }
   | { readonly type: 'last-will.lost'; readonly reason: string }
   | {
@@ -152,6 +154,11 @@ const lines: { readonly [T in ElectionEventType]: Line<T> } = {
     (e) => `lease ${e.leaseId} renewed again, ${Math.round(e.leftMs)} ms were left`,
   ],
   'session.lost': ['warn', (e) => `lease ${e.leaseId} lost: ${e.because}`],
+  'session.held': [
+    'warn',
+    (e) =>
+      `the last leases of this client did not last; the loop guard delays the next one by ${Math.round(e.holdMs)} ms`,
+  ],
   'session.unavailable': ['warn', (e) => `no lease to be had, trying on: ${e.reason}`],
   'session.closed': ['debug', (e) => `lease ${e.leaseId} given back`],
   'last-will.lost': [

@@ -269,6 +269,7 @@ export class SessionSource {
     await Promise.all(
       leases.map((leaseId) =>
         revokeLease(this.#link, leaseId, { withinMs: CALL_LIMIT_MS, isTimely: true })
+          .then(() => leaseId === session?.leaseId && this.#pace.forgive())
           // Where etcd cannot be reached the lease runs out by itself.
           .catch(() => undefined)
           // Should we die before it is back, the last will gives it back.
@@ -293,6 +294,8 @@ export class SessionSource {
     });
   }
 
+  readonly #tellHold = (holdMs: number): void => this.#reporter?.report({ type: 'session.held', holdMs });
+
   #openOnce(): Promise<Session> {
     const opening = this.#open(this.#stop.signal);
     const clear = (): void => {
@@ -306,7 +309,8 @@ export class SessionSource {
     const leaseId = newLeaseId();
     const keepAlive = new KeepAlive(this.#link, leaseId);
     for (let attempt = 1; ; attempt++) {
-      await this.#pace.pass(signal);
+      // Later attempts are told of by what failed.
+      await this.#pace.pass(signal, attempt === 1 ? this.#tellHold : undefined);
       try {
         const proof = await this.#grant(leaseId, keepAlive, signal);
         if (signal.aborted) throw new EtcdFault('aborted', 'no session: nobody wants it any more', true);

@@ -62,6 +62,12 @@ export const fresh: GuardHistory = {
 export const isTripped = (history: GuardHistory, limits: GuardLimits): boolean =>
   history.streak > limits.burst;
 
+/**
+ * A caller who pauses for so long between two campaigns, in milliseconds, makes no hot loop: one round is forgiven for
+ * each such pause. A job every two seconds is honest; a loop that is held begins again within milliseconds.
+ */
+export const PAUSE_MS = 1_500;
+
 /** No delay is ever longer than this, or anything but a finite number: a NaN in a timer is a 1 ms loop. */
 const LONGEST_HOLD_MS = 3_600_000;
 
@@ -108,6 +114,10 @@ export function endHold(
   const releasedAtMs = Math.min(history.releasedAtMs, Math.max(nowMs, earlier.releasedAtMs));
   return { ...history, releasedAtMs };
 }
+
+/** The last round came to an orderly end, and is taken back. */
+export const forgive = (history: GuardHistory): GuardHistory =>
+  history.streak <= 1 ? { ...fresh, rounds: history.rounds } : { ...history, streak: history.streak - 1 };
 
 /** A term, or an orderly wait, lasted for `heldMs`: is that health? */
 export function progress(history: GuardHistory, heldMs: number, limits: GuardLimits): GuardHistory {

@@ -5,10 +5,11 @@
 const home = globalThis as { [key: symbol]: Map<string, Map<string, unknown>> | undefined };
 
 /**
- * Makes every loop guard of this process forget what it has counted, for elections that are made from now on. For
+ * Makes every loop guard of this process forget what it has counted: those of elections that are made from now on,
+ * and those of clients. For
  * tests and benchmarks only, between one case and the next; a prefix of its own for each case does as well.
  */
 export function resetLoopGuards(): void {
-  for (const kind of ['guard', 'turnstile', 'newcomers'])
+  for (const kind of ['guard', 'turnstile', 'newcomers', 'paces', 'client-reads'])
     home[Symbol.for('etcd-election/1')]?.get(kind)?.clear();
 }

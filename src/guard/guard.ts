@@ -8,8 +8,10 @@ import { ExponentialBackoff } from 'cockatiel';
 import {
   admit,
   endHold,
+  forgive,
   fresh,
   isTripped,
+  PAUSE_MS,
   progress,
   type Delays,
   type DelaySource,
@@ -83,6 +85,8 @@ export interface PassOptions {
   readonly calledFrom?: readonly string[] | undefined;
   /** A campaign's own round: the first one of an election counts as a newcomer. */
   readonly isCampaign?: boolean | undefined;
+  /** The caller begins it: a pause that the caller made before counts as quiet. */
+  readonly isBegun?: boolean | undefined;
 }
 
 const CALL_SITES_KEPT = 16;
@@ -144,7 +148,9 @@ export class LoopGuard {
     const before = isTripped(earlier, settings);
     const now = this.#clock.now();
     const isNew = options.isCampaign === true && this.#history.rounds === 0;
-    const verdict = admit(earlier, origin, settings, delaySource(settings), now);
+    const quietMs = Math.min(options.isBegun === true ? PAUSE_MS : Infinity, settings.healthyAfterMs);
+    const limits = { ...settings, healthyAfterMs: quietMs };
+    const verdict = admit(earlier, origin, limits, delaySource(settings), now);
     this.#history = verdict.history;
     const newcomer = isNew ? newcomerGuard().welcome(this, now) : undefined;
     const holdMs = Math.max(verdict.holdMs, newcomer?.holdMs ?? 0);
@@ -181,6 +187,17 @@ export class LoopGuard {
   #recover(listener: GuardListener | undefined): void {
     if (this.#hasSaidSo) listener?.recovered({ rounds: this.#history.rounds });
     this.#hasSaidSo = false;
+  }
+
+  /** The last round came to an orderly end: it does not count. */
+  forgive(): void {
+    this.#history = forgive(this.#history);
+  }
+
+  /** A round was given up while it was held: the time until now was no pause of the caller's. */
+  gaveUp(): void {
+    const releasedAtMs = Math.max(this.#history.releasedAtMs, this.#clock.now());
+    this.#history = { ...this.#history, releasedAtMs };
   }
 
   /** Whoever is held back for an outside cause goes on now: it is gone. */

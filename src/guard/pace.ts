@@ -5,15 +5,18 @@
 import { untilAny } from '../abort.ts';
 import type { Etcd3 } from 'etcd3';
 import { LoopGuard, type GuardSettings } from './guard.ts';
+import { shared } from './registry.ts';
 import { clock } from '../time.ts';
 
 export interface Pace {
-  /** Waits until the next try may begin, or the signal aborts. */
-  pass(signal: AbortSignal): Promise<void>;
+  /** Waits until the next try may begin, or the signal aborts. @param onTrip called with the first hold of many. */
+  pass(signal: AbortSignal, onTrip?: (holdMs: number) => void): Promise<void>;
   /** The link has been well for this long, in milliseconds. */
   healthyFor(healthyMs: number): void;
   /** etcd answered: whoever waits for the next try need not. */
   nudge(): void;
+  /** What the last try brought was given back in order: it does not count. */
+  forgive(): void;
 }
 
 /** The caps leave the rest of L5's three seconds for the entries of a thousand elections. */
@@ -29,14 +32,30 @@ const SETTINGS: GuardSettings = {
 const SAVING_MS = SETTINGS.outsideCapMs + 100;
 
 class SharedPace implements Pace {
-  readonly #guard = new LoopGuard('', '');
+  readonly #client: Etcd3;
   #savingUntilMs = 0;
   #nudged = new AbortController();
 
-  async pass(signal: AbortSignal): Promise<void> {
+  constructor(client: Etcd3) {
+    this.#client = client;
+  }
+
+  /** Found when it is needed, because tests may reset the guards of the process. */
+  get #guard(): LoopGuard {
+    const guards = shared('paces', '', () => new WeakMap<Etcd3, LoopGuard>());
+    let guard = guards.get(this.#client);
+    if (guard === undefined) guards.set(this.#client, (guard = new LoopGuard('', '')));
+    return guard;
+  }
+
+  async pass(signal: AbortSignal, onTrip?: (holdMs: number) => void): Promise<void> {
+    const listener = onTrip && {
+      tripped: ({ holdMs }: { holdMs: number }) => onTrip(holdMs),
+      recovered: () => undefined,
+    };
     do {
       await this.#saved(signal);
-      await this.#guard.pass('outside', SETTINGS, { signal });
+      await this.#guard.pass('outside', SETTINGS, { signal, listener });
     } while (!signal.aborted && this.#savingMs > 0);
   }
 
@@ -65,13 +84,17 @@ class SharedPace implements Pace {
     this.#guard.healthyFor(healthyMs, SETTINGS);
   }
 
+  forgive(): void {
+    this.#guard.forgive();
+  }
+
   nudge(): void {
     this.endSaving();
     this.#guard.nudge();
   }
 }
 
-export interface RenewalPace extends Pace {
+export interface RenewalPace extends Omit<Pace, 'forgive'> {
   /** The lease is over: nobody need wait for it to be saved. */
   end(): void;
 }
@@ -81,7 +104,7 @@ const paces = new WeakMap<Etcd3, SharedPace>();
 /** The pace of all that a client's elections share. */
 export function paceOf(client: Etcd3): Pace {
   let pace = paces.get(client);
-  if (pace === undefined) paces.set(client, (pace = new SharedPace()));
+  if (pace === undefined) paces.set(client, (pace = new SharedPace(client)));
   return pace;
 }
 
@@ -89,9 +112,9 @@ export function paceOf(client: Etcd3): Pace {
  * The pace of renewing one lease while it may still be saved: a short one must be tried for more often than the
  * client dials, or it is lost to one hiccup. Ends with the lease.
  *
- * @param shared the client's pace: whoever waits there to dial leaves it to this one meanwhile.
+ * @param ofClient the client's pace: whoever waits there to dial leaves it to this one meanwhile.
  */
-export function renewalPace(grantedTtlSeconds: number, shared?: Pace): RenewalPace {
+export function renewalPace(grantedTtlSeconds: number, ofClient?: Pace): RenewalPace {
   const settings = {
     ...SETTINGS,
     burst: 1,
@@ -102,12 +125,12 @@ export function renewalPace(grantedTtlSeconds: number, shared?: Pace): RenewalPa
   return {
     pass: async (signal) => {
       await guard.pass('outside', settings, { signal });
-      if (shared instanceof SharedPace && !signal.aborted) shared.saving(); // aborted: it is over
+      if (ofClient instanceof SharedPace && !signal.aborted) ofClient.saving(); // aborted: it is over
     },
     healthyFor: (healthyMs) => guard.healthyFor(healthyMs, settings),
     nudge: () => guard.nudge(),
     end: () => {
-      if (shared instanceof SharedPace) shared.endSaving();
+      if (ofClient instanceof SharedPace) ofClient.endSaving();
     },
   };
 }

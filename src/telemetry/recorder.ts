@@ -168,6 +168,7 @@ export class Recorder implements Disposable {
       // These are seen in the gauges, or say nothing that a figure could.
       case 'options.unusual':
       case 'guard.recovered':
+      case 'session.held':
       case 'session.recovered':
       case 'last-will.lost':
       case 'etcd.history-lost':
