@@ -25,8 +25,10 @@ import { RefusedError, type ElectionError } from './errors.ts';
 import { refusedError } from './faults.ts';
 import type { CallerGuard } from './guard/caller-guard.ts';
 import type { GuardListener, LoopGuard } from './guard/guard.ts';
+import { refusedPaceOf } from './guard/refused-pace.ts';
 import type { Settings } from './options.ts';
 import type { Reporter } from './reporter.ts';
+import { Refusal } from './refusal.ts';
 import { RosterFeed } from './roster-feed.ts';
 import { Seat } from './seat.ts';
 import type { SessionSource } from './session.ts';
@@ -71,6 +73,9 @@ export class RunningCampaign {
   readonly #calledFrom: readonly string[];
   readonly #feed: RosterFeed;
   readonly #seat: Seat;
+  /** What etcd refuses to us although we have stood. */
+  readonly #refusal: Refusal;
+  #hasStood = false;
   readonly #stop = sharedAbort();
   #stopped: { because: StopCause; error: ElectionError } | undefined;
   #state: Campaign = begin();
@@ -114,6 +119,9 @@ export class RunningCampaign {
       },
     });
     this.#calledFrom = start.calledFrom;
+    this.#refusal = new Refusal(refusedPaceOf(tools.link), (reason, forMs) =>
+      tools.reporter.report({ type: 'candidate.refused', election: tools.election, reason, forMs }),
+    );
     this.#seat = new Seat(tools.link, tools.electionKeys, tools.sessions);
     this.#feed = new RosterFeed(
       {
@@ -128,7 +136,7 @@ export class RunningCampaign {
           this.#noteLeader();
           this.#value.check();
         },
-        onRefused: (fault) => this.stop('refused', refusedError(tools.election, fault)),
+        onRefused: (fault) => this.#refuse(fault),
       },
     );
     const leavePlace = tools.reporter.begin();
@@ -179,6 +187,12 @@ export class RunningCampaign {
   get #place(): Candidacy | undefined {
     const state = this.#state;
     return state.name === 'waiting' || state.name === 'leading' ? state.candidacy : undefined;
+  }
+
+  /** What etcd refuses to us; undefined while it permits. */
+  get refusal(): string | undefined {
+    const ended = this.#stopped?.because === 'refused' ? this.#stopped.error.message : undefined;
+    return ended ?? this.#refusal.reason;
   }
 
   /** Whether the campaign has been told to end. */
@@ -296,12 +310,24 @@ export class RunningCampaign {
     guard.gaveUp();
   }
 
+  /** At the very start it ends the campaign: somebody mistyped something. Later it is an outage. */
+  #refuse(fault: EtcdFault): void {
+    if (!this.#hasStood || fault.kind === 'client-closed')
+      return this.stop('refused', refusedError(this.#tools.election, fault));
+    this.#refusal.note(fault);
+    this.#settle?.({ type: 'lost', because: 'refused' });
+  }
+
   async #enter(): Promise<Outcome> {
+    await this.#refusal.pass(this.#stop.signal);
+    if (this.#stopped !== undefined) return this.#stoppedOr({ type: 'failed' });
     try {
       const entry = await this.#seat.take(() => this.#value.value, this.#stop.signal);
       const { candidacy } = entry;
       this.#tools.guard.cameThrough();
       this.#value.entered(this.#value.value);
+      this.#hasStood = true;
+      this.#refusal.over();
       this.#feed.start(entry);
       this.#awaitHealth();
       this.#tools.reporter.report({
@@ -315,8 +341,8 @@ export class RunningCampaign {
       return { type: 'entered', candidacy };
     } catch (error) {
       if (!(error instanceof EtcdFault)) throw error;
-      if (isFinal(error)) this.stop('refused', refusedError(this.#tools.election, error));
-      if (this.#stopped === undefined) this.#reportFailure(error);
+      if (isFinal(error)) this.#refuse(error);
+      else if (this.#stopped === undefined) this.#reportFailure(error);
       return this.#stoppedOr({ type: 'failed' });
     }
   }

@@ -16,6 +16,7 @@ import { linkOf } from './etcd/link.ts';
 import { AlreadyStandingError, ElectionClosedError, type ElectionError } from './errors.ts';
 import { readError } from './faults.ts';
 import { countCall, countElection } from './guard/flood.ts';
+import { refusedPaceOf } from './guard/refused-pace.ts';
 import { guardOf, type GuardStatus, type LoopGuard } from './guard/guard.ts';
 import { endpointsOf, keyOf, type ElectionScope } from './guard/key.ts';
 import { healthOf, type ElectionHealth } from './health.ts';
@@ -33,6 +34,7 @@ import {
   type ElectionOptions,
   type Settings,
 } from './options.ts';
+import { Refusal } from './refusal.ts';
 import { defaultLogger, Reporter } from './reporter.ts';
 import { QueueReader } from './queue-reader.ts';
 import { sessionsOf } from './session.ts';
@@ -94,6 +96,8 @@ export class Election implements AsyncDisposable {
   readonly #callers: CallerGuard;
   readonly #reader: QueueReader;
   #closedBecause: ElectionClosedError | undefined;
+  /** What etcd ended the last campaign with by refusing it. */
+  #refused: string | undefined;
   #campaign: RunningCampaign | undefined;
   /** Set while `lead()` is under way. */
   #leadCampaign: RunningCampaign | undefined;
@@ -142,8 +146,8 @@ export class Election implements AsyncDisposable {
   }
 
   /**
-   * Stands in the election, and goes on standing after every loss, until `resign()`, `close()`, the signal option
-   * or a permanent refusal of etcd ends it. May be left un-awaited.
+   * Stands in the election, and goes on standing after every loss, until `resign()`, `close()` or the signal option
+   * ends it, or etcd refuses the very first try. May be left un-awaited.
    *
    * While already standing it gives the current or the next term; another value is proclaimed. Calls in quick
    * succession are held apart by the loop guard: to look at the term at hand, read {@link status}.
@@ -306,7 +310,7 @@ export class Election implements AsyncDisposable {
     this.#callers.count('read');
     const asked = checkSignal(options, this.name);
     const over = new AbortController();
-    const { electionKeys, link, hub, settings } = this.#tools;
+    const { electionKeys, link, hub, settings, reporter } = this.#tools;
     const leaders = observeLeader({
       electionKeys,
       link,
@@ -315,7 +319,10 @@ export class Election implements AsyncDisposable {
       over,
       until: asked === undefined ? [this.#closing] : [this.#closing, asked],
       mayBegin: (signal) => this.#callers.iteration(observeLeader, signal),
-      refusal: (fault) => readError(this.name, fault),
+      refusal: new Refusal(refusedPaceOf(link), (reason, forMs) =>
+        reporter.report({ type: 'candidate.refused', election: this.name, reason, forMs }),
+      ),
+      refused: (fault) => readError(this.name, fault),
     });
     return endsAtOnce(leaders, over);
   }
@@ -351,6 +358,7 @@ export class Election implements AsyncDisposable {
       progressTimeoutMs,
       workOverdueMs: (campaign?.callbacks ?? this.#callbacks).workOverdueMs,
       drainTimeoutMs,
+      refusal: campaign?.refusal ?? this.#refused,
     });
   }
 
@@ -378,8 +386,10 @@ export class Election implements AsyncDisposable {
       after: place.lingering,
     });
     this.#campaign = campaign;
+    this.#refused = undefined;
     live.add(this);
     void campaign.ended.then(() => {
+      this.#refused = campaign.refusal;
       this.#campaign = undefined;
       live.delete(this);
       freeSeat();

@@ -32,7 +32,7 @@ export type ElectionEvent =
   | {
       readonly type: 'session.lost';
       readonly leaseId: string;
-      readonly because: 'deadline-passed' | 'lease-lost';
+      readonly because: 'deadline-passed' | 'lease-lost' | 'refused';
     }
   | { readonly type: 'session.unavailable'; readonly reason: string }
   /** The loop guard delays the next lease of a client, whose last ones did not last. */
@@ -54,6 +54,13 @@ export type ElectionEvent =
       readonly position: number;
     }
   | { readonly type: 'candidate.failed'; readonly election: string; readonly reason: string }
+  | {
+      readonly type: 'candidate.refused';
+      readonly election: string;
+      readonly reason: string;
+      /** For how long etcd has refused us, in milliseconds. */
+      readonly forMs: number;
+    }
   | {
       readonly type: 'candidate.lost';
       readonly election: string;
@@ -138,7 +145,10 @@ export interface Logger {
 }
 
 type Level = keyof Logger;
-type Line<T extends ElectionEventType> = readonly [Level, (event: EventOf<T>) => string];
+type Line<T extends ElectionEventType> = readonly [
+  Level | ((event: EventOf<T>) => Level),
+  (event: EventOf<T>) => string,
+];
 
 /** The log line of each event: transitions at info, faults at warn, renewals at trace. */
 const lines: { readonly [T in ElectionEventType]: Line<T> } = {
@@ -180,6 +190,11 @@ const lines: { readonly [T in ElectionEventType]: Line<T> } = {
     (e) => `standing in "${e.election}", place ${e.position} in the queue (fencing token ${e.fencingToken})`,
   ],
   'candidate.failed': ['warn', (e) => `could not stand in "${e.election}", trying on: ${e.reason}`],
+  'candidate.refused': [
+    'error',
+    (e) =>
+      `etcd refuses election "${e.election}", for ${Math.round(e.forMs / 1_000)} s now; trying on slowly: ${e.reason}`,
+  ],
   'candidate.lost': [
     'warn',
     (e) => `no longer standing in "${e.election}" (fencing token ${e.fencingToken}): ${e.because}`,
@@ -219,7 +234,7 @@ const lines: { readonly [T in ElectionEventType]: Line<T> } = {
   ],
   'release.failed': ['warn', (e) => `could not give up ${e.key}, it goes with its lease: ${e.reason}`],
   'campaign.ended': [
-    'info',
+    (e) => (e.because === 'refused' ? 'error' : 'info'),
     (e) =>
       `no longer standing in "${e.election}": ${e.because}${e.because === 'refused' ? `: ${String(e.error)}` : ''}`,
   ],
@@ -244,7 +259,8 @@ export const channelNames: readonly string[] = Object.values(channels).map(({ na
  */
 export function emit(event: ElectionEvent, logger: Logger, allowed: (level: Level) => false | number): void {
   if (channels[event.type].hasSubscribers) channels[event.type].publish(event);
-  const [level, message] = lines[event.type] as Line<typeof event.type>;
+  const [levelOf, message] = lines[event.type] as Line<typeof event.type>;
+  const level = typeof levelOf === 'string' ? levelOf : levelOf(event as never);
   const suppressed = allowed(level);
   if (suppressed === false) return;
   const { type, ...fields } = event;

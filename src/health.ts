@@ -6,8 +6,9 @@ export interface ElectionHealth {
   /**
    * For a liveness probe: false only where a restart helps, that is, if we believe to lead and have not renewed in
    * time, or the work has not reported progress in time, or it still runs though its term is over and its time to
-   * stop (`drainTimeoutMs`) has passed. A follower is healthy, and so is a replica that cannot reach etcd: a restart
-   * would not help it.
+   * stop (`drainTimeoutMs`) has passed; and where etcd refuses us (a password, a permission), because a restart may
+   * bring other credentials, and somebody must act. A follower is healthy, and so is a replica that cannot reach etcd: a
+   * restart would not help it.
    */
   readonly healthy: boolean;
   /** Whether we may act as leader at this moment: for a readiness probe of a service that only its leader serves. */
@@ -26,6 +27,8 @@ export interface HealthFacts {
   /** For how long the work has gone on after its term ended, in milliseconds; 0 where none does. */
   readonly workOverdueMs: number;
   readonly drainTimeoutMs: number;
+  /** What etcd refuses to us, or ended the campaign by refusing; undefined where it permits. */
+  readonly refusal: string | undefined;
 }
 
 export function healthOf(facts: HealthFacts): ElectionHealth {
@@ -40,12 +43,13 @@ export function healthOf(facts: HealthFacts): ElectionHealth {
 }
 
 function problemOf(facts: HealthFacts): string | undefined {
-  const { term, progressTimeoutMs, workOverdueMs, drainTimeoutMs } = facts;
+  const { term, progressTimeoutMs, workOverdueMs, drainTimeoutMs, refusal } = facts;
   if (term !== undefined && term.remainingMs <= 0)
     return 'believes to lead, but the lease was not renewed in time';
   if (term !== undefined && progressTimeoutMs !== undefined && term.quietMs >= progressTimeoutMs)
     return `leads, but the work has not reported progress for ${Math.round(term.quietMs)} ms`;
   if (workOverdueMs > drainTimeoutMs)
     return `the work still runs ${Math.round(workOverdueMs)} ms after its term ended: it ignores term.signal`;
+  if (refusal !== undefined) return `etcd refuses us: ${refusal}`;
   return undefined;
 }

@@ -6,6 +6,7 @@ import type { Candidate } from './core/roster.ts';
 import type { EtcdFault } from './etcd/fault.ts';
 import type { Link } from './etcd/link.ts';
 import type { WatchHub } from './etcd/watch.ts';
+import type { Refusal } from './refusal.ts';
 import { RosterFeed } from './roster-feed.ts';
 
 export interface ObserverTools {
@@ -22,8 +23,10 @@ export interface ObserverTools {
   readonly until: readonly AbortSignal[];
   /** Passed before anything is asked of etcd. */
   mayBegin(signal: AbortSignal): Promise<void>;
-  /** Makes the error that the iteration ends with where etcd refuses. */
-  refusal(fault: EtcdFault): Error;
+  /** What etcd refuses after it has shown us a leader once: then we try on. */
+  readonly refusal: Refusal;
+  /** Makes the error that the iteration ends with where etcd refuses at the start, or for good. */
+  refused(fault: EtcdFault): Error;
 }
 
 /**
@@ -80,10 +83,17 @@ async function* changes(
   const feed = new RosterFeed(tools, {
     onChange: () => {
       known = true;
+      tools.refusal.over();
       wake();
     },
     onRefused: (fault) => {
-      refused = tools.refusal(fault);
+      if (!known || fault.kind === 'client-closed') refused = tools.refused(fault);
+      else {
+        tools.refusal.note(fault);
+        void tools.refusal.pass(signal).then(() => {
+          if (!signal.aborted) feed.start();
+        });
+      }
       wake();
     },
   });

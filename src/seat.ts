@@ -106,6 +106,8 @@ export class Seat {
       return true;
     } catch (error) {
       session.owe(key, mayComeLate ? releaseUnseen : release, lateUntilMs);
+      // Nothing but the end of the lease takes the key out of the way of those who may lead.
+      if (error instanceof EtcdFault && error.kind === 'refused') session.end('refused');
       throw error;
     }
   }

@@ -28,7 +28,7 @@ interface Owed {
 /** How long a new lease waits for the old ones to be given back, in milliseconds: on a sound host they are by then. */
 const REVOKE_PATIENCE_MS = 500;
 
-export type SessionEnd = 'deadline-passed' | 'lease-lost' | 'closed';
+export type SessionEnd = 'deadline-passed' | 'lease-lost' | 'refused' | 'closed';
 
 /** One lease's life. Ends once. */
 export class Session {
@@ -320,7 +320,7 @@ export class SessionSource {
         );
         session.onEnd((because) => {
           if (this.#current === session) this.#current = undefined;
-          if (because === 'deadline-passed') this.#abandoned.add(leaseId);
+          if (because === 'deadline-passed' || because === 'refused') this.#abandoned.add(leaseId);
           else if (because === 'lease-lost') this.#lastWill?.drop(leaseId);
         });
         this.#current = session;

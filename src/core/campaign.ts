@@ -33,7 +33,8 @@ export type LossCause =
   | 'work-failed'
   | 'no-progress'
   | 'follower-stuck'
-  | 'work-ended';
+  | 'work-ended'
+  | 'refused';
 
 /** Why a campaign is over. */
 export type StopCause = 'resigned' | 'closed' | 'aborted' | 'refused';
@@ -131,6 +132,7 @@ export function originOf(because: EndCause): Origin {
     case 'deadline-passed':
     case 'lease-lost':
     case 'evicted':
+    case 'refused':
       return 'outside';
     case 'stepped-down':
     case 'work-failed':
@@ -140,7 +142,6 @@ export function originOf(because: EndCause): Origin {
     case 'resigned':
     case 'closed':
     case 'aborted':
-    case 'refused':
       return 'own';
   }
 }

@@ -46,7 +46,7 @@ const ENDS: Record<EndCause, true> = {
 
 /** What a process can count from its start. */
 const OF_THE_PROCESS: readonly Beginning[] = [
-  ['leasesLost', 'reason', ['deadline-passed', 'lease-lost']],
+  ['leasesLost', 'reason', ['deadline-passed', 'lease-lost', 'refused']],
   ['runaways', 'verdict', ['starved', 'hot', 'rounds']],
 ];
 /** What an election can count once it is known; */
@@ -54,8 +54,8 @@ const OF_AN_ELECTION: readonly Beginning[] = [
   ['termsStarted'],
   ['campaignsEnded', 'reason', ['resigned', 'closed', 'aborted', 'refused']],
   ['candidaciesFailed'],
-  ['candidaciesLost', 'reason', ['deadline-passed', 'lease-lost', 'evicted']],
   ['callbacksFailed', 'callback', ['onLeader', 'onFollower', 'onLeaderChange', 'run', 'every', 'onEnd']],
+  ['candidaciesLost', 'reason', ['deadline-passed', 'lease-lost', 'evicted', 'refused']],
   ['guardTrips', 'origin', ['own', 'outside']],
 ];
 /** once it stood in the queue; */
@@ -172,6 +172,7 @@ export class Recorder implements Disposable {
       case 'session.recovered':
       case 'last-will.lost':
       case 'etcd.history-lost':
+      case 'candidate.refused':
       case 'announce.failed':
       case 'work.ended':
     }

@@ -159,46 +159,129 @@ describe('who may not', () => {
   });
 });
 
-describe('what changes under us', () => {
-  test('a permission that is taken away ends the campaign with a typed error when the watch must be made anew', async () => {
-    await asRoot('user', 'add', `carol:${PASSWORD}`);
-    await asRoot('user', 'grant-role', 'carol', 'candidate');
-    const name = freshName();
-    await using alice = await start(name, { ttlSeconds: TTL_S });
-    alice.stand();
-    await expect.poll(() => alice.leads, within(5_000)).toBe(true);
-    await using carol = await start(name, { ttlSeconds: TTL_S }, { username: 'carol', password: PASSWORD });
-    const campaign = carol.election.campaign('carol').catch((reason: unknown) => reason);
-    await expect.poll(() => carol.election.status.position, within(5_000)).toBe(2);
+/** Refusals go on being tried at once, then later and later: a gap of some seconds is found over within its own length. */
+const AGAIN_WITHIN_MS = 10_000;
+const GAP_MS = 5_000;
 
-    await asRoot('user', 'revoke-role', 'carol', 'candidate');
-    for (const link of carol.links) link.reset();
-    expect(await campaign).toBeInstanceOf(RefusedError);
-    expect(alice.leads).toBe(true);
-    expectNoSecrets(carol, await campaign);
-  });
+interface Gap {
+  readonly what: string;
+  readonly begin: (user: string) => Promise<unknown>;
+  readonly end: (user: string) => Promise<unknown>;
+}
 
-  test('a password that is changed under a candidate ends its campaign with a typed error, not in a loop', async () => {
-    await asRoot('user', 'add', `dave:${PASSWORD}`);
-    await asRoot('user', 'grant-role', 'dave', 'candidate');
-    const name = freshName();
-    await using dave = await start(name, { ttlSeconds: 4 }, { username: 'dave', password: PASSWORD });
+const gaps: readonly Gap[] = [
+  {
+    what: 'a role is taken and given back',
+    begin: (user) => asRoot('user', 'revoke-role', user, 'candidate'),
+    end: (user) => asRoot('user', 'grant-role', user, 'candidate'),
+  },
+  {
+    what: 'a password is changed and rolled back',
+    begin: (user) => changePassword(user, 'another-secret'),
+    end: (user) => changePassword(user, PASSWORD),
+  },
+  {
+    what: 'a user is deleted and made anew',
+    begin: (user) => asRoot('user', 'delete', user),
+    end: async (user) => {
+      await asRoot('user', 'add', `${user}:${PASSWORD}`);
+      await asRoot('user', 'grant-role', user, 'candidate');
+    },
+  },
+];
+
+describe.each(gaps)('once a replica has stood, $what', ({ begin, end }) => {
+  const SHORT_TTL_S = 4;
+  let made = 0;
+  const newUser = async (): Promise<string> => {
+    const user = `user-${freshName()}-${made++}`;
+    await asRoot('user', 'add', `${user}:${PASSWORD}`);
+    await asRoot('user', 'grant-role', user, 'candidate');
+    return user;
+  };
+  const resetAll = (one: Replica): void => {
+    for (const link of one.links) link.reset();
+  };
+
+  test('L3: who led leads again, and was unhealthy for the reason meanwhile', async () => {
+    const user = await newUser();
+    await using dave = await start(
+      freshName(),
+      { ttlSeconds: SHORT_TTL_S },
+      { username: user, password: PASSWORD },
+    );
     const ended: unknown[] = [];
     dave.election.campaign('dave').catch((reason: unknown) => ended.push(reason));
     await expect.poll(() => dave.leads, within(5_000)).toBe(true);
 
     const before = await logins();
-    await changePassword('dave', 'another-secret');
-    for (const link of dave.links) link.reset();
-    // It leads on for as long as its lease is good, and can then get no other.
-    await expect.poll(() => dave.told('campaign.ended'), within(2 * 4_000 + 3_000)).toHaveLength(1);
-    expect(dave.told('campaign.ended')[0]!.fields).toMatchObject({ because: 'refused' });
-    expect(ended).toEqual([]); // it had resolved: it led
-    // Each refusal is asked about anew, at the pace of the guard.
+    const sinceMs = nowMs();
+    await begin(user);
+    resetAll(dave);
+    await expect.poll(() => dave.told('candidate.refused', sinceMs), within(20_000)).not.toEqual([]);
+    await expect.poll(nowMs, within(2 * GAP_MS)).toBeGreaterThan(sinceMs + GAP_MS);
+    expect(dave.told('candidate.refused', sinceMs)[0]).toMatchObject({ level: 'error' });
+    expect(dave.election.health()).toMatchObject({ healthy: false, leading: false, standing: true });
+    expect(dave.election.health().reason).toMatch(/refuses us: .*(permission denied|authentication failed)/);
+    await expect(dave.election.leader()).rejects.toBeInstanceOf(RefusedError);
     expect((await logins()) - before).toBeLessThan(MOST_LOGINS);
-    const error: unknown = await dave.election.leader().catch((reason: unknown) => reason);
-    expect(error).toBeInstanceOf(RefusedError);
-    expect(dave.leads).toBe(false);
-    expectNoSecrets(dave, error, ...ended);
+
+    await end(user);
+    await expect.poll(() => dave.leads, within(nowMs() - sinceMs + AGAIN_WITHIN_MS)).toBe(true);
+    expect(dave.election.health()).toMatchObject({ healthy: true, reason: undefined });
+    expect(ended).toEqual([]);
+    expect(dave.told('campaign.ended')).toEqual([]);
+    expectNoSecrets(dave, ...ended);
   });
+
+  test('L3: who followed is back in the queue, and an observer goes on', async () => {
+    const user = await newUser();
+    const name = freshName();
+    await using alice = await start(name, { ttlSeconds: SHORT_TTL_S });
+    await using carol = await start(
+      name,
+      { ttlSeconds: SHORT_TTL_S },
+      { username: user, password: PASSWORD },
+    );
+    alice.stand();
+    await expect.poll(() => alice.leads, within(5_000)).toBe(true);
+    carol.stand();
+    await expect.poll(() => carol.election.status.position, within(5_000)).toBe(2);
+    const seen: (string | undefined)[] = [];
+    const observing = (async () => {
+      for await (const leader of carol.election.observe()) seen.push(leader?.value);
+    })();
+    await expect.poll(() => seen, within(5_000)).toEqual(['alice']);
+
+    const sinceMs = nowMs();
+    await begin(user);
+    resetAll(carol);
+    await expect.poll(() => carol.told('candidate.refused', sinceMs), within(20_000)).not.toEqual([]);
+    await alice.election.resign();
+    await end(user);
+    await expect.poll(() => carol.leads, within(nowMs() - sinceMs + AGAIN_WITHIN_MS)).toBe(true);
+    await expect.poll(() => seen.at(-1), within(nowMs() - sinceMs + AGAIN_WITHIN_MS)).toBe(user);
+    await carol.election.close();
+    await observing;
+  });
+});
+
+test('L2: who lost the permission does not keep the seat from those who have it', async () => {
+  const user = `user-${freshName()}`;
+  await asRoot('user', 'add', `${user}:${PASSWORD}`);
+  await asRoot('user', 'grant-role', user, 'candidate');
+  const name = freshName();
+  await using dave = await start(name, { ttlSeconds: 3 }, { username: user, password: PASSWORD });
+  await using alice = await start(name, { ttlSeconds: 3 });
+  dave.stand();
+  await expect.poll(() => dave.leads, within(5_000)).toBe(true);
+  alice.stand();
+  await expect.poll(() => alice.election.status.position, within(5_000)).toBe(2);
+
+  await asRoot('user', 'revoke-role', user, 'candidate');
+  // A third of the TTL until it is noticed, then one TTL.
+  await expect.poll(() => alice.leads, within(2 * 3_000 + NOISE_MS)).toBe(true);
+  expect(dave.leads).toBe(false);
+  await asRoot('user', 'grant-role', user, 'candidate');
+  await expect.poll(() => dave.election.status.position, within(30_000)).toBe(2);
 });

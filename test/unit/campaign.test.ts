@@ -185,6 +185,7 @@ describe('what can follow what', () => {
       'no-progress': 'own',
       'follower-stuck': 'own',
       'work-ended': 'own',
+      refused: 'outside',
     };
     for (const [because, origin] of Object.entries(causes) as [LossCause, Origin][]) {
       for (const from of [states.waiting, states.leading]) {
@@ -209,7 +210,7 @@ describe('what can follow what', () => {
       resigned: 'own',
       closed: 'own',
       aborted: 'own',
-      refused: 'own',
+      refused: 'outside',
     };
     for (const [because, origin] of Object.entries(origins) as [EndCause, Origin][])
       expect(originOf(because), because).toBe(origin);

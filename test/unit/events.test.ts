@@ -58,6 +58,10 @@ const samples: { readonly [T in ElectionEventType]: { event: EventOf<T>; level: 
     level: 'info',
   },
   'candidate.failed': { event: { type: 'candidate.failed', election: 'e', reason: 'no' }, level: 'warn' },
+  'candidate.refused': {
+    event: { type: 'candidate.refused', election: 'e', reason: 'permission denied', forMs: 60_000 },
+    level: 'error',
+  },
   'candidate.lost': {
     event: { type: 'candidate.lost', election: 'e', fencingToken: token, because: 'evicted' },
     level: 'warn',

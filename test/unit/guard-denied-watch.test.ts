@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, expect, test } from 'vitest';
 import type { IWatchResponse } from 'etcd3';
 import type { RosterEvent } from '../../src/core/roster.ts';
+import { History } from '../../src/etcd/history.ts';
 import type { Link, OpenStream } from '../../src/etcd/link.ts';
 import { WatchHub } from '../../src/etcd/watch.ts';
 
@@ -40,7 +41,8 @@ class ForgetfulEtcd {
   }
 
   get link(): Link {
-    return { client: {}, revision: 0n, stream: () => Promise.resolve(this.#open()) } as unknown as Link;
+    const stream = (): Promise<OpenStream<never, never>> => Promise.resolve(this.#open());
+    return { client: {}, history: new History(), stream } as unknown as Link;
   }
 
   #open(): OpenStream<never, never> {

@@ -8,6 +8,7 @@ const following: HealthFacts = {
   progressTimeoutMs: undefined,
   workOverdueMs: 0,
   drainTimeoutMs: 1_000,
+  refusal: undefined,
 };
 const leading: HealthFacts = { ...following, term: { remainingMs: 5_000, quietMs: 10 } };
 
@@ -36,6 +37,11 @@ describe('health', () => {
       { healthy: false, leading: true },
     ],
     ['work that still has time to stop', { ...following, workOverdueMs: 1_000 }, { healthy: true }],
+    [
+      'etcd refuses us',
+      { ...following, refusal: 'permission denied' },
+      { healthy: false, leading: false, standing: true },
+    ],
     ['work that ignores its signal', { ...following, workOverdueMs: 1_001 }, { healthy: false }],
   ] as const)('%s', ([, facts, verdict]) => {
     const health = healthOf(facts);
