@@ -19,7 +19,10 @@ export interface Connection {
   readonly cacert: string | undefined;
   readonly cert: string | undefined;
   readonly key: string | undefined;
-  readonly user: { readonly name: string; readonly password: string } | undefined;
+  /** Without a password, a person is asked for it. */
+  readonly user: { readonly name: string; readonly password: string | undefined } | undefined;
+  /** The certificate of etcd is not verified. */
+  readonly insecureSkipVerify: boolean;
   /** How long one request may take, in milliseconds. */
   readonly timeoutMs: number;
 }
@@ -47,31 +50,36 @@ const commonFlags = {
   user: { type: 'string' },
   password: { type: 'string' },
   'command-timeout': { type: 'string' },
+  'insecure-skip-tls-verify': { type: 'string' },
+  'insecure-transport': { type: 'string' },
   prefix: { type: 'string' },
   json: { type: 'boolean' },
+  'write-out': { type: 'string', short: 'w' },
   help: { type: 'boolean', short: 'h' },
 } as const;
 
 export const commonHelp = `Connection (as etcdctl has it; a flag wins over its variable):
   --endpoints URLS        comma-separated; ETCDCTL_ENDPOINTS; default http://127.0.0.1:2379
   --cacert, --cert, --key PEM files; ETCDCTL_CACERT, ETCDCTL_CERT, ETCDCTL_KEY
-  --user NAME[:PASSWORD]  ETCDCTL_USER; --password, ETCDCTL_PASSWORD
-  --command-timeout TIME  for one request, such as 5s or 800ms; default 5s
+  --user NAME[:PASSWORD]  ETCDCTL_USER; --password, ETCDCTL_PASSWORD; without a password, a terminal is asked for it
+  --command-timeout TIME  for one request, such as 5s or 800ms; ETCDCTL_COMMAND_TIMEOUT; default 5s
+  --insecure-transport=false     https where an endpoint does not say; ETCDCTL_INSECURE_TRANSPORT
+  --insecure-skip-tls-verify     do not verify etcd's certificate; ETCDCTL_INSECURE_SKIP_TLS_VERIFY
 Everywhere:
   --prefix PREFIX         what comes before the name in etcd's keys; default election/
-  --json                  for programs
+  --json, -w json         for programs
   -h, --help              this`;
 
 /** @throws {UsageError} */
 export function parseCommand(args: readonly string[], env: Environment, flags: Flags = {}): CommandLine {
   const end = args.indexOf('--');
   const own = end === -1 ? args : args.slice(0, end);
-  const { values, positionals } = parsed([...own], { ...commonFlags, ...flags });
+  const { values, positionals } = parsed(own.map(withValue), { ...commonFlags, ...flags });
   const text = (flag: string): string | undefined => values[flag] as string | undefined;
   return {
     connection: connectionFrom(text, env),
     prefix: prefixFrom(text('prefix')),
-    json: values['json'] === true,
+    json: isJson(values),
     help: values['help'] === true,
     words: positionals,
     rest: end === -1 ? undefined : args.slice(end + 1),
@@ -80,13 +88,24 @@ export function parseCommand(args: readonly string[], env: Environment, flags: F
 }
 
 /** The one NAME that a command asks for. @throws {UsageError} */
-export function oneName(command: string, words: readonly string[]): string {
+export function oneName(words: readonly string[]): string {
   const [name, ...more] = words;
-  if (name === undefined) throw new UsageError(`${command}: which election? Give its NAME`);
-  if (more.length > 0) throw new UsageError(`${command}: one NAME, got also ${more.join(' ')}`);
+  if (name === undefined) throw new UsageError('which election? Give its NAME');
+  if (more.length > 0) throw new UsageError(`expected one NAME, got also ${more.join(' ')}`);
   if (name === '' || /[/\0]/.test(name))
-    throw new UsageError(`${command}: NAME is not empty and has no "/", got ${JSON.stringify(name)}`);
+    throw new UsageError(`NAME must not be empty, and must not contain "/"; got ${JSON.stringify(name)}`);
   return name;
+}
+
+/** etcdctl's boolean flags stand alone or with a value. */
+const BOOLEAN = /^--(insecure-skip-tls-verify|insecure-transport)$/;
+const withValue = (word: string): string => (BOOLEAN.test(word) ? `${word}=true` : word);
+
+function isJson(values: Values): boolean {
+  const format = values['write-out'];
+  if (format !== undefined && format !== 'json' && format !== 'simple')
+    throw new UsageError(`--write-out: expected json or simple, got ${String(format)}`);
+  return values['json'] === true || format === 'json';
 }
 
 /** @throws {UsageError} */
@@ -116,23 +135,34 @@ function parsed(args: string[], options: Flags): { values: Values; positionals: 
 
 function connectionFrom(flag: (name: string) => string | undefined, env: Environment): Connection {
   const set = (name: string): string | undefined => {
-    const value = flag(name) ?? env[`ETCDCTL_${name.toUpperCase()}`];
+    const value = flag(name) ?? env[`ETCDCTL_${name.toUpperCase().replaceAll('-', '_')}`];
     return value === '' ? undefined : value;
+  };
+  const isSet = (name: string, otherwise: boolean): boolean => {
+    const value = flag(name) ?? env[`ETCDCTL_${name.toUpperCase().replaceAll('-', '_')}`] ?? '';
+    if (value === '') return otherwise;
+    if (/^(true|false|1|0)$/i.test(value)) return /^(true|1)$/i.test(value);
+    throw new UsageError(`--${name}: expected true or false, got ${value}`);
   };
   const cacert = set('cacert');
   const cert = set('cert');
   const key = set('key');
   if ((cert === undefined) !== (key === undefined))
     throw new UsageError('--cert and --key belong together: give both, or neither');
-  if (cert !== undefined && cacert === undefined)
+  const insecureSkipVerify = isSet('insecure-skip-tls-verify', false);
+  if (cert !== undefined && cacert === undefined && !insecureSkipVerify)
     throw new UsageError('--cert needs --cacert: the certificate that etcd is known by');
   return {
-    endpoints: endpointsFrom(set('endpoints') ?? '127.0.0.1:2379', cacert !== undefined),
+    endpoints: endpointsFrom(
+      set('endpoints') ?? '127.0.0.1:2379',
+      cacert !== undefined || insecureSkipVerify || !isSet('insecure-transport', true),
+    ),
     cacert,
     cert,
     key,
     user: userFrom(set('user'), set('password')),
-    timeoutMs: milliseconds('command-timeout', flag('command-timeout') ?? '5s'),
+    insecureSkipVerify,
+    timeoutMs: milliseconds('command-timeout', set('command-timeout') ?? '5s'),
   };
 }
 
@@ -154,8 +184,7 @@ function userFrom(user: string | undefined, password: string | undefined): Conne
   if (user === undefined) return undefined;
   const colon = user.indexOf(':');
   if (password !== undefined) return { name: user, password };
-  if (colon === -1)
-    throw new UsageError('--user: expected NAME:PASSWORD, or the password in ETCDCTL_PASSWORD');
+  if (colon === -1) return { name: user, password: undefined };
   return { name: user.slice(0, colon), password: user.slice(colon + 1) };
 }
 

@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 /** The command `etcd-election`. */
+import { EXIT } from './exit-codes.ts';
 import { guard, GUARDIAN } from './guardian.ts';
 import { becomeInit } from './init.ts';
 import { main } from './main.ts';
@@ -10,8 +11,19 @@ if (process.argv[2] === GUARDIAN) guard(process.stdin, () => process.exit());
 else await command();
 
 async function command(): Promise<void> {
-  process.stdout.on('error', () => undefined); // whoever read it has gone, as `| head` does: no reason to crash
-  const code = await main(process.argv.slice(2), process);
+  let broken: NodeJS.ErrnoException | undefined;
+  process.stdout.on('error', (error) => (broken = error));
+  process.stderr.on('error', () => undefined); // nowhere left to say it
+  const { stdout, stderr, stdin } = process;
+  // A copy: what we set for ourselves is not for the command of `run`.
+  let code = await main(process.argv.slice(2), { env: { ...process.env }, stdout, stderr, stdin });
+  await new Promise<void>((resolve) => stdout.write('', () => resolve()));
+  await new Promise((resolve) => setImmediate(resolve)); // an error of the last write is told now
+  if (broken !== undefined) {
+    // Whoever read it has gone, as `| head` does: a failure, but no news.
+    if (broken.code !== 'EPIPE') stderr.write(`etcd-election: cannot write: ${broken.message}\n`);
+    if (code === 0) code = EXIT.failed;
+  }
   // Not left to itself: after a refused watch etcd3 goes on asking, even when its client is closed.
-  process.stdout.write('', () => process.exit(code));
+  stderr.write('', () => process.exit(code));
 }

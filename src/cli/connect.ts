@@ -3,8 +3,11 @@
  * etcd/ imports etcd3.
  */
 import { readFileSync } from 'node:fs';
-import { Etcd3, type IOptions } from 'etcd3';
+import { handleWhen, noop, retry } from 'cockatiel';
+import { Etcd3, isRecoverableError, type IOptions } from 'etcd3';
 import { UsageError, type Connection } from './arguments.ts';
+import { askSecretly } from './ask.ts';
+import type { Terminal } from './terminal.ts';
 
 /** @throws {UsageError} if a PEM file cannot be read. */
 function connect(connection: Connection): Etcd3 {
@@ -12,18 +15,37 @@ function connect(connection: Connection): Etcd3 {
   const options: IOptions = {
     hosts: [...endpoints],
     dialTimeout: timeoutMs,
+    faultHandling: {
+      // Without etcd3's circuit breaker: its message would hide the cause.
+      host: () => noop,
+      // Each host once: a single one that keeps silent takes no longer than one request may.
+      global:
+        endpoints.length === 1
+          ? noop
+          : retry(handleWhen(isRecoverableError), { maxAttempts: endpoints.length - 1 }),
+    },
     // A command answers or says that it cannot: it is no service that waits for better times.
     defaultCallOptions: ({ isStream }) => (isStream ? {} : { deadline: Date.now() + timeoutMs }),
     ...credentialsOf(connection),
     ...(user !== undefined && {
       auth: {
         username: user.name,
-        password: user.password,
+        password: user.password ?? '',
         callOptions: () => ({ deadline: Date.now() + timeoutMs }),
       },
     }),
   };
   return new Etcd3(options);
+}
+
+/** Asks for a password where only the name of a user is given. @throws {UsageError} if there is no terminal to ask on. */
+export async function withPassword(connection: Connection, terminal: Terminal): Promise<Connection> {
+  const { user } = connection;
+  if (user === undefined || user.password !== undefined) return connection;
+  if (terminal.stdin.isTTY !== true)
+    throw new UsageError('--user: expected NAME:PASSWORD, or the password in ETCDCTL_PASSWORD');
+  const password = await askSecretly(terminal, `Password of etcd's user ${user.name}: `);
+  return { ...connection, user: { name: user.name, password } };
 }
 
 /** Runs the work with a client, and closes that whatever comes. */
@@ -37,28 +59,40 @@ export async function connected<T>(connection: Connection, work: (client: Etcd3)
 }
 
 export interface Pem {
-  readonly ca: Buffer;
+  readonly ca?: Buffer;
   readonly cert?: Buffer;
   readonly key?: Buffer;
 }
 
 export function pemOf({ cacert, cert, key }: Connection): Pem | undefined {
-  if (cacert === undefined) return undefined;
-  const ca = pem('cacert', cacert);
-  return cert === undefined || key === undefined
-    ? { ca }
-    : { ca, cert: pem('cert', cert), key: pem('key', key) };
+  if (cacert === undefined && cert === undefined) return undefined;
+  return {
+    ...(cacert !== undefined && { ca: pem('cacert', cacert) }),
+    ...(cert !== undefined && key !== undefined && { cert: pem('cert', cert), key: pem('key', key) }),
+  };
 }
 
 function credentialsOf(connection: Connection): Pick<IOptions, 'credentials'> {
+  if (connection.insecureSkipVerify) skipVerification();
   const files = pemOf(connection);
   if (files === undefined) return {};
   // Node warns of an address in place of a host name (DEP0123): gRPC's doing, and nothing that who types can change.
   process.noDeprecation = true;
-  const { ca: rootCertificate, cert: certChain, key: privateKey } = files;
+  const { ca, cert: certChain, key: privateKey } = files;
+  // gRPC takes Node's own roots if there is no certificate; etcd3's type does not know that.
+  const rootCertificate = ca as Buffer;
   return certChain === undefined || privateKey === undefined
     ? { credentials: { rootCertificate } }
     : { credentials: { rootCertificate, certChain, privateKey } };
+}
+
+/** etcd3 does not pass gRPC's own option on. The whole process talks to etcd only; the command of `run` has its own environment. */
+function skipVerification(): void {
+  process.env['NODE_TLS_REJECT_UNAUTHORIZED'] = '0';
+  const emitWarning = process.emitWarning.bind(process) as (...words: unknown[]) => void;
+  process.emitWarning = (warning: unknown, ...rest: unknown[]) => {
+    if (!String(warning).includes('NODE_TLS_REJECT_UNAUTHORIZED')) emitWarning(warning, ...rest);
+  };
 }
 
 function pem(flag: string, path: string): Buffer {

@@ -1,7 +1,7 @@
 /**
  * What the doctor's measurements mean: verdicts and advice. Pure.
  */
-
+import { defectsOf, supportOf, upgradeWithinLine } from './etcd-defects.ts';
 import { hintFor } from './plain-error.ts';
 
 export interface Finding {
@@ -11,22 +11,33 @@ export interface Finding {
   readonly found: string;
   /** What to do about it; undefined where nothing is to be done. */
   readonly advice?: string;
+  /** More of what was found, a line each. */
+  readonly details?: readonly string[];
 }
+
+/** What a member says of itself. */
+export interface MemberStatus {
+  readonly version: string;
+  readonly roundTripMs: number;
+  readonly clusterId: string;
+  readonly memberId: string;
+  /** `0` where the member knows of none. */
+  readonly leaderId: string;
+  readonly isLearner: boolean;
+  readonly databaseBytes: number;
+  readonly errors: readonly string[];
+  /** How many different members have answered at this one address. */
+  readonly membersBehind: number;
+}
+
+/** Why there is no status: etcd is not there, does not answer, asks who we are, or it is something else that answers. */
+export type Failure = 'unreachable' | 'silent' | 'authentication' | 'permission' | 'tls' | 'not-etcd';
 
 export interface MemberReading {
   readonly endpoint: string;
-  readonly reached:
-    | {
-        readonly version: string;
-        readonly roundTripMs: number;
-        readonly memberId: string;
-        /** `0` where the member knows of none. */
-        readonly leaderId: string;
-        readonly isLearner: boolean;
-        readonly databaseBytes: number;
-        readonly errors: readonly string[];
-      }
-    | { readonly error: string };
+  readonly reached: MemberStatus | { readonly failure: Failure; readonly error: string };
+  /** What plain HTTP on the same port says of the version; undefined where there is no answer, or not etcd's. */
+  readonly httpVersion?: string | undefined;
   /** By how much the member's clock is ahead of ours, in milliseconds; undefined where it does not say. */
   readonly clockAheadMs: number | undefined;
 }
@@ -51,24 +62,25 @@ const DEFAULT_QUOTA_BYTES = 2 * 1024 ** 3;
 /** The HTTP date has whole seconds. */
 const CLOCK_STEP_MS = 2_000;
 
-export function judgeMember({ endpoint, reached, clockAheadMs }: MemberReading): Finding[] {
+/** From an error's plain text to its kind. */
+export function failureOf(error: string): Failure {
+  if (/authentication failed|user name is empty|invalid auth token/i.test(error)) return 'authentication';
+  if (/permission ?denied/i.test(error)) return 'permission';
+  if (/certificate|TLS|SSL/i.test(error)) return 'tls';
+  if (/HTTP status|Protocol error|unimplemented|unknown service|invalid content-type/i.test(error))
+    return 'not-etcd';
+  return /deadline exceeded|no answer within/i.test(error) ? 'silent' : 'unreachable';
+}
+
+/** @param isMissed whether the others can do without it: the cluster has a quorum. */
+export function judgeMember(reading: MemberReading, isMissed = true): Finding[] {
+  const { endpoint, reached, clockAheadMs } = reading;
   const check = `member ${endpoint}`;
-  if ('error' in reached)
-    return [
-      bad(
-        check,
-        `cannot be reached: ${reached.error}`,
-        /authentication|user name|permission/.test(reached.error)
-          ? 'who are we? See --user and ETCDCTL_USER'
-          : /certificate|TLS/.test(reached.error)
-            ? (hintFor(reached.error) ?? 'see --cacert, --cert and --key')
-            : 'is it up, and is this its client URL? A candidate goes to the others meanwhile',
-      ),
-    ];
+  if ('failure' in reached) return judgeFailure(check, reading, reached, isMissed);
   const found = [`etcd ${reached.version}`, `answers in ${Math.round(reached.roundTripMs)} ms`];
-  if (reached.isLearner) found.push('learner');
-  const findings = [
-    ...(reached.leaderId === '0'
+  if (reached.leaderId === reached.memberId) found.push("leads etcd's own cluster");
+  const findings =
+    reached.leaderId === '0'
       ? [
           bad(
             check,
@@ -76,15 +88,24 @@ export function judgeMember({ endpoint, reached, clockAheadMs }: MemberReading):
             'the cluster has no quorum: bring members back; nothing can be elected until then',
           ),
         ]
-      : [
-          good(
-            check,
-            `${found.join(', ')}${reached.leaderId === reached.memberId ? ", leads etcd's own cluster" : ''}`,
-          ),
-        ]),
-    ...judgeVersion(check, reached.version),
-    ...judgeClock(check, clockAheadMs),
-  ];
+      : [good(check, found.join(', '))];
+  findings.push(...judgeClock(check, clockAheadMs));
+  if (reached.isLearner)
+    findings.push(
+      warning(
+        check,
+        'is a learner: it does not vote, and refuses writes',
+        'promote it (etcdctl member promote), or take it off the endpoints until then: a write sent to it fails',
+      ),
+    );
+  if (reached.membersBehind > 1)
+    findings.push(
+      warning(
+        check,
+        `${reached.membersBehind} members answer at this one address: a gateway or a load balancer`,
+        'it works; but if you name the members themselves, a client can pass over a silent one',
+      ),
+    );
   if (reached.databaseBytes > DEFAULT_QUOTA_BYTES * 0.8)
     findings.push(
       warning(
@@ -96,20 +117,99 @@ export function judgeMember({ endpoint, reached, clockAheadMs }: MemberReading):
   return findings;
 }
 
-function judgeVersion(check: string, version: string): Finding[] {
-  const [major = 0, minor = 0, patch = 0] = version.split('.').map((part) => Number.parseInt(part, 10));
-  if (major !== 3 || minor < 4)
-    return [warning(check, `version ${version}`, 'this library is tested with etcd 3.4 and later')];
-  // etcd's own record: "Stale reads caused by process pausing", #20418.
-  if (minor === 4 && patch < 20)
-    return [
+function judgeFailure(
+  check: string,
+  { httpVersion }: MemberReading,
+  { failure, error }: { readonly failure: Failure; readonly error: string },
+  isMissed: boolean,
+): Finding[] {
+  const away = isMissed ? bad : warning;
+  switch (failure) {
+    case 'authentication':
+      return [bad(check, `authentication failed: ${error}`, 'see --user and ETCDCTL_USER')];
+    case 'permission':
+      return [
+        warning(
+          check,
+          `etcd ${httpVersion ?? 'there'} answers, but shows its status to root only`,
+          'nothing is wrong with that; with --user root this page says more',
+        ),
+      ];
+    case 'tls':
+      return [bad(check, `TLS refused: ${error}`, hintFor(error) ?? 'see --cacert, --cert and --key')];
+    case 'not-etcd':
+      return [
+        bad(
+          check,
+          `something answers, but it is not etcd: ${error}`,
+          "is this etcd's client URL? A proxy in front of it must speak gRPC (HTTP/2)",
+        ),
+      ];
+    case 'silent':
+      return [
+        away(
+          check,
+          `does not answer: ${error}`,
+          'is it overloaded, stopped, or behind a firewall that drops packets? A candidate goes to the others meanwhile',
+        ),
+      ];
+    case 'unreachable':
+      return [
+        away(
+          check,
+          `cannot be reached: ${error}`,
+          'is it up, and is this its client URL? A candidate goes to the others meanwhile',
+        ),
+      ];
+  }
+}
+
+/** Each version once, however many members have it. */
+export function judgeVersions(readings: readonly MemberReading[]): Finding[] {
+  const versions = new Set(
+    readings.flatMap(({ reached, httpVersion }) =>
+      'failure' in reached ? (httpVersion ?? []) : reached.version,
+    ),
+  );
+  return [...versions].flatMap(judgeVersion);
+}
+
+function judgeVersion(version: string): Finding[] {
+  const check = `etcd ${version}`;
+  const support = supportOf(version);
+  if (support.state === 'too-old')
+    return [warning(check, 'is not tested', 'this library is tested with etcd 3.4 and later: upgrade etcd')];
+  const findings: Finding[] = [];
+  if (support.state === 'ended')
+    findings.push(
       warning(
         check,
-        `version ${version}`,
-        'update to 3.4.20 or later: a paused member may serve stale reads before',
+        `${support.line.line} reached its end of life in ${support.line.end}, with ${support.line.last}`,
+        'no defect is mended any more: upgrade to the last release of the line, then to the next one',
       ),
-    ];
-  return [];
+    );
+  const known = defectsOf(version);
+  const canBeMended = known.filter(({ defect }) => defect.affected.some(({ fixed }) => fixed !== undefined));
+  if (canBeMended.length === 0) return findings;
+  const within = upgradeWithinLine(version);
+  const left = canBeMended.filter(({ fixedIn }) => fixedIn === undefined);
+  const isSplit = known.some(({ defect }) => defect.id === '#13766');
+  findings.push({
+    check,
+    verdict: isSplit ? 'bad' : 'warning',
+    found: `${canBeMended.length} known ${canBeMended.length === 1 ? 'defect' : 'defects'} that an election can meet`,
+    advice: [
+      ...(within === undefined ? [] : [`upgrade to ${within} or later`]),
+      ...(left.length === 0
+        ? []
+        : [`only a later line mends ${left.map(({ defect }) => defect.id).join(', ')}`]),
+    ].join('; '),
+    details: canBeMended.map(
+      ({ defect, fixedIn }) =>
+        `${defect.id}: ${defect.symptom}${fixedIn === undefined ? '' : ` (until ${fixedIn})`}`,
+    ),
+  });
+  return findings;
 }
 
 function judgeClock(check: string, aheadMs: number | undefined): Finding[] {
@@ -124,18 +224,20 @@ function judgeClock(check: string, aheadMs: number | undefined): Finding[] {
   ];
 }
 
-/** All members together: do they see one cluster? */
+/** All members together: do they form one cluster? */
 export function judgeCluster(readings: readonly MemberReading[], clusterSize: number | undefined): Finding[] {
-  const reached = readings.flatMap((reading) => ('error' in reading.reached ? [] : [reading.reached]));
+  const reached = readings.flatMap(({ endpoint, reached: status }) =>
+    'failure' in status ? [] : [{ endpoint, ...status }],
+  );
   if (reached.length === 0) return [];
+  const findings = judgeStrangers(reached);
   const leaders = new Set(reached.map(({ leaderId }) => leaderId).filter((id) => id !== '0'));
-  const findings: Finding[] = [];
-  if (leaders.size > 1)
+  if (findings.length === 0 && leaders.size > 1)
     findings.push(
       bad(
         'cluster',
         `the members name ${leaders.size} different leaders`,
-        'do all endpoints belong to one cluster? If so, look again in some seconds',
+        'etcd is electing its own leader, or the cluster is parted: look again in some seconds',
       ),
     );
   if (clusterSize === undefined) return findings;
@@ -147,7 +249,8 @@ export function judgeCluster(readings: readonly MemberReading[], clusterSize: nu
         : undefined;
   const found = `${clusterSize} ${clusterSize === 1 ? 'member' : 'members'}`;
   findings.push(advice === undefined ? good('cluster', found) : warning('cluster', found, advice));
-  if (clusterSize > 1 && readings.length === 1)
+  const isBehindOne = reached.some(({ membersBehind }) => membersBehind > 1);
+  if (clusterSize > 1 && readings.length === 1 && !isBehindOne)
     findings.push(
       warning(
         'endpoints',
@@ -158,13 +261,47 @@ export function judgeCluster(readings: readonly MemberReading[], clusterSize: nu
   return findings;
 }
 
+/** Members of another cluster among the endpoints: then two leaders can exist, each in its own. */
+function judgeStrangers(
+  reached: readonly { readonly endpoint: string; readonly clusterId: string }[],
+): Finding[] {
+  const clusters = new Map<string, string[]>();
+  for (const { endpoint, clusterId } of reached)
+    clusters.set(clusterId, [...(clusters.get(clusterId) ?? []), endpoint]);
+  if (clusters.size < 2) return [];
+  const named = [...clusters].map(
+    ([id, endpoints]) => `${endpoints.join(', ')} (cluster ${BigInt(id).toString(16)})`,
+  );
+  return [
+    bad(
+      'cluster',
+      `the endpoints belong to ${clusters.size} different clusters: ${named.join('; ')}`,
+      'each cluster elects a leader of its own, so there can be two: name the members of one cluster only',
+    ),
+  ];
+}
+
+/** A grpc-proxy gives watches IDs of its own, whatever the client chose. */
+export function judgeProxy(watchIdCameBack: boolean | undefined): Finding[] {
+  if (watchIdCameBack !== false) return [];
+  return [
+    bad(
+      'grpc-proxy',
+      'an etcd grpc-proxy stands between: it does not keep the watch ID that the client chose',
+      'it answers renewals and watches from its own; a term can be believed too long: connect to the members themselves',
+    ),
+  ];
+}
+
 export function judgeAlarms(alarms: readonly string[] | { readonly error: string }): Finding[] {
   if ('error' in alarms)
     return [
       warning(
         'alarms',
         `cannot be read: ${alarms.error}`,
-        'with authentication on, only root may; look with etcdctl alarm list',
+        failureOf(alarms.error) === 'permission'
+          ? 'with authentication on, only root may; look with etcdctl alarm list'
+          : 'look with etcdctl alarm list',
       ),
     ];
   if (alarms.length === 0) return [good('alarms', 'none')];
@@ -184,7 +321,13 @@ export function judgeLease(
   lease: { grantedSeconds: number; renewedInMs: number } | { readonly error: string },
 ): Finding[] {
   if ('error' in lease)
-    return [bad('lease', `none to be had: ${lease.error}`, 'without a lease nobody can stand')];
+    return [
+      bad(
+        'lease',
+        `cannot obtain one: ${lease.error}`,
+        hintFor(lease.error) ?? 'without a lease nobody can enter an election',
+      ),
+    ];
   const { grantedSeconds, renewedInMs } = lease;
   const found = `${grantedSeconds} s granted, renewed in ${Math.round(renewedInMs)} ms`;
   if (renewedInMs > (grantedSeconds * 1_000) / 4)
@@ -208,19 +351,22 @@ export function judgeLease(
 
 export type Permission = 'put' | 'read' | 'watch' | 'delete';
 
-export function judgePermissions(prefix: string, refused: ReadonlyMap<Permission, string>): Finding[] {
-  if (refused.size === 0) return [good('permissions', `may write, read, watch and delete under "${prefix}"`)];
-  const byError = new Map<string, Permission[]>();
-  for (const [what, error] of refused) {
-    const reason = /permission ?denied/i.test(error) ? 'permission denied' : error;
-    byError.set(reason, [...(byError.get(reason) ?? []), what]);
+/** @param failed what was tried and failed, with the error; a time-out says nothing about permissions. */
+export function judgePermissions(prefix: string, failed: ReadonlyMap<Permission, string>): Finding[] {
+  if (failed.size === 0) return [good('permissions', `may write, read, watch and delete under "${prefix}"`)];
+  const byReason = new Map<string, Permission[]>();
+  for (const [what, error] of failed) {
+    const reason = failureOf(error) === 'permission' ? 'permission denied' : error;
+    byReason.set(reason, [...(byReason.get(reason) ?? []), what]);
   }
-  return [...byError].map(([error, whats]) =>
-    bad(
-      'permissions',
-      `may not ${whats.join(', ')} under "${prefix}": ${error}`,
-      `etcdctl role grant-permission ROLE --prefix=true readwrite ${prefix}`,
-    ),
+  return [...byReason].map(([reason, whats]) =>
+    reason === 'permission denied'
+      ? bad(
+          'permissions',
+          `may not ${whats.join(', ')} under "${prefix}": ${reason}`,
+          `etcdctl role grant-permission ROLE --prefix=true readwrite ${prefix}`,
+        )
+      : bad('trial', `${whats.join(', ')} failed: ${reason}`, hintFor(reason) ?? 'see etcd’s log'),
   );
 }
 

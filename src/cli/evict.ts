@@ -1,12 +1,12 @@
 /**
  * `etcd-election evict NAME`: ends the leader's term, exactly the one that was shown.
  */
-import { createInterface } from 'node:readline/promises';
 import { oneName, parseCommand, UsageError } from './arguments.ts';
-import { connected } from './connect.ts';
+import { Aborted, ask } from './ask.ts';
+import { connected, withPassword } from './connect.ts';
 import { EXIT } from './exit-codes.ts';
 import { readQueues, removeSeat, type Seat } from './seats.ts';
-import { paletteFor, print, printable, printJson, type Terminal } from './terminal.ts';
+import { paletteFor, print, printJson, safe, type SafeText, type Terminal } from './terminal.ts';
 
 export const usage = `Usage: etcd-election evict NAME [--yes] [--token TOKEN] [flags]
 
@@ -20,27 +20,27 @@ Exit code 4 if it was not done: the answer was no, or that term was over already
 
 export async function evict(args: readonly string[], terminal: Terminal): Promise<number> {
   const line = parseCommand(args, terminal.env, { yes: { type: 'boolean' }, token: { type: 'string' } });
-  const name = oneName('evict', line.words);
+  const name = oneName(line.words);
   const token = line.values['token'] as string | undefined;
   if (token !== undefined && !/^\d+$/.test(token))
     throw new UsageError(`--token: expected a fencing token, a whole number, got ${token}`);
   const asks = line.values['yes'] !== true;
   if (asks && (terminal.stdin.isTTY !== true || line.json))
-    throw new UsageError('evict: nobody to ask here; give --yes if you are sure');
-  const say = (message: string, document: object): void => {
+    throw new UsageError('no terminal to confirm on; pass --yes');
+  const say = (message: SafeText, document: object): void => {
     if (line.json) printJson(terminal.stdout, { election: name, ...document });
     else print(terminal.stdout, message);
   };
-  return await connected(line.connection, async (client) => {
+  return await connected(await withPassword(line.connection, terminal), async (client) => {
     const [queue] = await readQueues(client, line.prefix, name);
     const leader = queue?.candidates[0];
     if (leader === undefined) {
-      say(`${name}: nobody leads, nothing to end`, { evicted: false, reason: 'nobody leads' });
+      say(safe`${name}: nobody leads, nothing to end`, { evicted: false, reason: 'nobody leads' });
       return EXIT.noLeader;
     }
     const term = { fencingToken: leader.fencingToken.toString(), value: leader.value, key: leader.key };
     if (token !== undefined && BigInt(token) !== leader.fencingToken) {
-      say(`${name}: not done: ${described(leader)} leads, not token ${token}`, {
+      say(safe`${name}: not done: ${described(leader)} leads, not token ${token}`, {
         evicted: false,
         reason: 'another term',
         term,
@@ -48,28 +48,33 @@ export async function evict(args: readonly string[], terminal: Terminal): Promis
       return EXIT.notDone;
     }
     if (asks && !(await confirmed(terminal, name, leader, queue!.candidates.length - 1))) {
-      say(`${name}: left as it is`, { evicted: false, reason: 'declined', term });
+      say(safe`${name}: left as it is`, { evicted: false, reason: 'declined', term });
       return EXIT.notDone;
     }
     if (!(await removeSeat(client, leader))) {
-      say(`${name}: not done: that term is over already`, { evicted: false, reason: 'over already', term });
+      say(safe`${name}: not done: that term is over already`, {
+        evicted: false,
+        reason: 'over already',
+        term,
+      });
       return EXIT.notDone;
     }
-    say(`${name}: ended the term of ${described(leader)}`, { evicted: true, term });
+    say(safe`${name}: ended the term of ${described(leader)}`, { evicted: true, term });
     return EXIT.ok;
   });
 }
 
-const described = ({ value, fencingToken }: Seat): string => `${printable(value)} (token ${fencingToken})`;
+const described = ({ value, fencingToken }: Seat): SafeText => safe`${value} (token ${fencingToken})`;
 
 async function confirmed(terminal: Terminal, name: string, leader: Seat, waiting: number): Promise<boolean> {
   const { warn } = paletteFor(terminal.stderr, terminal.env);
   const next = waiting === 0 ? 'nobody else stands' : `${waiting} waiting`;
-  const ask = createInterface({ input: terminal.stdin, output: terminal.stderr });
+  const question = warn(safe`${name}: end the term of ${described(leader)}? ${next} [y/N] `);
   try {
-    const answer = await ask.question(warn(`${name}: end the term of ${described(leader)}? ${next} [y/N] `));
-    return /^y(es)?$/i.test(answer.trim());
-  } finally {
-    ask.close();
+    return /^y(es)?$/i.test((await ask(terminal, question.toString())).trim());
+  } catch (error) {
+    if (!(error instanceof Aborted)) throw error;
+    terminal.stderr.write('\n');
+    return false;
   }
 }

@@ -1,11 +1,11 @@
 /**
  * The command line: which command, and what its errors look like. Each command is loaded only when it is called.
  */
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { commonHelp, UsageError } from './arguments.ts';
 import { EXIT } from './exit-codes.ts';
 import { messageOf } from './plain-error.ts';
-import { paletteFor, print, printable, type Terminal } from './terminal.ts';
+import { paletteFor, print, safe, SafeText, type Terminal } from './terminal.ts';
 
 interface Command {
   readonly summary: string;
@@ -21,35 +21,35 @@ const commands: Readonly<Record<string, Command>> = {
     summary: 'run a command, only while we lead',
     load: async () => {
       const { run, usage } = await import('./run.ts');
-      return { run, usage };
+      return { run, usage: `${usage}\n\n${commonHelp}` };
     },
   },
   status: {
     summary: 'who leads, who waits, how long their leases last',
     load: async () => {
       const { status, usage } = await import('./status.ts');
-      return { run: status, usage };
+      return { run: status, usage: `${usage}\n\n${commonHelp}` };
     },
   },
   watch: {
     summary: 'a line for every change of the leader',
     load: async () => {
       const { watch, usage } = await import('./watch.ts');
-      return { run: watch, usage };
+      return { run: watch, usage: `${usage}\n\n${commonHelp}` };
     },
   },
   evict: {
     summary: "end the leader's term",
     load: async () => {
       const { evict, usage } = await import('./evict.ts');
-      return { run: evict, usage };
+      return { run: evict, usage: `${usage}\n\n${commonHelp}` };
     },
   },
   doctor: {
     summary: 'is this etcd fit for elections? What is wrong, what to do',
     load: async () => {
       const { doctor, usage } = await import('./doctor.ts');
-      return { run: doctor, usage };
+      return { run: doctor, usage: `${usage}\n\n${commonHelp}` };
     },
   },
   profile: {
@@ -74,41 +74,50 @@ ${Object.entries(commands)
   .map(([name, { summary }]) => `  ${name.padEnd(8)} ${summary}`)
   .join('\n')}
 
-etcd-election COMMAND --help says more. --version prints the version.`;
+etcd-election help COMMAND says more. -V or --version prints the version.`;
 
 /** @returns the exit code. */
 export async function main(args: readonly string[], terminal: Terminal): Promise<number> {
-  const [name, ...rest] = args;
-  if (name === undefined) return complain(terminal, help);
-  if (['help', '--help', '-h'].includes(name)) return answer(terminal, help);
-  if (['--version', '-v'].includes(name)) return answer(terminal, version());
+  const [first, ...rest] = args;
+  if (first === undefined) return complain(terminal, help);
+  if (['--version', '-V', '-v'].includes(first)) return answer(terminal, version());
+  const asksForHelp = ['help', '--help', '-h'].includes(first);
+  const name = asksForHelp ? rest[0] : first;
+  if (name === undefined) return answer(terminal, help);
   const command = Object.hasOwn(commands, name) ? commands[name] : undefined;
-  if (command === undefined)
-    return complain(terminal, `etcd-election: no command ${JSON.stringify(name)}\n\n${help}`);
+  if (command === undefined) {
+    print(terminal.stderr, safe`etcd-election: no command ${JSON.stringify(name)}`);
+    print(terminal.stderr, safe``);
+    return complain(terminal, help);
+  }
   try {
     const { run, usage } = await command.load();
     const own = rest.includes('--') ? rest.slice(0, rest.indexOf('--')) : rest;
-    if (usage !== undefined && own.some((word) => word === '--help' || word === '-h'))
-      return answer(terminal, `${usage}\n\n${commonHelp}`);
+    if (asksForHelp || own.some((word) => word === '--help' || word === '-h'))
+      return usage === undefined ? await run(['--help'], terminal) : answer(terminal, usage);
     return await run(rest, terminal);
   } catch (error) {
     const { bad } = paletteFor(terminal.stderr, terminal.env);
-    print(terminal.stderr, bad(`etcd-election ${name}: ${printable(messageOf(error))}`));
+    print(terminal.stderr, bad(`etcd-election ${name}: ${messageOf(error)}`));
     return error instanceof UsageError ? EXIT.usage : EXIT.failed;
   }
 }
 
+/** From the nearest package.json above: a bundle stands elsewhere than we do. */
 function version(): string {
-  const file = new URL('../../package.json', import.meta.url);
-  return (JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version;
+  for (let folder = new URL('.', import.meta.url); ; folder = new URL('..', folder)) {
+    const file = new URL('package.json', folder);
+    if (existsSync(file)) return (JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version;
+    if (folder.pathname === '/') return 'unknown';
+  }
 }
 
 function answer(terminal: Terminal, text: string): number {
-  print(terminal.stdout, text);
+  print(terminal.stdout, SafeText.ofOurs(text));
   return EXIT.ok;
 }
 
 function complain(terminal: Terminal, text: string): number {
-  print(terminal.stderr, text);
+  print(terminal.stderr, SafeText.ofOurs(text));
   return EXIT.usage;
 }

@@ -2,7 +2,7 @@
  * What the library says while a command runs: lines for people, or for programs, on standard error.
  */
 import type { Logger } from '../index.ts';
-import { paletteFor, print, printable, printJson, type Terminal } from './terminal.ts';
+import { paletteFor, print, printJson, safe, type Terminal } from './terminal.ts';
 
 const nothing = (): void => undefined;
 
@@ -31,7 +31,7 @@ export function narratorFor(terminal: Terminal, options: { json: boolean; quiet:
       printJson(terminal.stderr, { at: new Date().toISOString(), level, ...rest, ...error, message });
     } else {
       const paint = level === 'info' ? palette.dim : level === 'warn' ? palette.warn : palette.bad;
-      print(terminal.stderr, paint(`etcd-election: ${printable(message)}`));
+      print(terminal.stderr, paint(safe`etcd-election: ${message}`));
     }
   };
   return {

@@ -17,12 +17,12 @@ import {
 } from 'etcd-election/diagnostics';
 import { UsageError } from './arguments.ts';
 import { EXIT } from './exit-codes.ts';
-import { paletteFor, print, printable, type Terminal } from './terminal.ts';
+import { paletteFor, print, printJson, safe, SafeText, type Terminal } from './terminal.ts';
 
 const help = `Usage: etcd-election profile URL [flags]
        etcd-election profile --pid PID [flags]
 
-Records where the main thread's CPU time goes, prints the dearest functions as \`go tool pprof -top\` does, and writes
+Records where the main thread's CPU time goes, prints the most expensive functions as \`go tool pprof -top\` does, and writes
 a flame graph (.html), a pprof file (.pb.gz) and a .cpuprofile. Works while the main thread spins.
 
   URL               of serveDiagnostics, such as http://127.0.0.1:6161
@@ -31,6 +31,7 @@ a flame graph (.html), a pprof file (.pb.gz) and a .cpuprofile. Works while the 
   --token TOKEN     what the service asks for; ETCD_ELECTION_DIAGNOSTICS_TOKEN
   --out PATH        where to write, without an ending; default ./profile-TIME
   --rows NUMBER     how many functions; default 20
+  --json, -w json   for programs: the files written, and the function to look at
   -h, --help        this`;
 
 interface ProfileLine {
@@ -40,36 +41,44 @@ interface ProfileLine {
   readonly rows: number;
   readonly token: string | undefined;
   readonly out: string;
+  readonly json: boolean;
 }
+
+const STOPS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
 /** @returns the exit code. */
 export async function profile(args: readonly string[], terminal: Terminal): Promise<number> {
   const line = readLine(args, terminal.env);
   if (line === undefined) {
-    print(terminal.stdout, help);
+    print(terminal.stdout, SafeText.ofOurs(help));
     return EXIT.ok;
   }
   const interrupted = new AbortController();
   const interrupt = (): void => interrupted.abort(new Error('interrupted'));
-  process.once('SIGINT', interrupt);
+  for (const name of STOPS) process.once(name, interrupt);
   const stopBar = progressBar(terminal, line.seconds);
   let recorded: CpuProfile;
   try {
     recorded = await record(line, interrupted.signal);
   } finally {
     stopBar();
-    process.off('SIGINT', interrupt);
+    for (const name of STOPS) process.off(name, interrupt);
+  }
+  const files = await write(recorded, line);
+  const [suspect] = findSuspects(recorded, { atMost: 1 });
+  if (line.json) {
+    printJson(terminal.stdout, { suspect: suspect ?? null, files });
+    return EXIT.ok;
   }
   const { bold, dim } = paletteFor(terminal.stdout, terminal.env);
-  print(terminal.stdout, toTop(recorded, { rows: line.rows }).trimEnd());
-  const [suspect] = findSuspects(recorded, { atMost: 1 });
+  for (const row of toTop(recorded, { rows: line.rows }).trimEnd().split('\n'))
+    print(terminal.stdout, safe`${row}`);
   if (suspect !== undefined) {
-    print(
-      terminal.stdout,
-      `\n${bold(`Look at ${suspect.function}`)}, ${suspect.file}:${suspect.hotLine ?? suspect.line}`,
-    );
+    const { hotLine, line: firstLine, file } = suspect;
+    print(terminal.stdout, safe``);
+    print(terminal.stdout, safe`${bold(`Look at ${suspect.function}`)}, ${file}:${hotLine ?? firstLine}`);
   }
-  for (const path of await write(recorded, line)) print(terminal.stdout, dim(`written: ${printable(path)}`));
+  for (const path of files) print(terminal.stdout, dim(`written: ${path}`));
   return EXIT.ok;
 }
 
@@ -156,20 +165,30 @@ function readLine(args: readonly string[], env: Terminal['env']): ProfileLine | 
   if (values.help === true) return undefined;
   const [address, ...more] = positionals;
   if ((address === undefined) === (values.pid === undefined) || more.length > 0) {
-    throw new UsageError('profile: give one URL, or --pid PID');
+    throw new UsageError('give one URL, or --pid PID');
   }
   if (address !== undefined && !/^https?:\/\//.test(address)) {
-    throw new UsageError(`profile: expected a URL such as http://127.0.0.1:6161, got ${address}`);
+    throw new UsageError(`expected a URL such as http://127.0.0.1:6161, got ${address}`);
   }
-  if (address !== undefined && !URL.canParse(address)) throw new UsageError(`profile: not a URL: ${address}`);
+  if (address !== undefined && !URL.canParse(address)) throw new UsageError(`not a URL: ${address}`);
   return {
-    url: address === undefined ? undefined : new URL(address.endsWith('/') ? address : `${address}/`),
+    url: address === undefined ? undefined : baseOf(address),
     pid: values.pid === undefined ? undefined : number('pid', values.pid, 1, 2 ** 31),
     seconds: number('seconds', values.seconds ?? '30', 0.1, 600),
     rows: number('rows', values.rows ?? '20', 1, 10_000),
     token: values.token ?? env['ETCD_ELECTION_DIAGNOSTICS_TOKEN'],
+    json: values.json === true || values['write-out'] === 'json',
     out: values.out ?? `profile-${new Date().toISOString().replaceAll(':', '-')}`,
   };
+}
+
+/** People copy the address of a page: what follows `/debug/pprof` is ours to add. */
+function baseOf(address: string): URL {
+  const url = new URL(address);
+  url.pathname = url.pathname.replace(/debug\/pprof(\/.*)?$/, '').replace(/\/*$/, '/');
+  url.search = '';
+  url.hash = '';
+  return url;
 }
 
 function number(flag: string, text: string, least: number, most: number): number {
@@ -179,7 +198,16 @@ function number(flag: string, text: string, least: number, most: number): number
 }
 
 function parsed(args: readonly string[]): {
-  values: { pid?: string; seconds?: string; token?: string; out?: string; rows?: string; help?: boolean };
+  values: {
+    pid?: string;
+    seconds?: string;
+    token?: string;
+    out?: string;
+    rows?: string;
+    help?: boolean;
+    json?: boolean;
+    'write-out'?: string;
+  };
   positionals: string[];
 } {
   const text = { type: 'string' } as const;
@@ -192,6 +220,8 @@ function parsed(args: readonly string[]): {
         token: text,
         out: text,
         rows: text,
+        json: { type: 'boolean' },
+        'write-out': { type: 'string', short: 'w' },
         help: { type: 'boolean', short: 'h' },
       },
       allowPositionals: true,

@@ -77,10 +77,13 @@ export interface RunOptions {
 
 /** @throws {UsageError} */
 export function parseRun(args: readonly string[], env: Environment): RunOptions {
-  const line = parseCommand(args, env, flags);
-  const name = oneName('run', line.words);
+  const line = parsedWithHint(args, env);
+  const [first, ...others] = line.words;
+  if (line.rest === undefined && first !== undefined && others.length > 0)
+    throw new UsageError(`put -- before the command: etcd-election run ${first} -- ${others.join(' ')}`);
+  const name = oneName(line.words);
   const [command, ...rest] = line.rest ?? [];
-  if (command === undefined) throw new UsageError('run: which command? Give it after --');
+  if (command === undefined) throw new UsageError('which command? Give it after --');
   const text = (flag: string): string | undefined => line.values[flag] as string | undefined;
   const ttlSeconds = wholeNumber('ttl', text('ttl') ?? '10', 1, 86_400);
   const grace = text('grace');
@@ -113,6 +116,16 @@ export function parseRun(args: readonly string[], env: Environment): RunOptions 
     quiet: line.values['quiet'] === true,
     line,
   };
+}
+
+/** A flag that we do not know may be the command's, whose `--` is missing. */
+function parsedWithHint(args: readonly string[], env: Environment): CommandLine {
+  try {
+    return parseCommand(args, env, flags);
+  } catch (error) {
+    if (args.includes('--') || !(error instanceof UsageError)) throw error;
+    throw new UsageError(`${error.message}; the command and its own flags come after --`, { cause: error });
+  }
 }
 
 /** What the command can know of its term. */

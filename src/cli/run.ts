@@ -4,9 +4,9 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Election } from '../index.ts';
+import { Election, type Logger } from '../index.ts';
 import type { EventOf } from '../events.ts';
-import { connected } from './connect.ts';
+import { connected, withPassword } from './connect.ts';
 import { narratorFor, type Narrator } from './narrator.ts';
 import { parseRun, type RunOptions } from './run-options.ts';
 import { BURIAL_MS, Runner } from './runner.ts';
@@ -17,7 +17,7 @@ export { usage } from './run-options.ts';
 export async function run(args: readonly string[], terminal: Terminal): Promise<number> {
   const options = parseRun(args, terminal.env);
   const narrator = narratorFor(terminal, { json: options.line.json, quiet: options.quiet });
-  return await connected(options.line.connection, async (client) => {
+  return await connected(await withPassword(options.line.connection, terminal), async (client) => {
     const runner = new Runner(options, terminal, narrator);
     using _signals = runner.listen();
     using _refusal = onRefused(options.name, (error) => runner.fail(error));
@@ -28,7 +28,7 @@ export async function run(args: readonly string[], terminal: Terminal): Promise<
       prefix: options.line.prefix,
       marginMs: options.marginMs,
       drainTimeoutMs: options.stopTimeoutMs + BURIAL_MS,
-      logger: narrator.logger,
+      logger: withoutRefusal(narrator.logger),
       onLeader: (term) => runner.serve(term),
     });
     election.campaign(options.value).catch(() => undefined); // how it ends is told by the event
@@ -41,6 +41,15 @@ function onRefused(name: string, fail: (error: unknown) => void): Disposable {
   return listening('campaign.ended', ({ election, because, error }) => {
     if (election === name && because === 'refused') fail(error);
   });
+}
+
+/** The refusal that ends us is our last word: it is not told twice. */
+function withoutRefusal(logger: Logger): Logger {
+  const unlessRefused = (level: 'info' | 'warn' | 'error') => (fields: object, message: string) => {
+    if ((fields as { event?: string }).event !== 'campaign.ended') logger[level](fields, message);
+  };
+  const [info, warn, error] = [unlessRefused('info'), unlessRefused('warn'), unlessRefused('error')];
+  return { ...logger, info, warn, error };
 }
 
 /** `--if-free` and `--wait`: ends the runner if its turn has not come in time. */

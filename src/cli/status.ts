@@ -2,10 +2,20 @@
  * `etcd-election status [NAME]`: who leads, under which token, who waits, and how long their leases last.
  */
 import { oneName, parseCommand } from './arguments.ts';
-import { connected } from './connect.ts';
+import { connected, withPassword } from './connect.ts';
 import { EXIT } from './exit-codes.ts';
 import { readLeases, readQueues, type ElectionQueue, type LeaseLeft } from './seats.ts';
-import { paletteFor, print, printJson, table, type Palette, type Terminal } from './terminal.ts';
+import {
+  joined,
+  paletteFor,
+  print,
+  printJson,
+  safe,
+  table,
+  type Palette,
+  type SafeText,
+  type Terminal,
+} from './terminal.ts';
 
 export const usage = `Usage: etcd-election status [NAME] [flags]
 
@@ -14,8 +24,8 @@ elections under the prefix. Exit code 3 if NAME has no leader.`;
 
 export async function status(args: readonly string[], terminal: Terminal): Promise<number> {
   const line = parseCommand(args, terminal.env);
-  const name = line.words.length === 0 ? undefined : oneName('status', line.words);
-  return await connected(line.connection, async (client) => {
+  const name = line.words.length === 0 ? undefined : oneName(line.words);
+  return await connected(await withPassword(line.connection, terminal), async (client) => {
     const found = await readQueues(client, line.prefix, name);
     const leases = await readLeases(
       client,
@@ -63,21 +73,24 @@ export function textOf(
   palette: Palette,
   name: string | undefined,
   prefix: string,
-): string {
+): SafeText {
   if (queues.length === 0)
-    return name === undefined ? `no election under "${prefix}"` : `${name}: ${palette.warn('nobody leads')}`;
-  return queues
-    .map(({ election, candidates }) => {
+    return name === undefined
+      ? safe`no election under "${prefix}"`
+      : safe`${name}: ${palette.warn('nobody leads')}`;
+  return joined(
+    queues.map(({ election, candidates }) => {
       const rows = candidates.map(({ value, fencingToken, leaseId }, index) => [
         index === 0 ? '* leads' : `  ${index + 1}`,
         value,
         `token ${fencingToken}`,
         leftOf(leases.get(leaseId)),
       ]);
-      const [leader, ...others] = table(rows).split('\n');
-      return [palette.bold(election), palette.good(leader!), ...others].join('\n');
-    })
-    .join('\n\n');
+      const [leader, ...others] = table(rows);
+      return joined([palette.bold(election), palette.good(leader!), ...others], '\n');
+    }),
+    '\n\n',
+  );
 }
 
 function leftOf(lease: LeaseLeft | undefined): string {

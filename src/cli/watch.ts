@@ -1,33 +1,108 @@
 /**
- * `etcd-election watch NAME`: a line for every change of the leader, "nobody leads" too.
+ * `etcd-election watch NAME`: a line for every change of the leader, "nobody leads" too, and for outages of etcd.
  */
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Etcd3 } from 'etcd3';
 import { Election, type Leader } from '../index.ts';
-import { oneName, parseCommand } from './arguments.ts';
-import { connected } from './connect.ts';
+import { oneName, parseCommand, type CommandLine } from './arguments.ts';
+import { connected, withPassword } from './connect.ts';
+import { failureOf } from './doctor-checks.ts';
 import { EXIT } from './exit-codes.ts';
 import { silentLogger } from './narrator.ts';
+import { messageOf, plain } from './plain-error.ts';
+import { readQueues } from './seats.ts';
 import { untilStopped } from './stop-signals.ts';
-import { paletteFor, print, printable, printJson, type Palette, type Terminal } from './terminal.ts';
+import {
+  paletteFor,
+  print,
+  printJson,
+  safe,
+  type Palette,
+  type SafeText,
+  type Terminal,
+} from './terminal.ts';
 
 export const usage = `Usage: etcd-election watch NAME [flags]
 
-A line for the leader there is, and one for every change from then on; also when nobody leads. It heals itself after
-an outage of etcd, needs no candidacy, and goes on until it is interrupted (exit code 0).`;
+A line for the leader there is, and one for every change from then on; also when nobody leads, and when etcd does not
+answer: then the leader is unknown. It heals itself after an outage of etcd, needs no candidacy, and goes on until it is
+interrupted (exit code 0). Exit code 1 if etcd refuses us at the start: wrong password, certificate, or permission.`;
+
+/** How often etcd is asked whether it still answers, in milliseconds. */
+const PROBE_EVERY_MS = 2_000;
+/** How often an outage that goes on is told again, in milliseconds. */
+const REMIND_EVERY_MS = 60_000;
 
 export async function watch(args: readonly string[], terminal: Terminal): Promise<number> {
   const line = parseCommand(args, terminal.env);
-  const name = oneName('watch', line.words);
-  const palette = paletteFor(terminal.stdout, terminal.env);
-  return await connected(line.connection, async (client) => {
-    await using election = new Election(client, name, { prefix: line.prefix, logger: silentLogger });
+  const name = oneName(line.words);
+  return await connected(await withPassword(line.connection, terminal), async (client) => {
     using stop = untilStopped(terminal.stdout);
-    for await (const leader of election.observe({ signal: stop.signal })) {
-      const at = new Date();
-      if (line.json) printJson(terminal.stdout, documentOf(name, leader, at));
-      else print(terminal.stdout, lineOf(leader, at, palette));
-    }
+    const view = new View(name, line, terminal);
+    await view.probe(client, true);
+    const probing = view.keepProbing(client, stop.signal);
+    await using election = new Election(client, name, { prefix: line.prefix, logger: silentLogger });
+    for await (const leader of election.observe({ signal: stop.signal })) view.show(leader);
+    await probing;
     return EXIT.ok;
   });
+}
+
+/** What is printed, and what was printed last. */
+class View {
+  readonly #name: string;
+  readonly #line: CommandLine;
+  readonly #terminal: Terminal;
+  readonly #palette: Palette;
+  #outage: { readonly reason: string; readonly toldAtMs: number } | undefined;
+
+  constructor(name: string, line: CommandLine, terminal: Terminal) {
+    this.#name = name;
+    this.#line = line;
+    this.#terminal = terminal;
+    this.#palette = paletteFor(terminal.stdout, terminal.env);
+  }
+
+  show(leader: Leader | undefined): void {
+    this.#outage = undefined;
+    const at = new Date();
+    if (this.#line.json) printJson(this.#terminal.stdout, documentOf(this.#name, leader, at));
+    else print(this.#terminal.stdout, lineOf(leader, at, this.#palette));
+  }
+
+  /** @throws {Error} at the start only, if etcd refuses us: waiting would not help. */
+  async probe(client: Etcd3, isStart = false): Promise<void> {
+    try {
+      const [queue] = await readQueues(client, this.#line.prefix, this.#name);
+      if (this.#outage !== undefined && !isStart) this.show(queue?.candidates[0]);
+    } catch (error) {
+      const failure = failureOf(plain(error));
+      if (isStart && failure !== 'unreachable' && failure !== 'silent') throw error;
+      this.#tellOutage(messageOf(error));
+    }
+  }
+
+  async keepProbing(client: Etcd3, signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      await sleep(PROBE_EVERY_MS, undefined, { signal }).catch(() => undefined);
+      if (!signal.aborted) await this.probe(client);
+    }
+  }
+
+  #tellOutage(reason: string): void {
+    const nowMs = performance.now();
+    const told = this.#outage;
+    if (told?.reason === reason && nowMs - told.toldAtMs < REMIND_EVERY_MS) return;
+    this.#outage = { reason, toldAtMs: nowMs };
+    const at = new Date();
+    const { stdout } = this.#terminal;
+    if (this.#line.json) printJson(stdout, { at: at.toISOString(), election: this.#name, outage: reason });
+    else
+      print(
+        stdout,
+        safe`${this.#palette.dim(at.toISOString())}  ${this.#palette.bad('the leader is unknown')}: ${reason}`,
+      );
+  }
 }
 
 const documentOf = (election: string, leader: Leader | undefined, at: Date): object => ({
@@ -36,8 +111,8 @@ const documentOf = (election: string, leader: Leader | undefined, at: Date): obj
   leader: leader === undefined ? null : { ...leader, fencingToken: leader.fencingToken.toString() },
 });
 
-export function lineOf(leader: Leader | undefined, at: Date, palette: Palette): string {
+export function lineOf(leader: Leader | undefined, at: Date, palette: Palette): SafeText {
   const time = palette.dim(at.toISOString());
-  if (leader === undefined) return `${time}  ${palette.warn('nobody leads')}`;
-  return `${time}  ${palette.good(printable(leader.value))} leads (token ${leader.fencingToken})`;
+  if (leader === undefined) return safe`${time}  ${palette.warn('nobody leads')}`;
+  return safe`${time}  ${palette.good(leader.value)} leads (token ${leader.fencingToken})`;
 }

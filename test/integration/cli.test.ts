@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { startEtcd } from 'etcd-election/dev';
+import { startEtcd, startProxy } from 'etcd-election/dev';
 import { beforeAll, describe, expect, onTestFinished, test as bare } from 'vitest';
 import { certificates, type Certificates } from '../support/certificates.ts';
 import { compile, Program, type ProgramOptions, ROOT } from '../support/programs.ts';
@@ -56,6 +56,19 @@ describe('in general', () => {
     expect(await flag.exit()).toBe(2);
     expect(flag.stderr).toContain("Unknown option '--typo'");
     expect(await none.exit()).toBe(2);
+    const [forStatus, short, hint] = [
+      etcdElection(['help', 'status']),
+      etcdElection(['-V']),
+      etcdElection(['run', 'x', 'echo', 'hi']),
+    ];
+    expect(await forStatus.exit()).toBe(0);
+    expect(forStatus.stdout).toBe(version.stdout);
+    expect(await short.exit()).toBe(0);
+    expect(short.stdout).toMatch(/^\d+\.\d+\.\d+\n$/);
+    expect(await hint.exit()).toBe(2);
+    expect(hint.stderr).toBe(
+      'etcd-election run: put -- before the command: etcd-election run x -- echo hi\n',
+    );
   });
 
   test('etcd that is not there: code 1, one line, and what to do', async () => {
@@ -129,6 +142,26 @@ describe('watch', () => {
     expect(await program.exit()).toBe(0);
   });
 
+  test('an outage of etcd is told, while it lasts; then who leads', async ({ etcd, prefix, candidate }) => {
+    await using proxy = await startProxy({ target: etcd.endpoints[0]! });
+    await candidate('alice').campaign();
+    const program = cli([proxy.endpoint], prefix)(['watch', 'e', '--command-timeout', '1s']);
+    await program.says(/alice leads/, START_MS);
+    proxy.stall();
+    await program.says(/the leader is unknown: .*\n$/, START_MS);
+    proxy.resume();
+    await program.says(/the leader is unknown.*\n(.*\n)*.*alice leads/, START_MS);
+    program.child.kill('SIGINT');
+    expect(await program.exit()).toBe(0);
+  });
+
+  test('no etcd: it says so, and tries on', async () => {
+    const program = etcdElection(['watch', 'e'], { ETCDCTL_ENDPOINTS: '127.0.0.1:1' });
+    await program.says(/the leader is unknown: No connection established.*ECONNREFUSED/, START_MS);
+    program.child.kill('SIGINT');
+    expect(await program.exit()).toBe(0);
+  });
+
   test('--json: a document a line', async ({ etcd, prefix, candidate }) => {
     const term = await candidate('alice').campaign();
     const program = cli(etcd.endpoints, prefix)(['watch', 'e', '--json']);
@@ -193,11 +226,79 @@ describe('doctor', () => {
     expect((await world.own.getAll().prefix(prefix).keys()).length).toBe(0);
   });
 
-  test('one member of two is gone: it says which, and what to do', async ({ etcd, prefix }) => {
+  test('one of two endpoints is gone: it says which, and that the cluster is fit all the same', async ({
+    etcd,
+    prefix,
+  }) => {
     const program = cli([...etcd.endpoints, 'http://127.0.0.1:1'], prefix)(['doctor']);
-    expect(await program.exit()).toBe(1);
-    expect(program.stdout).toMatch(/✗ member http:\/\/127\.0\.0\.1:1: cannot be reached: .*ECONNREFUSED/);
-    expect(program.stdout).toContain('not fit for elections');
+    expect(await program.exit()).toBe(0);
+    expect(program.stdout).toMatch(/! member http:\/\/127\.0\.0\.1:1: cannot be reached: .*ECONNREFUSED/);
+    expect(program.stdout).toContain('\nfit for elections');
+  });
+});
+
+describe('standard output that takes nothing', () => {
+  test('a full device and a closed pipe are failures', async ({ etcd, prefix }) => {
+    const shell = (script: string): Program =>
+      new Program('-c', [`"$0" "$1" status --prefix ${prefix} ${script}`, process.execPath, bin], {
+        node: 'bash',
+        env: { ETCDCTL_ENDPOINTS: etcd.endpoints.join() },
+      });
+    const [full, closed] = [shell('> /dev/full'), shell('--json | true; exit ${PIPESTATUS[0]}')];
+    expect(await full.exit()).toBe(1);
+    expect(full.stderr).toMatch(/^etcd-election: cannot write: ENOSPC/);
+    expect(await closed.exit()).toBe(1);
+    expect(closed.stderr).toBe('');
+  });
+});
+
+describe('what others have written', () => {
+  const EVIL = [
+    '\u001b]0;owned\u0007',
+    '\u009b31m',
+    '\u202eevil',
+    '\r\n* leads  mallory',
+    '\u2028',
+    '\u200f',
+    '\u{e0041}',
+  ];
+  // eslint-disable-next-line no-control-regex -- that is the point
+  const UNCLEAN = /(?!\n)[\p{Cc}\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\u{e0000}-\u{e007f}]/u;
+
+  test('reaches no terminal uncleaned: names, keys and values in every command', async ({
+    etcd,
+    prefix,
+    world,
+  }) => {
+    const evil = EVIL.join('');
+    const run = cli(etcd.endpoints, prefix);
+    await world.own.put(`${prefix}${evil}/1${evil}`).value(evil).exec();
+    const watcher = run(['watch', evil]);
+    await watcher.says(/leads/, START_MS);
+    watcher.child.kill('SIGINT');
+    const programs = [
+      watcher,
+      run(['status']),
+      run(['status', '--json']),
+      run(['status', evil]),
+      run(['watch', evil, '--typo', evil]),
+      run(['evict', evil, '--yes', '--token', '1']),
+      run(['evict', evil, '--yes']),
+      run(['evict', evil, '--yes']),
+      run(['run', evil, '--', `/no/${evil}`]),
+      run(['doctor', '--ttl', evil]),
+      run(['profile', `http://127.0.0.1:1/${evil}`]),
+      run([evil]),
+      etcdElection(['status', '--prefix', `${evil}/`], { ETCDCTL_ENDPOINTS: etcd.endpoints.join() }),
+    ];
+    for (const program of programs) await program.over();
+    for (const program of programs)
+      expect(JSON.stringify(program.stdout + program.stderr)).toBe(
+        JSON.stringify((program.stdout + program.stderr).replace(new RegExp(UNCLEAN, 'gu'), '')),
+      );
+    const [, text, document] = programs;
+    expect(text!.stdout.split('\n')).toHaveLength(3); // no line of its own either
+    expect(JSON.stringify(json(document!))).toContain(JSON.stringify(evil).slice(1, -1));
   });
 });
 
@@ -218,7 +319,19 @@ describe('an etcd that asks who we are', () => {
 
     const as = (user: string): Program =>
       etcdElection(['doctor', '--json'], { ETCDCTL_ENDPOINTS: etcd.endpoints.join(), ETCDCTL_USER: user });
-    const [allowed, refused] = [as('app:app:secret'), as('nobody:nothing')];
+    const [allowed, refused, wrong] = [as('app:app:secret'), as('nobody:nothing'), as('app:wrong')];
+    const others = (['status', 'watch', 'run'] as const).map((command) =>
+      etcdElection([command, 'e', ...(command === 'run' ? ['--', 'true'] : [])], {
+        ETCDCTL_ENDPOINTS: etcd.endpoints.join(),
+        ETCDCTL_USER: 'app:wrong',
+      }),
+    );
+    expect(await wrong.exit()).toBe(1);
+    expect(JSON.stringify(json(wrong))).toContain('authentication failed');
+    for (const other of others) {
+      expect(await other.exit(), other.said).toBe(1);
+      expect(other.stderr).toMatch(/^etcd-election \w+: .*authentication failed.*\n$/); // once
+    }
 
     expect(await allowed.exit(), allowed.said).toBe(0);
     expect(await refused.exit()).toBe(1);

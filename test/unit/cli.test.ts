@@ -1,13 +1,25 @@
+import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { parseCommand, oneName, UsageError } from '../../src/cli/arguments.ts';
 import {
+  failureOf,
   judgeAlarms,
   judgeCluster,
   judgeLease,
   judgeMember,
   judgePermissions,
+  judgeProxy,
+  judgeVersions,
+  type Failure,
   type MemberReading,
 } from '../../src/cli/doctor-checks.ts';
+import {
+  defectsOf,
+  DEFECTS,
+  RELEASE_LINES,
+  upgradeWithinLine,
+  type Affected,
+} from '../../src/cli/etcd-defects.ts';
 import { messageOf } from '../../src/cli/plain-error.ts';
 import { graceMs, parseRun } from '../../src/cli/run-options.ts';
 import { queuesOf } from '../../src/cli/seats.ts';
@@ -47,7 +59,8 @@ describe('the connection, as etcdctl has it', () => {
     ['--endpoints', 'http://a/path'],
     ['--endpoints', 'http://a,https://b'],
     ['--endpoints', ','],
-    ['--user', 'nopassword'],
+    ['--write-out', 'yaml'],
+    ['--insecure-transport=perhaps'],
     ['--prefix', 'election'],
     ['--command-timeout', 'soon'],
     ['--typo'],
@@ -62,7 +75,28 @@ describe('the connection, as etcdctl has it', () => {
   });
 
   test.for([[[]], [['a', 'b']], [['a/b']], [['']]])('NAME: %j is refused', ([words]) => {
-    expect(() => oneName('status', words!)).toThrow(UsageError);
+    expect(() => oneName(words!)).toThrow(UsageError);
+  });
+});
+
+describe('TLS and time, as etcdctl has them', () => {
+  const connection = (args: string[], env = {}) => parseCommand(args, env).connection;
+
+  test('--insecure-transport=false and --insecure-skip-tls-verify make it https', () => {
+    for (const args of [['--insecure-transport=false'], ['--insecure-skip-tls-verify']])
+      expect(connection([...args, '--endpoints', 'a:1']).endpoints).toEqual(['https://a:1']);
+    expect(connection(['--insecure-transport', '--endpoints', 'a:1']).endpoints).toEqual(['http://a:1']);
+    expect(connection([], { ETCDCTL_INSECURE_SKIP_TLS_VERIFY: 'true' }).insecureSkipVerify).toBe(true);
+    expect(connection([], {}).insecureSkipVerify).toBe(false);
+    expect(connection(['--insecure-skip-tls-verify', '--cert=c', '--key=k']).cacert).toBeUndefined();
+  });
+
+  test('ETCDCTL_COMMAND_TIMEOUT, -w json, and a user without a password', () => {
+    expect(connection([], { ETCDCTL_COMMAND_TIMEOUT: '700ms' }).timeoutMs).toBe(700);
+    expect(connection(['--command-timeout=2s'], { ETCDCTL_COMMAND_TIMEOUT: '700ms' }).timeoutMs).toBe(2_000);
+    expect(parseCommand(['-w', 'json'], {}).json).toBe(true);
+    expect(parseCommand(['--write-out=simple'], {}).json).toBe(false);
+    expect(connection(['--user', 'me']).user).toEqual({ name: 'me', password: undefined });
   });
 });
 
@@ -133,7 +167,7 @@ describe('status', () => {
   });
 
   test('as text', () => {
-    expect(textOf(queues, leases, plain, undefined, 'election/')).toBe(
+    expect(String(textOf(queues, leases, plain, undefined, 'election/'))).toBe(
       [
         'a',
         '* leads  v5  token 5  8 of 10 s left',
@@ -143,7 +177,7 @@ describe('status', () => {
         '* leads  v6  token 6  8 of 10 s left',
       ].join('\n'),
     );
-    expect(textOf([], leases, plain, 'a', 'election/')).toBe('a: nobody leads');
+    expect(String(textOf([], leases, plain, 'a', 'election/'))).toBe('a: nobody leads');
   });
 
   test('as JSON: tokens are strings', () => {
@@ -156,17 +190,19 @@ describe('status', () => {
 
 describe('the terminal', () => {
   test('colours on a terminal only, and not against NO_COLOR', () => {
-    expect(paletteFor({ isTTY: true }, {}).bad('x')).toBe('\u001b[31mx\u001b[0m');
-    expect(paletteFor({ isTTY: true }, { NO_COLOR: '1' }).bad('x')).toBe('x');
-    expect(paletteFor({ isTTY: true }, { TERM: 'dumb' }).bad('x')).toBe('x');
-    expect(plain.bad('x')).toBe('x');
+    expect(String(paletteFor({ isTTY: true }, {}).bad('x'))).toBe('\u001b[31mx\u001b[0m');
+    expect(String(paletteFor({ isTTY: true }, { NO_COLOR: '1' }).bad('x'))).toBe('x');
+    expect(String(paletteFor({ isTTY: true }, { TERM: 'dumb' }).bad('x'))).toBe('x');
+    expect(String(plain.bad('x'))).toBe('x');
   });
 
   test('does not obey what a candidate announces', () => {
     expect(printable('a\u001b[2Jb\r\n')).toBe('a\\x1b[2Jb\\x0d\\x0a');
-    expect(table([['\u001b]0;x\u0007', '1']])).not.toContain('\u001b');
+    expect(String(table([['\u001b]0;x\u0007', '1']]))).not.toContain('\u001b');
     const leader = { key: 'k', value: '\u001b[31m', fencingToken: 1n, leaseId: '1' };
-    expect(lineOf(leader, new Date(0), plain)).toBe('1970-01-01T00:00:00.000Z  \\x1b[31m leads (token 1)');
+    expect(String(lineOf(leader, new Date(0), plain))).toBe(
+      '1970-01-01T00:00:00.000Z  \\x1b[31m leads (token 1)',
+    );
   });
 
   test('errors without their wrapping, and with what to do', () => {
@@ -196,7 +232,9 @@ describe('doctor', () => {
   const well = {
     version: '3.5.16',
     roundTripMs: 1,
+    clusterId: '5',
     memberId: '1',
+    membersBehind: 1,
     leaderId: '1',
     isLearner: false,
     databaseBytes: 1e6,
@@ -213,15 +251,136 @@ describe('doctor', () => {
   test.for([
     [reading({}), ['good']],
     [reading({ leaderId: '0' }), ['bad']],
-    [reading({ version: '3.3.27' }), ['good', 'warning']],
-    [reading({ version: '3.4.16' }), ['good', 'warning']],
-    [reading({ version: '3.4.23' }), ['good']],
+    [reading({ isLearner: true }), ['good', 'warning']],
+    [reading({ membersBehind: 3 }), ['good', 'warning']],
     [reading({}, 90_000), ['good', 'warning']],
     [reading({}, -1_500), ['good']],
     [reading({ databaseBytes: 1.9e9 }), ['good', 'warning']],
-    [{ endpoint: 'http://a:1', reached: { error: 'gone' }, clockAheadMs: undefined }, ['bad']],
+    [
+      { endpoint: 'http://a:1', reached: { failure: 'unreachable', error: 'gone' }, clockAheadMs: undefined },
+      ['bad'],
+    ],
   ] as const)('a member: case %#', ([member, expected]) => {
     expect(verdicts(judgeMember(member))).toEqual(expected);
+  });
+
+  test.for([
+    ['3.4.19', '#20418', false],
+    ['3.4.20', '#20418', true],
+    ['3.4.23', '#20418', true],
+    ['3.4.41', '#20418', true],
+    ['3.4.42', '#20418', false],
+    ['3.5.0', '#20418', true],
+    ['3.5.27', '#20418', true],
+    ['3.5.28', '#20418', false],
+    ['3.6.8', '#20418', true],
+    ['3.6.9', '#20418', false],
+    ['3.7.0', '#20418', false],
+    ['3.5.2', '#13766', true],
+    ['3.5.3', '#13766', false],
+    ['3.4.30', '#15247', true],
+    ['3.4.31', '#15247', false],
+    ['3.5.12', '#15247', true],
+    ['3.5.13', '#15247', false],
+    ['3.6.0', '#15247', false],
+    ['3.4.21', '#14995', false],
+    ['3.4.24', '#14995', true],
+    ['3.4.25', '#14995', false],
+    ['3.4.24', '#17507', false],
+    ['3.4.25', '#17507', true],
+    ['3.5.1', '#13508', true],
+    ['3.5.2', '#13508', false],
+    ['3.7.0', 'GHSA-xg4h-6gfc-h4m8', true],
+    ['3.7.1', 'GHSA-xg4h-6gfc-h4m8', false],
+    ['3.8.0', 'GHSA-xg4h-6gfc-h4m8', false],
+  ] as const)('etcd %s and %s: has it: %s', ([version, id, has]) => {
+    expect(defectsOf(version).some(({ defect }) => defect.id === id)).toBe(has);
+  });
+
+  test('upgrade to the release that mends all that its line mends; never into a defect', () => {
+    expect(upgradeWithinLine('3.4.16')).toBe('3.4.42');
+    expect(upgradeWithinLine('3.4.23')).toBe('3.4.42');
+    expect(upgradeWithinLine('3.5.16')).toBe('3.5.33');
+    expect(upgradeWithinLine('3.5.33')).toBeUndefined();
+    expect(upgradeWithinLine('3.6.4')).toBe('3.6.14');
+    for (const { line } of RELEASE_LINES)
+      for (let patch = 0; patch < 50; patch++) {
+        const to = upgradeWithinLine(`${line}.${patch}`);
+        if (to === undefined) continue;
+        expect(Number(to.split('.')[2])).toBeGreaterThan(patch);
+        expect(upgradeWithinLine(to)).toBeUndefined();
+      }
+  });
+
+  test('the advice on a version', () => {
+    const advice = (version: string) =>
+      judgeVersions([reading({ version })]).map(({ verdict, found, advice: what }) => [
+        verdict,
+        `${found}: ${what}`,
+      ]);
+    expect(advice('3.3.27')).toEqual([['warning', expect.stringContaining('3.4 and later')]]);
+    expect(advice('3.4.45')).toEqual([
+      ['warning', expect.stringContaining('end of life in June 2026')],
+      ['warning', expect.stringMatching(/^1 known defect .*only a later line mends GHSA-xg4h/)],
+    ]);
+    expect(advice('3.4.23')[1]![1]).toMatch(/upgrade to 3\.4\.42 or later; only a later line/);
+    expect(advice('3.5.1')).toEqual([['bad', expect.stringContaining('upgrade to 3.5.33')]]);
+    expect(advice('3.5.33')).toEqual([]);
+    expect(advice('3.6.14')).toEqual([]); // what nobody has mended yet is no advice
+    expect(advice('3.7.1')).toEqual([]);
+  });
+
+  test('docs/operating-etcd.md has the same table', () => {
+    const page = readFileSync(new URL('../../docs/operating-etcd.md', import.meta.url), 'utf8');
+    const rows = [...page.matchAll(/^\| \[(\S+)\]\((\S+)\) +\| (.+?) +\| (.+?) +\|$/gm)];
+    const range = ({ line, from, fixed }: Affected): string =>
+      fixed === undefined ? `${line}.${from} on: not mended` : `${line}.${from} to ${line}.${fixed - 1}`;
+    expect(rows.map(([, id, url, symptom, affected]) => [id, url, symptom, affected])).toEqual(
+      DEFECTS.map(({ id, url, symptom, affected }) => [id, url, symptom, affected.map(range).join(', ')]),
+    );
+    for (const { line, last = '', end = '' } of RELEASE_LINES) {
+      const row = new RegExp(`^\\| ${line} .*$`, 'm').exec(page)?.[0];
+      expect(row).toContain(last);
+      expect(row).toContain(end);
+    }
+  });
+
+  test('a member that is away is a warning while the cluster has a quorum, and a time-out is no permission', () => {
+    const away = (failure: Failure): MemberReading => ({
+      endpoint: 'http://b:1',
+      reached: { failure, error: 'Deadline exceeded' },
+      clockAheadMs: undefined,
+    });
+    for (const failure of ['silent', 'unreachable'] as const) {
+      expect(verdicts(judgeMember(away(failure), false))).toEqual(['warning']);
+      expect(verdicts(judgeMember(away(failure), true))).toEqual(['bad']);
+    }
+    const failed = new Map([['put', 'no answer within 5000 ms'] as const]);
+    expect(JSON.stringify(judgePermissions('election/', failed))).not.toMatch(/grant-permission|may not/);
+    expect(verdicts(judgePermissions('election/', failed))).toEqual(['bad']);
+  });
+
+  test('a member of another cluster, and a grpc-proxy', () => {
+    expect(judgeCluster([reading({}), reading({ clusterId: '6', leaderId: '2' })], 1)[0]).toMatchObject({
+      verdict: 'bad',
+      found: expect.stringContaining('2 different clusters'),
+    });
+    expect(verdicts(judgeProxy(false))).toEqual(['bad']);
+    expect(judgeProxy(true)).toEqual([]);
+    expect(judgeProxy(undefined)).toEqual([]);
+  });
+
+  test.for([
+    ['etcdserver: authentication failed, invalid user ID or password', 'authentication'],
+    ['etcdserver: user name is empty', 'authentication'],
+    ['etcdserver: permission denied', 'permission'],
+    ['No connection established: Protocol error', 'not-etcd'],
+    ['Received HTTP status code 404', 'not-etcd'],
+    ['self-signed certificate in certificate chain', 'tls'],
+    ['Deadline exceeded after 5.0s', 'silent'],
+    ['No connection established: connect ECONNREFUSED 127.0.0.1:1', 'unreachable'],
+  ] as const)('%s: %s', ([error, failure]) => {
+    expect(failureOf(error)).toBe(failure);
   });
 
   test('a cluster, its alarms, its leases, our permissions', () => {

@@ -1,0 +1,196 @@
+/**
+ * What the doctor measures: each member by itself, and what a candidate does.
+ */
+import { randomBytes, randomInt } from 'node:crypto';
+import * as http from 'node:http';
+import * as https from 'node:https';
+import type { Etcd3 } from 'etcd3';
+import type { Connection } from './arguments.ts';
+import { connected, pemOf } from './connect.ts';
+import { failureOf, type MemberReading, type MemberStatus, type Permission } from './doctor-checks.ts';
+import { plain } from './plain-error.ts';
+
+/** A gateway sends connections to its members in turns. */
+const CONNECTIONS = 3;
+
+export async function readMember(connection: Connection, endpoint: string): Promise<MemberReading> {
+  const one = { ...connection, endpoints: [endpoint] };
+  const [overHttp, first] = await Promise.all([askOverHttp(connection, endpoint), statusOf(one)]);
+  const { clockAheadMs, version: httpVersion } = overHttp;
+  if ('error' in first) {
+    const seen = failureOf(first.error);
+    const isStranger =
+      overHttp.says !== undefined &&
+      httpVersion === undefined &&
+      !['authentication', 'permission'].includes(seen);
+    const failure = isStranger ? 'not-etcd' : seen;
+    const error = isStranger && seen !== 'not-etcd' ? `HTTP ${overHttp.says}` : first.error;
+    return { endpoint, reached: { failure, error }, httpVersion, clockAheadMs };
+  }
+  const more = await Promise.all(Array.from({ length: CONNECTIONS - 1 }, () => statusOf(one)));
+  const members = new Set([first, ...more].flatMap((status) => ('error' in status ? [] : [status.memberId])));
+  return { endpoint, reached: { ...first, membersBehind: members.size }, httpVersion, clockAheadMs };
+}
+
+/** Over a connection of its own. */
+async function statusOf(connection: Connection): Promise<MemberStatus | { readonly error: string }> {
+  try {
+    return await connected(connection, async (client) => {
+      await client.maintenance.status(); // connects; the next one is timed
+      const sentMs = performance.now();
+      const answer = await client.maintenance.status();
+      return {
+        version: answer.version,
+        roundTripMs: performance.now() - sentMs,
+        clusterId: answer.header.cluster_id,
+        memberId: answer.header.member_id,
+        leaderId: answer.leader,
+        isLearner: answer.isLearner,
+        databaseBytes: Number(answer.dbSize),
+        errors: answer.errors ?? [],
+        membersBehind: 1,
+      };
+    });
+  } catch (error) {
+    return { error: plain(error) };
+  }
+}
+
+interface HttpAnswer {
+  readonly clockAheadMs: number | undefined;
+  readonly version: string | undefined;
+  /** The status; undefined: no HTTP here. */
+  readonly says: number | undefined;
+}
+
+/** etcd answers HTTP on its client port too: its version, and a date, as every server does. */
+function askOverHttp(connection: Connection, endpoint: string): Promise<HttpAnswer> {
+  const nothing: HttpAnswer = { clockAheadMs: undefined, version: undefined, says: undefined };
+  return new Promise((resolve) => {
+    const signal = AbortSignal.timeout(connection.timeoutMs);
+    const url = `${endpoint}/version`;
+    const listener = (response: http.IncomingMessage): void => {
+      const date = Date.parse(response.headers.date ?? '');
+      let body = '';
+      response.setEncoding('utf8').on('data', (text: string) => {
+        if (body.length < 1_000) body += text;
+      });
+      response.on('error', () => resolve(nothing));
+      response.on('end', () =>
+        resolve({
+          // Cut to whole seconds: in the middle it is half a second later.
+          clockAheadMs: Number.isNaN(date) ? undefined : date + 500 - Date.now(),
+          version: /"etcdserver":\s*"([\w.-]+)"/.exec(body)?.[1],
+          says: response.statusCode,
+        }),
+      );
+    };
+    const request = endpoint.startsWith('https:')
+      ? https.get(
+          url,
+          { agent: false, signal, rejectUnauthorized: !connection.insecureSkipVerify, ...pemOf(connection) },
+          listener,
+        )
+      : http.get(url, { agent: false, signal }, listener);
+    request.on('error', () => resolve(nothing));
+  });
+}
+
+export const sizeOf = async (client: Etcd3): Promise<number | undefined> =>
+  await client.cluster.memberList({ linearizable: false }).then(
+    ({ members }) => members.filter(({ isLearner }) => !isLearner).length,
+    () => undefined, // with authentication on, not for everybody
+  );
+
+export async function alarmsOf(client: Etcd3): Promise<string[] | { error: string }> {
+  try {
+    const { alarms } = await client.maintenance.alarm({ action: 'Get' });
+    return alarms.map(({ alarm }) => String(alarm));
+  } catch (error) {
+    return { error: plain(error) };
+  }
+}
+
+export interface Trial {
+  readonly lease:
+    { readonly grantedSeconds: number; readonly renewedInMs: number } | { readonly error: string };
+  readonly failed: Map<Permission, string>;
+  readonly writeMs: number | undefined;
+  /** Whether the watch had the ID that we chose; undefined if there was no watch. */
+  readonly watchIdCameBack: boolean | undefined;
+}
+
+/** Does what a candidate does, under a name that nobody else has, and leaves nothing behind. */
+export async function tryCandidacy(
+  client: Etcd3,
+  prefix: string,
+  ttlSeconds: number,
+  withinMs: number,
+): Promise<Trial> {
+  const lease = client.lease(ttlSeconds, { autoKeepAlive: false });
+  const failed = new Map<Permission, string>();
+  let watchIdCameBack: boolean | undefined;
+  try {
+    const leaseId = await lease.grant();
+    const granted = await client.leaseClient.leaseTimeToLive({ ID: leaseId });
+    const sentMs = performance.now();
+    await bounded(lease.keepaliveOnce(), withinMs);
+    const renewedInMs = performance.now() - sentMs;
+    const key = `${prefix}doctor-${randomBytes(6).toString('hex')}/${BigInt(leaseId).toString(16)}`;
+    const attempt = async (
+      what: Permission,
+      act: () => PromiseLike<unknown>,
+    ): Promise<number | undefined> => {
+      const startMs = performance.now();
+      try {
+        await bounded(act(), withinMs);
+        return performance.now() - startMs;
+      } catch (error) {
+        failed.set(what, plain(error));
+        return undefined;
+      }
+    };
+    const writeMs = await attempt('put', () => client.put(key).value('').lease(leaseId).exec());
+    await attempt('read', () => client.get(key).exec());
+    await attempt('watch', async () => void (watchIdCameBack = await watchOnce(client, key)));
+    await attempt('delete', () => client.delete().key(key).exec());
+    const grantedSeconds = Number(granted.grantedTTL);
+    return { lease: { grantedSeconds, renewedInMs }, failed, writeMs, watchIdCameBack };
+  } catch (error) {
+    return { lease: { error: plain(error) }, failed, writeMs: undefined, watchIdCameBack };
+  } finally {
+    await lease.revoke().catch(() => undefined); // it was never granted, or it runs out by itself
+  }
+}
+
+/** @returns whether the watch has the ID that we chose. @throws if etcd refuses the watch. */
+async function watchOnce(client: Etcd3, key: string): Promise<boolean> {
+  const chosen = String(randomInt(1_000, 2 ** 31));
+  const stream = await client.watchClient.watch();
+  try {
+    return await new Promise<boolean>((resolve, reject) => {
+      stream.on('error', reject);
+      stream.on('end', () => reject(new Error('the watch stream ended')));
+      stream.on('data', ({ created, canceled, cancel_reason, watch_id }) => {
+        if (canceled) reject(new Error(cancel_reason === '' ? 'the watch was cancelled' : cancel_reason));
+        else if (created) resolve(watch_id === chosen);
+      });
+      stream.write({ create_request: { key: Buffer.from(key), watch_id: chosen } });
+    });
+  } finally {
+    stream.end();
+    stream.cancel();
+  }
+}
+
+async function bounded<T>(work: PromiseLike<T>, withinMs: number): Promise<T> {
+  const timeout = AbortSignal.timeout(withinMs);
+  return await Promise.race([
+    work,
+    new Promise<never>((_, reject) =>
+      timeout.addEventListener('abort', () => reject(new Error(`no answer within ${withinMs} ms`)), {
+        once: true,
+      }),
+    ),
+  ]);
+}

@@ -1,0 +1,125 @@
+import { spawn } from 'node:child_process';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { createServer as createTcpServer } from 'node:net';
+import { etcdPath, startEtcd } from 'etcd-election/dev';
+import { beforeAll, describe, expect, onTestFinished, test } from 'vitest';
+import { compile, Program } from '../support/programs.ts';
+
+// `etcd-election doctor` on clusters that are not as they should be.
+
+let bin: string;
+beforeAll(async () => {
+  [bin] = (await compile(['src/cli/bin.ts'])) as [string];
+});
+
+const doctor = (endpoints: readonly string[], ...flags: string[]): Program =>
+  new Program(bin, ['doctor', '--command-timeout', '3s', ...flags], {
+    env: { ETCDCTL_ENDPOINTS: endpoints.join() },
+  });
+
+async function freePort(): Promise<number> {
+  const server = createTcpServer();
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as AddressInfo;
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}
+
+/** One of etcd's proxies; what it stands before is up already, so it is ready as soon as it listens. */
+async function startEtcdProxy(kind: 'grpc-proxy' | 'gateway', endpoints: readonly string[]): Promise<string> {
+  const address = `127.0.0.1:${await freePort()}`;
+  const hosts = endpoints.map((endpoint) => new URL(endpoint).host).join();
+  const child = spawn(await etcdPath(), [kind, 'start', `--endpoints=${hosts}`, `--listen-addr=${address}`], {
+    stdio: 'ignore',
+  });
+  onTestFinished(() => void child.kill('SIGKILL'));
+  return `http://${address}`;
+}
+
+/** Until the proxy listens, it cannot be reached: then once more. */
+async function onceReachable(endpoint: string): Promise<Program> {
+  for (let attempt = 0; attempt < 20; attempt++) {
+    const program = doctor([endpoint]);
+    await program.over();
+    if (!program.stdout.includes('ECONNREFUSED')) return program;
+  }
+  throw new Error(`${endpoint} does not listen`);
+}
+
+describe('three members', () => {
+  test('one dead, one silent: says so; fit as long as there is a quorum; never blames permissions', async () => {
+    await using etcd = await startEtcd({ members: 3 });
+    await etcd.members[2]!.kill();
+    const dead = doctor(etcd.endpoints);
+    expect(await dead.exit(), dead.said).toBe(0);
+    expect(dead.stdout).toMatch(/^! member \S+: cannot be reached: .*ECONNREFUSED/m);
+    expect(dead.stdout).toContain('✓ cluster: 3 members');
+    await etcd.members[2]!.start();
+
+    etcd.members[1]!.freeze();
+    onTestFinished(() => etcd.members[1]?.thaw());
+    const silent = doctor(etcd.endpoints);
+    expect(await silent.exit(), silent.said).toBe(0);
+    expect(silent.stdout).toMatch(/^! member \S+: does not answer: /m);
+    expect(silent.stdout).toContain('✓ permissions');
+    expect(silent.stdout).not.toContain('grant-permission');
+
+    etcd.members[1]!.thaw();
+  });
+
+  test('without a quorum: not fit, and no permission is blamed', async () => {
+    await using etcd = await startEtcd({ members: 3 });
+    await Promise.all([etcd.members[1]!.kill(), etcd.members[2]!.kill()]);
+    const program = doctor(etcd.endpoints);
+    expect(await program.exit(), program.said).toBe(1);
+    expect(program.stdout).toContain('not fit for elections');
+    expect(program.stdout).not.toContain('grant-permission');
+  });
+
+  test('behind a gateway: several members answer at one address', async () => {
+    await using etcd = await startEtcd({ members: 3 });
+    const program = await onceReachable(await startEtcdProxy('gateway', etcd.endpoints));
+    expect(await program.exit(), program.said).toBe(0);
+    expect(program.stdout).toMatch(/! member \S+: [23] members answer at this one address: a gateway/);
+  });
+});
+
+test('a grpc-proxy is recognised by the watch ID, and is not fit', async () => {
+  await using etcd = await startEtcd();
+  const program = await onceReachable(await startEtcdProxy('grpc-proxy', etcd.endpoints));
+  expect(await program.exit(), program.said).toBe(1);
+  expect(program.stdout).toContain('✗ grpc-proxy: an etcd grpc-proxy stands between');
+});
+
+test('members of two clusters: not fit, and both are named', async () => {
+  await using one = await startEtcd();
+  await using other = await startEtcd();
+  const program = doctor([...one.endpoints, ...other.endpoints]);
+  expect(await program.exit(), program.said).toBe(1);
+  expect(program.stdout).toMatch(/✗ cluster: the endpoints belong to 2 different clusters: http/);
+});
+
+test('something that answers HTTP and is not etcd', async () => {
+  const server = createServer((_, response) => response.writeHead(404).end('nothing here'));
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  onTestFinished(() => void server.close());
+  const program = doctor([`http://127.0.0.1:${(server.address() as AddressInfo).port}`]);
+  expect(await program.exit()).toBe(1);
+  expect(program.stdout).toMatch(/✗ member \S+: something answers, but it is not etcd/);
+});
+
+test('the version has its known defects and its end of life', async () => {
+  await using etcd = await startEtcd();
+  const program = doctor(etcd.endpoints, '--json');
+  await program.over();
+  const { findings } = JSON.parse(program.stdout) as {
+    findings: { check: string; advice?: string; details?: string[] }[];
+  };
+  const version = findings.filter(({ check }) => /^etcd 3\.\d+\.\d+$/.test(check));
+  if (version[0]?.check === 'etcd 3.4.23') {
+    expect(version).toHaveLength(2);
+    expect(version[1]!.details!.join('\n')).toContain('#20418: a linearizable read can be stale');
+    expect(version[1]!.advice).toContain('upgrade to 3.4.42 or later');
+  }
+});
