@@ -82,11 +82,17 @@ export function judgeMember(reading: MemberReading, isMissed = true): Finding[] 
   const findings =
     reached.leaderId === '0'
       ? [
-          bad(
-            check,
-            `${found.join(', ')}, but knows no leader`,
-            'the cluster has no quorum: bring members back; nothing can be elected until then',
-          ),
+          isMissed
+            ? bad(
+                check,
+                `${found.join(', ')}, but knows no leader`,
+                'the cluster has no quorum: bring members back; nothing can be elected until then',
+              )
+            : warning(
+                check,
+                `${found.join(', ')}, but knows no leader`,
+                'the other members do: is this one cut off from them?',
+              ),
         ]
       : [good(check, found.join(', '))];
   findings.push(...judgeClock(check, clockAheadMs));

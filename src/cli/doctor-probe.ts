@@ -4,6 +4,7 @@
 import { randomBytes, randomInt } from 'node:crypto';
 import * as http from 'node:http';
 import * as https from 'node:https';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Etcd3 } from 'etcd3';
 import type { Connection } from './arguments.ts';
 import { connected, pemOf } from './connect.ts';
@@ -13,9 +14,13 @@ import { plain } from './plain-error.ts';
 /** A gateway sends connections to its members in turns. */
 const CONNECTIONS = 3;
 
+/** How long etcd may take to elect its own leader, with its defaults. */
+const ELECTS_WITHIN_MS = 5_000;
+const LOOK_EVERY_MS = 250;
+
 export async function readMember(connection: Connection, endpoint: string): Promise<MemberReading> {
   const one = { ...connection, endpoints: [endpoint] };
-  const [overHttp, first] = await Promise.all([askOverHttp(connection, endpoint), statusOf(one)]);
+  const [overHttp, first] = await Promise.all([askOverHttp(connection, endpoint), settledStatus(one)]);
   const { clockAheadMs, version: httpVersion } = overHttp;
   if ('error' in first) {
     const seen = failureOf(first.error);
@@ -30,6 +35,16 @@ export async function readMember(connection: Connection, endpoint: string): Prom
   const more = await Promise.all(Array.from({ length: CONNECTIONS - 1 }, () => statusOf(one)));
   const members = new Set([first, ...more].flatMap((status) => ('error' in status ? [] : [status.memberId])));
   return { endpoint, reached: { ...first, membersBehind: members.size }, httpVersion, clockAheadMs };
+}
+
+/** etcd may be about to elect its own leader: then the status of a moment later counts. */
+async function settledStatus(connection: Connection): Promise<MemberStatus | { readonly error: string }> {
+  const dueMs = performance.now() + ELECTS_WITHIN_MS;
+  for (;;) {
+    const status = await statusOf(connection);
+    if ('error' in status || status.leaderId !== '0' || performance.now() > dueMs) return status;
+    await sleep(LOOK_EVERY_MS);
+  }
 }
 
 /** Over a connection of its own. */
