@@ -1,7 +1,8 @@
 /**
- * Refuses a release that CHANGELOG.md does not tell of: `npm version` and `npm publish` run it first.
+ * Refuses a release that CHANGELOG.md does not tell of, or whose package.json has no public address: `npm version` and
+ * `npm publish` run it first.
  *
- *   node scripts/check-release.mjs [VERSION] [CHANGELOG]
+ *   node scripts/check-release.mjs [VERSION] [CHANGELOG] [PACKAGE.JSON]
  */
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
@@ -11,6 +12,7 @@ const [
   version = process.env.npm_new_version ??
     JSON.parse(readFileSync(new URL('package.json', root), 'utf8')).version,
   file = fileURLToPath(new URL('CHANGELOG.md', root)),
+  manifest = fileURLToPath(new URL('package.json', root)),
 ] = process.argv.slice(2);
 
 /** @returns what is wrong, or undefined. */
@@ -25,8 +27,20 @@ function problemOf(changelog) {
   return undefined;
 }
 
-const problem = problemOf(readFileSync(file, 'utf8'));
-if (problem !== undefined) {
-  console.error(`CHANGELOG.md: ${problem}`);
-  process.exitCode = 1;
+/** @returns what is missing: without an address the links of the npm page lead nowhere. */
+function addressProblems({ repository, homepage, bugs }) {
+  const addresses = { repository: repository?.url ?? repository, homepage, bugs: bugs?.url ?? bugs };
+  return Object.entries(addresses).flatMap(([field, address]) =>
+    typeof address === 'string' && /^(git\+)?https:\/\/[\w-]+\.[\w.-]+\//.test(address)
+      ? []
+      : [`"${field}" is ${JSON.stringify(address) ?? 'missing'}: give the public https address`],
+  );
 }
+
+const problem = problemOf(readFileSync(file, 'utf8'));
+const problems = [
+  ...(problem === undefined ? [] : [`CHANGELOG.md: ${problem}`]),
+  ...addressProblems(JSON.parse(readFileSync(manifest, 'utf8'))).map((text) => `package.json: ${text}`),
+];
+for (const text of problems) console.error(text);
+if (problems.length > 0) process.exitCode = 1;

@@ -14,6 +14,7 @@ import {
   whole,
   type Values,
 } from './core/fields.ts';
+import { consoleLogger } from './console-logger.ts';
 import { isWellFormed, nameProblem, prefixProblem, unsetPart } from './core/names.ts';
 import type { Candidate } from './core/roster.ts';
 import { A_SIGNAL, isAbortSignal } from './abort.ts';
@@ -93,7 +94,10 @@ export interface ElectionOptions {
    * Default: `'stay'`.
    */
   whenWorkEnds?: 'stay' | 'step-down' | undefined;
-  /** Where log lines go: a pino logger, or anything with its methods. Default: pino, to standard output. */
+  /**
+   * Where log lines go: a pino logger, `console`, or anything with pino's methods, fields first and text second. For
+   * winston there is an adapter in docs/guide.md. Default: pino, as JSON to standard output.
+   */
   logger?: Logger | undefined;
   /**
    * How long before etcd can let the lease go we stop believing that we lead, in milliseconds: for clocks that
@@ -162,7 +166,10 @@ const fields = {
   onFollower: callback<NonNullable<Settings['onFollower']>>(),
   onLeaderChange: callback<NonNullable<Settings['onLeaderChange']>>(),
   whenWorkEnds: oneOf('stay', 'step-down'),
-  logger: optional<Logger>(`a pino logger, or an object with the methods ${logMethods.join(', ')}`, isLogger),
+  logger: optional<Logger>(
+    `a pino logger, console, or an object with the methods ${logMethods.join(', ')} (docs/guide.md has an adapter for winston)`,
+    isLogger,
+  ),
   marginMs: whole(50, 86_400_000, undefined),
   drainTimeoutMs: whole(0, 3_600_000, undefined),
   progressTimeoutMs: whole(100, 86_400_000, undefined),
@@ -194,6 +201,7 @@ export function resolveOptions(election: string, options: ElectionOptions | unde
   const marginMs = rest.marginMs ?? rest.ttlSeconds * 100;
   return {
     ...rest,
+    logger: (rest.logger as unknown) === console ? consoleLogger : rest.logger,
     guard,
     marginMs,
     drainTimeoutMs: rest.drainTimeoutMs ?? rest.ttlSeconds * 1000 - marginMs,

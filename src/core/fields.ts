@@ -7,6 +7,8 @@ export interface Field<T> {
   readonly fallback: T;
   /** @returns what is expected instead, to complete "expected …"; undefined if the value is good. */
   readonly problemOf: (value: unknown) => string | undefined;
+  /** Keeps a wrong value out of the complaint. */
+  readonly isSecret?: boolean;
 }
 
 export type Fields = Readonly<Record<string, Field<unknown>>>;
@@ -32,16 +34,30 @@ export const whole = <T = number>(least: number, most: number, fallback: T, hint
     fallback,
   );
 
-/** One of some words; the first is the default. */
-export const oneOf = <const T extends string>(...words: readonly [T, ...T[]]): Field<T> =>
-  field<T>(
-    words.map((word) => JSON.stringify(word)).join(' or '),
-    (value) => words.includes(value as T),
-    words[0] as NoInfer<T>,
+/** One of some values; the first is the default. */
+export const oneOf = <const T extends readonly [unknown, ...unknown[]]>(...values: T): Field<T[number]> =>
+  field<T[number]>(
+    values.map((value) => JSON.stringify(value)).join(' or '),
+    (value) => values.includes(value),
+    values[0],
+  );
+
+export const real = (least: number, most: number, fallback: number): Field<number> =>
+  field<number>(
+    `a number from ${least} to ${most}`,
+    (value) => typeof value === 'number' && least <= value && value <= most,
+    fallback,
   );
 
 export const flag = (fallback: boolean): Field<boolean> =>
   field<boolean>('true or false', (value) => typeof value === 'boolean', fallback);
+
+export const text = <T>(least: number, fallback: T): Field<string | T> =>
+  field<string | T>(
+    least === 0 ? 'a string' : `a string of at least ${least} character${least === 1 ? '' : 's'}`,
+    (value) => typeof value === 'string' && value.length >= least,
+    fallback,
+  );
 
 /** A function that may be left out. */
 export const callback = <F>(): Field<F | undefined> =>
@@ -68,11 +84,14 @@ export function readFields<F extends Fields>(
     complaints.push(`${path}: expected an object, got ${shown(options)}`);
   for (const name of Object.keys(given))
     if (!Object.hasOwn(fields, name)) complaints.push(`${path}.${name}: there is no such option`);
-  const values = Object.entries(fields).map(([name, { fallback, problemOf }]) => {
+  const values = Object.entries(fields).map(([name, { fallback, problemOf, isSecret }]) => {
     const value = given[name];
     if (value === undefined) return [name, fallback];
     const expected = problemOf(value);
-    if (expected !== undefined) complaints.push(`${path}.${name}: expected ${expected}, got ${shown(value)}`);
+    if (expected !== undefined)
+      complaints.push(
+        `${path}.${name}: expected ${expected}${isSecret === true ? '' : `, got ${shown(value)}`}`,
+      );
     return [name, expected === undefined ? value : fallback];
   });
   return Object.fromEntries(values) as Values<F>;

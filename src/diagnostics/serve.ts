@@ -1,6 +1,6 @@
 import { BlockList, isIP } from 'node:net';
 import { hostname } from 'node:os';
-import { z } from 'zod';
+import { callback, isObject, optional, text, whole, type Values } from '../core/fields.ts';
 import { DiagnosticsError } from './errors.ts';
 import { closeHost, openHost, runningHost } from './watchdog.ts';
 import { type WatchdogOptions, parseOptions } from './watchdog-options.ts';
@@ -46,23 +46,30 @@ export interface DiagnosticsServer extends AsyncDisposable {
   close(): Promise<void>;
 }
 
-const handlerShape = {
-  token: z.string().min(16).optional(),
-  allowedHosts: z
-    .array(z.string().min(1))
-    .default([])
-    .transform((names) => [...names, hostname()].map((name) => name.toLowerCase())),
-  maxSeconds: z.number().gt(0).max(600).default(60),
-  metrics: z.custom<() => string | Promise<string>>((value) => typeof value === 'function').optional(),
+const handlerFields = {
+  token: { ...text(16, undefined), isSecret: true },
+  allowedHosts: optional<readonly string[]>(
+    'an array of names',
+    (value) => Array.isArray(value) && value.every((name) => typeof name === 'string' && name !== ''),
+  ),
+  maxSeconds: {
+    fallback: 60,
+    problemOf: (value: unknown): string | undefined =>
+      typeof value === 'number' && value > 0 && value <= 600 ? undefined : 'a number above 0, at most 600',
+  },
+  metrics: callback<() => string | Promise<string>>(),
 } as const;
 
-const handlerSchema = z.strictObject(handlerShape);
+const serveFields = {
+  ...handlerFields,
+  port: whole(0, 65_535, 6161),
+  host: text(1, '127.0.0.1'),
+  watchdog: optional<WatchdogOptions>('an object', isObject),
+} as const;
 
-const serveSchema = z.strictObject({
-  ...handlerShape,
-  port: z.int().min(0).max(65_535).default(6161),
-  host: z.string().min(1).default('127.0.0.1'),
-  watchdog: z.custom<WatchdogOptions>((value) => typeof value === 'object' && value !== null).optional(),
+const withOwnName = <T extends Pick<Values<typeof handlerFields>, 'allowedHosts'>>(options: T) => ({
+  ...options,
+  allowedHosts: [...(options.allowedHosts ?? []), hostname()].map((name) => name.toLowerCase()),
 });
 
 /**
@@ -74,9 +81,8 @@ const serveSchema = z.strictObject({
  *   loopback without a token; DIAGNOSTICS_UNAVAILABLE if the port cannot be had or there can be no worker.
  */
 export async function serveDiagnostics(options: ServeOptions = {}): Promise<DiagnosticsServer> {
-  const { port, host, token, allowedHosts, maxSeconds, metrics, watchdog } = parseOptions(
-    serveSchema,
-    options,
+  const { port, host, token, allowedHosts, maxSeconds, metrics, watchdog } = withOwnName(
+    parseOptions(serveFields, options),
   );
   if (token === undefined && !isLoopback(host)) {
     throw new DiagnosticsError(
@@ -108,7 +114,7 @@ export async function serveDiagnostics(options: ServeOptions = {}): Promise<Diag
 
 /** @throws {DiagnosticsError} DIAGNOSTICS_INVALID, naming the option and what was expected. */
 export const readHandlerOptions = (options: HandlerOptions): ReadHandlerOptions =>
-  parseOptions(handlerSchema, options);
+  withOwnName(parseOptions(handlerFields, options));
 
 const loopback = new BlockList();
 loopback.addSubnet('127.0.0.0', 8, 'ipv4');

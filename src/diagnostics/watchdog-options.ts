@@ -1,4 +1,16 @@
-import { z } from 'zod';
+import {
+  callback,
+  flag,
+  isObject,
+  oneOf,
+  optional,
+  readFields,
+  real,
+  text,
+  whole,
+  type Fields,
+  type Values,
+} from '../core/fields.ts';
 import type { ElectionSource } from './elections.ts';
 import { DiagnosticsError } from './errors.ts';
 import { whyNoProfile } from './inspector.ts';
@@ -62,46 +74,47 @@ export interface WatchdogOptions {
   elections?: ElectionSource | undefined;
 }
 
-const milliseconds = (least: number, most: number, byDefault: number): z.ZodDefault<z.ZodNumber> =>
-  z.number().min(least).max(most).default(byDefault);
+type Webhook = NonNullable<WatchdogOptions['webhook']>;
 
-const webUrl = z.union([z.string(), z.instanceof(URL)]).transform((value, context) => {
-  const url = URL.canParse(String(value)) ? new URL(String(value)) : undefined;
-  if (url !== undefined && /^https?:$/.test(url.protocol)) return url.href;
-  context.addIssue({ code: 'custom', message: 'expected an http or https address' });
-  return z.NEVER;
-});
+const fields = {
+  stallMs: real(250, 600_000, 1_000),
+  hotMs: real(500, 3_600_000, 10_000),
+  hotUtilization: real(0.5, 1, 0.9),
+  pollMs: real(50, 5_000, 500),
+  profileMs: real(100, 60_000, 1_000),
+  cooldownMs: real(0, Number.MAX_SAFE_INTEGER, 600_000),
+  startupGraceMs: real(0, 600_000, 5_000),
+  directory: text(1, undefined),
+  keep: whole(1, 100, 5),
+  maxMegabytes: real(1, 1024, 32),
+  log: oneOf('text', 'json', false),
+  onRunaway: callback<(report: RunawayReport) => unknown>(),
+  webhook: {
+    ...optional<Webhook>(
+      'an http or https address, or { url, headers } with texts as headers',
+      (value) => webhookOf(value as Webhook) !== undefined,
+    ),
+    isSecret: true,
+  },
+  stepDown: flag(false),
+  onStarved: oneOf('report', 'kill'),
+  elections: optional<ElectionSource>('an object', isObject),
+} as const;
 
-const schema = z
-  .strictObject({
-    stallMs: milliseconds(250, 600_000, 1_000),
-    hotMs: milliseconds(500, 3_600_000, 10_000),
-    hotUtilization: z.number().min(0.5).max(1).default(0.9),
-    pollMs: milliseconds(50, 5_000, 500),
-    profileMs: milliseconds(100, 60_000, 1_000),
-    cooldownMs: milliseconds(0, Number.MAX_SAFE_INTEGER, 600_000),
-    startupGraceMs: milliseconds(0, 600_000, 5_000),
-    directory: z.string().min(1).optional(),
-    keep: z.int().min(1).max(100).default(5),
-    maxMegabytes: z.number().min(1).max(1024).default(32),
-    log: z.union([z.enum(['text', 'json']), z.literal(false)]).default('text'),
-    onRunaway: z
-      .custom<(report: RunawayReport) => unknown>((value) => typeof value === 'function')
-      .optional(),
-    webhook: z
-      .union([
-        webUrl.transform((url) => ({ url, headers: {} as Record<string, string> })),
-        z.strictObject({ url: webUrl, headers: z.record(z.string(), z.string()).default({}) }),
-      ])
-      .optional(),
-    stepDown: z.boolean().default(false),
-    onStarved: z.enum(['report', 'kill']).default('report'),
-    elections: z.custom<ElectionSource>((value) => typeof value === 'object' && value !== null).optional(),
-  })
-  .refine(({ pollMs, stallMs }) => pollMs <= stallMs, {
-    path: ['pollMs'],
-    message: 'must not be larger than stallMs',
-  });
+/** @returns undefined if it is none. */
+function webhookOf(value: Webhook): { url: string; headers: Record<string, string> } | undefined {
+  const given =
+    isObject(value) && 'url' in value ? (value as Exclude<Webhook, string | URL>) : { url: value };
+  const url = String(given.url);
+  const { headers = {}, ...rest } = given;
+  const isGood =
+    URL.canParse(url) &&
+    /^https?:$/.test(new URL(url).protocol) &&
+    isObject(headers) &&
+    Object.values(headers).every((header) => typeof header === 'string') &&
+    Object.keys(rest).every((name) => name === 'url');
+  return isGood ? { url: new URL(url).href, headers } : undefined;
+}
 
 /** @throws {DiagnosticsError} DIAGNOSTICS_INVALID, naming the option and what was expected. */
 export function readWatchdogOptions(options: WatchdogOptions): {
@@ -110,16 +123,16 @@ export function readWatchdogOptions(options: WatchdogOptions): {
   stepDown: boolean;
   elections: ElectionSource | undefined;
 } {
-  const { directory, keep, maxMegabytes, onRunaway, stepDown, elections, ...rest } = parseOptions(
-    schema,
-    options,
-  );
+  const values = parseOptions(fields, options);
+  const { directory, keep, maxMegabytes, onRunaway, stepDown, elections, webhook, ...rest } = values;
+  if (rest.pollMs > rest.stallMs)
+    throw new DiagnosticsError('DIAGNOSTICS_INVALID', 'options.pollMs: must not be larger than stallMs');
   const evidence = { directory, keep, maxBytes: maxMegabytes * 1024 * 1024 };
   const deoptimise = !process.env['NODE_V8_COVERAGE'];
   return {
     settings: {
       ...rest,
-      webhook: rest.webhook,
+      webhook: webhook === undefined ? undefined : webhookOf(webhook),
       evidence,
       deoptimise,
       whyNoProfile: whyNoProfile(),
@@ -131,12 +144,10 @@ export function readWatchdogOptions(options: WatchdogOptions): {
   };
 }
 
-/** @throws {DiagnosticsError} DIAGNOSTICS_INVALID with one line for each problem. */
-export function parseOptions<T extends z.ZodType>(shape: T, options: unknown): z.output<T> {
-  const parsed = shape.safeParse(options);
-  if (parsed.success) return parsed.data;
-  const problems = parsed.error.issues.map(
-    ({ path, message }) => `${path.join('.') || 'options'}: ${message}`,
-  );
-  throw new DiagnosticsError('DIAGNOSTICS_INVALID', problems.join('; '), { cause: parsed.error });
+/** @throws {DiagnosticsError} DIAGNOSTICS_INVALID that names each problem. */
+export function parseOptions<F extends Fields>(fields: F, options: unknown): Values<F> {
+  const problems: string[] = [];
+  const values = readFields(fields, options, 'options', problems);
+  if (problems.length > 0) throw new DiagnosticsError('DIAGNOSTICS_INVALID', problems.join('; '));
+  return values;
 }

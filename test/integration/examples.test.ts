@@ -21,7 +21,7 @@ beforeAll(async () => {
     platform: 'node',
     format: 'esm',
     conditions: ['etcd-election:source'],
-    external: ['etcd3', 'pino', 'zod', 'cockatiel'],
+    external: ['etcd3', 'pino', 'cockatiel', 'winston'],
     outExtension: { '.js': '.mjs' },
     outbase: '.',
     outdir: folder,
@@ -137,6 +137,26 @@ describe('examples/', () => {
     observer.child.kill('SIGINT');
 
     expect(await observer.ended).toBe(0);
+  });
+
+  test('loggers.ts: the lines come as winston and the console write them', async () => {
+    const run = await examples();
+    const program = run('loggers');
+
+    expect(await program.ended).toBe(0);
+    const [json, plain] = [/^\{/, /^etcd-election: /].map((kind) =>
+      program.lines.filter((line) => kind.test(line)),
+    );
+    const started = json!.map((line) => JSON.parse(line) as object);
+    expect(started).toContainEqual(
+      expect.objectContaining({
+        level: 'info',
+        event: 'term.started',
+        message: expect.stringMatching(/^leading "with-winston"/),
+      }),
+    );
+    expect(plain).toContainEqual(expect.stringMatching(/^etcd-election: leading "with-console"/));
+    expect(program.output).not.toMatch(/^Trace|renewed/m);
   });
 
   test('recipes.ts: each does what the README says', async () => {

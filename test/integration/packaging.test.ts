@@ -10,7 +10,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, posix } from 'node:path';
 import { promisify } from 'node:util';
 import { build } from 'esbuild';
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
@@ -75,12 +75,20 @@ beforeAll(async () => {
     'tsconfig.json',
     'tsconfig.build.json',
     'src',
+    'docs',
+    'examples',
+    'bench',
     'README.md',
     'CHANGELOG.md',
+    'CONTRIBUTING.md',
+    'SECURITY.md',
     'LICENSE',
     'docker-compose.yml',
   ])
-    cpSync(join(ROOT, name), join(source, name), { recursive: true });
+    cpSync(join(ROOT, name), join(source, name), {
+      recursive: true,
+      filter: (path) => !path.startsWith(join(ROOT, 'examples/dist')),
+    });
   symlinkSync(join(ROOT, 'node_modules'), join(source, 'node_modules'));
   await run(join(ROOT, 'node_modules/.bin/tsc'), ['-p', 'tsconfig.build.json'], { cwd: source });
   const listed = await run('npm', ['pack', '--json', '--ignore-scripts', '--pack-destination', folder], {
@@ -98,13 +106,13 @@ beforeAll(async () => {
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 describe('what is in it', () => {
-  test('the build, its sources for source maps, and nothing of the workshop', () => {
+  test('the build, the pages, the examples, and nothing of the workshop', () => {
     expect(packed).toEqual(
       expect.arrayContaining([
         'dist/index.js',
         'dist/index.d.ts',
         'dist/cli/bin.js',
-        'src/index.ts',
+        'docs/operations.md',
         'README.md',
         'LICENSE',
         'CHANGELOG.md',
@@ -113,10 +121,36 @@ describe('what is in it', () => {
     );
     for (const path of packed)
       expect(path).toMatch(
-        /^(dist|src)\/|^(package\.json|README\.md|LICENSE|CHANGELOG\.md|docker-compose\.yml)$/,
+        /^dist\/.*\.(js|d\.ts)$|^docs\/|^examples\/.*\.(ts|md|yaml)$|^bench\/.*\.(md|svg|json)$|^[\w-]+\.(json|md|yml)$|^LICENSE$/,
       );
-    for (const path of packed.filter((one) => /^src\/.*(?<!\.d)\.ts$/.test(one)))
-      expect(packed).toContain(path.replace(/^src/, 'dist').replace(/\.ts$/, '.js'));
+  });
+
+  test('every link of its pages leads to a file that is in it', () => {
+    const isPacked = (path: string): boolean =>
+      packed.some((file) => file === path || file.startsWith(path.replace(/\/?$/, '/')));
+    const broken = packed
+      .filter((path) => path.endsWith('.md'))
+      .flatMap((page) => {
+        const text = readFileSync(join(project, 'node_modules/etcd-election', page), 'utf8');
+        return [...text.replace(/^```[^]*?^```$/gm, '').matchAll(/\]\(([^)\s#]+)[^)]*\)/g)]
+          .map(([, link]) => link!)
+          .filter((link) => !/^https?:/.test(link) && !isPacked(posix.join(posix.dirname(page), link)))
+          .map((link) => `${page}: ${link}`);
+      });
+    expect(broken).toEqual([]);
+  });
+
+  test('what a hover names is in it', () => {
+    const named = packed
+      .filter((path) => path.endsWith('.d.ts'))
+      .flatMap((path) => [
+        ...readFileSync(join(project, 'node_modules/etcd-election', path), 'utf8').matchAll(
+          /\bdocs\/[\w/-]+\.\w+/g,
+        ),
+      ])
+      .map(([page]) => page);
+    expect(named.length).toBeGreaterThan(0);
+    expect(named.filter((page) => !packed.includes(page))).toEqual([]);
   });
 
   test('no machine path in what is built', () => {
@@ -135,8 +169,8 @@ describe('what others say of it', () => {
     expect(output).toContain('All good!');
   });
 
-  test('are the types wrong? For ESM, which CommonJS may require', async () => {
-    await run(join(ROOT, 'node_modules/.bin/attw'), [tarball, '--profile', 'esm-only']);
+  test('are the types wrong? Not for any resolver; one package, which CommonJS may require', async () => {
+    await run(join(ROOT, 'node_modules/.bin/attw'), [tarball, '--ignore-rules', 'cjs-resolves-to-esm']);
   });
 });
 
@@ -218,12 +252,20 @@ describe('npx', () => {
   });
 });
 
+describe('import', () => {
+  test('needs few open files at once', async () => {
+    const file = write('few-files.mjs', "await import('etcd-election'); console.log('imported');");
+    const command = `ulimit -n 64 && exec ${JSON.stringify(process.execPath)} ${file}`;
+    expect(await run('sh', ['-c', command])).toBe('imported\n');
+  });
+});
+
 describe('side effects', () => {
   test('importing it starts nothing, prints nothing, listens to nothing', async () => {
     const file = write(
       'effects.mjs',
       // What others do when they are imported is theirs.
-      `for (const name of ['etcd3', 'pino', 'zod', 'cockatiel']) await import(name);
+      `for (const name of ['etcd3', 'pino', 'cockatiel']) await import(name);
        const before = [Object.keys(globalThis).length, process.eventNames().length];
        for (const name of ${JSON.stringify(doors.filter((door) => door !== needsPeer))}) await import(name);
        const after = [Object.keys(globalThis).length, process.eventNames().length];
@@ -246,7 +288,7 @@ describe('side effects', () => {
         write: false,
         platform: 'node',
         format: 'esm',
-        external: ['etcd3', 'pino', 'zod', 'cockatiel'],
+        external: ['etcd3', 'pino', 'cockatiel'],
         logLevel: 'silent',
       });
       expect(bundled.outputFiles[0]!.text).not.toContain('class ');
@@ -267,12 +309,18 @@ describe('TypeScript', () => {
     const options: ElectionOptions = { ttlSeconds: 5, onLeader: (term: Term) => void term.fencingToken.toString() };
     // @ts-expect-error a misspelt option
     const misspelt: ElectionOptions = { ttlSecond: 5 };
-    export const election = new Election(new Etcd3({ hosts: [] }), 'name', options);
+    export const election = new Election(new Etcd3({ hosts: '127.0.0.1:1' }), 'name', options);
     export const metrics: ElectionMetrics = electionMetrics(promClient, { registry: new promClient.Registry() });
     export const rest = [LeadershipLostError, channelNames, misspelt, startEtcd, serveDiagnostics, electionTelemetry] as const;
   `;
   beforeAll(async () => {
-    await run('npm', ['install', '--prefer-offline', 'prom-client@15', '@opentelemetry/api@~1.9']);
+    await run('npm', [
+      'install',
+      '--prefer-offline',
+      'prom-client@15',
+      '@opentelemetry/api@~1.9',
+      'typescript@~5.9',
+    ]);
   }, INSTALL_MS);
 
   test.each([
@@ -302,6 +350,38 @@ describe('TypeScript', () => {
     await run(join(ROOT, 'node_modules/.bin/tsc'), ['-p', config]);
   });
 
+  // The settings of services that are not ESM: NestJS's default, and TypeScript's own for Node.
+  test.each([
+    ['commonjs', { module: 'commonjs', moduleResolution: 'node10', ignoreDeprecations: '5.0' }],
+    ['nodenext', { module: 'nodenext', moduleResolution: 'nodenext' }],
+  ])('a CommonJS service with module %s: compiles with TypeScript 5.9, and runs', async (name, settings) => {
+    const folderName = `service-${name}`;
+    mkdirSync(join(project, folderName));
+    write(`${folderName}/package.json`, '{ "private": true, "type": "commonjs" }');
+    write(
+      `${folderName}/service.ts`,
+      `${program}\nif (typeof Election !== 'function') throw new Error('no Election');\nelection.close().then(() => console.log(rest.length));`,
+    );
+    write(
+      `${folderName}/tsconfig.json`,
+      JSON.stringify({
+        compilerOptions: {
+          ...settings,
+          target: 'es2022',
+          lib: ['es2023', 'esnext.disposable'],
+          types: ['node'],
+          strict: true,
+          esModuleInterop: true,
+          skipLibCheck: false,
+        },
+        files: ['service.ts'],
+      }),
+    );
+    await run(join(project, 'node_modules/.bin/tsc'), ['-p', folderName]);
+    const output = await run(process.execPath, ['--no-warnings', `${folderName}/service.js`]);
+    expect(output).toBe('6\n');
+  });
+
   test('with its peer there, that room opens too', async () => {
     const file = write('peer.mjs', `console.log(typeof (await import('${needsPeer}')).electionTelemetry);`);
     expect(await run(process.execPath, [file])).toBe('function\n');
@@ -309,11 +389,26 @@ describe('TypeScript', () => {
 });
 
 describe('a release', () => {
-  const check = (changelog: string): Promise<string> => {
+  const addresses = {
+    repository: { type: 'git', url: 'git+https://git.example.org/etcd-election.git' },
+    homepage: 'https://example.org/etcd-election',
+    bugs: { url: 'https://example.org/etcd-election/issues' },
+  };
+  const check = (changelog: string, manifest: object = addresses): Promise<string> => {
     const file = join(folder, 'CHANGELOG.md');
     writeFileSync(file, changelog);
-    return run(process.execPath, ['scripts/check-release.mjs', '1.2.3', file], { cwd: ROOT });
+    const described = join(folder, 'manifest.json');
+    writeFileSync(described, JSON.stringify(manifest));
+    return run(process.execPath, ['scripts/check-release.mjs', '1.2.3', file, described], { cwd: ROOT });
   };
+
+  test.each(['repository', 'homepage', 'bugs'])('is refused without an address: %s', async (field) => {
+    const changelog = '# Changelog\n\n## 1.2.3\n\n- new\n';
+    await expect(check(changelog, { ...addresses, [field]: undefined })).rejects.toThrow(
+      `"${field}" is missing`,
+    );
+    await expect(check(changelog, { ...addresses, [field]: 'TODO' })).rejects.toThrow(`"${field}" is "TODO"`);
+  });
 
   test('is refused without a changelog that tells of it', async () => {
     await expect(check('# Changelog\n')).rejects.toThrow('no section');

@@ -63,6 +63,12 @@ describe('README.md', () => {
   });
 });
 
+describe('docs/guide.md', () => {
+  test('shows no other code than examples/ holds', () => {
+    expect(codeBlocks(text('docs/guide.md')).filter((code) => !shown.includes(code))).toEqual([]);
+  });
+});
+
 describe('a link leads somewhere', () => {
   const files = [
     'README.md',

@@ -1,7 +1,7 @@
 import { Etcd3 } from 'etcd3';
 import { Election, InvalidInputError, type ElectionOptions } from 'etcd-election';
 import { networkInterfaces } from 'node:os';
-import { afterAll, describe, expect, test } from 'vitest';
+import { afterAll, describe, expect, test, vi } from 'vitest';
 import { LONGEST_VALUE_BYTES } from '../../src/etcd/candidacy.ts';
 import { checkSignal, checkValue, ownAddress, resolveOptions } from '../../src/options.ts';
 import { RecordedLog } from '../support/recorded-log.ts';
@@ -153,6 +153,11 @@ const bad: readonly Bad[] = [
     what: 'a logger without methods',
     options: { logger: { info() {} } },
     says: ['logger', /pino logger/, 'got an object'],
+  },
+  {
+    what: 'winston`s logger, which has no trace',
+    options: { logger: { debug() {}, info() {}, warn() {}, error() {} } },
+    says: ['logger', /docs\/guide\.md has an adapter for winston/, 'got an object'],
   },
   {
     what: 'the console`s log function as a logger',
@@ -357,6 +362,23 @@ describe('good input', () => {
         "whenWorkEnds": "stay",
       }
     `);
+  });
+
+  test('console as the logger: text alone, from info on, and no stack trace', () => {
+    const { logger } = resolveOptions('e', { logger: console });
+    const said: unknown[][] = [];
+    for (const method of ['trace', 'debug', 'info', 'warn', 'error'] as const)
+      vi.spyOn(console, method).mockImplementation((...all) => void said.push([method, ...all]));
+    const err = new Error('why');
+    for (const method of ['trace', 'debug', 'info', 'warn', 'error'] as const)
+      logger![method]({ event: 'x', ...(method === 'error' && { err }) }, 'text');
+    vi.restoreAllMocks();
+    const text = 'etcd-election: text';
+    expect(said).toEqual([
+      ['info', text],
+      ['warn', text],
+      ['error', text, err],
+    ]);
   });
 
   test('undefined is the same as left out', () => {
