@@ -33,7 +33,9 @@ const leaderOnly: preHandlerAsyncHookHandler = async (request, reply) => {
   return reply.redirect(`${leader.value}${request.url}`, 307);
 };
 
-const client = new Etcd3({ hosts: (process.env['ETCD_ENDPOINTS'] ?? 'http://127.0.0.1:2379').split(',') });
+const endpoints = process.env['ETCD_ENDPOINTS'];
+if (!endpoints) throw new Error('set ETCD_ENDPOINTS, for example to http://127.0.0.1:2379');
+const client = new Etcd3({ hosts: endpoints.split(',') });
 const app = fastify({ logger: { level: 'warn' } });
 await app.register(electionPlugin, { client, name: process.env['ELECTION'] ?? 'fastify-service' });
 

@@ -9,7 +9,9 @@ import { createServer } from 'node:http';
 import { Etcd3 } from 'etcd3';
 import { Election } from 'etcd-election';
 
-const client = new Etcd3({ hosts: (process.env['ETCD_ENDPOINTS'] ?? 'http://127.0.0.1:2379').split(',') });
+const endpoints = process.env['ETCD_ENDPOINTS'];
+if (!endpoints) throw new Error('set ETCD_ENDPOINTS, for example to http://127.0.0.1:2379');
+const client = new Etcd3({ hosts: endpoints.split(',') });
 const election = new Election(client, process.env['ELECTION'] ?? 'probed', {
   ttlSeconds: 5,
   progressTimeoutMs: 1_000, // the work calls term.heartbeat() at least this often

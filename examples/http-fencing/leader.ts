@@ -4,7 +4,9 @@ import { Etcd3 } from 'etcd3';
 import { Election, type Term } from 'etcd-election';
 
 const url = process.argv[2] ?? 'http://127.0.0.1:8080';
-const client = new Etcd3({ hosts: (process.env['ETCD_ENDPOINTS'] ?? 'http://127.0.0.1:2379').split(',') });
+const endpoints = process.env['ETCD_ENDPOINTS'];
+if (!endpoints) throw new Error('set ETCD_ENDPOINTS, for example to http://127.0.0.1:2379');
+const client = new Etcd3({ hosts: endpoints.split(',') });
 
 async function write(term: Term, content: string): Promise<boolean> {
   const response = await fetch(url, {

@@ -8,7 +8,9 @@ import { electionMetrics } from 'etcd-election/prometheus';
 promClient.collectDefaultMetrics();
 const metrics = electionMetrics(promClient);
 
-const client = new Etcd3({ hosts: (process.env['ETCD_ENDPOINTS'] ?? 'http://127.0.0.1:2379').split(',') });
+const endpoints = process.env['ETCD_ENDPOINTS'];
+if (!endpoints) throw new Error('set ETCD_ENDPOINTS, for example to http://127.0.0.1:2379');
+const client = new Etcd3({ hosts: endpoints.split(',') });
 const elections = ['shard-1', 'shard-2'].map((name) => new Election(client, name)); // any number
 for (const election of elections) void election.campaign();
 

@@ -6,7 +6,9 @@ import { Etcd3 } from 'etcd3';
 import { Election } from 'etcd-election';
 
 const name = process.env['ELECTION'] ?? 'sync-master';
-const client = new Etcd3({ hosts: (process.env['ETCD_ENDPOINTS'] ?? 'http://127.0.0.1:2379').split(',') });
+const endpoints = process.env['ETCD_ENDPOINTS'];
+if (!endpoints) throw new Error('set ETCD_ENDPOINTS, for example to http://127.0.0.1:2379');
+const client = new Etcd3({ hosts: endpoints.split(',') });
 const election = new Election(client, name, {
   onLeader: () => console.log('after leads'),
   onFollower: (leader) => console.log(`after follows ${leader?.value}`),

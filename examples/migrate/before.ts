@@ -2,7 +2,9 @@
 import { Etcd3 } from 'etcd3';
 
 const name = process.env['ELECTION'] ?? 'sync-master';
-const client = new Etcd3({ hosts: (process.env['ETCD_ENDPOINTS'] ?? 'http://127.0.0.1:2379').split(',') });
+const endpoints = process.env['ETCD_ENDPOINTS'];
+if (!endpoints) throw new Error('set ETCD_ENDPOINTS, for example to http://127.0.0.1:2379');
+const client = new Etcd3({ hosts: endpoints.split(',') });
 const campaign = client.election(name, 10).campaign('before');
 campaign.on('elected', () => console.log('before leads'));
 campaign.on('error', (error) => console.error(String(error)));

@@ -19,7 +19,9 @@ class ReportService {
 
 class AppModule {}
 
-const client = new Etcd3({ hosts: (process.env['ETCD_ENDPOINTS'] ?? 'http://127.0.0.1:2379').split(',') });
+const endpoints = process.env['ETCD_ENDPOINTS'];
+if (!endpoints) throw new Error('set ETCD_ENDPOINTS, for example to http://127.0.0.1:2379');
+const client = new Etcd3({ hosts: endpoints.split(',') });
 const app = await NestFactory.createApplicationContext(
   {
     module: AppModule,

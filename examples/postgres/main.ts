@@ -5,7 +5,9 @@ import pg from 'pg';
 import { Election } from 'etcd-election';
 import { fencedTransaction, schema } from './fenced.ts';
 
-const client = new Etcd3({ hosts: (process.env['ETCD_ENDPOINTS'] ?? 'http://127.0.0.1:2379').split(',') });
+const endpoints = process.env['ETCD_ENDPOINTS'];
+if (!endpoints) throw new Error('set ETCD_ENDPOINTS, for example to http://127.0.0.1:2379');
+const client = new Etcd3({ hosts: endpoints.split(',') });
 const pool = new pg.Pool();
 await pool.query(`${schema}; CREATE TABLE IF NOT EXISTS counter (id int PRIMARY KEY, value bigint NOT NULL)`);
 

@@ -20,8 +20,12 @@ export function settingsFrom(env: NodeJS.ProcessEnv): Settings {
     if (Number.isInteger(value) && value >= 0 && value <= 65_535) return value;
     throw new TypeError(`${name}: expected a port, got ${env[name]}`);
   };
+  const endpoints = env['ETCD_ENDPOINTS'];
+  // No fallback: a replica that connects to another etcd than the rest leads beside them.
+  if (!endpoints)
+    throw new TypeError('ETCD_ENDPOINTS: expected addresses, for example http://127.0.0.1:2379');
   return {
-    endpoints: (env['ETCD_ENDPOINTS'] ?? 'http://127.0.0.1:2379').split(','),
+    endpoints: endpoints.split(','),
     host: env['HOST'] ?? '127.0.0.1',
     port: port('PORT', 8788),
     diagnosticsPort: env['DIAGNOSTICS_PORT'] === 'off' ? undefined : port('DIAGNOSTICS_PORT', 6161),

@@ -1,0 +1,35 @@
+/** One test suite: one etcd, one client, a prefix for each test. Runs under `node --test`. */
+import { after, before, test } from 'node:test';
+import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
+import { Etcd3 } from 'etcd3';
+import { Election } from 'etcd-election';
+import { startEtcd } from 'etcd-election/dev';
+
+// #region suite
+let etcd: Awaited<ReturnType<typeof startEtcd>>;
+let client: Etcd3;
+before(async () => {
+  etcd = await startEtcd(); // once a suite: each start takes a second
+  client = new Etcd3({ hosts: [...etcd.endpoints] });
+});
+after(async () => {
+  client.close();
+  await etcd.stop();
+});
+
+const election = (): Election =>
+  new Election(client, 'job', { prefix: `test-${randomUUID()}/`, ttlSeconds: 2 });
+
+test('runs the job as leader', async () => {
+  await using one = election();
+  assert.equal(await one.lead(async (term) => term.isCurrent()), true);
+});
+
+test('hands over', async () => {
+  await using one = election();
+  const term = await one.campaign();
+  await one.stepDown();
+  assert.equal(term.isCurrent(), false);
+});
+// #endregion suite
