@@ -10,9 +10,21 @@ const election = new Election(client, 'sync-master');
 // #region txn
 /** Writes to etcd, if this term is the leader at the moment of the commit. */
 async function save(term: Term, progress: string): Promise<void> {
-  await term.txn().then(client.put('sync/progress').value(progress)).commit();
+  await term.put('sync/progress', progress);
 }
 // #endregion txn
+
+// #region compare
+/** Moves the checkpoint only if it is where we left it. */
+async function move(term: Term, from: string, to: string): Promise<boolean> {
+  const { succeeded } = await term
+    .txn()
+    .and('sync/checkpoint', 'Value', '==', from)
+    .then(client.put('sync/checkpoint').value(to))
+    .commit();
+  return succeeded;
+}
+// #endregion compare
 
 // #region outside
 /** Any resource of yours can refuse a leader of yesterday: it remembers the largest token that it has seen. */
@@ -38,6 +50,8 @@ const store = new Store();
 const first = await election.campaign('alice');
 await save(first, 'half');
 console.log('saved');
+await first.put('sync/checkpoint', '1');
+console.log(`moved: ${await move(first, '1', '2')}, again: ${await move(first, '1', '2')}`);
 store.write('half', first.fencingToken);
 
 await election.stepDown(); // ends the first term; we stand again

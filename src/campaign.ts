@@ -34,7 +34,7 @@ import { Seat } from './seat.ts';
 import type { SessionSource } from './session.ts';
 import { LiveTerm, type Term, type TermLife } from './term.ts';
 import { stopWork } from './term-end.ts';
-import { termTools } from './term-tools.ts';
+import { TermWriter } from './term-tools.ts';
 import type { CallbackName } from './term-work.ts';
 import { clock } from './time.ts';
 import { ValuePublisher } from './value-publisher.ts';
@@ -385,9 +385,9 @@ export class RunningCampaign {
   }
 
   #newTerm(candidacy: Candidacy, settle: Settle): LiveTerm {
-    const { election, link, settings, reporter } = this.#tools;
+    const { election, settings, reporter } = this.#tools;
     const value = this.#value;
-    const tools = termTools(election, link, this.#seat.session!, candidacy, {
+    const tools = new TermWriter(this.#tools, this.#seat.session!, candidacy, {
       pass: (signal) => value.pass(signal),
       done: (announced) => value.proclaimed(announced),
     });

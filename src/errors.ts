@@ -108,12 +108,23 @@ export class UnavailableError extends ElectionError {
  * A write was sent, and its answer was lost: it may have happened, it may still happen, or it never will. It was not
  * sent again. A read decides nothing, because the write can land after it. If the write compared the `mod_revision` of
  * its keys, send the same again: only one of the two can land. Otherwise step down first: after the term it cannot
- * land any more.
+ * land any more. A write with `exactlyOnce` has a {@link writeId}: `term.settle()` learns its outcome.
  */
 export class OutcomeUnknownError extends ElectionError {
   override readonly name = 'OutcomeUnknownError';
   readonly code = 'ELECTION_OUTCOME_UNKNOWN';
   readonly retryable = false;
+  /** Of a write with `exactlyOnce`: what `term.settle()` takes to learn the outcome later. */
+  readonly writeId: string | undefined;
+
+  constructor(
+    election: string,
+    message: string,
+    options?: ErrorOptions & { readonly writeId?: string | undefined },
+  ) {
+    super(election, message, options);
+    this.writeId = options?.writeId;
+  }
 }
 
 /** A loop calls us without ever letting the event loop turn. Await the call, or take the loop out. */

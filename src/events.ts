@@ -109,6 +109,15 @@ export type ElectionEvent =
       readonly callback: CallbackName;
       readonly error: unknown;
     }
+  | {
+      readonly type: 'write.failed';
+      readonly election: string;
+      readonly fencingToken: string;
+      /** Since the last such event of this term. */
+      readonly failures: number;
+      readonly reason: string;
+    }
+  | { readonly type: 'txn.uncommitted'; readonly election: string; readonly fencingToken: string }
   | { readonly type: 'announce.failed'; readonly election: string; readonly reason: string }
   | {
       readonly type: 'release.failed';
@@ -228,6 +237,16 @@ const lines: { readonly [T in ElectionEventType]: Line<T> } = {
       `the work of "${e.election}" has ended, and the term goes on (fencing token ${e.fencingToken}); to hand over then, set whenWorkEnds: 'step-down'`,
   ],
   'callback.failed': ['error', (e) => `${e.callback} of "${e.election}" failed: ${String(e.error)}`],
+  'write.failed': [
+    'warn',
+    (e) =>
+      `${e.failures} ${e.failures === 1 ? 'write' : 'writes'} under "${e.election}" failed (fencing token ${e.fencingToken}): ${e.reason}`,
+  ],
+  'txn.uncommitted': [
+    'warn',
+    (e) =>
+      `a transaction of "${e.election}" was built, and not committed within 1 s: call .commit() and await it (fencing token ${e.fencingToken})`,
+  ],
   'announce.failed': [
     'warn',
     (e) => `could not announce the new value in "${e.election}", trying on: ${e.reason}`,

@@ -23,7 +23,12 @@ export function readError(election: string, fault: EtcdFault): ElectionError {
 }
 
 /** The error of one write under a term. The term may go on. */
-export function writeError(election: string, fencingToken: bigint, fault: EtcdFault): ElectionError {
+export function writeError(
+  election: string,
+  fencingToken: bigint,
+  fault: EtcdFault,
+  writeId?: string,
+): ElectionError {
   const write = `a write of election "${election}" (fencing token ${fencingToken})`;
   const cause = { cause: fault };
   if (isFinal(fault) || fault.kind === 'lease-gone')
@@ -35,12 +40,24 @@ export function writeError(election: string, fencingToken: bigint, fault: EtcdFa
   if (!fault.mayHaveHappened)
     return new UnavailableError(election, `${write} did not happen: ${fault.message}`, cause);
   const advice =
-    'It may still land. If it compared the mod_revision of its keys, send the same again; otherwise step down first';
+    writeId === undefined
+      ? 'It may still land. If it compared the mod_revision of its keys, send the same again; otherwise step down first'
+      : 'It may still land. Call term.settle() with the writeId of this error before you write again';
+  const why = fault.kind === 'aborted' ? 'the term ended before etcd answered' : fault.message;
   return new OutcomeUnknownError(
     election,
-    `${write} was sent, and its outcome is unknown: ${fault.message}. ${advice}`,
-    cause,
+    `${write} was sent, and its outcome is unknown: ${why}. ${advice}`,
+    { ...cause, writeId },
   );
+}
+
+/** The outcome of a write could not be learnt now. */
+export function settleError(election: string, writeId: string, fault: EtcdFault): ElectionError {
+  const what = `the outcome of write ${writeId} of election "${election}" cannot be learnt now`;
+  const cause = { cause: fault };
+  return isFinal(fault)
+    ? new RefusedError(election, `${what}: ${fault.message}`, cause)
+    : new UnavailableError(election, `${what}: ${fault.message}`, cause);
 }
 
 function adviceOnRefusedWrite({ kind, message }: EtcdFault): string {
@@ -49,6 +66,8 @@ function adviceOnRefusedWrite({ kind, message }: EtcdFault): string {
   if (/too many operations/.test(message))
     return 'put at most 126 operations into each branch, or split the transaction';
   if (/duplicate key/.test(message)) return 'write each key once in a branch';
+  if (/exactlyOnce/.test(message))
+    return 'grant the user read and write access there, or do without exactlyOnce';
   if (/permission denied/.test(message))
     return 'grant the user write access to the keys of this transaction, and read access to the keys it compares or reads';
   if (/authentication|invalid auth token|user name is empty/.test(message))

@@ -2,10 +2,10 @@
  * etcd-election: the replicas of a service elect one leader through etcd, and a runaway loop cannot form.
  */
 export { Election, liveElections, type ElectionStatus, type Leader } from './election.ts';
-export type { Term } from './term.ts';
+export type { SettledWrite, Term } from './term.ts';
 export type { Candidate } from './core/roster.ts';
 export type { ElectionHealth } from './health.ts';
-export type { ElectionOptions, GuardOptions } from './options.ts';
+export type { ElectionOptions, GuardOptions, TxnOptions } from './options.ts';
 export type { EndCause, LossCause, StopCause } from './core/campaign.ts';
 export {
   AlreadyStandingError,

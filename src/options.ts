@@ -127,6 +127,16 @@ export interface ElectionOptions {
   signal?: AbortSignal | undefined;
 }
 
+/** How a fenced write is sent. */
+export interface TxnOptions {
+  /**
+   * If the answer is lost, the library learns by itself what became of the write: it costs one more key in etcd for each
+   * write under way (at most 8), which lies at `<prefix>.writes/<name>/` and goes with the lease. Each branch may then
+   * hold 125 operations, and `responses` is empty if the answer was lost. Default: `false`.
+   */
+  exactlyOnce?: boolean | undefined;
+}
+
 export interface Settings {
   readonly ttlSeconds: number;
   readonly prefix: string;
@@ -292,6 +302,29 @@ export function checkSignal(options: unknown, election: string): AbortSignal | u
   const { signal } = options;
   if (signal === undefined || isAbortSignal(signal)) return signal;
   return refuse(`{ signal } with ${A_SIGNAL}`, shown(signal));
+}
+
+/** @throws {InvalidInputError} */
+export function checkTxnOptions(options: TxnOptions | undefined, election: string): { exactlyOnce: boolean } {
+  const { exactlyOnce = false, ...others } = (options ?? {}) as Record<string, unknown>;
+  const [unknown] = Object.keys(others);
+  const what = `options of a transaction in election "${election}"`;
+  if (unknown !== undefined)
+    throw new InvalidInputError(election, `${what}: there is no option "${unknown}"`);
+  if (typeof exactlyOnce !== 'boolean')
+    throw new InvalidInputError(
+      election,
+      `${what}: exactlyOnce: expected a boolean, got ${shown(exactlyOnce)}`,
+    );
+  return { exactlyOnce };
+}
+
+/** @throws {InvalidInputError} */
+export function checkBytes(bytes: unknown, what: string, election: string, atLeast = 0): void {
+  const isBytes = typeof bytes === 'string' || bytes instanceof Uint8Array;
+  if (isBytes && bytes.length >= atLeast) return;
+  const expected = `expected a string or bytes${atLeast > 0 ? ', not empty' : ''}`;
+  throw new InvalidInputError(election, `${what}: ${expected}, got ${shown(bytes)}`);
 }
 
 /** @throws {InvalidInputError} */

@@ -10,6 +10,7 @@ import { jsonOf } from './core/json.ts';
 import { InvalidInputError, LeadershipLostError } from './errors.ts';
 import type { PublicFunction } from './guard/call-site.ts';
 import type { CallerGuard } from './guard/caller-guard.ts';
+import type { TxnOptions } from './options.ts';
 import { isCleanUp, TermWork, type CleanUp, type WorkListener } from './term-work.ts';
 import { clock } from './time.ts';
 
@@ -61,9 +62,35 @@ export interface Term {
    * Each branch may hold 126 operations. With comparisons, both branches are nested in a transaction of ours, and
    * etcd older than 3.4.42 and 3.5.28 does not check permissions of nested operations.
    *
-   * Do not return the builder from an async function: it has a method `then`, so it would never resolve.
+   * Do not await the builder, nor return it from an async function: it has a method `then`, so it is taken for a promise,
+   * and rejects with advice.
+   *
+   * @param options.exactlyOnce learns the outcome by itself if the answer is lost. `commit()` then resolves, or rejects
+   *   with an error that says that nothing was written. Only if etcd cannot be asked in time it rejects with
+   *   `OutcomeUnknownError`, whose `writeId` {@link settle} takes.
+   * @throws {RefusedError} if `exactlyOnce` is asked for, and the role was denied the keys that it needs.
+   * @throws {InvalidInputError} if there is no such option.
    */
-  txn(): ComparatorBuilder;
+  txn(options?: TxnOptions): ComparatorBuilder;
+  /**
+   * Writes one key, if this term is still the leader at the moment of the commit. The key is taken as it is: a prefix of
+   * your client is not added.
+   *
+   * @throws what `commit()` of {@link txn} rejects with, and {@link InvalidInputError} for a bad argument.
+   */
+  put(key: string | Uint8Array, value: string | Uint8Array, options?: TxnOptions): Promise<void>;
+  /** Deletes one key under the same condition as {@link put}. It is no error if there is no such key. */
+  delete(key: string | Uint8Array, options?: TxnOptions): Promise<void>;
+  /**
+   * Learns what became of a write with `exactlyOnce` whose outcome was unknown. If it has not arrived, this makes sure
+   * that it never happens. Works after the term too, as long as its lease lives and this process runs.
+   *
+   * @param writeId that of the `OutcomeUnknownError`.
+   * @throws {OutcomeUnknownError} if it cannot be learnt any more: the lease is gone.
+   * @throws {UnavailableError} if etcd does not answer now.
+   * @throws {InvalidInputError} if no such write is known.
+   */
+  settle(writeId: string): Promise<SettledWrite>;
   /**
    * Registers work that `onLeader` does not return: a loop that is not awaited, a handler, a child process. The end of
    * the term waits for it, at most `drainTimeoutMs`; its failure ends the term; and the next term does not begin before
@@ -109,12 +136,30 @@ export interface TermLife extends WorkListener {
   proclaiming(proclaim: () => Promise<void>): Promise<void>;
 }
 
+/** What became of a write. */
+export interface SettledWrite {
+  /** Whether it was committed. If not, it never will be. */
+  readonly happened: boolean;
+  /** Whether your comparisons held, so that the `then` branch ran; false if it did not happen. */
+  readonly succeeded: boolean;
+}
+
 /** What a term needs of the rest of the house. */
 export interface TermTools {
   remainingMs(): number;
   /** @throws {InvalidInputError} {@link LeadershipLostError} at once, if that is known without asking etcd. */
   proclaim(term: LiveTerm, value: string): Promise<void>;
-  txn(term: LiveTerm): ComparatorBuilder;
+  txn(term: LiveTerm, options?: TxnOptions): ComparatorBuilder;
+  put(
+    term: LiveTerm,
+    key: string | Uint8Array,
+    value: string | Uint8Array,
+    options?: TxnOptions,
+  ): Promise<void>;
+  delete(term: LiveTerm, key: string | Uint8Array, options?: TxnOptions): Promise<void>;
+  settle(term: LiveTerm, writeId: string): Promise<SettledWrite>;
+  /** The term is over. */
+  ended(): void;
 }
 
 /** What a timer can wait for at most. */
@@ -197,17 +242,25 @@ export class LiveTerm implements Term {
     this.heartbeatAtMs = clock.now();
   }
 
-  txn(): ComparatorBuilder {
+  txn(options?: TxnOptions): ComparatorBuilder {
     this.#callers.count('build');
-    const builder = this.#tools.txn(this);
+    const builder = this.#tools.txn(this, options);
     const commit = builder.commit.bind(builder);
-    const guarded = (): ReturnType<typeof commit> =>
-      this.#callers.write(guarded, () => {
-        if (!this.isCurrent()) throw this.lost();
-        return commit();
-      });
+    const guarded = (): ReturnType<typeof commit> => this.#callers.write(guarded, commit);
     builder.commit = guarded;
     return builder;
+  }
+
+  put(key: string | Uint8Array, value: string | Uint8Array, options?: TxnOptions): Promise<void> {
+    return this.#callers.write(method('put'), () => this.#tools.put(this, key, value, options));
+  }
+
+  delete(key: string | Uint8Array, options?: TxnOptions): Promise<void> {
+    return this.#callers.write(method('delete'), () => this.#tools.delete(this, key, options));
+  }
+
+  settle(writeId: string): Promise<SettledWrite> {
+    return this.#callers.write(method('settle'), () => this.#tools.settle(this, writeId));
   }
 
   toJSON(): object {
@@ -254,6 +307,7 @@ export class LiveTerm implements Term {
     if (this.isOver) return;
     this.endedAtMs = clock.now();
     this.#endedBecause = because;
+    this.#tools.ended();
     this.#ending?.abort(this.lost());
     this.work.end();
   }
@@ -275,4 +329,4 @@ export class LiveTerm implements Term {
 }
 
 /** A method as it is found on the stack, to tell who called it. */
-const method = (name: 'proclaim'): PublicFunction => LiveTerm.prototype[name];
+const method = (name: 'proclaim' | 'put' | 'delete' | 'settle'): PublicFunction => LiveTerm.prototype[name];

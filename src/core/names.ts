@@ -5,6 +5,9 @@
  * spellings of one prefix. Replicas that differ in one of them do not compete with each other, and all lead.
  */
 
+/** Keys of ours that are no candidates lie under this name, beside the elections. */
+export const RESERVED_NAME = '.writes';
+
 /** Longest name, and longest prefix, in bytes of UTF-8: etcd keeps every key in memory. */
 const LONGEST_NAME_BYTES = 1024;
 
@@ -21,6 +24,7 @@ export const isWellFormed = (text: string): boolean => !/\p{Surrogate}/u.test(te
 export function nameProblem(name: unknown): string | undefined {
   if (typeof name !== 'string' || name === '' || /[/\0]/.test(name))
     return 'a string that is not empty and has no "/" and no NUL';
+  if (name === RESERVED_NAME) return 'another name (this one is reserved)';
   return textProblem(name) ?? edgeProblem([name]);
 }
 

@@ -33,6 +33,12 @@ export class EtcdFault extends Error {
 export const isFinal = (fault: EtcdFault): boolean =>
   fault.kind === 'refused' || fault.kind === 'client-closed';
 
+/**
+ * Whether etcd itself has answered although the write may have happened. It cannot happen any more after that answer, so
+ * a read decides.
+ */
+export const isAnswered = (fault: EtcdFault): boolean => /space exceeded/.test(fault.message);
+
 /** gRPC status codes by what they mean to us; etcd's own errors arrive under them. */
 const REFUSED = new Set([3, 7, 12, 16]);
 
@@ -56,6 +62,8 @@ export function faultOf(what: string, status: GrpcStatus | undefined, error: unk
   if (/invalid auth token|revision of auth store is old/.test(said)) return fault('unavailable', false);
   if (/authentication failed|permission denied|user name is empty/.test(said)) return fault('refused', false);
   if (/too many requests|etcdserver: no leader/.test(said)) return fault('unavailable', false);
+  // An alarm of etcd's that stops all writes.
+  if (/corrupt cluster/.test(said)) return fault('unavailable', false);
   // etcd applies the write that crosses its quota, and says so all the same.
   if (/space exceeded/.test(said)) return fault('unavailable', true);
   // gRPC found nobody to send it to.

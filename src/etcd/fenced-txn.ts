@@ -7,6 +7,7 @@
  */
 import { ComparatorBuilder, type ICompare, type IRequestOp, type ITxnResponse, type KVClient } from 'etcd3';
 import type { Candidacy } from '../core/campaign.ts';
+import { InvalidInputError } from '../errors.ts';
 import { createdAt } from './candidacy.ts';
 import type { CallLimits, Link } from './link.ts';
 
@@ -23,16 +24,59 @@ export interface UserTxn {
   readonly failure: IRequestOp[];
 }
 
-/** @param commit sends what has been built. */
-export function txnBuilder(
-  commit: (txn: UserTxn, options: UserOptions) => Promise<ITxnResponse>,
-): ComparatorBuilder {
-  const sender: Pick<KVClient, 'txn'> = {
-    txn: ({ compare = [], success = [], failure = [] }, options) =>
-      commit({ compare, success, failure }, options),
-  };
-  return new ComparatorBuilder(sender as KVClient, asTheyAre);
+/**
+ * What the user builds. It has a method `then`, so `await` and `return` in an async function take it for a promise: the
+ * call that they make is answered with advice, because otherwise they would wait for ever.
+ */
+export class FencedTxn extends ComparatorBuilder {
+  readonly #election: string;
+
+  readonly #onCommit: () => void;
+
+  /**
+   * @param onCommit called first; may throw.
+   * @param send sends what has been built.
+   */
+  constructor(
+    election: string,
+    onCommit: () => void,
+    send: (txn: UserTxn, options: UserOptions) => Promise<ITxnResponse>,
+  ) {
+    const sender: Pick<KVClient, 'txn'> = {
+      txn: ({ compare = [], success = [], failure = [] }, options) =>
+        send({ compare, success, failure }, options),
+    };
+    super(sender as KVClient, asTheyAre);
+    this.#election = election;
+    this.#onCommit = onCommit;
+  }
+
+  override commit(): Promise<ITxnResponse> {
+    this.#onCommit();
+    return super.commit();
+  }
+
+  // oxlint-disable-next-line unicorn/no-thenable -- etcd3's builder has it; here it does no harm
+  override then(...clauses: Parameters<ComparatorBuilder['then']>): this {
+    if (!clauses.some((clause: unknown) => typeof clause === 'function')) return super.then(...clauses);
+    const error = new InvalidInputError(
+      this.#election,
+      `a transaction of election "${this.#election}" was awaited, or returned from an async function, before it was committed: call .commit(), and await that. Nothing was written`,
+    );
+    const reject: unknown = clauses[1];
+    if (typeof reject !== 'function') throw error;
+    reject(error);
+    return this;
+  }
 }
+
+export const putOf = (key: string | Uint8Array, value: string | Uint8Array): IRequestOp => ({
+  request_put: { key: Buffer.from(key), value: Buffer.from(value) },
+});
+
+export const deleteOf = (key: string | Uint8Array): IRequestOp => ({
+  request_delete_range: { key: Buffer.from(key) },
+});
 
 /**
  * Sends it once.

@@ -175,6 +175,8 @@ export class Recorder implements Disposable {
       case 'candidate.refused':
       case 'announce.failed':
       case 'work.ended':
+      case 'write.failed':
+      case 'txn.uncommitted':
     }
   }
 

@@ -110,6 +110,7 @@ describe('examples/', () => {
     expect(await program.ended).toBe(0);
     expect(program.lines).toEqual([
       'saved',
+      'moved: true, again: false',
       'the token has grown: true',
       'refused, the store has: whole',
       'refused: LeadershipLostError',

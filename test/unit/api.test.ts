@@ -56,6 +56,9 @@ test('what an election and a term can do', () => {
     | 'onEnd'
     | 'stepDown'
     | 'resign'
+    | 'put'
+    | 'delete'
+    | 'settle'
   >();
   expectTypeOf<Election>().toExtend<AsyncDisposable>();
   expectTypeOf<Election['campaign']>().toEqualTypeOf<(value?: string) => Promise<Term>>();

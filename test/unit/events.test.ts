@@ -102,6 +102,14 @@ const samples: { readonly [T in ElectionEventType]: { event: EventOf<T>; level: 
     },
     level: 'error',
   },
+  'write.failed': {
+    event: { type: 'write.failed', election: 'e', fencingToken: token, failures: 1, reason: 'no' },
+    level: 'warn',
+  },
+  'txn.uncommitted': {
+    event: { type: 'txn.uncommitted', election: 'e', fencingToken: token },
+    level: 'warn',
+  },
   'announce.failed': {
     event: { type: 'announce.failed', election: 'e', reason: 'no' },
     level: 'warn',
