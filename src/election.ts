@@ -5,6 +5,7 @@ import { onAbort, sharedAbort } from './abort.ts';
 import type { Etcd3 } from 'etcd3';
 import { callSite, type PublicFunction } from './guard/call-site.ts';
 import { CallerGuard } from './guard/caller-guard.ts';
+import { clientReadsOf } from './guard/client-reads.ts';
 import type { CallbackFrames } from './callback-frames.ts';
 import { Callbacks } from './callbacks.ts';
 import { guardListener, RunningCampaign, type CampaignTools } from './campaign.ts';
@@ -133,7 +134,12 @@ export class Election implements AsyncDisposable {
       sessions: sessionsOf(client, settings.ttlSeconds),
       guard: this.#guard,
       guardOf: (what) => guardOf(scope, what),
-      callers: new CallerGuard(scope, settings.guard, guardListener({ reporter, election: name })),
+      callers: new CallerGuard(
+        scope,
+        clientReadsOf(client),
+        settings.guard,
+        guardListener({ reporter, election: name }),
+      ),
       reporter,
       endedError: (because) => this.#endedError(because),
     };
@@ -318,7 +324,11 @@ export class Election implements AsyncDisposable {
       noticeWithinMs: settings.ttlSeconds * 1000,
       over,
       until: asked === undefined ? [this.#closing] : [this.#closing, asked],
-      mayBegin: (signal) => this.#callers.iteration(observeLeader, signal),
+      begin: (signal) =>
+        this.#callers.iteration(observeLeader, signal, (count) =>
+          reporter.report({ type: 'observers.many', election: this.name, count }),
+        ),
+      mayWatch: (signal) => this.#callers.watch(signal),
       refusal: new Refusal(refusedPaceOf(link), (reason, forMs) =>
         reporter.report({ type: 'candidate.refused', election: this.name, reason, forMs }),
       ),

@@ -139,6 +139,8 @@ export type ElectionEvent =
       readonly origin: 'own' | 'outside';
       readonly calledFrom: string | undefined;
     }
+  /** So many `observe()` iterations of one election are open at once: meant, or left behind. Said once. */
+  | { readonly type: 'observers.many'; readonly election: string; readonly count: number }
   | { readonly type: 'guard.recovered'; readonly election: string; readonly rounds: number };
 
 export type ElectionEventType = ElectionEvent['type'];
@@ -261,6 +263,11 @@ const lines: { readonly [T in ElectionEventType]: Line<T> } = {
     'warn',
     (e) =>
       `election "${e.election}" goes round too fast (${e.rounds} rounds): holding each round back, now ${Math.round(e.holdMs)} ms${e.calledFrom === undefined ? '' : `; called from ${e.calledFrom}`}`,
+  ],
+  'observers.many': [
+    'warn',
+    (e) =>
+      `${e.count} iterations of observe() are open on election "${e.election}"; if each is for a viewer, end it when the viewer leaves, with its signal or return()`,
   ],
   'guard.recovered': ['info', (e) => `election "${e.election}" is steady again after ${e.rounds} rounds`],
 };

@@ -3,7 +3,7 @@
  */
 import { onAbort } from './abort.ts';
 import type { Candidate } from './core/roster.ts';
-import type { EtcdFault } from './etcd/fault.ts';
+import { EtcdFault } from './etcd/fault.ts';
 import type { Link } from './etcd/link.ts';
 import type { WatchHub } from './etcd/watch.ts';
 import type { Refusal } from './refusal.ts';
@@ -21,8 +21,10 @@ export interface ObserverTools {
    * an `AbortSignal.timeout()` which nobody else keeps is collected, and never fires.
    */
   readonly until: readonly AbortSignal[];
-  /** Passed before anything is asked of etcd. */
-  mayBegin(signal: AbortSignal): Promise<void>;
+  /** Passed by each iteration. @returns what to call when it ends. */
+  begin(signal: AbortSignal): Promise<() => void>;
+  /** Passed before anything is asked of etcd. @returns what to call when there is an answer. */
+  mayWatch(signal: AbortSignal): Promise<() => void>;
   /** What etcd refuses after it has shown us a leader once: then we try on. */
   readonly refusal: Refusal;
   /** Makes the error that the iteration ends with where etcd refuses at the start, or for good. */
@@ -40,10 +42,12 @@ export async function* observeLeader(
   const stop = (): void => tools.over.abort();
   if (tools.until.some(({ aborted }) => aborted)) stop();
   const offs = tools.until.map((each) => onAbort(each, stop));
+  let end: (() => void) | undefined;
   try {
-    await tools.mayBegin(signal);
+    end = await tools.begin(signal);
     if (!signal.aborted) yield* changes(tools, signal);
   } finally {
+    end?.();
     for (const off of offs) off();
   }
 }
@@ -73,48 +77,112 @@ export function endsAtOnce<T>(
   });
 }
 
+/** What the observers of one election and client look at together: one read and one watch, as long as one looks. */
+class SharedFeed {
+  readonly #wakes = new Set<() => void>();
+  readonly #over = new AbortController();
+  readonly #onOver: () => void;
+  /** Frees its place among the client's reads. */
+  #answered: () => void = () => undefined;
+  readonly feed: RosterFeed;
+  isKnown = false;
+  /** What every iteration ends with; undefined while the feed goes on. */
+  failure: Error | undefined;
+
+  /** @param onOver called when whoever begins from now on must begin a feed of its own. */
+  constructor(tools: ObserverTools, onOver: () => void) {
+    this.#onOver = onOver;
+    this.feed = new RosterFeed(tools, {
+      onChange: () => {
+        this.isKnown = true;
+        tools.refusal.over();
+        this.#wake();
+      },
+      onRefused: (fault) => {
+        if (!this.isKnown || fault.kind === 'client-closed') return this.#fail(fault);
+        tools.refusal.note(fault);
+        void tools.refusal.pass(this.#over.signal).then(() => {
+          if (!this.#over.signal.aborted) this.feed.start();
+        });
+      },
+    });
+    void this.#start(tools);
+  }
+
+  async #start(tools: ObserverTools): Promise<void> {
+    try {
+      this.#answered = await tools.mayWatch(this.#over.signal);
+      if (this.#over.signal.aborted) this.#answered();
+      else this.feed.start();
+    } catch (error) {
+      this.#fail(error as Error);
+    }
+  }
+
+  #fail(failure: Error): void {
+    this.failure = failure;
+    this.#onOver();
+    this.#wake();
+  }
+
+  #wake(): void {
+    this.#answered();
+    for (const wake of this.#wakes) wake();
+  }
+
+  join(wake: () => void): void {
+    this.#wakes.add(wake);
+  }
+
+  leave(wake: () => void): void {
+    this.#wakes.delete(wake);
+    if (this.#wakes.size > 0) return;
+    this.#over.abort();
+    this.#answered();
+    this.feed.stop();
+    this.#onOver();
+  }
+}
+const feeds = new WeakMap<WatchHub, Map<string, SharedFeed>>();
+
+function feedOf(tools: ObserverTools): SharedFeed {
+  let ofClient = feeds.get(tools.hub);
+  if (ofClient === undefined) feeds.set(tools.hub, (ofClient = new Map()));
+  const key = `${tools.noticeWithinMs}|${tools.electionKeys}`;
+  const standing = ofClient.get(key);
+  if (standing !== undefined) return standing;
+  const feed = new SharedFeed(tools, () => {
+    if (ofClient.get(key) === feed) ofClient.delete(key);
+  });
+  ofClient.set(key, feed);
+  return feed;
+}
+
 async function* changes(
   tools: ObserverTools,
   signal: AbortSignal,
 ): AsyncGenerator<Candidate | undefined, void, void> {
-  let wake: () => void = () => undefined;
-  let known = false;
-  let refused: Error | undefined;
-  const feed = new RosterFeed(tools, {
-    onChange: () => {
-      known = true;
-      tools.refusal.over();
-      wake();
-    },
-    onRefused: (fault) => {
-      if (!known || fault.kind === 'client-closed') refused = tools.refused(fault);
-      else {
-        tools.refusal.note(fault);
-        void tools.refusal.pass(signal).then(() => {
-          if (!signal.aborted) feed.start();
-        });
-      }
-      wake();
-    },
-  });
-  const stop = (): void => wake();
-  signal.addEventListener('abort', stop);
+  let resume: () => void = () => undefined;
+  const wake = (): void => resume();
+  const shared = feedOf(tools);
+  shared.join(wake);
+  signal.addEventListener('abort', wake);
   let said: { leader: Candidate | undefined } | undefined;
-  feed.start();
   try {
     while (!signal.aborted) {
-      const { leader } = feed.roster;
-      if (known && (said === undefined || !same(said.leader, leader))) {
+      const { leader } = shared.feed.roster;
+      if (shared.isKnown && (said === undefined || !same(said.leader, leader))) {
         said = { leader };
         yield leader;
         continue; // it may have changed while the reader was busy
       }
-      if (refused !== undefined) throw refused;
-      await new Promise<void>((resolve) => (wake = resolve));
+      const { failure } = shared;
+      if (failure !== undefined) throw failure instanceof EtcdFault ? tools.refused(failure) : failure;
+      await new Promise<void>((resolve) => (resume = resolve));
     }
   } finally {
-    signal.removeEventListener('abort', stop);
-    feed.stop();
+    signal.removeEventListener('abort', wake);
+    shared.leave(wake);
   }
 }
 

@@ -28,13 +28,17 @@ export class QueueReader {
   }
 
   async #send(signal: AbortSignal): Promise<Snapshot> {
-    await this.#guard.read(signal);
-    this.#unsent = undefined; // it is sent now: who asks from here on must see what happens from here on
+    // From when it is sent on, who asks must see what happens from then on.
+    const end = await this.#guard.read(signal).finally(() => {
+      this.#unsent = undefined;
+    });
     try {
       return await readQueue(this.#link, this.#electionKeys, { withinMs: CALL_LIMIT_MS, signal });
     } catch (error) {
       if (!(error instanceof EtcdFault)) throw error;
       throw signal.aborted ? (signal.reason as Error) : readError(this.#election, error);
+    } finally {
+      end();
     }
   }
 }

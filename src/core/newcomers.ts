@@ -14,6 +14,19 @@ export const ONE_BY_ONE = 300;
 /** Each so many milliseconds one more may come. */
 export const MS_PER_NEWCOMER = 2_000;
 
+/** How many may come at once, side by side and one by one, and then one more each so many milliseconds. */
+export interface CrowdLimits {
+  readonly sideBySide: number;
+  readonly oneByOne: number;
+  readonly msPerOne: number;
+}
+
+const NEWCOMERS: CrowdLimits = {
+  sideBySide: SIDE_BY_SIDE,
+  oneByOne: ONE_BY_ONE,
+  msPerOne: MS_PER_NEWCOMER,
+};
+
 export interface NewcomerBudget {
   /** Those that may still come at once; below zero: so many wait already. */
   readonly all: number;
@@ -21,9 +34,9 @@ export interface NewcomerBudget {
   readonly countedAtMs: number;
 }
 
-export const fullNewcomerBudget = (nowMs: number): NewcomerBudget => ({
-  all: SIDE_BY_SIDE,
-  oneByOne: ONE_BY_ONE,
+export const fullNewcomerBudget = (nowMs: number, limits: CrowdLimits = NEWCOMERS): NewcomerBudget => ({
+  all: limits.sideBySide,
+  oneByOne: limits.oneByOne,
   countedAtMs: nowMs,
 });
 
@@ -35,11 +48,12 @@ export function welcome(
   budget: NewcomerBudget,
   alone: boolean,
   nowMs: number,
+  limits: CrowdLimits = NEWCOMERS,
 ): { budget: NewcomerBudget; holdMs: number } {
-  const earned = Math.max(0, nowMs - budget.countedAtMs) / MS_PER_NEWCOMER;
-  const all = Math.min(SIDE_BY_SIDE, budget.all + earned) - 1;
-  const oneByOne = Math.min(ONE_BY_ONE, budget.oneByOne + earned) - (alone ? 1 : 0);
+  const earned = Math.max(0, nowMs - budget.countedAtMs) / limits.msPerOne;
+  const all = Math.min(limits.sideBySide, budget.all + earned) - 1;
+  const oneByOne = Math.min(limits.oneByOne, budget.oneByOne + earned) - (alone ? 1 : 0);
   const missing = Math.max(0, -all, alone ? -oneByOne : 0);
   const countedAtMs = Math.max(nowMs, budget.countedAtMs);
-  return { budget: { all, oneByOne, countedAtMs }, holdMs: missing * MS_PER_NEWCOMER };
+  return { budget: { all, oneByOne, countedAtMs }, holdMs: missing * limits.msPerOne };
 }

@@ -11,22 +11,15 @@ import {
   type ElectionError,
 } from '../errors.ts';
 import { CALLS_PER_TURN, countCall, countLook, refusals, termRefusals, WRITES_PER_TURN } from './flood.ts';
-import { guardOf, type GuardListener, type GuardSettings, type LoopGuard } from './guard.ts';
+import type { ClientReads } from './client-reads.ts';
+import { guardOf, type GuardListener, type GuardSettings } from './guard.ts';
+import { iterationsOf } from './iterations.ts';
 import { keyOf, type ElectionScope } from './key.ts';
 import { clock } from '../time.ts';
 import { turnstileOf, type Turnstile } from './turnstile.ts';
 
 /** Reads: 20 a second for whoever pauses between them; who asks again at once waits longer and longer, up to 1 s. */
 const READS: GuardSettings = { burst: 20, baseMs: 50, capMs: 1_000, outsideCapMs: 1_000, healthyAfterMs: 50 };
-
-/** Iterations that begin: a loop that breaks them off at once must not spin. */
-const ITERATIONS: GuardSettings = {
-  burst: 20,
-  baseMs: 250,
-  capMs: 5_000,
-  outsideCapMs: 5_000,
-  healthyAfterMs: 10_000,
-};
 
 /** Calls of one `campaign()` that may wait for its term; each costs memory as long as it waits. */
 const MOST_ASKING = 1_000;
@@ -57,6 +50,7 @@ const PER_TURN: Record<CallKind, number> = {
 
 export class CallerGuard {
   readonly #scope: ElectionScope;
+  readonly #clientReads: ClientReads;
   readonly #settings: GuardSettings;
   /** For answers that cost nothing: an honest caller must not wait for half a minute. */
   readonly #cheap: GuardSettings;
@@ -67,7 +61,13 @@ export class CallerGuard {
   #writes = 0;
 
   /** @param scope what all objects of this election share in this process. */
-  constructor(scope: ElectionScope, settings: GuardSettings, listener: GuardListener) {
+  constructor(
+    scope: ElectionScope,
+    clientReads: ClientReads,
+    settings: GuardSettings,
+    listener: GuardListener,
+  ) {
+    this.#clientReads = clientReads;
     this.#scope = scope;
     this.#settings = settings;
     this.#cheap = { ...settings, capMs: settings.outsideCapMs };
@@ -82,10 +82,6 @@ export class CallerGuard {
   /** Found, or made, when it is needed: most elections of a client never need one. */
   #turnstile(kind: 'refusals' | 'failures' | 'repeats' | 'idle'): Turnstile {
     return turnstileOf(this.#scope, kind);
-  }
-
-  #guard(kind: 'reads' | 'iterations'): LoopGuard {
-    return guardOf(this.#scope, kind);
   }
 
   /**
@@ -213,18 +209,40 @@ export class CallerGuard {
     return state === 'open' ? this.#listener : undefined;
   }
 
-  async read(signal: AbortSignal): Promise<void> {
-    await this.#guard('reads').pass('outside', READS, { signal });
+  /**
+   * A read: waits for its turn in the election's budget and the client's.
+   *
+   * @returns what to call when it is over.
+   */
+  async read(signal: AbortSignal): Promise<() => void> {
+    await guardOf(this.#scope, 'reads').pass('outside', READS, { signal });
+    return await this.watch(signal);
   }
 
-  /** An iteration begins; one that would end at once takes its time. */
-  async iteration(iterates: PublicFunction, signal: AbortSignal): Promise<void> {
-    const endsAtOnce = signal.aborted;
-    await this.#guard('iterations').pass('own', ITERATIONS, {
-      signal: endsAtOnce ? undefined : signal,
+  /**
+   * An observer begins to read and watch: waits for its turn in the client's budget.
+   *
+   * @returns what to call when the first answer is there.
+   */
+  async watch(signal: AbortSignal): Promise<() => void> {
+    const end = await this.#clientReads.begin(signal);
+    if (end !== undefined) return end;
+    const why = `election "${this.#election}" cannot be read now: too many reads wait on this client already`;
+    return await this.refuse(new UnavailableError(this.#election, `${why}; await some of them first`));
+  }
+
+  /** An iteration begins; one that would end at once takes its time. @returns what to call when it ends. */
+  iteration(
+    iterates: PublicFunction,
+    signal: AbortSignal,
+    onMany: (count: number) => void,
+  ): Promise<() => void> {
+    const isEmpty = signal.aborted;
+    const options = {
+      signal: isEmpty ? undefined : signal,
       calledFrom: callSite(iterates),
       listener: this.#unlessTold(),
-    });
-    if (endsAtOnce) await clock.sleep(1);
+    };
+    return iterationsOf(this.#scope).begin(options, isEmpty, onMany);
   }
 }

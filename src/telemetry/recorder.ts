@@ -169,6 +169,7 @@ export class Recorder implements Disposable {
       case 'options.unusual':
       case 'guard.recovered':
       case 'session.held':
+      case 'observers.many':
       case 'session.recovered':
       case 'last-will.lost':
       case 'etcd.history-lost':

@@ -43,6 +43,7 @@ const samples: { readonly [T in ElectionEventType]: { event: EventOf<T>; level: 
     event: { type: 'session.lost', leaseId: '7', because: 'deadline-passed' },
     level: 'warn',
   },
+  'observers.many': { event: { type: 'observers.many', election: 'e', count: 25 }, level: 'warn' },
   'session.held': { event: { type: 'session.held', holdMs: 2_100 }, level: 'warn' },
   'session.unavailable': { event: { type: 'session.unavailable', reason: 'refused' }, level: 'warn' },
   'session.closed': { event: { type: 'session.closed', leaseId: '7' }, level: 'debug' },
