@@ -3,10 +3,10 @@ import { access, mkdir, mkdtemp, readFile, readdir, rename, rm, writeFile } from
 import { dirname, join, resolve } from 'node:path';
 import { promisify } from 'node:util';
 
-/** Minor versions of etcd that a Debian release has. */
-export type EtcdSeries = '3.4' | '3.5';
+/** Minor versions of etcd that a Debian release has; `newest` is what its unstable one has. */
+export type EtcdSeries = '3.4' | '3.5' | 'newest';
 
-const releases: Record<EtcdSeries, string> = { '3.4': 'bookworm', '3.5': 'trixie' };
+const releases: Record<EtcdSeries, string> = { '3.4': 'bookworm', '3.5': 'trixie', newest: 'sid' };
 
 const packages = ['etcd-server', 'etcd-client'];
 const APT_TIMEOUT_MS = 120_000;

@@ -39,6 +39,10 @@ export const isFinal = (fault: EtcdFault): boolean =>
  */
 export const isAnswered = (fault: EtcdFault): boolean => /space exceeded/.test(fault.message);
 
+/** The token has run out, or users or roles have changed since it was issued. Another one helps. */
+export const isTokenRefused = ({ message }: EtcdFault): boolean =>
+  /auth token is not valid|revision of auth store is old|user name is empty/.test(message);
+
 /** gRPC status codes by what they mean to us; etcd's own errors arrive under them. */
 const REFUSED = new Set([3, 7, 12, 16]);
 

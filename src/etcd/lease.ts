@@ -6,7 +6,7 @@ import { randomBytes } from 'node:crypto';
 import type { ILeaseKeepAliveRequest, ILeaseKeepAliveResponse } from 'etcd3';
 import type { LeaseProof } from '../core/deadline.ts';
 import { clock } from '../time.ts';
-import { EtcdFault } from './fault.ts';
+import { EtcdFault, isTokenRefused } from './fault.ts';
 import type { CallLimits, Link, OpenStream } from './link.ts';
 
 /**
@@ -79,7 +79,18 @@ export class KeepAlive {
    *
    * @throws {EtcdFault} `lease-gone` where etcd no longer knows the lease.
    */
-  async renew({ withinMs, signal }: CallLimits): Promise<LeaseProof> {
+  async renew(limits: CallLimits): Promise<LeaseProof> {
+    const dueAtMs = clock.now() + limits.withinMs;
+    try {
+      return await this.#renewOnce(limits);
+    } catch (error) {
+      if (!(error instanceof EtcdFault && isTokenRefused(error))) throw error;
+      // A stream keeps the token that it was opened with. The next one is opened with a new token.
+      return await this.#renewOnce({ ...limits, withinMs: Math.max(0, dueAtMs - clock.now()) });
+    }
+  }
+
+  async #renewOnce({ withinMs, signal }: CallLimits): Promise<LeaseProof> {
     const dueAtMs = clock.now() + withinMs;
     const stream = (this.#stream ??= await this.#open({ withinMs, signal }));
     const sentAtMs = clock.now();

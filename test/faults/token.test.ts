@@ -1,0 +1,138 @@
+import { execFile } from 'node:child_process';
+import { generateKeyPairSync } from 'node:crypto';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { etcdctlPath, etcdPath, startEtcd, type EtcdCluster, type EtcdSeries } from 'etcd-election/dev';
+import { describe, expect, test, type TestContext } from 'vitest';
+import { nowMs } from './lab/history.ts';
+import { NOISE_MS } from './lab/lab.ts';
+import { freshName, Replica } from './lab/replica.ts';
+
+// A calm session under a token that runs out, or whose users and roles change. etcd checks the token of each renewal
+// from 3.5.30 on; before, it did so only when the stream was opened.
+
+const TTL_S = 6;
+const TTL_MS = TTL_S * 1_000;
+const TOKEN_TTL_S = 1; // less than a third of the TTL: each renewal finds it expired
+const SECRET = 'alice-secret-41c7';
+const within = (ms: number) => ({ timeout: ms, interval: 10 });
+
+async function etcdOf(
+  series: EtcdSeries,
+  { skip }: TestContext,
+  extraArgs: readonly string[],
+): Promise<EtcdCluster> {
+  const binary = await etcdPath({ series }).catch(() => undefined);
+  if (binary === undefined) skip(`etcd ${series} cannot be had here`);
+  return await startEtcd({ binary, extraArgs });
+}
+
+async function admin(etcd: EtcdCluster, ...args: readonly string[]): Promise<string> {
+  const env = { ...process.env, ETCDCTL_API: '3' };
+  const all = ['--endpoints', etcd.endpoints[0]!, ...args];
+  return (await promisify(execFile)(await etcdctlPath(), all, { env, timeout: 10_000 })).stdout;
+}
+
+async function addUsers(etcd: EtcdCluster): Promise<void> {
+  await admin(etcd, 'user', 'add', 'root:root');
+  await admin(etcd, 'user', 'grant-role', 'root', 'root');
+  await admin(etcd, 'role', 'add', 'candidate');
+  await admin(etcd, 'role', 'grant-permission', '--prefix=true', 'candidate', 'readwrite', 'election/');
+  await admin(etcd, 'user', 'add', `alice:${SECRET}`);
+  await admin(etcd, 'user', 'grant-role', 'alice', 'candidate');
+}
+
+const start = (etcd: EtcdCluster, election: string, value: string): Promise<Replica> =>
+  Replica.start({
+    endpoints: etcd.endpoints,
+    election,
+    value,
+    options: { ttlSeconds: TTL_S },
+    client: { auth: { username: 'alice', password: SECRET } },
+  });
+
+/** Two replicas: one leads, one waits. */
+async function stand(leader: Replica, follower: Replica): Promise<void> {
+  leader.stand();
+  await expect.poll(() => leader.leads, within(5_000)).toBe(true);
+  follower.stand();
+  await expect.poll(() => follower.election.status.position, within(5_000)).toBe(2);
+}
+
+const renewals = (one: Replica, sinceMs: number): number => one.told('session.renewed', sinceMs).length;
+
+/** They renewed some times, and nothing happened that anybody would be warned of. */
+async function expectCalm(...replicas: readonly Replica[]): Promise<void> {
+  const sinceMs = nowMs();
+  for (const one of replicas)
+    await expect.poll(() => renewals(one, sinceMs), within(2 * TTL_MS)).toBeGreaterThanOrEqual(2);
+  for (const one of replicas) {
+    const warned = one.log.filter(({ level }) => level === 'warn' || level === 'error');
+    expect(warned.map(({ message }) => message)).toEqual([]);
+  }
+}
+
+async function jwtFlags(folder: string): Promise<string[]> {
+  const { publicKey, privateKey } = generateKeyPairSync('rsa', {
+    modulusLength: 2048,
+    publicKeyEncoding: { type: 'spki', format: 'pem' },
+    privateKeyEncoding: { type: 'pkcs8', format: 'pem' },
+  });
+  const [pub, priv] = [join(folder, 'jwt.pub'), join(folder, 'jwt.key')];
+  await writeFile(pub, publicKey);
+  await writeFile(priv, privateKey);
+  return [`--auth-token=jwt,pub-key=${pub},priv-key=${priv},sign-method=RS256,ttl=${TOKEN_TTL_S}s`];
+}
+
+describe.each(['3.4', '3.5', 'newest'] as const)('etcd %s', (series) => {
+  test.for(['simple', 'jwt'] as const)(
+    'L3, L4: %s tokens that run out between renewals, and users that change, cost no term and no warning',
+    async (kind, context) => {
+      const folder = await mkdtemp(join(tmpdir(), 'etcd-election-jwt-'));
+      try {
+        const flags = kind === 'jwt' ? await jwtFlags(folder) : [`--auth-token-ttl=${TOKEN_TTL_S}`];
+        await using etcd = await etcdOf(series, context, flags);
+        await addUsers(etcd);
+        await admin(etcd, 'auth', 'enable');
+        const name = freshName();
+        await using alice = await start(etcd, name, 'alice');
+        await using bob = await start(etcd, name, 'bob');
+        await stand(alice, bob);
+        await expectCalm(alice, bob);
+
+        // The revision of the auth store moves: tokens that carry it are too old.
+        await admin(etcd, '--user', 'root:root', 'user', 'add', 'somebody:else');
+        await expectCalm(alice, bob);
+
+        expect(alice.terms).toHaveLength(1);
+        const answer = await alice.terms[0]!.txn()
+          .then(alice.client.put(`election/${name}-log`).value('1'))
+          .commit();
+        expect(answer.succeeded).toBe(true);
+        await alice.election.close();
+        await expect.poll(() => bob.leads, within(NOISE_MS)).toBe(true);
+      } finally {
+        await rm(folder, { recursive: true, force: true });
+      }
+    },
+  );
+
+  test('L3: authentication that is switched on and off under a calm session costs no term', async (context) => {
+    await using etcd = await etcdOf(series, context, []);
+    await addUsers(etcd);
+    const name = freshName();
+    await using alice = await start(etcd, name, 'alice');
+    await using bob = await start(etcd, name, 'bob');
+    await stand(alice, bob);
+
+    await admin(etcd, 'auth', 'enable');
+    await expectCalm(alice, bob);
+    await admin(etcd, '--user', 'root:root', 'auth', 'disable');
+    await expectCalm(alice, bob);
+    expect(alice.terms).toHaveLength(1);
+    await alice.election.close();
+    await expect.poll(() => bob.leads, within(NOISE_MS)).toBe(true);
+  });
+});
