@@ -3,21 +3,12 @@
  */
 import { networkInterfaces, hostname } from 'node:os';
 import type { Etcd3 } from 'etcd3';
-import {
-  callback,
-  flag,
-  isObject,
-  oneOf,
-  optional,
-  readFields,
-  shown,
-  whole,
-  type Values,
-} from './core/fields.ts';
 import { consoleLogger } from './console-logger.ts';
 import { isWellFormed, nameProblem, prefixProblem, unsetPart } from './core/names.ts';
 import type { Candidate } from './core/roster.ts';
 import { A_SIGNAL, isAbortSignal } from './abort.ts';
+import { isObject, shown } from './core/shown.ts';
+import { callback, flag, oneOf, only, optional, readFields, ruled, whole, type Values } from './fields.ts';
 import { LONGEST_VALUE_BYTES } from './etcd/candidacy.ts';
 import { InvalidInputError } from './errors.ts';
 import type { Logger } from './events.ts';
@@ -168,10 +159,10 @@ const isLogger = (value: unknown): boolean =>
   value !== null &&
   logMethods.every((method) => typeof (value as Record<string, unknown>)[method] === 'function');
 
-const fields = {
+const fields = only({
   ttlSeconds: whole(1, 86_400, 10, ' (its unit is seconds)'),
   allowLongTtl: flag(false),
-  prefix: { fallback: 'election/', problemOf: prefixProblem },
+  prefix: ruled(prefixProblem, 'election/'),
   onLeader: callback<NonNullable<Settings['onLeader']>>(),
   onFollower: callback<NonNullable<Settings['onFollower']>>(),
   onLeaderChange: callback<NonNullable<Settings['onLeaderChange']>>(),
@@ -186,23 +177,23 @@ const fields = {
   lastWill: flag(false),
   guard: optional<GuardOptions>('an object (the guard can be tuned, not switched off)', isObject),
   signal: optional<AbortSignal>(A_SIGNAL, isAbortSignal),
-} as const;
+});
 
-const guardFields = {
+const guardFields = only({
   burst: whole(1, 20, defaultGuardSettings.burst),
   baseMs: whole(100, 60_000, defaultGuardSettings.baseMs),
   capMs: whole(2_500, 3_600_000, defaultGuardSettings.capMs),
   outsideCapMs: whole(1_000, 60_000, defaultGuardSettings.outsideCapMs),
   healthyAfterMs: whole(5_000, 3_600_000, defaultGuardSettings.healthyAfterMs),
-} as const;
+});
 
 /** @throws {InvalidInputError} that names the option, what is expected and what came. */
 export function resolveOptions(election: string, options: ElectionOptions | undefined): Settings {
   const complaints: string[] = [];
   const values = readFields(fields, options, 'options', complaints);
-  const guard = readFields(guardFields, values.guard, 'options.guard', complaints);
-  complaints.push(...contradictions(values, guard));
-  if (complaints.length > 0)
+  const guard = readFields(guardFields, guardOf(options), 'options.guard', complaints);
+  if (values !== undefined && guard !== undefined) complaints.push(...contradictions(values, guard));
+  if (values === undefined || guard === undefined || complaints.length > 0)
     throw new InvalidInputError(
       election,
       `election "${election}" cannot be set up: ${complaints.join('; ')}`,
@@ -218,6 +209,10 @@ export function resolveOptions(election: string, options: ElectionOptions | unde
     warning: allowLongTtl ? undefined : ttlWarning(rest.ttlSeconds),
   };
 }
+
+/** Read apart, so that one wrong option does not hide another. */
+const guardOf = (options: unknown): unknown =>
+  isObject(options) && isObject(options['guard']) ? options['guard'] : undefined;
 
 /** Of options that are good by themselves, those that do not fit together. */
 function contradictions(

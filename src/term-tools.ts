@@ -9,7 +9,7 @@ import { commitFenced, deleteOf, FencedTxn, putOf, type UserTxn } from './etcd/f
 import type { Link } from './etcd/link.ts';
 import { InvalidInputError, OutcomeUnknownError } from './errors.ts';
 import { settleError, writeError } from './faults.ts';
-import { shown } from './core/fields.ts';
+import { shown } from './core/shown.ts';
 import { checkBytes, checkTxnOptions, checkValue, type TxnOptions } from './options.ts';
 import { PendingWrites } from './pending-writes.ts';
 import type { Reporter } from './reporter.ts';

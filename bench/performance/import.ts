@@ -29,7 +29,7 @@ export async function imports(times: number): Promise<ImportResult> {
     const whats = {
       'nothing (Node itself)': [],
       etcd3: ['etcd3'],
-      'etcd3, pino, cockatiel': ['etcd3', 'pino', 'cockatiel'],
+      'etcd3, zod, pino, cockatiel': ['etcd3', 'zod', 'pino', 'cockatiel'],
       'etcd3 and etcd-election': ['etcd3', ours],
     };
     const seen: Record<string, Omit<ImportRow, 'what'>[]> = {};

@@ -1,6 +1,7 @@
 import { BlockList, isIP } from 'node:net';
 import { hostname } from 'node:os';
-import { callback, isObject, optional, text, whole, type Values } from '../core/fields.ts';
+import { isObject } from '../core/shown.ts';
+import { above, callback, only, optional, secret, text, whole, type Values } from '../fields.ts';
 import { DiagnosticsError } from './errors.ts';
 import { closeHost, openHost, runningHost } from './watchdog.ts';
 import { type WatchdogOptions, parseOptions } from './watchdog-options.ts';
@@ -46,26 +47,24 @@ export interface DiagnosticsServer extends AsyncDisposable {
   close(): Promise<void>;
 }
 
-const handlerFields = {
-  token: { ...text(16, undefined), isSecret: true },
+const handlerShape = {
+  token: secret(text(16, undefined)),
   allowedHosts: optional<readonly string[]>(
     'an array of names',
     (value) => Array.isArray(value) && value.every((name) => typeof name === 'string' && name !== ''),
   ),
-  maxSeconds: {
-    fallback: 60,
-    problemOf: (value: unknown): string | undefined =>
-      typeof value === 'number' && value > 0 && value <= 600 ? undefined : 'a number above 0, at most 600',
-  },
+  maxSeconds: above(0, 600, 60),
   metrics: callback<() => string | Promise<string>>(),
 } as const;
 
-const serveFields = {
-  ...handlerFields,
+const handlerFields = only(handlerShape);
+
+const serveFields = only({
+  ...handlerShape,
   port: whole(0, 65_535, 6161),
   host: text(1, '127.0.0.1'),
   watchdog: optional<WatchdogOptions>('an object', isObject),
-} as const;
+});
 
 const withOwnName = <T extends Pick<Values<typeof handlerFields>, 'allowedHosts'>>(options: T) => ({
   ...options,

@@ -1,16 +1,18 @@
+import { isObject } from '../core/shown.ts';
 import {
   callback,
   flag,
-  isObject,
   oneOf,
+  only,
   optional,
   readFields,
   real,
+  secret,
   text,
   whole,
   type Fields,
   type Values,
-} from '../core/fields.ts';
+} from '../fields.ts';
 import type { ElectionSource } from './elections.ts';
 import { DiagnosticsError } from './errors.ts';
 import { whyNoProfile } from './inspector.ts';
@@ -76,7 +78,7 @@ export interface WatchdogOptions {
 
 type Webhook = NonNullable<WatchdogOptions['webhook']>;
 
-const fields = {
+const fields = only({
   stallMs: real(250, 600_000, 1_000),
   hotMs: real(500, 3_600_000, 10_000),
   hotUtilization: real(0.5, 1, 0.9),
@@ -89,17 +91,16 @@ const fields = {
   maxMegabytes: real(1, 1024, 32),
   log: oneOf('text', 'json', false),
   onRunaway: callback<(report: RunawayReport) => unknown>(),
-  webhook: {
-    ...optional<Webhook>(
+  webhook: secret(
+    optional<Webhook>(
       'an http or https address, or { url, headers } with texts as headers',
       (value) => webhookOf(value as Webhook) !== undefined,
     ),
-    isSecret: true,
-  },
+  ),
   stepDown: flag(false),
   onStarved: oneOf('report', 'kill'),
   elections: optional<ElectionSource>('an object', isObject),
-} as const;
+});
 
 /** @returns undefined if it is none. */
 function webhookOf(value: Webhook): { url: string; headers: Record<string, string> } | undefined {
@@ -148,6 +149,6 @@ export function readWatchdogOptions(options: WatchdogOptions): {
 export function parseOptions<F extends Fields>(fields: F, options: unknown): Values<F> {
   const problems: string[] = [];
   const values = readFields(fields, options, 'options', problems);
-  if (problems.length > 0) throw new DiagnosticsError('DIAGNOSTICS_INVALID', problems.join('; '));
+  if (values === undefined) throw new DiagnosticsError('DIAGNOSTICS_INVALID', problems.join('; '));
   return values;
 }

@@ -21,7 +21,7 @@ await build({
   format: 'esm',
   target: 'node20',
   conditions: ['etcd-election:source'],
-  external: ['etcd3', 'pino', 'cockatiel', 'esbuild'],
+  external: ['etcd3', 'pino', 'zod', 'cockatiel', 'esbuild'],
   logLevel: 'error',
 });
 await import(outfile);

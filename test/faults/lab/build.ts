@@ -56,7 +56,7 @@ async function bundleOnce(entry: string, name: string, sabotage: Sabotage | unde
     target: 'node20',
     packages: 'bundle',
     conditions: ['etcd-election:source'],
-    external: ['etcd3', 'pino', 'cockatiel', 'esbuild'],
+    external: ['etcd3', 'pino', 'zod', 'cockatiel', 'esbuild'],
     sourcemap: 'inline',
     logLevel: 'error',
     plugins: sabotage === undefined ? [] : [sabotaging(sabotage)],
