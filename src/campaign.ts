@@ -31,7 +31,7 @@ import type { Reporter } from './reporter.ts';
 import { Refusal } from './refusal.ts';
 import { RosterFeed } from './roster-feed.ts';
 import { Seat } from './seat.ts';
-import type { SessionSource } from './session.ts';
+import type { LeaseHolder, SessionSource } from './session.ts';
 import { LiveTerm, type Term, type TermLife } from './term.ts';
 import { stopWork } from './term-end.ts';
 import { TermWriter } from './term-tools.ts';
@@ -72,6 +72,7 @@ export class RunningCampaign {
   readonly #callbacks: Callbacks;
   readonly #calledFrom: readonly string[];
   readonly #feed: RosterFeed;
+  readonly #holder: LeaseHolder;
   readonly #seat: Seat;
   /** What etcd refuses to us although we have stood. */
   readonly #refusal: Refusal;
@@ -123,13 +124,12 @@ export class RunningCampaign {
       tools.reporter.report({ type: 'candidate.refused', election: tools.election, reason, forMs }),
     );
     this.#seat = new Seat(tools.link, tools.electionKeys, tools.sessions);
+    this.#holder = {
+      electionKeys: tools.electionKeys,
+      onOwnKey: (found, revision) => this.#lookAtOwnKey(found, revision),
+    };
     this.#feed = new RosterFeed(
-      {
-        electionKeys: tools.electionKeys,
-        link: tools.link,
-        hub: tools.hub,
-        noticeWithinMs: tools.settings.ttlSeconds * 1000,
-      },
+      { electionKeys: tools.electionKeys, link: tools.link, hub: tools.hub },
       {
         onChange: () => {
           this.#look();
@@ -140,7 +140,7 @@ export class RunningCampaign {
       },
     );
     const leavePlace = tools.reporter.begin();
-    tools.sessions.join(tools.settings.marginMs, tools.reporter, tools.settings.lastWill);
+    tools.sessions.join(this.#holder, tools.settings.marginMs, tools.reporter, tools.settings.lastWill);
     this.ended = this.#run();
     this.settled = this.ended.then(() => start.after).then(() => this.#lastCallbacks());
     void this.ended.then(leavePlace);
@@ -245,7 +245,7 @@ export class RunningCampaign {
       because,
       ...(because === 'refused' && { error }),
     });
-    await sessions.leave();
+    await sessions.leave(this.#holder);
     this.#nextTerm.reject(error);
   }
 
@@ -328,7 +328,7 @@ export class RunningCampaign {
       this.#value.entered(this.#value.value);
       this.#hasStood = true;
       this.#refusal.over();
-      this.#feed.start(entry);
+      this.#feed.start(entry, this.#seat.session!.ttlMs);
       this.#awaitHealth();
       this.#tools.reporter.report({
         type: 'candidate.entered',
@@ -514,6 +514,14 @@ export class RunningCampaign {
   #stands(candidacy: Candidacy): boolean {
     const found = this.#feed.roster.get(candidacy.key);
     return found?.fencingToken === candidacy.createRevision && found.leaseId === candidacy.leaseId;
+  }
+
+  /** The read that confirms a renewal shows our key too: an eviction that the watch may not have told of yet. */
+  #lookAtOwnKey(found: Candidate | undefined, revision: bigint): void {
+    const place = this.#place;
+    if (place === undefined || revision < place.createRevision) return; // it was read before we entered
+    if (found?.fencingToken !== place.createRevision || found.leaseId !== place.leaseId)
+      this.#settle?.({ type: 'lost', because: 'evicted' });
   }
 
   /** Waiting or leading for long enough is progress: the guard may forget what was before. */

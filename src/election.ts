@@ -10,6 +10,7 @@ import type { CallbackFrames } from './callback-frames.ts';
 import { Callbacks } from './callbacks.ts';
 import { guardListener, RunningCampaign, type CampaignTools } from './campaign.ts';
 import type { Campaign, StopCause } from './core/campaign.ts';
+import { SHORTEST_TTL_SECONDS } from './core/deadline.ts';
 import type { Candidate } from './core/roster.ts';
 import { Deferred, unheard } from './deferred.ts';
 import { electionPrefix, type Snapshot } from './etcd/candidacy.ts';
@@ -321,7 +322,7 @@ export class Election implements AsyncDisposable {
       electionKeys,
       link,
       hub,
-      noticeWithinMs: settings.ttlSeconds * 1000,
+      noticeWithinMs: Math.max(settings.ttlSeconds, SHORTEST_TTL_SECONDS) * 1000,
       over,
       until: asked === undefined ? [this.#closing] : [this.#closing, asked],
       begin: (signal) =>

@@ -46,6 +46,8 @@ export type ElectionEvent =
     }
   | { readonly type: 'watch.lost'; readonly reason: string }
   | { readonly type: 'watch.healed'; readonly afterMs: number }
+  | { readonly type: 'watch.unconfirmed'; readonly silentMs: number }
+  | { readonly type: 'etcd.proxied'; readonly ttlSeconds: number; readonly isSupported: boolean }
   | {
       readonly type: 'candidate.entered';
       readonly election: string;
@@ -196,6 +198,20 @@ const lines: { readonly [T in ElectionEventType]: Line<T> } = {
   ],
   'watch.lost': ['debug', (e) => `watch lost, healing: ${e.reason}`],
   'watch.healed': ['debug', (e) => `watch healed after ${Math.round(e.afterMs)} ms`],
+  'watch.unconfirmed': [
+    'warn',
+    (e) =>
+      `no watch was confirmed for ${Math.round(e.silentMs)} ms; the queue is read again and again instead. ` +
+      'Does a proxy or gateway before etcd pass streams on?',
+  ],
+  'etcd.proxied': [
+    'warn',
+    (e) =>
+      'etcd is reached through "etcd grpc-proxy": after a crash the next leader may come one TTL later. ' +
+      (e.isSupported
+        ? 'Endpoints of etcd itself are better.'
+        : `A TTL of ${e.ttlSeconds} s is unsupported there, terms will end early: take 5 s or more, or endpoints of etcd itself.`),
+  ],
   'candidate.entered': [
     'info',
     (e) => `standing in "${e.election}", place ${e.position} in the queue (fencing token ${e.fencingToken})`,

@@ -2,6 +2,7 @@
  * The one watch stream of a client, wired to the guard and the reporter that its elections share.
  */
 import type { Etcd3 } from 'etcd3';
+import { SHORTEST_PROXIED_TTL_SECONDS } from './core/deadline.ts';
 import { linkOf } from './etcd/link.ts';
 import { WatchHub } from './etcd/watch.ts';
 import { paceOf } from './guard/pace.ts';
@@ -26,6 +27,13 @@ export function hubOf(client: Etcd3, reporter: Reporter): WatchHub {
       pace: paceOf(client),
       onLost: (reason) => reporter.report({ type: 'watch.lost', reason }),
       onHealed: (afterMs) => reporter.report({ type: 'watch.healed', afterMs }),
+      onUnconfirmed: (silentMs) => reporter.report({ type: 'watch.unconfirmed', silentMs }),
+      onProxied: (ttlSeconds) =>
+        reporter.report({
+          type: 'etcd.proxied',
+          ttlSeconds,
+          isSupported: ttlSeconds >= SHORTEST_PROXIED_TTL_SECONDS,
+        }),
     });
     hubs.set(client, hub);
   }

@@ -102,7 +102,7 @@ class SharedFeed {
         if (!this.isKnown || fault.kind === 'client-closed') return this.#fail(fault);
         tools.refusal.note(fault);
         void tools.refusal.pass(this.#over.signal).then(() => {
-          if (!this.#over.signal.aborted) this.feed.start();
+          if (!this.#over.signal.aborted) this.feed.start(undefined, tools.noticeWithinMs);
         });
       },
     });
@@ -113,7 +113,7 @@ class SharedFeed {
     try {
       this.#answered = await tools.mayWatch(this.#over.signal);
       if (this.#over.signal.aborted) this.#answered();
-      else this.feed.start();
+      else this.feed.start(undefined, tools.noticeWithinMs);
     } catch (error) {
       this.#fail(error as Error);
     }

@@ -3,6 +3,7 @@
  */
 import { networkInterfaces, hostname } from 'node:os';
 import type { Etcd3 } from 'etcd3';
+import { defaultMarginMs } from './core/deadline.ts';
 import { consoleLogger } from './console-logger.ts';
 import { isWellFormed, nameProblem, prefixProblem, unsetPart } from './core/names.ts';
 import type { Candidate } from './core/roster.ts';
@@ -93,7 +94,7 @@ export interface ElectionOptions {
   /**
    * How long before etcd can let the lease go we stop believing that we lead, in milliseconds: for clocks that
    * run at different rates, and for work to stop in. Elections that share a lease share the largest margin.
-   * Default: a tenth of the TTL. Range: 50 to less than half of the TTL.
+   * Default: a tenth of the TTL that etcd grants. Range: 50 to less than half of the TTL.
    */
   marginMs?: number | undefined;
   /**
@@ -136,7 +137,7 @@ export interface Settings {
   readonly onLeaderChange: ((leader: Candidate | undefined) => unknown) | undefined;
   readonly whenWorkEnds: 'stay' | 'step-down';
   readonly logger: Logger | undefined;
-  readonly marginMs: number;
+  readonly marginMs: number | undefined;
   readonly drainTimeoutMs: number;
   readonly progressTimeoutMs: number | undefined;
   readonly lastWill: boolean;
@@ -199,13 +200,12 @@ export function resolveOptions(election: string, options: ElectionOptions | unde
       `election "${election}" cannot be set up: ${complaints.join('; ')}`,
     );
   const { allowLongTtl, ...rest } = values;
-  const marginMs = rest.marginMs ?? rest.ttlSeconds * 100;
   return {
     ...rest,
     logger: (rest.logger as unknown) === console ? consoleLogger : rest.logger,
     guard,
-    marginMs,
-    drainTimeoutMs: rest.drainTimeoutMs ?? rest.ttlSeconds * 1000 - marginMs,
+    drainTimeoutMs:
+      rest.drainTimeoutMs ?? rest.ttlSeconds * 1000 - (rest.marginMs ?? defaultMarginMs(rest.ttlSeconds)),
     warning: allowLongTtl ? undefined : ttlWarning(rest.ttlSeconds),
   };
 }

@@ -21,21 +21,18 @@ export class RosterFeed {
   readonly #electionKeys: string;
   readonly #link: Link;
   readonly #hub: WatchHub;
-  readonly #noticeWithinMs: number;
   readonly #listener: FeedListener;
   /** The candidacy of ours whose key etcd has told us is deleted. */
   #deleted: Candidacy | undefined;
   #stop: (() => void) | undefined;
 
-  /** @param noticeWithinMs how soon a watch that fell silent must be noticed, in milliseconds. */
   constructor(
-    source: { electionKeys: string; link: Link; hub: WatchHub; noticeWithinMs: number },
+    source: { readonly electionKeys: string; readonly link: Link; readonly hub: WatchHub },
     listener: FeedListener,
   ) {
     this.#electionKeys = source.electionKeys;
     this.#link = source.link;
     this.#hub = source.hub;
-    this.#noticeWithinMs = source.noticeWithinMs;
     this.#listener = listener;
   }
 
@@ -44,21 +41,29 @@ export class RosterFeed {
     return candidacy !== undefined && candidacy === this.#deleted;
   }
 
-  /** @param entry of ours, with which the queue has just been read; without it the feed reads it first. */
-  start(entry?: Entry): void {
+  /**
+   * @param entry of ours, with which the queue has just been read; without it the feed reads it first.
+   * @param noticeWithinMs how soon a watch that fell silent must be noticed, in milliseconds.
+   */
+  start(entry: Entry | undefined, noticeWithinMs: number): void {
     this.stop();
     // A member that keeps silent must not keep the next try waiting for longer than the watch itself may be silent.
-    const readWithinMs = Math.min(CALL_LIMIT_MS, this.#noticeWithinMs / 3);
+    const readWithinMs = Math.min(CALL_LIMIT_MS, noticeWithinMs / 3);
     if (entry !== undefined) this.roster.reset(entry.candidates);
     const own = entry?.candidacy; // not the entry: it holds the queue as it was then
     let isOver = false;
+    let asked = 0;
+    let shown = 0;
     const unwatch = this.#hub.watch(
       {
         electionKeys: this.#electionKeys,
         reload: async (signal) => {
+          const turn = ++asked;
           const read = await readQueue(this.#link, this.#electionKeys, { withinMs: readWithinMs, signal });
           // An answer that came after its watch was over is older than what is known by now.
-          if (isOver) return read.revision;
+          // So is one to a question that was asked before the one that is shown.
+          if (isOver || turn < shown) return read.revision;
+          shown = turn;
           this.roster.reset(read.candidates);
           this.#listener.onChange();
           return read.revision;
@@ -72,7 +77,7 @@ export class RosterFeed {
         },
         onRefused: (fault) => this.#listener.onRefused(fault),
       },
-      this.#noticeWithinMs,
+      noticeWithinMs,
       entry?.revision,
     );
     this.#stop = () => {

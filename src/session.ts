@@ -2,7 +2,16 @@
  * One lease per client and TTL, shared by all its elections, kept alive, and believed no longer than is safe.
  */
 import { sharedAbort } from './abort.ts';
-import { answerLimitMs, renewEveryMs, validUntilMs, type LeaseProof } from './core/deadline.ts';
+import {
+  answerLimitMs,
+  defaultMarginMs,
+  renewEveryMs,
+  validUntilMs,
+  type LeaseProof,
+} from './core/deadline.ts';
+import type { Candidate } from './core/roster.ts';
+import { candidateKey } from './etcd/candidacy.ts';
+import type { OwnKey } from './etcd/confirmation.ts';
 import { EtcdFault } from './etcd/fault.ts';
 import { grantLease, KeepAlive, newLeaseId, revokeLease } from './etcd/lease.ts';
 import { linkOf, type CallLimits, type Link } from './etcd/link.ts';
@@ -176,7 +185,10 @@ export class Session {
       const begunAtMs = clock.now();
       try {
         const proof = await this.#keepAlive.renew({
-          withinMs: Math.min(answerLimitMs(this.#proof.grantedTtlSeconds), this.remainingMs()),
+          withinMs: Math.min(
+            answerLimitMs(this.#proof.grantedTtlSeconds, this.#link.isProxied),
+            this.remainingMs(),
+          ),
           signal,
         });
         if (signal.aborted) return; // an answer that came after the deadline brings nothing back
@@ -215,14 +227,25 @@ export class Session {
   }
 }
 
+/** An election that has its key on the lease. */
+export interface LeaseHolder {
+  /** Prefix of its candidates' keys. */
+  readonly electionKeys: string;
+  /** What a read showed under the key that it has on this lease, at which revision. */
+  onOwnKey(found: Candidate | undefined, revision: bigint): void;
+}
+
 /** Hands out the session of one client and TTL: opens it for the first who needs it, closes it after the last. */
 export class SessionSource {
   readonly #client: Etcd3;
   readonly #link: Link;
   readonly #pace: Pace;
   readonly #ttlSeconds: number;
-  #holders = 0;
+  /** In the order in which their keys are read. */
+  readonly #holders = new Set<LeaseHolder>();
+  /** The largest that was asked for, and whether somebody asked for none. */
   #marginMs = 0;
+  #isMarginDefault = false;
   #reporter: Reporter | undefined;
   /** Of one who asked for it, all have the use. */
   #lastWill: LastWill | undefined;
@@ -239,11 +262,14 @@ export class SessionSource {
     this.#ttlSeconds = ttlSeconds;
   }
 
-  join(marginMs: number, reporter: Reporter, lastWill: boolean): void {
-    if (this.#holders++ === 0) this.#stop = sharedAbort();
-    this.#marginMs = Math.max(this.#marginMs, marginMs);
+  /** @param marginMs default: a tenth of the TTL that is granted. */
+  join(holder: LeaseHolder, marginMs: number | undefined, reporter: Reporter, lastWill: boolean): void {
+    if (this.#holders.size === 0) this.#stop = sharedAbort();
+    this.#holders.add(holder);
+    this.#marginMs = Math.max(this.#marginMs, marginMs ?? 0);
+    this.#isMarginDefault ||= marginMs === undefined;
     this.#reporter = reporter;
-    this.#current?.widenMargin(this.#marginMs);
+    this.#current?.widenMargin(this.#marginFor(this.#current.ttlMs / 1000));
     if (!lastWill || this.#lastWill !== undefined) return;
     this.#lastWill = lastWillOf(this.#client);
     if (this.#current !== undefined) this.#bequeath(this.#current.leaseId);
@@ -253,12 +279,30 @@ export class SessionSource {
     this.#lastWill?.hold(leaseId, (reason) => this.#reporter?.report({ type: 'last-will.lost', reason }));
   }
 
+  #marginFor(grantedTtlSeconds: number): number {
+    return Math.max(this.#marginMs, this.#isMarginDefault ? defaultMarginMs(grantedTtlSeconds) : 0);
+  }
+
+  /** The key to read next: one read a renewal, not one for each election. @throws {EtcdFault} where all have left. */
+  #ownKey(leaseId: string): OwnKey {
+    const [holder] = this.#holders;
+    if (holder === undefined)
+      throw new EtcdFault('aborted', 'renew the lease: nobody wants it any more', true);
+    this.#holders.delete(holder);
+    this.#holders.add(holder);
+    return {
+      key: candidateKey(holder.electionKeys, leaseId),
+      onRead: (found, revision) => holder.onOwnKey(found, revision),
+    };
+  }
+
   /** The last to leave gives the lease back. Never waits longer than one call may take; never throws. */
-  async leave(): Promise<void> {
-    if (--this.#holders > 0) return;
+  async leave(holder: LeaseHolder): Promise<void> {
+    if (!this.#holders.delete(holder) || this.#holders.size > 0) return;
     this.#stop.abort();
     this.#opening = undefined;
     this.#marginMs = 0;
+    this.#isMarginDefault = false;
     const session = this.#current;
     this.#current = undefined;
     session?.end('closed');
@@ -307,7 +351,7 @@ export class SessionSource {
 
   async #open(signal: AbortSignal): Promise<Session> {
     const leaseId = newLeaseId();
-    const keepAlive = new KeepAlive(this.#link, leaseId);
+    const keepAlive = new KeepAlive(this.#link, leaseId, () => this.#ownKey(leaseId));
     for (let attempt = 1; ; attempt++) {
       // Later attempts are told of by what failed.
       await this.#pace.pass(signal, attempt === 1 ? this.#tellHold : undefined);
@@ -315,7 +359,7 @@ export class SessionSource {
         const proof = await this.#grant(leaseId, keepAlive, signal);
         if (signal.aborted) throw new EtcdFault('aborted', 'no session: nobody wants it any more', true);
         const session = new Session(
-          { id: leaseId, proof, keepAlive, marginMs: this.#marginMs },
+          { id: leaseId, proof, keepAlive, marginMs: this.#marginFor(proof.grantedTtlSeconds) },
           { link: this.#link, pace: this.#pace, reporter: this.#reporter! },
         );
         session.onEnd((because) => {

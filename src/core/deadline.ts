@@ -39,8 +39,26 @@ export function renewEveryMs(grantedTtlSeconds: number): number {
 
 /**
  * How long one renewal may stay unanswered before a new stream is tried, in milliseconds: a quarter of the
- * TTL, so that after the first third has passed there is time for two more tries, each on another connection.
+ * TTL, so that after the first third has passed there is time for two more tries, each on another connection. So long
+ * may the read that confirms it take, too. A proxy answers at its own pace.
  */
-export function answerLimitMs(grantedTtlSeconds: number): number {
-  return (grantedTtlSeconds * 1000) / 4;
+export function answerLimitMs(grantedTtlSeconds: number, isProxied = false): number {
+  return (grantedTtlSeconds * 1000) / 4 + (isProxied ? renewEveryMs(grantedTtlSeconds) + PROXY_TICK_MS : 0);
+}
+
+/** `etcd grpc-proxy` renews each third of the TTL by itself, and looks whether that is due as often as this, in milliseconds. */
+const PROXY_TICK_MS = 500;
+
+/**
+ * The shortest TTL that can be kept behind `etcd grpc-proxy`, in seconds: what is left of a lease is told in whole seconds,
+ * rounded down, and the next renewal may come {@link PROXY_TICK_MS} late.
+ */
+export const SHORTEST_PROXIED_TTL_SECONDS = 5;
+
+/** The shortest lease that etcd grants with its default election timeout, in seconds. */
+export const SHORTEST_TTL_SECONDS = 2;
+
+/** How much of the TTL is held back where nobody says how much, in milliseconds: a tenth of what was granted. */
+export function defaultMarginMs(grantedTtlSeconds: number): number {
+  return grantedTtlSeconds * 100;
 }

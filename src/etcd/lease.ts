@@ -6,8 +6,9 @@ import { randomBytes } from 'node:crypto';
 import type { ILeaseKeepAliveRequest, ILeaseKeepAliveResponse } from 'etcd3';
 import type { LeaseProof } from '../core/deadline.ts';
 import { clock } from '../time.ts';
+import { isConfirmed, type OwnKey } from './confirmation.ts';
 import { EtcdFault, isTokenRefused } from './fault.ts';
-import type { CallLimits, Link, OpenStream } from './link.ts';
+import type { CallLimits, Host, Link, OpenStream } from './link.ts';
 
 /**
  * A lease ID of our own choosing, random, 63 bits, in decimal: a grant whose answer was lost is asked for again
@@ -54,18 +55,30 @@ export async function revokeLease(link: Link, leaseId: string, limits: CallLimit
   }
 }
 
+type LeaseStream = OpenStream<ILeaseKeepAliveRequest, ILeaseKeepAliveResponse>;
+
+/** A renewal that was answered, and what the answer says. */
+interface Answered {
+  readonly stream: LeaseStream;
+  readonly raftTerm: bigint;
+  readonly proof: LeaseProof;
+}
+
 /** Renews one lease on one stream; a stream that fails or keeps silent is replaced by the next renewal. */
 export class KeepAlive {
   readonly #link: Link;
   readonly #leaseId: string;
-  #stream: OpenStream<ILeaseKeepAliveRequest, ILeaseKeepAliveResponse> | undefined;
+  readonly #ownKey: () => OwnKey;
+  #stream: LeaseStream | undefined;
   #closed = false;
   /** How the renewal in flight ends. */
   #settle: ((answer: ILeaseKeepAliveResponse | EtcdFault) => void) | undefined;
 
-  constructor(link: Link, leaseId: string) {
+  /** @param ownKey what to read, to have a renewal confirmed; asked anew each time. */
+  constructor(link: Link, leaseId: string, ownKey: () => OwnKey) {
     this.#link = link;
     this.#leaseId = leaseId;
+    this.#ownKey = ownKey;
   }
 
   /** Opens the stream if there is none. @returns how to say that the host behind it keeps silent. */
@@ -75,11 +88,49 @@ export class KeepAlive {
   }
 
   /**
-   * One renewal; never two at once.
+   * Renews until etcd's present leader stands behind it; never two at once. Each call within may take `withinMs`.
    *
    * @throws {EtcdFault} `lease-gone` where etcd no longer knows the lease.
    */
   async renew(limits: CallLimits): Promise<LeaseProof> {
+    for (let isSecond = false; ; isSecond = true) {
+      const { stream, raftTerm, proof } = await this.#renewWithToken(limits);
+      try {
+        const rest = this.#link.isProxied === false ? proof : await this.#restOf(proof, raftTerm, limits);
+        if (rest !== undefined && (await this.#isConfirmed(stream.host, raftTerm, limits))) return rest;
+        if (isSecond) throw new EtcdFault('unavailable', 'renew the lease: etcd has another leader', true);
+      } catch (fault) {
+        // Its member may be stuck: the next renewal goes elsewhere.
+        if ((fault as EtcdFault).kind === 'unavailable') this.#drop(stream, 'leave');
+        throw fault;
+      }
+    }
+  }
+
+  #isConfirmed(host: Host, raftTerm: bigint, limits: CallLimits): Promise<boolean> {
+    return isConfirmed(this.#link, { raftTerm, host }, this.#ownKey(), limits);
+  }
+
+  /**
+   * A proxy answers with the next answer to a keep-alive of its own, which may be older than our question. So we ask how
+   * much is left of the lease, and count from that question.
+   *
+   * @returns undefined where it was told in another raft term than the renewal.
+   */
+  async #restOf(proof: LeaseProof, raftTerm: bigint, limits: CallLimits): Promise<LeaseProof | undefined> {
+    const sentAtMs = clock.now();
+    const { TTL, header } = await this.#link.unary(
+      'ask what is left of the lease',
+      (client, options) => client.leaseClient.leaseTimeToLive({ ID: this.#leaseId }, options),
+      { ...limits, isTimely: true, isVital: true, isHedged: true },
+    );
+    if (Number(TTL) < 0) throw leaseGone();
+    if (BigInt(header.raft_term) !== raftTerm) return undefined;
+    const usedMs = (proof.grantedTtlSeconds - Number(TTL)) * 1000;
+    return { ...proof, sentAtMs: sentAtMs - Math.max(0, usedMs) };
+  }
+
+  async #renewWithToken(limits: CallLimits): Promise<Answered> {
     const dueAtMs = clock.now() + limits.withinMs;
     try {
       return await this.#renewOnce(limits);
@@ -90,7 +141,7 @@ export class KeepAlive {
     }
   }
 
-  async #renewOnce({ withinMs, signal }: CallLimits): Promise<LeaseProof> {
+  async #renewOnce({ withinMs, signal }: CallLimits): Promise<Answered> {
     const dueAtMs = clock.now() + withinMs;
     const stream = (this.#stream ??= await this.#open({ withinMs, signal }));
     const sentAtMs = clock.now();
@@ -124,11 +175,11 @@ export class KeepAlive {
       if (signal?.aborted === true) abort();
       else stream.raw.write({ ID: this.#leaseId });
     });
-    if (Number(answer.TTL) <= 0)
-      throw new EtcdFault('lease-gone', 'renew the lease: etcd no longer has it', true);
+    if (Number(answer.TTL) <= 0) throw leaseGone();
     stream.renewed();
     this.#link.history.told(answer.header, 'nothing', asked);
-    return { sentAtMs, grantedTtlSeconds: Number(answer.TTL) };
+    const raftTerm = BigInt(answer.header.raft_term);
+    return { stream, raftTerm, proof: { sentAtMs, grantedTtlSeconds: Number(answer.TTL) } };
   }
 
   close(): void {
@@ -137,7 +188,7 @@ export class KeepAlive {
     this.#settle?.(new EtcdFault('aborted', 'renew the lease: closed', true));
   }
 
-  async #open(limits: CallLimits): Promise<OpenStream<ILeaseKeepAliveRequest, ILeaseKeepAliveResponse>> {
+  async #open(limits: CallLimits): Promise<LeaseStream> {
     const stream = await this.#link.stream<ILeaseKeepAliveRequest, ILeaseKeepAliveResponse>(
       'renew the lease',
       (client, options) => client.leaseClient.leaseKeepAlive(options),
@@ -160,8 +211,11 @@ export class KeepAlive {
     return stream;
   }
 
-  #drop(stream: OpenStream<unknown, unknown>, how: 'close' | 'fail'): void {
+  #drop(stream: OpenStream<unknown, unknown>, how: 'close' | 'fail' | 'leave'): void {
     if (this.#stream === stream) this.#stream = undefined;
     stream[how]();
   }
 }
+
+const leaseGone = (): EtcdFault =>
+  new EtcdFault('lease-gone', 'renew the lease: etcd no longer has it', true);

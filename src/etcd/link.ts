@@ -33,6 +33,8 @@ export interface CallLimits {
   readonly proves?: Proves | undefined;
   /** Whether another host is asked too while the first keeps silent: for what may happen twice without harm. */
   readonly isHedged?: boolean | undefined;
+  /** Whether it has places of its own: for what a lease lives by, however many other calls wait. */
+  readonly isVital?: boolean | undefined;
   /** A host to pass over if another one is not a suspect. */
   readonly avoid?: Host | undefined;
 }
@@ -67,6 +69,9 @@ export interface OpenStream<Request, Response> {
  */
 const IN_FLIGHT = 64;
 
+/** The same for what a lease lives by: each session makes one such call at a time. */
+const VITAL_IN_FLIGHT = 16;
+
 /** How long a token may take, in milliseconds: etcd works on a password for 50 ms and more. */
 const TOKEN_WITHIN_MS = 2_500;
 
@@ -85,10 +90,18 @@ const NOT_CONNECTED = /^No connection established|^Name resolution failed/;
 export class Link {
   /** What etcd has told of its history: a member that has not reached it lags behind. */
   readonly history: History = new History();
+  /** When the last linearizable answer was asked for. */
+  provenAtMs: number = Number.NEGATIVE_INFINITY;
+  /**
+   * Whether some host is an `etcd grpc-proxy`, as its answer to a watch shows; undefined until there was one. Such a proxy
+   * answers renewals from a keep-alive of its own.
+   */
+  isProxied: boolean | undefined;
   readonly #users: Etcd3;
   readonly #hosts: readonly Host[];
   readonly #choice: HostChoice<Host>;
   readonly #slots = new Slots(IN_FLIGHT);
+  readonly #vitalSlots = new Slots(VITAL_IN_FLIGHT);
   readonly #tokens: Tokens;
   /** Calls under way and open streams. */
   readonly #uses = new Set<Use>();
@@ -121,17 +134,19 @@ export class Link {
     limits: CallLimits,
   ): Promise<T> {
     const calledAtMs = clock.now();
-    const { withinMs, isTimely, proves = 'nothing' } = limits;
-    if (!(await this.#slots.take(isTimely === true ? withinMs : undefined)))
+    const { withinMs, isTimely, isVital, proves = 'nothing' } = limits;
+    const slots = isVital === true ? this.#vitalSlots : this.#slots;
+    if (!(await slots.take(isTimely === true ? withinMs : undefined)))
       throw new EtcdFault('unavailable', `${what}: too many calls were under way`, false);
     try {
       const dueAtMs = withinMs + (isTimely === true ? calledAtMs : clock.now());
       const asked = this.history.known;
       const answer = await this.#used(what, () => this.#ask(what, invoke, dueAtMs, limits));
       this.history.told(answer.header, proves, asked);
+      if (proves !== 'nothing') this.provenAtMs = Math.max(this.provenAtMs, calledAtMs);
       return answer;
     } finally {
-      this.#slots.give();
+      slots.give();
     }
   }
 

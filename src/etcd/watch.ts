@@ -11,7 +11,9 @@ import type { RosterEvent } from '../core/roster.ts';
 import { clock } from '../time.ts';
 import { candidateOf, endOf, isCandidateKey } from './candidacy.ts';
 import { EtcdFault, isFinal } from './fault.ts';
-import type { Link, OpenStream } from './link.ts';
+import type { Link } from './link.ts';
+import { WatchProbe } from './watch-probe.ts';
+import { WatchStream } from './watch-stream.ts';
 
 export interface WatchTarget {
   /** Prefix of the keys that are watched; ends in `/`. */
@@ -34,9 +36,11 @@ export interface WatchHubTools {
   };
   onLost(reason: string): void;
   onHealed(afterMs: number): void;
+  /** No watch could be confirmed for so long that all queues are read instead, until one is; told once. */
+  onUnconfirmed(silentMs: number): void;
+  /** Watches go through a proxy that gives them IDs of its own; told once. @param ttlSeconds the shortest of those who watch. */
+  onProxied(ttlSeconds: number): void;
 }
-
-type Stream = OpenStream<IWatchRequest, IWatchResponse>;
 
 interface Watch {
   readonly target: WatchTarget;
@@ -58,35 +62,27 @@ const DENIAL_COUNTS_MS = 30_000;
 
 export class WatchHub {
   readonly #tools: WatchHubTools;
-  /** How often silence is broken by a probe, and how long its answer may take, in milliseconds. */
-  #probeEveryMs = Number.POSITIVE_INFINITY;
+  /** How soon a stream that fell silent must be noticed, in milliseconds. */
+  #noticeWithinMs = Number.POSITIVE_INFINITY;
   readonly #watches = new Set<Watch>();
   readonly #byId = new Map<number, Watch>();
   readonly #broken = new Set<Watch>();
-  #nextId = 1;
-  #stream: Stream | undefined;
-  #opening: Promise<Stream> | undefined;
+  #lastId = 0;
+  #stream: WatchStream | undefined;
+  #probe: WatchProbe | undefined;
+  #opening: Promise<WatchStream> | undefined;
   #upSinceMs = 0;
+  /** When a stream last answered, or the first watch began. */
+  #confirmedAtMs = 0;
+  #isUnconfirmed = false;
   #healing = false;
   /** etcd denied a watch on the last stream. */
   #isDenied = false;
   /** When a stream was last given up because of that. */
   #deniedAtMs = Number.NEGATIVE_INFINITY;
   #stop = sharedAbort();
-  /** The probe under way: its watch ID, the revision that its answer must have reached, and how it ends. */
-  #probe:
-    | { readonly id: number; reached: bigint; promise: Promise<void>; end: (fault?: EtcdFault) => void }
-    | undefined;
-  /** What etcd had told of by the last probe: by the next one the stream's member has had time to reach it. */
-  #known = 0n;
-  #probeTimer: NodeJS.Timeout | undefined;
-
   constructor(tools: WatchHubTools) {
     this.#tools = tools;
-    tools.link.history.onWentBack(() => {
-      this.#known = 0n;
-      if (this.#probe !== undefined) this.#probe.reached = 0n;
-    });
   }
 
   /**
@@ -98,13 +94,19 @@ export class WatchHub {
   watch(target: WatchTarget, noticeWithinMs: number, readAt?: bigint): () => void {
     if (this.#watches.size === 0) {
       this.#stop = sharedAbort();
-      this.#probeEveryMs = Number.POSITIVE_INFINITY;
+      this.#noticeWithinMs = Number.POSITIVE_INFINITY;
+      this.#confirmedAtMs = clock.now();
     }
-    this.#probeEveryMs = Math.min(this.#probeEveryMs, noticeWithinMs / 3);
+    this.#noticeWithinMs = Math.min(this.#noticeWithinMs, noticeWithinMs);
     const watch: Watch = { target, id: 0, isCreated: false };
     this.#watches.add(watch);
     this.#begin(watch, readAt).catch((fault: Error) => this.#break(watch, fault.message));
     return () => this.#end(watch);
+  }
+
+  /** How often silence is broken by a probe, and how long its answer may take, in milliseconds. */
+  get #probeEveryMs(): number {
+    return this.#noticeWithinMs / 3;
   }
 
   async #begin(watch: Watch, readAt: bigint | undefined): Promise<void> {
@@ -113,19 +115,17 @@ export class WatchHub {
     else if (this.#watches.has(watch)) this.#request(stream, watch, readAt);
   }
 
-  #request(stream: Stream, watch: Watch, readAt: bigint): void {
+  #request(stream: WatchStream, watch: Watch, readAt: bigint): void {
     this.#byId.delete(watch.id);
-    watch.id = this.#nextId++;
+    watch.id = ++this.#lastId;
     watch.isCreated = false;
     this.#byId.set(watch.id, watch);
-    stream.raw.write({
-      create_request: {
-        key: Buffer.from(watch.target.electionKeys),
-        range_end: endOf(watch.target.electionKeys),
-        start_revision: (readAt + 1n).toString(),
-        watch_id: watch.id,
-        fragment: true,
-      },
+    const key = watch.target.electionKeys;
+    stream.create(watch.id, {
+      key: Buffer.from(key),
+      range_end: endOf(key),
+      start_revision: (readAt + 1n).toString(),
+      fragment: true,
     });
   }
 
@@ -134,18 +134,19 @@ export class WatchHub {
     this.#broken.delete(watch);
     const isAsked = this.#byId.delete(watch.id);
     if (this.#watches.size > 0) {
-      if (isAsked) this.#stream?.raw.write({ cancel_request: { watch_id: watch.id } });
+      if (isAsked) this.#stream?.cancel(watch.id);
       return;
     }
     this.#stop.abort();
-    this.#dropProbe('nobody watches any more');
+    this.#probe?.stop('nobody watches any more');
+    this.#probe = undefined;
     this.#opening = undefined;
     const stream = this.#stream;
     this.#stream = undefined;
     stream?.close();
   }
 
-  #open(): Promise<Stream> {
+  #open(): Promise<WatchStream> {
     if (this.#stream !== undefined) return Promise.resolve(this.#stream);
     if (this.#opening !== undefined) return this.#opening;
     const signal = this.#stop.signal;
@@ -155,18 +156,20 @@ export class WatchHub {
         (client, options) => client.watchClient.watch(options),
         { withinMs: this.#probeEveryMs, signal },
       )
-      .then((stream) => {
+      .then((open) => {
         if (signal.aborted) {
-          stream.close();
+          open.close();
           throw new EtcdFault('aborted', 'watch: nobody watches any more', false);
         }
+        const stream: WatchStream = new WatchStream(open, {
+          onMessage: (id, message) => this.#receive(stream, id, message),
+          onLost: (reason) => this.#lose(stream, reason),
+          onKind: (isProxied) => this.#learnKind(isProxied),
+        });
         this.#stream = stream;
-        this.#known = 0n;
         this.#upSinceMs = clock.now();
-        stream.raw.on('data', (message) => this.#receive(stream, message));
-        stream.raw.on('error', (error) => this.#lose(stream, error.message));
-        stream.raw.on('end', () => this.#lose(stream, 'etcd ended the stream'));
-        this.#armProbe(stream);
+        this.#probe = this.#probeOf(stream);
+        this.#probe.start();
         return stream;
       });
     const clear = (): void => {
@@ -177,18 +180,42 @@ export class WatchHub {
     return opening;
   }
 
-  #receive(stream: Stream, message: IWatchResponse): void {
+  #probeOf(stream: WatchStream): WatchProbe {
+    return new WatchProbe({
+      link: this.#tools.link,
+      stream,
+      everyMs: () => this.#probeEveryMs,
+      key: () => {
+        const [anyWatch] = this.#watches;
+        return anyWatch && Buffer.from(anyWatch.target.electionKeys);
+      },
+      newId: () => ++this.#lastId,
+      onAnswered: () => {
+        this.#confirmedAtMs = clock.now();
+        this.#isUnconfirmed = false;
+        this.#tools.pace.healthyFor(clock.now() - this.#upSinceMs);
+      },
+      onLost: (reason, how) => {
+        stream[how]();
+        this.#lose(stream, reason);
+      },
+    });
+  }
+
+  #learnKind(isProxied: boolean): void {
+    const { link } = this.#tools;
+    const isNews = isProxied && link.isProxied !== true;
+    link.isProxied = isProxied || link.isProxied === true;
+    if (isNews) this.#tools.onProxied(this.#noticeWithinMs / 1000);
+  }
+
+  #receive(stream: WatchStream, id: number, message: IWatchResponse): void {
     if (stream !== this.#stream) return; // a stream we gave up long ago
-    const id = Number(message.watch_id);
     if (message.canceled && (id < 0 || DENIED.test(message.cancel_reason))) {
-      this.#deny(stream, message);
+      this.#deny(stream, id, message);
       return;
     }
-    if (id === this.#probe?.id) {
-      if (!message.canceled) stream.raw.write({ cancel_request: { watch_id: id } });
-      this.#endProbe(stream, message);
-      return;
-    }
+    if (this.#probe?.receive(id, message) === true) return;
     const watch = this.#byId.get(id);
     if (watch === undefined) return;
     if (message.created) watch.isCreated = true;
@@ -208,18 +235,17 @@ export class WatchHub {
   }
 
   /** A watch is denied; etcd does not say which. Where all but the probe stand, it was the probe. */
-  #deny(stream: Stream, message: IWatchResponse): void {
-    const id = Number(message.watch_id);
+  #deny(stream: WatchStream, id: number, message: IWatchResponse): void {
     const reason = message.cancel_reason;
     const standing = [...this.#byId.values()];
     const isProbe =
-      this.#probe !== undefined &&
+      this.#probe?.isAsking === true &&
       DENIED.test(reason) &&
       !this.#byId.has(id) &&
       standing.length > 0 &&
       standing.every(({ isCreated }) => isCreated);
     if (isProbe && clock.now() - this.#deniedAtMs < DENIAL_COUNTS_MS) {
-      this.#endProbe(stream, message);
+      this.#probe!.answered(message);
       return;
     }
     this.#deniedAtMs = clock.now();
@@ -229,10 +255,11 @@ export class WatchHub {
   }
 
   /** The stream is gone: every watch on it must read its range again. */
-  #lose(stream: Stream, reason: string): void {
+  #lose(stream: WatchStream, reason: string): void {
     if (stream !== this.#stream) return;
     this.#stream = undefined;
-    this.#dropProbe(reason);
+    this.#probe?.stop(reason);
+    this.#probe = undefined;
     this.#byId.clear();
     this.#tools.pace.healthyFor(clock.now() - this.#upSinceMs);
     for (const watch of this.#watches) this.#broken.add(watch);
@@ -266,6 +293,7 @@ export class WatchHub {
           // No stream, or no answer on it: next round.
           if (error instanceof EtcdFault && error.kind === 'client-closed')
             for (const watch of this.#broken) this.#endIfFinal(watch, error);
+          await this.#doWithout(signal);
         }
       }
       if (!signal.aborted) this.#tools.onHealed(clock.now() - brokenAtMs);
@@ -275,8 +303,25 @@ export class WatchHub {
     }
   }
 
+  async #confirm(stream: WatchStream): Promise<void> {
+    if (stream !== this.#stream) throw silent('the stream is gone');
+    await this.#probe!.ask();
+    this.#confirmedAtMs = clock.now();
+    this.#isUnconfirmed = false;
+  }
+
+  /** Silence is not trusted: while no watch can be confirmed, each round reads the ranges instead. */
+  async #doWithout(signal: AbortSignal): Promise<void> {
+    const silentMs = clock.now() - this.#confirmedAtMs;
+    if (signal.aborted || silentMs < this.#noticeWithinMs) return;
+    const reads = await Promise.allSettled([...this.#broken].map(({ target }) => target.reload(signal)));
+    if (this.#isUnconfirmed || signal.aborted || !reads.some(({ status }) => status === 'fulfilled')) return;
+    this.#isUnconfirmed = true;
+    this.#tools.onUnconfirmed(silentMs);
+  }
+
   /** Reads the range and watches from there. @throws {EtcdFault} where that must be tried again. */
-  async #reload(stream: Stream, watch: Watch, signal: AbortSignal): Promise<void> {
+  async #reload(stream: WatchStream, watch: Watch, signal: AbortSignal): Promise<void> {
     try {
       const readAt = await watch.target.reload(signal);
       if (!this.#watches.has(watch)) return;
@@ -308,73 +353,6 @@ export class WatchHub {
     if (!(error instanceof EtcdFault) || !isFinal(error)) throw error;
     this.#end(watch);
     watch.target.onRefused(error);
-  }
-
-  /**
-   * Breaks the silence: a frozen member, a half-open connection and a stalled stream look alike from here. A member that
-   * hears the others and is not heard by them answers, but is told of nothing new: its answers say a revision of long ago.
-   */
-  #armProbe(stream: Stream): void {
-    this.#probeTimer = setTimeout(() => {
-      this.#confirm(stream).then(
-        () => {
-          if (stream !== this.#stream) return;
-          this.#tools.pace.healthyFor(clock.now() - this.#upSinceMs);
-          this.#armProbe(stream);
-        },
-        () => undefined, // the stream was given up on the way
-      );
-    }, this.#probeEveryMs);
-  }
-
-  /**
-   * Waits for an answer on the stream: a watch of nothing, created and taken back. (etcd's progress request would
-   * be the natural question, but some releases of 3.5 leave it unanswered.)
-   */
-  #confirm(stream: Stream): Promise<void> {
-    if (this.#probe !== undefined) return this.#probe.promise;
-    const [anyWatch] = this.#watches;
-    if (stream !== this.#stream || anyWatch === undefined)
-      return Promise.reject(silent('the stream is gone'));
-    const id = this.#nextId++;
-    const withinMs = this.#probeEveryMs;
-    let finish!: (fault?: EtcdFault) => void;
-    const promise = new Promise<void>((resolve, reject) => {
-      const timer = setTimeout(() => {
-        stream.fail();
-        this.#lose(stream, `no answer within ${Math.round(withinMs)} ms`);
-      }, withinMs);
-      const end = (fault?: EtcdFault): void => {
-        clearTimeout(timer);
-        this.#probe = undefined;
-        if (fault === undefined) resolve();
-        else reject(fault);
-      };
-      finish = end;
-    });
-    this.#probe = { id, reached: this.#known, promise, end: finish };
-    this.#known = this.#tools.link.history.known.revision;
-    // A key that no candidate has: the prefix itself.
-    stream.raw.write({
-      create_request: {
-        key: Buffer.from(anyWatch.target.electionKeys),
-        watch_id: id,
-        filters: ['Noput', 'Nodelete'],
-      },
-    });
-    return promise;
-  }
-
-  /** It was answered: by a member that is up to date, or by one that lags behind. */
-  #endProbe(stream: Stream, { header }: IWatchResponse): void {
-    if (BigInt(header.revision) >= this.#probe!.reached) return this.#probe!.end();
-    stream.leave();
-    this.#lose(stream, 'its member lags behind');
-  }
-
-  #dropProbe(reason: string): void {
-    clearTimeout(this.#probeTimer);
-    this.#probe?.end(silent(reason));
   }
 }
 

@@ -174,6 +174,8 @@ export class Recorder implements Disposable {
       case 'last-will.lost':
       case 'etcd.history-lost':
       case 'candidate.refused':
+      case 'etcd.proxied':
+      case 'watch.unconfirmed':
       case 'announce.failed':
       case 'work.ended':
       case 'write.failed':

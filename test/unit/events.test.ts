@@ -38,6 +38,11 @@ const samples: { readonly [T in ElectionEventType]: { event: EventOf<T>; level: 
     event: { type: 'session.faltered', leaseId: '7', reason: 'no answer', leftMs: 4_000 },
     level: 'warn',
   },
+  'watch.unconfirmed': { event: { type: 'watch.unconfirmed', silentMs: 10_000 }, level: 'warn' },
+  'etcd.proxied': {
+    event: { type: 'etcd.proxied', ttlSeconds: 2, isSupported: false },
+    level: 'warn',
+  },
   'session.recovered': { event: { type: 'session.recovered', leaseId: '7', leftMs: 10 }, level: 'info' },
   'session.lost': {
     event: { type: 'session.lost', leaseId: '7', because: 'deadline-passed' },

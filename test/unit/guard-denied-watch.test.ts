@@ -41,8 +41,12 @@ class ForgetfulEtcd {
   }
 
   get link(): Link {
-    const stream = (): Promise<OpenStream<never, never>> => Promise.resolve(this.#open());
-    return { client: {}, history: new History(), stream } as unknown as Link;
+    const link: Partial<Link> = {
+      history: new History(),
+      provenAtMs: Number.POSITIVE_INFINITY,
+      stream: () => Promise.resolve(this.#open() as OpenStream<never, never>),
+    };
+    return link as Link;
   }
 
   #open(): OpenStream<never, never> {
@@ -81,6 +85,8 @@ function watch(etcd: ForgetfulEtcd, paceMs = 0) {
     pace: { pass: () => sleep(paceMs), healthyFor: () => undefined, nudge: () => undefined },
     onLost: () => seen.lost++,
     onHealed: () => undefined,
+    onUnconfirmed: () => undefined,
+    onProxied: () => undefined,
   });
   const target = {
     electionKeys: 'election/e/',

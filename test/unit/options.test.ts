@@ -350,7 +350,7 @@ describe('good input', () => {
         },
         "lastWill": false,
         "logger": undefined,
-        "marginMs": 1000,
+        "marginMs": undefined,
         "onFollower": undefined,
         "onLeader": undefined,
         "onLeaderChange": undefined,
@@ -388,8 +388,8 @@ describe('good input', () => {
 
   test.for([1, 2, 10, 300, 3_600])('TTL %s: margin and drain follow from it', (ttlSeconds) => {
     const { marginMs, drainTimeoutMs } = resolveOptions('e', { ttlSeconds });
-    expect(marginMs).toBe(ttlSeconds * 100);
-    expect(drainTimeoutMs + marginMs).toBe(ttlSeconds * 1_000);
+    expect(marginMs).toBeUndefined(); // a tenth of the TTL that is granted
+    expect(drainTimeoutMs).toBe(ttlSeconds * 900);
   });
 
   test('each option at the edge of its range', () => {

@@ -69,3 +69,15 @@ export const elseOutsideFence: Sabotage = {
     },
   ],
 };
+
+/** Believes whatever member acknowledges a renewal, as Go's client and etcd3 do. */
+export const unconfirmedRenewals: Sabotage = {
+  name: 'unconfirmed-renewals',
+  edits: [
+    {
+      file: 'etcd/lease.ts',
+      find: 'return isConfirmed(this.#link, { raftTerm, host }, this.#ownKey(), limits);',
+      replace: 'return Promise.resolve(host !== undefined && raftTerm > 0n && limits !== undefined);',
+    },
+  ],
+};

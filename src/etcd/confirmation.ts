@@ -1,0 +1,48 @@
+/**
+ * One linearizable read after a renewal, on another host where there is one: it tells whether etcd's present leader stands
+ * behind the renewal, and whether our key still stands.
+ */
+import { verdictOf } from '../core/confirmation.ts';
+import type { Candidate } from '../core/roster.ts';
+import { candidateOf } from './candidacy.ts';
+import { EtcdFault } from './fault.ts';
+import type { CallLimits, Host, Link } from './link.ts';
+
+/** A key that the role may read: the one that our candidate has, or would have. */
+export interface OwnKey {
+  readonly key: string;
+  /** What stood there, at which revision. */
+  onRead(found: Candidate | undefined, revision: bigint): void;
+}
+
+/** What the answer to a renewal said. */
+export interface Renewal {
+  readonly raftTerm: bigint;
+  readonly host: Host;
+}
+
+/** A host that has not applied the newest term is passed over by chance only: so often it is asked at most. */
+const MOST_READS = 3;
+
+/**
+ * @returns false where the renewal was acknowledged in an older raft term than the present one.
+ * @throws {EtcdFault} where nobody answered, or all who did are behind.
+ */
+export async function isConfirmed(
+  link: Link,
+  { raftTerm, host }: Renewal,
+  ownKey: OwnKey,
+  limits: CallLimits,
+): Promise<boolean> {
+  for (let reads = 1; reads <= MOST_READS; reads++) {
+    const { kvs, header } = await link.unary(
+      'confirm the renewal',
+      (client, options) => client.kv.range({ key: Buffer.from(ownKey.key) }, options),
+      { ...limits, isTimely: true, isVital: true, isHedged: true, avoid: host, proves: 'revision' },
+    );
+    ownKey.onRead(kvs[0] && candidateOf(kvs[0]), BigInt(header.revision));
+    const verdict = verdictOf(raftTerm, BigInt(header.raft_term), link.history.known.raftTerm);
+    if (verdict !== 'read-too-early') return verdict === 'confirmed';
+  }
+  throw new EtcdFault('unavailable', 'confirm the renewal: all who answered are behind', true);
+}

@@ -1,0 +1,155 @@
+/**
+ * Breaks the silence of one watch stream: a frozen member, a half-open connection and a stalled stream look alike from
+ * here. A member that is stuck, or that the others do not hear, answers but is told of nothing new: its answers say a
+ * revision of long ago.
+ */
+import type { IWatchResponse } from 'etcd3';
+import { clock } from '../time.ts';
+import { EtcdFault } from './fault.ts';
+import type { Known } from './history.ts';
+import type { Link } from './link.ts';
+import type { WatchStream } from './watch-stream.ts';
+
+export interface ProbeTools {
+  readonly link: Link;
+  readonly stream: WatchStream;
+  /** How often silence is broken, and how long an answer may take, in milliseconds. */
+  everyMs(): number;
+  /** A prefix that we watch: no candidate has it as its key. Undefined where nothing is watched. */
+  key(): Buffer | undefined;
+  newId(): number;
+  /** It was answered. */
+  onAnswered(): void;
+  onLost(reason: string, how: 'fail' | 'leave'): void;
+}
+
+interface Question {
+  readonly id: number;
+  /** What the answer must have reached. */
+  readonly reached: Known;
+  readonly promise: Promise<void>;
+  end(fault?: EtcdFault): void;
+}
+
+/** Ours and those of sessions are both made each third of a TTL; by so much they may drift apart. */
+const DRIFT = 1.2;
+
+export class WatchProbe {
+  readonly #tools: ProbeTools;
+  #question: Question | undefined;
+  /** What etcd had told of by the last question: by the next one the stream's member has had time to reach it. */
+  #known: Known | undefined;
+  #isBehind = false;
+  #readAtMs = Number.NEGATIVE_INFINITY;
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(tools: ProbeTools) {
+    this.#tools = tools;
+  }
+
+  /** Asks from now on, again and again. */
+  start(): void {
+    // A member that is behind is asked again soon: it is given up within one TTL of the first write that it misses.
+    const inMs = this.#tools.everyMs() / (this.#isBehind ? 2 : 1);
+    this.#timer = setTimeout(() => {
+      this.#learn();
+      this.ask().then(
+        () => {
+          this.#tools.onAnswered();
+          this.start();
+        },
+        () => undefined, // the stream was given up on the way
+      );
+    }, inMs);
+  }
+
+  /**
+   * Waits for an answer on the stream: a watch of nothing, created and taken back. (etcd's progress request would
+   * be the natural question, but some releases of 3.5 leave it unanswered.)
+   *
+   * @throws {EtcdFault} where the stream is given up first.
+   */
+  ask(): Promise<void> {
+    if (this.#question !== undefined) return this.#question.promise;
+    const { link, stream } = this.#tools;
+    const key = this.#tools.key();
+    if (key === undefined) return Promise.reject(silent('nobody watches any more'));
+    const id = this.#tools.newId();
+    const withinMs = this.#tools.everyMs();
+    let end!: Question['end'];
+    const promise = new Promise<void>((resolve, reject) => {
+      const timer = setTimeout(
+        () => this.#tools.onLost(`no answer within ${Math.round(withinMs)} ms`, 'fail'),
+        withinMs,
+      );
+      end = (fault) => {
+        clearTimeout(timer);
+        this.#question = undefined;
+        if (fault === undefined) resolve();
+        else reject(fault);
+      };
+    });
+    this.#question = { id, reached: this.#known ?? { ...link.history.known, revision: 0n }, promise, end };
+    this.#known = link.history.known;
+    stream.create(id, { key, filters: ['Noput', 'Nodelete'] });
+    return promise;
+  }
+
+  get isAsking(): boolean {
+    return this.#question !== undefined;
+  }
+
+  /** @returns whether the message was the answer to our question. */
+  receive(id: number, message: IWatchResponse): boolean {
+    if (id !== this.#question?.id) return false;
+    if (!message.canceled) this.#tools.stream.cancel(id);
+    this.answered(message);
+    return true;
+  }
+
+  /** By a member that is up to date, or by one that lags behind. */
+  answered({ header }: IWatchResponse): void {
+    const question = this.#question!;
+    const { reached } = question;
+    const { known } = this.#tools.link.history;
+    const revision = BigInt(header.revision);
+    this.#isBehind = revision < (this.#known?.revision ?? 0n);
+    if (revision >= reached.revision || reached.era !== known.era) question.end();
+    else this.#tools.onLost('its member lags behind', 'leave');
+  }
+
+  stop(reason: string): void {
+    clearTimeout(this.#timer);
+    this.#question?.end(silent(reason));
+  }
+
+  /**
+   * Where no session asks etcd how far it is, as with those who only observe, we ask: on another host where there is one.
+   */
+  #learn(): void {
+    const { link, stream } = this.#tools;
+    const key = this.#tools.key();
+    const everyMs = this.#tools.everyMs();
+    const isOurs = link.provenAtMs === this.#readAtMs;
+    if (key === undefined || (!isOurs && clock.now() - link.provenAtMs < everyMs * DRIFT)) return;
+    link
+      .unary(
+        'read how far etcd is',
+        (client, options) => client.kv.range({ key, keys_only: true }, options),
+        {
+          withinMs: everyMs,
+          isTimely: true,
+          isVital: true,
+          isHedged: true,
+          avoid: stream.host,
+          proves: 'revision',
+        },
+      )
+      .then(
+        () => (this.#readAtMs = link.provenAtMs),
+        () => undefined, // the next one will do
+      );
+  }
+}
+
+const silent = (reason: string): EtcdFault => new EtcdFault('unavailable', `watch: ${reason}`, false);

@@ -1,0 +1,98 @@
+import { startProxy } from 'etcd-election/dev';
+import { Etcd3 } from 'etcd3';
+import { describe, expect, test } from 'vitest';
+import { hangUp } from './lab/act.ts';
+import { Operator } from './lab/gateway.ts';
+import { startGrpcProxy } from './lab/grpc-proxy.ts';
+import { NOISE_MS } from './lab/lab.ts';
+import { freshName, Replica } from './lab/replica.ts';
+import { sharedCluster } from './lab/story.ts';
+
+// `etcd grpc-proxy` ignores the watch ID that a client chooses, and answers a renewal with the next answer to a
+// keep-alive of its own.
+
+const cluster = sharedCluster({ members: 1 });
+const TTL_SECONDS = 6;
+const within = (ms: number) => ({ timeout: ms, interval: 10 });
+
+const stand = async (endpoint: string, election: string, value: string): Promise<Replica> => {
+  const replica = await Replica.start({
+    endpoints: [endpoint],
+    election,
+    value,
+    options: { ttlSeconds: TTL_SECONDS },
+  });
+  replica.stand();
+  return replica;
+};
+
+describe('through etcd grpc-proxy', () => {
+  test('L1, L4: a follower is told of a resignation, an observer of who leads', async () => {
+    await using proxy = await startGrpcProxy(cluster().endpoints);
+    const name = freshName();
+    await using alice = await stand(proxy.endpoint, name, 'alice');
+    await expect.poll(() => alice.leads, within(8_000)).toBe(true);
+    await using bob = await stand(proxy.endpoint, name, 'bob');
+    await expect.poll(() => bob.election.status.position, within(8_000)).toBe(2);
+
+    const observer = bob.election.observe();
+    expect((await observer.next()).value).toMatchObject({ value: 'alice' });
+    await alice.election.resign();
+    await expect.poll(() => bob.leads, within(NOISE_MS)).toBe(true);
+    for (let leader = ''; leader !== 'bob';) leader = (await observer.next()).value?.value ?? '';
+    await observer.return(undefined);
+    expect(alice.told('etcd.proxied')).toMatchObject([{ level: 'warn', fields: { isSupported: true } }]);
+  });
+
+  test('S2, S4: renewals hold a term for several TTLs, and an evicted leader is told', async () => {
+    await using proxy = await startGrpcProxy(cluster().endpoints);
+    await using alice = await stand(proxy.endpoint, freshName(), 'alice');
+    await expect.poll(() => alice.leads, within(8_000)).toBe(true);
+    const [term] = alice.terms;
+    await hangUp(2 * TTL_SECONDS * 1_000);
+    expect(term!.isCurrent()).toBe(true);
+    expect(alice.told('session.lost')).toEqual([]);
+
+    await new Operator(cluster()).delete(term!.key);
+    await expect.poll(() => term!.isCurrent(), within(NOISE_MS)).toBe(false);
+    expect(alice.told('term.ended')[0]!.fields['because']).toBe('evicted');
+  });
+
+  test('S2: replies that are held back are not believed for longer than etcd keeps the lease', async () => {
+    await using way = await startProxy({ target: cluster().endpoints[0]! });
+    await using proxy = await startGrpcProxy([way.endpoint]);
+    await using alice = await stand(proxy.endpoint, freshName(), 'alice');
+    await expect.poll(() => alice.leads, within(8_000)).toBe(true);
+    const [term] = alice.terms;
+
+    const etcd = new Etcd3({ hosts: cluster().endpoints });
+    try {
+      way.slow(1_500);
+      await hangUp((TTL_SECONDS * 1_000) / 2);
+      way.stall('up'); // answers still come, and no question arrives any more
+      await expect
+        .poll(async () => (await etcd.get(term!.key).string()) === null, within(3 * TTL_SECONDS * 1_000))
+        .toBe(true);
+      expect(term!.isCurrent()).toBe(false);
+    } finally {
+      etcd.close();
+      await way.restore();
+    }
+  });
+
+  test('a TTL that is too short to be kept is called unsupported at the start', async () => {
+    await using proxy = await startGrpcProxy(cluster().endpoints);
+    await using alice = await Replica.start({
+      endpoints: [proxy.endpoint],
+      election: freshName(),
+      value: 'alice',
+      options: { ttlSeconds: 2 },
+    });
+    alice.stand();
+    await expect.poll(() => alice.told('etcd.proxied').length, within(8_000)).toBe(1);
+    expect(alice.told('etcd.proxied')[0]).toMatchObject({
+      level: 'warn',
+      message: expect.stringContaining('A TTL of 2 s is unsupported'),
+    });
+  });
+});

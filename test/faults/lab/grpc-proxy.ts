@@ -1,0 +1,53 @@
+/** `etcd grpc-proxy`, which comes with etcd: a proxy that answers watches and renewals from its own. */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { createConnection, createServer } from 'node:net';
+import { etcdBinary } from './lab.ts';
+import { hangUp } from './act.ts';
+
+export interface GrpcProxy extends AsyncDisposable {
+  readonly endpoint: string;
+}
+
+const PATIENCE_MS = 10_000;
+
+/** @param targets endpoints of etcd. */
+export async function startGrpcProxy(targets: readonly string[]): Promise<GrpcProxy> {
+  const port = await freePort();
+  const hosts = targets.map((target) => target.replace(/^http:\/\//, '')).join(',');
+  const child = spawn(
+    await etcdBinary(),
+    ['grpc-proxy', 'start', `--endpoints=${hosts}`, `--listen-addr=127.0.0.1:${port}`],
+    { stdio: 'ignore' },
+  );
+  const exited = once(child, 'exit');
+  const kill = (): void => void child.kill('SIGKILL');
+  process.once('exit', kill);
+  for (const untilMs = performance.now() + PATIENCE_MS; !(await accepts(port)); await hangUp(20))
+    if (performance.now() > untilMs) throw new Error('etcd grpc-proxy does not listen');
+  return {
+    endpoint: `127.0.0.1:${port}`,
+    [Symbol.asyncDispose]: async () => {
+      process.off('exit', kill);
+      kill();
+      await exited;
+    },
+  };
+}
+
+function accepts(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = createConnection(port, '127.0.0.1');
+    socket.once('connect', () => resolve(true)).once('error', () => resolve(false));
+    socket.once('connect', () => socket.destroy());
+  });
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as { port: number };
+  server.close();
+  await once(server, 'close');
+  return port;
+}

@@ -1,0 +1,45 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { verdictOf } from '../../src/core/confirmation.ts';
+
+// S2: what the raft terms of a renewal and of the read after it say together.
+
+describe('S2: a renewal counts only if a read confirms its raft term', () => {
+  test.for([
+    { what: 'one leader all along', renewedIn: 4n, readIn: 4n, newest: 4n, verdict: 'confirmed' },
+    {
+      what: 'a renewal by a deposed leader',
+      renewedIn: 4n,
+      readIn: 5n,
+      newest: 4n,
+      verdict: 'renewed-too-early',
+    },
+    {
+      what: 'the same, known from elsewhere',
+      renewedIn: 4n,
+      readIn: 5n,
+      newest: 5n,
+      verdict: 'renewed-too-early',
+    },
+    {
+      what: 'a reader that caught up by a snapshot',
+      renewedIn: 5n,
+      readIn: 4n,
+      newest: 5n,
+      verdict: 'read-too-early',
+    },
+    { what: 'both behind what we know', renewedIn: 4n, readIn: 4n, newest: 5n, verdict: 'read-too-early' },
+  ])('$what: $verdict', ({ renewedIn, readIn, newest, verdict }) => {
+    expect(verdictOf(renewedIn, readIn, newest)).toBe(verdict);
+  });
+
+  test('nothing but equal terms, of which none newer is known, confirms', () => {
+    const term = fc.bigInt({ min: 1n, max: 6n });
+    fc.assert(
+      fc.property(term, term, term, (renewedIn, readIn, newest) => {
+        const isConfirmed = verdictOf(renewedIn, readIn, newest) === 'confirmed';
+        expect(isConfirmed).toBe(renewedIn === readIn && readIn >= newest);
+      }),
+    );
+  });
+});
