@@ -42,6 +42,7 @@ export class WatchProbe {
   #isBehind = false;
   #readAtMs = Number.NEGATIVE_INFINITY;
   #timer: NodeJS.Timeout | undefined;
+  #isStopped = false;
 
   constructor(tools: ProbeTools) {
     this.#tools = tools;
@@ -49,6 +50,7 @@ export class WatchProbe {
 
   /** Asks from now on, again and again. */
   start(): void {
+    if (this.#isStopped) return;
     // A member that is behind is asked again soon: it is given up within one TTL of the first write that it misses.
     const inMs = this.#tools.everyMs() / (this.#isBehind ? 2 : 1);
     this.#timer = setTimeout(() => {
@@ -119,6 +121,7 @@ export class WatchProbe {
   }
 
   stop(reason: string): void {
+    this.#isStopped = true;
     clearTimeout(this.#timer);
     this.#question?.end(silent(reason));
   }
