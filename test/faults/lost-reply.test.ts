@@ -30,12 +30,33 @@ const hasDoubledWrite = async (lab: Lab): Promise<boolean> =>
 
 describe('when the replies to the leader are lost', () => {
   test('S1: a write whose reply was lost is not sent again, and its error says that the outcome is unknown', async () => {
-    await using lab = await Lab.start({ cluster: cluster() });
+    await using lab = await Lab.start({ cluster: cluster(), onceEach: 0 });
     await repliesOfLeaderAreLost(lab);
 
     const { appends, errors } = await expectKept(lab);
     expect(appends.unknown).toBeGreaterThan(0);
     expect(errors.get('ELECTION_OUTCOME_UNKNOWN')).toBe(appends.unknown);
+  });
+
+  test('S1: with exactlyOnce what is told of each write is so, and the work goes on', async () => {
+    await using lab = await Lab.start({ cluster: cluster(), onceEach: 1, ttlSeconds: 10 });
+    const alice = await lab.leader();
+    await allWaysOpen(lab, alice);
+    const marks = { kind: 'lose-replies', what: `lose replies of ${alice.name}`, touchesEtcd: true };
+    for (let times = 0; times < MOST_FAULTS; times++) {
+      await during(lab, marks, async () => {
+        const lost = alice.links.map(({ bytesLost }) => bytesLost);
+        for (const link of alice.links) link.loseReplies();
+        await lab.until('replies are lost', () =>
+          alice.links.some(({ bytesLost }, at) => bytesLost > lost[at]!),
+        );
+        await alice.restore();
+      });
+      await lab.leader();
+      await lab.until('alice acts', () => alice.isActing);
+    }
+    const { appends } = await expectKept(lab);
+    expect(appends.unknown, 'its lease lived all the time').toBe(0);
   });
 
   test('S1: a library that sends a write again if its answer was lost is caught', async () => {

@@ -32,6 +32,8 @@ export interface CandidatePlan {
   readonly auth?: { readonly username: string; readonly password: string } | undefined;
   /** How long work takes to stop when its term ends, in milliseconds. */
   readonly stopsAfterMs: number;
+  /** Every so many of the appends to etcd learn their outcome; 0: none. */
+  readonly onceEach: number;
 }
 
 export type Order =
@@ -198,6 +200,22 @@ async function addToList(
 
 const pad = (value: bigint | number): string => String(value).padStart(20, '0');
 
+const SETTLE_TRIES = 10;
+const SETTLE_EACH_MS = 500;
+
+/** The work goes on meanwhile, and does not wait for it. */
+async function settleLater(term: Term, writeId: string, mine: number): Promise<void> {
+  for (let tries = 0; tries < SETTLE_TRIES; tries++) {
+    await hangUp(SETTLE_EACH_MS);
+    try {
+      const { happened } = await term.settle(writeId);
+      return write(`${happened ? 'H' : 'R'} etcd ${term.fencingToken} ${mine}`);
+    } catch (error) {
+      if ((error as { code?: string }).code !== 'ELECTION_UNAVAILABLE') return;
+    }
+  }
+}
+
 function termAsAct(term: Term): Act {
   const token = term.fencingToken;
   return {
@@ -208,7 +226,7 @@ function termAsAct(term: Term): Act {
       try {
         const entry = `${plan.logPrefix}log/${pad(token)}/${plan.name}/${pad(mine)}`;
         const write = term
-          .txn()
+          .txn({ exactlyOnce: plan.onceEach > 0 && mine % plan.onceEach === 0 })
           .then(
             client.put(entry).value('1'),
             client.put(`${plan.logPrefix}last`).value(`${token}/${plan.name}/${mine}`),
@@ -219,8 +237,9 @@ function termAsAct(term: Term): Act {
         if (mine % 2 === 0) write.and(entry, 'Create', '==', 0);
         return (await write.commit()).succeeded ? 'acknowledged' : 'refused';
       } catch (error) {
-        const { code } = error as { code?: string };
+        const { code, writeId } = error as { code?: string; writeId?: string };
         write(`X ${code ?? (error as Error).name}`);
+        if (writeId !== undefined) void settleLater(term, writeId, mine);
         return code === 'ELECTION_LEADERSHIP_LOST' || code === 'ELECTION_UNAVAILABLE' ? 'refused' : 'unknown';
       }
     },

@@ -217,6 +217,7 @@ function wrongLog({ appends, logs, timesWritten, hasTokens }: Evidence, to: 'etc
   for (const [id, append] of sent) {
     const entry = standing.get(id);
     if (append.outcome === 'acknowledged' && entry === undefined) say(`acknowledged append ${id} is lost`);
+    if (append.outcome === 'settled' && entry === undefined) say(`settled append ${id} is lost`);
     if (append.outcome === 'refused' && entry !== undefined) say(`refused append ${id} stands all the same`);
   }
   let lastToken = -1n;

@@ -5,8 +5,11 @@
  * A line is written with one synchronous `write`, so that it outlives a SIGKILL; a last line may be cut short.
  */
 
-/** How an append came back. `unknown`: it may have happened or not. `refused`: it certainly did not. */
-export type AppendOutcome = 'acknowledged' | 'refused' | 'unknown';
+/**
+ * How an append came back. `unknown`: it may have happened or not. `refused`: it certainly did not. `settled`: it was
+ * unknown, and it was learnt later that it had happened.
+ */
+export type AppendOutcome = 'acknowledged' | 'refused' | 'unknown' | 'settled';
 
 export interface Append {
   readonly process: string;
@@ -46,7 +49,7 @@ export const nanosToMs = (nanos: bigint): number => Number(nanos / 1000n) / 1000
 /** Now, on the clock of all histories, in milliseconds. */
 export const nowMs = (): number => nanosToMs(process.hrtime.bigint());
 
-type Kind = 'S' | 'E' | 'W' | 'I' | 'A' | 'R' | 'U' | 'X' | '';
+type Kind = 'S' | 'E' | 'W' | 'I' | 'A' | 'R' | 'U' | 'H' | 'X' | '';
 
 interface OpenTerm {
   firstMs: number;
@@ -63,7 +66,8 @@ interface OpenTerm {
  * - `S token nanos`: acting as leader at this moment (taken before the check that allowed it);
  * - `E token because`: the term was told to end;
  * - `W token nanos`: its work is still stopping;
- * - `I to token counter`, then `A`, `R` or `U` with the same fields: an append and its outcome;
+ * - `I to token counter`, then `A`, `R` or `U` with the same fields: an append and its outcome; after `U` perhaps `H` or
+ *   `R`: it was learnt later that it had happened, or had not;
  * - `X code`: an error that the caller saw.
  */
 export function readHistory(process: string, text: string): ProcessHistory {
@@ -107,7 +111,8 @@ export function readHistory(process: string, text: string): ProcessHistory {
       case 'I':
       case 'A':
       case 'R':
-      case 'U': {
+      case 'U':
+      case 'H': {
         const [to, token, counter] = fields;
         appends.set(`${to} ${token} ${counter}`, {
           process,
@@ -132,4 +137,10 @@ export function readHistory(process: string, text: string): ProcessHistory {
   };
 }
 
-const outcomes = { I: undefined, A: 'acknowledged', R: 'refused', U: 'unknown' } as const;
+const outcomes = {
+  I: undefined,
+  A: 'acknowledged',
+  R: 'refused',
+  U: 'unknown',
+  H: 'settled',
+} as const;

@@ -33,6 +33,8 @@ export interface LabPlan {
   readonly sabotage?: Sabotage | undefined;
   readonly etcdArgs?: readonly string[];
   readonly stopsAfterMs?: number;
+  /** Every so many of the appends to etcd learn their outcome (`exactlyOnce`); 0: none. Default: 3. */
+  readonly onceEach?: number;
   /** What leaders do instead of appending; see jepsen.ts. */
   readonly list?: CandidatePlan['list'];
   /** More environment for candidates. */
@@ -243,6 +245,7 @@ export class Lab implements AsyncDisposable {
   /** Starts etcd, the networks and the candidates; resolves when one of them leads and writes, and all others wait. */
   static async start(plan: LabPlan = {}): Promise<Lab> {
     const { candidates: count = 3, members = 3, ttlSeconds = 2, kind = 'ours', stopsAfterMs = 0 } = plan;
+    const { onceEach = 3 } = plan;
     const owns: (() => Promise<void>)[] = [];
     const folder = await mkdtemp(join(tmpdir(), 'etcd-election-lab-'));
     owns.push(() => rm(folder, { recursive: true, force: true, maxRetries: 3 }));
@@ -276,6 +279,7 @@ export class Lab implements AsyncDisposable {
           listAt: resource.url,
           list: plan.list,
           stopsAfterMs,
+          onceEach,
         };
         return new Candidate(candidatePlan, { links, module, env: plan.env ?? {}, onNews });
       }),

@@ -180,6 +180,11 @@ describe('what stands in the log', () => {
       { logs: { etcd: [entry(1, 10n), entry(4, 12n), entry(9, 13n)], http: [] }, timesWritten: 3 },
       'nobody sent it',
     ],
+    [
+      'settled and lost',
+      { appends: [append(1, 'acknowledged'), append(2, 'settled'), append(4, 'acknowledged')] },
+      'settled append alice/1/2 is lost',
+    ],
     ['of an else branch', { elseBranches: ['else/2/alice/4'] }, 'an else branch wrote'],
     ['written without being logged', { timesWritten: 3 }, 'was written 3 times'],
     [
