@@ -274,10 +274,17 @@ export class LiveTerm implements Term {
   }
 
   run<T>(work: PromiseLike<T> | ((term: Term) => T | PromiseLike<T>)): Promise<T> {
-    return this.work.run(work);
+    return this.#callers.register(method('run'), () => {
+      const isPromise = typeof work === 'object' && typeof work?.then === 'function';
+      if (!isPromise && typeof work !== 'function')
+        this.#refuse(`run(): expected a promise or a function, got ${typeof work}`);
+      if (!isPromise && this.isOver) throw this.lost();
+      return this.work.run(work);
+    });
   }
 
   every(ms: number, job: (term: Term) => unknown): void {
+    this.#callers.count('register');
     const isRange = typeof ms === 'number' && ms >= 1 && ms <= LONGEST_INTERVAL_MS;
     if (!isRange)
       this.#refuse(`every(): expected 1 to ${LONGEST_INTERVAL_MS} milliseconds, got ${String(ms)}`);
@@ -286,16 +293,19 @@ export class LiveTerm implements Term {
   }
 
   onEnd(cleanUp: CleanUp): void {
+    this.#callers.count('register');
     if (!isCleanUp(cleanUp))
       this.#refuse(`onEnd(): expected a function or a disposable object, got ${typeof cleanUp}`);
     this.work.onEnd(cleanUp);
   }
 
   stepDown(): void {
+    this.#callers.count('end');
     if (!this.isOver) this.#life.stepDown();
   }
 
   resign(): void {
+    this.#callers.count('end');
     if (!this.isOver) this.#life.resign();
   }
 
@@ -329,4 +339,5 @@ export class LiveTerm implements Term {
 }
 
 /** A method as it is found on the stack, to tell who called it. */
-const method = (name: 'proclaim' | 'put' | 'delete' | 'settle'): PublicFunction => LiveTerm.prototype[name];
+const method = (name: 'proclaim' | 'put' | 'delete' | 'settle' | 'run'): PublicFunction =>
+  LiveTerm.prototype[name];

@@ -4,9 +4,10 @@
  *   node row.mjs <scenario> <hosts, with commas> <user:password, or nothing>
  */
 import { Etcd3, type IOptions } from 'etcd3';
-import { Election, type ElectionOptions, type Logger } from 'etcd-election';
+import { Election, type ElectionOptions, type Logger, type Term } from 'etcd-election';
 import diagnosticsChannel from 'node:diagnostics_channel';
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
+import { methodsWithRows, overRows } from './coverage.ts';
 import { countRound, told, type Told } from './support/tell.ts';
 
 /** What this side tells of its own accord, or when it is asked. */
@@ -68,7 +69,49 @@ const brokenLogger = (): Logger => {
   return { trace: fail, debug: fail, info: fail, warn: fail, error: fail };
 };
 
+/** Until the cause has appeared: a loop that writes is meant to fail. */
+const SETTLED_MS = 5_000;
+
+const commit = (term: Term): Promise<unknown> =>
+  term.txn().then(client.put('matrix/progress').value('x')).commit();
+
+/** One call of a method without arguments, when the election is closed and the term is over. */
+async function overScenario(method: string): Promise<() => unknown> {
+  const election = new Election(client, NAME);
+  const term = await election.campaign(IP);
+  await election.close();
+  const [of = '', name = ''] = method.replace('()', '').split('.');
+  const on = { election, term }[of] as unknown as Record<string, () => unknown>;
+  return async () => {
+    const answer = on[name]!();
+    if (name === 'observe') for await (const _ of answer as AsyncIterable<unknown>);
+    else if (name === 'txn') await (answer as ReturnType<Term['txn']>).commit();
+    else await answer;
+  };
+}
+
+const scenariosWhenAllIsOver = Object.fromEntries(
+  methodsWithRows.flatMap((method) => {
+    const { loop, flood } = overRows(method);
+    return [
+      [loop, async () => foreverSwallowing(await overScenario(method))],
+      [
+        flood,
+        async () => {
+          const call = await overScenario(method);
+          return forever(() => {
+            Promise.resolve(call()).catch(noop);
+            return nextTurn();
+          });
+        },
+      ],
+    ];
+  }),
+);
+
 const scenarios: Record<string, () => unknown> = {
+  ...scenariosWhenAllIsOver,
+
   stand: () => stand(),
 
   // The caller's loops.
@@ -156,6 +199,58 @@ const scenarios: Record<string, () => unknown> = {
   'proclaim, in a loop': async () => {
     const term = await new Election(client, NAME).campaign(IP);
     await foreverSwallowing((turn) => term.proclaim(`${IP}:${turn}`));
+  },
+  'leader, a new name each turn': () =>
+    foreverSwallowing((turn) => new Election(client, `x${turn}`).leader()),
+  'leader, un-awaited, a new name each turn': () =>
+    forever((turn) => {
+      new Election(client, `x${turn}`).leader().catch(noop);
+      return nextTurn();
+    }),
+  'observe, broken off, a new name each turn': () =>
+    foreverSwallowing(async (turn) => {
+      for await (const _ of new Election(client, `x${turn}`).observe()) break;
+    }),
+  'observe, broken off, un-awaited each turn': () => {
+    const election = stand();
+    const once = async (): Promise<void> => {
+      for await (const _ of election.observe()) break;
+    };
+    return forever(() => {
+      once().catch(noop);
+      return nextTurn();
+    });
+  },
+  'proclaim, un-awaited each turn': async () => {
+    const term = await new Election(client, NAME).campaign(IP);
+    await forever((turn) => {
+      term.proclaim(`${IP}:${turn}`).catch(noop);
+      return nextTurn();
+    });
+  },
+  'run of nothing, in a loop': async () => {
+    const term = await new Election(client, NAME).campaign(IP);
+    await foreverSwallowing(() => term.run(async () => undefined));
+  },
+  'lead of nothing, every two seconds': () => {
+    const election = new Election(client, NAME);
+    return foreverSwallowing(async () => {
+      await sleep(2_000);
+      await election.lead(async () => undefined);
+    });
+  },
+  'txn, in a loop': async () => {
+    const term = await new Election(client, NAME).campaign(IP);
+    await sleep(SETTLED_MS);
+    await foreverSwallowing(() => commit(term));
+  },
+  'txn, un-awaited each turn': async () => {
+    const term = await new Election(client, NAME).campaign(IP);
+    await sleep(SETTLED_MS);
+    await forever(() => {
+      commit(term).catch(noop);
+      return nextTurn();
+    });
   },
   'ten thousand in one turn': () => {
     const election = new Election(client, NAME);

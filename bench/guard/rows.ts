@@ -1,6 +1,7 @@
 /** The rows of the matrix: every way to spin that we could think of. */
 import * as faults from './faults.ts';
 import type { Fault } from './faults.ts';
+import { methodsWithRows, overRows } from './coverage.ts';
 import type { StageOptions } from './stage.ts';
 
 export interface Bounds {
@@ -62,6 +63,24 @@ const READS = {
   why: 'judged by the budget of reads: 20 a second at most; who asks again at once gets one, besides what a lease and a watch cost',
 };
 
+const BUSY = {
+  cpuPercent: 100,
+  why: 'the loop awaits nothing of ours, or only a timer of a millisecond: what it costs is its own rounds',
+};
+
+const HONEST = {
+  callsPerSecond: 4,
+  why: 'a job every two seconds is honest: a lease, an entry and a release each',
+};
+
+const CROWD = {
+  cpuPercent: 100,
+  callsPerSecond: 45,
+  heapKiB: 16_384,
+  handles: 1_100,
+  why: 'side by side, 5,000 at once and then 20 a second: a program may mean them; beyond 1,000 that wait it is refused',
+};
+
 export const rows: readonly Row[] = [
   ...caller([
     'loop, swallowing',
@@ -87,7 +106,36 @@ export const rows: readonly Row[] = [
   { group: 'caller', name: 'leader, polled', except: READS },
   { group: 'caller', name: 'leader, polled by ten', except: READS },
   { group: 'caller', name: 'leader, polled on new objects', except: READS },
+  { group: 'caller', name: 'leader, a new name each turn', except: READS },
+  {
+    group: 'caller',
+    name: 'leader, polled, refused',
+    scenario: 'leader, polled',
+    fault: faults.refused,
+    origin: 'own',
+  },
+  { group: 'caller', name: 'observe, broken off, a new name each turn', except: READS },
   { group: 'caller', name: 'proclaim, in a loop' },
+  { group: 'caller', name: 'proclaim, un-awaited each turn', except: BUSY },
+  { group: 'caller', name: 'run of nothing, in a loop', except: BUSY },
+  { group: 'caller', name: 'lead of nothing, every two seconds', mayBeMeant: true, except: HONEST },
+  ...['txn, in a loop', 'txn, un-awaited each turn'].map((scenario): Row => ({
+    group: 'caller',
+    name: `${scenario}, refused`,
+    scenario,
+    fault: faults.refused,
+    leadsFirst: true,
+    origin: 'own',
+  })),
+  { group: 'caller', name: 'leader, un-awaited, a new name each turn', except: CROWD },
+  { group: 'caller', name: 'observe, broken off, un-awaited each turn', except: CROWD },
+  ...methodsWithRows.flatMap((method): Row[] => {
+    const { loop, flood } = overRows(method);
+    return [
+      { group: 'caller', name: loop },
+      { group: 'caller', name: flood, except: BUSY },
+    ];
+  }),
   ...caller([
     'ten thousand in one turn',
     'a flood in one turn that swallows',

@@ -10,7 +10,15 @@ import {
   UnavailableError,
   type ElectionError,
 } from '../errors.ts';
-import { CALLS_PER_TURN, countCall, countLook, refusals, termRefusals, WRITES_PER_TURN } from './flood.ts';
+import {
+  CALLS_PER_TURN,
+  countCall,
+  countLook,
+  refusals,
+  termRefusals,
+  turnOfTheLoop,
+  WRITES_PER_TURN,
+} from './flood.ts';
 import type { ClientReads } from './client-reads.ts';
 import { guardOf, type GuardListener, type GuardSettings } from './guard.ts';
 import { iterationsOf } from './iterations.ts';
@@ -42,7 +50,7 @@ const PER_TURN: Record<CallKind, number> = {
   stand: CALLS_PER_TURN,
   end: CALLS_PER_TURN,
   read: CALLS_PER_TURN,
-  register: CALLS_PER_TURN,
+  register: WRITES_PER_TURN,
   fail: CALLS_PER_TURN,
   write: WRITES_PER_TURN,
   build: WRITES_PER_TURN,
@@ -121,18 +129,50 @@ export class CallerGuard {
     }
     this.#writes++;
     const calledFrom = this.#calledFrom('failures', calls);
+    const turn = turnOfTheLoop();
     return answer
       .catch(async (error: unknown): Promise<never> => {
+        const isKnown = turn === turnOfTheLoop(); // without etcd: nothing has come in
+        if (isKnown) termRefusals.count(clock.now());
         await this.#turnstile('failures').pass(this.#failing, {
           origin: error instanceof LeadershipLostError ? 'own' : 'outside',
           calledFrom,
           listener: this.#listener,
         });
+        if (isKnown) await clock.sleep(1);
         throw error;
       })
       .finally(() => {
         this.#writes--;
       });
+  }
+
+  /**
+   * Work that is registered with a term. It takes the time that it takes; what is over within the turn in which it began
+   * is answered by a timer, so that a loop around it lets the event loop turn.
+   *
+   * @param act begins it; throws at once what is known before it begins.
+   * @throws {RunawayLoopError} at once, if a loop never lets the event loop turn.
+   */
+  register<T>(calls: PublicFunction, act: () => Promise<T>): Promise<T> {
+    this.count('register');
+    const turn = turnOfTheLoop();
+    let registered: Promise<T>;
+    try {
+      registered = this.#afterTurn(turn, act());
+    } catch (error) {
+      registered = this.fail(calls, error);
+    }
+    registered.catch(() => undefined); // un-awaited, it must not end the process
+    return registered;
+  }
+
+  async #afterTurn<T>(turn: number, answer: Promise<T>): Promise<T> {
+    try {
+      return await answer;
+    } finally {
+      if (turn === turnOfTheLoop()) await clock.sleep(1);
+    }
   }
 
   /**

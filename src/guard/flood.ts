@@ -23,12 +23,17 @@ let elections = 0;
 let looks = 0;
 let thrown = 0;
 let willForget = false;
+let turn = 0;
+
+/** Whether the event loop has turned since a call was counted. */
+export const turnOfTheLoop = (): number => turn;
 
 function forgetAfterThisTurn(): void {
   if (willForget) return;
   willForget = true;
   setImmediate(() => {
     willForget = false;
+    turn++;
     calls.clear();
     elections = 0;
     looks = 0;
