@@ -34,7 +34,14 @@ export type ElectionEvent =
       readonly leaseId: string;
       readonly because: 'deadline-passed' | 'lease-lost' | 'refused';
     }
-  | { readonly type: 'session.unavailable'; readonly reason: string }
+  | {
+      readonly type: 'session.unavailable';
+      readonly reason: string;
+      readonly endpoints: readonly string[];
+      /** For how long no lease was to be had, in milliseconds. */
+      readonly forMs: number;
+    }
+  | { readonly type: 'session.available'; readonly afterMs: number }
   /** The loop guard delays the next lease of a client, whose last ones did not last. */
   | { readonly type: 'session.held'; readonly holdMs: number }
   | { readonly type: 'session.closed'; readonly leaseId: string }
@@ -182,7 +189,15 @@ const lines: { readonly [T in ElectionEventType]: Line<T> } = {
     (e) =>
       `the last leases of this client did not last; the loop guard delays the next one by ${Math.round(e.holdMs)} ms`,
   ],
-  'session.unavailable': ['warn', (e) => `no lease to be had, trying on: ${e.reason}`],
+  'session.unavailable': [
+    'warn',
+    (e) =>
+      `cannot obtain a lease from ${e.endpoints.join(', ')}, for ${Math.round(e.forMs / 1_000)} s now; retrying: ${e.reason}`,
+  ],
+  'session.available': [
+    'info',
+    (e) => `obtained a lease again after ${Math.round(e.afterMs / 1_000)} s without one`,
+  ],
   'session.closed': ['debug', (e) => `lease ${e.leaseId} given back`],
   'last-will.lost': [
     'warn',

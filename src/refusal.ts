@@ -4,17 +4,13 @@
  */
 import type { EtcdFault } from './etcd/fault.ts';
 import type { RefusedPace } from './guard/refused-pace.ts';
-import { clock } from './time.ts';
-
-/** A refusal that lasts is told again after so long, in milliseconds. */
-const REMIND_EVERY_MS = 60_000;
+import { Outage } from './outage.ts';
 
 export class Refusal {
   readonly #pace: RefusedPace;
   readonly #tell: (reason: string, forMs: number) => void;
-  #since: { readonly atMs: number; reason: string; toldAtMs: number } | undefined;
+  readonly #outage = new Outage();
 
-  /** @param tell says so, at first, when the reason changes, and each minute. */
   constructor(pace: RefusedPace, tell: (reason: string, forMs: number) => void) {
     this.#pace = pace;
     this.#tell = tell;
@@ -22,29 +18,21 @@ export class Refusal {
 
   /** What etcd said last; undefined while it permits. */
   get reason(): string | undefined {
-    return this.#since?.reason;
+    return this.#outage.reason;
   }
 
   note({ message }: EtcdFault): void {
-    const nowMs = clock.now();
-    const before = this.#since;
-    const since = (this.#since ??= { atMs: nowMs, reason: message, toldAtMs: nowMs });
-    const isNews = before === undefined || before.reason !== message;
-    if (!isNews && nowMs - since.toldAtMs < REMIND_EVERY_MS) return;
-    since.reason = message;
-    since.toldAtMs = nowMs;
-    this.#tell(message, nowMs - since.atMs);
+    const forMs = this.#outage.note(message);
+    if (forMs !== undefined) this.#tell(message, forMs);
   }
 
   /** Waits before the next try; not at all while etcd permits. */
   async pass(signal: AbortSignal): Promise<void> {
-    if (this.#since !== undefined) await this.#pace.pass(signal);
+    if (this.#outage.reason !== undefined) await this.#pace.pass(signal);
   }
 
   /** etcd permits it again. */
   over(): void {
-    if (this.#since === undefined) return;
-    this.#since = undefined;
-    this.#pace.permitted();
+    if (this.#outage.over() !== undefined) this.#pace.permitted();
   }
 }

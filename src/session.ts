@@ -12,12 +12,14 @@ import {
 import type { Candidate } from './core/roster.ts';
 import { candidateKey } from './etcd/candidacy.ts';
 import type { OwnKey } from './etcd/confirmation.ts';
+import { plainCauseWithCertificate } from './core/plain-cause.ts';
 import { EtcdFault } from './etcd/fault.ts';
 import { grantLease, KeepAlive, newLeaseId, revokeLease } from './etcd/lease.ts';
 import { linkOf, type CallLimits, type Link } from './etcd/link.ts';
 import { lastWillOf, type LastWill } from './last-will/index.ts';
 import { paceOf, renewalPace, type Pace, type RenewalPace } from './guard/pace.ts';
 import type { Reporter } from './reporter.ts';
+import { Outage } from './outage.ts';
 import { clock } from './time.ts';
 import type { Etcd3 } from 'etcd3';
 
@@ -251,6 +253,8 @@ export class SessionSource {
   #lastWill: LastWill | undefined;
   #current: Session | undefined;
   #opening: Promise<Session> | undefined;
+  /** No lease is to be had. */
+  readonly #outage = new Outage();
   #stop = sharedAbort();
   /** Leases that we no longer believe in, but etcd may: their keys would stand in our own way. */
   readonly #abandoned = new Set<string>();
@@ -301,6 +305,7 @@ export class SessionSource {
     if (!this.#holders.delete(holder) || this.#holders.size > 0) return;
     this.#stop.abort();
     this.#opening = undefined;
+    this.#outage.over();
     this.#marginMs = 0;
     this.#isMarginDefault = false;
     const session = this.#current;
@@ -371,6 +376,7 @@ export class SessionSource {
         this.#bequeath(leaseId);
         if (attempt > 1) this.#pace.nudge();
         void this.#revokeRest(signal);
+        this.#tellAvailable();
         this.#reporter?.report({
           type: 'session.opened',
           leaseId,
@@ -388,9 +394,22 @@ export class SessionSource {
             );
           throw fault;
         }
-        if (attempt === 1) this.#reporter?.report({ type: 'session.unavailable', reason: fault.message });
+        this.#tellUnavailable(fault);
       }
     }
+  }
+
+  #tellUnavailable({ message }: EtcdFault): void {
+    const reason = plainCauseWithCertificate(message);
+    const forMs = this.#outage.note(reason);
+    const { endpoints } = this.#link;
+    if (forMs !== undefined)
+      this.#reporter?.report({ type: 'session.unavailable', reason, endpoints, forMs });
+  }
+
+  #tellAvailable(): void {
+    const afterMs = this.#outage.over();
+    if (afterMs !== undefined) this.#reporter?.report({ type: 'session.available', afterMs });
   }
 
   /** Gives back what etcd may still keep of ours. @returns whether all of it is gone. */

@@ -1,6 +1,7 @@
 /**
  * Errors as people read them: without gRPC's wrapping. Pure.
  */
+import { plainCause } from '../core/plain-cause.ts';
 
 /** What went wrong and, where we know, what to do: no stack traces for people who typed a command. */
 export function messageOf(error: unknown): string {
@@ -15,19 +16,9 @@ export const hintFor = (message: string): string | undefined =>
 
 /** At most one line of it. */
 export const plain = (error: unknown): string =>
-  (error instanceof Error ? error.message : String(error))
-    .replace(/^(?:\w+: )?\d+ [A-Z_]+: /, '')
-    .replace(/\. Last error: (?:Error: )?/, ': ')
-    .replace(/\.? Resolution note:\s*$/, '')
-    // OpenSSL: where in its source, when, and in which thread.
-    .replace(
-      /[0-9A-F]+:error:[0-9A-F]+:SSL routines:\w*:(?:ssl\w* |tlsv1\w* )?([\w ]+):\S*?:\d+:(?:SSL alert number \d+)?/gi,
-      'TLS: $1',
-    )
-    .replace(/\s*\(\d{4}-\d\d-\d\dT[\d:.]+Z\)/g, '')
-    .replace(/\s+/g, ' ')
-    .trim()
-    .slice(0, 300);
+  plainCause(
+    (error instanceof Error ? error.message : String(error)).replace(/^\w+: (?=\d+ [A-Z_]+: )/, ''),
+  ).slice(0, 300);
 
 const HINTS: readonly (readonly [RegExp, string])[] = [
   [

@@ -97,6 +97,8 @@ export class Link {
    * answers renewals from a keep-alive of its own.
    */
   isProxied: boolean | undefined;
+  /** As the user gave them, for people; without a password. */
+  readonly endpoints: readonly string[];
   readonly #users: Etcd3;
   readonly #hosts: readonly Host[];
   readonly #choice: HostChoice<Host>;
@@ -112,7 +114,9 @@ export class Link {
 
   constructor(client: Etcd3) {
     this.#users = client;
-    this.#hosts = addressesOf(client).map((address) => new Host(client, address));
+    const addresses = addressesOf(client);
+    this.endpoints = addresses.map((address) => address.replace(/\/\/[^@/]*@/, '//'));
+    this.#hosts = addresses.map((address) => new Host(client, address));
     this.#choice = new HostChoice(this.#hosts);
     this.#tokens = new Tokens(client);
   }

@@ -208,7 +208,7 @@ export const catalogue: {
     kind: 'counter',
     name: 'etcd.election.leases.unavailable',
     unit: '{outage}',
-    help: 'Times that no lease was to be had at the first try: etcd was out of reach, or without a quorum.',
+    help: 'Minutes without a lease, and changes of the cause: grows while etcd is out of reach, or without a quorum.',
     labels: [],
   }),
   leaseTtl: metric({

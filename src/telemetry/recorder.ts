@@ -171,6 +171,7 @@ export class Recorder implements Disposable {
       case 'session.held':
       case 'observers.many':
       case 'session.recovered':
+      case 'session.available':
       case 'last-will.lost':
       case 'etcd.history-lost':
       case 'candidate.refused':

@@ -50,7 +50,11 @@ const samples: { readonly [T in ElectionEventType]: { event: EventOf<T>; level: 
   },
   'observers.many': { event: { type: 'observers.many', election: 'e', count: 25 }, level: 'warn' },
   'session.held': { event: { type: 'session.held', holdMs: 2_100 }, level: 'warn' },
-  'session.unavailable': { event: { type: 'session.unavailable', reason: 'refused' }, level: 'warn' },
+  'session.unavailable': {
+    event: { type: 'session.unavailable', reason: 'refused', endpoints: ['http://127.0.0.1:2379'], forMs: 0 },
+    level: 'warn',
+  },
+  'session.available': { event: { type: 'session.available', afterMs: 1_000 }, level: 'info' },
   'session.closed': { event: { type: 'session.closed', leaseId: '7' }, level: 'debug' },
   'last-will.lost': { event: { type: 'last-will.lost', reason: 'no helper' }, level: 'warn' },
   'etcd.history-lost': {
@@ -131,7 +135,7 @@ const samples: { readonly [T in ElectionEventType]: { event: EventOf<T>; level: 
       because: 'refused',
       error: new RefusedError('e', 'denied'),
     },
-    level: 'info',
+    level: 'error',
   },
   'guard.tripped': {
     event: {

@@ -1,0 +1,38 @@
+/** What gRPC and OpenSSL say, as people read it. Pure. */
+
+/** Without gRPC's wrapping, dates and source files; one line. */
+export const plainCause = (text: string): string =>
+  text
+    .replace(/\b\d{1,2} [A-Z_]{5,}: /g, '')
+    .replace(/\. Last error: (?:Error: )?/, ': ')
+    .replace(/\.? Resolution note:\s*$/, '')
+    .replace(/: null$/, '')
+    // OpenSSL: where in its source, when, and in which thread.
+    .replace(
+      /[0-9A-F]+:error:[0-9A-F]+:SSL routines:\w*:(?:ssl\w* |tlsv1\w* )?([\w ]+):\S*?:\d+:(?:SSL alert number \d+)?/gi,
+      'TLS: $1',
+    )
+    .replace(/\s*\(\d{4}-\d\d-\d\dT[\d:.]+Z\)/g, '')
+    .replace(/\s+/g, ' ')
+    .trim()
+    .slice(0, 500);
+
+const WHOSE: readonly (readonly [RegExp, string])[] = [
+  [
+    /alert (bad certificate|certificate (required|unknown|expired)|unknown ca)/,
+    'etcd does not accept our client certificate, or wants one',
+  ],
+  [/certificate has expired/, "etcd's own certificate has expired"],
+  [
+    /verify the first certificate|self.signed certificate|unable to get (local )?issuer/,
+    "etcd's certificate is not signed by an authority that we trust",
+  ],
+  [/does not match certificate's altnames/, "etcd's certificate is for another host name"],
+];
+
+/** The same, and whose certificate a TLS error is about. */
+export function plainCauseWithCertificate(text: string): string {
+  const cause = plainCause(text);
+  const whose = WHOSE.find(([pattern]) => pattern.test(cause))?.[1];
+  return whose === undefined ? cause : `${cause} (${whose})`;
+}

@@ -1,0 +1,27 @@
+import { expect, test } from 'vitest';
+import { plainCauseWithCertificate } from '../../src/core/plain-cause.ts';
+
+test.for([
+  [
+    'grant a lease: 9 FAILED_PRECONDITION: No connection established. Last error: null. Resolution note: ',
+    'grant a lease: No connection established',
+  ],
+  [
+    '14 UNAVAILABLE: No connection established. Last error: connect ECONNREFUSED 127.0.0.1:1 (2026-11-27T04:32:17.060Z). Resolution note: ',
+    'No connection established: connect ECONNREFUSED 127.0.0.1:1',
+  ],
+  [
+    'No connection established. Last error: Error: self-signed certificate (2026-11-27T04:32:17.060Z)',
+    "No connection established: self-signed certificate (etcd's certificate is not signed by an authority that we trust)",
+  ],
+  [
+    'No connection established. Last error: Error: certificate has expired',
+    "No connection established: certificate has expired (etcd's own certificate has expired)",
+  ],
+  [
+    '40C7A2:error:0A000412:SSL routines:ssl3_read_bytes:sslv3 alert certificate expired:../deps/openssl/ssl/record/rec_layer_s3.c:1605:SSL alert number 45',
+    'TLS: alert certificate expired (etcd does not accept our client certificate, or wants one)',
+  ],
+] as const)('%s', ([said, plain]) => {
+  expect(plainCauseWithCertificate(said)).toBe(plain);
+});
