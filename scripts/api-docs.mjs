@@ -1,5 +1,6 @@
 /**
- * Writes docs/api.md from the docstrings: every exported name of every door, as its declaration reads.
+ * Writes docs/api.md from the docstrings: every exported name of every door, as its declaration reads. And docs/llms.txt,
+ * one page for assistants: the guide, and the API of the main door.
  *
  *   node scripts/api-docs.mjs
  */
@@ -73,6 +74,21 @@ const proseOf = (doc) =>
     .replace(/^@(throws|returns|param) ?/gm, (_, tag) => `\n**${tag}** `)
     .trim();
 
+/** @param api the text of docs/api.md. */
+function llms(api) {
+  const { description } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
+  const guide = readFileSync(join(root, 'docs/guide.md'), 'utf8').replace(/^# .*\n/, '');
+  const [main, ...others] = api.split(/^(?=## `etcd-election)/m).slice(1);
+  const names = others.map((part) => {
+    const [, door] = /^## (`[^`]+`)/.exec(part);
+    return `- ${door}: ${[...part.matchAll(/^### (`\w+`)/gm)].map(([, name]) => name).join(', ')}`;
+  });
+  const install =
+    'npm install etcd-election etcd3. Node.js 20.19 or later, etcd 3.4 or later. An ES module, which CommonJS may require.';
+  const parts = ['# etcd-election', `> ${description}`, install, guide.trim(), '# API', main.trim()];
+  return `${[...parts, '## Other entries', names.join('\n')].join('\n\n')}\n`;
+}
+
 try {
   execFileSync(
     bin('tsc'),
@@ -103,6 +119,7 @@ try {
   const file = join(root, 'docs/api.md');
   writeFileSync(file, `${parts.filter((part) => part !== '').join('\n\n')}\n`);
   execFileSync(bin('prettier'), ['--write', '--log-level', 'warn', file], { stdio: 'inherit' });
+  writeFileSync(join(root, 'docs/llms.txt'), llms(readFileSync(file, 'utf8')));
 } finally {
   rmSync(folder, { recursive: true, force: true });
 }

@@ -22,7 +22,10 @@ export interface Term {
   readonly value: string;
   /** Our key in etcd. */
   readonly key: string;
-  /** The lease that the key hangs on, in decimal. */
+  /**
+   * The lease that the key hangs on, in decimal. All elections of the client that share a TTL share it: a key of yours
+   * put on it outlives `resign()` and `stepDown()`.
+   */
   readonly leaseId: string;
   /**
    * Creation revision of our key: larger in every later term of this election. Hand it to whatever you write to,
@@ -38,7 +41,10 @@ export interface Term {
   isCurrent(): boolean;
   /** @throws {LeadershipLostError} unless {@link isCurrent}. */
   assertCurrent(): void;
-  /** How much longer the term is valid if no renewal comes, in milliseconds; 0 when it is over. */
+  /**
+   * How much longer the term is valid if no renewal comes, in milliseconds; 0 when it is over. Never more than the TTL
+   * less the margin, and a third of the TTL less than that just before a renewal.
+   */
   remainingMs(): number;
   /**
    * Announces another value to observers and candidates, without giving up the term.

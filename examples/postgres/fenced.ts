@@ -10,15 +10,17 @@ export class FencedOffError extends Error {
   override readonly name = 'FencedOffError';
 }
 
+// #region fence
 export const schema = `
   CREATE TABLE IF NOT EXISTS fences (
     resource text PRIMARY KEY,
-    token bigint NOT NULL
+    fencing_token bigint NOT NULL
   )`;
 
 const raise = `
-  INSERT INTO fences (resource, token) VALUES ($1, $2)
-  ON CONFLICT (resource) DO UPDATE SET token = excluded.token WHERE fences.token <= excluded.token`;
+  INSERT INTO fences (resource, fencing_token) VALUES ($1, $2)
+  ON CONFLICT (resource) DO UPDATE SET fencing_token = excluded.fencing_token
+  WHERE fences.fencing_token <= excluded.fencing_token`;
 
 /** Runs the work in one transaction that commits only if no later term has written to the resource. */
 export async function fencedTransaction<T>(
@@ -43,3 +45,4 @@ export async function fencedTransaction<T>(
     connection.release();
   }
 }
+// #endregion fence

@@ -5,8 +5,8 @@ import { connect, electionName, onStop } from './connect.ts';
 
 const client = connect();
 let steps = 0;
-const step = async (_: { signal: AbortSignal }): Promise<void> => {
-  if (steps++ === 0) console.log('working');
+const step = async ({ signal }: { signal: AbortSignal }): Promise<void> => {
+  if (!signal.aborted && steps++ === 0) console.log('working');
 };
 
 // #region loop

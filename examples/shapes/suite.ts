@@ -1,4 +1,5 @@
 /** One test suite: one etcd, one client, a prefix for each test. Runs under `node --test`. */
+/* oxlint-disable typescript/no-floating-promises -- node:test awaits its tests */
 import { after, before, test } from 'node:test';
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';

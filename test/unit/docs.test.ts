@@ -28,7 +28,10 @@ const pages = readdirSync(new URL('../../docs/', import.meta.url))
 const examples = readdirSync(new URL('../../examples/', import.meta.url)).filter((file) =>
   file.endsWith('.ts'),
 );
-const sources = examples.map((file) => text(`examples/${file}`));
+const inFolders = readdirSync(new URL('../../examples/', import.meta.url), { recursive: true })
+  .map(String)
+  .filter((file) => file.includes('/') && file.endsWith('.ts') && !file.startsWith('dist/'));
+const sources = [...examples, ...inFolders].map((file) => text(`examples/${file}`));
 const shown = [...sources, ...sources.flatMap(regions)];
 
 describe('README.md', () => {
@@ -60,6 +63,22 @@ describe('README.md', () => {
     const names = [...text(file).matchAll(pattern)].map(([, name]) => `\`${name}\``);
     expect(names.length).toBeGreaterThan(5);
     expect(missing(names)).toEqual([]);
+  });
+});
+
+describe('docs/llms.txt (else: npm run docs:api)', () => {
+  const llms = text('docs/llms.txt');
+
+  test('holds the guide, whole', () => {
+    expect(llms).toContain(text('docs/guide.md').slice('# Guide\n'.length).trim());
+  });
+
+  test('holds the API of the package`s main entry, whole, and names the others', () => {
+    const [main, ...others] = text('docs/api.md')
+      .split(/^(?=## `etcd-election)/m)
+      .slice(1);
+    expect(llms).toContain(main!.trim());
+    for (const other of others) expect(llms).toContain(/^## (`[^`]+`)/.exec(other)![1]);
   });
 });
 
