@@ -45,6 +45,16 @@ export type ElectionEvent =
   /** The loop guard delays the next lease of a client, whose last ones did not last. */
   | { readonly type: 'session.held'; readonly holdMs: number }
   | { readonly type: 'session.closed'; readonly leaseId: string }
+  | { readonly type: 'host.away'; readonly host: string; readonly reason: string }
+  | { readonly type: 'host.back'; readonly host: string; readonly afterMs: number }
+  | {
+      readonly type: 'host.foreign';
+      readonly host: string;
+      readonly clusterId: string;
+      /** Undefined if the hosts disagree and no cluster has the majority of them. */
+      readonly ourClusterId: string | undefined;
+    }
+  | { readonly type: 'cluster.changed'; readonly fromClusterId: string; readonly toClusterId: string }
   | { readonly type: 'last-will.lost'; readonly reason: string }
   | {
       readonly type: 'etcd.history-lost';
@@ -164,6 +174,9 @@ export interface Logger {
   error(fields: object, message: string): void;
 }
 
+/** Cluster IDs are shown as etcdctl shows them. */
+const hex = (clusterId: string): string => BigInt(clusterId).toString(16);
+
 type Level = keyof Logger;
 type Line<T extends ElectionEventType> = readonly [
   Level | ((event: EventOf<T>) => Level),
@@ -199,6 +212,20 @@ const lines: { readonly [T in ElectionEventType]: Line<T> } = {
     (e) => `obtained a lease again after ${Math.round(e.afterMs / 1_000)} s without one`,
   ],
   'session.closed': ['debug', (e) => `lease ${e.leaseId} given back`],
+  'host.away': ['warn', (e) => `etcd host ${e.host} is passed over: ${e.reason}`],
+  'host.back': ['info', (e) => `etcd host ${e.host} answers again after ${Math.round(e.afterMs)} ms`],
+  'host.foreign': [
+    'error',
+    (e) =>
+      e.ourClusterId === undefined
+        ? `etcd host ${e.host} belongs to cluster ${hex(e.clusterId)}, other hosts do not, and no cluster has the majority of the configured hosts: nobody can lead; correct the list of hosts`
+        : `etcd host ${e.host} belongs to another cluster (${hex(e.clusterId)}, ours is ${hex(e.ourClusterId)}): its answers count for nothing; take it off the list of hosts`,
+  ],
+  'cluster.changed': [
+    'error',
+    (e) =>
+      `all etcd hosts that answer belong to cluster ${hex(e.toClusterId)} now, no longer to ${hex(e.fromClusterId)}: elections go on there; candidates that still reach the old cluster would lead beside them`,
+  ],
   'last-will.lost': [
     'warn',
     (e) => `no last will for now, a crash would cost the TTL; it is tried again: ${e.reason}`,

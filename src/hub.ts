@@ -22,6 +22,7 @@ export function hubOf(client: Etcd3, reporter: Reporter): WatchHub {
         toRevision: toRevision.toString(),
       }),
     );
+    link.tell = (event) => reporter.report(event);
     hub = new WatchHub({
       link,
       pace: paceOf(client),

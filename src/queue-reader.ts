@@ -33,7 +33,11 @@ export class QueueReader {
       this.#unsent = undefined;
     });
     try {
-      return await readQueue(this.#link, this.#electionKeys, { withinMs: CALL_LIMIT_MS, signal });
+      return await readQueue(this.#link, this.#electionKeys, {
+        withinMs: CALL_LIMIT_MS,
+        signal,
+        lane: 'caller',
+      });
     } catch (error) {
       if (!(error instanceof EtcdFault)) throw error;
       throw signal.aborted ? (signal.reason as Error) : readError(this.#election, error);

@@ -55,6 +55,7 @@ export class Session {
   #proof: LeaseProof;
   #marginMs: number;
   #ended: SessionEnd | undefined;
+  readonly #offClusterChanged: () => void;
   #deadline: NodeJS.Timeout | undefined;
   /** Whether somebody saw the deadline passed before its timer did, which is about to fire. */
   #isOverdue = false;
@@ -71,6 +72,7 @@ export class Session {
     this.#pace = tools.pace;
     this.#retries = renewalPace(lease.proof.grantedTtlSeconds, tools.pace);
     this.#reporter = tools.reporter;
+    this.#offClusterChanged = this.#link.onClusterChanged(() => this.end('lease-lost'));
     this.#watchDeadline();
     void this.#renewUntilEnded();
   }
@@ -141,6 +143,7 @@ export class Session {
     if (this.#ended !== undefined) return;
     this.#ended = because;
     clearTimeout(this.#deadline);
+    this.#offClusterChanged();
     this.#stop.abort();
     this.#keepAlive.close();
     this.#retries.end();

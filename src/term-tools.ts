@@ -6,7 +6,7 @@ import type { Candidacy } from './core/campaign.ts';
 import { proclaim } from './etcd/candidacy.ts';
 import { EtcdFault } from './etcd/fault.ts';
 import { commitFenced, deleteOf, FencedTxn, putOf, type UserTxn } from './etcd/fenced-txn.ts';
-import type { Link } from './etcd/link.ts';
+import type { CallLimits, Link } from './etcd/link.ts';
 import { InvalidInputError, OutcomeUnknownError } from './errors.ts';
 import { settleError, writeError } from './faults.ts';
 import { shown } from './core/shown.ts';
@@ -87,7 +87,7 @@ export class TermWriter implements TermTools {
     const { value } = this.#unsent!;
     this.#unsent = undefined;
     await this.#write(term, async () => {
-      const limits = { withinMs: CALL_LIMIT_MS, signal: this.#pending.settling };
+      const limits: CallLimits = { withinMs: CALL_LIMIT_MS, signal: this.#pending.settling, lane: 'caller' };
       const isOurs = await proclaim(this.#tools.link, this.#candidacy, value, limits).catch(
         (fault: unknown) => {
           if (fault instanceof EtcdFault && fault.kind === 'lease-gone') return false; // it was the term's
@@ -175,7 +175,7 @@ export class TermWriter implements TermTools {
 
   #commit(term: LiveTerm, txn: UserTxn, options: UserOptions, exactlyOnce: boolean): Promise<ITxnResponse> {
     const { link } = this.#tools;
-    const limits = { withinMs: WRITE_LIMIT_MS, signal: this.#pending.settling };
+    const limits: CallLimits = { withinMs: WRITE_LIMIT_MS, signal: this.#pending.settling, lane: 'caller' };
     return this.#write(term, () =>
       exactlyOnce
         ? this.#slots.commit(this.#candidacy, txn, options, this.#pending)

@@ -113,7 +113,7 @@ export class WriteSlots {
     place.slot = begin(place.slot, randomUUID());
     let outcome: SlottedAnswer;
     try {
-      const limits = { withinMs: CALL_LIMIT_MS, signal: sending };
+      const limits: CallLimits = { withinMs: CALL_LIMIT_MS, signal: sending, lane: 'caller' };
       outcome = await commitInSlot(this.#link, candidacy, this.#writeIn(place), { ...what, limits });
     } catch (error) {
       if (!(error instanceof EtcdFault)) throw error;
@@ -192,7 +192,11 @@ export class WriteSlots {
     const untilMs = clock.now() + CALL_LIMIT_MS;
     for (;;) {
       try {
-        return await this.#settleOnce(place, wasAnswered, { withinMs: untilMs - clock.now(), signal });
+        return await this.#settleOnce(place, wasAnswered, {
+          withinMs: untilMs - clock.now(),
+          signal,
+          lane: 'caller',
+        });
       } catch (error) {
         const isHopeless = !(error instanceof EtcdFault) || error.kind !== 'unavailable';
         if (isHopeless || signal?.aborted === true || clock.now() + SETTLE_AGAIN_MS >= untilMs) throw error;
@@ -240,7 +244,7 @@ export class WriteSlots {
   async #tryReservedName(place: Place, signal: AbortSignal): Promise<void> {
     this.#refusal = undefined;
     try {
-      await this.#settleOnce(place, false, { withinMs: CALL_LIMIT_MS, signal });
+      await this.#settleOnce(place, false, { withinMs: CALL_LIMIT_MS, signal, lane: 'caller' });
     } catch (error) {
       const { kind, message } = error as EtcdFault;
       if (kind !== 'refused') return;

@@ -38,7 +38,7 @@ export async function isConfirmed(
     const { kvs, header } = await link.unary(
       'confirm the renewal',
       (client, options) => client.kv.range({ key: Buffer.from(ownKey.key) }, options),
-      { ...limits, isTimely: true, isVital: true, isHedged: true, avoid: host, proves: 'revision' },
+      { ...limits, isTimely: true, lane: 'lease', isHedged: true, avoid: host, proves: 'revision' },
     );
     ownKey.onRead(kvs[0] && candidateOf(kvs[0]), BigInt(header.revision));
     const verdict = verdictOf(raftTerm, BigInt(header.raft_term), link.history.known.raftTerm);

@@ -1,5 +1,7 @@
 /**
  * What etcd, the network or etcd3 answered instead of a result, sorted once into the few kinds that we act on.
+ *
+ * Only etcd's own words are final. Gateways and proxies on the way answer with the same codes: their answers are outages.
  */
 
 export type FaultKind =
@@ -43,8 +45,34 @@ export const isAnswered = (fault: EtcdFault): boolean => /space exceeded/.test(f
 export const isTokenRefused = ({ message }: EtcdFault): boolean =>
   /auth token is not valid|revision of auth store is old|user name is empty/.test(message);
 
-/** gRPC status codes by what they mean to us; etcd's own errors arrive under them. */
-const REFUSED = new Set([3, 7, 12, 16]);
+/** INVALID_ARGUMENT and PERMISSION_DENIED. */
+const REFUSED = new Set([3, 7]);
+
+/** How every error of etcd's own begins, in the releases that we know. */
+const BY_ETCD = /^etcdserver: /;
+
+/** The member said so itself: it is reached, and the trouble is not on the way. */
+export const isByEtcd = (status: GrpcStatus): boolean => BY_ETCD.test(status.details);
+
+/** The member refuses all that we ask for, because it is a learner or reaches no leader: another one may not. */
+export const isUnfit = (status: GrpcStatus): boolean =>
+  /^etcdserver: (rpc not supported for learner|no leader|not capable|server stopped|corrupt cluster)/.test(
+    status.details,
+  );
+
+/** gRPC gave the call up before it was sent, or the server's HTTP/2 layer refused it unread. */
+const NEVER_SENT =
+  /^No connection established|^Name resolution failed|^Channel closed before call started|^Stream refused by server|^Failed to start HTTP\/2 stream|^Attempted to send message/;
+
+/**
+ * etcd says this before it proposes anything to the cluster, of a read, or where its log has certainly not taken the entry.
+ * ("request timed out" and "server stopped" may come after the entry was proposed.)
+ */
+const NOT_DONE =
+  /^etcdserver: (too many requests|no leader|not capable|rpc not supported for learner|leader changed|corrupt cluster)|^raft proposal dropped/;
+
+/** The request itself is larger than etcd or gRPC takes. */
+const TOO_LARGE = /^grpc: received message larger than max|^Attempted to send message/;
 
 export interface GrpcStatus {
   readonly code: number;
@@ -54,33 +82,27 @@ export interface GrpcStatus {
 export function faultOf(what: string, status: GrpcStatus | undefined, error: unknown): EtcdFault {
   if (error instanceof EtcdFault) return error;
   const cause = error instanceof Error ? error : new Error(String(error));
-  const said = status === undefined ? cause.message : status.details;
-  const message = `${what}: ${said}`;
+  const { code, details: said } = status ?? statusIn(cause.message);
   const fault = (kind: FaultKind, mayHaveHappened: boolean): EtcdFault =>
-    new EtcdFault(kind, message, mayHaveHappened, { cause });
+    new EtcdFault(kind, `${what}: ${said}`, mayHaveHappened, { cause });
 
   if (/client was already closed/.test(cause.message)) return fault('client-closed', false);
+  if (TOO_LARGE.test(said)) return fault('refused', false);
+  // etcd3's breaker, on a client that we use as it is: it never let the call out.
+  if (NEVER_SENT.test(said) || /circuit breaker is open/.test(said)) return fault('unavailable', false);
+  if (NOT_DONE.test(said)) return fault('unavailable', false);
+  if (!BY_ETCD.test(said)) return fault('unavailable', true);
   if (/requested lease not found/.test(said)) return fault('lease-gone', false);
   if (/revision has been compacted/.test(said)) return fault('compacted', false);
   // A token is renewed by the next try; wrong credentials are not.
   if (/invalid auth token|revision of auth store is old/.test(said)) return fault('unavailable', false);
-  if (/authentication failed|permission denied|user name is empty/.test(said)) return fault('refused', false);
-  if (/too many requests|etcdserver: no leader/.test(said)) return fault('unavailable', false);
-  // An alarm of etcd's that stops all writes.
-  if (/corrupt cluster/.test(said)) return fault('unavailable', false);
   // etcd applies the write that crosses its quota, and says so all the same.
   if (/space exceeded/.test(said)) return fault('unavailable', true);
-  // gRPC found nobody to send it to.
-  if (/^No connection established|^Name resolution failed/.test(said)) return fault('unavailable', false);
-  // etcd3's breaker: it never let the call out.
-  if (status === undefined && /circuit breaker is open/.test(cause.message))
-    return fault('unavailable', false);
-  const code = status?.code ?? codeIn(cause.message);
   return REFUSED.has(code) ? fault('refused', false) : fault('unavailable', true);
 }
 
 /** etcd3 drops the numeric code of an error, but its message begins with it: `14 UNAVAILABLE: …`. */
-function codeIn(message: string): number {
-  const match = /^(?:\w+: )?(\d{1,2}) [A-Z_]+:/.exec(message);
-  return match === null ? -1 : Number(match[1]);
+function statusIn(message: string): GrpcStatus {
+  const match = /^(?:\w+: )?(\d{1,2}) [A-Z_]+: (.*)$/s.exec(message);
+  return match === null ? { code: -1, details: message } : { code: Number(match[1]), details: match[2]! };
 }

@@ -46,16 +46,14 @@ export class Host {
     this.address = address;
   }
 
-  /** Its client. A mock, or a client that is not etcd3's own, is used as it is. */
-  get client(): HostClient {
+  /** Whether the user's client is used as it is: a mock, or one that is not etcd3's own. */
+  get isBorrowed(): boolean {
     const pool = poolOf(this.#users);
-    if (pool === undefined || (pool.mockImpl ?? null) !== null) return this.#users;
-    return (this.#client ??= this.#connect());
+    return pool === undefined || (pool.mockImpl ?? null) !== null;
   }
 
-  /** Whether there is a client, which may hold a connection. */
-  get isInUse(): boolean {
-    return this.#own !== undefined;
+  get client(): HostClient {
+    return this.isBorrowed ? this.#users : (this.#client ??= this.#connect());
   }
 
   /** How long ago its client was made, in milliseconds. */

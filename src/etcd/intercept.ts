@@ -2,7 +2,8 @@
  * Our hand on a call of etcd3: what it sends along, what it hears, and what etcd3 is told of its end.
  */
 import type { KVClient } from 'etcd3';
-import type { GrpcStatus } from './fault.ts';
+import type { EtcdFault, GrpcStatus } from './fault.ts';
+import { onCleanStack } from './host.ts';
 
 export type CallOptions = NonNullable<Parameters<KVClient['range']>[1]>;
 type Interceptor = NonNullable<CallOptions['interceptors']>[number];
@@ -13,6 +14,8 @@ export interface Hand {
   readonly token: string | undefined;
   /** The call begins; what this throws keeps it from being sent. */
   readonly onCall: (call: OngoingCall) => void;
+  /** @returns why a message counts for nothing: the call then ends so. */
+  readonly onMessage: (message: unknown) => EtcdFault | undefined;
   /** How it ended, if not well. */
   readonly onFailure: (status: GrpcStatus) => void;
 }
@@ -27,17 +30,25 @@ export const HIDDEN = 9;
 const REPEATED_BY_ETCD3 = 'invalid auth token';
 
 /** Options for one call that is sent once, and that etcd3 never ends by itself. */
-export function callOptions({ token, onCall, onFailure }: Hand): CallOptions {
+export function callOptions({ token, onCall, onMessage, onFailure }: Hand): CallOptions {
   const interceptor: Interceptor = (options, nextCall) => {
     const call = nextCall(options);
     onCall(call);
     const start = call.start.bind(call);
+    let ended: EtcdFault | undefined;
     call.start = (metadata, listener) =>
       start(withOurs(metadata, token), {
         ...listener,
         onReceiveMetadata: (received) => listener?.onReceiveMetadata?.(received),
-        onReceiveMessage: (message: unknown) => listener?.onReceiveMessage?.(message),
+        onReceiveMessage: (message: unknown) => {
+          if (ended !== undefined) return;
+          ended = message === null ? undefined : onMessage(message);
+          if (ended === undefined) listener?.onReceiveMessage?.(message);
+          else void onCleanStack(() => call.cancelWithStatus(HIDDEN, 'it counts for nothing'));
+        },
         onReceiveStatus: (status) => {
+          if (ended !== undefined)
+            return listener?.onReceiveStatus?.({ ...status, code: HIDDEN, details: ended.message });
           if (status.code === 0) return listener?.onReceiveStatus?.(status);
           onFailure(status);
           const details = status.details.replace(REPEATED_BY_ETCD3, 'auth token is not valid');

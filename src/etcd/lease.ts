@@ -33,7 +33,7 @@ export async function grantLease(
     const { TTL } = await link.unary(
       'grant a lease',
       (client, options) => client.leaseClient.leaseGrant({ ID: leaseId, TTL: ttlSeconds }, options),
-      { ...limits, isHedged: true, proves: 'revision-and-term' },
+      { ...limits, isHedged: true, proves: 'revision-and-term', lane: 'lease' },
     );
     return { sentAtMs, grantedTtlSeconds: Number(TTL) };
   } catch (error) {
@@ -48,7 +48,7 @@ export async function revokeLease(link: Link, leaseId: string, limits: CallLimit
     await link.unary(
       'revoke the lease',
       (client, options) => client.leaseClient.leaseRevoke({ ID: leaseId }, options),
-      { ...limits, isHedged: true },
+      { ...limits, isHedged: true, lane: 'lease' },
     );
   } catch (error) {
     if (!(error instanceof EtcdFault && error.kind === 'lease-gone')) throw error;
@@ -122,7 +122,7 @@ export class KeepAlive {
     const { TTL, header } = await this.#link.unary(
       'ask what is left of the lease',
       (client, options) => client.leaseClient.leaseTimeToLive({ ID: this.#leaseId }, options),
-      { ...limits, isTimely: true, isVital: true, isHedged: true },
+      { ...limits, isTimely: true, lane: 'lease', isHedged: true },
     );
     if (Number(TTL) < 0) throw leaseGone();
     if (BigInt(header.raft_term) !== raftTerm) return undefined;

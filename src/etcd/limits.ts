@@ -1,5 +1,10 @@
 import { EtcdFault } from './fault.ts';
 
+export interface Limits {
+  readonly withinMs: number;
+  readonly signal?: AbortSignal | undefined;
+}
+
 /**
  * Waits for a promise no longer than the limit, and not beyond an abort.
  *
@@ -9,7 +14,7 @@ import { EtcdFault } from './fault.ts';
 export function limited<T>(
   what: string,
   promise: Promise<T>,
-  { withinMs, signal }: { readonly withinMs: number; readonly signal?: AbortSignal | undefined },
+  { withinMs, signal }: Limits,
   late: (value: T) => void = () => undefined,
 ): Promise<T> {
   return new Promise<T>((resolve, reject) => {

@@ -12,13 +12,14 @@ import { clock } from '../time.ts';
 import { EtcdFault, faultOf, type GrpcStatus } from './fault.ts';
 import { hedged } from './hedge.ts';
 import { addressesOf, Host, onCleanStack, poolOf, type HostClient } from './host.ts';
-import { HostChoice } from './host-choice.ts';
 import { History, type Header, type Proves } from './history.ts';
 import { callOptions, type CallOptions } from './intercept.ts';
 import { limited } from './limits.ts';
+import { Members, type HostEvent } from './members.ts';
 import { Slots } from './slots.ts';
 import { Tokens } from './token.ts';
 import { askOnce, type Invoke } from './unary.ts';
+import { Uses, type Use } from './uses.ts';
 
 export type { Host } from './host.ts';
 
@@ -33,11 +34,17 @@ export interface CallLimits {
   readonly proves?: Proves | undefined;
   /** Whether another host is asked too while the first keeps silent: for what may happen twice without harm. */
   readonly isHedged?: boolean | undefined;
-  /** Whether it has places of its own: for what a lease lives by, however many other calls wait. */
-  readonly isVital?: boolean | undefined;
   /** A host to pass over if another one is not a suspect. */
   readonly avoid?: Host | undefined;
+  /** Which calls it shares its places with. Default: `queue`. */
+  readonly lane?: Lane | undefined;
 }
+
+/**
+ * Calls wait only for others of their lane: `lease` for grants, revocations and confirmations, `queue` for keys of candidates
+ * and reads of ours, `caller` for what the application asks for.
+ */
+export type Lane = 'lease' | 'queue' | 'caller';
 
 /** What we need of etcd3's raw duplex streams. */
 export interface RawStream<Request, Response> {
@@ -64,28 +71,13 @@ export interface OpenStream<Request, Response> {
 }
 
 /**
- * Calls of one client that may be under way at once. Enough to fill a connection; more of them only wait on a slow
+ * Calls of one lane of one client that may be under way at once. Enough to fill a connection; more of them only wait on a slow
  * event loop until their time is up, and keep renewals waiting with them. (etcd itself refuses some thousands.)
  */
 const IN_FLIGHT = 64;
 
-/** The same for what a lease lives by: each session makes one such call at a time. */
-const VITAL_IN_FLIGHT = 16;
-
 /** How long a token may take, in milliseconds: etcd works on a password for 50 ms and more. */
 const TOKEN_WITHIN_MS = 2_500;
-
-/** How often we look whether our connections are still needed, in milliseconds. */
-const TEND_EVERY_MS = 1_000;
-
-/** Connections that nothing needs are closed after so long, in milliseconds: somebody may read once a second. */
-const IDLE_FOR_MS = 5_000;
-
-/** gRPC waits longer and longer before it dials again; a new client dials at once. No younger one is replaced, in milliseconds. */
-const DIAL_AGAIN_AFTER_MS = 250;
-
-/** gRPC has no connection, and waits before it dials again. */
-const NOT_CONNECTED = /^No connection established|^Name resolution failed/;
 
 export class Link {
   /** What etcd has told of its history: a member that has not reached it lags behind. */
@@ -99,26 +91,39 @@ export class Link {
   isProxied: boolean | undefined;
   /** As the user gave them, for people; without a password. */
   readonly endpoints: readonly string[];
+  /** Takes what there is to tell. */
+  tell: (event: HostEvent) => void = () => undefined;
   readonly #users: Etcd3;
-  readonly #hosts: readonly Host[];
-  readonly #choice: HostChoice<Host>;
-  readonly #slots = new Slots(IN_FLIGHT);
-  readonly #vitalSlots = new Slots(VITAL_IN_FLIGHT);
+  readonly #members: Members;
+  readonly #lanes: Readonly<Record<Lane, Slots>> = {
+    lease: new Slots(IN_FLIGHT),
+    queue: new Slots(IN_FLIGHT),
+    caller: new Slots(IN_FLIGHT),
+  };
   readonly #tokens: Tokens;
-  /** Calls under way and open streams. */
-  readonly #uses = new Set<Use>();
-  #idleSinceMs = 0;
-  /** To be closed as soon as nothing uses them, not only after a while. */
-  #isResting = false;
-  #tending: NodeJS.Timeout | undefined;
+  readonly #uses: Uses;
+  readonly #changeListeners = new Set<() => void>();
 
   constructor(client: Etcd3) {
     this.#users = client;
     const addresses = addressesOf(client);
     this.endpoints = addresses.map((address) => address.replace(/\/\/[^@/]*@/, '//'));
-    this.#hosts = addresses.map((address) => new Host(client, address));
-    this.#choice = new HostChoice(this.#hosts);
     this.#tokens = new Tokens(client);
+    this.#members = new Members(
+      addresses.map((address) => new Host(client, address)),
+      {
+        identify: (host, withinMs, signal) => this.#identify(host, clock.now() + withinMs, signal),
+        prove: (host, withinMs, signal) => this.#prove(host, clock.now() + withinMs, signal),
+      },
+      (event) => {
+        this.tell(event);
+        if (event.type === 'cluster.changed') for (const listener of this.#changeListeners) listener();
+      },
+    );
+    this.#uses = new Uses(
+      () => this.isClosed,
+      () => this.#members.drop(),
+    );
   }
 
   /** Whether the user has closed the client: what is open would go on, and renew a lease for nobody. */
@@ -126,8 +131,24 @@ export class Link {
     return poolOf(this.#users)?.hosts.every(({ closed }) => closed) ?? false;
   }
 
+  /** The ID of our etcd cluster, in decimal; undefined until etcd has answered. */
+  get clusterId(): string | undefined {
+    return this.#members.clusterId;
+  }
+
+  /** Calls back when another cluster has taken the place of ours. @returns what takes the listener away. */
+  onClusterChanged(listener: () => void): () => void {
+    this.#changeListeners.add(listener);
+    return () => this.#changeListeners.delete(listener);
+  }
+
+  /** An election is closed: our connections are too, as soon as nothing uses them. */
+  rest(): void {
+    this.#uses.rest();
+  }
+
   /**
-   * One call, sent once; where it is hedged, once to each host at most.
+   * One call, sent once; if it is hedged, once to each host at most.
    *
    * @param what said in errors: what was tried.
    * @throws {EtcdFault}
@@ -138,8 +159,8 @@ export class Link {
     limits: CallLimits,
   ): Promise<T> {
     const calledAtMs = clock.now();
-    const { withinMs, isTimely, isVital, proves = 'nothing' } = limits;
-    const slots = isVital === true ? this.#vitalSlots : this.#slots;
+    const { withinMs, isTimely, proves = 'nothing', lane = 'queue' } = limits;
+    const slots = this.#lanes[lane];
     if (!(await slots.take(isTimely === true ? withinMs : undefined)))
       throw new EtcdFault('unavailable', `${what}: too many calls were under way`, false);
     try {
@@ -160,22 +181,25 @@ export class Link {
     const ask = (signal: AbortSignal | undefined, onSilent: () => void): Promise<T> =>
       this.#askHosts(what, invoke, { dueAtMs, signal, onSilent, asked, avoid, isAnonymous });
     return limits.isHedged === true
-      ? hedged(ask, { times: this.#hosts.length, signal: limits.signal })
+      ? hedged(ask, { times: this.#members.hosts.length, signal: limits.signal })
       : ask(limits.signal, () => undefined);
   }
 
-  /** Asks one host; what was never sent goes on to the next one. */
+  /** Asks one host; what certainly did not happen goes on to the next one. */
   async #askHosts<T>(what: string, invoke: Invoke<T>, how: How): Promise<T> {
-    for (;;) {
-      const host = this.#choice.pick({ avoid: how.avoid, except: how.asked });
+    for (let last: EtcdFault | undefined; ;) {
+      const host = await this.#members.choose(what, leftOf(how), { avoid: how.avoid, except: how.asked });
       if (host === undefined)
-        throw new EtcdFault('unavailable', `${what}: all hosts are being asked already`, false);
+        throw last ?? new EtcdFault('unavailable', `${what}: all hosts are being asked already`, false);
       how.asked.add(host);
       try {
         return await this.#askHost(host, what, invoke, how);
       } catch (fault) {
-        const isUnsent = fault instanceof EtcdFault && fault.kind === 'unavailable' && !fault.mayHaveHappened;
-        if (!isUnsent || how.asked.size >= this.#hosts.length || clock.now() >= how.dueAtMs) throw fault;
+        if (!(fault instanceof EtcdFault)) throw fault;
+        last = fault;
+        const isUndone = fault.kind === 'unavailable' && !fault.mayHaveHappened;
+        if (!isUndone || how.asked.size >= this.#members.hosts.length || clock.now() >= how.dueAtMs)
+          throw fault;
       }
     }
   }
@@ -195,31 +219,67 @@ export class Link {
     host: Host,
     what: string,
     invoke: Invoke<T>,
-    { dueAtMs, signal, onSilent }: How,
+    { dueAtMs, signal, onSilent, isProbe }: How,
     token: string | undefined,
   ): Promise<T> {
     const sentAtMs = clock.now();
-    const answer = await askOnce({
-      what,
-      client: host.client,
-      invoke,
-      token,
-      withinMs: Math.max(0, dueAtMs - sentAtMs),
-      signal,
-      patienceMs: () => this.#choice.patienceMs(host),
-      onSilent: () => {
-        this.#choice.suspect(host);
-        onSilent();
-      },
-      onTimeout: () => {
-        // Nothing came on its connection since the call was sent: it may be half open.
-        const waitedMs = clock.now() - sentAtMs;
-        if (this.#choice.answeredAtMs(host) < sentAtMs && host.ageMs >= waitedMs) host.drop();
-      },
-      onFailure: (status) => this.#failed(host, status, token),
-    });
-    this.#choice.answered(host);
-    return answer;
+    try {
+      const answer = await askOnce({
+        what,
+        client: host.client,
+        invoke,
+        token,
+        withinMs: Math.max(0, dueAtMs - sentAtMs),
+        signal,
+        patienceMs: () => this.#members.choice.patienceMs(host),
+        onSilent: () => {
+          this.#members.choice.suspect(host, 'no answer');
+          onSilent();
+        },
+        onTimeout: () => {
+          // Nothing came on its connection since the call was sent: it may be half open.
+          const waitedMs = clock.now() - sentAtMs;
+          if (this.#members.choice.heardAtMs(host) < sentAtMs && host.ageMs >= waitedMs) host.drop();
+        },
+        onMessage: (message) => this.#members.complaint(host, what, message),
+        onFailure: (status) => this.#failed(host, status, token),
+      });
+      if (isProbe === true) this.#members.choice.heard(host);
+      else this.#members.choice.answered(host);
+      return answer;
+    } catch (fault) {
+      if (isProbe !== true) await this.#members.doubt(host, what, fault);
+      throw fault;
+    }
+  }
+
+  async #identify(host: Host, dueAtMs: number, signal?: AbortSignal): Promise<void> {
+    const how = { dueAtMs, signal, onSilent: () => undefined, asked: new Set<Host>(), isProbe: true };
+    await this.#send(
+      host,
+      'identify the cluster',
+      (client, options) => client.maintenance.status(options),
+      how,
+      undefined,
+    );
+  }
+
+  /** A linearizable read: a member that cannot serve one is of no use. That we may not read that key is an answer too. */
+  async #prove(host: Host, dueAtMs: number, signal?: AbortSignal): Promise<void> {
+    const how = { dueAtMs, signal, onSilent: () => undefined, asked: new Set<Host>(), isProbe: true };
+    try {
+      const token = await this.#tokenFor('probe', how);
+      const key = Buffer.from('etcd-election');
+      await this.#send(
+        host,
+        'probe',
+        (client, options) => client.kv.range({ key, count_only: true }, options),
+        how,
+        token,
+      );
+    } catch (fault) {
+      if (!(fault instanceof EtcdFault && fault.kind === 'refused')) throw fault;
+    }
   }
 
   /** The token at hand, or a new one; undefined where none is needed. @throws {EtcdFault} */
@@ -236,14 +296,13 @@ export class Link {
         { isHedged: true, isAnonymous: true },
       ).then(({ token }) => token, tokenIfSwitchedOff),
     );
-    await limited(what, fetching, { withinMs: Math.max(0, dueAtMs - clock.now()), signal });
+    await limited(what, fetching, leftOf({ dueAtMs, signal }));
     return this.#tokens.current;
   }
 
   #failed(host: Host, status: GrpcStatus, token: string | undefined): void {
     if (TOKEN_REFUSED.test(status.details)) this.#tokens.refused(token);
-    this.#choice.ended(host, status);
-    if (NOT_CONNECTED.test(status.details) && host.ageMs >= DIAL_AGAIN_AFTER_MS) host.drop();
+    this.#members.failed(host, status);
   }
 
   /**
@@ -260,11 +319,12 @@ export class Link {
     try {
       const dueAtMs = clock.now() + withinMs;
       const token = await this.#tokenFor(what, { dueAtMs, signal });
-      const host = this.#choice.pick({ avoid })!;
+      const host = (await this.#members.choose(what, leftOf({ dueAtMs, signal }), { avoid }))!;
       let isOver = false;
       const options = callOptions({
         token,
         onCall: () => undefined,
+        onMessage: (message) => this.#members.complaint(host, what, message),
         onFailure: (status) => {
           if (!isOver) this.#failed(host, status, token);
         },
@@ -279,7 +339,7 @@ export class Link {
         open(host.client, options).catch((error: unknown) => {
           throw faultOf(what, undefined, error);
         }),
-        { withinMs: Math.max(0, dueAtMs - clock.now()), signal },
+        leftOf({ dueAtMs, signal }),
         end,
       );
       raw.on('error', () => use.end());
@@ -288,15 +348,15 @@ export class Link {
       return {
         raw,
         host,
-        renewed: () => this.#choice.renewed(host),
+        renewed: () => this.#members.choice.renewed(host),
         close: () => end(raw),
         fail: () => {
-          this.#choice.suspect(host);
+          this.#members.choice.suspect(host, 'no answer');
           end(raw);
           host.drop();
         },
         leave: () => {
-          this.#choice.suspect(host);
+          this.#members.choice.suspect(host, 'it lags behind');
           end(raw);
         },
       };
@@ -315,57 +375,24 @@ export class Link {
     }
   }
 
-  /** Keeps the connections until it ends. @throws {EtcdFault} where the user has closed the client. */
+  /** Keeps the connections until it ends. @throws {EtcdFault} if the user has closed the client. */
   #use(what: string): Use {
-    if (this.isClosed) throw new EtcdFault('client-closed', `${what}: the client was already closed`, false);
-    const use: Use = {
-      clientClosed: () => undefined,
-      end: () => {
-        this.#uses.delete(use);
-        if (this.#uses.size > 0) return;
-        this.#idleSinceMs = clock.now();
-        if (this.#isResting) this.#drop();
-      },
-    };
-    this.#uses.add(use);
-    if (this.#tending === undefined) this.#tend();
-    return use;
-  }
-
-  /** An election is closed: our connections are too, as soon as nothing uses them. */
-  rest(): void {
-    this.#isResting = true;
-    if (this.#uses.size === 0) this.#drop();
-  }
-
-  /** Closes our connections when the user has closed the client, and when nothing has used them for a while. */
-  #tend(): void {
-    this.#tending = setTimeout(() => {
-      const isIdle = this.#uses.size === 0 && clock.now() - this.#idleSinceMs >= IDLE_FOR_MS;
-      if (!isIdle && !this.isClosed) return this.#tend();
-      for (const use of this.#uses) use.clientClosed();
-      this.#drop();
-    }, TEND_EVERY_MS).unref();
-  }
-
-  #drop(): void {
-    clearTimeout(this.#tending);
-    this.#tending = undefined;
-    this.#isResting = false;
-    for (const host of this.#hosts) host.drop();
+    if (!this.isClosed) return this.#uses.begin();
+    throw new EtcdFault('client-closed', `${what}: the client was already closed`, false);
   }
 }
 
-interface Use {
-  /** Ends what would go on by itself. */
-  clientClosed: () => void;
-  readonly end: () => void;
-}
+const leftOf = ({ dueAtMs, signal }: Pick<How, 'dueAtMs' | 'signal'>): CallLimits => ({
+  withinMs: Math.max(0, dueAtMs - clock.now()),
+  signal,
+});
 
 /** Of a call, or of one that fetches the token for others. */
 type Asking = Partial<CallLimits> & { readonly isAnonymous?: boolean | undefined };
 
 interface How extends Pick<Asking, 'signal' | 'avoid' | 'isAnonymous'> {
+  /** Its answer says nothing of whether the host is fit for work. */
+  readonly isProbe?: boolean | undefined;
   readonly dueAtMs: number;
   readonly onSilent: () => void;
   /** Hosts that have been asked the same already. */

@@ -22,6 +22,8 @@ export interface Ask<T> {
   /** Its host keeps silent: told once, at the latest when the limit is reached. */
   readonly onSilent: () => void;
   readonly onTimeout: () => void;
+  /** @returns why the answer counts for nothing. */
+  readonly onMessage: (message: unknown) => EtcdFault | undefined;
   readonly onFailure: (status: GrpcStatus) => void;
 }
 
@@ -40,13 +42,13 @@ export function askOnce<T>(ask: Ask<T>): Promise<T> {
     };
     const abort = (): void => stop('aborted', 'aborted');
     const endListening = listenForSilence(ask);
-    const timer = setTimeout(() => {
+    const cancelTimer = afterTurn(withinMs, () => {
       endListening(true);
       ask.onTimeout();
       stop('unavailable', `no answer within ${Math.round(withinMs)} ms`);
-    }, withinMs);
+    });
     const cleanUp = (): void => {
-      clearTimeout(timer);
+      cancelTimer();
       endListening(false);
       signal?.removeEventListener('abort', abort);
     };
@@ -57,6 +59,11 @@ export function askOnce<T>(ask: Ask<T>): Promise<T> {
       onCall: (call) => {
         if (over !== undefined) throw over;
         ongoing = call;
+      },
+      onMessage: (message) => {
+        const fault = ask.onMessage(message);
+        over ??= fault;
+        return fault;
       },
       onFailure: (received) => {
         status = received;
@@ -78,7 +85,7 @@ export function askOnce<T>(ask: Ask<T>): Promise<T> {
 
 /** @returns what ends it: with `true` it counts as silence that the call has used up its limit. */
 function listenForSilence({ patienceMs, onSilent }: Ask<unknown>): (isSilent: boolean) => void {
-  let timer: NodeJS.Timeout;
+  let cancelTimer = (): void => undefined;
   let isTold = false;
   const tell = (): void => {
     if (isTold) return; // what its host has said since counts for more than the end of this call
@@ -86,15 +93,30 @@ function listenForSilence({ patienceMs, onSilent }: Ask<unknown>): (isSilent: bo
     onSilent();
   };
   const listen = (forMs: number): void => {
-    timer = setTimeout(() => {
+    cancelTimer = afterTurn(forMs, () => {
       const leftMs = patienceMs();
       if (leftMs > 0) listen(leftMs);
       else tell();
-    }, forMs);
+    });
   };
   listen(SILENT_AFTER_MS);
   return (isSilent) => {
-    clearTimeout(timer);
+    cancelTimer();
     if (isSilent) tell();
+  };
+}
+
+/**
+ * Calls back after some time, and not before what has arrived by then is taken in: while our own event loop was blocked, no
+ * host was silent.
+ *
+ * @returns what keeps it from calling back.
+ */
+function afterTurn(ms: number, callback: () => void): () => void {
+  let turn: NodeJS.Immediate | undefined;
+  const timer = setTimeout(() => (turn = setImmediate(callback)), ms);
+  return () => {
+    clearTimeout(timer);
+    clearImmediate(turn);
   };
 }

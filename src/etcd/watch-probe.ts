@@ -142,7 +142,7 @@ export class WatchProbe {
         {
           withinMs: everyMs,
           isTimely: true,
-          isVital: true,
+          lane: 'lease',
           isHedged: true,
           avoid: stream.host,
           proves: 'revision',

@@ -162,6 +162,10 @@ export class Recorder implements Disposable {
       case 'watch.healed':
         return record('watchHealing', event.afterMs / 1000, {});
       case 'session.unavailable':
+      case 'host.away':
+      case 'host.back':
+      case 'host.foreign':
+      case 'cluster.changed':
         return record('leasesUnavailable', 1, {});
       case 'candidate.failed':
         return record('candidaciesFailed', 1, { election: event.election });

@@ -55,6 +55,16 @@ const samples: { readonly [T in ElectionEventType]: { event: EventOf<T>; level: 
     level: 'warn',
   },
   'session.available': { event: { type: 'session.available', afterMs: 1_000 }, level: 'info' },
+  'host.away': { event: { type: 'host.away', host: '10.0.0.1:2379', reason: 'no answer' }, level: 'warn' },
+  'host.back': { event: { type: 'host.back', host: '10.0.0.1:2379', afterMs: 900 }, level: 'info' },
+  'host.foreign': {
+    event: { type: 'host.foreign', host: '10.0.0.1:2379', clusterId: '17', ourClusterId: '16' },
+    level: 'error',
+  },
+  'cluster.changed': {
+    event: { type: 'cluster.changed', fromClusterId: '16', toClusterId: '17' },
+    level: 'error',
+  },
   'session.closed': { event: { type: 'session.closed', leaseId: '7' }, level: 'debug' },
   'last-will.lost': { event: { type: 'last-will.lost', reason: 'no helper' }, level: 'warn' },
   'etcd.history-lost': {

@@ -1,0 +1,114 @@
+/**
+ * Answers count only if they come from one and the same etcd cluster: in two clusters two candidates would lead, with the same
+ * fencing token. This is the one place that knows which cluster is ours.
+ */
+import { voteOf, type Pin } from '../core/cluster-vote.ts';
+import { clock } from '../time.ts';
+
+/** For so long no answer of our cluster must have come before another one can take its place, in milliseconds. */
+const QUIET_MS = 3_000;
+
+export type ClusterEvent<Host> =
+  | {
+      readonly type: 'foreign';
+      readonly host: Host;
+      readonly clusterId: string;
+      readonly ours: string | undefined;
+    }
+  | { readonly type: 'moved'; readonly from: string; readonly to: string };
+
+export class Cluster<Host> {
+  readonly #hosts: readonly Host[];
+  readonly #tell: (event: ClusterEvent<Host>) => void;
+  readonly #said = new Map<Host, string>();
+  readonly #told = new Map<Host, string>();
+  /** Hosts that say nothing of their cluster: proxies may leave it out. */
+  readonly #without = new Set<Host>();
+  #pin: Pin | undefined;
+  #oursAtMs = 0;
+  #isPolling = false;
+
+  constructor(hosts: readonly Host[], tell: (event: ClusterEvent<Host>) => void) {
+    this.#hosts = hosts;
+    this.#tell = tell;
+  }
+
+  /** As etcd says it, in decimal; undefined until a host has answered, and while they contradict each other. */
+  get id(): string | undefined {
+    return this.#pin?.clusterId;
+  }
+
+  /** Whether more than half of the configured hosts have named it. */
+  get isCertain(): boolean {
+    return this.#pin?.isByMajority === true;
+  }
+
+  /** Whether the host answered last for another cluster, or nobody can tell. */
+  isForeign(host: Host): boolean {
+    const said = this.#said.get(host);
+    return said !== undefined && said !== this.#pin?.clusterId;
+  }
+
+  /** What is wrong with a host that is foreign. */
+  complaintOf(host: Host, address: string): string {
+    const said = this.#said.get(host);
+    return this.id === undefined
+      ? `${address} belongs to cluster ${hex(said)}, others do not, and no cluster has the majority of the configured hosts`
+      : `${address} belongs to another etcd cluster (${hex(said)}; ours is ${hex(this.id)}), its answer counts for nothing`;
+  }
+
+  /** If no host belongs to our cluster. */
+  get complaint(): string {
+    const ids = [...new Set(this.#said.values())].map(hex).join(', ');
+    return this.id === undefined
+      ? `the configured hosts belong to different etcd clusters (${ids}), and none has the majority`
+      : `every configured host belongs to another etcd cluster (${ids}; ours is ${hex(this.id)})`;
+  }
+
+  isKnown(host: Host): boolean {
+    return this.#said.has(host) || this.#without.has(host);
+  }
+
+  /** @returns whether this answer of the host counts. */
+  heard(host: Host, clusterId: string | undefined): boolean {
+    if (clusterId === undefined || clusterId === '0') {
+      this.#without.add(host);
+      return true;
+    }
+    this.#without.delete(host);
+    this.#said.set(host, clusterId);
+    this.#decide();
+    const isOurs = clusterId === this.id;
+    if (isOurs) this.#oursAtMs = clock.now();
+    return isOurs;
+  }
+
+  /** Hosts are being asked: until that is over only their majority decides. */
+  poll(isPolling: boolean): void {
+    this.#isPolling = isPolling;
+    this.#decide();
+  }
+
+  #decide(): void {
+    const before = this.#pin;
+    const said = this.#hosts.map((host) => this.#said.get(host));
+    const isQuiet = clock.now() - this.#oursAtMs >= QUIET_MS;
+    this.#pin = voteOf(said, before, { isPolling: this.#isPolling, isQuiet });
+    if (before !== undefined && this.#pin !== undefined && before.clusterId !== this.#pin.clusterId)
+      this.#tell({ type: 'moved', from: before.clusterId, to: this.#pin.clusterId });
+    if (this.#pin !== undefined || !this.#isPolling) for (const host of this.#hosts) this.#tellOnce(host);
+  }
+
+  #tellOnce(host: Host): void {
+    const clusterId = this.#said.get(host);
+    if (clusterId === undefined || !this.isForeign(host)) this.#told.delete(host);
+    else if (this.#told.get(host) !== clusterId) {
+      this.#told.set(host, clusterId);
+      this.#tell({ type: 'foreign', host, clusterId, ours: this.id });
+    }
+  }
+}
+
+/** As etcdctl shows it. */
+const hex = (clusterId: string | undefined): string =>
+  clusterId === undefined ? 'unknown' : BigInt(clusterId).toString(16);

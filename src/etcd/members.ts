@@ -1,0 +1,154 @@
+/**
+ * The hosts of a client, and what we know of each: whether it answers, and which cluster it belongs to.
+ */
+import { Cluster, type ClusterEvent } from './cluster.ts';
+import { EtcdFault, type GrpcStatus } from './fault.ts';
+import type { Host } from './host.ts';
+import { HostChoice, type Wishes } from './host-choice.ts';
+import { limited, type Limits } from './limits.ts';
+import { Probes, type Ask } from './probes.ts';
+
+/** What there is to tell, once for each change. */
+export type HostEvent =
+  | { readonly type: 'host.away'; readonly host: string; readonly reason: string }
+  | { readonly type: 'host.back'; readonly host: string; readonly afterMs: number }
+  | {
+      readonly type: 'host.foreign';
+      readonly host: string;
+      readonly clusterId: string;
+      readonly ourClusterId: string | undefined;
+    }
+  | { readonly type: 'cluster.changed'; readonly fromClusterId: string; readonly toClusterId: string };
+
+/** How long a host may take to say which cluster it belongs to before its error is believed, in milliseconds. */
+const IDENTIFY_WITHIN_MS = 1_000;
+
+/** gRPC waits longer and longer before it dials again; a new client dials at once. No younger one is replaced, in milliseconds. */
+const DIAL_AGAIN_AFTER_MS = 250;
+
+/** gRPC has no connection, and waits before it dials again. */
+const NOT_CONNECTED = /^No connection established|^Name resolution failed/;
+
+export class Members {
+  readonly hosts: readonly Host[];
+  readonly choice: HostChoice<Host>;
+  readonly #cluster: Cluster<Host>;
+  readonly #probes: Probes<Host>;
+  readonly #identify: Ask<Host>;
+  readonly #tell: (event: HostEvent) => void;
+
+  /** @param ask.identify and `prove`: see probes.ts. */
+  constructor(
+    hosts: readonly Host[],
+    ask: { readonly identify: Ask<Host>; readonly prove: Ask<Host> },
+    tell: (event: HostEvent) => void,
+  ) {
+    this.hosts = hosts;
+    this.#identify = ask.identify;
+    this.#tell = tell;
+    this.choice = new HostChoice(hosts, {
+      away: ({ address }, reason) => this.#tellOfHost({ type: 'host.away', host: address, reason }),
+      back: ({ address }, afterMs) => this.#tellOfHost({ type: 'host.back', host: address, afterMs }),
+    });
+    this.#cluster = new Cluster(hosts, (event) => this.#clusterTold(event));
+    this.#probes = new Probes({
+      hosts,
+      isCertain: () => this.#cluster.isCertain,
+      onPoll: (isPolling) => this.#cluster.poll(isPolling),
+      isDoubtful: (host) => this.choice.isSuspect(host) || !this.isOurs(host),
+      identify: ask.identify,
+      prove: async (host, withinMs, signal) => {
+        await ask.prove(host, withinMs, signal);
+        if (this.isOurs(host)) this.choice.answered(host);
+      },
+    });
+  }
+
+  /** The ID of our etcd cluster, in decimal; undefined until etcd has answered. */
+  get clusterId(): string | undefined {
+    return this.#cluster.id;
+  }
+
+  /** @returns undefined if every host is excepted. @throws {EtcdFault} if none belongs to our cluster. */
+  async choose(what: string, limits: Limits, { avoid, except }: Wishes<Host>): Promise<Host | undefined> {
+    if (this.hosts.length > 1 && !this.hosts[0]!.isBorrowed) {
+      const isUnknown = this.hosts.some((host) => !this.#cluster.isKnown(host));
+      if (this.clusterId === undefined && isUnknown) await limited(what, this.#probes.rollCall(), limits);
+      else this.#probes.probe();
+    }
+    if (this.#foreign.size === this.hosts.length) await limited(what, this.#probes.rollCall(), limits);
+    const foreign = this.#foreign;
+    if (foreign.size === this.hosts.length)
+      throw new EtcdFault('unavailable', `${what}: ${this.#cluster.complaint}`, false);
+    return this.choice.pick({ avoid, except: new Set([...foreign, ...(except ?? [])]) });
+  }
+
+  get #foreign(): ReadonlySet<Host> {
+    return new Set(this.hosts.filter((host) => this.#cluster.isForeign(host)));
+  }
+
+  isOurs(host: Host): boolean {
+    return this.#cluster.isKnown(host) && !this.#cluster.isForeign(host);
+  }
+
+  /**
+   * The one place that looks at the cluster ID of every answer and every message.
+   *
+   * @returns why it counts for nothing; undefined if it counts.
+   */
+  complaint(host: Host, what: string, message: unknown): EtcdFault | undefined {
+    const { header } = (message ?? {}) as { header?: { cluster_id?: string } | null };
+    return this.#cluster.heard(host, header?.cluster_id) ? undefined : this.#foreignFault(host, what);
+  }
+
+  /**
+   * An error carries no cluster ID. Before one that has consequences is believed, its host says which cluster it belongs to.
+   *
+   * @throws {EtcdFault} that is to be believed instead.
+   */
+  async doubt(host: Host, what: string, fault: unknown): Promise<void> {
+    const hasConsequences =
+      fault instanceof EtcdFault && ['refused', 'lease-gone', 'compacted'].includes(fault.kind);
+    if (!hasConsequences || host.isBorrowed) return;
+    await this.#identify(host, IDENTIFY_WITHIN_MS).catch(() => undefined);
+    if (this.#cluster.isForeign(host)) throw this.#foreignFault(host, what);
+  }
+
+  #foreignFault(host: Host, what: string): EtcdFault {
+    return new EtcdFault(
+      'unavailable',
+      `${what}: ${this.#cluster.complaintOf(host, host.address)}`,
+      false, // whatever it did there, nothing happened in our cluster
+    );
+  }
+
+  /** A call or a stream ended so. */
+  failed(host: Host, status: GrpcStatus): void {
+    this.choice.ended(host, status);
+    if (NOT_CONNECTED.test(status.details) && host.ageMs >= DIAL_AGAIN_AFTER_MS) host.drop();
+  }
+
+  /** Closes all connections. */
+  drop(): void {
+    this.#probes.end();
+    for (const host of this.hosts) host.drop();
+  }
+
+  #clusterTold(event: ClusterEvent<Host>): void {
+    this.#tell(
+      event.type === 'foreign'
+        ? {
+            type: 'host.foreign',
+            host: event.host.address,
+            clusterId: event.clusterId,
+            ourClusterId: event.ours,
+          }
+        : { type: 'cluster.changed', fromClusterId: event.from, toClusterId: event.to },
+    );
+  }
+
+  /** A single host that is away is told of by what it keeps from happening. */
+  #tellOfHost(event: HostEvent): void {
+    if (this.hosts.length > 1) this.#tell(event);
+  }
+}

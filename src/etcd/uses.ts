@@ -1,0 +1,70 @@
+/**
+ * Who needs our connections: calls under way and open streams. Without them the connections are closed, when an election is
+ * closed at once, else after a while.
+ */
+import { clock } from '../time.ts';
+
+/** How often we look whether our connections are still needed, in milliseconds. */
+const TEND_EVERY_MS = 1_000;
+
+/** Connections that nothing needs are closed after so long, in milliseconds: an application may read once a second. */
+const IDLE_FOR_MS = 5_000;
+
+export interface Use {
+  /** Ends what would go on by itself after the user has closed the client. */
+  clientClosed: () => void;
+  readonly end: () => void;
+}
+
+export class Uses {
+  readonly #isClosed: () => boolean;
+  readonly #drop: () => void;
+  readonly #uses = new Set<Use>();
+  #idleSinceMs = 0;
+  #timer: NodeJS.Timeout | undefined;
+  /** To be closed as soon as nothing uses them, not only after a while. */
+  #isResting = false;
+
+  /** @param drop closes all connections. */
+  constructor(isClosed: () => boolean, drop: () => void) {
+    this.#isClosed = isClosed;
+    this.#drop = drop;
+  }
+
+  begin(): Use {
+    const use: Use = {
+      clientClosed: () => undefined,
+      end: () => {
+        if (!this.#uses.delete(use) || this.#uses.size > 0) return;
+        this.#idleSinceMs = clock.now();
+        if (this.#isResting) this.#end();
+      },
+    };
+    this.#uses.add(use);
+    if (this.#timer === undefined) this.#tend();
+    return use;
+  }
+
+  /** An election is closed: our connections are too, as soon as nothing uses them. */
+  rest(): void {
+    this.#isResting = true;
+    if (this.#uses.size === 0) this.#end();
+  }
+
+  /** Its timer keeps no process alive. */
+  #tend(): void {
+    this.#timer = setTimeout(() => {
+      const isIdle = this.#uses.size === 0 && clock.now() - this.#idleSinceMs >= IDLE_FOR_MS;
+      if (!isIdle && !this.#isClosed()) return this.#tend();
+      for (const use of this.#uses) use.clientClosed();
+      this.#end();
+    }, TEND_EVERY_MS).unref();
+  }
+
+  #end(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    this.#isResting = false;
+    this.#drop();
+  }
+}

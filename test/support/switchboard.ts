@@ -1,0 +1,50 @@
+import { createServer, connect, type AddressInfo, type Socket } from 'node:net';
+
+/** Forwards TCP to a target that can be changed: the address stays, and another server stands behind it. */
+export interface Switchboard extends AsyncDisposable {
+  readonly endpoint: string;
+  /** Sends what connects from now on elsewhere, and drops what is connected; without a target connections are refused. */
+  to(target: string | undefined): void;
+  /** From now on what comes from clients that are connected is swallowed. */
+  hold(): void;
+}
+
+export async function startSwitchboard(target: string): Promise<Switchboard> {
+  let to: string | undefined = target;
+  const held = new WeakSet<Socket>();
+  const sockets = new Set<Socket>();
+  const server = createServer((socket) => {
+    if (to === undefined) return void socket.destroy();
+    const { hostname, port } = new URL(to);
+    const other = connect(Number(port), hostname);
+    for (const each of [socket, other]) {
+      sockets.add(each);
+      each.on('error', () => undefined);
+      each.on('close', () => {
+        sockets.delete(each);
+        socket.destroy();
+        other.destroy();
+      });
+    }
+    socket.on('data', (data) => void (held.has(socket) || other.write(data)));
+    other.pipe(socket);
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const drop = (): void => {
+    for (const socket of sockets) socket.destroy();
+  };
+  return {
+    endpoint: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    to: (next) => {
+      to = next;
+      drop();
+    },
+    hold: () => {
+      for (const socket of sockets) held.add(socket);
+    },
+    [Symbol.asyncDispose]: async () => {
+      drop();
+      await new Promise((resolve) => server.close(resolve));
+    },
+  };
+}
