@@ -3,11 +3,15 @@
 import { EXIT } from './exit-codes.ts';
 import { guard, GUARDIAN } from './guardian.ts';
 import { becomeInit } from './init.ts';
+import { guardInspector, INSPECTOR_GUARD } from './inspector-guard.ts';
 import { main } from './main.ts';
 
 const exitCode = await becomeInit();
 if (exitCode !== undefined) process.exit(exitCode);
-if (process.argv[2] === GUARDIAN) guard(process.stdin, () => process.exit());
+const [, , word, ...operands] = process.argv;
+if (word === GUARDIAN) guard(process.stdin, () => process.exit());
+else if (word === INSPECTOR_GUARD)
+  await guardInspector(Number(operands[0]), Number(operands[1]), process.stdin);
 else await command();
 
 async function command(): Promise<void> {
@@ -16,7 +20,13 @@ async function command(): Promise<void> {
   process.stderr.on('error', () => undefined); // nowhere left to say it
   const { stdout, stderr, stdin } = process;
   // A copy: what we set for ourselves is not for the command of `run`.
-  let code = await main(process.argv.slice(2), { env: { ...process.env }, stdout, stderr, stdin });
+  let code = await main(process.argv.slice(2), {
+    env: { ...process.env },
+    stdout,
+    stderr,
+    stdin,
+    self: process.argv[1],
+  });
   await new Promise<void>((resolve) => stdout.write('', () => resolve()));
   await new Promise((resolve) => setImmediate(resolve)); // an error of the last write is told now
   if (broken !== undefined) {

@@ -3,6 +3,7 @@
  */
 import { existsSync, readFileSync } from 'node:fs';
 import { commonHelp, UsageError } from './arguments.ts';
+import type { Completable } from './completion.ts';
 import { EXIT } from './exit-codes.ts';
 import { messageOf } from './plain-error.ts';
 import { paletteFor, print, safe, SafeText, type Terminal } from './terminal.ts';
@@ -55,8 +56,18 @@ const commands: Readonly<Record<string, Command>> = {
   profile: {
     summary: 'a CPU profile of a running service',
     load: async () => {
-      const { profile } = await import('./profile.ts');
-      return { run: profile };
+      const { profile, usage } = await import('./profile.ts');
+      return { run: profile, usage };
+    },
+  },
+  completion: {
+    summary: 'a script that completes commands and flags, for bash, zsh or fish',
+    load: async () => {
+      const { completion, usage } = await import('./completion.ts');
+      return {
+        run: async (args, terminal) => completion(args, await completables(), terminal),
+        usage,
+      };
     },
   },
   demo: {
@@ -68,10 +79,23 @@ const commands: Readonly<Record<string, Command>> = {
   },
 };
 
+/** The demo's flags are its own. */
+const DEMO_FLAGS = ['--only', '--json', '--verbose', '--help'];
+
+async function completables(): Promise<Completable[]> {
+  const { flagsOf } = await import('./completion.ts');
+  return await Promise.all(
+    Object.entries(commands).map(async ([name, { summary, load }]) => {
+      const { usage } = await load();
+      return { name, summary, flags: usage === undefined ? DEMO_FLAGS : flagsOf(`${usage} --help`) };
+    }),
+  );
+}
+
 const help: string = `Usage: etcd-election COMMAND …
 
 ${Object.entries(commands)
-  .map(([name, { summary }]) => `  ${name.padEnd(8)} ${summary}`)
+  .map(([name, { summary }]) => `  ${name.padEnd(10)} ${summary}`)
   .join('\n')}
 
 etcd-election help COMMAND says more. -V or --version prints the version.`;

@@ -1,6 +1,7 @@
 /**
  * `etcd-election profile URL | --pid PID`: where a service's CPU time goes, as the author of a runaway would look.
  */
+import type { ChildProcess } from 'node:child_process';
 import { writeFile } from 'node:fs/promises';
 import { get, type IncomingMessage } from 'node:http';
 import { get as getSecurely } from 'node:https';
@@ -16,10 +17,11 @@ import {
   type CpuProfile,
 } from 'etcd-election/diagnostics';
 import { UsageError } from './arguments.ts';
+import { startInspectorGuard } from './inspector-guard.ts';
 import { EXIT } from './exit-codes.ts';
 import { paletteFor, print, printJson, safe, SafeText, type Terminal } from './terminal.ts';
 
-const help = `Usage: etcd-election profile URL [flags]
+export const usage = `Usage: etcd-election profile URL [flags]
        etcd-election profile --pid PID [flags]
 
 Records where the main thread's CPU time goes, prints the most expensive functions as \`go tool pprof -top\` does, and writes
@@ -27,6 +29,7 @@ a flame graph (.html), a pprof file (.pb.gz) and a .cpuprofile. Works while the 
 
   URL               of serveDiagnostics, such as http://127.0.0.1:6161
   --pid PID         a Node process of this machine that was not prepared for it (Linux): its inspector is open meanwhile
+  --port NUMBER     of that process's inspector; default 9229 (its --inspect-port)
   --seconds NUMBER  how long; default 30
   --token TOKEN     what the service asks for; ETCD_ELECTION_DIAGNOSTICS_TOKEN
   --out PATH        where to write, without an ending; default ./profile-TIME
@@ -37,6 +40,7 @@ a flame graph (.html), a pprof file (.pb.gz) and a .cpuprofile. Works while the 
 interface ProfileLine {
   readonly url: URL | undefined;
   readonly pid: number | undefined;
+  readonly port: number;
   readonly seconds: number;
   readonly rows: number;
   readonly token: string | undefined;
@@ -50,7 +54,7 @@ const STOPS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 export async function profile(args: readonly string[], terminal: Terminal): Promise<number> {
   const line = readLine(args, terminal.env);
   if (line === undefined) {
-    print(terminal.stdout, SafeText.ofOurs(help));
+    print(terminal.stdout, SafeText.ofOurs(usage));
     return EXIT.ok;
   }
   const interrupted = new AbortController();
@@ -59,7 +63,7 @@ export async function profile(args: readonly string[], terminal: Terminal): Prom
   const stopBar = progressBar(terminal, line.seconds);
   let recorded: CpuProfile;
   try {
-    recorded = await record(line, interrupted.signal);
+    recorded = await record(line, interrupted.signal, terminal);
   } finally {
     stopBar();
     for (const name of STOPS) process.off(name, interrupt);
@@ -94,9 +98,23 @@ async function write(recorded: CpuProfile, { out, pid, url }: ProfileLine): Prom
   return Object.keys(files);
 }
 
-function record({ url, pid, seconds, token }: ProfileLine, signal: AbortSignal): Promise<CpuProfile> {
-  if (pid !== undefined) return captureProcess({ pid, seconds, signal });
+function record(line: ProfileLine, signal: AbortSignal, terminal: Terminal): Promise<CpuProfile> {
+  const { url, pid, port, seconds, token } = line;
+  if (pid !== undefined) return captureGuarded({ pid, port, seconds, signal }, terminal);
   return download(new URL(`debug/pprof/cpuprofile?seconds=${seconds}`, url), token, seconds, signal);
+}
+
+async function captureGuarded(
+  options: { pid: number; port: number; seconds: number; signal: AbortSignal },
+  terminal: Terminal,
+): Promise<CpuProfile> {
+  let guard: ChildProcess | undefined;
+  const recorded = await captureProcess({
+    ...options,
+    onSignal: () => (guard = startInspectorGuard(options.pid, options.port, terminal)),
+  });
+  guard?.stdin?.end('closed'); // otherwise it closes the inspector when we are gone
+  return recorded;
 }
 
 /** How much longer than the recording the answer may take. */
@@ -174,6 +192,7 @@ function readLine(args: readonly string[], env: Terminal['env']): ProfileLine | 
   return {
     url: address === undefined ? undefined : baseOf(address),
     pid: values.pid === undefined ? undefined : number('pid', values.pid, 1, 2 ** 31),
+    port: number('port', values.port ?? '9229', 1, 65_535),
     seconds: number('seconds', values.seconds ?? '30', 0.1, 600),
     rows: number('rows', values.rows ?? '20', 1, 10_000),
     token: values.token ?? env['ETCD_ELECTION_DIAGNOSTICS_TOKEN'],
@@ -200,6 +219,7 @@ function number(flag: string, text: string, least: number, most: number): number
 function parsed(args: readonly string[]): {
   values: {
     pid?: string;
+    port?: string;
     seconds?: string;
     token?: string;
     out?: string;
@@ -216,6 +236,7 @@ function parsed(args: readonly string[]): {
       args: [...args],
       options: {
         pid: text,
+        port: text,
         seconds: text,
         token: text,
         out: text,

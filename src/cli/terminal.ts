@@ -10,6 +10,8 @@ export interface Terminal {
   readonly stdout: Writable & { readonly isTTY?: boolean };
   readonly stderr: Writable & { readonly isTTY?: boolean };
   readonly stdin: NodeJS.ReadableStream & { readonly isTTY?: boolean };
+  /** The file of the command `etcd-election`; undefined where something else runs us. */
+  readonly self?: string | undefined;
 }
 
 /** Text that may be printed: our own words and colours, and the cleaned words of others. */

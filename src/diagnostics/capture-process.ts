@@ -1,12 +1,13 @@
-import { readFileSync } from 'node:fs';
-import { get } from 'node:http';
+import { readFileSync, readlinkSync } from 'node:fs';
+import { basename } from 'node:path';
 import { setTimeout as after } from 'node:timers/promises';
 import { followed } from '../abort.ts';
 import { checkSignal } from './capture-profile.ts';
+import { closeInspector } from './close-inspector.ts';
 import type { CpuProfile } from './cpu-profile.ts';
 import { DiagnosticsError } from './errors.ts';
-import { type Inspected, recordProfile } from './record-profile.ts';
-import { WebSocketText } from './websocket.ts';
+import { recordProfile } from './record-profile.ts';
+import { inspectorUrl, RemoteInspector } from './remote-inspector.ts';
 
 export interface CaptureProcessOptions {
   /** The process: Node's, on this machine, of this user. */
@@ -17,10 +18,17 @@ export interface CaptureProcessOptions {
   signal?: AbortSignal | undefined;
   /** Port of its inspector. Default: 9229, Node's own default. */
   port?: number | undefined;
+  /**
+   * Called just before the process is signalled. A process in native code opens its inspector only when it leaves that,
+   * which can be after this call has rejected: then `closeInspector` closes it.
+   */
+  onSignal?: (() => void) | undefined;
 }
 
 /** How long the inspector may take to open. */
 const OPEN_WITHIN_MS = 5_000;
+/** How long it may take to close. */
+const CLOSE_WITHIN_MS = 2_000;
 
 /**
  * Records a CPU profile of another process that was not prepared for it, also while its main thread spins. Linux only.
@@ -34,14 +42,14 @@ const OPEN_WITHIN_MS = 5_000;
  *   or opens no inspector.
  */
 export async function captureProcess(options: CaptureProcessOptions): Promise<CpuProfile> {
-  const { pid, seconds = 30, signal, port = 9229 } = options;
+  const { pid, seconds = 30, signal, port = 9229, onSignal = () => undefined } = options;
   if (!(seconds > 0 && seconds <= 600))
     throw new RangeError(`seconds: expected above 0, at most 600, got ${seconds}`);
   checkSignal(signal);
   const over = followed(signal);
   over.signal.throwIfAborted();
   try {
-    return await captureFrom(pid, { durationMs: seconds * 1000, port, signal: over.signal });
+    return await captureFrom(pid, { durationMs: seconds * 1000, port, signal: over.signal, onSignal });
   } finally {
     over.off();
   }
@@ -49,26 +57,46 @@ export async function captureProcess(options: CaptureProcessOptions): Promise<Cp
 
 async function captureFrom(
   pid: number,
-  { durationMs, port, signal }: { durationMs: number; port: number; signal: AbortSignal },
+  {
+    durationMs,
+    port,
+    signal,
+    onSignal,
+  }: { durationMs: number; port: number; signal: AbortSignal; onSignal: () => void },
 ): Promise<CpuProfile> {
   const wasOpen = (await inspectorUrl(port)) !== undefined;
-  if (!wasOpen) openInspector(pid);
+  if (!wasOpen) openInspector(pid, onSignal);
+  try {
+    return await recordFrom(pid, { durationMs, port, signal });
+  } finally {
+    if (!wasOpen) await closeInspector({ pid, port, withinMs: CLOSE_WITHIN_MS });
+  }
+}
+
+async function recordFrom(
+  pid: number,
+  { durationMs, port, signal }: { durationMs: number; port: number; signal: AbortSignal },
+): Promise<CpuProfile> {
   const remote = await RemoteInspector.connect(await untilOpen(port, pid, signal));
   try {
-    if ((await remote.evaluate('process.pid')) !== pid) {
-      throw unavailable(`the inspector on port ${port} belongs to another process`);
-    }
+    const answer = await Promise.race([remote.evaluate('process.pid'), aborted(signal)]);
+    if (answer !== pid) throw unavailable(`the inspector on port ${port} belongs to another process`);
     return (await recordProfile(remote, { durationMs, signal, deoptimise: true })).profile;
   } finally {
-    // Not awaited: it closes the very connection that its answer would come over.
-    if (!wasOpen) void remote.evaluate("process.getBuiltinModule('node:inspector').close()").catch(() => {});
-    await after(wasOpen ? 0 : 100); // let it reach the other side
     remote.close();
   }
 }
 
-/** SIGUSR1 ends a process that does not catch it: sent only to one that does. */
-function openInspector(pid: number): void {
+/** Rejects with the signal's reason; it is raced, and left behind. */
+const aborted = (signal: AbortSignal): Promise<never> =>
+  new Promise((_, reject) => {
+    const abort = (): void => reject(signal.reason as Error);
+    if (signal.aborted) abort();
+    else signal.addEventListener('abort', abort, { once: true });
+  });
+
+/** SIGUSR1 means something else to other programs, and ends those that do not catch it: sent to Node only. */
+function openInspector(pid: number, onSignal: () => void): void {
   let status: string;
   try {
     status = readFileSync(`/proc/${pid}/status`, 'latin1');
@@ -81,12 +109,27 @@ function openInspector(pid: number): void {
       `process ${pid} does not catch SIGUSR1: it is not Node, or was started with --disable-sigusr1`,
     );
   }
+  const executable = executableOf(pid);
+  if (!isNode(executable)) throw unavailable(`process ${pid} is not Node: it runs ${executable}`);
+  onSignal();
   try {
     process.kill(pid, 'SIGUSR1');
   } catch (cause) {
     throw unavailable(`process ${pid} may not be signalled`, cause);
   }
 }
+
+function executableOf(pid: number): string {
+  try {
+    return readlinkSync(`/proc/${pid}/exe`).replace(/ \(deleted\)$/, ''); // Node was updated since it was started
+  } catch (cause) {
+    throw unavailable(`process ${pid} belongs to another user`, cause);
+  }
+}
+
+/** By its name, as in `node`, `nodejs`, `node-22`; or the same file that runs us. */
+const isNode = (executable: string): boolean =>
+  /^node(js)?([-_.]?v?\d[\w.]*)?$/.test(basename(executable)) || executable === process.execPath;
 
 const SIGUSR1_BIT = 1n << 9n; // signal 10, counted from 1
 
@@ -99,72 +142,9 @@ async function untilOpen(port: number, pid: number, signal: AbortSignal): Promis
     const url = await inspectorUrl(port);
     if (url !== undefined) return url;
   }
-  throw unavailable(`process ${pid} opened no inspector on port ${port} within ${OPEN_WITHIN_MS / 1000} s`);
-}
-
-/** Where the inspector on that port can be talked to; undefined: there is none. */
-function inspectorUrl(port: number): Promise<string | undefined> {
-  return new Promise((resolve) => {
-    const asked = get(
-      { host: '127.0.0.1', port, path: '/json/list', agent: false, timeout: 1_000 },
-      (response) => {
-        let text = '';
-        response.on('data', (data: Buffer) => (text += data.toString()));
-        response.on('end', () => resolve(/"webSocketDebuggerUrl":\s*"(ws:[^"]+)"/.exec(text)?.[1]));
-      },
-    );
-    asked.on('timeout', () => asked.destroy());
-    asked.on('error', () => resolve(undefined));
-  });
-}
-
-/** An inspector in another process, as far as a recording needs it. */
-class RemoteInspector implements Inspected {
-  readonly #waiting = new Map<number, (error: Error | null, result?: object) => void>();
-  #socket: WebSocketText | undefined;
-  #lastId = 0;
-
-  static async connect(url: string): Promise<RemoteInspector> {
-    const remote = new RemoteInspector();
-    remote.#socket = await WebSocketText.connect(url, remote.#receive, remote.#ended);
-    return remote;
-  }
-
-  post(method: string, params?: object, done?: (error: Error | null, result?: object) => void): void {
-    const id = ++this.#lastId;
-    if (done !== undefined) this.#waiting.set(id, done);
-    this.#socket?.send(JSON.stringify({ id, method, params }));
-  }
-
-  /** @returns the value of an expression in the other process. */
-  evaluate(expression: string): Promise<unknown> {
-    return new Promise((resolve, reject) => {
-      this.post('Runtime.evaluate', { expression, returnByValue: true }, (error, result) => {
-        if (error) reject(error);
-        else resolve((result as { result?: { value?: unknown } }).result?.value);
-      });
-    });
-  }
-
-  close(): void {
-    this.#socket?.close();
-  }
-
-  readonly #receive = (text: string): void => {
-    const { id, result, error } = JSON.parse(text) as {
-      id?: number;
-      result?: object;
-      error?: { message: string };
-    };
-    if (id === undefined) return;
-    this.#waiting.get(id)?.(error === undefined ? null : new Error(error.message), result);
-    this.#waiting.delete(id);
-  };
-
-  readonly #ended = (): void => {
-    for (const done of this.#waiting.values()) done(new Error('the process closed its inspector, or ended'));
-    this.#waiting.clear();
-  };
+  throw unavailable(
+    `process ${pid} opened no inspector on port ${port} within ${OPEN_WITHIN_MS / 1000} s: is it in native code?`,
+  );
 }
 
 const unavailable = (why: string, cause?: unknown): DiagnosticsError =>

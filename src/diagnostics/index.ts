@@ -10,6 +10,7 @@ export { serveDiagnostics, type DiagnosticsServer, type HandlerOptions, type Ser
 export { diagnosticsHandler, type DiagnosticsHandler } from './handler.ts';
 export { captureProfile, type CaptureOptions } from './capture-profile.ts';
 export { captureProcess, type CaptureProcessOptions } from './capture-process.ts';
+export { closeInspector, type CloseInspectorOptions } from './close-inspector.ts';
 export { parseCpuProfile, type CpuProfile } from './cpu-profile.ts';
 export { toFlameGraph, toFlameGraphSvg, toPprof, toTop, findSuspects } from './formats.ts';
 export { DiagnosticsError, type DiagnosticsErrorCode } from './errors.ts';

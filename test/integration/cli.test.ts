@@ -47,7 +47,7 @@ describe('in general', () => {
       etcdElection([]),
     ];
     expect(await help.exit()).toBe(0);
-    for (const command of ['run', 'status', 'watch', 'evict', 'doctor', 'profile', 'demo'])
+    for (const command of ['run', 'status', 'watch', 'evict', 'doctor', 'profile', 'completion', 'demo'])
       expect(help.stdout).toContain(`\n  ${command} `);
     expect(await version.exit()).toBe(0);
     expect(version.stdout).toContain('--endpoints');
@@ -342,7 +342,7 @@ describe('an etcd that asks who we are', () => {
 describe('the command lines in docs/cli.md', () => {
   test('each flag and each exit code is there', async () => {
     const docs = readFileSync(join(ROOT, 'docs/cli.md'), 'utf8');
-    for (const command of ['run', 'status', 'watch', 'evict', 'doctor', 'profile', 'demo']) {
+    for (const command of ['run', 'status', 'watch', 'evict', 'doctor', 'profile', 'completion', 'demo']) {
       const help = etcdElection([command, '--help']);
       expect(await help.exit()).toBe(0);
       for (const [flag] of help.stdout.matchAll(/--[a-z][a-z-]+/g))

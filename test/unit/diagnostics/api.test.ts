@@ -8,6 +8,7 @@ it('shows these names, and changing them is a visible act', () => {
       "DiagnosticsError",
       "captureProcess",
       "captureProfile",
+      "closeInspector",
       "diagnosticsHandler",
       "findSuspects",
       "parseCpuProfile",

@@ -1,0 +1,52 @@
+import { setTimeout as after } from 'node:timers/promises';
+import { inspectorUrl, RemoteInspector } from './remote-inspector.ts';
+
+export interface CloseInspectorOptions {
+  /** The process whose inspector was opened with SIGUSR1. */
+  readonly pid: number;
+  /** How long to try, in milliseconds: the inspector of a process in native code opens only when it leaves that. */
+  readonly withinMs: number;
+  /** Port of its inspector. Default: 9229, Node's own default. */
+  readonly port?: number | undefined;
+}
+
+const LOOK_EVERY_MS = 100;
+/** How long one connection may take to do it; then another one is made. */
+const ANSWER_WITHIN_MS = 2_000;
+
+/**
+ * Closes the inspector of a process, as soon as it is open. Never that of another process.
+ *
+ * @returns whether it was open and is closed now.
+ */
+export async function closeInspector({
+  pid,
+  withinMs,
+  port = 9229,
+}: CloseInspectorOptions): Promise<boolean> {
+  for (
+    const untilMs = performance.now() + withinMs;
+    performance.now() < untilMs;
+    await after(LOOK_EVERY_MS)
+  ) {
+    const url = await inspectorUrl(port);
+    if (url !== undefined && (await closeAt(url, pid)) && (await inspectorUrl(port)) === undefined)
+      return true;
+  }
+  return false;
+}
+
+/** @returns whether the process has obeyed, or hung up, which is the same. */
+async function closeAt(url: string, pid: number): Promise<boolean> {
+  const remote = await RemoteInspector.connect(url).catch(() => undefined);
+  if (remote === undefined) return false;
+  const order = `process.pid === ${pid} && process.getBuiltinModule('node:inspector').close()`;
+  // It closes the very connection that its answer would come over.
+  const obeyed = remote.evaluate(order).then(
+    (answer) => answer !== false,
+    () => true,
+  );
+  const obeyedInTime = await Promise.race([obeyed, after(ANSWER_WITHIN_MS, false, { ref: false })]);
+  remote.close();
+  return obeyedInTime;
+}

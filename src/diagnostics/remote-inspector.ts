@@ -1,0 +1,71 @@
+/**
+ * The inspector of another process on this machine.
+ */
+import { get } from 'node:http';
+import type { Inspected } from './record-profile.ts';
+import { WebSocketText } from './websocket.ts';
+
+/** Where the inspector on that port can be talked to; undefined: there is none. */
+export function inspectorUrl(port: number): Promise<string | undefined> {
+  return new Promise((resolve) => {
+    const asked = get(
+      { host: '127.0.0.1', port, path: '/json/list', agent: false, timeout: 1_000 },
+      (response) => {
+        let text = '';
+        response.on('data', (data: Buffer) => (text += data.toString()));
+        response.on('end', () => resolve(/"webSocketDebuggerUrl":\s*"(ws:[^"]+)"/.exec(text)?.[1]));
+      },
+    );
+    asked.on('timeout', () => asked.destroy());
+    asked.on('error', () => resolve(undefined));
+  });
+}
+
+/** An inspector in another process, as far as a recording needs it. */
+export class RemoteInspector implements Inspected {
+  readonly #waiting = new Map<number, (error: Error | null, result?: object) => void>();
+  #socket: WebSocketText | undefined;
+  #lastId = 0;
+
+  static async connect(url: string): Promise<RemoteInspector> {
+    const remote = new RemoteInspector();
+    remote.#socket = await WebSocketText.connect(url, remote.#receive, remote.#ended);
+    return remote;
+  }
+
+  post(method: string, params?: object, done?: (error: Error | null, result?: object) => void): void {
+    const id = ++this.#lastId;
+    if (done !== undefined) this.#waiting.set(id, done);
+    this.#socket?.send(JSON.stringify({ id, method, params }));
+  }
+
+  /** @returns the value of an expression in the other process. */
+  evaluate(expression: string): Promise<unknown> {
+    return new Promise((resolve, reject) => {
+      this.post('Runtime.evaluate', { expression, returnByValue: true }, (error, result) => {
+        if (error) reject(error);
+        else resolve((result as { result?: { value?: unknown } }).result?.value);
+      });
+    });
+  }
+
+  close(): void {
+    this.#socket?.close();
+  }
+
+  readonly #receive = (text: string): void => {
+    const { id, result, error } = JSON.parse(text) as {
+      id?: number;
+      result?: object;
+      error?: { message: string };
+    };
+    if (id === undefined) return;
+    this.#waiting.get(id)?.(error === undefined ? null : new Error(error.message), result);
+    this.#waiting.delete(id);
+  };
+
+  readonly #ended = (): void => {
+    for (const done of this.#waiting.values()) done(new Error('the process closed its inspector, or ended'));
+    this.#waiting.clear();
+  };
+}

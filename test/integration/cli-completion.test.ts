@@ -1,0 +1,94 @@
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { compile, Program } from '../support/programs.ts';
+
+// `completion SHELL`: the script, run by the shell itself where it is installed.
+
+let bin: string;
+let folder: string;
+beforeAll(async () => {
+  [bin] = (await compile(['src/cli/bin.ts'])) as [string];
+  folder = mkdtempSync(join(tmpdir(), 'etcd-election-completion-'));
+});
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+async function scriptFor(shell: string): Promise<string> {
+  const program = new Program(bin, ['completion', shell]);
+  expect(await program.exit(), program.stderr).toBe(0);
+  const file = join(folder, `script.${shell}`);
+  writeFileSync(file, program.stdout);
+  return file;
+}
+
+function run(shell: string, flags: readonly string[], script: string): string[] {
+  const { status, stdout, stderr } = spawnSync(shell, [...flags, '-c', script], { encoding: 'utf8' });
+  expect(stderr).toBe('');
+  expect(status).toBe(0);
+  return stdout.trim().split('\n');
+}
+
+const isThere = (shell: string): boolean => spawnSync(shell, ['-c', 'exit 0']).status === 0;
+const named = (shell: string): string => (isThere(shell) ? shell : `${shell} (skipped: not installed)`);
+
+describe(named('bash'), () => {
+  test.skipIf(!isThere('bash'))('completes commands and flags; not what comes after --', async () => {
+    const file = await scriptFor('bash');
+    const complete = (...words: string[]): string[] =>
+      run(
+        'bash',
+        ['--norc'],
+        `source ${file}; COMP_WORDS=(${words.map((word) => `'${word}'`).join(' ')}); COMP_CWORD=${words.length - 1}; ` +
+          '_etcd_election; printf "%s\\n" "${COMPREPLY[@]}"',
+      );
+    expect(complete('etcd-election', 'st')).toEqual(['status']);
+    expect(complete('etcd-election', 'help', 'do')).toEqual(['doctor']);
+    expect(complete('etcd-election', 'run', 'x', '--if')).toEqual(['--if-free']);
+    expect(complete('etcd-election', 'status', '--endp')).toEqual(['--endpoints']);
+    expect(complete('etcd-election', 'run', 'x', '--', 'cmd', '--if')).toEqual(['']);
+    expect(complete('etcd-election', 'completion', 'z')).toEqual(['zsh']);
+  });
+});
+
+describe(named('zsh'), () => {
+  test.skipIf(!isThere('zsh'))('completes commands and flags', async () => {
+    const file = await scriptFor('zsh');
+    // The completion system's own functions print what they are given.
+    const stubs =
+      'compdef() { :; }; compadd() { shift; print -l -- "$@"; }; _describe() { print -l -- ${(P)2}; }; _normal() { print normal; };';
+    const complete = (...words: string[]): string[] =>
+      run(
+        'zsh',
+        ['-f'],
+        `${stubs} source ${file}; words=(${words.join(' ')}); CURRENT=${words.length}; _etcd_election`,
+      );
+    expect(complete('etcd-election', 's').map((line) => line.split(':')[0])).toEqual(
+      expect.arrayContaining(['help', 'run', 'status', 'doctor']),
+    );
+    expect(complete('etcd-election', 'run', '--i')).toEqual(
+      expect.arrayContaining(['--if-free', '--endpoints']),
+    );
+    expect(complete('etcd-election', 'run', 'x', '--', 'cmd')).toEqual(['normal']);
+  });
+});
+
+describe(named('fish'), () => {
+  test.skipIf(!isThere('fish'))('completes commands and flags', async () => {
+    const file = await scriptFor('fish');
+    const complete = (line: string): string[] =>
+      run('fish', ['--no-config'], `source ${file}; complete -C ${JSON.stringify(line)}`).map(
+        (row) => row.split('\t')[0]!,
+      );
+    expect(complete('etcd-election st')).toEqual(['status']);
+    expect(complete('etcd-election run --if')).toEqual(['--if-free']);
+    expect(complete('etcd-election help do')).toEqual(['doctor']);
+  });
+});
+
+test('another shell is a wrong command line', async () => {
+  const program = new Program(bin, ['completion', 'tcsh']);
+  expect(await program.exit()).toBe(2);
+  expect(program.stderr).toContain('bash, zsh or fish');
+});

@@ -1,0 +1,128 @@
+import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { connect, createServer, type AddressInfo } from 'node:net';
+import { copyFileSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
+import { eventually } from '../support/eventually.ts';
+import { compile, isAlive, Program } from '../support/programs.ts';
+
+// `profile --pid` leaves the other process as it was, whatever happens.
+
+let bin: string;
+let folder: string;
+beforeAll(async () => {
+  [bin] = (await compile(['src/cli/bin.ts'])) as [string];
+  folder = mkdtempSync(join(tmpdir(), 'etcd-election-profile-'));
+});
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+const START_MS = 20_000;
+
+async function freePort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as AddressInfo;
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}
+
+const listens = (port: number): Promise<boolean> =>
+  new Promise((resolve) => {
+    const socket = connect(port, '127.0.0.1');
+    socket.once('connect', () => {
+      socket.destroy();
+      resolve(true);
+    });
+    socket.once('error', () => resolve(false));
+  });
+
+/** A service with an inspector port of its own. */
+async function service(port: number, script: string): Promise<ChildProcess> {
+  const { NODE_OPTIONS: _options, NODE_V8_COVERAGE: _coverage, ...env } = process.env;
+  const child = spawn(process.execPath, [`--inspect-port=${port}`, '-e', script], {
+    env,
+    stdio: ['ignore', 'pipe', 'ignore'],
+  });
+  onTestFinished(() => void child.kill('SIGKILL'));
+  await once(child.stdout!, 'data');
+  return child;
+}
+
+const profile = (child: ChildProcess, port: number, seconds: number): Program =>
+  new Program(
+    bin,
+    `profile --pid ${child.pid} --port ${port} --seconds ${seconds} --out ${join(folder, 'p')}`.split(' '),
+  );
+
+const IDLE = 'console.log("here"); setInterval(() => {}, 100)';
+
+describe.skipIf(process.platform !== 'linux')('the inspector is closed', () => {
+  test('after a profile', async () => {
+    const port = await freePort();
+    const child = await service(port, IDLE);
+    const program = profile(child, port, 0.3);
+    expect(await program.exit(), program.said).toBe(0);
+    expect(await listens(port)).toBe(false);
+    expect(child.exitCode).toBeNull();
+  });
+
+  test.for(['SIGTERM', 'SIGINT', 'SIGKILL'] as const)('when profile gets %s', async (signal) => {
+    const port = await freePort();
+    const child = await service(port, IDLE);
+    const program = profile(child, port, 60);
+    await eventually(() => listens(port), { withinMs: START_MS });
+
+    program.child.kill(signal);
+
+    await program.over();
+    await eventually(async () => !(await listens(port)), { withinMs: START_MS });
+    expect(isAlive(child.pid!)).toBe(true);
+  });
+
+  test('when it opens late, because the process was in native code', async () => {
+    const port = await freePort();
+    const script = `console.log("here"); setTimeout(() => {
+      require('node:child_process').spawnSync('sleep', ['12']); console.log("awake"); setInterval(() => {}, 100) }, 50)`;
+    const child = await service(port, script);
+    const program = profile(child, port, 1);
+    expect(await program.exit(), program.said).toBe(1);
+    expect(program.stderr).toContain('is it in native code?');
+
+    await once(child.stdout!, 'data'); // awake
+    await eventually(
+      async () => {
+        // Open first, or over already.
+        if (await listens(port)) throw new Error('still open');
+        return true;
+      },
+      { withinMs: START_MS },
+    );
+    const untilMs = performance.now() + 1_000;
+    await eventually(() => performance.now() > untilMs, { withinMs: 5_000 });
+    expect(await listens(port)).toBe(false);
+    expect(isAlive(child.pid!)).toBe(true);
+  });
+});
+
+test.skipIf(process.platform !== 'linux')(
+  'a program that catches SIGUSR1 and is not Node gets no signal',
+  async () => {
+    const port = await freePort();
+    // Node under another name: what counts is the executable.
+    const copy = join(folder, 'other-program');
+    copyFileSync(process.execPath, copy);
+    const child = spawn(copy, ['-e', 'process.on("SIGUSR1", () => console.log("signalled")); ' + IDLE], {
+      stdio: ['ignore', 'pipe', 'ignore'],
+    });
+    onTestFinished(() => void child.kill('SIGKILL'));
+    let said = '';
+    child.stdout.on('data', (text: Buffer) => (said += text.toString()));
+    await eventually(() => said.includes('here'), { withinMs: START_MS });
+    const program = profile(child, port, 1);
+    expect(await program.exit()).toBe(1);
+    expect(program.stderr).toMatch(/is not Node: it runs \S+other-program/);
+    expect(said).not.toContain('signalled');
+  },
+);
