@@ -7,7 +7,7 @@ import { handleWhen, noop, retry } from 'cockatiel';
 import { Etcd3, isRecoverableError, type IOptions } from 'etcd3';
 import { UsageError, type Connection } from './arguments.ts';
 import { askSecretly } from './ask.ts';
-import type { Terminal } from './terminal.ts';
+import { safe, type Terminal } from './terminal.ts';
 
 /** @throws {UsageError} if a PEM file cannot be read. */
 function connect(connection: Connection): Etcd3 {
@@ -44,7 +44,7 @@ export async function withPassword(connection: Connection, terminal: Terminal): 
   if (user === undefined || user.password !== undefined) return connection;
   if (terminal.stdin.isTTY !== true)
     throw new UsageError('--user: expected NAME:PASSWORD, or the password in ETCDCTL_PASSWORD');
-  const password = await askSecretly(terminal, `Password of etcd's user ${user.name}: `);
+  const password = await askSecretly(terminal, safe`Password of etcd's user ${user.name}: `);
   return { ...connection, user: { name: user.name, password } };
 }
 

@@ -71,7 +71,7 @@ async function confirmed(terminal: Terminal, name: string, leader: Seat, waiting
   const next = waiting === 0 ? 'nobody else stands' : `${waiting} waiting`;
   const question = warn(safe`${name}: end the term of ${described(leader)}? ${next} [y/N] `);
   try {
-    return /^y(es)?$/i.test((await ask(terminal, question.toString())).trim());
+    return /^y(es)?$/i.test((await ask(terminal, question)).trim());
   } catch (error) {
     if (!(error instanceof Aborted)) throw error;
     terminal.stderr.write('\n');

@@ -2,6 +2,7 @@
  * What the library says while a command runs: lines for people, or for programs, on standard error.
  */
 import type { Logger } from '../index.ts';
+import { plainCause } from '../core/plain-cause.ts';
 import { paletteFor, print, printJson, safe, type Terminal } from './terminal.ts';
 
 const nothing = (): void => undefined;
@@ -23,11 +24,12 @@ export interface Narrator {
 
 export function narratorFor(terminal: Terminal, options: { json: boolean; quiet: boolean }): Narrator {
   const palette = paletteFor(terminal.stderr, terminal.env);
-  const write = (level: 'info' | 'warn' | 'error', fields: object, message: string): void => {
+  const write = (level: 'info' | 'warn' | 'error', fields: object, told: string): void => {
     if (options.quiet && level === 'info') return;
+    const message = plainCause(told);
     if (options.json) {
       const { err, ...rest } = fields as { err?: unknown };
-      const error = err === undefined ? {} : { error: err instanceof Error ? err.message : err };
+      const error = err === undefined ? {} : { error: err instanceof Error ? plainCause(err.message) : err };
       printJson(terminal.stderr, { at: new Date().toISOString(), level, ...rest, ...error, message });
     } else {
       const paint = level === 'info' ? palette.dim : level === 'warn' ? palette.warn : palette.bad;

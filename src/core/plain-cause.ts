@@ -9,7 +9,7 @@ export const plainCause = (text: string): string =>
     .replace(/: null$/, '')
     // OpenSSL: where in its source, when, and in which thread.
     .replace(
-      /[0-9A-F]+:error:[0-9A-F]+:SSL routines:\w*:(?:ssl\w* |tlsv1\w* )?([\w ]+):\S*?:\d+:(?:SSL alert number \d+)?/gi,
+      /(?:[0-9A-F]+:)?error:[0-9A-F]+:SSL routines:\w*:(?:ssl\w* |tlsv1\w* )?([\w ]+)(?::\S*?:\d+:(?:SSL alert number \d+)?)?/gi,
       'TLS: $1',
     )
     .replace(/\s*\(\d{4}-\d\d-\d\dT[\d:.]+Z\)/g, '')

@@ -214,6 +214,25 @@ describe('the terminal', () => {
     );
   });
 
+  test.for([
+    [
+      '14 UNAVAILABLE: No connection established. Last error: Error: 40B7A5:error:0A00045C:SSL routines:ssl3_read_bytes:tlsv13 alert certificate required:../deps/openssl/ssl/record/rec_layer_s3.c:1605:SSL alert number 116 (2026-11-27T05:00:00.000Z). Resolution note: ',
+      'No connection established: TLS: alert certificate required',
+    ],
+    ['error:0A000086:SSL routines::certificate verify failed', 'TLS: certificate verify failed'],
+    [
+      'write EPROTO 0047:error:0A00010B:SSL routines:ssl3_get_record:wrong version number:../deps/openssl/ssl/record/ssl3_record.c:355:',
+      'write EPROTO TLS: wrong version number',
+    ],
+    [
+      '14 UNAVAILABLE: No connection established. Last error: null. Resolution note:',
+      'No connection established',
+    ],
+  ] as const)("OpenSSL's own text is translated: %s", ([raw, expected]) => {
+    expect(messageOf(new Error(raw))).toContain(expected);
+    expect(messageOf(new Error(raw))).not.toMatch(/SSL routines|openssl|rec_layer|null/);
+  });
+
   test.for(['Failed to connect', 'read ECONNRESET', 'write EPIPE'])(
     'an etcd that hangs up at once names all that it can be: %s',
     (said) => {
