@@ -213,6 +213,7 @@ export const coverage: {
     diagnosticsHandler: BY_HAND,
     captureProfile: BY_HAND,
     captureProcess: BY_HAND,
+    closeInspector: BY_HAND,
     parseCpuProfile: BY_HAND,
     toFlameGraph: BY_HAND,
     toFlameGraphSvg: BY_HAND,
