@@ -69,8 +69,11 @@ const BUSY = {
 };
 
 const HONEST = {
+  cpuPercent: 2,
   callsPerSecond: 4,
-  why: 'a job every two seconds is honest: a lease, an entry and a release each',
+  linesPerMinute: 30,
+  heapKiB: 2_048,
+  why: 'a job every two seconds is honest: a lease, an entry and a release each time, and lines as long as the budget lasts',
 };
 
 const CROWD = {
