@@ -265,7 +265,7 @@ export function checkClient(client: unknown, election: string): asserts client i
   for (const host of Array.isArray(hosts) ? hosts : hosts === undefined ? [] : [hosts]) {
     const unset = unsetPart(String(host));
     if (unset !== undefined) refuse(`hosts without "${unset}" (a variable has no value)`, host);
-    if (/^(https?:\/\/)?[^/]+$/.test(String(host))) continue;
+    if (/^(https?:\/\/)?[^/]+$|^dns:\/\/[^/]*\/[^/]+$|^unix:/.test(String(host))) continue;
     refuse(
       'hosts like http://127.0.0.1:2379, without a path and without a slash at the end (etcd3 never connects to those)',
       host,
