@@ -8,6 +8,9 @@ import { shared } from './guard/registry.ts';
 import { lineSharesOf, newShare, type LineShare } from './guard/line-shares.ts';
 import { clock } from './time.ts';
 
+/** Rare, and what comes after them is not understood without them. */
+const NEVER_LEFT_OUT: ReadonlySet<ElectionEvent['type']> = new Set(['guard.recovered', 'etcd.history-lost']);
+
 let made: Logger | undefined;
 
 /** The logger of those who pass none: pino to standard output, made once, when first needed. */
@@ -40,7 +43,7 @@ export class Reporter {
 
   report(event: ElectionEvent): void {
     emit(event, this.#logger, (level) => {
-      if (level === 'trace' || level === 'debug' || event.type === 'guard.recovered') return 0;
+      if (level === 'trace' || level === 'debug' || NEVER_LEFT_OUT.has(event.type)) return 0;
       if (event.type === 'guard.tripped') {
         // The diagnosis must not drown in the symptoms, nor they go on as if nothing had been said.
         const { suppressed } = this.#own.now;
