@@ -1,8 +1,9 @@
 /**
  * The user's callbacks: `onLeader` and `onFollower` take turns and never overlap, and none of them ends the process.
  */
+import { onAbort } from './abort.ts';
 import { runInFrame, type CallbackFrames } from './callback-frames.ts';
-import type { Candidate } from './core/roster.ts';
+import type { Candidate } from './candidate.ts';
 import { Deferred } from './deferred.ts';
 import type { LiveTerm, Term } from './term.ts';
 import type { CallbackName } from './term-work.ts';
@@ -31,6 +32,8 @@ export class Callbacks {
   /** The term whose work was begun last. */
   #term: LiveTerm | undefined;
   #following: Following | undefined;
+  /** How often `onFollower` has been called. */
+  followerCalls = 0;
 
   constructor(handlers: Handlers, frames: CallbackFrames) {
     this.#handlers = handlers;
@@ -80,6 +83,7 @@ export class Callbacks {
     const { onFollower } = this.#handlers;
     if (onFollower === undefined || this.#last === 'onFollower') return;
     this.#last = 'onFollower';
+    this.followerCalls++;
     const frame = this.#frames.newName();
     const done = new Deferred<void>();
     const settled = runInFrame(frame, () => onFollower(leader))
@@ -112,9 +116,9 @@ export class Callbacks {
     return work?.isBusy !== true || (await within(work.drained(), withinMs));
   }
 
-  /** As {@link drain}, for the follower's callback. */
-  async followed(withinMs: number): Promise<boolean> {
-    return this.#following === undefined || (await within(this.#following.done.promise, withinMs));
+  /** As {@link drain}, for the follower's callback. @param signal says that nobody need know any more: as if it had. */
+  async followed(withinMs: number, signal?: AbortSignal): Promise<boolean> {
+    return this.#following === undefined || (await within(this.#following.done.promise, withinMs, signal));
   }
 
   /** Resolves when the work has settled, however long that takes. */
@@ -129,11 +133,12 @@ export class Callbacks {
   }
 }
 
-async function within(promise: Promise<void>, ms: number): Promise<boolean> {
+async function within(promise: Promise<void>, ms: number, signal?: AbortSignal): Promise<boolean> {
   const over = new AbortController();
-  const settled = promise.then(() => {
-    over.abort();
-    return true;
-  });
-  return await Promise.race([settled, clock.sleep(ms, over.signal).then(() => over.signal.aborted)]);
+  const settle = (): void => over.abort();
+  const off = signal && onAbort(signal, settle);
+  void promise.then(settle);
+  await clock.sleep(ms, over.signal);
+  off?.();
+  return over.signal.aborted;
 }

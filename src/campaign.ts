@@ -16,7 +16,8 @@ import {
   type Outcome,
   type StopCause,
 } from './core/campaign.ts';
-import type { Candidate } from './core/roster.ts';
+import { seen, type Candidate } from './candidate.ts';
+import type { Candidate as Queued } from './core/roster.ts';
 import { Deferred } from './deferred.ts';
 import { EtcdFault, isFinal } from './etcd/fault.ts';
 import type { Link } from './etcd/link.ts';
@@ -26,12 +27,14 @@ import { refusedError } from './faults.ts';
 import type { CallerGuard } from './guard/caller-guard.ts';
 import type { GuardListener, LoopGuard } from './guard/guard.ts';
 import { refusedPaceOf } from './guard/refused-pace.ts';
+import { followerLimitMs } from './health.ts';
 import type { Settings } from './options.ts';
 import type { Reporter } from './reporter.ts';
 import { Refusal } from './refusal.ts';
 import { RosterFeed } from './roster-feed.ts';
 import { Seat } from './seat.ts';
 import type { LeaseHolder, SessionSource } from './session.ts';
+import { recentStall, watchLoop } from './loop-pulse.ts';
 import { LiveTerm, type Term, type TermLife } from './term.ts';
 import { stopWork } from './term-end.ts';
 import { TermWriter } from './term-tools.ts';
@@ -60,10 +63,15 @@ export interface CampaignTools {
   readonly reporter: Reporter;
   /** What those are told who still wait for a term when the campaign is ended by us. */
   endedError(because: StopCause): ElectionError;
+  /** The election's last term, whichever campaign it belongs to. */
+  readonly last: { term?: LiveTerm };
 }
 
 /** An honest `close()` while the guard holds must not wait for long, in milliseconds. */
 const LONGEST_QUIT_MS = 2_500;
+
+/** Whoever waits this long in `campaign()` is told once that it waits for its turn, in milliseconds. */
+const LONG_WAIT_MS = 5_000;
 
 type Settle = (outcome: Outcome) => void;
 
@@ -96,7 +104,13 @@ export class RunningCampaign {
   /** Whether the guard has let any round go. */
   #released = false;
   #healthTimer: NodeJS.Timeout | undefined;
-  #knownLeader: Candidate | undefined;
+  /** Key of our last candidacy. */
+  #ownKey: string | undefined;
+  readonly #ifFree: boolean;
+  #isTaken = false;
+  #offLoop: () => void = () => undefined;
+  #isWaitTold = false;
+  #knownLeader: Queued | undefined;
   /** Resolves when the campaign is over in etcd; the last callback may still be under way. */
   readonly ended: Promise<void>;
   /** Resolves when the last callback has settled too. */
@@ -106,11 +120,18 @@ export class RunningCampaign {
   constructor(
     tools: CampaignTools,
     callbacks: Callbacks,
-    start: { value: string; calledFrom: readonly string[]; after: Promise<void> | undefined },
+    start: {
+      value: string;
+      calledFrom: readonly string[];
+      after: Promise<void> | undefined;
+      /** Gives up where another candidate stands already. */
+      ifFree: boolean;
+    },
   ) {
     this.#tools = tools;
     this.#callbacks = callbacks;
     this.#after = start.after;
+    this.#ifFree = start.ifFree;
     this.#value = new ValuePublisher(tools, start.value, {
       signal: this.#stop.signal,
       candidacy: () => this.#place,
@@ -175,7 +196,23 @@ export class RunningCampaign {
 
   /** Undefined while nothing is known. */
   get leader(): Candidate | undefined {
-    return this.#place === undefined ? undefined : this.#feed.roster.leader;
+    if (this.#place === undefined || this.#term?.isOver === true) return undefined;
+    // By the clock: we do not show ourselves for longer than we may believe it.
+    return this.#term?.isCurrent() === false ? undefined : this.#see(this.#feed.roster.leader);
+  }
+
+  /** Key of our last candidacy; undefined before the first. */
+  get ownKey(): string | undefined {
+    return this.#ownKey;
+  }
+
+  /** Whether it gave up because another candidate stood already. */
+  get isTaken(): boolean {
+    return this.#isTaken;
+  }
+
+  #see(candidate: Queued | undefined): Candidate | undefined {
+    return candidate && seen(candidate, this.#ownKey);
   }
 
   /** Our place in the queue: 1 leads; undefined while we are in none. */
@@ -324,6 +361,7 @@ export class RunningCampaign {
     try {
       const entry = await this.#seat.take(() => this.#value.value, this.#stop.signal);
       const { candidacy } = entry;
+      this.#ownKey = candidacy.key;
       this.#tools.guard.cameThrough();
       this.#value.entered(this.#value.value);
       this.#hasStood = true;
@@ -338,6 +376,10 @@ export class RunningCampaign {
         position: this.#feed.roster.olderThan(candidacy.createRevision) + 1,
       });
       this.#noteLeader();
+      if (this.#ifFree && this.#feed.roster.olderThan(candidacy.createRevision) > 0) {
+        this.#isTaken = true;
+        this.stop('resigned', this.#tools.endedError('resigned'));
+      }
       return { type: 'entered', candidacy };
     } catch (error) {
       if (!(error instanceof EtcdFault)) throw error;
@@ -355,7 +397,10 @@ export class RunningCampaign {
         else if (this.#feed.roster.olderThan(candidacy.createRevision) === 0) settle({ type: 'elected' });
       };
       look();
-      if (this.#settle === settle) this.#callbacks.follow(this.#feed.roster.leader, this.#reportCallback);
+      if (this.#settle === settle) {
+        this.#follow(this.#feed.roster.leader);
+        void this.#tellLongWait(candidacy);
+      }
       return look;
     });
   }
@@ -396,6 +441,7 @@ export class RunningCampaign {
       callers: this.#tools.callers,
       onError: this.#reportCallback,
       onFailed: () => settle({ type: 'lost', because: term.isCurrent() ? 'work-failed' : 'deadline-passed' }),
+      askedAfterEnd: () => this.#noteStaleUse(term),
       onIdle: () => {
         const isOver = settings.whenWorkEnds === 'step-down';
         reporter.report({ type: 'work.ended', election, fencingToken: term.fencingToken.toString() });
@@ -406,6 +452,8 @@ export class RunningCampaign {
       proclaiming: (proclaim) => value.proclaiming(proclaim),
     };
     const term = new LiveTerm(election, candidacy, value.value, tools, life);
+    this.#tools.last.term = term;
+    this.#offLoop = watchLoop();
     return term;
   }
 
@@ -435,7 +483,13 @@ export class RunningCampaign {
       this.#reportLoss(candidacy, because);
     if (term !== undefined) {
       const successor = this.#feed.roster.candidates.find(({ key }) => key !== candidacy?.key);
-      await stopWork(this.#tools, this.#callbacks, { term, because }, successor, this.#reportCallback);
+      await stopWork(
+        this.#tools,
+        this.#callbacks,
+        { term, because },
+        this.#see(successor),
+        this.#reportCallback,
+      );
     }
     await this.#giveUpSeat(candidacy);
     this.#feed.stop();
@@ -500,7 +554,11 @@ export class RunningCampaign {
   #endTerm(because: EndCause): void {
     const term = this.#term;
     if (term === undefined) return;
+    const isOver = term.isOver;
     term.end(because);
+    if (isOver) return;
+    this.#reportStall(term, because);
+    this.#offLoop();
     this.#tools.reporter.report({
       type: 'term.ended',
       election: this.#tools.election,
@@ -517,7 +575,7 @@ export class RunningCampaign {
   }
 
   /** The read that confirms a renewal shows our key too: an eviction that the watch may not have told of yet. */
-  #lookAtOwnKey(found: Candidate | undefined, revision: bigint): void {
+  #lookAtOwnKey(found: Queued | undefined, revision: bigint): void {
     const place = this.#place;
     if (place === undefined || revision < place.createRevision) return; // it was read before we entered
     if (found?.fencingToken !== place.createRevision || found.leaseId !== place.leaseId)
@@ -536,9 +594,60 @@ export class RunningCampaign {
     this.#healthTimer.unref();
   }
 
+  #follow(leader: Queued | undefined): void {
+    const { followerCalls } = this.#callbacks;
+    this.#callbacks.follow(this.#see(leader), this.#reportCallback);
+    if (this.#callbacks.followerCalls !== followerCalls) void this.#tellStuckFollower();
+  }
+
   /** Calls `onFollower` if it is due: the work of the last term took too long for it. */
-  #payFollower(leader: Candidate | undefined): void {
-    if (this.#callbacks.owesFollower) this.#callbacks.follow(leader, this.#reportCallback);
+  #payFollower(leader: Queued | undefined): void {
+    if (this.#callbacks.owesFollower) this.#follow(leader);
+  }
+
+  async #tellStuckFollower(): Promise<void> {
+    const { reporter, election, settings } = this.#tools;
+    const afterMs = followerLimitMs(settings.drainTimeoutMs);
+    if (this.#stopped !== undefined || (await this.#callbacks.followed(afterMs, this.#stop.signal))) return;
+    reporter.report({ type: 'follower.overdue', election, afterMs });
+  }
+
+  async #tellLongWait(candidacy: Candidacy): Promise<void> {
+    if (this.#isWaitTold) return;
+    await clock.sleep(LONG_WAIT_MS, this.#stop.signal);
+    if (this.#isWaitTold || this.#place !== candidacy || this.#state.name !== 'waiting') return;
+    this.#isWaitTold = true;
+    this.#tools.reporter.report({
+      type: 'candidate.waiting',
+      election: this.#tools.election,
+      position: this.position!,
+      leader: this.#feed.roster.leader?.value,
+      waitedMs: LONG_WAIT_MS,
+    });
+  }
+
+  /** Whoever keeps a term for ever does nothing any more after the first loss. Told once a term. */
+  #noteStaleUse(term: LiveTerm): void {
+    const current = this.#tools.last.term;
+    if (current === undefined || current === term || current.isOver || term.isStaleTold) return;
+    term.isStaleTold = true;
+    this.#tools.reporter.report({
+      type: 'term.stale',
+      election: this.#tools.election,
+      fencingToken: term.fencingToken.toString(),
+      currentToken: current.fencingToken.toString(),
+    });
+  }
+
+  /** A lease that is lost because this process stood still says so: etcd and the network are not to blame. */
+  #reportStall(term: LiveTerm, because: EndCause): void {
+    if (because !== 'deadline-passed' && because !== 'lease-lost') return;
+    const { reporter, election, settings } = this.#tools;
+    const stall = recentStall(settings.ttlSeconds * 1000);
+    if (stall === undefined) return;
+    const { stalledMs, cpuMs } = stall;
+    const fencingToken = term.fencingToken.toString();
+    reporter.report({ type: 'process.stalled', election, fencingToken, stalledMs, cpuMs });
   }
 
   readonly #reportCallback = (callback: CallbackName, error: unknown): void =>
@@ -582,7 +691,7 @@ export class RunningCampaign {
       fencingToken: leader?.fencingToken.toString(),
       value: leader?.value,
     });
-    this.#callbacks.noteLeader(leader, this.#reportCallback);
+    this.#callbacks.noteLeader(this.#see(leader), this.#reportCallback);
   }
 
   #stoppedOr(outcome: Outcome): Outcome {

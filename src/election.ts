@@ -9,17 +9,20 @@ import { clientReadsOf } from './guard/client-reads.ts';
 import type { CallbackFrames } from './callback-frames.ts';
 import { Callbacks } from './callbacks.ts';
 import { guardListener, RunningCampaign, type CampaignTools } from './campaign.ts';
-import type { Campaign, StopCause } from './core/campaign.ts';
 import { SHORTEST_TTL_SECONDS } from './core/deadline.ts';
-import type { Candidate } from './core/roster.ts';
-import { Deferred, unheard } from './deferred.ts';
+import type { StopCause } from './core/campaign.ts';
+import { seen, type Candidate } from './candidate.ts';
+import type { Candidate as Queued } from './core/roster.ts';
+import { LeadWork, type LeadOptions } from './lead-work.ts';
+import { currentTermOf, statusOf, type ElectionStatus } from './status.ts';
+import { unheard } from './deferred.ts';
 import { electionPrefix, type Snapshot } from './etcd/candidacy.ts';
 import { linkOf } from './etcd/link.ts';
 import { AlreadyStandingError, ElectionClosedError, type ElectionError } from './errors.ts';
 import { readError } from './faults.ts';
 import { countCall, countElection } from './guard/flood.ts';
 import { refusedPaceOf } from './guard/refused-pace.ts';
-import { guardOf, type GuardStatus, type LoopGuard } from './guard/guard.ts';
+import { guardOf, type LoopGuard } from './guard/guard.ts';
 import { endpointsOf, keyOf, type ElectionScope } from './guard/key.ts';
 import { healthOf, type ElectionHealth } from './health.ts';
 import { hubOf } from './hub.ts';
@@ -27,10 +30,9 @@ import { endsAtOnce, observeLeader } from './observer.ts';
 import {
   checkClient,
   checkSignal,
-  checkWork,
   checkName,
   checkValue,
-  ownAddress,
+  ownName,
   resolveOptions,
   shortName,
   type ElectionOptions,
@@ -47,26 +49,6 @@ import { clock } from './time.ts';
 
 /** Who leads an election, as etcd tells it. */
 export type Leader = Candidate;
-
-export interface ElectionStatus {
-  readonly election: string;
-  /**
-   * - `idle`: not standing.
-   * - `held`: held back by the loop guard.
-   * - `entering`: on the way into the queue; stays here while etcd is away.
-   * - `waiting`: in the queue.
-   * - `leading`: the leader.
-   * - `leaving`: the term is over; its callbacks are awaited, or the key is being given up.
-   * - `closed`: for good.
-   */
-  readonly state: 'idle' | 'closed' | Exclude<Campaign['name'], 'ended' | 'settling'>;
-  readonly term: Term | undefined;
-  /** As far as we know without asking; undefined where nobody leads or we do not know. */
-  readonly leader: Leader | undefined;
-  /** Our place in the queue: 1 leads. */
-  readonly position: number | undefined;
-  readonly guard: GuardStatus;
-}
 
 const live = new Set<Election>();
 
@@ -103,6 +85,10 @@ export class Election implements AsyncDisposable {
   #campaign: RunningCampaign | undefined;
   /** Set while `lead()` is under way. */
   #leadCampaign: RunningCampaign | undefined;
+  /** The last campaign that was begun: its callbacks may run on, and its key is ours. */
+  #last: RunningCampaign | undefined;
+  /** Why the last call was refused by us, though it may have gone unheard. */
+  #notStanding: string | undefined;
 
   /**
    * Sets up an election; nothing is sent until it is used.
@@ -143,6 +129,7 @@ export class Election implements AsyncDisposable {
       ),
       reporter,
       endedError: (because) => this.#endedError(because),
+      last: {},
     };
     this.#callers = this.#tools.callers;
     this.#reader = new QueueReader(this.#tools, this.#callers);
@@ -177,7 +164,7 @@ export class Election implements AsyncDisposable {
       try {
         if (value !== undefined) checkValue(value, this.name);
       } catch (error) {
-        return this.#callers.refuse(error as ElectionError, callSite(method('campaign')));
+        return this.#refuse(error as ElectionError, callSite(method('campaign')));
       }
       if (value !== undefined) running.announce(value);
       const term = (): Promise<Term> =>
@@ -186,7 +173,8 @@ export class Election implements AsyncDisposable {
         ? term()
         : this.#afterCallbacks(running.ready, term, method('campaign'));
     }
-    return this.#stand(value, this.#callbacks, callSite(method('campaign')), (campaign) => {
+    const stand = { callbacks: this.#callbacks, calledFrom: callSite(method('campaign')), ifFree: false };
+    return this.#stand(value, stand, (campaign) => {
       const term = (): Promise<Term> => campaign.term();
       return campaign.ready === undefined
         ? term()
@@ -199,45 +187,46 @@ export class Election implements AsyncDisposable {
    * are not called. If the term ends early `term.signal` aborts; what the work then does is its own decision, and
    * its result or error is handed on.
    *
-   * @param options.signal gives up waiting, or ends the term, when it aborts.
+   * @param options.ifFree skips the work where another candidate stands already, and resolves with `undefined`.
    * @throws what the work throws; and what {@link campaign} throws.
    */
-  lead<T>(work: (term: Term) => Promise<T>, options: { signal?: AbortSignal | undefined } = {}): Promise<T> {
+  lead<T>(work: (term: Term) => Promise<T>, options: LeadOptions & { ifFree: true }): Promise<T | undefined>;
+  lead<T>(work: (term: Term) => Promise<T>, options?: LeadOptions): Promise<T>;
+  lead<T>(work: (term: Term) => Promise<T>, options: LeadOptions = {}): Promise<T | undefined> {
     this.#callers.count('stand');
     const calledFrom = callSite(method('lead'));
-    let signal: AbortSignal | undefined;
+    let lead: LeadWork<T>;
     try {
-      checkWork(work, this.name);
-      signal = checkSignal(options, this.name);
-      if (signal?.aborted === true) throw this.#endedError('aborted');
+      lead = new LeadWork(this.name, work, options);
+      if (lead.signal?.aborted === true) throw this.#endedError('aborted');
     } catch (error) {
-      return this.#callers.refuse(error as ElectionError, calledFrom);
+      return this.#refuse(error as ElectionError, calledFrom);
     }
-    const result = new Deferred<T>();
-    let begun = false;
-    let campaign: RunningCampaign | undefined;
-    const end = (because: StopCause): void => campaign?.stop(because, this.#endedError(because));
-    const onLeader = (term: Term): Promise<void> => {
-      begun = true;
-      return (async () => await work(term))()
-        .then(result.resolve, result.reject)
-        .finally(() => end('resigned'));
-    };
-    const handlers = { onLeader, onFollower: undefined, onLeaderChange: undefined };
-    const callbacks = new Callbacks(handlers, this.#frames);
-    return this.#stand(undefined, callbacks, calledFrom, async (started) => {
-      campaign = started;
-      this.#leadCampaign = started;
-      const offSignal = signal && onAbort(signal, () => end('aborted'));
-      const awaiting = started.ready && (await overUnlessAwaited(started.ready, this.#frames));
-      if (awaiting !== undefined) end('resigned');
-      await started.ended;
-      offSignal?.();
+    const callbacks = new Callbacks(lead.handlers, this.#frames);
+    const stand = { callbacks, calledFrom, ifFree: lead.ifFree };
+    return this.#stand(undefined, stand, async (campaign) => {
+      const stop = (because: StopCause): void => campaign.stop(because, this.#endedError(because));
+      this.#leadCampaign = campaign;
+      const over = lead.over(campaign, stop);
+      over.catch(() => undefined);
+      const awaiting = campaign.ready && (await overUnlessAwaited(campaign.ready, this.#frames));
+      if (awaiting !== undefined) stop('resigned');
+      await campaign.ended;
       this.#leadCampaign = undefined;
-      if (awaiting !== undefined) return await this.#callers.refuse(this.#selfWait('lead'), calledFrom);
-      if (!begun) await started.term(); // rejects with why there was none
-      return await result.promise;
+      return awaiting === undefined ? await over : await this.#refuse(this.#selfWait('lead'), calledFrom);
     });
+  }
+
+  /** The present term, as long as it is current: ask each time, and keep it for one act at most. */
+  get currentTerm(): Term | undefined {
+    this.#callers.look();
+    return currentTermOf(this.#campaign);
+  }
+
+  /** Whether we may act as leader at this moment. Compares the clock at the moment of the call; never trusts a timer. */
+  isCurrent(): boolean {
+    this.#callers.look();
+    return currentTermOf(this.#campaign) !== undefined;
   }
 
   /**
@@ -295,13 +284,13 @@ export class Election implements AsyncDisposable {
    */
   leader(): Promise<Leader | undefined> {
     this.#callers.count('read');
-    return this.#read(method('leader')).then(({ candidates }) => candidates[0]);
+    return this.#read(method('leader')).then(({ candidates }) => candidates[0] && this.#see(candidates[0]));
   }
 
   /** All candidates in order of the queue; the first one leads. Read, shared and refused as {@link leader} is. */
   candidates(): Promise<Candidate[]> {
     this.#callers.count('read');
-    return this.#read(method('candidates')).then(({ candidates }) => [...candidates]);
+    return this.#read(method('candidates')).then(({ candidates }) => candidates.map(this.#see));
   }
 
   /**
@@ -334,6 +323,7 @@ export class Election implements AsyncDisposable {
         reporter.report({ type: 'candidate.refused', election: this.name, reason, forMs }),
       ),
       refused: (fault) => readError(this.name, fault),
+      see: this.#see,
     });
     return endsAtOnce(leaders, over);
   }
@@ -341,17 +331,8 @@ export class Election implements AsyncDisposable {
   /** What we know without asking etcd. */
   get status(): ElectionStatus {
     this.#callers.look();
-    const campaign = this.#campaign;
-    const state = campaign?.state ?? 'ended';
-    const idle = this.#closedBecause === undefined ? 'idle' : 'closed';
-    return {
-      election: this.name,
-      state: state === 'ended' ? idle : state,
-      term: campaign?.currentTerm,
-      leader: campaign?.leader,
-      position: campaign?.position,
-      guard: this.#guard.status(this.#tools.settings.guard),
-    };
+    const guard = this.#guard.status(this.#tools.settings.guard);
+    return statusOf(this.name, this.#campaign, this.#closedBecause !== undefined, guard);
   }
 
   /** Whether a supervisor should worry: for liveness and readiness probes. Asks nobody. */
@@ -360,14 +341,22 @@ export class Election implements AsyncDisposable {
     const campaign = this.#campaign;
     const term = campaign?.state === 'leading' ? campaign.currentTerm : undefined;
     const { progressTimeoutMs, drainTimeoutMs } = this.#tools.settings;
+    // Callbacks may outlive their campaign.
+    const callbacks = this.#last?.callbacks;
     return healthOf({
       standing: campaign !== undefined && !campaign.isStopping,
+      notStanding: this.#notStanding,
       term:
         term === undefined || term.isOver
           ? undefined
-          : { remainingMs: term.remainingMs(), quietMs: clock.now() - term.heartbeatAtMs },
+          : {
+              remainingMs: term.remainingMs(),
+              quietMs: clock.now() - term.heartbeatAtMs,
+              isWorking: term.work.isWorking,
+            },
       progressTimeoutMs,
-      workOverdueMs: (campaign?.callbacks ?? this.#callbacks).workOverdueMs,
+      workOverdueMs: callbacks?.workOverdueMs ?? 0,
+      followingMs: callbacks?.followingMs ?? 0,
       drainTimeoutMs,
       refusal: campaign?.refusal ?? this.#refused,
     });
@@ -376,28 +365,34 @@ export class Election implements AsyncDisposable {
   /** Starts a campaign, or says why not: through the guard, because a refusal that comes at once makes loops hot. */
   #stand<T>(
     value: string | undefined,
-    callbacks: Callbacks,
-    calledFrom: readonly string[],
+    {
+      callbacks,
+      calledFrom,
+      ifFree,
+    }: { callbacks: Callbacks; calledFrom: readonly string[]; ifFree: boolean },
     then: (campaign: RunningCampaign) => Promise<T>,
   ): Promise<T> {
     let announced = value;
     let freeSeat: () => void;
     try {
       if (this.#closedBecause !== undefined) throw this.#closedBecause;
-      if (announced === undefined) announced = ownAddress();
+      if (announced === undefined) announced = ownName();
       checkValue(announced, this.name);
       freeSeat = this.#takeSeat();
     } catch (error) {
-      return this.#callers.refuse(error as ElectionError, calledFrom);
+      return this.#refuse(error as ElectionError, calledFrom);
     }
+    this.#notStanding = undefined;
     const place = placeOf(this.#client, this.#seat);
     const campaign = new RunningCampaign(this.#tools, callbacks, {
       value: announced,
       calledFrom,
       after: place.lingering,
+      ifFree,
     });
     this.#campaign = campaign;
     this.#refused = undefined;
+    this.#last = campaign;
     live.add(this);
     void campaign.ended.then(() => {
       this.#refused = campaign.refusal;
@@ -457,8 +452,17 @@ export class Election implements AsyncDisposable {
       const awaiting = await overUnlessAwaited(done, this.#frames);
       if (awaiting === undefined) return await go();
       void done.then(() => void go().catch(() => undefined)); // what was asked for comes all the same
-      return await this.#callers.refuse(this.#selfWait('campaign'), callSite(calls));
+      return await this.#refuse(this.#selfWait('campaign'), callSite(calls));
     });
+  }
+
+  /** A refusal may go unheard: the log has it too, once until we stand, and `health()`. */
+  #refuse(error: ElectionError, calledFrom: readonly string[]): Promise<never> {
+    if (!(error instanceof ElectionClosedError) && this.#notStanding !== error.message) {
+      this.#notStanding = error.message;
+      this.#tools.reporter.report({ type: 'campaign.refused', election: this.name, error });
+    }
+    return this.#callers.refuse(error, calledFrom);
   }
 
   #selfWait(call: 'campaign' | 'lead'): AlreadyStandingError {
@@ -475,6 +479,8 @@ export class Election implements AsyncDisposable {
     this.#closingAbort?.abort(this.#closedBecause);
     return this.#end(because, method('close')).finally(() => this.#tools.link.rest());
   }
+
+  readonly #see = (candidate: Queued): Candidate => seen(candidate, this.#last?.ownKey);
 
   /** How long `observe()` and reads may last at most; made when it is asked for. */
   get #closing(): AbortSignal {

@@ -121,6 +121,35 @@ export type ElectionEvent =
       /** What has not settled: callbacks of the options, and what was registered with the term. */
       readonly callbacks: readonly CallbackName[];
     }
+  | {
+      readonly type: 'campaign.refused';
+      readonly election: string;
+      readonly error: unknown;
+    }
+  | {
+      readonly type: 'candidate.waiting';
+      readonly election: string;
+      readonly position: number;
+      /** What the leader announces; undefined if none is known. */
+      readonly leader: string | undefined;
+      readonly waitedMs: number;
+    }
+  | {
+      readonly type: 'term.stale';
+      readonly election: string;
+      /** Of the term that was asked. */
+      readonly fencingToken: string;
+      /** Of the present one. */
+      readonly currentToken: string;
+    }
+  | {
+      readonly type: 'process.stalled';
+      readonly election: string;
+      readonly fencingToken: string;
+      readonly stalledMs: number;
+      readonly cpuMs: number;
+    }
+  | { readonly type: 'follower.overdue'; readonly election: string; readonly afterMs: number }
   | { readonly type: 'work.ended'; readonly election: string; readonly fencingToken: string }
   | {
       readonly type: 'callback.failed';
@@ -266,7 +295,13 @@ const lines: { readonly [T in ElectionEventType]: Line<T> } = {
   ],
   'candidate.lost': [
     'warn',
-    (e) => `no longer standing in "${e.election}" (fencing token ${e.fencingToken}): ${e.because}`,
+    (e) =>
+      `place in the queue of "${e.election}" lost, entering it again (fencing token ${e.fencingToken}): ${e.because}`,
+  ],
+  'candidate.waiting': [
+    'info',
+    (e) =>
+      `waiting in "${e.election}" behind ${e.leader === undefined ? 'a leader that is not known' : `"${e.leader}"`} for ${Math.round(e.waitedMs / 1000)} s (place ${e.position}); campaign() resolves only when we lead, so do not await it before the service starts`,
   ],
   'leader.changed': [
     'debug',
@@ -291,6 +326,26 @@ const lines: { readonly [T in ElectionEventType]: Line<T> } = {
     (e) =>
       `${e.callbacks.join(', ')} of "${e.election}" still runs ${Math.round(e.afterMs)} ms after the term ended: it ignores term.signal, or waits for the end of its own term; there, call term.stepDown() or term.resign(), which never wait`,
   ],
+  'term.stale': [
+    'warn',
+    (e) =>
+      `a term of "${e.election}" that is over was asked (fencing token ${e.fencingToken}), and this replica leads with a newer one (${e.currentToken}): use election.isCurrent() and election.currentTerm, which follow the present term`,
+  ],
+  'process.stalled': [
+    'error',
+    (e) =>
+      `the term of "${e.election}" was lost because this process did not turn its event loop for ${Math.round(e.stalledMs)} ms: ${
+        e.cpuMs > e.stalledMs / 5
+          ? `its own code kept it busy (${Math.round(e.cpuMs)} ms of CPU); move that into a worker thread, or raise ttlSeconds`
+          : `it was frozen, suspended or starved of CPU (${Math.round(e.cpuMs)} ms of CPU)`
+      }`,
+  ],
+  'follower.overdue': [
+    'error',
+    (e) =>
+      `onFollower of "${e.election}" has not settled for ${Math.round(e.afterMs)} ms: this replica cannot lead before it does; start there what lasts, and return`,
+  ],
+  'campaign.refused': ['error', (e) => `not standing in "${e.election}": ${String(e.error)}`],
   'work.ended': [
     'info',
     (e) =>
@@ -315,7 +370,9 @@ const lines: { readonly [T in ElectionEventType]: Line<T> } = {
   'campaign.ended': [
     (e) => (e.because === 'refused' ? 'error' : 'info'),
     (e) =>
-      `no longer standing in "${e.election}": ${e.because}${e.because === 'refused' ? `: ${String(e.error)}` : ''}`,
+      e.because === 'refused'
+        ? `campaign in "${e.election}" over, and nobody tries again: ${String(e.error)}`
+        : `campaign in "${e.election}" over: ${e.because}`,
   ],
   'guard.tripped': [
     'warn',

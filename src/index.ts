@@ -1,9 +1,11 @@
 /**
  * etcd-election: the replicas of a service elect one leader through etcd, and a runaway loop cannot form.
  */
-export { Election, liveElections, type ElectionStatus, type Leader } from './election.ts';
+export { Election, liveElections, type Leader } from './election.ts';
+export type { ElectionStatus } from './status.ts';
+export type { LeadOptions } from './lead-work.ts';
 export type { SettledWrite, Term } from './term.ts';
-export type { Candidate } from './core/roster.ts';
+export type { Candidate } from './candidate.ts';
 export type { ElectionHealth } from './health.ts';
 export type { ElectionOptions, GuardOptions, TxnOptions } from './options.ts';
 export type { EndCause, LossCause, StopCause } from './core/campaign.ts';

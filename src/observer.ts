@@ -2,7 +2,8 @@
  * Who leads now, as an async iterable: needs no lease and no candidacy, says "nobody" too, and heals itself.
  */
 import { onAbort } from './abort.ts';
-import type { Candidate } from './core/roster.ts';
+import type { Candidate } from './candidate.ts';
+import type { Candidate as Queued } from './core/roster.ts';
 import { EtcdFault } from './etcd/fault.ts';
 import type { Link } from './etcd/link.ts';
 import type { WatchHub } from './etcd/watch.ts';
@@ -29,6 +30,8 @@ export interface ObserverTools {
   readonly refusal: Refusal;
   /** Makes the error that the iteration ends with where etcd refuses at the start, or for good. */
   refused(fault: EtcdFault): Error;
+  /** Makes of a candidate what the reader gets. */
+  see(candidate: Queued): Candidate;
 }
 
 /**
@@ -167,13 +170,13 @@ async function* changes(
   const shared = feedOf(tools);
   shared.join(wake);
   signal.addEventListener('abort', wake);
-  let said: { leader: Candidate | undefined } | undefined;
+  let said: { leader: Queued | undefined } | undefined;
   try {
     while (!signal.aborted) {
       const { leader } = shared.feed.roster;
       if (shared.isKnown && (said === undefined || !same(said.leader, leader))) {
         said = { leader };
-        yield leader;
+        yield leader && tools.see(leader);
         continue; // it may have changed while the reader was busy
       }
       const { failure } = shared;
@@ -186,5 +189,5 @@ async function* changes(
   }
 }
 
-const same = (a: Candidate | undefined, b: Candidate | undefined): boolean =>
+const same = (a: Queued | undefined, b: Queued | undefined): boolean =>
   a?.fencingToken === b?.fencingToken && a?.value === b?.value;

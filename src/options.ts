@@ -6,7 +6,7 @@ import type { Etcd3 } from 'etcd3';
 import { defaultMarginMs } from './core/deadline.ts';
 import { consoleLogger } from './console-logger.ts';
 import { isWellFormed, nameProblem, prefixProblem, unsetPart } from './core/names.ts';
-import type { Candidate } from './core/roster.ts';
+import type { Candidate } from './candidate.ts';
 import { A_SIGNAL, isAbortSignal } from './abort.ts';
 import { isObject, shown } from './core/shown.ts';
 import { callback, flag, oneOf, only, optional, readFields, ruled, whole, type Values } from './fields.ts';
@@ -334,6 +334,12 @@ export function checkValue(value: unknown, election: string): asserts value is s
   const bytes = Buffer.byteLength(value);
   if (bytes > LONGEST_VALUE_BYTES) refuse(`at most ${LONGEST_VALUE_BYTES} bytes`, `${bytes} bytes`);
   if (!isWellFormed(value)) refuse('well-formed Unicode (etcd would show another value)', shown(value));
+}
+
+/** This process among those of all nodes: the node's address and the process ID. */
+export function ownName(): string {
+  const address = ownAddress();
+  return `${address.includes(':') ? `[${address}]` : address}:${process.pid}`;
 }
 
 /** This node's address: its first external IPv4, else IPv6, else the host's name. */

@@ -4,7 +4,7 @@
 import type { Callbacks } from './callbacks.ts';
 import type { CampaignTools } from './campaign.ts';
 import type { EndCause } from './core/campaign.ts';
-import type { Candidate } from './core/roster.ts';
+import type { Candidate } from './candidate.ts';
 import type { LiveTerm } from './term.ts';
 import type { CallbackName } from './term-work.ts';
 import { clock } from './time.ts';

@@ -138,6 +138,8 @@ export interface TermLife extends WorkListener {
   readonly callers: CallerGuard;
   stepDown(): void;
   resign(): void;
+  /** The term was asked whether it is current, and it has been ended. */
+  askedAfterEnd(): void;
   /** Runs a `proclaim()`. */
   proclaiming(proclaim: () => Promise<void>): Promise<void>;
 }
@@ -181,6 +183,8 @@ export class LiveTerm implements Term {
   /** Undefined while the term goes on. */
   endedAtMs: number | undefined;
   value: string;
+  /** Whether it was told that this term is asked though a newer one is there. */
+  isStaleTold = false;
   readonly #tools: TermTools;
   readonly #callers: CallerGuard;
   readonly #life: TermLife;
@@ -225,7 +229,8 @@ export class LiveTerm implements Term {
   }
 
   isCurrent(): boolean {
-    return this.remainingMs() > 0;
+    if (this.isOver) this.#life.askedAfterEnd();
+    return this.#remainingMs() > 0;
   }
 
   assertCurrent(): void {
@@ -235,6 +240,11 @@ export class LiveTerm implements Term {
   }
 
   remainingMs(): number {
+    if (this.isOver) this.#life.askedAfterEnd();
+    return this.#remainingMs();
+  }
+
+  #remainingMs(): number {
     return this.isOver ? 0 : this.#tools.remainingMs();
   }
 
@@ -275,8 +285,9 @@ export class LiveTerm implements Term {
 
   #facts(): object {
     const { election, value, key, leaseId, fencingToken } = this;
-    const remainingMs = Math.round(this.remainingMs());
-    return { election, value, key, leaseId, fencingToken, isCurrent: this.isCurrent(), remainingMs };
+    const leftMs = this.#remainingMs();
+    const remainingMs = Math.round(leftMs);
+    return { election, value, key, leaseId, fencingToken, isCurrent: leftMs > 0, remainingMs };
   }
 
   run<T>(work: PromiseLike<T> | ((term: Term) => T | PromiseLike<T>)): Promise<T> {

@@ -119,6 +119,8 @@ const election: Covered<Election> = {
     etcd: never('an observer waits through outages; a refusal is read as slowly as a leader()'),
   },
   status: LOOK,
+  currentTerm: LOOK,
+  isCurrent: LOOK,
   health: LOOK,
 };
 

@@ -63,7 +63,7 @@ class View {
     this.#palette = paletteFor(terminal.stdout, terminal.env);
   }
 
-  show(leader: Leader | undefined): void {
+  show(leader: Omit<Leader, 'isMe'> | undefined): void {
     this.#outage = undefined;
     const at = new Date();
     if (this.#line.json) printJson(this.#terminal.stdout, documentOf(this.#name, leader, at));
@@ -105,13 +105,13 @@ class View {
   }
 }
 
-const documentOf = (election: string, leader: Leader | undefined, at: Date): object => ({
+const documentOf = (election: string, leader: Omit<Leader, 'isMe'> | undefined, at: Date): object => ({
   at: at.toISOString(),
   election,
   leader: leader === undefined ? null : { ...leader, fencingToken: leader.fencingToken.toString() },
 });
 
-export function lineOf(leader: Leader | undefined, at: Date, palette: Palette): SafeText {
+export function lineOf(leader: Omit<Leader, 'isMe'> | undefined, at: Date, palette: Palette): SafeText {
   const time = palette.dim(at.toISOString());
   if (leader === undefined) return safe`${time}  ${palette.warn('nobody leads')}`;
   return safe`${time}  ${palette.good(leader.value)} leads (token ${leader.fencingToken})`;

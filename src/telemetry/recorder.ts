@@ -185,6 +185,11 @@ export class Recorder implements Disposable {
       case 'work.ended':
       case 'write.failed':
       case 'txn.uncommitted':
+      case 'campaign.refused':
+      case 'candidate.waiting':
+      case 'term.stale':
+      case 'process.stalled':
+      case 'follower.overdue':
     }
   }
 

@@ -236,6 +236,7 @@ describe('leader()', () => {
       value: 'alice',
       fencingToken: term.fencingToken,
       leaseId: term.leaseId,
+      isMe: false,
     });
   });
 

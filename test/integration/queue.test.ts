@@ -1,6 +1,6 @@
 import { ElectionClosedError, type Term } from 'etcd-election';
 import { describe, expect } from 'vitest';
-import { ownAddress } from '../../src/options.ts';
+import { ownName } from '../../src/options.ts';
 import { eventually, within } from '../support/eventually.ts';
 import { abortOf, SOON_MS, test, type TestCandidate } from '../support/world.ts';
 
@@ -115,6 +115,7 @@ describe('candidates', () => {
       value: 'alice',
       fencingToken: term.fencingToken,
       leaseId: term.leaseId,
+      isMe: false,
     });
   });
 });
@@ -123,8 +124,8 @@ describe('what a candidate announces', () => {
   test('this node`s own IP address, if nothing else is given', async ({ election, client }) => {
     const one = election(client());
     const term = await one.campaign();
-    expect(term.value).toBe(ownAddress());
-    expect((await one.leader())?.value).toBe(ownAddress());
+    expect(term.value).toBe(ownName());
+    expect((await one.leader())?.value).toBe(ownName());
   });
 
   test('any text: UTF-8 arrives as it was given', async ({ candidate, client, election, world }) => {

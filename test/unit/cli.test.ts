@@ -199,7 +199,7 @@ describe('the terminal', () => {
   test('does not obey what a candidate announces', () => {
     expect(printable('a\u001b[2Jb\r\n')).toBe('a\\x1b[2Jb\\x0d\\x0a');
     expect(String(table([['\u001b]0;x\u0007', '1']]))).not.toContain('\u001b');
-    const leader = { key: 'k', value: '\u001b[31m', fencingToken: 1n, leaseId: '1' };
+    const leader = { key: 'k', value: '\u001b[31m', fencingToken: 1n, leaseId: '1', isMe: false };
     expect(String(lineOf(leader, new Date(0), plain))).toBe(
       '1970-01-01T00:00:00.000Z  \\x1b[31m leads (token 1)',
     );

@@ -112,6 +112,26 @@ const samples: { readonly [T in ElectionEventType]: { event: EventOf<T>; level: 
     },
     level: 'error',
   },
+  'campaign.refused': {
+    event: { type: 'campaign.refused', election: 'e', error: new RefusedError('e', 'refused') },
+    level: 'error',
+  },
+  'candidate.waiting': {
+    event: { type: 'candidate.waiting', election: 'e', position: 2, leader: 'x', waitedMs: 5_000 },
+    level: 'info',
+  },
+  'term.stale': {
+    event: { type: 'term.stale', election: 'e', fencingToken: token, currentToken: token },
+    level: 'warn',
+  },
+  'process.stalled': {
+    event: { type: 'process.stalled', election: 'e', fencingToken: token, stalledMs: 3_000, cpuMs: 2_900 },
+    level: 'error',
+  },
+  'follower.overdue': {
+    event: { type: 'follower.overdue', election: 'e', afterMs: 9_000 },
+    level: 'error',
+  },
   'work.ended': { event: { type: 'work.ended', election: 'e', fencingToken: token }, level: 'info' },
   'callback.failed': {
     event: {

@@ -37,6 +37,7 @@ describe('health', () => {
       { healthy: false, leading: true },
     ],
     ['work that still has time to stop', { ...following, workOverdueMs: 1_000 }, { healthy: true }],
+    ['onFollower that does not settle', { ...following, followingMs: 1_001 }, { healthy: false }],
     [
       'etcd refuses us',
       { ...following, refusal: 'permission denied' },
