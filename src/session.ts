@@ -283,7 +283,9 @@ export class SessionSource {
   }
 
   #bequeath(leaseId: string): void {
-    this.#lastWill?.hold(leaseId, (reason) => this.#reporter?.report({ type: 'last-will.lost', reason }));
+    this.#lastWill?.hold(leaseId, this.#link.clusterId, (reason) =>
+      this.#reporter?.report({ type: 'last-will.lost', reason }),
+    );
   }
 
   #marginFor(grantedTtlSeconds: number): number {

@@ -15,13 +15,15 @@ export interface Answer {
 /** Far more than any answer that we ask for. Something that is not etcd may send without end. */
 const MAX_ANSWER_BYTES = 64 * 1024;
 
-/** Dials a host. Failures show in the calls made on the session. */
+/** @param host `host:port`, or the path of a socket. Failures show in the calls made on the session. */
 export function dial(host: string, { tls, authority }: Reach): ClientHttp2Session {
   // Loaded when it is needed: until our process dies the helper waits, and should weigh little.
   const { connect } = process.getBuiltinModule('node:http2');
-  const url = `${tls === undefined ? 'http' : 'https'}://${authority ?? host}`;
-  const { hostname, port } = new URL(`grpc://${host}`);
-  const address = { host: hostname.replace(/^\[|\]$/g, ''), port: Number(port || 443) };
+  const isSocket = host.startsWith('/');
+  const url = `${tls === undefined ? 'http' : 'https'}://${authority ?? (isSocket ? 'localhost' : host)}`;
+  const { hostname, port } = new URL(isSocket ? 'grpc://localhost' : `grpc://${host}`);
+  const name = hostname.replace(/^\[|\]$/g, '');
+  const address = isSocket ? { path: host } : { host: name, port: Number(port || 443) };
   const session = connect(url, {
     createConnection: () =>
       tls === undefined
@@ -32,7 +34,7 @@ export function dial(host: string, { tls, authority }: Reach): ClientHttp2Sessio
             ...(tls.ca !== undefined && { ca: tls.ca }),
             ...(tls.key !== undefined && { key: tls.key }),
             ...(tls.cert !== undefined && { cert: tls.cert }),
-            ...serverName(tls.servername ?? address.host),
+            ...serverName(tls.servername ?? name),
           }),
   });
   session.on('error', () => undefined); // told by the calls
@@ -102,8 +104,8 @@ export function varintField(field: number, value: bigint): Buffer {
 }
 
 /** Protobuf: a field of bytes. */
-export function bytesField(field: number, value: string): Buffer {
-  const bytes = Buffer.from(value);
+export function bytesField(field: number, value: string | Buffer): Buffer {
+  const bytes = typeof value === 'string' ? Buffer.from(value) : value;
   return Buffer.concat([Buffer.from([(field << 3) | 2, ...varint(BigInt(bytes.length))]), bytes]);
 }
 
@@ -114,25 +116,28 @@ function varint(value: bigint): number[] {
   return [...bytes, Number(rest)];
 }
 
-/** Finds a field of bytes in a protobuf message; skips what else is there. */
-export function readBytesField(message: Buffer, field: number): string | undefined {
+/** Finds a varint field or a field of bytes in a protobuf message; skips what else is there. */
+export function readField(message: Buffer, field: number): bigint | Buffer | undefined {
   let at = 0;
-  const next = (): number => {
-    let value = 0;
-    for (let shift = 0; ; shift += 7) {
+  const next = (): bigint => {
+    let value = 0n;
+    for (let shift = 0n; shift < 70n; shift += 7n) {
       const byte = message[at++] ?? 0;
-      value += (byte & 127) * 2 ** shift;
-      if (byte < 128) return value;
+      value |= BigInt(byte & 127) << shift;
+      if (byte < 128) break;
     }
+    return BigInt.asUintN(64, value);
   };
   while (at < message.length) {
-    const tag = next();
-    if ((tag & 7) === 0) next();
+    const tag = Number(next());
+    let value: bigint | Buffer | undefined;
+    if ((tag & 7) === 0) value = next();
     else if ((tag & 7) === 2) {
-      const length = next();
-      if (tag >> 3 === field) return message.toString('utf8', at, at + length);
+      const length = Number(next());
+      value = message.subarray(at, at + length);
       at += length;
     } else at += (tag & 7) === 1 ? 8 : 4;
+    if (tag >> 3 === field) return value;
   }
   return undefined;
 }

@@ -6,9 +6,11 @@ export const helperSource: string = `// src/last-will/grpc.ts
 var MAX_ANSWER_BYTES = 64 * 1024;
 function dial(host, { tls, authority }) {
   const { connect } = process.getBuiltinModule("node:http2");
-  const url = \`\${tls === void 0 ? "http" : "https"}://\${authority ?? host}\`;
-  const { hostname, port } = new URL(\`grpc://\${host}\`);
-  const address = { host: hostname.replace(/^\\[|\\]$/g, ""), port: Number(port || 443) };
+  const isSocket = host.startsWith("/");
+  const url = \`\${tls === void 0 ? "http" : "https"}://\${authority ?? (isSocket ? "localhost" : host)}\`;
+  const { hostname, port } = new URL(isSocket ? "grpc://localhost" : \`grpc://\${host}\`);
+  const name = hostname.replace(/^\\[|\\]$/g, "");
+  const address = isSocket ? { path: host } : { host: name, port: Number(port || 443) };
   const session = connect(url, {
     createConnection: () => tls === void 0 ? process.getBuiltinModule("node:net").connect(address) : process.getBuiltinModule("node:tls").connect({
       ...address,
@@ -16,7 +18,7 @@ function dial(host, { tls, authority }) {
       ...tls.ca !== void 0 && { ca: tls.ca },
       ...tls.key !== void 0 && { key: tls.key },
       ...tls.cert !== void 0 && { cert: tls.cert },
-      ...serverName(tls.servername ?? address.host)
+      ...serverName(tls.servername ?? name)
     })
   });
   session.on("error", () => void 0);
@@ -70,7 +72,7 @@ function varintField(field, value) {
   return Buffer.from([field << 3, ...varint(value)]);
 }
 function bytesField(field, value) {
-  const bytes = Buffer.from(value);
+  const bytes = typeof value === "string" ? Buffer.from(value) : value;
   return Buffer.concat([Buffer.from([field << 3 | 2, ...varint(BigInt(bytes.length))]), bytes]);
 }
 function varint(value) {
@@ -79,24 +81,27 @@ function varint(value) {
   for (; rest > 127n; rest >>= 7n) bytes.push(Number(rest & 127n) | 128);
   return [...bytes, Number(rest)];
 }
-function readBytesField(message, field) {
+function readField(message, field) {
   let at = 0;
   const next = () => {
-    let value = 0;
-    for (let shift = 0; ; shift += 7) {
+    let value = 0n;
+    for (let shift = 0n; shift < 70n; shift += 7n) {
       const byte = message[at++] ?? 0;
-      value += (byte & 127) * 2 ** shift;
-      if (byte < 128) return value;
+      value |= BigInt(byte & 127) << shift;
+      if (byte < 128) break;
     }
+    return BigInt.asUintN(64, value);
   };
   while (at < message.length) {
-    const tag = next();
-    if ((tag & 7) === 0) next();
+    const tag = Number(next());
+    let value;
+    if ((tag & 7) === 0) value = next();
     else if ((tag & 7) === 2) {
-      const length = next();
-      if (tag >> 3 === field) return message.toString("utf8", at, at + length);
+      const length = Number(next());
+      value = message.subarray(at, at + length);
       at += length;
     } else at += (tag & 7) === 1 ? 8 : 4;
+    if (tag >> 3 === field) return value;
   }
   return void 0;
 }
@@ -106,8 +111,8 @@ var PATIENCE = { nextHostAfterMs: 200, withinMs: 1500, rounds: 4, pauseMs: 200 }
 var OK = 0;
 var NOT_FOUND = 5;
 var UNAUTHENTICATED = 16;
-async function revoke(reach, leaseIds, patience = PATIENCE) {
-  const left = new Set(leaseIds);
+async function revoke(reach, leases, patience = PATIENCE) {
+  const left = new Map(leases);
   for (let round = 0; round < patience.rounds && left.size > 0; round++) {
     if (round > 0) await sleep(patience.pauseMs * 2 ** (round - 1));
     await askAll(reach, left, patience);
@@ -131,24 +136,42 @@ async function revokeAt(host, reach, left, withinMs) {
   const timer = setTimeout(() => session?.destroy(), withinMs);
   try {
     session = dial(host, reach);
+    const clusterId = await clusterOf(session);
+    const leases = [...left].filter(([, ours]) => !isForeign(clusterId, ours));
+    if (leases.length === 0) return;
     const metadata = reach.auth === void 0 ? {} : { token: await authenticate(session, reach.auth) };
-    await Promise.all([...left].map((leaseId) => revokeOne(session, leaseId, metadata, left)));
+    const revoked = leases.map(async ([leaseId, ours]) => {
+      const isBelieved = ours === void 0 || clusterId !== void 0;
+      if (await isGone(session, leaseId, metadata, { ours, isBelieved })) left.delete(leaseId);
+    });
+    await Promise.all(revoked);
   } catch {
   } finally {
     clearTimeout(timer);
     session?.destroy();
   }
 }
-async function revokeOne(session, leaseId, metadata, left) {
+var isForeign = (theirs, ours) => ours !== void 0 && theirs !== void 0 && theirs !== "" && theirs !== ours;
+async function clusterOf(session) {
+  const { status, body } = await call(session, "/etcdserverpb.Maintenance/Status", Buffer.alloc(0), {});
+  return status === OK ? clusterIn(body) : void 0;
+}
+function clusterIn(body) {
+  const header = readField(body, 1);
+  const clusterId = Buffer.isBuffer(header) ? readField(header, 1) : void 0;
+  return typeof clusterId === "bigint" && clusterId > 0n ? clusterId.toString() : "";
+}
+async function isGone(session, leaseId, metadata, { ours, isBelieved }) {
   const message = varintField(1, BigInt(leaseId));
-  const { status } = await call(session, "/etcdserverpb.Lease/LeaseRevoke", message, metadata);
-  if (status === OK || status === NOT_FOUND) left.delete(leaseId);
+  const { status, body } = await call(session, "/etcdserverpb.Lease/LeaseRevoke", message, metadata);
+  if (status === OK) return !isForeign(clusterIn(body), ours);
+  return status === NOT_FOUND && isBelieved;
 }
 async function authenticate(session, { username, password }) {
   const credentials = Buffer.concat([bytesField(1, username), bytesField(2, password)]);
   const { status, said, body } = await call(session, "/etcdserverpb.Auth/Authenticate", credentials, {});
-  const token = readBytesField(body, 2);
-  if (status === OK && token !== void 0) return token;
+  const token = readField(body, 2);
+  if (status === OK && Buffer.isBuffer(token)) return token.toString();
   if (status !== UNAUTHENTICATED && /authentication is not enabled/.test(said)) return "";
   throw new Error(said);
 }
@@ -160,12 +183,12 @@ function runHelper(pipe, end) {
   for (const signal of ["SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT", "SIGUSR2"])
     process.on(signal, () => void 0);
   let reach;
-  const held = /* @__PURE__ */ new Set();
+  const held = /* @__PURE__ */ new Map();
   let unread = "";
   let over = false;
   const receive = (message) => {
     if (message.type === "reach") reach = message.reach;
-    else if (message.type === "hold") held.add(message.leaseId);
+    else if (message.type === "hold") held.set(message.leaseId, message.clusterId);
     else held.delete(message.leaseId);
   };
   const gone = () => {

@@ -14,12 +14,12 @@ export function runHelper(pipe: NodeJS.ReadableStream, end: () => void): void {
     process.on(signal, () => undefined);
 
   let reach: Reach | undefined;
-  const held = new Set<string>();
+  const held = new Map<string, string | undefined>();
   let unread = '';
   let over = false;
   const receive = (message: ToHelper): void => {
     if (message.type === 'reach') reach = message.reach;
-    else if (message.type === 'hold') held.add(message.leaseId);
+    else if (message.type === 'hold') held.set(message.leaseId, message.clusterId);
     else held.delete(message.leaseId);
   };
   const gone = (): void => {

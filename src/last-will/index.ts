@@ -44,7 +44,8 @@ const INHERITED = [
 export class LastWill {
   readonly #client: Etcd3;
   readonly #guard = new LoopGuard('', '');
-  readonly #leaseIds = new Set<string>();
+  /** Lease IDs, each with the ID of its cluster. */
+  readonly #leases = new Map<string, string | undefined>();
   #onLost: OnWillLost = () => undefined;
   #helper: ChildProcess | undefined;
   #startedAtMs = 0;
@@ -55,13 +56,17 @@ export class LastWill {
     this.#client = client;
   }
 
-  /** From now on this lease is given back should we die. */
-  hold(leaseId: string, onLost: OnWillLost): void {
+  /**
+   * From now on this lease is given back should we die.
+   *
+   * @param clusterId of the cluster that granted it: another one's answers count for nothing.
+   */
+  hold(leaseId: string, clusterId: string | undefined, onLost: OnWillLost): void {
     this.#onLost = onLost;
-    if (this.#leaseIds.has(leaseId)) return;
-    this.#leaseIds.add(leaseId);
-    if (this.#helper !== undefined) this.#tell(this.#helper, { type: 'hold', leaseId });
-    else if (this.#leaseIds.size === 1) {
+    if (this.#leases.has(leaseId)) return;
+    this.#leases.set(leaseId, clusterId);
+    if (this.#helper !== undefined) this.#tell(this.#helper, { type: 'hold', leaseId, clusterId });
+    else if (this.#leases.size === 1) {
       this.#stop = new AbortController();
       this.#told = false;
       void this.#start();
@@ -70,10 +75,10 @@ export class LastWill {
 
   /** The lease is gone, or no longer ours to give back. With the last one the helper ends. */
   drop(leaseId: string): void {
-    if (!this.#leaseIds.delete(leaseId)) return;
+    if (!this.#leases.delete(leaseId)) return;
     const helper = this.#helper;
     if (helper !== undefined) this.#tell(helper, { type: 'drop', leaseId });
-    if (this.#leaseIds.size > 0) return;
+    if (this.#leases.size > 0) return;
     this.#stop.abort();
     this.#helper = undefined;
     if (helper === undefined) return;
@@ -102,7 +107,8 @@ export class LastWill {
       helper.once('exit', (code, by) => gone(`it ended (${by ?? code})`));
       helper.stdin?.on('error', () => undefined); // its exit says so
       this.#tell(helper, { type: 'reach', reach });
-      for (const leaseId of this.#leaseIds) this.#tell(helper, { type: 'hold', leaseId });
+      for (const [leaseId, clusterId] of this.#leases)
+        this.#tell(helper, { type: 'hold', leaseId, clusterId });
     } catch (error) {
       this.#restart((error as Error).message);
     }

@@ -5,7 +5,7 @@
 
 /** How etcd is reached: the part of the client's options that one call needs. */
 export interface Reach {
-  /** `host:port`, as etcd3 would dial them. */
+  /** `host:port`, or the path of a socket. */
   readonly hosts: readonly string[];
   readonly auth: { readonly username: string; readonly password: string } | undefined;
   readonly tls: Tls | undefined;
@@ -24,5 +24,10 @@ export interface Tls {
 
 export type ToHelper =
   | { readonly type: 'reach'; readonly reach: Reach }
-  | { readonly type: 'hold'; readonly leaseId: string }
+  | {
+      readonly type: 'hold';
+      readonly leaseId: string;
+      /** Of the cluster that granted it, in decimal; undefined if its answers carry none. */
+      readonly clusterId: string | undefined;
+    }
   | { readonly type: 'drop'; readonly leaseId: string };

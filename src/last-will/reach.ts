@@ -2,6 +2,7 @@
  * How the user's client reaches etcd, read from its options.
  */
 import { readFileSync } from 'node:fs';
+import { resolve } from 'node:path';
 import type { Etcd3, IOptions } from 'etcd3';
 import type { Reach } from './messages.ts';
 
@@ -10,14 +11,10 @@ export function reachOf(client: Etcd3): Reach {
   const { hosts, credentials, auth, grpcOptions } = (client as unknown as { options: Partial<IOptions> })
     .options;
   const given = [hosts ?? '127.0.0.1:2379'].flat();
-  const addresses = given.map((host) => host.replace(/^https?:\/\//, ''));
-  for (const address of addresses)
-    if (!URL.canParse(`http://${address}`) || !/^[^/?#@]+$/.test(address))
-      throw new Error(`a host of a kind that only etcd3 can dial: ${address}`);
   // The rules of etcd3: credentials make all hosts secure, and so does one https://.
   const secure = credentials !== undefined || given.some((host) => host.startsWith('https:'));
   return {
-    hosts: addresses,
+    hosts: given.map(dialable),
     auth: auth && { username: auth.username, password: auth.password },
     tls: secure
       ? {
@@ -29,6 +26,19 @@ export function reachOf(client: Etcd3): Reach {
       : undefined,
     authority: option(grpcOptions, 'grpc.default_authority'),
   };
+}
+
+/**
+ * Takes the targets of gRPC: `host:port`, `dns:host:port`, `dns:///host:port`, `unix:path` and `unix:///path`. Node looks names
+ * up when it dials, as gRPC does. A name server of its own (`dns://server/host`) is not supported.
+ */
+function dialable(host: string): string {
+  const address = host.replace(/^https?:\/\//, '');
+  const [, root, path] = /^unix:(\/\/\/)?(.+)$/.exec(address) ?? [];
+  if (path !== undefined) return resolve(root === undefined ? path : `/${path}`);
+  const target = address.replace(/^dns:(\/\/\/)?/, '');
+  if (URL.canParse(`grpc://${target}`) && /^[^/?#@]+$/.test(target)) return target;
+  throw new Error(`a host of a kind that only etcd3 can dial: ${address}`);
 }
 
 const text = (pem: Buffer | undefined): string | undefined => pem && Buffer.from(pem).toString();

@@ -2,7 +2,7 @@
  * Gives leases back when their owner is dead: on whichever host answers first, a few times, then no more.
  */
 import type { ClientHttp2Session } from 'node:http2';
-import { bytesField, call, dial, readBytesField, varintField } from './grpc.ts';
+import { bytesField, call, dial, readField, varintField } from './grpc.ts';
 import type { Reach } from './messages.ts';
 
 export interface Patience {
@@ -23,13 +23,12 @@ const OK = 0;
 const NOT_FOUND = 5;
 const UNAUTHENTICATED = 16;
 
+/** Lease IDs, each with the ID of the cluster that granted it; undefined if its answers carry none. */
+export type Leases = ReadonlyMap<string, string | undefined>;
+
 /** @returns the leases that could not be given back. */
-export async function revoke(
-  reach: Reach,
-  leaseIds: Iterable<string>,
-  patience: Patience = PATIENCE,
-): Promise<ReadonlySet<string>> {
-  const left = new Set(leaseIds);
+export async function revoke(reach: Reach, leases: Leases, patience: Patience = PATIENCE): Promise<Leases> {
+  const left = new Map(leases);
   for (let round = 0; round < patience.rounds && left.size > 0; round++) {
     if (round > 0) await sleep(patience.pauseMs * 2 ** (round - 1));
     await askAll(reach, left, patience);
@@ -38,7 +37,11 @@ export async function revoke(
 }
 
 /** One host after the other, without waiting for long on one that keeps silent; ends when nothing is left. */
-async function askAll(reach: Reach, left: Set<string>, patience: Patience): Promise<void> {
+async function askAll(
+  reach: Reach,
+  left: Map<string, string | undefined>,
+  patience: Patience,
+): Promise<void> {
   const asked = new Set<Promise<void>>();
   for (const host of reach.hosts) {
     if (left.size === 0) return;
@@ -52,13 +55,26 @@ async function askAll(reach: Reach, left: Set<string>, patience: Patience): Prom
 }
 
 /** Takes each lease off the list that this host has given back, or no longer knows. Never throws. */
-async function revokeAt(host: string, reach: Reach, left: Set<string>, withinMs: number): Promise<void> {
+async function revokeAt(
+  host: string,
+  reach: Reach,
+  left: Map<string, string | undefined>,
+  withinMs: number,
+): Promise<void> {
   let session: ClientHttp2Session | undefined;
   const timer = setTimeout(() => session?.destroy(), withinMs);
   try {
     session = dial(host, reach);
+    const clusterId = await clusterOf(session);
+    const leases = [...left].filter(([, ours]) => !isForeign(clusterId, ours));
+    if (leases.length === 0) return;
     const metadata = reach.auth === undefined ? {} : { token: await authenticate(session, reach.auth) };
-    await Promise.all([...left].map((leaseId) => revokeOne(session!, leaseId, metadata, left)));
+    const revoked = leases.map(async ([leaseId, ours]) => {
+      // An error does not say which cluster it comes from: only a host that has named its cluster is believed.
+      const isBelieved = ours === undefined || clusterId !== undefined;
+      if (await isGone(session!, leaseId, metadata, { ours, isBelieved })) left.delete(leaseId);
+    });
+    await Promise.all(revoked);
   } catch {
     // The next host, or the next round.
   } finally {
@@ -67,15 +83,33 @@ async function revokeAt(host: string, reach: Reach, left: Set<string>, withinMs:
   }
 }
 
-async function revokeOne(
+/** In another cluster a lease with the same ID may exist, for example if that cluster was restored from a backup of ours. */
+const isForeign = (theirs: string | undefined, ours: string | undefined): boolean =>
+  ours !== undefined && theirs !== undefined && theirs !== '' && theirs !== ours;
+
+/** @returns the cluster's ID; empty if the answer carries none; undefined if the host does not answer that. */
+async function clusterOf(session: ClientHttp2Session): Promise<string | undefined> {
+  const { status, body } = await call(session, '/etcdserverpb.Maintenance/Status', Buffer.alloc(0), {});
+  return status === OK ? clusterIn(body) : undefined;
+}
+
+/** Every answer of etcd begins with a header, and that with the cluster's ID. */
+function clusterIn(body: Buffer): string {
+  const header = readField(body, 1);
+  const clusterId = Buffer.isBuffer(header) ? readField(header, 1) : undefined;
+  return typeof clusterId === 'bigint' && clusterId > 0n ? clusterId.toString() : '';
+}
+
+async function isGone(
   session: ClientHttp2Session,
   leaseId: string,
   metadata: Readonly<Record<string, string>>,
-  left: Set<string>,
-): Promise<void> {
+  { ours, isBelieved }: { readonly ours: string | undefined; readonly isBelieved: boolean },
+): Promise<boolean> {
   const message = varintField(1, BigInt(leaseId));
-  const { status } = await call(session, '/etcdserverpb.Lease/LeaseRevoke', message, metadata);
-  if (status === OK || status === NOT_FOUND) left.delete(leaseId);
+  const { status, body } = await call(session, '/etcdserverpb.Lease/LeaseRevoke', message, metadata);
+  if (status === OK) return !isForeign(clusterIn(body), ours);
+  return status === NOT_FOUND && isBelieved;
 }
 
 async function authenticate(
@@ -84,8 +118,8 @@ async function authenticate(
 ): Promise<string> {
   const credentials = Buffer.concat([bytesField(1, username), bytesField(2, password)]);
   const { status, said, body } = await call(session, '/etcdserverpb.Auth/Authenticate', credentials, {});
-  const token = readBytesField(body, 2);
-  if (status === OK && token !== undefined) return token;
+  const token = readField(body, 2);
+  if (status === OK && Buffer.isBuffer(token)) return token.toString();
   // Authentication was switched off since: then a call without a token is as good.
   if (status !== UNAUTHENTICATED && /authentication is not enabled/.test(said)) return '';
   throw new Error(said);

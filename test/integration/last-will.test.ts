@@ -17,6 +17,7 @@ import {
   procFile,
   statusOf,
 } from '../support/last-will-process.ts';
+import { startSwitchboard } from '../support/switchboard.ts';
 import { test } from '../support/world.ts';
 
 const TTL_SECONDS = 10;
@@ -83,6 +84,34 @@ describe.skipIf(process.platform !== 'linux')('a last will', () => {
     const term = await bob.elected(AT_ONCE_MS);
     expect(term.fencingToken).toBeGreaterThan(BigInt(fencingToken));
     await eventually(() => !isRunning(helper), { withinMs: AT_ONCE_MS });
+  });
+
+  test.for(['dns:///', 'dns:'])('a host written as %shost:port', async (scheme, { etcd, prefix, world }) => {
+    const hosts = etcd.endpoints.map((url) => `${scheme}${new URL(url).host}`);
+    await using alice = new DoomedReplica(program, planOf({ hosts }, prefix));
+    const { leaseId } = await alice.said('leads');
+    await alice.helper();
+    alice.signal('SIGKILL');
+    await untilGone(world.own, leaseId, AT_ONCE_MS);
+    expect(alice.all('warned')).toEqual([]);
+  });
+
+  test('a host of another etcd cluster is passed over: its "lease not found" is not believed', async ({
+    etcd,
+    prefix,
+    world,
+  }) => {
+    await using foreign = await startEtcd();
+    const [ours] = etcd.endpoints;
+    await using second = await startSwitchboard(ours!);
+    const hosts = [foreign.endpoints[0]!, ours!, second.endpoint];
+    await using alice = new DoomedReplica(program, planOf({ hosts }, prefix));
+    const { leaseId } = await alice.said('leads');
+    await alice.helper();
+
+    alice.signal('SIGKILL');
+
+    await untilGone(world.own, leaseId, AT_ONCE_MS);
   });
 
   test('a process killed as soon as it leads has left its will', async ({ etcd, prefix, world }) => {

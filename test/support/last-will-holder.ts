@@ -4,5 +4,5 @@ import { lastWillOf } from '../../src/last-will/index.ts';
 import { childrenOf } from './last-will-process.ts';
 
 const client = { options: { hosts: '127.0.0.1:1' } } as unknown as Etcd3;
-lastWillOf(client).hold('7', () => undefined);
+lastWillOf(client).hold('7', undefined, () => undefined);
 setImmediate(() => process.stdout.write(childrenOf(process.pid).join()));

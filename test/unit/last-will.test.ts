@@ -4,7 +4,7 @@ import { createServer, type AddressInfo } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Etcd3 } from 'etcd3';
 import { afterEach, describe, expect, onTestFinished, test } from 'vitest';
-import { bytesField, percentDecoded, readBytesField, varintField } from '../../src/last-will/grpc.ts';
+import { bytesField, percentDecoded, readField, varintField } from '../../src/last-will/grpc.ts';
 import { lastWillOf } from '../../src/last-will/index.ts';
 import { reachOf } from '../../src/last-will/reach.ts';
 import { PATIENCE, revoke } from '../../src/last-will/revoke.ts';
@@ -26,9 +26,18 @@ describe('protobuf, as much as is needed', () => {
   test('a field of bytes is found again, behind whatever else is there', () => {
     const long = 'ü'.repeat(200);
     const message = Buffer.concat([varintField(4, 2n ** 40n), bytesField(1, 'header'), bytesField(2, long)]);
-    expect(readBytesField(message, 2)).toBe(long);
-    expect(readBytesField(message, 3)).toBeUndefined();
-    expect(readBytesField(Buffer.alloc(0), 2)).toBeUndefined();
+    expect(String(readField(message, 2))).toBe(long);
+    expect(readField(message, 4)).toBe(2n ** 40n);
+    expect(readField(message, 3)).toBeUndefined();
+    expect(readField(Buffer.alloc(0), 2)).toBeUndefined();
+  });
+
+  test.for([1n, 2n ** 53n + 1n, 2n ** 64n - 1n])('the cluster ID %s is read without losing a digit', (id) => {
+    expect(readField(varintField(1, id), 1)).toBe(id);
+  });
+
+  test('what never ends is read to the end of the message, and no further', () => {
+    expect(readField(Buffer.alloc(64 * 1024, 0xff), 2)).toBeUndefined();
   });
 });
 
@@ -54,13 +63,25 @@ describe('how the client reaches etcd', () => {
     expect(reachOf(clientOf({ hosts: ['a:1', 'https://b:1'] })).tls).toBeDefined();
   });
 
-  test.for(['unix:/run/etcd.sock', 'dns:///etcd:2379', 'etcd:2379/path'])('%s is refused', (host) => {
+  test.for([
+    ['dns:///etcd:2379', 'etcd:2379'],
+    ['dns:etcd:2379', 'etcd:2379'],
+    ['dns:///[::1]:2379', '[::1]:2379'],
+    ['unix:/run/etcd.sock', '/run/etcd.sock'],
+    ['unix:///run/etcd.sock', '/run/etcd.sock'],
+    ['unix:etcd.sock', `${process.cwd()}/etcd.sock`],
+  ] as const)('%s is dialled as %s', ([host, dialled]) => {
+    expect(reachOf(clientOf({ hosts: host })).hosts).toEqual([dialled]);
+  });
+
+  test.for(['dns://10.0.0.53/etcd:2379', 'etcd:2379/path'])('%s is refused', (host) => {
     expect(() => reachOf(clientOf({ hosts: host }))).toThrow(/only etcd3 can dial/);
   });
 });
 
 describe('giving back', () => {
   const reach = { auth: undefined, tls: undefined, authority: undefined };
+  const LEASE = new Map([['7', undefined]]);
 
   test('is tried a few times where nobody answers, and no more', async () => {
     let accepted = 0;
@@ -69,32 +90,52 @@ describe('giving back', () => {
     const { port } = silent.address() as { port: number };
     const patience = { nextHostAfterMs: 10, withinMs: 50, rounds: 3, pauseMs: 10 };
 
-    const left = await revoke({ ...reach, hosts: [`127.0.0.1:${port}`, '127.0.0.1:1'] }, ['7'], patience);
+    const left = await revoke({ ...reach, hosts: [`127.0.0.1:${port}`, '127.0.0.1:1'] }, LEASE, patience);
 
-    expect([...left]).toEqual(['7']);
+    expect([...left.keys()]).toEqual(['7']);
     expect(accepted).toBe(patience.rounds);
     silent.close();
   });
 
-  /** A gRPC server that answers every call with this status and message. */
-  const answering = async (status: number, message: string): Promise<{ host: string; asked: string[] }> => {
+  interface Answer {
+    readonly status?: number;
+    readonly message?: string;
+    readonly body?: Buffer;
+  }
+
+  /** A gRPC server; `answer` says what it answers to a call of this name. */
+  const serving = async (answer: (name: string) => Answer): Promise<{ host: string; asked: string[] }> => {
     const asked: string[] = [];
     const server = createHttp2Server();
     server.on('stream', (stream, headers) => {
-      asked.push(String(headers[':path']));
-      stream.respond(
-        {
-          ':status': 200,
-          'content-type': 'application/grpc',
-          'grpc-status': status,
-          'grpc-message': message,
-        },
-        { endStream: true },
-      );
+      const name = String(headers[':path']).replace(/^.*\//, '');
+      asked.push(name);
+      const { status = 0, message = '', body } = answer(name);
+      const trailers = { 'grpc-status': status, 'grpc-message': message };
+      const head = { ':status': 200, 'content-type': 'application/grpc' };
+      if (body === undefined) return stream.respond({ ...head, ...trailers }, { endStream: true });
+      stream.respond(head, { waitForTrailers: true });
+      stream.on('wantTrailers', () => stream.sendTrailers(trailers));
+      const prefix = Buffer.alloc(5);
+      prefix.writeUInt32BE(body.length, 1);
+      stream.end(Buffer.concat([prefix, body]));
     });
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
     onTestFinished(() => void server.close());
     return { host: `127.0.0.1:${(server.address() as AddressInfo).port}`, asked };
+  };
+
+  const answering = (status: number, message: string): ReturnType<typeof serving> =>
+    serving(() => ({ status, message }));
+
+  /** A member of this cluster, which answers a revocation with `status`, and the token `secret` to whoever asks. */
+  const memberOf = (clusterId: bigint, status = 0): ReturnType<typeof serving> => {
+    const header = (id: bigint): Buffer => bytesField(1, varintField(1, id));
+    return serving((name) => {
+      if (name === 'LeaseRevoke' && status !== 0) return { status };
+      const rest = name === 'Authenticate' ? [bytesField(2, 'secret')] : [];
+      return { body: Buffer.concat([header(clusterId), ...rest]) };
+    });
   };
 
   test.for(['50% of upstreams down', '%', '%zz', '%e4%f6', '%00%ff', 'caf\u00e9 %C3%A9'])(
@@ -103,17 +144,69 @@ describe('giving back', () => {
       const [proxy, healthy] = [await answering(14, message), await answering(0, '')];
       const patience = { nextHostAfterMs: 1_000, withinMs: 1_000, rounds: 1, pauseMs: 10 };
       for (const auth of [undefined, { username: 'u', password: 'p' }]) {
-        const left = await revoke({ ...reach, auth, hosts: [proxy.host] }, ['7'], patience);
-        expect([...left]).toEqual(['7']);
+        const left = await revoke({ ...reach, auth, hosts: [proxy.host] }, LEASE, patience);
+        expect([...left.keys()]).toEqual(['7']);
       }
 
-      const left = await revoke({ ...reach, hosts: [proxy.host, healthy.host] }, ['7'], patience);
+      const left = await revoke({ ...reach, hosts: [proxy.host, healthy.host] }, LEASE, patience);
 
       expect([...left]).toEqual([]);
-      expect(proxy.asked).toContain('/etcdserverpb.Auth/Authenticate');
-      expect(healthy.asked).toEqual(['/etcdserverpb.Lease/LeaseRevoke']);
+      expect(proxy.asked).toContain('Authenticate');
+      expect(healthy.asked).toEqual(['Status', 'LeaseRevoke']);
     },
   );
+
+  describe('where a host belongs to another cluster', () => {
+    // Larger than a double can hold: the two differ in the last digit only.
+    const [OURS, THEIRS] = [2n ** 63n + 1n, 2n ** 63n + 2n];
+    const lease = new Map([['7', OURS.toString()]]);
+    const patience = { nextHostAfterMs: 1_000, withinMs: 1_000, rounds: 1, pauseMs: 10 };
+    const auth = { username: 'u', password: 'p' };
+
+    test.for([0, 5])(
+      'it gets neither the password nor the revocation (it would answer %i)',
+      async (status) => {
+        const [foreign, ours] = [await memberOf(THEIRS, status), await memberOf(OURS)];
+
+        const left = await revoke({ ...reach, auth, hosts: [foreign.host, ours.host] }, lease, patience);
+
+        expect(foreign.asked).toEqual(['Status']);
+        expect(ours.asked).toEqual(['Status', 'Authenticate', 'LeaseRevoke']);
+        expect(left.size).toBe(0);
+      },
+    );
+
+    test('only it answers: the lease is not taken for gone', async () => {
+      const foreign = await memberOf(THEIRS, 5);
+      const left = await revoke({ ...reach, hosts: [foreign.host] }, lease, patience);
+      expect([...left.keys()]).toEqual(['7']);
+    });
+
+    test.for([
+      ['our cluster', OURS, 0],
+      ['no cluster', 0n, 0],
+    ] as const)('"lease not found" is believed of a host that names %s', async ([, id, count]) => {
+      const host = await memberOf(id, 5);
+      const left = await revoke({ ...reach, hosts: [host.host] }, lease, patience);
+      expect(left.size).toBe(count);
+    });
+
+    test('a host that does not say which cluster is its own is asked; its "lease not found" is not believed', async () => {
+      const host = await serving((name) => ({ status: name === 'Status' ? 12 : 5 }));
+      const left = await revoke({ ...reach, hosts: [host.host] }, lease, patience);
+      expect(host.asked).toEqual(['Status', 'LeaseRevoke']);
+      expect(left.size).toBe(1);
+    });
+
+    test('each lease goes to the cluster that granted it', async () => {
+      const [one, other] = [await memberOf(OURS), await memberOf(THEIRS)];
+      const leases = new Map([...lease, ['8', THEIRS.toString()]]);
+      const left = await revoke({ ...reach, hosts: [one.host, other.host] }, leases, patience);
+      expect(left.size).toBe(0);
+      expect(one.asked).toEqual(['Status', 'LeaseRevoke']);
+      expect(other.asked).toEqual(['Status', 'LeaseRevoke']);
+    });
+  });
 
   test.for([
     ['etcdserver: authentication is not enabled', 'etcdserver: authentication is not enabled'],
@@ -141,7 +234,7 @@ describe('the helper process', () => {
     const will = lastWillOf(clientOf({ hosts: '127.0.0.1:1' }));
     const reasons: string[] = [];
 
-    will.hold('7', (reason) => reasons.push(reason));
+    will.hold('7', undefined, (reason) => reasons.push(reason));
     await eventually(() => reasons.length > 0, { withinMs: 5_000 });
     await sleep(300); // two tries go at once, the third waits for a second at least
     will.drop('7');
@@ -150,9 +243,9 @@ describe('the helper process', () => {
   });
 
   test('a host that it cannot dial is told of, and nothing is started', async () => {
-    const will = lastWillOf(clientOf({ hosts: 'unix:/run/etcd.sock' }));
+    const will = lastWillOf(clientOf({ hosts: 'dns://10.0.0.53/etcd:2379' }));
     const reasons: string[] = [];
-    will.hold('7', (reason) => reasons.push(reason));
+    will.hold('7', undefined, (reason) => reasons.push(reason));
     await eventually(() => reasons.length > 0, { withinMs: 5_000 });
     will.drop('7');
     expect(reasons).toEqual([expect.stringContaining('only etcd3 can dial')]);
