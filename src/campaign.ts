@@ -660,6 +660,7 @@ export class RunningCampaign {
       fencingToken: term.fencingToken.toString(),
       value: term.value,
       leaseId: term.leaseId,
+      clusterId: this.#tools.link.clusterId,
     });
   }
 

@@ -98,6 +98,8 @@ export type ElectionEvent =
       readonly fencingToken: string;
       readonly value: string;
       readonly leaseId: string;
+      /** ID of the etcd cluster, in decimal: two clusters have one leader each. Undefined if etcd's answers carry none. */
+      readonly clusterId: string | undefined;
     }
   | {
       readonly type: 'term.ended';

@@ -132,7 +132,7 @@ class TermSpans {
   }
 
   readonly #onStarted = (message: unknown): void => {
-    const { election, fencingToken, value, leaseId } = message as EventOf<'term.started'>;
+    const { election, fencingToken, value, leaseId, clusterId } = message as EventOf<'term.started'>;
     const span = this.#tracer.startSpan(`lead ${election}`, {
       root: true, // a term belongs to no request that happens to be under way
       attributes: {
@@ -140,6 +140,7 @@ class TermSpans {
         'etcd.election.fencing_token': fencingToken,
         'etcd.election.value': value,
         'etcd.election.lease_id': leaseId,
+        ...(clusterId !== undefined && { 'etcd.cluster_id': clusterId }),
       },
     });
     this.#open.set(keyOf(election, fencingToken), span);

@@ -81,6 +81,18 @@ describe('a host of another cluster among the hosts', () => {
   });
 });
 
+test('two replicas that use different etcd clusters: `term.started` tells them apart, also if their tokens are the same', async ({
+  candidate,
+  world,
+  log,
+}) => {
+  const hosts = [world.etcd.endpoints[0]!, foreign.endpoints[0]!];
+  for (const host of hosts) await candidate(host, { hosts: host }).campaign();
+  const ids = await Promise.all(hosts.map((host) => clusterIdOf(world, host)));
+  expect(log.of('term.started').map((line) => line['clusterId'])).toEqual(ids);
+  expect(new Set(ids).size).toBe(2);
+});
+
 describe('an address behind which another cluster stands from now on', () => {
   test('S2, L5: its renewals count for nothing; when all hosts have moved, elections go on there, and the log says so', async ({
     candidate,

@@ -91,7 +91,14 @@ const samples: { readonly [T in ElectionEventType]: { event: EventOf<T>; level: 
     level: 'debug',
   },
   'term.started': {
-    event: { type: 'term.started', election: 'e', fencingToken: token, value: 'v', leaseId: '7' },
+    event: {
+      type: 'term.started',
+      election: 'e',
+      fencingToken: token,
+      value: 'v',
+      leaseId: '7',
+      clusterId: '8',
+    },
     level: 'info',
   },
   'term.ended': {
