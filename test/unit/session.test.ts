@@ -26,7 +26,7 @@ test('S2: a renewal that is answered after the deadline brings nothing back', as
   const session = new Session(
     { id: '7', proof: granted, keepAlive, marginMs: 300 },
     {
-      link: { isClosed: false } as unknown as Link,
+      link: { isClosed: false, onClusterChanged: () => () => undefined } as unknown as Link,
       pace: {
         pass: () => Promise.resolve(),
         healthyFor: () => undefined,
