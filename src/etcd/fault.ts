@@ -41,9 +41,12 @@ export const isFinal = (fault: EtcdFault): boolean =>
  */
 export const isAnswered = (fault: EtcdFault): boolean => /space exceeded/.test(fault.message);
 
-/** The token has run out, or users or roles have changed since it was issued. Another one helps. */
-export const isTokenRefused = ({ message }: EtcdFault): boolean =>
-  /auth token is not valid|revision of auth store is old|user name is empty/.test(message);
+/**
+ * Another token helps. This one has run out; or users or roles have changed since it was issued, for JWT tokens carry the
+ * revision of that store; or there is none, because authentication was switched off when we asked.
+ */
+export const isTokenRefused = (said: string): boolean =>
+  /invalid auth token|revision of auth store is old|user name is empty/.test(said);
 
 /** INVALID_ARGUMENT and PERMISSION_DENIED. */
 const REFUSED = new Set([3, 7]);
@@ -102,7 +105,7 @@ export function faultOf(what: string, status: GrpcStatus | undefined, error: unk
 }
 
 /** etcd3 drops the numeric code of an error, but its message begins with it: `14 UNAVAILABLE: …`. */
-function statusIn(message: string): GrpcStatus {
+export function statusIn(message: string): GrpcStatus {
   const match = /^(?:\w+: )?(\d{1,2}) [A-Z_]+: (.*)$/s.exec(message);
   return match === null ? { code: -1, details: message } : { code: Number(match[1]), details: match[2]! };
 }

@@ -2,7 +2,7 @@
  * Our hand on a call of etcd3: what it sends along, what it hears, and what etcd3 is told of its end.
  */
 import type { KVClient } from 'etcd3';
-import type { EtcdFault, GrpcStatus } from './fault.ts';
+import type { GrpcStatus } from './fault.ts';
 import { onCleanStack } from './host.ts';
 
 export type CallOptions = NonNullable<Parameters<KVClient['range']>[1]>;
@@ -15,7 +15,7 @@ export interface Hand {
   /** The call begins; what this throws keeps it from being sent. */
   readonly onCall: (call: OngoingCall) => void;
   /** @returns why a message counts for nothing: the call then ends so. */
-  readonly onMessage: (message: unknown) => EtcdFault | undefined;
+  readonly onMessage: (message: unknown) => string | undefined;
   /** How it ended, if not well. */
   readonly onFailure: (status: GrpcStatus) => void;
 }
@@ -35,7 +35,7 @@ export function callOptions({ token, onCall, onMessage, onFailure }: Hand): Call
     const call = nextCall(options);
     onCall(call);
     const start = call.start.bind(call);
-    let ended: EtcdFault | undefined;
+    let ended: string | undefined;
     call.start = (metadata, listener) =>
       start(withOurs(metadata, token), {
         ...listener,
@@ -48,7 +48,7 @@ export function callOptions({ token, onCall, onMessage, onFailure }: Hand): Call
         },
         onReceiveStatus: (status) => {
           if (ended !== undefined)
-            return listener?.onReceiveStatus?.({ ...status, code: HIDDEN, details: ended.message });
+            return listener?.onReceiveStatus?.({ ...status, code: HIDDEN, details: ended });
           if (status.code === 0) return listener?.onReceiveStatus?.(status);
           onFailure(status);
           const details = status.details.replace(REPEATED_BY_ETCD3, 'auth token is not valid');

@@ -135,7 +135,7 @@ export class KeepAlive {
     try {
       return await this.#renewOnce(limits);
     } catch (error) {
-      if (!(error instanceof EtcdFault && isTokenRefused(error))) throw error;
+      if (!(error instanceof EtcdFault && isTokenRefused(error.message))) throw error;
       // A stream keeps the token that it was opened with. The next one is opened with a new token.
       return await this.#renewOnce({ ...limits, withinMs: Math.max(0, dueAtMs - clock.now()) });
     }
@@ -206,8 +206,7 @@ export class KeepAlive {
     stream.raw.on('data', (answer) => {
       if (this.#stream === stream && answer.ID === this.#leaseId) this.#settle?.(answer);
     });
-    stream.raw.on('error', (error) => lost(error.message));
-    stream.raw.on('end', () => lost('etcd ended the stream'));
+    stream.onLost(lost);
     return stream;
   }
 

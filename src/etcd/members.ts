@@ -96,9 +96,10 @@ export class Members {
    *
    * @returns why it counts for nothing; undefined if it counts.
    */
-  complaint(host: Host, what: string, message: unknown): EtcdFault | undefined {
+  complaint(host: Host, message: unknown): string | undefined {
     const { header } = (message ?? {}) as { header?: { cluster_id?: string } | null };
-    return this.#cluster.heard(host, header?.cluster_id) ? undefined : this.#foreignFault(host, what);
+    const counts = this.#cluster.heard(host, header?.cluster_id);
+    return counts ? undefined : this.#cluster.complaintOf(host, host.address);
   }
 
   /**
@@ -111,15 +112,7 @@ export class Members {
       fault instanceof EtcdFault && ['refused', 'lease-gone', 'compacted'].includes(fault.kind);
     if (!hasConsequences || host.isBorrowed) return;
     await this.#identify(host, IDENTIFY_WITHIN_MS).catch(() => undefined);
-    if (this.#cluster.isForeign(host)) throw this.#foreignFault(host, what);
-  }
-
-  #foreignFault(host: Host, what: string): EtcdFault {
-    return new EtcdFault(
-      'unavailable',
-      `${what}: ${this.#cluster.complaintOf(host, host.address)}`,
-      false, // whatever it did there, nothing happened in our cluster
-    );
+    if (this.#cluster.isForeign(host)) throw foreign(what, this.#cluster.complaintOf(host, host.address));
   }
 
   /** A call or a stream ended so. */
@@ -152,3 +145,7 @@ export class Members {
     if (this.hosts.length > 1) this.#tell(event);
   }
 }
+
+/** Whatever a host of another cluster did there, nothing happened in ours. */
+export const foreign = (what: string, complaint: string): EtcdFault =>
+  new EtcdFault('unavailable', `${what}: ${complaint}`, false);

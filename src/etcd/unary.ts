@@ -4,6 +4,7 @@
 import { EtcdFault, faultOf, type GrpcStatus } from './fault.ts';
 import { onCleanStack, type HostClient } from './host.ts';
 import { SILENT_AFTER_MS } from './host-choice.ts';
+import { foreign } from './members.ts';
 import { callOptions, HIDDEN, type CallOptions, type OngoingCall } from './intercept.ts';
 
 /** Makes a call of etcd3's, on the client of the host that was chosen. */
@@ -23,7 +24,7 @@ export interface Ask<T> {
   readonly onSilent: () => void;
   readonly onTimeout: () => void;
   /** @returns why the answer counts for nothing. */
-  readonly onMessage: (message: unknown) => EtcdFault | undefined;
+  readonly onMessage: (message: unknown) => string | undefined;
   readonly onFailure: (status: GrpcStatus) => void;
 }
 
@@ -61,9 +62,9 @@ export function askOnce<T>(ask: Ask<T>): Promise<T> {
         ongoing = call;
       },
       onMessage: (message) => {
-        const fault = ask.onMessage(message);
-        over ??= fault;
-        return fault;
+        const complaint = ask.onMessage(message);
+        if (complaint !== undefined) over ??= foreign(what, complaint);
+        return complaint;
       },
       onFailure: (received) => {
         status = received;

@@ -32,8 +32,7 @@ export class WatchStream {
     this.#stream = stream;
     this.#listener = listener;
     stream.raw.on('data', (message) => this.#receive(message));
-    stream.raw.on('error', (error) => listener.onLost(error.message));
-    stream.raw.on('end', () => listener.onLost('etcd ended the stream'));
+    stream.onLost((reason) => listener.onLost(reason));
   }
 
   get host(): Host {

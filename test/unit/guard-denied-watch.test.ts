@@ -71,7 +71,8 @@ class ForgetfulEtcd {
         say(this.#denies ? no : yes);
       }
     };
-    return { raw: Object.assign(raw, { write }), close: () => undefined, fail: () => undefined } as never;
+    const nothing = (): void => undefined;
+    return { raw: Object.assign(raw, { write }), onLost: nothing, close: nothing, fail: nothing } as never;
   }
 }
 

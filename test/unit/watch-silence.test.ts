@@ -18,7 +18,10 @@ function watchInSilence() {
   const stream = (): Promise<OpenStream<never, never>> => {
     const raw = Object.assign(new EventEmitter(), { write: () => undefined });
     const end = (): void => undefined;
-    return Promise.resolve({ raw, close: end, fail: end, leave: end } as unknown as OpenStream<never, never>);
+    return Promise.resolve({ raw, onLost: end, close: end, fail: end, leave: end } as unknown as OpenStream<
+      never,
+      never
+    >);
   };
   const link: Partial<Link> = {
     history: new History(),

@@ -17,10 +17,10 @@ function open() {
   const heard: { id: number; message: IWatchResponse }[] = [];
   const kinds: boolean[] = [];
   const stream = new WatchStream(
-    { raw: Object.assign(raw, { write: (one: Written) => written.push(one) }) } as unknown as OpenStream<
-      IWatchRequest,
-      IWatchResponse
-    >,
+    {
+      raw: Object.assign(raw, { write: (one: Written) => written.push(one) }),
+      onLost: () => undefined,
+    } as unknown as OpenStream<IWatchRequest, IWatchResponse>,
     {
       onMessage: (id, message) => heard.push({ id, message }),
       onLost: () => undefined,

@@ -39,7 +39,7 @@ export const writesRepeated: Sabotage = {
   name: 'writes-repeated',
   edits: [
     {
-      file: 'etcd/link.ts',
+      file: 'etcd/calls.ts',
       find: "fault.kind === 'unavailable' && !fault.mayHaveHappened;",
       replace: "fault.kind === 'unavailable';",
     },

@@ -1,0 +1,59 @@
+import { createServer, type Http2Server, type ServerHttp2Stream } from 'node:http2';
+import type { AddressInfo } from 'node:net';
+import { Etcd3 } from 'etcd3';
+import { expect, onTestFinished, test } from 'vitest';
+import { linkOf, type OpenStream } from '../../src/etcd/link.ts';
+
+/** An address at which every call ends as `end` ends it. */
+async function answering(end: (stream: ServerHttp2Stream) => void): Promise<Etcd3> {
+  const server: Http2Server = createServer();
+  server.on('stream', (stream) => {
+    stream.on('error', () => undefined);
+    end(stream);
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const client = new Etcd3({ hosts: `127.0.0.1:${(server.address() as AddressInfo).port}` });
+  onTestFinished(() => {
+    client.close();
+    linkOf(client).rest();
+    server.close();
+  });
+  return client;
+}
+
+const within = { withinMs: 5_000 };
+const lost = (stream: OpenStream<never, never>): Promise<string> =>
+  new Promise((resolve) => stream.onLost(resolve));
+
+const grpc = { ':status': 200, 'content-type': 'application/grpc' };
+
+test.for([
+  ['a gateway', { ':status': 404 }, 'Received HTTP status code 404'],
+  ['a gateway', { ':status': 502 }, 'Received HTTP status code 502'],
+  ['etcd', { ...grpc, 'grpc-status': 14, 'grpc-message': 'etcdserver: no leader' }, 'etcdserver: no leader'],
+  [
+    'etcd',
+    { ...grpc, 'grpc-status': 16, 'grpc-message': 'etcdserver: invalid auth token' },
+    'etcdserver: invalid auth token',
+  ],
+] as const)('a stream that %s ends says why, and shows no code of ours: %j', async ([, headers, reason]) => {
+  const client = await answering((stream) => stream.respond(headers, { endStream: true }));
+  const link = linkOf(client);
+  const watch = await link.stream('watch', (own, options) => own.watchClient.watch(options), within);
+  const lease = await link.stream(
+    'renew the lease',
+    (own, options) => own.leaseClient.leaseKeepAlive(options),
+    within,
+  );
+  expect(await Promise.all([lost(watch as never), lost(lease as never)])).toEqual([reason, reason]);
+});
+
+test('a stream whose connection breaks says so', async () => {
+  const client = await answering((stream) => stream.session?.destroy());
+  const watch = await linkOf(client).stream(
+    'watch',
+    (own, options) => own.watchClient.watch(options),
+    within,
+  );
+  expect(await lost(watch as never)).not.toMatch(/FAILED_PRECONDITION/);
+});
