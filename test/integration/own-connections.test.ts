@@ -1,8 +1,10 @@
 // The elections of a client have connections of their own: whatever the application does on the client does not bear on them.
-import { describe, expect } from 'vitest';
+import { createServer, type Server } from 'node:http';
+import { connect, type AddressInfo } from 'node:net';
+import { describe, expect, onTestFinished, vi } from 'vitest';
 import { eventually } from '../support/eventually.ts';
 import { startSwitchboard } from '../support/switchboard.ts';
-import { SOON_MS, test } from '../support/world.ts';
+import { SHORT_TTL_SECONDS, SOON_MS, test } from '../support/world.ts';
 
 describe('a client whose own calls all fail', () => {
   test('its elections enter, write and hand over all the same', async ({ candidate, client, world }) => {
@@ -61,4 +63,123 @@ test('an election takes a host as gRPC users write it: dns:///host:port', async 
   const { port } = new URL(world.etcd.endpoints[0]!);
   const alice = candidate('alice', { hosts: `dns:///127.0.0.1:${port}` });
   expect((await alice.campaign()).isCurrent()).toBe(true);
+});
+
+/** An HTTP proxy that passes on what CONNECT asks for. */
+async function httpProxy(): Promise<AsyncDisposable & { readonly url: string; readonly asked: Set<string> }> {
+  const asked = new Set<string>();
+  const server: Server = createServer();
+  server.on('connect', ({ url }, socket) => {
+    asked.add(url!);
+    const { hostname, port } = new URL(`http://${url}`);
+    const other = connect(Number(port), hostname, () => {
+      socket.write('HTTP/1.1 200 Connection established\r\n\r\n');
+      socket.pipe(other).pipe(socket);
+    });
+    for (const [one, another] of [
+      [socket, other],
+      [other, socket],
+    ] as const) {
+      one.on('error', () => undefined);
+      one.on('close', () => another.destroy());
+    }
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  return {
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    asked,
+    [Symbol.asyncDispose]: async () => {
+      await new Promise((resolve) => server.close(resolve));
+    },
+  };
+}
+
+test('hosts behind an HTTP proxy are told apart: one that keeps silent gets no write', async ({
+  candidate,
+  world,
+  log,
+}) => {
+  await using proxy = await httpProxy();
+  vi.stubEnv('grpc_proxy', proxy.url);
+  for (const name of ['no_grpc_proxy', 'no_proxy']) vi.stubEnv(name, '');
+  onTestFinished(() => void vi.unstubAllEnvs());
+  const [etcd] = world.etcd.endpoints;
+  await using silent = await startSwitchboard(etcd!);
+  await using sound = await startSwitchboard(etcd!);
+  const hosts = [silent.endpoint, sound.endpoint];
+  const alice = candidate('alice', { hosts });
+  const term = await alice.campaign();
+  await eventually(() => hosts.every((host) => proxy.asked.has(new URL(host).host)), { withinMs: SOON_MS });
+
+  silent.hold();
+  await eventually(
+    async () => {
+      await alice.election.leader();
+      return log.of('host.away').length > 0;
+    },
+    { withinMs: SOON_MS },
+  );
+  expect(log.of('host.away')[0]).toMatchObject({ host: silent.endpoint, reason: 'no answer' });
+  for (let write = 0; write < 20; write++)
+    await term
+      .txn()
+      .then(alice.client.put(`${world.prefix}log`).value(write))
+      .commit();
+  expect(log.of('host.away').map((line) => line['host'])).not.toContain(sound.endpoint);
+  await alice.election.close(); // and with it its connections through the proxy
+});
+
+test('a host that refuses connections fails no write while another one is healthy', async ({
+  candidate,
+  world,
+}) => {
+  const [etcd] = world.etcd.endpoints;
+  await using gone = await startSwitchboard(etcd!);
+  const { endpoint } = gone;
+  await gone[Symbol.asyncDispose]();
+  const alice = candidate('alice', { hosts: [endpoint, etcd!] });
+  const term = await alice.campaign();
+  for (let write = 0; write < 30; write++)
+    await term
+      .txn()
+      .then(alice.client.put(`${world.prefix}log`).value(write))
+      .commit();
+});
+
+describe('connections of a client', () => {
+  test('are gone when its last election is closed, although the client lives on', async ({
+    candidate,
+    client,
+    world,
+  }) => {
+    await using host = await startSwitchboard(world.etcd.endpoints[0]!);
+    const ours = client({ hosts: host.endpoint });
+    const [alice, bob] = ['a', 'b'].map((election) => candidate(election, { client: ours, election }));
+    for (const one of [alice!, bob!]) await one.campaign();
+    expect(host.connected).toBeGreaterThan(0);
+
+    await alice!.election.close();
+    expect(await bob!.election.leader()).toMatchObject({ value: 'b' });
+    await bob!.election.close();
+    await eventually(() => host.connected === 0, { withinMs: 500 });
+  });
+
+  test('are gone soon after its owner has closed it, and the next candidate leads after one TTL', async ({
+    candidate,
+    client,
+    world,
+  }) => {
+    await using host = await startSwitchboard(world.etcd.endpoints[0]!);
+    const ours = client({ hosts: host.endpoint });
+    const alice = candidate('alice', { client: ours, ttlSeconds: SHORT_TTL_SECONDS });
+    const bob = candidate('bob', { ttlSeconds: SHORT_TTL_SECONDS });
+    const term = await alice.campaign();
+    void bob.campaign();
+    await bob.queued();
+
+    ours.close();
+    await eventually(() => host.connected === 0, { withinMs: 2_000 });
+    await eventually(() => !term.isCurrent(), { withinMs: SHORT_TTL_SECONDS * 1_000 });
+    await bob.elected(SHORT_TTL_SECONDS * 1_000 + SOON_MS);
+  });
 });

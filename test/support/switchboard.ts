@@ -3,6 +3,8 @@ import { createServer, connect, type AddressInfo, type Socket } from 'node:net';
 /** Forwards TCP to a target that can be changed: the address stays, and another server stands behind it. */
 export interface Switchboard extends AsyncDisposable {
   readonly endpoint: string;
+  /** Clients that are connected. */
+  readonly connected: number;
   /** Sends what connects from now on elsewhere, and drops what is connected; without a target connections are refused. */
   to(target: string | undefined): void;
   /** From now on what comes from clients that are connected is swallowed. */
@@ -13,10 +15,13 @@ export async function startSwitchboard(target: string): Promise<Switchboard> {
   let to: string | undefined = target;
   const held = new WeakSet<Socket>();
   const sockets = new Set<Socket>();
+  const clients = new Set<Socket>();
   const server = createServer((socket) => {
     if (to === undefined) return void socket.destroy();
     const { hostname, port } = new URL(to);
     const other = connect(Number(port), hostname);
+    clients.add(socket);
+    socket.on('close', () => clients.delete(socket));
     for (const each of [socket, other]) {
       sockets.add(each);
       each.on('error', () => undefined);
@@ -35,6 +40,9 @@ export async function startSwitchboard(target: string): Promise<Switchboard> {
   };
   return {
     endpoint: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    get connected() {
+      return clients.size;
+    },
     to: (next) => {
       to = next;
       drop();

@@ -1,14 +1,14 @@
 import { spawnSync } from 'node:child_process';
-import { createServer as createHttp2Server } from 'node:http2';
-import { createServer, type AddressInfo } from 'node:net';
+import { createServer } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Etcd3 } from 'etcd3';
-import { afterEach, describe, expect, onTestFinished, test } from 'vitest';
+import { afterEach, describe, expect, test } from 'vitest';
 import { bytesField, percentDecoded, readField, varintField } from '../../src/last-will/grpc.ts';
 import { lastWillOf } from '../../src/last-will/index.ts';
 import { reachOf } from '../../src/last-will/reach.ts';
 import { PATIENCE, revoke } from '../../src/last-will/revoke.ts';
 import { eventually } from '../support/eventually.ts';
+import { grpcServer, headerOf, type GrpcServer } from '../support/grpc-server.ts';
 import { buildChild, isRunning } from '../support/last-will-process.ts';
 
 const clientOf = (options: object): Etcd3 => ({ options }) as unknown as Etcd3;
@@ -97,44 +97,15 @@ describe('giving back', () => {
     silent.close();
   });
 
-  interface Answer {
-    readonly status?: number;
-    readonly message?: string;
-    readonly body?: Buffer;
-  }
-
-  /** A gRPC server; `answer` says what it answers to a call of this name. */
-  const serving = async (answer: (name: string) => Answer): Promise<{ host: string; asked: string[] }> => {
-    const asked: string[] = [];
-    const server = createHttp2Server();
-    server.on('stream', (stream, headers) => {
-      const name = String(headers[':path']).replace(/^.*\//, '');
-      asked.push(name);
-      const { status = 0, message = '', body } = answer(name);
-      const trailers = { 'grpc-status': status, 'grpc-message': message };
-      const head = { ':status': 200, 'content-type': 'application/grpc' };
-      if (body === undefined) return stream.respond({ ...head, ...trailers }, { endStream: true });
-      stream.respond(head, { waitForTrailers: true });
-      stream.on('wantTrailers', () => stream.sendTrailers(trailers));
-      const prefix = Buffer.alloc(5);
-      prefix.writeUInt32BE(body.length, 1);
-      stream.end(Buffer.concat([prefix, body]));
-    });
-    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-    onTestFinished(() => void server.close());
-    return { host: `127.0.0.1:${(server.address() as AddressInfo).port}`, asked };
-  };
-
-  const answering = (status: number, message: string): ReturnType<typeof serving> =>
-    serving(() => ({ status, message }));
+  const answering = (status: number, message: string): Promise<GrpcServer> =>
+    grpcServer(() => ({ status, message }));
 
   /** A member of this cluster, which answers a revocation with `status`, and the token `secret` to whoever asks. */
-  const memberOf = (clusterId: bigint, status = 0): ReturnType<typeof serving> => {
-    const header = (id: bigint): Buffer => bytesField(1, varintField(1, id));
-    return serving((name) => {
+  const memberOf = (clusterId: bigint, status = 0): Promise<GrpcServer> => {
+    return grpcServer((name) => {
       if (name === 'LeaseRevoke' && status !== 0) return { status };
       const rest = name === 'Authenticate' ? [bytesField(2, 'secret')] : [];
-      return { body: Buffer.concat([header(clusterId), ...rest]) };
+      return { body: Buffer.concat([headerOf(clusterId), ...rest]) };
     });
   };
 
@@ -192,7 +163,7 @@ describe('giving back', () => {
     });
 
     test('a host that does not say which cluster is its own is asked; its "lease not found" is not believed', async () => {
-      const host = await serving((name) => ({ status: name === 'Status' ? 12 : 5 }));
+      const host = await grpcServer((name) => ({ status: name === 'Status' ? 12 : 5 }));
       const left = await revoke({ ...reach, hosts: [host.host] }, lease, patience);
       expect(host.asked).toEqual(['Status', 'LeaseRevoke']);
       expect(left.size).toBe(1);

@@ -1,0 +1,56 @@
+import { createServer, type ServerHttp2Stream } from 'node:http2';
+import type { AddressInfo } from 'node:net';
+import { onTestFinished } from 'vitest';
+import { bytesField, varintField } from '../../src/last-will/grpc.ts';
+
+/** What a call is answered with: a message, or a status without one. */
+export interface Answer {
+  /** gRPC's status code. Default: 0. */
+  readonly status?: number;
+  readonly message?: string;
+  readonly body?: Buffer;
+}
+
+export interface GrpcServer {
+  /** `host:port` */
+  readonly host: string;
+  /** The names of all calls so far, as `LeaseRevoke`. */
+  readonly asked: string[];
+}
+
+/**
+ * A gRPC server until the end of the test. `answer` says what a call of this name is answered with; undefined keeps silent.
+ */
+export async function grpcServer(answer: (name: string) => Answer | undefined): Promise<GrpcServer> {
+  const asked: string[] = [];
+  const server = createServer();
+  const sessions = new Set<{ destroy(): void }>();
+  server.on('session', (session) => sessions.add(session));
+  server.on('stream', (stream, headers) => {
+    stream.on('error', () => undefined);
+    const name = String(headers[':path']).replace(/^.*\//, '');
+    asked.push(name);
+    const given = answer(name);
+    if (given !== undefined) respond(stream, given);
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  onTestFinished(() => {
+    for (const session of sessions) session.destroy();
+    server.close();
+  });
+  return { host: `127.0.0.1:${(server.address() as AddressInfo).port}`, asked };
+}
+
+function respond(stream: ServerHttp2Stream, { status = 0, message = '', body }: Answer): void {
+  const head = { ':status': 200, 'content-type': 'application/grpc' };
+  const trailers = { 'grpc-status': status, 'grpc-message': message };
+  if (body === undefined) return stream.respond({ ...head, ...trailers }, { endStream: true });
+  stream.respond(head, { waitForTrailers: true });
+  stream.on('wantTrailers', () => stream.sendTrailers(trailers));
+  const prefix = Buffer.alloc(5);
+  prefix.writeUInt32BE(body.length, 1);
+  stream.end(Buffer.concat([prefix, body]));
+}
+
+/** The header with which every answer of etcd begins. */
+export const headerOf = (clusterId: bigint): Buffer => bytesField(1, varintField(1, clusterId));
