@@ -17,8 +17,8 @@ export const releaseBeforeDrain: Sabotage = {
   edits: [
     {
       file: 'campaign.ts',
-      find: 'await stopWork(this.#tools, this.#callbacks, { term, because }, successor, this.#reportCallback);',
-      replace: '',
+      find: 'if (term !== undefined) {\n      const successor',
+      replace: 'if (term === null) {\n      const successor',
     },
   ],
 };
@@ -30,6 +30,12 @@ export const noOwnKeyCheck: Sabotage = {
       file: 'campaign.ts',
       find: 'return found?.fencingToken === candidacy.createRevision && found.leaseId === candidacy.leaseId;',
       replace: 'return found?.key !== candidacy.leaseId;',
+    },
+    {
+      // The read that confirms a renewal shows it too.
+      file: 'campaign.ts',
+      find: 'if (found?.fencingToken !== place.createRevision || found.leaseId !== place.leaseId)',
+      replace: 'if (found?.key === place.leaseId)',
     },
   ],
 };
