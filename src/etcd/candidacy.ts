@@ -44,8 +44,18 @@ export async function enter(
 ): Promise<Entry> {
   const { leaseId } = entrant;
   const key = candidateKey(electionKeys, leaseId);
+  let keysOnly = false;
   for (let attempt = 1; attempt <= ENTER_ATTEMPTS; attempt++) {
-    const { isPut, ...snapshot } = await putIfAbsent(link, electionKeys, { key, ...entrant }, limits);
+    const answer: Answer | undefined = await putIfAbsent(link, electionKeys, { key, ...entrant }, keysOnly, limits).catch(
+      (error: unknown) => {
+        if (!isTooLarge(error) || keysOnly) throw keysOnly ? asApplied(error) : error;
+        return undefined;
+      },
+    );
+    // It was applied all the same: the next try finds our key, whose revision this answer would have told.
+    keysOnly ||= answer === undefined;
+    if (answer === undefined) continue;
+    const { isPut, ...snapshot } = answer;
     const own = snapshot.candidates.find((candidate) => candidate.key === key);
     if (own === undefined) throw new Error(`etcd put ${key} and did not show it in the same transaction`);
     const candidacy = { key, leaseId, createRevision: own.fencingToken };
@@ -55,29 +65,31 @@ export async function enter(
   throw new EtcdFault('unavailable', `enter ${electionKeys}: our key is put there by somebody else`, false);
 }
 
-/** What we find at first, and what a try that was not answered puts there late. */
-const ENTER_ATTEMPTS = 3;
+/** The queue, and whether it was we who put our key now. */
+type Answer = Snapshot & { readonly isPut: boolean };
+
+/** An answer that was too large, what we find then or at first, and what a try that was not answered puts there late. */
+const ENTER_ATTEMPTS = 4;
 
 async function putIfAbsent(
   link: Link,
   electionKeys: string,
   { key, leaseId, value }: { key: string; leaseId: string; value: string },
+  keysOnly: boolean,
   limits: CallLimits,
-): Promise<Snapshot & { isPut: boolean }> {
+): Promise<Answer> {
   const put: IRequestOp = {
     request_put: { key: Buffer.from(key), value: Buffer.from(value), lease: leaseId },
   };
-  const answer = await unlessTooLarge((keysOnly) => {
-    const read: IRequestOp = { request_range: queueOf(electionKeys, keysOnly) };
-    return link.unary(
-      `enter ${electionKeys}`,
-      (client, options) =>
-        client.kv.txn({ compare: [createdAt(key, 0n)], success: [put, read], failure: [read] }, options),
-      { ...limits, proves: 'revision-and-term' },
-    );
-  });
-  const read = answer.responses.at(-1)!.response_range;
-  return { ...snapshotOf(electionKeys, read, answer.header.revision), isPut: answer.succeeded };
+  const read: IRequestOp = { request_range: queueOf(electionKeys, keysOnly) };
+  const answer = await link.unary(
+    `enter ${electionKeys}`,
+    (client, options) =>
+      client.kv.txn({ compare: [createdAt(key, 0n)], success: [put, read], failure: [read] }, options),
+    { ...limits, proves: 'revision-and-term' },
+  );
+  const queue = answer.responses.at(-1)!.response_range;
+  return { ...snapshotOf(electionKeys, queue, answer.header.revision), isPut: answer.succeeded };
 }
 
 /** The queue as etcd has it now: a linearizable read. */
@@ -176,17 +188,17 @@ async function unlessTooLarge<T>(read: (keysOnly: boolean) => Promise<T>): Promi
   try {
     return await read(false);
   } catch (error) {
-    if (!(error instanceof EtcdFault && /message larger than max/.test(error.message))) throw error;
+    if (!isTooLarge(error)) throw error;
   }
-  try {
-    return await read(true);
-  } catch (error) {
-    // The first try was answered: what it did stands, even if the second was never sent.
-    throw error instanceof EtcdFault
-      ? new EtcdFault(error.kind, error.message, true, { cause: error })
-      : error;
-  }
+  return await read(true);
 }
+
+const isTooLarge = (error: unknown): boolean =>
+  error instanceof EtcdFault && /message larger than max/.test(error.message);
+
+/** An earlier try was answered: what it did stands, even if the next one was never sent. */
+const asApplied = (error: unknown): unknown =>
+  error instanceof EtcdFault ? new EtcdFault(error.kind, error.message, true, { cause: error }) : error;
 
 const queueOf = (electionKeys: string, keysOnly: boolean) =>
   ({
