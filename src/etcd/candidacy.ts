@@ -46,12 +46,16 @@ export async function enter(
   const key = candidateKey(electionKeys, leaseId);
   let keysOnly = false;
   for (let attempt = 1; attempt <= ENTER_ATTEMPTS; attempt++) {
-    const answer: Answer | undefined = await putIfAbsent(link, electionKeys, { key, ...entrant }, keysOnly, limits).catch(
-      (error: unknown) => {
-        if (!isTooLarge(error) || keysOnly) throw keysOnly ? asApplied(error) : error;
-        return undefined;
-      },
-    );
+    const answer: Answer | undefined = await putIfAbsent(
+      link,
+      electionKeys,
+      { key, ...entrant },
+      keysOnly,
+      limits,
+    ).catch((error: unknown) => {
+      if (!isTooLarge(error) || keysOnly) throw keysOnly ? asApplied(error) : error;
+      return undefined;
+    });
     // It was applied all the same: the next try finds our key, whose revision this answer would have told.
     keysOnly ||= answer === undefined;
     if (answer === undefined) continue;

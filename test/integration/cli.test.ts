@@ -276,11 +276,9 @@ describe('what others have written', () => {
     const watcher = run(['watch', evil]);
     await watcher.says(/leads/, START_MS);
     watcher.child.kill('SIGINT');
-    const programs = [
-      watcher,
-      run(['status']),
-      run(['status', '--json']),
-      run(['status', evil]),
+    const programs = [watcher, run(['status']), run(['status', '--json']), run(['status', evil])];
+    for (const program of programs) await program.over(); // before the key is deleted
+    programs.push(
       run(['watch', evil, '--typo', evil]),
       run(['evict', evil, '--yes', '--token', '1']),
       run(['evict', evil, '--yes']),
@@ -290,7 +288,7 @@ describe('what others have written', () => {
       run(['profile', `http://127.0.0.1:1/${evil}`]),
       run([evil]),
       etcdElection(['status', '--prefix', `${evil}/`], { ETCDCTL_ENDPOINTS: etcd.endpoints.join() }),
-    ];
+    );
     for (const program of programs) await program.over();
     for (const program of programs)
       expect(JSON.stringify(program.stdout + program.stderr)).toBe(
