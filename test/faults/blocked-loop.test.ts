@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { during } from './lab/faults.ts';
+import { during } from './lab/fault-kind.ts';
 import { Lab } from './lab/lab.ts';
 import { expectKept, forOneTtl, sharedCluster } from './lab/story.ts';
 

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
-import { during, faultKinds } from './lab/faults.ts';
+import { during } from './lab/fault-kind.ts';
+import { faultKinds } from './lab/faults.ts';
 import { Lab, NOISE_MS } from './lab/lab.ts';
 import { seeded } from './lab/seeded.ts';
 import { expectKept, forOneTtl, sharedCluster } from './lab/story.ts';

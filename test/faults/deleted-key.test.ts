@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import type { Evidence } from './lab/checker.ts';
-import { during } from './lab/faults.ts';
+import type { Evidence } from './lab/evidence.ts';
+import { during } from './lab/fault-kind.ts';
 import { Lab, NOISE_MS, type Candidate } from './lab/lab.ts';
 import { noOwnKeyCheck } from './lab/sabotages.ts';
 import { expectKept, forOneTtl, sharedCluster } from './lab/story.ts';

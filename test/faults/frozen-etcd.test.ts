@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
-import { during, etcdAnswers } from './lab/faults.ts';
+import { during } from './lab/fault-kind.ts';
+import { etcdAnswers } from './lab/faults.ts';
 import { Lab, NOISE_MS } from './lab/lab.ts';
 import { appendsGoOn, backInTime, expectKept, forOneTtl, nextInQueue, sharedCluster } from './lab/story.ts';
 

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { overlaps } from './lab/checker.ts';
-import { during, etcdAnswers } from './lab/faults.ts';
+import { during } from './lab/fault-kind.ts';
+import { etcdAnswers } from './lab/faults.ts';
 import { hangDisk, HANGING_DISK, whyNoDiskHangs } from './lab/hanging-disk.ts';
 import { Lab, NOISE_MS, type Candidate } from './lab/lab.ts';
 import { Replica } from './lab/replica.ts';

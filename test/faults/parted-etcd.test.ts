@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import type { EtcdMember } from 'etcd-election/dev';
-import { during, etcdAnswers } from './lab/faults.ts';
+import { during } from './lab/fault-kind.ts';
+import { etcdAnswers } from './lab/faults.ts';
 import { Lab, NOISE_MS, type Candidate } from './lab/lab.ts';
 import { expectKept, forOneTtl, nextInQueue, sharedCluster } from './lab/story.ts';
 

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
-import { during, etcdAnswers } from './lab/faults.ts';
+import { during } from './lab/fault-kind.ts';
+import { etcdAnswers } from './lab/faults.ts';
 import { Lab } from './lab/lab.ts';
 import { backInTime, expectKept, forOneTtl, sharedCluster } from './lab/story.ts';
 

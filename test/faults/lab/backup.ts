@@ -4,7 +4,8 @@ import { access, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
-import type { EtcdCluster } from 'etcd-election/dev';
+import type { EtcdCluster, EtcdSeries } from 'etcd-election/dev';
+import type { Credentials } from './auth.ts';
 import { etcdBinary } from './lab.ts';
 
 const LIMIT_MS = 30_000;
@@ -14,14 +15,17 @@ async function run(program: string, ...args: readonly string[]): Promise<string>
   return (await promisify(execFile)(program, args, { timeout: LIMIT_MS, env })).stdout;
 }
 
-/** A program beside the `etcd` that tests run. `etcdutl` restores from 3.5 on, `etcdctl` before. */
-const tool = async (name: 'etcdctl' | 'etcdutl'): Promise<string> => join(dirname(await etcdBinary()), name);
+/** A program beside the `etcd` that runs. `etcdutl` restores from 3.5 on, `etcdctl` before. */
+const tool = async (name: 'etcdctl' | 'etcdutl', version?: string): Promise<string> => {
+  const series = version === undefined ? undefined : (/^\d+\.\d+/.exec(version)![0] as EtcdSeries);
+  return join(dirname(await etcdBinary(series)), name);
+};
 
-const restorer = async (): Promise<string> => {
-  const etcdutl = await tool('etcdutl');
+const restorer = async (version?: string): Promise<string> => {
+  const etcdutl = await tool('etcdutl', version);
   return await access(etcdutl).then(
     () => etcdutl,
-    () => tool('etcdctl'),
+    () => tool('etcdctl', version),
   );
 };
 
@@ -33,16 +37,22 @@ export async function canBumpRevision(): Promise<boolean> {
 export class Backup implements AsyncDisposable {
   readonly #cluster: EtcdCluster;
   readonly #folder: string;
+  readonly #login: Credentials | undefined;
 
-  private constructor(cluster: EtcdCluster, folder: string) {
+  private constructor(cluster: EtcdCluster, folder: string, login: Credentials | undefined) {
     this.#cluster = cluster;
     this.#folder = folder;
+    this.#login = login;
   }
 
-  /** Takes a snapshot of what etcd has now. */
-  static async take(cluster: EtcdCluster): Promise<Backup> {
-    const backup = new Backup(cluster, await mkdtemp(join(tmpdir(), 'etcd-election-backup-')));
-    await run(await tool('etcdctl'), '--endpoints', cluster.endpoints[0]!, 'snapshot', 'save', backup.#file);
+  /**
+   * Takes a snapshot of what etcd has now.
+   *
+   * @param login where etcd asks for one.
+   */
+  static async take(cluster: EtcdCluster, login?: Credentials): Promise<Backup> {
+    const backup = new Backup(cluster, await mkdtemp(join(tmpdir(), 'etcd-election-backup-')), login);
+    await etcdctl(cluster, login, 'snapshot', 'save', backup.#file);
     return backup;
   }
 
@@ -57,10 +67,10 @@ export class Backup implements AsyncDisposable {
    */
   async restore(...flags: readonly string[]): Promise<void> {
     const { members } = this.#cluster;
-    const peers = await peerUrls(this.#cluster);
+    const peers = await peerUrls(this.#cluster, this.#login);
     const initial = members.map(({ name }) => `${name}=${peers.get(name)}`).join(',');
     await lose(this.#cluster);
-    const program = await restorer();
+    const program = await restorer(this.#cluster.version);
     for (const { name, dataDir } of members) {
       const own = ['--name', name, '--data-dir', dataDir, '--initial-advertise-peer-urls', peers.get(name)!];
       await run(program, 'snapshot', 'restore', this.#file, ...own, '--initial-cluster', initial, ...flags);
@@ -84,16 +94,20 @@ async function lose({ members }: EtcdCluster): Promise<void> {
   await Promise.all(members.map(({ dataDir }) => rm(dataDir, { recursive: true, force: true })));
 }
 
-async function peerUrls(cluster: EtcdCluster): Promise<ReadonlyMap<string, string>> {
-  const text = await run(
-    await tool('etcdctl'),
-    '--endpoints',
-    cluster.endpoints[0]!,
-    'member',
-    'list',
-    '-w',
-    'json',
-  );
+async function etcdctl(
+  { endpoints, version }: EtcdCluster,
+  login: Credentials | undefined,
+  ...args: readonly string[]
+): Promise<string> {
+  const user = login === undefined ? [] : ['--user', `${login.username}:${login.password}`];
+  return run(await tool('etcdctl', version), '--endpoints', endpoints[0]!, ...user, ...args);
+}
+
+async function peerUrls(
+  cluster: EtcdCluster,
+  login: Credentials | undefined,
+): Promise<ReadonlyMap<string, string>> {
+  const text = await etcdctl(cluster, login, 'member', 'list', '-w', 'json');
   const { members } = JSON.parse(text) as { members: { name: string; peerURLs: string[] }[] };
   return new Map(members.map(({ name, peerURLs }) => [name, peerURLs[0]!]));
 }

@@ -34,6 +34,8 @@ export interface CandidatePlan {
   readonly stopsAfterMs: number;
   /** Every so many of the appends to etcd learn their outcome; 0: none. */
   readonly onceEach: number;
+  /** What its appends are counted from: more in each life. */
+  readonly countsFrom?: number;
 }
 
 export type Order =
@@ -108,7 +110,8 @@ function stamp(): boolean {
   return true;
 }
 
-let counter = 0;
+let counter = plan.countsFrom ?? 0;
+const nanos = (): bigint => process.hrtime.bigint();
 
 async function append(
   to: 'etcd' | 'http' | 'list',
@@ -116,9 +119,10 @@ async function append(
   send: (counter: number) => Promise<AppendOutcome>,
 ) {
   const mine = ++counter;
-  write(`I ${to} ${act.token} ${mine}`);
+  write(`I ${to} ${act.token} ${mine} ${nanos()}`);
   const outcome = await send(mine);
-  write(`${outcome === 'acknowledged' ? 'A' : outcome === 'refused' ? 'R' : 'U'} ${to} ${act.token} ${mine}`);
+  const kind = outcome === 'acknowledged' ? 'A' : outcome === 'refused' ? 'R' : 'U';
+  write(`${kind} ${to} ${act.token} ${mine} ${nanos()}`);
 }
 
 /** Acts until the term ends: stamps, appends to etcd, appends over HTTP. */
@@ -209,7 +213,7 @@ async function settleLater(term: Term, writeId: string, mine: number): Promise<v
     await hangUp(SETTLE_EACH_MS);
     try {
       const { happened } = await term.settle(writeId);
-      return write(`${happened ? 'H' : 'R'} etcd ${term.fencingToken} ${mine}`);
+      return write(`${happened ? 'H' : 'R'} etcd ${term.fencingToken} ${mine} ${nanos()}`);
     } catch (error) {
       if ((error as { code?: string }).code !== 'ELECTION_UNAVAILABLE') return;
     }
@@ -256,6 +260,7 @@ function standWithOurs(): void {
     onLeader: async (term) => {
       const { key, leaseId } = term;
       toldAtMs = 0; // its first stamp is news
+      write(`T ${term.fencingToken} ${nanos()}`);
       tell({ says: 'elected', token: term.fencingToken.toString(), key, leaseId });
       term.signal.addEventListener('abort', () => {
         const { because } = term.signal.reason as { because: string };

@@ -2,63 +2,9 @@
  * Proves from a recorded history what the promises say, or names what breaks them. Pure: its own tests feed it
  * histories made by hand.
  */
-import type { Acting, Append } from './history.ts';
-
-/** An entry of a log, as it stands in the end. */
-export interface LogEntry {
-  readonly process: string;
-  readonly token: bigint;
-  readonly counter: number;
-  /** Where it stands in the order of commits. */
-  readonly order: bigint;
-  /** How often it was written: 1 unless a write was repeated. */
-  readonly times: number;
-}
-
-/** A stretch of time, in milliseconds on the clock of the stamps. */
-export interface Stretch {
-  readonly fromMs: number;
-  readonly toMs: number;
-}
-
-export interface FaultRecord extends Stretch {
-  readonly kind: string;
-  readonly what: string;
-  /** Whether etcd's own leader may have changed by it, or answers come late: leases last longer then. */
-  readonly touchesEtcd: boolean;
-  /** Whether no candidate could have led meanwhile: no quorum, or no way to it. */
-  readonly isOutage: boolean;
-  /** Whose key an operator took away: S2 does not cover that, S4 does. */
-  readonly evicts?: string | undefined;
-}
-
-export interface Evidence {
-  readonly acting: readonly Acting[];
-  readonly appends: readonly Append[];
-  /** Each log as it was read in the end. */
-  readonly logs: { readonly [to in 'etcd' | 'http']: readonly LogEntry[] };
-  /** How often etcd wrote the one key that every append to etcd also writes. */
-  readonly timesWritten: number;
-  /** What the `else` branches of appends have written. Their comparisons always hold: only a failed fence leads there. */
-  readonly elseBranches: readonly string[];
-  /** When processes were killed: those terms cannot say why they ended. */
-  readonly kills: readonly { readonly process: string; readonly atMs: number }[];
-  readonly faults: readonly FaultRecord[];
-  /** When the run ended for all. */
-  readonly endMs: number;
-  readonly grantedTtlMs: number;
-  /** Whether tokens are fencing tokens; etcd3's own election has none. */
-  readonly hasTokens: boolean;
-}
-
-export interface Finding {
-  readonly promise: 'S1' | 'S2' | 'S4' | 'S5' | 'L2' | 'L5';
-  readonly what: string;
-  /** Whether etcd took the key by itself, before the lease was over. */
-  readonly byEtcd?: boolean;
-  /** How bad, in milliseconds, where it has a length. */
-  readonly ms?: number;
-}
+import { wrongLogs } from './checker-log.ts';
+import type { Evidence, FaultRecord, Finding, HistoryCut, Stretch } from './evidence.ts';
+import type { Acting } from './history.ts';
 
 export interface Gap extends Stretch {
   readonly ms: number;
@@ -73,18 +19,22 @@ export function unsafe(evidence: Evidence): Finding[] {
     ...(evidence.hasTokens ? tokenDisorder(evidence) : []),
     ...unexplained(evidence),
     ...releasedTooEarly(evidence),
-    ...wrongLog(evidence, 'etcd'),
-    ...wrongLog(evidence, 'http'),
-    ...evidence.elseBranches.map((key): Finding => ({ promise: 'S1', what: `an else branch wrote ${key}` })),
+    ...ledUnderAgain(evidence),
+    ...wrongLogs(evidence),
   ];
 }
+
+/** How often history had been cut when a term began. */
+const epochOf = ({ electedMs }: Acting, cuts: readonly HistoryCut[]): number =>
+  cuts.filter(({ atMs }) => atMs <= electedMs).length;
 
 /**
  * S2, S3: at no instant do two terms act, whoever holds them. Where the key was taken away before the lease that etcd
  * granted was over, the next leader learns of it when the last one does: such an overlap comes under S4, and may be
- * as long as a watch may be silent. So does whoever acts {@link outOfTurn}.
+ * as long as a watch may be silent. So does whoever acts {@link outOfTurn}, and whose lease etcd forgot ({@link isForgottenBeside}).
  */
-export function overlaps({ acting, faults }: Pick<Evidence, 'acting' | 'faults'>): Finding[] {
+export function overlaps(evidence: Pick<Evidence, 'acting' | 'faults' | 'cuts' | 'grantedTtlMs'>): Finding[] {
+  const { acting, faults } = evidence;
   const inOrder = [...acting].sort((a, b) => a.firstMs - b.firstMs);
   const findings: Finding[] = [];
   let last: Acting | undefined;
@@ -92,11 +42,13 @@ export function overlaps({ acting, faults }: Pick<Evidence, 'acting' | 'faults'>
     const before = last;
     if (before !== undefined && term.firstMs <= before.lastMs) {
       const ms = Math.min(before.lastMs, term.lastMs) - term.firstMs;
+      const isForgotten = isForgottenBeside(before, term, evidence);
       const evicted =
         byOperator(before, term, faults) || byEtcd(before, term, faults) || isExcused(before, term, faults);
       findings.push({
-        promise: evicted ? 'S4' : 'S2',
+        promise: evicted || isForgotten ? 'S4' : 'S2',
         byEtcd: evicted && !byOperator(before, term, faults),
+        isForgotten,
         what: `two leaders for ${ms.toFixed(1)} ms: ${name(before)} until ${before.lastMs.toFixed(1)}, ended by ${before.endedBecause ?? 'nothing'}, ${name(term)} from ${term.firstMs.toFixed(1)}`,
         ms,
       });
@@ -104,6 +56,25 @@ export function overlaps({ acting, faults }: Pick<Evidence, 'acting' | 'faults'>
     if (last === undefined || term.lastMs > last.lastMs) last = term;
   }
   return findings;
+}
+
+/**
+ * A history that is cut takes the lease with it, unless the key came back. Until its deadline nobody can tell the leader: it
+ * counts from the last renewal, and none got through since the cut.
+ */
+function isForgottenBeside(
+  one: Acting,
+  another: Acting,
+  { cuts, grantedTtlMs }: Pick<Evidence, 'cuts' | 'grantedTtlMs'>,
+): boolean {
+  const [old, fresh] = one.electedMs < another.electedMs ? [one, another] : [another, one];
+  return cuts.some(
+    ({ fromMs, atMs, keysBack }) =>
+      old.electedMs < atMs &&
+      fresh.electedMs >= atMs &&
+      old.lastMs <= fromMs + grantedTtlMs &&
+      !keysBack.includes(old.token),
+  );
 }
 
 /** Somebody deleted the key, or revoked the lease. */
@@ -146,7 +117,7 @@ const THAW_MS = 1_000;
  * Where several keys were taken away at once, who is told of his predecessor's before he is told of his own may act in
  * between, beside or after one of a larger token: the fence stops him, and S4 tells him.
  */
-export function outOfTurn(evidence: Pick<Evidence, 'acting' | 'faults'>): Acting[] {
+export function outOfTurn(evidence: Pick<Evidence, 'acting' | 'faults' | 'cuts'>): Acting[] {
   return inDisorder(evidence)
     .filter(([before, term]) => isExcused(before, term, evidence.faults))
     .map(([, term]) => term);
@@ -165,13 +136,31 @@ function tokenDisorder(evidence: Evidence): Finding[] {
     }));
 }
 
-/** Terms, each with the one that began before it, whose tokens are not in the order of their beginnings. */
-function inDisorder({ acting }: Pick<Evidence, 'acting'>): [before: Acting, term: Acting][] {
-  const inOrder = [...acting].sort((a, b) => a.firstMs - b.firstMs);
-  return inOrder
-    .slice(1)
-    .map((term, index): [Acting, Acting] => [inOrder[index]!, term])
-    .filter(([before, term]) => term.token <= before.token);
+/** Terms, each with the one that began before it in the same epoch, whose tokens are not in the order of their beginnings. */
+function inDisorder({ acting, cuts }: Pick<Evidence, 'acting' | 'cuts'>): [before: Acting, term: Acting][] {
+  const byEpoch = Array.from({ length: cuts.length + 1 }, (_, epoch) =>
+    acting.filter((term) => epochOf(term, cuts) === epoch).sort((a, b) => a.firstMs - b.firstMs),
+  );
+  return byEpoch.flatMap((inOrder) =>
+    inOrder
+      .slice(1)
+      .map((term, index): [Acting, Acting] => [inOrder[index]!, term])
+      .filter(([before, term]) => term.token <= before.token),
+  );
+}
+
+/** S1: a key that comes back with a snapshot is led under by nobody who has led under it before. */
+function ledUnderAgain({ acting, cuts }: Evidence): Finding[] {
+  return cuts.flatMap(({ atMs, keysBack }, index) =>
+    acting
+      .filter((term) => epochOf(term, cuts) === index + 1 && keysBack.includes(term.token))
+      .filter((term) =>
+        acting.some(
+          (one) => one.process === term.process && one.token === term.token && one.electedMs < atMs,
+        ),
+      )
+      .map((term) => ({ promise: 'S1', what: `${name(term)} leads again under a key that came back` })),
+  );
 }
 
 /** A term ends with a reason, or with its process, or with the run. */
@@ -204,44 +193,6 @@ function releasedTooEarly({ acting, faults }: Evidence): Finding[] {
     ];
   });
 }
-
-/** S1: what was acknowledged stands once, in order; what was refused does not stand. */
-function wrongLog({ appends, logs, timesWritten, hasTokens }: Evidence, to: 'etcd' | 'http'): Finding[] {
-  const findings: Finding[] = [];
-  const say = (what: string): void => void findings.push({ promise: 'S1', what: `${to}: ${what}` });
-  const log = [...logs[to]].sort((a, b) => (a.order < b.order ? -1 : a.order > b.order ? 1 : 0));
-  const standing = new Map(log.map((entry) => [entryId(entry), entry]));
-  const sent = new Map(
-    appends.filter((append) => append.to === to).map((append) => [entryId(append), append]),
-  );
-  for (const [id, append] of sent) {
-    const entry = standing.get(id);
-    if (append.outcome === 'acknowledged' && entry === undefined) say(`acknowledged append ${id} is lost`);
-    if (append.outcome === 'settled' && entry === undefined) say(`settled append ${id} is lost`);
-    if (append.outcome === 'refused' && entry !== undefined) say(`refused append ${id} stands all the same`);
-  }
-  let lastToken = -1n;
-  const lastCounter = new Map<string, number>();
-  for (const entry of log) {
-    const id = entryId(entry);
-    if (entry.times !== 1) say(`append ${id} was applied ${entry.times} times`);
-    if (!sent.has(id)) say(`append ${id} stands, and nobody sent it`);
-    if (hasTokens && entry.token < lastToken) say(`append ${id} stands behind one of token ${lastToken}`);
-    lastToken = entry.token > lastToken ? entry.token : lastToken;
-    if (sent.get(id)?.outcome !== 'acknowledged') continue; // a late one nobody was told of may come late
-    const term = `${entry.process}/${entry.token}`;
-    if (entry.counter < (lastCounter.get(term) ?? 0))
-      say(`append ${id} stands behind a later one of the same term`);
-    lastCounter.set(term, entry.counter);
-  }
-  const written = log.reduce((sum, { times }) => sum + times, 0);
-  if (to === 'etcd' && written !== timesWritten)
-    say(`${written} entries stand, but the key beside them was written ${timesWritten} times`);
-  return findings;
-}
-
-const entryId = (of: { process: string; token: bigint; counter: number }): string =>
-  `${of.process}/${of.token}/${of.counter}`;
 
 const name = (term: Acting): string => `${term.process} (token ${term.token})`;
 

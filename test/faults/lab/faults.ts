@@ -1,48 +1,16 @@
 /**
  * Every fault that the lab can make. Each is drawn from a seed, does its harm, is lifted again, and says what it was.
  */
-import type { Direction, EtcdMember } from 'etcd-election/dev';
+import { startProxy, type Direction, type EtcdMember } from 'etcd-election/dev';
 import { hangUp } from './act.ts';
 import { setWallClock } from './faketime.ts';
 import { Refusal } from './gateway.ts';
 import { HANGING_DISK, hangDisk } from './hanging-disk.ts';
-import type { Candidate, Lab, Marks } from './lab.ts';
+import type { Candidate, Lab } from './lab.ts';
+import { during, drawMs, type FaultKind, type Scene } from './fault-kind.ts';
+import { historyFaults } from './history-faults.ts';
+import { permissionFaults } from './permission-faults.ts';
 import type { Seeded } from './seeded.ts';
-
-/** Where a fault happens: two at once may not be in the same place. */
-export type Place = 'candidate' | 'etcd';
-
-export interface FaultKind {
-  readonly kind: string;
-  readonly place: Place;
-  /** How often it is drawn, relative to others. */
-  readonly weight: number;
-  /** Does the harm and lifts it; resolves when it is lifted. */
-  run(scene: Scene): Promise<void>;
-}
-
-export interface Scene {
-  readonly lab: Lab;
-  readonly random: Seeded;
-  /** Whom it hits: the leader more often than not. */
-  readonly victim: Candidate;
-  /** File that sets the wall clock of candidates, where libfaketime is at hand. */
-  readonly clockFile: string | undefined;
-}
-
-/** A duration between two multiples of the TTL. */
-const drawMs = ({ lab, random }: Scene, low: number, high: number): number =>
-  Math.round(lab.ttlMs * (low + random.next() * (high - low)));
-
-/** Marks the fault in the record, for as long as `during` takes. */
-export async function during(lab: Lab, marks: Marks, harm: () => Promise<void>): Promise<void> {
-  const fault = lab.fault(marks);
-  try {
-    await harm();
-  } finally {
-    fault.lift();
-  }
-}
 
 type LinkFault = (link: Candidate['links'][number], random: Seeded) => void;
 
@@ -60,7 +28,7 @@ function linkFault(kind: string, harm: LinkFault): FaultKind {
       await during(lab, { kind, what }, async () => {
         for (const link of links) harm(link, random);
         await hangUp(forMs);
-        await Promise.all(links.map((link) => link.restore()));
+        await lab.reconnect({ links });
       });
     },
   };
@@ -323,7 +291,7 @@ export const faultKinds: readonly FaultKind[] = [
         await lab.operator.put(`${lab.election}-noise`, 'x');
         await lab.operator.compact().catch(ignoreRefusal);
         await hangUp(drawMs(scene, 0.1, 0.5));
-        await Promise.all(victim.links.map((link) => link.restore()));
+        await lab.reconnect(victim);
       });
     },
   },
@@ -339,6 +307,27 @@ export const faultKinds: readonly FaultKind[] = [
         await fill(lab);
         await hangUp(drawMs(scene, 0.2, 1));
         await makeSpace(lab);
+      });
+    },
+  },
+  ...historyFaults,
+  ...permissionFaults,
+  {
+    kind: 'foreign-cluster',
+    place: 'etcd', // two at once may not be at one link
+    weight: 3,
+    async run(scene) {
+      const { lab, victim, random } = scene;
+      const target = (await lab.foreign()).endpoints[0]!;
+      const link = random.pick([...victim.links]);
+      const what = `one endpoint of ${victim.name} leads to another etcd`;
+      await during(lab, { kind: 'foreign-cluster', what }, async () => {
+        link.cut();
+        await hangUp(20); // until its port is free
+        const astray = await startProxy({ target, port: link.port });
+        await hangUp(drawMs(scene, 0.5, 4));
+        await astray.close();
+        await link.restore();
       });
     },
   },

@@ -3,6 +3,7 @@ import { execFile } from 'node:child_process';
 import { request } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
+import type { Credentials } from './auth.ts';
 import { etcdctlPath, type EtcdCluster, type EtcdMember } from 'etcd-election/dev';
 
 export interface KeyValue {
@@ -30,9 +31,12 @@ const LEADER_PATIENCE_MS = 3_000;
 
 export class Operator {
   readonly #cluster: EtcdCluster;
+  readonly #login: Credentials | undefined;
 
-  constructor(cluster: EtcdCluster) {
+  /** @param login where etcd asks for one. */
+  constructor(cluster: EtcdCluster, login?: Credentials) {
     this.#cluster = cluster;
+    this.#login = login;
   }
 
   put(key: string, value: string | Buffer): Promise<unknown> {
@@ -126,7 +130,7 @@ export class Operator {
   async etcdctl(endpoint: string, ...args: readonly string[]): Promise<string> {
     const { stdout } = await promisify(execFile)(
       await etcdctlPath(),
-      ['--endpoints', endpoint, '--command-timeout=5s', ...args],
+      ['--endpoints', endpoint, '--command-timeout=5s', ...this.#userFlags, ...args],
       {
         timeout: 10_000,
         env: { ...process.env, ETCDCTL_API: '3' },
@@ -135,13 +139,26 @@ export class Operator {
     return stdout;
   }
 
+  get #userFlags(): string[] {
+    return this.#login === undefined ? [] : ['--user', `${this.#login.username}:${this.#login.password}`];
+  }
+
+  /** Logs in anew with every call: a token may have expired, and its member may have forgotten it. */
+  async #askAsUser(endpoint: string, path: string, body: object): Promise<unknown> {
+    if (this.#login === undefined) return ask(endpoint, path, body, 2_000);
+    const { username: name, password } = this.#login;
+    const login = { name, password };
+    const { token } = (await ask(endpoint, '/v3/auth/authenticate', login, 2_000)) as { token: string };
+    return ask(endpoint, path, body, 2_000, token);
+  }
+
   /** Asks one member after the other, until one answers; for as long as an election of etcd's own may take. */
   async #ask(path: string, body: object): Promise<unknown> {
     const untilMs = performance.now() + 20_000;
     for (let turn = 0; ; turn++) {
       const { endpoint } = this.#cluster.members[turn % this.#cluster.members.length]!;
       try {
-        return await ask(endpoint, path, body, 2_000);
+        return await this.#askAsUser(endpoint, path, body);
       } catch (error) {
         if (performance.now() > untilMs || error instanceof Refusal) throw error;
         await sleep(ASK_AGAIN_MS);
@@ -153,10 +170,18 @@ export class Operator {
 /** etcd has answered, and the answer is no. */
 export class Refusal extends Error {}
 
-function ask(endpoint: string, path: string, body: object, withinMs: number): Promise<unknown> {
+function ask(
+  endpoint: string,
+  path: string,
+  body: object,
+  withinMs: number,
+  token?: string,
+): Promise<unknown> {
   return new Promise((resolve, reject) => {
     const signal = AbortSignal.timeout(withinMs);
-    const sent = request(`${endpoint}${path}`, { method: 'POST', agent: false, signal }, (response) => {
+    const headers = token === undefined ? {} : { authorization: token };
+    const options = { method: 'POST', agent: false, signal, headers };
+    const sent = request(`${endpoint}${path}`, options, (response) => {
       let text = '';
       response.setEncoding('utf8');
       response.on('data', (part: string) => (text += part));

@@ -15,17 +15,22 @@ export interface Append {
   readonly process: string;
   /** Fencing token, or a stand-in for it where the peer under test has none. */
   readonly token: bigint;
-  /** Counts within one life of a process, from 1. */
+  /** Counts on over all lives of a process, so that no two appends of it share one. */
   readonly counter: number;
   readonly to: 'etcd' | 'http' | 'list';
   /** Undefined where the process died, or was still waiting. */
   readonly outcome: AppendOutcome | undefined;
+  /** When it was begun, and when its outcome was learnt; infinity where it never was. */
+  readonly sentMs: number;
+  readonly answeredMs: number;
 }
 
 /** One process acting as leader: from its first stamp to its last. */
 export interface Acting {
   readonly process: string;
   readonly token: bigint;
+  /** When it was told that it leads. */
+  readonly electedMs: number;
   readonly firstMs: number;
   readonly lastMs: number;
   readonly stamps: number;
@@ -49,9 +54,11 @@ export const nanosToMs = (nanos: bigint): number => Number(nanos / 1000n) / 1000
 /** Now, on the clock of all histories, in milliseconds. */
 export const nowMs = (): number => nanosToMs(process.hrtime.bigint());
 
-type Kind = 'S' | 'E' | 'W' | 'I' | 'A' | 'R' | 'U' | 'H' | 'X' | '';
+type Kind = 'T' | 'S' | 'E' | 'W' | 'I' | 'A' | 'R' | 'U' | 'H' | 'X' | '';
 
 interface OpenTerm {
+  readonly token: bigint;
+  readonly electedMs: number;
   firstMs: number;
   lastMs: number;
   stamps: number;
@@ -63,48 +70,41 @@ interface OpenTerm {
 /**
  * Reads the lines of one process:
  *
+ * - `T token nanos`: elected. A token may come a second time, where etcd lost its history: that is another term;
  * - `S token nanos`: acting as leader at this moment (taken before the check that allowed it);
  * - `E token because`: the term was told to end;
  * - `W token nanos`: its work is still stopping;
- * - `I to token counter`, then `A`, `R` or `U` with the same fields: an append and its outcome; after `U` perhaps `H` or
- *   `R`: it was learnt later that it had happened, or had not;
+ * - `I to token counter nanos`, then `A`, `R` or `U` with the same fields: an append and its outcome; after `U` perhaps `H`
+ *   or `R`: it was learnt later that it had happened, or had not;
  * - `X code`: an error that the caller saw.
  */
 export function readHistory(process: string, text: string): ProcessHistory {
-  const terms = new Map<bigint, OpenTerm>();
+  const terms: OpenTerm[] = [];
   const appends = new Map<string, Append>();
   const errors = new Map<string, number>();
+  const lastOf = (token: string): OpenTerm | undefined =>
+    terms.findLast((term) => term.token === BigInt(token));
   const whole = text.slice(0, text.lastIndexOf('\n') + 1);
   for (const line of whole.split('\n')) {
     const [kind, ...fields] = line.split(' ') as [Kind, ...string[]];
     switch (kind) {
+      case 'T':
+        terms.push(termOf(BigInt(fields[0]!), nanosToMs(BigInt(fields[1]!))));
+        break;
       case 'S': {
-        const token = BigInt(fields[0]!);
         const atMs = nanosToMs(BigInt(fields[1]!));
-        const term = terms.get(token);
-        if (term === undefined) {
-          terms.set(token, {
-            firstMs: atMs,
-            lastMs: atMs,
-            stamps: 1,
-            longestPauseMs: 0,
-            endedBecause: undefined,
-            workedUntilMs: undefined,
-          });
-        } else {
-          term.longestPauseMs = Math.max(term.longestPauseMs, atMs - term.lastMs);
-          term.lastMs = atMs;
-          term.stamps++;
-        }
+        let term = lastOf(fields[0]!);
+        if (term === undefined) terms.push((term = termOf(BigInt(fields[0]!), atMs)));
+        addStamp(term, atMs);
         break;
       }
       case 'E': {
-        const term = terms.get(BigInt(fields[0]!));
+        const term = lastOf(fields[0]!);
         if (term !== undefined) term.endedBecause ??= fields[1]!;
         break;
       }
       case 'W': {
-        const term = terms.get(BigInt(fields[0]!));
+        const term = lastOf(fields[0]!);
         if (term !== undefined) term.workedUntilMs = nanosToMs(BigInt(fields[1]!));
         break;
       }
@@ -112,17 +112,9 @@ export function readHistory(process: string, text: string): ProcessHistory {
       case 'A':
       case 'R':
       case 'U':
-      case 'H': {
-        const [to, token, counter] = fields;
-        appends.set(`${to} ${token} ${counter}`, {
-          process,
-          token: BigInt(token!),
-          counter: Number(counter),
-          to: to as Append['to'],
-          outcome: outcomes[kind],
-        });
+      case 'H':
+        addAppend(appends, process, kind, fields);
         break;
-      }
       case 'X':
         errors.set(fields[0]!, (errors.get(fields[0]!) ?? 0) + 1);
         break;
@@ -131,10 +123,47 @@ export function readHistory(process: string, text: string): ProcessHistory {
     }
   }
   return {
-    acting: [...terms].map(([token, term]) => ({ process, token, ...term })),
+    acting: terms.filter(({ stamps }) => stamps > 0).map((term) => ({ process, ...term })),
     appends: [...appends.values()],
     errors,
   };
+}
+
+const termOf = (token: bigint, electedMs: number): OpenTerm => ({
+  token,
+  electedMs,
+  firstMs: 0,
+  lastMs: 0,
+  stamps: 0,
+  longestPauseMs: 0,
+  endedBecause: undefined,
+  workedUntilMs: undefined,
+});
+
+function addStamp(term: OpenTerm, atMs: number): void {
+  if (term.stamps === 0) term.firstMs = atMs;
+  else term.longestPauseMs = Math.max(term.longestPauseMs, atMs - term.lastMs);
+  term.lastMs = atMs;
+  term.stamps++;
+}
+
+function addAppend(
+  appends: Map<string, Append>,
+  process: string,
+  kind: keyof typeof outcomes,
+  [to = '', token = '', counter = '', nanos = '']: readonly string[],
+): void {
+  const id = `${to} ${token} ${counter}`;
+  const atMs = nanosToMs(BigInt(nanos));
+  appends.set(id, {
+    process,
+    token: BigInt(token),
+    counter: Number(counter),
+    to: to as Append['to'],
+    outcome: outcomes[kind],
+    sentMs: appends.get(id)?.sentMs ?? atMs,
+    answeredMs: kind === 'I' ? Number.POSITIVE_INFINITY : atMs,
+  });
 }
 
 const outcomes = {

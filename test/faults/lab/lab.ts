@@ -17,9 +17,11 @@ import {
   type FaultyProxy,
 } from 'etcd-election/dev';
 import { hangUp } from './act.ts';
+import { setUpAuth, ROOT, userOf, type Credentials } from './auth.ts';
 import { buildCandidate, type Sabotage } from './build.ts';
 import type { CandidatePlan, News, Order } from './candidate.ts';
-import { gaps, tooLong, unsafe, type Evidence, type FaultRecord, type Finding, type Gap } from './checker.ts';
+import { gaps, tooLong, unsafe, type Gap } from './checker.ts';
+import type { Evidence, FaultRecord, Finding, HistoryCut, LogEntry, Standing } from './evidence.ts';
 import { Operator } from './gateway.ts';
 import { nowMs, readHistory } from './history.ts';
 import { startResource, type Resource } from './resource.ts';
@@ -37,6 +39,8 @@ export interface LabPlan {
   readonly onceEach?: number;
   /** What leaders do instead of appending; see jepsen.ts. */
   readonly list?: CandidatePlan['list'];
+  /** Whether candidates log in, each as a user of its own that may do no more than it needs. */
+  readonly auth?: boolean;
   /** More environment for candidates. */
   readonly env?: NodeJS.ProcessEnv;
   /** What tests that disturb nobody share. Default: an etcd of the lab's own. */
@@ -48,6 +52,8 @@ export const NOISE_MS = 1_500;
 
 /** How many of its last lines a candidate's log shows where a test fails. */
 const LOG_LINES = 20;
+
+const MOST_APPENDS_A_LIFE = 1_000_000;
 
 /** No condition of a lab is waited for longer than this, in milliseconds, unless a test says how long. */
 const PATIENCE_MS = 60_000;
@@ -68,6 +74,7 @@ export class Candidate {
   readonly #module: string;
   readonly #env: NodeJS.ProcessEnv;
   readonly #onNews: () => void;
+  #lives = 0;
   #child: ChildProcess | undefined;
   isFrozen = false;
   /** The term at hand, by its own account. */
@@ -106,8 +113,9 @@ export class Candidate {
 
   start(): void {
     if (this.#child !== undefined) return;
+    const plan: CandidatePlan = { ...this.#plan, countsFrom: this.#lives++ * MOST_APPENDS_A_LIFE };
     const child = fork(this.#module, [], {
-      env: { ...process.env, ...this.#env, LAB_CANDIDATE: JSON.stringify(this.#plan) },
+      env: { ...process.env, ...this.#env, LAB_CANDIDATE: JSON.stringify(plan) },
       stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
       execArgv: ['--enable-source-maps'],
     });
@@ -213,7 +221,13 @@ export class Lab implements AsyncDisposable {
   readonly resource: Resource;
   readonly faults: FaultRecord[] = [];
   readonly kills: { process: string; atMs: number }[] = [];
-  readonly #owns: readonly (() => Promise<void>)[];
+  /** Whether candidates log in. */
+  readonly hasAuth: boolean;
+  readonly #cuts: HistoryCut[] = [];
+  #foreign: Promise<EtcdCluster> | undefined;
+  /** While history is cut: nobody may be let at etcd until that is over. */
+  #cutting: Promise<void> | undefined;
+  readonly #owns: (() => Promise<void>)[];
   readonly #logPrefix: string;
   readonly #hasTokens: boolean;
   readonly #waiting: Set<() => void>;
@@ -224,14 +238,16 @@ export class Lab implements AsyncDisposable {
     candidates: readonly Candidate[];
     election: string;
     ttlMs: number;
+    hasAuth: boolean;
     resource: Resource;
-    owns: readonly (() => Promise<void>)[];
+    owns: (() => Promise<void>)[];
     logPrefix: string;
     hasTokens: boolean;
     waiting: Set<() => void>;
   }) {
     this.cluster = parts.cluster;
-    this.operator = new Operator(parts.cluster);
+    this.operator = new Operator(parts.cluster, parts.hasAuth ? ROOT : undefined);
+    this.hasAuth = parts.hasAuth;
     this.candidates = parts.candidates;
     this.election = parts.election;
     this.ttlMs = parts.ttlMs;
@@ -245,7 +261,7 @@ export class Lab implements AsyncDisposable {
   /** Starts etcd, the networks and the candidates; resolves when one of them leads and writes, and all others wait. */
   static async start(plan: LabPlan = {}): Promise<Lab> {
     const { candidates: count = 3, members = 3, ttlSeconds = 2, kind = 'ours', stopsAfterMs = 0 } = plan;
-    const { onceEach = 3 } = plan;
+    const { onceEach = 3, auth = false } = plan;
     const owns: (() => Promise<void>)[] = [];
     const folder = await mkdtemp(join(tmpdir(), 'etcd-election-lab-'));
     owns.push(() => rm(folder, { recursive: true, force: true, maxRetries: 3 }));
@@ -256,16 +272,18 @@ export class Lab implements AsyncDisposable {
     const resource = await startResource();
     owns.push(async () => await resource[Symbol.asyncDispose]());
     const election = `lab-${Math.random().toString(36).slice(2, 10)}`;
+    const names = Array.from({ length: count }, (_, index) => `c${index + 1}`);
+    if (auth) await setUpAuth(cluster, names, [`election/${election}/`, `election/.writes/`, `${election}/`]);
     const waiting = new Set<() => void>();
     const onNews = (): void => {
       for (const look of waiting) look();
     };
     const logPrefix = `${election}/`;
     const candidates = await Promise.all(
-      Array.from({ length: count }, async (_, index) => {
+      names.map(async (name) => {
         const links = await Promise.all(cluster.endpoints.map((target) => startProxy({ target })));
         owns.push(async () => void (await Promise.all(links.map((link) => link.close()))));
-        const name = `c${index + 1}`;
+        const login: Credentials | undefined = auth ? userOf(name) : undefined;
         const candidatePlan: CandidatePlan = {
           name,
           kind,
@@ -280,6 +298,7 @@ export class Lab implements AsyncDisposable {
           list: plan.list,
           stopsAfterMs,
           onceEach,
+          auth: login,
         };
         return new Candidate(candidatePlan, { links, module, env: plan.env ?? {}, onNews });
       }),
@@ -289,6 +308,7 @@ export class Lab implements AsyncDisposable {
       candidates,
       election,
       ttlMs: Math.max(2, ttlSeconds) * 1000,
+      hasAuth: auth,
       resource,
       owns,
       logPrefix,
@@ -381,6 +401,73 @@ export class Lab implements AsyncDisposable {
     };
   }
 
+  /** Lets a candidate at etcd again; not before a cut of history is over. */
+  async reconnect({ links }: Pick<Candidate, 'links'>): Promise<void> {
+    await this.#cutting?.catch(() => undefined); // whoever cut it is told
+    await Promise.all(links.map((link) => link.restore()));
+  }
+
+  /** Another etcd, which has nothing to do with ours. */
+  foreign(): Promise<EtcdCluster> {
+    return (this.#foreign ??= etcdBinary().then(async (binary) => {
+      const cluster = await startEtcd({ binary });
+      this.#owns.push(() => cluster.stop());
+      return cluster;
+    }));
+  }
+
+  /**
+   * Lets `harm` take etcd's history away, or put an older one in its place. Nobody reaches etcd meanwhile, so that what
+   * stood before is known, and what stands from the beginning of the new one too.
+   */
+  cutHistory(harm: () => Promise<void>): Promise<void> {
+    const relink = async (): Promise<void> => {
+      for (const { links } of this.candidates) await Promise.all(links.map((link) => link.restore()));
+    };
+    return (this.#cutting = (async () => {
+      for (const { links } of this.candidates) for (const link of links) link.cut();
+      const fromMs = nowMs();
+      try {
+        const before = await this.#standing();
+        await harm();
+        const { logs } = await this.#standing();
+        const keysBack = (await this.operator.list(`election/${this.election}/`)).map(
+          ({ createRevision }) => createRevision,
+        );
+        // Read once more: what stands beside etcd changed meanwhile.
+        const http = this.resource.log;
+        this.resource.clear();
+        const logsBefore = { etcd: before.logs.etcd, http };
+        const atMs = nowMs();
+        this.#cuts.push({ fromMs, atMs, before: { ...before, logs: logsBefore }, base: logs.etcd, keysBack });
+      } finally {
+        await relink();
+      }
+    })());
+  }
+
+  /** All in one read. */
+  async #standing(): Promise<Standing> {
+    const all = await this.operator.list(this.#logPrefix);
+    const under = (folder: string): typeof all =>
+      all.filter(({ key }) => key.startsWith(`${this.#logPrefix}${folder}`));
+    const entryOf = ({ key, modRevision, version }: (typeof all)[number]): LogEntry => {
+      const [token, process, counter] = key.slice(`${this.#logPrefix}log/`.length).split('/');
+      return {
+        process: process!,
+        token: BigInt(token!),
+        counter: Number(counter),
+        order: modRevision,
+        times: version,
+      };
+    };
+    return {
+      logs: { etcd: under('log/').map(entryOf), http: this.resource.log },
+      timesWritten: under('last')[0]?.version ?? 0,
+      elseBranches: under('else/').map(({ key }) => key),
+    };
+  }
+
   /** How many appends have stood in etcd until now. */
   async timesWritten(): Promise<number> {
     const [counted] = await this.operator.list(`${this.#logPrefix}last`);
@@ -397,9 +484,7 @@ export class Lab implements AsyncDisposable {
         readHistory(name, await readFile(historyFile, 'utf8').catch(() => '')),
       ),
     );
-    const entries = await this.operator.list(`${this.#logPrefix}log/`);
-    const elseBranches = (await this.operator.list(`${this.#logPrefix}else/`)).map(({ key }) => key);
-    const timesWritten = await this.timesWritten();
+    const standing = await this.#standing();
     const appends = histories.flatMap((history) => history.appends);
     const acting = histories.flatMap((history) => history.acting);
     const errors = new Map<string, number>();
@@ -411,21 +496,8 @@ export class Lab implements AsyncDisposable {
     const evidence: Evidence = {
       acting,
       appends,
-      logs: {
-        etcd: entries.map(({ key, modRevision, version }) => {
-          const [token, process, counter] = key.slice(`${this.#logPrefix}log/`.length).split('/');
-          return {
-            process: process!,
-            token: BigInt(token!),
-            counter: Number(counter),
-            order: modRevision,
-            times: version,
-          };
-        }),
-        http: this.resource.log,
-      },
-      timesWritten,
-      elseBranches,
+      ...standing,
+      cuts: this.#cuts,
       kills: this.kills,
       faults: this.faults,
       endMs,

@@ -5,7 +5,7 @@
 import { createServer } from 'node:http';
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
-import type { LogEntry } from './checker.ts';
+import type { LogEntry } from './evidence.ts';
 
 export interface Resource extends AsyncDisposable {
   readonly url: string;
@@ -14,7 +14,7 @@ export interface Resource extends AsyncDisposable {
   readonly list: readonly string[];
   /** How many writes came with an old token. */
   readonly refused: number;
-  /** Forgets all, for the next run. */
+  /** Forgets all: where etcd lost its history, tokens begin anew, and whoever keeps the resource must let it know. */
   clear(): void;
 }
 

@@ -12,10 +12,12 @@ import { dirname, join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { startEtcd, type EtcdSeries } from 'etcd-election/dev';
 import { hangUp } from './act.ts';
-import { outOfTurn, overlaps, type Finding } from './checker.ts';
+import { outOfTurn, overlaps } from './checker.ts';
 import { commitAtHand } from './commit.ts';
+import type { Finding } from './evidence.ts';
 import { faketime } from './faketime.ts';
-import { drawFault, etcdAnswers, faultKinds, type FaultKind } from './faults.ts';
+import type { FaultKind } from './fault-kind.ts';
+import { drawFault, etcdAnswers, faultKinds } from './faults.ts';
 import { HANGING_DISK, whyNoDiskHangs } from './hanging-disk.ts';
 import { etcdBinary, Lab, type Outcome } from './lab.ts';
 import { seeded, type Seeded } from './seeded.ts';
@@ -29,6 +31,8 @@ const { values: options } = parseArgs({
     ttl: { type: 'string', default: '2' },
     kind: { type: 'string', default: 'ours' },
     only: { type: 'string' },
+    /** Which rounds have candidates that log in, with tokens that expire: `some`, `all` or `none`. */
+    auth: { type: 'string', default: 'some' },
     out: { type: 'string' },
     /** Minor version of etcd. Default: 3.5 where it can be had, else what is at hand. */
     etcd: { type: 'string', default: '3.5' },
@@ -40,6 +44,10 @@ const { values: options } = parseArgs({
 });
 
 const SECONDS_PER_ROUND = 90;
+/** Short, so that tokens expire all the time: between two uses, or while their user is cut off. */
+const TOKEN_TTL_S = 1;
+/** Logging in costs etcd as little of this machine as can be. */
+const AUTH_FLAGS = [`--auth-token-ttl=${TOKEN_TTL_S}`, '--bcrypt-cost=4'];
 const MiB = 1024 * 1024;
 
 interface Totals {
@@ -61,6 +69,9 @@ interface Totals {
    * often somebody acted after one of a larger token, because several keys were taken at once.
    */
   evictions: { overlaps: number; byEtcd: number; longestMs: number; outOfTurn: number };
+  /** Two at once because etcd's history was cut, so that it forgot the lease of the first: within what that lease had left. */
+  forgotten: { overlaps: number; longestMs: number };
+  roundsWithAuth: number;
   longestLeaderlessMs: number;
   unfinishedRounds: number;
   /** Could not be made, or not be lifted; counted among the faults all the same. */
@@ -82,6 +93,8 @@ const totals: Totals = {
   errors: {},
   overlapMs: 0,
   evictions: { overlaps: 0, byEtcd: 0, longestMs: 0, outOfTurn: 0 },
+  forgotten: { overlaps: 0, longestMs: 0 },
+  roundsWithAuth: 0,
   longestLeaderlessMs: 0,
   unfinishedRounds: 0,
   failedFaults: 0,
@@ -95,8 +108,11 @@ async function round(seed: number): Promise<void> {
   const whyNot = await whyNoDiskHangs();
   if (whyNot !== undefined) console.log(`seed ${seed}: no disk hangs, because ${whyNot}`);
   const disks: readonly string[] = Object.values(HANGING_DISK);
+  const auth =
+    options.kind !== 'etcd3' && (options.auth === 'all' || (options.auth === 'some' && seed % 3 === 0));
   const kinds = faultKinds.filter(
-    ({ kind }) =>
+    ({ kind, needsAuth = auth }) =>
+      needsAuth === auth &&
       (kind !== 'wall-clock' || fakeEnv !== undefined) &&
       (!disks.includes(kind) || whyNot === undefined) &&
       (options.only === undefined || options.only.split(',').includes(kind)),
@@ -104,7 +120,7 @@ async function round(seed: number): Promise<void> {
   await using cluster = await startEtcd({
     members: 3,
     binary: await etcdBinary(options.etcd as EtcdSeries),
-    extraArgs: [`--quota-backend-bytes=${24 * MiB}`],
+    extraArgs: [`--quota-backend-bytes=${24 * MiB}`, ...(auth ? AUTH_FLAGS : [])],
     peerNetwork: true,
   });
   etcdVersion = cluster.version;
@@ -113,6 +129,7 @@ async function round(seed: number): Promise<void> {
     candidates: Number(options.candidates),
     ttlSeconds: Number(options.ttl),
     kind: options.kind === 'etcd3' ? 'etcd3' : 'ours',
+    auth,
     env: fakeEnv ?? {},
   });
   const untilMs = performance.now() + SECONDS_PER_ROUND * 1000;
@@ -128,6 +145,7 @@ async function round(seed: number): Promise<void> {
   const verdict = await lab.verdict();
   if (verdict.findings.length > 0) await keepLogs(lab, seed);
   add(verdict, seed);
+  if (auth) totals.roundsWithAuth++;
   rmSync(folder, { recursive: true, force: true });
 }
 
@@ -196,8 +214,14 @@ function add(outcome: Outcome, seed: number): void {
     totals.findings.push({ ...finding, seed });
     if (finding.promise === 'S2') totals.overlapMs += finding.ms ?? 0;
   }
-  for (const { promise, what, ms = 0, byEtcd } of overlaps(outcome.evidence)) {
+  for (const { promise, what, ms = 0, byEtcd, isForgotten } of overlaps(outcome.evidence)) {
     if (promise !== 'S4') continue;
+    if (isForgotten === true) {
+      console.log(`  forgotten by etcd: ${what}`);
+      totals.forgotten.overlaps++;
+      totals.forgotten.longestMs = Math.max(totals.forgotten.longestMs, ms);
+      continue;
+    }
     console.log(`  taken by ${byEtcd === true ? 'etcd' : 'an operator'}: ${what}`);
     totals.evictions.overlaps++;
     if (byEtcd === true) totals.evictions.byEtcd++;

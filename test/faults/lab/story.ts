@@ -1,7 +1,8 @@
 /** What the stories of test/faults have in common. */
 import { startEtcd, type EtcdCluster, type EtcdSeries } from 'etcd-election/dev';
 import { afterAll, beforeAll, expect } from 'vitest';
-import { during, etcdAnswers } from './faults.ts';
+import { during } from './fault-kind.ts';
+import { etcdAnswers } from './faults.ts';
 import { etcdBinary, NOISE_MS, type Candidate, type Lab, type Marks, type Outcome } from './lab.ts';
 
 /** One etcd for the tests of a file; each has an election of its own. */

@@ -1,0 +1,38 @@
+/** Faults that take etcd's history away: its members lose their data, all of them at once. */
+import { hangUp } from './act.ts';
+import { ROOT } from './auth.ts';
+import { Backup, wipe } from './backup.ts';
+import { drawMs, during, type FaultKind } from './fault-kind.ts';
+
+const wiped = { kind: 'wipe', what: 'wipe etcd', touchesEtcd: true, isOutage: true };
+const restored = {
+  kind: 'restore',
+  what: 'restore etcd from a snapshot',
+  touchesEtcd: true,
+  isOutage: true,
+};
+
+export const historyFaults: readonly FaultKind[] = [
+  {
+    kind: 'wipe',
+    place: 'etcd',
+    weight: 2,
+    needsAuth: false, // users are part of the data
+    async run({ lab }) {
+      await during(lab, wiped, () => lab.cutHistory(() => wipe(lab.cluster)));
+    },
+  },
+  {
+    kind: 'restore',
+    place: 'etcd',
+    weight: 2,
+    async run(scene) {
+      const { lab } = scene;
+      await using backup = await Backup.take(lab.cluster, lab.hasAuth ? ROOT : undefined);
+      // What happens until then is forgotten: writes always, and sometimes a term.
+      if (scene.random.next() < 0.5) scene.victim.tell({ do: 'step-down' });
+      await hangUp(drawMs(scene, 0.2, 2));
+      await during(lab, restored, () => lab.cutHistory(() => backup.restore()));
+    },
+  },
+];
