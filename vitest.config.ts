@@ -4,6 +4,28 @@ import { defineConfig } from 'vitest/config';
 const resolve = { conditions: ['etcd-election:source'] };
 const ssr = { resolve };
 
+/** `npm test` leaves these out, and the faults, to end within five minutes; `npm run test:all` runs everything. */
+const long = [
+  'cli',
+  'cli-run',
+  'cli-run-frozen',
+  'diagnostics/false-alarms',
+  'diagnostics/runaways',
+  'examples',
+  'guard/counted-calls',
+  'last-will',
+  'packaging',
+  'runaway',
+].map((name) => `test/integration/${name}.test.ts`);
+
+/** What the tests of `integration` and `long` share: a real etcd, two files at a time. */
+const onEtcd = {
+  globalSetup: './test/support/shared-etcd.ts',
+  testTimeout: 60_000,
+  hookTimeout: 120_000,
+  maxWorkers: 2,
+};
+
 // One project after the other: what measures time must not run beside what burns it.
 export default defineConfig({
   test: {
@@ -21,24 +43,21 @@ export default defineConfig({
         test: {
           name: 'integration',
           include: ['test/integration/**/*.test.ts', 'test/issues/**/*.test.ts'],
-          globalSetup: './test/support/shared-etcd.ts',
-          testTimeout: 60_000,
-          hookTimeout: 120_000,
-          maxWorkers: 2,
+          exclude: long,
+          ...onEtcd,
           sequence: { groupOrder: 1 },
         },
       },
+      { resolve, ssr, test: { name: 'long', include: long, ...onEtcd, sequence: { groupOrder: 2 } } },
       {
         resolve,
         ssr,
         test: {
           name: 'faults',
           include: ['test/faults/**/*.test.ts'],
-          globalSetup: './test/support/shared-etcd.ts',
+          ...onEtcd,
           testTimeout: 120_000,
-          hookTimeout: 120_000,
-          maxWorkers: 2,
-          sequence: { groupOrder: 2 },
+          sequence: { groupOrder: 3 },
         },
       },
     ],
