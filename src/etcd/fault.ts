@@ -86,8 +86,10 @@ export function faultOf(what: string, status: GrpcStatus | undefined, error: unk
   if (error instanceof EtcdFault) return error;
   const cause = error instanceof Error ? error : new Error(String(error));
   const { code, details: said } = status ?? statusIn(cause.message);
+  // With a status of etcd's, etcd3's error only shows the one that etcd3 is given instead: see intercept.ts.
+  const options = status === undefined ? { cause } : {};
   const fault = (kind: FaultKind, mayHaveHappened: boolean): EtcdFault =>
-    new EtcdFault(kind, `${what}: ${said}`, mayHaveHappened, { cause });
+    new EtcdFault(kind, `${what}: ${said}`, mayHaveHappened, options);
 
   if (/client was already closed/.test(cause.message)) return fault('client-closed', false);
   if (TOO_LARGE.test(said)) return fault('refused', false);

@@ -12,7 +12,7 @@ export interface Answer {
 }
 
 export interface GrpcServer {
-  /** `host:port` */
+  /** `host:port`, or the path of its socket. */
   readonly host: string;
   /** The names of all calls so far, as `LeaseRevoke`. */
   readonly asked: string[];
@@ -20,8 +20,13 @@ export interface GrpcServer {
 
 /**
  * A gRPC server until the end of the test. `answer` says what a call of this name is answered with; undefined keeps silent.
+ *
+ * @param path of its socket. Default: a port of its own.
  */
-export async function grpcServer(answer: (name: string) => Answer | undefined): Promise<GrpcServer> {
+export async function grpcServer(
+  answer: (name: string) => Answer | undefined,
+  path?: string,
+): Promise<GrpcServer> {
   const asked: string[] = [];
   const server = createServer();
   const sessions = new Set<{ destroy(): void }>();
@@ -33,12 +38,14 @@ export async function grpcServer(answer: (name: string) => Answer | undefined): 
     const given = answer(name);
     if (given !== undefined) respond(stream, given);
   });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  await new Promise<void>((resolve) =>
+    path === undefined ? server.listen(0, '127.0.0.1', resolve) : server.listen(path, resolve),
+  );
   onTestFinished(() => {
     for (const session of sessions) session.destroy();
     server.close();
   });
-  return { host: `127.0.0.1:${(server.address() as AddressInfo).port}`, asked };
+  return { host: path ?? `127.0.0.1:${(server.address() as AddressInfo).port}`, asked };
 }
 
 function respond(stream: ServerHttp2Stream, { status = 0, message = '', body }: Answer): void {

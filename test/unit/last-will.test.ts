@@ -1,8 +1,11 @@
 import { spawnSync } from 'node:child_process';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Etcd3 } from 'etcd3';
-import { afterEach, describe, expect, test } from 'vitest';
+import { afterEach, describe, expect, onTestFinished, test } from 'vitest';
 import { bytesField, percentDecoded, readField, varintField } from '../../src/last-will/grpc.ts';
 import { lastWillOf } from '../../src/last-will/index.ts';
 import { reachOf } from '../../src/last-will/reach.ts';
@@ -126,6 +129,18 @@ describe('giving back', () => {
       expect(healthy.asked).toEqual(['Status', 'LeaseRevoke']);
     },
   );
+
+  test('goes to the socket of a host written as unix:path', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'etcd-election-'));
+    onTestFinished(() => rm(folder, { recursive: true }));
+    const path = join(folder, 'etcd.sock');
+    const { asked } = await grpcServer(() => ({ body: headerOf(7n) }), path);
+
+    const left = await revoke(reachOf(clientOf({ hosts: `unix:${path}` })), new Map([['7', '7']]));
+
+    expect(asked).toEqual(['Status', 'LeaseRevoke']);
+    expect(left.size).toBe(0);
+  });
 
   describe('where a host belongs to another cluster', () => {
     // Larger than a double can hold: the two differ in the last digit only.
