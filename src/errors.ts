@@ -139,7 +139,7 @@ export class RunawayLoopError extends ElectionError {
     super(
       election,
       `${calls} calls for election "${election}" in one turn of the event loop: a runaway loop. ` +
-        'Await campaign(), or call it once: it stands again by itself after every loss',
+        'Let the loop await something that takes time. campaign() is called once: it stands again by itself',
     );
     this.calls = calls;
   }

@@ -229,8 +229,7 @@ export class LiveTerm implements Term {
   }
 
   isCurrent(): boolean {
-    if (this.isOver) this.#life.askedAfterEnd();
-    return this.#remainingMs() > 0;
+    return this.remainingMs() > 0;
   }
 
   assertCurrent(): void {
@@ -240,8 +239,11 @@ export class LiveTerm implements Term {
   }
 
   remainingMs(): number {
+    const leftMs = this.#remainingMs();
+    if (leftMs > 0) return leftMs;
+    this.#callers.look(); // a loop that goes on after the end must not keep the event loop for ever
     if (this.isOver) this.#life.askedAfterEnd();
-    return this.#remainingMs();
+    return 0;
   }
 
   #remainingMs(): number {

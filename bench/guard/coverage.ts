@@ -131,8 +131,8 @@ const term: Covered<Term> = {
   leaseId: FIELD,
   fencingToken: FIELD,
   signal: FIELD,
-  isCurrent: { memory: 'compares two clocks' },
-  remainingMs: { memory: 'compares two clocks' },
+  isCurrent: { memory: 'compares two clocks; after the end it counts as a look' },
+  remainingMs: { memory: 'compares two clocks; after the end it counts as a look' },
   heartbeat: { memory: 'notes the time' },
   assertCurrent: {
     sync: true,

@@ -231,16 +231,19 @@ export class CallerGuard {
   }
 
   /**
-   * There is nothing to do: the first few times at once; a loop that does nothing waits as any other.
+   * There is nothing to do: a loop that does nothing waits as any other. Not even the first time is it over within the
+   * turn in which it was called: a loop may make a new election each time.
    *
    * @param calls the function that was called.
    */
   async idle(calls: PublicFunction): Promise<void> {
+    const turn = turnOfTheLoop();
     const idle = this.#turnstile('idle');
     await idle.pass(this.#cheap, {
       calledFrom: this.#calledFrom('idle', calls),
       listener: this.#unlessTold(),
     });
+    if (turn === turnOfTheLoop()) await clock.sleep(1);
   }
 
   /** Of a loop that the election's own guard has told of nobody else need speak. */

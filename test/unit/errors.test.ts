@@ -70,7 +70,7 @@ describe('errors', () => {
     const { error } = errors.ELECTION_RUNAWAY;
     expect(error).toMatchObject({ calls: 1_001 });
     expect(error.message).toContain('"e"');
-    expect(error.message).toContain('Await campaign()');
+    expect(error.message).toContain('campaign() is called once');
   });
 });
 

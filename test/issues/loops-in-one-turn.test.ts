@@ -1,0 +1,34 @@
+import { Election, RunawayLoopError } from 'etcd-election';
+import { expect } from 'vitest';
+import { RecordedLog } from '../support/recorded-log.ts';
+import { test } from '../support/world.ts';
+
+// Loops that never let the event loop turn: each call was answered within the turn in which it was made.
+
+test('G5: a loop that asks a term after its end is ended by a throw', async ({ candidate }) => {
+  const alice = candidate('alice');
+  const term = await alice.campaign();
+  await alice.election.stepDown();
+  const asks = { isCurrent: () => term.isCurrent(), remainingMs: () => term.remainingMs() > 0 };
+  for (const [name, ask] of Object.entries(asks)) {
+    const loop = (): void => {
+      for (let round = 0; round < 1_000_000; round++) if (ask()) return;
+    };
+    expect(loop, name).toThrow(RunawayLoopError);
+  }
+});
+
+test('G5: close(), resign() and stepDown() of an election that is new each time let the event loop turn', async ({
+  world,
+}) => {
+  const { logger } = new RecordedLog();
+  for (const end of ['close', 'resign', 'stepDown'] as const) {
+    let hasTurned = false;
+    setImmediate(() => {
+      hasTurned = true;
+    });
+    for (let round = 0; round < 20; round++)
+      await new Election(world.own, `${end}${round}`, { logger })[end]();
+    expect(hasTurned, end).toBe(true);
+  }
+});
