@@ -444,7 +444,8 @@ export class RunningCampaign {
       askedAfterEnd: () => this.#noteStaleUse(term),
       onIdle: () => {
         const isOver = settings.whenWorkEnds === 'step-down';
-        reporter.report({ type: 'work.ended', election, fencingToken: term.fencingToken.toString() });
+        const fencingToken = term.fencingToken.toString();
+        reporter.report({ type: 'work.ended', election, fencingToken, isStaying: !isOver });
         if (isOver) settle({ type: 'lost', because: 'work-ended' });
       },
       stepDown: () => settle({ type: 'lost', because: 'stepped-down' }),

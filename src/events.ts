@@ -4,6 +4,7 @@
  */
 import { channel } from 'node:diagnostics_channel';
 import type { EndCause, StopCause } from './core/campaign.ts';
+import { errorText } from './core/shown.ts';
 
 /** A callback of the options, or what was registered with a term by `run()`, `every()` or `onEnd()`. */
 export type CallbackName = 'onLeader' | 'onFollower' | 'onLeaderChange' | 'run' | 'every' | 'onEnd';
@@ -152,7 +153,13 @@ export type ElectionEvent =
       readonly cpuMs: number;
     }
   | { readonly type: 'follower.overdue'; readonly election: string; readonly afterMs: number }
-  | { readonly type: 'work.ended'; readonly election: string; readonly fencingToken: string }
+  | {
+      readonly type: 'work.ended';
+      readonly election: string;
+      readonly fencingToken: string;
+      /** Whether the term goes on: the option `whenWorkEnds`. */
+      readonly isStaying: boolean;
+    }
   | {
       readonly type: 'callback.failed';
       readonly election: string;
@@ -289,11 +296,11 @@ const lines: { readonly [T in ElectionEventType]: Line<T> } = {
     'info',
     (e) => `standing in "${e.election}", place ${e.position} in the queue (fencing token ${e.fencingToken})`,
   ],
-  'candidate.failed': ['warn', (e) => `could not stand in "${e.election}", trying on: ${e.reason}`],
+  'candidate.failed': ['warn', (e) => `could not stand in "${e.election}", trying again: ${e.reason}`],
   'candidate.refused': [
     'error',
     (e) =>
-      `etcd refuses election "${e.election}", for ${Math.round(e.forMs / 1_000)} s now; trying on slowly: ${e.reason}`,
+      `etcd refuses election "${e.election}", for ${Math.round(e.forMs / 1_000)} s now; trying again, slowly: ${e.reason}`,
   ],
   'candidate.lost': [
     'warn',
@@ -347,13 +354,15 @@ const lines: { readonly [T in ElectionEventType]: Line<T> } = {
     (e) =>
       `onFollower of "${e.election}" has not settled for ${Math.round(e.afterMs)} ms: this replica cannot lead before it does; start there what lasts, and return`,
   ],
-  'campaign.refused': ['error', (e) => `not standing in "${e.election}": ${String(e.error)}`],
+  'campaign.refused': ['error', (e) => `not standing in "${e.election}": ${errorText(e.error)}`],
   'work.ended': [
     'info',
     (e) =>
-      `the work of "${e.election}" has ended, and the term goes on (fencing token ${e.fencingToken}); to hand over then, set whenWorkEnds: 'step-down'`,
+      e.isStaying
+        ? `onLeader of "${e.election}" has returned, and we lead on (fencing token ${e.fencingToken}); if its work is over by then, set whenWorkEnds: 'step-down' to hand over`
+        : `the work of "${e.election}" has ended, and we step down (fencing token ${e.fencingToken})`,
   ],
-  'callback.failed': ['error', (e) => `${e.callback} of "${e.election}" failed: ${String(e.error)}`],
+  'callback.failed': ['error', (e) => `${e.callback} of "${e.election}" failed: ${errorText(e.error)}`],
   'write.failed': [
     'warn',
     (e) =>
@@ -366,14 +375,14 @@ const lines: { readonly [T in ElectionEventType]: Line<T> } = {
   ],
   'announce.failed': [
     'warn',
-    (e) => `could not announce the new value in "${e.election}", trying on: ${e.reason}`,
+    (e) => `could not announce the new value in "${e.election}", trying again: ${e.reason}`,
   ],
   'release.failed': ['warn', (e) => `could not give up ${e.key}, it goes with its lease: ${e.reason}`],
   'campaign.ended': [
     (e) => (e.because === 'refused' ? 'error' : 'info'),
     (e) =>
       e.because === 'refused'
-        ? `campaign in "${e.election}" over, and nobody tries again: ${String(e.error)}`
+        ? `campaign in "${e.election}" over, and nobody tries again: ${errorText(e.error)}`
         : `campaign in "${e.election}" over: ${e.because}`,
   ],
   'guard.tripped': [
@@ -407,12 +416,19 @@ export function emit(event: ElectionEvent, logger: Logger, allowed: (level: Leve
   const suppressed = allowed(level);
   if (suppressed === false) return;
   const { type, ...fields } = event;
+  const line = { event: type, ...fields, ...(suppressed > 0 && { suppressedLines: suppressed }) };
+  const text = message(event as never);
   try {
-    const line = { event: type, ...fields, ...(suppressed > 0 && { suppressedLines: suppressed }) };
-    logger[level](
-      'error' in fields ? { ...line, err: fields.error, error: undefined } : line,
-      message(event as never),
-    );
+    logger[level]('error' in fields ? { ...line, err: fields.error, error: undefined } : line, text);
+  } catch {
+    if ('error' in fields) withoutError(logger, level, { ...line, error: undefined }, text);
+  }
+}
+
+/** An error whose properties throw makes a logger throw. What is known of it is in the text. */
+function withoutError(logger: Logger, level: Level, line: object, text: string): void {
+  try {
+    logger[level](line, text);
   } catch {
     // Nowhere left to say it.
   }

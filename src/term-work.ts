@@ -176,11 +176,15 @@ export class TermWork {
 
 /** Whether an error only says that the term is over: its own error, or an abort that it caused. */
 function isOrderlyEnd(error: unknown, term: LiveTerm): boolean {
-  let cause = error;
-  for (let depth = 0; depth < DEEPEST_CAUSE && cause instanceof Error; depth++) {
-    if (cause instanceof LeadershipLostError && cause.fencingToken === term.fencingToken) return true;
-    if (term.isOver && isAbort(cause)) return true;
-    cause = cause.cause;
+  try {
+    let cause = error;
+    for (let depth = 0; depth < DEEPEST_CAUSE && cause instanceof Error; depth++) {
+      if (cause instanceof LeadershipLostError && cause.fencingToken === term.fencingToken) return true;
+      if (term.isOver && isAbort(cause)) return true;
+      cause = cause.cause;
+    }
+  } catch {
+    // Anything can be thrown, also an object whose properties throw. The failure counts all the same.
   }
   return false;
 }

@@ -7,6 +7,27 @@ import { abortOf, SOON_MS, test } from '../support/world.ts';
 
 const never = new Promise<never>(() => undefined);
 
+describe('work that throws what is no error', () => {
+  test('ends the term all the same', async ({ candidate, log }) => {
+    const cause = {
+      get(): never {
+        throw new Error('no cause');
+      },
+    };
+    let terms = 0;
+    const alice = candidate('alice', {
+      onLeader: () => {
+        if (++terms === 1) throw Object.defineProperty(new Error('broken'), 'cause', cause);
+      },
+    });
+    const term = await alice.campaign();
+    await eventually(() => log.of('term.ended').length === 1, { withinMs: SOON_MS });
+    expect(term.isCurrent()).toBe(false);
+    expect(log.of('callback.failed')).toHaveLength(1);
+    await alice.elected();
+  });
+});
+
 describe('the end of a term', () => {
   test('S5: stop the work, wait for it, and only then free the seat', async ({
     candidate,

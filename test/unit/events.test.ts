@@ -139,7 +139,10 @@ const samples: { readonly [T in ElectionEventType]: { event: EventOf<T>; level: 
     event: { type: 'follower.overdue', election: 'e', afterMs: 9_000 },
     level: 'error',
   },
-  'work.ended': { event: { type: 'work.ended', election: 'e', fencingToken: token }, level: 'info' },
+  'work.ended': {
+    event: { type: 'work.ended', election: 'e', fencingToken: token, isStaying: true },
+    level: 'info',
+  },
   'callback.failed': {
     event: {
       type: 'callback.failed',
@@ -301,5 +304,34 @@ describe('the reporter', () => {
     reporter.report(event);
     expect(log.lines).toHaveLength(1);
     expect(log.lines[0]).not.toHaveProperty('suppressedLines');
+  });
+});
+
+describe('an error whose properties throw', () => {
+  const broken = {
+    'no prototype': (): unknown => Object.create(null) as unknown,
+    'toString() throws': () => ({
+      toString() {
+        throw new Error('no text');
+      },
+    }),
+    'its cause throws': () =>
+      Object.defineProperty(new Error('broken'), 'cause', {
+        get() {
+          throw new Error('no cause');
+        },
+      }),
+    'a revoked proxy': (): unknown => {
+      const { proxy, revoke } = Proxy.revocable({}, {});
+      revoke();
+      return proxy as unknown;
+    },
+  };
+  test.for(Object.entries(broken))('%s: the line is written', ([, make]) => {
+    const log = new RecordedLog();
+    const event = { type: 'callback.failed', election: 'e', callback: 'onLeader', error: make() } as const;
+    emit(event, log.logger, () => 0);
+    expect(log.lines).toHaveLength(1);
+    expect(log.lines[0]).toMatchObject({ event: 'callback.failed', election: 'e' });
   });
 });
