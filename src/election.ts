@@ -146,7 +146,8 @@ export class Election implements AsyncDisposable {
    * While already standing it gives the current or the next term; another value is proclaimed. Calls in quick
    * succession are held apart by the loop guard: to look at the term at hand, read {@link status}.
    *
-   * @param value what the others see of us, at most 16 KiB. Default: this node's own IP address.
+   * @param value what the others see of us, at most 16 KiB. Default: this node's own IP address and the
+   *   process ID, as in `10.0.0.7:4711`.
    * @returns the first term, once we lead. Waits through any outage of etcd.
    * @throws {InvalidInputError} if the value is no string, or too long.
    * @throws {AlreadyStandingError} if another `Election` of this name, client and TTL stands, or `lead()` is under way;

@@ -43,7 +43,7 @@ export class LeadWork<T> {
   /** @throws {InvalidInputError} */
   constructor(election: string, work: (term: Term) => Promise<T>, options: LeadOptions) {
     checkWork(work, election);
-    this.signal = checkSignal(options, election);
+    this.signal = checkSignal(options, election, ['signal', 'ifFree', 'atLeastMs']);
     const { ifFree = false, atLeastMs = HELD_AT_LEAST_MS } = isObject(options)
       ? (options as LeadOptions)
       : {};

@@ -282,8 +282,15 @@ export function checkWork(work: unknown, election: string): void {
   );
 }
 
-/** @throws {InvalidInputError} */
-export function checkSignal(options: unknown, election: string): AbortSignal | undefined {
+/**
+ * @param names of the options that there are.
+ * @throws {InvalidInputError}
+ */
+export function checkSignal(
+  options: unknown,
+  election: string,
+  names: readonly string[] = ['signal'],
+): AbortSignal | undefined {
   const refuse = (expected: string, came: string): never => {
     throw new InvalidInputError(
       election,
@@ -294,6 +301,8 @@ export function checkSignal(options: unknown, election: string): AbortSignal | u
   // A signal has no property `signal`: it would be taken for options that say nothing, and never be heard.
   if (isAbortSignal(options)) return refuse('{ signal }', 'the signal itself');
   if (!isObject(options)) return refuse('{ signal?: AbortSignal }', shown(options));
+  const unknown = Object.keys(options).find((name) => !names.includes(name));
+  if (unknown !== undefined) return refuse(`no options but ${names.join(', ')}`, `"${unknown}"`);
   const { signal } = options;
   if (signal === undefined || isAbortSignal(signal)) return signal;
   return refuse(`{ signal } with ${A_SIGNAL}`, shown(signal));
@@ -301,9 +310,11 @@ export function checkSignal(options: unknown, election: string): AbortSignal | u
 
 /** @throws {InvalidInputError} */
 export function checkTxnOptions(options: TxnOptions | undefined, election: string): { exactlyOnce: boolean } {
+  const what = `options of a transaction in election "${election}"`;
+  if (options !== undefined && !isObject(options))
+    throw new InvalidInputError(election, `${what}: expected an object, got ${shown(options)}`);
   const { exactlyOnce = false, ...others } = (options ?? {}) as Record<string, unknown>;
   const [unknown] = Object.keys(others);
-  const what = `options of a transaction in election "${election}"`;
   if (unknown !== undefined)
     throw new InvalidInputError(election, `${what}: there is no option "${unknown}"`);
   if (typeof exactlyOnce !== 'boolean')
@@ -317,9 +328,12 @@ export function checkTxnOptions(options: TxnOptions | undefined, election: strin
 /** @throws {InvalidInputError} */
 export function checkBytes(bytes: unknown, what: string, election: string, atLeast = 0): void {
   const isBytes = typeof bytes === 'string' || bytes instanceof Uint8Array;
-  if (isBytes && bytes.length >= atLeast) return;
-  const expected = `expected a string or bytes${atLeast > 0 ? ', not empty' : ''}`;
-  throw new InvalidInputError(election, `${what}: ${expected}, got ${shown(bytes)}`);
+  const isLong = isBytes && bytes.length >= atLeast;
+  if (isLong && (typeof bytes !== 'string' || isWellFormed(bytes))) return;
+  const expected = isLong
+    ? 'well-formed Unicode (etcd would store another text)'
+    : `a string or bytes${atLeast > 0 ? ', not empty' : ''}`;
+  throw new InvalidInputError(election, `${what}: expected ${expected}, got ${shown(bytes)}`);
 }
 
 /** @throws {InvalidInputError} */

@@ -5,7 +5,14 @@ import type { ComparatorBuilder, IRequestOp, ITxnResponse, KVClient } from 'etcd
 import type { Candidacy } from './core/campaign.ts';
 import { proclaim } from './etcd/candidacy.ts';
 import { EtcdFault } from './etcd/fault.ts';
-import { commitFenced, deleteOf, FencedTxn, putOf, type UserTxn } from './etcd/fenced-txn.ts';
+import {
+  checkOperations,
+  commitFenced,
+  deleteOf,
+  FencedTxn,
+  putOf,
+  type UserTxn,
+} from './etcd/fenced-txn.ts';
 import type { CallLimits, Link } from './etcd/link.ts';
 import { InvalidInputError, OutcomeUnknownError } from './errors.ts';
 import { settleError, writeError } from './faults.ts';
@@ -174,7 +181,8 @@ export class TermWriter implements TermTools {
   }
 
   #commit(term: LiveTerm, txn: UserTxn, options: UserOptions, exactlyOnce: boolean): Promise<ITxnResponse> {
-    const { link } = this.#tools;
+    const { election, electionKeys, link } = this.#tools;
+    checkOperations(election, electionKeys, txn);
     const limits: CallLimits = { withinMs: WRITE_LIMIT_MS, signal: this.#pending.settling, lane: 'caller' };
     return this.#write(term, () =>
       exactlyOnce

@@ -36,7 +36,9 @@ export function prefixProblem(prefix: unknown): string | undefined {
     return 'no "/" at the start ("/app/" and "app/" are different prefixes: write "app/" in every replica)';
   if (prefix.includes('//'))
     return 'no "//" ("app//" and "app/" are different prefixes: write "app/" in every replica)';
-  return textProblem(prefix) ?? edgeProblem(prefix.split('/'));
+  const parts = prefix.split('/');
+  if (parts.includes(RESERVED_NAME)) return `no part "${RESERVED_NAME}" (it is reserved)`;
+  return textProblem(prefix) ?? edgeProblem(parts);
 }
 
 function textProblem(text: string): string | undefined {

@@ -74,8 +74,9 @@ const NEVER_SENT =
 const NOT_DONE =
   /^etcdserver: (too many requests|no leader|not capable|rpc not supported for learner|leader changed|corrupt cluster)|^raft proposal dropped/;
 
-/** The request itself is larger than etcd or gRPC takes. */
-const TOO_LARGE = /^grpc: received message larger than max|^Attempted to send message/;
+/** The request itself is larger than etcd or gRPC takes, or is none that gRPC can write. */
+const NOT_SENDABLE =
+  /^grpc: received message larger than max|^Attempted to send message|^Request message serialization failure/;
 
 export interface GrpcStatus {
   readonly code: number;
@@ -92,7 +93,7 @@ export function faultOf(what: string, status: GrpcStatus | undefined, error: unk
     new EtcdFault(kind, `${what}: ${said}`, mayHaveHappened, options);
 
   if (/client was already closed/.test(cause.message)) return fault('client-closed', false);
-  if (TOO_LARGE.test(said)) return fault('refused', false);
+  if (NOT_SENDABLE.test(said)) return fault('refused', false);
   // etcd3's breaker, on a client that we use as it is: it never let the call out.
   if (NEVER_SENT.test(said) || /circuit breaker is open/.test(said)) return fault('unavailable', false);
   if (NOT_DONE.test(said)) return fault('unavailable', false);

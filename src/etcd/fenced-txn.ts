@@ -8,7 +8,8 @@
 import { ComparatorBuilder, type ICompare, type IRequestOp, type ITxnResponse, type KVClient } from 'etcd3';
 import type { Candidacy } from '../core/campaign.ts';
 import { InvalidInputError } from '../errors.ts';
-import { createdAt } from './candidacy.ts';
+import { isObject, shown } from '../core/shown.ts';
+import { createdAt, isCandidateKey } from './candidacy.ts';
 import type { CallLimits, Link } from './link.ts';
 
 type Namespace = ConstructorParameters<typeof ComparatorBuilder>[1];
@@ -77,6 +78,25 @@ export const putOf = (key: string | Uint8Array, value: string | Uint8Array): IRe
 export const deleteOf = (key: string | Uint8Array): IRequestOp => ({
   request_delete_range: { key: Buffer.from(key) },
 });
+
+/**
+ * @throws {InvalidInputError} for what is no operation, and for a put where candidates stand: such a key has no lease
+ *   that ends, so it would stand in the queue for ever, and lead when its turn comes.
+ */
+export function checkOperations(election: string, electionKeys: string, { success, failure }: UserTxn): void {
+  const refuse = (expected: string, came: string): never => {
+    throw new InvalidInputError(
+      election,
+      `a write under a term of election "${election}": expected ${expected}, got ${came}`,
+    );
+  };
+  for (const op of [...success, ...failure]) {
+    if (!isObject(op)) refuse("operations, such as client.put('key').value('x')", shown(op));
+    const key = (op.request_put as { key?: Buffer } | undefined)?.key?.toString();
+    if (key !== undefined && isCandidateKey(electionKeys, key))
+      refuse(`a key that does not begin with "${electionKeys}" (each key there is a candidate)`, shown(key));
+  }
+}
 
 /**
  * Sends it once.

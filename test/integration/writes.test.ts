@@ -33,12 +33,50 @@ describe('put and delete', () => {
       [() => term.put('k', undefined as never), /value for put\(\).*got undefined/],
       [() => term.put('k', 'v', { exactlyonce: true } as never), /no option "exactlyonce"/],
       [() => term.delete('' as never), /key for delete\(\)/],
+      [() => term.put('k', 'v', true as never), /expected an object, got true/],
+      [() => term.put('k \ud83d', 'v'), /key for put\(\).*well-formed Unicode/],
+      [() => term.put('k', 'v \ud83d'), /value for put\(\).*well-formed Unicode/],
+      [() => term.delete('k \ud83d'), /key for delete\(\).*well-formed Unicode/],
+      [
+        () =>
+          term
+            .txn()
+            .then('k' as never)
+            .commit(),
+        /expected operations, such as .* got "k"/,
+      ],
     ] as const;
     for (const [call, said] of wrong) {
       const refused = call();
       await expect(refused).rejects.toBeInstanceOf(InvalidInputError);
       await expect(refused).rejects.toThrow(said);
     }
+  });
+});
+
+describe('a key where candidates stand', () => {
+  test('is not written under a term: it would stand in the queue for ever', async ({ world, candidate }) => {
+    const alice = candidate('alice');
+    const term = await alice.campaign();
+    const progress = term.key.replace(/[^/]*$/, 'progress');
+    const write = world.own.put(progress).value('1');
+    const calls = [
+      () => term.put(progress, '1'),
+      () => term.put(Buffer.from(progress), '1'),
+      () => term.put(term.key, '1'),
+      () => term.txn().then(write).commit(),
+      () => term.txn().and(progress, 'Version', '==', 0).else(write).commit(),
+    ];
+    for (const call of calls) {
+      const refused = call();
+      await expect(refused).rejects.toBeInstanceOf(InvalidInputError);
+      await expect(refused).rejects.toThrow(
+        /expected a key that does not begin with ".*each key there is a candidate/,
+      );
+    }
+    expect(await alice.election.candidates()).toHaveLength(1);
+    await term.put(`${progress}/further`, '1'); // another election's
+    expect(await alice.election.candidates()).toHaveLength(1);
   });
 });
 

@@ -3,7 +3,7 @@ import { Election, InvalidInputError, type ElectionOptions } from 'etcd-election
 import { networkInterfaces } from 'node:os';
 import { afterAll, describe, expect, test, vi } from 'vitest';
 import { LONGEST_VALUE_BYTES } from '../../src/etcd/candidacy.ts';
-import { checkSignal, checkValue, ownAddress, resolveOptions } from '../../src/options.ts';
+import { checkSignal, checkTxnOptions, checkValue, ownAddress, resolveOptions } from '../../src/options.ts';
 import { RecordedLog } from '../support/recorded-log.ts';
 
 const client = new Etcd3({ hosts: 'http://127.0.0.1:1' }); // never dialled
@@ -103,6 +103,11 @@ const bad: readonly Bad[] = [
     what: 'a prefix with NUL',
     options: { prefix: 'a\0/' },
     says: ['prefix', /without NUL/, 'got "a\\u0000/"'],
+  },
+  {
+    what: 'a prefix under which writes of other elections are kept',
+    options: { prefix: 'election/.writes/' },
+    says: ['prefix', /no part "\.writes" \(it is reserved\)/, 'got "election/.writes/"'],
   },
   {
     what: 'a prefix that begins with a slash',
@@ -455,6 +460,24 @@ describe('good input', () => {
     const { signal } = new AbortController();
     expect(() => checkSignal(signal, 'e')).toThrow(/"e": expected \{ signal \}, got the signal itself/);
     expect(checkSignal({ signal }, 'e')).toBe(signal);
+  });
+
+  test('a misspelt option of lead() or observe()', () => {
+    const { signal } = new AbortController();
+    expect(() => checkSignal({ singal: signal }, 'e')).toThrow(
+      /"e": expected no options but signal, got "singal"/,
+    );
+    const names = ['signal', 'ifFree'];
+    expect(() => checkSignal({ ifFre: true }, 'e', names)).toThrow(
+      /no options but signal, ifFree, got "ifFre"/,
+    );
+    expect(checkSignal({ ifFree: true }, 'e', names)).toBeUndefined();
+  });
+
+  test('options of a write that are no object', () => {
+    for (const options of [true, 5, null, 'exactlyOnce'])
+      expect(() => checkTxnOptions(anything(options), 'e')).toThrow(/"e": expected an object, got /);
+    expect(checkTxnOptions(undefined, 'e')).toEqual({ exactlyOnce: false });
   });
 
   test('without a value, this node`s own address: no loopback, no link-local', () => {
