@@ -345,6 +345,7 @@ export class RunningCampaign {
         { calledFrom: this.#calledFrom, listener: isTold ? undefined : guardListener(this.#tools) },
       );
     guard.gaveUp();
+    await clock.sleep(1); // a loop may make a new election each time, whose guard knows of no loop
   }
 
   /** At the very start it ends the campaign: somebody mistyped something. Later it is an outage. */

@@ -18,6 +18,22 @@ test('G5: a loop that asks a term after its end is ended by a throw', async ({ c
   }
 });
 
+test('G5: campaign() and close() of an election that is new each time let the event loop turn', async ({
+  world,
+}) => {
+  const { logger } = new RecordedLog();
+  let hasTurned = false;
+  setImmediate(() => {
+    hasTurned = true;
+  });
+  for (let round = 0; round < 20; round++) {
+    const election = new Election(world.own, `given-up-${round}`, { logger });
+    election.campaign().catch(() => undefined);
+    await election.close();
+  }
+  expect(hasTurned).toBe(true);
+});
+
 test('G5: close(), resign() and stepDown() of an election that is new each time let the event loop turn', async ({
   world,
 }) => {
