@@ -16,6 +16,8 @@ export interface GrpcServer {
   readonly host: string;
   /** The names of all calls so far, as `LeaseRevoke`. */
   readonly asked: string[];
+  /** Ends its connections; from now on it refuses new ones. */
+  readonly stop: () => void;
 }
 
 /**
@@ -41,11 +43,12 @@ export async function grpcServer(
   await new Promise<void>((resolve) =>
     path === undefined ? server.listen(0, '127.0.0.1', resolve) : server.listen(path, resolve),
   );
-  onTestFinished(() => {
+  const stop = (): void => {
     for (const session of sessions) session.destroy();
     server.close();
-  });
-  return { host: path ?? `127.0.0.1:${(server.address() as AddressInfo).port}`, asked };
+  };
+  onTestFinished(stop);
+  return { host: path ?? `127.0.0.1:${(server.address() as AddressInfo).port}`, asked, stop };
 }
 
 function respond(stream: ServerHttp2Stream, { status = 0, message = '', body }: Answer): void {

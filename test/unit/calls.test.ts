@@ -1,7 +1,10 @@
+import { subscribe } from 'node:diagnostics_channel';
+import type { Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Etcd3, type IOptions } from 'etcd3';
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { linkOf, type Link } from '../../src/etcd/link.ts';
+import { eventually } from '../support/eventually.ts';
 import type { FakeClock } from '../support/fake-clock.ts';
 import { grpcServer, headerOf, type Answer } from '../support/grpc-server.ts';
 
@@ -108,10 +111,26 @@ describe('a host that kept silent', () => {
   }, 20_000);
 });
 
-test('a host that refuses connections costs no write: it goes to the next one, before it is sent', async () => {
+/** Sockets of clients, as Node announces them. */
+const dialled: Socket[] = [];
+subscribe('net.client.socket', (message) => void dialled.push((message as { socket: Socket }).socket));
+
+test('a host that refuses connections from now on costs no write: what was not sent goes on to the next one', async () => {
   const answer = (): Answer => ({ body: headerOf(CLUSTER_ID) });
-  const sound = [await grpcServer(answer), await grpcServer(answer)];
-  const link = linkOf(clientOf(['127.0.0.1:1', ...sound.map(({ host }) => host)]));
-  for (let times = 0; times < 20; times++) await write(link);
-  expect(sound.flatMap(({ asked }) => asked).filter((name) => name === 'Txn')).toHaveLength(20);
+  const [gone, sound] = [await grpcServer(answer), await grpcServer(answer)];
+  const link = linkOf(clientOf([gone.host, sound.host]));
+  const events: string[] = [];
+  link.tell = ({ type }) => void events.push(type);
+  const writes = (): number => sound.asked.filter((name) => name === 'Txn').length;
+  while (!gone.asked.includes('Txn') || writes() === 0) await write(link);
+  const before = writes();
+  const port = Number(new URL(`http://${gone.host}`).port);
+  const connection = dialled.find(({ remotePort }) => remotePort === port)!;
+
+  gone.stop();
+  await eventually(() => connection.destroyed, { withinMs: 5_000 });
+  expect(events).toEqual([]); // nothing has told yet that it is gone
+  for (let times = 0; times < 30; times++) await write(link);
+  expect(writes()).toBe(before + 30);
+  expect(events).toEqual(['host.away']);
 });
