@@ -84,13 +84,14 @@ export class Calls {
     }
   }
 
-  /** A token that etcd no longer takes is fetched anew, once. */
+  /** A token that etcd no longer takes is fetched anew, once. What may have happened is not sent again, whatever the token. */
   async #askHost<T>(host: Host, what: string, invoke: Invoke<T>, how: How): Promise<T> {
     const token = how.isAnonymous === true ? undefined : await this.tokenFor(what, how);
     try {
       return await this.#send(host, what, invoke, how, token);
     } catch (fault) {
-      if (token === undefined || this.#tokens.current === token) throw fault;
+      const isSure = fault instanceof EtcdFault && !fault.mayHaveHappened;
+      if (!isSure || token === undefined || this.#tokens.current === token) throw fault;
       return await this.#send(host, what, invoke, how, await this.tokenFor(what, how));
     }
   }
@@ -120,10 +121,12 @@ export class Calls {
           // Nothing came on its connection since the call was sent: it may be half open.
           const waitedMs = clock.now() - sentAtMs;
           if (this.members.choice.heardAtMs(host) < sentAtMs && host.ageMs >= waitedMs) host.drop();
+          this.#tokens.unanswered(token, sentAtMs);
         },
         onMessage: (message) => this.members.complaint(host, message),
         onFailure: (status) => this.failed(host, status, token),
       });
+      this.#tokens.taken(token);
       if (isProbe === true) this.members.choice.heard(host);
       else this.members.choice.answered(host);
       return answer;

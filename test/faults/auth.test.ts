@@ -4,6 +4,9 @@ import { promisify } from 'node:util';
 import { RefusedError, type ElectionOptions } from 'etcd-election';
 import { etcdctlPath } from 'etcd-election/dev';
 import { beforeAll, describe, expect, test } from 'vitest';
+import type { HostClient } from '../../src/etcd/host.ts';
+import type { CallOptions } from '../../src/etcd/intercept.ts';
+import { linkOf } from '../../src/etcd/link.ts';
 import { nowMs } from './lab/history.ts';
 import { NOISE_MS } from './lab/lab.ts';
 import { everythingSaid, freshName, Replica } from './lab/replica.ts';
@@ -126,6 +129,27 @@ describe('a token that expires', () => {
     await expect.poll(() => bob.leads, within(NOISE_MS)).toBe(true);
     expectNoSecrets(bob);
   });
+});
+
+test('S1: a write whose answer was lost is not sent again because a token ran out meanwhile', async () => {
+  await using alice = await start(freshName(), { ttlSeconds: TTL_S });
+  const link = linkOf(alice.client);
+  const put = (client: HostClient, options: CallOptions) =>
+    client.kv.put({ key: Buffer.from('election/noise'), value: Buffer.from('1') }, options);
+  let sent = 0;
+  const lost = link.unary(
+    'a write',
+    async (client, options) => {
+      sent++;
+      await put(client, options);
+      await expired();
+      await link.unary('another write', put, { withinMs: TTL_MS }); // with a token of its own
+      throw new Error('14 UNAVAILABLE: Connection dropped');
+    },
+    { withinMs: TTL_MS },
+  );
+  await expect(lost).rejects.toMatchObject({ mayHaveHappened: true });
+  expect(sent).toBe(1);
 });
 
 describe('who may not', () => {
