@@ -265,9 +265,9 @@ export function checkClient(client: unknown, election: string): asserts client i
   for (const host of Array.isArray(hosts) ? hosts : hosts === undefined ? [] : [hosts]) {
     const unset = unsetPart(String(host));
     if (unset !== undefined) refuse(`hosts without "${unset}" (a variable has no value)`, host);
-    if (/^(https?:\/\/)?[^/]+$|^dns:\/\/[^/]*\/[^/]+$|^unix:/.test(String(host))) continue;
+    if (/^(https?:\/\/)?[^/\s]+$|^dns:\/\/[^/\s]*\/[^/\s]+$|^unix:/.test(String(host))) continue;
     refuse(
-      'hosts like http://127.0.0.1:2379, without a path and without a slash at the end (etcd3 never connects to those)',
+      'hosts like http://127.0.0.1:2379, without a path, a slash at the end or blanks (etcd3 never connects to those)',
       host,
     );
   }

@@ -12,7 +12,6 @@ import {
 import type { Candidate } from './core/roster.ts';
 import { candidateKey } from './etcd/candidacy.ts';
 import type { OwnKey } from './etcd/confirmation.ts';
-import { plainCauseWithCertificate } from './core/plain-cause.ts';
 import { EtcdFault } from './etcd/fault.ts';
 import { grantLease, KeepAlive, newLeaseId, revokeLease } from './etcd/lease.ts';
 import { linkOf, type CallLimits, type Link } from './etcd/link.ts';
@@ -404,8 +403,7 @@ export class SessionSource {
     }
   }
 
-  #tellUnavailable({ message }: EtcdFault): void {
-    const reason = plainCauseWithCertificate(message);
+  #tellUnavailable({ message: reason }: EtcdFault): void {
     const forMs = this.#outage.note(reason);
     const { endpoints } = this.#link;
     if (forMs !== undefined)

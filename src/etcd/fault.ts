@@ -4,6 +4,8 @@
  * Only etcd's own words are final. Gateways and proxies on the way answer with the same codes: their answers are outages.
  */
 
+import { plainCauseWithCertificate } from '../core/plain-cause.ts';
+
 export type FaultKind =
   /** Not reachable, too slow, overloaded, out of space: try again later. */
   | 'unavailable'
@@ -89,8 +91,9 @@ export function faultOf(what: string, status: GrpcStatus | undefined, error: unk
   const { code, details: said } = status ?? statusIn(cause.message);
   // With a status of etcd's, etcd3's error only shows the one that etcd3 is given instead: see intercept.ts.
   const options = status === undefined ? { cause } : {};
+  const told = plainCauseWithCertificate(said);
   const fault = (kind: FaultKind, mayHaveHappened: boolean): EtcdFault =>
-    new EtcdFault(kind, `${what}: ${said}`, mayHaveHappened, options);
+    new EtcdFault(kind, `${what}: ${told}`, mayHaveHappened, options);
 
   if (/client was already closed/.test(cause.message)) return fault('client-closed', false);
   if (NOT_SENDABLE.test(said)) return fault('refused', false);

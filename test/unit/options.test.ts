@@ -311,13 +311,15 @@ describe('bad input is refused at construction: the message names the field, wha
     expect(message).toContain(came);
   });
 
-  test.for(['http://127.0.0.1:2379/', '127.0.0.1:2379/', 'http://127.0.0.1:2379/v3'])(
+  test.for(['http://127.0.0.1:2379/', '127.0.0.1:2379/', 'http://127.0.0.1:2379/v3', ' 127.0.0.1:2379'])(
     'a client on the host %s, to which etcd3 never connects',
     (host) => {
       for (const hosts of [host, ['http://127.0.0.1:2379', host]]) {
         const odd = new Etcd3({ hosts });
         try {
-          expect(refusal('e', {}, odd)).toMatch(/without a slash at the end.*got ".*\/.*"/);
+          expect(refusal('e', {}, odd)).toMatch(
+            /without a path, a slash at the end or blanks.*got ".*[/ ].*"/,
+          );
         } finally {
           odd.close();
         }
