@@ -7,6 +7,7 @@
 import type { ICompare, IKeyValue, IRangeResponse, IRequestOp } from 'etcd3';
 import type { Candidacy } from '../core/campaign.ts';
 import { QueuedCandidate, type Candidate } from '../core/roster.ts';
+import { clock } from '../time.ts';
 import { EtcdFault } from './fault.ts';
 import type { CallLimits, Link } from './link.ts';
 
@@ -140,7 +141,8 @@ export async function release(link: Link, candidacy: Candidacy, limits: CallLimi
 }
 
 /**
- * Finds a key that may have been put by a call whose answer we never saw, and deletes exactly that one.
+ * Finds a key that may have been put by a call whose answer we never saw, and deletes exactly that one. Both calls
+ * together take no longer than the limit of one.
  *
  * @param isStillOwed asked between the two: our next candidacy stands under the same key.
  */
@@ -152,6 +154,7 @@ export async function releaseUnseen(
   isStillOwed: () => boolean,
 ): Promise<void> {
   const key = candidateKey(electionKeys, leaseId);
+  const dueAtMs = clock.now() + limits.withinMs;
   const { kvs } = await link.unary(
     `look for ${key}`,
     (client, options) => client.kv.range({ key: Buffer.from(key) }, options),
@@ -159,7 +162,8 @@ export async function releaseUnseen(
   );
   const own = kvs[0];
   if (own === undefined || own.lease !== leaseId || !isStillOwed()) return;
-  await release(link, { key, leaseId, createRevision: BigInt(own.create_revision) }, limits);
+  const candidacy = { key, leaseId, createRevision: BigInt(own.create_revision) };
+  await release(link, candidacy, { ...limits, withinMs: Math.max(0, dueAtMs - clock.now()) });
 }
 
 /** The longest value that a candidate may announce, and that is kept of a foreign one, in bytes. */

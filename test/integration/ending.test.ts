@@ -1,3 +1,4 @@
+import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { getEventListeners, once } from 'node:events';
 import { fileURLToPath } from 'node:url';
@@ -88,6 +89,25 @@ describe('close()', () => {
     const callLimitMs = 2_500;
     await within(2 * callLimitMs + 500, 'close()', alice.election.close());
     proxy.resume();
+  });
+
+  test('never waits longer than its bound, with an entry under way and an etcd that answers late', async ({
+    candidate,
+    etcd,
+    world,
+  }) => {
+    await using proxy = await startProxy({ target: etcd.endpoints[0]! });
+    const alice = candidate('alice', { hosts: proxy.endpoint, drainTimeoutMs: 0 });
+    const opened = (): void => {
+      unsubscribe('etcd-election:session.opened', opened);
+      proxy.slow(1_100); // there and back 2.2 s: every call is answered just within its limit of 2.5 s
+    };
+    subscribe('etcd-election:session.opened', opened);
+    alice.campaign().catch(() => undefined);
+    await eventually(async () => expect(await world.keys()).toHaveLength(1), { withinMs: SOON_MS });
+    expect(alice.election.status.state).toBe('entering'); // the answer is on its way
+    const callLimitMs = 2_500;
+    await within(2 * callLimitMs + 500, 'close()', alice.election.close());
   });
 
   test('leaves no listener on the signal it was given', async ({ election, client }) => {
