@@ -252,14 +252,14 @@ describe('a role without access to the slots', () => {
   }) => {
     const own = client({ hosts: cluster.endpoints, auth: { username: 'service', password: 'secret' } });
     const term = await candidate('alice', { client: own, prefix: 'mine/' }).campaign();
-    const refused = term.txn(once).then(own.put('mine/e/state').value('x')).commit();
+    const refused = term.txn(once).then(own.put('mine/e/of/state').value('x')).commit();
     await expect(refused).rejects.toBeInstanceOf(RefusedError);
     await expect(refused).rejects.toThrow(
       /exactlyOnce may not use mine\/\.writes\/e\/.*grant the user read and write access/s,
     );
     expect(() => term.txn(once)).toThrow(RefusedError);
 
-    await term.put('mine/e/state', 'x');
+    await term.put('mine/e/of/state', 'x');
     await expect(term.put('theirs', 'x')).rejects.toThrow(
       /grant the user write access to the keys of this transaction/,
     );
