@@ -7,11 +7,13 @@ const ssr = { resolve };
 /** `npm test` leaves these out, and the faults, to end within five minutes; `npm run test:all` runs everything. */
 const long = [
   'cli',
+  'cli-doctor',
   'cli-run',
   'cli-run-frozen',
   'diagnostics/false-alarms',
   'diagnostics/runaways',
   'examples',
+  'examples-frameworks',
   'guard/counted-calls',
   'last-will',
   'packaging',
