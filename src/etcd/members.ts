@@ -1,6 +1,7 @@
 /**
  * The hosts of a client, and what we know of each: whether it answers, and which cluster it belongs to.
  */
+import type { EventOf } from '../events.ts';
 import { Cluster, type ClusterEvent } from './cluster.ts';
 import { EtcdFault, type GrpcStatus } from './fault.ts';
 import type { Host } from './host.ts';
@@ -9,16 +10,7 @@ import { limited, type Limits } from './limits.ts';
 import { Probes, type Ask } from './probes.ts';
 
 /** What there is to tell, once for each change. */
-export type HostEvent =
-  | { readonly type: 'host.away'; readonly host: string; readonly reason: string }
-  | { readonly type: 'host.back'; readonly host: string; readonly afterMs: number }
-  | {
-      readonly type: 'host.foreign';
-      readonly host: string;
-      readonly clusterId: string;
-      readonly ourClusterId: string | undefined;
-    }
-  | { readonly type: 'cluster.changed'; readonly fromClusterId: string; readonly toClusterId: string };
+export type HostEvent = EventOf<'host.away' | 'host.back' | 'host.foreign' | 'cluster.changed'>;
 
 /** How long a host may take to say which cluster it belongs to before its error is believed, in milliseconds. */
 const IDENTIFY_WITHIN_MS = 1_000;
