@@ -1,11 +1,11 @@
 import type { ServerResponse } from 'node:http';
-import { captureProfile } from './capture-profile.ts';
+import { captureProfile } from './profile/capture-profile.ts';
 import { snapshotOf } from './elections.ts';
-import { type MountedRequest, reply } from './http-reply.ts';
+import { type MountedRequest, reply } from './http/reply.ts';
 import { ownElections } from './own-elections.ts';
-import { type Routes, routes } from './routes.ts';
+import { type Routes, routes } from './http/routes.ts';
 import { type HandlerOptions, readHandlerOptions } from './serve.ts';
-import { runningHost } from './watchdog.ts';
+import { runningHost } from './watchdog/watchdog.ts';
 
 /** Fits `http.createServer`, `app.use()` of Express and Connect, and `reply.raw` of Fastify. */
 export type DiagnosticsHandler = (

@@ -3,8 +3,8 @@ import { hostname } from 'node:os';
 import { isObject } from '../core/shown.ts';
 import { above, callback, only, optional, secret, text, whole, type Values } from '../fields.ts';
 import { DiagnosticsError } from './errors.ts';
-import { closeHost, openHost, runningHost } from './watchdog.ts';
-import { type WatchdogOptions, parseOptions } from './watchdog-options.ts';
+import { closeHost, openHost, runningHost } from './watchdog/watchdog.ts';
+import { type WatchdogOptions, parseOptions } from './watchdog/watchdog-options.ts';
 
 export interface HandlerOptions {
   /**

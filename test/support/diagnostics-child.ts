@@ -7,7 +7,7 @@ import { join, relative } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { build } from 'esbuild';
-import type { RunawayReport } from '../../src/diagnostics/report.ts';
+import type { RunawayReport } from '../../src/diagnostics/evidence/report.ts';
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 const CHILD = fileURLToPath(new URL('./runaway-child.mjs', import.meta.url));

@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import type { CpuProfile, ProfileNode } from '../../src/diagnostics/cpu-profile.ts';
+import type { CpuProfile, ProfileNode } from '../../src/diagnostics/formats/cpu-profile.ts';
 
 /** A function as a sample profile names it: `name@file:line`; no file for V8's own. */
 export const node = (id: number, what: string, children: number[] = [], hotLine?: number): ProfileNode => {

@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
 import * as diagnostics from '../../../src/diagnostics/index.ts';
-import { readWatchdogOptions } from '../../../src/diagnostics/watchdog-options.ts';
+import { readWatchdogOptions } from '../../../src/diagnostics/watchdog/watchdog-options.ts';
 
 it('shows these names, and changing them is a visible act', () => {
   expect(Object.keys(diagnostics).sort()).toMatchInlineSnapshot(`

@@ -6,7 +6,7 @@ import {
   type Watch,
   beginWatch,
   watch,
-} from '../../../src/diagnostics/classify.ts';
+} from '../../../src/diagnostics/watchdog/classify.ts';
 
 const thresholds = { stallMs: 1_000, hotMs: 3_000, hotUtilization: 0.9 };
 const POLL = 500;

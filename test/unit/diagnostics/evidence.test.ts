@@ -3,8 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { defaultDirectory, surplus, writeEvidence } from '../../../src/diagnostics/evidence.ts';
-import { type RunawayReport, headline, logLine } from '../../../src/diagnostics/report.ts';
+import { defaultDirectory, surplus, writeEvidence } from '../../../src/diagnostics/evidence/evidence.ts';
+import { type RunawayReport, headline, logLine } from '../../../src/diagnostics/evidence/report.ts';
 import { sampleProfile } from '../../support/sample-profile.ts';
 
 const report = (second: number, more: Partial<RunawayReport> = {}): RunawayReport => ({

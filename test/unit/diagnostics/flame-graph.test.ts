@@ -1,10 +1,10 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { renderFlameSvg } from '../../../src/diagnostics/flame-graph.ts';
-import { layout } from '../../../src/diagnostics/flame-layout.ts';
-import { renderFlamePage } from '../../../src/diagnostics/flame-page.ts';
-import { fold } from '../../../src/diagnostics/fold.ts';
-import { escapeMarkup, hashSource } from '../../../src/diagnostics/markup.ts';
+import { renderFlameSvg } from '../../../src/diagnostics/formats/flame-graph.ts';
+import { layout } from '../../../src/diagnostics/formats/flame-layout.ts';
+import { renderFlamePage } from '../../../src/diagnostics/formats/flame-page.ts';
+import { fold } from '../../../src/diagnostics/formats/fold.ts';
+import { escapeMarkup, hashSource } from '../../../src/diagnostics/formats/markup.ts';
 import { anyProfile, sampleProfile } from '../../support/sample-profile.ts';
 import { xmlProblem } from '../../support/xml-problem.ts';
 

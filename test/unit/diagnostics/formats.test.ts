@@ -2,13 +2,13 @@ import { gunzipSync } from 'node:zlib';
 import fc from 'fast-check';
 import { Profile } from 'pprof-format';
 import { describe, expect, it } from 'vitest';
-import { foldCampaigns, parseCallSite } from '../../../src/diagnostics/campaigns.ts';
-import { type CpuProfile, parseCpuProfile } from '../../../src/diagnostics/cpu-profile.ts';
-import { fold } from '../../../src/diagnostics/fold.ts';
-import { totalOf } from '../../../src/diagnostics/folded.ts';
-import { encodePprof } from '../../../src/diagnostics/pprof.ts';
-import { describeSuspect, suspects } from '../../../src/diagnostics/suspects.ts';
-import { renderTop } from '../../../src/diagnostics/top.ts';
+import { foldCampaigns, parseCallSite } from '../../../src/diagnostics/formats/campaigns.ts';
+import { type CpuProfile, parseCpuProfile } from '../../../src/diagnostics/formats/cpu-profile.ts';
+import { fold } from '../../../src/diagnostics/formats/fold.ts';
+import { totalOf } from '../../../src/diagnostics/formats/folded.ts';
+import { encodePprof } from '../../../src/diagnostics/formats/pprof.ts';
+import { describeSuspect, suspects } from '../../../src/diagnostics/formats/suspects.ts';
+import { renderTop } from '../../../src/diagnostics/formats/top.ts';
 import { anyProfile, node, sampleProfile } from '../../support/sample-profile.ts';
 
 describe('fold', () => {

@@ -2,9 +2,9 @@ import fc from 'fast-check';
 import { describe, expect, it, vi } from 'vitest';
 import { NO_SNAPSHOT } from '../../../src/diagnostics/elections.ts';
 import { DiagnosticsError } from '../../../src/diagnostics/errors.ts';
-import { type Request, refusal, secondsOf } from '../../../src/diagnostics/http-rules.ts';
-import { type Backend, routes } from '../../../src/diagnostics/routes.ts';
-import { withWatchdogMetrics } from '../../../src/diagnostics/watchdog-metrics.ts';
+import { type Request, refusal, secondsOf } from '../../../src/diagnostics/http/rules.ts';
+import { type Backend, routes } from '../../../src/diagnostics/http/routes.ts';
+import { withWatchdogMetrics } from '../../../src/diagnostics/watchdog/watchdog-metrics.ts';
 import { sampleProfile } from '../../support/sample-profile.ts';
 
 const TOKEN = 'correct-horse-battery';

@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { type BuildOptions, build } from 'esbuild';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { CpuProfile } from '../../../src/diagnostics/cpu-profile.ts';
-import { inSource } from '../../../src/diagnostics/source-maps.ts';
+import type { CpuProfile } from '../../../src/diagnostics/formats/cpu-profile.ts';
+import { inSource } from '../../../src/diagnostics/profile/source-maps.ts';
 
 const SOURCE = `
 interface Lock {

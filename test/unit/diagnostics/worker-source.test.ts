@@ -1,8 +1,8 @@
 import { build } from 'esbuild';
 import { expect, it } from 'vitest';
-import { runWorker } from '../../../src/diagnostics/worker.ts';
+import { runWorker } from '../../../src/diagnostics/watchdog/worker.ts';
 
-const FOLDER = new URL('../../../src/diagnostics/', import.meta.url).pathname;
+const FOLDER = new URL('../../../src/diagnostics/watchdog/', import.meta.url).pathname;
 
 /**
  * The worker's code travels as text inside the package, because `tsc` alone builds it and a worker started from a

@@ -1,10 +1,10 @@
 import { writeSync } from 'node:fs';
 import { request as httpRequest } from 'node:http';
 import { request as httpsRequest } from 'node:https';
-import { messageOf } from './errors.ts';
+import { messageOf } from '../errors.ts';
 import { writeEvidence } from './evidence.ts';
-import type { WatchSettings } from './messages.ts';
-import type { Recording } from './record-profile.ts';
+import type { WatchSettings } from '../watchdog/messages.ts';
+import type { Recording } from '../profile/record-profile.ts';
 import { type RunawayReport, logLine } from './report.ts';
 
 /** How long a webhook may take: the report does not wait longer. */

@@ -1,14 +1,14 @@
 import { lstatSync, mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
-import { foldCampaigns } from './campaigns.ts';
-import { DiagnosticsError } from './errors.ts';
-import { renderFlamePage } from './flame-page.ts';
-import { fold } from './fold.ts';
-import { encodePprof } from './pprof.ts';
-import type { Recording } from './record-profile.ts';
+import { foldCampaigns } from '../formats/campaigns.ts';
+import { DiagnosticsError } from '../errors.ts';
+import { renderFlamePage } from '../formats/flame-page.ts';
+import { fold } from '../formats/fold.ts';
+import { encodePprof } from '../formats/pprof.ts';
+import type { Recording } from '../profile/record-profile.ts';
 import { type EvidenceFiles, type RunawayReport, headline } from './report.ts';
-import { renderTop } from './top.ts';
+import { renderTop } from '../formats/top.ts';
 
 export interface EvidenceLimits {
   /** Where each runaway gets a folder of its own. undefined: `defaultDirectory()`. */

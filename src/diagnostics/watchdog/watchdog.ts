@@ -1,6 +1,6 @@
-import { DiagnosticsError, messageOf } from './errors.ts';
-import { ownElections } from './own-elections.ts';
-import type { RunawayReport } from './report.ts';
+import { DiagnosticsError, messageOf } from '../errors.ts';
+import { ownElections } from '../own-elections.ts';
+import type { RunawayReport } from '../evidence/report.ts';
 import { type WatchdogOptions, readWatchdogOptions } from './watchdog-options.ts';
 import { WorkerHost } from './worker-host.ts';
 

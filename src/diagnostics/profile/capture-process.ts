@@ -1,11 +1,11 @@
 import { readFileSync, readlinkSync } from 'node:fs';
 import { basename } from 'node:path';
 import { setTimeout as after } from 'node:timers/promises';
-import { followed } from '../abort.ts';
+import { followed } from '../../abort.ts';
 import { checkSignal } from './capture-profile.ts';
 import { closeInspector } from './close-inspector.ts';
-import type { CpuProfile } from './cpu-profile.ts';
-import { DiagnosticsError } from './errors.ts';
+import type { CpuProfile } from '../formats/cpu-profile.ts';
+import { DiagnosticsError } from '../errors.ts';
 import { recordProfile } from './record-profile.ts';
 import { inspectorUrl, RemoteInspector } from './remote-inspector.ts';
 

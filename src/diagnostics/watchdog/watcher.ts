@@ -1,16 +1,16 @@
 import { performance } from 'node:perf_hooks';
 import { type Finding, type Watch, beginWatch, watch } from './classify.ts';
-import { messageOf } from './errors.ts';
-import { connectInspector } from './inspector.ts';
+import { messageOf } from '../errors.ts';
+import { connectInspector } from '../profile/inspector.ts';
 import { type MainCpu, mainCpu } from './main-cpu.ts';
 import type { MainLink } from './main-link.ts';
 import type { ToWorker, WatchSettings } from './messages.ts';
-import { type RecordOptions, type Recording, recordProfile } from './record-profile.ts';
-import type { RunawayReport, Verdict } from './report.ts';
-import { fileReport } from './file-report.ts';
-import { fold } from './fold.ts';
-import { inSource } from './source-maps.ts';
-import { suspects } from './suspects.ts';
+import { type RecordOptions, type Recording, recordProfile } from '../profile/record-profile.ts';
+import type { RunawayReport, Verdict } from '../evidence/report.ts';
+import { fileReport } from '../evidence/file-report.ts';
+import { fold } from '../formats/fold.ts';
+import { inSource } from '../profile/source-maps.ts';
+import { suspects } from '../formats/suspects.ts';
 
 /** Between two looks at a thread that is overdue to answer, in milliseconds. */
 const SOON_MS = 100;

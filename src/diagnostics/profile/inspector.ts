@@ -1,5 +1,5 @@
 import type { Session } from 'node:inspector';
-import { DiagnosticsError } from './errors.ts';
+import { DiagnosticsError } from '../errors.ts';
 
 /**
  * Why no profile can be taken in this process, or undefined if it can.

@@ -1,4 +1,4 @@
-import type { GuardReport } from '../index.ts';
+import type { GuardReport } from '../../index.ts';
 import { type Folded, type Frame, frameOf } from './folded.ts';
 
 /**

@@ -1,5 +1,5 @@
 import type { MessagePort } from 'node:worker_threads';
-import { type Snapshot, NO_SNAPSHOT } from './elections.ts';
+import { type Snapshot, NO_SNAPSHOT } from '../elections.ts';
 import type { ToMain, ToWorker } from './messages.ts';
 
 /** The worker's side of the conversation with the main thread, which may never answer: each wait has its limit. */

@@ -1,4 +1,4 @@
-import { DiagnosticsError } from './errors.ts';
+import { DiagnosticsError } from '../errors.ts';
 
 /**
  * A CPU profile as V8 makes it. `JSON.stringify` of it is a `.cpuprofile` file, which Chrome DevTools, VS Code

@@ -2,11 +2,11 @@ import { channel, subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { once } from 'node:events';
 import { performance } from 'node:perf_hooks';
 import { Worker, isMainThread } from 'node:worker_threads';
-import { channelNames } from '../events.ts';
-import { type ElectionSource, snapshotOf } from './elections.ts';
-import { DiagnosticsError, messageOf } from './errors.ts';
+import { channelNames } from '../../events.ts';
+import { type ElectionSource, snapshotOf } from '../elections.ts';
+import { DiagnosticsError, messageOf } from '../errors.ts';
 import type { ServeSettings, ToMain, ToWorker, WatchSettings } from './messages.ts';
-import type { RunawayReport } from './report.ts';
+import type { RunawayReport } from '../evidence/report.ts';
 import { workerSource } from './worker-source.ts';
 
 /** After an event, the worker is told of the elections so much later: a burst of events is one message. */

@@ -1,10 +1,10 @@
-import type { GuardReport } from '../index.ts';
-import { type Page, document } from './document.ts';
-import type { ElectionView, Snapshot } from './elections.ts';
-import { type Markup, markup } from './markup.ts';
-import type { RunawayReport } from './report.ts';
-import { describeSuspect } from './suspects.ts';
-import { amount } from './top.ts';
+import type { GuardReport } from '../../index.ts';
+import { type Page, document } from '../formats/document.ts';
+import type { ElectionView, Snapshot } from '../elections.ts';
+import { type Markup, markup } from '../formats/markup.ts';
+import type { RunawayReport } from '../evidence/report.ts';
+import { describeSuspect } from '../formats/suspects.ts';
+import { amount } from '../formats/top.ts';
 
 /** The page for people: who leads, how this replica stands, what ran away, and the way to the profiles. Pure. */
 export function renderIndex(

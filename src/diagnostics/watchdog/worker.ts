@@ -1,10 +1,10 @@
 import type { MessagePort } from 'node:worker_threads';
-import type { Snapshot } from './elections.ts';
-import { messageOf } from './errors.ts';
-import { DiagnosticsHttpServer } from './http-server.ts';
+import type { Snapshot } from '../elections.ts';
+import { messageOf } from '../errors.ts';
+import { DiagnosticsHttpServer } from '../http/server.ts';
 import { MainLink } from './main-link.ts';
 import type { ServeSettings, ToWorker, WatchSettings } from './messages.ts';
-import type { Backend } from './routes.ts';
+import type { Backend } from '../http/routes.ts';
 import { Watcher, recordMain } from './watcher.ts';
 import { withWatchdogMetrics } from './watchdog-metrics.ts';
 

@@ -1,6 +1,6 @@
-import type { Snapshot } from './elections.ts';
-import type { EvidenceLimits } from './evidence.ts';
-import type { RunawayReport } from './report.ts';
+import type { Snapshot } from '../elections.ts';
+import type { EvidenceLimits } from '../evidence/evidence.ts';
+import type { RunawayReport } from '../evidence/report.ts';
 
 /** How the worker watches. All of it plain data: it crosses to the worker. */
 export interface WatchSettings {

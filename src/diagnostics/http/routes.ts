@@ -1,25 +1,17 @@
 import { readFile } from 'node:fs/promises';
-import { foldCampaigns } from './campaigns.ts';
-import type { Page } from './document.ts';
-import type { Snapshot } from './elections.ts';
-import { DiagnosticsError, messageOf } from './errors.ts';
-import { renderFlamePage } from './flame-page.ts';
-import { fold } from './fold.ts';
-import { byFirstFigure } from './folded.ts';
-import {
-  type Reply,
-  type Request,
-  type Rules,
-  SAFE_HEADERS,
-  refusal,
-  secondsOf,
-  text,
-} from './http-rules.ts';
+import { foldCampaigns } from '../formats/campaigns.ts';
+import type { Page } from '../formats/document.ts';
+import type { Snapshot } from '../elections.ts';
+import { DiagnosticsError, messageOf } from '../errors.ts';
+import { renderFlamePage } from '../formats/flame-page.ts';
+import { fold } from '../formats/fold.ts';
+import { byFirstFigure } from '../formats/folded.ts';
+import { type Reply, type Request, type Rules, SAFE_HEADERS, refusal, secondsOf, text } from './rules.ts';
 import { renderIndex } from './index-page.ts';
-import { encodePprof } from './pprof.ts';
-import type { Recording } from './record-profile.ts';
-import type { EvidenceFiles, RunawayReport } from './report.ts';
-import { renderTop } from './top.ts';
+import { encodePprof } from '../formats/pprof.ts';
+import type { Recording } from '../profile/record-profile.ts';
+import type { EvidenceFiles, RunawayReport } from '../evidence/report.ts';
+import { renderTop } from '../formats/top.ts';
 
 /** What the routes show, wherever they run: in the worker, or on the main thread. */
 export interface Backend {

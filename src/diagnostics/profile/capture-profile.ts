@@ -1,6 +1,6 @@
-import { A_SIGNAL, followed, isAbortSignal } from '../abort.ts';
-import type { CpuProfile } from './cpu-profile.ts';
-import { DiagnosticsError } from './errors.ts';
+import { A_SIGNAL, followed, isAbortSignal } from '../../abort.ts';
+import type { CpuProfile } from '../formats/cpu-profile.ts';
+import { DiagnosticsError } from '../errors.ts';
 import { connectInspector, whyNoProfile } from './inspector.ts';
 import { recordProfile } from './record-profile.ts';
 

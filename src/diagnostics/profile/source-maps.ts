@@ -1,7 +1,7 @@
 import { readFileSync, statSync } from 'node:fs';
 import { SourceMap, type SourceMapPayload } from 'node:module';
 import { fileURLToPath, pathToFileURL } from 'node:url';
-import type { CpuProfile, ProfileNode } from './cpu-profile.ts';
+import type { CpuProfile, ProfileNode } from '../formats/cpu-profile.ts';
 
 /** A place in a file, both counted from 0. */
 export interface Place {

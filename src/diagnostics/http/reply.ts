@@ -1,5 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { type Reply, text } from './http-rules.ts';
+import { type Reply, text } from './rules.ts';
 import { type Routes, safe } from './routes.ts';
 
 /** As much of Express's and Connect's request as helps: where they have mounted us. */

@@ -1,4 +1,4 @@
-import type { Verdict } from './report.ts';
+import type { Verdict } from '../evidence/report.ts';
 
 /**
  * Adds what the watchdog knows to the service's own metrics, in Prometheus' text format.

@@ -13,10 +13,10 @@ var DiagnosticsError = class extends Error {
 };
 var messageOf = (thrown) => thrown instanceof Error ? thrown.message : String(thrown);
 
-// src/diagnostics/http-server.ts
+// src/diagnostics/http/server.ts
 var import_node_http = require("node:http");
 
-// src/diagnostics/http-rules.ts
+// src/diagnostics/http/rules.ts
 var import_node_crypto = require("node:crypto");
 var import_node_net = require("node:net");
 var text = (status, body, headers = {}) => ({
@@ -79,10 +79,10 @@ var SAFE_HEADERS = {
   "x-frame-options": "DENY"
 };
 
-// src/diagnostics/routes.ts
+// src/diagnostics/http/routes.ts
 var import_promises = require("node:fs/promises");
 
-// src/diagnostics/folded.ts
+// src/diagnostics/formats/folded.ts
 var functionKey = (frame) => \`\${frame.name}
 \${frame.file}
 \${frame.start}\`;
@@ -115,7 +115,7 @@ function ownerOf(file) {
 }
 var clean = (text2, atMost) => text2.slice(0, atMost).replace(/[\\p{Cc}\\p{Cs}\\u200e\\u200f\\u202a-\\u202e\\u2066-\\u2069\\ufffe\\uffff]/gu, "�");
 
-// src/diagnostics/campaigns.ts
+// src/diagnostics/formats/campaigns.ts
 var foldCampaigns = (guards2, takenAt = 0) => ({
   types: [
     { type: "rounds", unit: "count" },
@@ -140,7 +140,7 @@ function parseCallSite(line) {
   return frameOf({ name, url, start: Number(at), line: Number(at) });
 }
 
-// src/diagnostics/flame-layout.ts
+// src/diagnostics/formats/flame-layout.ts
 function layout(folded, atMost = 4e3) {
   const root = treeOf(folded);
   const narrowest = narrowestOf(root, atMost);
@@ -205,7 +205,7 @@ function narrowestOf(root, atMost) {
   return weights.length <= atMost ? 0 : weights.sort((a, b) => b - a)[atMost] ?? 0;
 }
 
-// src/diagnostics/functions.ts
+// src/diagnostics/formats/functions.ts
 function functionCosts(folded) {
   const costs = /* @__PURE__ */ new Map();
   for (const stack of folded.stacks) {
@@ -229,7 +229,7 @@ function functionCosts(folded) {
   return [...costs.values()].sort((a, b) => b.flat - a.flat || b.cum - a.cum || (a.frame.name < b.frame.name ? -1 : 1)).map(({ frame, flat, cum }) => ({ frame, flat, cum }));
 }
 
-// src/diagnostics/top.ts
+// src/diagnostics/formats/top.ts
 function renderTop(folded, rows = 20) {
   const unit = folded.types.at(-1)?.unit ?? "count";
   const total = totalOf(folded);
@@ -278,7 +278,7 @@ function percentOf(value, total) {
   return \`\${ratio >= 1 ? ratio.toFixed(2) : String(Number(ratio.toPrecision(2)))}%\`.padStart(6);
 }
 
-// src/diagnostics/markup.ts
+// src/diagnostics/formats/markup.ts
 var import_node_crypto2 = require("node:crypto");
 var Markup = class {
   text;
@@ -297,7 +297,7 @@ function print(value) {
 var escapeMarkup = (text2) => text2.replace(/[&<>"']/g, (sign) => \`&#\${sign.charCodeAt(0)};\`).replace(/(?![\\t\\n\\r])[\\p{Cc}\\p{Cs}\\ufffe\\uffff]/gu, "�");
 var hashSource = (inline) => \`'sha256-\${(0, import_node_crypto2.createHash)("sha256").update(inline).digest("base64")}'\`;
 
-// src/diagnostics/document.ts
+// src/diagnostics/formats/document.ts
 function document(parts) {
   const { title, body, script } = parts;
   const style = BASE_STYLE + parts.style;
@@ -349,7 +349,7 @@ button{cursor:pointer}
 button:hover{border-color:var(--link)}
 \`;
 
-// src/diagnostics/flame-graph.ts
+// src/diagnostics/formats/flame-graph.ts
 var ROW = 19;
 var WIDTH = 1200;
 var LETTER = 6.7;
@@ -402,7 +402,7 @@ var FLAME_STYLE = \`
 }
 \`;
 
-// src/diagnostics/flame-script.ts
+// src/diagnostics/formats/flame-script.ts
 var FLAME_SCRIPT = \`
 'use strict';
 const chart = document.getElementById('chart');
@@ -504,7 +504,7 @@ search.disabled = false;
 zoom(zoomed);
 \`;
 
-// src/diagnostics/flame-page.ts
+// src/diagnostics/formats/flame-page.ts
 var HINT = 'Hover a box for its figures, click it to zoom in. "/" searches, Esc resets.';
 function renderFlamePage(folded, title, notes = []) {
   const drawn = layout(folded);
@@ -592,7 +592,7 @@ var PAGE_STYLE = \`
 #detail{position:sticky;bottom:0;background:var(--paper);border-top:1px solid var(--line);padding:8px 0;min-height:38px;margin:10px 0 0;overflow-wrap:anywhere}
 \`;
 
-// src/diagnostics/fold.ts
+// src/diagnostics/formats/fold.ts
 function fold(profile, takenAt = 0) {
   const parents = parentsOf(profile.nodes);
   const starts = startsOf(profile.nodes);
@@ -668,7 +668,7 @@ function hottestLine({ callFrame, positionTicks = [] }, starts) {
 var LONG_FUNCTION = 100;
 var isIdle = (node) => node.callFrame.functionName === "(idle)" && node.callFrame.url === "";
 
-// src/diagnostics/suspects.ts
+// src/diagnostics/formats/suspects.ts
 function suspects(folded, atMost = 3) {
   const total = totalOf(folded);
   const owner = ["app", "dep", "node"].find(
@@ -724,7 +724,7 @@ function describeSuspect({ percent: percent2, cumPercent, ...suspect }) {
   return \`\${suspect.function}\${place} \${share}\`;
 }
 
-// src/diagnostics/index-page.ts
+// src/diagnostics/http/index-page.ts
 function renderIndex(snapshot, isTurning, runaways, maxSeconds) {
   const body = markup\`<main>
 <header><h1>etcd-election <span class="soft">process \${process.pid}</span></h1>
@@ -841,10 +841,10 @@ td.number,th.number{padding-right:28px}
 footer{margin-top:40px;border-top:1px solid var(--line);padding-top:12px}
 \`;
 
-// src/diagnostics/pprof.ts
+// src/diagnostics/formats/pprof.ts
 var import_node_zlib = require("node:zlib");
 
-// src/diagnostics/protobuf.ts
+// src/diagnostics/formats/protobuf.ts
 var Message = class _Message {
   #bytes = new Uint8Array(FIRST_CAPACITY);
   #length = 0;
@@ -905,7 +905,7 @@ var Message = class _Message {
 var FIRST_CAPACITY = 64;
 var LONGEST_VARINT = 10;
 
-// src/diagnostics/pprof.ts
+// src/diagnostics/formats/pprof.ts
 var encodePprof = (folded, comment = "") => new Uint8Array((0, import_node_zlib.gzipSync)(pprofMessage(folded, comment).finish()));
 function pprofMessage(folded, comment) {
   const strings = new Table();
@@ -961,7 +961,7 @@ var Table = class {
   }
 };
 
-// src/diagnostics/routes.ts
+// src/diagnostics/http/routes.ts
 function routes(backend2, rules, maxSeconds) {
   const slot = new ProfileSlot();
   return async (request) => {
@@ -1117,7 +1117,7 @@ var json = (value, name) => ({
 \`
 });
 
-// src/diagnostics/http-reply.ts
+// src/diagnostics/http/reply.ts
 async function reply(routes2, request, response, next, prefix = "") {
   const gone = new AbortController();
   response.once("close", () => gone.abort());
@@ -1136,7 +1136,7 @@ function send(response, { status, headers, body }, isHead) {
   response.end(isHead ? void 0 : bytes);
 }
 
-// src/diagnostics/http-server.ts
+// src/diagnostics/http/server.ts
 var MOST_CONNECTIONS = 64;
 var MOST_PER_ADDRESS = 16;
 var CHECK_EVERY_MS = 1e3;
@@ -1213,7 +1213,7 @@ var Connections = class {
 // src/diagnostics/elections.ts
 var NO_SNAPSHOT = { at: 0, electionCount: 0, elections: [], guards: [] };
 
-// src/diagnostics/main-link.ts
+// src/diagnostics/watchdog/main-link.ts
 var MainLink = class {
   /** As last heard; the main thread tells when something happens, and when asked. */
   snapshot = NO_SNAPSHOT;
@@ -1275,10 +1275,10 @@ var MainLink = class {
   }
 };
 
-// src/diagnostics/watcher.ts
+// src/diagnostics/watchdog/watcher.ts
 var import_node_perf_hooks = require("node:perf_hooks");
 
-// src/diagnostics/classify.ts
+// src/diagnostics/watchdog/classify.ts
 var CURIOUS = 0.1;
 var BURNING = 0.3;
 var BURNT = 0.5;
@@ -1329,7 +1329,7 @@ var withoutPause = (before, pausedMs) => ({
   hotSince: before.hotSince === void 0 ? void 0 : before.hotSince + pausedMs
 });
 
-// src/diagnostics/inspector.ts
+// src/diagnostics/profile/inspector.ts
 function connectInspector(target, reason) {
   const inspector = reason === void 0 ? inspectorModule() : void 0;
   if (inspector === void 0)
@@ -1351,7 +1351,7 @@ function inspectorModule() {
   }
 }
 
-// src/diagnostics/main-cpu.ts
+// src/diagnostics/watchdog/main-cpu.ts
 var import_node_fs = require("node:fs");
 function mainCpu() {
   for (const source of [scheduled, accounted]) {
@@ -1388,7 +1388,7 @@ function processCpu() {
   return { burntMs, wantedMs: burntMs };
 }
 
-// src/diagnostics/record-profile.ts
+// src/diagnostics/profile/record-profile.ts
 var import_promises2 = require("node:timers/promises");
 var ANSWER_WITHIN_MS = 5e3;
 var SAMPLE_EVERY_MICROS = 1e3;
@@ -1434,17 +1434,17 @@ function answer(session, method, params = {}, signal) {
   });
 }
 
-// src/diagnostics/file-report.ts
+// src/diagnostics/evidence/file-report.ts
 var import_node_fs3 = require("node:fs");
 var import_node_http2 = require("node:http");
 var import_node_https = require("node:https");
 
-// src/diagnostics/evidence.ts
+// src/diagnostics/evidence/evidence.ts
 var import_node_fs2 = require("node:fs");
 var import_node_os = require("node:os");
 var import_node_path = require("node:path");
 
-// src/diagnostics/report.ts
+// src/diagnostics/evidence/report.ts
 function headline(report) {
   const seconds = (report.forMs / 1e3).toFixed(1);
   const cpu = report.cpu === void 0 ? "" : \`, \${Math.round(report.cpu * 100)} % CPU\`;
@@ -1472,7 +1472,7 @@ function logLine(report, format) {
 \`;
 }
 
-// src/diagnostics/evidence.ts
+// src/diagnostics/evidence/evidence.ts
 var defaultDirectory = () => (0, import_node_path.join)((0, import_node_os.tmpdir)(), \`etcd-election-runaways-\${(0, import_node_os.userInfo)().username}\`);
 function writeEvidence(report, recording, limits) {
   const home = homeOf(limits.directory);
@@ -1553,7 +1553,7 @@ function refuseForeign(home) {
     );
 }
 
-// src/diagnostics/file-report.ts
+// src/diagnostics/evidence/file-report.ts
 var WEBHOOK_MS = 5e3;
 async function fileReport(report, recording, settings) {
   let filed = report;
@@ -1597,7 +1597,7 @@ function send2({ url, headers }, body) {
   });
 }
 
-// src/diagnostics/source-maps.ts
+// src/diagnostics/profile/source-maps.ts
 var import_node_fs4 = require("node:fs");
 var import_node_module = require("node:module");
 var import_node_url = require("node:url");
@@ -1676,7 +1676,7 @@ function textOf(url) {
   return (0, import_node_fs4.readFileSync)(path, "utf8");
 }
 
-// src/diagnostics/watcher.ts
+// src/diagnostics/watchdog/watcher.ts
 var SOON_MS = 100;
 var REMEMBERED = 20;
 var Watcher = class {
@@ -1811,7 +1811,7 @@ var leadershipNote = (verdict, leading) => verdict !== "starved" || leading.leng
   \`this process led \${leading.map((name) => \`"\${name}"\`).join(", ")}: it cannot renew while it spins, so another replica leads once the lease has run out\`
 ];
 
-// src/diagnostics/watchdog-metrics.ts
+// src/diagnostics/watchdog/watchdog-metrics.ts
 function withWatchdogMetrics(shown, isStarved, counts) {
   const lines = [
     "# HELP etcd_election_watchdog_main_thread_answers Whether the main thread answered the watchdog (1) or not (0).",
@@ -1829,7 +1829,7 @@ function withWatchdogMetrics(shown, isStarved, counts) {
   return \`\${ended}\${ended === "" || ended.endsWith("\\n") ? "" : "\\n"}\${lines}\${ended === own ? "" : "# EOF\\n"}\`;
 }
 
-// src/diagnostics/worker.ts
+// src/diagnostics/watchdog/worker.ts
 var TELL_WITHIN_MS = { snapshot: 500, metrics: 2e3 };
 function runWorker(port, settings) {
   const link = new MainLink(port);

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { request } from 'node:http';
 import type { Socket } from 'node:net';
-import { DiagnosticsError } from './errors.ts';
+import { DiagnosticsError } from '../errors.ts';
 
 /** A profile of a minute is some megabytes; more than this is not one. */
 const MOST_BYTES = 512 * 1024 * 1024;

@@ -1,5 +1,5 @@
-import type { GuardReport } from '../index.ts';
-import { type Suspect, describeSuspect } from './suspects.ts';
+import type { GuardReport } from '../../index.ts';
+import { type Suspect, describeSuspect } from '../formats/suspects.ts';
 
 /**
  * - `starved`: the main thread burns CPU and its event loop does not turn (a synchronous loop, promises or

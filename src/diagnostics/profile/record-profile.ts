@@ -1,6 +1,6 @@
 import { setTimeout as after } from 'node:timers/promises';
-import type { CpuProfile } from './cpu-profile.ts';
-import { DiagnosticsError } from './errors.ts';
+import type { CpuProfile } from '../formats/cpu-profile.ts';
+import { DiagnosticsError } from '../errors.ts';
 
 export interface Recording {
   readonly profile: CpuProfile;

@@ -1,8 +1,8 @@
 import { type Server, type ServerResponse, createServer } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
-import { reply } from './http-reply.ts';
-import { type Rules, refusal } from './http-rules.ts';
-import type { ServeSettings } from './messages.ts';
+import { reply } from './reply.ts';
+import { type Rules, refusal } from './rules.ts';
+import type { ServeSettings } from '../watchdog/messages.ts';
 import { type Backend, type Routes, routes, safe } from './routes.ts';
 
 /** Connections of all clients together. */

@@ -1,4 +1,4 @@
-import { isObject } from '../core/shown.ts';
+import { isObject } from '../../core/shown.ts';
 import {
   callback,
   flag,
@@ -12,12 +12,12 @@ import {
   whole,
   type Fields,
   type Values,
-} from '../fields.ts';
-import type { ElectionSource } from './elections.ts';
-import { DiagnosticsError } from './errors.ts';
-import { whyNoProfile } from './inspector.ts';
+} from '../../fields.ts';
+import type { ElectionSource } from '../elections.ts';
+import { DiagnosticsError } from '../errors.ts';
+import { whyNoProfile } from '../profile/inspector.ts';
 import type { WatchSettings } from './messages.ts';
-import type { RunawayReport } from './report.ts';
+import type { RunawayReport } from '../evidence/report.ts';
 
 export interface WatchdogOptions {
   /**
