@@ -1,7 +1,7 @@
 /**
- * Every metric, once: both rooms (Prometheus, OpenTelemetry) are made from this list, and docs/metrics.md is checked
- * against it. Names are OpenTelemetry's; Prometheus' follow by the rules of the two ecosystems' own translation, so a
- * dashboard fits whichever way the figures take.
+ * Every metric, once: both entry points (Prometheus, OpenTelemetry) are made from this list, and docs/metrics.md is
+ * checked against it. A name ends with its unit, because OpenTelemetry's exporter for Node.js adds none; its Collector does
+ * not add one twice. So every way to Prometheus gives the same series.
  */
 
 export interface Metric {
@@ -10,12 +10,18 @@ export interface Metric {
    * - `gauge`, `total`: asked for when somebody looks; a total only ever grows.
    */
   readonly kind: 'counter' | 'histogram' | 'gauge' | 'total';
-  /** In OpenTelemetry's way. */
+  /** With dots, as OpenTelemetry has it. */
   readonly name: string;
   /** As UCUM has it; what stands in braces is a word, not a unit. */
   readonly unit: string;
   readonly help: string;
+  /** The same in Prometheus and, as attributes, in OpenTelemetry. */
   readonly labels: readonly string[];
+  /**
+   * How prom-client makes one value of those of several worker processes (`AggregatorRegistry`). Counters and histograms
+   * are summed.
+   */
+  readonly inCluster?: 'sum' | 'min' | 'max';
   /** Upper bounds of a histogram's buckets, in its unit. */
   readonly buckets?: readonly number[];
 }
@@ -37,27 +43,31 @@ export const catalogue: {
     unit: '{leader}',
     help: 'Whether this process may act as leader at this moment, 1 or 0. Asks the clock, not a flag.',
     labels: ['election'],
+    inCluster: 'sum',
   }),
   leaderKnown: metric({
     kind: 'gauge',
     name: 'etcd.election.leader.known',
     unit: '{leader}',
-    help: 'Whether this process, which stands in the election, knows of a leader, 1 or 0.',
+    help: 'Whether this process knows of a leader, 1 or 0. Only while a campaign is under way.',
     labels: ['election'],
+    inCluster: 'min',
   }),
   queuePosition: metric({
     kind: 'gauge',
     name: 'etcd.election.queue.position',
     unit: '{place}',
-    help: 'Place in the queue: 1 leads, 0 is in no queue.',
+    help: 'Place in the queue: 1 leads, 0 is on the way into it. Only while a campaign is under way.',
     labels: ['election'],
+    inCluster: 'min',
   }),
   termRemaining: metric({
     kind: 'gauge',
-    name: 'etcd.election.term.remaining',
+    name: 'etcd.election.term.remaining.seconds',
     unit: 's',
     help: 'How long the term is valid if no further renewal comes; 0 where we do not lead.',
     labels: ['election'],
+    inCluster: 'max',
   }),
   unhealthy: metric({
     kind: 'gauge',
@@ -65,6 +75,7 @@ export const catalogue: {
     unit: '{replica}',
     help: 'Whether election.health() finds a fault that a restart would mend, 1 or 0.',
     labels: ['election'],
+    inCluster: 'max',
   }),
   termsStarted: metric({
     kind: 'counter',
@@ -82,7 +93,7 @@ export const catalogue: {
   }),
   termDuration: metric({
     kind: 'histogram',
-    name: 'etcd.election.term.duration',
+    name: 'etcd.election.term.duration.seconds',
     unit: 's',
     help: 'How long terms lasted.',
     labels: ['election'],
@@ -90,7 +101,7 @@ export const catalogue: {
   }),
   handoverDuration: metric({
     kind: 'histogram',
-    name: 'etcd.election.handover.duration',
+    name: 'etcd.election.handover.duration.seconds',
     unit: 's',
     help: 'From the end of a term until its seat was free: the work stopped and the key given up. The next leads one watch message later.',
     labels: ['election'],
@@ -98,7 +109,7 @@ export const catalogue: {
   }),
   leaderlessDuration: metric({
     kind: 'histogram',
-    name: 'etcd.election.leaderless.duration',
+    name: 'etcd.election.leaderless.duration.seconds',
     unit: 's',
     help: 'Spans in which nobody led, as this process saw them in etcd. A dead leader counts as leader until its lease is gone.',
     labels: ['election'],
@@ -152,6 +163,7 @@ export const catalogue: {
     unit: '{guard}',
     help: 'Whether the loop guard holds rounds back, 1 or 0.',
     labels: ['election'],
+    inCluster: 'max',
   }),
   guardTrips: metric({
     kind: 'counter',
@@ -169,14 +181,14 @@ export const catalogue: {
   }),
   guardHeld: metric({
     kind: 'total',
-    name: 'etcd.election.guard.held',
+    name: 'etcd.election.guard.held.seconds',
     unit: 's',
     help: 'How long the loop guard has held rounds back, in sum.',
     labels: ['election', 'loop'],
   }),
   renewalRoundTrip: metric({
     kind: 'histogram',
-    name: 'etcd.election.renewal.round_trip',
+    name: 'etcd.election.renewal.round_trip.seconds',
     unit: 's',
     help: "From sending a lease's renewal to its answer.",
     labels: [],
@@ -184,7 +196,7 @@ export const catalogue: {
   }),
   renewalHeadroom: metric({
     kind: 'histogram',
-    name: 'etcd.election.renewal.headroom',
+    name: 'etcd.election.renewal.headroom.seconds',
     unit: 's',
     help: 'How much longer the lease could have been believed when a renewal was answered.',
     labels: [],
@@ -213,10 +225,11 @@ export const catalogue: {
   }),
   leaseTtl: metric({
     kind: 'gauge',
-    name: 'etcd.election.lease.ttl',
+    name: 'etcd.election.lease.ttl.seconds',
     unit: 's',
     help: 'TTL that etcd granted: the shortest of the leases held; 0 where there is none.',
     labels: [],
+    inCluster: 'max',
   }),
   watchResyncs: metric({
     kind: 'counter',
@@ -227,7 +240,7 @@ export const catalogue: {
   }),
   watchHealing: metric({
     kind: 'histogram',
-    name: 'etcd.election.watch.healing',
+    name: 'etcd.election.watch.healing.seconds',
     unit: 's',
     help: 'From the loss of a watch until it was true again.',
     labels: [],
@@ -273,13 +286,8 @@ export type MetricKey =
   | 'watchHealing'
   | 'runaways';
 
-/** As OpenTelemetry's own exporter for Prometheus translates it. */
-export function prometheusName({ kind, name, unit }: Metric): string {
+/** As OpenTelemetry's exporters for Prometheus translate it. */
+export function prometheusName({ kind, name }: Metric): string {
   const base = name.replaceAll('.', '_');
-  const withUnit = unit === 's' ? `${base}_seconds` : base;
-  return kind === 'counter' || kind === 'total' ? `${withUnit}_total` : withUnit;
+  return kind === 'counter' || kind === 'total' ? `${base}_total` : base;
 }
-
-/** As OpenTelemetry wants attributes: in a namespace. */
-export const attributeName = (label: string): string =>
-  label === 'election' ? 'etcd.election.name' : `etcd.election.${label}`;

@@ -16,8 +16,8 @@ import {
 } from '@opentelemetry/api';
 import type { EventOf } from '../events.ts';
 import type { EndCause, Term } from '../index.ts';
-import { attributeName, catalogue, type MetricKey } from './catalogue.ts';
-import { Recorder, type Labels } from './recorder.ts';
+import { catalogue, type MetricKey } from './catalogue.ts';
+import { Recorder } from './recorder.ts';
 
 export interface OpenTelemetryOptions {
   /** Default: the global one. */
@@ -82,10 +82,10 @@ function countWith(provider: MeterProvider): () => void {
     }
   }
   const recorder = new Recorder({
-    record: (metric, value, labels) => instruments.get(metric)?.(value, attributesOf(labels)),
+    record: (metric, value, labels) => instruments.get(metric)?.(value, labels),
     begin: (metric, labels) => {
       // A histogram that starts empty is nothing that OpenTelemetry knows.
-      if (catalogue[metric].kind === 'counter') instruments.get(metric)?.(0, attributesOf(labels));
+      if (catalogue[metric].kind === 'counter') instruments.get(metric)?.(0, labels);
     },
   });
   recorder.start();
@@ -93,7 +93,7 @@ function countWith(provider: MeterProvider): () => void {
   const read: Parameters<typeof meter.addBatchObservableCallback>[0] = (result) => {
     for (const { metric, value, labels } of recorder.read()) {
       const observable = observables.get(metric);
-      if (observable !== undefined) result.observe(observable, value, attributesOf(labels));
+      if (observable !== undefined) result.observe(observable, value, labels);
     }
   };
   meter.addBatchObservableCallback(read, observed);
@@ -102,9 +102,6 @@ function countWith(provider: MeterProvider): () => void {
     meter.removeBatchObservableCallback(read, observed);
   };
 }
-
-const attributesOf = (labels: Labels): Attributes =>
-  Object.fromEntries(Object.entries(labels).map(([label, value]) => [attributeName(label), value]));
 
 const STARTED = 'etcd-election:term.started';
 const ENDED = 'etcd-election:term.ended';

@@ -18,6 +18,8 @@ export interface PromConfiguration<Registry> {
   labelNames: string[];
   registers: Registry[];
   buckets?: number[];
+  /** How workers' values become one in cluster mode. */
+  aggregator?: 'sum' | 'min' | 'max';
   collect?: () => void;
 }
 
@@ -27,6 +29,7 @@ export interface PromCounter {
 }
 
 export interface PromGauge {
+  reset(): void;
   set(labels: Record<string, string>, value: number): void;
 }
 
@@ -136,6 +139,7 @@ function instrument<Registry>(
       const gauge: PromGauge = new Gauge({
         ...configuration,
         collect: () => {
+          gauge.reset(); // what is not told any more is not shown any more
           for (const { value, labels } of read()) gauge.set({ ...labels }, value);
         },
       });
@@ -159,6 +163,7 @@ const configurationOf = <Registry>(metric: Metric, registry: Registry): PromConf
   help: metric.help,
   labelNames: [...metric.labels],
   registers: [registry],
+  ...(metric.inCluster !== undefined && { aggregator: metric.inCluster }),
 });
 
 function byMetric(readings: readonly Reading[]): Map<MetricKey, Reading[]> {

@@ -2,7 +2,14 @@
  * Turns what happens into figures. Knows no metrics library: a sink takes what it says.
  */
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
-import { channelNames, liveElections, loopGuards, type ElectionEvent, type EndCause } from '../index.ts';
+import {
+  channelNames,
+  liveElections,
+  loopGuards,
+  type Election,
+  type ElectionEvent,
+  type EndCause,
+} from '../index.ts';
 import type { MetricKey } from './catalogue.ts';
 
 export type Labels = Readonly<Record<string, string>>;
@@ -162,15 +169,15 @@ export class Recorder implements Disposable {
       case 'watch.healed':
         return record('watchHealing', event.afterMs / 1000, {});
       case 'session.unavailable':
-      case 'host.away':
-      case 'host.back':
-      case 'host.foreign':
-      case 'cluster.changed':
         return record('leasesUnavailable', 1, {});
       case 'candidate.failed':
         return record('candidaciesFailed', 1, { election: event.election });
       // These are seen in the gauges, or say nothing that a figure could.
       case 'options.unusual':
+      case 'host.away':
+      case 'host.back':
+      case 'host.foreign':
+      case 'cluster.changed':
       case 'guard.recovered':
       case 'session.held':
       case 'observers.many':
@@ -223,17 +230,9 @@ export class Recorder implements Disposable {
   #readElections(): Reading[] {
     const best = new Map<string, ElectionFigures>();
     for (const one of liveElections()) {
-      const { term, leader, position, guard, election } = one.status;
+      const { election } = one.status;
       this.#see(election);
-      const remainingMs = term?.remainingMs() ?? 0;
-      const figures: ElectionFigures = {
-        isLeader: Number(remainingMs > 0),
-        leaderKnown: Number(leader !== undefined),
-        queuePosition: position ?? 0,
-        termRemaining: remainingMs / 1000,
-        guardTripped: Number(guard.state !== 'open'),
-        unhealthy: Number(!one.health().healthy),
-      };
+      const figures = figuresOf(one);
       const other = best.get(election);
       best.set(election, other === undefined ? figures : merged(figures, other));
     }
@@ -252,33 +251,37 @@ export class Recorder implements Disposable {
   }
 }
 
-type ElectionFigures = Readonly<
-  Record<
-    'isLeader' | 'leaderKnown' | 'queuePosition' | 'termRemaining' | 'guardTripped' | 'unhealthy',
-    number
-  >
->;
+type Always = 'isLeader' | 'termRemaining' | 'guardTripped' | 'unhealthy';
+/** Only while a campaign is under way: a replica that does not want to lead is not one that cannot. */
+type InCampaign = 'leaderKnown' | 'queuePosition';
+type ElectionFigures = Readonly<Record<Always, number> & Partial<Record<InCampaign, number>>>;
 
-const NONE: ElectionFigures = {
-  isLeader: 0,
-  leaderKnown: 0,
-  queuePosition: 0,
-  termRemaining: 0,
-  guardTripped: 0,
-  unhealthy: 0,
-};
+const NONE: ElectionFigures = { isLeader: 0, termRemaining: 0, guardTripped: 0, unhealthy: 0 };
 
-const merged = (a: ElectionFigures, b: ElectionFigures): ElectionFigures => ({
-  isLeader: Math.max(a.isLeader, b.isLeader),
-  leaderKnown: Math.max(a.leaderKnown, b.leaderKnown),
-  queuePosition:
-    a.queuePosition === 0 || b.queuePosition === 0
-      ? Math.max(a.queuePosition, b.queuePosition)
-      : Math.min(a.queuePosition, b.queuePosition),
-  termRemaining: Math.max(a.termRemaining, b.termRemaining),
-  guardTripped: Math.max(a.guardTripped, b.guardTripped),
-  unhealthy: Math.max(a.unhealthy, b.unhealthy),
-});
+function figuresOf(election: Election): ElectionFigures {
+  const { term, leader, position, guard, state } = election.status;
+  const remainingMs = term?.remainingMs() ?? 0;
+  return {
+    isLeader: Number(remainingMs > 0),
+    termRemaining: remainingMs / 1000,
+    guardTripped: Number(guard.state !== 'open'),
+    unhealthy: Number(!election.health().healthy),
+    ...(state !== 'idle' &&
+      state !== 'closed' && { leaderKnown: Number(leader !== undefined), queuePosition: position ?? 0 }),
+  };
+}
+
+function merged(a: ElectionFigures, b: ElectionFigures): ElectionFigures {
+  const figures = { ...a, ...b }; // what only one of them has
+  for (const metric of Object.keys(figures) as (keyof ElectionFigures)[]) {
+    const values = [a[metric], b[metric]].filter((value) => value !== undefined);
+    // The first place is the best one, and 0 is none.
+    const places = values.filter((value) => value > 0);
+    figures[metric] =
+      metric === 'queuePosition' && places.length > 0 ? Math.min(...places) : Math.max(...values);
+  }
+  return figures;
+}
 
 /** The guards of an election: of its campaigns, and of what else may be called in a loop. */
 function readGuards(): Reading[] {

@@ -81,6 +81,9 @@ describe('Prometheus', () => {
     const after = await scrape(registry);
     expect(after.get('etcd_election_is_leader{election="one"}')).toBe(0);
     expect(after.get('etcd_election_is_leader{election="two"}')).toBe(0);
+    // No campaign is under way: no place, rather than a bad one.
+    expect(after.has('etcd_election_queue_position{election="one"}')).toBe(false);
+    expect(after.has('etcd_election_leader_known{election="two"}')).toBe(false);
     expect(after.get('etcd_election_terms_ended_total{election="one",reason="resigned"}')).toBe(1);
     expect(after.get('etcd_election_terms_ended_total{election="one",reason="closed"}')).toBe(1);
     expect(after.get('etcd_election_campaigns_ended_total{election="one",reason="resigned"}')).toBe(1);
@@ -143,6 +146,42 @@ describe('Prometheus', () => {
     ])
       expect(seen.get(`etcd_election_${series}`), series).toBe(0);
     expect(seen.get('etcd_election_terms_started_total{election="e"}')).toBe(1);
+  });
+
+  test('cluster mode: one value for all workers, right for each gauge', async ({ candidate }) => {
+    const registry = prometheus();
+    const alice = candidate('alice');
+    await alice.campaign();
+    const leader = await registry.getMetricsAsJSON();
+    /** As a worker would tell it in which nothing goes well: it stands, in no queue, and knows of no leader. */
+    const cutOff = leader.map((metric) => ({
+      ...metric,
+      values: metric.values.map((one) => ({
+        ...one,
+        value: ['unhealthy', 'guard_tripped'].some((name) => metric.name === `etcd_election_${name}`) ? 1 : 0,
+      })),
+    }));
+    const seen = await scrape(
+      promClient.AggregatorRegistry.aggregate([leader, cutOff] as unknown as promClient.Metric[]),
+    );
+    const value = (metric: string): number | undefined => seen.get(`etcd_election_${metric}{election="e"}`);
+    expect(value('is_leader')).toBe(1);
+    expect(value('leader_known')).toBe(0);
+    expect(value('queue_position')).toBe(0);
+    expect(value('unhealthy')).toBe(1);
+    expect(value('guard_tripped')).toBe(1);
+    expect(value('term_remaining_seconds')).toBeGreaterThan(1);
+    expect(value('term_remaining_seconds')).toBeLessThanOrEqual(TTL_SECONDS);
+    expect(value('terms_started_total')).toBe(1);
+    expect(seen.get('etcd_election_lease_ttl_seconds')).toBe(TTL_SECONDS);
+
+    // Two workers that both believe to lead are seen.
+    const twice = await scrape(
+      promClient.AggregatorRegistry.aggregate([leader, leader] as unknown as promClient.Metric[]),
+    );
+    expect(twice.get('etcd_election_is_leader{election="e"}')).toBe(2);
+    expect(twice.get('etcd_election_queue_position{election="e"}')).toBe(1);
+    expect(twice.get('etcd_election_lease_ttl_seconds')).toBe(TTL_SECONDS);
   });
 
   test('counts what the watchdog reports', async () => {
@@ -278,19 +317,17 @@ describe('OpenTelemetry', () => {
     await alice.campaign();
 
     const during = await read();
-    expect(during.get('etcd.election.is_leader {"etcd.election.name":"e"}')).toBe(1);
-    expect(during.get('etcd.election.terms.started {"etcd.election.name":"e"}')).toBe(1);
+    expect(during.get('etcd.election.is_leader {"election":"e"}')).toBe(1);
+    expect(during.get('etcd.election.terms.started {"election":"e"}')).toBe(1);
     expect(
-      during.get('etcd.election.guard.rounds {"etcd.election.name":"e","etcd.election.loop":"campaign"}'),
+      during.get('etcd.election.guard.rounds {"election":"e","loop":"campaign"}'),
     ).toBeGreaterThanOrEqual(1);
     await alice.election.close();
 
     const after = await read();
-    expect(after.get('etcd.election.is_leader {"etcd.election.name":"e"}')).toBe(0);
-    expect(
-      after.get('etcd.election.terms.ended {"etcd.election.name":"e","etcd.election.reason":"closed"}'),
-    ).toBe(1);
-    expect(after.get('etcd.election.term.duration {"etcd.election.name":"e"}')).toMatchObject({ count: 1 });
+    expect(after.get('etcd.election.is_leader {"election":"e"}')).toBe(0);
+    expect(after.get('etcd.election.terms.ended {"election":"e","reason":"closed"}')).toBe(1);
+    expect(after.get('etcd.election.term.duration.seconds {"election":"e"}')).toMatchObject({ count: 1 });
   });
 
   test('a span for each term, and its work can be traced in it', async ({ candidate, world }) => {

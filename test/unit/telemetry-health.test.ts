@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { healthOf, type HealthFacts } from '../../src/health.ts';
-import { attributeName, catalogue, prometheusName } from '../../src/telemetry/catalogue.ts';
+import { catalogue, prometheusName } from '../../src/telemetry/catalogue.ts';
 
 const following: HealthFacts = {
   standing: true,
@@ -56,14 +56,21 @@ describe('names of metrics', () => {
     const names = Object.values(catalogue).map(({ name }) => name);
     expect(new Set(names).size).toBe(names.length);
     for (const metric of Object.values(catalogue)) {
-      // OpenTelemetry: a namespace, lower case, no unit and no `total` in the name.
+      // OpenTelemetry: a namespace, lower case, no `total` in the name.
       expect(metric.name).toMatch(/^etcd\.election(\.[a-z]+(_[a-z]+)*)+$/);
-      expect(metric.name).not.toMatch(/seconds|_s$|total|count$/);
+      expect(metric.name).not.toMatch(/_s$|total|count$/);
+      // Its exporter for Node.js adds no unit; its Collector adds none twice.
+      expect(metric.name.endsWith('.seconds'), metric.name).toBe(metric.unit === 's');
       expect(metric.unit).toMatch(/^(s|\{[a-z]+\})$/);
       // Prometheus: base units, and `_total` for what only grows.
       expect(prometheusName(metric)).toMatch(metric.unit === 's' ? /_seconds(_total)?$/ : /[a-z]$/);
       expect(prometheusName(metric).endsWith('_total')).toBe(['counter', 'total'].includes(metric.kind));
-      for (const label of metric.labels) expect(attributeName(label)).toMatch(/^etcd\.election\.[a-z]+$/);
+      for (const label of metric.labels) expect(label).toMatch(/^[a-z]+$/);
+      expect(metric.inCluster !== undefined, metric.name).toBe(metric.kind === 'gauge');
+      // Rules of others that drop or keep etcd's own metrics by their names leave ours alone.
+      expect(prometheusName(metric)).not.toMatch(
+        /^etcd_(cluster|debugging|disk|grpc|mvcc|network|request|requests|server|snap|lease_object|bookmark)/,
+      );
       if (metric.kind === 'histogram')
         expect(metric.buckets!.toSorted((a, b) => a - b)).toEqual(metric.buckets);
     }
