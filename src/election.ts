@@ -1,32 +1,32 @@
 /**
  * The front door: one election, as one replica sees it.
  */
-import { onAbort, sharedAbort } from './abort.ts';
+import { onAbort, sharedAbort } from './util/abort.ts';
 import type { Etcd3 } from 'etcd3';
-import { callSite, type PublicFunction } from './guard/call-site.ts';
-import { CallerGuard } from './guard/caller-guard.ts';
-import { clientReadsOf } from './guard/client-reads.ts';
-import type { CallbackFrames } from './callback-frames.ts';
-import { Callbacks } from './callbacks.ts';
-import { guardListener, RunningCampaign, type CampaignTools } from './campaign.ts';
+import { callSite, type PublicFunction } from './loop-guard/call-site.ts';
+import { CallerGuard } from './loop-guard/call-limits.ts';
+import { clientReadsOf } from './loop-guard/client-reads.ts';
+import type { CallbackFrames } from './util/callback-frames.ts';
+import { Callbacks } from './campaign/callbacks.ts';
+import { guardListener, RunningCampaign, type CampaignTools } from './campaign/campaign.ts';
 import { SHORTEST_TTL_SECONDS } from './core/deadline.ts';
-import type { StopCause } from './core/campaign.ts';
-import { seen, type Candidate } from './candidate.ts';
-import type { Candidate as Queued } from './core/roster.ts';
-import { LeadWork, type LeadOptions } from './lead-work.ts';
-import { currentTermOf, statusOf, type ElectionStatus } from './status.ts';
-import { unheard } from './deferred.ts';
-import { electionPrefix, type Snapshot } from './etcd/candidacy.ts';
-import { linkOf } from './etcd/link.ts';
+import type { StopCause } from './core/campaign-state.ts';
+import { seen, type Candidate } from './campaign/candidate.ts';
+import type { Candidate as Queued } from './core/candidate-queue.ts';
+import { LeadWork, type LeadOptions } from './campaign/lead-work.ts';
+import { currentTermOf, statusOf, type ElectionStatus } from './campaign/status.ts';
+import { unheard } from './util/deferred.ts';
+import { electionPrefix, type Snapshot } from './etcd/election-keys.ts';
+import { linkOf } from './etcd/transport.ts';
 import { AlreadyStandingError, ElectionClosedError, type ElectionError } from './errors.ts';
-import { readError } from './faults.ts';
-import { countCall, countElection } from './guard/flood.ts';
-import { refusedPaceOf } from './guard/refused-pace.ts';
-import { guardOf, type LoopGuard } from './guard/guard.ts';
-import { endpointsOf, keyOf, type ElectionScope } from './guard/key.ts';
-import { healthOf, type ElectionHealth } from './health.ts';
-import { hubOf } from './hub.ts';
-import { endsAtOnce, observeLeader } from './observer.ts';
+import { readError } from './campaign/etcd-to-user-errors.ts';
+import { countCall, countElection } from './loop-guard/sync-flood.ts';
+import { refusedPaceOf } from './client/refusal-backoff.ts';
+import { guardOf, type LoopGuard } from './loop-guard/loop-guard.ts';
+import { endpointsOf, keyOf, type ElectionScope } from './loop-guard/guard-key.ts';
+import { healthOf, type ElectionHealth } from './core/health.ts';
+import { hubOf } from './client/shared-watch.ts';
+import { endsAtOnce, observeLeader } from './campaign/observer.ts';
 import {
   checkClient,
   checkSignal,
@@ -38,14 +38,14 @@ import {
   type ElectionOptions,
   type Settings,
 } from './options.ts';
-import { Refusal } from './refusal.ts';
-import { defaultLogger, Reporter } from './reporter.ts';
-import { QueueReader } from './queue-reader.ts';
-import { sessionsOf } from './session.ts';
-import { overUnlessAwaited } from './self-wait.ts';
-import { framesOf, leave, placeOf } from './standing.ts';
-import type { Term } from './term.ts';
-import { clock } from './time.ts';
+import { Refusal } from './campaign/refusal.ts';
+import { defaultLogger, Reporter } from './logging/event-log.ts';
+import { QueueReader } from './campaign/queue-reader.ts';
+import { sessionsOf } from './client/session.ts';
+import { overUnlessAwaited } from './campaign/self-wait.ts';
+import { framesOf, leave, placeOf } from './client/active-campaigns.ts';
+import type { Term } from './term/term.ts';
+import { clock } from './util/clock.ts';
 
 /** Who leads an election, as etcd tells it. */
 export type Leader = Candidate;

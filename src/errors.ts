@@ -1,7 +1,7 @@
 /**
  * What can go wrong, as few classes as callers need to tell apart. Match on `code`, not on `message`.
  */
-import type { EndCause } from './core/campaign.ts';
+import type { EndCause } from './core/campaign-state.ts';
 import { jsonOf } from './core/json.ts';
 
 /** Stable across versions. */

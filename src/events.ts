@@ -3,7 +3,7 @@
  * disagree. Tokens and lease IDs are strings: JSON has no bigint, and a number would lose digits.
  */
 import { channel } from 'node:diagnostics_channel';
-import type { EndCause, StopCause } from './core/campaign.ts';
+import type { EndCause, StopCause } from './core/campaign-state.ts';
 import { errorText } from './core/shown.ts';
 
 /** A callback of the options, or what was registered with a term by `run()`, `every()` or `onEnd()`. */

@@ -4,17 +4,27 @@
 import { networkInterfaces, hostname } from 'node:os';
 import type { Etcd3 } from 'etcd3';
 import { defaultMarginMs } from './core/deadline.ts';
-import { consoleLogger } from './console-logger.ts';
+import { consoleLogger } from './logging/console-logger.ts';
 import { isWellFormed, nameProblem, prefixProblem, unsetPart } from './core/names.ts';
-import type { Candidate } from './candidate.ts';
-import { A_SIGNAL, isAbortSignal } from './abort.ts';
+import type { Candidate } from './campaign/candidate.ts';
+import { A_SIGNAL, isAbortSignal } from './util/abort.ts';
 import { isObject, shown } from './core/shown.ts';
-import { callback, flag, oneOf, only, optional, readFields, ruled, whole, type Values } from './fields.ts';
-import { LONGEST_VALUE_BYTES } from './etcd/candidacy.ts';
+import {
+  callback,
+  flag,
+  oneOf,
+  only,
+  optional,
+  readFields,
+  ruled,
+  whole,
+  type Values,
+} from './util/option-fields.ts';
+import { LONGEST_VALUE_BYTES } from './etcd/election-keys.ts';
 import { InvalidInputError } from './errors.ts';
 import type { Logger } from './events.ts';
-import { defaultGuardSettings, type GuardSettings } from './guard/guard.ts';
-import type { Term } from './term.ts';
+import { defaultGuardSettings, type GuardSettings } from './loop-guard/loop-guard.ts';
+import type { Term } from './term/term.ts';
 
 export interface GuardOptions {
   /** Rounds that go at once before the first hold. Default: 5. Range: 1 to 20. */

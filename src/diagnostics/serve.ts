@@ -1,7 +1,7 @@
 import { BlockList, isIP } from 'node:net';
 import { hostname } from 'node:os';
 import { isObject } from '../core/shown.ts';
-import { above, callback, only, optional, secret, text, whole, type Values } from '../fields.ts';
+import { above, callback, only, optional, secret, text, whole, type Values } from '../util/option-fields.ts';
 import { DiagnosticsError } from './errors.ts';
 import { closeHost, openHost, runningHost } from './watchdog/watchdog.ts';
 import { type WatchdogOptions, parseOptions } from './watchdog/watchdog-options.ts';

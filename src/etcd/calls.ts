@@ -2,11 +2,11 @@
  * One call: which hosts are asked, in which order, and with which token. Each host is asked once at most.
  */
 import type { Etcd3 } from 'etcd3';
-import { clock } from '../time.ts';
-import { EtcdFault, isTokenRefused, type GrpcStatus } from './fault.ts';
+import { clock } from '../util/clock.ts';
+import { EtcdFault, isTokenRefused, type GrpcStatus } from './etcd-error.ts';
 import { hedged } from './hedge.ts';
 import { Host } from './host.ts';
-import { limited, type Limits } from './limits.ts';
+import { limited, type Limits } from '../util/limited.ts';
 import { Members, type HostEvent } from './members.ts';
 import { Tokens } from './token.ts';
 import { askOnce, type Invoke } from './unary.ts';

@@ -3,7 +3,7 @@
  * fencing token. This is the one place that knows which cluster is ours.
  */
 import { voteOf, type Pin } from '../core/cluster-vote.ts';
-import { clock } from '../time.ts';
+import { clock } from '../util/clock.ts';
 
 /** For so long no answer of our cluster must have come before another one can take its place, in milliseconds. */
 const QUIET_MS = 3_000;

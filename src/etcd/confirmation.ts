@@ -2,11 +2,11 @@
  * One linearizable read after a renewal, on another host where there is one: it tells whether etcd's present leader stands
  * behind the renewal, and whether our key still stands.
  */
-import { verdictOf } from '../core/confirmation.ts';
-import type { Candidate } from '../core/roster.ts';
-import { candidateOf } from './candidacy.ts';
-import { EtcdFault } from './fault.ts';
-import type { CallLimits, Host, Link } from './link.ts';
+import { verdictOf } from '../core/renewal-check.ts';
+import type { Candidate } from '../core/candidate-queue.ts';
+import { candidateOf } from './election-keys.ts';
+import { EtcdFault } from './etcd-error.ts';
+import type { CallLimits, Host, Link } from './transport.ts';
 
 /** A key that the role may read: the one that our candidate has, or would have. */
 export interface OwnKey {

@@ -6,11 +6,11 @@
  * branches, run in a nested transaction: in one list with the fence, `else` would run after the term is over.
  */
 import { ComparatorBuilder, type ICompare, type IRequestOp, type ITxnResponse, type KVClient } from 'etcd3';
-import type { Candidacy } from '../core/campaign.ts';
+import type { Candidacy } from '../core/campaign-state.ts';
 import { InvalidInputError } from '../errors.ts';
 import { isObject, shown } from '../core/shown.ts';
-import { createdAt, isCandidateKey } from './candidacy.ts';
-import type { CallLimits, Link } from './link.ts';
+import { createdAt, isCandidateKey } from './election-keys.ts';
+import type { CallLimits, Link } from './transport.ts';
 
 type Namespace = ConstructorParameters<typeof ComparatorBuilder>[1];
 type UserOptions = Parameters<KVClient['txn']>[1];

@@ -2,7 +2,7 @@
  * A hedged request: while the host that was asked keeps silent, another is asked the same, and the first answer counts.
  * For what may happen twice without harm.
  */
-import { EtcdFault } from './fault.ts';
+import { EtcdFault } from './etcd-error.ts';
 
 /**
  * @param ask sends it once; calls `onSilent` while its host keeps silent, and gives up where the signal aborts.

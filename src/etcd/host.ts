@@ -7,7 +7,7 @@
  */
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { Etcd3, type IOptions } from 'etcd3';
-import { clock } from '../time.ts';
+import { clock } from '../util/clock.ts';
 
 /** The raw calls of etcd3 that we use. */
 export type HostClient = Pick<Etcd3, 'kv' | 'leaseClient' | 'watchClient' | 'maintenance' | 'auth'>;

@@ -2,7 +2,7 @@
  * Our hand on a call of etcd3: what it sends along, what it hears, and what etcd3 is told of its end.
  */
 import type { KVClient } from 'etcd3';
-import type { GrpcStatus } from './fault.ts';
+import type { GrpcStatus } from './etcd-error.ts';
 import { onCleanStack } from './host.ts';
 
 export type CallOptions = NonNullable<Parameters<KVClient['range']>[1]>;

@@ -5,10 +5,10 @@
 import { randomBytes } from 'node:crypto';
 import type { ILeaseKeepAliveRequest, ILeaseKeepAliveResponse } from 'etcd3';
 import type { LeaseProof } from '../core/deadline.ts';
-import { clock } from '../time.ts';
+import { clock } from '../util/clock.ts';
 import { isConfirmed, type OwnKey } from './confirmation.ts';
-import { EtcdFault, isTokenRefused } from './fault.ts';
-import type { CallLimits, Host, Link, OpenStream } from './link.ts';
+import { EtcdFault, isTokenRefused } from './etcd-error.ts';
+import type { CallLimits, Host, Link, OpenStream } from './transport.ts';
 
 /**
  * A lease ID of our own choosing, random, 63 bits, in decimal: a grant whose answer was lost is asked for again

@@ -3,10 +3,10 @@
  */
 import type { EventOf } from '../events.ts';
 import { Cluster, type ClusterEvent } from './cluster.ts';
-import { EtcdFault, type GrpcStatus } from './fault.ts';
+import { EtcdFault, type GrpcStatus } from './etcd-error.ts';
 import type { Host } from './host.ts';
-import { HostChoice, type Wishes } from './host-choice.ts';
-import { limited, type Limits } from './limits.ts';
+import { HostChoice, type Wishes } from './host-selector.ts';
+import { limited, type Limits } from '../util/limited.ts';
 import { Probes, type Ask } from './probes.ts';
 
 /** What there is to tell, once for each change. */

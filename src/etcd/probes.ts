@@ -2,7 +2,7 @@
  * Asks hosts for something harmless: which cluster they belong to, and whether they answer again. A suspect gets no write
  * before it has answered.
  */
-import { clock } from '../time.ts';
+import { clock } from '../util/clock.ts';
 
 /** How often one host is probed, in milliseconds; only while calls are made. */
 const PROBE_EVERY_MS = 5_000;

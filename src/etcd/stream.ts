@@ -1,12 +1,12 @@
 /**
  * A stream that is open on one host, and how it ends.
  */
-import { clock } from '../time.ts';
+import { clock } from '../util/clock.ts';
 import { leftOf, type Calls } from './calls.ts';
-import { faultOf, statusIn } from './fault.ts';
+import { faultOf, statusIn } from './etcd-error.ts';
 import { onCleanStack, type Host, type HostClient } from './host.ts';
 import { callOptions, type CallOptions } from './intercept.ts';
-import { limited, type Limits } from './limits.ts';
+import { limited, type Limits } from '../util/limited.ts';
 import type { Use } from './uses.ts';
 
 /** What we need of etcd3's raw duplex streams. */

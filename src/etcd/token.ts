@@ -4,7 +4,7 @@
  * etcd3 would fetch it without any limit, and keep a connection open for good for each token.
  */
 import type { Etcd3, IOptions } from 'etcd3';
-import { clock } from '../time.ts';
+import { clock } from '../util/clock.ts';
 
 type Fetch = (credentials: { name: string; password: string }) => Promise<string>;
 

@@ -1,9 +1,9 @@
 /**
  * One call, sent once to one host, within its limit.
  */
-import { EtcdFault, faultOf, type GrpcStatus } from './fault.ts';
+import { EtcdFault, faultOf, type GrpcStatus } from './etcd-error.ts';
 import { onCleanStack, type HostClient } from './host.ts';
-import { SILENT_AFTER_MS } from './host-choice.ts';
+import { SILENT_AFTER_MS } from './host-selector.ts';
 import { foreign } from './members.ts';
 import { callOptions, HIDDEN, type CallOptions, type OngoingCall } from './intercept.ts';
 

@@ -2,7 +2,7 @@
  * Who needs our connections: calls under way and open streams. Without them the connections are closed, when an election is
  * closed at once, else after a while.
  */
-import { clock } from '../time.ts';
+import { clock } from '../util/clock.ts';
 
 /** How often we look whether our connections are still needed, in milliseconds. */
 const TEND_EVERY_MS = 1_000;

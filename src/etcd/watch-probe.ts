@@ -4,10 +4,10 @@
  * revision of long ago.
  */
 import type { IWatchResponse } from 'etcd3';
-import { clock } from '../time.ts';
-import { EtcdFault } from './fault.ts';
+import { clock } from '../util/clock.ts';
+import { EtcdFault } from './etcd-error.ts';
 import type { Known } from './history.ts';
-import type { Link } from './link.ts';
+import type { Link } from './transport.ts';
 import type { WatchStream } from './watch-stream.ts';
 
 export interface ProbeTools {

@@ -5,7 +5,7 @@
  * requests in any order; so there one request is under way at a time. The first answer on a stream shows which it is.
  */
 import type { IWatchCreateRequest, IWatchRequest, IWatchResponse } from 'etcd3';
-import type { Host, OpenStream } from './link.ts';
+import type { Host, OpenStream } from './transport.ts';
 
 export type WatchRequest = Omit<IWatchCreateRequest, 'watch_id'>;
 

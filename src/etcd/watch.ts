@@ -5,13 +5,13 @@
  * ends, breaks or falls silent), the way back is the same: one stream anew, through the guard, then every watch
  * reads its range again and goes on from there.
  */
-import { sharedAbort } from '../abort.ts';
+import { sharedAbort } from '../util/abort.ts';
 import type { IWatchRequest, IWatchResponse } from 'etcd3';
-import type { RosterEvent } from '../core/roster.ts';
-import { clock } from '../time.ts';
-import { candidateOf, endOf, isCandidateKey } from './candidacy.ts';
-import { EtcdFault, isFinal } from './fault.ts';
-import type { Link } from './link.ts';
+import type { RosterEvent } from '../core/candidate-queue.ts';
+import { clock } from '../util/clock.ts';
+import { candidateOf, endOf, isCandidateKey } from './election-keys.ts';
+import { EtcdFault, isFinal } from './etcd-error.ts';
+import type { Link } from './transport.ts';
 import { WatchProbe } from './watch-probe.ts';
 import { WatchStream } from './watch-stream.ts';
 

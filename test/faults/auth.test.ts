@@ -6,7 +6,7 @@ import { etcdctlPath } from 'etcd-election/dev';
 import { beforeAll, describe, expect, test } from 'vitest';
 import type { HostClient } from '../../src/etcd/host.ts';
 import type { CallOptions } from '../../src/etcd/intercept.ts';
-import { linkOf } from '../../src/etcd/link.ts';
+import { linkOf } from '../../src/etcd/transport.ts';
 import { nowMs } from './lab/history.ts';
 import { NOISE_MS } from './lab/lab.ts';
 import { everythingSaid, freshName, Replica } from './lab/replica.ts';

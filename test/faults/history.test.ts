@@ -1,7 +1,7 @@
 import { startEtcd, type EtcdCluster } from 'etcd-election/dev';
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { describe, expect, test, onTestFinished } from 'vitest';
-import { CALL_LIMIT_MS } from '../../src/session.ts';
+import { CALL_LIMIT_MS } from '../../src/client/session.ts';
 import { ROOT, setUpAuth, userOf } from './lab/auth.ts';
 import { Backup, canBumpRevision, wipe } from './lab/backup.ts';
 import { nowMs } from './lab/history.ts';

@@ -1,6 +1,6 @@
 import type { Election } from 'etcd-election';
 import { describe, expect, test } from 'vitest';
-import { SILENT_AFTER_MS } from '../../src/etcd/host-choice.ts';
+import { SILENT_AFTER_MS } from '../../src/etcd/host-selector.ts';
 import { Lab, NOISE_MS, type Candidate } from './lab/lab.ts';
 import { freshName, Replica } from './lab/replica.ts';
 import { releaseBeforeDrain } from './lab/sabotages.ts';

@@ -1,7 +1,7 @@
 import { Etcd3 } from 'etcd3';
 import type { FaultyProxy } from 'etcd-election/dev';
 import { describe, expect, test } from 'vitest';
-import { CALL_LIMIT_MS } from '../../src/session.ts';
+import { CALL_LIMIT_MS } from '../../src/client/session.ts';
 import { Operator } from './lab/gateway.ts';
 import { nowMs } from './lab/history.ts';
 import { NOISE_MS } from './lab/lab.ts';

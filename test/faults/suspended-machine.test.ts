@@ -20,7 +20,9 @@ const HOUR_MS = 3_600_000;
 /** A clock that believes CLOCK_MONOTONIC, as `performance.now()` and all timers do. */
 const suspensionUnnoticed: Sabotage = {
   name: 'suspension-unnoticed',
-  edits: [{ file: 'time.ts', find: 'return monotonic + this.#suspendedMs;', replace: 'return monotonic;' }],
+  edits: [
+    { file: 'util/clock.ts', find: 'return monotonic + this.#suspendedMs;', replace: 'return monotonic;' },
+  ],
 };
 
 interface Night {

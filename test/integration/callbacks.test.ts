@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Term } from 'etcd-election';
 import { describe, expect } from 'vitest';
-import { Deferred } from '../../src/deferred.ts';
+import { Deferred } from '../../src/util/deferred.ts';
 import { eventually, within } from '../support/eventually.ts';
 import { abortOf, SOON_MS, test } from '../support/world.ts';
 

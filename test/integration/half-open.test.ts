@@ -1,7 +1,7 @@
 import type { Etcd3, IWatchRequest, IWatchResponse } from 'etcd3';
 import { startProxy } from 'etcd-election/dev';
 import { expect } from 'vitest';
-import { linkOf, type OpenStream } from '../../src/etcd/link.ts';
+import { linkOf, type OpenStream } from '../../src/etcd/transport.ts';
 import { SOON_MS, test } from '../support/world.ts';
 
 type WatchStream = OpenStream<IWatchRequest, IWatchResponse>;

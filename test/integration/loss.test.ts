@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { startProxy } from 'etcd-election/dev';
 import { describe, expect, onTestFinished } from 'vitest';
-import { Deferred } from '../../src/deferred.ts';
+import { Deferred } from '../../src/util/deferred.ts';
 import { eventually, within } from '../support/eventually.ts';
 import {
   abortOf,

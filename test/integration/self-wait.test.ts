@@ -2,7 +2,7 @@ import { EventEmitter } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Election, type ElectionOptions, type Term } from 'etcd-election';
 import { describe, expect } from 'vitest';
-import { Deferred } from '../../src/deferred.ts';
+import { Deferred } from '../../src/util/deferred.ts';
 import { eventually, within } from '../support/eventually.ts';
 import { abortOf, SOON_MS, test, TTL_SECONDS, type World } from '../support/world.ts';
 

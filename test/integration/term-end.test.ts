@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { InvalidInputError, LeadershipLostError, type Leader } from 'etcd-election';
 import { describe, expect } from 'vitest';
-import { Deferred } from '../../src/deferred.ts';
+import { Deferred } from '../../src/util/deferred.ts';
 import { eventually, within } from '../support/eventually.ts';
 import { abortOf, SOON_MS, test } from '../support/world.ts';
 

@@ -1,8 +1,8 @@
 // Stopped between its entry and the announcement of a newer value, whose call was never sent: "nothing has happened" was
 // said of the announcement, and believed of the entry. The key stayed, on a lease that lived on for others: nobody led, for ever.
 import { expect } from 'vitest';
-import { linkOf } from '../../src/etcd/link.ts';
-import { Deferred } from '../../src/deferred.ts';
+import { linkOf } from '../../src/etcd/transport.ts';
+import { Deferred } from '../../src/util/deferred.ts';
 import { eventually, within } from '../support/eventually.ts';
 import { SOON_MS, test } from '../support/world.ts';
 

@@ -1,4 +1,4 @@
-import type { Clock } from '../../src/time.ts';
+import type { Clock } from '../../src/util/clock.ts';
 
 interface Sleeper {
   readonly atMs: number;

@@ -1,7 +1,7 @@
 // Closes one watch while another call is being sent, and another on that call's answer, at every step of the sending:
 // `reset-child.ts <endpoint>`.
 import { Etcd3, type IWatchRequest, type IWatchResponse } from 'etcd3';
-import { linkOf, type OpenStream } from '../../src/etcd/link.ts';
+import { linkOf, type OpenStream } from '../../src/etcd/transport.ts';
 
 type Watch = OpenStream<IWatchRequest, IWatchResponse>;
 

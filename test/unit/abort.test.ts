@@ -1,8 +1,8 @@
 import { getEventListeners } from 'node:events';
 import { readdirSync, readFileSync } from 'node:fs';
 import { expect, test, vi } from 'vitest';
-import { untilAny } from '../../src/abort.ts';
-import { defaultGuardSettings, LoopGuard } from '../../src/guard/guard.ts';
+import { untilAny } from '../../src/util/abort.ts';
+import { defaultGuardSettings, LoopGuard } from '../../src/loop-guard/loop-guard.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 
 test('a wait ends with the first of its signals, and leaves no listener behind', async () => {

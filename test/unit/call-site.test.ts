@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { callSite } from '../../src/guard/call-site.ts';
+import { callSite } from '../../src/loop-guard/call-site.ts';
 
 /** Stands for a public function of ours. */
 const campaign = (): readonly string[] => callSite(campaign);

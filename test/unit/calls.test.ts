@@ -3,7 +3,7 @@ import type { Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Etcd3, type IOptions } from 'etcd3';
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
-import { linkOf, type Link } from '../../src/etcd/link.ts';
+import { linkOf, type Link } from '../../src/etcd/transport.ts';
 import { eventually } from '../support/eventually.ts';
 import type { FakeClock } from '../support/fake-clock.ts';
 import { grpcServer, headerOf, type Answer } from '../support/grpc-server.ts';
@@ -12,7 +12,7 @@ const { fake } = await vi.hoisted(async () => {
   const { FakeClock: Fake } = await import('../support/fake-clock.ts');
   return { fake: new Fake() };
 });
-vi.mock('../../src/time.ts', async (original) => ({ ...(await original<object>()), clock: fake }));
+vi.mock('../../src/util/clock.ts', async (original) => ({ ...(await original<object>()), clock: fake }));
 
 const CLUSTER_ID = 7n;
 const WITHIN = { withinMs: 5_000 };

@@ -12,7 +12,7 @@ import {
   type Origin,
   type Outcome,
   type StopCause,
-} from '../../src/core/campaign.ts';
+} from '../../src/core/campaign-state.ts';
 
 // No `Partial` anywhere: the compiler asks for each state against each outcome, and for each cause.
 

@@ -1,7 +1,7 @@
 import { getEventListeners } from 'node:events';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { SystemClock, type Readings } from '../../src/time.ts';
+import { SystemClock, type Readings } from '../../src/util/clock.ts';
 
 const HOUR_MS = 3_600_000;
 /** What the clock may overlook: less than any margin a lease can have (50 ms). */

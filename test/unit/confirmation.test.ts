@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { verdictOf } from '../../src/core/confirmation.ts';
+import { verdictOf } from '../../src/core/renewal-check.ts';
 
 // S2: what the raft terms of a renewal and of the read after it say together.
 

@@ -11,7 +11,7 @@ import {
   type ElectionErrorCode,
 } from 'etcd-election';
 import { describe, expect, test } from 'vitest';
-import { EtcdFault, faultOf, type FaultKind, type GrpcStatus } from '../../src/etcd/fault.ts';
+import { EtcdFault, faultOf, type FaultKind, type GrpcStatus } from '../../src/etcd/etcd-error.ts';
 
 const cause = new Error('cause');
 

@@ -8,9 +8,9 @@ import {
   type Logger,
 } from 'etcd-election';
 import { describe, expect, test } from 'vitest';
-import { LINES_AT_ONCE } from '../../src/core/line-budget.ts';
+import { LINES_AT_ONCE } from '../../src/core/log-quota.ts';
 import { emit, type EventOf } from '../../src/events.ts';
-import { Reporter } from '../../src/reporter.ts';
+import { Reporter } from '../../src/logging/event-log.ts';
 import { RecordedLog } from '../support/recorded-log.ts';
 
 const token = (2n ** 60n + 1n).toString();

@@ -1,7 +1,7 @@
 import { Etcd3 } from 'etcd3';
 import { Election, RunawayLoopError } from 'etcd-election';
 import { afterAll, afterEach, expect, test } from 'vitest';
-import { CALLS_PER_TURN } from '../../src/guard/flood.ts';
+import { CALLS_PER_TURN } from '../../src/loop-guard/sync-flood.ts';
 import { RecordedLog } from '../support/recorded-log.ts';
 
 // Nothing listens there: what is thrown is thrown before anything is sent.

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { defaultGuardSettings, LoopGuard } from '../../src/guard/guard.ts';
-import { SystemClock, type Clock } from '../../src/time.ts';
+import { defaultGuardSettings, LoopGuard } from '../../src/loop-guard/loop-guard.ts';
+import { SystemClock, type Clock } from '../../src/util/clock.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 
 const settings = defaultGuardSettings;

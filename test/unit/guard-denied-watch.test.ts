@@ -2,9 +2,9 @@ import { EventEmitter } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, expect, test } from 'vitest';
 import type { IWatchResponse } from 'etcd3';
-import type { RosterEvent } from '../../src/core/roster.ts';
+import type { RosterEvent } from '../../src/core/candidate-queue.ts';
 import { History } from '../../src/etcd/history.ts';
-import type { Link, OpenStream } from '../../src/etcd/link.ts';
+import type { Link, OpenStream } from '../../src/etcd/transport.ts';
 import { WatchHub } from '../../src/etcd/watch.ts';
 
 // An etcd whose tokens are void as soon as a stream is open: each further watch on it is denied, those that stand go on.

@@ -6,7 +6,7 @@ import {
   MS_PER_LINE,
   OF_ALL,
   spend,
-} from '../../src/core/line-budget.ts';
+} from '../../src/core/log-quota.ts';
 
 test('G5, G6: after the line that says that the guard trips, six a minute: nothing is left of the burst', () => {
   let budget = lastOfTheBurst(0);

@@ -1,14 +1,14 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { NewcomerGuard, MOST_HELD } from '../../src/guard/newcomers.ts';
+import { NewcomerGuard, MOST_HELD } from '../../src/loop-guard/new-elections.ts';
 import {
   MS_PER_NEWCOMER,
   fullNewcomerBudget,
   ONE_BY_ONE,
   SIDE_BY_SIDE,
   welcome,
-} from '../../src/core/newcomers.ts';
-import { LoopGuard, MOST_CAMPAIGNS } from '../../src/guard/guard.ts';
+} from '../../src/core/new-election-budget.ts';
+import { LoopGuard, MOST_CAMPAIGNS } from '../../src/loop-guard/loop-guard.ts';
 
 /** Elections that come, alone or beside others. @returns when each may go on. */
 function arrive(comings: readonly { readonly afterMs: number; readonly alone: boolean }[]): number[] {

@@ -10,7 +10,7 @@ import {
   REFUSALS_PER_SECOND,
   refusals,
   THROWS_UNTIL_PARKED,
-} from '../../src/guard/flood.ts';
+} from '../../src/loop-guard/sync-flood.ts';
 import { RunawayLoopError } from '../../src/errors.ts';
 
 /** Sleeps of the thread, in milliseconds; nobody really sleeps here. */

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test, vi } from 'vitest';
-import { defaultGuardSettings, LoopGuard, type GuardListener } from '../../src/guard/guard.ts';
-import { Turnstile } from '../../src/guard/turnstile.ts';
+import { defaultGuardSettings, LoopGuard, type GuardListener } from '../../src/loop-guard/loop-guard.ts';
+import { Turnstile } from '../../src/loop-guard/single-flight.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 
 const settings = defaultGuardSettings;

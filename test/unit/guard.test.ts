@@ -7,9 +7,9 @@ import {
   LoopGuard,
   loopGuards,
   type GuardListener,
-} from '../../src/guard/guard.ts';
-import { endpointsOf, keyOf, type ElectionScope } from '../../src/guard/key.ts';
-import { shared } from '../../src/guard/registry.ts';
+} from '../../src/loop-guard/loop-guard.ts';
+import { endpointsOf, keyOf, type ElectionScope } from '../../src/loop-guard/guard-key.ts';
+import { shared } from '../../src/loop-guard/registry.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 
 const settings = defaultGuardSettings;
@@ -300,7 +300,7 @@ describe('G3: its state belongs to the process', () => {
 
   test('a second copy of the package finds it too', async () => {
     vi.resetModules();
-    const copy = await import('../../src/guard/guard.ts');
+    const copy = await import('../../src/loop-guard/loop-guard.ts');
     expect(copy.LoopGuard).not.toBe(LoopGuard);
     expect(copy.guardOf(scopeOf('a'), 'campaign')).toBe(guardOf(scopeOf('a'), 'campaign'));
   });

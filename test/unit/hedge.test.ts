@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { EtcdFault } from '../../src/etcd/fault.ts';
+import { EtcdFault } from '../../src/etcd/etcd-error.ts';
 import { hedged } from '../../src/etcd/hedge.ts';
 
 // Three hosts, each of which does what the test says when it says so.

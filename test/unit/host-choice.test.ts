@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
-import { HostChoice, SILENT_AFTER_MS, type Wishes } from '../../src/etcd/host-choice.ts';
-import { clock } from '../../src/time.ts';
+import { HostChoice, SILENT_AFTER_MS, type Wishes } from '../../src/etcd/host-selector.ts';
+import { clock } from '../../src/util/clock.ts';
 
 const HOSTS = ['a', 'b', 'c'];
 let nowMs = 0;

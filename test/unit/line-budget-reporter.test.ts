@@ -1,8 +1,8 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { expect, test } from 'vitest';
-import { LINES_AT_ONCE } from '../../src/core/line-budget.ts';
+import { LINES_AT_ONCE } from '../../src/core/log-quota.ts';
 import type { ElectionEvent } from '../../src/events.ts';
-import { Reporter } from '../../src/reporter.ts';
+import { Reporter } from '../../src/logging/event-log.ts';
 import { RecordedLog } from '../support/recorded-log.ts';
 
 const ended = (election: string): ElectionEvent => ({

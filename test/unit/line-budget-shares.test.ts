@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { fullBudget, LINES_AT_ONCE, MS_PER_LINE, spend } from '../../src/core/line-budget.ts';
-import { LineShares, type LineShare } from '../../src/guard/line-shares.ts';
+import { fullBudget, LINES_AT_ONCE, MS_PER_LINE, spend } from '../../src/core/log-quota.ts';
+import { LineShares, type LineShare } from '../../src/logging/log-limiter.ts';
 
 const sharesAt = (nowMs: () => number): LineShares => new LineShares(() => ({ now: fullBudget(nowMs()) }));
 

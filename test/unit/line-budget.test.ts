@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { fullBudget, LINES_AT_ONCE, MS_PER_LINE, spend } from '../../src/core/line-budget.ts';
+import { fullBudget, LINES_AT_ONCE, MS_PER_LINE, spend } from '../../src/core/log-quota.ts';
 
 describe('the line budget', () => {
   test('G5: in any stretch of time never more than a burst and six lines a minute', () => {

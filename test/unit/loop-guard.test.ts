@@ -9,7 +9,7 @@ import {
   type DelaySource,
   type GuardHistory,
   type GuardLimits,
-} from '../../src/core/loop-guard.ts';
+} from '../../src/core/guard-rules.ts';
 
 /** A sequence of delays as it comes; the last one goes on for ever. */
 const sequence = (delays: readonly number[]): Delays => ({

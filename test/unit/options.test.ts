@@ -2,7 +2,7 @@ import { Etcd3 } from 'etcd3';
 import { Election, InvalidInputError, type ElectionOptions } from 'etcd-election';
 import { networkInterfaces } from 'node:os';
 import { afterAll, describe, expect, test, vi } from 'vitest';
-import { LONGEST_VALUE_BYTES } from '../../src/etcd/candidacy.ts';
+import { LONGEST_VALUE_BYTES } from '../../src/etcd/election-keys.ts';
 import { checkSignal, checkTxnOptions, checkValue, ownAddress, resolveOptions } from '../../src/options.ts';
 import { RecordedLog } from '../support/recorded-log.ts';
 

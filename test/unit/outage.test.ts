@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
-import { Outage } from '../../src/outage.ts';
+import { Outage } from '../../src/logging/outage.ts';
 
 beforeEach(() => void vi.useFakeTimers({ toFake: ['performance', 'Date', 'hrtime'] }));
 afterEach(() => void vi.useRealTimers());

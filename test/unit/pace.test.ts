@@ -1,7 +1,7 @@
 import type { Etcd3 } from 'etcd3';
 import { expect, test } from 'vitest';
-import { paceOf, renewalPace } from '../../src/guard/pace.ts';
-import { clock } from '../../src/time.ts';
+import { paceOf, renewalPace } from '../../src/client/reconnect-backoff.ts';
+import { clock } from '../../src/util/clock.ts';
 
 const never = new AbortController().signal;
 

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { plainCauseWithCertificate } from '../../src/core/plain-cause.ts';
-import { faultOf } from '../../src/etcd/fault.ts';
+import { faultOf } from '../../src/etcd/etcd-error.ts';
 
 test.for([
   [

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
-import type { Link } from '../../src/etcd/link.ts';
+import type { Link } from '../../src/etcd/transport.ts';
 import type { WatchHub, WatchTarget } from '../../src/etcd/watch.ts';
-import { RosterFeed } from '../../src/roster-feed.ts';
+import { RosterFeed } from '../../src/campaign/queue-watcher.ts';
 
 test("L4: an observer's first read that is answered after a later one is not shown: it is older", async () => {
   const answers: ((revision: string, leader: string) => void)[] = [];

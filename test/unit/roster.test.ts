@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { Roster, type Candidate, type RosterEvent } from '../../src/core/roster.ts';
+import { Roster, type Candidate, type RosterEvent } from '../../src/core/candidate-queue.ts';
 
 const KEYS = ['k0', 'k1', 'k2', 'k3', 'k4', 'k5'];
 

@@ -1,15 +1,15 @@
 import { afterEach, expect, test, vi } from 'vitest';
 import type { LeaseProof } from '../../src/core/deadline.ts';
 import type { KeepAlive } from '../../src/etcd/lease.ts';
-import type { Link } from '../../src/etcd/link.ts';
-import { Session } from '../../src/session.ts';
+import type { Link } from '../../src/etcd/transport.ts';
+import { Session } from '../../src/client/session.ts';
 import type { FakeClock } from '../support/fake-clock.ts';
 
 const { fake } = await vi.hoisted(async () => {
   const { FakeClock: Fake } = await import('../support/fake-clock.ts');
   return { fake: new Fake() };
 });
-vi.mock('../../src/time.ts', async (original) => ({ ...(await original<object>()), clock: fake }));
+vi.mock('../../src/util/clock.ts', async (original) => ({ ...(await original<object>()), clock: fake }));
 
 afterEach(() => vi.useRealTimers());
 

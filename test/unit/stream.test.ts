@@ -2,7 +2,7 @@ import { createServer, type Http2Server, type ServerHttp2Stream } from 'node:htt
 import type { AddressInfo } from 'node:net';
 import { Etcd3 } from 'etcd3';
 import { expect, onTestFinished, test } from 'vitest';
-import { linkOf, type OpenStream } from '../../src/etcd/link.ts';
+import { linkOf, type OpenStream } from '../../src/etcd/transport.ts';
 
 /** An address at which every call ends as `end` ends it. */
 async function answering(end: (stream: ServerHttp2Stream) => void): Promise<Etcd3> {

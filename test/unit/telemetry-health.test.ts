@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { healthOf, type HealthFacts } from '../../src/health.ts';
+import { healthOf, type HealthFacts } from '../../src/core/health.ts';
 import { catalogue, prometheusName } from '../../src/telemetry/catalogue.ts';
 
 const following: HealthFacts = {

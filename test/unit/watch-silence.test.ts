@@ -2,7 +2,7 @@ import { EventEmitter } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, expect, test } from 'vitest';
 import { History } from '../../src/etcd/history.ts';
-import type { Link, OpenStream } from '../../src/etcd/link.ts';
+import type { Link, OpenStream } from '../../src/etcd/transport.ts';
 import { WatchHub } from '../../src/etcd/watch.ts';
 
 // A gateway that opens watch streams and passes nothing on: streams begin, and no watch is ever answered.

@@ -1,7 +1,7 @@
 import { EventEmitter } from 'node:events';
 import type { IWatchRequest, IWatchResponse } from 'etcd3';
 import { describe, expect, test } from 'vitest';
-import type { OpenStream } from '../../src/etcd/link.ts';
+import type { OpenStream } from '../../src/etcd/transport.ts';
 import { WatchStream } from '../../src/etcd/watch-stream.ts';
 
 // IDs of watches, as etcd takes them from us and as `etcd grpc-proxy` gives its own.

@@ -1,7 +1,7 @@
 import { readFileSync, readlinkSync } from 'node:fs';
 import { basename } from 'node:path';
 import { setTimeout as after } from 'node:timers/promises';
-import { followed } from '../../abort.ts';
+import { followed } from '../../util/abort.ts';
 import { checkSignal } from './capture-profile.ts';
 import { closeInspector } from './close-inspector.ts';
 import type { CpuProfile } from '../formats/cpu-profile.ts';

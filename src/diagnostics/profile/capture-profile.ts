@@ -1,4 +1,4 @@
-import { A_SIGNAL, followed, isAbortSignal } from '../../abort.ts';
+import { A_SIGNAL, followed, isAbortSignal } from '../../util/abort.ts';
 import type { CpuProfile } from '../formats/cpu-profile.ts';
 import { DiagnosticsError } from '../errors.ts';
 import { connectInspector, whyNoProfile } from './inspector.ts';

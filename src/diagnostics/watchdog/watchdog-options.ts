@@ -12,7 +12,7 @@ import {
   whole,
   type Fields,
   type Values,
-} from '../../fields.ts';
+} from '../../util/option-fields.ts';
 import type { ElectionSource } from '../elections.ts';
 import { DiagnosticsError } from '../errors.ts';
 import { whyNoProfile } from '../profile/inspector.ts';

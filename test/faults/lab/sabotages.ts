@@ -16,7 +16,7 @@ export const releaseBeforeDrain: Sabotage = {
   name: 'release-before-drain',
   edits: [
     {
-      file: 'campaign.ts',
+      file: 'campaign/campaign.ts',
       find: 'if (term !== undefined) {\n      const successor',
       replace: 'if (term === null) {\n      const successor',
     },
@@ -27,13 +27,13 @@ export const noOwnKeyCheck: Sabotage = {
   name: 'no-own-key-check',
   edits: [
     {
-      file: 'campaign.ts',
+      file: 'campaign/campaign.ts',
       find: 'return found?.fencingToken === candidacy.createRevision && found.leaseId === candidacy.leaseId;',
       replace: 'return found?.key !== candidacy.leaseId;',
     },
     {
       // The read that confirms a renewal shows it too.
-      file: 'campaign.ts',
+      file: 'campaign/campaign.ts',
       find: 'if (found?.fencingToken !== place.createRevision || found.leaseId !== place.leaseId)',
       replace: 'if (found?.key === place.leaseId)',
     },

@@ -14,9 +14,9 @@ import {
   type Candidacy,
   type EndCause,
   type Outcome,
-} from '../../../src/core/campaign.ts';
+} from '../../../src/core/campaign-state.ts';
 import { renewEveryMs, validUntilMs, type LeaseProof } from '../../../src/core/deadline.ts';
-import { Roster, type Candidate, type RosterEvent } from '../../../src/core/roster.ts';
+import { Roster, type Candidate, type RosterEvent } from '../../../src/core/candidate-queue.ts';
 
 const TICK_MS = 500;
 /** How long an unanswered call is waited for, in ticks. */

@@ -8,7 +8,7 @@ import {
   notDone,
   type Fate,
   type Slot,
-} from '../../../src/core/write-slots.ts';
+} from '../../../src/core/slot-rules.ts';
 
 // Every order in which requests can arrive, late or never, with every answer lost or not, while the lease expires, the
 // key goes, and the process stops waiting at any moment. The slots' own rules run; etcd is a few lines.

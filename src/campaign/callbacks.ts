@@ -1,0 +1,144 @@
+/**
+ * The user's callbacks: `onLeader` and `onFollower` take turns and never overlap, and none of them ends the process.
+ */
+import { onAbort } from '../util/abort.ts';
+import { runInFrame, type CallbackFrames } from '../util/callback-frames.ts';
+import type { Candidate } from './candidate.ts';
+import { Deferred } from '../util/deferred.ts';
+import type { LiveTerm, Term } from '../term/term.ts';
+import type { CallbackName } from '../term/term-work.ts';
+import { clock } from '../util/clock.ts';
+
+export interface Handlers {
+  readonly onLeader: ((term: Term) => unknown) | undefined;
+  readonly onFollower: ((leader: Candidate | undefined) => unknown) | undefined;
+  readonly onLeaderChange: ((leader: Candidate | undefined) => unknown) | undefined;
+}
+
+type Report = (callback: CallbackName, error: unknown) => void;
+
+interface Following {
+  readonly frame: string;
+  readonly sinceMs: number;
+  readonly settled: Promise<void>;
+  /** Resolves when it has settled, or said that it is done. */
+  readonly done: Deferred<void>;
+}
+
+export class Callbacks {
+  readonly #handlers: Handlers;
+  readonly #frames: CallbackFrames;
+  #last: 'onLeader' | 'onFollower' | undefined;
+  /** The term whose work was begun last. */
+  #term: LiveTerm | undefined;
+  #following: Following | undefined;
+  /** How often `onFollower` has been called. */
+  followerCalls = 0;
+
+  constructor(handlers: Handlers, frames: CallbackFrames) {
+    this.#handlers = handlers;
+    this.#frames = frames;
+  }
+
+  get frames(): CallbackFrames {
+    return this.#frames;
+  }
+
+  /** For how long the work has gone on after its term ended, in milliseconds; 0 if it does not. */
+  get workOverdueMs(): number {
+    const endedAtMs = this.#term?.work.isRunning === true ? this.#term.endedAtMs : undefined;
+    return endedAtMs === undefined ? 0 : clock.now() - endedAtMs;
+  }
+
+  /** For how long `onFollower` has not settled, in milliseconds; 0 if it is not under way. */
+  get followingMs(): number {
+    return this.#following === undefined ? 0 : clock.now() - this.#following.sinceMs;
+  }
+
+  /** `onLeader` was called, and `onFollower` has not been since. */
+  get owesFollower(): boolean {
+    return this.#last === 'onLeader' && this.#handlers.onFollower !== undefined;
+  }
+
+  /** Whether the work of a term waits for `onFollower`. */
+  get isFollowing(): boolean {
+    return this.#following !== undefined;
+  }
+
+  /** Calls `onLeader`, at once, or as soon as the follower's callback has settled. */
+  lead(term: LiveTerm): void {
+    const { onLeader } = this.#handlers;
+    this.#term = term;
+    const start = (): void => {
+      if (term.isOver) return;
+      this.#last = 'onLeader';
+      if (onLeader !== undefined) term.work.begin(onLeader);
+    };
+    if (this.#following === undefined) start();
+    else void this.#following.settled.then(start);
+  }
+
+  /** Calls `onFollower`, unless it was the last to be called. */
+  follow(leader: Candidate | undefined, report: Report): void {
+    const { onFollower } = this.#handlers;
+    if (onFollower === undefined || this.#last === 'onFollower') return;
+    this.#last = 'onFollower';
+    this.followerCalls++;
+    const frame = this.#frames.newName();
+    const done = new Deferred<void>();
+    const settled = runInFrame(frame, () => onFollower(leader))
+      .catch((error: unknown) => report('onFollower', error))
+      .then(() => {
+        this.#following = undefined;
+        done.resolve();
+      });
+    this.#following = { frame, sinceMs: clock.now(), settled, done };
+  }
+
+  /** Calls `onLeaderChange`; nobody waits for it. */
+  noteLeader(leader: Candidate | undefined, report: Report): void {
+    const { onLeaderChange } = this.#handlers;
+    if (onLeaderChange === undefined) return;
+    void (async () => void (await onLeaderChange(leader)))().catch((error: unknown) =>
+      report('onLeaderChange', error),
+    );
+  }
+
+  /** The callback in this frame is done as far as its term is concerned: it waits for the end itself. */
+  excuse(frame: string): void {
+    this.#term?.work.excuse(frame);
+    if (this.#following?.frame === frame) this.#following.done.resolve();
+  }
+
+  /** Resolves when the work of the term is over, or this many milliseconds have passed. @returns whether it is over. */
+  async drain(withinMs: number): Promise<boolean> {
+    const work = this.#term?.work;
+    return work?.isBusy !== true || (await within(work.drained(), withinMs));
+  }
+
+  /** As {@link drain}, for the follower's callback. @param signal says that nobody need know any more: as if it had. */
+  async followed(withinMs: number, signal?: AbortSignal): Promise<boolean> {
+    return this.#following === undefined || (await within(this.#following.done.promise, withinMs, signal));
+  }
+
+  /** Resolves when the work has settled, however long that takes. */
+  async workSettled(): Promise<void> {
+    await this.#term?.work.settled();
+  }
+
+  /** Resolves when whatever was called has settled, however long that takes. */
+  async settled(): Promise<void> {
+    await this.workSettled();
+    await this.#following?.settled;
+  }
+}
+
+async function within(promise: Promise<void>, ms: number, signal?: AbortSignal): Promise<boolean> {
+  const over = new AbortController();
+  const settle = (): void => over.abort();
+  const off = signal && onAbort(signal, settle);
+  void promise.then(settle);
+  await clock.sleep(ms, over.signal);
+  off?.();
+  return over.signal.aborted;
+}

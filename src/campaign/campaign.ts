@@ -1,0 +1,734 @@
+/**
+ * A campaign under way: one replica standing in one election, from `campaign()` until it is over.
+ *
+ * core/campaign-state says what can follow what; this does each state's one job and feeds the outcome back. Watch
+ * events, a lost session, `resign()`: all they can do is end the job at hand with an outcome.
+ */
+import { onAbort, sharedAbort } from '../util/abort.ts';
+import type { Callbacks } from './callbacks.ts';
+import {
+  begin,
+  next,
+  type Campaign,
+  type Candidacy,
+  type EndCause,
+  type Origin,
+  type Outcome,
+  type StopCause,
+} from '../core/campaign-state.ts';
+import { seen, type Candidate } from './candidate.ts';
+import type { Candidate as Queued } from '../core/candidate-queue.ts';
+import { Deferred } from '../util/deferred.ts';
+import { EtcdFault, isFinal } from '../etcd/etcd-error.ts';
+import type { Link } from '../etcd/transport.ts';
+import type { WatchHub } from '../etcd/watch.ts';
+import { RefusedError, type ElectionError } from '../errors.ts';
+import { refusedError } from './etcd-to-user-errors.ts';
+import type { CallerGuard } from '../loop-guard/call-limits.ts';
+import type { GuardListener, LoopGuard } from '../loop-guard/loop-guard.ts';
+import { refusedPaceOf } from '../client/refusal-backoff.ts';
+import { followerLimitMs } from '../core/health.ts';
+import type { Settings } from '../options.ts';
+import type { Reporter } from '../logging/event-log.ts';
+import { Refusal } from './refusal.ts';
+import { RosterFeed } from './queue-watcher.ts';
+import { Seat } from './candidate-key.ts';
+import type { LeaseHolder, SessionSource } from '../client/session.ts';
+import { recentStall, watchLoop } from '../util/event-loop-stall.ts';
+import { LiveTerm, type Term, type TermLife } from '../term/term.ts';
+import { stopWork } from './term-end.ts';
+import { TermWriter } from '../term/term-writer.ts';
+import type { CallbackName } from '../term/term-work.ts';
+import { clock } from '../util/clock.ts';
+import { ValuePublisher } from './value-publisher.ts';
+
+/** What a campaign needs of the rest of the house. */
+export interface CampaignTools {
+  readonly election: string;
+  /** Prefix of all candidates' keys. */
+  readonly electionKeys: string;
+  readonly settings: Settings;
+  readonly link: Link;
+  readonly hub: WatchHub;
+  readonly sessions: SessionSource;
+  readonly guard: LoopGuard;
+  /**
+   * Guards that few elections ever need, found or made when they are needed: `quits` is passed by campaigns that are
+   * given up before the guard let them go, else giving up would be a way round it; `announcements` by every value
+   * that is announced within a term or a wait.
+   */
+  guardOf(what: 'quits' | 'announcements'): LoopGuard;
+  /** What the calls of a term pass. */
+  readonly callers: CallerGuard;
+  readonly reporter: Reporter;
+  /** What those are told who still wait for a term when the campaign is ended by us. */
+  endedError(because: StopCause): ElectionError;
+  /** The election's last term, whichever campaign it belongs to. */
+  readonly last: { term?: LiveTerm };
+}
+
+/** An honest `close()` while the guard holds must not wait for long, in milliseconds. */
+const LONGEST_QUIT_MS = 2_500;
+
+/** Whoever waits this long in `campaign()` is told once that it waits for its turn, in milliseconds. */
+const LONG_WAIT_MS = 5_000;
+
+type Settle = (outcome: Outcome) => void;
+
+export class RunningCampaign {
+  readonly #tools: CampaignTools;
+  readonly #callbacks: Callbacks;
+  readonly #calledFrom: readonly string[];
+  readonly #feed: RosterFeed;
+  readonly #holder: LeaseHolder;
+  readonly #seat: Seat;
+  /** What etcd refuses to us although we have stood. */
+  readonly #refusal: Refusal;
+  #hasStood = false;
+  readonly #stop = sharedAbort();
+  #stopped: { because: StopCause; error: ElectionError } | undefined;
+  #state: Campaign = begin();
+  readonly #value: ValuePublisher;
+  /** Callbacks of the campaign before. */
+  readonly #after: Promise<void> | undefined;
+  #term: LiveTerm | undefined;
+  #nextTerm = new Deferred<Term>();
+  /** For those who wait for the seat to be given up; made when somebody does. */
+  #left: Deferred<void> | undefined;
+  /** For those who wait until no callback of an earlier term is in the way; made when somebody does. */
+  #ready: Deferred<void> | undefined;
+  /** Ends the job at hand; set while one waits for events. */
+  #settle: Settle | undefined;
+  /** Looks at the roster again; what it looks for depends on the state. */
+  #look: () => void = () => undefined;
+  /** Whether the guard has let any round go. */
+  #released = false;
+  #healthTimer: NodeJS.Timeout | undefined;
+  /** Key of our last candidacy. */
+  #ownKey: string | undefined;
+  readonly #ifFree: boolean;
+  #isTaken = false;
+  #offLoop: () => void = () => undefined;
+  #isWaitTold = false;
+  #knownLeader: Queued | undefined;
+  /** Resolves when the campaign is over in etcd; the last callback may still be under way. */
+  readonly ended: Promise<void>;
+  /** Resolves when the last callback has settled too. */
+  readonly settled: Promise<void>;
+
+  /** @param start.after what must have settled before this campaign calls back. */
+  constructor(
+    tools: CampaignTools,
+    callbacks: Callbacks,
+    start: {
+      value: string;
+      calledFrom: readonly string[];
+      after: Promise<void> | undefined;
+      /** Gives up where another candidate stands already. */
+      ifFree: boolean;
+    },
+  ) {
+    this.#tools = tools;
+    this.#callbacks = callbacks;
+    this.#after = start.after;
+    this.#ifFree = start.ifFree;
+    this.#value = new ValuePublisher(tools, start.value, {
+      signal: this.#stop.signal,
+      candidacy: () => this.#place,
+      shown: () => this.#place && this.#feed.roster.get(this.#place.key)?.value,
+      onPublished: (value) => {
+        if (this.#term !== undefined) this.#term.value = value;
+      },
+    });
+    this.#calledFrom = start.calledFrom;
+    this.#refusal = new Refusal(refusedPaceOf(tools.link), (reason, forMs) =>
+      tools.reporter.report({ type: 'candidate.refused', election: tools.election, reason, forMs }),
+    );
+    this.#seat = new Seat(tools.link, tools.electionKeys, tools.sessions);
+    this.#holder = {
+      electionKeys: tools.electionKeys,
+      onOwnKey: (found, revision) => this.#lookAtOwnKey(found, revision),
+    };
+    this.#feed = new RosterFeed(
+      { electionKeys: tools.electionKeys, link: tools.link, hub: tools.hub },
+      {
+        onChange: () => {
+          this.#look();
+          this.#noteLeader();
+          this.#value.check();
+        },
+        onRefused: (fault) => this.#refuse(fault),
+      },
+    );
+    const leavePlace = tools.reporter.begin();
+    tools.sessions.join(this.#holder, tools.settings.marginMs, tools.reporter, tools.settings.lastWill);
+    this.ended = this.#run();
+    this.settled = this.ended.then(() => start.after).then(() => this.#lastCallbacks());
+    void this.ended.then(leavePlace);
+  }
+
+  /** The term at hand, or else the next one; rejects when the campaign ends before there is one. */
+  term(): Promise<Term> {
+    if (this.#stopped === undefined)
+      return this.#term?.isOver === false ? Promise.resolve(this.#term) : this.#nextTerm.promise;
+    const over = new Deferred<Term>();
+    over.reject(this.#stopped.error);
+    return over.promise;
+  }
+
+  get state(): Exclude<Campaign['name'], 'settling'> {
+    const { name } = this.#state;
+    return name === 'settling' ? 'leaving' : name;
+  }
+
+  /** Resolves when no callback of an earlier term is in the way any more; undefined if none is. */
+  get ready(): Promise<void> | undefined {
+    const { name } = this.#state;
+    const isEnding = name === 'leaving' || this.#term?.isOver === true;
+    const isSettling = name === 'settling' && (this.#state.isAfterTerm || this.#after !== undefined);
+    const isInTheWay = isSettling || (isEnding && this.#stopped === undefined);
+    return isInTheWay ? (this.#ready ??= new Deferred()).promise : undefined;
+  }
+
+  get currentTerm(): LiveTerm | undefined {
+    return this.#term;
+  }
+
+  /** Undefined while nothing is known. */
+  get leader(): Candidate | undefined {
+    if (this.#place === undefined || this.#term?.isOver === true) return undefined;
+    // By the clock: we do not show ourselves for longer than we may believe it.
+    return this.#term?.isCurrent() === false ? undefined : this.#see(this.#feed.roster.leader);
+  }
+
+  /** Key of our last candidacy; undefined before the first. */
+  get ownKey(): string | undefined {
+    return this.#ownKey;
+  }
+
+  /** Whether it gave up because another candidate stood already. */
+  get isTaken(): boolean {
+    return this.#isTaken;
+  }
+
+  #see(candidate: Queued | undefined): Candidate | undefined {
+    return candidate && seen(candidate, this.#ownKey);
+  }
+
+  /** Our place in the queue: 1 leads; undefined while we are in none. */
+  get position(): number | undefined {
+    return this.#place && this.#feed.roster.olderThan(this.#place.createRevision) + 1;
+  }
+
+  /** Our candidacy, while we wait or lead. */
+  get #place(): Candidacy | undefined {
+    const state = this.#state;
+    return state.name === 'waiting' || state.name === 'leading' ? state.candidacy : undefined;
+  }
+
+  /** What etcd refuses to us; undefined while it permits. */
+  get refusal(): string | undefined {
+    const ended = this.#stopped?.because === 'refused' ? this.#stopped.error.message : undefined;
+    return ended ?? this.#refusal.reason;
+  }
+
+  /** Whether the campaign has been told to end. */
+  get isStopping(): boolean {
+    return this.#stopped !== undefined;
+  }
+
+  /** The callbacks that it calls. */
+  get callbacks(): Callbacks {
+    return this.#callbacks;
+  }
+
+  /** Ends the campaign for good; the job at hand learns of it at once. Only the first cause counts. */
+  stop(because: StopCause, error: ElectionError): void {
+    if (this.#stopped !== undefined) return;
+    this.#stopped = { because, error };
+    this.#settle?.({ type: 'stopped', because });
+    this.#stop.abort(error); // without a reason it makes one, with a stack trace, on the way to the release
+  }
+
+  /** Ends the term, if there is one, and stands again at the back of the queue. @returns when the key is given up. */
+  stepDown(): Promise<void> {
+    if (this.#state.name !== 'leading') return Promise.resolve();
+    const { promise } = (this.#left ??= new Deferred());
+    this.#settle?.({ type: 'lost', because: 'stepped-down' });
+    return promise;
+  }
+
+  /** Announces another value from now on. */
+  announce(value: string): void {
+    this.#value.want(value);
+  }
+
+  async #run(): Promise<void> {
+    try {
+      while (this.#state.name !== 'ended') {
+        const outcome = await this.#perform(this.#state);
+        this.#state = next(this.#state, outcome);
+        if (this.#state.name === 'held' || this.#state.name === 'ended') this.#tellReady();
+      }
+    } catch (bug) {
+      this.#failSafe(bug);
+    }
+    const { because, error } = this.#stopped!;
+    const { reporter, election, sessions } = this.#tools;
+    if (!this.#released) await this.#passQuits();
+    reporter.report({
+      type: 'campaign.ended',
+      election,
+      because,
+      ...(because === 'refused' && { error }),
+    });
+    await sessions.leave(this.#holder);
+    this.#nextTerm.reject(error);
+  }
+
+  #perform(state: Exclude<Campaign, { name: 'ended' }>): Promise<Outcome> {
+    if (state.name !== 'leaving' && this.#stopped !== undefined)
+      return Promise.resolve({ type: 'stopped', because: this.#stopped.because });
+    switch (state.name) {
+      case 'settling':
+        return this.#settleCallbacks(state.isAfterTerm);
+      case 'held':
+        return this.#passGuard(state.origin);
+      case 'entering':
+        return this.#enter();
+      case 'waiting':
+        return this.#awaitTurn(state.candidacy);
+      case 'leading':
+        return this.#serveTerm(state.candidacy);
+      case 'leaving':
+        return this.#leave(state);
+    }
+  }
+
+  /** Work that ignores its signal is not started a second time: we stand again when it has settled. */
+  async #settleCallbacks(isAfterTerm: boolean): Promise<Outcome> {
+    if (this.#after !== undefined) await this.#orStopped(this.#after);
+    if (isAfterTerm && this.#stopped === undefined) {
+      await this.#orStopped(this.#callbacks.workSettled());
+      if (this.#stopped === undefined) this.#payFollower(undefined);
+      await this.#orStopped(this.#callbacks.settled());
+    }
+    return this.#stoppedOr({ type: 'settled' });
+  }
+
+  #tellReady(): void {
+    this.#ready?.resolve();
+    this.#ready = undefined;
+  }
+
+  async #passGuard(origin: Origin): Promise<Outcome> {
+    await this.#tools.guard.pass(origin, this.#tools.settings.guard, {
+      signal: this.#stop.signal,
+      calledFrom: this.#calledFrom,
+      listener: guardListener(this.#tools),
+      isCampaign: true,
+      isBegun: !this.#released,
+    });
+    if (this.#stopped === undefined) this.#released = true;
+    return this.#stoppedOr({ type: 'released' });
+  }
+
+  /** Given up before the guard let any round go. Where the election's own guard has told of the loop, this one need not. */
+  async #passQuits(): Promise<void> {
+    const { guard, settings } = this.#tools;
+    const isTold = guard.status(settings.guard).state !== 'open';
+    await this.#tools
+      .guardOf('quits')
+      .pass(
+        'own',
+        { ...settings.guard, capMs: LONGEST_QUIT_MS },
+        { calledFrom: this.#calledFrom, listener: isTold ? undefined : guardListener(this.#tools) },
+      );
+    guard.gaveUp();
+    await clock.sleep(1); // a loop may make a new election each time, whose guard knows of no loop
+  }
+
+  /** At the very start it ends the campaign: somebody mistyped something. Later it is an outage. */
+  #refuse(fault: EtcdFault): void {
+    if (!this.#hasStood || fault.kind === 'client-closed')
+      return this.stop('refused', refusedError(this.#tools.election, fault));
+    this.#refusal.note(fault);
+    this.#settle?.({ type: 'lost', because: 'refused' });
+  }
+
+  async #enter(): Promise<Outcome> {
+    await this.#refusal.pass(this.#stop.signal);
+    if (this.#stopped !== undefined) return this.#stoppedOr({ type: 'failed' });
+    try {
+      const entry = await this.#seat.take(() => this.#value.value, this.#stop.signal);
+      const { candidacy } = entry;
+      this.#ownKey = candidacy.key;
+      this.#tools.guard.cameThrough();
+      this.#value.entered(this.#value.value);
+      this.#hasStood = true;
+      this.#refusal.over();
+      this.#feed.start(entry, this.#seat.session!.ttlMs);
+      this.#awaitHealth();
+      this.#tools.reporter.report({
+        type: 'candidate.entered',
+        election: this.#tools.election,
+        key: candidacy.key,
+        fencingToken: candidacy.createRevision.toString(),
+        position: this.#feed.roster.olderThan(candidacy.createRevision) + 1,
+      });
+      this.#noteLeader();
+      if (this.#ifFree && this.#feed.roster.olderThan(candidacy.createRevision) > 0) {
+        this.#isTaken = true;
+        this.stop('resigned', this.#tools.endedError('resigned'));
+      }
+      return { type: 'entered', candidacy };
+    } catch (error) {
+      if (!(error instanceof EtcdFault)) throw error;
+      if (isFinal(error)) this.#refuse(error);
+      else if (this.#stopped === undefined) this.#reportFailure(error);
+      return this.#stoppedOr({ type: 'failed' });
+    }
+  }
+
+  #awaitTurn(candidacy: Candidacy): Promise<Outcome> {
+    return this.#until((settle) => {
+      const look = (): void => {
+        if (!this.#stands(candidacy)) settle({ type: 'lost', because: 'evicted' });
+        else if (this.#seat.session?.isValid() !== true) settle({ type: 'lost', because: 'deadline-passed' });
+        else if (this.#feed.roster.olderThan(candidacy.createRevision) === 0) settle({ type: 'elected' });
+      };
+      look();
+      if (this.#settle === settle) {
+        this.#follow(this.#feed.roster.leader);
+        void this.#tellLongWait(candidacy);
+      }
+      return look;
+    });
+  }
+
+  #serveTerm(candidacy: Candidacy): Promise<Outcome> {
+    const { settings } = this.#tools;
+    return this.#until((settle) => {
+      const term = this.#newTerm(candidacy, settle);
+      this.#term = term;
+      this.#reportStart(term);
+      const look = (): void => {
+        if (!this.#stands(candidacy)) settle({ type: 'lost', because: 'evicted' });
+        else if (!term.isCurrent()) settle({ type: 'lost', because: 'deadline-passed' });
+      };
+      if (this.#settle !== settle) return look; // a subscriber has ended it
+      this.#nextTerm.resolve(term);
+      this.#nextTerm = new Deferred();
+      look(); // a message may have come since we were elected
+      if (this.#settle !== settle) return look;
+      this.#callbacks.lead(term);
+      if (this.#settle !== settle) return look; // the work has ended its own term
+      if (this.#callbacks.isFollowing) this.#awaitFollower(settle);
+      if (settings.progressTimeoutMs !== undefined)
+        this.#watchProgress(term, settings.progressTimeoutMs, settle);
+      return look;
+    });
+  }
+
+  #newTerm(candidacy: Candidacy, settle: Settle): LiveTerm {
+    const { election, settings, reporter } = this.#tools;
+    const value = this.#value;
+    const tools = new TermWriter(this.#tools, this.#seat.session!, candidacy, {
+      pass: (signal) => value.pass(signal),
+      done: (announced) => value.proclaimed(announced),
+    });
+    const life: TermLife = {
+      frames: this.#callbacks.frames,
+      callers: this.#tools.callers,
+      onError: this.#reportCallback,
+      onFailed: () => settle({ type: 'lost', because: term.isCurrent() ? 'work-failed' : 'deadline-passed' }),
+      askedAfterEnd: () => this.#noteStaleUse(term),
+      onIdle: () => {
+        const isOver = settings.whenWorkEnds === 'step-down';
+        const fencingToken = term.fencingToken.toString();
+        reporter.report({ type: 'work.ended', election, fencingToken, isStaying: !isOver });
+        if (isOver) settle({ type: 'lost', because: 'work-ended' });
+      },
+      stepDown: () => settle({ type: 'lost', because: 'stepped-down' }),
+      resign: () => this.stop('resigned', this.#tools.endedError('resigned')),
+      proclaiming: (proclaim) => value.proclaiming(proclaim),
+    };
+    const term = new LiveTerm(election, candidacy, value.value, tools, life);
+    this.#tools.last.term = term;
+    this.#offLoop = watchLoop();
+    return term;
+  }
+
+  /** The work cannot begin before `onFollower` has settled: a leader that does not work gives the seat up. */
+  #awaitFollower(settle: Settle): void {
+    void this.#callbacks.followed(this.#tools.settings.drainTimeoutMs).then((followed) => {
+      if (!followed) settle({ type: 'lost', because: 'follower-stuck' });
+    });
+  }
+
+  #watchProgress(term: LiveTerm, timeoutMs: number, settle: Settle): void {
+    const check = (): void => {
+      const quietMs = clock.now() - term.heartbeatAtMs;
+      if (quietMs >= timeoutMs) settle({ type: 'lost', because: 'no-progress' });
+      else timer = setTimeout(check, timeoutMs - quietMs);
+    };
+    let timer = setTimeout(check, timeoutMs);
+    term.signal.addEventListener('abort', () => clearTimeout(timer), { once: true });
+  }
+
+  /** Stop the work, wait for it, call `onFollower`, wait for it, and only then free the seat. */
+  async #leave(state: Extract<Campaign, { name: 'leaving' }>): Promise<Outcome> {
+    const { candidacy, because } = state;
+    const term = this.#term;
+    clearTimeout(this.#healthTimer);
+    if (term === undefined && candidacy !== undefined && state.afterwards === 'stand-again')
+      this.#reportLoss(candidacy, because);
+    if (term !== undefined) {
+      const successor = this.#feed.roster.candidates.find(({ key }) => key !== candidacy?.key);
+      await stopWork(
+        this.#tools,
+        this.#callbacks,
+        { term, because },
+        this.#see(successor),
+        this.#reportCallback,
+      );
+    }
+    await this.#giveUpSeat(candidacy);
+    this.#feed.stop();
+    this.#term = undefined;
+    this.#left?.resolve();
+    this.#left = undefined;
+    return { type: 'left' };
+  }
+
+  async #giveUpSeat(candidacy: Candidacy | undefined): Promise<void> {
+    const { reporter, election, electionKeys } = this.#tools;
+    try {
+      // Also where we have lost it: it may have been taken off its lease, and would lead for nobody, for ever.
+      const released = await this.#seat.giveUp(candidacy, this.#feed.isDeleted(candidacy));
+      if (released && this.#term !== undefined)
+        reporter.report({
+          type: 'term.released',
+          election,
+          fencingToken: this.#term.fencingToken.toString(),
+          afterMs: clock.now() - (this.#term.endedAtMs ?? clock.now()),
+        });
+    } catch (error) {
+      if (!(error instanceof EtcdFault)) throw error;
+      const key = candidacy?.key ?? electionKeys;
+      reporter.report({ type: 'release.failed', election, key, reason: error.message });
+    }
+  }
+
+  async #lastCallbacks(): Promise<void> {
+    await this.#callbacks.settled();
+    this.#payFollower(undefined);
+    await this.#callbacks.settled();
+  }
+
+  /**
+   * Waits for the job's outcome: the first that settles wins. What every wait has in common (the session's end, a
+   * stop) is settled here; the rest by `listen`, which returns how to look at the roster again.
+   */
+  #until(listen: (settle: Settle) => () => void): Promise<Outcome> {
+    return new Promise((resolve) => {
+      let offEnd: () => void = () => undefined;
+      const settle: Settle = (outcome) => {
+        if (this.#settle !== settle) return;
+        this.#settle = undefined;
+        this.#look = () => undefined;
+        offEnd();
+        // Before anything else hears of it: the work must stop first.
+        if (outcome.type === 'lost' || outcome.type === 'stopped') this.#endTerm(outcome.because);
+        resolve(outcome);
+      };
+      this.#settle = settle;
+      const look = listen(settle);
+      if (this.#settle !== settle) return; // over already
+      this.#look = look;
+      offEnd = this.#seat.session!.onEnd((end) =>
+        settle({ type: 'lost', because: end === 'deadline-passed' ? end : 'lease-lost' }),
+      );
+      if (this.#stopped !== undefined) settle({ type: 'stopped', because: this.#stopped.because });
+    });
+  }
+
+  #endTerm(because: EndCause): void {
+    const term = this.#term;
+    if (term === undefined) return;
+    const isOver = term.isOver;
+    term.end(because);
+    if (isOver) return;
+    this.#reportStall(term, because);
+    this.#offLoop();
+    this.#tools.reporter.report({
+      type: 'term.ended',
+      election: this.#tools.election,
+      fencingToken: term.fencingToken.toString(),
+      because,
+      ledMs: clock.now() - term.startedAtMs,
+    });
+  }
+
+  /** Whether our key is the one that we put there, and hangs on our lease. */
+  #stands(candidacy: Candidacy): boolean {
+    const found = this.#feed.roster.get(candidacy.key);
+    return found?.fencingToken === candidacy.createRevision && found.leaseId === candidacy.leaseId;
+  }
+
+  /** The read that confirms a renewal shows our key too: an eviction that the watch may not have told of yet. */
+  #lookAtOwnKey(found: Queued | undefined, revision: bigint): void {
+    const place = this.#place;
+    if (place === undefined || revision < place.createRevision) return; // it was read before we entered
+    if (found?.fencingToken !== place.createRevision || found.leaseId !== place.leaseId)
+      this.#settle?.({ type: 'lost', because: 'evicted' });
+  }
+
+  /** Waiting or leading for long enough is progress: the guard may forget what was before. */
+  #awaitHealth(): void {
+    const { guard, settings } = this.#tools;
+    const sinceMs = clock.now();
+    clearTimeout(this.#healthTimer);
+    this.#healthTimer = setTimeout(
+      () => guard.healthyFor(clock.now() - sinceMs, settings.guard, guardListener(this.#tools)),
+      settings.guard.healthyAfterMs + 1,
+    );
+    this.#healthTimer.unref();
+  }
+
+  #follow(leader: Queued | undefined): void {
+    const { followerCalls } = this.#callbacks;
+    this.#callbacks.follow(this.#see(leader), this.#reportCallback);
+    if (this.#callbacks.followerCalls !== followerCalls) void this.#tellStuckFollower();
+  }
+
+  /** Calls `onFollower` if it is due: the work of the last term took too long for it. */
+  #payFollower(leader: Queued | undefined): void {
+    if (this.#callbacks.owesFollower) this.#follow(leader);
+  }
+
+  async #tellStuckFollower(): Promise<void> {
+    const { reporter, election, settings } = this.#tools;
+    const afterMs = followerLimitMs(settings.drainTimeoutMs);
+    if (this.#stopped !== undefined || (await this.#callbacks.followed(afterMs, this.#stop.signal))) return;
+    reporter.report({ type: 'follower.overdue', election, afterMs });
+  }
+
+  async #tellLongWait(candidacy: Candidacy): Promise<void> {
+    if (this.#isWaitTold) return;
+    await clock.sleep(LONG_WAIT_MS, this.#stop.signal);
+    if (this.#isWaitTold || this.#place !== candidacy || this.#state.name !== 'waiting') return;
+    this.#isWaitTold = true;
+    this.#tools.reporter.report({
+      type: 'candidate.waiting',
+      election: this.#tools.election,
+      position: this.position!,
+      leader: this.#feed.roster.leader?.value,
+      waitedMs: LONG_WAIT_MS,
+    });
+  }
+
+  /** Whoever keeps a term for ever does nothing any more after the first loss. Told once a term. */
+  #noteStaleUse(term: LiveTerm): void {
+    const current = this.#tools.last.term;
+    if (current === undefined || current === term || current.isOver || term.isStaleTold) return;
+    term.isStaleTold = true;
+    this.#tools.reporter.report({
+      type: 'term.stale',
+      election: this.#tools.election,
+      fencingToken: term.fencingToken.toString(),
+      currentToken: current.fencingToken.toString(),
+    });
+  }
+
+  /** A lease that is lost because this process stood still says so: etcd and the network are not to blame. */
+  #reportStall(term: LiveTerm, because: EndCause): void {
+    if (because !== 'deadline-passed' && because !== 'lease-lost') return;
+    const { reporter, election, settings } = this.#tools;
+    const stall = recentStall(settings.ttlSeconds * 1000);
+    if (stall === undefined) return;
+    const { stalledMs, cpuMs } = stall;
+    const fencingToken = term.fencingToken.toString();
+    reporter.report({ type: 'process.stalled', election, fencingToken, stalledMs, cpuMs });
+  }
+
+  readonly #reportCallback = (callback: CallbackName, error: unknown): void =>
+    this.#tools.reporter.report({ type: 'callback.failed', election: this.#tools.election, callback, error });
+
+  #reportStart(term: LiveTerm): void {
+    this.#tools.reporter.report({
+      type: 'term.started',
+      election: this.#tools.election,
+      fencingToken: term.fencingToken.toString(),
+      value: term.value,
+      leaseId: term.leaseId,
+      clusterId: this.#tools.link.clusterId,
+    });
+  }
+
+  #reportFailure(fault: EtcdFault): void {
+    this.#tools.reporter.report({
+      type: 'candidate.failed',
+      election: this.#tools.election,
+      reason: fault.message,
+    });
+  }
+
+  #reportLoss(candidacy: Candidacy, because: EndCause): void {
+    this.#tools.reporter.report({
+      type: 'candidate.lost',
+      election: this.#tools.election,
+      fencingToken: candidacy.createRevision.toString(),
+      because,
+    });
+  }
+
+  #noteLeader(): void {
+    const { leader } = this.#feed.roster;
+    const known = this.#knownLeader;
+    if (leader?.fencingToken === known?.fencingToken && leader?.value === known?.value) return;
+    this.#knownLeader = leader;
+    this.#tools.reporter.report({
+      type: 'leader.changed',
+      election: this.#tools.election,
+      fencingToken: leader?.fencingToken.toString(),
+      value: leader?.value,
+    });
+    this.#callbacks.noteLeader(this.#see(leader), this.#reportCallback);
+  }
+
+  #stoppedOr(outcome: Outcome): Outcome {
+    return this.#stopped === undefined ? outcome : { type: 'stopped', because: this.#stopped.because };
+  }
+
+  /** Resolves with the promise, or when the campaign is told to end; keeps no listener of each term. */
+  #orStopped(promise: Promise<void>): Promise<void> {
+    const stopped = new Deferred<void>();
+    const off = onAbort(this.#stop.signal, () => stopped.resolve());
+    if (this.#stop.signal.aborted) stopped.resolve();
+    return Promise.race([promise, stopped.promise]).finally(off);
+  }
+
+  /** A bug of ours, never the world's doing. Whatever it was, we must not go on acting as leader. */
+  #failSafe(bug: unknown): void {
+    const { election } = this.#tools;
+    this.stop(
+      'refused',
+      new RefusedError(election, `a bug in etcd-election: ${String(bug)}`, { cause: bug }),
+    );
+    this.#endTerm('refused');
+    this.#feed.stop();
+    clearTimeout(this.#healthTimer);
+    this.#state = { name: 'ended', because: 'refused' };
+    this.#tellReady();
+  }
+}
+
+/** Tells what the guard does to an election. */
+export const guardListener = ({
+  reporter,
+  election,
+}: Pick<CampaignTools, 'reporter' | 'election'>): GuardListener => ({
+  tripped: (fact) => reporter.report({ type: 'guard.tripped', election, ...fact }),
+  recovered: (fact) => reporter.report({ type: 'guard.recovered', election, ...fact }),
+});

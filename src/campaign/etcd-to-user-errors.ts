@@ -1,0 +1,76 @@
+/**
+ * What etcd answered instead of a result, as the error that users see: what happened, to which election, and what
+ * to do about it.
+ */
+import { isFinal, type EtcdFault } from '../etcd/etcd-error.ts';
+import { OutcomeUnknownError, RefusedError, UnavailableError, type ElectionError } from '../errors.ts';
+
+export function refusedError(election: string, fault: EtcdFault): RefusedError {
+  const advice =
+    fault.kind === 'client-closed'
+      ? 'make a new client, and a new Election on it'
+      : "check the user, its password, and its permissions on the election's keys";
+  return new RefusedError(election, `etcd refuses election "${election}": ${fault.message}; ${advice}`, {
+    cause: fault,
+  });
+}
+
+export function readError(election: string, fault: EtcdFault): ElectionError {
+  if (isFinal(fault)) return refusedError(election, fault);
+  return new UnavailableError(election, `election "${election}" cannot be read now: ${fault.message}`, {
+    cause: fault,
+  });
+}
+
+/** The error of one write under a term. The term may go on. */
+export function writeError(
+  election: string,
+  fencingToken: bigint,
+  fault: EtcdFault,
+  writeId?: string,
+): ElectionError {
+  const write = `a write of election "${election}" (fencing token ${fencingToken})`;
+  const cause = { cause: fault };
+  if (isFinal(fault) || fault.kind === 'lease-gone')
+    return new RefusedError(
+      election,
+      `etcd refuses ${write}, and nothing was written: ${fault.message}; ${adviceOnRefusedWrite(fault)}`,
+      cause,
+    );
+  if (!fault.mayHaveHappened)
+    return new UnavailableError(election, `${write} did not happen: ${fault.message}`, cause);
+  const advice =
+    writeId === undefined
+      ? 'It may still land. If it compared the mod_revision of its keys, send the same again; otherwise step down first'
+      : 'It may still land. Call term.settle() with the writeId of this error before you write again';
+  const why = fault.kind === 'aborted' ? 'the term ended before etcd answered' : fault.message;
+  return new OutcomeUnknownError(
+    election,
+    `${write} was sent, and its outcome is unknown: ${why}. ${advice}`,
+    { ...cause, writeId },
+  );
+}
+
+/** The outcome of a write could not be learnt now. */
+export function settleError(election: string, writeId: string, fault: EtcdFault): ElectionError {
+  const what = `the outcome of write ${writeId} of election "${election}" cannot be learnt now`;
+  const cause = { cause: fault };
+  return isFinal(fault)
+    ? new RefusedError(election, `${what}: ${fault.message}`, cause)
+    : new UnavailableError(election, `${what}: ${fault.message}`, cause);
+}
+
+function adviceOnRefusedWrite({ kind, message }: EtcdFault): string {
+  if (kind === 'client-closed') return 'make a new client, and a new Election on it';
+  if (kind === 'lease-gone') return 'a lease that it puts keys on is gone: take a new one';
+  if (/too many operations/.test(message))
+    return 'put at most 126 operations into each branch, or split the transaction';
+  if (/duplicate key/.test(message)) return 'write each key once in a branch';
+  if (/exactlyOnce/.test(message))
+    return 'grant the user read and write access there, or do without exactlyOnce';
+  if (/permission denied/.test(message))
+    return 'grant the user write access to the keys of this transaction, and read access to the keys it compares or reads';
+  if (/authentication|invalid auth token|user name is empty/.test(message))
+    return 'check the user and its password';
+  return 'correct the transaction; the same one is refused again';
+}

@@ -1,0 +1,84 @@
+/**
+ * The work of one `lead()`: waits for the term, runs once, and resigns.
+ */
+import { onAbort } from '../util/abort.ts';
+import type { RunningCampaign } from './campaign.ts';
+import type { Handlers } from './callbacks.ts';
+import { isObject, shown } from '../core/shown.ts';
+import type { StopCause } from '../core/campaign-state.ts';
+import { Deferred } from '../util/deferred.ts';
+import { InvalidInputError } from '../errors.ts';
+import { checkSignal, checkWork } from '../options.ts';
+import type { Term } from '../term/term.ts';
+import { clock } from '../util/clock.ts';
+
+/** Replicas that a timer starts do not start at once: the seat is held for as long as they may be apart. */
+const HELD_AT_LEAST_MS = 5_000;
+const LONGEST_HOLD_MS = 86_400_000;
+
+export interface LeadOptions {
+  /** Gives up waiting, or ends the term, when it aborts. */
+  signal?: AbortSignal | undefined;
+  /**
+   * Runs the work only if no other candidate stands or leads at the moment of entering; else it resolves with `undefined`
+   * at once. For jobs that every replica starts by its own timer and one of them must run. Default: `false`.
+   */
+  ifFree?: boolean | undefined;
+  /**
+   * With `ifFree`: how long the seat is held from the beginning of the term, even if the work is over sooner, in
+   * milliseconds; `lead()` resolves after that. It must be longer than the replicas' timers can be apart, or a late one
+   * finds the seat free and runs the work once more. Default: 5 000. Range: 0 to 86 400 000.
+   */
+  atLeastMs?: number | undefined;
+}
+
+export class LeadWork<T> {
+  readonly handlers: Handlers;
+  readonly ifFree: boolean;
+  readonly signal: AbortSignal | undefined;
+  readonly #result = new Deferred<T>();
+  #hasBegun = false;
+  #stop: (because: StopCause) => void = () => undefined;
+
+  /** @throws {InvalidInputError} */
+  constructor(election: string, work: (term: Term) => Promise<T>, options: LeadOptions) {
+    checkWork(work, election);
+    this.signal = checkSignal(options, election, ['signal', 'ifFree', 'atLeastMs']);
+    const { ifFree = false, atLeastMs = HELD_AT_LEAST_MS } = isObject(options)
+      ? (options as LeadOptions)
+      : {};
+    const refuse = (field: string, expected: string, came: unknown): never => {
+      const what = `${field} of lead() in election "${election}"`;
+      throw new InvalidInputError(election, `${what}: expected ${expected}, got ${shown(came)}`);
+    };
+    if (typeof ifFree !== 'boolean') refuse('ifFree', 'true or false', ifFree);
+    const isHold = Number.isFinite(atLeastMs) && atLeastMs >= 0 && atLeastMs <= LONGEST_HOLD_MS;
+    if (!isHold) refuse('atLeastMs', `0 to ${LONGEST_HOLD_MS} milliseconds`, atLeastMs);
+    this.ifFree = ifFree;
+    const onLeader = async (term: Term): Promise<void> => {
+      const startedAtMs = clock.now();
+      this.#hasBegun = true;
+      try {
+        this.#result.resolve(await work(term));
+        if (ifFree) await clock.sleep(startedAtMs + atLeastMs - clock.now(), term.signal);
+      } catch (error) {
+        this.#result.reject(error as Error);
+      } finally {
+        this.#stop('resigned');
+      }
+    };
+    this.handlers = { onLeader, onFollower: undefined, onLeaderChange: undefined };
+  }
+
+  /** What the work returned, once its campaign is over. @param stop ends the campaign. */
+  async over(campaign: RunningCampaign, stop: (because: StopCause) => void): Promise<T | undefined> {
+    this.#stop = stop;
+    const offSignal = this.signal && onAbort(this.signal, () => stop('aborted'));
+    await campaign.ended;
+    offSignal?.();
+    if (this.#hasBegun) return await this.#result.promise;
+    if (campaign.isTaken) return undefined;
+    await campaign.term(); // rejects with why there was none
+    return undefined;
+  }
+}

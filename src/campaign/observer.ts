@@ -1,0 +1,193 @@
+/**
+ * Who leads now, as an async iterable: needs no lease and no candidacy, says "nobody" too, and heals itself.
+ */
+import { onAbort } from '../util/abort.ts';
+import type { Candidate } from './candidate.ts';
+import type { Candidate as Queued } from '../core/candidate-queue.ts';
+import { EtcdFault } from '../etcd/etcd-error.ts';
+import type { Link } from '../etcd/transport.ts';
+import type { WatchHub } from '../etcd/watch.ts';
+import type { Refusal } from './refusal.ts';
+import { RosterFeed } from './queue-watcher.ts';
+
+export interface ObserverTools {
+  readonly electionKeys: string;
+  readonly link: Link;
+  readonly hub: WatchHub;
+  readonly noticeWithinMs: number;
+  /** Ends the iteration when it aborts, and is aborted when the iteration ends. */
+  readonly over: AbortController;
+  /**
+   * What else ends it. They are listened to, not joined by `AbortSignal.any`: that holds its sources so loosely that
+   * an `AbortSignal.timeout()` which nobody else keeps is collected, and never fires.
+   */
+  readonly until: readonly AbortSignal[];
+  /** Passed by each iteration. @returns what to call when it ends. */
+  begin(signal: AbortSignal): Promise<() => void>;
+  /** Passed before anything is asked of etcd. @returns what to call when there is an answer. */
+  mayWatch(signal: AbortSignal): Promise<() => void>;
+  /** What etcd refuses after it has shown us a leader once: then we try on. */
+  readonly refusal: Refusal;
+  /** Makes the error that the iteration ends with where etcd refuses at the start, or for good. */
+  refused(fault: EtcdFault): Error;
+  /** Makes of a candidate what the reader gets. */
+  see(candidate: Queued): Candidate;
+}
+
+/**
+ * Yields the leader as soon as it is known, then at every change. Only the newest state is kept for a reader who
+ * is slow: an observer wants to know who leads, not who led.
+ */
+export async function* observeLeader(
+  tools: ObserverTools,
+): AsyncGenerator<Candidate | undefined, void, void> {
+  const { signal } = tools.over;
+  const stop = (): void => tools.over.abort();
+  if (tools.until.some(({ aborted }) => aborted)) stop();
+  const offs = tools.until.map((each) => onAbort(each, stop));
+  let end: (() => void) | undefined;
+  try {
+    end = await tools.begin(signal);
+    if (!signal.aborted) yield* changes(tools, signal);
+  } finally {
+    end?.();
+    for (const off of offs) off();
+  }
+}
+
+/**
+ * A generator's own `return()` and `throw()` wait behind a `next()` that is under way, and that may wait for hours:
+ * they end it first. `Symbol.asyncDispose` is `return()`; Node 20 does not give it to generators.
+ */
+export function endsAtOnce<T>(
+  leaders: AsyncGenerator<T, void, void>,
+  over: AbortController,
+): AsyncGenerator<T, void, void> {
+  const end = leaders.return.bind(leaders);
+  const fail = leaders.throw.bind(leaders);
+  return Object.assign(leaders, {
+    return(value: void | PromiseLike<void>) {
+      over.abort();
+      return end(value);
+    },
+    throw(error: unknown) {
+      over.abort();
+      return fail(error);
+    },
+    async [Symbol.asyncDispose]() {
+      await leaders.return();
+    },
+  });
+}
+
+/** What the observers of one election and client look at together: one read and one watch, as long as one looks. */
+class SharedFeed {
+  readonly #wakes = new Set<() => void>();
+  readonly #over = new AbortController();
+  readonly #onOver: () => void;
+  /** Frees its place among the client's reads. */
+  #answered: () => void = () => undefined;
+  readonly feed: RosterFeed;
+  isKnown = false;
+  /** What every iteration ends with; undefined while the feed goes on. */
+  failure: Error | undefined;
+
+  /** @param onOver called when whoever begins from now on must begin a feed of its own. */
+  constructor(tools: ObserverTools, onOver: () => void) {
+    this.#onOver = onOver;
+    this.feed = new RosterFeed(tools, {
+      onChange: () => {
+        this.isKnown = true;
+        tools.refusal.over();
+        this.#wake();
+      },
+      onRefused: (fault) => {
+        if (!this.isKnown || fault.kind === 'client-closed') return this.#fail(fault);
+        tools.refusal.note(fault);
+        void tools.refusal.pass(this.#over.signal).then(() => {
+          if (!this.#over.signal.aborted) this.feed.start(undefined, tools.noticeWithinMs);
+        });
+      },
+    });
+    void this.#start(tools);
+  }
+
+  async #start(tools: ObserverTools): Promise<void> {
+    try {
+      this.#answered = await tools.mayWatch(this.#over.signal);
+      if (this.#over.signal.aborted) this.#answered();
+      else this.feed.start(undefined, tools.noticeWithinMs);
+    } catch (error) {
+      this.#fail(error as Error);
+    }
+  }
+
+  #fail(failure: Error): void {
+    this.failure = failure;
+    this.#onOver();
+    this.#wake();
+  }
+
+  #wake(): void {
+    this.#answered();
+    for (const wake of this.#wakes) wake();
+  }
+
+  join(wake: () => void): void {
+    this.#wakes.add(wake);
+  }
+
+  leave(wake: () => void): void {
+    this.#wakes.delete(wake);
+    if (this.#wakes.size > 0) return;
+    this.#over.abort();
+    this.#answered();
+    this.feed.stop();
+    this.#onOver();
+  }
+}
+const feeds = new WeakMap<WatchHub, Map<string, SharedFeed>>();
+
+function feedOf(tools: ObserverTools): SharedFeed {
+  let ofClient = feeds.get(tools.hub);
+  if (ofClient === undefined) feeds.set(tools.hub, (ofClient = new Map()));
+  const key = `${tools.noticeWithinMs}|${tools.electionKeys}`;
+  const standing = ofClient.get(key);
+  if (standing !== undefined) return standing;
+  const feed = new SharedFeed(tools, () => {
+    if (ofClient.get(key) === feed) ofClient.delete(key);
+  });
+  ofClient.set(key, feed);
+  return feed;
+}
+
+async function* changes(
+  tools: ObserverTools,
+  signal: AbortSignal,
+): AsyncGenerator<Candidate | undefined, void, void> {
+  let resume: () => void = () => undefined;
+  const wake = (): void => resume();
+  const shared = feedOf(tools);
+  shared.join(wake);
+  signal.addEventListener('abort', wake);
+  let said: { leader: Queued | undefined } | undefined;
+  try {
+    while (!signal.aborted) {
+      const { leader } = shared.feed.roster;
+      if (shared.isKnown && (said === undefined || !same(said.leader, leader))) {
+        said = { leader };
+        yield leader && tools.see(leader);
+        continue; // it may have changed while the reader was busy
+      }
+      const { failure } = shared;
+      if (failure !== undefined) throw failure instanceof EtcdFault ? tools.refused(failure) : failure;
+      await new Promise<void>((resolve) => (resume = resolve));
+    }
+  } finally {
+    signal.removeEventListener('abort', wake);
+    shared.leave(wake);
+  }
+}
+
+const same = (a: Queued | undefined, b: Queued | undefined): boolean =>
+  a?.fencingToken === b?.fencingToken && a?.value === b?.value;

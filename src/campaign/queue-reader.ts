@@ -1,0 +1,48 @@
+/**
+ * Reads the queue of an election, for callers who ask: linearizable, bounded, and shared where that is honest.
+ */
+import type { CallerGuard } from '../loop-guard/call-limits.ts';
+import { readQueue, type Snapshot } from '../etcd/election-keys.ts';
+import { EtcdFault } from '../etcd/etcd-error.ts';
+import type { Link } from '../etcd/transport.ts';
+import { readError } from './etcd-to-user-errors.ts';
+import { CALL_LIMIT_MS } from '../client/session.ts';
+
+export class QueueReader {
+  readonly #election: string;
+  readonly #electionKeys: string;
+  readonly #link: Link;
+  readonly #guard: CallerGuard;
+  #unsent: Promise<Snapshot> | undefined;
+
+  constructor(of: { election: string; electionKeys: string; link: Link }, guard: CallerGuard) {
+    this.#election = of.election;
+    this.#electionKeys = of.electionKeys;
+    this.#link = of.link;
+    this.#guard = guard;
+  }
+
+  /** @throws {UnavailableError} {@link RefusedError}; or the signal's reason when it aborts. */
+  read(signal: AbortSignal): Promise<Snapshot> {
+    return (this.#unsent ??= this.#send(signal));
+  }
+
+  async #send(signal: AbortSignal): Promise<Snapshot> {
+    // From when it is sent on, who asks must see what happens from then on.
+    const end = await this.#guard.read(signal).finally(() => {
+      this.#unsent = undefined;
+    });
+    try {
+      return await readQueue(this.#link, this.#electionKeys, {
+        withinMs: CALL_LIMIT_MS,
+        signal,
+        lane: 'caller',
+      });
+    } catch (error) {
+      if (!(error instanceof EtcdFault)) throw error;
+      throw signal.aborted ? (signal.reason as Error) : readError(this.#election, error);
+    } finally {
+      end();
+    }
+  }
+}

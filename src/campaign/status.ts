@@ -1,0 +1,55 @@
+/**
+ * What an election knows without asking etcd.
+ */
+import type { Candidate } from './candidate.ts';
+import type { RunningCampaign } from './campaign.ts';
+import type { Campaign } from '../core/campaign-state.ts';
+import type { GuardStatus } from '../loop-guard/loop-guard.ts';
+import type { Term } from '../term/term.ts';
+
+/** In JSON tokens are strings. */
+export interface ElectionStatus {
+  readonly election: string;
+  /**
+   * - `idle`: not standing.
+   * - `held`: held back by the loop guard.
+   * - `entering`: on the way into the queue; stays here while etcd is away.
+   * - `waiting`: in the queue.
+   * - `leading`: the leader. By the clock, as `isCurrent()` is.
+   * - `leaving`: the term is over; its callbacks are awaited, or the key is being given up.
+   * - `closed`: for good.
+   */
+  readonly state: 'idle' | 'closed' | Exclude<Campaign['name'], 'ended' | 'settling'>;
+  /** The present term; undefined as soon as it is not current any more. */
+  readonly term: Term | undefined;
+  /** As far as we know without asking; undefined where nobody leads or we do not know. */
+  readonly leader: Candidate | undefined;
+  /** Our place in the queue: 1 leads. */
+  readonly position: number | undefined;
+  readonly guard: GuardStatus;
+}
+
+/** The present term of a campaign, by the clock: a blocked event loop runs timers late. */
+export function currentTermOf(campaign: RunningCampaign | undefined): Term | undefined {
+  const term = campaign?.state === 'leading' ? campaign.currentTerm : undefined;
+  return term?.isOver === false && term.isCurrent() ? term : undefined;
+}
+
+export function statusOf(
+  election: string,
+  campaign: RunningCampaign | undefined,
+  isClosed: boolean,
+  guard: GuardStatus,
+): ElectionStatus {
+  const term = currentTermOf(campaign);
+  const state = campaign?.state ?? 'ended';
+  const shown = state === 'leading' && term === undefined ? 'leaving' : state;
+  return {
+    election,
+    state: shown === 'ended' ? (isClosed ? 'closed' : 'idle') : shown,
+    term,
+    leader: campaign?.leader,
+    position: term === undefined && state === 'leading' ? undefined : campaign?.position,
+    guard,
+  };
+}

@@ -1,0 +1,464 @@
+/**
+ * One lease per client and TTL, shared by all its elections, kept alive, and believed no longer than is safe.
+ */
+import { sharedAbort } from '../util/abort.ts';
+import {
+  answerLimitMs,
+  defaultMarginMs,
+  renewEveryMs,
+  validUntilMs,
+  type LeaseProof,
+} from '../core/deadline.ts';
+import type { Candidate } from '../core/candidate-queue.ts';
+import { candidateKey } from '../etcd/election-keys.ts';
+import type { OwnKey } from '../etcd/confirmation.ts';
+import { EtcdFault } from '../etcd/etcd-error.ts';
+import { grantLease, KeepAlive, newLeaseId, revokeLease } from '../etcd/lease.ts';
+import { linkOf, type CallLimits, type Link } from '../etcd/transport.ts';
+import { lastWillOf, type LastWill } from '../last-will/index.ts';
+import { paceOf, renewalPace, type Pace, type RenewalPace } from './reconnect-backoff.ts';
+import type { Reporter } from '../logging/event-log.ts';
+import { Outage } from '../logging/outage.ts';
+import { clock } from '../util/clock.ts';
+import type { Etcd3 } from 'etcd3';
+
+/** How long any one call may stay unanswered, in milliseconds: with the guard's cap, back within L5's 3 s. */
+export const CALL_LIMIT_MS = 2_500;
+
+/** Takes a key out of the queue, whichever of our puts it is there by. @throws {EtcdFault} */
+export type Release = (limits: CallLimits, isStillOwed: () => boolean) => Promise<void>;
+
+/** A key that should be gone, but whose release has not been acknowledged, or that a late put may bring back. */
+interface Owed {
+  readonly release: Release;
+  /** Released again until then, because a late put may still be on its way; 0 where none can be. */
+  readonly repeatUntilMs: number;
+}
+
+/** How long a new lease waits for the old ones to be given back, in milliseconds: on a sound host they are by then. */
+const REVOKE_PATIENCE_MS = 500;
+
+export type SessionEnd = 'deadline-passed' | 'lease-lost' | 'refused' | 'closed';
+
+/** One lease's life. Ends once. */
+export class Session {
+  readonly leaseId: string;
+  readonly #link: Link;
+  readonly #pace: Pace;
+  readonly #retries: RenewalPace;
+  readonly #reporter: Reporter;
+  readonly #keepAlive: KeepAlive;
+  readonly #stop = sharedAbort();
+  readonly #listeners = new Set<(because: SessionEnd) => void>();
+  readonly #owed = new Map<string, Owed>();
+  #proof: LeaseProof;
+  #marginMs: number;
+  #ended: SessionEnd | undefined;
+  readonly #offClusterChanged: () => void;
+  #deadline: NodeJS.Timeout | undefined;
+  /** Whether somebody saw the deadline passed before its timer did, which is about to fire. */
+  #isOverdue = false;
+
+  constructor(
+    lease: { id: string; proof: LeaseProof; keepAlive: KeepAlive; marginMs: number },
+    tools: { link: Link; pace: Pace; reporter: Reporter },
+  ) {
+    this.leaseId = lease.id;
+    this.#proof = lease.proof;
+    this.#keepAlive = lease.keepAlive;
+    this.#marginMs = lease.marginMs;
+    this.#link = tools.link;
+    this.#pace = tools.pace;
+    this.#retries = renewalPace(lease.proof.grantedTtlSeconds, tools.pace);
+    this.#reporter = tools.reporter;
+    this.#offClusterChanged = this.#link.onClusterChanged(() => this.end('lease-lost'));
+    this.#watchDeadline();
+    void this.#renewUntilEnded();
+  }
+
+  /** How much longer the lease may be believed, in milliseconds; 0 when it is over. */
+  remainingMs(): number {
+    if (this.#ended !== undefined) return 0;
+    const leftMs = validUntilMs(this.#proof, this.#marginMs) - clock.now();
+    if (leftMs > 0) return leftMs;
+    this.#bringDeadlineForward();
+    return 0;
+  }
+
+  /** The TTL that etcd granted, in milliseconds. */
+  get ttlMs(): number {
+    return this.#proof.grantedTtlSeconds * 1000;
+  }
+
+  /** Asks the clock, never a timer: a blocked event loop runs timers late. */
+  isValid(): boolean {
+    return this.remainingMs() > 0;
+  }
+
+  /** The most cautious of the elections that share a session sets the margin for all. */
+  widenMargin(marginMs: number): void {
+    if (marginMs <= this.#marginMs) return;
+    this.#marginMs = marginMs;
+    this.#watchDeadline();
+  }
+
+  /** Calls back when the session ends; at once if it has. @returns a function that takes the listener away. */
+  onEnd(listener: (because: SessionEnd) => void): () => void {
+    if (this.#ended !== undefined) {
+      listener(this.#ended);
+      return () => undefined;
+    }
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  /**
+   * Goes on releasing a key until etcd acknowledges it: while the lease lives for others, a key left behind would
+   * lead for nobody.
+   *
+   * @param repeatUntilMs until when a put that was not answered may still arrive after a release; 0 where none can.
+   */
+  owe(key: string, release: Release, repeatUntilMs: number): void {
+    this.#owed.set(key, { release, repeatUntilMs });
+  }
+
+  /** Releases the key now, if it is owed. @throws {EtcdFault} */
+  async payOwed(key: string, limits: CallLimits): Promise<void> {
+    const owed = this.#owed.get(key);
+    if (owed === undefined) return;
+    await owed.release(limits, () => this.#owed.get(key) === owed);
+    this.#owed.delete(key);
+  }
+
+  async #payAllOwed(): Promise<void> {
+    for (const [key, owed] of this.#owed) {
+      const isStillOwed = (): boolean => this.#owed.get(key) === owed;
+      await owed.release({ withinMs: CALL_LIMIT_MS, signal: this.#stop.signal }, isStillOwed);
+      if (isStillOwed() && owed.repeatUntilMs <= clock.now()) this.#owed.delete(key);
+    }
+  }
+
+  end(because: SessionEnd): void {
+    if (this.#ended !== undefined) return;
+    this.#ended = because;
+    clearTimeout(this.#deadline);
+    this.#offClusterChanged();
+    this.#stop.abort();
+    this.#keepAlive.close();
+    this.#retries.end();
+    this.#reporter.report(
+      because === 'closed'
+        ? { type: 'session.closed', leaseId: this.leaseId }
+        : { type: 'session.lost', leaseId: this.leaseId, because },
+    );
+    const listeners = [...this.#listeners];
+    this.#listeners.clear();
+    for (const listener of listeners) listener(because);
+  }
+
+  #watchDeadline(): void {
+    this.#isOverdue = false;
+    clearTimeout(this.#deadline);
+    const leftMs = validUntilMs(this.#proof, this.#marginMs) - clock.now();
+    if (leftMs <= 0) this.end('deadline-passed');
+    // Renewals move the deadline, not the timer: when it fires, it looks again.
+    else this.#deadline = setTimeout(() => this.#watchDeadline(), Math.min(leftMs, 2 ** 31 - 1));
+  }
+
+  /** Timers stand still while a machine is suspended: whoever looks at the clock first sets them right. */
+  #bringDeadlineForward(): void {
+    if (this.#isOverdue) return;
+    this.#isOverdue = true;
+    clearTimeout(this.#deadline);
+    this.#deadline = setTimeout(() => this.#watchDeadline(), 0);
+  }
+
+  async #renewUntilEnded(): Promise<void> {
+    const signal = this.#stop.signal;
+    let steadySinceMs = clock.now();
+    let faltered = false;
+    while (this.#ended === undefined) {
+      if (!faltered)
+        await clock.sleep(
+          this.#proof.sentAtMs + renewEveryMs(this.#proof.grantedTtlSeconds) - clock.now(),
+          signal,
+        );
+      else await this.#retries.pass(signal);
+      if (signal.aborted) return;
+      if (this.#link.isClosed) return this.end('lease-lost');
+      const begunAtMs = clock.now();
+      try {
+        const proof = await this.#keepAlive.renew({
+          withinMs: Math.min(
+            answerLimitMs(this.#proof.grantedTtlSeconds, this.#link.isProxied),
+            this.remainingMs(),
+          ),
+          signal,
+        });
+        if (signal.aborted) return; // an answer that came after the deadline brings nothing back
+        const leftMs = this.remainingMs();
+        if (leftMs === 0) return this.end('deadline-passed');
+        this.#proof = proof;
+        if (faltered) {
+          faltered = false;
+          steadySinceMs = clock.now();
+          this.#reporter.report({ type: 'session.recovered', leaseId: this.leaseId, leftMs });
+        }
+        this.#pace.nudge(); // a watch that is lost meanwhile must not wait: etcd can be reached
+        this.#pace.healthyFor(clock.now() - steadySinceMs);
+        this.#retries.healthyFor(clock.now() - steadySinceMs);
+        this.#payAllOwed().catch(() => undefined); // after the next renewal again
+        this.#reporter.report({
+          type: 'session.renewed',
+          leaseId: this.leaseId,
+          roundTripMs: clock.now() - begunAtMs,
+          headroomMs: leftMs,
+        });
+      } catch (error) {
+        if (signal.aborted) return;
+        const fault = error as EtcdFault;
+        if (fault.kind === 'lease-gone') return this.end('lease-lost');
+        if (!faltered)
+          this.#reporter.report({
+            type: 'session.faltered',
+            leaseId: this.leaseId,
+            reason: fault.message,
+            leftMs: this.remainingMs(),
+          });
+        faltered = true;
+      }
+    }
+  }
+}
+
+/** An election that has its key on the lease. */
+export interface LeaseHolder {
+  /** Prefix of its candidates' keys. */
+  readonly electionKeys: string;
+  /** What a read showed under the key that it has on this lease, at which revision. */
+  onOwnKey(found: Candidate | undefined, revision: bigint): void;
+}
+
+/** Hands out the session of one client and TTL: opens it for the first who needs it, closes it after the last. */
+export class SessionSource {
+  readonly #client: Etcd3;
+  readonly #link: Link;
+  readonly #pace: Pace;
+  readonly #ttlSeconds: number;
+  /** In the order in which their keys are read. */
+  readonly #holders = new Set<LeaseHolder>();
+  /** The largest that was asked for, and whether somebody asked for none. */
+  #marginMs = 0;
+  #isMarginDefault = false;
+  #reporter: Reporter | undefined;
+  /** Of one who asked for it, all have the use. */
+  #lastWill: LastWill | undefined;
+  #current: Session | undefined;
+  #opening: Promise<Session> | undefined;
+  /** No lease is to be had. */
+  readonly #outage = new Outage();
+  #stop = sharedAbort();
+  /** Leases that we no longer believe in, but etcd may: their keys would stand in our own way. */
+  readonly #abandoned = new Set<string>();
+
+  constructor(client: Etcd3, ttlSeconds: number) {
+    this.#client = client;
+    this.#link = linkOf(client);
+    this.#pace = paceOf(client);
+    this.#ttlSeconds = ttlSeconds;
+  }
+
+  /** @param marginMs default: a tenth of the TTL that is granted. */
+  join(holder: LeaseHolder, marginMs: number | undefined, reporter: Reporter, lastWill: boolean): void {
+    if (this.#holders.size === 0) this.#stop = sharedAbort();
+    this.#holders.add(holder);
+    this.#marginMs = Math.max(this.#marginMs, marginMs ?? 0);
+    this.#isMarginDefault ||= marginMs === undefined;
+    this.#reporter = reporter;
+    this.#current?.widenMargin(this.#marginFor(this.#current.ttlMs / 1000));
+    if (!lastWill || this.#lastWill !== undefined) return;
+    this.#lastWill = lastWillOf(this.#client);
+    if (this.#current !== undefined) this.#bequeath(this.#current.leaseId);
+  }
+
+  #bequeath(leaseId: string): void {
+    this.#lastWill?.hold(leaseId, this.#link.clusterId, (reason) =>
+      this.#reporter?.report({ type: 'last-will.lost', reason }),
+    );
+  }
+
+  #marginFor(grantedTtlSeconds: number): number {
+    return Math.max(this.#marginMs, this.#isMarginDefault ? defaultMarginMs(grantedTtlSeconds) : 0);
+  }
+
+  /** The key to read next: one read a renewal, not one for each election. @throws {EtcdFault} where all have left. */
+  #ownKey(leaseId: string): OwnKey {
+    const [holder] = this.#holders;
+    if (holder === undefined)
+      throw new EtcdFault('aborted', 'renew the lease: nobody wants it any more', true);
+    this.#holders.delete(holder);
+    this.#holders.add(holder);
+    return {
+      key: candidateKey(holder.electionKeys, leaseId),
+      onRead: (found, revision) => holder.onOwnKey(found, revision),
+    };
+  }
+
+  /** The last to leave gives the lease back. Never waits longer than one call may take; never throws. */
+  async leave(holder: LeaseHolder): Promise<void> {
+    if (!this.#holders.delete(holder) || this.#holders.size > 0) return;
+    this.#stop.abort();
+    this.#opening = undefined;
+    this.#outage.over();
+    this.#marginMs = 0;
+    this.#isMarginDefault = false;
+    const session = this.#current;
+    this.#current = undefined;
+    session?.end('closed');
+    const leases = [...this.#abandoned, ...(session === undefined ? [] : [session.leaseId])];
+    this.#abandoned.clear();
+    const lastWill = this.#lastWill;
+    this.#lastWill = undefined;
+    await Promise.all(
+      leases.map((leaseId) =>
+        revokeLease(this.#link, leaseId, { withinMs: CALL_LIMIT_MS, isTimely: true })
+          .then(() => leaseId === session?.leaseId && this.#pace.forgive())
+          // Where etcd cannot be reached the lease runs out by itself.
+          .catch(() => undefined)
+          // Should we die before it is back, the last will gives it back.
+          .finally(() => lastWill?.drop(leaseId)),
+      ),
+    );
+  }
+
+  /**
+   * The session, when there is one: waits for it through any outage.
+   *
+   * @throws {EtcdFault} when etcd refuses for good, the client is closed, or the signal aborts.
+   */
+  async acquire(signal: AbortSignal): Promise<Session> {
+    if (this.#current?.isValid() === true) return this.#current;
+    const opening = (this.#opening ??= this.#openOnce());
+    return await new Promise<Session>((resolve, reject) => {
+      const abort = (): void => reject(new EtcdFault('aborted', 'no session: aborted', false));
+      if (signal.aborted) return abort();
+      signal.addEventListener('abort', abort, { once: true });
+      opening.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort));
+    });
+  }
+
+  readonly #tellHold = (holdMs: number): void => this.#reporter?.report({ type: 'session.held', holdMs });
+
+  #openOnce(): Promise<Session> {
+    const opening = this.#open(this.#stop.signal);
+    const clear = (): void => {
+      if (this.#opening === opening) this.#opening = undefined;
+    };
+    opening.then(clear, clear);
+    return opening;
+  }
+
+  async #open(signal: AbortSignal): Promise<Session> {
+    const leaseId = newLeaseId();
+    const keepAlive = new KeepAlive(this.#link, leaseId, () => this.#ownKey(leaseId));
+    for (let attempt = 1; ; attempt++) {
+      // Later attempts are told of by what failed.
+      await this.#pace.pass(signal, attempt === 1 ? this.#tellHold : undefined);
+      try {
+        const proof = await this.#grant(leaseId, keepAlive, signal);
+        if (signal.aborted) throw new EtcdFault('aborted', 'no session: nobody wants it any more', true);
+        const session = new Session(
+          { id: leaseId, proof, keepAlive, marginMs: this.#marginFor(proof.grantedTtlSeconds) },
+          { link: this.#link, pace: this.#pace, reporter: this.#reporter! },
+        );
+        session.onEnd((because) => {
+          if (this.#current === session) this.#current = undefined;
+          if (because === 'deadline-passed' || because === 'refused') this.#abandoned.add(leaseId);
+          else if (because === 'lease-lost') this.#lastWill?.drop(leaseId);
+        });
+        this.#current = session;
+        this.#bequeath(leaseId);
+        if (attempt > 1) this.#pace.nudge();
+        void this.#revokeRest(signal);
+        this.#tellAvailable();
+        this.#reporter?.report({
+          type: 'session.opened',
+          leaseId,
+          askedTtlSeconds: this.#ttlSeconds,
+          grantedTtlSeconds: proof.grantedTtlSeconds,
+        });
+        return session;
+      } catch (error) {
+        const fault = error as EtcdFault;
+        if (fault.kind !== 'unavailable' && fault.kind !== 'lease-gone') {
+          keepAlive.close();
+          if (fault.kind === 'aborted')
+            void revokeLease(this.#link, leaseId, { withinMs: CALL_LIMIT_MS, isTimely: true }).catch(
+              () => undefined,
+            );
+          throw fault;
+        }
+        this.#tellUnavailable(fault);
+      }
+    }
+  }
+
+  #tellUnavailable({ message: reason }: EtcdFault): void {
+    const forMs = this.#outage.note(reason);
+    const { endpoints } = this.#link;
+    if (forMs !== undefined)
+      this.#reporter?.report({ type: 'session.unavailable', reason, endpoints, forMs });
+  }
+
+  #tellAvailable(): void {
+    const afterMs = this.#outage.over();
+    if (afterMs !== undefined) this.#reporter?.report({ type: 'session.available', afterMs });
+  }
+
+  /** Gives back what etcd may still keep of ours. @returns whether all of it is gone. */
+  async #revokeAbandoned(limits: CallLimits): Promise<boolean> {
+    const revoke = async (leaseId: string): Promise<void> => {
+      await revokeLease(this.#link, leaseId, limits);
+      this.#abandoned.delete(leaseId);
+      this.#lastWill?.drop(leaseId);
+    };
+    const results = await Promise.allSettled([...this.#abandoned].map(revoke));
+    return results.every(({ status }) => status === 'fulfilled');
+  }
+
+  /** What could not be given back with the first try is tried again, at the client's pace. */
+  async #revokeRest(signal: AbortSignal): Promise<void> {
+    while (this.#abandoned.size > 0 && !signal.aborted) {
+      await this.#pace.pass(signal);
+      if (!signal.aborted) await this.#revokeAbandoned({ withinMs: CALL_LIMIT_MS, signal });
+    }
+  }
+
+  /** One try: dial, give back what we abandoned, take a new lease. */
+  async #grant(leaseId: string, keepAlive: KeepAlive, signal: AbortSignal): Promise<LeaseProof> {
+    const limits = { withinMs: CALL_LIMIT_MS, signal };
+    const probe = await keepAlive.dial(limits);
+    try {
+      const revoked = this.#revokeAbandoned(limits);
+      const proof = await grantLease(this.#link, leaseId, this.#ttlSeconds, limits);
+      // Our old keys would stand before us; but one member that keeps silent must not cost us the lease we have got.
+      const over = new AbortController();
+      await Promise.race([revoked.then(() => over.abort()), clock.sleep(REVOKE_PATIENCE_MS, over.signal)]);
+      return proof ?? (await keepAlive.renew(limits));
+    } catch (error) {
+      // A host that keeps silent: let etcd3 dial anew.
+      if (error instanceof EtcdFault && error.kind === 'unavailable') probe.fail();
+      throw error;
+    }
+  }
+}
+
+const sources = new WeakMap<Etcd3, Map<number, SessionSource>>();
+
+export function sessionsOf(client: Etcd3, ttlSeconds: number): SessionSource {
+  let byTtl = sources.get(client);
+  if (byTtl === undefined) sources.set(client, (byTtl = new Map()));
+  let source = byTtl.get(ttlSeconds);
+  if (source === undefined) byTtl.set(ttlSeconds, (source = new SessionSource(client, ttlSeconds)));
+  return source;
+}

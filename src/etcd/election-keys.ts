@@ -1,0 +1,234 @@
+/**
+ * Our key in the queue of an election: enter, proclaim, release; and the queue itself.
+ *
+ * Keys are `<prefix><name>/<lease ID in hex>` with the value as plain bytes, as Go's `concurrency.Election` lays
+ * them out: `etcdctl elect -l <prefix><name>` shows our leader, and theirs queue with ours.
+ */
+import type { ICompare, IKeyValue, IRangeResponse, IRequestOp } from 'etcd3';
+import type { Candidacy } from '../core/campaign-state.ts';
+import { QueuedCandidate, type Candidate } from '../core/candidate-queue.ts';
+import { clock } from '../util/clock.ts';
+import { EtcdFault } from './etcd-error.ts';
+import type { CallLimits, Link } from './transport.ts';
+
+/** The candidates of an election at one revision. */
+export interface Snapshot {
+  readonly revision: bigint;
+  readonly candidates: readonly Candidate[];
+}
+
+export interface Entry extends Snapshot {
+  readonly candidacy: Candidacy;
+}
+
+/** Everything that a candidate of this election can be stored under. */
+export const electionPrefix = (prefix: string, name: string): string => `${prefix}${name}/`;
+
+export const candidateKey = (electionKeys: string, leaseId: string): string =>
+  `${electionKeys}${BigInt(leaseId).toString(16)}`;
+
+/** First key behind all that begin with this prefix, which ends in `/`. */
+export const endOf = (electionKeys: string): Buffer => Buffer.from(`${electionKeys.slice(0, -1)}0`);
+
+/**
+ * Puts our key and reads the queue, in one transaction. The creation revision is that of this very put, so it was never
+ * a fencing token before. A key of ours that stands already is deleted first, whatever brought it there: an earlier try
+ * whose answer was lost, a release that did not arrive, or a snapshot that etcd was restored from.
+ *
+ * @throws {EtcdFault}
+ */
+export async function enter(
+  link: Link,
+  electionKeys: string,
+  entrant: { leaseId: string; value: string },
+  limits: CallLimits,
+): Promise<Entry> {
+  const { leaseId } = entrant;
+  const key = candidateKey(electionKeys, leaseId);
+  let keysOnly = false;
+  for (let attempt = 1; attempt <= ENTER_ATTEMPTS; attempt++) {
+    const answer: Answer | undefined = await putIfAbsent(
+      link,
+      electionKeys,
+      { key, ...entrant },
+      keysOnly,
+      limits,
+    ).catch((error: unknown) => {
+      if (!isTooLarge(error) || keysOnly) throw keysOnly ? asApplied(error) : error;
+      return undefined;
+    });
+    // It was applied all the same: the next try finds our key, whose revision this answer would have told.
+    keysOnly ||= answer === undefined;
+    if (answer === undefined) continue;
+    const { isPut, ...snapshot } = answer;
+    const own = snapshot.candidates.find((candidate) => candidate.key === key);
+    if (own === undefined) throw new Error(`etcd put ${key} and did not show it in the same transaction`);
+    const candidacy = { key, leaseId, createRevision: own.fencingToken };
+    if (isPut) return { ...snapshot, candidacy };
+    await release(link, candidacy, limits);
+  }
+  throw new EtcdFault('unavailable', `enter ${electionKeys}: our key is put there by somebody else`, false);
+}
+
+/** The queue, and whether it was we who put our key now. */
+type Answer = Snapshot & { readonly isPut: boolean };
+
+/** An answer that was too large, what we find then or at first, and what a try that was not answered puts there late. */
+const ENTER_ATTEMPTS = 4;
+
+async function putIfAbsent(
+  link: Link,
+  electionKeys: string,
+  { key, leaseId, value }: { key: string; leaseId: string; value: string },
+  keysOnly: boolean,
+  limits: CallLimits,
+): Promise<Answer> {
+  const put: IRequestOp = {
+    request_put: { key: Buffer.from(key), value: Buffer.from(value), lease: leaseId },
+  };
+  const read: IRequestOp = { request_range: queueOf(electionKeys, keysOnly) };
+  const answer = await link.unary(
+    `enter ${electionKeys}`,
+    (client, options) =>
+      client.kv.txn({ compare: [createdAt(key, 0n)], success: [put, read], failure: [read] }, options),
+    { ...limits, proves: 'revision-and-term' },
+  );
+  const queue = answer.responses.at(-1)!.response_range;
+  return { ...snapshotOf(electionKeys, queue, answer.header.revision), isPut: answer.succeeded };
+}
+
+/** The queue as etcd has it now: a linearizable read. */
+export async function readQueue(link: Link, electionKeys: string, limits: CallLimits): Promise<Snapshot> {
+  const answer = await unlessTooLarge((keysOnly) =>
+    link.unary(
+      `read ${electionKeys}`,
+      (client, options) => client.kv.range(queueOf(electionKeys, keysOnly), options),
+      { ...limits, isHedged: true, proves: 'revision' },
+    ),
+  );
+  return snapshotOf(electionKeys, answer, answer.header.revision);
+}
+
+/** Announces another value under our key. @returns false if the key is no longer ours. */
+export async function proclaim(
+  link: Link,
+  candidacy: Candidacy,
+  value: string,
+  limits: CallLimits,
+): Promise<boolean> {
+  const put: IRequestOp = {
+    request_put: {
+      key: Buffer.from(candidacy.key),
+      value: Buffer.from(value),
+      lease: candidacy.leaseId,
+    },
+  };
+  const answer = await link.unary(
+    `proclaim under ${candidacy.key}`,
+    (client, options) =>
+      client.kv.txn(
+        { compare: [createdAt(candidacy.key, candidacy.createRevision)], success: [put] },
+        options,
+      ),
+    limits,
+  );
+  return answer.succeeded;
+}
+
+/** Deletes our key, only if it is still the one that we created. */
+export async function release(link: Link, candidacy: Candidacy, limits: CallLimits): Promise<void> {
+  await deleteIf(link, candidacy.key, createdAt(candidacy.key, candidacy.createRevision), limits);
+}
+
+/**
+ * Finds a key that may have been put by a call whose answer we never saw, and deletes exactly that one. Both calls
+ * together take no longer than the limit of one.
+ *
+ * @param isStillOwed asked between the two: our next candidacy stands under the same key.
+ */
+export async function releaseUnseen(
+  link: Link,
+  electionKeys: string,
+  leaseId: string,
+  limits: CallLimits,
+  isStillOwed: () => boolean,
+): Promise<void> {
+  const key = candidateKey(electionKeys, leaseId);
+  const dueAtMs = clock.now() + limits.withinMs;
+  const { kvs } = await link.unary(
+    `look for ${key}`,
+    (client, options) => client.kv.range({ key: Buffer.from(key) }, options),
+    { ...limits, isHedged: true, proves: 'revision' },
+  );
+  const own = kvs[0];
+  if (own === undefined || own.lease !== leaseId || !isStillOwed()) return;
+  const candidacy = { key, leaseId, createRevision: BigInt(own.create_revision) };
+  await release(link, candidacy, { ...limits, withinMs: Math.max(0, dueAtMs - clock.now()) });
+}
+
+/** The longest value that a candidate may announce, and that is kept of a foreign one, in bytes. */
+export const LONGEST_VALUE_BYTES: number = 16 * 1024;
+
+/** A key's value as a person reads it: bytes that are no UTF-8 are shown as U+FFFD. */
+export function candidateOf(kv: IKeyValue): Candidate {
+  return new QueuedCandidate({
+    key: kv.key.toString(),
+    value: kv.value.toString('utf8', 0, LONGEST_VALUE_BYTES),
+    fencingToken: BigInt(kv.create_revision),
+    leaseId: kv.lease,
+  });
+}
+
+/** Keys further down (`p/q/…` under `p/`) belong to another election. */
+export const isCandidateKey = (electionKeys: string, key: string): boolean =>
+  key.startsWith(electionKeys) && !key.includes('/', electionKeys.length);
+
+/** Holds while the key is the one that was created at this revision. */
+export const createdAt = (key: string, revision: bigint): ICompare => ({
+  key: Buffer.from(key),
+  target: 'Create',
+  result: 'Equal',
+  create_revision: revision.toString(),
+});
+
+/** gRPC takes messages of 4 MB: where foreign keys fill the prefix with more, we do without their values. */
+async function unlessTooLarge<T>(read: (keysOnly: boolean) => Promise<T>): Promise<T> {
+  try {
+    return await read(false);
+  } catch (error) {
+    if (!isTooLarge(error)) throw error;
+  }
+  return await read(true);
+}
+
+const isTooLarge = (error: unknown): boolean =>
+  error instanceof EtcdFault && /message larger than max/.test(error.message);
+
+/** An earlier try was answered: what it did stands, even if the next one was never sent. */
+const asApplied = (error: unknown): unknown =>
+  error instanceof EtcdFault ? new EtcdFault(error.kind, error.message, true, { cause: error }) : error;
+
+const queueOf = (electionKeys: string, keysOnly: boolean) =>
+  ({
+    keys_only: keysOnly,
+    key: Buffer.from(electionKeys),
+    range_end: endOf(electionKeys),
+    sort_target: 'Create',
+    sort_order: 'Ascend',
+  }) as const;
+
+function snapshotOf(electionKeys: string, range: IRangeResponse, revision: string): Snapshot {
+  return {
+    revision: BigInt(revision),
+    candidates: range.kvs.map(candidateOf).filter(({ key }) => isCandidateKey(electionKeys, key)),
+  };
+}
+
+async function deleteIf(link: Link, key: string, compare: ICompare, limits: CallLimits): Promise<void> {
+  const remove: IRequestOp = { request_delete_range: { key: Buffer.from(key) } };
+  await link.unary(
+    `release ${key}`,
+    (client, options) => client.kv.txn({ compare: [compare], success: [remove] }, options),
+    { ...limits, isHedged: true },
+  );
+}

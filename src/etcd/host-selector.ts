@@ -1,0 +1,123 @@
+/**
+ * Which host to ask: not one that keeps silent, could not be reached or dropped a connection, while there are others.
+ */
+import { clock } from '../util/clock.ts';
+import { isByEtcd, isUnfit, type GrpcStatus } from './etcd-error.ts';
+
+/** A host that answers nothing at all for so long while it is asked is taken for silent, in milliseconds. */
+export const SILENT_AFTER_MS = 500;
+
+/**
+ * Head start in milliseconds, if all are suspects: one that only dropped a connection, or has renewed a lease since, goes
+ * before those that could not be reached.
+ */
+const HEAD_START_MS = 15_000;
+
+/** What is said of a host that could not be reached; otherwise only a connection has ended. */
+const AWAY = /^No connection established|^Name resolution failed/;
+
+/** The caller's own doing. */
+const CANCELLED = 1;
+
+export interface Wishes<Host> {
+  /** Asked only if all others are suspects. */
+  readonly avoid?: Host | undefined;
+  /** Not asked at all. */
+  readonly except?: ReadonlySet<Host> | undefined;
+}
+
+export interface OnChange<Host> {
+  readonly away: (host: Host, reason: string) => void;
+  readonly back: (host: Host, afterMs: number) => void;
+}
+
+export class HostChoice<Host> {
+  readonly #hosts: readonly Host[];
+  readonly #on: OnChange<Host>;
+  readonly #suspects = new Map<Host, { readonly sinceMs: number; rank: number }>();
+  readonly #heardAtMs = new Map<Host, number>();
+
+  constructor(hosts: readonly Host[], on: OnChange<Host>) {
+    this.#hosts = hosts;
+    this.#on = on;
+  }
+
+  /**
+   * One of those that are above suspicion, by chance. If all are suspects: the one that has been one for longest, so that
+   * tries go round.
+   *
+   * @returns undefined if every host is excepted.
+   */
+  pick({ avoid, except }: Wishes<Host> = {}): Host | undefined {
+    const hosts = this.#hosts.filter((host) => except?.has(host) !== true);
+    const trusted = hosts.filter((host) => !this.#suspects.has(host));
+    const others = trusted.filter((host) => host !== avoid);
+    if (others.length > 0) return anyOf(others);
+    if (trusted.length > 0) return anyOf(trusted);
+    const ranks = hosts.map((host) => this.#suspects.get(host)!.rank);
+    return hosts[ranks.indexOf(Math.min(...ranks))];
+  }
+
+  isSuspect(host: Host): boolean {
+    return this.#suspects.has(host);
+  }
+
+  /** It answered a call that needs its disk or the cluster: clears the suspicion. */
+  answered(host: Host): void {
+    this.heard(host);
+    const suspect = this.#suspects.get(host);
+    if (suspect === undefined) return;
+    this.#suspects.delete(host);
+    this.#on.back(host, clock.now() - suspect.sinceMs);
+  }
+
+  /** It said something. */
+  heard(host: Host): void {
+    this.#heardAtMs.set(host, clock.now());
+  }
+
+  /** When it last said something; -Infinity if it never did. */
+  heardAtMs(host: Host): number {
+    return this.#heardAtMs.get(host) ?? Number.NEGATIVE_INFINITY;
+  }
+
+  /**
+   * It renewed a lease: alive, which says nothing of writes and reads, for those also need its disk. If all hosts are
+   * suspects it is asked before others.
+   */
+  renewed(host: Host): void {
+    const suspect = this.#suspects.get(host);
+    if (suspect !== undefined) suspect.rank = suspect.sinceMs - HEAD_START_MS;
+  }
+
+  /** How much longer it may keep silent, in milliseconds: one that answers others meanwhile is slow, not silent. */
+  patienceMs(host: Host): number {
+    return Math.max(0, this.heardAtMs(host) + SILENT_AFTER_MS - clock.now());
+  }
+
+  /** It keeps silent, or lags behind. */
+  suspect(host: Host, reason: string): void {
+    this.#add(host, 0, reason);
+  }
+
+  /**
+   * A call or a stream ended so. It may refuse connections, have dropped ours, have no leader, or be a learner; or something
+   * on the way to it answered instead.
+   */
+  ended(host: Host, status: GrpcStatus): void {
+    if (isByEtcd(status)) {
+      if (isUnfit(status)) this.#add(host, 0, status.details);
+    } else if (status.code !== CANCELLED)
+      this.#add(host, AWAY.test(status.details) ? 0 : HEAD_START_MS, status.details);
+  }
+
+  /** @param headStartMs see {@link HEAD_START_MS}. */
+  #add(host: Host, headStartMs: number, reason: string): void {
+    const now = clock.now();
+    const before = this.#suspects.get(host);
+    this.#suspects.set(host, { sinceMs: before?.sinceMs ?? now, rank: now - headStartMs });
+    if (before === undefined) this.#on.away(host, reason);
+  }
+}
+
+const anyOf = <T>(some: readonly T[]): T => some[Math.floor(Math.random() * some.length)]!;

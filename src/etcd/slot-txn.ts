@@ -1,0 +1,130 @@
+/**
+ * A fenced transaction that leaves its mark in a slot, and what settles it when its answer is lost. What the marks mean,
+ * and why they are certain, is in core/slot-rules.
+ */
+import type { ICompare, IRequestOp, IResponseHeader, ITxnRequest, ITxnResponse, KVClient } from 'etcd3';
+import type { Candidacy } from '../core/campaign-state.ts';
+import { markOf, type Fate, type Sight } from '../core/slot-rules.ts';
+import { RESERVED_NAME } from '../core/names.ts';
+import { createdAt } from './election-keys.ts';
+import type { UserTxn } from './fenced-txn.ts';
+import type { CallLimits, Link } from './transport.ts';
+
+type UserOptions = Parameters<KVClient['txn']>[1];
+
+/** One write in its slot. */
+export interface SlottedWrite {
+  readonly key: string;
+  readonly leaseId: string;
+  readonly seenRevision: bigint;
+  readonly writeId: string;
+}
+
+export type SlottedAnswer =
+  | { readonly type: 'committed'; readonly answer: ITxnResponse }
+  | { readonly type: 'fenced' }
+  /** The term is current, but another hand has changed the slot. Nothing was written. */
+  | { readonly type: 'moved'; readonly sight: Sight };
+
+/** What stands in a slot, and the header of the answer that shows it. */
+export interface SlotAnswer {
+  readonly header: IResponseHeader;
+  readonly sight: Sight;
+}
+
+/** Beside the election, never under its prefix: Go's candidates would wait for such a key. */
+export function slotKey({ key }: Candidacy, number: number): string {
+  const [, prefix = '', name, lease] = /^(.*\/)?([^/]+)\/([^/]+)$/s.exec(key)!;
+  return `${prefix}${RESERVED_NAME}/${name}/${lease}/${number}`;
+}
+
+/** What a role needs read and write access to. */
+export const slotFolder = (slot: string): string => slot.replace(/[^/]+\/[^/]+$/, '');
+
+/** @throws {EtcdFault} */
+export async function commitInSlot(
+  link: Link,
+  candidacy: Candidacy,
+  write: SlottedWrite,
+  { txn, options: userOptions, limits }: { txn: UserTxn; options: UserOptions; limits: CallLimits },
+): Promise<SlottedAnswer> {
+  const marked = (fate: Fate, ops: IRequestOp[]): IRequestOp[] => [mark(write, fate), ...ops];
+  const isNested = txn.compare.length > 0;
+  const success = marked('then', txn.success);
+  const nested = { compare: txn.compare, success, failure: marked('else', txn.failure) };
+  const request: ITxnRequest = {
+    compare: [createdAt(candidacy.key, candidacy.createRevision), lastSeen(write)],
+    success: isNested ? [{ request_txn: nested }] : success,
+    failure: [look(write), { request_range: { key: Buffer.from(candidacy.key), keys_only: true } }],
+  };
+  const answer = await link.unary(
+    `fenced transaction of ${candidacy.key}`,
+    (client, options) => client.kv.txn(request, { ...userOptions, ...options }),
+    limits,
+  );
+  if (answer.succeeded) {
+    const { succeeded, responses } = isNested ? answer.responses[0]!.response_txn : answer;
+    const ofUser = { header: answer.header, succeeded, responses: responses.slice(1) };
+    return { type: 'committed', answer: ofUser };
+  }
+  const [candidate] = answer.responses[1]!.response_range.kvs;
+  const isCurrent = candidate?.create_revision === candidacy.createRevision.toString();
+  return isCurrent ? { type: 'moved', sight: sightOf(answer) } : { type: 'fenced' };
+}
+
+/**
+ * Puts the mark "never", unless the write or an earlier try of this has arrived. May be sent several times.
+ *
+ * @returns what stands in the slot now.
+ * @throws {EtcdFault}
+ */
+export async function settleInSlot(link: Link, write: SlottedWrite, limits: CallLimits): Promise<SlotAnswer> {
+  const answer = await link.unary(
+    `settle a write in ${write.key}`,
+    (client, options) =>
+      client.kv.txn(
+        { compare: [lastSeen(write)], success: [mark(write, 'never')], failure: [look(write)] },
+        options,
+      ),
+    { ...limits, isHedged: true },
+  );
+  const { header } = answer;
+  const sight = answer.succeeded
+    ? { revision: BigInt(header.revision), value: markOf(write.writeId, 'never') }
+    : sightOf(answer);
+  return { header, sight };
+}
+
+/** Decides nothing about a write that may still arrive. @throws {EtcdFault} */
+export async function lookIntoSlot(
+  link: Link,
+  { key }: SlottedWrite,
+  limits: CallLimits,
+): Promise<SlotAnswer> {
+  const answer = await link.unary(
+    `look into ${key}`,
+    (client, options) => client.kv.range({ key: Buffer.from(key) }, options),
+    { ...limits, isHedged: true },
+  );
+  return { header: answer.header, sight: sightIn(answer.kvs) };
+}
+
+const lastSeen = ({ key, seenRevision }: SlottedWrite): ICompare => ({
+  key: Buffer.from(key),
+  target: 'Mod',
+  result: 'Equal',
+  mod_revision: seenRevision.toString(),
+});
+
+const mark = ({ key, leaseId, writeId }: SlottedWrite, fate: Fate): IRequestOp => ({
+  request_put: { key: Buffer.from(key), value: Buffer.from(markOf(writeId, fate)), lease: leaseId },
+});
+
+const look = ({ key }: SlottedWrite): IRequestOp => ({ request_range: { key: Buffer.from(key) } });
+
+const sightOf = ({ responses }: ITxnResponse): Sight => sightIn(responses[0]!.response_range.kvs);
+
+const sightIn = ([kv]: readonly { mod_revision: string; value: Buffer }[]): Sight => ({
+  revision: BigInt(kv?.mod_revision ?? 0),
+  value: kv?.value.toString() ?? '',
+});

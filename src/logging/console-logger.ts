@@ -1,0 +1,15 @@
+/**
+ * Lines for a console: the text alone, from `info` on. `console` itself takes the same methods, but prints fields
+ * before the text, debug lines, and a stack trace for every renewal of the lease.
+ */
+import type { Logger } from '../events.ts';
+
+const line = (message: string): string => `etcd-election: ${message}`;
+
+export const consoleLogger: Logger = {
+  trace: () => undefined,
+  debug: () => undefined,
+  info: (_fields, message) => console.info(line(message)),
+  warn: (_fields, message) => console.warn(line(message)),
+  error: (fields, message) => console.error(line(message), ...('err' in fields ? [fields.err] : [])),
+};

@@ -1,0 +1,77 @@
+/**
+ * Tells what happens to one election, or to what the elections of a client share: bounded in lines.
+ */
+import pino from 'pino';
+import { fullBudget, lastOfTheBurst, OF_ALL, spend } from '../core/log-quota.ts';
+import { emit, type ElectionEvent, type Logger } from '../events.ts';
+import { shared } from '../loop-guard/registry.ts';
+import { lineSharesOf, newShare, type LineShare } from './log-limiter.ts';
+import { clock } from '../util/clock.ts';
+
+/** Rare, and what comes after them is not understood without them. */
+const NEVER_LEFT_OUT: ReadonlySet<ElectionEvent['type']> = new Set(['guard.recovered', 'etcd.history-lost']);
+
+let made: Logger | undefined;
+
+/** The logger of those who pass none: pino to standard output, made once, when first needed. */
+export const defaultLogger = (): Logger => (made ??= pino({ name: 'etcd-election' }));
+
+export class Reporter {
+  readonly #logger: Logger;
+  readonly #key: string;
+  /** Of this election, whichever object writes. */
+  readonly #own: LineShare;
+  /** Of all elections that come and go in its place, in this log: for what is no fault. */
+  #place: LineShare | undefined;
+  /** Of all elections of the process together. */
+  readonly #all: LineShare;
+
+  /** @param key whose lines are counted together, whichever object writes them. */
+  constructor(logger: Logger, key: string) {
+    this.#logger = logger;
+    this.#key = key;
+    this.#own = shared('lines', key, newShare);
+    this.#all = shared('lines', '', () => ({ now: fullBudget(clock.now(), OF_ALL) }));
+  }
+
+  /** A campaign begins. @returns what to call when it is over, and has said so. */
+  begin(): () => void {
+    const { share, end } = lineSharesOf(this.#logger).begin(this.#key);
+    this.#place = share;
+    return end;
+  }
+
+  report(event: ElectionEvent): void {
+    emit(event, this.#logger, (level) => {
+      if (level === 'trace' || level === 'debug' || NEVER_LEFT_OUT.has(event.type)) return 0;
+      if (event.type === 'guard.tripped') {
+        // The diagnosis must not drown in the symptoms, nor they go on as if nothing had been said.
+        const { suppressed } = this.#own.now;
+        this.#own.now = lastOfTheBurst(clock.now());
+        return suppressed;
+      }
+      return this.#spend(level === 'info' ? this.#place : undefined);
+    });
+  }
+
+  /** One line of each budget, or of none. @returns how many were left out before; false where this one is. */
+  #spend(place: LineShare | undefined): false | number {
+    const now = clock.now();
+    const steps = [
+      { share: this.#own, ...spend(this.#own.now, now) },
+      ...(place === undefined ? [] : [{ share: place, ...spend(place.now, now) }]),
+      { share: this.#all, ...spend(this.#all.now, now, OF_ALL) },
+    ];
+    const refused = steps.find(({ written }) => !written);
+    if (refused !== undefined) {
+      refused.share.now = refused.budget;
+      return false;
+    }
+    let leftOut = 0;
+    for (const { share, budget } of steps) {
+      leftOut += share.now.suppressed;
+      share.now = budget;
+    }
+    return leftOut;
+  }
+}

@@ -1,0 +1,69 @@
+/**
+ * Iterations of `observe()`. One that lasts is an observer, and any number may begin at once: the viewers of a
+ * dashboard come back together. One that ends soon is a round of a loop, and the next one that begins pays for it.
+ */
+import { guardOf, type GuardSettings, type LoopGuard, type PassOptions } from './loop-guard.ts';
+import { keyOf, type ElectionScope } from './guard-key.ts';
+import { shared } from './registry.ts';
+import { clock, type Clock } from '../util/clock.ts';
+
+/** Twenty that end soon go at once, then fewer and fewer; each second of quiet forgives one. */
+const SHORT_ONES: GuardSettings = {
+  burst: 20,
+  baseMs: 250,
+  capMs: 5_000,
+  outsideCapMs: 5_000,
+  healthyAfterMs: 1_000,
+};
+
+/** An iteration that lasted for so long, in milliseconds, is no round of a hot loop. */
+const LASTS_MS = 1_000;
+
+/** So many open at once may be meant, or be left behind by viewers that are gone: it is said once. */
+const MANY_OPEN = 25;
+
+export class Iterations {
+  readonly #guard: LoopGuard;
+  readonly #clock: Clock;
+  /** Those that ended soon, and that no later one has paid for. */
+  #owed = 0;
+  #open = 0;
+  #hasSaidSo = false;
+
+  constructor(guard: LoopGuard, time: Clock = clock) {
+    this.#guard = guard;
+    this.#clock = time;
+  }
+
+  /**
+   * Resolves when it may begin, or when the signal aborts.
+   *
+   * @param isEmpty it ends at once: it is a round in any case, and takes its time.
+   * @param onMany called once, when many are open.
+   * @returns what to call when it ends.
+   */
+  async begin(options: PassOptions, isEmpty: boolean, onMany: (count: number) => void): Promise<() => void> {
+    if (isEmpty || this.#owed > 0) {
+      this.#owed = Math.max(0, this.#owed - 1);
+      await this.#guard.pass('own', SHORT_ONES, options);
+    }
+    if (isEmpty) {
+      await this.#clock.sleep(1);
+      return () => undefined;
+    }
+    this.#open++;
+    if (this.#open >= MANY_OPEN && !this.#hasSaidSo) {
+      this.#hasSaidSo = true;
+      onMany(this.#open);
+    }
+    const begunAtMs = this.#clock.now();
+    return () => {
+      this.#open--;
+      if (this.#clock.now() - begunAtMs < LASTS_MS) this.#owed++;
+    };
+  }
+}
+
+/** Those of one election in this process. */
+export const iterationsOf = (scope: ElectionScope): Iterations =>
+  shared('iterations', keyOf(scope, 'iterations'), () => new Iterations(guardOf(scope, 'iterations')));

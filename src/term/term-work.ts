@@ -1,0 +1,204 @@
+/**
+ * What runs in one term: the work of `onLeader`, what was registered with the term, and its clean-ups. The end of the
+ * term waits for all of it.
+ */
+import { runInFrame, type CallbackFrames } from '../util/callback-frames.ts';
+import { Deferred } from '../util/deferred.ts';
+import { LeadershipLostError } from '../errors.ts';
+import type { CallbackName } from '../events.ts';
+import type { LiveTerm, Term } from './term.ts';
+import { clock } from '../util/clock.ts';
+
+export type { CallbackName };
+
+/** What a clean-up may be: a function, or what `using` and `await using` dispose of. */
+export type CleanUp = (() => unknown) | AsyncDisposable | Disposable;
+
+export interface WorkListener {
+  /** A callback threw or rejected, and not because the term is over. */
+  onError(callback: CallbackName, error: unknown): void;
+  /** The work failed: the term must end. */
+  onFailed(): void;
+  /** Nothing of the term's work is left, and the term goes on. */
+  onIdle(): void;
+}
+
+interface Running {
+  readonly callback: CallbackName;
+  /** It said that it is done: the end of the term does not wait for it. */
+  isExcused: boolean;
+}
+
+/** How deep an error's causes are looked through for the end of the term. */
+const DEEPEST_CAUSE = 8;
+
+export class TermWork {
+  readonly #frames: CallbackFrames;
+  readonly #listener: WorkListener;
+  readonly #running = new Map<string, Running>();
+  readonly #cleanUps: (() => unknown)[] = [];
+  readonly #term: LiveTerm;
+  #isCleaning = false;
+  /** For those who wait until nothing runs that counts; made when somebody does. */
+  #drained: Deferred<void> | undefined;
+  #settled: Deferred<void> | undefined;
+
+  constructor(term: LiveTerm, frames: CallbackFrames, listener: WorkListener) {
+    this.#term = term;
+    this.#frames = frames;
+    this.#listener = listener;
+  }
+
+  /** Whether something runs that the end of the term waits for. */
+  get isBusy(): boolean {
+    for (const { isExcused } of this.#running.values()) if (!isExcused) return true;
+    return false;
+  }
+
+  /** Whether anything runs. */
+  get isRunning(): boolean {
+    return this.#running.size > 0;
+  }
+
+  /** Whether the term has work: something runs, or something is to be cleaned up at its end. */
+  get isWorking(): boolean {
+    return this.isRunning || this.#cleanUps.length > 0;
+  }
+
+  /** Names of the callbacks that run, each once. */
+  get names(): CallbackName[] {
+    return [...new Set([...this.#running.values()].map(({ callback }) => callback))];
+  }
+
+  /** Calls `onLeader`; what it returns is cleaned up at the end of the term, if it can be. */
+  begin(onLeader: (term: Term) => unknown): void {
+    void this.#run('onLeader', async () => {
+      const result: unknown = await onLeader(this.#term);
+      if (isCleanUp(result)) this.onEnd(result);
+    });
+  }
+
+  /** Registers work: it is awaited at the end of the term, and its failure ends the term. */
+  run<T>(work: PromiseLike<T> | ((term: Term) => T | PromiseLike<T>)): Promise<T> {
+    return this.#run('run', () => {
+      if (typeof work !== 'function') return work;
+      if (this.#term.isOver) throw this.#term.lost();
+      return work(this.#term);
+    }) as Promise<T>;
+  }
+
+  /** Runs a job at once and then at an interval, never beside itself, until the term is over. */
+  every(ms: number, job: (term: Term) => unknown): void {
+    const term = this.#term;
+    void this.#run('every', async () => {
+      while (term.isCurrent()) {
+        const startedAtMs = clock.now();
+        await job(term);
+        await clock.sleep(Math.max(1, startedAtMs + ms - clock.now()), term.signal);
+      }
+    });
+  }
+
+  /** Registers a clean-up, to be called when the term ends; at once if it has ended. */
+  onEnd(cleanUp: CleanUp): void {
+    this.#cleanUps.push(callOf(cleanUp));
+    if (this.#term.isOver) this.end();
+  }
+
+  /** The term is over, and its signal has aborted: cleans up, the last registered first. */
+  end(): void {
+    if (this.#isCleaning || this.#cleanUps.length === 0) return;
+    this.#isCleaning = true;
+    void this.#run('onEnd', async () => {
+      for (let next = this.#cleanUps.pop(); next !== undefined; next = this.#cleanUps.pop()) {
+        try {
+          await next();
+        } catch (error) {
+          this.#note(error, 'onEnd');
+        }
+      }
+    }).finally(() => (this.#isCleaning = false));
+  }
+
+  /** The callback in this frame is done as far as the term is concerned: it waits for the end of the term itself. */
+  excuse(frame: string): void {
+    const running = this.#running.get(frame);
+    if (running !== undefined) running.isExcused = true;
+    this.#tell();
+  }
+
+  /** Resolves when nothing runs that the end of the term waits for. */
+  async drained(): Promise<void> {
+    if (this.isBusy) await (this.#drained ??= new Deferred()).promise;
+  }
+
+  /** Resolves when nothing runs, however long that takes. */
+  async settled(): Promise<void> {
+    if (this.isRunning) await (this.#settled ??= new Deferred()).promise;
+  }
+
+  #run<T>(callback: CallbackName, fn: () => T): Promise<Awaited<T>> {
+    const frame = this.#frames.newName();
+    this.#running.set(frame, { callback, isExcused: false });
+    const running = runInFrame(frame, fn);
+    running.then(
+      () => this.#end(frame),
+      (error: unknown) => {
+        this.#note(error, callback);
+        if (!this.#term.isOver) this.#listener.onFailed();
+        this.#end(frame);
+      },
+    );
+    return running;
+  }
+
+  #end(frame: string): void {
+    this.#running.delete(frame);
+    this.#tell();
+    if (!this.isWorking && !this.#term.isOver) this.#listener.onIdle();
+  }
+
+  #tell(): void {
+    if (!this.isBusy) {
+      this.#drained?.resolve();
+      this.#drained = undefined;
+    }
+    if (!this.isRunning) {
+      this.#settled?.resolve();
+      this.#settled = undefined;
+    }
+  }
+
+  #note(error: unknown, callback: CallbackName): void {
+    if (!isOrderlyEnd(error, this.#term)) this.#listener.onError(callback, error);
+  }
+}
+
+/** Whether an error only says that the term is over: its own error, or an abort that it caused. */
+function isOrderlyEnd(error: unknown, term: LiveTerm): boolean {
+  try {
+    let cause = error;
+    for (let depth = 0; depth < DEEPEST_CAUSE && cause instanceof Error; depth++) {
+      if (cause instanceof LeadershipLostError && cause.fencingToken === term.fencingToken) return true;
+      if (term.isOver && isAbort(cause)) return true;
+      cause = cause.cause;
+    }
+  } catch {
+    // Anything can be thrown, also an object whose properties throw. The failure counts all the same.
+  }
+  return false;
+}
+
+/** Older interfaces abort without saying why. After the end of the term it is the end of the term. */
+const isAbort = (error: Error): boolean => error.name === 'AbortError' && error.cause === undefined;
+
+export const isCleanUp = (value: unknown): value is CleanUp =>
+  typeof value === 'function' ||
+  (typeof value === 'object' && value !== null && (Symbol.asyncDispose in value || Symbol.dispose in value));
+
+function callOf(cleanUp: CleanUp): () => unknown {
+  if (typeof cleanUp === 'function') return cleanUp;
+  return Symbol.asyncDispose in cleanUp
+    ? () => cleanUp[Symbol.asyncDispose]()
+    : () => cleanUp[Symbol.dispose]();
+}

@@ -1,0 +1,212 @@
+/**
+ * What a term can do in etcd: announce another value, and write under its fencing token.
+ */
+import type { ComparatorBuilder, IRequestOp, ITxnResponse, KVClient } from 'etcd3';
+import type { Candidacy } from '../core/campaign-state.ts';
+import { proclaim } from '../etcd/election-keys.ts';
+import { EtcdFault } from '../etcd/etcd-error.ts';
+import {
+  checkOperations,
+  commitFenced,
+  deleteOf,
+  FencedTxn,
+  putOf,
+  type UserTxn,
+} from '../etcd/fenced-txn.ts';
+import type { CallLimits, Link } from '../etcd/transport.ts';
+import { InvalidInputError, OutcomeUnknownError } from '../errors.ts';
+import { settleError, writeError } from '../campaign/etcd-to-user-errors.ts';
+import { shown } from '../core/shown.ts';
+import { checkBytes, checkTxnOptions, checkValue, type TxnOptions } from '../options.ts';
+import { PendingWrites } from './pending-writes.ts';
+import type { Reporter } from '../logging/event-log.ts';
+import { CALL_LIMIT_MS, type Session } from '../client/session.ts';
+import type { LiveTerm, SettledWrite, TermTools } from './term.ts';
+import { UncommittedTxns } from './uncommitted-txns.ts';
+import { UnsettledFault, writeSlotsOf, type WriteSlots } from './write-slots.ts';
+import { WriteTrouble } from './write-failures.ts';
+
+/** How long a fenced write may stay unanswered, in milliseconds, before its outcome counts as unknown. */
+const WRITE_LIMIT_MS = 2 * CALL_LIMIT_MS;
+
+type UserOptions = Parameters<KVClient['txn']>[1];
+
+/** What it needs of the campaign. */
+export interface WriterTools {
+  readonly election: string;
+  readonly electionKeys: string;
+  readonly link: Link;
+  readonly settings: { readonly drainTimeoutMs: number };
+  readonly reporter: Reporter;
+}
+
+export interface Announcing {
+  pass(signal: AbortSignal): Promise<void>;
+  done(value: string): void;
+}
+
+export class TermWriter implements TermTools {
+  readonly #tools: WriterTools;
+  readonly #session: Session;
+  readonly #candidacy: Candidacy;
+  readonly #announcing: Announcing;
+  readonly #pending: PendingWrites;
+  readonly #uncommitted: UncommittedTxns;
+  readonly #trouble: WriteTrouble;
+  #unsent: { value: string; readonly sent: Promise<void> } | undefined;
+  #announced: Promise<unknown> = Promise.resolve();
+
+  constructor(tools: WriterTools, session: Session, candidacy: Candidacy, announcing: Announcing) {
+    this.#tools = tools;
+    this.#session = session;
+    this.#candidacy = candidacy;
+    this.#announcing = announcing;
+    this.#pending = new PendingWrites(tools.settings.drainTimeoutMs);
+    const { election, reporter } = tools;
+    const of = { election, fencingToken: candidacy.createRevision.toString() };
+    this.#uncommitted = new UncommittedTxns(() => reporter.report({ type: 'txn.uncommitted', ...of }));
+    this.#trouble = new WriteTrouble((failures, reason) =>
+      reporter.report({ type: 'write.failed', ...of, failures, reason }),
+    );
+  }
+
+  remainingMs(): number {
+    return this.#session.remainingMs();
+  }
+
+  ended(): void {
+    this.#pending.end();
+  }
+
+  /** One announcement at a time. Calls that come before it is sent share it, and the newest value wins. */
+  proclaim(term: LiveTerm, value: string): Promise<void> {
+    checkValue(value, this.#tools.election);
+    this.#mustBeCurrent(term);
+    if (this.#unsent === undefined) {
+      this.#unsent = { value, sent: this.#announce(term) };
+      this.#announced = this.#unsent.sent.catch(() => undefined);
+    } else this.#unsent.value = value;
+    return this.#unsent.sent;
+  }
+
+  async #announce(term: LiveTerm): Promise<void> {
+    await Promise.all([this.#announced, this.#announcing.pass(term.signal)]);
+    const { value } = this.#unsent!;
+    this.#unsent = undefined;
+    await this.#write(term, async () => {
+      const limits: CallLimits = { withinMs: CALL_LIMIT_MS, signal: this.#pending.settling, lane: 'caller' };
+      const isOurs = await proclaim(this.#tools.link, this.#candidacy, value, limits).catch(
+        (fault: unknown) => {
+          if (fault instanceof EtcdFault && fault.kind === 'lease-gone') return false; // it was the term's
+          throw fault;
+        },
+      );
+      return isOurs || undefined;
+    });
+    this.#announcing.done(value);
+  }
+
+  txn(term: LiveTerm, options?: TxnOptions): ComparatorBuilder {
+    const { election } = this.#tools;
+    const { exactlyOnce } = checkTxnOptions(options, election);
+    const refusal = exactlyOnce ? this.#slots.refusal : undefined;
+    if (refusal !== undefined) throw writeError(election, term.fencingToken, refusal);
+    const txn = new FencedTxn(
+      election,
+      () => {
+        this.#uncommitted.committed(txn);
+        this.#mustBeCurrent(term);
+      },
+      (request, userOptions) => this.#commit(term, request, userOptions, exactlyOnce),
+    );
+    this.#uncommitted.opened(txn);
+    return txn;
+  }
+
+  put(
+    term: LiveTerm,
+    key: string | Uint8Array,
+    value: string | Uint8Array,
+    options?: TxnOptions,
+  ): Promise<void> {
+    const { election } = this.#tools;
+    checkBytes(key, `key for put() in election "${election}"`, election, 1);
+    checkBytes(value, `value for put() in election "${election}"`, election);
+    return this.#act(term, putOf(key, value), options);
+  }
+
+  delete(term: LiveTerm, key: string | Uint8Array, options?: TxnOptions): Promise<void> {
+    const { election } = this.#tools;
+    checkBytes(key, `key for delete() in election "${election}"`, election, 1);
+    return this.#act(term, deleteOf(key), options);
+  }
+
+  #act(term: LiveTerm, op: IRequestOp, options: TxnOptions | undefined): Promise<void> {
+    const { exactlyOnce } = checkTxnOptions(options, this.#tools.election);
+    this.#mustBeCurrent(term);
+    const txn = { compare: [], success: [op], failure: [] };
+    return this.#commit(term, txn, undefined, exactlyOnce).then(() => undefined);
+  }
+
+  async settle(term: LiveTerm, writeId: string): Promise<SettledWrite> {
+    const { election } = this.#tools;
+    try {
+      const fate = typeof writeId === 'string' ? await this.#slots.settle(writeId) : undefined;
+      if (fate === undefined)
+        throw new InvalidInputError(
+          election,
+          `settle() in election "${election}": expected the writeId of an OutcomeUnknownError of this lease, got ${shown(writeId)}`,
+        );
+      if (fate === 'unknowable')
+        throw new OutcomeUnknownError(
+          election,
+          `the outcome of write ${writeId} of election "${election}" cannot be learnt: its lease is gone, and its mark too`,
+          { writeId },
+        );
+      return { happened: fate !== 'never', succeeded: fate === 'then' };
+    } catch (error) {
+      if (!(error instanceof EtcdFault)) throw error;
+      throw settleError(election, writeId, error);
+    }
+  }
+
+  /** Slots belong to the lease: terms that follow each other under it share them. */
+  get #slots(): WriteSlots {
+    return writeSlotsOf(this.#session, this.#tools.electionKeys, this.#tools.link);
+  }
+
+  /** @throws {LeadershipLostError} */
+  #mustBeCurrent(term: LiveTerm): void {
+    if (!term.isCurrent()) throw term.lost();
+  }
+
+  #commit(term: LiveTerm, txn: UserTxn, options: UserOptions, exactlyOnce: boolean): Promise<ITxnResponse> {
+    const { election, electionKeys, link } = this.#tools;
+    checkOperations(election, electionKeys, txn);
+    const limits: CallLimits = { withinMs: WRITE_LIMIT_MS, signal: this.#pending.settling, lane: 'caller' };
+    return this.#write(term, () =>
+      exactlyOnce
+        ? this.#slots.commit(this.#candidacy, txn, options, this.#pending)
+        : commitFenced(link, this.#candidacy, txn, options, limits),
+    );
+  }
+
+  /**
+   * Every write under the term is sent here, and rejects here.
+   *
+   * @param send resolves with undefined if the fence failed.
+   */
+  async #write<T>(term: LiveTerm, send: () => Promise<T | undefined>): Promise<T> {
+    this.#mustBeCurrent(term);
+    const answer = await this.#pending.run(send).catch((fault: unknown) => {
+      if (!(fault instanceof EtcdFault)) throw fault;
+      // Never sent: the term was over first.
+      if (fault.kind === 'aborted' && !fault.mayHaveHappened) throw term.lost();
+      this.#trouble.failed(fault.message);
+      const writeId = fault instanceof UnsettledFault ? fault.writeId : undefined;
+      throw writeError(this.#tools.election, term.fencingToken, fault, writeId);
+    });
+    if (answer === undefined) throw term.lostInEtcd();
+    return answer;
+  }
+}

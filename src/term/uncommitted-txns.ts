@@ -1,0 +1,49 @@
+/**
+ * Transactions that were built and not committed: `.commit()` is easily forgotten, and nothing else would say so.
+ */
+import { clock } from '../util/clock.ts';
+
+/** How long a transaction may take to be built, in milliseconds. */
+const BUILT_WITHIN_MS = 1_000;
+
+/** Beyond so many at once the others are not looked at: one line is enough. */
+const MOST = 1_000;
+
+export class UncommittedTxns {
+  readonly #tell: () => void;
+  readonly #openedAtMs = new Map<object, number>();
+  #timer: NodeJS.Timeout | undefined;
+  #isTold = false;
+
+  /** @param tell called once, when the first one is found. */
+  constructor(tell: () => void) {
+    this.#tell = tell;
+  }
+
+  opened(txn: object): void {
+    if (this.#isTold || this.#openedAtMs.size >= MOST) return;
+    this.#openedAtMs.set(txn, clock.now());
+    this.#arm(BUILT_WITHIN_MS);
+  }
+
+  committed(txn: object): void {
+    this.#openedAtMs.delete(txn);
+  }
+
+  /** One timer for all, set again only while there is one to wait for. It keeps no process alive. */
+  #arm(afterMs: number): void {
+    this.#timer ??= setTimeout(() => this.#look(), afterMs);
+    this.#timer.unref();
+  }
+
+  #look(): void {
+    this.#timer = undefined;
+    const [oldestAtMs] = this.#openedAtMs.values();
+    if (oldestAtMs === undefined) return;
+    const leftMs = oldestAtMs + BUILT_WITHIN_MS - clock.now();
+    if (leftMs > 0) return this.#arm(leftMs);
+    this.#isTold = true;
+    this.#openedAtMs.clear();
+    this.#tell();
+  }
+}

@@ -1,0 +1,312 @@
+/**
+ * Writes whose outcome is certain: each takes a slot of the election's, and settles itself there if its answer is lost.
+ */
+import { randomUUID } from 'node:crypto';
+import type { IResponseHeader, ITxnResponse, KVClient } from 'etcd3';
+import type { Candidacy } from '../core/campaign-state.ts';
+import { begin, done, look, newSlot, notDone, type Fate, type Slot } from '../core/slot-rules.ts';
+import { EtcdFault, isAnswered } from '../etcd/etcd-error.ts';
+import type { UserTxn } from '../etcd/fenced-txn.ts';
+import type { CallLimits, Link } from '../etcd/transport.ts';
+import {
+  commitInSlot,
+  lookIntoSlot,
+  settleInSlot,
+  slotFolder,
+  slotKey,
+  type SlottedAnswer,
+  type SlottedWrite,
+} from '../etcd/slot-txn.ts';
+import { CALL_LIMIT_MS, type Session } from '../client/session.ts';
+import { clock } from '../util/clock.ts';
+
+/** Writes of one election that may be under way at once; more of them wait. Each slot is one key of etcd. */
+const SLOTS = 8;
+
+/** How long to wait between two tries to settle a write, in milliseconds. */
+const SETTLE_AGAIN_MS = 200;
+
+/** Outcomes that were learnt for nobody, kept for `term.settle`; beyond so many the oldest is forgotten. */
+const MOST_REMEMBERED = 1_000;
+
+/** How long a refusal of the reserved name is believed, in milliseconds. */
+const REFUSAL_HOLDS_MS = 30_000;
+
+/** A write whose outcome could not be learnt in time. It can be settled later. */
+export class UnsettledFault extends EtcdFault {
+  readonly writeId: string;
+
+  constructor(writeId: string, message: string, cause: unknown) {
+    super('unavailable', message, true, { cause });
+    this.writeId = writeId;
+  }
+}
+
+export interface OnceLimits {
+  /** Ends the wait for a slot, and for the answer. */
+  readonly sending: AbortSignal;
+  /** Ends what learns the outcome of a write whose answer was lost. */
+  readonly settling: AbortSignal;
+}
+
+type UserOptions = Parameters<KVClient['txn']>[1];
+
+interface Settled {
+  readonly fate: Fate | 'unknowable';
+  readonly header: IResponseHeader;
+}
+
+interface Place {
+  readonly key: string;
+  slot: Slot;
+  isBusy: boolean;
+}
+
+/** The slots of one election under one lease; its terms come one after another, and share them. */
+export class WriteSlots {
+  readonly #link: Link;
+  readonly #leaseId: string;
+  readonly #places: Place[] = [];
+  readonly #waiting = new Set<(place: Place) => void>();
+  readonly #remembered = new Map<string, Fate | 'unknowable'>();
+  #refusal: { readonly fault: EtcdFault; readonly atMs: number } | undefined;
+
+  constructor(link: Link, leaseId: string) {
+    this.#link = link;
+    this.#leaseId = leaseId;
+  }
+
+  /** Why the role may not use the reserved name; undefined if it may, or has not tried. */
+  get refusal(): EtcdFault | undefined {
+    if (this.#refusal !== undefined && clock.now() - this.#refusal.atMs > REFUSAL_HOLDS_MS)
+      this.#refusal = undefined;
+    return this.#refusal?.fault;
+  }
+
+  /**
+   * Sends it once. If the answer is lost, learns what became of it.
+   *
+   * @returns the answer to the user's part, without responses if the answer was lost; undefined if the fence failed.
+   * @throws {EtcdFault} which says whether it happened; {@link UnsettledFault} if that could not be learnt.
+   */
+  async commit(
+    candidacy: Candidacy,
+    txn: UserTxn,
+    options: UserOptions,
+    limits: OnceLimits,
+  ): Promise<ITxnResponse | undefined> {
+    const place = await this.#take(candidacy, limits.sending);
+    try {
+      await this.#settleBefore(place, limits.settling);
+      return await this.#commitIn(place, candidacy, { txn, options }, limits);
+    } finally {
+      this.#give(place);
+    }
+  }
+
+  async #commitIn(
+    place: Place,
+    candidacy: Candidacy,
+    what: { txn: UserTxn; options: UserOptions },
+    { sending, settling }: OnceLimits,
+  ): Promise<ITxnResponse | undefined> {
+    place.slot = begin(place.slot, randomUUID());
+    let outcome: SlottedAnswer;
+    try {
+      const limits: CallLimits = { withinMs: CALL_LIMIT_MS, signal: sending, lane: 'caller' };
+      outcome = await commitInSlot(this.#link, candidacy, this.#writeIn(place), { ...what, limits });
+    } catch (error) {
+      if (!(error instanceof EtcdFault)) throw error;
+      return await this.#afterFault(place, error, settling);
+    }
+    switch (outcome.type) {
+      case 'committed':
+        place.slot = done(place.slot, BigInt(outcome.answer.header.revision));
+        return outcome.answer;
+      case 'fenced':
+        place.slot = notDone(place.slot);
+        return undefined;
+      case 'moved':
+        place.slot = done(place.slot, outcome.sight.revision);
+        throw new EtcdFault('unavailable', `another client changed ${place.key}`, false);
+    }
+  }
+
+  /**
+   * Learns what became of a write that could not be settled at the time.
+   *
+   * @returns undefined if no such write is known here.
+   * @throws {EtcdFault} if it could not be learnt now either.
+   */
+  async settle(writeId: string): Promise<Fate | 'unknowable' | undefined> {
+    const place = this.#places.find(({ slot }) => slot.pending === writeId);
+    // Whoever has taken the slot for another write settles this one first.
+    while (place?.isBusy === true && place.slot.pending === writeId) await clock.sleep(SETTLE_AGAIN_MS);
+    if (place?.slot.pending === writeId) {
+      place.isBusy = true;
+      try {
+        await this.#settleInTime(place);
+      } finally {
+        this.#give(place);
+      }
+    }
+    return this.#remembered.get(writeId);
+  }
+
+  /** A slot may be taken again only when the outcome of its last write is known. */
+  async #settleBefore(place: Place, signal: AbortSignal): Promise<void> {
+    if (place.slot.pending === undefined) return;
+    try {
+      await this.#settleInTime(place, signal);
+    } catch (error) {
+      const { message } = error as EtcdFault;
+      throw new EtcdFault('unavailable', `not sent, an earlier write is not settled: ${message}`, false);
+    }
+  }
+
+  async #afterFault(place: Place, fault: EtcdFault, signal: AbortSignal): Promise<ITxnResponse> {
+    const write = this.#writeIn(place);
+    if (!fault.mayHaveHappened) {
+      if (/permission denied/.test(fault.message)) await this.#tryReservedName(place, signal);
+      place.slot = notDone(place.slot);
+      throw this.#refusal?.fault ?? fault;
+    }
+    const unsettled = (why: string): UnsettledFault =>
+      new UnsettledFault(write.writeId, `${fault.message}; ${why}`, fault);
+    const { fate, header } = await this.#settleInTime(place, signal, isAnswered(fault)).catch(
+      (error: unknown) => {
+        throw unsettled((error as Error).message);
+      },
+    );
+    if (fate === 'unknowable') throw unsettled('its mark is gone, with its lease');
+    if (fate === 'never') throw new EtcdFault('unavailable', fault.message, false, { cause: fault });
+    return {
+      header: { ...header, revision: place.slot.seenRevision.toString() },
+      succeeded: fate === 'then',
+      responses: [],
+    };
+  }
+
+  /** Tries until the outcome of the pending write is known, for as long as one call may take. */
+  async #settleInTime(place: Place, signal?: AbortSignal, wasAnswered = false): Promise<Settled> {
+    const untilMs = clock.now() + CALL_LIMIT_MS;
+    for (;;) {
+      try {
+        return await this.#settleOnce(place, wasAnswered, {
+          withinMs: untilMs - clock.now(),
+          signal,
+          lane: 'caller',
+        });
+      } catch (error) {
+        const isHopeless = !(error instanceof EtcdFault) || error.kind !== 'unavailable';
+        if (isHopeless || signal?.aborted === true || clock.now() + SETTLE_AGAIN_MS >= untilMs) throw error;
+        await clock.sleep(SETTLE_AGAIN_MS, signal);
+      }
+    }
+  }
+
+  async #settleOnce(place: Place, wasAnswered: boolean, limits: CallLimits): Promise<Settled> {
+    const write = this.#writeIn(place);
+    const learnt = (fate: Settled['fate'], header: IResponseHeader): Settled => {
+      this.#remember(write.writeId, fate);
+      return { fate, header };
+    };
+    try {
+      const { header, sight } = await (wasAnswered ? lookIntoSlot : settleInSlot)(this.#link, write, limits);
+      const { slot, fate } = look(place.slot, sight);
+      place.slot = fate === 'open' ? notDone(slot) : slot; // etcd has answered: it cannot come late
+      return learnt(fate === 'open' ? 'never' : fate, header);
+    } catch (error) {
+      const fault = error as EtcdFault;
+      // The first write of a slot may have happened, and have gone with the lease.
+      if (fault.kind === 'lease-gone') {
+        place.slot = notDone(place.slot);
+        return learnt('unknowable', NO_HEADER);
+      }
+      // Nothing can be put. What has happened can be read all the same.
+      if (!isAnswered(fault)) throw fault;
+      const { header, sight } = await lookIntoSlot(this.#link, write, limits);
+      const { slot, fate } = look(place.slot, sight);
+      if (fate === 'open') throw fault;
+      place.slot = slot;
+      return learnt(fate, header);
+    }
+  }
+
+  #remember(writeId: string, fate: Fate | 'unknowable'): void {
+    this.#remembered.set(writeId, fate);
+    if (this.#remembered.size <= MOST_REMEMBERED) return;
+    const [oldest] = this.#remembered.keys();
+    this.#remembered.delete(oldest!);
+  }
+
+  /** etcd does not say which key was denied: was it the slot's? */
+  async #tryReservedName(place: Place, signal: AbortSignal): Promise<void> {
+    this.#refusal = undefined;
+    try {
+      await this.#settleOnce(place, false, { withinMs: CALL_LIMIT_MS, signal, lane: 'caller' });
+    } catch (error) {
+      const { kind, message } = error as EtcdFault;
+      if (kind !== 'refused') return;
+      const why = `exactlyOnce may not use ${slotFolder(place.key)}: ${message}`;
+      this.#refusal = { fault: new EtcdFault('refused', why, false), atMs: clock.now() };
+    }
+  }
+
+  #writeIn({ key, slot }: Place): SlottedWrite {
+    return { key, leaseId: this.#leaseId, seenRevision: slot.seenRevision, writeId: slot.pending! };
+  }
+
+  /** A slot for one write: first one whose last write is settled. */
+  async #take(candidacy: Candidacy, signal: AbortSignal): Promise<Place> {
+    const free = this.#places.filter(({ isBusy }) => !isBusy);
+    let place = free.find(({ slot }) => slot.pending === undefined);
+    if (place === undefined && this.#places.length < SLOTS) {
+      place = { key: slotKey(candidacy, this.#places.length), slot: newSlot, isBusy: false };
+      this.#places.push(place);
+    }
+    place ??= free[0] ?? (await this.#nextFree(signal));
+    place.isBusy = true;
+    return place;
+  }
+
+  #nextFree(signal: AbortSignal): Promise<Place> {
+    return new Promise((resolve, reject) => {
+      const end = (): void => {
+        this.#waiting.delete(called);
+        signal.removeEventListener('abort', giveUp);
+      };
+      const called = (place: Place): void => {
+        end();
+        resolve(place);
+      };
+      const giveUp = (): void => {
+        end();
+        reject(new EtcdFault('aborted', 'waiting for a slot: aborted', false));
+      };
+      if (signal.aborted) return giveUp();
+      signal.addEventListener('abort', giveUp, { once: true });
+      this.#waiting.add(called);
+    });
+  }
+
+  /** It stays busy if somebody waits for it. */
+  #give(place: Place): void {
+    const [next] = this.#waiting;
+    if (next === undefined) place.isBusy = false;
+    else next(place);
+  }
+}
+
+const NO_HEADER = { cluster_id: '0', member_id: '0', revision: '0', raft_term: '0' };
+
+const ofSession = new WeakMap<Session, Map<string, WriteSlots>>();
+
+/** @param electionKeys what tells the elections of a session apart. */
+export function writeSlotsOf(session: Session, electionKeys: string, link: Link): WriteSlots {
+  let all = ofSession.get(session);
+  if (all === undefined) ofSession.set(session, (all = new Map()));
+  let slots = all.get(electionKeys);
+  if (slots === undefined) all.set(electionKeys, (slots = new WriteSlots(link, session.leaseId)));
+  return slots;
+}

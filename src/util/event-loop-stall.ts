@@ -1,0 +1,57 @@
+/**
+ * Notices that this process did not turn its event loop for a while, and whether its own code was the cause: that is
+ * what a lost lease is often lost by.
+ */
+import { clock } from './clock.ts';
+
+const BEAT_EVERY_MS = 500;
+
+/** A shorter pause is no cause for a lost lease, in milliseconds. */
+const STALL_MS = 1_000;
+
+export interface Stall {
+  /** For how long the event loop stood still, in milliseconds. */
+  readonly stalledMs: number;
+  /** How much of that time this process spent on the CPU, in milliseconds. */
+  readonly cpuMs: number;
+}
+
+interface Beat {
+  readonly atMs: number;
+  readonly cpuMs: number;
+}
+
+const beatNow = (): Beat => {
+  const { user, system } = process.cpuUsage();
+  return { atMs: clock.now(), cpuMs: (user + system) / 1000 };
+};
+
+let holders = 0;
+let timer: NodeJS.Timeout | undefined;
+let last: Beat;
+let longest: (Stall & { readonly endedAtMs: number }) | undefined;
+
+function beat(): void {
+  const now = beatNow();
+  const stalledMs = now.atMs - last.atMs - BEAT_EVERY_MS;
+  if (stalledMs >= STALL_MS) longest = { stalledMs, cpuMs: now.cpuMs - last.cpuMs, endedAtMs: now.atMs };
+  last = now;
+}
+
+/** Watches the event loop while somebody leads. @returns a function that ends it. */
+export function watchLoop(): () => void {
+  if (holders++ === 0) {
+    last = beatNow();
+    timer = setInterval(beat, BEAT_EVERY_MS);
+    timer.unref();
+  }
+  return () => {
+    if (--holders === 0) clearInterval(timer);
+  };
+}
+
+/** The last stall that ended within this many milliseconds; undefined if there was none. */
+export function recentStall(withinMs: number): Stall | undefined {
+  if (holders > 0) beat(); // the timer may be late itself
+  return longest !== undefined && clock.now() - longest.endedAtMs <= withinMs ? longest : undefined;
+}

@@ -1,0 +1,125 @@
+/**
+ * The options that a caller passes, as zod schemas whose complaints name the option, what is expected and what came.
+ */
+import * as z from 'zod'; // as a namespace: else bundlers keep all the languages it can speak
+import { isObject, shown } from '../core/shown.ts';
+
+export type Fields = z.ZodObject<Readonly<Record<string, z.ZodType>>>;
+
+export type Values<F extends Fields> = Readonly<z.output<F>>;
+
+/** An object with these fields and no others. Made once for all reads: zod compiles it. */
+export const only = <F extends Readonly<Record<string, z.ZodType>>>(
+  fields: F,
+): z.ZodObject<{ -readonly [K in keyof F]: F[K] }, z.core.$strict> => z.strictObject(fields);
+
+const expected = (what: string): { error: string } => ({ error: `expected ${what}` });
+
+/** @param hint is added to what is expected. */
+export function whole<T extends number | undefined>(
+  least: number,
+  most: number,
+  fallback: T,
+  hint = '',
+): z.ZodType<number | T> {
+  const error = expected(`a whole number from ${least} to ${most}${hint}`);
+  return withFallback(z.int(error).min(least, error).max(most, error), fallback);
+}
+
+export function real(least: number, most: number, fallback: number): z.ZodType<number> {
+  const error = expected(`a number from ${least} to ${most}`);
+  return z.number(error).min(least, error).max(most, error).default(fallback);
+}
+
+/** A number above a limit, which is not in the range itself. */
+export function above(limit: number, most: number, fallback: number): z.ZodType<number> {
+  const error = expected(`a number above ${limit}, at most ${most}`);
+  return z.number(error).gt(limit, error).max(most, error).default(fallback);
+}
+
+/** One of some values; the first is the default. */
+export const oneOf = <const T extends readonly [string | boolean, ...(string | boolean)[]]>(
+  ...values: T
+): z.ZodType<T[number]> =>
+  z
+    .literal(values, expected(values.map((value) => JSON.stringify(value)).join(' or ')))
+    .default(values[0] as never) as z.ZodType<T[number]>;
+
+export const flag = (fallback: boolean): z.ZodType<boolean> =>
+  z.boolean(expected('true or false')).default(fallback);
+
+export function text<T extends string | undefined>(least: number, fallback: T): z.ZodType<string | T> {
+  const error = expected(`a string of at least ${least} character${least === 1 ? '' : 's'}`);
+  return withFallback(z.string(error).min(least, error), fallback);
+}
+
+/** A function that may be left out. */
+export const callback = <F>(): z.ZodType<F | undefined> =>
+  optional<F>('a function', (value) => typeof value === 'function');
+
+/** Anything that a predicate takes, and that may be left out. */
+export const optional = <T>(what: string, accepts: (value: unknown) => boolean): z.ZodType<T | undefined> =>
+  z.custom<T>(accepts, expected(what)).optional();
+
+/** A string that a rule may refuse. @param problemOf says what is expected instead; undefined if the string is good. */
+export const ruled = (
+  problemOf: (value: unknown) => string | undefined,
+  fallback: string,
+): z.ZodType<string> =>
+  z
+    .custom<string>(() => true)
+    .superRefine((value, context) => {
+      const problem = problemOf(value);
+      if (problem !== undefined) context.addIssue({ code: 'custom', message: `expected ${problem}` });
+    })
+    .default(fallback);
+
+const withFallback = <V, T>(schema: z.ZodType<V>, fallback: T): z.ZodType<V | T> =>
+  (fallback === undefined ? schema.optional() : schema.default(fallback as never)) as z.ZodType<V | T>;
+
+/** Fields whose values may be secrets: complaints do not show them. */
+const secrets = new WeakSet<z.ZodType>();
+
+export function secret<T>(schema: z.ZodType<T>): z.ZodType<T> {
+  secrets.add(schema);
+  return schema;
+}
+
+/**
+ * Reads options: `undefined` counts as left out, and a name that is not a field is a complaint.
+ *
+ * @param path of the options, for complaints.
+ * @param complaints gets a line for each problem.
+ * @returns undefined if there was a problem.
+ */
+export function readFields<F extends Fields>(
+  fields: F,
+  options: unknown,
+  path: string,
+  complaints: string[],
+): Values<F> | undefined {
+  if (options !== undefined && !isObject(options)) {
+    complaints.push(`${path}: expected an object, got ${shown(options)}`);
+    return undefined;
+  }
+  const read = fields.safeParse(options ?? {});
+  // Every field is there, so that settings of all elections have one shape.
+  if (read.success)
+    return Object.fromEntries(Object.keys(fields.shape).map((name) => [name, read.data[name]])) as Values<F>;
+  for (const issue of read.error.issues) complaints.push(...complaintsOf(issue, fields, options ?? {}, path));
+  return undefined;
+}
+
+function complaintsOf(
+  issue: z.core.$ZodIssue,
+  fields: Fields,
+  options: Record<string, unknown>,
+  path: string,
+): string[] {
+  if (issue.code === 'unrecognized_keys')
+    return issue.keys.map((key) => `${path}.${key}: there is no such option`);
+  const name = String(issue.path[0]);
+  const field = fields.shape[name];
+  const isSecret = field !== undefined && secrets.has(field);
+  return [`${path}.${name}: ${issue.message}${isSecret ? '' : `, got ${shown(options[name])}`}`];
+}
