@@ -10,6 +10,6 @@ const election = new Election(client, 'sync-master', {
     console.log(`leading, fencing token ${term.fencingToken}`);
     while (term.isCurrent()) await sleep(1000); // your work, only while we lead
   },
-  onFollower: (leader) => console.log(`following ${leader?.value}`),
+  onFollower: (leader) => console.log(leader ? `following ${leader.value}` : 'following'),
 });
-await election.campaign('10.0.0.7'); // stands again by itself after every loss
+await election.campaign(); // stands again by itself after every loss

@@ -9,6 +9,7 @@ const names = [
   'start-stop',
   'loop',
   'interval',
+  'cron',
   'queue-consumer',
   'child-process',
   'server',
@@ -74,6 +75,17 @@ describe('examples/shapes/', () => {
     await end(first);
     expect(said(first)).not.toContain('beside itself');
     expect(said(first).at(-1)).toBe('still running: 0');
+  });
+
+  test('cron: of three hosts that start at once, one runs the job', async ({ etcd, prefix }) => {
+    const run = runner(etcd, prefix);
+    const hosts = [run('cron'), run('cron'), run('cron')];
+    for (const host of hosts) expect(await host.exit(), host.said).toBe(0);
+    expect(hosts.flatMap(said).sort()).toEqual([
+      'report written',
+      'skipped: another host has it',
+      'skipped: another host has it',
+    ]);
   });
 
   test('queue-consumer: what was taken is acknowledged, and the next goes on', async ({ etcd, prefix }) => {
