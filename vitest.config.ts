@@ -20,9 +20,12 @@ const long = [
   'runaway',
 ].map((name) => `test/integration/${name}.test.ts`);
 
+/** Also in a clone where nothing has been built. */
+const bundles = './scripts/bundle-sources.mjs';
+
 /** What the tests of `integration` and `long` share: a real etcd, two files at a time. */
 const onEtcd = {
-  globalSetup: './test/support/shared-etcd.ts',
+  globalSetup: [bundles, './test/support/shared-etcd.ts'],
   testTimeout: 60_000,
   hookTimeout: 120_000,
   maxWorkers: 2,
@@ -37,7 +40,12 @@ export default defineConfig({
       {
         resolve,
         ssr,
-        test: { name: 'unit', include: ['test/unit/**/*.test.ts'], sequence: { groupOrder: 0 } },
+        test: {
+          name: 'unit',
+          include: ['test/unit/**/*.test.ts'],
+          globalSetup: bundles,
+          sequence: { groupOrder: 0 },
+        },
       },
       {
         resolve,

@@ -11,11 +11,14 @@ import { rmSync } from 'node:fs';
 import { mkdir, mkdtemp, readFile, readdir } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
+import bundleSources from '../scripts/bundle-sources.mjs';
 
 const bench = dirname(fileURLToPath(import.meta.url));
 const root = dirname(bench);
 const [entry, ...args] = process.argv.slice(2);
 const folder = dirname(resolve(entry));
+
+await bundleSources();
 
 // Not under node_modules: to a profile, what lies there is a package, and not the program's own code.
 await mkdir(join(bench, 'dist'), { recursive: true });

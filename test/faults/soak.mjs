@@ -2,6 +2,7 @@
 import { mkdir } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
+import bundleSources from '../../scripts/bundle-sources.mjs';
 
 const scripts = {
   soak: new URL('./lab/soak.ts', import.meta.url),
@@ -10,6 +11,7 @@ const scripts = {
 };
 const name = process.env.LAB ?? 'soak';
 const entry = fileURLToPath(scripts[name]);
+await bundleSources();
 const folder = new URL('../../node_modules/.cache/etcd-election-lab/', import.meta.url);
 await mkdir(folder, { recursive: true });
 const outfile = fileURLToPath(new URL(`${name}-${process.pid}.mjs`, folder));

@@ -112,6 +112,8 @@ describe('what is in it', () => {
         'dist/index.js',
         'dist/index.d.ts',
         'dist/cli/bin.js',
+        'dist/diagnostics/watchdog/worker-source.js', // generated, not committed
+        'dist/last-will/helper-source.js',
         'docs/operations.md',
         'README.md',
         'LICENSE',
