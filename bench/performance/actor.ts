@@ -3,6 +3,7 @@
  * milliseconds of CLOCK_MONOTONIC, which all processes of a machine share.
  */
 import { subscribe } from 'node:diagnostics_channel';
+import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { Etcd3, type Campaign } from 'etcd3';
 import { Election } from 'etcd-election';
@@ -14,7 +15,8 @@ const nowMs = (): number => Number(process.hrtime.bigint()) / 1e6;
 const say = (message: object): void => void process.stdout.write(`${JSON.stringify(message)}\n`);
 
 /** Written, as in a service, but to nowhere. */
-const logger = pino(pino.destination('/dev/null'));
+const root = pino(pino.destination('/dev/null'));
+let before: typeof Election | undefined;
 
 const clients = new Map<string, Etcd3>();
 const standing = new Map<string, { resign(): Promise<void>; close(): Promise<void> }>();
@@ -38,7 +40,9 @@ function stand({ by, id, client, prefix, election, value, ttlSeconds, lastWill, 
     return;
   }
   resetLoopGuards(); // each candidate stands for a replica, and a replica is a process of its own
-  const ours = new Election(etcd3, election, {
+  resetLines();
+  const logger = root.child({});
+  const ours = new (by === 'before' ? before! : Election)(etcd3, election, {
     prefix,
     ttlSeconds,
     logger,
@@ -48,6 +52,12 @@ function stand({ by, id, client, prefix, election, value, ttlSeconds, lastWill, 
   });
   void ours.campaign(value);
   standing.set(id, ours);
+}
+
+/** A service hands over once a day, and then it writes its lines: none of them may be left out here. */
+function resetLines(): void {
+  const home = globalThis as { [key: symbol]: Map<string, Map<string, unknown>> | undefined };
+  home[Symbol.for('etcd-election/1')]?.get('lines')?.clear();
 }
 
 /** As a user would do it by hand: put if absent, on a lease, so many at a time. */
@@ -74,7 +84,7 @@ async function leadMany(client: Etcd3, prefix: string, count: number, ttlSeconds
       if (++led === count) resolve(nowMs() - sinceMs);
     };
     for (let number = 0; number < count; number++) {
-      const election = new Election(client, `e${number}`, { prefix, ttlSeconds, logger, onLeader });
+      const election = new Election(client, `e${number}`, { prefix, ttlSeconds, logger: root, onLeader });
       void election.campaign('10.0.0.7');
       standing.set(`${prefix}${number}`, election);
     }
@@ -90,6 +100,9 @@ async function obey(order: Order): Promise<object> {
   switch (order.do) {
     case 'connect':
       await clientOf(order.client, order.hosts).get('anything').string();
+      return {};
+    case 'load':
+      before = ((await import(join(order.folder, 'index.js'))) as { Election: typeof Election }).Election;
       return {};
     case 'stand':
       for (const one of order.stands) stand(one);

@@ -6,8 +6,8 @@ import type { Readable, Writable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 
 export interface Stand {
-  /** Whose election: this library's, or that of the etcd3 package. */
-  readonly by: 'ours' | 'etcd3';
+  /** Whose election: this library's, that of another build of it (see `load`), or that of the etcd3 package. */
+  readonly by: 'ours' | 'before' | 'etcd3';
   /** Names the candidate in what its process says. */
   readonly id: string;
   readonly client: string;
@@ -22,6 +22,8 @@ export interface Stand {
 
 export type Order =
   | { do: 'connect'; client: string; hosts: readonly string[] }
+  /** Loads another build of this library from its `dist` folder. */
+  | { do: 'load'; folder: string }
   | { do: 'stand'; stands: readonly Stand[] }
   | { do: 'resign'; id: string }
   | { do: 'watch'; client: string; prefix: string; silent?: boolean }

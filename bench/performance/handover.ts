@@ -1,102 +1,161 @@
 /**
  * Hand-over: `resign()` in one process until `onLeader` in another, both warm; against the floor (a key is deleted in
- * one process until the other one's watch says so, with the same clients) and against the peers. Turn by turn, so
- * that whatever else the machine does hits all alike.
+ * one process until the other one's watch says so, with the same clients), against the peers, and against another build
+ * of this library in the same two processes. Turn by turn, so that whatever else the machine does hits all alike.
+ *
+ * Each process leads an election of its own for as long as it runs ("keeper"), as a service does: its lease and its
+ * streams stay, and a hand-over is not the first thing that its connection carries.
  */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { startEtcd } from 'etcd-election/dev';
 import { Actor, type Stand } from './company.ts';
-import { summary, type Summary } from './figures.ts';
+import { median, summary, type Summary } from './figures.ts';
 import { goActor } from './go.ts';
 import { callsOf } from './meter.ts';
 
 export interface HandoverResult {
   readonly samples: Readonly<Record<string, readonly number[]>>;
   readonly summaries: Readonly<Record<string, Summary>>;
+  /** The median of each run, in milliseconds. */
+  readonly medians: Readonly<Record<string, readonly number[]>>;
   /** What etcd received for one hand-over, by method. */
   readonly calls: Readonly<Record<string, Readonly<Record<string, number>>>>;
 }
 
-const WARM_UP = 30;
+const WARM_UP = 40;
 const TTL_SECONDS = 60;
+/** A watch from a revision that etcd has already takes up to 100 ms until etcd tells it of each change at once. */
+const QUIET_MS = 500;
 
-interface Pair {
+/** Which candidates take part. */
+interface Side {
   readonly name: string;
   readonly by: Stand['by'] | 'go';
   readonly a: Actor;
   readonly b: Actor;
 }
 
-export async function handover(rounds: number): Promise<HandoverResult> {
-  await using etcd = await startEtcd();
-  const hosts = etcd.endpoints;
-  const pairs: Pair[] = [
-    { name: 'etcd-election', by: 'ours', a: new Actor(), b: new Actor() },
-    { name: "etcd3's Election", by: 'etcd3', a: new Actor(), b: new Actor() },
-  ];
-  const [goA, goB] = [await goActor(hosts), await goActor(hosts)];
-  if (goA !== undefined && goB !== undefined)
-    pairs.push({ name: "Go's concurrency.Election", by: 'go', a: goA, b: goB });
+/**
+ * @param runs each with processes and an etcd of its own.
+ * @param rounds in each run.
+ * @param before the `dist` folder of another build to compare with.
+ */
+export async function handover(runs: number, rounds: number, before?: string): Promise<HandoverResult> {
   const samples: Record<string, number[]> = {};
-  const calls: Record<string, Record<string, number>> = {};
-  try {
-    for (const { by, a, b } of pairs)
-      for (const actor of [a, b]) {
-        await actor.tell({ do: 'connect', client: 'c', hosts });
-        await actor.tell({ do: 'watch', client: 'c', prefix: `floor-${by}/` });
-      }
-    for (const pair of pairs) {
-      for (let round = 0; round < WARM_UP + rounds; round++) await prepare(pair, round);
-      calls[pair.name] = await callsOf(hosts, () => resign(pair, 0));
+  const medians: Record<string, number[]> = {};
+  let calls: HandoverResult['calls'] = {};
+  for (let run = 0; run < runs; run++) {
+    const result = await once(rounds, before);
+    calls = result.calls;
+    for (const [name, values] of Object.entries(result.samples)) {
+      (samples[name] ??= []).push(...values);
+      (medians[name] ??= []).push(median(values));
     }
-    for (let round = 1; round < WARM_UP + rounds; round++)
-      for (const pair of pairs) {
-        const ms = await once(pair, round);
-        const floorMs = await floor(pair, round, 'delete');
-        // A release must not delete what another has put meanwhile: so much of the rest is etcd's and etcd3's.
-        const safeMs = pair.by === 'ours' ? await floor(pair, round, 'delete-if') : undefined;
-        if (round < WARM_UP) continue;
-        (samples[pair.name] ??= []).push(ms);
-        if (safeMs !== undefined) (samples['floor, where the delete is a transaction'] ??= []).push(safeMs);
-        (samples[`floor, ${pair.by === 'go' ? 'Go' : pair.name}`] ??= []).push(floorMs);
-      }
-  } finally {
-    for (const { a, b } of pairs) await Promise.all([a.kill(), b.kill()]);
   }
   const summaries = Object.fromEntries(
     Object.entries(samples).map(([name, values]) => [name, summary(values)]),
   );
-  return { samples, summaries, calls };
+  return { samples, summaries, medians, calls };
 }
+
+async function once(
+  rounds: number,
+  before: string | undefined,
+): Promise<Pick<HandoverResult, 'samples' | 'calls'>> {
+  await using etcd = await startEtcd();
+  const hosts = etcd.endpoints;
+  const actors: Actor[] = [];
+  const samples: Record<string, number[]> = {};
+  const calls: Record<string, Record<string, number>> = {};
+  const take = (name: string, ms: number): void => void (samples[name] ??= []).push(ms);
+  try {
+    const sides = await sidesOf(hosts, before, actors);
+    for (const side of sides) {
+      await prepare(side, hosts);
+      for (let round = 0; round <= WARM_UP + rounds; round++) await lineUp(side, `e${round}`);
+    }
+    await sleep(QUIET_MS);
+    for (let round = 1; round <= WARM_UP + rounds; round++)
+      for (const side of sides) {
+        const { name, by } = side;
+        const ms = await resign(side, `e${round}`);
+        const floorMs = by === 'before' ? undefined : await floor(side, round, 'delete');
+        // A release must not delete what another has put meanwhile: so much of the rest is etcd's and etcd3's.
+        const safeMs = by === 'ours' ? await floor(side, round, 'delete-if') : undefined;
+        if (round <= WARM_UP) continue;
+        take(name, ms);
+        if (safeMs !== undefined) take('floor, where the delete is a transaction', safeMs);
+        if (floorMs !== undefined) take(`floor, ${by === 'go' ? 'Go' : name}`, floorMs);
+      }
+    for (const side of sides) calls[side.name] = await callsOf(hosts, () => resign(side, 'e0'));
+  } finally {
+    await Promise.all(actors.map((actor) => actor.kill()));
+  }
+  return { samples, calls };
+}
+
+async function sidesOf(
+  hosts: readonly string[],
+  before: string | undefined,
+  actors: Actor[],
+): Promise<Side[]> {
+  const start = (): Actor => {
+    const actor = new Actor();
+    actors.push(actor);
+    return actor;
+  };
+  const ours = { a: start(), b: start() };
+  const sides: Side[] = [{ name: 'etcd-election', by: 'ours', ...ours }];
+  if (before !== undefined) {
+    for (const actor of [ours.a, ours.b]) await actor.tell({ do: 'load', folder: before });
+    sides.push({ name: 'etcd-election before', by: 'before', ...ours });
+  }
+  sides.push({ name: "etcd3's Election", by: 'etcd3', a: start(), b: start() });
+  const go = [await goActor(hosts), await goActor(hosts)] as const;
+  for (const actor of go) if (actor !== undefined) actors.push(actor);
+  if (go[0] !== undefined && go[1] !== undefined)
+    sides.push({ name: "Go's concurrency.Election", by: 'go', a: go[0], b: go[1] });
+  return sides;
+}
+
+async function prepare({ by, a, b }: Side, hosts: readonly string[]): Promise<void> {
+  for (const [place, actor] of [a, b].entries()) {
+    await actor.tell({ do: 'connect', client: by, hosts });
+    if (by !== 'before') await actor.tell({ do: 'watch', client: by, prefix: `floor-${by}/` });
+    await actor.tell({ do: 'stand', stands: [standOf(by, `keeper-${place}`, '10.0.0.1')] });
+    await actor.when('led', idOf(by, `keeper-${place}`));
+  }
+}
+
+const idOf = (by: Side['by'], election: string): string => `${by}-${election}`;
+
+const standOf = (by: Side['by'], election: string, value: string): Stand => ({
+  by: by === 'go' ? 'ours' : by,
+  id: idOf(by, election),
+  client: by,
+  prefix: `handover-${by}/`,
+  election,
+  value,
+  ttlSeconds: TTL_SECONDS,
+});
 
 /** The first leads, the second waits. */
-async function prepare({ by, a, b }: Pair, round: number): Promise<void> {
-  const stand = (value: string): Stand => ({
-    by: by === 'go' ? 'ours' : by,
-    id: `e${round}`,
-    client: 'c',
-    prefix: `handover-${by}/`,
-    election: `e${round}`,
-    value,
-    ttlSeconds: TTL_SECONDS,
-  });
-  await a.tell({ do: 'stand', stands: [stand('10.0.0.1')] });
-  await a.when('led', `e${round}`);
-  await b.tell({ do: 'stand', stands: [stand('10.0.0.2')] });
+async function lineUp({ by, a, b }: Side, election: string): Promise<void> {
+  await a.tell({ do: 'stand', stands: [standOf(by, election, '10.0.0.1')] });
+  await a.when('led', idOf(by, election));
+  await b.tell({ do: 'stand', stands: [standOf(by, election, '10.0.0.2')] });
 }
 
-async function once(pair: Pair, round: number): Promise<number> {
-  await pair.a.tell({ do: 'put', client: 'c', key: `floor-${pair.by}/${round}` }); // as warm as the floor
-  return await resign(pair, round);
+/** The first resigns. @returns how long until the second leads. */
+async function resign({ by, a, b }: Side, election: string): Promise<number> {
+  const id = idOf(by, election);
+  const { atMs } = await a.tell({ do: 'resign', id });
+  return (await b.when('led', id)) - atMs;
 }
 
-async function resign({ a, b }: Pair, round: number): Promise<number> {
-  const { atMs } = await a.tell({ do: 'resign', id: `e${round}` });
-  return (await b.when('led', `e${round}`)) - atMs;
-}
-
-async function floor({ by, a, b }: Pair, round: number, how: 'delete' | 'delete-if'): Promise<number> {
+async function floor({ by, a, b }: Side, round: number, how: 'delete' | 'delete-if'): Promise<number> {
   const key = `floor-${by}/${how}-${round}`;
-  await a.tell({ do: 'put', client: 'c', key });
-  const { atMs } = await a.tell({ do: how, client: 'c', key });
+  await a.tell({ do: 'put', client: by, key });
+  const { atMs } = await a.tell({ do: how, client: by, key });
   return (await b.when('deleted', key)) - atMs;
 }

@@ -31,6 +31,14 @@ const calls = (by: Readonly<Record<string, number>>): string =>
     .map(([method, count]) => `${count} ${method}`)
     .join(', ') || 'none';
 
+/** Ours as a multiple of another's, run by run. */
+function against(medians: HandoverResult['medians'], name: string): string {
+  const ratios = medians[name]?.map((theirs, run) => medians['etcd-election']![run]! / theirs) ?? [];
+  if (ratios.length === 0) return '';
+  const spread = `${short(Math.min(...ratios))} to ${short(Math.max(...ratios))}`;
+  return `; ${short(median(ratios))} × ${name} (${spread} in ${ratios.length} runs)`;
+}
+
 /** @returns the table of all targets, as it stands in bench/README.md. */
 export async function report(folder: string, suffix: string): Promise<string> {
   const read = async <K extends keyof Results>(name: K): Promise<Results[K] | undefined> => {
@@ -44,13 +52,13 @@ export async function report(folder: string, suffix: string): Promise<string> {
 
   const handover = await read('handover');
   if (handover !== undefined) {
-    const { samples, summaries } = handover;
+    const { samples, summaries, medians } = handover;
     const ours = summaries['etcd-election']!;
     const floor = summaries['floor, etcd-election']!;
     const ratio = ours.medianMs / floor.medianMs;
     rows.push([
-      'Hand-over, median of 200, two processes',
-      `${ms(ours.medianMs)} = ${short(ratio)} × the floor (${ms(floor.medianMs)})`,
+      `Hand-over, median of ${ours.count}, two processes`,
+      `${ms(ours.medianMs)} = ${short(ratio)} × the floor (${ms(floor.medianMs)})${against(medians, 'etcd-election before')}${against(medians, "Go's concurrency.Election")}`,
       '≤ 1.3 × the floor',
       ratio <= 1.3,
     ]);
@@ -65,7 +73,7 @@ export async function report(folder: string, suffix: string): Promise<string> {
       peers.push(
         `| ${name} | ${ms(medianMs)} | ${ms(p90Ms)} | ${ms(p99Ms)} | ${handover.calls[name] === undefined ? '' : calls(handover.calls[name])} |`,
       );
-    await plot('handover', shares('Hand-over: share of 200 that took at most so long', samples));
+    await plot('handover', shares(`Hand-over: share of ${ours.count} that took at most so long`, samples));
   }
 
   const candidates = await read('candidates');

@@ -19,7 +19,7 @@ import { start } from './start.ts';
 const WITHOUT = { lastWill: false } as const;
 
 const benchmarks: Readonly<Record<string, (quick: boolean) => Promise<object>>> = {
-  handover: (quick) => handover(quick ? 30 : 200),
+  handover: (quick) => (quick ? handover(1, 30, values.before) : handover(5, 80, values.before)),
   candidates: (quick) => candidates(quick ? [2, 10] : [2, 10, 100, 1_000], quick ? 5 : 40),
   cost: (quick) => cost(quick ? [1] : [1, 100], quick ? 10 : 60),
   start: (quick) =>
@@ -52,7 +52,11 @@ const benchmarks: Readonly<Record<string, (quick: boolean) => Promise<object>>> 
 };
 
 const { values } = parseArgs({
-  options: { only: { type: 'string' }, quick: { type: 'boolean', default: false } },
+  options: {
+    only: { type: 'string' },
+    before: { type: 'string' },
+    quick: { type: 'boolean', default: false },
+  },
 });
 const chosen = values.only?.split(',') ?? Object.keys(benchmarks);
 const folder = join(process.cwd(), 'bench', 'results', 'performance');
