@@ -63,6 +63,17 @@ export default defineConfig({
         resolve,
         ssr,
         test: {
+          name: 'simulation',
+          include: ['test/simulation/**/*.test.ts'],
+          testTimeout: 120_000,
+          hookTimeout: 120_000,
+          sequence: { groupOrder: 2 },
+        },
+      },
+      {
+        resolve,
+        ssr,
+        test: {
           name: 'faults',
           include: ['test/faults/**/*.test.ts'],
           ...onEtcd,

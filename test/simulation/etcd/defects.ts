@@ -1,0 +1,74 @@
+/**
+ * etcd's known defects, each a switch. The model without any of them is what etcd's maintainers meant.
+ */
+export interface Defects {
+  /**
+   * A member that once led acknowledges renewals for as long as its disk hangs, because nothing checks that it still leads
+   * (before ensureLeadership: 3.4.31, 3.5.13). A deposed leader whose disk works does so until it steps down, in all versions.
+   */
+  readonly deposedLeaderRenews: boolean;
+  /** #15247: a leader that was stuck asks its successor to revoke leases that have been renewed there (before 3.4.31, 3.5.13). */
+  readonly lateRevokes: boolean;
+  /** PR #18428: right after a stop, the check against late revocations and renewals is skipped (3.4.34 and 3.5.16 on). */
+  readonly skipsLeaderCheckAfterThaw: boolean;
+  /** #20418: a linearizable read takes a read index that a leader answered before it was deposed (3.4.20 to .41, 3.5.0 to .27). */
+  readonly staleReads: boolean;
+  /** #17529: a watch that lags behind a compaction goes on as if nothing were missing (before 3.4.31, 3.5.13). */
+  readonly skipsCompactedEvents: boolean;
+  /** #18089: a delete just at the compact revision is dropped (before 3.4.34, 3.5.16). */
+  readonly compactionDropsDelete: boolean;
+  /** #19179: that delete is kept until the compaction is done on disk, and then missing too (before 3.4.36, 3.5.18). */
+  readonly compactionFinallyDropsDelete: boolean;
+  /** #15271: a member that was sent a snapshot tells its watches what they know already (before 3.4.25, 3.5.8). */
+  readonly snapshotRepeatsEvents: boolean;
+  /** #20221: a watch from a future revision forgets that when its member is sent a snapshot (before 3.4.38, 3.5.22). */
+  readonly snapshotForgetsFutureStart: boolean;
+  /** #15220: progress is confirmed although events are still on their way (before 3.4.25, 3.5.8). */
+  readonly progressOutOfStep: boolean;
+  /** #14758: a renewal that waits for a change of leader succeeds although the lease is revoked (before 3.4.38, 3.5.23). */
+  readonly renewsRevokedLease: boolean;
+  /** #17780: a member that was killed forgets the revisions of its last writes that changed no key (before 3.4.32, 3.5.14). */
+  readonly crashLosesRevisions: boolean;
+}
+
+export const NO_DEFECTS: Defects = {
+  deposedLeaderRenews: false,
+  lateRevokes: false,
+  skipsLeaderCheckAfterThaw: false,
+  staleReads: false,
+  skipsCompactedEvents: false,
+  compactionDropsDelete: false,
+  compactionFinallyDropsDelete: false,
+  snapshotRepeatsEvents: false,
+  snapshotForgetsFutureStart: false,
+  progressOutOfStep: false,
+  renewsRevokedLease: false,
+  crashLosesRevisions: false,
+};
+
+/** The first versions without a defect: of 3.4, of 3.5. All later lines are taken to be without. */
+const FIXED: Readonly<Record<keyof Defects, readonly [of34: number, of35: number]>> = {
+  deposedLeaderRenews: [31, 13],
+  lateRevokes: [31, 13],
+  skipsLeaderCheckAfterThaw: [Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY],
+  staleReads: [42, 28],
+  skipsCompactedEvents: [31, 13],
+  compactionDropsDelete: [34, 16],
+  compactionFinallyDropsDelete: [36, 18],
+  snapshotRepeatsEvents: [25, 8],
+  snapshotForgetsFutureStart: [38, 22],
+  progressOutOfStep: [25, 8],
+  renewsRevokedLease: [38, 23],
+  crashLosesRevisions: [32, 14],
+};
+
+/** The defects that a version has, such as "3.4.23". */
+export function defectsOf(version: string): Defects {
+  const [, minor = 0, patch = 0] = version.split('.').map(Number);
+  const isIn = (defect: keyof Defects): boolean => {
+    const [of34, of35] = FIXED[defect];
+    return minor === 4 ? patch < of34 : minor === 5 ? patch < of35 : of35 === Number.POSITIVE_INFINITY;
+  };
+  const names = Object.keys(FIXED) as (keyof Defects)[];
+  return Object.fromEntries(names.map((name) => [name, isIn(name)])) as unknown as Defects;
+}

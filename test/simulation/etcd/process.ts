@@ -1,0 +1,118 @@
+/**
+ * The process of one member: its own clock, and what a SIGSTOP, a SIGCONT and a SIGKILL do to it.
+ */
+
+/** True time. Whoever runs the simulation gives it. */
+export interface Scheduler {
+  /** Virtual time, in milliseconds. */
+  now(): number;
+  /** Things due at the same moment run in the order in which they were asked for. @returns what cancels it. */
+  after(ms: number, run: () => void): () => void;
+}
+
+/** At least 0, less than 1. From a seed. */
+export type Random = () => number;
+
+/** Goroutines that were stopped go on in any order, each within so many milliseconds. */
+const THAW_SPREAD_MS = 3;
+
+export class Process {
+  readonly #scheduler: Scheduler;
+  readonly #random: Random;
+  #rate = 1;
+  #rateSinceMs: number;
+  #localAtRate = 0;
+  /** Changes with every start; what belongs to an earlier one never runs. */
+  #incarnation = 0;
+  #isUp = false;
+  #frozenAtMs: number | undefined;
+  #backlog: { readonly lane: string; readonly run: () => void }[] = [];
+  readonly #downListeners = new Set<() => void>();
+
+  constructor(scheduler: Scheduler, random: Random) {
+    this.#scheduler = scheduler;
+    this.#random = random;
+    this.#rateSinceMs = scheduler.now();
+  }
+
+  get isUp(): boolean {
+    return this.#isUp;
+  }
+
+  get isFrozen(): boolean {
+    return this.#frozenAtMs !== undefined;
+  }
+
+  /** Its monotonic clock, in milliseconds: goes on while it is frozen. */
+  now(): number {
+    return this.#localAtRate + (this.#scheduler.now() - this.#rateSinceMs) * this.#rate;
+  }
+
+  setRate(rate: number): void {
+    this.#localAtRate = this.now();
+    this.#rateSinceMs = this.#scheduler.now();
+    this.#rate = rate;
+  }
+
+  /**
+   * @param ms on its own clock.
+   * @param lane what runs one after the other in the real process: a loop, a stream, a connection.
+   */
+  after(ms: number, lane: string, run: () => void): () => void {
+    const incarnation = this.#incarnation;
+    let isCancelled = false;
+    const guarded = (): void => {
+      if (!isCancelled && incarnation === this.#incarnation) run();
+    };
+    const cancel = this.#scheduler.after(ms / this.#rate, () => {
+      if (incarnation === this.#incarnation) this.receive(lane, guarded);
+    });
+    return () => {
+      isCancelled = true;
+      cancel();
+    };
+  }
+
+  /** Something from outside arrives: at once, or when the process goes on; never, where it does not run. */
+  receive(lane: string, run: () => void): void {
+    if (!this.#isUp) return;
+    if (this.isFrozen) this.#backlog.push({ lane, run });
+    else run();
+  }
+
+  freeze(): void {
+    if (this.#isUp) this.#frozenAtMs ??= this.now();
+  }
+
+  /** @returns for how long it was frozen, in milliseconds of its own clock; undefined where it was not. */
+  thaw(): number | undefined {
+    const sinceMs = this.#frozenAtMs;
+    if (sinceMs === undefined) return undefined;
+    this.#frozenAtMs = undefined;
+    const delays = new Map<string, number>();
+    for (const { lane, run } of this.#backlog.splice(0)) {
+      const delayMs = delays.get(lane) ?? this.#random() * THAW_SPREAD_MS;
+      delays.set(lane, delayMs);
+      this.after(delayMs, lane, run);
+    }
+    return this.now() - sinceMs;
+  }
+
+  start(): void {
+    this.#isUp = true;
+  }
+
+  kill(): void {
+    if (!this.#isUp) return;
+    this.#isUp = false;
+    this.#incarnation++;
+    this.#frozenAtMs = undefined;
+    this.#backlog = [];
+    for (const tell of [...this.#downListeners]) tell();
+  }
+
+  onDown(listener: () => void): () => void {
+    this.#downListeners.add(listener);
+    return () => this.#downListeners.delete(listener);
+  }
+}
