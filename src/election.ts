@@ -89,6 +89,8 @@ export class Election implements AsyncDisposable {
   #last: RunningCampaign | undefined;
   /** Why the last call was refused by us, though it may have gone unheard. */
   #notStanding: string | undefined;
+  /** The last term of which a callback was told that it would wait for itself. */
+  #selfWaitIn: Term | undefined;
 
   /**
    * Sets up an election; nothing is sent until it is used.
@@ -133,8 +135,8 @@ export class Election implements AsyncDisposable {
     };
     this.#callers = this.#tools.callers;
     this.#reader = new QueueReader(this.#tools, this.#callers);
-    const { signal, warning } = settings;
-    if (warning !== undefined) reporter.report({ type: 'options.unusual', election: name, reason: warning });
+    const { signal, warnings } = settings;
+    for (const reason of warnings) reporter.report({ type: 'options.unusual', election: name, reason });
     if (signal?.aborted === true) void this.#close('aborted');
     else if (signal !== undefined) this.#offSignal = onAbort(signal, () => void this.#close('aborted'));
   }
@@ -214,7 +216,7 @@ export class Election implements AsyncDisposable {
       if (awaiting !== undefined) stop('resigned');
       await campaign.ended;
       this.#leadCampaign = undefined;
-      return awaiting === undefined ? await over : await this.#refuse(this.#selfWait('lead'), calledFrom);
+      return awaiting === undefined ? await over : await this.#refuseSelfWait('lead', calledFrom);
     });
   }
 
@@ -453,25 +455,33 @@ export class Election implements AsyncDisposable {
       const awaiting = await overUnlessAwaited(done, this.#frames);
       if (awaiting === undefined) return await go();
       void done.then(() => void go().catch(() => undefined)); // what was asked for comes all the same
-      return await this.#refuse(this.#selfWait('campaign'), callSite(calls));
+      return await this.#refuseSelfWait('campaign', callSite(calls));
     });
   }
 
   /** A refusal may go unheard: the log has it too, once until we stand, and `health()`. */
-  #refuse(error: ElectionError, calledFrom: readonly string[]): Promise<never> {
+  #refuse(error: ElectionError, calledFrom: readonly string[], isFree = false): Promise<never> {
     if (!(error instanceof ElectionClosedError) && this.#notStanding !== error.message) {
       this.#notStanding = error.message;
       this.#tools.reporter.report({ type: 'campaign.refused', election: this.name, error });
     }
-    return this.#callers.refuse(error, calledFrom);
+    return this.#callers.refuse(error, calledFrom, isFree);
   }
 
-  #selfWait(call: 'campaign' | 'lead'): AlreadyStandingError {
-    return new AlreadyStandingError(
+  /**
+   * The first time in a term the refusal comes at once: the end of the term waits for the callback that awaits it, and the
+   * term itself has passed the guard.
+   */
+  #refuseSelfWait(call: 'campaign' | 'lead', calledFrom: readonly string[]): Promise<never> {
+    const { term } = this.#tools.last;
+    const isFree = term !== undefined && term !== this.#selfWaitIn;
+    this.#selfWaitIn = term;
+    const error = new AlreadyStandingError(
       this.name,
       `${call}() of election "${this.name}" would wait for itself: a callback awaits it whose own term has ended. ` +
         'Return from the callback; a campaign stands again by itself then, and after term.stepDown() as well',
     );
+    return this.#refuse(error, calledFrom, isFree);
   }
 
   #close(because: 'closed' | 'aborted'): Promise<void> {

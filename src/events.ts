@@ -5,6 +5,7 @@
 import { channel } from 'node:diagnostics_channel';
 import type { EndCause, StopCause } from './core/campaign-state.ts';
 import { errorText } from './core/shown.ts';
+import { ElectionError } from './errors.ts';
 
 /** A callback of the options, or what was registered with a term by `run()`, `every()` or `onEnd()`. */
 export type CallbackName = 'onLeader' | 'onFollower' | 'onLeaderChange' | 'run' | 'every' | 'onEnd';
@@ -333,7 +334,7 @@ const lines: { readonly [T in ElectionEventType]: Line<T> } = {
   'drain.overdue': [
     'error',
     (e) =>
-      `${e.callbacks.join(', ')} of "${e.election}" still runs ${Math.round(e.afterMs)} ms after the term ended: it ignores term.signal, or waits for the end of its own term; there, call term.stepDown() or term.resign(), which never wait`,
+      `${e.callbacks.join(', ')} of "${e.election}" still runs ${Math.round(e.afterMs)} ms after the term ended, and another replica may lead now. Either it ignores term.signal (in a loop, call term.isCurrent(): without the parentheses it is always true), or it waits for the end of its own term (there, call term.stepDown() or term.resign(), which never wait)`,
   ],
   'term.stale': [
     'warn',
@@ -347,7 +348,7 @@ const lines: { readonly [T in ElectionEventType]: Line<T> } = {
         e.cpuMs > e.stalledMs / 5
           ? `its own code kept it busy (${Math.round(e.cpuMs)} ms of CPU); move that into a worker thread, or raise ttlSeconds`
           : `it was frozen, suspended or starved of CPU (${Math.round(e.cpuMs)} ms of CPU)`
-      }`,
+      }. What it checked before and wrote after may have overwritten the next leader, unless it wrote by term.put() or term.txn(), or the resource refused its fencing token`,
   ],
   'follower.overdue': [
     'error',
@@ -359,10 +360,13 @@ const lines: { readonly [T in ElectionEventType]: Line<T> } = {
     'info',
     (e) =>
       e.isStaying
-        ? `onLeader of "${e.election}" has returned, and we lead on (fencing token ${e.fencingToken}); if its work is over by then, set whenWorkEnds: 'step-down' to hand over`
+        ? `onLeader of "${e.election}" has returned, nothing is registered with the term, and we lead on (fencing token ${e.fencingToken}). If it has started something, the end of the term does not wait for that: return a function that stops it, stop it in onFollower, or register it by term.run() or term.every(). If its work is over, set whenWorkEnds: 'step-down' to hand over`
         : `the work of "${e.election}" has ended, and we step down (fencing token ${e.fencingToken})`,
   ],
-  'callback.failed': ['error', (e) => `${e.callback} of "${e.election}" failed: ${errorText(e.error)}`],
+  'callback.failed': [
+    'error',
+    (e) => `${e.callback} of "${e.election}" failed: ${errorText(e.error)}${siblingsOf(e.error)}`,
+  ],
   'write.failed': [
     'warn',
     (e) =>
@@ -398,6 +402,16 @@ const lines: { readonly [T in ElectionEventType]: Line<T> } = {
   'guard.recovered': ['info', (e) => `election "${e.election}" is steady again after ${e.rounds} rounds`],
 };
 
+/** V8 says in the stack that the error came through `Promise.all`, which leaves the others running. */
+function siblingsOf(error: unknown): string {
+  try {
+    if (!(error instanceof Error) || !/^ +at async Promise\.all \(/m.test(String(error.stack))) return '';
+    return '. The others of its Promise.all may still run, and beside those of the next term: register each by term.run(), and the next term waits for all of them';
+  } catch {
+    return ''; // an error whose properties throw
+  }
+}
+
 const channels = Object.fromEntries(
   Object.keys(lines).map((type) => [type, channel(`etcd-election:${type}`)]),
 ) as Record<ElectionEventType, ReturnType<typeof channel>>;
@@ -419,10 +433,24 @@ export function emit(event: ElectionEvent, logger: Logger, allowed: (level: Leve
   const line = { event: type, ...fields, ...(suppressed > 0 && { suppressedLines: suppressed }) };
   const text = message(event as never);
   try {
-    logger[level]('error' in fields ? { ...line, err: fields.error, error: undefined } : line, text);
+    logger[level](
+      'error' in fields ? { ...line, err: withoutCause(fields.error), error: undefined } : line,
+      text,
+    );
   } catch {
     if ('error' in fields) withoutError(logger, level, { ...line, error: undefined }, text);
   }
+}
+
+/**
+ * An error of ours tells its cause in its own message, and pino appends the messages of all causes to it: a copy without
+ * the cause says it once. Errors of the user are passed on as they are.
+ */
+function withoutCause(error: unknown): unknown {
+  if (!(error instanceof ElectionError) || error.cause === undefined) return error;
+  const { cause: _, ...own } = Object.getOwnPropertyDescriptors(error);
+  const stack = { value: error.stack, configurable: true, writable: true };
+  return Object.create(Object.getPrototypeOf(error) as object, { ...own, stack }) as unknown;
 }
 
 /** An error whose properties throw makes a logger throw. What is known of it is in the text. */

@@ -5,7 +5,14 @@ import { networkInterfaces, hostname } from 'node:os';
 import type { Etcd3 } from 'etcd3';
 import { defaultMarginMs } from './core/deadline.ts';
 import { consoleLogger } from './logging/console-logger.ts';
-import { isWellFormed, nameProblem, prefixProblem, unsetPart } from './core/names.ts';
+import {
+  commonName,
+  isWellFormed,
+  nameProblem,
+  prefixProblem,
+  templatePart,
+  unsetPart,
+} from './core/names.ts';
 import type { Candidate } from './campaign/candidate.ts';
 import { A_SIGNAL, isAbortSignal } from './util/abort.ts';
 import { isObject, shown } from './core/shown.ts';
@@ -92,8 +99,8 @@ export interface ElectionOptions {
   /**
    * What happens when `onLeader` has returned, nothing that was registered with the term runs, and no clean-up is
    * registered: `'stay'` leads on, for services that `onLeader` only starts; `'step-down'` ends the term, so that
-   * another replica leads. Either is told by the event `work.ended`, and `health().working` shows it.
-   * Default: `'stay'`.
+   * another replica leads. Either is told by the event `work.ended`, and `health().working` shows it. With `'stay'`, an
+   * `onLeader` that returns soon while there is an `onFollower` counts as work that goes on. Default: `'stay'`.
    */
   whenWorkEnds?: 'stay' | 'step-down' | undefined;
   /**
@@ -154,8 +161,10 @@ export interface Settings {
   readonly guard: GuardSettings;
   readonly signal: AbortSignal | undefined;
   /** What is accepted, and worth a warning. */
-  readonly warning: string | undefined;
+  readonly warnings: readonly string[];
 }
+
+const DEFAULT_PREFIX = 'election/';
 
 /** Above this a TTL needs `allowLongTtl`, in seconds. */
 const LONG_TTL_SECONDS = 3_600;
@@ -173,7 +182,7 @@ const isLogger = (value: unknown): boolean =>
 const fields = only({
   ttlSeconds: whole(1, 86_400, 10, ' (its unit is seconds)'),
   allowLongTtl: flag(false),
-  prefix: ruled(prefixProblem, 'election/'),
+  prefix: ruled(prefixProblem, DEFAULT_PREFIX),
   onLeader: callback<NonNullable<Settings['onLeader']>>(),
   onFollower: callback<NonNullable<Settings['onFollower']>>(),
   onLeaderChange: callback<NonNullable<Settings['onLeaderChange']>>(),
@@ -216,7 +225,10 @@ export function resolveOptions(election: string, options: ElectionOptions | unde
     guard,
     drainTimeoutMs:
       rest.drainTimeoutMs ?? rest.ttlSeconds * 1000 - (rest.marginMs ?? defaultMarginMs(rest.ttlSeconds)),
-    warning: allowLongTtl ? undefined : ttlWarning(rest.ttlSeconds),
+    warnings: [
+      allowLongTtl ? undefined : ttlWarning(rest.ttlSeconds),
+      rest.prefix === DEFAULT_PREFIX ? commonName(election) : undefined,
+    ].filter((warning) => warning !== undefined),
   };
 }
 
@@ -273,9 +285,9 @@ export function checkClient(client: unknown, election: string): asserts client i
     refuse('an Etcd3 client of the etcd3 package (not a namespace of one)', client);
   const { hosts } = (client as { options?: { hosts?: unknown } }).options ?? {};
   for (const host of Array.isArray(hosts) ? hosts : hosts === undefined ? [] : [hosts]) {
-    const unset = unsetPart(String(host));
+    const unset = unsetPart(String(host)) ?? templatePart(String(host));
     if (unset !== undefined) refuse(`hosts without "${unset}" (a variable has no value)`, host);
-    if (/^(https?:\/\/)?[^/\s]+$|^dns:\/\/[^/\s]*\/[^/\s]+$|^unix:/.test(String(host))) continue;
+    if (/^(https?:\/\/)?[^/\s]+$|^(dns|ipv4|ipv6):\/\/[^/\s]*\/[^/\s]+$|^unix:/.test(String(host))) continue;
     refuse(
       'hosts like http://127.0.0.1:2379, without a path, a slash at the end or blanks (etcd3 never connects to those)',
       host,

@@ -1,13 +1,13 @@
 /**
  * The user's callbacks: `onLeader` and `onFollower` take turns and never overlap, and none of them ends the process.
  */
-import { onAbort } from '../util/abort.ts';
 import { runInFrame, type CallbackFrames } from '../util/callback-frames.ts';
 import type { Candidate } from './candidate.ts';
 import { Deferred } from '../util/deferred.ts';
 import type { LiveTerm, Term } from '../term/term.ts';
 import type { CallbackName } from '../term/term-work.ts';
 import { clock } from '../util/clock.ts';
+import { settledWithin } from '../util/settled-within.ts';
 
 export interface Handlers {
   readonly onLeader: ((term: Term) => unknown) | undefined;
@@ -16,6 +16,9 @@ export interface Handlers {
 }
 
 type Report = (callback: CallbackName, error: unknown) => void;
+
+/** What only starts something has returned by then, in milliseconds. */
+const STARTS_WITHIN_MS = 5_000;
 
 interface Following {
   readonly frame: string;
@@ -32,6 +35,8 @@ export class Callbacks {
   /** The term whose work was begun last. */
   #term: LiveTerm | undefined;
   #following: Following | undefined;
+  /** Whether `onLeader` was seen to be the work itself: it ran for long, or until its term ended. */
+  #isWork = false;
   /** How often `onFollower` has been called. */
   followerCalls = 0;
 
@@ -60,6 +65,11 @@ export class Callbacks {
     return this.#last === 'onLeader' && this.#handlers.onFollower !== undefined;
   }
 
+  /** Whether `onLeader` only starts what `onFollower` stops, as far as we have seen. */
+  get isPair(): boolean {
+    return this.#handlers.onFollower !== undefined && !this.#isWork;
+  }
+
   /** Whether the work of a term waits for `onFollower`. */
   get isFollowing(): boolean {
     return this.#following !== undefined;
@@ -72,10 +82,19 @@ export class Callbacks {
     const start = (): void => {
       if (term.isOver) return;
       this.#last = 'onLeader';
-      if (onLeader !== undefined) term.work.begin(onLeader);
+      if (onLeader !== undefined) term.work.begin((begun) => this.#timed(onLeader, begun));
     };
     if (this.#following === undefined) start();
     else void this.#following.settled.then(start);
+  }
+
+  async #timed(onLeader: (term: Term) => unknown, term: Term): Promise<unknown> {
+    const begunAtMs = clock.now();
+    try {
+      return await onLeader(term);
+    } finally {
+      this.#isWork ||= this.#term?.isOver === true || clock.now() - begunAtMs > STARTS_WITHIN_MS;
+    }
   }
 
   /** Calls `onFollower`, unless it was the last to be called. */
@@ -113,12 +132,14 @@ export class Callbacks {
   /** Resolves when the work of the term is over, or this many milliseconds have passed. @returns whether it is over. */
   async drain(withinMs: number): Promise<boolean> {
     const work = this.#term?.work;
-    return work?.isBusy !== true || (await within(work.drained(), withinMs));
+    return work?.isBusy !== true || (await settledWithin(work.drained(), withinMs));
   }
 
   /** As {@link drain}, for the follower's callback. @param signal says that nobody need know any more: as if it had. */
   async followed(withinMs: number, signal?: AbortSignal): Promise<boolean> {
-    return this.#following === undefined || (await within(this.#following.done.promise, withinMs, signal));
+    return (
+      this.#following === undefined || (await settledWithin(this.#following.done.promise, withinMs, signal))
+    );
   }
 
   /** Resolves when the work has settled, however long that takes. */
@@ -131,14 +152,4 @@ export class Callbacks {
     await this.workSettled();
     await this.#following?.settled;
   }
-}
-
-async function within(promise: Promise<void>, ms: number, signal?: AbortSignal): Promise<boolean> {
-  const over = new AbortController();
-  const settle = (): void => over.abort();
-  const off = signal && onAbort(signal, settle);
-  void promise.then(settle);
-  await clock.sleep(ms, over.signal);
-  off?.();
-  return over.signal.aborted;
 }

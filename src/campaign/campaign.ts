@@ -437,12 +437,18 @@ export class RunningCampaign {
       pass: (signal) => value.pass(signal),
       done: (announced) => value.proclaimed(announced),
     });
+    const callbacks = this.#callbacks;
     const life: TermLife = {
-      frames: this.#callbacks.frames,
+      frames: callbacks.frames,
+      drainTimeoutMs: settings.drainTimeoutMs,
+      get isPair() {
+        return settings.whenWorkEnds === 'stay' && callbacks.isPair;
+      },
       callers: this.#tools.callers,
       onError: this.#reportCallback,
       onFailed: () => settle({ type: 'lost', because: term.isCurrent() ? 'work-failed' : 'deadline-passed' }),
       askedAfterEnd: () => this.#noteStaleUse(term),
+      evicted: () => settle({ type: 'lost', because: 'evicted' }),
       onIdle: () => {
         const isOver = settings.whenWorkEnds === 'step-down';
         const fencingToken = term.fencingToken.toString();

@@ -6,13 +6,11 @@ import { isFinal, type EtcdFault } from '../etcd/etcd-error.ts';
 import { OutcomeUnknownError, RefusedError, UnavailableError, type ElectionError } from '../errors.ts';
 
 export function refusedError(election: string, fault: EtcdFault): RefusedError {
-  const advice =
+  const message =
     fault.kind === 'client-closed'
-      ? 'make a new client, and a new Election on it'
-      : "check the user, its password, and its permissions on the election's keys";
-  return new RefusedError(election, `etcd refuses election "${election}": ${fault.message}; ${advice}`, {
-    cause: fault,
-  });
+      ? `the Etcd3 client of election "${election}" was closed, and nothing works on it any more; close its elections first, and to go on make a new client and a new Election on it`
+      : `etcd refuses election "${election}": ${fault.message}; check the user, its password, and its permissions on the election's keys`;
+  return new RefusedError(election, message, { cause: fault });
 }
 
 export function readError(election: string, fault: EtcdFault): ElectionError {
@@ -31,6 +29,12 @@ export function writeError(
 ): ElectionError {
   const write = `a write of election "${election}" (fencing token ${fencingToken})`;
   const cause = { cause: fault };
+  if (fault.kind === 'client-closed')
+    return new RefusedError(
+      election,
+      `${write} was not sent, because the Etcd3 client was closed; close its elections first, and to go on make a new client and a new Election on it`,
+      cause,
+    );
   if (isFinal(fault) || fault.kind === 'lease-gone')
     return new RefusedError(
       election,
@@ -61,7 +65,6 @@ export function settleError(election: string, writeId: string, fault: EtcdFault)
 }
 
 function adviceOnRefusedWrite({ kind, message }: EtcdFault): string {
-  if (kind === 'client-closed') return 'make a new client, and a new Election on it';
   if (kind === 'lease-gone') return 'a lease that it puts keys on is gone: take a new one';
   if (/too many operations/.test(message))
     return 'put at most 126 operations into each branch, or split the transaction';

@@ -44,9 +44,8 @@ export class LeadWork<T> {
   constructor(election: string, work: (term: Term) => Promise<T>, options: LeadOptions) {
     checkWork(work, election);
     this.signal = checkSignal(options, election, ['signal', 'ifFree', 'atLeastMs']);
-    const { ifFree = false, atLeastMs = HELD_AT_LEAST_MS } = isObject(options)
-      ? (options as LeadOptions)
-      : {};
+    const { ifFree = false, atLeastMs: held } = isObject(options) ? (options as LeadOptions) : {};
+    const atLeastMs = held ?? HELD_AT_LEAST_MS;
     const refuse = (field: string, expected: string, came: unknown): never => {
       const what = `${field} of lead() in election "${election}"`;
       throw new InvalidInputError(election, `${what}: expected ${expected}, got ${shown(came)}`);
@@ -54,6 +53,8 @@ export class LeadWork<T> {
     if (typeof ifFree !== 'boolean') refuse('ifFree', 'true or false', ifFree);
     const isHold = Number.isFinite(atLeastMs) && atLeastMs >= 0 && atLeastMs <= LONGEST_HOLD_MS;
     if (!isHold) refuse('atLeastMs', `0 to ${LONGEST_HOLD_MS} milliseconds`, atLeastMs);
+    // Alone it would hold up the others, and they would run the work all the same.
+    if (held !== undefined && !ifFree) refuse('atLeastMs', 'ifFree: true beside it', 'none');
     this.ifFree = ifFree;
     const onLeader = async (term: Term): Promise<void> => {
       const startedAtMs = clock.now();

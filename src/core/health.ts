@@ -16,8 +16,8 @@ export interface ElectionHealth {
   /** Whether we stand at all: false before `campaign()`, and after `resign()`, `close()` or a refusal of etcd. */
   readonly standing: boolean;
   /**
-   * Whether the term has work: `onLeader` has not settled, or something that was registered with the term runs or is to
-   * be cleaned up at its end. False if we do not lead.
+   * Whether the term has work: `onLeader` has not settled, or `onFollower` stops what it has started, or something that
+   * was registered with the term runs or is to be cleaned up at its end. False if we do not lead.
    */
   readonly working: boolean;
   /** What is wrong, for people; undefined if nothing is. A refused `campaign()` is said here, `not standing: …`. */
@@ -65,7 +65,8 @@ function problemOf(facts: HealthFacts): string | undefined {
   const followingMs = facts.followingMs ?? 0;
   if (followingMs > followerLimitMs(drainTimeoutMs))
     return `onFollower has not settled for ${Math.round(followingMs)} ms: this replica cannot lead before it does`;
-  if (refusal !== undefined) return `${facts.standing ? '' : 'not standing: '}etcd refuses us: ${refusal}`;
+  if (refusal !== undefined)
+    return facts.standing ? `etcd refuses us: ${refusal}` : `not standing: ${refusal}`;
   return undefined;
 }
 

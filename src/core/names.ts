@@ -17,6 +17,31 @@ const UNSET = /undefined|\[object \w+\]|(?<![\p{L}\p{N}])(?:null|NaN)(?![\p{L}\p
 /** @returns what a variable without a value left in the text; undefined if nothing did. */
 export const unsetPart = (text: string): string | undefined => UNSET.exec(text)?.[0];
 
+/** Places of templates that a shell, Kubernetes, Helm, a CI system or a human should have filled. */
+const TEMPLATE =
+  /\$\{[^}]*\}?|\$\([^)]*\)?|\$[\p{L}_]\w*|\{\{.*?(?:\}\}|$)|#\{[^}]*\}?|<%.*|%\w+%|<[\w -]+>/u;
+
+/** @returns a place of a template that was not filled; undefined if there is none. */
+export const templatePart = (text: string): string | undefined => TEMPLATE.exec(text)?.[0];
+
+/** Control characters, all that has no width, and line ends. Variation selectors stay: emoji have them. */
+const UNSEEN = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]|(?![\ufe00-\ufe0f])\p{Default_Ignorable_Code_Point}/u;
+
+/** All blanks but the plain one: a no-break space looks the same, and is another name. */
+const ODD_BLANK = /(?! )\p{Zs}|\u2800/u;
+
+const codePoint = (character: string): string =>
+  `U+${character.codePointAt(0)!.toString(16).toUpperCase().padStart(4, '0')}`;
+
+/** Names that say neither the service nor the job. */
+const COMMON = /^(?:leader|election|leader-election|master|main|primary|lock|default|singleton)$/i;
+
+/** @returns why this name may be one that another service uses too; undefined if it says more. */
+export const commonName = (name: string): string | undefined =>
+  COMMON.test(name)
+    ? `the name "${name}" says neither the service nor the job: another service that uses it too competes with this one, and one of them idles; choose one like "billing-nightly-report", or a prefix of your own`
+    : undefined;
+
 /** etcd gets UTF-8: half a surrogate pair would arrive as another text than was sent. */
 export const isWellFormed = (text: string): boolean => !/\p{Surrogate}/u.test(text);
 
@@ -25,7 +50,7 @@ export function nameProblem(name: unknown): string | undefined {
   if (typeof name !== 'string' || name === '' || /[/\0]/.test(name))
     return 'a string that is not empty and has no "/" and no NUL';
   if (name === RESERVED_NAME) return 'another name (this one is reserved)';
-  return textProblem(name) ?? edgeProblem([name]);
+  return edgeProblem([name]) ?? textProblem(name);
 }
 
 /** @returns what is expected instead; undefined if keys can begin with this. */
@@ -38,7 +63,7 @@ export function prefixProblem(prefix: unknown): string | undefined {
     return 'no "//" ("app//" and "app/" are different prefixes: write "app/" in every replica)';
   const parts = prefix.split('/');
   if (parts.includes(RESERVED_NAME)) return `no part "${RESERVED_NAME}" (it is reserved)`;
-  return textProblem(prefix) ?? edgeProblem(parts);
+  return edgeProblem(parts) ?? textProblem(prefix);
 }
 
 function textProblem(text: string): string | undefined {
@@ -47,10 +72,26 @@ function textProblem(text: string): string | undefined {
   if (Buffer.byteLength(text) > LONGEST_NAME_BYTES)
     return `at most ${LONGEST_NAME_BYTES} bytes of UTF-8 (this is ${Buffer.byteLength(text)}; hash what is longer)`;
   const unset = unsetPart(text);
-  return unset && `no "${unset}" in it (a variable has no value: set it, or choose another name)`;
+  if (unset !== undefined)
+    return `no "${unset}" in it (a variable has no value: set it, or choose another name)`;
+  const template = templatePart(text);
+  if (template !== undefined)
+    return `no "${template}" in it (a template was not filled in: is it a string in backticks, and is the variable set?)`;
+  const unseen = UNSEEN.exec(text.replace(JOINED, ''))?.[0] ?? ODD_BLANK.exec(text)?.[0];
+  return (
+    unseen &&
+    `no character that cannot be seen, or that only looks like a blank (this has ${codePoint(unseen)}: a replica without it would compete in another election)`
+  );
 }
 
-const edgeProblem = (parts: readonly string[]): string | undefined =>
-  parts.every((part) => part.trim() === part)
-    ? undefined
-    : 'no blanks at its edges (a replica without them would compete in another election: trim it)';
+/** Joiners between two characters that they join: emoji and some scripts are written with them. */
+const JOINED =
+  /(?<=[\p{Extended_Pictographic}\ufe0f\p{M}\p{Lo}])[\u200c\u200d](?=[\p{Extended_Pictographic}\p{Lo}])/gu;
+
+function edgeProblem(parts: readonly string[]): string | undefined {
+  if (parts.some((part) => part.trim() !== part))
+    return 'no blanks at its edges (a replica without them would compete in another election: trim it)';
+  if (parts.some((part) => /^(["'`]).*\1$/su.test(part)))
+    return 'no quotes around it (docker --env-file, for one, keeps them: take them off)';
+  return undefined;
+}

@@ -197,11 +197,17 @@ export class CallerGuard {
     return turnstile.isHolding || turnstile.isFresh ? undefined : callSite(calls);
   }
 
-  /** Rejects with the error: after its delay, and never without a turn of the event loop. */
-  refuse(error: ElectionError, calledFrom?: readonly string[]): Promise<never> {
+  /**
+   * Rejects with the error: after its delay, and never without a turn of the event loop.
+   *
+   * @param isFree without the delay: what is refused has passed another guard.
+   */
+  refuse(error: ElectionError, calledFrom?: readonly string[], isFree = false): Promise<never> {
     refusals.count(clock.now());
-    const refusal = this.#turnstile('refusals')
-      .pass(this.#settings, { calledFrom, listener: this.#listener })
+    const delay = isFree
+      ? Promise.resolve()
+      : this.#turnstile('refusals').pass(this.#settings, { calledFrom, listener: this.#listener });
+    const refusal = delay
       .then(() => clock.sleep(1))
       .then((): never => {
         throw error;

@@ -4,6 +4,7 @@
  */
 import { runInFrame, type CallbackFrames } from '../util/callback-frames.ts';
 import { Deferred } from '../util/deferred.ts';
+import { settledWithin } from '../util/settled-within.ts';
 import { LeadershipLostError } from '../errors.ts';
 import type { CallbackName } from '../events.ts';
 import type { LiveTerm, Term } from './term.ts';
@@ -15,6 +16,10 @@ export type { CallbackName };
 export type CleanUp = (() => unknown) | AsyncDisposable | Disposable;
 
 export interface WorkListener {
+  /** How long the end of a term waits in all, in milliseconds. */
+  readonly drainTimeoutMs: number;
+  /** Whether `onLeader` only starts what `onFollower` stops: when it has returned, the term has its work. */
+  readonly isPair: boolean;
   /** A callback threw or rejected, and not because the term is over. */
   onError(callback: CallbackName, error: unknown): void;
   /** The work failed: the term must end. */
@@ -27,6 +32,8 @@ interface Running {
   readonly callback: CallbackName;
   /** It said that it is done: the end of the term does not wait for it. */
   isExcused: boolean;
+  /** Resolves when it has settled, or said that it is done. */
+  readonly done: Deferred<void>;
 }
 
 /** How deep an error's causes are looked through for the end of the term. */
@@ -39,6 +46,7 @@ export class TermWork {
   readonly #cleanUps: (() => unknown)[] = [];
   readonly #term: LiveTerm;
   #isCleaning = false;
+  #hasBegun = false;
   /** For those who wait until nothing runs that counts; made when somebody does. */
   #drained: Deferred<void> | undefined;
   #settled: Deferred<void> | undefined;
@@ -52,17 +60,17 @@ export class TermWork {
   /** Whether something runs that the end of the term waits for. */
   get isBusy(): boolean {
     for (const { isExcused } of this.#running.values()) if (!isExcused) return true;
-    return false;
+    return this.#isCleaning;
   }
 
   /** Whether anything runs. */
   get isRunning(): boolean {
-    return this.#running.size > 0;
+    return this.#running.size > 0 || this.#isCleaning;
   }
 
-  /** Whether the term has work: something runs, or something is to be cleaned up at its end. */
+  /** Whether the term has work: something runs, or something is to be stopped or cleaned up at its end. */
   get isWorking(): boolean {
-    return this.isRunning || this.#cleanUps.length > 0;
+    return this.isRunning || this.#cleanUps.length > 0 || (this.#hasBegun && this.#listener.isPair);
   }
 
   /** Names of the callbacks that run, each once. */
@@ -72,6 +80,7 @@ export class TermWork {
 
   /** Calls `onLeader`; what it returns is cleaned up at the end of the term, if it can be. */
   begin(onLeader: (term: Term) => unknown): void {
+    this.#hasBegun = true;
     void this.#run('onLeader', async () => {
       const result: unknown = await onLeader(this.#term);
       if (isCleanUp(result)) this.onEnd(result);
@@ -109,21 +118,32 @@ export class TermWork {
   end(): void {
     if (this.#isCleaning || this.#cleanUps.length === 0) return;
     this.#isCleaning = true;
-    void this.#run('onEnd', async () => {
-      for (let next = this.#cleanUps.pop(); next !== undefined; next = this.#cleanUps.pop()) {
-        try {
-          await next();
-        } catch (error) {
-          this.#note(error, 'onEnd');
-        }
-      }
-    }).finally(() => (this.#isCleaning = false));
+    void this.#cleanUp();
+  }
+
+  /**
+   * Calls every clean-up, one after another. One that takes longer than its share of the time that is left goes on beside
+   * the next: whatever hangs, each one is called before the drain is over.
+   */
+  async #cleanUp(): Promise<void> {
+    const untilMs = clock.now() + this.#listener.drainTimeoutMs;
+    for (let next = this.#cleanUps.pop(); next !== undefined; next = this.#cleanUps.pop()) {
+      const shareMs = (untilMs - clock.now()) / (this.#cleanUps.length + 1);
+      const frame = this.#frames.newName();
+      void this.#run('onEnd', next, frame).catch(() => undefined); // noted
+      const done = this.#running.get(frame)?.done.promise;
+      if (done !== undefined && this.#cleanUps.length > 0) await settledWithin(done, shareMs);
+    }
+    this.#isCleaning = false;
+    this.#tell();
   }
 
   /** The callback in this frame is done as far as the term is concerned: it waits for the end of the term itself. */
   excuse(frame: string): void {
     const running = this.#running.get(frame);
-    if (running !== undefined) running.isExcused = true;
+    if (running === undefined) return;
+    running.isExcused = true;
+    running.done.resolve();
     this.#tell();
   }
 
@@ -137,9 +157,8 @@ export class TermWork {
     if (this.isRunning) await (this.#settled ??= new Deferred()).promise;
   }
 
-  #run<T>(callback: CallbackName, fn: () => T): Promise<Awaited<T>> {
-    const frame = this.#frames.newName();
-    this.#running.set(frame, { callback, isExcused: false });
+  #run<T>(callback: CallbackName, fn: () => T, frame = this.#frames.newName()): Promise<Awaited<T>> {
+    this.#running.set(frame, { callback, isExcused: false, done: new Deferred() });
     const running = runInFrame(frame, fn);
     running.then(
       () => this.#end(frame),
@@ -153,6 +172,7 @@ export class TermWork {
   }
 
   #end(frame: string): void {
+    this.#running.get(frame)?.done.resolve();
     this.#running.delete(frame);
     this.#tell();
     if (!this.isWorking && !this.#term.isOver) this.#listener.onIdle();

@@ -118,7 +118,7 @@ export interface Term {
   /**
    * Registers a clean-up, to be called when the term ends, just after `signal` has aborted; at once if it has ended.
    * Clean-ups are called one after another, the last registered first; the end of the term waits for them, at most
-   * `drainTimeoutMs`. What `onLeader` returns (a function, or an object that is disposable) is registered the same way.
+   * `drainTimeoutMs`. One that takes longer than its share of that time goes on beside the next. What `onLeader` returns (a function, or an object that is disposable) is registered the same way.
    *
    * @throws {InvalidInputError} if it is neither a function nor disposable.
    */
@@ -140,6 +140,8 @@ export interface TermLife extends WorkListener {
   resign(): void;
   /** The term was asked whether it is current, and it has been ended. */
   askedAfterEnd(): void;
+  /** A write has learnt that our key is gone. */
+  evicted(): void;
   /** Runs a `proclaim()`. */
   proclaiming(proclaim: () => Promise<void>): Promise<void>;
 }
@@ -216,6 +218,7 @@ export class LiveTerm implements Term {
   }
 
   get signal(): AbortSignal {
+    if (this.isOver) this.#life.askedAfterEnd();
     if (this.#ending === undefined) {
       this.#ending = sharedAbort();
       if (this.isOver) this.#ending.abort(this.lost());
@@ -347,9 +350,10 @@ export class LiveTerm implements Term {
     return (this.#lost ??= this.#error(this.#endedBecause));
   }
 
-  /** etcd says that our key is gone: the error for a write that it refused, whatever we have noticed ourselves. */
+  /** The fence of a write failed, so etcd says that our key is gone: ends the term. @returns the error for that write. */
   lostInEtcd(): LeadershipLostError {
-    return this.isOver || !this.isCurrent() ? this.lost() : this.#error('evicted');
+    if (!this.isOver && this.#remainingMs() > 0) this.#life.evicted();
+    return this.lost();
   }
 
   #error(because: EndCause): LeadershipLostError {

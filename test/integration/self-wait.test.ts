@@ -266,6 +266,23 @@ describe('campaign() that would wait for itself', () => {
     expect(log.of('drain.overdue')).toEqual([]);
   });
 
+  test('in every term the refusal comes at once: the end of the term waits for it', async ({ world }) => {
+    let terms = 0;
+    const alice = world.election(world.client(), 'e', {
+      drainTimeoutMs: 1_000,
+      onLeader: async () => {
+        terms++;
+        await alice.resign();
+        await alice.campaign();
+      },
+    });
+    void alice.campaign();
+    // By then the guard would hold back the refusals for longer than the drain.
+    await eventually(() => terms === 9, { withinMs: 30_000 });
+    expect(world.log.of('drain.overdue')).toEqual([]);
+    expect(alice.health().healthy).toBe(true);
+  });
+
   test('un-awaited it is not refused', async ({ world }) => {
     let terms = 0;
     const alice = candidate(world, {

@@ -360,9 +360,103 @@ describe('an orderly end is no failure', () => {
   });
 });
 
+describe('S5: a clean-up that never settles', () => {
+  test('keeps no other from being called, in reverse order, before the drain is over', async ({
+    candidate,
+    log,
+  }) => {
+    const called: string[] = [];
+    const never = new Promise<never>(() => undefined);
+    const alice = candidate('alice', {
+      drainTimeoutMs: 1_000,
+      onLeader: (term) => {
+        term.onEnd(() => void called.push('first'));
+        term.onEnd(() => never);
+        term.onEnd(() => void called.push('third'));
+        term.onEnd(() => never);
+        term.onEnd(() => void called.push('fifth'));
+      },
+    });
+    await alice.campaign();
+    let before: string[] = [];
+    const told = eventually(() => log.of('drain.overdue').length === 1, { withinMs: SOON_MS }).then(
+      () => (before = [...called]),
+    );
+    await alice.election.close();
+    await told;
+    expect(before).toEqual(['fifth', 'third', 'first']);
+    expect(log.of('drain.overdue')[0]).toMatchObject({ callbacks: ['onEnd'] });
+  });
+
+  test('without time to drain, all are called at once', async ({ candidate }) => {
+    const called: number[] = [];
+    const alice = candidate('alice', {
+      drainTimeoutMs: 0,
+      onLeader: (term) => {
+        for (const each of [1, 2, 3])
+          term.onEnd(() => {
+            called.push(each);
+            return new Promise(() => undefined);
+          });
+      },
+    });
+    await alice.campaign();
+    await alice.election.close();
+    expect(called).toEqual([3, 2, 1]);
+  });
+
+  test('each is awaited before the next, as long as there is time', async ({ candidate }) => {
+    const called: string[] = [];
+    const step = (name: string) => async (): Promise<void> => {
+      called.push(`${name} begins`);
+      await sleep(20);
+      called.push(`${name} ends`);
+    };
+    const alice = candidate('alice', {
+      onLeader: (term) => {
+        term.onEnd(step('first'));
+        term.onEnd(step('second'));
+      },
+    });
+    await alice.campaign();
+    await alice.election.close();
+    expect(called).toEqual(['second begins', 'second ends', 'first begins', 'first ends']);
+  });
+});
+
 describe('work that has ended while the term goes on', () => {
-  test('is told, and leads on', async ({ candidate, log }) => {
-    const alice = candidate('alice', { onLeader: () => sleep(5) });
+  test('is not told of callbacks that start and stop: the term has its work', async ({
+    client,
+    election,
+    log,
+  }) => {
+    const one = election(client(), 'e', { onLeader: () => sleep(5), onFollower: () => undefined });
+    await one.campaign();
+    await one.leader(); // a round trip
+    await sleep(10);
+    expect(one.health()).toMatchObject({ healthy: true, working: true });
+    expect(log.of('work.ended')).toEqual([]);
+  });
+
+  test('is told where a flag keeps the second term from its work', async ({ client, election, log }) => {
+    let isRunning = false;
+    const one = election(client(), 'e', {
+      onLeader: async (term) => {
+        if (isRunning) return;
+        isRunning = true; // nothing puts it back
+        await abortOf(term.signal);
+      },
+      onFollower: () => undefined,
+    });
+    await one.campaign();
+    await one.stepDown();
+    await eventually(() => log.of('work.ended').length === 1, { withinMs: SOON_MS });
+    expect(one.health().working).toBe(false);
+    expect(log.of('work.ended')[0]!.msg).toContain('term.run()');
+  });
+
+  test('is told, and leads on', async ({ client, election, log }) => {
+    const alice = election(client(), 'e', { onLeader: () => sleep(5) });
     const term = await alice.campaign();
     await eventually(() => log.of('work.ended').length === 1, { withinMs: SOON_MS });
     expect(term.isCurrent()).toBe(true);

@@ -255,6 +255,19 @@ describe('txn', () => {
     expect(succeeded).toBe(true);
   });
 
+  test('S4: a failed fence ends the term at once', async ({ world, candidate, prefix, log }) => {
+    const alice = candidate('alice');
+    const term = await alice.campaign();
+    const { client } = alice;
+    await world.own.delete().key(term.key).exec();
+    const lost: unknown = await term
+      .put(`${prefix}x`, 'y')
+      .catch((error: unknown) => ({ error, isCurrent: term.isCurrent(), aborted: term.signal.aborted }));
+    expect(lost).toMatchObject({ error: { because: 'evicted' }, isCurrent: false, aborted: true });
+    expect(log.of('term.ended')).toMatchObject([{ because: 'evicted' }]);
+    expect(await client.get(`${prefix}x`).string()).toBeNull();
+  });
+
   test('S1: one that was prepared in the term and sent after it is not sent at all', async ({
     world,
     candidate,

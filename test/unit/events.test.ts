@@ -239,6 +239,45 @@ describe('each event', () => {
   });
 });
 
+describe('an error in pino', () => {
+  const written = (error: unknown): { err: { type: string; message: string; stack: string } } => {
+    const lines: string[] = [];
+    const logger = pino({}, { write: (line: string) => void lines.push(line) });
+    emit({ type: 'campaign.ended', election: 'e', because: 'refused', error }, logger, always);
+    return JSON.parse(lines[0]!) as ReturnType<typeof written>;
+  };
+
+  test('of ours says its cause once', () => {
+    const cause = new Error('13 INTERNAL: permission denied', { cause: new Error('permission denied') });
+    const error = new RefusedError('e', 'etcd refuses election "e": permission denied', { cause });
+    const { err } = written(error);
+    expect(err.message).toBe('etcd refuses election "e": permission denied');
+    expect(err).toMatchObject({ type: 'RefusedError', code: 'ELECTION_REFUSED' });
+    expect(err.stack).toContain('events.test.ts');
+    expect(error.cause).toBe(cause);
+  });
+
+  test('of the user is shown with its causes', () => {
+    const { err } = written(new Error('cannot save', { cause: new Error('disk full') }));
+    expect(err.message).toBe('cannot save: disk full');
+  });
+});
+
+test('an error that came through Promise.all says that its siblings may still run', async () => {
+  const later = async (): Promise<never> => {
+    await Promise.resolve();
+    throw new Error('db gone');
+  };
+  const text = async (work: () => Promise<unknown>): Promise<unknown> => {
+    const error: unknown = await work().catch((thrown: unknown) => thrown);
+    const log = new RecordedLog();
+    emit({ type: 'callback.failed', election: 'e', callback: 'onLeader', error }, log.logger, always);
+    return log.lines[0]!['msg'];
+  };
+  expect(await text(async () => await Promise.all([later()]))).toContain('register each by term.run()');
+  expect(await text(later)).not.toContain('Promise.all');
+});
+
 describe('telling hurts nobody', () => {
   test('a logger that throws does nothing', () => {
     const fail = (): never => {

@@ -283,12 +283,55 @@ describe('bad input is refused at construction: the message names the field, wha
     ['NaN', `shard-${Number('x')}`, /no "NaN" in it/],
     ['an object', '[object Object]', /no "\[object Object\]" in it/],
     ['a promise', 'jobs-[object Promise]', /no "\[object Promise\]" in it/],
+    ['a template in quotes', '${SERVICE}-x', /no "\$\{SERVICE\}" in it \(a template was not filled in/],
+    ['a template that was cut', 'x-${SERVICE', /no "\$\{SERVICE" in it/],
+    ['a variable of a shell', '$SERVICE-x', /no "\$SERVICE" in it/],
+    ['a variable of Kubernetes', '$(SERVICE)', /no "\$\(SERVICE\)" in it/],
+    ['a variable of Windows', '%SERVICE%', /no "%SERVICE%" in it/],
+    ['a place in a Helm chart', '{{ .Values.name }}', /no "\{\{ \.Values\.name \}\}" in it/],
+    ['a place in an example', '<your-service>', /no "<your-service>" in it/],
+    ['quotes of an env file', '"billing"', /no quotes around it/],
+    ['a blank without width', 'x\u200b', /cannot be seen.*U\+200B/],
+    ['a joiner without width behind', 'x\u200d', /cannot be seen.*U\+200D/],
+    ['a mark of byte order within', 'x\ufeffy', /cannot be seen.*U\+FEFF/],
+    ['a soft hyphen', 'x\u00ady', /U\+00AD/],
+    ['a change of direction', 'x\u202ey', /U\+202E/],
+    ['a line break within', 'x\ny', /U\+000A/],
+    ['an escape sequence', 'x\u001b[2J', /U\+001B/],
+    ['a blank that does not break, within', 'x\u00a0y', /only looks like a blank.*U\+00A0/],
+    ['a filler of Hangul', 'x\u3164', /U\+3164/],
   ] as const)('a name that is a mistake: %s', ([, name, expected]) => {
     const message = refusal(name);
     expect(message).toMatch(/^name of an election: expected /);
     expect(message).toMatch(expected);
     expect(message).toContain('got "');
     expect(message.length).toBeLessThan(300);
+  });
+
+  test.for([
+    'my service',
+    'größe',
+    '任务',
+    'پیش\u200cفرض',
+    '👩\u200d🚀-jobs',
+    '❤️',
+    'user@host:job',
+    '{user1}.jobs',
+    '50%',
+    '1 < 2',
+  ])('a name that is none: %s', (name) => expect(() => new Election(client, name, { logger })).not.toThrow());
+
+  test('a prefix that is a mistake', () => {
+    expect(refusal('e', { prefix: '${STAGE}/' })).toContain('no "${STAGE}" in it');
+    expect(refusal('e', { prefix: 'app\u200b/' })).toContain('U+200B');
+  });
+
+  test('a name that says nothing is worth a warning, unless a prefix says more', () => {
+    expect(resolveOptions('leader', undefined).warnings).toEqual([
+      expect.stringContaining('says neither the service nor the job'),
+    ]);
+    expect(resolveOptions('leader', { prefix: 'billing/' }).warnings).toEqual([]);
+    expect(resolveOptions('billing-leader', undefined).warnings).toEqual([]);
   });
 
   test('all complaints at once', () => {
@@ -365,7 +408,7 @@ describe('good input', () => {
         "progressTimeoutMs": undefined,
         "signal": undefined,
         "ttlSeconds": 10,
-        "warning": undefined,
+        "warnings": [],
         "whenWorkEnds": "stay",
       }
     `);
