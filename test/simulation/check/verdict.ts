@@ -1,0 +1,40 @@
+/**
+ * Holds what happened in a world against the promises. S1 to S5, L2 and L5 are judged by the checker of the fault lab; the rest
+ * can be seen in a simulation only.
+ */
+import { gaps, tooLong, unsafe } from '../../faults/lab/checker.ts';
+import type { Evidence, Standing } from '../../faults/lab/evidence.ts';
+import type { World } from '../world/world.ts';
+import { boundsExceeded } from './bounds.ts';
+import { slowHandOvers } from './hand-over.ts';
+import { leftOpen } from './leaks.ts';
+
+export interface Violation {
+  readonly promise: string;
+  readonly what: string;
+}
+
+/** Clocks that run at other rates, packets that TCP sends again, and work that stops slowly: L2 and L5 do not count them, in milliseconds. */
+const NOISE_MS = 3_500;
+
+export function verdict(world: World, stands: Standing, endMs: number): readonly Violation[] {
+  const evidence: Evidence = {
+    ...stands,
+    acting: world.record.acting,
+    appends: world.record.appends,
+    cuts: world.cuts,
+    kills: world.kills,
+    faults: world.faults,
+    endMs,
+    grantedTtlMs: world.ttlMs,
+    hasTokens: true,
+  };
+  return [
+    ...unsafe(evidence),
+    ...tooLong(gaps(evidence, NOISE_MS)),
+    ...slowHandOvers(evidence),
+    ...boundsExceeded(world),
+    ...leftOpen(world),
+    ...world.crashes.map((what) => ({ promise: 'crash', what })),
+  ].map(({ promise, what }) => ({ promise, what }));
+}

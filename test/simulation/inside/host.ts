@@ -1,0 +1,105 @@
+/**
+ * What a simulated process gets from the world. This is all that it can reach: it has no clock, timer, socket or random
+ * number of its own.
+ */
+export interface HostApi {
+  readonly pid: number;
+  readonly hostName: string;
+  readonly plan: Plan;
+  readonly monotonicMs: () => number;
+  readonly wallMs: () => number;
+  readonly bootMs: () => number;
+  readonly random: () => number;
+  /** @param afterMs on the process's own clock. @returns an ID, never 0. */
+  readonly setTimer: (run: () => void, afterMs: number) => number;
+  readonly clearTimer: (id: number) => void;
+  readonly setImmediate: (run: () => void) => number;
+  readonly clearImmediate: (id: number) => void;
+  /** The thread does nothing else for so long, in local milliseconds. */
+  readonly block: (ms: number) => void;
+  readonly connect: (address: string, to: ConnectionListener) => Connection;
+  /** Something outside etcd that leaders write to, which refuses smaller tokens than it has seen. */
+  readonly post: (
+    token: string,
+    counter: number,
+    settle: (outcome: 'acknowledged' | 'refused' | 'unknown') => void,
+  ) => void;
+  readonly record: (fact: Fact) => void;
+  readonly log: (level: string, fields: object, text: string) => void;
+}
+
+export interface ConnectionListener {
+  open(): void;
+  /** It could not be made, or has ended. */
+  closed(reason: string): void;
+  message(call: number, message: object): void;
+  status(call: number, code: number, details: string): void;
+}
+
+export interface Connection {
+  /** Begins a call with one request. */
+  unary(call: number, method: string, request: object): void;
+  /** Begins a stream. */
+  stream(call: number, method: string): void;
+  write(call: number, message: object): void;
+  cancel(call: number): void;
+  close(): void;
+}
+
+/** What a process does, besides standing in the election. */
+export interface Plan {
+  readonly name: string;
+  readonly hosts: readonly string[];
+  readonly election: string;
+  readonly ttlSeconds: number;
+  readonly logPrefix: string;
+  /** Where the counter of its appends begins: no two lives of a process share a number. */
+  readonly firstCounter: number;
+  /** How often it appends to its log in etcd and to the other resource, and how long the work goes on after the end. */
+  readonly appendEveryMs: number;
+  readonly stopsAfterMs: number;
+  /** Each so manieth append is sent with `exactlyOnce`; 0 for none. */
+  readonly onceEach: number;
+}
+
+/** What a process tells the checker; times are the world's. */
+export type Fact =
+  | { readonly type: 'elected'; readonly token: string; readonly key: string; readonly leaseId: string }
+  | { readonly type: 'acting'; readonly token: string }
+  | { readonly type: 'ended'; readonly token: string; readonly because: string }
+  | { readonly type: 'still-working'; readonly token: string }
+  | { readonly type: 'follower'; readonly token: string }
+  | {
+      readonly type: 'append';
+      readonly to: 'etcd' | 'http';
+      readonly token: string;
+      readonly counter: number;
+    }
+  | {
+      readonly type: 'appended';
+      readonly to: 'etcd' | 'http';
+      readonly token: string;
+      readonly counter: number;
+      readonly outcome: 'acknowledged' | 'refused' | 'unknown' | 'settled';
+    }
+  | { readonly type: 'error'; readonly code: string; readonly text: string }
+  | { readonly type: 'campaign-ended'; readonly code: string; readonly text: string }
+  | { readonly type: 'left'; readonly how: string };
+
+/** What the world can ask of a process. */
+export interface Program {
+  /** Stamps its term if it is current: see {@link Fact}. */
+  look(): void;
+  stepDown(): void;
+  resign(): void;
+  campaign(): void;
+  /** Stamps all the while. */
+  block(ms: number): void;
+  throwInWork(): void;
+  close(): void;
+}
+
+declare global {
+  var simulation: HostApi;
+  var program: Program | undefined;
+}

@@ -1,0 +1,6 @@
+/** Modules that the library may import, and must not use in a simulated process. */
+const refuse = (): never => {
+  throw new Error('this module is not simulated');
+};
+
+export const [spawn, readFileSync, parse, resolve] = [refuse, refuse, refuse, refuse];

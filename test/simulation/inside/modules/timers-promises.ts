@@ -1,0 +1,4 @@
+export const setImmediate = (): Promise<void> =>
+  new Promise((resolve) => {
+    globalThis.simulation.setImmediate(resolve);
+  });

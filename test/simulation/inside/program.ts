@@ -1,0 +1,62 @@
+/**
+ * The application that runs in a simulated process: a replica of a service that stands in one election, and acts while it
+ * leads. It writes down what it does, as the candidates of the fault lab do.
+ */
+import { Etcd3 } from 'etcd3';
+import { Election, type Term } from 'etcd-election';
+import { Work } from './work.ts';
+
+const { plan, record, log } = globalThis.simulation;
+
+const client = new Etcd3({ hosts: [...plan.hosts] });
+let election: Election | undefined;
+let work: Work | undefined;
+let counter = plan.firstCounter;
+
+const codeOf = (error: unknown): string =>
+  (error as { code?: string }).code ?? (error instanceof Error ? error.name : String(error));
+
+const logger = Object.fromEntries(
+  ['trace', 'debug', 'info', 'warn', 'error'].map((level) => [
+    level,
+    (fields: object, text: string): void => log(level, fields, text),
+  ]),
+) as Record<'trace' | 'debug' | 'info' | 'warn' | 'error', (fields: object, text: string) => void>;
+
+async function lead(term: Term): Promise<void> {
+  const mine = new Work(term, { client, plan, nextCounter: () => ++counter });
+  work = mine;
+  try {
+    await mine.run();
+  } finally {
+    if (work === mine) work = undefined;
+  }
+}
+
+function stand(): void {
+  election ??= new Election(client, plan.election, {
+    ttlSeconds: plan.ttlSeconds,
+    logger,
+    onLeader: lead,
+    onFollower: () => record({ type: 'follower', token: '' }),
+  });
+  election.campaign(plan.name).catch((error: unknown) => {
+    record({ type: 'campaign-ended', code: codeOf(error), text: String(error) });
+  });
+}
+
+globalThis.program = {
+  look: () => work?.stamp(),
+  stepDown: () => void election?.stepDown().then(() => record({ type: 'left', how: 'step-down' })),
+  resign: () => void election?.resign().then(() => record({ type: 'left', how: 'resign' })),
+  campaign: stand,
+  block: (ms) => Work.block(work, ms),
+  throwInWork: () => work?.fail(),
+  close: () =>
+    void election?.close().then(() => {
+      client.close();
+      record({ type: 'left', how: 'close' });
+    }),
+};
+
+stand();

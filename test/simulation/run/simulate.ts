@@ -1,0 +1,71 @@
+/** `npm run simulate`: see simulate.mjs. */
+import { parseArgs } from 'node:util';
+import { shrink } from '../check/shrink.ts';
+import { bundle } from '../process/bundle.ts';
+import { report } from './report.ts';
+import { run, setupOf, type Outcome } from './run.ts';
+
+const { values: options } = parseArgs({
+  options: {
+    seed: { type: 'string' },
+    hours: { type: 'string' },
+    'until-found': { type: 'boolean', default: false },
+  },
+});
+
+const HOUR_MS = 3_600_000;
+const A_MINUTE_MS = 60_000;
+
+const script = await bundle();
+const rejections: string[] = [];
+process.on('unhandledRejection', (reason) => rejections.push(String(reason)));
+
+const firstSeed = Number(options.seed ?? Math.floor(Math.random() * 1_000_000_000));
+const totals = { runs: 0, simulatedMs: 0, faults: 0, terms: 0, cpuMs: 0, broken: 0 };
+const isOver = limit();
+console.log(`seed ${firstSeed}`);
+for (let seed = firstSeed; !isOver(); seed++) {
+  const outcome = await oneRun(seed);
+  progress();
+  if (outcome.violations.length === 0) continue;
+  totals.broken++;
+  process.stderr.write('\n');
+  console.log(report(shrink(outcome, script)));
+  if (options['until-found']) break;
+}
+process.stderr.write('\n');
+console.log(summary());
+process.exitCode = totals.broken > 0 ? 1 : 0;
+
+function limit(): () => boolean {
+  const hours = options.hours === undefined ? undefined : Number(options.hours);
+  const endMs = performance.now() + A_MINUTE_MS;
+  if (hours !== undefined) return () => totals.simulatedMs >= hours * HOUR_MS;
+  if (options['until-found']) return () => false;
+  if (options.seed !== undefined) return () => totals.runs > 0;
+  return () => performance.now() >= endMs;
+}
+
+async function oneRun(seed: number): Promise<Outcome> {
+  const before = process.cpuUsage();
+  const outcome = run(setupOf(seed), script);
+  const { user, system } = process.cpuUsage(before);
+  await new Promise((resolve) => setImmediate(resolve)); // Node tells now of rejections that nobody heard
+  totals.cpuMs += (user + system) / 1000;
+  totals.runs++;
+  totals.simulatedMs += outcome.simulatedMs;
+  totals.faults += outcome.world.faults.length;
+  totals.terms += outcome.world.record.terms;
+  const unheard = rejections.splice(0).map((what) => ({ promise: 'crash', what: `nobody heard: ${what}` }));
+  return { ...outcome, violations: [...outcome.violations, ...unheard] };
+}
+
+function summary(): string {
+  const { runs, simulatedMs, faults, terms, cpuMs, broken } = totals;
+  const speed = (simulatedMs / Math.max(1, cpuMs)).toFixed(0);
+  return `${runs} runs, ${(simulatedMs / HOUR_MS).toFixed(2)} simulated hours, ${faults} faults, ${terms} terms, ${speed} simulated seconds a second of CPU, ${broken} broken`;
+}
+
+function progress(): void {
+  if (process.stderr.isTTY) process.stderr.write(`\r${summary()} `);
+}

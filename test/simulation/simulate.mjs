@@ -1,0 +1,46 @@
+/**
+ * Runs the simulation on every Node that we support, 20 included, which does not read TypeScript by itself:
+ *
+ *   npm run simulate                      a minute, from a random seed
+ *   npm run simulate -- --seed 7          one run, with its story
+ *   npm run simulate -- --hours 100       so much simulated time
+ *   npm run simulate -- --until-found     until a promise is broken
+ *   npm run simulate -- --mutants         mistakes built into the library: each must be found
+ */
+import { mkdir, readFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+import { build } from 'esbuild';
+import bundleSources from '../../scripts/bundle-sources.mjs';
+
+const here = dirname(fileURLToPath(import.meta.url));
+const folder = join(here, '..', '..', 'node_modules', '.cache', 'etcd-election-lab');
+
+/** The program finds the files that it bundles itself where it stands. */
+const whereItStands = {
+  name: 'where it stands',
+  setup(builder) {
+    builder.onLoad({ filter: /\/test\/simulation\/.*\.ts$/ }, async ({ path }) => {
+      const source = await readFile(path, 'utf8');
+      if (!source.includes('import.meta.url')) return undefined;
+      const url = JSON.stringify(pathToFileURL(path).href);
+      return { contents: source.replaceAll('import.meta.url', () => url), loader: 'ts' };
+    });
+  },
+};
+
+await bundleSources();
+await mkdir(folder, { recursive: true });
+const outfile = join(folder, `simulate-${process.pid}.mjs`);
+await build({
+  entryPoints: [join(here, 'run', 'simulate.ts')],
+  outfile,
+  bundle: true,
+  platform: 'node',
+  format: 'esm',
+  target: 'node20',
+  packages: 'external',
+  plugins: [whereItStands],
+  logLevel: 'error',
+});
+await import(pathToFileURL(outfile).href);

@@ -1,0 +1,57 @@
+/**
+ * Something outside etcd that leaders write to. It refuses a smaller token than it has seen: that is all the fencing there
+ * is, and all that is needed.
+ */
+import type { LogEntry } from '../../faults/lab/evidence.ts';
+import { between, type Random } from '../process/random.ts';
+import type { VirtualTime } from '../process/scheduler.ts';
+
+const ONE_WAY_MS = [0.2, 5] as const;
+
+export interface Write {
+  readonly process: string;
+  readonly token: bigint;
+  readonly counter: number;
+  readonly electedMs: number;
+}
+
+export class Resource {
+  readonly #time: VirtualTime;
+  readonly #random: Random;
+  #highest = -1n;
+  #clearedMs = 0;
+  #log: LogEntry[] = [];
+
+  constructor(time: VirtualTime, random: Random) {
+    this.#time = time;
+    this.#random = random;
+  }
+
+  get log(): readonly LogEntry[] {
+    return this.#log;
+  }
+
+  /** @param electedMs when the term of the writer began. @param settle is called with the outcome. */
+  append(
+    { process, token, counter, electedMs }: Write,
+    settle: (outcome: 'acknowledged' | 'refused') => void,
+  ): void {
+    this.#time.after(between(this.#random, ...ONE_WAY_MS), () => {
+      const isRefused = token < this.#highest || electedMs < this.#clearedMs;
+      if (!isRefused) {
+        this.#highest = token;
+        this.#log.push({ process, token, counter, order: BigInt(this.#log.length), times: 1 });
+      }
+      this.#time.after(between(this.#random, ...ONE_WAY_MS), () =>
+        settle(isRefused ? 'refused' : 'acknowledged'),
+      );
+    });
+  }
+
+  /** Where etcd lost its history, tokens begin anew, and whoever keeps the resource must let it know. It refuses terms from before. */
+  clear(): void {
+    this.#clearedMs = this.#time.now();
+    this.#log = [];
+    this.#highest = -1n;
+  }
+}

@@ -1,0 +1,275 @@
+/**
+ * A simulated world, from one seed: processes with the library's real code, three members of etcd, the network between them,
+ * and what goes wrong. The same seed and the same list of faults give the same world, to the last message.
+ */
+import type { FaultRecord, HistoryCut } from '../../faults/lab/evidence.ts';
+import { Cluster, type Defects } from '../etcd/cluster.ts';
+import { choose, type Fault, type Marks } from '../faults/fault.ts';
+import { kinds } from '../faults/kinds.ts';
+import type { Fact, Plan } from '../inside/host.ts';
+import type { Endpoint } from '../network/endpoint.ts';
+import { Network } from '../network/network.ts';
+import { Trace } from '../network/trace.ts';
+import { SimulatedProcess } from '../process/process.ts';
+import { between, pick, stream, type Random } from '../process/random.ts';
+import { VirtualTime } from '../process/scheduler.ts';
+import type vm from 'node:vm';
+import { endpointOf } from './endpoint-of.ts';
+import { Operator } from './operator.ts';
+import { Record } from './record.ts';
+import { Resource } from './resource.ts';
+import { standing, type Where } from './standing.ts';
+import { tell, until, type Story } from './story.ts';
+import { Vitals } from './vitals.ts';
+
+export interface WorldOptions {
+  readonly seed: number;
+  readonly script: vm.Script;
+  readonly faults: readonly Fault[];
+  readonly ttlSeconds: number;
+  readonly candidates: number;
+  readonly defects?: Partial<Defects>;
+}
+
+/** Clocks of processes and of members run slower or faster by up to this: two differ by at most 9 %. */
+const CLOCK_SKEW = 0.045;
+
+/** No two lives of a process share a number of an append. */
+const APPENDS_PER_LIFE = 1_000_000;
+
+/** How long the work goes on after the end of its term, in milliseconds; within the drain. */
+const STOPS_AFTER_MS = [0, 0, 20, 300, 1_000] as const;
+
+/** What is still on its way when etcd is cut off gets so long to arrive, in milliseconds. */
+const SETTLE_MS = 200;
+
+const PEEK_MS = 0.05;
+
+export class World implements Where {
+  readonly time = new VirtualTime();
+  readonly trace = new Trace();
+  readonly record = new Record();
+  readonly vitals = new Vitals();
+  readonly options: WorldOptions;
+  readonly cluster: Cluster;
+  readonly network: Network;
+  readonly operator: Operator;
+  readonly resource: Resource;
+  readonly electionKeys = 'election/job/';
+  readonly logPrefix = 'app/';
+  readonly faults: FaultRecord[] = [];
+  readonly kills: { readonly process: string; readonly atMs: number }[] = [];
+  readonly cuts: HistoryCut[] = [];
+  /** Exceptions that would have ended a process. */
+  readonly crashes: string[] = [];
+  readonly #random: Random;
+  readonly #processes = new Map<string, SimulatedProcess>();
+  readonly #underWay = new Set<string>();
+  #foreign: Endpoint | undefined;
+  #lives = 0;
+
+  constructor(options: WorldOptions) {
+    this.options = options;
+    const { seed, defects = {} } = options;
+    this.#random = stream(seed, 'world');
+    this.cluster = new Cluster({
+      scheduler: this.time,
+      random: stream(seed, 'etcd'),
+      defects,
+      clusterId: '7001',
+    });
+    const endpoints = new Map<string, Endpoint>();
+    for (const member of this.cluster.members) {
+      member.setClockRate(this.#drawRate());
+      const endpoint = endpointOf(member);
+      endpoints.set(`${member.name}:2379`, endpoint);
+      member.onDown(() => {
+        for (const link of this.network.linksTo(endpoint)) link.reset();
+      });
+    }
+    this.network = new Network(endpoints, { time: this.time, trace: this.trace, seed });
+    this.operator = new Operator(() => [...endpoints.values()]);
+    this.resource = new Resource(this.time, stream(seed, 'resource'));
+    for (let index = 0; index < options.candidates; index++) {
+      const name = String.fromCharCode(65 + index);
+      this.time.after(this.#random() * 500, () => this.startAgain(name));
+    }
+    for (const fault of options.faults) this.time.at(fault.atMs, () => this.#begin(fault));
+  }
+
+  get ttlMs(): number {
+    return this.options.ttlSeconds * 1000;
+  }
+
+  #drawRate(): number {
+    return 1 + between(this.#random, -CLOCK_SKEW, CLOCK_SKEW);
+  }
+
+  startAgain(name: string): void {
+    const { seed, script } = this.options;
+    const life = ++this.#lives;
+    const process = new SimulatedProcess({
+      script,
+      seed,
+      time: this.time,
+      plan: this.#planOf(name, life),
+      pid: 1000 + life,
+      clockRate: this.#drawRate(),
+      bootMs: 1_000_000,
+      connect: (who, address, to) => this.network.connect(who, address, to),
+      post: (who, token, counter, settle) => this.#post(who, token, counter, settle),
+      onFact: (who, fact, atMs) => this.#onFact(who, fact, atMs),
+      onLog: (who, level, text, fields, atMs) => this.vitals.log(who.name, { level, text, fields, atMs }),
+      onCrash: (who, error) =>
+        this.crashes.push(`${who.name}: ${(error as { stack?: string }).stack ?? String(error)}`),
+    });
+    this.#processes.set(name, process);
+    this.vitals.begin(process, this.time);
+  }
+
+  #planOf(name: string, life: number): Plan {
+    const { ttlSeconds } = this.options;
+    return {
+      name,
+      ttlSeconds,
+      hosts: this.network.addresses,
+      election: 'job',
+      logPrefix: this.logPrefix,
+      firstCounter: life * APPENDS_PER_LIFE,
+      appendEveryMs: this.ttlMs / 3,
+      stopsAfterMs: pick(this.#random, STOPS_AFTER_MS),
+      onceEach: 2,
+    };
+  }
+
+  get processes(): readonly SimulatedProcess[] {
+    return [...this.#processes.values()];
+  }
+
+  current(name: string): SimulatedProcess {
+    return this.#processes.get(name)!;
+  }
+
+  kill(process: SimulatedProcess): void {
+    this.vitals.end(process, this.time.now());
+    process.kill();
+    this.network.abandon(process);
+    this.record.gone(process.name);
+    this.kills.push({ process: process.name, atMs: this.time.now() });
+  }
+
+  /** Lets a process act first, and then all others that run: if two of them may act, that is seen. */
+  look(first: SimulatedProcess): void {
+    first.ask((program) => program.look());
+    for (const process of this.#processes.values())
+      if (process !== first) process.ask((program) => program.look());
+  }
+
+  #onFact(process: SimulatedProcess, fact: Fact, atMs: number): void {
+    this.record.add(process.name, fact, atMs);
+    if (fact.type === 'elected') this.time.at(atMs + PEEK_MS, () => this.look(process));
+  }
+
+  /** The key of the process's term, if it leads. */
+  heldBy(name: string): { readonly key: string; readonly leaseId: string } | undefined {
+    return this.record.heldBy(name);
+  }
+
+  get leader(): SimulatedProcess | undefined {
+    const name = this.record.lastElected;
+    const process = name === undefined ? undefined : this.#processes.get(name);
+    return process?.isAlive === true && this.record.heldBy(process.name) !== undefined ? process : undefined;
+  }
+
+  #post(
+    process: SimulatedProcess,
+    token: string,
+    counter: number,
+    settle: (outcome: 'acknowledged' | 'refused' | 'unknown') => void,
+  ): void {
+    const answer = (outcome: 'acknowledged' | 'refused'): void => process.loop.arrived(() => settle(outcome));
+    const electedMs = this.record.electedMs(process.name, token);
+    this.resource.append({ process: process.name, token: BigInt(token), counter, electedMs }, answer);
+  }
+
+  /** A member of another etcd, that answers as etcd does. */
+  get foreignEndpoint(): Endpoint {
+    if (this.#foreign === undefined) {
+      const cluster = new Cluster({
+        scheduler: this.time,
+        random: stream(this.options.seed, 'foreign'),
+        members: 1,
+        clusterId: '9009',
+      });
+      this.#foreign = endpointOf(cluster.members[0]!, 'foreign');
+    }
+    return this.#foreign;
+  }
+
+  #begin(fault: Fault): void {
+    const kind = kinds[fault.kind]!;
+    const victim = this.#victimOf(fault);
+    if (victim === undefined) return;
+    const place = kind.place === 'etcd' ? 'etcd' : `${kind.place} ${victim.name}`;
+    if (this.#underWay.has(place) || (kind.place === 'process' && !victim.isRunning)) return;
+    this.#underWay.add(place);
+    const noted: { record?: FaultRecord & { toMs: number } } = {};
+    const note = (what: string, marks: Marks = {}): void => {
+      const fromMs = this.time.now();
+      const record = { kind: fault.kind, what, fromMs, toMs: Number.POSITIVE_INFINITY };
+      this.faults.push((noted.record = { touchesEtcd: false, isOutage: false, ...marks, ...record }));
+    };
+    tell(this.time, kind.run({ world: this, fault, victim, note }), () => {
+      this.#underWay.delete(place);
+      if (noted.record !== undefined) noted.record.toMs = this.time.now();
+    });
+  }
+
+  #victimOf({ draws: [draw] }: Fault): SimulatedProcess | undefined {
+    const { leader } = this;
+    if (draw < LEADERS_SHARE && leader !== undefined) return leader;
+    const alive = this.processes.filter(({ isAlive }) => isAlive);
+    return alive.length === 0 ? undefined : choose(alive, (draw - LEADERS_SHARE) / (1 - LEADERS_SHARE));
+  }
+
+  /** A run that cannot go on: a process spins, or has crashed. */
+  get isBroken(): boolean {
+    return this.crashes.length > 0 || this.vitals.busy.length > 0;
+  }
+
+  get faultsUnderWay(): boolean {
+    return this.#underWay.size > 0;
+  }
+
+  /** etcd loses its history: nobody reaches it meanwhile. */
+  *cutHistory(cut: () => void): Story {
+    const links = this.processes.flatMap(({ name }) => this.network.linksOf(name));
+    for (const link of links) link.block('up', 'down');
+    const fromMs = this.time.now();
+    yield SETTLE_MS;
+    const before = yield* standing(this);
+    const http = [...this.resource.log];
+    cut();
+    this.resource.clear();
+    yield* this.operator.put('probe');
+    const { logs } = yield* standing(this);
+    const keys = (yield* this.operator.read(this.electionKeys)) ?? [];
+    const keysBack = keys.map(({ create_revision: token }) => BigInt(token));
+    this.cuts.push({
+      fromMs,
+      atMs: this.time.now(),
+      before: { ...before, logs: { ...before.logs, http } },
+      base: logs.etcd,
+      keysBack,
+    });
+    for (const link of links) link.unblock();
+  }
+
+  /** Waits until some process leads. @returns whether one did in time. */
+  *untilLed(withinMs: number): Generator<number, boolean, void> {
+    return yield* until(() => this.leader?.isRunning === true, withinMs);
+  }
+}
+
+/** How often a fault hits the process that leads. */
+const LEADERS_SHARE = 0.55;
