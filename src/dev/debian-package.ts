@@ -3,44 +3,53 @@ import { access, mkdir, mkdtemp, readFile, readdir, rename, rm, writeFile } from
 import { dirname, join, resolve } from 'node:path';
 import { promisify } from 'node:util';
 
-/** Minor versions of etcd that a Debian release has; `newest` is what its unstable one has. */
-export type EtcdSeries = '3.4' | '3.5' | 'newest';
-
-const releases: Record<EtcdSeries, string> = { '3.4': 'bookworm', '3.5': 'trixie', newest: 'sid' };
-
-const packages = ['etcd-server', 'etcd-client'];
 const APT_TIMEOUT_MS = 120_000;
 
-/** Where the programs of a series are unpacked: `.etcd/<series>`, or `.etcd/debian` for this machine's own release. */
-export async function debianFolder(series: EtcdSeries | undefined): Promise<string> {
-  return join(await projectFolder(), '.etcd', series ?? 'debian');
+export interface DebianPrograms {
+  /** Names of packages; their programs come into one folder. */
+  readonly packages: readonly string[];
+  /** Of this folder below `.etcd/`, which git ignores. */
+  readonly folder: string;
+  /** Name of a Debian release, such as `sid`. Default: this machine's own. */
+  readonly release?: string | undefined;
+  /** A look at what was unpacked, before it is taken: it throws if that does not run here. Default: none. */
+  readonly check?: (folder: string) => Promise<void>;
+  /** Ends the attempt. Default: each call of apt ends after two minutes. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Where programs from Debian are unpacked: `.etcd/<name>` of the project. */
+export async function debianFolder(name: string): Promise<string> {
+  return join(await projectFolder(), '.etcd', name);
 }
 
 const underWay = new Map<string, Promise<void>>();
 
 /**
- * Downloads Debian's etcd-server and etcd-client and unpacks `etcd` and `etcdctl` into {@link debianFolder}. Nothing is
- * installed, and apt's own lists stay as they are: where they do not suffice, apt works on lists in a temporary folder. So
- * this needs no root. Another process may do the same at the same time: the first one's result is taken by all.
+ * Downloads packages of Debian and unpacks their programs into {@link debianFolder}. Nothing is installed, and apt's own
+ * lists stay as they are: where they do not suffice, apt works on lists in a temporary folder. So this needs no root.
+ * Another process may do the same at the same time: the first one's result is taken by all.
  *
  * @returns the folder.
- * @throws {Error} if this is no Debian or a relative, or its package archive does not answer.
+ * @throws {Error} if this is no Debian or a relative, if its package archive does not answer, or if the check fails.
  */
-export async function fetchFromDebian(series: EtcdSeries | undefined): Promise<string> {
-  const folder = await debianFolder(series);
-  const fetching = underWay.get(folder) ?? fetchInto(folder, series).finally(() => underWay.delete(folder));
+export async function fetchFromDebian(programs: DebianPrograms): Promise<string> {
+  const folder = await debianFolder(programs.folder);
+  const fetching = underWay.get(folder) ?? fetchInto(folder, programs).finally(() => underWay.delete(folder));
   underWay.set(folder, fetching);
   await fetching;
   return folder;
 }
 
-async function fetchInto(folder: string, series: EtcdSeries | undefined): Promise<void> {
+async function fetchInto(folder: string, programs: DebianPrograms): Promise<void> {
   await mkdir(dirname(folder), { recursive: true });
   await writeFile(join(dirname(folder), '.gitignore'), '*\n');
   const work = await mkdtemp(join(dirname(folder), 'fetch-'));
   try {
-    await download(work, series);
-    await rename(await unpack(work), folder).catch((error: NodeJS.ErrnoException) => {
+    await download(work, programs);
+    const unpacked = await unpack(work);
+    await programs.check?.(unpacked);
+    await rename(unpacked, folder).catch((error: NodeJS.ErrnoException) => {
       const otherWasFirst = error.code === 'ENOTEMPTY' || error.code === 'EEXIST';
       if (!otherWasFirst) throw error;
     });
@@ -49,26 +58,29 @@ async function fetchInto(folder: string, series: EtcdSeries | undefined): Promis
   }
 }
 
-async function download(work: string, series: EtcdSeries | undefined): Promise<void> {
-  if (series === undefined) {
-    const hasLists = await apt(work, ['download', ...packages]).then(
+async function download(work: string, { packages, release, signal }: DebianPrograms): Promise<void> {
+  const apt: Apt = (args) => runApt(work, args, signal);
+  if (release === undefined) {
+    const hasLists = await apt(['download', ...packages]).then(
       () => true,
       () => false, // a machine on which nobody ran `apt-get update`
     );
     if (hasLists) return;
   }
-  const lists = await privateLists(work, series);
-  const updated = await apt(work, [...lists, 'update']).catch((error: Error) => error);
+  const lists = await privateLists(work, release, apt);
+  const updated = await apt([...lists, 'update']).catch((error: Error) => error);
   // One of the machine's sources may be out of order while the one we need is not: so the download decides.
-  await apt(work, [...lists, 'download', ...packages]).catch((error: Error) => {
+  await apt([...lists, 'download', ...packages]).catch((error: Error) => {
     throw updated instanceof Error
       ? new AggregateError([updated, error], `${updated.message}\n${error.message}`)
       : error;
   });
 }
 
-/** Options for apt to work on lists of its own, for this machine's sources or for those of the release that has a series. */
-async function privateLists(work: string, series: EtcdSeries | undefined): Promise<string[]> {
+type Apt = (args: readonly string[]) => Promise<string>;
+
+/** Options for apt to work on lists of its own, for this machine's sources or for those of another release. */
+async function privateLists(work: string, release: string | undefined, apt: Apt): Promise<string[]> {
   await mkdir(join(work, 'lists/partial'), { recursive: true });
   await mkdir(join(work, 'cache/archives/partial'), { recursive: true });
   await writeFile(join(work, 'status'), '');
@@ -79,16 +91,16 @@ async function privateLists(work: string, series: EtcdSeries | undefined): Promi
     'Dir::Cache': join(work, 'cache'),
     'Acquire::Languages': 'none',
   });
-  if (series === undefined) return lists;
+  if (release === undefined) return lists;
   const source = join(work, 'sources.list');
-  await writeFile(source, `deb ${await archive(work, lists)} ${releases[series]} main\n`);
+  await writeFile(source, `deb ${await archive(lists, apt)} ${release} main\n`);
   return [...lists, ...options({ 'Dir::Etc::SourceList': source, 'Dir::Etc::SourceParts': '/dev/null' })];
 }
 
 /** Where this machine's own release comes from; the other releases are there too. */
-async function archive(work: string, lists: string[]): Promise<string> {
+async function archive(lists: readonly string[], apt: Apt): Promise<string> {
   const codename = /^VERSION_CODENAME="?([\w-]+)/m.exec(await readFile('/etc/os-release', 'utf8'))?.[1];
-  const uris = await apt(work, [...lists, '--print-uris', 'update']);
+  const uris = await apt([...lists, '--print-uris', 'update']);
   const uri = new RegExp(`^'(.+)/dists/${codename}/InRelease'`, 'm').exec(uris)?.[1];
   if (uri === undefined) throw new Error(`apt has no source for the release ${codename} of this machine`);
   return uri;
@@ -105,13 +117,18 @@ async function unpack(work: string): Promise<string> {
   return join(work, 'root/usr/bin');
 }
 
-function apt(cwd: string, args: string[]): Promise<string> {
+function runApt(cwd: string, args: readonly string[], signal?: AbortSignal): Promise<string> {
   // apt would drop to a user who may not write into our folder, and warn about it.
-  return run('apt-get', ['-q', '-o', 'APT::Sandbox::User=root', ...args], cwd);
+  return run('apt-get', ['-q', '-o', 'APT::Sandbox::User=root', ...args], cwd, signal);
 }
 
-async function run(program: string, args: string[], cwd: string): Promise<string> {
-  const limits = { timeout: APT_TIMEOUT_MS, maxBuffer: 16 * 1024 * 1024 };
+async function run(
+  program: string,
+  args: readonly string[],
+  cwd: string,
+  signal?: AbortSignal,
+): Promise<string> {
+  const limits = { timeout: APT_TIMEOUT_MS, maxBuffer: 16 * 1024 * 1024, ...(signal && { signal }) };
   return (await promisify(execFile)(program, args, { cwd, ...limits })).stdout;
 }
 

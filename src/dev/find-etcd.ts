@@ -1,14 +1,15 @@
 import { constants } from 'node:fs';
 import { access } from 'node:fs/promises';
 import { delimiter, join } from 'node:path';
-import { type EtcdSeries, debianFolder, fetchFromDebian } from './debian-package.ts';
+import { type EtcdSeries, fetchEtcd, unpackedEtcds } from './etcd-packages.ts';
 
 type Program = 'etcd' | 'etcdctl';
 
 export interface FindEtcdOptions {
   /**
    * A minor version, to test against. It is looked for in `.etcd/`, then taken from the Debian release that has it; what
-   * is on the `PATH` is not asked. Default: whatever is on the `PATH`, else what this machine's own release has.
+   * is on the `PATH` is not asked. Default: whatever is on the `PATH`, else the newest that Debian has, else what this
+   * machine's own release has.
    */
   series?: EtcdSeries | undefined;
 }
@@ -54,15 +55,17 @@ export function etcdctlPath(options: FindEtcdOptions = {}): Promise<string> {
 /** A program that is here already; nothing is fetched. */
 export async function findHere(program: Program, series?: EtcdSeries): Promise<string | undefined> {
   const onPath = series === undefined ? await findOnPath(program) : undefined;
-  const unpacked = join(await debianFolder(series), program);
-  return onPath ?? ((await isExecutable(unpacked)) ? unpacked : undefined);
+  if (onPath !== undefined) return onPath;
+  for (const folder of await unpackedEtcds(series))
+    if (await isExecutable(join(folder, program))) return join(folder, program);
+  return undefined;
 }
 
 async function find(program: Program, { series }: FindEtcdOptions): Promise<string> {
   const here = await findHere(program, series);
   if (here !== undefined) return here;
   try {
-    return join(await fetchFromDebian(series), program);
+    return join(await fetchEtcd(series), program);
   } catch (error) {
     throw new EtcdNotFoundError(program, [new Error(`Debian's package: ${String(error)}`, { cause: error })]);
   }
