@@ -10,6 +10,7 @@ const long = [
   'cli-doctor',
   'cli-run',
   'cli-run-frozen',
+  'dev-debian',
   'diagnostics/false-alarms',
   'diagnostics/runaways',
   'examples',
@@ -18,6 +19,8 @@ const long = [
   'last-will',
   'packaging',
   'runaway',
+  'telemetry-alerts',
+  'telemetry-doors',
 ].map((name) => `test/integration/${name}.test.ts`);
 
 /** Also in a clone where nothing has been built. */

@@ -55,6 +55,9 @@ const ENDS: Record<EndCause, true> = {
 const OF_THE_PROCESS: readonly Beginning[] = [
   ['leasesLost', 'reason', ['deadline-passed', 'lease-lost', 'refused']],
   ['runaways', 'verdict', ['starved', 'hot', 'rounds']],
+  ['leasesUnavailable'],
+  ['renewalsFaltered'],
+  ['watchResyncs'],
 ];
 /** What an election can count once it is known; */
 const OF_AN_ELECTION: readonly Beginning[] = [
