@@ -40,8 +40,8 @@ async function writeReport(term: Term): Promise<number> {
 // #region signal
 async function syncEverything(term: Term): Promise<void> {
   term.signal.addEventListener('abort', () => {
-    const { because } = term.signal.reason as LeadershipLostError;
-    console.log(`stop: ${because}`);
+    const { reason } = term.signal.reason as LeadershipLostError;
+    console.log(`stop: ${reason}`);
   });
   while (term.isCurrent()) {
     // fetch(), timers/promises, streams: much of Node.js takes a signal.

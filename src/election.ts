@@ -4,11 +4,11 @@
 import { onAbort, sharedAbort } from './util/abort.ts';
 import type { Etcd3 } from 'etcd3';
 import { callSite, type PublicFunction } from './loop-guard/call-site.ts';
-import { CallerGuard } from './loop-guard/call-limits.ts';
+import { CallLimiter } from './loop-guard/call-limits.ts';
 import { clientReadsOf } from './loop-guard/client-reads.ts';
 import type { CallbackFrames } from './util/callback-frames.ts';
 import { Callbacks } from './campaign/callbacks.ts';
-import { guardListener, RunningCampaign, type CampaignTools } from './campaign/campaign.ts';
+import { guardListener, Campaign, type CampaignTools } from './campaign/campaign.ts';
 import { SHORTEST_TTL_SECONDS } from './core/deadline.ts';
 import type { StopCause } from './core/campaign-state.ts';
 import { seen, type Candidate } from './campaign/candidate.ts';
@@ -17,15 +17,15 @@ import { LeadWork, type LeadOptions } from './campaign/lead-work.ts';
 import { currentTermOf, statusOf, type ElectionStatus } from './campaign/status.ts';
 import { unheard } from './util/deferred.ts';
 import { electionPrefix, type Snapshot } from './etcd/election-keys.ts';
-import { linkOf } from './etcd/transport.ts';
+import { transportOf } from './etcd/transport.ts';
 import { AlreadyStandingError, ElectionClosedError, type ElectionError } from './errors.ts';
 import { readError } from './campaign/etcd-to-user-errors.ts';
-import { countCall, countElection } from './loop-guard/sync-flood.ts';
-import { refusedPaceOf } from './client/refusal-backoff.ts';
+import { countSyncCall, countElection } from './loop-guard/sync-flood.ts';
+import { refusalBackoffOf } from './client/refusal-backoff.ts';
 import { guardOf, type LoopGuard } from './loop-guard/loop-guard.ts';
 import { endpointsOf, keyOf, type ElectionScope } from './loop-guard/guard-key.ts';
 import { healthOf, type ElectionHealth } from './core/health.ts';
-import { hubOf } from './client/shared-watch.ts';
+import { sharedWatchOf } from './client/shared-watch.ts';
 import { endsAtOnce, observeLeader } from './campaign/observer.ts';
 import {
   checkClient,
@@ -39,7 +39,7 @@ import {
   type Settings,
 } from './options.ts';
 import { Refusal } from './campaign/refusal.ts';
-import { defaultLogger, Reporter } from './logging/event-log.ts';
+import { defaultLogger, EventLog } from './logging/event-log.ts';
 import { QueueReader } from './campaign/queue-reader.ts';
 import { sessionsOf } from './client/session.ts';
 import { overUnlessAwaited } from './campaign/self-wait.ts';
@@ -62,7 +62,7 @@ function checked(client: Etcd3, name: string, options: ElectionOptions | undefin
     checkClient(client, name);
     return resolveOptions(name, options);
   } catch (error) {
-    countCall(`refused|${shortName(name)}`, shortName(name));
+    countSyncCall(`refused|${shortName(name)}`, shortName(name));
     throw error;
   }
 }
@@ -72,21 +72,21 @@ export class Election implements AsyncDisposable {
   readonly #client: Etcd3;
   readonly #tools: CampaignTools;
   readonly #guard: LoopGuard;
-  readonly #seat: string;
+  readonly #candidateKey: string;
   readonly #frames: CallbackFrames;
   readonly #callbacks: Callbacks;
   #closingAbort: AbortController | undefined;
   #offSignal: (() => void) | undefined;
-  readonly #callers: CallerGuard;
+  readonly #callers: CallLimiter;
   readonly #reader: QueueReader;
   #closedBecause: ElectionClosedError | undefined;
   /** What etcd ended the last campaign with by refusing it. */
   #refused: string | undefined;
-  #campaign: RunningCampaign | undefined;
+  #campaign: Campaign | undefined;
   /** Set while `lead()` is under way. */
-  #leadCampaign: RunningCampaign | undefined;
+  #leadCampaign: Campaign | undefined;
   /** The last campaign that was begun: its callbacks may run on, and its key is ours. */
-  #last: RunningCampaign | undefined;
+  #last: Campaign | undefined;
   /** Why the last call was refused by us, though it may have gone unheard. */
   #notStanding: string | undefined;
   /** The last term of which a callback was told that it would wait for itself. */
@@ -106,37 +106,37 @@ export class Election implements AsyncDisposable {
     countElection(shortName(name));
     const settings = checked(client, name, options);
     const scope: ElectionScope = { endpoints: endpointsOf(client), prefix: settings.prefix, election: name };
-    countCall(keyOf(scope, 'new'), name);
-    const reporter = new Reporter(settings.logger ?? defaultLogger(), keyOf(scope, 'lines'));
+    countSyncCall(keyOf(scope, 'new'), name);
+    const eventLog = new EventLog(settings.logger ?? defaultLogger(), keyOf(scope, 'lines'));
     this.name = name;
     this.#client = client;
-    this.#seat = `${settings.ttlSeconds}|${settings.prefix}${name}`;
-    this.#frames = framesOf(client, this.#seat);
+    this.#candidateKey = `${settings.ttlSeconds}|${settings.prefix}${name}`;
+    this.#frames = framesOf(client, this.#candidateKey);
     this.#callbacks = new Callbacks(settings, this.#frames);
     this.#guard = guardOf(scope, 'campaign');
     this.#tools = {
       election: name,
       electionKeys: electionPrefix(settings.prefix, name),
       settings,
-      link: linkOf(client),
-      hub: hubOf(client, reporter),
+      transport: transportOf(client),
+      sharedWatch: sharedWatchOf(client, eventLog),
       sessions: sessionsOf(client, settings.ttlSeconds),
       guard: this.#guard,
       guardOf: (what) => guardOf(scope, what),
-      callers: new CallerGuard(
+      callers: new CallLimiter(
         scope,
         clientReadsOf(client),
         settings.guard,
-        guardListener({ reporter, election: name }),
+        guardListener({ eventLog, election: name }),
       ),
-      reporter,
-      endedError: (because) => this.#endedError(because),
+      eventLog,
+      endedError: (reason) => this.#endedError(reason),
       last: {},
     };
     this.#callers = this.#tools.callers;
     this.#reader = new QueueReader(this.#tools, this.#callers);
     const { signal, warnings } = settings;
-    for (const reason of warnings) reporter.report({ type: 'options.unusual', election: name, reason });
+    for (const reason of warnings) eventLog.report({ type: 'options.unusual', election: name, reason });
     if (signal?.aborted === true) void this.#close('aborted');
     else if (signal !== undefined) this.#offSignal = onAbort(signal, () => void this.#close('aborted'));
   }
@@ -208,7 +208,7 @@ export class Election implements AsyncDisposable {
     const callbacks = new Callbacks(lead.handlers, this.#frames);
     const stand = { callbacks, calledFrom, ifFree: lead.ifFree };
     return this.#stand(undefined, stand, async (campaign) => {
-      const stop = (because: StopCause): void => campaign.stop(because, this.#endedError(because));
+      const stop = (reason: StopCause): void => campaign.stop(reason, this.#endedError(reason));
       this.#leadCampaign = campaign;
       const over = lead.over(campaign, stop);
       over.catch(() => undefined);
@@ -309,21 +309,21 @@ export class Election implements AsyncDisposable {
     this.#callers.count('read');
     const asked = checkSignal(options, this.name);
     const over = new AbortController();
-    const { electionKeys, link, hub, settings, reporter } = this.#tools;
+    const { electionKeys, transport, sharedWatch, settings, eventLog } = this.#tools;
     const leaders = observeLeader({
       electionKeys,
-      link,
-      hub,
+      transport,
+      sharedWatch,
       noticeWithinMs: Math.max(settings.ttlSeconds, SHORTEST_TTL_SECONDS) * 1000,
       over,
       until: asked === undefined ? [this.#closing] : [this.#closing, asked],
       begin: (signal) =>
         this.#callers.iteration(observeLeader, signal, (count) =>
-          reporter.report({ type: 'observers.many', election: this.name, count }),
+          eventLog.report({ type: 'observers.many', election: this.name, count }),
         ),
       mayWatch: (signal) => this.#callers.watch(signal),
-      refusal: new Refusal(refusedPaceOf(link), (reason, forMs) =>
-        reporter.report({ type: 'candidate.refused', election: this.name, reason, forMs }),
+      refusal: new Refusal(refusalBackoffOf(transport), (reason, forMs) =>
+        eventLog.report({ type: 'candidate.refused', election: this.name, reason, forMs }),
       ),
       refused: (fault) => readError(this.name, fault),
       see: this.#see,
@@ -373,7 +373,7 @@ export class Election implements AsyncDisposable {
       calledFrom,
       ifFree,
     }: { callbacks: Callbacks; calledFrom: readonly string[]; ifFree: boolean },
-    then: (campaign: RunningCampaign) => Promise<T>,
+    then: (campaign: Campaign) => Promise<T>,
   ): Promise<T> {
     let announced = value;
     let freeSeat: () => void;
@@ -386,11 +386,11 @@ export class Election implements AsyncDisposable {
       return this.#refuse(error as ElectionError, calledFrom);
     }
     this.#notStanding = undefined;
-    const place = placeOf(this.#client, this.#seat);
-    const campaign = new RunningCampaign(this.#tools, callbacks, {
+    const place = placeOf(this.#client, this.#candidateKey);
+    const campaign = new Campaign(this.#tools, callbacks, {
       value: announced,
       calledFrom,
-      after: place.lingering,
+      after: place.previousCallbacks,
       ifFree,
     });
     this.#campaign = campaign;
@@ -403,11 +403,11 @@ export class Election implements AsyncDisposable {
       live.delete(this);
       freeSeat();
     });
-    const lingering = campaign.settled.then(() => {
-      if (place.lingering === lingering) place.lingering = undefined;
-      leave(this.#client, this.#seat);
+    const previousCallbacks = campaign.settled.then(() => {
+      if (place.previousCallbacks === previousCallbacks) place.previousCallbacks = undefined;
+      leave(this.#client, this.#candidateKey);
     });
-    place.lingering = lingering;
+    place.previousCallbacks = previousCallbacks;
     return then(campaign);
   }
 
@@ -416,7 +416,7 @@ export class Election implements AsyncDisposable {
     const refuse = (why: string): never => {
       throw new AlreadyStandingError(this.name, `election "${this.name}" ${why}`);
     };
-    const place = placeOf(this.#client, this.#seat);
+    const place = placeOf(this.#client, this.#candidateKey);
     if (place.isTaken)
       refuse('already has a candidate on this client and TTL: use that Election, or close it first');
     const over = this.#guard.admitCampaign();
@@ -425,18 +425,18 @@ export class Election implements AsyncDisposable {
     place.isTaken = true;
     return () => {
       place.isTaken = false;
-      leave(this.#client, this.#seat);
+      leave(this.#client, this.#candidateKey);
       over();
     };
   }
 
   /** @param calls the function that was called. */
-  async #end(because: StopCause, calls: PublicFunction): Promise<void> {
+  async #end(reason: StopCause, calls: PublicFunction): Promise<void> {
     const campaign = this.#campaign;
     if (campaign === undefined) return await this.#callers.idle(calls);
-    campaign.stop(because, this.#endedError(because));
+    campaign.stop(reason, this.#endedError(reason));
     const awaiting = await overUnlessAwaited(campaign.ended, this.#frames);
-    if (awaiting === undefined || because === 'resigned') return;
+    if (awaiting === undefined || reason === 'resigned') return;
     // The callback has said that it is done, unless it awaits other things too.
     if (awaiting.isAlone) campaign.callbacks.excuse(awaiting.frame);
     await campaign.ended;
@@ -463,7 +463,7 @@ export class Election implements AsyncDisposable {
   #refuse(error: ElectionError, calledFrom: readonly string[], isFree = false): Promise<never> {
     if (!(error instanceof ElectionClosedError) && this.#notStanding !== error.message) {
       this.#notStanding = error.message;
-      this.#tools.reporter.report({ type: 'campaign.refused', election: this.name, error });
+      this.#tools.eventLog.report({ type: 'campaign.refused', election: this.name, error });
     }
     return this.#callers.refuse(error, calledFrom, isFree);
   }
@@ -484,11 +484,11 @@ export class Election implements AsyncDisposable {
     return this.#refuse(error, calledFrom, isFree);
   }
 
-  #close(because: 'closed' | 'aborted'): Promise<void> {
-    this.#closedBecause ??= this.#endedError(because);
+  #close(reason: 'closed' | 'aborted'): Promise<void> {
+    this.#closedBecause ??= this.#endedError(reason);
     this.#offSignal?.();
     this.#closingAbort?.abort(this.#closedBecause);
-    return this.#end(because, method('close')).finally(() => this.#tools.link.rest());
+    return this.#end(reason, method('close')).finally(() => this.#tools.transport.rest());
   }
 
   readonly #see = (candidate: Queued): Candidate => seen(candidate, this.#last?.ownKey);
@@ -502,8 +502,8 @@ export class Election implements AsyncDisposable {
     return this.#closingAbort.signal;
   }
 
-  #endedError(because: StopCause): ElectionClosedError {
-    const how = because === 'aborted' ? 'its signal aborted' : `it was ${because}`;
+  #endedError(reason: StopCause): ElectionClosedError {
+    const how = reason === 'aborted' ? 'its signal aborted' : `it was ${reason}`;
     return new ElectionClosedError(this.name, `no longer standing in election "${this.name}": ${how}`);
   }
 

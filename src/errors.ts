@@ -73,16 +73,16 @@ export class LeadershipLostError extends ElectionError {
   readonly retryable = true;
   /** Fencing token of the term that ended. */
   readonly fencingToken: bigint;
-  readonly because: EndCause;
+  readonly reason: EndCause;
 
-  constructor(lost: { election: string; fencingToken: bigint; because: EndCause }, options?: ErrorOptions) {
+  constructor(lost: { election: string; fencingToken: bigint; reason: EndCause }, options?: ErrorOptions) {
     super(
       lost.election,
-      `no longer leader of "${lost.election}" (fencing token ${lost.fencingToken}): ${lost.because}`,
+      `no longer leader of "${lost.election}" (fencing token ${lost.fencingToken}): ${lost.reason}`,
       options,
     );
     this.fencingToken = lost.fencingToken;
-    this.because = lost.because;
+    this.reason = lost.reason;
   }
 }
 

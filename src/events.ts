@@ -34,7 +34,7 @@ export type ElectionEvent =
   | {
       readonly type: 'session.lost';
       readonly leaseId: string;
-      readonly because: 'deadline-passed' | 'lease-lost' | 'refused';
+      readonly reason: 'deadline-passed' | 'lease-lost' | 'refused';
     }
   | {
       readonly type: 'session.unavailable';
@@ -86,7 +86,7 @@ export type ElectionEvent =
       readonly type: 'candidate.lost';
       readonly election: string;
       readonly fencingToken: string;
-      readonly because: EndCause;
+      readonly reason: EndCause;
     }
   | {
       readonly type: 'leader.changed';
@@ -107,7 +107,7 @@ export type ElectionEvent =
       readonly type: 'term.ended';
       readonly election: string;
       readonly fencingToken: string;
-      readonly because: EndCause;
+      readonly reason: EndCause;
       readonly ledMs: number;
     }
   | {
@@ -186,7 +186,7 @@ export type ElectionEvent =
   | {
       readonly type: 'campaign.ended';
       readonly election: string;
-      readonly because: StopCause;
+      readonly reason: StopCause;
       readonly error?: unknown;
     }
   | {
@@ -194,7 +194,7 @@ export type ElectionEvent =
       readonly election: string;
       readonly rounds: number;
       readonly holdMs: number;
-      readonly origin: 'own' | 'outside';
+      readonly origin: 'caller' | 'environment';
       readonly calledFrom: string | undefined;
     }
   /** So many `observe()` iterations of one election are open at once: meant, or left behind. Said once. */
@@ -235,7 +235,7 @@ const lines: { readonly [T in ElectionEventType]: Line<T> } = {
     'info',
     (e) => `lease ${e.leaseId} renewed again, ${Math.round(e.leftMs)} ms were left`,
   ],
-  'session.lost': ['warn', (e) => `lease ${e.leaseId} lost: ${e.because}`],
+  'session.lost': ['warn', (e) => `lease ${e.leaseId} lost: ${e.reason}`],
   'session.held': [
     'warn',
     (e) =>
@@ -306,7 +306,7 @@ const lines: { readonly [T in ElectionEventType]: Line<T> } = {
   'candidate.lost': [
     'warn',
     (e) =>
-      `place in the queue of "${e.election}" lost, entering it again (fencing token ${e.fencingToken}): ${e.because}`,
+      `place in the queue of "${e.election}" lost, entering it again (fencing token ${e.fencingToken}): ${e.reason}`,
   ],
   'candidate.waiting': [
     'info',
@@ -324,7 +324,7 @@ const lines: { readonly [T in ElectionEventType]: Line<T> } = {
   'term.ended': [
     'info',
     (e) =>
-      `stopped leading "${e.election}" after ${Math.round(e.ledMs)} ms: ${e.because} (fencing token ${e.fencingToken})`,
+      `stopped leading "${e.election}" after ${Math.round(e.ledMs)} ms: ${e.reason} (fencing token ${e.fencingToken})`,
   ],
   'term.released': [
     'debug',
@@ -383,11 +383,11 @@ const lines: { readonly [T in ElectionEventType]: Line<T> } = {
   ],
   'release.failed': ['warn', (e) => `could not give up ${e.key}, it goes with its lease: ${e.reason}`],
   'campaign.ended': [
-    (e) => (e.because === 'refused' ? 'error' : 'info'),
+    (e) => (e.reason === 'refused' ? 'error' : 'info'),
     (e) =>
-      e.because === 'refused'
+      e.reason === 'refused'
         ? `campaign in "${e.election}" over, and nobody tries again: ${errorText(e.error)}`
-        : `campaign in "${e.election}" over: ${e.because}`,
+        : `campaign in "${e.election}" over: ${e.reason}`,
   ],
   'guard.tripped': [
     'warn',

@@ -14,7 +14,7 @@ export function complaints(row: Row, measured: Measured): string[] {
   check(measured.lines <= 1 + (bound.linesPerMinute * measured.linesOverMs) / 60_000, 'lines');
   check((measured.heapGrowthKiB ?? 0) <= bound.heapKiB, 'memory');
   check((measured.resourceGrowth ?? 0) <= bound.handles, 'handles');
-  if (row.fault?.end !== undefined && row.origin === 'outside')
+  if (row.fault?.end !== undefined && row.origin === 'environment')
     check((measured.leadsAgainMs ?? Infinity) <= bound.leadsAgainMs, 'back too late');
   return said;
 }

@@ -38,7 +38,7 @@ export interface Row {
   /** Whether it should lead before the cause appears. */
   readonly leadsFirst?: boolean;
   /** Who spoils the rounds: the world (back within 3 s) or the caller's own work (held back longer and longer). */
-  readonly origin?: 'outside' | 'own';
+  readonly origin?: 'environment' | 'caller';
   /** Whether a program may mean it, so that it is not held; told apart from the rows that must be inside all bounds. */
   readonly mayBeMeant?: boolean;
   /** Where other bounds hold, and why. */
@@ -54,7 +54,7 @@ const standing = (name: string, fault: Fault, more: Partial<Row> = {}): Row => (
   scenario: 'stand',
   fault,
   leadsFirst: true,
-  origin: 'outside',
+  origin: 'environment',
   ...more,
 });
 
@@ -115,7 +115,7 @@ export const rows: readonly Row[] = [
     name: 'leader, polled, refused',
     scenario: 'leader, polled',
     fault: faults.refused,
-    origin: 'own',
+    origin: 'caller',
   },
   { group: 'caller', name: 'observe, broken off, a new name each turn', except: READS },
   { group: 'caller', name: 'proclaim, in a loop' },
@@ -128,7 +128,7 @@ export const rows: readonly Row[] = [
     scenario,
     fault: faults.refused,
     leadsFirst: true,
-    origin: 'own',
+    origin: 'caller',
   })),
   { group: 'caller', name: 'leader, un-awaited, a new name each turn', except: CROWD },
   { group: 'caller', name: 'observe, broken off, un-awaited each turn', except: CROWD },
@@ -187,7 +187,7 @@ export const rows: readonly Row[] = [
     group: 'caller',
     name: 'un-awaited, each turn, while another leads',
     fault: faults.foreignLeader,
-    origin: 'outside',
+    origin: 'environment',
   },
   ...callbacks([
     'onLeader throws',
@@ -201,13 +201,13 @@ export const rows: readonly Row[] = [
     'a logger that throws',
     'a listener that throws',
   ]),
-  { group: 'callbacks', name: 'onFollower campaigns', fault: faults.foreignLeader, origin: 'outside' },
-  { group: 'callbacks', name: 'onFollower throws', fault: faults.foreignLeader, origin: 'outside' },
+  { group: 'callbacks', name: 'onFollower campaigns', fault: faults.foreignLeader, origin: 'environment' },
+  { group: 'callbacks', name: 'onFollower throws', fault: faults.foreignLeader, origin: 'environment' },
   {
     ...standing('key deleted each 200 ms, onLeader never settles', faults.keyDeleted),
     group: 'callbacks',
     scenario: 'onLeader never settles',
-    origin: 'own',
+    origin: 'caller',
   },
   standing('refused', faults.refused),
   standing('reset on accept', faults.resetOnAccept),
@@ -221,7 +221,7 @@ export const rows: readonly Row[] = [
     scenario: 'loop, swallowing',
     fault: faults.wrongPassword(),
     credentials: 'matrix:wrong',
-    origin: 'own',
+    origin: 'caller',
   },
   {
     group: 'etcd',
@@ -229,7 +229,7 @@ export const rows: readonly Row[] = [
     scenario: 'loop, swallowing',
     fault: faults.permissionDenied(),
     credentials: 'matrix:right',
-    origin: 'own',
+    origin: 'caller',
   },
   standing('tokens expire each second', faults.tokensExpire(), { credentials: 'matrix:right' }),
   standing('TLS mismatch', faults.tlsMismatch, { leadsFirst: false }),
@@ -237,7 +237,7 @@ export const rows: readonly Row[] = [
   standing('one of three frozen', faults.frozenMember(), { stage: { members: 3 } }),
   standing('slow, 2 s an answer', faults.slow),
   standing('too many requests', faults.tooManyRequests()),
-  standing('refused, in the loop', faults.refused, { scenario: 'loop, swallowing', origin: 'own' }),
+  standing('refused, in the loop', faults.refused, { scenario: 'loop, swallowing', origin: 'caller' }),
   standing('key deleted each 200 ms', faults.keyDeleted, { group: 'operators' }),
   standing('lease revoked each 200 ms', faults.leaseRevoked, { group: 'operators' }),
   standing('compaction each second', faults.compaction, { group: 'operators' }),
@@ -267,5 +267,5 @@ export const rows: readonly Row[] = [
     scenario: "the user's calls fail too",
     userCalls: ['Range'],
   }),
-  { group: 'etcd3', name: 'client closed under us', origin: 'own' },
+  { group: 'etcd3', name: 'client closed under us', origin: 'caller' },
 ];

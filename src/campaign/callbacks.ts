@@ -61,7 +61,7 @@ export class Callbacks {
   }
 
   /** `onLeader` was called, and `onFollower` has not been since. */
-  get owesFollower(): boolean {
+  get followerCallbackDue(): boolean {
     return this.#last === 'onLeader' && this.#handlers.onFollower !== undefined;
   }
 

@@ -9,7 +9,7 @@ import type { Callbacks } from './callbacks.ts';
 import {
   begin,
   next,
-  type Campaign,
+  type CampaignState,
   type Candidacy,
   type EndCause,
   type Origin,
@@ -19,20 +19,20 @@ import {
 import { seen, type Candidate } from './candidate.ts';
 import type { Candidate as Queued } from '../core/candidate-queue.ts';
 import { Deferred } from '../util/deferred.ts';
-import { EtcdFault, isFinal } from '../etcd/etcd-error.ts';
-import type { Link } from '../etcd/transport.ts';
-import type { WatchHub } from '../etcd/watch.ts';
+import { EtcdError, isFinal } from '../etcd/etcd-error.ts';
+import type { EtcdTransport } from '../etcd/transport.ts';
+import type { SharedWatch } from '../etcd/watch.ts';
 import { RefusedError, type ElectionError } from '../errors.ts';
 import { refusedError } from './etcd-to-user-errors.ts';
-import type { CallerGuard } from '../loop-guard/call-limits.ts';
+import type { CallLimiter } from '../loop-guard/call-limits.ts';
 import type { GuardListener, LoopGuard } from '../loop-guard/loop-guard.ts';
-import { refusedPaceOf } from '../client/refusal-backoff.ts';
+import { refusalBackoffOf } from '../client/refusal-backoff.ts';
 import { followerLimitMs } from '../core/health.ts';
 import type { Settings } from '../options.ts';
-import type { Reporter } from '../logging/event-log.ts';
+import type { EventLog } from '../logging/event-log.ts';
 import { Refusal } from './refusal.ts';
-import { RosterFeed } from './queue-watcher.ts';
-import { Seat } from './candidate-key.ts';
+import { QueueWatcher } from './queue-watcher.ts';
+import { CandidateKey } from './candidate-key.ts';
 import type { LeaseHolder, SessionSource } from '../client/session.ts';
 import { recentStall, watchLoop } from '../util/event-loop-stall.ts';
 import { LiveTerm, type Term, type TermLife } from '../term/term.ts';
@@ -48,8 +48,8 @@ export interface CampaignTools {
   /** Prefix of all candidates' keys. */
   readonly electionKeys: string;
   readonly settings: Settings;
-  readonly link: Link;
-  readonly hub: WatchHub;
+  readonly transport: EtcdTransport;
+  readonly sharedWatch: SharedWatch;
   readonly sessions: SessionSource;
   readonly guard: LoopGuard;
   /**
@@ -59,10 +59,10 @@ export interface CampaignTools {
    */
   guardOf(what: 'quits' | 'announcements'): LoopGuard;
   /** What the calls of a term pass. */
-  readonly callers: CallerGuard;
-  readonly reporter: Reporter;
+  readonly callers: CallLimiter;
+  readonly eventLog: EventLog;
   /** What those are told who still wait for a term when the campaign is ended by us. */
-  endedError(because: StopCause): ElectionError;
+  endedError(reason: StopCause): ElectionError;
   /** The election's last term, whichever campaign it belongs to. */
   readonly last: { term?: LiveTerm };
 }
@@ -75,19 +75,19 @@ const LONG_WAIT_MS = 5_000;
 
 type Settle = (outcome: Outcome) => void;
 
-export class RunningCampaign {
+export class Campaign {
   readonly #tools: CampaignTools;
   readonly #callbacks: Callbacks;
   readonly #calledFrom: readonly string[];
-  readonly #feed: RosterFeed;
+  readonly #queueWatcher: QueueWatcher;
   readonly #holder: LeaseHolder;
-  readonly #seat: Seat;
+  readonly #candidateKey: CandidateKey;
   /** What etcd refuses to us although we have stood. */
   readonly #refusal: Refusal;
   #hasStood = false;
   readonly #stop = sharedAbort();
-  #stopped: { because: StopCause; error: ElectionError } | undefined;
-  #state: Campaign = begin();
+  #stopped: { reason: StopCause; error: ElectionError } | undefined;
+  #state: CampaignState = begin();
   readonly #value: ValuePublisher;
   /** Callbacks of the campaign before. */
   readonly #after: Promise<void> | undefined;
@@ -135,22 +135,22 @@ export class RunningCampaign {
     this.#value = new ValuePublisher(tools, start.value, {
       signal: this.#stop.signal,
       candidacy: () => this.#place,
-      shown: () => this.#place && this.#feed.roster.get(this.#place.key)?.value,
+      shown: () => this.#place && this.#queueWatcher.queue.get(this.#place.key)?.value,
       onPublished: (value) => {
         if (this.#term !== undefined) this.#term.value = value;
       },
     });
     this.#calledFrom = start.calledFrom;
-    this.#refusal = new Refusal(refusedPaceOf(tools.link), (reason, forMs) =>
-      tools.reporter.report({ type: 'candidate.refused', election: tools.election, reason, forMs }),
+    this.#refusal = new Refusal(refusalBackoffOf(tools.transport), (reason, forMs) =>
+      tools.eventLog.report({ type: 'candidate.refused', election: tools.election, reason, forMs }),
     );
-    this.#seat = new Seat(tools.link, tools.electionKeys, tools.sessions);
+    this.#candidateKey = new CandidateKey(tools.transport, tools.electionKeys, tools.sessions);
     this.#holder = {
       electionKeys: tools.electionKeys,
       onOwnKey: (found, revision) => this.#lookAtOwnKey(found, revision),
     };
-    this.#feed = new RosterFeed(
-      { electionKeys: tools.electionKeys, link: tools.link, hub: tools.hub },
+    this.#queueWatcher = new QueueWatcher(
+      { electionKeys: tools.electionKeys, transport: tools.transport, sharedWatch: tools.sharedWatch },
       {
         onChange: () => {
           this.#look();
@@ -160,8 +160,8 @@ export class RunningCampaign {
         onRefused: (fault) => this.#refuse(fault),
       },
     );
-    const leavePlace = tools.reporter.begin();
-    tools.sessions.join(this.#holder, tools.settings.marginMs, tools.reporter, tools.settings.lastWill);
+    const leavePlace = tools.eventLog.begin();
+    tools.sessions.join(this.#holder, tools.settings.marginMs, tools.eventLog, tools.settings.lastWill);
     this.ended = this.#run();
     this.settled = this.ended.then(() => start.after).then(() => this.#lastCallbacks());
     void this.ended.then(leavePlace);
@@ -176,7 +176,7 @@ export class RunningCampaign {
     return over.promise;
   }
 
-  get state(): Exclude<Campaign['name'], 'settling'> {
+  get state(): Exclude<CampaignState['name'], 'settling'> {
     const { name } = this.#state;
     return name === 'settling' ? 'leaving' : name;
   }
@@ -198,7 +198,7 @@ export class RunningCampaign {
   get leader(): Candidate | undefined {
     if (this.#place === undefined || this.#term?.isOver === true) return undefined;
     // By the clock: we do not show ourselves for longer than we may believe it.
-    return this.#term?.isCurrent() === false ? undefined : this.#see(this.#feed.roster.leader);
+    return this.#term?.isCurrent() === false ? undefined : this.#see(this.#queueWatcher.queue.leader);
   }
 
   /** Key of our last candidacy; undefined before the first. */
@@ -217,7 +217,7 @@ export class RunningCampaign {
 
   /** Our place in the queue: 1 leads; undefined while we are in none. */
   get position(): number | undefined {
-    return this.#place && this.#feed.roster.olderThan(this.#place.createRevision) + 1;
+    return this.#place && this.#queueWatcher.queue.olderThan(this.#place.createRevision) + 1;
   }
 
   /** Our candidacy, while we wait or lead. */
@@ -228,7 +228,7 @@ export class RunningCampaign {
 
   /** What etcd refuses to us; undefined while it permits. */
   get refusal(): string | undefined {
-    const ended = this.#stopped?.because === 'refused' ? this.#stopped.error.message : undefined;
+    const ended = this.#stopped?.reason === 'refused' ? this.#stopped.error.message : undefined;
     return ended ?? this.#refusal.reason;
   }
 
@@ -243,10 +243,10 @@ export class RunningCampaign {
   }
 
   /** Ends the campaign for good; the job at hand learns of it at once. Only the first cause counts. */
-  stop(because: StopCause, error: ElectionError): void {
+  stop(reason: StopCause, error: ElectionError): void {
     if (this.#stopped !== undefined) return;
-    this.#stopped = { because, error };
-    this.#settle?.({ type: 'stopped', because });
+    this.#stopped = { reason, error };
+    this.#settle?.({ type: 'stopped', reason });
     this.#stop.abort(error); // without a reason it makes one, with a stack trace, on the way to the release
   }
 
@@ -254,7 +254,7 @@ export class RunningCampaign {
   stepDown(): Promise<void> {
     if (this.#state.name !== 'leading') return Promise.resolve();
     const { promise } = (this.#left ??= new Deferred());
-    this.#settle?.({ type: 'lost', because: 'stepped-down' });
+    this.#settle?.({ type: 'lost', reason: 'stepped-down' });
     return promise;
   }
 
@@ -273,22 +273,22 @@ export class RunningCampaign {
     } catch (bug) {
       this.#failSafe(bug);
     }
-    const { because, error } = this.#stopped!;
-    const { reporter, election, sessions } = this.#tools;
+    const { reason, error } = this.#stopped!;
+    const { eventLog, election, sessions } = this.#tools;
     if (!this.#released) await this.#passQuits();
-    reporter.report({
+    eventLog.report({
       type: 'campaign.ended',
       election,
-      because,
-      ...(because === 'refused' && { error }),
+      reason,
+      ...(reason === 'refused' && { error }),
     });
     await sessions.leave(this.#holder);
     this.#nextTerm.reject(error);
   }
 
-  #perform(state: Exclude<Campaign, { name: 'ended' }>): Promise<Outcome> {
+  #perform(state: Exclude<CampaignState, { name: 'ended' }>): Promise<Outcome> {
     if (state.name !== 'leaving' && this.#stopped !== undefined)
-      return Promise.resolve({ type: 'stopped', because: this.#stopped.because });
+      return Promise.resolve({ type: 'stopped', reason: this.#stopped.reason });
     switch (state.name) {
       case 'settling':
         return this.#settleCallbacks(state.isAfterTerm);
@@ -340,7 +340,7 @@ export class RunningCampaign {
     await this.#tools
       .guardOf('quits')
       .pass(
-        'own',
+        'caller',
         { ...settings.guard, capMs: LONGEST_QUIT_MS },
         { calledFrom: this.#calledFrom, listener: isTold ? undefined : guardListener(this.#tools) },
       );
@@ -349,41 +349,41 @@ export class RunningCampaign {
   }
 
   /** At the very start it ends the campaign: somebody mistyped something. Later it is an outage. */
-  #refuse(fault: EtcdFault): void {
+  #refuse(fault: EtcdError): void {
     if (!this.#hasStood || fault.kind === 'client-closed')
       return this.stop('refused', refusedError(this.#tools.election, fault));
     this.#refusal.note(fault);
-    this.#settle?.({ type: 'lost', because: 'refused' });
+    this.#settle?.({ type: 'lost', reason: 'refused' });
   }
 
   async #enter(): Promise<Outcome> {
     await this.#refusal.pass(this.#stop.signal);
     if (this.#stopped !== undefined) return this.#stoppedOr({ type: 'failed' });
     try {
-      const entry = await this.#seat.take(() => this.#value.value, this.#stop.signal);
+      const entry = await this.#candidateKey.take(() => this.#value.value, this.#stop.signal);
       const { candidacy } = entry;
       this.#ownKey = candidacy.key;
       this.#tools.guard.cameThrough();
       this.#value.entered(this.#value.value);
       this.#hasStood = true;
       this.#refusal.over();
-      this.#feed.start(entry, this.#seat.session!.ttlMs);
+      this.#queueWatcher.start(entry, this.#candidateKey.session!.ttlMs);
       this.#awaitHealth();
-      this.#tools.reporter.report({
+      this.#tools.eventLog.report({
         type: 'candidate.entered',
         election: this.#tools.election,
         key: candidacy.key,
         fencingToken: candidacy.createRevision.toString(),
-        position: this.#feed.roster.olderThan(candidacy.createRevision) + 1,
+        position: this.#queueWatcher.queue.olderThan(candidacy.createRevision) + 1,
       });
       this.#noteLeader();
-      if (this.#ifFree && this.#feed.roster.olderThan(candidacy.createRevision) > 0) {
+      if (this.#ifFree && this.#queueWatcher.queue.olderThan(candidacy.createRevision) > 0) {
         this.#isTaken = true;
         this.stop('resigned', this.#tools.endedError('resigned'));
       }
       return { type: 'entered', candidacy };
     } catch (error) {
-      if (!(error instanceof EtcdFault)) throw error;
+      if (!(error instanceof EtcdError)) throw error;
       if (isFinal(error)) this.#refuse(error);
       else if (this.#stopped === undefined) this.#reportFailure(error);
       return this.#stoppedOr({ type: 'failed' });
@@ -393,13 +393,15 @@ export class RunningCampaign {
   #awaitTurn(candidacy: Candidacy): Promise<Outcome> {
     return this.#until((settle) => {
       const look = (): void => {
-        if (!this.#stands(candidacy)) settle({ type: 'lost', because: 'evicted' });
-        else if (this.#seat.session?.isValid() !== true) settle({ type: 'lost', because: 'deadline-passed' });
-        else if (this.#feed.roster.olderThan(candidacy.createRevision) === 0) settle({ type: 'elected' });
+        if (!this.#stands(candidacy)) settle({ type: 'lost', reason: 'evicted' });
+        else if (this.#candidateKey.session?.isValid() !== true)
+          settle({ type: 'lost', reason: 'deadline-passed' });
+        else if (this.#queueWatcher.queue.olderThan(candidacy.createRevision) === 0)
+          settle({ type: 'elected' });
       };
       look();
       if (this.#settle === settle) {
-        this.#follow(this.#feed.roster.leader);
+        this.#follow(this.#queueWatcher.queue.leader);
         void this.#tellLongWait(candidacy);
       }
       return look;
@@ -413,8 +415,8 @@ export class RunningCampaign {
       this.#term = term;
       this.#reportStart(term);
       const look = (): void => {
-        if (!this.#stands(candidacy)) settle({ type: 'lost', because: 'evicted' });
-        else if (!term.isCurrent()) settle({ type: 'lost', because: 'deadline-passed' });
+        if (!this.#stands(candidacy)) settle({ type: 'lost', reason: 'evicted' });
+        else if (!term.isCurrent()) settle({ type: 'lost', reason: 'deadline-passed' });
       };
       if (this.#settle !== settle) return look; // a subscriber has ended it
       this.#nextTerm.resolve(term);
@@ -431,9 +433,9 @@ export class RunningCampaign {
   }
 
   #newTerm(candidacy: Candidacy, settle: Settle): LiveTerm {
-    const { election, settings, reporter } = this.#tools;
+    const { election, settings, eventLog } = this.#tools;
     const value = this.#value;
-    const tools = new TermWriter(this.#tools, this.#seat.session!, candidacy, {
+    const tools = new TermWriter(this.#tools, this.#candidateKey.session!, candidacy, {
       pass: (signal) => value.pass(signal),
       done: (announced) => value.proclaimed(announced),
     });
@@ -446,16 +448,16 @@ export class RunningCampaign {
       },
       callers: this.#tools.callers,
       onError: this.#reportCallback,
-      onFailed: () => settle({ type: 'lost', because: term.isCurrent() ? 'work-failed' : 'deadline-passed' }),
+      onFailed: () => settle({ type: 'lost', reason: term.isCurrent() ? 'work-failed' : 'deadline-passed' }),
       askedAfterEnd: () => this.#noteStaleUse(term),
-      evicted: () => settle({ type: 'lost', because: 'evicted' }),
+      evicted: () => settle({ type: 'lost', reason: 'evicted' }),
       onIdle: () => {
         const isOver = settings.whenWorkEnds === 'step-down';
         const fencingToken = term.fencingToken.toString();
-        reporter.report({ type: 'work.ended', election, fencingToken, isStaying: !isOver });
-        if (isOver) settle({ type: 'lost', because: 'work-ended' });
+        eventLog.report({ type: 'work.ended', election, fencingToken, isStaying: !isOver });
+        if (isOver) settle({ type: 'lost', reason: 'work-ended' });
       },
-      stepDown: () => settle({ type: 'lost', because: 'stepped-down' }),
+      stepDown: () => settle({ type: 'lost', reason: 'stepped-down' }),
       resign: () => this.stop('resigned', this.#tools.endedError('resigned')),
       proclaiming: (proclaim) => value.proclaiming(proclaim),
     };
@@ -468,14 +470,14 @@ export class RunningCampaign {
   /** The work cannot begin before `onFollower` has settled: a leader that does not work gives the seat up. */
   #awaitFollower(settle: Settle): void {
     void this.#callbacks.followed(this.#tools.settings.drainTimeoutMs).then((followed) => {
-      if (!followed) settle({ type: 'lost', because: 'follower-stuck' });
+      if (!followed) settle({ type: 'lost', reason: 'follower-stuck' });
     });
   }
 
   #watchProgress(term: LiveTerm, timeoutMs: number, settle: Settle): void {
     const check = (): void => {
       const quietMs = clock.now() - term.heartbeatAtMs;
-      if (quietMs >= timeoutMs) settle({ type: 'lost', because: 'no-progress' });
+      if (quietMs >= timeoutMs) settle({ type: 'lost', reason: 'no-progress' });
       else timer = setTimeout(check, timeoutMs - quietMs);
     };
     let timer = setTimeout(check, timeoutMs);
@@ -483,24 +485,24 @@ export class RunningCampaign {
   }
 
   /** Stop the work, wait for it, call `onFollower`, wait for it, and only then free the seat. */
-  async #leave(state: Extract<Campaign, { name: 'leaving' }>): Promise<Outcome> {
-    const { candidacy, because } = state;
+  async #leave(state: Extract<CampaignState, { name: 'leaving' }>): Promise<Outcome> {
+    const { candidacy, reason } = state;
     const term = this.#term;
     clearTimeout(this.#healthTimer);
     if (term === undefined && candidacy !== undefined && state.afterwards === 'stand-again')
-      this.#reportLoss(candidacy, because);
+      this.#reportLoss(candidacy, reason);
     if (term !== undefined) {
-      const successor = this.#feed.roster.candidates.find(({ key }) => key !== candidacy?.key);
+      const successor = this.#queueWatcher.queue.candidates.find(({ key }) => key !== candidacy?.key);
       await stopWork(
         this.#tools,
         this.#callbacks,
-        { term, because },
+        { term, reason },
         this.#see(successor),
         this.#reportCallback,
       );
     }
     await this.#giveUpSeat(candidacy);
-    this.#feed.stop();
+    this.#queueWatcher.stop();
     this.#term = undefined;
     this.#left?.resolve();
     this.#left = undefined;
@@ -508,21 +510,21 @@ export class RunningCampaign {
   }
 
   async #giveUpSeat(candidacy: Candidacy | undefined): Promise<void> {
-    const { reporter, election, electionKeys } = this.#tools;
+    const { eventLog, election, electionKeys } = this.#tools;
     try {
       // Also where we have lost it: it may have been taken off its lease, and would lead for nobody, for ever.
-      const released = await this.#seat.giveUp(candidacy, this.#feed.isDeleted(candidacy));
+      const released = await this.#candidateKey.giveUp(candidacy, this.#queueWatcher.isDeleted(candidacy));
       if (released && this.#term !== undefined)
-        reporter.report({
+        eventLog.report({
           type: 'term.released',
           election,
           fencingToken: this.#term.fencingToken.toString(),
           afterMs: clock.now() - (this.#term.endedAtMs ?? clock.now()),
         });
     } catch (error) {
-      if (!(error instanceof EtcdFault)) throw error;
+      if (!(error instanceof EtcdError)) throw error;
       const key = candidacy?.key ?? electionKeys;
-      reporter.report({ type: 'release.failed', election, key, reason: error.message });
+      eventLog.report({ type: 'release.failed', election, key, reason: error.message });
     }
   }
 
@@ -545,40 +547,40 @@ export class RunningCampaign {
         this.#look = () => undefined;
         offEnd();
         // Before anything else hears of it: the work must stop first.
-        if (outcome.type === 'lost' || outcome.type === 'stopped') this.#endTerm(outcome.because);
+        if (outcome.type === 'lost' || outcome.type === 'stopped') this.#endTerm(outcome.reason);
         resolve(outcome);
       };
       this.#settle = settle;
       const look = listen(settle);
       if (this.#settle !== settle) return; // over already
       this.#look = look;
-      offEnd = this.#seat.session!.onEnd((end) =>
-        settle({ type: 'lost', because: end === 'deadline-passed' ? end : 'lease-lost' }),
+      offEnd = this.#candidateKey.session!.onEnd((end) =>
+        settle({ type: 'lost', reason: end === 'deadline-passed' ? end : 'lease-lost' }),
       );
-      if (this.#stopped !== undefined) settle({ type: 'stopped', because: this.#stopped.because });
+      if (this.#stopped !== undefined) settle({ type: 'stopped', reason: this.#stopped.reason });
     });
   }
 
-  #endTerm(because: EndCause): void {
+  #endTerm(reason: EndCause): void {
     const term = this.#term;
     if (term === undefined) return;
     const isOver = term.isOver;
-    term.end(because);
+    term.end(reason);
     if (isOver) return;
-    this.#reportStall(term, because);
+    this.#reportStall(term, reason);
     this.#offLoop();
-    this.#tools.reporter.report({
+    this.#tools.eventLog.report({
       type: 'term.ended',
       election: this.#tools.election,
       fencingToken: term.fencingToken.toString(),
-      because,
+      reason,
       ledMs: clock.now() - term.startedAtMs,
     });
   }
 
   /** Whether our key is the one that we put there, and hangs on our lease. */
   #stands(candidacy: Candidacy): boolean {
-    const found = this.#feed.roster.get(candidacy.key);
+    const found = this.#queueWatcher.queue.get(candidacy.key);
     return found?.fencingToken === candidacy.createRevision && found.leaseId === candidacy.leaseId;
   }
 
@@ -587,7 +589,7 @@ export class RunningCampaign {
     const place = this.#place;
     if (place === undefined || revision < place.createRevision) return; // it was read before we entered
     if (found?.fencingToken !== place.createRevision || found.leaseId !== place.leaseId)
-      this.#settle?.({ type: 'lost', because: 'evicted' });
+      this.#settle?.({ type: 'lost', reason: 'evicted' });
   }
 
   /** Waiting or leading for long enough is progress: the guard may forget what was before. */
@@ -610,14 +612,14 @@ export class RunningCampaign {
 
   /** Calls `onFollower` if it is due: the work of the last term took too long for it. */
   #payFollower(leader: Queued | undefined): void {
-    if (this.#callbacks.owesFollower) this.#follow(leader);
+    if (this.#callbacks.followerCallbackDue) this.#follow(leader);
   }
 
   async #tellStuckFollower(): Promise<void> {
-    const { reporter, election, settings } = this.#tools;
+    const { eventLog, election, settings } = this.#tools;
     const afterMs = followerLimitMs(settings.drainTimeoutMs);
     if (this.#stopped !== undefined || (await this.#callbacks.followed(afterMs, this.#stop.signal))) return;
-    reporter.report({ type: 'follower.overdue', election, afterMs });
+    eventLog.report({ type: 'follower.overdue', election, afterMs });
   }
 
   async #tellLongWait(candidacy: Candidacy): Promise<void> {
@@ -625,11 +627,11 @@ export class RunningCampaign {
     await clock.sleep(LONG_WAIT_MS, this.#stop.signal);
     if (this.#isWaitTold || this.#place !== candidacy || this.#state.name !== 'waiting') return;
     this.#isWaitTold = true;
-    this.#tools.reporter.report({
+    this.#tools.eventLog.report({
       type: 'candidate.waiting',
       election: this.#tools.election,
       position: this.position!,
-      leader: this.#feed.roster.leader?.value,
+      leader: this.#queueWatcher.queue.leader?.value,
       waitedMs: LONG_WAIT_MS,
     });
   }
@@ -639,7 +641,7 @@ export class RunningCampaign {
     const current = this.#tools.last.term;
     if (current === undefined || current === term || current.isOver || term.isStaleTold) return;
     term.isStaleTold = true;
-    this.#tools.reporter.report({
+    this.#tools.eventLog.report({
       type: 'term.stale',
       election: this.#tools.election,
       fencingToken: term.fencingToken.toString(),
@@ -648,53 +650,53 @@ export class RunningCampaign {
   }
 
   /** A lease that is lost because this process stood still says so: etcd and the network are not to blame. */
-  #reportStall(term: LiveTerm, because: EndCause): void {
-    if (because !== 'deadline-passed' && because !== 'lease-lost') return;
-    const { reporter, election, settings } = this.#tools;
+  #reportStall(term: LiveTerm, reason: EndCause): void {
+    if (reason !== 'deadline-passed' && reason !== 'lease-lost') return;
+    const { eventLog, election, settings } = this.#tools;
     const stall = recentStall(settings.ttlSeconds * 1000);
     if (stall === undefined) return;
     const { stalledMs, cpuMs } = stall;
     const fencingToken = term.fencingToken.toString();
-    reporter.report({ type: 'process.stalled', election, fencingToken, stalledMs, cpuMs });
+    eventLog.report({ type: 'process.stalled', election, fencingToken, stalledMs, cpuMs });
   }
 
   readonly #reportCallback = (callback: CallbackName, error: unknown): void =>
-    this.#tools.reporter.report({ type: 'callback.failed', election: this.#tools.election, callback, error });
+    this.#tools.eventLog.report({ type: 'callback.failed', election: this.#tools.election, callback, error });
 
   #reportStart(term: LiveTerm): void {
-    this.#tools.reporter.report({
+    this.#tools.eventLog.report({
       type: 'term.started',
       election: this.#tools.election,
       fencingToken: term.fencingToken.toString(),
       value: term.value,
       leaseId: term.leaseId,
-      clusterId: this.#tools.link.clusterId,
+      clusterId: this.#tools.transport.clusterId,
     });
   }
 
-  #reportFailure(fault: EtcdFault): void {
-    this.#tools.reporter.report({
+  #reportFailure(fault: EtcdError): void {
+    this.#tools.eventLog.report({
       type: 'candidate.failed',
       election: this.#tools.election,
       reason: fault.message,
     });
   }
 
-  #reportLoss(candidacy: Candidacy, because: EndCause): void {
-    this.#tools.reporter.report({
+  #reportLoss(candidacy: Candidacy, reason: EndCause): void {
+    this.#tools.eventLog.report({
       type: 'candidate.lost',
       election: this.#tools.election,
       fencingToken: candidacy.createRevision.toString(),
-      because,
+      reason,
     });
   }
 
   #noteLeader(): void {
-    const { leader } = this.#feed.roster;
+    const { leader } = this.#queueWatcher.queue;
     const known = this.#knownLeader;
     if (leader?.fencingToken === known?.fencingToken && leader?.value === known?.value) return;
     this.#knownLeader = leader;
-    this.#tools.reporter.report({
+    this.#tools.eventLog.report({
       type: 'leader.changed',
       election: this.#tools.election,
       fencingToken: leader?.fencingToken.toString(),
@@ -704,7 +706,7 @@ export class RunningCampaign {
   }
 
   #stoppedOr(outcome: Outcome): Outcome {
-    return this.#stopped === undefined ? outcome : { type: 'stopped', because: this.#stopped.because };
+    return this.#stopped === undefined ? outcome : { type: 'stopped', reason: this.#stopped.reason };
   }
 
   /** Resolves with the promise, or when the campaign is told to end; keeps no listener of each term. */
@@ -723,18 +725,18 @@ export class RunningCampaign {
       new RefusedError(election, `a bug in etcd-election: ${String(bug)}`, { cause: bug }),
     );
     this.#endTerm('refused');
-    this.#feed.stop();
+    this.#queueWatcher.stop();
     clearTimeout(this.#healthTimer);
-    this.#state = { name: 'ended', because: 'refused' };
+    this.#state = { name: 'ended', reason: 'refused' };
     this.#tellReady();
   }
 }
 
 /** Tells what the guard does to an election. */
 export const guardListener = ({
-  reporter,
+  eventLog,
   election,
-}: Pick<CampaignTools, 'reporter' | 'election'>): GuardListener => ({
-  tripped: (fact) => reporter.report({ type: 'guard.tripped', election, ...fact }),
-  recovered: (fact) => reporter.report({ type: 'guard.recovered', election, ...fact }),
+}: Pick<CampaignTools, 'eventLog' | 'election'>): GuardListener => ({
+  tripped: (fact) => eventLog.report({ type: 'guard.tripped', election, ...fact }),
+  recovered: (fact) => eventLog.report({ type: 'guard.recovered', election, ...fact }),
 });

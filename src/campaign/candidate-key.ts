@@ -3,23 +3,23 @@
  */
 import type { Candidacy } from '../core/campaign-state.ts';
 import * as candidacies from '../etcd/election-keys.ts';
-import { EtcdFault } from '../etcd/etcd-error.ts';
-import type { CallLimits, Link } from '../etcd/transport.ts';
+import { EtcdError } from '../etcd/etcd-error.ts';
+import type { CallLimits, EtcdTransport } from '../etcd/transport.ts';
 import { CALL_LIMIT_MS, type Release, type Session, type SessionSource } from '../client/session.ts';
 import { clock } from '../util/clock.ts';
 
-export class Seat {
-  readonly #link: Link;
+export class CandidateKey {
+  readonly #transport: EtcdTransport;
   readonly #electionKeys: string;
   readonly #sessions: SessionSource;
   #session: Session | undefined;
   /** An enter was sent and not answered: our key may be in etcd without our knowing. */
-  #unseen = false;
+  #unconfirmed = false;
   /** Until when an enter that was not answered may still arrive, and put our key back after we gave it up. */
   #lateUntilMs = 0;
 
-  constructor(link: Link, electionKeys: string, sessions: SessionSource) {
-    this.#link = link;
+  constructor(transport: EtcdTransport, electionKeys: string, sessions: SessionSource) {
+    this.#transport = transport;
     this.#electionKeys = electionKeys;
     this.#sessions = sessions;
   }
@@ -32,14 +32,14 @@ export class Seat {
   /**
    * Takes a place at the end of the queue: waits for a session as long as it takes, then one transaction.
    *
-   * @throws {EtcdFault}
+   * @throws {EtcdError}
    */
   async take(value: () => string, signal: AbortSignal): Promise<candidacies.Entry> {
     try {
       return await this.#takeUnder(value, signal);
     } catch (error) {
       // The lease went without our noticing. Only a new one can tell whether anything else is wrong.
-      if (!(error instanceof EtcdFault) || error.kind !== 'lease-gone') throw error;
+      if (!(error instanceof EtcdError) || error.kind !== 'lease-gone') throw error;
       return await this.#takeUnder(value, signal);
     }
   }
@@ -49,25 +49,29 @@ export class Seat {
     const session = await this.#sessions.acquire(signal);
     if (session !== this.#session) {
       // The old lease goes, and its key with it.
-      this.#unseen = false;
+      this.#unconfirmed = false;
       this.#lateUntilMs = 0;
     }
     this.#session = session;
-    let unseenBefore = this.#unseen;
+    let unconfirmedBefore = this.#unconfirmed;
     try {
-      await session.payOwed(candidacies.candidateKey(this.#electionKeys, session.leaseId), limits);
-      this.#unseen = true;
+      await session.flushPendingDeletes(
+        candidacies.candidateKey(this.#electionKeys, session.leaseId),
+        limits,
+      );
+      this.#unconfirmed = true;
       const entrant = { leaseId: session.leaseId, value: value() };
-      const entry = await candidacies.enter(this.#link, this.#electionKeys, entrant, limits);
-      unseenBefore = true; // our key stands: that a later call was never sent takes nothing back
+      const entry = await candidacies.enter(this.#transport, this.#electionKeys, entrant, limits);
+      unconfirmedBefore = true; // our key stands: that a later call was never sent takes nothing back
       // A value that changed on the way.
-      if (entrant.value !== value()) await candidacies.proclaim(this.#link, entry.candidacy, value(), limits);
-      this.#unseen = false;
+      if (entrant.value !== value())
+        await candidacies.proclaim(this.#transport, entry.candidacy, value(), limits);
+      this.#unconfirmed = false;
       return entry;
     } catch (error) {
-      if (error instanceof EtcdFault && !error.mayHaveHappened) this.#unseen = unseenBefore;
-      if (this.#unseen) this.#lateUntilMs = clock.now() + session.ttlMs;
-      if (error instanceof EtcdFault && error.kind === 'lease-gone') session.end('lease-lost');
+      if (error instanceof EtcdError && !error.mayHaveHappened) this.#unconfirmed = unconfirmedBefore;
+      if (this.#unconfirmed) this.#lateUntilMs = clock.now() + session.ttlMs;
+      if (error instanceof EtcdError && error.kind === 'lease-gone') session.end('lease-lost');
       throw error;
     }
   }
@@ -79,35 +83,41 @@ export class Seat {
    * @param candidacy undefined where we never learnt whether we had entered.
    * @param isDeleted whether etcd has told that the key is deleted.
    * @returns whether there was something to give up: false where the lease, or an operator, took it already.
-   * @throws {EtcdFault} where it could not be acknowledged now.
+   * @throws {EtcdError} where it could not be acknowledged now.
    */
   async giveUp(candidacy: Candidacy | undefined, isDeleted: boolean): Promise<boolean> {
     const session = this.#session;
-    const unseen = candidacy === undefined && this.#unseen;
+    const unconfirmed = candidacy === undefined && this.#unconfirmed;
     const enteredLateUntilMs = this.#lateUntilMs;
     this.#session = undefined;
-    this.#unseen = false;
+    this.#unconfirmed = false;
     this.#lateUntilMs = 0;
-    if (session === undefined || !session.isValid() || isDeleted || (candidacy === undefined && !unseen))
+    if (session === undefined || !session.isValid() || isDeleted || (candidacy === undefined && !unconfirmed))
       return false;
     const key = candidacy?.key ?? candidacies.candidateKey(this.#electionKeys, session.leaseId);
-    const releaseUnseen: Release = (limits, isStillOwed) =>
-      candidacies.releaseUnseen(this.#link, this.#electionKeys, session.leaseId, limits, isStillOwed);
+    const releaseUnconfirmed: Release = (limits, isStillPending) =>
+      candidacies.releaseUnconfirmed(
+        this.#transport,
+        this.#electionKeys,
+        session.leaseId,
+        limits,
+        isStillPending,
+      );
     const release: Release =
       candidacy === undefined
-        ? releaseUnseen
-        : (limits) => candidacies.release(this.#link, candidacy, limits);
-    const lateUntilMs = unseen ? clock.now() + session.ttlMs : enteredLateUntilMs;
+        ? releaseUnconfirmed
+        : (limits) => candidacies.release(this.#transport, candidacy, limits);
+    const lateUntilMs = unconfirmed ? clock.now() + session.ttlMs : enteredLateUntilMs;
     const mayComeLate = lateUntilMs > clock.now();
     try {
       // Not under the signal that stopped us: an aborted release would leave the key behind.
       await release({ withinMs: CALL_LIMIT_MS, isTimely: true }, () => true);
-      if (mayComeLate) session.owe(key, releaseUnseen, lateUntilMs);
+      if (mayComeLate) session.addPendingDelete(key, releaseUnconfirmed, lateUntilMs);
       return true;
     } catch (error) {
-      session.owe(key, mayComeLate ? releaseUnseen : release, lateUntilMs);
+      session.addPendingDelete(key, mayComeLate ? releaseUnconfirmed : release, lateUntilMs);
       // Nothing but the end of the lease takes the key out of the way of those who may lead.
-      if (error instanceof EtcdFault && error.kind === 'refused') session.end('refused');
+      if (error instanceof EtcdError && error.kind === 'refused') session.end('refused');
       throw error;
     }
   }

@@ -2,10 +2,10 @@
  * What etcd answered instead of a result, as the error that users see: what happened, to which election, and what
  * to do about it.
  */
-import { isFinal, type EtcdFault } from '../etcd/etcd-error.ts';
+import { isFinal, type EtcdError } from '../etcd/etcd-error.ts';
 import { OutcomeUnknownError, RefusedError, UnavailableError, type ElectionError } from '../errors.ts';
 
-export function refusedError(election: string, fault: EtcdFault): RefusedError {
+export function refusedError(election: string, fault: EtcdError): RefusedError {
   const message =
     fault.kind === 'client-closed'
       ? `the Etcd3 client of election "${election}" was closed, and nothing works on it any more; close its elections first, and to go on make a new client and a new Election on it`
@@ -13,7 +13,7 @@ export function refusedError(election: string, fault: EtcdFault): RefusedError {
   return new RefusedError(election, message, { cause: fault });
 }
 
-export function readError(election: string, fault: EtcdFault): ElectionError {
+export function readError(election: string, fault: EtcdError): ElectionError {
   if (isFinal(fault)) return refusedError(election, fault);
   return new UnavailableError(election, `election "${election}" cannot be read now: ${fault.message}`, {
     cause: fault,
@@ -24,7 +24,7 @@ export function readError(election: string, fault: EtcdFault): ElectionError {
 export function writeError(
   election: string,
   fencingToken: bigint,
-  fault: EtcdFault,
+  fault: EtcdError,
   writeId?: string,
 ): ElectionError {
   const write = `a write of election "${election}" (fencing token ${fencingToken})`;
@@ -56,7 +56,7 @@ export function writeError(
 }
 
 /** The outcome of a write could not be learnt now. */
-export function settleError(election: string, writeId: string, fault: EtcdFault): ElectionError {
+export function settleError(election: string, writeId: string, fault: EtcdError): ElectionError {
   const what = `the outcome of write ${writeId} of election "${election}" cannot be learnt now`;
   const cause = { cause: fault };
   return isFinal(fault)
@@ -64,7 +64,7 @@ export function settleError(election: string, writeId: string, fault: EtcdFault)
     : new UnavailableError(election, `${what}: ${fault.message}`, cause);
 }
 
-function adviceOnRefusedWrite({ kind, message }: EtcdFault): string {
+function adviceOnRefusedWrite({ kind, message }: EtcdError): string {
   if (kind === 'lease-gone') return 'a lease that it puts keys on is gone: take a new one';
   if (/too many operations/.test(message))
     return 'put at most 126 operations into each branch, or split the transaction';

@@ -2,7 +2,7 @@
  * The work of one `lead()`: waits for the term, runs once, and resigns.
  */
 import { onAbort } from '../util/abort.ts';
-import type { RunningCampaign } from './campaign.ts';
+import type { Campaign } from './campaign.ts';
 import type { Handlers } from './callbacks.ts';
 import { isObject, shown } from '../core/shown.ts';
 import type { StopCause } from '../core/campaign-state.ts';
@@ -38,7 +38,7 @@ export class LeadWork<T> {
   readonly signal: AbortSignal | undefined;
   readonly #result = new Deferred<T>();
   #hasBegun = false;
-  #stop: (because: StopCause) => void = () => undefined;
+  #stop: (reason: StopCause) => void = () => undefined;
 
   /** @throws {InvalidInputError} */
   constructor(election: string, work: (term: Term) => Promise<T>, options: LeadOptions) {
@@ -72,7 +72,7 @@ export class LeadWork<T> {
   }
 
   /** What the work returned, once its campaign is over. @param stop ends the campaign. */
-  async over(campaign: RunningCampaign, stop: (because: StopCause) => void): Promise<T | undefined> {
+  async over(campaign: Campaign, stop: (reason: StopCause) => void): Promise<T | undefined> {
     this.#stop = stop;
     const offSignal = this.signal && onAbort(this.signal, () => stop('aborted'));
     await campaign.ended;

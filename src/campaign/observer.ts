@@ -4,16 +4,16 @@
 import { onAbort } from '../util/abort.ts';
 import type { Candidate } from './candidate.ts';
 import type { Candidate as Queued } from '../core/candidate-queue.ts';
-import { EtcdFault } from '../etcd/etcd-error.ts';
-import type { Link } from '../etcd/transport.ts';
-import type { WatchHub } from '../etcd/watch.ts';
+import { EtcdError } from '../etcd/etcd-error.ts';
+import type { EtcdTransport } from '../etcd/transport.ts';
+import type { SharedWatch } from '../etcd/watch.ts';
 import type { Refusal } from './refusal.ts';
-import { RosterFeed } from './queue-watcher.ts';
+import { QueueWatcher } from './queue-watcher.ts';
 
 export interface ObserverTools {
   readonly electionKeys: string;
-  readonly link: Link;
-  readonly hub: WatchHub;
+  readonly transport: EtcdTransport;
+  readonly sharedWatch: SharedWatch;
   readonly noticeWithinMs: number;
   /** Ends the iteration when it aborts, and is aborted when the iteration ends. */
   readonly over: AbortController;
@@ -29,7 +29,7 @@ export interface ObserverTools {
   /** What etcd refuses after it has shown us a leader once: then we try on. */
   readonly refusal: Refusal;
   /** Makes the error that the iteration ends with where etcd refuses at the start, or for good. */
-  refused(fault: EtcdFault): Error;
+  refused(fault: EtcdError): Error;
   /** Makes of a candidate what the reader gets. */
   see(candidate: Queued): Candidate;
 }
@@ -81,13 +81,13 @@ export function endsAtOnce<T>(
 }
 
 /** What the observers of one election and client look at together: one read and one watch, as long as one looks. */
-class SharedFeed {
+class SharedWatcher {
   readonly #wakes = new Set<() => void>();
   readonly #over = new AbortController();
   readonly #onOver: () => void;
   /** Frees its place among the client's reads. */
   #answered: () => void = () => undefined;
-  readonly feed: RosterFeed;
+  readonly queueWatcher: QueueWatcher;
   isKnown = false;
   /** What every iteration ends with; undefined while the feed goes on. */
   failure: Error | undefined;
@@ -95,7 +95,7 @@ class SharedFeed {
   /** @param onOver called when whoever begins from now on must begin a feed of its own. */
   constructor(tools: ObserverTools, onOver: () => void) {
     this.#onOver = onOver;
-    this.feed = new RosterFeed(tools, {
+    this.queueWatcher = new QueueWatcher(tools, {
       onChange: () => {
         this.isKnown = true;
         tools.refusal.over();
@@ -105,7 +105,7 @@ class SharedFeed {
         if (!this.isKnown || fault.kind === 'client-closed') return this.#fail(fault);
         tools.refusal.note(fault);
         void tools.refusal.pass(this.#over.signal).then(() => {
-          if (!this.#over.signal.aborted) this.feed.start(undefined, tools.noticeWithinMs);
+          if (!this.#over.signal.aborted) this.queueWatcher.start(undefined, tools.noticeWithinMs);
         });
       },
     });
@@ -116,7 +116,7 @@ class SharedFeed {
     try {
       this.#answered = await tools.mayWatch(this.#over.signal);
       if (this.#over.signal.aborted) this.#answered();
-      else this.feed.start(undefined, tools.noticeWithinMs);
+      else this.queueWatcher.start(undefined, tools.noticeWithinMs);
     } catch (error) {
       this.#fail(error as Error);
     }
@@ -142,23 +142,23 @@ class SharedFeed {
     if (this.#wakes.size > 0) return;
     this.#over.abort();
     this.#answered();
-    this.feed.stop();
+    this.queueWatcher.stop();
     this.#onOver();
   }
 }
-const feeds = new WeakMap<WatchHub, Map<string, SharedFeed>>();
+const watchers = new WeakMap<SharedWatch, Map<string, SharedWatcher>>();
 
-function feedOf(tools: ObserverTools): SharedFeed {
-  let ofClient = feeds.get(tools.hub);
-  if (ofClient === undefined) feeds.set(tools.hub, (ofClient = new Map()));
+function feedOf(tools: ObserverTools): SharedWatcher {
+  let ofClient = watchers.get(tools.sharedWatch);
+  if (ofClient === undefined) watchers.set(tools.sharedWatch, (ofClient = new Map()));
   const key = `${tools.noticeWithinMs}|${tools.electionKeys}`;
   const standing = ofClient.get(key);
   if (standing !== undefined) return standing;
-  const feed = new SharedFeed(tools, () => {
-    if (ofClient.get(key) === feed) ofClient.delete(key);
+  const queueWatcher = new SharedWatcher(tools, () => {
+    if (ofClient.get(key) === queueWatcher) ofClient.delete(key);
   });
-  ofClient.set(key, feed);
-  return feed;
+  ofClient.set(key, queueWatcher);
+  return queueWatcher;
 }
 
 async function* changes(
@@ -173,14 +173,14 @@ async function* changes(
   let said: { leader: Queued | undefined } | undefined;
   try {
     while (!signal.aborted) {
-      const { leader } = shared.feed.roster;
+      const { leader } = shared.queueWatcher.queue;
       if (shared.isKnown && (said === undefined || !same(said.leader, leader))) {
         said = { leader };
         yield leader && tools.see(leader);
         continue; // it may have changed while the reader was busy
       }
       const { failure } = shared;
-      if (failure !== undefined) throw failure instanceof EtcdFault ? tools.refused(failure) : failure;
+      if (failure !== undefined) throw failure instanceof EtcdError ? tools.refused(failure) : failure;
       await new Promise<void>((resolve) => (resume = resolve));
     }
   } finally {

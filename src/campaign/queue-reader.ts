@@ -1,24 +1,24 @@
 /**
  * Reads the queue of an election, for callers who ask: linearizable, bounded, and shared where that is honest.
  */
-import type { CallerGuard } from '../loop-guard/call-limits.ts';
+import type { CallLimiter } from '../loop-guard/call-limits.ts';
 import { readQueue, type Snapshot } from '../etcd/election-keys.ts';
-import { EtcdFault } from '../etcd/etcd-error.ts';
-import type { Link } from '../etcd/transport.ts';
+import { EtcdError } from '../etcd/etcd-error.ts';
+import type { EtcdTransport } from '../etcd/transport.ts';
 import { readError } from './etcd-to-user-errors.ts';
 import { CALL_LIMIT_MS } from '../client/session.ts';
 
 export class QueueReader {
   readonly #election: string;
   readonly #electionKeys: string;
-  readonly #link: Link;
-  readonly #guard: CallerGuard;
+  readonly #transport: EtcdTransport;
+  readonly #guard: CallLimiter;
   #unsent: Promise<Snapshot> | undefined;
 
-  constructor(of: { election: string; electionKeys: string; link: Link }, guard: CallerGuard) {
+  constructor(of: { election: string; electionKeys: string; transport: EtcdTransport }, guard: CallLimiter) {
     this.#election = of.election;
     this.#electionKeys = of.electionKeys;
-    this.#link = of.link;
+    this.#transport = of.transport;
     this.#guard = guard;
   }
 
@@ -33,13 +33,13 @@ export class QueueReader {
       this.#unsent = undefined;
     });
     try {
-      return await readQueue(this.#link, this.#electionKeys, {
+      return await readQueue(this.#transport, this.#electionKeys, {
         withinMs: CALL_LIMIT_MS,
         signal,
         lane: 'caller',
       });
     } catch (error) {
-      if (!(error instanceof EtcdFault)) throw error;
+      if (!(error instanceof EtcdError)) throw error;
       throw signal.aborted ? (signal.reason as Error) : readError(this.#election, error);
     } finally {
       end();

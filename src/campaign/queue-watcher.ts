@@ -2,37 +2,41 @@
  * The roster of one election, kept true: read once, then by watch messages, read anew after every break.
  */
 import type { Candidacy } from '../core/campaign-state.ts';
-import { Roster } from '../core/candidate-queue.ts';
+import { CandidateQueue } from '../core/candidate-queue.ts';
 import { readQueue, type Entry } from '../etcd/election-keys.ts';
-import type { EtcdFault } from '../etcd/etcd-error.ts';
-import type { Link } from '../etcd/transport.ts';
-import type { WatchHub } from '../etcd/watch.ts';
+import type { EtcdError } from '../etcd/etcd-error.ts';
+import type { EtcdTransport } from '../etcd/transport.ts';
+import type { SharedWatch } from '../etcd/watch.ts';
 import { CALL_LIMIT_MS } from '../client/session.ts';
 
-export interface FeedListener {
+export interface QueueListener {
   /** The roster may have changed. */
   onChange(): void;
   /** etcd refuses to show it: the feed is over. */
-  onRefused(fault: EtcdFault): void;
+  onRefused(fault: EtcdError): void;
 }
 
-export class RosterFeed {
-  readonly roster: Roster = new Roster();
+export class QueueWatcher {
+  readonly queue: CandidateQueue = new CandidateQueue();
   readonly #electionKeys: string;
-  readonly #link: Link;
-  readonly #hub: WatchHub;
-  readonly #listener: FeedListener;
+  readonly #transport: EtcdTransport;
+  readonly #sharedWatch: SharedWatch;
+  readonly #listener: QueueListener;
   /** The candidacy of ours whose key etcd has told us is deleted. */
   #deleted: Candidacy | undefined;
   #stop: (() => void) | undefined;
 
   constructor(
-    source: { readonly electionKeys: string; readonly link: Link; readonly hub: WatchHub },
-    listener: FeedListener,
+    source: {
+      readonly electionKeys: string;
+      readonly transport: EtcdTransport;
+      readonly sharedWatch: SharedWatch;
+    },
+    listener: QueueListener,
   ) {
     this.#electionKeys = source.electionKeys;
-    this.#link = source.link;
-    this.#hub = source.hub;
+    this.#transport = source.transport;
+    this.#sharedWatch = source.sharedWatch;
     this.#listener = listener;
   }
 
@@ -49,28 +53,31 @@ export class RosterFeed {
     this.stop();
     // A member that keeps silent must not keep the next try waiting for longer than the watch itself may be silent.
     const readWithinMs = Math.min(CALL_LIMIT_MS, noticeWithinMs / 3);
-    if (entry !== undefined) this.roster.reset(entry.candidates);
+    if (entry !== undefined) this.queue.reset(entry.candidates);
     const own = entry?.candidacy; // not the entry: it holds the queue as it was then
     let isOver = false;
     let asked = 0;
     let shown = 0;
-    const unwatch = this.#hub.watch(
+    const unwatch = this.#sharedWatch.watch(
       {
         electionKeys: this.#electionKeys,
         reload: async (signal) => {
           const turn = ++asked;
-          const read = await readQueue(this.#link, this.#electionKeys, { withinMs: readWithinMs, signal });
+          const read = await readQueue(this.#transport, this.#electionKeys, {
+            withinMs: readWithinMs,
+            signal,
+          });
           // An answer that came after its watch was over is older than what is known by now.
           // So is one to a question that was asked before the one that is shown.
           if (isOver || turn < shown) return read.revision;
           shown = turn;
-          this.roster.reset(read.candidates);
+          this.queue.reset(read.candidates);
           this.#listener.onChange();
           return read.revision;
         },
         onEvents: (events) => {
           for (const event of events) {
-            this.roster.apply(event);
+            this.queue.apply(event);
             if (event.type === 'delete' && event.key === own?.key) this.#deleted = own;
           }
           this.#listener.onChange();

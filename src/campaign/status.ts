@@ -2,8 +2,8 @@
  * What an election knows without asking etcd.
  */
 import type { Candidate } from './candidate.ts';
-import type { RunningCampaign } from './campaign.ts';
-import type { Campaign } from '../core/campaign-state.ts';
+import type { Campaign } from './campaign.ts';
+import type { CampaignState } from '../core/campaign-state.ts';
 import type { GuardStatus } from '../loop-guard/loop-guard.ts';
 import type { Term } from '../term/term.ts';
 
@@ -19,7 +19,7 @@ export interface ElectionStatus {
    * - `leaving`: the term is over; its callbacks are awaited, or the key is being given up.
    * - `closed`: for good.
    */
-  readonly state: 'idle' | 'closed' | Exclude<Campaign['name'], 'ended' | 'settling'>;
+  readonly state: 'idle' | 'closed' | Exclude<CampaignState['name'], 'ended' | 'settling'>;
   /** The present term; undefined as soon as it is not current any more. */
   readonly term: Term | undefined;
   /** As far as we know without asking; undefined where nobody leads or we do not know. */
@@ -30,14 +30,14 @@ export interface ElectionStatus {
 }
 
 /** The present term of a campaign, by the clock: a blocked event loop runs timers late. */
-export function currentTermOf(campaign: RunningCampaign | undefined): Term | undefined {
+export function currentTermOf(campaign: Campaign | undefined): Term | undefined {
   const term = campaign?.state === 'leading' ? campaign.currentTerm : undefined;
   return term?.isOver === false && term.isCurrent() ? term : undefined;
 }
 
 export function statusOf(
   election: string,
-  campaign: RunningCampaign | undefined,
+  campaign: Campaign | undefined,
   isClosed: boolean,
   guard: GuardStatus,
 ): ElectionStatus {

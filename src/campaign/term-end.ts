@@ -15,18 +15,18 @@ import { clock } from '../util/clock.ts';
  * @param successor who leads now, or is next.
  */
 export async function stopWork(
-  tools: Pick<CampaignTools, 'election' | 'settings' | 'reporter'>,
+  tools: Pick<CampaignTools, 'election' | 'settings' | 'eventLog'>,
   callbacks: Callbacks,
-  ended: { term: LiveTerm; because: EndCause },
+  ended: { term: LiveTerm; reason: EndCause },
   successor: Candidate | undefined,
   report: (callback: CallbackName, error: unknown) => void,
 ): Promise<void> {
-  const { election, reporter } = tools;
-  const { term, because } = ended;
+  const { election, eventLog } = tools;
+  const { term, reason } = ended;
   const { drainTimeoutMs } = tools.settings;
   const untilMs = clock.now() + drainTimeoutMs;
   const overdue = (names: readonly CallbackName[]): void =>
-    reporter.report({
+    eventLog.report({
       type: 'drain.overdue',
       election,
       fencingToken: term.fencingToken.toString(),
@@ -34,7 +34,7 @@ export async function stopWork(
       callbacks: names,
     });
   if (!(await callbacks.drain(drainTimeoutMs))) return overdue(term.work.names);
-  if (callbacks.owesFollower) callbacks.follow(successor, report);
-  else if (because === 'follower-stuck') return; // it has been waited for
+  if (callbacks.followerCallbackDue) callbacks.follow(successor, report);
+  else if (reason === 'follower-stuck') return; // it has been waited for
   if (!(await callbacks.followed(untilMs - clock.now()))) overdue(['onFollower']);
 }

@@ -4,10 +4,10 @@
  */
 import type { Candidacy } from '../core/campaign-state.ts';
 import { proclaim } from '../etcd/election-keys.ts';
-import type { EtcdFault } from '../etcd/etcd-error.ts';
-import type { Link } from '../etcd/transport.ts';
+import type { EtcdError } from '../etcd/etcd-error.ts';
+import type { EtcdTransport } from '../etcd/transport.ts';
 import type { GuardSettings, LoopGuard } from '../loop-guard/loop-guard.ts';
-import type { Reporter } from '../logging/event-log.ts';
+import type { EventLog } from '../logging/event-log.ts';
 import { CALL_LIMIT_MS } from '../client/session.ts';
 import { clock } from '../util/clock.ts';
 
@@ -25,8 +25,8 @@ const WATCH_LAG_MS = 250;
 
 export interface PublisherTools {
   readonly election: string;
-  readonly link: Link;
-  readonly reporter: Reporter;
+  readonly transport: EtcdTransport;
+  readonly eventLog: EventLog;
   guardOf(what: 'announcements'): LoopGuard;
 }
 
@@ -75,7 +75,7 @@ export class ValuePublisher {
 
   /** Passed by every announcement, also by `term.proclaim()`. */
   pass(signal: AbortSignal): Promise<void> {
-    return this.#tools.guardOf('announcements').pass('outside', ANNOUNCEMENTS, { signal });
+    return this.#tools.guardOf('announcements').pass('environment', ANNOUNCEMENTS, { signal });
   }
 
   /** Runs a `term.proclaim()`: what it throws at once goes through. */
@@ -121,12 +121,12 @@ export class ValuePublisher {
       const value = this.#wanted;
       if (candidacy === undefined || signal.aborted) break; // entering announces it
       try {
-        await proclaim(this.#tools.link, candidacy, value, { withinMs: CALL_LIMIT_MS, signal });
+        await proclaim(this.#tools.transport, candidacy, value, { withinMs: CALL_LIMIT_MS, signal });
         this.#published(value);
       } catch (error) {
         if (signal.aborted) break;
-        const { reporter, election } = this.#tools;
-        reporter.report({ type: 'announce.failed', election, reason: (error as EtcdFault).message }); // and try again
+        const { eventLog, election } = this.#tools;
+        eventLog.report({ type: 'announce.failed', election, reason: (error as EtcdError).message }); // and try again
       }
     }
     this.#isPublishing = false;

@@ -38,8 +38,8 @@ export async function run(args: readonly string[], terminal: Terminal): Promise<
 
 /** If etcd refuses us for good, now or later, no term comes any more. */
 function onRefused(name: string, fail: (error: unknown) => void): Disposable {
-  return listening('campaign.ended', ({ election, because, error }) => {
-    if (election === name && because === 'refused') fail(error);
+  return listening('campaign.ended', ({ election, reason, error }) => {
+    if (election === name && reason === 'refused') fail(error);
   });
 }
 

@@ -174,9 +174,9 @@ export class Runner {
   async #killWhenLost(term: Term, group: ChildGroup, over: AbortSignal): Promise<'lost'> {
     const untilMs = await this.#feedUntilLost(term, group, over);
     if (over.aborted) return 'lost';
-    const because = (term.signal.reason as LeadershipLostError).because;
+    const reason = (term.signal.reason as LeadershipLostError).reason;
     // Whoever took the key or the lease from us has given the seat away already; still, let it end in good order.
-    const lateMs = because === 'deadline-passed' ? sharedClockMs() - untilMs : 0;
+    const lateMs = reason === 'deadline-passed' ? sharedClockMs() - untilMs : 0;
     const leftMs = graceMs(this.#options.marginMs, lateMs);
     group.feed({ terminateAtMs: null, killAtMs: sharedClockMs() + leftMs });
     group.signal('SIGTERM');

@@ -8,13 +8,13 @@ import { LoopGuard, type GuardSettings } from '../loop-guard/loop-guard.ts';
 import { shared } from '../loop-guard/registry.ts';
 import { clock } from '../util/clock.ts';
 
-export interface Pace {
+export interface ReconnectBackoff {
   /** Waits until the next try may begin, or the signal aborts. @param onTrip called with the first hold of many. */
   pass(signal: AbortSignal, onTrip?: (holdMs: number) => void): Promise<void>;
   /** The link has been well for this long, in milliseconds. */
   healthyFor(healthyMs: number): void;
   /** etcd answered: whoever waits for the next try need not. */
-  nudge(): void;
+  wake(): void;
   /** What the last try brought was given back in order: it does not count. */
   forgive(): void;
 }
@@ -31,7 +31,7 @@ const SETTINGS: GuardSettings = {
 /** For so long after a try to save a lease the client's other tries leave the dialling to it, in milliseconds. */
 const SAVING_MS = SETTINGS.outsideCapMs + 100;
 
-class SharedPace implements Pace {
+class SharedBackoff implements ReconnectBackoff {
   readonly #client: Etcd3;
   #savingUntilMs = 0;
   #nudged = new AbortController();
@@ -55,7 +55,7 @@ class SharedPace implements Pace {
     };
     do {
       await this.#saved(signal);
-      await this.#guard.pass('outside', SETTINGS, { signal, listener });
+      await this.#guard.pass('environment', SETTINGS, { signal, listener });
     } while (!signal.aborted && this.#savingMs > 0);
   }
 
@@ -69,7 +69,7 @@ class SharedPace implements Pace {
   }
 
   /** A lease is tried to be saved now: it dials for all, and says so when it gets through, or is lost. */
-  saving(): void {
+  prioritizeRenewal(): void {
     this.#savingUntilMs = clock.now() + SAVING_MS;
   }
 
@@ -88,24 +88,24 @@ class SharedPace implements Pace {
     this.#guard.forgive();
   }
 
-  nudge(): void {
+  wake(): void {
     this.endSaving();
-    this.#guard.nudge();
+    this.#guard.wake();
   }
 }
 
-export interface RenewalPace extends Omit<Pace, 'forgive'> {
+export interface RenewalBackoff extends Omit<ReconnectBackoff, 'forgive'> {
   /** The lease is over: nobody need wait for it to be saved. */
   end(): void;
 }
 
-const paces = new WeakMap<Etcd3, SharedPace>();
+const backoffs = new WeakMap<Etcd3, SharedBackoff>();
 
 /** The pace of all that a client's elections share. */
-export function paceOf(client: Etcd3): Pace {
-  let pace = paces.get(client);
-  if (pace === undefined) paces.set(client, (pace = new SharedPace(client)));
-  return pace;
+export function reconnectBackoffOf(client: Etcd3): ReconnectBackoff {
+  let backoff = backoffs.get(client);
+  if (backoff === undefined) backoffs.set(client, (backoff = new SharedBackoff(client)));
+  return backoff;
 }
 
 /**
@@ -114,7 +114,7 @@ export function paceOf(client: Etcd3): Pace {
  *
  * @param ofClient the client's pace: whoever waits there to dial leaves it to this one meanwhile.
  */
-export function renewalPace(grantedTtlSeconds: number, ofClient?: Pace): RenewalPace {
+export function renewalBackoff(grantedTtlSeconds: number, ofClient?: ReconnectBackoff): RenewalBackoff {
   const settings = {
     ...SETTINGS,
     burst: 1,
@@ -124,13 +124,13 @@ export function renewalPace(grantedTtlSeconds: number, ofClient?: Pace): Renewal
   const guard = new LoopGuard('', '');
   return {
     pass: async (signal) => {
-      await guard.pass('outside', settings, { signal });
-      if (ofClient instanceof SharedPace && !signal.aborted) ofClient.saving(); // aborted: it is over
+      await guard.pass('environment', settings, { signal });
+      if (ofClient instanceof SharedBackoff && !signal.aborted) ofClient.prioritizeRenewal(); // aborted: it is over
     },
     healthyFor: (healthyMs) => guard.healthyFor(healthyMs, settings),
-    nudge: () => guard.nudge(),
+    wake: () => guard.wake(),
     end: () => {
-      if (ofClient instanceof SharedPace) ofClient.endSaving();
+      if (ofClient instanceof SharedBackoff) ofClient.endSaving();
     },
   };
 }

@@ -22,7 +22,7 @@ interface Turn {
   waiting: number;
 }
 
-export class RefusedPace {
+export class RefusalBackoff {
   #guard = new LoopGuard('', '');
   #turn: Turn | undefined;
 
@@ -42,7 +42,7 @@ export class RefusedPace {
 
   #begin(): Turn {
     const stop = sharedAbort();
-    const over = this.#guard.pass('outside', SETTINGS, { signal: stop.signal }).then(() => {
+    const over = this.#guard.pass('environment', SETTINGS, { signal: stop.signal }).then(() => {
       this.#turn = undefined;
     });
     return { over, stop, waiting: 0 };
@@ -50,16 +50,16 @@ export class RefusedPace {
 
   /** etcd permits one of them again: the others need not wait. */
   permitted(): void {
-    this.#guard.nudge();
+    this.#guard.wake();
     this.#guard = new LoopGuard('', '');
   }
 }
 
-const paces = new WeakMap<object, RefusedPace>();
+const backoffs = new WeakMap<object, RefusalBackoff>();
 
 /** @param client what its elections share. */
-export function refusedPaceOf(client: object): RefusedPace {
-  let pace = paces.get(client);
-  if (pace === undefined) paces.set(client, (pace = new RefusedPace()));
-  return pace;
+export function refusalBackoffOf(client: object): RefusalBackoff {
+  let backoff = backoffs.get(client);
+  if (backoff === undefined) backoffs.set(client, (backoff = new RefusalBackoff()));
+  return backoff;
 }

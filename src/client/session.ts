@@ -12,12 +12,17 @@ import {
 import type { Candidate } from '../core/candidate-queue.ts';
 import { candidateKey } from '../etcd/election-keys.ts';
 import type { OwnKey } from '../etcd/confirmation.ts';
-import { EtcdFault } from '../etcd/etcd-error.ts';
+import { EtcdError } from '../etcd/etcd-error.ts';
 import { grantLease, KeepAlive, newLeaseId, revokeLease } from '../etcd/lease.ts';
-import { linkOf, type CallLimits, type Link } from '../etcd/transport.ts';
+import { transportOf, type CallLimits, type EtcdTransport } from '../etcd/transport.ts';
 import { lastWillOf, type LastWill } from '../last-will/index.ts';
-import { paceOf, renewalPace, type Pace, type RenewalPace } from './reconnect-backoff.ts';
-import type { Reporter } from '../logging/event-log.ts';
+import {
+  reconnectBackoffOf,
+  renewalBackoff,
+  type ReconnectBackoff,
+  type RenewalBackoff,
+} from './reconnect-backoff.ts';
+import type { EventLog } from '../logging/event-log.ts';
 import { Outage } from '../logging/outage.ts';
 import { clock } from '../util/clock.ts';
 import type { Etcd3 } from 'etcd3';
@@ -25,8 +30,8 @@ import type { Etcd3 } from 'etcd3';
 /** How long any one call may stay unanswered, in milliseconds: with the guard's cap, back within L5's 3 s. */
 export const CALL_LIMIT_MS = 2_500;
 
-/** Takes a key out of the queue, whichever of our puts it is there by. @throws {EtcdFault} */
-export type Release = (limits: CallLimits, isStillOwed: () => boolean) => Promise<void>;
+/** Takes a key out of the queue, whichever of our puts it is there by. @throws {EtcdError} */
+export type Release = (limits: CallLimits, isStillPending: () => boolean) => Promise<void>;
 
 /** A key that should be gone, but whose release has not been acknowledged, or that a late put may bring back. */
 interface Owed {
@@ -43,13 +48,13 @@ export type SessionEnd = 'deadline-passed' | 'lease-lost' | 'refused' | 'closed'
 /** One lease's life. Ends once. */
 export class Session {
   readonly leaseId: string;
-  readonly #link: Link;
-  readonly #pace: Pace;
-  readonly #retries: RenewalPace;
-  readonly #reporter: Reporter;
+  readonly #transport: EtcdTransport;
+  readonly #backoff: ReconnectBackoff;
+  readonly #retries: RenewalBackoff;
+  readonly #eventLog: EventLog;
   readonly #keepAlive: KeepAlive;
   readonly #stop = sharedAbort();
-  readonly #listeners = new Set<(because: SessionEnd) => void>();
+  readonly #listeners = new Set<(reason: SessionEnd) => void>();
   readonly #owed = new Map<string, Owed>();
   #proof: LeaseProof;
   #marginMs: number;
@@ -61,17 +66,17 @@ export class Session {
 
   constructor(
     lease: { id: string; proof: LeaseProof; keepAlive: KeepAlive; marginMs: number },
-    tools: { link: Link; pace: Pace; reporter: Reporter },
+    tools: { transport: EtcdTransport; backoff: ReconnectBackoff; eventLog: EventLog },
   ) {
     this.leaseId = lease.id;
     this.#proof = lease.proof;
     this.#keepAlive = lease.keepAlive;
     this.#marginMs = lease.marginMs;
-    this.#link = tools.link;
-    this.#pace = tools.pace;
-    this.#retries = renewalPace(lease.proof.grantedTtlSeconds, tools.pace);
-    this.#reporter = tools.reporter;
-    this.#offClusterChanged = this.#link.onClusterChanged(() => this.end('lease-lost'));
+    this.#transport = tools.transport;
+    this.#backoff = tools.backoff;
+    this.#retries = renewalBackoff(lease.proof.grantedTtlSeconds, tools.backoff);
+    this.#eventLog = tools.eventLog;
+    this.#offClusterChanged = this.#transport.onClusterChanged(() => this.end('lease-lost'));
     this.#watchDeadline();
     void this.#renewUntilEnded();
   }
@@ -103,7 +108,7 @@ export class Session {
   }
 
   /** Calls back when the session ends; at once if it has. @returns a function that takes the listener away. */
-  onEnd(listener: (because: SessionEnd) => void): () => void {
+  onEnd(listener: (reason: SessionEnd) => void): () => void {
     if (this.#ended !== undefined) {
       listener(this.#ended);
       return () => undefined;
@@ -118,12 +123,12 @@ export class Session {
    *
    * @param repeatUntilMs until when a put that was not answered may still arrive after a release; 0 where none can.
    */
-  owe(key: string, release: Release, repeatUntilMs: number): void {
+  addPendingDelete(key: string, release: Release, repeatUntilMs: number): void {
     this.#owed.set(key, { release, repeatUntilMs });
   }
 
-  /** Releases the key now, if it is owed. @throws {EtcdFault} */
-  async payOwed(key: string, limits: CallLimits): Promise<void> {
+  /** Releases the key now, if it is owed. @throws {EtcdError} */
+  async flushPendingDeletes(key: string, limits: CallLimits): Promise<void> {
     const owed = this.#owed.get(key);
     if (owed === undefined) return;
     await owed.release(limits, () => this.#owed.get(key) === owed);
@@ -132,28 +137,28 @@ export class Session {
 
   async #payAllOwed(): Promise<void> {
     for (const [key, owed] of this.#owed) {
-      const isStillOwed = (): boolean => this.#owed.get(key) === owed;
-      await owed.release({ withinMs: CALL_LIMIT_MS, signal: this.#stop.signal }, isStillOwed);
-      if (isStillOwed() && owed.repeatUntilMs <= clock.now()) this.#owed.delete(key);
+      const isStillPending = (): boolean => this.#owed.get(key) === owed;
+      await owed.release({ withinMs: CALL_LIMIT_MS, signal: this.#stop.signal }, isStillPending);
+      if (isStillPending() && owed.repeatUntilMs <= clock.now()) this.#owed.delete(key);
     }
   }
 
-  end(because: SessionEnd): void {
+  end(reason: SessionEnd): void {
     if (this.#ended !== undefined) return;
-    this.#ended = because;
+    this.#ended = reason;
     clearTimeout(this.#deadline);
     this.#offClusterChanged();
     this.#stop.abort();
     this.#keepAlive.close();
     this.#retries.end();
-    this.#reporter.report(
-      because === 'closed'
+    this.#eventLog.report(
+      reason === 'closed'
         ? { type: 'session.closed', leaseId: this.leaseId }
-        : { type: 'session.lost', leaseId: this.leaseId, because },
+        : { type: 'session.lost', leaseId: this.leaseId, reason },
     );
     const listeners = [...this.#listeners];
     this.#listeners.clear();
-    for (const listener of listeners) listener(because);
+    for (const listener of listeners) listener(reason);
   }
 
   #watchDeadline(): void {
@@ -185,12 +190,12 @@ export class Session {
         );
       else await this.#retries.pass(signal);
       if (signal.aborted) return;
-      if (this.#link.isClosed) return this.end('lease-lost');
+      if (this.#transport.isClosed) return this.end('lease-lost');
       const begunAtMs = clock.now();
       try {
         const proof = await this.#keepAlive.renew({
           withinMs: Math.min(
-            answerLimitMs(this.#proof.grantedTtlSeconds, this.#link.isProxied),
+            answerLimitMs(this.#proof.grantedTtlSeconds, this.#transport.isProxied),
             this.remainingMs(),
           ),
           signal,
@@ -202,13 +207,13 @@ export class Session {
         if (faltered) {
           faltered = false;
           steadySinceMs = clock.now();
-          this.#reporter.report({ type: 'session.recovered', leaseId: this.leaseId, leftMs });
+          this.#eventLog.report({ type: 'session.recovered', leaseId: this.leaseId, leftMs });
         }
-        this.#pace.nudge(); // a watch that is lost meanwhile must not wait: etcd can be reached
-        this.#pace.healthyFor(clock.now() - steadySinceMs);
+        this.#backoff.wake(); // a watch that is lost meanwhile must not wait: etcd can be reached
+        this.#backoff.healthyFor(clock.now() - steadySinceMs);
         this.#retries.healthyFor(clock.now() - steadySinceMs);
         this.#payAllOwed().catch(() => undefined); // after the next renewal again
-        this.#reporter.report({
+        this.#eventLog.report({
           type: 'session.renewed',
           leaseId: this.leaseId,
           roundTripMs: clock.now() - begunAtMs,
@@ -216,10 +221,10 @@ export class Session {
         });
       } catch (error) {
         if (signal.aborted) return;
-        const fault = error as EtcdFault;
+        const fault = error as EtcdError;
         if (fault.kind === 'lease-gone') return this.end('lease-lost');
         if (!faltered)
-          this.#reporter.report({
+          this.#eventLog.report({
             type: 'session.faltered',
             leaseId: this.leaseId,
             reason: fault.message,
@@ -242,15 +247,15 @@ export interface LeaseHolder {
 /** Hands out the session of one client and TTL: opens it for the first who needs it, closes it after the last. */
 export class SessionSource {
   readonly #client: Etcd3;
-  readonly #link: Link;
-  readonly #pace: Pace;
+  readonly #transport: EtcdTransport;
+  readonly #backoff: ReconnectBackoff;
   readonly #ttlSeconds: number;
   /** In the order in which their keys are read. */
   readonly #holders = new Set<LeaseHolder>();
   /** The largest that was asked for, and whether somebody asked for none. */
   #marginMs = 0;
   #isMarginDefault = false;
-  #reporter: Reporter | undefined;
+  #eventLog: EventLog | undefined;
   /** Of one who asked for it, all have the use. */
   #lastWill: LastWill | undefined;
   #current: Session | undefined;
@@ -263,18 +268,18 @@ export class SessionSource {
 
   constructor(client: Etcd3, ttlSeconds: number) {
     this.#client = client;
-    this.#link = linkOf(client);
-    this.#pace = paceOf(client);
+    this.#transport = transportOf(client);
+    this.#backoff = reconnectBackoffOf(client);
     this.#ttlSeconds = ttlSeconds;
   }
 
   /** @param marginMs default: a tenth of the TTL that is granted. */
-  join(holder: LeaseHolder, marginMs: number | undefined, reporter: Reporter, lastWill: boolean): void {
+  join(holder: LeaseHolder, marginMs: number | undefined, eventLog: EventLog, lastWill: boolean): void {
     if (this.#holders.size === 0) this.#stop = sharedAbort();
     this.#holders.add(holder);
     this.#marginMs = Math.max(this.#marginMs, marginMs ?? 0);
     this.#isMarginDefault ||= marginMs === undefined;
-    this.#reporter = reporter;
+    this.#eventLog = eventLog;
     this.#current?.widenMargin(this.#marginFor(this.#current.ttlMs / 1000));
     if (!lastWill || this.#lastWill !== undefined) return;
     this.#lastWill = lastWillOf(this.#client);
@@ -282,8 +287,8 @@ export class SessionSource {
   }
 
   #bequeath(leaseId: string): void {
-    this.#lastWill?.hold(leaseId, this.#link.clusterId, (reason) =>
-      this.#reporter?.report({ type: 'last-will.lost', reason }),
+    this.#lastWill?.hold(leaseId, this.#transport.clusterId, (reason) =>
+      this.#eventLog?.report({ type: 'last-will.lost', reason }),
     );
   }
 
@@ -291,11 +296,11 @@ export class SessionSource {
     return Math.max(this.#marginMs, this.#isMarginDefault ? defaultMarginMs(grantedTtlSeconds) : 0);
   }
 
-  /** The key to read next: one read a renewal, not one for each election. @throws {EtcdFault} where all have left. */
+  /** The key to read next: one read a renewal, not one for each election. @throws {EtcdError} where all have left. */
   #ownKey(leaseId: string): OwnKey {
     const [holder] = this.#holders;
     if (holder === undefined)
-      throw new EtcdFault('aborted', 'renew the lease: nobody wants it any more', true);
+      throw new EtcdError('aborted', 'renew the lease: nobody wants it any more', true);
     this.#holders.delete(holder);
     this.#holders.add(holder);
     return {
@@ -321,8 +326,8 @@ export class SessionSource {
     this.#lastWill = undefined;
     await Promise.all(
       leases.map((leaseId) =>
-        revokeLease(this.#link, leaseId, { withinMs: CALL_LIMIT_MS, isTimely: true })
-          .then(() => leaseId === session?.leaseId && this.#pace.forgive())
+        revokeLease(this.#transport, leaseId, { withinMs: CALL_LIMIT_MS, isTimely: true })
+          .then(() => leaseId === session?.leaseId && this.#backoff.forgive())
           // Where etcd cannot be reached the lease runs out by itself.
           .catch(() => undefined)
           // Should we die before it is back, the last will gives it back.
@@ -334,20 +339,20 @@ export class SessionSource {
   /**
    * The session, when there is one: waits for it through any outage.
    *
-   * @throws {EtcdFault} when etcd refuses for good, the client is closed, or the signal aborts.
+   * @throws {EtcdError} when etcd refuses for good, the client is closed, or the signal aborts.
    */
   async acquire(signal: AbortSignal): Promise<Session> {
     if (this.#current?.isValid() === true) return this.#current;
     const opening = (this.#opening ??= this.#openOnce());
     return await new Promise<Session>((resolve, reject) => {
-      const abort = (): void => reject(new EtcdFault('aborted', 'no session: aborted', false));
+      const abort = (): void => reject(new EtcdError('aborted', 'no session: aborted', false));
       if (signal.aborted) return abort();
       signal.addEventListener('abort', abort, { once: true });
       opening.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort));
     });
   }
 
-  readonly #tellHold = (holdMs: number): void => this.#reporter?.report({ type: 'session.held', holdMs });
+  readonly #tellHold = (holdMs: number): void => this.#eventLog?.report({ type: 'session.held', holdMs });
 
   #openOnce(): Promise<Session> {
     const opening = this.#open(this.#stop.signal);
@@ -360,28 +365,28 @@ export class SessionSource {
 
   async #open(signal: AbortSignal): Promise<Session> {
     const leaseId = newLeaseId();
-    const keepAlive = new KeepAlive(this.#link, leaseId, () => this.#ownKey(leaseId));
+    const keepAlive = new KeepAlive(this.#transport, leaseId, () => this.#ownKey(leaseId));
     for (let attempt = 1; ; attempt++) {
       // Later attempts are told of by what failed.
-      await this.#pace.pass(signal, attempt === 1 ? this.#tellHold : undefined);
+      await this.#backoff.pass(signal, attempt === 1 ? this.#tellHold : undefined);
       try {
         const proof = await this.#grant(leaseId, keepAlive, signal);
-        if (signal.aborted) throw new EtcdFault('aborted', 'no session: nobody wants it any more', true);
+        if (signal.aborted) throw new EtcdError('aborted', 'no session: nobody wants it any more', true);
         const session = new Session(
           { id: leaseId, proof, keepAlive, marginMs: this.#marginFor(proof.grantedTtlSeconds) },
-          { link: this.#link, pace: this.#pace, reporter: this.#reporter! },
+          { transport: this.#transport, backoff: this.#backoff, eventLog: this.#eventLog! },
         );
-        session.onEnd((because) => {
+        session.onEnd((reason) => {
           if (this.#current === session) this.#current = undefined;
-          if (because === 'deadline-passed' || because === 'refused') this.#abandoned.add(leaseId);
-          else if (because === 'lease-lost') this.#lastWill?.drop(leaseId);
+          if (reason === 'deadline-passed' || reason === 'refused') this.#abandoned.add(leaseId);
+          else if (reason === 'lease-lost') this.#lastWill?.drop(leaseId);
         });
         this.#current = session;
         this.#bequeath(leaseId);
-        if (attempt > 1) this.#pace.nudge();
+        if (attempt > 1) this.#backoff.wake();
         void this.#revokeRest(signal);
         this.#tellAvailable();
-        this.#reporter?.report({
+        this.#eventLog?.report({
           type: 'session.opened',
           leaseId,
           askedTtlSeconds: this.#ttlSeconds,
@@ -389,11 +394,11 @@ export class SessionSource {
         });
         return session;
       } catch (error) {
-        const fault = error as EtcdFault;
+        const fault = error as EtcdError;
         if (fault.kind !== 'unavailable' && fault.kind !== 'lease-gone') {
           keepAlive.close();
           if (fault.kind === 'aborted')
-            void revokeLease(this.#link, leaseId, { withinMs: CALL_LIMIT_MS, isTimely: true }).catch(
+            void revokeLease(this.#transport, leaseId, { withinMs: CALL_LIMIT_MS, isTimely: true }).catch(
               () => undefined,
             );
           throw fault;
@@ -403,22 +408,22 @@ export class SessionSource {
     }
   }
 
-  #tellUnavailable({ message: reason }: EtcdFault): void {
+  #tellUnavailable({ message: reason }: EtcdError): void {
     const forMs = this.#outage.note(reason);
-    const { endpoints } = this.#link;
+    const { endpoints } = this.#transport;
     if (forMs !== undefined)
-      this.#reporter?.report({ type: 'session.unavailable', reason, endpoints, forMs });
+      this.#eventLog?.report({ type: 'session.unavailable', reason, endpoints, forMs });
   }
 
   #tellAvailable(): void {
     const afterMs = this.#outage.over();
-    if (afterMs !== undefined) this.#reporter?.report({ type: 'session.available', afterMs });
+    if (afterMs !== undefined) this.#eventLog?.report({ type: 'session.available', afterMs });
   }
 
   /** Gives back what etcd may still keep of ours. @returns whether all of it is gone. */
   async #revokeAbandoned(limits: CallLimits): Promise<boolean> {
     const revoke = async (leaseId: string): Promise<void> => {
-      await revokeLease(this.#link, leaseId, limits);
+      await revokeLease(this.#transport, leaseId, limits);
       this.#abandoned.delete(leaseId);
       this.#lastWill?.drop(leaseId);
     };
@@ -429,7 +434,7 @@ export class SessionSource {
   /** What could not be given back with the first try is tried again, at the client's pace. */
   async #revokeRest(signal: AbortSignal): Promise<void> {
     while (this.#abandoned.size > 0 && !signal.aborted) {
-      await this.#pace.pass(signal);
+      await this.#backoff.pass(signal);
       if (!signal.aborted) await this.#revokeAbandoned({ withinMs: CALL_LIMIT_MS, signal });
     }
   }
@@ -440,14 +445,14 @@ export class SessionSource {
     const probe = await keepAlive.dial(limits);
     try {
       const revoked = this.#revokeAbandoned(limits);
-      const proof = await grantLease(this.#link, leaseId, this.#ttlSeconds, limits);
+      const proof = await grantLease(this.#transport, leaseId, this.#ttlSeconds, limits);
       // Our old keys would stand before us; but one member that keeps silent must not cost us the lease we have got.
       const over = new AbortController();
       await Promise.race([revoked.then(() => over.abort()), clock.sleep(REVOKE_PATIENCE_MS, over.signal)]);
       return proof ?? (await keepAlive.renew(limits));
     } catch (error) {
       // A host that keeps silent: let etcd3 dial anew.
-      if (error instanceof EtcdFault && error.kind === 'unavailable') probe.fail();
+      if (error instanceof EtcdError && error.kind === 'unavailable') probe.fail();
       throw error;
     }
   }

@@ -3,40 +3,40 @@
  */
 import type { Etcd3 } from 'etcd3';
 import { SHORTEST_PROXIED_TTL_SECONDS } from '../core/deadline.ts';
-import { linkOf } from '../etcd/transport.ts';
-import { WatchHub } from '../etcd/watch.ts';
-import { paceOf } from './reconnect-backoff.ts';
-import type { Reporter } from '../logging/event-log.ts';
+import { transportOf } from '../etcd/transport.ts';
+import { SharedWatch } from '../etcd/watch.ts';
+import { reconnectBackoffOf } from './reconnect-backoff.ts';
+import type { EventLog } from '../logging/event-log.ts';
 
-const hubs = new WeakMap<Etcd3, WatchHub>();
+const sharedWatches = new WeakMap<Etcd3, SharedWatch>();
 
 /** @param reporter tells of the stream's fortunes; that of the first election of the client does so for all. */
-export function hubOf(client: Etcd3, reporter: Reporter): WatchHub {
-  let hub = hubs.get(client);
-  if (hub === undefined) {
-    const link = linkOf(client);
-    link.history.onWentBack(({ fromRevision, toRevision }) =>
-      reporter.report({
+export function sharedWatchOf(client: Etcd3, eventLog: EventLog): SharedWatch {
+  let sharedWatch = sharedWatches.get(client);
+  if (sharedWatch === undefined) {
+    const transport = transportOf(client);
+    transport.history.onWentBack(({ fromRevision, toRevision }) =>
+      eventLog.report({
         type: 'etcd.history-lost',
         fromRevision: fromRevision.toString(),
         toRevision: toRevision.toString(),
       }),
     );
-    link.tell = (event) => reporter.report(event);
-    hub = new WatchHub({
-      link,
-      pace: paceOf(client),
-      onLost: (reason) => reporter.report({ type: 'watch.lost', reason }),
-      onHealed: (afterMs) => reporter.report({ type: 'watch.healed', afterMs }),
-      onUnconfirmed: (silentMs) => reporter.report({ type: 'watch.unconfirmed', silentMs }),
+    transport.tell = (event) => eventLog.report(event);
+    sharedWatch = new SharedWatch({
+      transport,
+      backoff: reconnectBackoffOf(client),
+      onLost: (reason) => eventLog.report({ type: 'watch.lost', reason }),
+      onHealed: (afterMs) => eventLog.report({ type: 'watch.healed', afterMs }),
+      onUnconfirmed: (silentMs) => eventLog.report({ type: 'watch.unconfirmed', silentMs }),
       onProxied: (ttlSeconds) =>
-        reporter.report({
+        eventLog.report({
           type: 'etcd.proxied',
           ttlSeconds,
           isSupported: ttlSeconds >= SHORTEST_PROXIED_TTL_SECONDS,
         }),
     });
-    hubs.set(client, hub);
+    sharedWatches.set(client, sharedWatch);
   }
-  return hub;
+  return sharedWatch;
 }

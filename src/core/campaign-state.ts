@@ -10,7 +10,7 @@
  *
  * `settling` waits for callbacks that still run: no second work begins beside the first.
  * `held` passes the loop guard, so there is no way round the guard: every arrow
- * back leads through it. Pure: no clock, no timer, no socket. `RunningCampaign` does
+ * back leads through it. Pure: no clock, no timer, no socket. `Campaign` does
  * each state's one job and feeds its outcome back in.
  */
 import assert from 'node:assert/strict';
@@ -42,9 +42,9 @@ export type StopCause = 'resigned' | 'closed' | 'aborted' | 'refused';
 export type EndCause = LossCause | StopCause;
 
 /** Whether a round ended by the world's doing (etcd, network, operator) or by our own (the caller's work). */
-export type Origin = 'outside' | 'own';
+export type Origin = 'environment' | 'caller';
 
-export type Campaign =
+export type CampaignState =
   | {
       readonly name: 'settling';
       readonly origin: Origin;
@@ -59,11 +59,11 @@ export type Campaign =
       readonly name: 'leaving';
       /** Unknown where we are stopped before an answer told us whether we had entered. */
       readonly candidacy: Candidacy | undefined;
-      readonly because: EndCause;
+      readonly reason: EndCause;
       readonly afterwards: 'stand-again' | 'end';
       readonly isAfterTerm: boolean;
     }
-  | { readonly name: 'ended'; readonly because: StopCause };
+  | { readonly name: 'ended'; readonly reason: StopCause };
 
 export type Outcome =
   | { readonly type: 'settled' }
@@ -71,17 +71,17 @@ export type Outcome =
   | { readonly type: 'entered'; readonly candidacy: Candidacy }
   | { readonly type: 'failed' }
   | { readonly type: 'elected' }
-  | { readonly type: 'lost'; readonly because: LossCause }
-  | { readonly type: 'stopped'; readonly because: StopCause }
+  | { readonly type: 'lost'; readonly reason: LossCause }
+  | { readonly type: 'stopped'; readonly reason: StopCause }
   | { readonly type: 'left' };
 
-export const begin = (): Campaign => ({ name: 'settling', origin: 'own', isAfterTerm: false });
+export const begin = (): CampaignState => ({ name: 'settling', origin: 'caller', isAfterTerm: false });
 
 /**
  * @throws {AssertionError} if the outcome cannot follow from the state: a bug of
  *   ours, never something that etcd, the network or the caller can cause.
  */
-export function next(campaign: Campaign, outcome: Outcome): Campaign {
+export function next(campaign: CampaignState, outcome: Outcome): CampaignState {
   switch (outcome.type) {
     case 'settled':
       if (campaign.name === 'settling') return { name: 'held', origin: campaign.origin };
@@ -93,7 +93,7 @@ export function next(campaign: Campaign, outcome: Outcome): Campaign {
       if (campaign.name === 'entering') return { name: 'waiting', candidacy: outcome.candidacy };
       break;
     case 'failed':
-      if (campaign.name === 'entering') return { name: 'held', origin: 'outside' };
+      if (campaign.name === 'entering') return { name: 'held', origin: 'environment' };
       break;
     case 'elected':
       if (campaign.name === 'waiting') return { name: 'leading', candidacy: campaign.candidacy };
@@ -103,7 +103,7 @@ export function next(campaign: Campaign, outcome: Outcome): Campaign {
         return {
           name: 'leaving',
           candidacy: campaign.candidacy,
-          because: outcome.because,
+          reason: outcome.reason,
           afterwards: 'stand-again',
           isAfterTerm: campaign.name === 'leading',
         };
@@ -113,27 +113,27 @@ export function next(campaign: Campaign, outcome: Outcome): Campaign {
       return {
         name: 'leaving',
         candidacy: 'candidacy' in campaign ? campaign.candidacy : undefined,
-        because: outcome.because,
+        reason: outcome.reason,
         afterwards: 'end',
         isAfterTerm: campaign.name === 'leading',
       };
     case 'left':
       if (campaign.name !== 'leaving') break;
       return campaign.afterwards === 'end'
-        ? { name: 'ended', because: campaign.because as StopCause }
-        : { name: 'settling', origin: originOf(campaign.because), isAfterTerm: campaign.isAfterTerm };
+        ? { name: 'ended', reason: campaign.reason as StopCause }
+        : { name: 'settling', origin: originOf(campaign.reason), isAfterTerm: campaign.isAfterTerm };
   }
   return assert.fail(`${outcome.type} cannot follow ${campaign.name}`);
 }
 
 /** Work that fails or quits is our own doing, and is held back longer; the rest is the world's. */
-export function originOf(because: EndCause): Origin {
-  switch (because) {
+export function originOf(reason: EndCause): Origin {
+  switch (reason) {
     case 'deadline-passed':
     case 'lease-lost':
     case 'evicted':
     case 'refused':
-      return 'outside';
+      return 'environment';
     case 'stepped-down':
     case 'work-failed':
     case 'no-progress':
@@ -142,6 +142,6 @@ export function originOf(because: EndCause): Origin {
     case 'resigned':
     case 'closed':
     case 'aborted':
-      return 'own';
+      return 'caller';
   }
 }

@@ -36,10 +36,10 @@ export class QueuedCandidate implements Candidate {
   }
 }
 
-export type RosterEvent =
+export type QueueEvent =
   { readonly type: 'put'; readonly candidate: Candidate } | { readonly type: 'delete'; readonly key: string };
 
-export class Roster {
+export class CandidateQueue {
   #byKey = new Map<string, Candidate>();
   /** Oldest first. */
   #queue: Candidate[] = [];
@@ -56,7 +56,7 @@ export class Roster {
     this.#byKey = new Map(this.#queue.map((candidate) => [candidate.key, candidate]));
   }
 
-  apply(event: RosterEvent): void {
+  apply(event: QueueEvent): void {
     if (event.type === 'delete') {
       this.#remove(event.key);
       return;

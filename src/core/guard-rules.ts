@@ -29,8 +29,8 @@ export interface Delays {
 
 /** First delays of the two sequences: one for rounds that we spoil ourselves, one for what the world spoils. */
 export interface DelaySource {
-  readonly own: () => Delays;
-  readonly outside: () => Delays;
+  readonly caller: () => Delays;
+  readonly environment: () => Delays;
 }
 
 export interface GuardHistory {
@@ -41,8 +41,8 @@ export interface GuardHistory {
   /** When the last round went on (its hold over), in milliseconds on a monotonic clock. */
   readonly releasedAtMs: number;
   /** The last delay of each sequence; undefined before the first hold. */
-  readonly own: Delays | undefined;
-  readonly outside: Delays | undefined;
+  readonly caller: Delays | undefined;
+  readonly environment: Delays | undefined;
 }
 
 export interface Verdict {
@@ -55,8 +55,8 @@ export const fresh: GuardHistory = {
   streak: 0,
   rounds: 0,
   releasedAtMs: Number.NEGATIVE_INFINITY,
-  own: undefined,
-  outside: undefined,
+  caller: undefined,
+  environment: undefined,
 };
 
 export const isTripped = (history: GuardHistory, limits: GuardLimits): boolean =>
@@ -74,7 +74,7 @@ const LONGEST_HOLD_MS = 3_600_000;
 /** One more round wants to start at `nowMs`: how long must it wait? */
 export function admit(
   history: GuardHistory,
-  origin: 'own' | 'outside',
+  origin: 'caller' | 'environment',
   limits: GuardLimits,
   source: DelaySource,
   nowMs: number,
@@ -93,7 +93,7 @@ export function admit(
   // What the world spoils is spaced from start to start: time already lost to a dead etcd counts. What we spoil
   // ourselves waits in full. Rounds side by side go one after another, but none waits for more than one other.
   const earliestMs =
-    origin === 'outside' ? history.releasedAtMs + holdMs : Math.max(history.releasedAtMs, nowMs) + holdMs;
+    origin === 'environment' ? history.releasedAtMs + holdMs : Math.max(history.releasedAtMs, nowMs) + holdMs;
   const turnMs = Math.min(Math.max(earliestMs, nowMs), nowMs + 2 * holdMs);
   return { history: { ...round, [origin]: delays, releasedAtMs: turnMs }, holdMs: turnMs - nowMs };
 }

@@ -2,7 +2,7 @@
  * How many log lines may be written, as a value: in the incident most of the CPU went into writing lines.
  */
 
-export interface LineBudget {
+export interface LogQuota {
   /** Lines that may still be written at once. */
   readonly left: number;
   readonly countedAtMs: number;
@@ -10,7 +10,7 @@ export interface LineBudget {
   readonly suppressed: number;
 }
 
-export interface LineRate {
+export interface LogRate {
   readonly atOnce: number;
   readonly msPerLine: number;
 }
@@ -18,12 +18,12 @@ export interface LineRate {
 /** A burst that shows a whole story of elections and losses, then six lines a minute. */
 export const LINES_AT_ONCE = 12;
 export const MS_PER_LINE = 10_000;
-const PER_ELECTION: LineRate = { atOnce: LINES_AT_ONCE, msPerLine: MS_PER_LINE };
+const PER_ELECTION: LogRate = { atOnce: LINES_AT_ONCE, msPerLine: MS_PER_LINE };
 
 /** All elections of a process together: a thousand of them that lose etcd at once tell the same story. */
-export const OF_ALL: LineRate = { atOnce: 1_000, msPerLine: 1_000 };
+export const OF_ALL: LogRate = { atOnce: 1_000, msPerLine: 1_000 };
 
-export const fullBudget = (nowMs: number, { atOnce }: LineRate = PER_ELECTION): LineBudget => ({
+export const fullQuota = (nowMs: number, { atOnce }: LogRate = PER_ELECTION): LogQuota => ({
   left: atOnce,
   countedAtMs: nowMs,
   suppressed: 0,
@@ -31,10 +31,10 @@ export const fullBudget = (nowMs: number, { atOnce }: LineRate = PER_ELECTION): 
 
 /** Spends one line if there is one; otherwise counts it as suppressed. */
 export function spend(
-  budget: LineBudget,
+  budget: LogQuota,
   nowMs: number,
-  { atOnce, msPerLine }: LineRate = PER_ELECTION,
-): { budget: LineBudget; written: boolean } {
+  { atOnce, msPerLine }: LogRate = PER_ELECTION,
+): { budget: LogQuota; written: boolean } {
   const earned = Math.floor(Math.max(0, nowMs - budget.countedAtMs) / msPerLine);
   const left = Math.min(atOnce, budget.left + earned);
   const countedAtMs = left === atOnce ? nowMs : budget.countedAtMs + earned * msPerLine;
@@ -47,4 +47,4 @@ export function spend(
  * Writes one line whatever the budget, and leaves nothing of the burst: what led to it has been told, and from here
  * on it is six lines a minute.
  */
-export const lastOfTheBurst = (nowMs: number): LineBudget => ({ left: 0, countedAtMs: nowMs, suppressed: 0 });
+export const lastOfTheBurst = (nowMs: number): LogQuota => ({ left: 0, countedAtMs: nowMs, suppressed: 0 });

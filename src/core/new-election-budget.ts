@@ -27,29 +27,29 @@ const NEWCOMERS: CrowdLimits = {
   msPerOne: MS_PER_NEWCOMER,
 };
 
-export interface NewcomerBudget {
+export interface NewElectionBudget {
   /** Those that may still come at once; below zero: so many wait already. */
   readonly all: number;
   readonly oneByOne: number;
   readonly countedAtMs: number;
 }
 
-export const fullNewcomerBudget = (nowMs: number, limits: CrowdLimits = NEWCOMERS): NewcomerBudget => ({
+export const fullNewElectionBudget = (nowMs: number, limits: CrowdLimits = NEWCOMERS): NewElectionBudget => ({
   all: limits.sideBySide,
   oneByOne: limits.oneByOne,
   countedAtMs: nowMs,
 });
 
 /** So many came one by one of late that the next ones need not tell their whole story. */
-export const areMany = ({ oneByOne }: NewcomerBudget): boolean => oneByOne < ONE_BY_ONE - 100;
+export const areMany = ({ oneByOne }: NewElectionBudget): boolean => oneByOne < ONE_BY_ONE - 100;
 
 /** One more election that was never seen before: how long must it wait? */
-export function welcome(
-  budget: NewcomerBudget,
+export function admitNew(
+  budget: NewElectionBudget,
   alone: boolean,
   nowMs: number,
   limits: CrowdLimits = NEWCOMERS,
-): { budget: NewcomerBudget; holdMs: number } {
+): { budget: NewElectionBudget; holdMs: number } {
   const earned = Math.max(0, nowMs - budget.countedAtMs) / limits.msPerOne;
   const all = Math.min(limits.sideBySide, budget.all + earned) - 1;
   const oneByOne = Math.min(limits.oneByOne, budget.oneByOne + earned) - (alone ? 1 : 0);

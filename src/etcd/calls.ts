@@ -3,7 +3,7 @@
  */
 import type { Etcd3 } from 'etcd3';
 import { clock } from '../util/clock.ts';
-import { EtcdFault, isTokenRefused, type GrpcStatus } from './etcd-error.ts';
+import { EtcdError, isTokenRefused, type GrpcStatus } from './etcd-error.ts';
 import { hedged } from './hedge.ts';
 import { Host } from './host.ts';
 import { limited, type Limits } from '../util/limited.ts';
@@ -54,7 +54,7 @@ export class Calls {
     );
   }
 
-  /** @throws {EtcdFault} */
+  /** @throws {EtcdError} */
   ask<T>(what: string, invoke: Invoke<T>, dueAtMs: number, limits: Asking): Promise<T> {
     const asked = new Set<Host>();
     const { avoid, isAnonymous } = limits;
@@ -67,15 +67,15 @@ export class Calls {
 
   /** Asks one host; what certainly did not happen goes on to the next one. */
   async #askHosts<T>(what: string, invoke: Invoke<T>, how: How): Promise<T> {
-    for (let last: EtcdFault | undefined; ;) {
+    for (let last: EtcdError | undefined; ;) {
       const host = await this.members.choose(what, leftOf(how), { avoid: how.avoid, except: how.asked });
       if (host === undefined)
-        throw last ?? new EtcdFault('unavailable', `${what}: all hosts are being asked already`, false);
+        throw last ?? new EtcdError('unavailable', `${what}: all hosts are being asked already`, false);
       how.asked.add(host);
       try {
         return await this.#askHost(host, what, invoke, how);
       } catch (fault) {
-        if (!(fault instanceof EtcdFault)) throw fault;
+        if (!(fault instanceof EtcdError)) throw fault;
         last = fault;
         const isUndone = fault.kind === 'unavailable' && !fault.mayHaveHappened;
         if (!isUndone || how.asked.size >= this.members.hosts.length || clock.now() >= how.dueAtMs)
@@ -90,7 +90,7 @@ export class Calls {
     try {
       return await this.#send(host, what, invoke, how, token);
     } catch (fault) {
-      const isSure = fault instanceof EtcdFault && !fault.mayHaveHappened;
+      const isSure = fault instanceof EtcdError && !fault.mayHaveHappened;
       if (!isSure || token === undefined || this.#tokens.current === token) throw fault;
       return await this.#send(host, what, invoke, how, await this.tokenFor(what, how));
     }
@@ -161,11 +161,11 @@ export class Calls {
         token,
       );
     } catch (fault) {
-      if (!(fault instanceof EtcdFault && fault.kind === 'refused')) throw fault;
+      if (!(fault instanceof EtcdError && fault.kind === 'refused')) throw fault;
     }
   }
 
-  /** The token at hand, or a new one; undefined where none is needed. @throws {EtcdFault} */
+  /** The token at hand, or a new one; undefined where none is needed. @throws {EtcdError} */
   async tokenFor(
     what: string,
     { dueAtMs, signal }: Pick<How, 'dueAtMs' | 'signal'>,
@@ -191,6 +191,6 @@ export class Calls {
 }
 
 function tokenIfSwitchedOff(fault: unknown): string {
-  if (fault instanceof EtcdFault && /authentication is not enabled/.test(fault.message)) return '';
+  if (fault instanceof EtcdError && /authentication is not enabled/.test(fault.message)) return '';
   throw fault;
 }

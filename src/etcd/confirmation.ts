@@ -5,8 +5,8 @@
 import { verdictOf } from '../core/renewal-check.ts';
 import type { Candidate } from '../core/candidate-queue.ts';
 import { candidateOf } from './election-keys.ts';
-import { EtcdFault } from './etcd-error.ts';
-import type { CallLimits, Host, Link } from './transport.ts';
+import { EtcdError } from './etcd-error.ts';
+import type { CallLimits, Host, EtcdTransport } from './transport.ts';
 
 /** A key that the role may read: the one that our candidate has, or would have. */
 export interface OwnKey {
@@ -26,23 +26,23 @@ const MOST_READS = 3;
 
 /**
  * @returns false where the renewal was acknowledged in an older raft term than the present one.
- * @throws {EtcdFault} where nobody answered, or all who did are behind.
+ * @throws {EtcdError} where nobody answered, or all who did are behind.
  */
 export async function isConfirmed(
-  link: Link,
+  transport: EtcdTransport,
   { raftTerm, host }: Renewal,
   ownKey: OwnKey,
   limits: CallLimits,
 ): Promise<boolean> {
   for (let reads = 1; reads <= MOST_READS; reads++) {
-    const { kvs, header } = await link.unary(
+    const { kvs, header } = await transport.unary(
       'confirm the renewal',
       (client, options) => client.kv.range({ key: Buffer.from(ownKey.key) }, options),
       { ...limits, isTimely: true, lane: 'lease', isHedged: true, avoid: host, proves: 'revision' },
     );
     ownKey.onRead(kvs[0] && candidateOf(kvs[0]), BigInt(header.revision));
-    const verdict = verdictOf(raftTerm, BigInt(header.raft_term), link.history.known.raftTerm);
+    const verdict = verdictOf(raftTerm, BigInt(header.raft_term), transport.history.known.raftTerm);
     if (verdict !== 'read-too-early') return verdict === 'confirmed';
   }
-  throw new EtcdFault('unavailable', 'confirm the renewal: all who answered are behind', true);
+  throw new EtcdError('unavailable', 'confirm the renewal: all who answered are behind', true);
 }

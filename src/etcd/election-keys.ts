@@ -8,8 +8,8 @@ import type { ICompare, IKeyValue, IRangeResponse, IRequestOp } from 'etcd3';
 import type { Candidacy } from '../core/campaign-state.ts';
 import { QueuedCandidate, type Candidate } from '../core/candidate-queue.ts';
 import { clock } from '../util/clock.ts';
-import { EtcdFault } from './etcd-error.ts';
-import type { CallLimits, Link } from './transport.ts';
+import { EtcdError } from './etcd-error.ts';
+import type { CallLimits, EtcdTransport } from './transport.ts';
 
 /** The candidates of an election at one revision. */
 export interface Snapshot {
@@ -35,10 +35,10 @@ export const endOf = (electionKeys: string): Buffer => Buffer.from(`${electionKe
  * a fencing token before. A key of ours that stands already is deleted first, whatever brought it there: an earlier try
  * whose answer was lost, a release that did not arrive, or a snapshot that etcd was restored from.
  *
- * @throws {EtcdFault}
+ * @throws {EtcdError}
  */
 export async function enter(
-  link: Link,
+  transport: EtcdTransport,
   electionKeys: string,
   entrant: { leaseId: string; value: string },
   limits: CallLimits,
@@ -48,7 +48,7 @@ export async function enter(
   let keysOnly = false;
   for (let attempt = 1; attempt <= ENTER_ATTEMPTS; attempt++) {
     const answer: Answer | undefined = await putIfAbsent(
-      link,
+      transport,
       electionKeys,
       { key, ...entrant },
       keysOnly,
@@ -65,9 +65,9 @@ export async function enter(
     if (own === undefined) throw new Error(`etcd put ${key} and did not show it in the same transaction`);
     const candidacy = { key, leaseId, createRevision: own.fencingToken };
     if (isPut) return { ...snapshot, candidacy };
-    await release(link, candidacy, limits);
+    await release(transport, candidacy, limits);
   }
-  throw new EtcdFault('unavailable', `enter ${electionKeys}: our key is put there by somebody else`, false);
+  throw new EtcdError('unavailable', `enter ${electionKeys}: our key is put there by somebody else`, false);
 }
 
 /** The queue, and whether it was we who put our key now. */
@@ -77,7 +77,7 @@ type Answer = Snapshot & { readonly isPut: boolean };
 const ENTER_ATTEMPTS = 4;
 
 async function putIfAbsent(
-  link: Link,
+  transport: EtcdTransport,
   electionKeys: string,
   { key, leaseId, value }: { key: string; leaseId: string; value: string },
   keysOnly: boolean,
@@ -87,7 +87,7 @@ async function putIfAbsent(
     request_put: { key: Buffer.from(key), value: Buffer.from(value), lease: leaseId },
   };
   const read: IRequestOp = { request_range: queueOf(electionKeys, keysOnly) };
-  const answer = await link.unary(
+  const answer = await transport.unary(
     `enter ${electionKeys}`,
     (client, options) =>
       client.kv.txn({ compare: [createdAt(key, 0n)], success: [put, read], failure: [read] }, options),
@@ -98,9 +98,13 @@ async function putIfAbsent(
 }
 
 /** The queue as etcd has it now: a linearizable read. */
-export async function readQueue(link: Link, electionKeys: string, limits: CallLimits): Promise<Snapshot> {
+export async function readQueue(
+  transport: EtcdTransport,
+  electionKeys: string,
+  limits: CallLimits,
+): Promise<Snapshot> {
   const answer = await unlessTooLarge((keysOnly) =>
-    link.unary(
+    transport.unary(
       `read ${electionKeys}`,
       (client, options) => client.kv.range(queueOf(electionKeys, keysOnly), options),
       { ...limits, isHedged: true, proves: 'revision' },
@@ -111,7 +115,7 @@ export async function readQueue(link: Link, electionKeys: string, limits: CallLi
 
 /** Announces another value under our key. @returns false if the key is no longer ours. */
 export async function proclaim(
-  link: Link,
+  transport: EtcdTransport,
   candidacy: Candidacy,
   value: string,
   limits: CallLimits,
@@ -123,7 +127,7 @@ export async function proclaim(
       lease: candidacy.leaseId,
     },
   };
-  const answer = await link.unary(
+  const answer = await transport.unary(
     `proclaim under ${candidacy.key}`,
     (client, options) =>
       client.kv.txn(
@@ -136,8 +140,12 @@ export async function proclaim(
 }
 
 /** Deletes our key, only if it is still the one that we created. */
-export async function release(link: Link, candidacy: Candidacy, limits: CallLimits): Promise<void> {
-  await deleteIf(link, candidacy.key, createdAt(candidacy.key, candidacy.createRevision), limits);
+export async function release(
+  transport: EtcdTransport,
+  candidacy: Candidacy,
+  limits: CallLimits,
+): Promise<void> {
+  await deleteIf(transport, candidacy.key, createdAt(candidacy.key, candidacy.createRevision), limits);
 }
 
 /**
@@ -146,24 +154,24 @@ export async function release(link: Link, candidacy: Candidacy, limits: CallLimi
  *
  * @param isStillOwed asked between the two: our next candidacy stands under the same key.
  */
-export async function releaseUnseen(
-  link: Link,
+export async function releaseUnconfirmed(
+  transport: EtcdTransport,
   electionKeys: string,
   leaseId: string,
   limits: CallLimits,
-  isStillOwed: () => boolean,
+  isStillPending: () => boolean,
 ): Promise<void> {
   const key = candidateKey(electionKeys, leaseId);
   const dueAtMs = clock.now() + limits.withinMs;
-  const { kvs } = await link.unary(
+  const { kvs } = await transport.unary(
     `look for ${key}`,
     (client, options) => client.kv.range({ key: Buffer.from(key) }, options),
     { ...limits, isHedged: true, proves: 'revision' },
   );
   const own = kvs[0];
-  if (own === undefined || own.lease !== leaseId || !isStillOwed()) return;
+  if (own === undefined || own.lease !== leaseId || !isStillPending()) return;
   const candidacy = { key, leaseId, createRevision: BigInt(own.create_revision) };
-  await release(link, candidacy, { ...limits, withinMs: Math.max(0, dueAtMs - clock.now()) });
+  await release(transport, candidacy, { ...limits, withinMs: Math.max(0, dueAtMs - clock.now()) });
 }
 
 /** The longest value that a candidate may announce, and that is kept of a foreign one, in bytes. */
@@ -202,11 +210,11 @@ async function unlessTooLarge<T>(read: (keysOnly: boolean) => Promise<T>): Promi
 }
 
 const isTooLarge = (error: unknown): boolean =>
-  error instanceof EtcdFault && /message larger than max/.test(error.message);
+  error instanceof EtcdError && /message larger than max/.test(error.message);
 
 /** An earlier try was answered: what it did stands, even if the next one was never sent. */
 const asApplied = (error: unknown): unknown =>
-  error instanceof EtcdFault ? new EtcdFault(error.kind, error.message, true, { cause: error }) : error;
+  error instanceof EtcdError ? new EtcdError(error.kind, error.message, true, { cause: error }) : error;
 
 const queueOf = (electionKeys: string, keysOnly: boolean) =>
   ({
@@ -224,9 +232,14 @@ function snapshotOf(electionKeys: string, range: IRangeResponse, revision: strin
   };
 }
 
-async function deleteIf(link: Link, key: string, compare: ICompare, limits: CallLimits): Promise<void> {
+async function deleteIf(
+  transport: EtcdTransport,
+  key: string,
+  compare: ICompare,
+  limits: CallLimits,
+): Promise<void> {
   const remove: IRequestOp = { request_delete_range: { key: Buffer.from(key) } };
-  await link.unary(
+  await transport.unary(
     `release ${key}`,
     (client, options) => client.kv.txn({ compare: [compare], success: [remove] }, options),
     { ...limits, isHedged: true },

@@ -6,7 +6,7 @@
 
 import { plainCauseWithCertificate } from '../core/plain-cause.ts';
 
-export type FaultKind =
+export type EtcdErrorKind =
   /** Not reachable, too slow, overloaded, out of space: try again later. */
   | 'unavailable'
   /** Wrong credentials, permission denied, an invalid argument: asking again cannot help. */
@@ -20,13 +20,13 @@ export type FaultKind =
   /** We were told to stop before an answer came. */
   | 'aborted';
 
-export class EtcdFault extends Error {
+export class EtcdError extends Error {
   override readonly name = 'EtcdFault';
-  readonly kind: FaultKind;
+  readonly kind: EtcdErrorKind;
   /** Whether the request may have reached etcd: false only if it certainly had no effect. */
   readonly mayHaveHappened: boolean;
 
-  constructor(kind: FaultKind, message: string, mayHaveHappened: boolean, options?: ErrorOptions) {
+  constructor(kind: EtcdErrorKind, message: string, mayHaveHappened: boolean, options?: ErrorOptions) {
     super(message, options);
     this.kind = kind;
     this.mayHaveHappened = mayHaveHappened;
@@ -34,14 +34,14 @@ export class EtcdFault extends Error {
 }
 
 /** A fault that no waiting mends. */
-export const isFinal = (fault: EtcdFault): boolean =>
+export const isFinal = (fault: EtcdError): boolean =>
   fault.kind === 'refused' || fault.kind === 'client-closed';
 
 /**
  * Whether etcd itself has answered although the write may have happened. It cannot happen any more after that answer, so
  * a read decides.
  */
-export const isAnswered = (fault: EtcdFault): boolean => /space exceeded/.test(fault.message);
+export const isAnswered = (fault: EtcdError): boolean => /space exceeded/.test(fault.message);
 
 /**
  * Another token helps. This one has run out; or users or roles have changed since it was issued, for JWT tokens carry the
@@ -85,15 +85,15 @@ export interface GrpcStatus {
   readonly details: string;
 }
 
-export function faultOf(what: string, status: GrpcStatus | undefined, error: unknown): EtcdFault {
-  if (error instanceof EtcdFault) return error;
+export function etcdErrorOf(what: string, status: GrpcStatus | undefined, error: unknown): EtcdError {
+  if (error instanceof EtcdError) return error;
   const cause = error instanceof Error ? error : new Error(String(error));
   const { code, details: said } = status ?? statusIn(cause.message);
   // With a status of etcd's, etcd3's error only shows the one that etcd3 is given instead: see intercept.ts.
   const options = status === undefined ? { cause } : {};
   const told = plainCauseWithCertificate(said);
-  const fault = (kind: FaultKind, mayHaveHappened: boolean): EtcdFault =>
-    new EtcdFault(kind, `${what}: ${told}`, mayHaveHappened, options);
+  const fault = (kind: EtcdErrorKind, mayHaveHappened: boolean): EtcdError =>
+    new EtcdError(kind, `${what}: ${told}`, mayHaveHappened, options);
 
   if (/client was already closed/.test(cause.message)) return fault('client-closed', false);
   if (NOT_SENDABLE.test(said)) return fault('refused', false);

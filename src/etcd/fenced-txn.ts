@@ -10,7 +10,7 @@ import type { Candidacy } from '../core/campaign-state.ts';
 import { InvalidInputError } from '../errors.ts';
 import { isObject, shown } from '../core/shown.ts';
 import { createdAt, isCandidateKey } from './election-keys.ts';
-import type { CallLimits, Link } from './transport.ts';
+import type { CallLimits, EtcdTransport } from './transport.ts';
 
 type Namespace = ConstructorParameters<typeof ComparatorBuilder>[1];
 type UserOptions = Parameters<KVClient['txn']>[1];
@@ -102,10 +102,10 @@ export function checkOperations(election: string, electionKeys: string, { succes
  * Sends it once.
  *
  * @returns the answer to the user's part; undefined if the fence failed, and nothing was written.
- * @throws {EtcdFault}
+ * @throws {EtcdError}
  */
 export async function commitFenced(
-  link: Link,
+  transport: EtcdTransport,
   candidacy: Candidacy,
   txn: UserTxn,
   userOptions: UserOptions,
@@ -116,7 +116,7 @@ export async function commitFenced(
     compare: [createdAt(candidacy.key, candidacy.createRevision)],
     success: isNested ? [{ request_txn: txn }] : txn.success,
   };
-  const answer = await link.unary(
+  const answer = await transport.unary(
     `fenced transaction of ${candidacy.key}`,
     (client, options) => client.kv.txn(request, { ...userOptions, ...options }),
     limits,

@@ -2,12 +2,12 @@
  * A hedged request: while the host that was asked keeps silent, another is asked the same, and the first answer counts.
  * For what may happen twice without harm.
  */
-import { EtcdFault } from './etcd-error.ts';
+import { EtcdError } from './etcd-error.ts';
 
 /**
  * @param ask sends it once; calls `onSilent` while its host keeps silent, and gives up where the signal aborts.
  * @param times how often it is sent, at most.
- * @throws {EtcdFault} etcd's refusal, whoever told it; where nobody could be reached, the fault of whoever may have
+ * @throws {EtcdError} etcd's refusal, whoever told it; where nobody could be reached, the fault of whoever may have
  *   been reached after all.
  */
 export function hedged<T>(
@@ -22,7 +22,7 @@ export function hedged<T>(
     };
     let asked = 0;
     let underWay = 0;
-    let worst: EtcdFault | undefined;
+    let worst: EtcdError | undefined;
     const askOnce = (): void => {
       asked++;
       underWay++;
@@ -36,7 +36,7 @@ export function hedged<T>(
         },
         (fault: unknown) => {
           underWay--;
-          const isUnreachable = fault instanceof EtcdFault && fault.kind === 'unavailable';
+          const isUnreachable = fault instanceof EtcdError && fault.kind === 'unavailable';
           if (isUnreachable && worst?.mayHaveHappened !== true) worst = fault;
           if (isUnreachable && underWay > 0) return;
           end();

@@ -31,7 +31,7 @@ export interface OnChange<Host> {
   readonly back: (host: Host, afterMs: number) => void;
 }
 
-export class HostChoice<Host> {
+export class HostSelector<Host> {
   readonly #hosts: readonly Host[];
   readonly #on: OnChange<Host>;
   readonly #suspects = new Map<Host, { readonly sinceMs: number; rank: number }>();

@@ -7,8 +7,8 @@ import type { ILeaseKeepAliveRequest, ILeaseKeepAliveResponse } from 'etcd3';
 import type { LeaseProof } from '../core/deadline.ts';
 import { clock } from '../util/clock.ts';
 import { isConfirmed, type OwnKey } from './confirmation.ts';
-import { EtcdFault, isTokenRefused } from './etcd-error.ts';
-import type { CallLimits, Host, Link, OpenStream } from './transport.ts';
+import { EtcdError, isTokenRefused } from './etcd-error.ts';
+import type { CallLimits, Host, EtcdTransport, OpenStream } from './transport.ts';
 
 /**
  * A lease ID of our own choosing, random, 63 bits, in decimal: a grant whose answer was lost is asked for again
@@ -20,38 +20,42 @@ export function newLeaseId(): string {
 
 /**
  * @returns the proof, or undefined where an earlier grant under this ID had happened after all: renew it.
- * @throws {EtcdFault}
+ * @throws {EtcdError}
  */
 export async function grantLease(
-  link: Link,
+  transport: EtcdTransport,
   leaseId: string,
   ttlSeconds: number,
   limits: CallLimits,
 ): Promise<LeaseProof | undefined> {
   const sentAtMs = clock.now();
   try {
-    const { TTL } = await link.unary(
+    const { TTL } = await transport.unary(
       'grant a lease',
       (client, options) => client.leaseClient.leaseGrant({ ID: leaseId, TTL: ttlSeconds }, options),
       { ...limits, isHedged: true, proves: 'revision-and-term', lane: 'lease' },
     );
     return { sentAtMs, grantedTtlSeconds: Number(TTL) };
   } catch (error) {
-    if (error instanceof EtcdFault && /lease already exists/.test(error.message)) return undefined;
+    if (error instanceof EtcdError && /lease already exists/.test(error.message)) return undefined;
     throw error;
   }
 }
 
 /** Gives the lease back, and with it all its keys. A lease that is gone already is no fault. */
-export async function revokeLease(link: Link, leaseId: string, limits: CallLimits): Promise<void> {
+export async function revokeLease(
+  transport: EtcdTransport,
+  leaseId: string,
+  limits: CallLimits,
+): Promise<void> {
   try {
-    await link.unary(
+    await transport.unary(
       'revoke the lease',
       (client, options) => client.leaseClient.leaseRevoke({ ID: leaseId }, options),
       { ...limits, isHedged: true, lane: 'lease' },
     );
   } catch (error) {
-    if (!(error instanceof EtcdFault && error.kind === 'lease-gone')) throw error;
+    if (!(error instanceof EtcdError && error.kind === 'lease-gone')) throw error;
   }
 }
 
@@ -66,17 +70,17 @@ interface Answered {
 
 /** Renews one lease on one stream; a stream that fails or keeps silent is replaced by the next renewal. */
 export class KeepAlive {
-  readonly #link: Link;
+  readonly #transport: EtcdTransport;
   readonly #leaseId: string;
   readonly #ownKey: () => OwnKey;
   #stream: LeaseStream | undefined;
   #closed = false;
   /** How the renewal in flight ends. */
-  #settle: ((answer: ILeaseKeepAliveResponse | EtcdFault) => void) | undefined;
+  #settle: ((answer: ILeaseKeepAliveResponse | EtcdError) => void) | undefined;
 
   /** @param ownKey what to read, to have a renewal confirmed; asked anew each time. */
-  constructor(link: Link, leaseId: string, ownKey: () => OwnKey) {
-    this.#link = link;
+  constructor(transport: EtcdTransport, leaseId: string, ownKey: () => OwnKey) {
+    this.#transport = transport;
     this.#leaseId = leaseId;
     this.#ownKey = ownKey;
   }
@@ -90,25 +94,26 @@ export class KeepAlive {
   /**
    * Renews until etcd's present leader stands behind it; never two at once. Each call within may take `withinMs`.
    *
-   * @throws {EtcdFault} `lease-gone` where etcd no longer knows the lease.
+   * @throws {EtcdError} `lease-gone` where etcd no longer knows the lease.
    */
   async renew(limits: CallLimits): Promise<LeaseProof> {
     for (let isSecond = false; ; isSecond = true) {
       const { stream, raftTerm, proof } = await this.#renewWithToken(limits);
       try {
-        const rest = this.#link.isProxied === false ? proof : await this.#restOf(proof, raftTerm, limits);
+        const rest =
+          this.#transport.isProxied === false ? proof : await this.#restOf(proof, raftTerm, limits);
         if (rest !== undefined && (await this.#isConfirmed(stream.host, raftTerm, limits))) return rest;
-        if (isSecond) throw new EtcdFault('unavailable', 'renew the lease: etcd has another leader', true);
+        if (isSecond) throw new EtcdError('unavailable', 'renew the lease: etcd has another leader', true);
       } catch (fault) {
         // Its member may be stuck: the next renewal goes elsewhere.
-        if ((fault as EtcdFault).kind === 'unavailable') this.#drop(stream, 'leave');
+        if ((fault as EtcdError).kind === 'unavailable') this.#drop(stream, 'leave');
         throw fault;
       }
     }
   }
 
   #isConfirmed(host: Host, raftTerm: bigint, limits: CallLimits): Promise<boolean> {
-    return isConfirmed(this.#link, { raftTerm, host }, this.#ownKey(), limits);
+    return isConfirmed(this.#transport, { raftTerm, host }, this.#ownKey(), limits);
   }
 
   /**
@@ -119,7 +124,7 @@ export class KeepAlive {
    */
   async #restOf(proof: LeaseProof, raftTerm: bigint, limits: CallLimits): Promise<LeaseProof | undefined> {
     const sentAtMs = clock.now();
-    const { TTL, header } = await this.#link.unary(
+    const { TTL, header } = await this.#transport.unary(
       'ask what is left of the lease',
       (client, options) => client.leaseClient.leaseTimeToLive({ ID: this.#leaseId }, options),
       { ...limits, isTimely: true, lane: 'lease', isHedged: true },
@@ -135,7 +140,7 @@ export class KeepAlive {
     try {
       return await this.#renewOnce(limits);
     } catch (error) {
-      if (!(error instanceof EtcdFault && isTokenRefused(error.message))) throw error;
+      if (!(error instanceof EtcdError && isTokenRefused(error.message))) throw error;
       // A stream keeps the token that it was opened with. The next one is opened with a new token.
       return await this.#renewOnce({ ...limits, withinMs: Math.max(0, dueAtMs - clock.now()) });
     }
@@ -145,13 +150,13 @@ export class KeepAlive {
     const dueAtMs = clock.now() + withinMs;
     const stream = (this.#stream ??= await this.#open({ withinMs, signal }));
     const sentAtMs = clock.now();
-    const asked = this.#link.history.known;
+    const asked = this.#transport.history.known;
     const answer = await new Promise<ILeaseKeepAliveResponse>((resolve, reject) => {
       const timer = setTimeout(
         () => {
           this.#drop(stream, 'fail');
           this.#settle?.(
-            new EtcdFault(
+            new EtcdError(
               'unavailable',
               `renew the lease: no answer within ${Math.round(withinMs)} ms`,
               true,
@@ -162,14 +167,14 @@ export class KeepAlive {
       );
       const abort = (): void => {
         this.#drop(stream, 'close');
-        this.#settle?.(new EtcdFault('aborted', 'renew the lease: aborted', true));
+        this.#settle?.(new EtcdError('aborted', 'renew the lease: aborted', true));
       };
       signal?.addEventListener('abort', abort, { once: true });
       this.#settle = (result) => {
         this.#settle = undefined;
         clearTimeout(timer);
         signal?.removeEventListener('abort', abort);
-        if (result instanceof EtcdFault) reject(result);
+        if (result instanceof EtcdError) reject(result);
         else resolve(result);
       };
       if (signal?.aborted === true) abort();
@@ -177,7 +182,7 @@ export class KeepAlive {
     });
     if (Number(answer.TTL) <= 0) throw leaseGone();
     stream.renewed();
-    this.#link.history.told(answer.header, 'nothing', asked);
+    this.#transport.history.told(answer.header, 'nothing', asked);
     const raftTerm = BigInt(answer.header.raft_term);
     return { stream, raftTerm, proof: { sentAtMs, grantedTtlSeconds: Number(answer.TTL) } };
   }
@@ -185,23 +190,23 @@ export class KeepAlive {
   close(): void {
     this.#closed = true;
     if (this.#stream !== undefined) this.#drop(this.#stream, 'close');
-    this.#settle?.(new EtcdFault('aborted', 'renew the lease: closed', true));
+    this.#settle?.(new EtcdError('aborted', 'renew the lease: closed', true));
   }
 
   async #open(limits: CallLimits): Promise<LeaseStream> {
-    const stream = await this.#link.stream<ILeaseKeepAliveRequest, ILeaseKeepAliveResponse>(
+    const stream = await this.#transport.stream<ILeaseKeepAliveRequest, ILeaseKeepAliveResponse>(
       'renew the lease',
       (client, options) => client.leaseClient.leaseKeepAlive(options),
       limits,
     );
     if (this.#closed) {
       stream.close();
-      throw new EtcdFault('aborted', 'renew the lease: closed', false);
+      throw new EtcdError('aborted', 'renew the lease: closed', false);
     }
     const lost = (reason: string): void => {
       if (this.#stream !== stream) return; // a stream we gave up long ago
       this.#stream = undefined;
-      this.#settle?.(new EtcdFault('unavailable', `renew the lease: ${reason}`, true));
+      this.#settle?.(new EtcdError('unavailable', `renew the lease: ${reason}`, true));
     };
     stream.raw.on('data', (answer) => {
       if (this.#stream === stream && answer.ID === this.#leaseId) this.#settle?.(answer);
@@ -216,5 +221,5 @@ export class KeepAlive {
   }
 }
 
-const leaseGone = (): EtcdFault =>
-  new EtcdFault('lease-gone', 'renew the lease: etcd no longer has it', true);
+const leaseGone = (): EtcdError =>
+  new EtcdError('lease-gone', 'renew the lease: etcd no longer has it', true);

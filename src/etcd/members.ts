@@ -3,9 +3,9 @@
  */
 import type { EventOf } from '../events.ts';
 import { Cluster, type ClusterEvent } from './cluster.ts';
-import { EtcdFault, type GrpcStatus } from './etcd-error.ts';
+import { EtcdError, type GrpcStatus } from './etcd-error.ts';
 import type { Host } from './host.ts';
-import { HostChoice, type Wishes } from './host-selector.ts';
+import { HostSelector, type Wishes } from './host-selector.ts';
 import { limited, type Limits } from '../util/limited.ts';
 import { Probes, type Ask } from './probes.ts';
 
@@ -23,7 +23,7 @@ const NOT_CONNECTED = /^No connection established|^Name resolution failed/;
 
 export class Members {
   readonly hosts: readonly Host[];
-  readonly choice: HostChoice<Host>;
+  readonly choice: HostSelector<Host>;
   readonly #cluster: Cluster<Host>;
   readonly #probes: Probes<Host>;
   readonly #identify: Ask<Host>;
@@ -38,7 +38,7 @@ export class Members {
     this.hosts = hosts;
     this.#identify = ask.identify;
     this.#tell = tell;
-    this.choice = new HostChoice(hosts, {
+    this.choice = new HostSelector(hosts, {
       away: ({ address }, reason) => this.#tellOfHost({ type: 'host.away', host: address, reason }),
       back: ({ address }, afterMs) => this.#tellOfHost({ type: 'host.back', host: address, afterMs }),
     });
@@ -61,7 +61,7 @@ export class Members {
     return this.#cluster.id;
   }
 
-  /** @returns undefined if every host is excepted. @throws {EtcdFault} if none belongs to our cluster. */
+  /** @returns undefined if every host is excepted. @throws {EtcdError} if none belongs to our cluster. */
   async choose(what: string, limits: Limits, { avoid, except }: Wishes<Host>): Promise<Host | undefined> {
     if (this.hosts.length > 1 && !this.hosts[0]!.isBorrowed) {
       const isUnknown = this.hosts.some((host) => !this.#cluster.isKnown(host));
@@ -71,7 +71,7 @@ export class Members {
     if (this.#foreign.size === this.hosts.length) await limited(what, this.#probes.rollCall(), limits);
     const foreign = this.#foreign;
     if (foreign.size === this.hosts.length)
-      throw new EtcdFault('unavailable', `${what}: ${this.#cluster.complaint}`, false);
+      throw new EtcdError('unavailable', `${what}: ${this.#cluster.complaint}`, false);
     return this.choice.pick({ avoid, except: new Set([...foreign, ...(except ?? [])]) });
   }
 
@@ -97,11 +97,11 @@ export class Members {
   /**
    * An error carries no cluster ID. Before one that has consequences is believed, its host says which cluster it belongs to.
    *
-   * @throws {EtcdFault} that is to be believed instead.
+   * @throws {EtcdError} that is to be believed instead.
    */
   async doubt(host: Host, what: string, fault: unknown): Promise<void> {
     const hasConsequences =
-      fault instanceof EtcdFault && ['refused', 'lease-gone', 'compacted'].includes(fault.kind);
+      fault instanceof EtcdError && ['refused', 'lease-gone', 'compacted'].includes(fault.kind);
     if (!hasConsequences || host.isBorrowed) return;
     await this.#identify(host, IDENTIFY_WITHIN_MS).catch(() => undefined);
     if (this.#cluster.isForeign(host)) throw foreign(what, this.#cluster.complaintOf(host, host.address));
@@ -139,5 +139,5 @@ export class Members {
 }
 
 /** Whatever a host of another cluster did there, nothing happened in ours. */
-export const foreign = (what: string, complaint: string): EtcdFault =>
-  new EtcdFault('unavailable', `${what}: ${complaint}`, false);
+export const foreign = (what: string, complaint: string): EtcdError =>
+  new EtcdError('unavailable', `${what}: ${complaint}`, false);

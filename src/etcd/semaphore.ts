@@ -1,5 +1,5 @@
 /** Bounds how many calls are under way at once; those that wait go in order. */
-export class Slots {
+export class Semaphore {
   #free: number;
   readonly #waiting = new Set<() => void>();
 

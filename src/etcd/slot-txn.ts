@@ -8,7 +8,7 @@ import { markOf, type Fate, type Sight } from '../core/slot-rules.ts';
 import { RESERVED_NAME } from '../core/names.ts';
 import { createdAt } from './election-keys.ts';
 import type { UserTxn } from './fenced-txn.ts';
-import type { CallLimits, Link } from './transport.ts';
+import type { CallLimits, EtcdTransport } from './transport.ts';
 
 type UserOptions = Parameters<KVClient['txn']>[1];
 
@@ -41,9 +41,9 @@ export function slotKey({ key }: Candidacy, number: number): string {
 /** What a role needs read and write access to. */
 export const slotFolder = (slot: string): string => slot.replace(/[^/]+\/[^/]+$/, '');
 
-/** @throws {EtcdFault} */
+/** @throws {EtcdError} */
 export async function commitInSlot(
-  link: Link,
+  transport: EtcdTransport,
   candidacy: Candidacy,
   write: SlottedWrite,
   { txn, options: userOptions, limits }: { txn: UserTxn; options: UserOptions; limits: CallLimits },
@@ -57,7 +57,7 @@ export async function commitInSlot(
     success: isNested ? [{ request_txn: nested }] : success,
     failure: [look(write), { request_range: { key: Buffer.from(candidacy.key), keys_only: true } }],
   };
-  const answer = await link.unary(
+  const answer = await transport.unary(
     `fenced transaction of ${candidacy.key}`,
     (client, options) => client.kv.txn(request, { ...userOptions, ...options }),
     limits,
@@ -76,10 +76,14 @@ export async function commitInSlot(
  * Puts the mark "never", unless the write or an earlier try of this has arrived. May be sent several times.
  *
  * @returns what stands in the slot now.
- * @throws {EtcdFault}
+ * @throws {EtcdError}
  */
-export async function settleInSlot(link: Link, write: SlottedWrite, limits: CallLimits): Promise<SlotAnswer> {
-  const answer = await link.unary(
+export async function settleInSlot(
+  transport: EtcdTransport,
+  write: SlottedWrite,
+  limits: CallLimits,
+): Promise<SlotAnswer> {
+  const answer = await transport.unary(
     `settle a write in ${write.key}`,
     (client, options) =>
       client.kv.txn(
@@ -95,13 +99,13 @@ export async function settleInSlot(link: Link, write: SlottedWrite, limits: Call
   return { header, sight };
 }
 
-/** Decides nothing about a write that may still arrive. @throws {EtcdFault} */
+/** Decides nothing about a write that may still arrive. @throws {EtcdError} */
 export async function lookIntoSlot(
-  link: Link,
+  transport: EtcdTransport,
   { key }: SlottedWrite,
   limits: CallLimits,
 ): Promise<SlotAnswer> {
-  const answer = await link.unary(
+  const answer = await transport.unary(
     `look into ${key}`,
     (client, options) => client.kv.range({ key: Buffer.from(key) }, options),
     { ...limits, isHedged: true },

@@ -3,7 +3,7 @@
  */
 import { clock } from '../util/clock.ts';
 import { leftOf, type Calls } from './calls.ts';
-import { faultOf, statusIn } from './etcd-error.ts';
+import { etcdErrorOf, statusIn } from './etcd-error.ts';
 import { onCleanStack, type Host, type HostClient } from './host.ts';
 import { callOptions, type CallOptions } from './intercept.ts';
 import { limited, type Limits } from '../util/limited.ts';
@@ -41,7 +41,7 @@ export type Open<Request, Response> = (
   options: CallOptions,
 ) => Promise<RawStream<Request, Response>>;
 
-/** @param use ends with the stream. @throws {EtcdFault} */
+/** @param use ends with the stream. @throws {EtcdError} */
 export async function openStream<Request, Response>(
   calls: Calls,
   what: string,
@@ -70,7 +70,7 @@ export async function openStream<Request, Response>(
     void onCleanStack(() => stream.cancel());
   };
   const opening = open(host.client, options).catch((error: unknown) => {
-    throw faultOf(what, undefined, error);
+    throw etcdErrorOf(what, undefined, error);
   });
   const raw = await limited(what, opening, leftOf(how), end);
   const onLost = (listener: (why: string) => void): void => {

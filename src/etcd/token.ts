@@ -29,7 +29,7 @@ export class Tokens {
     return this.#auth !== undefined && this.#token === undefined;
   }
 
-  /** Fetches one, unless that is under way. An empty one: authentication is switched off. @throws {EtcdFault} */
+  /** Fetches one, unless that is under way. An empty one: authentication is switched off. @throws {EtcdError} */
   async get(fetch: Fetch): Promise<void> {
     if (this.#auth === undefined || this.#token !== undefined) return;
     const fetching = (this.#fetching ??= fetch(this.#auth));

@@ -10,11 +10,11 @@
 import type { Etcd3 } from 'etcd3';
 import { clock } from '../util/clock.ts';
 import { Calls } from './calls.ts';
-import { EtcdFault } from './etcd-error.ts';
+import { EtcdError } from './etcd-error.ts';
 import { addressesOf, poolOf, type Host } from './host.ts';
 import { History, type Header, type Proves } from './history.ts';
 import type { HostEvent } from './members.ts';
-import { Slots } from './semaphore.ts';
+import { Semaphore } from './semaphore.ts';
 import { openStream, type Open, type OpenStream } from './stream.ts';
 import type { Invoke } from './unary.ts';
 import { Uses, type Use } from './uses.ts';
@@ -51,7 +51,7 @@ export type Lane = 'lease' | 'queue' | 'caller';
  */
 const IN_FLIGHT = 64;
 
-export class Link {
+export class EtcdTransport {
   /** What etcd has told of its history: a member that has not reached it lags behind. */
   readonly history: History = new History();
   /** When the last linearizable answer was asked for. */
@@ -67,10 +67,10 @@ export class Link {
   tell: (event: HostEvent) => void = () => undefined;
   readonly #users: Etcd3;
   readonly #calls: Calls;
-  readonly #lanes: Readonly<Record<Lane, Slots>> = {
-    lease: new Slots(IN_FLIGHT),
-    queue: new Slots(IN_FLIGHT),
-    caller: new Slots(IN_FLIGHT),
+  readonly #lanes: Readonly<Record<Lane, Semaphore>> = {
+    lease: new Semaphore(IN_FLIGHT),
+    queue: new Semaphore(IN_FLIGHT),
+    caller: new Semaphore(IN_FLIGHT),
   };
   readonly #uses: Uses;
   readonly #changeListeners = new Set<() => void>();
@@ -114,7 +114,7 @@ export class Link {
    * One call, sent once; if it is hedged, once to each host at most.
    *
    * @param what said in errors: what was tried.
-   * @throws {EtcdFault}
+   * @throws {EtcdError}
    */
   async unary<T extends { readonly header: Header }>(
     what: string,
@@ -125,7 +125,7 @@ export class Link {
     const { withinMs, isTimely, proves = 'nothing', lane = 'queue' } = limits;
     const slots = this.#lanes[lane];
     if (!(await slots.take(isTimely === true ? withinMs : undefined)))
-      throw new EtcdFault('unavailable', `${what}: too many calls were under way`, false);
+      throw new EtcdError('unavailable', `${what}: too many calls were under way`, false);
     try {
       const dueAtMs = withinMs + (isTimely === true ? calledAtMs : clock.now());
       const asked = this.history.known;
@@ -141,7 +141,7 @@ export class Link {
   /**
    * Opens a stream. That it is open says nothing about a connection: only an answer on it does.
    *
-   * @throws {EtcdFault}
+   * @throws {EtcdError}
    */
   async stream<Request, Response>(
     what: string,
@@ -166,17 +166,17 @@ export class Link {
     }
   }
 
-  /** Keeps the connections until it ends. @throws {EtcdFault} if the user has closed the client. */
+  /** Keeps the connections until it ends. @throws {EtcdError} if the user has closed the client. */
   #use(what: string): Use {
     if (!this.isClosed) return this.#uses.begin();
-    throw new EtcdFault('client-closed', `${what}: the client was already closed`, false);
+    throw new EtcdError('client-closed', `${what}: the client was already closed`, false);
   }
 }
 
-const links = new WeakMap<Etcd3, Link>();
+const links = new WeakMap<Etcd3, EtcdTransport>();
 
-export function linkOf(client: Etcd3): Link {
-  let link = links.get(client);
-  if (link === undefined) links.set(client, (link = new Link(client)));
-  return link;
+export function transportOf(client: Etcd3): EtcdTransport {
+  let transport = links.get(client);
+  if (transport === undefined) links.set(client, (transport = new EtcdTransport(client)));
+  return transport;
 }

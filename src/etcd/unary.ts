@@ -1,7 +1,7 @@
 /**
  * One call, sent once to one host, within its limit.
  */
-import { EtcdFault, faultOf, type GrpcStatus } from './etcd-error.ts';
+import { EtcdError, etcdErrorOf, type GrpcStatus } from './etcd-error.ts';
 import { onCleanStack, type HostClient } from './host.ts';
 import { SILENT_AFTER_MS } from './host-selector.ts';
 import { foreign } from './members.ts';
@@ -28,15 +28,15 @@ export interface Ask<T> {
   readonly onFailure: (status: GrpcStatus) => void;
 }
 
-/** @throws {EtcdFault} */
+/** @throws {EtcdError} */
 export function askOnce<T>(ask: Ask<T>): Promise<T> {
   const { what, client, invoke, token, withinMs, signal } = ask;
   return new Promise<T>((resolve, reject) => {
     let ongoing: OngoingCall | undefined;
     let status: GrpcStatus | undefined;
-    let over: EtcdFault | undefined;
+    let over: EtcdError | undefined;
     const stop = (kind: 'unavailable' | 'aborted', said: string): void => {
-      over = new EtcdFault(kind, `${what}: ${said}`, ongoing !== undefined);
+      over = new EtcdError(kind, `${what}: ${said}`, ongoing !== undefined);
       if (ongoing !== undefined) void onCleanStack(() => ongoing?.cancelWithStatus(HIDDEN, said));
       cleanUp();
       reject(over);
@@ -78,7 +78,7 @@ export function askOnce<T>(ask: Ask<T>): Promise<T> {
       },
       (error: unknown) => {
         cleanUp();
-        reject(over ?? faultOf(what, status, error));
+        reject(over ?? etcdErrorOf(what, status, error));
       },
     );
   });

@@ -5,13 +5,13 @@
  */
 import type { IWatchResponse } from 'etcd3';
 import { clock } from '../util/clock.ts';
-import { EtcdFault } from './etcd-error.ts';
+import { EtcdError } from './etcd-error.ts';
 import type { Known } from './history.ts';
-import type { Link } from './transport.ts';
+import type { EtcdTransport } from './transport.ts';
 import type { WatchStream } from './watch-stream.ts';
 
 export interface ProbeTools {
-  readonly link: Link;
+  readonly transport: EtcdTransport;
   readonly stream: WatchStream;
   /** How often silence is broken, and how long an answer may take, in milliseconds. */
   everyMs(): number;
@@ -28,7 +28,7 @@ interface Question {
   /** What the answer must have reached. */
   readonly reached: Known;
   readonly promise: Promise<void>;
-  end(fault?: EtcdFault): void;
+  end(fault?: EtcdError): void;
 }
 
 /** Ours and those of sessions are both made each third of a TTL; by so much they may drift apart. */
@@ -69,11 +69,11 @@ export class WatchProbe {
    * Waits for an answer on the stream: a watch of nothing, created and taken back. (etcd's progress request would
    * be the natural question, but some releases of 3.5 leave it unanswered.)
    *
-   * @throws {EtcdFault} where the stream is given up first.
+   * @throws {EtcdError} where the stream is given up first.
    */
   ask(): Promise<void> {
     if (this.#question !== undefined) return this.#question.promise;
-    const { link, stream } = this.#tools;
+    const { transport, stream } = this.#tools;
     const key = this.#tools.key();
     if (key === undefined) return Promise.reject(silent('nobody watches any more'));
     const id = this.#tools.newId();
@@ -91,8 +91,13 @@ export class WatchProbe {
         else reject(fault);
       };
     });
-    this.#question = { id, reached: this.#known ?? { ...link.history.known, revision: 0n }, promise, end };
-    this.#known = link.history.known;
+    this.#question = {
+      id,
+      reached: this.#known ?? { ...transport.history.known, revision: 0n },
+      promise,
+      end,
+    };
+    this.#known = transport.history.known;
     stream.create(id, { key, filters: ['Noput', 'Nodelete'] });
     return promise;
   }
@@ -113,7 +118,7 @@ export class WatchProbe {
   answered({ header }: IWatchResponse): void {
     const question = this.#question!;
     const { reached } = question;
-    const { known } = this.#tools.link.history;
+    const { known } = this.#tools.transport.history;
     const revision = BigInt(header.revision);
     this.#isBehind = revision < (this.#known?.revision ?? 0n);
     if (revision >= reached.revision || reached.era !== known.era) question.end();
@@ -130,12 +135,12 @@ export class WatchProbe {
    * Where no session asks etcd how far it is, as with those who only observe, we ask: on another host where there is one.
    */
   #learn(): void {
-    const { link, stream } = this.#tools;
+    const { transport, stream } = this.#tools;
     const key = this.#tools.key();
     const everyMs = this.#tools.everyMs();
-    const isOurs = link.provenAtMs === this.#readAtMs;
-    if (key === undefined || (!isOurs && clock.now() - link.provenAtMs < everyMs * DRIFT)) return;
-    link
+    const isOurs = transport.provenAtMs === this.#readAtMs;
+    if (key === undefined || (!isOurs && clock.now() - transport.provenAtMs < everyMs * DRIFT)) return;
+    transport
       .unary(
         'read how far etcd is',
         (client, options) => client.kv.range({ key, keys_only: true }, options),
@@ -149,10 +154,10 @@ export class WatchProbe {
         },
       )
       .then(
-        () => (this.#readAtMs = link.provenAtMs),
+        () => (this.#readAtMs = transport.provenAtMs),
         () => undefined, // the next one will do
       );
   }
 }
 
-const silent = (reason: string): EtcdFault => new EtcdFault('unavailable', `watch: ${reason}`, false);
+const silent = (reason: string): EtcdError => new EtcdError('unavailable', `watch: ${reason}`, false);

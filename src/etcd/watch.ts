@@ -7,32 +7,32 @@
  */
 import { sharedAbort } from '../util/abort.ts';
 import type { IWatchRequest, IWatchResponse } from 'etcd3';
-import type { RosterEvent } from '../core/candidate-queue.ts';
+import type { QueueEvent } from '../core/candidate-queue.ts';
 import { clock } from '../util/clock.ts';
 import { candidateOf, endOf, isCandidateKey } from './election-keys.ts';
-import { EtcdFault, isFinal } from './etcd-error.ts';
-import type { Link } from './transport.ts';
+import { EtcdError, isFinal } from './etcd-error.ts';
+import type { EtcdTransport } from './transport.ts';
 import { WatchProbe } from './watch-probe.ts';
 import { WatchStream } from './watch-stream.ts';
 
 export interface WatchTarget {
   /** Prefix of the keys that are watched; ends in `/`. */
   readonly electionKeys: string;
-  /** Reads the range anew after a break. @returns the revision it was read at. @throws {EtcdFault} */
+  /** Reads the range anew after a break. @returns the revision it was read at. @throws {EtcdError} */
   reload(signal: AbortSignal): Promise<bigint>;
   /** What happened to the keys, in revision order. */
-  onEvents(events: readonly RosterEvent[]): void;
+  onEvents(events: readonly QueueEvent[]): void;
   /** etcd refuses the range for good: the watch is over. */
-  onRefused(fault: EtcdFault): void;
+  onRefused(fault: EtcdError): void;
 }
 
-export interface WatchHubTools {
-  readonly link: Link;
+export interface SharedWatchTools {
+  readonly transport: EtcdTransport;
   /** The guard of everything that the client's elections share; passed before each try to get a stream back. */
-  readonly pace: {
+  readonly backoff: {
     pass(signal: AbortSignal): Promise<void>;
     healthyFor(healthyMs: number): void;
-    nudge(): void;
+    wake(): void;
   };
   onLost(reason: string): void;
   onHealed(afterMs: number): void;
@@ -60,8 +60,8 @@ const DENIED = /permission denied|user name is empty|\bauth\b/;
  */
 const DENIAL_COUNTS_MS = 30_000;
 
-export class WatchHub {
-  readonly #tools: WatchHubTools;
+export class SharedWatch {
+  readonly #tools: SharedWatchTools;
   /** How soon a stream that fell silent must be noticed, in milliseconds. */
   #noticeWithinMs = Number.POSITIVE_INFINITY;
   readonly #watches = new Set<Watch>();
@@ -81,7 +81,7 @@ export class WatchHub {
   /** When a stream was last given up because of that. */
   #deniedAtMs = Number.NEGATIVE_INFINITY;
   #stop = sharedAbort();
-  constructor(tools: WatchHubTools) {
+  constructor(tools: SharedWatchTools) {
     this.#tools = tools;
   }
 
@@ -150,7 +150,7 @@ export class WatchHub {
     if (this.#stream !== undefined) return Promise.resolve(this.#stream);
     if (this.#opening !== undefined) return this.#opening;
     const signal = this.#stop.signal;
-    const opening = this.#tools.link
+    const opening = this.#tools.transport
       .stream<IWatchRequest, IWatchResponse>(
         'watch',
         (client, options) => client.watchClient.watch(options),
@@ -159,7 +159,7 @@ export class WatchHub {
       .then((open) => {
         if (signal.aborted) {
           open.close();
-          throw new EtcdFault('aborted', 'watch: nobody watches any more', false);
+          throw new EtcdError('aborted', 'watch: nobody watches any more', false);
         }
         const stream: WatchStream = new WatchStream(open, {
           onMessage: (id, message) => this.#receive(stream, id, message),
@@ -182,7 +182,7 @@ export class WatchHub {
 
   #probeOf(stream: WatchStream): WatchProbe {
     return new WatchProbe({
-      link: this.#tools.link,
+      transport: this.#tools.transport,
       stream,
       everyMs: () => this.#probeEveryMs,
       key: () => {
@@ -193,7 +193,7 @@ export class WatchHub {
       onAnswered: () => {
         this.#confirmedAtMs = clock.now();
         this.#isUnconfirmed = false;
-        this.#tools.pace.healthyFor(clock.now() - this.#upSinceMs);
+        this.#tools.backoff.healthyFor(clock.now() - this.#upSinceMs);
       },
       onLost: (reason, how) => {
         stream[how]();
@@ -203,9 +203,9 @@ export class WatchHub {
   }
 
   #learnKind(isProxied: boolean): void {
-    const { link } = this.#tools;
-    const isNews = isProxied && link.isProxied !== true;
-    link.isProxied = isProxied || link.isProxied === true;
+    const { transport } = this.#tools;
+    const isNews = isProxied && transport.isProxied !== true;
+    transport.isProxied = isProxied || transport.isProxied === true;
     if (isNews) this.#tools.onProxied(this.#noticeWithinMs / 1000);
   }
 
@@ -225,7 +225,7 @@ export class WatchHub {
       return;
     }
     const { electionKeys } = watch.target;
-    const events: RosterEvent[] = [];
+    const events: QueueEvent[] = [];
     for (const { type, kv } of message.events) {
       const key = kv.key.toString();
       if (!isCandidateKey(electionKeys, key)) continue;
@@ -261,7 +261,7 @@ export class WatchHub {
     this.#probe?.stop(reason);
     this.#probe = undefined;
     this.#byId.clear();
-    this.#tools.pace.healthyFor(clock.now() - this.#upSinceMs);
+    this.#tools.backoff.healthyFor(clock.now() - this.#upSinceMs);
     for (const watch of this.#watches) this.#broken.add(watch);
     void this.#heal(reason);
   }
@@ -281,17 +281,17 @@ export class WatchHub {
     const brokenAtMs = clock.now();
     try {
       while (this.#broken.size > 0 && !signal.aborted) {
-        await this.#tools.pace.pass(signal);
+        await this.#tools.backoff.pass(signal);
         if (signal.aborted) break;
         try {
           if (this.#isDenied) await this.#askWhether(signal);
           const stream = await this.#open();
           await this.#confirm(stream);
-          this.#tools.pace.nudge();
+          this.#tools.backoff.wake();
           await Promise.allSettled([...this.#broken].map((watch) => this.#reload(stream, watch, signal)));
         } catch (error) {
           // No stream, or no answer on it: next round.
-          if (error instanceof EtcdFault && error.kind === 'client-closed')
+          if (error instanceof EtcdError && error.kind === 'client-closed')
             for (const watch of this.#broken) this.#endIfFinal(watch, error);
           await this.#doWithout(signal);
         }
@@ -320,7 +320,7 @@ export class WatchHub {
     this.#tools.onUnconfirmed(silentMs);
   }
 
-  /** Reads the range and watches from there. @throws {EtcdFault} where that must be tried again. */
+  /** Reads the range and watches from there. @throws {EtcdError} where that must be tried again. */
   async #reload(stream: WatchStream, watch: Watch, signal: AbortSignal): Promise<void> {
     try {
       const readAt = await watch.target.reload(signal);
@@ -350,10 +350,10 @@ export class WatchHub {
   }
 
   #endIfFinal(watch: Watch, error: unknown): void {
-    if (!(error instanceof EtcdFault) || !isFinal(error)) throw error;
+    if (!(error instanceof EtcdError) || !isFinal(error)) throw error;
     this.#end(watch);
     watch.target.onRefused(error);
   }
 }
 
-const silent = (reason: string): EtcdFault => new EtcdFault('unavailable', `watch: ${reason}`, false);
+const silent = (reason: string): EtcdError => new EtcdError('unavailable', `watch: ${reason}`, false);

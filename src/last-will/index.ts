@@ -90,7 +90,7 @@ export class LastWill {
   /** Each start passes the guard; returns when the helper runs, or nobody needs it any more. */
   async #start(): Promise<void> {
     const { signal } = this.#stop;
-    await this.#guard.pass('outside', RESTARTS, { signal });
+    await this.#guard.pass('environment', RESTARTS, { signal });
     if (signal.aborted) return;
     try {
       const reach = reachOf(this.#client);

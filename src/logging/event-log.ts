@@ -2,10 +2,10 @@
  * Tells what happens to one election, or to what the elections of a client share: bounded in lines.
  */
 import pino from 'pino';
-import { fullBudget, lastOfTheBurst, OF_ALL, spend } from '../core/log-quota.ts';
+import { fullQuota, lastOfTheBurst, OF_ALL, spend } from '../core/log-quota.ts';
 import { emit, type ElectionEvent, type Logger } from '../events.ts';
 import { shared } from '../loop-guard/registry.ts';
-import { lineSharesOf, newShare, type LineShare } from './log-limiter.ts';
+import { logLimiterOf, newLogShare, type LogShare } from './log-limiter.ts';
 import { clock } from '../util/clock.ts';
 
 /** Rare, and what comes after them is not understood without them. */
@@ -16,27 +16,27 @@ let made: Logger | undefined;
 /** The logger of those who pass none: pino to standard output, made once, when first needed. */
 export const defaultLogger = (): Logger => (made ??= pino({ name: 'etcd-election' }));
 
-export class Reporter {
+export class EventLog {
   readonly #logger: Logger;
   readonly #key: string;
   /** Of this election, whichever object writes. */
-  readonly #own: LineShare;
+  readonly #own: LogShare;
   /** Of all elections that come and go in its place, in this log: for what is no fault. */
-  #place: LineShare | undefined;
+  #place: LogShare | undefined;
   /** Of all elections of the process together. */
-  readonly #all: LineShare;
+  readonly #all: LogShare;
 
   /** @param key whose lines are counted together, whichever object writes them. */
   constructor(logger: Logger, key: string) {
     this.#logger = logger;
     this.#key = key;
-    this.#own = shared('lines', key, newShare);
-    this.#all = shared('lines', '', () => ({ now: fullBudget(clock.now(), OF_ALL) }));
+    this.#own = shared('lines', key, newLogShare);
+    this.#all = shared('lines', '', () => ({ now: fullQuota(clock.now(), OF_ALL) }));
   }
 
   /** A campaign begins. @returns what to call when it is over, and has said so. */
   begin(): () => void {
-    const { share, end } = lineSharesOf(this.#logger).begin(this.#key);
+    const { share, end } = logLimiterOf(this.#logger).begin(this.#key);
     this.#place = share;
     return end;
   }
@@ -55,7 +55,7 @@ export class Reporter {
   }
 
   /** One line of each budget, or of none. @returns how many were left out before; false where this one is. */
-  #spend(place: LineShare | undefined): false | number {
+  #spend(place: LogShare | undefined): false | number {
     const now = clock.now();
     const steps = [
       { share: this.#own, ...spend(this.#own.now, now) },

@@ -6,31 +6,31 @@
  * budget too: who begins takes the place of one that has ended, with what time has filled in of its lines, and only
  * where none has ended a new one.
  */
-import { fullBudget, lastOfTheBurst, type LineBudget } from '../core/log-quota.ts';
-import { newcomerGuard } from '../loop-guard/new-elections.ts';
+import { fullQuota, lastOfTheBurst, type LogQuota } from '../core/log-quota.ts';
+import { newElectionLimiter } from '../loop-guard/new-elections.ts';
 import { shared } from '../loop-guard/registry.ts';
 import { clock } from '../util/clock.ts';
 
 /** A budget that several may spend. */
-export interface LineShare {
-  now: LineBudget;
+export interface LogShare {
+  now: LogQuota;
 }
 
 /** Beyond so many the one that was left behind first is forgotten. */
 const MOST_LEFT = 16_384;
 
-export class LineShares {
-  readonly #inUse = new Map<string, { share: LineShare; campaigns: number }>();
+export class LogLimiter {
+  readonly #inUse = new Map<string, { share: LogShare; campaigns: number }>();
   /** Left behind by those who have ended; the last one first, or a loop would go through them all. */
-  readonly #left: LineShare[] = [];
-  readonly #make: () => LineShare;
+  readonly #left: LogShare[] = [];
+  readonly #make: () => LogShare;
 
-  constructor(make: () => LineShare) {
+  constructor(make: () => LogShare) {
     this.#make = make;
   }
 
   /** A campaign of this election begins. @returns its share, and what to call once when its last line is written. */
-  begin(key: string): { share: LineShare; end: () => void } {
+  begin(key: string): { share: LogShare; end: () => void } {
     let use = this.#inUse.get(key);
     if (use === undefined) {
       use = { share: this.#left.pop() ?? this.#make(), campaigns: 0 };
@@ -41,7 +41,7 @@ export class LineShares {
     return { share, end: () => this.#end(key, share) };
   }
 
-  #end(key: string, share: LineShare): void {
+  #end(key: string, share: LogShare): void {
     const use = this.#inUse.get(key)!;
     if (--use.campaigns > 0) return;
     this.#inUse.delete(key);
@@ -51,14 +51,14 @@ export class LineShares {
 }
 
 /** Names that a loop makes up side by side would each bring a burst of lines of their own. */
-export const newShare = (): LineShare => ({
-  now: (newcomerGuard().areMany ? lastOfTheBurst : fullBudget)(clock.now()),
+export const newLogShare = (): LogShare => ({
+  now: (newElectionLimiter().areMany ? lastOfTheBurst : fullQuota)(clock.now()),
 });
 
 /** The places of one log: elections that write to different ones, as each replica in a test does, take no place of others. */
-export function lineSharesOf(log: object): LineShares {
-  const byLog = shared('line-shares', '', () => new WeakMap<object, LineShares>());
+export function logLimiterOf(log: object): LogLimiter {
+  const byLog = shared('line-shares', '', () => new WeakMap<object, LogLimiter>());
   let shares = byLog.get(log);
-  if (shares === undefined) byLog.set(log, (shares = new LineShares(newShare)));
+  if (shares === undefined) byLog.set(log, (shares = new LogLimiter(newLogShare)));
   return shares;
 }

@@ -12,7 +12,7 @@ import {
 } from '../errors.ts';
 import {
   CALLS_PER_TURN,
-  countCall,
+  countSyncCall,
   countLook,
   refusals,
   termRefusals,
@@ -24,7 +24,7 @@ import { guardOf, type GuardListener, type GuardSettings } from './loop-guard.ts
 import { iterationsOf } from './iterations.ts';
 import { keyOf, type ElectionScope } from './guard-key.ts';
 import { clock } from '../util/clock.ts';
-import { turnstileOf, type Turnstile } from './single-flight.ts';
+import { singleFlightOf, type SingleFlight } from './single-flight.ts';
 
 /** Reads: 20 a second for whoever pauses between them; who asks again at once waits longer and longer, up to 1 s. */
 const READS: GuardSettings = { burst: 20, baseMs: 50, capMs: 1_000, outsideCapMs: 1_000, healthyAfterMs: 50 };
@@ -56,7 +56,7 @@ const PER_TURN: Record<CallKind, number> = {
   build: WRITES_PER_TURN,
 };
 
-export class CallerGuard {
+export class CallLimiter {
   readonly #scope: ElectionScope;
   readonly #clientReads: ClientReads;
   readonly #settings: GuardSettings;
@@ -88,8 +88,8 @@ export class CallerGuard {
   }
 
   /** Found, or made, when it is needed: most elections of a client never need one. */
-  #turnstile(kind: 'refusals' | 'failures' | 'repeats' | 'idle'): Turnstile {
-    return turnstileOf(this.#scope, kind);
+  #turnstile(kind: 'refusals' | 'failures' | 'repeats' | 'idle'): SingleFlight {
+    return singleFlightOf(this.#scope, kind);
   }
 
   /**
@@ -98,7 +98,7 @@ export class CallerGuard {
    * @throws {RunawayLoopError} if a loop never lets the event loop turn.
    */
   count(kind: CallKind): void {
-    countCall(keyOf(this.#scope, kind), this.#election, PER_TURN[kind]);
+    countSyncCall(keyOf(this.#scope, kind), this.#election, PER_TURN[kind]);
   }
 
   /** Every public call that gives an answer of memory and makes garbage begins here. @throws {RunawayLoopError} */
@@ -135,7 +135,7 @@ export class CallerGuard {
         const isKnown = turn === turnOfTheLoop(); // without etcd: nothing has come in
         if (isKnown) termRefusals.count(clock.now());
         await this.#turnstile('failures').pass(this.#failing, {
-          origin: error instanceof LeadershipLostError ? 'own' : 'outside',
+          origin: error instanceof LeadershipLostError ? 'caller' : 'environment',
           calledFrom,
           listener: this.#listener,
         });
@@ -264,7 +264,7 @@ export class CallerGuard {
    * @returns what to call when it is over.
    */
   async read(signal: AbortSignal): Promise<() => void> {
-    await guardOf(this.#scope, 'reads').pass('outside', READS, { signal });
+    await guardOf(this.#scope, 'reads').pass('environment', READS, { signal });
     return await this.watch(signal);
   }
 

@@ -4,7 +4,7 @@
  * what a program means begins side by side.
  */
 import type { Etcd3 } from 'etcd3';
-import { fullNewcomerBudget, welcome, type CrowdLimits } from '../core/new-election-budget.ts';
+import { fullNewElectionBudget, admitNew, type CrowdLimits } from '../core/new-election-budget.ts';
 import { LoopGuard, type GuardSettings } from './loop-guard.ts';
 import { shared } from './registry.ts';
 import { clock, type Clock } from '../util/clock.ts';
@@ -27,14 +27,14 @@ const MOST_WAITING = 1_000;
 export class ClientReads {
   readonly #clock: Clock;
   readonly #guard: LoopGuard;
-  #budget: ReturnType<typeof fullNewcomerBudget>;
+  #budget: ReturnType<typeof fullNewElectionBudget>;
   #underWay = 0;
   #waiting = 0;
 
   constructor(time: Clock = clock) {
     this.#clock = time;
     this.#guard = new LoopGuard('', '', time);
-    this.#budget = fullNewcomerBudget(time.now(), SIDE_BY_SIDE);
+    this.#budget = fullNewElectionBudget(time.now(), SIDE_BY_SIDE);
   }
 
   /**
@@ -44,12 +44,12 @@ export class ClientReads {
    */
   async begin(signal: AbortSignal): Promise<(() => void) | undefined> {
     const isAlone = this.#underWay === 0;
-    const { budget, holdMs } = welcome(this.#budget, isAlone, this.#clock.now(), SIDE_BY_SIDE);
+    const { budget, holdMs } = admitNew(this.#budget, isAlone, this.#clock.now(), SIDE_BY_SIDE);
     if (holdMs > 0 && this.#waiting >= MOST_WAITING) return undefined;
     this.#budget = budget;
     this.#underWay++;
     this.#waiting++;
-    if (isAlone) await this.#guard.pass('outside', ONE_BY_ONE, { signal });
+    if (isAlone) await this.#guard.pass('environment', ONE_BY_ONE, { signal });
     if (holdMs > 0) await this.#clock.sleep(holdMs, signal);
     this.#waiting--;
     let isOver = false;

@@ -45,7 +45,7 @@ export class Iterations {
   async begin(options: PassOptions, isEmpty: boolean, onMany: (count: number) => void): Promise<() => void> {
     if (isEmpty || this.#owed > 0) {
       this.#owed = Math.max(0, this.#owed - 1);
-      await this.#guard.pass('own', SHORT_ONES, options);
+      await this.#guard.pass('caller', SHORT_ONES, options);
     }
     if (isEmpty) {
       await this.#clock.sleep(1);

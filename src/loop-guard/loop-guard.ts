@@ -21,7 +21,7 @@ import {
 import { untilAny } from '../util/abort.ts';
 import type { Origin } from '../core/campaign-state.ts';
 import { keyOf, type ElectionScope, type Purpose } from './guard-key.ts';
-import { newcomerGuard } from './new-elections.ts';
+import { newElectionLimiter } from './new-elections.ts';
 import { allShared, shared } from './registry.ts';
 import { clock, type Clock } from '../util/clock.ts';
 
@@ -104,7 +104,7 @@ export class LoopGuard {
   #heldMs = 0;
   #heldUntilMs = 0;
   /** Made when somebody waits: most guards never hold anybody. */
-  #nudged: AbortController | undefined;
+  #woken: AbortController | undefined;
   #campaigns = 0;
   /** Whether somebody was told that it trips: only then is there a recovery to tell of. */
   #hasSaidSo = false;
@@ -123,7 +123,7 @@ export class LoopGuard {
    */
   admitCampaign(): (() => void) | undefined {
     const isNew = this.#history.rounds === 0;
-    if (this.#campaigns >= MOST_CAMPAIGNS || (isNew && newcomerGuard().isFlooded(this.#clock.now())))
+    if (this.#campaigns >= MOST_CAMPAIGNS || (isNew && newElectionLimiter().isFlooded(this.#clock.now())))
       return undefined;
     this.#campaigns++;
     return () => {
@@ -139,7 +139,7 @@ export class LoopGuard {
 
   /** The round came through: a candidate stands in the queue. */
   cameThrough(): void {
-    newcomerGuard().leave(this);
+    newElectionLimiter().leave(this);
   }
 
   /** One round wants to go on: waits as long as its history demands, or until the signal aborts. */
@@ -152,14 +152,14 @@ export class LoopGuard {
     const limits = { ...settings, healthyAfterMs: quietMs };
     const verdict = admit(earlier, origin, limits, delaySource(settings), now);
     this.#history = verdict.history;
-    const newcomer = isNew ? newcomerGuard().welcome(this, now) : undefined;
+    const newcomer = isNew ? newElectionLimiter().admitNew(this, now) : undefined;
     const holdMs = Math.max(verdict.holdMs, newcomer?.holdMs ?? 0);
     this.#count(options.calledFrom, holdMs);
     const after = isTripped(this.#history, settings);
     if (newcomer?.trips === true || (after && !before)) {
       this.#hasSaidSo ||= after && options.listener !== undefined;
       options.listener?.tripped({
-        rounds: newcomer?.trips === true ? newcomerGuard().count : this.#history.streak,
+        rounds: newcomer?.trips === true ? newElectionLimiter().count : this.#history.streak,
         holdMs,
         origin,
         calledFrom: options.calledFrom?.[0] ?? this.#busiestCallSite(),
@@ -169,11 +169,11 @@ export class LoopGuard {
     this.#holds++;
     this.#heldMs += holdMs;
     this.#heldUntilMs = now + holdMs;
-    const nudge = origin === 'outside' ? [(this.#nudged ??= new AbortController()).signal] : [];
-    const wake = options.signal === undefined ? nudge : [options.signal, ...nudge];
-    await untilAny(wake, (signal) => this.#clock.sleep(holdMs, signal));
+    const wakes = origin === 'environment' ? [(this.#woken ??= new AbortController()).signal] : [];
+    const ends = options.signal === undefined ? wakes : [options.signal, ...wakes];
+    await untilAny(ends, (signal) => this.#clock.sleep(holdMs, signal));
     this.#heldUntilMs = 0;
-    if (origin === 'outside')
+    if (origin === 'environment')
       this.#history = endHold(this.#history, earlier, verdict.history, this.#clock.now());
   }
 
@@ -201,9 +201,9 @@ export class LoopGuard {
   }
 
   /** Whoever is held back for an outside cause goes on now: it is gone. */
-  nudge(): void {
-    this.#nudged?.abort();
-    this.#nudged = undefined;
+  wake(): void {
+    this.#woken?.abort();
+    this.#woken = undefined;
   }
 
   status(settings: GuardSettings): GuardStatus {
@@ -294,8 +294,8 @@ function delaySource({ baseMs, capMs, outsideCapMs }: GuardSettings): DelaySourc
   let source = sources.get(key);
   if (source === undefined) {
     source = {
-      own: delays(baseMs, capMs, OWN_SPREAD),
-      outside: delays(baseMs, outsideCapMs, OUTSIDE_SPREAD),
+      caller: delays(baseMs, capMs, OWN_SPREAD),
+      environment: delays(baseMs, outsideCapMs, OUTSIDE_SPREAD),
     };
     if (sources.size === MOST_SOURCES) sources.clear();
     sources.set(key, source);

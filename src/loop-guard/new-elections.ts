@@ -1,15 +1,20 @@
 /**
  * Elections that this process sees for the first time: the rules of core/new-election-budget, one for all of them.
  */
-import { areMany, fullNewcomerBudget, welcome, type NewcomerBudget } from '../core/new-election-budget.ts';
+import {
+  areMany,
+  fullNewElectionBudget,
+  admitNew,
+  type NewElectionBudget,
+} from '../core/new-election-budget.ts';
 import { shared } from './registry.ts';
 import { clock } from '../util/clock.ts';
 
 /** So many that are held back at once are a flood: no honest program has them wait. */
 export const MOST_HELD = 1_000;
 
-export class NewcomerGuard {
-  #budget: NewcomerBudget;
+export class NewElectionLimiter {
+  #budget: NewElectionBudget;
   /** Those whose first campaign has neither come through yet nor ended: whoever comes now comes beside them. */
   readonly #underWay = new Set<object>();
   #heldUntilMs: number[] = [];
@@ -17,12 +22,12 @@ export class NewcomerGuard {
   #isTripped = false;
 
   constructor(nowMs: number) {
-    this.#budget = fullNewcomerBudget(nowMs);
+    this.#budget = fullNewElectionBudget(nowMs);
   }
 
   /** One that was never seen comes. @returns how long it must wait, and whether it is the first that must. */
-  welcome(newcomer: object, nowMs: number): { holdMs: number; trips: boolean } {
-    const { budget, holdMs } = welcome(this.#budget, this.#underWay.size === 0, nowMs);
+  admitNew(newcomer: object, nowMs: number): { holdMs: number; trips: boolean } {
+    const { budget, holdMs } = admitNew(this.#budget, this.#underWay.size === 0, nowMs);
     this.#budget = budget;
     this.#underWay.add(newcomer);
     this.#count++;
@@ -54,5 +59,5 @@ export class NewcomerGuard {
   }
 }
 
-export const newcomerGuard = (): NewcomerGuard =>
-  shared('newcomers', '', () => new NewcomerGuard(clock.now()));
+export const newElectionLimiter = (): NewElectionLimiter =>
+  shared('newcomers', '', () => new NewElectionLimiter(clock.now()));

@@ -17,7 +17,7 @@ const CROWD = 64;
 /** A crowd is let go after this time, in milliseconds; and this is the least that anybody waits who is held. */
 const CROWD_WAITS_MS = 250;
 
-export class Turnstile {
+export class SingleFlight {
   readonly #guard: LoopGuard;
   readonly #clock: Clock;
   #together: Promise<void> | undefined;
@@ -55,7 +55,7 @@ export class Turnstile {
 
   async #hold(
     settings: GuardSettings,
-    { origin = 'own', ...options }: PassOptions & { readonly origin?: Origin },
+    { origin = 'caller', ...options }: PassOptions & { readonly origin?: Origin },
   ): Promise<void> {
     const { signal } = this.#release;
     await this.#guard.pass(origin, settings, { ...options, signal });
@@ -67,5 +67,5 @@ export class Turnstile {
 }
 
 /** The turnstile of one election and kind of answer in this process. */
-export const turnstileOf = (scope: ElectionScope, purpose: Purpose): Turnstile =>
-  shared('turnstile', keyOf(scope, purpose), () => new Turnstile(guardOf(scope, purpose)));
+export const singleFlightOf = (scope: ElectionScope, purpose: Purpose): SingleFlight =>
+  shared('turnstile', keyOf(scope, purpose), () => new SingleFlight(guardOf(scope, purpose)));

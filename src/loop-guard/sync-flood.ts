@@ -42,7 +42,7 @@ function forgetAfterThisTurn(): void {
 }
 
 /** @throws {RunawayLoopError} beyond so many calls for one key in one turn. */
-export function countCall(key: string, election: string, most: number = CALLS_PER_TURN): void {
+export function countSyncCall(key: string, election: string, most: number = CALLS_PER_TURN): void {
   forgetAfterThisTurn();
   const count = (calls.get(key) ?? 0) + 1;
   calls.set(key, count);
@@ -64,7 +64,7 @@ export function countElection(name: string): void {
 
 function runaway(election: string, count: number): never {
   thrown++;
-  if (thrown > THROWS_UNTIL_PARKED) park(thrown - THROWS_UNTIL_PARKED);
+  if (thrown > THROWS_UNTIL_PARKED) blockThread(thrown - THROWS_UNTIL_PARKED);
   throw new RunawayLoopError(election, count);
 }
 
@@ -113,7 +113,7 @@ export const termRefusals: Refusals = new Refusals(2_000, 500);
  * Longer and longer: a loop that ends after a few thousand more loses seconds, one that does not end sleeps for
  * nearly all of its time. Nothing is lost: in this turn no timer, no renewal and no answer could run anyway.
  */
-function park(calledSince: number): void {
+function blockThread(calledSince: number): void {
   sleepInThisThread(Math.min(LONGEST_PARK_MS, Math.ceil(calledSince / 30)));
 }
 

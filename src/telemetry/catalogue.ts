@@ -169,7 +169,7 @@ export const catalogue: {
     kind: 'counter',
     name: 'etcd.election.guard.trips',
     unit: '{trip}',
-    help: 'Times that the loop guard began to hold rounds back, by who spoilt them: own work and callers, or the world outside.',
+    help: 'Times that the loop guard began to hold rounds back, by cause: the caller and its work, or the environment (etcd, network).',
     labels: ['election', 'origin'],
   }),
   guardRounds: metric({

@@ -144,13 +144,13 @@ class TermSpans {
   };
 
   readonly #onEnded = (message: unknown): void => {
-    const { election, fencingToken, because } = message as EventOf<'term.ended'>;
+    const { election, fencingToken, reason } = message as EventOf<'term.ended'>;
     const key = keyOf(election, fencingToken);
     const span = this.#open.get(key);
     if (span === undefined) return; // it began before we looked
     this.#open.delete(key);
-    span.setAttribute('etcd.election.reason', because);
-    if (!CHOSEN.has(because)) span.setStatus({ code: SpanStatusCode.ERROR, message: because });
+    span.setAttribute('etcd.election.reason', reason);
+    if (!CHOSEN.has(reason)) span.setStatus({ code: SpanStatusCode.ERROR, message: reason });
     span.end();
   };
 }

@@ -66,7 +66,7 @@ const OF_AN_ELECTION: readonly Beginning[] = [
   ['candidaciesFailed'],
   ['callbacksFailed', 'callback', ['onLeader', 'onFollower', 'onLeaderChange', 'run', 'every', 'onEnd']],
   ['candidaciesLost', 'reason', ['deadline-passed', 'lease-lost', 'evicted', 'refused']],
-  ['guardTrips', 'origin', ['own', 'outside']],
+  ['guardTrips', 'origin', ['caller', 'environment']],
 ];
 /** once it stood in the queue; */
 const OF_A_CANDIDACY: readonly Beginning[] = [['leaderlessDuration']];
@@ -134,7 +134,7 @@ export class Recorder implements Disposable {
         this.#first(this.#led, event.election, OF_A_TERM);
         return record('termsStarted', 1, { election: event.election });
       case 'term.ended':
-        record('termsEnded', 1, { election: event.election, reason: event.because });
+        record('termsEnded', 1, { election: event.election, reason: event.reason });
         return record('termDuration', event.ledMs / 1000, { election: event.election });
       case 'term.released':
         return record('handoverDuration', event.afterMs / 1000, { election: event.election });
@@ -142,9 +142,9 @@ export class Recorder implements Disposable {
         return this.#noteLeader(event.election, event.fencingToken !== undefined);
       case 'campaign.ended':
         this.#leaderless.delete(event.election); // nobody of us looks any more
-        return record('campaignsEnded', 1, { election: event.election, reason: event.because });
+        return record('campaignsEnded', 1, { election: event.election, reason: event.reason });
       case 'candidate.lost':
-        return record('candidaciesLost', 1, { election: event.election, reason: event.because });
+        return record('candidaciesLost', 1, { election: event.election, reason: event.reason });
       case 'callback.failed':
         return record('callbacksFailed', 1, { election: event.election, callback: event.callback });
       case 'drain.overdue':
@@ -163,7 +163,7 @@ export class Recorder implements Disposable {
         return record('renewalsFaltered', 1, {});
       case 'session.lost':
         this.#leases.delete(event.leaseId);
-        return record('leasesLost', 1, { reason: event.because });
+        return record('leasesLost', 1, { reason: event.reason });
       case 'session.closed':
         this.#leases.delete(event.leaseId);
         return;

@@ -4,7 +4,7 @@
 import type { ComparatorBuilder, IRequestOp, ITxnResponse, KVClient } from 'etcd3';
 import type { Candidacy } from '../core/campaign-state.ts';
 import { proclaim } from '../etcd/election-keys.ts';
-import { EtcdFault } from '../etcd/etcd-error.ts';
+import { EtcdError } from '../etcd/etcd-error.ts';
 import {
   checkOperations,
   commitFenced,
@@ -13,18 +13,18 @@ import {
   putOf,
   type UserTxn,
 } from '../etcd/fenced-txn.ts';
-import type { CallLimits, Link } from '../etcd/transport.ts';
+import type { CallLimits, EtcdTransport } from '../etcd/transport.ts';
 import { InvalidInputError, OutcomeUnknownError } from '../errors.ts';
 import { settleError, writeError } from '../campaign/etcd-to-user-errors.ts';
 import { shown } from '../core/shown.ts';
 import { checkBytes, checkTxnOptions, checkValue, type TxnOptions } from '../options.ts';
 import { PendingWrites } from './pending-writes.ts';
-import type { Reporter } from '../logging/event-log.ts';
+import type { EventLog } from '../logging/event-log.ts';
 import { CALL_LIMIT_MS, type Session } from '../client/session.ts';
 import type { LiveTerm, SettledWrite, TermTools } from './term.ts';
 import { UncommittedTxns } from './uncommitted-txns.ts';
-import { UnsettledFault, writeSlotsOf, type WriteSlots } from './write-slots.ts';
-import { WriteTrouble } from './write-failures.ts';
+import { UnsettledError, writeSlotsOf, type WriteSlots } from './write-slots.ts';
+import { WriteFailures } from './write-failures.ts';
 
 /** How long a fenced write may stay unanswered, in milliseconds, before its outcome counts as unknown. */
 const WRITE_LIMIT_MS = 2 * CALL_LIMIT_MS;
@@ -35,9 +35,9 @@ type UserOptions = Parameters<KVClient['txn']>[1];
 export interface WriterTools {
   readonly election: string;
   readonly electionKeys: string;
-  readonly link: Link;
+  readonly transport: EtcdTransport;
   readonly settings: { readonly drainTimeoutMs: number };
-  readonly reporter: Reporter;
+  readonly eventLog: EventLog;
 }
 
 export interface Announcing {
@@ -52,7 +52,7 @@ export class TermWriter implements TermTools {
   readonly #announcing: Announcing;
   readonly #pending: PendingWrites;
   readonly #uncommitted: UncommittedTxns;
-  readonly #trouble: WriteTrouble;
+  readonly #trouble: WriteFailures;
   #unsent: { value: string; readonly sent: Promise<void> } | undefined;
   #announced: Promise<unknown> = Promise.resolve();
 
@@ -62,11 +62,11 @@ export class TermWriter implements TermTools {
     this.#candidacy = candidacy;
     this.#announcing = announcing;
     this.#pending = new PendingWrites(tools.settings.drainTimeoutMs);
-    const { election, reporter } = tools;
+    const { election, eventLog } = tools;
     const of = { election, fencingToken: candidacy.createRevision.toString() };
-    this.#uncommitted = new UncommittedTxns(() => reporter.report({ type: 'txn.uncommitted', ...of }));
-    this.#trouble = new WriteTrouble((failures, reason) =>
-      reporter.report({ type: 'write.failed', ...of, failures, reason }),
+    this.#uncommitted = new UncommittedTxns(() => eventLog.report({ type: 'txn.uncommitted', ...of }));
+    this.#trouble = new WriteFailures((failures, reason) =>
+      eventLog.report({ type: 'write.failed', ...of, failures, reason }),
     );
   }
 
@@ -95,9 +95,9 @@ export class TermWriter implements TermTools {
     this.#unsent = undefined;
     await this.#write(term, async () => {
       const limits: CallLimits = { withinMs: CALL_LIMIT_MS, signal: this.#pending.settling, lane: 'caller' };
-      const isOurs = await proclaim(this.#tools.link, this.#candidacy, value, limits).catch(
+      const isOurs = await proclaim(this.#tools.transport, this.#candidacy, value, limits).catch(
         (fault: unknown) => {
-          if (fault instanceof EtcdFault && fault.kind === 'lease-gone') return false; // it was the term's
+          if (fault instanceof EtcdError && fault.kind === 'lease-gone') return false; // it was the term's
           throw fault;
         },
       );
@@ -165,14 +165,14 @@ export class TermWriter implements TermTools {
         );
       return { happened: fate !== 'never', succeeded: fate === 'then' };
     } catch (error) {
-      if (!(error instanceof EtcdFault)) throw error;
+      if (!(error instanceof EtcdError)) throw error;
       throw settleError(election, writeId, error);
     }
   }
 
   /** Slots belong to the lease: terms that follow each other under it share them. */
   get #slots(): WriteSlots {
-    return writeSlotsOf(this.#session, this.#tools.electionKeys, this.#tools.link);
+    return writeSlotsOf(this.#session, this.#tools.electionKeys, this.#tools.transport);
   }
 
   /** @throws {LeadershipLostError} */
@@ -181,13 +181,13 @@ export class TermWriter implements TermTools {
   }
 
   #commit(term: LiveTerm, txn: UserTxn, options: UserOptions, exactlyOnce: boolean): Promise<ITxnResponse> {
-    const { election, electionKeys, link } = this.#tools;
+    const { election, electionKeys, transport } = this.#tools;
     checkOperations(election, electionKeys, txn);
     const limits: CallLimits = { withinMs: WRITE_LIMIT_MS, signal: this.#pending.settling, lane: 'caller' };
     return this.#write(term, () =>
       exactlyOnce
         ? this.#slots.commit(this.#candidacy, txn, options, this.#pending)
-        : commitFenced(link, this.#candidacy, txn, options, limits),
+        : commitFenced(transport, this.#candidacy, txn, options, limits),
     );
   }
 
@@ -199,11 +199,11 @@ export class TermWriter implements TermTools {
   async #write<T>(term: LiveTerm, send: () => Promise<T | undefined>): Promise<T> {
     this.#mustBeCurrent(term);
     const answer = await this.#pending.run(send).catch((fault: unknown) => {
-      if (!(fault instanceof EtcdFault)) throw fault;
+      if (!(fault instanceof EtcdError)) throw fault;
       // Never sent: the term was over first.
       if (fault.kind === 'aborted' && !fault.mayHaveHappened) throw term.lost();
       this.#trouble.failed(fault.message);
-      const writeId = fault instanceof UnsettledFault ? fault.writeId : undefined;
+      const writeId = fault instanceof UnsettledError ? fault.writeId : undefined;
       throw writeError(this.#tools.election, term.fencingToken, fault, writeId);
     });
     if (answer === undefined) throw term.lostInEtcd();

@@ -9,7 +9,7 @@ import type { Candidacy, EndCause } from '../core/campaign-state.ts';
 import { jsonOf } from '../core/json.ts';
 import { InvalidInputError, LeadershipLostError } from '../errors.ts';
 import type { PublicFunction } from '../loop-guard/call-site.ts';
-import type { CallerGuard } from '../loop-guard/call-limits.ts';
+import type { CallLimiter } from '../loop-guard/call-limits.ts';
 import type { TxnOptions } from '../options.ts';
 import { isCleanUp, TermWork, type CleanUp, type WorkListener } from './term-work.ts';
 import { clock } from '../util/clock.ts';
@@ -135,7 +135,7 @@ export interface Term {
 /** What a term needs of its campaign. */
 export interface TermLife extends WorkListener {
   readonly frames: CallbackFrames;
-  readonly callers: CallerGuard;
+  readonly callers: CallLimiter;
   stepDown(): void;
   resign(): void;
   /** The term was asked whether it is current, and it has been ended. */
@@ -188,7 +188,7 @@ export class LiveTerm implements Term {
   /** Whether it was told that this term is asked though a newer one is there. */
   isStaleTold = false;
   readonly #tools: TermTools;
-  readonly #callers: CallerGuard;
+  readonly #callers: CallLimiter;
   readonly #life: TermLife;
   /** What runs in this term. */
   readonly work: TermWork;
@@ -335,10 +335,10 @@ export class LiveTerm implements Term {
     throw new InvalidInputError(this.election, `term of election "${this.election}": ${what}`);
   }
 
-  end(because: EndCause): void {
+  end(reason: EndCause): void {
     if (this.isOver) return;
     this.endedAtMs = clock.now();
-    this.#endedBecause = because;
+    this.#endedBecause = reason;
     this.#tools.ended();
     this.#ending?.abort(this.lost());
     this.work.end();
@@ -356,8 +356,8 @@ export class LiveTerm implements Term {
     return this.lost();
   }
 
-  #error(because: EndCause): LeadershipLostError {
-    return new LeadershipLostError({ election: this.election, fencingToken: this.fencingToken, because });
+  #error(reason: EndCause): LeadershipLostError {
+    return new LeadershipLostError({ election: this.election, fencingToken: this.fencingToken, reason });
   }
 }
 

@@ -5,7 +5,7 @@ import { clock } from '../util/clock.ts';
 
 const REMIND_EVERY_MS = 60_000;
 
-export class WriteTrouble {
+export class WriteFailures {
   readonly #tell: (failures: number, reason: string) => void;
   #failures = 0;
   #toldAtMs: number | undefined;

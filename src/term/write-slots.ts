@@ -5,9 +5,9 @@ import { randomUUID } from 'node:crypto';
 import type { IResponseHeader, ITxnResponse, KVClient } from 'etcd3';
 import type { Candidacy } from '../core/campaign-state.ts';
 import { begin, done, look, newSlot, notDone, type Fate, type Slot } from '../core/slot-rules.ts';
-import { EtcdFault, isAnswered } from '../etcd/etcd-error.ts';
+import { EtcdError, isAnswered } from '../etcd/etcd-error.ts';
 import type { UserTxn } from '../etcd/fenced-txn.ts';
-import type { CallLimits, Link } from '../etcd/transport.ts';
+import type { CallLimits, EtcdTransport } from '../etcd/transport.ts';
 import {
   commitInSlot,
   lookIntoSlot,
@@ -33,7 +33,7 @@ const MOST_REMEMBERED = 1_000;
 const REFUSAL_HOLDS_MS = 30_000;
 
 /** A write whose outcome could not be learnt in time. It can be settled later. */
-export class UnsettledFault extends EtcdFault {
+export class UnsettledError extends EtcdError {
   readonly writeId: string;
 
   constructor(writeId: string, message: string, cause: unknown) {
@@ -64,20 +64,20 @@ interface Place {
 
 /** The slots of one election under one lease; its terms come one after another, and share them. */
 export class WriteSlots {
-  readonly #link: Link;
+  readonly #transport: EtcdTransport;
   readonly #leaseId: string;
   readonly #places: Place[] = [];
   readonly #waiting = new Set<(place: Place) => void>();
   readonly #remembered = new Map<string, Fate | 'unknowable'>();
-  #refusal: { readonly fault: EtcdFault; readonly atMs: number } | undefined;
+  #refusal: { readonly fault: EtcdError; readonly atMs: number } | undefined;
 
-  constructor(link: Link, leaseId: string) {
-    this.#link = link;
+  constructor(transport: EtcdTransport, leaseId: string) {
+    this.#transport = transport;
     this.#leaseId = leaseId;
   }
 
   /** Why the role may not use the reserved name; undefined if it may, or has not tried. */
-  get refusal(): EtcdFault | undefined {
+  get refusal(): EtcdError | undefined {
     if (this.#refusal !== undefined && clock.now() - this.#refusal.atMs > REFUSAL_HOLDS_MS)
       this.#refusal = undefined;
     return this.#refusal?.fault;
@@ -87,7 +87,7 @@ export class WriteSlots {
    * Sends it once. If the answer is lost, learns what became of it.
    *
    * @returns the answer to the user's part, without responses if the answer was lost; undefined if the fence failed.
-   * @throws {EtcdFault} which says whether it happened; {@link UnsettledFault} if that could not be learnt.
+   * @throws {EtcdError} which says whether it happened; {@link UnsettledError} if that could not be learnt.
    */
   async commit(
     candidacy: Candidacy,
@@ -114,9 +114,9 @@ export class WriteSlots {
     let outcome: SlottedAnswer;
     try {
       const limits: CallLimits = { withinMs: CALL_LIMIT_MS, signal: sending, lane: 'caller' };
-      outcome = await commitInSlot(this.#link, candidacy, this.#writeIn(place), { ...what, limits });
+      outcome = await commitInSlot(this.#transport, candidacy, this.#writeIn(place), { ...what, limits });
     } catch (error) {
-      if (!(error instanceof EtcdFault)) throw error;
+      if (!(error instanceof EtcdError)) throw error;
       return await this.#afterFault(place, error, settling);
     }
     switch (outcome.type) {
@@ -128,7 +128,7 @@ export class WriteSlots {
         return undefined;
       case 'moved':
         place.slot = done(place.slot, outcome.sight.revision);
-        throw new EtcdFault('unavailable', `another client changed ${place.key}`, false);
+        throw new EtcdError('unavailable', `another client changed ${place.key}`, false);
     }
   }
 
@@ -136,7 +136,7 @@ export class WriteSlots {
    * Learns what became of a write that could not be settled at the time.
    *
    * @returns undefined if no such write is known here.
-   * @throws {EtcdFault} if it could not be learnt now either.
+   * @throws {EtcdError} if it could not be learnt now either.
    */
   async settle(writeId: string): Promise<Fate | 'unknowable' | undefined> {
     const place = this.#places.find(({ slot }) => slot.pending === writeId);
@@ -159,27 +159,27 @@ export class WriteSlots {
     try {
       await this.#settleInTime(place, signal);
     } catch (error) {
-      const { message } = error as EtcdFault;
-      throw new EtcdFault('unavailable', `not sent, an earlier write is not settled: ${message}`, false);
+      const { message } = error as EtcdError;
+      throw new EtcdError('unavailable', `not sent, an earlier write is not settled: ${message}`, false);
     }
   }
 
-  async #afterFault(place: Place, fault: EtcdFault, signal: AbortSignal): Promise<ITxnResponse> {
+  async #afterFault(place: Place, fault: EtcdError, signal: AbortSignal): Promise<ITxnResponse> {
     const write = this.#writeIn(place);
     if (!fault.mayHaveHappened) {
       if (/permission denied/.test(fault.message)) await this.#tryReservedName(place, signal);
       place.slot = notDone(place.slot);
       throw this.#refusal?.fault ?? fault;
     }
-    const unsettled = (why: string): UnsettledFault =>
-      new UnsettledFault(write.writeId, `${fault.message}; ${why}`, fault);
+    const unsettled = (why: string): UnsettledError =>
+      new UnsettledError(write.writeId, `${fault.message}; ${why}`, fault);
     const { fate, header } = await this.#settleInTime(place, signal, isAnswered(fault)).catch(
       (error: unknown) => {
         throw unsettled((error as Error).message);
       },
     );
     if (fate === 'unknowable') throw unsettled('its mark is gone, with its lease');
-    if (fate === 'never') throw new EtcdFault('unavailable', fault.message, false, { cause: fault });
+    if (fate === 'never') throw new EtcdError('unavailable', fault.message, false, { cause: fault });
     return {
       header: { ...header, revision: place.slot.seenRevision.toString() },
       succeeded: fate === 'then',
@@ -198,7 +198,7 @@ export class WriteSlots {
           lane: 'caller',
         });
       } catch (error) {
-        const isHopeless = !(error instanceof EtcdFault) || error.kind !== 'unavailable';
+        const isHopeless = !(error instanceof EtcdError) || error.kind !== 'unavailable';
         if (isHopeless || signal?.aborted === true || clock.now() + SETTLE_AGAIN_MS >= untilMs) throw error;
         await clock.sleep(SETTLE_AGAIN_MS, signal);
       }
@@ -212,12 +212,16 @@ export class WriteSlots {
       return { fate, header };
     };
     try {
-      const { header, sight } = await (wasAnswered ? lookIntoSlot : settleInSlot)(this.#link, write, limits);
+      const { header, sight } = await (wasAnswered ? lookIntoSlot : settleInSlot)(
+        this.#transport,
+        write,
+        limits,
+      );
       const { slot, fate } = look(place.slot, sight);
       place.slot = fate === 'open' ? notDone(slot) : slot; // etcd has answered: it cannot come late
       return learnt(fate === 'open' ? 'never' : fate, header);
     } catch (error) {
-      const fault = error as EtcdFault;
+      const fault = error as EtcdError;
       // The first write of a slot may have happened, and have gone with the lease.
       if (fault.kind === 'lease-gone') {
         place.slot = notDone(place.slot);
@@ -225,7 +229,7 @@ export class WriteSlots {
       }
       // Nothing can be put. What has happened can be read all the same.
       if (!isAnswered(fault)) throw fault;
-      const { header, sight } = await lookIntoSlot(this.#link, write, limits);
+      const { header, sight } = await lookIntoSlot(this.#transport, write, limits);
       const { slot, fate } = look(place.slot, sight);
       if (fate === 'open') throw fault;
       place.slot = slot;
@@ -246,10 +250,10 @@ export class WriteSlots {
     try {
       await this.#settleOnce(place, false, { withinMs: CALL_LIMIT_MS, signal, lane: 'caller' });
     } catch (error) {
-      const { kind, message } = error as EtcdFault;
+      const { kind, message } = error as EtcdError;
       if (kind !== 'refused') return;
       const why = `exactlyOnce may not use ${slotFolder(place.key)}: ${message}`;
-      this.#refusal = { fault: new EtcdFault('refused', why, false), atMs: clock.now() };
+      this.#refusal = { fault: new EtcdError('refused', why, false), atMs: clock.now() };
     }
   }
 
@@ -282,7 +286,7 @@ export class WriteSlots {
       };
       const giveUp = (): void => {
         end();
-        reject(new EtcdFault('aborted', 'waiting for a slot: aborted', false));
+        reject(new EtcdError('aborted', 'waiting for a slot: aborted', false));
       };
       if (signal.aborted) return giveUp();
       signal.addEventListener('abort', giveUp, { once: true });
@@ -303,10 +307,10 @@ const NO_HEADER = { cluster_id: '0', member_id: '0', revision: '0', raft_term: '
 const ofSession = new WeakMap<Session, Map<string, WriteSlots>>();
 
 /** @param electionKeys what tells the elections of a session apart. */
-export function writeSlotsOf(session: Session, electionKeys: string, link: Link): WriteSlots {
+export function writeSlotsOf(session: Session, electionKeys: string, transport: EtcdTransport): WriteSlots {
   let all = ofSession.get(session);
   if (all === undefined) ofSession.set(session, (all = new Map()));
   let slots = all.get(electionKeys);
-  if (slots === undefined) all.set(electionKeys, (slots = new WriteSlots(link, session.leaseId)));
+  if (slots === undefined) all.set(electionKeys, (slots = new WriteSlots(transport, session.leaseId)));
   return slots;
 }

@@ -1,4 +1,4 @@
-import { EtcdFault } from '../etcd/etcd-error.ts';
+import { EtcdError } from '../etcd/etcd-error.ts';
 
 export interface Limits {
   readonly withinMs: number;
@@ -9,7 +9,7 @@ export interface Limits {
  * Waits for a promise no longer than the limit, and not beyond an abort.
  *
  * @param late takes what comes after that.
- * @throws {EtcdFault} what the promise rejects with is passed on as it is.
+ * @throws {EtcdError} what the promise rejects with is passed on as it is.
  */
 export function limited<T>(
   what: string,
@@ -27,7 +27,7 @@ export function limited<T>(
       return true;
     };
     const giveUp = (kind: 'unavailable' | 'aborted', said: string): void => {
-      if (end()) reject(new EtcdFault(kind, `${what}: ${said}`, false));
+      if (end()) reject(new EtcdError(kind, `${what}: ${said}`, false));
     };
     const abort = (): void => giveUp('aborted', 'aborted');
     const timer = setTimeout(

@@ -55,7 +55,7 @@ describe('through etcd grpc-proxy', () => {
 
     await new Operator(cluster()).delete(term!.key);
     await expect.poll(() => term!.isCurrent(), within(NOISE_MS)).toBe(false);
-    expect(alice.told('term.ended')[0]!.fields['because']).toBe('evicted');
+    expect(alice.told('term.ended')[0]!.fields['reason']).toBe('evicted');
   });
 
   test('S2: replies that are held back are not believed for longer than etcd keeps the lease', async () => {

@@ -59,7 +59,7 @@ describe('what a hostile writer can do', () => {
       .commit()
       .catch(() => undefined);
     expect(written?.succeeded ?? false).toBe(false);
-    expect(alice.told('term.ended')[0]!.fields['because']).toBe('evicted');
+    expect(alice.told('term.ended')[0]!.fields['reason']).toBe('evicted');
   });
 
   test('S1, S4: our key deleted and put again by somebody else is not ours, though it has our name', async () => {
@@ -70,7 +70,7 @@ describe('what a hostile writer can do', () => {
     await operator().delete(term!.key);
     await operator().put(term!.key, 'alice');
     await expect.poll(() => term!.isCurrent(), within(TTL_MS)).toBe(false);
-    expect(alice.told('term.ended')[0]!.fields['because']).toBe('evicted');
+    expect(alice.told('term.ended')[0]!.fields['reason']).toBe('evicted');
     await operator().delete(term!.key);
     await expect.poll(() => alice.leads, within(2 * TTL_MS + 3_000)).toBe(true);
     expect(alice.terms.at(-1)!.fencingToken).toBeGreaterThan(term!.fencingToken);

@@ -341,7 +341,7 @@ describe('ways for a term to end', () => {
     });
     bob.stand();
     await expect.poll(() => bob.leads, within(TTL_MS)).toBe(true);
-    expect(new Set(alice.told('term.ended').map(({ fields }) => fields['because']))).toEqual(
+    expect(new Set(alice.told('term.ended').map(({ fields }) => fields['reason']))).toEqual(
       new Set(['no-progress']), // more than once, where bob was not in the queue yet
     );
   });

@@ -192,7 +192,7 @@ describe('evict', () => {
     expect(await program.exit()).toBe(0);
     expect(program.stdout).toBe(`e: ended the term of alice (token ${term.fencingToken})\n`);
     await bob.elected();
-    expect(term.signal.reason).toMatchObject({ because: 'evicted' });
+    expect(term.signal.reason).toMatchObject({ reason: 'evicted' });
     await alice.queued(); // it stands again
   });
 

@@ -19,7 +19,7 @@ describe('close()', () => {
     expect(alice.election.status).toMatchObject({ state: 'closed', term: undefined });
     expect(await world.keys()).toEqual([]);
     expect((await world.own.leaseClient.leaseTimeToLive({ ID: term.leaseId, keys: false })).TTL).toBe('-1');
-    expect(term.signal.reason).toMatchObject({ because: 'closed' });
+    expect(term.signal.reason).toMatchObject({ reason: 'closed' });
     await expect(alice.campaign()).rejects.toBeInstanceOf(ElectionClosedError);
     await expect(alice.election.lead(async () => undefined)).rejects.toBeInstanceOf(ElectionClosedError);
   });
@@ -143,7 +143,7 @@ describe('the signal option', () => {
     const alice = candidate('alice', { signal: stop.signal });
     const term = await alice.campaign();
     stop.abort();
-    expect(term.signal.reason).toMatchObject({ because: 'aborted' });
+    expect(term.signal.reason).toMatchObject({ reason: 'aborted' });
     await eventually(async () => expect(await world.keys()).toEqual([]), { withinMs: SOON_MS });
     await eventually(() => alice.election.status.state === 'closed', { withinMs: SOON_MS });
     await expect(alice.campaign()).rejects.toThrow('its signal aborted');
@@ -168,7 +168,7 @@ describe('a client that its owner closes', () => {
     own.close();
     await within((TTL_SECONDS * 1_000) / 3 + SOON_MS, 'the end of the term', abortOf(term.signal));
     await eventually(() => alice.election.status.state === 'idle', { withinMs: SOON_MS });
-    expect(log.of('campaign.ended')[0]).toMatchObject({ because: 'refused', err: { type: 'RefusedError' } });
+    expect(log.of('campaign.ended')[0]).toMatchObject({ reason: 'refused', err: { type: 'RefusedError' } });
     await expect(alice.campaign()).rejects.toBeInstanceOf(RefusedError);
   });
 

@@ -1,13 +1,13 @@
 import type { Etcd3, IWatchRequest, IWatchResponse } from 'etcd3';
 import { startProxy } from 'etcd-election/dev';
 import { expect } from 'vitest';
-import { linkOf, type OpenStream } from '../../src/etcd/transport.ts';
+import { transportOf, type OpenStream } from '../../src/etcd/transport.ts';
 import { SOON_MS, test } from '../support/world.ts';
 
 type WatchStream = OpenStream<IWatchRequest, IWatchResponse>;
 
 const watch = async (client: Etcd3): Promise<WatchStream> => {
-  const stream = await linkOf(client).stream<IWatchRequest, IWatchResponse>(
+  const stream = await transportOf(client).stream<IWatchRequest, IWatchResponse>(
     'watch',
     (host, options) => host.watchClient.watch(options),
     { withinMs: SOON_MS },
@@ -17,7 +17,7 @@ const watch = async (client: Etcd3): Promise<WatchStream> => {
 };
 
 const read = (client: Etcd3): Promise<unknown> =>
-  linkOf(client).unary('read', (host, options) => host.kv.range({ key: Buffer.from('key') }, options), {
+  transportOf(client).unary('read', (host, options) => host.kv.range({ key: Buffer.from('key') }, options), {
     withinMs: SOON_MS,
   });
 

@@ -46,7 +46,7 @@ test('a term that is over says so, and its error too', async ({ candidate }) => 
     election: 'e',
     retryable: true,
     fencingToken: term.fencingToken.toString(),
-    because: 'resigned',
+    reason: 'resigned',
   });
 });
 
@@ -56,7 +56,7 @@ test('an error whose cause is a circle, or holds a secret', () => {
   const error = new InvalidInputError('e', 'refused', { cause });
   expect(json(error)).toMatchObject({ message: 'refused', cause: 'Error: no such user' });
   const lost = new LeadershipLostError(
-    { election: 'e', fencingToken: 7n, because: 'evicted' },
+    { election: 'e', fencingToken: 7n, reason: 'evicted' },
     { cause: 'x' },
   );
   expect(json(lost)).toMatchObject({ fencingToken: '7', cause: 'x' });
@@ -71,7 +71,7 @@ test('in a log of pino, and on the console', async ({ candidate }) => {
   const lost = new LeadershipLostError({
     election: 'e',
     fencingToken: term.fencingToken,
-    because: 'evicted',
+    reason: 'evicted',
   });
   logger.info({ term, status: election.status, err: lost }, 'leading');
 

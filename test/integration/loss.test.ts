@@ -36,7 +36,7 @@ describe('taken away', () => {
     await world.own.delete().key(term.key).exec();
 
     expect(await within(SOON_MS, 'the end of the term', abortOf(term.signal))).toMatchObject({
-      because: 'evicted',
+      reason: 'evicted',
     });
     await bob.elected();
     expect(bob.election.status.term!.fencingToken).toBeGreaterThan(term.fencingToken);
@@ -109,7 +109,7 @@ describe('taken away', () => {
     await world.own.put(term.key).value('edited by hand').exec(); // as `etcdctl put` does: without the lease
 
     expect(await within(SOON_MS, 'the end of the term', abortOf(term.signal))).toMatchObject({
-      because: 'evicted',
+      reason: 'evicted',
     });
     const next = await bob.elected();
     await alice.queued();
@@ -193,7 +193,7 @@ describe('cut off', () => {
     expect(
       await within(ttlSeconds * 1_000 + SOON_MS, 'the end of the term', abortOf(term.signal)),
     ).toMatchObject({
-      because: 'deadline-passed',
+      reason: 'deadline-passed',
     });
     expect(bob.election.status.state).toBe('waiting');
     const next = await bob.elected(ttlSeconds * 1_000 + SOON_MS);

@@ -267,7 +267,7 @@ describe('lead()', () => {
     const result = await one.lead(
       async (term) => {
         stop.abort();
-        expect(await abortOf(term.signal)).toMatchObject({ because: 'aborted' });
+        expect(await abortOf(term.signal)).toMatchObject({ reason: 'aborted' });
         keysAtTheEnd = await world.keys();
         return 'cleaned up';
       },
@@ -290,7 +290,7 @@ describe('lead()', () => {
     const result = await one.lead(async (term: Term) => {
       await world.own.delete().key(term.key).exec();
       const reason = await abortOf(term.signal);
-      return (reason as { because: string }).because;
+      return (reason as { reason: string }).reason;
     });
     expect(result).toBe('evicted');
     expect(await world.keys()).toEqual([]);

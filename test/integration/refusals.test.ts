@@ -71,7 +71,7 @@ describe('an etcd that asks who we are', () => {
         `"${password}"`,
       );
       expect(alice.election.status.state).toBe('idle');
-      expect(log.of('campaign.ended')).toMatchObject([{ because: 'refused' }]);
+      expect(log.of('campaign.ended')).toMatchObject([{ reason: 'refused' }]);
     },
   );
 

@@ -40,7 +40,7 @@ describe('a refusal that nobody awaits', () => {
     const one = election(gone, 'e');
     void one.campaign();
     await eventually(() => log.of('campaign.ended').length === 1, { withinMs: SOON_MS });
-    expect(log.of('campaign.ended')).toMatchObject([{ because: 'refused', level: 50 }]);
+    expect(log.of('campaign.ended')).toMatchObject([{ reason: 'refused', level: 50 }]);
     await eventually(() => expect(one.health().healthy).toBe(false), { withinMs: SOON_MS });
     expect(one.health().reason).toMatch(/^not standing: the Etcd3 client of election "e" was closed/);
   });

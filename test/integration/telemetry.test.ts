@@ -138,7 +138,7 @@ describe('Prometheus', () => {
       'candidacies_failed_total{election="e"}',
       'candidacies_lost_total{election="e",reason="evicted"}',
       'callbacks_failed_total{election="e",callback="onLeader"}',
-      'guard_trips_total{election="e",origin="own"}',
+      'guard_trips_total{election="e",origin="caller"}',
       'terms_ended_total{election="e",reason="work-failed"}',
       'drains_overdue_total{election="e"}',
       'releases_failed_total{election="e"}',

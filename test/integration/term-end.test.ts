@@ -235,7 +235,7 @@ describe('term.run()', () => {
     await alice.campaign();
     await eventually(() => generations === 2, { withinMs: SOON_MS });
     expect(most).toBe(1);
-    expect(log.of('term.ended')[0]).toMatchObject({ because: 'work-failed' });
+    expect(log.of('term.ended')[0]).toMatchObject({ reason: 'work-failed' });
     await alice.election.close();
   });
 
@@ -308,7 +308,7 @@ describe('term.every()', () => {
     await alice.campaign();
     await eventually(() => log.of('term.ended').length > 0, { withinMs: SOON_MS });
     expect(log.of('callback.failed')[0]).toMatchObject({ callback: 'every' });
-    expect(log.of('term.ended')[0]).toMatchObject({ because: 'work-failed' });
+    expect(log.of('term.ended')[0]).toMatchObject({ reason: 'work-failed' });
   });
 
   test('refuses what is no interval, and what is no job', async ({ candidate }) => {
@@ -468,7 +468,7 @@ describe('work that has ended while the term goes on', () => {
     await alice.campaign();
     void bob.campaign();
     await bob.elected();
-    expect(log.of('term.ended')[0]).toMatchObject({ because: 'work-ended' });
+    expect(log.of('term.ended')[0]).toMatchObject({ reason: 'work-ended' });
   });
 
   test('but not while something is registered, or to be cleaned up', async ({ candidate, log }) => {
@@ -541,6 +541,6 @@ test('a subscriber that steps down in term.started ends that term', async ({ can
   subscribe('etcd-election:term.started', stepDown);
   await alice.campaign();
   unsubscribe('etcd-election:term.started', stepDown);
-  expect(log.of('term.ended')).toMatchObject([{ because: 'stepped-down' }]);
+  expect(log.of('term.ended')).toMatchObject([{ reason: 'stepped-down' }]);
   expect(log.of('term.started')).toHaveLength(2);
 });

@@ -41,7 +41,7 @@ describe('a term', () => {
     expect(term.remainingMs()).toBe(0);
     expect(() => term.assertCurrent()).toThrow(LeadershipLostError);
     expect(term.signal.reason).toBeInstanceOf(LeadershipLostError);
-    expect(term.signal.reason).toMatchObject({ because: 'resigned', fencingToken: term.fencingToken });
+    expect(term.signal.reason).toMatchObject({ reason: 'resigned', fencingToken: term.fencingToken });
     await resigning;
   });
 
@@ -198,7 +198,7 @@ describe('txn', () => {
       if (compares) write.and(`${prefix}then`, 'Create', '==', 0);
       await world.own.delete().key(term.key).exec();
 
-      await expect(write.commit()).rejects.toMatchObject({ name: 'LeadershipLostError', because: 'evicted' });
+      await expect(write.commit()).rejects.toMatchObject({ name: 'LeadershipLostError', reason: 'evicted' });
 
       expect(await world.own.get(`${prefix}then`).string()).toBeNull();
       expect(await world.own.get(`${prefix}else`).string()).toBeNull();
@@ -333,7 +333,7 @@ describe('heartbeat', () => {
     expect(
       await within(2 * progressTimeoutMs + SOON_MS, 'the end of the term', abortOf(term.signal)),
     ).toMatchObject({
-      because: 'no-progress',
+      reason: 'no-progress',
     });
     await bob.elected();
     await alice.queued();

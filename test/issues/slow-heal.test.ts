@@ -33,5 +33,5 @@ test('S4, L4: a watch that is lost is tried for after every renewal, however lon
   await world.own.delete().key(term.key).exec();
 
   const reason = await within(SHORT_TTL_SECONDS * 1000, 'the end of the term', abortOf(term.signal));
-  expect(reason).toMatchObject({ because: 'evicted' });
+  expect(reason).toMatchObject({ reason: 'evicted' });
 });

@@ -73,8 +73,8 @@ export class TestCandidate {
   async #lead(term: Term, work: ElectionOptions['onLeader']): Promise<void> {
     this.#history.record(this.who, 'leads', term.fencingToken);
     term.signal.addEventListener('abort', () => {
-      const { because } = term.signal.reason as { because: string };
-      this.#history.record(this.who, 'stopped', term.fencingToken, because);
+      const { reason } = term.signal.reason as { reason: string };
+      this.#history.record(this.who, 'stopped', term.fencingToken, reason);
     });
     this.#history.record(this.who, 'onLeader', term.fencingToken);
     try {

@@ -25,7 +25,9 @@ test('G5: a hold joins no signals by AbortSignal.any: on Node 20 each use leaks 
   const clock = new FakeClock();
   const guard = new LoopGuard('k', 'e', clock);
   const { signal } = new AbortController();
-  const passing = Array.from({ length: 100 }, () => guard.pass('outside', defaultGuardSettings, { signal }));
+  const passing = Array.from({ length: 100 }, () =>
+    guard.pass('environment', defaultGuardSettings, { signal }),
+  );
   expect(getEventListeners(signal, 'abort')).toHaveLength(1);
   await clock.advance(10_000);
   await Promise.all(passing);

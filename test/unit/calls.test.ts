@@ -3,7 +3,7 @@ import type { Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Etcd3, type IOptions } from 'etcd3';
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
-import { linkOf, type Link } from '../../src/etcd/transport.ts';
+import { transportOf, type EtcdTransport } from '../../src/etcd/transport.ts';
 import { eventually } from '../support/eventually.ts';
 import type { FakeClock } from '../support/fake-clock.ts';
 import { grpcServer, headerOf, type Answer } from '../support/grpc-server.ts';
@@ -21,16 +21,16 @@ function clientOf(hosts: string[], options: Partial<IOptions> = {}): Etcd3 {
   const client = new Etcd3({ hosts, ...options });
   onTestFinished(() => {
     client.close();
-    linkOf(client).rest();
+    transportOf(client).rest();
   });
   return client;
 }
 
-const write = (link: Link): Promise<unknown> =>
-  link.unary('commit', (own, options) => own.kv.txn({}, options), WITHIN);
+const write = (transport: EtcdTransport): Promise<unknown> =>
+  transport.unary('commit', (own, options) => own.kv.txn({}, options), WITHIN);
 
-const read = (link: Link): Promise<unknown> =>
-  link.unary('read', (own, options) => own.kv.range({ key: Buffer.from('k') }, options), {
+const read = (transport: EtcdTransport): Promise<unknown> =>
+  transport.unary('read', (own, options) => own.kv.range({ key: Buffer.from('k') }, options), {
     ...WITHIN,
     isHedged: true,
   });
@@ -56,7 +56,10 @@ describe('S1: a write is sent once', () => {
     const grpcOptions = { 'grpc.service_config': JSON.stringify(serviceConfig) };
     const client = clientOf([etcd.host], { grpcOptions });
 
-    await expect(write(linkOf(client))).rejects.toMatchObject({ kind: 'unavailable', mayHaveHappened: true });
+    await expect(write(transportOf(client))).rejects.toMatchObject({
+      kind: 'unavailable',
+      mayHaveHappened: true,
+    });
     expect(etcd.asked).toEqual(['Txn']);
 
     // The config is in force: on the client of the user gRPC repeats it, beyond the three tries of etcd3.
@@ -79,35 +82,35 @@ describe('a host that kept silent', () => {
   test('gets no write before it has answered a probe with a linearizable read', async () => {
     const clock: FakeClock = fake;
     const [silent, sound] = [await member(), await member()];
-    const link = linkOf(clientOf([silent.host, sound.host]));
+    const transport = transportOf(clientOf([silent.host, sound.host]));
     const events: string[] = [];
-    link.tell = ({ type }) => void events.push(type);
-    while (writes(silent.asked) === 0) await write(link);
+    transport.tell = ({ type }) => void events.push(type);
+    while (writes(silent.asked) === 0) await write(transport);
 
     for (const name of ['Status', 'Range', 'Txn']) silent.mute.add(name);
     await clock.advance(1_000); // it has said nothing for a while
-    while (!events.includes('host.away')) await read(link);
+    while (!events.includes('host.away')) await read(transport);
     const before = writes(silent.asked);
 
     silent.mute.delete('Status'); // it runs again, and cannot reach the others yet
     await clock.advance(5_000);
     const probes = silent.asked.length;
     while (silent.asked.slice(probes).filter((name) => name === 'Range').length === 0) {
-      await write(link);
+      await write(transport);
       await sleep(5);
     }
-    for (let times = 0; times < 30; times++) await write(link);
+    for (let times = 0; times < 30; times++) await write(transport);
     expect(writes(silent.asked)).toBe(before);
     expect(events).toEqual(['host.away']);
 
     silent.mute.clear();
     while (!events.includes('host.back')) {
       await clock.advance(5_000);
-      await write(link);
+      await write(transport);
       if (!events.includes('host.back')) expect(writes(silent.asked)).toBe(before);
       await sleep(5);
     }
-    while (writes(silent.asked) === before) await write(link);
+    while (writes(silent.asked) === before) await write(transport);
   }, 20_000);
 });
 
@@ -118,11 +121,11 @@ subscribe('net.client.socket', (message) => void dialled.push((message as { sock
 test('a host that refuses connections from now on costs no write: what was not sent goes on to the next one', async () => {
   const answer = (): Answer => ({ body: headerOf(CLUSTER_ID) });
   const [gone, sound] = [await grpcServer(answer), await grpcServer(answer)];
-  const link = linkOf(clientOf([gone.host, sound.host]));
+  const transport = transportOf(clientOf([gone.host, sound.host]));
   const events: string[] = [];
-  link.tell = ({ type }) => void events.push(type);
+  transport.tell = ({ type }) => void events.push(type);
   const writes = (): number => sound.asked.filter((name) => name === 'Txn').length;
-  while (!gone.asked.includes('Txn') || writes() === 0) await write(link);
+  while (!gone.asked.includes('Txn') || writes() === 0) await write(transport);
   const before = writes();
   const port = Number(new URL(`http://${gone.host}`).port);
   const connection = dialled.find(({ remotePort }) => remotePort === port)!;
@@ -130,7 +133,7 @@ test('a host that refuses connections from now on costs no write: what was not s
   gone.stop();
   await eventually(() => connection.destroyed, { withinMs: 5_000 });
   expect(events).toEqual([]); // nothing has told yet that it is gone
-  for (let times = 0; times < 30; times++) await write(link);
+  for (let times = 0; times < 30; times++) await write(transport);
   expect(writes()).toBe(before + 30);
   expect(events).toEqual(['host.away']);
 });

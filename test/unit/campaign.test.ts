@@ -5,7 +5,7 @@ import {
   begin,
   next,
   originOf,
-  type Campaign,
+  type CampaignState,
   type Candidacy,
   type EndCause,
   type LossCause,
@@ -18,20 +18,20 @@ import {
 
 const candidacy: Candidacy = { key: 'election/e/a1', leaseId: '161', createRevision: 7n };
 
-const states: { readonly [S in Campaign['name']]: Extract<Campaign, { name: S }> } = {
-  settling: { name: 'settling', origin: 'own', isAfterTerm: false },
-  held: { name: 'held', origin: 'own' },
+const states: { readonly [S in CampaignState['name']]: Extract<CampaignState, { name: S }> } = {
+  settling: { name: 'settling', origin: 'caller', isAfterTerm: false },
+  held: { name: 'held', origin: 'caller' },
   entering: { name: 'entering' },
   waiting: { name: 'waiting', candidacy },
   leading: { name: 'leading', candidacy },
   leaving: {
     name: 'leaving',
     candidacy,
-    because: 'evicted',
+    reason: 'evicted',
     afterwards: 'stand-again',
     isAfterTerm: true,
   },
-  ended: { name: 'ended', because: 'resigned' },
+  ended: { name: 'ended', reason: 'resigned' },
 };
 
 const outcomes: { readonly [T in Outcome['type']]: Extract<Outcome, { type: T }> } = {
@@ -40,14 +40,14 @@ const outcomes: { readonly [T in Outcome['type']]: Extract<Outcome, { type: T }>
   entered: { type: 'entered', candidacy },
   failed: { type: 'failed' },
   elected: { type: 'elected' },
-  lost: { type: 'lost', because: 'lease-lost' },
-  stopped: { type: 'stopped', because: 'closed' },
+  lost: { type: 'lost', reason: 'lease-lost' },
+  stopped: { type: 'stopped', reason: 'closed' },
   left: { type: 'left' },
 };
 
-type Row = Record<Outcome['type'], Campaign['name'] | 'bug'>;
+type Row = Record<Outcome['type'], CampaignState['name'] | 'bug'>;
 
-const table: Record<Campaign['name'], Row> = {
+const table: Record<CampaignState['name'], Row> = {
   settling: {
     settled: 'held',
     released: 'bug',
@@ -122,7 +122,7 @@ const table: Record<Campaign['name'], Row> = {
 
 const cases = Object.entries(table).flatMap(([state, row]) =>
   Object.entries(row).map(([outcome, expected]) => ({
-    state: state as Campaign['name'],
+    state: state as CampaignState['name'],
     outcome: outcome as Outcome['type'],
     expected,
   })),
@@ -130,13 +130,13 @@ const cases = Object.entries(table).flatMap(([state, row]) =>
 
 describe('what can follow what', () => {
   test.for(cases)('$state, $outcome: $expected', ({ state, outcome, expected }) => {
-    const step = (): Campaign => next(states[state], outcomes[outcome]);
+    const step = (): CampaignState => next(states[state], outcomes[outcome]);
     if (expected === 'bug') expect(step).toThrow(AssertionError);
     else expect(step().name).toBe(expected);
   });
 
   test('a campaign begins before the guard, never past it', () => {
-    expect(next(begin(), outcomes.settled)).toEqual({ name: 'held', origin: 'own' });
+    expect(next(begin(), outcomes.settled)).toEqual({ name: 'held', origin: 'caller' });
   });
 
   test('the candidacy goes along from entering to leaving', () => {
@@ -147,14 +147,14 @@ describe('what can follow what', () => {
     expect(next(leading, outcomes.lost)).toEqual({
       name: 'leaving',
       candidacy,
-      because: 'lease-lost',
+      reason: 'lease-lost',
       afterwards: 'stand-again',
       isAfterTerm: true,
     });
     expect(next(leading, outcomes.stopped)).toEqual({
       name: 'leaving',
       candidacy,
-      because: 'closed',
+      reason: 'closed',
       afterwards: 'end',
       isAfterTerm: true,
     });
@@ -169,27 +169,27 @@ describe('what can follow what', () => {
 
   test('L3: only a stop ends a campaign, with its cause', () => {
     const causes: Record<StopCause, true> = { resigned: true, closed: true, aborted: true, refused: true };
-    for (const because of Object.keys(causes) as StopCause[]) {
-      const leaving = next(states.leading, { type: 'stopped', because });
-      expect(next(leaving, outcomes.left)).toEqual({ name: 'ended', because });
+    for (const reason of Object.keys(causes) as StopCause[]) {
+      const leaving = next(states.leading, { type: 'stopped', reason });
+      expect(next(leaving, outcomes.left)).toEqual({ name: 'ended', reason });
     }
   });
 
   test('L3: after any loss it stands again', () => {
     const causes: Record<LossCause, Origin> = {
-      'deadline-passed': 'outside',
-      'lease-lost': 'outside',
-      evicted: 'outside',
-      'stepped-down': 'own',
-      'work-failed': 'own',
-      'no-progress': 'own',
-      'follower-stuck': 'own',
-      'work-ended': 'own',
-      refused: 'outside',
+      'deadline-passed': 'environment',
+      'lease-lost': 'environment',
+      evicted: 'environment',
+      'stepped-down': 'caller',
+      'work-failed': 'caller',
+      'no-progress': 'caller',
+      'follower-stuck': 'caller',
+      'work-ended': 'caller',
+      refused: 'environment',
     };
-    for (const [because, origin] of Object.entries(causes) as [LossCause, Origin][]) {
+    for (const [reason, origin] of Object.entries(causes) as [LossCause, Origin][]) {
       for (const from of [states.waiting, states.leading]) {
-        const leaving = next(from, { type: 'lost', because });
+        const leaving = next(from, { type: 'lost', reason });
         const settling = next(leaving, outcomes.left);
         expect(settling).toMatchObject({ name: 'settling', isAfterTerm: from === states.leading });
         expect(next(settling, outcomes.settled)).toEqual({ name: 'held', origin });
@@ -199,21 +199,21 @@ describe('what can follow what', () => {
 
   test('what is our own doing and what is the world`s', () => {
     const origins: Record<EndCause, Origin> = {
-      'deadline-passed': 'outside',
-      'lease-lost': 'outside',
-      evicted: 'outside',
-      'stepped-down': 'own',
-      'work-failed': 'own',
-      'no-progress': 'own',
-      'follower-stuck': 'own',
-      'work-ended': 'own',
-      resigned: 'own',
-      closed: 'own',
-      aborted: 'own',
-      refused: 'outside',
+      'deadline-passed': 'environment',
+      'lease-lost': 'environment',
+      evicted: 'environment',
+      'stepped-down': 'caller',
+      'work-failed': 'caller',
+      'no-progress': 'caller',
+      'follower-stuck': 'caller',
+      'work-ended': 'caller',
+      resigned: 'caller',
+      closed: 'caller',
+      aborted: 'caller',
+      refused: 'environment',
     };
-    for (const [because, origin] of Object.entries(origins) as [EndCause, Origin][])
-      expect(originOf(because), because).toBe(origin);
+    for (const [reason, origin] of Object.entries(origins) as [EndCause, Origin][])
+      expect(originOf(reason), reason).toBe(origin);
   });
 });
 

@@ -98,12 +98,12 @@ describe('a link leads somewhere', () => {
     ...pages,
   ];
   const links = files.flatMap((file) =>
-    [...text(file).matchAll(/\]\(([^)\s]+)\)/g)].map(([, link = '']) => [file, link] as const),
+    [...text(file).matchAll(/\]\(([^)\s]+)\)/g)].map(([, transport = '']) => [file, transport] as const),
   );
-  const inside = links.filter(([, link]) => !/^https?:/.test(link));
+  const inside = links.filter(([, transport]) => !/^https?:/.test(transport));
 
-  test.for(inside)('in %s: %s', ([file, link]) => {
-    const [path = '', heading] = link.split('#');
+  test.for(inside)('in %s: %s', ([file, transport]) => {
+    const [path = '', heading] = transport.split('#');
     const target = path === '' ? file : new URL(path, `http://here/${file}`).pathname.slice(1);
     expect(existsSync(new URL(`../../${target}`, import.meta.url))).toBe(true);
     if (heading !== undefined) expect(anchors(text(target))).toContain(heading);

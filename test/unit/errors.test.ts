@@ -11,7 +11,7 @@ import {
   type ElectionErrorCode,
 } from 'etcd-election';
 import { describe, expect, test } from 'vitest';
-import { EtcdFault, faultOf, type FaultKind, type GrpcStatus } from '../../src/etcd/etcd-error.ts';
+import { EtcdError, etcdErrorOf, type EtcdErrorKind, type GrpcStatus } from '../../src/etcd/etcd-error.ts';
 
 const cause = new Error('cause');
 
@@ -33,7 +33,7 @@ const errors: Record<ElectionErrorCode, { error: ElectionError; retryable: boole
     name: 'ElectionClosedError',
   },
   ELECTION_LEADERSHIP_LOST: {
-    error: new LeadershipLostError({ election: 'e', fencingToken: 2n ** 60n, because: 'evicted' }, { cause }),
+    error: new LeadershipLostError({ election: 'e', fencingToken: 2n ** 60n, reason: 'evicted' }, { cause }),
     retryable: true,
     name: 'LeadershipLostError',
   },
@@ -62,7 +62,7 @@ describe('errors', () => {
 
   test('S1: the loss of leadership names the election, the token to its last digit, and the cause', () => {
     const { error } = errors.ELECTION_LEADERSHIP_LOST;
-    expect(error).toMatchObject({ fencingToken: 1152921504606846976n, because: 'evicted' });
+    expect(error).toMatchObject({ fencingToken: 1152921504606846976n, reason: 'evicted' });
     expect(error.message).toBe('no longer leader of "e" (fencing token 1152921504606846976): evicted');
   });
 
@@ -76,7 +76,7 @@ describe('errors', () => {
 
 describe('what etcd, the network or etcd3 answers, sorted', () => {
   interface Case {
-    readonly kind: FaultKind;
+    readonly kind: EtcdErrorKind;
     readonly status?: GrpcStatus;
     readonly message?: string;
     readonly mayHaveHappened?: boolean;
@@ -159,7 +159,7 @@ describe('what etcd, the network or etcd3 answers, sorted', () => {
     { kind: 'client-closed', message: 'Tried to call a gRPC method, but the client was already closed' },
   ];
   test.for(cases)('$kind: $status.details$message', ({ kind, status, message, mayHaveHappened }) => {
-    const fault = faultOf('try it', status, new Error(message ?? 'grpc'));
+    const fault = etcdErrorOf('try it', status, new Error(message ?? 'grpc'));
     expect(fault.kind).toBe(kind);
     expect(`try it: ${status?.details ?? message}`).toContain(fault.message.slice('try it: '.length));
     if (mayHaveHappened !== undefined) expect(fault.mayHaveHappened).toBe(mayHaveHappened);
@@ -169,7 +169,7 @@ describe('what etcd, the network or etcd3 answers, sorted', () => {
   });
 
   test('one that is sorted already stays as it is', () => {
-    const fault = new EtcdFault('aborted', 'm', false);
-    expect(faultOf('again', undefined, fault)).toBe(fault);
+    const fault = new EtcdError('aborted', 'm', false);
+    expect(etcdErrorOf('again', undefined, fault)).toBe(fault);
   });
 });

@@ -10,7 +10,7 @@ import {
 import { describe, expect, test } from 'vitest';
 import { LINES_AT_ONCE } from '../../src/core/log-quota.ts';
 import { emit, type EventOf } from '../../src/events.ts';
-import { Reporter } from '../../src/logging/event-log.ts';
+import { EventLog } from '../../src/logging/event-log.ts';
 import { RecordedLog } from '../support/recorded-log.ts';
 
 const token = (2n ** 60n + 1n).toString();
@@ -45,7 +45,7 @@ const samples: { readonly [T in ElectionEventType]: { event: EventOf<T>; level: 
   },
   'session.recovered': { event: { type: 'session.recovered', leaseId: '7', leftMs: 10 }, level: 'info' },
   'session.lost': {
-    event: { type: 'session.lost', leaseId: '7', because: 'deadline-passed' },
+    event: { type: 'session.lost', leaseId: '7', reason: 'deadline-passed' },
     level: 'warn',
   },
   'observers.many': { event: { type: 'observers.many', election: 'e', count: 25 }, level: 'warn' },
@@ -83,7 +83,7 @@ const samples: { readonly [T in ElectionEventType]: { event: EventOf<T>; level: 
     level: 'error',
   },
   'candidate.lost': {
-    event: { type: 'candidate.lost', election: 'e', fencingToken: token, because: 'evicted' },
+    event: { type: 'candidate.lost', election: 'e', fencingToken: token, reason: 'evicted' },
     level: 'warn',
   },
   'leader.changed': {
@@ -102,7 +102,7 @@ const samples: { readonly [T in ElectionEventType]: { event: EventOf<T>; level: 
     level: 'info',
   },
   'term.ended': {
-    event: { type: 'term.ended', election: 'e', fencingToken: token, because: 'resigned', ledMs: 1.5 },
+    event: { type: 'term.ended', election: 'e', fencingToken: token, reason: 'resigned', ledMs: 1.5 },
     level: 'info',
   },
   'term.released': {
@@ -172,7 +172,7 @@ const samples: { readonly [T in ElectionEventType]: { event: EventOf<T>; level: 
     event: {
       type: 'campaign.ended',
       election: 'e',
-      because: 'refused',
+      reason: 'refused',
       error: new RefusedError('e', 'denied'),
     },
     level: 'error',
@@ -183,7 +183,7 @@ const samples: { readonly [T in ElectionEventType]: { event: EventOf<T>; level: 
       election: 'e',
       rounds: 6,
       holdMs: 251.7,
-      origin: 'own',
+      origin: 'caller',
       calledFrom: 'f (a.ts:1:1)',
     },
     level: 'warn',
@@ -243,7 +243,7 @@ describe('an error in pino', () => {
   const written = (error: unknown): { err: { type: string; message: string; stack: string } } => {
     const lines: string[] = [];
     const logger = pino({}, { write: (line: string) => void lines.push(line) });
-    emit({ type: 'campaign.ended', election: 'e', because: 'refused', error }, logger, always);
+    emit({ type: 'campaign.ended', election: 'e', reason: 'refused', error }, logger, always);
     return JSON.parse(lines[0]!) as ReturnType<typeof written>;
   };
 
@@ -320,11 +320,11 @@ describe('the reporter', () => {
 
   test('G5: stops writing after a burst, and counts what it left out; channels hear all', () => {
     const log = new RecordedLog();
-    const reporter = new Reporter(log.logger, 'budget of one');
+    const eventLog = new EventLog(log.logger, 'budget of one');
     let heard = 0;
     const hear = (): void => void heard++;
     subscribe('etcd-election:term.started', hear);
-    for (let i = 0; i < 1_000; i++) reporter.report(event);
+    for (let i = 0; i < 1_000; i++) eventLog.report(event);
     unsubscribe('etcd-election:term.started', hear);
     expect(log.lines).toHaveLength(LINES_AT_ONCE);
     expect(heard).toBe(1_000);
@@ -332,15 +332,15 @@ describe('the reporter', () => {
 
   test('G5, G3: a new reporter for the same election has the same budget', () => {
     const log = new RecordedLog();
-    for (let i = 0; i < 1_000; i++) new Reporter(log.logger, 'budget of many').report(event);
+    for (let i = 0; i < 1_000; i++) new EventLog(log.logger, 'budget of many').report(event);
     expect(log.lines).toHaveLength(LINES_AT_ONCE);
   });
 
   test('traces, which a logger leaves out at its usual level, spend nothing', () => {
     const log = new RecordedLog('info');
-    const reporter = new Reporter(log.logger, 'budget of traces');
-    for (let i = 0; i < 1_000; i++) reporter.report(samples['session.renewed'].event);
-    reporter.report(event);
+    const eventLog = new EventLog(log.logger, 'budget of traces');
+    for (let i = 0; i < 1_000; i++) eventLog.report(samples['session.renewed'].event);
+    eventLog.report(event);
     expect(log.lines).toHaveLength(1);
     expect(log.lines[0]).not.toHaveProperty('suppressedLines');
   });

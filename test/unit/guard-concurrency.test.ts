@@ -12,7 +12,7 @@ async function loops(
   guard: LoopGuard,
   clock: FakeClock,
   tookMs: readonly number[],
-  origin: 'own' | 'outside',
+  origin: 'caller' | 'environment',
   forMs: number,
 ): Promise<number[]> {
   const zero = clock.now();
@@ -37,7 +37,7 @@ describe('callers side by side', () => {
     await fc.assert(
       fc.asyncProperty(
         fc.array(fc.integer({ min: 0, max: 3_000 }), { minLength: 1, maxLength: 8 }),
-        fc.constantFrom('own' as const, 'outside' as const),
+        fc.constantFrom('caller' as const, 'environment' as const),
         async (tookMs, origin) => {
           const clock = new FakeClock();
           const guard = new LoopGuard('k', 'e', clock);
@@ -50,7 +50,7 @@ describe('callers side by side', () => {
             }
           // And in the long run each is held for at least a third of the cap.
           const lastMinute = rounds.filter((atMs) => atMs > FIVE_MINUTES_MS - 60_000).length;
-          const capMs = origin === 'own' ? settings.capMs : settings.outsideCapMs;
+          const capMs = origin === 'caller' ? settings.capMs : settings.outsideCapMs;
           expect(lastMinute).toBeLessThanOrEqual(tookMs.length * (1 + 60_000 / (capMs / 3)));
         },
       ),
@@ -61,7 +61,7 @@ describe('callers side by side', () => {
   test('G5: five loops that fail at once make two rounds a second at most, and far fewer soon', async () => {
     const clock = new FakeClock();
     const guard = new LoopGuard('k', 'e', clock);
-    const rounds = await loops(guard, clock, [0, 0, 0, 0, 0], 'own', FIVE_MINUTES_MS);
+    const rounds = await loops(guard, clock, [0, 0, 0, 0, 0], 'caller', FIVE_MINUTES_MS);
     const later = rounds.filter((atMs) => atMs > 60_000).length;
     expect(later / (FIVE_MINUTES_MS - 60_000)).toBeLessThan(2 / 1_000 / 4);
   });
@@ -89,10 +89,10 @@ describe('the clock', () => {
           },
         };
         const guard = new LoopGuard('k', 'e', clock);
-        for (let i = 0; i < settings.burst; i++) await guard.pass('own', settings);
+        for (let i = 0; i < settings.burst; i++) await guard.pass('caller', settings);
         for (const step of steps) {
           wallMs += step;
-          await guard.pass('own', settings);
+          await guard.pass('caller', settings);
         }
         expect(held).toHaveLength(steps.length);
         for (const ms of held) {

@@ -2,10 +2,10 @@ import { EventEmitter } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, expect, test } from 'vitest';
 import type { IWatchResponse } from 'etcd3';
-import type { RosterEvent } from '../../src/core/candidate-queue.ts';
+import type { QueueEvent } from '../../src/core/candidate-queue.ts';
 import { History } from '../../src/etcd/history.ts';
-import type { Link, OpenStream } from '../../src/etcd/transport.ts';
-import { WatchHub } from '../../src/etcd/watch.ts';
+import type { EtcdTransport, OpenStream } from '../../src/etcd/transport.ts';
+import { SharedWatch } from '../../src/etcd/watch.ts';
 
 // An etcd whose tokens are void as soon as a stream is open: each further watch on it is denied, those that stand go on.
 
@@ -40,13 +40,13 @@ class ForgetfulEtcd {
     this.#denies = deniesAll;
   }
 
-  get link(): Link {
-    const link: Partial<Link> = {
+  get transport(): EtcdTransport {
+    const transport: Partial<EtcdTransport> = {
       history: new History(),
       provenAtMs: Number.POSITIVE_INFINITY,
       stream: () => Promise.resolve(this.#open() as OpenStream<never, never>),
     };
-    return link as Link;
+    return transport as EtcdTransport;
   }
 
   #open(): OpenStream<never, never> {
@@ -80,10 +80,10 @@ const ends: (() => void)[] = [];
 afterEach(() => ends.splice(0).forEach((end) => end()));
 
 function watch(etcd: ForgetfulEtcd, paceMs = 0) {
-  const seen = { reads: 0, events: [] as RosterEvent[], lost: 0 };
-  const hub = new WatchHub({
-    link: etcd.link,
-    pace: { pass: () => sleep(paceMs), healthyFor: () => undefined, nudge: () => undefined },
+  const seen = { reads: 0, events: [] as QueueEvent[], lost: 0 };
+  const sharedWatch = new SharedWatch({
+    transport: etcd.transport,
+    backoff: { pass: () => sleep(paceMs), healthyFor: () => undefined, wake: () => undefined },
     onLost: () => seen.lost++,
     onHealed: () => undefined,
     onUnconfirmed: () => undefined,
@@ -92,10 +92,10 @@ function watch(etcd: ForgetfulEtcd, paceMs = 0) {
   const target = {
     electionKeys: 'election/e/',
     reload: () => Promise.resolve(BigInt(++seen.reads)),
-    onEvents: (events: readonly RosterEvent[]) => void seen.events.push(...events),
+    onEvents: (events: readonly QueueEvent[]) => void seen.events.push(...events),
     onRefused: () => undefined,
   };
-  ends.push(hub.watch(target, NOTICE_WITHIN_MS, 1n));
+  ends.push(sharedWatch.watch(target, NOTICE_WITHIN_MS, 1n));
   return seen;
 }
 

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import {
-  fullBudget,
+  fullQuota,
   lastOfTheBurst,
   LINES_AT_ONCE,
   MS_PER_LINE,
@@ -20,7 +20,7 @@ test('G5, G6: after the line that says that the guard trips, six a minute: nothi
 });
 
 test('G5: a thousand elections that lose etcd at once have a budget together', () => {
-  let all = fullBudget(0, OF_ALL);
+  let all = fullQuota(0, OF_ALL);
   let written = 0;
   for (let election = 0; election < 1_000; election++)
     for (let line = 0; line < LINES_AT_ONCE; line++) {

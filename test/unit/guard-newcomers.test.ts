@@ -1,22 +1,22 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { NewcomerGuard, MOST_HELD } from '../../src/loop-guard/new-elections.ts';
+import { NewElectionLimiter, MOST_HELD } from '../../src/loop-guard/new-elections.ts';
 import {
   MS_PER_NEWCOMER,
-  fullNewcomerBudget,
+  fullNewElectionBudget,
   ONE_BY_ONE,
   SIDE_BY_SIDE,
-  welcome,
+  admitNew,
 } from '../../src/core/new-election-budget.ts';
 import { LoopGuard, MOST_CAMPAIGNS } from '../../src/loop-guard/loop-guard.ts';
 
 /** Elections that come, alone or beside others. @returns when each may go on. */
 function arrive(comings: readonly { readonly afterMs: number; readonly alone: boolean }[]): number[] {
   let nowMs = 0;
-  let budget = fullNewcomerBudget(nowMs);
+  let budget = fullNewElectionBudget(nowMs);
   return comings.map(({ afterMs, alone }) => {
     nowMs += afterMs;
-    const verdict = welcome(budget, alone, nowMs);
+    const verdict = admitNew(budget, alone, nowMs);
     budget = verdict.budget;
     return nowMs + verdict.holdMs;
   });
@@ -30,10 +30,10 @@ describe('elections that a process has never seen', () => {
 
   test('G3: a loop that makes up a name each turn gets its burst, then one in two seconds', () => {
     let nowMs = 0;
-    let budget = fullNewcomerBudget(nowMs);
+    let budget = fullNewElectionBudget(nowMs);
     let rounds = 0;
     while (nowMs < 10 * 60_000) {
-      const verdict = welcome(budget, true, nowMs);
+      const verdict = admitNew(budget, true, nowMs);
       budget = verdict.budget;
       nowMs += verdict.holdMs + 1; // it awaits the round, which takes a millisecond
       rounds++;
@@ -67,11 +67,11 @@ describe('elections that a process has never seen', () => {
           maxLength: 100,
         }),
         (comings) => {
-          let budget = fullNewcomerBudget(0);
+          let budget = fullNewElectionBudget(0);
           let latestMs = 0;
           for (const { nowMs, alone } of comings) {
             const before = budget;
-            const verdict = welcome(budget, alone, nowMs);
+            const verdict = admitNew(budget, alone, nowMs);
             budget = verdict.budget;
             expect(Number.isFinite(verdict.holdMs) && verdict.holdMs >= 0).toBe(true);
             if (nowMs <= latestMs) expect(budget.all).toBe(before.all - 1);
@@ -86,13 +86,13 @@ describe('elections that a process has never seen', () => {
 
 describe('the guard of newcomers', () => {
   test('G3: who comes while another is still under way comes beside it; when that one stands, alone again', () => {
-    const together = new NewcomerGuard(0);
-    for (let i = 0; i < 2 * ONE_BY_ONE; i++) expect(together.welcome({}, 0).holdMs).toBe(0);
+    const together = new NewElectionLimiter(0);
+    for (let i = 0; i < 2 * ONE_BY_ONE; i++) expect(together.admitNew({}, 0).holdMs).toBe(0);
 
-    const apart = new NewcomerGuard(0);
+    const apart = new NewElectionLimiter(0);
     const holds = Array.from({ length: ONE_BY_ONE + 2 }, () => {
       const newcomer = {};
-      const { holdMs } = apart.welcome(newcomer, 0);
+      const { holdMs } = apart.admitNew(newcomer, 0);
       apart.leave(newcomer);
       return holdMs;
     });
@@ -101,10 +101,10 @@ describe('the guard of newcomers', () => {
   });
 
   test('G6: it trips once, and again only after it has been quiet', () => {
-    const guard = new NewcomerGuard(0);
+    const guard = new NewElectionLimiter(0);
     const come = (nowMs: number): boolean => {
       const newcomer = {};
-      const { trips } = guard.welcome(newcomer, nowMs);
+      const { trips } = guard.admitNew(newcomer, nowMs);
       guard.leave(newcomer);
       return trips;
     };
@@ -118,10 +118,10 @@ describe('the guard of newcomers', () => {
   });
 
   test('G5: those who wait are bounded in number', () => {
-    const guard = new NewcomerGuard(0);
-    for (let i = 0; i < SIDE_BY_SIDE; i++) guard.welcome({}, 0);
+    const guard = new NewElectionLimiter(0);
+    for (let i = 0; i < SIDE_BY_SIDE; i++) guard.admitNew({}, 0);
     expect(guard.isFlooded(0)).toBe(false);
-    for (let i = 0; i < MOST_HELD; i++) guard.welcome({}, 0);
+    for (let i = 0; i < MOST_HELD; i++) guard.admitNew({}, 0);
     expect(guard.isFlooded(0)).toBe(true);
     expect(guard.isFlooded(10 * MS_PER_NEWCOMER)).toBe(false);
   });

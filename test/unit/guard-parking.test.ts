@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import {
   CALLS_PER_TURN,
-  countCall,
+  countSyncCall,
   countElection,
   ELECTIONS_PER_TURN,
   LONGEST_PARK_MS,
@@ -47,12 +47,12 @@ function swallow(calls: number, call: (i: number) => void): number {
 
 describe('a loop that swallows the throw', () => {
   test('G4: ten thousand calls in one turn end without a sleep: that loop ends by itself', () => {
-    expect(swallow(10_000, () => countCall('ends', 'ends'))).toBe(10_000 - CALLS_PER_TURN);
+    expect(swallow(10_000, () => countSyncCall('ends', 'ends'))).toBe(10_000 - CALLS_PER_TURN);
     expect(parkedMs).toEqual([]);
   });
 
   test('G4, G5: one that does not end sleeps longer and longer, never longer than 100 ms at a time', () => {
-    swallow(CALLS_PER_TURN + THROWS_UNTIL_PARKED + 5_000, () => countCall('does not end', 'e'));
+    swallow(CALLS_PER_TURN + THROWS_UNTIL_PARKED + 5_000, () => countSyncCall('does not end', 'e'));
     expect(parkedMs).toHaveLength(5_000);
     expect(parkedMs).toEqual([...parkedMs].sort((a, b) => a - b));
     expect(parkedMs[0]).toBe(1);
@@ -69,11 +69,11 @@ describe('a loop that swallows the throw', () => {
   });
 
   test('G4: the next turn starts from nothing', async () => {
-    swallow(CALLS_PER_TURN + THROWS_UNTIL_PARKED + 10, () => countCall('over', 'e'));
+    swallow(CALLS_PER_TURN + THROWS_UNTIL_PARKED + 10, () => countSyncCall('over', 'e'));
     await nextTurn();
     await nextTurn();
     parkedMs = [];
-    expect(swallow(CALLS_PER_TURN, () => countCall('over', 'e'))).toBe(0);
+    expect(swallow(CALLS_PER_TURN, () => countSyncCall('over', 'e'))).toBe(0);
     expect(parkedMs).toEqual([]);
   });
 });

@@ -1,15 +1,15 @@
 import fc from 'fast-check';
 import { describe, expect, test, vi } from 'vitest';
 import { defaultGuardSettings, LoopGuard, type GuardListener } from '../../src/loop-guard/loop-guard.ts';
-import { Turnstile } from '../../src/loop-guard/single-flight.ts';
+import { SingleFlight } from '../../src/loop-guard/single-flight.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 
 const settings = defaultGuardSettings;
 const MINUTE_MS = 60_000;
 
-const make = (): { clock: FakeClock; turnstile: Turnstile } => {
+const make = (): { clock: FakeClock; turnstile: SingleFlight } => {
   const clock = new FakeClock();
-  return { clock, turnstile: new Turnstile(new LoopGuard('k', 'e', clock), clock) };
+  return { clock, turnstile: new SingleFlight(new LoopGuard('k', 'e', clock), clock) };
 };
 
 /** Loops that ask, get their answer, and ask again. @returns how many answers each of them got. */
@@ -90,6 +90,9 @@ describe('the turnstile', () => {
     await clock.advance(settings.capMs);
     await loop;
     expect(tripped).toHaveBeenCalledOnce();
-    expect(tripped.mock.calls[0]![0]).toMatchObject({ origin: 'own', calledFrom: 'sync (service.ts:1:2)' });
+    expect(tripped.mock.calls[0]![0]).toMatchObject({
+      origin: 'caller',
+      calledFrom: 'sync (service.ts:1:2)',
+    });
   });
 });

@@ -26,9 +26,9 @@ async function hotLoop(
   clock: FakeClock,
   {
     forMs,
-    origin = 'own' as 'own' | 'outside',
+    origin = 'caller' as 'caller' | 'environment',
     ...options
-  }: { forMs: number; origin?: 'own' | 'outside' } & NonNullable<Parameters<LoopGuard['pass']>[2]>,
+  }: { forMs: number; origin?: 'caller' | 'environment' } & NonNullable<Parameters<LoopGuard['pass']>[2]>,
 ): Promise<number[]> {
   const zero = clock.now();
   const rounds: number[] = [];
@@ -64,7 +64,7 @@ describe('the loop guard', () => {
     const clock = new FakeClock();
     const rounds = await hotLoop(new LoopGuard('k', 'e', clock), clock, {
       forMs: 10 * MINUTE_MS,
-      origin: 'outside',
+      origin: 'environment',
     });
 
     const gaps = rounds.slice(1).map((atMs, i) => atMs - rounds[i]!);
@@ -74,17 +74,17 @@ describe('the loop guard', () => {
 
   test.each([
     ['given up', (stop: AbortController) => stop.abort()],
-    ['nudged', (_: AbortController, guard: LoopGuard) => guard.nudge()],
+    ['nudged', (_: AbortController, guard: LoopGuard) => guard.wake()],
   ])('L5: a turn that was %s is no turn that the next one waits for', async (_, endEarly) => {
     const clock = new FakeClock();
     const guard = new LoopGuard('k', 'e', clock);
-    await hotLoop(guard, clock, { forMs: MINUTE_MS, origin: 'outside' });
+    await hotLoop(guard, clock, { forMs: MINUTE_MS, origin: 'environment' });
     const stop = new AbortController();
-    const held = guard.pass('outside', settings, { signal: stop.signal });
+    const held = guard.pass('environment', settings, { signal: stop.signal });
     await clock.advance(0);
     endEarly(stop, guard);
     await held;
-    const next = guard.pass('outside', settings);
+    const next = guard.pass('environment', settings);
     expect(guard.status(settings).heldForMs).toBeGreaterThan(0);
     expect(guard.status(settings).heldForMs).toBeLessThanOrEqual(settings.outsideCapMs);
     await clock.advance(settings.outsideCapMs);
@@ -107,7 +107,7 @@ describe('the loop guard', () => {
     const guard = new LoopGuard('k', 'e', clock);
     for (let round = 0; round < 5_000; round++) {
       const before = clock.now();
-      const passing = guard.pass('outside', settings);
+      const passing = guard.pass('environment', settings);
       if (round >= settings.burst) {
         await clock.advance(settings.outsideCapMs);
         expect(guard.status(settings).heldForMs).toBe(0);
@@ -121,10 +121,10 @@ describe('the loop guard', () => {
   test('G1: it delays, it never rejects, and an abort ends the delay at once', async () => {
     const clock = new FakeClock();
     const guard = new LoopGuard('k', 'e', clock);
-    for (let round = 0; round < settings.burst; round++) await guard.pass('own', settings);
+    for (let round = 0; round < settings.burst; round++) await guard.pass('caller', settings);
     const stop = new AbortController();
     let passed = false;
-    const passing = guard.pass('own', settings, { signal: stop.signal }).then(() => (passed = true));
+    const passing = guard.pass('caller', settings, { signal: stop.signal }).then(() => (passed = true));
     await clock.advance(0);
     expect(passed).toBe(false);
     expect(guard.status(settings)).toMatchObject({ state: 'holding', streak: settings.burst + 1 });
@@ -148,7 +148,7 @@ describe('the loop guard', () => {
     expect(heard.tripped).toHaveBeenCalledWith({
       rounds: settings.burst + 1,
       holdMs: expect.closeTo(500, -3) as number,
-      origin: 'own',
+      origin: 'caller',
       calledFrom: 'sync (service.ts:12:3)',
     });
     expect(heard.recovered).not.toHaveBeenCalled();
@@ -167,7 +167,7 @@ describe('the loop guard', () => {
     const heard = listener();
     await hotLoop(guard, clock, { forMs: MINUTE_MS, listener: heard });
     await clock.advance(20 * settings.healthyAfterMs);
-    await guard.pass('own', settings, { listener: heard });
+    await guard.pass('caller', settings, { listener: heard });
     expect(heard.recovered).toHaveBeenCalledOnce();
     expect(guard.status(settings)).toMatchObject({ state: 'open', streak: 1 });
   });
@@ -175,7 +175,7 @@ describe('the loop guard', () => {
   test('G6: it names the call sites, with how often each came and how long it was held', async () => {
     const clock = new FakeClock();
     const guard = new LoopGuard('k', 'e', clock);
-    await guard.pass('own', settings, { calledFrom: ['main (main.ts:1:1)'] });
+    await guard.pass('caller', settings, { calledFrom: ['main (main.ts:1:1)'] });
     const rounds = await hotLoop(guard, clock, { forMs: MINUTE_MS, calledFrom: ['loop (loop.ts:2:2)'] });
 
     const report = guard.report();
@@ -190,7 +190,7 @@ describe('the loop guard', () => {
   test('G3: it remembers a bounded number of call sites', async () => {
     const guard = new LoopGuard('k', 'e', new FakeClock());
     const signal = AbortSignal.abort();
-    for (let i = 0; i < 1_000; i++) await guard.pass('own', settings, { calledFrom: [`f${i}`], signal });
+    for (let i = 0; i < 1_000; i++) await guard.pass('caller', settings, { calledFrom: [`f${i}`], signal });
     expect(guard.report().callSites.length).toBeLessThanOrEqual(16);
     expect(guard.report().rounds).toBe(1_000);
   });
@@ -199,18 +199,18 @@ describe('the loop guard', () => {
     const clock = new FakeClock();
     const [outside, own] = [new LoopGuard('a', 'e', clock), new LoopGuard('b', 'e', clock)];
     for (let round = 0; round < settings.burst; round++) {
-      await outside.pass('outside', settings);
-      await own.pass('own', settings);
+      await outside.pass('environment', settings);
+      await own.pass('caller', settings);
     }
     let passed = '';
     const waiting = [
-      outside.pass('outside', settings).then(() => (passed += 'outside')),
-      own.pass('own', settings).then(() => (passed += ' own')),
+      outside.pass('environment', settings).then(() => (passed += 'environment')),
+      own.pass('caller', settings).then(() => (passed += ' caller')),
     ];
-    outside.nudge();
-    own.nudge();
+    outside.wake();
+    own.wake();
     await clock.advance(0);
-    expect(passed).toBe('outside');
+    expect(passed).toBe('environment');
     await clock.advance(settings.capMs);
     await Promise.all(waiting);
   });
@@ -219,10 +219,10 @@ describe('the loop guard', () => {
     const clock = new FakeClock();
     const guard = new LoopGuard('k', 'e', clock);
     for (let round = 0; round < 20; round++)
-      await guard.pass('outside', settings, { signal: AbortSignal.abort() });
-    guard.nudge();
+      await guard.pass('environment', settings, { signal: AbortSignal.abort() });
+    guard.wake();
     let passed = false;
-    const passing = guard.pass('outside', settings).then(() => (passed = true));
+    const passing = guard.pass('environment', settings).then(() => (passed = true));
     await clock.advance(0);
     expect(passed).toBe(false);
     await clock.advance(2 * settings.outsideCapMs);
@@ -235,7 +235,7 @@ describe('the loop guard', () => {
         fc.array(
           fc.record({
             pauseMs: fc.integer({ min: 0, max: 20_000 }),
-            origin: fc.constantFrom('own' as const, 'outside' as const),
+            origin: fc.constantFrom('caller' as const, 'environment' as const),
           }),
           {
             maxLength: 40,

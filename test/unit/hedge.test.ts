@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { EtcdFault } from '../../src/etcd/etcd-error.ts';
+import { EtcdError } from '../../src/etcd/etcd-error.ts';
 import { hedged } from '../../src/etcd/hedge.ts';
 
 // Three hosts, each of which does what the test says when it says so.
@@ -17,7 +17,7 @@ function threeHosts(signal?: AbortSignal): { asked: Host[]; call: Promise<string
     (over, onSilent) =>
       new Promise((resolve, reject) => {
         asked.push({ signal: over, keepsSilent: onSilent, answers: resolve, fails: reject });
-        const abort = (): void => reject(new EtcdFault('aborted', 'aborted', true));
+        const abort = (): void => reject(new EtcdError('aborted', 'aborted', true));
         if (over.aborted) abort();
         over.addEventListener('abort', abort);
       }),
@@ -27,8 +27,8 @@ function threeHosts(signal?: AbortSignal): { asked: Host[]; call: Promise<string
   return { asked, call };
 }
 
-const unreachable = (mayHaveHappened: boolean): EtcdFault =>
-  new EtcdFault('unavailable', mayHaveHappened ? 'no answer' : 'refused', mayHaveHappened);
+const unreachable = (mayHaveHappened: boolean): EtcdError =>
+  new EtcdError('unavailable', mayHaveHappened ? 'no answer' : 'refused', mayHaveHappened);
 
 const turn = (): Promise<void> => new Promise((resolve) => void setImmediate(resolve));
 
@@ -69,7 +69,7 @@ test('one that fails while another is asked is left behind; who fails alone ends
 test("etcd's refusal is an answer, whoever told it", async () => {
   const { asked, call } = threeHosts();
   asked[0]!.keepsSilent();
-  asked[1]!.fails(new EtcdFault('refused', 'permission denied', false));
+  asked[1]!.fails(new EtcdError('refused', 'permission denied', false));
   await expect(call).rejects.toThrow('permission denied');
   expect(asked[0]!.signal.aborted).toBe(true);
 });

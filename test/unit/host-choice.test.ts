@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
-import { HostChoice, SILENT_AFTER_MS, type Wishes } from '../../src/etcd/host-selector.ts';
+import { HostSelector, SILENT_AFTER_MS, type Wishes } from '../../src/etcd/host-selector.ts';
 import { clock } from '../../src/util/clock.ts';
 
 const HOSTS = ['a', 'b', 'c'];
@@ -15,14 +15,14 @@ const refused = { code: 14, details: 'No connection established. Last error: con
 const dropped = { code: 14, details: 'read ECONNRESET' };
 
 const told: string[] = [];
-const choiceOf = (hosts: readonly string[]): HostChoice<string> =>
-  new HostChoice(hosts, {
+const choiceOf = (hosts: readonly string[]): HostSelector<string> =>
+  new HostSelector(hosts, {
     away: (host, reason) => told.push(`${host} away: ${reason}`),
     back: (host, afterMs) => told.push(`${host} back after ${afterMs} ms`),
   });
 
 /** Which hosts a hundred calls go to. */
-function chosen(hosts: HostChoice<string>, wishes?: Wishes<string>): string[] {
+function chosen(hosts: HostSelector<string>, wishes?: Wishes<string>): string[] {
   const asked = new Set(Array.from({ length: 100 }, () => hosts.pick(wishes)!));
   return [...asked].sort();
 }

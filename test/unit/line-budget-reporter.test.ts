@@ -2,13 +2,13 @@ import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { expect, test } from 'vitest';
 import { LINES_AT_ONCE } from '../../src/core/log-quota.ts';
 import type { ElectionEvent } from '../../src/events.ts';
-import { Reporter } from '../../src/logging/event-log.ts';
+import { EventLog } from '../../src/logging/event-log.ts';
 import { RecordedLog } from '../support/recorded-log.ts';
 
 const ended = (election: string): ElectionEvent => ({
   type: 'campaign.ended',
   election,
-  because: 'resigned',
+  reason: 'resigned',
 });
 const failed = (election: string): ElectionEvent => ({ type: 'candidate.failed', election, reason: 'no' });
 
@@ -16,9 +16,9 @@ const failed = (election: string): ElectionEvent => ({ type: 'candidate.failed',
 function jobs(log: RecordedLog, count: number, event: (name: string) => ElectionEvent): void {
   for (let turn = 0; turn < count; turn++) {
     const name = `job ${turn} of ${event('').type}`;
-    const reporter = new Reporter(log.logger, name);
-    const end = reporter.begin();
-    for (let line = 0; line < 4; line++) reporter.report(event(name));
+    const eventLog = new EventLog(log.logger, name);
+    const end = eventLog.begin();
+    for (let line = 0; line < 4; line++) eventLog.report(event(name));
     end();
   }
 }

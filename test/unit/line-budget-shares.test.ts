@@ -1,11 +1,11 @@
 import { describe, expect, test } from 'vitest';
-import { fullBudget, LINES_AT_ONCE, MS_PER_LINE, spend } from '../../src/core/log-quota.ts';
-import { LineShares, type LineShare } from '../../src/logging/log-limiter.ts';
+import { fullQuota, LINES_AT_ONCE, MS_PER_LINE, spend } from '../../src/core/log-quota.ts';
+import { LogLimiter, type LogShare } from '../../src/logging/log-limiter.ts';
 
-const sharesAt = (nowMs: () => number): LineShares => new LineShares(() => ({ now: fullBudget(nowMs()) }));
+const sharesAt = (nowMs: () => number): LogLimiter => new LogLimiter(() => ({ now: fullQuota(nowMs()) }));
 
 /** @returns how many of so many lines were written. */
-function write(share: LineShare, lines: number, nowMs: number): number {
+function write(share: LogShare, lines: number, nowMs: number): number {
   let count = 0;
   for (let line = 0; line < lines; line++) {
     const { budget, written } = spend(share.now, nowMs);
@@ -18,7 +18,7 @@ function write(share: LineShare, lines: number, nowMs: number): number {
 describe('elections that come one after another', () => {
   test('G5: a job under a name of its own each two seconds: twelve lines, then six a minute, of all together', () => {
     let nowMs = 0;
-    let last: LineShare | undefined;
+    let last: LogShare | undefined;
     const shares = sharesAt(() => nowMs);
     const writtenAtMs: number[] = [];
     let told = 0;

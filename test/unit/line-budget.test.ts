@@ -1,13 +1,13 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { fullBudget, LINES_AT_ONCE, MS_PER_LINE, spend } from '../../src/core/log-quota.ts';
+import { fullQuota, LINES_AT_ONCE, MS_PER_LINE, spend } from '../../src/core/log-quota.ts';
 
 describe('the line budget', () => {
   test('G5: in any stretch of time never more than a burst and six lines a minute', () => {
     fc.assert(
       fc.property(fc.array(fc.integer({ min: 0, max: 30_000 }), { maxLength: 300 }), (gaps) => {
         let nowMs = 0;
-        let budget = fullBudget(nowMs);
+        let budget = fullQuota(nowMs);
         const writtenAtMs: number[] = [];
         for (const gap of gaps) {
           nowMs += gap;
@@ -25,7 +25,7 @@ describe('the line budget', () => {
   });
 
   test('G5: six lines a minute in the long run', () => {
-    let budget = fullBudget(0);
+    let budget = fullQuota(0);
     let written = 0;
     const minutes = 60;
     for (let nowMs = 0; nowMs < minutes * 60_000; nowMs += 10) {
@@ -41,7 +41,7 @@ describe('the line budget', () => {
     fc.assert(
       fc.property(fc.array(fc.integer({ min: 0, max: 5_000 }), { maxLength: 300 }), (gaps) => {
         let nowMs = 0;
-        let budget = fullBudget(nowMs);
+        let budget = fullQuota(nowMs);
         let accounted = 0;
         for (const gap of gaps) {
           nowMs += gap;
@@ -56,7 +56,7 @@ describe('the line budget', () => {
   });
 
   test('a clock that stands still or goes back earns nothing', () => {
-    let budget = fullBudget(1_000);
+    let budget = fullQuota(1_000);
     for (let i = 0; i < LINES_AT_ONCE; i++) budget = spend(budget, 1_000).budget;
     expect(spend(budget, 0).written).toBe(false);
     expect(spend(budget, 1_000).written).toBe(false);

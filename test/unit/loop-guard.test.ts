@@ -17,8 +17,8 @@ const sequence = (delays: readonly number[]): Delays => ({
   next: () => sequence(delays.length > 1 ? delays.slice(1) : delays),
 });
 const source = (own: readonly number[], outside: readonly number[] = own): DelaySource => ({
-  own: () => sequence(own),
-  outside: () => sequence(outside),
+  caller: () => sequence(own),
+  environment: () => sequence(outside),
 });
 
 const anyLimits: fc.Arbitrary<GuardLimits> = fc.record({
@@ -30,7 +30,7 @@ const someDelays = fc.array(fc.integer({ min: BASE_MS, max: 30_000 }), { minLeng
 
 /** What happens between two rounds of a loop that awaits each round. */
 const anyRound = fc.record({
-  origin: fc.constantFrom('own' as const, 'outside' as const),
+  origin: fc.constantFrom('caller' as const, 'environment' as const),
   /** How long the round itself took: mostly nothing, as in the incident. */
   tookMs: fc.oneof(fc.constant(0), fc.integer({ min: 0, max: 3_000 }), fc.integer({ min: 0, max: 200_000 })),
   /** Whether it ended in a term or an orderly wait of all that time, rather than in a failure. */
@@ -85,7 +85,7 @@ describe('the rules of the loop guard', () => {
     const limits: GuardLimits = { burst: 5, healthyAfterMs: 30_000 };
     const delays = source([250]);
     const hot = (succeeded: boolean): number[] =>
-      run(Array(100).fill({ origin: 'own', tookMs: 0, succeeded }), limits, delays).releasedAtMs;
+      run(Array(100).fill({ origin: 'caller', tookMs: 0, succeeded }), limits, delays).releasedAtMs;
     expect(hot(true)).toEqual(hot(false));
     expect(hot(true).at(-1)).toBe(95 * 250);
   });
@@ -102,9 +102,9 @@ describe('the rules of the loop guard', () => {
           holdsMs.forEach((holdMs, round) => {
             expect(holdMs).toBeGreaterThanOrEqual(0);
             expect(holdMs).toBeLessThanOrEqual(2 * 3_600_000);
-            const { origin, tookMs } = rounds[round - 1] ?? { origin: 'own', tookMs: 0 };
+            const { origin, tookMs } = rounds[round - 1] ?? { origin: 'caller', tookMs: 0 };
             // Our own loop, past the burst, and no time spent in the round: then it must wait.
-            if (rounds[round]!.origin === 'own' && origin === 'own' && tookMs === 0)
+            if (rounds[round]!.origin === 'caller' && origin === 'caller' && tookMs === 0)
               if (isTripped(histories[round]!, limits)) expect(holdMs).toBeGreaterThanOrEqual(1);
           });
         },
@@ -130,7 +130,7 @@ describe('the rules of the loop guard', () => {
 
   test('G2: quick successes never reset it: a loop of them stays tripped', () => {
     const limits: GuardLimits = { burst: 5, healthyAfterMs: 30_000 };
-    const rounds = Array(50).fill({ origin: 'own', tookMs: 100, succeeded: true });
+    const rounds = Array(50).fill({ origin: 'caller', tookMs: 100, succeeded: true });
     const { histories } = run(rounds, limits, source([250, 500, 1_000, 2_000]));
     expect(histories.slice(limits.burst).every((history) => isTripped(history, limits))).toBe(true);
     expect(histories.at(-1)?.streak).toBe(50);
@@ -138,25 +138,25 @@ describe('the rules of the loop guard', () => {
 
   test('G2: quiet forgives one round for each spell, so a job once in a while is no runaway', () => {
     const limits: GuardLimits = { burst: 5, healthyAfterMs: 30_000 };
-    const rounds = Array(1_000).fill({ origin: 'own', tookMs: 30_000, succeeded: false });
+    const rounds = Array(1_000).fill({ origin: 'caller', tookMs: 30_000, succeeded: false });
     expect(run(rounds, limits, source([250])).holdsMs.every((holdMs) => holdMs === 0)).toBe(true);
   });
 
   test('G2: delays go on growing where quiet forgave only some of the rounds', () => {
     const limits: GuardLimits = { burst: 1, healthyAfterMs: 10_000 };
     const delays = source([100, 200, 400, 800]);
-    const hot = Array(5).fill({ origin: 'own', tookMs: 0, succeeded: false });
-    const pause = { origin: 'own' as const, tookMs: 10_000, succeeded: false };
+    const hot = Array(5).fill({ origin: 'caller', tookMs: 0, succeeded: false });
+    const pause = { origin: 'caller' as const, tookMs: 10_000, succeeded: false };
     const { holdsMs } = run([...hot.slice(1), pause, ...hot], limits, delays);
     expect(holdsMs).toEqual([0, 100, 200, 400, 800, 800, 800, 800, 800, 800]);
   });
 
   test('G5: what the world spoils is spaced from start to start: time lost to a dead etcd counts', () => {
     const limits: GuardLimits = { burst: 1, healthyAfterMs: 60_000 };
-    const outside = (tookMs: number) => ({ origin: 'outside' as const, tookMs, succeeded: false });
+    const outside = (tookMs: number) => ({ origin: 'environment' as const, tookMs, succeeded: false });
     const slow = run([outside(0), outside(0), outside(1_000), outside(0)], limits, source([2_500]));
     expect(slow.holdsMs).toEqual([0, 2_500, 2_500, 1_500]);
-    const own = { origin: 'own' as const, tookMs: 1_000, succeeded: false };
+    const own = { origin: 'caller' as const, tookMs: 1_000, succeeded: false };
     expect(run([own, own, own], limits, source([2_500])).holdsMs).toEqual([0, 2_500, 2_500]);
   });
 
@@ -167,7 +167,7 @@ describe('the rules of the loop guard', () => {
         const longest = Math.max(...delays);
         let history = fresh;
         for (let i = 0; i < count; i++) {
-          const verdict = admit(history, 'own', limits, source(delays), 1_000);
+          const verdict = admit(history, 'caller', limits, source(delays), 1_000);
           history = verdict.history;
           if (i > 0) expect(verdict.holdMs).toBeGreaterThanOrEqual(BASE_MS);
           expect(verdict.holdMs).toBeLessThanOrEqual(2 * longest);
@@ -189,8 +189,8 @@ describe('the rules of the loop guard', () => {
     fc.assert(
       fc.property(fc.integer({ min: 0, max: 1e7 }), (backMs) => {
         const limits: GuardLimits = { burst: 1, healthyAfterMs: 60_000 };
-        const first = admit(fresh, 'own', limits, source([250]), 1e8);
-        const { holdMs } = admit(first.history, 'own', limits, source([250]), 1e8 - backMs);
+        const first = admit(fresh, 'caller', limits, source([250]), 1e8);
+        const { holdMs } = admit(first.history, 'caller', limits, source([250]), 1e8 - backMs);
         expect(holdMs).toBeGreaterThanOrEqual(250);
         expect(holdMs).toBeLessThanOrEqual(500);
       }),

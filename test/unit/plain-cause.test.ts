@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { plainCauseWithCertificate } from '../../src/core/plain-cause.ts';
-import { faultOf } from '../../src/etcd/etcd-error.ts';
+import { etcdErrorOf } from '../../src/etcd/etcd-error.ts';
 
 test.for([
   [
@@ -31,12 +31,16 @@ test('every fault is told in these words, and kept as it was said', () => {
   const details =
     'No connection established. Last error: Error: connect ECONNREFUSED 127.0.0.1:1. Resolution note: ';
   const error = new Error(`14 UNAVAILABLE: ${details}`);
-  expect(faultOf('renew the lease', undefined, error)).toMatchObject({
+  expect(etcdErrorOf('renew the lease', undefined, error)).toMatchObject({
     message: 'renew the lease: No connection established: connect ECONNREFUSED 127.0.0.1:1',
     cause: error,
     mayHaveHappened: false,
   });
   expect(
-    faultOf('enter', { code: 3, details: 'Request message serialization failure: object expected' }, error),
+    etcdErrorOf(
+      'enter',
+      { code: 3, details: 'Request message serialization failure: object expected' },
+      error,
+    ),
   ).toMatchObject({ kind: 'refused', mayHaveHappened: false });
 });

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { Roster, type Candidate, type RosterEvent } from '../../src/core/candidate-queue.ts';
+import { CandidateQueue, type Candidate, type QueueEvent } from '../../src/core/candidate-queue.ts';
 
 const KEYS = ['k0', 'k1', 'k2', 'k3', 'k4', 'k5'];
 
@@ -16,7 +16,7 @@ class NaiveStore {
   revision = 10n;
   readonly kvs = new Map<string, Candidate>();
 
-  act(key: string, act: 'put' | 'delete', value: string): RosterEvent | undefined {
+  act(key: string, act: 'put' | 'delete', value: string): QueueEvent | undefined {
     this.revision++;
     const known = this.kvs.get(key);
     if (act === 'delete') return this.kvs.delete(key) ? { type: 'delete', key } : undefined;
@@ -40,7 +40,7 @@ const acts = fc.array(
   { maxLength: 100 },
 );
 
-function expectSame(roster: Roster, store: NaiveStore): void {
+function expectSame(roster: CandidateQueue, store: NaiveStore): void {
   const queue = store.queue();
   expect(roster.candidates).toEqual(queue);
   expect(roster.size).toBe(queue.length);
@@ -55,7 +55,7 @@ describe('the roster', () => {
     fc.assert(
       fc.property(acts, (history) => {
         const store = new NaiveStore();
-        const roster = new Roster();
+        const roster = new CandidateQueue();
         for (const { key, act, value, reread } of history) {
           const event = store.act(key, act, value);
           if (reread) roster.reset([...store.kvs.values()].reverse());
@@ -70,7 +70,7 @@ describe('the roster', () => {
     fc.assert(
       fc.property(acts, acts, (before, after) => {
         const store = new NaiveStore();
-        const roster = new Roster();
+        const roster = new CandidateQueue();
         const run = (history: typeof before, look: () => void): void => {
           for (const { key, act, value } of history) {
             const event = store.act(key, act, value);
@@ -93,20 +93,20 @@ describe('the roster', () => {
   });
 
   test('a delete of what is not there changes nothing', () => {
-    const roster = new Roster([candidate('a', 1n)]);
+    const roster = new CandidateQueue([candidate('a', 1n)]);
     roster.apply({ type: 'delete', key: 'b' });
     expect(roster.candidates).toEqual([candidate('a', 1n)]);
   });
 
   test('S4: a key deleted and put anew is a new candidate, at the back', () => {
-    const roster = new Roster([candidate('a', 1n), candidate('b', 2n)]);
+    const roster = new CandidateQueue([candidate('a', 1n), candidate('b', 2n)]);
     roster.apply({ type: 'put', candidate: candidate('a', 3n) });
     expect(roster.leader?.key).toBe('b');
     expect(roster.get('a')?.fencingToken).toBe(3n);
   });
 
   test('keys that one foreign transaction put together share a creation revision: all are kept', () => {
-    const roster = new Roster([candidate('a', 5n), candidate('b', 5n)]);
+    const roster = new CandidateQueue([candidate('a', 5n), candidate('b', 5n)]);
     roster.apply({ type: 'put', candidate: candidate('c', 5n) });
     roster.apply({ type: 'put', candidate: candidate('b', 5n, 'new') });
     expect(roster.get('b')?.value).toBe('new');
@@ -117,12 +117,12 @@ describe('the roster', () => {
 
   test('tokens beyond 2^53 keep their order', () => {
     const big = 2n ** 62n;
-    const roster = new Roster([candidate('b', big + 1n), candidate('a', big)]);
+    const roster = new CandidateQueue([candidate('b', big + 1n), candidate('a', big)]);
     expect(roster.candidates.map(({ key }) => key)).toEqual(['a', 'b']);
   });
 
   test('ten thousand candidates come and go in less than a second', () => {
-    const roster = new Roster();
+    const roster = new CandidateQueue();
     const many = 10_000;
     for (let i = 0; i < many; i++) roster.apply({ type: 'put', candidate: candidate(`k${i}`, BigInt(i)) });
     expect(roster.olderThan(BigInt(many - 1))).toBe(many - 1);

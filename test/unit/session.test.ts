@@ -1,7 +1,7 @@
 import { afterEach, expect, test, vi } from 'vitest';
 import type { LeaseProof } from '../../src/core/deadline.ts';
 import type { KeepAlive } from '../../src/etcd/lease.ts';
-import type { Link } from '../../src/etcd/transport.ts';
+import type { EtcdTransport } from '../../src/etcd/transport.ts';
 import { Session } from '../../src/client/session.ts';
 import type { FakeClock } from '../support/fake-clock.ts';
 
@@ -26,17 +26,17 @@ test('S2: a renewal that is answered after the deadline brings nothing back', as
   const session = new Session(
     { id: '7', proof: granted, keepAlive, marginMs: 300 },
     {
-      link: { isClosed: false, onClusterChanged: () => () => undefined } as unknown as Link,
-      pace: {
+      transport: { isClosed: false, onClusterChanged: () => () => undefined } as unknown as EtcdTransport,
+      backoff: {
         pass: () => Promise.resolve(),
         healthyFor: () => undefined,
         forgive: () => undefined,
-        nudge: () => undefined,
+        wake: () => undefined,
       },
-      reporter: { report: () => undefined } as never,
+      eventLog: { report: () => undefined } as never,
     },
   );
-  session.onEnd((because) => ends.push(because));
+  session.onEnd((reason) => ends.push(reason));
   await clock.advance(1_000);
   const sentAtMs = clock.now();
   await clock.advance(1_800); // beyond the deadline of the grant, which no timer has announced yet

@@ -2,7 +2,7 @@ import { createServer, type Http2Server, type ServerHttp2Stream } from 'node:htt
 import type { AddressInfo } from 'node:net';
 import { Etcd3 } from 'etcd3';
 import { expect, onTestFinished, test } from 'vitest';
-import { linkOf, type OpenStream } from '../../src/etcd/transport.ts';
+import { transportOf, type OpenStream } from '../../src/etcd/transport.ts';
 
 /** An address at which every call ends as `end` ends it. */
 async function answering(end: (stream: ServerHttp2Stream) => void): Promise<Etcd3> {
@@ -15,7 +15,7 @@ async function answering(end: (stream: ServerHttp2Stream) => void): Promise<Etcd
   const client = new Etcd3({ hosts: `127.0.0.1:${(server.address() as AddressInfo).port}` });
   onTestFinished(() => {
     client.close();
-    linkOf(client).rest();
+    transportOf(client).rest();
     server.close();
   });
   return client;
@@ -38,9 +38,9 @@ test.for([
   ],
 ] as const)('a stream that %s ends says why, and shows no code of ours: %j', async ([, headers, reason]) => {
   const client = await answering((stream) => stream.respond(headers, { endStream: true }));
-  const link = linkOf(client);
-  const watch = await link.stream('watch', (own, options) => own.watchClient.watch(options), within);
-  const lease = await link.stream(
+  const transport = transportOf(client);
+  const watch = await transport.stream('watch', (own, options) => own.watchClient.watch(options), within);
+  const lease = await transport.stream(
     'renew the lease',
     (own, options) => own.leaseClient.leaseKeepAlive(options),
     within,
@@ -50,7 +50,7 @@ test.for([
 
 test('a stream whose connection breaks says so', async () => {
   const client = await answering((stream) => stream.session?.destroy());
-  const watch = await linkOf(client).stream(
+  const watch = await transportOf(client).stream(
     'watch',
     (own, options) => own.watchClient.watch(options),
     within,

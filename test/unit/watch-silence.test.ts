@@ -2,8 +2,8 @@ import { EventEmitter } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, expect, test } from 'vitest';
 import { History } from '../../src/etcd/history.ts';
-import type { Link, OpenStream } from '../../src/etcd/transport.ts';
-import { WatchHub } from '../../src/etcd/watch.ts';
+import type { EtcdTransport, OpenStream } from '../../src/etcd/transport.ts';
+import { SharedWatch } from '../../src/etcd/watch.ts';
 
 // A gateway that opens watch streams and passes nothing on: streams begin, and no watch is ever answered.
 
@@ -23,14 +23,14 @@ function watchInSilence() {
       never
     >);
   };
-  const link: Partial<Link> = {
+  const transport: Partial<EtcdTransport> = {
     history: new History(),
     provenAtMs: Number.POSITIVE_INFINITY,
-    stream: stream as Link['stream'],
+    stream: stream as EtcdTransport['stream'],
   };
-  const hub = new WatchHub({
-    link: link as Link,
-    pace: { pass: () => sleep(PACE_MS), healthyFor: () => undefined, nudge: () => undefined },
+  const sharedWatch = new SharedWatch({
+    transport: transport as EtcdTransport,
+    backoff: { pass: () => sleep(PACE_MS), healthyFor: () => undefined, wake: () => undefined },
     onLost: () => seen.lost++,
     onHealed: () => undefined,
     onUnconfirmed: (silentMs) => seen.unconfirmed.push(silentMs),
@@ -42,7 +42,7 @@ function watchInSilence() {
     onEvents: () => undefined,
     onRefused: () => undefined,
   };
-  ends.push(hub.watch(target, NOTICE_WITHIN_MS, 1n));
+  ends.push(sharedWatch.watch(target, NOTICE_WITHIN_MS, 1n));
   return seen;
 }
 

@@ -50,7 +50,7 @@ export type Order =
 export type News =
   | { readonly says: 'elected'; readonly token: string; readonly key: string; readonly leaseId: string }
   | { readonly says: 'acting'; readonly token: string }
-  | { readonly says: 'ended'; readonly token: string; readonly because: string }
+  | { readonly says: 'ended'; readonly token: string; readonly reason: string }
   | {
       readonly says: 'report';
       readonly status: string;
@@ -263,9 +263,9 @@ function standWithOurs(): void {
       write(`T ${term.fencingToken} ${nanos()}`);
       tell({ says: 'elected', token: term.fencingToken.toString(), key, leaseId });
       term.signal.addEventListener('abort', () => {
-        const { because } = term.signal.reason as { because: string };
-        write(`E ${term.fencingToken} ${because}`);
-        tell({ says: 'ended', token: term.fencingToken.toString(), because });
+        const { reason } = term.signal.reason as { reason: string };
+        write(`E ${term.fencingToken} ${reason}`);
+        tell({ says: 'ended', token: term.fencingToken.toString(), reason });
       });
       await work(termAsAct(term));
     },
@@ -310,7 +310,7 @@ function standWithEtcd3(): void {
       campaign = undefined;
       over.abort();
       write(`E ${token} error`);
-      tell({ says: 'ended', token: token.toString(), because: 'error' });
+      tell({ says: 'ended', token: token.toString(), reason: 'error' });
       setTimeout(run, ETCD3_AGAIN_MS);
     });
   };

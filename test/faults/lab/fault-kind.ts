@@ -5,7 +5,7 @@ import type { Seeded } from './seeded.ts';
 /** Where a fault happens: two at once may not be in the same place. */
 export type Place = 'candidate' | 'etcd';
 
-export interface FaultKind {
+export interface EtcdErrorKind {
   readonly kind: string;
   readonly place: Place;
   /** How often it is drawn, relative to others. */

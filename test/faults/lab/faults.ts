@@ -7,14 +7,14 @@ import { setWallClock } from './faketime.ts';
 import { Refusal } from './gateway.ts';
 import { HANGING_DISK, hangDisk } from './hanging-disk.ts';
 import type { Candidate, Lab } from './lab.ts';
-import { during, drawMs, type FaultKind, type Scene } from './fault-kind.ts';
+import { during, drawMs, type EtcdErrorKind, type Scene } from './fault-kind.ts';
 import { historyFaults } from './history-faults.ts';
 import { permissionFaults } from './permission-faults.ts';
 import type { Seeded } from './seeded.ts';
 
 type LinkFault = (link: Candidate['links'][number], random: Seeded) => void;
 
-function linkFault(kind: string, harm: LinkFault): FaultKind {
+function linkFault(kind: string, harm: LinkFault): EtcdErrorKind {
   return {
     kind,
     place: 'candidate',
@@ -39,7 +39,7 @@ function memberFault(
   weight: number,
   harm: (scene: Scene, member: EtcdMember) => Promise<void>,
   whose: 'leader' | 'follower',
-): FaultKind {
+): EtcdErrorKind {
   return {
     kind,
     place: 'etcd',
@@ -86,7 +86,7 @@ const isolateMember =
 
 const HOUR_S = 3_600;
 
-export const faultKinds: readonly FaultKind[] = [
+export const faultKinds: readonly EtcdErrorKind[] = [
   linkFault('cut', (link) => link.cut()),
   linkFault('stall-both', (link) => link.stall()),
   linkFault('stall-up', (link) => link.stall('up')),
@@ -367,7 +367,7 @@ const ignoreRefusal = (error: unknown): void => {
 };
 
 /** Draws by weight. */
-export function drawFault(random: Seeded, from: readonly FaultKind[]): FaultKind {
+export function drawFault(random: Seeded, from: readonly EtcdErrorKind[]): EtcdErrorKind {
   const total = from.reduce((sum, { weight }) => sum + weight, 0);
   let at = random.next() * total;
   return from.find(({ weight }) => (at -= weight) < 0) ?? from[0]!;

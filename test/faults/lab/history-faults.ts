@@ -2,7 +2,7 @@
 import { hangUp } from './act.ts';
 import { ROOT } from './auth.ts';
 import { Backup, wipe } from './backup.ts';
-import { drawMs, during, type FaultKind } from './fault-kind.ts';
+import { drawMs, during, type EtcdErrorKind } from './fault-kind.ts';
 
 const wiped = { kind: 'wipe', what: 'wipe etcd', touchesEtcd: true, isOutage: true };
 const restored = {
@@ -12,7 +12,7 @@ const restored = {
   isOutage: true,
 };
 
-export const historyFaults: readonly FaultKind[] = [
+export const historyFaults: readonly EtcdErrorKind[] = [
   {
     kind: 'wipe',
     place: 'etcd',

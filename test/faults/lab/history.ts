@@ -72,7 +72,7 @@ interface OpenTerm {
  *
  * - `T token nanos`: elected. A token may come a second time, where etcd lost its history: that is another term;
  * - `S token nanos`: acting as leader at this moment (taken before the check that allowed it);
- * - `E token because`: the term was told to end;
+ * - `E token reason`: the term was told to end;
  * - `W token nanos`: its work is still stopping;
  * - `I to token counter nanos`, then `A`, `R` or `U` with the same fields: an append and its outcome; after `U` perhaps `H`
  *   or `R`: it was learnt later that it had happened, or had not;

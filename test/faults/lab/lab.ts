@@ -147,7 +147,7 @@ export class Candidate {
         break;
       case 'ended':
         if (this.term?.token === news.token) this.term = undefined;
-        this.endings.push(news.because);
+        this.endings.push(news.reason);
         break;
       case 'report':
         this.reported = news;

@@ -1,13 +1,13 @@
 /** Faults of users and roles, where candidates log in. */
 import { hangUp } from './act.ts';
 import { ROLE } from './auth.ts';
-import { drawMs, during, type FaultKind, type Scene } from './fault-kind.ts';
+import { drawMs, during, type EtcdErrorKind, type Scene } from './fault-kind.ts';
 
 /** Through any member: one may be down. */
 const admin = ({ lab }: Scene, ...args: readonly string[]): Promise<string> =>
   lab.operator.etcdctl(lab.cluster.endpoints.join(','), ...args);
 
-export const permissionFaults: readonly FaultKind[] = [
+export const permissionFaults: readonly EtcdErrorKind[] = [
   {
     kind: 'permission-gap',
     place: 'etcd',

@@ -82,7 +82,7 @@ export const unconfirmedRenewals: Sabotage = {
   edits: [
     {
       file: 'etcd/lease.ts',
-      find: 'return isConfirmed(this.#link, { raftTerm, host }, this.#ownKey(), limits);',
+      find: 'return isConfirmed(this.#transport, { raftTerm, host }, this.#ownKey(), limits);',
       replace: 'return Promise.resolve(host !== undefined && raftTerm > 0n && limits !== undefined);',
     },
   ],

@@ -16,7 +16,7 @@ import { outOfTurn, overlaps } from './checker.ts';
 import { commitAtHand } from './commit.ts';
 import type { Finding } from './evidence.ts';
 import { faketime } from './faketime.ts';
-import type { FaultKind } from './fault-kind.ts';
+import type { EtcdErrorKind } from './fault-kind.ts';
 import { drawFault, etcdAnswers, faultKinds } from './faults.ts';
 import { HANGING_DISK, whyNoDiskHangs } from './hanging-disk.ts';
 import { etcdBinary, Lab, type Outcome } from './lab.ts';
@@ -160,7 +160,7 @@ async function keepLogs(lab: Lab, seed: number): Promise<void> {
 async function burst(
   lab: Lab,
   random: Seeded,
-  kinds: readonly FaultKind[],
+  kinds: readonly EtcdErrorKind[],
   clockFile: string | undefined,
 ): Promise<void> {
   const free = new Set(lab.candidates);
@@ -207,8 +207,8 @@ function add(outcome: Outcome, seed: number): void {
     const entry = (totals.byKind[kind] ??= { faults: 0, longestLeaderlessMs: 0 });
     entry.longestLeaderlessMs = Math.max(entry.longestLeaderlessMs, ms);
   }
-  for (const [because, times] of outcome.endings)
-    totals.endings[because] = (totals.endings[because] ?? 0) + times;
+  for (const [reason, times] of outcome.endings)
+    totals.endings[reason] = (totals.endings[reason] ?? 0) + times;
   for (const [code, times] of outcome.errors) totals.errors[code] = (totals.errors[code] ?? 0) + times;
   for (const finding of outcome.findings) {
     totals.findings.push({ ...finding, seed });

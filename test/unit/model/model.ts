@@ -10,13 +10,13 @@
 import {
   begin,
   next,
-  type Campaign,
+  type CampaignState,
   type Candidacy,
   type EndCause,
   type Outcome,
 } from '../../../src/core/campaign-state.ts';
 import { renewEveryMs, validUntilMs, type LeaseProof } from '../../../src/core/deadline.ts';
-import { Roster, type Candidate, type RosterEvent } from '../../../src/core/candidate-queue.ts';
+import { CandidateQueue, type Candidate, type QueueEvent } from '../../../src/core/candidate-queue.ts';
 
 const TICK_MS = 500;
 /** How long an unanswered call is waited for, in ticks. */
@@ -67,7 +67,7 @@ interface Reply {
 }
 
 interface Replica {
-  readonly campaign: Campaign;
+  readonly campaign: CampaignState;
   readonly clockMs: number;
   readonly leaseId: number;
   readonly proof: LeaseProof | undefined;
@@ -92,7 +92,7 @@ export interface World {
   readonly revision: number;
   readonly keys: readonly Candidate[];
   readonly leases: readonly { readonly id: number; readonly expiresAtTick: number }[];
-  readonly events: readonly { readonly revision: number; readonly event: RosterEvent }[];
+  readonly events: readonly { readonly revision: number; readonly event: QueueEvent }[];
   readonly replicas: readonly Replica[];
   readonly calls: readonly Call[];
   readonly replies: readonly Reply[];
@@ -268,7 +268,7 @@ function happened(world: World, choice: Choice, rules: Rules): World {
     case 'tell': {
       const replica = world.replicas[choice.replica]!;
       const { revision, event } = world.events.find((one) => one.revision > replica.toldUpTo)!;
-      const roster = new Roster(replica.roster);
+      const roster = new CandidateQueue(replica.roster);
       roster.apply(event);
       const told = { toldUpTo: revision, roster: [...roster.candidates] };
       return act(change(world, choice.replica, told), choice.replica, rules);
@@ -317,7 +317,7 @@ function harmed(world: World, fault: Fault, index: number, rules: Rules): World 
     case 'delete-waiting':
       return withoutKey(world, keyOf(replica.leaseId));
     case 'step-down':
-      return act(end(world, index, { type: 'lost', because: 'stepped-down' }), index, rules);
+      return act(end(world, index, { type: 'lost', reason: 'stepped-down' }), index, rules);
   }
 }
 
@@ -402,11 +402,11 @@ const isValid = ({ proof, clockMs }: Replica, { marginMs }: Rules): boolean =>
   proof !== undefined && clockMs < validUntilMs(proof, marginMs);
 
 /** The session is over; a campaign that hangs on it ends its wait or its term. */
-function lose(world: World, index: number, because: 'deadline-passed' | 'lease-lost'): World {
+function lose(world: World, index: number, reason: 'deadline-passed' | 'lease-lost'): World {
   const { campaign } = world.replicas[index]!;
   const ended = change(world, index, { proof: undefined, leaseId: 0, leaseCall: 0, queueCall: 0 });
   if (campaign.name === 'waiting' || campaign.name === 'leading')
-    return end(ended, index, { type: 'lost', because });
+    return end(ended, index, { type: 'lost', reason });
   if (campaign.name === 'entering')
     return change(ended, index, { campaign: next(campaign, { type: 'failed' }) });
   return ended;
@@ -448,10 +448,10 @@ function step(world: World, index: number, rules: Rules): World {
     }
     case 'waiting': {
       if (!stands(me, campaign.candidacy, rules))
-        return end(world, index, { type: 'lost', because: 'evicted' });
+        return end(world, index, { type: 'lost', reason: 'evicted' });
       const { createRevision } = campaign.candidacy;
       const others = me.roster.filter(({ key }) => key !== campaign.candidacy.key);
-      if (new Roster(others).olderThan(createRevision) > 0) return world;
+      if (new CandidateQueue(others).olderThan(createRevision) > 0) return world;
       const elected = end(change(world, index, { works: true }), index, { type: 'elected' });
       const token = Number(createRevision);
       const broken = token > world.ledBy ? world.broken : `token ${token} led after ${world.ledBy}`;
@@ -460,9 +460,9 @@ function step(world: World, index: number, rules: Rules): World {
     case 'leading':
       return stands(me, campaign.candidacy, rules)
         ? world
-        : end(world, index, { type: 'lost', because: 'evicted' });
+        : end(world, index, { type: 'lost', reason: 'evicted' });
     case 'leaving': {
-      const mayRelease = me.proof !== undefined && campaign.because !== 'evicted';
+      const mayRelease = me.proof !== undefined && campaign.reason !== 'evicted';
       if (me.works && rules.releases === 'before it' && mayRelease && me.queueCall === 0)
         return call(world, index, 'release', Number(campaign.candidacy!.createRevision));
       if (me.works) return world;
@@ -479,7 +479,7 @@ function step(world: World, index: number, rules: Rules): World {
 }
 
 const stands = ({ roster }: Replica, { key, createRevision }: Candidacy, { looksAtOwnKey }: Rules): boolean =>
-  !looksAtOwnKey || new Roster(roster).get(key)?.fencingToken === createRevision;
+  !looksAtOwnKey || new CandidateQueue(roster).get(key)?.fencingToken === createRevision;
 
 function granting(world: World, index: number): World {
   const leaseId = world.nextId;
@@ -536,9 +536,9 @@ const isBusy = (replica: Replica, rules: Rules): boolean =>
   !replica.paused &&
   isValid(replica, rules) &&
   (replica.campaign.name === 'leading' ||
-    (replica.campaign.name === 'leaving' && replica.works && isOrderly(replica.campaign.because)));
+    (replica.campaign.name === 'leaving' && replica.works && isOrderly(replica.campaign.reason)));
 
-const isOrderly = (because: EndCause): boolean => because === 'stepped-down';
+const isOrderly = (reason: EndCause): boolean => reason === 'stepped-down';
 
 function judged(world: World, rules: Rules): World {
   const busy = world.replicas.flatMap((replica, index) => (isBusy(replica, rules) ? [index] : []));
@@ -573,7 +573,7 @@ export function fingerprint(world: World): string {
     ]),
     replicas.map((replica) => [
       replica.campaign.name,
-      'because' in replica.campaign && replica.campaign.because,
+      'reason' in replica.campaign && replica.campaign.reason,
       replica.proof?.sentAtMs,
       `i${replica.leaseId}`,
       `i${replica.leaseCall}`,
