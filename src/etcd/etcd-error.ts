@@ -21,7 +21,7 @@ export type EtcdErrorKind =
   | 'aborted';
 
 export class EtcdError extends Error {
-  override readonly name = 'EtcdFault';
+  override readonly name = 'EtcdError';
   readonly kind: EtcdErrorKind;
   /** Whether the request may have reached etcd: false only if it certainly had no effect. */
   readonly mayHaveHappened: boolean;
