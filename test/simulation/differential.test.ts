@@ -22,7 +22,7 @@ const SYNCED_AFTER_MS = 150;
 
 test.for([1, 2, 3])(
   'the model of one member answers as etcd does: seed %i',
-  { timeout: 120_000 },
+  { timeout: 600_000 },
   async (seed) => {
     await using folder = await fastFolder();
     await using etcd = await startEtcd({ dataDir: folder.path });

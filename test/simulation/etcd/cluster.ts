@@ -125,7 +125,7 @@ export class Cluster {
     }));
   }
 
-  /** Nothing goes from `a` to `b`, nor, unless `oneWay`, back. What is on its way is lost. */
+  /** Nothing goes from `a` to `b`, nor, unless `oneWay`, back. What is sent meanwhile comes later, or not at all after five seconds. */
   cut(a: Member, b: Member, oneWay = false): void {
     this.#network.cut(a.id, b.id);
     if (!oneWay) this.#network.cut(b.id, a.id);

@@ -66,6 +66,11 @@ export class Member implements Peer {
     return this.#process.isUp;
   }
 
+  /** Whether it answers clients, when it is not frozen: it has been part of a quorum since it started. */
+  get isReady(): boolean {
+    return this.isUp && this.#isReady;
+  }
+
   get isFrozen(): boolean {
     return this.#process.isFrozen;
   }
@@ -118,7 +123,7 @@ export class Member implements Peer {
 
   /** @param method as etcd3's client calls it: `range`, `put`, `txn`, `leaseGrant`, `status` and so on. */
   unary(method: string, request: object, reply: Reply): void {
-    this.#process.receive(this.#newLane(), () => this.#server.unary(method, request as Raw, reply));
+    this.#take(this.#newLane(), () => this.#server.unary(method, request as Raw, reply));
   }
 
   stream(method: 'watch' | 'leaseKeepAlive', to: StreamEnd): ServerStream {
@@ -126,8 +131,8 @@ export class Member implements Peer {
     const later = this.#inOrder(lane, to);
     let open: { receive(message: Raw): void; close(): void } | undefined;
     const take = (run: (stream: NonNullable<typeof open>) => void): void =>
-      this.#process.receive(lane, () => open !== undefined && run(open));
-    this.#process.receive(lane, () => {
+      this.#take(lane, () => open !== undefined && run(open));
+    this.#take(lane, () => {
       const refusal = this.#server.streamRefusal;
       if (refusal !== undefined) later.end(refusal);
       else if (method === 'watch') open = this.#server.watch(later);
@@ -140,6 +145,25 @@ export class Member implements Peer {
   }
 
   #lanes = 0;
+  /** It takes connections, and reads nothing from them before a leader knows of it (ReadyNotify). */
+  #isReady = false;
+  #early: (() => void)[] = [];
+
+  #take(lane: string, run: () => void): void {
+    this.#process.receive(lane, () => {
+      if (this.#isReady) run();
+      else this.#early.push(run);
+    });
+  }
+
+  /** EtcdServer.publish. */
+  #publish(): void {
+    this.#server.node.propose({ op: 'publish' }, (_outcome, refusal) => {
+      if (refusal !== undefined) return this.#publish();
+      this.#isReady = true;
+      for (const run of this.#early.splice(0)) run();
+    });
+  }
 
   #newLane(): string {
     return `client ${++this.#lanes}`;
@@ -157,7 +181,7 @@ export class Member implements Peer {
     this.#process.kill();
   }
 
-  /** Starts with the data it had. */
+  /** Starts with the data it had. It answers clients once it is part of a quorum; until then they wait. */
   start(): void {
     if (this.#process.isUp) return;
     this.#process.start();
@@ -168,6 +192,9 @@ export class Member implements Peer {
     const isAlone = this.#server.isSingle;
     this.#server.node.start(isAlone || !this.#isFirstStart ? this.#electionMs * (isAlone ? 0.9 : 0.8) : 0);
     this.#isFirstStart = false;
+    this.#isReady = false;
+    this.#early = [];
+    this.#publish();
   }
 
   /** SIGSTOP. */
@@ -199,7 +226,11 @@ export class Member implements Peer {
     this.#process.receive(`asks ${from} ${++this.#lanes}`, () => this.#server.leases.handle(call, done));
   }
 
-  touched(_by: MemberId): boolean {
-    return false;
+  touched(by: Member): boolean {
+    const { node } = this.#server;
+    const { raft } = by.#server.node;
+    if (this.isFrozen || node.isStuck || !raft.isInStep(node.raft)) return false;
+    raft.touch(node.raft);
+    return true;
   }
 }

@@ -1,30 +1,31 @@
 /**
- * The network between the members. A link keeps the order of what is sent, as one TCP connection does; what a cut link is
- * given is lost.
+ * The network between the members. A link is a TCP connection: it keeps the order of what is sent, and what it is given while
+ * it is cut arrives when it is healed, unless the other end has given the connection up meanwhile.
  */
 import type { LeaseAnswer, LeaseCall } from './lease-server.ts';
 import type { Random, Scheduler } from './process.ts';
 import type { MemberId, Message } from './raft.ts';
 
-/** A stream that hears nothing for so long counts as broken (ConnReadTimeout). */
+/** Who hears nothing for so long closes the connection (rafthttp's ConnReadTimeout); what was on its way is lost. */
 const UNHEARD_MS = 5_000;
-/** A dialled member that does not answer is given up after this (peerDialTimeout). */
-const DIAL_WITHIN_MS = 2_000;
+const MOST_MEMBERS = 64;
 
 export interface Peer {
   readonly id: MemberId;
   readonly isUp: boolean;
   receive(message: Message): void;
   answer(from: MemberId, call: LeaseCall, done: (answer: LeaseAnswer) => void): void;
-  /** Whether a heartbeat to it would say nothing new; if so, it counts as exchanged. */
-  touched(by: MemberId): boolean;
+  /** Exchanges a heartbeat and its reply at once, if they would say nothing new. @returns whether it did. */
+  touched(by: Peer): boolean;
 }
 
 interface Link {
   /** What was sent earlier arrives earlier. */
   lastAtMs: number;
   cutSinceMs: number | undefined;
-  healedAtMs: number;
+  /** When the present connection was made. */
+  madeAtMs: number;
+  held: (() => void)[];
 }
 
 export class Network {
@@ -32,7 +33,7 @@ export class Network {
   readonly #random: Random;
   readonly #delayMs: readonly [number, number];
   readonly #peers = new Map<MemberId, Peer>();
-  readonly #links = new Map<string, Link>();
+  readonly #links = new Map<number, Link>();
 
   constructor(scheduler: Scheduler, random: Random, delayMs: readonly [number, number]) {
     this.#scheduler = scheduler;
@@ -45,10 +46,10 @@ export class Network {
   }
 
   #link(from: MemberId, to: MemberId): Link {
-    const name = `${from} ${to}`;
+    const name = from * MOST_MEMBERS + to;
     let link = this.#links.get(name);
     if (link === undefined) {
-      link = { lastAtMs: 0, cutSinceMs: undefined, healedAtMs: Number.NEGATIVE_INFINITY };
+      link = { lastAtMs: 0, cutSinceMs: undefined, madeAtMs: Number.NEGATIVE_INFINITY, held: [] };
       this.#links.set(name, link);
     }
     return link;
@@ -59,18 +60,29 @@ export class Network {
   }
 
   heal(a?: MemberId, b?: MemberId): void {
-    const now = this.#scheduler.now();
     for (const [name, link] of this.#links) {
-      const ends = name.split(' ').map(Number);
-      const isMeant = (a === undefined || ends.includes(a)) && (b === undefined || ends.includes(b));
-      if (!isMeant || link.cutSinceMs === undefined) continue;
-      if (now - link.cutSinceMs >= UNHEARD_MS) link.healedAtMs = now;
-      link.cutSinceMs = undefined;
+      const ends = [Math.floor(name / MOST_MEMBERS), name % MOST_MEMBERS];
+      if ((a === undefined || ends.includes(a)) && (b === undefined || ends.includes(b))) this.#mend(link);
     }
   }
 
+  #mend(link: Link): void {
+    if (link.cutSinceMs === undefined) return;
+    const now = this.#scheduler.now();
+    const cutMs = now - link.cutSinceMs;
+    link.cutSinceMs = undefined;
+    const held = link.held.splice(0);
+    if (cutMs >= UNHEARD_MS) {
+      link.madeAtMs = now;
+      return;
+    }
+    // TCP sends again after a pause that has doubled each time.
+    const resendMs = this.#random() * cutMs;
+    for (const run of held) this.#pass(link, resendMs, run);
+  }
+
   #isWhole(from: MemberId, to: MemberId): boolean {
-    return this.#link(from, to).cutSinceMs === undefined && this.#peers.get(to)?.isUp === true;
+    return this.#link(from, to).cutSinceMs === undefined;
   }
 
   isConnectedSince(from: MemberId, to: MemberId, sinceMs: number): boolean {
@@ -78,7 +90,7 @@ export class Network {
     return (
       this.#peers.get(to)?.isUp === true &&
       [this.#link(from, to), this.#link(to, from)].every(
-        ({ cutSinceMs, healedAtMs }) => healedAtMs < sinceMs && now - (cutSinceMs ?? now) < UNHEARD_MS,
+        ({ cutSinceMs, madeAtMs }) => madeAtMs < sinceMs && now - (cutSinceMs ?? now) < UNHEARD_MS,
       )
     );
   }
@@ -86,38 +98,37 @@ export class Network {
   send(message: Message, delayMs: number): void {
     const { from, to, type } = message;
     const peer = this.#peers.get(to);
-    if (peer === undefined || !this.#isWhole(from, to)) return;
-    if (type === 'heartbeat' && message.context === '' && this.#isWhole(to, from) && peer.touched(from))
-      return;
+    if (peer?.isUp !== true) return;
+    const isPlain = type === 'heartbeat' && message.context === '';
+    const isWhole = isPlain && this.#isWhole(from, to) && this.#isWhole(to, from);
+    if (isWhole && peer.touched(this.#peers.get(from)!)) return;
     this.#deliver(from, to, delayMs, () => peer.receive(message));
   }
 
   /** Over HTTP between members. */
   ask(from: MemberId, to: MemberId, call: LeaseCall, done: (answer: LeaseAnswer) => void): void {
     const peer = this.#peers.get(to);
-    if (peer?.isUp !== true) {
-      this.#deliver(to, from, 0, () => done('failed')); // refused
-      return;
-    }
-    if (!this.#isWhole(from, to)) {
-      this.#scheduler.after(DIAL_WITHIN_MS, () => done('failed'));
-      return;
-    }
-    this.#deliver(from, to, 0, () =>
-      peer.answer(from, call, (answer) => {
-        if (this.#isWhole(to, from)) this.#deliver(to, from, 0, () => done(answer));
-      }),
-    );
+    if (peer?.isUp === true)
+      this.#deliver(from, to, 0, () =>
+        peer.answer(from, call, (answer) => this.#deliver(to, from, 0, () => done(answer))),
+      );
+    else this.#deliver(to, from, 0, () => done('failed')); // refused
   }
 
   #deliver(from: MemberId, to: MemberId, delayMs: number, run: () => void): void {
-    const [least, most] = this.#delayMs;
     const link = this.#link(from, to);
+    if (link.cutSinceMs === undefined) this.#pass(link, delayMs, run);
+    else link.held.push(run);
+  }
+
+  #pass(link: Link, delayMs: number, run: () => void): void {
+    const [least, most] = this.#delayMs;
     const now = this.#scheduler.now();
     const atMs = Math.max(link.lastAtMs, now + delayMs + least + this.#random() * (most - least));
     link.lastAtMs = atMs;
     this.#scheduler.after(atMs - now, () => {
-      if (this.#link(from, to).cutSinceMs === undefined) run();
+      if (link.cutSinceMs === undefined) run();
+      else link.held.push(run);
     });
   }
 }

@@ -15,6 +15,7 @@ export type Random = () => number;
 
 /** Goroutines that were stopped go on in any order, each within so many milliseconds. */
 const THAW_SPREAD_MS = 3;
+const LEAST_MS = 0.001;
 
 export class Process {
   readonly #scheduler: Scheduler;
@@ -64,7 +65,9 @@ export class Process {
     const guarded = (): void => {
       if (!isCancelled && incarnation === this.#incarnation) run();
     };
-    const cancel = this.#scheduler.after(ms / this.#rate, () => {
+    // A timer that comes a rounding error too early is set again: for so long that time goes on meanwhile.
+    const trueMs = ms > 0 ? Math.max(LEAST_MS, ms / this.#rate) : 0;
+    const cancel = this.#scheduler.after(trueMs, () => {
       if (incarnation === this.#incarnation) this.receive(lane, guarded);
     });
     return () => {

@@ -86,6 +86,9 @@ export interface RaftOptions {
 
 export class Raft {
   readonly #options: RaftOptions;
+  readonly #quorum: number;
+  readonly #isVoter: boolean;
+  readonly #others: readonly MemberId[];
   readonly log = new RaftLog();
   term = 1;
   votedFor: MemberId = NONE;
@@ -108,22 +111,13 @@ export class Raft {
   #savedVote: MemberId = NONE;
 
   constructor(options: RaftOptions) {
+    const { id, voters, learners } = options;
     this.#options = options;
+    this.#quorum = Math.floor(voters.length / 2) + 1;
+    this.#isVoter = voters.includes(id);
+    this.#others = [...voters, ...learners].filter((other) => other !== id);
     this.#resetAtMs = options.now();
     this.becomeFollower(1, NONE); // the members themselves are entries of term 1
-  }
-
-  get #quorum(): number {
-    return Math.floor(this.#options.voters.length / 2) + 1;
-  }
-
-  get #isVoter(): boolean {
-    return this.#options.voters.includes(this.#options.id);
-  }
-
-  get #others(): readonly MemberId[] {
-    const { id, voters, learners } = this.#options;
-    return [...voters, ...learners].filter((other) => other !== id);
   }
 
   /** When `tick` has something to do. */
@@ -484,6 +478,7 @@ export class Raft {
     const progress = this.#progress.get(other.#options.id);
     return (
       this.#reads.length === 0 &&
+      other.role === 'follower' &&
       other.term === this.term &&
       other.lead === this.#options.id &&
       progress?.match === this.log.lastIndex &&

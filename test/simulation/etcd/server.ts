@@ -38,7 +38,9 @@ export type Command =
   | TxnRequest
   | { readonly op: 'compact'; readonly revision: number }
   | { readonly op: 'grant'; readonly id: string; readonly ttlSeconds: number }
-  | { readonly op: 'revoke'; readonly id: string };
+  | { readonly op: 'revoke'; readonly id: string }
+  /** A member has started. */
+  | { readonly op: 'publish' };
 
 /** A member's data as a backup has it. */
 export interface Saved {
@@ -297,6 +299,8 @@ export class Server implements NodeHost {
         this.lessor.revoked(command.id);
         return { header: { revision: 0 } };
       }
+      case 'publish':
+        return {};
       default:
         return applyWrite(data, command);
     }
