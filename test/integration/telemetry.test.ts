@@ -326,8 +326,12 @@ describe('OpenTelemetry', () => {
     expect(after.get('etcd.election.term.duration.seconds {"election":"e"}')).toMatchObject({ count: 1 });
   });
 
-  test('a span for each term, and its work can be traced in it', async ({ candidate, world }) => {
+  test('a term is told as soon as it begins, its work is traced in it, and its hand-over is a span', async ({
+    candidate,
+    world,
+  }) => {
     const { election, spans } = telemetry();
+    const named = (name: string) => spans.getFinishedSpans().filter((span) => span.name === name);
     const tracer = new BasicTracerProvider({ spanProcessors: [new SimpleSpanProcessor(spans)] }).getTracer(
       'test',
     );
@@ -335,27 +339,65 @@ describe('OpenTelemetry', () => {
       onLeader: (term) => tracer.startSpan('work', {}, election.contextOf(term)).end(),
     });
     const term = await alice.campaign();
-    const [key] = await world.keys();
-    await world.own.delete().key(key!);
-    await eventually(() => spans.getFinishedSpans().length >= 2, { withinMs: SOON_MS });
-
-    const [work, lead] = spans.getFinishedSpans();
+    await eventually(() => named('work').length === 1, { withinMs: SOON_MS });
+    // The term goes on. If the process died now, this would be left.
+    const [lead] = named('lead e');
     expect(lead).toMatchObject({
-      name: 'lead e',
       attributes: {
         'etcd.election.name': 'e',
         'etcd.election.fencing_token': String(term.fencingToken),
+        'etcd.election.value': 'alice',
         'etcd.election.lease_id': term.leaseId,
-        'etcd.election.reason': 'evicted',
       },
-      status: { code: 2, message: 'evicted' },
+      status: { code: 0 },
       parentSpanContext: undefined,
     });
-    expect(work!.parentSpanContext?.spanId).toBe(lead!.spanContext().spanId);
+    expect(named('work')[0]!.parentSpanContext?.spanId).toBe(lead!.spanContext().spanId);
+
+    const [key] = await world.keys();
+    await world.own.delete().key(key!);
+    await eventually(() => named('hand over e').length === 1, { withinMs: SOON_MS });
+    const [handover] = named('hand over e');
+    expect(handover).toMatchObject({
+      attributes: { 'etcd.election.name': 'e', 'etcd.election.reason': 'evicted' },
+      status: { code: 2, message: 'evicted' },
+    });
+    expect(handover!.spanContext().traceId).toBe(lead!.spanContext().traceId);
     expect(trace.getSpan(election.contextOf(term))).toBe(trace.getSpan(context.active())); // over: nothing to hang on
     await alice.election.close();
-    const last = spans.getFinishedSpans().findLast(({ name }) => name === 'lead e')!;
+    const last = named('hand over e').at(-1)!;
     expect(last.status.code).toBe(last.attributes['etcd.election.reason'] === 'closed' ? 0 : 2);
+  });
+
+  test('a trouble within a term is told at once; one within the hand-over is an event of it', async ({
+    candidate,
+  }) => {
+    const { spans } = telemetry();
+    const named = (name: string) => spans.getFinishedSpans().filter((span) => span.name === name);
+    let isAsked = 0;
+    const alice = candidate('alice', {
+      onLeader: (term) => {
+        term.every(20, () => {
+          throw new Error(`no luck: ${++isAsked}`);
+        });
+        term.onEnd(() => {
+          throw new Error('no clean end');
+        });
+      },
+    });
+    await alice.campaign().catch(() => undefined);
+    await eventually(() => named('hand over e').length > 0, { withinMs: SOON_MS });
+    const [lead] = named('lead e');
+    const [handover] = named('hand over e');
+    const failures = [
+      ...named('callback.failed e'),
+      ...handover!.events.filter(({ name }) => name === 'callback.failed'),
+    ];
+    expect(failures.length).toBeGreaterThan(0);
+    expect(named('callback.failed e').length).toBeLessThanOrEqual(32);
+    for (const span of named('callback.failed e'))
+      expect(named('lead e').map((one) => one.spanContext().traceId)).toContain(span.spanContext().traceId);
+    expect(lead!.spanContext().traceId).toBe(handover!.spanContext().traceId);
   });
 
   test('close() leaves nothing behind', () => {
