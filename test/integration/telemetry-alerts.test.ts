@@ -304,7 +304,10 @@ describe.skipIf(folder === undefined)('the rules', () => {
     'RunawayLoop: from the first trip until the guard recovers': [
       [
         ...calm(b, 1),
-        ...replica(a, { guard_tripped: '0x10 1x80 0x30', 'guard_trips_total{origin="caller"}': '0x10 1x110' }),
+        ...replica(a, {
+          guard_tripped: '0x10 1x80 0x30',
+          'guard_trips_total{origin="caller"}': '0x10 1x110',
+        }),
       ],
       { '4m': [], '6m': [`RunawayLoop{${E}}`], '40m': [`RunawayLoop{${E}}`], '50m': [] },
     ],
