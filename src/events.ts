@@ -216,7 +216,7 @@ export interface Logger {
 /** Cluster IDs are shown as etcdctl shows them. */
 const hex = (clusterId: string): string => BigInt(clusterId).toString(16);
 
-type Level = keyof Logger;
+export type Level = keyof Logger;
 type Line<T extends ElectionEventType> = readonly [
   Level | ((event: EventOf<T>) => Level),
   (event: EventOf<T>) => string,
@@ -419,16 +419,24 @@ const channels = Object.fromEntries(
 /** All channel names, for those who subscribe to everything. */
 export const channelNames: readonly string[] = Object.values(channels).map(({ name }) => String(name));
 
-/**
- * Tells the world: one message on `diagnostics_channel`, one line in the log. A logger that throws is its
- * owner's trouble, not that of the election.
- */
-export function emit(event: ElectionEvent, logger: Logger, allowed: (level: Level) => false | number): void {
+/** One message on `diagnostics_channel`. */
+export function publish(event: ElectionEvent): void {
   if (channels[event.type].hasSubscribers) channels[event.type].publish(event);
-  const [levelOf, message] = lines[event.type] as Line<typeof event.type>;
-  const level = typeof levelOf === 'string' ? levelOf : levelOf(event as never);
-  const suppressed = allowed(level);
-  if (suppressed === false) return;
+}
+
+export function levelOf(event: ElectionEvent): Level {
+  const [level] = lines[event.type] as Line<typeof event.type>;
+  return typeof level === 'string' ? level : level(event as never);
+}
+
+/**
+ * One line in the log. A logger that throws is its owner's trouble, not that of the election.
+ *
+ * @param suppressed how many lines were left out before this one.
+ */
+export function writeLine(event: ElectionEvent, logger: Logger, suppressed: number): void {
+  const [, message] = lines[event.type] as Line<typeof event.type>;
+  const level = levelOf(event);
   const { type, ...fields } = event;
   const line = { event: type, ...fields, ...(suppressed > 0 && { suppressedLines: suppressed }) };
   const text = message(event as never);

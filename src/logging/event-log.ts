@@ -3,9 +3,10 @@
  */
 import pino from 'pino';
 import { fullQuota, lastOfTheBurst, OF_ALL, spend } from '../core/log-quota.ts';
-import { emit, type ElectionEvent, type Logger } from '../events.ts';
+import { levelOf, publish, writeLine, type ElectionEvent, type Level, type Logger } from '../events.ts';
 import { shared } from '../loop-guard/registry.ts';
 import { logLimiterOf, newLogShare, type LogShare } from './log-limiter.ts';
+import { writeAtExit, writeNow, writeSoon } from './line-queue.ts';
 import { clock } from '../util/clock.ts';
 
 /** Rare, and what comes after them is not understood without them. */
@@ -37,21 +38,38 @@ export class EventLog {
   /** A campaign begins. @returns what to call when it is over, and has said so. */
   begin(): () => void {
     const { share, end } = logLimiterOf(this.#logger).begin(this.#key);
+    const leave = writeAtExit();
     this.#place = share;
-    return end;
+    return () => {
+      leave();
+      end();
+    };
   }
 
+  /** Tells subscribers at once. Its line follows at once too, or at the end of the event loop's turn: see line-queue.ts. */
   report(event: ElectionEvent): void {
-    emit(event, this.#logger, (level) => {
-      if (level === 'trace' || level === 'debug' || NEVER_LEFT_OUT.has(event.type)) return 0;
-      if (event.type === 'guard.tripped') {
-        // The diagnosis must not drown in the symptoms, nor they go on as if nothing had been said.
-        const { suppressed } = this.#own.now;
-        this.#own.now = lastOfTheBurst(clock.now());
-        return suppressed;
-      }
-      return this.#spend(level === 'info' ? this.#place : undefined);
-    });
+    publish(event);
+    const level = levelOf(event);
+    const write = (): void => this.#write(event, level);
+    if (level === 'warn' || level === 'error' || event.type === 'campaign.ended') writeNow(write);
+    else writeSoon(write);
+  }
+
+  #write(event: ElectionEvent, level: Level): void {
+    const suppressed = this.#leftOut(event, level);
+    if (suppressed !== false) writeLine(event, this.#logger, suppressed);
+  }
+
+  /** @returns how many lines were left out before; false if this one is. */
+  #leftOut(event: ElectionEvent, level: Level): false | number {
+    if (level === 'trace' || level === 'debug' || NEVER_LEFT_OUT.has(event.type)) return 0;
+    if (event.type === 'guard.tripped') {
+      // The diagnosis must not drown in the symptoms, nor they go on as if nothing had been said.
+      const { suppressed } = this.#own.now;
+      this.#own.now = lastOfTheBurst(clock.now());
+      return suppressed;
+    }
+    return this.#spend(level === 'info' ? this.#place : undefined);
   }
 
   /** One line of each budget, or of none. @returns how many were left out before; false where this one is. */

@@ -1,4 +1,5 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import pino from 'pino';
 import {
   channelNames,
@@ -9,7 +10,7 @@ import {
 } from 'etcd-election';
 import { describe, expect, test } from 'vitest';
 import { LINES_AT_ONCE } from '../../src/core/log-quota.ts';
-import { emit, type EventOf } from '../../src/events.ts';
+import { publish, writeLine, type EventOf } from '../../src/events.ts';
 import { EventLog } from '../../src/logging/event-log.ts';
 import { RecordedLog } from '../support/recorded-log.ts';
 
@@ -193,13 +194,11 @@ const samples: { readonly [T in ElectionEventType]: { event: EventOf<T>; level: 
 
 const all = Object.values(samples) as readonly { event: ElectionEvent; level: keyof Logger }[];
 
-const always = (): 0 => 0;
-
 describe('each event', () => {
   test.for(all)('$event.type: one line at $level, which is JSON', ({ event, level }) => {
     const written: string[] = [];
     const logger = pino({ level: 'trace' }, { write: (line: string) => void written.push(line) });
-    emit(event, logger, always);
+    writeLine(event, logger, 0);
 
     expect(written).toHaveLength(1);
     expect(written[0]).toMatch(/^[^\n]+\n$/);
@@ -215,7 +214,7 @@ describe('each event', () => {
     const hear = (message: unknown): void => void heard.push(message);
     const name = `etcd-election:${event.type}`;
     subscribe(name, hear);
-    emit(event, new RecordedLog().logger, always);
+    publish(event);
     unsubscribe(name, hear);
     expect(heard).toEqual([event]);
     expect(channelNames).toContain(name);
@@ -223,15 +222,15 @@ describe('each event', () => {
 
   test('S1: tokens and lease IDs keep all their digits', () => {
     const log = new RecordedLog();
-    emit(samples['term.started'].event, log.logger, always);
-    emit(samples['session.opened'].event, log.logger, always);
+    writeLine(samples['term.started'].event, log.logger, 0);
+    writeLine(samples['session.opened'].event, log.logger, 0);
     expect(log.lines[0]).toMatchObject({ fencingToken: '1152921504606846977' });
     expect(log.lines[1]).toMatchObject({ leaseId: '9223372036854775807' });
   });
 
   test('an error comes as pino writes errors: with its stack, under err', () => {
     const log = new RecordedLog();
-    emit(samples['callback.failed'].event, log.logger, always);
+    writeLine(samples['callback.failed'].event, log.logger, 0);
     expect(log.lines[0]).toMatchObject({
       err: { message: 'line 1\nline 2', stack: expect.any(String) as string },
     });
@@ -243,7 +242,7 @@ describe('an error in pino', () => {
   const written = (error: unknown): { err: { type: string; message: string; stack: string } } => {
     const lines: string[] = [];
     const logger = pino({}, { write: (line: string) => void lines.push(line) });
-    emit({ type: 'campaign.ended', election: 'e', reason: 'refused', error }, logger, always);
+    writeLine({ type: 'campaign.ended', election: 'e', reason: 'refused', error }, logger, 0);
     return JSON.parse(lines[0]!) as ReturnType<typeof written>;
   };
 
@@ -271,7 +270,7 @@ test('an error that came through Promise.all says that its siblings may still ru
   const text = async (work: () => Promise<unknown>): Promise<unknown> => {
     const error: unknown = await work().catch((thrown: unknown) => thrown);
     const log = new RecordedLog();
-    emit({ type: 'callback.failed', election: 'e', callback: 'onLeader', error }, log.logger, always);
+    writeLine({ type: 'callback.failed', election: 'e', callback: 'onLeader', error }, log.logger, 0);
     return log.lines[0]!['msg'];
   };
   expect(await text(async () => await Promise.all([later()]))).toContain('register each by term.run()');
@@ -284,7 +283,7 @@ describe('telling hurts nobody', () => {
       throw new Error('disk full');
     };
     const broken: Logger = { trace: fail, debug: fail, info: fail, warn: fail, error: fail };
-    for (const { event } of all) expect(() => emit(event, broken, always)).not.toThrow();
+    for (const { event } of all) expect(() => writeLine(event, broken, 0)).not.toThrow();
   });
 
   test('a work that throws something that no string can be made of does nothing either', () => {
@@ -301,24 +300,24 @@ describe('telling hurts nobody', () => {
     ];
     for (const error of odd)
       expect(() =>
-        emit(
+        writeLine(
           { type: 'callback.failed', election: 'e', callback: 'onLeader', error },
           new RecordedLog().logger,
-          always,
+          0,
         ),
       ).not.toThrow();
   });
 
   test('nobody listens: nothing happens', () => {
     const silent = pino({ level: 'silent' });
-    for (const { event } of all) expect(() => emit(event, silent, always)).not.toThrow();
+    for (const { event } of all) expect(() => writeLine(event, silent, 0)).not.toThrow();
   });
 });
 
 describe('the reporter', () => {
   const { event } = samples['term.started'];
 
-  test('G5: stops writing after a burst, and counts what it left out; channels hear all', () => {
+  test('G5: stops writing after a burst, and counts what it left out; channels hear all', async () => {
     const log = new RecordedLog();
     const eventLog = new EventLog(log.logger, 'budget of one');
     let heard = 0;
@@ -326,23 +325,74 @@ describe('the reporter', () => {
     subscribe('etcd-election:term.started', hear);
     for (let i = 0; i < 1_000; i++) eventLog.report(event);
     unsubscribe('etcd-election:term.started', hear);
+    await nextTurn();
     expect(log.lines).toHaveLength(LINES_AT_ONCE);
     expect(heard).toBe(1_000);
   });
 
-  test('G5, G3: a new reporter for the same election has the same budget', () => {
+  test('G5, G3: a new reporter for the same election has the same budget', async () => {
     const log = new RecordedLog();
     for (let i = 0; i < 1_000; i++) new EventLog(log.logger, 'budget of many').report(event);
+    await nextTurn();
     expect(log.lines).toHaveLength(LINES_AT_ONCE);
   });
 
-  test('traces, which a logger leaves out at its usual level, spend nothing', () => {
+  test('traces, which a logger leaves out at its usual level, spend nothing', async () => {
     const log = new RecordedLog('info');
     const eventLog = new EventLog(log.logger, 'budget of traces');
     for (let i = 0; i < 1_000; i++) eventLog.report(samples['session.renewed'].event);
     eventLog.report(event);
+    await nextTurn();
     expect(log.lines).toHaveLength(1);
     expect(log.lines[0]).not.toHaveProperty('suppressedLines');
+  });
+});
+
+describe('when lines are written', () => {
+  const { event: news } = samples['term.ended'];
+  const { event: fault } = samples['session.lost'];
+
+  test('subscribers hear at once, and the line follows at the end of the turn: a release does not wait for the log', async () => {
+    const log = new RecordedLog();
+    let heard = 0;
+    const hear = (): void => void heard++;
+    subscribe('etcd-election:term.ended', hear);
+    new EventLog(log.logger, 'news').report(news);
+    unsubscribe('etcd-election:term.ended', hear);
+    await Promise.resolve();
+    expect({ heard, lines: log.lines.length }).toEqual({ heard: 1, lines: 0 });
+    await nextTurn();
+    expect(log.of('term.ended')).toHaveLength(1);
+  });
+
+  test('a fault is written at once, after all that waits', () => {
+    const log = new RecordedLog();
+    const eventLog = new EventLog(log.logger, 'news and a fault');
+    eventLog.report(news);
+    eventLog.report(fault);
+    expect(log.lines.map((line) => line.event)).toEqual(['term.ended', 'session.lost']);
+  });
+
+  test('the last line of a campaign is written at once: its logger may be closed after that', () => {
+    const log = new RecordedLog();
+    const eventLog = new EventLog(log.logger, 'the last line');
+    eventLog.report(news);
+    eventLog.report(samples['campaign.ended'].event);
+    expect(log.lines.map((line) => line.event)).toEqual(['term.ended', 'campaign.ended']);
+  });
+
+  test('process.exit() leaves out no line of a campaign, and no listener stays after it', () => {
+    const log = new RecordedLog();
+    const eventLog = new EventLog(log.logger, 'exit');
+    const before = process.listeners('exit');
+    const end = eventLog.begin();
+    eventLog.report(news);
+    const added = process.listeners('exit').filter((listener) => !before.includes(listener));
+    expect(added).toHaveLength(1);
+    added[0]!(0);
+    expect(log.of('term.ended')).toHaveLength(1);
+    end();
+    expect(process.listeners('exit')).toEqual(before);
   });
 });
 
@@ -369,7 +419,7 @@ describe('an error whose properties throw', () => {
   test.for(Object.entries(broken))('%s: the line is written', ([, make]) => {
     const log = new RecordedLog();
     const event = { type: 'callback.failed', election: 'e', callback: 'onLeader', error: make() } as const;
-    emit(event, log.logger, () => 0);
+    writeLine(event, log.logger, 0);
     expect(log.lines).toHaveLength(1);
     expect(log.lines[0]).toMatchObject({ event: 'callback.failed', election: 'e' });
   });

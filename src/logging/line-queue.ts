@@ -1,0 +1,35 @@
+/**
+ * When lines are written: a hand-over does not wait for the log.
+ *
+ * Lines that report no fault are written at the end of the event loop's turn, when what they tell of has been sent. Faults, and
+ * the last line of a campaign, are written at once, after all lines that wait: the order stays, a process that spins in
+ * one turn still logs why, and a caller may end its log when `close()` has resolved.
+ */
+const waiting: (() => void)[] = [];
+let turnEnd: NodeJS.Immediate | undefined;
+/** Campaigns under way: `process.exit()` leaves out no line of theirs. */
+let campaigns = 0;
+
+export function writeSoon(write: () => void): void {
+  waiting.push(write);
+  turnEnd ??= setImmediate(writeWaiting);
+}
+
+export function writeNow(write: () => void): void {
+  writeWaiting();
+  write();
+}
+
+/** @returns what to call once when the campaign is over. */
+export function writeAtExit(): () => void {
+  if (campaigns++ === 0) process.on('exit', writeWaiting);
+  return () => {
+    if (--campaigns === 0) process.off('exit', writeWaiting);
+  };
+}
+
+function writeWaiting(): void {
+  clearImmediate(turnEnd);
+  turnEnd = undefined;
+  for (const write of waiting.splice(0)) write();
+}
