@@ -425,6 +425,7 @@ export class Campaign {
       if (this.#settle !== settle) return look;
       this.#callbacks.lead(term);
       if (this.#settle !== settle) return look; // the work has ended its own term
+      this.#offLoop = watchLoop();
       if (this.#callbacks.isFollowing) this.#awaitFollower(settle);
       if (settings.progressTimeoutMs !== undefined)
         this.#watchProgress(term, settings.progressTimeoutMs, settle);
@@ -463,7 +464,6 @@ export class Campaign {
     };
     const term = new LiveTerm(election, candidacy, value.value, tools, life);
     this.#tools.last.term = term;
-    this.#offLoop = watchLoop();
     return term;
   }
 
@@ -569,6 +569,7 @@ export class Campaign {
     if (isOver) return;
     this.#reportStall(term, reason);
     this.#offLoop();
+    this.#offLoop = () => undefined;
     this.#tools.eventLog.report({
       type: 'term.ended',
       election: this.#tools.election,

@@ -1,6 +1,7 @@
 /**
  * No call waits for itself: a callback that awaits the end of its own term would wait for a call that waits for it.
  */
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Awaiting, CallbackFrames } from '../util/callback-frames.ts';
 import { clock } from '../util/clock.ts';
 
@@ -18,7 +19,7 @@ export async function overUnlessAwaited(
 ): Promise<Awaiting | undefined> {
   const done = new AbortController();
   void over.then(() => done.abort());
-  await Promise.resolve(); // the caller has had the time to await us, or to go on
+  await nextTurn(); // the release is sent first; and the caller has had the time to await us, or to go on
   for (let waitMs = 1; !done.signal.aborted; waitMs = Math.min(2 * waitMs, LOOK_EVERY_MS)) {
     const awaiting = frames.awaiting();
     if (awaiting !== undefined) {

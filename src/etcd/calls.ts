@@ -60,7 +60,7 @@ export class Calls {
     const { avoid, isAnonymous } = limits;
     const ask = (signal: AbortSignal | undefined, onSilent: () => void): Promise<T> =>
       this.#askHosts(what, invoke, { dueAtMs, signal, onSilent, asked, avoid, isAnonymous });
-    return limits.isHedged === true
+    return limits.isHedged === true && this.members.hosts.length > 1
       ? hedged(ask, { times: this.members.hosts.length, signal: limits.signal })
       : ask(limits.signal, () => undefined);
   }

@@ -7,11 +7,10 @@ import { clock } from '../util/clock.ts';
 
 export class PendingWrites {
   readonly #drainTimeoutMs: number;
-  readonly #sending = sharedAbort();
-  readonly #settling = sharedAbort();
-  readonly #idle = sharedAbort();
+  /** Made for the first write: most terms end without one. */
+  #limits: { readonly sending: AbortController; readonly settling: AbortController } | undefined;
+  #idle: AbortController | undefined;
   #count = 0;
-  #isOver = false;
 
   constructor(drainTimeoutMs: number) {
     this.#drainTimeoutMs = drainTimeoutMs;
@@ -19,12 +18,12 @@ export class PendingWrites {
 
   /** Aborts a quarter of the drain after the term's end: what is under way may then still be settled. */
   get sending(): AbortSignal {
-    return this.#sending.signal;
+    return this.#made.sending.signal;
   }
 
   /** Aborts half of the drain after the term's end: the rest of it is left for the work. */
   get settling(): AbortSignal {
-    return this.#settling.signal;
+    return this.#made.settling.signal;
   }
 
   async run<T>(send: () => Promise<T>): Promise<T> {
@@ -32,20 +31,24 @@ export class PendingWrites {
     try {
       return await send();
     } finally {
-      if (--this.#count === 0 && this.#isOver) this.#idle.abort();
+      if (--this.#count === 0) this.#idle?.abort();
     }
   }
 
   /** The term is over. */
   end(): void {
-    this.#isOver = true;
     if (this.#count > 0) void this.#cutOff(this.#drainTimeoutMs / 4);
   }
 
+  get #made(): { readonly sending: AbortController; readonly settling: AbortController } {
+    return (this.#limits ??= { sending: sharedAbort(), settling: sharedAbort() });
+  }
+
   async #cutOff(eachMs: number): Promise<void> {
-    for (const limit of [this.#sending, this.#settling]) {
-      await clock.sleep(eachMs, this.#idle.signal);
-      if (this.#idle.signal.aborted) return;
+    const { signal } = (this.#idle = sharedAbort());
+    for (const limit of [this.#made.sending, this.#made.settling]) {
+      await clock.sleep(eachMs, signal);
+      if (signal.aborted) return;
       limit.abort();
     }
   }

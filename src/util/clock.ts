@@ -77,15 +77,21 @@ export class SystemClock implements Clock {
     return new Promise((resolve) => {
       if (signal?.aborted) return resolve();
       const done = (): void => {
-        clearTimeout(timer);
+        cancel();
         signal?.removeEventListener('abort', done);
         resolve();
       };
-      // A timer takes NaN, Infinity and too large a number for 1 ms: that would be a hot loop.
-      const timer = setTimeout(done, ms <= LONGEST_TIMER_MS ? Math.max(0, ms) : LONGEST_TIMER_MS);
+      const cancel = after(ms, done);
       signal?.addEventListener('abort', done, { once: true });
     });
   }
+}
+
+/** Calls back once, after `ms` milliseconds. @returns what keeps it from calling back. */
+export function after(ms: number, callback: () => void): () => void {
+  // A timer takes NaN, Infinity and too large a number for 1 ms: that would be a hot loop.
+  const timer = setTimeout(callback, ms <= LONGEST_TIMER_MS ? Math.max(0, ms) : LONGEST_TIMER_MS);
+  return () => clearTimeout(timer);
 }
 
 export const clock: Clock = new SystemClock();

@@ -1,5 +1,5 @@
 import { onAbort } from './abort.ts';
-import { clock } from './clock.ts';
+import { after } from './clock.ts';
 
 /**
  * Waits for a promise that does not reject, this many milliseconds at most.
@@ -7,16 +7,15 @@ import { clock } from './clock.ts';
  * @param signal ends the wait as if the promise had settled.
  * @returns whether it has settled.
  */
-export async function settledWithin(
-  promise: Promise<void>,
-  ms: number,
-  signal?: AbortSignal,
-): Promise<boolean> {
-  const over = new AbortController();
-  const settle = (): void => over.abort();
-  const off = signal && onAbort(signal, settle);
-  void promise.then(settle);
-  await clock.sleep(ms, over.signal);
-  off?.();
-  return over.signal.aborted;
+export function settledWithin(promise: Promise<void>, ms: number, signal?: AbortSignal): Promise<boolean> {
+  return new Promise((resolve) => {
+    const end = (hasSettled: boolean): void => {
+      cancel();
+      off?.();
+      resolve(hasSettled);
+    };
+    const cancel = after(ms, () => end(false));
+    const off = signal && onAbort(signal, () => end(true));
+    void promise.then(() => end(true));
+  });
 }
