@@ -107,7 +107,7 @@ try {
   );
   const parts = [
     '# API reference',
-    'Made from the docstrings by `npm run docs:api`. For how to use it, read the [README](../README.md) first.',
+    'Made from the docstrings by `npm run docs:api`. The [reference](reference.md) says how to use it.',
   ];
   for (const door of doors()) {
     parts.push(`## \`${door.name}\``);

@@ -15,16 +15,18 @@ export type ElectionErrorCode =
   | 'ELECTION_OUTCOME_UNKNOWN'
   | 'ELECTION_RUNAWAY';
 
-/** The kin of all errors that this library throws on purpose. */
+/** Base class of all errors that this library throws on purpose. */
 export abstract class ElectionError extends Error {
   abstract readonly code: ElectionErrorCode;
+  /** @internal The code before there is an instance: the message ends with its anchor. */
+  protected static readonly code: ElectionErrorCode;
   /** Whether the same call may succeed later without anyone changing anything. */
   abstract readonly retryable: boolean;
-  /** Name of the election it happened to; empty where none is concerned. */
+  /** Name of the election; empty if the error concerns none. */
   readonly election: string;
 
   constructor(election: string, message: string, options?: ErrorOptions) {
-    super(message, options);
+    super(`${message}; see docs/errors.md#${new.target.code.toLowerCase()}`, options);
     this.election = election;
   }
 
@@ -43,6 +45,7 @@ function causeOf(cause: unknown): { cause?: string } {
 /** An argument or option that cannot work; the message names the field, what is expected and what came. */
 export class InvalidInputError extends ElectionError {
   override readonly name = 'InvalidInputError';
+  protected static override readonly code = 'ELECTION_INVALID_INPUT';
   readonly code = 'ELECTION_INVALID_INPUT';
   readonly retryable = false;
 }
@@ -53,6 +56,7 @@ export class InvalidInputError extends ElectionError {
  */
 export class AlreadyStandingError extends ElectionError {
   override readonly name = 'AlreadyStandingError';
+  protected static override readonly code = 'ELECTION_ALREADY_STANDING';
   readonly code = 'ELECTION_ALREADY_STANDING';
   readonly retryable = true;
 }
@@ -60,6 +64,7 @@ export class AlreadyStandingError extends ElectionError {
 /** The campaign was ended by us before the call could finish: `resign()`, `close()` or the `signal` option. */
 export class ElectionClosedError extends ElectionError {
   override readonly name = 'ElectionClosedError';
+  protected static override readonly code = 'ELECTION_CLOSED';
   readonly code = 'ELECTION_CLOSED';
   readonly retryable = false;
 }
@@ -69,6 +74,7 @@ export class ElectionClosedError extends ElectionError {
  */
 export class LeadershipLostError extends ElectionError {
   override readonly name = 'LeadershipLostError';
+  protected static override readonly code = 'ELECTION_LEADERSHIP_LOST';
   readonly code = 'ELECTION_LEADERSHIP_LOST';
   readonly retryable = true;
   /** Fencing token of the term that ended. */
@@ -93,6 +99,7 @@ export class LeadershipLostError extends ElectionError {
  */
 export class RefusedError extends ElectionError {
   override readonly name = 'RefusedError';
+  protected static override readonly code = 'ELECTION_REFUSED';
   readonly code = 'ELECTION_REFUSED';
   readonly retryable = false;
 }
@@ -100,6 +107,7 @@ export class RefusedError extends ElectionError {
 /** etcd did not answer in time, or could not be reached. Campaigns go on trying by themselves; reads tell you. */
 export class UnavailableError extends ElectionError {
   override readonly name = 'UnavailableError';
+  protected static override readonly code = 'ELECTION_UNAVAILABLE';
   readonly code = 'ELECTION_UNAVAILABLE';
   readonly retryable = true;
 }
@@ -112,6 +120,7 @@ export class UnavailableError extends ElectionError {
  */
 export class OutcomeUnknownError extends ElectionError {
   override readonly name = 'OutcomeUnknownError';
+  protected static override readonly code = 'ELECTION_OUTCOME_UNKNOWN';
   readonly code = 'ELECTION_OUTCOME_UNKNOWN';
   readonly retryable = false;
   /** Of a write with `exactlyOnce`: what `term.settle()` takes to learn the outcome later. */
@@ -130,6 +139,7 @@ export class OutcomeUnknownError extends ElectionError {
 /** A loop calls us without ever letting the event loop turn. Await the call, or take the loop out. */
 export class RunawayLoopError extends ElectionError {
   override readonly name = 'RunawayLoopError';
+  protected static override readonly code = 'ELECTION_RUNAWAY';
   readonly code = 'ELECTION_RUNAWAY';
   readonly retryable = false;
   /** Calls seen in one turn of the event loop. */

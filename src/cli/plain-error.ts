@@ -14,10 +14,12 @@ export function messageOf(error: unknown): string {
 export const hintFor = (message: string): string | undefined =>
   HINTS.find(([pattern]) => pattern.test(message))?.[1];
 
-/** At most one line of it. */
+/** At most one line of it. The page that an error of the library names is for programmers. */
 export const plain = (error: unknown): string =>
   plainCause(
-    (error instanceof Error ? error.message : String(error)).replace(/^\w+: (?=\d+ [A-Z_]+: )/, ''),
+    (error instanceof Error ? error.message : String(error))
+      .replace(/^\w+: (?=\d+ [A-Z_]+: )/, '')
+      .replace(/; see docs\/errors\.md#\w+$/, ''),
   ).slice(0, 300);
 
 const HINTS: readonly (readonly [RegExp, string])[] = [

@@ -1,7 +1,7 @@
 import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 
-// What the README shows is what examples/ holds, and examples/ is run by test/integration/examples.test.ts.
+// The pages show code of examples/, which test/integration/examples.test.ts runs.
 
 const text = (path: string): string => readFileSync(new URL(`../../${path}`, import.meta.url), 'utf8');
 
@@ -34,35 +34,82 @@ const inFolders = readdirSync(new URL('../../examples/', import.meta.url), { rec
 const sources = [...examples, ...inFolders].map((file) => text(`examples/${file}`));
 const shown = [...sources, ...sources.flatMap(regions)];
 
+const without = (page: string, names: string[]): string[] =>
+  names.filter((name) => !text(page).includes(name));
+
 describe('README.md', () => {
   const readme = text('README.md');
-  const missing = (names: string[]): string[] => names.filter((name) => !readme.includes(name));
 
   test('begins with examples/quick-start.ts, verbatim', () => {
     expect(codeBlocks(readme)[0]).toBe(text('examples/quick-start.ts'));
   });
 
-  test('shows no other code than examples/ holds', () => {
-    expect(codeBlocks(readme).filter((code) => !shown.includes(code))).toEqual([]);
+  test('is short: at most 200 lines, and no cell of a table above 100 characters', () => {
+    expect(readme.split('\n').length).toBeLessThanOrEqual(200);
+    const cells = [...readme.matchAll(/^\|(.*)\|$/gm)].flatMap(([, row = '']) => row.split('|'));
+    expect(cells.filter((cell) => cell.trim().length > 100)).toEqual([]);
+  });
+});
+
+describe('code in a page is code that the tests run', () => {
+  test.for(['README.md', 'docs/tutorial.md', 'docs/guide.md', 'docs/reference.md', 'docs/errors.md'])(
+    '%s',
+    (page) => {
+      const blocks = codeBlocks(text(page));
+      expect(blocks).not.toEqual([]);
+      expect(blocks.filter((code) => !shown.includes(code))).toEqual([]);
+    },
+  );
+});
+
+describe('docs/README.md, the index', () => {
+  test('has every page of docs/', () => {
+    const links = pages.map((page) => page.replace('docs/', '')).filter((page) => page !== 'README.md');
+    expect(
+      without(
+        'docs/README.md',
+        links.map((page) => `](${page})`),
+      ),
+    ).toEqual([]);
   });
 
-  test('names every example', () => {
-    expect(missing(examples.map((file) => `examples/${file}`))).toEqual([]);
+  test('has every example', () => {
+    const folders = new Set(inFolders.map((file) => `${file.split('/')[0]}/`));
+    expect(
+      without(
+        'docs/README.md',
+        [...examples, ...folders].map((name) => `](../examples/${name})`),
+      ),
+    ).toEqual([]);
   });
 
-  test('has every page of docs/ in its last section', () => {
-    const more = readme.slice(readme.indexOf('\n## More\n'));
-    expect(pages.filter((page) => !more.includes(`](${page})`))).toEqual([]);
+  test('has four parts, in order: tutorial, how-to guides, reference, explanation', () => {
+    const headings = [...text('docs/README.md').matchAll(/^## (.*)$/gm)].map(([, heading]) => heading);
+    expect(headings).toEqual(['Tutorial', 'How-to guides', 'Reference', 'Explanation', 'Examples']);
   });
 
+  test('is one link from the README', () => {
+    expect(text('README.md')).toContain('](docs/README.md)');
+  });
+});
+
+describe('docs/reference.md', () => {
   test.for([
-    ['error code', 'src/errors.ts', /'(ELECTION_\w+)'/g],
     ['event', 'src/events.ts', /type: '([\w.-]+)'/g],
     ['option', 'src/options.ts', /^ {2}(\w+)\?: /gm],
   ] as const)('names every %s', ([, file, pattern]) => {
     const names = [...text(file).matchAll(pattern)].map(([, name]) => `\`${name}\``);
     expect(names.length).toBeGreaterThan(5);
-    expect(missing(names)).toEqual([]);
+    expect(without('docs/reference.md', names)).toEqual([]);
+  });
+
+  test('gives every event the level that it is logged at', () => {
+    const levels = [...text('src/events.ts').matchAll(/^ {2}'([\w.-]+)': \[\s*'(\w+)'/gm)];
+    expect(levels.length).toBeGreaterThan(30);
+    const rows = text('docs/reference.md').replaceAll(/ +/g, ' ');
+    expect(
+      levels.filter(([, event, level]) => !rows.includes(`| \`${event}\` | ${level} |`)).map(([row]) => row),
+    ).toEqual([]);
   });
 });
 
@@ -82,12 +129,6 @@ describe('docs/llms.txt (else: npm run docs:api)', () => {
   });
 });
 
-describe('docs/guide.md', () => {
-  test('shows no other code than examples/ holds', () => {
-    expect(codeBlocks(text('docs/guide.md')).filter((code) => !shown.includes(code))).toEqual([]);
-  });
-});
-
 describe('a link leads somewhere', () => {
   const files = [
     'README.md',
@@ -98,12 +139,12 @@ describe('a link leads somewhere', () => {
     ...pages,
   ];
   const links = files.flatMap((file) =>
-    [...text(file).matchAll(/\]\(([^)\s]+)\)/g)].map(([, transport = '']) => [file, transport] as const),
+    [...text(file).matchAll(/\]\(([^)\s]+)\)/g)].map(([, link = '']) => [file, link] as const),
   );
-  const inside = links.filter(([, transport]) => !/^https?:/.test(transport));
+  const inside = links.filter(([, link]) => !/^https?:/.test(link));
 
-  test.for(inside)('in %s: %s', ([file, transport]) => {
-    const [path = '', heading] = transport.split('#');
+  test.for(inside)('in %s: %s', ([file, link]) => {
+    const [path = '', heading] = link.split('#');
     const target = path === '' ? file : new URL(path, `http://here/${file}`).pathname.slice(1);
     expect(existsSync(new URL(`../../${target}`, import.meta.url))).toBe(true);
     if (heading !== undefined) expect(anchors(text(target))).toContain(heading);

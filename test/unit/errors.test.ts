@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import {
   AlreadyStandingError,
   ElectionClosedError,
@@ -58,12 +59,30 @@ describe('errors', () => {
     expect(error).toMatchObject({ code, retryable, name, election: 'e' });
     expect(String(error)).toMatch(new RegExp(`^${name}: .`));
     if (!(error instanceof RunawayLoopError)) expect(error.cause).toBe(cause);
+    expect(error.message).toMatch(new RegExp(`.; see docs/errors\\.md#${code.toLowerCase()}$`));
+  });
+
+  test('docs/errors.md has one section for every code, and no other', () => {
+    const page = readFileSync('docs/errors.md', 'utf8');
+    const sections = page.split(/^## /m).slice(1);
+    expect(sections.map((section) => /^.*/.exec(section)![0])).toEqual(Object.keys(errors));
+    for (const section of sections) {
+      expect(section).toContain('\n**What happened.** ');
+      expect(section).toContain('\n**What to do.** ');
+    }
+    const sorts = sections.map((section) => {
+      const [, name, retryable] = /^`(\w+)` · `retryable: (true|false)`$/m.exec(section) ?? [];
+      return { name, retryable: retryable === 'true' };
+    });
+    expect(sorts).toEqual(Object.values(errors).map(({ name, retryable }) => ({ name, retryable })));
   });
 
   test('S1: the loss of leadership names the election, the token to its last digit, and the cause', () => {
     const { error } = errors.ELECTION_LEADERSHIP_LOST;
     expect(error).toMatchObject({ fencingToken: 1152921504606846976n, reason: 'evicted' });
-    expect(error.message).toBe('no longer leader of "e" (fencing token 1152921504606846976): evicted');
+    expect(error.message).toBe(
+      'no longer leader of "e" (fencing token 1152921504606846976): evicted; see docs/errors.md#election_leadership_lost',
+    );
   });
 
   test('G4: a runaway loop is told what to do', () => {

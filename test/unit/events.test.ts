@@ -250,7 +250,9 @@ describe('an error in pino', () => {
     const cause = new Error('13 INTERNAL: permission denied', { cause: new Error('permission denied') });
     const error = new RefusedError('e', 'etcd refuses election "e": permission denied', { cause });
     const { err } = written(error);
-    expect(err.message).toBe('etcd refuses election "e": permission denied');
+    expect(err.message).toBe(
+      'etcd refuses election "e": permission denied; see docs/errors.md#election_refused',
+    );
     expect(err).toMatchObject({ type: 'RefusedError', code: 'ELECTION_REFUSED' });
     expect(err.stack).toContain('events.test.ts');
     expect(error.cause).toBe(cause);
