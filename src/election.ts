@@ -5,7 +5,6 @@ import { onAbort, sharedAbort } from './util/abort.ts';
 import type { Etcd3 } from 'etcd3';
 import { callSite, type PublicFunction } from './loop-guard/call-site.ts';
 import { CallLimiter } from './loop-guard/call-limits.ts';
-import { clientReadsOf } from './loop-guard/client-reads.ts';
 import type { CallbackFrames } from './util/callback-frames.ts';
 import { Callbacks } from './campaign/callbacks.ts';
 import { guardListener, Campaign, type CampaignTools } from './campaign/campaign.ts';
@@ -17,15 +16,13 @@ import { LeadWork, type LeadOptions } from './campaign/lead-work.ts';
 import { currentTermOf, statusOf, type ElectionStatus } from './campaign/status.ts';
 import { unheard } from './util/deferred.ts';
 import { electionPrefix, type Snapshot } from './etcd/election-keys.ts';
-import { transportOf } from './etcd/transport.ts';
 import { AlreadyStandingError, ElectionClosedError, type ElectionError } from './errors.ts';
 import { readError } from './campaign/etcd-to-user-errors.ts';
 import { countSyncCall, countElection } from './loop-guard/sync-flood.ts';
-import { refusalBackoffOf } from './client/refusal-backoff.ts';
+import { sharedClientOf } from './client/shared-client.ts';
 import { guardOf, type LoopGuard } from './loop-guard/loop-guard.ts';
 import { endpointsOf, keyOf, type ElectionScope } from './loop-guard/guard-key.ts';
 import { healthOf, type ElectionHealth } from './core/health.ts';
-import { sharedWatchOf } from './client/shared-watch.ts';
 import { endsAtOnce, observeLeader } from './campaign/observer.ts';
 import {
   checkClient,
@@ -41,9 +38,8 @@ import {
 import { Refusal } from './campaign/refusal.ts';
 import { defaultLogger, EventLog } from './logging/event-log.ts';
 import { QueueReader } from './campaign/queue-reader.ts';
-import { sessionsOf } from './client/session.ts';
 import { overUnlessAwaited } from './campaign/self-wait.ts';
-import { framesOf, leave, placeOf } from './client/active-campaigns.ts';
+import type { ActiveCampaigns } from './client/active-campaigns.ts';
 import type { Term } from './term/term.ts';
 import { clock } from './util/clock.ts';
 
@@ -69,7 +65,7 @@ function checked(client: Etcd3, name: string, options: ElectionOptions | undefin
 
 export class Election implements AsyncDisposable {
   readonly name: string;
-  readonly #client: Etcd3;
+  readonly #campaigns: ActiveCampaigns;
   readonly #tools: CampaignTools;
   readonly #guard: LoopGuard;
   readonly #candidateKey: string;
@@ -109,23 +105,25 @@ export class Election implements AsyncDisposable {
     countSyncCall(keyOf(scope, 'new'), name);
     const eventLog = new EventLog(settings.logger ?? defaultLogger(), keyOf(scope, 'lines'));
     this.name = name;
-    this.#client = client;
+    const shared = sharedClientOf(client);
+    this.#campaigns = shared.campaigns;
     this.#candidateKey = `${settings.ttlSeconds}|${settings.prefix}${name}`;
-    this.#frames = framesOf(client, this.#candidateKey);
+    this.#frames = shared.campaigns.frames(this.#candidateKey);
     this.#callbacks = new Callbacks(settings, this.#frames);
     this.#guard = guardOf(scope, 'campaign');
     this.#tools = {
       election: name,
       electionKeys: electionPrefix(settings.prefix, name),
       settings,
-      transport: transportOf(client),
-      sharedWatch: sharedWatchOf(client, eventLog),
-      sessions: sessionsOf(client, settings.ttlSeconds),
+      transport: shared.transport,
+      sharedWatch: shared.watch(eventLog),
+      sessions: shared.sessions(settings.ttlSeconds),
+      refusalBackoff: shared.refusalBackoff,
       guard: this.#guard,
       guardOf: (what) => guardOf(scope, what),
       callers: new CallLimiter(
         scope,
-        clientReadsOf(client),
+        shared.reads,
         settings.guard,
         guardListener({ eventLog, election: name }),
       ),
@@ -309,7 +307,7 @@ export class Election implements AsyncDisposable {
     this.#callers.count('read');
     const asked = checkSignal(options, this.name);
     const over = new AbortController();
-    const { electionKeys, transport, sharedWatch, settings, eventLog } = this.#tools;
+    const { electionKeys, transport, sharedWatch, refusalBackoff, settings, eventLog } = this.#tools;
     const leaders = observeLeader({
       electionKeys,
       transport,
@@ -322,7 +320,7 @@ export class Election implements AsyncDisposable {
           eventLog.report({ type: 'observers.many', election: this.name, count }),
         ),
       mayWatch: (signal) => this.#callers.watch(signal),
-      refusal: new Refusal(refusalBackoffOf(transport), (reason, forMs) =>
+      refusal: new Refusal(refusalBackoff, (reason, forMs) =>
         eventLog.report({ type: 'candidate.refused', election: this.name, reason, forMs }),
       ),
       refused: (fault) => readError(this.name, fault),
@@ -386,7 +384,7 @@ export class Election implements AsyncDisposable {
       return this.#refuse(error as ElectionError, calledFrom);
     }
     this.#notStanding = undefined;
-    const place = placeOf(this.#client, this.#candidateKey);
+    const place = this.#campaigns.at(this.#candidateKey);
     const campaign = new Campaign(this.#tools, callbacks, {
       value: announced,
       calledFrom,
@@ -405,7 +403,7 @@ export class Election implements AsyncDisposable {
     });
     const previousCallbacks = campaign.settled.then(() => {
       if (place.previousCallbacks === previousCallbacks) place.previousCallbacks = undefined;
-      leave(this.#client, this.#candidateKey);
+      this.#campaigns.forget(this.#candidateKey);
     });
     place.previousCallbacks = previousCallbacks;
     return then(campaign);
@@ -416,7 +414,7 @@ export class Election implements AsyncDisposable {
     const refuse = (why: string): never => {
       throw new AlreadyStandingError(this.name, `election "${this.name}" ${why}`);
     };
-    const place = placeOf(this.#client, this.#candidateKey);
+    const place = this.#campaigns.at(this.#candidateKey);
     if (place.isTaken)
       refuse('already has a candidate on this client and TTL: use that Election, or close it first');
     const over = this.#guard.admitCampaign();
@@ -425,7 +423,7 @@ export class Election implements AsyncDisposable {
     place.isTaken = true;
     return () => {
       place.isTaken = false;
-      leave(this.#client, this.#candidateKey);
+      this.#campaigns.forget(this.#candidateKey);
       over();
     };
   }

@@ -26,7 +26,7 @@ import { RefusedError, type ElectionError } from '../errors.ts';
 import { refusedError } from './etcd-to-user-errors.ts';
 import type { CallLimiter } from '../loop-guard/call-limits.ts';
 import type { GuardListener, LoopGuard } from '../loop-guard/loop-guard.ts';
-import { refusalBackoffOf } from '../client/refusal-backoff.ts';
+import type { RefusalBackoff } from '../client/refusal-backoff.ts';
 import { followerLimitMs } from '../core/health.ts';
 import type { Settings } from '../options.ts';
 import type { EventLog } from '../logging/event-log.ts';
@@ -51,6 +51,7 @@ export interface CampaignTools {
   readonly transport: EtcdTransport;
   readonly sharedWatch: SharedWatch;
   readonly sessions: SessionSource;
+  readonly refusalBackoff: RefusalBackoff;
   readonly guard: LoopGuard;
   /**
    * Guards that few elections ever need, found or made when they are needed: `quits` is passed by campaigns that are
@@ -141,7 +142,7 @@ export class Campaign {
       },
     });
     this.#calledFrom = start.calledFrom;
-    this.#refusal = new Refusal(refusalBackoffOf(tools.transport), (reason, forMs) =>
+    this.#refusal = new Refusal(tools.refusalBackoff, (reason, forMs) =>
       tools.eventLog.report({ type: 'candidate.refused', election: tools.election, reason, forMs }),
     );
     this.#candidateKey = new CandidateKey(tools.transport, tools.electionKeys, tools.sessions);

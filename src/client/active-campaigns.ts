@@ -1,41 +1,39 @@
 /**
- * Who stands where in this process: two campaigns of one client must not share a key, nor may the work of one begin
- * while that of the one before still runs, whatever objects they belong to.
+ * The campaigns of one client: two of them must not share a key, nor may the work of one begin while that of the one
+ * before still runs, whatever objects they belong to.
  */
-import type { Etcd3 } from 'etcd3';
 import { CallbackFrames } from '../util/callback-frames.ts';
 
-export interface Place {
+export interface ActiveCampaign {
   isTaken: boolean;
-  /** Callbacks of the campaign before, where they have not settled yet. */
+  /** Callbacks of the campaign before, if they have not settled yet. */
   previousCallbacks: Promise<void> | undefined;
 }
 
+/** Clients of this process, counted: frames of callbacks tell them apart. */
 let clients = 0;
-const numbers = new WeakMap<Etcd3, number>();
 
-/** The frames of callbacks of one seat of this client, whatever object calls them. */
-export function framesOf(client: Etcd3, candidateKey: string): CallbackFrames {
-  let number = numbers.get(client);
-  if (number === undefined) numbers.set(client, (number = ++clients));
-  return new CallbackFrames(`${number}|${candidateKey}`);
-}
+export class ActiveCampaigns {
+  readonly #client = ++clients;
+  readonly #campaigns = new Map<string, ActiveCampaign>();
 
-const places = new WeakMap<Etcd3, Map<string, Place>>();
+  /** The frames of callbacks of one candidate key, whatever object calls them. */
+  frames(candidateKey: string): CallbackFrames {
+    return new CallbackFrames(`${this.#client}|${candidateKey}`);
+  }
 
-/** @param seat what tells the places of one client apart: TTL, prefix and name. */
-export function placeOf(client: Etcd3, candidateKey: string): Place {
-  let ofClient = places.get(client);
-  if (ofClient === undefined) places.set(client, (ofClient = new Map()));
-  let place = ofClient.get(candidateKey);
-  if (place === undefined)
-    ofClient.set(candidateKey, (place = { isTaken: false, previousCallbacks: undefined }));
-  return place;
-}
+  /** @param candidateKey what tells the campaigns of one client apart: TTL, prefix and name. */
+  at(candidateKey: string): ActiveCampaign {
+    let campaign = this.#campaigns.get(candidateKey);
+    if (campaign === undefined)
+      this.#campaigns.set(candidateKey, (campaign = { isTaken: false, previousCallbacks: undefined }));
+    return campaign;
+  }
 
-/** Forgets a place that nobody needs. */
-export function leave(client: Etcd3, candidateKey: string): void {
-  const place = places.get(client)?.get(candidateKey);
-  if (place?.isTaken === false && place.previousCallbacks === undefined)
-    places.get(client)?.delete(candidateKey);
+  /** Forgets what no campaign needs. */
+  forget(candidateKey: string): void {
+    const campaign = this.#campaigns.get(candidateKey);
+    if (campaign?.isTaken === false && campaign.previousCallbacks === undefined)
+      this.#campaigns.delete(candidateKey);
+  }
 }

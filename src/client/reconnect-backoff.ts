@@ -3,21 +3,9 @@
  * thousand elections do not make a thousand dialling loops.
  */
 import { untilAny } from '../util/abort.ts';
-import type { Etcd3 } from 'etcd3';
 import { LoopGuard, type GuardSettings } from '../loop-guard/loop-guard.ts';
-import { shared } from '../loop-guard/registry.ts';
+import { sharedBy } from '../loop-guard/registry.ts';
 import { clock } from '../util/clock.ts';
-
-export interface ReconnectBackoff {
-  /** Waits until the next try may begin, or the signal aborts. @param onTrip called with the first hold of many. */
-  pass(signal: AbortSignal, onTrip?: (holdMs: number) => void): Promise<void>;
-  /** The link has been well for this long, in milliseconds. */
-  healthyFor(healthyMs: number): void;
-  /** etcd answered: whoever waits for the next try need not. */
-  wake(): void;
-  /** What the last try brought was given back in order: it does not count. */
-  forgive(): void;
-}
 
 /** The caps leave the rest of L5's three seconds for the entries of a thousand elections. */
 const SETTINGS: GuardSettings = {
@@ -31,23 +19,21 @@ const SETTINGS: GuardSettings = {
 /** For so long after a try to save a lease the client's other tries leave the dialling to it, in milliseconds. */
 const SAVING_MS = SETTINGS.outsideCapMs + 100;
 
-class SharedBackoff implements ReconnectBackoff {
-  readonly #client: Etcd3;
+export class ReconnectBackoff {
+  readonly #client: object;
   #savingUntilMs = 0;
   #nudged = new AbortController();
 
-  constructor(client: Etcd3) {
+  constructor(client: object) {
     this.#client = client;
   }
 
   /** Found when it is needed, because tests may reset the guards of the process. */
   get #guard(): LoopGuard {
-    const guards = shared('paces', '', () => new WeakMap<Etcd3, LoopGuard>());
-    let guard = guards.get(this.#client);
-    if (guard === undefined) guards.set(this.#client, (guard = new LoopGuard('', '')));
-    return guard;
+    return sharedBy('paces', this.#client, () => new LoopGuard('', ''));
   }
 
+  /** Waits until the next try may begin, or the signal aborts. @param onTrip called with the first hold of many. */
   async pass(signal: AbortSignal, onTrip?: (holdMs: number) => void): Promise<void> {
     const listener = onTrip && {
       tripped: ({ holdMs }: { holdMs: number }) => onTrip(holdMs),
@@ -80,57 +66,52 @@ class SharedBackoff implements ReconnectBackoff {
     this.#nudged = new AbortController();
   }
 
+  /** etcd has been reached without trouble for this long, in milliseconds. */
   healthyFor(healthyMs: number): void {
     this.#guard.healthyFor(healthyMs, SETTINGS);
   }
 
+  /** What the last try brought was given back in order: it does not count. */
   forgive(): void {
     this.#guard.forgive();
   }
 
+  /** etcd answered: whoever waits for the next try need not. */
   wake(): void {
     this.endSaving();
     this.#guard.wake();
   }
 }
 
-export interface RenewalBackoff extends Omit<ReconnectBackoff, 'forgive'> {
-  /** The lease is over: nobody need wait for it to be saved. */
-  end(): void;
-}
-
-const backoffs = new WeakMap<Etcd3, SharedBackoff>();
-
-/** The pace of all that a client's elections share. */
-export function reconnectBackoffOf(client: Etcd3): ReconnectBackoff {
-  let backoff = backoffs.get(client);
-  if (backoff === undefined) backoffs.set(client, (backoff = new SharedBackoff(client)));
-  return backoff;
-}
-
 /**
- * The pace of renewing one lease while it may still be saved: a short one must be tried for more often than the
- * client dials, or it is lost to one hiccup. Ends with the lease.
- *
- * @param ofClient the client's pace: whoever waits there to dial leaves it to this one meanwhile.
+ * Paces the renewals of one lease while it may still be saved: a short one must be tried for more often than the client
+ * dials, or it is lost to one hiccup. Ends with the lease.
  */
-export function renewalBackoff(grantedTtlSeconds: number, ofClient?: ReconnectBackoff): RenewalBackoff {
-  const settings = {
-    ...SETTINGS,
-    burst: 1,
-    baseMs: 250,
-    outsideCapMs: Math.min(SETTINGS.outsideCapMs, grantedTtlSeconds * 250),
-  };
-  const guard = new LoopGuard('', '');
-  return {
-    pass: async (signal) => {
-      await guard.pass('environment', settings, { signal });
-      if (ofClient instanceof SharedBackoff && !signal.aborted) ofClient.prioritizeRenewal(); // aborted: it is over
-    },
-    healthyFor: (healthyMs) => guard.healthyFor(healthyMs, settings),
-    wake: () => guard.wake(),
-    end: () => {
-      if (ofClient instanceof SharedBackoff) ofClient.endSaving();
-    },
-  };
+export class RenewalBackoff {
+  readonly #settings: GuardSettings;
+  readonly #guard = new LoopGuard('', '');
+  readonly #ofClient: ReconnectBackoff;
+
+  /** @param ofClient whoever waits there to dial leaves it to this one meanwhile. */
+  constructor(grantedTtlSeconds: number, ofClient: ReconnectBackoff) {
+    const outsideCapMs = Math.min(SETTINGS.outsideCapMs, grantedTtlSeconds * 250);
+    this.#settings = { ...SETTINGS, burst: 1, baseMs: 250, outsideCapMs };
+    this.#ofClient = ofClient;
+  }
+
+  /** Waits until the next try may begin, or the signal aborts. */
+  async pass(signal: AbortSignal): Promise<void> {
+    await this.#guard.pass('environment', this.#settings, { signal });
+    if (!signal.aborted) this.#ofClient.prioritizeRenewal(); // aborted: it is over
+  }
+
+  /** The lease has been renewed without trouble for this long, in milliseconds. */
+  healthyFor(healthyMs: number): void {
+    this.#guard.healthyFor(healthyMs, this.#settings);
+  }
+
+  /** The lease is over: nobody need wait for it to be saved. */
+  end(): void {
+    this.#ofClient.endSaving();
+  }
 }

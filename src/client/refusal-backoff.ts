@@ -54,12 +54,3 @@ export class RefusalBackoff {
     this.#guard = new LoopGuard('', '');
   }
 }
-
-const backoffs = new WeakMap<object, RefusalBackoff>();
-
-/** @param client what its elections share. */
-export function refusalBackoffOf(client: object): RefusalBackoff {
-  let backoff = backoffs.get(client);
-  if (backoff === undefined) backoffs.set(client, (backoff = new RefusalBackoff()));
-  return backoff;
-}

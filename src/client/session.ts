@@ -14,18 +14,12 @@ import { candidateKey } from '../etcd/election-keys.ts';
 import type { OwnKey } from '../etcd/confirmation.ts';
 import { EtcdError } from '../etcd/etcd-error.ts';
 import { grantLease, KeepAlive, newLeaseId, revokeLease } from '../etcd/lease.ts';
-import { transportOf, type CallLimits, type EtcdTransport } from '../etcd/transport.ts';
-import { lastWillOf, type LastWill } from '../last-will/index.ts';
-import {
-  reconnectBackoffOf,
-  renewalBackoff,
-  type ReconnectBackoff,
-  type RenewalBackoff,
-} from './reconnect-backoff.ts';
+import type { CallLimits, EtcdTransport } from '../etcd/transport.ts';
+import type { LastWill } from '../last-will/index.ts';
+import { RenewalBackoff, type ReconnectBackoff } from './reconnect-backoff.ts';
 import type { EventLog } from '../logging/event-log.ts';
 import { Outage } from '../logging/outage.ts';
 import { clock } from '../util/clock.ts';
-import type { Etcd3 } from 'etcd3';
 
 /** How long any one call may stay unanswered, in milliseconds: with the guard's cap, back within L5's 3 s. */
 export const CALL_LIMIT_MS = 2_500;
@@ -74,7 +68,7 @@ export class Session {
     this.#marginMs = lease.marginMs;
     this.#transport = tools.transport;
     this.#backoff = tools.backoff;
-    this.#retries = renewalBackoff(lease.proof.grantedTtlSeconds, tools.backoff);
+    this.#retries = new RenewalBackoff(lease.proof.grantedTtlSeconds, tools.backoff);
     this.#eventLog = tools.eventLog;
     this.#offClusterChanged = this.#transport.onClusterChanged(() => this.end('lease-lost'));
     this.#watchDeadline();
@@ -244,9 +238,17 @@ export interface LeaseHolder {
   onOwnKey(found: Candidate | undefined, revision: bigint): void;
 }
 
+/** What sessions need of their client. */
+export interface SessionClient {
+  readonly transport: EtcdTransport;
+  readonly backoff: ReconnectBackoff;
+  /** Starts nothing before it holds a lease. */
+  readonly lastWill: LastWill;
+}
+
 /** Hands out the session of one client and TTL: opens it for the first who needs it, closes it after the last. */
 export class SessionSource {
-  readonly #client: Etcd3;
+  readonly #client: SessionClient;
   readonly #transport: EtcdTransport;
   readonly #backoff: ReconnectBackoff;
   readonly #ttlSeconds: number;
@@ -266,10 +268,10 @@ export class SessionSource {
   /** Leases that we no longer believe in, but etcd may: their keys would stand in our own way. */
   readonly #abandoned = new Set<string>();
 
-  constructor(client: Etcd3, ttlSeconds: number) {
+  constructor(client: SessionClient, ttlSeconds: number) {
     this.#client = client;
-    this.#transport = transportOf(client);
-    this.#backoff = reconnectBackoffOf(client);
+    this.#transport = client.transport;
+    this.#backoff = client.backoff;
     this.#ttlSeconds = ttlSeconds;
   }
 
@@ -282,7 +284,7 @@ export class SessionSource {
     this.#eventLog = eventLog;
     this.#current?.widenMargin(this.#marginFor(this.#current.ttlMs / 1000));
     if (!lastWill || this.#lastWill !== undefined) return;
-    this.#lastWill = lastWillOf(this.#client);
+    this.#lastWill = this.#client.lastWill;
     if (this.#current !== undefined) this.#bequeath(this.#current.leaseId);
   }
 
@@ -456,14 +458,4 @@ export class SessionSource {
       throw error;
     }
   }
-}
-
-const sources = new WeakMap<Etcd3, Map<number, SessionSource>>();
-
-export function sessionsOf(client: Etcd3, ttlSeconds: number): SessionSource {
-  let byTtl = sources.get(client);
-  if (byTtl === undefined) sources.set(client, (byTtl = new Map()));
-  let source = byTtl.get(ttlSeconds);
-  if (source === undefined) byTtl.set(ttlSeconds, (source = new SessionSource(client, ttlSeconds)));
-  return source;
 }

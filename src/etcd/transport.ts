@@ -172,11 +172,3 @@ export class EtcdTransport {
     throw new EtcdError('client-closed', `${what}: the client was already closed`, false);
   }
 }
-
-const links = new WeakMap<Etcd3, EtcdTransport>();
-
-export function transportOf(client: Etcd3): EtcdTransport {
-  let transport = links.get(client);
-  if (transport === undefined) links.set(client, (transport = new EtcdTransport(client)));
-  return transport;
-}

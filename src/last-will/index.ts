@@ -152,12 +152,3 @@ function isPlainNode(): boolean {
   const isSea = process.getBuiltinModule('node:sea')?.isSea() === true;
   return !isSea && !('pkg' in process) && !['electron', 'bun', 'deno'].some((name) => name in versions);
 }
-
-const wills = new WeakMap<Etcd3, LastWill>();
-
-/** The last will of a client: one helper for all its sessions. */
-export function lastWillOf(client: Etcd3): LastWill {
-  let will = wills.get(client);
-  if (will === undefined) wills.set(client, (will = new LastWill(client)));
-  return will;
-}

@@ -8,7 +8,7 @@
  */
 import { fullQuota, lastOfTheBurst, type LogQuota } from '../core/log-quota.ts';
 import { newElectionLimiter } from '../loop-guard/new-elections.ts';
-import { shared } from '../loop-guard/registry.ts';
+import { sharedBy } from '../loop-guard/registry.ts';
 import { clock } from '../util/clock.ts';
 
 /** A budget that several may spend. */
@@ -56,9 +56,5 @@ export const newLogShare = (): LogShare => ({
 });
 
 /** The places of one log: elections that write to different ones, as each replica in a test does, take no place of others. */
-export function logLimiterOf(log: object): LogLimiter {
-  const byLog = shared('line-shares', '', () => new WeakMap<object, LogLimiter>());
-  let shares = byLog.get(log);
-  if (shares === undefined) byLog.set(log, (shares = new LogLimiter(newLogShare)));
-  return shares;
-}
+export const logLimiterOf = (log: object): LogLimiter =>
+  sharedBy('line-shares', log, () => new LogLimiter(newLogShare));

@@ -3,10 +3,9 @@
  * asks for another name each turn. As with new elections, a loop begins the next when the one before has come through;
  * what a program means begins side by side.
  */
-import type { Etcd3 } from 'etcd3';
 import { fullNewElectionBudget, admitNew, type CrowdLimits } from '../core/new-election-budget.ts';
 import { LoopGuard, type GuardSettings } from './loop-guard.ts';
-import { shared } from './registry.ts';
+import { sharedBy } from './registry.ts';
 import { clock, type Clock } from '../util/clock.ts';
 
 /** One by one: 300 at once, then fewer and fewer, down to one a second; each pause of 50 ms forgives one. */
@@ -60,9 +59,5 @@ export class ClientReads {
   }
 }
 
-export function clientReadsOf(client: Etcd3): ClientReads {
-  const all = shared('client-reads', '', () => new WeakMap<Etcd3, ClientReads>());
-  let reads = all.get(client);
-  if (reads === undefined) all.set(client, (reads = new ClientReads()));
-  return reads;
-}
+export const clientReadsOf = (client: object): ClientReads =>
+  sharedBy('client-reads', client, () => new ClientReads());

@@ -19,6 +19,14 @@ export function shared<T>(kind: string, key: string, make: () => T): T {
   return entry;
 }
 
+/** The same, of an object rather than a name: it is forgotten with the object. */
+export function sharedBy<T extends object>(kind: string, object: object, make: () => T): T {
+  const byObject = shared(kind, '', () => new WeakMap<object, T>());
+  let entry = byObject.get(object);
+  if (entry === undefined) byObject.set(object, (entry = make()));
+  return entry;
+}
+
 export function allShared<T>(kind: string): readonly T[] {
   return [...((home[symbol]?.get(kind) as Map<string, T> | undefined)?.values() ?? [])];
 }

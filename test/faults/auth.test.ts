@@ -6,7 +6,7 @@ import { etcdctlPath } from 'etcd-election/dev';
 import { beforeAll, describe, expect, test } from 'vitest';
 import type { HostClient } from '../../src/etcd/host.ts';
 import type { CallOptions } from '../../src/etcd/intercept.ts';
-import { transportOf } from '../../src/etcd/transport.ts';
+import { sharedClientOf } from '../../src/client/shared-client.ts';
 import { nowMs } from './lab/history.ts';
 import { NOISE_MS } from './lab/lab.ts';
 import { everythingSaid, freshName, Replica } from './lab/replica.ts';
@@ -133,7 +133,7 @@ describe('a token that expires', () => {
 
 test('S1: a write whose answer was lost is not sent again because a token ran out meanwhile', async () => {
   await using alice = await start(freshName(), { ttlSeconds: TTL_S });
-  const link = transportOf(alice.client);
+  const link = sharedClientOf(alice.client).transport;
   const put = (client: HostClient, options: CallOptions) =>
     client.kv.put({ key: Buffer.from('election/noise'), value: Buffer.from('1') }, options);
   let sent = 0;

@@ -1,13 +1,14 @@
 import type { Etcd3, IWatchRequest, IWatchResponse } from 'etcd3';
 import { startProxy } from 'etcd-election/dev';
 import { expect } from 'vitest';
-import { transportOf, type OpenStream } from '../../src/etcd/transport.ts';
+import { sharedClientOf } from '../../src/client/shared-client.ts';
+import type { OpenStream } from '../../src/etcd/transport.ts';
 import { SOON_MS, test } from '../support/world.ts';
 
 type WatchStream = OpenStream<IWatchRequest, IWatchResponse>;
 
 const watch = async (client: Etcd3): Promise<WatchStream> => {
-  const stream = await transportOf(client).stream<IWatchRequest, IWatchResponse>(
+  const stream = await sharedClientOf(client).transport.stream<IWatchRequest, IWatchResponse>(
     'watch',
     (host, options) => host.watchClient.watch(options),
     { withinMs: SOON_MS },
@@ -17,9 +18,13 @@ const watch = async (client: Etcd3): Promise<WatchStream> => {
 };
 
 const read = (client: Etcd3): Promise<unknown> =>
-  transportOf(client).unary('read', (host, options) => host.kv.range({ key: Buffer.from('key') }, options), {
-    withinMs: SOON_MS,
-  });
+  sharedClientOf(client).transport.unary(
+    'read',
+    (host, options) => host.kv.range({ key: Buffer.from('key') }, options),
+    {
+      withinMs: SOON_MS,
+    },
+  );
 
 test('L4: what begins right after a silent connection is given up begins on a new one', async ({
   client: connect,

@@ -1,7 +1,7 @@
 // Stopped between its entry and the announcement of a newer value, whose call was never sent: "nothing has happened" was
 // said of the announcement, and believed of the entry. The key stayed, on a lease that lived on for others: nobody led, for ever.
 import { expect } from 'vitest';
-import { transportOf } from '../../src/etcd/transport.ts';
+import { sharedClientOf } from '../../src/client/shared-client.ts';
 import { Deferred } from '../../src/util/deferred.ts';
 import { eventually, within } from '../support/eventually.ts';
 import { SOON_MS, test } from '../support/world.ts';
@@ -16,7 +16,7 @@ test('L1: a campaign that is ended before a newer value could be announced leave
   await other.campaign();
   const alice = candidate('alice', { client: ours });
   let second: Promise<unknown> | undefined;
-  const link = transportOf(ours);
+  const link = sharedClientOf(ours).transport;
   const unary = link.unary.bind(link);
   const [entered, goOn] = [new Deferred<void>(), new Deferred<void>()];
   link.unary = async (what, invoke, limits) => {

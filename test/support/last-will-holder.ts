@@ -1,8 +1,8 @@
 /** Leaves a last will that nobody can carry out, says who holds it, and has nothing more to do. */
 import type { Etcd3 } from 'etcd3';
-import { lastWillOf } from '../../src/last-will/index.ts';
+import { LastWill } from '../../src/last-will/index.ts';
 import { childrenOf } from './last-will-process.ts';
 
 const client = { options: { hosts: '127.0.0.1:1' } } as unknown as Etcd3;
-lastWillOf(client).hold('7', undefined, () => undefined);
+new LastWill(client).hold('7', undefined, () => undefined);
 setImmediate(() => process.stdout.write(childrenOf(process.pid).join()));

@@ -1,12 +1,13 @@
 // Closes one watch while another call is being sent, and another on that call's answer, at every step of the sending:
 // `reset-child.ts <endpoint>`.
 import { Etcd3, type IWatchRequest, type IWatchResponse } from 'etcd3';
-import { transportOf, type OpenStream } from '../../src/etcd/transport.ts';
+import { sharedClientOf } from '../../src/client/shared-client.ts';
+import type { OpenStream } from '../../src/etcd/transport.ts';
 
 type Watch = OpenStream<IWatchRequest, IWatchResponse>;
 
 const client = new Etcd3({ hosts: process.argv[2]! });
-const link = transportOf(client);
+const link = sharedClientOf(client).transport;
 const withinMs = 5_000;
 
 /** More microtasks than lie between a call and its message on the wire. */

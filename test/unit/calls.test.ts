@@ -3,7 +3,8 @@ import type { Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Etcd3, type IOptions } from 'etcd3';
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
-import { transportOf, type EtcdTransport } from '../../src/etcd/transport.ts';
+import { sharedClientOf } from '../../src/client/shared-client.ts';
+import type { EtcdTransport } from '../../src/etcd/transport.ts';
 import { eventually } from '../support/eventually.ts';
 import type { FakeClock } from '../support/fake-clock.ts';
 import { grpcServer, headerOf, type Answer } from '../support/grpc-server.ts';
@@ -21,7 +22,7 @@ function clientOf(hosts: string[], options: Partial<IOptions> = {}): Etcd3 {
   const client = new Etcd3({ hosts, ...options });
   onTestFinished(() => {
     client.close();
-    transportOf(client).rest();
+    sharedClientOf(client).transport.rest();
   });
   return client;
 }
@@ -56,7 +57,7 @@ describe('S1: a write is sent once', () => {
     const grpcOptions = { 'grpc.service_config': JSON.stringify(serviceConfig) };
     const client = clientOf([etcd.host], { grpcOptions });
 
-    await expect(write(transportOf(client))).rejects.toMatchObject({
+    await expect(write(sharedClientOf(client).transport)).rejects.toMatchObject({
       kind: 'unavailable',
       mayHaveHappened: true,
     });
@@ -82,7 +83,7 @@ describe('a host that kept silent', () => {
   test('gets no write before it has answered a probe with a linearizable read', async () => {
     const clock: FakeClock = fake;
     const [silent, sound] = [await member(), await member()];
-    const transport = transportOf(clientOf([silent.host, sound.host]));
+    const transport = sharedClientOf(clientOf([silent.host, sound.host])).transport;
     const events: string[] = [];
     transport.tell = ({ type }) => void events.push(type);
     while (writes(silent.asked) === 0) await write(transport);
@@ -121,7 +122,7 @@ subscribe('net.client.socket', (message) => void dialled.push((message as { sock
 test('a host that refuses connections from now on costs no write: what was not sent goes on to the next one', async () => {
   const answer = (): Answer => ({ body: headerOf(CLUSTER_ID) });
   const [gone, sound] = [await grpcServer(answer), await grpcServer(answer)];
-  const transport = transportOf(clientOf([gone.host, sound.host]));
+  const transport = sharedClientOf(clientOf([gone.host, sound.host])).transport;
   const events: string[] = [];
   transport.tell = ({ type }) => void events.push(type);
   const writes = (): number => sound.asked.filter((name) => name === 'Txn').length;

@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Etcd3 } from 'etcd3';
 import { afterEach, describe, expect, onTestFinished, test } from 'vitest';
 import { bytesField, percentDecoded, readField, varintField } from '../../src/last-will/grpc.ts';
-import { lastWillOf } from '../../src/last-will/index.ts';
+import { LastWill } from '../../src/last-will/index.ts';
 import { reachOf } from '../../src/last-will/reach.ts';
 import { PATIENCE, revoke } from '../../src/last-will/revoke.ts';
 import { eventually } from '../support/eventually.ts';
@@ -217,7 +217,7 @@ describe('the helper process', () => {
 
   test('one that cannot be started is told of once, and tried again at leisure', async () => {
     process.execPath = '/nowhere/node';
-    const will = lastWillOf(clientOf({ hosts: '127.0.0.1:1' }));
+    const will = new LastWill(clientOf({ hosts: '127.0.0.1:1' }));
     const reasons: string[] = [];
 
     will.hold('7', undefined, (reason) => reasons.push(reason));
@@ -229,7 +229,7 @@ describe('the helper process', () => {
   });
 
   test('a host that it cannot dial is told of, and nothing is started', async () => {
-    const will = lastWillOf(clientOf({ hosts: 'dns://10.0.0.53/etcd:2379' }));
+    const will = new LastWill(clientOf({ hosts: 'dns://10.0.0.53/etcd:2379' }));
     const reasons: string[] = [];
     will.hold('7', undefined, (reason) => reasons.push(reason));
     await eventually(() => reasons.length > 0, { withinMs: 5_000 });

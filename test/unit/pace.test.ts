@@ -1,6 +1,5 @@
-import type { Etcd3 } from 'etcd3';
 import { expect, test } from 'vitest';
-import { reconnectBackoffOf, renewalBackoff } from '../../src/client/reconnect-backoff.ts';
+import { ReconnectBackoff, RenewalBackoff } from '../../src/client/reconnect-backoff.ts';
 import { clock } from '../../src/util/clock.ts';
 
 const never = new AbortController().signal;
@@ -14,8 +13,8 @@ async function passesAtOnce(pass: Promise<void>): Promise<boolean> {
 }
 
 test('L4: whoever dials for the client leaves it to a lease that may still be saved', async () => {
-  const shared = reconnectBackoffOf({} as Etcd3);
-  const renewal = renewalBackoff(3, shared);
+  const shared = new ReconnectBackoff({});
+  const renewal = new RenewalBackoff(3, shared);
   await renewal.pass(never);
   const pass = shared.pass(never);
   expect(await passesAtOnce(pass)).toBe(false);
@@ -24,8 +23,8 @@ test('L4: whoever dials for the client leaves it to a lease that may still be sa
 });
 
 test('L4: a lease that is lost keeps nobody from dialling', async () => {
-  const shared = reconnectBackoffOf({} as Etcd3);
-  const renewal = renewalBackoff(3, shared);
+  const shared = new ReconnectBackoff({});
+  const renewal = new RenewalBackoff(3, shared);
   await renewal.pass(never);
   const pass = shared.pass(never);
   expect(await passesAtOnce(pass)).toBe(false);
@@ -34,8 +33,8 @@ test('L4: a lease that is lost keeps nobody from dialling', async () => {
 });
 
 test('L4: a lease that is lost while its next try is held keeps nobody from dialling', async () => {
-  const shared = reconnectBackoffOf({} as Etcd3);
-  const renewal = renewalBackoff(3, shared);
+  const shared = new ReconnectBackoff({});
+  const renewal = new RenewalBackoff(3, shared);
   const over = new AbortController();
   await renewal.pass(over.signal);
   const held = renewal.pass(over.signal);

@@ -2,6 +2,7 @@ import { afterEach, expect, test, vi } from 'vitest';
 import type { LeaseProof } from '../../src/core/deadline.ts';
 import type { KeepAlive } from '../../src/etcd/lease.ts';
 import type { EtcdTransport } from '../../src/etcd/transport.ts';
+import { ReconnectBackoff } from '../../src/client/reconnect-backoff.ts';
 import { Session } from '../../src/client/session.ts';
 import type { FakeClock } from '../support/fake-clock.ts';
 
@@ -27,12 +28,7 @@ test('S2: a renewal that is answered after the deadline brings nothing back', as
     { id: '7', proof: granted, keepAlive, marginMs: 300 },
     {
       transport: { isClosed: false, onClusterChanged: () => () => undefined } as unknown as EtcdTransport,
-      backoff: {
-        pass: () => Promise.resolve(),
-        healthyFor: () => undefined,
-        forgive: () => undefined,
-        wake: () => undefined,
-      },
+      backoff: new ReconnectBackoff({}),
       eventLog: { report: () => undefined } as never,
     },
   );

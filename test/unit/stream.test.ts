@@ -2,7 +2,8 @@ import { createServer, type Http2Server, type ServerHttp2Stream } from 'node:htt
 import type { AddressInfo } from 'node:net';
 import { Etcd3 } from 'etcd3';
 import { expect, onTestFinished, test } from 'vitest';
-import { transportOf, type OpenStream } from '../../src/etcd/transport.ts';
+import { sharedClientOf } from '../../src/client/shared-client.ts';
+import type { OpenStream } from '../../src/etcd/transport.ts';
 
 /** An address at which every call ends as `end` ends it. */
 async function answering(end: (stream: ServerHttp2Stream) => void): Promise<Etcd3> {
@@ -15,7 +16,7 @@ async function answering(end: (stream: ServerHttp2Stream) => void): Promise<Etcd
   const client = new Etcd3({ hosts: `127.0.0.1:${(server.address() as AddressInfo).port}` });
   onTestFinished(() => {
     client.close();
-    transportOf(client).rest();
+    sharedClientOf(client).transport.rest();
     server.close();
   });
   return client;
@@ -38,7 +39,7 @@ test.for([
   ],
 ] as const)('a stream that %s ends says why, and shows no code of ours: %j', async ([, headers, reason]) => {
   const client = await answering((stream) => stream.respond(headers, { endStream: true }));
-  const transport = transportOf(client);
+  const transport = sharedClientOf(client).transport;
   const watch = await transport.stream('watch', (own, options) => own.watchClient.watch(options), within);
   const lease = await transport.stream(
     'renew the lease',
@@ -50,7 +51,7 @@ test.for([
 
 test('a stream whose connection breaks says so', async () => {
   const client = await answering((stream) => stream.session?.destroy());
-  const watch = await transportOf(client).stream(
+  const watch = await sharedClientOf(client).transport.stream(
     'watch',
     (own, options) => own.watchClient.watch(options),
     within,

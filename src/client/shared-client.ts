@@ -1,0 +1,61 @@
+/**
+ * What all elections on one etcd3 client share in this process. It knows the parts; no part knows it.
+ */
+import type { Etcd3 } from 'etcd3';
+import { EtcdTransport } from '../etcd/transport.ts';
+import type { SharedWatch } from '../etcd/watch.ts';
+import { LastWill } from '../last-will/index.ts';
+import type { EventLog } from '../logging/event-log.ts';
+import { clientReadsOf, type ClientReads } from '../loop-guard/client-reads.ts';
+import { ActiveCampaigns } from './active-campaigns.ts';
+import { ReconnectBackoff } from './reconnect-backoff.ts';
+import { RefusalBackoff } from './refusal-backoff.ts';
+import { SessionSource } from './session.ts';
+import { openSharedWatch } from './shared-watch.ts';
+
+export class SharedClient {
+  readonly transport: EtcdTransport;
+  readonly backoff: ReconnectBackoff;
+  readonly refusalBackoff: RefusalBackoff = new RefusalBackoff();
+  readonly campaigns: ActiveCampaigns = new ActiveCampaigns();
+  readonly #client: Etcd3;
+  readonly #sessions = new Map<number, SessionSource>();
+  #watch: SharedWatch | undefined;
+  #lastWill: LastWill | undefined;
+
+  constructor(client: Etcd3) {
+    this.#client = client;
+    this.transport = new EtcdTransport(client);
+    this.backoff = new ReconnectBackoff(client);
+  }
+
+  /** The budget of reads and watches that callers begin. */
+  get reads(): ClientReads {
+    return clientReadsOf(this.#client);
+  }
+
+  /** One helper process for all sessions; made for the first election that asks for it. */
+  get lastWill(): LastWill {
+    return (this.#lastWill ??= new LastWill(this.#client));
+  }
+
+  /** The one watch stream. @param eventLog of the first election tells of the stream for all. */
+  watch(eventLog: EventLog): SharedWatch {
+    return (this.#watch ??= openSharedWatch(this.transport, this.backoff, eventLog));
+  }
+
+  /** The sessions with leases of this TTL: one at a time. */
+  sessions(ttlSeconds: number): SessionSource {
+    let source = this.#sessions.get(ttlSeconds);
+    if (source === undefined) this.#sessions.set(ttlSeconds, (source = new SessionSource(this, ttlSeconds)));
+    return source;
+  }
+}
+
+const sharedClients = new WeakMap<Etcd3, SharedClient>();
+
+export function sharedClientOf(client: Etcd3): SharedClient {
+  let shared = sharedClients.get(client);
+  if (shared === undefined) sharedClients.set(client, (shared = new SharedClient(client)));
+  return shared;
+}
