@@ -6,6 +6,7 @@
  */
 import { onAbort, sharedAbort } from '../util/abort.ts';
 import type { Callbacks } from './callbacks.ts';
+import { CampaignReport } from './campaign-report.ts';
 import {
   begin,
   next,
@@ -25,7 +26,7 @@ import type { SharedWatch } from '../etcd/watch.ts';
 import { RefusedError, type ElectionError } from '../errors.ts';
 import { refusedError } from './etcd-to-user-errors.ts';
 import type { CallLimiter } from '../loop-guard/call-limits.ts';
-import type { GuardListener, LoopGuard } from '../loop-guard/loop-guard.ts';
+import type { LoopGuard } from '../loop-guard/loop-guard.ts';
 import type { RefusalBackoff } from '../client/refusal-backoff.ts';
 import { followerLimitMs } from '../core/health.ts';
 import type { Settings } from '../options.ts';
@@ -34,11 +35,10 @@ import { Refusal } from './refusal.ts';
 import { QueueWatcher } from './queue-watcher.ts';
 import { CandidateKey } from './candidate-key.ts';
 import type { LeaseHolder, SessionSource } from '../client/session.ts';
-import { recentStall, watchLoop } from '../util/event-loop-stall.ts';
+import { watchLoop } from '../util/event-loop-stall.ts';
 import { LiveTerm, type Term, type TermLife } from '../term/term.ts';
 import { stopWork } from './term-end.ts';
 import { TermWriter } from '../term/term-writer.ts';
-import type { CallbackName } from '../term/term-work.ts';
 import { clock } from '../util/clock.ts';
 import { ValuePublisher } from './value-publisher.ts';
 
@@ -78,6 +78,7 @@ type Settle = (outcome: Outcome) => void;
 
 export class Campaign {
   readonly #tools: CampaignTools;
+  readonly #report: CampaignReport;
   readonly #callbacks: Callbacks;
   readonly #calledFrom: readonly string[];
   readonly #queueWatcher: QueueWatcher;
@@ -130,6 +131,7 @@ export class Campaign {
     },
   ) {
     this.#tools = tools;
+    this.#report = new CampaignReport(tools);
     this.#callbacks = callbacks;
     this.#after = start.after;
     this.#ifFree = start.ifFree;
@@ -142,9 +144,7 @@ export class Campaign {
       },
     });
     this.#calledFrom = start.calledFrom;
-    this.#refusal = new Refusal(tools.refusalBackoff, (reason, forMs) =>
-      tools.eventLog.report({ type: 'candidate.refused', election: tools.election, reason, forMs }),
-    );
+    this.#refusal = new Refusal(tools.refusalBackoff, (reason, forMs) => this.#report.refused(reason, forMs));
     this.#candidateKey = new CandidateKey(tools.transport, tools.electionKeys, tools.sessions);
     this.#holder = {
       electionKeys: tools.electionKeys,
@@ -275,14 +275,9 @@ export class Campaign {
       this.#failSafe(bug);
     }
     const { reason, error } = this.#stopped!;
-    const { eventLog, election, sessions } = this.#tools;
+    const { sessions } = this.#tools;
     if (!this.#released) await this.#passQuits();
-    eventLog.report({
-      type: 'campaign.ended',
-      election,
-      reason,
-      ...(reason === 'refused' && { error }),
-    });
+    this.#report.campaignEnded(reason, error);
     await sessions.leave(this.#holder);
     this.#nextTerm.reject(error);
   }
@@ -326,7 +321,7 @@ export class Campaign {
     await this.#tools.guard.pass(origin, this.#tools.settings.guard, {
       signal: this.#stop.signal,
       calledFrom: this.#calledFrom,
-      listener: guardListener(this.#tools),
+      listener: this.#report.guard,
       isCampaign: true,
       isBegun: !this.#released,
     });
@@ -343,7 +338,7 @@ export class Campaign {
       .pass(
         'caller',
         { ...settings.guard, capMs: LONGEST_QUIT_MS },
-        { calledFrom: this.#calledFrom, listener: isTold ? undefined : guardListener(this.#tools) },
+        { calledFrom: this.#calledFrom, listener: isTold ? undefined : this.#report.guard },
       );
     guard.gaveUp();
     await clock.sleep(1); // a loop may make a new election each time, whose guard knows of no loop
@@ -370,15 +365,10 @@ export class Campaign {
       this.#refusal.over();
       this.#queueWatcher.start(entry, this.#candidateKey.session!.ttlMs);
       this.#awaitHealth();
-      this.#tools.eventLog.report({
-        type: 'candidate.entered',
-        election: this.#tools.election,
-        key: candidacy.key,
-        fencingToken: candidacy.createRevision.toString(),
-        position: this.#queueWatcher.queue.olderThan(candidacy.createRevision) + 1,
-      });
+      const ahead = this.#queueWatcher.queue.olderThan(candidacy.createRevision);
+      this.#report.entered(candidacy, ahead + 1);
       this.#noteLeader();
-      if (this.#ifFree && this.#queueWatcher.queue.olderThan(candidacy.createRevision) > 0) {
+      if (this.#ifFree && ahead > 0) {
         this.#isTaken = true;
         this.stop('resigned', this.#tools.endedError('resigned'));
       }
@@ -386,7 +376,7 @@ export class Campaign {
     } catch (error) {
       if (!(error instanceof EtcdError)) throw error;
       if (isFinal(error)) this.#refuse(error);
-      else if (this.#stopped === undefined) this.#reportFailure(error);
+      else if (this.#stopped === undefined) this.#report.enterFailed(error);
       return this.#stoppedOr({ type: 'failed' });
     }
   }
@@ -414,7 +404,7 @@ export class Campaign {
     return this.#until((settle) => {
       const term = this.#newTerm(candidacy, settle);
       this.#term = term;
-      this.#reportStart(term);
+      this.#report.termStarted(term, this.#tools.transport.clusterId);
       const look = (): void => {
         if (!this.#stands(candidacy)) settle({ type: 'lost', reason: 'evicted' });
         else if (!term.isCurrent()) settle({ type: 'lost', reason: 'deadline-passed' });
@@ -435,7 +425,7 @@ export class Campaign {
   }
 
   #newTerm(candidacy: Candidacy, settle: Settle): LiveTerm {
-    const { election, settings, eventLog } = this.#tools;
+    const { election, settings } = this.#tools;
     const value = this.#value;
     const tools = new TermWriter(this.#tools, this.#candidateKey.session!, candidacy, {
       pass: (signal) => value.pass(signal),
@@ -449,14 +439,13 @@ export class Campaign {
         return settings.whenWorkEnds === 'stay' && callbacks.isPair;
       },
       callers: this.#tools.callers,
-      onError: this.#reportCallback,
+      onError: this.#report.callbackFailed,
       onFailed: () => settle({ type: 'lost', reason: term.isCurrent() ? 'work-failed' : 'deadline-passed' }),
-      askedAfterEnd: () => this.#noteStaleUse(term),
+      askedAfterEnd: () => this.#report.staleUse(term, this.#tools.last.term),
       evicted: () => settle({ type: 'lost', reason: 'evicted' }),
       onIdle: () => {
         const isOver = settings.whenWorkEnds === 'step-down';
-        const fencingToken = term.fencingToken.toString();
-        eventLog.report({ type: 'work.ended', election, fencingToken, isStaying: !isOver });
+        this.#report.workEnded(term, !isOver);
         if (isOver) settle({ type: 'lost', reason: 'work-ended' });
       },
       stepDown: () => settle({ type: 'lost', reason: 'stepped-down' }),
@@ -491,16 +480,15 @@ export class Campaign {
     const term = this.#term;
     clearTimeout(this.#healthTimer);
     if (term === undefined && candidacy !== undefined && state.afterwards === 'stand-again')
-      this.#reportLoss(candidacy, reason);
+      this.#report.lostPlace(candidacy, reason);
     if (term !== undefined) {
       const successor = this.#queueWatcher.queue.candidates.find(({ key }) => key !== candidacy?.key);
-      await stopWork(
-        this.#tools,
-        this.#callbacks,
-        { term, reason },
-        this.#see(successor),
-        this.#reportCallback,
-      );
+      await stopWork(this.#report, this.#callbacks, {
+        term,
+        reason,
+        successor: this.#see(successor),
+        drainTimeoutMs: this.#tools.settings.drainTimeoutMs,
+      });
     }
     await this.#giveUpSeat(candidacy);
     this.#queueWatcher.stop();
@@ -511,21 +499,13 @@ export class Campaign {
   }
 
   async #giveUpSeat(candidacy: Candidacy | undefined): Promise<void> {
-    const { eventLog, election, electionKeys } = this.#tools;
     try {
       // Also where we have lost it: it may have been taken off its lease, and would lead for nobody, for ever.
       const released = await this.#candidateKey.giveUp(candidacy, this.#queueWatcher.isDeleted(candidacy));
-      if (released && this.#term !== undefined)
-        eventLog.report({
-          type: 'term.released',
-          election,
-          fencingToken: this.#term.fencingToken.toString(),
-          afterMs: clock.now() - (this.#term.endedAtMs ?? clock.now()),
-        });
+      if (released && this.#term !== undefined) this.#report.released(this.#term);
     } catch (error) {
       if (!(error instanceof EtcdError)) throw error;
-      const key = candidacy?.key ?? electionKeys;
-      eventLog.report({ type: 'release.failed', election, key, reason: error.message });
+      this.#report.releaseFailed(candidacy?.key ?? this.#tools.electionKeys, error);
     }
   }
 
@@ -568,16 +548,10 @@ export class Campaign {
     const isOver = term.isOver;
     term.end(reason);
     if (isOver) return;
-    this.#reportStall(term, reason);
+    this.#report.stalled(term, reason, this.#tools.settings.ttlSeconds * 1000);
     this.#offLoop();
     this.#offLoop = () => undefined;
-    this.#tools.eventLog.report({
-      type: 'term.ended',
-      election: this.#tools.election,
-      fencingToken: term.fencingToken.toString(),
-      reason,
-      ledMs: clock.now() - term.startedAtMs,
-    });
+    this.#report.termEnded(term, reason);
   }
 
   /** Whether our key is the one that we put there, and hangs on our lease. */
@@ -600,7 +574,7 @@ export class Campaign {
     const sinceMs = clock.now();
     clearTimeout(this.#healthTimer);
     this.#healthTimer = setTimeout(
-      () => guard.healthyFor(clock.now() - sinceMs, settings.guard, guardListener(this.#tools)),
+      () => guard.healthyFor(clock.now() - sinceMs, settings.guard, this.#report.guard),
       settings.guard.healthyAfterMs + 1,
     );
     this.#healthTimer.unref();
@@ -608,7 +582,7 @@ export class Campaign {
 
   #follow(leader: Queued | undefined): void {
     const { followerCalls } = this.#callbacks;
-    this.#callbacks.follow(this.#see(leader), this.#reportCallback);
+    this.#callbacks.follow(this.#see(leader), this.#report.callbackFailed);
     if (this.#callbacks.followerCalls !== followerCalls) void this.#tellStuckFollower();
   }
 
@@ -618,10 +592,9 @@ export class Campaign {
   }
 
   async #tellStuckFollower(): Promise<void> {
-    const { eventLog, election, settings } = this.#tools;
-    const afterMs = followerLimitMs(settings.drainTimeoutMs);
+    const afterMs = followerLimitMs(this.#tools.settings.drainTimeoutMs);
     if (this.#stopped !== undefined || (await this.#callbacks.followed(afterMs, this.#stop.signal))) return;
-    eventLog.report({ type: 'follower.overdue', election, afterMs });
+    this.#report.followerOverdue(afterMs);
   }
 
   async #tellLongWait(candidacy: Candidacy): Promise<void> {
@@ -629,68 +602,7 @@ export class Campaign {
     await clock.sleep(LONG_WAIT_MS, this.#stop.signal);
     if (this.#isWaitTold || this.#place !== candidacy || this.#state.name !== 'waiting') return;
     this.#isWaitTold = true;
-    this.#tools.eventLog.report({
-      type: 'candidate.waiting',
-      election: this.#tools.election,
-      position: this.position!,
-      leader: this.#queueWatcher.queue.leader?.value,
-      waitedMs: LONG_WAIT_MS,
-    });
-  }
-
-  /** Whoever keeps a term for ever does nothing any more after the first loss. Told once a term. */
-  #noteStaleUse(term: LiveTerm): void {
-    const current = this.#tools.last.term;
-    if (current === undefined || current === term || current.isOver || term.isStaleTold) return;
-    term.isStaleTold = true;
-    this.#tools.eventLog.report({
-      type: 'term.stale',
-      election: this.#tools.election,
-      fencingToken: term.fencingToken.toString(),
-      currentToken: current.fencingToken.toString(),
-    });
-  }
-
-  /** A lease that is lost because this process stood still says so: etcd and the network are not to blame. */
-  #reportStall(term: LiveTerm, reason: EndCause): void {
-    if (reason !== 'deadline-passed' && reason !== 'lease-lost') return;
-    const { eventLog, election, settings } = this.#tools;
-    const stall = recentStall(settings.ttlSeconds * 1000);
-    if (stall === undefined) return;
-    const { stalledMs, cpuMs } = stall;
-    const fencingToken = term.fencingToken.toString();
-    eventLog.report({ type: 'process.stalled', election, fencingToken, stalledMs, cpuMs });
-  }
-
-  readonly #reportCallback = (callback: CallbackName, error: unknown): void =>
-    this.#tools.eventLog.report({ type: 'callback.failed', election: this.#tools.election, callback, error });
-
-  #reportStart(term: LiveTerm): void {
-    this.#tools.eventLog.report({
-      type: 'term.started',
-      election: this.#tools.election,
-      fencingToken: term.fencingToken.toString(),
-      value: term.value,
-      leaseId: term.leaseId,
-      clusterId: this.#tools.transport.clusterId,
-    });
-  }
-
-  #reportFailure(fault: EtcdError): void {
-    this.#tools.eventLog.report({
-      type: 'candidate.failed',
-      election: this.#tools.election,
-      reason: fault.message,
-    });
-  }
-
-  #reportLoss(candidacy: Candidacy, reason: EndCause): void {
-    this.#tools.eventLog.report({
-      type: 'candidate.lost',
-      election: this.#tools.election,
-      fencingToken: candidacy.createRevision.toString(),
-      reason,
-    });
+    this.#report.waitsForLong(this.position!, this.#queueWatcher.queue.leader?.value, LONG_WAIT_MS);
   }
 
   #noteLeader(): void {
@@ -698,13 +610,8 @@ export class Campaign {
     const known = this.#knownLeader;
     if (leader?.fencingToken === known?.fencingToken && leader?.value === known?.value) return;
     this.#knownLeader = leader;
-    this.#tools.eventLog.report({
-      type: 'leader.changed',
-      election: this.#tools.election,
-      fencingToken: leader?.fencingToken.toString(),
-      value: leader?.value,
-    });
-    this.#callbacks.noteLeader(this.#see(leader), this.#reportCallback);
+    this.#report.leaderChanged(leader);
+    this.#callbacks.noteLeader(this.#see(leader), this.#report.callbackFailed);
   }
 
   #stoppedOr(outcome: Outcome): Outcome {
@@ -733,12 +640,3 @@ export class Campaign {
     this.#tellReady();
   }
 }
-
-/** Tells what the guard does to an election. */
-export const guardListener = ({
-  eventLog,
-  election,
-}: Pick<CampaignTools, 'eventLog' | 'election'>): GuardListener => ({
-  tripped: (fact) => eventLog.report({ type: 'guard.tripped', election, ...fact }),
-  recovered: (fact) => eventLog.report({ type: 'guard.recovered', election, ...fact }),
-});
