@@ -7,7 +7,7 @@ import { Deferred } from '../util/deferred.ts';
 import type { LiveTerm, Term } from '../term/term.ts';
 import type { CallbackName } from '../term/term-work.ts';
 import { clock } from '../util/clock.ts';
-import { settledWithin } from '../util/settled-within.ts';
+import { settledWithin } from '../util/settle.ts';
 
 export interface Handlers {
   readonly onLeader: ((term: Term) => unknown) | undefined;

@@ -39,7 +39,7 @@ import { watchLoop } from '../util/event-loop-stall.ts';
 import { LiveTerm, type Term, type TermLife } from '../term/term.ts';
 import { stopWork } from './term-end.ts';
 import { TermWriter } from '../term/term-writer.ts';
-import { clock } from '../util/clock.ts';
+import { after, clock } from '../util/clock.ts';
 import { ValuePublisher } from './value-publisher.ts';
 
 /** What a campaign needs of the rest of the house. */
@@ -105,7 +105,7 @@ export class Campaign {
   #look: () => void = () => undefined;
   /** Whether the guard has let any round go. */
   #released = false;
-  #healthTimer: NodeJS.Timeout | undefined;
+  #cancelHealthTimer = (): void => undefined;
   /** Key of our last candidacy. */
   #ownKey: string | undefined;
   readonly #ifFree: boolean;
@@ -468,17 +468,17 @@ export class Campaign {
     const check = (): void => {
       const quietMs = clock.now() - term.heartbeatAtMs;
       if (quietMs >= timeoutMs) settle({ type: 'lost', reason: 'no-progress' });
-      else timer = setTimeout(check, timeoutMs - quietMs);
+      else cancelTimer = after(timeoutMs - quietMs, check);
     };
-    let timer = setTimeout(check, timeoutMs);
-    term.signal.addEventListener('abort', () => clearTimeout(timer), { once: true });
+    let cancelTimer = after(timeoutMs, check);
+    term.signal.addEventListener('abort', () => cancelTimer(), { once: true });
   }
 
   /** Stop the work, wait for it, call `onFollower`, wait for it, and only then free the seat. */
   async #leave(state: Extract<CampaignState, { name: 'leaving' }>): Promise<Outcome> {
     const { candidacy, reason } = state;
     const term = this.#term;
-    clearTimeout(this.#healthTimer);
+    this.#cancelHealthTimer();
     if (term === undefined && candidacy !== undefined && state.afterwards === 'stand-again')
       this.#report.lostPlace(candidacy, reason);
     if (term !== undefined) {
@@ -572,12 +572,12 @@ export class Campaign {
   #awaitHealth(): void {
     const { guard, settings } = this.#tools;
     const sinceMs = clock.now();
-    clearTimeout(this.#healthTimer);
-    this.#healthTimer = setTimeout(
-      () => guard.healthyFor(clock.now() - sinceMs, settings.guard, this.#report.guard),
+    this.#cancelHealthTimer();
+    this.#cancelHealthTimer = after(
       settings.guard.healthyAfterMs + 1,
+      () => guard.healthyFor(clock.now() - sinceMs, settings.guard, this.#report.guard),
+      true,
     );
-    this.#healthTimer.unref();
   }
 
   #follow(leader: Queued | undefined): void {
@@ -635,7 +635,7 @@ export class Campaign {
     );
     this.#endTerm('refused');
     this.#queueWatcher.stop();
-    clearTimeout(this.#healthTimer);
+    this.#cancelHealthTimer();
     this.#state = { name: 'ended', reason: 'refused' };
     this.#tellReady();
   }

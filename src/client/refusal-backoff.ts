@@ -3,8 +3,8 @@
  * is found over soon, a long one is not hammered at. All elections of a client take turns together, so that a hundred
  * refused elections log in once.
  */
-import { onAbort, sharedAbort } from '../util/abort.ts';
-import { Deferred } from '../util/deferred.ts';
+import { sharedAbort } from '../util/abort.ts';
+import { settle } from '../util/settle.ts';
 import { LoopGuard, type GuardSettings } from '../loop-guard/loop-guard.ts';
 
 /** The cap is also how long a permission that is back can go unnoticed at most. */
@@ -31,10 +31,7 @@ export class RefusalBackoff {
     if (signal.aborted) return;
     const turn = (this.#turn ??= this.#begin());
     turn.waiting++;
-    const aborted = new Deferred<void>();
-    const off = onAbort(signal, () => aborted.resolve());
-    await Promise.race([turn.over, aborted.promise]);
-    off();
+    await settle(turn.over, { signal }, () => undefined);
     if (--turn.waiting > 0) return;
     turn.stop.abort(); // nobody waits: its timer goes
     if (this.#turn === turn) this.#turn = undefined;

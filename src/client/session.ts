@@ -19,7 +19,8 @@ import type { LastWill } from '../last-will/index.ts';
 import { RenewalBackoff, type ReconnectBackoff } from './reconnect-backoff.ts';
 import type { EventLog } from '../logging/event-log.ts';
 import { Outage } from '../logging/outage.ts';
-import { clock } from '../util/clock.ts';
+import { after, clock } from '../util/clock.ts';
+import { settle } from '../util/settle.ts';
 
 /** How long any one call may stay unanswered, in milliseconds: with the guard's cap, back within L5's 3 s. */
 export const CALL_LIMIT_MS = 2_500;
@@ -54,7 +55,7 @@ export class Session {
   #marginMs: number;
   #ended: SessionEnd | undefined;
   readonly #offClusterChanged: () => void;
-  #deadline: NodeJS.Timeout | undefined;
+  #cancelDeadline = (): void => undefined;
   /** Whether somebody saw the deadline passed before its timer did, which is about to fire. */
   #isOverdue = false;
 
@@ -140,7 +141,7 @@ export class Session {
   end(reason: SessionEnd): void {
     if (this.#ended !== undefined) return;
     this.#ended = reason;
-    clearTimeout(this.#deadline);
+    this.#cancelDeadline();
     this.#offClusterChanged();
     this.#stop.abort();
     this.#keepAlive.close();
@@ -157,19 +158,19 @@ export class Session {
 
   #watchDeadline(): void {
     this.#isOverdue = false;
-    clearTimeout(this.#deadline);
+    this.#cancelDeadline();
     const leftMs = validUntilMs(this.#proof, this.#marginMs) - clock.now();
     if (leftMs <= 0) this.end('deadline-passed');
     // Renewals move the deadline, not the timer: when it fires, it looks again.
-    else this.#deadline = setTimeout(() => this.#watchDeadline(), Math.min(leftMs, 2 ** 31 - 1));
+    else this.#cancelDeadline = after(leftMs, () => this.#watchDeadline());
   }
 
   /** Timers stand still while a machine is suspended: whoever looks at the clock first sets them right. */
   #bringDeadlineForward(): void {
     if (this.#isOverdue) return;
     this.#isOverdue = true;
-    clearTimeout(this.#deadline);
-    this.#deadline = setTimeout(() => this.#watchDeadline(), 0);
+    this.#cancelDeadline();
+    this.#cancelDeadline = after(0, () => this.#watchDeadline());
   }
 
   async #renewUntilEnded(): Promise<void> {
@@ -346,11 +347,8 @@ export class SessionSource {
   async acquire(signal: AbortSignal): Promise<Session> {
     if (this.#current?.isValid() === true) return this.#current;
     const opening = (this.#opening ??= this.#openOnce());
-    return await new Promise<Session>((resolve, reject) => {
-      const abort = (): void => reject(new EtcdError('aborted', 'no session: aborted', false));
-      if (signal.aborted) return abort();
-      signal.addEventListener('abort', abort, { once: true });
-      opening.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort));
+    return await settle(opening, { signal }, (): never => {
+      throw new EtcdError('aborted', 'no session: aborted', false);
     });
   }
 

@@ -6,7 +6,7 @@ import { clock } from '../util/clock.ts';
 import { EtcdError, isTokenRefused, type GrpcStatus } from './etcd-error.ts';
 import { hedged } from './hedge.ts';
 import { Host } from './host.ts';
-import { limited, type Limits } from '../util/limited.ts';
+import { limited, type Limits } from './limited.ts';
 import { Members, type HostEvent } from './members.ts';
 import { Tokens } from './token.ts';
 import { askOnce, type Invoke } from './unary.ts';

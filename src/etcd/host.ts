@@ -5,9 +5,8 @@
  * Nothing of it is shared. The calls of the application cannot close it or open its breaker, and dropping it drops no
  * connection of the application.
  */
-import { setImmediate as nextTurn } from 'node:timers/promises';
 import { Etcd3, type IOptions } from 'etcd3';
-import { clock } from '../util/clock.ts';
+import { clock, nextTurn } from '../util/clock.ts';
 
 /** The raw calls of etcd3 that we use. */
 export type HostClient = Pick<Etcd3, 'kv' | 'leaseClient' | 'watchClient' | 'maintenance' | 'auth'>;
@@ -79,7 +78,7 @@ export class Host {
     const own = this.#own;
     this.#own = undefined;
     this.#client = undefined;
-    if (own !== undefined) void onCleanStack(() => close(own));
+    if (own !== undefined) onCleanStack(() => close(own));
   }
 }
 
@@ -125,11 +124,12 @@ function close(own: Etcd3): void {
  * What follows an answer runs while Node's HTTP/2 is still taking that answer in. On Node 20 (mended in 22.23 and 24.21,
  * nodejs/node#64166) a stream that is reset there can make it send empty frames for ever, until memory is gone.
  */
-export async function onCleanStack(reset: () => void): Promise<void> {
-  await nextTurn();
-  try {
-    reset();
-  } catch {
-    // It is gone already: nothing is left to reset.
-  }
+export function onCleanStack(reset: () => void): void {
+  nextTurn(() => {
+    try {
+      reset();
+    } catch {
+      // It is gone already: nothing is left to reset.
+    }
+  });
 }

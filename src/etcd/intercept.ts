@@ -44,7 +44,7 @@ export function callOptions({ token, onCall, onMessage, onFailure }: Hand): Call
           if (ended !== undefined) return;
           ended = message === null ? undefined : onMessage(message);
           if (ended === undefined) listener?.onReceiveMessage?.(message);
-          else void onCleanStack(() => call.cancelWithStatus(HIDDEN, 'it counts for nothing'));
+          else onCleanStack(() => call.cancelWithStatus(HIDDEN, 'it counts for nothing'));
         },
         onReceiveStatus: (status) => {
           if (ended !== undefined)

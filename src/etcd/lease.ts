@@ -6,6 +6,8 @@ import { randomBytes } from 'node:crypto';
 import type { ILeaseKeepAliveRequest, ILeaseKeepAliveResponse } from 'etcd3';
 import type { LeaseProof } from '../core/deadline.ts';
 import { clock } from '../util/clock.ts';
+import { Deferred } from '../util/deferred.ts';
+import { settle, type Limits } from '../util/settle.ts';
 import { isConfirmed, type OwnKey } from './confirmation.ts';
 import { EtcdError, isTokenRefused } from './etcd-error.ts';
 import type { CallLimits, Host, EtcdTransport, OpenStream } from './transport.ts';
@@ -75,8 +77,8 @@ export class KeepAlive {
   readonly #ownKey: () => OwnKey;
   #stream: LeaseStream | undefined;
   #closed = false;
-  /** How the renewal in flight ends. */
-  #settle: ((answer: ILeaseKeepAliveResponse | EtcdError) => void) | undefined;
+  /** The answer to the renewal in flight. */
+  #answer: Deferred<ILeaseKeepAliveResponse> | undefined;
 
   /** @param ownKey what to read, to have a renewal confirmed; asked anew each time. */
   constructor(transport: EtcdTransport, leaseId: string, ownKey: () => OwnKey) {
@@ -151,35 +153,7 @@ export class KeepAlive {
     const stream = (this.#stream ??= await this.#open({ withinMs, signal }));
     const sentAtMs = clock.now();
     const asked = this.#transport.history.known;
-    const answer = await new Promise<ILeaseKeepAliveResponse>((resolve, reject) => {
-      const timer = setTimeout(
-        () => {
-          this.#drop(stream, 'fail');
-          this.#settle?.(
-            new EtcdError(
-              'unavailable',
-              `renew the lease: no answer within ${Math.round(withinMs)} ms`,
-              true,
-            ),
-          );
-        },
-        Math.max(0, dueAtMs - sentAtMs),
-      );
-      const abort = (): void => {
-        this.#drop(stream, 'close');
-        this.#settle?.(new EtcdError('aborted', 'renew the lease: aborted', true));
-      };
-      signal?.addEventListener('abort', abort, { once: true });
-      this.#settle = (result) => {
-        this.#settle = undefined;
-        clearTimeout(timer);
-        signal?.removeEventListener('abort', abort);
-        if (result instanceof EtcdError) reject(result);
-        else resolve(result);
-      };
-      if (signal?.aborted === true) abort();
-      else stream.raw.write({ ID: this.#leaseId });
-    });
+    const answer = await this.#ask(stream, { withinMs: Math.max(0, dueAtMs - sentAtMs), signal }, withinMs);
     if (Number(answer.TTL) <= 0) throw leaseGone();
     stream.renewed();
     this.#transport.history.told(answer.header, 'nothing', asked);
@@ -187,10 +161,26 @@ export class KeepAlive {
     return { stream, raftTerm, proof: { sentAtMs, grantedTtlSeconds: Number(answer.TTL) } };
   }
 
+  /** @param limitMs said in the error. */
+  async #ask(stream: LeaseStream, limits: Limits, limitMs: number): Promise<ILeaseKeepAliveResponse> {
+    const answer = (this.#answer = new Deferred<ILeaseKeepAliveResponse>());
+    try {
+      if (limits.signal?.aborted !== true) stream.raw.write({ ID: this.#leaseId });
+      return await settle(answer.promise, limits, (ended): never => {
+        this.#drop(stream, ended === 'aborted' ? 'close' : 'fail');
+        throw ended === 'aborted'
+          ? new EtcdError('aborted', 'renew the lease: aborted', true)
+          : new EtcdError('unavailable', `renew the lease: no answer within ${Math.round(limitMs)} ms`, true);
+      });
+    } finally {
+      this.#answer = undefined;
+    }
+  }
+
   close(): void {
     this.#closed = true;
     if (this.#stream !== undefined) this.#drop(this.#stream, 'close');
-    this.#settle?.(new EtcdError('aborted', 'renew the lease: closed', true));
+    this.#answer?.reject(new EtcdError('aborted', 'renew the lease: closed', true));
   }
 
   async #open(limits: CallLimits): Promise<LeaseStream> {
@@ -206,10 +196,10 @@ export class KeepAlive {
     const lost = (reason: string): void => {
       if (this.#stream !== stream) return; // a stream we gave up long ago
       this.#stream = undefined;
-      this.#settle?.(new EtcdError('unavailable', `renew the lease: ${reason}`, true));
+      this.#answer?.reject(new EtcdError('unavailable', `renew the lease: ${reason}`, true));
     };
     stream.raw.on('data', (answer) => {
-      if (this.#stream === stream && answer.ID === this.#leaseId) this.#settle?.(answer);
+      if (this.#stream === stream && answer.ID === this.#leaseId) this.#answer?.resolve(answer);
     });
     stream.onLost(lost);
     return stream;

@@ -6,7 +6,7 @@ import { Cluster, type ClusterEvent } from './cluster.ts';
 import { EtcdError, type GrpcStatus } from './etcd-error.ts';
 import type { Host } from './host.ts';
 import { HostSelector, type Wishes } from './host-selector.ts';
-import { limited, type Limits } from '../util/limited.ts';
+import { limited, type Limits } from './limited.ts';
 import { Probes, type Ask } from './probes.ts';
 
 /** What there is to tell, once for each change. */

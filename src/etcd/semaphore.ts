@@ -1,3 +1,5 @@
+import { settle } from '../util/settle.ts';
+
 /** Bounds how many calls are under way at once; those that wait go in order. */
 export class Semaphore {
   #free: number;
@@ -18,17 +20,12 @@ export class Semaphore {
       this.#free--;
       return true;
     }
-    return await new Promise<boolean>((resolve) => {
-      const called = (): void => {
-        clearTimeout(timer);
-        resolve(true);
-      };
-      const giveUp = (): void => {
-        this.#waiting.delete(called);
-        resolve(false);
-      };
-      const timer = withinMs === undefined ? undefined : setTimeout(giveUp, withinMs);
-      this.#waiting.add(called);
+    let called!: () => void;
+    const turn = new Promise<boolean>((resolve) => (called = () => resolve(true)));
+    this.#waiting.add(called);
+    return await settle(turn, { withinMs }, () => {
+      this.#waiting.delete(called);
+      return false;
     });
   }
 

@@ -6,7 +6,7 @@ import { leftOf, type Calls } from './calls.ts';
 import { etcdErrorOf, statusIn } from './etcd-error.ts';
 import { onCleanStack, type Host, type HostClient } from './host.ts';
 import { callOptions, type CallOptions } from './intercept.ts';
-import { limited, type Limits } from '../util/limited.ts';
+import { limited, type Limits } from './limited.ts';
 import type { Use } from './uses.ts';
 
 /** What we need of etcd3's raw duplex streams. */
@@ -67,7 +67,7 @@ export async function openStream<Request, Response>(
   const end = (stream: RawStream<Request, Response>): void => {
     isOver = true; // what it ends with is our doing, and says nothing of the host
     use.end();
-    void onCleanStack(() => stream.cancel());
+    onCleanStack(() => stream.cancel());
   };
   const opening = open(host.client, options).catch((error: unknown) => {
     throw etcdErrorOf(what, undefined, error);

@@ -1,6 +1,7 @@
 /**
  * One call, sent once to one host, within its limit.
  */
+import { afterTurn } from '../util/clock.ts';
 import { EtcdError, etcdErrorOf, type GrpcStatus } from './etcd-error.ts';
 import { onCleanStack, type HostClient } from './host.ts';
 import { SILENT_AFTER_MS } from './host-selector.ts';
@@ -37,7 +38,7 @@ export function askOnce<T>(ask: Ask<T>): Promise<T> {
     let over: EtcdError | undefined;
     const stop = (kind: 'unavailable' | 'aborted', said: string): void => {
       over = new EtcdError(kind, `${what}: ${said}`, ongoing !== undefined);
-      if (ongoing !== undefined) void onCleanStack(() => ongoing?.cancelWithStatus(HIDDEN, said));
+      if (ongoing !== undefined) onCleanStack(() => ongoing?.cancelWithStatus(HIDDEN, said));
       cleanUp();
       reject(over);
     };
@@ -104,20 +105,5 @@ function listenForSilence({ patienceMs, onSilent }: Ask<unknown>): (isSilent: bo
   return (isSilent) => {
     cancelTimer();
     if (isSilent) tell();
-  };
-}
-
-/**
- * Calls back after some time, and not before what has arrived by then is taken in: while our own event loop was blocked, no
- * host was silent.
- *
- * @returns what keeps it from calling back.
- */
-function afterTurn(ms: number, callback: () => void): () => void {
-  let turn: NodeJS.Immediate | undefined;
-  const timer = setTimeout(() => (turn = setImmediate(callback)), ms);
-  return () => {
-    clearTimeout(timer);
-    clearImmediate(turn);
   };
 }

@@ -2,7 +2,7 @@
  * Who needs our connections: calls under way and open streams. Without them the connections are closed, when an election is
  * closed at once, else after a while.
  */
-import { clock } from '../util/clock.ts';
+import { after, clock } from '../util/clock.ts';
 
 /** How often we look whether our connections are still needed, in milliseconds. */
 const TEND_EVERY_MS = 1_000;
@@ -21,7 +21,8 @@ export class Uses {
   readonly #drop: () => void;
   readonly #uses = new Set<Use>();
   #idleSinceMs = 0;
-  #timer: NodeJS.Timeout | undefined;
+  /** Ends the timer; undefined while there is none. */
+  #cancelTimer: (() => void) | undefined;
   /** To be closed as soon as nothing uses them, not only after a while. */
   #isResting = false;
 
@@ -41,7 +42,7 @@ export class Uses {
       },
     };
     this.#uses.add(use);
-    if (this.#timer === undefined) this.#tend();
+    if (this.#cancelTimer === undefined) this.#tend();
     return use;
   }
 
@@ -53,17 +54,18 @@ export class Uses {
 
   /** Its timer keeps no process alive. */
   #tend(): void {
-    this.#timer = setTimeout(() => {
+    const look = (): void => {
       const isIdle = this.#uses.size === 0 && clock.now() - this.#idleSinceMs >= IDLE_FOR_MS;
       if (!isIdle && !this.#isClosed()) return this.#tend();
       for (const use of this.#uses) use.clientClosed();
       this.#end();
-    }, TEND_EVERY_MS).unref();
+    };
+    this.#cancelTimer = after(TEND_EVERY_MS, look, true);
   }
 
   #end(): void {
-    clearTimeout(this.#timer);
-    this.#timer = undefined;
+    this.#cancelTimer?.();
+    this.#cancelTimer = undefined;
     this.#isResting = false;
     this.#drop();
   }

@@ -4,7 +4,7 @@
  * revision of long ago.
  */
 import type { IWatchResponse } from 'etcd3';
-import { clock } from '../util/clock.ts';
+import { after, clock } from '../util/clock.ts';
 import { EtcdError } from './etcd-error.ts';
 import type { Known } from './history.ts';
 import type { EtcdTransport } from './transport.ts';
@@ -41,7 +41,7 @@ export class WatchProbe {
   #known: Known | undefined;
   #isBehind = false;
   #readAtMs = Number.NEGATIVE_INFINITY;
-  #timer: NodeJS.Timeout | undefined;
+  #cancelTimer = (): void => undefined;
   #isStopped = false;
 
   constructor(tools: ProbeTools) {
@@ -53,7 +53,7 @@ export class WatchProbe {
     if (this.#isStopped) return;
     // A member that is behind is asked again soon: it is given up within one TTL of the first write that it misses.
     const inMs = this.#tools.everyMs() / (this.#isBehind ? 2 : 1);
-    this.#timer = setTimeout(() => {
+    this.#cancelTimer = after(inMs, () => {
       this.#learn();
       this.ask().then(
         () => {
@@ -62,7 +62,7 @@ export class WatchProbe {
         },
         () => undefined, // the stream was given up on the way
       );
-    }, inMs);
+    });
   }
 
   /**
@@ -80,12 +80,11 @@ export class WatchProbe {
     const withinMs = this.#tools.everyMs();
     let end!: Question['end'];
     const promise = new Promise<void>((resolve, reject) => {
-      const timer = setTimeout(
-        () => this.#tools.onLost(`no answer within ${Math.round(withinMs)} ms`, 'fail'),
-        withinMs,
+      const cancelTimer = after(withinMs, () =>
+        this.#tools.onLost(`no answer within ${Math.round(withinMs)} ms`, 'fail'),
       );
       end = (fault) => {
-        clearTimeout(timer);
+        cancelTimer();
         this.#question = undefined;
         if (fault === undefined) resolve();
         else reject(fault);
@@ -127,7 +126,7 @@ export class WatchProbe {
 
   stop(reason: string): void {
     this.#isStopped = true;
-    clearTimeout(this.#timer);
+    this.#cancelTimer();
     this.#question?.end(silent(reason));
   }
 

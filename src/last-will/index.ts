@@ -11,7 +11,7 @@ import type { Socket } from 'node:net';
 import { parse } from 'node:path';
 import type { Etcd3 } from 'etcd3';
 import { LoopGuard, type GuardSettings } from '../loop-guard/loop-guard.ts';
-import { clock } from '../util/clock.ts';
+import { after, clock } from '../util/clock.ts';
 import { helperSource } from './helper-source.ts';
 import type { ToHelper } from './messages.ts';
 import { reachOf } from './reach.ts';
@@ -83,8 +83,10 @@ export class LastWill {
     this.#helper = undefined;
     if (helper === undefined) return;
     helper.stdin?.end();
-    const late = setTimeout(() => helper.kill('SIGKILL'), GOING_MS).unref();
-    helper.once('exit', () => clearTimeout(late));
+    helper.once(
+      'exit',
+      after(GOING_MS, () => helper.kill('SIGKILL'), true),
+    );
   }
 
   /** Each start passes the guard; returns when the helper runs, or nobody needs it any more. */

@@ -4,6 +4,7 @@
  * keeps it from burning a core.
  */
 import { RunawayLoopError } from '../errors.ts';
+import { nextTurn } from '../util/clock.ts';
 
 /** No honest program calls one election this often without ever awaiting anything. */
 export const CALLS_PER_TURN = 1_000;
@@ -31,7 +32,7 @@ export const turnOfTheLoop = (): number => turn;
 function forgetAfterThisTurn(): void {
   if (willForget) return;
   willForget = true;
-  setImmediate(() => {
+  nextTurn(() => {
     willForget = false;
     turn++;
     calls.clear();
@@ -94,7 +95,7 @@ class Refusals {
     this.#left = Math.max(0, Math.min(this.#atOnce, this.#left + earned) - 1);
     if (this.#left > 0 || parkedInThisTurn) return;
     parkedInThisTurn = true;
-    setImmediate(() => {
+    nextTurn(() => {
       parkedInThisTurn = false;
     });
     sleepInThisThread(PARK_PER_TURN_MS);

@@ -4,7 +4,7 @@
  */
 import { runInFrame, type CallbackFrames } from '../util/callback-frames.ts';
 import { Deferred } from '../util/deferred.ts';
-import { settledWithin } from '../util/settled-within.ts';
+import { settledWithin } from '../util/settle.ts';
 import { LeadershipLostError } from '../errors.ts';
 import type { CallbackName } from '../events.ts';
 import type { LiveTerm, Term } from './term.ts';

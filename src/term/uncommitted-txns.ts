@@ -1,7 +1,7 @@
 /**
  * Transactions that were built and not committed: `.commit()` is easily forgotten, and nothing else would say so.
  */
-import { clock } from '../util/clock.ts';
+import { after, clock } from '../util/clock.ts';
 
 /** How long a transaction may take to be built, in milliseconds. */
 const BUILT_WITHIN_MS = 1_000;
@@ -12,7 +12,7 @@ const MOST = 1_000;
 export class UncommittedTxns {
   readonly #tell: () => void;
   readonly #openedAtMs = new Map<object, number>();
-  #timer: NodeJS.Timeout | undefined;
+  #isArmed = false;
   #isTold = false;
 
   /** @param tell called once, when the first one is found. */
@@ -32,12 +32,13 @@ export class UncommittedTxns {
 
   /** One timer for all, set again only while there is one to wait for. It keeps no process alive. */
   #arm(afterMs: number): void {
-    this.#timer ??= setTimeout(() => this.#look(), afterMs);
-    this.#timer.unref();
+    if (this.#isArmed) return;
+    this.#isArmed = true;
+    after(afterMs, () => this.#look(), true);
   }
 
   #look(): void {
-    this.#timer = undefined;
+    this.#isArmed = false;
     const [oldestAtMs] = this.#openedAtMs.values();
     if (oldestAtMs === undefined) return;
     const leftMs = oldestAtMs + BUILT_WITHIN_MS - clock.now();

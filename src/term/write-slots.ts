@@ -19,6 +19,7 @@ import {
 } from '../etcd/slot-txn.ts';
 import { CALL_LIMIT_MS, type Session } from '../client/session.ts';
 import { clock } from '../util/clock.ts';
+import { settle } from '../util/settle.ts';
 
 /** Writes of one election that may be under way at once; more of them wait. Each slot is one key of etcd. */
 const SLOTS = 8;
@@ -275,30 +276,23 @@ export class WriteSlots {
   }
 
   #nextFree(signal: AbortSignal): Promise<Place> {
-    return new Promise((resolve, reject) => {
-      const end = (): void => {
-        this.#waiting.delete(called);
-        signal.removeEventListener('abort', giveUp);
-      };
-      const called = (place: Place): void => {
-        end();
-        resolve(place);
-      };
-      const giveUp = (): void => {
-        end();
-        reject(new EtcdError('aborted', 'waiting for a slot: aborted', false));
-      };
-      if (signal.aborted) return giveUp();
-      signal.addEventListener('abort', giveUp, { once: true });
-      this.#waiting.add(called);
+    let called!: (place: Place) => void;
+    const turn = new Promise<Place>((resolve) => (called = resolve));
+    this.#waiting.add(called);
+    return settle(turn, { signal }, (): never => {
+      const isGiven = !this.#waiting.delete(called);
+      if (isGiven) void turn.then((place) => this.#give(place));
+      throw new EtcdError('aborted', 'waiting for a slot: aborted', false);
     });
   }
 
   /** It stays busy if somebody waits for it. */
   #give(place: Place): void {
     const [next] = this.#waiting;
-    if (next === undefined) place.isBusy = false;
-    else next(place);
+    place.isBusy = next !== undefined;
+    if (next === undefined) return;
+    this.#waiting.delete(next);
+    next(place);
   }
 }
 

@@ -1,5 +1,5 @@
 /**
- * The one place that reads a clock.
+ * The one place that reads a clock or sets a timer.
  */
 import { uptime } from 'node:os';
 
@@ -43,6 +43,38 @@ const BOOT_STEP_MS = 20;
 
 const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
+/**
+ * Calls back once, after `ms` milliseconds.
+ *
+ * @param isIdle whether the timer keeps no process alive.
+ * @returns what keeps it from calling back.
+ */
+export function after(ms: number, callback: () => void, isIdle = false): () => void {
+  // A timer takes NaN, Infinity and too large a number for 1 ms: that would be a hot loop.
+  const timer = setTimeout(callback, ms <= LONGEST_TIMER_MS ? Math.max(0, ms) : LONGEST_TIMER_MS);
+  if (isIdle) timer.unref();
+  return () => clearTimeout(timer);
+}
+
+/**
+ * As {@link after}, and not before what has arrived by then is taken in: while our own event loop was blocked, no host was
+ * silent.
+ */
+export function afterTurn(ms: number, callback: () => void): () => void {
+  let cancelTurn = (): void => undefined;
+  const cancelTimer = after(ms, () => (cancelTurn = nextTurn(callback)));
+  return () => {
+    cancelTimer();
+    cancelTurn();
+  };
+}
+
+/** Calls back in the next turn of the event loop. @returns what keeps it from calling back. */
+export function nextTurn(callback: () => void): () => void {
+  const turn = setImmediate(callback);
+  return () => clearImmediate(turn);
+}
+
 export class SystemClock implements Clock {
   readonly #readings: Readings;
   #suspendedMs = 0;
@@ -77,21 +109,14 @@ export class SystemClock implements Clock {
     return new Promise((resolve) => {
       if (signal?.aborted) return resolve();
       const done = (): void => {
-        cancel();
+        cancelTimer();
         signal?.removeEventListener('abort', done);
         resolve();
       };
-      const cancel = after(ms, done);
+      const cancelTimer = after(ms, done);
       signal?.addEventListener('abort', done, { once: true });
     });
   }
-}
-
-/** Calls back once, after `ms` milliseconds. @returns what keeps it from calling back. */
-export function after(ms: number, callback: () => void): () => void {
-  // A timer takes NaN, Infinity and too large a number for 1 ms: that would be a hot loop.
-  const timer = setTimeout(callback, ms <= LONGEST_TIMER_MS ? Math.max(0, ms) : LONGEST_TIMER_MS);
-  return () => clearTimeout(timer);
 }
 
 export const clock: Clock = new SystemClock();

@@ -2,7 +2,7 @@
  * Notices that this process did not turn its event loop for a while, and whether its own code was the cause: that is
  * what a lost lease is often lost by.
  */
-import { clock } from './clock.ts';
+import { after, clock } from './clock.ts';
 
 const BEAT_EVERY_MS = 500;
 
@@ -27,7 +27,7 @@ const beatNow = (): Beat => {
 };
 
 let holders = 0;
-let timer: NodeJS.Timeout | undefined;
+let cancelTimer = (): void => undefined;
 let last: Beat;
 let longest: (Stall & { readonly endedAtMs: number }) | undefined;
 
@@ -38,15 +38,25 @@ function beat(): void {
   last = now;
 }
 
+function beatAgain(): void {
+  cancelTimer = after(
+    BEAT_EVERY_MS,
+    () => {
+      beat();
+      beatAgain();
+    },
+    true,
+  );
+}
+
 /** Watches the event loop while somebody leads. @returns a function that ends it. */
 export function watchLoop(): () => void {
   if (holders++ === 0) {
     last = beatNow();
-    timer = setInterval(beat, BEAT_EVERY_MS);
-    timer.unref();
+    beatAgain();
   }
   return () => {
-    if (--holders === 0) clearInterval(timer);
+    if (--holders === 0) cancelTimer();
   };
 }
 

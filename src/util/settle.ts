@@ -1,0 +1,65 @@
+import { onAbort } from './abort.ts';
+import { after } from './clock.ts';
+
+export interface Limits {
+  /** How long to wait, in milliseconds. Default: as long as it takes. */
+  readonly withinMs?: number | undefined;
+  /** Ends the wait when it aborts. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/**
+ * Waits for a promise, no longer than the limit and not beyond an abort. Its timer and its listener end with the wait.
+ *
+ * @param instead called when the limit has passed or the signal has aborted, but never after the promise has settled.
+ *   What it returns or throws is the result.
+ */
+export function settle<T, I>(
+  promise: PromiseLike<T>,
+  { withinMs, signal }: Limits,
+  instead: (ended: 'timeout' | 'aborted') => I,
+): Promise<T | I> {
+  return new Promise<T | I>((resolve, reject) => {
+    let isOver = false;
+    const end = (): boolean => {
+      if (isOver) return false;
+      isOver = true;
+      cancelTimer?.();
+      offSignal?.();
+      return true;
+    };
+    const giveUp = (ended: 'timeout' | 'aborted'): void => {
+      if (!end()) return;
+      try {
+        resolve(instead(ended));
+      } catch (error) {
+        reject(error as Error);
+      }
+    };
+    promise.then(
+      (value) => void (end() && resolve(value)),
+      (error: unknown) => void (end() && reject(error as Error)),
+    );
+    const isAborted = signal?.aborted === true;
+    const cancelTimer =
+      withinMs === undefined || isAborted ? undefined : after(withinMs, () => giveUp('timeout'));
+    const offSignal = isAborted ? undefined : signal && onAbort(signal, () => giveUp('aborted'));
+    if (isAborted) giveUp('aborted');
+  });
+}
+
+/**
+ * Waits for a promise that does not reject.
+ *
+ * @returns whether it has settled, or the signal has aborted, within the limit.
+ */
+export const settledWithin = (
+  promise: Promise<unknown>,
+  withinMs: number,
+  signal?: AbortSignal,
+): Promise<boolean> =>
+  settle(
+    promise.then(() => true),
+    { withinMs, signal },
+    (ended) => ended === 'aborted',
+  );
