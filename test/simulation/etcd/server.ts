@@ -61,7 +61,7 @@ export interface ServerOptions extends Omit<NodeOptions, 'host'> {
   readonly forward: Forward;
   /** All members, for MemberList. */
   memberMessages(): readonly Raw[];
-  memberIdOf(id: MemberId): string;
+  readonly memberIdOf: (id: MemberId) => string;
 }
 
 export class Server implements NodeHost {
@@ -89,8 +89,9 @@ export class Server implements NodeHost {
     return new WatchHub({
       defects,
       random,
+      now: () => process.now(),
       store: () => this.#store,
-      header: (revision) => this.header(revision),
+      header: (revision) => ({ ...this.header(), revision: String(revision) }), // 0 too
       after: (ms, run) => process.after(ms, 'watch', run),
     });
   }
@@ -223,7 +224,7 @@ export class Server implements NodeHost {
       version,
       dbSize: '20480',
       leader: node.lead === 0 ? '0' : memberIdOf(node.lead),
-      raftIndex: String(node.raft.commit),
+      raftIndex: String(node.committedIndex),
       raftTerm: String(node.appliedTerm),
       raftAppliedIndex: String(node.appliedIndex),
       errors: node.lead === 0 ? [REFUSALS.noLeader.message] : [],
@@ -301,7 +302,8 @@ export class Server implements NodeHost {
       }
       case 'publish':
         return {};
-      default:
+      case 'put':
+      case 'deleteRange':
         return applyWrite(data, command);
     }
   }
