@@ -1,4 +1,4 @@
-/** G5: whatever goes wrong, each process keeps to its bounds of log lines, callbacks and messages. */
+/** G5: whatever goes wrong, each process keeps to its bounds of log lines, callbacks, calls and rounds. */
 import type { World } from '../world/world.ts';
 import type { Violation } from './verdict.ts';
 
@@ -8,13 +8,33 @@ const LINES_A_MINUTE = 6;
 /** Clocks of processes run faster than true time by up to this. */
 const CLOCK_SKEW = 1.05;
 
-export function boundsExceeded({ vitals, time }: World): readonly Violation[] {
-  const lines = vitals.lives.flatMap(({ process, fromMs, toMs, lines: written }): Violation[] => {
+/** Terms of one process that its own code spoils: the burst, and what the guard lets through after it. */
+const MOST_TERMS = 12;
+const TERMS_WITHIN_MS = 10_000;
+
+export function boundsExceeded(world: World): readonly Violation[] {
+  return [...linesOver(world), ...termsOver(world)];
+}
+
+function linesOver({ vitals, time }: World): readonly Violation[] {
+  return vitals.lives.flatMap(({ process, fromMs, toMs, lines }): Violation[] => {
     const minutes = (Math.min(toMs, time.now()) - fromMs) / 60_000;
     // The election's own lines, and those of what its client's elections share.
     const allowed = 2 * (LINES_AT_ONCE + LINES_A_MINUTE * CLOCK_SKEW * minutes);
-    if (written <= allowed) return [];
-    return [{ promise: 'G5', what: `${process} wrote ${written} lines, allowed are ${allowed.toFixed(0)}` }];
+    if (lines <= allowed) return [];
+    return [{ promise: 'G5', what: `${process} wrote ${lines} lines, allowed are ${allowed.toFixed(0)}` }];
   });
-  return [...lines, ...vitals.busy.map((what) => ({ promise: 'G5', what }))];
+}
+
+function termsOver({ record }: World): readonly Violation[] {
+  const found = new Map<string, Violation>();
+  const elected = new Map<string, number[]>();
+  for (const { process, atMs, fact } of record.told) {
+    if (fact.type !== 'elected') continue;
+    const recent = [...(elected.get(process) ?? []), atMs].filter((one) => one > atMs - TERMS_WITHIN_MS);
+    elected.set(process, recent);
+    if (recent.length > MOST_TERMS)
+      found.set(process, { promise: 'G5', what: `${process} began ${recent.length} terms in 10 s` });
+  }
+  return [...found.values()];
 }

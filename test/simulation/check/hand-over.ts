@@ -8,7 +8,7 @@ const ORDERLY: ReadonlySet<string | undefined> = new Set([
   'closed',
   'work-failed',
 ]);
-const OWN_DOING: ReadonlySet<string> = new Set(['step-down', 'resign', 'work-throws']);
+const OWN_DOING: ReadonlySet<string> = new Set(['step-down', 'resign', 'work-throws', 'run-away']);
 
 /** A commit, a watch message, and work that stops, in milliseconds. */
 const WITHIN_MS = 150;
@@ -23,7 +23,10 @@ export function slowHandOvers({ acting, faults, endMs, grantedTtlMs }: Evidence)
     const fromMs = term.lastMs - SOUND_FOR_TTLS * grantedTtlMs;
     const toMs = freeMs + WITHIN_MS;
     const isDisturbed = faults.some(
-      (fault) => !OWN_DOING.has(fault.kind) && fault.fromMs <= toMs && fault.toMs >= fromMs,
+      (fault) =>
+        !OWN_DOING.has(fault.kind.replace(/ of a sound etcd$/, '')) &&
+        fault.fromMs <= toMs &&
+        fault.toMs >= fromMs,
     );
     // Two that go at once leave a gap that is nobody's fault.
     const isAlone = acting.every(

@@ -1,26 +1,18 @@
-/** After `close()` no timer, connection or listener of an election is left. */
+/** After `close()` no connection of an election is left, and no timer as soon as the work of the application is over too. */
 import type { World } from '../world/world.ts';
 import type { Violation } from './verdict.ts';
 
-export function leftOpen(world: World): readonly Violation[] {
-  const closed = new Set(
-    world.record.told
-      .filter(({ fact }) => fact.type === 'left' && fact.how === 'close')
-      .map(({ process }) => process),
-  );
-  return world.processes.flatMap((process): Violation[] => {
-    const { name } = process;
-    if (!process.isAlive) return [];
-    if (!closed.has(name)) return [{ promise: 'S5', what: `close() of ${name} did not resolve` }];
-    const left = {
-      timers: process.loop.timers,
-      connections: world.network.connectionsOf(process),
-    };
-    return Object.entries(left)
-      .filter(([, count]) => count > 0)
-      .map(([what, count]) => ({
-        promise: 'S5',
-        what: `after close() of ${name} ${count} ${what} were left`,
-      }));
-  });
+export function leftOpen({ processes, left }: World): readonly Violation[] {
+  const closed = new Set(left.map(({ process }) => process));
+  const alive = processes.filter(({ isAlive }) => isAlive);
+  const unresolved = alive
+    .filter(({ name }) => !closed.has(name))
+    .map(({ name }) => `close() of ${name} did not resolve`);
+  const connections = left
+    .filter(({ connections: count }) => count > 0)
+    .map(({ process, connections: count }) => `after close() of ${process} ${count} connections were left`);
+  const timers = alive
+    .filter(({ loop }) => loop.timers > 0)
+    .map(({ name, loop }) => `after close() of ${name} ${loop.timers} timers were left`);
+  return [...unresolved, ...connections, ...timers].map((what) => ({ promise: 'S5', what }));
 }

@@ -42,6 +42,8 @@ function wordsOf(fact: Fact): string | undefined {
       return fact.outcome === 'acknowledged'
         ? undefined
         : `append ${fact.counter} to ${fact.to}: ${fact.outcome}`;
+    case 'stopped-late':
+      return `the work of term ${fact.token} has stopped, late`;
     case 'acting':
     case 'append':
     case 'follower':

@@ -6,8 +6,10 @@ import { gaps, tooLong, unsafe } from '../../faults/lab/checker.ts';
 import type { Evidence, Standing } from '../../faults/lab/evidence.ts';
 import type { World } from '../world/world.ts';
 import { boundsExceeded } from './bounds.ts';
+import { leaderlessInPeace } from './calm.ts';
 import { slowHandOvers } from './hand-over.ts';
 import { leftOpen } from './leaks.ts';
+import { workBesideWork } from './work.ts';
 
 export interface Violation {
   readonly promise: string;
@@ -32,9 +34,17 @@ export function verdict(world: World, stands: Standing, endMs: number): readonly
   return [
     ...unsafe(evidence),
     ...tooLong(gaps(evidence, NOISE_MS)),
+    ...leaderlessInPeace(evidence),
     ...slowHandOvers(evidence),
+    ...workBesideWork(world),
     ...boundsExceeded(world),
     ...leftOpen(world),
-    ...world.crashes.map((what) => ({ promise: 'crash', what })),
+    ...whatBroke(world),
   ].map(({ promise, what }) => ({ promise, what }));
 }
+
+/** What ends a run before its time. */
+export const whatBroke = (world: World): readonly Violation[] => [
+  ...world.crashes.map((what) => ({ promise: 'crash', what })),
+  ...world.vitals.busy.map((what) => ({ promise: 'G5', what })),
+];

@@ -25,6 +25,10 @@ export interface Defects {
   readonly snapshotForgetsFutureStart: boolean;
   /** #15220: progress is confirmed although events are still on their way (before 3.4.25, 3.5.8). */
   readonly progressOutOfStep: boolean;
+  /** #14758: a renewal that waits for a change of leader succeeds although the lease is revoked (before 3.4.38, 3.5.23). */
+  readonly renewsRevokedLease: boolean;
+  /** #17780: a member that was killed forgets the revisions of its last writes that changed no key (before 3.4.32, 3.5.14). */
+  readonly crashLosesRevisions: boolean;
 }
 
 export const NO_DEFECTS: Defects = {
@@ -38,6 +42,8 @@ export const NO_DEFECTS: Defects = {
   snapshotRepeatsEvents: false,
   snapshotForgetsFutureStart: false,
   progressOutOfStep: false,
+  renewsRevokedLease: false,
+  crashLosesRevisions: false,
 };
 
 /** The first versions without a defect: of 3.4, of 3.5. All later lines are taken to be without. */
@@ -52,6 +58,8 @@ const FIXED: Readonly<Record<keyof Defects, readonly [of34: number, of35: number
   snapshotRepeatsEvents: [25, 8],
   snapshotForgetsFutureStart: [38, 22],
   progressOutOfStep: [25, 8],
+  renewsRevokedLease: [38, 23],
+  crashLosesRevisions: [32, 14],
 };
 
 /** The defects that a version has, such as "3.4.23". */

@@ -213,11 +213,6 @@ export class Member implements Peer {
     this.#server.node.hangDisk(ms);
   }
 
-  /** Nothing is read from its watch streams for so long: what is to be sent to them waits. */
-  starveWatches(ms: number): void {
-    this.#server.hub.starve(ms);
-  }
-
   /** 1 is right; 1.05 gains 3 seconds a minute. */
   setClockRate(rate: number): void {
     this.#process.setRate(rate);

@@ -78,10 +78,10 @@ export interface RaftOptions {
   readonly heartbeatMs: number;
   readonly hasPreVote: boolean;
   /** Time as this member's ticks count it: not while it is stopped. */
-  readonly now: () => number;
-  readonly random: () => number;
+  now(): number;
+  random(): number;
   /** What this member has applied. */
-  readonly takeSnapshot: () => Snapshot;
+  takeSnapshot(): Snapshot;
 }
 
 export class Raft {
@@ -285,10 +285,7 @@ export class Raft {
       case 'heartbeat':
       case 'snapshot':
         return this.#stepFromLeader(message);
-      case 'appended':
-      case 'heartbeatReply':
-      case 'voteReply':
-      case 'preVoteReply':
+      default:
         if (this.role === 'leader') this.#stepLeader(message);
         else this.#stepCandidate(message);
     }

@@ -162,8 +162,7 @@ export function check(op: Op, opsLeft: number): void {
       if (op.ignoreValue && op.value.length > 0) refuse('valueProvided');
       if (op.ignoreLease && op.lease !== '0') refuse('leaseProvided');
       return;
-    case 'range':
-    case 'deleteRange':
+    default:
       if (op.key === '') refuse('emptyKey');
   }
 }

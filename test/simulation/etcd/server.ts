@@ -61,7 +61,7 @@ export interface ServerOptions extends Omit<NodeOptions, 'host'> {
   readonly forward: Forward;
   /** All members, for MemberList. */
   memberMessages(): readonly Raw[];
-  readonly memberIdOf: (id: MemberId) => string;
+  memberIdOf(id: MemberId): string;
 }
 
 export class Server implements NodeHost {
@@ -89,9 +89,8 @@ export class Server implements NodeHost {
     return new WatchHub({
       defects,
       random,
-      now: () => process.now(),
       store: () => this.#store,
-      header: (revision) => ({ ...this.header(), revision: String(revision) }), // 0 too
+      header: (revision) => this.header(revision),
       after: (ms, run) => process.after(ms, 'watch', run),
     });
   }
@@ -224,7 +223,7 @@ export class Server implements NodeHost {
       version,
       dbSize: '20480',
       leader: node.lead === 0 ? '0' : memberIdOf(node.lead),
-      raftIndex: String(node.committedIndex),
+      raftIndex: String(node.raft.commit),
       raftTerm: String(node.appliedTerm),
       raftAppliedIndex: String(node.appliedIndex),
       errors: node.lead === 0 ? [REFUSALS.noLeader.message] : [],
@@ -302,8 +301,7 @@ export class Server implements NodeHost {
       }
       case 'publish':
         return {};
-      case 'put':
-      case 'deleteRange':
+      default:
         return applyWrite(data, command);
     }
   }

@@ -23,7 +23,7 @@ function drawKind(random: Random): string {
 
 /** Bursts of faults, a few at once, with peace between them: long enough now and then for everybody to recover. */
 const MOST_AT_ONCE = 4;
-const PEACE_TTLS = [0.5, 1, 3, 6] as const;
+const PEACE_TTLS = [0.5, 1, 3, 6, 10] as const;
 
 /** Faults from the beginning of a run until `untilMs`. */
 export function drawFaults(seed: number, untilMs: number, ttlMs: number): readonly Fault[] {

@@ -79,6 +79,15 @@ export const processFaults: Readonly<Record<string, FaultKind>> = {
       yield 1_000;
     },
   },
+  'run-away': {
+    place: 'process',
+    weight: 1,
+    *run({ victim, fault, note }) {
+      note(`all work of ${victim.name} throws at once`);
+      victim.ask((program) => program.runAway(4 * fault.forMs));
+      yield 4.5 * fault.forMs;
+    },
+  },
   'step-down': {
     place: 'process',
     weight: 2,

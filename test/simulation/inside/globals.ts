@@ -64,7 +64,7 @@ export const setTimeout = (run: (...args: unknown[]) => void, ms?: number, ...ar
 export const setInterval = (run: (...args: unknown[]) => void, ms?: number, ...args: unknown[]): Timeout =>
   new Timeout(() => run(...args), delayOf(ms), true);
 export const clearTimeout = (timer?: Timeout): void => void timer?.close();
-export const clearInterval = clearTimeout;
+export const clearInterval = (timer?: Timeout): void => clearTimeout(timer);
 
 class Immediate {
   readonly id: number;
@@ -90,6 +90,9 @@ export const Date = new Proxy(RealDate, {
 export const process = {
   pid: host.pid,
   env: {},
+  /** A simulated process does not end in order: it is killed. */
+  on: () => undefined,
+  off: () => undefined,
   execPath: '/simulated/node',
   /** All of the time that has passed: a process that stands still has not used it, but nothing here depends on that. */
   cpuUsage: () => ({ user: host.monotonicMs() * 1000, system: 0 }),

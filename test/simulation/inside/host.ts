@@ -58,6 +58,8 @@ export interface Plan {
   /** How often it appends to its log in etcd and to the other resource, and how long the work goes on after the end. */
   readonly appendEveryMs: number;
   readonly stopsAfterMs: number;
+  /** How long the end of a term waits for the work at least, in milliseconds. */
+  readonly drainMs: number;
   /** Each so manieth append is sent with `exactlyOnce`; 0 for none. */
   readonly onceEach: number;
 }
@@ -68,6 +70,8 @@ export type Fact =
   | { readonly type: 'acting'; readonly token: string }
   | { readonly type: 'ended'; readonly token: string; readonly because: string }
   | { readonly type: 'still-working'; readonly token: string }
+  /** It went on for longer than the end of a term waits for the work. */
+  | { readonly type: 'stopped-late'; readonly token: string }
   | { readonly type: 'follower'; readonly token: string }
   | {
       readonly type: 'append';
@@ -96,6 +100,8 @@ export interface Program {
   /** Stamps all the while. */
   block(ms: number): void;
   throwInWork(): void;
+  /** All work throws at once, for so long. */
+  runAway(ms: number): void;
   close(): void;
 }
 

@@ -10,8 +10,12 @@ const { plan, record, log } = globalThis.simulation;
 
 const client = new Etcd3({ hosts: [...plan.hosts] });
 let election: Election | undefined;
+/** Shares the client and the lease: what is left on the lease of one lives on for the other. */
+let side: Election | undefined;
 let work: Work | undefined;
 let counter = plan.firstCounter;
+/** Until then all work throws at once: a loop of terms that nobody wants. */
+let runsAwayUntilMs = 0;
 
 const codeOf = (error: unknown): string =>
   (error as { code?: string }).code ?? (error instanceof Error ? error.name : String(error));
@@ -23,9 +27,14 @@ const logger = Object.fromEntries(
   ]),
 ) as Record<'trace' | 'debug' | 'info' | 'warn' | 'error', (fields: object, text: string) => void>;
 
+const silent = Object.fromEntries(
+  ['trace', 'debug', 'info', 'warn', 'error'].map((level) => [level, (): void => undefined]),
+) as unknown as typeof logger;
+
 async function lead(term: Term): Promise<void> {
   const mine = new Work(term, { client, plan, nextCounter: () => ++counter });
   work = mine;
+  if (performance.now() < runsAwayUntilMs) mine.fail();
   try {
     await mine.run();
   } finally {
@@ -40,6 +49,8 @@ function stand(): void {
     onLeader: lead,
     onFollower: () => record({ type: 'follower', token: '' }),
   });
+  side ??= new Election(client, `${plan.election}-side`, { ttlSeconds: plan.ttlSeconds, logger: silent });
+  side.campaign(plan.name).catch(() => undefined);
   election.campaign(plan.name).catch((error: unknown) => {
     record({ type: 'campaign-ended', code: codeOf(error), text: String(error) });
   });
@@ -52,8 +63,12 @@ globalThis.program = {
   campaign: stand,
   block: (ms) => Work.block(work, ms),
   throwInWork: () => work?.fail(),
+  runAway: (ms) => {
+    runsAwayUntilMs = performance.now() + ms;
+    work?.fail();
+  },
   close: () =>
-    void election?.close().then(() => {
+    void Promise.all([election?.close(), side?.close()]).then(() => {
       client.close();
       record({ type: 'left', how: 'close' });
     }),

@@ -38,6 +38,8 @@ export class Work {
   readonly #token: string;
   readonly #tools: WorkTools;
   #failure: Error | undefined;
+  /** How many appends to etcd it has begun. */
+  #appends = 0;
 
   constructor(term: Term, tools: WorkTools) {
     this.#term = term;
@@ -47,21 +49,25 @@ export class Work {
 
   async run(): Promise<void> {
     const { signal } = this.#term;
-    const { appendEveryMs, stopsAfterMs } = this.#tools.plan;
+    const { plan } = this.#tools;
+    const { appendEveryMs, stopsAfterMs } = plan;
     record({ type: 'elected', token: this.#token, key: this.#term.key, leaseId: this.#term.leaseId });
     signal.addEventListener('abort', () => {
-      const { because } = signal.reason as { because: string };
+      const { reason: because } = signal.reason as { reason: string };
       record({ type: 'ended', token: this.#token, because });
     });
     while (!signal.aborted) {
       this.stamp();
-      if (this.#failure !== undefined) throw this.#failure;
+      if (this.#failure !== undefined) {
+        record({ type: 'still-working', token: this.#token });
+        throw this.#failure;
+      }
       if (this.#term.isCurrent()) void this.#post();
       if (this.#term.isCurrent()) await this.#append();
       await sleep(appendEveryMs * (0.5 + Math.random()), signal);
     }
     if (stopsAfterMs > 0) await sleep(stopsAfterMs);
-    record({ type: 'still-working', token: this.#token });
+    record({ type: stopsAfterMs > plan.drainMs ? 'stopped-late' : 'still-working', token: this.#token });
   }
 
   /** Acts, if the term allows it at this moment. */
@@ -98,13 +104,14 @@ export class Work {
   async #append(): Promise<void> {
     const { client, plan, nextCounter } = this.#tools;
     const counter = nextCounter();
+    const number = this.#appends++;
     const append = { to: 'etcd', token: this.#token, counter } as const;
     const mine = `${pad(this.#token)}/${plan.name}/${pad(counter)}`;
     const entry = `${plan.logPrefix}log/${mine}`;
     record({ type: 'append', ...append });
     try {
       const write = this.#term
-        .txn({ exactlyOnce: plan.onceEach > 0 && counter % plan.onceEach === 0 })
+        .txn({ exactlyOnce: plan.onceEach > 0 && number % plan.onceEach === 0 })
         .then(
           client.put(entry).value('1'),
           client.put(`${plan.logPrefix}last`).value(`${this.#token}/${plan.name}/${counter}`),
@@ -112,7 +119,7 @@ export class Work {
         // Neither branch may run after the term.
         .else(client.put(`${plan.logPrefix}else/${mine}`).value('1'));
       // Both shapes of a fenced transaction. This comparison always holds.
-      if (counter % 4 < 2) write.and(entry, 'Create', '==', 0);
+      if (number % 4 < 2) write.and(entry, 'Create', '==', 0);
       const { succeeded } = await write.commit();
       record({ type: 'appended', ...append, outcome: succeeded ? 'acknowledged' : 'refused' });
     } catch (error) {

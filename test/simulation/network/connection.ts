@@ -13,6 +13,8 @@ export interface ConnectionTools {
   /** True time as the process sees it: it may be ahead of the world, after a callback that took long. */
   processNowMs(): number;
   ended(): void;
+  /** A call or a stream begins. */
+  called(): void;
 }
 
 /** How long a connection that cannot be made hangs before gRPC gives it up, in milliseconds. */
@@ -71,6 +73,7 @@ export class NetworkConnection implements Connection {
   }
 
   unary(call: number, method: string, request: object): void {
+    this.#tools.called();
     this.#open.add(call);
     this.#travel('up', () => {
       this.#note(this.#link.process, this.#endpoint.name, method, request);
@@ -96,6 +99,7 @@ export class NetworkConnection implements Connection {
   }
 
   stream(call: number, method: string): void {
+    this.#tools.called();
     this.#open.add(call);
     this.#travel('up', () => {
       if (this.#link.httpStatus !== 0) return this.#answerHttp(call);

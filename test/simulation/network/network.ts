@@ -60,6 +60,7 @@ export class Network {
       arrive: (run) => process.loop.arrived(run),
       processNowMs: () => process.loop.nowMs,
       ended: () => mine.delete(connection),
+      called: () => process.calls++,
     });
     mine.add(connection);
     return connection;

@@ -17,6 +17,8 @@ export interface ProcessOptions {
   readonly seed: number;
   /** Local milliseconds that pass in one of true time. */
   readonly clockRate: number;
+  /** Whether a loop of microtasks that never ends is broken off. */
+  readonly isCounted: boolean;
   /** How long the machine has been up when the process begins, in milliseconds. */
   readonly bootMs: number;
   connect(process: SimulatedProcess, address: string, to: ConnectionListener): Connection;
@@ -25,10 +27,15 @@ export interface ProcessOptions {
   onLog(process: SimulatedProcess, level: string, text: string, fields: object, atMs: number): void;
   /** An exception that nobody caught: a real process would end. */
   onCrash(process: SimulatedProcess, error: unknown): void;
+  /** A callback of the process begins. */
+  onCallback(process: SimulatedProcess): void;
 }
 
 /** Runs the microtasks of a context. */
 const drain = new vm.Script('0', { filename: 'drain.js' });
+
+/** In real milliseconds: no honest callback takes so long. */
+const WATCHED = { timeout: 20_000 };
 
 /** A timer of Node's is late by up to this, in milliseconds. */
 const LATEST_MS = 1;
@@ -41,6 +48,10 @@ export class SimulatedProcess {
   readonly clock: ProcessClock;
   readonly loop: EventLoop;
   #context: (vm.Context & { program?: Program }) | undefined;
+  /** How many calls and streams it has begun. */
+  calls = 0;
+  /** How many microtasks of promises it has run, if they are counted. */
+  microtasks = 0;
   #isPaused = false;
   #isSuspended = false;
 
@@ -54,9 +65,10 @@ export class SimulatedProcess {
       clock: this.clock,
       call: (run) => {
         if (this.#context === undefined) return;
+        options.onCallback(this);
         try {
           run();
-          drain.runInContext(this.#context);
+          drain.runInContext(this.#context, options.isCounted ? WATCHED : undefined);
         } catch (error) {
           options.onCrash(this, error);
         }

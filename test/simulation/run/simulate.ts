@@ -1,6 +1,8 @@
 /** `npm run simulate`: see simulate.mjs. */
 import { parseArgs } from 'node:util';
 import { shrink } from '../check/shrink.ts';
+import { mutants } from '../mutants/all.ts';
+import { hunt } from '../mutants/hunt.ts';
 import { bundle } from '../process/bundle.ts';
 import { report } from './report.ts';
 import { run, setupOf, type Outcome } from './run.ts';
@@ -10,11 +12,17 @@ const { values: options } = parseArgs({
     seed: { type: 'string' },
     hours: { type: 'string' },
     'until-found': { type: 'boolean', default: false },
+    mutants: { type: 'boolean', default: false },
   },
 });
 
 const HOUR_MS = 3_600_000;
 const A_MINUTE_MS = 60_000;
+
+if (options.mutants) {
+  await huntAll();
+  process.exit();
+}
 
 const script = await bundle();
 const rejections: string[] = [];
@@ -36,6 +44,20 @@ for (let seed = firstSeed; !isOver(); seed++) {
 process.stderr.write('\n');
 console.log(summary());
 process.exitCode = totals.broken > 0 ? 1 : 0;
+
+/** Each mutant for at most ten simulated hours. */
+async function huntAll(): Promise<void> {
+  for (const mutant of mutants) {
+    const { outcome, afterMs } = await hunt(mutant, 10 * HOUR_MS);
+    const [violation] = outcome?.violations ?? [];
+    const said =
+      violation === undefined
+        ? 'SURVIVED'
+        : `found by seed ${outcome!.setup.seed}: ${violation.promise} ${violation.what}`;
+    console.log(`${(afterMs / A_MINUTE_MS).toFixed(0).padStart(4)} min  ${mutant.name}: ${said}`);
+    if (violation === undefined) process.exitCode = 1;
+  }
+}
 
 function limit(): () => boolean {
   const hours = options.hours === undefined ? undefined : Number(options.hours);

@@ -59,6 +59,7 @@ export class Record {
       case 'error':
         this.errors.set(fact.code, (this.errors.get(fact.code) ?? 0) + 1);
         break;
+      case 'stopped-late':
       case 'follower':
       case 'campaign-ended':
       case 'left':

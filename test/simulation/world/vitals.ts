@@ -1,9 +1,6 @@
-/** What each life of a process cost: callbacks, connections, log lines. G5 bounds them. */
+/** What each life of a process costs: callbacks, calls to etcd, log lines, terms. G5 bounds them. */
 import type { SimulatedProcess } from '../process/process.ts';
 import type { VirtualTime } from '../process/scheduler.ts';
-
-/** An honest process of this kind runs some hundred; one that heals, some more. */
-const CALLBACKS_A_SECOND = 3_000;
 
 export interface LogLine {
   readonly level: string;
@@ -20,8 +17,16 @@ export interface Life {
   lines: number;
 }
 
+/**
+ * What one process may do in one second of true time. Time is virtual, so a process that spins costs nothing but turns: they are
+ * counted instead. An honest process of this kind comes to a tenth of this.
+ */
+const MOST_A_SECOND = { callbacks: 2_000, calls: 150, microtasks: 100_000 };
+
 export class Vitals {
   readonly lives: Life[] = [];
+  /** The most that one process did in one second. */
+  readonly most = { callbacks: 0, calls: 0, microtasks: 0 };
   /** Processes that spin. */
   readonly busy: string[] = [];
   readonly #current = new Map<string, Life>();
@@ -40,15 +45,18 @@ export class Vitals {
     this.#watch(process, time);
   }
 
-  /** Time is virtual, so a process that spins costs nothing but turns: they are counted instead. */
   #watch(process: SimulatedProcess, time: VirtualTime): void {
-    let before = 0;
+    let before = { callbacks: 0, calls: 0, microtasks: 0 };
     const look = (): void => {
       if (!process.isAlive) return;
-      const callbacks = process.loop.callbacks - before;
-      before = process.loop.callbacks;
-      if (callbacks > CALLBACKS_A_SECOND)
-        this.busy.push(`${process.name} ran ${callbacks} callbacks in one second`);
+      const { calls, microtasks } = process;
+      const now = { callbacks: process.loop.callbacks, calls, microtasks };
+      for (const what of ['callbacks', 'calls', 'microtasks'] as const) {
+        const count = now[what] - before[what];
+        this.most[what] = Math.max(this.most[what], count);
+        if (count > MOST_A_SECOND[what]) this.busy.push(`${process.name}: ${count} ${what} in one second`);
+      }
+      before = now;
       time.after(1_000, look);
     };
     time.after(1_000, look);

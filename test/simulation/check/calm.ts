@@ -1,0 +1,40 @@
+/**
+ * L2 to L5 in peace: once all faults are over, somebody leads within the bounds, and goes on. The gaps of the fault lab's checker
+ * allow for each fault in them, so a candidate that is stuck hides behind the next fault.
+ */
+import type { Evidence } from '../../faults/lab/evidence.ts';
+import type { Violation } from './verdict.ts';
+
+/** L2, and what the clocks, TCP and slow work add, in milliseconds. */
+const EXPIRY_SWEEP_MS = 750;
+const NOISE_MS = 3_500;
+/** What etcd's own election may add. */
+const ETCD_MS = 5_000;
+const AFTER_OUTAGE_MS = 3_000;
+
+export function leaderlessInPeace({ acting, faults, grantedTtlMs, endMs }: Evidence): readonly Violation[] {
+  const found: Violation[] = [];
+  let busyUntilMs = 0;
+  const bounds = [...faults.map(({ fromMs }) => fromMs), endMs].sort((a, b) => a - b);
+  const inOrder = [...faults].sort((a, b) => a.fromMs - b.fromMs);
+  bounds.forEach((nextMs, index) => {
+    const before = inOrder.slice(0, index);
+    busyUntilMs = Math.max(busyUntilMs, before.at(-1)?.toMs ?? 0);
+    const isEtcd = before.slice(-8).some(({ touchesEtcd }) => touchesEtcd);
+    const limitMs =
+      (isEtcd ? 2 : 1) * grantedTtlMs * 1.1 +
+      EXPIRY_SWEEP_MS +
+      NOISE_MS +
+      AFTER_OUTAGE_MS +
+      (isEtcd ? ETCD_MS : 0);
+    const dueMs = busyUntilMs + limitMs;
+    if (index === 0 || dueMs >= nextMs) return;
+    const isLed = acting.some(({ firstMs, lastMs }) => firstMs <= dueMs && lastMs >= dueMs - grantedTtlMs);
+    if (!isLed)
+      found.push({
+        promise: 'L5',
+        what: `nobody leads at ${dueMs.toFixed(0)} ms, ${limitMs.toFixed(0)} ms after the last fault`,
+      });
+  });
+  return found;
+}

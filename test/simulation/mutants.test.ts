@@ -1,0 +1,25 @@
+/** Tests of the test: mistakes built into the library are found. All of them: `npm run simulate -- --mutants`. */
+import { expect, it } from 'vitest';
+import { bundle } from './process/bundle.ts';
+import { mutants } from './mutants/all.ts';
+import { hunt } from './mutants/hunt.ts';
+
+it('every mutant still finds the code that it changes', async () => {
+  for (const { name, edits } of mutants) await expect(bundle(edits), name).resolves.toBeDefined();
+});
+
+const MOST_MS = 3_600_000;
+
+it.each([
+  'no margin',
+  'the second in the queue leads too',
+  'a write is settled by a look',
+  'rounds are not held',
+])('the simulation finds: %s', async (name) => {
+  const { outcome } = await hunt(
+    mutants.find((mutant) => mutant.name === name)!,
+    MOST_MS,
+  );
+  expect(outcome?.violations).not.toEqual([]);
+  expect(outcome).toBeDefined();
+});

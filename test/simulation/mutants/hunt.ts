@@ -1,0 +1,22 @@
+/** Runs a mutant under seed after seed until a promise is broken. */
+import { bundle } from '../process/bundle.ts';
+import { run, setupOf, type Outcome } from '../run/run.ts';
+import type { Mutant } from './mutant.ts';
+
+export interface Found {
+  readonly outcome: Outcome | undefined;
+  /** Simulated time until then, in milliseconds. */
+  readonly afterMs: number;
+}
+
+export async function hunt(mutant: Mutant, mostMs: number): Promise<Found> {
+  const script = await bundle(mutant.edits);
+  let afterMs = 0;
+  for (let seed = 1; afterMs < mostMs; seed++) {
+    const outcome = run(setupOf(seed), script);
+    afterMs += outcome.simulatedMs;
+    if (outcome.violations.length > 0) return { outcome, afterMs };
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  return { outcome: undefined, afterMs };
+}

@@ -1,0 +1,156 @@
+/** Mistakes in what the library does for L1 to L5, and in its bounds. Each must be found. */
+import type { Mutant } from './mutant.ts';
+
+export const livenessMutants: readonly Mutant[] = [
+  {
+    name: 'a watch begins one revision too late',
+    edits: [
+      {
+        file: 'etcd/watch.ts',
+        find: 'start_revision: (readAt + 1n).toString(),',
+        replace: 'start_revision: (readAt + 2n).toString(),',
+      },
+    ],
+  },
+  {
+    name: 'a watch is healed without reading the queue',
+    edits: [
+      {
+        file: 'campaign/queue-watcher.ts',
+        find: 'this.queue.reset(read.candidates);\n          this.#listener.onChange();',
+        replace: 'this.#listener.onChange();',
+      },
+    ],
+  },
+  {
+    name: 'a silent watch is believed',
+    edits: [
+      {
+        file: 'etcd/watch-probe.ts',
+        find: 'if (this.#isStopped) return;\n    // A member',
+        replace: 'if (!this.#isStopped) return;\n    // A member',
+      },
+    ],
+  },
+  {
+    name: 'a member that lags behind is believed',
+    edits: [
+      {
+        file: 'etcd/watch-probe.ts',
+        find: 'if (revision >= reached.revision || reached.era !== known.era) question.end();',
+        replace: 'if (revision >= 0n || reached.era !== known.era) question.end();',
+      },
+    ],
+  },
+  {
+    name: 'a key whose release was not answered is forgotten',
+    edits: [
+      {
+        file: 'campaign/candidate-key.ts',
+        find: 'session.addPendingDelete(key, mayComeLate ? releaseUnconfirmed : release, lateUntilMs);',
+        replace: '',
+      },
+    ],
+  },
+  {
+    name: 'a put that may come late is not looked for',
+    edits: [
+      {
+        file: 'campaign/candidate-key.ts',
+        find: 'const unconfirmed = candidacy === undefined && this.#unconfirmed;',
+        replace: 'const unconfirmed = candidacy === null && this.#unconfirmed;',
+      },
+    ],
+  },
+  {
+    name: 'a call has no limit',
+    edits: [
+      {
+        file: 'etcd/unary.ts',
+        find: 'const cancelTimer = afterTurn(withinMs, () => {',
+        replace: 'const cancelTimer = afterTurn(withinMs * 100, () => {',
+      },
+    ],
+  },
+  {
+    name: 'a connection that keeps silent is kept',
+    edits: [
+      {
+        file: 'etcd/unary.ts',
+        find: 'ask.onTimeout();',
+        replace: '',
+      },
+      {
+        file: 'etcd/stream.ts',
+        find: 'end();\n      host.drop();',
+        replace: 'end();',
+      },
+    ],
+  },
+  {
+    name: 'tries after an outage grow too far apart',
+    edits: [
+      {
+        file: 'client/reconnect-backoff.ts',
+        find: '  baseMs: 100,\n  capMs: 2_200,\n  outsideCapMs: 2_200,',
+        replace: '  baseMs: 10_000,\n  capMs: 120_000,\n  outsideCapMs: 120_000,',
+      },
+    ],
+  },
+  {
+    name: 'the guard forgets after one success',
+    edits: [
+      {
+        file: 'core/guard-rules.ts',
+        find: 'return heldMs >= limits.healthyAfterMs ?',
+        replace: 'return heldMs >= 0 || limits.healthyAfterMs < 0 ?',
+      },
+      {
+        file: 'campaign/campaign.ts',
+        find: 'this.#tools.guard.cameThrough();',
+        replace:
+          'this.#tools.guard.cameThrough();\n      this.#tools.guard.healthyFor(0, this.#tools.settings.guard, guardListener(this.#tools));',
+      },
+    ],
+  },
+  {
+    name: 'rounds are not held',
+    edits: [
+      {
+        file: 'core/guard-rules.ts',
+        find: 'if (streak <= limits.burst) return',
+        replace: 'if (streak > 0) return',
+      },
+    ],
+  },
+  {
+    name: 'log lines have no budget',
+    edits: [
+      {
+        file: 'logging/event-log.ts',
+        find: "return this.#spend(level === 'info' ? this.#place : undefined);",
+        replace: "return level === 'info' && this.#place === undefined ? 0 : 0;",
+      },
+    ],
+  },
+  {
+    name: 'a lost history is not noticed',
+    edits: [
+      {
+        file: 'etcd/history.ts',
+        find: "(proves !== 'nothing' && revision < asked.revision) ||\n      (proves === 'revision-and-term' && raftTerm < asked.raftTerm);",
+        replace: "proves === 'nothing' && revision < 0n;",
+      },
+    ],
+  },
+  {
+    name: 'close() leaves the streams open',
+    edits: [
+      {
+        file: 'etcd/uses.ts',
+        find: 'if (this.#uses.size === 0) this.#end();',
+        replace: '',
+      },
+    ],
+  },
+];

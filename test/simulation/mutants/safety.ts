@@ -1,0 +1,187 @@
+/** Mistakes in what the library does for S1 to S5. Each must be found. */
+import type { Mutant } from './mutant.ts';
+
+export const safetyMutants: readonly Mutant[] = [
+  {
+    name: 'renewals are not confirmed',
+    edits: [
+      {
+        file: 'etcd/lease.ts',
+        find: 'return isConfirmed(this.#transport, { raftTerm, host }, this.#ownKey(), limits);',
+        replace: 'return Promise.resolve(host !== undefined && raftTerm > 0n && limits !== undefined);',
+      },
+    ],
+  },
+  {
+    name: 'a read in a later raft term confirms a renewal',
+    edits: [
+      {
+        file: 'core/renewal-check.ts',
+        find: "return readIn === renewedIn ? 'confirmed'",
+        replace: "return readIn >= renewedIn ? 'confirmed'",
+      },
+    ],
+  },
+  {
+    name: 'a renewal counts from its answer',
+    edits: [
+      {
+        file: 'etcd/lease.ts',
+        find: 'return { stream, raftTerm, proof: { sentAtMs,',
+        replace: 'return { stream, raftTerm, proof: { sentAtMs: Math.max(sentAtMs, clock.now()),',
+      },
+    ],
+  },
+  {
+    name: 'a renewal counts from its confirmation',
+    edits: [
+      {
+        file: 'client/session.ts',
+        find: 'this.#proof = proof;\n        if (faltered)',
+        replace: 'this.#proof = { ...proof, sentAtMs: clock.now() };\n        if (faltered)',
+      },
+    ],
+  },
+  {
+    name: 'a grant counts from its answer',
+    edits: [
+      {
+        file: 'etcd/lease.ts',
+        find: 'return { sentAtMs, grantedTtlSeconds: Number(TTL) };\n  } catch',
+        replace:
+          'return { sentAtMs: Math.max(sentAtMs, clock.now()), grantedTtlSeconds: Number(TTL) };\n  } catch',
+      },
+    ],
+  },
+  {
+    name: 'no margin',
+    edits: [
+      {
+        file: 'core/deadline.ts',
+        find: 'return expiresAtMs(proof) - marginMs;',
+        replace: 'return expiresAtMs(proof);',
+      },
+    ],
+  },
+  {
+    name: 'the deadline is two TTLs away',
+    edits: [
+      {
+        file: 'core/deadline.ts',
+        find: 'return sentAtMs + grantedTtlSeconds * 1000;',
+        replace: 'return sentAtMs + grantedTtlSeconds * 2000;',
+      },
+    ],
+  },
+  {
+    name: 'a timer tells of the deadline, and nobody asks the clock',
+    edits: [
+      {
+        file: 'client/session.ts',
+        find: 'if (this.#ended !== undefined) return 0;\n    const leftMs =',
+        replace: 'if (this.#ended === undefined) return this.ttlMs;\n    const leftMs =',
+      },
+    ],
+  },
+  {
+    name: 'suspended time does not count',
+    edits: [
+      {
+        file: 'util/clock.ts',
+        find: 'return monotonic + this.#suspendedMs;',
+        replace: 'return monotonic;',
+      },
+    ],
+  },
+  {
+    name: 'the wall clock is believed',
+    edits: [
+      {
+        file: 'util/clock.ts',
+        find: 'return monotonic + this.#suspendedMs;',
+        replace: 'return this.#readings.wallMs();',
+      },
+    ],
+  },
+  {
+    name: 'the second in the queue leads too',
+    edits: [
+      {
+        file: 'campaign/campaign.ts',
+        find: 'else if (this.#queueWatcher.queue.olderThan(candidacy.createRevision) === 0)',
+        replace: 'else if (this.#queueWatcher.queue.olderThan(candidacy.createRevision) <= 1)',
+      },
+    ],
+  },
+  {
+    name: 'nobody looks whether the own key stands',
+    edits: [
+      {
+        file: 'campaign/campaign.ts',
+        find: 'return found?.fencingToken === candidacy.createRevision && found.leaseId === candidacy.leaseId;',
+        replace: 'return found?.key !== candidacy.leaseId;',
+      },
+      {
+        file: 'campaign/campaign.ts',
+        find: 'if (found?.fencingToken !== place.createRevision || found.leaseId !== place.leaseId)',
+        replace: 'if (found?.key === place.leaseId)',
+      },
+    ],
+  },
+  {
+    name: 'the key goes before the work is over',
+    edits: [
+      {
+        file: 'campaign/campaign.ts',
+        find: 'if (term !== undefined) {\n      const successor',
+        replace: 'if (term === null) {\n      const successor',
+      },
+    ],
+  },
+  {
+    name: 'the next term begins beside the work of the last',
+    edits: [
+      {
+        file: 'campaign/campaign.ts',
+        find: 'await this.#orStopped(this.#callbacks.workSettled());\n',
+        replace: '',
+      },
+    ],
+  },
+  {
+    name: 'a token is used twice',
+    edits: [
+      {
+        file: 'etcd/election-keys.ts',
+        find: 'if (isPut) return { ...snapshot, candidacy };',
+        replace: 'if (isPut || own !== undefined) return { ...snapshot, candidacy };',
+      },
+    ],
+  },
+  {
+    name: 'answers of another cluster count',
+    edits: [
+      { file: 'etcd/cluster.ts', find: 'return isOurs;', replace: 'return isOurs || this.id !== undefined;' },
+      {
+        file: 'etcd/cluster.ts',
+        find: 'return said !== undefined && said !== this.#pin?.clusterId;',
+        replace: 'return said === null;',
+      },
+    ],
+  },
+  {
+    name: 'a lost session does not end the term',
+    edits: [
+      {
+        file: 'campaign/campaign.ts',
+        find: "settle({ type: 'lost', reason: end === 'deadline-passed' ? end : 'lease-lost' }),",
+        replace: 'void end,',
+      },
+      {
+        file: 'client/session.ts',
+        find: 'if (this.#ended !== undefined) return 0;\n    const leftMs =',
+        replace: 'if (this.#ended !== undefined) return 1;\n    const leftMs =',
+      },
+    ],
+  },
+];
