@@ -120,6 +120,7 @@ class Pair {
       if (create !== undefined)
         await this.#until(() => watch.received.slice(before).some((one) => raw(one)['created'] === true));
     }
+    if (create === undefined) await this.#pause(20); // there is no answer where there is no such watch
     this.#isBehind ||= isPast;
     return undefined;
   }
@@ -134,8 +135,12 @@ class Pair {
   async #settle(): Promise<void> {
     if (!this.#isBehind) return;
     this.#isBehind = false;
-    await sleep(SYNCED_AFTER_MS);
-    this.#time.runFor(SYNCED_AFTER_MS);
+    await this.#pause(SYNCED_AFTER_MS);
+  }
+
+  async #pause(ms: number): Promise<void> {
+    await sleep(ms);
+    this.#time.runFor(ms);
   }
 
   async compareWatches(): Promise<void> {
@@ -176,7 +181,10 @@ function comparable(outcome: Outcome): object {
     ...response,
     header,
     // In no order; and seconds that are left may just have turned.
-    ...(isTime && { keys: [...keys!].sort(Buffer.compare), TTL: Math.round(Number(response['TTL']) / 10) }),
+    ...(isTime && {
+      keys: keys!.map((key) => key.toString('latin1')).sort(),
+      TTL: Math.round(Number(response['TTL']) / 10),
+    }),
     ...(response['leases'] !== undefined && {
       leases: (response['leases'] as { ID: string }[]).map(({ ID }) => ID).sort(),
     }),

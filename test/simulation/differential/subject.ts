@@ -105,11 +105,16 @@ export function modelMember(member: Member, time: VirtualTime): Subject {
     stream(method) {
       const received: object[] = [];
       let ended: EtcdRefusal | undefined;
-      const { write, cancel } = member.stream(method, {
+      const stream = member.stream(method, {
         data: (message) => received.push(message),
         end: (error) => (ended = error),
       });
-      return Promise.resolve({ received, ended: () => ended, write, cancel });
+      return Promise.resolve({
+        received,
+        ended: () => ended,
+        write: (message) => stream.write(message),
+        cancel: () => stream.cancel(),
+      });
     },
     close: () => undefined,
   };

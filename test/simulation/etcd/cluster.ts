@@ -10,6 +10,7 @@ import { NO_DEFECTS, type Defects } from './defects.ts';
 import { Member } from './member.ts';
 import { Network } from './network.ts';
 import type { Random, Scheduler } from './process.ts';
+import { REFUSALS } from './refusals.ts';
 import type { Saved } from './server.ts';
 import type { Raw } from './wire.ts';
 
@@ -34,9 +35,9 @@ export interface ClusterOptions {
   readonly clusterId?: string;
   /** Between two members, one way: at least and at most. Default: 0.2 to 1. */
   readonly linkDelayMs?: readonly [number, number];
-  /** Default: true, as from 3.5 on. */
+  /** Default: true from 3.5 on, as etcd's. */
   readonly preVote?: boolean;
-  /** What `status` says. Default: 3.5.16. */
+  /** What `status` says, and what 3.4 does differently; its defects are chosen apart (`defectsOf`). Default: 3.5.16. */
   readonly version?: string;
   /** How many entries a member keeps before it begins a log anew. Default: 10000. */
   readonly snapshotCount?: number;
@@ -88,7 +89,9 @@ export class Cluster {
   }
 
   #boot(saved: Saved | undefined): void {
-    const { random, defects, electionTimeoutMs, heartbeatMs, preVote, version, learners = 0 } = this.#options;
+    const { random, defects, electionTimeoutMs, heartbeatMs, preVote, learners = 0 } = this.#options;
+    const { version = '3.5.16' } = this.#options;
+    const isOf34 = version.startsWith('3.4.');
     const ids = this.#members.map(({ id }) => id);
     const voters = ids.slice(0, ids.length - learners);
     for (const member of this.#members) {
@@ -103,8 +106,9 @@ export class Cluster {
         defects: { ...NO_DEFECTS, ...defects },
         electionMs: electionTimeoutMs ?? 1_000,
         heartbeatMs: heartbeatMs ?? 100,
-        hasPreVote: preVote ?? true,
-        version: version ?? '3.5.16',
+        hasPreVote: preVote ?? !isOf34,
+        version,
+        deadlineExceeded: isOf34 ? REFUSALS.deadlineExceededUnknown : REFUSALS.deadlineExceeded,
         snapshotCount: this.#options.snapshotCount ?? 10_000,
         catchUpEntries: this.#options.catchUpEntries ?? 5_000,
         network: this.#network,

@@ -17,18 +17,14 @@ export interface Defects {
   readonly skipsCompactedEvents: boolean;
   /** #18089: a delete just at the compact revision is dropped (before 3.4.34, 3.5.16). */
   readonly compactionDropsDelete: boolean;
-  /** #19179: that delete is kept until the compaction is done on disk, and then missing too (before 3.4.36, 3.5.18). */
-  readonly compactionFinallyDropsDelete: boolean;
+  /** #19179: that delete is lost when a member restarts and compacts once more (before 3.4.36, 3.5.18). */
+  readonly restartDropsDelete: boolean;
   /** #15271: a member that was sent a snapshot tells its watches what they know already (before 3.4.25, 3.5.8). */
   readonly snapshotRepeatsEvents: boolean;
   /** #20221: a watch from a future revision forgets that when its member is sent a snapshot (before 3.4.38, 3.5.22). */
   readonly snapshotForgetsFutureStart: boolean;
   /** #15220: progress is confirmed although events are still on their way (before 3.4.25, 3.5.8). */
   readonly progressOutOfStep: boolean;
-  /** #14758: a renewal that waits for a change of leader succeeds although the lease is revoked (before 3.4.38, 3.5.23). */
-  readonly renewsRevokedLease: boolean;
-  /** #17780: a member that was killed forgets the revisions of its last writes that changed no key (before 3.4.32, 3.5.14). */
-  readonly crashLosesRevisions: boolean;
 }
 
 export const NO_DEFECTS: Defects = {
@@ -38,12 +34,10 @@ export const NO_DEFECTS: Defects = {
   staleReads: false,
   skipsCompactedEvents: false,
   compactionDropsDelete: false,
-  compactionFinallyDropsDelete: false,
+  restartDropsDelete: false,
   snapshotRepeatsEvents: false,
   snapshotForgetsFutureStart: false,
   progressOutOfStep: false,
-  renewsRevokedLease: false,
-  crashLosesRevisions: false,
 };
 
 /** The first versions without a defect: of 3.4, of 3.5. All later lines are taken to be without. */
@@ -54,12 +48,10 @@ const FIXED: Readonly<Record<keyof Defects, readonly [of34: number, of35: number
   staleReads: [42, 28],
   skipsCompactedEvents: [31, 13],
   compactionDropsDelete: [34, 16],
-  compactionFinallyDropsDelete: [36, 18],
+  restartDropsDelete: [36, 18],
   snapshotRepeatsEvents: [25, 8],
   snapshotForgetsFutureStart: [38, 22],
   progressOutOfStep: [25, 8],
-  renewsRevokedLease: [38, 23],
-  crashLosesRevisions: [32, 14],
 };
 
 /** The defects that a version has, such as "3.4.23". */

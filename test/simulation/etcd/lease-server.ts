@@ -204,7 +204,7 @@ export class LeaseServer {
       done(isApplied);
     };
     const cancel = process.after(APPLY_WITHIN_MS, 'lease', () => end(false));
-    node.whenApplied(node.raft.commit, () => end(true));
+    node.whenApplied(node.committedIndex, () => end(true));
   }
 
   #forward(

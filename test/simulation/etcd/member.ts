@@ -185,9 +185,7 @@ export class Member implements Peer {
   start(): void {
     if (this.#process.isUp) return;
     this.#process.start();
-    this.#server.leases.started();
-    this.#server.hub.reset();
-    this.#server.lessor.demote();
+    this.#server.started();
     // A single member hurries its first election, and others are late by what they wait for their peers (adjustTicks).
     const isAlone = this.#server.isSingle;
     this.#server.node.start(isAlone || !this.#isFirstStart ? this.#electionMs * (isAlone ? 0.9 : 0.8) : 0);
@@ -211,6 +209,11 @@ export class Member implements Peer {
   /** Writes to its disk take no end for so long. */
   hangDisk(ms: number): void {
     this.#server.node.hangDisk(ms);
+  }
+
+  /** Nothing is read from its watch streams for so long: what is to be sent to them waits. */
+  starveWatches(ms: number): void {
+    this.#server.hub.starve(ms);
   }
 
   /** 1 is right; 1.05 gains 3 seconds a minute. */

@@ -24,6 +24,8 @@ const RETRY_READ_MS = 500;
 const ACTIVE_HEARTBEATS = 3;
 /** How long a write to a healthy disk takes at most, in milliseconds. */
 const DISK_MS = 2;
+/** #20418 is a race: how often a member that was frozen long enough loses it. */
+const STALE_READ_CHANCE = 0.5;
 
 export interface NodeHost {
   /** @returns the outcome, for whoever waits for it. */
@@ -44,6 +46,8 @@ export interface NodeOptions extends Pick<
   readonly random: Random;
   readonly defects: Defects;
   readonly host: NodeHost;
+  /** What a proposal is refused with that waited for a leader in vain. */
+  readonly deadlineExceeded: EtcdRefusal;
 }
 
 interface Waiting {
@@ -67,6 +71,8 @@ export class Node {
   readonly #options: NodeOptions;
   lead: MemberId = NONE;
   isLeader = false;
+  /** As the loop has told the server; raft itself may know more while the disk hangs. */
+  committedIndex = 0;
   appliedIndex = 0;
   /** Of the last entry that was applied: what headers show. A snapshot does not change it. */
   appliedTerm = 0;
@@ -144,7 +150,7 @@ export class Node {
   thawed(frozenMs: number): void {
     const { process, heartbeatMs, random, defects, electionMs } = this.#options;
     this.#stoppedMs += frozenMs;
-    this.#isStaleAfterThaw = defects.staleReads && frozenMs > electionMs;
+    this.#isStaleAfterThaw = defects.staleReads && frozenMs > electionMs && random() < STALE_READ_CHANCE;
     if (frozenMs > ACTIVE_HEARTBEATS * heartbeatMs) this.#tickMissingSinceMs = process.now() - frozenMs;
     process.after(random() * 3, 'raft', () => {
       this.#tickMissingSinceMs = undefined;
@@ -219,6 +225,7 @@ export class Node {
   #handle(ready: Ready): void {
     const { process, voters, random } = this.#options;
     const isLeader = this.isLeader;
+    this.committedIndex = ready.committed.at(-1)?.index ?? ready.snapshot?.index ?? this.committedIndex;
     for (const { context, index } of ready.reads) this.#readIndexKnown(context, index);
     const isHung = ready.mustSync && process.now() < this.#hungUntilMs;
     // A single member answers only when its own disk has it.
@@ -289,7 +296,7 @@ export class Node {
     const cancelTimer = process.after(this.requestTimeoutMs, id, () => {
       const isBlocked = this.#blocked.some((proposal) => proposal.id === id);
       if (isBlocked) this.#blocked = this.#blocked.filter((proposal) => proposal.id !== id);
-      this.#settle(id, undefined, isBlocked ? REFUSALS.deadlineExceeded : this.#timeoutOf(startedMs));
+      this.#settle(id, undefined, isBlocked ? this.#options.deadlineExceeded : this.#timeoutOf(startedMs));
     });
     this.#waiting.set(id, { startedMs, cancelTimer, done });
     const proposal = { id, request };

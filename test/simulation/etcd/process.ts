@@ -111,7 +111,7 @@ export class Process {
     this.#incarnation++;
     this.#frozenAtMs = undefined;
     this.#backlog = [];
-    for (const tell of [...this.#downListeners]) tell();
+    for (const tell of this.#downListeners) tell();
   }
 
   onDown(listener: () => void): () => void {

@@ -78,10 +78,10 @@ export interface RaftOptions {
   readonly heartbeatMs: number;
   readonly hasPreVote: boolean;
   /** Time as this member's ticks count it: not while it is stopped. */
-  now(): number;
-  random(): number;
+  readonly now: () => number;
+  readonly random: () => number;
   /** What this member has applied. */
-  takeSnapshot(): Snapshot;
+  readonly takeSnapshot: () => Snapshot;
 }
 
 export class Raft {
@@ -285,7 +285,10 @@ export class Raft {
       case 'heartbeat':
       case 'snapshot':
         return this.#stepFromLeader(message);
-      default:
+      case 'appended':
+      case 'heartbeatReply':
+      case 'voteReply':
+      case 'preVoteReply':
         if (this.role === 'leader') this.#stepLeader(message);
         else this.#stepCandidate(message);
     }

@@ -7,6 +7,8 @@ const refusal = (code: number, message: string): EtcdRefusal => Object.freeze({ 
 
 export const REFUSALS = {
   deadlineExceeded: refusal(4, 'context deadline exceeded'),
+  /** As 3.4 says it. */
+  deadlineExceededUnknown: refusal(2, 'context deadline exceeded'),
   emptyKey: refusal(3, 'etcdserver: key is not provided'),
   keyNotFound: refusal(3, 'etcdserver: key not found'),
   valueProvided: refusal(3, 'etcdserver: value is provided'),

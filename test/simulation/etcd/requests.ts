@@ -162,7 +162,8 @@ export function check(op: Op, opsLeft: number): void {
       if (op.ignoreValue && op.value.length > 0) refuse('valueProvided');
       if (op.ignoreLease && op.lease !== '0') refuse('leaseProvided');
       return;
-    default:
+    case 'range':
+    case 'deleteRange':
       if (op.key === '') refuse('emptyKey');
   }
 }

@@ -61,7 +61,7 @@ export interface ServerOptions extends Omit<NodeOptions, 'host'> {
   readonly forward: Forward;
   /** All members, for MemberList. */
   memberMessages(): readonly Raw[];
-  memberIdOf(id: MemberId): string;
+  readonly memberIdOf: (id: MemberId) => string;
 }
 
 export class Server implements NodeHost {
@@ -89,14 +89,23 @@ export class Server implements NodeHost {
     return new WatchHub({
       defects,
       random,
+      now: () => process.now(),
       store: () => this.#store,
-      header: (revision) => this.header(revision),
+      header: (revision) => ({ ...this.header(), revision: String(revision) }), // 0 too
       after: (ms, run) => process.after(ms, 'watch', run),
     });
   }
 
   get #data(): Data {
     return { store: this.#store, leases: this.lessor };
+  }
+
+  /** The process starts with the data it had. */
+  started(): void {
+    if (this.#options.defects.restartDropsDelete) this.#store.dropDeletes();
+    this.leases.started();
+    this.hub.reset();
+    this.lessor.demote();
   }
 
   get isSingle(): boolean {
@@ -223,7 +232,7 @@ export class Server implements NodeHost {
       version,
       dbSize: '20480',
       leader: node.lead === 0 ? '0' : memberIdOf(node.lead),
-      raftIndex: String(node.raft.commit),
+      raftIndex: String(node.committedIndex),
       raftTerm: String(node.appliedTerm),
       raftAppliedIndex: String(node.appliedIndex),
       errors: node.lead === 0 ? [REFUSALS.noLeader.message] : [],
@@ -280,10 +289,7 @@ export class Server implements NodeHost {
         return response;
       }
       case 'compact':
-        this.#store.compact(
-          command.revision,
-          defects.compactionDropsDelete || defects.compactionFinallyDropsDelete,
-        );
+        this.#store.compact(command.revision, defects.compactionDropsDelete);
         return { header: { revision: this.#store.revision } };
       case 'grant': {
         const ttlSeconds = this.lessor.grant(command.id, command.ttlSeconds);
@@ -301,7 +307,8 @@ export class Server implements NodeHost {
       }
       case 'publish':
         return {};
-      default:
+      case 'put':
+      case 'deleteRange':
         return applyWrite(data, command);
     }
   }

@@ -163,7 +163,7 @@ export class Store {
   /**
    * store.Compact: of each key stays the newest version up to the revision, unless that is a delete.
    *
-   * @param losesDeletes #19179: a delete at just that revision goes too, although a watch may begin there.
+   * @param losesDeletes #18089: a delete at just that revision goes too, although a watch may begin there.
    */
   compact(revision: number, losesDeletes: boolean): void {
     if (revision <= this.#compactRevision) refuse('compacted');
@@ -180,6 +180,17 @@ export class Store {
       else this.#versions.set(key, rest);
     }
     this.#log = this.#log.filter((change) => kept.has(change));
+  }
+
+  /** #19179: the deletes at just the compact revision are lost. */
+  dropDeletes(): void {
+    const isLost = ({ type, kv }: Change): boolean => type === 'Delete' && kv.mod === this.#compactRevision;
+    this.#log = this.#log.filter((change) => !isLost(change));
+    for (const [key, versions] of this.#versions) {
+      const kept = versions.filter((change) => !isLost(change));
+      if (kept.length === 0) this.#versions.delete(key);
+      else this.#versions.set(key, kept);
+    }
   }
 
   /** A copy of its own: for a backup, and for a member that is sent a snapshot. */

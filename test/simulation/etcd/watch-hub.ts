@@ -42,6 +42,10 @@ interface Watcher {
   /** The first revision it has not been told. */
   minRevision: number;
   isSynced: boolean;
+  /** It has been cancelled by a compaction. Its stream keeps its ID until the client cancels it too. */
+  isCompacted: boolean;
+  /** It could not be told something in time. */
+  isStarved: boolean;
 }
 
 export interface HubTools {
@@ -50,15 +54,27 @@ export interface HubTools {
   header(revision: number): Header;
   after(ms: number, run: () => void): () => void;
   random(): number;
+  /** The member's own clock, in milliseconds. */
+  now(): number;
 }
 
 export class WatchHub {
   readonly #tools: HubTools;
   readonly #streams = new Set<WatchStream>();
   #isSyncDue = false;
+  #starvedUntilMs = Number.NEGATIVE_INFINITY;
 
   constructor(tools: HubTools) {
     this.#tools = tools;
+  }
+
+  /** No stream is read from for so long, so what is to be sent waits (a full channel of victims). */
+  starve(ms: number): void {
+    this.#starvedUntilMs = Math.max(this.#starvedUntilMs, this.#tools.now() + ms);
+  }
+
+  get #isStarved(): boolean {
+    return this.#tools.now() < this.#starvedUntilMs;
   }
 
   open(to: StreamEnd): WatchStream {
@@ -76,11 +92,15 @@ export class WatchHub {
   reset(): void {
     this.#streams.clear();
     this.#isSyncDue = false;
+    this.#starvedUntilMs = Number.NEGATIVE_INFINITY;
   }
 
   /** watchableStore.notify. */
   notify(revision: number, changes: readonly Change[]): void {
-    for (const stream of this.#streams) stream.notify(revision, changes);
+    if (this.#isStarved) {
+      for (const stream of this.#streams) stream.starve(changes);
+      this.#syncSoon();
+    } else for (const stream of this.#streams) stream.notify(revision, changes);
   }
 
   /** watchableStore.Restore: the data has been replaced by a snapshot's. */
@@ -95,8 +115,8 @@ export class WatchHub {
     this.#isSyncDue = true;
     this.#tools.after(this.#tools.random() * SYNC_EVERY_MS, () => {
       this.#isSyncDue = false;
-      let isBehind = false;
-      for (const stream of this.#streams) isBehind = stream.sync() || isBehind;
+      let isBehind = this.#isStarved;
+      if (!isBehind) for (const stream of this.#streams) isBehind = stream.sync() || isBehind;
       if (isBehind) this.#syncSoon();
     });
   }
@@ -148,6 +168,8 @@ export class WatchStream {
       progress: request['progress_notify'] === true ? true : undefined,
       minRevision: start,
       isSynced: start > revision,
+      isStarved: false,
+      isCompacted: false,
     };
     this.#watchers.set(watcher.id, watcher);
     this.#send(watcher.id, revision, { created: true });
@@ -205,6 +227,14 @@ export class WatchStream {
     }
   }
 
+  starve(changes: readonly Change[]): void {
+    for (const watcher of this.#watchers.values()) {
+      if (!changes.some((change) => isSeen(watcher, change))) continue;
+      watcher.isSynced = false;
+      watcher.isStarved = true;
+    }
+  }
+
   unsync(): void {
     for (const watcher of this.#watchers.values()) watcher.isSynced = false;
   }
@@ -214,9 +244,12 @@ export class WatchStream {
     const { revision, compactRevision } = this.#store;
     let isBehind = false;
     for (const watcher of this.#watchers.values()) {
-      if (watcher.isSynced) continue;
-      if (watcher.minRevision < compactRevision && !this.#tools.defects.skipsCompactedEvents) {
-        this.#watchers.delete(watcher.id);
+      if (watcher.isSynced || watcher.isCompacted) continue;
+      const isLost = watcher.isStarved && this.#tools.defects.skipsCompactedEvents;
+      watcher.isStarved = false;
+      if (watcher.minRevision < compactRevision && isLost) watcher.minRevision = revision + 1;
+      else if (watcher.minRevision < compactRevision) {
+        watcher.isCompacted = true;
         this.#send(watcher.id, 0, { canceled: true, compact_revision: String(compactRevision) });
         continue;
       }

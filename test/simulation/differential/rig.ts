@@ -1,0 +1,204 @@
+/**
+ * Three members under faults, real or modelled, that a scenario can be played on without knowing which.
+ */
+import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
+import type { EtcdCluster } from '../../../src/dev/index.ts';
+import { Cluster, defectsOf, type EtcdRefusal } from '../etcd/cluster.ts';
+import { raw, type Raw } from '../etcd/wire.ts';
+import { realMember, type Outcome, type Stream, type Subject } from './subject.ts';
+import { seeded, VirtualTime } from './virtual-time.ts';
+
+export interface RigMember extends Subject {
+  kill(): Promise<void>;
+  start(): Promise<void>;
+  freeze(): void;
+  thaw(): void;
+  /** Parts it from the other members; clients still reach it. */
+  isolate(): void;
+  rejoin(): void;
+}
+
+export interface Rig {
+  readonly members: readonly RigMember[];
+  now(): number;
+  pause(ms: number): Promise<void>;
+  /** Waits for something that the members do. */
+  join<T>(promise: Promise<T>): Promise<T>;
+  close(): void;
+}
+
+export function realRig(etcd: EtcdCluster): Rig {
+  const members = etcd.members.map((member): RigMember => {
+    const subject = realMember(member.endpoint);
+    return {
+      ...subject,
+      kill: () => member.kill(),
+      start: () => member.start(),
+      freeze: () => member.freeze(),
+      thaw: () => member.thaw(),
+      isolate: () => member.isolate(),
+      rejoin: () => member.rejoin(),
+    };
+  });
+  return {
+    members,
+    now: () => performance.now(),
+    pause: (ms) => sleep(ms),
+    join: (promise) => promise,
+    close: () => members.forEach((member) => member.close()),
+  };
+}
+
+const TURN_MS = 5;
+
+export function modelRig(version: string, seed: number): Rig {
+  const time = new VirtualTime();
+  const cluster = new Cluster({
+    scheduler: time,
+    random: seeded(seed),
+    defects: { ...defectsOf(version), staleReads: false }, // a race that no scenario can force
+    version,
+    preVote: !version.startsWith('3.4.'),
+  });
+  const pump = async <T>(promise: Promise<T>): Promise<T> => {
+    let isOver = false;
+    const end = (): void => {
+      isOver = true;
+    };
+    promise.then(end, end);
+    for (;;) {
+      await nextTurn();
+      if (isOver) return await promise;
+      time.runFor(TURN_MS);
+    }
+  };
+  time.runUntil(() => cluster.members.every(({ isReady }) => isReady));
+  const members = cluster.members.map((member): RigMember => ({
+    unary: (method, request) =>
+      new Promise<Outcome>((resolve) =>
+        member.unary(method, request, (refusal, response) =>
+          resolve(refusal === null ? { response: response! } : { refusal }),
+        ),
+      ),
+    stream: (method) => {
+      const received: object[] = [];
+      let ended: EtcdRefusal | undefined;
+      const stream = member.stream(method, {
+        data: (message) => received.push(message),
+        end: (error) => (ended = error),
+      });
+      return Promise.resolve({
+        received,
+        ended: () => ended,
+        write: (message) => stream.write(message),
+        cancel: () => stream.cancel(),
+      });
+    },
+    close: () => undefined,
+    kill: () => Promise.resolve(member.kill()),
+    start: async () => {
+      member.start();
+      while (!member.isReady) {
+        await nextTurn();
+        time.runFor(TURN_MS);
+      }
+    },
+    freeze: () => member.freeze(),
+    thaw: () => member.thaw(),
+    isolate: () => cluster.isolate(member),
+    rejoin: () => cluster.heal(member),
+  }));
+  return {
+    members,
+    now: () => time.now(),
+    pause: async (ms) => {
+      time.runFor(ms);
+      await nextTurn();
+    },
+    join: pump,
+    close: () => undefined,
+  };
+}
+
+/** What scenarios ask for again and again. */
+export class Play {
+  readonly rig: Rig;
+
+  constructor(rig: Rig) {
+    this.rig = rig;
+  }
+
+  /** A response, or etcd's words and how long it took to say them, in rounded seconds. */
+  async ask(member: RigMember, method: string, request: object): Promise<Raw> {
+    const sinceMs = this.rig.now();
+    const outcome = await this.rig.join(member.unary(method, request));
+    if ('response' in outcome) return raw(outcome.response);
+    return { ...outcome.refusal, afterSeconds: Math.round((this.rig.now() - sinceMs) / 1000) };
+  }
+
+  put(member: RigMember, key: string, value: string, lease = '0'): Promise<Raw> {
+    return this.ask(member, 'put', { key: Buffer.from(key), value: Buffer.from(value), lease });
+  }
+
+  /** The value, or etcd's words. */
+  async get(member: RigMember, key: string, serializable = false): Promise<unknown> {
+    const { kvs, ...rest } = await this.ask(member, 'range', { key: Buffer.from(key), serializable });
+    return kvs === undefined ? rest : (kvs as { value: Buffer }[]).map(({ value }) => value.toString());
+  }
+
+  async term(member: RigMember): Promise<number> {
+    const { raftTerm } = await this.ask(member, 'status', {});
+    return Number(raftTerm);
+  }
+
+  /** Waits until one of them says that it leads, and all of them agree. */
+  async leader(among: readonly RigMember[] = this.rig.members): Promise<RigMember> {
+    for (let tries = 0; tries < 400; tries++) {
+      const said = await Promise.all(among.map((member) => this.ask(member, 'status', {})));
+      const leads = new Set(said.map(({ leader }) => leader));
+      const at = said.findIndex(({ leader, header }) => leader === raw(header)['member_id']);
+      if (leads.size === 1 && at >= 0) return among[at]!;
+      await this.rig.pause(50);
+    }
+    throw new Error('nobody leads');
+  }
+
+  others(than: RigMember): RigMember[] {
+    return this.rig.members.filter((member) => member !== than);
+  }
+
+  async until(isTrue: () => boolean, withinMs = 20_000): Promise<number> {
+    const sinceMs = this.rig.now();
+    while (!isTrue()) {
+      if (this.rig.now() - sinceMs > withinMs) throw new Error(`not within ${withinMs} ms`);
+      await this.rig.pause(10);
+    }
+    return this.rig.now() - sinceMs;
+  }
+
+  async watch(member: RigMember, key: string, start = '0'): Promise<Stream> {
+    const stream = await this.rig.join(member.stream('watch'));
+    stream.write({ create_request: { key: Buffer.from(key), watch_id: 1, start_revision: start } });
+    await this.until(() => stream.received.length > 0);
+    return stream;
+  }
+
+  /** @returns the TTL that was answered, or how the stream ended, and after how many seconds, rounded. */
+  async renew(member: RigMember, ID: string): Promise<unknown> {
+    const sinceMs = this.rig.now();
+    const stream = await this.rig.join(member.stream('leaseKeepAlive'));
+    stream.write({ ID });
+    await this.until(() => stream.received.length > 0 || stream.ended() !== undefined);
+    const afterSeconds = Math.round((this.rig.now() - sinceMs) / 1000);
+    const ended = stream.ended();
+    stream.cancel();
+    return ended === undefined ? raw(stream.received[0])['TTL'] : { ...ended, afterSeconds };
+  }
+}
+
+export const eventsOf = ({ received }: Stream): string[] =>
+  received.flatMap((message) =>
+    (raw(message)['events'] as { type: string; kv: { mod_revision: string; value: Buffer } }[]).map(
+      ({ type, kv }) => `${type} ${kv.mod_revision} ${kv.value.toString()}`,
+    ),
+  );
