@@ -25,17 +25,9 @@ import { guardOf, type LoopGuard } from './loop-guard/loop-guard.ts';
 import { endpointsOf, keyOf, type ElectionScope } from './loop-guard/guard-key.ts';
 import { healthOf, type ElectionHealth } from './core/health.ts';
 import { endsAtOnce, observeLeader } from './campaign/observer.ts';
-import {
-  checkClient,
-  checkSignal,
-  checkName,
-  checkValue,
-  ownName,
-  resolveOptions,
-  shortName,
-  type ElectionOptions,
-  type Settings,
-} from './options.ts';
+import { checkClient, checkName, checkSignal, checkValue, shortName } from './input-checks.ts';
+import { resolveOptions, type ElectionOptions, type Settings } from './options.ts';
+import { ownName } from './util/own-name.ts';
 import { Refusal } from './campaign/refusal.ts';
 import { defaultLogger, EventLog } from './logging/event-log.ts';
 import { QueueReader } from './campaign/queue-reader.ts';

@@ -22,11 +22,6 @@ export {
   type ElectionErrorCode,
 } from './errors.ts';
 export type { CleanUp } from './term/term-work.ts';
-export {
-  channelNames,
-  type CallbackName,
-  type ElectionEvent,
-  type ElectionEventType,
-  type Logger,
-} from './events.ts';
+export type { CallbackName, ElectionEvent, ElectionEventType, Logger } from './events.ts';
+export { channelNames } from './logging/event-channels.ts';
 export { loopGuards, type CallSite, type GuardReport, type GuardStatus } from './loop-guard/loop-guard.ts';

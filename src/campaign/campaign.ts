@@ -34,7 +34,7 @@ import type { EventLog } from '../logging/event-log.ts';
 import { Refusal } from './refusal.ts';
 import { QueueWatcher } from './queue-watcher.ts';
 import { CandidateKey } from './candidate-key.ts';
-import type { LeaseHolder, SessionSource } from '../client/session.ts';
+import type { LeaseHolder, SessionPool } from '../client/session-pool.ts';
 import { watchLoop } from '../util/event-loop-stall.ts';
 import { LiveTerm, type Term, type TermLife } from '../term/term.ts';
 import { stopWork } from './term-end.ts';
@@ -50,7 +50,7 @@ export interface CampaignTools {
   readonly settings: Settings;
   readonly transport: EtcdTransport;
   readonly sharedWatch: SharedWatch;
-  readonly sessions: SessionSource;
+  readonly sessions: SessionPool;
   readonly refusalBackoff: RefusalBackoff;
   readonly guard: LoopGuard;
   /**

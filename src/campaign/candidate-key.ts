@@ -5,20 +5,22 @@ import type { Candidacy } from '../core/campaign-state.ts';
 import * as candidacies from '../etcd/election-keys.ts';
 import { EtcdError } from '../etcd/etcd-error.ts';
 import type { CallLimits, EtcdTransport } from '../etcd/transport.ts';
-import { CALL_LIMIT_MS, type Release, type Session, type SessionSource } from '../client/session.ts';
+import type { Release } from '../client/pending-deletes.ts';
+import { CALL_LIMIT_MS, type Session } from '../client/session.ts';
+import type { SessionPool } from '../client/session-pool.ts';
 import { clock } from '../util/clock.ts';
 
 export class CandidateKey {
   readonly #transport: EtcdTransport;
   readonly #electionKeys: string;
-  readonly #sessions: SessionSource;
+  readonly #sessions: SessionPool;
   #session: Session | undefined;
   /** An enter was sent and not answered: our key may be in etcd without our knowing. */
   #unconfirmed = false;
   /** Until when an enter that was not answered may still arrive, and put our key back after we gave it up. */
   #lateUntilMs = 0;
 
-  constructor(transport: EtcdTransport, electionKeys: string, sessions: SessionSource) {
+  constructor(transport: EtcdTransport, electionKeys: string, sessions: SessionPool) {
     this.#transport = transport;
     this.#electionKeys = electionKeys;
     this.#sessions = sessions;
@@ -55,7 +57,7 @@ export class CandidateKey {
     this.#session = session;
     let unconfirmedBefore = this.#unconfirmed;
     try {
-      await session.flushPendingDeletes(
+      await session.pendingDeletes.flush(
         candidacies.candidateKey(this.#electionKeys, session.leaseId),
         limits,
       );
@@ -112,10 +114,10 @@ export class CandidateKey {
     try {
       // Not under the signal that stopped us: an aborted release would leave the key behind.
       await release({ withinMs: CALL_LIMIT_MS, isTimely: true }, () => true);
-      if (mayComeLate) session.addPendingDelete(key, releaseUnconfirmed, lateUntilMs);
+      if (mayComeLate) session.pendingDeletes.add(key, releaseUnconfirmed, lateUntilMs);
       return true;
     } catch (error) {
-      session.addPendingDelete(key, mayComeLate ? releaseUnconfirmed : release, lateUntilMs);
+      session.pendingDeletes.add(key, mayComeLate ? releaseUnconfirmed : release, lateUntilMs);
       // Nothing but the end of the lease takes the key out of the way of those who may lead.
       if (error instanceof EtcdError && error.kind === 'refused') session.end('refused');
       throw error;

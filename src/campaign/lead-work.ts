@@ -8,7 +8,7 @@ import { isObject, shown } from '../core/shown.ts';
 import type { StopCause } from '../core/campaign-state.ts';
 import { Deferred } from '../util/deferred.ts';
 import { InvalidInputError } from '../errors.ts';
-import { checkSignal, checkWork } from '../options.ts';
+import { checkSignal, checkWork } from '../input-checks.ts';
 import type { Term } from '../term/term.ts';
 import { clock } from '../util/clock.ts';
 

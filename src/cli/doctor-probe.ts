@@ -8,7 +8,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Etcd3 } from 'etcd3';
 import type { Connection } from './arguments.ts';
 import { connected, pemOf } from './connect.ts';
-import { failureOf, type MemberReading, type MemberStatus, type Permission } from './doctor-checks.ts';
+import type { Permission } from './doctor-checks.ts';
+import { failureOf, type MemberReading, type MemberStatus } from './doctor-findings.ts';
 import { plain } from './plain-error.ts';
 
 /** A gateway sends connections to its members in turns. */

@@ -7,14 +7,12 @@ import {
   judgeAlarms,
   judgeCluster,
   judgeLease,
-  judgeMember,
   judgePermissions,
   judgeProxy,
-  judgeVersions,
   judgeWrite,
-  type Finding,
-  type MemberReading,
 } from './doctor-checks.ts';
+import type { Finding, MemberReading } from './doctor-findings.ts';
+import { judgeMember, judgeVersions } from './doctor-members.ts';
 import { alarmsOf, readMember, sizeOf, tryCandidacy } from './doctor-probe.ts';
 import { EXIT } from './exit-codes.ts';
 import { paletteFor, print, printJson, safe, type Terminal } from './terminal.ts';

@@ -6,7 +6,7 @@ import type { Etcd3 } from 'etcd3';
 import { Election, type Leader } from '../index.ts';
 import { oneName, parseCommand, type CommandLine } from './arguments.ts';
 import { connected, withPassword } from './connect.ts';
-import { failureOf } from './doctor-checks.ts';
+import { failureOf } from './doctor-findings.ts';
 import { EXIT } from './exit-codes.ts';
 import { silentLogger } from './narrator.ts';
 import { messageOf, plain } from './plain-error.ts';

@@ -10,7 +10,7 @@ import { clientReadsOf, type ClientReads } from '../loop-guard/client-reads.ts';
 import { ActiveCampaigns } from './active-campaigns.ts';
 import { ReconnectBackoff } from './reconnect-backoff.ts';
 import { RefusalBackoff } from './refusal-backoff.ts';
-import { SessionSource } from './session.ts';
+import { SessionPool } from './session-pool.ts';
 import { openSharedWatch } from './shared-watch.ts';
 
 export class SharedClient {
@@ -19,7 +19,7 @@ export class SharedClient {
   readonly refusalBackoff: RefusalBackoff = new RefusalBackoff();
   readonly campaigns: ActiveCampaigns = new ActiveCampaigns();
   readonly #client: Etcd3;
-  readonly #sessions = new Map<number, SessionSource>();
+  readonly #sessions = new Map<number, SessionPool>();
   #watch: SharedWatch | undefined;
   #lastWill: LastWill | undefined;
 
@@ -45,10 +45,10 @@ export class SharedClient {
   }
 
   /** The sessions with leases of this TTL: one at a time. */
-  sessions(ttlSeconds: number): SessionSource {
-    let source = this.#sessions.get(ttlSeconds);
-    if (source === undefined) this.#sessions.set(ttlSeconds, (source = new SessionSource(this, ttlSeconds)));
-    return source;
+  sessions(ttlSeconds: number): SessionPool {
+    let pool = this.#sessions.get(ttlSeconds);
+    if (pool === undefined) this.#sessions.set(ttlSeconds, (pool = new SessionPool(this, ttlSeconds)));
+    return pool;
   }
 }
 

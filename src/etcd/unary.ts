@@ -31,16 +31,15 @@ export interface Ask<T> {
 
 /** @throws {EtcdError} */
 export function askOnce<T>(ask: Ask<T>): Promise<T> {
-  const { what, client, invoke, token, withinMs, signal } = ask;
+  const { what, client, invoke, withinMs, signal } = ask;
   return new Promise<T>((resolve, reject) => {
-    let ongoing: OngoingCall | undefined;
-    let status: GrpcStatus | undefined;
-    let over: EtcdError | undefined;
+    const call: Sent = { ongoing: undefined, status: undefined, over: undefined };
     const stop = (kind: 'unavailable' | 'aborted', said: string): void => {
-      over = new EtcdError(kind, `${what}: ${said}`, ongoing !== undefined);
-      if (ongoing !== undefined) onCleanStack(() => ongoing?.cancelWithStatus(HIDDEN, said));
+      const { ongoing } = call;
+      call.over = new EtcdError(kind, `${what}: ${said}`, ongoing !== undefined);
+      if (ongoing !== undefined) onCleanStack(() => ongoing.cancelWithStatus(HIDDEN, said));
       cleanUp();
-      reject(over);
+      reject(call.over);
     };
     const abort = (): void => stop('aborted', 'aborted');
     const endListening = listenForSilence(ask);
@@ -56,34 +55,46 @@ export function askOnce<T>(ask: Ask<T>): Promise<T> {
     };
     if (signal?.aborted === true) return abort();
     signal?.addEventListener('abort', abort, { once: true });
-    const options = callOptions({
-      token,
-      onCall: (call) => {
-        if (over !== undefined) throw over;
-        ongoing = call;
-      },
-      onMessage: (message) => {
-        const complaint = ask.onMessage(message);
-        if (complaint !== undefined) over ??= foreign(what, complaint);
-        return complaint;
-      },
-      onFailure: (received) => {
-        status = received;
-        if (over === undefined) ask.onFailure(received);
-      },
-    });
-    invoke(client, options).then(
+    invoke(client, optionsOf(ask, call)).then(
       (answer) => {
         cleanUp();
         resolve(answer);
       },
       (error: unknown) => {
         cleanUp();
-        reject(over ?? etcdErrorOf(what, status, error));
+        reject(call.over ?? etcdErrorOf(what, call.status, error));
       },
     );
   });
 }
+
+/** What has become of a call. */
+interface Sent {
+  /** Set when it is sent. */
+  ongoing: OngoingCall | undefined;
+  /** What gRPC said at its end. */
+  status: GrpcStatus | undefined;
+  /** Why its answer counts for nothing. */
+  over: EtcdError | undefined;
+}
+
+const optionsOf = (ask: Ask<unknown>, call: Sent): CallOptions =>
+  callOptions({
+    token: ask.token,
+    onCall: (ongoing) => {
+      if (call.over !== undefined) throw call.over;
+      call.ongoing = ongoing;
+    },
+    onMessage: (message) => {
+      const complaint = ask.onMessage(message);
+      if (complaint !== undefined) call.over ??= foreign(ask.what, complaint);
+      return complaint;
+    },
+    onFailure: (status) => {
+      call.status = status;
+      if (call.over === undefined) ask.onFailure(status);
+    },
+  });
 
 /** @returns what ends it: with `true` it counts as silence that the call has used up its limit. */
 function listenForSilence({ patienceMs, onSilent }: Ask<unknown>): (isSilent: boolean) => void {

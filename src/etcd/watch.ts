@@ -14,17 +14,7 @@ import { EtcdError, isFinal } from './etcd-error.ts';
 import type { EtcdTransport } from './transport.ts';
 import { WatchProbe } from './watch-probe.ts';
 import { WatchStream } from './watch-stream.ts';
-
-export interface WatchTarget {
-  /** Prefix of the keys that are watched; ends in `/`. */
-  readonly electionKeys: string;
-  /** Reads the range anew after a break. @returns the revision it was read at. @throws {EtcdError} */
-  reload(signal: AbortSignal): Promise<bigint>;
-  /** What happened to the keys, in revision order. */
-  onEvents(events: readonly QueueEvent[]): void;
-  /** etcd refuses the range for good: the watch is over. */
-  onRefused(fault: EtcdError): void;
-}
+import type { WatchTarget } from './watch-target.ts';
 
 export interface SharedWatchTools {
   readonly transport: EtcdTransport;

@@ -3,7 +3,9 @@
  */
 import pino from 'pino';
 import { fullQuota, lastOfTheBurst, OF_ALL, spend } from '../core/log-quota.ts';
-import { levelOf, publish, writeLine, type ElectionEvent, type Level, type Logger } from '../events.ts';
+import type { ElectionEvent, Level, Logger } from '../events.ts';
+import { publish } from './event-channels.ts';
+import { levelOf, writeLine } from './event-lines.ts';
 import { shared } from '../loop-guard/registry.ts';
 import { logLimiterOf, newLogShare, type LogShare } from './log-limiter.ts';
 import { writeAtExit, writeNow, writeSoon } from './line-queue.ts';

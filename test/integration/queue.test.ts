@@ -1,6 +1,6 @@
 import { ElectionClosedError, type Term } from 'etcd-election';
 import { describe, expect } from 'vitest';
-import { ownName } from '../../src/options.ts';
+import { ownName } from '../../src/util/own-name.ts';
 import { eventually, within } from '../support/eventually.ts';
 import { abortOf, SOON_MS, test, type TestCandidate } from '../support/world.ts';
 

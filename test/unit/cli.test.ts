@@ -2,17 +2,14 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { parseCommand, oneName, UsageError } from '../../src/cli/arguments.ts';
 import {
-  failureOf,
   judgeAlarms,
   judgeCluster,
   judgeLease,
-  judgeMember,
   judgePermissions,
   judgeProxy,
-  judgeVersions,
-  type Failure,
-  type MemberReading,
 } from '../../src/cli/doctor-checks.ts';
+import { failureOf, type Failure, type MemberReading } from '../../src/cli/doctor-findings.ts';
+import { judgeMember, judgeVersions } from '../../src/cli/doctor-members.ts';
 import {
   defectsOf,
   DEFECTS,

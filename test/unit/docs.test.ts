@@ -104,7 +104,7 @@ describe('docs/reference.md', () => {
   });
 
   test('gives every event the level that it is logged at', () => {
-    const levels = [...text('src/events.ts').matchAll(/^ {2}'([\w.-]+)': \[\s*'(\w+)'/gm)];
+    const levels = [...text('src/logging/event-lines.ts').matchAll(/^ {2}'([\w.-]+)': \[\s*'(\w+)'/gm)];
     expect(levels.length).toBeGreaterThan(30);
     const rows = text('docs/reference.md').replaceAll(/ +/g, ' ');
     expect(

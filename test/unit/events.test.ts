@@ -10,7 +10,9 @@ import {
 } from 'etcd-election';
 import { describe, expect, test } from 'vitest';
 import { LINES_AT_ONCE } from '../../src/core/log-quota.ts';
-import { publish, writeLine, type EventOf } from '../../src/events.ts';
+import type { EventOf } from '../../src/events.ts';
+import { publish } from '../../src/logging/event-channels.ts';
+import { writeLine } from '../../src/logging/event-lines.ts';
 import { EventLog } from '../../src/logging/event-log.ts';
 import { RecordedLog } from '../support/recorded-log.ts';
 

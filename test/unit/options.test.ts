@@ -3,7 +3,9 @@ import { Election, InvalidInputError, type ElectionOptions } from 'etcd-election
 import { networkInterfaces } from 'node:os';
 import { afterAll, describe, expect, test, vi } from 'vitest';
 import { LONGEST_VALUE_BYTES } from '../../src/etcd/election-keys.ts';
-import { checkSignal, checkTxnOptions, checkValue, ownAddress, resolveOptions } from '../../src/options.ts';
+import { checkSignal, checkTxnOptions, checkValue } from '../../src/input-checks.ts';
+import { resolveOptions } from '../../src/options.ts';
+import { ownAddress } from '../../src/util/own-name.ts';
 import { RecordedLog } from '../support/recorded-log.ts';
 
 const client = new Etcd3({ hosts: 'http://127.0.0.1:1' }); // never dialled

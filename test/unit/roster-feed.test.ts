@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 import type { EtcdTransport } from '../../src/etcd/transport.ts';
-import type { SharedWatch, WatchTarget } from '../../src/etcd/watch.ts';
+import type { SharedWatch } from '../../src/etcd/watch.ts';
+import type { WatchTarget } from '../../src/etcd/watch-target.ts';
 import { QueueWatcher } from '../../src/campaign/queue-watcher.ts';
 
 test("L4: an observer's first read that is answered after a later one is not shown: it is older", async () => {

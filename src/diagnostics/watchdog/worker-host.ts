@@ -2,7 +2,7 @@ import { channel, subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { once } from 'node:events';
 import { performance } from 'node:perf_hooks';
 import { Worker, isMainThread } from 'node:worker_threads';
-import { channelNames } from '../../events.ts';
+import { channelNames } from '../../logging/event-channels.ts';
 import { type ElectionSource, snapshotOf } from '../elections.ts';
 import { DiagnosticsError, messageOf } from '../errors.ts';
 import type { ServeSettings, ToMain, ToWorker, WatchSettings } from './messages.ts';

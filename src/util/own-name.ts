@@ -1,0 +1,19 @@
+import { hostname, networkInterfaces } from 'node:os';
+
+/** This process among those of all nodes: the node's address and the process ID. */
+export function ownName(): string {
+  const address = ownAddress();
+  return `${address.includes(':') ? `[${address}]` : address}:${process.pid}`;
+}
+
+/** This node's address: its first external IPv4, else IPv6, else the host's name. */
+export function ownAddress(): string {
+  const external = Object.values(networkInterfaces())
+    .flatMap((addresses) => addresses ?? [])
+    .filter(({ internal, address }) => !internal && !address.startsWith('fe80:'));
+  return (
+    external.find(({ family }) => family === 'IPv4')?.address ??
+    external.find(({ family }) => family === 'IPv6')?.address ??
+    hostname()
+  );
+}
