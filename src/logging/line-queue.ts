@@ -5,14 +5,17 @@
  * the last line of a campaign, are written at once, after all lines that wait: the order stays, a process that spins in
  * one turn still logs why, and a caller may end its log when `close()` has resolved.
  */
+import { nextTurn } from '../util/clock.ts';
+
 const waiting: (() => void)[] = [];
-let turnEnd: NodeJS.Immediate | undefined;
+/** Undefined while no line waits. */
+let cancelTurnEnd: (() => void) | undefined;
 /** Campaigns under way: `process.exit()` leaves out no line of theirs. */
 let campaigns = 0;
 
 export function writeSoon(write: () => void): void {
   waiting.push(write);
-  turnEnd ??= setImmediate(writeWaiting);
+  cancelTurnEnd ??= nextTurn(writeWaiting);
 }
 
 export function writeNow(write: () => void): void {
@@ -29,7 +32,7 @@ export function writeAtExit(): () => void {
 }
 
 function writeWaiting(): void {
-  clearImmediate(turnEnd);
-  turnEnd = undefined;
+  cancelTurnEnd?.();
+  cancelTurnEnd = undefined;
   for (const write of waiting.splice(0)) write();
 }
