@@ -77,6 +77,16 @@ export default defineConfig({
         resolve,
         ssr,
         test: {
+          name: 'runtimes',
+          include: ['test/runtimes/**/*.test.ts'],
+          ...onEtcd,
+          sequence: { groupOrder: 2 },
+        },
+      },
+      {
+        resolve,
+        ssr,
+        test: {
           name: 'faults',
           include: ['test/faults/**/*.test.ts'],
           ...onEtcd,

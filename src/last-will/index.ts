@@ -131,9 +131,11 @@ export class LastWill {
   }
 }
 
-/** @throws {Error} where this is not plain Node: a second copy of us must never be started instead. */
+/** @throws {Error} if `execPath` is not a runtime alone: a second copy of us must never be started instead. */
 function spawnHelper(): ChildProcess {
-  if (!isPlainNode()) throw new Error('the last will needs plain Node, not an executable that contains it');
+  if (!isPlainRuntime())
+    throw new Error('the last will needs plain Node, Bun or Deno, not an executable that contains it');
+  // Bun takes these arguments as they are; Deno translates them for its own executable.
   const helper = spawn(process.execPath, ['--input-type=commonjs', '-e', helperSource], {
     stdio: ['pipe', 'ignore', 'ignore'],
     env: Object.fromEntries(
@@ -145,12 +147,21 @@ function spawnHelper(): ChildProcess {
     cwd: parse(process.execPath).root,
   });
   helper.unref();
-  (helper.stdin as Socket | null)?.unref();
+  (helper.stdin as Partial<Socket> | null)?.unref?.(); // Bun's has none, and keeps no process alive
   return helper;
 }
 
-function isPlainNode(): boolean {
+/** What Bun and Deno say of themselves. */
+interface OtherRuntimes {
+  readonly Bun?: { readonly main?: string };
+  readonly Deno?: { readonly build?: { readonly standalone?: boolean } };
+}
+
+function isPlainRuntime(): boolean {
   const { versions } = process;
+  const { Bun, Deno } = globalThis as OtherRuntimes;
+  if ('bun' in versions) return !/^(\/\$bunfs|\w:[\\/]~BUN)[\\/]/.test(Bun?.main ?? '/$bunfs/');
+  if ('deno' in versions) return Deno?.build?.standalone === false;
   const isSea = process.getBuiltinModule('node:sea')?.isSea() === true;
-  return !isSea && !('pkg' in process) && !['electron', 'bun', 'deno'].some((name) => name in versions);
+  return !isSea && !('pkg' in process) && !('electron' in versions);
 }
