@@ -319,7 +319,7 @@ export class Election implements AsyncDisposable {
       refused: (fault) => readError(this.name, fault),
       see: this.#see,
     });
-    return endsAtOnce(leaders, over);
+    return endsAtOnce(leaders, over, () => this.#callers.idle(observeLeader));
   }
 
   /** What we know without asking etcd. */

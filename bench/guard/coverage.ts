@@ -87,7 +87,10 @@ const election: Covered<Election> = {
     etcd: NOT_SENT,
   },
   close: {
-    success: rows(['close, then new', 'close of what is closed'], [overRows('election.close()').flood]),
+    success: rows(
+      ['close, then new', 'close of what is closed', 'close, a new election each turn'],
+      [overRows('election.close()').flood],
+    ),
     known: over('election.close()'),
     etcd: NOT_SENT,
   },
@@ -112,7 +115,7 @@ const election: Covered<Election> = {
   },
   observe: {
     success: rows(
-      ['observe, broken off', 'observe, broken off, a new name each turn'],
+      ['observe, broken off', 'observe, broken off, a new name each turn', 'observe, ended before it begins'],
       ['observe, broken off, un-awaited each turn'],
     ),
     known: over('election.observe()'),

@@ -177,6 +177,12 @@ const scenarios: Record<string, () => unknown> = {
     const election = new Election(client, NAME);
     return foreverSwallowing(() => election.close());
   },
+  'close, a new election each turn': () =>
+    foreverSwallowing((turn) => new Election(client, `x${turn}`).close()),
+  'observe, ended before it begins': () => {
+    const election = stand();
+    return foreverSwallowing(() => election.observe().return());
+  },
   'observe, broken off': () => {
     const election = stand();
     return foreverSwallowing(async () => {

@@ -58,22 +58,42 @@ export async function* observeLeader(
 /**
  * A generator's own `return()` and `throw()` wait behind a `next()` that is under way, and that may wait for hours:
  * they end it first. `Symbol.asyncDispose` is `return()`; Node 20 does not give it to generators.
+ *
+ * @param idle passed by calls on an iteration that has not begun or is over: a generator answers them within the turn.
  */
 export function endsAtOnce<T>(
   leaders: AsyncGenerator<T, void, void>,
   over: AbortController,
+  idle: () => Promise<void>,
 ): AsyncGenerator<T, void, void> {
+  const next = leaders.next.bind(leaders);
   const end = leaders.return.bind(leaders);
   const fail = leaders.throw.bind(leaders);
+  let state: 'new' | 'under way' | 'over' = 'new';
+  const finish = async (
+    finished: () => Promise<IteratorResult<T, void>>,
+  ): Promise<IteratorResult<T, void>> => {
+    over.abort();
+    const isUnderWay = state === 'under way';
+    state = 'over';
+    if (!isUnderWay) await idle();
+    return await finished();
+  };
   return Object.assign(leaders, {
-    return(value: void | PromiseLike<void>) {
-      over.abort();
-      return end(value);
+    async next() {
+      if (state === 'over') await idle();
+      else state = 'under way';
+      try {
+        const result = await next();
+        if (result.done === true) state = 'over';
+        return result;
+      } catch (error) {
+        state = 'over';
+        throw error;
+      }
     },
-    throw(error: unknown) {
-      over.abort();
-      return fail(error);
-    },
+    return: (value: void | PromiseLike<void>) => finish(() => end(value)),
+    throw: (error: unknown) => finish(() => fail(error)),
     async [Symbol.asyncDispose]() {
       await leaders.return();
     },

@@ -24,10 +24,19 @@ import { guardOf, type GuardListener, type GuardSettings } from './loop-guard.ts
 import { iterationsOf } from './iterations.ts';
 import { keyOf, type ElectionScope } from './guard-key.ts';
 import { clock } from '../util/clock.ts';
-import { singleFlightOf, type SingleFlight } from './single-flight.ts';
+import { idleOfClient, singleFlightOf, type SingleFlight } from './single-flight.ts';
 
 /** Reads: 20 a second for whoever pauses between them; who asks again at once waits longer and longer, up to 1 s. */
 const READS: GuardSettings = { burst: 20, baseMs: 50, capMs: 1_000, outsideCapMs: 1_000, healthyAfterMs: 50 };
+
+/** Calls with nothing to do, of all elections of a client: 300 at once, then fewer and fewer, down to one a second. */
+const IDLE_OF_CLIENT: GuardSettings = {
+  burst: 300,
+  baseMs: 50,
+  capMs: 1_000,
+  outsideCapMs: 1_000,
+  healthyAfterMs: 50,
+};
 
 /** Calls of one `campaign()` that may wait for its term; each costs memory as long as it waits. */
 const MOST_ASKING = 1_000;
@@ -249,6 +258,7 @@ export class CallLimiter {
       calledFrom: this.#calledFrom('idle', calls),
       listener: this.#unlessTold(),
     });
+    await idleOfClient(this.#scope).pass(IDLE_OF_CLIENT, { listener: this.#unlessTold() });
     if (turn === turnOfTheLoop()) await clock.sleep(1);
   }
 

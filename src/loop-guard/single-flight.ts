@@ -7,7 +7,7 @@
  * milliseconds where a loop waits for half a minute, and what waits is bounded.
  */
 import type { Origin } from '../core/campaign-state.ts';
-import { guardOf, type GuardSettings, type LoopGuard, type PassOptions } from './loop-guard.ts';
+import { guardOf, LoopGuard, type GuardSettings, type PassOptions } from './loop-guard.ts';
 import { keyOf, type ElectionScope, type Purpose } from './guard-key.ts';
 import { shared } from './registry.ts';
 import { clock, type Clock } from '../util/clock.ts';
@@ -69,3 +69,7 @@ export class SingleFlight {
 /** The turnstile of one election and kind of answer in this process. */
 export const singleFlightOf = (scope: ElectionScope, purpose: Purpose): SingleFlight =>
   shared('turnstile', keyOf(scope, purpose), () => new SingleFlight(guardOf(scope, purpose)));
+
+/** Calls with nothing to do, of all elections on these endpoints: a loop may make another election each turn. */
+export const idleOfClient = ({ endpoints }: ElectionScope): SingleFlight =>
+  shared('idle-of-client', JSON.stringify(endpoints), () => new SingleFlight(new LoopGuard('', '')));
