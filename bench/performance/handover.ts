@@ -67,7 +67,6 @@ async function once(
   const actors: Actor[] = [];
   const samples: Record<string, number[]> = {};
   const calls: Record<string, Record<string, number>> = {};
-  const take = (name: string, ms: number): void => void (samples[name] ??= []).push(ms);
   try {
     const sides = await sidesOf(hosts, before, actors);
     for (const side of sides) {
@@ -75,18 +74,20 @@ async function once(
       for (let round = 0; round <= WARM_UP + rounds; round++) await lineUp(side, `e${round}`);
     }
     await sleep(QUIET_MS);
-    for (let round = 1; round <= WARM_UP + rounds; round++)
+    for (let round = 1; round <= WARM_UP + rounds; round++) {
+      const take = (name: string, ms: number): void =>
+        void (round > WARM_UP && (samples[name] ??= []).push(ms));
+      // Who comes second in the same two processes finds them warm: so the order changes.
+      for (const side of round % 2 === 0 ? sides : [...sides].reverse())
+        take(side.name, await resign(side, `e${round}`));
       for (const side of sides) {
-        const { name, by } = side;
-        const ms = await resign(side, `e${round}`);
-        const floorMs = by === 'before' ? undefined : await floor(side, round, 'delete');
+        if (side.by === 'before') continue;
+        take(`floor, ${side.by === 'go' ? 'Go' : side.name}`, await floor(side, round, 'delete'));
+        if (side.by !== 'ours') continue;
         // A release must not delete what another has put meanwhile: so much of the rest is etcd's and etcd3's.
-        const safeMs = by === 'ours' ? await floor(side, round, 'delete-if') : undefined;
-        if (round <= WARM_UP) continue;
-        take(name, ms);
-        if (safeMs !== undefined) take('floor, where the delete is a transaction', safeMs);
-        if (floorMs !== undefined) take(`floor, ${by === 'go' ? 'Go' : name}`, floorMs);
+        take('floor, where the delete is a transaction', await floor(side, round, 'delete-if'));
       }
+    }
     for (const side of sides) calls[side.name] = await callsOf(hosts, () => resign(side, 'e0'));
   } finally {
     await Promise.all(actors.map((actor) => actor.kill()));

@@ -10,6 +10,14 @@ const home = globalThis as { [key: symbol]: Map<string, Map<string, unknown>> | 
  * tests and benchmarks only, between one case and the next; a prefix of its own for each case does as well.
  */
 export function resetLoopGuards(): void {
-  for (const kind of ['guard', 'turnstile', 'newcomers', 'paces', 'client-reads', 'idle-of-client', 'iterations'])
+  for (const kind of [
+    'guard',
+    'turnstile',
+    'newcomers',
+    'paces',
+    'client-reads',
+    'idle-of-client',
+    'iterations',
+  ])
     home[Symbol.for('etcd-election/1')]?.get(kind)?.clear();
 }
