@@ -11,7 +11,8 @@ process.once('SIGINT', () => interrupted.abort());
 // #region observe
 const election = new Election(client, 'sync-master');
 for await (const leader of election.observe({ signal: interrupted.signal })) {
-  if (leader === undefined) console.log('nobody leads');
+  if (leader === null) console.log('etcd does not answer: it is not known who leads');
+  else if (leader === undefined) console.log('nobody leads');
   else console.log(`${leader.value} leads, fencing token ${leader.fencingToken}`);
 }
 // #endregion observe

@@ -24,7 +24,7 @@ import { sharedClientOf } from './client/shared-client.ts';
 import { guardOf, type LoopGuard } from './loop-guard/loop-guard.ts';
 import { endpointsOf, keyOf, type ElectionScope } from './loop-guard/guard-key.ts';
 import { healthOf, type ElectionHealth } from './core/health.ts';
-import { endsAtOnce, observeLeader } from './campaign/observer.ts';
+import { endsAtOnce, observeLeader, type Observed } from './campaign/observer.ts';
 import { checkClient, checkName, checkSignal, checkValue, shortName } from './input-checks.ts';
 import { resolveOptions, type ElectionOptions, type Settings } from './options.ts';
 import { ownName } from './util/own-name.ts';
@@ -78,6 +78,8 @@ export class Election implements AsyncDisposable {
   #last: Campaign | undefined;
   /** Why the last call was refused by us, though it may have gone unheard. */
   #notStanding: string | undefined;
+  /** Iterations of `observe()`. */
+  readonly #leaseLosses = new Set<() => void>();
   /** The last term of which a callback was told that it would wait for itself. */
   #selfWaitIn: Term | undefined;
 
@@ -123,6 +125,9 @@ export class Election implements AsyncDisposable {
       eventLog,
       endedError: (reason) => this.#endedError(reason),
       last: {},
+      onLeaseLost: () => {
+        for (const listener of this.#leaseLosses) listener();
+      },
     };
     this.#callers = this.#tools.callers;
     this.#reader = new QueueReader(this.#tools, this.#callers);
@@ -288,15 +293,18 @@ export class Election implements AsyncDisposable {
   }
 
   /**
-   * Who leads, from now on: the present state first, then every change, `undefined` where nobody leads. Needs no
-   * candidacy. It heals itself after any outage; a reader who is slow gets the newest state, not all in between.
-   * It ends with the signal and with `close()`.
+   * Who leads, from now on: the present state first, then every change. Needs no candidacy.
+   *
+   * It yields the leader; `undefined` if nobody leads; and `null` if it is not known who leads, because etcd has confirmed
+   * nothing for one TTL of this election, or because the leader would be ourselves and our lease has run out. It heals
+   * itself after any outage, and then yields what is true again. A reader who is slow gets the newest state, not all in
+   * between. It ends with the signal and with `close()`.
+   *
+   * What it shows may be old by up to one TTL: it is no permission to act, and no source of a fencing token.
    *
    * @throws {RefusedError} from the iteration, if etcd refuses for good or the client is closed.
    */
-  observe(
-    options: { signal?: AbortSignal | undefined } = {},
-  ): AsyncGenerator<Leader | undefined, void, void> {
+  observe(options: { signal?: AbortSignal | undefined } = {}): AsyncGenerator<Observed, void, void> {
     this.#callers.count('read');
     const asked = checkSignal(options, this.name);
     const over = new AbortController();
@@ -317,7 +325,14 @@ export class Election implements AsyncDisposable {
         eventLog.report({ type: 'candidate.refused', election: this.name, reason, forMs }),
       ),
       refused: (fault) => readError(this.name, fault),
-      see: this.#see,
+      see: (candidate) =>
+        this.#last?.isLeaseLost === true && candidate.key === this.#last.ownKey
+          ? undefined
+          : this.#see(candidate),
+      onLeaseLost: (listener) => {
+        this.#leaseLosses.add(listener);
+        return () => this.#leaseLosses.delete(listener);
+      },
     });
     return endsAtOnce(leaders, over, () => this.#callers.idle(observeLeader));
   }

@@ -6,6 +6,7 @@ export type { ElectionStatus } from './campaign/status.ts';
 export type { LeadOptions } from './campaign/lead-work.ts';
 export type { SettledWrite, Term } from './term/term.ts';
 export type { Candidate } from './campaign/candidate.ts';
+export type { Observed } from './campaign/observer.ts';
 export type { ElectionHealth } from './core/health.ts';
 export type { ElectionOptions, GuardOptions, TxnOptions } from './options.ts';
 export type { EndCause, LossCause, StopCause } from './core/campaign-state.ts';

@@ -83,7 +83,7 @@ export interface ElectionOptions {
   onFollower?: ((leader: Candidate | undefined) => unknown) | undefined;
   /**
    * Called at every change of the leader, or of what the leader announces, while we are a candidate or lead, our own
-   * terms included; undefined if nobody leads. It is never awaited.
+   * terms included; undefined if nobody leads, or if it is not known who does. It is never awaited.
    */
   onLeaderChange?: ((leader: Candidate | undefined) => unknown) | undefined;
   /**

@@ -66,6 +66,8 @@ export interface CampaignTools {
   endedError(reason: StopCause): ElectionError;
   /** The election's last term, whichever campaign it belongs to. */
   readonly last: { term?: LiveTerm };
+  /** Our lease has run out: who shows us as the leader must look again. */
+  onLeaseLost(): void;
 }
 
 /** An honest `close()` while the guard holds must not wait for long, in milliseconds. */
@@ -113,6 +115,7 @@ export class Campaign {
   #offLoop: () => void = () => undefined;
   #isWaitTold = false;
   #knownLeader: Queued | undefined;
+  #isLeaseLost = false;
   /** Resolves when the campaign is over in etcd; the last callback may still be under way. */
   readonly ended: Promise<void>;
   /** Resolves when the last callback has settled too. */
@@ -159,6 +162,7 @@ export class Campaign {
           this.#value.check();
         },
         onRefused: (fault) => this.#refuse(fault),
+        onDoubt: () => this.#noteLeader(),
       },
     );
     const leavePlace = tools.eventLog.begin();
@@ -198,8 +202,15 @@ export class Campaign {
   /** Undefined while nothing is known. */
   get leader(): Candidate | undefined {
     if (this.#place === undefined || this.#term?.isOver === true) return undefined;
-    // By the clock: we do not show ourselves for longer than we may believe it.
-    return this.#term?.isCurrent() === false ? undefined : this.#see(this.#queueWatcher.queue.leader);
+    // By the clock: nobody is shown for longer than we may believe it. Our own lease is proof of ourselves.
+    const isBelieved =
+      this.#term === undefined ? this.#queueWatcher.isConfirmed : this.#term.remainingMs() > 0;
+    return isBelieved ? this.#see(this.#queueWatcher.queue.leader) : undefined;
+  }
+
+  /** Whether our lease has run out, by the clock, and we have not entered anew since: etcd may show our key all the same. */
+  get isLeaseLost(): boolean {
+    return this.#isLeaseLost || (this.#term?.isOver === false && this.#term.remainingMs() <= 0);
   }
 
   /** Key of our last candidacy; undefined before the first. */
@@ -278,6 +289,7 @@ export class Campaign {
     const { sessions } = this.#tools;
     if (!this.#released) await this.#passQuits();
     this.#report.campaignEnded(reason, error);
+    this.#queueWatcher.close();
     await sessions.leave(this.#holder);
     this.#nextTerm.reject(error);
   }
@@ -359,6 +371,7 @@ export class Campaign {
       const entry = await this.#candidateKey.take(() => this.#value.value, this.#stop.signal);
       const { candidacy } = entry;
       this.#ownKey = candidacy.key;
+      this.#isLeaseLost = false;
       this.#tools.guard.cameThrough();
       this.#value.entered(this.#value.value);
       this.#hasStood = true;
@@ -529,6 +542,7 @@ export class Campaign {
         offEnd();
         // Before anything else hears of it: the work must stop first.
         if (outcome.type === 'lost' || outcome.type === 'stopped') this.#endTerm(outcome.reason);
+        if (outcome.type === 'lost') this.#noteLostLease(outcome.reason);
         resolve(outcome);
       };
       this.#settle = settle;
@@ -602,11 +616,20 @@ export class Campaign {
     await clock.sleep(LONG_WAIT_MS, this.#stop.signal);
     if (this.#isWaitTold || this.#place !== candidacy || this.#state.name !== 'waiting') return;
     this.#isWaitTold = true;
-    this.#report.waitsForLong(this.position!, this.#queueWatcher.queue.leader?.value, LONG_WAIT_MS);
+    this.#report.waitsForLong(this.position!, this.leader?.value, LONG_WAIT_MS);
+  }
+
+  #noteLostLease(reason: EndCause): void {
+    if (reason !== 'deadline-passed' && reason !== 'lease-lost') return;
+    this.#isLeaseLost = true;
+    this.#noteLeader();
+    this.#tools.onLeaseLost();
   }
 
   #noteLeader(): void {
-    const { leader } = this.#queueWatcher.queue;
+    const { queue, isConfirmed } = this.#queueWatcher;
+    const isOurs = this.#isLeaseLost && queue.leader?.key === this.#ownKey;
+    const leader = isConfirmed && !isOurs ? queue.leader : undefined;
     const known = this.#knownLeader;
     if (leader?.fencingToken === known?.fencingToken && leader?.value === known?.value) return;
     this.#knownLeader = leader;
@@ -634,7 +657,7 @@ export class Campaign {
       new RefusedError(election, `a bug in etcd-election: ${String(bug)}`, { cause: bug }),
     );
     this.#endTerm('refused');
-    this.#queueWatcher.stop();
+    this.#queueWatcher.close();
     this.#cancelHealthTimer();
     this.#state = { name: 'ended', reason: 'refused' };
     this.#tellReady();

@@ -1,5 +1,6 @@
 /**
- * Who leads now, as an async iterable: needs no lease and no candidacy, says "nobody" too, and heals itself.
+ * Who leads now, as an async iterable: needs no lease and no candidacy, says "nobody" and "not known" too, and heals
+ * itself.
  */
 import { onAbort } from '../util/abort.ts';
 import type { Candidate } from './candidate.ts';
@@ -30,17 +31,20 @@ export interface ObserverTools {
   readonly refusal: Refusal;
   /** Makes the error that the iteration ends with where etcd refuses at the start, or for good. */
   refused(fault: EtcdError): Error;
-  /** Makes of a candidate what the reader gets. */
-  see(candidate: Queued): Candidate;
+  /** Makes of a candidate what the reader gets; undefined if it is our own, and our lease has run out. */
+  see(candidate: Queued): Candidate | undefined;
+  /** Calls this when our own lease has run out. @returns what ends that. */
+  onLeaseLost(listener: () => void): () => void;
 }
+
+/** The leader; `undefined` if nobody leads; `null` if it is not known who does. */
+export type Observed = Candidate | undefined | null;
 
 /**
  * Yields the leader as soon as it is known, then at every change. Only the newest state is kept for a reader who
  * is slow: an observer wants to know who leads, not who led.
  */
-export async function* observeLeader(
-  tools: ObserverTools,
-): AsyncGenerator<Candidate | undefined, void, void> {
+export async function* observeLeader(tools: ObserverTools): AsyncGenerator<Observed, void, void> {
   const { signal } = tools.over;
   const stop = (): void => tools.over.abort();
   if (tools.until.some(({ aborted }) => aborted)) stop();
@@ -109,6 +113,7 @@ class SharedWatcher {
   #answered: () => void = () => undefined;
   readonly queueWatcher: QueueWatcher;
   isKnown = false;
+  #isInDoubt = false;
   /** What every iteration ends with; undefined while the feed goes on. */
   failure: Error | undefined;
 
@@ -118,6 +123,7 @@ class SharedWatcher {
     this.queueWatcher = new QueueWatcher(tools, {
       onChange: () => {
         this.isKnown = true;
+        this.#isInDoubt = false;
         tools.refusal.over();
         this.#wake();
       },
@@ -128,8 +134,20 @@ class SharedWatcher {
           if (!this.#over.signal.aborted) this.queueWatcher.start(undefined, tools.noticeWithinMs);
         });
       },
+      onDoubt: () => {
+        this.#isInDoubt = true;
+        this.#wake();
+      },
     });
     void this.#start(tools);
+  }
+
+  /** What is to be shown now; undefined before the first answer. */
+  now(see: ObserverTools['see']): { readonly leader: Observed } | undefined {
+    if (this.#isInDoubt || (this.isKnown && !this.queueWatcher.isConfirmed)) return { leader: null };
+    if (!this.isKnown) return undefined;
+    const { leader } = this.queueWatcher.queue;
+    return { leader: leader === undefined ? undefined : (see(leader) ?? null) };
   }
 
   async #start(tools: ObserverTools): Promise<void> {
@@ -158,11 +176,10 @@ class SharedWatcher {
   }
 
   leave(wake: () => void): void {
-    this.#wakes.delete(wake);
-    if (this.#wakes.size > 0) return;
+    if (!this.#wakes.delete(wake) || this.#wakes.size > 0) return;
     this.#over.abort();
     this.#answered();
-    this.queueWatcher.stop();
+    this.queueWatcher.close();
     this.#onOver();
   }
 }
@@ -181,22 +198,24 @@ function feedOf(tools: ObserverTools): SharedWatcher {
   return queueWatcher;
 }
 
-async function* changes(
-  tools: ObserverTools,
-  signal: AbortSignal,
-): AsyncGenerator<Candidate | undefined, void, void> {
+async function* changes(tools: ObserverTools, signal: AbortSignal): AsyncGenerator<Observed, void, void> {
   let resume: () => void = () => undefined;
   const wake = (): void => resume();
   const shared = feedOf(tools);
+  const over = (): void => {
+    shared.leave(wake); // also if the reader never asks for the next one
+    wake();
+  };
   shared.join(wake);
-  signal.addEventListener('abort', wake);
-  let said: { leader: Queued | undefined } | undefined;
+  signal.addEventListener('abort', over);
+  const offLease = tools.onLeaseLost(wake);
+  let said: { readonly leader: Observed } | undefined;
   try {
     while (!signal.aborted) {
-      const { leader } = shared.queueWatcher.queue;
-      if (shared.isKnown && (said === undefined || !same(said.leader, leader))) {
-        said = { leader };
-        yield leader && tools.see(leader);
+      const now = shared.now(tools.see);
+      if (now !== undefined && (said === undefined || !same(said.leader, now.leader))) {
+        said = now;
+        yield now.leader;
         continue; // it may have changed while the reader was busy
       }
       const { failure } = shared;
@@ -204,10 +223,11 @@ async function* changes(
       await new Promise<void>((resolve) => (resume = resolve));
     }
   } finally {
-    signal.removeEventListener('abort', wake);
+    signal.removeEventListener('abort', over);
+    offLease();
     shared.leave(wake);
   }
 }
 
-const same = (a: Queued | undefined, b: Queued | undefined): boolean =>
-  a?.fencingToken === b?.fencingToken && a?.value === b?.value;
+const same = (a: Observed, b: Observed): boolean =>
+  a && b ? a.fencingToken === b.fencingToken && a.value === b.value : a === b;

@@ -8,12 +8,15 @@ import type { EtcdError } from '../etcd/etcd-error.ts';
 import type { EtcdTransport } from '../etcd/transport.ts';
 import type { SharedWatch } from '../etcd/watch.ts';
 import { CALL_LIMIT_MS } from '../client/session.ts';
+import { clock } from '../util/clock.ts';
 
 export interface QueueListener {
   /** The roster may have changed. */
   onChange(): void;
   /** etcd refuses to show it: the feed is over. */
   onRefused(fault: EtcdError): void;
+  /** etcd has confirmed nothing for as long as a watch may be silent: who leads is not known any more. */
+  onDoubt(): void;
 }
 
 export class QueueWatcher {
@@ -25,6 +28,11 @@ export class QueueWatcher {
   /** The candidacy of ours whose key etcd has told us is deleted. */
   #deleted: Candidacy | undefined;
   #stop: (() => void) | undefined;
+  #noticeWithinMs = 0;
+  /** When what is shown was last known to be true; undefined before the first start. */
+  #confirmedAtMs: number | undefined;
+  /** Ends the wait for a doubt. */
+  #trust: AbortController | undefined;
 
   constructor(
     source: {
@@ -45,12 +53,42 @@ export class QueueWatcher {
     return candidacy !== undefined && candidacy === this.#deleted;
   }
 
+  /** Whether etcd has shown or confirmed the queue within the last TTL. It ages on after {@link stop}. */
+  get isConfirmed(): boolean {
+    return this.#trustedForMs > 0;
+  }
+
+  get #trustedForMs(): number {
+    const { NEGATIVE_INFINITY } = Number;
+    return (this.#confirmedAtMs ?? NEGATIVE_INFINITY) + this.#noticeWithinMs - clock.now();
+  }
+
+  #confirm(atMs: number): void {
+    this.#confirmedAtMs = Math.max(this.#confirmedAtMs ?? atMs, atMs);
+    if (this.#trust !== undefined || !this.isConfirmed) return;
+    this.#trust = new AbortController();
+    void this.#awaitDoubt(this.#trust.signal);
+  }
+
+  /** The time counts, not the timer: it is set again for what is left. */
+  async #awaitDoubt(signal: AbortSignal): Promise<void> {
+    while (this.isConfirmed) {
+      await clock.sleep(Math.max(1, this.#trustedForMs), signal);
+      if (signal.aborted) return;
+    }
+    this.#trust = undefined;
+    this.#listener.onDoubt();
+  }
+
   /**
    * @param entry of ours, with which the queue has just been read; without it the feed reads it first.
    * @param noticeWithinMs how soon a watch that fell silent must be noticed, in milliseconds.
    */
   start(entry: Entry | undefined, noticeWithinMs: number): void {
     this.stop();
+    this.#noticeWithinMs = noticeWithinMs;
+    // After a refusal it starts anew, and has learnt nothing meanwhile.
+    if (entry !== undefined || this.#confirmedAtMs === undefined) this.#confirm(clock.now());
     // A member that keeps silent must not keep the next try waiting for longer than the watch itself may be silent.
     const readWithinMs = Math.min(CALL_LIMIT_MS, noticeWithinMs / 3);
     if (entry !== undefined) this.queue.reset(entry.candidates);
@@ -63,6 +101,7 @@ export class QueueWatcher {
         electionKeys: this.#electionKeys,
         reload: async (signal) => {
           const turn = ++asked;
+          const askedAtMs = clock.now();
           const read = await readQueue(this.#transport, this.#electionKeys, {
             withinMs: readWithinMs,
             signal,
@@ -72,6 +111,7 @@ export class QueueWatcher {
           if (isOver || turn < shown) return read.revision;
           shown = turn;
           this.queue.reset(read.candidates);
+          this.#confirm(askedAtMs);
           this.#listener.onChange();
           return read.revision;
         },
@@ -81,6 +121,11 @@ export class QueueWatcher {
             if (event.type === 'delete' && event.key === own?.key) this.#deleted = own;
           }
           this.#listener.onChange();
+        },
+        onConfirmed: (atMs) => {
+          const wasInDoubt = !this.isConfirmed;
+          this.#confirm(atMs);
+          if (wasInDoubt) this.#listener.onChange();
         },
         onRefused: (fault) => this.#listener.onRefused(fault),
       },
@@ -96,5 +141,11 @@ export class QueueWatcher {
   stop(): void {
     this.#stop?.();
     this.#stop = undefined;
+  }
+
+  /** For good: nothing is told any more. */
+  close(): void {
+    this.stop();
+    this.#trust?.abort();
   }
 }

@@ -22,7 +22,7 @@ export interface ElectionStatus {
   readonly state: 'idle' | 'closed' | Exclude<CampaignState['name'], 'ended' | 'settling'>;
   /** The present term; undefined as soon as it is not current any more. */
   readonly term: Term | undefined;
-  /** As far as we know without asking; undefined where nobody leads or we do not know. */
+  /** As far as we know without asking; undefined if nobody leads, or if etcd has confirmed nothing for one TTL. */
   readonly leader: Candidate | undefined;
   /** Our place in the queue: 1 leads. */
   readonly position: number | undefined;

@@ -42,7 +42,10 @@ export async function watch(args: readonly string[], terminal: Terminal): Promis
     await view.probe(client, true);
     const probing = view.keepProbing(client, stop.signal);
     await using election = new Election(client, name, { prefix: line.prefix, logger: silentLogger });
-    for await (const leader of election.observe({ signal: stop.signal })) view.show(leader);
+    for await (const leader of election.observe({ signal: stop.signal })) {
+      if (leader === null) view.doubt();
+      else view.show(leader);
+    }
     await probing;
     return EXIT.ok;
   });
@@ -68,6 +71,11 @@ class View {
     const at = new Date();
     if (this.#line.json) printJson(this.#terminal.stdout, documentOf(this.#name, leader, at));
     else print(this.#terminal.stdout, lineOf(leader, at, this.#palette));
+  }
+
+  /** etcd has confirmed nothing for one TTL. The next probe says why, unless it has said so already. */
+  doubt(): void {
+    if (this.#outage === undefined) this.#tellOutage('etcd has confirmed nothing for one TTL');
   }
 
   /** @throws {Error} at the start only, if etcd refuses us: waiting would not help. */

@@ -18,8 +18,8 @@ export interface ProbeTools {
   /** A prefix that we watch: no candidate has it as its key. Undefined where nothing is watched. */
   key(): Buffer | undefined;
   newId(): number;
-  /** It was answered. */
-  onAnswered(): void;
+  /** It was answered. @param askedAtMs when it was asked. */
+  onAnswered(askedAtMs: number): void;
   onLost(reason: string, how: 'fail' | 'leave'): void;
 }
 
@@ -55,9 +55,10 @@ export class WatchProbe {
     const inMs = this.#tools.everyMs() / (this.#isBehind ? 2 : 1);
     this.#cancelTimer = after(inMs, () => {
       this.#learn();
+      const askedAtMs = clock.now();
       this.ask().then(
         () => {
-          this.#tools.onAnswered();
+          this.#tools.onAnswered(askedAtMs);
           this.start();
         },
         () => undefined, // the stream was given up on the way

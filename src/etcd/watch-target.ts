@@ -9,6 +9,8 @@ export interface WatchTarget {
   reload(signal: AbortSignal): Promise<bigint>;
   /** What happened to the keys, in revision order. */
   onEvents(events: readonly QueueEvent[]): void;
+  /** The watch works: all that had happened by this moment has been told, up to one probe later. */
+  onConfirmed(atMs: number): void;
   /** etcd refuses the range for good: the watch is over. */
   onRefused(fault: EtcdError): void;
 }

@@ -180,9 +180,10 @@ export class SharedWatch {
         return anyWatch && Buffer.from(anyWatch.target.electionKeys);
       },
       newId: () => ++this.#lastId,
-      onAnswered: () => {
+      onAnswered: (askedAtMs) => {
         this.#confirmedAtMs = clock.now();
         this.#isUnconfirmed = false;
+        this.#tellConfirmed(askedAtMs);
         this.#tools.backoff.healthyFor(clock.now() - this.#upSinceMs);
       },
       onLost: (reason, how) => {
@@ -190,6 +191,11 @@ export class SharedWatch {
         this.#lose(stream, reason);
       },
     });
+  }
+
+  #tellConfirmed(atMs: number): void {
+    for (const watch of this.#byId.values())
+      if (watch.isCreated && !this.#broken.has(watch)) watch.target.onConfirmed(atMs);
   }
 
   #learnKind(isProxied: boolean): void {

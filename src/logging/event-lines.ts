@@ -108,7 +108,7 @@ export const lines: { readonly [T in ElectionEventType]: Line<T> } = {
     'debug',
     (e) =>
       e.fencingToken === undefined
-        ? `nobody leads "${e.election}"`
+        ? `no leader of "${e.election}" is known`
         : `"${e.election}" is led by ${e.value} (fencing token ${e.fencingToken})`,
   ],
   'term.started': ['info', (e) => `leading "${e.election}" (fencing token ${e.fencingToken})`],

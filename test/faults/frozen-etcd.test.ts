@@ -1,4 +1,8 @@
+import { Etcd3 } from 'etcd3';
+import { Election } from 'etcd-election';
 import { expect, test } from 'vitest';
+import { within } from '../support/eventually.ts';
+import { RecordedLog } from '../support/recorded-log.ts';
 import { during } from './lab/fault-kind.ts';
 import { etcdAnswers } from './lab/faults.ts';
 import { Lab, NOISE_MS } from './lab/lab.ts';
@@ -57,6 +61,28 @@ test('L4: a follower of etcd freezes: whoever hung on it moves on, and no term e
 
   expect(alice.endings).toEqual([]);
   expect((await expectKept(lab)).terms).toBe(1);
+});
+
+test('L4: all of etcd freezes: an observer says within one TTL that it does not know who leads', async () => {
+  await using lab = await Lab.start({ cluster: cluster() });
+  await lab.leader();
+  const ttlSeconds = 2;
+  const { members, endpoints } = lab.cluster;
+  const client = new Etcd3({ hosts: [...endpoints] });
+  const observer = new Election(client, 'elsewhere', { ttlSeconds, logger: new RecordedLog().logger });
+  const leaders = observer.observe();
+  expect((await leaders.next()).value).toBeUndefined(); // nobody leads there
+  for (const member of members) member.freeze();
+  try {
+    expect(await within(ttlSeconds * 1_000 + NOISE_MS, 'a doubt', leaders.next())).toMatchObject({
+      value: null,
+    });
+  } finally {
+    for (const member of members) member.thaw();
+  }
+  expect((await within(3_000 + NOISE_MS, 'the truth', leaders.next())).value).toBeUndefined();
+  await observer.close();
+  client.close();
 });
 
 test('S2, L5: without a quorum the leader stops in time, and one leads within 3 s of its return', async () => {

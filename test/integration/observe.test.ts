@@ -2,19 +2,19 @@ import { getEventListeners } from 'node:events';
 import { setImmediate as turn } from 'node:timers/promises';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
-import { type Election, ElectionClosedError, UnavailableError, type Leader } from 'etcd-election';
+import { type Election, ElectionClosedError, UnavailableError, type Observed } from 'etcd-election';
 import { startProxy } from 'etcd-election/dev';
 import { describe, expect } from 'vitest';
 import { eventually, within } from '../support/eventually.ts';
-import { SOON_MS, test, type World } from '../support/world.ts';
+import { abortOf, SHORT_TTL_SECONDS, SOON_MS, test, type World } from '../support/world.ts';
 
 type Leaders = ReturnType<Election['observe']>;
 
-/** What an observer has seen so far, as values; `nobody` where nobody leads. */
-function observed(iterable: AsyncIterable<Leader | undefined>): { seen: string[]; over: Promise<unknown> } {
+/** What an observer has seen so far, as values; `nobody` where nobody leads, `unknown` where that is not known. */
+function observed(iterable: AsyncIterable<Observed>): { seen: string[]; over: Promise<unknown> } {
   const seen: string[] = [];
   const over = (async () => {
-    for await (const leader of iterable) seen.push(leader?.value ?? 'nobody');
+    for await (const leader of iterable) seen.push(leader === null ? 'unknown' : (leader?.value ?? 'nobody'));
   })();
   over.catch(() => undefined);
   return { seen, over };
@@ -222,6 +222,71 @@ describe('observe()', () => {
     await proxy.restore();
 
     await sees(seen, 'alice', 'bob');
+  });
+});
+
+describe('L4: nobody is shown as the leader for longer than we may believe it', () => {
+  const ttlSeconds = SHORT_TTL_SECONDS;
+
+  test('observe() says within one TTL of silence that it does not know, and then who leads again', async ({
+    candidate,
+    election,
+    client,
+    etcd,
+  }) => {
+    await candidate('alice').campaign();
+    await using proxy = await startProxy({ target: etcd.endpoints[0]! });
+    const { seen } = observed(election(client({ hosts: proxy.endpoint }), 'e', { ttlSeconds }).observe());
+    await sees(seen, 'alice');
+    const askedAtMs = performance.now();
+    proxy.stall();
+    await sees(seen, 'alice', 'unknown');
+    expect(performance.now() - askedAtMs).toBeLessThan(ttlSeconds * 1_000 + SOON_MS / 2);
+    proxy.resume();
+    await sees(seen, 'alice', 'unknown', 'alice');
+  });
+
+  test('observe() that gets no first answer says so too', async ({ election, client, etcd }) => {
+    await using proxy = await startProxy({ target: etcd.endpoints[0]! });
+    proxy.cut();
+    const { seen } = observed(election(client({ hosts: proxy.endpoint }), 'e', { ttlSeconds }).observe());
+    await sees(seen, 'unknown');
+    await proxy.restore();
+    await sees(seen, 'unknown', 'nobody');
+  });
+
+  test('observe() of the leader itself goes by its lease', async ({ election, client, etcd }) => {
+    await using proxy = await startProxy({ target: etcd.endpoints[0]! });
+    const one = election(client({ hosts: proxy.endpoint }), 'e', { ttlSeconds });
+    const term = await one.campaign('me');
+    const leaders = one.observe();
+    expect((await leaders.next()).value).toMatchObject({ value: 'me', isMe: true });
+    proxy.stall();
+    const next = leaders.next();
+    await abortOf(term.signal);
+    expect(await within(250, 'what it shows', next)).toEqual({ done: false, value: null });
+  });
+
+  test('status.leader and onLeaderChange of a follower that is cut off', async ({
+    candidate,
+    client,
+    etcd,
+  }) => {
+    await candidate('alice').campaign();
+    await using proxy = await startProxy({ target: etcd.endpoints[0]! });
+    const heard: (string | undefined)[] = [];
+    const bob = candidate('bob', {
+      ttlSeconds,
+      client: client({ hosts: proxy.endpoint }),
+      onLeaderChange: (leader) => void heard.push(leader?.value),
+    });
+    void bob.campaign();
+    await eventually(() => expect(heard).toEqual(['alice']), { withinMs: SOON_MS });
+    proxy.stall();
+    await eventually(() => expect(heard).toEqual(['alice', undefined]), { withinMs: SOON_MS });
+    expect(bob.election.status.leader).toBeUndefined();
+    proxy.resume();
+    await eventually(() => expect(heard).toEqual(['alice', undefined, 'alice']), { withinMs: 2 * SOON_MS });
   });
 });
 

@@ -263,8 +263,8 @@ describe('txn', () => {
     const lost: unknown = await term
       .put(`${prefix}x`, 'y')
       .catch((error: unknown) => ({ error, isCurrent: term.isCurrent(), aborted: term.signal.aborted }));
-    expect(lost).toMatchObject({ error: { because: 'evicted' }, isCurrent: false, aborted: true });
-    expect(log.of('term.ended')).toMatchObject([{ because: 'evicted' }]);
+    expect(lost).toMatchObject({ error: { reason: 'evicted' }, isCurrent: false, aborted: true });
+    expect(log.of('term.ended')).toMatchObject([{ reason: 'evicted' }]);
     expect(await client.get(`${prefix}x`).string()).toBeNull();
   });
 

@@ -1,4 +1,4 @@
-import type { Election, Leader } from 'etcd-election';
+import type { Election, Observed } from 'etcd-election';
 import { describe, expect } from 'vitest';
 import { startRefusingRelay } from '../../bench/guard/refusing-relay.ts';
 import { watch, WATCH_MS } from '../support/hot-loop.ts';
@@ -46,7 +46,7 @@ test('a dashboard reads five hundred elections at once, and is not held', async 
 });
 
 /** A viewer that has seen who leads. */
-async function view(one: Election): Promise<AsyncGenerator<Leader | undefined, void, void>> {
+async function view(one: Election): Promise<AsyncGenerator<Observed, void, void>> {
   const leaders = one.observe();
   const first = await leaders.next();
   expect(first).toMatchObject({ done: false, value: { value: 'alice' } });

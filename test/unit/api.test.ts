@@ -65,7 +65,7 @@ test('what an election and a term can do', () => {
   expectTypeOf<Election>().toExtend<AsyncDisposable>();
   expectTypeOf<Election['campaign']>().toEqualTypeOf<(value?: string) => Promise<Term>>();
   expectTypeOf<Election['leader']>().returns.toEqualTypeOf<Promise<Leader | undefined>>();
-  expectTypeOf<Election['observe']>().returns.toExtend<AsyncIterable<Leader | undefined>>();
+  expectTypeOf<Election['observe']>().returns.toExtend<AsyncIterable<Leader | undefined | null>>();
   expectTypeOf<Election['lead']>().toBeCallableWith(async (term: Term) => term.fencingToken);
   expectTypeOf<ElectionStatus['state']>().toEqualTypeOf<
     'idle' | 'held' | 'entering' | 'waiting' | 'leading' | 'leaving' | 'closed'

@@ -93,6 +93,7 @@ function watch(etcd: ForgetfulEtcd, paceMs = 0) {
     electionKeys: 'election/e/',
     reload: () => Promise.resolve(BigInt(++seen.reads)),
     onEvents: (events: readonly QueueEvent[]) => void seen.events.push(...events),
+    onConfirmed: () => undefined,
     onRefused: () => undefined,
   };
   ends.push(sharedWatch.watch(target, NOTICE_WITHIN_MS, 1n));

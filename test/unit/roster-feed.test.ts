@@ -30,7 +30,7 @@ test("L4: an observer's first read that is answered after a later one is not sho
   } as unknown as SharedWatch;
   const queueWatcher = new QueueWatcher(
     { electionKeys: 'e/', transport, sharedWatch },
-    { onChange: () => undefined, onRefused: () => undefined },
+    { onChange: () => undefined, onRefused: () => undefined, onDoubt: () => undefined },
   );
   queueWatcher.start(undefined, 3_000);
   const { signal } = new AbortController();
@@ -40,4 +40,5 @@ test("L4: an observer's first read that is answered after a later one is not sho
   answers[0]!('5', 'alice');
   expect(await first).toBe(5n);
   expect(queueWatcher.queue.leader?.value).toBe('bob');
+  queueWatcher.close();
 });

@@ -21,7 +21,7 @@ describe('S4: a write whose fence failed', () => {
   test('ends the term at once, without waiting for a watch', () => {
     const { term, told } = termOf();
     const { signal } = term;
-    expect(term.lostInEtcd()).toMatchObject({ because: 'evicted', fencingToken: 7n });
+    expect(term.lostInEtcd()).toMatchObject({ reason: 'evicted', fencingToken: 7n });
     expect(told).toEqual(['evicted']);
     expect([signal.aborted, term.isOver]).toEqual([true, true]);
   });
@@ -29,7 +29,7 @@ describe('S4: a write whose fence failed', () => {
   test('says why the term ended, if it had ended before', () => {
     const { term, told } = termOf();
     term.end('stepped-down');
-    expect(term.lostInEtcd()).toMatchObject({ because: 'stepped-down' });
+    expect(term.lostInEtcd()).toMatchObject({ reason: 'stepped-down' });
     expect(told).toEqual([]);
   });
 });

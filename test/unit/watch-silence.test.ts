@@ -40,6 +40,7 @@ function watchInSilence() {
     electionKeys: 'election/e/',
     reload: () => Promise.resolve(BigInt(++seen.reads)),
     onEvents: () => undefined,
+    onConfirmed: () => undefined,
     onRefused: () => undefined,
   };
   ends.push(sharedWatch.watch(target, NOTICE_WITHIN_MS, 1n));
