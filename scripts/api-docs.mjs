@@ -58,7 +58,7 @@ function declarationOf({ name, file }) {
   const doc = lines.slice(first, start).join('\n');
   const code = lines
     .slice(start, end + 1)
-    .filter((line) => !/^\s+(private |#private)/.test(line))
+    .filter((line) => !/^\s+(private |protected |#private)/.test(line))
     .join('\n')
     .replace(/^export (declare )?/, '')
     .replace(/^declare /, '');

@@ -18,7 +18,7 @@ export type ElectionErrorCode =
 /** Base class of all errors that this library throws on purpose. */
 export abstract class ElectionError extends Error {
   abstract readonly code: ElectionErrorCode;
-  /** @internal The code before there is an instance: the message ends with its anchor. */
+  // The code before there is an instance: the message ends with its anchor.
   protected static readonly code: ElectionErrorCode;
   /** Whether the same call may succeed later without anyone changing anything. */
   abstract readonly retryable: boolean;

@@ -199,7 +199,7 @@ describe('cut off', () => {
     const next = await bob.elected(ttlSeconds * 1_000 + SOON_MS);
     proxy.resume();
 
-    await alice.queued(2 * ttlSeconds * 1_000 + SOON_MS); // F20
+    await alice.queued(2 * ttlSeconds * 1_000 + SOON_MS);
     expect(next.isCurrent()).toBe(true);
     expect((await world.keys())[0]).toBe(next.key);
     expect(history.leaders()).toEqual(['alice', 'bob']);
@@ -236,7 +236,7 @@ describe('cut off', () => {
     expect((await world.keys())[0]).toBe(next.key);
   });
 
-  test('S2: a leader whose event loop is blocked past the TTL knows it before it does anything (F8)', async ({
+  test('F8, S2: a leader whose event loop is blocked past the TTL knows it before it does anything', async ({
     candidate,
     history,
   }) => {

@@ -1,5 +1,4 @@
-// docs/design.md says for each promise which tests bear it. Here it is held to that: the file is there, and a title in it
-// carries the number.
+// docs/design.md names the tests of every promise. The file must exist, and a title in it must carry the number.
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 
@@ -51,6 +50,20 @@ describe.each(promises)('$number', ({ number, tests, code }) => {
       .map((file) => readFileSync(`src/${file}`, 'utf8'));
     for (const member of members) expect(text.join('\n')).toContain(member);
   });
+});
+
+test('docs/testing.md defines F1 to F20, and a test title carries each', () => {
+  const defined = [...readFileSync('docs/testing.md', 'utf8').matchAll(/^\| (F\d+) /gm)].map(
+    ([, number]) => number!,
+  );
+  expect(defined).toEqual(Array.from({ length: 20 }, (_, index) => `F${index + 1}`));
+  const titles = readdirSync('test', { recursive: true, encoding: 'utf8' })
+    .filter((file) => file.endsWith('.test.ts'))
+    .flatMap(
+      (file) => readFileSync(`test/${file}`, 'utf8').match(/['"`](?:[SLGCF]\d+, )*[SLGCF]\d+: /g) ?? [],
+    );
+  const carried = new Set(titles.flatMap((title) => title.match(/F\d+/g) ?? []));
+  expect([...carried].toSorted((a, b) => Number(a.slice(1)) - Number(b.slice(1)))).toEqual(defined);
 });
 
 /** Everything that can go round or be woken by a timer, in the rooms that are always loaded. */
