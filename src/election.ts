@@ -1,5 +1,5 @@
 /**
- * The front door: one election, as one replica sees it.
+ * The facade: one election, as one replica sees it.
  */
 import { onAbort, sharedAbort } from './util/abort.ts';
 import type { Etcd3 } from 'etcd3';

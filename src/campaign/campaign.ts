@@ -97,13 +97,13 @@ export class Campaign {
   readonly #after: Promise<void> | undefined;
   #term: LiveTerm | undefined;
   #nextTerm = new Deferred<Term>();
-  /** For those who wait for the seat to be given up; made when somebody does. */
+  /** For callers that wait until the key is deleted; made with the first of them. */
   #left: Deferred<void> | undefined;
-  /** For those who wait until no callback of an earlier term is in the way; made when somebody does. */
+  /** For those who wait until no callback of an earlier term is in the way; made with the first of them. */
   #ready: Deferred<void> | undefined;
   /** Ends the job at hand; set while one waits for events. */
   #settle: Settle | undefined;
-  /** Looks at the roster again; what it looks for depends on the state. */
+  /** Looks at the queue again; what it looks for depends on the state. */
   #look: () => void = () => undefined;
   /** Whether the guard has let any round go. */
   #released = false;
@@ -470,7 +470,7 @@ export class Campaign {
     return term;
   }
 
-  /** The work cannot begin before `onFollower` has settled: a leader that does not work gives the seat up. */
+  /** The work cannot begin before `onFollower` has settled: a leader that does not work gives up its key. */
   #awaitFollower(settle: Settle): void {
     void this.#callbacks.followed(this.#tools.settings.drainTimeoutMs).then((followed) => {
       if (!followed) settle({ type: 'lost', reason: 'follower-stuck' });
@@ -487,7 +487,7 @@ export class Campaign {
     term.signal.addEventListener('abort', () => cancelTimer(), { once: true });
   }
 
-  /** Stop the work, wait for it, call `onFollower`, wait for it, and only then free the seat. */
+  /** Stop the work, wait for it, call `onFollower`, wait for it, and only then delete the key. */
   async #leave(state: Extract<CampaignState, { name: 'leaving' }>): Promise<Outcome> {
     const { candidacy, reason } = state;
     const term = this.#term;
@@ -530,7 +530,7 @@ export class Campaign {
 
   /**
    * Waits for the job's outcome: the first that settles wins. What every wait has in common (the session's end, a
-   * stop) is settled here; the rest by `listen`, which returns how to look at the roster again.
+   * stop) is settled here; the rest by `listen`, which returns how to look at the queue again.
    */
   #until(listen: (settle: Settle) => () => void): Promise<Outcome> {
     return new Promise((resolve) => {

@@ -26,7 +26,7 @@ export class CandidateKey {
     this.#sessions = sessions;
   }
 
-  /** The session that the seat hangs on; undefined while we have none. */
+  /** The session whose lease the key is on; undefined without one. */
   get session(): Session | undefined {
     return this.#session;
   }

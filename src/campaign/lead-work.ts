@@ -12,7 +12,7 @@ import { checkSignal, checkWork } from '../input-checks.ts';
 import type { Term } from '../term/term.ts';
 import { clock } from '../util/clock.ts';
 
-/** Replicas that a timer starts do not start at once: the seat is held for as long as they may be apart. */
+/** Replicas that a timer starts do not start at once: the election is held for as long as they may be apart. */
 const HELD_AT_LEAST_MS = 5_000;
 const LONGEST_HOLD_MS = 86_400_000;
 
@@ -25,9 +25,9 @@ export interface LeadOptions {
    */
   ifFree?: boolean | undefined;
   /**
-   * With `ifFree`: how long the seat is held from the beginning of the term, even if the work is over sooner, in
+   * With `ifFree`: how long the election is held from the beginning of the term, even if the work is over sooner, in
    * milliseconds; `lead()` resolves after that. It must be longer than the replicas' timers can be apart, or a late one
-   * finds the seat free and runs the work once more. Default: 5 000. Range: 0 to 86 400 000.
+   * finds the election free and runs the work once more. Default: 5 000. Range: 0 to 86 400 000.
    */
   atLeastMs?: number | undefined;
 }

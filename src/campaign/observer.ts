@@ -114,10 +114,10 @@ class SharedWatcher {
   readonly queueWatcher: QueueWatcher;
   isKnown = false;
   #isInDoubt = false;
-  /** What every iteration ends with; undefined while the feed goes on. */
+  /** What every iteration ends with; undefined while the watcher goes on. */
   failure: Error | undefined;
 
-  /** @param onOver called when whoever begins from now on must begin a feed of its own. */
+  /** @param onOver called when later iterations must begin a watcher of their own. */
   constructor(tools: ObserverTools, onOver: () => void) {
     this.#onOver = onOver;
     this.queueWatcher = new QueueWatcher(tools, {
@@ -185,12 +185,12 @@ class SharedWatcher {
 }
 const watchers = new WeakMap<SharedWatch, Map<string, SharedWatcher>>();
 
-function feedOf(tools: ObserverTools): SharedWatcher {
+function watcherOf(tools: ObserverTools): SharedWatcher {
   let ofClient = watchers.get(tools.sharedWatch);
   if (ofClient === undefined) watchers.set(tools.sharedWatch, (ofClient = new Map()));
   const key = `${tools.noticeWithinMs}|${tools.electionKeys}`;
-  const standing = ofClient.get(key);
-  if (standing !== undefined) return standing;
+  const present = ofClient.get(key);
+  if (present !== undefined) return present;
   const queueWatcher = new SharedWatcher(tools, () => {
     if (ofClient.get(key) === queueWatcher) ofClient.delete(key);
   });
@@ -201,7 +201,7 @@ function feedOf(tools: ObserverTools): SharedWatcher {
 async function* changes(tools: ObserverTools, signal: AbortSignal): AsyncGenerator<Observed, void, void> {
   let resume: () => void = () => undefined;
   const wake = (): void => resume();
-  const shared = feedOf(tools);
+  const shared = watcherOf(tools);
   const over = (): void => {
     shared.leave(wake); // also if the reader never asks for the next one
     wake();

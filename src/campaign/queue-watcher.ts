@@ -1,5 +1,5 @@
 /**
- * The roster of one election, kept true: read once, then by watch messages, read anew after every break.
+ * Keeps the candidate queue of one election up to date: read once, then changed by watch messages, read again after every break.
  */
 import type { Candidacy } from '../core/campaign-state.ts';
 import { CandidateQueue } from '../core/candidate-queue.ts';
@@ -11,9 +11,9 @@ import { CALL_LIMIT_MS } from '../client/session.ts';
 import { clock } from '../util/clock.ts';
 
 export interface QueueListener {
-  /** The roster may have changed. */
+  /** The queue may have changed. */
   onChange(): void;
-  /** etcd refuses to show it: the feed is over. */
+  /** etcd refuses to show it: the watcher is done. */
   onRefused(fault: EtcdError): void;
   /** etcd has confirmed nothing for as long as a watch may be silent: who leads is not known any more. */
   onDoubt(): void;
@@ -81,7 +81,7 @@ export class QueueWatcher {
   }
 
   /**
-   * @param entry of ours, with which the queue has just been read; without it the feed reads it first.
+   * @param entry of ours, with which the queue has just been read; without it the watcher reads it first.
    * @param noticeWithinMs how soon a watch that fell silent must be noticed, in milliseconds.
    */
   start(entry: Entry | undefined, noticeWithinMs: number): void {

@@ -123,7 +123,7 @@ export function judgeLease(
       warning(
         'lease',
         `${found}, though ${askedSeconds} s were asked for`,
-        "etcd's least is 1.5 times its election timeout: after a crash the seat stays empty that long",
+        "etcd's least is 1.5 times its election timeout: after a crash there is no leader for that long",
       ),
     ];
   return [good('lease', found)];

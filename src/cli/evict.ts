@@ -5,7 +5,7 @@ import { oneName, parseCommand, UsageError } from './arguments.ts';
 import { Aborted, ask } from './ask.ts';
 import { connected, withPassword } from './connect.ts';
 import { EXIT } from './exit-codes.ts';
-import { readQueues, removeSeat, type Seat } from './seats.ts';
+import { readQueues, removeCandidate, type Candidate } from './candidates.ts';
 import { paletteFor, print, printJson, safe, type SafeText, type Terminal } from './terminal.ts';
 
 export const usage = `Usage: etcd-election evict NAME [--yes] [--token TOKEN] [flags]
@@ -51,7 +51,7 @@ export async function evict(args: readonly string[], terminal: Terminal): Promis
       say(safe`${name}: left as it is`, { evicted: false, reason: 'declined', term });
       return EXIT.notDone;
     }
-    if (!(await removeSeat(client, leader))) {
+    if (!(await removeCandidate(client, leader))) {
       say(safe`${name}: not done: that term is over already`, {
         evicted: false,
         reason: 'over already',
@@ -64,9 +64,9 @@ export async function evict(args: readonly string[], terminal: Terminal): Promis
   });
 }
 
-const described = ({ value, fencingToken }: Seat): SafeText => safe`${value} (token ${fencingToken})`;
+const described = ({ value, fencingToken }: Candidate): SafeText => safe`${value} (token ${fencingToken})`;
 
-async function confirmed(terminal: Terminal, name: string, leader: Seat, waiting: number): Promise<boolean> {
+async function confirmed(terminal: Terminal, name: string, leader: Candidate, waiting: number): Promise<boolean> {
   const { warn } = paletteFor(terminal.stderr, terminal.env);
   const next = waiting === 0 ? 'nobody else stands' : `${waiting} waiting`;
   const question = warn(safe`${name}: end the term of ${described(leader)}? ${next} [y/N] `);

@@ -6,7 +6,7 @@ import { writeFile } from 'node:fs/promises';
 import { get, type IncomingMessage } from 'node:http';
 import { get as getSecurely } from 'node:https';
 import { parseArgs } from 'node:util';
-// By the package's own name: the rooms use each other's front doors only.
+// By the package's own name: folders with an entry point of their own use each other through it only.
 import {
   captureProcess,
   findSuspects,

@@ -31,7 +31,7 @@ export const usage = `Usage: etcd-election run NAME [flags] -- COMMAND [ARG…]
 
 Stands in the election and runs the command while we lead, in a process group of its own. When the leadership is lost,
 the group gets SIGTERM, then SIGKILL before the lease can expire; then we stand again. When the command ends by itself
-the seat is given up at once, and its exit code is ours. Signals are passed on to the group.
+the leadership is given up at once, and its exit code is ours. Signals are passed on to the group.
 
   --ttl SECONDS        lease time-to-live; default 10
   --grace TIME         what the command gets between SIGTERM and SIGKILL when the lease cannot be renewed; less than
@@ -41,7 +41,7 @@ the seat is given up at once, and its exit code is ours. Signals are passed on t
   --once               do not stand again: end with code 3 when the leadership is lost
   --if-free            run only if nobody leads now, else end with code 4; for cron, as flock -n; implies --once
   --wait TIME          wait at most so long for our turn, else end with code 4; as flock -w; implies --once
-  --hold TIME          keep the seat at least so long after the start, even if the command ends sooner: a replica whose
+  --hold TIME          keep the leadership at least so long after the start, even if the command ends sooner: a replica whose
                        clock is late finds it taken
   --conflict-exit-code N  instead of 4; as flock -E
   -q, --quiet          warnings only
@@ -60,14 +60,14 @@ export interface RunOptions {
   readonly command: string;
   readonly args: readonly string[];
   readonly ttlSeconds: number;
-  /** From the loss to the moment at which etcd may give the seat away. */
+  /** From the loss to the moment at which etcd may let another replica lead. */
   readonly marginMs: number;
   readonly stopTimeoutMs: number;
   readonly value: string | undefined;
   readonly once: boolean;
   /** How long to wait for the first turn, in milliseconds; 0: not at all; undefined: for ever. */
   readonly waitMs: number | undefined;
-  /** How long to keep the seat, counted from the start of the command, in milliseconds. */
+  /** How long to keep the leadership, counted from the start of the command, in milliseconds. */
   readonly holdMs: number;
   /** Exit code if the turn has not come in time. */
   readonly conflictCode: number;

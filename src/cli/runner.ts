@@ -39,7 +39,7 @@ export class Runner {
   #isGroupStopped = false;
   /** Aborts when somebody asks us to end. */
   readonly #stop = new AbortController();
-  /** The code of a command that has ended by itself, while its seat is held. */
+  /** The code of a command that has ended by itself, while its leadership is held. */
   #endedWith: number | undefined;
   #stopName: NodeJS.Signals | undefined;
   #stoppedAtMs = 0;
@@ -102,7 +102,7 @@ export class Runner {
     this.#group?.signal('SIGCONT');
   }
 
-  /** Settles only when nobody of the group is left, and only then is the seat free. */
+  /** Settles only when no process of the group is left. Only then the key is deleted. */
   async serve(term: Term): Promise<void> {
     if (this.#stop.signal.aborted) return;
     this.hasServed = true;
@@ -147,7 +147,7 @@ export class Runner {
     this.finish(exitCode);
   }
 
-  /** `--hold`: replicas that come later, because their clocks differ, find the seat taken. */
+  /** `--hold`: replicas that come later, because their clocks differ, find another leader. */
   async #hold(term: Term, startedMs: number): Promise<void> {
     const leftMs = this.#options.holdMs - (sharedClockMs() - startedMs);
     if (leftMs > 0) await pause(leftMs, AbortSignal.any([term.signal, this.#stop.signal]));
@@ -175,7 +175,7 @@ export class Runner {
     const untilMs = await this.#feedUntilLost(term, group, over);
     if (over.aborted) return 'lost';
     const reason = (term.signal.reason as LeadershipLostError).reason;
-    // Whoever took the key or the lease from us has given the seat away already; still, let it end in good order.
+    // The key or the lease was taken from us, so another replica may lead already. The command still ends in order.
     const lateMs = reason === 'deadline-passed' ? sharedClockMs() - untilMs : 0;
     const leftMs = graceMs(this.#options.marginMs, lateMs);
     group.feed({ terminateAtMs: null, killAtMs: sharedClockMs() + leftMs });

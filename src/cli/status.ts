@@ -4,7 +4,7 @@
 import { oneName, parseCommand } from './arguments.ts';
 import { connected, withPassword } from './connect.ts';
 import { EXIT } from './exit-codes.ts';
-import { readLeases, readQueues, type ElectionQueue, type LeaseLeft } from './seats.ts';
+import { readLeases, readQueues, type ElectionQueue, type LeaseLeft } from './candidates.ts';
 import {
   joined,
   paletteFor,

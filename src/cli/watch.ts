@@ -10,7 +10,7 @@ import { failureOf } from './doctor-findings.ts';
 import { EXIT } from './exit-codes.ts';
 import { silentLogger } from './narrator.ts';
 import { messageOf, plain } from './plain-error.ts';
-import { readQueues } from './seats.ts';
+import { readQueues } from './candidates.ts';
 import { untilStopped } from './stop-signals.ts';
 import {
   paletteFor,

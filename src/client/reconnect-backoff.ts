@@ -30,7 +30,7 @@ export class ReconnectBackoff {
 
   /** Found when it is needed, because tests may reset the guards of the process. */
   get #guard(): LoopGuard {
-    return sharedBy('paces', this.#client, () => new LoopGuard('', ''));
+    return sharedBy('reconnect-backoff', this.#client, () => new LoopGuard('', ''));
   }
 
   /** Waits until the next try may begin, or the signal aborts. @param onTrip called with the first hold of many. */
@@ -84,7 +84,7 @@ export class ReconnectBackoff {
 }
 
 /**
- * Paces the renewals of one lease while it may still be saved: a short one must be tried for more often than the client
+ * Delays the renewals of one lease while it may still be saved: a short one must be tried for more often than the client
  * dials, or it is lost to one hiccup. Ends with the lease.
  */
 export class RenewalBackoff {

@@ -220,7 +220,7 @@ export class SessionPool {
     return results.every(({ status }) => status === 'fulfilled');
   }
 
-  /** What could not be given back with the first try is tried again, at the client's pace. */
+  /** What could not be given back with the first try is tried again, through the client's back-off. */
   async #revokeRest(signal: AbortSignal): Promise<void> {
     while (this.#abandoned.size > 0 && !signal.aborted) {
       await this.#backoff.pass(signal);

@@ -40,7 +40,7 @@ export function renewEveryMs(grantedTtlSeconds: number): number {
 /**
  * How long one renewal may stay unanswered before a new stream is tried, in milliseconds: a quarter of the
  * TTL, so that after the first third has passed there is time for two more tries, each on another connection. So long
- * may the read that confirms it take, too. A proxy answers at its own pace.
+ * may the read that confirms it take, too. A proxy may answer late.
  */
 export function answerLimitMs(grantedTtlSeconds: number, isProxied = false): number {
   return (grantedTtlSeconds * 1000) / 4 + (isProxied ? renewEveryMs(grantedTtlSeconds) + PROXY_TICK_MS : 0);

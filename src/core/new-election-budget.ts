@@ -21,7 +21,7 @@ export interface CrowdLimits {
   readonly msPerOne: number;
 }
 
-const NEWCOMERS: CrowdLimits = {
+const NEW_ELECTIONS: CrowdLimits = {
   sideBySide: SIDE_BY_SIDE,
   oneByOne: ONE_BY_ONE,
   msPerOne: MS_PER_NEWCOMER,
@@ -34,7 +34,7 @@ export interface NewElectionBudget {
   readonly countedAtMs: number;
 }
 
-export const fullNewElectionBudget = (nowMs: number, limits: CrowdLimits = NEWCOMERS): NewElectionBudget => ({
+export const fullNewElectionBudget = (nowMs: number, limits: CrowdLimits = NEW_ELECTIONS): NewElectionBudget => ({
   all: limits.sideBySide,
   oneByOne: limits.oneByOne,
   countedAtMs: nowMs,
@@ -48,7 +48,7 @@ export function admitNew(
   budget: NewElectionBudget,
   alone: boolean,
   nowMs: number,
-  limits: CrowdLimits = NEWCOMERS,
+  limits: CrowdLimits = NEW_ELECTIONS,
 ): { budget: NewElectionBudget; holdMs: number } {
   const earned = Math.max(0, nowMs - budget.countedAtMs) / limits.msPerOne;
   const all = Math.min(limits.sideBySide, budget.all + earned) - 1;

@@ -12,9 +12,9 @@ const home = globalThis as { [key: symbol]: Map<string, Map<string, unknown>> | 
 export function resetLoopGuards(): void {
   for (const kind of [
     'guard',
-    'turnstile',
-    'newcomers',
-    'paces',
+    'single-flight',
+    'new-elections',
+    'reconnect-backoff',
     'client-reads',
     'idle-of-client',
     'iterations',

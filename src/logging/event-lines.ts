@@ -120,7 +120,7 @@ export const lines: { readonly [T in ElectionEventType]: Line<T> } = {
   'term.released': [
     'debug',
     (e) =>
-      `seat of "${e.election}" free ${Math.round(e.afterMs)} ms after the term ended (fencing token ${e.fencingToken})`,
+      `leadership of "${e.election}" released ${Math.round(e.afterMs)} ms after the term ended (fencing token ${e.fencingToken})`,
   ],
   'drain.overdue': [
     'error',

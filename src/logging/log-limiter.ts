@@ -57,4 +57,4 @@ export const newLogShare = (): LogShare => ({
 
 /** The places of one log: elections that write to different ones, as each replica in a test does, take no place of others. */
 export const logLimiterOf = (log: object): LogLimiter =>
-  sharedBy('line-shares', log, () => new LogLimiter(newLogShare));
+  sharedBy('log-limiters', log, () => new LogLimiter(newLogShare));

@@ -1,5 +1,5 @@
 /**
- * The one door through which every public function of an election and its terms passes. It holds what costs no round
+ * The one entry point through which every public function of an election and its terms passes. It holds what costs no round
  * of a campaign: a refusal, an answer that is there already, nothing to do, a read, an iteration, a failed write. Each
  * could be had as fast as a caller can ask: that is what makes loops hot.
  */
@@ -97,7 +97,7 @@ export class CallLimiter {
   }
 
   /** Found, or made, when it is needed: most elections of a client never need one. */
-  #turnstile(kind: 'refusals' | 'failures' | 'repeats' | 'idle'): SingleFlight {
+  #singleFlight(kind: 'refusals' | 'failures' | 'repeats' | 'idle'): SingleFlight {
     return singleFlightOf(this.#scope, kind);
   }
 
@@ -143,7 +143,7 @@ export class CallLimiter {
       .catch(async (error: unknown): Promise<never> => {
         const isKnown = turn === turnOfTheLoop(); // without etcd: nothing has come in
         if (isKnown) termRefusals.count(clock.now());
-        await this.#turnstile('failures').pass(this.#failing, {
+        await this.#singleFlight('failures').pass(this.#failing, {
           origin: error instanceof LeadershipLostError ? 'caller' : 'environment',
           calledFrom,
           listener: this.#listener,
@@ -192,7 +192,7 @@ export class CallLimiter {
   fail(calls: PublicFunction, error: unknown): Promise<never> {
     this.count('fail');
     termRefusals.count(clock.now());
-    return this.#turnstile('failures')
+    return this.#singleFlight('failures')
       .pass(this.#failing, { calledFrom: this.#calledFrom('failures', calls), listener: this.#listener })
       .then(() => clock.sleep(1))
       .then((): never => {
@@ -202,8 +202,8 @@ export class CallLimiter {
 
   /** Taken only where a loop may be under way: it costs more than all the rest. */
   #calledFrom(kind: 'failures' | 'repeats' | 'idle', calls: PublicFunction): readonly string[] | undefined {
-    const turnstile = this.#turnstile(kind);
-    return turnstile.isHolding || turnstile.isFresh ? undefined : callSite(calls);
+    const flight = this.#singleFlight(kind);
+    return flight.isHolding || flight.isFresh ? undefined : callSite(calls);
   }
 
   /**
@@ -215,7 +215,7 @@ export class CallLimiter {
     refusals.count(clock.now());
     const delay = isFree
       ? Promise.resolve()
-      : this.#turnstile('refusals').pass(this.#settings, { calledFrom, listener: this.#listener });
+      : this.#singleFlight('refusals').pass(this.#settings, { calledFrom, listener: this.#listener });
     const refusal = delay
       .then(() => clock.sleep(1))
       .then((): never => {
@@ -227,7 +227,7 @@ export class CallLimiter {
 
   /** An answer that is there already: at once, unless it is asked for in a loop. */
   repeat<T>(calls: PublicFunction, answer: () => Promise<T>): Promise<T> {
-    const repeats = this.#turnstile('repeats');
+    const repeats = this.#singleFlight('repeats');
     const calledFrom = this.#calledFrom('repeats', calls);
     if (this.#asking >= MOST_ASKING) {
       const many = `${MOST_ASKING} calls of campaign() wait for a term of election "${this.#election}" already`;
@@ -253,7 +253,7 @@ export class CallLimiter {
    */
   async idle(calls: PublicFunction): Promise<void> {
     const turn = turnOfTheLoop();
-    const idle = this.#turnstile('idle');
+    const idle = this.#singleFlight('idle');
     await idle.pass(this.#cheap, {
       calledFrom: this.#calledFrom('idle', calls),
       listener: this.#unlessTold(),

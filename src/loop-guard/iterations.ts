@@ -26,7 +26,7 @@ export class Iterations {
   readonly #guard: LoopGuard;
   readonly #clock: Clock;
   /** Those that ended soon, and that no later one has paid for. */
-  #owed = 0;
+  #unpaid = 0;
   #open = 0;
   #hasSaidSo = false;
 
@@ -43,8 +43,8 @@ export class Iterations {
    * @returns what to call when it ends.
    */
   async begin(options: PassOptions, isEmpty: boolean, onMany: (count: number) => void): Promise<() => void> {
-    if (isEmpty || this.#owed > 0) {
-      this.#owed = Math.max(0, this.#owed - 1);
+    if (isEmpty || this.#unpaid > 0) {
+      this.#unpaid = Math.max(0, this.#unpaid - 1);
       await this.#guard.pass('caller', SHORT_ONES, options);
     }
     if (isEmpty) {
@@ -59,7 +59,7 @@ export class Iterations {
     const begunAtMs = this.#clock.now();
     return () => {
       this.#open--;
-      if (this.#clock.now() - begunAtMs < LASTS_MS) this.#owed++;
+      if (this.#clock.now() - begunAtMs < LASTS_MS) this.#unpaid++;
     };
   }
 }

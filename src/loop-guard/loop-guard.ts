@@ -83,7 +83,7 @@ export interface PassOptions {
   readonly signal?: AbortSignal | undefined;
   readonly listener?: GuardListener | undefined;
   readonly calledFrom?: readonly string[] | undefined;
-  /** A campaign's own round: the first one of an election counts as a newcomer. */
+  /** A campaign's own round: the first one of an election counts as a new election. */
   readonly isCampaign?: boolean | undefined;
   /** The caller begins it: a pause that the caller made before counts as quiet. */
   readonly isBegun?: boolean | undefined;
@@ -152,14 +152,14 @@ export class LoopGuard {
     const limits = { ...settings, healthyAfterMs: quietMs };
     const verdict = admit(earlier, origin, limits, delaySource(settings), now);
     this.#history = verdict.history;
-    const newcomer = isNew ? newElectionLimiter().admitNew(this, now) : undefined;
-    const holdMs = Math.max(verdict.holdMs, newcomer?.holdMs ?? 0);
+    const admitted = isNew ? newElectionLimiter().admitNew(this, now) : undefined;
+    const holdMs = Math.max(verdict.holdMs, admitted?.holdMs ?? 0);
     this.#count(options.calledFrom, holdMs);
     const after = isTripped(this.#history, settings);
-    if (newcomer?.trips === true || (after && !before)) {
+    if (admitted?.trips === true || (after && !before)) {
       this.#hasSaidSo ||= after && options.listener !== undefined;
       options.listener?.tripped({
-        rounds: newcomer?.trips === true ? newElectionLimiter().count : this.#history.streak,
+        rounds: admitted?.trips === true ? newElectionLimiter().count : this.#history.streak,
         holdMs,
         origin,
         calledFrom: options.calledFrom?.[0] ?? this.#busiestCallSite(),

@@ -26,10 +26,10 @@ export class NewElectionLimiter {
   }
 
   /** One that was never seen comes. @returns how long it must wait, and whether it is the first that must. */
-  admitNew(newcomer: object, nowMs: number): { holdMs: number; trips: boolean } {
+  admitNew(election: object, nowMs: number): { holdMs: number; trips: boolean } {
     const { budget, holdMs } = admitNew(this.#budget, this.#underWay.size === 0, nowMs);
     this.#budget = budget;
-    this.#underWay.add(newcomer);
+    this.#underWay.add(election);
     this.#count++;
     if (holdMs > 0) this.#heldUntilMs.push(nowMs + holdMs);
     const trips = holdMs > 0 && !this.#isTripped;
@@ -48,8 +48,8 @@ export class NewElectionLimiter {
   }
 
   /** It stands in the queue, or has given up. */
-  leave(newcomer: object): void {
-    this.#underWay.delete(newcomer);
+  leave(election: object): void {
+    this.#underWay.delete(election);
   }
 
   isFlooded(nowMs: number): boolean {
@@ -60,4 +60,4 @@ export class NewElectionLimiter {
 }
 
 export const newElectionLimiter = (): NewElectionLimiter =>
-  shared('newcomers', '', () => new NewElectionLimiter(clock.now()));
+  shared('new-elections', '', () => new NewElectionLimiter(clock.now()));

@@ -103,7 +103,7 @@ export const catalogue: {
     kind: 'histogram',
     name: 'etcd.election.handover.duration.seconds',
     unit: 's',
-    help: 'From the end of a term until its seat was free: the work stopped and the key given up. The next leads one watch message later.',
+    help: 'From the end of a term until its key was deleted: the work has stopped then. The next leads one watch message later.',
     labels: ['election'],
     buckets: SPAN_SECONDS,
   }),
@@ -154,7 +154,7 @@ export const catalogue: {
     kind: 'counter',
     name: 'etcd.election.releases.failed',
     unit: '{term}',
-    help: 'Seats that could not be given up at once: the next leader waits for the lease to run out.',
+    help: 'Keys that could not be deleted at once: the next leader waits until the lease expires.',
     labels: ['election'],
   }),
   guardTripped: metric({

@@ -56,7 +56,7 @@ const HEARD = [
 type Heard = EventOf<(typeof HEARD)[number]>;
 
 interface Tracked {
-  /** When the seat was seen free, or we came first into the queue, in milliseconds since the epoch. */
+  /** When the leadership was seen free, or we came first into the queue, in milliseconds since the epoch. */
   freeSinceMs: number | undefined;
   term: { readonly fencingToken: string; readonly begin: SpanContext; troubles: number } | undefined;
   /** From the end of the term until its key is given up. */

@@ -19,7 +19,7 @@ import {
 } from '../../src/cli/etcd-defects.ts';
 import { messageOf } from '../../src/cli/plain-error.ts';
 import { graceMs, parseRun } from '../../src/cli/run-options.ts';
-import { queuesOf } from '../../src/cli/seats.ts';
+import { queuesOf } from '../../src/cli/candidates.ts';
 import { documentOf, textOf } from '../../src/cli/status.ts';
 import { paletteFor, printable, table } from '../../src/cli/terminal.ts';
 import { lineOf } from '../../src/cli/watch.ts';

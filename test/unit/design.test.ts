@@ -66,20 +66,20 @@ test('docs/testing.md defines F1 to F20, and a test title carries each', () => {
   expect([...carried].toSorted((a, b) => Number(a.slice(1)) - Number(b.slice(1)))).toEqual(defined);
 });
 
-/** Everything that can go round or be woken by a timer, in the rooms that are always loaded. */
+/** Everything that can go round or be woken by a timer, in the folders that are always loaded. */
 const LOOPS = /\bwhile ?\(|\bfor ?\([^)]*;[^)]*;|\bfor await ?\(|\bset(?:Interval|Timeout|Immediate)\(/;
 /** Loops over what is at hand, and timers that fire once: no row is due for them. */
 const ONCE = new Set(['util/clock.ts', 'core/candidate-queue.ts', 'etcd/lease.ts']);
 
 test('every file with a loop or a timer stands in the loop table', () => {
-  const rooms = /^(?:cli|dev|diagnostics|telemetry|last-will)\//;
+  const separate = /^(?:cli|dev|diagnostics|telemetry|last-will)\//;
   const files = readdirSync('src', { recursive: true, encoding: 'utf8' })
     .filter((file) => file.endsWith('.ts'))
-    .filter((file) => !rooms.test(file));
+    .filter((file) => !separate.test(file));
   const looping = files.filter((file) =>
     LOOPS.test(readFileSync(`src/${file}`, 'utf8').replace(/\/\*[^]*?\*\/|\/\/.*/g, '')),
   );
-  const table = design.slice(design.indexOf('## Loops and timers'), design.indexOf('## The house'));
+  const table = design.slice(design.indexOf('## Loops and timers'), design.indexOf('## Source tree'));
   const missing = looping
     .map((file) => file.replace('src/', ''))
     .filter((file) => !ONCE.has(file) && !table.includes(`\`${file}\``));

@@ -3,7 +3,7 @@
  */
 import type { Etcd3 } from 'etcd3';
 
-export interface Seat {
+export interface Candidate {
   readonly election: string;
   readonly key: string;
   readonly value: string;
@@ -22,7 +22,7 @@ export interface LeaseLeft {
 export interface ElectionQueue {
   readonly election: string;
   /** The first one leads. */
-  readonly candidates: readonly Seat[];
+  readonly candidates: readonly Candidate[];
 }
 
 /** A raw key of etcd. */
@@ -42,13 +42,13 @@ export async function readQueues(client: Etcd3, prefix: string, election?: strin
 
 /** Keys of another shape (deeper down, or without a name) belong to somebody else. Pure. */
 export function queuesOf(kvs: readonly KeyValue[], prefix: string): ElectionQueue[] {
-  const queues = new Map<string, Seat[]>();
+  const queues = new Map<string, Candidate[]>();
   for (const kv of kvs) {
     const key = kv.key.toString();
     const match = /^([^/]+)\/[^/]+$/.exec(key.slice(prefix.length));
     if (match === null) continue;
     const election = match[1]!;
-    const seat: Seat = {
+    const candidate: Candidate = {
       election,
       key,
       value: kv.value.toString(),
@@ -56,8 +56,8 @@ export function queuesOf(kvs: readonly KeyValue[], prefix: string): ElectionQueu
       leaseId: kv.lease,
     };
     const queue = queues.get(election);
-    if (queue === undefined) queues.set(election, [seat]);
-    else queue.push(seat);
+    if (queue === undefined) queues.set(election, [candidate]);
+    else queue.push(candidate);
   }
   return [...queues]
     .map(([election, candidates]) => ({ election, candidates }))
@@ -68,8 +68,8 @@ export function queuesOf(kvs: readonly KeyValue[], prefix: string): ElectionQueu
 const LEASES_AT_ONCE = 32;
 
 /** How long each candidate's lease still lasts, by lease. */
-export async function readLeases(client: Etcd3, seats: readonly Seat[]): Promise<Map<string, LeaseLeft>> {
-  const ids = [...new Set(seats.map(({ leaseId }) => leaseId))].filter((id) => id !== '0');
+export async function readLeases(client: Etcd3, candidates: readonly Candidate[]): Promise<Map<string, LeaseLeft>> {
+  const ids = [...new Set(candidates.map(({ leaseId }) => leaseId))].filter((id) => id !== '0');
   const left = new Map<string, LeaseLeft>();
   for (let at = 0; at < ids.length; at += LEASES_AT_ONCE) {
     const some = ids.slice(at, at + LEASES_AT_ONCE);
@@ -84,10 +84,10 @@ export async function readLeases(client: Etcd3, seats: readonly Seat[]): Promise
 }
 
 /** Deletes the key only if it is still that of this term. @returns whether it was. */
-export async function removeSeat(client: Etcd3, seat: Seat): Promise<boolean> {
+export async function removeCandidate(client: Etcd3, candidate: Candidate): Promise<boolean> {
   const { succeeded } = await client
-    .if(seat.key, 'Create', '==', seat.fencingToken.toString())
-    .then(client.delete().key(seat.key))
+    .if(candidate.key, 'Create', '==', candidate.fencingToken.toString())
+    .then(client.delete().key(candidate.key))
     .commit();
   return succeeded;
 }
