@@ -68,7 +68,10 @@ export function queuesOf(kvs: readonly KeyValue[], prefix: string): ElectionQueu
 const LEASES_AT_ONCE = 32;
 
 /** How long each candidate's lease still lasts, by lease. */
-export async function readLeases(client: Etcd3, candidates: readonly Candidate[]): Promise<Map<string, LeaseLeft>> {
+export async function readLeases(
+  client: Etcd3,
+  candidates: readonly Candidate[],
+): Promise<Map<string, LeaseLeft>> {
   const ids = [...new Set(candidates.map(({ leaseId }) => leaseId))].filter((id) => id !== '0');
   const left = new Map<string, LeaseLeft>();
   for (let at = 0; at < ids.length; at += LEASES_AT_ONCE) {

@@ -66,7 +66,12 @@ export async function evict(args: readonly string[], terminal: Terminal): Promis
 
 const described = ({ value, fencingToken }: Candidate): SafeText => safe`${value} (token ${fencingToken})`;
 
-async function confirmed(terminal: Terminal, name: string, leader: Candidate, waiting: number): Promise<boolean> {
+async function confirmed(
+  terminal: Terminal,
+  name: string,
+  leader: Candidate,
+  waiting: number,
+): Promise<boolean> {
   const { warn } = paletteFor(terminal.stderr, terminal.env);
   const next = waiting === 0 ? 'nobody else stands' : `${waiting} waiting`;
   const question = warn(safe`${name}: end the term of ${described(leader)}? ${next} [y/N] `);

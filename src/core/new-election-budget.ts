@@ -34,7 +34,10 @@ export interface NewElectionBudget {
   readonly countedAtMs: number;
 }
 
-export const fullNewElectionBudget = (nowMs: number, limits: CrowdLimits = NEW_ELECTIONS): NewElectionBudget => ({
+export const fullNewElectionBudget = (
+  nowMs: number,
+  limits: CrowdLimits = NEW_ELECTIONS,
+): NewElectionBudget => ({
   all: limits.sideBySide,
   oneByOne: limits.oneByOne,
   countedAtMs: nowMs,
