@@ -11,6 +11,7 @@ const long = [
   'cli-run',
   'cli-run-frozen',
   'dev-debian',
+  'diagnostics/blocks-and-deaths',
   'diagnostics/false-alarms',
   'diagnostics/runaways',
   'examples',

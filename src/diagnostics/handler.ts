@@ -42,8 +42,10 @@ export function diagnosticsHandler(
       },
       snapshot: () => Promise.resolve(snapshotOf(ownElections)),
       isTurning: () => Promise.resolve(true), // otherwise nobody would ask
-      metrics: () => metrics && Promise.resolve(metrics()),
+      hasMetrics: metrics !== undefined,
+      metrics: async () => (await metrics?.()) ?? '',
       runaways: () => runningHost()?.runaways ?? [],
+      notices: () => runningHost()?.notices ?? [],
     },
     { token, allowedHosts },
     maxSeconds,

@@ -243,7 +243,13 @@ describe('the dashboard and the alerts', () => {
         for (const suffix of ['bucket', 'sum', 'count']) printed.add(`${name}_${suffix}`);
     }
     // The watchdog's own, which the main thread does not serve.
-    const ofTheWatchdog = withWatchdogMetrics('', false, { starved: 0, hot: 0, rounds: 0 });
+    const ofTheWatchdog = withWatchdogMetrics('', false, {
+      starved: 0,
+      hot: 0,
+      rounds: 0,
+      blocked: 0,
+      saturated: 0,
+    });
     for (const [name] of ofTheWatchdog.matchAll(/\betcd_election_\w+/g)) printed.add(name);
     const expressions = promql();
     expect(expressions.length).toBeGreaterThan(45);

@@ -106,8 +106,10 @@ export class BrowserPage implements AsyncDisposable {
   }
 
   async key(key: string): Promise<void> {
-    await this.send('Input.dispatchKeyEvent', { type: 'keyDown', key });
-    await this.send('Input.dispatchKeyEvent', { type: 'keyUp', key });
+    const code = { Tab: 9, Enter: 13, Backspace: 8 }[key];
+    const pressed = { key, ...(code !== undefined && { windowsVirtualKeyCode: code }) };
+    await this.send('Input.dispatchKeyEvent', { type: 'keyDown', ...pressed });
+    await this.send('Input.dispatchKeyEvent', { type: 'keyUp', ...pressed });
   }
 
   async scheme(value: 'light' | 'dark'): Promise<void> {

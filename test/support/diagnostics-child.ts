@@ -84,7 +84,10 @@ type Said = {
   began?: number;
   done?: string;
   runaway?: RunawayReport;
+  notice?: RunawayReport;
   steppedDown?: string;
+  died?: { reason: string; restartInMs: number };
+  restarted?: object;
 };
 
 /** A service that runs away when told. Its process is killed and its evidence removed when disposed of. */
@@ -132,6 +135,11 @@ export class RunawayChild implements AsyncDisposable {
   async begin(): Promise<number> {
     this.process.stdin.write('now\n');
     return this.said((each) => each.began);
+  }
+
+  /** What it has said so far. */
+  heard<T>(pick: (said: Said) => T | undefined): T[] {
+    return this.#said.map(pick).filter((found) => found !== undefined);
   }
 
   /** Waits for it to say something, at most so long. */

@@ -4,13 +4,17 @@
  * Every loop ends after a minute, should nobody end the process before.
  */
 import { EventEmitter, once } from 'node:events';
-import { channel } from 'node:diagnostics_channel';
+import { channel, subscribe } from 'node:diagnostics_channel';
 import { connect, createServer } from 'node:net';
+import { Agent, createServer as createHttpServer, get } from 'node:http';
+import { setImmediate as turn } from 'node:timers/promises';
+import { MessageChannel, Worker } from 'node:worker_threads';
+import { honestWorkloads } from './honest-workloads.mjs';
 
 const { DIAGNOSTICS } = process.env;
 const [kind, options] = process.argv.slice(2);
 const { startWatchdog, serveDiagnostics } = await import(DIAGNOSTICS);
-const { serve, fake, ...watch } = JSON.parse(options);
+const { serve, fake, newTerm, honestForMs = 1_000, blockMs = 4_000, ...watch } = JSON.parse(options);
 const say = (message) => process.stdout.write(`${JSON.stringify(message)}\n`);
 
 const until = Date.now() + 60_000;
@@ -37,6 +41,21 @@ function blockFor(ms) {
 }
 
 const cached = async () => 'cached';
+
+async function* messages() {
+  while (on()) yield cached();
+}
+
+/** Functions that call each other at random: every sample is a stack that was never seen before. */
+function manyStacks(depth) {
+  const functions = Array.from({ length: 400 }, (_, i) =>
+    new Function('next', `return function f${i}(depth) { return next(depth) + 1; }`)(next),
+  );
+  function next(left) {
+    return left === 0 ? burn() : functions[Math.floor(Math.random() * functions.length)](left - 1);
+  }
+  next(depth);
+}
 
 const kinds = {
   sync: function guiltySync() {
@@ -86,9 +105,65 @@ const kinds = {
       })();
     });
   },
+  promises: function guiltyChain() {
+    return Promise.resolve().then(() => on() && guiltyChain()); // guilty: promises
+  },
+  iterator: async function guiltyIterator() {
+    for await (const _message of messages()) burn(); // guilty: iterator
+  },
+  retry: async function guiltyRetry() {
+    while (on()) {
+      try {
+        await Promise.reject(new Error('the breaker is open')); // guilty: retry
+      } catch {}
+    }
+  },
+  turns: async function guiltyTurns() {
+    while (on()) await turn(burn()); // guilty: turns
+  },
+  ports: function guiltyPorts() {
+    const { port1, port2 } = new MessageChannel();
+    port2.on('message', () => port2.postMessage('pong'));
+    port1.on('message', function guiltyPingPong() {
+      burn();
+      if (on()) port1.postMessage('ping'); // guilty: ports
+    });
+    port1.postMessage('ping');
+  },
+  http: function guiltyHttp() {
+    const agent = new Agent({ keepAlive: true });
+    const server = createHttpServer((_request, response) => response.end()).listen(0, '127.0.0.1', () => {
+      (function guiltyGet() {
+        burn();
+        if (on()) get({ agent, port: server.address().port }, (r) => r.resume().on('end', guiltyGet)); // guilty: http
+      })();
+    });
+  },
+  ...honestWorkloads(honestForMs),
   /** The loop guard of an election trips, as the library tells it. */
   tripped() {
     channel('etcd-election:guard.tripped').publish({ type: 'guard.tripped', election: 'sync-master' });
+    stay();
+  },
+  /** Serves requests with a hundred frames each, for half a minute. */
+  stacks() {
+    const serving = setInterval(() => {
+      for (const end = Date.now() + 45; Date.now() < end;) manyStacks(100);
+    }, 50);
+    setTimeout(() => clearInterval(serving), 30_000);
+  },
+  /** The worker dies, whatever the reason. */
+  async workerDies() {
+    let worker;
+    const { postMessage } = Worker.prototype;
+    Worker.prototype.postMessage = function (...message) {
+      worker = this;
+      return postMessage.apply(this, message);
+    };
+    channel('etcd-election:term.started').publish({}); // so that the worker is told something
+    while (worker === undefined) await turn();
+    Worker.prototype.postMessage = postMessage;
+    await worker.terminate();
     stay();
   },
   /** Closes everything, twice, and tells what is left. */
@@ -110,7 +185,7 @@ const kinds = {
     setTimeout(busyTimer, 0);
   },
   block: () => blockFor(1_500),
-  longBlock: () => blockFor(4_000),
+  longBlock: () => blockFor(blockMs),
   async sleepSync() {
     const { execFileSync } = await import('node:child_process');
     execFileSync('sleep', ['3']);
@@ -150,6 +225,12 @@ const fakeElection = {
   },
   stepDown: async () => say({ steppedDown: 'sync-master' }),
 };
+/** A new term begins between what the watchdog saw and what it does about it. */
+if (newTerm) {
+  subscribe('etcd-election:runaway', () => (fakeElection.status.term.fencingToken = 8n));
+}
+for (const name of ['died', 'restarted'])
+  subscribe(`etcd-election:watchdog.${name}`, (message) => say({ [name]: message }));
 const fakeGuard = {
   key: '127.0.0.1:2379|election/|sync-master',
   election: 'sync-master',
@@ -157,9 +238,10 @@ const fakeGuard = {
   holds: 4,
   heldMs: 3_210,
   callSites: [
+    { stack: ['startService (file:///srv/main.mjs:3:5)'], rounds: 1, heldMs: 0 },
     {
       stack: ['newLeasesLock (file:///srv/sync.mjs:7:5)', 'retryLoop (file:///srv/sync.mjs:12:3)'],
-      rounds: 9,
+      rounds: 8,
       heldMs: 3_210,
     },
   ],
@@ -169,6 +251,7 @@ const watchdog = startWatchdog({
   ...watch,
   ...(elections && { elections }),
   onRunaway: (report) => say({ runaway: report }),
+  onNotice: (report) => say({ notice: report }),
 });
 await watchdog.ready();
 const server =
@@ -180,5 +263,8 @@ say({ ready: true, url: server?.url, notes: watchdog.notes, pid: process.pid });
 process.stdin.once('data', () => {
   process.stdin.destroy();
   say({ began: Date.now() });
-  setTimeout(kinds[kind], 10);
+  setTimeout(async () => {
+    await kinds[kind]();
+    if (kind in honestWorkloads(0)) say({ done: kind });
+  }, 10);
 });

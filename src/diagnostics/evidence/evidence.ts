@@ -87,7 +87,7 @@ function contentsOf(report: RunawayReport, recording: Recording | undefined): Co
 /** Its name sorts by time. */
 const folderName = ({ at, pid, verdict }: RunawayReport): string =>
   `${at.replaceAll(':', '-')}-${pid}-${verdict}`;
-const FOLDER = /^\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d\.\d{3}Z-\d+-(?:starved|hot|rounds)$/;
+const FOLDER = /^\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d\.\d{3}Z-\d+-(starved|hot|rounds|blocked|saturated)$/;
 
 function foldersOf(home: string): { name: string; bytes: number }[] {
   const names = readdirSync(home).filter((name) => FOLDER.test(name));
@@ -97,13 +97,17 @@ function foldersOf(home: string): { name: string; bytes: number }[] {
   });
 }
 
-/** @returns the names to remove, oldest first, so that at most `keep` remain and these are not larger than `maxBytes`. Pure. */
+/**
+ * @returns the names to remove so that at most `keep` remain and these are not larger than `maxBytes`: notices before
+ *   runaways, and among them the oldest first. Pure.
+ */
 export function surplus(
   folders: readonly { name: string; bytes: number }[],
   keep: number,
   maxBytes: number,
 ): string[] {
-  const newestFirst = [...folders].sort((a, b) => (a.name < b.name ? 1 : -1));
+  const rank = (name: string): number => Number(/-(blocked|saturated)$/.test(name));
+  const newestFirst = [...folders].sort((a, b) => rank(a.name) - rank(b.name) || (a.name < b.name ? 1 : -1));
   let bytes = 0;
   const kept = newestFirst.findIndex((folder, index) => index >= keep || (bytes += folder.bytes) > maxBytes);
   return kept === -1

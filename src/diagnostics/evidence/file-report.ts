@@ -5,14 +5,14 @@ import { messageOf } from '../errors.ts';
 import { writeEvidence } from './evidence.ts';
 import type { WatchSettings } from '../watchdog/messages.ts';
 import type { Recording } from '../profile/record-profile.ts';
-import { type RunawayReport, logLine } from './report.ts';
+import { type RunawayReport, isRunaway, logLine } from './report.ts';
 
 /** How long a webhook may take: the report does not wait longer. */
 const WEBHOOK_MS = 5_000;
 
 /**
- * Puts a report where people find it, without the main thread's help: into the evidence folder, onto stderr, to the
- * webhook. None of the three can make it fail; what failed is in the notes.
+ * Puts a report where people find it, without the main thread's help: into the evidence folder, onto stderr, and, if it
+ * is a runaway, to the webhook. None of the three can make it fail; what failed is in the notes.
  *
  * @returns the report with the paths of the evidence.
  */
@@ -28,7 +28,7 @@ export async function fileReport(
     filed = { ...report, notes: [...report.notes, `evidence not written: ${messageOf(error)}`] };
   }
   if (settings.log !== false) writeLine(logLine(filed, settings.log));
-  if (settings.webhook !== undefined) {
+  if (settings.webhook !== undefined && isRunaway(report.verdict)) {
     try {
       await send(settings.webhook, JSON.stringify(filed));
     } catch (error) {
@@ -38,12 +38,12 @@ export async function fileReport(
   return filed;
 }
 
-/** Straight to the file: a worker's `console` goes through the main thread, which spins. */
-function writeLine(line: string): void {
+/** Straight to the file: a worker's `console` goes through the main thread, which may spin. */
+export function writeLine(line: string): void {
   try {
     writeSync(2, line);
   } catch {
-    // Nobody reads stderr, or its pipe is full: the folder, the event and the page still tell.
+    // stderr is closed, or its pipe is full: the folder and the page still tell.
   }
 }
 

@@ -2,36 +2,43 @@ import type { GuardReport } from '../../index.ts';
 import { type Suspect, describeSuspect } from '../formats/suspects.ts';
 
 /**
- * - `starved`: the main thread burns CPU and its event loop does not turn (a synchronous loop, promises or
- *   `process.nextTick` without end). Timers, sockets and this library's renewals stand still.
- * - `hot`: its event loop turns, but has had no rest for `hotMs` (an await loop, `setImmediate` without end).
- * - `rounds`: the loop guard of an election tripped: somebody calls it again and again. The guard holds that loop
- *   back, so it costs next to nothing; the report names the caller.
+ * Runaways:
+ * - `starved`: the main thread burns CPU and its event loop has not turned for `runawayMs` (a synchronous loop, promises
+ *   or `process.nextTick` without end). Timers, sockets and this library's renewals stand still.
+ * - `hot`: its event loop turns, but feeds itself without rest for `hotMs` (an await loop, `setImmediate` without end).
+ * - `rounds`: the loop guard of an election tripped, because the program calls it again and again. The guard holds that
+ *   loop back, so it costs next to nothing; the report names the caller.
+ *
+ * Notices, which are no runaways:
+ * - `blocked`: the event loop did not turn for `stallMs` or longer, and turns again.
+ * - `saturated`: the event loop has had no rest for `hotMs`, because the service has more to do than it can.
  */
-export type Verdict = 'starved' | 'hot' | 'rounds';
+export type Verdict = 'starved' | 'hot' | 'rounds' | 'blocked' | 'saturated';
+
+export const isRunaway = (verdict: Verdict): boolean => verdict !== 'blocked' && verdict !== 'saturated';
 
 export interface RunawayReport {
   readonly verdict: Verdict;
-  /** When it was noticed, as an ISO date. */
+  /** When it was noticed, as an ISO date; before the evidence was taken. */
   readonly at: string;
   readonly pid: number;
-  /** For how long it had been seen when it was noticed, in milliseconds. */
+  /** How long it had lasted when it was reported, or how long it lasted, in milliseconds. */
   readonly forMs: number;
   /** Cores that the main thread burnt meanwhile, 0–1; undefined for `rounds`. */
   readonly cpu?: number | undefined;
-  /** Who is to blame, the likeliest first; empty without a CPU profile. */
+  /** The functions to blame, the likeliest first; empty without a CPU profile. */
   readonly suspects: readonly Suspect[];
-  /** What the loop guard counted, call sites included, of elections it had to hold back; busiest first. At most 5. */
+  /** What the loop guard counted for elections that it had to hold back, the busiest first, and so are their call sites. At most 5. */
   readonly guards: readonly GuardReport[];
-  /** Elections that this process led when last heard of: in a starved one their terms end by themselves. */
+  /** Elections that this process led when it was noticed. */
   readonly leading: readonly string[];
   /** `profile`: a CPU profile, and call sites if there are any. */
   readonly evidence: 'profile' | 'call-sites' | 'none';
   /** Absolute paths of what was written. */
   readonly files: EvidenceFiles;
-  /** What could not be done and why; what else matters to the reader. */
+  /** What could not be done, and why; what else the reader needs to know. */
   readonly notes: readonly string[];
-  /** The event loop turned again while the evidence was being taken: a long block, now over. */
+  /** It was over when it was reported. */
   readonly ended: boolean;
 }
 
@@ -48,33 +55,70 @@ export interface EvidenceFiles {
   readonly campaigns?: string;
 }
 
-/** One line that tells whoever is paged where to look. */
+/** The call site with the most rounds. */
+export const busiestCallSite = ({ callSites }: GuardReport): GuardReport['callSites'][number] | undefined =>
+  callSites.toSorted((a, b) => b.rounds - a.rounds)[0];
+
+/** One line for the person on call: what happened, and where to look. */
 export function headline(report: RunawayReport): string {
-  const seconds = (report.forMs / 1000).toFixed(1);
-  const cpu = report.cpu === undefined ? '' : `, ${Math.round(report.cpu * 100)} % CPU`;
-  const what = {
-    starved: `runaway: the event loop has not turned for ${seconds} s${cpu}`,
-    hot: `runaway: the event loop has had no rest for ${seconds} s${cpu}`,
-    rounds: `runaway held back by the loop guard`,
-  }[report.verdict];
   const blamed = report.suspects.map(describeSuspect).join(', ');
   const [guard] = report.guards;
-  const site = guard?.callSites[0];
-  const caller =
-    guard === undefined
-      ? ''
-      : `; election "${guard.election}": ${guard.rounds} rounds${site?.stack[0] ? `, called from ${site.stack[0].trim()}` : ''}`;
+  const caller = guard === undefined ? undefined : busiestCallSite(guard)?.stack[0];
   const evidence = report.files.directory === undefined ? '' : `; evidence in ${report.files.directory}`;
   const notes = report.notes.map((note) => `; ${note}`).join('');
-  const line = `${what}${blamed === '' ? '' : `; top: ${blamed}`}${caller}${evidence}${notes}`;
-  return line.replace(/[\p{Cc}\u2028\u2029]+/gu, ' '); // a name or a message of another's must not make it two
+  const rounds =
+    guard === undefined
+      ? ''
+      : `; election "${guard.election}": ${guard.rounds} rounds${caller === undefined ? '' : `, called from ${caller.trim()}`}`;
+  const line = `${whatHappened(report)}${blamed === '' ? '' : `; top: ${blamed}`}${rounds}${evidence}${notes}`;
+  return line.replace(/[\p{Cc}\u2028\u2029]+/gu, ' '); // a foreign name or message must not make two lines of it
 }
 
+function whatHappened({ verdict, forMs, cpu }: RunawayReport): string {
+  const seconds = (forMs / 1000).toFixed(1);
+  const burnt = cpu === undefined ? '' : `, ${Math.round(cpu * 100)} % CPU`;
+  return {
+    starved: `runaway: the event loop has not turned for ${seconds} s${burnt}`,
+    hot: `runaway: the event loop has fed itself without rest for ${seconds} s${burnt}`,
+    rounds: 'runaway held back by the loop guard',
+    blocked: `blocked: the event loop did not turn for ${seconds} s${burnt}; it turns again`,
+    saturated: `saturated: the event loop has had no rest for ${seconds} s${burnt}`,
+  }[verdict];
+}
+
+/** How pino writes these levels. */
+const LEVELS = { error: 50, warn: 40, info: 30 } as const;
+
 export function logLine(report: RunawayReport, format: 'text' | 'json'): string {
-  const message = headline(report);
-  if (format === 'text') return `${report.at} [etcd-election] ${message}\n`;
-  const { verdict, forMs, suspects, files, pid } = report;
-  // As pino writes it: level 50 is an error.
-  const fields = { level: 50, time: Date.parse(report.at), pid, name: 'etcd-election', event: 'runaway' };
-  return `${JSON.stringify({ ...fields, verdict, forMs, suspects, files, msg: message })}\n`;
+  const { verdict, forMs, suspects, files } = report;
+  const level = isRunaway(verdict) ? 'error' : 'warn';
+  const event = isRunaway(verdict) ? 'runaway' : 'notice';
+  const fields = { event, verdict, forMs, suspects, files };
+  return line({ at: report.at, pid: report.pid, level, fields, message: headline(report), format });
+}
+
+/** The last line about a runaway that was reported. */
+export function overLine(report: RunawayReport, forMs: number, format: 'text' | 'json'): string {
+  const { verdict, pid } = report;
+  const message =
+    verdict === 'starved'
+      ? `the event loop turns again: it was a block of ${(forMs / 1000).toFixed(1)} s`
+      : `the runaway is over after ${(forMs / 1000).toFixed(1)} s`;
+  const fields = { event: 'runaway.ended', verdict, forMs: Math.round(forMs) };
+  return line({ at: new Date().toISOString(), pid, level: 'info', fields, message, format });
+}
+
+interface Line {
+  readonly at: string;
+  readonly pid: number;
+  readonly level: keyof typeof LEVELS;
+  readonly fields: object;
+  readonly message: string;
+  readonly format: 'text' | 'json';
+}
+
+function line({ at, pid, level, fields, message, format }: Line): string {
+  if (format === 'text') return `${at} [etcd-election] ${message}\n`;
+  const head = { level: LEVELS[level], time: Date.parse(at), pid, name: 'etcd-election' };
+  return `${JSON.stringify({ ...head, ...fields, msg: message })}\n`;
 }

@@ -5,13 +5,13 @@ import { Markup, markup } from './markup.ts';
 
 /** Height of a row of boxes, in pixels. */
 export const ROW = 19;
-/** The width that texts are cut for where no script can fit them, in pixels. */
+/** The width that texts are cut for if no script can fit them, in pixels. */
 const WIDTH = 1200;
 const LETTER = 6.7;
 
 /**
  * A flame graph as one SVG picture: callers above what they call, as wide as their share of the time, the figures
- * as a tooltip. For a README or a report; the page of `flame-page.ts` can be clicked into.
+ * as a tooltip. For a README or a report. The page of `flame-page.ts` also zooms and searches.
  */
 export function renderFlameSvg(folded: Folded, title: string): string {
   const drawn = layout(folded);
@@ -38,11 +38,15 @@ export function boxesOf(folded: Folded, { boxes, total }: Layout): Markup[] {
 }
 
 function tooltip({ frame, weight, self }: Box, total: number, unit: Folded['types'][number]['unit']): string {
-  const figures = `${amount(weight, unit)}, ${percentOf(weight, total).trim()}`;
-  const own = self > 0 && self < weight ? `, ${amount(self, unit)} of it by itself` : '';
-  return frame === undefined
-    ? `all: ${figures}`
-    : `${frame.name}: ${figures}${own}\n${placeOf(frame) || OWNERS[frame.owner]}`;
+  const share = `${percentOf(weight, total).trim()} of the profile`;
+  if (frame === undefined) return `all: ${amount(weight, unit)}, the whole profile`;
+  const own =
+    self <= 0
+      ? 'none of it in the function itself'
+      : self < weight
+        ? `${amount(self, unit)} of it in the function itself`
+        : 'all of it in the function itself';
+  return `${frame.name}: ${amount(weight, unit)}, ${share}; ${own}\n${placeOf(frame) || OWNERS[frame.owner]}`;
 }
 
 /** What the colours mean, for the legend. */
@@ -68,7 +72,7 @@ const tintOf = (frame: Frame | undefined): number => {
   return sum % 4;
 };
 
-/** Dark text on light colours by day, light text on deep colours by night: at least 4.5 : 1 both ways. */
+/** Dark text on light colours in light mode, light text on deep colours in dark mode: at least 4.5 : 1 in both. */
 export const FLAME_STYLE = `
 .box rect{stroke:none}
 .box text{fill:#231a10;pointer-events:none}

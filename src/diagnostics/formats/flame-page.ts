@@ -7,13 +7,14 @@ import { FLAME_STYLE, OWNERS, ROW, boxesOf } from './flame-graph.ts';
 import { FLAME_SCRIPT } from './flame-script.ts';
 import { markup } from './markup.ts';
 
-const HINT = 'Hover a box for its figures, click it to zoom in. "/" searches, Esc resets.';
+const HINT =
+  'Select a box for its figures: hover, Tab or the arrow keys. Click or Enter zooms in, Backspace goes back, Esc shows all, "/" searches.';
 
 /**
- * A flame graph as one page that needs nothing else: click to zoom, search, figures under the pointer, and the
- * dearest functions as a table. Without JavaScript it still shows everything, but does not move.
+ * A flame graph as one page that needs nothing else: zoom by pointer and keyboard, search, the figures of the selected
+ * box in words, and the most expensive functions as a table. Without JavaScript it shows everything, but does not zoom.
  *
- * @param title a heading: what was profiled.
+ * @param title the heading: what was profiled.
  * @param notes lines under it: why it was taken, what it says.
  */
 export function renderFlamePage(folded: Folded, title: string, notes: readonly string[] = []): Page {
@@ -30,7 +31,7 @@ export function renderFlamePage(folded: Folded, title: string, notes: readonly s
       ${amount(total, unit)} of
       ${folded.types.at(-1)?.type ?? ''}${took}${folded.takenAt > 0 ? `, from ${new Date(folded.takenAt).toISOString()}` : ''}
     </p>
-    ${notes.map((note) => markup`<p>${note}</p>`)}
+    ${notes.map((note) => markup`<p class="note">${note}</p>`)}
     <div class="bar">
       <input
         id="search"
@@ -40,7 +41,8 @@ export function renderFlamePage(folded: Folded, title: string, notes: readonly s
         disabled
       />
       <span id="found" class="soft" role="status"></span>
-      <button id="reset" type="button" hidden>Reset zoom</button>
+      <button id="back" type="button" hidden>Back</button>
+      <button id="reset" type="button" hidden>Show all</button>
       <span class="legend"
         >${owners.map(
           (owner) =>
@@ -58,14 +60,14 @@ export function renderFlamePage(folded: Folded, title: string, notes: readonly s
       class="figure"
       width="100%"
       height="${drawn.rows * ROW}"
-      role="img"
-      aria-label="Flame graph: callers above, what they call below, as wide as their share"
+      role="group"
+      aria-label="Flame graph: callers above, what they call below, as wide as their share of the time"
     >
       ${boxesOf(folded, drawn)}
     </svg>
-    <p id="detail" class="figure" data-hint="${HINT}">${HINT}</p>
+    <p id="detail" class="figure" role="status" data-hint="${HINT}">${HINT}</p>
     ${drawn.hidden > 0 && markup`<p class="soft">${drawn.hidden} boxes were too narrow to draw.</p>`}
-    <h2>Dearest functions</h2>
+    <h2>Most expensive functions</h2>
     <div class="scroll">
       <table>
         <tr>
@@ -95,11 +97,14 @@ export function renderFlamePage(folded: Folded, title: string, notes: readonly s
 
 const PAGE_STYLE = `
 .bar{display:flex;flex-wrap:wrap;gap:8px 16px;align-items:center;margin:16px 0 10px}
-.bar input{width:280px}
+.bar input{width:280px;max-width:100%}
+h1,.note{overflow-wrap:anywhere}
+@media(max-width:480px){main{padding:12px 12px 32px}.legend{margin-left:0}}
 .legend{display:flex;flex-wrap:wrap;gap:4px 16px;margin-left:auto;font-size:13px;color:var(--soft)}
 .legend svg{vertical-align:-1px}
 #chart{display:block;font-size:11px}
-#chart .box{cursor:pointer}
+#chart .box{cursor:pointer;outline:none}
+#chart .box:focus-visible rect,#chart .selected rect{stroke:var(--ink);stroke-width:2px}
 #chart .box:hover rect{filter:brightness(1.12)}
 .box.caller{opacity:.55}
 .searching .box:not(.found) rect{opacity:.35}

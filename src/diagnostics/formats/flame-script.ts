@@ -1,6 +1,6 @@
 /**
- * What the flame graph's page does when clicked, hovered, typed into: plain JavaScript, no library. It is kept as
- * text because it runs in a browser; test/integration/diagnostics/pages.test.ts runs it in one.
+ * What the flame graph's page does on a click, a key or a search: plain JavaScript, no library. It is kept as text
+ * because it runs in a browser; test/integration/diagnostics/pages.test.ts runs it in one.
  */
 export const FLAME_SCRIPT = `
 'use strict';
@@ -8,6 +8,7 @@ const chart = document.getElementById('chart');
 const detail = document.getElementById('detail');
 const search = document.getElementById('search');
 const found = document.getElementById('found');
+const back = document.getElementById('back');
 const reset = document.getElementById('reset');
 const boxes = Array.from(chart.querySelectorAll('.box'), (element) => ({
   element,
@@ -22,9 +23,14 @@ for (const box of boxes) {
   // Our own line of figures replaces the browser's slow tooltip.
   box.element.querySelector('title').remove();
   box.element.setAttribute('aria-label', box.tip);
+  box.element.setAttribute('role', 'button');
+  box.element.setAttribute('tabindex', '0');
 }
 const byElement = new Map(boxes.map((box) => [box.element, box]));
 let zoomed = boxes[0];
+let selected;
+/** The boxes that were zoomed into before this one. */
+const before = [];
 
 function fit() {
   const pixels = chart.getBoundingClientRect().width / 100;
@@ -50,7 +56,48 @@ function zoom(target) {
     box.element.setAttribute('width', width + '%');
   }
   reset.hidden = target === boxes[0];
+  back.hidden = before.length === 0;
   fit();
+}
+
+function zoomInto(box) {
+  if (box === zoomed) return;
+  before.push(zoomed);
+  zoom(box);
+}
+
+function goBack() {
+  zoom(before.pop() ?? boxes[0]);
+}
+
+function showAll() {
+  before.length = 0;
+  zoom(boxes[0]);
+}
+
+function tell(box) {
+  detail.textContent = box ? box.tip.replace('\\n', '  \\u00b7  ') : detail.dataset.hint;
+}
+
+function select(box) {
+  if (selected) selected.element.classList.remove('selected');
+  selected = box;
+  box.element.classList.add('selected');
+  tell(box);
+}
+
+/** Whether two boxes stand over each other. */
+const overlap = (a, b) => a.left < b.left + b.width - 1e-6 && b.left < a.left + a.width - 1e-6;
+
+/** The box that an arrow key leads to: the caller, the widest of what it calls, or a neighbour in the row. */
+function neighbour(box, key) {
+  const shown = boxes.filter((each) => each.element.style.display !== 'none');
+  const rows = [...new Set(shown.map((each) => each.row))].sort((a, b) => a - b);
+  const row = rows[rows.indexOf(box.row) + (key === 'ArrowUp' ? -1 : key === 'ArrowDown' ? 1 : 0)];
+  const there = shown.filter((each) => each.row === row);
+  if (key === 'ArrowUp') return there.find((each) => overlap(each, box));
+  if (key === 'ArrowDown') return there.filter((each) => overlap(each, box)).sort((a, b) => b.width - a.width)[0];
+  return there[there.indexOf(box) + (key === 'ArrowLeft' ? -1 : 1)];
 }
 
 function look() {
@@ -77,25 +124,41 @@ function look() {
 const boxOf = (event) => byElement.get(event.target.closest('.box'));
 chart.addEventListener('click', (event) => {
   const box = boxOf(event);
-  if (box) zoom(box);
+  if (!box) return;
+  box.element.focus();
+  zoomInto(box);
+});
+chart.addEventListener('focusin', (event) => {
+  const box = boxOf(event);
+  if (box) select(box);
 });
 chart.addEventListener('pointerover', (event) => {
   const box = boxOf(event);
-  if (box) detail.textContent = box.tip.replace('\\n', '  \\u00b7  ');
+  if (box) tell(box);
 });
-chart.addEventListener('pointerleave', () => {
-  detail.textContent = detail.dataset.hint;
+chart.addEventListener('pointerleave', () => tell(selected));
+chart.addEventListener('keydown', (event) => {
+  const box = boxOf(event);
+  if (!box) return;
+  if (event.key === 'Enter' || event.key === ' ') zoomInto(box);
+  else if (event.key.startsWith('Arrow')) neighbour(box, event.key)?.element.focus();
+  else return;
+  event.preventDefault();
 });
-reset.addEventListener('click', () => zoom(boxes[0]));
+back.addEventListener('click', goBack);
+reset.addEventListener('click', showAll);
 search.addEventListener('input', look);
 addEventListener('keydown', (event) => {
-  if (event.key === '/' && document.activeElement !== search) {
+  const isTyping = document.activeElement === search;
+  if (event.key === '/' && !isTyping) {
     event.preventDefault();
     search.focus();
+  } else if (event.key === 'Backspace' && !isTyping) {
+    goBack();
   } else if (event.key === 'Escape') {
     search.value = '';
     look();
-    zoom(boxes[0]);
+    showAll();
   }
 });
 addEventListener('resize', () => zoom(zoomed));

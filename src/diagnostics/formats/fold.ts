@@ -10,14 +10,17 @@ import { type Folded, type Frame, type Stack, frameOf } from './folded.ts';
  * @param takenAt wall clock at the profile's start, in milliseconds since 1970. Default: 0, unknown.
  */
 export function fold(profile: CpuProfile, takenAt = 0): Folded {
-  const parents = parentsOf(profile.nodes);
-  const starts = startsOf(profile.nodes);
-  const nodes = new Map(profile.nodes.map((node) => [node.id, node]));
+  const tree: Tree = {
+    nodes: new Map(profile.nodes.map((node) => [node.id, node])),
+    parents: parentsOf(profile.nodes),
+    starts: startsOf(profile.nodes),
+    callers: new Map(),
+  };
   const stacks: Stack[] = [];
   for (const [id, { samples, micros }] of selfTimes(profile)) {
-    const node = nodes.get(id);
+    const node = tree.nodes.get(id);
     if (node === undefined || isIdle(node)) continue;
-    const frames = framesOf(node, nodes, parents, starts);
+    const frames = framesOf(node, tree);
     if (frames.length > 0) stacks.push({ frames, values: [samples, micros * 1000] });
   }
   return {
@@ -55,26 +58,39 @@ function parentsOf(nodes: readonly ProfileNode[]): Map<number, number> {
   return parents;
 }
 
-function framesOf(
-  leaf: ProfileNode,
-  nodes: ReadonlyMap<number, ProfileNode>,
-  parents: ReadonlyMap<number, number>,
-  starts: Starts,
-): Frame[] {
+interface Tree {
+  readonly nodes: ReadonlyMap<number, ProfileNode>;
+  readonly parents: ReadonlyMap<number, number>;
+  readonly starts: Starts;
+  /** The frame of a function that calls another. Ten thousand stacks share it: a copy for each would fill the memory. */
+  readonly callers: Map<string, Frame>;
+}
+
+function framesOf(leaf: ProfileNode, { nodes, parents, starts, callers }: Tree): Frame[] {
   const frames: Frame[] = [];
   // Bounded: a profile from elsewhere may name its own child as its parent.
   for (let node: ProfileNode | undefined = leaf; node !== undefined && frames.length < nodes.size;) {
-    if (node.callFrame.functionName !== '(root)') frames.push(frameOfNode(node, node === leaf, starts));
+    if (node.callFrame.functionName !== '(root)')
+      frames.push(node === leaf ? leafFrame(node, starts) : callerFrame(node, callers));
     const parent: number | undefined = parents.get(node.id);
     node = parent === undefined ? undefined : nodes.get(parent);
   }
   return frames;
 }
 
-function frameOfNode(node: ProfileNode, isLeaf: boolean, starts: Starts): Frame {
-  const { functionName, url, lineNumber } = node.callFrame;
-  const start = lineNumber + 1;
-  return frameOf({ name: functionName, url, start, line: isLeaf ? hottestLine(node, starts) : start });
+function leafFrame(node: ProfileNode, starts: Starts): Frame {
+  const { functionName: name, url, lineNumber } = node.callFrame;
+  return frameOf({ name, url, start: lineNumber + 1, line: hottestLine(node, starts) });
+}
+
+function callerFrame({ callFrame }: ProfileNode, callers: Map<string, Frame>): Frame {
+  const { functionName: name, url, lineNumber } = callFrame;
+  const key = `${name}\n${url}\n${lineNumber}`;
+  const known = callers.get(key);
+  if (known !== undefined) return known;
+  const frame = frameOf({ name, url, start: lineNumber + 1, line: lineNumber + 1 });
+  callers.set(key, frame);
+  return frame;
 }
 
 /** The lines on which the functions of each file start, in order. */

@@ -2,37 +2,48 @@ import type { GuardReport } from '../../index.ts';
 import { type Page, document } from '../formats/document.ts';
 import type { ElectionView, Snapshot } from '../elections.ts';
 import { type Markup, markup } from '../formats/markup.ts';
-import type { RunawayReport } from '../evidence/report.ts';
+import { type RunawayReport, busiestCallSite, isRunaway } from '../evidence/report.ts';
 import { describeSuspect } from '../formats/suspects.ts';
 import { amount } from '../formats/top.ts';
 
-/** The page for people: who leads, how this replica stands, what ran away, and the way to the profiles. Pure. */
-export function renderIndex(
-  snapshot: Snapshot,
-  isTurning: boolean,
-  runaways: readonly RunawayReport[],
-  maxSeconds: number,
-): Page {
+export interface IndexView {
+  readonly snapshot: Snapshot;
+  readonly isTurning: boolean;
+  readonly runaways: readonly RunawayReport[];
+  readonly notices: readonly RunawayReport[];
+  readonly maxSeconds: number;
+  /** Whether `/metrics` shows anything. */
+  readonly hasMetrics: boolean;
+}
+
+/** The page for people: who leads, how this replica stands, what ran away, and the profiles. Pure. */
+export function renderIndex(view: IndexView): Page {
+  const { snapshot, isTurning, runaways, notices, maxSeconds, hasMetrics } = view;
   const body = markup`<main>
 <header><h1>etcd-election <span class="soft">process ${process.pid}</span></h1>
 ${isTurning ? markup`<p class="badge good">main thread turns</p>` : markup`<p class="badge bad">main thread does not answer</p>`}</header>
-${!isTurning && markup`<p class="alarm">Timers, sockets and renewals of the main thread stand still. What is shown here is what it told last. Take a profile: it names the function that spins.</p>`}
+${!isTurning && markup`<p class="alarm">Timers, sockets and renewals of the main thread stand still. This page shows its last known state. Take a profile: it names the function that spins.</p>`}
 <h2>Elections</h2>
 ${elections(snapshot)}
 <h2>Profiles of the main thread</h2>
 ${profiles(maxSeconds)}
 <h2>Last runaways</h2>
-${runaways.length === 0 ? markup`<p class="soft">None since this process started.</p>` : runaways.map(runaway)}
+${runaways.length === 0 ? markup`<p class="soft">None since this process started.</p>` : runaways.map((report, index) => reported(report, `runaways/${index}`))}
+${
+  notices.length > 0 &&
+  markup`<h2>Long blocks and saturation</h2>
+${notices.map((report, index) => reported(report, `notices/${index}`))}`
+}
 <h2>Loop guard</h2>
 ${guards(snapshot.guards)}
 <footer class="soft"><p>${snapshot.at === 0 ? 'Nothing heard from the main thread yet.' : `As of ${new Date(snapshot.at).toISOString()}.`}
-<a href="../election">The same as JSON</a> · <a href="../../metrics">Metrics</a> · <a href="../../healthz">Health</a></p></footer>
+<a href="../election">The same as JSON</a>${hasMetrics && markup` · <a href="../../metrics">Metrics</a>`} · <a href="../../healthz">Health</a></p></footer>
 </main>`;
   return document({ title: `etcd-election, process ${process.pid}`, body, style: STYLE });
 }
 
 function elections({ elections: shown, electionCount }: Snapshot): Markup {
-  if (electionCount === 0) return markup`<p class="soft">Nobody stands in an election here.</p>`;
+  if (electionCount === 0) return markup`<p class="soft">This process is in no election.</p>`;
   return markup`<div class="scroll"><table>
 <tr><th>Election</th><th>This replica</th><th>Leader</th><th>Term (fencing token)</th><th class="number">Place</th><th>Loop guard</th></tr>
 ${shown.map(election)}
@@ -51,7 +62,7 @@ function election({ name, state, leader, term, position, guard }: ElectionView):
 `;
 }
 
-/** Colours by what the state means to whoever is on duty. */
+/** Colours by what the state means to the person on call. */
 const STATE: Readonly<Partial<Record<ElectionView['state'], string>>> = {
   leading: 'good',
   held: 'bad',
@@ -61,8 +72,8 @@ const STATE: Readonly<Partial<Record<ElectionView['state'], string>>> = {
 
 const profiles = (maxSeconds: number): Markup => markup`<div class="cards">
 ${[
-  { path: 'flamegraph', title: 'Flame graph', says: 'where the time goes, to click into' },
-  { path: 'top', title: 'Top', says: 'the dearest functions, as text' },
+  { path: 'flamegraph', title: 'Flame graph', says: 'where the time goes; zoom and search' },
+  { path: 'top', title: 'Top', says: 'the most expensive functions, as text' },
   { path: 'profile', title: 'pprof', says: 'for go tool pprof, Pyroscope, Parca, Grafana' },
   { path: 'cpuprofile', title: '.cpuprofile', says: 'for Chrome DevTools, VS Code, speedscope' },
 ].map(
@@ -74,22 +85,23 @@ ${[
 <span class="go"><label><input name="seconds" type="number" min="0.1" max="${maxSeconds}" step="any" value="${Math.min(5, maxSeconds)}" aria-label="seconds"> s</label><button>Record</button></span></form>
 `,
 )}
-<div class="card"><strong>Campaigns</strong><span class="soft">who calls campaign(), how often, and how long the guard held it</span>
+<div class="card"><strong>Campaigns</strong><span class="soft">which code calls campaign(), how often, and for how long the guard held it</span>
 <span class="go"><a href="campaigns?debug=1">as text</a> <a href="campaigns">as pprof</a></span></div>
 </div>
-<p class="soft below">A recording takes as long as it says; the page comes when it is over. One at a time.</p>`;
+<p class="soft below">A recording takes as long as it says. The page comes when it is over. One at a time.</p>`;
 
-function runaway(report: RunawayReport, index: number): Markup {
-  const { verdict, at, forMs, cpu, suspects, files, notes, ended } = report;
+function reported(report: RunawayReport, path: string): Markup {
+  const { verdict, at, forMs, cpu, suspects, files, notes, guards: held } = report;
   const links = (['flamegraph', 'top', 'profile', 'cpuprofile', 'campaigns', 'report'] as const).filter(
     (kind) => files[FILE_OF[kind]] !== undefined,
   );
-  return markup`<article class="card wide"><p><span class="badge bad">${verdict}</span> <strong>${SAYS[verdict]}</strong>
-<span class="soft">${at}${forMs > 0 && `, seen for ${amount(forMs * 1e6, 'nanoseconds')}`}${cpu !== undefined && `, ${Math.round(cpu * 100)} % CPU`}${ended && ', over by itself'}</span></p>
+  const burnt = cpu === undefined ? '' : `, ${Math.round(cpu * 100)} % CPU`;
+  return markup`<article class="card wide"><p><span class="badge ${isRunaway(verdict) ? 'bad' : 'warn'}">${verdict}</span> <strong>${SAYS[verdict]}</strong>
+<span class="soft">${at}${forMs > 0 && `, for ${amount(forMs * 1e6, 'nanoseconds')}`}${burnt}</span></p>
 ${suspects.map((suspect) => markup`<p class="figure">${describeSuspect(suspect)}</p>`)}
-${report.guards.slice(0, 1).map((guard) => markup`<p class="figure">${guard.callSites[0]?.stack[0]} <span class="soft">called for ${guard.rounds} rounds of "${guard.election}"</span></p>`)}
+${held.slice(0, 1).map((guard) => markup`<p class="figure">${busiestCallSite(guard)?.stack[0]} <span class="soft">called for ${guard.rounds} rounds of "${guard.election}"</span></p>`)}
 ${notes.map((note) => markup`<p class="soft">${note}</p>`)}
-<p>${links.map((kind) => markup`<a href="runaways/${index}/${kind}">${kind}</a> `)}</p></article>
+<p>${links.map((kind) => markup`<a href="${path}/${kind}">${kind}</a> `)}</p></article>
 `;
 }
 
@@ -104,8 +116,10 @@ const FILE_OF = {
 
 const SAYS = {
   starved: 'The event loop did not turn',
-  hot: 'The event loop had no rest',
-  rounds: 'A loop was held back by the guard',
+  hot: 'The event loop fed itself without rest',
+  rounds: 'The loop guard held a loop back',
+  blocked: 'The event loop did not turn, and turns again',
+  saturated: 'The event loop had no rest',
 } as const;
 
 function guards(shown: readonly GuardReport[]): Markup {
@@ -113,13 +127,13 @@ function guards(shown: readonly GuardReport[]): Markup {
   return markup`<div class="scroll"><table>
 <tr><th>Election</th><th class="number">Rounds</th><th class="number">Holds</th><th class="number">Held for</th><th>Busiest caller</th></tr>
 ${shown.slice(0, 20).map((guard) => {
-  const [site] = [...guard.callSites].sort((a, b) => b.rounds - a.rounds);
+  const site = busiestCallSite(guard);
   return markup`<tr><td>${guard.election} <span class="soft">${purposeOf(guard)}</span></td><td class="number">${guard.rounds}</td><td class="number">${guard.holds}</td><td class="number">${amount(guard.heldMs * 1e6, 'nanoseconds')}</td><td class="figure">${site?.stack[0]}</td></tr>
 `;
 })}</table></div>`;
 }
 
-/** The guard of the campaign goes without saying. */
+/** Most guards are those of a campaign, so that is not said. */
 const purposeOf = ({ purpose }: GuardReport): string => (purpose === 'campaign' ? '' : purpose);
 
 const STYLE = `

@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { foldCampaigns } from '../formats/campaigns.ts';
 import type { Page } from '../formats/document.ts';
@@ -19,9 +20,11 @@ export interface Backend {
   snapshot(): Promise<Snapshot>;
   /** Whether the main thread's event loop turns. */
   isTurning(): Promise<boolean>;
-  /** undefined: no metrics function was given. */
-  metrics(): Promise<string> | undefined;
+  /** Whether a metrics function was given. */
+  readonly hasMetrics: boolean;
+  metrics(): Promise<string>;
   runaways(): readonly RunawayReport[];
+  notices(): readonly RunawayReport[];
 }
 
 export type Routes = (request: Request) => Promise<Reply | undefined>;
@@ -34,7 +37,7 @@ export function routes(backend: Backend, rules: Rules, maxSeconds: number): Rout
   const slot = new ProfileSlot();
   return async (request) => {
     const path = request.url.split('?', 1)[0] ?? '';
-    const route = ROUTES[path] ?? runawayRoute(path);
+    const route = ROUTES[path] ?? evidenceRoute(path);
     if (route === undefined) return undefined;
     const refused = refusal(request, rules);
     if (refused !== undefined) return safe(refused);
@@ -66,7 +69,16 @@ const ROUTES: Readonly<Record<string, Route | undefined>> = Object.assign(Object
   '/debug/pprof': ({ request }: Context) =>
     text(301, 'see debug/pprof/', { location: `${request.base}/debug/pprof/` }),
   '/debug/pprof/': async ({ backend, maxSeconds }: Context) =>
-    page(renderIndex(await backend.snapshot(), await backend.isTurning(), backend.runaways(), maxSeconds)),
+    page(
+      renderIndex({
+        snapshot: await backend.snapshot(),
+        isTurning: await backend.isTurning(),
+        runaways: backend.runaways().map(withFilesThere),
+        notices: backend.notices().map(withFilesThere),
+        maxSeconds,
+        hasMetrics: backend.hasMetrics,
+      }),
+    ),
   '/debug/pprof/profile': profiled((recording) =>
     pprofReply(encodePprof(fold(recording.profile, recording.takenAt)), 'profile'),
   ),
@@ -89,6 +101,7 @@ const ROUTES: Readonly<Record<string, Route | undefined>> = Object.assign(Object
       turning: await backend.isTurning(),
       ...(await backend.snapshot()),
       runaways: backend.runaways(),
+      notices: backend.notices(),
     }),
   '/metrics': metrics,
   '/healthz': async ({ backend }: Context) =>
@@ -143,23 +156,30 @@ async function campaigns({ request, backend }: Context): Promise<Reply> {
 }
 
 async function metrics({ backend }: Context): Promise<Reply> {
-  const shown = backend.metrics();
-  if (shown === undefined)
+  if (!backend.hasMetrics)
     return text(404, 'no metrics here: give `metrics: () => register.metrics()` to serve yours');
   return {
     status: 200,
     headers: { 'content-type': 'text/plain; version=0.0.4; charset=utf-8' },
-    body: await shown,
+    body: await backend.metrics(),
   };
 }
 
-/** `/debug/pprof/runaways/0/flamegraph`: the evidence of the last runaway but none. Reads only what a report of ours names. */
-function runawayRoute(path: string): Route | undefined {
-  const [, index, kind = ''] = /^\/debug\/pprof\/runaways\/(\d{1,3})\/(\w+)$/.exec(path) ?? [];
+/** A page links only what is still there: the folder keeps the last few reports. */
+function withFilesThere(report: RunawayReport): RunawayReport {
+  const files = Object.entries(report.files).filter(([, path]) => existsSync(String(path)));
+  return { ...report, files: Object.fromEntries(files) as EvidenceFiles };
+}
+
+/** `/debug/pprof/runaways/0/flamegraph`: the evidence of the last runaway. Reads only files that a report names. */
+function evidenceRoute(path: string): Route | undefined {
+  const [, list, index, kind = ''] =
+    /^\/debug\/pprof\/(runaways|notices)\/(\d{1,3})\/(\w+)$/.exec(path) ?? [];
   const type = EVIDENCE[kind];
   if (index === undefined || type === undefined) return undefined;
   return async ({ backend }) => {
-    const file = backend.runaways()[Number(index)]?.files[type.file];
+    const reports = list === 'runaways' ? backend.runaways() : backend.notices();
+    const file = reports[Number(index)]?.files[type.file];
     if (file === undefined) return text(404, 'there is no such evidence');
     try {
       return { status: 200, headers: type.headers, body: await readFile(file) };

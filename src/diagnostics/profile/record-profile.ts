@@ -8,7 +8,7 @@ export interface Recording {
   readonly takenAt: number;
 }
 
-/** Whoever takes an inspector's commands: `inspector.Session`, or a connection to another process. */
+/** What takes an inspector's commands: `inspector.Session`, or a connection to another process. */
 export interface Inspected {
   post(method: string, params?: object, done?: (error: Error | null, result?: object) => void): void;
 }
@@ -18,18 +18,28 @@ export interface RecordOptions {
   /** Ends it early, with the signal's reason. */
   readonly signal?: AbortSignal | undefined;
   /**
-   * Throw away optimised code first. Without it, a function that was compiled before the profile began is unknown to
-   * V8 and its time is put on its caller: a synchronous loop is never named. Costs 12–26 ms once. It ends a coverage
-   * report that the process is collecting, so it is left out where NODE_V8_COVERAGE is set.
+   * Throw away optimised code first. Without it, V8 does not know a function that was compiled before the profile began,
+   * and puts its time on its caller: a synchronous loop is never named. Costs 12–26 ms once, and about 1 ms for each
+   * megabyte of the heap. It ends coverage that the process collects, so it is left out if NODE_V8_COVERAGE is set.
    */
   readonly deoptimise: boolean;
-  /** Told when V8 has begun to take samples. */
+  /** Called when V8 has begun to take samples. */
   readonly onBegun?: (() => void) | undefined;
 }
 
 /** How long the profiled thread may take to answer. It cannot while in native code or in a long garbage collection. */
 const ANSWER_WITHIN_MS = 5_000;
-const SAMPLE_EVERY_MICROS = 1000;
+/** The time between two samples of a short profile, in milliseconds. */
+const SHORTEST_INTERVAL_MS = 1;
+/**
+ * Samples of a profile at most; a longer one takes them less often. Each can bring as many nodes as its stack is deep.
+ * The profiled thread writes all nodes in one go when the profile ends, and the worker has to keep them.
+ */
+const MOST_SAMPLES = 3_000;
+
+/** As often as Go takes samples, in a profile of half a minute: each 10 ms. */
+export const samplingIntervalMicros = (durationMs: number): number =>
+  Math.ceil(Math.max(SHORTEST_INTERVAL_MS, durationMs / MOST_SAMPLES) * 1000);
 
 /** Records through a session that is connected already; disconnects nothing. */
 export async function recordProfile(session: Inspected, options: RecordOptions): Promise<Recording> {
@@ -37,7 +47,7 @@ export async function recordProfile(session: Inspected, options: RecordOptions):
     answer(session, method, params, options.signal);
   await post('Profiler.enable');
   try {
-    await post('Profiler.setSamplingInterval', { interval: SAMPLE_EVERY_MICROS });
+    await post('Profiler.setSamplingInterval', { interval: samplingIntervalMicros(options.durationMs) });
     if (options.deoptimise) await post('Profiler.startPreciseCoverage', { callCount: true, detailed: false });
     await post('Profiler.start');
     const takenAt = Date.now();

@@ -1,26 +1,34 @@
 import type { CpuTimes } from './main-cpu.ts';
 
 /**
- * Is the main thread running away? Decided from what a worker can see of it: how much CPU it burns, and whether it
- * answers. Pure: times come in as numbers (milliseconds of one monotonic clock), nothing is kept but the value.
+ * Is the main thread running away? Decided from what a worker can see of it: how much CPU it burns, whether it answers,
+ * and what its event loop did meanwhile. Pure: times come in as numbers (milliseconds of one monotonic clock), and the
+ * value is the only state.
  *
- *   calm ──burns CPU──► asked ──answers──► calm, or hot if its event loop had no rest
- *                         └─ no answer, and all the while it burns CPU ──► starved
+ *   calm ──burns CPU──► asked ──answers──► calm, `saturated` or `hot`: see `isSpinning`
+ *                         └─ no answer, and it burns CPU all the while ──► starved
  *
- * Time in which the watcher itself did not run (SIGSTOP, a suspended machine, a crowded core) counts for nothing:
- * then the other side had no chance to answer either. Neither does a thread that does not answer and burns nothing
- * (a debugger's pause, `execFileSync`): it is blocked, not running away.
+ * Time in which the watcher itself did not run (SIGSTOP, a suspended machine, a crowded core) does not count: the main
+ * thread had no chance to answer either. A thread that does not answer and burns nothing (a debugger's pause,
+ * `execFileSync`) is blocked from outside, so it does not count either.
  */
 export interface Watch {
   readonly at: number;
-  /** What the main thread had had of the CPU when last looked at. */
+  /** What the main thread had had of the CPU at the last look. */
   readonly cpu: CpuTimes;
   /** The question that the main thread has not answered yet. */
-  readonly asked?: { readonly at: number; readonly burntMs: number } | undefined;
-  /** When it last answered. */
-  readonly answeredAt?: number | undefined;
-  /** Since when its event loop has had no rest; what rest it had has been taken off, see `cooled`. */
-  readonly hotSince?: number | undefined;
+  readonly asked?: Question | undefined;
+  /** The last question that it answered, and when the answer came. */
+  readonly answered: Question & { readonly answeredAt: number };
+  /** Since when its event loop has had no rest; rest in between moves this up, see `cooled`. */
+  readonly busySince?: number | undefined;
+  /** The same, and since when it spins. */
+  readonly spinsSince?: number | undefined;
+}
+
+interface Question {
+  readonly at: number;
+  readonly burntMs: number;
 }
 
 export interface Thresholds {
@@ -29,17 +37,27 @@ export interface Thresholds {
   readonly hotUtilization: number;
 }
 
+/** What the event loop did since its last answer. */
+export interface Turning {
+  /** Share of that time in which it was busy, 0–1. */
+  readonly utilization: number;
+  /** How often it went round; undefined where Node does not count it. */
+  readonly turns: number | undefined;
+  /** How many events from outside (sockets, timers, threads) it handled. */
+  readonly events: number | undefined;
+}
+
 export type Sight =
   /** A look at the main thread; `lateMs` after it was due. */
   | { readonly type: 'look'; readonly at: number; readonly cpu: CpuTimes; readonly lateMs: number }
-  /** It answered; `utilization`: the share of the time since its last answer in which its event loop was busy, 0–1. */
-  | { readonly type: 'answer'; readonly at: number; readonly utilization: number };
+  /** The main thread answered. */
+  | ({ readonly type: 'answer'; readonly at: number } & Turning);
 
 export interface Finding {
-  readonly verdict: 'starved' | 'hot';
+  readonly verdict: 'starved' | 'hot' | 'saturated';
   /** For how long it has been seen. */
   readonly forMs: number;
-  /** Cores that the main thread burnt meanwhile, 0–1; for `hot`: at the last look. */
+  /** Cores that the main thread burnt meanwhile, 0–1; for `hot` and `saturated`: at the last look. */
   readonly cpu: number;
 }
 
@@ -47,12 +65,16 @@ export interface Finding {
 const CURIOUS = 0.1;
 /** A loop without rest that wants less of a core waits for something else: a disk, a lock, a debugger. */
 const BURNING = 0.3;
-/** A thread starves its loop when it burnt this share of `stallMs` without an answer: a crowded core may give it less than all. */
+/** A thread starves its loop if it burnt this share of `stallMs` without an answer: a crowded core may give it less than all. */
 const BURNT = 0.5;
 /** Up to here a late look is ordinary. */
 const PUNCTUAL_MS = 300;
 
-export const beginWatch = (at: number, cpu: CpuTimes): Watch => ({ at, cpu });
+export const beginWatch = (at: number, cpu: CpuTimes): Watch => ({
+  at,
+  cpu,
+  answered: { at, burntMs: cpu.burntMs, answeredAt: at },
+});
 
 export function watch(
   before: Watch,
@@ -63,58 +85,106 @@ export function watch(
   const pausedMs = sight.lateMs > PUNCTUAL_MS ? sight.lateMs : 0;
   const now = withoutPause(before, pausedMs);
   const elapsed = Math.max(1, sight.at - before.at - pausedMs);
-  const wanted = (sight.cpu.wantedMs - before.cpu.wantedMs) / elapsed;
   const looked = { ...now, at: sight.at, cpu: sight.cpu };
-
   if (now.asked !== undefined) {
-    const forMs = sight.at - now.asked.at;
-    const burntMs = sight.cpu.burntMs - now.asked.burntMs;
-    const starved = forMs >= thresholds.stallMs && burntMs >= thresholds.stallMs * BURNT;
-    return {
-      watch: looked,
-      ask: false,
-      ...(starved && { finding: { verdict: 'starved', forMs, cpu: burntMs / forMs } }),
-    };
+    const finding = starved(now.asked, sight.at, sight.cpu.burntMs, thresholds.stallMs);
+    return { watch: looked, ask: false, ...(finding && { finding }) };
   }
-  const hotSince = wanted < BURNING ? cooled(now, sight.at, elapsed, thresholds) : now.hotSince;
-  if (wanted < CURIOUS) return { watch: { ...looked, hotSince }, ask: false };
-  const ask = { ...looked, hotSince, asked: { at: sight.at, burntMs: sight.cpu.burntMs } };
-  if (hotSince === undefined) return { watch: ask, ask: true };
-  const forMs = sight.at - hotSince;
-  const cpu = Math.min(1, (sight.cpu.burntMs - before.cpu.burntMs) / elapsed);
-  return {
-    watch: ask,
-    ask: true,
-    ...(forMs >= thresholds.hotMs && { finding: { verdict: 'hot', forMs, cpu } }),
-  };
-}
-
-function answered(
-  before: Watch,
-  { at, utilization }: Sight & { type: 'answer' },
-  thresholds: Thresholds,
-): Watch {
-  const since = before.answeredAt ?? before.at;
-  const hotSince =
-    utilization >= thresholds.hotUtilization
-      ? (before.hotSince ?? before.asked?.at ?? before.at)
-      : cooled(before, at, Math.max(0, at - since), thresholds);
-  return { ...before, answeredAt: at, asked: undefined, hotSince };
+  const wanted = (sight.cpu.wantedMs - before.cpu.wantedMs) / elapsed;
+  const rested = wanted < BURNING ? { ...looked, ...cooled(now, sight.at, elapsed, thresholds) } : looked;
+  if (wanted < CURIOUS) return { watch: rested, ask: false };
+  const asked = { ...rested, asked: { at: sight.at, burntMs: sight.cpu.burntMs } };
+  const finding = restless(
+    rested,
+    Math.min(1, (sight.cpu.burntMs - before.cpu.burntMs) / elapsed),
+    thresholds,
+  );
+  return { watch: asked, ask: true, ...(finding && { finding }) };
 }
 
 /**
- * A stretch of rest takes four times its length off. One alone does not undo ten seconds of heat: on a crowded core, a
- * loop that is not let run looks as if it rested. A quarter of the time at rest does.
+ * Whether this went on for `ms` without a turn, and burnt enough CPU for that: a block that a crowded core stretches
+ * burns less.
  */
-function cooled({ hotSince }: Watch, at: number, restMs: number, { hotMs }: Thresholds): number | undefined {
-  if (hotSince === undefined) return undefined;
-  const since = Math.max(hotSince, at - hotMs) + restMs * 4;
-  return since < at ? since : undefined;
+export const isLongerThan = ({ forMs, cpu }: Pick<Finding, 'forMs' | 'cpu'>, ms: number): boolean =>
+  forMs >= ms && forMs * cpu >= ms * BURNT;
+
+function starved(asked: Question, at: number, burntMs: number, stallMs: number): Finding | undefined {
+  const forMs = at - asked.at;
+  const cpu = (burntMs - asked.burntMs) / Math.max(1, forMs);
+  return isLongerThan({ forMs, cpu }, stallMs) ? { verdict: 'starved', forMs, cpu } : undefined;
+}
+
+function restless(
+  { at, busySince = at, spinsSince = at }: Watch,
+  cpu: number,
+  { hotMs }: Thresholds,
+): Finding | undefined {
+  if (at - spinsSince >= hotMs) return { verdict: 'hot', forMs: at - spinsSince, cpu };
+  if (at - busySince >= hotMs) return { verdict: 'saturated', forMs: at - busySince, cpu };
+  return undefined;
+}
+
+function answered(before: Watch, answer: Sight & { type: 'answer' }, thresholds: Thresholds): Watch {
+  const { at } = answer;
+  const { answered: last, asked = { at: before.at, burntMs: before.cpu.burntMs } } = before;
+  const restMs = Math.max(0, at - last.answeredAt);
+  // A block counts as `stallMs` of work at most: one long block is no loop, and it is over.
+  const blockedMs = Math.max(0, at - asked.at - thresholds.stallMs);
+  const calm = cooled(before, at, restMs, thresholds);
+  const since = (known: number | undefined): number => Math.min(at, (known ?? asked.at) + blockedMs);
+  const isBusy = answer.utilization >= thresholds.hotUtilization;
+  return {
+    ...before,
+    asked: undefined,
+    answered: { ...asked, answeredAt: at },
+    busySince: isBusy ? since(before.busySince) : calm.busySince,
+    spinsSince: isSpinning(answer, asked.burntMs - last.burntMs) ? since(before.spinsSince) : calm.spinsSince,
+  };
+}
+
+/** A loop that feeds itself never waits: any service that others feed does, now and then. */
+const NEVER_WAITS = 0.99;
+/** Turns in a second of CPU. A service at full load works longer than half a millisecond in each. */
+const SPINNING_TURNS = 2_000;
+/** Events in a turn. A service at full load finds many waiting; a loop has one under way. */
+const SPINNING_EVENTS = 2;
+
+/**
+ * Tells a loop that feeds itself (`hot`) from a service that has more to do than it can (`saturated`): both are busy all
+ * of the time. The loop makes thousands of short turns with one event in each. Measured in bench/watchdog.md.
+ */
+function isSpinning({ utilization, turns = 0, events = 0 }: Turning, burntMs: number): boolean {
+  return (
+    utilization >= NEVER_WAITS &&
+    burntMs > 0 &&
+    turns >= (burntMs / 1000) * SPINNING_TURNS &&
+    events <= turns * SPINNING_EVENTS
+  );
+}
+
+/**
+ * A stretch of rest takes four times its length off. One alone does not undo ten seconds without rest: on a crowded
+ * core, a loop that gets no CPU looks as if it rested. A quarter of the time at rest does.
+ */
+function cooled(
+  { busySince, spinsSince }: Watch,
+  at: number,
+  restMs: number,
+  { hotMs }: Thresholds,
+): Pick<Watch, 'busySince' | 'spinsSince'> {
+  const cool = (since: number | undefined): number | undefined => {
+    if (since === undefined) return undefined;
+    const moved = Math.max(since, at - hotMs) + restMs * 4;
+    return moved < at ? moved : undefined;
+  };
+  return { busySince: cool(busySince), spinsSince: cool(spinsSince) };
 }
 
 /** Moves what has been measured up, as if the pause had not been. */
 const withoutPause = (before: Watch, pausedMs: number): Watch => ({
   ...before,
   asked: before.asked && { ...before.asked, at: before.asked.at + pausedMs },
-  hotSince: before.hotSince === undefined ? undefined : before.hotSince + pausedMs,
+  busySince: before.busySince === undefined ? undefined : before.busySince + pausedMs,
+  spinsSince: before.spinsSince === undefined ? undefined : before.spinsSince + pausedMs,
 });

@@ -1,10 +1,13 @@
 import type { Snapshot } from '../elections.ts';
 import type { EvidenceLimits } from '../evidence/evidence.ts';
 import type { RunawayReport } from '../evidence/report.ts';
+import type { Turning } from './classify.ts';
+import type { LedTerm } from './led-terms.ts';
 
 /** How the worker watches. All of it plain data: it crosses to the worker. */
 export interface WatchSettings {
   readonly stallMs: number;
+  readonly runawayMs: number;
   readonly hotMs: number;
   readonly hotUtilization: number;
   readonly pollMs: number;
@@ -38,8 +41,8 @@ export type ToWorker =
   | { readonly type: 'serve'; readonly id: number; readonly settings: ServeSettings }
   | { readonly type: 'unserve'; readonly id: number }
   | { readonly type: 'stop' }
-  /** The main thread turns; `utilization`: how busy its event loop was since its last answer, 0–1. */
-  | { readonly type: 'answer'; readonly utilization: number }
+  /** The main thread turns. */
+  | ({ readonly type: 'answer' } & Turning)
   | { readonly type: 'snapshot'; readonly snapshot: Snapshot }
   | { readonly type: 'tripped'; readonly snapshot: Snapshot; readonly election: string }
   | { readonly type: 'reply'; readonly id: number; readonly text: string | undefined };
@@ -48,7 +51,9 @@ export type ToMain =
   | { readonly type: 'ready' }
   | { readonly type: 'ask' }
   | { readonly type: 'request'; readonly id: number; readonly what: 'snapshot' | 'metrics' }
-  | { readonly type: 'runaway'; readonly report: RunawayReport }
+  /** `terms`: what this process led when the runaway was noticed. */
+  | { readonly type: 'runaway'; readonly report: RunawayReport; readonly terms: readonly LedTerm[] }
+  | { readonly type: 'notice'; readonly report: RunawayReport }
   | { readonly type: 'ended'; readonly verdict: RunawayReport['verdict']; readonly forMs: number }
   | {
       readonly type: 'served';

@@ -1,4 +1,4 @@
-import type { Verdict } from '../evidence/report.ts';
+import { type Verdict, isRunaway } from '../evidence/report.ts';
 
 /**
  * Adds what the watchdog knows to the service's own metrics, in Prometheus' text format.
@@ -10,15 +10,20 @@ export function withWatchdogMetrics(
   isStarved: boolean,
   counts: Readonly<Record<Verdict, number>>,
 ): string {
+  const of = (name: string, wanted: (verdict: Verdict) => boolean): string[] =>
+    (Object.entries(counts) as [Verdict, number][])
+      .filter(([verdict]) => wanted(verdict))
+      .map(([verdict, count]) => `${name}{verdict="${verdict}"} ${count}`);
   const lines = [
     '# HELP etcd_election_watchdog_main_thread_answers Whether the main thread answered the watchdog (1) or not (0).',
     '# TYPE etcd_election_watchdog_main_thread_answers gauge',
     `etcd_election_watchdog_main_thread_answers ${shown === undefined || isStarved ? 0 : 1}`,
-    '# HELP etcd_election_watchdog_runaways_total Runaways reported by the watchdog.',
+    '# HELP etcd_election_watchdog_runaways_total Runaways that the watchdog reported.',
     '# TYPE etcd_election_watchdog_runaways_total counter',
-    ...Object.entries(counts).map(
-      ([verdict, count]) => `etcd_election_watchdog_runaways_total{verdict="${verdict}"} ${count}`,
-    ),
+    ...of('etcd_election_watchdog_runaways_total', isRunaway),
+    '# HELP etcd_election_watchdog_notices_total Long blocks and saturated event loops that the watchdog reported.',
+    '# TYPE etcd_election_watchdog_notices_total counter',
+    ...of('etcd_election_watchdog_notices_total', (verdict) => !isRunaway(verdict)),
     '',
   ].join('\n');
   const own = shown ?? '# the main thread did not answer: its metrics are missing\n';

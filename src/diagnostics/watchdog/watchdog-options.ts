@@ -21,55 +21,73 @@ import type { RunawayReport } from '../evidence/report.ts';
 
 export interface WatchdogOptions {
   /**
-   * How long the main thread may burn CPU without its event loop turning before it counts as `starved`, in
-   * milliseconds. It is noticed at most `pollMs` + 0.1 s after that. Default: 1000. From 250 to 600000.
+   * How long the main thread may burn CPU without a turn of its event loop before the watchdog takes a profile, in
+   * milliseconds. It is noticed at most `pollMs` + 0.1 s after that. A block that is over by `runawayMs` becomes a
+   * notice, `blocked`. Default: 1000. From 250 to 600000.
    */
   stallMs?: number | undefined;
-  /** How long its event loop may turn without rest before it counts as `hot`, in milliseconds. Default: 10000. From 500 to 3600000. */
+  /**
+   * How long the event loop must not turn before this is a runaway, `starved`, in milliseconds; half of this time must
+   * be burnt as CPU. Default: five times `stallMs`. From `stallMs` to 3600000.
+   */
+  runawayMs?: number | undefined;
+  /**
+   * How long the event loop may go without rest, in milliseconds. Then it is a runaway, `hot`, if it feeds itself, and
+   * otherwise a notice, `saturated`. Default: 10000. From 500 to 3600000.
+   */
   hotMs?: number | undefined;
-  /** From which share of time on an event loop has no rest, 0.5–1 (its event loop utilization). Default: 0.9. */
+  /** The share of time from which on an event loop has no rest, 0.5–1 (its event loop utilization). Default: 0.9. */
   hotUtilization?: number | undefined;
   /** How often the worker looks, in milliseconds. Default: 500. From 50 to 5000, and at most `stallMs`. */
   pollMs?: number | undefined;
   /** How long the CPU profile of a runaway lasts, in milliseconds. Default: 1000. From 100 to 60000. */
   profileMs?: number | undefined;
-  /** How long no second runaway of the same kind is reported, in milliseconds. Default: 600000, ten minutes. From 0. */
+  /** How long no second report of the same kind is made, in milliseconds. Default: 600000, ten minutes. From 0. */
   cooldownMs?: number | undefined;
   /**
    * How long after the start nothing is reported, in milliseconds: many services load for seconds without a turn. A
-   * loop that begins in this time is reported when it is over. Default: 5000. From 0 to 600000.
+   * loop that begins in this time is reported after it. Default: 5000. From 0 to 600000.
    */
   startupGraceMs?: number | undefined;
   /**
-   * Where each runaway gets a folder with its evidence, readable by this user alone. Default:
+   * Where each report gets a folder with its evidence, readable by this user alone. Default:
    * `etcd-election-runaways-<user>` in the system's temporary directory.
    */
   directory?: string | undefined;
-  /** How many runaways are kept there. Default: 5. From 1 to 100. */
+  /** How many reports are kept there. Notices go before runaways. Default: 5. From 1 to 100. */
   keep?: number | undefined;
   /** How large all of them may be together, in megabytes. Default: 32. From 1 to 1024. */
   maxMegabytes?: number | undefined;
   /**
-   * The one line on stderr for each runaway: `text`, `json` (as pino writes it), or `false` for none. The worker writes
-   * it, because a logger lives on the main thread, which spins. Default: `text`.
+   * The one line on stderr for each report: `text`, `json` (as pino writes it), or `false` for none. The worker writes
+   * it, because a logger runs on the main thread, which may spin. Default: `text`.
    */
   log?: 'text' | 'json' | false | undefined;
   /**
-   * Called on the main thread with each report: at once where its event loop turns; in a starved one only when, and
-   * if, it turns again. To be told meanwhile, give `webhook`. What it throws becomes a process warning.
+   * Called on the main thread with each runaway that it can still be told of: `hot` and `rounds`. A starved one is over
+   * when its main thread turns again, and then goes to `onNotice`. Give `webhook` to hear of it while it spins. What the
+   * callback throws becomes a process warning.
    */
   onRunaway?: ((report: RunawayReport) => unknown) | undefined;
-  /** Where the worker POSTs each report as JSON, also while the main thread spins: a mail gateway, a pager. Bounded to 5 s. */
+  /**
+   * Called on the main thread with each notice: `blocked`, a long block that is over, and `saturated`. What the callback
+   * throws becomes a process warning.
+   */
+  onNotice?: ((report: RunawayReport) => unknown) | undefined;
+  /**
+   * Where the worker POSTs each runaway as JSON, also while the main thread spins: a mail gateway, a pager. Bounded to
+   * 5 s.
+   */
   webhook?: string | URL | { url: string | URL; headers?: Record<string, string> | undefined } | undefined;
   /**
-   * Step down from every election that this process leads when it runs away: it goes on standing, at the back of the
-   * queue. Only a loop that turns can do it; in a starved one nothing can run, its lease runs out, and etcd gives the
-   * term to the next within one TTL. Default: false.
+   * Step down from every term that this process led when it became `hot`, and still leads: it goes on standing, at the
+   * back of the queue. A starved process cannot step down, because nothing runs in it. Its lease ends, and etcd gives
+   * the term to the next candidate within one TTL. Default: false.
    */
   stepDown?: boolean | undefined;
   /**
-   * What the worker does once a starved loop is reported: `kill` ends the process with SIGKILL, without any clean-up,
-   * so that a supervisor starts it anew. Default: `report`, nothing more.
+   * What the worker does when it has reported a `starved` loop: `kill` ends the process with SIGKILL, without any
+   * clean-up, so that a supervisor starts it again. Default: `report`, nothing more.
    */
   onStarved?: 'report' | 'kill' | undefined;
   /** Where elections are found. Default: those of this process. */
@@ -80,6 +98,10 @@ type Webhook = NonNullable<WatchdogOptions['webhook']>;
 
 const fields = only({
   stallMs: real(250, 600_000, 1_000),
+  runawayMs: optional<number>(
+    'a number from 250 to 3600000',
+    (value) => typeof value === 'number' && value >= 250 && value <= 3_600_000,
+  ),
   hotMs: real(500, 3_600_000, 10_000),
   hotUtilization: real(0.5, 1, 0.9),
   pollMs: real(50, 5_000, 500),
@@ -91,6 +113,7 @@ const fields = only({
   maxMegabytes: real(1, 1024, 32),
   log: oneOf('text', 'json', false),
   onRunaway: callback<(report: RunawayReport) => unknown>(),
+  onNotice: callback<(report: RunawayReport) => unknown>(),
   webhook: secret(
     optional<Webhook>(
       'an http or https address, or { url, headers } with texts as headers',
@@ -120,26 +143,31 @@ function webhookOf(value: Webhook): { url: string; headers: Record<string, strin
 /** @throws {DiagnosticsError} DIAGNOSTICS_INVALID, naming the option and what was expected. */
 export function readWatchdogOptions(options: WatchdogOptions): {
   settings: WatchSettings;
-  onRunaway: ((report: RunawayReport) => unknown) | undefined;
+  callbacks: Pick<WatchdogOptions, 'onRunaway' | 'onNotice'>;
   stepDown: boolean;
   elections: ElectionSource | undefined;
 } {
   const values = parseOptions(fields, options);
-  const { directory, keep, maxMegabytes, onRunaway, stepDown, elections, webhook, ...rest } = values;
+  const { directory, keep, maxMegabytes, onRunaway, onNotice, stepDown, elections, webhook, ...rest } =
+    values;
   if (rest.pollMs > rest.stallMs)
     throw new DiagnosticsError('DIAGNOSTICS_INVALID', 'options.pollMs: must not be larger than stallMs');
+  const runawayMs = rest.runawayMs ?? rest.stallMs * 5;
+  if (runawayMs < rest.stallMs)
+    throw new DiagnosticsError('DIAGNOSTICS_INVALID', 'options.runawayMs: must not be smaller than stallMs');
   const evidence = { directory, keep, maxBytes: maxMegabytes * 1024 * 1024 };
   const deoptimise = !process.env['NODE_V8_COVERAGE'];
   return {
     settings: {
       ...rest,
+      runawayMs,
       webhook: webhook === undefined ? undefined : webhookOf(webhook),
       evidence,
       deoptimise,
       whyNoProfile: whyNoProfile(),
       notes: [],
     },
-    onRunaway,
+    callbacks: { onRunaway, onNotice },
     stepDown,
     elections,
   };

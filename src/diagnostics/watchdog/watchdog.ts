@@ -1,6 +1,8 @@
 import { DiagnosticsError, messageOf } from '../errors.ts';
+import type { ElectionSource } from '../elections.ts';
 import { ownElections } from '../own-elections.ts';
 import type { RunawayReport } from '../evidence/report.ts';
+import type { LedTerm } from './led-terms.ts';
 import { type WatchdogOptions, readWatchdogOptions } from './watchdog-options.ts';
 import { WorkerHost } from './worker-host.ts';
 
@@ -8,8 +10,10 @@ import { WorkerHost } from './worker-host.ts';
 export interface Watchdog extends AsyncDisposable {
   /** What it cannot do here, and why: a missing permission, a debugger. */
   readonly notes: readonly string[];
-  /** The last reports, newest first. At most 20. */
+  /** The last runaways that the main thread was told of, newest first. At most 20. See `WatchdogOptions.onRunaway`. */
   readonly runaways: readonly RunawayReport[];
+  /** The last notices, newest first. At most 20. See `WatchdogOptions.onNotice`. */
+  readonly notices: readonly RunawayReport[];
   /** Resolves when the worker watches: 75–250 ms after the start. */
   ready(): Promise<void>;
   /** Stops watching and serving; afterwards no timer, socket, listener or thread of it is left. May be called again. */
@@ -19,8 +23,12 @@ export interface Watchdog extends AsyncDisposable {
 /**
  * Watches the main thread from a worker thread, for as long as the process lives or until `close()`. It does not
  * keep the process alive. When the main thread runs away, the worker records a CPU profile *while it spins*, writes
- * the evidence into a folder, one line to stderr, and reports: see {@link WatchdogOptions} and {@link RunawayReport}.
- * Each report is published on `diagnostics_channel` as `etcd-election:runaway`, its end as `etcd-election:runaway.ended`.
+ * the evidence into a folder and one line to stderr: see {@link WatchdogOptions} and {@link RunawayReport}. A worker
+ * that dies is started again after a pause of 1 s, which doubles each time up to 5 minutes.
+ *
+ * Published on `diagnostics_channel`: `etcd-election:runaway` with each report that goes to `onRunaway`,
+ * `etcd-election:watchdog.notice` with each that goes to `onNotice`, `etcd-election:runaway.ended` when a runaway is over,
+ * and `etcd-election:watchdog.died` and `.restarted`.
  *
  * Costs 8–19 MB of memory and less than 0.2 % of a core.
  *
@@ -32,6 +40,7 @@ export function startWatchdog(options: WatchdogOptions = {}): Watchdog {
   return {
     notes: host.notes,
     runaways: host.runaways,
+    notices: host.notices,
     ready: () => host.whenReady(),
     close: () => closeHost(host),
     [Symbol.asyncDispose]: () => closeHost(host),
@@ -41,11 +50,12 @@ export function startWatchdog(options: WatchdogOptions = {}): Watchdog {
 /** One main thread, one watchdog. */
 let running: WorkerHost | undefined;
 
-/** The one that runs; for `serveDiagnostics`, which shares it. */
+/** The one that runs; `serveDiagnostics` shares it. */
 export const runningHost = (): WorkerHost | undefined => running;
 
 export function openHost(options: WatchdogOptions): WorkerHost {
-  const { settings, onRunaway, stepDown, elections = ownElections } = readWatchdogOptions(options);
+  const { settings, callbacks, stepDown, elections = ownElections } = readWatchdogOptions(options);
+  const { onRunaway, onNotice } = callbacks;
   if (running !== undefined) {
     throw new DiagnosticsError(
       'DIAGNOSTICS_UNAVAILABLE',
@@ -55,17 +65,26 @@ export function openHost(options: WatchdogOptions): WorkerHost {
   running = new WorkerHost({
     settings,
     source: elections,
-    onRunaway(report) {
-      // The guard holds such a loop back already, and stepping down would be one more round.
-      if (stepDown && report.verdict !== 'rounds') {
-        for (const election of elections.elections()) {
-          if (election.status.state === 'leading') warnOf('stepDown', () => election.stepDown());
-        }
-      }
+    onRunaway(report, terms) {
+      if (stepDown && report.verdict === 'hot') stepDownFrom(elections, terms);
       if (onRunaway !== undefined) warnOf('onRunaway', () => onRunaway(report));
+    },
+    onNotice(report) {
+      if (onNotice !== undefined) warnOf('onNotice', () => onNotice(report));
     },
   });
   return running;
+}
+
+/** From these terms only: a term that began after the runaway was noticed is not to blame. */
+function stepDownFrom(source: ElectionSource, terms: readonly LedTerm[]): void {
+  for (const election of source.elections()) {
+    const { state, term } = election.status;
+    const isLed = terms.some(
+      ({ name, fencingToken }) => name === election.name && fencingToken === String(term?.fencingToken),
+    );
+    if (state === 'leading' && isLed) warnOf('stepDown', () => election.stepDown());
+  }
 }
 
 export async function closeHost(host: WorkerHost): Promise<void> {
@@ -76,7 +95,7 @@ export async function closeHost(host: WorkerHost): Promise<void> {
   }
 }
 
-/** Runs what is not ours: neither its throw nor its rejection may take the service down. */
+/** Runs a callback of the service: neither a throw nor a rejection may end the process. */
 function warnOf(what: string, run: () => unknown): void {
   const warn = (error: unknown): void =>
     process.emitWarning(`${what} of the watchdog failed: ${messageOf(error)}`, {

@@ -1,44 +1,53 @@
 import { performance } from 'node:perf_hooks';
-import { type Finding, type Watch, beginWatch, watch } from './classify.ts';
 import { messageOf } from '../errors.ts';
-import { connectInspector } from '../profile/inspector.ts';
+import { fileReport, writeLine } from '../evidence/file-report.ts';
+import { type RunawayReport, type Verdict, isRunaway, overLine } from '../evidence/report.ts';
+import { fold } from '../formats/fold.ts';
+import { suspects } from '../formats/suspects.ts';
+import { recordMain } from '../profile/record-main.ts';
+import type { Recording } from '../profile/record-profile.ts';
+import { type Finding, type Turning, type Watch, beginWatch, isLongerThan, watch } from './classify.ts';
+import { Episode } from './episode.ts';
+import { type LedTerm, leadershipNote, ledTerms } from './led-terms.ts';
 import { type MainCpu, mainCpu } from './main-cpu.ts';
 import type { MainLink } from './main-link.ts';
 import type { ToWorker, WatchSettings } from './messages.ts';
-import { type RecordOptions, type Recording, recordProfile } from '../profile/record-profile.ts';
-import type { RunawayReport, Verdict } from '../evidence/report.ts';
-import { fileReport } from '../evidence/file-report.ts';
-import { fold } from '../formats/fold.ts';
-import { inSource } from '../profile/source-maps.ts';
-import { suspects } from '../formats/suspects.ts';
+import { Reports } from './reports.ts';
 
 /** Between two looks at a thread that is overdue to answer, in milliseconds. */
 const SOON_MS = 100;
 
-/** How many reports the pages show. */
-const REMEMBERED = 20;
+/** What an investigation brought. */
+interface Found {
+  readonly at: string;
+  readonly recording?: Recording | undefined;
+  readonly guards: RunawayReport['guards'];
+  readonly terms: readonly LedTerm[];
+  readonly notes: readonly string[];
+  readonly ended: boolean;
+}
+
+type Seen = Pick<Finding, 'forMs'> & { readonly verdict: Verdict; readonly cpu?: number };
 
 /** Watches the main thread from the worker: looks, decides (`classify.ts`), records, reports. */
 export class Watcher {
-  readonly reports: RunawayReport[] = [];
-  readonly counts: Record<Verdict, number> = { starved: 0, hot: 0, rounds: 0 };
+  readonly reports: Reports;
   readonly #link: MainLink;
   readonly #settings: WatchSettings;
   readonly #cpu: MainCpu = mainCpu();
   readonly #startedAt = performance.now();
-  readonly #reportedAt = new Map<string, number>();
   #watch: Watch = beginWatch(this.#startedAt, this.#cpu.read());
-  #episode: { verdict: Finding['verdict']; since: number } | undefined;
-  #answeredAt = -Infinity;
+  #episode: Episode | undefined;
   #timer: NodeJS.Timeout | undefined;
 
   constructor(link: MainLink, settings: WatchSettings) {
     this.#link = link;
     this.#settings = settings;
+    this.reports = new Reports(settings.cooldownMs);
     this.#lookAgain();
   }
 
-  /** `starved` and `hot` from detection to recovery, otherwise `calm`. */
+  /** What is under way, from when it is seen until it is over; otherwise `calm`. */
   get state(): 'calm' | Finding['verdict'] {
     return this.#episode?.verdict ?? 'calm';
   }
@@ -49,18 +58,25 @@ export class Watcher {
   }
 
   /** The main thread answered: it turns. */
-  answered(utilization: number): void {
+  answered(turning: Turning): void {
     const at = performance.now();
-    this.#answeredAt = at;
-    this.#watch = watch(this.#watch, { type: 'answer', at, utilization }, this.#settings).watch;
+    this.#watch = watch(this.#watch, { type: 'answer', at, ...turning }, this.#settings).watch;
     this.#endEpisode(this.#episode?.verdict === 'starved', at);
   }
 
   /** The loop guard of an election tripped: the call sites are the evidence, a CPU profile would show a loop at rest. */
   tripped({ election }: ToWorker & { type: 'tripped' }): void {
-    const guards = this.#link.snapshot.guards.filter((guard) => guard.election === election);
-    if (!this.#mayReport(`rounds ${election}`)) return;
-    void this.#report({ verdict: 'rounds', forMs: 0 }, { guards, notes: [] });
+    const { snapshot } = this.#link;
+    if (!this.reports.take(`rounds ${election}`, performance.now())) return;
+    const guards = snapshot.guards.filter((guard) => guard.election === election);
+    const found = {
+      at: new Date().toISOString(),
+      guards,
+      terms: ledTerms(snapshot),
+      notes: [],
+      ended: false,
+    };
+    void this.#report({ verdict: 'rounds', forMs: 0 }, found);
   }
 
   /** The look is kept ref'd: it is what keeps the worker alive, an inspector command under way does not. */
@@ -78,33 +94,37 @@ export class Watcher {
     const seen = watch(this.#watch, sight, this.#settings);
     this.#watch = seen.watch;
     if (seen.ask) this.#link.ask();
-    if (seen.finding !== undefined) this.#found(seen.finding);
-    this.#endEpisode(this.#episode?.verdict === 'hot' && this.#watch.hotSince === undefined, at);
+    if (seen.finding !== undefined) this.#found(seen.finding, at);
+    this.#endEpisode(this.#episode?.verdict === 'hot' && this.#watch.spinsSince === undefined, at);
+    this.#endEpisode(this.#episode?.verdict === 'saturated' && this.#watch.busySince === undefined, at);
     this.#lookAgain();
   }
 
-  #found(finding: Finding): void {
-    if (this.#episode?.verdict === finding.verdict) return;
-    if (performance.now() - this.#startedAt < this.#settings.startupGraceMs) return;
-    this.#episode = { verdict: finding.verdict, since: performance.now() - finding.forMs };
-    if (this.#mayReport(finding.verdict)) void this.#investigate(finding, new Date().toISOString());
+  #found(finding: Finding, at: number): void {
+    const { startupGraceMs, runawayMs } = this.#settings;
+    if (this.#episode?.verdict !== finding.verdict) {
+      if (at - this.#startedAt < startupGraceMs) return;
+      this.#episode = new Episode(finding, at);
+      if (this.reports.take(finding.verdict, at)) void this.#investigate(this.#episode);
+    }
+    this.#episode.finding = finding;
+    if (finding.verdict !== 'starved' || isLongerThan(finding, runawayMs)) this.#episode.lasts();
   }
 
   #endEpisode(isOver: boolean, at: number): void {
-    if (this.#episode === undefined || !isOver) return;
-    this.#link.post({ type: 'ended', verdict: this.#episode.verdict, forMs: at - this.#episode.since });
+    const episode = this.#episode;
+    if (episode === undefined || !isOver) return;
     this.#episode = undefined;
+    episode.end(at);
+    if (episode.report !== undefined) this.#over(episode, episode.report);
   }
 
-  #mayReport(kind: string): boolean {
-    const now = performance.now();
-    if (now - (this.#reportedAt.get(kind) ?? -Infinity) < this.#settings.cooldownMs) return false;
-    if (this.#reportedAt.size >= 1000) this.#reportedAt.clear(); // elections come and go; keep the table small
-    this.#reportedAt.set(kind, now);
-    return true;
-  }
-
-  async #investigate(finding: Finding, at: string): Promise<void> {
+  async #investigate(episode: Episode): Promise<void> {
+    const at = new Date().toISOString();
+    const { verdict } = episode;
+    const { snapshot } = this.#link;
+    const guards = snapshot.guards.filter(({ holds }) => holds > 0).slice(0, 5);
+    const terms = ledTerms(snapshot);
     const notes: string[] = [];
     let recording: Recording | undefined;
     let begunAt = Infinity;
@@ -114,70 +134,63 @@ export class Watcher {
     } catch (error) {
       if (this.#settings.whyNoProfile === undefined) notes.push(messageOf(error)); // else it is among the settings' notes
     }
-    // It turned before there was much to see: a long garbage collection or a long block, over by itself.
-    const isOver = finding.verdict === 'starved' && this.#episode?.verdict !== 'starved';
-    if (isOver && this.#answeredAt < begunAt + this.#settings.profileMs / 4) {
-      this.#reportedAt.delete('starved');
+    await episode.decided;
+    const ended = episode.endedAt !== undefined;
+    // It turned before there was much to see: the profile is mostly of the time afterwards.
+    if (verdict === 'starved' && (episode.endedAt ?? Infinity) < begunAt + this.#settings.profileMs / 4) {
+      this.reports.giveBack('starved');
       return;
     }
-    await this.#report(finding, { at, recording, notes, ended: isOver });
-  }
-
-  async #report(
-    finding: Omit<Finding, 'verdict' | 'cpu'> & { verdict: Verdict; cpu?: number },
-    found: {
-      at?: string;
-      recording?: Recording | undefined;
-      guards?: RunawayReport['guards'];
-      notes: string[];
-      ended?: boolean;
-    },
-  ): Promise<void> {
-    const { snapshot } = this.#link;
-    const guards = found.guards ?? snapshot.guards.filter(({ holds }) => holds > 0).slice(0, 5);
-    const leading = snapshot.elections.filter(({ state }) => state === 'leading').map(({ name }) => name);
-    const report: RunawayReport = {
-      verdict: finding.verdict,
-      at: found.at ?? new Date().toISOString(),
-      pid: process.pid,
-      forMs: Math.round(finding.forMs),
-      ...(finding.cpu !== undefined && { cpu: Math.round(Math.min(1, finding.cpu) * 100) / 100 }),
-      suspects: found.recording === undefined ? [] : suspects(fold(found.recording.profile)),
-      guards,
-      leading,
-      evidence: found.recording === undefined ? (guards.length > 0 ? 'call-sites' : 'none') : 'profile',
-      files: {},
-      notes: [...this.#settings.notes, ...found.notes, ...leadershipNote(finding.verdict, leading)],
-      ended: found.ended ?? false,
-    };
-    this.counts[report.verdict]++;
-    const filed = await fileReport(report, found.recording, this.#settings);
-    this.reports.unshift(filed);
-    this.reports.length = Math.min(this.reports.length, REMEMBERED);
-    this.#link.post({ type: 'runaway', report: filed });
-    if (report.verdict === 'starved' && this.#settings.onStarved === 'kill' && this.#episode !== undefined) {
+    const seen = ended
+      ? { ...episode.finding, verdict: WHEN_OVER[verdict], forMs: episode.forMs }
+      : episode.finding;
+    const report = await this.#report(seen, { at, recording, guards, terms, notes, ended });
+    if (!isRunaway(report.verdict)) return;
+    episode.report = report;
+    if (episode.endedAt !== undefined) this.#over(episode, report);
+    else if (verdict === 'starved' && this.#settings.onStarved === 'kill') {
       process.kill(process.pid, 'SIGKILL'); // the only signal that a spinning thread cannot leave unanswered
     }
   }
-}
 
-/** Records the main thread, from this worker; with the places of its source. */
-export async function recordMain(
-  { deoptimise, whyNoProfile }: Pick<WatchSettings, 'deoptimise' | 'whyNoProfile'>,
-  options: Omit<RecordOptions, 'deoptimise'>,
-): Promise<Recording> {
-  const session = connectInspector('main', whyNoProfile);
-  try {
-    const { profile, takenAt } = await recordProfile(session, { ...options, deoptimise });
-    return { profile: inSource(profile), takenAt };
-  } finally {
-    session.disconnect();
+  async #report(seen: Seen, found: Found): Promise<RunawayReport> {
+    const { verdict, forMs, cpu } = seen;
+    const { at, recording, guards, terms, ended } = found;
+    const report: RunawayReport = {
+      verdict,
+      at,
+      pid: process.pid,
+      forMs: Math.round(forMs),
+      ...(cpu !== undefined && { cpu: Math.round(Math.min(1, cpu) * 100) / 100 }),
+      suspects: recording === undefined ? [] : suspects(fold(recording.profile)),
+      guards,
+      leading: terms.map(({ name }) => name),
+      evidence: recording === undefined ? (guards.length > 0 ? 'call-sites' : 'none') : 'profile',
+      files: {},
+      notes: [...this.#settings.notes, ...found.notes, ...leadershipNote(verdict, terms, Date.now())],
+      ended,
+    };
+    this.reports.count(verdict);
+    const filed = await fileReport(report, recording, this.#settings);
+    this.reports.add(filed);
+    if (!isRunaway(verdict)) this.#link.post({ type: 'notice', report: filed });
+    // The main thread hears of a starved one only when it turns, and then it is over.
+    else if (verdict !== 'starved') this.#link.post({ type: 'runaway', report: filed, terms });
+    return filed;
+  }
+
+  /** A runaway that was reported is over. What has starved the loop was a long block then. */
+  #over(episode: Episode, report: RunawayReport): void {
+    const { verdict } = report;
+    this.#link.post({ type: 'ended', verdict, forMs: episode.forMs });
+    if (this.#settings.log !== false) writeLine(overLine(report, episode.forMs, this.#settings.log));
+    if (verdict !== 'starved') return;
+    const block = { ...report, verdict: 'blocked', forMs: Math.round(episode.forMs), ended: true } as const;
+    this.reports.remove(report);
+    this.reports.add(block);
+    this.#link.post({ type: 'notice', report: block });
   }
 }
 
-const leadershipNote = (verdict: Verdict, leading: readonly string[]): string[] =>
-  verdict !== 'starved' || leading.length === 0
-    ? []
-    : [
-        `this process led ${leading.map((name) => `"${name}"`).join(', ')}: it cannot renew while it spins, so another replica leads once the lease has run out`,
-      ];
+/** What is over by the time it would be reported is no runaway. */
+const WHEN_OVER = { starved: 'blocked', hot: 'saturated', saturated: 'saturated' } as const;

@@ -1,23 +1,24 @@
 import { channel, subscribe, unsubscribe } from 'node:diagnostics_channel';
-import { once } from 'node:events';
-import { performance } from 'node:perf_hooks';
-import { Worker, isMainThread } from 'node:worker_threads';
+import { isMainThread } from 'node:worker_threads';
 import { channelNames } from '../../logging/event-channels.ts';
 import { type ElectionSource, snapshotOf } from '../elections.ts';
 import { DiagnosticsError, messageOf } from '../errors.ts';
-import type { ServeSettings, ToMain, ToWorker, WatchSettings } from './messages.ts';
 import type { RunawayReport } from '../evidence/report.ts';
-import { workerSource } from './worker-source.ts';
+import type { LedTerm } from './led-terms.ts';
+import type { ServeSettings, ToMain, ToWorker, WatchSettings } from './messages.ts';
+import { RestartingWorker } from './restarting-worker.ts';
+import { Turns } from './turns.ts';
 
 /** After an event, the worker is told of the elections so much later: a burst of events is one message. */
 const TELL_AFTER_MS = 200;
-/** How long the worker may take to stop by itself, or to open a port. */
-const PATIENCE_MS = 2_000;
+/** How many reports of each kind are kept. */
+const REMEMBERED = 20;
 
 export interface HostOptions {
   readonly settings: WatchSettings;
   readonly source: ElectionSource;
-  readonly onRunaway: (report: RunawayReport) => void;
+  readonly onRunaway: (report: RunawayReport, terms: readonly LedTerm[]) => void;
+  readonly onNotice: (report: RunawayReport) => void;
 }
 
 /** The main thread's side: starts the worker, answers its questions, passes its reports on. Idle, it does nothing at all. */
@@ -25,40 +26,122 @@ export class WorkerHost {
   /** What cannot be done here, and why. */
   readonly notes: string[];
   readonly runaways: RunawayReport[] = [];
+  readonly notices: RunawayReport[] = [];
   metrics: (() => string | Promise<string>) | undefined;
-  readonly #source: ElectionSource;
-  readonly #onRunaway: (report: RunawayReport) => void;
-  readonly #worker: Worker;
+  readonly #options: HostOptions;
+  readonly #worker: RestartingWorker;
+  readonly #turns = new Turns();
   readonly #waiting = new Map<number, (message: ToMain) => void>();
-  readonly #exited: Promise<unknown>;
-  #utilization = performance.eventLoopUtilization();
+  /** What is served, so that a worker that is started again serves it too. */
+  #serving: ServeSettings | undefined;
   #tell: NodeJS.Timeout | undefined;
   #lastId = 0;
   #isClosed = false;
-  readonly ready: Promise<void>;
+  readonly #ready: Promise<unknown>;
 
   /** @throws {DiagnosticsError} DIAGNOSTICS_UNAVAILABLE outside the main thread, or where workers are not permitted. */
-  constructor({ settings, source, onRunaway }: HostOptions) {
+  constructor(options: HostOptions) {
     if (!isMainThread) {
       throw new DiagnosticsError(
         'DIAGNOSTICS_UNAVAILABLE',
         'only the main thread can be watched; start it from there',
       );
     }
-    this.#source = source;
-    this.#onRunaway = onRunaway;
-    this.notes = limits(settings);
-    this.#worker = startWorker({ ...settings, notes: this.notes });
-    this.#worker.on('message', this.#receive);
-    this.#worker.on('error', (error) => this.#died(messageOf(error)));
-    this.#exited = once(this.#worker, 'exit').catch(() => {});
-    this.ready = new Promise((resolve) => this.#waiting.set(0, () => resolve()));
+    this.#options = options;
+    this.notes = limits(options.settings);
+    this.#worker = new RestartingWorker({ ...options.settings, notes: this.notes }, this.#receive, (text) => {
+      this.notes.push(text);
+      if (this.notes.length > MOST_NOTES) this.notes.splice(MOST_NOTES / 2, 1);
+    });
+    this.#ready = new Promise((resolve) => this.#waiting.set(READY, resolve));
     for (const name of channelNames) subscribe(name, this.#happened);
-    this.#worker.unref(); // watching must not keep a process alive that has nothing else to do
   }
 
   /** @returns the port it listens on. */
   async serve(settings: ServeSettings): Promise<number> {
+    const port = await this.#serve(settings);
+    this.#serving = { ...settings, port };
+    return port;
+  }
+
+  async unserve(): Promise<void> {
+    this.#serving = undefined;
+    if (!this.#isClosed) await this.#ask((id) => ({ type: 'unserve', id }));
+  }
+
+  /** @returns when it is ready; keeps the process alive until then. */
+  async whenReady(): Promise<void> {
+    await this.#worker.awaited(this.#ready, undefined);
+  }
+
+  async close(): Promise<void> {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    for (const name of channelNames) unsubscribe(name, this.#happened);
+    clearTimeout(this.#tell);
+    await this.#worker.stop();
+  }
+
+  readonly #receive = (message: ToMain): void => {
+    switch (message.type) {
+      case 'ask':
+        return this.#answer();
+      case 'request':
+        return void this.#reply(message);
+      case 'ready':
+        this.#worker.post({ type: 'snapshot', snapshot: snapshotOf(this.#options.source) });
+        this.#waiting.get(READY)?.(message);
+        return void this.#serveAgain();
+      case 'served':
+      case 'unserved':
+        return this.#waiting.get(message.id)?.(message);
+      case 'runaway':
+        remember(this.runaways, message.report);
+        channel('etcd-election:runaway').publish(message.report);
+        return this.#options.onRunaway(message.report, message.terms);
+      case 'notice':
+        remember(this.notices, message.report);
+        channel('etcd-election:watchdog.notice').publish(message.report);
+        return this.#options.onNotice(message.report);
+      case 'ended':
+        return channel('etcd-election:runaway.ended').publish({
+          verdict: message.verdict,
+          forMs: Math.round(message.forMs),
+        });
+    }
+  };
+
+  #answer(): void {
+    const turning = this.#turns.sinceLastTime();
+    this.#worker.post({ type: 'answer', ...turning });
+    if (turning.utilization > 0.5)
+      this.#worker.post({ type: 'snapshot', snapshot: snapshotOf(this.#options.source) });
+  }
+
+  async #reply({ id, what }: ToMain & { type: 'request' }): Promise<void> {
+    let text: string | undefined;
+    try {
+      text = what === 'snapshot' ? JSON.stringify(snapshotOf(this.#options.source)) : await this.metrics?.();
+    } catch (error) {
+      if (what === 'metrics')
+        text = `# the service's metrics failed: ${messageOf(error).replaceAll('\n', ' ')}\n`;
+    }
+    this.#worker.post({ type: 'reply', id, text });
+  }
+
+  readonly #happened = (message: unknown, name: string | symbol): void => {
+    if (name === 'etcd-election:guard.tripped') {
+      const { election } = message as { election: string };
+      this.#worker.post({ type: 'tripped', election, snapshot: snapshotOf(this.#options.source) });
+    }
+    if (this.#tell !== undefined) return;
+    this.#tell = setTimeout(() => {
+      this.#tell = undefined;
+      this.#worker.post({ type: 'snapshot', snapshot: snapshotOf(this.#options.source) });
+    }, TELL_AFTER_MS).unref();
+  };
+
+  async #serve(settings: ServeSettings): Promise<number> {
     const told = await this.#ask((id) => ({ type: 'serve', id, settings }));
     if (told.type !== 'served')
       throw new DiagnosticsError('DIAGNOSTICS_NO_ANSWER', 'the diagnostics worker has ended');
@@ -69,116 +152,35 @@ export class WorkerHost {
     );
   }
 
-  async unserve(): Promise<void> {
-    if (!this.#isClosed) await this.#ask((id) => ({ type: 'unserve', id }));
-  }
-
-  /** @returns when it is ready; keeps the process alive until then. */
-  async whenReady(): Promise<void> {
-    await this.#awaited(Promise.race([this.ready, this.#exited]));
-  }
-
-  async close(): Promise<void> {
-    if (this.#isClosed) return;
-    this.#isClosed = true;
-    for (const name of channelNames) unsubscribe(name, this.#happened);
-    clearTimeout(this.#tell);
-    this.#post({ type: 'stop' });
-    const patience = setTimeout(() => void this.#worker.terminate(), PATIENCE_MS);
-    await this.#awaited(this.#exited);
-    clearTimeout(patience);
-  }
-
-  readonly #receive = (message: ToMain): void => {
-    switch (message.type) {
-      case 'ask':
-        return this.#answer();
-      case 'request':
-        return void this.#reply(message);
-      case 'ready':
-        this.#post({ type: 'snapshot', snapshot: snapshotOf(this.#source) });
-        return this.#waiting.get(0)?.(message);
-      case 'served':
-      case 'unserved':
-        return this.#waiting.get(message.id)?.(message);
-      case 'runaway':
-        this.runaways.unshift(message.report);
-        this.runaways.length = Math.min(this.runaways.length, 20);
-        channel('etcd-election:runaway').publish(message.report);
-        return this.#onRunaway(message.report);
-      case 'ended':
-        return channel('etcd-election:runaway.ended').publish({
-          verdict: message.verdict,
-          forMs: Math.round(message.forMs),
-        });
-    }
-  };
-
-  /** How busy the event loop was since the last question. */
-  #answer(): void {
-    const now = performance.eventLoopUtilization();
-    const { utilization } = performance.eventLoopUtilization(now, this.#utilization);
-    this.#utilization = now;
-    this.#post({ type: 'answer', utilization });
-    if (utilization > 0.5) this.#post({ type: 'snapshot', snapshot: snapshotOf(this.#source) });
-  }
-
-  async #reply({ id, what }: ToMain & { type: 'request' }): Promise<void> {
-    let text: string | undefined;
+  /** On the same port as before. */
+  async #serveAgain(): Promise<void> {
+    if (this.#serving === undefined) return;
     try {
-      text = what === 'snapshot' ? JSON.stringify(snapshotOf(this.#source)) : await this.metrics?.();
+      await this.#serve(this.#serving);
     } catch (error) {
-      if (what === 'metrics')
-        text = `# the service's metrics failed: ${messageOf(error).replaceAll('\n', ' ')}\n`;
+      this.#worker.warn(`the diagnostics pages are not served any more: ${messageOf(error)}`);
     }
-    this.#post({ type: 'reply', id, text });
-  }
-
-  readonly #happened = (message: unknown, name: string | symbol): void => {
-    if (name === 'etcd-election:guard.tripped') {
-      const { election } = message as { election: string };
-      this.#post({ type: 'tripped', election, snapshot: snapshotOf(this.#source) });
-    }
-    if (this.#tell !== undefined) return;
-    this.#tell = setTimeout(() => {
-      this.#tell = undefined;
-      this.#post({ type: 'snapshot', snapshot: snapshotOf(this.#source) });
-    }, TELL_AFTER_MS).unref();
-  };
-
-  #post(message: ToWorker): void {
-    this.#worker.postMessage(message);
   }
 
   async #ask(message: (id: number) => ToWorker): Promise<ToMain> {
     const id = ++this.#lastId;
     const told = new Promise<ToMain>((resolve) => this.#waiting.set(id, resolve));
-    this.#post(message(id));
+    this.#worker.post(message(id));
     try {
-      return await this.#awaited(
-        Promise.race([told, this.#exited.then((): ToMain => ({ type: 'unserved', id }))]),
-      );
+      return await this.#worker.awaited(told, { type: 'unserved', id });
     } finally {
       this.#waiting.delete(id);
     }
   }
+}
 
-  /** Somebody awaits the worker: until it has answered, the process must not end for want of other work. */
-  async #awaited<T>(answer: Promise<T>): Promise<T> {
-    this.#worker.ref();
-    try {
-      return await answer;
-    } finally {
-      this.#worker.unref();
-    }
-  }
+/** The number of the question that `ready` answers. */
+const READY = 0;
+const MOST_NOTES = 20;
 
-  #died(reason: string): void {
-    this.notes.push(`the diagnostics worker died: ${reason}`);
-    process.emitWarning(`the diagnostics worker died, nothing is watched any more: ${reason}`, {
-      code: 'ETCD_ELECTION_WATCHDOG',
-    });
-  }
+function remember(reports: RunawayReport[], report: RunawayReport): void {
+  reports.unshift(report);
+  reports.length = Math.min(reports.length, REMEMBERED);
 }
 
 function limits(settings: WatchSettings): string[] {
@@ -192,28 +194,4 @@ function limits(settings: WatchSettings): string[] {
   if (!settings.deoptimise)
     notes.push('NODE_V8_COVERAGE is set: a function that was compiled before a profile may not be named');
   return notes;
-}
-
-/**
- * From text, not from a file: `new Worker(new URL(…))` breaks in a bundle. Without NODE_OPTIONS and execArgv: the
- * service's preloads and `--inspect` are not for us.
- */
-function startWorker(settings: WatchSettings): Worker {
-  const { NODE_OPTIONS: _options, NODE_V8_COVERAGE: _coverage, ...env } = process.env;
-  try {
-    return new Worker(workerSource, {
-      eval: true,
-      execArgv: [],
-      env: { ...env, NODE_OPTIONS: '' },
-      name: 'etcd-election watchdog',
-      workerData: settings,
-      resourceLimits: { maxOldGenerationSizeMb: 96 },
-    });
-  } catch (cause) {
-    throw new DiagnosticsError(
-      'DIAGNOSTICS_UNAVAILABLE',
-      `no worker thread can be started: ${messageOf(cause)}`,
-      { cause },
-    );
-  }
 }

@@ -5,7 +5,8 @@ import { DiagnosticsHttpServer } from '../http/server.ts';
 import { MainLink } from './main-link.ts';
 import type { ServeSettings, ToWorker, WatchSettings } from './messages.ts';
 import type { Backend } from '../http/routes.ts';
-import { Watcher, recordMain } from './watcher.ts';
+import { recordMain } from '../profile/record-main.ts';
+import { Watcher } from './watcher.ts';
 import { withWatchdogMetrics } from './watchdog-metrics.ts';
 
 /** How long the main thread may take to tell, before the page goes with what it told last, or without. */
@@ -34,7 +35,7 @@ export function runWorker(port: MessagePort, settings: WatchSettings): void {
 
   port.on('message', (message: ToWorker) => {
     link.receive(message);
-    if (message.type === 'answer') watcher.answered(message.utilization);
+    if (message.type === 'answer') watcher.answered(message);
     else if (message.type === 'tripped') watcher.tripped(message);
     else if (message.type === 'serve') void serve(message.id, message.settings);
     else if (message.type === 'unserve')
@@ -57,15 +58,16 @@ function backend(
   return {
     profile: (seconds, signal) => recordMain(settings, { durationMs: seconds * 1000, signal }),
     isTurning: async () => !isStarved() && (await link.isTurning(settings.stallMs)),
-    runaways: () => watcher.reports,
+    runaways: () => watcher.reports.runaways,
+    notices: () => watcher.reports.notices,
     async snapshot() {
       const told = isStarved() ? undefined : await link.request('snapshot', TELL_WITHIN_MS.snapshot);
       return told === undefined ? link.snapshot : (JSON.parse(told) as Snapshot);
     },
-    metrics() {
-      if (!hasMetrics) return undefined;
-      const told = isStarved() ? Promise.resolve(undefined) : link.request('metrics', TELL_WITHIN_MS.metrics);
-      return told.then((shown) => withWatchdogMetrics(shown, isStarved(), watcher.counts));
+    hasMetrics,
+    async metrics() {
+      const shown = isStarved() ? undefined : await link.request('metrics', TELL_WITHIN_MS.metrics);
+      return withWatchdogMetrics(shown, isStarved(), watcher.reports.counts);
     },
   };
 }

@@ -141,17 +141,15 @@ describe('what it does about it', () => {
     expect(await child.said(({ steppedDown }) => steppedDown)).toBe('sync-master');
   });
 
-  it('calls onRunaway late, when a starved loop turns again', async () => {
+  it('steps down from no term that began after the runaway was noticed', async () => {
     await using child = await RunawayChild.start({
       module,
-      kind: 'longBlock',
-      options: { ...watch, stallMs: 300, pollMs: 100, profileMs: 4_000 },
+      kind: 'asyncIo',
+      options: { ...watch, fake: true, stepDown: true, newTerm: true },
     });
     await child.begin();
-    expect(await child.said(({ runaway }) => runaway, REPORT_MS)).toMatchObject({
-      verdict: 'starved',
-      ended: true,
-    });
+    expect((await child.said(({ runaway }) => runaway, REPORT_MS)).verdict).toBe('hot');
+    expect(child.heard(({ steppedDown }) => steppedDown)).toEqual([]);
   });
 
   it('tells a webhook while the main thread spins', async () => {

@@ -1,5 +1,6 @@
 import { setTimeout as after } from 'node:timers/promises';
 import { beforeAll, describe, expect, it } from 'vitest';
+import { honestWorkloads } from '../../support/honest-workloads.mjs';
 import { RunawayChild, buildDiagnostics } from '../../support/diagnostics-child.ts';
 
 const watch = { stallMs: 1_000, hotMs: 2_000, pollMs: 250, profileMs: 600 };
@@ -65,6 +66,34 @@ describe('no alarm', () => {
     await child.begin();
     await child.said(({ done }) => done);
     expect(child.stderr).toBe('');
+  });
+});
+
+describe('no honest work is called a runaway', () => {
+  const honestForMs = watch.hotMs + 2_000;
+
+  it.each(Object.keys(honestWorkloads(0)))('a service that %s', async (kind) => {
+    await using child = await RunawayChild.start({ module, kind, options: { ...watch, honestForMs } });
+    await child.begin();
+    await child.said(({ done }) => done, 10 * honestForMs);
+    await after(2 * watch.pollMs);
+    expect(child.stderr).not.toContain('runaway:');
+    expect(child.heard(({ runaway }) => runaway)).toEqual([]);
+  });
+
+  it('but one that is busy for 95 % of the time is saturated, and that is said', async () => {
+    const kind = 'is busy for 95 % of the time';
+    await using child = await RunawayChild.start({
+      module,
+      kind,
+      options: { ...watch, honestForMs: 10 * watch.hotMs },
+    });
+    await child.begin();
+    expect(await child.said(({ notice }) => notice)).toMatchObject({
+      verdict: 'saturated',
+      evidence: 'profile',
+    });
+    expect(child.stderr).toMatch(/saturated: the event loop has had no rest for \d+\.\d s/);
   });
 });
 

@@ -105,6 +105,60 @@ describe.skipIf(chromiumPath === undefined)(`the pages in a real browser${why}`,
     await look('flame-search');
   });
 
+  it('the flame graph is used by keyboard alone, and tells the figures in words', async () => {
+    await page.goto(`${base}/debug/pprof/runaways/0/flamegraph`);
+    const all = await shown();
+    const focused = (): Promise<string> =>
+      page.evaluate(
+        `document.activeElement.getAttribute('aria-label')?.split(': ')[0] ?? document.activeElement.id`,
+      );
+    const boxes = await page.evaluate<
+      string[]
+    >(`Array.from(document.querySelectorAll('#chart .box'), (box) => {
+      box.focus();
+      return document.activeElement === box ? document.getElementById('detail').textContent : 'not focused';
+    })`);
+    expect(boxes[0]).toMatch(/^all: .*, the whole profile$/);
+    for (const words of boxes.slice(1))
+      expect(words).toMatch(/: [\d.]+(ns|µs|ms|s), +[\d.]+% of the profile; .* of it in the function itself/);
+
+    await page.evaluate(`document.querySelector('#chart .box').focus()`);
+    await page.key('Tab');
+    expect(await focused()).toBe(all[1]);
+    await page.key('ArrowUp');
+    expect(await focused()).toBe('all');
+    for (let i = 0; i < all.length && (await focused()) !== 'guiltyMicrotask'; i++)
+      await page.key('ArrowDown');
+    expect(await focused()).toBe('guiltyMicrotask');
+    await page.key('Enter');
+    const zoomed = await shown();
+    expect(zoomed.length).toBeLessThan(all.length);
+    await page.key('ArrowDown');
+    await page.key('Enter');
+    expect((await shown()).length).toBeLessThanOrEqual(zoomed.length);
+    await page.key('Backspace');
+    expect(await shown()).toEqual(zoomed);
+    await page.evaluate(`document.getElementById('back').click()`);
+    expect(await shown()).toEqual(all);
+    expect(await page.evaluate(`document.getElementById('back').hidden`)).toBe(true);
+  });
+
+  it('the flame graph fits 400 pixels', async () => {
+    await page.size(400, 800);
+    await page.goto(`${base}/debug/pprof/runaways/0/flamegraph`);
+    await look('flame-phone');
+    expect(await page.evaluate('document.documentElement.scrollWidth')).toBeLessThanOrEqual(400);
+    const labels = await page.evaluate<string[]>(
+      `Array.from(document.querySelectorAll('#chart .box text'), (text) => text.textContent).filter((text) => text !== '')`,
+    );
+    expect(labels.some((label) => label.startsWith('guilty'))).toBe(true);
+    const cut =
+      await page.evaluate<number>(`Math.max(...Array.from(document.querySelectorAll('#chart .box'), (box) =>
+      box.querySelector('text').getBoundingClientRect().right - box.querySelector('rect').getBoundingClientRect().right))`);
+    expect(cut).toBeLessThanOrEqual(0);
+    await page.size(1280, 800);
+  });
+
   it.each(['light', 'dark'] as const)('every box can be read in %s', async (scheme) => {
     await page.scheme(scheme);
     expect(await page.evaluate<number>(CONTRAST)).toBeGreaterThanOrEqual(4.5);
@@ -113,6 +167,20 @@ describe.skipIf(chromiumPath === undefined)(`the pages in a real browser${why}`,
   it('a flame graph taken now has its script allowed by its policy', async () => {
     await page.goto(`${base}/debug/pprof/flamegraph?seconds=0.3`);
     expect(await page.evaluate(`document.getElementById('search').disabled`)).toBe(false);
+  });
+
+  it('leads to no page that is not there', async () => {
+    await page.goto(`${base}/`);
+    const links = await page.evaluate<string[]>(
+      `Array.from(document.querySelectorAll('a'), (link) => link.href)`,
+    );
+    expect(links.length).toBeGreaterThan(5);
+    for (const link of links) {
+      const { status } = await fetch(link);
+      expect(status === 200 || (link.endsWith('/healthz') && status === 503), `${link}: ${status}`).toBe(
+        true,
+      );
+    }
   });
 
   it('nothing was asked for elsewhere, and nothing was complained of', () => {

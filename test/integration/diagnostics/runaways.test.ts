@@ -19,7 +19,7 @@ beforeAll(async () => {
   module = await buildDiagnostics();
 });
 
-/** Each kind of loop of the house's findings, how it is seen, and which function its loop stands in. */
+/** Fifteen kinds of loop, how each is seen, and which function its loop stands in. */
 const kinds: readonly { kind: string; verdict: 'starved' | 'hot'; guilty: string }[] = [
   { kind: 'sync', verdict: 'starved', guilty: 'guiltySync' },
   { kind: 'microtask', verdict: 'starved', guilty: 'guiltyMicrotask' },
@@ -27,9 +27,15 @@ const kinds: readonly { kind: string; verdict: 'starved' | 'hot'; guilty: string
   { kind: 'emitter', verdict: 'starved', guilty: 'guiltyPing' },
   { kind: 'flood', verdict: 'starved', guilty: 'guiltyFlood' },
   { kind: 'regex', verdict: 'starved', guilty: 'guiltyRegex' },
+  { kind: 'promises', verdict: 'starved', guilty: 'guiltyChain' },
+  { kind: 'iterator', verdict: 'starved', guilty: 'guiltyIterator' },
+  { kind: 'retry', verdict: 'starved', guilty: 'guiltyRetry' },
   { kind: 'asyncIo', verdict: 'hot', guilty: 'guiltyEcho' },
   { kind: 'immediate', verdict: 'hot', guilty: 'guiltyImmediate' },
   { kind: 'reconnect', verdict: 'hot', guilty: 'guiltyDial' },
+  { kind: 'turns', verdict: 'hot', guilty: 'guiltyTurns' },
+  { kind: 'ports', verdict: 'hot', guilty: 'guiltyPingPong' },
+  { kind: 'http', verdict: 'hot', guilty: 'guiltyGet' },
 ];
 
 describe.each(nodes)('on $name', ({ path, missing }) => {
@@ -76,5 +82,5 @@ it('writes evidence that its owner alone can read', async () => {
   expect(readFileSync(String(files.top), 'utf8')).toContain('guiltySync');
   expect(readFileSync(String(files.flameGraph), 'utf8')).toContain('guiltySync');
   expect({ verdict, leading }).toEqual({ verdict: 'starved', leading: ['sync-master'] });
-  expect(notes.join()).toContain('cannot renew while it spins');
+  expect(notes.join()).toContain('cannot renew while it spins: its lease may have ended already');
 });

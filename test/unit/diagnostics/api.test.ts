@@ -26,6 +26,9 @@ it.each<[object, RegExp]>([
   [{ stalMs: 1_000 }, /stalMs/],
   [{ stallMs: 10 }, /stallMs/],
   [{ stallMs: 300, pollMs: 500 }, /pollMs: must not be larger than stallMs/],
+  [{ runawayMs: 500 }, /runawayMs: must not be smaller than stallMs/],
+  [{ runawayMs: '5s' }, /runawayMs/],
+  [{ onNotice: 'page me' }, /onNotice/],
   [{ hotUtilization: 2 }, /hotUtilization/],
   [{ keep: 0 }, /keep/],
   [{ log: 'loud' }, /log/],
@@ -61,6 +64,7 @@ it('does without any option', () => {
   expect(readWatchdogOptions({}).settings).toMatchObject({
     stallMs: 1_000,
     pollMs: 500,
+    runawayMs: 5_000,
     hotMs: 10_000,
     log: 'text',
     onStarved: 'report',

@@ -19,6 +19,9 @@ interface Half {
   readonly waited?: number;
   /** How busy its event loop was, if it answers the question that is open. */
   readonly answers?: number;
+  /** Turns and events since the last answer. */
+  readonly turns?: number;
+  readonly events?: number;
   /** How much later than due the watcher itself came to look. */
   readonly late?: number;
 }
@@ -27,7 +30,7 @@ function findings(story: readonly Half[]): (Finding & { at: number })[] {
   let state: Watch = beginWatch(0, { burntMs: 0, wantedMs: 0 });
   let [at, burntMs, wantedMs] = [0, 0, 0];
   const found: (Finding & { at: number })[] = [];
-  for (const { cpu, waited = 0, answers, late = 0 } of story) {
+  for (const { cpu, waited = 0, answers, turns, events, late = 0 } of story) {
     at += POLL + late;
     burntMs += cpu;
     wantedMs += cpu + waited;
@@ -35,7 +38,8 @@ function findings(story: readonly Half[]): (Finding & { at: number })[] {
     state = seen.watch;
     if (seen.finding) found.push({ ...seen.finding, at });
     if (state.asked !== undefined && answers !== undefined) {
-      state = watch(state, { type: 'answer', at: at + 1, utilization: answers }, thresholds).watch;
+      const turning = { utilization: answers, turns, events };
+      state = watch(state, { type: 'answer', at: at + 1, ...turning }, thresholds).watch;
     }
   }
   return found;
@@ -44,7 +48,9 @@ function findings(story: readonly Half[]): (Finding & { at: number })[] {
 const times = (count: number, half: Half): Half[] => Array<Half>(count).fill(half);
 const idle = { cpu: 0 };
 const spin = { cpu: 500 };
-const awaitLoop = { cpu: 490, answers: 1 };
+const awaitLoop = { cpu: 490, answers: 1, turns: 10_000, events: 10_000 };
+/** A service at full load: many events wait in each turn, and each turn is long. */
+const full = { cpu: 490, answers: 1, turns: 100, events: 2_000 };
 const busy = { cpu: 300, answers: 0.6 };
 
 describe('G7: what runs away', () => {
@@ -56,6 +62,22 @@ describe('G7: what runs away', () => {
     ['the same under a quota of a tenth of a core', [idle, ...times(16, { cpu: 50 })], 'starved'],
     ['a loop that turns without rest', times(10, awaitLoop), 'hot'],
     ['one that was without rest for less than hotMs', times(6, awaitLoop), undefined],
+    ['a service at full load', times(10, full), 'saturated'],
+    [
+      'one with short turns and many events',
+      times(10, { ...full, turns: 1_500, events: 6_000 }),
+      'saturated',
+    ],
+    ['a batch that gives way each millisecond', times(10, { ...full, turns: 500, events: 0 }), 'saturated'],
+    ['a loop with long turns', times(10, { ...awaitLoop, turns: 100, events: 100 }), 'saturated'],
+    ['95 % busy with short turns', times(10, { ...awaitLoop, answers: 0.95 }), 'saturated'],
+    ['setImmediate without end', times(10, { cpu: 490, answers: 1, turns: 60_000, events: 0 }), 'hot'],
+    ['where Node does not count turns', times(10, { cpu: 490, answers: 1 }), 'saturated'],
+    [
+      'one long block that is over is no loop, however long',
+      [idle, spin, { ...full, late: 12_000 }, ...times(4, idle)],
+      undefined,
+    ],
     [
       'one that rests each second half second',
       times(20, awaitLoop).flatMap((half) => [half, busy]),
@@ -71,7 +93,11 @@ describe('G7: what runs away', () => {
       times(3, awaitLoop).flatMap((half) => [...times(7, half), { cpu: 20 }]),
       'hot',
     ],
-    ['one that gets an eighth of a crowded core', times(10, { cpu: 60, waited: 400, answers: 1 }), 'hot'],
+    [
+      'one that gets an eighth of a crowded core',
+      times(10, { cpu: 60, waited: 400, answers: 1, turns: 1_200, events: 1_200 }),
+      'hot',
+    ],
     ['a busy service on a crowded core', times(20, { cpu: 100, waited: 400, answers: 0.8 }), undefined],
     ['a block of a quarter of a second on a crowded core', times(5, { cpu: 50, waited: 450 }), undefined],
     [
@@ -91,6 +117,13 @@ describe('G7: what runs away', () => {
     ['a disk that blocks every turn: no rest, little CPU', times(20, { cpu: 60, answers: 1 }), undefined],
   ])('%s', (_name, story, verdict) => {
     expect(findings(story)[0]?.verdict).toBe(verdict);
+  });
+
+  it('does not count a long block as a stretch without rest', () => {
+    // 12 s without an answer, each half second of it burnt; then the loop turns and rests.
+    const block = [idle, ...times(24, spin), { ...spin, answers: 1, turns: 3, events: 3 }];
+    const after = findings([...block, ...times(2, full), ...times(10, idle)]);
+    expect(after.filter(({ verdict }) => verdict !== 'starved')).toEqual([]);
   });
 
   it('is noticed within two looks and the stall', () => {

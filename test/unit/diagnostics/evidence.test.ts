@@ -56,6 +56,18 @@ describe('the evidence folder', () => {
     ]);
   });
 
+  it('removes notices before runaways', () => {
+    const write = (second: number, more: Partial<RunawayReport>) =>
+      writeEvidence(report(second, more), recording, { ...limits, directory: home });
+    write(1, {});
+    write(2, { verdict: 'blocked' });
+    write(3, { verdict: 'saturated' });
+    expect(readdirSync(home)).toEqual([
+      '2026-01-01T00-00-01.000Z-42-starved',
+      '2026-01-01T00-00-03.000Z-42-saturated',
+    ]);
+  });
+
   it('refuses what is larger than all of it may be', () => {
     expect(() => writeEvidence(report(1), recording, { directory: home, keep: 2, maxBytes: 100 })).toThrow(
       /more than the 100 allowed/,
@@ -114,12 +126,26 @@ describe('the line', () => {
         rounds: 9,
         holds: 4,
         heldMs: 1,
-        callSites: [{ stack: ['newLeasesLock (/s.mjs:7:5)'], rounds: 9, heldMs: 1 }],
+        callSites: [
+          { stack: ['startService (/s.mjs:2:3)'], rounds: 1, heldMs: 0 },
+          { stack: ['newLeasesLock (/s.mjs:7:5)'], rounds: 8, heldMs: 1 },
+        ],
       },
     ];
     expect(headline(report(1, { verdict: 'rounds', suspects: [], guards, notes: ['a note'] }))).toBe(
       'runaway held back by the loop guard; election "sync-master": 9 rounds, called from newLeasesLock (/s.mjs:7:5); a note',
     );
+  });
+
+  it.each<[RunawayReport['verdict'], RegExp, number]>([
+    ['starved', /runaway: the event loop has not turned for 1\.2 s/, 50],
+    ['hot', /runaway: the event loop has fed itself without rest for 1\.2 s/, 50],
+    ['rounds', /runaway held back by the loop guard/, 50],
+    ['blocked', /^(?!.*runaway).*blocked: the event loop did not turn for 1\.2 s.*it turns again/, 40],
+    ['saturated', /^(?!.*runaway).*saturated: the event loop has had no rest for 1\.2 s/, 40],
+  ])('calls %s by its name, at its level', (verdict, says, level) => {
+    expect(logLine(report(1, { verdict }), 'text')).toMatch(says);
+    expect(JSON.parse(logLine(report(1, { verdict }), 'json'))).toMatchObject({ level, verdict });
   });
 
   it('is one line, as text and as pino writes it', () => {

@@ -1,5 +1,7 @@
+import { fileURLToPath } from 'node:url';
 import fc from 'fast-check';
 import { describe, expect, it, vi } from 'vitest';
+import type { RunawayReport } from '../../../src/diagnostics/evidence/report.ts';
 import { NO_SNAPSHOT } from '../../../src/diagnostics/elections.ts';
 import { DiagnosticsError } from '../../../src/diagnostics/errors.ts';
 import { type Request, refusal, secondsOf } from '../../../src/diagnostics/http/rules.ts';
@@ -113,12 +115,28 @@ describe('what is refused, and how', () => {
   });
 });
 
+const runaway: RunawayReport = {
+  verdict: 'hot',
+  at: '2026-01-01T00:00:00.000Z',
+  pid: 42,
+  forMs: 10_000,
+  suspects: [],
+  guards: [],
+  leading: [],
+  evidence: 'none',
+  files: {},
+  notes: [],
+  ended: false,
+};
+
 const backend = (more: Partial<Backend> = {}): Backend => ({
   profile: () => Promise.resolve({ profile: sampleProfile(), takenAt: 0 }),
   snapshot: () => Promise.resolve(NO_SNAPSHOT),
   isTurning: () => Promise.resolve(true),
-  metrics: () => undefined,
+  hasMetrics: false,
+  metrics: () => Promise.resolve(''),
   runaways: () => [],
+  notices: () => [],
   ...more,
 });
 
@@ -160,7 +178,28 @@ describe('the routes', () => {
     }
   });
 
-  it('says so where there are no metrics, and no such evidence', async () => {
+  it('links no page that is not there', async () => {
+    const here = fileURLToPath(import.meta.url);
+    const files = { report: here, top: '/nowhere/top.txt' };
+    const evidence = { ...runaway, files };
+    const shows = backend({
+      runaways: () => [evidence],
+      notices: () => [{ ...evidence, verdict: 'blocked' }],
+    });
+    for (const hasMetrics of [false, true]) {
+      const answers = routes({ ...shows, hasMetrics }, open, 60);
+      const page = String((await answers(request('/debug/pprof/')))?.body);
+      const links = [...page.matchAll(/(?:href|action)="([^"]+)"/g)].map(([, link]) => String(link));
+      expect(links).toContain('notices/0/report');
+      expect(links.includes('../../metrics')).toBe(hasMetrics);
+      for (const link of links) {
+        const { pathname } = new URL(link, 'http://127.0.0.1/debug/pprof/');
+        expect((await answers(request(`${pathname}?seconds=1`)))?.status, link).toBe(200);
+      }
+    }
+  });
+
+  it('says so if there are no metrics, and no such evidence', async () => {
     expect(await answer(request('/metrics'))).toMatchObject({
       status: 404,
       body: expect.stringContaining('metrics: ()') as string,
@@ -214,13 +253,15 @@ describe('the routes', () => {
 });
 
 describe('the metrics', () => {
-  const counts = { starved: 1, hot: 0, rounds: 2 };
+  const counts = { starved: 1, hot: 0, rounds: 2, blocked: 3, saturated: 0 };
 
   it("adds the watchdog's own to the service's", () => {
     const shown = withWatchdogMetrics('mine 1', false, counts);
     expect(shown).toMatch(/^mine 1\n# HELP/);
     expect(shown).toContain('etcd_election_watchdog_main_thread_answers 1\n');
     expect(shown).toContain('etcd_election_watchdog_runaways_total{verdict="rounds"} 2\n');
+    expect(shown).toContain('etcd_election_watchdog_notices_total{verdict="blocked"} 3\n');
+    expect(shown).not.toContain('runaways_total{verdict="blocked"}');
   });
 
   it('keeps the end of OpenMetrics at the end', () => {

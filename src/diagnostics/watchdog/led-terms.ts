@@ -1,0 +1,30 @@
+import type { Snapshot } from '../elections.ts';
+import type { Verdict } from '../evidence/report.ts';
+
+/** A term of this process when the trouble was seen. A later term of the same election is another one. */
+export interface LedTerm {
+  readonly name: string;
+  readonly fencingToken: string;
+  /** Wall clock until when its lease is valid at least, as last heard. */
+  readonly validUntil: number;
+}
+
+export const ledTerms = ({ at, elections }: Snapshot): LedTerm[] =>
+  elections.flatMap(({ name, state, term }) =>
+    state === 'leading' && term !== undefined
+      ? [{ name, fencingToken: term.fencingToken, validUntil: at + term.remainingMs }]
+      : [],
+  );
+
+/** What a starved process can expect of its terms. A block that is over claims nothing: the lease may well have held. */
+export function leadershipNote(verdict: Verdict, terms: readonly LedTerm[], now: number): string[] {
+  if (verdict !== 'starved') return [];
+  return terms.map(({ name, validUntil }) => {
+    const leftMs = validUntil - now;
+    const lease =
+      leftMs > 0
+        ? `its lease ends in about ${(leftMs / 1000).toFixed(1)} s`
+        : 'its lease may have ended already';
+    return `this process leads "${name}" and cannot renew while it spins: ${lease}, then another replica leads`;
+  });
+}

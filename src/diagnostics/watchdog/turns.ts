@@ -1,0 +1,33 @@
+import { performance } from 'node:perf_hooks';
+import type { Turning } from './classify.ts';
+
+/** How the event loop of this thread turned since the last question. Reads counters of libuv; costs microseconds. */
+export class Turns {
+  #utilization = performance.eventLoopUtilization();
+  #counted = countersOf();
+
+  sinceLastTime(): Turning {
+    const now = performance.eventLoopUtilization();
+    const { utilization } = performance.eventLoopUtilization(now, this.#utilization);
+    const counted = countersOf();
+    const turning = {
+      utilization,
+      turns: difference(counted?.loopCount, this.#counted?.loopCount),
+      events: difference(counted?.events, this.#counted?.events),
+    };
+    this.#utilization = now;
+    this.#counted = counted;
+    return turning;
+  }
+}
+
+/** undefined on runtimes that have Node's API but not this part of it. */
+function countersOf(): { loopCount: number; events: number } | undefined {
+  const { nodeTiming } = performance as {
+    nodeTiming?: { uvMetricsInfo?: { loopCount: number; events: number } };
+  };
+  return nodeTiming?.uvMetricsInfo;
+}
+
+const difference = (now: number | undefined, before: number | undefined): number | undefined =>
+  now === undefined || before === undefined ? undefined : now - before;
