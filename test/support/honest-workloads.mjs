@@ -28,6 +28,13 @@ export function honestWorkloads(forMs) {
     return sum;
   }
 
+  async function consume(socket) {
+    for await (const line of createInterface(socket)) {
+      await Promise.resolve();
+      createHash('sha1').update(JSON.parse(line).text).digest('hex');
+    }
+  }
+
   /** Runs a job again and again, with a turn of the event loop in between. */
   const again = (job) => async () => {
     while (isOn()) {
@@ -128,13 +135,7 @@ export function honestWorkloads(forMs) {
     ),
     'consumes a queue message by message': loaded(
       'queue',
-      createServer(async (socket) => {
-        socket.on('error', () => {});
-        for await (const line of createInterface(socket)) {
-          await Promise.resolve();
-          createHash('sha1').update(JSON.parse(line).text).digest('hex');
-        }
-      }),
+      createServer((socket) => void consume(socket.on('error', () => {}))),
     ),
   };
   return Object.fromEntries(

@@ -67,6 +67,8 @@ const CURIOUS = 0.1;
 const BURNING = 0.3;
 /** A thread starves its loop if it burnt this share of `stallMs` without an answer: a crowded core may give it less than all. */
 const BURNT = 0.5;
+/** And this share of `runawayMs`: a crowded core makes ten seconds of a sort that takes three. */
+const BURNT_BY_A_RUNAWAY = 0.8;
 /** Up to here a late look is ordinary. */
 const PUNCTUAL_MS = 300;
 
@@ -102,17 +104,15 @@ export function watch(
   return { watch: asked, ask: true, ...(finding && { finding }) };
 }
 
-/**
- * Whether this went on for `ms` without a turn, and burnt enough CPU for that: a block that a crowded core stretches
- * burns less.
- */
-export const isLongerThan = ({ forMs, cpu }: Pick<Finding, 'forMs' | 'cpu'>, ms: number): boolean =>
-  forMs >= ms && forMs * cpu >= ms * BURNT;
+/** Whether a starved loop is a runaway by now; until then it may be a long block. */
+export const hasRunAway = ({ forMs, cpu }: Finding, runawayMs: number): boolean =>
+  forMs >= runawayMs && forMs * cpu >= runawayMs * BURNT_BY_A_RUNAWAY;
 
 function starved(asked: Question, at: number, burntMs: number, stallMs: number): Finding | undefined {
   const forMs = at - asked.at;
   const cpu = (burntMs - asked.burntMs) / Math.max(1, forMs);
-  return isLongerThan({ forMs, cpu }, stallMs) ? { verdict: 'starved', forMs, cpu } : undefined;
+  const isStarved = forMs >= stallMs && forMs * cpu >= stallMs * BURNT;
+  return isStarved ? { verdict: 'starved', forMs, cpu } : undefined;
 }
 
 function restless(
@@ -152,7 +152,7 @@ const SPINNING_EVENTS = 2;
 
 /**
  * Tells a loop that feeds itself (`hot`) from a service that has more to do than it can (`saturated`): both are busy all
- * of the time. The loop makes thousands of short turns with one event in each. Measured in bench/watchdog.md.
+ * of the time. The loop makes thousands of short turns with one event in each. Measured in bench/false-alarms.md.
  */
 function isSpinning({ utilization, turns = 0, events = 0 }: Turning, burntMs: number): boolean {
   return (

@@ -27,8 +27,8 @@ export interface WatchdogOptions {
    */
   stallMs?: number | undefined;
   /**
-   * How long the event loop must not turn before this is a runaway, `starved`, in milliseconds; half of this time must
-   * be burnt as CPU. Default: five times `stallMs`. From `stallMs` to 3600000.
+   * How long the event loop must not turn before this is a runaway, `starved`, in milliseconds; 80 % of this time
+   * must be burnt as CPU. Default: five times `stallMs`. From `stallMs` to 3600000.
    */
   runawayMs?: number | undefined;
   /**

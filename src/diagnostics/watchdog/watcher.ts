@@ -6,7 +6,7 @@ import { fold } from '../formats/fold.ts';
 import { suspects } from '../formats/suspects.ts';
 import { recordMain } from '../profile/record-main.ts';
 import type { Recording } from '../profile/record-profile.ts';
-import { type Finding, type Turning, type Watch, beginWatch, isLongerThan, watch } from './classify.ts';
+import { type Finding, type Turning, type Watch, beginWatch, hasRunAway, watch } from './classify.ts';
 import { Episode } from './episode.ts';
 import { type LedTerm, leadershipNote, ledTerms } from './led-terms.ts';
 import { type MainCpu, mainCpu } from './main-cpu.ts';
@@ -108,7 +108,7 @@ export class Watcher {
       if (this.reports.take(finding.verdict, at)) void this.#investigate(this.#episode);
     }
     this.#episode.finding = finding;
-    if (finding.verdict !== 'starved' || isLongerThan(finding, runawayMs)) this.#episode.lasts();
+    if (finding.verdict !== 'starved' || hasRunAway(finding, runawayMs)) this.#episode.lasts();
   }
 
   #endEpisode(isOver: boolean, at: number): void {

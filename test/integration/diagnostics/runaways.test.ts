@@ -10,7 +10,7 @@ import {
 } from '../../support/diagnostics-child.ts';
 
 /** Short, so that the tests are; each limit below derives from them. */
-const watch = { stallMs: 1_000, hotMs: 1_500, pollMs: 250, profileMs: 600 };
+const watch = { stallMs: 1_000, runawayMs: 2_000, hotMs: 1_500, pollMs: 250, profileMs: 600 };
 /** What a crowded machine may add: a loop that gets half a core takes twice as long to burn what gives it away. */
 const SLACK_MS = 1_500 * Math.max(1, (loadavg()[0] ?? 1) / availableParallelism());
 
@@ -45,7 +45,8 @@ describe.each(nodes)('on $name', ({ path, missing }) => {
       const began = await child.begin();
       const seenWithin =
         (verdict === 'starved' ? watch.stallMs : watch.hotMs + 2 * watch.pollMs) + 2 * watch.pollMs;
-      const line = await child.headline(seenWithin + watch.profileMs + 5 * SLACK_MS);
+      const filedWithin = seenWithin + watch.runawayMs + watch.profileMs;
+      const line = await child.headline(filedWithin + 5 * SLACK_MS);
 
       const report = reportOf(line);
       expect(report).toMatchObject({ verdict, evidence: 'profile' });

@@ -1,5 +1,6 @@
 import { expect, it } from 'vitest';
 import * as diagnostics from '../../../src/diagnostics/index.ts';
+import { samplingIntervalMicros } from '../../../src/diagnostics/profile/record-profile.ts';
 import { readWatchdogOptions } from '../../../src/diagnostics/watchdog/watchdog-options.ts';
 
 it('shows these names, and changing them is a visible act', () => {
@@ -69,6 +70,15 @@ it('does without any option', () => {
     log: 'text',
     onStarved: 'report',
   });
+});
+
+it.each([
+  [1_000, 1_000],
+  [3_000, 1_000],
+  [30_000, 10_000],
+  [600_000, 200_000],
+])('a profile of %i ms takes a sample each %i µs: three thousand at most', (durationMs, micros) => {
+  expect(samplingIntervalMicros(durationMs)).toBe(micros);
 });
 
 it('takes no profile of no length, and none for whoever has gone', async () => {

@@ -5,6 +5,7 @@ import {
   type Sight,
   type Watch,
   beginWatch,
+  hasRunAway,
   watch,
 } from '../../../src/diagnostics/watchdog/classify.ts';
 
@@ -135,6 +136,14 @@ describe('G7: what runs away', () => {
   it('is noticed within 2 s where it is let have a third of a core', () => {
     const [first] = findings([idle, ...times(10, { cpu: 167, waited: 333 })]);
     expect(first?.at).toBeLessThanOrEqual(POLL + 2_000);
+  });
+
+  it('is a runaway only when it has burnt most of runawayMs, however long that takes', () => {
+    const sort = findings([idle, ...times(14, { cpu: 250, waited: 250 })]);
+    expect(sort.at(-1)?.forMs).toBeGreaterThan(5_000);
+    expect(sort.some((finding) => hasRunAway(finding, 5_000))).toBe(false);
+    const loop = findings([idle, ...times(12, spin)]);
+    expect(loop.find((finding) => hasRunAway(finding, 5_000))?.forMs).toBe(5_000);
   });
 
   it('is told from a block by nothing but what it burns: half of stallMs, however long that takes', () => {
