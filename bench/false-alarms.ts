@@ -25,7 +25,7 @@ async function honest(kind: string): Promise<string> {
   await child.begin();
   await child.said(({ done }) => done, 10 * HONEST_FOR_MS);
   await after(1_000);
-  const runaways = child.stderr.match(/runaway/g)?.length ?? 0;
+  const runaways = child.stderr.match(/\] runaway/g)?.length ?? 0;
   const notices = child.heard(({ notice }) => notice?.verdict);
   return runaways > 0 ? `**runaway**` : [...new Set(notices)].join(', ') || 'nothing';
 }
@@ -34,7 +34,7 @@ async function runaway(kind: string): Promise<string> {
   await using child = await RunawayChild.start({ module, kind, options: watch });
   const began = await child.begin();
   const line = await child.headline(RUNAWAY_WITHIN_MS);
-  return `${((Date.now() - began) / 1000).toFixed(1)} s: ${/; top: ([\w.]+)/.exec(line)?.[1] ?? 'nobody'}`;
+  return `${((Date.now() - began) / 1000).toFixed(1)} s: ${/; top: (\(.*?\)|\S+)/.exec(line)?.[1] ?? 'nobody'}`;
 }
 
 const table = async (kinds: readonly string[], run: (kind: string) => Promise<string>): Promise<string> => {

@@ -106,7 +106,7 @@ const kinds = {
     });
   },
   promises: function guiltyChain() {
-    return Promise.resolve().then(() => on() && guiltyChain()); // guilty: promises
+    void cached().then(() => on() && guiltyChain()); // guilty: promises
   },
   iterator: async function guiltyIterator() {
     for await (const _message of messages()) burn(); // guilty: iterator

@@ -32,7 +32,7 @@ async function bundle(): Promise<{ folder: string; program: string }> {
   return { folder, program };
 }
 
-it('examples/watchdog.ts: names the line of the source, to whoever asks while it spins and afterwards', async () => {
+it('examples/watchdog.ts: names the line of the source, while it spins and afterwards', async () => {
   const { folder, program } = await bundle();
   const service = new Program(program, [], { env: { DIAGNOSTICS_PORT: '0', TMPDIR: folder } });
   const [, address] = await service.says(/^look at (\S+)$/m, 10_000);
@@ -43,7 +43,7 @@ it('examples/watchdog.ts: names the line of the source, to whoever asks while it
 
   expect(await service.exit()).toBe(0);
   expect(service.stderr).toContain(`(${ROOT}${EXAMPLE}:`);
-  const [, suspect, path] = await service.says(/^starved: (.*)\nflame graph: (.*)$/m, 1_000);
+  const [, suspect, path] = await service.says(/^blocked: (.*)\nflame graph: (.*)$/m, 1_000);
   expect(suspect).toBe(`waitForTheLock (${ROOT}${EXAMPLE}:${GUILTY_LINE})`);
   expect(readFileSync(String(path), 'utf8')).toContain('waitForTheLock');
 });
