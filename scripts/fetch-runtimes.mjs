@@ -45,7 +45,8 @@ const versionOf = async (file) => (await run(file, ['--version'])).stdout.split(
 const others = Object.keys(runtimes).filter((name) => name !== `node-${process.versions.node.split('.')[0]}`);
 const names = process.argv.length > 2 ? process.argv.slice(2) : others;
 const unknown = names.filter((name) => !(name in runtimes));
-if (unknown.length > 0) throw new TypeError(`unknown: ${unknown}; there are ${Object.keys(runtimes)}`);
+if (unknown.length > 0)
+  throw new TypeError(`unknown: ${unknown.join(', ')}; there are ${Object.keys(runtimes).join(', ')}`);
 const results = await Promise.allSettled(names.map(fetchRuntime));
 for (const { value, reason } of results) console.log(value ?? String(reason));
 if (results.some(({ status }) => status === 'rejected')) process.exitCode = 1;

@@ -32,7 +32,7 @@ export interface ObserverTools {
   /** Makes the error that the iteration ends with where etcd refuses at the start, or for good. */
   refused(fault: EtcdError): Error;
   /** Makes of a candidate what the reader gets; undefined if it is our own, and our lease has run out. */
-  see(candidate: Queued): Candidate | undefined;
+  readonly see: (candidate: Queued) => Candidate | undefined;
   /** Calls this when our own lease has run out. @returns what ends that. */
   onLeaseLost(listener: () => void): () => void;
 }

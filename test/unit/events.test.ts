@@ -277,7 +277,9 @@ test('an error that came through Promise.all says that its siblings may still ru
     writeLine({ type: 'callback.failed', election: 'e', callback: 'onLeader', error }, log.logger, 0);
     return log.lines[0]!['msg'];
   };
-  expect(await text(async () => await Promise.all([later()]))).toContain('register each by term.run()');
+  expect(await text(async () => await Promise.all([later(), Promise.resolve()]))).toContain(
+    'register each by term.run()',
+  );
   expect(await text(later)).not.toContain('Promise.all');
 });
 
