@@ -14,7 +14,7 @@ import { REFUSALS } from './refusals.ts';
 import type { Saved } from './server.ts';
 import type { Raw } from './wire.ts';
 
-export { defectsOf, NO_DEFECTS, type Defects } from './defects.ts';
+export { defectsOf, type Defects } from './defects.ts';
 export type { Member } from './member.ts';
 export type { Random, Scheduler } from './process.ts';
 export type { EtcdRefusal } from './wire.ts';

@@ -24,7 +24,7 @@ const REVISIONS_PER_BATCH = 1_000;
 /** clientv3.InvalidWatchID. */
 const NO_WATCH = -1;
 /** progressReportInterval, without its jitter. */
-export const PROGRESS_EVERY_MS = 600_000;
+const PROGRESS_EVERY_MS = 600_000;
 
 export interface StreamEnd {
   data(message: object): void;
