@@ -20,22 +20,18 @@ const OPERATIONS = 10_000;
 /** syncWatchersLoop has been round once. */
 const SYNCED_AFTER_MS = 150;
 
-test.for([1, 2, 3])(
-  'the model of one member answers as etcd does: seed %i',
-  { timeout: 600_000 },
-  async (seed) => {
-    await using folder = await fastFolder();
-    await using etcd = await startEtcd({ dataDir: folder.path });
-    const pair = await Pair.open(etcd, seed);
-    const operations = new Operations(seeded(seed));
-    for (let count = 0; count < OPERATIONS; count++) {
-      const outcome = await pair.run(operations.next(), `operation ${count}`);
-      operations.revision = Math.max(operations.revision, revisionIn(outcome));
-    }
-    await pair.compareWatches();
-    pair.close();
-  },
-);
+test.for([1])('the model of one member answers as etcd does: seed %i', { timeout: 600_000 }, async (seed) => {
+  await using folder = await fastFolder();
+  await using etcd = await startEtcd({ dataDir: folder.path });
+  const pair = await Pair.open(etcd, seed);
+  const operations = new Operations(seeded(seed));
+  for (let count = 0; count < OPERATIONS; count++) {
+    const outcome = await pair.run(operations.next(), `operation ${count}`);
+    operations.revision = Math.max(operations.revision, revisionIn(outcome));
+  }
+  await pair.compareWatches();
+  pair.close();
+});
 
 /** In memory where the machine has such a place: each write waits for the disk. */
 async function fastFolder(): Promise<AsyncDisposable & { readonly path: string }> {

@@ -17,8 +17,8 @@ export const livenessMutants: readonly Mutant[] = [
     edits: [
       {
         file: 'campaign/queue-watcher.ts',
-        find: 'this.queue.reset(read.candidates);\n          this.#listener.onChange();',
-        replace: 'this.#listener.onChange();',
+        find: 'this.queue.reset(read.candidates);\n          this.#confirm(askedAtMs);',
+        replace: 'this.#confirm(askedAtMs);',
       },
     ],
   },
@@ -47,7 +47,7 @@ export const livenessMutants: readonly Mutant[] = [
     edits: [
       {
         file: 'campaign/candidate-key.ts',
-        find: 'session.addPendingDelete(key, mayComeLate ? releaseUnconfirmed : release, lateUntilMs);',
+        find: 'session.pendingDeletes.add(key, mayComeLate ? releaseUnconfirmed : release, lateUntilMs);',
         replace: '',
       },
     ],

@@ -37,8 +37,8 @@ export const safetyMutants: readonly Mutant[] = [
     edits: [
       {
         file: 'client/session.ts',
-        find: 'this.#proof = proof;\n        if (faltered)',
-        replace: 'this.#proof = { ...proof, sentAtMs: clock.now() };\n        if (faltered)',
+        find: 'this.#proof = proof;\n        this.#renewed(',
+        replace: 'this.#proof = { ...proof, sentAtMs: clock.now() };\n        this.#renewed(',
       },
     ],
   },
