@@ -19,6 +19,8 @@ export class CandidateKey {
   #unconfirmed = false;
   /** Until when an enter that was not answered may still arrive, and put our key back after we gave it up. */
   #lateUntilMs = 0;
+  /** The key of a session that ended: it goes with its lease, unless somebody has taken it off that lease. */
+  #abandoned: Candidacy | undefined;
 
   constructor(transport: EtcdTransport, electionKeys: string, sessions: SessionPool) {
     this.#transport = transport;
@@ -69,6 +71,7 @@ export class CandidateKey {
       if (entrant.value !== value())
         await candidacies.proclaim(this.#transport, entry.candidacy, value(), limits);
       this.#unconfirmed = false;
+      this.#deleteAbandoned(entry, session, limits);
       return entry;
     } catch (error) {
       if (error instanceof EtcdError && !error.mayHaveHappened) this.#unconfirmed = unconfirmedBefore;
@@ -76,6 +79,21 @@ export class CandidateKey {
       if (error instanceof EtcdError && error.kind === 'lease-gone') session.end('lease-lost');
       throw error;
     }
+  }
+
+  /** A key of ours without our lease would lead for nobody, without end. A renewal repeats a delete
+   * that fails. */
+  #deleteAbandoned({ candidates }: candidacies.Entry, session: Session, limits: CallLimits): void {
+    const old = this.#abandoned;
+    this.#abandoned = undefined;
+    if (old === undefined) return;
+    const isLeft = candidates.some(
+      ({ key, fencingToken, leaseId }) =>
+        key === old.key && fencingToken === old.createRevision && leaseId !== old.leaseId,
+    );
+    if (!isLeft) return;
+    session.pendingDeletes.add(old.key, (within) => candidacies.release(this.#transport, old, within), 0);
+    session.pendingDeletes.flush(old.key, limits).catch(() => undefined);
   }
 
   /**
@@ -94,6 +112,7 @@ export class CandidateKey {
     this.#session = undefined;
     this.#unconfirmed = false;
     this.#lateUntilMs = 0;
+    if (session?.isValid() === false && !isDeleted) this.#abandoned = candidacy;
     if (session === undefined || !session.isValid() || isDeleted || (candidacy === undefined && !unconfirmed))
       return false;
     const key = candidacy?.key ?? candidacies.candidateKey(this.#electionKeys, session.leaseId);

@@ -46,6 +46,20 @@ describe('what a hostile writer can do', () => {
     await expect.poll(() => alice.leads, within(TTL_MS)).toBe(true);
   });
 
+  test('L3: our key taken off its lease while we are away is deleted when we are back, and we lead', async () => {
+    const name = freshName();
+    await using alice = await stand(name);
+    await expect.poll(() => alice.leads, within(5_000)).toBe(true);
+    const [term] = alice.terms;
+    for (const link of alice.links) link.cut();
+    await operator().put(term!.key, 'alice');
+    await expect.poll(() => operator().leases(), within(3 * TTL_MS)).not.toContain(term!.leaseId);
+    expect((await operator().list(`election/${name}/`)).map(({ key }) => key)).toEqual([term!.key]);
+    await alice.restore();
+    await expect.poll(() => alice.terms.length, within(3 * TTL_MS)).toBe(2);
+    expect((await operator().list(`election/${name}/`)).map(({ key }) => key)).toEqual([alice.terms[1]!.key]);
+  });
+
   test('S4: our key overwritten, so that it hangs on no lease or on another one, ends the term', async () => {
     const name = freshName();
     await using alice = await stand(name);

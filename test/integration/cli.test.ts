@@ -273,12 +273,14 @@ describe('what others have written', () => {
     const evil = EVIL.join('');
     const run = cli(etcd.endpoints, prefix);
     await world.own.put(`${prefix}${evil}/1${evil}`).value(evil).exec();
-    const watcher = run(['watch', evil]);
+    await world.own.put(`${prefix}tame/1${evil}`).value(evil).exec();
+    const watcher = run(['watch', 'tame']); // an evil name is refused
     await watcher.says(/leads/, START_MS);
     watcher.child.kill('SIGINT');
     const programs = [watcher, run(['status']), run(['status', '--json']), run(['status', evil])];
     for (const program of programs) await program.over(); // before the key is deleted
     programs.push(
+      run(['watch', evil]),
       run(['watch', evil, '--typo', evil]),
       run(['evict', evil, '--yes', '--token', '1']),
       run(['evict', evil, '--yes']),
@@ -294,7 +296,7 @@ describe('what others have written', () => {
       expect(JSON.stringify(program.stdout + program.stderr)).toBe(
         JSON.stringify((program.stdout + program.stderr).replace(new RegExp(UNCLEAN, 'gu'), '')),
       );
-    const [, text, document] = programs;
+    const [, , document, text] = programs;
     expect(text!.stdout.split('\n')).toHaveLength(3); // no line of its own either
     expect(JSON.stringify(json(document!))).toContain(JSON.stringify(evil).slice(1, -1));
   });

@@ -54,7 +54,10 @@ test('an error whose cause is a circle, or holds a secret', () => {
   const cause = Object.assign(new Error('no such user'), { password: 'hunter2', self: {} as unknown });
   cause.self = cause;
   const error = new InvalidInputError('e', 'refused', { cause });
-  expect(json(error)).toMatchObject({ message: 'refused', cause: 'Error: no such user' });
+  expect(json(error)).toMatchObject({
+    message: 'refused; see docs/errors.md#election_invalid_input',
+    cause: 'Error: no such user',
+  });
   const lost = new LeadershipLostError(
     { election: 'e', fencingToken: 7n, reason: 'evicted' },
     { cause: 'x' },
