@@ -317,7 +317,7 @@ export class Election implements AsyncDisposable {
       over,
       until: asked === undefined ? [this.#closing] : [this.#closing, asked],
       begin: (signal) =>
-        this.#callers.iteration(observeLeader, signal, (count) =>
+        this.#callers.iteration(leaders, signal, (count) =>
           eventLog.report({ type: 'observers.many', election: this.name, count }),
         ),
       mayWatch: (signal) => this.#callers.watch(signal),

@@ -292,14 +292,14 @@ export class CallLimiter {
 
   /** An iteration begins; one that would end at once takes its time. @returns what to call when it ends. */
   iteration(
-    iterates: PublicFunction,
+    iterates: { readonly next: PublicFunction },
     signal: AbortSignal,
     onMany: (count: number) => void,
   ): Promise<() => void> {
     const isEmpty = signal.aborted;
     const options = {
       signal: isEmpty ? undefined : signal,
-      calledFrom: callSite(iterates),
+      calledFrom: callSite(iterates.next),
       listener: this.#unlessTold(),
     };
     return iterationsOf(this.#scope).begin(options, isEmpty, onMany);
