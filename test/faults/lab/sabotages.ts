@@ -37,6 +37,12 @@ export const noOwnKeyCheck: Sabotage = {
       find: 'if (found?.fencingToken !== place.createRevision || found.leaseId !== place.leaseId)',
       replace: 'if (found?.key === place.leaseId)',
     },
+    {
+      // So does a write whose fence fails.
+      file: 'campaign/campaign.ts',
+      find: "evicted: () => settle({ type: 'lost', reason: 'evicted' }),",
+      replace: 'evicted: () => undefined,',
+    },
   ],
 };
 
