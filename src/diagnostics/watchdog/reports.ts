@@ -1,7 +1,13 @@
 import { type Verdict, type RunawayReport, isRunaway } from '../evidence/report.ts';
 
-/** How many reports of each kind the pages show. */
+/** How many reports of each kind are kept. */
 const REMEMBERED = 20;
+
+/** Puts a report first, and forgets the oldest beyond {@link REMEMBERED}. */
+export function remember(reports: RunawayReport[], report: RunawayReport): void {
+  reports.unshift(report);
+  reports.length = Math.min(reports.length, REMEMBERED);
+}
 
 /** What the watchdog has reported: newest first, and how often since the start. */
 export class Reports {
@@ -34,9 +40,7 @@ export class Reports {
   }
 
   add(report: RunawayReport): void {
-    const list = isRunaway(report.verdict) ? this.runaways : this.notices;
-    list.unshift(report);
-    list.length = Math.min(list.length, REMEMBERED);
+    remember(isRunaway(report.verdict) ? this.runaways : this.notices, report);
   }
 
   /** Takes a report out of the list: it is over, and is added again as what it was. */

@@ -6,13 +6,12 @@ import { DiagnosticsError, messageOf } from '../errors.ts';
 import type { RunawayReport } from '../evidence/report.ts';
 import type { LedTerm } from './led-terms.ts';
 import type { ServeSettings, ToMain, ToWorker, WatchSettings } from './messages.ts';
+import { remember } from './reports.ts';
 import { RestartingWorker } from './restarting-worker.ts';
 import { Turns } from './turns.ts';
 
 /** After an event, the worker is told of the elections so much later: a burst of events is one message. */
 const TELL_AFTER_MS = 200;
-/** How many reports of each kind are kept. */
-const REMEMBERED = 20;
 
 export interface HostOptions {
   readonly settings: WatchSettings;
@@ -177,11 +176,6 @@ export class WorkerHost {
 /** The number of the question that `ready` answers. */
 const READY = 0;
 const MOST_NOTES = 20;
-
-function remember(reports: RunawayReport[], report: RunawayReport): void {
-  reports.unshift(report);
-  reports.length = Math.min(reports.length, REMEMBERED);
-}
 
 function limits(settings: WatchSettings): string[] {
   const notes = [...settings.notes];
