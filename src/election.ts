@@ -8,7 +8,7 @@ import { CallLimiter } from './loop-guard/call-limits.ts';
 import type { CallbackFrames } from './util/callback-frames.ts';
 import { Callbacks } from './campaign/callbacks.ts';
 import { Campaign, type CampaignTools } from './campaign/campaign.ts';
-import { guardListener } from './campaign/campaign-report.ts';
+import { CampaignReport } from './campaign/campaign-report.ts';
 import { SHORTEST_TTL_SECONDS } from './core/deadline.ts';
 import type { StopCause } from './core/campaign-state.ts';
 import { seen, type Candidate } from './campaign/candidate.ts';
@@ -61,7 +61,7 @@ export class Election implements AsyncDisposable {
   readonly #campaigns: ActiveCampaigns;
   readonly #tools: CampaignTools;
   readonly #guard: LoopGuard;
-  readonly #candidateKey: string;
+  readonly #campaignKey: string;
   readonly #frames: CallbackFrames;
   readonly #callbacks: Callbacks;
   #closingAbort: AbortController | undefined;
@@ -99,11 +99,12 @@ export class Election implements AsyncDisposable {
     const scope: ElectionScope = { endpoints: endpointsOf(client), prefix: settings.prefix, election: name };
     countSyncCall(keyOf(scope, 'new'), name);
     const eventLog = new EventLog(settings.logger ?? defaultLogger(), keyOf(scope, 'lines'));
+    const report = new CampaignReport(name, eventLog);
     this.name = name;
     const shared = sharedClientOf(client);
     this.#campaigns = shared.campaigns;
-    this.#candidateKey = `${settings.ttlSeconds}|${settings.prefix}${name}`;
-    this.#frames = shared.campaigns.frames(this.#candidateKey);
+    this.#campaignKey = `${settings.ttlSeconds}|${settings.prefix}${name}`;
+    this.#frames = shared.campaigns.frames(this.#campaignKey);
     this.#callbacks = new Callbacks(settings, this.#frames);
     this.#guard = guardOf(scope, 'campaign');
     this.#tools = {
@@ -116,13 +117,9 @@ export class Election implements AsyncDisposable {
       refusalBackoff: shared.refusalBackoff,
       guard: this.#guard,
       guardOf: (what) => guardOf(scope, what),
-      callers: new CallLimiter(
-        scope,
-        shared.reads,
-        settings.guard,
-        guardListener({ eventLog, election: name }),
-      ),
+      callers: new CallLimiter(scope, shared.reads, settings.guard, report.guard),
       eventLog,
+      report,
       endedError: (reason) => this.#endedError(reason),
       last: {},
       onLeaseLost: () => {
@@ -308,7 +305,7 @@ export class Election implements AsyncDisposable {
     this.#callers.count('read');
     const asked = checkSignal(options, this.name);
     const over = new AbortController();
-    const { electionKeys, transport, sharedWatch, refusalBackoff, settings, eventLog } = this.#tools;
+    const { electionKeys, transport, sharedWatch, refusalBackoff, settings, eventLog, report } = this.#tools;
     const leaders = observeLeader({
       electionKeys,
       transport,
@@ -321,9 +318,7 @@ export class Election implements AsyncDisposable {
           eventLog.report({ type: 'observers.many', election: this.name, count }),
         ),
       mayWatch: (signal) => this.#callers.watch(signal),
-      refusal: new Refusal(refusalBackoff, (reason, forMs) =>
-        eventLog.report({ type: 'candidate.refused', election: this.name, reason, forMs }),
-      ),
+      refusal: new Refusal(refusalBackoff, (reason, forMs) => report.refused(reason, forMs)),
       refused: (fault) => readError(this.name, fault),
       see: (candidate) =>
         this.#last?.isLeaseLost === true && candidate.key === this.#last.ownKey
@@ -382,21 +377,21 @@ export class Election implements AsyncDisposable {
     then: (campaign: Campaign) => Promise<T>,
   ): Promise<T> {
     let announced = value;
-    let freeSeat: () => void;
+    let letGo: () => void;
     try {
       if (this.#closedBecause !== undefined) throw this.#closedBecause;
       if (announced === undefined) announced = ownName();
       checkValue(announced, this.name);
-      freeSeat = this.#takeSeat();
+      letGo = this.#claim();
     } catch (error) {
       return this.#refuse(error as ElectionError, calledFrom);
     }
     this.#notStanding = undefined;
-    const place = this.#campaigns.at(this.#candidateKey);
+    const active = this.#campaigns.at(this.#campaignKey);
     const campaign = new Campaign(this.#tools, callbacks, {
       value: announced,
       calledFrom,
-      after: place.previousCallbacks,
+      after: active.previousCallbacks,
       ifFree,
     });
     this.#campaign = campaign;
@@ -407,31 +402,31 @@ export class Election implements AsyncDisposable {
       this.#refused = campaign.refusal;
       this.#campaign = undefined;
       live.delete(this);
-      freeSeat();
+      letGo();
     });
     const previousCallbacks = campaign.settled.then(() => {
-      if (place.previousCallbacks === previousCallbacks) place.previousCallbacks = undefined;
-      this.#campaigns.forget(this.#candidateKey);
+      if (active.previousCallbacks === previousCallbacks) active.previousCallbacks = undefined;
+      this.#campaigns.forget(this.#campaignKey);
     });
-    place.previousCallbacks = previousCallbacks;
+    active.previousCallbacks = previousCallbacks;
     return then(campaign);
   }
 
   /** @returns how to free it. @throws {AlreadyStandingError} */
-  #takeSeat(): () => void {
+  #claim(): () => void {
     const refuse = (why: string): never => {
       throw new AlreadyStandingError(this.name, `election "${this.name}" ${why}`);
     };
-    const place = this.#campaigns.at(this.#candidateKey);
-    if (place.isTaken)
+    const active = this.#campaigns.at(this.#campaignKey);
+    if (active.isTaken)
       refuse('already has a candidate on this client and TTL: use that Election, or close it first');
     const over = this.#guard.admitCampaign();
     if (over === undefined)
       return refuse('is one too many for this process: a loop makes clients, or names, and awaits nothing');
-    place.isTaken = true;
+    active.isTaken = true;
     return () => {
-      place.isTaken = false;
-      this.#campaigns.forget(this.#candidateKey);
+      active.isTaken = false;
+      this.#campaigns.forget(this.#campaignKey);
       over();
     };
   }

@@ -1,5 +1,5 @@
 /**
- * Tells what happens to one campaign: each event with what its readers need to know.
+ * Tells what happens to the campaigns of one election: each event with what its readers need to know.
  */
 import type { EndCause, StopCause, Candidacy } from '../core/campaign-state.ts';
 import type { Candidate } from '../core/candidate-queue.ts';
@@ -12,22 +12,19 @@ import type { CallbackName } from '../term/term-work.ts';
 import { clock } from '../util/clock.ts';
 import { recentStall } from '../util/event-loop-stall.ts';
 
-/** The election that the events are about. */
-export interface Subject {
-  readonly election: string;
-  readonly eventLog: EventLog;
-}
-
 export class CampaignReport {
   readonly #election: string;
   readonly #eventLog: EventLog;
   /** Tells what the guard does to the election. */
   readonly guard: GuardListener;
 
-  constructor(subject: Subject) {
-    this.#election = subject.election;
-    this.#eventLog = subject.eventLog;
-    this.guard = guardListener(subject);
+  constructor(election: string, eventLog: EventLog) {
+    this.#election = election;
+    this.#eventLog = eventLog;
+    this.guard = {
+      tripped: (fact) => eventLog.report({ type: 'guard.tripped', election, ...fact }),
+      recovered: (fact) => eventLog.report({ type: 'guard.recovered', election, ...fact }),
+    };
   }
 
   entered({ key, createRevision }: Candidacy, position: number): void {
@@ -163,9 +160,3 @@ export class CampaignReport {
     });
   }
 }
-
-/** Tells what the guard does to an election. */
-export const guardListener = ({ eventLog, election }: Subject): GuardListener => ({
-  tripped: (fact) => eventLog.report({ type: 'guard.tripped', election, ...fact }),
-  recovered: (fact) => eventLog.report({ type: 'guard.recovered', election, ...fact }),
-});

@@ -4,9 +4,9 @@
  * core/campaign-state says what can follow what; this does each state's one job and feeds the outcome back. Watch
  * events, a lost session, `resign()`: all they can do is end the job at hand with an outcome.
  */
-import { onAbort, sharedAbort } from '../util/abort.ts';
+import { sharedAbort } from '../util/abort.ts';
 import type { Callbacks } from './callbacks.ts';
-import { CampaignReport } from './campaign-report.ts';
+import type { CampaignReport } from './campaign-report.ts';
 import {
   begin,
   next,
@@ -40,6 +40,7 @@ import { LiveTerm, type Term, type TermLife } from '../term/term.ts';
 import { stopWork } from './term-end.ts';
 import { TermWriter } from '../term/term-writer.ts';
 import { after, clock } from '../util/clock.ts';
+import { settle } from '../util/settle.ts';
 import { ValuePublisher } from './value-publisher.ts';
 
 /** What a campaign needs of the rest of the house. */
@@ -62,6 +63,7 @@ export interface CampaignTools {
   /** What the calls of a term pass. */
   readonly callers: CallLimiter;
   readonly eventLog: EventLog;
+  readonly report: CampaignReport;
   /** What those are told who still wait for a term when the campaign is ended by us. */
   endedError(reason: StopCause): ElectionError;
   /** The election's last term, whichever campaign it belongs to. */
@@ -134,7 +136,7 @@ export class Campaign {
     },
   ) {
     this.#tools = tools;
-    this.#report = new CampaignReport(tools);
+    this.#report = tools.report;
     this.#callbacks = callbacks;
     this.#after = start.after;
     this.#ifFree = start.ifFree;
@@ -503,7 +505,7 @@ export class Campaign {
         drainTimeoutMs: this.#tools.settings.drainTimeoutMs,
       });
     }
-    await this.#giveUpSeat(candidacy);
+    await this.#deleteKey(candidacy);
     this.#queueWatcher.stop();
     this.#term = undefined;
     this.#left?.resolve();
@@ -511,7 +513,7 @@ export class Campaign {
     return { type: 'left' };
   }
 
-  async #giveUpSeat(candidacy: Candidacy | undefined): Promise<void> {
+  async #deleteKey(candidacy: Candidacy | undefined): Promise<void> {
     try {
       // Also where we have lost it: it may have been taken off its lease, and would lead for nobody, for ever.
       const released = await this.#candidateKey.giveUp(candidacy, this.#queueWatcher.isDeleted(candidacy));
@@ -643,10 +645,7 @@ export class Campaign {
 
   /** Resolves with the promise, or when the campaign is told to end; keeps no listener of each term. */
   #orStopped(promise: Promise<void>): Promise<void> {
-    const stopped = new Deferred<void>();
-    const off = onAbort(this.#stop.signal, () => stopped.resolve());
-    if (this.#stop.signal.aborted) stopped.resolve();
-    return Promise.race([promise, stopped.promise]).finally(off);
+    return settle(promise, { signal: this.#stop.signal }, () => undefined);
   }
 
   /** A bug of ours, never the world's doing. Whatever it was, we must not go on acting as leader. */

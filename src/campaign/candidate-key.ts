@@ -81,8 +81,10 @@ export class CandidateKey {
     }
   }
 
-  /** A key of ours without our lease would lead for nobody, without end. A renewal repeats a delete
-   * that fails. */
+  /**
+   * An old key of ours that hangs on no lease of ours would stay for ever, and no replica would lead. If the delete
+   * fails, the next renewal repeats it.
+   */
   #deleteAbandoned({ candidates }: candidacies.Entry, session: Session, limits: CallLimits): void {
     const old = this.#abandoned;
     this.#abandoned = undefined;

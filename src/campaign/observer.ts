@@ -183,6 +183,7 @@ class SharedWatcher {
     this.#onOver();
   }
 }
+
 const watchers = new WeakMap<SharedWatch, Map<string, SharedWatcher>>();
 
 function watcherOf(tools: ObserverTools): SharedWatcher {
@@ -191,11 +192,11 @@ function watcherOf(tools: ObserverTools): SharedWatcher {
   const key = `${tools.noticeWithinMs}|${tools.electionKeys}`;
   const present = ofClient.get(key);
   if (present !== undefined) return present;
-  const queueWatcher = new SharedWatcher(tools, () => {
-    if (ofClient.get(key) === queueWatcher) ofClient.delete(key);
+  const watcher = new SharedWatcher(tools, () => {
+    if (ofClient.get(key) === watcher) ofClient.delete(key);
   });
-  ofClient.set(key, queueWatcher);
-  return queueWatcher;
+  ofClient.set(key, watcher);
+  return watcher;
 }
 
 async function* changes(tools: ObserverTools, signal: AbortSignal): AsyncGenerator<Observed, void, void> {

@@ -8,7 +8,7 @@ import type { EtcdError } from '../etcd/etcd-error.ts';
 import type { EtcdTransport } from '../etcd/transport.ts';
 import type { SharedWatch } from '../etcd/watch.ts';
 import { CALL_LIMIT_MS } from '../client/session.ts';
-import { clock } from '../util/clock.ts';
+import { after, clock } from '../util/clock.ts';
 
 export interface QueueListener {
   /** The queue may have changed. */
@@ -31,8 +31,8 @@ export class QueueWatcher {
   #noticeWithinMs = 0;
   /** When what is shown was last known to be true; undefined before the first start. */
   #confirmedAtMs: number | undefined;
-  /** Ends the wait for a doubt. */
-  #trust: AbortController | undefined;
+  /** Ends the wait for a doubt; undefined while there is none. */
+  #cancelDoubt: (() => void) | undefined;
 
   constructor(
     source: {
@@ -65,19 +65,16 @@ export class QueueWatcher {
 
   #confirm(atMs: number): void {
     this.#confirmedAtMs = Math.max(this.#confirmedAtMs ?? atMs, atMs);
-    if (this.#trust !== undefined || !this.isConfirmed) return;
-    this.#trust = new AbortController();
-    void this.#awaitDoubt(this.#trust.signal);
+    if (this.#cancelDoubt === undefined && this.isConfirmed) this.#awaitDoubt();
   }
 
   /** The time counts, not the timer: it is set again for what is left. */
-  async #awaitDoubt(signal: AbortSignal): Promise<void> {
-    while (this.isConfirmed) {
-      await clock.sleep(Math.max(1, this.#trustedForMs), signal);
-      if (signal.aborted) return;
-    }
-    this.#trust = undefined;
-    this.#listener.onDoubt();
+  #awaitDoubt(): void {
+    this.#cancelDoubt = after(Math.max(1, this.#trustedForMs), () => {
+      if (this.isConfirmed) return this.#awaitDoubt();
+      this.#cancelDoubt = undefined;
+      this.#listener.onDoubt();
+    });
   }
 
   /**
@@ -146,6 +143,6 @@ export class QueueWatcher {
   /** For good: nothing is told any more. */
   close(): void {
     this.stop();
-    this.#trust?.abort();
+    this.#cancelDoubt?.();
   }
 }

@@ -17,23 +17,23 @@ export class ActiveCampaigns {
   readonly #client = ++clients;
   readonly #campaigns = new Map<string, ActiveCampaign>();
 
-  /** The frames of callbacks of one candidate key, whatever object calls them. */
-  frames(candidateKey: string): CallbackFrames {
-    return new CallbackFrames(`${this.#client}|${candidateKey}`);
+  /** The frames of the callbacks of these campaigns, whatever object calls them. */
+  frames(campaignKey: string): CallbackFrames {
+    return new CallbackFrames(`${this.#client}|${campaignKey}`);
   }
 
-  /** @param candidateKey what tells the campaigns of one client apart: TTL, prefix and name. */
-  at(candidateKey: string): ActiveCampaign {
-    let campaign = this.#campaigns.get(candidateKey);
+  /** @param campaignKey what tells the campaigns of one client apart: TTL, prefix and name. */
+  at(campaignKey: string): ActiveCampaign {
+    let campaign = this.#campaigns.get(campaignKey);
     if (campaign === undefined)
-      this.#campaigns.set(candidateKey, (campaign = { isTaken: false, previousCallbacks: undefined }));
+      this.#campaigns.set(campaignKey, (campaign = { isTaken: false, previousCallbacks: undefined }));
     return campaign;
   }
 
   /** Forgets what no campaign needs. */
-  forget(candidateKey: string): void {
-    const campaign = this.#campaigns.get(candidateKey);
+  forget(campaignKey: string): void {
+    const campaign = this.#campaigns.get(campaignKey);
     if (campaign?.isTaken === false && campaign.previousCallbacks === undefined)
-      this.#campaigns.delete(candidateKey);
+      this.#campaigns.delete(campaignKey);
   }
 }

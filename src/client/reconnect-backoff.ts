@@ -16,13 +16,13 @@ const SETTINGS: GuardSettings = {
   healthyAfterMs: 10_000,
 };
 
-/** For so long after a try to save a lease the client's other tries leave the dialling to it, in milliseconds. */
-const SAVING_MS = SETTINGS.outsideCapMs + 100;
+/** How long the client's other tries wait after a renewal that reconnects first, in milliseconds. */
+const PRIORITY_MS = SETTINGS.outsideCapMs + 100;
 
 export class ReconnectBackoff {
   readonly #client: object;
-  #savingUntilMs = 0;
-  #nudged = new AbortController();
+  #priorityUntilMs = 0;
+  #priorityEnded = new AbortController();
 
   constructor(client: object) {
     this.#client = client;
@@ -40,30 +40,30 @@ export class ReconnectBackoff {
       recovered: () => undefined,
     };
     do {
-      await this.#saved(signal);
+      await this.#awaitRenewal(signal);
       await this.#guard.pass('environment', SETTINGS, { signal, listener });
-    } while (!signal.aborted && this.#savingMs > 0);
+    } while (!signal.aborted && this.#priorityMs > 0);
   }
 
-  async #saved(signal: AbortSignal): Promise<void> {
-    while (!signal.aborted && this.#savingMs > 0)
-      await untilAny([signal, this.#nudged.signal], (wake) => clock.sleep(this.#savingMs, wake));
+  async #awaitRenewal(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted && this.#priorityMs > 0)
+      await untilAny([signal, this.#priorityEnded.signal], (wake) => clock.sleep(this.#priorityMs, wake));
   }
 
-  get #savingMs(): number {
-    return this.#savingUntilMs - clock.now();
+  get #priorityMs(): number {
+    return this.#priorityUntilMs - clock.now();
   }
 
-  /** A lease is tried to be saved now: it dials for all, and says so when it gets through, or is lost. */
+  /** A lease is near expiry: its renewal reconnects first, for all. It says when it gets through, or is lost. */
   prioritizeRenewal(): void {
-    this.#savingUntilMs = clock.now() + SAVING_MS;
+    this.#priorityUntilMs = clock.now() + PRIORITY_MS;
   }
 
-  /** There is nothing left to save: whoever left the dialling to it dials now. */
-  endSaving(): void {
-    this.#savingUntilMs = 0;
-    this.#nudged.abort();
-    this.#nudged = new AbortController();
+  /** No lease is near expiry any more: the other tries go on now. */
+  endPriority(): void {
+    this.#priorityUntilMs = 0;
+    this.#priorityEnded.abort();
+    this.#priorityEnded = new AbortController();
   }
 
   /** etcd has been reached without trouble for this long, in milliseconds. */
@@ -78,7 +78,7 @@ export class ReconnectBackoff {
 
   /** etcd answered: whoever waits for the next try need not. */
   wake(): void {
-    this.endSaving();
+    this.endPriority();
     this.#guard.wake();
   }
 }
@@ -110,8 +110,8 @@ export class RenewalBackoff {
     this.#guard.healthyFor(healthyMs, this.#settings);
   }
 
-  /** The lease is over: nobody need wait for it to be saved. */
+  /** The lease is over: no other try need wait for it. */
   end(): void {
-    this.#ofClient.endSaving();
+    this.#ofClient.endPriority();
   }
 }

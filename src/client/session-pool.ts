@@ -14,8 +14,7 @@ import type { ReconnectBackoff } from './reconnect-backoff.ts';
 import { CALL_LIMIT_MS, Session } from './session.ts';
 import type { EventLog } from '../logging/event-log.ts';
 import { Outage } from '../logging/outage.ts';
-import { clock } from '../util/clock.ts';
-import { settle } from '../util/settle.ts';
+import { settle, settledWithin } from '../util/settle.ts';
 
 /** How long a new lease waits for the old ones to be given back, in milliseconds: on a sound host they are by then. */
 const REVOKE_PATIENCE_MS = 500;
@@ -48,7 +47,7 @@ export class SessionPool {
   #marginMs = 0;
   #isMarginDefault = false;
   #eventLog: EventLog | undefined;
-  /** Of one who asked for it, all have the use. */
+  /** Enabled for all elections as soon as one asks for it. */
   #lastWill: LastWill | undefined;
   #current: Session | undefined;
   #opening: Promise<Session> | undefined;
@@ -156,7 +155,7 @@ export class SessionPool {
     const leaseId = newLeaseId();
     const keepAlive = new KeepAlive(this.#transport, leaseId, () => this.#ownKey(leaseId));
     for (let attempt = 1; ; attempt++) {
-      // Later attempts are told of by what failed.
+      // From the second try on the failure before it says enough.
       await this.#backoff.pass(signal, attempt === 1 ? this.#tellHold : undefined);
       try {
         const proof = await this.#grant(leaseId, keepAlive, signal);
@@ -236,8 +235,7 @@ export class SessionPool {
       const revoked = this.#revokeAbandoned(limits);
       const proof = await grantLease(this.#transport, leaseId, this.#ttlSeconds, limits);
       // Our old keys would stand before us; but one member that keeps silent must not cost us the lease we have got.
-      const over = new AbortController();
-      await Promise.race([revoked.then(() => over.abort()), clock.sleep(REVOKE_PATIENCE_MS, over.signal)]);
+      await settledWithin(revoked, REVOKE_PATIENCE_MS);
       return proof ?? (await keepAlive.renew(limits));
     } catch (error) {
       // A host that keeps silent: let etcd3 dial anew.

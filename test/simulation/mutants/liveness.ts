@@ -1,5 +1,5 @@
 /** Mistakes in what the library does for L1 to L5, and in its bounds. Each must be found. */
-import type { Mutant } from './mutant.ts';
+import type { Mutant } from '../../support/mutant.ts';
 
 export const livenessMutants: readonly Mutant[] = [
   {
@@ -109,7 +109,7 @@ export const livenessMutants: readonly Mutant[] = [
         file: 'campaign/campaign.ts',
         find: 'this.#tools.guard.cameThrough();',
         replace:
-          'this.#tools.guard.cameThrough();\n      this.#tools.guard.healthyFor(0, this.#tools.settings.guard, guardListener(this.#tools));',
+          'this.#tools.guard.cameThrough();\n      this.#tools.guard.healthyFor(0, this.#tools.settings.guard, this.#report.guard);',
       },
     ],
   },
