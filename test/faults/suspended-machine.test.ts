@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { cCompiler, isStopped, SuspendedClocks } from '../support/suspended-clock.ts';
-import type { Sabotage } from './lab/build.ts';
+import { suspensionUnnoticed } from './lab/sabotages.ts';
 import { gaps, tooLong, unsafe } from './lab/checker.ts';
 import type { Finding } from './lab/evidence.ts';
 import { during } from './lab/fault-kind.ts';
@@ -16,14 +16,6 @@ import { forOneTtl, sharedCluster } from './lab/story.ts';
 // back later than itself, so that no message can tell it what its clock must.
 
 const HOUR_MS = 3_600_000;
-
-/** A clock that believes CLOCK_MONOTONIC, as `performance.now()` and all timers do. */
-const suspensionUnnoticed: Sabotage = {
-  name: 'suspension-unnoticed',
-  edits: [
-    { file: 'util/clock.ts', find: 'return monotonic + this.#suspendedMs;', replace: 'return monotonic;' },
-  ],
-};
 
 interface Night {
   readonly findings: readonly Finding[];

@@ -12,7 +12,8 @@ import { test } from 'vitest';
 import { startEtcd, type EtcdCluster } from '../../src/dev/index.ts';
 import { Operations, type Operation } from './differential/operations.ts';
 import { modelMember, realMember, type Outcome, type Stream, type Subject } from './differential/subject.ts';
-import { seeded, VirtualTime } from './differential/virtual-time.ts';
+import { ModelTime } from './differential/model-time.ts';
+import { stream } from './process/random.ts';
 import { Cluster, defectsOf } from './etcd/cluster.ts';
 import { raw, type Raw } from './etcd/wire.ts';
 
@@ -24,7 +25,7 @@ test.for([1])('the model of one member answers as etcd does: seed %i', { timeout
   await using folder = await fastFolder();
   await using etcd = await startEtcd({ dataDir: folder.path });
   const pair = await Pair.open(etcd, seed);
-  const operations = new Operations(seeded(seed));
+  const operations = new Operations(stream(seed, ''));
   for (let count = 0; count < OPERATIONS; count++) {
     const outcome = await pair.run(operations.next(), `operation ${count}`);
     operations.revision = Math.max(operations.revision, revisionIn(outcome));
@@ -54,27 +55,27 @@ interface Side {
 
 /** The real etcd and the model, side by side. */
 class Pair {
-  readonly #time: VirtualTime;
+  readonly #time: ModelTime;
   readonly #real: Side;
   readonly #model: Side;
   readonly #startedMs = performance.now();
   /** A watch that began in the past may not have been told all yet. */
   #isBehind = false;
 
-  private constructor(time: VirtualTime, sides: readonly [Side, Side]) {
+  private constructor(time: ModelTime, sides: readonly [Side, Side]) {
     this.#time = time;
     [this.#real, this.#model] = sides;
   }
 
   static async open(etcd: EtcdCluster, seed: number): Promise<Pair> {
-    const time = new VirtualTime();
+    const time = new ModelTime();
     const cluster = new Cluster({
       scheduler: time,
-      random: seeded(seed),
+      random: stream(seed, ''),
       members: 1,
       defects: defectsOf(etcd.version),
     });
-    time.runUntil(() => cluster.leader !== undefined);
+    time.runUntilTrue(() => cluster.leader !== undefined);
     const real = realMember(etcd.endpoints[0]!);
     const model = modelMember(cluster.members[0]!, time);
     const side = async (subject: Subject): Promise<Side> => ({

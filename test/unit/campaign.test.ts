@@ -128,6 +128,18 @@ const cases = Object.entries(table).flatMap(([state, row]) =>
   })),
 );
 
+const lossOrigins: Record<LossCause, Origin> = {
+  'deadline-passed': 'environment',
+  'lease-lost': 'environment',
+  evicted: 'environment',
+  'stepped-down': 'caller',
+  'work-failed': 'caller',
+  'no-progress': 'caller',
+  'follower-stuck': 'caller',
+  'work-ended': 'caller',
+  refused: 'environment',
+};
+
 describe('what can follow what', () => {
   test.for(cases)('$state, $outcome: $expected', ({ state, outcome, expected }) => {
     const step = (): CampaignState => next(states[state], outcomes[outcome]);
@@ -176,18 +188,7 @@ describe('what can follow what', () => {
   });
 
   test('L3: after any loss it stands again', () => {
-    const causes: Record<LossCause, Origin> = {
-      'deadline-passed': 'environment',
-      'lease-lost': 'environment',
-      evicted: 'environment',
-      'stepped-down': 'caller',
-      'work-failed': 'caller',
-      'no-progress': 'caller',
-      'follower-stuck': 'caller',
-      'work-ended': 'caller',
-      refused: 'environment',
-    };
-    for (const [reason, origin] of Object.entries(causes) as [LossCause, Origin][]) {
+    for (const [reason, origin] of Object.entries(lossOrigins) as [LossCause, Origin][]) {
       for (const from of [states.waiting, states.leading]) {
         const leaving = next(from, { type: 'lost', reason });
         const settling = next(leaving, outcomes.left);
@@ -199,18 +200,10 @@ describe('what can follow what', () => {
 
   test('what is our own doing and what is the world`s', () => {
     const origins: Record<EndCause, Origin> = {
-      'deadline-passed': 'environment',
-      'lease-lost': 'environment',
-      evicted: 'environment',
-      'stepped-down': 'caller',
-      'work-failed': 'caller',
-      'no-progress': 'caller',
-      'follower-stuck': 'caller',
-      'work-ended': 'caller',
+      ...lossOrigins,
       resigned: 'caller',
       closed: 'caller',
       aborted: 'caller',
-      refused: 'environment',
     };
     for (const [reason, origin] of Object.entries(origins) as [EndCause, Origin][])
       expect(originOf(reason), reason).toBe(origin);

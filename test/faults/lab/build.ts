@@ -2,21 +2,10 @@
  * Bundles a candidate from source, so that it can run as a process of its own; on request with a fault built in.
  */
 import { rmSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { build, type Plugin } from 'esbuild';
-
-/** A mistake put into the library on purpose, to see that the lab finds it. */
-export interface Sabotage {
-  readonly name: string;
-  readonly edits: readonly {
-    /** Path below `src/`. */
-    readonly file: string;
-    readonly find: string;
-    readonly replace: string;
-  }[];
-}
+import { build } from 'esbuild';
+import { editing, type Mutant } from '../../support/mutant.ts';
 
 /** The project's folder. */
 export const project: string = projectFolder(dirname(fileURLToPath(import.meta.url)));
@@ -34,18 +23,18 @@ process.once('exit', () => rmSync(join(outputFolder, `${process.pid}`), { recurs
 const built = new Map<string, Promise<string>>();
 
 /** @returns path of a module that `node` can run. */
-export function buildCandidate(sabotage?: Sabotage): Promise<string> {
+export function buildCandidate(sabotage?: Mutant): Promise<string> {
   return bundle('candidate', sabotage);
 }
 
-function bundle(entry: string, sabotage?: Sabotage): Promise<string> {
+function bundle(entry: string, sabotage?: Mutant): Promise<string> {
   const name = sabotage === undefined ? entry : `${entry}-${sabotage.name}`;
   let path = built.get(name);
   if (path === undefined) built.set(name, (path = bundleOnce(entry, name, sabotage)));
   return path;
 }
 
-async function bundleOnce(entry: string, name: string, sabotage: Sabotage | undefined): Promise<string> {
+async function bundleOnce(entry: string, name: string, sabotage: Mutant | undefined): Promise<string> {
   const outfile = join(outputFolder, `${process.pid}`, `${name}.mjs`);
   await build({
     entryPoints: [join(project, 'test', 'faults', 'lab', `${entry}.ts`)],
@@ -59,26 +48,7 @@ async function bundleOnce(entry: string, name: string, sabotage: Sabotage | unde
     external: ['etcd3', 'pino', 'zod', 'cockatiel', 'esbuild'],
     sourcemap: 'inline',
     logLevel: 'error',
-    plugins: sabotage === undefined ? [] : [sabotaging(sabotage)],
+    plugins: sabotage === undefined ? [] : [editing(join(project, 'src'), sabotage.edits)],
   });
   return outfile;
-}
-
-function sabotaging({ edits }: Sabotage): Plugin {
-  const files = new Map(edits.map(({ file }) => [join(project, 'src', file), file]));
-  return {
-    name: 'sabotage',
-    setup: (esbuild) =>
-      esbuild.onLoad({ filter: /\.ts$/ }, async ({ path }) => {
-        const file = files.get(path);
-        if (file === undefined) return undefined;
-        let source = await readFile(path, 'utf8');
-        for (const { find, replace } of edits.filter((edit) => edit.file === file)) {
-          if (source.split(find).length !== 2)
-            throw new Error(`${file} does not have exactly one place like this any more: ${find}`);
-          source = source.replace(find, replace);
-        }
-        return { contents: source, loader: 'ts' };
-      }),
-  };
 }

@@ -18,7 +18,8 @@ import {
 } from 'etcd-election/dev';
 import { hangUp } from './act.ts';
 import { setUpAuth, ROOT, userOf, type Credentials } from './auth.ts';
-import { buildCandidate, type Sabotage } from './build.ts';
+import type { Mutant } from '../../support/mutant.ts';
+import { buildCandidate } from './build.ts';
 import type { CandidatePlan, News, Order } from './candidate.ts';
 import { gaps, tooLong, unsafe, type Gap } from './checker.ts';
 import type { Evidence, FaultRecord, Finding, HistoryCut, LogEntry, Standing } from './evidence.ts';
@@ -32,7 +33,7 @@ export interface LabPlan {
   /** In seconds; at least 2, because etcd grants no less. */
   readonly ttlSeconds?: number;
   readonly kind?: CandidatePlan['kind'];
-  readonly sabotage?: Sabotage | undefined;
+  readonly sabotage?: Mutant | undefined;
   readonly etcdArgs?: readonly string[];
   readonly stopsAfterMs?: number;
   /** Every so many of the appends to etcd learn their outcome (`exactlyOnce`); 0: none. Default: 3. */

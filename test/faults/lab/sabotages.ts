@@ -1,7 +1,7 @@
 /** Mistakes that the lab must find: tests of the test. The first three are those that peers really made. */
-import type { Sabotage } from './build.ts';
+import type { Mutant } from '../../support/mutant.ts';
 
-export const deadlineDoubled: Sabotage = {
+export const deadlineDoubled: Mutant = {
   name: 'deadline-doubled',
   edits: [
     {
@@ -12,7 +12,7 @@ export const deadlineDoubled: Sabotage = {
   ],
 };
 
-export const releaseBeforeDrain: Sabotage = {
+export const releaseBeforeDrain: Mutant = {
   name: 'release-before-drain',
   edits: [
     {
@@ -23,7 +23,7 @@ export const releaseBeforeDrain: Sabotage = {
   ],
 };
 
-export const noOwnKeyCheck: Sabotage = {
+export const noOwnKeyCheck: Mutant = {
   name: 'no-own-key-check',
   edits: [
     {
@@ -47,7 +47,7 @@ export const noOwnKeyCheck: Sabotage = {
 };
 
 /** As etcd3 does with every write: sent again, to the next host, if the answer was lost. */
-export const writesRepeated: Sabotage = {
+export const writesRepeated: Mutant = {
   name: 'writes-repeated',
   edits: [
     {
@@ -59,7 +59,7 @@ export const writesRepeated: Sabotage = {
 };
 
 /** A transaction that does not ask whether the term is still the leader's. */
-export const fenceLeftOut: Sabotage = {
+export const fenceLeftOut: Mutant = {
   name: 'fence-left-out',
   edits: [
     {
@@ -71,7 +71,7 @@ export const fenceLeftOut: Sabotage = {
 };
 
 /** The fence and the user's comparisons in one list: the user's `else` runs when the fence fails. */
-export const elseOutsideFence: Sabotage = {
+export const elseOutsideFence: Mutant = {
   name: 'else-outside-fence',
   edits: [
     {
@@ -83,7 +83,7 @@ export const elseOutsideFence: Sabotage = {
 };
 
 /** Believes whatever member acknowledges a renewal, as Go's client and etcd3 do. */
-export const unconfirmedRenewals: Sabotage = {
+export const unconfirmedRenewals: Mutant = {
   name: 'unconfirmed-renewals',
   edits: [
     {
@@ -91,5 +91,13 @@ export const unconfirmedRenewals: Sabotage = {
       find: 'return isConfirmed(this.#transport, { raftTerm, host }, this.#ownKey(), limits);',
       replace: 'return Promise.resolve(host !== undefined && raftTerm > 0n && limits !== undefined);',
     },
+  ],
+};
+
+/** A clock that believes CLOCK_MONOTONIC, as `performance.now()` and all timers do. */
+export const suspensionUnnoticed: Mutant = {
+  name: 'suspension-unnoticed',
+  edits: [
+    { file: 'util/clock.ts', find: 'return monotonic + this.#suspendedMs;', replace: 'return monotonic;' },
   ],
 };

@@ -3,10 +3,11 @@
  */
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
 import type { EtcdCluster } from '../../../src/dev/index.ts';
-import { Cluster, defectsOf, type EtcdRefusal } from '../etcd/cluster.ts';
+import { Cluster, defectsOf } from '../etcd/cluster.ts';
 import { raw, type Raw } from '../etcd/wire.ts';
-import { realMember, type Outcome, type Stream, type Subject } from './subject.ts';
-import { seeded, VirtualTime } from './virtual-time.ts';
+import { modelStream, realMember, type Outcome, type Stream, type Subject } from './subject.ts';
+import { stream } from '../process/random.ts';
+import { ModelTime } from './model-time.ts';
 
 export interface RigMember extends Subject {
   kill(): Promise<void>;
@@ -52,10 +53,10 @@ export function realRig(etcd: EtcdCluster): Rig {
 const TURN_MS = 5;
 
 export function modelRig(version: string, seed: number): Rig {
-  const time = new VirtualTime();
+  const time = new ModelTime();
   const cluster = new Cluster({
     scheduler: time,
-    random: seeded(seed),
+    random: stream(seed, ''),
     defects: { ...defectsOf(version), staleReads: false }, // a race that no scenario can force
     version,
     preVote: !version.startsWith('3.4.'),
@@ -72,7 +73,7 @@ export function modelRig(version: string, seed: number): Rig {
       time.runFor(TURN_MS);
     }
   };
-  time.runUntil(() => cluster.members.every(({ isReady }) => isReady));
+  time.runUntilTrue(() => cluster.members.every(({ isReady }) => isReady));
   const members = cluster.members.map((member): RigMember => ({
     unary: (method, request) =>
       new Promise<Outcome>((resolve) =>
@@ -80,20 +81,7 @@ export function modelRig(version: string, seed: number): Rig {
           resolve(refusal === null ? { response: response! } : { refusal }),
         ),
       ),
-    stream: (method) => {
-      const received: object[] = [];
-      let ended: EtcdRefusal | undefined;
-      const stream = member.stream(method, {
-        data: (message) => received.push(message),
-        end: (error) => (ended = error),
-      });
-      return Promise.resolve({
-        received,
-        ended: () => ended,
-        write: (message) => stream.write(message),
-        cancel: () => stream.cancel(),
-      });
-    },
+    stream: (method) => Promise.resolve(modelStream(member, method)),
     close: () => undefined,
     kill: () => Promise.resolve(member.kill()),
     start: async () => {

@@ -4,7 +4,7 @@
 import { noop } from 'cockatiel';
 import { Etcd3 } from 'etcd3';
 import type { EtcdRefusal, Member } from '../etcd/cluster.ts';
-import type { VirtualTime } from './virtual-time.ts';
+import type { ModelTime } from './model-time.ts';
 
 /** A response, or why there is none. */
 export type Outcome = { readonly response: object } | { readonly refusal: EtcdRefusal };
@@ -92,30 +92,33 @@ function refusalOf({ message }: Error): EtcdRefusal {
 }
 
 /** One member of the model. Its time goes on by itself only as far as it takes to answer. */
-export function modelMember(member: Member, time: VirtualTime): Subject {
+export function modelMember(member: Member, time: ModelTime): Subject {
   return {
     unary(method, request) {
       let outcome: Outcome | undefined;
       member.unary(method, request, (refusal, response) => {
         outcome = refusal === null ? { response: response! } : { refusal };
       });
-      time.runUntil(() => outcome !== undefined, 30_000);
+      time.runUntilTrue(() => outcome !== undefined, 30_000);
       return Promise.resolve(outcome!);
     },
-    stream(method) {
-      const received: object[] = [];
-      let ended: EtcdRefusal | undefined;
-      const stream = member.stream(method, {
-        data: (message) => received.push(message),
-        end: (error) => (ended = error),
-      });
-      return Promise.resolve({
-        received,
-        ended: () => ended,
-        write: (message) => stream.write(message),
-        cancel: () => stream.cancel(),
-      });
-    },
+    stream: (method) => Promise.resolve(modelStream(member, method)),
     close: () => undefined,
+  };
+}
+
+/** A stream of the model, and what has come over it. */
+export function modelStream(member: Member, method: Parameters<Member['stream']>[0]): Stream {
+  const received: object[] = [];
+  let ended: EtcdRefusal | undefined;
+  const stream = member.stream(method, {
+    data: (message) => received.push(message),
+    end: (error) => (ended = error),
+  });
+  return {
+    received,
+    ended: () => ended,
+    write: (message) => stream.write(message),
+    cancel: () => stream.cancel(),
   };
 }

@@ -2,7 +2,8 @@
  * The model of three members alone: what raft promises holds under random faults, and each defect's switch does what it says.
  */
 import { describe, expect, test } from 'vitest';
-import { seeded, VirtualTime } from '../differential/virtual-time.ts';
+import { ModelTime } from '../differential/model-time.ts';
+import { stream } from '../process/random.ts';
 import {
   Cluster,
   defectsOf,
@@ -15,8 +16,8 @@ import {
 import { raw, type Raw } from './wire.ts';
 
 function start(seed: number, options: Partial<ClusterOptions> = {}): World {
-  const time = new VirtualTime();
-  const cluster = new Cluster({ scheduler: time, random: seeded(seed), ...options });
+  const time = new ModelTime();
+  const cluster = new Cluster({ scheduler: time, random: stream(seed, ''), ...options });
   const world = new World(time, cluster);
   world.elected();
   return world;
@@ -26,10 +27,10 @@ function start(seed: number, options: Partial<ClusterOptions> = {}): World {
 const SETTLE_MS = 50;
 
 class World {
-  readonly time: VirtualTime;
+  readonly time: ModelTime;
   readonly cluster: Cluster;
 
-  constructor(time: VirtualTime, cluster: Cluster) {
+  constructor(time: ModelTime, cluster: Cluster) {
     this.time = time;
     this.cluster = cluster;
   }
@@ -44,7 +45,7 @@ class World {
       const { leader } = this.cluster;
       return leader !== undefined && leader !== than && !leader.isFrozen;
     };
-    this.time.runUntil(isThere);
+    this.time.runUntilTrue(isThere);
     this.time.runFor(SETTLE_MS);
     return this.cluster.leader!;
   }
@@ -55,7 +56,7 @@ class World {
     member.unary(method, request, (error, response) => {
       outcome = { error, response: raw(response) };
     });
-    this.time.runUntil(() => outcome !== undefined);
+    this.time.runUntilTrue(() => outcome !== undefined);
     if (outcome!.error !== null) throw new Error(outcome!.error.message);
     return outcome!.response;
   }
@@ -158,7 +159,7 @@ describe('three members', () => {
     old.kill();
     world.elected(old);
     const promotedMs = world.time.now() - SETTLE_MS;
-    world.time.runUntil(() => eventsIn(messages).length > 0);
+    world.time.runUntilTrue(() => eventsIn(messages).length > 0);
     expect(world.time.now() - promotedMs).toBeGreaterThan(6_000);
     expect(world.time.now() - promotedMs).toBeLessThan(6_600);
     expect(eventsIn(messages)).toEqual(['Delete 3']);
@@ -173,10 +174,10 @@ describe('three members', () => {
     world.cluster.leader!.kill();
     const other = world.cluster.members.find((member) => member.isUp && member !== first)!;
     world.cluster.members.find((member) => !member.isUp)!.start();
-    world.time.runUntil(() => world.cluster.leader !== undefined && world.cluster.leader !== first);
+    world.time.runUntilTrue(() => world.cluster.leader !== undefined && world.cluster.leader !== first);
     for (let i = 0; i < 40; i++) world.put(other, 'a', String(i));
     world.cluster.heal();
-    world.time.runUntil(() => first!.appliedIndex >= other.appliedIndex);
+    world.time.runUntilTrue(() => first!.appliedIndex >= other.appliedIndex);
     world.time.runFor(300);
     expect(world.get(first!, 'a', { serializable: true })).toBe('39');
     expect(eventsIn(messages)).toHaveLength(40);
@@ -256,7 +257,7 @@ test.for([1, 2, 3, 4, 5, 6, 7, 8, 9, 10])(
   'what etcd acknowledged stays, on all members alike: seed %i',
   (seed) => {
     const world = start(seed, { snapshotCount: 40, catchUpEntries: 10, preVote: seed % 2 === 0 });
-    const acknowledged = shake(world, seeded(seed + 100), 200);
+    const acknowledged = shake(world, stream(seed + 100, ''), 200);
     expect(acknowledged.size).toBe(8);
     const range = { key: Buffer.from('k'), range_end: Buffer.from('l'), serializable: true };
     const [first, ...others] = world.cluster.members.map((member) => world.call(member, 'range', range));
@@ -288,7 +289,7 @@ describe('a defect', () => {
     if (isRestarted) member!.kill();
     member!.start();
     const messages = world.watch(member!, { key: Buffer.from('a'), watch_id: 1, start_revision: 3 });
-    world.time.runUntil(() => member!.isReady);
+    world.time.runUntilTrue(() => member!.isReady);
     world.time.runFor(200);
     return eventsIn(messages);
   };
@@ -348,7 +349,7 @@ describe('a defect', () => {
     world.time.runFor(50);
     old.hangDisk(20_000);
     old.unary('put', { key: Buffer.from('b'), value: Buffer.from('1') }, () => undefined);
-    world.time.runUntil(() => world.followers.some((member) => member.isLeader));
+    world.time.runUntilTrue(() => world.followers.some((member) => member.isLeader));
     world.time.runFor(SETTLE_MS);
     const next = world.cluster.members.find((member) => member !== old && member.isLeader)!;
     return { world, old, next };

@@ -1,5 +1,5 @@
+import type { Mutant } from '../../support/mutant.ts';
 import { livenessMutants } from './liveness.ts';
-import type { Mutant } from './mutant.ts';
 import { safetyMutants } from './safety.ts';
 import { writeMutants } from './writes.ts';
 

@@ -1,7 +1,7 @@
 /** Runs a mutant under seed after seed until a promise is broken. */
 import { bundle } from '../process/bundle.ts';
 import { run, setupOf, type Outcome } from '../run/run.ts';
-import type { Mutant } from './mutant.ts';
+import type { Mutant } from '../../support/mutant.ts';
 
 export interface Found {
   readonly outcome: Outcome | undefined;

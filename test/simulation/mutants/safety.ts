@@ -1,17 +1,15 @@
 /** Mistakes in what the library does for S1 to S5. Each must be found. */
-import type { Mutant } from './mutant.ts';
+import {
+  deadlineDoubled,
+  noOwnKeyCheck,
+  releaseBeforeDrain,
+  suspensionUnnoticed,
+  unconfirmedRenewals,
+} from '../../faults/lab/sabotages.ts';
+import type { Mutant } from '../../support/mutant.ts';
 
 export const safetyMutants: readonly Mutant[] = [
-  {
-    name: 'renewals are not confirmed',
-    edits: [
-      {
-        file: 'etcd/lease.ts',
-        find: 'return isConfirmed(this.#transport, { raftTerm, host }, this.#ownKey(), limits);',
-        replace: 'return Promise.resolve(host !== undefined && raftTerm > 0n && limits !== undefined);',
-      },
-    ],
-  },
+  { name: 'renewals are not confirmed', edits: unconfirmedRenewals.edits },
   {
     name: 'a read in a later raft term confirms a renewal',
     edits: [
@@ -63,16 +61,7 @@ export const safetyMutants: readonly Mutant[] = [
       },
     ],
   },
-  {
-    name: 'the deadline is two TTLs away',
-    edits: [
-      {
-        file: 'core/deadline.ts',
-        find: 'return sentAtMs + grantedTtlSeconds * 1000;',
-        replace: 'return sentAtMs + grantedTtlSeconds * 2000;',
-      },
-    ],
-  },
+  { name: 'the deadline is two TTLs away', edits: deadlineDoubled.edits },
   {
     name: 'a timer tells of the deadline, and nobody asks the clock',
     edits: [
@@ -83,16 +72,7 @@ export const safetyMutants: readonly Mutant[] = [
       },
     ],
   },
-  {
-    name: 'suspended time does not count',
-    edits: [
-      {
-        file: 'util/clock.ts',
-        find: 'return monotonic + this.#suspendedMs;',
-        replace: 'return monotonic;',
-      },
-    ],
-  },
+  { name: 'suspended time does not count', edits: suspensionUnnoticed.edits },
   {
     name: 'the wall clock is believed',
     edits: [
@@ -113,31 +93,8 @@ export const safetyMutants: readonly Mutant[] = [
       },
     ],
   },
-  {
-    name: 'nobody looks whether the own key stands',
-    edits: [
-      {
-        file: 'campaign/campaign.ts',
-        find: 'return found?.fencingToken === candidacy.createRevision && found.leaseId === candidacy.leaseId;',
-        replace: 'return found?.key !== candidacy.leaseId;',
-      },
-      {
-        file: 'campaign/campaign.ts',
-        find: 'if (found?.fencingToken !== place.createRevision || found.leaseId !== place.leaseId)',
-        replace: 'if (found?.key === place.leaseId)',
-      },
-    ],
-  },
-  {
-    name: 'the key goes before the work is over',
-    edits: [
-      {
-        file: 'campaign/campaign.ts',
-        find: 'if (term !== undefined) {\n      const successor',
-        replace: 'if (term === null) {\n      const successor',
-      },
-    ],
-  },
+  { name: 'nobody looks whether the own key stands', edits: noOwnKeyCheck.edits },
+  { name: 'the key goes before the work is over', edits: releaseBeforeDrain.edits },
   {
     name: 'the next term begins beside the work of the last',
     edits: [

@@ -1,37 +1,11 @@
 /** Mistakes in how the library fences writes, and learns what became of them: S1. Each must be found. */
-import type { Mutant } from './mutant.ts';
+import { elseOutsideFence, fenceLeftOut, writesRepeated } from '../../faults/lab/sabotages.ts';
+import type { Mutant } from '../../support/mutant.ts';
 
 export const writeMutants: readonly Mutant[] = [
-  {
-    name: 'writes are not fenced',
-    edits: [
-      {
-        file: 'etcd/fenced-txn.ts',
-        find: 'createdAt(candidacy.key, candidacy.createRevision)',
-        replace: "createdAt('no such key', 0n)",
-      },
-    ],
-  },
-  {
-    name: 'the else branch runs outside the fence',
-    edits: [
-      {
-        file: 'etcd/fenced-txn.ts',
-        find: 'success: isNested ? [{ request_txn: txn }] : txn.success,',
-        replace: 'success: isNested ? [{ request_txn: txn }] : txn.success, failure: txn.failure,',
-      },
-    ],
-  },
-  {
-    name: 'what may have happened is sent again',
-    edits: [
-      {
-        file: 'etcd/calls.ts',
-        find: "fault.kind === 'unavailable' && !fault.mayHaveHappened;",
-        replace: "fault.kind === 'unavailable';",
-      },
-    ],
-  },
+  { name: 'writes are not fenced', edits: fenceLeftOut.edits },
+  { name: 'the else branch runs outside the fence', edits: elseOutsideFence.edits },
+  { name: 'what may have happened is sent again', edits: writesRepeated.edits },
   {
     name: 'a lost answer means that nothing happened',
     edits: [

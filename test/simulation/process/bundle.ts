@@ -2,23 +2,15 @@
  * Bundles the library, as it stands in `src/`, with the program that uses it: one script, which is evaluated anew for each
  * simulated process. What the bundle may import is on a list; anything else is an error.
  */
-import { readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import vm from 'node:vm';
 import { build, type Plugin } from 'esbuild';
+import { editing, type Edit } from '../../support/mutant.ts';
 
 const here = dirname(fileURLToPath(import.meta.url));
 const inside = join(here, '..', 'inside');
 const source = join(here, '..', '..', '..', 'src');
-
-/** A mistake put into the library on purpose, to see that the simulation finds it. */
-export interface Edit {
-  /** Path below `src/`. */
-  readonly file: string;
-  readonly find: string;
-  readonly replace: string;
-}
 
 /** What stands in for what the library, and the packages in the bundle, import. */
 const replacements: Readonly<Record<string, string>> = {
@@ -53,25 +45,6 @@ const listed: Plugin = {
   },
 };
 
-function editing(edits: readonly Edit[]): Plugin {
-  const files = new Set(edits.map(({ file }) => join(source, file)));
-  return {
-    name: 'editing',
-    setup: (esbuild) =>
-      esbuild.onLoad({ filter: /\.ts$/ }, async ({ path }) => {
-        if (!files.has(path)) return undefined;
-        let text = await readFile(path, 'utf8');
-        for (const { file, find, replace } of edits) {
-          if (join(source, file) !== path) continue;
-          if (text.split(find).length !== 2)
-            throw new Error(`${file} does not have exactly one place like this any more: ${find}`);
-          text = text.replace(find, () => replace);
-        }
-        return { contents: text, loader: 'ts' };
-      }),
-  };
-}
-
 /** @returns the script of a process; its globals come from the context it is run in. */
 export async function bundle(edits: readonly Edit[] = []): Promise<vm.Script> {
   const { outputFiles } = await build({
@@ -86,7 +59,7 @@ export async function bundle(edits: readonly Edit[] = []): Promise<vm.Script> {
     define: { __dirname: '"/simulated"' },
     conditions: ['etcd-election:source', 'node', 'import'],
     logLevel: 'silent',
-    plugins: [listed, ...(edits.length > 0 ? [editing(edits)] : [])],
+    plugins: [listed, ...(edits.length > 0 ? [editing(source, edits)] : [])],
   });
   return new vm.Script(outputFiles[0]!.text, { filename: 'simulated-process.js' });
 }
