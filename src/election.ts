@@ -1,43 +1,25 @@
 /**
- * The facade: one election, as one replica sees it.
+ * One election, as one replica sees it: the public face of everything under campaign/.
  */
-import { onAbort, sharedAbort } from './util/abort.ts';
 import type { Etcd3 } from 'etcd3';
-import { callSite, type PublicFunction } from './loop-guard/call-site.ts';
-import { CallLimiter } from './loop-guard/call-limits.ts';
-import type { CallbackFrames } from './util/callback-frames.ts';
-import { Callbacks } from './campaign/callbacks.ts';
-import { Campaign, type CampaignTools } from './campaign/campaign.ts';
-import { CampaignReport } from './campaign/campaign-report.ts';
-import { SHORTEST_TTL_SECONDS } from './core/deadline.ts';
-import type { StopCause } from './core/campaign-state.ts';
-import { seen, type Candidate } from './campaign/candidate.ts';
-import type { Candidate as Queued } from './core/candidate-queue.ts';
+import { CampaignRunner } from './campaign/campaign-runner.ts';
+import { campaignTools, endedError, type CampaignTools } from './campaign/campaign-tools.ts';
+import { seen, type Candidate, type Leader } from './campaign/candidate.ts';
 import { LeadWork, type LeadOptions } from './campaign/lead-work.ts';
-import { currentTermOf, statusOf, type ElectionStatus } from './campaign/status.ts';
-import { unheard } from './util/deferred.ts';
-import { electionPrefix, type Snapshot } from './etcd/election-keys.ts';
-import { AlreadyStandingError, ElectionClosedError, type ElectionError } from './errors.ts';
-import { readError } from './campaign/etcd-to-user-errors.ts';
-import { countSyncCall, countElection } from './loop-guard/sync-flood.ts';
-import { sharedClientOf } from './client/shared-client.ts';
-import { guardOf, type LoopGuard } from './loop-guard/loop-guard.ts';
-import { endpointsOf, keyOf, type ElectionScope } from './loop-guard/guard-key.ts';
-import { healthOf, type ElectionHealth } from './core/health.ts';
-import { endsAtOnce, observeLeader, type Observed } from './campaign/observer.ts';
-import { checkClient, checkName, checkSignal, checkValue, shortName } from './input-checks.ts';
-import { resolveOptions, type ElectionOptions, type Settings } from './options.ts';
-import { ownName } from './util/own-name.ts';
-import { Refusal } from './campaign/refusal.ts';
-import { defaultLogger, EventLog } from './logging/event-log.ts';
+import { observe, type Observed } from './campaign/observer.ts';
 import { QueueReader } from './campaign/queue-reader.ts';
-import { overUnlessAwaited } from './campaign/self-wait.ts';
-import type { ActiveCampaigns } from './client/active-campaigns.ts';
+import { currentTermOf, statusOf, type ElectionStatus } from './campaign/status.ts';
+import type { Candidate as Queued } from './core/candidate-queue.ts';
+import { healthOf, type ElectionHealth } from './core/health.ts';
+import type { ElectionError } from './errors.ts';
+import type { Snapshot } from './etcd/election-keys.ts';
+import { checkClient, checkName, checkSignal, shortName } from './input-checks.ts';
+import type { CallLimiter } from './loop-guard/call-limits.ts';
+import { callSite, type PublicFunction } from './loop-guard/call-site.ts';
+import { countElection, countSyncCall } from './loop-guard/sync-flood.ts';
+import { resolveOptions, type ElectionOptions, type Settings } from './options.ts';
 import type { Term } from './term/term.ts';
-import { clock } from './util/clock.ts';
-
-/** Who leads an election, as etcd tells it. */
-export type Leader = Candidate;
+import { onAbort } from './util/abort.ts';
 
 const live = new Set<Election>();
 
@@ -58,30 +40,11 @@ function checked(client: Etcd3, name: string, options: ElectionOptions | undefin
 
 export class Election implements AsyncDisposable {
   readonly name: string;
-  readonly #campaigns: ActiveCampaigns;
   readonly #tools: CampaignTools;
-  readonly #guard: LoopGuard;
-  readonly #campaignKey: string;
-  readonly #frames: CallbackFrames;
-  readonly #callbacks: Callbacks;
-  #closingAbort: AbortController | undefined;
-  #offSignal: (() => void) | undefined;
   readonly #callers: CallLimiter;
+  readonly #runner: CampaignRunner;
   readonly #reader: QueueReader;
-  #closedBecause: ElectionClosedError | undefined;
-  /** What etcd ended the last campaign with by refusing it. */
-  #refused: string | undefined;
-  #campaign: Campaign | undefined;
-  /** Set while `lead()` is under way. */
-  #leadCampaign: Campaign | undefined;
-  /** The last campaign that was begun: its callbacks may run on, and its key is ours. */
-  #last: Campaign | undefined;
-  /** Why the last call was refused by us, though it may have gone unheard. */
-  #notStanding: string | undefined;
-  /** Iterations of `observe()`. */
-  readonly #leaseLosses = new Set<() => void>();
-  /** The last term of which a callback was told that it would wait for itself. */
-  #selfWaitIn: Term | undefined;
+  #offSignal: (() => void) | undefined;
 
   /**
    * Sets up an election; nothing is sent until it is used.
@@ -96,40 +59,14 @@ export class Election implements AsyncDisposable {
   constructor(client: Etcd3, name: string, options?: ElectionOptions) {
     countElection(shortName(name));
     const settings = checked(client, name, options);
-    const scope: ElectionScope = { endpoints: endpointsOf(client), prefix: settings.prefix, election: name };
-    countSyncCall(keyOf(scope, 'new'), name);
-    const eventLog = new EventLog(settings.logger ?? defaultLogger(), keyOf(scope, 'lines'));
-    const report = new CampaignReport(name, eventLog);
     this.name = name;
-    const shared = sharedClientOf(client);
-    this.#campaigns = shared.campaigns;
-    this.#campaignKey = `${settings.ttlSeconds}|${settings.prefix}${name}`;
-    this.#frames = shared.campaigns.frames(this.#campaignKey);
-    this.#callbacks = new Callbacks(settings, this.#frames);
-    this.#guard = guardOf(scope, 'campaign');
-    this.#tools = {
-      election: name,
-      electionKeys: electionPrefix(settings.prefix, name),
-      settings,
-      transport: shared.transport,
-      sharedWatch: shared.watch(eventLog),
-      sessions: shared.sessions(settings.ttlSeconds),
-      refusalBackoff: shared.refusalBackoff,
-      guard: this.#guard,
-      guardOf: (what) => guardOf(scope, what),
-      callers: new CallLimiter(scope, shared.reads, settings.guard, report.guard),
-      eventLog,
-      report,
-      endedError: (reason) => this.#endedError(reason),
-      last: {},
-      onLeaseLost: () => {
-        for (const listener of this.#leaseLosses) listener();
-      },
-    };
+    this.#tools = campaignTools(client, name, settings);
     this.#callers = this.#tools.callers;
+    this.#runner = new CampaignRunner(this.#tools, (isStanding) =>
+      isStanding ? live.add(this) : live.delete(this),
+    );
     this.#reader = new QueueReader(this.#tools, this.#callers);
-    const { signal, warnings } = settings;
-    for (const reason of warnings) eventLog.report({ type: 'options.unusual', election: name, reason });
+    const { signal } = settings;
     if (signal?.aborted === true) void this.#close('aborted');
     else if (signal !== undefined) this.#offSignal = onAbort(signal, () => void this.#close('aborted'));
   }
@@ -153,29 +90,7 @@ export class Election implements AsyncDisposable {
    */
   campaign(value?: string): Promise<Term> {
     this.#callers.count('stand');
-    const running = this.#campaign;
-    if (running?.isStopping === true && this.#closedBecause === undefined)
-      return this.#afterCallbacks(running.ended, () => this.campaign(value), method('campaign'));
-    if (running !== undefined && this.#leadCampaign === undefined && this.#closedBecause === undefined) {
-      try {
-        if (value !== undefined) checkValue(value, this.name);
-      } catch (error) {
-        return this.#refuse(error as ElectionError, callSite(method('campaign')));
-      }
-      if (value !== undefined) running.announce(value);
-      const term = (): Promise<Term> =>
-        this.#callers.repeat(method('campaign'), () => (this.#campaign ?? running).term());
-      return running.ready === undefined
-        ? term()
-        : this.#afterCallbacks(running.ready, term, method('campaign'));
-    }
-    const stand = { callbacks: this.#callbacks, calledFrom: callSite(method('campaign')), ifFree: false };
-    return this.#stand(value, stand, (campaign) => {
-      const term = (): Promise<Term> => campaign.term();
-      return campaign.ready === undefined
-        ? term()
-        : this.#afterCallbacks(campaign.ready, term, method('campaign'));
-    });
+    return this.#runner.campaign(value, method('campaign'), () => this.campaign(value));
   }
 
   /**
@@ -194,35 +109,23 @@ export class Election implements AsyncDisposable {
     let lead: LeadWork<T>;
     try {
       lead = new LeadWork(this.name, work, options);
-      if (lead.signal?.aborted === true) throw this.#endedError('aborted');
+      if (lead.signal?.aborted === true) throw endedError(this.name, 'aborted');
     } catch (error) {
-      return this.#refuse(error as ElectionError, calledFrom);
+      return this.#runner.refuse(error as ElectionError, calledFrom);
     }
-    const callbacks = new Callbacks(lead.handlers, this.#frames);
-    const stand = { callbacks, calledFrom, ifFree: lead.ifFree };
-    return this.#stand(undefined, stand, async (campaign) => {
-      const stop = (reason: StopCause): void => campaign.stop(reason, this.#endedError(reason));
-      this.#leadCampaign = campaign;
-      const over = lead.over(campaign, stop);
-      over.catch(() => undefined);
-      const awaiting = campaign.ready && (await overUnlessAwaited(campaign.ready, this.#frames));
-      if (awaiting !== undefined) stop('resigned');
-      await campaign.ended;
-      this.#leadCampaign = undefined;
-      return awaiting === undefined ? await over : await this.#refuseSelfWait('lead', calledFrom);
-    });
+    return this.#runner.lead(lead, calledFrom);
   }
 
   /** The present term, as long as it is current: ask each time, and keep it for one act at most. */
   get currentTerm(): Term | undefined {
     this.#callers.look();
-    return currentTermOf(this.#campaign);
+    return currentTermOf(this.#runner.current);
   }
 
   /** Whether we may act as leader at this moment. Compares the clock at the moment of the call; never trusts a timer. */
   isCurrent(): boolean {
     this.#callers.look();
-    return currentTermOf(this.#campaign) !== undefined;
+    return currentTermOf(this.#runner.current) !== undefined;
   }
 
   /**
@@ -234,10 +137,7 @@ export class Election implements AsyncDisposable {
    */
   stepDown(): Promise<void> {
     this.#callers.count('end');
-    const campaign = this.#campaign;
-    return campaign?.state === 'leading'
-      ? this.#unlessAwaited(campaign.stepDown())
-      : this.#callers.idle(method('stepDown'));
+    return this.#runner.stepDown(method('stepDown'));
   }
 
   /**
@@ -252,7 +152,7 @@ export class Election implements AsyncDisposable {
    */
   resign(): Promise<void> {
     this.#callers.count('end');
-    return this.#end('resigned', method('resign'));
+    return this.#runner.end('resigned', method('resign'));
   }
 
   /**
@@ -304,214 +204,42 @@ export class Election implements AsyncDisposable {
   observe(options: { signal?: AbortSignal | undefined } = {}): AsyncGenerator<Observed, void, void> {
     this.#callers.count('read');
     const asked = checkSignal(options, this.name);
-    const over = new AbortController();
-    const { electionKeys, transport, sharedWatch, refusalBackoff, settings, eventLog, report } = this.#tools;
-    const leaders = observeLeader({
-      electionKeys,
-      transport,
-      sharedWatch,
-      noticeWithinMs: Math.max(settings.ttlSeconds, SHORTEST_TTL_SECONDS) * 1000,
-      over,
-      until: asked === undefined ? [this.#closing] : [this.#closing, asked],
-      begin: (signal) =>
-        this.#callers.iteration(leaders, signal, (count) =>
-          eventLog.report({ type: 'observers.many', election: this.name, count }),
-        ),
-      mayWatch: (signal) => this.#callers.watch(signal),
-      refusal: new Refusal(refusalBackoff, (reason, forMs) => report.refused(reason, forMs)),
-      refused: (fault) => readError(this.name, fault),
-      see: (candidate) =>
-        this.#last?.isLeaseLost === true && candidate.key === this.#last.ownKey
-          ? undefined
-          : this.#see(candidate),
-      onLeaseLost: (listener) => {
-        this.#leaseLosses.add(listener);
-        return () => this.#leaseLosses.delete(listener);
+    const { closing } = this.#runner;
+    return observe(this.#tools, {
+      until: asked === undefined ? [closing] : [closing, asked],
+      see: (candidate) => {
+        const { last } = this.#runner;
+        return last?.isLeaseLost === true && candidate.key === last.ownKey ? undefined : this.#see(candidate);
       },
     });
-    return endsAtOnce(leaders, over, () => this.#callers.idle(observeLeader));
   }
 
   /** What we know without asking etcd. */
   get status(): ElectionStatus {
     this.#callers.look();
-    const guard = this.#guard.status(this.#tools.settings.guard);
-    return statusOf(this.name, this.#campaign, this.#closedBecause !== undefined, guard);
+    const { guard, settings } = this.#tools;
+    const isClosed = this.#runner.closedError !== undefined;
+    return statusOf(this.name, this.#runner.current, isClosed, guard.status(settings.guard));
   }
 
   /** Whether a supervisor should worry: for liveness and readiness probes. Asks nobody. */
   health(): ElectionHealth {
     this.#callers.look();
-    const campaign = this.#campaign;
-    const term = campaign?.state === 'leading' ? campaign.currentTerm : undefined;
-    const { progressTimeoutMs, drainTimeoutMs } = this.#tools.settings;
-    // Callbacks may outlive their campaign.
-    const callbacks = this.#last?.callbacks;
-    return healthOf({
-      standing: campaign !== undefined && !campaign.isStopping,
-      notStanding: this.#notStanding,
-      term:
-        term === undefined || term.isOver
-          ? undefined
-          : {
-              remainingMs: term.remainingMs(),
-              quietMs: clock.now() - term.heartbeatAtMs,
-              isWorking: term.work.isWorking,
-            },
-      progressTimeoutMs,
-      workOverdueMs: callbacks?.workOverdueMs ?? 0,
-      followingMs: callbacks?.followingMs ?? 0,
-      drainTimeoutMs,
-      refusal: campaign?.refusal ?? this.#refused,
-    });
+    return healthOf(this.#runner.healthFacts);
   }
 
-  /** Starts a campaign, or says why not: through the guard, because a refusal that comes at once makes loops hot. */
-  #stand<T>(
-    value: string | undefined,
-    {
-      callbacks,
-      calledFrom,
-      ifFree,
-    }: { callbacks: Callbacks; calledFrom: readonly string[]; ifFree: boolean },
-    then: (campaign: Campaign) => Promise<T>,
-  ): Promise<T> {
-    let announced = value;
-    let letGo: () => void;
-    try {
-      if (this.#closedBecause !== undefined) throw this.#closedBecause;
-      if (announced === undefined) announced = ownName();
-      checkValue(announced, this.name);
-      letGo = this.#claim();
-    } catch (error) {
-      return this.#refuse(error as ElectionError, calledFrom);
-    }
-    this.#notStanding = undefined;
-    const active = this.#campaigns.at(this.#campaignKey);
-    const campaign = new Campaign(this.#tools, callbacks, {
-      value: announced,
-      calledFrom,
-      after: active.previousCallbacks,
-      ifFree,
-    });
-    this.#campaign = campaign;
-    this.#refused = undefined;
-    this.#last = campaign;
-    live.add(this);
-    void campaign.ended.then(() => {
-      this.#refused = campaign.refusal;
-      this.#campaign = undefined;
-      live.delete(this);
-      letGo();
-    });
-    const previousCallbacks = campaign.settled.then(() => {
-      if (active.previousCallbacks === previousCallbacks) active.previousCallbacks = undefined;
-      this.#campaigns.forget(this.#campaignKey);
-    });
-    active.previousCallbacks = previousCallbacks;
-    return then(campaign);
-  }
-
-  /** @returns how to free it. @throws {AlreadyStandingError} */
-  #claim(): () => void {
-    const refuse = (why: string): never => {
-      throw new AlreadyStandingError(this.name, `election "${this.name}" ${why}`);
-    };
-    const active = this.#campaigns.at(this.#campaignKey);
-    if (active.isTaken)
-      refuse('already has a candidate on this client and TTL: use that Election, or close it first');
-    const over = this.#guard.admitCampaign();
-    if (over === undefined)
-      return refuse('is one too many for this process: a loop makes clients, or names, and awaits nothing');
-    active.isTaken = true;
-    return () => {
-      active.isTaken = false;
-      this.#campaigns.forget(this.#campaignKey);
-      over();
-    };
-  }
-
-  /** @param calls the function that was called. */
-  async #end(reason: StopCause, calls: PublicFunction): Promise<void> {
-    const campaign = this.#campaign;
-    if (campaign === undefined) return await this.#callers.idle(calls);
-    campaign.stop(reason, this.#endedError(reason));
-    const awaiting = await overUnlessAwaited(campaign.ended, this.#frames);
-    if (awaiting === undefined || reason === 'resigned') return;
-    // The callback has said that it is done, unless it awaits other things too.
-    if (awaiting.isAlone) campaign.callbacks.excuse(awaiting.frame);
-    await campaign.ended;
-  }
-
-  async #unlessAwaited(over: Promise<void>): Promise<void> {
-    await overUnlessAwaited(over, this.#frames);
-  }
-
-  /**
-   * Goes on when the callbacks of an earlier term are out of the way. Where one of them awaits this, it would wait for
-   * itself: that wait is refused.
-   */
-  #afterCallbacks<T>(done: Promise<void>, go: () => Promise<T>, calls: PublicFunction): Promise<T> {
-    return unheard(async () => {
-      const awaiting = await overUnlessAwaited(done, this.#frames);
-      if (awaiting === undefined) return await go();
-      void done.then(() => void go().catch(() => undefined)); // what was asked for comes all the same
-      return await this.#refuseSelfWait('campaign', callSite(calls));
-    });
-  }
-
-  /** A refusal may go unheard: the log has it too, once until we stand, and `health()`. */
-  #refuse(error: ElectionError, calledFrom: readonly string[], isFree = false): Promise<never> {
-    if (!(error instanceof ElectionClosedError) && this.#notStanding !== error.message) {
-      this.#notStanding = error.message;
-      this.#tools.eventLog.report({ type: 'campaign.refused', election: this.name, error });
-    }
-    return this.#callers.refuse(error, calledFrom, isFree);
-  }
-
-  /**
-   * The first time in a term the refusal comes at once: the end of the term waits for the callback that awaits it, and the
-   * term itself has passed the guard.
-   */
-  #refuseSelfWait(call: 'campaign' | 'lead', calledFrom: readonly string[]): Promise<never> {
-    const { term } = this.#tools.last;
-    const isFree = term !== undefined && term !== this.#selfWaitIn;
-    this.#selfWaitIn = term;
-    const error = new AlreadyStandingError(
-      this.name,
-      `${call}() of election "${this.name}" would wait for itself: a callback awaits it whose own term has ended. ` +
-        'Return from the callback; a campaign stands again by itself then, and after term.stepDown() as well',
-    );
-    return this.#refuse(error, calledFrom, isFree);
-  }
+  readonly #see = (candidate: Queued): Candidate => seen(candidate, this.#runner.last?.ownKey);
 
   #close(reason: 'closed' | 'aborted'): Promise<void> {
-    this.#closedBecause ??= this.#endedError(reason);
     this.#offSignal?.();
-    this.#closingAbort?.abort(this.#closedBecause);
-    return this.#end(reason, method('close')).finally(() => this.#tools.transport.rest());
-  }
-
-  readonly #see = (candidate: Queued): Candidate => seen(candidate, this.#last?.ownKey);
-
-  /** How long `observe()` and reads may last at most; made when it is asked for. */
-  get #closing(): AbortSignal {
-    if (this.#closingAbort === undefined) {
-      this.#closingAbort = sharedAbort();
-      if (this.#closedBecause !== undefined) this.#closingAbort.abort(this.#closedBecause);
-    }
-    return this.#closingAbort.signal;
-  }
-
-  #endedError(reason: StopCause): ElectionClosedError {
-    const how = reason === 'aborted' ? 'its signal aborted' : `it was ${reason}`;
-    return new ElectionClosedError(this.name, `no longer standing in election "${this.name}": ${how}`);
+    return this.#runner.close(reason, method('close'));
   }
 
   #read(calls: PublicFunction): Promise<Snapshot> {
-    return this.#closedBecause === undefined
-      ? this.#reader.read(this.#closing)
-      : this.#callers.refuse(this.#closedBecause, callSite(calls));
+    const { closedError } = this.#runner;
+    return closedError === undefined
+      ? this.#reader.read(this.#runner.closing)
+      : this.#callers.refuse(closedError, callSite(calls));
   }
 }
 

@@ -1,11 +1,11 @@
 /**
- * etcd-election: the replicas of a service elect one leader through etcd, and a runaway loop cannot form.
+ * etcd-election: the replicas of a service elect one leader through etcd, with built-in protection against hot loops.
  */
-export { Election, liveElections, type Leader } from './election.ts';
+export { Election, liveElections } from './election.ts';
 export type { ElectionStatus } from './campaign/status.ts';
 export type { LeadOptions } from './campaign/lead-work.ts';
 export type { SettledWrite, Term } from './term/term.ts';
-export type { Candidate } from './campaign/candidate.ts';
+export type { Candidate, Leader } from './campaign/candidate.ts';
 export type { Observed } from './campaign/observer.ts';
 export type { ElectionHealth } from './core/health.ts';
 export type { ElectionOptions, GuardOptions, TxnOptions } from './options.ts';

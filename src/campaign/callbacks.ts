@@ -2,10 +2,12 @@
  * The user's callbacks: `onLeader` and `onFollower` take turns and never overlap, and none of them ends the process.
  */
 import { runInFrame, type CallbackFrames } from '../util/callback-frames.ts';
+import type { CampaignReport } from './campaign-report.ts';
 import type { Candidate } from './candidate.ts';
+import { followerLimitMs } from '../core/health.ts';
 import { Deferred } from '../util/deferred.ts';
-import type { LiveTerm, Term } from '../term/term.ts';
-import type { CallbackName } from '../term/term-work.ts';
+import type { LiveTerm } from '../term/live-term.ts';
+import type { Term } from '../term/term.ts';
 import { clock } from '../util/clock.ts';
 import { settledWithin } from '../util/settle.ts';
 
@@ -15,7 +17,12 @@ export interface Handlers {
   readonly onLeaderChange: ((leader: Candidate | undefined) => unknown) | undefined;
 }
 
-type Report = (callback: CallbackName, error: unknown) => void;
+/** What the callbacks need of their election. */
+export interface CallbackTools {
+  readonly frames: CallbackFrames;
+  readonly report: CampaignReport;
+  readonly settings: { readonly drainTimeoutMs: number };
+}
 
 /** What only starts something has returned by then, in milliseconds. */
 const STARTS_WITHIN_MS = 5_000;
@@ -31,18 +38,20 @@ interface Following {
 export class Callbacks {
   readonly #handlers: Handlers;
   readonly #frames: CallbackFrames;
+  readonly #report: CampaignReport;
+  readonly #followerLimitMs: number;
   #last: 'onLeader' | 'onFollower' | undefined;
   /** The term whose work was begun last. */
   #term: LiveTerm | undefined;
   #following: Following | undefined;
   /** Whether `onLeader` was seen to be the work itself: it ran for long, or until its term ended. */
   #isWork = false;
-  /** How often `onFollower` has been called. */
-  followerCalls = 0;
 
-  constructor(handlers: Handlers, frames: CallbackFrames) {
+  constructor(handlers: Handlers, of: CallbackTools) {
     this.#handlers = handlers;
-    this.#frames = frames;
+    this.#frames = of.frames;
+    this.#report = of.report;
+    this.#followerLimitMs = followerLimitMs(of.settings.drainTimeoutMs);
   }
 
   get frames(): CallbackFrames {
@@ -97,29 +106,43 @@ export class Callbacks {
     }
   }
 
-  /** Calls `onFollower`, unless it was the last to be called. */
-  follow(leader: Candidate | undefined, report: Report): void {
+  /**
+   * Calls `onFollower`, unless it was the last to be called.
+   *
+   * @param signal says that nobody waits for it any more; without one it is not reported if it does not settle.
+   */
+  follow(leader: Candidate | undefined, signal?: AbortSignal): void {
     const { onFollower } = this.#handlers;
     if (onFollower === undefined || this.#last === 'onFollower') return;
     this.#last = 'onFollower';
-    this.followerCalls++;
     const frame = this.#frames.newName();
     const done = new Deferred<void>();
     const settled = runInFrame(frame, () => onFollower(leader))
-      .catch((error: unknown) => report('onFollower', error))
+      .catch((error: unknown) => this.#report.callbackFailed('onFollower', error))
       .then(() => {
         this.#following = undefined;
         done.resolve();
       });
     this.#following = { frame, sinceMs: clock.now(), settled, done };
+    if (signal?.aborted === false) void this.#reportStuck(signal);
+  }
+
+  /** Calls `onFollower` if it is due: the work of the last term took too long for it. */
+  followIfDue(signal: AbortSignal): void {
+    if (this.followerCallbackDue) this.follow(undefined, signal);
+  }
+
+  async #reportStuck(signal: AbortSignal): Promise<void> {
+    const hasFollowed = await this.followed(this.#followerLimitMs, signal);
+    if (!hasFollowed) this.#report.followerOverdue(this.#followerLimitMs);
   }
 
   /** Calls `onLeaderChange`; nobody waits for it. */
-  noteLeader(leader: Candidate | undefined, report: Report): void {
+  noteLeader(leader: Candidate | undefined): void {
     const { onLeaderChange } = this.#handlers;
     if (onLeaderChange === undefined) return;
     void (async () => void (await onLeaderChange(leader)))().catch((error: unknown) =>
-      report('onLeaderChange', error),
+      this.#report.callbackFailed('onLeaderChange', error),
     );
   }
 

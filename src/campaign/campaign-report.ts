@@ -7,7 +7,7 @@ import type { ElectionError } from '../errors.ts';
 import type { EtcdError } from '../etcd/etcd-error.ts';
 import type { EventLog } from '../logging/event-log.ts';
 import type { GuardListener } from '../loop-guard/loop-guard.ts';
-import type { LiveTerm } from '../term/term.ts';
+import type { LiveTerm } from '../term/live-term.ts';
 import type { CallbackName } from '../term/term-work.ts';
 import { clock } from '../util/clock.ts';
 import { recentStall } from '../util/event-loop-stall.ts';

@@ -9,6 +9,9 @@ export interface Candidate extends Queued {
   readonly isMe: boolean;
 }
 
+/** Who leads an election, as etcd tells it. */
+export type Leader = Candidate;
+
 class SeenCandidate extends QueuedCandidate implements Candidate {
   readonly isMe: boolean;
 

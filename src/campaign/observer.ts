@@ -2,16 +2,19 @@
  * Who leads now, as an async iterable: needs no lease and no candidacy, says "nobody" and "not known" too, and heals
  * itself.
  */
+import { SHORTEST_TTL_SECONDS } from '../core/deadline.ts';
 import { onAbort } from '../util/abort.ts';
+import type { CampaignTools } from './campaign-tools.ts';
 import type { Candidate } from './candidate.ts';
 import type { Candidate as Queued } from '../core/candidate-queue.ts';
 import { EtcdError } from '../etcd/etcd-error.ts';
 import type { EtcdTransport } from '../etcd/transport.ts';
 import type { SharedWatch } from '../etcd/watch.ts';
-import type { Refusal } from './refusal.ts';
+import { readError } from './etcd-to-user-errors.ts';
+import { Refusal } from './refusal.ts';
 import { QueueWatcher } from './queue-watcher.ts';
 
-export interface ObserverTools {
+interface ObserverTools {
   readonly electionKeys: string;
   readonly transport: EtcdTransport;
   readonly sharedWatch: SharedWatch;
@@ -40,11 +43,49 @@ export interface ObserverTools {
 /** The leader; `undefined` if nobody leads; `null` if it is not known who does. */
 export type Observed = Candidate | undefined | null;
 
+/** Who observes. */
+export interface Observing {
+  /** What ends the iteration. */
+  readonly until: readonly AbortSignal[];
+  /** Makes of a candidate what the reader gets; undefined if it is our own, and our lease has run out. */
+  readonly see: (candidate: Queued) => Candidate | undefined;
+}
+
+/** One iteration over the leaders of an election; it asks nothing of etcd before it is read. */
+export function observe(
+  { callers, eventLog, refusalBackoff, report, leaseLosses, ...tools }: CampaignTools,
+  { until, see }: Observing,
+): AsyncGenerator<Observed, void, void> {
+  const over = new AbortController();
+  const { election, settings } = tools;
+  const leaders = observeLeader({
+    electionKeys: tools.electionKeys,
+    transport: tools.transport,
+    sharedWatch: tools.sharedWatch,
+    noticeWithinMs: Math.max(settings.ttlSeconds, SHORTEST_TTL_SECONDS) * 1000,
+    over,
+    until,
+    begin: (signal) =>
+      callers.iteration(leaders, signal, (count) =>
+        eventLog.report({ type: 'observers.many', election, count }),
+      ),
+    mayWatch: (signal) => callers.watch(signal),
+    refusal: new Refusal(refusalBackoff, (reason, forMs) => report.refused(reason, forMs)),
+    refused: (fault) => readError(election, fault),
+    see,
+    onLeaseLost: (listener) => {
+      leaseLosses.add(listener);
+      return () => leaseLosses.delete(listener);
+    },
+  });
+  return endsAtOnce(leaders, over, () => callers.idle(observeLeader));
+}
+
 /**
  * Yields the leader as soon as it is known, then at every change. Only the newest state is kept for a reader who
  * is slow: an observer wants to know who leads, not who led.
  */
-export async function* observeLeader(tools: ObserverTools): AsyncGenerator<Observed, void, void> {
+async function* observeLeader(tools: ObserverTools): AsyncGenerator<Observed, void, void> {
   const { signal } = tools.over;
   const stop = (): void => tools.over.abort();
   if (tools.until.some(({ aborted }) => aborted)) stop();
@@ -65,7 +106,7 @@ export async function* observeLeader(tools: ObserverTools): AsyncGenerator<Obser
  *
  * @param idle passed by calls on an iteration that has not begun or is over: a generator answers them within the turn.
  */
-export function endsAtOnce<T>(
+function endsAtOnce<T>(
   leaders: AsyncGenerator<T, void, void>,
   over: AbortController,
   idle: () => Promise<void>,

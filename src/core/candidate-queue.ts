@@ -4,6 +4,7 @@
  * Made from one range at a known revision and kept true by watch events in revision order. Candidates older
  * than a given one can only go, never come: that is why an empty place before ours means that we lead.
  */
+import type { Candidacy } from './campaign-state.ts';
 import { jsonOf } from './json.ts';
 
 /** In JSON its token is a string. */
@@ -35,6 +36,10 @@ export class QueuedCandidate implements Candidate {
     return jsonOf(this);
   }
 }
+
+/** Whether the key found is the one that we put there, and still hangs on our lease. */
+export const isStanding = (found: Candidate | undefined, { createRevision, leaseId }: Candidacy): boolean =>
+  found?.fencingToken === createRevision && found.leaseId === leaseId;
 
 export type QueueEvent =
   { readonly type: 'put'; readonly candidate: Candidate } | { readonly type: 'delete'; readonly key: string };

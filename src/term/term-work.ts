@@ -7,7 +7,8 @@ import { Deferred } from '../util/deferred.ts';
 import { settledWithin } from '../util/settle.ts';
 import { LeadershipLostError } from '../errors.ts';
 import type { CallbackName } from '../events.ts';
-import type { LiveTerm, Term } from './term.ts';
+import type { LiveTerm } from './live-term.ts';
+import type { Term } from './term.ts';
 import { clock } from '../util/clock.ts';
 
 export type { CallbackName };

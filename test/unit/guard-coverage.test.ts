@@ -3,7 +3,7 @@ import { Election } from 'etcd-election';
 import { describe, expect, test } from 'vitest';
 import { coverage, type Coverage } from '../../bench/guard/coverage.ts';
 import { rows } from '../../bench/guard/rows.ts';
-import { LiveTerm } from '../../src/term/term.ts';
+import { LiveTerm } from '../../src/term/live-term.ts';
 
 // That every public function has rows in the guard matrix. The types of coverage.ts demand a line for each; here the
 // lines are held to what can be found at run time, and to rows that exist.

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { LiveTerm, type TermLife, type TermTools } from '../../src/term/term.ts';
+import { LiveTerm, type TermLife, type TermTools } from '../../src/term/live-term.ts';
 
 /** A term whose lease is believed, and what it tells its campaign. */
 function termOf(): { term: LiveTerm; told: string[] } {

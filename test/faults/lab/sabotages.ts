@@ -16,7 +16,7 @@ export const releaseBeforeDrain: Mutant = {
   name: 'release-before-drain',
   edits: [
     {
-      file: 'campaign/campaign.ts',
+      file: 'campaign/turn.ts',
       find: 'if (term !== undefined) {\n      const successor',
       replace: 'if (term === null) {\n      const successor',
     },
@@ -27,20 +27,14 @@ export const noOwnKeyCheck: Mutant = {
   name: 'no-own-key-check',
   edits: [
     {
-      file: 'campaign/campaign.ts',
-      find: 'return found?.fencingToken === candidacy.createRevision && found.leaseId === candidacy.leaseId;',
-      replace: 'return found?.key !== candidacy.leaseId;',
+      file: 'core/candidate-queue.ts',
+      find: 'found?.fencingToken === createRevision && found.leaseId === leaseId;',
+      replace: "`${found?.fencingToken} ${createRevision}` !== '' && leaseId !== '';",
     },
     {
-      // The read that confirms a renewal shows it too.
-      file: 'campaign/campaign.ts',
-      find: 'if (found?.fencingToken !== place.createRevision || found.leaseId !== place.leaseId)',
-      replace: 'if (found?.key === place.leaseId)',
-    },
-    {
-      // So does a write whose fence fails.
-      file: 'campaign/campaign.ts',
-      find: "evicted: () => settle({ type: 'lost', reason: 'evicted' }),",
+      // A write whose fence fails shows it too.
+      file: 'campaign/term-start.ts',
+      find: "evicted: () => lose('evicted'),",
       replace: 'evicted: () => undefined,',
     },
   ],

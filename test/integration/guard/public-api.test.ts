@@ -2,7 +2,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { Election, RunawayLoopError, type Term } from 'etcd-election';
 import { describe, expect } from 'vitest';
 import { coverage, type Coverage } from '../../../bench/guard/coverage.ts';
-import { LiveTerm } from '../../../src/term/term.ts';
+import { LiveTerm } from '../../../src/term/live-term.ts';
 import { watch, WATCH_MS } from '../../support/hot-loop.ts';
 import { test, TestCandidate } from '../../support/world.ts';
 

@@ -106,10 +106,9 @@ export const livenessMutants: readonly Mutant[] = [
         replace: 'return heldMs >= 0 || limits.healthyAfterMs < 0 ?',
       },
       {
-        file: 'campaign/campaign.ts',
-        find: 'this.#tools.guard.cameThrough();',
-        replace:
-          'this.#tools.guard.cameThrough();\n      this.#tools.guard.healthyFor(0, this.#tools.settings.guard, this.#report.guard);',
+        file: 'campaign/round-guard.ts',
+        find: 'guard.cameThrough();',
+        replace: 'guard.cameThrough();\n    guard.healthyFor(0, settings.guard, report.guard);',
       },
     ],
   },

@@ -87,9 +87,9 @@ export const safetyMutants: readonly Mutant[] = [
     name: 'the second in the queue leads too',
     edits: [
       {
-        file: 'campaign/campaign.ts',
-        find: 'else if (this.#queueWatcher.queue.olderThan(candidacy.createRevision) === 0)',
-        replace: 'else if (this.#queueWatcher.queue.olderThan(candidacy.createRevision) <= 1)',
+        file: 'campaign/turn.ts',
+        find: 'else if (queueWatcher.queue.olderThan(candidacy.createRevision) === 0)',
+        replace: 'else if (queueWatcher.queue.olderThan(candidacy.createRevision) <= 1)',
       },
     ],
   },
@@ -100,7 +100,7 @@ export const safetyMutants: readonly Mutant[] = [
     edits: [
       {
         file: 'campaign/campaign.ts',
-        find: 'await this.#orStopped(this.#callbacks.workSettled());\n',
+        find: 'await this.#orStopped(callbacks.workSettled());\n',
         replace: '',
       },
     ],
@@ -130,8 +130,8 @@ export const safetyMutants: readonly Mutant[] = [
     name: 'a lost session does not end the term',
     edits: [
       {
-        file: 'campaign/campaign.ts',
-        find: "settle({ type: 'lost', reason: end === 'deadline-passed' ? end : 'lease-lost' }),",
+        file: 'campaign/turn.ts',
+        find: "finish({ type: 'lost', reason: end === 'deadline-passed' ? end : 'lease-lost' }),",
         replace: 'void end,',
       },
       {

@@ -1,0 +1,241 @@
+/**
+ * A term from its beginning to its end: ends once, and answers by the clock until then.
+ */
+import { inspect, type InspectOptions } from 'node:util';
+import { sharedAbort } from '../util/abort.ts';
+import type { ComparatorBuilder } from 'etcd3';
+import type { CallbackFrames } from '../util/callback-frames.ts';
+import type { Candidacy, EndCause } from '../core/campaign-state.ts';
+import { jsonOf } from '../core/json.ts';
+import { InvalidInputError, LeadershipLostError } from '../errors.ts';
+import type { PublicFunction } from '../loop-guard/call-site.ts';
+import type { CallLimiter } from '../loop-guard/call-limits.ts';
+import type { TxnOptions } from '../options.ts';
+import type { SettledWrite, Term } from './term.ts';
+import { isCleanUp, TermWork, type CleanUp, type WorkListener } from './term-work.ts';
+import { clock } from '../util/clock.ts';
+
+/** What a term needs of its campaign. */
+export interface TermLife extends WorkListener {
+  readonly frames: CallbackFrames;
+  readonly callers: CallLimiter;
+  stepDown(): void;
+  resign(): void;
+  /** The term was asked whether it is current, and it has been ended. */
+  askedAfterEnd(): void;
+  /** A write has learnt that our key is gone. */
+  evicted(): void;
+  /** Runs a `proclaim()`. */
+  proclaiming(proclaim: () => Promise<void>): Promise<void>;
+}
+
+/** What a term needs of the rest of the library. */
+export interface TermTools {
+  remainingMs(): number;
+  /** @throws {InvalidInputError} {@link LeadershipLostError} at once, if that is known without asking etcd. */
+  proclaim(term: LiveTerm, value: string): Promise<void>;
+  txn(term: LiveTerm, options?: TxnOptions): ComparatorBuilder;
+  put(
+    term: LiveTerm,
+    key: string | Uint8Array,
+    value: string | Uint8Array,
+    options?: TxnOptions,
+  ): Promise<void>;
+  delete(term: LiveTerm, key: string | Uint8Array, options?: TxnOptions): Promise<void>;
+  settle(term: LiveTerm, writeId: string): Promise<SettledWrite>;
+  /** The term is over. */
+  ended(): void;
+}
+
+/** What a timer can wait for at most. */
+const LONGEST_INTERVAL_MS = 2 ** 31 - 1;
+
+export class LiveTerm implements Term {
+  readonly election: string;
+  readonly key: string;
+  readonly leaseId: string;
+  readonly fencingToken: bigint;
+  readonly startedAtMs: number = clock.now();
+  heartbeatAtMs: number = this.startedAtMs;
+  /** Undefined while the term goes on. */
+  endedAtMs: number | undefined;
+  value: string;
+  /** Whether it was told that this term is asked though a newer one is there. */
+  isStaleTold = false;
+  readonly #tools: TermTools;
+  readonly #callers: CallLimiter;
+  readonly #life: TermLife;
+  /** What runs in this term. */
+  readonly work: TermWork;
+  /** Made when it is asked for: most terms end without anybody having listened. */
+  #ending: AbortController | undefined;
+  #endedBecause: EndCause | undefined;
+  #lost: LeadershipLostError | undefined;
+
+  static {
+    Object.defineProperty(this.prototype, inspect.custom, {
+      value(this: LiveTerm, _depth: number, options: InspectOptions) {
+        return `Term ${inspect(this.#facts(), options)}`;
+      },
+    });
+  }
+
+  constructor(election: string, candidacy: Candidacy, value: string, tools: TermTools, life: TermLife) {
+    this.election = election;
+    this.key = candidacy.key;
+    this.leaseId = candidacy.leaseId;
+    this.fencingToken = candidacy.createRevision;
+    this.value = value;
+    this.#tools = tools;
+    this.#life = life;
+    this.#callers = life.callers;
+    this.work = new TermWork(this, life.frames, life);
+  }
+
+  get signal(): AbortSignal {
+    if (this.isOver) this.#life.askedAfterEnd();
+    if (this.#ending === undefined) {
+      this.#ending = sharedAbort();
+      if (this.isOver) this.#ending.abort(this.lost());
+    }
+    return this.#ending.signal;
+  }
+
+  /** Whether it has been ended; the clock may know it before. */
+  get isOver(): boolean {
+    return this.#endedBecause !== undefined;
+  }
+
+  isCurrent(): boolean {
+    return this.remainingMs() > 0;
+  }
+
+  assertCurrent(): void {
+    if (this.isCurrent()) return;
+    this.#callers.count('fail');
+    throw this.lost();
+  }
+
+  remainingMs(): number {
+    const leftMs = this.#remainingMs();
+    if (leftMs > 0) return leftMs;
+    this.#callers.look(); // a loop that goes on after the end must not keep the event loop for ever
+    if (this.isOver) this.#life.askedAfterEnd();
+    return 0;
+  }
+
+  #remainingMs(): number {
+    return this.isOver ? 0 : this.#tools.remainingMs();
+  }
+
+  proclaim(value: string): Promise<void> {
+    return this.#callers.write(method('proclaim'), () =>
+      this.#life.proclaiming(() => this.#tools.proclaim(this, value)),
+    );
+  }
+
+  heartbeat(): void {
+    this.heartbeatAtMs = clock.now();
+  }
+
+  txn(options?: TxnOptions): ComparatorBuilder {
+    this.#callers.count('build');
+    const builder = this.#tools.txn(this, options);
+    const commit = builder.commit.bind(builder);
+    const guarded = (): ReturnType<typeof commit> => this.#callers.write(guarded, commit);
+    builder.commit = guarded;
+    return builder;
+  }
+
+  put(key: string | Uint8Array, value: string | Uint8Array, options?: TxnOptions): Promise<void> {
+    return this.#callers.write(method('put'), () => this.#tools.put(this, key, value, options));
+  }
+
+  delete(key: string | Uint8Array, options?: TxnOptions): Promise<void> {
+    return this.#callers.write(method('delete'), () => this.#tools.delete(this, key, options));
+  }
+
+  settle(writeId: string): Promise<SettledWrite> {
+    return this.#callers.write(method('settle'), () => this.#tools.settle(this, writeId));
+  }
+
+  toJSON(): object {
+    return jsonOf(this.#facts());
+  }
+
+  #facts(): object {
+    const { election, value, key, leaseId, fencingToken } = this;
+    const leftMs = this.#remainingMs();
+    const remainingMs = Math.round(leftMs);
+    return { election, value, key, leaseId, fencingToken, isCurrent: leftMs > 0, remainingMs };
+  }
+
+  run<T>(work: PromiseLike<T> | ((term: Term) => T | PromiseLike<T>)): Promise<T> {
+    return this.#callers.register(method('run'), () => {
+      const isPromise = typeof work === 'object' && typeof work?.then === 'function';
+      if (!isPromise && typeof work !== 'function')
+        this.#refuse(`run(): expected a promise or a function, got ${typeof work}`);
+      if (!isPromise && this.isOver) throw this.lost();
+      return this.work.run(work);
+    });
+  }
+
+  every(ms: number, job: (term: Term) => unknown): void {
+    this.#callers.count('register');
+    const isRange = typeof ms === 'number' && ms >= 1 && ms <= LONGEST_INTERVAL_MS;
+    if (!isRange)
+      this.#refuse(`every(): expected 1 to ${LONGEST_INTERVAL_MS} milliseconds, got ${String(ms)}`);
+    if (typeof job !== 'function') this.#refuse(`every(): expected a function, got ${typeof job}`);
+    this.work.every(ms, job);
+  }
+
+  onEnd(cleanUp: CleanUp): void {
+    this.#callers.count('register');
+    if (!isCleanUp(cleanUp))
+      this.#refuse(`onEnd(): expected a function or a disposable object, got ${typeof cleanUp}`);
+    this.work.onEnd(cleanUp);
+  }
+
+  stepDown(): void {
+    this.#callers.count('end');
+    if (!this.isOver) this.#life.stepDown();
+  }
+
+  resign(): void {
+    this.#callers.count('end');
+    if (!this.isOver) this.#life.resign();
+  }
+
+  #refuse(what: string): never {
+    throw new InvalidInputError(this.election, `term of election "${this.election}": ${what}`);
+  }
+
+  end(reason: EndCause): void {
+    if (this.isOver) return;
+    this.endedAtMs = clock.now();
+    this.#endedBecause = reason;
+    this.#tools.ended();
+    this.#ending?.abort(this.lost());
+    this.work.end();
+  }
+
+  /** Why the term is over. The clock may know it before anything has been told. */
+  lost(): LeadershipLostError {
+    if (this.#endedBecause === undefined) return this.#error('deadline-passed');
+    return (this.#lost ??= this.#error(this.#endedBecause));
+  }
+
+  /** The fence of a write failed, so etcd says that our key is gone: ends the term. @returns the error for that write. */
+  lostInEtcd(): LeadershipLostError {
+    if (!this.isOver && this.#remainingMs() > 0) this.#life.evicted();
+    return this.lost();
+  }
+
+  #error(reason: EndCause): LeadershipLostError {
+    return new LeadershipLostError({ election: this.election, fencingToken: this.fencingToken, reason });
+  }
+}
+
+/** A method as it is found on the stack, to tell who called it. */
+const method = (name: 'proclaim' | 'put' | 'delete' | 'settle' | 'run'): PublicFunction =>
+  LiveTerm.prototype[name];
