@@ -4,7 +4,7 @@
 import type { Etcd3 } from 'etcd3';
 import { CampaignRunner } from './campaign/campaign-runner.ts';
 import { campaignTools, endedError, type CampaignTools } from './campaign/campaign-tools.ts';
-import { seen, type Candidate, type Leader } from './campaign/candidate.ts';
+import { seen, type Candidate, type Leader } from './core/candidate.ts';
 import { LeadWork, type LeadOptions } from './campaign/lead-work.ts';
 import { observe, type Observed } from './campaign/observer.ts';
 import { QueueReader } from './campaign/queue-reader.ts';

@@ -4,11 +4,11 @@
 export { Election, liveElections } from './election.ts';
 export type { ElectionStatus } from './campaign/status.ts';
 export type { LeadOptions } from './campaign/lead-work.ts';
-export type { SettledWrite, Term } from './term/term.ts';
-export type { Candidate, Leader } from './campaign/candidate.ts';
+export type { CleanUp, SettledWrite, Term, TxnOptions } from './term/term.ts';
+export type { Candidate, Leader } from './core/candidate.ts';
 export type { Observed } from './campaign/observer.ts';
 export type { ElectionHealth } from './core/health.ts';
-export type { ElectionOptions, GuardOptions, TxnOptions } from './options.ts';
+export type { ElectionOptions, GuardOptions } from './options.ts';
 export type { EndCause, LossCause, StopCause } from './core/campaign-state.ts';
 export {
   AlreadyStandingError,
@@ -22,7 +22,6 @@ export {
   UnavailableError,
   type ElectionErrorCode,
 } from './errors.ts';
-export type { CleanUp } from './term/term-work.ts';
 export type { CallbackName, ElectionEvent, ElectionEventType, Logger } from './events.ts';
 export { channelNames } from './logging/event-channels.ts';
 export { loopGuards, type CallSite, type GuardReport, type GuardStatus } from './loop-guard/loop-guard.ts';

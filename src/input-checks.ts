@@ -6,7 +6,7 @@ import { isWellFormed, nameProblem, templatePart, unsetPart } from './core/names
 import { isObject, shown } from './core/shown.ts';
 import { InvalidInputError } from './errors.ts';
 import { LONGEST_VALUE_BYTES } from './etcd/election-keys.ts';
-import type { TxnOptions } from './options.ts';
+import type { TxnOptions } from './term/term.ts';
 import { A_SIGNAL, isAbortSignal } from './util/abort.ts';
 
 /** A name that may be refused, for errors and counts: bounded, and empty where it is no string. */

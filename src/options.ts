@@ -4,7 +4,7 @@
 import { defaultMarginMs } from './core/deadline.ts';
 import { consoleLogger } from './logging/console-logger.ts';
 import { commonName, prefixProblem } from './core/names.ts';
-import type { Candidate } from './campaign/candidate.ts';
+import type { Candidate } from './core/candidate.ts';
 import { A_SIGNAL, isAbortSignal } from './util/abort.ts';
 import { isObject } from './core/shown.ts';
 import {
@@ -124,16 +124,6 @@ export interface ElectionOptions {
   guard?: GuardOptions | undefined;
   /** When it aborts, the election closes. */
   signal?: AbortSignal | undefined;
-}
-
-/** How a fenced write is sent. */
-export interface TxnOptions {
-  /**
-   * If the answer is lost, the library learns by itself what became of the write: it costs one more key in etcd for each
-   * write under way (at most 8), which lies at `<prefix>.writes/<name>/` and goes with the lease. Each branch may then
-   * hold 125 operations, and `responses` is empty if the answer was lost. Default: `false`.
-   */
-  exactlyOnce?: boolean | undefined;
 }
 
 export interface Settings {

@@ -3,7 +3,7 @@
  */
 import { runInFrame, type CallbackFrames } from '../util/callback-frames.ts';
 import type { CampaignReport } from './campaign-report.ts';
-import type { Candidate } from './candidate.ts';
+import type { Candidate } from '../core/candidate.ts';
 import { followerLimitMs } from '../core/health.ts';
 import { Deferred } from '../util/deferred.ts';
 import type { LiveTerm } from '../term/live-term.ts';

@@ -5,7 +5,7 @@ import type { Candidate as Queued } from '../core/candidate-queue.ts';
 import type { LiveTerm } from '../term/live-term.ts';
 import type { CampaignReport } from './campaign-report.ts';
 import type { Callbacks } from './callbacks.ts';
-import { seen, type Candidate } from './candidate.ts';
+import { seen, type Candidate } from '../core/candidate.ts';
 import type { QueueWatcher } from './queue-watcher.ts';
 
 export class LeaderView {

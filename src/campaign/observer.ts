@@ -5,12 +5,12 @@
 import { SHORTEST_TTL_SECONDS } from '../core/deadline.ts';
 import { onAbort } from '../util/abort.ts';
 import type { CampaignTools } from './campaign-tools.ts';
-import type { Candidate } from './candidate.ts';
+import type { Candidate } from '../core/candidate.ts';
 import type { Candidate as Queued } from '../core/candidate-queue.ts';
 import { EtcdError } from '../etcd/etcd-error.ts';
 import type { EtcdTransport } from '../etcd/transport.ts';
 import type { SharedWatch } from '../etcd/watch.ts';
-import { readError } from './etcd-to-user-errors.ts';
+import { readError } from '../etcd/user-errors.ts';
 import { Refusal } from './refusal.ts';
 import { QueueWatcher } from './queue-watcher.ts';
 

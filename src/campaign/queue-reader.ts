@@ -5,7 +5,7 @@ import type { CallLimiter } from '../loop-guard/call-limits.ts';
 import { readQueue, type Snapshot } from '../etcd/election-keys.ts';
 import { EtcdError } from '../etcd/etcd-error.ts';
 import type { EtcdTransport } from '../etcd/transport.ts';
-import { readError } from './etcd-to-user-errors.ts';
+import { readError } from '../etcd/user-errors.ts';
 import { CALL_LIMIT_MS } from '../client/session.ts';
 
 export class QueueReader {

@@ -1,7 +1,7 @@
 /**
  * What an election knows without asking etcd.
  */
-import type { Candidate } from './candidate.ts';
+import type { Candidate } from '../core/candidate.ts';
 import type { Campaign } from './campaign.ts';
 import type { CampaignState } from '../core/campaign-state.ts';
 import type { GuardStatus } from '../loop-guard/loop-guard.ts';

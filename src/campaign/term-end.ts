@@ -2,7 +2,7 @@
  * The end of a term, before its key may go: the work and all that was registered with it, then `onFollower`.
  */
 import type { EndCause } from '../core/campaign-state.ts';
-import type { Candidate } from './candidate.ts';
+import type { Candidate } from '../core/candidate.ts';
 import type { LiveTerm } from '../term/live-term.ts';
 import type { TurnTools } from './turn.ts';
 import { clock } from '../util/clock.ts';

@@ -10,9 +10,8 @@ import { jsonOf } from '../core/json.ts';
 import { InvalidInputError, LeadershipLostError } from '../errors.ts';
 import type { PublicFunction } from '../loop-guard/call-site.ts';
 import type { CallLimiter } from '../loop-guard/call-limits.ts';
-import type { TxnOptions } from '../options.ts';
-import type { SettledWrite, Term } from './term.ts';
-import { isCleanUp, TermWork, type CleanUp, type WorkListener } from './term-work.ts';
+import type { CleanUp, SettledWrite, Term, TxnOptions } from './term.ts';
+import { isCleanUp, TermWork, type WorkListener } from './term-work.ts';
 import { clock } from '../util/clock.ts';
 
 /** What a term needs of its campaign. */

@@ -8,13 +8,10 @@ import { settledWithin } from '../util/settle.ts';
 import { LeadershipLostError } from '../errors.ts';
 import type { CallbackName } from '../events.ts';
 import type { LiveTerm } from './live-term.ts';
-import type { Term } from './term.ts';
+import type { CleanUp, Term } from './term.ts';
 import { clock } from '../util/clock.ts';
 
 export type { CallbackName };
-
-/** What a clean-up may be: a function, or what `using` and `await using` dispose of. */
-export type CleanUp = (() => unknown) | AsyncDisposable | Disposable;
 
 export interface WorkListener {
   /** How long the end of a term waits in all, in milliseconds. */

@@ -15,15 +15,14 @@ import {
 } from '../etcd/fenced-txn.ts';
 import type { CallLimits, EtcdTransport } from '../etcd/transport.ts';
 import { InvalidInputError, OutcomeUnknownError } from '../errors.ts';
-import { settleError, writeError } from '../campaign/etcd-to-user-errors.ts';
+import { settleError, writeError } from '../etcd/user-errors.ts';
 import { shown } from '../core/shown.ts';
 import { checkBytes, checkTxnOptions, checkValue } from '../input-checks.ts';
-import type { TxnOptions } from '../options.ts';
 import { PendingWrites } from './pending-writes.ts';
 import type { EventLog } from '../logging/event-log.ts';
 import { CALL_LIMIT_MS, type Session } from '../client/session.ts';
 import type { LiveTerm, TermTools } from './live-term.ts';
-import type { SettledWrite } from './term.ts';
+import type { SettledWrite, TxnOptions } from './term.ts';
 import { UncommittedTxns } from './uncommitted-txns.ts';
 import { UnsettledError, writeSlotsOf, type WriteSlots } from './write-slots.ts';
 import { WriteFailures } from './write-failures.ts';

@@ -2,8 +2,6 @@
  * One unbroken period of leadership, as its work sees it.
  */
 import type { ComparatorBuilder } from 'etcd3';
-import type { TxnOptions } from '../options.ts';
-import type { CleanUp } from './term-work.ts';
 
 /** In JSON and in logs it is shown by its facts: the token as a string, and whether it is current at that moment. */
 export interface Term {
@@ -130,3 +128,16 @@ export interface SettledWrite {
   /** Whether your comparisons held, so that the `then` branch ran; false if it did not happen. */
   readonly succeeded: boolean;
 }
+
+/** How a fenced write is sent. */
+export interface TxnOptions {
+  /**
+   * If the answer is lost, the library learns by itself what became of the write: it costs one more key in etcd for each
+   * write under way (at most 8), which lies at `<prefix>.writes/<name>/` and goes with the lease. Each branch may then
+   * hold 125 operations, and `responses` is empty if the answer was lost. Default: `false`.
+   */
+  exactlyOnce?: boolean | undefined;
+}
+
+/** What a clean-up may be: a function, or what `using` and `await using` dispose of. */
+export type CleanUp = (() => unknown) | AsyncDisposable | Disposable;

@@ -1,7 +1,7 @@
 /**
  * A candidate as one election of this process sees it.
  */
-import { QueuedCandidate, type Candidate as Queued } from '../core/candidate-queue.ts';
+import { QueuedCandidate, type Candidate as Queued } from './candidate-queue.ts';
 
 /** In JSON its token is a string. */
 export interface Candidate extends Queued {

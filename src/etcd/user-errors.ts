@@ -2,7 +2,7 @@
  * What etcd answered instead of a result, as the error that users see: what happened, to which election, and what
  * to do about it.
  */
-import { isFinal, type EtcdError } from '../etcd/etcd-error.ts';
+import { isFinal, type EtcdError } from './etcd-error.ts';
 import { OutcomeUnknownError, RefusedError, UnavailableError, type ElectionError } from '../errors.ts';
 
 export function refusedError(election: string, fault: EtcdError): RefusedError {
