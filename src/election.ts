@@ -23,7 +23,7 @@ import { onAbort } from './util/abort.ts';
 
 const live = new Set<Election>();
 
-/** The elections of this process in which somebody stands at the moment. */
+/** The elections of this process in which a campaign runs at the moment. */
 export const liveElections = (): readonly Election[] => [...live];
 
 /** What a constructor is given; refusals are counted too, or a loop could swallow them for ever. */
@@ -222,7 +222,7 @@ export class Election implements AsyncDisposable {
     return statusOf(this.name, this.#runner.current, isClosed, guard.status(settings.guard));
   }
 
-  /** Whether a supervisor should worry: for liveness and readiness probes. Asks nobody. */
+  /** Whether a supervisor should worry: for liveness and readiness probes. Answers from memory. */
   health(): ElectionHealth {
     this.#callers.look();
     return healthOf(this.#runner.healthFacts);

@@ -111,7 +111,7 @@ export type ElectionEvent =
       readonly type: 'term.released';
       readonly election: string;
       readonly fencingToken: string;
-      /** From the end of the term until its key was given up: nobody could lead meanwhile. */
+      /** From the end of the term until its key was given up: no replica could lead meanwhile. */
       readonly afterMs: number;
     }
   | {

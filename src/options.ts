@@ -89,7 +89,7 @@ export interface ElectionOptions {
   /**
    * What happens when `onLeader` has returned, nothing that was registered with the term runs, and no clean-up is
    * registered: `'stay'` leads on, for services that `onLeader` only starts; `'step-down'` ends the term, so that
-   * another replica leads. Either is told by the event `work.ended`, and `health().working` shows it. With `'stay'`, an
+   * another replica leads. Both report the event `work.ended`, and `health().working` shows it. With `'stay'`, an
    * `onLeader` that returns soon while there is an `onFollower` counts as work that goes on. Default: `'stay'`.
    */
   whenWorkEnds?: 'stay' | 'step-down' | undefined;

@@ -109,7 +109,7 @@ export class Callbacks {
   /**
    * Calls `onFollower`, unless it was the last to be called.
    *
-   * @param signal says that nobody waits for it any more; without one it is not reported if it does not settle.
+   * @param signal ends the report of a callback that does not settle. Default: no report.
    */
   follow(leader: Candidate | undefined, signal?: AbortSignal): void {
     const { onFollower } = this.#handlers;
@@ -137,7 +137,7 @@ export class Callbacks {
     if (!hasFollowed) this.#report.followerOverdue(this.#followerLimitMs);
   }
 
-  /** Calls `onLeaderChange`; nobody waits for it. */
+  /** Calls `onLeaderChange` and does not await it. */
   noteLeader(leader: Candidate | undefined): void {
     const { onLeaderChange } = this.#handlers;
     if (onLeaderChange === undefined) return;
@@ -158,7 +158,7 @@ export class Callbacks {
     return work?.isBusy !== true || (await settledWithin(work.drained(), withinMs));
   }
 
-  /** As {@link drain}, for the follower's callback. @param signal says that nobody need know any more: as if it had. */
+  /** As {@link drain}, for the follower's callback. @param signal ends the wait as if it had settled. */
   async followed(withinMs: number, signal?: AbortSignal): Promise<boolean> {
     return (
       this.#following === undefined || (await settledWithin(this.#following.done.promise, withinMs, signal))

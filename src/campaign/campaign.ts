@@ -268,7 +268,7 @@ export class Campaign {
     return this.#stoppedOr({ type: 'released' });
   }
 
-  /** At the very start it ends the campaign: somebody mistyped something. Later it is an outage. */
+  /** At the very start it ends the campaign: the configuration is wrong. Later it is an outage. */
   #refuse(fault: EtcdError): void {
     if (!this.#hasStood || fault.kind === 'client-closed')
       return this.stop('refused', refusedError(this.#tools.election, fault));

@@ -14,7 +14,7 @@ export class LeaderView {
   readonly #report: CampaignReport;
   #ownKey: string | undefined;
   #isLeaseLost = false;
-  /** Whom we have told of last. */
+  /** The leader that was reported last. */
   #told: Queued | undefined;
 
   constructor(watcher: QueueWatcher, callbacks: Callbacks, report: CampaignReport) {

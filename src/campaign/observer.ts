@@ -1,5 +1,5 @@
 /**
- * Who leads now, as an async iterable: needs no lease and no candidacy, says "nobody" and "not known" too, and heals
+ * Who leads now, as an async iterable: needs no lease and no candidacy, also says "none" and "not known", and heals
  * itself.
  */
 import { SHORTEST_TTL_SECONDS } from '../core/deadline.ts';
@@ -23,7 +23,7 @@ interface ObserverTools {
   readonly over: AbortController;
   /**
    * What else ends it. They are listened to, not joined by `AbortSignal.any`: that holds its sources so loosely that
-   * an `AbortSignal.timeout()` which nobody else keeps is collected, and never fires.
+   * an `AbortSignal.timeout()` without another reference is collected, and never fires.
    */
   readonly until: readonly AbortSignal[];
   /** Passed by each iteration. @returns what to call when it ends. */

@@ -12,7 +12,7 @@ export class UsageError extends Error {
   override readonly name = 'UsageError';
 }
 
-/** How to reach etcd, as etcdctl is told. */
+/** How to reach etcd: the flags and variables of etcdctl. */
 export interface Connection {
   readonly endpoints: readonly string[];
   /** Paths of PEM files. */

@@ -28,9 +28,9 @@ async function command(): Promise<void> {
     self: process.argv[1],
   });
   await new Promise<void>((resolve) => stdout.write('', () => resolve()));
-  await new Promise((resolve) => setImmediate(resolve)); // an error of the last write is told now
+  await new Promise((resolve) => setImmediate(resolve)); // an error of the last write arrives now
   if (broken !== undefined) {
-    // Whoever read it has gone, as `| head` does: a failure, but no news.
+    // The reader has gone, as `| head` does: a failure, but not worth a message.
     if (broken.code !== 'EPIPE') stderr.write(`etcd-election: cannot write: ${broken.message}\n`);
     if (code === 0) code = EXIT.failed;
   }

@@ -14,7 +14,7 @@ export interface Candidate {
 }
 
 export interface LeaseLeft {
-  /** Seconds until it runs out if nobody renews it; -1 if it is gone. */
+  /** Seconds until it expires without a renewal; -1 if it is gone. */
   readonly leftSeconds: number;
   readonly grantedSeconds: number;
 }
@@ -40,7 +40,7 @@ export async function readQueues(client: Etcd3, prefix: string, election?: strin
   return queuesOf(kvs, prefix);
 }
 
-/** Keys of another shape (deeper down, or without a name) belong to somebody else. Pure. */
+/** Keys of another shape (deeper down, or without a name) are no candidates. Pure. */
 export function queuesOf(kvs: readonly KeyValue[], prefix: string): ElectionQueue[] {
   const queues = new Map<string, Candidate[]>();
   for (const kv of kvs) {

@@ -64,18 +64,18 @@ export class ChildGroup {
   /** Moves the deadline: the guardian acts unless it is moved again in time. */
   feed(deadline: Omit<Order, 'group'>): void {
     this.#order = { ...deadline, group: this.pid };
-    // Somebody killed it. At most one start for each renewal.
+    // It was killed. At most one start for each renewal.
     if (this.#guardian.exitCode !== null || this.#guardian.signalCode !== null)
       this.#guardian = startGuardian();
     tell(this.#guardian, this.#order);
   }
 
-  /** Sends the signal to the whole group. @returns false if nobody is left in it. */
+  /** Sends the signal to the whole group. @returns false if the group is empty. */
   signal(name: NodeJS.Signals | 0): boolean {
     return signalGroup(this.pid, name);
   }
 
-  /** Kills whoever is left in the group, and waits until nobody is, at most `withinMs`. @returns whether nobody is left. */
+  /** Kills the rest of the group, and waits until it is empty, at most `withinMs`. @returns whether it is empty. */
   async bury(withinMs: number): Promise<boolean> {
     const dueMs = performance.now() + withinMs;
     this.signal('SIGKILL');

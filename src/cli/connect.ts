@@ -18,7 +18,7 @@ function connect(connection: Connection): Etcd3 {
     faultHandling: {
       // Without etcd3's circuit breaker: its message would hide the cause.
       host: () => noop,
-      // Each host once: a single one that keeps silent takes no longer than one request may.
+      // Each host once: one that does not answer takes no longer than one request may.
       global:
         endpoints.length === 1
           ? noop

@@ -14,7 +14,7 @@ import {
 import { defectsOf, supportOf, upgradeWithinLine } from './etcd-defects.ts';
 import { hintFor } from './plain-error.ts';
 
-/** The quota that etcd has unless it is told otherwise. */
+/** etcd's default quota. */
 const DEFAULT_QUOTA_BYTES = 2 * 1024 ** 3;
 
 /** The HTTP date has whole seconds. */

@@ -136,7 +136,7 @@ export interface Trial {
   readonly watchIdCameBack: boolean | undefined;
 }
 
-/** Does what a candidate does, under a name that nobody else has, and leaves nothing behind. */
+/** Does what a candidate does, under a name of its own, and leaves nothing behind. */
 export async function tryCandidacy(
   client: Etcd3,
   prefix: string,

@@ -1,6 +1,6 @@
 /**
  * The guardian's own process. It ends the command's group in two cases: when the runner is gone, and when the runner
- * has not renewed the deadline in time, because somebody stopped it (Ctrl-Z, SIGSTOP, a debugger). The runner cannot
+ * has not renewed the deadline in time, because it was stopped (Ctrl-Z, SIGSTOP, a debugger). The runner cannot
  * do that itself, and the other replicas do not wait for it.
  */
 import { uptime } from 'node:os';
@@ -33,7 +33,7 @@ const MOST_KILLS = 20;
 /** Runs until the pipe ends, and the group with it. */
 export function guard(pipe: NodeJS.ReadableStream, end: () => void): void {
   process.title = 'etcd-election guardian';
-  // Whoever signals the runner's neighbourhood must not reach the guardian. SIGUSR1 would open an inspector.
+  // A signal to the runner's process group must not reach the guardian. SIGUSR1 would open an inspector.
   for (const name of IGNORED) process.on(name, () => undefined);
   const watch = new DeadlineWatch(end);
   let unread = '';
@@ -96,12 +96,12 @@ class DeadlineWatch {
 
 const IGNORED = ['SIGTERM', 'SIGINT', 'SIGHUP', 'SIGQUIT', 'SIGTSTP', 'SIGUSR1', 'SIGUSR2'] as const;
 
-/** @returns false if nobody is left in the group. */
+/** @returns false if the group is empty. */
 export function signalGroup(group: number, name: NodeJS.Signals | 0): boolean {
   try {
     return process.kill(-group, name);
   } catch (error) {
-    // EPERM: somebody is there, who has become another user.
+    // EPERM: a process is there that has become another user.
     return (error as NodeJS.ErrnoException).code === 'EPERM';
   }
 }

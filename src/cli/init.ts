@@ -1,5 +1,5 @@
 /**
- * As process 1 of a container we inherit every orphan there is. Somebody has to wait for them when they end, and Node
+ * As process 1 of a container we inherit every orphan there is. They must be waited for when they end, and Node
  * waits only for children of its own. A shell waits for all; it passes signals on, and ends with our code.
  *
  * Node 22.15 and later can become that shell. Node 20 cannot: there the shell is a child that the kernel gives the

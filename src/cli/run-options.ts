@@ -1,5 +1,5 @@
 /**
- * What `run` is told, and when its command has to be dead. Pure.
+ * The options of `run`, and when its command has to be dead. Pure.
  */
 import type { Term } from '../index.ts';
 import {

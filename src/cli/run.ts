@@ -31,7 +31,7 @@ export async function run(args: readonly string[], terminal: Terminal): Promise<
       logger: withoutRefusal(narrator.logger),
       onLeader: (term) => runner.serve(term),
     });
-    election.campaign(options.value).catch(() => undefined); // how it ends is told by the event
+    election.campaign(options.value).catch(() => undefined); // the event says how it ends
     return await runner.finished;
   });
 }

@@ -37,7 +37,7 @@ export class Runner {
   #term: Term | undefined;
   /** We have stopped the group with SIGSTOP, and have to wake it. */
   #isGroupStopped = false;
-  /** Aborts when somebody asks us to end. */
+  /** Aborts on a signal to stop. */
   readonly #stop = new AbortController();
   /** The code of a command that has ended by itself, while its leadership is held. */
   #endedWith: number | undefined;

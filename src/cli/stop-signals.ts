@@ -9,7 +9,7 @@ export interface Stop extends Disposable {
 
 const STOPS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
-/** Aborts when somebody asks us to stop, or when nobody reads what we print (as `| head` does in the end). */
+/** Aborts on a signal to stop, or when the reader of our output has gone (as `| head` does in the end). */
 export function untilStopped(output: Writable): Stop {
   const stop = new AbortController();
   const onStop = (): void => stop.abort();
@@ -19,7 +19,7 @@ export function untilStopped(output: Writable): Stop {
     signal: stop.signal,
     [Symbol.dispose](): void {
       for (const name of STOPS) process.off(name, onStop);
-      // The listener on the output stays: an EPIPE may come late, and nobody else expects it.
+      // The listener on the output stays: an EPIPE may come late, and nothing else handles it.
     },
   };
 }

@@ -30,7 +30,7 @@ interrupted (exit code 0). Exit code 1 if etcd refuses us at the start: wrong pa
 
 /** How often etcd is asked whether it still answers, in milliseconds. */
 const PROBE_EVERY_MS = 2_000;
-/** How often an outage that goes on is told again, in milliseconds. */
+/** How often an outage that goes on is reported again, in milliseconds. */
 const REMIND_EVERY_MS = 60_000;
 
 export async function watch(args: readonly string[], terminal: Terminal): Promise<number> {

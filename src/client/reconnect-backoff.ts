@@ -76,7 +76,7 @@ export class ReconnectBackoff {
     this.#guard.forgive();
   }
 
-  /** etcd answered: whoever waits for the next try need not. */
+  /** etcd answered: no try need wait any longer. */
   wake(): void {
     this.endPriority();
     this.#guard.wake();
@@ -92,7 +92,7 @@ export class RenewalBackoff {
   readonly #guard = new LoopGuard('', '');
   readonly #ofClient: ReconnectBackoff;
 
-  /** @param ofClient whoever waits there to dial leaves it to this one meanwhile. */
+  /** @param ofClient the client's other tries wait while this one reconnects. */
   constructor(grantedTtlSeconds: number, ofClient: ReconnectBackoff) {
     const outsideCapMs = Math.min(SETTINGS.outsideCapMs, grantedTtlSeconds * 250);
     this.#settings = { ...SETTINGS, burst: 1, baseMs: 250, outsideCapMs };

@@ -33,7 +33,7 @@ export class RefusalBackoff {
     turn.waiting++;
     await settle(turn.over, { signal }, () => undefined);
     if (--turn.waiting > 0) return;
-    turn.stop.abort(); // nobody waits: its timer goes
+    turn.stop.abort(); // nothing waits: its timer goes
     if (this.#turn === turn) this.#turn = undefined;
   }
 

@@ -43,7 +43,7 @@ export class SessionPool {
   readonly #ttlSeconds: number;
   /** In the order in which their keys are read. */
   readonly #holders = new Set<LeaseHolder>();
-  /** The largest that was asked for, and whether somebody asked for none. */
+  /** The largest that was asked for, and whether any election asked for none. */
   #marginMs = 0;
   #isMarginDefault = false;
   #eventLog: EventLog | undefined;
@@ -234,11 +234,11 @@ export class SessionPool {
     try {
       const revoked = this.#revokeAbandoned(limits);
       const proof = await grantLease(this.#transport, leaseId, this.#ttlSeconds, limits);
-      // Our old keys would stand before us; but one member that keeps silent must not cost us the lease we have got.
+      // Our old keys would stand before us; but one member that does not answer must not cost us the lease we have got.
       await settledWithin(revoked, REVOKE_PATIENCE_MS);
       return proof ?? (await keepAlive.renew(limits));
     } catch (error) {
-      // A host that keeps silent: let etcd3 dial anew.
+      // A host that does not answer: let etcd3 dial anew.
       if (error instanceof EtcdError && error.kind === 'unavailable') probe.fail();
       throw error;
     }

@@ -36,7 +36,7 @@ export class Session {
   /** Whether the last renewal failed. */
   #hasFaltered = false;
   #steadySinceMs: number = clock.now();
-  /** Whether somebody saw the deadline passed before its timer did, which is about to fire. */
+  /** Whether a look at the clock found the deadline passed before its timer fired. */
   #isOverdue = false;
 
   constructor(
@@ -119,7 +119,7 @@ export class Session {
     else this.#cancelDeadline = after(leftMs, () => this.#watchDeadline());
   }
 
-  /** Timers stand still while a machine is suspended: whoever looks at the clock first sets them right. */
+  /** Timers stand still while a machine is suspended: the first look at the clock sets them right. */
   #bringDeadlineForward(): void {
     if (this.#isOverdue) return;
     this.#isOverdue = true;

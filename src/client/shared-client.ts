@@ -39,7 +39,7 @@ export class SharedClient {
     return (this.#lastWill ??= new LastWill(this.#client));
   }
 
-  /** The one watch stream. @param eventLog of the first election tells of the stream for all. */
+  /** The one watch stream. @param eventLog the first election's log reports the stream for all. */
   watch(eventLog: EventLog): SharedWatch {
     return (this.#watch ??= openSharedWatch(this.transport, this.backoff, eventLog));
   }

@@ -7,7 +7,7 @@ import { SharedWatch } from '../etcd/watch.ts';
 import type { ReconnectBackoff } from './reconnect-backoff.ts';
 import type { EventLog } from '../logging/event-log.ts';
 
-/** @param eventLog tells of the stream, and of etcd itself. */
+/** @param eventLog reports what happens to the stream, and to etcd itself. */
 export function openSharedWatch(
   transport: EtcdTransport,
   backoff: ReconnectBackoff,

@@ -50,7 +50,7 @@ export function answerLimitMs(grantedTtlSeconds: number, isProxied = false): num
 const PROXY_TICK_MS = 500;
 
 /**
- * The shortest TTL that can be kept behind `etcd grpc-proxy`, in seconds: what is left of a lease is told in whole seconds,
+ * The shortest TTL that can be kept behind `etcd grpc-proxy`, in seconds: what is left of a lease comes in whole seconds,
  * rounded down, and the next renewal may come {@link PROXY_TICK_MS} late.
  */
 export const SHORTEST_PROXIED_TTL_SECONDS = 5;
@@ -58,7 +58,7 @@ export const SHORTEST_PROXIED_TTL_SECONDS = 5;
 /** The shortest lease that etcd grants with its default election timeout, in seconds. */
 export const SHORTEST_TTL_SECONDS = 2;
 
-/** How much of the TTL is held back where nobody says how much, in milliseconds: a tenth of what was granted. */
+/** Default margin, in milliseconds: a tenth of the TTL granted. */
 export function defaultMarginMs(grantedTtlSeconds: number): number {
   return grantedTtlSeconds * 100;
 }

@@ -7,7 +7,7 @@ export interface ElectionHealth {
    * For a liveness probe: false only where a restart helps, that is, if we believe to lead and have not renewed in
    * time, or the work has not reported progress in time, or it still runs though its term is over and its time to
    * stop (`drainTimeoutMs`) has passed, or `onFollower` does not settle; and if etcd refuses us (a password, a
-   * permission), because a restart may bring other credentials, and somebody must act. A follower is healthy, and so is a
+   * permission), because a restart may bring other credentials, and an operator must act. A follower is healthy, and so is a
    * replica that cannot reach etcd: a restart would not help it.
    */
   readonly healthy: boolean;

@@ -1,7 +1,7 @@
 /**
  * Which texts can be a name, a prefix or a value in etcd. Pure.
  *
- * Most refusals here are mistakes that nobody sees in etcd: a variable without a value, a copied blank, two
+ * Most refusals here are mistakes that do not show in etcd: a variable without a value, a copied blank, two
  * spellings of one prefix. Replicas that differ in one of them do not compete with each other, and all lead.
  */
 

@@ -16,7 +16,7 @@ export type Verdict =
 /**
  * @param renewedIn raft term in the header of the renewal's answer.
  * @param readIn raft term in the header of a linearizable read that was sent after that answer.
- * @param newest the highest raft term that etcd has told of until then.
+ * @param newest the highest raft term known until then.
  */
 export function verdictOf(renewedIn: bigint, readIn: bigint, newest: bigint): Verdict {
   if (readIn < newest || readIn < renewedIn) return 'read-too-early';

@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { rmSync } from 'node:fs';
 
 interface Leash {
-  /** Call when the child has ended: from then on its process id may belong to somebody else. */
+  /** Call when the child has ended: from then on its process ID may belong to another process. */
   release(): void;
 }
 

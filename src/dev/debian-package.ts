@@ -63,7 +63,7 @@ async function download(work: string, { packages, release, signal }: DebianProgr
   if (release === undefined) {
     const hasLists = await apt(['download', ...packages]).then(
       () => true,
-      () => false, // a machine on which nobody ran `apt-get update`
+      () => false, // a machine without package lists
     );
     if (hasLists) return;
   }

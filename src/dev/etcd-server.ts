@@ -110,7 +110,7 @@ class Cluster implements EtcdCluster {
 
   async stop(): Promise<void> {
     const isTemporary = this.#temporaryDir !== undefined;
-    // An orderly end is for data that somebody keeps.
+    // An orderly end is only for data that is kept.
     await Promise.all(this.members.map((member) => (isTemporary ? member.kill() : member.stop())));
     this.#peerNetwork?.close();
     if (isTemporary) await rm(this.#temporaryDir, { recursive: true, force: true, maxRetries: 3 });

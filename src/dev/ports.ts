@@ -6,7 +6,7 @@ const ATTEMPTS = 100;
 const STRETCHES = 16;
 
 /**
- * A TCP port on 127.0.0.1 that nobody listens on, as the operating system confirms by letting us bind it.
+ * A free TCP port on 127.0.0.1, as the operating system confirms by letting us bind it.
  *
  * It lies below the range that outgoing connections draw from. A port from that range (what binding to port 0
  * gives) can be lost while a stopped member waits to be started again: to any client of the machine, even to a client that

@@ -21,7 +21,7 @@ export interface FaultyProxy extends AsyncDisposable {
   /** What to give to the client instead of the target: same scheme, our port. */
   readonly endpoint: string;
   readonly port: number;
-  /** Connections accepted so far. While {@link cut}, connections are refused, which nobody can count. */
+  /** Connections accepted so far. Connections refused while {@link cut} do not count. */
   readonly connections: number;
   /** Connections open now, on one side at least. */
   readonly openConnections: number;

@@ -17,7 +17,7 @@ export interface ElectionSource {
 export interface Snapshot {
   /** Wall clock, in milliseconds since 1970; 0: the main thread has not told yet. */
   readonly at: number;
-  /** How many elections somebody stands in. */
+  /** How many elections have a campaign. */
   readonly electionCount: number;
   /** The first `MOST` of them. */
   readonly elections: readonly ElectionView[];
@@ -40,7 +40,7 @@ export interface ElectionView {
   readonly guard: GuardStatus;
 }
 
-/** A process may stand in 10,000 elections: a page of them helps nobody, and copying them costs. */
+/** A process may stand in 10,000 elections: a page of all helps no reader, and copying them costs. */
 const MOST = 200;
 
 export const NO_SNAPSHOT: Snapshot = { at: 0, electionCount: 0, elections: [], guards: [] };

@@ -26,7 +26,7 @@ export type DiagnosticsHandler = (
  * fastify.all('/ops/*', (request, reply) => { reply.hijack(); handler(request.raw, reply.raw); }); // Fastify, with { prefix: '/ops' }
  * ```
  *
- * @param options `prefix`: where it is mounted, if whoever mounts it does not take that off the address (Fastify).
+ * @param options `prefix`: where it is mounted, if the framework does not take that off the address (Fastify).
  * @throws {DiagnosticsError} DIAGNOSTICS_INVALID for an option that is not valid.
  */
 export function diagnosticsHandler(
@@ -41,7 +41,7 @@ export function diagnosticsHandler(
         return { profile: await captureProfile({ seconds, signal }), takenAt };
       },
       snapshot: () => Promise.resolve(snapshotOf(ownElections)),
-      isTurning: () => Promise.resolve(true), // otherwise nobody would ask
+      isTurning: () => Promise.resolve(true), // otherwise this code would not run
       hasMetrics: metrics !== undefined,
       metrics: async () => (await metrics?.()) ?? '',
       runaways: () => runningHost()?.runaways ?? [],

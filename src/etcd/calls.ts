@@ -22,7 +22,7 @@ export const leftOf = ({ dueAtMs, signal }: Pick<How, 'dueAtMs' | 'signal'>): Li
 /** Of a call, or of one that fetches the token for others. */
 export interface Asking {
   readonly signal?: AbortSignal | undefined;
-  /** Whether another host is asked too while the first keeps silent: for what may happen twice without harm. */
+  /** Whether another host is asked too while the first does not answer: for what may happen twice without harm. */
   readonly isHedged?: boolean | undefined;
   /** A host to pass over if another one is not a suspect. */
   readonly avoid?: Host | undefined;

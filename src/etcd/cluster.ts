@@ -43,7 +43,7 @@ export class Cluster<Host> {
     return this.#pin?.isByMajority === true;
   }
 
-  /** Whether the host answered last for another cluster, or nobody can tell. */
+  /** Whether the host's last answer came from another cluster, or its cluster is unknown. */
   isForeign(host: Host): boolean {
     const said = this.#said.get(host);
     return said !== undefined && said !== this.#pin?.clusterId;

@@ -26,7 +26,7 @@ const MOST_READS = 3;
 
 /**
  * @returns false where the renewal was acknowledged in an older raft term than the present one.
- * @throws {EtcdError} where nobody answered, or all who did are behind.
+ * @throws {EtcdError} if no host answered, or all that did are behind.
  */
 export async function isConfirmed(
   transport: EtcdTransport,

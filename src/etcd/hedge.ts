@@ -1,11 +1,11 @@
 /**
- * A hedged request: while the host that was asked keeps silent, another is asked the same, and the first answer counts.
+ * A hedged request: while the first host does not answer, another is asked the same. The first answer counts.
  * For what may happen twice without harm.
  */
 import { EtcdError } from './etcd-error.ts';
 
 /**
- * @param ask sends it once; calls `onSilent` while its host keeps silent, and gives up where the signal aborts.
+ * @param ask sends it once; calls `onSilent` while its host does not answer, and gives up if the signal aborts.
  * @param times how often it is sent, at most.
  * @throws {EtcdError} etcd's refusal, whoever told it; where nobody could be reached, the fault of whoever may have
  *   been reached after all.

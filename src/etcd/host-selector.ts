@@ -1,5 +1,5 @@
 /**
- * Which host to ask: not one that keeps silent, could not be reached or dropped a connection, while there are others.
+ * Which host to ask: not one that did not answer, could not be reached or dropped a connection, if there are others.
  */
 import { clock } from '../util/clock.ts';
 import { isByEtcd, isUnfit, type GrpcStatus } from './etcd-error.ts';
@@ -95,7 +95,7 @@ export class HostSelector<Host> {
     return Math.max(0, this.heardAtMs(host) + SILENT_AFTER_MS - clock.now());
   }
 
-  /** It keeps silent, or lags behind. */
+  /** It does not answer, or lags behind. */
   suspect(host: Host, reason: string): void {
     this.#add(host, 0, reason);
   }

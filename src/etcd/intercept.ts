@@ -1,5 +1,5 @@
 /**
- * Our hand on a call of etcd3: what it sends along, what it hears, and what etcd3 is told of its end.
+ * Intercepts a call of etcd3: the metadata it sends, the answer it gets, and the status that etcd3 sees.
  */
 import type { KVClient } from 'etcd3';
 import type { GrpcStatus } from './etcd-error.ts';

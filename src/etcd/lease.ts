@@ -70,7 +70,7 @@ interface Answered {
   readonly proof: LeaseProof;
 }
 
-/** Renews one lease on one stream; a stream that fails or keeps silent is replaced by the next renewal. */
+/** Renews one lease on one stream; a stream that fails or falls silent is replaced by the next renewal. */
 export class KeepAlive {
   readonly #transport: EtcdTransport;
   readonly #leaseId: string;
@@ -87,7 +87,7 @@ export class KeepAlive {
     this.#ownKey = ownKey;
   }
 
-  /** Opens the stream if there is none. @returns how to say that the host behind it keeps silent. */
+  /** Opens the stream if there is none. @returns how to say that the host behind it does not answer. */
   async dial(limits: CallLimits): Promise<{ fail(): void }> {
     const stream = (this.#stream ??= await this.#open(limits));
     return { fail: () => this.#drop(stream, 'fail') };

@@ -132,7 +132,7 @@ export class Members {
     );
   }
 
-  /** A single host that is away is told of by what it keeps from happening. */
+  /** A single host that is away is reported by the call that fails. */
   #tellOfHost(event: HostEvent): void {
     if (this.hosts.length > 1) this.#tell(event);
   }

@@ -29,7 +29,7 @@ export interface OpenStream<Request, Response> {
   renewed(): void;
   /** Ends it; its host is not to blame. */
   close(): void;
-  /** Ends it because the host keeps silent: the connection is dropped, and what begins now begins on a new one. */
+  /** Ends it because the host does not answer: the connection is dropped. Later calls begin on a new one. */
   fail(): void;
   /** Ends it because the host lags behind: the next one goes elsewhere, and no connection is dropped. */
   leave(): void;

@@ -2,8 +2,8 @@
  * How we reach etcd: through connections of our own, one etcd3 client for each host of the user's client.
  *
  * - A call is sent once, to a host of our choice, and waits no longer than its own time limit. What may happen twice
- *   without harm goes to another host too while the first keeps silent.
- * - A connection that keeps silent is dropped, and what begins then begins on a new one.
+ *   without harm goes to another host too while the first does not answer.
+ * - A connection that does not answer is dropped. Later calls begin on a new one.
  * - Nothing that the application does on its client bears on ours. When it closes its client, ours end too; and they are
  *   closed when nothing of ours needs them.
  */
@@ -31,7 +31,7 @@ export interface CallLimits {
   readonly isTimely?: boolean | undefined;
   /** What the header of the answer proves of etcd's history. Default: `nothing`. */
   readonly proves?: Proves | undefined;
-  /** Whether another host is asked too while the first keeps silent: for what may happen twice without harm. */
+  /** Whether another host is asked too while the first does not answer: for what may happen twice without harm. */
   readonly isHedged?: boolean | undefined;
   /** A host to pass over if another one is not a suspect. */
   readonly avoid?: Host | undefined;
@@ -52,7 +52,7 @@ export type Lane = 'lease' | 'queue' | 'caller';
 const IN_FLIGHT = 64;
 
 export class EtcdTransport {
-  /** What etcd has told of its history: a member that has not reached it lags behind. */
+  /** How far etcd's history is known to go: a member that has not reached it lags behind. */
   readonly history: History = new History();
   /** When the last linearizable answer was asked for. */
   provenAtMs: number = Number.NEGATIVE_INFINITY;
@@ -89,7 +89,7 @@ export class EtcdTransport {
     );
   }
 
-  /** Whether the user has closed the client: what is open would go on, and renew a lease for nobody. */
+  /** Whether the user has closed the client: an open stream would go on, and renew a lease that no campaign uses. */
   get isClosed(): boolean {
     return poolOf(this.#users)?.hosts.every(({ closed }) => closed) ?? false;
   }

@@ -21,7 +21,7 @@ export interface Ask<T> {
   readonly signal: AbortSignal | undefined;
   /** How much longer its host may keep silent, in milliseconds. */
   readonly patienceMs: () => number;
-  /** Its host keeps silent: told once, at the latest when the limit is reached. */
+  /** Its host does not answer: called once, at the latest when the limit is reached. */
   readonly onSilent: () => void;
   readonly onTimeout: () => void;
   /** @returns why the answer counts for nothing. */

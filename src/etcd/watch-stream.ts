@@ -54,7 +54,7 @@ export class WatchStream {
     this.#stream.close();
   }
 
-  /** The host keeps silent. */
+  /** The host does not answer. */
   fail(): void {
     this.#stream.fail();
   }

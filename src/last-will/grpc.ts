@@ -59,7 +59,7 @@ export function call(
       ':path': path,
       'content-type': 'application/grpc',
       te: 'trailers',
-      hasleader: 'true', // a member that is cut off from its leader says so, and keeps nobody waiting
+      hasleader: 'true', // a member that is cut off from its leader says so at once
       ...metadata,
     });
     const chunks: Buffer[] = [];
@@ -90,7 +90,7 @@ export function call(
 
 /**
  * gRPC's encoding of messages. A proxy's own message may hold a bare `%`, or bytes that are not UTF-8: they must not
- * throw here, in an event handler, where nobody catches.
+ * throw here, in an event handler, where nothing catches it.
  */
 export const percentDecoded = (text: string): string =>
   Buffer.from(

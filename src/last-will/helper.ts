@@ -9,7 +9,7 @@ import { revoke } from './revoke.ts';
 
 export function runHelper(pipe: NodeJS.ReadableStream, end: () => void): void {
   process.title = 'etcd-election last will';
-  // A group that is told to end is when we are needed: we go when the pipe does.
+  // A signal to the whole process group is when we are needed: we end only when the pipe closes.
   for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP', 'SIGQUIT', 'SIGUSR2'] as const)
     process.on(signal, () => undefined);
 

@@ -89,7 +89,7 @@ export class LastWill {
     );
   }
 
-  /** Each start passes the guard; returns when the helper runs, or nobody needs it any more. */
+  /** Each start passes the guard; returns when the helper runs, or is not needed any more. */
   async #start(): Promise<void> {
     const { signal } = this.#stop;
     await this.#guard.pass('environment', RESTARTS, { signal });

@@ -36,7 +36,7 @@ export async function revoke(reach: Reach, leases: Leases, patience: Patience = 
   return left;
 }
 
-/** One host after the other, without waiting for long on one that keeps silent; ends when nothing is left. */
+/** One host after another, without a long wait for one that does not answer; ends when no lease is left. */
 async function askAll(
   reach: Reach,
   left: Map<string, string | undefined>,

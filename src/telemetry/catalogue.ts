@@ -7,7 +7,7 @@
 export interface Metric {
   /**
    * - `counter`, `histogram`: told when something happens.
-   * - `gauge`, `total`: asked for when somebody looks; a total only ever grows.
+   * - `gauge`, `total`: read when it is scraped; a total only ever grows.
    */
   readonly kind: 'counter' | 'histogram' | 'gauge' | 'total';
   /** With dots, as OpenTelemetry has it. */

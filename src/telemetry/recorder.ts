@@ -87,7 +87,7 @@ export class Recorder implements Disposable {
   readonly #seen = new Set<string>();
   readonly #stood = new Set<string>();
   readonly #led = new Set<string>();
-  /** Since when nobody leads, by election. */
+  /** Since when there is no leader, by election. */
   readonly #leaderless = new Map<string, number>();
   /** Granted TTLs of the leases held, in seconds. */
   readonly #leases = new Map<string, number>();
@@ -141,7 +141,7 @@ export class Recorder implements Disposable {
       case 'leader.changed':
         return this.#noteLeader(event.election, event.fencingToken !== undefined);
       case 'campaign.ended':
-        this.#leaderless.delete(event.election); // nobody of us looks any more
+        this.#leaderless.delete(event.election); // no campaign of this process watches any more
         return record('campaignsEnded', 1, { election: event.election, reason: event.reason });
       case 'candidate.lost':
         return record('candidaciesLost', 1, { election: event.election, reason: event.reason });

@@ -16,7 +16,7 @@ import {
 import type { EventOf } from '../events.ts';
 import type { ElectionEvent, ElectionEventType, EndCause, Term } from '../index.ts';
 
-/** Ends that somebody chose; all others are a span's error. */
+/** Ends that were chosen; all others are a span's error. */
 const CHOSEN: ReadonlySet<EndCause> = new Set([
   'stepped-down',
   'resigned',
@@ -25,7 +25,7 @@ const CHOSEN: ReadonlySet<EndCause> = new Set([
   'work-ended',
 ]);
 
-/** Told of a term while it lasts, each in a span without length. */
+/** Events of a term while it lasts, each in a span without length. */
 const TROUBLES = [
   'announce.failed',
   'callback.failed',
@@ -112,7 +112,7 @@ export class TermSpans {
     }
   };
 
-  /** Until the campaign ends; not for what is told of an election without one. */
+  /** Until the campaign ends; not for events of an election without one. */
   #track({ type, election }: Heard): Tracked | undefined {
     if (type !== 'candidate.entered' && type !== 'leader.changed' && type !== 'term.started')
       return undefined;

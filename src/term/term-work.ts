@@ -45,7 +45,7 @@ export class TermWork {
   readonly #term: LiveTerm;
   #isCleaning = false;
   #hasBegun = false;
-  /** For those who wait until nothing runs that counts; made when somebody does. */
+  /** For callers that wait until no work that counts runs; made with the first of them. */
   #drained: Deferred<void> | undefined;
   #settled: Deferred<void> | undefined;
 

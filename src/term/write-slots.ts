@@ -27,7 +27,7 @@ const SLOTS = 8;
 /** How long to wait between two tries to settle a write, in milliseconds. */
 const SETTLE_AGAIN_MS = 200;
 
-/** Outcomes that were learnt for nobody, kept for `term.settle`; beyond so many the oldest is forgotten. */
+/** How many outcomes are kept for a later `term.settle`; beyond that the oldest is forgotten. */
 const MOST_REMEMBERED = 1_000;
 
 /** How long a refusal of the reserved name is believed, in milliseconds. */
@@ -141,7 +141,7 @@ export class WriteSlots {
    */
   async settle(writeId: string): Promise<Fate | 'unknowable' | undefined> {
     const place = this.#places.find(({ slot }) => slot.pending === writeId);
-    // Whoever has taken the slot for another write settles this one first.
+    // The next write in the slot settles this one first.
     while (place?.isBusy === true && place.slot.pending === writeId) await clock.sleep(SETTLE_AGAIN_MS);
     if (place?.slot.pending === writeId) {
       place.isBusy = true;
@@ -286,7 +286,7 @@ export class WriteSlots {
     });
   }
 
-  /** It stays busy if somebody waits for it. */
+  /** It stays busy if a write waits for it. */
   #give(place: Place): void {
     const [next] = this.#waiting;
     place.isBusy = next !== undefined;

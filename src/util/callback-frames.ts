@@ -14,7 +14,7 @@
 const FRAMES_TAKEN = 200;
 
 let named = 0;
-/** Callbacks that run in this process: while there are none, nobody need look. */
+/** Callbacks that run in this process: while there are none, there is nothing to look for. */
 let running = 0;
 
 /** A callback that awaits the call at hand. */

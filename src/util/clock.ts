@@ -7,9 +7,9 @@ import { uptime } from 'node:os';
 export interface Readings {
   /** Never steps, but stands still while the machine is suspended. */
   monotonicMs(): number;
-  /** Steps whenever somebody sets it. */
+  /** Steps when it is set. */
   wallMs(): number;
-  /** Time since boot: counts suspended time, steps for nobody, costs microseconds to read. */
+  /** Time since boot: counts suspended time, never steps, costs microseconds to read. */
   bootMs(): number;
 }
 
@@ -93,7 +93,7 @@ export class SystemClock implements Clock {
     const monotonic = this.#readings.monotonicMs();
     const wallAhead = this.#readings.wallMs() - monotonic;
     if (wallAhead - this.#wallAhead > SUSPICION_MS) {
-      // Either somebody set the wall clock, or the machine slept: boot time knows which.
+      // Either the wall clock was set, or the machine slept: boot time knows which.
       const bootAhead = this.#readings.bootMs() - monotonic;
       const slept = bootAhead - this.#bootAhead;
       if (slept > BOOT_STEP_MS) {

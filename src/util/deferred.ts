@@ -9,13 +9,13 @@ export class Deferred<T> {
       this.resolve = resolve;
       this.reject = reject;
     });
-    this.promise.catch(() => undefined); // nobody need listen: an un-awaited campaign() must not end the process
+    this.promise.catch(() => undefined); // an un-awaited campaign() must not end the process
   }
 }
 
 /**
- * Runs; where nobody awaits it, its rejection does not end the process. It is not listened to before it rejects: V8
- * shows who awaits a promise only while nobody else listens to it.
+ * Runs. If the promise is not awaited, its rejection does not end the process. We listen to it only when it rejects: V8
+ * shows who awaits a promise only while it has no other listener.
  */
 export function unheard<T>(run: () => Promise<T>): Promise<T> {
   let result: Promise<T> | undefined;

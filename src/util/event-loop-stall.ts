@@ -49,7 +49,7 @@ function beatAgain(): void {
   );
 }
 
-/** Watches the event loop while somebody leads. @returns a function that ends it. */
+/** Watches the event loop while an election of this process leads. @returns a function that ends it. */
 export function watchLoop(): () => void {
   if (holders++ === 0) {
     last = beatNow();

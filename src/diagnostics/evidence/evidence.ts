@@ -125,7 +125,7 @@ function homeOf(directory: string | undefined): string {
   return home;
 }
 
-/** The temporary directory is everybody's: somebody may have laid a folder or a link of that name there to read or to misplace ours. */
+/** Every user can write to the temporary directory: another may have put a folder or a link of that name there, to read or to misplace ours. */
 function refuseForeign(home: string): void {
   const seen = lstatSync(home);
   const isOurs =

@@ -39,7 +39,7 @@ interface Blame {
  *
  * Not by self time: a loop's cost falls into what it calls (Node's task queue, grpc-js). Blamed is the innermost
  * function of the service's own code; where no stack has one, the innermost of a package, then of Node. What V8
- * itself does (compiling, collecting garbage) has no stack and is blamed on nobody. After those that burn a share
+ * itself does (compiling, collecting garbage) has no stack and is blamed on no function. After those that burn a share
  * worth naming come their callers on nearly every stack, the nearest first: one of them holds the loop. Pure.
  *
  * @param atMost how many. Default: 3.

@@ -6,7 +6,7 @@ import { DiagnosticsError } from '../errors.ts';
  *
  * Asked on the main thread, before anything else: a worker that has no options of the command line sees no
  * `process.permission`, and connecting it to the main thread without the inspector permission aborts the whole process
- * (an assertion in Node's C++ that nobody can catch).
+ * (an assertion in Node's C++ that cannot be caught).
  */
 export function whyNoProfile(): string | undefined {
   const { permission } = process as { permission?: { has(scope: string): boolean } };

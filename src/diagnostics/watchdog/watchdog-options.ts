@@ -64,7 +64,7 @@ export interface WatchdogOptions {
    */
   log?: 'text' | 'json' | false | undefined;
   /**
-   * Called on the main thread with each runaway that it can still be told of: `hot` and `rounds`. A starved one is over
+   * Called on the main thread with each runaway that still reaches it: `hot` and `rounds`. A starved one is over
    * when its main thread turns again, and then goes to `onNotice`. Give `webhook` to hear of it while it spins. What the
    * callback throws becomes a process warning.
    */

@@ -10,7 +10,7 @@ import { WorkerHost } from './worker-host.ts';
 export interface Watchdog extends AsyncDisposable {
   /** What it cannot do here, and why: a missing permission, a debugger. */
   readonly notes: readonly string[];
-  /** The last runaways that the main thread was told of, newest first. At most 20. See `WatchdogOptions.onRunaway`. */
+  /** The last runaways that reached the main thread, newest first. At most 20. See `WatchdogOptions.onRunaway`. */
   readonly runaways: readonly RunawayReport[];
   /** The last notices, newest first. At most 20. See `WatchdogOptions.onNotice`. */
   readonly notices: readonly RunawayReport[];

@@ -10,7 +10,7 @@ import { remember } from './reports.ts';
 import { RestartingWorker } from './restarting-worker.ts';
 import { Turns } from './turns.ts';
 
-/** After an event, the worker is told of the elections so much later: a burst of events is one message. */
+/** How long after an event the worker gets the elections: a burst of events is one message. */
 const TELL_AFTER_MS = 200;
 
 export interface HostOptions {
