@@ -224,7 +224,7 @@ function printTable(handovers: readonly Handover[], screen: Screen): void {
     String(after.fencingToken),
     span(leaderlessMs),
   ]);
-  const head = ['what happened', 'then led', 'fencing token', 'nobody led for'];
+  const head = ['what happened', 'then led', 'token', 'leaderless'];
   const widths = head.map((name, column) =>
     Math.max(name.length, ...rows.map((row) => row[column]?.length ?? 0)),
   );
@@ -233,7 +233,7 @@ function printTable(handovers: readonly Handover[], screen: Screen): void {
       .map((cell, column) =>
         column < 2 ? cell.padEnd(widths[column] ?? 0) : cell.padStart(widths[column] ?? 0),
       )
-      .join('   ');
+      .join('  ');
   screen.print(`  ${screen.paint('bold', layOut(head))}`);
   for (const row of rows) screen.print(`  ${layOut(row)}`);
   screen.print();
