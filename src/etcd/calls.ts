@@ -27,9 +27,11 @@ export interface Asking {
   /** A host to pass over if another one is not a suspect. */
   readonly avoid?: Host | undefined;
   readonly isAnonymous?: boolean | undefined;
+  /** The application's own calls are `caller`: they do not dial a host that could not be reached. */
+  readonly lane?: string | undefined;
 }
 
-interface How extends Pick<Asking, 'signal' | 'avoid' | 'isAnonymous'> {
+interface How extends Pick<Asking, 'signal' | 'avoid' | 'isAnonymous' | 'lane'> {
   /** Its answer says nothing of whether the host is fit for work. */
   readonly isProbe?: boolean | undefined;
   readonly dueAtMs: number;
@@ -57,9 +59,9 @@ export class Calls {
   /** @throws {EtcdError} */
   ask<T>(what: string, invoke: Invoke<T>, dueAtMs: number, limits: Asking): Promise<T> {
     const asked = new Set<Host>();
-    const { avoid, isAnonymous } = limits;
+    const { avoid, isAnonymous, lane } = limits;
     const ask = (signal: AbortSignal | undefined, onSilent: () => void): Promise<T> =>
-      this.#askHosts(what, invoke, { dueAtMs, signal, onSilent, asked, avoid, isAnonymous });
+      this.#askHosts(what, invoke, { dueAtMs, signal, onSilent, asked, avoid, isAnonymous, lane });
     return limits.isHedged === true && this.members.hosts.length > 1
       ? hedged(ask, { times: this.members.hosts.length, signal: limits.signal })
       : ask(limits.signal, () => undefined);
@@ -72,6 +74,7 @@ export class Calls {
       if (host === undefined)
         throw last ?? new EtcdError('unavailable', `${what}: all hosts are being asked already`, false);
       how.asked.add(host);
+      if (how.lane !== 'caller') host.dialAgain();
       try {
         return await this.#askHost(host, what, invoke, how);
       } catch (fault) {
@@ -168,7 +171,7 @@ export class Calls {
   /** The token at hand, or a new one; undefined where none is needed. @throws {EtcdError} */
   async tokenFor(
     what: string,
-    { dueAtMs, signal }: Pick<How, 'dueAtMs' | 'signal'>,
+    { dueAtMs, signal, lane }: Pick<How, 'dueAtMs' | 'signal' | 'lane'>,
   ): Promise<string | undefined> {
     if (!this.#tokens.isMissing) return this.#tokens.current;
     const fetching = this.#tokens.get((credentials) =>
@@ -176,7 +179,7 @@ export class Calls {
         'authenticate',
         (client, options) => client.auth.authenticate(credentials, options),
         clock.now() + TOKEN_WITHIN_MS,
-        { isHedged: true, isAnonymous: true },
+        { isHedged: true, isAnonymous: true, lane },
       ).then(({ token }) => token, tokenIfSwitchedOff),
     );
     await limited(what, fetching, leftOf({ dueAtMs, signal }));

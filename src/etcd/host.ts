@@ -32,6 +32,16 @@ export function addressesOf(client: object): readonly string[] {
   return [...new Set([options?.hosts ?? '127.0.0.1:2379'].flat())];
 }
 
+/** A client that could not connect is not replaced when it is younger than this, in milliseconds. */
+const DIAL_AGAIN_AFTER_MS = 250;
+
+/**
+ * How long gRPC itself waits before it dials again, in milliseconds. A new client dials at once. So what passes a guard of
+ * ours makes a new one ({@link Host.dialAgain}), and gRPC serves the application's own calls: they cannot make us dial
+ * more often, however many fail.
+ */
+const GRPC_DIALS_AGAIN_MS = 2_000;
+
 export class Host {
   /** As it stands in the user's configuration. */
   readonly address: string;
@@ -39,6 +49,8 @@ export class Host {
   #own: Etcd3 | undefined;
   #client: HostClient | undefined;
   #madeAtMs = 0;
+  /** Its client could not connect: until gRPC dials again, its calls fail at once. */
+  isUnreachable = false;
 
   constructor(users: Etcd3, address: string) {
     this.#users = users;
@@ -64,6 +76,7 @@ export class Host {
     const own = new Etcd3(optionsFor(this.#users, this.address));
     this.#own = own;
     this.#madeAtMs = clock.now();
+    this.isUnreachable = false;
     return {
       kv: over(this.#users.kv, own.kv),
       leaseClient: over(this.#users.leaseClient, own.leaseClient),
@@ -71,6 +84,11 @@ export class Host {
       maintenance: own.maintenance,
       auth: own.auth,
     };
+  }
+
+  /** The next call dials, if the last dial failed. */
+  dialAgain(): void {
+    if (this.isUnreachable && this.ageMs >= DIAL_AGAIN_AFTER_MS) this.drop();
   }
 
   /** Drops the connection: what begins from now on begins on a new one. What is under way ends by itself. */
@@ -99,7 +117,13 @@ function optionsFor(users: Etcd3, address: string): IOptions {
     faultHandling: { global: asItIs, host: () => asItIs } as unknown as NonNullable<
       IOptions['faultHandling']
     >,
-    grpcOptions: { ...rest.grpcOptions, 'grpc.enable_retries': 0, 'etcd-election.client': ++made },
+    grpcOptions: {
+      ...rest.grpcOptions,
+      'grpc.enable_retries': 0,
+      'grpc.initial_reconnect_backoff_ms': GRPC_DIALS_AGAIN_MS,
+      'grpc.max_reconnect_backoff_ms': GRPC_DIALS_AGAIN_MS,
+      'etcd-election.client': ++made,
+    },
   };
 }
 

@@ -15,9 +15,6 @@ export type HostEvent = EventOf<'host.away' | 'host.back' | 'host.foreign' | 'cl
 /** How long a host may take to say which cluster it belongs to before its error is believed, in milliseconds. */
 const IDENTIFY_WITHIN_MS = 1_000;
 
-/** gRPC waits longer and longer before it dials again; a new client dials at once. No younger one is replaced, in milliseconds. */
-const DIAL_AGAIN_AFTER_MS = 250;
-
 /** gRPC has no connection, and waits before it dials again. */
 const NOT_CONNECTED = /^No connection established|^Name resolution failed/;
 
@@ -110,7 +107,7 @@ export class Members {
   /** A call or a stream ended so. */
   failed(host: Host, status: GrpcStatus): void {
     this.choice.ended(host, status);
-    if (NOT_CONNECTED.test(status.details) && host.ageMs >= DIAL_AGAIN_AFTER_MS) host.drop();
+    if (NOT_CONNECTED.test(status.details)) host.isUnreachable = true;
   }
 
   /** Closes all connections. */

@@ -53,6 +53,7 @@ export async function openStream<Request, Response>(
   const how = { dueAtMs: clock.now() + withinMs, signal };
   const token = await calls.tokenFor(what, how);
   const host = (await members.choose(what, leftOf(how), { avoid }))!;
+  host.dialAgain();
   let isOver = false;
   let reason: string | undefined;
   const options = callOptions({
