@@ -202,11 +202,11 @@ export class Election implements AsyncDisposable {
    * @throws {RefusedError} from the iteration, if etcd refuses for good or the client is closed.
    */
   observe(options: { signal?: AbortSignal | undefined } = {}): AsyncGenerator<Observed, void, void> {
-    this.#callers.count('read');
+    this.#callers.count('observe');
     const asked = checkSignal(options, this.name);
-    const { closing } = this.#runner;
     return observe(this.#tools, {
-      until: asked === undefined ? [closing] : [closing, asked],
+      closing: this.#runner.closing,
+      asked,
       see: (candidate) => {
         const { last } = this.#runner;
         return last?.isLeaseLost === true && candidate.key === last.ownKey ? undefined : this.#see(candidate);

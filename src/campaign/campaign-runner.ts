@@ -102,7 +102,7 @@ export class CampaignRunner {
   campaign(value: string | undefined, calls: PublicFunction, again: () => Promise<Term>): Promise<Term> {
     const running = this.#campaign;
     if (running?.isStopping === true && this.#closedError === undefined)
-      return this.#afterCallbacks(running.ended, again, calls);
+      return this.#tools.callers.repeat(calls, () => this.#afterCallbacks(running.ended, again, calls));
     if (running !== undefined && this.#leadCampaign === undefined && this.#closedError === undefined)
       return this.#repeat(running, value, calls);
     const start = { callbacks: this.#callbacks, calledFrom: callSite(calls), ifFree: false };

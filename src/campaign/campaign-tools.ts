@@ -76,7 +76,7 @@ export function campaignTools(client: Etcd3, election: string, settings: Setting
     frames: shared.campaigns.frames(campaignKey),
     guard: guardOf(scope, 'campaign'),
     guardOf: (what) => guardOf(scope, what),
-    callers: new CallLimiter(scope, shared.reads, settings.guard, report.guard),
+    callers: new CallLimiter(scope, settings.guard, report.guard),
     eventLog,
     report,
     last: {},

@@ -10,6 +10,7 @@ import type { Candidate as Queued } from '../core/candidate-queue.ts';
 import { EtcdError } from '../etcd/etcd-error.ts';
 import type { EtcdTransport } from '../etcd/transport.ts';
 import type { SharedWatch } from '../etcd/watch.ts';
+import { endsAtOnce } from './iteration.ts';
 import { readError } from '../etcd/user-errors.ts';
 import { Refusal } from './refusal.ts';
 import { QueueWatcher } from './queue-watcher.ts';
@@ -26,8 +27,8 @@ interface ObserverTools {
    * an `AbortSignal.timeout()` without another reference is collected, and never fires.
    */
   readonly until: readonly AbortSignal[];
-  /** Passed by each iteration. @returns what to call when it ends. */
-  begin(signal: AbortSignal): Promise<() => void>;
+  /** Passed by each iteration. @param isEmpty it is over already. @returns what to call when it ends. */
+  begin(isEmpty: boolean): Promise<() => void>;
   /** Passed before anything is asked of etcd. @returns what to call when there is an answer. */
   mayWatch(signal: AbortSignal): Promise<() => void>;
   /** What etcd refuses after it has shown us a leader once: then we try on. */
@@ -45,8 +46,10 @@ export type Observed = Candidate | undefined | null;
 
 /** Who observes. */
 export interface Observing {
-  /** What ends the iteration. */
-  readonly until: readonly AbortSignal[];
+  /** Aborts on `close()`. */
+  readonly closing: AbortSignal;
+  /** What else ends the iteration. */
+  readonly asked: AbortSignal | undefined;
   /** Makes of a candidate what the reader gets; undefined if it is our own, and our lease has run out. */
   readonly see: (candidate: Queued) => Candidate | undefined;
 }
@@ -54,7 +57,7 @@ export interface Observing {
 /** One iteration over the leaders of an election; it asks nothing of etcd before it is read. */
 export function observe(
   { callers, eventLog, refusalBackoff, report, leaseLosses, ...tools }: CampaignTools,
-  { until, see }: Observing,
+  { closing, asked, see }: Observing,
 ): AsyncGenerator<Observed, void, void> {
   const over = new AbortController();
   const { election, settings } = tools;
@@ -64,9 +67,9 @@ export function observe(
     sharedWatch: tools.sharedWatch,
     noticeWithinMs: Math.max(settings.ttlSeconds, SHORTEST_TTL_SECONDS) * 1000,
     over,
-    until,
-    begin: (signal) =>
-      callers.iteration(leaders, signal, (count) =>
+    until: asked === undefined ? [closing] : [closing, asked],
+    begin: (isEmpty) =>
+      callers.iteration(leaders, { isEmpty, closing }, (count) =>
         eventLog.report({ type: 'observers.many', election, count }),
       ),
     mayWatch: (signal) => callers.watch(signal),
@@ -78,7 +81,7 @@ export function observe(
       return () => leaseLosses.delete(listener);
     },
   });
-  return endsAtOnce(leaders, over, () => callers.idle(observeLeader));
+  return endsAtOnce(leaders, over, callers);
 }
 
 /**
@@ -92,57 +95,12 @@ async function* observeLeader(tools: ObserverTools): AsyncGenerator<Observed, vo
   const offs = tools.until.map((each) => onAbort(each, stop));
   let end: (() => void) | undefined;
   try {
-    end = await tools.begin(signal);
+    end = await tools.begin(signal.aborted);
     if (!signal.aborted) yield* changes(tools, signal);
   } finally {
     end?.();
     for (const off of offs) off();
   }
-}
-
-/**
- * A generator's own `return()` and `throw()` wait behind a `next()` that is under way, and that may wait for hours:
- * they end it first. `Symbol.asyncDispose` is `return()`; Node 20 does not give it to generators.
- *
- * @param idle passed by calls on an iteration that has not begun or is over: a generator answers them within the turn.
- */
-function endsAtOnce<T>(
-  leaders: AsyncGenerator<T, void, void>,
-  over: AbortController,
-  idle: () => Promise<void>,
-): AsyncGenerator<T, void, void> {
-  const next = leaders.next.bind(leaders);
-  const end = leaders.return.bind(leaders);
-  const fail = leaders.throw.bind(leaders);
-  let state: 'new' | 'under way' | 'over' = 'new';
-  const finish = async (
-    finished: () => Promise<IteratorResult<T, void>>,
-  ): Promise<IteratorResult<T, void>> => {
-    over.abort();
-    const isUnderWay = state === 'under way';
-    state = 'over';
-    if (!isUnderWay) await idle();
-    return await finished();
-  };
-  return Object.assign(leaders, {
-    async next() {
-      if (state === 'over') await idle();
-      else state = 'under way';
-      try {
-        const result = await next();
-        if (result.done === true) state = 'over';
-        return result;
-      } catch (error) {
-        state = 'over';
-        throw error;
-      }
-    },
-    return: (value: void | PromiseLike<void>) => finish(() => end(value)),
-    throw: (error: unknown) => finish(() => fail(error)),
-    async [Symbol.asyncDispose]() {
-      await leaders.return();
-    },
-  });
 }
 
 /** What the observers of one election and client look at together: one read and one watch, as long as one looks. */

@@ -52,14 +52,15 @@ export class RoundGuard {
   /** The campaign is over. If the guard let no round of it go, giving up passes a guard too. */
   async end(): Promise<void> {
     if (this.#isReleased) return;
-    const { guard, settings, guardOf, report } = this.#tools;
+    const { guard, settings, guardOf, report, callers } = this.#tools;
     const isTold = guard.status(settings.guard).state !== 'open';
     await guardOf('quits').pass(
       'caller',
       { ...settings.guard, capMs: LONGEST_QUIT_MS },
       { calledFrom: this.#calledFrom, listener: isTold ? undefined : report.guard },
     );
-    guard.gaveUp();
-    await clock.sleep(1); // a loop may make a new election each time, whose guard knows of no loop
+    guard.ended();
+    await callers.idleOfClient(); // a loop may make a new election each time, whose guard knows of no loop
+    await clock.sleep(1);
   }
 }

@@ -6,7 +6,6 @@ import { EtcdTransport } from '../etcd/transport.ts';
 import type { SharedWatch } from '../etcd/watch.ts';
 import { LastWill } from '../last-will/index.ts';
 import type { EventLog } from '../logging/event-log.ts';
-import { clientReadsOf, type ClientReads } from '../loop-guard/client-reads.ts';
 import { ActiveCampaigns } from './active-campaigns.ts';
 import { ReconnectBackoff } from './reconnect-backoff.ts';
 import { RefusalBackoff } from './refusal-backoff.ts';
@@ -27,11 +26,6 @@ export class SharedClient {
     this.#client = client;
     this.transport = new EtcdTransport(client);
     this.backoff = new ReconnectBackoff(client);
-  }
-
-  /** The budget of reads and watches that callers begin. */
-  get reads(): ClientReads {
-    return clientReadsOf(this.#client);
   }
 
   /** One helper process for all sessions; made for the first election that asks for it. */

@@ -15,8 +15,7 @@ export function resetLoopGuards(): void {
     'single-flight',
     'new-elections',
     'reconnect-backoff',
-    'client-reads',
-    'idle-of-client',
+    'client-calls',
     'iterations',
   ])
     home[Symbol.for('etcd-election/1')]?.get(kind)?.clear();

@@ -4,39 +4,33 @@
  * could be had as fast as a caller can ask: that is what makes loops hot.
  */
 import { callSite, type PublicFunction } from './call-site.ts';
+import { clientCallsOf, type ClientCalls } from './client-calls.ts';
+import type { Origin } from '../core/campaign-state.ts';
 import {
   AlreadyStandingError,
   LeadershipLostError,
   UnavailableError,
   type ElectionError,
 } from '../errors.ts';
+import { keyOf, type ElectionScope } from './guard-key.ts';
+import { iterationsOf } from './iterations.ts';
+import { guardOf, type GuardListener, type GuardSettings } from './loop-guard.ts';
+import { singleFlightOf } from './single-flight.ts';
 import {
   CALLS_PER_TURN,
-  countSyncCall,
   countLook,
+  countSyncCall,
+  Flood,
   refusals,
   termRefusals,
   turnOfTheLoop,
   WRITES_PER_TURN,
 } from './sync-flood.ts';
-import type { ClientReads } from './client-reads.ts';
-import { guardOf, type GuardListener, type GuardSettings } from './loop-guard.ts';
-import { iterationsOf } from './iterations.ts';
-import { keyOf, type ElectionScope } from './guard-key.ts';
 import { clock } from '../util/clock.ts';
-import { idleOfClient, singleFlightOf, type SingleFlight } from './single-flight.ts';
+import { unheard } from '../util/deferred.ts';
 
 /** Reads: 20 a second for whoever pauses between them; who asks again at once waits longer and longer, up to 1 s. */
 const READS: GuardSettings = { burst: 20, baseMs: 50, capMs: 1_000, outsideCapMs: 1_000, healthyAfterMs: 50 };
-
-/** Calls with nothing to do, of all elections of a client: 300 at once, then fewer and fewer, down to one a second. */
-const IDLE_OF_CLIENT: GuardSettings = {
-  burst: 300,
-  baseMs: 50,
-  capMs: 1_000,
-  outsideCapMs: 1_000,
-  healthyAfterMs: 50,
-};
 
 /** Calls of one `campaign()` that may wait for its term; each costs memory as long as it waits. */
 const MOST_ASKING = 1_000;
@@ -49,46 +43,42 @@ const MOST_WRITES = 10_000;
  * - `fail`: calls of a term that fail without asking etcd.
  * - `build`: transactions that are made, whether they are committed or not.
  */
-export type CallKind = 'stand' | 'end' | 'read' | 'register' | 'fail' | 'write' | 'build';
+export type CallKind = 'stand' | 'end' | 'read' | 'observe' | 'register' | 'fail' | 'write' | 'build';
 
 /**
- * Calls are counted apart by kind: whoever floods `campaign()` must still be able to `close()`. How many of each may
- * begin in one turn of the event loop.
+ * Calls are counted apart by kind: whoever floods `campaign()` must still be able to `close()`. First, how many of each
+ * one election may begin in one turn of the event loop. Then what the whole process may begin before the thread sleeps:
+ * more than a busy service makes, one for each of its requests.
  */
-const PER_TURN: Record<CallKind, number> = {
-  stand: CALLS_PER_TURN,
-  end: CALLS_PER_TURN,
-  read: CALLS_PER_TURN,
-  register: WRITES_PER_TURN,
-  fail: CALLS_PER_TURN,
-  write: WRITES_PER_TURN,
-  build: WRITES_PER_TURN,
+const LIMITS: Record<CallKind, { readonly perTurn: number; readonly flood: Flood }> = {
+  stand: { perTurn: CALLS_PER_TURN, flood: new Flood(20_000, 5_000) },
+  end: { perTurn: CALLS_PER_TURN, flood: new Flood(20_000, 500) },
+  read: { perTurn: CALLS_PER_TURN, flood: new Flood(20_000, 5_000) },
+  observe: { perTurn: CALLS_PER_TURN, flood: new Flood(10_000, 500) },
+  register: { perTurn: WRITES_PER_TURN, flood: new Flood(20_000, 5_000) },
+  fail: { perTurn: CALLS_PER_TURN, flood: new Flood(20_000, 5_000) },
+  write: { perTurn: WRITES_PER_TURN, flood: new Flood(20_000, 5_000) },
+  build: { perTurn: WRITES_PER_TURN, flood: new Flood(20_000, 5_000) },
 };
+
+/** What answers that cost no round of a campaign wait for: each has a guard of its own for each election. */
+type Answer = 'refusals' | 'failures' | 'repeats' | 'idle';
 
 export class CallLimiter {
   readonly #scope: ElectionScope;
-  readonly #clientReads: ClientReads;
-  readonly #settings: GuardSettings;
-  /** For answers that cost nothing: an honest caller must not wait for half a minute. */
-  readonly #cheap: GuardSettings;
-  /** For calls of a term that fail: at the end of a term they must not hold up the drain. */
-  readonly #failing: GuardSettings;
+  readonly #settings: Record<Answer, GuardSettings>;
   readonly #listener: GuardListener;
   #asking = 0;
   #writes = 0;
 
   /** @param scope what all objects of this election share in this process. */
-  constructor(
-    scope: ElectionScope,
-    clientReads: ClientReads,
-    settings: GuardSettings,
-    listener: GuardListener,
-  ) {
-    this.#clientReads = clientReads;
+  constructor(scope: ElectionScope, settings: GuardSettings, listener: GuardListener) {
     this.#scope = scope;
-    this.#settings = settings;
-    this.#cheap = { ...settings, capMs: settings.outsideCapMs };
-    this.#failing = { ...this.#cheap, healthyAfterMs: settings.outsideCapMs };
+    // An honest caller must not wait for half a minute for an answer that costs nothing.
+    const cheap = { ...settings, capMs: settings.outsideCapMs };
+    // At the end of a term, calls that fail must not hold up the drain.
+    const failing = { ...cheap, healthyAfterMs: settings.outsideCapMs };
+    this.#settings = { refusals: settings, failures: failing, repeats: cheap, idle: cheap };
     this.#listener = listener;
   }
 
@@ -96,23 +86,33 @@ export class CallLimiter {
     return this.#scope.election;
   }
 
-  /** Found, or made, when it is needed: most elections of a client never need one. */
-  #singleFlight(kind: 'refusals' | 'failures' | 'repeats' | 'idle'): SingleFlight {
-    return singleFlightOf(this.#scope, kind);
-  }
-
   /**
-   * Every public call begins here, unless it begins with {@link write}.
+   * Every public call begins here.
    *
    * @throws {RunawayLoopError} if a loop never lets the event loop turn.
    */
   count(kind: CallKind): void {
-    countSyncCall(keyOf(this.#scope, kind), this.#election, PER_TURN[kind]);
+    const { perTurn, flood } = LIMITS[kind];
+    countSyncCall(keyOf(this.#scope, kind), this.#election, perTurn);
+    flood.count(clock.now());
   }
 
   /** Every public call that gives an answer of memory and makes garbage begins here. @throws {RunawayLoopError} */
   look(): void {
     countLook(this.#election);
+  }
+
+  /** Waits as long as calls with such an answer must. The guard is made when it is needed: most elections never need one. */
+  async #pass(answer: Answer, calledFrom: readonly string[] | undefined, origin?: Origin): Promise<void> {
+    const listener = answer === 'idle' ? this.#unlessTold() : this.#listener;
+    const options = { calledFrom, listener, origin: origin ?? 'caller' };
+    await singleFlightOf(this.#scope, answer).pass(this.#settings[answer], options);
+  }
+
+  /** Taken only where a loop may be under way: it costs more than all the rest. */
+  #calledFrom(answer: Answer, calls: PublicFunction): readonly string[] | undefined {
+    const flight = singleFlightOf(this.#scope, answer);
+    return flight.isHolding || flight.isFresh ? undefined : callSite(calls);
   }
 
   /**
@@ -125,31 +125,21 @@ export class CallLimiter {
    */
   write<T>(calls: PublicFunction, act: () => Promise<T>): Promise<T> {
     this.count('write');
+    const turn = turnOfTheLoop();
     let answer: Promise<T>;
     try {
       if (this.#writes >= MOST_WRITES)
-        throw new UnavailableError(
-          this.#election,
-          `${MOST_WRITES} writes of election "${this.#election}" are under way already; await some of them first`,
-        );
+        throw this.#tooMany(`${MOST_WRITES} writes of election "${this.#election}" are under way already`);
       answer = act();
     } catch (error) {
       return this.fail(calls, error);
     }
     this.#writes++;
     const calledFrom = this.#calledFrom('failures', calls);
-    const turn = turnOfTheLoop();
     return answer
-      .catch(async (error: unknown): Promise<never> => {
-        const isKnown = turn === turnOfTheLoop(); // without etcd: nothing has come in
-        if (isKnown) termRefusals.count(clock.now());
-        await this.#singleFlight('failures').pass(this.#failing, {
-          origin: error instanceof LeadershipLostError ? 'caller' : 'environment',
-          calledFrom,
-          listener: this.#listener,
-        });
-        if (isKnown) await clock.sleep(1);
-        throw error;
+      .catch((error: unknown) => {
+        const isOfCaller = error instanceof LeadershipLostError;
+        return this.#failed(error, calledFrom, turn, isOfCaller ? 'caller' : 'environment');
       })
       .finally(() => {
         this.#writes--;
@@ -166,22 +156,19 @@ export class CallLimiter {
   register<T>(calls: PublicFunction, act: () => Promise<T>): Promise<T> {
     this.count('register');
     const turn = turnOfTheLoop();
-    let registered: Promise<T>;
-    try {
-      registered = this.#afterTurn(turn, act());
-    } catch (error) {
-      registered = this.fail(calls, error);
-    }
-    registered.catch(() => undefined); // un-awaited, it must not end the process
-    return registered;
-  }
-
-  async #afterTurn<T>(turn: number, answer: Promise<T>): Promise<T> {
-    try {
-      return await answer;
-    } finally {
-      if (turn === turnOfTheLoop()) await clock.sleep(1);
-    }
+    return unheard(async () => {
+      let registered: Promise<T>;
+      try {
+        registered = act();
+      } catch (error) {
+        return await this.fail(calls, error);
+      }
+      try {
+        return await registered;
+      } finally {
+        await untilTurnAfter(turn);
+      }
+    });
   }
 
   /**
@@ -191,19 +178,20 @@ export class CallLimiter {
    */
   fail(calls: PublicFunction, error: unknown): Promise<never> {
     this.count('fail');
-    termRefusals.count(clock.now());
-    return this.#singleFlight('failures')
-      .pass(this.#failing, { calledFrom: this.#calledFrom('failures', calls), listener: this.#listener })
-      .then(() => clock.sleep(1))
-      .then((): never => {
-        throw error;
-      });
+    return this.#failed(error, this.#calledFrom('failures', calls), turnOfTheLoop());
   }
 
-  /** Taken only where a loop may be under way: it costs more than all the rest. */
-  #calledFrom(kind: 'failures' | 'repeats' | 'idle', calls: PublicFunction): readonly string[] | undefined {
-    const flight = this.#singleFlight(kind);
-    return flight.isHolding || flight.isFresh ? undefined : callSite(calls);
+  async #failed(
+    error: unknown,
+    calledFrom: readonly string[] | undefined,
+    turn: number,
+    origin?: Origin,
+  ): Promise<never> {
+    const isKnown = turn === turnOfTheLoop(); // without etcd: nothing has come in
+    if (isKnown) termRefusals.count(clock.now());
+    await this.#pass('failures', calledFrom, origin);
+    if (isKnown) await clock.sleep(1);
+    throw error;
   }
 
   /**
@@ -213,21 +201,22 @@ export class CallLimiter {
    */
   refuse(error: ElectionError, calledFrom?: readonly string[], isFree = false): Promise<never> {
     refusals.count(clock.now());
-    const delay = isFree
-      ? Promise.resolve()
-      : this.#singleFlight('refusals').pass(this.#settings, { calledFrom, listener: this.#listener });
-    const refusal = delay
-      .then(() => clock.sleep(1))
-      .then((): never => {
-        throw error;
-      });
-    refusal.catch(() => undefined); // un-awaited, it must not end the process
-    return refusal;
+    return unheard(async () => {
+      if (!isFree) {
+        await this.#pass('refusals', calledFrom);
+        await this.idleOfClient();
+      }
+      await clock.sleep(1);
+      throw error;
+    });
+  }
+
+  #tooMany(what: string): UnavailableError {
+    return new UnavailableError(this.#election, `${what}; wait until some of them are over`);
   }
 
   /** An answer that is there already: at once, unless it is asked for in a loop. */
   repeat<T>(calls: PublicFunction, answer: () => Promise<T>): Promise<T> {
-    const repeats = this.#singleFlight('repeats');
     const calledFrom = this.#calledFrom('repeats', calls);
     if (this.#asking >= MOST_ASKING) {
       const many = `${MOST_ASKING} calls of campaign() wait for a term of election "${this.#election}" already`;
@@ -235,14 +224,14 @@ export class CallLimiter {
       return this.refuse(new AlreadyStandingError(this.#election, `${many}; ${advice}`), calledFrom);
     }
     this.#asking++;
-    const answered = repeats
-      .pass(this.#cheap, { calledFrom, listener: this.#listener })
-      .then(answer)
-      .finally(() => {
+    return unheard(async () => {
+      try {
+        await this.#pass('repeats', calledFrom);
+        return await answer();
+      } finally {
         this.#asking--;
-      });
-    answered.catch(() => undefined); // un-awaited, it must not end the process
-    return answered;
+      }
+    });
   }
 
   /**
@@ -253,18 +242,19 @@ export class CallLimiter {
    */
   async idle(calls: PublicFunction): Promise<void> {
     const turn = turnOfTheLoop();
-    const idle = this.#singleFlight('idle');
-    await idle.pass(this.#cheap, {
-      calledFrom: this.#calledFrom('idle', calls),
-      listener: this.#unlessTold(),
-    });
-    await idleOfClient(this.#scope).pass(IDLE_OF_CLIENT, { listener: this.#unlessTold() });
-    if (turn === turnOfTheLoop()) await clock.sleep(1);
+    await this.#pass('idle', this.#calledFrom('idle', calls));
+    await this.idleOfClient();
+    await untilTurnAfter(turn);
+  }
+
+  /** What asks nothing of etcd waits for others on the same endpoints too: a loop may take another name each turn. */
+  async idleOfClient(): Promise<void> {
+    await clientCallsOf(this.#scope).idle();
   }
 
   /** Of a loop that the election's own guard has told of nobody else need speak. */
   #unlessTold(): GuardListener | undefined {
-    const { state } = guardOf(this.#scope, 'campaign').status(this.#settings);
+    const { state } = guardOf(this.#scope, 'campaign').status(this.#settings.refusals);
     return state === 'open' ? this.#listener : undefined;
   }
 
@@ -273,9 +263,8 @@ export class CallLimiter {
    *
    * @returns what to call when it is over.
    */
-  async read(signal: AbortSignal): Promise<() => void> {
-    await guardOf(this.#scope, 'reads').pass('environment', READS, { signal });
-    return await this.watch(signal);
+  read(signal: AbortSignal): Promise<() => void> {
+    return this.#begin(signal, { guard: guardOf(this.#scope, 'reads'), settings: READS });
   }
 
   /**
@@ -283,25 +272,46 @@ export class CallLimiter {
    *
    * @returns what to call when the first answer is there.
    */
-  async watch(signal: AbortSignal): Promise<() => void> {
-    const end = await this.#clientReads.begin(signal);
-    if (end !== undefined) return end;
-    const why = `election "${this.#election}" cannot be read now: too many reads wait on this client already`;
-    return await this.refuse(new UnavailableError(this.#election, `${why}; await some of them first`));
+  watch(signal: AbortSignal): Promise<() => void> {
+    return this.#begin(signal);
   }
 
-  /** An iteration begins; one that would end at once takes its time. @returns what to call when it ends. */
-  iteration(
+  async #begin(...args: Parameters<ClientCalls['begin']>): Promise<() => void> {
+    const end = await clientCallsOf(this.#scope).begin(...args);
+    const why = `election "${this.#election}" cannot be read now: too many reads wait already`;
+    return end ?? (await this.refuse(this.#tooMany(why)));
+  }
+
+  /**
+   * An iteration begins; one that would end at once takes its time.
+   *
+   * @param closing ends its wait, and nothing else does: a loop must not go round faster by ending what is held.
+   * @returns what to call when it ends.
+   */
+  async iteration(
     iterates: { readonly next: PublicFunction },
-    signal: AbortSignal,
+    { isEmpty, closing }: { readonly isEmpty: boolean; readonly closing: AbortSignal },
     onMany: (count: number) => void,
   ): Promise<() => void> {
-    const isEmpty = signal.aborted;
     const options = {
-      signal: isEmpty ? undefined : signal,
+      signal: isEmpty ? undefined : closing,
       calledFrom: callSite(iterates.next),
       listener: this.#unlessTold(),
     };
-    return iterationsOf(this.#scope).begin(options, isEmpty, onMany);
+    const end = await iterationsOf(this.#scope).begin(options, isEmpty, onMany);
+    const why = `too many iterations over the leaders of election "${this.#election}" are open already`;
+    return end ?? (await this.refuse(this.#tooMany(why)));
   }
+
+  /** `next()` of an iteration for which too many others wait already. @throws {RunawayLoopError} */
+  tooManyAsked(calls: PublicFunction, asked: number): Promise<never> {
+    this.count('observe');
+    const why = `${asked} calls of next() wait for the leader of election "${this.#election}" already`;
+    return this.refuse(this.#tooMany(why), callSite(calls));
+  }
+}
+
+/** Resolves at once, unless the event loop has not turned since. */
+async function untilTurnAfter(turn: number): Promise<void> {
+  if (turn === turnOfTheLoop()) await clock.sleep(1);
 }

@@ -22,12 +22,17 @@ const LASTS_MS = 1_000;
 /** So many open at once may be meant, or be left behind by viewers that are gone: it is said once. */
 const MANY_OPEN = 25;
 
+/** So many may be open, and so many of those may wait to begin: each costs memory. */
+const MOST_OPEN = 10_000;
+const MOST_HELD = 1_000;
+
 export class Iterations {
   readonly #guard: LoopGuard;
   readonly #clock: Clock;
   /** Those that ended soon, and that no later one has paid for. */
   #unpaid = 0;
   #open = 0;
+  #held = 0;
   #hasSaidSo = false;
 
   constructor(guard: LoopGuard, time: Clock = clock) {
@@ -40,26 +45,30 @@ export class Iterations {
    *
    * @param isEmpty it ends at once: it is a round in any case, and takes its time.
    * @param onMany called once, when many are open.
-   * @returns what to call when it ends.
+   * @returns what to call when it ends; undefined where so many are open that a loop must be leaving them.
    */
-  async begin(options: PassOptions, isEmpty: boolean, onMany: (count: number) => void): Promise<() => void> {
+  async begin(
+    options: PassOptions,
+    isEmpty: boolean,
+    onMany: (count: number) => void,
+  ): Promise<(() => void) | undefined> {
+    if (this.#open >= MOST_OPEN || this.#held >= MOST_HELD) return undefined;
+    this.#open++;
     if (isEmpty || this.#unpaid > 0) {
       this.#unpaid = Math.max(0, this.#unpaid - 1);
+      this.#held++;
       await this.#guard.pass('caller', SHORT_ONES, options);
+      this.#held--;
     }
-    if (isEmpty) {
-      await this.#clock.sleep(1);
-      return () => undefined;
-    }
-    this.#open++;
-    if (this.#open >= MANY_OPEN && !this.#hasSaidSo) {
+    if (isEmpty) await this.#clock.sleep(1);
+    else if (this.#open >= MANY_OPEN && !this.#hasSaidSo) {
       this.#hasSaidSo = true;
       onMany(this.#open);
     }
     const begunAtMs = this.#clock.now();
     return () => {
       this.#open--;
-      if (this.#clock.now() - begunAtMs < LASTS_MS) this.#unpaid++;
+      if (!isEmpty && this.#clock.now() - begunAtMs < LASTS_MS) this.#unpaid++;
     };
   }
 }

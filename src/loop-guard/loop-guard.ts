@@ -194,8 +194,8 @@ export class LoopGuard {
     this.#history = forgive(this.#history);
   }
 
-  /** A round was given up while it was held: the time until now was no pause of the caller's. */
-  gaveUp(): void {
+  /** What it let go is over, or was given up while it was held: the time until now was no pause of the caller's. */
+  ended(): void {
     const releasedAtMs = Math.max(this.#history.releasedAtMs, this.#clock.now());
     this.#history = { ...this.#history, releasedAtMs };
   }

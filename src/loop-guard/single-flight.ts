@@ -69,7 +69,3 @@ export class SingleFlight {
 /** The single flight of one election and kind of answer in this process. */
 export const singleFlightOf = (scope: ElectionScope, purpose: Purpose): SingleFlight =>
   shared('single-flight', keyOf(scope, purpose), () => new SingleFlight(guardOf(scope, purpose)));
-
-/** Calls with nothing to do, of all elections on these endpoints: a loop may make another election each turn. */
-export const idleOfClient = ({ endpoints }: ElectionScope): SingleFlight =>
-  shared('idle-of-client', JSON.stringify(endpoints), () => new SingleFlight(new LoopGuard('', '')));

@@ -4,7 +4,7 @@
  * keeps it from burning a core.
  */
 import { RunawayLoopError } from '../errors.ts';
-import { nextTurn } from '../util/clock.ts';
+import { clock, nextTurn } from '../util/clock.ts';
 
 /** No honest program calls one election this often without ever awaiting anything. */
 export const CALLS_PER_TURN = 1_000;
@@ -60,6 +60,7 @@ export function countLook(election: string): void {
 export function countElection(name: string): void {
   forgetAfterThisTurn();
   elections++;
+  electionFlood.count(clock.now());
   if (elections > ELECTIONS_PER_TURN) runaway(name, elections);
 }
 
@@ -75,10 +76,10 @@ export const PARK_PER_TURN_MS = 100;
 let parkedInThisTurn = false;
 
 /**
- * Calls that are refused without asking etcd. A refusal comes late, which slows a loop that awaits it. A loop that
- * awaits nothing and lets the event loop turn is slowed by sleeping, once a turn, while it goes on.
+ * How often something may happen, whoever does it. A delay slows a loop that awaits it. A loop that awaits nothing and
+ * lets the event loop turn is slowed by sleeping, once a turn, while it goes on.
  */
-class Refusals {
+export class Flood {
   readonly #atOnce: number;
   readonly #perSecond: number;
   #left: number;
@@ -106,9 +107,12 @@ class Refusals {
 /** Refusals of `campaign()`, `lead()` and reads: so many at once, then so many a second, before the thread sleeps. */
 export const REFUSALS_AT_ONCE = 500;
 export const REFUSALS_PER_SECOND = 15;
-export const refusals: Refusals = new Refusals(REFUSALS_AT_ONCE, REFUSALS_PER_SECOND);
+export const refusals: Flood = new Flood(REFUSALS_AT_ONCE, REFUSALS_PER_SECOND);
 /** Refusals of what work does under its term: a busy service may fail so often when a term ends. */
-export const termRefusals: Refusals = new Refusals(2_000, 500);
+export const termRefusals: Flood = new Flood(2_000, 500);
+
+/** Elections that are made: ten thousand at start, and one for each request of a busy service. */
+const electionFlood: Flood = new Flood(20_000, 2_000);
 
 /**
  * Longer and longer: a loop that ends after a few thousand more loses seconds, one that does not end sleeps for

@@ -7,7 +7,7 @@ import type { ComparatorBuilder } from 'etcd3';
 import type { CallbackFrames } from '../util/callback-frames.ts';
 import type { Candidacy, EndCause } from '../core/campaign-state.ts';
 import { jsonOf } from '../core/json.ts';
-import { InvalidInputError, LeadershipLostError } from '../errors.ts';
+import { InvalidInputError, LeadershipLostError, UnavailableError } from '../errors.ts';
 import type { PublicFunction } from '../loop-guard/call-site.ts';
 import type { CallLimiter } from '../loop-guard/call-limits.ts';
 import type { CleanUp, SettledWrite, Term, TxnOptions } from './term.ts';
@@ -45,6 +45,12 @@ export interface TermTools {
   /** The term is over. */
   ended(): void;
 }
+
+/** What runs in one term, and its clean-ups: so many at once; each costs memory until the end of the term. */
+const MOST_REGISTERED = 10_000;
+
+/** So many jobs of `every()`: each has a timer, and a listener on the signal of the term. */
+const MOST_JOBS = 1_000;
 
 /** What a timer can wait for at most. */
 const LONGEST_INTERVAL_MS = 2 ** 31 - 1;
@@ -175,6 +181,7 @@ export class LiveTerm implements Term {
       if (!isPromise && typeof work !== 'function')
         this.#refuse(`run(): expected a promise or a function, got ${typeof work}`);
       if (!isPromise && this.isOver) throw this.lost();
+      this.#mustHaveRoom();
       return this.work.run(work);
     });
   }
@@ -185,6 +192,7 @@ export class LiveTerm implements Term {
     if (!isRange)
       this.#refuse(`every(): expected 1 to ${LONGEST_INTERVAL_MS} milliseconds, got ${String(ms)}`);
     if (typeof job !== 'function') this.#refuse(`every(): expected a function, got ${typeof job}`);
+    this.#mustHaveRoom(this.work.jobs, MOST_JOBS);
     this.work.every(ms, job);
   }
 
@@ -192,6 +200,7 @@ export class LiveTerm implements Term {
     this.#callers.count('register');
     if (!isCleanUp(cleanUp))
       this.#refuse(`onEnd(): expected a function or a disposable object, got ${typeof cleanUp}`);
+    this.#mustHaveRoom();
     this.work.onEnd(cleanUp);
   }
 
@@ -203,6 +212,16 @@ export class LiveTerm implements Term {
   resign(): void {
     this.#callers.count('end');
     if (!this.isOver) this.#life.resign();
+  }
+
+  /** @throws {UnavailableError} */
+  #mustHaveRoom(registered = this.work.registered, most = MOST_REGISTERED): void {
+    if (registered < most) return;
+    const why = `${most} jobs or clean-ups are registered already`;
+    throw new UnavailableError(
+      this.election,
+      `term of election "${this.election}": ${why}; register each once`,
+    );
   }
 
   #refuse(what: string): never {

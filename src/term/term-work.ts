@@ -43,6 +43,8 @@ export class TermWork {
   readonly #running = new Map<string, Running>();
   readonly #cleanUps: (() => unknown)[] = [];
   readonly #term: LiveTerm;
+  /** How many jobs of `every()` go on. */
+  jobs = 0;
   #isCleaning = false;
   #hasBegun = false;
   /** For callers that wait until no work that counts runs; made with the first of them. */
@@ -71,6 +73,11 @@ export class TermWork {
     return this.isRunning || this.#cleanUps.length > 0 || (this.#hasBegun && this.#listener.isPair);
   }
 
+  /** How much runs, or waits for the end of the term. */
+  get registered(): number {
+    return this.#running.size + this.#cleanUps.length;
+  }
+
   /** Names of the callbacks that run, each once. */
   get names(): CallbackName[] {
     return [...new Set([...this.#running.values()].map(({ callback }) => callback))];
@@ -97,13 +104,16 @@ export class TermWork {
   /** Runs a job at once and then at an interval, never beside itself, until the term is over. */
   every(ms: number, job: (term: Term) => unknown): void {
     const term = this.#term;
-    void this.#run('every', async () => {
+    const repeat = async (): Promise<void> => {
       while (term.isCurrent()) {
         const startedAtMs = clock.now();
         await job(term);
         await clock.sleep(Math.max(1, startedAtMs + ms - clock.now()), term.signal);
       }
-    });
+    };
+    const over = (): void => void this.jobs--;
+    this.jobs++;
+    this.#run('every', repeat).then(over, over);
   }
 
   /** Registers a clean-up, to be called when the term ends; at once if it has ended. */

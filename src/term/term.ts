@@ -93,6 +93,7 @@ export interface Term {
    *
    * @returns what the work returns. It need not be awaited.
    * @throws {LeadershipLostError} (the promise rejects) if a function is registered after the end of the term.
+   * @throws {UnavailableError} (the promise rejects) if 10 000 clean-ups and other work are registered already.
    */
   run<T>(work: PromiseLike<T> | ((term: Term) => T | PromiseLike<T>)): Promise<T>;
   /**
@@ -102,6 +103,7 @@ export interface Term {
    *
    * @param ms from one start to the next, in milliseconds. Range: 1 to 2 147 483 647.
    * @throws {InvalidInputError} if `ms` is out of range, or the job is no function.
+   * @throws {UnavailableError} if 1 000 such jobs are registered already.
    */
   every(ms: number, job: (term: Term) => unknown): void;
   /**
@@ -110,6 +112,7 @@ export interface Term {
    * `drainTimeoutMs`. One that takes longer than its share of that time goes on beside the next. What `onLeader` returns (a function, or an object that is disposable) is registered the same way.
    *
    * @throws {InvalidInputError} if it is neither a function nor disposable.
+   * @throws {UnavailableError} if 10 000 clean-ups and other work are registered already.
    */
   onEnd(cleanUp: CleanUp): void;
   /**
