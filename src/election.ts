@@ -19,7 +19,7 @@ import { callSite, type PublicFunction } from './loop-guard/call-site.ts';
 import { countElection, countSyncCall } from './loop-guard/sync-flood.ts';
 import { resolveOptions, type ElectionOptions, type Settings } from './options.ts';
 import type { Term } from './term/term.ts';
-import { onAbort } from './util/abort.ts';
+import { onAbortWeakly } from './util/abort.ts';
 
 const live = new Set<Election>();
 
@@ -68,7 +68,8 @@ export class Election implements AsyncDisposable {
     this.#reader = new QueueReader(this.#tools, this.#callers);
     const { signal } = settings;
     if (signal?.aborted === true) void this.#close('aborted');
-    else if (signal !== undefined) this.#offSignal = onAbort(signal, () => void this.#close('aborted'));
+    else if (signal !== undefined)
+      this.#offSignal = onAbortWeakly(signal, this, (election) => void election.#close('aborted'));
   }
 
   /**

@@ -154,7 +154,7 @@ async function observe(row: Row, timing: Timing, stage: Stage, subject: Subject)
     return { report, lines: subject.lines, calls: await calls(), process: await readProcess(pid) };
   };
 
-  await sleep(timing.warmUpMs);
+  await sleep(row.warmUpMs ?? timing.warmUpMs);
   const from = await read();
   await sleep(timing.windowMs);
   const atEnd = await readProcess(pid);

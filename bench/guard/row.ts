@@ -62,6 +62,13 @@ const foreverSwallowing = (round: (turn: number) => unknown): Promise<never> =>
     }
   });
 
+/** Goes round in each turn of the event loop, and awaits nothing of ours. */
+const eachTurn = (round: (turn: number) => unknown): Promise<never> =>
+  forever(async (turn) => {
+    void (async () => round(turn))().catch(noop);
+    await nextTurn();
+  });
+
 const brokenLogger = (): Logger => {
   const fail = (): never => {
     throw new Error('the disk is full');
@@ -193,6 +200,65 @@ const scenarios: Record<string, () => unknown> = {
     foreverSwallowing(async () => {
       for await (const _ of new Election(client, NAME).observe()) break;
     }),
+  'observe, each ended by a timeout': () => {
+    const election = stand();
+    return foreverSwallowing(async () => {
+      for await (const _ of election.observe({ signal: AbortSignal.timeout(10) }));
+    });
+  },
+  'observe, never read, each turn': () => {
+    const election = new Election(client, NAME);
+    return eachTurn(() => election.observe());
+  },
+  'observe, next() un-awaited each turn': () => {
+    const leaders = new Election(client, NAME).observe();
+    return eachTurn(() => leaders.next());
+  },
+  'observe, left open, each turn': () => {
+    const election = new Election(client, NAME);
+    return eachTurn(() => election.observe().next());
+  },
+  'campaign and resign, un-awaited each turn': () => {
+    const election = new Election(client, NAME);
+    return eachTurn(() => {
+      election.campaign(IP).catch(noop);
+      return election.resign();
+    });
+  },
+  'lead, given up at once, a new name each turn': () =>
+    foreverSwallowing((turn) =>
+      new Election(client, `x${turn}`).lead(async () => undefined, { signal: AbortSignal.timeout(0) }),
+    ),
+  'leader, a new client and a new name each turn': () =>
+    foreverSwallowing(async (turn) => {
+      const own = connect();
+      try {
+        await new Election(own, `x${turn}`).leader();
+      } finally {
+        own.close();
+      }
+    }),
+  'leader, un-awaited each turn': () => {
+    const election = new Election(client, NAME);
+    return eachTurn(() => election.leader());
+  },
+  'a new election each turn, never used': () => eachTurn((turn) => void new Election(client, `x${turn}`)),
+  'run that never ends, each turn': async () => {
+    const term = await new Election(client, NAME).campaign(IP);
+    await eachTurn(() => term.run(() => new Promise<void>(noop)));
+  },
+  'every, each turn': async () => {
+    const term = await new Election(client, NAME).campaign(IP);
+    await eachTurn(() => term.every(1_000, noop));
+  },
+  'onEnd, each turn': async () => {
+    const term = await new Election(client, NAME).campaign(IP);
+    await eachTurn(() => term.onEnd(noop));
+  },
+  'txn, never committed, each turn': async () => {
+    const term = await new Election(client, NAME).campaign(IP);
+    await eachTurn(() => void term.txn());
+  },
   'leader, polled': () => {
     const election = stand();
     return foreverSwallowing(() => election.leader());

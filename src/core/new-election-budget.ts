@@ -12,7 +12,7 @@ export const SIDE_BY_SIDE = 16_384;
 /** New elections that may come one by one before any is held back. */
 export const ONE_BY_ONE = 300;
 /** Each so many milliseconds one more may come. */
-export const MS_PER_NEWCOMER = 2_000;
+export const MS_PER_NEWCOMER = 3_000;
 
 /** How many may come at once, side by side and one by one, and then one more each so many milliseconds. */
 export interface CrowdLimits {

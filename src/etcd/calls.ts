@@ -76,6 +76,8 @@ export class Calls {
       how.asked.add(host);
       if (how.lane !== 'caller') host.dialAgain();
       try {
+        const reason = how.lane === 'caller' ? host.justUnreachable : undefined;
+        if (reason !== undefined) throw new EtcdError('unavailable', `${what}: ${reason}`, false);
         return await this.#askHost(host, what, invoke, how);
       } catch (fault) {
         if (!(fault instanceof EtcdError)) throw fault;
@@ -123,7 +125,7 @@ export class Calls {
         onTimeout: () => {
           // Nothing came on its connection since the call was sent: it may be half open.
           const waitedMs = clock.now() - sentAtMs;
-          if (this.members.choice.heardAtMs(host) < sentAtMs && host.ageMs >= waitedMs) host.drop();
+          if (this.members.choice.heardAtMs(host) < sentAtMs && host.ageMs >= waitedMs) host.dropSilent();
           this.#tokens.unanswered(token, sentAtMs);
         },
         onMessage: (message) => this.members.complaint(host, message),

@@ -33,14 +33,15 @@ export function addressesOf(client: object): readonly string[] {
 }
 
 /** A client that could not connect is not replaced when it is younger than this, in milliseconds. */
-const DIAL_AGAIN_AFTER_MS = 250;
+const DIAL_AGAIN_AFTER_MS = 500;
 
 /**
- * How long gRPC itself waits before it dials again, in milliseconds. A new client dials at once. So what passes a guard of
- * ours makes a new one ({@link Host.dialAgain}), and gRPC serves the application's own calls: they cannot make us dial
- * more often, however many fail.
+ * How long gRPC itself waits before it dials again, in milliseconds, give or take a fifth. A new client dials at once. So
+ * what passes a guard of ours makes a new one ({@link Host.dialAgain}), and gRPC serves the application's own calls: they
+ * cannot make us dial more often, however many fail. It is longer than our guards wait, because gRPC dials once more for
+ * a client that is closed.
  */
-const GRPC_DIALS_AGAIN_MS = 2_000;
+const GRPC_DIALS_AGAIN_MS = 3_000;
 
 export class Host {
   /** As it stands in the user's configuration. */
@@ -50,7 +51,7 @@ export class Host {
   #client: HostClient | undefined;
   #madeAtMs = 0;
   /** Its client could not connect: until gRPC dials again, its calls fail at once. */
-  isUnreachable = false;
+  #unreachable: { readonly reason: string; readonly atMs: number } | undefined;
 
   constructor(users: Etcd3, address: string) {
     this.#users = users;
@@ -76,7 +77,7 @@ export class Host {
     const own = new Etcd3(optionsFor(this.#users, this.address));
     this.#own = own;
     this.#madeAtMs = clock.now();
-    this.isUnreachable = false;
+    this.#unreachable = undefined;
     return {
       kv: over(this.#users.kv, own.kv),
       leaseClient: over(this.#users.leaseClient, own.leaseClient),
@@ -86,9 +87,25 @@ export class Host {
     };
   }
 
+  /** A call found no connection. */
+  couldNotConnect(reason: string): void {
+    this.#unreachable = { reason, atMs: clock.now() };
+  }
+
   /** The next call dials, if the last dial failed. */
   dialAgain(): void {
-    if (this.isUnreachable && this.ageMs >= DIAL_AGAIN_AFTER_MS) this.drop();
+    if (this.#unreachable !== undefined && this.ageMs >= DIAL_AGAIN_AFTER_MS) this.drop();
+  }
+
+  /** It keeps silent: what begins from now on begins on a new connection. A dial that just failed is not made again. */
+  dropSilent(): void {
+    if (this.#unreachable === undefined) this.drop();
+  }
+
+  /** Why a call just found no connection: the next one need not ask gRPC to learn the same. */
+  get justUnreachable(): string | undefined {
+    const { reason, atMs } = this.#unreachable ?? { atMs: Number.NEGATIVE_INFINITY };
+    return clock.now() - atMs < DIAL_AGAIN_AFTER_MS ? reason : undefined;
   }
 
   /** Drops the connection: what begins from now on begins on a new one. What is under way ends by itself. */

@@ -107,7 +107,7 @@ export class Members {
   /** A call or a stream ended so. */
   failed(host: Host, status: GrpcStatus): void {
     this.choice.ended(host, status);
-    if (NOT_CONNECTED.test(status.details)) host.isUnreachable = true;
+    if (NOT_CONNECTED.test(status.details)) host.couldNotConnect(status.details);
   }
 
   /** Closes all connections. */

@@ -92,7 +92,7 @@ function endsOf({ members: { choice } }: Calls, host: Host, end: () => void): En
     fail: () => {
       choice.suspect(host, 'no answer');
       end();
-      host.drop();
+      host.dropSilent();
     },
     leave: () => {
       choice.suspect(host, 'it lags behind');

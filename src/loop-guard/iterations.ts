@@ -11,8 +11,8 @@ import { clock, type Clock } from '../util/clock.ts';
 const SHORT_ONES: GuardSettings = {
   burst: 20,
   baseMs: 250,
-  capMs: 5_000,
-  outsideCapMs: 5_000,
+  capMs: 8_000,
+  outsideCapMs: 8_000,
   healthyAfterMs: 1_000,
 };
 
@@ -24,7 +24,7 @@ const MANY_OPEN = 25;
 
 /** So many may be open, and so many of those may wait to begin: each costs memory. */
 const MOST_OPEN = 10_000;
-const MOST_HELD = 1_000;
+const MOST_HELD = 100;
 
 export class Iterations {
   readonly #guard: LoopGuard;

@@ -20,7 +20,6 @@ export const THROWS_UNTIL_PARKED = 9_000;
 export const LONGEST_PARK_MS = 100;
 
 const calls = new Map<string, number>();
-let elections = 0;
 let looks = 0;
 let thrown = 0;
 let willForget = false;
@@ -36,7 +35,6 @@ function forgetAfterThisTurn(): void {
     willForget = false;
     turn++;
     calls.clear();
-    elections = 0;
     looks = 0;
     thrown = 0;
   });
@@ -58,10 +56,8 @@ export function countLook(election: string): void {
 
 /** An `Election` is made. @throws {RunawayLoopError} beyond what one turn may bring, of one name or of all. */
 export function countElection(name: string): void {
-  forgetAfterThisTurn();
-  elections++;
+  countSyncCall('new', name, ELECTIONS_PER_TURN);
   electionFlood.count(clock.now());
-  if (elections > ELECTIONS_PER_TURN) runaway(name, elections);
 }
 
 function runaway(election: string, count: number): never {
@@ -112,7 +108,7 @@ export const refusals: Flood = new Flood(REFUSALS_AT_ONCE, REFUSALS_PER_SECOND);
 export const termRefusals: Flood = new Flood(2_000, 500);
 
 /** Elections that are made: ten thousand at start, and one for each request of a busy service. */
-const electionFlood: Flood = new Flood(20_000, 2_000);
+const electionFlood: Flood = new Flood(20_000, 1_000);
 
 /**
  * Longer and longer: a loop that ends after a few thousand more loses seconds, one that does not end sleeps for

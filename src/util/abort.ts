@@ -55,6 +55,28 @@ export function onAbort(signal: AbortSignal, listener: () => void): () => void {
   };
 }
 
+const collected = new FinalizationRegistry<() => void>((off) => off());
+
+/**
+ * The same, for an object that may be dropped without a word: the signal of a service lives as long as the process, and
+ * must not keep everything that was ever made with it.
+ *
+ * @param act must not hold the object by itself.
+ */
+export function onAbortWeakly<T extends object>(
+  signal: AbortSignal,
+  object: T,
+  act: (object: T) => void,
+): () => void {
+  const weakly = new WeakRef(object);
+  const off = onAbort(signal, () => {
+    const alive = weakly.deref();
+    if (alive !== undefined) act(alive);
+  });
+  collected.register(object, off);
+  return off;
+}
+
 /**
  * A signal of this realm that follows the user's, for what takes no other.
  *

@@ -1,7 +1,9 @@
 import { getEventListeners } from 'node:events';
 import { readdirSync, readFileSync } from 'node:fs';
-import { expect, test, vi } from 'vitest';
-import { untilAny } from '../../src/util/abort.ts';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
+import { describe, expect, test, vi } from 'vitest';
+import { onAbortWeakly, untilAny } from '../../src/util/abort.ts';
 import { defaultGuardSettings, LoopGuard } from '../../src/loop-guard/loop-guard.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 
@@ -42,4 +44,35 @@ test('G5: nothing that lives as long as a service joins signals by AbortSignal.a
     .filter((name) => name.endsWith('.ts') && !name.startsWith('cli/')) // a command ends
     .filter((name) => readFileSync(`src/${name}`, 'utf8').includes('AbortSignal.any('));
   expect(files).toEqual([]);
+});
+
+describe('a signal that outlives what was made with it', () => {
+  /** Takes away what nothing holds, as a busy process does sooner or later. */
+  const collectGarbage = (): void => {
+    setFlagsFromString('--expose-gc');
+    (runInNewContext('gc') as () => void)();
+  };
+
+  test('G5: does not keep an object that was dropped, nor its listener', async () => {
+    const { signal } = new AbortController();
+    const dropped = Array.from({ length: 100 }, () => {
+      const object = {};
+      onAbortWeakly(signal, object, () => undefined);
+      return new WeakRef(object);
+    });
+    await vi.waitFor(() => {
+      collectGarbage();
+      expect(dropped.filter((each) => each.deref() !== undefined)).toEqual([]);
+      expect(getEventListeners(signal, 'abort')).toEqual([]);
+    });
+  });
+
+  test('tells an object that is held, and one that has let go no more', () => {
+    const controller = new AbortController();
+    const [held, letGo] = [{ heard: 0 }, { heard: 0 }];
+    onAbortWeakly(controller.signal, held, (object) => void object.heard++);
+    onAbortWeakly(controller.signal, letGo, (object) => void object.heard++)();
+    controller.abort();
+    expect([held, letGo]).toEqual([{ heard: 1 }, { heard: 0 }]);
+  });
 });
