@@ -14,7 +14,7 @@ const PAGE = 'docs/operations.md';
 
 /** Where the runbook says more, by alert. */
 const MORE = {
-  NobodyLeads: ['Nobody leads', '#nobody-leads'],
+  NobodyLeads: ['No leader', '#no-leader'],
   MoreThanOneLeads: ['Two leaders?', '#two-leaders'],
   ReplicaUnhealthy: ['The leader is stuck', '#the-leader-is-stuck'],
   CampaignRefused: ['etcd refuses us', '#etcd-refuses-us'],
