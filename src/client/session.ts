@@ -31,7 +31,7 @@ export class Session {
   #proof: LeaseProof;
   #marginMs: number;
   #ended: SessionEnd | undefined;
-  readonly #offClusterChanged: () => void;
+  readonly #offTransport: readonly (() => void)[];
   #cancelDeadline = (): void => undefined;
   /** Whether the last renewal failed. */
   #hasFaltered = false;
@@ -51,7 +51,10 @@ export class Session {
     this.#backoff = tools.backoff;
     this.#retries = new RenewalBackoff(lease.proof.grantedTtlSeconds, tools.backoff);
     this.#eventLog = tools.eventLog;
-    this.#offClusterChanged = this.#transport.onClusterChanged(() => this.end('lease-lost'));
+    this.#offTransport = [
+      this.#transport.onClusterChanged(() => this.end('lease-lost')),
+      this.#transport.onClientClosed(() => this.end('lease-lost')),
+    ];
     this.#watchDeadline();
     void this.#renewUntilEnded();
   }
@@ -59,7 +62,8 @@ export class Session {
   /** How much longer the lease may be believed, in milliseconds; 0 when it is over. */
   remainingMs(): number {
     if (this.#ended !== undefined) return 0;
-    const leftMs = validUntilMs(this.#proof, this.#marginMs) - clock.now();
+    // A closed client renews no lease: the work must not go on until the lease has run out.
+    const leftMs = this.#transport.isClosed ? 0 : validUntilMs(this.#proof, this.#marginMs) - clock.now();
     if (leftMs > 0) return leftMs;
     this.#bringDeadlineForward();
     return 0;
@@ -96,7 +100,7 @@ export class Session {
     if (this.#ended !== undefined) return;
     this.#ended = reason;
     this.#cancelDeadline();
-    this.#offClusterChanged();
+    for (const off of this.#offTransport) off();
     this.#stop.abort();
     this.#keepAlive.close();
     this.#retries.end();
@@ -113,6 +117,7 @@ export class Session {
   #watchDeadline(): void {
     this.#isOverdue = false;
     this.#cancelDeadline();
+    if (this.#transport.isClosed) return this.end('lease-lost');
     const leftMs = validUntilMs(this.#proof, this.#marginMs) - clock.now();
     if (leftMs <= 0) this.end('deadline-passed');
     // Renewals move the deadline, not the timer: when it fires, it looks again.

@@ -105,6 +105,11 @@ export class EtcdTransport {
     return () => this.#changeListeners.delete(listener);
   }
 
+  /** Calls back, within a second, when the user has closed the client. @returns what takes the listener away. */
+  onClientClosed(listener: () => void): () => void {
+    return this.#uses.onClosed(listener);
+  }
+
   /** An election is closed: our connections are too, as soon as nothing uses them. */
   rest(): void {
     this.#uses.rest();

@@ -20,6 +20,7 @@ export class Uses {
   readonly #isClosed: () => boolean;
   readonly #drop: () => void;
   readonly #uses = new Set<Use>();
+  readonly #closedListeners = new Set<() => void>();
   #idleSinceMs = 0;
   /** Ends the timer; undefined while there is none. */
   #cancelTimer: (() => void) | undefined;
@@ -46,6 +47,12 @@ export class Uses {
     return use;
   }
 
+  /** Calls back, within a second, when the user has closed the client. @returns what takes the listener away. */
+  onClosed(listener: () => void): () => void {
+    this.#closedListeners.add(listener);
+    return () => this.#closedListeners.delete(listener);
+  }
+
   /** An election is closed: our connections are too, as soon as nothing uses them. */
   rest(): void {
     this.#isResting = true;
@@ -57,6 +64,8 @@ export class Uses {
     const look = (): void => {
       const isIdle = this.#uses.size === 0 && clock.now() - this.#idleSinceMs >= IDLE_FOR_MS;
       if (!isIdle && !this.#isClosed()) return this.#tend();
+      // First the listeners: a stream that ends before them would look like a fault of the network.
+      if (this.#isClosed()) for (const listener of this.#closedListeners) listener();
       for (const use of this.#uses) use.clientClosed();
       this.#end();
     };

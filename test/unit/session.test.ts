@@ -27,7 +27,11 @@ test('S2: a renewal that is answered after the deadline brings nothing back', as
   const session = new Session(
     { id: '7', proof: granted, keepAlive, marginMs: 300 },
     {
-      transport: { isClosed: false, onClusterChanged: () => () => undefined } as unknown as EtcdTransport,
+      transport: {
+        isClosed: false,
+        onClusterChanged: () => () => undefined,
+        onClientClosed: () => () => undefined,
+      } as unknown as EtcdTransport,
       backoff: new ReconnectBackoff({}),
       eventLog: { report: () => undefined } as never,
     },
