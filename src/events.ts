@@ -4,8 +4,21 @@
  */
 import type { EndCause, StopCause } from './core/campaign-state.ts';
 
-/** A callback of the options, or what was registered with a term by `run()`, `every()` or `onEnd()`. */
-export type CallbackName = 'onLeader' | 'onFollower' | 'onLeaderChange' | 'run' | 'every' | 'onEnd';
+/**
+ * A callback of the options; what was registered with a term by `run()`, `every()` or `onEnd()`; or an `abort` listener of
+ * its signal (`onAbort`).
+ */
+export type CallbackName =
+  'onLeader' | 'onFollower' | 'onLeaderChange' | 'run' | 'every' | 'onEnd' | 'onAbort';
+
+/**
+ * What is right in some programs, and a mistake in many:
+ * - `exit`: the process exits while it leads.
+ * - `shared-value`: another candidate announces the same value.
+ * - `in-turn`: a `lead()` without `ifFree` has run its work after that of another replica.
+ * - `short-work`: `onLeader` has returned soon, and `onFollower` is there to stop what it started.
+ */
+export type UnusualUsage = 'exit' | 'shared-value' | 'in-turn' | 'short-work';
 
 export type ElectionEvent =
   | { readonly type: 'options.unusual'; readonly election: string; readonly reason: string }
@@ -134,6 +147,15 @@ export type ElectionEvent =
       /** What the leader announces; undefined if none is known. */
       readonly leader: string | undefined;
       readonly waitedMs: number;
+      /** Election of this process whose work awaits this one; undefined if none does. */
+      readonly awaitedBy: string | undefined;
+    }
+  | {
+      readonly type: 'usage.unusual';
+      readonly election: string;
+      readonly usage: UnusualUsage;
+      /** What is unusual, and what to write instead. */
+      readonly reason: string;
     }
   | {
       readonly type: 'term.stale';

@@ -1,7 +1,7 @@
 /**
  * The user's callbacks: `onLeader` and `onFollower` take turns and never overlap, and none of them ends the process.
  */
-import { runInFrame, type CallbackFrames } from '../util/callback-frames.ts';
+import type { CallbackFrames } from '../util/callback-frames.ts';
 import type { CampaignReport } from './campaign-report.ts';
 import type { Candidate } from '../core/candidate.ts';
 import { followerLimitMs } from '../core/health.ts';
@@ -46,6 +46,8 @@ export class Callbacks {
   #following: Following | undefined;
   /** Whether `onLeader` was seen to be the work itself: it ran for long, or until its term ended. */
   #isWork = false;
+  /** How long `onLeader` took the last time, in milliseconds. */
+  workTookMs = 0;
 
   constructor(handlers: Handlers, of: CallbackTools) {
     this.#handlers = handlers;
@@ -102,7 +104,8 @@ export class Callbacks {
     try {
       return await onLeader(term);
     } finally {
-      this.#isWork ||= this.#term?.isOver === true || clock.now() - begunAtMs > STARTS_WITHIN_MS;
+      this.workTookMs = clock.now() - begunAtMs;
+      this.#isWork ||= this.#term?.isOver === true || this.workTookMs > STARTS_WITHIN_MS;
     }
   }
 
@@ -117,7 +120,8 @@ export class Callbacks {
     this.#last = 'onFollower';
     const frame = this.#frames.newName();
     const done = new Deferred<void>();
-    const settled = runInFrame(frame, () => onFollower(leader))
+    const settled = this.#frames
+      .run(frame, () => onFollower(leader))
       .catch((error: unknown) => this.#report.callbackFailed('onFollower', error))
       .then(() => {
         this.#following = undefined;

@@ -10,11 +10,14 @@ import type { GuardListener } from '../loop-guard/loop-guard.ts';
 import type { LiveTerm } from '../term/live-term.ts';
 import type { CallbackName } from '../term/term-work.ts';
 import { clock } from '../util/clock.ts';
+import type { UnusualUsage } from '../events.ts';
 import { recentStall } from '../util/event-loop-stall.ts';
 
 export class CampaignReport {
   readonly #election: string;
   readonly #eventLog: EventLog;
+  /** What was told that is told once. */
+  readonly #told = new Set<UnusualUsage>();
   /** Tells what the guard does to the election. */
   readonly guard: GuardListener;
 
@@ -53,14 +56,23 @@ export class CampaignReport {
     this.#eventLog.report({ type: 'candidate.lost', election: this.#election, fencingToken, reason });
   }
 
-  waitsForLong(position: number, leader: string | undefined, waitedMs: number): void {
+  /** @param awaitedBy election whose work awaits this one. */
+  waitsForLong(position: number, leader: string | undefined, waitedMs: number, awaitedBy?: string): void {
     this.#eventLog.report({
       type: 'candidate.waiting',
       election: this.#election,
       position,
       leader,
       waitedMs,
+      awaitedBy,
     });
+  }
+
+  /** What many write by mistake; told once. */
+  unusual(usage: UnusualUsage, reason: string): void {
+    if (this.#told.has(usage)) return;
+    this.#told.add(usage);
+    this.#eventLog.report({ type: 'usage.unusual', election: this.#election, usage, reason });
   }
 
   leaderChanged(leader: Candidate | undefined): void {

@@ -11,11 +11,13 @@ import { sharedAbort } from '../util/abort.ts';
 import { clock } from '../util/clock.ts';
 import { unheard } from '../util/deferred.ts';
 import { ownName } from '../util/own-name.ts';
+import { CallbackFrames } from '../util/callback-frames.ts';
 import { Callbacks } from './callbacks.ts';
 import { Campaign } from './campaign.ts';
 import { endedError, type CampaignTools } from './campaign-tools.ts';
 import type { LeadWork } from './lead-work.ts';
 import { overUnlessAwaited } from './self-wait.ts';
+import { noteAwaiting, tellInTurn } from './unusual-usage.ts';
 
 interface Start {
   readonly callbacks: Callbacks;
@@ -107,7 +109,13 @@ export class CampaignRunner {
       return this.#repeat(running, value, calls);
     const start = { callbacks: this.#callbacks, calledFrom: callSite(calls), ifFree: false };
     return this.#begin(value, start, (campaign) => {
-      const term = (): Promise<Term> => campaign.term();
+      const term = (): Promise<Term> =>
+        CallbackFrames.isAnyRunning
+          ? unheard(async () => {
+              await noteAwaiting(campaign);
+              return await campaign.term();
+            })
+          : campaign.term();
       return campaign.ready === undefined ? term() : this.#afterCallbacks(campaign.ready, term, calls);
     });
   }
@@ -133,10 +141,12 @@ export class CampaignRunner {
       this.#leadCampaign = campaign;
       const over = lead.over(campaign, stop);
       over.catch(() => undefined);
+      if (CallbackFrames.isAnyRunning) await noteAwaiting(campaign);
       const awaiting = campaign.ready && (await overUnlessAwaited(campaign.ready, frames));
       if (awaiting !== undefined) stop('resigned');
       await campaign.ended;
       this.#leadCampaign = undefined;
+      if (lead.isDone && campaign.hasWaited && !lead.ifFree) tellInTurn(this.#tools.report, election);
       return awaiting === undefined ? await over : await this.#refuseSelfWait('lead', calledFrom);
     });
   }

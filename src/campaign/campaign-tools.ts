@@ -73,7 +73,7 @@ export function campaignTools(client: Etcd3, election: string, settings: Setting
     sharedWatch: shared.watch(eventLog),
     sessions: shared.sessions(settings.ttlSeconds),
     refusalBackoff: shared.refusalBackoff,
-    frames: shared.campaigns.frames(campaignKey),
+    frames: shared.campaigns.frames(campaignKey, election),
     guard: guardOf(scope, 'campaign'),
     guardOf: (what) => guardOf(scope, what),
     callers: new CallLimiter(scope, settings.guard, report.guard),

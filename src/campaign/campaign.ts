@@ -32,6 +32,7 @@ import { QueueWatcher } from './queue-watcher.ts';
 import { Refusal } from './refusal.ts';
 import { RoundGuard } from './round-guard.ts';
 import { Turn } from './turn.ts';
+import { tellExit, tellSharedValue } from './unusual-usage.ts';
 import { ValuePublisher } from './value-publisher.ts';
 
 /** How a campaign begins. */
@@ -116,7 +117,10 @@ export class Campaign {
       stopCause: () => this.#stopped?.reason,
       resign: () => this.#resign(),
     });
-    const leavePlace = eventLog.begin();
+    const leavePlace = eventLog.begin(() => {
+      const { term } = this.#turn;
+      if (term !== undefined && !settings.lastWill) tellExit(report, tools.election, settings.ttlSeconds);
+    });
     sessions.join(this.#holder, settings.marginMs, eventLog, settings.lastWill);
     this.ended = this.#run();
     this.settled = this.ended.then(() => start.after).then(() => this.#lastCallbacks());
@@ -181,6 +185,16 @@ export class Campaign {
   get refusal(): string | undefined {
     const ended = this.#stopped?.reason === 'refused' ? this.#stopped.error.message : undefined;
     return ended ?? this.#refusal.reason;
+  }
+
+  /** Election whose work awaits our term: this replica leads it meanwhile. */
+  set awaitedBy(election: string | undefined) {
+    this.#turn.awaitedBy = election;
+  }
+
+  /** Whether it had to wait for its turn. */
+  get hasWaited(): boolean {
+    return this.#turn.hasWaited;
   }
 
   /** Whether the campaign has been told to end. */
@@ -284,10 +298,12 @@ export class Campaign {
       const { candidacy } = entry;
       this.#leaderView.entered(candidacy.key);
       this.#value.entered(this.#value.value);
+      const isFirst = !this.#hasStood;
       this.#hasStood = true;
       this.#refusal.over();
       this.#queueWatcher.start(entry, this.#candidateKey.session!.ttlMs);
       this.#guard.entered();
+      if (isFirst) void this.#tellSharedValue(candidacy.key);
       const ahead = this.#queueWatcher.queue.olderThan(candidacy.createRevision);
       this.#report.entered(candidacy, ahead + 1);
       this.#leaderView.tellChange();
@@ -302,6 +318,15 @@ export class Campaign {
       else if (this.#stopped === undefined) this.#report.enterFailed(error);
       return this.#stoppedOr({ type: 'failed' });
     }
+  }
+
+  #tellSharedValue(ownKey: string): Promise<void> {
+    const { ttlMs } = this.#candidateKey.session!;
+    return tellSharedValue(this.#report, this.#tools.election, this.#queueWatcher, {
+      ownKey,
+      ttlMs,
+      signal: this.#stop.signal,
+    });
   }
 
   #resign(): void {

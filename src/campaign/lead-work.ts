@@ -38,6 +38,8 @@ export class LeadWork<T> {
   readonly signal: AbortSignal | undefined;
   readonly #result = new Deferred<T>();
   #hasBegun = false;
+  /** Whether the work has been done. */
+  isDone = false;
   #stop: (reason: StopCause) => void = () => undefined;
 
   /** @throws {InvalidInputError} */
@@ -61,6 +63,7 @@ export class LeadWork<T> {
       this.#hasBegun = true;
       try {
         this.#result.resolve(await work(term));
+        this.isDone = true;
         if (ifFree) await clock.sleep(startedAtMs + atLeastMs - clock.now(), term.signal);
       } catch (error) {
         this.#result.reject(error as Error);

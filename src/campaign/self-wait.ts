@@ -1,16 +1,29 @@
 /**
- * No call waits for itself: a callback that awaits the end of its own term would wait for a call that waits for it.
+ * No call waits for itself: a callback that awaits the end of its own term would wait for a call that waits for it. Nor do
+ * callbacks of several elections wait for each other in a circle.
  */
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import type { Awaiting, CallbackFrames } from '../util/callback-frames.ts';
+import { CallbackFrames, type Awaiting } from '../util/callback-frames.ts';
 import { clock } from '../util/clock.ts';
 
 /** How often to look whether a callback has begun to wait for the call meanwhile, at least, in milliseconds. */
 const LOOK_EVERY_MS = 250;
 
+/** A callback that waits until the callbacks of another candidate are over. */
+interface Wait {
+  readonly by: Awaiting;
+  readonly for: string;
+  /** Whether it is the one in its circle that is not waited for. */
+  isBroken: boolean;
+}
+
+const waits = new Set<Wait>();
+
 /**
- * Waits until it is over, or until a callback of this candidate turns out to await the call at hand.
+ * Waits until it is over, or until a callback of this candidate turns out to await the call at hand: by itself, or through
+ * callbacks of other candidates that await each other.
  *
+ * @param over what waits for the callbacks of this candidate.
  * @returns that callback; undefined if it is over.
  */
 export async function overUnlessAwaited(
@@ -19,14 +32,42 @@ export async function overUnlessAwaited(
 ): Promise<Awaiting | undefined> {
   const done = new AbortController();
   void over.then(() => done.abort());
-  await nextTurn(); // the release is sent first; and the caller has had the time to await us, or to go on
-  for (let waitMs = 1; !done.signal.aborted; waitMs = Math.min(2 * waitMs, LOOK_EVERY_MS)) {
-    const awaiting = frames.awaiting();
-    if (awaiting !== undefined) {
-      done.abort();
-      return awaiting;
+  let own: Wait | undefined;
+  try {
+    await nextTurn(); // the release is sent first; and the caller has had the time to await us, or to go on
+    for (let waitMs = 1; !done.signal.aborted; waitMs = Math.min(2 * waitMs, LOOK_EVERY_MS)) {
+      const awaiting = CallbackFrames.awaiting();
+      const self = awaiting.find(({ frames: { candidate } }) => candidate === frames.candidate);
+      if (self === undefined && own === undefined && awaiting[0] !== undefined)
+        waits.add((own = { by: awaiting[0], for: frames.candidate, isBroken: false }));
+      const found = self ?? (own === undefined ? undefined : breakCircle(own));
+      if (found !== undefined) {
+        done.abort();
+        return found;
+      }
+      await clock.sleep(waitMs, done.signal);
     }
-    await clock.sleep(waitMs, done.signal);
+    return undefined;
+  } finally {
+    if (own !== undefined) waits.delete(own);
   }
-  return undefined;
 }
+
+/** @returns the callback that need not be waited for, if the wait closes a circle that is not broken yet. */
+function breakCircle(closing: Wait): Awaiting | undefined {
+  if (closing.isBroken) return undefined;
+  const reached = new Set<string>();
+  const leads = (wait: Wait): boolean => {
+    if (wait.isBroken || reached.has(wait.for)) return false;
+    if (wait.for === closing.by.frames.candidate) return true;
+    reached.add(wait.for);
+    return waitsOf(wait.for).some(leads);
+  };
+  const first = waitsOf(closing.for).find(leads);
+  if (first === undefined) return undefined;
+  first.isBroken = true;
+  return first.by;
+}
+
+const waitsOf = (candidate: string): Wait[] =>
+  [...waits].filter(({ by }) => by.frames.candidate === candidate);

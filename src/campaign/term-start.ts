@@ -6,6 +6,7 @@ import { LiveTerm, type TermLife } from '../term/live-term.ts';
 import { TermWriter } from '../term/term-writer.ts';
 import { after, clock } from '../util/clock.ts';
 import type { TurnTools } from './turn.ts';
+import { tellShortWork } from './unusual-usage.ts';
 
 /** @param lose ends the term; the campaign stands again. */
 export function newTerm(tools: TurnTools, candidacy: Candidacy, lose: (reason: LossCause) => void): LiveTerm {
@@ -25,7 +26,8 @@ export function newTerm(tools: TurnTools, candidacy: Candidacy, lose: (reason: L
     onFailed: () => lose(term.isCurrent() ? 'work-failed' : 'deadline-passed'),
     askedAfterEnd: () => report.staleUse(term, last.term),
     evicted: () => lose('evicted'),
-    onIdle: () => {
+    onIdle: (isPair) => {
+      if (isPair) return tellShortWork(report, election, callbacks.workTookMs);
       const isOver = settings.whenWorkEnds === 'step-down';
       report.workEnded(term, !isOver);
       if (isOver) lose('work-ended');

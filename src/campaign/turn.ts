@@ -53,6 +53,10 @@ export class Turn {
   #term: LiveTerm | undefined;
   #nextTerm = new Deferred<Term>();
   #isWaitTold = false;
+  /** Whether another candidate was before us. */
+  hasWaited = false;
+  /** Election whose work awaits our term. */
+  awaitedBy: string | undefined;
   /** Ends the wait or the term at hand; undefined outside of both. */
   #finish: Finish | undefined;
   /** Looks at the queue again; what it looks for depends on what is at hand. */
@@ -101,6 +105,7 @@ export class Turn {
       recheck();
       if (this.#finish === finish) {
         callbacks.follow(leaderView.see(queueWatcher.queue.leader), signal);
+        this.hasWaited = true;
         void this.#tellLongWait(candidacy, finish);
       }
       return recheck;
@@ -114,7 +119,7 @@ export class Turn {
     if (this.#isWaitTold || this.#finish !== finish) return;
     this.#isWaitTold = true;
     const position = queueWatcher.queue.olderThan(createRevision) + 1;
-    report.waitsForLong(position, leaderView.leader(undefined)?.value, LONG_WAIT_MS);
+    report.waitsForLong(position, leaderView.leader(undefined)?.value, LONG_WAIT_MS, this.awaitedBy);
   }
 
   /** Leads until the term ends. */

@@ -18,8 +18,8 @@ export class ActiveCampaigns {
   readonly #campaigns = new Map<string, ActiveCampaign>();
 
   /** The frames of the callbacks of these campaigns, whatever object calls them. */
-  frames(campaignKey: string): CallbackFrames {
-    return new CallbackFrames(`${this.#client}|${campaignKey}`);
+  frames(campaignKey: string, election: string): CallbackFrames {
+    return new CallbackFrames(`${this.#client}|${campaignKey}`, election);
   }
 
   /** @param campaignKey what tells the campaigns of one client apart: TTL, prefix and name. */

@@ -3,7 +3,7 @@
  */
 import { errorText } from '../core/shown.ts';
 import { ElectionError } from '../errors.ts';
-import type { ElectionEvent, ElectionEventType, EventOf, Level, Logger } from '../events.ts';
+import type { CallbackName, ElectionEvent, ElectionEventType, EventOf, Level, Logger } from '../events.ts';
 
 /** Cluster IDs are shown as etcdctl shows them. */
 const hex = (clusterId: string): string => BigInt(clusterId).toString(16);
@@ -100,9 +100,17 @@ export const lines: { readonly [T in ElectionEventType]: Line<T> } = {
       `place in the queue of "${e.election}" lost, entering it again (fencing token ${e.fencingToken}): ${e.reason}`,
   ],
   'candidate.waiting': [
-    'info',
+    (e) => (e.awaitedBy === undefined ? 'info' : 'warn'),
     (e) =>
-      `waiting in "${e.election}" behind ${e.leader === undefined ? 'a leader that is not known' : `"${e.leader}"`} for ${Math.round(e.waitedMs / 1000)} s (place ${e.position}); campaign() resolves only when we lead, so do not await it before the service starts`,
+      `waiting in "${e.election}" behind ${e.leader === undefined ? 'a leader that is not known' : `"${e.leader}"`} for ${Math.round(e.waitedMs / 1000)} s (place ${e.position}); ${
+        e.awaitedBy === undefined
+          ? 'campaign() resolves only when we lead, so do not await it before the service starts'
+          : `the work of "${e.awaitedBy}" awaits it, and this replica leads "${e.awaitedBy}" meanwhile. If the leader of "${e.election}" waits for "${e.awaitedBy}" in the same way, both wait for ever: enter the elections in one order everywhere, or use one election for both`
+      }`,
+  ],
+  'usage.unusual': [
+    (e) => (e.usage === 'in-turn' || e.usage === 'short-work' ? 'info' : 'warn'),
+    (e) => e.reason,
   ],
   'leader.changed': [
     'debug',
@@ -156,7 +164,8 @@ export const lines: { readonly [T in ElectionEventType]: Line<T> } = {
   ],
   'callback.failed': [
     'error',
-    (e) => `${e.callback} of "${e.election}" failed: ${errorText(e.error)}${siblingsOf(e.error)}`,
+    (e) =>
+      `${e.callback} of "${e.election}" failed: ${errorText(e.error)}${siblingsOf(e.error) || restOf(e.callback)}`,
   ],
   'write.failed': [
     'warn',
@@ -202,6 +211,12 @@ function siblingsOf(error: unknown): string {
     return ''; // an error whose properties throw
   }
 }
+
+/** Work that was not awaited goes on when `onLeader` fails. */
+const restOf = (callback: CallbackName): string =>
+  callback === 'onLeader'
+    ? '. If it has started other work, the next term does not wait for that unless it is registered by term.run()'
+    : '';
 
 export function levelOf(event: ElectionEvent): Level {
   const [level] = lines[event.type] as Line<typeof event.type>;

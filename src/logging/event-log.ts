@@ -37,10 +37,10 @@ export class EventLog {
     this.#all = shared('lines', '', () => ({ now: fullQuota(clock.now(), OF_ALL) }));
   }
 
-  /** A campaign begins. @returns what to call when it is over, and has said so. */
-  begin(): () => void {
+  /** A campaign begins. @param onExit is called when the process exits. @returns what to call when it is over, and has said so. */
+  begin(onExit: () => void): () => void {
     const { share, end } = logLimiterOf(this.#logger).begin(this.#key);
-    const leave = writeAtExit();
+    const leave = writeAtExit(onExit);
     this.#place = share;
     return () => {
       leave();

@@ -10,8 +10,8 @@ import { nextTurn } from '../util/clock.ts';
 const waiting: (() => void)[] = [];
 /** Undefined while no line waits. */
 let cancelTurnEnd: (() => void) | undefined;
-/** Campaigns under way: `process.exit()` leaves out no line of theirs. */
-let campaigns = 0;
+/** What each campaign under way reports when the process exits: `process.exit()` leaves out no line of theirs. */
+const atExit = new Set<() => void>();
 
 export function writeSoon(write: () => void): void {
   waiting.push(write);
@@ -23,12 +23,18 @@ export function writeNow(write: () => void): void {
   write();
 }
 
-/** @returns what to call once when the campaign is over. */
-export function writeAtExit(): () => void {
-  if (campaigns++ === 0) process.on('exit', writeWaiting);
+/** @param onExit is called when the process exits. @returns what to call when the campaign is over. */
+export function writeAtExit(onExit: () => void): () => void {
+  if (atExit.size === 0) process.on('exit', exit);
+  atExit.add(onExit);
   return () => {
-    if (--campaigns === 0) process.off('exit', writeWaiting);
+    if (atExit.delete(onExit) && atExit.size === 0) process.off('exit', exit);
   };
+}
+
+function exit(): void {
+  for (const report of atExit) report();
+  writeWaiting();
 }
 
 function writeWaiting(): void {

@@ -64,7 +64,11 @@ const OF_AN_ELECTION: readonly Beginning[] = [
   ['termsStarted'],
   ['campaignsEnded', 'reason', ['resigned', 'closed', 'aborted', 'refused']],
   ['candidaciesFailed'],
-  ['callbacksFailed', 'callback', ['onLeader', 'onFollower', 'onLeaderChange', 'run', 'every', 'onEnd']],
+  [
+    'callbacksFailed',
+    'callback',
+    ['onLeader', 'onFollower', 'onLeaderChange', 'run', 'every', 'onEnd', 'onAbort'],
+  ],
   ['candidaciesLost', 'reason', ['deadline-passed', 'lease-lost', 'evicted', 'refused']],
   ['guardTrips', 'origin', ['caller', 'environment']],
 ];
@@ -197,6 +201,7 @@ export class Recorder implements Disposable {
       case 'txn.uncommitted':
       case 'campaign.refused':
       case 'candidate.waiting':
+      case 'usage.unusual':
       case 'term.stale':
       case 'process.stalled':
       case 'follower.overdue':

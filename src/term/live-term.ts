@@ -2,7 +2,6 @@
  * A term from its beginning to its end: ends once, and answers by the clock until then.
  */
 import { inspect, type InspectOptions } from 'node:util';
-import { sharedAbort } from '../util/abort.ts';
 import type { ComparatorBuilder } from 'etcd3';
 import type { CallbackFrames } from '../util/callback-frames.ts';
 import type { Candidacy, EndCause } from '../core/campaign-state.ts';
@@ -11,6 +10,7 @@ import { InvalidInputError, LeadershipLostError, UnavailableError } from '../err
 import type { PublicFunction } from '../loop-guard/call-site.ts';
 import type { CallLimiter } from '../loop-guard/call-limits.ts';
 import type { CleanUp, SettledWrite, Term, TxnOptions } from './term.ts';
+import { termSignal } from './term-signal.ts';
 import { isCleanUp, TermWork, type WorkListener } from './term-work.ts';
 import { clock } from '../util/clock.ts';
 
@@ -100,7 +100,7 @@ export class LiveTerm implements Term {
   get signal(): AbortSignal {
     if (this.isOver) this.#life.askedAfterEnd();
     if (this.#ending === undefined) {
-      this.#ending = sharedAbort();
+      this.#ending = termSignal((listener) => this.work.hear(listener));
       if (this.isOver) this.#ending.abort(this.lost());
     }
     return this.#ending.signal;

@@ -2,7 +2,7 @@
  * What runs in one term: the work of `onLeader`, what was registered with the term, and its clean-ups. The end of the
  * term waits for all of it.
  */
-import { runInFrame, type CallbackFrames } from '../util/callback-frames.ts';
+import type { CallbackFrames } from '../util/callback-frames.ts';
 import { Deferred } from '../util/deferred.ts';
 import { settledWithin } from '../util/settle.ts';
 import { LeadershipLostError } from '../errors.ts';
@@ -22,8 +22,8 @@ export interface WorkListener {
   onError(callback: CallbackName, error: unknown): void;
   /** The work failed: the term must end. */
   onFailed(): void;
-  /** Nothing of the term's work is left, and the term goes on. */
-  onIdle(): void;
+  /** Nothing runs that we know of, and the term goes on. @param isPair says that what `onLeader` started may run. */
+  onIdle(isPair: boolean): void;
 }
 
 interface Running {
@@ -122,6 +122,16 @@ export class TermWork {
     if (this.#term.isOver) this.end();
   }
 
+  /** Calls a listener of the signal. What it does asynchronously is awaited at the end of the term, like a clean-up. */
+  hear(listener: () => unknown): void {
+    try {
+      const result = listener();
+      if (isPromise(result)) void this.#run('onAbort', () => result).catch(() => undefined); // noted
+    } catch (error) {
+      this.#note(error, 'onAbort');
+    }
+  }
+
   /** The term is over, and its signal has aborted: cleans up, the last registered first. */
   end(): void {
     if (this.#isCleaning || this.#cleanUps.length === 0) return;
@@ -167,7 +177,7 @@ export class TermWork {
 
   #run<T>(callback: CallbackName, fn: () => T, frame = this.#frames.newName()): Promise<Awaited<T>> {
     this.#running.set(frame, { callback, isExcused: false, done: new Deferred() });
-    const running = runInFrame(frame, fn);
+    const running = this.#frames.run(frame, fn);
     running.then(
       () => this.#end(frame),
       (error: unknown) => {
@@ -183,7 +193,8 @@ export class TermWork {
     this.#running.get(frame)?.done.resolve();
     this.#running.delete(frame);
     this.#tell();
-    if (!this.isWorking && !this.#term.isOver) this.#listener.onIdle();
+    const isIdle = !this.isRunning && this.#cleanUps.length === 0;
+    if (isIdle && !this.#term.isOver) this.#listener.onIdle(this.isWorking);
   }
 
   #tell(): void {
@@ -219,6 +230,9 @@ function isOrderlyEnd(error: unknown, term: LiveTerm): boolean {
 
 /** Older interfaces abort without saying why. After the end of the term it is the end of the term. */
 const isAbort = (error: Error): boolean => error.name === 'AbortError' && error.cause === undefined;
+
+const isPromise = (value: unknown): value is PromiseLike<unknown> =>
+  typeof value === 'object' && value !== null && 'then' in value && typeof value.then === 'function';
 
 export const isCleanUp = (value: unknown): value is CleanUp =>
   typeof value === 'function' ||

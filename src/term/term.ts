@@ -23,7 +23,8 @@ export interface Term {
   readonly fencingToken: bigint;
   /**
    * Aborts when the term ends, for whatever cause; its reason is a {@link LeadershipLostError}. A blocked event
-   * loop aborts it late: ask {@link isCurrent} before an act that matters.
+   * loop aborts it late: ask {@link isCurrent} before an act that matters. The end of the term awaits what its `abort`
+   * listeners return, as it does with {@link onEnd}; it does not await listeners of signals made from it.
    */
   readonly signal: AbortSignal;
   /** Whether we may still act as leader. Compares the clock at the moment of the call; never trusts a timer. */

@@ -14,22 +14,28 @@
 const FRAMES_TAKEN = 200;
 
 let named = 0;
-/** Callbacks that run in this process: while there are none, there is nothing to look for. */
-let running = 0;
+/** Callbacks that run in this process, by frame: while there are none, nobody need look. */
+const running = new Map<string, CallbackFrames>();
 
 /** A callback that awaits the call at hand. */
 export interface Awaiting {
   readonly frame: string;
   /** Whether nothing else of the callback can go on meanwhile: it does not await several things at once. */
   readonly isAlone: boolean;
+  /** The candidate whose callback it is, in whatever object. */
+  readonly frames: CallbackFrames;
 }
 
 /** The frames of the callbacks of one candidate, whichever objects call them. */
 export class CallbackFrames {
+  /** Tells the candidates of this process apart. */
+  readonly candidate: string;
+  readonly election: string;
   readonly #prefix: string;
 
-  /** @param candidate what tells the candidates of this process apart. */
-  constructor(candidate: string) {
+  constructor(candidate: string, election: string) {
+    this.candidate = candidate;
+    this.election = election;
     this.#prefix = `etcd-election callback of ${JSON.stringify(candidate)} `;
   }
 
@@ -37,35 +43,42 @@ export class CallbackFrames {
     return `${this.#prefix}${++named}`;
   }
 
+  /** Calls the function, at once, in a frame of this name. */
+  run<T>(frame: string, fn: () => T): Promise<Awaited<T>> {
+    const inFrame = {
+      [frame]: async (): Promise<Awaited<T>> => {
+        running.set(frame, this);
+        try {
+          return await fn();
+        } finally {
+          running.delete(frame);
+        }
+      },
+    };
+    return inFrame[frame]!();
+  }
+
+  /** Whether a callback of any candidate runs: only then it can await a call. */
+  static get isAnyRunning(): boolean {
+    return running.size > 0;
+  }
+
   /**
-   * Which callback awaits the async function that asks. Ask only after an `await` of that function, or the frames of
-   * its caller are still on the stack, whether it awaits or not.
+   * Which callbacks await the async function that asks, the innermost first. Ask only after an `await` of that function,
+   * or the frames of its caller are still on the stack, whether it awaits or not.
    */
-  awaiting(): Awaiting | undefined {
-    if (running === 0) return undefined;
+  static awaiting(): readonly Awaiting[] {
+    if (running.size === 0) return [];
+    const found: Awaiting[] = [];
     let isAlone = true;
     for (const site of asyncStack()) {
       if (site.isPromiseAll()) isAlone = false;
-      const frame = site.getFunctionName();
-      if (frame?.startsWith(this.#prefix) === true) return { frame, isAlone };
+      const frame = site.getFunctionName() ?? '';
+      const frames = running.get(frame);
+      if (frames !== undefined) found.push({ frame, isAlone, frames });
     }
-    return undefined;
+    return found;
   }
-}
-
-/** Calls the function, at once, in a frame of this name. */
-export function runInFrame<T>(frame: string, fn: () => T): Promise<Awaited<T>> {
-  const frames = {
-    async [frame](): Promise<Awaited<T>> {
-      running++;
-      try {
-        return await fn();
-      } finally {
-        running--;
-      }
-    },
-  };
-  return frames[frame]!();
 }
 
 interface Site {

@@ -249,6 +249,14 @@ describe('as a process', () => {
     },
   );
 
+  test('process.exit() while leading: the log says what it costs', async ({ world }) => {
+    const { child, said, exit } = service('exit on SIGTERM', world);
+    await eventually(() => said().includes('leads'), { withinMs: STARTED_MS });
+    child.kill('SIGTERM');
+    expect(await within(SOON_MS, 'the end of the process', exit)).toEqual({ code: 0, signal: null });
+    expect(said()).toContain('Await election.close() before process.exit()');
+  });
+
   test('un-awaited calls and unheard refusals never end the process', async ({ world }) => {
     const { said, complained, exit } = service('nobody listens', world);
     expect(await within(STARTED_MS, 'the end of the process', exit)).toEqual({ code: 0, signal: null });

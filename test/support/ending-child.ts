@@ -9,6 +9,17 @@ const say = (what: string): void => void process.stdout.write(`${what}\n`);
 const options = { prefix, logger: pino({ level: 'silent' }), ttlSeconds: 60 };
 
 const services: Record<string, () => Promise<void>> = {
+  /** Does not await `close()`, as many do not. */
+  'exit on SIGTERM': async () => {
+    const logger = pino({ level: 'warn' });
+    const election = new Election(client, 'e', { ...options, logger });
+    process.once('SIGTERM', () => {
+      void election.close();
+      process.exit(0);
+    });
+    await election.campaign('child');
+    say('leads');
+  },
   /** Ends in an orderly way on SIGTERM, through the signal option alone. */
   'abort on SIGTERM': async () => {
     const stop = new AbortController();

@@ -127,8 +127,19 @@ const samples: { readonly [T in ElectionEventType]: { event: EventOf<T>; level: 
     level: 'error',
   },
   'candidate.waiting': {
-    event: { type: 'candidate.waiting', election: 'e', position: 2, leader: 'x', waitedMs: 5_000 },
+    event: {
+      type: 'candidate.waiting',
+      election: 'e',
+      position: 2,
+      leader: 'x',
+      waitedMs: 5_000,
+      awaitedBy: undefined,
+    },
     level: 'info',
+  },
+  'usage.unusual': {
+    event: { type: 'usage.unusual', election: 'e', usage: 'exit', reason: 'the process exits' },
+    level: 'warn',
   },
   'term.stale': {
     event: { type: 'term.stale', election: 'e', fencingToken: token, currentToken: token },
@@ -391,7 +402,7 @@ describe('when lines are written', () => {
     const log = new RecordedLog();
     const eventLog = new EventLog(log.logger, 'exit');
     const before = process.listeners('exit');
-    const end = eventLog.begin();
+    const end = eventLog.begin(() => undefined);
     eventLog.report(news);
     const added = process.listeners('exit').filter((listener) => !before.includes(listener));
     expect(added).toHaveLength(1);

@@ -17,7 +17,7 @@ function jobs(log: RecordedLog, count: number, event: (name: string) => Election
   for (let turn = 0; turn < count; turn++) {
     const name = `job ${turn} of ${event('').type}`;
     const eventLog = new EventLog(log.logger, name);
-    const end = eventLog.begin();
+    const end = eventLog.begin(() => undefined);
     for (let line = 0; line < 4; line++) eventLog.report(event(name));
     end();
   }

@@ -1,0 +1,41 @@
+/**
+ * The signal of a term. Many put the clean-up into an `abort` listener, and a plain signal awaits none of them: this
+ * one hands every listener to the term, which awaits what it returns.
+ */
+import { sharedAbort } from '../util/abort.ts';
+
+type Listener = Parameters<AbortSignal['addEventListener']>[1];
+
+/** @param call calls an `abort` listener. */
+export function termSignal(call: (listener: () => unknown) => void): AbortController {
+  const controller = sharedAbort();
+  const { signal } = controller;
+  const wrappers = new WeakMap<object, (event: Event) => void>();
+  const wrapperOf = (listener: Listener): Listener => {
+    if (typeof listener !== 'function' && typeof listener !== 'object') return listener; // refused by Node
+    if (listener === null) return listener;
+    let wrapper = wrappers.get(listener);
+    if (wrapper === undefined) {
+      wrapper = (event) =>
+        call(() =>
+          typeof listener === 'function' ? listener.call(signal, event) : listener.handleEvent(event),
+        );
+      wrappers.set(listener, wrapper);
+    }
+    return wrapper;
+  };
+  replace(signal, 'addEventListener', wrapperOf);
+  replace(signal, 'removeEventListener', wrapperOf);
+  return controller;
+}
+
+function replace(
+  signal: AbortSignal,
+  name: 'addEventListener' | 'removeEventListener',
+  wrapperOf: (listener: Listener) => Listener,
+): void {
+  const native = signal[name].bind(signal);
+  const value = (type: string, listener: Listener, ...rest: []): void =>
+    native(type as 'abort', type === 'abort' ? wrapperOf(listener) : listener, ...rest);
+  Object.defineProperty(signal, name, { value, configurable: true, writable: true });
+}

@@ -1,0 +1,172 @@
+import { spawn } from 'node:child_process';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { describe, expect } from 'vitest';
+import { Deferred } from '../../src/util/deferred.ts';
+import { eventually, within } from '../support/eventually.ts';
+import { abortOf, SHORT_TTL_SECONDS, SOON_MS, test } from '../support/world.ts';
+
+/** How long the clean-ups of these tests take, in milliseconds. */
+const CLEANING_MS = 300;
+
+describe('an asynchronous abort listener of term.signal', () => {
+  const ways: Record<string, (signal: AbortSignal, listener: () => Promise<void>) => void> = {
+    'by addEventListener': (signal, listener) => signal.addEventListener('abort', listener),
+    'once, by addEventListener': (signal, listener) =>
+      signal.addEventListener('abort', listener, { once: true }),
+    'as an object': (signal, listener) => signal.addEventListener('abort', { handleEvent: listener }),
+    'by onabort': (signal, listener) => {
+      signal.onabort = listener;
+    },
+  };
+  for (const [way, listen] of Object.entries(ways))
+    test(`S5: is awaited before the key goes: ${way}`, async ({ candidate }) => {
+      let isRunning = true;
+      const alice = candidate('alice', {
+        onLeader: ({ signal }) =>
+          listen(signal, async () => {
+            await sleep(CLEANING_MS);
+            isRunning = false;
+          }),
+      });
+      let besideAlice: boolean | undefined;
+      const bob = candidate('bob', {
+        onLeader: () => {
+          besideAlice = isRunning;
+        },
+      });
+      await alice.campaign();
+      void bob.campaign();
+      await bob.queued();
+      await within(SOON_MS, 'close()', alice.election.close());
+      expect(isRunning).toBe(false);
+      await bob.elected();
+      expect(besideAlice).toBe(false);
+    });
+
+  test('is called no more once it is removed, and one that was added twice is called once', async ({
+    candidate,
+  }) => {
+    const calls: string[] = [];
+    const listener = (): void => void calls.push('listener');
+    const removed = (): void => void calls.push('removed');
+    const alice = candidate('alice');
+    const { signal } = await alice.campaign();
+    signal.addEventListener('abort', listener);
+    signal.addEventListener('abort', listener);
+    signal.addEventListener('abort', removed);
+    signal.removeEventListener('abort', removed);
+    await alice.election.close();
+    expect(calls).toEqual(['listener']);
+  });
+
+  test('may await close(), and may fail: neither holds up or ends the process', async ({
+    candidate,
+    log,
+  }) => {
+    const alice = candidate('alice', { drainTimeoutMs: 60_000 });
+    const { signal } = await alice.campaign();
+    signal.addEventListener('abort', () => alice.election.close());
+    signal.addEventListener('abort', async () => {
+      await sleep(1);
+      throw new Error('the pool is closed');
+    });
+    await within(SOON_MS, 'stepDown()', alice.election.stepDown());
+    await within(SOON_MS, 'close()', alice.election.close());
+    expect(log.of('callback.failed')).toMatchObject([{ callback: 'onAbort' }]);
+  });
+
+  test('spawn() with term.signal and no listener for errors ends the child, not the process', async ({
+    candidate,
+    log,
+  }) => {
+    const alice = candidate('alice');
+    const { signal } = await alice.campaign();
+    const child = spawn(process.execPath, ['-e', 'setInterval(() => {}, 1000)'], { signal });
+    const exited = new Promise((resolve) => child.on('exit', resolve));
+    await alice.election.close();
+    await exited;
+    expect(log.of('callback.failed')).toEqual([]);
+  });
+});
+
+test('client.close() ends the term at once', async ({ candidate, client }) => {
+  const own = client();
+  const alice = candidate('alice', { client: own, ttlSeconds: 60 });
+  const term = await alice.campaign();
+  own.close();
+  expect(term.isCurrent()).toBe(false);
+  expect(alice.election.isCurrent()).toBe(false);
+  await within(SOON_MS, 'the end', abortOf(term.signal));
+});
+
+test('client.close() aborts the signal of a term that nobody asks', async ({ candidate, client }) => {
+  const own = client();
+  const alice = candidate('alice', { client: own, ttlSeconds: 60 });
+  const { signal } = await alice.campaign();
+  own.close();
+  await within(SOON_MS, 'the end', abortOf(signal));
+});
+
+describe('callbacks of two elections that close each other', () => {
+  for (const callback of ['onFollower', 'onLeader'] as const)
+    test(`S5: ${callback} of each awaits close() of the other: both end at once`, async ({
+      election,
+      client,
+    }) => {
+      const shared = client();
+      const go = new Deferred<void>();
+      const closes = (other: () => { close(): Promise<void> }) => async (): Promise<void> => {
+        await go.promise;
+        await other().close();
+      };
+      const options = { drainTimeoutMs: 60_000 };
+      const one = election(shared, 'one', { ...options, [callback]: closes(() => two) });
+      const two = election(shared, 'two', { ...options, [callback]: closes(() => one) });
+      await Promise.all([one.campaign(), two.campaign()]);
+      go.resolve();
+      await within(SOON_MS, 'both', Promise.all([one.close(), two.close()]));
+    });
+});
+
+test('lead() inside lead() says in which order to enter', async ({ world }) => {
+  const [alice, bob] = [world.client(), world.client()];
+  const outer = world.election(alice, 'outer');
+  const inner = world.election(alice, 'inner');
+  const other = world.election(bob, 'inner');
+  await other.campaign('bob');
+  const stop = new AbortController();
+  const nested = outer.lead(() => inner.lead(async () => undefined, { signal: stop.signal }));
+  await eventually(() => world.log.of('candidate.waiting').length === 1, { withinMs: 2 * SOON_MS });
+  expect(world.log.of('candidate.waiting')[0]).toMatchObject({ level: 40, awaitedBy: 'outer' });
+  stop.abort();
+  await expect(nested).rejects.toThrow('its signal aborted');
+});
+
+test('lead() without ifFree says that each replica has run its own work', async ({ world, log }) => {
+  const nightly = (): Promise<void> => world.election(world.client(), 'nightly').lead(() => sleep(100));
+  await Promise.all([nightly(), nightly()]);
+  await eventually(() => log.of('usage.unusual').length === 1, { withinMs: SOON_MS });
+  expect(log.of('usage.unusual')[0]).toMatchObject({ usage: 'in-turn', level: 30 });
+  expect(log.of('usage.unusual')[0]!.msg).toContain('{ ifFree: true }');
+});
+
+test('two candidates that announce one value: the log says so, once', async ({ candidate, log }) => {
+  const short = { ttlSeconds: SHORT_TTL_SECONDS };
+  const [alice, bob, carol] = [candidate('alice', short), candidate('bob', short), candidate('carol', short)];
+  await alice.campaign('worker');
+  void bob.campaign('worker');
+  void carol.campaign('carol');
+  await eventually(() => log.of('usage.unusual').length > 0, { withinMs: 4 * SHORT_TTL_SECONDS * 1000 });
+  expect(log.of('usage.unusual')[0]).toMatchObject({ usage: 'shared-value' });
+});
+
+test('work that is soon over, beside onFollower: the log says how to hand over', async ({
+  election,
+  client,
+  log,
+}) => {
+  const alice = election(client(), 'e', { onLeader: () => sleep(150), onFollower: () => undefined });
+  await alice.campaign();
+  await eventually(() => log.of('usage.unusual').length === 1, { withinMs: SOON_MS });
+  expect(log.of('usage.unusual')[0]!.msg).toContain("whenWorkEnds: 'step-down'");
+});
