@@ -45,6 +45,7 @@ export class Election implements AsyncDisposable {
   readonly #runner: CampaignRunner;
   readonly #reader: QueueReader;
   #offSignal: (() => void) | undefined;
+  static readonly #aborted = (election: Election): void => void election.#close('aborted'); // holds no election
 
   /**
    * Sets up an election; nothing is sent until it is used.
@@ -68,8 +69,7 @@ export class Election implements AsyncDisposable {
     this.#reader = new QueueReader(this.#tools, this.#callers);
     const { signal } = settings;
     if (signal?.aborted === true) void this.#close('aborted');
-    else if (signal !== undefined)
-      this.#offSignal = onAbortWeakly(signal, this, (election) => void election.#close('aborted'));
+    else if (signal !== undefined) this.#offSignal = onAbortWeakly(signal, this, Election.#aborted);
   }
 
   /**

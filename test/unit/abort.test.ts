@@ -1,5 +1,7 @@
 import { getEventListeners } from 'node:events';
 import { readdirSync, readFileSync } from 'node:fs';
+import { Etcd3 } from 'etcd3';
+import { Election } from 'etcd-election';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { describe, expect, test, vi } from 'vitest';
@@ -65,6 +67,18 @@ describe('a signal that outlives what was made with it', () => {
       expect(dropped.filter((each) => each.deref() !== undefined)).toEqual([]);
       expect(getEventListeners(signal, 'abort')).toEqual([]);
     });
+  });
+
+  test('G5: nor an Election that was made with it and is not used', async () => {
+    const { signal } = new AbortController();
+    const client = new Etcd3();
+    for (let i = 0; i < 50; i++) void new Election(client, 'dropped', { signal });
+    expect(getEventListeners(signal, 'abort')).toHaveLength(1);
+    await vi.waitFor(() => {
+      collectGarbage();
+      expect(getEventListeners(signal, 'abort')).toEqual([]);
+    });
+    client.close();
   });
 
   test('tells an object that is held, and one that has let go no more', () => {
