@@ -1,5 +1,5 @@
 /**
- * One election, as one replica sees it: the public face of everything under campaign/.
+ * `Election`: the public interface to one election, as one replica sees it. It delegates to campaign/.
  */
 import type { Etcd3 } from 'etcd3';
 import { CampaignRunner } from './campaign/campaign-runner.ts';
@@ -26,7 +26,7 @@ const live = new Set<Election>();
 /** The elections of this process in which a campaign runs at the moment. */
 export const liveElections = (): readonly Election[] => [...live];
 
-/** What a constructor is given; refusals are counted too, or a loop could swallow them for ever. */
+/** Checks the constructor's arguments. Refused calls are counted too: a loop may catch the error and try again for ever. */
 function checked(client: Etcd3, name: string, options: ElectionOptions | undefined): Settings {
   try {
     checkName(name);
@@ -48,14 +48,14 @@ export class Election implements AsyncDisposable {
   static readonly #aborted = (election: Election): void => void election.#close('aborted'); // holds no election
 
   /**
-   * Sets up an election; nothing is sent until it is used.
+   * Sets up an election. Sends nothing until it is used.
    *
-   * @param client the user's own client: never closed, never changed.
-   * @param name candidates that give the same name compete with each other. Well-formed Unicode of at most 1 KiB in
-   *   UTF-8; not empty, without `/`, NUL and blanks at its edges. What a variable without a value leaves
-   *   (`undefined`, `null`, `NaN`, `[object Object]`) is refused.
-   * @throws {InvalidInputError} that names the field, what is expected and what came.
-   * @throws {RunawayLoopError} if a loop makes elections without ever letting the event loop turn.
+   * @param client your own client. The election never closes or changes it.
+   * @param name candidates with the same name compete with each other. Well-formed Unicode of at most 1 KiB in
+   *   UTF-8; not empty, without `/` and NUL, without blanks at its edges. A name that contains the text of an unset
+   *   variable (`undefined`, `null`, `NaN`, `[object Object]`) is refused.
+   * @throws {InvalidInputError} if an argument is bad. It names the field, the expected value and the actual one.
+   * @throws {RunawayLoopError} if a loop constructs elections without ever letting the event loop turn.
    */
   constructor(client: Etcd3, name: string, options?: ElectionOptions) {
     countElection(shortName(name));
@@ -73,19 +73,19 @@ export class Election implements AsyncDisposable {
   }
 
   /**
-   * Stands in the election, and goes on standing after every loss, until `resign()`, `close()` or the signal option
-   * ends it, or etcd refuses the very first try. May be left un-awaited.
+   * Starts a campaign. It enters again after every loss. It ends with `resign()`, `close()` or the `signal` option, or
+   * if etcd refuses the first attempt. The promise may be left un-awaited.
    *
-   * While already standing it gives the current or the next term; another value is proclaimed. Calls in quick
-   * succession are held apart by the loop guard: to look at the term at hand, read {@link status}.
+   * If a campaign already runs, the call resolves with the current or the next term, and proclaims a value that differs.
+   * The loop guard delays calls in quick succession. To look at the current term, read {@link status}.
    *
-   * @param value what the others see of us, at most 16 KiB. Default: this node's own IP address and the
+   * @param value what other replicas see of this one, at most 16 KiB. Default: this node's own IP address and the
    *   process ID, as in `10.0.0.7:4711`.
    * @returns the first term, once we lead. Waits through any outage of etcd.
-   * @throws {InvalidInputError} if the value is no string, or too long.
-   * @throws {AlreadyStandingError} if another `Election` of this name, client and TTL stands, or `lead()` is under way;
-   *   and if a callback awaits it whose term has ended: a next term cannot begin before that callback has returned.
-   * @throws {ElectionClosedError} if the campaign is ended by us before we lead.
+   * @throws {InvalidInputError} if the value is not a string, or too long.
+   * @throws {AlreadyStandingError} if another `Election` of this name, client and TTL has a campaign, or `lead()` is
+   *   running. Also if a callback of an ended term awaits the call: the next term cannot begin before it returns.
+   * @throws {ElectionClosedError} if `resign()`, `close()` or the `signal` option ends the campaign before we lead.
    * @throws {RefusedError} if etcd refuses for good, or the client is closed.
    * @throws {RunawayLoopError} synchronously, if a loop calls it without ever letting the event loop turn.
    */
@@ -95,12 +95,12 @@ export class Election implements AsyncDisposable {
   }
 
   /**
-   * Waits until we lead, runs the work, resigns, and returns what the work returned. The callbacks of the options
-   * are not called. If the term ends early `term.signal` aborts; what the work then does is its own decision, and
-   * its result or error is handed on.
+   * Waits until we lead, runs the work, resigns, and returns the result of the work. It does not call the callbacks of
+   * the options. If the term ends early, `term.signal` aborts. The work then decides what to do, and its result or error
+   * is passed on.
    *
-   * @param options.ifFree skips the work where another candidate stands already, and resolves with `undefined`.
-   * @throws what the work throws; and what {@link campaign} throws.
+   * @param options.ifFree skips the work if another candidate is already there, and resolves with `undefined`.
+   * @throws what the work throws, and what {@link campaign} throws.
    */
   lead<T>(work: (term: Term) => Promise<T>, options: LeadOptions & { ifFree: true }): Promise<T | undefined>;
   lead<T>(work: (term: Term) => Promise<T>, options?: LeadOptions): Promise<T>;
@@ -117,24 +117,24 @@ export class Election implements AsyncDisposable {
     return this.#runner.lead(lead, calledFrom);
   }
 
-  /** The present term, as long as it is current: ask each time, and keep it for one act at most. */
+  /** The current term; undefined if we do not lead. Read it before every act: a stored term may have ended. */
   get currentTerm(): Term | undefined {
     this.#callers.look();
     return currentTermOf(this.#runner.current);
   }
 
-  /** Whether we may act as leader at this moment. Compares the clock at the moment of the call; never trusts a timer. */
+  /** Whether we may act as leader at this moment. Compares the deadline with the clock on every call; uses no timer. */
   isCurrent(): boolean {
     this.#callers.look();
     return currentTermOf(this.#runner.current) !== undefined;
   }
 
   /**
-   * Ends the term, and stands again at the back of the queue. Resolves when the work is over, `onFollower` has settled
-   * and the key is given up. Does nothing if we do not lead.
+   * Ends the term, and enters again at the end of the queue. Resolves when the work is over, `onFollower` has settled
+   * and the key is deleted. Does nothing if we do not lead.
    *
-   * If a callback of the term awaits this call, the call resolves as soon as the term has ended, and the key is given
-   * up when the callback has returned. `term.stepDown()` never waits.
+   * If a callback of the term awaits this call, the call resolves as soon as the term has ended. The key is deleted
+   * when the callback has returned. `term.stepDown()` never waits.
    */
   stepDown(): Promise<void> {
     this.#callers.count('end');
@@ -142,14 +142,14 @@ export class Election implements AsyncDisposable {
   }
 
   /**
-   * Ends the term and leaves the race. Resolves when the work is over, `onFollower` has settled and the key is given
-   * up; never later than `drainTimeoutMs` and two calls to etcd; never rejects. `campaign()` may be called again.
+   * Ends the term and the campaign. Resolves when the work is over, `onFollower` has settled and the key is deleted. It
+   * takes at most `drainTimeoutMs` plus two calls to etcd, and never rejects. `campaign()` may be called again.
    *
-   * If a callback of the term awaits this call, the call resolves as soon as the term has ended, and the key is given
-   * up when the callback has returned. `term.resign()` never waits.
+   * If a callback of the term awaits this call, the call resolves as soon as the term has ended. The key is deleted
+   * when the callback has returned. `term.resign()` never waits.
    *
-   * @throws {RunawayLoopError} synchronously, as every method does that a loop calls without ever letting the event
-   *   loop turn.
+   * @throws {RunawayLoopError} synchronously, if a loop calls it without ever letting the event loop turn. Every method
+   *   does that.
    */
   resign(): Promise<void> {
     this.#callers.count('end');
@@ -157,11 +157,11 @@ export class Election implements AsyncDisposable {
   }
 
   /**
-   * Resigns, for good. Afterwards the key is gone, and no timer, stream or listener of this election is left; work that
-   * ignores `term.signal` goes on by itself.
+   * Resigns for good. Afterwards the key is deleted, and no timer, stream or listener of this election is left. Work
+   * that ignores `term.signal` goes on running.
    *
-   * A callback of the term that awaits this call says that it is done: the key is given up as soon as all that was
-   * registered with the term is over, and then the call resolves.
+   * A callback of the term may await this call, which marks the callback as done. The key is deleted, and the call
+   * resolves, as soon as everything else that was registered with the term is over.
    */
   close(): Promise<void> {
     this.#callers.count('end');
@@ -173,7 +173,8 @@ export class Election implements AsyncDisposable {
   }
 
   /**
-   * Who leads now: a linearizable read. Callers at the same time share one; at most 20 reads a second are made.
+   * Returns the present leader, by a linearizable read. Concurrent callers share one read. At most 20 reads a second
+   * are sent.
    *
    * @throws {UnavailableError} if etcd does not answer within 2.5 s.
    * @throws {RefusedError} if etcd refuses, or the client is closed.
@@ -184,21 +185,21 @@ export class Election implements AsyncDisposable {
     return this.#read(method('leader')).then(({ candidates }) => candidates[0] && this.#see(candidates[0]));
   }
 
-  /** All candidates in order of the queue; the first one leads. Read, shared and refused as {@link leader} is. */
+  /** All candidates in the order of the queue; the first one leads. Limits and errors are those of {@link leader}. */
   candidates(): Promise<Candidate[]> {
     this.#callers.count('read');
     return this.#read(method('candidates')).then(({ candidates }) => candidates.map(this.#see));
   }
 
   /**
-   * Who leads, from now on: the present state first, then every change. Needs no candidacy.
+   * Follows the leader: yields the present one first, then every change. Works without a campaign.
    *
-   * It yields the leader; `undefined` if nobody leads; and `null` if it is not known who leads, because etcd has confirmed
-   * nothing for one TTL of this election, or because the leader would be ourselves and our lease has run out. It heals
-   * itself after any outage, and then yields what is true again. A reader who is slow gets the newest state, not all in
-   * between. It ends with the signal and with `close()`.
+   * It yields the leader, `undefined` if there is none, or `null` if the leader is unknown. The leader is unknown if etcd
+   * has confirmed nothing for one TTL of this election, or if we would lead but our lease has run out. After an outage
+   * it recovers by itself and yields the present state. A slow reader gets the newest state and skips those before it.
+   * It ends with the signal and with `close()`.
    *
-   * What it shows may be old by up to one TTL: it is no permission to act, and no source of a fencing token.
+   * The state may be up to one TTL old. Do not act as leader because of it, and take no fencing token from it.
    *
    * @throws {RefusedError} from the iteration, if etcd refuses for good or the client is closed.
    */
@@ -215,7 +216,7 @@ export class Election implements AsyncDisposable {
     });
   }
 
-  /** What we know without asking etcd. */
+  /** The state of this replica, from memory, without a call to etcd. */
   get status(): ElectionStatus {
     this.#callers.look();
     const { guard, settings } = this.#tools;
@@ -223,7 +224,7 @@ export class Election implements AsyncDisposable {
     return statusOf(this.name, this.#runner.current, isClosed, guard.status(settings.guard));
   }
 
-  /** Whether a supervisor should worry: for liveness and readiness probes. Answers from memory. */
+  /** Whether this replica is well, for liveness and readiness probes. Answers from memory. */
   health(): ElectionHealth {
     this.#callers.look();
     return healthOf(this.#runner.healthFacts);
@@ -244,7 +245,7 @@ export class Election implements AsyncDisposable {
   }
 }
 
-/** A method as it is found on the stack, to tell who called it. */
+/** A public method as the stack trace shows it, so that its caller can be found there. */
 const method = (
   name: 'campaign' | 'lead' | 'stepDown' | 'resign' | 'close' | 'leader' | 'candidates',
 ): PublicFunction => Election.prototype[name];

@@ -1,5 +1,5 @@
 /**
- * What can go wrong, as few classes as callers need to tell apart. Match on `code`, not on `message`.
+ * The errors that callers see: one class for each case that a caller handles differently. Match on `code`, not `message`.
  */
 import type { EndCause } from './core/campaign-state.ts';
 import { jsonOf } from './core/json.ts';
@@ -18,11 +18,11 @@ export type ElectionErrorCode =
 /** Base class of all errors that this library throws on purpose. */
 export abstract class ElectionError extends Error {
   abstract readonly code: ElectionErrorCode;
-  // The code before there is an instance: the message ends with its anchor.
+  // Static too, because the constructor needs it: the message ends with the anchor of the code.
   protected static readonly code: ElectionErrorCode;
-  /** Whether the same call may succeed later without anyone changing anything. */
+  /** Whether the same call may succeed later although nothing was changed. */
   abstract readonly retryable: boolean;
-  /** Name of the election; empty if the error concerns none. */
+  /** Name of the election; an empty string if the error does not belong to one. */
   readonly election: string;
 
   constructor(election: string, message: string, options?: ErrorOptions) {
@@ -30,7 +30,7 @@ export abstract class ElectionError extends Error {
     this.election = election;
   }
 
-  /** For logs: tokens are strings, and of the cause there is only the text. */
+  /** For logs: tokens become strings, and the cause is reduced to its text. */
   toJSON(): object {
     const { message } = this;
     return { message, ...jsonOf(this), ...causeOf(this.cause) };
@@ -42,7 +42,7 @@ function causeOf(cause: unknown): { cause?: string } {
   return typeof cause === 'string' ? { cause } : {};
 }
 
-/** An argument or option that cannot work; the message names the field, what is expected and what came. */
+/** An argument or option is invalid. The message names the field, the expected value and the actual one. */
 export class InvalidInputError extends ElectionError {
   override readonly name = 'InvalidInputError';
   protected static override readonly code = 'ELECTION_INVALID_INPUT';
@@ -51,8 +51,8 @@ export class InvalidInputError extends ElectionError {
 }
 
 /**
- * The election already has a candidate on this client, and two cannot share one key: either a second `Election`
- * of the same name, client and TTL, or `lead()` while a campaign runs.
+ * The election already has a candidate on this client, and two cannot share one key. Either another `Election` of the
+ * same name, client and TTL has a campaign, or `lead()` was called while a campaign runs.
  */
 export class AlreadyStandingError extends ElectionError {
   override readonly name = 'AlreadyStandingError';
@@ -61,7 +61,7 @@ export class AlreadyStandingError extends ElectionError {
   readonly retryable = true;
 }
 
-/** The campaign was ended by us before the call could finish: `resign()`, `close()` or the `signal` option. */
+/** `resign()`, `close()` or the `signal` option ended the campaign before the call could finish. */
 export class ElectionClosedError extends ElectionError {
   override readonly name = 'ElectionClosedError';
   protected static override readonly code = 'ELECTION_CLOSED';
@@ -70,7 +70,7 @@ export class ElectionClosedError extends ElectionError {
 }
 
 /**
- * We may no longer act as leader. It is the `reason` of `term.signal`, and what `term.assertCurrent()` throws.
+ * This replica may no longer act as leader. It is the `reason` of `term.signal`, and `term.assertCurrent()` throws it.
  */
 export class LeadershipLostError extends ElectionError {
   override readonly name = 'LeadershipLostError';
@@ -93,9 +93,9 @@ export class LeadershipLostError extends ElectionError {
 }
 
 /**
- * etcd refuses for good: wrong credentials, permission denied, an invalid argument, or a client that was
- * closed. Thrown by `campaign()` and `lead()` it means that the campaign is over. Thrown by a write under a term it
- * concerns that write alone: nothing was written, and the term goes on.
+ * etcd refuses, and a retry cannot help: wrong credentials, permission denied, an invalid argument, or a closed client.
+ * If `campaign()` or `lead()` throws it, the campaign is over. If a write under a term throws it, nothing was written,
+ * and the term goes on.
  */
 export class RefusedError extends ElectionError {
   override readonly name = 'RefusedError';
@@ -104,7 +104,7 @@ export class RefusedError extends ElectionError {
   readonly retryable = false;
 }
 
-/** etcd did not answer in time, or could not be reached. Campaigns go on trying by themselves; reads tell you. */
+/** etcd did not answer in time, or could not be reached. Campaigns retry by themselves; reads and writes throw this. */
 export class UnavailableError extends ElectionError {
   override readonly name = 'UnavailableError';
   protected static override readonly code = 'ELECTION_UNAVAILABLE';
@@ -113,17 +113,17 @@ export class UnavailableError extends ElectionError {
 }
 
 /**
- * A write was sent, and its answer was lost: it may have happened, it may still happen, or it never will. It was not
- * sent again. A read decides nothing, because the write can land after it. If the write compared the `mod_revision` of
- * its keys, send the same again: only one of the two can land. Otherwise step down first: after the term it cannot
- * land any more. A write with `exactlyOnce` has a {@link writeId}: `term.settle()` learns its outcome.
+ * A write was sent, and its answer was lost. It may have happened, may still happen, or may never happen. It was not
+ * sent again. A read does not tell, because the write can still arrive after the read. If the write compared the
+ * `mod_revision` of its keys, send it again: only one of the two can commit. Otherwise step down first: after the term
+ * it cannot commit. A write with `exactlyOnce` has a {@link writeId}, and `term.settle()` finds out its outcome.
  */
 export class OutcomeUnknownError extends ElectionError {
   override readonly name = 'OutcomeUnknownError';
   protected static override readonly code = 'ELECTION_OUTCOME_UNKNOWN';
   readonly code = 'ELECTION_OUTCOME_UNKNOWN';
   readonly retryable = false;
-  /** Of a write with `exactlyOnce`: what `term.settle()` takes to learn the outcome later. */
+  /** ID of a write with `exactlyOnce`, for `term.settle()`; undefined for other writes. */
   readonly writeId: string | undefined;
 
   constructor(
@@ -136,7 +136,7 @@ export class OutcomeUnknownError extends ElectionError {
   }
 }
 
-/** A loop calls us without ever letting the event loop turn. Await the call, or take the loop out. */
+/** A loop calls the library without ever letting the event loop turn. Await the call, or remove the loop. */
 export class RunawayLoopError extends ElectionError {
   override readonly name = 'RunawayLoopError';
   protected static override readonly code = 'ELECTION_RUNAWAY';

@@ -1,5 +1,5 @@
 /**
- * One call: which hosts are asked, in which order, and with which token. Each host is asked once at most.
+ * Sends one call: chooses the hosts, their order and the token. Each host is asked at most once.
  */
 import type { Etcd3 } from 'etcd3';
 import { clock } from '../util/clock.ts';
@@ -11,7 +11,7 @@ import { Members, type HostEvent } from './members.ts';
 import { Tokens } from './token.ts';
 import { askOnce, type Invoke } from './unary.ts';
 
-/** How long a token may take, in milliseconds: etcd works on a password for 50 ms and more. */
+/** How long fetching a token may take, in milliseconds. etcd needs 50 ms or more to check a password. */
 const TOKEN_WITHIN_MS = 2_500;
 
 export const leftOf = ({ dueAtMs, signal }: Pick<How, 'dueAtMs' | 'signal'>): Limits => ({
@@ -19,24 +19,24 @@ export const leftOf = ({ dueAtMs, signal }: Pick<How, 'dueAtMs' | 'signal'>): Li
   signal,
 });
 
-/** Of a call, or of one that fetches the token for others. */
+/** Limits of a call, or of the call that fetches the token for others. */
 export interface Asking {
   readonly signal?: AbortSignal | undefined;
-  /** Whether another host is asked too while the first does not answer: for what may happen twice without harm. */
+  /** Whether another host is asked too while the first does not answer. Only for calls that are safe to repeat. */
   readonly isHedged?: boolean | undefined;
-  /** A host to pass over if another one is not a suspect. */
+  /** A host to skip if there is another one that is not suspect. */
   readonly avoid?: Host | undefined;
   readonly isAnonymous?: boolean | undefined;
-  /** The application's own calls are `caller`: they do not dial a host that could not be reached. */
+  /** Calls of the application have the lane `caller`. They do not dial a host that could not be reached. */
   readonly lane?: string | undefined;
 }
 
 interface How extends Pick<Asking, 'signal' | 'avoid' | 'isAnonymous' | 'lane'> {
-  /** Its answer says nothing of whether the host is fit for work. */
+  /** Whether the call is a probe: its answer does not show that the host can serve other calls. */
   readonly isProbe?: boolean | undefined;
   readonly dueAtMs: number;
   readonly onSilent: () => void;
-  /** Hosts that have been asked the same already. */
+  /** Hosts that were already asked. */
   readonly asked: Set<Host>;
 }
 
@@ -67,7 +67,7 @@ export class Calls {
       : ask(limits.signal, () => undefined);
   }
 
-  /** Asks one host; what certainly did not happen goes on to the next one. */
+  /** Asks one host. If the call certainly had no effect there, asks the next one. */
   async #askHosts<T>(what: string, invoke: Invoke<T>, how: How): Promise<T> {
     for (let last: EtcdError | undefined; ;) {
       const host = await this.members.choose(what, leftOf(how), { avoid: how.avoid, except: how.asked });
@@ -89,7 +89,7 @@ export class Calls {
     }
   }
 
-  /** A token that etcd no longer takes is fetched anew, once. What may have happened is not sent again, whatever the token. */
+  /** If etcd no longer accepts the token, fetches a new one, once. A call that may have had an effect is not sent again. */
   async #askHost<T>(host: Host, what: string, invoke: Invoke<T>, how: How): Promise<T> {
     const token = how.isAnonymous === true ? undefined : await this.tokenFor(what, how);
     try {
@@ -123,7 +123,7 @@ export class Calls {
           onSilent();
         },
         onTimeout: () => {
-          // Nothing came on its connection since the call was sent: it may be half open.
+          // Nothing has come on the connection since the call was sent: it may be half open.
           const waitedMs = clock.now() - sentAtMs;
           if (this.members.choice.heardAtMs(host) < sentAtMs && host.ageMs >= waitedMs) host.dropSilent();
           this.#tokens.unanswered(token, sentAtMs);
@@ -152,7 +152,7 @@ export class Calls {
     );
   }
 
-  /** A linearizable read: a member that cannot serve one is of no use. That we may not read that key is an answer too. */
+  /** Sends a linearizable read: a member that cannot serve one cannot serve us. "Permission denied" counts as an answer. */
   async #prove(host: Host, dueAtMs: number, signal?: AbortSignal): Promise<void> {
     const how = { dueAtMs, signal, onSilent: () => undefined, asked: new Set<Host>(), isProbe: true };
     try {
@@ -170,7 +170,7 @@ export class Calls {
     }
   }
 
-  /** The token at hand, or a new one; undefined where none is needed. @throws {EtcdError} */
+  /** The present token, or a new one; undefined if none is needed. @throws {EtcdError} */
   async tokenFor(
     what: string,
     { dueAtMs, signal, lane }: Pick<How, 'dueAtMs' | 'signal' | 'lane'>,
@@ -188,7 +188,7 @@ export class Calls {
     return this.#tokens.current;
   }
 
-  /** A call or a stream ended so. */
+  /** Records that a call or a stream on the host failed with this status. */
   failed(host: Host, status: GrpcStatus, token: string | undefined): void {
     if (isTokenRefused(status.details)) this.#tokens.refused(token);
     this.members.failed(host, status);

@@ -1,11 +1,11 @@
 /**
- * Answers count only if they come from one and the same etcd cluster: in two clusters two candidates would lead, with the same
- * fencing token. This is the one place that knows which cluster is ours.
+ * Decides which etcd cluster is ours. Answers count only if they come from that cluster. Otherwise two candidates could lead,
+ * one in each cluster, with the same fencing token.
  */
 import { voteOf, type Pin } from '../core/cluster-vote.ts';
 import { clock } from '../util/clock.ts';
 
-/** For so long no answer of our cluster must have come before another one can take its place, in milliseconds. */
+/** Another cluster can replace ours only after our cluster has not answered for this long, in milliseconds. */
 const QUIET_MS = 3_000;
 
 export type ClusterEvent<Host> =
@@ -22,7 +22,7 @@ export class Cluster<Host> {
   readonly #tell: (event: ClusterEvent<Host>) => void;
   readonly #said = new Map<Host, string>();
   readonly #told = new Map<Host, string>();
-  /** Hosts that say nothing of their cluster: proxies may leave it out. */
+  /** Hosts whose answers carry no cluster ID. Proxies may leave it out. */
   readonly #without = new Set<Host>();
   #pin: Pin | undefined;
   #oursAtMs = 0;
@@ -33,12 +33,12 @@ export class Cluster<Host> {
     this.#tell = tell;
   }
 
-  /** As etcd says it, in decimal; undefined until a host has answered, and while they contradict each other. */
+  /** Cluster ID in decimal; undefined until a host has answered, and while the hosts disagree. */
   get id(): string | undefined {
     return this.#pin?.clusterId;
   }
 
-  /** Whether more than half of the configured hosts have named it. */
+  /** Whether more than half of the configured hosts have reported this cluster. */
   get isCertain(): boolean {
     return this.#pin?.isByMajority === true;
   }
@@ -49,7 +49,7 @@ export class Cluster<Host> {
     return said !== undefined && said !== this.#pin?.clusterId;
   }
 
-  /** What is wrong with a host that is foreign. */
+  /** Says, for an error message, why a foreign host does not count. */
   complaintOf(host: Host, address: string): string {
     const said = this.#said.get(host);
     return this.id === undefined
@@ -57,7 +57,7 @@ export class Cluster<Host> {
       : `${address} belongs to another etcd cluster (${hex(said)}; ours is ${hex(this.id)}), its answer counts for nothing`;
   }
 
-  /** If no host belongs to our cluster. */
+  /** The error message if no host belongs to our cluster. */
   get complaint(): string {
     const ids = [...new Set(this.#said.values())].map(hex).join(', ');
     return this.id === undefined
@@ -69,7 +69,7 @@ export class Cluster<Host> {
     return this.#said.has(host) || this.#without.has(host);
   }
 
-  /** @returns whether this answer of the host counts. */
+  /** Records the cluster ID of an answer. @returns whether the answer counts. */
   heard(host: Host, clusterId: string | undefined): boolean {
     if (clusterId === undefined || clusterId === '0') {
       this.#without.add(host);
@@ -83,7 +83,7 @@ export class Cluster<Host> {
     return isOurs;
   }
 
-  /** Hosts are being asked: until that is over only their majority decides. */
+  /** Sets whether all hosts are being asked. While they are, only a majority decides. */
   poll(isPolling: boolean): void {
     this.#isPolling = isPolling;
     this.#decide();
@@ -109,6 +109,6 @@ export class Cluster<Host> {
   }
 }
 
-/** As etcdctl shows it. */
+/** A cluster ID in hexadecimal, as etcdctl shows it. */
 const hex = (clusterId: string | undefined): string =>
   clusterId === undefined ? 'unknown' : BigInt(clusterId).toString(16);

@@ -1,6 +1,6 @@
 /**
- * One linearizable read after a renewal, on another host where there is one: it tells whether etcd's present leader stands
- * behind the renewal, and whether our key still stands.
+ * Confirms a renewal by one linearizable read, on another host if there is one. The read shows whether etcd's present leader
+ * knows the renewal, and whether our key still exists.
  */
 import { verdictOf } from '../core/renewal-check.ts';
 import type { Candidate } from '../core/candidate-queue.ts';
@@ -8,25 +8,25 @@ import { candidateOf } from './election-keys.ts';
 import { EtcdError } from './etcd-error.ts';
 import type { CallLimits, Host, EtcdTransport } from './transport.ts';
 
-/** A key that the role may read: the one that our candidate has, or would have. */
+/** The key to read: the key of our candidate, or the key it would have. The etcd role may read it. */
 export interface OwnKey {
   readonly key: string;
-  /** What stood there, at which revision. */
+  /** Takes the candidate that was found under the key, and the revision of the read. */
   onRead(found: Candidate | undefined, revision: bigint): void;
 }
 
-/** What the answer to a renewal said. */
+/** The facts from the answer to a renewal. */
 export interface Renewal {
   readonly raftTerm: bigint;
   readonly host: Host;
 }
 
-/** A host that has not applied the newest term is passed over by chance only: so often it is asked at most. */
+/** How many reads are sent at most. Hosts are chosen at random, so a host that lags behind can be chosen again. */
 const MOST_READS = 3;
 
 /**
- * @returns false where the renewal was acknowledged in an older raft term than the present one.
- * @throws {EtcdError} if no host answered, or all that did are behind.
+ * @returns false if the renewal was acknowledged in an older raft term than the present one.
+ * @throws {EtcdError} if no host answered, or every host that answered lags behind.
  */
 export async function isConfirmed(
   transport: EtcdTransport,

@@ -1,23 +1,23 @@
 /**
- * What etcd, the network or etcd3 answered instead of a result, sorted once into the few kinds that we act on.
+ * Sorts the errors of etcd, the network and etcd3 into the few kinds that the library handles differently.
  *
- * Only etcd's own words are final. Gateways and proxies on the way answer with the same codes: their answers are outages.
+ * Only errors of etcd itself are final. Gateways and proxies use the same codes; their errors count as outages.
  */
 
 import { plainCauseWithCertificate } from '../core/plain-cause.ts';
 
 export type EtcdErrorKind =
-  /** Not reachable, too slow, overloaded, out of space: try again later. */
+  /** etcd is unreachable, too slow, overloaded or out of space. A later try may succeed. */
   | 'unavailable'
-  /** Wrong credentials, permission denied, an invalid argument: asking again cannot help. */
+  /** Wrong credentials, permission denied or an invalid argument. A retry cannot help. */
   | 'refused'
   /** The user closed the client. */
   | 'client-closed'
-  /** The lease is not known to etcd (any more). */
+  /** etcd does not know the lease, or no longer. */
   | 'lease-gone'
-  /** The revision we asked from has been compacted away. */
+  /** The requested revision has been compacted. */
   | 'compacted'
-  /** We were told to stop before an answer came. */
+  /** The caller aborted before an answer came. */
   | 'aborted';
 
 export class EtcdError extends Error {
@@ -33,50 +33,50 @@ export class EtcdError extends Error {
   }
 }
 
-/** A fault that no waiting mends. */
+/** Whether waiting cannot help. */
 export const isFinal = (fault: EtcdError): boolean =>
   fault.kind === 'refused' || fault.kind === 'client-closed';
 
 /**
- * Whether etcd itself has answered although the write may have happened. It cannot happen any more after that answer, so
+ * Whether etcd answered with an error that does not say whether the write happened. It cannot happen after that answer, so
  * a read decides.
  */
 export const isAnswered = (fault: EtcdError): boolean => /space exceeded/.test(fault.message);
 
 /**
- * Another token helps. This one has run out; or users or roles have changed since it was issued, for JWT tokens carry the
- * revision of that store; or there is none, because authentication was switched off when we asked.
+ * Whether a new token would help. Either the token has expired. Or users or roles have changed since: a JWT token carries
+ * their revision. Or there is no token, because authentication was off when we asked for one.
  */
 export const isTokenRefused = (said: string): boolean =>
   /invalid auth token|revision of auth store is old|user name is empty/.test(said);
 
-/** INVALID_ARGUMENT and PERMISSION_DENIED. */
+/** The gRPC codes INVALID_ARGUMENT and PERMISSION_DENIED. */
 const REFUSED = new Set([3, 7]);
 
-/** How every error of etcd's own begins, in the releases that we know. */
+/** The beginning of every error of etcd itself, in the supported releases. */
 const BY_ETCD = /^etcdserver: /;
 
-/** The member said so itself: it is reached, and the trouble is not on the way. */
+/** Whether the error comes from the member itself, not from something on the way to it. */
 export const isByEtcd = (status: GrpcStatus): boolean => BY_ETCD.test(status.details);
 
-/** The member refuses all that we ask for, because it is a learner or reaches no leader: another one may not. */
+/** Whether this member cannot serve us because it is a learner or has no leader. Another member may. */
 export const isUnfit = (status: GrpcStatus): boolean =>
   /^etcdserver: (rpc not supported for learner|no leader|not capable|server stopped|corrupt cluster)/.test(
     status.details,
   );
 
-/** gRPC gave the call up before it was sent, or the server's HTTP/2 layer refused it unread. */
+/** gRPC failed the call before sending it, or the server's HTTP/2 layer refused it unread. */
 const NEVER_SENT =
   /^No connection established|^Name resolution failed|^Channel closed before call started|^Stream refused by server|^Failed to start HTTP\/2 stream|^Attempted to send message/;
 
 /**
- * etcd says this before it proposes anything to the cluster, of a read, or where its log has certainly not taken the entry.
- * ("request timed out" and "server stopped" may come after the entry was proposed.)
+ * Errors after which the call certainly had no effect. etcd sends them for a read, before it proposes the entry, or if its log
+ * has certainly not accepted the entry. ("request timed out" and "server stopped" may come after the proposal.)
  */
 const NOT_DONE =
   /^etcdserver: (too many requests|no leader|not capable|rpc not supported for learner|leader changed|corrupt cluster)|^raft proposal dropped/;
 
-/** The request itself is larger than etcd or gRPC takes, or is none that gRPC can write. */
+/** The request is larger than etcd or gRPC accepts, or gRPC cannot encode it. */
 const NOT_SENDABLE =
   /^grpc: received message larger than max|^Attempted to send message|^Request message serialization failure/;
 
@@ -89,7 +89,7 @@ export function etcdErrorOf(what: string, status: GrpcStatus | undefined, error:
   if (error instanceof EtcdError) return error;
   const cause = error instanceof Error ? error : new Error(String(error));
   const { code, details: said } = status ?? statusIn(cause.message);
-  // With a status of etcd's, etcd3's error only shows the one that etcd3 is given instead: see intercept.ts.
+  // If we have etcd's own status, the error of etcd3 adds nothing: it shows the status that intercept.ts put in its place.
   const options = status === undefined ? { cause } : {};
   const told = plainCauseWithCertificate(said);
   const fault = (kind: EtcdErrorKind, mayHaveHappened: boolean): EtcdError =>
@@ -97,15 +97,15 @@ export function etcdErrorOf(what: string, status: GrpcStatus | undefined, error:
 
   if (/client was already closed/.test(cause.message)) return fault('client-closed', false);
   if (NOT_SENDABLE.test(said)) return fault('refused', false);
-  // etcd3's breaker, on a client that we use as it is: it never let the call out.
+  // The circuit breaker of etcd3, on a client that we use unchanged: the call was never sent.
   if (NEVER_SENT.test(said) || /circuit breaker is open/.test(said)) return fault('unavailable', false);
   if (NOT_DONE.test(said)) return fault('unavailable', false);
   if (!BY_ETCD.test(said)) return fault('unavailable', true);
   if (/requested lease not found/.test(said)) return fault('lease-gone', false);
   if (/revision has been compacted/.test(said)) return fault('compacted', false);
-  // A token is renewed by the next try; wrong credentials are not.
+  // The next try fetches a new token; it cannot correct wrong credentials.
   if (/invalid auth token|revision of auth store is old/.test(said)) return fault('unavailable', false);
-  // etcd applies the write that crosses its quota, and says so all the same.
+  // etcd applies the write that exceeds its quota, and returns this error as well.
   if (/space exceeded/.test(said)) return fault('unavailable', true);
   return REFUSED.has(code) ? fault('refused', false) : fault('unavailable', true);
 }

@@ -1,9 +1,9 @@
 /**
- * A transaction that commits only while one term is the leader, and is sent once: etcd3 repeats writes whose
- * answer was lost, and a fenced write that lands twice is as wrong as one that lands late.
+ * A transaction that commits only while its term is current, and is sent once. etcd3 would repeat a write whose answer was
+ * lost, and a fenced write must not happen twice.
  *
- * The fence is the outer condition, and a failed fence writes nothing. What the user compares, and both of its
- * branches, run in a nested transaction: in one list with the fence, `else` would run after the term is over.
+ * The fence is the outer condition; if it fails, nothing is written. The user's comparisons and branches run in a nested
+ * transaction. If they stood in one list with the fence, `else` would run after the end of the term.
  */
 import { ComparatorBuilder, type ICompare, type IRequestOp, type ITxnResponse, type KVClient } from 'etcd3';
 import type { Candidacy } from '../core/campaign-state.ts';
@@ -15,10 +15,10 @@ import type { CallLimits, EtcdTransport } from './transport.ts';
 type Namespace = ConstructorParameters<typeof ComparatorBuilder>[1];
 type UserOptions = Parameters<KVClient['txn']>[1];
 
-/** Keys are taken as they are: the client that is passed in has no prefix. */
+/** A namespace without a prefix: keys are used unchanged. */
 const asTheyAre = { applyKey: (key: Buffer) => key } as unknown as Namespace;
 
-/** What the user put into the builder. */
+/** The comparisons and operations that the user put into the builder. */
 export interface UserTxn {
   readonly compare: ICompare[];
   readonly success: IRequestOp[];
@@ -26,8 +26,8 @@ export interface UserTxn {
 }
 
 /**
- * What the user builds. It has a method `then`, so `await` and `return` in an async function take it for a promise: the
- * call that they make is answered with advice, because otherwise they would wait for ever.
+ * The builder for the user's transaction. Its method `then` makes `await` and async functions take it for a promise, and they
+ * would wait for ever. So such a call rejects with advice.
  */
 export class FencedTxn extends ComparatorBuilder {
   readonly #election: string;
@@ -35,8 +35,8 @@ export class FencedTxn extends ComparatorBuilder {
   readonly #onCommit: () => void;
 
   /**
-   * @param onCommit called first; may throw.
-   * @param send sends what has been built.
+   * @param onCommit called before the commit; may throw.
+   * @param send sends the transaction.
    */
   constructor(
     election: string,
@@ -80,8 +80,8 @@ export const deleteOf = (key: string | Uint8Array): IRequestOp => ({
 });
 
 /**
- * @throws {InvalidInputError} for what is no operation, and for a put where candidates stand: such a key has no lease
- *   that ends, so it would stand in the queue for ever, and lead when its turn comes.
+ * @throws {InvalidInputError} if something is not an operation, or puts a key among the candidates. Such a key has no lease
+ *   that ends, so it would stay in the queue for ever and lead when its turn comes.
  */
 export function checkOperations(election: string, electionKeys: string, { success, failure }: UserTxn): void {
   const refuse = (expected: string, came: string): never => {
@@ -99,9 +99,9 @@ export function checkOperations(election: string, electionKeys: string, { succes
 }
 
 /**
- * Sends it once.
+ * Sends the transaction once.
  *
- * @returns the answer to the user's part; undefined if the fence failed, and nothing was written.
+ * @returns the answer to the user's part; undefined if the fence failed and nothing was written.
  * @throws {EtcdError}
  */
 export async function commitFenced(
@@ -126,9 +126,10 @@ export async function commitFenced(
 }
 
 /**
- * Without comparisons of the user's the fence is the only condition, and etcd older than 3.4.42 and 3.5.28 checks
- * permissions only of operations that are not nested. Where a member may answer from its own state (no operations, or
- * only serializable reads) so would be the fence: nested, it goes through etcd's leader.
+ * Whether the user's operations may stand directly behind the fence. That is so without comparisons of the user: the fence
+ * is then the only condition. It is preferred, because etcd before 3.4.42 and 3.5.28 checks no permissions of nested
+ * operations. It is not allowed if a member could answer from its own state (no operations, or only serializable
+ * reads), because the fence would be checked there too. Nested, it goes through etcd's leader.
  */
 const isExactWithoutNesting = ({ compare, success }: UserTxn): boolean =>
   compare.length === 0 && success.some((op) => op.request_range?.serializable !== true);

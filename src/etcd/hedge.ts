@@ -1,14 +1,14 @@
 /**
- * A hedged request: while the first host does not answer, another is asked the same. The first answer counts.
- * For what may happen twice without harm.
+ * Hedged requests: if the first host does not answer, another one is asked the same, and the first answer counts. Only for
+ * calls that are safe to repeat.
  */
 import { EtcdError } from './etcd-error.ts';
 
 /**
- * @param ask sends it once; calls `onSilent` while its host does not answer, and gives up if the signal aborts.
- * @param times how often it is sent, at most.
- * @throws {EtcdError} etcd's refusal, whoever told it; where nobody could be reached, the fault of whoever may have
- *   been reached after all.
+ * @param ask sends the request once. It calls `onSilent` if its host does not answer, and gives up if the signal aborts.
+ * @param times how often the request is sent at most.
+ * @throws {EtcdError} etcd's refusal, from whichever host it came. If no host answered, an error that says that the request
+ *   may have happened takes precedence.
  */
 export function hedged<T>(
   ask: (signal: AbortSignal, onSilent: () => void) => Promise<T>,

@@ -1,32 +1,31 @@
 /**
- * How far etcd's history has come, as this client has been told: the newest revision and the highest raft term.
+ * Tracks the newest revision and the highest raft term that this client has seen from etcd.
  *
- * In one history both only grow. They go back when etcd was wiped, or restored from a snapshot: then leases, keys and
- * revisions of before mean nothing any more, and a fencing token may be given out a second time. This is the one place
- * that notices.
+ * In one history both only grow. They go back if etcd is wiped or restored from a snapshot. Then earlier leases, keys and
+ * revisions mean nothing, and a fencing token may be issued a second time. Only this file detects that.
  */
 
-/** What every answer of etcd carries. */
+/** The header of every answer of etcd. */
 export interface Header {
   readonly revision: string;
   readonly raft_term: string;
 }
 
 /**
- * How much the header of an answer proves:
+ * What the header of an answer proves:
  *
- * - `nothing`: it may come from a member that lags behind (renewals, watches, serializable reads).
- * - `revision`: a linearizable read. Its revision includes all that was told before it was asked.
- * - `revision-and-term`: a write. Its own entry is applied, and entries never go back to an earlier term. (A read's term
- *   can be too low: a member that caught up by a snapshot knows the term only with the next entry.)
+ * - `nothing`: the member may lag behind (renewals, watches, serializable reads).
+ * - `revision`: a linearizable read. Its revision is at least every revision that was seen before the call was sent.
+ * - `revision-and-term`: a write. Its own entry is applied, and entries never go back to an earlier term. (The term of a read
+ *   can be too low: a member that caught up by a snapshot learns the term only with the next entry.)
  */
 export type Proves = 'nothing' | 'revision' | 'revision-and-term';
 
-/** What etcd has told until some moment. Taken before a call is sent, it says what the answer must have reached. */
+/** What was known of etcd's history at some moment. If taken before a call is sent, it is the least its answer must reach. */
 export interface Known {
   readonly revision: bigint;
   readonly raftTerm: bigint;
-  /** Counts the times that history has gone back. */
+  /** How often history has gone back. */
   readonly era: number;
 }
 
@@ -43,14 +42,14 @@ export class History {
     return this.#known;
   }
 
-  /** Calls back each time that history has gone back. */
+  /** Calls back every time that history goes back. */
   onWentBack(listener: (wentBack: WentBack) => void): void {
     this.#listeners.add(listener);
   }
 
-  /** @param asked what was {@link known} when the call was sent. */
+  /** Records the header of an answer. @param asked what was {@link known} when the call was sent. */
   told(header: Header, proves: Proves, asked: Known): void {
-    if (asked.era !== this.#known.era) return; // asked of the history before this one
+    if (asked.era !== this.#known.era) return; // the call was sent before history went back
     const revision = BigInt(header.revision);
     const raftTerm = BigInt(header.raft_term);
     const isBack =

@@ -1,22 +1,22 @@
 /**
- * Which host to ask: not one that did not answer, could not be reached or dropped a connection, if there are others.
+ * Chooses the host for a call. Suspects (hosts that did not answer, were unreachable or dropped a connection) come last.
  */
 import { clock } from '../util/clock.ts';
 import { isByEtcd, isUnfit, type GrpcStatus } from './etcd-error.ts';
 
-/** A host that answers nothing at all for so long while it is asked is taken for silent, in milliseconds. */
+/** A host counts as silent if calls wait for it and nothing came from it for this long, in milliseconds. */
 export const SILENT_AFTER_MS = 500;
 
 /**
- * Head start in milliseconds, if all are suspects: one that only dropped a connection, or has renewed a lease since, goes
- * before those that could not be reached.
+ * Head start in milliseconds, used if all hosts are suspects. It goes to a host that only dropped a connection, or has renewed
+ * a lease since. Such a host is tried before those that could not be reached.
  */
 const HEAD_START_MS = 15_000;
 
-/** What is said of a host that could not be reached; otherwise only a connection has ended. */
+/** gRPC's text if a host could not be reached. With any other text only a connection has ended. */
 const AWAY = /^No connection established|^Name resolution failed/;
 
-/** The caller's own doing. */
+/** The gRPC code CANCELLED: we ended the call ourselves. */
 const CANCELLED = 1;
 
 export interface Wishes<Host> {
@@ -43,8 +43,8 @@ export class HostSelector<Host> {
   }
 
   /**
-   * One of those that are above suspicion, by chance. If all are suspects: the one that has been one for longest, so that
-   * tries go round.
+   * Picks a host at random among those that are not suspects. If all are suspects, picks the one that has been a suspect for
+   * longest, so that every host gets its turn.
    *
    * @returns undefined if every host is excepted.
    */
@@ -62,7 +62,7 @@ export class HostSelector<Host> {
     return this.#suspects.has(host);
   }
 
-  /** It answered a call that needs its disk or the cluster: clears the suspicion. */
+  /** The host answered a call that needs its disk or the cluster: clears the suspicion. */
   answered(host: Host): void {
     this.heard(host);
     const suspect = this.#suspects.get(host);
@@ -71,38 +71,38 @@ export class HostSelector<Host> {
     this.#on.back(host, clock.now() - suspect.sinceMs);
   }
 
-  /** It said something. */
+  /** Something came from the host. */
   heard(host: Host): void {
     this.#heardAtMs.set(host, clock.now());
   }
 
-  /** When it last said something; -Infinity if it never did. */
+  /** When something last came from the host, in milliseconds; -Infinity if nothing ever did. */
   heardAtMs(host: Host): number {
     return this.#heardAtMs.get(host) ?? Number.NEGATIVE_INFINITY;
   }
 
   /**
-   * It renewed a lease: alive, which says nothing of writes and reads, for those also need its disk. If all hosts are
-   * suspects it is asked before others.
+   * The host renewed a lease. So it is alive, but reads and writes also need its disk. If all hosts are suspects, it is asked
+   * before others.
    */
   renewed(host: Host): void {
     const suspect = this.#suspects.get(host);
     if (suspect !== undefined) suspect.rank = suspect.sinceMs - HEAD_START_MS;
   }
 
-  /** How much longer it may keep silent, in milliseconds: one that answers others meanwhile is slow, not silent. */
+  /** How much longer the host may stay silent, in milliseconds. A host that answers other calls meanwhile is slow, not silent. */
   patienceMs(host: Host): number {
     return Math.max(0, this.heardAtMs(host) + SILENT_AFTER_MS - clock.now());
   }
 
-  /** It does not answer, or lags behind. */
+  /** Marks a host that does not answer, or lags behind, as a suspect. */
   suspect(host: Host, reason: string): void {
     this.#add(host, 0, reason);
   }
 
   /**
-   * A call or a stream ended so. It may refuse connections, have dropped ours, have no leader, or be a learner; or something
-   * on the way to it answered instead.
+   * Records that a call or a stream on the host failed. The host may refuse connections, have dropped ours, have no leader, or
+   * be a learner; or something on the way to it answered instead.
    */
   ended(host: Host, status: GrpcStatus): void {
     if (isByEtcd(status)) {

@@ -1,9 +1,9 @@
 /**
- * One host of the user's client, and a connection of our own to it: an etcd3 client for this host alone, made when it is
- * first needed, from the options of the user's client.
+ * One host of the user's client, and our own connection to it. The connection is an etcd3 client for this host alone. It is
+ * made when first needed, from the options of the user's client.
  *
- * Nothing of it is shared. The calls of the application cannot close it or open its breaker, and dropping it drops no
- * connection of the application.
+ * The connection is not shared. Calls of the application cannot close it or open its circuit breaker, and closing it does not
+ * affect the application's connections.
  */
 import { Etcd3, type IOptions } from 'etcd3';
 import { clock, nextTurn } from '../util/clock.ts';
@@ -11,7 +11,7 @@ import { clock, nextTurn } from '../util/clock.ts';
 /** The raw calls of etcd3 that we use. */
 export type HostClient = Pick<Etcd3, 'kv' | 'leaseClient' | 'watchClient' | 'maintenance' | 'auth'>;
 
-/** What etcd3 keeps of its connections, typed as protected. */
+/** The connection pool inside etcd3, whose members are typed as protected. */
 interface Pool {
   readonly hosts: readonly {
     readonly closed: boolean;
@@ -26,31 +26,31 @@ export const poolOf = (client: object): Pool | undefined => {
   return Array.isArray(pool?.hosts) ? (pool as Pool) : undefined;
 };
 
-/** The addresses that a client is configured with, each once. */
+/** The addresses that a client is configured with, without duplicates. */
 export function addressesOf(client: object): readonly string[] {
   const { options } = client as { options?: { hosts?: string | readonly string[] } };
   return [...new Set([options?.hosts ?? '127.0.0.1:2379'].flat())];
 }
 
-/** A client that could not connect is not replaced when it is younger than this, in milliseconds. */
+/** A client that could not connect is replaced only if it is older than this, in milliseconds. */
 const DIAL_AGAIN_AFTER_MS = 500;
 
 /**
- * How long gRPC itself waits before it dials again, in milliseconds, give or take a fifth. A new client dials at once. So
- * what passes a guard of ours makes a new one ({@link Host.dialAgain}), and gRPC serves the application's own calls: they
- * cannot make us dial more often, however many fail. It is longer than our guards wait, because gRPC dials once more for
- * a client that is closed.
+ * How long gRPC itself waits before it dials again, in milliseconds, give or take a fifth. A new client dials at once. So our
+ * guarded calls make a new client ({@link Host.dialAgain}). Calls of the application wait for gRPC; however many fail, they
+ * do not make us dial more often. The value is longer than our guards wait, because gRPC dials once more for a client
+ * that is closed.
  */
 const GRPC_DIALS_AGAIN_MS = 3_000;
 
 export class Host {
-  /** As it stands in the user's configuration. */
+  /** The address from the user's configuration, unchanged. */
   readonly address: string;
   readonly #users: Etcd3;
   #own: Etcd3 | undefined;
   #client: HostClient | undefined;
   #madeAtMs = 0;
-  /** Its client could not connect: until gRPC dials again, its calls fail at once. */
+  /** Set if the client could not connect. Its calls fail at once until gRPC dials again. */
   #unreachable: { readonly reason: string; readonly atMs: number } | undefined;
 
   constructor(users: Etcd3, address: string) {
@@ -58,7 +58,7 @@ export class Host {
     this.address = address;
   }
 
-  /** Whether the user's client is used as it is: a mock, or one that is not etcd3's own. */
+  /** Whether the user's client is used unchanged, because it is a mock or not a client of etcd3. */
   get isBorrowed(): boolean {
     const pool = poolOf(this.#users);
     return pool === undefined || (pool.mockImpl ?? null) !== null;
@@ -68,7 +68,7 @@ export class Host {
     return this.isBorrowed ? this.#users : (this.#client ??= this.#connect());
   }
 
-  /** How long ago its client was made, in milliseconds. */
+  /** How long ago the client was made, in milliseconds. */
   get ageMs(): number {
     return clock.now() - this.#madeAtMs;
   }
@@ -87,28 +87,28 @@ export class Host {
     };
   }
 
-  /** A call found no connection. */
+  /** Records that a call found no connection. */
   couldNotConnect(reason: string): void {
     this.#unreachable = { reason, atMs: clock.now() };
   }
 
-  /** The next call dials, if the last dial failed. */
+  /** Makes the next call dial, if the last dial failed. */
   dialAgain(): void {
     if (this.#unreachable !== undefined && this.ageMs >= DIAL_AGAIN_AFTER_MS) this.drop();
   }
 
-  /** It keeps silent: what begins from now on begins on a new connection. A dial that just failed is not made again. */
+  /** The host is silent: later calls use a new connection. Does not repeat a dial that has just failed. */
   dropSilent(): void {
     if (this.#unreachable === undefined) this.drop();
   }
 
-  /** Why a call just found no connection: the next one need not ask gRPC to learn the same. */
+  /** Why the last call found no connection, if that was just now. The next call can fail without asking gRPC. */
   get justUnreachable(): string | undefined {
     const { reason, atMs } = this.#unreachable ?? { atMs: Number.NEGATIVE_INFINITY };
     return clock.now() - atMs < DIAL_AGAIN_AFTER_MS ? reason : undefined;
   }
 
-  /** Drops the connection: what begins from now on begins on a new one. What is under way ends by itself. */
+  /** Drops the connection. Later calls use a new one; calls under way end by themselves. */
   drop(): void {
     const own = this.#own;
     this.#own = undefined;
@@ -117,10 +117,10 @@ export class Host {
   }
 }
 
-/** Makes each client differ from all others, or gRPC would let them share one connection. */
+/** Counts clients. It makes the options of every client differ; otherwise gRPC would let them share one connection. */
 let made = 0;
 
-/** A policy of cockatiel's shape that adds nothing. */
+/** A policy in the shape that cockatiel expects. It only makes the call. */
 const asItIs = { execute: async (call: (context: unknown) => unknown): Promise<unknown> => call({}) };
 
 function optionsFor(users: Etcd3, address: string): IOptions {
@@ -130,7 +130,7 @@ function optionsFor(users: Etcd3, address: string): IOptions {
   return {
     ...rest,
     hosts: address,
-    // No breaker, and nothing is repeated: neither by etcd3, nor by gRPC where the user's service config asks for it.
+    // No circuit breaker and no retries: neither from etcd3, nor from a service config of the user for gRPC.
     faultHandling: { global: asItIs, host: () => asItIs } as unknown as NonNullable<
       IOptions['faultHandling']
     >,
@@ -144,13 +144,13 @@ function optionsFor(users: Etcd3, address: string): IOptions {
   };
 }
 
-/** The raw calls of the user's client, with whatever the user has laid over them, on our connection. */
+/** The raw calls on our connection, with the wrappers that the user has put around the calls of the user's client. */
 function over<T extends object>(users: T, own: T): T {
   const { client } = own as unknown as { client: unknown };
   return Object.create(users, { client: { value: client } }) as T;
 }
 
-/** etcd3 itself keeps a channel that still connects for up to a second, with a timer. */
+/** Closes a client. etcd3's own `close()` would keep a connecting channel for up to a second, with a timer. */
 function close(own: Etcd3): void {
   const services: ({ close(): void } | undefined)[] = [];
   for (const host of poolOf(own)?.hosts ?? []) {
@@ -162,15 +162,15 @@ function close(own: Etcd3): void {
 }
 
 /**
- * What follows an answer runs while Node's HTTP/2 is still taking that answer in. On Node 20 (mended in 22.23 and 24.21,
- * nodejs/node#64166) a stream that is reset there can make it send empty frames for ever, until memory is gone.
+ * Resets a stream outside of Node's HTTP/2 code. Handlers of an answer run while Node still reads that answer. On Node 20
+ * (fixed in 22.23 and 24.21, nodejs/node#64166) a reset at that point can make Node send empty frames until memory runs out.
  */
 export function onCleanStack(reset: () => void): void {
   nextTurn(() => {
     try {
       reset();
     } catch {
-      // It is gone already: nothing is left to reset.
+      // The stream is already closed.
     }
   });
 }

@@ -1,5 +1,5 @@
 /**
- * Intercepts a call of etcd3: the metadata it sends, the answer it gets, and the status that etcd3 sees.
+ * Intercepts a call of etcd3: adds metadata, checks the answer, and replaces the status that etcd3 sees.
  */
 import type { KVClient } from 'etcd3';
 import type { GrpcStatus } from './etcd-error.ts';
@@ -12,24 +12,24 @@ export type OngoingCall = ReturnType<Parameters<Interceptor>[1]>;
 export interface Hand {
   /** The token to send along, if any. */
   readonly token: string | undefined;
-  /** The call begins; what this throws keeps it from being sent. */
+  /** Called when the call begins. If it throws, the call is not sent. */
   readonly onCall: (call: OngoingCall) => void;
-  /** @returns why a message counts for nothing: the call then ends so. */
+  /** @returns why a message does not count; the call then fails with that reason. */
   readonly onMessage: (message: unknown) => string | undefined;
-  /** How it ended, if not well. */
+  /** Called with the status if the call fails. */
   readonly onFailure: (status: GrpcStatus) => void;
 }
 
 /**
- * FAILED_PRECONDITION: etcd3 closes no connection for what ends so. It closes all of a host for other failures, also those
- * on which nothing is wrong, and for calls that we cancel ourselves.
+ * FAILED_PRECONDITION, the status that etcd3 is shown. For most others it closes all connections of the host, even sound ones,
+ * and even if we cancelled the call ourselves.
  */
 export const HIDDEN = 9;
 
-/** etcd3 repeats what ends with these words, without any limit: see token.ts. */
+/** etcd3 repeats a call whose error contains these words, without any limit: see token.ts. */
 const REPEATED_BY_ETCD3 = 'invalid auth token';
 
-/** Options for one call that is sent once, and that etcd3 never ends by itself. */
+/** Options for a call that etcd3 sends once and never ends by itself. */
 export function callOptions({ token, onCall, onMessage, onFailure }: Hand): CallOptions {
   const interceptor: Interceptor = (options, nextCall) => {
     const call = nextCall(options);
@@ -65,7 +65,7 @@ function withOurs<M extends { clone(): M; set(key: string, value: string): void 
   token: string | undefined,
 ): M {
   const own = metadata.clone(); // etcd3 shares one object among all its calls
-  // A member that has lost its leader ends a stream that asks for one; without this it keeps it open and silent.
+  // With this, a member that loses its leader ends the stream. Otherwise it would keep the stream open and silent.
   own.set('hasleader', 'true');
   if (token !== undefined && token !== '') own.set('token', token);
   return own;

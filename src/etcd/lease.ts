@@ -1,6 +1,6 @@
 /**
- * Grant, renew and revoke a lease on etcd's raw calls. etcd3's own `Lease` is not used: it counts from the
- * reply, believes the TTL it asked for, and says "lost" after twice that.
+ * Grants, renews and revokes a lease with etcd's raw calls. etcd3's own `Lease` is not safe here: it counts the TTL from the
+ * reply, assumes the TTL it asked for, and reports the loss only after twice that.
  */
 import { randomBytes } from 'node:crypto';
 import type { ILeaseKeepAliveRequest, ILeaseKeepAliveResponse } from 'etcd3';
@@ -13,15 +13,15 @@ import { EtcdError, isTokenRefused } from './etcd-error.ts';
 import type { CallLimits, Host, EtcdTransport, OpenStream } from './transport.ts';
 
 /**
- * A lease ID of our own choosing, random, 63 bits, in decimal: a grant whose answer was lost is asked for again
- * under the same ID, so it cannot leave a second lease behind.
+ * A random lease ID of 63 bits, in decimal. We choose it so that a grant can be repeated: if its answer was lost, the same ID
+ * is asked for again, and no second lease is left behind.
  */
 export function newLeaseId(): string {
   return (randomBytes(8).readBigUInt64BE() >> 1n || 1n).toString();
 }
 
 /**
- * @returns the proof, or undefined where an earlier grant under this ID had happened after all: renew it.
+ * @returns the proof; undefined if an earlier grant of this ID had succeeded: then renew it.
  * @throws {EtcdError}
  */
 export async function grantLease(
@@ -44,7 +44,7 @@ export async function grantLease(
   }
 }
 
-/** Gives the lease back, and with it all its keys. A lease that is gone already is no fault. */
+/** Revokes the lease, which deletes all its keys. It is no error if the lease no longer exists. */
 export async function revokeLease(
   transport: EtcdTransport,
   leaseId: string,
@@ -63,14 +63,14 @@ export async function revokeLease(
 
 type LeaseStream = OpenStream<ILeaseKeepAliveRequest, ILeaseKeepAliveResponse>;
 
-/** A renewal that was answered, and what the answer says. */
+/** A renewal that etcd has answered, and the facts from the answer. */
 interface Answered {
   readonly stream: LeaseStream;
   readonly raftTerm: bigint;
   readonly proof: LeaseProof;
 }
 
-/** Renews one lease on one stream; a stream that fails or falls silent is replaced by the next renewal. */
+/** Renews one lease on one stream. If the stream fails or falls silent, the next renewal opens a new one. */
 export class KeepAlive {
   readonly #transport: EtcdTransport;
   readonly #leaseId: string;
@@ -80,23 +80,24 @@ export class KeepAlive {
   /** The answer to the renewal in flight. */
   #answer: Deferred<ILeaseKeepAliveResponse> | undefined;
 
-  /** @param ownKey what to read, to have a renewal confirmed; asked anew each time. */
+  /** @param ownKey returns the key to read when a renewal is confirmed; called for every renewal. */
   constructor(transport: EtcdTransport, leaseId: string, ownKey: () => OwnKey) {
     this.#transport = transport;
     this.#leaseId = leaseId;
     this.#ownKey = ownKey;
   }
 
-  /** Opens the stream if there is none. @returns how to say that the host behind it does not answer. */
+  /** Opens the stream if there is none. @returns `fail`, to be called if the host of the stream does not answer. */
   async dial(limits: CallLimits): Promise<{ fail(): void }> {
     const stream = (this.#stream ??= await this.#open(limits));
     return { fail: () => this.#drop(stream, 'fail') };
   }
 
   /**
-   * Renews until etcd's present leader stands behind it; never two at once. Each call within may take `withinMs`.
+   * Renews the lease, and has the renewal confirmed by etcd's present leader. Runs one renewal at a time. Every call of it may
+   * take `withinMs`.
    *
-   * @throws {EtcdError} `lease-gone` where etcd no longer knows the lease.
+   * @throws {EtcdError} `lease-gone` if etcd no longer knows the lease.
    */
   async renew(limits: CallLimits): Promise<LeaseProof> {
     for (let isSecond = false; ; isSecond = true) {
@@ -107,7 +108,7 @@ export class KeepAlive {
         if (rest !== undefined && (await this.#isConfirmed(stream.host, raftTerm, limits))) return rest;
         if (isSecond) throw new EtcdError('unavailable', 'renew the lease: etcd has another leader', true);
       } catch (fault) {
-        // Its member may be stuck: the next renewal goes elsewhere.
+        // The member may be stuck: the next renewal goes to another one.
         if ((fault as EtcdError).kind === 'unavailable') this.#drop(stream, 'leave');
         throw fault;
       }
@@ -119,10 +120,10 @@ export class KeepAlive {
   }
 
   /**
-   * A proxy answers with the next answer to a keep-alive of its own, which may be older than our question. So we ask how
-   * much is left of the lease, and count from that question.
+   * Asks for the remaining TTL, and counts from that call. Needed behind a proxy: it answers a renewal from a keep-alive of its
+   * own, which may be older than our request.
    *
-   * @returns undefined where it was told in another raft term than the renewal.
+   * @returns undefined if the answer came from another raft term than the renewal.
    */
   async #restOf(proof: LeaseProof, raftTerm: bigint, limits: CallLimits): Promise<LeaseProof | undefined> {
     const sentAtMs = clock.now();
@@ -161,7 +162,7 @@ export class KeepAlive {
     return { stream, raftTerm, proof: { sentAtMs, grantedTtlSeconds: Number(answer.TTL) } };
   }
 
-  /** @param limitMs said in the error. */
+  /** @param limitMs the limit that the error message shows, in milliseconds. */
   async #ask(stream: LeaseStream, limits: Limits, limitMs: number): Promise<ILeaseKeepAliveResponse> {
     const answer = (this.#answer = new Deferred<ILeaseKeepAliveResponse>());
     try {
@@ -194,7 +195,7 @@ export class KeepAlive {
       throw new EtcdError('aborted', 'renew the lease: closed', false);
     }
     const lost = (reason: string): void => {
-      if (this.#stream !== stream) return; // a stream we gave up long ago
+      if (this.#stream !== stream) return; // an earlier stream that we have given up
       this.#stream = undefined;
       this.#answer?.reject(new EtcdError('unavailable', `renew the lease: ${reason}`, true));
     };

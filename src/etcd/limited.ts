@@ -6,9 +6,9 @@ export type Limits = AnyLimits & { readonly withinMs: number };
 /**
  * Waits for a promise no longer than the limit, and not beyond an abort.
  *
- * @param what said in errors: what was tried.
- * @param late takes what comes after that.
- * @throws {EtcdError} what the promise rejects with is passed on as it is.
+ * @param what what was tried, for error messages.
+ * @param late takes a result that comes after the limit.
+ * @throws {EtcdError} if the limit passes or the signal aborts. A rejection of the promise is passed on unchanged.
  */
 export function limited<T>(
   what: string,
@@ -17,7 +17,7 @@ export function limited<T>(
   late: (value: T) => void = () => undefined,
 ): Promise<T> {
   return settle(promise, limits, (ended): never => {
-    promise.then(late, () => undefined); // it was given up
+    promise.then(late, () => undefined); // the wait has ended
     throw ended === 'aborted'
       ? new EtcdError('aborted', `${what}: aborted`, false)
       : new EtcdError('unavailable', `${what}: nothing came within ${Math.round(limits.withinMs)} ms`, false);

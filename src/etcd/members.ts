@@ -1,5 +1,5 @@
 /**
- * The hosts of a client, and what we know of each: whether it answers, and which cluster it belongs to.
+ * The hosts of a client, and the state of every one: whether it answers, and which cluster it belongs to.
  */
 import type { EventOf } from '../events.ts';
 import { Cluster, type ClusterEvent } from './cluster.ts';
@@ -9,13 +9,13 @@ import { HostSelector, type Wishes } from './host-selector.ts';
 import { limited, type Limits } from './limited.ts';
 import { Probes, type Ask } from './probes.ts';
 
-/** What there is to tell, once for each change. */
+/** Events about hosts, one for every change. */
 export type HostEvent = EventOf<'host.away' | 'host.back' | 'host.foreign' | 'cluster.changed'>;
 
-/** How long a host may take to say which cluster it belongs to before its error is believed, in milliseconds. */
+/** How long we wait for a host to report its cluster before we believe its error, in milliseconds. */
 const IDENTIFY_WITHIN_MS = 1_000;
 
-/** gRPC has no connection, and waits before it dials again. */
+/** gRPC's text if it has no connection and waits before it dials again. */
 const NOT_CONNECTED = /^No connection established|^Name resolution failed/;
 
 export class Members {
@@ -81,9 +81,9 @@ export class Members {
   }
 
   /**
-   * The one place that looks at the cluster ID of every answer and every message.
+   * Checks the cluster ID of an answer or a stream message. All of them pass through here.
    *
-   * @returns why it counts for nothing; undefined if it counts.
+   * @returns why it does not count; undefined if it counts.
    */
   complaint(host: Host, message: unknown): string | undefined {
     const { header } = (message ?? {}) as { header?: { cluster_id?: string } | null };
@@ -92,9 +92,9 @@ export class Members {
   }
 
   /**
-   * An error carries no cluster ID. Before one that has consequences is believed, its host says which cluster it belongs to.
+   * Checks an error that would have consequences. An error carries no cluster ID, so its host is asked for it first.
    *
-   * @throws {EtcdError} that is to be believed instead.
+   * @throws {EtcdError} the error that counts instead, if the host is foreign.
    */
   async doubt(host: Host, what: string, fault: unknown): Promise<void> {
     const hasConsequences =
@@ -104,7 +104,7 @@ export class Members {
     if (this.#cluster.isForeign(host)) throw foreign(what, this.#cluster.complaintOf(host, host.address));
   }
 
-  /** A call or a stream ended so. */
+  /** Records that a call or a stream on the host failed with this status. */
   failed(host: Host, status: GrpcStatus): void {
     this.choice.ended(host, status);
     if (NOT_CONNECTED.test(status.details)) host.couldNotConnect(status.details);
@@ -129,12 +129,12 @@ export class Members {
     );
   }
 
-  /** A single host that is away is reported by the call that fails. */
+  /** Reports the event, unless there is only one host: then the call that fails reports it. */
   #tellOfHost(event: HostEvent): void {
     if (this.hosts.length > 1) this.#tell(event);
   }
 }
 
-/** Whatever a host of another cluster did there, nothing happened in ours. */
+/** The error for a call that reached another cluster: nothing happened in ours. */
 export const foreign = (what: string, complaint: string): EtcdError =>
   new EtcdError('unavailable', `${what}: ${complaint}`, false);

@@ -1,19 +1,19 @@
 /**
- * Asks hosts for something harmless: which cluster they belong to, and whether they answer again. A suspect gets no write
- * before it has answered.
+ * Probes hosts with harmless calls, to learn which cluster they belong to and whether they answer again. A suspect gets no
+ * write before it has answered a probe.
  */
 import { clock } from '../util/clock.ts';
 
-/** How often one host is probed, in milliseconds; only while calls are made. */
+/** How often one host is probed, in milliseconds. Probes run only while calls are made. */
 const PROBE_EVERY_MS = 5_000;
 
-/** The same, while no majority of hosts has said which cluster is ours. */
+/** How often one host is probed until a majority of the hosts has named one cluster, in milliseconds. */
 const PROBE_SOON_MS = 1_000;
 
 /** How long a host may take to answer, in milliseconds. */
 const ANSWER_WITHIN_MS = 2_500;
 
-/** How long a call waits for all hosts to say which cluster they belong to, in milliseconds: then those that did decide. */
+/** How long a call waits for all hosts to report their cluster, in milliseconds. Then the hosts that answered decide. */
 const ROLL_CALL_MS = 1_000;
 
 /** Rejects if the host does not answer. */
@@ -21,15 +21,15 @@ export type Ask<Host> = (host: Host, withinMs: number, signal?: AbortSignal) => 
 
 export interface ProbeTools<Host> {
   readonly hosts: readonly Host[];
-  /** Whether it is worth a probe: a suspect, or one whose cluster is not ours or not known. */
+  /** Whether the host needs a probe: it is a suspect, or its cluster is unknown or not ours. */
   readonly isDoubtful: (host: Host) => boolean;
-  /** Whether a majority of hosts has said which cluster is ours. */
+  /** Whether a majority of the hosts has named our cluster. */
   readonly isCertain: () => boolean;
-  /** Told when all hosts are being asked, and when that is over. */
+  /** Called when a roll call of all hosts begins and when it ends. */
   readonly onPoll: (isPolling: boolean) => void;
-  /** Asks which cluster it belongs to. */
+  /** Asks the host for its cluster. */
   readonly identify: Ask<Host>;
-  /** Makes it answer as if it were asked for work, which clears a suspicion. */
+  /** Sends the host a real read, whose answer clears a suspicion. */
   readonly prove: Ask<Host>;
 }
 
@@ -44,7 +44,7 @@ export class Probes<Host> {
     this.#tools = tools;
   }
 
-  /** Asks all hosts which cluster they belong to. Ends with the majority, or after a second; never rejects. */
+  /** Asks all hosts for their cluster. Resolves when a majority has answered, or after a second. Never rejects. */
   rollCall(): Promise<void> {
     return (this.#rollCall ??= this.#callTheRoll().finally(() => {
       this.#rollCall = undefined;
@@ -67,7 +67,7 @@ export class Probes<Host> {
     isOver.abort();
   }
 
-  /** Probes, in the background, the hosts that are worth it. */
+  /** Probes the doubtful hosts in the background. */
   probe(): void {
     const { hosts, isCertain, isDoubtful } = this.#tools;
     const everyMs = isCertain() ? PROBE_EVERY_MS : PROBE_SOON_MS;
@@ -78,7 +78,7 @@ export class Probes<Host> {
       this.#underWay.add(host);
       this.#probeOne(host).then(
         () => this.#underWay.delete(host),
-        () => this.#underWay.delete(host), // with a later call again
+        () => this.#underWay.delete(host), // a later call probes again
       );
     }
   }
@@ -89,7 +89,7 @@ export class Probes<Host> {
     await this.#tools.prove(host, ANSWER_WITHIN_MS, signal);
   }
 
-  /** Ends what is under way. */
+  /** Ends the probes that are under way. */
   end(): void {
     this.#over.abort();
     this.#over = new AbortController();

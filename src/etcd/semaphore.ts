@@ -1,6 +1,6 @@
 import { settle } from '../util/settle.ts';
 
-/** Bounds how many calls are under way at once; those that wait go in order. */
+/** Limits how many calls run at once. Waiting calls are served in order. */
 export class Semaphore {
   #free: number;
   readonly #waiting = new Set<() => void>();
@@ -12,8 +12,8 @@ export class Semaphore {
   /**
    * Waits for a place.
    *
-   * @param withinMs gives up after so many milliseconds; without it waits as long as it takes.
-   * @returns whether there was one.
+   * @param withinMs how long to wait at most, in milliseconds. Default: no limit.
+   * @returns whether a place was free in time.
    */
   async take(withinMs?: number): Promise<boolean> {
     if (this.#free > 0) {

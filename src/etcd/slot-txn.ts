@@ -1,6 +1,6 @@
 /**
- * A fenced transaction that leaves its mark in a slot, and what settles it when its answer is lost. What the marks mean,
- * and why they are certain, is in core/slot-rules.
+ * Fenced transactions that leave a mark in a slot, and the calls that settle one whose answer was lost. core/slot-rules
+ * explains the marks, and why they are certain.
  */
 import type { ICompare, IRequestOp, IResponseHeader, ITxnRequest, ITxnResponse, KVClient } from 'etcd3';
 import type { Candidacy } from '../core/campaign-state.ts';
@@ -23,22 +23,22 @@ export interface SlottedWrite {
 export type SlottedAnswer =
   | { readonly type: 'committed'; readonly answer: ITxnResponse }
   | { readonly type: 'fenced' }
-  /** The term is current, but another hand has changed the slot. Nothing was written. */
+  /** The term is current, but another writer has changed the slot. Nothing was written. */
   | { readonly type: 'moved'; readonly sight: Sight };
 
-/** What stands in a slot, and the header of the answer that shows it. */
+/** The contents of a slot, and the header of the answer that shows them. */
 export interface SlotAnswer {
   readonly header: IResponseHeader;
   readonly sight: Sight;
 }
 
-/** Beside the election, never under its prefix: Go's candidates would wait for such a key. */
+/** The key of a slot. It lies beside the election, not under its prefix: candidates in Go would wait for such a key. */
 export function slotKey({ key }: Candidacy, number: number): string {
   const [, prefix = '', name, lease] = /^(.*\/)?([^/]+)\/([^/]+)$/s.exec(key)!;
   return `${prefix}${RESERVED_NAME}/${name}/${lease}/${number}`;
 }
 
-/** What a role needs read and write access to. */
+/** The folder of the slots. The etcd role needs read and write access to it. */
 export const slotFolder = (slot: string): string => slot.replace(/[^/]+\/[^/]+$/, '');
 
 /** @throws {EtcdError} */
@@ -73,9 +73,9 @@ export async function commitInSlot(
 }
 
 /**
- * Puts the mark "never", unless the write or an earlier try of this has arrived. May be sent several times.
+ * Puts the mark "never", unless the write or an earlier call of this has arrived. Safe to repeat.
  *
- * @returns what stands in the slot now.
+ * @returns the contents of the slot now.
  * @throws {EtcdError}
  */
 export async function settleInSlot(
@@ -99,7 +99,7 @@ export async function settleInSlot(
   return { header, sight };
 }
 
-/** Decides nothing about a write that may still arrive. @throws {EtcdError} */
+/** Reads a slot. This does not settle a write that may still arrive. @throws {EtcdError} */
 export async function lookIntoSlot(
   transport: EtcdTransport,
   { key }: SlottedWrite,

@@ -1,5 +1,5 @@
 /**
- * A stream that is open on one host, and how it ends.
+ * Opens a stream on one host, and ends it.
  */
 import { clock } from '../util/clock.ts';
 import { leftOf, type Calls } from './calls.ts';
@@ -9,7 +9,7 @@ import { callOptions, type CallOptions } from './intercept.ts';
 import { limited, type Limits } from './limited.ts';
 import type { Use } from './uses.ts';
 
-/** What we need of etcd3's raw duplex streams. */
+/** The part of etcd3's raw duplex streams that we use. */
 export interface RawStream<Request, Response> {
   on(event: 'data', listener: (message: Response) => void): unknown;
   on(event: 'error', listener: (error: Error) => void): unknown;
@@ -21,27 +21,27 @@ export interface RawStream<Request, Response> {
 
 export interface OpenStream<Request, Response> {
   readonly raw: RawStream<Request, Response>;
-  /** Where it is open. */
+  /** The host on which the stream is open. */
   readonly host: Host;
-  /** Calls back when it has ended; etcd3's own error does not say why, for it is shown another status. */
+  /** Calls back with the reason when the stream has ended. The error of etcd3 does not carry it: it sees another status. */
   onLost(listener: (reason: string) => void): void;
-  /** Its host has renewed a lease. */
+  /** Records that the host has renewed a lease. */
   renewed(): void;
-  /** Ends it; its host is not to blame. */
+  /** Ends the stream. The host does not become a suspect. */
   close(): void;
-  /** Ends it because the host does not answer: the connection is dropped. Later calls begin on a new one. */
+  /** Ends the stream and drops the connection, because the host does not answer. Later calls use a new connection. */
   fail(): void;
-  /** Ends it because the host lags behind: the next one goes elsewhere, and no connection is dropped. */
+  /** Ends the stream because the host lags behind. Keeps the connection; the next stream goes to another host. */
   leave(): void;
 }
 
-/** Opens a stream of etcd3's, on the client of the host that was chosen. */
+/** Opens an etcd3 stream on the client of the chosen host. */
 export type Open<Request, Response> = (
   client: HostClient,
   options: CallOptions,
 ) => Promise<RawStream<Request, Response>>;
 
-/** @param use ends with the stream. @throws {EtcdError} */
+/** @param use keeps the connections open; it ends with the stream. @throws {EtcdError} */
 export async function openStream<Request, Response>(
   calls: Calls,
   what: string,
@@ -66,7 +66,7 @@ export async function openStream<Request, Response>(
     },
   });
   const end = (stream: RawStream<Request, Response>): void => {
-    isOver = true; // what it ends with is our doing, and says nothing of the host
+    isOver = true; // we end the stream, so its status says nothing about the host
     use.end();
     onCleanStack(() => stream.cancel());
   };

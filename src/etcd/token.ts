@@ -1,7 +1,7 @@
 /**
- * The token that etcd asks for where users have passwords: fetched once for all hosts, and again when it is refused.
+ * Keeps the token for etcd clusters with password authentication. It is fetched once for all hosts, and again if refused.
  *
- * etcd3 would fetch it without any limit, and keep a connection open for good for each token.
+ * etcd3 would fetch it without any limit, and leave a connection open for every token.
  */
 import type { Etcd3, IOptions } from 'etcd3';
 import { clock } from '../util/clock.ts';
@@ -11,7 +11,7 @@ type Fetch = (credentials: { name: string; password: string }) => Promise<string
 export class Tokens {
   readonly #auth: { readonly name: string; readonly password: string } | undefined;
   #token: string | undefined;
-  /** When the token at hand was last seen to be good. */
+  /** When etcd last accepted the present token, in milliseconds. */
   #takenAtMs = Number.NEGATIVE_INFINITY;
   #fetching: Promise<string> | undefined;
 
@@ -20,7 +20,7 @@ export class Tokens {
     this.#auth = auth && { name: auth.username, password: auth.password };
   }
 
-  /** The token at hand; undefined where there is none, or none is needed. */
+  /** The present token; undefined if there is none, or none is needed. */
   get current(): string | undefined {
     return this.#token;
   }
@@ -29,7 +29,7 @@ export class Tokens {
     return this.#auth !== undefined && this.#token === undefined;
   }
 
-  /** Fetches one, unless that is under way. An empty one: authentication is switched off. @throws {EtcdError} */
+  /** Fetches a token, unless that is under way. An empty token means that authentication is off. @throws {EtcdError} */
   async get(fetch: Fetch): Promise<void> {
     if (this.#auth === undefined || this.#token !== undefined) return;
     const fetching = (this.#fetching ??= fetch(this.#auth));
@@ -41,21 +41,21 @@ export class Tokens {
     }
   }
 
-  /** etcd answered a call that carried it. */
+  /** etcd answered a call that carried the token. */
   taken(token: string | undefined): void {
     if (token !== undefined && this.#token === token) this.#takenAtMs = clock.now();
   }
 
   /**
-   * A call that carried it got no answer, nor did any other since that was sent. A simple token names a place in etcd's raft log,
-   * and etcd holds a call back until it has come that far. After a restore from a snapshot it may not come there for
-   * days, and refuses nothing meanwhile.
+   * A call with the token got no answer, and no other call did since it was sent: drops the token. A simple token contains an
+   * index of etcd's raft log, and etcd delays a call until its log reaches that index. After a restore from a snapshot
+   * that can take days, without any error.
    */
   unanswered(token: string | undefined, sentAtMs: number): void {
     if (this.#takenAtMs < sentAtMs) this.refused(token);
   }
 
-  /** etcd did not take it. */
+  /** etcd refused the token. */
   refused(token: string | undefined): void {
     if (this.#token === token) this.#token = undefined;
   }

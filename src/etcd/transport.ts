@@ -1,11 +1,11 @@
 /**
- * How we reach etcd: through connections of our own, one etcd3 client for each host of the user's client.
+ * Sends all calls to etcd, through our own connections: one etcd3 client for every host of the user's client.
  *
- * - A call is sent once, to a host of our choice, and waits no longer than its own time limit. What may happen twice
- *   without harm goes to another host too while the first does not answer.
- * - A connection that does not answer is dropped. Later calls begin on a new one.
- * - Nothing that the application does on its client bears on ours. When it closes its client, ours end too; and they are
- *   closed when nothing of ours needs them.
+ * - A call is sent once, to a host of our choice, within its time limit. If the host does not answer, calls that are safe to
+ *   repeat are sent to another host too.
+ * - A connection that does not answer is dropped. Later calls use a new one.
+ * - The application's calls on its own client do not affect ours. When it closes its client, ours end too. Connections that
+ *   nothing uses are closed.
  */
 import type { Etcd3 } from 'etcd3';
 import { clock } from '../util/clock.ts';
@@ -27,43 +27,43 @@ export interface CallLimits {
   readonly withinMs: number;
   /** Ends the call early. */
   readonly signal?: AbortSignal | undefined;
-  /** Whether `withinMs` counts while the call still waits for its turn: for what must end in time. */
+  /** Whether `withinMs` includes the wait for a free place. Default: false. */
   readonly isTimely?: boolean | undefined;
   /** What the header of the answer proves of etcd's history. Default: `nothing`. */
   readonly proves?: Proves | undefined;
-  /** Whether another host is asked too while the first does not answer: for what may happen twice without harm. */
+  /** Whether another host is asked too while the first does not answer. Only for calls that are safe to repeat. */
   readonly isHedged?: boolean | undefined;
-  /** A host to pass over if another one is not a suspect. */
+  /** A host to skip if there is another one that is not suspect. */
   readonly avoid?: Host | undefined;
-  /** Which calls it shares its places with. Default: `queue`. */
+  /** The group of calls with which this one shares its places. Default: `queue`. */
   readonly lane?: Lane | undefined;
 }
 
 /**
- * Calls wait only for others of their lane: `lease` for grants, revocations and confirmations, `queue` for keys of candidates
- * and reads of ours, `caller` for what the application asks for.
+ * A group of calls that wait only for each other. `lease`: grants, revocations and confirmations. `queue`: candidate keys, and
+ * reads of the library. `caller`: calls of the application.
  */
 export type Lane = 'lease' | 'queue' | 'caller';
 
 /**
- * Calls of one lane of one client that may be under way at once. Enough to fill a connection; more of them only wait on a slow
- * event loop until their time is up, and keep renewals waiting with them. (etcd itself refuses some thousands.)
+ * How many calls of one lane of one client run at once. That is enough to fill a connection. More would only time out on a slow
+ * event loop and delay renewals. (etcd itself refuses some thousands.)
  */
 const IN_FLIGHT = 64;
 
 export class EtcdTransport {
-  /** How far etcd's history is known to go: a member that has not reached it lags behind. */
+  /** The known end of etcd's history. A member that has not reached it lags behind. */
   readonly history: History = new History();
-  /** When the last linearizable answer was asked for. */
+  /** When the last call with a linearizable answer was sent, in milliseconds. */
   provenAtMs: number = Number.NEGATIVE_INFINITY;
   /**
-   * Whether some host is an `etcd grpc-proxy`, as its answer to a watch shows; undefined until there was one. Such a proxy
-   * answers renewals from a keep-alive of its own.
+   * Whether some host is an `etcd grpc-proxy`; undefined until the first answer to a watch shows it. Such a proxy answers
+   * renewals from a keep-alive of its own.
    */
   isProxied: boolean | undefined;
-  /** As the user gave them, for people; without a password. */
+  /** The addresses that the user configured, for log lines; without passwords. */
   readonly endpoints: readonly string[];
-  /** Takes what there is to tell. */
+  /** Takes events about hosts. */
   tell: (event: HostEvent) => void = () => undefined;
   readonly #users: Etcd3;
   readonly #calls: Calls;
@@ -89,7 +89,7 @@ export class EtcdTransport {
     );
   }
 
-  /** Whether the user has closed the client: an open stream would go on, and renew a lease that no campaign uses. */
+  /** Whether the user has closed the client. Our streams must then end, or they would renew a lease that nothing uses. */
   get isClosed(): boolean {
     return poolOf(this.#users)?.hosts.every(({ closed }) => closed) ?? false;
   }
@@ -99,26 +99,26 @@ export class EtcdTransport {
     return this.#calls.members.clusterId;
   }
 
-  /** Calls back when another cluster has taken the place of ours. @returns what takes the listener away. */
+  /** Calls back when another cluster has replaced ours. @returns a function that removes the listener. */
   onClusterChanged(listener: () => void): () => void {
     this.#changeListeners.add(listener);
     return () => this.#changeListeners.delete(listener);
   }
 
-  /** Calls back, within a second, when the user has closed the client. @returns what takes the listener away. */
+  /** Calls back within a second after the user has closed the client. @returns a function that removes the listener. */
   onClientClosed(listener: () => void): () => void {
     return this.#uses.onClosed(listener);
   }
 
-  /** An election is closed: our connections are too, as soon as nothing uses them. */
+  /** An election was closed: closes our connections as soon as nothing uses them. */
   rest(): void {
     this.#uses.rest();
   }
 
   /**
-   * One call, sent once; if it is hedged, once to each host at most.
+   * Sends one call once. If it is hedged, sends it at most once to every host.
    *
-   * @param what said in errors: what was tried.
+   * @param what what was tried, for error messages.
    * @throws {EtcdError}
    */
   async unary<T extends { readonly header: Header }>(
@@ -144,7 +144,7 @@ export class EtcdTransport {
   }
 
   /**
-   * Opens a stream. That it is open says nothing about a connection: only an answer on it does.
+   * Opens a stream. An open stream does not prove a connection; only an answer on it does.
    *
    * @throws {EtcdError}
    */
@@ -171,7 +171,7 @@ export class EtcdTransport {
     }
   }
 
-  /** Keeps the connections until it ends. @throws {EtcdError} if the user has closed the client. */
+  /** Keeps the connections open until the returned use ends. @throws {EtcdError} if the user has closed the client. */
   #use(what: string): Use {
     if (!this.isClosed) return this.#uses.begin();
     throw new EtcdError('client-closed', `${what}: the client was already closed`, false);

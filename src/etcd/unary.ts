@@ -1,5 +1,5 @@
 /**
- * One call, sent once to one host, within its limit.
+ * Sends one call once to one host, within its time limit.
  */
 import { afterTurn } from '../util/clock.ts';
 import { EtcdError, etcdErrorOf, type GrpcStatus } from './etcd-error.ts';
@@ -8,23 +8,23 @@ import { SILENT_AFTER_MS } from './host-selector.ts';
 import { foreign } from './members.ts';
 import { callOptions, HIDDEN, type CallOptions, type OngoingCall } from './intercept.ts';
 
-/** Makes a call of etcd3's, on the client of the host that was chosen. */
+/** Makes an etcd3 call on the client of the chosen host. */
 export type Invoke<T> = (client: HostClient, options: CallOptions) => Promise<T>;
 
 export interface Ask<T> {
-  /** Said in errors: what was tried. */
+  /** What was tried, for error messages. */
   readonly what: string;
   readonly client: HostClient;
   readonly invoke: Invoke<T>;
   readonly token: string | undefined;
   readonly withinMs: number;
   readonly signal: AbortSignal | undefined;
-  /** How much longer its host may keep silent, in milliseconds. */
+  /** How much longer the host may stay silent, in milliseconds. */
   readonly patienceMs: () => number;
-  /** Its host does not answer: called once, at the latest when the limit is reached. */
+  /** Called once if the host does not answer, at the latest when the time limit passes. */
   readonly onSilent: () => void;
   readonly onTimeout: () => void;
-  /** @returns why the answer counts for nothing. */
+  /** @returns why the answer does not count; undefined if it counts. */
   readonly onMessage: (message: unknown) => string | undefined;
   readonly onFailure: (status: GrpcStatus) => void;
 }
@@ -68,13 +68,13 @@ export function askOnce<T>(ask: Ask<T>): Promise<T> {
   });
 }
 
-/** What has become of a call. */
+/** The state of a call. */
 interface Sent {
-  /** Set when it is sent. */
+  /** Set when the call is sent. */
   ongoing: OngoingCall | undefined;
-  /** What gRPC said at its end. */
+  /** gRPC's status at the end of the call. */
   status: GrpcStatus | undefined;
-  /** Why its answer counts for nothing. */
+  /** Why the answer no longer counts. */
   over: EtcdError | undefined;
 }
 
@@ -96,12 +96,12 @@ const optionsOf = (ask: Ask<unknown>, call: Sent): CallOptions =>
     },
   });
 
-/** @returns what ends it: with `true` it counts as silence that the call has used up its limit. */
+/** @returns a function that ends the wait; `true` says that the call reached its limit, which counts as silence. */
 function listenForSilence({ patienceMs, onSilent }: Ask<unknown>): (isSilent: boolean) => void {
   let cancelTimer = (): void => undefined;
   let isTold = false;
   const tell = (): void => {
-    if (isTold) return; // what its host has said since counts for more than the end of this call
+    if (isTold) return; // later answers of the host count more than the end of this call
     isTold = true;
     onSilent();
   };

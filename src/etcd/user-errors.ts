@@ -1,6 +1,5 @@
 /**
- * What etcd answered instead of a result, as the error that users see: what happened, to which election, and what
- * to do about it.
+ * Turns errors of etcd into the errors that users see. They say what happened, to which election, and what to do.
  */
 import { isFinal, type EtcdError } from './etcd-error.ts';
 import { OutcomeUnknownError, RefusedError, UnavailableError, type ElectionError } from '../errors.ts';
@@ -55,7 +54,7 @@ export function writeError(
   );
 }
 
-/** The outcome of a write could not be learnt now. */
+/** The error of `settle()` if the outcome of a write cannot be found out now. */
 export function settleError(election: string, writeId: string, fault: EtcdError): ElectionError {
   const what = `the outcome of write ${writeId} of election "${election}" cannot be learnt now`;
   const cause = { cause: fault };

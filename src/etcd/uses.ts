@@ -1,17 +1,17 @@
 /**
- * Who needs our connections: calls under way and open streams. Without them the connections are closed, when an election is
- * closed at once, else after a while.
+ * Counts what uses our connections: calls under way and open streams. Unused connections are closed: at once when an election
+ * is closed, otherwise after some seconds.
  */
 import { after, clock } from '../util/clock.ts';
 
-/** How often we look whether our connections are still needed, in milliseconds. */
+/** How often we check whether the connections are still used, in milliseconds. */
 const TEND_EVERY_MS = 1_000;
 
-/** Connections that nothing needs are closed after so long, in milliseconds: an application may read once a second. */
+/** Unused connections are closed after this long, in milliseconds. An application may read once a second. */
 const IDLE_FOR_MS = 5_000;
 
 export interface Use {
-  /** Ends what would go on by itself after the user has closed the client. */
+  /** Ends the streams that would go on after the user has closed the client. */
   clientClosed: () => void;
   readonly end: () => void;
 }
@@ -22,9 +22,9 @@ export class Uses {
   readonly #uses = new Set<Use>();
   readonly #closedListeners = new Set<() => void>();
   #idleSinceMs = 0;
-  /** Ends the timer; undefined while there is none. */
+  /** Cancels the timer; undefined while there is none. */
   #cancelTimer: (() => void) | undefined;
-  /** To be closed as soon as nothing uses them, not only after a while. */
+  /** Whether to close the connections as soon as nothing uses them, without the delay. */
   #isResting = false;
 
   /** @param drop closes all connections. */
@@ -47,24 +47,24 @@ export class Uses {
     return use;
   }
 
-  /** Calls back, within a second, when the user has closed the client. @returns what takes the listener away. */
+  /** Calls back within a second after the user has closed the client. @returns a function that removes the listener. */
   onClosed(listener: () => void): () => void {
     this.#closedListeners.add(listener);
     return () => this.#closedListeners.delete(listener);
   }
 
-  /** An election is closed: our connections are too, as soon as nothing uses them. */
+  /** An election was closed: closes our connections as soon as nothing uses them. */
   rest(): void {
     this.#isResting = true;
     if (this.#uses.size === 0) this.#end();
   }
 
-  /** Its timer keeps no process alive. */
+  /** Sets the timer for the next check. It does not keep the process alive. */
   #tend(): void {
     const look = (): void => {
       const isIdle = this.#uses.size === 0 && clock.now() - this.#idleSinceMs >= IDLE_FOR_MS;
       if (!isIdle && !this.#isClosed()) return this.#tend();
-      // First the listeners: a stream that ends before them would look like a fault of the network.
+      // Listeners come first: a stream that ends before they run would look like a network fault.
       if (this.#isClosed()) for (const listener of this.#closedListeners) listener();
       for (const use of this.#uses) use.clientClosed();
       this.#end();
