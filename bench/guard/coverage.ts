@@ -49,9 +49,12 @@ const writes = (method: string): Coverage => ({
 });
 const FIELD = { memory: 'a field' } as const;
 const LOOK = { memory: 'reads memory; 100,000 looks in one turn throw' } as const;
-const registers = (method: string): Coverage => ({
+const registers = (
+  method: string,
+  success: Cell = never('sync; a flood in one turn throws, and the term ends once'),
+): Coverage => ({
   sync: true,
-  success: never('sync; a flood in one turn throws, and each job has an interval of its own'),
+  success,
   known: over(method),
   etcd: never('asks nothing of etcd'),
 });
@@ -63,7 +66,12 @@ const election: Covered<Election> = {
   campaign: {
     success: rows(
       ['loop, swallowing', 'loop, the same object', 'campaign, resign, campaign'],
-      [FLOOD, 'un-awaited, each 100 ms', 'ten thousand in one turn'],
+      [
+        FLOOD,
+        'un-awaited, each 100 ms',
+        'ten thousand in one turn',
+        'campaign and resign, un-awaited each turn',
+      ],
     ),
     known: rows(
       ['a bad value', 'campaign after close', overRows('election.campaign()').loop],
@@ -72,7 +80,14 @@ const election: Covered<Election> = {
     etcd: refusedByEtcd,
   },
   lead: {
-    success: rows(['lead of nothing', 'lead of nothing, a new object each turn'], [FLOOD]),
+    success: rows(
+      [
+        'lead of nothing',
+        'lead of nothing, a new object each turn',
+        'lead, given up at once, a new name each turn',
+      ],
+      [FLOOD],
+    ),
     known: over('election.lead()'),
     etcd: refusedByEtcd,
   },
@@ -102,8 +117,9 @@ const election: Covered<Election> = {
         'leader, polled by ten',
         'leader, polled on new objects',
         'leader, a new name each turn',
+        'leader, a new client and a new name each turn',
       ],
-      ['leader, un-awaited, a new name each turn'],
+      ['leader, un-awaited each turn', 'leader, un-awaited, a new name each turn'],
     ),
     known: over('election.leader()'),
     etcd: rows(['leader, polled, refused'], ['leader, un-awaited, a new name each turn']),
@@ -115,8 +131,18 @@ const election: Covered<Election> = {
   },
   observe: {
     success: rows(
-      ['observe, broken off', 'observe, broken off, a new name each turn', 'observe, ended before it begins'],
-      ['observe, broken off, un-awaited each turn'],
+      [
+        'observe, broken off',
+        'observe, broken off, a new name each turn',
+        'observe, ended before it begins',
+        'observe, each ended by a timeout',
+      ],
+      [
+        'observe, broken off, un-awaited each turn',
+        'observe, never read, each turn',
+        'observe, next() un-awaited each turn',
+        'observe, left open, each turn',
+      ],
     ),
     known: over('election.observe()'),
     etcd: never('an observer waits through outages; a refusal is read as slowly as a leader()'),
@@ -148,17 +174,20 @@ const term: Covered<Term> = {
     known: over('term.proclaim()'),
     etcd: rows(['txn, in a loop, refused'], ['txn, un-awaited each turn, refused']),
   },
-  txn: writes('term.txn()'),
+  txn: {
+    ...writes('term.txn()'),
+    success: rows(['txn, never committed, each turn'], ['txn, never committed, each turn']),
+  },
   put: writes('term.put()'),
   delete: writes('term.delete()'),
   settle: writes('term.settle()'),
   run: {
-    success: rows(['run of nothing, in a loop'], [overRows('term.run()').flood]),
+    success: rows(['run of nothing, in a loop'], ['run that never ends, each turn']),
     known: over('term.run()'),
     etcd: never('asks nothing of etcd'),
   },
-  every: registers('term.every()'),
-  onEnd: registers('term.onEnd()'),
+  every: registers('term.every()', rows(['every, each turn'], ['every, each turn'])),
+  onEnd: registers('term.onEnd()', rows(['onEnd, each turn'], ['onEnd, each turn'])),
   stepDown: { ...registers('term.stepDown()'), success: rows(['onLeader steps down'], [FLOOD]) },
   resign: {
     ...registers('term.resign()'),
@@ -194,6 +223,7 @@ export const coverage: {
         [
           'a flood of new objects in one turn that swallows',
           'a flood of new names in one turn that swallows',
+          'a new election each turn, never used',
         ],
       ),
       known: rows(['a bad name'], ['a flood of new names in one turn that swallows']),

@@ -76,25 +76,6 @@ describe('an iteration over the leaders', () => {
   });
 });
 
-describe('reads', () => {
-  test('G1: of another name on another client each turn have one budget', async ({ etcd, prefix }) => {
-    const { Election } = await import('etcd-election');
-    const rounds = async (forMs: number): Promise<number> => {
-      const untilMs = performance.now() + forMs;
-      let count = 0;
-      for (; performance.now() < untilMs; count++) {
-        const client = new Etcd3({ hosts: etcd.endpoints[0]! });
-        await new Election(client, `e${Math.random()}`, { prefix }).leader();
-        client.close();
-      }
-      return count;
-    };
-    let soFar = 0;
-    while (soFar < 320) soFar += await rounds(1_000);
-    expect(await rounds(3_000)).toBeLessThan(12);
-  });
-});
-
 describe('an unreachable host', () => {
   test('G1: is not dialled more often because calls of the application fail', async ({
     network,
