@@ -1,28 +1,28 @@
 /**
- * The campaigns of one client: two of them must not share a key, nor may the work of one begin while that of the one
- * before still runs, whatever objects they belong to.
+ * Keeps track of the campaigns of one client, across `Election` objects. Two campaigns must not share a key, and the work of
+ * one must not begin while the work of the previous one still runs.
  */
 import { CallbackFrames } from '../util/callback-frames.ts';
 
 export interface ActiveCampaign {
   isTaken: boolean;
-  /** Callbacks of the campaign before, if they have not settled yet. */
+  /** Callbacks of the previous campaign; undefined once they have settled. */
   previousCallbacks: Promise<void> | undefined;
 }
 
-/** Clients of this process, counted: frames of callbacks tell them apart. */
+/** Counts the clients of this process. The number tells their callback frames apart. */
 let clients = 0;
 
 export class ActiveCampaigns {
   readonly #client = ++clients;
   readonly #campaigns = new Map<string, ActiveCampaign>();
 
-  /** The frames of the callbacks of these campaigns, whatever object calls them. */
+  /** The callback frames of this campaign key, across `Election` objects. */
   frames(campaignKey: string, election: string): CallbackFrames {
     return new CallbackFrames(`${this.#client}|${campaignKey}`, election);
   }
 
-  /** @param campaignKey what tells the campaigns of one client apart: TTL, prefix and name. */
+  /** @param campaignKey identifies a campaign of the client: TTL, prefix and name. */
   at(campaignKey: string): ActiveCampaign {
     let campaign = this.#campaigns.get(campaignKey);
     if (campaign === undefined)
@@ -30,7 +30,7 @@ export class ActiveCampaigns {
     return campaign;
   }
 
-  /** Forgets what no campaign needs. */
+  /** Removes the entry if no campaign needs it. */
   forget(campaignKey: string): void {
     const campaign = this.#campaigns.get(campaignKey);
     if (campaign?.isTaken === false && campaign.previousCallbacks === undefined)

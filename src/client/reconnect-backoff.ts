@@ -1,13 +1,13 @@
 /**
- * The one guard of everything that the elections of a client share: dialling, granting, watching again. A
- * thousand elections do not make a thousand dialling loops.
+ * Limits how often one client dials, grants leases and opens watches. All its elections share the limit: a thousand
+ * elections do not make a thousand dialling loops.
  */
 import { untilAny } from '../util/abort.ts';
 import { LoopGuard, type GuardSettings } from '../loop-guard/loop-guard.ts';
 import { sharedBy } from '../loop-guard/registry.ts';
 import { clock } from '../util/clock.ts';
 
-/** The caps leave the rest of L5's three seconds for the entries of a thousand elections. */
+/** L5 allows three seconds. The caps leave enough of them for the entries of a thousand elections. */
 const SETTINGS: GuardSettings = {
   burst: 2,
   baseMs: 100,
@@ -16,7 +16,7 @@ const SETTINGS: GuardSettings = {
   healthyAfterMs: 10_000,
 };
 
-/** How long the client's other tries wait after a renewal that reconnects first, in milliseconds. */
+/** How long other tries of the client wait after a renewal with priority, in milliseconds. */
 const PRIORITY_MS = SETTINGS.outsideCapMs + 100;
 
 export class ReconnectBackoff {
@@ -28,12 +28,12 @@ export class ReconnectBackoff {
     this.#client = client;
   }
 
-  /** Found when it is needed, because tests may reset the guards of the process. */
+  /** Looked up on every use, because tests may reset the guards of the process. */
   get #guard(): LoopGuard {
     return sharedBy('reconnect-backoff', this.#client, () => new LoopGuard('', ''));
   }
 
-  /** Waits until the next try may begin, or the signal aborts. @param onTrip called with the first hold of many. */
+  /** Waits until the next try may begin, or the signal aborts. @param onTrip called once when the guard trips. */
   async pass(signal: AbortSignal, onTrip?: (holdMs: number) => void): Promise<void> {
     const listener = onTrip && {
       tripped: ({ holdMs }: { holdMs: number }) => onTrip(holdMs),
@@ -54,29 +54,29 @@ export class ReconnectBackoff {
     return this.#priorityUntilMs - clock.now();
   }
 
-  /** A lease is near expiry: its renewal reconnects first, for all. It says when it gets through, or is lost. */
+  /** A lease is near expiry: its renewal reconnects first. {@link endPriority} ends that when it succeeds or is lost. */
   prioritizeRenewal(): void {
     this.#priorityUntilMs = clock.now() + PRIORITY_MS;
   }
 
-  /** No lease is near expiry any more: the other tries go on now. */
+  /** No lease is near expiry any more: the other tries continue now. */
   endPriority(): void {
     this.#priorityUntilMs = 0;
     this.#priorityEnded.abort();
     this.#priorityEnded = new AbortController();
   }
 
-  /** etcd has been reached without trouble for this long, in milliseconds. */
+  /** Records for how long etcd has been reachable without failures, in milliseconds. */
   healthyFor(healthyMs: number): void {
     this.#guard.healthyFor(healthyMs, SETTINGS);
   }
 
-  /** What the last try brought was given back in order: it does not count. */
+  /** Does not count the last try: the lease that it obtained was given back as intended. */
   forgive(): void {
     this.#guard.forgive();
   }
 
-  /** etcd answered: no try need wait any longer. */
+  /** etcd has answered: tries that wait begin now. */
   wake(): void {
     this.endPriority();
     this.#guard.wake();
@@ -84,15 +84,15 @@ export class ReconnectBackoff {
 }
 
 /**
- * Delays the renewals of one lease while it may still be saved: a short one must be tried for more often than the client
- * dials, or it is lost to one hiccup. Ends with the lease.
+ * Delays the failing renewals of one lease. A short lease needs more tries than the client's back-off allows, or one short
+ * outage would lose it. Ends with the lease.
  */
 export class RenewalBackoff {
   readonly #settings: GuardSettings;
   readonly #guard = new LoopGuard('', '');
   readonly #ofClient: ReconnectBackoff;
 
-  /** @param ofClient the client's other tries wait while this one reconnects. */
+  /** @param ofClient back-off of the client's other tries, which wait while this lease reconnects. */
   constructor(grantedTtlSeconds: number, ofClient: ReconnectBackoff) {
     const outsideCapMs = Math.min(SETTINGS.outsideCapMs, grantedTtlSeconds * 250);
     this.#settings = { ...SETTINGS, burst: 1, baseMs: 250, outsideCapMs };
@@ -102,15 +102,15 @@ export class RenewalBackoff {
   /** Waits until the next try may begin, or the signal aborts. */
   async pass(signal: AbortSignal): Promise<void> {
     await this.#guard.pass('environment', this.#settings, { signal });
-    if (!signal.aborted) this.#ofClient.prioritizeRenewal(); // aborted: it is over
+    if (!signal.aborted) this.#ofClient.prioritizeRenewal(); // aborted: the lease is over
   }
 
-  /** The lease has been renewed without trouble for this long, in milliseconds. */
+  /** Records for how long the lease has been renewed without failures, in milliseconds. */
   healthyFor(healthyMs: number): void {
     this.#guard.healthyFor(healthyMs, this.#settings);
   }
 
-  /** The lease is over: no other try need wait for it. */
+  /** The lease is over: other tries no longer wait for it. */
   end(): void {
     this.#ofClient.endPriority();
   }

@@ -1,13 +1,13 @@
 /**
- * How often what etcd refuses is tried again. An operator caused it, and an operator ends it: a short gap in permissions
- * is found over soon, a long one is not hammered at. All elections of a client take turns together, so that a hundred
- * refused elections log in once.
+ * Limits how often a client retries what etcd refuses. An operator causes and ends a refusal. A short gap in permissions is
+ * noticed soon; a long one costs few tries. All elections of a client retry together: a hundred refused elections log in
+ * once.
  */
 import { sharedAbort } from '../util/abort.ts';
 import { settle } from '../util/settle.ts';
 import { LoopGuard, type GuardSettings } from '../loop-guard/loop-guard.ts';
 
-/** The cap is also how long a permission that is back can go unnoticed at most. */
+/** The cap is also the longest time until a restored permission is noticed. */
 const SETTINGS: GuardSettings = {
   burst: 1,
   baseMs: 500,
@@ -33,7 +33,7 @@ export class RefusalBackoff {
     turn.waiting++;
     await settle(turn.over, { signal }, () => undefined);
     if (--turn.waiting > 0) return;
-    turn.stop.abort(); // nothing waits: its timer goes
+    turn.stop.abort(); // nothing waits: ends the timer
     if (this.#turn === turn) this.#turn = undefined;
   }
 
@@ -45,7 +45,7 @@ export class RefusalBackoff {
     return { over, stop, waiting: 0 };
   }
 
-  /** etcd permits one of them again: the others need not wait. */
+  /** etcd permits one of the elections again: the others continue now. */
   permitted(): void {
     this.#guard.wake();
     this.#guard = new LoopGuard('', '');

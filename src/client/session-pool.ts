@@ -1,5 +1,5 @@
 /**
- * The sessions of one client and TTL, shared by all its elections: one at a time.
+ * Shares one session at a time among all elections of one client and TTL.
  */
 import { sharedAbort } from '../util/abort.ts';
 import { defaultMarginMs, type LeaseProof } from '../core/deadline.ts';
@@ -16,34 +16,34 @@ import type { EventLog } from '../logging/event-log.ts';
 import { Outage } from '../logging/outage.ts';
 import { settle, settledWithin } from '../util/settle.ts';
 
-/** How long a new lease waits for the old ones to be given back, in milliseconds: on a sound host they are by then. */
+/** How long a new lease waits until old leases are revoked, in milliseconds. A sound host needs less. */
 const REVOKE_PATIENCE_MS = 500;
 
 /** An election that has its key on the lease. */
 export interface LeaseHolder {
   /** Prefix of its candidates' keys. */
   readonly electionKeys: string;
-  /** What a read showed under the key that it has on this lease, at which revision. */
+  /** Takes the candidate that a read found under the holder's key, and the revision of the read. */
   onOwnKey(found: Candidate | undefined, revision: bigint): void;
 }
 
-/** What sessions need of their client. */
+/** The parts of the client that sessions use. */
 export interface SessionClient {
   readonly transport: EtcdTransport;
   readonly backoff: ReconnectBackoff;
-  /** Starts nothing before it holds a lease. */
+  /** Its helper process starts with the first lease. */
   readonly lastWill: LastWill;
 }
 
-/** Hands out the session of one client and TTL: opens it for the first who needs it, closes it after the last. */
+/** The session of one client and TTL. It opens for the first election that needs it, and closes after the last. */
 export class SessionPool {
   readonly #client: SessionClient;
   readonly #transport: EtcdTransport;
   readonly #backoff: ReconnectBackoff;
   readonly #ttlSeconds: number;
-  /** In the order in which their keys are read. */
+  /** The elections, in the order in which their keys are read. */
   readonly #holders = new Set<LeaseHolder>();
-  /** The largest that was asked for, and whether any election asked for none. */
+  /** The largest margin that an election asked for, and whether any election left it out. */
   #marginMs = 0;
   #isMarginDefault = false;
   #eventLog: EventLog | undefined;
@@ -51,10 +51,10 @@ export class SessionPool {
   #lastWill: LastWill | undefined;
   #current: Session | undefined;
   #opening: Promise<Session> | undefined;
-  /** No lease is to be had. */
+  /** The time in which no lease can be obtained. */
   readonly #outage = new Outage();
   #stop = sharedAbort();
-  /** Leases that we no longer believe in, but etcd may: their keys would stand in our own way. */
+  /** Leases that have ended for us but may still exist in etcd. Their keys would be ahead of ours in the queue. */
   readonly #abandoned = new Set<string>();
 
   constructor(client: SessionClient, ttlSeconds: number) {
@@ -64,7 +64,7 @@ export class SessionPool {
     this.#ttlSeconds = ttlSeconds;
   }
 
-  /** @param marginMs default: a tenth of the TTL that is granted. */
+  /** @param marginMs the margin, in milliseconds. Default: a tenth of the granted TTL. */
   join(holder: LeaseHolder, marginMs: number | undefined, eventLog: EventLog, lastWill: boolean): void {
     if (this.#holders.size === 0) this.#stop = sharedAbort();
     this.#holders.add(holder);
@@ -87,7 +87,7 @@ export class SessionPool {
     return Math.max(this.#marginMs, this.#isMarginDefault ? defaultMarginMs(grantedTtlSeconds) : 0);
   }
 
-  /** The key to read next: one read a renewal, not one for each election. @throws {EtcdError} where all have left. */
+  /** The next key to read: one for every renewal, not one for every election. @throws {EtcdError} if all have left. */
   #ownKey(leaseId: string): OwnKey {
     const [holder] = this.#holders;
     if (holder === undefined)
@@ -100,7 +100,7 @@ export class SessionPool {
     };
   }
 
-  /** The last to leave gives the lease back. Never waits longer than one call may take; never throws. */
+  /** Removes a holder; the last one revokes the lease. Takes at most the limit of one call; never throws. */
   async leave(holder: LeaseHolder): Promise<void> {
     if (!this.#holders.delete(holder) || this.#holders.size > 0) return;
     this.#stop.abort();
@@ -119,18 +119,18 @@ export class SessionPool {
       leases.map((leaseId) =>
         revokeLease(this.#transport, leaseId, { withinMs: CALL_LIMIT_MS, isTimely: true })
           .then(() => leaseId === session?.leaseId && this.#backoff.forgive())
-          // Where etcd cannot be reached the lease runs out by itself.
+          // If etcd cannot be reached, the lease runs out by itself.
           .catch(() => undefined)
-          // Should we die before it is back, the last will gives it back.
+          // If the process dies before the lease is revoked, the last will revokes it.
           .finally(() => lastWill?.drop(leaseId)),
       ),
     );
   }
 
   /**
-   * The session, when there is one: waits for it through any outage.
+   * Returns the session, and opens it if there is none. Waits through any outage.
    *
-   * @throws {EtcdError} when etcd refuses for good, the client is closed, or the signal aborts.
+   * @throws {EtcdError} if etcd refuses for good, the client is closed, or the signal aborts.
    */
   async acquire(signal: AbortSignal): Promise<Session> {
     if (this.#current?.isValid() === true) return this.#current;
@@ -155,7 +155,7 @@ export class SessionPool {
     const leaseId = newLeaseId();
     const keepAlive = new KeepAlive(this.#transport, leaseId, () => this.#ownKey(leaseId));
     for (let attempt = 1; ; attempt++) {
-      // From the second try on the failure before it says enough.
+      // From the second try on, the failure of the previous one is already logged.
       await this.#backoff.pass(signal, attempt === 1 ? this.#tellHold : undefined);
       try {
         const proof = await this.#grant(leaseId, keepAlive, signal);
@@ -208,7 +208,7 @@ export class SessionPool {
     if (afterMs !== undefined) this.#eventLog?.report({ type: 'session.available', afterMs });
   }
 
-  /** Gives back what etcd may still keep of ours. @returns whether all of it is gone. */
+  /** Revokes the abandoned leases. @returns whether all of them are gone. */
   async #revokeAbandoned(limits: CallLimits): Promise<boolean> {
     const revoke = async (leaseId: string): Promise<void> => {
       await revokeLease(this.#transport, leaseId, limits);
@@ -219,7 +219,7 @@ export class SessionPool {
     return results.every(({ status }) => status === 'fulfilled');
   }
 
-  /** What could not be given back with the first try is tried again, through the client's back-off. */
+  /** Retries to revoke the abandoned leases, through the client's back-off. */
   async #revokeRest(signal: AbortSignal): Promise<void> {
     while (this.#abandoned.size > 0 && !signal.aborted) {
       await this.#backoff.pass(signal);
@@ -227,18 +227,18 @@ export class SessionPool {
     }
   }
 
-  /** One try: dial, give back what we abandoned, take a new lease. */
+  /** One try: dials, revokes the abandoned leases, and grants a new one. */
   async #grant(leaseId: string, keepAlive: KeepAlive, signal: AbortSignal): Promise<LeaseProof> {
     const limits = { withinMs: CALL_LIMIT_MS, signal };
     const probe = await keepAlive.dial(limits);
     try {
       const revoked = this.#revokeAbandoned(limits);
       const proof = await grantLease(this.#transport, leaseId, this.#ttlSeconds, limits);
-      // Our old keys would stand before us; but one member that does not answer must not cost us the lease we have got.
+      // Our old keys would be ahead of us. But one silent member must not cost us the lease that we have obtained.
       await settledWithin(revoked, REVOKE_PATIENCE_MS);
       return proof ?? (await keepAlive.renew(limits));
     } catch (error) {
-      // A host that does not answer: let etcd3 dial anew.
+      // The host does not answer: drop the connection, so that the next try dials anew.
       if (error instanceof EtcdError && error.kind === 'unavailable') probe.fail();
       throw error;
     }

@@ -1,5 +1,5 @@
 /**
- * One lease: kept alive, and believed no longer than is safe.
+ * `Session`: one lease, which it keeps alive, and the deadline until which the lease counts.
  */
 import { sharedAbort } from '../util/abort.ts';
 import { answerLimitMs, renewEveryMs, validUntilMs, type LeaseProof } from '../core/deadline.ts';
@@ -11,12 +11,12 @@ import { RenewalBackoff, type ReconnectBackoff } from './reconnect-backoff.ts';
 import type { EventLog } from '../logging/event-log.ts';
 import { after, clock } from '../util/clock.ts';
 
-/** How long any one call may stay unanswered, in milliseconds: with the guard's cap, back within L5's 3 s. */
+/** How long a call may stay unanswered, in milliseconds. Together with the guard's cap it is below the 3 s of L5. */
 export const CALL_LIMIT_MS = 2_500;
 
 export type SessionEnd = 'deadline-passed' | 'lease-lost' | 'refused' | 'closed';
 
-/** One lease's life. Ends once. */
+/** The life of one lease. It ends once. */
 export class Session {
   readonly leaseId: string;
   readonly #transport: EtcdTransport;
@@ -26,7 +26,7 @@ export class Session {
   readonly #keepAlive: KeepAlive;
   readonly #stop = sharedAbort();
   readonly #listeners = new Set<(reason: SessionEnd) => void>();
-  /** Released with each renewal until etcd acknowledges it. */
+  /** Keys to delete. Every renewal tries again, until etcd acknowledges the deletion. */
   readonly pendingDeletes: PendingDeletes = new PendingDeletes();
   #proof: LeaseProof;
   #marginMs: number;
@@ -36,7 +36,7 @@ export class Session {
   /** Whether the last renewal failed. */
   #hasFaltered = false;
   #steadySinceMs: number = clock.now();
-  /** Whether a look at the clock found the deadline passed before its timer fired. */
+  /** Whether a check found that the deadline had passed before its timer fired. */
   #isOverdue = false;
 
   constructor(
@@ -59,10 +59,10 @@ export class Session {
     void this.#renewUntilEnded();
   }
 
-  /** How much longer the lease may be believed, in milliseconds; 0 when it is over. */
+  /** How much longer the session is valid, in milliseconds; 0 after its end. */
   remainingMs(): number {
+    // If the client is closed, the lease is not renewed: the work must end now, not when the lease expires.
     if (this.#ended !== undefined) return 0;
-    // A closed client renews no lease: the work must not go on until the lease has run out.
     const leftMs = this.#transport.isClosed ? 0 : validUntilMs(this.#proof, this.#marginMs) - clock.now();
     if (leftMs > 0) return leftMs;
     this.#bringDeadlineForward();
@@ -74,19 +74,19 @@ export class Session {
     return this.#proof.grantedTtlSeconds * 1000;
   }
 
-  /** Asks the clock, never a timer: a blocked event loop runs timers late. */
+  /** Compares the deadline with the clock. Uses no timer, because a blocked event loop runs timers late. */
   isValid(): boolean {
     return this.remainingMs() > 0;
   }
 
-  /** The most cautious of the elections that share a session sets the margin for all. */
+  /** Widens the margin. Elections that share a session all use the widest margin among them. */
   widenMargin(marginMs: number): void {
     if (marginMs <= this.#marginMs) return;
     this.#marginMs = marginMs;
     this.#watchDeadline();
   }
 
-  /** Calls back when the session ends; at once if it has. @returns a function that takes the listener away. */
+  /** Calls back when the session ends; at once if it has ended. @returns a function that removes the listener. */
   onEnd(listener: (reason: SessionEnd) => void): () => void {
     if (this.#ended !== undefined) {
       listener(this.#ended);
@@ -120,11 +120,11 @@ export class Session {
     if (this.#transport.isClosed) return this.end('lease-lost');
     const leftMs = validUntilMs(this.#proof, this.#marginMs) - clock.now();
     if (leftMs <= 0) this.end('deadline-passed');
-    // Renewals move the deadline, not the timer: when it fires, it looks again.
+    // Renewals move the deadline but not the timer, so check again when it fires.
     else this.#cancelDeadline = after(leftMs, () => this.#watchDeadline());
   }
 
-  /** Timers stand still while a machine is suspended: the first look at the clock sets them right. */
+  /** Corrects the timer after a suspension: timers stand still while the machine is suspended, but the clock does not. */
   #bringDeadlineForward(): void {
     if (this.#isOverdue) return;
     this.#isOverdue = true;
@@ -142,7 +142,7 @@ export class Session {
       const begunAtMs = clock.now();
       try {
         const proof = await this.#keepAlive.renew({ withinMs: this.#answerLimitMs, signal });
-        if (signal.aborted) return; // an answer that came after the deadline brings nothing back
+        if (signal.aborted) return; // an answer after the deadline does not revive the session
         const leftMs = this.remainingMs();
         if (leftMs === 0) return this.end('deadline-passed');
         this.#proof = proof;
@@ -160,13 +160,13 @@ export class Session {
     return this.#proof.sentAtMs + renewEveryMs(this.#proof.grantedTtlSeconds);
   }
 
-  /** How long a renewal may take, in milliseconds. */
+  /** How long one renewal may take, in milliseconds. */
   get #answerLimitMs(): number {
     const { grantedTtlSeconds } = this.#proof;
     return Math.min(answerLimitMs(grantedTtlSeconds, this.#transport.isProxied), this.remainingMs());
   }
 
-  /** @param headroomMs how much was left of the proof before. */
+  /** @param headroomMs how much time was left before this renewal, in milliseconds. */
   #renewed(headroomMs: number, roundTripMs: number): void {
     const { leaseId } = this;
     if (this.#hasFaltered) {
@@ -174,11 +174,11 @@ export class Session {
       this.#steadySinceMs = clock.now();
       this.#eventLog.report({ type: 'session.recovered', leaseId, leftMs: headroomMs });
     }
-    this.#backoff.wake(); // a watch that is lost meanwhile must not wait: etcd can be reached
+    this.#backoff.wake(); // etcd is reachable: a watch that waits to reconnect can do so now
     this.#backoff.healthyFor(clock.now() - this.#steadySinceMs);
     this.#retries.healthyFor(clock.now() - this.#steadySinceMs);
     const limits = { withinMs: CALL_LIMIT_MS, signal: this.#stop.signal };
-    this.pendingDeletes.flushAll(limits).catch(() => undefined); // after the next renewal again
+    this.pendingDeletes.flushAll(limits).catch(() => undefined); // the next renewal tries again
     this.#eventLog.report({ type: 'session.renewed', leaseId, roundTripMs, headroomMs });
   }
 

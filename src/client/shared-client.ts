@@ -1,5 +1,6 @@
 /**
- * What all elections on one etcd3 client share in this process. It knows the parts; no part knows it.
+ * `SharedClient`: everything that the elections on one etcd3 client share in this process. It creates the parts; they do not
+ * refer to it.
  */
 import type { Etcd3 } from 'etcd3';
 import { EtcdTransport } from '../etcd/transport.ts';
@@ -28,17 +29,17 @@ export class SharedClient {
     this.backoff = new ReconnectBackoff(client);
   }
 
-  /** One helper process for all sessions; made for the first election that asks for it. */
+  /** One helper process for all sessions; created for the first election that asks for it. */
   get lastWill(): LastWill {
     return (this.#lastWill ??= new LastWill(this.#client));
   }
 
-  /** The one watch stream. @param eventLog the first election's log reports the stream for all. */
+  /** The shared watch stream. @param eventLog the first election's log reports the stream for all. */
   watch(eventLog: EventLog): SharedWatch {
     return (this.#watch ??= openSharedWatch(this.transport, this.backoff, eventLog));
   }
 
-  /** The sessions with leases of this TTL: one at a time. */
+  /** The session pool for leases of this TTL. */
   sessions(ttlSeconds: number): SessionPool {
     let pool = this.#sessions.get(ttlSeconds);
     if (pool === undefined) this.#sessions.set(ttlSeconds, (pool = new SessionPool(this, ttlSeconds)));

@@ -1,5 +1,5 @@
 /**
- * The one watch stream of a client, wired to the back-off and the event log that its elections share.
+ * Opens the one watch stream of a client, and connects it to the client's back-off and event log.
  */
 import { SHORTEST_PROXIED_TTL_SECONDS } from '../core/deadline.ts';
 import type { EtcdTransport } from '../etcd/transport.ts';
@@ -7,7 +7,7 @@ import { SharedWatch } from '../etcd/watch.ts';
 import type { ReconnectBackoff } from './reconnect-backoff.ts';
 import type { EventLog } from '../logging/event-log.ts';
 
-/** @param eventLog reports what happens to the stream, and to etcd itself. */
+/** @param eventLog reports events of the stream and of etcd. */
 export function openSharedWatch(
   transport: EtcdTransport,
   backoff: ReconnectBackoff,

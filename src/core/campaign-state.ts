@@ -1,5 +1,5 @@
 /**
- * One replica's campaign in one election, as a value.
+ * The state machine of a campaign: state and outcome in, next state out.
  *
  *   settling ──settled──► held ──released──► entering ──entered──► waiting ──elected──► leading
  *      ▲                   ▲                    │                     │                    │
@@ -8,23 +8,22 @@
  *
  *   any ──stopped──► leaving ──left──► ended
  *
- * `settling` waits for callbacks that still run: no second work begins beside the first.
- * `held` passes the loop guard, so there is no way round the guard: every arrow
- * back leads through it. Pure: no clock, no timer, no socket. `Campaign` does
- * each state's one job and feeds its outcome back in.
+ * `settling` waits for callbacks that still run, so that two works never run at once. `held` passes the loop guard. Every
+ * arrow back leads through `held`, so no loop avoids the guard. Pure: no clock, no timer, no socket. `Campaign` performs
+ * the job of every state and passes its outcome to {@link next}.
  */
 import assert from 'node:assert/strict';
 
 /** Our key in etcd. */
 export interface Candidacy {
   readonly key: string;
-  /** Lease the key hangs on, in decimal. */
+  /** ID of the lease to which the key is attached, in decimal. */
   readonly leaseId: string;
-  /** The key's creation revision: the fencing token once we lead. */
+  /** Creation revision of the key. It becomes the fencing token when we lead. */
   readonly createRevision: bigint;
 }
 
-/** Why a term, or the wait for one, came to its end while we still want to lead. */
+/** Why a term, or the wait for one, ended although the campaign goes on. */
 export type LossCause =
   | 'deadline-passed'
   | 'lease-lost'
@@ -41,14 +40,14 @@ export type StopCause = 'resigned' | 'closed' | 'aborted' | 'refused';
 
 export type EndCause = LossCause | StopCause;
 
-/** Whether a round ended by the world's doing (etcd, network, operator) or by our own (the caller's work). */
+/** What ended a round: the environment (etcd, the network, an operator) or the caller's own work. */
 export type Origin = 'environment' | 'caller';
 
 export type CampaignState =
   | {
       readonly name: 'settling';
       readonly origin: Origin;
-      /** Whether a term has ended before: then `onFollower` is waited for too. */
+      /** Whether a term has just ended: then `settling` also waits for `onFollower`. */
       readonly isAfterTerm: boolean;
     }
   | { readonly name: 'held'; readonly origin: Origin }
@@ -57,7 +56,7 @@ export type CampaignState =
   | { readonly name: 'leading'; readonly candidacy: Candidacy }
   | {
       readonly name: 'leaving';
-      /** Unknown where we are stopped before an answer told us whether we had entered. */
+      /** Undefined if we were stopped before an answer said whether we had entered. */
       readonly candidacy: Candidacy | undefined;
       readonly reason: EndCause;
       readonly afterwards: 'stand-again' | 'end';
@@ -78,8 +77,10 @@ export type Outcome =
 export const begin = (): CampaignState => ({ name: 'settling', origin: 'caller', isAfterTerm: false });
 
 /**
- * @throws {AssertionError} if the outcome cannot follow from the state: a bug of
- *   ours, never something that etcd, the network or the caller can cause.
+ * Returns the state that follows.
+ *
+ * @throws {AssertionError} if the outcome cannot follow from the state. That is a bug of this library; etcd, the network
+ *   and the caller cannot cause it.
  */
 export function next(campaign: CampaignState, outcome: Outcome): CampaignState {
   switch (outcome.type) {
@@ -126,7 +127,7 @@ export function next(campaign: CampaignState, outcome: Outcome): CampaignState {
   return assert.fail(`${outcome.type} cannot follow ${campaign.name}`);
 }
 
-/** Work that fails or quits is our own doing, and is held back longer; the rest is the world's. */
+/** Says what ended a round. If the caller's work failed or gave up the term, the next round is delayed longer. */
 export function originOf(reason: EndCause): Origin {
   switch (reason) {
     case 'deadline-passed':

@@ -1,15 +1,15 @@
 /**
- * A candidate as one election of this process sees it.
+ * A candidate as an `Election` shows it to its user.
  */
 import { QueuedCandidate, type Candidate as Queued } from './candidate-queue.ts';
 
-/** In JSON its token is a string. */
+/** A candidate in the queue. Its JSON form has the token as a string. */
 export interface Candidate extends Queued {
-  /** Whether it is the candidate of the `Election` that shows it. To decide about an act, ask `election.isCurrent()`. */
+  /** Whether it is the candidate of this `Election`. Before an act as leader, ask `election.isCurrent()` instead. */
   readonly isMe: boolean;
 }
 
-/** Who leads an election, as etcd tells it. */
+/** The leader of an election according to etcd: the first candidate in the queue. */
 export type Leader = Candidate;
 
 class SeenCandidate extends QueuedCandidate implements Candidate {

@@ -1,20 +1,20 @@
 /**
- * Which etcd cluster is ours, from what the configured hosts say. A list may contain a host of another cluster: a member that
- * was replaced and came up alone, or a host of staging.
+ * Decides which etcd cluster is ours, from the cluster IDs that the configured hosts report. A list may contain a host of
+ * another cluster: a replaced member that started alone, or a host of staging.
  */
 
 export interface Pin {
   readonly clusterId: string;
-  /** Whether the majority of all configured hosts has said so; else only those that answered did. */
+  /** Whether the majority of all configured hosts reports this cluster. If false, only the hosts that answered do. */
   readonly isByMajority: boolean;
 }
 
 /**
- * @param said the cluster ID that each configured host told last; undefined where it never answered.
- * @param pin what was decided before.
- * @param now.isPolling whether hosts are still being asked: then only the majority decides.
+ * @param said the last cluster ID of every configured host; undefined for a host that never answered.
+ * @param pin the decision so far.
+ * @param now.isPolling whether hosts are still being asked. While they are, only the majority decides.
  * @param now.isQuiet whether no answer of the pinned cluster has come for a while.
- * @returns undefined while those who answered contradict each other, and no side has the majority.
+ * @returns undefined while the hosts that answered disagree and no cluster has the majority.
  */
 export function voteOf(
   said: readonly (string | undefined)[],
@@ -30,7 +30,7 @@ export function voteOf(
   }
   if (majority === undefined) return pin;
   if (majority === pin.clusterId) return { ...pin, isByMajority: true };
-  // The cluster was built anew: none of its hosts knows the old one any more.
+  // The cluster was rebuilt: none of the hosts reports the old one any more.
   const isRebuilt = now.isQuiet && !ids.has(pin.clusterId);
   return pin.isByMajority && !isRebuilt ? pin : { clusterId: majority, isByMajority: true };
 }

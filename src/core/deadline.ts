@@ -1,30 +1,30 @@
 /**
- * When a lease may be believed, and when to renew it. Pure arithmetic on one clock.
+ * Computes until when a lease is valid for us, and when to renew it. Pure arithmetic on one clock.
  */
 
 export interface LeaseProof {
   /** Clock when the acknowledged grant or keep-alive was **sent**, in milliseconds. */
   readonly sentAtMs: number;
-  /** What etcd **granted** (`TTL` of its reply), in seconds; it can be more than was asked. */
+  /** The TTL that etcd **granted** (`TTL` of its reply), in seconds. It can be longer than the one asked for. */
   readonly grantedTtlSeconds: number;
 }
 
 /**
- * The first moment at which etcd may let the lease go, in milliseconds on the clock of `sentAtMs`.
+ * The first moment at which etcd may expire the lease, in milliseconds on the clock of `sentAtMs`.
  *
- * etcd counts the TTL from when it *handles* a keep-alive, which is never before we *sent* it. Counting from
- * the send can therefore only be early, which is safe; counting from the reply would be late by up to one
- * round trip: two leaders.
+ * etcd counts the TTL from the moment at which it *handles* a keep-alive, which is never before we *send* it. So counting
+ * from the send can only be too early, which is safe. Counting from the reply could be too late by one round trip, and two
+ * replicas could lead.
  */
 export function expiresAtMs({ sentAtMs, grantedTtlSeconds }: LeaseProof): number {
   return sentAtMs + grantedTtlSeconds * 1000;
 }
 
 /**
- * The last moment at which we may believe that we hold the lease, in milliseconds on the same clock.
+ * The deadline: the last moment at which we may act on the lease, in milliseconds on the same clock.
  *
- * @param marginMs held back for clocks that run at different rates, and for stopping the work.
- * @throws {RangeError} if the margin leaves nothing of the TTL.
+ * @param marginMs time reserved for clocks that run at different rates, and for stopping the work, in milliseconds.
+ * @throws {RangeError} if the margin is not shorter than the TTL.
  */
 export function validUntilMs(proof: LeaseProof, marginMs: number): number {
   if (!(marginMs < proof.grantedTtlSeconds * 1000))
@@ -32,26 +32,26 @@ export function validUntilMs(proof: LeaseProof, marginMs: number): number {
   return expiresAtMs(proof) - marginMs;
 }
 
-/** How often a lease is renewed: each third of its TTL, in milliseconds. */
+/** How often a lease is renewed, in milliseconds: every third of its TTL. */
 export function renewEveryMs(grantedTtlSeconds: number): number {
   return (grantedTtlSeconds * 1000) / 3;
 }
 
 /**
- * How long one renewal may stay unanswered before a new stream is tried, in milliseconds: a quarter of the
- * TTL, so that after the first third has passed there is time for two more tries, each on another connection. So long
- * may the read that confirms it take, too. A proxy may answer late.
+ * How long one renewal may stay unanswered before a new stream is tried, in milliseconds. It is a quarter of the TTL: after
+ * the first third of the TTL there is then time for two more tries, each on another connection. The read that confirms
+ * the renewal has the same limit. Behind a proxy the limit is longer, because a proxy may answer late.
  */
 export function answerLimitMs(grantedTtlSeconds: number, isProxied = false): number {
   return (grantedTtlSeconds * 1000) / 4 + (isProxied ? renewEveryMs(grantedTtlSeconds) + PROXY_TICK_MS : 0);
 }
 
-/** `etcd grpc-proxy` renews each third of the TTL by itself, and looks whether that is due as often as this, in milliseconds. */
+/** `etcd grpc-proxy` renews every third of the TTL by itself. It checks this often whether that is due, in milliseconds. */
 const PROXY_TICK_MS = 500;
 
 /**
- * The shortest TTL that can be kept behind `etcd grpc-proxy`, in seconds: what is left of a lease comes in whole seconds,
- * rounded down, and the next renewal may come {@link PROXY_TICK_MS} late.
+ * The shortest TTL that works behind `etcd grpc-proxy`, in seconds. The proxy reports the remaining TTL in whole seconds,
+ * rounded down, and its next renewal may be {@link PROXY_TICK_MS} late.
  */
 export const SHORTEST_PROXIED_TTL_SECONDS = 5;
 

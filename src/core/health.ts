@@ -1,43 +1,46 @@
 /**
- * Whether a supervisor should worry about this replica. Pure: facts in, verdict out.
+ * Decides whether a replica is healthy. Pure: facts in, verdict out.
  */
 
 export interface ElectionHealth {
   /**
-   * For a liveness probe: false only where a restart helps, that is, if we believe to lead and have not renewed in
-   * time, or the work has not reported progress in time, or it still runs though its term is over and its time to
-   * stop (`drainTimeoutMs`) has passed, or `onFollower` does not settle; and if etcd refuses us (a password, a
-   * permission), because a restart may bring other credentials, and an operator must act. A follower is healthy, and so is a
-   * replica that cannot reach etcd: a restart would not help it.
+   * For a liveness probe: false only if a restart can help. That is so if:
+   * - we still act as leader, but the lease was not renewed in time;
+   * - the work has not reported progress in time;
+   * - the work still runs more than `drainTimeoutMs` after its term ended;
+   * - `onFollower` does not settle;
+   * - etcd refuses us (a password, a permission): a restart may bring other credentials.
+   *
+   * A follower is healthy. So is a replica that cannot reach etcd: a restart would not help it.
    */
   readonly healthy: boolean;
-  /** Whether we may act as leader at this moment: for a readiness probe of a service that only its leader serves. */
+  /** Whether we may act as leader at this moment. For the readiness probe of a service that only its leader provides. */
   readonly leading: boolean;
-  /** Whether we stand at all: false before `campaign()`, and after `resign()`, `close()` or a refusal of etcd. */
+  /** Whether a campaign runs: false before `campaign()`, and after `resign()`, `close()` or a refusal of etcd. */
   readonly standing: boolean;
   /**
-   * Whether the term has work: `onLeader` has not settled, or `onFollower` stops what it has started, or something that
-   * was registered with the term runs or is to be cleaned up at its end. False if we do not lead.
+   * Whether the term has work. That is so if `onLeader` has not settled, if `onFollower` will stop what it started, or if
+   * something registered with the term runs or has a clean-up. False if we do not lead.
    */
   readonly working: boolean;
-  /** What is wrong, for people; undefined if nothing is. A refused `campaign()` is said here, `not standing: …`. */
+  /** What is wrong, as text; undefined if nothing is. After a refused `campaign()` it begins with `not standing:`. */
   readonly reason: string | undefined;
 }
 
 export interface HealthFacts {
   readonly standing: boolean;
-  /** Why the last `campaign()` or `lead()` was refused by us; undefined if it was not. */
+  /** Why this library refused the last `campaign()` or `lead()`; undefined if it did not. */
   readonly notStanding?: string | undefined;
-  /** The term that we believe to be in; undefined where we lead nothing. */
+  /** The present term; undefined if we do not lead. */
   readonly term:
     { readonly remainingMs: number; readonly quietMs: number; readonly isWorking?: boolean } | undefined;
   readonly progressTimeoutMs: number | undefined;
-  /** For how long the work has gone on after its term ended, in milliseconds; 0 where none does. */
+  /** How long the work has run after the end of its term, in milliseconds; 0 if it has stopped. */
   readonly workOverdueMs: number;
-  /** For how long `onFollower` has not settled, in milliseconds; 0 if it is not under way. */
+  /** How long `onFollower` has been running, in milliseconds; 0 if it is not. */
   readonly followingMs?: number;
   readonly drainTimeoutMs: number;
-  /** What etcd refuses to us, or ended the campaign by refusing; undefined where it permits. */
+  /** The present refusal of etcd, or the one that ended the campaign; undefined if there is none. */
   readonly refusal: string | undefined;
 }
 
@@ -70,5 +73,5 @@ function problemOf(facts: HealthFacts): string | undefined {
   return undefined;
 }
 
-/** How long `onFollower` may take until that is an error, in milliseconds. */
+/** How long `onFollower` may take before it counts as an error, in milliseconds. */
 export const followerLimitMs = (drainTimeoutMs: number): number => Math.max(drainTimeoutMs, 1_000);

@@ -1,6 +1,5 @@
 /**
- * What callers get, as JSON: it has no bigint, and a number would lose digits. So tokens are strings there, as in
- * the events.
+ * Converts fields for JSON. JSON has no bigint, and a number would lose digits, so tokens become strings, as in the events.
  */
 export const jsonOf = (fields: object): Record<string, unknown> =>
   Object.fromEntries(

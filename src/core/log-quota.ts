@@ -1,12 +1,12 @@
 /**
- * How many log lines may be written, as a value: in the incident most of the CPU went into writing lines.
+ * Limits how many log lines may be written, as a pure value. A runaway loop can spend most of its CPU on writing lines.
  */
 
 export interface LogQuota {
   /** Lines that may still be written at once. */
   readonly left: number;
   readonly countedAtMs: number;
-  /** Lines left out since the last one written. */
+  /** Lines suppressed since the last one written. */
   readonly suppressed: number;
 }
 
@@ -15,12 +15,12 @@ export interface LogRate {
   readonly msPerLine: number;
 }
 
-/** A burst that shows a whole story of elections and losses, then six lines a minute. */
+/** Lines in one burst, enough for a sequence of elections and losses. After that, six lines a minute. */
 export const LINES_AT_ONCE = 12;
 export const MS_PER_LINE = 10_000;
 const PER_ELECTION: LogRate = { atOnce: LINES_AT_ONCE, msPerLine: MS_PER_LINE };
 
-/** All elections of a process together: a thousand of them that lose etcd at once tell the same story. */
+/** The limit for all elections of a process together. A thousand elections that lose etcd at once log the same things. */
 export const OF_ALL: LogRate = { atOnce: 1_000, msPerLine: 1_000 };
 
 export const fullQuota = (nowMs: number, { atOnce }: LogRate = PER_ELECTION): LogQuota => ({
@@ -29,7 +29,7 @@ export const fullQuota = (nowMs: number, { atOnce }: LogRate = PER_ELECTION): Lo
   suppressed: 0,
 });
 
-/** Spends one line if there is one; otherwise counts it as suppressed. */
+/** Takes one line from the quota. If none is left, counts the line as suppressed. */
 export function spend(
   budget: LogQuota,
   nowMs: number,
@@ -44,7 +44,7 @@ export function spend(
 }
 
 /**
- * Writes one line whatever the budget, and leaves nothing of the burst: what led to it has been told, and from here
- * on it is six lines a minute.
+ * The quota after a line that is written in any case, and that ends the burst. The lines before it show what led to it. From
+ * then on the quota is six lines a minute.
  */
 export const lastOfTheBurst = (nowMs: number): LogQuota => ({ left: 0, countedAtMs: nowMs, suppressed: 0 });

@@ -1,33 +1,33 @@
 /**
- * Which texts can be a name, a prefix or a value in etcd. Pure.
+ * Checks names, prefixes and values. Pure.
  *
- * Most refusals here are mistakes that do not show in etcd: a variable without a value, a copied blank, two
- * spellings of one prefix. Replicas that differ in one of them do not compete with each other, and all lead.
+ * Most checks catch mistakes that etcd would accept: an unset variable, a copied blank, two spellings of one prefix. If
+ * replicas differ in one of them, they do not compete with each other, and all of them lead.
  */
 
-/** Keys of ours that are no candidates lie under this name, beside the elections. */
+/** The name, beside the elections, under which the library keeps keys that are not candidates. */
 export const RESERVED_NAME = '.writes';
 
-/** Longest name, and longest prefix, in bytes of UTF-8: etcd keeps every key in memory. */
+/** Longest name, and longest prefix, in bytes of UTF-8. It is limited because etcd keeps every key in memory. */
 const LONGEST_NAME_BYTES = 1024;
 
-/** A text that JavaScript makes from a variable without a value: `${process.env.SERVICE}-leader`. */
+/** Text that JavaScript makes from an unset variable, as in `${process.env.SERVICE}-leader`. */
 const UNSET = /undefined|\[object \w+\]|(?<![\p{L}\p{N}])(?:null|NaN)(?![\p{L}\p{N}])/u;
 
-/** @returns what a variable without a value left in the text; undefined if nothing did. */
+/** @returns the part of the text that comes from an unset variable; undefined if there is none. */
 export const unsetPart = (text: string): string | undefined => UNSET.exec(text)?.[0];
 
-/** Places of templates that a shell, Kubernetes, Helm, a CI system or a human should have filled. */
+/** Template placeholders of shells, Kubernetes, Helm, CI systems and documentation. */
 const TEMPLATE =
   /\$\{[^}]*\}?|\$\([^)]*\)?|\$[\p{L}_]\w*|\{\{.*?(?:\}\}|$)|#\{[^}]*\}?|<%.*|%\w+%|<[\w -]+>/u;
 
-/** @returns a place of a template that was not filled; undefined if there is none. */
+/** @returns a template placeholder that was not filled in; undefined if there is none. */
 export const templatePart = (text: string): string | undefined => TEMPLATE.exec(text)?.[0];
 
-/** Control characters, all that has no width, and line ends. Variation selectors stay: emoji have them. */
+/** Control characters, characters without width, and line ends. Variation selectors are allowed: emoji use them. */
 const UNSEEN = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]|(?![\ufe00-\ufe0f])\p{Default_Ignorable_Code_Point}/u;
 
-/** All blanks but the plain one: a no-break space looks the same, and is another name. */
+/** Every blank except the plain space. A no-break space looks the same but makes a different name. */
 const ODD_BLANK = /(?! )\p{Zs}|\u2800/u;
 
 const codePoint = (character: string): string =>
@@ -36,16 +36,16 @@ const codePoint = (character: string): string =>
 /** Names that say neither the service nor the job. */
 const COMMON = /^(?:leader|election|leader-election|master|main|primary|lock|default|singleton)$/i;
 
-/** @returns why this name may be one that another service uses too; undefined if it says more. */
+/** @returns advice if other services are likely to use this name too; undefined otherwise. */
 export const commonName = (name: string): string | undefined =>
   COMMON.test(name)
     ? `the name "${name}" says neither the service nor the job: another service that uses it too competes with this one, and one of them idles; choose one like "billing-nightly-report", or a prefix of your own`
     : undefined;
 
-/** etcd gets UTF-8: half a surrogate pair would arrive as another text than was sent. */
+/** Whether the text is well-formed. Half a surrogate pair has no UTF-8 form and would reach etcd as different text. */
 export const isWellFormed = (text: string): boolean => !/\p{Surrogate}/u.test(text);
 
-/** @returns what is expected instead; undefined if elections can have this name. */
+/** @returns what is expected instead; undefined if the name is valid. */
 export function nameProblem(name: unknown): string | undefined {
   if (typeof name !== 'string' || name === '' || /[/\0]/.test(name))
     return 'a string that is not empty and has no "/" and no NUL';
@@ -53,7 +53,7 @@ export function nameProblem(name: unknown): string | undefined {
   return edgeProblem([name]) ?? textProblem(name);
 }
 
-/** @returns what is expected instead; undefined if keys can begin with this. */
+/** @returns what is expected instead; undefined if the prefix is valid. */
 export function prefixProblem(prefix: unknown): string | undefined {
   if (typeof prefix !== 'string' || prefix.includes('\0') || !(prefix === '' || prefix.endsWith('/')))
     return 'an empty string or one that ends with "/", without NUL';
@@ -84,7 +84,7 @@ function textProblem(text: string): string | undefined {
   );
 }
 
-/** Joiners between two characters that they join: emoji and some scripts are written with them. */
+/** A joiner between two characters that it joins. Emoji and some scripts need it. */
 const JOINED =
   /(?<=[\p{Extended_Pictographic}\ufe0f\p{M}\p{Lo}])[\u200c\u200d](?=[\p{Extended_Pictographic}\p{Lo}])/gu;
 

@@ -1,20 +1,20 @@
 /**
- * How fast elections that this process has never seen may come, as a value.
+ * Limits how fast a process may start elections under new names, as a pure value.
  *
- * A guard for each election cannot see a loop that invents a new name each turn. But a program may mean to stand
- * in ten thousand elections, and must not be slowed. What tells the two apart is not the number: a program starts
- * its elections **side by side**, because each may wait for its turn for ever; a loop starts the next when the one
- * before has come through, **one by one**. So each kind has a bucket of its own, and both fill up slowly.
+ * A guard for every election does not see a loop that invents a new name in every turn. But a program may intend to
+ * campaign in ten thousand elections, and must not be slowed. The number does not tell the two apart, but the order does. A
+ * program starts its elections **side by side**, because any of them may wait for ever. A loop starts the next one after
+ * the previous one has succeeded: **one by one**. So each kind has its own token bucket, and both refill slowly.
  */
 
-/** New elections that may come side by side before any is held back. */
+/** How many new elections may start side by side before one is delayed. */
 export const SIDE_BY_SIDE = 16_384;
-/** New elections that may come one by one before any is held back. */
+/** How many new elections may start one by one before one is delayed. */
 export const ONE_BY_ONE = 300;
-/** Each so many milliseconds one more may come. */
+/** How long a bucket takes to refill by one election, in milliseconds. */
 export const MS_PER_NEWCOMER = 3_000;
 
-/** How many may come at once, side by side and one by one, and then one more each so many milliseconds. */
+/** The sizes of both buckets, and the milliseconds in which they refill by one. */
 export interface CrowdLimits {
   readonly sideBySide: number;
   readonly oneByOne: number;
@@ -28,7 +28,7 @@ const NEW_ELECTIONS: CrowdLimits = {
 };
 
 export interface NewElectionBudget {
-  /** Those that may still come at once; below zero: so many wait already. */
+  /** How many may still start at once. If below zero, that many wait already. */
   readonly all: number;
   readonly oneByOne: number;
   readonly countedAtMs: number;
@@ -43,10 +43,10 @@ export const fullNewElectionBudget = (
   countedAtMs: nowMs,
 });
 
-/** So many came one by one of late that the next ones need not tell their whole story. */
+/** Whether many elections started one by one recently. Then the next ones log less. */
 export const areMany = ({ oneByOne }: NewElectionBudget): boolean => oneByOne < ONE_BY_ONE - 100;
 
-/** One more election that was never seen before: how long must it wait? */
+/** Admits one more new election, and computes how long it must wait. */
 export function admitNew(
   budget: NewElectionBudget,
   alone: boolean,

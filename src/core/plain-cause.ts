@@ -1,13 +1,13 @@
-/** What gRPC and OpenSSL say, as people read it. Pure. */
+/** Turns error texts of gRPC and OpenSSL into readable text. Pure. */
 
-/** Without gRPC's wrapping, dates and source files; one line. */
+/** Removes gRPC's wrapping, dates and source files, and makes one line. */
 export const plainCause = (text: string): string =>
   text
     .replace(/\b\d{1,2} [A-Z_]{5,}: /g, '')
     .replace(/\. Last error: (?:Error: )?/, ': ')
     .replace(/\.? Resolution note:\s*$/, '')
     .replace(/: null$/, '')
-    // OpenSSL: where in its source, when, and in which thread.
+    // OpenSSL adds its source file, a time and a thread.
     .replace(
       /(?:[0-9A-F]+:)?error:[0-9A-F]+:SSL routines:\w*:(?:ssl\w* |tlsv1\w* )?([\w ]+)(?::\S*?:\d+:(?:SSL alert number \d+)?)?/gi,
       'TLS: $1',
@@ -30,7 +30,7 @@ const WHOSE: readonly (readonly [RegExp, string])[] = [
   [/does not match certificate's altnames/, "etcd's certificate is for another host name"],
 ];
 
-/** The same, and whose certificate a TLS error is about. */
+/** As `plainCause`, and says whose certificate a TLS error concerns. */
 export function plainCauseWithCertificate(text: string): string {
   const cause = plainCause(text);
   const whose = WHOSE.find(([pattern]) => pattern.test(cause))?.[1];

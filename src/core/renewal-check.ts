@@ -1,16 +1,16 @@
 /**
- * Whether etcd's present leader stands behind a renewal: what the raft terms of two answers say together.
+ * Decides from the raft terms of two answers whether etcd's present leader knows a renewal.
  *
- * A member whose raft loop is stuck, or that was frozen, acknowledges renewals that its successor never hears of. A
- * linearizable read, sent after the renewal was answered, tells. docs/design.md has the argument, under S2.
+ * A member whose raft loop is stuck, or that was frozen, acknowledges renewals of which the next leader never learns. A
+ * linearizable read, sent after the answer to the renewal, shows that. docs/design.md gives the proof, under S2.
  */
 
 export type Verdict =
-  /** A quorum was still in the term of the renewal when the read was answered: the renewal counts. */
+  /** A quorum was still in the raft term of the renewal when the read was answered. The renewal counts. */
   | 'confirmed'
-  /** The member that renewed had not applied the newest term. It may be about to, or it may be stuck. */
+  /** The member that renewed had not applied the newest raft term. It may be slow, or it may be stuck. */
   | 'renewed-too-early'
-  /** The member that read had not applied the newest term: it caught up by a snapshot, and says nothing. */
+  /** The member that read had not applied the newest raft term: it caught up by a snapshot, so the read proves nothing. */
   | 'read-too-early';
 
 /**

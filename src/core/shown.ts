@@ -1,11 +1,11 @@
 /**
- * What came instead of what was expected, in the words of an error message.
+ * Describes arbitrary values for error messages.
  */
 
 export const isObject = (value: unknown): value is Record<string, unknown> =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
 
-/** Whatever was thrown, as text: it need be no error, and its own conversion may throw. */
+/** A thrown value as text. It may be something other than an error, and its own conversion may throw. */
 export function errorText(error: unknown): string {
   try {
     return String(error);
@@ -14,7 +14,7 @@ export function errorText(error: unknown): string {
   }
 }
 
-/** Short, on one line, and without the contents of objects: they may hold secrets. */
+/** A value as short text on one line, without the contents of objects, which may hold secrets. */
 export function shown(value: unknown): string {
   if (typeof value === 'string') return JSON.stringify(value.length > 80 ? `${value.slice(0, 80)}…` : value);
   if (typeof value === 'function') return 'a function';
