@@ -56,7 +56,7 @@ const LIMITS: Record<CallKind, { readonly perTurn: number; readonly flood: Flood
   read: { perTurn: CALLS_PER_TURN, flood: new Flood(20_000, 5_000) },
   observe: { perTurn: CALLS_PER_TURN, flood: new Flood(10_000, 500) },
   register: { perTurn: WRITES_PER_TURN, flood: new Flood(20_000, 5_000) },
-  fail: { perTurn: CALLS_PER_TURN, flood: new Flood(20_000, 5_000) },
+  fail: { perTurn: CALLS_PER_TURN, flood: new Flood(20_000, 500) },
   write: { perTurn: WRITES_PER_TURN, flood: new Flood(20_000, 5_000) },
   build: { perTurn: WRITES_PER_TURN, flood: new Flood(20_000, 5_000) },
 };

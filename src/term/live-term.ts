@@ -187,7 +187,7 @@ export class LiveTerm implements Term {
   }
 
   every(ms: number, job: (term: Term) => unknown): void {
-    this.#callers.count('register');
+    this.#callers.count(this.isOver ? 'fail' : 'register');
     const isRange = typeof ms === 'number' && ms >= 1 && ms <= LONGEST_INTERVAL_MS;
     if (!isRange)
       this.#refuse(`every(): expected 1 to ${LONGEST_INTERVAL_MS} milliseconds, got ${String(ms)}`);
@@ -197,7 +197,7 @@ export class LiveTerm implements Term {
   }
 
   onEnd(cleanUp: CleanUp): void {
-    this.#callers.count('register');
+    this.#callers.count(this.isOver ? 'fail' : 'register');
     if (!isCleanUp(cleanUp))
       this.#refuse(`onEnd(): expected a function or a disposable object, got ${typeof cleanUp}`);
     this.#mustHaveRoom();
