@@ -235,6 +235,7 @@ export const rows: readonly Row[] = [
     group: 'caller',
     name: 'lead of nothing, a new name each turn',
     mayBeMeant: true,
+    warmUpMs: 2 * ONE_BY_ONE_MS,
     except: {
       callsPerSecond: 3,
       why: 'a job under a name of its own each turn, with a lease of its own: five messages each 2.35 to 2.5 s',
