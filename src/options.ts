@@ -1,5 +1,5 @@
 /**
- * What users can set, in words for people; behind it the fields that check it.
+ * The options of an election: their public documentation, and the schemas that check them.
  */
 import { defaultMarginMs } from './core/deadline.ts';
 import { consoleLogger } from './logging/console-logger.ts';
@@ -24,83 +24,83 @@ import { defaultGuardSettings, type GuardSettings } from './loop-guard/loop-guar
 import type { Term } from './term/term.ts';
 
 export interface GuardOptions {
-  /** Rounds that go at once before the first hold. Default: 5. Range: 1 to 20. */
+  /** How many rounds pass without delay before the first hold. Default: 5. Range: 1 to 20. */
   burst?: number | undefined;
   /** First delay after the burst, in milliseconds. Default: 250. Range: 100 to 60 000. */
   baseMs?: number | undefined;
   /**
-   * Longest delay of rounds that are spoilt by our own work or by the caller's loop, in milliseconds.
+   * Longest delay if the rounds end because of your own work or a loop around the calls, in milliseconds.
    * Default: 30 000. Range: 2 500 to 3 600 000, not below `baseMs`.
    */
   capMs?: number | undefined;
   /**
-   * Longest delay of rounds that are spoilt by etcd, the network or an operator, in milliseconds; this long after
-   * the cause is gone we may still wait. Default: 2 500. Range: 1 000 to 60 000, not below `baseMs`.
+   * Longest delay if the rounds end because of etcd, the network or an operator, in milliseconds. After the cause is gone, the
+   * campaign may still wait this long. Default: 2 500. Range: 1 000 to 60 000, not below `baseMs`.
    */
   outsideCapMs?: number | undefined;
   /**
-   * How long a term or an orderly wait must hold until the guard forgets what was before, in milliseconds; a quiet
-   * spell of the same length between two rounds forgives one. Default: 30 000. Range: 5 000 to 3 600 000.
+   * How long a term, or an undisturbed wait in the queue, must last until the guard forgets all earlier rounds, in
+   * milliseconds. A pause of the same length between two rounds makes it forget one. Default: 30 000. Range: 5 000 to
+   * 3 600 000.
    */
   healthyAfterMs?: number | undefined;
 }
 
 export interface ElectionOptions {
   /**
-   * Lease time-to-live, in whole seconds: how long the election can stay without a leader after the leader's
-   * process died. Shorter means more keep-alives (one each third) and less patience with a slow etcd. etcd may
-   * grant more than is asked, by default never less than 2. Default: 10. Range: 1 to 3 600, or 86 400 with
-   * `allowLongTtl`. Above 300 a warning is logged.
+   * Lease time-to-live, in whole seconds. It is how long the election can be without a leader after the leader's process has
+   * died. A shorter TTL means more keep-alives (one every third of it), and a slow etcd ends terms sooner. etcd may grant
+   * more than the TTL asked for, by default at least 2. Default: 10. Range: 1 to 3 600, or to 86 400 with `allowLongTtl`.
+   * Above 300 a warning is logged.
    */
   ttlSeconds?: number | undefined;
   /**
-   * Says that a TTL above 300 is meant: no warning, and up to 86 400 is accepted. It guards against milliseconds
-   * that were passed as seconds. Default: `false`.
+   * Confirms that a TTL above 300 is intended: no warning is logged, and up to 86 400 is accepted. Without it, milliseconds
+   * that were passed as seconds are noticed. Default: `false`.
    */
   allowLongTtl?: boolean | undefined;
   /**
-   * What comes before the election's name in every key. Empty, or ends with `/`. It may not begin with `/`, and may
-   * not contain `//`, NUL, blanks at the edges of a part, or what a variable without a value leaves (`undefined`).
-   * At most 1 KiB of UTF-8. Default: `election/`.
+   * Text before the election's name in every key. It is empty, or ends with `/`. It must not begin with `/`, and must not
+   * contain `//`, NUL, blanks at the edges of a part, or the text of an unset variable (`undefined`). At most 1 KiB of
+   * UTF-8. Default: `election/`.
    */
   prefix?: string | undefined;
   /**
-   * Called when a term begins; it may be async: its promise is the work. That it returns or resolves does not end
-   * the term, see `whenWorkEnds`. A function or a disposable object that it returns is called or disposed of when the
-   * term ends. If it throws or rejects, we step down and stand again, held back by the loop guard.
+   * Called when a term begins. It may be async; its promise is the work. The term goes on after it returns or resolves, see
+   * `whenWorkEnds`. If it returns a function or a disposable object, that is the clean-up for the end of the term. If it
+   * throws or rejects, we step down and enter again, delayed by the loop guard.
    *
-   * When the term ends, `term.signal` aborts; the work, and what was registered with the term, is awaited; then
-   * `onFollower` is called and awaited; only then the key is given up: all within `drainTimeoutMs`. Never overlaps
-   * with `onFollower`, and always takes turns with it.
+   * When the term ends, `term.signal` aborts. The library then awaits the work and everything registered with the term, and
+   * then calls and awaits `onFollower`. Only then it deletes the key. All of this takes at most `drainTimeoutMs`. `onLeader`
+   * never overlaps with `onFollower`, and the two are always called in turn.
    */
   onLeader?: ((term: Term) => unknown) | undefined;
   /**
-   * Called once for each spell in which we do not lead: when we become a candidate behind another, and at the end of
-   * each term of ours, before the key is given up. It may be async; it is awaited, so stop here what `onLeader`
-   * started. Gets the candidate that leads, or that leads next; undefined if none is known. To follow who leads, use
-   * `onLeaderChange`.
+   * Called once for every period in which we do not lead: when we become a candidate behind another one, and at the end of
+   * every term of ours, before the key is deleted. It may be async and is awaited, so stop here what `onLeader` started. It
+   * gets the present or the next leader; undefined if none is known. To follow the leader, use `onLeaderChange`.
    */
   onFollower?: ((leader: Candidate | undefined) => unknown) | undefined;
   /**
-   * Called at every change of the leader, or of what the leader announces, while we are a candidate or lead, our own
-   * terms included; undefined if nobody leads, or if it is not known who does. It is never awaited.
+   * Called when the leader or its value changes, while our campaign is a candidate or leads. That includes our own terms.
+   * It gets undefined if there is no leader, or the leader is unknown. It is never awaited.
    */
   onLeaderChange?: ((leader: Candidate | undefined) => unknown) | undefined;
   /**
-   * What happens when `onLeader` has returned, nothing that was registered with the term runs, and no clean-up is
-   * registered: `'stay'` leads on, for services that `onLeader` only starts; `'step-down'` ends the term, so that
-   * another replica leads. Both report the event `work.ended`, and `health().working` shows it. With `'stay'`, an
-   * `onLeader` that returns soon while there is an `onFollower` counts as work that goes on. Default: `'stay'`.
+   * What happens when the term has no work left: `onLeader` has returned, nothing registered with the term runs, and no
+   * clean-up is registered. `'stay'` continues the term, for services that `onLeader` only starts. `'step-down'` ends the
+   * term, so that another replica leads. Both report the event `work.ended`, and `health().working` shows it. With
+   * `'stay'`, if there is an `onFollower` and `onLeader` returns soon, the work counts as going on. Default: `'stay'`.
    */
   whenWorkEnds?: 'stay' | 'step-down' | undefined;
   /**
-   * Where log lines go: a pino logger, `console`, or anything with pino's methods, fields first and text second. For
-   * winston there is an adapter in docs/guide.md. Default: pino, as JSON to standard output.
+   * The logger: a pino logger, `console`, or any object with pino's methods (fields first, text second). docs/guide.md has an
+   * adapter for winston. Default: pino, as JSON to standard output.
    */
   logger?: Logger | undefined;
   /**
-   * How long before etcd can let the lease go we stop believing that we lead, in milliseconds: for clocks that
-   * run at different rates, and for work to stop in. Elections that share a lease share the largest margin.
+   * How long before etcd can expire the lease the term ends here, in milliseconds. The margin covers clocks that run at
+   * different rates, and gives the work time to stop. Elections that share a lease use the largest margin among them.
    * Default: a tenth of the TTL that etcd grants. Range: 50 to less than half of the TTL.
    */
   marginMs?: number | undefined;
@@ -110,19 +110,19 @@ export interface ElectionOptions {
    */
   drainTimeoutMs?: number | undefined;
   /**
-   * A leader whose work does not call `term.heartbeat()` for this long steps down, in milliseconds: a lease proves
-   * that we reach etcd, not that we work. Default: off. Range: 100 to 86 400 000.
+   * A leader steps down if its work does not call `term.heartbeat()` for this long, in milliseconds. A lease only proves that
+   * we reach etcd, not that the work makes progress. Default: off. Range: 100 to 86 400 000.
    */
   progressTimeoutMs?: number | undefined;
   /**
-   * A small helper process gives our lease back as soon as our process is gone, however it went (crash, `SIGKILL`,
-   * out of memory), so that the next leader need not wait for the TTL: see docs/last-will.md for what it costs and
-   * where it cannot help. Elections that share a lease share it. Default: `false`.
+   * Starts a small helper process that revokes the lease as soon as our process ends, for example by a crash, `SIGKILL` or out
+   * of memory. Then the next leader need not wait for the TTL. docs/last-will.md says what it costs, and when it cannot
+   * help. Elections that share a lease share the helper. Default: `false`.
    */
   lastWill?: boolean | undefined;
-  /** The loop guard. It can be tuned, not switched off. */
+  /** Settings of the loop guard. It can be tuned, but not switched off. */
   guard?: GuardOptions | undefined;
-  /** When it aborts, the election closes. */
+  /** Closes the election when it aborts. Default: none. */
   signal?: AbortSignal | undefined;
 }
 
@@ -140,7 +140,7 @@ export interface Settings {
   readonly lastWill: boolean;
   readonly guard: GuardSettings;
   readonly signal: AbortSignal | undefined;
-  /** What is accepted, and worth a warning. */
+  /** Warnings about accepted but unusual options. */
   readonly warnings: readonly string[];
 }
 
@@ -149,7 +149,7 @@ const DEFAULT_PREFIX = 'election/';
 /** Above this a TTL needs `allowLongTtl`, in seconds. */
 const LONG_TTL_SECONDS = 3_600;
 
-/** Above this a TTL is worth a warning, in seconds. */
+/** Above this a TTL causes a warning, in seconds. */
 const UNUSUAL_TTL_SECONDS = 300;
 
 const logMethods = ['trace', 'debug', 'info', 'warn', 'error'] as const;
@@ -187,7 +187,7 @@ const guardFields = only({
   healthyAfterMs: whole(5_000, 3_600_000, defaultGuardSettings.healthyAfterMs),
 });
 
-/** @throws {InvalidInputError} that names the option, what is expected and what came. */
+/** @throws {InvalidInputError} that names the option, the expected value and the actual one. */
 export function resolveOptions(election: string, options: ElectionOptions | undefined): Settings {
   const complaints: string[] = [];
   const values = readFields(fields, options, 'options', complaints);
@@ -212,11 +212,11 @@ export function resolveOptions(election: string, options: ElectionOptions | unde
   };
 }
 
-/** Read apart, so that one wrong option does not hide another. */
+/** Reads `guard` separately, so that one wrong option does not hide another. */
 const guardOf = (options: unknown): unknown =>
   isObject(options) && isObject(options['guard']) ? options['guard'] : undefined;
 
-/** Of options that are good by themselves, those that do not fit together. */
+/** Finds options that are valid one by one but contradict each other. */
 function contradictions(
   { ttlSeconds, allowLongTtl, marginMs }: Values<typeof fields>,
   { baseMs, capMs, outsideCapMs }: GuardSettings,

@@ -1,5 +1,5 @@
 /**
- * A term from its beginning to its end: ends once, and answers by the clock until then.
+ * The implementation of `Term`. It ends once; until then `isCurrent()` compares the deadline with the clock.
  */
 import { inspect, type InspectOptions } from 'node:util';
 import type { ComparatorBuilder } from 'etcd3';
@@ -14,24 +14,24 @@ import { termSignal } from './term-signal.ts';
 import { isCleanUp, TermWork, type WorkListener } from './term-work.ts';
 import { clock } from '../util/clock.ts';
 
-/** What a term needs of its campaign. */
+/** The parts of the campaign that a term uses. */
 export interface TermLife extends WorkListener {
   readonly frames: CallbackFrames;
   readonly callers: CallLimiter;
   stepDown(): void;
   resign(): void;
-  /** The term was asked whether it is current, and it has been ended. */
+  /** Called if `isCurrent()` is asked after the end of the term. */
   askedAfterEnd(): void;
-  /** A write has learnt that our key is gone. */
+  /** Called if a write found that our key is gone. */
   evicted(): void;
   /** Runs a `proclaim()`. */
   proclaiming(proclaim: () => Promise<void>): Promise<void>;
 }
 
-/** What a term needs of the rest of the library. */
+/** The parts of the library that a term uses. */
 export interface TermTools {
   remainingMs(): number;
-  /** @throws {InvalidInputError} {@link LeadershipLostError} at once, if that is known without asking etcd. */
+  /** @throws {InvalidInputError} or {@link LeadershipLostError} synchronously, if known without asking etcd. */
   proclaim(term: LiveTerm, value: string): Promise<void>;
   txn(term: LiveTerm, options?: TxnOptions): ComparatorBuilder;
   put(
@@ -46,13 +46,13 @@ export interface TermTools {
   ended(): void;
 }
 
-/** What runs in one term, and its clean-ups: so many at once; each costs memory until the end of the term. */
+/** How many works and clean-ups may be registered at once. Each costs memory until the end of the term. */
 const MOST_REGISTERED = 10_000;
 
-/** So many jobs of `every()`: each has a timer, and a listener on the signal of the term. */
+/** How many jobs of `every()` may be registered. Each has a timer, and a listener on the signal of the term. */
 const MOST_JOBS = 1_000;
 
-/** What a timer can wait for at most. */
+/** The longest delay of a Node timer, in milliseconds. */
 const LONGEST_INTERVAL_MS = 2 ** 31 - 1;
 
 export class LiveTerm implements Term {
@@ -65,14 +65,14 @@ export class LiveTerm implements Term {
   /** Undefined while the term goes on. */
   endedAtMs: number | undefined;
   value: string;
-  /** Whether it was told that this term is asked though a newer one is there. */
+  /** Whether the use of this ended term beside a newer one was already reported. */
   isStaleTold = false;
   readonly #tools: TermTools;
   readonly #callers: CallLimiter;
   readonly #life: TermLife;
   /** What runs in this term. */
   readonly work: TermWork;
-  /** Made when it is asked for: most terms end without anybody having listened. */
+  /** Created on first use: most terms end without a listener. */
   #ending: AbortController | undefined;
   #endedBecause: EndCause | undefined;
   #lost: LeadershipLostError | undefined;
@@ -106,7 +106,7 @@ export class LiveTerm implements Term {
     return this.#ending.signal;
   }
 
-  /** Whether it has been ended; the clock may know it before. */
+  /** Whether the term has been ended. The deadline may pass before that. */
   get isOver(): boolean {
     return this.#endedBecause !== undefined;
   }
@@ -124,7 +124,7 @@ export class LiveTerm implements Term {
   remainingMs(): number {
     const leftMs = this.#remainingMs();
     if (leftMs > 0) return leftMs;
-    this.#callers.look(); // a loop that goes on after the end must not keep the event loop for ever
+    this.#callers.look(); // a loop that goes on after the end must not block the event loop for ever
     if (this.isOver) this.#life.askedAfterEnd();
     return 0;
   }
@@ -237,13 +237,13 @@ export class LiveTerm implements Term {
     this.work.end();
   }
 
-  /** Why the term is over. The clock may know it before anything has been told. */
+  /** Why the term is over. If only the deadline has passed so far, that is the reason. */
   lost(): LeadershipLostError {
     if (this.#endedBecause === undefined) return this.#error('deadline-passed');
     return (this.#lost ??= this.#error(this.#endedBecause));
   }
 
-  /** The fence of a write failed, so etcd says that our key is gone: ends the term. @returns the error for that write. */
+  /** Ends the term because the fence of a write failed: our key is gone. @returns the error for that write. */
   lostInEtcd(): LeadershipLostError {
     if (!this.isOver && this.#remainingMs() > 0) this.#life.evicted();
     return this.lost();
@@ -254,6 +254,6 @@ export class LiveTerm implements Term {
   }
 }
 
-/** A method as it is found on the stack, to tell who called it. */
+/** A public method as the stack trace shows it, so that its caller can be found there. */
 const method = (name: 'proclaim' | 'put' | 'delete' | 'settle' | 'run'): PublicFunction =>
   LiveTerm.prototype[name];

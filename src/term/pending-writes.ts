@@ -1,13 +1,13 @@
 /**
- * The writes of one term that are under way. When the term ends they get a limit, so that the work that awaits them can
- * stop within the drain.
+ * The signals that end the writes of one term. After the end of the term they limit writes under way, so that the work that
+ * awaits them can stop within the drain.
  */
 import { sharedAbort } from '../util/abort.ts';
 import { clock } from '../util/clock.ts';
 
 export class PendingWrites {
   readonly #drainTimeoutMs: number;
-  /** Made for the first write: most terms end without one. */
+  /** Created for the first write: most terms end without one. */
   #limits: { readonly sending: AbortController; readonly settling: AbortController } | undefined;
   #idle: AbortController | undefined;
   #count = 0;
@@ -16,12 +16,12 @@ export class PendingWrites {
     this.#drainTimeoutMs = drainTimeoutMs;
   }
 
-  /** Aborts a quarter of the drain after the term's end: what is under way may then still be settled. */
+  /** Aborts after a quarter of the drain. A write under way can then still be settled. */
   get sending(): AbortSignal {
     return this.#made.sending.signal;
   }
 
-  /** Aborts half of the drain after the term's end: the rest of it is left for the work. */
+  /** Aborts after half of the drain. The rest is left for the work. */
   get settling(): AbortSignal {
     return this.#made.settling.signal;
   }

@@ -1,6 +1,6 @@
 /**
- * The signal of a term. Many put the clean-up into an `abort` listener, and a plain signal awaits none of them: this
- * one hands every listener to the term, which awaits what it returns.
+ * The signal of a term. Many programs clean up in an `abort` listener, but a plain signal awaits no listener. This one passes
+ * every listener to the term, which awaits what it returns.
  */
 import { sharedAbort } from '../util/abort.ts';
 

@@ -1,6 +1,6 @@
 /**
- * What runs in one term: the work of `onLeader`, what was registered with the term, and its clean-ups. The end of the
- * term waits for all of it.
+ * Tracks what runs in one term: the work of `onLeader`, everything registered with the term, and its clean-ups. The end of
+ * the term waits for all of it.
  */
 import type { CallbackFrames } from '../util/callback-frames.ts';
 import { Deferred } from '../util/deferred.ts';
@@ -14,27 +14,27 @@ import { clock } from '../util/clock.ts';
 export type { CallbackName };
 
 export interface WorkListener {
-  /** How long the end of a term waits in all, in milliseconds. */
+  /** How long the end of a term waits in total, in milliseconds. */
   readonly drainTimeoutMs: number;
-  /** Whether `onLeader` only starts what `onFollower` stops: when it has returned, the term has its work. */
+  /** Whether `onFollower` stops what `onLeader` starts. Then the term has work although `onLeader` has returned. */
   readonly isPair: boolean;
-  /** A callback threw or rejected, and not because the term is over. */
+  /** A callback threw or rejected for another reason than the end of the term. */
   onError(callback: CallbackName, error: unknown): void;
   /** The work failed: the term must end. */
   onFailed(): void;
-  /** Nothing runs that we know of, and the term goes on. @param isPair says that what `onLeader` started may run. */
+  /** No known work runs, and the term goes on. @param isPair whether something that `onLeader` started may run. */
   onIdle(isPair: boolean): void;
 }
 
 interface Running {
   readonly callback: CallbackName;
-  /** It said that it is done: the end of the term does not wait for it. */
+  /** Whether it counts as done although it has not settled: the end of the term does not wait for it. */
   isExcused: boolean;
-  /** Resolves when it has settled, or said that it is done. */
+  /** Resolves when it has settled or is excused. */
   readonly done: Deferred<void>;
 }
 
-/** How deep an error's causes are looked through for the end of the term. */
+/** How many levels of an error's causes are searched for the end of the term. */
 const DEEPEST_CAUSE = 8;
 
 export class TermWork {
@@ -43,11 +43,11 @@ export class TermWork {
   readonly #running = new Map<string, Running>();
   readonly #cleanUps: (() => unknown)[] = [];
   readonly #term: LiveTerm;
-  /** How many jobs of `every()` go on. */
+  /** How many jobs of `every()` are registered. */
   jobs = 0;
   #isCleaning = false;
   #hasBegun = false;
-  /** For callers that wait until no work that counts runs; made with the first of them. */
+  /** Resolves when no work runs that the end of the term waits for; created for the first caller. */
   #drained: Deferred<void> | undefined;
   #settled: Deferred<void> | undefined;
 
@@ -68,22 +68,22 @@ export class TermWork {
     return this.#running.size > 0 || this.#isCleaning;
   }
 
-  /** Whether the term has work: something runs, or something is to be stopped or cleaned up at its end. */
+  /** Whether the term has work: something runs, or has to be stopped or cleaned up at the end. */
   get isWorking(): boolean {
     return this.isRunning || this.#cleanUps.length > 0 || (this.#hasBegun && this.#listener.isPair);
   }
 
-  /** How much runs, or waits for the end of the term. */
+  /** How many works run, plus how many clean-ups wait for the end of the term. */
   get registered(): number {
     return this.#running.size + this.#cleanUps.length;
   }
 
-  /** Names of the callbacks that run, each once. */
+  /** Names of the callbacks that run, without duplicates. */
   get names(): CallbackName[] {
     return [...new Set([...this.#running.values()].map(({ callback }) => callback))];
   }
 
-  /** Calls `onLeader`; what it returns is cleaned up at the end of the term, if it can be. */
+  /** Calls `onLeader`. If it returns a function or a disposable object, that becomes a clean-up. */
   begin(onLeader: (term: Term) => unknown): void {
     this.#hasBegun = true;
     void this.#run('onLeader', async () => {
@@ -92,7 +92,7 @@ export class TermWork {
     });
   }
 
-  /** Registers work: it is awaited at the end of the term, and its failure ends the term. */
+  /** Registers work. The end of the term awaits it, and its failure ends the term. */
   run<T>(work: PromiseLike<T> | ((term: Term) => T | PromiseLike<T>)): Promise<T> {
     return this.#run('run', () => {
       if (typeof work !== 'function') return work;
@@ -101,7 +101,7 @@ export class TermWork {
     }) as Promise<T>;
   }
 
-  /** Runs a job at once and then at an interval, never beside itself, until the term is over. */
+  /** Runs a job at once and then at an interval until the term is over. Its runs never overlap. */
   every(ms: number, job: (term: Term) => unknown): void {
     const term = this.#term;
     const repeat = async (): Promise<void> => {
@@ -116,13 +116,13 @@ export class TermWork {
     this.#run('every', repeat).then(over, over);
   }
 
-  /** Registers a clean-up, to be called when the term ends; at once if it has ended. */
+  /** Registers a clean-up, which is called when the term ends; at once if it has ended. */
   onEnd(cleanUp: CleanUp): void {
     this.#cleanUps.push(callOf(cleanUp));
     if (this.#term.isOver) this.end();
   }
 
-  /** Calls a listener of the signal. What it does asynchronously is awaited at the end of the term, like a clean-up. */
+  /** Calls a listener of the signal. The end of the term awaits its promise, like that of a clean-up. */
   hear(listener: () => unknown): void {
     try {
       const result = listener();
@@ -132,7 +132,7 @@ export class TermWork {
     }
   }
 
-  /** The term is over, and its signal has aborted: cleans up, the last registered first. */
+  /** Runs the clean-ups, the last registered first. Called when the term is over and its signal has aborted. */
   end(): void {
     if (this.#isCleaning || this.#cleanUps.length === 0) return;
     this.#isCleaning = true;
@@ -140,8 +140,8 @@ export class TermWork {
   }
 
   /**
-   * Calls every clean-up, one after another. One that takes longer than its share of the time that is left goes on beside
-   * the next: whatever hangs, each one is called before the drain is over.
+   * Calls the clean-ups one after another. If one takes longer than its share of the remaining time, the next one is called
+   * while it still runs. So every clean-up is called before the drain is over, even if one hangs.
    */
   async #cleanUp(): Promise<void> {
     const untilMs = clock.now() + this.#listener.drainTimeoutMs;
@@ -156,7 +156,7 @@ export class TermWork {
     this.#tell();
   }
 
-  /** The callback in this frame is done as far as the term is concerned: it waits for the end of the term itself. */
+  /** The callback in this frame counts as done, because it waits for the end of the term itself. */
   excuse(frame: string): void {
     const running = this.#running.get(frame);
     if (running === undefined) return;
@@ -170,7 +170,7 @@ export class TermWork {
     if (this.isBusy) await (this.#drained ??= new Deferred()).promise;
   }
 
-  /** Resolves when nothing runs, however long that takes. */
+  /** Resolves when nothing runs any more. Has no time limit. */
   async settled(): Promise<void> {
     if (this.isRunning) await (this.#settled ??= new Deferred()).promise;
   }
@@ -223,12 +223,12 @@ function isOrderlyEnd(error: unknown, term: LiveTerm): boolean {
       cause = cause.cause;
     }
   } catch {
-    // Anything can be thrown, also an object whose properties throw. The failure counts all the same.
+    // A thrown object can have properties that throw. Then the failure counts.
   }
   return false;
 }
 
-/** Older interfaces abort without saying why. After the end of the term it is the end of the term. */
+/** An abort without a cause, as older interfaces throw it. After the end of the term it counts as caused by that. */
 const isAbort = (error: Error): boolean => error.name === 'AbortError' && error.cause === undefined;
 
 const isPromise = (value: unknown): value is PromiseLike<unknown> =>

@@ -1,5 +1,5 @@
 /**
- * What a term can do in etcd: announce another value, and write under its fencing token.
+ * The writes of a term to etcd: announcing another value, and fenced writes.
  */
 import type { ComparatorBuilder, IRequestOp, ITxnResponse, KVClient } from 'etcd3';
 import type { Candidacy } from '../core/campaign-state.ts';
@@ -32,7 +32,7 @@ const WRITE_LIMIT_MS = 2 * CALL_LIMIT_MS;
 
 type UserOptions = Parameters<KVClient['txn']>[1];
 
-/** What it needs of the campaign. */
+/** The parts of the campaign that the writer uses. */
 export interface WriterTools {
   readonly election: string;
   readonly electionKeys: string;
@@ -79,7 +79,7 @@ export class TermWriter implements TermTools {
     this.#pending.end();
   }
 
-  /** One announcement at a time. Calls that come before it is sent share it, and the newest value wins. */
+  /** Sends one announcement at a time. Calls made before it is sent share it, and the newest value wins. */
   proclaim(term: LiveTerm, value: string): Promise<void> {
     checkValue(value, this.#tools.election);
     this.#mustBeCurrent(term);
@@ -171,7 +171,7 @@ export class TermWriter implements TermTools {
     }
   }
 
-  /** Slots belong to the lease: terms that follow each other under it share them. */
+  /** The slots belong to the lease: successive terms under it share them. */
   get #slots(): WriteSlots {
     return writeSlotsOf(this.#session, this.#tools.electionKeys, this.#tools.transport);
   }
@@ -193,7 +193,7 @@ export class TermWriter implements TermTools {
   }
 
   /**
-   * Every write under the term is sent here, and rejects here.
+   * Sends a write under the term, and turns its failures into public errors. Every write passes through here.
    *
    * @param send resolves with undefined if the fence failed.
    */
@@ -201,7 +201,7 @@ export class TermWriter implements TermTools {
     this.#mustBeCurrent(term);
     const answer = await this.#pending.run(send).catch((fault: unknown) => {
       if (!(fault instanceof EtcdError)) throw fault;
-      // Never sent: the term was over first.
+      // The write was never sent, because the term had ended.
       if (fault.kind === 'aborted' && !fault.mayHaveHappened) throw term.lost();
       this.#trouble.failed(fault.message);
       const writeId = fault instanceof UnsettledError ? fault.writeId : undefined;

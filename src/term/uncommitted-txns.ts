@@ -1,12 +1,12 @@
 /**
- * Transactions that were built and not committed: `.commit()` is easily forgotten, and nothing else would say so.
+ * Detects transactions that were built but not committed. `.commit()` is easily forgotten, and nothing else reports that.
  */
 import { after, clock } from '../util/clock.ts';
 
 /** How long a transaction may take to be built, in milliseconds. */
 const BUILT_WITHIN_MS = 1_000;
 
-/** Beyond so many at once the others are not looked at: one line is enough. */
+/** How many transactions are checked at once. More need not be: one log line is enough. */
 const MOST = 1_000;
 
 export class UncommittedTxns {
@@ -15,7 +15,7 @@ export class UncommittedTxns {
   #isArmed = false;
   #isTold = false;
 
-  /** @param tell called once, when the first one is found. */
+  /** @param tell called once, when the first uncommitted transaction is found. */
   constructor(tell: () => void) {
     this.#tell = tell;
   }
@@ -30,7 +30,7 @@ export class UncommittedTxns {
     this.#openedAtMs.delete(txn);
   }
 
-  /** One timer for all, set again only while there is one to wait for. It keeps no process alive. */
+  /** Sets one timer for all transactions, only while there is one to check. It does not keep the process alive. */
   #arm(afterMs: number): void {
     if (this.#isArmed) return;
     this.#isArmed = true;

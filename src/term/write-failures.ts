@@ -1,5 +1,5 @@
 /**
- * Says that writes under a term fail: once when it begins, then with the number of failures each minute.
+ * Reports failing writes under a term: the first failure at once, then the number of failures every minute.
  */
 import { clock } from '../util/clock.ts';
 
@@ -10,7 +10,7 @@ export class WriteFailures {
   #failures = 0;
   #toldAtMs: number | undefined;
 
-  /** @param tell called with the failures since it was called last. */
+  /** @param tell called with the number of failures since the last call. */
   constructor(tell: (failures: number, reason: string) => void) {
     this.#tell = tell;
   }

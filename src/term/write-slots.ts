@@ -1,5 +1,5 @@
 /**
- * Writes whose outcome is certain: each takes a slot of the election's, and settles itself there if its answer is lost.
+ * Writes with `exactlyOnce`. Each takes a slot of its election; if its answer is lost, the slot settles the outcome.
  */
 import { randomUUID } from 'node:crypto';
 import type { IResponseHeader, ITxnResponse, KVClient } from 'etcd3';
@@ -21,19 +21,19 @@ import { CALL_LIMIT_MS, type Session } from '../client/session.ts';
 import { clock } from '../util/clock.ts';
 import { settle } from '../util/settle.ts';
 
-/** Writes of one election that may be under way at once; more of them wait. Each slot is one key of etcd. */
+/** How many such writes of one election run at once; others wait. Each slot is one key of etcd. */
 const SLOTS = 8;
 
 /** How long to wait between two tries to settle a write, in milliseconds. */
 const SETTLE_AGAIN_MS = 200;
 
-/** How many outcomes are kept for a later `term.settle`; beyond that the oldest is forgotten. */
+/** How many outcomes are kept for a later `term.settle()`. Beyond that the oldest is dropped. */
 const MOST_REMEMBERED = 1_000;
 
-/** How long a refusal of the reserved name is believed, in milliseconds. */
+/** How long a refusal of the reserved name is remembered, in milliseconds. */
 const REFUSAL_HOLDS_MS = 30_000;
 
-/** A write whose outcome could not be learnt in time. It can be settled later. */
+/** The outcome of a write could not be found out in time. It can be settled later. */
 export class UnsettledError extends EtcdError {
   readonly writeId: string;
 
@@ -46,7 +46,7 @@ export class UnsettledError extends EtcdError {
 export interface OnceLimits {
   /** Ends the wait for a slot, and for the answer. */
   readonly sending: AbortSignal;
-  /** Ends what learns the outcome of a write whose answer was lost. */
+  /** Ends the attempts to find out the outcome of a write whose answer was lost. */
   readonly settling: AbortSignal;
 }
 
@@ -63,7 +63,7 @@ interface Place {
   isBusy: boolean;
 }
 
-/** The slots of one election under one lease; its terms come one after another, and share them. */
+/** The slots of one election under one lease. Its successive terms share them. */
 export class WriteSlots {
   readonly #transport: EtcdTransport;
   readonly #leaseId: string;
@@ -77,7 +77,7 @@ export class WriteSlots {
     this.#leaseId = leaseId;
   }
 
-  /** Why the role may not use the reserved name; undefined if it may, or has not tried. */
+  /** Why the role may not use the reserved name; undefined if it may, or if that is unknown. */
   get refusal(): EtcdError | undefined {
     if (this.#refusal !== undefined && clock.now() - this.#refusal.atMs > REFUSAL_HOLDS_MS)
       this.#refusal = undefined;
@@ -85,10 +85,10 @@ export class WriteSlots {
   }
 
   /**
-   * Sends it once. If the answer is lost, learns what became of it.
+   * Sends a write once. If the answer is lost, finds out the outcome.
    *
    * @returns the answer to the user's part, without responses if the answer was lost; undefined if the fence failed.
-   * @throws {EtcdError} which says whether it happened; {@link UnsettledError} if that could not be learnt.
+   * @throws {EtcdError} that says whether the write happened; {@link UnsettledError} if that could not be found out.
    */
   async commit(
     candidacy: Candidacy,
@@ -134,10 +134,10 @@ export class WriteSlots {
   }
 
   /**
-   * Learns what became of a write that could not be settled at the time.
+   * Finds out the outcome of a write that could not be settled in time.
    *
-   * @returns undefined if no such write is known here.
-   * @throws {EtcdError} if it could not be learnt now either.
+   * @returns undefined if the write is not known.
+   * @throws {EtcdError} if the outcome cannot be found out now either.
    */
   async settle(writeId: string): Promise<Fate | 'unknowable' | undefined> {
     const place = this.#places.find(({ slot }) => slot.pending === writeId);
@@ -154,7 +154,7 @@ export class WriteSlots {
     return this.#remembered.get(writeId);
   }
 
-  /** A slot may be taken again only when the outcome of its last write is known. */
+  /** Settles the last write of a slot. Only then the slot may be used again. */
   async #settleBefore(place: Place, signal: AbortSignal): Promise<void> {
     if (place.slot.pending === undefined) return;
     try {
@@ -219,16 +219,16 @@ export class WriteSlots {
         limits,
       );
       const { slot, fate } = look(place.slot, sight);
-      place.slot = fate === 'open' ? notDone(slot) : slot; // etcd has answered: it cannot come late
+      place.slot = fate === 'open' ? notDone(slot) : slot; // etcd has answered, so the write cannot arrive late
       return learnt(fate === 'open' ? 'never' : fate, header);
     } catch (error) {
       const fault = error as EtcdError;
-      // The first write of a slot may have happened, and have gone with the lease.
+      // The first write of the slot may have happened; its key is then deleted with the lease.
       if (fault.kind === 'lease-gone') {
         place.slot = notDone(place.slot);
         return learnt('unknowable', NO_HEADER);
       }
-      // Nothing can be put. What has happened can be read all the same.
+      // The mark cannot be written, but a read shows what has happened.
       if (!isAnswered(fault)) throw fault;
       const { header, sight } = await lookIntoSlot(this.#transport, write, limits);
       const { slot, fate } = look(place.slot, sight);
@@ -245,7 +245,7 @@ export class WriteSlots {
     this.#remembered.delete(oldest!);
   }
 
-  /** etcd does not say which key was denied: was it the slot's? */
+  /** Tests whether the slot's key was denied: etcd does not say which key it was. */
   async #tryReservedName(place: Place, signal: AbortSignal): Promise<void> {
     this.#refusal = undefined;
     try {
@@ -262,7 +262,7 @@ export class WriteSlots {
     return { key, leaseId: this.#leaseId, seenRevision: slot.seenRevision, writeId: slot.pending! };
   }
 
-  /** A slot for one write: first one whose last write is settled. */
+  /** Takes a slot for one write, preferably one whose last write is settled. */
   async #take(candidacy: Candidacy, signal: AbortSignal): Promise<Place> {
     const free = this.#places.filter(({ isBusy }) => !isBusy);
     let place = free.find(({ slot }) => slot.pending === undefined);
@@ -286,7 +286,7 @@ export class WriteSlots {
     });
   }
 
-  /** It stays busy if a write waits for it. */
+  /** Frees a slot, or passes it to the next waiting write. */
   #give(place: Place): void {
     const [next] = this.#waiting;
     place.isBusy = next !== undefined;
@@ -300,7 +300,7 @@ const NO_HEADER = { cluster_id: '0', member_id: '0', revision: '0', raft_term: '
 
 const ofSession = new WeakMap<Session, Map<string, WriteSlots>>();
 
-/** @param electionKeys what tells the elections of a session apart. */
+/** @param electionKeys the key prefix of the election, which identifies it within the session. */
 export function writeSlotsOf(session: Session, electionKeys: string, transport: EtcdTransport): WriteSlots {
   let all = ofSession.get(session);
   if (all === undefined) ofSession.set(session, (all = new Map()));

@@ -1,8 +1,8 @@
 import { setMaxListeners } from 'node:events';
 
 /**
- * An abort controller that many may listen to: Node warns of a leak from the eleventh listener on, and a hundred
- * elections that heal at once are none.
+ * Returns an abort controller for many listeners. Node warns of a leak from the eleventh listener on, but a hundred
+ * elections that recover at once are no leak.
  */
 export function sharedAbort(): AbortController {
   const controller = new AbortController();
@@ -10,12 +10,12 @@ export function sharedAbort(): AbortController {
   return controller;
 }
 
-/** What {@link isAbortSignal} accepts, in words. */
+/** Describes what {@link isAbortSignal} accepts, for error messages. */
 export const A_SIGNAL = 'an AbortSignal (of a controller pass its .signal)';
 
 /**
- * Whether this can be listened to as a signal. By its shape, not its class: happy-dom, jsdom, polyfills and other
- * realms have an `AbortSignal` of their own.
+ * Whether the value can be used as a signal. Checks the shape, not the class: happy-dom, jsdom, polyfills and other realms
+ * have their own `AbortSignal`.
  */
 export function isAbortSignal(value: unknown): value is AbortSignal {
   if (typeof value !== 'object' || value === null) return false;
@@ -30,10 +30,10 @@ export function isAbortSignal(value: unknown): value is AbortSignal {
 const listeners = new WeakMap<AbortSignal, { all: Set<() => void>; tell: () => void }>();
 
 /**
- * Listens to a signal that belongs to the user, with one listener for all of us: Node warns of the eleventh, and a
- * service has one signal for all its elections.
+ * Listens to a signal of the user. All elections together add one listener, because Node warns of the eleventh and a
+ * service may use one signal for all its elections.
  *
- * @returns a function that takes the listener away.
+ * @returns a function that removes the listener.
  */
 export function onAbort(signal: AbortSignal, listener: () => void): () => void {
   let ours = listeners.get(signal);
@@ -58,10 +58,10 @@ export function onAbort(signal: AbortSignal, listener: () => void): () => void {
 const collected = new FinalizationRegistry<() => void>((off) => off());
 
 /**
- * The same, for an object that may be dropped without a word: the signal of a service lives as long as the process, and
- * must not keep everything that was ever made with it.
+ * As `onAbort`, without keeping the object alive. The signal of a service lives as long as the process; it must not keep every
+ * object that was ever made with it.
  *
- * @param act must not hold the object by itself.
+ * @param act called with the object. It must not reference the object itself.
  */
 export function onAbortWeakly<T extends object>(
   signal: AbortSignal,
@@ -78,9 +78,9 @@ export function onAbortWeakly<T extends object>(
 }
 
 /**
- * A signal of this realm that follows the user's, for what takes no other.
+ * Returns a signal of this realm that follows the user's signal, for functions that accept no other.
  *
- * @returns it, and a function that stops following.
+ * @returns the signal, and a function that stops following.
  */
 export function followed(signal: AbortSignal | undefined): { signal: AbortSignal; off: () => void } {
   const own = new AbortController();
@@ -92,8 +92,8 @@ export function followed(signal: AbortSignal | undefined): { signal: AbortSignal
 }
 
 /**
- * Waits under a signal that aborts with the first of these. Not `AbortSignal.any`: on Node 20 each use of it leaks
- * some bytes as long as one of its sources lives, and ours live as long as the process.
+ * Waits under a signal that aborts with the first of several. Replaces `AbortSignal.any`: on Node 20 every use of that leaks
+ * some bytes while one of its sources lives, and ours live as long as the process.
  */
 export async function untilAny<T>(
   signals: readonly AbortSignal[],

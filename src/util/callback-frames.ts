@@ -1,34 +1,34 @@
 /**
- * Tells whether a call is awaited by a callback for which the call itself would have to wait.
+ * Detects whether a callback awaits a call that would itself have to wait for that callback.
  *
- * A callback runs inside an async function with a name of its own. V8 keeps, for the function that runs, the chain of
- * async functions that await it: the chain of stack traces with `async` frames. If the name is found there, the
- * callback waits for the call. The async context (AsyncLocalStorage) cannot tell this: a handler that the callback
- * registered carries it too, and nobody waits for that one.
+ * A callback runs inside an async function with a unique name. For the running function, V8 keeps the chain of async functions
+ * that await it: the `async` frames of a stack trace. If the name is in that chain, the callback awaits the call. The async
+ * context (AsyncLocalStorage) does not show this: a handler that the callback registered has it too, but the callback does
+ * not await that handler.
  *
- * Where the engine keeps no such chain, or code was compiled to callbacks, nothing is found, and the call waits for
- * the callback within its time limit.
+ * If the engine keeps no such chain, or code was compiled to callbacks, nothing is detected. The call then waits for the
+ * callback within its time limit.
  */
 
-/** Deep enough for the callers of real services; the trace is taken only while a callback runs. */
+/** How many stack frames are taken. Enough for real services; a trace is taken only while a callback runs. */
 const FRAMES_TAKEN = 200;
 
 let named = 0;
-/** Callbacks that run in this process, by frame: while there are none, nobody need look. */
+/** Callbacks that run in this process, by frame. While there are none, no trace is taken. */
 const running = new Map<string, CallbackFrames>();
 
-/** A callback that awaits the call at hand. */
+/** A callback that awaits the present call. */
 export interface Awaiting {
   readonly frame: string;
-  /** Whether nothing else of the callback can go on meanwhile: it does not await several things at once. */
+  /** Whether the callback awaits only this call, so that no other part of it can go on meanwhile. */
   readonly isAlone: boolean;
-  /** The candidate whose callback it is, in whatever object. */
+  /** The candidate whose callback it is, across `Election` objects. */
   readonly frames: CallbackFrames;
 }
 
-/** The frames of the callbacks of one candidate, whichever objects call them. */
+/** The frames of the callbacks of one candidate, across `Election` objects. */
 export class CallbackFrames {
-  /** Tells the candidates of this process apart. */
+  /** Identifies the candidate within this process. */
   readonly candidate: string;
   readonly election: string;
   readonly #prefix: string;
@@ -58,14 +58,14 @@ export class CallbackFrames {
     return inFrame[frame]!();
   }
 
-  /** Whether a callback of any candidate runs: only then it can await a call. */
+  /** Whether a callback of any candidate runs. Only then a callback can await a call. */
   static get isAnyRunning(): boolean {
     return running.size > 0;
   }
 
   /**
-   * Which callbacks await the async function that asks, the innermost first. Ask only after an `await` of that function,
-   * or the frames of its caller are still on the stack, whether it awaits or not.
+   * Returns the callbacks that await the calling async function, the innermost first. Call it only after an `await` in that
+   * function. Before that, the caller's frames are on the stack whether it awaits or not.
    */
   static awaiting(): readonly Awaiting[] {
     if (running.size === 0) return [];

@@ -1,13 +1,13 @@
 /**
- * The one place that reads a clock or sets a timer.
+ * The clock and the timers of the library. Only this file reads a clock or sets a timer.
  */
 import { uptime } from 'node:os';
 
-/** Progress of time as this machine shows it, each in milliseconds, each from a zero of its own. */
+/** The clocks of this machine, in milliseconds. Each has its own zero. */
 export interface Readings {
-  /** Never steps, but stands still while the machine is suspended. */
+  /** Never steps, but stops while the machine is suspended. */
   monotonicMs(): number;
-  /** Steps when it is set. */
+  /** Steps when the wall clock is set. */
   wallMs(): number;
   /** Time since boot: counts suspended time, never steps, costs microseconds to read. */
   bootMs(): number;
@@ -15,13 +15,13 @@ export interface Readings {
 
 export interface Clock {
   /**
-   * Milliseconds that have really passed since some moment: never steps with the wall clock, and counts the
-   * time that the machine was suspended. Only differences mean anything.
+   * Elapsed time since some moment, in milliseconds. It does not step with the wall clock, and it includes the time in which
+   * the machine was suspended. Only differences have a meaning.
    */
   now(): number;
   /**
-   * Resolves after `ms` milliseconds, or at once when the signal aborts; never rejects, so that the caller
-   * looks at the signal rather than at an exception.
+   * Resolves after `ms` milliseconds, or at once when the signal aborts. Never rejects: the caller checks the signal instead
+   * of catching an exception.
    */
   sleep(ms: number, signal?: AbortSignal): Promise<void>;
 }
@@ -33,12 +33,12 @@ const system: Readings = {
 };
 
 /**
- * By how much the wall clock must run ahead of the monotonic one before boot time is asked, in milliseconds.
- * Above what NTP slews between two looks, below any margin a lease can have.
+ * How far the wall clock must run ahead of the monotonic clock before the boot time is read, in milliseconds. It is more than
+ * NTP slews between two readings, and less than any margin of a lease.
  */
 const SUSPICION_MS = 40;
 
-/** Boot time is read in steps of 10 ms on Linux; less than this is no suspension. */
+/** Differences of the boot time up to this are no suspension, in milliseconds: on Linux it has steps of 10 ms. */
 const BOOT_STEP_MS = 20;
 
 const LONGEST_TIMER_MS = 2 ** 31 - 1;
@@ -46,18 +46,18 @@ const LONGEST_TIMER_MS = 2 ** 31 - 1;
 /**
  * Calls back once, after `ms` milliseconds.
  *
- * @param isIdle whether the timer keeps no process alive.
- * @returns what keeps it from calling back.
+ * @param isIdle whether the process may end although the timer is set.
+ * @returns a function that cancels the timer.
  */
 export function after(ms: number, callback: () => void, isIdle = false): () => void {
-  // A timer takes NaN, Infinity and too large a number for 1 ms: that would be a hot loop.
+  // Node turns NaN, Infinity and too large a number into 1 ms, which could make a hot loop.
   const timer = setTimeout(callback, ms <= LONGEST_TIMER_MS ? Math.max(0, ms) : LONGEST_TIMER_MS);
   if (isIdle) timer.unref();
   return () => clearTimeout(timer);
 }
 
 /**
- * As {@link after}, and not before what has arrived by then is taken in: while our own event loop was blocked, no host was
+ * As {@link after}, but calls back after pending input has been processed. So a blocked event loop does not make a host look
  * silent.
  */
 export function afterTurn(ms: number, callback: () => void): () => void {
@@ -69,7 +69,7 @@ export function afterTurn(ms: number, callback: () => void): () => void {
   };
 }
 
-/** Calls back in the next turn of the event loop. @returns what keeps it from calling back. */
+/** Calls back in the next turn of the event loop. @returns a function that cancels the call. */
 export function nextTurn(callback: () => void): () => void {
   const turn = setImmediate(callback);
   return () => clearImmediate(turn);
@@ -78,7 +78,7 @@ export function nextTurn(callback: () => void): () => void {
 export class SystemClock implements Clock {
   readonly #readings: Readings;
   #suspendedMs = 0;
-  /** Wall minus monotonic, and boot minus monotonic, when last compared. */
+  /** Wall minus monotonic, and boot minus monotonic, at the last comparison. */
   #wallAhead: number;
   #bootAhead: number;
 
@@ -93,7 +93,7 @@ export class SystemClock implements Clock {
     const monotonic = this.#readings.monotonicMs();
     const wallAhead = this.#readings.wallMs() - monotonic;
     if (wallAhead - this.#wallAhead > SUSPICION_MS) {
-      // Either the wall clock was set, or the machine slept: boot time knows which.
+      // Either the wall clock was set, or the machine was suspended. The boot time shows which.
       const bootAhead = this.#readings.bootMs() - monotonic;
       const slept = bootAhead - this.#bootAhead;
       if (slept > BOOT_STEP_MS) {

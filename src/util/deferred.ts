@@ -1,4 +1,4 @@
-/** A promise that is settled from outside, and whose rejection may go unheard. */
+/** A promise that is settled from outside. Its rejection may stay unhandled. */
 export class Deferred<T> {
   readonly promise: Promise<T>;
   resolve!: (value: T) => void;
@@ -14,8 +14,8 @@ export class Deferred<T> {
 }
 
 /**
- * Runs. If the promise is not awaited, its rejection does not end the process. We listen to it only when it rejects: V8
- * shows who awaits a promise only while it has no other listener.
+ * Runs a function whose promise need not be awaited: an unhandled rejection does not end the process. The handler is added only
+ * when the promise rejects, because V8 records the awaiting function only while a promise has no other handler.
  */
 export function unheard<T>(run: () => Promise<T>): Promise<T> {
   let result: Promise<T> | undefined;

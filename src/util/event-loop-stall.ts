@@ -1,12 +1,12 @@
 /**
- * Notices that this process did not turn its event loop for a while, and whether its own code was the cause: that is
- * what a lost lease is often lost by.
+ * Detects that the event loop of this process stood still, and whether its own code was the cause. That is a frequent reason
+ * for a lost lease.
  */
 import { after, clock } from './clock.ts';
 
 const BEAT_EVERY_MS = 500;
 
-/** A shorter pause is no cause for a lost lease, in milliseconds. */
+/** Shorter pauses do not count, in milliseconds: they do not lose a lease. */
 const STALL_MS = 1_000;
 
 export interface Stall {
@@ -62,6 +62,6 @@ export function watchLoop(): () => void {
 
 /** The last stall that ended within this many milliseconds; undefined if there was none. */
 export function recentStall(withinMs: number): Stall | undefined {
-  if (holders > 0) beat(); // the timer may be late itself
+  if (holders > 0) beat(); // the timer may not have fired yet
   return longest !== undefined && clock.now() - longest.endedAtMs <= withinMs ? longest : undefined;
 }

@@ -1,21 +1,21 @@
 /**
- * The options that a caller passes, as zod schemas whose complaints name the option, what is expected and what came.
+ * Zod schemas for options. Their error messages name the option, the expected value and the actual one.
  */
-import * as z from 'zod'; // as a namespace: else bundlers keep all the languages it can speak
+import * as z from 'zod'; // as a namespace: otherwise bundlers keep all its locales
 import { isObject, shown } from '../core/shown.ts';
 
 export type Fields = z.ZodObject<Readonly<Record<string, z.ZodType>>>;
 
 export type Values<F extends Fields> = Readonly<z.output<F>>;
 
-/** An object with these fields and no others. Made once for all reads: zod compiles it. */
+/** An object with these fields and no others. Created once, because zod compiles it. */
 export const only = <F extends Readonly<Record<string, z.ZodType>>>(
   fields: F,
 ): z.ZodObject<{ -readonly [K in keyof F]: F[K] }, z.core.$strict> => z.strictObject(fields);
 
 const expected = (what: string): { error: string } => ({ error: `expected ${what}` });
 
-/** @param hint is added to what is expected. */
+/** A whole number in a range. @param hint added to the expected value in the message. */
 export function whole<T extends number | undefined>(
   least: number,
   most: number,
@@ -31,7 +31,7 @@ export function real(least: number, most: number, fallback: number): z.ZodType<n
   return z.number(error).min(least, error).max(most, error).default(fallback);
 }
 
-/** A number above a limit, which is not in the range itself. */
+/** A number above a limit, which is excluded itself. */
 export function above(limit: number, most: number, fallback: number): z.ZodType<number> {
   const error = expected(`a number above ${limit}, at most ${most}`);
   return z.number(error).gt(limit, error).max(most, error).default(fallback);
@@ -53,15 +53,15 @@ export function text<T extends string | undefined>(least: number, fallback: T): 
   return withFallback(z.string(error).min(least, error), fallback);
 }
 
-/** A function that may be left out. */
+/** An optional function. */
 export const callback = <F>(): z.ZodType<F | undefined> =>
   optional<F>('a function', (value) => typeof value === 'function');
 
-/** Anything that a predicate takes, and that may be left out. */
+/** An optional value that a predicate accepts. */
 export const optional = <T>(what: string, accepts: (value: unknown) => boolean): z.ZodType<T | undefined> =>
   z.custom<T>(accepts, expected(what)).optional();
 
-/** A string that a rule may refuse. @param problemOf says what is expected instead; undefined if the string is good. */
+/** A string that a rule checks. @param problemOf returns what is expected instead; undefined if the string is valid. */
 export const ruled = (
   problemOf: (value: unknown) => string | undefined,
   fallback: string,
@@ -86,10 +86,10 @@ export function secret<T>(schema: z.ZodType<T>): z.ZodType<T> {
 }
 
 /**
- * Reads options: `undefined` counts as left out, and a name that is not a field is a complaint.
+ * Reads options. `undefined` counts as left out, and an unknown name is a problem.
  *
- * @param path of the options, for complaints.
- * @param complaints gets a line for each problem.
+ * @param path name of the options in messages.
+ * @param complaints receives a line for every problem.
  * @returns undefined if there was a problem.
  */
 export function readFields<F extends Fields>(
@@ -103,7 +103,7 @@ export function readFields<F extends Fields>(
     return undefined;
   }
   const read = fields.safeParse(options ?? {});
-  // Every field is there, so that settings of all elections have one shape.
+  // Every field is present, so that the settings of all elections have one shape.
   if (read.success)
     return Object.fromEntries(Object.keys(fields.shape).map((name) => [name, read.data[name]])) as Values<F>;
   for (const issue of read.error.issues) complaints.push(...complaintsOf(issue, fields, options ?? {}, path));

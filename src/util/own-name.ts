@@ -1,6 +1,6 @@
 import { hostname, networkInterfaces } from 'node:os';
 
-/** This process among those of all nodes: the node's address and the process ID. */
+/** A name for this process that is unique across nodes: the node's address and the process ID. */
 export function ownName(): string {
   const address = ownAddress();
   return `${address.includes(':') ? `[${address}]` : address}:${process.pid}`;

@@ -2,14 +2,14 @@ import { onAbort } from './abort.ts';
 import { after } from './clock.ts';
 
 export interface Limits {
-  /** How long to wait, in milliseconds. Default: as long as it takes. */
+  /** How long to wait at most, in milliseconds. Default: no limit. */
   readonly withinMs?: number | undefined;
   /** Ends the wait when it aborts. */
   readonly signal?: AbortSignal | undefined;
 }
 
 /**
- * Waits for a promise, no longer than the limit and not beyond an abort. Its timer and its listener end with the wait.
+ * Waits for a promise until it settles, the limit passes or the signal aborts. Its timer and its listener end with the wait.
  *
  * @param instead called when the limit has passed or the signal has aborted, but never after the promise has settled.
  *   What it returns or throws is the result.
