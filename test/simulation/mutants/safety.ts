@@ -67,8 +67,8 @@ export const safetyMutants: readonly Mutant[] = [
     edits: [
       {
         file: 'client/session.ts',
-        find: 'if (this.#ended !== undefined) return 0;\n    const leftMs =',
-        replace: 'if (this.#ended === undefined) return this.ttlMs;\n    const leftMs =',
+        find: 'if (this.#ended !== undefined) return 0;\n    // A closed client',
+        replace: 'if (this.#ended === undefined) return this.ttlMs;\n    // A closed client',
       },
     ],
   },
@@ -136,8 +136,8 @@ export const safetyMutants: readonly Mutant[] = [
       },
       {
         file: 'client/session.ts',
-        find: 'if (this.#ended !== undefined) return 0;\n    const leftMs =',
-        replace: 'if (this.#ended !== undefined) return 1;\n    const leftMs =',
+        find: 'if (this.#ended !== undefined) return 0;\n    // A closed client',
+        replace: 'if (this.#ended !== undefined) return 1;\n    // A closed client',
       },
     ],
   },
