@@ -172,7 +172,7 @@ export class Campaign {
 
   /** Our position in the queue: 1 leads; undefined while we are not in it. */
   get position(): number | undefined {
-    return this.#candidacy && this.#queueWatcher.queue.olderThan(this.#candidacy.createRevision) + 1;
+    return this.#candidacy && this.#queueWatcher.queue.olderThan(this.#candidacy) + 1;
   }
 
   /** Our candidacy, while we wait or lead. */
@@ -304,7 +304,7 @@ export class Campaign {
       this.#queueWatcher.start(entry, this.#candidateKey.session!.ttlMs);
       this.#guard.entered();
       if (isFirst) void this.#tellSharedValue(candidacy.key);
-      const ahead = this.#queueWatcher.queue.olderThan(candidacy.createRevision);
+      const ahead = this.#queueWatcher.queue.olderThan(candidacy);
       this.#report.entered(candidacy, ahead + 1);
       this.#leaderView.tellChange();
       if (this.#start.ifFree && ahead > 0) {

@@ -100,7 +100,7 @@ export class Turn {
         if (!this.#stands(candidacy)) finish({ type: 'lost', reason: 'evicted' });
         else if (candidateKey.session?.isValid() !== true)
           finish({ type: 'lost', reason: 'deadline-passed' });
-        else if (queueWatcher.queue.olderThan(candidacy.createRevision) === 0) finish({ type: 'elected' });
+        else if (queueWatcher.queue.olderThan(candidacy) === 0) finish({ type: 'elected' });
       };
       recheck();
       if (this.#finish === finish) {
@@ -112,13 +112,13 @@ export class Turn {
     });
   }
 
-  async #tellLongWait({ createRevision }: Candidacy, finish: Finish): Promise<void> {
+  async #tellLongWait(candidacy: Candidacy, finish: Finish): Promise<void> {
     const { queueWatcher, leaderView, report, signal } = this.#tools;
     if (this.#isWaitTold) return;
     await clock.sleep(LONG_WAIT_MS, signal);
     if (this.#isWaitTold || this.#finish !== finish) return;
     this.#isWaitTold = true;
-    const position = queueWatcher.queue.olderThan(createRevision) + 1;
+    const position = queueWatcher.queue.olderThan(candidacy) + 1;
     report.waitsForLong(position, leaderView.leader(undefined)?.value, LONG_WAIT_MS, this.awaitedBy);
   }
 

@@ -41,6 +41,17 @@ export class QueuedCandidate implements Candidate {
 export const isStanding = (found: Candidate | undefined, { createRevision, leaseId }: Candidacy): boolean =>
   found?.fencingToken === createRevision && found.leaseId === leaseId;
 
+type Aged = Pick<Candidate, 'key' | 'fencingToken'>;
+
+/**
+ * Oldest first. Keys that one foreign transaction put together share a creation revision: among them the bytes of the key
+ * decide, so all replicas see the same leader.
+ */
+export function byAge(a: Aged, b: Aged): number {
+  if (a.fencingToken !== b.fencingToken) return a.fencingToken < b.fencingToken ? -1 : 1;
+  return a.key === b.key ? 0 : Buffer.compare(Buffer.from(a.key), Buffer.from(b.key));
+}
+
 export type QueueEvent =
   { readonly type: 'put'; readonly candidate: Candidate } | { readonly type: 'delete'; readonly key: string };
 
@@ -55,9 +66,7 @@ export class CandidateQueue {
 
   /** The range is the truth: forget all, take these. */
   reset(candidates: Iterable<Candidate>): void {
-    this.#queue = [...candidates].sort((a, b) =>
-      a.fencingToken < b.fencingToken ? -1 : a.fencingToken > b.fencingToken ? 1 : 0,
-    );
+    this.#queue = [...candidates].sort(byAge);
     this.#byKey = new Map(this.#queue.map((candidate) => [candidate.key, candidate]));
   }
 
@@ -69,10 +78,10 @@ export class CandidateQueue {
     const { candidate } = event;
     const known = this.#byKey.get(candidate.key);
     if (known?.fencingToken === candidate.fencingToken) {
-      this.#queue[this.#indexOf(known)] = candidate; // a proclaim
+      this.#queue[this.#placeOf(known)] = candidate; // a proclaim
     } else {
       if (known !== undefined) this.#remove(candidate.key); // deleted and created anew: a new candidate
-      this.#queue.splice(this.#placeOf(candidate.fencingToken), 0, candidate);
+      this.#queue.splice(this.#placeOf(candidate), 0, candidate);
     }
     this.#byKey.set(candidate.key, candidate);
   }
@@ -94,30 +103,25 @@ export class CandidateQueue {
     return this.#byKey.get(key);
   }
 
-  /** How many candidates are older than this creation revision. */
-  olderThan(createRevision: bigint): number {
-    return this.#placeOf(createRevision);
+  /** How many candidates stand before this one. */
+  olderThan({ key, createRevision }: Pick<Candidacy, 'key' | 'createRevision'>): number {
+    return this.#placeOf({ key, fencingToken: createRevision });
   }
 
   #remove(key: string): void {
     const known = this.#byKey.get(key);
     if (known === undefined) return;
     this.#byKey.delete(key);
-    this.#queue.splice(this.#indexOf(known), 1);
-  }
-
-  /** Keys that one foreign transaction put together share a creation revision. */
-  #indexOf(candidate: Candidate): number {
-    return this.#queue.indexOf(candidate, this.#placeOf(candidate.fencingToken));
+    this.#queue.splice(this.#placeOf(known), 1);
   }
 
   /** Index of the first candidate that is not older: binary search, for queues of thousands. */
-  #placeOf(createRevision: bigint): number {
+  #placeOf(candidate: Aged): number {
     let low = 0;
     let high = this.#queue.length;
     while (low < high) {
       const middle = (low + high) >>> 1;
-      if (this.#queue[middle]!.fencingToken < createRevision) low = middle + 1;
+      if (byAge(this.#queue[middle]!, candidate) < 0) low = middle + 1;
       else high = middle;
     }
     return low;

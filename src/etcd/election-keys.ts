@@ -6,7 +6,7 @@
  */
 import type { ICompare, IKeyValue, IRangeResponse, IRequestOp } from 'etcd3';
 import type { Candidacy } from '../core/campaign-state.ts';
-import { QueuedCandidate, type Candidate } from '../core/candidate-queue.ts';
+import { byAge, QueuedCandidate, type Candidate } from '../core/candidate-queue.ts';
 import { clock } from '../util/clock.ts';
 import { EtcdError } from './etcd-error.ts';
 import type { CallLimits, EtcdTransport } from './transport.ts';
@@ -228,7 +228,10 @@ const queueOf = (electionKeys: string, keysOnly: boolean) =>
 function snapshotOf(electionKeys: string, range: IRangeResponse, revision: string): Snapshot {
   return {
     revision: BigInt(revision),
-    candidates: range.kvs.map(candidateOf).filter(({ key }) => isCandidateKey(electionKeys, key)),
+    candidates: range.kvs
+      .map(candidateOf)
+      .filter(({ key }) => isCandidateKey(electionKeys, key))
+      .sort(byAge),
   };
 }
 

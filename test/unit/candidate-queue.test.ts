@@ -46,8 +46,10 @@ function expectSame(roster: CandidateQueue, store: NaiveStore): void {
   expect(roster.size).toBe(queue.length);
   expect(roster.leader).toEqual(queue[0]);
   for (const key of KEYS) expect(roster.get(key)).toEqual(store.kvs.get(key));
-  queue.forEach(({ fencingToken }, place) => expect(roster.olderThan(fencingToken)).toBe(place));
-  expect(roster.olderThan(store.revision + 1n)).toBe(queue.length);
+  queue.forEach(({ key, fencingToken: createRevision }, place) =>
+    expect(roster.olderThan({ key, createRevision })).toBe(place),
+  );
+  expect(roster.olderThan({ key: 'new', createRevision: store.revision + 1n })).toBe(queue.length);
 }
 
 describe('the roster', () => {
@@ -79,12 +81,11 @@ describe('the roster', () => {
           }
         };
         run(before, () => undefined);
-        const us = store.act('us', 'put', 'v');
-        roster.apply(us!);
-        const { fencingToken } = roster.get('us')!;
-        let older = roster.olderThan(fencingToken);
+        roster.apply(store.act('us', 'put', 'v')!);
+        const us = { key: 'us', createRevision: roster.get('us')!.fencingToken };
+        let older = roster.olderThan(us);
         run(after, () => {
-          const now = roster.olderThan(fencingToken);
+          const now = roster.olderThan(us);
           expect(now).toBeLessThanOrEqual(older);
           older = now;
         });
@@ -112,7 +113,32 @@ describe('the roster', () => {
     expect(roster.get('b')?.value).toBe('new');
     roster.apply({ type: 'delete', key: 'a' });
     expect(roster.candidates.map(({ key }) => key).sort()).toEqual(['b', 'c']);
-    expect(roster.olderThan(5n)).toBe(0);
+    expect(roster.olderThan({ key: 'b', createRevision: 5n })).toBe(0);
+  });
+
+  test('S3: of keys with one creation revision only the first by its bytes leads', () => {
+    const [a, b, c] = [candidate('a', 5n), candidate('b', 5n), candidate('c', 4n)];
+    const orders = [
+      [a, b, c],
+      [c, b, a],
+      [b, c, a],
+    ];
+    for (const order of orders) {
+      const read = new CandidateQueue(order);
+      const watched = new CandidateQueue();
+      for (const one of order) watched.apply({ type: 'put', candidate: one });
+      for (const roster of [read, watched]) {
+        expect(roster.candidates).toEqual([c, a, b]);
+        roster.apply({ type: 'delete', key: 'c' });
+        expect(roster.olderThan({ key: 'a', createRevision: 5n })).toBe(0);
+        expect(roster.olderThan({ key: 'b', createRevision: 5n })).toBe(1);
+      }
+    }
+  });
+
+  test('S3: it is the bytes of the key that decide, not the units of a string', () => {
+    const roster = new CandidateQueue([candidate('\u{1F600}', 5n), candidate('\uFF5E', 5n)]);
+    expect(roster.leader?.key).toBe('\uFF5E');
   });
 
   test('tokens beyond 2^53 keep their order', () => {
@@ -125,7 +151,7 @@ describe('the roster', () => {
     const roster = new CandidateQueue();
     const many = 10_000;
     for (let i = 0; i < many; i++) roster.apply({ type: 'put', candidate: candidate(`k${i}`, BigInt(i)) });
-    expect(roster.olderThan(BigInt(many - 1))).toBe(many - 1);
+    expect(roster.olderThan({ key: `k${many - 1}`, createRevision: BigInt(many - 1) })).toBe(many - 1);
     for (let i = 0; i < many; i++) roster.apply({ type: 'delete', key: `k${i}` });
     expect(roster.size).toBe(0);
   }, 1_000);

@@ -67,8 +67,8 @@ export const safetyMutants: readonly Mutant[] = [
     edits: [
       {
         file: 'client/session.ts',
-        find: 'if (this.#ended !== undefined) return 0;\n    // A closed client',
-        replace: 'if (this.#ended === undefined) return this.ttlMs;\n    // A closed client',
+        find: 'if (this.#ended !== undefined) return 0;',
+        replace: 'if (this.#ended === undefined) return this.ttlMs;',
       },
     ],
   },
@@ -88,8 +88,8 @@ export const safetyMutants: readonly Mutant[] = [
     edits: [
       {
         file: 'campaign/turn.ts',
-        find: 'else if (queueWatcher.queue.olderThan(candidacy.createRevision) === 0)',
-        replace: 'else if (queueWatcher.queue.olderThan(candidacy.createRevision) <= 1)',
+        find: 'else if (queueWatcher.queue.olderThan(candidacy) === 0)',
+        replace: 'else if (queueWatcher.queue.olderThan(candidacy) <= 1)',
       },
     ],
   },
@@ -136,8 +136,8 @@ export const safetyMutants: readonly Mutant[] = [
       },
       {
         file: 'client/session.ts',
-        find: 'if (this.#ended !== undefined) return 0;\n    // A closed client',
-        replace: 'if (this.#ended !== undefined) return 1;\n    // A closed client',
+        find: 'if (this.#ended !== undefined) return 0;',
+        replace: 'if (this.#ended !== undefined) return 1;',
       },
     ],
   },

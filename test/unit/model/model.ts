@@ -451,7 +451,7 @@ function step(world: World, index: number, rules: Rules): World {
         return end(world, index, { type: 'lost', reason: 'evicted' });
       const { createRevision } = campaign.candidacy;
       const others = me.roster.filter(({ key }) => key !== campaign.candidacy.key);
-      if (new CandidateQueue(others).olderThan(createRevision) > 0) return world;
+      if (new CandidateQueue(others).olderThan(campaign.candidacy) > 0) return world;
       const elected = end(change(world, index, { works: true }), index, { type: 'elected' });
       const token = Number(createRevision);
       const broken = token > world.ledBy ? world.broken : `token ${token} led after ${world.ledBy}`;
