@@ -82,7 +82,7 @@ export const livenessMutants: readonly Mutant[] = [
       },
       {
         file: 'etcd/stream.ts',
-        find: 'end();\n      host.drop();',
+        find: 'end();\n      host.dropSilent();',
         replace: 'end();',
       },
     ],
