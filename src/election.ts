@@ -8,6 +8,7 @@ import { seen, type Candidate, type Leader } from './core/candidate.ts';
 import { LeadWork, type LeadOptions } from './campaign/lead-work.ts';
 import { observe, type Observed } from './campaign/observer.ts';
 import { QueueReader } from './campaign/queue-reader.ts';
+import { tellUncalled } from './campaign/unusual-usage.ts';
 import { currentTermOf, statusOf, type ElectionStatus } from './campaign/status.ts';
 import type { Candidate as Queued } from './core/candidate-queue.ts';
 import { healthOf, type ElectionHealth } from './core/health.ts';
@@ -20,6 +21,7 @@ import { countElection, countSyncCall } from './loop-guard/sync-flood.ts';
 import { resolveOptions, type ElectionOptions, type Settings } from './options.ts';
 import type { Term } from './term/term.ts';
 import { onAbortWeakly } from './util/abort.ts';
+import { noteReadUncalled } from './util/read-uncalled.ts';
 
 const live = new Set<Election>();
 
@@ -46,6 +48,12 @@ export class Election implements AsyncDisposable {
   readonly #reader: QueueReader;
   #offSignal: (() => void) | undefined;
   static readonly #aborted = (election: Election): void => void election.#close('aborted'); // holds no election
+
+  static {
+    noteReadUncalled(this.prototype, 'isCurrent', (election) =>
+      tellUncalled(election.#tools.report, election.name, 'election'),
+    );
+  }
 
   /**
    * Sets up an election. Sends nothing until it is used.

@@ -17,8 +17,12 @@ export type CallbackName =
  * - `shared-value`: another candidate announces the same value.
  * - `in-turn`: a `lead()` without `ifFree` has run its work after that of another replica.
  * - `short-work`: `onLeader` has returned soon, and `onFollower` is there to stop what it started.
+ * - `returned`: `onLeader` has returned something that nothing stops.
+ * - `unused-term`: no callback is set, and nothing has asked whether the term is current.
+ * - `uncalled`: `isCurrent` is read without its parentheses.
  */
-export type UnusualUsage = 'exit' | 'shared-value' | 'in-turn' | 'short-work';
+export type UnusualUsage =
+  'exit' | 'shared-value' | 'in-turn' | 'short-work' | 'returned' | 'unused-term' | 'uncalled';
 
 export type ElectionEvent =
   | { readonly type: 'options.unusual'; readonly election: string; readonly reason: string }

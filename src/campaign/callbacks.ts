@@ -71,6 +71,12 @@ export class Callbacks {
     return this.#following === undefined ? 0 : clock.now() - this.#following.sinceMs;
   }
 
+  /** Whether the program is told of its terms. */
+  get isAnySet(): boolean {
+    const { onLeader, onFollower, onLeaderChange } = this.#handlers;
+    return onLeader !== undefined || onFollower !== undefined || onLeaderChange !== undefined;
+  }
+
   /** `onLeader` was called, and `onFollower` has not been since. */
   get followerCallbackDue(): boolean {
     return this.#last === 'onLeader' && this.#handlers.onFollower !== undefined;

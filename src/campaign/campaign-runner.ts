@@ -88,7 +88,7 @@ export class CampaignRunner {
         term === undefined || term.isOver
           ? undefined
           : {
-              remainingMs: term.remainingMs(),
+              remainingMs: term.leftMs,
               quietMs: clock.now() - term.heartbeatAtMs,
               isWorking: term.work.isWorking,
             },
@@ -146,7 +146,7 @@ export class CampaignRunner {
       if (awaiting !== undefined) stop('resigned');
       await campaign.ended;
       this.#leadCampaign = undefined;
-      if (lead.isDone && campaign.hasWaited && !lead.ifFree) tellInTurn(this.#tools.report, election);
+      if (lead.isDone && campaign.turn.hasWaited && !lead.ifFree) tellInTurn(this.#tools.report, election);
       return awaiting === undefined ? await over : await this.#refuseSelfWait('lead', calledFrom);
     });
   }

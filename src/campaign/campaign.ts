@@ -32,7 +32,6 @@ import { QueueWatcher } from './queue-watcher.ts';
 import { Refusal } from './refusal.ts';
 import { RoundGuard } from './round-guard.ts';
 import { Turn } from './turn.ts';
-import { tellExit, tellSharedValue } from './unusual-usage.ts';
 import { ValuePublisher } from './value-publisher.ts';
 
 /** How a campaign begins. */
@@ -61,7 +60,8 @@ export class Campaign {
   readonly #stop = sharedAbort();
   #stopped: { reason: StopCause; error: ElectionError } | undefined;
   #state: CampaignState = begin();
-  readonly #turn: Turn;
+  /** The wait for our turn, and the term. */
+  readonly turn: Turn;
   /** For callers that wait until the key is deleted; made with the first of them. */
   #left: Deferred<void> | undefined;
   /** For callers that wait until no callback of an earlier term is in the way; made with the first of them. */
@@ -86,11 +86,11 @@ export class Campaign {
     this.#candidateKey = new CandidateKey(tools.transport, electionKeys, sessions);
     this.#holder = {
       electionKeys,
-      onOwnKey: (found, revision) => this.#turn.checkOwnKey(this.#candidacy, found, revision),
+      onOwnKey: (found, revision) => this.turn.checkOwnKey(this.#candidacy, found, revision),
     };
     this.#queueWatcher = new QueueWatcher(tools, {
       onChange: () => {
-        this.#turn.recheck();
+        this.turn.recheck();
         this.#leaderView.tellChange();
         this.#value.check();
       },
@@ -103,10 +103,10 @@ export class Campaign {
       candidacy: () => this.#candidacy,
       shown: () => this.#candidacy && this.#queueWatcher.queue.get(this.#candidacy.key)?.value,
       onPublished: (value) => {
-        if (this.#turn.term !== undefined) this.#turn.term.value = value;
+        if (this.turn.term !== undefined) this.turn.term.value = value;
       },
     });
-    this.#turn = new Turn({
+    this.turn = new Turn({
       ...tools,
       candidateKey: this.#candidateKey,
       queueWatcher: this.#queueWatcher,
@@ -117,10 +117,7 @@ export class Campaign {
       stopCause: () => this.#stopped?.reason,
       resign: () => this.#resign(),
     });
-    const leavePlace = eventLog.begin(() => {
-      const { term } = this.#turn;
-      if (term !== undefined && !settings.lastWill) tellExit(report, tools.election, settings.ttlSeconds);
-    });
+    const leavePlace = eventLog.begin(() => this.turn.tellExit());
     sessions.join(this.#holder, settings.marginMs, eventLog, settings.lastWill);
     this.ended = this.#run();
     this.settled = this.ended.then(() => start.after).then(() => this.#lastCallbacks());
@@ -129,7 +126,7 @@ export class Campaign {
 
   /** The term at hand, or else the next one; rejects when the campaign ends before there is one. */
   term(): Promise<Term> {
-    if (this.#stopped === undefined) return this.#turn.next();
+    if (this.#stopped === undefined) return this.turn.next();
     const over = new Deferred<Term>();
     over.reject(this.#stopped.error);
     return over.promise;
@@ -143,26 +140,26 @@ export class Campaign {
   /** Resolves when no callback of an earlier term is in the way any more; undefined if none is. */
   get ready(): Promise<void> | undefined {
     const { name } = this.#state;
-    const isEnding = name === 'leaving' || this.#turn.term?.isOver === true;
+    const isEnding = name === 'leaving' || this.turn.term?.isOver === true;
     const isSettling = name === 'settling' && (this.#state.isAfterTerm || this.#start.after !== undefined);
     const isInTheWay = isSettling || (isEnding && this.#stopped === undefined);
     return isInTheWay ? (this.#ready ??= new Deferred()).promise : undefined;
   }
 
   get currentTerm(): LiveTerm | undefined {
-    return this.#turn.term;
+    return this.turn.term;
   }
 
   /** Undefined while nothing is known. */
   get leader(): Candidate | undefined {
-    const { term } = this.#turn;
+    const { term } = this.turn;
     return this.#candidacy === undefined || term?.isOver === true ? undefined : this.#leaderView.leader(term);
   }
 
   /** Whether our lease has run out, by the clock, and we have not entered anew since. */
   get isLeaseLost(): boolean {
-    const { term } = this.#turn;
-    return this.#leaderView.isLeaseLost || (term?.isOver === false && term.remainingMs() <= 0);
+    const { term } = this.turn;
+    return this.#leaderView.isLeaseLost || (term?.isOver === false && term.leftMs <= 0);
   }
 
   /** Key of our last candidacy; undefined before the first. */
@@ -187,16 +184,6 @@ export class Campaign {
     return ended ?? this.#refusal.reason;
   }
 
-  /** Election whose work awaits our term: this replica leads it meanwhile. */
-  set awaitedBy(election: string | undefined) {
-    this.#turn.awaitedBy = election;
-  }
-
-  /** Whether it had to wait for its turn. */
-  get hasWaited(): boolean {
-    return this.#turn.hasWaited;
-  }
-
   /** Whether the campaign has been told to end. */
   get isStopping(): boolean {
     return this.#stopped !== undefined;
@@ -206,7 +193,7 @@ export class Campaign {
   stop(reason: StopCause, error: ElectionError): void {
     if (this.#stopped !== undefined) return;
     this.#stopped = { reason, error };
-    this.#turn.finish({ type: 'stopped', reason });
+    this.turn.finish({ type: 'stopped', reason });
     this.#stop.abort(error); // without a reason it makes one, with a stack trace, on the way to the release
   }
 
@@ -214,7 +201,7 @@ export class Campaign {
   stepDown(): Promise<void> {
     if (this.#state.name !== 'leading') return Promise.resolve();
     const { promise } = (this.#left ??= new Deferred());
-    this.#turn.finish({ type: 'lost', reason: 'stepped-down' });
+    this.turn.finish({ type: 'lost', reason: 'stepped-down' });
     return promise;
   }
 
@@ -238,7 +225,7 @@ export class Campaign {
     this.#report.campaignEnded(reason, error);
     this.#queueWatcher.close();
     await this.#tools.sessions.leave(this.#holder);
-    this.#turn.end(error);
+    this.turn.end(error);
   }
 
   #perform(state: Exclude<CampaignState, { name: 'ended' }>): Promise<Outcome> {
@@ -252,9 +239,9 @@ export class Campaign {
       case 'entering':
         return this.#enter();
       case 'waiting':
-        return this.#turn.wait(state.candidacy);
+        return this.turn.wait(state.candidacy);
       case 'leading':
-        return this.#turn.serve(state.candidacy);
+        return this.turn.serve(state.candidacy);
       case 'leaving':
         return this.#leave(state);
     }
@@ -287,7 +274,7 @@ export class Campaign {
     if (!this.#hasStood || fault.kind === 'client-closed')
       return this.stop('refused', refusedError(this.#tools.election, fault));
     this.#refusal.note(fault);
-    this.#turn.finish({ type: 'lost', reason: 'refused' });
+    this.turn.finish({ type: 'lost', reason: 'refused' });
   }
 
   async #enter(): Promise<Outcome> {
@@ -303,7 +290,7 @@ export class Campaign {
       this.#refusal.over();
       this.#queueWatcher.start(entry, this.#candidateKey.session!.ttlMs);
       this.#guard.entered();
-      if (isFirst) void this.#tellSharedValue(candidacy.key);
+      if (isFirst) void this.turn.tellSharedValue(candidacy);
       const ahead = this.#queueWatcher.queue.olderThan(candidacy);
       this.#report.entered(candidacy, ahead + 1);
       this.#leaderView.tellChange();
@@ -320,22 +307,13 @@ export class Campaign {
     }
   }
 
-  #tellSharedValue(ownKey: string): Promise<void> {
-    const { ttlMs } = this.#candidateKey.session!;
-    return tellSharedValue(this.#report, this.#tools.election, this.#queueWatcher, {
-      ownKey,
-      ttlMs,
-      signal: this.#stop.signal,
-    });
-  }
-
   #resign(): void {
     this.stop('resigned', endedError(this.#tools.election, 'resigned'));
   }
 
   async #leave(state: Extract<CampaignState, { name: 'leaving' }>): Promise<Outcome> {
     this.#guard.stop();
-    await this.#turn.leave(state);
+    await this.turn.leave(state);
     this.#queueWatcher.stop();
     this.#left?.resolve();
     this.#left = undefined;
@@ -364,7 +342,7 @@ export class Campaign {
       'refused',
       new RefusedError(election, `a bug in etcd-election: ${String(bug)}`, { cause: bug }),
     );
-    this.#turn.endTerm('refused');
+    this.turn.endTerm('refused');
     this.#queueWatcher.close();
     this.#guard.stop();
     this.#state = { name: 'ended', reason: 'refused' };

@@ -6,7 +6,7 @@ import { LiveTerm, type TermLife } from '../term/live-term.ts';
 import { TermWriter } from '../term/term-writer.ts';
 import { after, clock } from '../util/clock.ts';
 import type { TurnTools } from './turn.ts';
-import { tellShortWork } from './unusual-usage.ts';
+import { stopperOf, tellReturned, tellShortWork, tellUncalled } from './unusual-usage.ts';
 
 /** @param lose ends the term; the campaign stands again. */
 export function newTerm(tools: TurnTools, candidacy: Candidacy, lose: (reason: LossCause) => void): LiveTerm {
@@ -24,10 +24,13 @@ export function newTerm(tools: TurnTools, candidacy: Candidacy, lose: (reason: L
     callers: tools.callers,
     onError: report.callbackFailed,
     onFailed: () => lose(term.isCurrent() ? 'work-failed' : 'deadline-passed'),
+    uncalled: () => tellUncalled(report, election, 'term'),
     askedAfterEnd: () => report.staleUse(term, last.term),
     evicted: () => lose('evicted'),
     onIdle: (isPair) => {
       if (isPair) return tellShortWork(report, election, callbacks.workTookMs);
+      const stopper = term.isListenedTo ? undefined : stopperOf(term.work.returned);
+      if (stopper !== undefined) tellReturned(report, election, stopper);
       const isOver = settings.whenWorkEnds === 'step-down';
       report.workEnded(term, !isOver);
       if (isOver) lose('work-ended');

@@ -25,10 +25,14 @@ import type { LeaderView } from './leader-view.ts';
 import type { QueueWatcher } from './queue-watcher.ts';
 import { stopWork } from './term-end.ts';
 import { newTerm, watchProgress } from './term-start.ts';
+import { tellExit, tellSharedValue, tellUnusedTerm } from './unusual-usage.ts';
 import type { ValuePublisher } from './value-publisher.ts';
 
 /** A caller that waits this long in `campaign()` gets one log line that says for what, in milliseconds. */
 const LONG_WAIT_MS = 5_000;
+
+/** A program that uses a term does so within this time, in milliseconds. */
+const UNUSED_MS = 2_000;
 
 const LEASE_LOST: ReadonlySet<EndCause> = new Set(['deadline-passed', 'lease-lost']);
 
@@ -53,6 +57,10 @@ export class Turn {
   #term: LiveTerm | undefined;
   #nextTerm = new Deferred<Term>();
   #isWaitTold = false;
+  /** Whether a caller asked for a term since the last one began. */
+  #isAsked = false;
+  /** Whether the program asks the election who leads: then it need not ask the term. */
+  isLookedAt = false;
   /** Whether another candidate was before us. */
   hasWaited = false;
   /** Election whose work awaits our term. */
@@ -84,6 +92,7 @@ export class Turn {
 
   /** The present term, or else the next one; rejects when the campaign ends before there is one. */
   next(): Promise<Term> {
+    this.#isAsked = true;
     return this.#term?.isOver === false ? Promise.resolve(this.#term) : this.#nextTerm.promise;
   }
 
@@ -112,6 +121,18 @@ export class Turn {
     });
   }
 
+  /** The process exits. */
+  tellExit(): void {
+    const { report, election, settings } = this.#tools;
+    if (this.#term !== undefined && !settings.lastWill) tellExit(report, election, settings.ttlSeconds);
+  }
+
+  tellSharedValue({ key }: Candidacy): Promise<void> {
+    const { report, election, queueWatcher, candidateKey, signal } = this.#tools;
+    const { ttlMs } = candidateKey.session!;
+    return tellSharedValue(report, election, queueWatcher, { ownKey: key, ttlMs, signal });
+  }
+
   async #tellLongWait(candidacy: Candidacy, finish: Finish): Promise<void> {
     const { queueWatcher, leaderView, report, signal } = this.#tools;
     if (this.#isWaitTold) return;
@@ -132,11 +153,13 @@ export class Turn {
       report.termStarted(term, transport.clusterId);
       const recheck = (): void => {
         if (!this.#stands(candidacy)) lose('evicted');
-        else if (!term.isCurrent()) lose('deadline-passed');
+        else if (term.leftMs <= 0) lose('deadline-passed');
       };
       if (this.#finish !== finish) return recheck; // a subscriber has ended it
       this.#nextTerm.resolve(term);
       this.#nextTerm = new Deferred();
+      if (!this.#isAsked) void this.#tellUnused(term);
+      this.#isAsked = false;
       recheck(); // a message may have come since we were elected
       if (this.#finish !== finish) return recheck;
       callbacks.lead(term);
@@ -147,6 +170,16 @@ export class Turn {
         watchProgress(term, settings.progressTimeoutMs, () => lose('no-progress'));
       return recheck;
     });
+  }
+
+  /** Nothing has asked for this term, or it is over: a program that has its work from `campaign()` may not know. */
+  async #tellUnused(term: LiveTerm): Promise<void> {
+    const { report, election, callbacks, signal } = this.#tools;
+    if (term.isUsed || this.isLookedAt || callbacks.isAnySet) return;
+    const { isOver } = term;
+    await clock.sleep(UNUSED_MS, signal);
+    const isKnown = term.isUsed || this.isLookedAt || this.#isAsked;
+    if (!signal.aborted && !isKnown && term.isOver === isOver) tellUnusedTerm(report, election, isOver);
   }
 
   /** The work cannot begin before `onFollower` has settled: a leader that does not work gives up its key. */
@@ -225,6 +258,7 @@ export class Turn {
     this.#offLoop();
     this.#offLoop = () => undefined;
     report.termEnded(term, reason);
+    void this.#tellUnused(term);
   }
 
   #tellLeaseLost(): void {

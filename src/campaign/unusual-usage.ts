@@ -20,7 +20,7 @@ export function tellExit(report: CampaignReport, election: string, ttlSeconds: n
 /** Notes whose work awaits a term of this campaign, if any does: it holds one election while it waits for another. */
 export async function noteAwaiting(campaign: Campaign): Promise<void> {
   await nextTurn(); // the caller has had the time to await us, or to go on
-  campaign.awaitedBy = CallbackFrames.awaiting()[0]?.frames.election;
+  campaign.turn.awaitedBy = CallbackFrames.awaiting()[0]?.frames.election;
 }
 
 /** `lead()` has run its work, though it had to wait for its turn. */
@@ -42,6 +42,52 @@ export function tellShortWork(report: CampaignReport, election: string, tookMs: 
     'short-work',
     `onLeader of "${election}" returned after ${Math.round(tookMs)} ms, and this replica leads on. That is right if it ` +
       "started what onFollower stops. If its work is over, set whenWorkEnds: 'step-down'",
+  );
+}
+
+/** Names of methods that stop what they belong to. */
+const STOPPERS = ['stop', 'close', 'unsubscribe', 'cancel', 'destroy', 'end', 'disconnect', 'quit'] as const;
+
+/** How what `onLeader` returned would be stopped, as the log says it; undefined if it looks like no such thing. */
+export function stopperOf(returned: unknown): string | undefined {
+  if (typeof returned !== 'object' || returned === null) return undefined;
+  try {
+    const has = (name: string): boolean => typeof (returned as Record<string, unknown>)[name] === 'function';
+    if (has('next') && has('throw'))
+      return 'a generator: nothing runs its body. Consume it in an async function, with for await';
+    const stopper = STOPPERS.find(has);
+    return (
+      stopper &&
+      `an object with ${stopper}(), and nothing calls that when the term ends. Return a function that does`
+    );
+  } catch {
+    return undefined; // properties that throw
+  }
+}
+
+export function tellReturned(report: CampaignReport, election: string, what: string): void {
+  report.unusual('returned', `onLeader of "${election}" returned ${what}`);
+}
+
+const ASK =
+  'Put the work into onLeader, which is called for every term, or ask election.isCurrent() before every act';
+
+/** The term was given to a caller of `campaign()`, if to anything, and nothing has asked it since. */
+export function tellUnusedTerm(report: CampaignReport, election: string, isOver: boolean): void {
+  report.unusual(
+    'unused-term',
+    isOver
+      ? `the term of "${election}" is over, and nothing has asked whether it is current: what the program began after ` +
+          `campaign() goes on, beside the work of the next leader. ${ASK}`
+      : `this replica leads "${election}" again, and nothing uses the new term: campaign() resolves once. ${ASK}`,
+  );
+}
+
+/** A condition that is always true. */
+export function tellUncalled(report: CampaignReport, election: string, what: string): void {
+  report.unusual(
+    'uncalled',
+    `${what}.isCurrent of "${election}" is read, but not called, so it is always true, in every replica: write ${what}.isCurrent()`,
   );
 }
 

@@ -133,7 +133,7 @@ export const lines: { readonly [T in ElectionEventType]: Line<T> } = {
   'drain.overdue': [
     'error',
     (e) =>
-      `${e.callbacks.join(', ')} of "${e.election}" still runs ${Math.round(e.afterMs)} ms after the term ended, and another replica may lead now. Either it ignores term.signal (in a loop, call term.isCurrent(): without the parentheses it is always true), or it waits for the end of its own term (there, call term.stepDown() or term.resign(), which never wait)`,
+      `${e.callbacks.join(', ')} of "${e.election}" still runs ${Math.round(e.afterMs)} ms after the term ended, and another replica may lead now. Either it ignores term.signal (in a loop, call term.isCurrent(): without the parentheses it is always true, and a flag that onFollower resets comes too late: onFollower is called after onLeader has returned), or it waits for the end of its own term (there, call term.stepDown() or term.resign(), which never wait)`,
   ],
   'term.stale': [
     'warn',

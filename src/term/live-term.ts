@@ -13,6 +13,7 @@ import type { CleanUp, SettledWrite, Term, TxnOptions } from './term.ts';
 import { termSignal } from './term-signal.ts';
 import { isCleanUp, TermWork, type WorkListener } from './term-work.ts';
 import { clock } from '../util/clock.ts';
+import { noteReadUncalled } from '../util/read-uncalled.ts';
 
 /** The parts of the campaign that a term uses. */
 export interface TermLife extends WorkListener {
@@ -22,6 +23,8 @@ export interface TermLife extends WorkListener {
   resign(): void;
   /** Called if `isCurrent()` is asked after the end of the term. */
   askedAfterEnd(): void;
+  /** Called if `isCurrent` is read and not called. */
+  uncalled(): void;
   /** Called if a write found that our key is gone. */
   evicted(): void;
   /** Runs a `proclaim()`. */
@@ -65,6 +68,8 @@ export class LiveTerm implements Term {
   /** Undefined while the term goes on. */
   endedAtMs: number | undefined;
   value: string;
+  /** Whether the program has asked it, or written by it. */
+  isUsed = false;
   /** Whether the use of this ended term beside a newer one was already reported. */
   isStaleTold = false;
   readonly #tools: TermTools;
@@ -78,6 +83,7 @@ export class LiveTerm implements Term {
   #lost: LeadershipLostError | undefined;
 
   static {
+    noteReadUncalled(this.prototype, 'isCurrent', (term) => term.#life.uncalled());
     Object.defineProperty(this.prototype, inspect.custom, {
       value(this: LiveTerm, _depth: number, options: InspectOptions) {
         return `Term ${inspect(this.#facts(), options)}`;
@@ -97,7 +103,13 @@ export class LiveTerm implements Term {
     this.work = new TermWork(this, life.frames, life);
   }
 
+  /** Whether something may listen to its end. */
+  get isListenedTo(): boolean {
+    return this.#ending !== undefined;
+  }
+
   get signal(): AbortSignal {
+    this.isUsed = true;
     if (this.isOver) this.#life.askedAfterEnd();
     if (this.#ending === undefined) {
       this.#ending = termSignal((listener) => this.work.hear(listener));
@@ -122,18 +134,21 @@ export class LiveTerm implements Term {
   }
 
   remainingMs(): number {
-    const leftMs = this.#remainingMs();
+    this.isUsed = true;
+    const { leftMs } = this;
     if (leftMs > 0) return leftMs;
     this.#callers.look(); // a loop that goes on after the end must not block the event loop for ever
     if (this.isOver) this.#life.askedAfterEnd();
     return 0;
   }
 
-  #remainingMs(): number {
+  /** As {@link remainingMs}, for ourselves. */
+  get leftMs(): number {
     return this.isOver ? 0 : this.#tools.remainingMs();
   }
 
   proclaim(value: string): Promise<void> {
+    this.isUsed = true;
     return this.#callers.write(method('proclaim'), () =>
       this.#life.proclaiming(() => this.#tools.proclaim(this, value)),
     );
@@ -145,6 +160,7 @@ export class LiveTerm implements Term {
 
   txn(options?: TxnOptions): ComparatorBuilder {
     this.#callers.count('build');
+    this.isUsed = true;
     const builder = this.#tools.txn(this, options);
     const commit = builder.commit.bind(builder);
     const guarded = (): ReturnType<typeof commit> => this.#callers.write(guarded, commit);
@@ -153,10 +169,12 @@ export class LiveTerm implements Term {
   }
 
   put(key: string | Uint8Array, value: string | Uint8Array, options?: TxnOptions): Promise<void> {
+    this.isUsed = true;
     return this.#callers.write(method('put'), () => this.#tools.put(this, key, value, options));
   }
 
   delete(key: string | Uint8Array, options?: TxnOptions): Promise<void> {
+    this.isUsed = true;
     return this.#callers.write(method('delete'), () => this.#tools.delete(this, key, options));
   }
 
@@ -170,12 +188,13 @@ export class LiveTerm implements Term {
 
   #facts(): object {
     const { election, value, key, leaseId, fencingToken } = this;
-    const leftMs = this.#remainingMs();
+    const leftMs = this.leftMs;
     const remainingMs = Math.round(leftMs);
     return { election, value, key, leaseId, fencingToken, isCurrent: leftMs > 0, remainingMs };
   }
 
   run<T>(work: PromiseLike<T> | ((term: Term) => T | PromiseLike<T>)): Promise<T> {
+    this.isUsed = true;
     return this.#callers.register(method('run'), () => {
       const isPromise = typeof work === 'object' && typeof work?.then === 'function';
       if (!isPromise && typeof work !== 'function')
@@ -188,6 +207,7 @@ export class LiveTerm implements Term {
 
   every(ms: number, job: (term: Term) => unknown): void {
     this.#callers.count(this.isOver ? 'fail' : 'register');
+    this.isUsed = true;
     const isRange = typeof ms === 'number' && ms >= 1 && ms <= LONGEST_INTERVAL_MS;
     if (!isRange)
       this.#refuse(`every(): expected 1 to ${LONGEST_INTERVAL_MS} milliseconds, got ${String(ms)}`);
@@ -198,6 +218,7 @@ export class LiveTerm implements Term {
 
   onEnd(cleanUp: CleanUp): void {
     this.#callers.count(this.isOver ? 'fail' : 'register');
+    this.isUsed = true;
     if (!isCleanUp(cleanUp))
       this.#refuse(`onEnd(): expected a function or a disposable object, got ${typeof cleanUp}`);
     this.#mustHaveRoom();
@@ -245,7 +266,7 @@ export class LiveTerm implements Term {
 
   /** Ends the term because the fence of a write failed: our key is gone. @returns the error for that write. */
   lostInEtcd(): LeadershipLostError {
-    if (!this.isOver && this.#remainingMs() > 0) this.#life.evicted();
+    if (!this.isOver && this.leftMs > 0) this.#life.evicted();
     return this.lost();
   }
 

@@ -46,6 +46,8 @@ export class TermWork {
   /** How many jobs of `every()` are registered. */
   jobs = 0;
   #isCleaning = false;
+  /** What `onLeader` returned, if it is no clean-up. */
+  returned: unknown;
   #hasBegun = false;
   /** Resolves when no work runs that the end of the term waits for; created for the first caller. */
   #drained: Deferred<void> | undefined;
@@ -83,12 +85,14 @@ export class TermWork {
     return [...new Set([...this.#running.values()].map(({ callback }) => callback))];
   }
 
-  /** Calls `onLeader`. If it returns a function or a disposable object, that becomes a clean-up. */
+  /** Calls `onLeader`. If it returns a function, a disposable object or an array of these, they become clean-ups. */
   begin(onLeader: (term: Term) => unknown): void {
     this.#hasBegun = true;
     void this.#run('onLeader', async () => {
       const result: unknown = await onLeader(this.#term);
-      if (isCleanUp(result)) this.onEnd(result);
+      const cleanUps: unknown[] = Array.isArray(result) ? result : [result];
+      if (cleanUps.every(isCleanUp)) for (const cleanUp of cleanUps) this.onEnd(cleanUp);
+      else this.returned = result;
     });
   }
 

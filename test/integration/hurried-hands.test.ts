@@ -1,9 +1,10 @@
 import { spawn } from 'node:child_process';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { Term } from 'etcd-election';
 import { describe, expect } from 'vitest';
 import { Deferred } from '../../src/util/deferred.ts';
 import { eventually, within } from '../support/eventually.ts';
-import { abortOf, SHORT_TTL_SECONDS, SOON_MS, test } from '../support/world.ts';
+import { abortOf, SHORT_TTL_SECONDS, SOON_MS, test, type World } from '../support/world.ts';
 
 /** How long the clean-ups of these tests take, in milliseconds. */
 const CLEANING_MS = 300;
@@ -169,4 +170,101 @@ test('work that is soon over, beside onFollower: the log says how to hand over',
   await alice.campaign();
   await eventually(() => log.of('usage.unusual').length === 1, { withinMs: SOON_MS });
   expect(log.of('usage.unusual')[0]!.msg).toContain("whenWorkEnds: 'step-down'");
+});
+
+describe('campaign() without callbacks', () => {
+  const lose = async (world: World, term: Term): Promise<void> =>
+    void (await world.own.delete().key(term.key).exec());
+
+  test('a loop that never asks whether the term is current: the log says what goes on', async ({
+    world,
+    log,
+  }) => {
+    const alice = world.election(world.client());
+    const term = await alice.campaign();
+    await lose(world, term);
+    await eventually(() => log.of('usage.unusual').length === 1, { withinMs: SOON_MS });
+    expect(log.of('usage.unusual')[0]).toMatchObject({ usage: 'unused-term', level: 40 });
+  });
+
+  test('a loop over the first term alone: the log says that the new one is not used', async ({
+    world,
+    log,
+  }) => {
+    const alice = world.election(world.client());
+    const term = await alice.campaign();
+    expect(term.isCurrent()).toBe(true);
+    await lose(world, term);
+    await eventually(() => log.of('usage.unusual').length === 1, { withinMs: 3 * SOON_MS });
+    expect(log.of('usage.unusual')[0]!.msg).toContain('nothing uses the new term');
+  });
+
+  test('no line where the program asks the election, or asks for each term', async ({ world, log }) => {
+    const [asks, again] = [world.election(world.client(), 'asks'), world.election(world.client(), 'again')];
+    await lose(world, await asks.campaign());
+    const first = await again.campaign();
+    expect([typeof asks.isCurrent(), first.isCurrent()]).toEqual(['boolean', true]);
+    await lose(world, first);
+    await abortOf(first.signal);
+    expect(await again.campaign()).not.toBe(first);
+    await sleep(2_500); // a line would come after 2 s
+    expect(log.of('usage.unusual')).toEqual([]);
+  });
+});
+
+describe('what onLeader returns', () => {
+  test('an array of clean-ups is called', async ({ election, client }) => {
+    const calls: string[] = [];
+    const alice = election(client(), 'e', {
+      onLeader: () => ['one', 'two'].map((name) => () => void calls.push(name)),
+    });
+    await alice.campaign();
+    await sleep(1); // it has returned
+    await alice.close();
+    expect(calls).toEqual(['two', 'one']);
+  });
+
+  const returned: Record<string, () => unknown> = {
+    'stop()': () => ({ stop: () => undefined }),
+    'unsubscribe()': () => ({ unsubscribe: () => undefined }),
+    'a generator': function* () {
+      yield 1;
+    },
+  };
+  for (const [what, onLeader] of Object.entries(returned))
+    test(`something with ${what}: the log says that nothing calls it`, async ({ election, client, log }) => {
+      await election(client(), 'e', { onLeader }).campaign();
+      await eventually(() => log.of('usage.unusual').length === 1, { withinMs: SOON_MS });
+      expect(log.of('usage.unusual')[0]).toMatchObject({ usage: 'returned', level: 40 });
+      expect(log.of('usage.unusual')[0]!.msg).toContain(what);
+    });
+});
+
+test('a loop that ends by a flag of onFollower: the log says that the flag comes too late', async ({
+  candidate,
+  log,
+}) => {
+  let isRunning = true;
+  const alice = candidate('alice', {
+    drainTimeoutMs: 100,
+    onLeader: async () => {
+      while (isRunning) await sleep(5);
+    },
+    onFollower: () => {
+      isRunning = false;
+    },
+  });
+  await alice.campaign();
+  await alice.election.resign();
+  expect(log.of('drain.overdue')[0]!.msg).toContain('a flag that onFollower resets comes too late');
+  isRunning = false;
+});
+
+test('isCurrent without its parentheses: the log says so', async ({ election, client, log }) => {
+  const alice = election(client());
+  let acts = 0;
+  for (let turn = 0; turn < 5; turn++) if (alice.isCurrent as unknown) acts++;
+  expect(acts).toBe(5);
+  expect(alice.isCurrent()).toBe(false);
+  expect(log.of('usage.unusual')).toMatchObject([{ usage: 'uncalled', level: 40 }]);
 });
