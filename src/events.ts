@@ -1,12 +1,12 @@
 /**
- * The one list of what can happen. Logs, metrics, traces and subscribers are all made from it, so they cannot
- * disagree. Tokens and lease IDs are strings: JSON has no bigint, and a number would lose digits.
+ * All events of the library. Logs, metrics, traces and subscribers are made from this list, so they cannot disagree. Tokens
+ * and lease IDs are strings: JSON has no bigint, and a number would lose digits.
  */
 import type { EndCause, StopCause } from './core/campaign-state.ts';
 
 /**
- * A callback of the options; what was registered with a term by `run()`, `every()` or `onEnd()`; or an `abort` listener of
- * its signal (`onAbort`).
+ * A callback of the options; something registered with a term by `run()`, `every()` or `onEnd()`; or an `abort` listener of
+ * the term's signal (`onAbort`).
  */
 export type CallbackName =
   'onLeader' | 'onFollower' | 'onLeaderChange' | 'run' | 'every' | 'onEnd' | 'onAbort';
@@ -54,11 +54,11 @@ export type ElectionEvent =
       readonly type: 'session.unavailable';
       readonly reason: string;
       readonly endpoints: readonly string[];
-      /** For how long no lease was to be had, in milliseconds. */
+      /** For how long no lease could be obtained, in milliseconds. */
       readonly forMs: number;
     }
   | { readonly type: 'session.available'; readonly afterMs: number }
-  /** The loop guard delays the next lease of a client, whose last ones did not last. */
+  /** The loop guard delays the next lease of a client, because its last leases ended soon. */
   | { readonly type: 'session.held'; readonly holdMs: number }
   | { readonly type: 'session.closed'; readonly leaseId: string }
   | { readonly type: 'host.away'; readonly host: string; readonly reason: string }
@@ -114,7 +114,7 @@ export type ElectionEvent =
       readonly fencingToken: string;
       readonly value: string;
       readonly leaseId: string;
-      /** ID of the etcd cluster, in decimal: two clusters have one leader each. Undefined if etcd's answers carry none. */
+      /** ID of the etcd cluster, in decimal. Undefined if etcd's answers carry none. Two clusters have one leader each. */
       readonly clusterId: string | undefined;
     }
   | {
@@ -128,7 +128,7 @@ export type ElectionEvent =
       readonly type: 'term.released';
       readonly election: string;
       readonly fencingToken: string;
-      /** From the end of the term until its key was given up: no replica could lead meanwhile. */
+      /** Time from the end of the term until its key was deleted, in milliseconds. No replica could lead meanwhile. */
       readonly afterMs: number;
     }
   | {
@@ -136,7 +136,7 @@ export type ElectionEvent =
       readonly election: string;
       readonly fencingToken: string;
       readonly afterMs: number;
-      /** What has not settled: callbacks of the options, and what was registered with the term. */
+      /** The callbacks that have not settled: those of the options, and those registered with the term. */
       readonly callbacks: readonly CallbackName[];
     }
   | {
@@ -148,10 +148,10 @@ export type ElectionEvent =
       readonly type: 'candidate.waiting';
       readonly election: string;
       readonly position: number;
-      /** What the leader announces; undefined if none is known. */
+      /** Value of the leader; undefined if no leader is known. */
       readonly leader: string | undefined;
       readonly waitedMs: number;
-      /** Election of this process whose work awaits this one; undefined if none does. */
+      /** The election of this process whose work awaits this one; undefined if there is none. */
       readonly awaitedBy: string | undefined;
     }
   | {
@@ -164,9 +164,9 @@ export type ElectionEvent =
   | {
       readonly type: 'term.stale';
       readonly election: string;
-      /** Of the term that was asked. */
+      /** Fencing token of the term that was asked. */
       readonly fencingToken: string;
-      /** Of the present one. */
+      /** Fencing token of the present term. */
       readonly currentToken: string;
     }
   | {
@@ -181,7 +181,7 @@ export type ElectionEvent =
       readonly type: 'work.ended';
       readonly election: string;
       readonly fencingToken: string;
-      /** Whether the term goes on: the option `whenWorkEnds`. */
+      /** Whether the term goes on, as the option `whenWorkEnds` says. */
       readonly isStaying: boolean;
     }
   | {
@@ -194,7 +194,7 @@ export type ElectionEvent =
       readonly type: 'write.failed';
       readonly election: string;
       readonly fencingToken: string;
-      /** Since the last such event of this term. */
+      /** Failures since the last such event of this term. */
       readonly failures: number;
       readonly reason: string;
     }
@@ -220,14 +220,14 @@ export type ElectionEvent =
       readonly origin: 'caller' | 'environment';
       readonly calledFrom: string | undefined;
     }
-  /** So many `observe()` iterations of one election are open at once: meant, or left behind. Said once. */
+  /** Many `observe()` iterations of one election are open at once, possibly by mistake. Reported once. */
   | { readonly type: 'observers.many'; readonly election: string; readonly count: number }
   | { readonly type: 'guard.recovered'; readonly election: string; readonly rounds: number };
 
 export type ElectionEventType = ElectionEvent['type'];
 export type EventOf<T extends ElectionEventType> = Extract<ElectionEvent, { type: T }>;
 
-/** Where a line goes. A pino logger fits, and so does anything else with these methods. */
+/** A logger: pino's, or any object with these methods. */
 export interface Logger {
   trace(fields: object, message: string): void;
   debug(fields: object, message: string): void;

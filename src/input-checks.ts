@@ -1,5 +1,5 @@
 /**
- * Checks what callers pass besides options, and refuses it by name: what is expected, and what came.
+ * Checks the arguments of public calls. Errors name the argument, the expected value and the actual one.
  */
 import type { Etcd3 } from 'etcd3';
 import { isWellFormed, nameProblem, templatePart, unsetPart } from './core/names.ts';
@@ -9,7 +9,7 @@ import { LONGEST_VALUE_BYTES } from './etcd/election-keys.ts';
 import type { TxnOptions } from './term/term.ts';
 import { A_SIGNAL, isAbortSignal } from './util/abort.ts';
 
-/** A name that may be refused, for errors and counts: bounded, and empty where it is no string. */
+/** A possibly invalid name, for errors and counts: cut to a limited length, and empty if it is not a string. */
 export const shortName = (name: unknown): string => (typeof name === 'string' ? name.slice(0, 80) : '');
 
 /** @throws {InvalidInputError} */
@@ -55,7 +55,7 @@ export function checkWork(work: unknown, election: string): void {
 }
 
 /**
- * @param names of the options that there are.
+ * @param names names of the valid options.
  * @throws {InvalidInputError}
  */
 export function checkSignal(
@@ -70,7 +70,7 @@ export function checkSignal(
     );
   };
   if (options === undefined) return undefined;
-  // A signal has no property `signal`: it would be taken for options that say nothing, and never be heard.
+  // A signal has no property `signal`, so it would be taken for empty options and never take effect.
   if (isAbortSignal(options)) return refuse('{ signal }', 'the signal itself');
   if (!isObject(options)) return refuse('{ signal?: AbortSignal }', shown(options));
   const unknown = Object.keys(options).find((name) => !names.includes(name));

@@ -225,7 +225,7 @@ function contradictions(
   const expect = (isRight: boolean, field: string, expected: string, got: number): void => {
     if (!isRight) found.push(`options.${field}: expected ${expected}, got ${got}`);
   };
-  const longTtl = `at most ${LONG_TTL_SECONDS}: its unit is seconds (if so long a TTL is meant, set allowLongTtl: true)`;
+  const longTtl = `at most ${LONG_TTL_SECONDS}: its unit is seconds (if such a long TTL is intended, set allowLongTtl: true)`;
   expect(allowLongTtl || ttlSeconds <= LONG_TTL_SECONDS, 'ttlSeconds', longTtl, ttlSeconds);
   const halfTtl = 'less than half of the TTL, or one late keep-alive ends the term';
   expect(marginMs === undefined || marginMs < ttlSeconds * 500, 'marginMs', halfTtl, marginMs ?? 0);
@@ -237,4 +237,4 @@ function contradictions(
 const ttlWarning = (ttlSeconds: number): string | undefined =>
   ttlSeconds <= UNUSUAL_TTL_SECONDS
     ? undefined
-    : `ttlSeconds is ${ttlSeconds}: after a crash nobody leads for up to ${Math.round(ttlSeconds / 60)} minutes; set allowLongTtl: true if that is meant`;
+    : `ttlSeconds is ${ttlSeconds}: after a crash nobody leads for up to ${Math.round(ttlSeconds / 60)} minutes; set allowLongTtl: true if that is intended`;

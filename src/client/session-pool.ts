@@ -91,7 +91,7 @@ export class SessionPool {
   #ownKey(leaseId: string): OwnKey {
     const [holder] = this.#holders;
     if (holder === undefined)
-      throw new EtcdError('aborted', 'renew the lease: nobody wants it any more', true);
+      throw new EtcdError('aborted', 'renew the lease: all elections have left', true);
     this.#holders.delete(holder);
     this.#holders.add(holder);
     return {
@@ -159,7 +159,7 @@ export class SessionPool {
       await this.#backoff.pass(signal, attempt === 1 ? this.#tellHold : undefined);
       try {
         const proof = await this.#grant(leaseId, keepAlive, signal);
-        if (signal.aborted) throw new EtcdError('aborted', 'no session: nobody wants it any more', true);
+        if (signal.aborted) throw new EtcdError('aborted', 'no session: all elections have left', true);
         const session = new Session(
           { id: leaseId, proof, keepAlive, marginMs: this.#marginFor(proof.grantedTtlSeconds) },
           { transport: this.#transport, backoff: this.#backoff, eventLog: this.#eventLog! },

@@ -60,7 +60,7 @@ export function healthOf(facts: HealthFacts): ElectionHealth {
 function problemOf(facts: HealthFacts): string | undefined {
   const { term, progressTimeoutMs, workOverdueMs, drainTimeoutMs, refusal } = facts;
   if (term !== undefined && term.remainingMs <= 0)
-    return 'believes to lead, but the lease was not renewed in time';
+    return 'still acting as leader, but the lease was not renewed in time';
   if (term !== undefined && progressTimeoutMs !== undefined && term.quietMs >= progressTimeoutMs)
     return `leads, but the work has not reported progress for ${Math.round(term.quietMs)} ms`;
   if (workOverdueMs > drainTimeoutMs)

@@ -44,5 +44,5 @@ export async function isConfirmed(
     const verdict = verdictOf(raftTerm, BigInt(header.raft_term), transport.history.known.raftTerm);
     if (verdict !== 'read-too-early') return verdict === 'confirmed';
   }
-  throw new EtcdError('unavailable', 'confirm the renewal: all who answered are behind', true);
+  throw new EtcdError('unavailable', 'confirm the renewal: every host that answered lags behind', true);
 }

@@ -1,6 +1,6 @@
 /**
- * As much gRPC as one call needs, on Node's own HTTP/2: loading etcd3 would cost the helper more time and memory
- * than all the rest of it.
+ * A minimal gRPC client on Node's own HTTP/2. Loading etcd3 would cost the helper more time and memory than everything
+ * else in it.
  */
 import type { ClientHttp2Session, IncomingHttpHeaders } from 'node:http2';
 import type { Reach } from './messages.ts';
@@ -12,12 +12,12 @@ export interface Answer {
   readonly body: Buffer;
 }
 
-/** Far more than any answer that we ask for. Something that is not etcd may send without end. */
+/** Longest answer, in bytes; etcd's answers are far shorter. A server that is not etcd might send without end. */
 const MAX_ANSWER_BYTES = 64 * 1024;
 
 /** @param host `host:port`, or the path of a socket. Failures show in the calls made on the session. */
 export function dial(host: string, { tls, authority }: Reach): ClientHttp2Session {
-  // Loaded when it is needed: until our process dies the helper waits, and should weigh little.
+  // Loaded on first use: the helper mostly waits, and should use little memory.
   const { connect } = process.getBuiltinModule('node:http2');
   const isSocket = host.startsWith('/');
   const url = `${tls === undefined ? 'http' : 'https'}://${authority ?? (isSocket ? 'localhost' : host)}`;
@@ -37,16 +37,16 @@ export function dial(host: string, { tls, authority }: Reach): ClientHttp2Sessio
             ...serverName(tls.servername ?? name),
           }),
   });
-  session.on('error', () => undefined); // told by the calls
+  session.on('error', () => undefined); // the calls report it
   return session;
 }
 
-/** An IP address may not be sent as a server name; the certificate is checked against it all the same. */
+/** The server name to send. TLS does not allow an IP address there; the certificate is still checked against it. */
 function serverName(name: string): { servername?: string } {
   return process.getBuiltinModule('node:net').isIP(name) === 0 ? { servername: name } : {};
 }
 
-/** @throws {Error} where no answer came. */
+/** Makes one unary call. @throws {Error} if no answer comes. */
 export function call(
   session: ClientHttp2Session,
   path: string,
@@ -59,7 +59,7 @@ export function call(
       ':path': path,
       'content-type': 'application/grpc',
       te: 'trailers',
-      hasleader: 'true', // a member that is cut off from its leader says so at once
+      hasleader: 'true', // a member without a leader then answers at once
       ...metadata,
     });
     const chunks: Buffer[] = [];
@@ -79,7 +79,7 @@ export function call(
         resolve({
           status: Number(status),
           said: percentDecoded(String(last['grpc-message'] ?? '')),
-          body: Buffer.concat(chunks).subarray(5), // one message: not compressed, its length
+          body: Buffer.concat(chunks).subarray(5), // skip the prefix of the message: compression flag and length
         });
     });
     const head = Buffer.alloc(5);
@@ -89,8 +89,8 @@ export function call(
 }
 
 /**
- * gRPC's encoding of messages. A proxy's own message may hold a bare `%`, or bytes that are not UTF-8: they must not
- * throw here, in an event handler, where nothing catches it.
+ * Decodes gRPC's error messages. A message of a proxy may contain a bare `%`, or bytes that are not UTF-8. They must not
+ * throw, because this runs in an event handler.
  */
 export const percentDecoded = (text: string): string =>
   Buffer.from(
@@ -98,12 +98,12 @@ export const percentDecoded = (text: string): string =>
     'latin1',
   ).toString();
 
-/** Protobuf: a varint field. */
+/** Encodes a varint field of protobuf. */
 export function varintField(field: number, value: bigint): Buffer {
   return Buffer.from([field << 3, ...varint(value)]);
 }
 
-/** Protobuf: a field of bytes. */
+/** Encodes a bytes field of protobuf. */
 export function bytesField(field: number, value: string | Buffer): Buffer {
   const bytes = typeof value === 'string' ? Buffer.from(value) : value;
   return Buffer.concat([Buffer.from([(field << 3) | 2, ...varint(BigInt(bytes.length))]), bytes]);
@@ -116,7 +116,7 @@ function varint(value: bigint): number[] {
   return [...bytes, Number(rest)];
 }
 
-/** Finds a varint field or a field of bytes in a protobuf message; skips what else is there. */
+/** Finds a varint field or a bytes field in a protobuf message. Skips other fields. */
 export function readField(message: Buffer, field: number): bigint | Buffer | undefined {
   let at = 0;
   const next = (): bigint => {

@@ -1,15 +1,15 @@
 /**
- * The helper process: waits for the end of a pipe that only our process holds. The kernel closes it when our
- * process is gone, however it went; as long as it lives (blocked, stopped, in a debugger) it stays open.
+ * The helper process of the last will. It waits for the end of a pipe that only the main process holds. The kernel closes the
+ * pipe when the main process ends for any reason. While that process is blocked, stopped or debugged, the pipe stays open.
  *
- * Runs from text, see helper-source.ts: what is imported here travels with it.
+ * It runs from text (see helper-source.ts), which includes everything imported here.
  */
 import type { Reach, ToHelper } from './messages.ts';
 import { revoke } from './revoke.ts';
 
 export function runHelper(pipe: NodeJS.ReadableStream, end: () => void): void {
   process.title = 'etcd-election last will';
-  // A signal to the whole process group is when we are needed: we end only when the pipe closes.
+  // A signal to the whole process group must not end the helper: it ends only when the pipe closes.
   for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP', 'SIGQUIT', 'SIGUSR2'] as const)
     process.on(signal, () => undefined);
 
@@ -32,7 +32,7 @@ export function runHelper(pipe: NodeJS.ReadableStream, end: () => void): void {
   pipe.setEncoding('utf8');
   pipe.on('data', (text: string) => {
     const lines = (unread + text).split('\n');
-    unread = lines.pop() ?? ''; // half a line: the rest comes, or it was never finished
+    unread = lines.pop() ?? ''; // an incomplete line: the rest may follow
     for (const line of lines) receive(JSON.parse(line) as ToHelper);
   });
   pipe.on('end', gone);

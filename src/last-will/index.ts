@@ -1,10 +1,10 @@
 /**
- * A last will: when our process dies, a small helper process gives its leases back at once, so that the next
- * leader need not wait for the TTL.
+ * The last will: if our process dies, a small helper process revokes its leases at once. The next leader then need not wait
+ * for the TTL.
  *
- * The helper holds the other end of a pipe. Only the kernel can close ours, and it does so when every thread of
- * our process is gone: never while we are merely slow, blocked or stopped. Without the helper all goes on as
- * before, only that a crash costs the TTL again.
+ * The helper holds one end of a pipe, our process the other. The kernel closes ours only when every thread of the process is
+ * gone, not while the process is slow, blocked or stopped. If there is no helper, nothing else changes: the next leader
+ * waits for the TTL.
  */
 import { spawn, type ChildProcess } from 'node:child_process';
 import type { Socket } from 'node:net';
@@ -16,10 +16,10 @@ import { helperSource } from './helper-source.ts';
 import type { ToHelper } from './messages.ts';
 import { reachOf } from './reach.ts';
 
-/** Tells that a crash would cost the TTL again, and why. */
+/** Called with the reason if there is no helper for now. After a crash, the next leader would wait for the TTL. */
 export type OnWillLost = (reason: string) => void;
 
-/** A helper that dies is started again: soon, then later and later. */
+/** If a helper dies, it is started again, with growing delays. */
 const RESTARTS: GuardSettings = {
   burst: 2,
   baseMs: 1_000,
@@ -28,10 +28,10 @@ const RESTARTS: GuardSettings = {
   healthyAfterMs: 60_000,
 };
 
-/** How long a helper that is no longer needed may take to go, in milliseconds. */
+/** How long a helper that is no longer needed may take to end, in milliseconds. */
 const GOING_MS = 2_000;
 
-/** All that the helper's environment holds: where to find libraries, and roots for TLS. No secret, no NODE_OPTIONS. */
+/** The only variables in the helper's environment: library paths and TLS roots. No secrets, and no NODE_OPTIONS. */
 const INHERITED = [
   'LD_LIBRARY_PATH',
   'NODE_EXTRA_CA_CERTS',
@@ -57,9 +57,9 @@ export class LastWill {
   }
 
   /**
-   * From now on this lease is given back should we die.
+   * Adds a lease, which is revoked if our process dies.
    *
-   * @param clusterId of the cluster that granted it: another one's answers count for nothing.
+   * @param clusterId ID of the cluster that granted it. Answers of another cluster do not count.
    */
   hold(leaseId: string, clusterId: string | undefined, onLost: OnWillLost): void {
     this.#onLost = onLost;
@@ -73,7 +73,7 @@ export class LastWill {
     }
   }
 
-  /** The lease is gone, or no longer ours to give back. With the last one the helper ends. */
+  /** Removes a lease that is gone or must not be revoked. After the last one the helper ends. */
   drop(leaseId: string): void {
     if (!this.#leases.delete(leaseId)) return;
     const helper = this.#helper;
@@ -89,7 +89,7 @@ export class LastWill {
     );
   }
 
-  /** Each start passes the guard; returns when the helper runs, or is not needed any more. */
+  /** Starts the helper. Every start passes the guard. Resolves when the helper runs, or is no longer needed. */
   async #start(): Promise<void> {
     const { signal } = this.#stop;
     await this.#guard.pass('environment', RESTARTS, { signal });
@@ -107,7 +107,7 @@ export class LastWill {
       };
       helper.once('error', (error) => gone(error.message));
       helper.once('exit', (code, by) => gone(`it ended (${by ?? code})`));
-      helper.stdin?.on('error', () => undefined); // its exit says so
+      helper.stdin?.on('error', () => undefined); // its exit event reports it
       this.#tell(helper, { type: 'reach', reach });
       for (const [leaseId, clusterId] of this.#leases)
         this.#tell(helper, { type: 'hold', leaseId, clusterId });
@@ -131,27 +131,27 @@ export class LastWill {
   }
 }
 
-/** @throws {Error} if `execPath` is not a runtime alone: a second copy of us must never be started instead. */
+/** @throws {Error} if `execPath` is an executable that contains the application: that would start a second copy of it. */
 function spawnHelper(): ChildProcess {
   if (!isPlainRuntime())
     throw new Error('the last will needs plain Node, Bun or Deno, not an executable that contains it');
-  // Bun takes these arguments as they are; Deno translates them for its own executable.
+  // Bun accepts these arguments unchanged; Deno translates them for its own executable.
   const helper = spawn(process.execPath, ['--input-type=commonjs', '-e', helperSource], {
     stdio: ['pipe', 'ignore', 'ignore'],
     env: Object.fromEntries(
       INHERITED.flatMap((name) => (process.env[name] === undefined ? [] : [[name, process.env[name]]])),
     ),
-    // A session and group of its own: what ends our group, or our terminal, does not end it.
+    // Its own session and group: a signal to our group, or the end of our terminal, does not end it.
     detached: true,
     windowsHide: true,
     cwd: parse(process.execPath).root,
   });
   helper.unref();
-  (helper.stdin as Partial<Socket> | null)?.unref?.(); // Bun's has none, and keeps no process alive
+  (helper.stdin as Partial<Socket> | null)?.unref?.(); // Bun's pipe has no unref, and does not keep the process alive
   return helper;
 }
 
-/** What Bun and Deno say of themselves. */
+/** The properties by which Bun and Deno are recognized. */
 interface OtherRuntimes {
   readonly Bun?: { readonly main?: string };
   readonly Deno?: { readonly build?: { readonly standalone?: boolean } };

@@ -1,24 +1,24 @@
 /**
- * What goes through the pipe to the helper process, one JSON object a line. Nothing else reaches it: no secret
- * stands on a command line or in an environment.
+ * The messages to the helper process, one JSON object per line of the pipe. Secrets are sent only here, never on a command
+ * line or in an environment variable.
  */
 
-/** How etcd is reached: the part of the client's options that one call needs. */
+/** How to reach etcd: the part of the client's options that a call needs. */
 export interface Reach {
   /** `host:port`, or the path of a socket. */
   readonly hosts: readonly string[];
   readonly auth: { readonly username: string; readonly password: string } | undefined;
   readonly tls: Tls | undefined;
-  /** What to put into `:authority` instead of the address. */
+  /** Value of `:authority` that replaces the address; undefined for the address. */
   readonly authority: string | undefined;
 }
 
 export interface Tls {
-  /** PEM; Node's own roots where there is none. */
+  /** PEM certificates of the authority; undefined for Node's own roots. */
   readonly ca: string | undefined;
   readonly key: string | undefined;
   readonly cert: string | undefined;
-  /** The name that the certificate must be for, where it is not the host's. */
+  /** The name that the certificate must have, if it differs from the host's name. */
   readonly servername: string | undefined;
 }
 
@@ -27,7 +27,7 @@ export type ToHelper =
   | {
       readonly type: 'hold';
       readonly leaseId: string;
-      /** Of the cluster that granted it, in decimal; undefined if its answers carry none. */
+      /** ID of the cluster that granted it, in decimal; undefined if its answers carry none. */
       readonly clusterId: string | undefined;
     }
   | { readonly type: 'drop'; readonly leaseId: string };

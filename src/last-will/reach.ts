@@ -1,12 +1,12 @@
 /**
- * How the user's client reaches etcd, read from its options.
+ * Reads from the options of the user's client how to reach etcd.
  */
 import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import type { Etcd3, IOptions } from 'etcd3';
 import type { Reach } from './messages.ts';
 
-/** @throws {Error} where one of the hosts is of a kind that the helper cannot dial. */
+/** @throws {Error} if the helper cannot dial one of the hosts. */
 export function reachOf(client: Etcd3): Reach {
   const { hosts, credentials, auth, grpcOptions } = (client as unknown as { options: Partial<IOptions> })
     .options;
@@ -29,8 +29,8 @@ export function reachOf(client: Etcd3): Reach {
 }
 
 /**
- * Takes the targets of gRPC: `host:port`, `dns:host:port`, `dns:///host:port`, `unix:path` and `unix:///path`. Node looks names
- * up when it dials, as gRPC does. A name server of its own (`dns://server/host`) is not supported.
+ * Accepts the targets of gRPC: `host:port`, `dns:host:port`, `dns:///host:port`, `unix:path` and `unix:///path`. Node resolves
+ * names when it dials, as gRPC does. A target with its own name server (`dns://server/host`) is not supported.
  */
 function dialable(host: string): string {
   const address = host.replace(/^https?:\/\//, '');
@@ -48,7 +48,7 @@ function option(options: IOptions['grpcOptions'], name: string): string | undefi
   return typeof value === 'string' ? value : undefined;
 }
 
-/** gRPC takes its roots from here where the client brings none. */
+/** The file from which gRPC takes its roots if the client has none. */
 function rootsOfGrpc(): string | undefined {
   const path = process.env['GRPC_DEFAULT_SSL_ROOTS_FILE_PATH'];
   return path === undefined || path === '' ? undefined : readFileSync(path, 'utf8');

@@ -1,22 +1,22 @@
 /**
- * Gives leases back when their owner is dead: on whichever host answers first, a few times, then no more.
+ * Revokes the leases of a dead process, on the first host that answers. Tries a limited number of times.
  */
 import type { ClientHttp2Session } from 'node:http2';
 import { bytesField, call, dial, readField, varintField } from './grpc.ts';
 import type { Reach } from './messages.ts';
 
 export interface Patience {
-  /** How long one host may take before the next one is asked as well, in milliseconds. */
+  /** How long one host may take before the next one is asked too, in milliseconds. */
   readonly nextHostAfterMs: number;
-  /** How long one host may take at all, in milliseconds. */
+  /** How long one host may take at most, in milliseconds. */
   readonly withinMs: number;
   /** How often all hosts are asked. */
   readonly rounds: number;
-  /** Pause after the first round, in milliseconds; twice as long after each further one. */
+  /** Pause after the first round, in milliseconds. It doubles after every further round. */
   readonly pauseMs: number;
 }
 
-/** Nine seconds at most, for three hosts: what has not worked by then, the TTL does. */
+/** At most nine seconds for three hosts. After that, the remaining leases expire by their TTL. */
 export const PATIENCE: Patience = { nextHostAfterMs: 200, withinMs: 1_500, rounds: 4, pauseMs: 200 };
 
 const OK = 0;
@@ -26,7 +26,7 @@ const UNAUTHENTICATED = 16;
 /** Lease IDs, each with the ID of the cluster that granted it; undefined if its answers carry none. */
 export type Leases = ReadonlyMap<string, string | undefined>;
 
-/** @returns the leases that could not be given back. */
+/** Revokes the leases. @returns those that could not be revoked. */
 export async function revoke(reach: Reach, leases: Leases, patience: Patience = PATIENCE): Promise<Leases> {
   const left = new Map(leases);
   for (let round = 0; round < patience.rounds && left.size > 0; round++) {
@@ -36,7 +36,7 @@ export async function revoke(reach: Reach, leases: Leases, patience: Patience = 
   return left;
 }
 
-/** One host after another, without a long wait for one that does not answer; ends when no lease is left. */
+/** Asks one host after another, without waiting long for a silent one. Ends when no lease is left. */
 async function askAll(
   reach: Reach,
   left: Map<string, string | undefined>,
@@ -54,7 +54,7 @@ async function askAll(
   while (left.size > 0 && asked.size > 0) await Promise.race(asked);
 }
 
-/** Takes each lease off the list that this host has given back, or no longer knows. Never throws. */
+/** Revokes the leases at one host. Removes those from the list that it revoked, or does not know. Never throws. */
 async function revokeAt(
   host: string,
   reach: Reach,
@@ -87,13 +87,13 @@ async function revokeAt(
 const isForeign = (theirs: string | undefined, ours: string | undefined): boolean =>
   ours !== undefined && theirs !== undefined && theirs !== '' && theirs !== ours;
 
-/** @returns the cluster's ID; empty if the answer carries none; undefined if the host does not answer that. */
+/** @returns the cluster's ID; an empty string if the answer carries none; undefined if the host does not answer. */
 async function clusterOf(session: ClientHttp2Session): Promise<string | undefined> {
   const { status, body } = await call(session, '/etcdserverpb.Maintenance/Status', Buffer.alloc(0), {});
   return status === OK ? clusterIn(body) : undefined;
 }
 
-/** Every answer of etcd begins with a header, and that with the cluster's ID. */
+/** Reads the cluster ID from an answer. Every answer begins with a header, and the header begins with that ID. */
 function clusterIn(body: Buffer): string {
   const header = readField(body, 1);
   const clusterId = Buffer.isBuffer(header) ? readField(header, 1) : undefined;
@@ -120,7 +120,7 @@ async function authenticate(
   const { status, said, body } = await call(session, '/etcdserverpb.Auth/Authenticate', credentials, {});
   const token = readField(body, 2);
   if (status === OK && Buffer.isBuffer(token)) return token.toString();
-  // Authentication was switched off since: then a call without a token is as good.
+  // Authentication was switched off meanwhile: a call without a token works then.
   if (status !== UNAUTHENTICATED && /authentication is not enabled/.test(said)) return '';
   throw new Error(said);
 }

@@ -1,6 +1,6 @@
 /**
- * Lines for a console: the text alone, from `info` on. `console` itself takes the same methods, but prints fields
- * before the text, debug lines, and a stack trace for every renewal of the lease.
+ * A logger for a console. It prints only the text, and only from level `info`. `console` itself has the same methods, but it
+ * prints the fields before the text, debug lines, and a stack trace for every renewal of the lease.
  */
 import type { Logger } from '../events.ts';
 

@@ -9,10 +9,10 @@ const channels = Object.fromEntries(
   Object.keys(lines).map((type) => [type, channel(`etcd-election:${type}`)]),
 ) as Record<ElectionEventType, ReturnType<typeof channel>>;
 
-/** All channel names, for those who subscribe to everything. */
+/** All channel names, for subscribers to every event. */
 export const channelNames: readonly string[] = Object.values(channels).map(({ name }) => String(name));
 
-/** One message on `diagnostics_channel`. */
+/** Publishes an event on its channel of `diagnostics_channel`. */
 export function publish(event: ElectionEvent): void {
   if (channels[event.type].hasSubscribers) channels[event.type].publish(event);
 }

@@ -30,7 +30,7 @@ export const lines: { readonly [T in ElectionEventType]: Line<T> } = {
   'session.held': [
     'warn',
     (e) =>
-      `the last leases of this client did not last; the loop guard delays the next one by ${Math.round(e.holdMs)} ms`,
+      `the last leases of this client ended soon; the loop guard delays the next one by ${Math.round(e.holdMs)} ms`,
   ],
   'session.unavailable': [
     'warn',
@@ -41,24 +41,25 @@ export const lines: { readonly [T in ElectionEventType]: Line<T> } = {
     'info',
     (e) => `obtained a lease again after ${Math.round(e.afterMs / 1_000)} s without one`,
   ],
-  'session.closed': ['debug', (e) => `lease ${e.leaseId} given back`],
-  'host.away': ['warn', (e) => `etcd host ${e.host} is passed over: ${e.reason}`],
+  'session.closed': ['debug', (e) => `lease ${e.leaseId} revoked`],
+  'host.away': ['warn', (e) => `etcd host ${e.host} is avoided: ${e.reason}`],
   'host.back': ['info', (e) => `etcd host ${e.host} answers again after ${Math.round(e.afterMs)} ms`],
   'host.foreign': [
     'error',
     (e) =>
       e.ourClusterId === undefined
         ? `etcd host ${e.host} belongs to cluster ${hex(e.clusterId)}, other hosts do not, and no cluster has the majority of the configured hosts: nobody can lead; correct the list of hosts`
-        : `etcd host ${e.host} belongs to another cluster (${hex(e.clusterId)}, ours is ${hex(e.ourClusterId)}): its answers count for nothing; take it off the list of hosts`,
+        : `etcd host ${e.host} belongs to another cluster (${hex(e.clusterId)}, ours is ${hex(e.ourClusterId)}): its answers are ignored; remove it from the list of hosts`,
   ],
   'cluster.changed': [
     'error',
     (e) =>
-      `all etcd hosts that answer belong to cluster ${hex(e.toClusterId)} now, no longer to ${hex(e.fromClusterId)}: elections go on there; candidates that still reach the old cluster would lead beside them`,
+      `all etcd hosts that answer belong to cluster ${hex(e.toClusterId)} now, no longer to ${hex(e.fromClusterId)}: elections continue there; candidates that still reach the old cluster can lead at the same time`,
   ],
   'last-will.lost': [
     'warn',
-    (e) => `no last will for now, a crash would cost the TTL; it is tried again: ${e.reason}`,
+    (e) =>
+      `the last will does not run, so after a crash the next leader waits for the TTL; retrying: ${e.reason}`,
   ],
   'etcd.history-lost': [
     'warn',
@@ -68,13 +69,13 @@ export const lines: { readonly [T in ElectionEventType]: Line<T> } = {
       'reset, or accepts a late write of an old leader. To restore without this: ' +
       'etcdutl snapshot restore --bump-revision 1000000000 --mark-compacted',
   ],
-  'watch.lost': ['debug', (e) => `watch lost, healing: ${e.reason}`],
-  'watch.healed': ['debug', (e) => `watch healed after ${Math.round(e.afterMs)} ms`],
+  'watch.lost': ['debug', (e) => `watch lost, reconnecting: ${e.reason}`],
+  'watch.healed': ['debug', (e) => `watch restored after ${Math.round(e.afterMs)} ms`],
   'watch.unconfirmed': [
     'warn',
     (e) =>
-      `no watch was confirmed for ${Math.round(e.silentMs)} ms; the queue is read again and again instead. ` +
-      'Does a proxy or gateway before etcd pass streams on?',
+      `no watch was confirmed for ${Math.round(e.silentMs)} ms; the queue is polled instead. ` +
+      'Check whether a proxy or gateway before etcd passes streams on',
   ],
   'etcd.proxied': [
     'warn',
@@ -88,21 +89,21 @@ export const lines: { readonly [T in ElectionEventType]: Line<T> } = {
     'info',
     (e) => `standing in "${e.election}", place ${e.position} in the queue (fencing token ${e.fencingToken})`,
   ],
-  'candidate.failed': ['warn', (e) => `could not stand in "${e.election}", trying again: ${e.reason}`],
+  'candidate.failed': ['warn', (e) => `could not enter the queue of "${e.election}", retrying: ${e.reason}`],
   'candidate.refused': [
     'error',
     (e) =>
-      `etcd refuses election "${e.election}", for ${Math.round(e.forMs / 1_000)} s now; trying again, slowly: ${e.reason}`,
+      `etcd refuses election "${e.election}", for ${Math.round(e.forMs / 1_000)} s now; retrying slowly: ${e.reason}`,
   ],
   'candidate.lost': [
     'warn',
     (e) =>
-      `place in the queue of "${e.election}" lost, entering it again (fencing token ${e.fencingToken}): ${e.reason}`,
+      `lost the place in the queue of "${e.election}", entering again (fencing token ${e.fencingToken}): ${e.reason}`,
   ],
   'candidate.waiting': [
     (e) => (e.awaitedBy === undefined ? 'info' : 'warn'),
     (e) =>
-      `waiting in "${e.election}" behind ${e.leader === undefined ? 'a leader that is not known' : `"${e.leader}"`} for ${Math.round(e.waitedMs / 1000)} s (place ${e.position}); ${
+      `waiting in "${e.election}" behind ${e.leader === undefined ? 'an unknown leader' : `"${e.leader}"`} for ${Math.round(e.waitedMs / 1000)} s (place ${e.position}); ${
         e.awaitedBy === undefined
           ? 'campaign() resolves only when we lead, so do not await it before the service starts'
           : `the work of "${e.awaitedBy}" awaits it, and this replica leads "${e.awaitedBy}" meanwhile. If the leader of "${e.election}" waits for "${e.awaitedBy}" in the same way, both wait for ever: enter the elections in one order everywhere, or use one election for both`
@@ -179,30 +180,33 @@ export const lines: { readonly [T in ElectionEventType]: Line<T> } = {
   ],
   'announce.failed': [
     'warn',
-    (e) => `could not announce the new value in "${e.election}", trying again: ${e.reason}`,
+    (e) => `could not announce the new value in "${e.election}", retrying: ${e.reason}`,
   ],
-  'release.failed': ['warn', (e) => `could not give up ${e.key}, it goes with its lease: ${e.reason}`],
+  'release.failed': ['warn', (e) => `failed to delete ${e.key}; it expires with its lease: ${e.reason}`],
   'campaign.ended': [
     (e) => (e.reason === 'refused' ? 'error' : 'info'),
     (e) =>
       e.reason === 'refused'
-        ? `campaign in "${e.election}" over, and nobody tries again: ${errorText(e.error)}`
+        ? `campaign in "${e.election}" over, without a retry: ${errorText(e.error)}`
         : `campaign in "${e.election}" over: ${e.reason}`,
   ],
   'guard.tripped': [
     'warn',
     (e) =>
-      `election "${e.election}" goes round too fast (${e.rounds} rounds): holding each round back, now ${Math.round(e.holdMs)} ms${e.calledFrom === undefined ? '' : `; called from ${e.calledFrom}`}`,
+      `loop guard of election "${e.election}" tripped (${e.rounds} rounds): it delays every round, now by ${Math.round(e.holdMs)} ms${e.calledFrom === undefined ? '' : `; called from ${e.calledFrom}`}`,
   ],
   'observers.many': [
     'warn',
     (e) =>
       `${e.count} iterations of observe() are open on election "${e.election}"; if each is for a viewer, end it when the viewer leaves, with its signal or return()`,
   ],
-  'guard.recovered': ['info', (e) => `election "${e.election}" is steady again after ${e.rounds} rounds`],
+  'guard.recovered': [
+    'info',
+    (e) => `loop guard of election "${e.election}" recovered after ${e.rounds} rounds`,
+  ],
 };
 
-/** V8 says in the stack that the error came through `Promise.all`, which leaves the others running. */
+/** Advice if an error came through `Promise.all`, which leaves the other promises running. V8's stack trace shows that. */
 function siblingsOf(error: unknown): string {
   try {
     if (!(error instanceof Error) || !/^ +at async Promise\.all \(/m.test(String(error.stack))) return '';
@@ -212,7 +216,7 @@ function siblingsOf(error: unknown): string {
   }
 }
 
-/** Work that was not awaited goes on when `onLeader` fails. */
+/** Advice about work that was not awaited, and goes on after `onLeader` fails. */
 const restOf = (callback: CallbackName): string =>
   callback === 'onLeader'
     ? '. If it has started other work, the next term does not wait for that unless it is registered by term.run()'
@@ -224,9 +228,9 @@ export function levelOf(event: ElectionEvent): Level {
 }
 
 /**
- * One line in the log. A logger that throws is its owner's trouble, not that of the election.
+ * Writes one log line. If the logger throws, the election goes on.
  *
- * @param suppressed how many lines were left out before this one.
+ * @param suppressed how many lines were suppressed before this one.
  */
 export function writeLine(event: ElectionEvent, logger: Logger, suppressed: number): void {
   const [, message] = lines[event.type] as Line<typeof event.type>;
@@ -245,8 +249,8 @@ export function writeLine(event: ElectionEvent, logger: Logger, suppressed: numb
 }
 
 /**
- * An error of ours tells its cause in its own message, and pino appends the messages of all causes to it: a copy without
- * the cause says it once. Errors of the user are passed on as they are.
+ * Copies an error of the library without its cause. Its message already contains the cause, and pino would append the messages
+ * of all causes again. Errors of the user are passed on unchanged.
  */
 function withoutCause(error: unknown): unknown {
   if (!(error instanceof ElectionError) || error.cause === undefined) return error;
@@ -255,11 +259,11 @@ function withoutCause(error: unknown): unknown {
   return Object.create(Object.getPrototypeOf(error) as object, { ...own, stack }) as unknown;
 }
 
-/** An error whose properties throw makes a logger throw. What is known of it is in the text. */
+/** Writes the line again without the error: a logger throws if the error's properties throw. The text describes it. */
 function withoutError(logger: Logger, level: Level, line: object, text: string): void {
   try {
     logger[level](line, text);
   } catch {
-    // Nowhere left to say it.
+    // There is nowhere left to report it.
   }
 }

@@ -1,5 +1,5 @@
 /**
- * Tells what happens to one election, or to what the elections of a client share: bounded in lines.
+ * Reports the events of one election, or of the parts that the elections of a client share. Limits the log lines.
  */
 import pino from 'pino';
 import { fullQuota, lastOfTheBurst, OF_ALL, spend } from '../core/log-quota.ts';
@@ -11,25 +11,25 @@ import { logLimiterOf, newLogShare, type LogShare } from './log-limiter.ts';
 import { writeAtExit, writeNow, writeSoon } from './line-queue.ts';
 import { clock } from '../util/clock.ts';
 
-/** Rare, and what comes after them is not understood without them. */
+/** Events that are always logged: they are rare, and later lines make no sense without them. */
 const NEVER_LEFT_OUT: ReadonlySet<ElectionEvent['type']> = new Set(['guard.recovered', 'etcd.history-lost']);
 
 let made: Logger | undefined;
 
-/** The logger of those who pass none: pino to standard output, made once, when first needed. */
+/** The default logger: pino to standard output, created on first use. */
 export const defaultLogger = (): Logger => (made ??= pino({ name: 'etcd-election' }));
 
 export class EventLog {
   readonly #logger: Logger;
   readonly #key: string;
-  /** Of this election, whichever object writes. */
+  /** The quota of this election, across `Election` objects. */
   readonly #own: LogShare;
-  /** Of all elections that come and go in its place, in this log: for what is no fault. */
+  /** The quota of all successive elections in the same place of this log; for events that report no fault. */
   #place: LogShare | undefined;
-  /** Of all elections of the process together. */
+  /** The quota of all elections of the process together. */
   readonly #all: LogShare;
 
-  /** @param key whose lines are counted together, whichever object writes them. */
+  /** @param key event logs with the same key share a quota. */
   constructor(logger: Logger, key: string) {
     this.#logger = logger;
     this.#key = key;
@@ -37,7 +37,7 @@ export class EventLog {
     this.#all = shared('lines', '', () => ({ now: fullQuota(clock.now(), OF_ALL) }));
   }
 
-  /** A campaign begins. @param onExit is called when the process exits. @returns what to call when it is over, and has said so. */
+  /** A campaign begins. @param onExit called when the process exits. @returns to be called after its last event. */
   begin(onExit: () => void): () => void {
     const { share, end } = logLimiterOf(this.#logger).begin(this.#key);
     const leave = writeAtExit(onExit);
@@ -48,7 +48,7 @@ export class EventLog {
     };
   }
 
-  /** Tells subscribers at once. Its line follows at once too, or at the end of the event loop's turn: see line-queue.ts. */
+  /** Publishes an event at once. Its log line is written now, or at the end of this event loop turn: see line-queue.ts. */
   report(event: ElectionEvent): void {
     publish(event);
     const level = levelOf(event);
@@ -62,11 +62,11 @@ export class EventLog {
     if (suppressed !== false) writeLine(event, this.#logger, suppressed);
   }
 
-  /** @returns how many lines were left out before; false if this one is. */
+  /** @returns how many lines were suppressed before this one; false if this one is suppressed. */
   #leftOut(event: ElectionEvent, level: Level): false | number {
     if (level === 'trace' || level === 'debug' || NEVER_LEFT_OUT.has(event.type)) return 0;
     if (event.type === 'guard.tripped') {
-      // The diagnosis must not drown in the symptoms, nor they go on as if nothing had been said.
+      // The diagnosis is always written. It ends the burst, so that the symptoms become rare from here on.
       const { suppressed } = this.#own.now;
       this.#own.now = lastOfTheBurst(clock.now());
       return suppressed;
@@ -74,7 +74,7 @@ export class EventLog {
     return this.#spend(level === 'info' ? this.#place : undefined);
   }
 
-  /** One line of each budget, or of none. @returns how many were left out before; false where this one is. */
+  /** Takes one line from every quota, or from none. @returns how many were suppressed before; false if this one is. */
   #spend(place: LogShare | undefined): false | number {
     const now = clock.now();
     const steps = [

@@ -1,16 +1,16 @@
 /**
- * When lines are written: a hand-over does not wait for the log.
+ * Decides when log lines are written, so that a hand-over does not wait for the log.
  *
- * Lines that report no fault are written at the end of the event loop's turn, when what they tell of has been sent. Faults, and
- * the last line of a campaign, are written at once, after all lines that wait: the order stays, a process that spins in
- * one turn still logs why, and a caller may end its log when `close()` has resolved.
+ * Lines that report no fault are written at the end of the event loop turn, after the calls to etcd have been sent. Faults, and
+ * the last line of a campaign, are written at once, after all waiting lines. So the order is kept, a process that spins in
+ * one turn still logs the reason, and a caller may close its log when `close()` has resolved.
  */
 import { nextTurn } from '../util/clock.ts';
 
 const waiting: (() => void)[] = [];
 /** Undefined while no line waits. */
 let cancelTurnEnd: (() => void) | undefined;
-/** What each campaign under way reports when the process exits: `process.exit()` leaves out no line of theirs. */
+/** Called when the process exits, one for every running campaign. So `process.exit()` loses no log line. */
 const atExit = new Set<() => void>();
 
 export function writeSoon(write: () => void): void {
@@ -23,7 +23,7 @@ export function writeNow(write: () => void): void {
   write();
 }
 
-/** @param onExit is called when the process exits. @returns what to call when the campaign is over. */
+/** @param onExit called when the process exits. @returns a function to be called when the campaign is over. */
 export function writeAtExit(onExit: () => void): () => void {
   if (atExit.size === 0) process.on('exit', exit);
   atExit.add(onExit);

@@ -1,27 +1,27 @@
 /**
- * The log lines of elections that come one after another, each in the place of the last.
+ * Limits the log lines of successive elections under different names.
  *
- * A budget for each name has no end where each turn of a loop makes up a name. But those follow each other, while
- * elections that a program means stand side by side. So besides its own budget each election has a place, with a
- * budget too: who begins takes the place of one that has ended, with what time has filled in of its lines, and only
- * where none has ended a new one.
+ * A quota for every name is no limit if a loop invents a name in every turn. But such elections follow each other, while the
+ * elections of an ordinary program run side by side. So every election also has a place, which has a quota of its own. A
+ * new election takes the place of one that has ended, with the quota that is left there. If none has ended, it gets a
+ * new place.
  */
 import { fullQuota, lastOfTheBurst, type LogQuota } from '../core/log-quota.ts';
 import { newElectionLimiter } from '../loop-guard/new-elections.ts';
 import { sharedBy } from '../loop-guard/registry.ts';
 import { clock } from '../util/clock.ts';
 
-/** A budget that several may spend. */
+/** A quota that several elections may share. */
 export interface LogShare {
   now: LogQuota;
 }
 
-/** Beyond so many the one that was left behind first is forgotten. */
+/** How many free places are kept. Beyond that the oldest is dropped. */
 const MOST_LEFT = 16_384;
 
 export class LogLimiter {
   readonly #inUse = new Map<string, { share: LogShare; campaigns: number }>();
-  /** Left behind by those who have ended; the last one first, or a loop would go through them all. */
+  /** Places of ended elections. The newest is reused first; otherwise a loop would use up all of them. */
   readonly #left: LogShare[] = [];
   readonly #make: () => LogShare;
 
@@ -29,7 +29,7 @@ export class LogLimiter {
     this.#make = make;
   }
 
-  /** A campaign of this election begins. @returns its share, and what to call once when its last line is written. */
+  /** A campaign of this election begins. @returns its share, and a function to call once after its last line. */
   begin(key: string): { share: LogShare; end: () => void } {
     let use = this.#inUse.get(key);
     if (use === undefined) {
@@ -50,11 +50,11 @@ export class LogLimiter {
   }
 }
 
-/** Names that a loop makes up side by side would each bring a burst of lines of their own. */
+/** A new share. Its quota is full, unless the process starts many elections under new names: then it has no burst. */
 export const newLogShare = (): LogShare => ({
   now: (newElectionLimiter().areMany ? lastOfTheBurst : fullQuota)(clock.now()),
 });
 
-/** The places of one log: elections that write to different ones, as each replica in a test does, take no place of others. */
+/** The places of one log. Elections with different logs, such as replicas in a test, do not share places. */
 export const logLimiterOf = (log: object): LogLimiter =>
   sharedBy('log-limiters', log, () => new LogLimiter(newLogShare));

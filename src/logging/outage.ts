@@ -1,22 +1,22 @@
 /**
- * Something that is wrong and stays so: when it is due to be told. At first, when its cause changes, and each minute.
+ * Decides when to report a lasting problem: at its start, when its cause changes, and every minute.
  */
 import { clock } from '../util/clock.ts';
 
 const REMIND_EVERY_MS = 60_000;
 
-/** Two causes that take turns are not told each time, in milliseconds. */
+/** Shortest time between two reports of a changed cause, in milliseconds: two causes may alternate. */
 const CAUSE_EVERY_MS = 5_000;
 
 export class Outage {
   #now: { readonly sinceMs: number; reason: string; told: string; toldAtMs: number } | undefined;
 
-  /** What was wrong last; undefined while nothing is. */
+  /** The last cause; undefined if there is no problem. */
   get reason(): string | undefined {
     return this.#now?.reason;
   }
 
-  /** It is wrong, for this reason. @returns for how long by now, in milliseconds, if that is due to be told. */
+  /** Records that the problem exists. @returns its duration in milliseconds if a report is due; otherwise undefined. */
   note(reason: string): number | undefined {
     const nowMs = clock.now();
     if (this.#now === undefined) {
@@ -31,7 +31,7 @@ export class Outage {
     return nowMs - now.sinceMs;
   }
 
-  /** It is over. @returns for how long it lasted, in milliseconds; undefined if nothing was wrong. */
+  /** Records its end. @returns its duration in milliseconds; undefined if there was no problem. */
   over(): number | undefined {
     const before = this.#now;
     this.#now = undefined;

@@ -1,25 +1,25 @@
 /**
- * Every metric, once: both entry points (Prometheus, OpenTelemetry) are made from this list, and docs/metrics.md is
- * checked against it. A name ends with its unit, because OpenTelemetry's exporter for Node.js adds none; its Collector does
- * not add one twice. So every way to Prometheus gives the same series.
+ * The list of all metrics. Both entry points (Prometheus, OpenTelemetry) are made from it, and a test compares docs/metrics.md
+ * with it. A name ends with its unit, because OpenTelemetry's exporter for Node.js adds none. Its Collector adds none twice.
+ * So the series in Prometheus are the same either way.
  */
 
 export interface Metric {
   /**
-   * - `counter`, `histogram`: told when something happens.
-   * - `gauge`, `total`: read when it is scraped; a total only ever grows.
+   * - `counter`, `histogram`: recorded when something happens.
+   * - `gauge`, `total`: read at every scrape. A total never decreases.
    */
   readonly kind: 'counter' | 'histogram' | 'gauge' | 'total';
-  /** With dots, as OpenTelemetry has it. */
+  /** Name with dots, in the style of OpenTelemetry. */
   readonly name: string;
-  /** As UCUM has it; what stands in braces is a word, not a unit. */
+  /** Unit in UCUM notation. Text in braces is an annotation, not a unit. */
   readonly unit: string;
   readonly help: string;
-  /** The same in Prometheus and, as attributes, in OpenTelemetry. */
+  /** Labels in Prometheus, and attributes in OpenTelemetry. */
   readonly labels: readonly string[];
   /**
-   * How prom-client makes one value of those of several worker processes (`AggregatorRegistry`). Counters and histograms
-   * are summed.
+   * How prom-client combines the values of several worker processes (`AggregatorRegistry`). Default: `sum`, as for counters
+   * and histograms.
    */
   readonly inCluster?: 'sum' | 'min' | 'max';
   /** Upper bounds of a histogram's buckets, in its unit. */
@@ -286,7 +286,7 @@ export type MetricKey =
   | 'watchHealing'
   | 'runaways';
 
-/** As OpenTelemetry's exporters for Prometheus translate it. */
+/** The Prometheus name of a metric, by the rules of OpenTelemetry's exporters. */
 export function prometheusName({ kind, name }: Metric): string {
   const base = name.replaceAll('.', '_');
   return kind === 'counter' || kind === 'total' ? `${base}_total` : base;

@@ -24,8 +24,8 @@ export interface OpenTelemetryOptions {
 
 export interface ElectionTelemetry extends Disposable {
   /**
-   * The context of a term, for what is traced in its work: `context.with(telemetry.contextOf(term), () => work(term))`.
-   * Its parent is the span of the term's begin. The active context if the term is not known, or over.
+   * The context of a term, for spans of its work: `context.with(telemetry.contextOf(term), () => work(term))`. Its parent is
+   * the span of the term's begin. If the term is unknown or over, this is the active context.
    */
   contextOf(term: Pick<Term, 'election' | 'fencingToken'>): Context;
   /** Stops counting, and ends the spans of hand-overs under way. May be called again. */
@@ -35,8 +35,8 @@ export interface ElectionTelemetry extends Disposable {
 const SCOPE = 'etcd-election';
 
 /**
- * Counts what the elections of this process do, and traces their terms, from now on; docs/metrics.md lists both. Call it
- * once, before the first `campaign()`.
+ * Records metrics of the elections of this process, and traces their terms. docs/metrics.md lists both. Call it once, before
+ * the first `campaign()`.
  */
 export function electionTelemetry(options: OpenTelemetryOptions = {}): ElectionTelemetry {
   const stopCounting = countWith(options.meterProvider ?? metrics.getMeterProvider());
@@ -77,7 +77,7 @@ function countWith(provider: MeterProvider): () => void {
   const recorder = new Recorder({
     record: (metric, value, labels) => instruments.get(metric)?.(value, labels),
     begin: (metric, labels) => {
-      // A histogram that starts empty is nothing that OpenTelemetry knows.
+      // OpenTelemetry has no empty histograms, so only counters start at 0.
       if (catalogue[metric].kind === 'counter') instruments.get(metric)?.(0, labels);
     },
   });

@@ -4,7 +4,7 @@
 import { catalogue, prometheusName, type Metric, type MetricKey } from './catalogue.ts';
 import { Recorder, type Labels, type Reading } from './recorder.ts';
 
-/** What is used of prom-client; the package itself is yours, in whatever version. */
+/** The part of prom-client that is used. You bring the package, in any version that has this shape. */
 export interface PromClient<Registry = unknown> {
   readonly Counter: new (configuration: PromConfiguration<Registry>) => PromCounter;
   readonly Gauge: new (configuration: PromConfiguration<Registry>) => PromGauge;
@@ -18,7 +18,7 @@ export interface PromConfiguration<Registry> {
   labelNames: string[];
   registers: Registry[];
   buckets?: number[];
-  /** How workers' values become one in cluster mode. */
+  /** How the values of several workers are combined in cluster mode. */
   aggregator?: 'sum' | 'min' | 'max';
   collect?: () => void;
 }
@@ -43,26 +43,26 @@ export interface PromRegistry {
 }
 
 export interface PrometheusOptions<Registry> {
-  /** Where the metrics are registered. Default: prom-client's own `register`. */
+  /** The registry of the metrics. Default: prom-client's own `register`. */
   registry?: Registry | undefined;
 }
 
 export interface ElectionMetrics extends Disposable {
-  /** Stops counting and takes the metrics out of the registry. May be called again. */
+  /** Stops counting and removes the metrics from the registry. May be called again. */
   close(): void;
 }
 
 /**
- * Counts what the elections of this process do, from now on; docs/metrics.md lists the metrics. Call it once, before
- * the first `campaign()`.
+ * Records metrics of the elections of this process. docs/metrics.md lists them. Call it once, before the first
+ * `campaign()`.
  *
  * ```ts
  * import * as promClient from 'prom-client';
  * const metrics = electionMetrics(promClient);
  * ```
  *
- * @param promClient the module prom-client, or one of its shape.
- * @throws what prom-client throws if a metric of such a name is registered already.
+ * @param promClient the module prom-client, or an object of the same shape.
+ * @throws the error of prom-client if a metric of the same name is already registered.
  */
 export function electionMetrics<Registry extends PromRegistry>(
   promClient: PromClient<Registry>,
@@ -79,7 +79,7 @@ export function electionMetrics<Registry extends PromRegistry>(
     recorder[Symbol.dispose]();
     for (const name of registered.splice(0)) registry.removeSingleMetric(name);
   };
-  // Whichever is collected first reads for all: one look at the elections serves a whole scrape.
+  // The first metric of a scrape reads the values for all of them.
   let readings: Map<MetricKey, Reading[]> | undefined;
   const readingsOf = (key: MetricKey): readonly Reading[] => {
     if (readings === undefined) {
@@ -108,7 +108,7 @@ export function electionMetrics<Registry extends PromRegistry>(
 
 interface Instrument {
   readonly record: (value: number, labels: Labels) => void;
-  /** From now on it is shown, as 0. */
+  /** Shows the metric with the value 0. */
   readonly begin: (labels: Labels) => void;
 }
 
@@ -139,7 +139,7 @@ function instrument<Registry>(
       const gauge: PromGauge = new Gauge({
         ...configuration,
         collect: () => {
-          gauge.reset(); // what is not told any more is not shown any more
+          gauge.reset(); // removes the series of elections that are gone
           for (const { value, labels } of read()) gauge.set({ ...labels }, value);
         },
       });

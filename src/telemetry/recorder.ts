@@ -1,5 +1,5 @@
 /**
- * Turns what happens into figures. Knows no metrics library: a sink takes what it says.
+ * Turns events into metrics. It is independent of any metrics library: a sink takes the values.
  */
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import {
@@ -14,13 +14,13 @@ import type { MetricKey } from './catalogue.ts';
 
 export type Labels = Readonly<Record<string, string>>;
 
-/** Where counts and spans go. */
+/** Takes counts and values, for a metrics library. */
 export interface Sink {
-  /** One more of a counter, or one more value of a histogram. */
+  /** Increments a counter, or adds a value to a histogram. */
   record(metric: MetricKey, value: number, labels: Labels): void;
   /**
-   * Shows a counter or a histogram before anything happened: a series that Prometheus sees at 1 first did not increase,
-   * so that `increase()` would miss the first refusal, and the only one.
+   * Shows a counter or a histogram before its first event. If Prometheus first saw a series at 1, `increase()` would not count
+   * that event, which may be the only one.
    */
   begin(metric: MetricKey, labels: Labels): void;
 }
@@ -51,7 +51,7 @@ const ENDS: Record<EndCause, true> = {
   refused: true,
 };
 
-/** What a process can count from its start. */
+/** Metrics that begin with the process. */
 const OF_THE_PROCESS: readonly Beginning[] = [
   ['leasesLost', 'reason', ['deadline-passed', 'lease-lost', 'refused']],
   ['runaways', 'verdict', ['starved', 'hot', 'rounds']],
@@ -59,7 +59,7 @@ const OF_THE_PROCESS: readonly Beginning[] = [
   ['renewalsFaltered'],
   ['watchResyncs'],
 ];
-/** What an election can count once it is known; */
+/** Metrics that begin when an election is known. */
 const OF_AN_ELECTION: readonly Beginning[] = [
   ['termsStarted'],
   ['campaignsEnded', 'reason', ['resigned', 'closed', 'aborted', 'refused']],
@@ -72,9 +72,9 @@ const OF_AN_ELECTION: readonly Beginning[] = [
   ['candidaciesLost', 'reason', ['deadline-passed', 'lease-lost', 'evicted', 'refused']],
   ['guardTrips', 'origin', ['caller', 'environment']],
 ];
-/** once it stood in the queue; */
+/** Metrics that begin when the election first has a candidate of ours in the queue. */
 const OF_A_CANDIDACY: readonly Beginning[] = [['leaderlessDuration']];
-/** and once it led: most replicas of most elections never do. */
+/** Metrics that begin with the first term. Most replicas of most elections never lead. */
 const OF_A_TERM: readonly Beginning[] = [
   ['termsEnded', 'reason', Object.keys(ENDS)],
   ['termDuration'],
@@ -83,7 +83,7 @@ const OF_A_TERM: readonly Beginning[] = [
   ['releasesFailed'],
 ];
 
-/** Elections that have gone are shown as 0 rather than vanish; of so many at most. */
+/** Closed elections are shown as 0 instead of being removed. This limits how many. */
 const MOST_ELECTIONS = 16_384;
 
 export class Recorder implements Disposable {
@@ -91,7 +91,7 @@ export class Recorder implements Disposable {
   readonly #seen = new Set<string>();
   readonly #stood = new Set<string>();
   readonly #led = new Set<string>();
-  /** Since when there is no leader, by election. */
+  /** Since when an election has had no leader, by its name. */
   readonly #leaderless = new Map<string, number>();
   /** Granted TTLs of the leases held, in seconds. */
   readonly #leases = new Map<string, number>();
@@ -102,18 +102,18 @@ export class Recorder implements Disposable {
     subscribe(RUNAWAY, this.#onRunaway);
   }
 
-  /** Once the sink is ready. */
+  /** Starts recording. Call it when the sink is ready. */
   start(): void {
     this.#begin(OF_THE_PROCESS, {});
   }
 
-  /** Afterwards nothing of it is left in this process. May be called again. */
+  /** Stops recording and removes every subscription. May be called again. */
   [Symbol.dispose](): void {
     for (const name of channelNames) unsubscribe(name, this.#onMessage);
     unsubscribe(RUNAWAY, this.#onRunaway);
   }
 
-  /** Gauges and totals, as they are at this moment. */
+  /** The present values of gauges and totals. */
   read(): Reading[] {
     return [...this.#readElections(), ...readGuards(), this.#readLeases()];
   }
@@ -145,7 +145,7 @@ export class Recorder implements Disposable {
       case 'leader.changed':
         return this.#noteLeader(event.election, event.fencingToken !== undefined);
       case 'campaign.ended':
-        this.#leaderless.delete(event.election); // no campaign of this process watches any more
+        this.#leaderless.delete(event.election); // no campaign of this process watches the election now
         return record('campaignsEnded', 1, { election: event.election, reason: event.reason });
       case 'candidate.lost':
         return record('candidaciesLost', 1, { election: event.election, reason: event.reason });
@@ -179,7 +179,7 @@ export class Recorder implements Disposable {
         return record('leasesUnavailable', 1, {});
       case 'candidate.failed':
         return record('candidaciesFailed', 1, { election: event.election });
-      // These are seen in the gauges, or say nothing that a figure could.
+      // These events appear in the gauges, or have no metric.
       case 'options.unusual':
       case 'host.away':
       case 'host.back':
@@ -234,7 +234,7 @@ export class Recorder implements Disposable {
       else for (const value of values) this.#sink.begin(metric, { ...labels, [label]: value });
   }
 
-  /** Of several with one name (on two clients, say) the best counts: one of them leading is leading. */
+  /** Reads the elections. Of several with one name (for example on two clients), the best value counts. */
   #readElections(): Reading[] {
     const best = new Map<string, ElectionFigures>();
     for (const one of liveElections()) {
@@ -260,7 +260,7 @@ export class Recorder implements Disposable {
 }
 
 type Always = 'isLeader' | 'termRemaining' | 'guardTripped' | 'unhealthy';
-/** Only while a campaign is under way: a replica that does not want to lead is not one that cannot. */
+/** Metrics shown only during a campaign, so that a replica without a campaign does not look like a failing one. */
 type InCampaign = 'leaderKnown' | 'queuePosition';
 type ElectionFigures = Readonly<Record<Always, number> & Partial<Record<InCampaign, number>>>;
 
@@ -280,7 +280,7 @@ function figuresOf(election: Election): ElectionFigures {
 }
 
 function merged(a: ElectionFigures, b: ElectionFigures): ElectionFigures {
-  const figures = { ...a, ...b }; // what only one of them has
+  const figures = { ...a, ...b }; // values that only one of them has
   for (const metric of Object.keys(figures) as (keyof ElectionFigures)[]) {
     const values = [a[metric], b[metric]].filter((value) => value !== undefined);
     // The first place is the best one, and 0 is none.
@@ -291,7 +291,7 @@ function merged(a: ElectionFigures, b: ElectionFigures): ElectionFigures {
   return figures;
 }
 
-/** The guards of an election: of its campaigns, and of what else may be called in a loop. */
+/** Reads the loop guards of every election: those of campaigns, and those of other calls. */
 function readGuards(): Reading[] {
   const sums = new Map<string, { labels: Labels; rounds: number; heldMs: number }>();
   for (const { purpose: loop, election, rounds, heldMs } of loopGuards()) {

@@ -1,6 +1,6 @@
 /**
- * Spans of terms. A term may last for months, so that none spans it: one tells of its begin, as soon as it has begun, one
- * of its hand-over, and one of each trouble between. A process that crashes leaves what it has told.
+ * Traces terms. A term may last for months, so no span covers a whole term. One span covers its begin, one its hand-over, and
+ * one every problem in between. All are exported soon, so they survive a crash of the process.
  */
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import {
@@ -16,7 +16,7 @@ import {
 import type { EventOf } from '../events.ts';
 import type { ElectionEvent, ElectionEventType, EndCause, Term } from '../index.ts';
 
-/** Ends that were chosen; all others are a span's error. */
+/** Reasons for a deliberate end of a term. Any other reason marks the span as an error. */
 const CHOSEN: ReadonlySet<EndCause> = new Set([
   'stepped-down',
   'resigned',
@@ -25,7 +25,7 @@ const CHOSEN: ReadonlySet<EndCause> = new Set([
   'work-ended',
 ]);
 
-/** Events of a term while it lasts, each in a span without length. */
+/** Problems during a term. Each becomes a span without duration. */
 const TROUBLES = [
   'announce.failed',
   'callback.failed',
@@ -37,7 +37,7 @@ const TROUBLES = [
   'write.failed',
 ] as const satisfies readonly ElectionEventType[];
 
-/** Of one term: a work that fails without end fills no storage of traces. */
+/** How many problems of one term are traced, so that work that keeps failing does not fill the trace storage. */
 const MOST_TROUBLES = 32;
 
 type Trouble = EventOf<(typeof TROUBLES)[number]>;
@@ -56,10 +56,10 @@ const HEARD = [
 type Heard = EventOf<(typeof HEARD)[number]>;
 
 interface Tracked {
-  /** When the leadership was seen free, or we came first into the queue, in milliseconds since the epoch. */
+  /** When the previous leader went, or we entered an empty queue, in milliseconds since the epoch. */
   freeSinceMs: number | undefined;
   term: { readonly fencingToken: string; readonly begin: SpanContext; troubles: number } | undefined;
-  /** From the end of the term until its key is given up. */
+  /** The span from the end of the term until its key is deleted. */
   handover: Span | undefined;
 }
 
@@ -72,7 +72,7 @@ export class TermSpans {
     for (const type of HEARD) subscribe(`etcd-election:${type}`, this.#onMessage);
   }
 
-  /** The term's begin as the parent; the active context where the term is not known, or over. */
+  /** The context with the term's begin as parent; the active context if the term is unknown or over. */
   contextOf({ election, fencingToken }: Pick<Term, 'election' | 'fencingToken'>): Context {
     const term = this.#tracked.get(election)?.term;
     return term?.fencingToken === fencingToken.toString() ? within(term.begin) : context.active();
@@ -87,11 +87,11 @@ export class TermSpans {
   readonly #onMessage = (message: unknown): void => {
     const event = message as Heard;
     const of = this.#tracked.get(event.election) ?? this.#track(event);
-    if (of === undefined) return; // no campaign of ours
+    if (of === undefined) return; // not a campaign of this process
     if (isTrouble(event)) return this.#trouble(of, event);
     switch (event.type) {
       case 'candidate.entered':
-        this.#handedOver(of); // where the lease was lost nothing is given up
+        this.#handedOver(of); // if the lease was lost, no release follows
         of.freeSinceMs = event.position === 1 ? Date.now() : undefined;
         return;
       case 'leader.changed':
@@ -112,7 +112,7 @@ export class TermSpans {
     }
   };
 
-  /** Until the campaign ends; not for events of an election without one. */
+  /** The state of the election, kept until its campaign ends; undefined if no campaign runs. */
   #track({ type, election }: Heard): Tracked | undefined {
     if (type !== 'candidate.entered' && type !== 'leader.changed' && type !== 'term.started')
       return undefined;
@@ -125,7 +125,7 @@ export class TermSpans {
     this.#handedOver(of);
     const { election, fencingToken, value, leaseId, clusterId } = event;
     const span = this.#tracer.startSpan(`lead ${election}`, {
-      root: true, // a term belongs to no request that happens to be under way
+      root: true, // a term is not part of whichever request is active
       startTime: of.freeSinceMs ?? Date.now(),
       attributes: {
         'etcd.election.name': election,
@@ -141,7 +141,7 @@ export class TermSpans {
   }
 
   #end(of: Tracked, { election, fencingToken, reason, ledMs }: EventOf<'term.ended'>): void {
-    if (of.term?.fencingToken !== fencingToken) return; // it began before we looked
+    if (of.term?.fencingToken !== fencingToken) return; // the term began before tracing started
     of.handover = this.#tracer.startSpan(
       `hand over ${election}`,
       {
@@ -164,7 +164,7 @@ export class TermSpans {
     of.term = undefined;
   }
 
-  /** An event of the hand-over that is under way, else a span of its own: so it is told at once. */
+  /** Records a problem: in the span of the hand-over under way, otherwise in its own span, which is exported at once. */
   #trouble(of: Tracked, event: Trouble): void {
     if (of.handover !== undefined) {
       of.handover.addEvent(event.type, attributesOf(event));
@@ -188,7 +188,7 @@ const isTrouble = (event: Heard): event is Trouble => TROUBLES.some((type) => ty
 
 const within = (begin: SpanContext): Context => trace.setSpan(context.active(), trace.wrapSpanContext(begin));
 
-/** The facts of an event that are plain values; `afterMs` becomes `etcd.election.after_ms`. */
+/** The plain values of an event, as attributes: `afterMs` becomes `etcd.election.after_ms`. */
 function attributesOf(event: ElectionEvent): Attributes {
   const attributes: Attributes = {};
   for (const [field, value] of Object.entries(event)) {
