@@ -1,15 +1,18 @@
 /**
- * Decides when to report a lasting problem: at its start, when its cause changes, and every minute.
+ * Decides when to report a lasting problem: at its start, with every new cause, and every minute.
  */
 import { clock } from '../util/clock.ts';
 
 const REMIND_EVERY_MS = 60_000;
 
-/** Shortest time between two reports of a changed cause, in milliseconds: two causes may alternate. */
+/** Shortest time between two reports of a new cause, in milliseconds. */
 const CAUSE_EVERY_MS = 5_000;
 
+/** Causes may alternate: each is new once. After this many, none is new. */
+const MOST_CAUSES = 5;
+
 export class Outage {
-  #now: { readonly sinceMs: number; reason: string; told: string; toldAtMs: number } | undefined;
+  #now: { readonly sinceMs: number; reason: string; told: Set<string>; toldAtMs: number } | undefined;
 
   /** The last cause; undefined if there is no problem. */
   get reason(): string | undefined {
@@ -20,13 +23,14 @@ export class Outage {
   note(reason: string): number | undefined {
     const nowMs = clock.now();
     if (this.#now === undefined) {
-      this.#now = { sinceMs: nowMs, reason, told: reason, toldAtMs: nowMs };
+      this.#now = { sinceMs: nowMs, reason, told: new Set([reason]), toldAtMs: nowMs };
       return 0;
     }
     const now = this.#now;
     now.reason = reason;
-    if (nowMs - now.toldAtMs < (reason === now.told ? REMIND_EVERY_MS : CAUSE_EVERY_MS)) return undefined;
-    now.told = reason;
+    const isNew = !now.told.has(reason) && now.told.size < MOST_CAUSES;
+    if (nowMs - now.toldAtMs < (isNew ? CAUSE_EVERY_MS : REMIND_EVERY_MS)) return undefined;
+    now.told.add(reason);
     now.toldAtMs = nowMs;
     return nowMs - now.sinceMs;
   }
