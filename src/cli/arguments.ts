@@ -1,5 +1,5 @@
 /**
- * Command lines and environment in, settings out. Pure.
+ * Parses command lines and environment variables into settings. Pure.
  */
 import { parseArgs, type ParseArgsConfig } from 'node:util';
 
@@ -7,7 +7,7 @@ export type Flags = NonNullable<ParseArgsConfig['options']>;
 type Values = Readonly<Record<string, string | boolean | (string | boolean)[] | undefined>>;
 export type Environment = Readonly<Record<string, string | undefined>>;
 
-/** The command line is wrong; the message says how, and what is expected. */
+/** The command line is wrong. The message says why, and what is expected. */
 export class UsageError extends Error {
   override readonly name = 'UsageError';
 }
@@ -19,9 +19,9 @@ export interface Connection {
   readonly cacert: string | undefined;
   readonly cert: string | undefined;
   readonly key: string | undefined;
-  /** Without a password, a person is asked for it. */
+  /** If there is no password, the terminal is asked for it. */
   readonly user: { readonly name: string; readonly password: string | undefined } | undefined;
-  /** The certificate of etcd is not verified. */
+  /** Whether the verification of etcd's certificate is skipped. */
   readonly insecureSkipVerify: boolean;
   /** How long one request may take, in milliseconds. */
   readonly timeoutMs: number;
@@ -29,19 +29,19 @@ export interface Connection {
 
 export interface CommandLine {
   readonly connection: Connection;
-  /** What comes before an election's name in its keys. */
+  /** Text before an election's name in its keys. */
   readonly prefix: string;
   readonly json: boolean;
   readonly help: boolean;
-  /** What is neither a flag nor after `--`. */
+  /** Arguments that are neither flags nor after `--`. */
   readonly words: readonly string[];
-  /** What comes after `--`; undefined where there is no `--`. */
+  /** Arguments after `--`; undefined if there is no `--`. */
   readonly rest: readonly string[] | undefined;
-  /** Flags of the one command. */
+  /** Values of the flags of this command. */
   readonly values: Values;
 }
 
-/** Flags of every command that talks to etcd: those of etcdctl, by the same names. */
+/** Flags of every command that uses etcd. They have the names of etcdctl's flags. */
 const commonFlags = {
   endpoints: { type: 'string' },
   cacert: { type: 'string' },
@@ -87,7 +87,7 @@ export function parseCommand(args: readonly string[], env: Environment, flags: F
   };
 }
 
-/** The one NAME that a command asks for. @throws {UsageError} */
+/** Returns the only NAME on the command line. @throws {UsageError} */
 export function oneName(words: readonly string[]): string {
   const [name, ...more] = words;
   if (name === undefined) throw new UsageError('which election? Give its NAME');
@@ -97,7 +97,7 @@ export function oneName(words: readonly string[]): string {
   return name;
 }
 
-/** etcdctl's boolean flags stand alone or with a value. */
+/** Boolean flags of etcdctl, which may have a value. */
 const BOOLEAN = /^--(insecure-skip-tls-verify|insecure-transport)$/;
 const withValue = (word: string): string => (BOOLEAN.test(word) ? `${word}=true` : word);
 

@@ -1,15 +1,15 @@
 /**
- * Questions to a person at a terminal.
+ * Asks questions at a terminal.
  */
 import { createInterface } from 'node:readline/promises';
 import { Writable } from 'node:stream';
 import type { SafeText, Terminal } from './terminal.ts';
 
-/** The question goes to standard error: standard output may be a file. @returns what was typed, without its line end. */
+/** Asks on standard error, because standard output may be a file. @returns the answer, without its line end. */
 export const ask = (terminal: Terminal, question: SafeText): Promise<string> =>
   answered(terminal, terminal.stderr, question);
 
-/** As {@link ask}, but nothing of what is typed is shown. */
+/** As {@link ask}, but does not show what is typed. */
 export async function askSecretly(terminal: Terminal, question: SafeText): Promise<string> {
   const hidden = new Writable({ write: (_chunk, _encoding, done) => done() });
   try {
@@ -26,7 +26,7 @@ async function answered(terminal: Terminal, echo: Writable, question: SafeText):
   reader.on('SIGINT', () => over.abort());
   reader.on('close', () => over.abort());
   const isHidden = echo !== terminal.stderr;
-  // Not before the reader is there: until then the terminal itself shows what is typed.
+  // Only when the reader is ready: until then the terminal shows what is typed.
   if (isHidden) terminal.stderr.write(question.toString());
   try {
     return await reader.question(isHidden ? '' : question.toString(), { signal: over.signal });
@@ -37,7 +37,7 @@ async function answered(terminal: Terminal, echo: Writable, question: SafeText):
   }
 }
 
-/** The person did not answer. */
+/** The question was not answered. */
 export class Aborted extends Error {
   override readonly name = 'Aborted';
 }

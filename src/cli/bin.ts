@@ -17,9 +17,9 @@ else await command();
 async function command(): Promise<void> {
   let broken: NodeJS.ErrnoException | undefined;
   process.stdout.on('error', (error) => (broken = error));
-  process.stderr.on('error', () => undefined); // nowhere left to say it
+  process.stderr.on('error', () => undefined); // there is nowhere left to report it
   const { stdout, stderr, stdin } = process;
-  // A copy: what we set for ourselves is not for the command of `run`.
+  // A copy, so that variables that we set do not reach the command of `run`.
   let code = await main(process.argv.slice(2), {
     env: { ...process.env },
     stdout,
@@ -30,10 +30,10 @@ async function command(): Promise<void> {
   await new Promise<void>((resolve) => stdout.write('', () => resolve()));
   await new Promise((resolve) => setImmediate(resolve)); // an error of the last write arrives now
   if (broken !== undefined) {
-    // The reader has gone, as `| head` does: a failure, but not worth a message.
+    // The reader has closed the pipe, as `| head` does: a failure, but without a message.
     if (broken.code !== 'EPIPE') stderr.write(`etcd-election: cannot write: ${broken.message}\n`);
     if (code === 0) code = EXIT.failed;
   }
-  // Not left to itself: after a refused watch etcd3 goes on asking, even when its client is closed.
+  // An explicit exit: after a refused watch etcd3 keeps retrying, even when its client is closed.
   stderr.write('', () => process.exit(code));
 }

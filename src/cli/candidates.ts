@@ -1,5 +1,5 @@
 /**
- * The queues as etcd has them: read with the command's own client, each with the lease that it hangs on.
+ * Reads the queues and the leases of their candidates from etcd, with the command's own client.
  */
 import type { Etcd3 } from 'etcd3';
 
@@ -33,14 +33,14 @@ interface KeyValue {
   readonly lease: string;
 }
 
-/** All elections under the prefix, or the one named: a linearizable read. */
+/** Reads all elections under the prefix, or the named one. The read is linearizable. */
 export async function readQueues(client: Etcd3, prefix: string, election?: string): Promise<ElectionQueue[]> {
   const range = client.getAll().prefix(election === undefined ? prefix : `${prefix}${election}/`);
   const { kvs } = await range.sort('Create', 'Ascend').exec();
   return queuesOf(kvs, prefix);
 }
 
-/** Keys of another shape (deeper down, or without a name) are no candidates. Pure. */
+/** Groups keys by election. Keys of another shape (deeper, or without a name) are not candidates. Pure. */
 export function queuesOf(kvs: readonly KeyValue[], prefix: string): ElectionQueue[] {
   const queues = new Map<string, Candidate[]>();
   for (const kv of kvs) {
@@ -64,10 +64,10 @@ export function queuesOf(kvs: readonly KeyValue[], prefix: string): ElectionQueu
     .sort((a, b) => (a.election < b.election ? -1 : 1));
 }
 
-/** At most so many leases are asked for at once. */
+/** How many leases are read at once. */
 const LEASES_AT_ONCE = 32;
 
-/** How long each candidate's lease still lasts, by lease. */
+/** Reads how long every candidate's lease still lasts, by lease ID. */
 export async function readLeases(
   client: Etcd3,
   candidates: readonly Candidate[],
@@ -86,7 +86,7 @@ export async function readLeases(
   return left;
 }
 
-/** Deletes the key only if it is still that of this term. @returns whether it was. */
+/** Deletes the key if it still belongs to this term. @returns whether it did. */
 export async function removeCandidate(client: Etcd3, candidate: Candidate): Promise<boolean> {
   const { succeeded } = await client
     .if(candidate.key, 'Create', '==', candidate.fencingToken.toString())

@@ -1,6 +1,6 @@
 /**
- * A command in a process group of its own: signalled as a whole, dead as a whole, and never outliving us or the
- * deadline.
+ * Runs a command in its own process group. The group is signalled and killed as a whole, and outlives neither this process
+ * nor the deadline.
  */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
@@ -10,21 +10,21 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { EXIT } from './exit-codes.ts';
 import { GUARDIAN, signalGroup, type Order } from './guardian.ts';
 
-/** How a command ended, as the exit code that a shell would give. */
+/** How a command ended, with the exit code that a shell would return. */
 export interface ChildEnd {
   readonly exitCode: number;
   readonly how: string;
 }
 
 export class ChildGroup {
-  /** Process ID of the command, which is that of its group too. */
+  /** Process ID of the command, which is also the ID of its group. */
   readonly pid: number;
-  /** The command itself is dead; others of its group may live on. Never rejects. */
+  /** Resolves when the command itself has ended; others of its group may still run. Never rejects. */
   readonly ended: Promise<ChildEnd>;
   #guardian: ChildProcess;
   #order: Order;
 
-  /** @throws {Error} if the guardian or the shell cannot be started: then the command does not run. */
+  /** Starts the guardian and the command. @throws {Error} if one cannot be started: then the command does not run. */
   static async start(
     command: string,
     args: readonly string[],
@@ -34,8 +34,8 @@ export class ChildGroup {
     const guardian = startGuardian();
     try {
       await once(guardian, 'spawn');
-      // The shell waits for a word and then becomes the command. If we die before the guardian knows the group, no
-      // word comes, and no command runs.
+      // The shell waits for a line of input and then becomes the command. If we die before the guardian knows the
+      // group, the line does not come, and the command does not run.
       const child = spawn('/bin/sh', ['-c', WAIT_AND_BECOME, 'sh', command, ...args], {
         stdio: ['inherit', 'inherit', 'inherit', 'pipe'],
         env,
@@ -44,7 +44,7 @@ export class ChildGroup {
       await once(child, 'spawn');
       const group = new ChildGroup(guardian, child, { ...deadline, group: child.pid! });
       const gate = child.stdio[3] as Writable;
-      gate.on('error', () => undefined); // the shell is dead: its exit says so
+      gate.on('error', () => undefined); // the shell has ended: its exit event reports it
       gate.end('run\n');
       return group;
     } catch (error) {
@@ -61,10 +61,10 @@ export class ChildGroup {
     tell(guardian, order);
   }
 
-  /** Moves the deadline: the guardian acts unless it is moved again in time. */
+  /** Moves the deadline. The guardian acts unless it is moved again in time. */
   feed(deadline: Omit<Order, 'group'>): void {
     this.#order = { ...deadline, group: this.pid };
-    // It was killed. At most one start for each renewal.
+    // The guardian was killed: starts another one, at most one for every renewal.
     if (this.#guardian.exitCode !== null || this.#guardian.signalCode !== null)
       this.#guardian = startGuardian();
     tell(this.#guardian, this.#order);
@@ -83,7 +83,7 @@ export class ChildGroup {
     while (this.signal(0)) {
       if (performance.now() > dueMs) return false;
       await sleep(LOOK_EVERY_MS);
-      this.signal('SIGKILL'); // a fork that slipped through
+      this.signal('SIGKILL'); // for processes that were forked meanwhile
     }
     this.#guardian.kill('SIGKILL');
     return true;
@@ -94,10 +94,10 @@ const WAIT_AND_BECOME = 'read -r _ <&3 || exit 125; exec 3<&-; exec "$@"';
 
 const LOOK_EVERY_MS = 5;
 
-/** What a process of Node needs to find its libraries. No NODE_OPTIONS: they would open an inspector, or load code. */
+/** Variables that Node needs to find its libraries. Not NODE_OPTIONS, which could open an inspector or load code. */
 const INHERITED = ['PATH', 'LD_LIBRARY_PATH', 'OPENSSL_CONF'] as const;
 
-/** This program once more, as a guardian; see guardian.ts. */
+/** Starts this program again as a guardian; see guardian.ts. */
 function startGuardian(): ChildProcess {
   const guardian = spawn(process.execPath, [process.argv[1]!, GUARDIAN], {
     stdio: ['pipe', 'ignore', 'ignore'],
@@ -107,8 +107,8 @@ function startGuardian(): ChildProcess {
     cwd: '/',
     detached: true, // out of reach of the terminal's signals
   });
-  guardian.stdin?.on('error', () => undefined); // its exit says so
-  guardian.on('error', () => undefined); // the first one is awaited; a later one is tried again
+  guardian.stdin?.on('error', () => undefined); // its exit event reports it
+  guardian.on('error', () => undefined); // the first start is awaited; a later one is retried
   guardian.unref();
   return guardian;
 }

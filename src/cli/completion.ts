@@ -1,6 +1,6 @@
 /**
- * `etcd-election completion SHELL`: a script that completes commands and flags. Made from the help texts, so it knows
- * every flag that they name.
+ * `etcd-election completion SHELL`: prints a script that completes commands and flags. It is made from the help texts, so it
+ * knows every flag in them.
  */
 import { UsageError } from './arguments.ts';
 import { EXIT } from './exit-codes.ts';
@@ -21,7 +21,7 @@ export interface Completable {
   readonly flags: readonly string[];
 }
 
-/** The flags that a help text names. */
+/** The flags in a help text. */
 export const flagsOf = (help: string): string[] => [
   ...new Set([...help.matchAll(/(?<![\w-])--[a-z][a-z-]+/g)].map(([flag]) => flag)),
 ];
@@ -99,5 +99,5 @@ compdef _etcd_election etcd-election`,
 
 const operands = (name: string): readonly string[] => (name === 'completion' ? ['bash', 'zsh', 'fish'] : []);
 
-/** Summaries stand in single quotes. */
+/** Escapes a summary for single quotes. */
 const quoted = (text: string): string => text.replaceAll("'", '’');

@@ -1,6 +1,6 @@
 /**
- * The client of the command line. Here the command is the user, who brings a client along; in the library only
- * etcd/ imports etcd3.
+ * Creates the etcd3 client of the command line. The command is a user of the library, so it may import etcd3; inside the
+ * library only etcd/ does.
  */
 import { readFileSync } from 'node:fs';
 import { handleWhen, noop, retry } from 'cockatiel';
@@ -16,15 +16,15 @@ function connect(connection: Connection): Etcd3 {
     hosts: [...endpoints],
     dialTimeout: timeoutMs,
     faultHandling: {
-      // Without etcd3's circuit breaker: its message would hide the cause.
+      // No circuit breaker of etcd3: its message would hide the cause.
       host: () => noop,
-      // Each host once: one that does not answer takes no longer than one request may.
+      // Tries each host once: a silent host takes no longer than one request may.
       global:
         endpoints.length === 1
           ? noop
           : retry(handleWhen(isRecoverableError), { maxAttempts: endpoints.length - 1 }),
     },
-    // A command answers or says that it cannot: it is no service that waits for better times.
+    // A command succeeds or fails within its time limit. It does not wait for etcd to come back.
     defaultCallOptions: ({ isStream }) => (isStream ? {} : { deadline: Date.now() + timeoutMs }),
     ...credentialsOf(connection),
     ...(user !== undefined && {
@@ -38,7 +38,7 @@ function connect(connection: Connection): Etcd3 {
   return new Etcd3(options);
 }
 
-/** Asks for a password where only the name of a user is given. @throws {UsageError} if there is no terminal to ask on. */
+/** Asks for a password if only a user name is given. @throws {UsageError} if there is no terminal to ask on. */
 export async function withPassword(connection: Connection, terminal: Terminal): Promise<Connection> {
   const { user } = connection;
   if (user === undefined || user.password !== undefined) return connection;
@@ -48,7 +48,7 @@ export async function withPassword(connection: Connection, terminal: Terminal): 
   return { ...connection, user: { name: user.name, password } };
 }
 
-/** Runs the work with a client, and closes that whatever comes. */
+/** Runs the work with a client, and always closes the client. */
 export async function connected<T>(connection: Connection, work: (client: Etcd3) => Promise<T>): Promise<T> {
   const client = connect(connection);
   try {
@@ -76,17 +76,20 @@ function credentialsOf(connection: Connection): Pick<IOptions, 'credentials'> {
   if (connection.insecureSkipVerify) skipVerification();
   const files = pemOf(connection);
   if (files === undefined) return {};
-  // Node warns of an address in place of a host name (DEP0123): gRPC's doing, and nothing that who types can change.
+  // gRPC makes Node warn of an address in place of a host name (DEP0123). Users of the command cannot change that.
   process.noDeprecation = true;
   const { ca, cert: certChain, key: privateKey } = files;
-  // gRPC takes Node's own roots if there is no certificate; etcd3's type does not know that.
+  // Without a certificate gRPC uses Node's own roots; the type in etcd3 does not allow that.
   const rootCertificate = ca as Buffer;
   return certChain === undefined || privateKey === undefined
     ? { credentials: { rootCertificate } }
     : { credentials: { rootCertificate, certChain, privateKey } };
 }
 
-/** etcd3 does not pass gRPC's own option on. The whole process talks to etcd only; the command of `run` has its own environment. */
+/**
+ * Turns verification off for the whole process, because etcd3 does not pass gRPC's option on. The process connects only to
+ * etcd, and the command of `run` has its own environment.
+ */
 function skipVerification(): void {
   process.env['NODE_TLS_REJECT_UNAUTHORIZED'] = '0';
   const emitWarning = process.emitWarning.bind(process) as (...words: unknown[]) => void;

@@ -1,10 +1,10 @@
 /**
- * What the doctor's measurements of the cluster as a whole mean: verdicts and advice. Pure.
+ * Turns the doctor's measurements of the whole cluster into verdicts and advice. Pure.
  */
 import { bad, good, failureOf, warning, type Finding, type MemberReading } from './doctor-findings.ts';
 import { hintFor } from './plain-error.ts';
 
-/** All members together: do they form one cluster? */
+/** Checks whether all members form one cluster. */
 export function judgeCluster(readings: readonly MemberReading[], clusterSize: number | undefined): Finding[] {
   const reached = readings.flatMap(({ endpoint, reached: status }) =>
     'failure' in status ? [] : [{ endpoint, ...status }],
@@ -41,7 +41,7 @@ export function judgeCluster(readings: readonly MemberReading[], clusterSize: nu
   return findings;
 }
 
-/** Members of another cluster among the endpoints: then two leaders can exist, each in its own. */
+/** Checks for members of another cluster among the endpoints. Every cluster would have its own leader. */
 function judgeStrangers(
   reached: readonly { readonly endpoint: string; readonly clusterId: string }[],
 ): Finding[] {
@@ -61,7 +61,7 @@ function judgeStrangers(
   ];
 }
 
-/** A grpc-proxy gives watches IDs of its own, whatever the client chose. */
+/** Detects a grpc-proxy: it replaces the watch ID that the client chose. */
 export function judgeProxy(watchIdCameBack: boolean | undefined): Finding[] {
   if (watchIdCameBack !== false) return [];
   return [
@@ -131,7 +131,7 @@ export function judgeLease(
 
 export type Permission = 'put' | 'read' | 'watch' | 'delete';
 
-/** @param failed what was tried and failed, with the error; a time-out says nothing about permissions. */
+/** @param failed the operations that failed, with their errors. A time-out says nothing about permissions. */
 export function judgePermissions(prefix: string, failed: ReadonlyMap<Permission, string>): Finding[] {
   if (failed.size === 0) return [good('permissions', `may write, read, watch and delete under "${prefix}"`)];
   const byReason = new Map<string, Permission[]>();
@@ -150,7 +150,7 @@ export function judgePermissions(prefix: string, failed: ReadonlyMap<Permission,
   );
 }
 
-/** etcd's disk, as a write sees it: put to acknowledged. */
+/** Judges etcd's disk by the time of one acknowledged write. */
 export function judgeWrite(milliseconds: number | undefined): Finding[] {
   if (milliseconds === undefined) return [];
   const found = `a write takes ${milliseconds.toFixed(1)} ms`;

@@ -6,19 +6,19 @@ export interface Finding {
   readonly verdict: 'good' | 'warning' | 'bad';
   /** What was found. */
   readonly found: string;
-  /** What to do about it; undefined where nothing is to be done. */
+  /** What to do about it; undefined if there is nothing to do. */
   readonly advice?: string;
-  /** More of what was found, a line each. */
+  /** Further lines about what was found. */
   readonly details?: readonly string[];
 }
 
-/** What a member says of itself. */
+/** The status that a member reports. */
 export interface MemberStatus {
   readonly version: string;
   readonly roundTripMs: number;
   readonly clusterId: string;
   readonly memberId: string;
-  /** `0` where the member knows of none. */
+  /** Member ID of etcd's leader; `0` if the member knows none. */
   readonly leaderId: string;
   readonly isLearner: boolean;
   readonly databaseBytes: number;
@@ -27,15 +27,15 @@ export interface MemberStatus {
   readonly membersBehind: number;
 }
 
-/** Why there is no status: etcd is not there, does not answer, asks who we are, or it is something else that answers. */
+/** Why there is no status: for example, etcd is unreachable or silent, requires authentication, or is not etcd at all. */
 export type Failure = 'unreachable' | 'silent' | 'authentication' | 'permission' | 'tls' | 'not-etcd';
 
 export interface MemberReading {
   readonly endpoint: string;
   readonly reached: MemberStatus | { readonly failure: Failure; readonly error: string };
-  /** What plain HTTP on the same port says of the version; undefined where there is no answer, or not etcd's. */
+  /** The version that plain HTTP on the same port reports; undefined without an answer, or if it is not etcd's. */
   readonly httpVersion?: string | undefined;
-  /** By how much the member's clock is ahead of ours, in milliseconds; undefined where it does not say. */
+  /** How far the member's clock is ahead of ours, in milliseconds; undefined if it is not reported. */
   readonly clockAheadMs: number | undefined;
 }
 
@@ -53,7 +53,7 @@ export const bad = (check: string, found: string, advice: string): Finding => ({
   advice,
 });
 
-/** From an error's plain text to its kind. */
+/** Finds the kind of an error from its plain text. */
 export function failureOf(error: string): Failure {
   if (/authentication failed|user name is empty|invalid auth token/i.test(error)) return 'authentication';
   if (/permission ?denied/i.test(error)) return 'permission';

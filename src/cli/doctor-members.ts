@@ -1,5 +1,5 @@
 /**
- * What the answers of single members mean: verdicts and advice. Pure.
+ * Turns the answers of single members into verdicts and advice. Pure.
  */
 import {
   bad,
@@ -20,7 +20,7 @@ const DEFAULT_QUOTA_BYTES = 2 * 1024 ** 3;
 /** The HTTP date has whole seconds. */
 const CLOCK_STEP_MS = 2_000;
 
-/** @param isMissed whether the others can do without it: the cluster has a quorum. */
+/** @param isMissed whether the cluster has a quorum without this member. */
 export function judgeMember(reading: MemberReading, isMissed = true): Finding[] {
   const { endpoint, reached, clockAheadMs } = reading;
   const check = `member ${endpoint}`;
@@ -56,7 +56,7 @@ export function judgeMember(reading: MemberReading, isMissed = true): Finding[] 
   return findings;
 }
 
-/** Whether it knows etcd's own leader. */
+/** Checks whether the member knows etcd's own leader. */
 function judgeLeader(check: string, { leaderId }: MemberStatus, found: string, isMissed: boolean): Finding {
   if (leaderId !== '0') return good(check, found);
   return isMissed
@@ -107,7 +107,7 @@ function judgeFailure(
   }
 }
 
-/** Each version once, however many members have it. */
+/** Judges the version of etcd, once for all members that run it. */
 export function judgeVersions(readings: readonly MemberReading[]): Finding[] {
   const versions = new Set(
     readings.flatMap(({ reached, httpVersion }) =>

@@ -1,5 +1,5 @@
 /**
- * What the doctor measures: each member by itself, and what a candidate does.
+ * The doctor's measurements: every member by itself, and the operations of a candidate.
  */
 import { randomBytes, randomInt } from 'node:crypto';
 import * as http from 'node:http';
@@ -12,10 +12,10 @@ import type { Permission } from './doctor-checks.ts';
 import { failureOf, type MemberReading, type MemberStatus } from './doctor-findings.ts';
 import { plain } from './plain-error.ts';
 
-/** A gateway sends connections to its members in turns. */
+/** How many connections are made to one address. A gateway spreads them over its members. */
 const CONNECTIONS = 3;
 
-/** How long etcd may take to elect its own leader, with its defaults. */
+/** How long etcd may take to elect its own leader with its default settings, in milliseconds. */
 const ELECTS_WITHIN_MS = 5_000;
 const LOOK_EVERY_MS = 250;
 
@@ -38,7 +38,7 @@ export async function readMember(connection: Connection, endpoint: string): Prom
   return { endpoint, reached: { ...first, membersBehind: members.size }, httpVersion, clockAheadMs };
 }
 
-/** etcd may be about to elect its own leader: then the status of a moment later counts. */
+/** Reads the status. If etcd is electing its own leader, waits until that is done. */
 async function settledStatus(connection: Connection): Promise<MemberStatus | { readonly error: string }> {
   const dueMs = performance.now() + ELECTS_WITHIN_MS;
   for (;;) {
@@ -48,7 +48,7 @@ async function settledStatus(connection: Connection): Promise<MemberStatus | { r
   }
 }
 
-/** Over a connection of its own. */
+/** Reads the status over a new connection. */
 async function statusOf(connection: Connection): Promise<MemberStatus | { readonly error: string }> {
   try {
     return await connected(connection, async (client) => {
@@ -75,11 +75,11 @@ async function statusOf(connection: Connection): Promise<MemberStatus | { readon
 interface HttpAnswer {
   readonly clockAheadMs: number | undefined;
   readonly version: string | undefined;
-  /** The status; undefined: no HTTP here. */
+  /** The HTTP status; undefined if there is no HTTP answer. */
   readonly says: number | undefined;
 }
 
-/** etcd answers HTTP on its client port too: its version, and a date, as every server does. */
+/** Asks over HTTP: on its client port, etcd reports its version there, and a date. */
 function askOverHttp(connection: Connection, endpoint: string): Promise<HttpAnswer> {
   const nothing: HttpAnswer = { clockAheadMs: undefined, version: undefined, says: undefined };
   return new Promise((resolve) => {
@@ -94,7 +94,7 @@ function askOverHttp(connection: Connection, endpoint: string): Promise<HttpAnsw
       response.on('error', () => resolve(nothing));
       response.on('end', () =>
         resolve({
-          // Cut to whole seconds: in the middle it is half a second later.
+          // The date is cut to whole seconds, so on average it is half a second later.
           clockAheadMs: Number.isNaN(date) ? undefined : date + 500 - Date.now(),
           version: /"etcdserver":\s*"([\w.-]+)"/.exec(body)?.[1],
           says: response.statusCode,
@@ -115,7 +115,7 @@ function askOverHttp(connection: Connection, endpoint: string): Promise<HttpAnsw
 export const sizeOf = async (client: Etcd3): Promise<number | undefined> =>
   await client.cluster.memberList({ linearizable: false }).then(
     ({ members }) => members.filter(({ isLearner }) => !isLearner).length,
-    () => undefined, // with authentication on, not for everybody
+    () => undefined, // with authentication on, not every user may
   );
 
 export async function alarmsOf(client: Etcd3): Promise<string[] | { error: string }> {
@@ -136,7 +136,7 @@ export interface Trial {
   readonly watchIdCameBack: boolean | undefined;
 }
 
-/** Does what a candidate does, under a name of its own, and leaves nothing behind. */
+/** Performs the operations of a candidate under a key of its own, and cleans up. */
 export async function tryCandidacy(
   client: Etcd3,
   prefix: string,

@@ -1,5 +1,5 @@
 /**
- * `etcd-election doctor`: is this etcd fit for elections? What is wrong, and what to do.
+ * `etcd-election doctor`: checks whether etcd is fit for elections. Says what is wrong, and what to do.
  */
 import { parseCommand, wholeNumber, type Connection } from './arguments.ts';
 import { connected, withPassword } from './connect.ts';
@@ -43,7 +43,7 @@ async function examine(connection: Connection, prefix: string, ttlSeconds: numbe
   const usable = readings.filter(canTry).map(({ endpoint }) => endpoint);
   if (usable.length === 0)
     return [...readings.flatMap((reading) => judgeMember(reading)), ...judgeVersions(readings)];
-  // Not over members that are away: a time-out there says nothing about the cluster.
+  // Only over reachable members: a time-out of another one says nothing about the cluster.
   return await connected({ ...connection, endpoints: usable }, async (client) => {
     const [clusterSize, alarms] = await Promise.all([sizeOf(client), alarmsOf(client)]);
     const trial = await tryCandidacy(client, prefix, ttlSeconds, connection.timeoutMs);
@@ -61,7 +61,7 @@ async function examine(connection: Connection, prefix: string, ttlSeconds: numbe
   });
 }
 
-/** A learner refuses writes. A member that shows its status to root only works all the same. */
+/** Whether the member can serve the trial. A learner cannot. A member that shows its status only to root can. */
 const canTry = ({ reached }: MemberReading): boolean =>
   'failure' in reached ? reached.failure === 'permission' : !reached.isLearner;
 

@@ -1,23 +1,23 @@
 /**
- * Defects of etcd that an election's users meet, with the releases that have them; and when release lines end. From
- * etcd's changelogs, issues and advisories, November 2026. docs/operating-etcd.md has the same table; a test compares.
+ * Defects of etcd that affect elections, the releases that have them, and the ends of release lines. The sources are etcd's
+ * changelogs, issues and advisories, as of November 2026. A test compares the list with docs/operating-etcd.md.
  */
 
 export interface Affected {
   /** A release line, such as `3.5`. */
   readonly line: string;
-  /** The first patch release that has it. */
+  /** The first patch release with the defect. */
   readonly from: number;
-  /** The first patch release without it; undefined: no release of this line mends it. */
+  /** The first patch release without it; undefined if no release of this line fixes it. */
   readonly fixed: number | undefined;
 }
 
 export interface Defect {
-  /** As etcd's own project names it. */
+  /** The identifier that the etcd project uses. */
   readonly id: string;
   readonly url: string;
   readonly affected: readonly Affected[];
-  /** What a client sees. */
+  /** The effect on a client. */
   readonly symptom: string;
 }
 
@@ -31,7 +31,7 @@ const advisory = (id: string, ghsa: string): Pick<Defect, 'id' | 'url'> => ({
   url: `https://github.com/etcd-io/etcd/security/advisories/${ghsa}`,
 });
 
-/** Patch releases that mend it, in 3.4 and 3.5; later lines never had it. */
+/** The patch releases of 3.4 and 3.5 that fix the defect. Later lines never had it. */
 const until = (in34: number, in35: number): Affected[] => [
   { line: '3.4', from: 0, fixed: in34 },
   { line: '3.5', from: 0, fixed: in35 },
@@ -176,7 +176,7 @@ export const RELEASE_LINES: readonly ReleaseLine[] = [
   { line: '3.7' },
 ];
 
-/** The first line that this library is tested with. */
+/** Minor version of the first release line that this library is tested with. */
 const FIRST_MINOR = 4;
 
 interface Version {
@@ -211,7 +211,7 @@ export function defectsOf(version: string): Known[] {
   );
 }
 
-/** The smallest release of the version's own line without any defect that the line mends. */
+/** The smallest release of the version's own line without any defect that the line fixes. */
 export function upgradeWithinLine(version: string): string | undefined {
   const at = parsed(version);
   const patches = defectsOf(version).flatMap(({ fixedIn }) =>

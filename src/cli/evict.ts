@@ -1,5 +1,5 @@
 /**
- * `etcd-election evict NAME`: ends the leader's term, exactly the one that was shown.
+ * `etcd-election evict NAME`: ends the term of the leader, and only the term that was shown.
  */
 import { oneName, parseCommand, UsageError } from './arguments.ts';
 import { Aborted, ask } from './ask.ts';

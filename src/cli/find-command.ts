@@ -1,15 +1,15 @@
 /**
- * Why a command cannot be started, told before it is tried, with the exit codes of a shell.
+ * Checks before the start whether a command can be started, and returns the exit code of a shell if not.
  */
 import { accessSync, constants, statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ChildEnd } from './child-group.ts';
 import { EXIT } from './exit-codes.ts';
 
-/** Where the system looks if PATH is not set. */
+/** The search path if PATH is not set. */
 const DEFAULT_PATH = '/bin:/usr/bin';
 
-/** @returns undefined if it can be started, as far as can be seen from here. */
+/** @returns undefined if the command can probably be started; otherwise the reason. */
 export function whyNotStarted(command: string, path: string = DEFAULT_PATH): ChildEnd | undefined {
   const places = command.includes('/') ? [command] : path.split(':').map((folder) => join(folder, command));
   const problems = command === '' ? (['ENOENT'] as const) : places.map(problemOf);

@@ -1,36 +1,36 @@
 /**
- * The guardian's own process. It ends the command's group in two cases: when the runner is gone, and when the runner
- * has not renewed the deadline in time, because it was stopped (Ctrl-Z, SIGSTOP, a debugger). The runner cannot
- * do that itself, and the other replicas do not wait for it.
+ * The guardian process of `run`. It ends the command's process group in two cases: the runner has ended, or the runner was
+ * stopped (Ctrl-Z, SIGSTOP, a debugger) and has not renewed the deadline in time. A stopped runner cannot do that itself,
+ * and other replicas do not wait for it.
  */
 import { uptime } from 'node:os';
 
-/** What the runner says, one JSON object a line; the last one counts. */
+/** A message of the runner, one JSON object per line. The last one counts. */
 export interface Order {
   readonly group: number;
-  /** When the group gets SIGTERM, on {@link sharedClockMs}; null if the runner has taken that over. */
+  /** When the group gets SIGTERM, on {@link sharedClockMs}; null if the runner does that itself. */
   readonly terminateAtMs: number | null;
   /** When the group gets SIGKILL, on the same clock. */
   readonly killAtMs: number;
 }
 
-/** The word that makes a guardian of the command `etcd-election`. */
+/** The argument that starts `etcd-election` as a guardian. */
 export const GUARDIAN = '__guardian';
 
 /**
- * One clock for the runner and the guardian, in milliseconds. On Linux it counts the time that the machine was
- * suspended; elsewhere `uptime()` has whole seconds only.
+ * A clock that the runner and the guardian share, in milliseconds. On Linux it includes the time in which the machine was
+ * suspended. Elsewhere `uptime()` has only whole seconds.
  */
 export const sharedClockMs = (): number =>
   process.platform === 'linux' ? uptime() * 1_000 : Number(process.hrtime.bigint() / 1_000n) / 1_000;
 
-/** Looks at the clock at least so often: a timer does not count suspended time. */
+/** How often the clock is checked at least, in milliseconds: a timer does not count suspended time. */
 const LOOK_EVERY_MS = 1_000;
-/** SIGKILL is repeated for forks that slip through. */
+/** How often SIGKILL is repeated, in milliseconds, for processes that were forked meanwhile. */
 const KILL_EVERY_MS = 100;
 const MOST_KILLS = 20;
 
-/** Runs until the pipe ends, and the group with it. */
+/** Runs until the pipe has ended and the group is dead. */
 export function guard(pipe: NodeJS.ReadableStream, end: () => void): void {
   process.title = 'etcd-election guardian';
   // A signal to the runner's process group must not reach the guardian. SIGUSR1 would open an inspector.
@@ -40,7 +40,7 @@ export function guard(pipe: NodeJS.ReadableStream, end: () => void): void {
   pipe.setEncoding('utf8');
   pipe.on('data', (text: string) => {
     const lines = (unread + text).split('\n');
-    unread = lines.pop() ?? ''; // half a line: the rest comes, or the runner died while it wrote
+    unread = lines.pop() ?? ''; // an incomplete line: the rest may follow
     const last = lines.at(-1);
     if (last !== undefined) watch.obey(JSON.parse(last) as Order);
   });
@@ -68,7 +68,7 @@ class DeadlineWatch {
     if (this.#isAlone) return;
     this.#isAlone = true;
     if (this.#order === undefined) return this.#end();
-    this.#order = { ...this.#order, killAtMs: 0 }; // at once, whatever the deadline
+    this.#order = { ...this.#order, killAtMs: 0 }; // at once, regardless of the deadline
     this.#look();
   }
 
@@ -80,7 +80,7 @@ class DeadlineWatch {
     if (!this.#isTerminated && terminateAtMs !== null && now >= terminateAtMs) {
       this.#isTerminated = true;
       signalGroup(group, 'SIGTERM');
-      signalGroup(group, 'SIGCONT'); // a stopped process obeys nothing but SIGKILL
+      signalGroup(group, 'SIGCONT'); // a stopped process reacts only to SIGKILL
     }
     const nextMs =
       this.#isTerminated || terminateAtMs === null ? killAtMs : Math.min(terminateAtMs, killAtMs);
@@ -101,7 +101,7 @@ export function signalGroup(group: number, name: NodeJS.Signals | 0): boolean {
   try {
     return process.kill(-group, name);
   } catch (error) {
-    // EPERM: a process is there that has become another user.
+    // EPERM: the group has a process that now runs as another user.
     return (error as NodeJS.ErrnoException).code === 'EPERM';
   }
 }

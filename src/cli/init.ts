@@ -1,9 +1,9 @@
 /**
- * As process 1 of a container we inherit every orphan there is. They must be waited for when they end, and Node
- * waits only for children of its own. A shell waits for all; it passes signals on, and ends with our code.
+ * Reaps orphaned processes if the command is process 1 of a container. Process 1 inherits all orphans, but Node waits only
+ * for its own children. A shell waits for all; it passes signals on, and ends with our exit code.
  *
- * Node 22.15 and later can become that shell. Node 20 cannot: there the shell is a child that the kernel gives the
- * orphans to (a "subreaper"). Only a system call sets that, and Perl, which Debian's images have, can make it.
+ * Node 22.15 and later can become that shell. With Node 20 the shell is a child process that inherits the orphans (a
+ * "subreaper"). That needs a system call, which Perl can make; Debian's images contain Perl.
  */
 import { spawn, spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
@@ -14,7 +14,7 @@ type Execve = (file: string, args: readonly string[], env: NodeJS.ProcessEnv) =>
 
 const SHELL = '/bin/sh';
 
-/** `wait` comes back early for a signal (status above 128), while the child still lives: then wait again. */
+/** A signal ends `wait` early (status above 128) while the child still runs: then the shell waits again. */
 const SHELL_AS_INIT = [
   '"$@" <&0 & child=$!',
   'for name in HUP INT QUIT TERM USR1 USR2 WINCH; do trap "kill -$name $child 2>/dev/null" "$name"; done',
@@ -38,7 +38,7 @@ const PRCTL: Readonly<Record<string, number>> = {
 };
 const SUBREAPER = 'syscall(shift, 36, 1, 0, 0, 0) == 0 or exit 1; exec @ARGV if @ARGV'; // PR_SET_CHILD_SUBREAPER
 
-/** @returns our exit code if a child has done all the work; undefined if the work is ours. */
+/** @returns the exit code if a child process has done the work; undefined if this process must do it. */
 export async function becomeInit(): Promise<number | undefined> {
   if (process.pid !== 1) return undefined;
   const execve = (process as { execve?: Execve }).execve;
@@ -56,7 +56,7 @@ export async function becomeInit(): Promise<number | undefined> {
   return undefined;
 }
 
-/** @returns undefined if there is no Perl, or none that may do this. */
+/** @returns undefined if there is no Perl, or it may not make the system call. */
 function belowSubreaper(command: readonly string[]): Promise<number | undefined> {
   const prctl = PRCTL[process.arch];
   const perl = ['/usr/bin/perl', '/bin/perl', '/usr/local/bin/perl'].find((path) => existsSync(path));

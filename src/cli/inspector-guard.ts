@@ -1,17 +1,17 @@
 /**
- * The second process of `profile --pid`: closes the inspector that was opened, however `profile` ends, and however late
- * it opens: that of a process in native code opens only when it leaves that.
+ * The second process of `profile --pid`. It closes the inspector after `profile` has ended for any reason. The inspector may
+ * open late: in a process that runs native code, it opens only after that.
  */
 import { spawn, type ChildProcess } from 'node:child_process';
 import type { Terminal } from './terminal.ts';
 
-/** The word that makes an inspector guard of the command `etcd-election`. */
+/** The argument that starts `etcd-election` as an inspector guard. */
 export const INSPECTOR_GUARD = '__inspector-guard';
 
 /** How long an inspector may take to open at the latest, in milliseconds. */
 const WAIT_MS = 10 * 60_000;
 
-/** Waits for the end of the pipe; a word before it means that all is closed. */
+/** Waits for the end of the pipe. Input before the end means that the inspector is already closed. */
 export async function guardInspector(pid: number, port: number, pipe: NodeJS.ReadableStream): Promise<void> {
   process.title = 'etcd-election inspector guard';
   for (const name of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(name, () => undefined);
@@ -22,7 +22,7 @@ export async function guardInspector(pid: number, port: number, pipe: NodeJS.Rea
   await closeInspector({ pid, port, withinMs: WAIT_MS });
 }
 
-/** @returns undefined if this is not the command's own process: then nothing is started. */
+/** Starts the guard. @returns undefined, and starts nothing, if this is not the process of the command. */
 export function startInspectorGuard(pid: number, port: number, { self }: Terminal): ChildProcess | undefined {
   if (self === undefined) return undefined;
   const guard = spawn(process.execPath, [self, INSPECTOR_GUARD, String(pid), String(port)], {

@@ -1,5 +1,5 @@
 /**
- * The command line: which command, and what its errors look like. Each command is loaded only when it is called.
+ * Selects the command and prints its errors. A command is loaded only when it is called.
  */
 import { existsSync, readFileSync } from 'node:fs';
 import { commonHelp, UsageError } from './arguments.ts';
@@ -12,7 +12,7 @@ interface Command {
   readonly summary: string;
   readonly load: () => Promise<{
     readonly run: (args: readonly string[], terminal: Terminal) => Promise<number>;
-    /** Where missing, the command prints its own help. */
+    /** The help text; if missing, the command prints its own. */
     readonly usage?: string;
   }>;
 }
@@ -127,7 +127,7 @@ export async function main(args: readonly string[], terminal: Terminal): Promise
   }
 }
 
-/** From the nearest package.json above: a bundle stands elsewhere than we do. */
+/** Reads the version from the nearest package.json above. Its distance differs in a bundle. */
 function version(): string {
   for (let folder = new URL('.', import.meta.url); ; folder = new URL('..', folder)) {
     const file = new URL('package.json', folder);

@@ -1,5 +1,5 @@
 /**
- * What the library says while a command runs: lines for people, or for programs, on standard error.
+ * Prints the log lines of the library and of a command to standard error, as text or as JSON.
  */
 import type { Logger } from '../index.ts';
 import { plainCause } from '../core/plain-cause.ts';
@@ -16,9 +16,9 @@ export const silentLogger: Logger = {
 };
 
 export interface Narrator {
-  /** For the library: from `info` upwards. */
+  /** The logger for the library, from level `info`. */
   readonly logger: Logger;
-  /** A line of the command itself. */
+  /** Prints a line of the command itself. */
   say(event: string, fields: object, message: string): void;
 }
 

@@ -1,20 +1,20 @@
 /**
- * Errors as people read them: without gRPC's wrapping. Pure.
+ * Makes errors readable: removes gRPC's wrapping and adds advice. Pure.
  */
 import { plainCause } from '../core/plain-cause.ts';
 
-/** What went wrong and, where we know, what to do: no stack traces for people who typed a command. */
+/** Says what went wrong and, if known, what to do. Contains no stack trace. */
 export function messageOf(error: unknown): string {
   const message = plain(error);
   const hint = hintFor(message);
   return hint === undefined ? message : `${message} (${hint})`;
 }
 
-/** What to do about a plain message, where we know. */
+/** What to do about a message; undefined if unknown. */
 export const hintFor = (message: string): string | undefined =>
   HINTS.find(([pattern]) => pattern.test(message))?.[1];
 
-/** At most one line of it. The page that an error of the library names is for programmers. */
+/** One line of the error, without the reference to the page of the library's error, which is for programmers. */
 export const plain = (error: unknown): string =>
   plainCause(
     (error instanceof Error ? error.message : String(error))
@@ -36,7 +36,7 @@ const HINTS: readonly (readonly [RegExp, string])[] = [
     'does this etcd speak TLS? If not: http:// before the endpoint',
   ],
   [
-    // Which of these it is, a reset does not say: it overtakes the alert that would.
+    // A reset does not show which of these is the cause, because it overtakes the TLS alert.
     /No connection established: (Failed to connect$|.*(ECONNRESET|EPIPE))/,
     'it hangs up at once; does this etcd speak TLS? If so: https:// before the endpoint and --cacert; if not: http://. ' +
       'Or it refuses our client certificate, or wants one: --cert and --key, ETCDCTL_CERT and ETCDCTL_KEY',

@@ -1,5 +1,5 @@
 /**
- * `etcd-election profile URL | --pid PID`: where a service's CPU time goes, as the author of a runaway would look.
+ * `etcd-election profile URL | --pid PID`: records where the CPU time of a service goes.
  */
 import type { ChildProcess } from 'node:child_process';
 import { writeFile } from 'node:fs/promises';
@@ -93,7 +93,7 @@ async function write(recorded: CpuProfile, { out, pid, url }: ProfileLine): Prom
     [`${out}.pb.gz`]: toPprof(recorded),
     [`${out}.cpuprofile`]: JSON.stringify(recorded),
   };
-  // Paths and names of functions can be told from them: for the owner's eyes.
+  // The files contain paths and function names, so only the owner may read them.
   for (const [path, data] of Object.entries(files)) await writeFile(path, data, { mode: 0o600 });
   return Object.keys(files);
 }
@@ -113,11 +113,11 @@ async function captureGuarded(
     ...options,
     onSignal: () => (guard = startInspectorGuard(options.pid, options.port, terminal)),
   });
-  guard?.stdin?.end('closed'); // otherwise it closes the inspector when we are gone
+  guard?.stdin?.end('closed'); // otherwise the guard closes the inspector when this process ends
   return recorded;
 }
 
-/** How much longer than the recording the answer may take. */
+/** How much longer than the recording the answer may take, in seconds. */
 const PATIENCE_SECONDS = 15;
 const MOST_BYTES = 512 * 1024 * 1024;
 
@@ -157,7 +157,7 @@ async function download(
   }
 }
 
-/** A bar on a terminal, nothing elsewhere. @returns what takes it away. */
+/** Shows a progress bar if the output is a terminal. @returns a function that removes it. */
 function progressBar({ stderr, env }: Terminal, seconds: number): () => void {
   if (stderr.isTTY !== true || env['TERM'] === 'dumb') return () => {};
   const WIDTH = 30;
@@ -177,7 +177,7 @@ function progressBar({ stderr, env }: Terminal, seconds: number): () => void {
   };
 }
 
-/** @returns undefined if help is asked for. @throws {UsageError} */
+/** Parses the command line. @returns undefined if it asks for help. @throws {UsageError} */
 function readLine(args: readonly string[], env: Terminal['env']): ProfileLine | undefined {
   const { values, positionals } = parsed(args);
   if (values.help === true) return undefined;
@@ -201,7 +201,7 @@ function readLine(args: readonly string[], env: Terminal['env']): ProfileLine | 
   };
 }
 
-/** People copy the address of a page: what follows `/debug/pprof` is ours to add. */
+/** The base of an address that may be copied from a page: drops what follows `/debug/pprof`. */
 function baseOf(address: string): URL {
   const url = new URL(address);
   url.pathname = url.pathname.replace(/debug\/pprof(\/.*)?$/, '').replace(/\/*$/, '/');

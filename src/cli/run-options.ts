@@ -1,5 +1,5 @@
 /**
- * The options of `run`, and when its command has to be dead. Pure.
+ * The options of `run`, and the time by which its command must have ended. Pure.
  */
 import type { Term } from '../index.ts';
 import {
@@ -60,16 +60,16 @@ export interface RunOptions {
   readonly command: string;
   readonly args: readonly string[];
   readonly ttlSeconds: number;
-  /** From the loss to the moment at which etcd may let another replica lead. */
+  /** Time from the loss until etcd may let another replica lead, in milliseconds. */
   readonly marginMs: number;
   readonly stopTimeoutMs: number;
   readonly value: string | undefined;
   readonly once: boolean;
-  /** How long to wait for the first turn, in milliseconds; 0: not at all; undefined: for ever. */
+  /** How long to wait for the first term, in milliseconds; 0 for not at all, undefined for no limit. */
   readonly waitMs: number | undefined;
   /** How long to keep the leadership, counted from the start of the command, in milliseconds. */
   readonly holdMs: number;
-  /** Exit code if the turn has not come in time. */
+  /** Exit code if the first term has not begun in time. */
   readonly conflictCode: number;
   readonly quiet: boolean;
   readonly line: CommandLine;
@@ -118,7 +118,7 @@ export function parseRun(args: readonly string[], env: Environment): RunOptions 
   };
 }
 
-/** A flag that we do not know may be the command's, whose `--` is missing. */
+/** Parses the arguments. An unknown flag may belong to the command if `--` is missing, so the error says that. */
 function parsedWithHint(args: readonly string[], env: Environment): CommandLine {
   try {
     return parseCommand(args, env, flags);
@@ -128,7 +128,7 @@ function parsedWithHint(args: readonly string[], env: Environment): CommandLine 
   }
 }
 
-/** What the command can know of its term. */
+/** The environment variables that describe the term to the command. */
 export function termVariables(term: Term, nowMs: number): Record<string, string> {
   return {
     ETCD_ELECTION_NAME: term.election,
@@ -139,21 +139,21 @@ export function termVariables(term: Term, nowMs: number): Record<string, string>
   };
 }
 
-/** Of the margin, what is kept for SIGKILL to take effect. */
+/** Share of the margin that is reserved for SIGKILL to take effect. */
 const RESERVE = 0.2;
 
 /**
- * How long the group may take to stop of its own accord once the term is over, in milliseconds.
+ * How long the group may take to stop by itself after the end of the term, in milliseconds.
  *
- * @param lateMs how late we noticed: time that is missing from the margin.
+ * @param lateMs how late the end was noticed, in milliseconds. It shortens the margin.
  */
 export const graceMs = (marginMs: number, lateMs: number): number =>
   Math.max(0, marginMs * (1 - RESERVE) - Math.max(0, lateMs));
 
-/** Of the margin, what the guardian leaves the runner to act by itself. */
+/** Share of the margin in which the guardian waits for the runner to act. */
 const HEAD_START = 0.1;
 
-/** When the guardian acts if the runner is not heard: SIGTERM soon after the term is over, SIGKILL as {@link graceMs}. */
+/** When the guardian acts if the runner is silent: SIGTERM soon after the end of the term, SIGKILL after {@link graceMs}. */
 export const guardianLimits = (untilMs: number, marginMs: number): Omit<Order, 'group'> => ({
   terminateAtMs: untilMs + marginMs * HEAD_START,
   killAtMs: untilMs + graceMs(marginMs, 0),

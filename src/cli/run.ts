@@ -1,5 +1,5 @@
 /**
- * `etcd-election run NAME -- COMMAND`: a command that runs only while we lead.
+ * `etcd-election run NAME -- COMMAND`: runs a command only while this replica leads.
  */
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { readFileSync } from 'node:fs';
@@ -31,19 +31,19 @@ export async function run(args: readonly string[], terminal: Terminal): Promise<
       logger: withoutRefusal(narrator.logger),
       onLeader: (term) => runner.serve(term),
     });
-    election.campaign(options.value).catch(() => undefined); // the event says how it ends
+    election.campaign(options.value).catch(() => undefined); // the event reports the result
     return await runner.finished;
   });
 }
 
-/** If etcd refuses us for good, now or later, no term comes any more. */
+/** Fails the command if etcd refuses for good, because then no term follows. */
 function onRefused(name: string, fail: (error: unknown) => void): Disposable {
   return listening('campaign.ended', ({ election, reason, error }) => {
     if (election === name && reason === 'refused') fail(error);
   });
 }
 
-/** The refusal that ends us is our last word: it is not told twice. */
+/** Leaves out the refusal that ends the command, because the command prints it at its end. */
 function withoutRefusal(logger: Logger): Logger {
   const unlessRefused = (level: 'info' | 'warn' | 'error') => (fields: object, message: string) => {
     if ((fields as { event?: string }).event !== 'campaign.ended') logger[level](fields, message);
@@ -52,7 +52,7 @@ function withoutRefusal(logger: Logger): Logger {
   return { ...logger, info, warn, error };
 }
 
-/** `--if-free` and `--wait`: ends the runner if its turn has not come in time. */
+/** `--if-free` and `--wait`: ends the runner if no term has begun in time. */
 function waitAtMost(options: RunOptions, narrator: Narrator, runner: Runner): Disposable {
   const { name, waitMs, conflictCode, line } = options;
   if (waitMs === undefined) return { [Symbol.dispose]: () => undefined };
@@ -74,7 +74,7 @@ function waitAtMost(options: RunOptions, narrator: Narrator, runner: Runner): Di
     else if (!hasEntered) after(leftMs, giveUp);
     hasEntered = true;
   });
-  // However short the wait is, etcd gets the time of one request to answer.
+  // Even if the wait is shorter, etcd may take the time of one request to answer.
   after(Math.max(waitMs, line.connection.timeoutMs), () => {
     if (!hasEntered && !runner.hasServed) runner.fail(new Error('etcd did not answer in time'));
   });
@@ -86,10 +86,10 @@ function waitAtMost(options: RunOptions, narrator: Narrator, runner: Runner): Di
   };
 }
 
-/** How often we look whether npm is still there, in milliseconds. */
+/** How often to check whether npm still runs, in milliseconds. */
 const PARENT_EVERY_MS = 500;
 
-/** `npx etcd-election run`: npm dies of SIGTERM without a word to us. Its end is that signal. */
+/** `npx etcd-election run`: SIGTERM ends npm, which does not pass it on. So the end of npm counts as SIGTERM. */
 function endWithNpm(runner: Runner): Disposable {
   const parent = process.ppid;
   if (!titleOf(parent).startsWith('npm ')) return { [Symbol.dispose]: () => undefined };
@@ -101,7 +101,7 @@ function endWithNpm(runner: Runner): Disposable {
   return { [Symbol.dispose]: () => clearInterval(timer) };
 }
 
-/** What `ps` shows of a process; empty where there is no /proc. */
+/** The command line of a process, as `ps` shows it; empty if there is no /proc. */
 function titleOf(pid: number): string {
   try {
     return readFileSync(`/proc/${pid}/cmdline`, 'utf8');

@@ -1,5 +1,5 @@
 /**
- * The work of a term: one command, dead before the next replica can lead.
+ * Runs one command as the work of a term. The command ends before another replica can lead.
  */
 import { constants } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -12,34 +12,34 @@ import type { Narrator } from './narrator.ts';
 import { graceMs, guardianLimits, termVariables, type RunOptions } from './run-options.ts';
 import type { Terminal } from './terminal.ts';
 
-/** These end us; the others are only passed on. */
+/** Signals that end `run`. The others are only passed on. */
 const STOPS = ['SIGTERM', 'SIGINT', 'SIGHUP', 'SIGQUIT'] as const;
 const PASSED_ON = ['SIGUSR1', 'SIGUSR2', 'SIGWINCH'] as const;
 
-/** How long SIGKILL may take to clear a group: longer only where the kernel holds a process. */
+/** How long to wait after SIGKILL until a group is empty, in milliseconds. Only a process stuck in the kernel needs longer. */
 export const BURIAL_MS = 5_000;
 
-/** A Ctrl-C that comes sooner than this after the first is the same one: npx passes on what the terminal sends as well. */
+/** A second Ctrl-C within this time counts as the same one, in milliseconds: npx repeats the signal of the terminal. */
 const SAME_CTRL_C_MS = 100;
 
 export class Runner {
   readonly #options: RunOptions;
   readonly #env: Terminal['env'];
   readonly #narrator: Narrator;
-  /** The exit code, once there is nothing more to do. */
+  /** Resolves with the exit code when everything is done. */
   readonly finished: Promise<number>;
   finish: (exitCode: number) => void = () => undefined;
   fail: (error: unknown) => void = () => undefined;
-  /** Whether the command was started, or would have been. */
+  /** Whether the command was started, or a start was tried. */
   hasServed = false;
   #group: ChildGroup | undefined;
   /** The term that the group belongs to. */
   #term: Term | undefined;
-  /** We have stopped the group with SIGSTOP, and have to wake it. */
+  /** Whether the group was stopped with SIGSTOP and must be continued. */
   #isGroupStopped = false;
   /** Aborts on a signal to stop. */
   readonly #stop = new AbortController();
-  /** The code of a command that has ended by itself, while its leadership is held. */
+  /** The exit code of a command that has ended, while `--hold` keeps the leadership. */
   #endedWith: number | undefined;
   #stopName: NodeJS.Signals | undefined;
   #stoppedAtMs = 0;
@@ -54,7 +54,7 @@ export class Runner {
     });
   }
 
-  /** Signals for us are signals for the command; until it runs, those that stop us do just that. */
+  /** Passes signals on to the command. Before the command runs, a stop signal ends `run` itself. */
   listen(): Disposable {
     const listeners: [NodeJS.Signals, () => void][] = [
       ...STOPS.map((name) => [name, () => this.endBy(name)] as [NodeJS.Signals, () => void]),
@@ -72,7 +72,7 @@ export class Runner {
     };
   }
 
-  /** Ends the command in good order, and then us. */
+  /** Ends the command in order, and then `run`. */
   endBy(name: (typeof STOPS)[number]): void {
     const isStopping = this.#stop.signal.aborted;
     if (isStopping && name === 'SIGINT' && sharedClockMs() - this.#stoppedAtMs > SAME_CTRL_C_MS) {
@@ -84,25 +84,25 @@ export class Runner {
     if (!isStopping) this.#stoppedAtMs = sharedClockMs();
     this.#stopName ??= name;
     this.#group?.signal(name);
-    if (this.#isGroupStopped) this.#resume(); // a stopped process obeys nothing but SIGKILL
+    if (this.#isGroupStopped) this.#resume(); // a stopped process reacts only to SIGKILL
     if (this.#group === undefined) this.finish(this.#endedWith ?? EXIT.signalled + constants.signals[name]);
     this.#stop.abort();
   }
 
-  /** Ctrl-Z. The group is in a session of its own, where SIGTSTP does not stop: so SIGSTOP. The guardian watches on. */
+  /** Handles Ctrl-Z. The group has its own session, in which SIGTSTP has no effect, so it gets SIGSTOP. */
   #suspend(): void {
     this.#isGroupStopped = this.#group?.signal('SIGSTOP') === true;
     process.kill(process.pid, 'SIGSTOP');
   }
 
-  /** `fg`. A group whose term is over stays stopped, and {@link serve} ends it. */
+  /** Handles `fg`. If the term is over, the group stays stopped, and {@link serve} ends it. */
   #resume(): void {
     if (!this.#isGroupStopped || this.#term?.isCurrent() !== true) return;
     this.#isGroupStopped = false;
     this.#group?.signal('SIGCONT');
   }
 
-  /** Settles only when no process of the group is left. Only then the key is deleted. */
+  /** Runs the command. Settles when no process of the group is left; only then the key is deleted. */
   async serve(term: Term): Promise<void> {
     if (this.#stop.signal.aborted) return;
     this.hasServed = true;
@@ -118,14 +118,14 @@ export class Runner {
       return this.#tellEnd({ exitCode: EXIT.notExecutable, how: `could not be started: ${group.message}` });
     this.#term = term;
     this.#group = group;
-    if (this.#stopName !== undefined) group.signal(this.#stopName); // it came while we started
+    if (this.#stopName !== undefined) group.signal(this.#stopName); // the signal came during the start
     this.#narrator.say(
       'command.started',
       { pid: group.pid, command },
       `started ${command} (process ${group.pid})`,
     );
     const end = await this.#oversee(term, group);
-    // A command that was asked to stop, by us or by the guardian, has not ended by itself, whatever its code.
+    // If the runner or the guardian told the command to stop, it has not ended by itself, whatever its exit code.
     const lost = end === 'lost' || !term.isCurrent();
     if (!(await group.bury(BURIAL_MS)))
       this.#narrator.logger.error(
@@ -147,7 +147,7 @@ export class Runner {
     this.finish(exitCode);
   }
 
-  /** `--hold`: replicas that come later, because their clocks differ, find another leader. */
+  /** `--hold`: keeps the leadership, so that replicas with a late clock find it taken. */
   async #hold(term: Term, startedMs: number): Promise<void> {
     const leftMs = this.#options.holdMs - (sharedClockMs() - startedMs);
     if (leftMs > 0) await pause(leftMs, AbortSignal.any([term.signal, this.#stop.signal]));
@@ -157,7 +157,7 @@ export class Runner {
     return guardianLimits(sharedClockMs() + term.remainingMs(), this.#options.marginMs);
   }
 
-  /** Until the command is dead, or the time is up that it gets for that. */
+  /** Waits until the command has ended, or its time to stop is over. */
   async #oversee(term: Term, group: ChildGroup): Promise<ChildEnd | 'lost'> {
     const over = new AbortController();
     try {
@@ -175,19 +175,19 @@ export class Runner {
     const untilMs = await this.#feedUntilLost(term, group, over);
     if (over.aborted) return 'lost';
     const reason = (term.signal.reason as LeadershipLostError).reason;
-    // The key or the lease was taken from us, so another replica may lead already. The command still ends in order.
+    // The key or the lease is gone, so another replica may already lead. The command still ends in order.
     const lateMs = reason === 'deadline-passed' ? sharedClockMs() - untilMs : 0;
     const leftMs = graceMs(this.#options.marginMs, lateMs);
     group.feed({ terminateAtMs: null, killAtMs: sharedClockMs() + leftMs });
     group.signal('SIGTERM');
-    // It has to run to see the signal, and must not run after the term.
+    // The group must run to receive the signal, but not after the term.
     if (this.#isGroupStopped && leftMs > 0) group.signal('SIGCONT');
     this.#isGroupStopped = false;
     await Promise.race([group.ended, pause(leftMs, over)]);
     return 'lost';
   }
 
-  /** Tells the guardian of each renewal. @returns until when the term was valid, never later than it really was. */
+  /** Tells the guardian about every renewal. @returns when the term ended, never later than it really did. */
   async #feedUntilLost(term: Term, group: ChildGroup, over: AbortSignal): Promise<number> {
     let untilMs = sharedClockMs() + term.remainingMs();
     const ended = AbortSignal.any([term.signal, over]);
@@ -211,9 +211,9 @@ export class Runner {
   }
 }
 
-/** Several times between two renewals, for any TTL. */
+/** How often the guardian's deadline is moved, in milliseconds: several times between two renewals, for any TTL. */
 const FEED_EVERY_MS = 250;
-/** Less is the clock's own step. */
+/** Smaller changes of the deadline are ignored, in milliseconds: the clock has steps. */
 const FEED_STEP_MS = 50;
 
 const aborted = (signal: AbortSignal): Promise<void> =>

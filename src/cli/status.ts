@@ -1,5 +1,5 @@
 /**
- * `etcd-election status [NAME]`: who leads, under which token, who waits, and how long their leases last.
+ * `etcd-election status [NAME]`: shows the leader, its token, the candidates, and how long their leases last.
  */
 import { oneName, parseCommand } from './arguments.ts';
 import { connected, withPassword } from './connect.ts';
@@ -47,7 +47,7 @@ export async function status(args: readonly string[], terminal: Terminal): Promi
   });
 }
 
-/** What `--json` prints of one election. */
+/** The JSON document of one election, for `--json`. */
 export function documentOf(
   { election, candidates }: ElectionQueue,
   leases: ReadonlyMap<string, LeaseLeft>,

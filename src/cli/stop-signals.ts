@@ -1,5 +1,5 @@
 /**
- * Signals that ask a command to end, as an AbortSignal.
+ * Turns the signals that stop a command into an AbortSignal.
  */
 import type { Writable } from 'node:stream';
 
@@ -9,7 +9,7 @@ export interface Stop extends Disposable {
 
 const STOPS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
-/** Aborts on a signal to stop, or when the reader of our output has gone (as `| head` does in the end). */
+/** Aborts on a stop signal, or when the reader of the output has closed it (as `| head` does). */
 export function untilStopped(output: Writable): Stop {
   const stop = new AbortController();
   const onStop = (): void => stop.abort();

@@ -1,20 +1,20 @@
 /**
- * Where a command writes to, and how words look there. Nothing reaches a terminal that a terminal could obey: only a
- * {@link SafeText} can be printed, and whatever is put into one is cleaned first.
+ * Output to a terminal. No escape sequence of foreign text reaches the terminal: only a {@link SafeText} can be printed, and
+ * every value in it is cleaned first.
  */
 import type { Writable } from 'node:stream';
 
-/** All that a command touches of the process. */
+/** Everything of the process that a command uses. */
 export interface Terminal {
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly stdout: Writable & { readonly isTTY?: boolean };
   readonly stderr: Writable & { readonly isTTY?: boolean };
   readonly stdin: NodeJS.ReadableStream & { readonly isTTY?: boolean };
-  /** The file of the command `etcd-election`; undefined where something else runs us. */
+  /** The file of the command `etcd-election`; undefined if another program runs this code. */
   readonly self?: string | undefined;
 }
 
-/** Text that may be printed: our own words and colours, and the cleaned words of others. */
+/** Text that may be printed: literals of this program with colours, and cleaned foreign text. */
 export class SafeText {
   readonly #text: string;
 
@@ -60,7 +60,7 @@ export interface Palette {
 
 const CODES = { good: 32, bad: 31, warn: 33, dim: 2, bold: 1 } as const;
 
-/** Colour on a terminal only, and not where the user has said no: https://no-color.org */
+/** Colours, if the stream is a terminal and NO_COLOR is not set: https://no-color.org */
 export function paletteFor(stream: { readonly isTTY?: boolean }, env: Terminal['env']): Palette {
   const colourful = stream.isTTY === true && (env['NO_COLOR'] ?? '') === '' && env['TERM'] !== 'dumb';
   const paint = (code: number): Paint =>
@@ -76,14 +76,14 @@ export function paletteFor(stream: { readonly isTTY?: boolean }, env: Terminal['
   };
 }
 
-/** A line. */
+/** Prints a line. */
 export function print(stream: Writable, text: SafeText): void {
   stream.write(`${text.toString()}\n`);
 }
 
 /**
- * One JSON document a line. Tokens are strings: JSON has no bigint, and a number would lose digits. JSON itself escapes
- * only what is below U+0020.
+ * Prints one JSON document on one line. Tokens are strings: JSON has no bigint, and a number would lose digits. Control
+ * characters are escaped, because JSON itself escapes only those below U+0020.
  */
 export function printJson(stream: Writable, value: unknown): void {
   const json = JSON.stringify(value, (_, item: unknown) =>
@@ -97,7 +97,7 @@ export function printJson(stream: Writable, value: unknown): void {
   stream.write(`${escaped}\n`);
 }
 
-/** Columns padded to the widest cell; the last one as it is. A line each. */
+/** Lays out a table, one line per row. Columns are padded to their widest cell, except the last one. */
 export function table(rows: readonly (readonly string[])[]): SafeText[] {
   const safeRows = rows.map((row) => row.map(printable));
   const columns = Math.max(0, ...safeRows.map(({ length }) => length));
@@ -115,12 +115,12 @@ export function table(rows: readonly (readonly string[])[]): SafeText[] {
 }
 
 /**
- * Control characters (C0, C1), line separators, half characters, private and unassigned ones, and those that have no
- * shape but change the order or the look of others. The joiners that emoji and several scripts need stay.
+ * Control characters (C0, C1), line separators, lone surrogates, private and unassigned characters, and invisible characters
+ * that change the order or the look of others. The joiners that emoji and several scripts need are allowed.
  */
 const UNPRINTABLE = /(?![\u200c\u200d])[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}\p{Co}\p{Cn}]/gu;
 
-/** What a candidate announces is anybody's text: a terminal must not obey it. */
+/** Cleans foreign text, such as a candidate's value: the terminal must not interpret it. */
 export const printable = (text: string): string =>
   text.replace(UNPRINTABLE, (character) => {
     const code = character.codePointAt(0)!;

@@ -1,5 +1,5 @@
 /**
- * `etcd-election watch NAME`: a line for every change of the leader, "nobody leads" too, and for outages of etcd.
+ * `etcd-election watch NAME`: prints a line for every change of the leader, and for outages of etcd.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Etcd3 } from 'etcd3';
@@ -28,7 +28,7 @@ A line for the leader there is, and one for every change from then on; also when
 answer: then the leader is unknown. It heals itself after an outage of etcd, needs no candidacy, and goes on until it is
 interrupted (exit code 0). Exit code 1 if etcd refuses us at the start: wrong password, certificate, or permission.`;
 
-/** How often etcd is asked whether it still answers, in milliseconds. */
+/** How often to check whether etcd still answers, in milliseconds. */
 const PROBE_EVERY_MS = 2_000;
 /** How often an outage that goes on is reported again, in milliseconds. */
 const REMIND_EVERY_MS = 60_000;
@@ -51,7 +51,7 @@ export async function watch(args: readonly string[], terminal: Terminal): Promis
   });
 }
 
-/** What is printed, and what was printed last. */
+/** Prints the lines, and remembers the last one. */
 class View {
   readonly #name: string;
   readonly #line: CommandLine;
@@ -73,7 +73,7 @@ class View {
     else print(this.#terminal.stdout, lineOf(leader, at, this.#palette));
   }
 
-  /** etcd has confirmed nothing for one TTL. The next probe says why, unless it has said so already. */
+  /** Called if etcd has confirmed nothing for one TTL. Reports the outage, unless it is already reported. */
   doubt(): void {
     if (this.#outage === undefined) this.#tellOutage('etcd has confirmed nothing for one TTL');
   }
