@@ -15,10 +15,10 @@ export type DiagnosticsHandler = (
 ) => void;
 
 /**
- * The same pages as `serveDiagnostics`, as a handler for a server of the service's own. It runs on the main thread,
- * so **it cannot answer while that spins**: prefer `serveDiagnostics` where a port of its own can be had. It answers
- * its own paths only: `/debug/pprof…`, `/debug/election`, `/healthz`, and `/metrics` if `metrics` is given. Every
- * other request goes on to `next`.
+ * The pages of `serveDiagnostics`, as a handler for a server of the service itself. It runs on the main thread, so **it
+ * cannot answer while that thread spins**. Prefer `serveDiagnostics` if the service can open another port. It answers only
+ * its own paths: `/debug/pprof…`, `/debug/election`, `/healthz`, and `/metrics` if `metrics` is given. Every other
+ * request is passed to `next`.
  *
  * ```ts
  * app.use('/ops', diagnosticsHandler());                                                      // Express
@@ -26,8 +26,8 @@ export type DiagnosticsHandler = (
  * fastify.all('/ops/*', (request, reply) => { reply.hijack(); handler(request.raw, reply.raw); }); // Fastify, with { prefix: '/ops' }
  * ```
  *
- * @param options `prefix`: where it is mounted, if the framework does not take that off the address (Fastify).
- * @throws {DiagnosticsError} DIAGNOSTICS_INVALID for an option that is not valid.
+ * @param options `prefix`: the path at which it is mounted, if the framework does not remove it from the address (Fastify).
+ * @throws {DiagnosticsError} DIAGNOSTICS_INVALID if an option is not valid.
  */
 export function diagnosticsHandler(
   options: HandlerOptions & { prefix?: string | undefined } = {},

@@ -1,6 +1,6 @@
 /**
- * etcd-election/diagnostics: sees a runaway as its author would see it. Loads nothing into a service that does not
- * import it.
+ * etcd-election/diagnostics: a watchdog, profiles and pages that find a runaway loop. A service that does not import it
+ * loads none of it.
  */
 export { startWatchdog, type Watchdog } from './watchdog/watchdog.ts';
 export type { WatchdogOptions } from './watchdog/watchdog-options.ts';

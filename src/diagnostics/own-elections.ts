@@ -1,5 +1,5 @@
 import { liveElections, loopGuards } from '../index.ts';
 import type { ElectionSource } from './elections.ts';
 
-/** What stands in this process. Kept apart: the worker's code, which has no elections, must not carry the library along. */
+/** The elections of this process. A file of its own, so that the worker's code does not contain the library. */
 export const ownElections: ElectionSource = { elections: liveElections, guards: loopGuards };

@@ -8,18 +8,18 @@ import { type WatchdogOptions, parseOptions } from './watchdog/watchdog-options.
 
 export interface HandlerOptions {
   /**
-   * Asked for in `Authorization: Bearer <token>`, or as the password of Basic authentication (which browsers and
-   * `go tool pprof` know), by everything but `/healthz`. At least 16 characters. Default: none is asked for.
+   * Token that every path but `/healthz` requires, in `Authorization: Bearer <token>` or as the password of Basic
+   * authentication (for browsers and `go tool pprof`). At least 16 characters. Default: none is required.
    */
   token?: string | undefined;
   /**
-   * Names under which it may be called, beyond `localhost`, the machine's own name and any IP address. A call under
-   * another name is refused: a web page could have got it to point here (DNS rebinding). Default: none.
+   * Host names that a request may use, besides `localhost`, the machine's own name and any IP address. Other names are
+   * refused, because a web page could have pointed them here (DNS rebinding). Default: none.
    */
   allowedHosts?: readonly string[] | undefined;
-  /** Longest profile that may be asked for, in seconds. Default: 60. Above 0, at most 600. */
+  /** Longest profile that a request may ask for, in seconds. Default: 60. Above 0, at most 600. */
   maxSeconds?: number | undefined;
-  /** What `/metrics` shows, in Prometheus' text format, for example `() => register.metrics()`. Default: `/metrics` is 404. */
+  /** Returns the text of `/metrics` in Prometheus' format, such as `() => register.metrics()`. Default: `/metrics` is 404. */
   metrics?: (() => string | Promise<string>) | undefined;
 }
 
@@ -29,11 +29,11 @@ export interface ReadHandlerOptions extends HandlerOptions {
 }
 
 export interface ServeOptions extends HandlerOptions {
-  /** Default: 6161. 0 takes any that is free. */
+  /** Port to listen on. Default: 6161. 0 takes any free port. */
   port?: number | undefined;
-  /** Address to listen on. Default: `127.0.0.1`. Any that is not loopback needs a `token`. */
+  /** Address to listen on. Default: `127.0.0.1`. An address that is not loopback needs a `token`. */
   host?: string | undefined;
-  /** For the watchdog that is started along, unless one runs already. */
+  /** Options of the watchdog, which is started too unless one already runs. */
   watchdog?: WatchdogOptions | undefined;
 }
 
@@ -41,9 +41,9 @@ export interface DiagnosticsServer extends AsyncDisposable {
   /** `http://127.0.0.1:6161` */
   readonly url: string;
   readonly port: number;
-  /** What cannot be done here, and why. */
+  /** What is unavailable here, and why. */
   readonly notes: readonly string[];
-  /** Stops serving; stops watching too if this server started the watchdog. May be called again. */
+  /** Stops serving, and the watchdog too if this server started it. May be called again. */
   close(): Promise<void>;
 }
 
@@ -72,12 +72,12 @@ const withOwnName = <T extends Pick<Values<typeof handlerFields>, 'allowedHosts'
 });
 
 /**
- * Serves profiles, the state of the elections and metrics over HTTP, under the paths that Go's `net/http/pprof` made
- * known, from the watchdog's worker: **it answers while the main thread spins**. Begin at `/debug/pprof/`.
- * It does not keep the process alive.
+ * Serves profiles, the state of the elections and metrics over HTTP, under the paths of Go's `net/http/pprof`. It runs in the
+ * watchdog's worker, so **it answers while the main thread spins**. Begin at `/debug/pprof/`. It does not keep the process
+ * alive.
  *
- * @throws {DiagnosticsError} DIAGNOSTICS_INVALID for an option that is not valid, such as an address that is not
- *   loopback without a token; DIAGNOSTICS_UNAVAILABLE if the port cannot be had or there can be no worker.
+ * @throws {DiagnosticsError} DIAGNOSTICS_INVALID if an option is not valid, for example an address that is not loopback
+ *   without a token; DIAGNOSTICS_UNAVAILABLE if the port is not available, or no worker can be started.
  */
 export async function serveDiagnostics(options: ServeOptions = {}): Promise<DiagnosticsServer> {
   const { port, host, token, allowedHosts, maxSeconds, metrics, watchdog } = withOwnName(
@@ -119,7 +119,7 @@ const loopback = new BlockList();
 loopback.addSubnet('127.0.0.0', 8, 'ipv4');
 loopback.addAddress('::1', 'ipv6');
 
-/** `localhost` is taken at its word; any other name may resolve to anything. */
+/** Whether the host is loopback. Any name but `localhost` could resolve to another address. */
 function isLoopback(host: string): boolean {
   const version = isIP(host);
   return version === 0 ? host === 'localhost' : loopback.check(host, version === 6 ? 'ipv6' : 'ipv4');

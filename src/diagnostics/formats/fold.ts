@@ -4,8 +4,8 @@ import { type Folded, type Frame, type Stack, frameOf } from './folded.ts';
 /**
  * Folds a CPU profile into stacks weighed by samples and by nanoseconds of CPU.
  *
- * The time until the next sample belongs to a sample: V8 writes the time *before* each, so sample i weighs
- * `timeDeltas[i + 1]`. `(idle)` is dropped (the thread slept), `(root)` is no function. Pure.
+ * A sample stands for the time until the next sample. V8 writes the time *before* each, so sample i weighs
+ * `timeDeltas[i + 1]`. `(idle)` is dropped (the thread slept), and so is `(root)`, which is not a function. Pure.
  *
  * @param takenAt wall clock at the profile's start, in milliseconds since 1970. Default: 0, unknown.
  */
@@ -62,7 +62,7 @@ interface Tree {
   readonly nodes: ReadonlyMap<number, ProfileNode>;
   readonly parents: ReadonlyMap<number, number>;
   readonly starts: Starts;
-  /** The frame of a function that calls another. Ten thousand stacks share it: a copy for each would fill the memory. */
+  /** Frames of calling functions. Thousands of stacks share them: copies would fill the memory. */
   readonly callers: Map<string, Frame>;
 }
 
@@ -108,8 +108,8 @@ function startsOf(nodes: readonly ProfileNode[]): Starts {
 }
 
 /**
- * Where a function was inlined, V8 counts the lines of the inlined one, maybe of another file, as the outer one's: a
- * line before the function's start or beyond the next known function is not believed.
+ * Finds the hottest line. If V8 inlined a function, it counts the lines of that function, perhaps from another file, for the
+ * outer one. So a line before the function's start, or beyond the next known function, is ignored.
  */
 function hottestLine({ callFrame, positionTicks = [] }: ProfileNode, starts: Starts): number {
   const start = callFrame.lineNumber + 1;

@@ -1,19 +1,19 @@
 /**
- * What every format is made from: stacks with figures. A CPU profile folds into it (`fold.ts`), and so do the
+ * Stacks with figures, from which every output format is made. A CPU profile is folded into it (`fold.ts`), and so are the
  * call sites that the loop guard counted (`campaigns.ts`).
  */
 export interface Folded {
   /** What each of a stack's figures counts, as pprof writes it: `cpu` in `nanoseconds`. The last one draws and ranks. */
   readonly types: readonly { readonly type: string; readonly unit: 'count' | 'nanoseconds' }[];
   readonly stacks: readonly Stack[];
-  /** How long the profile took, in milliseconds; 0 where it is a count since the start. */
+  /** How long the profile took, in milliseconds; 0 if the figures are counts since the start. */
   readonly durationMs: number;
   /** Wall clock at its start, in milliseconds since 1970. */
   readonly takenAt: number;
 }
 
 export interface Stack {
-  /** Innermost first. Only of the innermost it is known on which line it was. */
+  /** The frames, innermost first. The current line is known only for the innermost. */
   readonly frames: readonly Frame[];
   /** One figure for each of `types`. */
   readonly values: readonly number[];
@@ -22,25 +22,25 @@ export interface Stack {
 export interface Frame {
   /** Never empty; free of control characters; at most 160 characters long. */
   readonly name: string;
-  /** A path, a `node:` name, or '' for what V8 itself does. */
+  /** A path, a `node:` name, or '' for work of V8 itself. */
   readonly file: string;
-  /** The line on which the function starts, counted from 1; 0 where unknown. */
+  /** The line on which the function starts, counted from 1; 0 if unknown. */
   readonly start: number;
   /**
-   * The line that burnt most, for an innermost frame where it is known; otherwise `start`. V8 counts the lines of a
-   * function that it has inlined, so this is a hint where `start` is a fact.
+   * The line with the most CPU time, if known for an innermost frame; otherwise `start`. V8 also counts lines of inlined
+   * functions, so this is only a hint, while `start` is exact.
    */
   readonly line: number;
   readonly owner: Owner;
 }
 
-/** Whose code it is: the service's own, a package's, Node's, or the engine's (garbage collector, compiler). */
+/** The owner of the code: the service, a package, Node, or the engine (garbage collector, compiler). */
 export type Owner = 'app' | 'dep' | 'node' | 'vm';
 
 /** Two frames with the same key are the same function. */
 export const functionKey = (frame: Frame): string => `${frame.name}\n${frame.file}\n${frame.start}`;
 
-/** Where a function stands: `file:line`, `file`, or '' for V8's own. */
+/** The place of a function: `file:line`, `file`, or '' for V8 itself. */
 export const placeOf = ({ file, start }: Pick<Frame, 'file' | 'start'>): string =>
   file === '' || start <= 0 ? file : `${file}:${start}`;
 
@@ -48,7 +48,7 @@ export const placeOf = ({ file, start }: Pick<Frame, 'file' | 'start'>): string 
 export const totalOf = (folded: Folded): number =>
   folded.stacks.reduce((sum, stack) => sum + weightOf(stack), 0);
 
-/** The same, drawn and ranked by the first of its figures. */
+/** The same stacks, drawn and ranked by their first figure. */
 export const byFirstFigure = (folded: Folded): Folded => ({
   ...folded,
   types: folded.types.slice(0, 1),
@@ -57,7 +57,7 @@ export const byFirstFigure = (folded: Folded): Folded => ({
 
 export const weightOf = (stack: Stack): number => stack.values.at(-1) ?? 0;
 
-/** @returns a frame made of what a profile or a stack trace says, cleaned: both print names that users chose. */
+/** @returns a frame from a profile or a stack trace. Its texts are cleaned, because users choose the names. */
 export function frameOf(raw: { name: string; url: string; start: number; line: number }): Frame {
   const file = clean(pathOf(raw.url), 1024);
   const place = file.slice(file.lastIndexOf('/') + 1) + (raw.start > 0 ? `:${raw.start}` : '');
@@ -81,7 +81,7 @@ function ownerOf(file: string): Owner {
   return /[/\\]node_modules[/\\]|^wasm:/.test(file) ? 'dep' : 'app';
 }
 
-/** A name like "\u001b[2J" would clear the reader's terminal; bidi marks would turn the line around. */
+/** Removes control characters. A name like "\u001b[2J" would clear a terminal, and bidi marks would reverse the line. */
 const clean = (text: string, atMost: number): string =>
   text
     .slice(0, atMost)

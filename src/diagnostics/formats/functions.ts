@@ -1,16 +1,16 @@
 import { type Folded, type Frame, functionKey, weightOf } from './folded.ts';
 
-/** What one function cost over a whole profile, in the profile's last figure. */
+/** The cost of one function in a whole profile, in the profile's last figure. */
 export interface FunctionCost {
-  /** With the hottest line of the function itself. */
+  /** The function, with its own hottest line. */
   readonly frame: Frame;
-  /** In the function itself. */
+  /** Cost in the function itself. */
   readonly flat: number;
-  /** In it and in everything it called. */
+  /** Cost in the function and in everything that it called. */
   readonly cum: number;
 }
 
-/** @returns every function of the profile, dearest by itself first, then by `cum`, then by name. Pure. */
+/** @returns every function of the profile, ordered by `flat`, then by `cum`, then by name. Pure. */
 export function functionCosts(folded: Folded): FunctionCost[] {
   const costs = new Map<string, { frame: Frame; hottest: number; flat: number; cum: number }>();
   for (const stack of folded.stacks) {

@@ -9,8 +9,8 @@ export class Markup {
 }
 
 /**
- * Joins markup and values: what is not itself `Markup` is escaped, so that a value cannot become markup by
- * oversight. Lists are joined; `undefined` and `false` print nothing.
+ * Joins markup and values. Every value that is not `Markup` is escaped, so that it cannot become markup by mistake. Lists are
+ * joined; `undefined` and `false` print nothing.
  */
 export function markup(parts: TemplateStringsArray, ...values: readonly Printable[]): Markup {
   return new Markup(parts.reduce((text, part, index) => text + print(values[index - 1]) + part));

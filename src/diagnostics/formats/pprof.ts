@@ -3,10 +3,10 @@ import { type Folded, type Frame, functionKey } from './folded.ts';
 import { Message } from './protobuf.ts';
 
 /**
- * Writes pprof's own format, gzipped: what `go tool pprof`, Pyroscope, Parca and Grafana read.
+ * Writes pprof's own format, gzipped, as `go tool pprof`, Pyroscope, Parca and Grafana read it.
  * The numbers of the fields are those of github.com/google/pprof/proto/profile.proto.
  *
- * @param comment shown by `go tool pprof -comments`: which process, why.
+ * @param comment shown by `go tool pprof -comments`, for example the process and the reason.
  */
 export const encodePprof = (folded: Folded, comment = ''): Uint8Array<ArrayBuffer> =>
   new Uint8Array(gzipSync(pprofMessage(folded, comment).finish()));

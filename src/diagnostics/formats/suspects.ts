@@ -9,17 +9,17 @@ import {
   weightOf,
 } from './folded.ts';
 
-/** A function that a runaway is blamed on. */
+/** A function that probably causes a runaway. */
 export interface Suspect {
   readonly function: string;
   readonly file: string;
   /** The line on which it starts, counted from 1. */
   readonly line: number;
-  /** The line of it that burnt most, where that is known. V8 mixes up the lines of inlined functions: a hint. */
+  /** Its line with the most CPU time, if known. Only a hint, because V8 mixes up the lines of inlined functions. */
   readonly hotLine?: number;
   /** Share of all CPU time in the profile for which it was the innermost function of `owner`'s code, 0–100. */
   readonly percent: number;
-  /** The same with what it called, 0–100. A function that holds an endless loop is near 100. */
+  /** The same including the functions it called, 0–100. A function with an endless loop is near 100. */
   readonly cumPercent: number;
   readonly owner: Owner;
 }
@@ -35,12 +35,13 @@ interface Blame {
 }
 
 /**
- * Who is to blame for the CPU time, the likeliest first.
+ * Finds the functions that probably cause the CPU time, the likeliest first.
  *
- * Not by self time: a loop's cost falls into what it calls (Node's task queue, grpc-js). Blamed is the innermost
- * function of the service's own code; where no stack has one, the innermost of a package, then of Node. What V8
- * itself does (compiling, collecting garbage) has no stack and is blamed on no function. After those that burn a share
- * worth naming come their callers on nearly every stack, the nearest first: one of them holds the loop. Pure.
+ * Self time does not show them: the cost of a loop appears in the functions it calls (Node's task queue, grpc-js). So the CPU
+ * time of a stack counts for the innermost function of the service's own code. If no stack has one, it counts for the
+ * innermost function of a package, then of Node. Work of V8 (compiling, collecting garbage) has no stack and counts for no
+ * function. After the functions with a large share come the callers on nearly every stack, the nearest first, because one
+ * of them contains the loop. Pure.
  *
  * @param atMost how many. Default: 3.
  */

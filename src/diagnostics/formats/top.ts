@@ -2,8 +2,8 @@ import { type Folded, placeOf, totalOf } from './folded.ts';
 import { type FunctionCost, functionCosts } from './functions.ts';
 
 /**
- * The table that `go tool pprof -top` prints, with each function's place at the end, because names say less in
- * JavaScript. The dearest function by itself comes first. Pure.
+ * Prints the table of `go tool pprof -top`, with the place of every function at the end, because JavaScript's names are often
+ * missing or ambiguous. The function with the highest cost of its own comes first. Pure.
  *
  * @param rows how many functions. Default: 20. At least 1.
  */

@@ -16,7 +16,7 @@ export interface IndexView {
   readonly hasMetrics: boolean;
 }
 
-/** The page for people: who leads, how this replica stands, what ran away, and the profiles. Pure. */
+/** Renders the index page: the leader, the state of this replica, runaways, and the profiles. Pure. */
 export function renderIndex(view: IndexView): Page {
   const { snapshot, isTurning, runaways, notices, maxSeconds, hasMetrics } = view;
   const body = markup`<main>
@@ -62,7 +62,7 @@ function election({ name, state, leader, term, position, guard }: ElectionView):
 `;
 }
 
-/** Colours by what the state means to the person on call. */
+/** Colour of every state, by its urgency for an operator. */
 const STATE: Readonly<Partial<Record<ElectionView['state'], string>>> = {
   leading: 'good',
   held: 'bad',

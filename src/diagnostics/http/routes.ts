@@ -14,7 +14,7 @@ import type { Recording } from '../profile/record-profile.ts';
 import type { EvidenceFiles, RunawayReport } from '../evidence/report.ts';
 import { renderTop } from '../formats/top.ts';
 
-/** What the routes show, wherever they run: in the worker, or on the main thread. */
+/** The data that the routes show. Routes run in the worker or on the main thread. */
 export interface Backend {
   profile(seconds: number, signal: AbortSignal): Promise<Recording>;
   snapshot(): Promise<Snapshot>;
@@ -30,8 +30,8 @@ export interface Backend {
 export type Routes = (request: Request) => Promise<Reply | undefined>;
 
 /**
- * @returns what answers a request: undefined if the path is not one of ours, whatever else the request asks for. A
- *   service that mounts the handler at its root keeps all its other paths. One profile at a time among all.
+ * @returns a function that answers a request. It returns undefined if the path is not ours, so a service that mounts the
+ *   handler at its root keeps its other paths. All routes together take one profile at a time.
  */
 export function routes(backend: Backend, rules: Rules, maxSeconds: number): Routes {
   const slot = new ProfileSlot();
@@ -108,7 +108,7 @@ const ROUTES: Readonly<Record<string, Route | undefined>> = Object.assign(Object
     (await backend.isTurning()) ? text(200, 'ok') : text(503, 'not ok'),
 } satisfies Record<string, Route>);
 
-/** A route that shows a profile taken for it. HEAD takes none: it would cost the service for nothing. */
+/** A route that takes a profile and shows it. HEAD takes no profile, to save the cost. */
 function profiled(show: (recording: Recording) => Reply): Route {
   return async ({ request, backend, maxSeconds, slot }) => {
     const seconds = secondsOf(request.url, maxSeconds);
@@ -134,7 +134,7 @@ function profiled(show: (recording: Recording) => Reply): Route {
 class ProfileSlot {
   #takenUntil: number | undefined;
 
-  /** @returns 0 if it is yours now, otherwise in how many seconds to come again. */
+  /** @returns 0 if the caller may take a profile now; otherwise the seconds after which to try again. */
   take(seconds: number): number {
     const now = performance.now();
     if (this.#takenUntil !== undefined) return Math.max(1, Math.ceil((this.#takenUntil - now) / 1000));
@@ -165,7 +165,7 @@ async function metrics({ backend }: Context): Promise<Reply> {
   };
 }
 
-/** A page links only what is still there: the folder keeps the last few reports. */
+/** Removes links to files that no longer exist: the folder keeps only the last reports. */
 function withFilesThere(report: RunawayReport): RunawayReport {
   const files = Object.entries(report.files).filter(([, path]) => existsSync(String(path)));
   return { ...report, files: Object.fromEntries(files) as EvidenceFiles };

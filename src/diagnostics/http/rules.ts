@@ -10,7 +10,7 @@ export interface Reply {
 
 export interface Request {
   readonly method: string;
-  /** As it came, without the place the handler is mounted at: `/debug/pprof/top?seconds=5`. */
+  /** The requested address without the mount path of the handler: `/debug/pprof/top?seconds=5`. */
   readonly url: string;
   /** Where the handler is mounted: '' or `/ops`. */
   readonly base: string;
@@ -20,7 +20,7 @@ export interface Request {
 }
 
 export interface Rules {
-  /** Asked for by everything but `/healthz`; undefined: nothing is asked for. */
+  /** The token that every path but `/healthz` requires; undefined if none is required. */
   readonly token: string | undefined;
   /** Names beyond `localhost` and IP addresses under which it may be called. Lower case. */
   readonly allowedHosts: readonly string[];
@@ -40,7 +40,7 @@ export const text = (
 /** @returns why this request is not served, or undefined. Pure. */
 export function refusal({ method, url, headers }: Request, rules: Rules): Reply | undefined {
   if (method !== 'GET' && method !== 'HEAD') {
-    return text(405, `${method} is not for this: it only shows. Use GET or HEAD.`, { allow: 'GET, HEAD' });
+    return text(405, `method ${method} not allowed; use GET or HEAD`, { allow: 'GET, HEAD' });
   }
   const path = url.split('?', 1)[0] ?? '';
   if (url.length > 2048) return text(414, 'the address is longer than 2048 characters');
@@ -65,8 +65,8 @@ export function refusal({ method, url, headers }: Request, rules: Rules): Reply 
 }
 
 /**
- * A page that got its own DNS name to point at 127.0.0.1 can make a browser call us, but always under that name. An
- * IP address as host is therefore safe.
+ * Protects against DNS rebinding. A web page can point its own DNS name at 127.0.0.1 and make a browser call us, but always
+ * under that name. So an IP address as host is safe.
  */
 function isAllowedHost(host: string | undefined, allowed: readonly string[]): boolean {
   const [, bracketed, plain] = /^(?:\[([\da-f:.]+)\]|([^\s:/@[\]]+))(?::\d{1,5})?$/i.exec(host ?? '') ?? [];
@@ -81,13 +81,13 @@ function isAuthorized(authorization: string | undefined, token: string): boolean
   return isSame(decoded.slice(decoded.indexOf(':') + 1), token);
 }
 
-/** Takes the same time wherever the two differ, and whatever their lengths. */
+/** Compares two texts in constant time, independent of their lengths and of the place where they differ. */
 const isSame = (given: string, wanted: string): boolean =>
   timingSafeEqual(createHash('sha256').update(given).digest(), createHash('sha256').update(wanted).digest());
 
 /**
- * @returns the seconds asked for, or why they are refused. Unlike Go, which takes 30 for whatever it cannot read:
- *   who typed 3O means something else.
+ * @returns the requested seconds, or the reply that refuses them. Go would use 30 for text that it cannot read; here a typing
+ *   error such as 3O is refused.
  */
 export function secondsOf(url: string, maxSeconds: number): number | Reply {
   const given = new URLSearchParams(url.split('?')[1] ?? '').getAll('seconds');

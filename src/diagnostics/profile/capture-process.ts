@@ -16,11 +16,11 @@ export interface CaptureProcessOptions {
   seconds?: number | undefined;
   /** Ends the recording; the call then rejects with the signal's reason. */
   signal?: AbortSignal | undefined;
-  /** Port of its inspector. Default: 9229, Node's own default. */
+  /** Port of the inspector of that process. Default: 9229, as in Node. */
   port?: number | undefined;
   /**
-   * Called just before the process is signalled. A process in native code opens its inspector only when it leaves that,
-   * which can be after this call has rejected: then `closeInspector` closes it.
+   * Called just before the process is signalled. While a process runs native code, it does not open its inspector. It may open
+   * it after this call has rejected; then `closeInspector` closes it.
    */
   onSignal?: (() => void) | undefined;
 }
@@ -31,15 +31,15 @@ const OPEN_WITHIN_MS = 5_000;
 const CLOSE_WITHIN_MS = 2_000;
 
 /**
- * Records a CPU profile of another process that was not prepared for it, also while its main thread spins. Linux only.
+ * Records a CPU profile of another process that needs no preparation, even while its main thread spins. Linux only.
  *
- * Its inspector is opened with SIGUSR1 and closed afterwards; meanwhile everybody on this machine can attach to it. A
- * service with a SIGUSR1 handler of its own runs that handler instead, and opens none.
+ * The inspector of the process is opened with SIGUSR1 and closed afterwards. Meanwhile every user of this machine can attach
+ * to it. A service with its own SIGUSR1 handler runs that handler instead, and opens no inspector.
  *
  * @throws {RangeError} if `seconds` is out of range.
- * @throws {TypeError} if `signal` is no signal.
- * @throws {DiagnosticsError} DIAGNOSTICS_UNAVAILABLE if that process is not there, is not ours, would die of the signal,
- *   or opens no inspector.
+ * @throws {TypeError} if `signal` is not a signal.
+ * @throws {DiagnosticsError} DIAGNOSTICS_UNAVAILABLE if the process does not exist, belongs to another user, would die of
+ *   the signal, or opens no inspector.
  */
 export async function captureProcess(options: CaptureProcessOptions): Promise<CpuProfile> {
   const { pid, seconds = 30, signal, port = 9229, onSignal = () => undefined } = options;
@@ -95,7 +95,7 @@ const aborted = (signal: AbortSignal): Promise<never> =>
     else signal.addEventListener('abort', abort, { once: true });
   });
 
-/** SIGUSR1 means something else to other programs, and ends those that do not catch it: sent to Node only. */
+/** Sends SIGUSR1, but only to Node: other programs use it differently, or die of it. */
 function openInspector(pid: number, onSignal: () => void): void {
   let status: string;
   try {

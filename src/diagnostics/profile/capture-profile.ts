@@ -12,14 +12,14 @@ export interface CaptureOptions {
 }
 
 /**
- * Records a CPU profile of the calling thread, a sample each millisecond. It cannot end while that thread spins:
- * for a starved one ask `serveDiagnostics` or the watchdog, which look from a worker.
+ * Records a CPU profile of the calling thread, with a sample every millisecond. It cannot end while that thread spins. For a
+ * spinning thread use `serveDiagnostics` or the watchdog, which record from a worker.
  *
- * Costs up to a third of the thread's speed in the first 100 ms, then 0–13 % while it lasts, nothing afterwards. Ends
- * coverage that is being collected through V8 (NODE_V8_COVERAGE, c8).
+ * It costs up to a third of the thread's speed in the first 100 ms, then 0–13 % until the end, and nothing afterwards. It
+ * ends coverage that V8 collects (NODE_V8_COVERAGE, c8).
  *
  * @throws {RangeError} if `seconds` is out of range.
- * @throws {TypeError} if `signal` is no signal.
+ * @throws {TypeError} if `signal` is not a signal.
  * @throws {DiagnosticsError} DIAGNOSTICS_BUSY if this thread is being profiled by another call;
  *   DIAGNOSTICS_UNAVAILABLE if Node has no inspector or does not permit it.
  */

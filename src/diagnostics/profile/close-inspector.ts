@@ -4,18 +4,18 @@ import { inspectorUrl, RemoteInspector } from './remote-inspector.ts';
 export interface CloseInspectorOptions {
   /** The process whose inspector was opened with SIGUSR1. */
   readonly pid: number;
-  /** How long to try, in milliseconds: the inspector of a process in native code opens only when it leaves that. */
+  /** How long to try, in milliseconds. A process that runs native code opens its inspector only afterwards. */
   readonly withinMs: number;
-  /** Port of its inspector. Default: 9229, Node's own default. */
+  /** Port of the inspector. Default: 9229, as in Node. */
   readonly port?: number | undefined;
 }
 
 const LOOK_EVERY_MS = 100;
-/** How long one connection may take to do it; then another one is made. */
+/** How long one connection may take, in milliseconds. Then another one is tried. */
 const ANSWER_WITHIN_MS = 2_000;
 
 /**
- * Closes the inspector of a process, as soon as it is open. Never that of another process.
+ * Closes the inspector of a process as soon as it is open. Never closes that of another process.
  *
  * @returns whether it was open and is closed now.
  */
@@ -36,7 +36,7 @@ export async function closeInspector({
   return false;
 }
 
-/** @returns whether the process has obeyed, or hung up, which is the same. */
+/** @returns whether the process has confirmed, or has closed the connection, which means the same. */
 async function closeAt(url: string, pid: number): Promise<boolean> {
   const remote = await RemoteInspector.connect(url).catch(() => undefined);
   if (remote === undefined) return false;

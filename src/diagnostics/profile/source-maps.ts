@@ -10,19 +10,19 @@ export interface Place {
   readonly column: number;
 }
 
-/** Where something stood before it was compiled; undefined: not known. Without a column: what stands first on that line. */
+/** Finds the place before compilation; undefined if unknown. Without a column, that of the first code on the line. */
 export type Origin = (line: number, column?: number) => Place | undefined;
 
-/** What a file with a source map, and a map, may hold: the worker that reads it has 96 MB. */
+/** Largest file with a source map, and largest map, in bytes. The memory of the worker that reads them is limited. */
 const MOST_BYTES = 16e6;
-/** Decoded, mappings take fifteen times their length. */
+/** Largest mappings, in characters. Decoded they take fifteen times as much memory. */
 const MOST_MAPPINGS = 2e6;
 /** No line is indented further. */
 const INDENTED = 120;
 
 /**
- * A profile with the places of the source that was written, where the file that runs has a source map beside it or in
- * it. Names stay as V8 knows them. What packages bring is left alone, and so is all of which no map tells.
+ * Replaces the places in a profile by those in the original source, if the running file has a source map. Names stay as in
+ * V8. Files of packages, and places without a mapping, stay unchanged.
  *
  * @param originOf reads the source map of a file. Reading blocks, so it is for the worker.
  */
@@ -57,7 +57,7 @@ function moved(node: ProfileNode, origin: Origin): ProfileNode {
   };
 }
 
-/** @returns undefined where there is no map, or none that can be read: the places then stay as they are. */
+/** @returns undefined if there is no readable map: the places then stay unchanged. */
 function readOrigin(url: string): Origin | undefined {
   if (url.includes('/node_modules/')) return undefined;
   try {

@@ -3,12 +3,12 @@ import { request } from 'node:http';
 import type { Socket } from 'node:net';
 import { DiagnosticsError } from '../errors.ts';
 
-/** A profile of a minute is some megabytes; more than this is not one. */
+/** Largest message, in bytes. A profile of one minute has some megabytes. */
 const MOST_BYTES = 512 * 1024 * 1024;
 
 /**
- * As much of WebSocket (RFC 6455) as an inspector speaks: text, in order, unmasked from the server. Node has a client of
- * its own only from version 22 on.
+ * The part of WebSocket (RFC 6455) that an inspector uses: text messages, unmasked from the server. Node has its own client
+ * only since version 22.
  */
 export class WebSocketText {
   readonly #socket: Socket;

@@ -1,9 +1,9 @@
 import type { CpuTimes } from './main-cpu.ts';
 
 /**
- * Is the main thread running away? Decided from what a worker can see of it: how much CPU it burns, whether it answers,
- * and what its event loop did meanwhile. Pure: times come in as numbers (milliseconds of one monotonic clock), and the
- * value is the only state.
+ * Decides whether the main thread is running away, from what a worker can see: its CPU time, whether it answers, and what its
+ * event loop did meanwhile. Pure: times come in as numbers (milliseconds of one monotonic clock), and the value is the only
+ * state.
  *
  *   calm ──burns CPU──► asked ──answers──► calm, `saturated` or `hot`: see `isSpinning`
  *                         └─ no answer, and it burns CPU all the while ──► starved
@@ -14,7 +14,7 @@ import type { CpuTimes } from './main-cpu.ts';
  */
 export interface Watch {
   readonly at: number;
-  /** What the main thread had had of the CPU at the last look. */
+  /** CPU time of the main thread at the last look. */
   readonly cpu: CpuTimes;
   /** The question that the main thread has not answered yet. */
   readonly asked?: Question | undefined;

@@ -16,7 +16,7 @@ export const ledTerms = ({ at, elections }: Snapshot): LedTerm[] =>
       : [],
   );
 
-/** What a starved process can expect of its terms. A block that is over claims nothing: the lease may well have held. */
+/** Notes for a report on what happens to the terms of a starved process. None for a block that is over: its lease may be valid. */
 export function leadershipNote(verdict: Verdict, terms: readonly LedTerm[], now: number): string[] {
   if (verdict !== 'starved') return [];
   return terms.map(({ name, validUntil }) => {

@@ -1,9 +1,9 @@
 import { closeSync, openSync, readSync } from 'node:fs';
 
-/** What the main thread has had of the CPU since it started, in milliseconds. */
+/** CPU time of the main thread since its start, in milliseconds. */
 export interface CpuTimes {
   readonly burntMs: number;
-  /** With the time in which it wanted to run and others were let run; where that is not known, the same. */
+  /** CPU time plus the time in which the thread waited for a CPU; without the latter if that is unknown. */
   readonly wantedMs: number;
 }
 

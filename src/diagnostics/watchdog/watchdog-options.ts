@@ -27,34 +27,34 @@ export interface WatchdogOptions {
    */
   stallMs?: number | undefined;
   /**
-   * How long the event loop must not turn before this is a runaway, `starved`, in milliseconds; 80 % of this time
-   * must be burnt as CPU. Default: five times `stallMs`. From `stallMs` to 3600000.
+   * How long the event loop must stand still to count as a runaway, `starved`, in milliseconds. The thread must use the CPU
+   * for 80 % of this time. Default: five times `stallMs`. From `stallMs` to 3600000.
    */
   runawayMs?: number | undefined;
   /**
-   * How long the event loop may go without rest, in milliseconds. Then it is a runaway, `hot`, if it feeds itself, and
-   * otherwise a notice, `saturated`. Default: 10000. From 500 to 3600000.
+   * How long the event loop may run without rest, in milliseconds. After that, a loop that feeds itself is a runaway, `hot`;
+   * otherwise a notice, `saturated`, is made. Default: 10000. From 500 to 3600000.
    */
   hotMs?: number | undefined;
-  /** The share of time from which on an event loop has no rest, 0.5–1 (its event loop utilization). Default: 0.9. */
+  /** The event loop utilization from which a loop counts as without rest, 0.5–1. Default: 0.9. */
   hotUtilization?: number | undefined;
-  /** How often the worker looks, in milliseconds. Default: 500. From 50 to 5000, and at most `stallMs`. */
+  /** How often the worker checks, in milliseconds. Default: 500. From 50 to 5000, and at most `stallMs`. */
   pollMs?: number | undefined;
   /** How long the CPU profile of a runaway lasts, in milliseconds. Default: 1000. From 100 to 60000. */
   profileMs?: number | undefined;
-  /** How long no second report of the same kind is made, in milliseconds. Default: 600000, ten minutes. From 0. */
+  /** Shortest time between two reports of the same kind, in milliseconds. Default: 600000, ten minutes. From 0. */
   cooldownMs?: number | undefined;
   /**
-   * How long after the start nothing is reported, in milliseconds: many services load for seconds without a turn. A
-   * loop that begins in this time is reported after it. Default: 5000. From 0 to 600000.
+   * How long nothing is reported after the start, in milliseconds: many services load for seconds without a turn of the event
+   * loop. A runaway that begins in this time is reported after it. Default: 5000. From 0 to 600000.
    */
   startupGraceMs?: number | undefined;
   /**
-   * Where each report gets a folder with its evidence, readable by this user alone. Default:
+   * Directory in which every report gets a folder with its evidence, readable only by this user. Default:
    * `etcd-election-runaways-<user>` in the system's temporary directory.
    */
   directory?: string | undefined;
-  /** How many reports are kept there. Notices go before runaways. Default: 5. From 1 to 100. */
+  /** How many reports are kept there. Notices are deleted before runaways. Default: 5. From 1 to 100. */
   keep?: number | undefined;
   /** How large all of them may be together, in megabytes. Default: 32. From 1 to 1024. */
   maxMegabytes?: number | undefined;
@@ -64,25 +64,25 @@ export interface WatchdogOptions {
    */
   log?: 'text' | 'json' | false | undefined;
   /**
-   * Called on the main thread with each runaway that still reaches it: `hot` and `rounds`. A starved one is over
-   * when its main thread turns again, and then goes to `onNotice`. Give `webhook` to hear of it while it spins. What the
-   * callback throws becomes a process warning.
+   * Called on the main thread for every `hot` and `rounds` runaway. A `starved` one is over when the main thread turns again,
+   * and is then passed to `onNotice`; set `webhook` to be notified while it spins. An error that the callback throws becomes a
+   * process warning.
    */
   onRunaway?: ((report: RunawayReport) => unknown) | undefined;
   /**
-   * Called on the main thread with each notice: `blocked`, a long block that is over, and `saturated`. What the callback
-   * throws becomes a process warning.
+   * Called on the main thread for every notice: `blocked`, a long block that is over, and `saturated`. An error that the
+   * callback throws becomes a process warning.
    */
   onNotice?: ((report: RunawayReport) => unknown) | undefined;
   /**
-   * Where the worker POSTs each runaway as JSON, also while the main thread spins: a mail gateway, a pager. Bounded to
-   * 5 s.
+   * Address to which the worker POSTs every runaway as JSON, even while the main thread spins; for example a pager. The
+   * request takes at most 5 s.
    */
   webhook?: string | URL | { url: string | URL; headers?: Record<string, string> | undefined } | undefined;
   /**
-   * Step down from every term that this process led when it became `hot`, and still leads: it goes on standing, at the
-   * back of the queue. A starved process cannot step down, because nothing runs in it. Its lease ends, and etcd gives
-   * the term to the next candidate within one TTL. Default: false.
+   * Whether to step down from every term that this process led when it became `hot` and still leads. Its campaigns go on, at
+   * the end of the queue. A starved process cannot step down, because nothing runs in it. Its lease expires, and the next
+   * candidate leads within one TTL. Default: false.
    */
   stepDown?: boolean | undefined;
   /**
@@ -90,7 +90,7 @@ export interface WatchdogOptions {
    * clean-up, so that a supervisor starts it again. Default: `report`, nothing more.
    */
   onStarved?: 'report' | 'kill' | undefined;
-  /** Where elections are found. Default: those of this process. */
+  /** The source of the elections to watch. Default: all elections of this process. */
   elections?: ElectionSource | undefined;
 }
 

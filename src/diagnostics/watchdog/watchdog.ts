@@ -8,7 +8,7 @@ import { WorkerHost } from './worker-host.ts';
 
 /** A running watchdog: see `startWatchdog`. */
 export interface Watchdog extends AsyncDisposable {
-  /** What it cannot do here, and why: a missing permission, a debugger. */
+  /** What is unavailable here, and why, for example because of a missing permission or a debugger. */
   readonly notes: readonly string[];
   /** The last runaways that reached the main thread, newest first. At most 20. See `WatchdogOptions.onRunaway`. */
   readonly runaways: readonly RunawayReport[];
@@ -21,19 +21,19 @@ export interface Watchdog extends AsyncDisposable {
 }
 
 /**
- * Watches the main thread from a worker thread, for as long as the process lives or until `close()`. It does not
- * keep the process alive. When the main thread runs away, the worker records a CPU profile *while it spins*, writes
- * the evidence into a folder and one line to stderr: see {@link WatchdogOptions} and {@link RunawayReport}. A worker
- * that dies is started again after a pause of 1 s, which doubles each time up to 5 minutes.
+ * Watches the main thread from a worker thread until `close()` or the end of the process. It does not keep the process alive.
+ * If the main thread runs away, the worker records a CPU profile *while it spins*. It writes the evidence into a folder, and
+ * one line to stderr: see {@link WatchdogOptions} and {@link RunawayReport}. A worker that dies is started again after a
+ * pause of 1 s, which doubles every time up to 5 minutes.
  *
- * Published on `diagnostics_channel`: `etcd-election:runaway` with each report that goes to `onRunaway`,
- * `etcd-election:watchdog.notice` with each that goes to `onNotice`, `etcd-election:runaway.ended` when a runaway is over,
+ * Published on `diagnostics_channel`: `etcd-election:runaway` with every report for `onRunaway`,
+ * `etcd-election:watchdog.notice` with every report for `onNotice`, `etcd-election:runaway.ended` when a runaway is over,
  * and `etcd-election:watchdog.died` and `.restarted`.
  *
  * Costs 8–19 MB of memory and less than 0.2 % of a core.
  *
- * @throws {DiagnosticsError} DIAGNOSTICS_INVALID for an option that is not valid; DIAGNOSTICS_UNAVAILABLE if one runs
- *   already in this process, outside the main thread, or where worker threads are not permitted.
+ * @throws {DiagnosticsError} DIAGNOSTICS_INVALID if an option is not valid; DIAGNOSTICS_UNAVAILABLE if a watchdog already
+ *   runs in this process, outside the main thread, or if worker threads are not permitted.
  */
 export function startWatchdog(options: WatchdogOptions = {}): Watchdog {
   const host = openHost(options);
@@ -50,7 +50,7 @@ export function startWatchdog(options: WatchdogOptions = {}): Watchdog {
 /** One main thread, one watchdog. */
 let running: WorkerHost | undefined;
 
-/** The one that runs; `serveDiagnostics` shares it. */
+/** The host of the running watchdog; `serveDiagnostics` shares it. */
 export const runningHost = (): WorkerHost | undefined => running;
 
 export function openHost(options: WatchdogOptions): WorkerHost {

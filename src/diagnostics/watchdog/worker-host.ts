@@ -20,7 +20,7 @@ export interface HostOptions {
   readonly onNotice: (report: RunawayReport) => void;
 }
 
-/** The main thread's side: starts the worker, answers its questions, passes its reports on. Idle, it does nothing at all. */
+/** The main thread's side: starts the worker, answers its questions and passes its reports on. */
 export class WorkerHost {
   /** What cannot be done here, and why. */
   readonly notes: string[];
