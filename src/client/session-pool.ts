@@ -119,12 +119,18 @@ export class SessionPool {
       leases.map((leaseId) =>
         revokeLease(this.#transport, leaseId, { withinMs: CALL_LIMIT_MS, isTimely: true })
           .then(() => leaseId === session?.leaseId && this.#backoff.forgive())
-          // If etcd cannot be reached, the lease runs out by itself.
-          .catch(() => undefined)
+          .catch((fault: EtcdError) => this.#abandon(leaseId, fault))
           // If the process dies before the lease is revoked, the last will revokes it.
           .finally(() => lastWill?.drop(leaseId)),
       ),
     );
+  }
+
+  /** etcd may keep the lease although the last election has left: the next session revokes it first. */
+  #abandon(leaseId: string, fault: EtcdError): void {
+    if (fault.kind !== 'unavailable') return;
+    this.#abandoned.add(leaseId);
+    if (this.#current !== undefined) void this.#revokeRest(this.#stop.signal);
   }
 
   /**

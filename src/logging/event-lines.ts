@@ -41,7 +41,7 @@ export const lines: { readonly [T in ElectionEventType]: Line<T> } = {
     'info',
     (e) => `obtained a lease again after ${Math.round(e.afterMs / 1_000)} s without one`,
   ],
-  'session.closed': ['debug', (e) => `lease ${e.leaseId} revoked`],
+  'session.closed': ['debug', (e) => `revoking lease ${e.leaseId}`],
   'host.away': ['warn', (e) => `etcd host ${e.host} is avoided: ${e.reason}`],
   'host.back': ['info', (e) => `etcd host ${e.host} answers again after ${Math.round(e.afterMs)} ms`],
   'host.foreign': [

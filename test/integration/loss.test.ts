@@ -13,6 +13,9 @@ import {
   type World,
 } from '../support/world.ts';
 
+/** What L5 promises after an outage, in milliseconds. */
+const AFTER_OUTAGE_MS = 3_000;
+
 const revoke = (world: World, leaseId: string): Promise<unknown> =>
   world.own.leaseClient.leaseRevoke({ ID: leaseId });
 
@@ -299,6 +302,25 @@ describe('cut off', () => {
 
     const term = await bob.elected(TTL_SECONDS * 1_000);
     expect(await world.keys()).toEqual([term.key]);
+  });
+
+  test('L5: resign() while etcd is out of reach: the key that is left does not delay the next term', async ({
+    candidate,
+    etcd,
+    world,
+  }) => {
+    await using proxy = await startProxy({ target: etcd.endpoints[0]! });
+    const alice = candidate('alice', { hosts: proxy.endpoint, ttlSeconds: 10 });
+    const term = await alice.campaign();
+
+    proxy.cut();
+    await alice.election.resign();
+    await proxy.restore();
+    expect(await world.keys()).toEqual([term.key]);
+
+    const backAtMs = performance.now();
+    await alice.campaign();
+    expect(performance.now() - backAtMs).toBeLessThan(AFTER_OUTAGE_MS);
   });
 
   test('a connection that is reset time and again costs neither the term nor more than one at a time', async ({
