@@ -23,7 +23,7 @@ export function newTerm(tools: TurnTools, candidacy: Candidacy, lose: (reason: L
     },
     callers: tools.callers,
     onError: report.callbackFailed,
-    onFailed: () => lose(term.isCurrent() ? 'work-failed' : 'deadline-passed'),
+    onFailed: () => lose('work-failed'),
     uncalled: () => tellUncalled(report, election, 'term'),
     askedAfterEnd: () => report.staleUse(term, last.term),
     evicted: () => lose('evicted'),

@@ -34,8 +34,6 @@ const LONG_WAIT_MS = 5_000;
 /** A program that uses a term does so within this time, in milliseconds. */
 const UNUSED_MS = 2_000;
 
-const LEASE_LOST: ReadonlySet<EndCause> = new Set(['deadline-passed', 'lease-lost']);
-
 type Finish = (outcome: Outcome) => void;
 
 /** What our turn needs of its campaign. */
@@ -225,15 +223,16 @@ export class Turn {
     const { candidateKey, stopCause } = this.#tools;
     return new Promise((resolve) => {
       let offEnd: () => void = () => undefined;
-      const finish: Finish = (outcome) => {
+      const finish: Finish = (reported) => {
         if (this.#finish !== finish) return;
         this.#finish = undefined;
         this.#recheck = () => undefined;
         offEnd();
+        const reason = 'reason' in reported ? this.#byTheClock(reported.reason) : undefined;
         // Before anything else learns of it: the work must stop first.
-        if (outcome.type === 'lost' || outcome.type === 'stopped') this.endTerm(outcome.reason);
-        if (outcome.type === 'lost' && LEASE_LOST.has(outcome.reason)) this.#tellLeaseLost();
-        resolve(outcome);
+        if (reason !== undefined) this.endTerm(reason);
+        if (reason === 'deadline-passed' || reason === 'lease-lost') this.#tellLeaseLost();
+        resolve(reported.type === 'lost' ? { type: 'lost', reason: reason as LossCause } : reported);
       };
       this.#finish = finish;
       const recheck = begin(finish);
@@ -245,6 +244,15 @@ export class Turn {
       const reason = stopCause();
       if (reason !== undefined) finish({ type: 'stopped', reason });
     });
+  }
+
+  /**
+   * After a freeze, other things may tell of the end before the timer of the deadline does: work that saw it, or an
+   * eviction. The deadline is the cause.
+   */
+  #byTheClock(reason: EndCause): EndCause {
+    if (reason === 'lease-lost' || reason === 'refused') return reason;
+    return this.#tools.candidateKey.session?.isValid() === true ? reason : 'deadline-passed';
   }
 
   endTerm(reason: EndCause): void {

@@ -5,7 +5,7 @@ import { InvalidInputError, LeadershipLostError, type Leader } from 'etcd-electi
 import { describe, expect } from 'vitest';
 import { Deferred } from '../../src/util/deferred.ts';
 import { eventually, within } from '../support/eventually.ts';
-import { abortOf, SOON_MS, test } from '../support/world.ts';
+import { abortOf, SOON_MS, test, TTL_SECONDS } from '../support/world.ts';
 
 /** How long the consumers of these tests take to stop, in milliseconds. */
 const STOPPING_MS = 400;
@@ -469,6 +469,16 @@ describe('work that has ended while the term goes on', () => {
     void bob.campaign();
     await bob.elected();
     expect(log.of('term.ended')[0]).toMatchObject({ reason: 'work-ended' });
+  });
+
+  test('but names the deadline as the cause if that has passed', async ({ candidate, log }) => {
+    const block = (): void =>
+      void Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, TTL_SECONDS * 1000);
+    const alice = candidate('alice', { onLeader: block, whenWorkEnds: 'step-down' });
+    await alice.campaign();
+    await eventually(() => log.of('term.ended').length > 0, { withinMs: SOON_MS });
+    expect(log.of('term.ended')[0]).toMatchObject({ reason: 'deadline-passed' });
+    await alice.election.close();
   });
 
   test('but not while something is registered, or to be cleaned up', async ({ candidate, log }) => {
