@@ -14,11 +14,11 @@ import type { Candidate as Queued } from './core/candidate-queue.ts';
 import { healthOf, type ElectionHealth } from './core/health.ts';
 import type { ElectionError } from './errors.ts';
 import type { Snapshot } from './etcd/election-keys.ts';
-import { checkClient, checkName, checkSignal, shortName } from './input-checks.ts';
+import { checkSignal, shortName } from './input-checks.ts';
 import type { CallLimiter } from './loop-guard/call-limits.ts';
 import { callSite, type PublicFunction } from './loop-guard/call-site.ts';
-import { countElection, countSyncCall } from './loop-guard/sync-flood.ts';
-import { resolveOptions, type ElectionOptions, type Settings } from './options.ts';
+import { countElection } from './loop-guard/sync-flood.ts';
+import type { ElectionOptions } from './options.ts';
 import type { Term } from './term/term.ts';
 import { onAbortWeakly } from './util/abort.ts';
 import { noteReadUncalled } from './util/read-uncalled.ts';
@@ -27,18 +27,6 @@ const live = new Set<Election>();
 
 /** The elections of this process in which a campaign runs at the moment. */
 export const liveElections = (): readonly Election[] => [...live];
-
-/** Checks the constructor's arguments. Refused calls are counted too: a loop may catch the error and try again for ever. */
-function checked(client: Etcd3, name: string, options: ElectionOptions | undefined): Settings {
-  try {
-    checkName(name);
-    checkClient(client, name);
-    return resolveOptions(name, options);
-  } catch (error) {
-    countSyncCall(`refused|${shortName(name)}`, shortName(name));
-    throw error;
-  }
-}
 
 export class Election implements AsyncDisposable {
   readonly name: string;
@@ -67,15 +55,14 @@ export class Election implements AsyncDisposable {
    */
   constructor(client: Etcd3, name: string, options?: ElectionOptions) {
     countElection(shortName(name));
-    const settings = checked(client, name, options);
     this.name = name;
-    this.#tools = campaignTools(client, name, settings);
+    this.#tools = campaignTools(client, name, options);
     this.#callers = this.#tools.callers;
     this.#runner = new CampaignRunner(this.#tools, (isStanding) =>
       isStanding ? live.add(this) : live.delete(this),
     );
     this.#reader = new QueueReader(this.#tools, this.#callers);
-    const { signal } = settings;
+    const { signal } = this.#tools.settings;
     if (signal?.aborted === true) void this.#close('aborted');
     else if (signal !== undefined) this.#offSignal = onAbortWeakly(signal, this, Election.#aborted);
   }

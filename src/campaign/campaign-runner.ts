@@ -78,7 +78,7 @@ export class CampaignRunner {
   /** What `health()` goes by. */
   get healthFacts(): HealthFacts {
     const campaign = this.#campaign;
-    const term = campaign?.state === 'leading' ? campaign.currentTerm : undefined;
+    const term = campaign?.state === 'leading' ? campaign.turn.term : undefined;
     const { progressTimeoutMs, drainTimeoutMs } = this.#tools.settings;
     const callbacks = this.#last?.callbacks; // they may outlive their campaign
     return {

@@ -16,7 +16,8 @@ import { CallLimiter } from '../loop-guard/call-limits.ts';
 import { endpointsOf, keyOf, type ElectionScope } from '../loop-guard/guard-key.ts';
 import { guardOf, type LoopGuard } from '../loop-guard/loop-guard.ts';
 import { countSyncCall } from '../loop-guard/sync-flood.ts';
-import type { Settings } from '../options.ts';
+import { resolveOptions, type ElectionOptions, type Settings } from '../options.ts';
+import { checkClient, checkName, shortName } from '../input-checks.ts';
 import type { LiveTerm } from '../term/live-term.ts';
 import type { CallbackFrames } from '../util/callback-frames.ts';
 import { CampaignReport } from './campaign-report.ts';
@@ -54,8 +55,28 @@ export interface CampaignTools {
   readonly leaseLosses: Set<() => void>;
 }
 
-/** @throws {RunawayLoopError} if a loop makes elections without ever letting the event loop turn. */
-export function campaignTools(client: Etcd3, election: string, settings: Settings): CampaignTools {
+/** Checks the constructor's arguments. Refused calls are counted too: a loop may catch the error and try again for ever. */
+function checked(client: Etcd3, name: string, options: ElectionOptions | undefined): Settings {
+  try {
+    checkName(name);
+    checkClient(client, name);
+    return resolveOptions(name, options);
+  } catch (error) {
+    countSyncCall(`refused|${shortName(name)}`, shortName(name));
+    throw error;
+  }
+}
+
+/**
+ * @throws {InvalidInputError} if an argument of the constructor is not valid.
+ * @throws {RunawayLoopError} if a loop makes elections without ever letting the event loop turn.
+ */
+export function campaignTools(
+  client: Etcd3,
+  election: string,
+  options: ElectionOptions | undefined,
+): CampaignTools {
+  const settings = checked(client, election, options);
   const scope: ElectionScope = { endpoints: endpointsOf(client), prefix: settings.prefix, election };
   countSyncCall(keyOf(scope, 'new'), election);
   const eventLog = new EventLog(settings.logger ?? defaultLogger(), keyOf(scope, 'lines'));

@@ -16,7 +16,6 @@ import {
 } from '../core/campaign-state.ts';
 import type { LeaseHolder } from '../client/session-pool.ts';
 import { EtcdError, isFinal } from '../etcd/etcd-error.ts';
-import type { LiveTerm } from '../term/live-term.ts';
 import type { Term } from '../term/term.ts';
 import { sharedAbort } from '../util/abort.ts';
 import { Deferred } from '../util/deferred.ts';
@@ -144,10 +143,6 @@ export class Campaign {
     const isSettling = name === 'settling' && (this.#state.isAfterTerm || this.#start.after !== undefined);
     const isInTheWay = isSettling || (isEnding && this.#stopped === undefined);
     return isInTheWay ? (this.#ready ??= new Deferred()).promise : undefined;
-  }
-
-  get currentTerm(): LiveTerm | undefined {
-    return this.turn.term;
   }
 
   /** Undefined while nothing is known. */

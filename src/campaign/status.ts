@@ -32,7 +32,7 @@ export interface ElectionStatus {
 /** The present term of a campaign, by the clock: a blocked event loop runs timers late. */
 export function currentTermOf(campaign: Campaign | undefined): Term | undefined {
   if (campaign !== undefined) campaign.turn.isLookedAt = true;
-  const term = campaign?.state === 'leading' ? campaign.currentTerm : undefined;
+  const term = campaign?.state === 'leading' ? campaign.turn.term : undefined;
   return term?.isOver === false && term.leftMs > 0 ? term : undefined;
 }
 

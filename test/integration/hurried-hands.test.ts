@@ -9,14 +9,17 @@ import { abortOf, SHORT_TTL_SECONDS, SOON_MS, test, type World } from '../suppor
 /** How long the clean-ups of these tests take, in milliseconds. */
 const CLEANING_MS = 300;
 
+/** What TypeScript takes for a listener that returns nothing, as it does in a program without a linter. */
+const listener = (asynchronous: () => Promise<unknown>): (() => void) => asynchronous as () => void;
+
 describe('an asynchronous abort listener of term.signal', () => {
-  const ways: Record<string, (signal: AbortSignal, listener: () => Promise<void>) => void> = {
-    'by addEventListener': (signal, listener) => signal.addEventListener('abort', listener),
-    'once, by addEventListener': (signal, listener) =>
-      signal.addEventListener('abort', listener, { once: true }),
-    'as an object': (signal, listener) => signal.addEventListener('abort', { handleEvent: listener }),
-    'by onabort': (signal, listener) => {
-      signal.onabort = listener;
+  const ways: Record<string, (signal: AbortSignal, onAbort: () => void) => void> = {
+    'by addEventListener': (signal, onAbort) => signal.addEventListener('abort', onAbort),
+    'once, by addEventListener': (signal, onAbort) =>
+      signal.addEventListener('abort', onAbort, { once: true }),
+    'as an object': (signal, onAbort) => signal.addEventListener('abort', { handleEvent: onAbort }),
+    'by onabort': (signal, onAbort) => {
+      signal.onabort = onAbort;
     },
   };
   for (const [way, listen] of Object.entries(ways))
@@ -24,10 +27,13 @@ describe('an asynchronous abort listener of term.signal', () => {
       let isRunning = true;
       const alice = candidate('alice', {
         onLeader: ({ signal }) =>
-          listen(signal, async () => {
-            await sleep(CLEANING_MS);
-            isRunning = false;
-          }),
+          listen(
+            signal,
+            listener(async () => {
+              await sleep(CLEANING_MS);
+              isRunning = false;
+            }),
+          ),
       });
       let besideAlice: boolean | undefined;
       const bob = candidate('bob', {
@@ -66,11 +72,15 @@ describe('an asynchronous abort listener of term.signal', () => {
   }) => {
     const alice = candidate('alice', { drainTimeoutMs: 60_000 });
     const { signal } = await alice.campaign();
-    signal.addEventListener('abort', () => alice.election.close());
-    signal.addEventListener('abort', async () => {
+    signal.addEventListener(
+      'abort',
+      listener(() => alice.election.close()),
+    );
+    const failing = async (): Promise<never> => {
       await sleep(1);
       throw new Error('the pool is closed');
-    });
+    };
+    signal.addEventListener('abort', listener(failing));
     await within(SOON_MS, 'stepDown()', alice.election.stepDown());
     await within(SOON_MS, 'close()', alice.election.close());
     expect(log.of('callback.failed')).toMatchObject([{ callback: 'onAbort' }]);

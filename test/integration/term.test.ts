@@ -264,6 +264,7 @@ describe('txn', () => {
       .put(`${prefix}x`, 'y')
       .catch((error: unknown) => ({ error, isCurrent: term.isCurrent(), aborted: term.signal.aborted }));
     expect(lost).toMatchObject({ error: { reason: 'evicted' }, isCurrent: false, aborted: true });
+    await eventually(() => log.of('term.ended').length > 0, { withinMs: SOON_MS }); // the line comes with the turn's end
     expect(log.of('term.ended')).toMatchObject([{ reason: 'evicted' }]);
     expect(await client.get(`${prefix}x`).string()).toBeNull();
   });
