@@ -46,6 +46,7 @@ export async function enter(
   const { leaseId } = entrant;
   const key = candidateKey(electionKeys, leaseId);
   let keysOnly = false;
+  let mayStand = false;
   for (let attempt = 1; attempt <= ENTER_ATTEMPTS; attempt++) {
     const answer: Answer | undefined = await putIfAbsent(
       transport,
@@ -54,18 +55,22 @@ export async function enter(
       keysOnly,
       limits,
     ).catch((error: unknown) => {
-      if (!isTooLarge(error) || keysOnly) throw keysOnly ? asApplied(error) : error;
+      if (!isTooLarge(error) || keysOnly) throw mayStand ? asApplied(error) : error;
       return undefined;
     });
     // It was applied all the same: the next try finds our key, whose revision this answer would have told.
     keysOnly ||= answer === undefined;
+    mayStand ||= answer === undefined;
     if (answer === undefined) continue;
     const { isPut, ...snapshot } = answer;
     const own = snapshot.candidates.find((candidate) => candidate.key === key);
     if (own === undefined) throw new Error(`etcd put ${key} and did not show it in the same transaction`);
     const candidacy = { key, leaseId, createRevision: own.fencingToken };
     if (isPut) return { ...snapshot, candidacy };
-    await release(transport, candidacy, limits);
+    mayStand = true; // until the release is acknowledged; to look for the key after that does no harm
+    await release(transport, candidacy, limits).catch((error: unknown) => {
+      throw asApplied(error);
+    });
   }
   throw new EtcdError('unavailable', `enter ${electionKeys}: our key is put there by somebody else`, false);
 }
