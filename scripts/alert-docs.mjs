@@ -19,6 +19,8 @@ const MORE = {
   ReplicaUnhealthy: ['The leader is stuck', '#the-leader-is-stuck'],
   CampaignRefused: ['etcd refuses us', '#etcd-refuses-us'],
   WorkIgnoresItsSignal: ['A drain is overdue', '#a-drain-is-overdue'],
+  NotInTheQueue: ['No leader', '#no-leader'],
+  RunawayReported: ['The guard has tripped', '#the-guard-has-tripped'],
   NoLeaseToBeHad: ['etcd is lost', '#etcd-is-lost'],
   RunawayLoop: ['The guard has tripped', '#the-guard-has-tripped'],
 };
