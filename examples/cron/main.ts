@@ -30,7 +30,8 @@ async function keepSchedule(term: Term): Promise<void> {
   }
 }
 
-/** Claimed first, then run: at most once. Run first, then claimed would be at least once. */
+// #region claim
+/** Claims the moment, then runs the job: at most once. */
 async function runOnce(term: Term, moment: string): Promise<void> {
   const { succeeded } = await term
     .txn()
@@ -39,6 +40,7 @@ async function runOnce(term: Term, moment: string): Promise<void> {
     .commit();
   if (succeeded) console.log(`ran ${moment} under token ${term.fencingToken}`); // your job
 }
+// #endregion claim
 
 process.once('SIGTERM', () => void election.close().then(() => client.close()));
 void election.campaign();

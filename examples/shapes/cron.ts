@@ -16,7 +16,7 @@ async function writeReport(term: Term): Promise<string> {
 // #region cron
 const election = new Election(client, electionName);
 try {
-  // Longer than the hosts' clocks can be apart, or a late host finds the election free and runs the job again.
+  // Longer than the hosts' timers can be apart, or a late host finds the election free and runs the job again.
   const report = await election.lead(writeReport, { ifFree: true, atLeastMs: 5_000 });
   console.log(report ?? 'skipped: another host has it');
 } finally {

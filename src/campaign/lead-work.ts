@@ -12,7 +12,7 @@ import { checkSignal, checkWork } from '../input-checks.ts';
 import type { Term } from '../term/term.ts';
 import { clock } from '../util/clock.ts';
 
-/** Replicas that a timer starts do not start at once: the election is held for as long as they may be apart. */
+/** Timers of several replicas do not fire at the same moment: the election is held for as long as they may be apart. */
 const HELD_AT_LEAST_MS = 5_000;
 const LONGEST_HOLD_MS = 86_400_000;
 
@@ -20,14 +20,16 @@ export interface LeadOptions {
   /** Gives up waiting, or ends the term, when it aborts. */
   signal?: AbortSignal | undefined;
   /**
-   * Runs the work only if no other candidate stands or leads at the moment of entering; else it resolves with `undefined`
-   * at once. For jobs that every replica starts by its own timer and one of them must run. Default: `false`.
+   * Runs the work only if no other candidate is in the queue when this one enters. Otherwise `lead()` resolves with
+   * `undefined` at once. For jobs that every replica starts by its own timer, although one run is enough. If a second run
+   * does harm, also claim the moment in etcd under the fence. Default: `false`.
    */
   ifFree?: boolean | undefined;
   /**
-   * With `ifFree`: how long the election is held from the beginning of the term, even if the work is over sooner, in
-   * milliseconds; `lead()` resolves after that. It must be longer than the replicas' timers can be apart, or a late one
-   * finds the election free and runs the work once more. Default: 5 000. Range: 0 to 86 400 000.
+   * With `ifFree`: the shortest time for which the election is held, in milliseconds from the start of the term. If the
+   * work ends sooner, `lead()` resolves after this time. It must be longer than the replicas' timers can be apart: a freeze,
+   * a slow start or a garbage collection counts too. Otherwise a late replica finds the election free and runs the work
+   * again. Work that throws, `resign()`, `close()` and `signal` end the hold at once. Default: 5 000. Range: 0 to 86 400 000.
    */
   atLeastMs?: number | undefined;
 }

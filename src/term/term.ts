@@ -23,7 +23,8 @@ export interface Term {
   readonly fencingToken: bigint;
   /**
    * Aborts when the term ends; its reason is a {@link LeadershipLostError}. A blocked event loop delays the abort, so ask
-   * {@link isCurrent} before an act that matters. The end of the term awaits what the `abort` listeners return, as it
+   * {@link isCurrent} before an act that matters. Until the abort `signal.reason` is undefined; {@link assertCurrent} throws
+   * the error with the reason. The end of the term awaits what the `abort` listeners return, as it
    * does for {@link onEnd}. It does not await listeners of signals derived from this one.
    */
   readonly signal: AbortSignal;
@@ -48,7 +49,7 @@ export interface Term {
   heartbeat(): void;
   /**
    * Builds an etcd transaction that commits only while this term is current: add `.and(…)`, `.then(…)`, `.else(…)` and
-   * `.commit()`. It is sent once. `succeeded: false` means that one of your comparisons did not hold, and that your
+   * `.commit()`. The library never sends it twice. `succeeded: false` means that one of your comparisons did not hold, and that your
    * `else` branch ran. After the term neither branch writes anything.
    *
    * `commit()` rejects with {@link LeadershipLostError} if the term is over, and with `OutcomeUnknownError` if the answer
@@ -58,10 +59,10 @@ export interface Term {
    * Each branch may hold 126 operations. With comparisons, both branches are nested in a transaction of the library. etcd
    * before 3.4.42 and 3.5.28 does not check permissions of nested operations.
    *
-   * Do not await the builder, and do not return it from an async function. It has a method `then`, so it would be taken for a
-   * promise. It then rejects with advice.
+   * Await what `commit()` returns, never the builder. The builder has a method `then`, so `await` takes it for a promise.
+   * So does an async function that returns it. Nothing is written then, and the error says what to do.
    *
-   * @param options.exactlyOnce finds out the outcome by itself if the answer is lost. `commit()` then resolves, or rejects
+   * @param options.exactlyOnce asks for the outcome by itself if the answer is lost. `commit()` then resolves, or rejects
    *   with an error that says that nothing was written. If etcd cannot be asked in time, it rejects with
    *   `OutcomeUnknownError`; pass its `writeId` to {@link settle}.
    * @throws {RefusedError} if `exactlyOnce` is set, and etcd denied the role the keys that it needs.
@@ -118,11 +119,11 @@ export interface Term {
    */
   onEnd(cleanUp: CleanUp): void;
   /**
-   * Ends this term, and enters again at the end of the queue. Never waits, so the work may call it anywhere. Does nothing if
+   * Ends this term, and enters again at the end of the queue. Returns at once, so the work may call it anywhere. Does nothing if
    * the term is over.
    */
   stepDown(): void;
-  /** Ends this term and the campaign. Never waits, so the work may call it anywhere. Does nothing if the term is over. */
+  /** Ends this term and the campaign. Returns at once, so the work may call it anywhere. Does nothing if the term is over. */
   resign(): void;
 }
 
@@ -137,7 +138,8 @@ export interface SettledWrite {
 /** How a fenced write is sent. */
 export interface TxnOptions {
   /**
-   * If the answer is lost, the library finds out the outcome of the write by itself. That costs one more key in etcd for
+   * If the answer is lost, the library asks etcd for the outcome of the write by itself. If etcd does not answer that either,
+   * the call rejects with `OutcomeUnknownError`. That costs one more key in etcd for
    * every write under way (at most 8). The keys are under `<prefix>.writes/<name>/` and are deleted with the lease. Each
    * branch may then hold 125 operations, and `responses` is empty if the answer was lost. Default: `false`.
    */

@@ -113,6 +113,7 @@ describe('examples/', () => {
     expect(program.lines).toEqual([
       'saved',
       'moved: true, again: false',
+      'booked: booked',
       'the token has grown: true',
       'refused, the store has: whole',
       'refused: LeadershipLostError',
