@@ -6,8 +6,7 @@ const home = globalThis as { [key: symbol]: Map<string, Map<string, unknown>> | 
 
 /**
  * Makes every loop guard of this process forget what it has counted: those of elections that are made from now on,
- * and those of clients. For
- * tests and benchmarks only, between one case and the next; a prefix of its own for each case does as well.
+ * and those of clients. For tests and benchmarks only, between one case and the next; a prefix of its own for each case does as well.
  */
 export function resetLoopGuards(): void {
   for (const kind of [

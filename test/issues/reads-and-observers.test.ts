@@ -1,5 +1,6 @@
 import type { Election, Observed } from 'etcd-election';
-import { describe, expect } from 'vitest';
+import { resetLoopGuards } from 'etcd-election/dev';
+import { beforeEach, describe, expect } from 'vitest';
 import { startRefusingRelay } from '../../bench/guard/refusing-relay.ts';
 import { watch, WATCH_MS } from '../support/hot-loop.ts';
 import { SOON_MS, test } from '../support/world.ts';
@@ -8,8 +9,10 @@ import { SOON_MS, test } from '../support/world.ts';
 // held from the twenty-first on.
 
 /** One by one: so many go at once, then one each 50 ms at most. */
-const BURST_OF_A_CLIENT = 300;
-const MOST_READS = BURST_OF_A_CLIENT + (3 * WATCH_MS) / 50;
+const BURST = 300;
+const MOST_READS = BURST + (3 * WATCH_MS) / 50;
+
+beforeEach(resetLoopGuards);
 
 const breakOff = async (one: Election): Promise<void> => {
   for await (const _ of one.observe()) break;
@@ -23,17 +26,16 @@ describe('a new name each turn, in a loop', () => {
   };
 
   test.for(Object.entries(calls))(
-    'G1, G3: %s has a budget for each client',
+    'G1, G3: %s has one budget for all clients of an etcd',
     async ([, call], { election, client }) => {
       const shared = client();
       let turn = 0;
       const seen = await watch(() => call(election(shared, `x${turn++}`)), 3 * WATCH_MS);
-      expect(seen.rounds).toBeGreaterThan(BURST_OF_A_CLIENT / 2);
+      expect(seen.rounds).toBeGreaterThan(BURST / 2);
       expect(seen.rounds).toBeLessThanOrEqual(MOST_READS);
-      // Another client of the process has a budget of its own.
-      const begunAtMs = performance.now();
-      await call(election(client(), 'another'));
-      expect(performance.now() - begunAtMs).toBeLessThan(SOON_MS);
+      // The loop may take another client each turn.
+      const others = await watch(() => call(election(client(), `x${turn++}`)), WATCH_MS);
+      expect(seen.rounds + others.rounds).toBeLessThanOrEqual(MOST_READS + WATCH_MS / 50);
     },
   );
 });
