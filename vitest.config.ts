@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import { defineConfig } from 'vitest/config';
 
 /** From source, as users import it: see `customConditions` in tsconfig.json. */
@@ -30,7 +31,9 @@ const long = [
   'runaway',
   'telemetry-alerts',
   'telemetry-doors',
-].map((name) => `test/integration/${name}.test.ts`);
+  '../issues/idle-in-a-loop',
+  '../issues/suites-and-jobs-are-fast',
+].map((name) => join('test/integration', `${name}.test.ts`));
 
 /** Also in a clone where nothing has been built. */
 const bundles = './scripts/bundle-sources.mjs';
