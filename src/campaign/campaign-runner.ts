@@ -39,7 +39,7 @@ export class CampaignRunner {
   #leadCampaign: Campaign | undefined;
   /** The last campaign that was begun: its callbacks may still run, and its key is ours. */
   #last: Campaign | undefined;
-  /** Why the last call was refused by us. The caller may not have looked at the rejection. */
+  /** Message of the last refusal of ours, for `health()`. */
   #notStanding: string | undefined;
   /** The last term in which a callback was refused because it would have waited for itself. */
   #selfWaitIn: Term | undefined;
@@ -100,14 +100,14 @@ export class CampaignRunner {
     };
   }
 
-  /** @param calls the public function that was called. @param again calls it once more. */
-  campaign(value: string | undefined, calls: PublicFunction, again: () => Promise<Term>): Promise<Term> {
+  /** @param method the public method that was called. @param again calls it once more. */
+  campaign(value: string | undefined, method: PublicFunction, again: () => Promise<Term>): Promise<Term> {
     const running = this.#campaign;
     if (running?.isStopping === true && this.#closedError === undefined)
-      return this.#tools.callers.repeat(calls, () => this.#afterCallbacks(running.ended, again, calls));
+      return this.#tools.callers.repeat(method, () => this.#afterCallbacks(running.ended, again, method));
     if (running !== undefined && this.#leadCampaign === undefined && this.#closedError === undefined)
-      return this.#repeat(running, value, calls);
-    const start = { callbacks: this.#callbacks, calledFrom: callSite(calls), ifFree: false };
+      return this.#repeat(running, value, method);
+    const start = { callbacks: this.#callbacks, calledFrom: callSite(method), ifFree: false };
     return this.#begin(value, start, (campaign) => {
       const term = (): Promise<Term> =>
         CallbackFrames.isAnyRunning
@@ -116,21 +116,21 @@ export class CampaignRunner {
               return await campaign.term();
             })
           : campaign.term();
-      return campaign.ready === undefined ? term() : this.#afterCallbacks(campaign.ready, term, calls);
+      return campaign.ready === undefined ? term() : this.#afterCallbacks(campaign.ready, term, method);
     });
   }
 
   /** `campaign()` while one is under way: announces the value, and gives the present or the next term. */
-  #repeat(running: Campaign, value: string | undefined, calls: PublicFunction): Promise<Term> {
+  #repeat(running: Campaign, value: string | undefined, method: PublicFunction): Promise<Term> {
     try {
       if (value !== undefined) checkValue(value, this.#tools.election);
     } catch (error) {
-      return this.refuse(error as ElectionError, callSite(calls));
+      return this.refuse(error as ElectionError, callSite(method));
     }
     if (value !== undefined) running.announce(value);
     const term = (): Promise<Term> =>
-      this.#tools.callers.repeat(calls, () => (this.#campaign ?? running).term());
-    return running.ready === undefined ? term() : this.#afterCallbacks(running.ready, term, calls);
+      this.#tools.callers.repeat(method, () => (this.#campaign ?? running).term());
+    return running.ready === undefined ? term() : this.#afterCallbacks(running.ready, term, method);
   }
 
   lead<T>(lead: LeadWork<T>, calledFrom: readonly string[]): Promise<T | undefined> {
@@ -151,16 +151,16 @@ export class CampaignRunner {
     });
   }
 
-  async stepDown(calls: PublicFunction): Promise<void> {
+  async stepDown(method: PublicFunction): Promise<void> {
     const campaign = this.#campaign;
-    if (campaign?.state !== 'leading') return await this.#tools.callers.idle(calls);
+    if (campaign?.state !== 'leading') return await this.#tools.callers.idle(method);
     await overUnlessAwaited(campaign.stepDown(), this.#tools.frames);
   }
 
-  async end(reason: StopCause, calls: PublicFunction): Promise<void> {
+  async end(reason: StopCause, method: PublicFunction): Promise<void> {
     const campaign = this.#campaign;
     const { callers, election, frames } = this.#tools;
-    if (campaign === undefined) return await callers.idle(calls);
+    if (campaign === undefined) return await callers.idle(method);
     campaign.stop(reason, endedError(election, reason));
     const awaiting = await overUnlessAwaited(campaign.ended, frames);
     if (awaiting === undefined || reason === 'resigned') return;
@@ -169,13 +169,13 @@ export class CampaignRunner {
     await campaign.ended;
   }
 
-  close(reason: 'closed' | 'aborted', calls: PublicFunction): Promise<void> {
+  close(reason: 'closed' | 'aborted', method: PublicFunction): Promise<void> {
     this.#closedError ??= endedError(this.#tools.election, reason);
     this.#closingAbort?.abort(this.#closedError);
-    return this.end(reason, calls).finally(() => this.#tools.transport.rest());
+    return this.end(reason, method).finally(() => this.#tools.transport.rest());
   }
 
-  /** A refusal may go unheard: the log has it too, once until we stand, and `health()`. */
+  /** Rejects through the guard. Callers may ignore the rejection, so the log and `health()` have it too. */
   refuse(error: ElectionError, calledFrom: readonly string[], isFree = false): Promise<never> {
     const { callers, election, eventLog } = this.#tools;
     if (!(error instanceof ElectionClosedError) && this.#notStanding !== error.message) {
@@ -185,7 +185,7 @@ export class CampaignRunner {
     return callers.refuse(error, calledFrom, isFree);
   }
 
-  /** Begins a campaign, or says why not: through the guard, because a refusal that comes at once makes loops hot. */
+  /** Begins a campaign. A refusal passes the guard first: one that comes at once makes loops hot. */
   #begin<T>(
     value: string | undefined,
     { callbacks, calledFrom, ifFree }: Start,
@@ -227,7 +227,7 @@ export class CampaignRunner {
     return then(campaign);
   }
 
-  /** Two campaigns of one client must not share a key. @returns how to let it go. @throws {AlreadyStandingError} */
+  /** Two campaigns of one client must not share a key. @returns a function that releases the claim. @throws {AlreadyStandingError} */
   #claim(): () => void {
     const { election, campaignKey, campaigns, guard } = this.#tools;
     const refuse = (why: string): never => {
@@ -251,18 +251,18 @@ export class CampaignRunner {
    * Goes on when the callbacks of an earlier term are over. If one of them awaits this call, the call would wait for
    * itself: it is refused.
    */
-  #afterCallbacks<T>(done: Promise<void>, go: () => Promise<T>, calls: PublicFunction): Promise<T> {
+  #afterCallbacks<T>(done: Promise<void>, go: () => Promise<T>, method: PublicFunction): Promise<T> {
     return unheard(async () => {
       const awaiting = await overUnlessAwaited(done, this.#tools.frames);
       if (awaiting === undefined) return await go();
-      void done.then(() => void go().catch(() => undefined)); // what was asked for comes all the same
-      return await this.#refuseSelfWait('campaign', callSite(calls));
+      void done.then(() => void go().catch(() => undefined)); // it begins all the same, when that callback has returned
+      return await this.#refuseSelfWait('campaign', callSite(method));
     });
   }
 
   /**
-   * The first refusal in a term comes at once: the end of the term waits for the callback that awaits it, and the term
-   * itself has passed the guard.
+   * The first refusal in a term is not delayed: the term cannot end before that callback returns, and the term itself
+   * has passed the guard.
    */
   #refuseSelfWait(call: 'campaign' | 'lead', calledFrom: readonly string[]): Promise<never> {
     const { election, last } = this.#tools;

@@ -65,7 +65,7 @@ export class Turn {
   awaitedBy: string | undefined;
   /** Ends the wait or the term at hand; undefined outside of both. */
   #finish: Finish | undefined;
-  /** Looks at the queue again; what it looks for depends on what is at hand. */
+  /** Rechecks the queue: for our turn while we wait, for an eviction while we lead. */
   #recheck: () => void = () => undefined;
   #offLoop: () => void = () => undefined;
 
@@ -153,7 +153,7 @@ export class Turn {
         if (!this.#stands(candidacy)) lose('evicted');
         else if (term.leftMs <= 0) lose('deadline-passed');
       };
-      if (this.#finish !== finish) return recheck; // a subscriber has ended it
+      if (this.#finish !== finish) return recheck; // a subscriber of diagnostics_channel has ended it
       this.#nextTerm.resolve(term);
       this.#nextTerm = new Deferred();
       if (!this.#isAsked) void this.#tellUnused(term);
@@ -206,7 +206,7 @@ export class Turn {
   async #deleteKey(candidacy: Candidacy | undefined): Promise<void> {
     const { candidateKey, queueWatcher, report, electionKeys } = this.#tools;
     try {
-      // Also if we have lost it: it may have been taken off its lease, and would stay for ever.
+      // A lost key too: if an operator took it off its lease, it would stay for ever.
       const released = await candidateKey.giveUp(candidacy, queueWatcher.isDeleted(candidacy));
       if (released && this.#term !== undefined) report.released(this.#term);
     } catch (error) {
@@ -216,8 +216,8 @@ export class Turn {
   }
 
   /**
-   * Waits for an outcome: the first one counts. What both have in common (the end of the session, the end of the
-   * campaign) is finished here; the rest by `begin`, which returns how to look at the queue again.
+   * Waits for an outcome; the first one counts. The end of the session and of the campaign are handled here. `begin`
+   * adds the rest, and returns its recheck of the queue.
    */
   #until(begin: (finish: Finish) => () => void): Promise<Outcome> {
     const { candidateKey, stopCause } = this.#tools;
