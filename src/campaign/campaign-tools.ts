@@ -5,7 +5,7 @@ import type { Etcd3 } from 'etcd3';
 import type { ActiveCampaigns } from '../client/active-campaigns.ts';
 import type { RefusalBackoff } from '../client/refusal-backoff.ts';
 import type { SessionPool } from '../client/session-pool.ts';
-import { sharedClientOf } from '../client/shared-client.ts';
+import { sharedClientOf, type SharedClient } from '../client/shared-client.ts';
 import type { StopCause } from '../core/campaign-state.ts';
 import { ElectionClosedError } from '../errors.ts';
 import { electionPrefix } from '../etcd/election-keys.ts';
@@ -36,6 +36,9 @@ export interface CampaignTools {
   readonly sharedWatch: SharedWatch;
   readonly sessions: SessionPool;
   readonly refusalBackoff: RefusalBackoff;
+  /** What elections of this client ask for in one turn is sent together. */
+  readonly entries: SharedClient['entries'];
+  readonly releases: SharedClient['releases'];
   /** Finds the callbacks of this election on the stack. */
   readonly frames: CallbackFrames;
   readonly guard: LoopGuard;
@@ -94,6 +97,8 @@ export function campaignTools(
     sharedWatch: shared.watch(eventLog),
     sessions: shared.sessions(settings.ttlSeconds),
     refusalBackoff: shared.refusalBackoff,
+    entries: shared.entries,
+    releases: shared.releases,
     frames: shared.campaigns.frames(campaignKey, election),
     guard: guardOf(scope, 'campaign'),
     guardOf: (what) => guardOf(scope, what),

@@ -82,7 +82,7 @@ export class Campaign {
     this.callbacks = callbacks;
     this.#guard = new RoundGuard(tools, start.calledFrom);
     this.#refusal = new Refusal(tools.refusalBackoff, (reason, forMs) => report.refused(reason, forMs));
-    this.#candidateKey = new CandidateKey(tools.transport, electionKeys, sessions);
+    this.#candidateKey = new CandidateKey(tools);
     this.#holder = {
       electionKeys,
       onOwnKey: (found, revision) => this.turn.checkOwnKey(this.#candidacy, found, revision),

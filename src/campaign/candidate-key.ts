@@ -2,6 +2,7 @@
  * Our key in the queue of one election, under one session at a time: taken, and given up again for certain.
  */
 import type { Candidacy } from '../core/campaign-state.ts';
+import type { Candidate } from '../core/candidate-queue.ts';
 import * as candidacies from '../etcd/election-keys.ts';
 import { EtcdError } from '../etcd/etcd-error.ts';
 import type { CallLimits, EtcdTransport } from '../etcd/transport.ts';
@@ -9,8 +10,15 @@ import type { Release } from '../client/pending-deletes.ts';
 import { CALL_LIMIT_MS, type Session } from '../client/session.ts';
 import type { SessionPool } from '../client/session-pool.ts';
 import { clock } from '../util/clock.ts';
+import type { CampaignTools } from './campaign-tools.ts';
+
+type Tools = Pick<CampaignTools, 'transport' | 'electionKeys' | 'sessions' | 'entries' | 'releases'>;
+
+/** About so much is said of a key beside the key itself and its value, in a request or an answer. */
+const BYTES_BESIDE = 100;
 
 export class CandidateKey {
+  readonly #tools: Tools;
   readonly #transport: EtcdTransport;
   readonly #electionKeys: string;
   readonly #sessions: SessionPool;
@@ -22,10 +30,14 @@ export class CandidateKey {
   /** The key of a session that ended: it goes with its lease, unless somebody has taken it off that lease. */
   #abandoned: Candidacy | undefined;
 
-  constructor(transport: EtcdTransport, electionKeys: string, sessions: SessionPool) {
-    this.#transport = transport;
-    this.#electionKeys = electionKeys;
-    this.#sessions = sessions;
+  /** How large the queue was when we saw it last, in bytes. */
+  #queueBytes = 0;
+
+  constructor(tools: Tools) {
+    this.#tools = tools;
+    this.#transport = tools.transport;
+    this.#electionKeys = tools.electionKeys;
+    this.#sessions = tools.sessions;
   }
 
   /** The session whose lease the key is on; undefined without one. */
@@ -64,8 +76,11 @@ export class CandidateKey {
         limits,
       );
       this.#unconfirmed = true;
-      const entrant = { leaseId: session.leaseId, value: value() };
-      const entry = await candidacies.enter(this.#transport, this.#electionKeys, entrant, limits);
+      const entrant = { electionKeys: this.#electionKeys, leaseId: session.leaseId, value: value() };
+      // Where our key may stand already it would stop the others, and what failed beside others is tried alone.
+      const together = unconfirmedBefore ? undefined : this.#together(limits);
+      const entry = await candidacies.enter(this.#transport, entrant, limits, together);
+      this.#queueBytes = bytesOf(entry.candidates);
       unconfirmedBefore = true; // our key stands: that a later call was never sent takes nothing back
       // A value that changed on the way.
       if (entrant.value !== value())
@@ -79,6 +94,44 @@ export class CandidateKey {
       if (error instanceof EtcdError && error.kind === 'lease-gone') session.end('lease-lost');
       throw error;
     }
+  }
+
+  #together(limits: CallLimits): candidacies.EnterTogether {
+    return (entrant) => {
+      const { electionKeys, value } = entrant;
+      const ownBytes = 2 * electionKeys.length + Buffer.byteLength(value) + BYTES_BESIDE;
+      const answerBytes = this.#queueBytes + ownBytes;
+      const { withinMs } = limits;
+      const sentBytes = ownBytes + 2 * electionKeys.length;
+      return this.#tools.entries.join({
+        request: entrant,
+        limits,
+        electionKeys,
+        sentBytes,
+        answerBytes,
+        withinMs,
+      });
+    };
+  }
+
+  /** Deletes the key: at once, or beside others if some went before in this turn. @throws {EtcdError} */
+  async #release(candidacy: Candidacy, limits: CallLimits): Promise<void> {
+    const electionKeys = this.#electionKeys;
+    const { withinMs } = limits;
+    const sentBytes = 2 * candidacy.key.length + BYTES_BESIDE;
+    const dueAtMs = clock.now() + withinMs;
+    const request = {
+      request: candidacy,
+      limits,
+      electionKeys,
+      sentBytes,
+      answerBytes: BYTES_BESIDE,
+      withinMs,
+    };
+    const together = this.#tools.releases.join(request);
+    if (together !== undefined && (await together) !== 'alone') return;
+    const left = { ...limits, withinMs: Math.max(0, dueAtMs - clock.now()) };
+    await candidacies.release(this.#transport, candidacy, left);
   }
 
   /**
@@ -127,9 +180,7 @@ export class CandidateKey {
         isStillPending,
       );
     const release: Release =
-      candidacy === undefined
-        ? releaseUnconfirmed
-        : (limits) => candidacies.release(this.#transport, candidacy, limits);
+      candidacy === undefined ? releaseUnconfirmed : (limits) => this.#release(candidacy, limits);
     const lateUntilMs = unconfirmed ? clock.now() + session.ttlMs : enteredLateUntilMs;
     const mayComeLate = lateUntilMs > clock.now();
     try {
@@ -145,3 +196,6 @@ export class CandidateKey {
     }
   }
 }
+
+const bytesOf = (candidates: readonly Candidate[]): number =>
+  candidates.reduce((sum, { key, value }) => sum + key.length + value.length + BYTES_BESIDE, 0);

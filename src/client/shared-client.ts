@@ -3,11 +3,14 @@
  * refer to it.
  */
 import type { Etcd3 } from 'etcd3';
+import type { Candidacy } from '../core/campaign-state.ts';
+import { enterAll, releaseAll, type Entrant, type Snapshot } from '../etcd/election-keys.ts';
 import { EtcdTransport } from '../etcd/transport.ts';
 import type { SharedWatch } from '../etcd/watch.ts';
 import { LastWill } from '../last-will/index.ts';
 import type { EventLog } from '../logging/event-log.ts';
 import { ActiveCampaigns } from './active-campaigns.ts';
+import { Batch } from './batch.ts';
 import { ReconnectBackoff } from './reconnect-backoff.ts';
 import { RefusalBackoff } from './refusal-backoff.ts';
 import { SessionPool } from './session-pool.ts';
@@ -17,6 +20,8 @@ export class SharedClient {
   readonly transport: EtcdTransport;
   readonly backoff: ReconnectBackoff;
   readonly refusalBackoff: RefusalBackoff = new RefusalBackoff();
+  readonly entries: Batch<Entrant, Snapshot>;
+  readonly releases: Batch<Candidacy, true>;
   readonly campaigns: ActiveCampaigns = new ActiveCampaigns();
   readonly #client: Etcd3;
   readonly #sessions = new Map<number, SessionPool>();
@@ -26,6 +31,8 @@ export class SharedClient {
   constructor(client: Etcd3) {
     this.#client = client;
     this.transport = new EtcdTransport(client);
+    this.entries = new Batch('enter', (all, limits) => enterAll(this.transport, all, limits));
+    this.releases = new Batch('release', (all, limits) => releaseAll(this.transport, all, limits));
     this.backoff = new ReconnectBackoff(client);
   }
 

@@ -8,7 +8,7 @@ import type { ICompare, IKeyValue, IRangeResponse, IRequestOp } from 'etcd3';
 import type { Candidacy } from '../core/campaign-state.ts';
 import { byAge, QueuedCandidate, type Candidate } from '../core/candidate-queue.ts';
 import { clock } from '../util/clock.ts';
-import { EtcdError } from './etcd-error.ts';
+import { EtcdError, isTooLarge } from './etcd-error.ts';
 import type { CallLimits, EtcdTransport } from './transport.ts';
 
 /** The candidates of an election at one revision. */
@@ -30,49 +30,95 @@ export const candidateKey = (electionKeys: string, leaseId: string): string =>
 /** First key behind all that begin with this prefix, which ends in `/`. */
 export const endOf = (electionKeys: string): Buffer => Buffer.from(`${electionKeys.slice(0, -1)}0`);
 
+/** A candidacy to be: its key under our lease, and what it announces. */
+export interface Entrant {
+  readonly electionKeys: string;
+  readonly leaseId: string;
+  readonly value: string;
+}
+
+/** Enters beside others in one transaction; undefined if there are none. @throws {EtcdError} */
+export type EnterTogether = (entrant: Entrant) => Promise<Together<Snapshot>> | undefined;
+
+/**
+ * What one transaction for many did for one of them. `alone`: nothing, so it is to be sent alone. `unseen`: it was done,
+ * but the answer was too large to be read.
+ */
+export type Together<R> = { readonly done: R } | 'alone' | 'unseen';
+
 /**
  * Puts our key and reads the queue, in one transaction. The creation revision is that of this very put, so it was never
  * a fencing token before. A key of ours that stands already is deleted first, whatever brought it there: an earlier try
  * whose answer was lost, a release that did not arrive, or a snapshot that etcd was restored from.
  *
+ * @param together tried first, once.
  * @throws {EtcdError}
  */
 export async function enter(
   transport: EtcdTransport,
-  electionKeys: string,
-  entrant: { leaseId: string; value: string },
+  entrant: Entrant,
   limits: CallLimits,
+  together?: EnterTogether,
 ): Promise<Entry> {
-  const { leaseId } = entrant;
+  const { electionKeys, leaseId } = entrant;
   const key = candidateKey(electionKeys, leaseId);
+  const entryOf = (snapshot: Snapshot): Entry => {
+    const own = snapshot.candidates.find((candidate) => candidate.key === key);
+    if (own === undefined) throw new Error(`etcd put ${key} and did not show it in the same transaction`);
+    return { ...snapshot, candidacy: { key, leaseId, createRevision: own.fencingToken } };
+  };
+  const first = (await together?.(entrant)) ?? 'alone';
+  if (typeof first === 'object') return entryOf(first.done);
+  let mayStand = first === 'unseen';
   let keysOnly = false;
-  let mayStand = false;
   for (let attempt = 1; attempt <= ENTER_ATTEMPTS; attempt++) {
-    const answer: Answer | undefined = await putIfAbsent(
-      transport,
-      electionKeys,
-      { key, ...entrant },
-      keysOnly,
-      limits,
-    ).catch((error: unknown) => {
-      if (!isTooLarge(error) || keysOnly) throw mayStand ? asApplied(error) : error;
-      return undefined;
-    });
+    const answer: Answer | undefined = await putIfAbsent(transport, entrant, keysOnly, limits).catch(
+      (error: unknown) => {
+        if (!isTooLarge(error) || keysOnly) throw mayStand ? asApplied(error) : error;
+        return undefined;
+      },
+    );
     // It was applied all the same: the next try finds our key, whose revision this answer would have told.
     keysOnly ||= answer === undefined;
     mayStand ||= answer === undefined;
     if (answer === undefined) continue;
-    const { isPut, ...snapshot } = answer;
-    const own = snapshot.candidates.find((candidate) => candidate.key === key);
-    if (own === undefined) throw new Error(`etcd put ${key} and did not show it in the same transaction`);
-    const candidacy = { key, leaseId, createRevision: own.fencingToken };
-    if (isPut) return { ...snapshot, candidacy };
-    mayStand = true; // until the release is acknowledged; to look for the key after that does no harm
-    await release(transport, candidacy, limits).catch((error: unknown) => {
+    const entry = entryOf(answer);
+    if (answer.isPut) return entry;
+    mayStand = true; // until the release is acknowledged; then it does no harm to look for the key
+    await release(transport, entry.candidacy, limits).catch((error: unknown) => {
       throw asApplied(error);
     });
   }
   throw new EtcdError('unavailable', `enter ${electionKeys}: our key is put there by somebody else`, false);
+}
+
+/**
+ * Enters elections that are not the same, in one transaction.
+ *
+ * @returns the queues, in order; undefined if a key stands already, and nothing was put.
+ * @throws {EtcdError}
+ */
+export async function enterAll(
+  transport: EtcdTransport,
+  entrants: readonly Entrant[],
+  limits: CallLimits,
+): Promise<Snapshot[] | undefined> {
+  const request = {
+    compare: entrants.map(absent),
+    success: entrants.flatMap((entrant) => [
+      putOf(entrant),
+      { request_range: queueOf(entrant.electionKeys, false) },
+    ]),
+  };
+  const answer = await transport.unary(
+    `enter ${entrants.length} elections`,
+    (client, options) => client.kv.txn(request, options),
+    { ...limits, proves: 'revision-and-term' },
+  );
+  if (!answer.succeeded) return undefined;
+  return entrants.map(({ electionKeys }, index) =>
+    snapshotOf(electionKeys, answer.responses[2 * index + 1]!.response_range, answer.header.revision),
+  );
 }
 
 /** The queue, and whether it was we who put our key now. */
@@ -81,21 +127,29 @@ type Answer = Snapshot & { readonly isPut: boolean };
 /** An answer that was too large, what we find then or at first, and what a try that was not answered puts there late. */
 const ENTER_ATTEMPTS = 4;
 
+const absent = ({ electionKeys, leaseId }: Entrant): ICompare =>
+  createdAt(candidateKey(electionKeys, leaseId), 0n);
+
+const putOf = ({ electionKeys, leaseId, value }: Entrant): IRequestOp => ({
+  request_put: {
+    key: Buffer.from(candidateKey(electionKeys, leaseId)),
+    value: Buffer.from(value),
+    lease: leaseId,
+  },
+});
+
 async function putIfAbsent(
   transport: EtcdTransport,
-  electionKeys: string,
-  { key, leaseId, value }: { key: string; leaseId: string; value: string },
+  entrant: Entrant,
   keysOnly: boolean,
   limits: CallLimits,
 ): Promise<Answer> {
-  const put: IRequestOp = {
-    request_put: { key: Buffer.from(key), value: Buffer.from(value), lease: leaseId },
-  };
+  const { electionKeys } = entrant;
   const read: IRequestOp = { request_range: queueOf(electionKeys, keysOnly) };
+  const request = { compare: [absent(entrant)], success: [putOf(entrant), read], failure: [read] };
   const answer = await transport.unary(
     `enter ${electionKeys}`,
-    (client, options) =>
-      client.kv.txn({ compare: [createdAt(key, 0n)], success: [put, read], failure: [read] }, options),
+    (client, options) => client.kv.txn(request, options),
     { ...limits, proves: 'revision-and-term' },
   );
   const queue = answer.responses.at(-1)!.response_range;
@@ -151,6 +205,29 @@ export async function release(
   limits: CallLimits,
 ): Promise<void> {
   await deleteIf(transport, candidacy.key, createdAt(candidacy.key, candidacy.createRevision), limits);
+}
+
+/**
+ * Deletes keys of ours, only if each is still the one that we created.
+ *
+ * @returns undefined if one is not, and nothing was deleted.
+ * @throws {EtcdError}
+ */
+export async function releaseAll(
+  transport: EtcdTransport,
+  candidacies: readonly Candidacy[],
+  limits: CallLimits,
+): Promise<true[] | undefined> {
+  const request = {
+    compare: candidacies.map(({ key, createRevision }) => createdAt(key, createRevision)),
+    success: candidacies.map(({ key }) => ({ request_delete_range: { key: Buffer.from(key) } })),
+  };
+  const answer = await transport.unary(
+    `release ${candidacies.length} keys`,
+    (client, options) => client.kv.txn(request, options),
+    { ...limits, isHedged: true },
+  );
+  return answer.succeeded ? candidacies.map(() => true as const) : undefined;
 }
 
 /**
@@ -213,9 +290,6 @@ async function unlessTooLarge<T>(read: (keysOnly: boolean) => Promise<T>): Promi
   }
   return await read(true);
 }
-
-const isTooLarge = (error: unknown): boolean =>
-  error instanceof EtcdError && /message larger than max/.test(error.message);
 
 /** An earlier try was answered: what it did stands, even if the next one was never sent. */
 const asApplied = (error: unknown): unknown =>

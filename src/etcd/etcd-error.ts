@@ -80,6 +80,10 @@ const NOT_DONE =
 const NOT_SENDABLE =
   /^grpc: received message larger than max|^Attempted to send message|^Request message serialization failure/;
 
+/** The request, or the answer to what was applied all the same, is larger than gRPC takes. */
+export const isTooLarge = (error: unknown): boolean =>
+  error instanceof EtcdError && /message larger than max/.test(error.message);
+
 export interface GrpcStatus {
   readonly code: number;
   readonly details: string;

@@ -24,13 +24,16 @@ function countUnderWay(client: Etcd3): { readonly most: number } {
 
 describe('calls of one client', () => {
   test('a thousand at once: 64 are under way, the others wait their turn, and all come through', async ({
+    world,
     client,
     election,
   }) => {
     const shared = client();
-    const count = countUnderWay(shared);
     const elections = Array.from({ length: AT_ONCE }, (_, index) => election(shared, `e${index}`));
-    await Promise.all(elections.map((one) => one.campaign()));
+    const terms = await Promise.all(elections.map((one) => one.campaign()));
+    const count = countUnderWay(shared);
+    // Entries would share transactions. Each write has its own.
+    await Promise.all(terms.map((term, index) => term.put(`${world.prefix}written/${index}`, 'x')));
     expect(count.most).toBe(IN_FLIGHT);
   });
 });

@@ -2,10 +2,13 @@
 import { expect, it } from 'vitest';
 import { bundle } from './process/bundle.ts';
 import { mutants } from './mutants/all.ts';
+import { crowdMutants } from './mutants/crowd.ts';
 import { hunt } from './mutants/hunt.ts';
+import { crowdedSetupOf } from './run/run.ts';
 
 it('every mutant still finds the code that it changes', async () => {
-  for (const { name, edits } of mutants) await expect(bundle(edits), name).resolves.toBeDefined();
+  for (const { name, edits } of [...mutants, ...crowdMutants])
+    await expect(bundle(edits), name).resolves.toBeDefined();
 });
 
 const MOST_MS = 3_600_000;
@@ -21,3 +24,9 @@ it.each(['no margin', 'the second in the queue leads too', 'rounds are not held'
     expect(outcome).toBeDefined();
   },
 );
+
+it.each(crowdMutants)('the simulation of many elections finds: $name', async (mutant) => {
+  const { outcome } = await hunt(mutant, MOST_MS, crowdedSetupOf);
+  expect(outcome?.violations).not.toEqual([]);
+  expect(outcome).toBeDefined();
+});

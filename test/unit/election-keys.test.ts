@@ -31,7 +31,7 @@ function transportOf(...outcomes: readonly unknown[]): EtcdTransport {
 }
 
 const entering = (...outcomes: readonly unknown[]): Promise<unknown> =>
-  enter(transportOf(...outcomes), 'e/', { leaseId: '7', value: '' }, { withinMs: 1_000 });
+  enter(transportOf(...outcomes), { electionKeys: 'e/', leaseId: '7', value: '' }, { withinMs: 1_000 });
 
 describe('enter', () => {
   test('a first try that is certainly not done leaves nothing behind', async () => {

@@ -44,6 +44,10 @@ function wordsOf(fact: Fact): string | undefined {
         : `append ${fact.counter} to ${fact.to}: ${fact.outcome}`;
     case 'stopped-late':
       return `the work of term ${fact.token} has stopped, late`;
+    case 'seat-refused':
+      return `its candidacy in ${fact.election} ends: ${fact.code}`;
+    case 'seat':
+    case 'seat-stands':
     case 'acting':
     case 'append':
     case 'follower':

@@ -7,6 +7,7 @@ import type { Evidence, Standing } from '../../faults/lab/evidence.ts';
 import type { World } from '../world/world.ts';
 import { boundsExceeded } from './bounds.ts';
 import { leaderlessInPeace } from './calm.ts';
+import { crowdBroke } from './crowd.ts';
 import { slowHandOvers } from './hand-over.ts';
 import { leftOpen } from './leaks.ts';
 import { workBesideWork } from './work.ts';
@@ -39,6 +40,7 @@ export function verdict(world: World, stands: Standing, endMs: number): readonly
     ...workBesideWork(world),
     ...boundsExceeded(world),
     ...leftOpen(world),
+    ...crowdBroke(world),
     ...whatBroke(world),
   ].map(({ promise, what }) => ({ promise, what }));
 }

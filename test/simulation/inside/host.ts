@@ -62,6 +62,8 @@ export interface Plan {
   readonly drainMs: number;
   /** Each so manieth append is sent with `exactlyOnce`; 0 for none. */
   readonly onceEach: number;
+  /** In how many more elections it stands: see `crowd.ts`. */
+  readonly crowd: number;
 }
 
 /** What a process tells the checker; times are the world's. */
@@ -88,7 +90,27 @@ export type Fact =
     }
   | { readonly type: 'error'; readonly code: string; readonly text: string }
   | { readonly type: 'campaign-ended'; readonly code: string; readonly text: string }
-  | { readonly type: 'left'; readonly how: string };
+  | { readonly type: 'left'; readonly how: string }
+  /** It leads an election of the crowd. */
+  | {
+      readonly type: 'seat';
+      readonly election: string;
+      readonly seat: number;
+      readonly token: string;
+      readonly leaseId: string;
+    }
+  | {
+      readonly type: 'seat-refused';
+      readonly election: string;
+      readonly seat: number;
+      readonly code: string;
+    }
+  | {
+      readonly type: 'seat-stands';
+      readonly election: string;
+      readonly seat: number;
+      readonly stands: boolean;
+    };
 
 /** What the world can ask of a process. */
 export interface Program {
@@ -102,6 +124,8 @@ export interface Program {
   throwInWork(): void;
   /** All work throws at once, for so long. */
   runAway(ms: number): void;
+  /** What its crowd does, all in one turn: `look` stamps the terms, `tell` says who stands. */
+  crowd(what: 'enter' | 'leave' | 'hand-over' | 'look' | 'tell'): void;
   close(): void;
 }
 

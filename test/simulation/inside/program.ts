@@ -4,6 +4,7 @@
  */
 import { Etcd3 } from 'etcd3';
 import { Election, type Term } from 'etcd-election';
+import { Crowd } from './crowd.ts';
 import { Work } from './work.ts';
 
 const { plan, record, log } = globalThis.simulation;
@@ -30,6 +31,9 @@ const logger = Object.fromEntries(
 const silent = Object.fromEntries(
   ['trace', 'debug', 'info', 'warn', 'error'].map((level) => [level, (): void => undefined]),
 ) as unknown as typeof logger;
+
+const crowd = new Crowd(client, globalThis.simulation, silent);
+crowd.campaign();
 
 async function lead(term: Term): Promise<void> {
   const mine = new Work(term, { client, plan, nextCounter: () => ++counter });
@@ -67,8 +71,14 @@ globalThis.program = {
     runsAwayUntilMs = performance.now() + ms;
     work?.fail();
   },
+  crowd: (what) => {
+    if (what === 'look') crowd.look();
+    else if (what === 'tell') crowd.tell();
+    else if (what === 'enter') crowd.campaign();
+    else crowd.resign(what === 'leave' ? 'all' : 'leaders');
+  },
   close: () =>
-    void Promise.all([election?.close(), side?.close()]).then(() => {
+    void Promise.all([election?.close(), side?.close(), crowd.close()]).then(() => {
       client.close();
       record({ type: 'left', how: 'close' });
     }),

@@ -1,6 +1,6 @@
 /** Runs a mutant under seed after seed until a promise is broken. */
 import { bundle } from '../process/bundle.ts';
-import { run, setupOf, type Outcome } from '../run/run.ts';
+import { run, setupOf, type Outcome, type Setup } from '../run/run.ts';
 import type { Mutant } from '../../support/mutant.ts';
 
 export interface Found {
@@ -9,11 +9,16 @@ export interface Found {
   readonly afterMs: number;
 }
 
-export async function hunt(mutant: Mutant, mostMs: number): Promise<Found> {
+/** @param setup what a seed stands for. */
+export async function hunt(
+  mutant: Mutant,
+  mostMs: number,
+  setup: (seed: number) => Setup = setupOf,
+): Promise<Found> {
   const script = await bundle(mutant.edits);
   let afterMs = 0;
   for (let seed = 1; afterMs < mostMs; seed++) {
-    const outcome = run(setupOf(seed), script);
+    const outcome = run(setup(seed), script);
     afterMs += outcome.simulatedMs;
     if (outcome.violations.length > 0) return { outcome, afterMs };
     await new Promise((resolve) => setImmediate(resolve));

@@ -110,8 +110,8 @@ export const safetyMutants: readonly Mutant[] = [
     edits: [
       {
         file: 'etcd/election-keys.ts',
-        find: 'if (isPut) return { ...snapshot, candidacy };',
-        replace: 'if (isPut || own !== undefined) return { ...snapshot, candidacy };',
+        find: 'if (answer.isPut) return entry;',
+        replace: 'return entry;',
       },
     ],
   },

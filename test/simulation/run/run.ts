@@ -3,6 +3,7 @@ import type vm from 'node:vm';
 import { verdict, whatBroke, type Violation } from '../check/verdict.ts';
 import type { Defects } from '../etcd/cluster.ts';
 import type { Fault } from '../faults/fault.ts';
+import { historyFaults } from '../faults/history-faults.ts';
 import { drawFaults } from '../faults/kinds.ts';
 import { counting, isCounted } from '../process/microtasks.ts';
 import { pick, stream, wholeBetween } from '../process/random.ts';
@@ -19,6 +20,8 @@ export interface Setup {
   readonly forMs: number;
   readonly faults: readonly Fault[];
   readonly defects: Partial<Defects>;
+  /** In how many more elections each process stands. Default: none. */
+  readonly crowd?: number;
 }
 
 export interface Outcome {
@@ -56,6 +59,16 @@ export function setupOf(seed: number, forMs: number = RUN_MS): Setup {
   };
 }
 
+const CROWD = 20;
+const CROWD_MS = 60_000;
+
+/** Three processes that stand in many elections, which come and go in one turn. etcd keeps its history. */
+export function crowdedSetupOf(seed: number): Setup {
+  const setup = setupOf(seed, CROWD_MS);
+  const faults = setup.faults.filter(({ kind }) => !(kind in historyFaults));
+  return { ...setup, faults, candidates: 3, crowd: CROWD };
+}
+
 /** After the last fault: so long everybody may take to recover, and then a leader leads on. */
 const CALM_TTLS = 6;
 const RECOVERED_WITHIN_MS = 4_000;
@@ -63,7 +76,7 @@ const LAST_FAULT_WITHIN_MS = 120_000;
 const CLOSED_WITHIN_MS = 30_000;
 
 export function run(setup: Setup, script: vm.Script): Outcome {
-  const world = new World({ ...setup, script });
+  const world = new World({ ...setup, script, crowdUntilMs: setup.forMs });
   if (!isCounted(setup.seed)) return runWorld(setup, world);
   const count = (): void => {
     if (world.running !== undefined) world.running.microtasks++;
@@ -94,8 +107,12 @@ function runWorld(setup: Setup, world: World): Outcome {
 /** All faults end, everybody recovers, and everybody leaves. */
 function* lastPart(world: World, judge: (violations: readonly Violation[]) => void): Story {
   yield* until(() => !world.faultsUnderWay, LAST_FAULT_WITHIN_MS);
+  for (const process of world.processes) process.ask((program) => program.crowd('enter'));
   yield CALM_TTLS * world.ttlMs + RECOVERED_WITHIN_MS;
-  for (const process of world.processes) world.look(process);
+  for (const process of world.processes) {
+    world.look(process);
+    process.ask((program) => program.crowd('tell'));
+  }
   const endMs = world.time.now();
   for (const process of world.processes) process.ask((program) => program.close());
   yield CLOSED_WITHIN_MS;

@@ -2,10 +2,11 @@
 import { parseArgs } from 'node:util';
 import { shrink } from '../check/shrink.ts';
 import { mutants } from '../mutants/all.ts';
+import { crowdMutants } from '../mutants/crowd.ts';
 import { hunt } from '../mutants/hunt.ts';
 import { bundle } from '../process/bundle.ts';
 import { report } from './report.ts';
-import { run, setupOf, type Outcome } from './run.ts';
+import { crowdedSetupOf, run, setupOf, type Outcome } from './run.ts';
 
 const { values: options } = parseArgs({
   options: {
@@ -47,8 +48,9 @@ process.exitCode = totals.broken > 0 ? 1 : 0;
 
 /** Each mutant for at most ten simulated hours. */
 async function huntAll(): Promise<void> {
-  for (const mutant of mutants) {
-    const { outcome, afterMs } = await hunt(mutant, 10 * HOUR_MS);
+  for (const mutant of [...mutants, ...crowdMutants]) {
+    const setup = crowdMutants.includes(mutant) ? crowdedSetupOf : setupOf;
+    const { outcome, afterMs } = await hunt(mutant, 10 * HOUR_MS, setup);
     const [violation] = outcome?.violations ?? [];
     const said =
       violation === undefined

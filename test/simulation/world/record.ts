@@ -14,6 +14,16 @@ interface Term {
   workedUntilMs: number | undefined;
 }
 
+/** A process led an election of its crowd at this moment. */
+export interface SeatStamp {
+  readonly process: string;
+  readonly election: string;
+  readonly seat: number;
+  readonly token: string;
+  readonly leaseId: string;
+  readonly atMs: number;
+}
+
 export interface Told {
   readonly process: string;
   readonly atMs: number;
@@ -29,10 +39,20 @@ export class Record {
   lastElected: string | undefined;
   readonly #appends = new Map<string, Append>();
   readonly errors = new Map<string, number>();
+  readonly seats: SeatStamp[] = [];
+  readonly refusedSeats: string[] = [];
+  readonly seatsAtEnd: {
+    readonly process: string;
+    readonly election: string;
+    readonly seat: number;
+    readonly stands: boolean;
+  }[] = [];
   /** All facts in order, for the timeline. */
   readonly told: Told[] = [];
 
   add(process: string, fact: Fact, atMs: number): void {
+    if (fact.type === 'seat') return void this.seats.push({ process, ...fact, atMs });
+    if (fact.type === 'seat-stands') return void this.seatsAtEnd.push({ process, ...fact });
     this.told.push({ process, atMs, fact });
     switch (fact.type) {
       case 'elected':
@@ -58,6 +78,9 @@ export class Record {
         break;
       case 'error':
         this.errors.set(fact.code, (this.errors.get(fact.code) ?? 0) + 1);
+        break;
+      case 'seat-refused':
+        this.refusedSeats.push(`${process}: ${fact.election} (seat ${fact.seat}) ended: ${fact.code}`);
         break;
       case 'stopped-late':
       case 'follower':

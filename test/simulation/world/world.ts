@@ -15,6 +15,7 @@ import { SimulatedProcess } from '../process/process.ts';
 import { between, pick, stream, type Random } from '../process/random.ts';
 import { VirtualTime } from '../process/scheduler.ts';
 import type vm from 'node:vm';
+import { crowdStory } from './crowd-story.ts';
 import { endpointOf } from './endpoint-of.ts';
 import { Operator } from './operator.ts';
 import { Record } from './record.ts';
@@ -30,6 +31,9 @@ export interface WorldOptions {
   readonly ttlSeconds: number;
   readonly candidates: number;
   readonly defects?: Partial<Defects>;
+  /** In how many more elections each process stands, and until when they come and go. Default: none. */
+  readonly crowd?: number;
+  readonly crowdUntilMs?: number;
 }
 
 /** Clocks of processes and of members run slower or faster by up to this: two differ by at most 9 %. */
@@ -75,6 +79,7 @@ export class World implements Where {
   readonly #underWay = new Set<string>();
   #foreign: Endpoint | undefined;
   #lives = 0;
+  #looksAtCrowds = false;
 
   constructor(options: WorldOptions) {
     this.options = options;
@@ -102,6 +107,7 @@ export class World implements Where {
       const name = String.fromCharCode(65 + index);
       this.time.after(this.#random() * 500, () => this.startAgain(name));
     }
+    if (options.crowd !== undefined) tell(this.time, crowdStory(this));
     for (const fault of options.faults) this.time.at(fault.atMs, () => this.#begin(fault));
   }
 
@@ -152,6 +158,7 @@ export class World implements Where {
       stopsAfterMs: pick(this.#random, STOPS_AFTER_MS),
       drainMs: 0.85 * this.ttlMs,
       onceEach: 2,
+      crowd: this.options.crowd ?? 0,
     };
   }
 
@@ -182,7 +189,18 @@ export class World implements Where {
     this.record.add(process.name, fact, atMs);
     if (fact.type === 'left' && fact.how === 'close')
       this.time.at(atMs + LEAVES_WITHIN_MS, () => this.#noteLeft(process));
+    if (fact.type === 'seat') this.#lookAtCrowds(atMs);
     if (fact.type === 'elected') this.time.at(atMs + PEEK_MS, () => this.look(process));
+  }
+
+  /** Soon after one of a crowd leads: another one that leads too is seen. */
+  #lookAtCrowds(atMs: number): void {
+    if (this.#looksAtCrowds) return;
+    this.#looksAtCrowds = true;
+    this.time.at(atMs + PEEK_MS, () => {
+      for (const process of this.#processes.values()) process.ask((program) => program.crowd('look'));
+      this.#looksAtCrowds = false;
+    });
   }
 
   #noteLeft(process: SimulatedProcess): void {
