@@ -16,7 +16,7 @@ async function work(term: Term): Promise<void> {
 // #region shutdown
 const election = new Election(client, 'sync-master', {
   onLeader: (term) => work(term),
-  drainTimeoutMs: 5_000, // the work has this long to finish once the term is over
+  drainTimeoutMs: 5_000, // how long the work may take to stop once the term is over
 });
 
 async function shutDown(): Promise<void> {

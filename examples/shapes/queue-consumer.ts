@@ -1,4 +1,4 @@
-/** A consumer of a queue: what was taken is finished, and acknowledged only under a fresh check. */
+/** A consumer of a queue: what was taken is written under the fence, and only then acknowledged. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Election, type Term } from 'etcd-election';
 import { connect, electionName, onStop } from './connect.ts';
@@ -16,9 +16,13 @@ const queue = {
 };
 
 // #region consumer
+const stopping = new AbortController();
+let consumed: Promise<void> = Promise.resolve();
+
 async function consume(term: Term): Promise<void> {
-  while (term.isCurrent()) {
-    const message = await queue.take(term.signal); // the signal ends the wait, so no message is taken and lost
+  const signal = AbortSignal.any([term.signal, stopping.signal]);
+  while (term.isCurrent() && !signal.aborted) {
+    const message = await queue.take(signal); // the signal ends the wait, so no message is taken and lost
     if (message === undefined) return;
     await handle(term, message);
     await queue.acknowledge(message);
@@ -33,11 +37,15 @@ async function handle(term: Term, message: number): Promise<void> {
     .commit();
 }
 
-const election = new Election(client, electionName, { onLeader: consume, whenWorkEnds: 'step-down' });
+const election = new Election(client, electionName, { onLeader: (term) => (consumed = consume(term)) });
 void election.campaign();
 // #endregion consumer
 
+// #region stop
 onStop(async () => {
+  stopping.abort(); // takes no more messages
+  await consumed.catch(() => undefined); // the one in hand is written and acknowledged: after close() it could not be
   await election.close();
   client.close();
 });
+// #endregion stop

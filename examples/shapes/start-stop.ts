@@ -17,7 +17,7 @@ const consumer = {
 // #region start_stop
 const election = new Election(client, electionName, {
   onLeader: () => consumer.start(),
-  onFollower: () => consumer.stop(), // awaited before another replica can lead
+  onFollower: () => consumer.stop(), // awaited before the key goes
 });
 void election.campaign();
 // #endregion start_stop
