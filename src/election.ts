@@ -18,15 +18,11 @@ import { checkSignal, shortName } from './input-checks.ts';
 import type { CallLimiter } from './loop-guard/call-limits.ts';
 import { callSite, type PublicFunction } from './loop-guard/call-site.ts';
 import { countElection } from './loop-guard/sync-flood.ts';
+import { standing } from './live-elections.ts';
 import type { ElectionOptions } from './options.ts';
 import type { Term } from './term/term.ts';
 import { onAbortWeakly } from './util/abort.ts';
 import { noteReadUncalled } from './util/read-uncalled.ts';
-
-const live = new Set<Election>();
-
-/** The elections of this process in which a campaign runs at the moment. */
-export const liveElections = (): readonly Election[] => [...live];
 
 export class Election implements AsyncDisposable {
   readonly name: string;
@@ -59,7 +55,7 @@ export class Election implements AsyncDisposable {
     this.#tools = campaignTools(client, name, options);
     this.#callers = this.#tools.callers;
     this.#runner = new CampaignRunner(this.#tools, (isStanding) =>
-      isStanding ? live.add(this) : live.delete(this),
+      isStanding ? standing.add(this) : standing.delete(this),
     );
     this.#reader = new QueueReader(this.#tools, this.#callers);
     const { signal } = this.#tools.settings;

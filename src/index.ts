@@ -1,7 +1,8 @@
 /**
  * etcd-election: the replicas of a service elect one leader through etcd, with built-in protection against hot loops.
  */
-export { Election, liveElections } from './election.ts';
+export { Election } from './election.ts';
+export { liveElections } from './live-elections.ts';
 export type { ElectionStatus } from './campaign/status.ts';
 export type { LeadOptions } from './campaign/lead-work.ts';
 export type { CleanUp, SettledWrite, Term, TxnOptions } from './term/term.ts';
