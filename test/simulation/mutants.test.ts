@@ -1,19 +1,18 @@
 /** Tests of the test: mistakes built into the library are found. All of them: `npm run simulate -- --mutants`. */
+import { readFileSync } from 'node:fs';
 import { expect, it } from 'vitest';
-import { bundle } from './process/bundle.ts';
 import { mutants } from './mutants/all.ts';
 import { crowdMutants } from './mutants/crowd.ts';
 import { hunt } from './mutants/hunt.ts';
 import { crowdedSetupOf } from './run/run.ts';
 
-it('every mutant still finds the code that it changes', async () => {
-  for (const { name, edits } of [...mutants, ...crowdMutants])
-    await expect(bundle(edits), name).resolves.toBeDefined();
+it.each([...mutants, ...crowdMutants])('finds the code that it changes: $name', ({ edits }) => {
+  for (const { file, find } of edits) expect(readFileSync(`src/${file}`, 'utf8').split(find)).toHaveLength(2);
 });
 
 const MOST_MS = 3_600_000;
 
-it.each(['no margin', 'the second in the queue leads too', 'rounds are not held'])(
+it.each(['the second in the queue leads too', 'rounds are not held'])(
   'the simulation finds: %s',
   async (name) => {
     const { outcome } = await hunt(
