@@ -29,6 +29,12 @@ export async function startResource(): Promise<Resource> {
       response.end(JSON.stringify(list));
       return;
     }
+    // Whoever polled the port before us, in another test, is not one of our writers.
+    if (pathname !== '/list' && !query.has('process')) {
+      asked.resume();
+      response.writeHead(404).end();
+      return;
+    }
     const token = BigInt(query.get('token') ?? '-1');
     // Who shows no token is believed: that is the resource without a fence.
     if (query.has('token') && token < highest) {
@@ -54,7 +60,7 @@ export async function startResource(): Promise<Resource> {
       return;
     }
     asked.resume();
-    const [process, counter] = [query.get('process') ?? '', Number(query.get('counter'))];
+    const [process, counter] = [query.get('process')!, Number(query.get('counter'))];
     log.push({ process, token, counter, order: BigInt(log.length), times: 1 });
     response.writeHead(200).end();
   });
