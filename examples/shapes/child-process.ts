@@ -6,8 +6,8 @@ import { Election, type Term } from 'etcd-election';
 import { connect, electionName, onStop } from './connect.ts';
 
 const client = connect();
-const command = `console.log('child works'); setInterval(() => {}, 1000);
-  process.on('SIGTERM', () => setTimeout(() => { console.log('child stopped'); process.exit(); }, 100));`;
+const command = `process.on('SIGTERM', () => setTimeout(() => { console.log('child stopped'); process.exit(); }, 100));
+  setInterval(() => {}, 1000); console.log('child works');`;
 
 // #region child
 async function runChild(term: Term): Promise<void> {
