@@ -9,6 +9,7 @@ const ssr = { resolve };
 const long = [
   'cli',
   'cli-doctor',
+  'cli-errors',
   'cli-profile',
   'cli-run',
   'cli-run-frozen',

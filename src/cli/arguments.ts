@@ -101,7 +101,8 @@ export function oneName(words: readonly string[]): string {
 const BOOLEAN = /^--(insecure-skip-tls-verify|insecure-transport)$/;
 const withValue = (word: string): string => (BOOLEAN.test(word) ? `${word}=true` : word);
 
-function isJson(values: Values): boolean {
+/** @throws {UsageError} */
+export function isJson(values: { readonly [flag: string]: Values[string] }): boolean {
   const format = values['write-out'];
   if (format !== undefined && format !== 'json' && format !== 'simple')
     throw new UsageError(`--write-out: expected json or simple, got ${String(format)}`);
@@ -162,17 +163,28 @@ function connectionFrom(flag: (name: string) => string | undefined, env: Environ
     key,
     user: userFrom(set('user'), set('password')),
     insecureSkipVerify,
-    timeoutMs: milliseconds('command-timeout', set('command-timeout') ?? '5s'),
+    timeoutMs: timeoutFrom(set('command-timeout')),
   };
+}
+
+/** Longest time for one request, in milliseconds. */
+const LONGEST_REQUEST_MS = 86_400_000;
+
+function timeoutFrom(text = '5s'): number {
+  const timeoutMs = milliseconds('command-timeout', text);
+  if (timeoutMs > 0 && timeoutMs <= LONGEST_REQUEST_MS) return timeoutMs;
+  throw new UsageError(`--command-timeout: expected a time from 1ms to 1440m, got ${text}`);
 }
 
 function endpointsFrom(text: string, isSecure: boolean): string[] {
   const endpoints = text.split(',').flatMap((part) => {
     const endpoint = part.trim().replace(/\/+$/, '');
     if (endpoint === '') return [];
-    return [/^https?:\/\//.test(endpoint) ? endpoint : `${isSecure ? 'https' : 'http'}://${endpoint}`];
+    return [/^\w+:\/\//.test(endpoint) ? endpoint : `${isSecure ? 'https' : 'http'}://${endpoint}`];
   });
-  const wrong = endpoints.find((endpoint) => !URL.canParse(endpoint) || new URL(endpoint).pathname !== '/');
+  const wrong = endpoints.find(
+    (endpoint) => !/^https?:/.test(endpoint) || !URL.canParse(endpoint) || new URL(endpoint).pathname !== '/',
+  );
   if (wrong !== undefined || endpoints.length === 0)
     throw new UsageError(`--endpoints: expected URLs like http://127.0.0.1:2379, got ${wrong ?? text}`);
   if (new Set(endpoints.map((endpoint) => new URL(endpoint).protocol)).size > 1)

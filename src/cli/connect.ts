@@ -2,11 +2,14 @@
  * Creates the etcd3 client of the command line. The command is a user of the library, so it may import etcd3; inside the
  * library only etcd/ does.
  */
+import { X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
+import { createSecureContext } from 'node:tls';
 import { handleWhen, noop, retry } from 'cockatiel';
 import { Etcd3, isRecoverableError, type IOptions } from 'etcd3';
-import { UsageError, type Connection } from './arguments.ts';
+import { UsageError, type CommandLine, type Connection } from './arguments.ts';
 import { askSecretly } from './ask.ts';
+import { explain, plain, type Asked } from './plain-error.ts';
 import { safe, type Terminal } from './terminal.ts';
 
 /** @throws {UsageError} if a PEM file cannot be read. */
@@ -48,8 +51,48 @@ export async function withPassword(connection: Connection, terminal: Terminal): 
   return { ...connection, user: { name: user.name, password } };
 }
 
+/** What a command asks of etcd, for {@link explain}. */
+export const askedBy = ({ connection, prefix }: CommandLine): Asked => ({
+  endpoints: connection.endpoints,
+  user: connection.user?.name,
+  prefix,
+});
+
+/**
+ * Runs the work of a command with a client: asks for a missing password, and explains the errors of etcd.
+ *
+ * @throws {ExplainedError} if etcd refuses or cannot be reached.
+ */
+export async function withEtcd<T>(
+  line: CommandLine,
+  terminal: Terminal,
+  work: (client: Etcd3) => Promise<T>,
+): Promise<T> {
+  const connection = await withPassword(line.connection, terminal);
+  try {
+    return await connected(connection, work);
+  } catch (error) {
+    if (error instanceof UsageError) throw error;
+    throw explain(error, askedBy(line)) ?? error;
+  }
+}
+
 /** Runs the work with a client, and always closes the client. */
 export async function connected<T>(connection: Connection, work: (client: Etcd3) => Promise<T>): Promise<T> {
+  try {
+    return await withClient(connection, work);
+  } catch (error) {
+    if (connection.user === undefined || !isUserNeedless(error)) throw error;
+    // As etcdctl does. etcd has refused the password before any request of the work.
+    return await withClient({ ...connection, user: undefined }, work);
+  }
+}
+
+/** Whether etcd refuses the user only because its authentication is off. */
+export const isUserNeedless = (error: unknown): boolean =>
+  /authentication is not enabled/.test(String(error));
+
+async function withClient<T>(connection: Connection, work: (client: Etcd3) => Promise<T>): Promise<T> {
   const client = connect(connection);
   try {
     return await work(client);
@@ -64,20 +107,33 @@ export interface Pem {
   readonly key?: Buffer;
 }
 
+/** @throws {UsageError} if a file cannot be read, or is not what it should be. */
 export function pemOf({ cacert, cert, key }: Connection): Pem | undefined {
   if (cacert === undefined && cert === undefined) return undefined;
-  return {
-    ...(cacert !== undefined && { ca: pem('cacert', cacert) }),
-    ...(cert !== undefined && key !== undefined && { cert: pem('cert', cert), key: pem('key', key) }),
+  const pems = {
+    ...(cacert !== undefined && { ca: certificate('cacert', cacert) }),
+    ...(cert !== undefined && key !== undefined && { cert: certificate('cert', cert), key: pem('key', key) }),
   };
+  try {
+    createSecureContext(pems);
+  } catch (error) {
+    const isPair = /key values mismatch/.test(String(error));
+    throw new UsageError(
+      isPair
+        ? `--key: ${key} is not the key of ${cert}`
+        : `--key: ${key} has no key in PEM format that can be read`,
+      { cause: error },
+    );
+  }
+  return pems;
 }
 
 function credentialsOf(connection: Connection): Pick<IOptions, 'credentials'> {
   if (connection.insecureSkipVerify) skipVerification();
+  // gRPC makes Node warn of an address in place of a host name (DEP0123). Users of the command cannot change that.
+  if (connection.endpoints.some((endpoint) => endpoint.startsWith('https:'))) process.noDeprecation = true;
   const files = pemOf(connection);
   if (files === undefined) return {};
-  // gRPC makes Node warn of an address in place of a host name (DEP0123). Users of the command cannot change that.
-  process.noDeprecation = true;
   const { ca, cert: certChain, key: privateKey } = files;
   // Without a certificate gRPC uses Node's own roots; the type in etcd3 does not allow that.
   const rootCertificate = ca as Buffer;
@@ -102,6 +158,17 @@ function pem(flag: string, path: string): Buffer {
   try {
     return readFileSync(path);
   } catch (error) {
-    throw new UsageError(`--${flag}: cannot read ${path}: ${(error as Error).message}`, { cause: error });
+    const why = plain(error).replace(/^[A-Z]+: |, \w+( '.*')?$/g, ''); // without the code, the system call and the path
+    throw new UsageError(`--${flag}: cannot read ${path}: ${why}`, { cause: error });
+  }
+}
+
+function certificate(flag: string, path: string): Buffer {
+  const text = pem(flag, path);
+  try {
+    new X509Certificate(text);
+    return text;
+  } catch (error) {
+    throw new UsageError(`--${flag}: ${path} has no certificate in PEM format`, { cause: error });
   }
 }

@@ -1,8 +1,8 @@
 /**
  * Turns the doctor's measurements of the whole cluster into verdicts and advice. Pure.
  */
-import { bad, good, failureOf, warning, type Finding, type MemberReading } from './doctor-findings.ts';
-import { hintFor } from './plain-error.ts';
+import { bad, good, warning, type Finding, type MemberReading } from './doctor-findings.ts';
+import { failureOf, hintFor } from './plain-error.ts';
 
 /** Checks whether all members form one cluster. */
 export function judgeCluster(readings: readonly MemberReading[], clusterSize: number | undefined): Finding[] {

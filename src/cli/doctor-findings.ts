@@ -1,6 +1,8 @@
 /**
  * What the doctor measures and finds.
  */
+import type { Failure } from './plain-error.ts';
+
 export interface Finding {
   readonly check: string;
   readonly verdict: 'good' | 'warning' | 'bad';
@@ -27,11 +29,9 @@ export interface MemberStatus {
   readonly membersBehind: number;
 }
 
-/** Why there is no status: for example, etcd is unreachable or silent, requires authentication, or is not etcd at all. */
-export type Failure = 'unreachable' | 'silent' | 'authentication' | 'permission' | 'tls' | 'not-etcd';
-
 export interface MemberReading {
   readonly endpoint: string;
+  /** Why there is no status, if there is none: for example, etcd is silent, or is not etcd at all. */
   readonly reached: MemberStatus | { readonly failure: Failure; readonly error: string };
   /** The version that plain HTTP on the same port reports; undefined without an answer, or if it is not etcd's. */
   readonly httpVersion?: string | undefined;
@@ -52,15 +52,5 @@ export const bad = (check: string, found: string, advice: string): Finding => ({
   found,
   advice,
 });
-
-/** Finds the kind of an error from its plain text. */
-export function failureOf(error: string): Failure {
-  if (/authentication failed|user name is empty|invalid auth token/i.test(error)) return 'authentication';
-  if (/permission ?denied/i.test(error)) return 'permission';
-  if (/certificate|TLS|SSL/i.test(error)) return 'tls';
-  if (/HTTP status|Protocol error|unimplemented|unknown service|invalid content-type/i.test(error))
-    return 'not-etcd';
-  return /deadline exceeded|no answer within/i.test(error) ? 'silent' : 'unreachable';
-}
 
 export const megabytes = (bytes: number): number => Math.round(bytes / 1024 / 1024);

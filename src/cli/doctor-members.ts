@@ -6,13 +6,12 @@ import {
   good,
   megabytes,
   warning,
-  type Failure,
   type Finding,
   type MemberReading,
   type MemberStatus,
 } from './doctor-findings.ts';
 import { defectsOf, supportOf, upgradeWithinLine } from './etcd-defects.ts';
-import { hintFor } from './plain-error.ts';
+import { hintFor, type Failure } from './plain-error.ts';
 
 /** etcd's default quota. */
 const DEFAULT_QUOTA_BYTES = 2 * 1024 ** 3;
@@ -77,7 +76,7 @@ function judgeFailure(
   const away = isMissed ? bad : warning;
   switch (failure) {
     case 'authentication':
-      return bad(check, `authentication failed: ${error}`, 'see --user and ETCDCTL_USER');
+      return bad(check, `authentication failed: ${error}`, hintFor(error) ?? 'see --user and ETCDCTL_USER');
     case 'permission':
       return warning(
         check,
@@ -96,13 +95,13 @@ function judgeFailure(
       return away(
         check,
         `does not answer: ${error}`,
-        'is it overloaded, stopped, or behind a firewall that drops packets? A candidate goes to the others meanwhile',
+        `is it overloaded, stopped, or behind a firewall that drops packets?${isMissed ? '' : ' A candidate goes to the others meanwhile'}`,
       );
     case 'unreachable':
       return away(
         check,
         `cannot be reached: ${error}`,
-        'is it up, and is this its client URL? A candidate goes to the others meanwhile',
+        `${hintFor(error) ?? 'is it up, and is this its client URL?'}${isMissed ? '' : '. A candidate goes to the others meanwhile'}`,
       );
   }
 }

@@ -7,10 +7,10 @@ import * as https from 'node:https';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Etcd3 } from 'etcd3';
 import type { Connection } from './arguments.ts';
-import { connected, pemOf } from './connect.ts';
+import { connected, isUserNeedless, pemOf } from './connect.ts';
 import type { Permission } from './doctor-checks.ts';
-import { failureOf, type MemberReading, type MemberStatus } from './doctor-findings.ts';
-import { plain } from './plain-error.ts';
+import type { MemberReading, MemberStatus } from './doctor-findings.ts';
+import { failureOf, plain } from './plain-error.ts';
 
 /** How many connections are made to one address. A gateway spreads them over its members. */
 const CONNECTIONS = 3;
@@ -123,6 +123,7 @@ export async function alarmsOf(client: Etcd3): Promise<string[] | { error: strin
     const { alarms } = await client.maintenance.alarm({ action: 'Get' });
     return alarms.map(({ alarm }) => String(alarm));
   } catch (error) {
+    if (isUserNeedless(error)) throw error;
     return { error: plain(error) };
   }
 }

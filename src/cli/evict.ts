@@ -3,7 +3,7 @@
  */
 import { oneName, parseCommand, UsageError } from './arguments.ts';
 import { Aborted, ask } from './ask.ts';
-import { connected, withPassword } from './connect.ts';
+import { withEtcd } from './connect.ts';
 import { EXIT } from './exit-codes.ts';
 import { readQueues, removeCandidate, type Candidate } from './candidates.ts';
 import { paletteFor, print, printJson, safe, type SafeText, type Terminal } from './terminal.ts';
@@ -31,7 +31,7 @@ export async function evict(args: readonly string[], terminal: Terminal): Promis
     if (line.json) printJson(terminal.stdout, { election: name, ...document });
     else print(terminal.stdout, message);
   };
-  return await connected(await withPassword(line.connection, terminal), async (client) => {
+  return await withEtcd(line, terminal, async (client) => {
     const [queue] = await readQueues(client, line.prefix, name);
     const leader = queue?.candidates[0];
     if (leader === undefined) {

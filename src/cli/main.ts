@@ -5,7 +5,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { commonHelp, UsageError } from './arguments.ts';
 import type { Completable } from './completion.ts';
 import { EXIT } from './exit-codes.ts';
-import { messageOf } from './plain-error.ts';
+import { ExplainedError, plain } from './plain-error.ts';
 import { paletteFor, print, safe, SafeText, type Terminal } from './terminal.ts';
 
 interface Command {
@@ -122,8 +122,11 @@ export async function main(args: readonly string[], terminal: Terminal): Promise
     return await run(rest, terminal);
   } catch (error) {
     const { bad } = paletteFor(terminal.stderr, terminal.env);
-    print(terminal.stderr, bad(`etcd-election ${name}: ${messageOf(error)}`));
-    return error instanceof UsageError ? EXIT.usage : EXIT.failed;
+    const isUsage = error instanceof UsageError;
+    const message = error instanceof ExplainedError ? error.message : plain(error);
+    const more = isUsage ? `; etcd-election help ${name} says more` : '';
+    print(terminal.stderr, bad(`etcd-election ${name}: ${message}${more}`));
+    return isUsage ? EXIT.usage : EXIT.failed;
   }
 }
 

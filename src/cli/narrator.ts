@@ -3,7 +3,15 @@
  */
 import type { Logger } from '../index.ts';
 import { plainCause } from '../core/plain-cause.ts';
+import { hintFor } from './plain-error.ts';
 import { paletteFor, print, printJson, safe, type Terminal } from './terminal.ts';
+
+/** Events whose reason is an error of etcd, or of the way there. */
+const OF_ETCD: ReadonlySet<string> = new Set([
+  'session.unavailable',
+  'candidate.failed',
+  'candidate.refused',
+]);
 
 const nothing = (): void => undefined;
 
@@ -26,7 +34,9 @@ export function narratorFor(terminal: Terminal, options: { json: boolean; quiet:
   const palette = paletteFor(terminal.stderr, terminal.env);
   const write = (level: 'info' | 'warn' | 'error', fields: object, told: string): void => {
     if (options.quiet && level === 'info') return;
-    const message = plainCause(told);
+    const { event } = fields as { event?: string };
+    const hint = event !== undefined && OF_ETCD.has(event) ? hintFor(plainCause(told)) : undefined;
+    const message = plainCause(told) + (hint === undefined ? '' : ` (${hint})`);
     if (options.json) {
       const { err, ...rest } = fields as { err?: unknown };
       const error = err === undefined ? {} : { error: err instanceof Error ? plainCause(err.message) : err };

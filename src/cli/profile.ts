@@ -2,23 +2,23 @@
  * `etcd-election profile URL | --pid PID`: records where the CPU time of a service goes.
  */
 import type { ChildProcess } from 'node:child_process';
-import { writeFile } from 'node:fs/promises';
-import { get, type IncomingMessage } from 'node:http';
-import { get as getSecurely } from 'node:https';
+import { access, constants, writeFile } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import { parseArgs } from 'node:util';
 // By the package's own name: folders with an entry point of their own use each other through it only.
 import {
   captureProcess,
   findSuspects,
-  parseCpuProfile,
   toFlameGraph,
   toPprof,
   toTop,
   type CpuProfile,
 } from 'etcd-election/diagnostics';
-import { UsageError } from './arguments.ts';
+import { isJson, UsageError } from './arguments.ts';
+import { downloadProfile } from './download-profile.ts';
 import { startInspectorGuard } from './inspector-guard.ts';
 import { EXIT } from './exit-codes.ts';
+import { plain } from './plain-error.ts';
 import { paletteFor, print, printJson, safe, SafeText, type Terminal } from './terminal.ts';
 
 export const usage = `Usage: etcd-election profile URL [flags]
@@ -57,6 +57,7 @@ export async function profile(args: readonly string[], terminal: Terminal): Prom
     print(terminal.stdout, SafeText.ofOurs(usage));
     return EXIT.ok;
   }
+  await checkFolder(line.out); // before the recording, which would be lost
   const interrupted = new AbortController();
   const interrupt = (): void => interrupted.abort(new Error('interrupted'));
   for (const name of STOPS) process.once(name, interrupt);
@@ -86,6 +87,19 @@ export async function profile(args: readonly string[], terminal: Terminal): Prom
   return EXIT.ok;
 }
 
+/** @throws {UsageError} if nothing can be written there. */
+async function checkFolder(out: string): Promise<void> {
+  const folder = dirname(out);
+  try {
+    await access(folder, constants.W_OK | constants.X_OK);
+  } catch (error) {
+    const isThere = (error as NodeJS.ErrnoException).code !== 'ENOENT';
+    throw new UsageError(`--out: ${isThere ? 'cannot write to' : 'there is no folder'} ${folder}`, {
+      cause: error,
+    });
+  }
+}
+
 async function write(recorded: CpuProfile, { out, pid, url }: ProfileLine): Promise<string[]> {
   const title = `CPU profile of ${url?.host ?? `process ${pid}`}`;
   const files = {
@@ -94,14 +108,17 @@ async function write(recorded: CpuProfile, { out, pid, url }: ProfileLine): Prom
     [`${out}.cpuprofile`]: JSON.stringify(recorded),
   };
   // The files contain paths and function names, so only the owner may read them.
-  for (const [path, data] of Object.entries(files)) await writeFile(path, data, { mode: 0o600 });
+  for (const [path, data] of Object.entries(files))
+    await writeFile(path, data, { mode: 0o600 }).catch((error: unknown) => {
+      throw new Error(`cannot write ${path}: ${plain(error)} (see --out)`, { cause: error });
+    });
   return Object.keys(files);
 }
 
 function record(line: ProfileLine, signal: AbortSignal, terminal: Terminal): Promise<CpuProfile> {
   const { url, pid, port, seconds, token } = line;
   if (pid !== undefined) return captureGuarded({ pid, port, seconds, signal }, terminal);
-  return download(new URL(`debug/pprof/cpuprofile?seconds=${seconds}`, url), token, seconds, signal);
+  return downloadProfile(new URL(`debug/pprof/cpuprofile?seconds=${seconds}`, url), token, seconds, signal);
 }
 
 async function captureGuarded(
@@ -115,46 +132,6 @@ async function captureGuarded(
   });
   guard?.stdin?.end('closed'); // otherwise the guard closes the inspector when this process ends
   return recorded;
-}
-
-/** How much longer than the recording the answer may take, in seconds. */
-const PATIENCE_SECONDS = 15;
-const MOST_BYTES = 512 * 1024 * 1024;
-
-async function download(
-  url: URL,
-  token: string | undefined,
-  seconds: number,
-  signal: AbortSignal,
-): Promise<CpuProfile> {
-  const headers = token === undefined ? {} : { authorization: `Bearer ${token}` };
-  const limit = AbortSignal.timeout((seconds + PATIENCE_SECONDS) * 1000);
-  const options = { headers, agent: false, signal: AbortSignal.any([signal, limit]) } as const;
-  try {
-    const response = await new Promise<IncomingMessage>((resolve, reject) => {
-      (url.protocol === 'https:' ? getSecurely : get)(url, options, resolve).on('error', reject);
-    });
-    const chunks: Buffer[] = [];
-    let bytes = 0;
-    for await (const chunk of response as AsyncIterable<Buffer>) {
-      bytes += chunk.length;
-      if (bytes > MOST_BYTES) throw new Error(`${url.host} sends more than any profile has`);
-      chunks.push(chunk);
-    }
-    const body = Buffer.concat(chunks).toString();
-    if (response.statusCode !== 200)
-      throw new Error(`${url.host} answered ${response.statusCode}: ${body.trim().slice(0, 300)}`);
-    return parseCpuProfile(body);
-  } catch (error) {
-    if (signal.aborted) throw signal.reason;
-    if (limit.aborted) throw new Error(`${url.host} did not answer in time`, { cause: error });
-    const { code } = error as NodeJS.ErrnoException;
-    if (code === 'ECONNREFUSED')
-      throw new Error(`nothing listens on ${url.host}: does the service call serveDiagnostics()?`, {
-        cause: error,
-      });
-    throw error;
-  }
 }
 
 /** Shows a progress bar if the output is a terminal. @returns a function that removes it. */
@@ -195,10 +172,16 @@ function readLine(args: readonly string[], env: Terminal['env']): ProfileLine | 
     port: number('port', values.port ?? '9229', 1, 65_535),
     seconds: number('seconds', values.seconds ?? '30', 0.1, 600),
     rows: number('rows', values.rows ?? '20', 1, 10_000),
-    token: values.token ?? env['ETCD_ELECTION_DIAGNOSTICS_TOKEN'],
-    json: values.json === true || values['write-out'] === 'json',
+    token: tokenFrom(values.token ?? env['ETCD_ELECTION_DIAGNOSTICS_TOKEN']),
+    json: isJson(values),
     out: values.out ?? `profile-${new Date().toISOString().replaceAll(':', '-')}`,
   };
+}
+
+/** @throws {UsageError} */
+function tokenFrom(token: string | undefined): string | undefined {
+  if (token === undefined || /^[\x21-\x7e]+$/.test(token)) return token;
+  throw new UsageError('--token: expected printable ASCII characters without blanks');
 }
 
 /** The base of an address that may be copied from a page: drops what follows `/debug/pprof`. */

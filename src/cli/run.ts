@@ -6,7 +6,7 @@ import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Election, type Logger } from '../index.ts';
 import type { EventOf } from '../events.ts';
-import { connected, withPassword } from './connect.ts';
+import { withEtcd } from './connect.ts';
 import { narratorFor, type Narrator } from './narrator.ts';
 import { parseRun, type RunOptions } from './run-options.ts';
 import { BURIAL_MS, Runner } from './runner.ts';
@@ -17,7 +17,7 @@ export { usage } from './run-options.ts';
 export async function run(args: readonly string[], terminal: Terminal): Promise<number> {
   const options = parseRun(args, terminal.env);
   const narrator = narratorFor(terminal, { json: options.line.json, quiet: options.quiet });
-  return await connected(await withPassword(options.line.connection, terminal), async (client) => {
+  return await withEtcd(options.line, terminal, async (client) => {
     const runner = new Runner(options, terminal, narrator);
     using _signals = runner.listen();
     using _refusal = onRefused(options.name, (error) => runner.fail(error));
@@ -75,13 +75,17 @@ function waitAtMost(options: RunOptions, narrator: Narrator, runner: Runner): Di
     hasEntered = true;
   });
   // Even if the wait is shorter, etcd may take the time of one request to answer.
-  after(Math.max(waitMs, line.connection.timeoutMs), () => {
-    if (!hasEntered && !runner.hasServed) runner.fail(new Error('etcd did not answer in time'));
+  const patienceMs = Math.max(waitMs, line.connection.timeoutMs);
+  let cause = `no answer within ${patienceMs / 1_000} s`;
+  const outage = listening('session.unavailable', ({ reason }) => (cause = reason));
+  after(patienceMs, () => {
+    if (!hasEntered && !runner.hasServed) runner.fail(new Error(cause));
   });
   return {
     [Symbol.dispose](): void {
       over.abort();
       entered[Symbol.dispose]();
+      outage[Symbol.dispose]();
     },
   };
 }
@@ -110,7 +114,7 @@ function titleOf(pid: number): string {
   }
 }
 
-function listening<T extends 'campaign.ended' | 'candidate.entered'>(
+function listening<T extends 'campaign.ended' | 'candidate.entered' | 'session.unavailable'>(
   type: T,
   listener: (event: EventOf<T>) => void,
 ): Disposable {

@@ -2,7 +2,7 @@
  * `etcd-election status [NAME]`: shows the leader, its token, the candidates, and how long their leases last.
  */
 import { oneName, parseCommand } from './arguments.ts';
-import { connected, withPassword } from './connect.ts';
+import { withEtcd } from './connect.ts';
 import { EXIT } from './exit-codes.ts';
 import { readLeases, readQueues, type ElectionQueue, type LeaseLeft } from './candidates.ts';
 import {
@@ -25,7 +25,7 @@ elections under the prefix. Exit code 3 if NAME has no leader.`;
 export async function status(args: readonly string[], terminal: Terminal): Promise<number> {
   const line = parseCommand(args, terminal.env);
   const name = line.words.length === 0 ? undefined : oneName(line.words);
-  return await connected(await withPassword(line.connection, terminal), async (client) => {
+  return await withEtcd(line, terminal, async (client) => {
     const found = await readQueues(client, line.prefix, name);
     const leases = await readLeases(
       client,

@@ -5,11 +5,10 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Etcd3 } from 'etcd3';
 import { Election, type Leader } from '../index.ts';
 import { oneName, parseCommand, type CommandLine } from './arguments.ts';
-import { connected, withPassword } from './connect.ts';
-import { failureOf } from './doctor-findings.ts';
+import { askedBy, withEtcd } from './connect.ts';
 import { EXIT } from './exit-codes.ts';
 import { silentLogger } from './narrator.ts';
-import { messageOf, plain } from './plain-error.ts';
+import { explain, failureOf, plain, type Failure } from './plain-error.ts';
 import { readQueues } from './candidates.ts';
 import { untilStopped } from './stop-signals.ts';
 import {
@@ -36,7 +35,7 @@ const REMIND_EVERY_MS = 60_000;
 export async function watch(args: readonly string[], terminal: Terminal): Promise<number> {
   const line = parseCommand(args, terminal.env);
   const name = oneName(line.words);
-  return await connected(await withPassword(line.connection, terminal), async (client) => {
+  return await withEtcd(line, terminal, async (client) => {
     using stop = untilStopped(terminal.stdout);
     const view = new View(name, line, terminal);
     await view.probe(client, true);
@@ -57,7 +56,7 @@ class View {
   readonly #line: CommandLine;
   readonly #terminal: Terminal;
   readonly #palette: Palette;
-  #outage: { readonly reason: string; readonly toldAtMs: number } | undefined;
+  #outage: { readonly failure: Failure; readonly toldAtMs: number } | undefined;
 
   constructor(name: string, line: CommandLine, terminal: Terminal) {
     this.#name = name;
@@ -86,7 +85,7 @@ class View {
     } catch (error) {
       const failure = failureOf(plain(error));
       if (isStart && failure !== 'unreachable' && failure !== 'silent') throw error;
-      this.#tellOutage(messageOf(error));
+      this.#tellOutage(explain(error, askedBy(this.#line))?.message ?? plain(error));
     }
   }
 
@@ -100,8 +99,10 @@ class View {
   #tellOutage(reason: string): void {
     const nowMs = performance.now();
     const told = this.#outage;
-    if (told?.reason === reason && nowMs - told.toldAtMs < REMIND_EVERY_MS) return;
-    this.#outage = { reason, toldAtMs: nowMs };
+    // Each endpoint words the same outage in its own way.
+    const failure = failureOf(reason);
+    if (told?.failure === failure && nowMs - told.toldAtMs < REMIND_EVERY_MS) return;
+    this.#outage = { failure, toldAtMs: nowMs };
     const at = new Date();
     const { stdout } = this.#terminal;
     if (this.#line.json) printJson(stdout, { at: at.toISOString(), election: this.#name, outage: reason });

@@ -7,6 +7,13 @@ export const plainCause = (text: string): string =>
     .replace(/\. Last error: (?:Error: )?/, ': ')
     .replace(/\.? Resolution note:\s*$/, '')
     .replace(/: null$/, '')
+    .replace(/No connection established: (?=.)/, '')
+    .replace(/Name resolution failed for target (?:dns:)?(\S+)/, 'cannot resolve $1')
+    // gRPC appends how it spent the time.
+    .replace(
+      /Deadline exceeded after ([\d.]+)s?(,.*)?$/s,
+      (_, seconds: string) => `no answer within ${roundedSeconds(seconds)} s`,
+    )
     // OpenSSL adds its source file, a time and a thread.
     .replace(
       /(?:[0-9A-F]+:)?error:[0-9A-F]+:SSL routines:\w*:(?:ssl\w* |tlsv1\w* )?([\w ]+)(?::\S*?:\d+:(?:SSL alert number \d+)?)?/gi,
@@ -16,6 +23,8 @@ export const plainCause = (text: string): string =>
     .replace(/\s+/g, ' ')
     .trim()
     .slice(0, 500);
+
+const roundedSeconds = (seconds: string): number => Math.round(Number(seconds) * 10) / 10;
 
 const WHOSE: readonly (readonly [RegExp, string])[] = [
   [

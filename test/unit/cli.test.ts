@@ -8,7 +8,7 @@ import {
   judgePermissions,
   judgeProxy,
 } from '../../src/cli/doctor-checks.ts';
-import { failureOf, type Failure, type MemberReading } from '../../src/cli/doctor-findings.ts';
+import type { MemberReading } from '../../src/cli/doctor-findings.ts';
 import { judgeMember, judgeVersions } from '../../src/cli/doctor-members.ts';
 import {
   defectsOf,
@@ -17,7 +17,7 @@ import {
   upgradeWithinLine,
   type Affected,
 } from '../../src/cli/etcd-defects.ts';
-import { messageOf } from '../../src/cli/plain-error.ts';
+import { explain, failureOf, type Failure } from '../../src/cli/plain-error.ts';
 import { graceMs, parseRun } from '../../src/cli/run-options.ts';
 import { queuesOf } from '../../src/cli/candidates.ts';
 import { documentOf, textOf } from '../../src/cli/status.ts';
@@ -202,42 +202,74 @@ describe('the terminal', () => {
     );
   });
 
-  test('errors without their wrapping, and with what to do', () => {
-    const error = new Error(
-      '14 UNAVAILABLE: No connection established. Last error: Error: connect ECONNREFUSED 127.0.0.1:1. Resolution note: ',
-    );
-    expect(messageOf(error)).toBe(
-      'No connection established: connect ECONNREFUSED 127.0.0.1:1 (is etcd there? See --endpoints and ETCDCTL_ENDPOINTS)',
-    );
-  });
+  const asked = { endpoints: ['http://a:1', 'http://b:2'], user: undefined, prefix: 'election/' };
+  const message = (raw: string, change = {}): string =>
+    explain(new Error(raw), { ...asked, ...change })?.message ?? 'not explained';
 
   test.for([
     [
-      '14 UNAVAILABLE: No connection established. Last error: Error: 40B7A5:error:0A00045C:SSL routines:ssl3_read_bytes:tlsv13 alert certificate required:../deps/openssl/ssl/record/rec_layer_s3.c:1605:SSL alert number 116 (2026-11-27T05:00:00.000Z). Resolution note: ',
-      'No connection established: TLS: alert certificate required',
+      '14 UNAVAILABLE: No connection established. Last error: Error: connect ECONNREFUSED 127.0.0.1:1. Resolution note: ',
+      /^cannot reach etcd at http:\/\/a:1, http:\/\/b:2: connect ECONNREFUSED 127.0.0.1:1 \(is etcd there\? See --endpoints and ETCDCTL_ENDPOINTS\)$/,
     ],
-    ['error:0A000086:SSL routines::certificate verify failed', 'TLS: certificate verify failed'],
+    [
+      '14 UNAVAILABLE: Name resolution failed for target dns:no.such.host:2379',
+      /^cannot reach etcd at .*: cannot resolve no\.such\.host:2379 \(is the host name right/,
+    ],
+    [
+      '4 DEADLINE_EXCEEDED: Deadline exceeded after 1.984s,name resolution: 0.208s,metadata filters: 0.034s,Waiting for LB pick',
+      /^etcd at .* does not answer: no answer within 2 s \(.*etcd-election doctor/,
+    ],
+    [
+      '14 UNAVAILABLE: No connection established. Last error: Error: Protocol error.',
+      /^the server at .* does not speak/,
+    ],
+    ['2 UNKNOWN: etcdserver: user name is empty', /^etcd at .* asks for a user: .*ETCDCTL_USER/],
+    [
+      '14 UNAVAILABLE: No connection established. Last error: Error: 40B7A5:error:0A00045C:SSL routines:ssl3_read_bytes:tlsv13 alert certificate required:../deps/openssl/ssl/record/rec_layer_s3.c:1605:SSL alert number 116 (2026-11-27T05:00:00.000Z). Resolution note: ',
+      /^etcd at .* ends the TLS connection: TLS: alert certificate required \(.*--cert and --key/,
+    ],
+    ['error:0A000086:SSL routines::certificate verify failed', /TLS: certificate verify failed/],
     [
       'write EPROTO 0047:error:0A00010B:SSL routines:ssl3_get_record:wrong version number:../deps/openssl/ssl/record/ssl3_record.c:355:',
-      'write EPROTO TLS: wrong version number',
+      /write EPROTO TLS: wrong version number \(does this etcd speak TLS/,
     ],
+    ['14 UNAVAILABLE: No connection established. Last error: null. Resolution note:', /^cannot reach etcd/],
     [
-      '14 UNAVAILABLE: No connection established. Last error: null. Resolution note:',
-      'No connection established',
+      '8 RESOURCE_EXHAUSTED: etcdserver: mvcc: database space exceeded',
+      /^etcd at .* is full: .*etcd-is-full/,
     ],
-  ] as const)("OpenSSL's own text is translated: %s", ([raw, expected]) => {
-    expect(messageOf(new Error(raw))).toContain(expected);
-    expect(messageOf(new Error(raw))).not.toMatch(/SSL routines|openssl|rec_layer|null/);
+    ['14 UNAVAILABLE: etcdserver: request timed out', /cannot answer now: .*no quorum.*doctor/],
+  ] as const)('an error says what happened, at which endpoints, and what to do: %s', ([raw, expected]) => {
+    expect(message(raw)).toMatch(expected);
+    expect(message(raw)).not.toMatch(
+      /SSL routines|openssl|rec_layer|null|LB pick|Resolution|UNAVAILABLE|AT|PREFIX/,
+    );
+    expect(message(raw)).toContain('http://a:1, http://b:2');
+  });
+
+  test('a refusal names the user and the permission that it lacks', () => {
+    expect(
+      message('7 PERMISSION_DENIED: etcdserver: permission denied', { user: 'ro', prefix: 'p/' }),
+    ).toMatch(
+      /^etcd at .* refuses user "ro": etcdserver: permission denied \(.*grant-permission ROLE --prefix=true readwrite p\/;/,
+    );
+    expect(message('3 INVALID_ARGUMENT: etcdserver: authentication failed', { user: 'ro' })).toMatch(
+      /does not accept user "ro".*ETCDCTL_PASSWORD/,
+    );
+  });
+
+  test('what is no error of etcd stays as it is', () => {
+    expect(explain(new TypeError('x is not a function'), asked)).toBeUndefined();
   });
 
   test.for(['Failed to connect', 'read ECONNRESET', 'write EPIPE'])(
     'an etcd that hangs up at once names all that it can be: %s',
     (said) => {
-      const message = messageOf(
-        new Error(`14 UNAVAILABLE: No connection established. Last error: Error: ${said}. Resolution note: `),
+      const told = message(
+        `14 UNAVAILABLE: No connection established. Last error: Error: ${said}. Resolution note: `,
       );
-      expect(message).toContain(`No connection established: ${said}`);
-      expect(message).toMatch(
+      expect(told).toMatch(/^cannot reach etcd/);
+      expect(told).toMatch(
         /does this etcd speak TLS.*https:\/\/.*our client certificate.*ETCDCTL_CERT and ETCDCTL_KEY/,
       );
     },
@@ -390,11 +422,11 @@ describe('doctor', () => {
     ['etcdserver: authentication failed, invalid user ID or password', 'authentication'],
     ['etcdserver: user name is empty', 'authentication'],
     ['etcdserver: permission denied', 'permission'],
-    ['No connection established: Protocol error', 'not-etcd'],
+    ['Protocol error', 'not-etcd'],
     ['Received HTTP status code 404', 'not-etcd'],
     ['self-signed certificate in certificate chain', 'tls'],
-    ['Deadline exceeded after 5.0s', 'silent'],
-    ['No connection established: connect ECONNREFUSED 127.0.0.1:1', 'unreachable'],
+    ['no answer within 5 s', 'silent'],
+    ['connect ECONNREFUSED 127.0.0.1:1', 'unreachable'],
   ] as const)('%s: %s', ([error, failure]) => {
     expect(failureOf(error)).toBe(failure);
   });

@@ -9,15 +9,15 @@ test.for([
   ],
   [
     '14 UNAVAILABLE: No connection established. Last error: connect ECONNREFUSED 127.0.0.1:1 (2026-11-27T04:32:17.060Z). Resolution note: ',
-    'No connection established: connect ECONNREFUSED 127.0.0.1:1',
+    'connect ECONNREFUSED 127.0.0.1:1',
   ],
   [
     'No connection established. Last error: Error: self-signed certificate (2026-11-27T04:32:17.060Z)',
-    "No connection established: self-signed certificate (etcd's certificate is not signed by an authority that we trust)",
+    "self-signed certificate (etcd's certificate is not signed by an authority that we trust)",
   ],
   [
     'No connection established. Last error: Error: certificate has expired',
-    "No connection established: certificate has expired (etcd's own certificate has expired)",
+    "certificate has expired (etcd's own certificate has expired)",
   ],
   [
     '40C7A2:error:0A000412:SSL routines:ssl3_read_bytes:sslv3 alert certificate expired:../deps/openssl/ssl/record/rec_layer_s3.c:1605:SSL alert number 45',
@@ -32,7 +32,7 @@ test('every fault is told in these words, and kept as it was said', () => {
     'No connection established. Last error: Error: connect ECONNREFUSED 127.0.0.1:1. Resolution note: ';
   const error = new Error(`14 UNAVAILABLE: ${details}`);
   expect(etcdErrorOf('renew the lease', undefined, error)).toMatchObject({
-    message: 'renew the lease: No connection established: connect ECONNREFUSED 127.0.0.1:1',
+    message: 'renew the lease: connect ECONNREFUSED 127.0.0.1:1',
     cause: error,
     mayHaveHappened: false,
   });
