@@ -8,7 +8,7 @@ import { after, clock } from '../util/clock.ts';
 import { EtcdError } from './etcd-error.ts';
 import type { Known } from './history.ts';
 import type { EtcdTransport } from './transport.ts';
-import type { WatchStream } from './watch-stream.ts';
+import type { WatchRequest, WatchStream } from './watch-stream.ts';
 
 export interface ProbeTools {
   readonly transport: EtcdTransport;
@@ -33,6 +33,12 @@ interface Question {
 
 /** Ours and those of sessions are both made each third of a TTL; by so much they may drift apart. */
 const DRIFT = 1.2;
+
+const WITHOUT_EVENTS: NonNullable<WatchRequest['filters']> = ['Noput', 'Nodelete'];
+
+/** etcd's refusal of a range without keys. It does not show our ID; only the probe asks for such a range. */
+const isOfNothing = ({ canceled, cancel_reason }: IWatchResponse): boolean =>
+  canceled && /watcher range is empty/.test(cancel_reason);
 
 export class WatchProbe {
   readonly #tools: ProbeTools;
@@ -67,10 +73,10 @@ export class WatchProbe {
   }
 
   /**
-   * Waits for an answer on the stream: a watch of nothing, created and taken back. (etcd's progress request would
-   * be the natural question, but some releases of 3.5 leave it unanswered.)
+   * Asks for a watch of nothing, and waits for the answer. (etcd's progress request would be the natural question, but
+   * some releases of 3.5 leave it unanswered.)
    *
-   * @throws {EtcdError} where the stream is given up first.
+   * @throws {EtcdError} if the stream is given up first.
    */
   ask(): Promise<void> {
     if (this.#question !== undefined) return this.#question.promise;
@@ -98,7 +104,9 @@ export class WatchProbe {
       end,
     };
     this.#known = transport.history.known;
-    stream.create(id, { key, filters: ['Noput', 'Nodelete'] });
+    // etcd refuses a range without keys, so nothing is left to take back. A proxy refuses it without asking etcd.
+    const ofNothing = stream.isProxied === false ? { range_end: key } : { filters: WITHOUT_EVENTS };
+    stream.create(id, { key, ...ofNothing });
     return promise;
   }
 
@@ -108,7 +116,8 @@ export class WatchProbe {
 
   /** @returns whether the message was the answer to our question. */
   receive(id: number, message: IWatchResponse): boolean {
-    if (id !== this.#question?.id) return false;
+    if (this.#question === undefined) return false;
+    if (id !== this.#question.id && !isOfNothing(message)) return false;
     if (!message.canceled) this.#tools.stream.cancel(id);
     this.answered(message);
     return true;

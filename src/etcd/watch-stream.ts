@@ -39,6 +39,11 @@ export class WatchStream {
     return this.#stream.host;
   }
 
+  /** Whether the other end is a proxy that chooses its own IDs; undefined before its first answer. */
+  get isProxied(): boolean | undefined {
+    return this.#isProxied;
+  }
+
   create(id: number, request: WatchRequest): void {
     this.#waiting.set(id, request);
     this.#askNext();

@@ -207,11 +207,12 @@ export class SharedWatch {
 
   #receive(stream: WatchStream, id: number, message: IWatchResponse): void {
     if (stream !== this.#stream) return; // a stream we gave up long ago
-    if (message.canceled && (id < 0 || DENIED.test(message.cancel_reason))) {
+    const isDenied = DENIED.test(message.cancel_reason);
+    if (!isDenied && this.#probe?.receive(id, message) === true) return;
+    if (message.canceled && (id < 0 || isDenied)) {
       this.#deny(stream, id, message);
       return;
     }
-    if (this.#probe?.receive(id, message) === true) return;
     const watch = this.#byId.get(id);
     if (watch === undefined) return;
     if (message.created) watch.isCreated = true;

@@ -34,15 +34,27 @@ const counters: Record<keyof Counts, [metric: string, method: string]> = {
 
 /** Calls that etcd has seen so far, as its own metrics count them. */
 async function calls(): Promise<Counts> {
-  const text = await (await fetch(`${cluster.endpoints[0]}/metrics`)).text();
-  const counts: Partial<Counts> = {};
-  for (const [name, [metric, method]] of Object.entries(counters) as [keyof Counts, [string, string]][]) {
-    const line = text
-      .split('\n')
-      .find((one) => one.startsWith(`${metric}{`) && one.includes(`grpc_method="${method}"`));
-    counts[name] = Number(line?.split(' ').at(-1) ?? 0);
-  }
-  return counts as Counts;
+  const of = await metrics();
+  return Object.fromEntries(
+    Object.entries(counters).map(([name, [metric, method]]) => [name, of(metric, method)]),
+  ) as Counts;
+}
+
+/** @returns the present value of a metric of one method. */
+async function metrics(): Promise<(metric: string, method: string) => number> {
+  const lines = (await (await fetch(`${cluster.endpoints[0]}/metrics`)).text()).split('\n');
+  return (metric, method) => {
+    const line = lines.find((one) => one.startsWith(`${metric}{`) && one.includes(`grpc_method="${method}"`));
+    return Number(line?.split(' ').at(-1) ?? 0);
+  };
+}
+
+/** Messages in each direction, of whatever kind. */
+async function messages(): Promise<{ toEtcd: number; fromEtcd: number }> {
+  const of = await metrics();
+  const methods = ['LeaseKeepAlive', 'Range', 'Watch', 'Txn', 'Put', 'LeaseGrant', 'LeaseRevoke'];
+  const sum = (metric: string): number => methods.reduce((total, method) => total + of(metric, method), 0);
+  return { toEtcd: sum('grpc_server_msg_received_total'), fromEtcd: sum('grpc_server_msg_sent_total') };
 }
 
 async function costOf(acts: () => Promise<unknown>): Promise<Counts> {
@@ -200,6 +212,23 @@ describe('what it costs', () => {
     expect(Math.abs(idle.range - idle.keepAlives)).toBeLessThanOrEqual(1); // a renewal may be under way at either end
     expect(idle).toEqual({ ...NOTHING, keepAlives: idle.keepAlives, range: idle.range });
     expect(elections.every((one) => one.status.term?.isCurrent())).toBe(true);
+  });
+
+  test('C1: an idle election sends three messages each third of the TTL, and gets three', async ({
+    world,
+    candidate,
+  }) => {
+    const ttlSeconds = 3;
+    const thirdMs = (ttlSeconds * 1_000) / 3;
+    await candidate('alice', { client: onOwnEtcd(world), election: 'idle', ttlSeconds }).campaign();
+    await sleep(thirdMs); // past what its start costs
+    const [before, sinceMs] = [await messages(), performance.now()];
+    await sleep(6 * thirdMs);
+    const [after, tookMs] = [await messages(), performance.now() - sinceMs];
+    const most = 3 * (tookMs / thirdMs + 1); // at either end a third may be under way
+    expect(after.toEtcd - before.toEtcd).toBeLessThanOrEqual(most);
+    expect(after.fromEtcd - before.fromEtcd).toBeLessThanOrEqual(most);
+    expect(after.toEtcd - before.toEtcd).toBeGreaterThan(most / 2);
   });
 
   test('C1: elections of another TTL have a lease of their own, and the same watch stream', async ({

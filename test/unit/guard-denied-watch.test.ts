@@ -13,7 +13,7 @@ const NOTICE_WITHIN_MS = 30;
 const WATCH_MS = 600;
 
 interface Asked {
-  create_request?: { watch_id: number; filters?: readonly string[] };
+  create_request?: { watch_id: number; key: Buffer; range_end?: Buffer; filters?: readonly string[] };
 }
 
 const answer = (more: Partial<Record<keyof IWatchResponse, unknown>>): IWatchResponse =>
@@ -63,9 +63,11 @@ class ForgetfulEtcd {
     const write = ({ create_request: asked }: Asked): void => {
       if (asked === undefined) return;
       const yes = answer({ watch_id: String(asked.watch_id), created: true });
-      if (asked.filters !== undefined) {
+      const isOfNothing = asked.range_end?.equals(asked.key) === true;
+      if (isOfNothing || asked.filters !== undefined) {
         this.probes++;
-        say(++probes <= this.#yes ? yes : no);
+        const answered = isOfNothing ? { ...no, cancel_reason: 'mvcc: watcher range is empty' } : yes;
+        say(++probes <= this.#yes ? answered : no);
       } else {
         this.lastWatchId = String(asked.watch_id);
         say(this.#denies ? no : yes);
