@@ -1,6 +1,6 @@
 /** What the package costs to import, beside etcd3 alone, which its users import anyway. As built, a fresh process each. */
 import { execFile } from 'node:child_process';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { cp, mkdtemp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { promisify } from 'node:util';
@@ -24,8 +24,11 @@ export async function imports(times: number): Promise<ImportResult> {
   const root = process.cwd();
   const built = await mkdtemp(join(root, 'node_modules/.cache/etcd-election-built-'));
   try {
-    await run('npx', ['tsc', '-p', 'tsconfig.build.json', '--outDir', built]);
-    const ours = pathToFileURL(join(built, 'index.js')).href;
+    const dist = join(built, 'dist');
+    await cp('package.json', join(built, 'package.json'));
+    await run('npx', ['tsc', '-p', 'tsconfig.build.json', '--outDir', dist]);
+    await run(process.execPath, ['scripts/bundle-package.mjs', dist]);
+    const ours = pathToFileURL(join(dist, 'index.js')).href;
     const whats = {
       'nothing (Node itself)': [],
       etcd3: ['etcd3'],

@@ -91,6 +91,7 @@ beforeAll(async () => {
     });
   symlinkSync(join(ROOT, 'node_modules'), join(source, 'node_modules'));
   await run(join(ROOT, 'node_modules/.bin/tsc'), ['-p', 'tsconfig.build.json'], { cwd: source });
+  await run(process.execPath, [join(ROOT, 'scripts/bundle-package.mjs'), join(source, 'dist')]);
   const listed = await run('npm', ['pack', '--json', '--ignore-scripts', '--pack-destination', folder], {
     cwd: source,
   });
@@ -110,6 +111,7 @@ describe('what is in it', () => {
     expect(packed).toEqual(
       expect.arrayContaining([
         'dist/index.js',
+        'dist/main.js',
         'dist/index.d.ts',
         'dist/cli/bin.js',
         'dist/diagnostics/watchdog/worker-source.js', // generated, not committed
@@ -123,7 +125,7 @@ describe('what is in it', () => {
     );
     for (const path of packed)
       expect(path).toMatch(
-        /^dist\/.*\.(js|d\.ts)$|^docs\/|^examples\/.*\.(ts|md|yaml)$|^bench\/.*\.(md|svg|json)$|^[\w-]+\.(json|md|yml)$|^LICENSE$/,
+        /^dist\/.*\.(js|cjs|d\.ts)$|^docs\/|^examples\/.*\.(ts|md|yaml)$|^bench\/.*\.(md|svg|json)$|^[\w-]+\.(json|md|yml)$|^LICENSE$/,
       );
   });
 
@@ -297,6 +299,29 @@ describe('side effects', () => {
       expect(bundled.outputFiles[0]!.text).not.toContain('class ');
     },
   );
+});
+
+describe('bundlers', () => {
+  test.each(['esm', 'cjs'] as const)('a service in one file, as %s, leads', async (format) => {
+    const contents = `import { Etcd3 } from 'etcd3';
+       import { Election } from 'etcd-election';
+       const quiet = Object.fromEntries(['trace', 'debug', 'info', 'warn', 'error'].map((level) => [level, () => {}]));
+       const client = new Etcd3({ hosts: process.env.HOSTS.split(',') });
+       const election = new Election(client, 'e', { prefix: process.env.PREFIX, logger: quiet });
+       void election.lead(async (term) => console.log(typeof term.fencingToken)).then(() => election.close()).then(() => client.close());`;
+    const outfile = join(folder, `bundled-${format}.${format === 'esm' ? 'mjs' : 'cjs'}`);
+    const external = format === 'esm' ? ['etcd3', 'pino'] : ['etcd3'];
+    const bundle = { bundle: true, platform: 'node', format, external, outfile } as const;
+    await build({ stdin: { contents, resolveDir: project }, ...bundle, logLevel: 'silent' });
+    symlinkSync(join(project, 'node_modules'), join(folder, 'node_modules'));
+    try {
+      const prefix = `bundled-${process.pid}-${format}/`;
+      const env = { HOSTS: inject('etcd').endpoints.join(), PREFIX: prefix };
+      expect(await run(process.execPath, [outfile], { cwd: folder, env })).toBe('bigint\n');
+    } finally {
+      rmSync(join(folder, 'node_modules'));
+    }
+  });
 });
 
 describe('TypeScript', () => {

@@ -30,6 +30,7 @@ beforeAll(async () => {
     cpSync(join(ROOT, name), join(source, name), { recursive: true });
   symlinkSync(join(ROOT, 'node_modules'), join(source, 'node_modules'));
   await run(join(ROOT, 'node_modules/.bin/tsc'), ['-p', 'tsconfig.build.json'], { cwd: source });
+  await run(process.execPath, [join(ROOT, 'scripts/bundle-package.mjs'), join(source, 'dist')]);
   const modules = join(project, 'node_modules');
   mkdirSync(modules);
   for (const name of ['etcd3', 'pino', 'zod', 'cockatiel'])
