@@ -118,7 +118,7 @@ export class SessionPool {
     await Promise.all(
       leases.map((leaseId) =>
         revokeLease(this.#transport, leaseId, { withinMs: CALL_LIMIT_MS, isTimely: true })
-          .then(() => leaseId === session?.leaseId && this.#backoff.forgive())
+          .then((existed) => existed && leaseId === session?.leaseId && this.#backoff.forgive())
           .catch((fault: EtcdError) => this.#abandon(leaseId, fault))
           // If the process dies before the lease is revoked, the last will revokes it.
           .finally(() => lastWill?.drop(leaseId)),

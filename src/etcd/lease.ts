@@ -44,20 +44,22 @@ export async function grantLease(
   }
 }
 
-/** Revokes the lease, which deletes all its keys. It is no error if the lease no longer exists. */
+/** Revokes the lease, which deletes all its keys. @returns whether it still existed; it is no error if it did not. */
 export async function revokeLease(
   transport: EtcdTransport,
   leaseId: string,
   limits: CallLimits,
-): Promise<void> {
+): Promise<boolean> {
   try {
     await transport.unary(
       'revoke the lease',
       (client, options) => client.leaseClient.leaseRevoke({ ID: leaseId }, options),
       { ...limits, isHedged: true, lane: 'lease' },
     );
+    return true;
   } catch (error) {
     if (!(error instanceof EtcdError && error.kind === 'lease-gone')) throw error;
+    return false;
   }
 }
 

@@ -15,7 +15,7 @@ import {
 import { keyOf, type ElectionScope } from './guard-key.ts';
 import { iterationsOf } from './iterations.ts';
 import { guardOf, type GuardListener, type GuardSettings } from './loop-guard.ts';
-import { singleFlightOf } from './single-flight.ts';
+import { knownSingleFlightOf, singleFlightOf } from './single-flight.ts';
 import {
   CALLS_PER_TURN,
   countLook,
@@ -179,6 +179,11 @@ export class CallLimiter {
   fail(calls: PublicFunction, error: unknown): Promise<never> {
     this.count('fail');
     return this.#failed(error, this.#calledFrom('failures', calls), turnOfTheLoop());
+  }
+
+  /** A term is over. The drain waits for its failed calls, so they are held no longer. */
+  termOver(): void {
+    knownSingleFlightOf(this.#scope, 'failures')?.letGo(this.#settings.failures);
   }
 
   async #failed(

@@ -19,7 +19,11 @@ export function shared<T>(kind: string, key: string, make: () => T): T {
   return entry;
 }
 
-/** The same, of an object rather than a name: it is forgotten with the object. */
+/** What is there already under this key, if anything. */
+export const known = <T>(kind: string, key: string): T | undefined =>
+  home[symbol]?.get(kind)?.get(key) as T | undefined;
+
+/** As {@link shared}, of an object rather than a name: it is forgotten with the object. */
 export function sharedBy<T extends object>(kind: string, object: object, make: () => T): T {
   const byObject = shared(kind, '', () => new WeakMap<object, T>());
   let entry = byObject.get(object);

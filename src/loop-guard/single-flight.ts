@@ -9,7 +9,7 @@
 import type { Origin } from '../core/campaign-state.ts';
 import { guardOf, LoopGuard, type GuardSettings, type PassOptions } from './loop-guard.ts';
 import { keyOf, type ElectionScope, type Purpose } from './guard-key.ts';
-import { shared } from './registry.ts';
+import { known, shared } from './registry.ts';
 import { clock, type Clock } from '../util/clock.ts';
 
 /** So many who wait together are a crowd. */
@@ -53,6 +53,12 @@ export class SingleFlight {
     await this.#together;
   }
 
+  /** The cause of these answers is over: those who are held go on now, and the rounds so far do not count. */
+  letGo(settings: GuardSettings): void {
+    this.#guard.healthyFor(settings.healthyAfterMs, settings);
+    if (this.#together !== undefined) this.#release.abort();
+  }
+
   async #hold(
     settings: GuardSettings,
     { origin = 'caller', ...options }: PassOptions & { readonly origin?: Origin },
@@ -69,3 +75,7 @@ export class SingleFlight {
 /** The single flight of one election and kind of answer in this process. */
 export const singleFlightOf = (scope: ElectionScope, purpose: Purpose): SingleFlight =>
   shared('single-flight', keyOf(scope, purpose), () => new SingleFlight(guardOf(scope, purpose)));
+
+/** As {@link singleFlightOf}, if anybody has passed it yet. */
+export const knownSingleFlightOf = (scope: ElectionScope, purpose: Purpose): SingleFlight | undefined =>
+  known('single-flight', keyOf(scope, purpose));

@@ -255,6 +255,7 @@ export class LiveTerm implements Term {
     this.#endedBecause = reason;
     this.#tools.ended();
     this.#ending?.abort(this.lost());
+    this.#callers.termOver();
     this.work.end();
   }
 

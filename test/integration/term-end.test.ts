@@ -67,6 +67,25 @@ describe('a consumer that one callback starts and the other stops', () => {
     expect(starts).toEqual([false, false]);
   });
 
+  test('S5: a failed write that the guard holds does not hold up the end', async ({ candidate, log }) => {
+    const alice = candidate('alice', {
+      drainTimeoutMs: 4 * SOON_MS,
+      guard: { burst: 1, baseMs: 4 * SOON_MS, outsideCapMs: 4 * SOON_MS, capMs: 4 * SOON_MS },
+      onLeader: async (term) => {
+        const { client } = alice;
+        for (let i = 0; i < 10 && !term.signal.aborted; i++)
+          await term
+            .txn()
+            .then(client.put('twice').value('1'), client.put('twice').value('2')) // etcd refuses it
+            .commit()
+            .catch(() => undefined);
+      },
+    });
+    await alice.campaign();
+    await eventually(() => log.of('guard.tripped').length > 0, { withinMs: SOON_MS });
+    await within(SOON_MS, 'stepDown', alice.election.stepDown());
+  });
+
   test('S5: the work and onFollower together take no longer than drainTimeoutMs', async ({
     candidate,
     log,

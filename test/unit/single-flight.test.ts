@@ -48,6 +48,24 @@ describe('the turnstile', () => {
     );
   });
 
+  test('S5: when the cause is over, who is held goes on at once, and the next burst is free', async () => {
+    const { clock, turnstile } = make();
+    turnstile.letGo(settings); // nobody is held: nobody gains by it
+    for (let i = 0; i < settings.burst; i++) await turnstile.pass(settings);
+    const held = vi.fn();
+    void turnstile.pass(settings).then(held);
+    await clock.advance(1);
+    expect(held).not.toHaveBeenCalled();
+    turnstile.letGo(settings);
+    await clock.advance(0);
+    expect(held).toHaveBeenCalledOnce();
+    expect(clock.sleeping).toBe(0);
+    for (let i = 0; i < settings.burst; i++) await turnstile.pass(settings);
+    void turnstile.pass(settings);
+    await clock.advance(1);
+    expect(turnstile.isHolding).toBe(true);
+  });
+
   test('G5: a flood of calls costs two timers, not one each', async () => {
     const { clock, turnstile } = make();
     for (let i = 0; i < settings.burst; i++) await turnstile.pass(settings);
