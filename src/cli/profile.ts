@@ -126,12 +126,11 @@ async function captureGuarded(
   terminal: Terminal,
 ): Promise<CpuProfile> {
   let guard: ChildProcess | undefined;
-  const recorded = await captureProcess({
+  return await captureProcess({
     ...options,
     onSignal: () => (guard = startInspectorGuard(options.pid, options.port, terminal)),
+    onClosed: () => guard?.stdin?.end('closed'), // otherwise the guard closes the inspector when this process ends
   });
-  guard?.stdin?.end('closed'); // otherwise the guard closes the inspector when this process ends
-  return recorded;
 }
 
 /** Shows a progress bar if the output is a terminal. @returns a function that removes it. */

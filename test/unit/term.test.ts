@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import type { CallLimiter } from '../../src/loop-guard/call-limits.ts';
 import { LiveTerm, type TermLife, type TermTools } from '../../src/term/live-term.ts';
 
 /** A term whose lease is believed, and what it tells its campaign. */
@@ -6,6 +7,7 @@ function termOf(): { term: LiveTerm; told: string[] } {
   const told: string[] = [];
   const tools = { remainingMs: () => 1_000, ended: () => undefined } as Partial<TermTools> as TermTools;
   const life: Partial<TermLife> = {
+    callers: { termOver: () => undefined } as CallLimiter,
     evicted: () => {
       told.push('evicted');
       term.end('evicted'); // as the campaign does

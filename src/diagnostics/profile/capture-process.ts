@@ -3,7 +3,7 @@ import { basename } from 'node:path';
 import { setTimeout as after } from 'node:timers/promises';
 import { followed } from '../../util/abort.ts';
 import { checkSignal } from './capture-profile.ts';
-import { closeInspector } from './close-inspector.ts';
+import { closeInspector, closeThrough } from './close-inspector.ts';
 import type { CpuProfile } from '../formats/cpu-profile.ts';
 import { DiagnosticsError } from '../errors.ts';
 import { recordProfile } from './record-profile.ts';
@@ -23,6 +23,8 @@ export interface CaptureProcessOptions {
    * it after this call has rejected; then `closeInspector` closes it.
    */
   onSignal?: (() => void) | undefined;
+  /** Called when the inspector that was opened is closed again, also after an error. */
+  onClosed?: (() => void) | undefined;
 }
 
 /** How long the inspector may take to open. */
@@ -42,49 +44,56 @@ const CLOSE_WITHIN_MS = 2_000;
  *   the signal, or opens no inspector.
  */
 export async function captureProcess(options: CaptureProcessOptions): Promise<CpuProfile> {
-  const { pid, seconds = 30, signal, port = 9229, onSignal = () => undefined } = options;
+  const { pid, seconds = 30, signal, port = 9229 } = options;
+  const { onSignal = () => undefined, onClosed = () => undefined } = options;
   if (!(seconds > 0 && seconds <= 600))
     throw new RangeError(`seconds: expected above 0, at most 600, got ${seconds}`);
   checkSignal(signal);
   const over = followed(signal);
   over.signal.throwIfAborted();
   try {
-    return await captureFrom(pid, { durationMs: seconds * 1000, port, signal: over.signal, onSignal });
+    return await captureFrom(pid, {
+      durationMs: seconds * 1000,
+      port,
+      signal: over.signal,
+      onSignal,
+      onClosed,
+    });
   } finally {
     over.off();
   }
 }
 
+interface Capture {
+  readonly durationMs: number;
+  readonly port: number;
+  readonly signal: AbortSignal;
+  readonly onSignal: () => void;
+  readonly onClosed: () => void;
+}
+
 async function captureFrom(
   pid: number,
-  {
-    durationMs,
-    port,
-    signal,
-    onSignal,
-  }: { durationMs: number; port: number; signal: AbortSignal; onSignal: () => void },
+  { durationMs, port, signal, onSignal, onClosed }: Capture,
 ): Promise<CpuProfile> {
   const wasOpen = (await inspectorUrl(port)) !== undefined;
   if (!wasOpen) openInspector(pid, onSignal);
+  let remote: RemoteInspector | undefined;
   try {
-    return await recordFrom(pid, { durationMs, port, signal });
-  } finally {
-    if (!wasOpen) await closeInspector({ pid, port, withinMs: CLOSE_WITHIN_MS });
-  }
-}
-
-async function recordFrom(
-  pid: number,
-  { durationMs, port, signal }: { durationMs: number; port: number; signal: AbortSignal },
-): Promise<CpuProfile> {
-  const remote = await RemoteInspector.connect(await untilOpen(port, pid, signal));
-  try {
+    remote = await RemoteInspector.connect(await untilOpen(port, pid, signal));
     const answer = await Promise.race([remote.evaluate('process.pid'), aborted(signal)]);
     if (answer !== pid) throw unavailable(`the inspector on port ${port} belongs to another process`);
     return (await recordProfile(remote, { durationMs, signal, deoptimise: true })).profile;
   } finally {
-    remote.close();
+    if (wasOpen) remote?.close();
+    else if (await closed(remote, pid, port)) onClosed();
   }
+}
+
+/** Closes the inspector over the connection that there is, or over a new one. @returns whether it is closed. */
+async function closed(remote: RemoteInspector | undefined, pid: number, port: number): Promise<boolean> {
+  if (remote === undefined) return await closeInspector({ pid, port, withinMs: CLOSE_WITHIN_MS });
+  return (await closeThrough(remote, pid)) && (await inspectorUrl(port)) === undefined;
 }
 
 /** Rejects with the signal's reason; it is raced, and left behind. */

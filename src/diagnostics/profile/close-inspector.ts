@@ -24,22 +24,23 @@ export async function closeInspector({
   withinMs,
   port = 9229,
 }: CloseInspectorOptions): Promise<boolean> {
-  for (
-    const untilMs = performance.now() + withinMs;
-    performance.now() < untilMs;
-    await after(LOOK_EVERY_MS)
-  ) {
+  for (const untilMs = performance.now() + withinMs; performance.now() < untilMs;) {
+    // Also before the first try: a connection of somebody who was killed has to be gone by then, as `closeThrough` says.
+    await after(LOOK_EVERY_MS);
     const url = await inspectorUrl(port);
-    if (url !== undefined && (await closeAt(url, pid)) && (await inspectorUrl(port)) === undefined)
-      return true;
+    const remote = url && (await RemoteInspector.connect(url).catch(() => undefined));
+    if (remote && (await closeThrough(remote, pid)) && (await inspectorUrl(port)) === undefined) return true;
   }
   return false;
 }
 
-/** @returns whether the process has confirmed, or has closed the connection, which means the same. */
-async function closeAt(url: string, pid: number): Promise<boolean> {
-  const remote = await RemoteInspector.connect(url).catch(() => undefined);
-  if (remote === undefined) return false;
+/**
+ * Closes the inspector through a connection to it. **No other connection may be open, or be about to close**: Node 20 can
+ * crash when its inspector closes while another session ends.
+ *
+ * @returns whether the process has confirmed, or has closed the connection, which means the same.
+ */
+export async function closeThrough(remote: RemoteInspector, pid: number): Promise<boolean> {
   const order = `process.pid === ${pid} && process.getBuiltinModule('node:inspector').close()`;
   // It closes the very connection that its answer would come over.
   const obeyed = remote.evaluate(order).then(
