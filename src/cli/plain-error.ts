@@ -2,7 +2,7 @@
  * Explains errors: what happened, at which endpoints, and what to do. Removes gRPC's wrapping. Pure.
  */
 import { plainCause } from '../core/plain-cause.ts';
-import { ElectionError } from '../errors.ts';
+import { ElectionError } from '../index.ts';
 
 /** Why etcd did not do what was asked. */
 export type Failure = 'unreachable' | 'silent' | 'authentication' | 'permission' | 'tls' | 'not-etcd';

@@ -94,8 +94,9 @@ test('a user whom etcd does not ask for is left out, as etcdctl does', async ({ 
 });
 
 test('PEM files that are not what they should be are named', async () => {
-  const { files, remove } = await certificates();
-  onTestFinished(remove);
+  const made = await certificates();
+  onTestFinished(() => made.remove());
+  const { files } = made;
   const folder = mkdtempSync(join(tmpdir(), 'etcd-election-pem-'));
   onTestFinished(() => rmSync(folder, { recursive: true }));
   const garbage = join(folder, 'garbage.pem');
