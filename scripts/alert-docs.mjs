@@ -19,6 +19,7 @@ const MORE = {
   ReplicaUnhealthy: ['The leader is stuck', '#the-leader-is-stuck'],
   CampaignRefused: ['etcd refuses us', '#etcd-refuses-us'],
   WorkIgnoresItsSignal: ['A drain is overdue', '#a-drain-is-overdue'],
+  WritesFail: ['The leader cannot write', '#the-leader-cannot-write'],
   NotInTheQueue: ['No leader', '#no-leader'],
   RunawayReported: ['The guard has tripped', '#the-guard-has-tripped'],
   NoLeaseToBeHad: ['etcd is lost', '#etcd-is-lost'],

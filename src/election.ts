@@ -18,7 +18,7 @@ import { checkSignal, shortName } from './input-checks.ts';
 import type { CallLimiter } from './loop-guard/call-limits.ts';
 import { callSite, type PublicFunction } from './loop-guard/call-site.ts';
 import { countElection } from './loop-guard/sync-flood.ts';
-import { standing } from './live-elections.ts';
+import { noteCampaign } from './live-elections.ts';
 import type { ElectionOptions } from './options.ts';
 import type { Term } from './term/term.ts';
 import { onAbortWeakly } from './util/abort.ts';
@@ -55,7 +55,7 @@ export class Election implements AsyncDisposable {
     this.#tools = campaignTools(client, name, options);
     this.#callers = this.#tools.callers;
     this.#runner = new CampaignRunner(this.#tools, (isStanding) =>
-      isStanding ? standing.add(this) : standing.delete(this),
+      noteCampaign(this, this.#tools.electionKeys, isStanding, healthOf(this.#runner.healthFacts).reason),
     );
     this.#reader = new QueueReader(this.#tools, this.#callers);
     const { signal } = this.#tools.settings;
@@ -210,9 +210,14 @@ export class Election implements AsyncDisposable {
   /** The state of this replica, from memory, without a call to etcd. */
   get status(): ElectionStatus {
     this.#callers.look();
-    const { guard, settings } = this.#tools;
+    const { guard, settings, transport } = this.#tools;
     const isClosed = this.#runner.closedError !== undefined;
-    return statusOf(this.name, this.#runner.current, isClosed, guard.status(settings.guard));
+    const { prefix } = settings;
+    return {
+      ...statusOf(this.name, this.#runner.current, isClosed, guard.status(settings.guard)),
+      prefix,
+      clusterId: transport.clusterId,
+    };
   }
 
   /** Whether this replica is well, for liveness and readiness probes. Answers from memory. */

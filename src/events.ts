@@ -196,6 +196,8 @@ export type ElectionEvent =
       readonly fencingToken: string;
       /** Failures since the last such event of this term. */
       readonly failures: number;
+      /** How many of them may have been written all the same. */
+      readonly unknownOutcomes: number;
       readonly reason: string;
     }
   | { readonly type: 'txn.uncommitted'; readonly election: string; readonly fencingToken: string }

@@ -2,7 +2,7 @@
  * etcd-election: the replicas of a service elect one leader through etcd, with built-in protection against hot loops.
  */
 export { Election } from './election.ts';
-export { liveElections } from './live-elections.ts';
+export { failedElections, liveElections } from './live-elections.ts';
 export type { ElectionStatus } from './campaign/status.ts';
 export type { LeadOptions } from './campaign/lead-work.ts';
 export type { CleanUp, SettledWrite, Term, TxnOptions } from './term/term.ts';

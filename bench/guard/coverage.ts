@@ -230,6 +230,7 @@ export const coverage: {
       etcd: never('asks nothing of etcd'),
     },
     liveElections: { memory: 'a list of what stands' },
+    failedElections: { memory: 'a list of what has failed' },
     loopGuards: { memory: 'a list of what was counted' },
     channelNames: FIELD,
     AlreadyStandingError: ERROR,

@@ -44,7 +44,7 @@ export class CampaignRunner {
   /** The last term in which a callback was refused because it would have waited for itself. */
   #selfWaitIn: Term | undefined;
 
-  /** @param onStanding is called when a campaign begins, and when it is over. */
+  /** @param onStanding is called when a campaign begins, and when it is over or refused. */
   constructor(tools: CampaignTools, onStanding: (isStanding: boolean) => void) {
     this.#tools = tools;
     this.#callbacks = new Callbacks(tools.settings, tools);
@@ -83,7 +83,7 @@ export class CampaignRunner {
     const callbacks = this.#last?.callbacks; // they may outlive their campaign
     return {
       standing: campaign !== undefined && !campaign.isStopping,
-      notStanding: this.#notStanding,
+      notStanding: this.#closedError === undefined ? this.#notStanding : undefined,
       term:
         term === undefined || term.isOver
           ? undefined
@@ -96,7 +96,8 @@ export class CampaignRunner {
       workOverdueMs: callbacks?.workOverdueMs ?? 0,
       followingMs: callbacks?.followingMs ?? 0,
       drainTimeoutMs,
-      refusal: campaign?.refusal ?? this.#refused,
+      // A service that closes a refused election has taken note of it.
+      refusal: campaign?.refusal ?? (this.#closedError === undefined ? this.#refused : undefined),
     };
   }
 
@@ -181,6 +182,7 @@ export class CampaignRunner {
     if (!(error instanceof ElectionClosedError) && this.#notStanding !== error.message) {
       this.#notStanding = error.message;
       eventLog.report({ type: 'campaign.refused', election, error });
+      if (this.#campaign === undefined) this.#onStanding(false);
     }
     return callers.refuse(error, calledFrom, isFree);
   }

@@ -27,6 +27,13 @@ export interface ElectionStatus {
   /** Our place in the queue: 1 leads. */
   readonly position: number | undefined;
   readonly guard: GuardStatus;
+  /** The prefix of the keys in etcd. Elections of one name under two prefixes have a leader each. */
+  readonly prefix: string;
+  /**
+   * ID of the etcd cluster, in decimal. Undefined until etcd has answered, and if its answers carry none. Two clusters
+   * have a leader each.
+   */
+  readonly clusterId: string | undefined;
 }
 
 /** The present term of a campaign, by the clock: a blocked event loop runs timers late. */
@@ -41,7 +48,7 @@ export function statusOf(
   campaign: Campaign | undefined,
   isClosed: boolean,
   guard: GuardStatus,
-): ElectionStatus {
+): Omit<ElectionStatus, 'prefix' | 'clusterId'> {
   const term = currentTermOf(campaign);
   const state = campaign?.state ?? 'ended';
   const shown = state === 'leading' && term === undefined ? 'leaving' : state;

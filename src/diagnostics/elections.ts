@@ -1,14 +1,16 @@
-import type { ElectionStatus, GuardReport, GuardStatus } from '../index.ts';
+import type { ElectionHealth, ElectionStatus, GuardReport, GuardStatus } from '../index.ts';
 
 /** As much of an `Election` as is looked at here. */
 export interface LiveElection {
   readonly name: string;
   readonly status: ElectionStatus;
+  health(): ElectionHealth;
   stepDown(): Promise<void>;
 }
 
 /** Where elections are found: the process's own, unless a test brings others. */
 export interface ElectionSource {
+  /** Those with a campaign, and those whose last campaign failed. */
   elections(): readonly LiveElection[];
   guards(): readonly GuardReport[];
 }
@@ -17,9 +19,9 @@ export interface ElectionSource {
 export interface Snapshot {
   /** Wall clock, in milliseconds since 1970; 0: the main thread has not told yet. */
   readonly at: number;
-  /** How many elections have a campaign. */
+  /** How many elections there are: with a campaign, or with a failed one. */
   readonly electionCount: number;
-  /** The first `MOST` of them. */
+  /** The first `MOST` of them, the unhealthy ones first. */
   readonly elections: readonly ElectionView[];
   /** The `MOST` busiest; an election has one for each thing it does in a loop. */
   readonly guards: readonly GuardReport[];
@@ -27,6 +29,10 @@ export interface Snapshot {
 
 export interface ElectionView {
   readonly name: string;
+  readonly prefix: string;
+  /** In decimal. */
+  readonly clusterId?: string;
+  readonly health: ElectionHealth;
   readonly state: ElectionStatus['state'];
   /** Tokens as text: JSON has no bigint, and a number would lose digits. */
   readonly term?: {
@@ -46,21 +52,30 @@ const MOST = 200;
 export const NO_SNAPSHOT: Snapshot = { at: 0, electionCount: 0, elections: [], guards: [] };
 
 export function snapshotOf(source: ElectionSource): Snapshot {
-  const all = source.elections();
+  const all = source.elections().map(view);
+  all.sort((a, b) => urgency(b) - urgency(a));
   const guards = source.guards().filter(({ rounds }) => rounds > 0);
   guards.sort((a, b) => b.rounds - a.rounds);
   return {
     at: Date.now(),
     electionCount: all.length,
-    elections: all.slice(0, MOST).map(view),
+    elections: all.slice(0, MOST),
     guards: guards.slice(0, MOST),
   };
 }
 
-function view({ name, status }: LiveElection): ElectionView {
-  const { state, term, leader, position, guard } = status;
+/** Elections that a person must look at come first. */
+const urgency = ({ health }: ElectionView): number =>
+  Number(!health.healthy) * 2 + Number(health.reason !== undefined);
+
+function view(election: LiveElection): ElectionView {
+  const { name, status } = election;
+  const { state, term, leader, position, guard, prefix, clusterId } = status;
   return {
     name,
+    prefix,
+    ...(clusterId !== undefined && { clusterId }),
+    health: election.health(),
     state,
     ...(term && {
       term: {

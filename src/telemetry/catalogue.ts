@@ -77,6 +77,21 @@ export const catalogue: {
     labels: ['election'],
     inCluster: 'max',
   }),
+  info: metric({
+    kind: 'gauge',
+    name: 'etcd.election.info',
+    unit: '{election}',
+    help: 'Always 1: the prefix of the keys, and the ID of the etcd cluster in decimal. Each prefix and each cluster has a leader of its own.',
+    labels: ['election', 'prefix', 'cluster_id'],
+    inCluster: 'max',
+  }),
+  writesFailed: metric({
+    kind: 'counter',
+    name: 'etcd.election.writes.failed',
+    unit: '{write}',
+    help: 'Writes under a term that failed, by outcome: not written, or unknown.',
+    labels: ['election', 'outcome'],
+  }),
   termsStarted: metric({
     kind: 'counter',
     name: 'etcd.election.terms.started',
@@ -161,8 +176,8 @@ export const catalogue: {
     kind: 'gauge',
     name: 'etcd.election.guard.tripped',
     unit: '{guard}',
-    help: 'Whether the loop guard holds rounds back, 1 or 0.',
-    labels: ['election'],
+    help: 'Whether the loop guard holds rounds back, 1 or 0, by the cause of its last trip.',
+    labels: ['election', 'origin'],
     inCluster: 'max',
   }),
   guardTrips: metric({
@@ -261,6 +276,8 @@ export type MetricKey =
   | 'queuePosition'
   | 'termRemaining'
   | 'unhealthy'
+  | 'info'
+  | 'writesFailed'
   | 'termsStarted'
   | 'termsEnded'
   | 'termDuration'

@@ -4,6 +4,7 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import {
   channelNames,
+  failedElections,
   liveElections,
   loopGuards,
   type Election,
@@ -33,6 +34,10 @@ export interface Reading {
 
 /** Published by the watchdog of etcd-election/diagnostics. */
 const RUNAWAY = 'etcd-election:runaway';
+
+type EventOf<T> = Extract<ElectionEvent, { type: T }>;
+type Origin = EventOf<'guard.tripped'>['origin'];
+const ORIGINS: readonly Origin[] = ['caller', 'environment'];
 
 type Beginning = readonly [metric: MetricKey, label?: string, values?: readonly string[]];
 
@@ -70,7 +75,7 @@ const OF_AN_ELECTION: readonly Beginning[] = [
     ['onLeader', 'onFollower', 'onLeaderChange', 'run', 'every', 'onEnd', 'onAbort'],
   ],
   ['candidaciesLost', 'reason', ['deadline-passed', 'lease-lost', 'evicted', 'refused']],
-  ['guardTrips', 'origin', ['caller', 'environment']],
+  ['guardTrips', 'origin', ORIGINS],
 ];
 /** Metrics that begin when the election first has a candidate of ours in the queue. */
 const OF_A_CANDIDACY: readonly Beginning[] = [['leaderlessDuration']];
@@ -81,6 +86,7 @@ const OF_A_TERM: readonly Beginning[] = [
   ['handoverDuration'],
   ['drainsOverdue'],
   ['releasesFailed'],
+  ['writesFailed', 'outcome', ['not-written', 'unknown']],
 ];
 
 /** Closed elections are shown as 0 instead of being removed. This limits how many. */
@@ -93,6 +99,8 @@ export class Recorder implements Disposable {
   readonly #led = new Set<string>();
   /** Since when an election has had no leader, by its name. */
   readonly #leaderless = new Map<string, number>();
+  /** What the guard of an election last tripped by. */
+  readonly #trippedBy = new Map<string, Origin>();
   /** Granted TTLs of the leases held, in seconds. */
   readonly #leases = new Map<string, number>();
 
@@ -155,7 +163,10 @@ export class Recorder implements Disposable {
         return record('drainsOverdue', 1, { election: event.election });
       case 'release.failed':
         return record('releasesFailed', 1, { election: event.election });
+      case 'write.failed':
+        return this.#countFailedWrites(event);
       case 'guard.tripped':
+        this.#trippedBy.set(event.election, event.origin);
         return record('guardTrips', 1, { election: event.election, origin: event.origin });
       case 'session.opened':
         this.#leases.set(event.leaseId, event.grantedTtlSeconds);
@@ -197,7 +208,6 @@ export class Recorder implements Disposable {
       case 'watch.unconfirmed':
       case 'announce.failed':
       case 'work.ended':
-      case 'write.failed':
       case 'txn.uncommitted':
       case 'campaign.refused':
       case 'candidate.waiting':
@@ -206,6 +216,14 @@ export class Recorder implements Disposable {
       case 'process.stalled':
       case 'follower.overdue':
     }
+  }
+
+  #countFailedWrites({ election, failures, unknownOutcomes }: EventOf<'write.failed'>): void {
+    for (const [outcome, value] of Object.entries({
+      'not-written': failures - unknownOutcomes,
+      unknown: unknownOutcomes,
+    }))
+      if (value > 0) this.#sink.record('writesFailed', value, { election, outcome });
   }
 
   #noteLeader(election: string, isThere: boolean): void {
@@ -237,20 +255,33 @@ export class Recorder implements Disposable {
   /** Reads the elections. Of several with one name (for example on two clients), the best value counts. */
   #readElections(): Reading[] {
     const best = new Map<string, ElectionFigures>();
-    for (const one of liveElections()) {
-      const { election } = one.status;
+    const infos = new Map<string, Reading>();
+    for (const one of [...liveElections(), ...failedElections()]) {
+      const { election, prefix, clusterId = '' } = one.status;
       this.#see(election);
       const figures = figuresOf(one);
       const other = best.get(election);
       best.set(election, other === undefined ? figures : merged(figures, other));
+      const labels = { election, prefix, cluster_id: clusterId };
+      infos.set(JSON.stringify(labels), { metric: 'info', value: 1, labels });
     }
-    return [...this.#seen].flatMap((election) =>
-      Object.entries(best.get(election) ?? NONE).map(([metric, value]) => ({
-        metric: metric as keyof ElectionFigures,
-        value,
-        labels: { election },
-      })),
-    );
+    return [...this.#seen]
+      .flatMap((election) => this.#readingsOf(election, best.get(election) ?? NONE))
+      .concat([...infos.values()]);
+  }
+
+  #readingsOf(election: string, { guardTripped, ...figures }: ElectionFigures): Reading[] {
+    const readings: Reading[] = Object.entries(figures).map(([metric, value]) => ({
+      metric: metric as keyof typeof figures,
+      value,
+      labels: { election },
+    }));
+    const by = this.#trippedBy.get(election) ?? 'environment';
+    for (const origin of ORIGINS) {
+      const value = origin === by ? guardTripped : 0;
+      readings.push({ metric: 'guardTripped', value, labels: { election, origin } });
+    }
+    return readings;
   }
 
   #readLeases(): Reading {

@@ -66,8 +66,8 @@ export class TermWriter implements TermTools {
     const { election, eventLog } = tools;
     const of = { election, fencingToken: candidacy.createRevision.toString() };
     this.#uncommitted = new UncommittedTxns(() => eventLog.report({ type: 'txn.uncommitted', ...of }));
-    this.#trouble = new WriteFailures((failures, reason) =>
-      eventLog.report({ type: 'write.failed', ...of, failures, reason }),
+    this.#trouble = new WriteFailures((counts) =>
+      eventLog.report({ type: 'write.failed', ...of, ...counts }),
     );
   }
 
@@ -77,6 +77,7 @@ export class TermWriter implements TermTools {
 
   ended(): void {
     this.#pending.end();
+    this.#trouble.ended();
   }
 
   /** Sends one announcement at a time. Calls made before it is sent share it, and the newest value wins. */
@@ -203,7 +204,7 @@ export class TermWriter implements TermTools {
       if (!(fault instanceof EtcdError)) throw fault;
       // The write was never sent, because the term had ended.
       if (fault.kind === 'aborted' && !fault.mayHaveHappened) throw term.lost();
-      this.#trouble.failed(fault.message);
+      this.#trouble.failed({ reason: fault.message, isOutcomeUnknown: fault.mayHaveHappened });
       const writeId = fault instanceof UnsettledError ? fault.writeId : undefined;
       throw writeError(this.#tools.election, term.fencingToken, fault, writeId);
     });

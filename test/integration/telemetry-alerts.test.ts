@@ -51,7 +51,8 @@ function calm(target: Target, isLeader: 0 | 1): { series: string; values: string
     leader_known: '1x240',
     queue_position: `${2 - isLeader}x240`,
     unhealthy: '0x240',
-    guard_tripped: '0x240',
+    'guard_tripped{origin="caller"}': '0x240',
+    'guard_tripped{origin="environment"}': '0x240',
     lease_ttl_seconds: '10x240',
     'guard_trips_total{origin="caller"}': '0x240',
     'guard_trips_total{origin="environment"}': '0x240',
@@ -301,11 +302,40 @@ describe.skipIf(folder === undefined)('the rules', () => {
       ],
       { '15m': [], '28m': [], '50m': ['WatchUnsteady'] },
     ],
+    'WritesFail: for minutes; not for a moment': [
+      [
+        ...calm(b, 1),
+        ...replica(a, {
+          'writes_failed_total{outcome="unknown"}': '0x20 3x60 3+1x40 43x60',
+          'writes_failed_total{outcome="not-written"}': '0x180',
+        }),
+      ],
+      {
+        '11m': [],
+        '17m': [],
+        '45m': [],
+        '49m': [`WritesFail{${E}}`],
+        '60m': [`WritesFail{${E}}`],
+        '70m': [],
+      },
+    ],
+    'RunawayLoop: not when etcd trips the guard, long after the caller did': [
+      [
+        ...calm(b, 1),
+        ...replica(a, {
+          'guard_tripped{origin="caller"}': '0x160',
+          'guard_tripped{origin="environment"}': '0x80 1x80',
+          'guard_trips_total{origin="caller"}': '3x160',
+          'guard_trips_total{origin="environment"}': '0x80 1x80',
+        }),
+      ],
+      { '30m': [], '45m': [], '60m': [] },
+    ],
     'RunawayLoop: from the first trip until the guard recovers': [
       [
         ...calm(b, 1),
         ...replica(a, {
-          guard_tripped: '0x10 1x80 0x30',
+          'guard_tripped{origin="caller"}': '0x10 1x80 0x30',
           'guard_trips_total{origin="caller"}': '0x10 1x110',
         }),
       ],
@@ -315,7 +345,7 @@ describe.skipIf(folder === undefined)('the rules', () => {
       [
         ...calm(b, 1),
         ...replica(a, {
-          guard_tripped: '0x10 1x110',
+          'guard_tripped{origin="environment"}': '0x10 1x110',
           'guard_trips_total{origin="environment"}': '0x10 1x110',
           'guard_trips_total{origin="caller"}': '0x120',
         }),

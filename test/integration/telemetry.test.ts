@@ -13,7 +13,7 @@ import {
   InMemorySpanExporter,
   SimpleSpanProcessor,
 } from '@opentelemetry/sdk-trace-base';
-import { channelNames } from 'etcd-election';
+import { channelNames, failedElections } from 'etcd-election';
 import { electionTelemetry } from 'etcd-election/opentelemetry';
 import { electionMetrics } from 'etcd-election/prometheus';
 import * as promClient from 'prom-client';
@@ -70,7 +70,7 @@ describe('Prometheus', () => {
     );
     expect(during.get('etcd_election_lease_ttl_seconds')).toBe(TTL_SECONDS);
     expect(during.get('etcd_election_terms_started_total{election="one"}')).toBe(1);
-    expect(during.get('etcd_election_guard_tripped{election="one"}')).toBe(0);
+    expect(during.get('etcd_election_guard_tripped{election="one",origin="caller"}')).toBe(0);
     expect(
       during.get('etcd_election_guard_rounds_total{election="one",loop="campaign"}'),
     ).toBeGreaterThanOrEqual(2);
@@ -171,7 +171,7 @@ describe('Prometheus', () => {
     expect(value('leader_known')).toBe(0);
     expect(value('queue_position')).toBe(0);
     expect(value('unhealthy')).toBe(1);
-    expect(value('guard_tripped')).toBe(1);
+    expect(seen.get('etcd_election_guard_tripped{election="e",origin="caller"}')).toBe(1);
     expect(value('term_remaining_seconds')).toBeGreaterThan(1);
     expect(value('term_remaining_seconds')).toBeLessThanOrEqual(TTL_SECONDS);
     expect(value('terms_started_total')).toBe(1);
@@ -184,6 +184,50 @@ describe('Prometheus', () => {
     expect(twice.get('etcd_election_is_leader{election="e"}')).toBe(2);
     expect(twice.get('etcd_election_queue_position{election="e"}')).toBe(1);
     expect(twice.get('etcd_election_lease_ttl_seconds')).toBe(TTL_SECONDS);
+  });
+
+  test('the prefix and the cluster tell elections of one name apart', async ({ candidate }) => {
+    const registry = prometheus();
+    const alice = candidate('alice');
+    await alice.campaign();
+    const { prefix, clusterId } = alice.election.status;
+    expect(clusterId).toMatch(/^[0-9]+$/);
+    const infos = async (): Promise<string[]> =>
+      [...(await scrape(registry)).keys()].filter((key) => key.startsWith('etcd_election_info'));
+    expect(await infos()).toEqual([
+      `etcd_election_info{election="e",prefix="${prefix}",cluster_id="${clusterId}"}`,
+    ]);
+    await alice.election.close();
+    expect(await infos()).toEqual([]);
+  });
+
+  test('a campaign that was refused for good stays unhealthy, until close()', async ({
+    client,
+    election,
+  }) => {
+    const registry = prometheus();
+    const gone = client();
+    gone.close();
+    const one = election(gone, 'e');
+    await one.campaign().catch(() => undefined);
+    const unhealthy = async (): Promise<unknown> =>
+      (await scrape(registry)).get('etcd_election_unhealthy{election="e"}');
+    await eventually(async () => (await unhealthy()) === 1, { withinMs: SOON_MS });
+    expect(failedElections()).toContain(one);
+    await one.close();
+    expect(await unhealthy()).toBe(0);
+    expect(failedElections()).not.toContain(one);
+  });
+
+  test('writes that fail, by what became of them', async () => {
+    const registry = prometheus();
+    const failed = channel('etcd-election:write.failed');
+    const event = { type: 'write.failed', election: 'w', fencingToken: '1', reason: 'space exceeded' };
+    failed.publish({ ...event, failures: 1, unknownOutcomes: 0 });
+    failed.publish({ ...event, failures: 5, unknownOutcomes: 2 });
+    const seen = await scrape(registry);
+    expect(seen.get('etcd_election_writes_failed_total{election="w",outcome="not-written"}')).toBe(4);
+    expect(seen.get('etcd_election_writes_failed_total{election="w",outcome="unknown"}')).toBe(2);
   });
 
   test('counts what the watchdog reports', async () => {
@@ -222,7 +266,7 @@ describe('Prometheus', () => {
     for (const { name, type, help } of described) {
       expect(name).toMatch(/^etcd_election_[a-z_]+$/);
       expect(name.endsWith('_total'), name).toBe(String(type) === 'counter');
-      expect(name).not.toMatch(/_(count|sum|bucket|info|ms|milliseconds)(_total)?$/);
+      expect(name).not.toMatch(/_(count|sum|bucket|(?<!^etcd_election)_info|ms|milliseconds)(_total)?$/);
       expect(help.length).toBeGreaterThan(10);
     }
   });

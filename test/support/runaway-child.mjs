@@ -142,7 +142,10 @@ const kinds = {
   ...honestWorkloads(honestForMs),
   /** The loop guard of an election trips, as the library tells it. */
   tripped() {
-    channel('etcd-election:guard.tripped').publish({ type: 'guard.tripped', election: 'sync-master' });
+    const trip = { type: 'guard.tripped', election: 'sync-master' };
+    // First one that is no runaway: etcd is the cause.
+    channel('etcd-election:guard.tripped').publish({ ...trip, election: 'other', origin: 'environment' });
+    channel('etcd-election:guard.tripped').publish({ ...trip, origin: 'caller' });
     stay();
   },
   /** Serves requests with a hundred frames each, for half a minute. */
@@ -222,7 +225,10 @@ const fakeElection = {
     leader: { fencingToken: 7n, value: '10.0.0.7', key: 'election/sync-master/1', leaseId: '1' },
     position: 1,
     guard: { state: 'tripped', streak: 9, rounds: 9, heldForMs: 0 },
+    prefix: 'election/',
+    clusterId: '14841639068965178418',
   },
+  health: () => ({ healthy: true, leading: true, standing: true, working: true, reason: undefined }),
   stepDown: async () => say({ steppedDown: 'sync-master' }),
 };
 /** A new term begins between what the watchdog saw and what it does about it. */

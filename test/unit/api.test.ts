@@ -16,6 +16,7 @@ test('what users can import: changing it is a visible act', () => {
       "RunawayLoopError",
       "UnavailableError",
       "channelNames",
+      "failedElections",
       "liveElections",
       "loopGuards",
     ]

@@ -167,7 +167,14 @@ const samples: { readonly [T in ElectionEventType]: { event: EventOf<T>; level: 
     level: 'error',
   },
   'write.failed': {
-    event: { type: 'write.failed', election: 'e', fencingToken: token, failures: 1, reason: 'no' },
+    event: {
+      type: 'write.failed',
+      election: 'e',
+      fencingToken: token,
+      failures: 1,
+      unknownOutcomes: 0,
+      reason: 'no',
+    },
     level: 'warn',
   },
   'txn.uncommitted': {

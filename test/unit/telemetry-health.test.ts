@@ -65,7 +65,7 @@ describe('names of metrics', () => {
       // Prometheus: base units, and `_total` for what only grows.
       expect(prometheusName(metric)).toMatch(metric.unit === 's' ? /_seconds(_total)?$/ : /[a-z]$/);
       expect(prometheusName(metric).endsWith('_total')).toBe(['counter', 'total'].includes(metric.kind));
-      for (const label of metric.labels) expect(label).toMatch(/^[a-z]+$/);
+      for (const label of metric.labels) expect(label).toMatch(/^[a-z]+(_[a-z]+)*$/);
       expect(metric.inCluster !== undefined, metric.name).toBe(metric.kind === 'gauge');
       // Rules of others that drop or keep etcd's own metrics by their names leave ours alone.
       expect(prometheusName(metric)).not.toMatch(

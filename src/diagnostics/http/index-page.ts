@@ -45,21 +45,37 @@ ${guards(snapshot.guards)}
 function elections({ elections: shown, electionCount }: Snapshot): Markup {
   if (electionCount === 0) return markup`<p class="soft">This process is in no election.</p>`;
   return markup`<div class="scroll"><table>
-<tr><th>Election</th><th>This replica</th><th>Leader</th><th>Term (fencing token)</th><th class="number">Place</th><th>Loop guard</th></tr>
+<tr><th>Election</th><th>This replica</th><th>Health</th><th>Leader</th><th>Term (fencing token)</th><th class="number">Place</th><th>Loop guard</th></tr>
 ${shown.map(election)}
 </table></div>
 ${electionCount > shown.length && markup`<p class="soft">and ${electionCount - shown.length} more.</p>`}`;
 }
 
-function election({ name, state, leader, term, position, guard }: ElectionView): Markup {
+function election({
+  name,
+  prefix,
+  clusterId,
+  health,
+  state,
+  leader,
+  term,
+  position,
+  guard,
+}: ElectionView): Markup {
   const left = term === undefined ? '' : `, valid for ${amount(term.remainingMs * 1e6, 'nanoseconds')}`;
   const held = guard.heldForMs > 0 ? `, next round in ${amount(guard.heldForMs * 1e6, 'nanoseconds')}` : '';
-  return markup`<tr><td><strong>${name}</strong></td><td><span class="badge ${STATE[state] ?? ''}">${state}</span></td>
+  return markup`<tr><td><strong>${name}</strong><br><span class="soft">prefix ${prefix === '' ? 'none' : prefix}, cluster ${clusterId ?? 'not known'}</span></td><td><span class="badge ${STATE[state] ?? ''}">${state}</span></td>
+<td>${healthCell(health)}</td>
 <td>${leader === undefined ? markup`<span class="soft">not known</span>` : leader.value}</td>
 <td>${term === undefined ? markup`<span class="soft">${leader === undefined ? '' : leader.fencingToken}</span>` : `${term.fencingToken}${left}`}</td>
 <td class="number">${position}</td>
 <td><span class="${guard.state === 'open' ? '' : 'warn'}">${guard.state}</span> <span class="soft">${guard.rounds} rounds${held}</span></td></tr>
 `;
+}
+
+function healthCell({ healthy, reason }: ElectionView['health']): Markup {
+  if (reason === undefined) return markup`<span class="badge good">healthy</span>`;
+  return markup`<span class="badge ${healthy ? 'warn' : 'bad'}">${healthy ? 'healthy' : 'unhealthy'}</span> ${reason}`;
 }
 
 /** Colour of every state, by its urgency for an operator. */

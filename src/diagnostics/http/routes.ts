@@ -7,7 +7,17 @@ import { DiagnosticsError, messageOf } from '../errors.ts';
 import { renderFlamePage } from '../formats/flame-page.ts';
 import { fold } from '../formats/fold.ts';
 import { byFirstFigure } from '../formats/folded.ts';
-import { type Reply, type Request, type Rules, SAFE_HEADERS, refusal, secondsOf, text } from './rules.ts';
+import {
+  type Reply,
+  type Request,
+  type Rules,
+  SAFE_HEADERS,
+  refusal,
+  hasToken,
+  secondsOf,
+  text,
+} from './rules.ts';
+import { healthDocument, healthReply } from './health.ts';
 import { renderIndex } from './index-page.ts';
 import { encodePprof } from '../formats/pprof.ts';
 import type { Recording } from '../profile/record-profile.ts';
@@ -35,6 +45,7 @@ export type Routes = (request: Request) => Promise<Reply | undefined>;
  */
 export function routes(backend: Backend, rules: Rules, maxSeconds: number): Routes {
   const slot = new ProfileSlot();
+  const isOpen = (request: Request): boolean => hasToken(request, rules);
   return async (request) => {
     const path = request.url.split('?', 1)[0] ?? '';
     const route = ROUTES[path] ?? evidenceRoute(path);
@@ -42,7 +53,7 @@ export function routes(backend: Backend, rules: Rules, maxSeconds: number): Rout
     const refused = refusal(request, rules);
     if (refused !== undefined) return safe(refused);
     try {
-      return safe(await route({ request, backend, maxSeconds, slot }));
+      return safe(await route({ request, backend, maxSeconds, slot, isOpen }));
     } catch (error) {
       if (request.signal.aborted) return safe(text(499, 'the client has gone'));
       const isKnown = error instanceof DiagnosticsError;
@@ -61,6 +72,8 @@ interface Context {
   readonly backend: Backend;
   readonly maxSeconds: number;
   readonly slot: ProfileSlot;
+  /** Whether the request has the token, or none is required. */
+  readonly isOpen: (request: Request) => boolean;
 }
 
 type Route = (context: Context) => Promise<Reply> | Reply;
@@ -104,8 +117,12 @@ const ROUTES: Readonly<Record<string, Route | undefined>> = Object.assign(Object
       notices: backend.notices(),
     }),
   '/metrics': metrics,
-  '/healthz': async ({ backend }: Context) =>
-    (await backend.isTurning()) ? text(200, 'ok') : text(503, 'not ok'),
+  '/healthz': async ({ request, backend, isOpen }: Context) =>
+    healthReply(
+      healthDocument(...(await Promise.all([backend.snapshot(), backend.isTurning()]))),
+      isOpen(request),
+      /\bapplication\/json\b/.test(request.headers.accept ?? ''),
+    ),
 } satisfies Record<string, Route>);
 
 /** A route that takes a profile and shows it. HEAD takes no profile, to save the cost. */

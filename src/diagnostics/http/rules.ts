@@ -53,7 +53,7 @@ export function refusal({ method, url, headers }: Request, rules: Rules): Reply 
   if (headers['sec-fetch-site'] === 'cross-site' && headers['sec-fetch-mode'] !== 'navigate') {
     return text(403, 'asked for by a page of another site');
   }
-  if (path !== '/healthz' && rules.token !== undefined && !isAuthorized(headers.authorization, rules.token)) {
+  if (path !== '/healthz' && !hasToken({ headers }, rules)) {
     const challenge = { 'www-authenticate': 'Basic realm="etcd-election", charset="UTF-8", Bearer' };
     return text(
       401,
@@ -63,6 +63,10 @@ export function refusal({ method, url, headers }: Request, rules: Rules): Reply 
   }
   return undefined;
 }
+
+/** Whether the request has the token, or none is required. */
+export const hasToken = ({ headers }: Pick<Request, 'headers'>, { token }: Rules): boolean =>
+  token === undefined || isAuthorized(headers.authorization, token);
 
 /**
  * Protects against DNS rebinding. A web page can point its own DNS name at 127.0.0.1 and make a browser call us, but always

@@ -130,8 +130,10 @@ export class WorkerHost {
 
   readonly #happened = (message: unknown, name: string | symbol): void => {
     if (name === 'etcd-election:guard.tripped') {
-      const { election } = message as { election: string };
-      this.#worker.post({ type: 'tripped', election, snapshot: snapshotOf(this.#options.source) });
+      const { election, origin } = message as { election: string; origin?: string };
+      // If etcd or the network is the cause, no code of the service runs away.
+      if (origin !== 'environment')
+        this.#worker.post({ type: 'tripped', election, snapshot: snapshotOf(this.#options.source) });
     }
     if (this.#tell !== undefined) return;
     this.#tell = setTimeout(() => {

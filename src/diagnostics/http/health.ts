@@ -1,0 +1,51 @@
+import type { ElectionView, Snapshot } from '../elections.ts';
+import { type Reply, text } from './rules.ts';
+
+/** What `/healthz` shows. */
+export interface HealthDocument {
+  /** False only if a restart can help. Then the status code is 503. */
+  readonly healthy: boolean;
+  /** Whether the event loop of the main thread turns. */
+  readonly turning: boolean;
+  readonly elections: readonly ElectionHealthView[];
+}
+
+export type ElectionHealthView = Pick<ElectionView, 'name' | 'prefix' | 'state' | 'health'>;
+
+/** The elections are healthy as long as `election.health()` says so: it is false only if a restart can help. Pure. */
+export const healthDocument = ({ elections }: Snapshot, turning: boolean): HealthDocument => ({
+  healthy: turning && elections.every(({ health }) => health.healthy),
+  turning,
+  elections: elections.map(({ name, prefix, state, health }) => ({ name, prefix, state, health })),
+});
+
+/**
+ * The reply of `/healthz`. Pure.
+ *
+ * @param isOpen whether the reader may see the elections. A probe without the token sees the verdict only.
+ * @param asJson whether the reader prefers JSON.
+ */
+export function healthReply(document: HealthDocument, isOpen: boolean, asJson: boolean): Reply {
+  const { healthy, turning, elections } = document;
+  const status = healthy ? 200 : 503;
+  const verdict = healthy ? 'ok' : 'not ok';
+  if (asJson)
+    return {
+      status,
+      headers: { 'content-type': 'application/json; charset=utf-8' },
+      body: `${JSON.stringify(isOpen ? document : { healthy, turning })}\n`,
+    };
+  const lines = isOpen
+    ? [...(turning ? [] : ['the main thread does not answer']), ...elections.map(line)]
+    : [];
+  return text(status, [verdict, ...lines].join('\n'));
+}
+
+function line({ name, state, health: { healthy, reason } }: ElectionHealthView): string {
+  const verdict = healthy ? 'ok' : 'not ok';
+  // One line an election, whatever a name or a reason contains.
+  return `${verdict}  ${name}: ${state}${reason === undefined ? '' : `: ${reason}`}`.replaceAll(
+    /\p{Cc}/gu,
+    ' ',
+  );
+}
