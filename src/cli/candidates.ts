@@ -25,6 +25,13 @@ export interface ElectionQueue {
   readonly candidates: readonly Candidate[];
 }
 
+/** What etcd has under a prefix at one moment. */
+export interface Queues {
+  /** ID of the etcd cluster, in decimal. */
+  readonly clusterId: string;
+  readonly queues: readonly ElectionQueue[];
+}
+
 /** A raw key of etcd. */
 interface KeyValue {
   readonly key: Buffer;
@@ -33,11 +40,43 @@ interface KeyValue {
   readonly lease: string;
 }
 
-/** Reads all elections under the prefix, or the named one. The read is linearizable. */
-export async function readQueues(client: Etcd3, prefix: string, election?: string): Promise<ElectionQueue[]> {
-  const range = client.getAll().prefix(election === undefined ? prefix : `${prefix}${election}/`);
-  const { kvs } = await range.sort('Create', 'Ascend').exec();
-  return queuesOf(kvs, prefix);
+/** How many keys one request asks for. A reply of gRPC has at most 4 MiB, and a value of a candidate at most 16 KiB. */
+const KEYS_AT_ONCE = 200;
+
+/** Reads all elections under the prefix, or the named one, as of one revision. The read is linearizable. */
+export async function readQueues(client: Etcd3, prefix: string, election?: string): Promise<Queues> {
+  const first = election === undefined ? prefix : `${prefix}${election}/`;
+  const end = endOf(first);
+  const kvs: KeyValue[] = [];
+  let atOnce = KEYS_AT_ONCE;
+  let start: Buffer | string = first === '' ? '\0' : first;
+  let revision: string | undefined;
+  for (;;) {
+    const range = client.getAll().inRange({ start, end }).limit(atOnce);
+    let page;
+    try {
+      page = await (revision === undefined ? range : range.revision(revision)).exec();
+    } catch (error) {
+      // Keys that are no candidates may have larger values.
+      if (!/larger than max/.test(String(error)) || atOnce === 1) throw error;
+      atOnce = Math.ceil(atOnce / 8);
+      continue;
+    }
+    revision ??= page.header.revision;
+    kvs.push(...page.kvs);
+    const last = page.kvs.at(-1);
+    if (!page.more || last === undefined)
+      return { clusterId: page.header.cluster_id, queues: queuesOf(kvs, prefix) };
+    start = Buffer.concat([last.key, Buffer.of(0)]);
+  }
+}
+
+/** The first key after all keys that begin with the prefix. A prefix is text, so its last byte is below 0xff. */
+function endOf(prefix: string): Buffer | string {
+  if (prefix === '') return '\0';
+  const end = Buffer.from(prefix);
+  end[end.length - 1]!++;
+  return end;
 }
 
 /** Groups keys by election. Keys of another shape (deeper, or without a name) are not candidates. Pure. */
@@ -60,9 +99,15 @@ export function queuesOf(kvs: readonly KeyValue[], prefix: string): ElectionQueu
     else queue.push(candidate);
   }
   return [...queues]
-    .map(([election, candidates]) => ({ election, candidates }))
+    .map(([election, candidates]) => ({ election, candidates: candidates.sort(inOrder) }))
     .sort((a, b) => (a.election < b.election ? -1 : 1));
 }
+
+/** The order of the queue. A transaction may create several keys: then the first by the bytes of its key leads. */
+const inOrder = (a: Candidate, b: Candidate): number =>
+  a.fencingToken === b.fencingToken
+    ? Buffer.compare(Buffer.from(a.key), Buffer.from(b.key))
+    : Number(a.fencingToken - b.fencingToken);
 
 /** How many leases are read at once. */
 const LEASES_AT_ONCE = 32;

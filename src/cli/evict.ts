@@ -6,7 +6,7 @@ import { Aborted, ask } from './ask.ts';
 import { withEtcd } from './connect.ts';
 import { EXIT } from './exit-codes.ts';
 import { readQueues, removeCandidate, type Candidate } from './candidates.ts';
-import { paletteFor, print, printJson, safe, type SafeText, type Terminal } from './terminal.ts';
+import { paletteFor, print, printJson, safe, shownValue, type SafeText, type Terminal } from './terminal.ts';
 
 export const usage = `Usage: etcd-election evict NAME [--yes] [--token TOKEN] [flags]
 
@@ -32,7 +32,8 @@ export async function evict(args: readonly string[], terminal: Terminal): Promis
     else print(terminal.stdout, message);
   };
   return await withEtcd(line, terminal, async (client) => {
-    const [queue] = await readQueues(client, line.prefix, name);
+    const { queues, clusterId } = await readQueues(client, line.prefix, name);
+    const [queue] = queues;
     const leader = queue?.candidates[0];
     if (leader === undefined) {
       say(safe`${name}: nobody leads, nothing to end`, { evicted: false, reason: 'nobody leads' });
@@ -47,7 +48,8 @@ export async function evict(args: readonly string[], terminal: Terminal): Promis
       });
       return EXIT.notDone;
     }
-    if (asks && !(await confirmed(terminal, name, leader, queue!.candidates.length - 1))) {
+    const where = `prefix ${line.prefix === '' ? 'none' : line.prefix}, cluster ${clusterId}`;
+    if (asks && !(await confirmed(terminal, `${name} (${where})`, leader, queue!.candidates.length - 1))) {
       say(safe`${name}: left as it is`, { evicted: false, reason: 'declined', term });
       return EXIT.notDone;
     }
@@ -64,17 +66,18 @@ export async function evict(args: readonly string[], terminal: Terminal): Promis
   });
 }
 
-const described = ({ value, fencingToken }: Candidate): SafeText => safe`${value} (token ${fencingToken})`;
+const described = ({ value, fencingToken }: Candidate): SafeText =>
+  safe`${shownValue(value)} (token ${fencingToken})`;
 
 async function confirmed(
   terminal: Terminal,
-  name: string,
+  election: string,
   leader: Candidate,
   waiting: number,
 ): Promise<boolean> {
   const { warn } = paletteFor(terminal.stderr, terminal.env);
   const next = waiting === 0 ? 'nobody else stands' : `${waiting} waiting`;
-  const question = warn(safe`${name}: end the term of ${described(leader)}? ${next} [y/N] `);
+  const question = warn(safe`${election}: end the term of ${described(leader)}? ${next} [y/N] `);
   try {
     return /^y(es)?$/i.test((await ask(terminal, question)).trim());
   } catch (error) {

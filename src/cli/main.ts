@@ -6,7 +6,7 @@ import { commonHelp, UsageError } from './arguments.ts';
 import type { Completable } from './completion.ts';
 import { EXIT } from './exit-codes.ts';
 import { ExplainedError, plain } from './plain-error.ts';
-import { paletteFor, print, safe, SafeText, type Terminal } from './terminal.ts';
+import { paletteFor, print, safe, SafeText, wrapped, type Terminal } from './terminal.ts';
 
 interface Command {
   readonly summary: string;
@@ -140,7 +140,7 @@ function version(): string {
 }
 
 function answer(terminal: Terminal, text: string): number {
-  print(terminal.stdout, SafeText.ofOurs(text));
+  print(terminal.stdout, SafeText.ofOurs(wrapped(text, terminal.stdout.columns)));
   return EXIT.ok;
 }
 

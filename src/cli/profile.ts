@@ -19,7 +19,7 @@ import { downloadProfile } from './download-profile.ts';
 import { startInspectorGuard } from './inspector-guard.ts';
 import { EXIT } from './exit-codes.ts';
 import { plain } from './plain-error.ts';
-import { paletteFor, print, printJson, safe, SafeText, type Terminal } from './terminal.ts';
+import { paletteFor, print, printJson, safe, SafeText, wrapped, type Terminal } from './terminal.ts';
 
 export const usage = `Usage: etcd-election profile URL [flags]
        etcd-election profile --pid PID [flags]
@@ -54,7 +54,7 @@ const STOPS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 export async function profile(args: readonly string[], terminal: Terminal): Promise<number> {
   const line = readLine(args, terminal.env);
   if (line === undefined) {
-    print(terminal.stdout, SafeText.ofOurs(usage));
+    print(terminal.stdout, SafeText.ofOurs(wrapped(usage, terminal.stdout.columns)));
     return EXIT.ok;
   }
   await checkFolder(line.out); // before the recording, which would be lost

@@ -1,7 +1,7 @@
 /**
  * `etcd-election status [NAME]`: shows the leader, its token, the candidates, and how long their leases last.
  */
-import { oneName, parseCommand } from './arguments.ts';
+import { oneName, parseCommand, type CommandLine } from './arguments.ts';
 import { withEtcd } from './connect.ts';
 import { EXIT } from './exit-codes.ts';
 import { readLeases, readQueues, type ElectionQueue, type LeaseLeft } from './candidates.ts';
@@ -11,6 +11,7 @@ import {
   print,
   printJson,
   safe,
+  shownValue,
   table,
   type Palette,
   type SafeText,
@@ -22,35 +23,47 @@ export const usage = `Usage: etcd-election status [NAME] [flags]
 Who leads, its fencing token, the candidates in order, and how long their leases still last. Without NAME: all
 elections under the prefix. Exit code 3 if NAME has no leader.`;
 
+/** How many candidates of one election are shown if all elections are. */
+const MOST_CANDIDATES = 10;
+
 export async function status(args: readonly string[], terminal: Terminal): Promise<number> {
   const line = parseCommand(args, terminal.env);
   const name = line.words.length === 0 ? undefined : oneName(line.words);
   return await withEtcd(line, terminal, async (client) => {
-    const found = await readQueues(client, line.prefix, name);
+    const { queues, clusterId } = await readQueues(client, line.prefix, name);
+    const most = name === undefined && !line.json ? MOST_CANDIDATES : Infinity;
     const leases = await readLeases(
       client,
-      found.flatMap(({ candidates }) => candidates),
+      queues.flatMap(({ candidates }) => candidates.slice(0, most)),
     );
+    const where: Where = { prefix: line.prefix, clusterId };
     if (line.json) {
-      const documents = found.map((queue) => documentOf(queue, leases));
-      printJson(
-        terminal.stdout,
-        name === undefined ? documents : (documents[0] ?? { election: name, leader: null, candidates: [] }),
-      );
+      const documents = queues.map((queue) => documentOf(queue, leases, where));
+      const none = { election: name, ...where, leader: null, candidates: [] };
+      printJson(terminal.stdout, name === undefined ? documents : (documents[0] ?? none));
     } else {
-      print(
-        terminal.stdout,
-        textOf(found, leases, paletteFor(terminal.stdout, terminal.env), name, line.prefix),
-      );
+      const { stdout, env } = terminal;
+      const view = { palette: paletteFor(stdout, env), name, most, columns: stdout.columns };
+      print(stdout, joined([headingOf(where, line), textOf(queues, leases, view, line.prefix)], '\n'));
     }
-    return name !== undefined && found.length === 0 ? EXIT.noLeader : EXIT.ok;
+    return name !== undefined && queues.length === 0 ? EXIT.noLeader : EXIT.ok;
   });
 }
+
+/** Two clusters, and two prefixes, have a leader each for one name. */
+interface Where {
+  readonly prefix: string;
+  readonly clusterId: string;
+}
+
+const headingOf = ({ prefix, clusterId }: Where, { connection }: CommandLine): SafeText =>
+  safe`prefix ${prefix === '' ? 'none' : prefix}, cluster ${clusterId}, at ${connection.endpoints.join(', ')}`;
 
 /** The JSON document of one election, for `--json`. */
 export function documentOf(
   { election, candidates }: ElectionQueue,
   leases: ReadonlyMap<string, LeaseLeft>,
+  where: Where,
 ): object {
   const documents = candidates.map(({ key, value, fencingToken, leaseId }, index) => {
     const lease = leases.get(leaseId);
@@ -64,14 +77,23 @@ export function documentOf(
       ttlGrantedSeconds: lease?.grantedSeconds ?? null,
     };
   });
-  return { election, leader: documents[0] ?? null, candidates: documents };
+  return { election, ...where, leader: documents[0] ?? null, candidates: documents };
+}
+
+export interface StatusView {
+  readonly palette: Palette;
+  /** The election that was asked for. */
+  readonly name: string | undefined;
+  /** How many candidates of each election are shown. */
+  readonly most: number;
+  /** Width of the terminal; undefined if it is none. */
+  readonly columns: number | undefined;
 }
 
 export function textOf(
   queues: readonly ElectionQueue[],
   leases: ReadonlyMap<string, LeaseLeft>,
-  palette: Palette,
-  name: string | undefined,
+  { palette, name, most, columns }: StatusView,
   prefix: string,
 ): SafeText {
   if (queues.length === 0)
@@ -80,18 +102,29 @@ export function textOf(
       : safe`${name}: ${palette.warn('nobody leads')}`;
   return joined(
     queues.map(({ election, candidates }) => {
-      const rows = candidates.map(({ value, fencingToken, leaseId }, index) => [
-        index === 0 ? '* leads' : `  ${index + 1}`,
-        value,
-        `token ${fencingToken}`,
-        leftOf(leases.get(leaseId)),
-      ]);
+      const rows = candidates
+        .slice(0, most)
+        .map(({ value, fencingToken, leaseId }, index) => [
+          index === 0 ? '* leads' : `  ${index + 1}`,
+          shownValue(value, valueWidth(columns)),
+          `token ${fencingToken}`,
+          leftOf(leases.get(leaseId)),
+        ]);
       const [leader, ...others] = table(rows);
-      return joined([palette.bold(election), palette.good(leader!), ...others], '\n');
+      const left = candidates.length - rows.length;
+      const more = left > 0 ? [palette.dim(safe`  and ${left} more: status ${election} shows all`)] : [];
+      return joined([palette.bold(election), palette.good(leader!), ...others, ...more], '\n');
     }),
     '\n\n',
   );
 }
+
+/** The other columns of a row take about 40 characters. */
+const OTHER_COLUMNS = 40;
+const LEAST_VALUE = 12;
+
+const valueWidth = (columns: number | undefined): number | undefined =>
+  columns === undefined ? undefined : Math.max(LEAST_VALUE, Math.min(60, columns - OTHER_COLUMNS));
 
 function leftOf(lease: LeaseLeft | undefined): string {
   if (lease === undefined) return 'no lease: stays until it is evicted';

@@ -7,7 +7,7 @@ import type { Writable } from 'node:stream';
 /** Everything of the process that a command uses. */
 export interface Terminal {
   readonly env: Readonly<Record<string, string | undefined>>;
-  readonly stdout: Writable & { readonly isTTY?: boolean };
+  readonly stdout: Writable & { readonly isTTY?: boolean; readonly columns?: number };
   readonly stderr: Writable & { readonly isTTY?: boolean };
   readonly stdin: NodeJS.ReadableStream & { readonly isTTY?: boolean };
   /** The file of the command `etcd-election`; undefined if another program runs this code. */
@@ -97,9 +97,43 @@ export function printJson(stream: Writable, value: unknown): void {
   stream.write(`${escaped}\n`);
 }
 
+/** A value may have 16 KiB. Text shows its beginning; JSON shows all of it. */
+const MOST_SHOWN = 60;
+
+/** A value, cleaned, for one line of text. @param most its longest, in characters. */
+export function shownValue(value: string, most: number = MOST_SHOWN): SafeText {
+  if (value === '') return SafeText.ofOurs('(no value)');
+  const clean = [...printable(value.slice(0, most + 1))];
+  return SafeText.ofOurs(clean.length > most ? `${clean.slice(0, most - 1).join('')}…` : clean.join(''));
+}
+
+const DEFAULT_COLUMNS = 80;
+
+/** Breaks the lines of our help for a terminal. What follows on from a flag stays in the column of its description. */
+export const wrapped = (text: string, columns: number = DEFAULT_COLUMNS): string =>
+  text
+    .replace(/^(\S.{79,})\n(?=\S)/gm, '$1 ') // a paragraph
+    .split('\n')
+    .flatMap((line) => brokenLine(line, columns))
+    .join('\n');
+
+function brokenLine(line: string, columns: number): string[] {
+  const column = /^(\s*\S.*?\s{2,})\S/.exec(line)?.[1]!.length ?? /^\s*/.exec(line)![0].length;
+  const hanging = ' '.repeat(column <= columns / 2 ? column : 4);
+  const lines: string[] = [];
+  let rest = line;
+  while (rest.length > columns) {
+    const at = rest.lastIndexOf(' ', columns);
+    if (at <= hanging.length) break; // one long word
+    lines.push(rest.slice(0, at).trimEnd());
+    rest = hanging + rest.slice(at).trimStart();
+  }
+  return [...lines, rest];
+}
+
 /** Lays out a table, one line per row. Columns are padded to their widest cell, except the last one. */
-export function table(rows: readonly (readonly string[])[]): SafeText[] {
-  const safeRows = rows.map((row) => row.map(printable));
+export function table(rows: readonly (readonly Part[])[]): SafeText[] {
+  const safeRows = rows.map((row) => row.map(cleaned));
   const columns = Math.max(0, ...safeRows.map(({ length }) => length));
   const widths = Array.from({ length: columns }, (_, column) =>
     Math.max(0, ...safeRows.map((row) => (row[column] ?? '').length)),

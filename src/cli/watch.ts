@@ -16,6 +16,7 @@ import {
   print,
   printJson,
   safe,
+  shownValue,
   type Palette,
   type SafeText,
   type Terminal,
@@ -80,8 +81,8 @@ class View {
   /** @throws {Error} at the start only, if etcd refuses us: waiting would not help. */
   async probe(client: Etcd3, isStart = false): Promise<void> {
     try {
-      const [queue] = await readQueues(client, this.#line.prefix, this.#name);
-      if (this.#outage !== undefined && !isStart) this.show(queue?.candidates[0]);
+      const { queues } = await readQueues(client, this.#line.prefix, this.#name);
+      if (this.#outage !== undefined && !isStart) this.show(queues[0]?.candidates[0]);
     } catch (error) {
       const failure = failureOf(plain(error));
       if (isStart && failure !== 'unreachable' && failure !== 'silent') throw error;
@@ -123,5 +124,5 @@ const documentOf = (election: string, leader: Omit<Leader, 'isMe'> | undefined, 
 export function lineOf(leader: Omit<Leader, 'isMe'> | undefined, at: Date, palette: Palette): SafeText {
   const time = palette.dim(at.toISOString());
   if (leader === undefined) return safe`${time}  ${palette.warn('nobody leads')}`;
-  return safe`${time}  ${palette.good(leader.value)} leads (token ${leader.fencingToken})`;
+  return safe`${time}  ${palette.good(shownValue(leader.value))} leads (token ${leader.fencingToken})`;
 }

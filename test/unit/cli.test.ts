@@ -20,8 +20,8 @@ import {
 import { explain, failureOf, type Failure } from '../../src/cli/plain-error.ts';
 import { graceMs, parseRun } from '../../src/cli/run-options.ts';
 import { queuesOf } from '../../src/cli/candidates.ts';
-import { documentOf, textOf } from '../../src/cli/status.ts';
-import { paletteFor, printable, table } from '../../src/cli/terminal.ts';
+import { documentOf, textOf, type StatusView } from '../../src/cli/status.ts';
+import { paletteFor, printable, table, wrapped } from '../../src/cli/terminal.ts';
 import { lineOf } from '../../src/cli/watch.ts';
 
 const plain = paletteFor({ isTTY: false }, {});
@@ -150,6 +150,7 @@ describe('status', () => {
     'election/',
   );
   const leases = new Map([['7', { leftSeconds: 8, grantedSeconds: 10 }]]);
+  const all: StatusView = { palette: plain, name: undefined, most: Infinity, columns: undefined };
 
   test('queues by election, oldest first; keys of another shape are none of ours', () => {
     expect(
@@ -164,7 +165,7 @@ describe('status', () => {
   });
 
   test('as text', () => {
-    expect(String(textOf(queues, leases, plain, undefined, 'election/'))).toBe(
+    expect(String(textOf(queues, leases, all, 'election/'))).toBe(
       [
         'a',
         '* leads  v5  token 5  8 of 10 s left',
@@ -174,15 +175,55 @@ describe('status', () => {
         '* leads  v6  token 6  8 of 10 s left',
       ].join('\n'),
     );
-    expect(String(textOf([], leases, plain, 'a', 'election/'))).toBe('a: nobody leads');
+    expect(String(textOf([], leases, { ...all, name: 'a' }, 'election/'))).toBe('a: nobody leads');
+  });
+
+  test('long values and queues are cut; a narrow terminal gets narrow values', () => {
+    const many = Array.from({ length: 500 }, (_, index) => kv(`election/a/${index}`, String(index + 1)));
+    const long = queuesOf(
+      [...many, { ...kv('election/b/1', '600'), value: Buffer.from('x'.repeat(16_000)) }],
+      'election/',
+    );
+    const lines = String(textOf(long, leases, { ...all, most: 10, columns: 40 }, 'election/')).split('\n');
+    expect(lines[11]).toBe('  and 490 more: status a shows all');
+    expect(lines.at(-1)).toMatch(/^\* leads {2}x{11}… {2}token 600/);
+    expect(lines).toHaveLength(1 + 10 + 1 + 1 + 2);
+    const [empty] = queuesOf([{ ...kv('election/a/1', '1'), value: Buffer.from('') }], 'election/');
+    expect(String(textOf([empty!], leases, all, 'election/'))).toContain('(no value)');
+  });
+
+  test('keys of one transaction are in the order of their bytes', () => {
+    const [queue] = queuesOf(
+      [kv('election/a/2', '5'), kv('election/a/10', '5'), kv('election/a/1', '4')],
+      'election/',
+    );
+    expect(queue!.candidates.map(({ key }) => key)).toEqual([
+      'election/a/1',
+      'election/a/10',
+      'election/a/2',
+    ]);
   });
 
   test('as JSON: tokens are strings', () => {
-    expect(documentOf(queues[1]!, leases)).toMatchObject({
+    expect(documentOf(queues[1]!, leases, { prefix: 'election/', clusterId: '1484' })).toMatchObject({
+      prefix: 'election/',
+      clusterId: '1484',
       election: 'b',
       leader: { position: 1, fencingToken: '6', ttlLeftSeconds: 8, ttlGrantedSeconds: 10 },
     });
   });
+});
+
+test('the help fits the terminal, and descriptions stay in their column', () => {
+  const text = ['Usage: x', '', `  --flag NAME  ${'word '.repeat(30).trim()}`, `  ${'y'.repeat(90)}`].join(
+    '\n',
+  );
+  for (const columns of [40, 80, 120]) {
+    const lines = wrapped(text, columns).split('\n');
+    expect(Math.max(...lines.slice(0, -1).map(({ length }) => length))).toBeLessThanOrEqual(columns);
+    expect(lines[3]).toMatch(/^ {15}word/);
+    expect(lines.join(' ').match(/word/g)).toHaveLength(30);
+  }
 });
 
 describe('the terminal', () => {
