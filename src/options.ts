@@ -191,7 +191,11 @@ const guardFields = only({
 export function resolveOptions(election: string, options: ElectionOptions | undefined): Settings {
   const complaints: string[] = [];
   const values = readFields(fields, options, 'options', complaints);
-  const guard = readFields(guardFields, guardOf(options), 'options.guard', complaints);
+  const ownGuard = guardOf(options);
+  const guard =
+    ownGuard === undefined
+      ? defaultGuardSettings
+      : readFields(guardFields, ownGuard, 'options.guard', complaints);
   if (values !== undefined && guard !== undefined) complaints.push(...contradictions(values, guard));
   if (values === undefined || guard === undefined || complaints.length > 0)
     throw new InvalidInputError(

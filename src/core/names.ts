@@ -43,7 +43,7 @@ export const commonName = (name: string): string | undefined =>
     : undefined;
 
 /** Whether the text is well-formed. Half a surrogate pair has no UTF-8 form and would reach etcd as different text. */
-export const isWellFormed = (text: string): boolean => !/\p{Surrogate}/u.test(text);
+export const isWellFormed = (text: string): boolean => text.isWellFormed();
 
 /** @returns what is expected instead; undefined if the name is valid. */
 export function nameProblem(name: unknown): string | undefined {
