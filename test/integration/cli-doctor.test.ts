@@ -30,9 +30,10 @@ async function freePort(): Promise<number> {
 async function startEtcdProxy(kind: 'grpc-proxy' | 'gateway', endpoints: readonly string[]): Promise<string> {
   const address = `127.0.0.1:${await freePort()}`;
   const hosts = endpoints.map((endpoint) => new URL(endpoint).host).join();
-  const child = spawn(await etcdPath(), [kind, 'start', `--endpoints=${hosts}`, `--listen-addr=${address}`], {
-    stdio: 'ignore',
-  });
+  const flags = [`--endpoints=${hosts}`, `--listen-addr=${address}`];
+  // It connects to the address it advertises, and the newest etcd does not start if nobody answers there.
+  if (kind === 'grpc-proxy') flags.push(`--advertise-client-url=${address}`);
+  const child = spawn(await etcdPath(), [kind, 'start', ...flags], { stdio: 'ignore' });
   onTestFinished(() => void child.kill('SIGKILL'));
   return `http://${address}`;
 }

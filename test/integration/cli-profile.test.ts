@@ -114,7 +114,7 @@ describe.skipIf(process.platform !== 'linux')('the inspector is closed', () => {
   test('when it opens late, because the process was in native code', async () => {
     const port = await freePort();
     const script = `console.log("here"); setTimeout(() => {
-      require('node:child_process').spawnSync('sleep', ['12']); console.log("awake"); setInterval(() => {}, 100) }, 50)`;
+      require('node:child_process').spawnSync('sleep', ['9']); console.log("awake"); setInterval(() => {}, 100) }, 50)`;
     const child = await service(port, script);
     const program = profile(child, port, 1);
     expect(await program.exit(), program.said).toBe(1);

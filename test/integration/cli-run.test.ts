@@ -383,7 +383,7 @@ describe('for cron: only if it is free', () => {
   test('no etcd: code 1 within the time of one request', async ({ prefix }) => {
     const program = cron(['127.0.0.1:1'], prefix, ['--if-free', '--command-timeout', '1s'], 'echo ran');
     expect(await program.exit()).toBe(1);
-    expect(program.stderr).toContain('etcd did not answer in time');
+    expect(program.stderr).toContain('cannot reach etcd at http://127.0.0.1:1');
   });
 
   test('the leadership is lost: code 3, it does not stand again', async ({ etcd, prefix, world }) => {

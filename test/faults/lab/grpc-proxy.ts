@@ -14,10 +14,18 @@ const PATIENCE_MS = 10_000;
 /** @param targets endpoints of etcd. */
 export async function startGrpcProxy(targets: readonly string[]): Promise<GrpcProxy> {
   const port = await freePort();
+  const address = `127.0.0.1:${port}`;
   const hosts = targets.map((target) => target.replace(/^http:\/\//, '')).join(',');
   const child = spawn(
     await etcdBinary(),
-    ['grpc-proxy', 'start', `--endpoints=${hosts}`, `--listen-addr=127.0.0.1:${port}`],
+    // It connects to the address it advertises, and the newest etcd does not start if nobody answers there.
+    [
+      'grpc-proxy',
+      'start',
+      `--endpoints=${hosts}`,
+      `--listen-addr=${address}`,
+      `--advertise-client-url=${address}`,
+    ],
     { stdio: 'ignore' },
   );
   const exited = once(child, 'exit');
