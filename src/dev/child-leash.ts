@@ -9,14 +9,15 @@ interface Leash {
 const held = new Map<ChildProcess, string | undefined>();
 
 /**
- * Makes sure that a child process never outlives this one, and that its temporary folder goes with it.
+ * Ends a child process, and removes its temporary folder, when this process ends.
  *
- * If this process exits, an `exit` handler kills the child. If it is killed (SIGKILL, out of memory), no
- * handler runs: then a waiting shell sees the end of the pipe that only we hold, and does the same. (Linux's own
- * PR_SET_PDEATHSIG would need a helper that not every machine has, and it fires when the *thread* that started
- * the child ends.)
+ * If this process exits, an `exit` handler kills the child. If this process is killed (SIGKILL, out of memory), no
+ * handler runs. Then a shell that reads from our pipe sees the end of that pipe, and kills the child.
  *
- * @param temporaryDir removed with `rm -rf` once the child is killed; leave it out for a folder to keep.
+ * Linux has PR_SET_PDEATHSIG for this. But it needs a helper program, and it fires when the *thread* that started the
+ * child ends.
+ *
+ * @param temporaryDir is removed with `rm -rf` after the child was killed. Leave it out to keep the folder.
  */
 export function leash(child: ChildProcess, temporaryDir?: string): Leash {
   if (held.size === 0) process.on('exit', killAll);
@@ -24,9 +25,9 @@ export function leash(child: ChildProcess, temporaryDir?: string): Leash {
   const script = 'read -r _; kill -9 "$1"; if [ -n "$2" ]; then rm -rf -- "$2"; fi';
   const shell = spawn('/bin/sh', ['-c', script, 'sh', String(child.pid), temporaryDir ?? ''], {
     stdio: ['pipe', 'ignore', 'ignore'],
-    detached: true, // so that Ctrl-C in a terminal reaches us only, and the shell still stands when we are gone
+    detached: true, // Ctrl-C in a terminal then ends this process only, and the shell survives it
   });
-  shell.on('error', () => {}); // no shell: the exit handler is all there is
+  shell.on('error', () => {}); // without a shell only the exit handler is left
   shell.unref();
   return {
     release() {

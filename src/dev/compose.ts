@@ -14,15 +14,15 @@ const POLL_MS = 100;
 
 export interface ComposedEtcd {
   readonly endpoints: string[];
-  /** Takes the container and its volume away. */
+  /** Removes the container and its volume. */
   stop(): Promise<void>;
 }
 
 /**
  * Starts the service `etcd` of this package's docker-compose.yml, on port 2379.
  *
- * @returns `undefined` if no Docker engine answers, or there is no Compose (v2's `docker compose` or v1's `docker-compose`).
- * @throws {Error} if there is both and etcd does not come up, for example because port 2379 is taken.
+ * @returns `undefined` if no Docker engine answers, or if Compose is missing (`docker compose` or `docker-compose`).
+ * @throws {Error} if both exist and etcd does not start, for example because port 2379 is taken.
  */
 export async function composeEtcd(): Promise<ComposedEtcd | undefined> {
   const compose = await findCompose();
@@ -34,14 +34,14 @@ export async function composeEtcd(): Promise<ComposedEtcd | undefined> {
     await run([...compose, 'up', '--detach', 'etcd'], UP_TIMEOUT_MS);
     await untilHealthy();
   } catch (error) {
-    await stop().catch(() => {}); // what it said before is the news
+    await stop().catch(() => {}); // the first error is the one to report
     throw error;
   }
   return { endpoints: [endpoint], stop };
 }
 
 async function findCompose(): Promise<string[] | undefined> {
-  // A project of its own: what a developer has started with the same file stays.
+  // The project name is our own, so that containers which a developer started from the same file stay.
   const file = ['--project-name', 'etcd-election-dev', '--file', composeFile];
   if (!(await succeeds(['docker', 'info']))) return undefined;
   if (await succeeds(['docker', 'compose', 'version'])) return ['docker', 'compose', ...file];

@@ -6,19 +6,19 @@ import { promisify } from 'node:util';
 const APT_TIMEOUT_MS = 120_000;
 
 export interface DebianPrograms {
-  /** Names of packages; their programs come into one folder. */
+  /** Names of the packages. Their programs are unpacked into one folder. */
   readonly packages: readonly string[];
-  /** Of this folder below `.etcd/`, which git ignores. */
+  /** Name of that folder below `.etcd/`, which git ignores. */
   readonly folder: string;
-  /** Name of a Debian release, such as `sid`. Default: this machine's own. */
+  /** Name of a Debian release, such as `sid`. Default: the release of this machine. */
   readonly release?: string | undefined;
-  /** A look at what was unpacked, before it is taken: it throws if that does not run here. Default: none. */
+  /** Checks the unpacked programs before they are used. It throws if they do not run here. Default: no check. */
   readonly check?: (folder: string) => Promise<void>;
-  /** Ends the attempt. Default: each call of apt ends after two minutes. */
+  /** Ends the attempt. Default: every call of apt ends after two minutes. */
   readonly signal?: AbortSignal | undefined;
 }
 
-/** Where programs from Debian are unpacked: `.etcd/<name>` of the project. */
+/** The folder for programs from Debian: `.etcd/<name>` in the project. */
 export async function debianFolder(name: string): Promise<string> {
   return join(await projectFolder(), '.etcd', name);
 }
@@ -26,12 +26,12 @@ export async function debianFolder(name: string): Promise<string> {
 const underWay = new Map<string, Promise<void>>();
 
 /**
- * Downloads packages of Debian and unpacks their programs into {@link debianFolder}. Nothing is installed, and apt's own
- * lists stay as they are: where they do not suffice, apt works on lists in a temporary folder. So this needs no root.
- * Another process may do the same at the same time: the first one's result is taken by all.
+ * Downloads packages of Debian and unpacks their programs into {@link debianFolder}. Nothing is installed, so this needs
+ * no root. The package lists of apt stay as they are. If they are missing or too old, apt reads lists in a temporary folder.
+ * Several processes may call this at the same time. All of them use the result of the first one that is done.
  *
  * @returns the folder.
- * @throws {Error} if this is no Debian or a relative, if its package archive does not answer, or if the check fails.
+ * @throws {Error} if this system is not based on Debian, if its package archive does not answer, or if the check fails.
  */
 export async function fetchFromDebian(programs: DebianPrograms): Promise<string> {
   const folder = await debianFolder(programs.folder);
@@ -63,13 +63,13 @@ async function download(work: string, { packages, release, signal }: DebianProgr
   if (release === undefined) {
     const hasLists = await apt(['download', ...packages]).then(
       () => true,
-      () => false, // a machine without package lists
+      () => false, // this machine has no package lists
     );
     if (hasLists) return;
   }
   const lists = await privateLists(work, release, apt);
   const updated = await apt([...lists, 'update']).catch((error: Error) => error);
-  // One of the machine's sources may be out of order while the one we need is not: so the download decides.
+  // The update fails if any source of this machine is broken. The source we need may still work, so the download decides.
   await apt([...lists, 'download', ...packages]).catch((error: Error) => {
     throw updated instanceof Error
       ? new AggregateError([updated, error], `${updated.message}\n${error.message}`)
@@ -79,7 +79,7 @@ async function download(work: string, { packages, release, signal }: DebianProgr
 
 type Apt = (args: readonly string[]) => Promise<string>;
 
-/** Options for apt to work on lists of its own, for this machine's sources or for those of another release. */
+/** Options that let apt use private lists, for the sources of this machine or of another release. */
 async function privateLists(work: string, release: string | undefined, apt: Apt): Promise<string[]> {
   await mkdir(join(work, 'lists/partial'), { recursive: true });
   await mkdir(join(work, 'cache/archives/partial'), { recursive: true });
@@ -97,7 +97,7 @@ async function privateLists(work: string, release: string | undefined, apt: Apt)
   return [...lists, ...options({ 'Dir::Etc::SourceList': source, 'Dir::Etc::SourceParts': '/dev/null' })];
 }
 
-/** Where this machine's own release comes from; the other releases are there too. */
+/** The address of the archive that this machine uses. It has the other releases too. */
 async function archive(lists: readonly string[], apt: Apt): Promise<string> {
   const codename = /^VERSION_CODENAME="?([\w-]+)/m.exec(await readFile('/etc/os-release', 'utf8'))?.[1];
   const uris = await apt([...lists, '--print-uris', 'update']);
@@ -110,7 +110,7 @@ function options(settings: Record<string, string>): string[] {
   return Object.entries(settings).flatMap(([name, value]) => ['-o', `${name}=${value}`]);
 }
 
-/** Unpacks every package in a folder; returns the folder of their programs. */
+/** Unpacks every package in a folder, and returns the folder with their programs. */
 async function unpack(work: string): Promise<string> {
   const files = (await readdir(work)).filter((file) => file.endsWith('.deb'));
   for (const file of files) await run('dpkg-deb', ['-x', join(work, file), join(work, 'root')], work);
@@ -118,7 +118,7 @@ async function unpack(work: string): Promise<string> {
 }
 
 function runApt(cwd: string, args: readonly string[], signal?: AbortSignal): Promise<string> {
-  // apt would drop to a user who may not write into our folder, and warn about it.
+  // By default apt downloads as a user that may not write into our folder, and it warns about that.
   return run('apt-get', ['-q', '-o', 'APT::Sandbox::User=root', ...args], cwd, signal);
 }
 

@@ -7,35 +7,35 @@ import { LogTail } from './log-tail.ts';
 import type { PeerNetwork } from './peer-network.ts';
 import type { Direction } from './proxy.ts';
 
-/** One etcd process of a cluster that we started. It can be stopped, killed, frozen and started again. */
+/** One etcd process of a cluster that {@link startEtcd} started. It can be stopped, killed, frozen and started again. */
 export interface EtcdMember {
   /** Its name in the cluster: `etcd1`, `etcd2`, `etcd3`. */
   readonly name: string;
   /** Client URL, for example `http://127.0.0.1:12379`. It stays the same over restarts. */
   readonly endpoint: string;
-  /** Where it keeps its data. */
+  /** The folder with its data. */
   readonly dataDir: string;
-  /** Process id; `undefined` while it does not run. */
+  /** Process ID. `undefined` while the member does not run. */
   readonly pid: number | undefined;
   /**
-   * Starts it, with the data it has, and waits until it answers clients: until it is part of a quorum. When it runs
-   * already, this is the start that is under way or done. So two stopped members of three are started
-   * together: each waits for the other.
+   * Starts it with the data it has, and waits until it answers clients. It answers only as part of a quorum. So start two
+   * stopped members of three together: each waits for the other. If the member runs or starts already, this
+   * returns the promise of that start.
    *
-   * @throws {EtcdStartError} if it exits instead, or is not ready in `startTimeoutMs`; then it does not run.
+   * @throws {EtcdStartError} if it exits, or is not ready within `startTimeoutMs`. Then it does not run.
    */
   start(): Promise<void>;
-  /** Ends it in an orderly way (SIGTERM; SIGKILL if that takes longer than 5 s), and waits. A frozen member is thawed first. */
+  /** Sends SIGTERM and waits until it ends. After 5 s it sends SIGKILL. A frozen member is thawed first. */
   stop(): Promise<void>;
-  /** Ends it at once (SIGKILL), as a crash would, and waits. */
+  /** Sends SIGKILL, as in a crash, and waits until it has ended. */
   kill(): Promise<void>;
-  /** Stops it in its tracks (SIGSTOP): connections stay open and nothing answers. Nothing happens if it does not run. */
+  /** Sends SIGSTOP: connections stay open, and the member does not answer. It does nothing if the member does not run. */
   freeze(): void;
-  /** Lets a frozen member go on (SIGCONT). */
+  /** Sends SIGCONT, so that a frozen member continues. */
   thaw(): void;
   /**
-   * Parts it from the other members, while clients still reach it: nothing gets through from it (`up`), to it (`down`) or either
-   * way (`both`, the default), though connections stay open. What is sent meanwhile arrives after {@link rejoin}.
+   * Blocks the traffic between this member and the others: what it sends (`up`), what they send (`down`), or both (the
+   * default). Clients still reach the member, and its connections stay open. Blocked bytes arrive after {@link rejoin}.
    *
    * @throws {Error} unless etcd was started with `peerNetwork: true`.
    */
@@ -69,11 +69,11 @@ export interface MemberOptions {
   readonly args: readonly string[];
   readonly logLines: number;
   readonly startTimeoutMs: number;
-  /** A temporary folder that shall go with the process, should we be killed. */
+  /** A temporary folder to remove if this process is killed. */
   readonly temporaryDir: string | undefined;
-  /** The way to the other members, if it is ours. */
+  /** The network between the members, if it runs in this process. */
   readonly peerNetwork: PeerNetwork | undefined;
-  /** Environment in which it takes that way. */
+  /** Environment variables that make the member use that network. */
   readonly peerEnv: NodeJS.ProcessEnv;
 }
 
@@ -159,7 +159,7 @@ export class MemberProcess implements EtcdMember {
     const child = spawn(binary, args, {
       stdio: ['ignore', 'pipe', 'pipe'],
       env: { ...withoutEtcdVariables(process.env), ...peerEnv },
-      detached: true, // Ctrl-C in a terminal is for us: our program may still need etcd to resign
+      detached: true, // Ctrl-C in a terminal must not end etcd: the program may still need it to resign
     });
     this.#log.follow(child.stdout);
     this.#log.follow(child.stderr);
@@ -194,9 +194,9 @@ export class MemberProcess implements EtcdMember {
 }
 
 /**
- * Resolves when etcd answers a client, or when the signal aborts. etcd opens its client port early, but answers there
- * only after it has joined a quorum: one request, made before, is answered in that moment. Unlike `/health`, this
- * also works with client certificates, with authentication and with an alarm raised.
+ * Resolves when etcd answers a client, or when the signal aborts. etcd opens its client port early, but it answers there
+ * only after it has joined a quorum. A request that was sent earlier is answered at that moment. Unlike `/health`, this
+ * also works with client certificates, with authentication, and while an alarm is active.
  */
 async function answers(endpoint: string, signal: AbortSignal): Promise<void> {
   while (!signal.aborted) {
@@ -209,7 +209,7 @@ function request(endpoint: string, signal: AbortSignal): Promise<boolean> {
   return new Promise((resolve) => {
     const options = { path: '/version', agent: false, signal } as const;
     const sent = endpoint.startsWith('https:')
-      ? // Whoever signed the certificate: a finished handshake says what we want to know.
+      ? // Any certificate will do: a finished handshake proves that etcd answers.
         https.get(endpoint, { ...options, rejectUnauthorized: false })
       : http.get(endpoint, options);
     const done = (answered: boolean): void => {
@@ -222,7 +222,7 @@ function request(endpoint: string, signal: AbortSignal): Promise<boolean> {
   });
 }
 
-/** etcd reads every one of its flags from the environment too, and `ETCD_ENDPOINTS` is ours. */
+/** etcd also reads all its flags from variables that begin with `ETCD_`. `ETCD_ENDPOINTS` is ours, so we remove them. */
 function withoutEtcdVariables(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
   return Object.fromEntries(Object.entries(env).filter(([name]) => !name.startsWith('ETCD_')));
 }

@@ -1,30 +1,30 @@
-/** etcd as Debian packages it: by series, or the newest that runs here. */
+/** Fetches etcd from Debian's packages: a given series, or the newest version that runs here. */
 import { execFile } from 'node:child_process';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { debianFolder, fetchFromDebian, type DebianPrograms } from './debian-package.ts';
 
-/** Minor versions of etcd that a Debian release has; `newest` is what its unstable one has. */
+/** Minor versions of etcd in Debian's releases. `newest` is the version in Debian unstable. */
 export type EtcdSeries = '3.4' | '3.5' | 'newest';
 
 const releases: Record<EtcdSeries, string> = { '3.4': 'bookworm', '3.5': 'trixie', newest: 'sid' };
 
-/** For the newest one, which is not everywhere: then there is time left for another. */
+/** Time limit for fetching the newest version. Not every archive has it, and this leaves time to fetch another. */
 const NEWEST_WITHIN_MS = 90_000;
 
-/** What this machine's own release has. */
+/** The folder for the version in the Debian release of this machine. */
 const OWN = 'debian';
 
-/** Where an etcd may be unpacked already, the best first. */
+/** Folders in which etcd may be unpacked already, the preferred one first. */
 export const unpackedEtcds = (series: EtcdSeries | undefined): Promise<string[]> =>
   Promise.all((series === undefined ? ['newest', OWN] : [series]).map(debianFolder));
 
 /**
- * Unpacks `etcd` and `etcdctl`. Without a series it is the newest that Debian has; if that cannot be had, or does not run
- * here, the one of this machine's own release.
+ * Unpacks `etcd` and `etcdctl`. Without a series it fetches the newest version that Debian has. If that fails, or does
+ * not run here, it fetches the version of this machine's own release.
  *
  * @returns the folder.
- * @throws {Error} if neither can be had.
+ * @throws {Error} if it can fetch neither.
  */
 export async function fetchEtcd(series: EtcdSeries | undefined): Promise<string> {
   if (series !== undefined) return await fetchFromDebian(etcdOf(series));

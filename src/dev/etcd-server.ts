@@ -14,19 +14,19 @@ export interface StartEtcdOptions {
   /** Path of the `etcd` executable. Default: what {@link etcdPath} finds, or fetches. */
   binary?: string | undefined;
   /**
-   * Folder for the data, one subfolder a member; it is kept. With three members it has to be empty: members know each
-   * other by ports, which are new each time. Default: a temporary folder, removed by `stop()`.
+   * Folder for the data, with a subfolder for every member. `stop()` keeps it. With three members the folder must be empty,
+   * because members know each other by their ports, and the ports change. Default: a temporary folder, which `stop()` removes.
    */
   dataDir?: string | undefined;
   /**
-   * More flags for every member; they win over ours. For example `['--quota-backend-bytes=16777216']` or
-   * `['--auth-token-ttl=2']`; with `--cert-file` the endpoints are `https`. Default: none. The election timeout stays
-   * etcd's own, because the shortest lease that etcd grants depends on it.
+   * More flags for every member. They override ours. For example `['--quota-backend-bytes=16777216']` or
+   * `['--auth-token-ttl=2']`. With `--cert-file` the endpoints are `https`. Default: none. We leave etcd's election timeout
+   * alone, because the shortest lease that etcd grants depends on it.
    */
   extraArgs?: readonly string[] | undefined;
   /**
-   * Whether members speak to each other through this process, so that {@link EtcdMember.isolate} can part them. Then they
-   * need its event loop to turn. Default: false.
+   * Whether the traffic between members passes through this process, so that {@link EtcdMember.isolate} can block it. If
+   * this process blocks its event loop, that traffic stops too. Default: false.
    */
   peerNetwork?: boolean | undefined;
   /** How many of the last lines of a member's log are kept. Default: 200. */
@@ -35,32 +35,32 @@ export interface StartEtcdOptions {
   startTimeoutMs?: number | undefined;
 }
 
-/** An etcd of our own: real processes, on ports of 127.0.0.1, that never outlive this process. */
+/** An etcd cluster for this process alone: real etcd processes on ports of 127.0.0.1, which end with this process. */
 export interface EtcdCluster extends AsyncDisposable {
   /** Client URLs of all members, in their order. They stay the same over restarts. */
   readonly endpoints: string[];
-  /** Of the etcd binary, for example `3.4.23`. */
+  /** The version of the etcd binary, for example `3.4.23`. */
   readonly version: string;
   readonly members: readonly EtcdMember[];
-  /** Ends all members at once, as a power cut would, then starts them with the data they had. */
+  /** Kills all members at once, as a power cut does, then starts them with the data they had. */
   restart(): Promise<void>;
-  /** Ends all members, frozen ones too, and removes the data if its folder was a temporary one. May be called again. */
+  /** Ends all members, also frozen ones, and removes the data if its folder was temporary. It can be called again. */
   stop(): Promise<void>;
 }
 
 const PORT_ATTEMPTS = 3;
 
 /**
- * Starts etcd and waits until it answers. A cluster keeps this process alive until it is stopped, as a listening
- * server does; if this process ends, in whatever way, the cluster ends with it.
+ * Starts etcd and waits until it answers. The cluster keeps this process alive until it is stopped, as a listening
+ * server does. The cluster ends with this process, even if the process is killed.
  *
  * ```ts
  * await using etcd = await startEtcd();
  * const client = new Etcd3({ hosts: etcd.endpoints });
  * ```
  *
- * @throws {EtcdNotFoundError} if there is no etcd here and none can be had.
- * @throws {EtcdStartError} if it exits, or is not ready in time; its message ends with etcd's log.
+ * @throws {EtcdNotFoundError} if there is no etcd here and none can be fetched.
+ * @throws {EtcdStartError} if it exits, or is not ready in time. Its message ends with etcd's log.
  */
 export async function startEtcd(options: StartEtcdOptions = {}): Promise<EtcdCluster> {
   const binary = options.binary ?? (await etcdPath());
@@ -103,14 +103,14 @@ class Cluster implements EtcdCluster {
   }
 
   async restart(): Promise<void> {
-    // Asked to end in an orderly way, members that end together spend seconds on handing leadership to each other.
+    // On SIGTERM, members that end together would spend seconds on moving leadership to each other.
     await Promise.all(this.members.map((member) => member.kill()));
     await this.start();
   }
 
   async stop(): Promise<void> {
     const isTemporary = this.#temporaryDir !== undefined;
-    // An orderly end is only for data that is kept.
+    // Members need an orderly end only if their data is kept.
     await Promise.all(this.members.map((member) => (isTemporary ? member.kill() : member.stop())));
     this.#peerNetwork?.close();
     if (isTemporary) await rm(this.#temporaryDir, { recursive: true, force: true, maxRetries: 3 });

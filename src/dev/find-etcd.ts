@@ -7,9 +7,9 @@ type Program = 'etcd' | 'etcdctl';
 
 export interface FindEtcdOptions {
   /**
-   * A minor version, to test against. It is looked for in `.etcd/`, then taken from the Debian release that has it; what
-   * is on the `PATH` is not asked. Default: whatever is on the `PATH`, else the newest that Debian has, else what this
-   * machine's own release has.
+   * A minor version to test against. It is looked for in `.etcd/`, then fetched from the Debian release that has it. The
+   * `PATH` is ignored. Default: the version on the `PATH`, else the newest version that Debian has, else the version of
+   * this machine's own release.
    */
   series?: EtcdSeries | undefined;
 }
@@ -19,7 +19,7 @@ export class EtcdNotFoundError extends Error {
   override readonly name = 'EtcdNotFoundError';
   readonly code = 'ETCD_NOT_FOUND';
 
-  /** @param tried how the attempts to get one failed. */
+  /** @param tried the errors of all attempts to get one. */
   constructor(program: string, tried: readonly Error[]) {
     const ways =
       `Any of these helps: set ETCD_ENDPOINTS to an etcd that runs; put ${program} on the PATH ` +
@@ -33,9 +33,9 @@ export class EtcdNotFoundError extends Error {
 }
 
 /**
- * Path of an `etcd` executable: on the `PATH`; else in `.etcd/` of the project folder (the nearest one, from the current
- * folder upwards, with a `package.json`); else from Debian's package, downloaded by `apt-get` and unpacked into `.etcd/`.
- * Nothing is installed on the machine. Several processes may ask at once.
+ * Path of an `etcd` executable. It is taken from the `PATH`, else from `.etcd/` in the project folder. Else `apt-get`
+ * downloads Debian's package, which is unpacked into `.etcd/`. The project folder is the current one, or the nearest one
+ * above it with a `package.json`. Nothing is installed on the machine. Several processes may call this at once.
  *
  * @throws {EtcdNotFoundError} if none of these gives one.
  */
@@ -44,7 +44,7 @@ export function etcdPath(options: FindEtcdOptions = {}): Promise<string> {
 }
 
 /**
- * Path of an `etcdctl` executable, found in the way of {@link etcdPath}.
+ * Path of an `etcdctl` executable, found in the same way as by {@link etcdPath}.
  *
  * @throws {EtcdNotFoundError} if there is none and none can be fetched.
  */
@@ -52,7 +52,7 @@ export function etcdctlPath(options: FindEtcdOptions = {}): Promise<string> {
   return find('etcdctl', options);
 }
 
-/** A program that is here already; nothing is fetched. */
+/** Path of a program that is here already. Nothing is fetched. */
 export async function findHere(program: Program, series?: EtcdSeries): Promise<string | undefined> {
   const onPath = series === undefined ? await findOnPath(program) : undefined;
   if (onPath !== undefined) return onPath;

@@ -1,12 +1,12 @@
 /**
- * A test suite campaigns, resigns and campaigns again in one process, as no service does, and the loop guard would
- * hold it back: its state belongs to the process, whatever objects come and go.
+ * A test suite campaigns and resigns many times in one process. No service does that, so the loop guard would delay it:
+ * the guard's state belongs to the process, not to the objects.
  */
 const home = globalThis as { [key: symbol]: Map<string, Map<string, unknown>> | undefined };
 
 /**
- * Makes every loop guard of this process forget what it has counted: those of elections that are made from now on,
- * and those of clients. For tests and benchmarks only, between one case and the next; a prefix of its own for each case does as well.
+ * Resets the counts of every loop guard in this process: those of clients, and those of elections that are created from
+ * now on. Use it between test cases or benchmarks only. A separate prefix for every case has the same effect.
  */
 export function resetLoopGuards(): void {
   for (const kind of [

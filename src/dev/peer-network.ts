@@ -1,6 +1,6 @@
 /**
- * The network between etcd's own members, with partitions on demand. Each member dials the others through a SOCKS
- * server of its own, so that we know who speaks to whom; a proxy in front of a member would know only to whom.
+ * The network between the members of etcd, with partitions on demand. Every member dials the others through its own
+ * SOCKS server, so that we know both ends of a connection. A proxy in front of a member would know only one end.
  */
 import { once } from 'node:events';
 import { type AddressInfo, type Server, type Socket, connect, createServer } from 'node:net';
@@ -8,17 +8,17 @@ import type { Direction } from './proxy.ts';
 import { Pipe } from './proxy-pipe.ts';
 
 interface Connection {
-  /** Names of members: who dialled, and whom. */
+  /** Names of the member that dialled and of the member that was dialled. */
   readonly dialler: string;
   readonly dialled: string;
   readonly client: Socket;
   readonly upstream: Socket;
-  /** From the dialler. Both of them speak on one connection, whoever dialled it. */
+  /** Bytes from the dialler. Both members send on one connection, whichever of them dialled it. */
   readonly up: Pipe;
   readonly down: Pipe;
 }
 
-/** RFC 1928, as much as Go's client says: no authentication, then CONNECT to a name. */
+/** The part of SOCKS 5 (RFC 1928) that Go's client uses: no authentication, then CONNECT to a name. */
 const VERSION = 5;
 const NO_AUTHENTICATION = 0;
 const CONNECT = 1;
@@ -27,18 +27,18 @@ const IPV4 = 1;
 const GRANTED = Buffer.from([VERSION, 0, 0, IPV4, 0, 0, 0, 0, 0, 0]);
 
 export class PeerNetwork {
-  /** Where each member really listens, by its name in this network. */
+  /** The port on which every member listens, by its name in this network. */
   readonly #ports = new Map<string, number>();
   readonly #servers: Server[] = [];
   readonly #open = new Set<Connection>();
-  /** Ways on which nothing gets through: from a member to a member. */
+  /** Blocked directions, from a member to a member. */
   readonly #silent = new Set<string>();
 
   /**
-   * Lets a member into the network.
+   * Adds a member to the network.
    *
-   * @returns the peer URL that it advertises, a name that only this network knows; and the environment in which it uses
-   *   the network. Go sends nothing to a proxy that goes to a loopback address: hence the names.
+   * @returns the peer URL that the member advertises, and the environment in which it uses this network. The host in the URL
+   *   is a name that only this network knows, because Go uses no proxy for loopback addresses.
    */
   async join(
     member: string,
@@ -46,7 +46,7 @@ export class PeerNetwork {
   ): Promise<{ readonly peerUrl: string; readonly env: NodeJS.ProcessEnv }> {
     this.#ports.set(member, peerPort);
     const server = createServer({ allowHalfOpen: true, noDelay: true }, (client) => {
-      client.on('error', () => {}); // its end is seen by its pipes
+      client.on('error', () => {}); // the pipes see its end
       this.#accept(member, client).catch(() => client.destroy());
     });
     server.unref();
@@ -61,7 +61,7 @@ export class PeerNetwork {
     };
   }
 
-  /** Nothing gets through from this member to the others (`up`), or from them to it (`down`), until {@link rejoin}. */
+  /** Blocks bytes from this member to the others (`up`), or from them to it (`down`), until {@link rejoin}. */
   isolate(member: string, direction: Direction): void {
     for (const other of this.#ports.keys()) {
       if (direction !== 'down') this.#silent.add(way(member, other));
@@ -99,7 +99,7 @@ export class PeerNetwork {
     if (port === undefined) throw new Error(`no member ${host}`);
     const upstream = connect({ host: '127.0.0.1', port, allowHalfOpen: true, noDelay: true });
     upstream.on('error', () => {});
-    await once(upstream, 'connect'); // else Go would take a member that is down for one that hangs up
+    await once(upstream, 'connect'); // otherwise a member that is down would look to Go like one that hangs up
     client.write(GRANTED);
     const connection = {
       dialler,
@@ -128,13 +128,13 @@ export class PeerNetwork {
 
 const way = (from: string, to: string): string => `${from} ${to}`;
 
-/** The next so many bytes; rejects where the connection ends first. */
+/** Reads exactly `length` bytes. Rejects if the connection ends first. */
 async function read(socket: Socket, length: number): Promise<Buffer> {
   for (;;) {
     if (length === 0) return Buffer.alloc(0);
     const bytes = socket.read(length) as Buffer | null;
     if (bytes !== null && bytes.length === length) return bytes;
-    if (socket.readableEnded || socket.destroyed) throw new Error('ended in the handshake');
+    if (socket.readableEnded || socket.destroyed) throw new Error('connection ended during the handshake');
     await Promise.race([once(socket, 'readable'), once(socket, 'close')]);
   }
 }

@@ -8,10 +8,12 @@ const STRETCHES = 16;
 /**
  * A free TCP port on 127.0.0.1, as the operating system confirms by letting us bind it.
  *
- * It lies below the range that outgoing connections draw from. A port from that range (what binding to port 0
- * gives) can be lost while a stopped member waits to be started again: to any client of the machine, even to a client that
- * dials the stopped member and, by drawing the same number as its own port, connects to itself. Processes that run side by
- * side draw from different stretches first: what one has left for a while, the other does not take.
+ * The port lies below the range that the system uses for outgoing connections. Binding to port 0 gives a port from that
+ * range. While a stopped member waits for its restart, an outgoing connection of any program could take such a port. A
+ * client that dials the stopped member could even get that port itself, and so connect to itself.
+ *
+ * Processes that run side by side first try different parts of the range. So one does not take a port that another has
+ * released for a moment.
  *
  * @throws {Error} if a hundred random ports in a row are taken.
  */
@@ -26,7 +28,7 @@ export async function freePort(): Promise<number> {
   throw new Error(`no free port on 127.0.0.1 between ${LOWEST_PORT} and ${end} in ${ATTEMPTS} attempts`);
 }
 
-/** Where Linux's range for outgoing connections begins; other systems begin later than this default. */
+/** The first port of Linux's range for outgoing connections. On other systems that range begins above this default. */
 async function firstOutgoingPort(): Promise<number> {
   const range = await readFile('/proc/sys/net/ipv4/ip_local_port_range', 'utf8').catch(() => '');
   const first = Number.parseInt(range, 10);

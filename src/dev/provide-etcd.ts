@@ -5,23 +5,24 @@ import { EtcdNotFoundError, findHere } from './find-etcd.ts';
 interface Provided extends AsyncDisposable {
   /** Client URLs. */
   readonly endpoints: string[];
-  /** Ends what was started for this call; an etcd that ran before goes on. */
+  /** Ends everything that this call started. An etcd that ran before keeps running. */
   stop(): Promise<void>;
 }
 
 /**
- * An etcd to work with. `managed` says whether it is made of processes that we can kill, freeze and restart: then
- * `cluster` is there.
+ * An etcd to work with. If `managed` is true, it consists of processes that you can kill, freeze and restart through
+ * `cluster`.
  */
 export type ProvidedEtcd =
   | (Provided & { readonly managed: true; readonly cluster: EtcdCluster })
   | (Provided & { readonly managed: false });
 
 /**
- * The etcd that the environment names: `ETCD_ENDPOINTS`, one or more client URLs, with commas between them. `http://` may
- * be left out, as in `127.0.0.1:2379`. `undefined` if the variable is empty or not set.
+ * Reads `ETCD_ENDPOINTS` from the environment: one or more client URLs, separated by commas. `http://` may be left out,
+ * as in `127.0.0.1:2379`.
  *
- * @throws {TypeError} if one of them is no URL.
+ * @returns `undefined` if the variable is empty or not set.
+ * @throws {TypeError} if one of them is not a URL.
  */
 export function findEndpoints(env: NodeJS.ProcessEnv = process.env): string[] | undefined {
   const endpoints = (env['ETCD_ENDPOINTS'] ?? '').split(',').flatMap((text) => {
@@ -35,16 +36,16 @@ export function findEndpoints(env: NodeJS.ProcessEnv = process.env): string[] | 
 }
 
 /**
- * Gives an etcd, from the first of these that works:
+ * Provides an etcd from the first of these sources that works:
  *
- * 1. the one that `ETCD_ENDPOINTS` names (not managed);
- * 2. a process, from an `etcd` on the `PATH` or fetched earlier into `.etcd/`;
+ * 1. the etcd that `ETCD_ENDPOINTS` names (not managed);
+ * 2. a process, from an `etcd` on the `PATH` or one fetched earlier into `.etcd/`;
  * 3. a container, from this package's docker-compose.yml, if a Docker engine answers (not managed; one member);
- * 4. a process, from Debian's package, fetched into `.etcd/`.
+ * 4. a process, from Debian's package, which is fetched into `.etcd/`.
  *
- * @param options for the ways that start a process.
- * @throws {EtcdNotFoundError} if none of them works; its message names the ways to get an etcd.
- * @throws {EtcdStartError} if there is an etcd that does not start.
+ * @param options are used if a process is started.
+ * @throws {EtcdNotFoundError} if no source works. Its message names the ways to get an etcd.
+ * @throws {EtcdStartError} if an etcd was found but does not start.
  */
 export async function provideEtcd(options: StartEtcdOptions = {}): Promise<ProvidedEtcd> {
   const named = findEndpoints();

@@ -2,7 +2,7 @@ import type { Socket } from 'node:net';
 
 const MAX_WAITING_BYTES = 1024 * 1024;
 
-/** What a source has to say: bytes, that it sends no more (FIN), or that it is gone (RST, or never reached). */
+/** What comes from a source: bytes, its end (FIN), or its loss (RST, or it was never reached). */
 type News = Buffer | 'end' | 'gone';
 
 interface Waiting {
@@ -11,9 +11,9 @@ interface Waiting {
 }
 
 /**
- * One direction of a proxied connection. All that the source says goes through one queue, in order, each a delay after it
- * came. Stalled, nothing leaves the queue and the source is no longer read, so that the operating system's
- * buffers fill up and push back, and the sink does not even learn that the source is gone.
+ * One direction of a proxied connection. Everything from the source passes through one queue, in order, and leaves it after
+ * the delay. While the pipe is stalled, nothing leaves the queue, and the source is not read. Then the buffers of the
+ * operating system fill up, and the sink does not notice even the end of the source.
  */
 export class Pipe {
   readonly #source: Socket;
@@ -25,14 +25,14 @@ export class Pipe {
   #delayMs = 0;
   #timer: NodeJS.Timeout | undefined;
 
-  /** @param mayPass asked when news leaves, with its length (an end has none); what may not pass is dropped. */
+  /** @param mayPass gets the number of bytes that are about to leave (0 for an end). If it returns false, they are dropped. */
   constructor(source: Socket, sink: Socket, mayPass: (bytes: number) => boolean) {
     this.#source = source;
     this.#sink = sink;
     this.#mayPass = mayPass;
     source.on('data', (chunk: Buffer) => this.#enqueue(chunk));
     source.once('end', () => this.#enqueue('end'));
-    source.on('error', () => {}); // 'close' follows, and says that there was one
+    source.on('error', () => {}); // 'close' follows, with the flag that there was an error
     source.once('close', (hadError) => {
       if (hadError || !source.readableEnded) this.#enqueue('gone');
     });
@@ -47,13 +47,13 @@ export class Pipe {
   }
 
   #enqueue(news: News): void {
-    const lastDueMs = this.#waiting.at(-1)?.dueMs ?? 0; // a shorter delay than before may not overtake
+    const lastDueMs = this.#waiting.at(-1)?.dueMs ?? 0; // keeps the order when the delay becomes shorter
     this.#waiting.push({ dueMs: Math.max(lastDueMs, performance.now() + this.#delayMs), news });
     if (Buffer.isBuffer(news)) this.#waitingBytes += news.length;
     this.#flush();
   }
 
-  /** Sends on what is due, then says what to wait for: the time, the sink, or the source. */
+  /** Forwards what is due, then waits for the next due time, for the sink, or for the source. */
   #flush(): void {
     clearTimeout(this.#timer);
     while (this.#mayLeave(this.#waiting[0])) this.#send(this.#waiting.shift()?.news);

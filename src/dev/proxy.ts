@@ -3,27 +3,27 @@ import { type Server, type Socket, connect, createServer } from 'node:net';
 import { freePort } from './ports.ts';
 import { Pipe } from './proxy-pipe.ts';
 
-/** `up` is from the client to the target, `down` back. */
+/** `up` is from the client to the target, `down` is from the target to the client. */
 export type Direction = 'up' | 'down' | 'both';
 
 export interface StartProxyOptions {
-  /** Where connections go: a URL (`http://127.0.0.1:2379`), or `host:port`. */
+  /** The address to forward connections to: a URL (`http://127.0.0.1:2379`), or `host:port`. */
   target: string;
   /** Port on 127.0.0.1 to listen on. Default: a free one. */
   port?: number | undefined;
 }
 
 /**
- * A network between a client and etcd, with faults on demand. Faults add up, and last until {@link restore}. A call takes
- * effect before it returns, except where it returns a promise.
+ * A network between a client and etcd, with faults on demand. Faults add up, and last until {@link restore}. A method that
+ * returns no promise takes effect before it returns.
  */
 export interface FaultyProxy extends AsyncDisposable {
-  /** What to give to the client instead of the target: same scheme, our port. */
+  /** The address to give to the client instead of the target. It has the same scheme and the port of the proxy. */
   readonly endpoint: string;
   readonly port: number;
   /** Connections accepted so far. Connections refused while {@link cut} do not count. */
   readonly connections: number;
-  /** Connections open now, on one side at least. */
+  /** Connections that are open now on at least one side. */
   readonly openConnections: number;
   /** Bytes forwarded to the target so far. */
   readonly bytesUp: number;
@@ -31,40 +31,39 @@ export interface FaultyProxy extends AsyncDisposable {
   readonly bytesDown: number;
   /** Bytes of replies that {@link loseReplies} dropped so far. */
   readonly bytesLost: number;
-  /** Connections that we ended with a reset so far. */
+  /** Connections that the proxy has reset so far. */
   readonly resets: number;
-  /** A machine that is off: ends all connections, and refuses new ones. */
+  /** Ends all connections and refuses new ones, as if the machine were off. */
   cut(): void;
   /**
-   * A silent partition: connections stay open, new ones are accepted, and nothing more gets through in this direction, not
-   * even the news that the other side has gone. What is sent meanwhile is kept (by the operating system, whose buffers
-   * then push back) and arrives after {@link resume}, as it would when a cable is plugged in again.
+   * A silent partition: connections stay open and new ones are accepted, but nothing gets through in this direction. Even
+   * the end of a connection is not forwarded. The buffers of the operating system keep the bytes until {@link resume}. Then
+   * the bytes arrive, as if a cable were plugged in again.
    */
   stall(direction?: Direction): void;
   /** Ends {@link stall}. */
   resume(): void;
-  /** A long way: every byte arrives this much later, in each direction. Milliseconds, 0 to 60,000; 0 ends it. */
+  /** Delays every byte in both directions. Milliseconds, 0 to 60,000; 0 ends the delay. */
   slow(delayMs: number): void;
-  /** Ends all connections with a reset (RST), as a crashed machine's kernel or a firewall does. New ones are welcome. */
+  /** Resets all connections (RST), as the kernel of a crashed machine or a firewall does. New ones are accepted. */
   reset(): void;
-  /** As {@link reset}, and from now on resets each new connection as soon as it is accepted and counted. */
+  /** Does the same as {@link reset}, and also resets every new connection once it is accepted and counted. */
   resetAll(): void;
   /**
-   * Requests arrive and replies do not: whatever comes back is dropped, and `resetAfterMs` after the first lost byte of
-   * a connection, that connection is reset. So a client cannot know whether what it asked for has happened. Default: 100
-   * milliseconds, time for etcd to do what it was asked.
+   * Forwards requests and drops replies. It resets a connection `resetAfterMs` after its first lost byte. So a client cannot
+   * know whether etcd has carried out its request. Default: 100 milliseconds, which is enough for etcd to do so.
    */
   loseReplies(options?: { resetAfterMs?: number | undefined }): void;
-  /** Ends every fault. Connections that lost bytes are reset. Resolves when new connections are accepted again. */
+  /** Ends every fault and resets connections that lost bytes. Resolves when new connections are accepted again. */
   restore(): Promise<void>;
-  /** Ends the proxy and all its connections. May be called again. */
+  /** Ends the proxy and all its connections. It can be called again. */
   close(): Promise<void>;
 }
 
 /**
  * Starts a TCP proxy on 127.0.0.1 whose network can fail.
  *
- * @throws {TypeError} if the target is no address.
+ * @throws {TypeError} if the target is not an address.
  * @throws {Error} if the port is taken (`EADDRINUSE`).
  */
 export async function startProxy({ target, port }: StartProxyOptions): Promise<FaultyProxy> {
@@ -87,13 +86,13 @@ interface Connection {
   hasLost: boolean;
 }
 
-/** What goes wrong at present; a new connection meets it too. */
+/** The faults at present. They apply to new connections too. */
 interface Faults {
   stalledUp: boolean;
   stalledDown: boolean;
   delayMs: number;
   resetsNew: boolean;
-  /** Replies are lost, and their connection is reset after this time. */
+  /** Replies are dropped, and their connection is reset after this time. */
   losesForMs: number | undefined;
 }
 
@@ -221,7 +220,7 @@ class TcpProxy implements FaultyProxy {
   #mayComeDown(connection: Connection, bytes: number): boolean {
     const { losesForMs } = this.#faults;
     if (connection.hasLost) {
-      this.bytesLost += bytes; // with a gap in them, the bytes that follow are no use; nor may it end in an orderly way
+      this.bytesLost += bytes; // bytes after a gap are useless, and the connection must not end with a FIN
       return false;
     }
     if (losesForMs === undefined || bytes === 0) {

@@ -1,6 +1,6 @@
 /**
- * Three replicas of a small sync service elect a leader; then the leader resigns, is killed, frozen, cut off, and etcd is
- * restarted. What the demo says of it is measured: the leader stamps every 20 ms that it acts.
+ * Three replicas of a small sync service elect a leader. Then the leader resigns, is killed, is frozen and is cut off, and
+ * etcd is restarted. Every figure that the demo prints is measured: the leader records an act every 20 ms.
  */
 import { parseArgs } from 'node:util';
 import { type Reign } from './history.ts';
@@ -13,11 +13,11 @@ const HELP = `Usage: etcd-election demo [options], or in a clone: npm run demo -
   --only <list>  some of: ${scenes.map(({ name }) => name).join(', ')}; for example --only resign,kill
   --json         print the result as JSON, and nothing else
   --verbose      show the replicas' log lines
-  --help         this
+  --help         show this help
 
-It starts an etcd of its own, or uses the one that ETCD_ENDPOINTS names (plain http, no password).`;
+The demo starts its own etcd, or uses the one that ETCD_ENDPOINTS names (plain http, no password).`;
 
-/** Between two scenes: on a terminal, time to read. */
+/** The pause between two scenes. It is longer on a terminal, so that a person can read. */
 const PAUSE_MS = { terminal: 5000, elsewhere: 1000 };
 const REDRAW_MS = 100;
 const TIMELINE_COLUMNS = 64;
@@ -31,7 +31,7 @@ interface Handover {
   readonly leaderlessMs: number;
 }
 
-/** Why it ended early. */
+/** The reason if a signal ends the demo early. */
 class Interrupted extends Error {
   readonly exitCode: number;
 
@@ -43,7 +43,7 @@ class Interrupted extends Error {
 
 const SIGNALS = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 } as const;
 
-/** @returns the exit code: 0 if all went well, and at no instant two replicas led. */
+/** @returns the exit code: 0 if every scene passed and two replicas never led at once. */
 export async function demo(args: string[]): Promise<number> {
   const chosen = choose(args);
   if (typeof chosen === 'string') {
@@ -58,7 +58,7 @@ export async function demo(args: string[]): Promise<number> {
   } catch (error) {
     screen.live('');
     if (error instanceof Interrupted) {
-      if (!chosen.json) screen.print('\n  Stopped. Everything that was started has ended.');
+      if (!chosen.json) screen.print('\n  Stopped. All processes of the demo have ended.');
       return error.exitCode;
     }
     console.error(`\n  The demo failed: ${error instanceof Error ? error.message : String(error)}`);
@@ -123,8 +123,8 @@ async function play(
   }, REDRAW_MS);
   try {
     say(paint('dim', `  ${stage.etcd}. The lease lasts ${TTL_SECONDS} s.`));
-    say(paint('dim', '  Each replica is a process, with its own connection to etcd.'));
-    say(paint('dim', '  The leader stamps every 20 ms that it acts. At the end all stamps are compared.'));
+    say(paint('dim', '  Every replica is a process with its own connection to etcd.'));
+    say(paint('dim', '  The leader records an act every 20 ms. At the end the demo compares all records.'));
     say();
     for (const replica of stage.replicas) replica.start();
     const first = await stage.untilLed();
@@ -171,7 +171,7 @@ function now(stage: Stage, screen: Screen): string {
   return `     ${replicas.join('   ')}${leader === undefined ? screen.paint('yellow', '   nobody leads') : ''}`;
 }
 
-/** Prints the result. @returns whether it is what we promise. */
+/** Prints the result. @returns whether the library kept its promises. */
 function report(stage: Stage, handovers: readonly Handover[], screen: Screen, json: boolean): boolean {
   const { history } = stage;
   const overlaps = history.overlaps();
@@ -239,7 +239,7 @@ function printTable(handovers: readonly Handover[], screen: Screen): void {
   screen.print();
 }
 
-/** Who led when: each column is one instant. */
+/** Shows which replica led when. Every column is one instant. */
 function printTimeline({ history, replicas }: Stage, screen: Screen): void {
   const { reigns } = history;
   const beginMs = reigns[0]?.firstMs ?? 0;
@@ -260,9 +260,9 @@ function printTimeline({ history, replicas }: Stage, screen: Screen): void {
 }
 
 /**
- * Signals that come again meanwhile change nothing: Ctrl-C under `npm run` arrives twice.
+ * A repeated signal has no effect, because Ctrl-C under `npm run` arrives twice.
  *
- * @returns a function that takes the listeners away.
+ * @returns a function that removes the listeners.
  */
 function onSignals(stop: (exitCode: number) => void): () => void {
   const listeners = Object.entries(SIGNALS).map(([name, exitCode]) => [name, () => stop(exitCode)] as const);

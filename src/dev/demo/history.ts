@@ -1,17 +1,17 @@
 /**
- * Who acted as leader when: what the replicas stamped, and what follows from it.
+ * Records which replica acted as leader when, and finds overlaps.
  *
  * All times are CLOCK_MONOTONIC in milliseconds, which the processes of one machine share.
  */
 
-/** One stamp: at this moment this replica held that it leads. */
+/** One record: at this moment `term.isCurrent()` was true in this replica. */
 export interface Act {
   readonly replica: string;
   readonly fencingToken: bigint;
   readonly atMs: number;
 }
 
-/** One replica's acts under one fencing token. */
+/** All acts of one replica under one fencing token. */
 export interface Reign {
   readonly replica: string;
   readonly fencingToken: bigint;
@@ -23,7 +23,7 @@ export interface Reign {
 export class History {
   readonly #reigns = new Map<string, Reign>();
 
-  /** Acts may come in any order: each process has a pipe of its own. */
+  /** Acts may arrive in any order, because every process has its own pipe. */
   record({ replica, fencingToken, atMs }: Act): void {
     const key = `${replica} ${fencingToken}`;
     const reign = this.#reigns.get(key);
@@ -51,8 +51,8 @@ export class History {
   }
 
   /**
-   * Every pair that led at once: each acted before the other had acted for the last time. The time between two acts of one
-   * reign counts as led, so a replica that was frozen, and acts once more, overlaps with whoever led meanwhile.
+   * Returns every pair of reigns that overlap. A reign lasts from its first act to its last. So a replica that was frozen,
+   * and then acts once more, overlaps with every replica that led in between.
    */
   overlaps(): [Reign, Reign][] {
     const { reigns } = this;
@@ -61,7 +61,7 @@ export class History {
     );
   }
 
-  /** Every pair of which the later did not have the larger token. */
+  /** Returns every pair of successive reigns in which the later one does not have the larger token. */
   tokensOutOfOrder(): [Reign, Reign][] {
     const { reigns } = this;
     return reigns.flatMap((a, index): [Reign, Reign][] => {
@@ -70,7 +70,7 @@ export class History {
     });
   }
 
-  /** Who led at this instant. */
+  /** Names of the replicas that led at this instant. */
   leadersAt(atMs: number): string[] {
     return this.reigns
       .filter(({ firstMs, lastMs }) => firstMs <= atMs && atMs <= lastMs)

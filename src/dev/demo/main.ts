@@ -1,4 +1,4 @@
-/** `npm run demo`: three replicas, five mishaps, one leader at a time. */
+/** The program behind `npm run demo`. */
 import { demo } from './demo.ts';
 
 process.exitCode = await demo(process.argv.slice(2));

@@ -1,4 +1,4 @@
-/** The demo's end of a replica's process. */
+/** Starts and controls the process of one replica. */
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
@@ -21,11 +21,11 @@ export type FromReplica =
 export interface ReplicaListener {
   acted(act: Act): void;
   logged(replica: string, line: string): void;
-  /** It ended without our doing. */
+  /** The replica ended, but the demo did not end it. */
   died(replica: string, how: string): void;
 }
 
-/** What the demo has done to it; whether it leads is for its acts to say. */
+/** What the demo has done to the replica. Its acts show whether it leads. */
 export type Plight = 'well' | 'killed' | 'frozen' | 'cut off';
 
 const LEAVE_TIMEOUT_MS = 3000;
@@ -37,7 +37,7 @@ export class Replica {
   readonly name: string;
   plight: Plight = 'well';
   readonly #options: ReplicaOptions;
-  /** Its own way to each member of etcd. */
+  /** One proxy for every member of etcd, which only this replica uses. */
   readonly #proxies: readonly FaultyProxy[];
   readonly #listener: ReplicaListener;
   #child: ChildProcess | undefined;
@@ -59,7 +59,7 @@ export class Replica {
     const child = fork(program, [JSON.stringify(this.#options)], {
       execArgv: [],
       stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
-      detached: true, // Ctrl-C in a terminal is for the demo, which then ends us
+      detached: true, // Ctrl-C in a terminal then reaches only the demo, which ends the replicas
     });
     const held = leash(child);
     const { name } = this;
@@ -89,12 +89,12 @@ export class Replica {
     this.#tell('resign');
   }
 
-  /** As a crash would end it. */
+  /** Kills the replica, as in a crash. */
   async kill(): Promise<void> {
     const child = this.#child;
     this.#child = undefined;
     this.plight = 'killed';
-    child?.kill('SIGKILL'); // frozen processes die of it too
+    child?.kill('SIGKILL'); // this also ends a frozen process
     await this.#ended;
   }
 
@@ -108,7 +108,7 @@ export class Replica {
     this.plight = 'well';
   }
 
-  /** A cable is pulled: connections stay open, and nothing gets through. */
+  /** Blocks all traffic, as if a cable were pulled. Connections stay open. */
   cutOff(): void {
     for (const proxy of this.#proxies) proxy.stall();
     this.plight = 'cut off';
@@ -119,7 +119,7 @@ export class Replica {
     this.plight = 'well';
   }
 
-  /** Lets it resign and end by itself; not for long. */
+  /** Lets the replica resign and end. Kills it if that takes longer than {@link LEAVE_TIMEOUT_MS}. */
   async leave(): Promise<void> {
     const child = this.#child;
     this.#child = undefined;
@@ -130,7 +130,7 @@ export class Replica {
     clearTimeout(tooLong);
   }
 
-  /** Ends it, and its way to etcd. */
+  /** Ends the replica and its proxies. */
   async end(): Promise<void> {
     await this.kill();
     await Promise.all(this.#proxies.map((proxy) => proxy.close()));

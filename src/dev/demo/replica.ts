@@ -1,6 +1,6 @@
 /**
- * One replica of a small sync service, as a process of its own. The demo starts three of them, and tells them what to do
- * over the IPC channel.
+ * The program of one replica of a small sync service. The demo starts three of them, and controls them over the IPC
+ * channel.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Etcd3 } from 'etcd3';
@@ -8,7 +8,7 @@ import { Election, ElectionError, type Logger, type Term } from '../../index.ts'
 import { nowMs } from './history.ts';
 import type { FromReplica, ReplicaOptions, ToReplica } from './replica-process.ts';
 
-/** How often the leader stamps that it acts. */
+/** How often the leader records an act. */
 const ACT_EVERY_MS = 20;
 /** How often the leader syncs. */
 const SYNC_EVERY_MS = 200;
@@ -35,13 +35,13 @@ const election = new Election(client, 'sync-service', {
   },
 });
 
-/** Says that we lead at this moment. The clock is read first: what is true after it was true at that time. */
+/** Records that we lead at this moment. We read the clock first: if we lead after that, we led at that time too. */
 function stamp(term: Term): void {
   const atMs = nowMs();
   if (term.isCurrent()) tell({ type: 'act', fencingToken: term.fencingToken.toString(), atMs });
 }
 
-/** The service's work: one fenced write after the other, as long as we lead. */
+/** The work of the service: one fenced write after another while we lead. */
 async function syncEverything(term: Term): Promise<void> {
   for (let round = 1; term.isCurrent(); round++) {
     const progress = client.put(`${prefix}progress`).value(`${name}: ${round}`).lease(term.leaseId);
@@ -50,7 +50,7 @@ async function syncEverything(term: Term): Promise<void> {
       .then(progress)
       .commit()
       .catch((error: unknown) => {
-        if (!(error instanceof ElectionError)) throw error; // etcd is away: the next round tries again
+        if (!(error instanceof ElectionError)) throw error; // etcd is unavailable: the next round tries again
       });
     await sleep(SYNC_EVERY_MS, undefined, { signal: term.signal }).catch(() => {});
   }
@@ -60,9 +60,9 @@ process.on('message', (message: ToReplica) => {
   if (message === 'resign') void resign();
   else void leave();
 });
-process.once('disconnect', () => process.exit()); // the demo is gone, in whatever way
+process.once('disconnect', () => process.exit()); // the demo has ended
 
-/** Hands over, and stands again at the back of the queue. */
+/** Resigns, then enters the queue again at its end. */
 async function resign(): Promise<void> {
   const { term } = election.status;
   if (term !== undefined) stamp(term);

@@ -1,22 +1,22 @@
-/** What happens to the replicas in the demo. Each scene strikes the leader, and the next one leads. */
+/** The scenes of the demo. In every scene the leader fails or resigns, and another replica leads. */
 import { type Reign } from './history.ts';
 import { span } from './screen.ts';
 import { type Stage, TTL_SECONDS } from './stage.ts';
 
 const TTL_MS = TTL_SECONDS * 1000;
-/** How long etcd stays away: longer than any term can last without it. */
+/** How long etcd is unavailable: longer than any term can last without etcd. */
 const OUTAGE_MS = TTL_MS + 1000;
-/** Time for one that was frozen or cut off to show that it does not act. */
+/** How long the demo waits for acts of a replica that was frozen or cut off. */
 const SUSPENSE_MS = 1000;
 
 export interface Scene {
-  /** In `--only`. */
+  /** The name for `--only`. */
   readonly name: string;
   /** What happens, for the heading and for the table. */
   title(leader: string, stage: Stage): string;
-  /** Strikes. */
+  /** Causes the fault. */
   strike(stage: Stage, leader: Reign): Promise<void>;
-  /** Puts right what was struck, once the next one leads. @returns what came of it, in a sentence. */
+  /** Ends the fault after another replica leads. @returns the result, in one sentence. */
   mend(stage: Stage, struck: Reign, next: Reign): Promise<string>;
 }
 
@@ -28,7 +28,7 @@ export const scenes: readonly Scene[] = [
       stage.replica(replica).resign();
     },
     async mend(_stage, { replica }) {
-      return `${replica} stands again, at the back of the queue.`;
+      return `${replica} is a candidate again, at the end of the queue.`;
     },
   },
   {
@@ -54,8 +54,8 @@ export const scenes: readonly Scene[] = [
       await stage.pause(SUSPENSE_MS);
       const acts = stage.latestOf(struck).acts - before;
       return acts === 0
-        ? `${struck.replica} wakes up (SIGCONT), knows that its time is over, and does nothing.`
-        : `${struck.replica} wakes up (SIGCONT), and acts as leader ${acts} times!`;
+        ? `${struck.replica} continues (SIGCONT), sees that its term has ended, and does nothing.`
+        : `${struck.replica} continues (SIGCONT) and acts as leader ${acts} times!`;
     },
   },
   {
@@ -68,7 +68,7 @@ export const scenes: readonly Scene[] = [
       const earlyMs = next.firstMs - stage.latestOf(struck).lastMs;
       await stage.pause(SUSPENSE_MS);
       stage.replica(struck.replica).reconnect();
-      return `${struck.replica} had stopped by itself, ${span(earlyMs)} before. Its cable is plugged in again.`;
+      return `${struck.replica} had stopped by itself, ${span(earlyMs)} before. It is connected again.`;
     },
   },
   {

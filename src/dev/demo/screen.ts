@@ -1,4 +1,4 @@
-/** What the demo prints: plain lines, and on a terminal one line below them that shows what is going on. */
+/** Prints the demo's lines. On a terminal, one more line below them shows the present state. */
 import type { WriteStream } from 'node:tty';
 
 type Colour = 'bold' | 'dim' | 'green' | 'red' | 'yellow' | 'cyan' | 'magenta' | 'blue';
@@ -44,7 +44,7 @@ export class Screen {
     this.live(live);
   }
 
-  /** Shows a line that the next one replaces; an empty one takes it away. Nothing happens where there is no terminal. */
+  /** Shows a line that the next call replaces. An empty line removes it. It does nothing without a terminal. */
   live(line: string): void {
     if (!this.isTerminal || line === this.#live) return;
     if (this.#live === '') this.#out.write(HIDE_CURSOR);
@@ -53,6 +53,6 @@ export class Screen {
   }
 }
 
-/** A span of time as people say it. */
+/** A duration as text, in milliseconds or seconds. */
 export const span = (ms: number): string =>
   ms < 1000 ? `${Math.max(0, Math.round(ms))} ms` : `${(ms / 1000).toFixed(1)} s`;

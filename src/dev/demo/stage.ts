@@ -1,4 +1,4 @@
-/** What the demo plays on: an etcd, three replicas, and the record of who acted as leader when. */
+/** The parts of the demo: an etcd, three replicas, and the history of their acts as leader. */
 import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type ProvidedEtcd, provideEtcd } from '../provide-etcd.ts';
@@ -8,24 +8,24 @@ import { span } from './screen.ts';
 
 export const TTL_SECONDS = 3;
 const NAMES = ['alice', 'bob', 'carol'];
-/** Longer than the worst that the library promises: etcd has answered again for 3 s, or a lease had to run out. */
+/** Longer than any hand-over that the library promises: 3 s after etcd answers again, or the rest of a lease. */
 const LEADER_WITHIN_MS = 30_000;
-/** A leader acts every 20 ms; one that has not acted for this long does not lead. */
+/** A leader acts every 20 ms. A replica that has not acted for this long does not lead. */
 const SILENT_AFTER_MS = 250;
 const LOOK_EVERY_MS = 10;
 
 export class Stage {
   readonly history: History = new History();
   readonly replicas: Replica[] = [];
-  /** When etcd answered again after it was away. */
+  /** When etcd answered again after the outage. */
   etcdBackMs = 0;
   readonly #etcd: ProvidedEtcd;
   readonly #stop: AbortSignal;
 
   /**
    * @param stop ends all waiting when it aborts.
-   * @param fail called when a replica ends without our doing.
-   * @param log gets the replicas' log lines.
+   * @param fail is called if a replica ends and the demo did not end it.
+   * @param log gets the log lines of the replicas.
    */
   static async set(
     stop: AbortSignal,
@@ -57,14 +57,14 @@ export class Stage {
     this.#stop = stop;
   }
 
-  /** In words. */
+  /** Describes the etcd in use. */
   get etcd(): string {
     return this.#etcd.managed
-      ? `etcd ${this.#etcd.cluster.version}, a process of the demo's own`
+      ? `etcd ${this.#etcd.cluster.version}, started by the demo`
       : `etcd at ${this.#etcd.endpoints.join(', ')}`;
   }
 
-  /** Whether we may kill etcd, or only cut everybody off from it. */
+  /** Whether the demo started etcd, and so may kill it. If not, it can only block the connections to etcd. */
   get ownsEtcd(): boolean {
     return this.#etcd.managed;
   }
@@ -75,7 +75,7 @@ export class Stage {
     return found;
   }
 
-  /** Who leads at the moment, as far as acts tell. */
+  /** The present leader, according to the acts. */
   get leader(): Reign | undefined {
     const { latest } = this.history;
     return latest !== undefined && nowMs() - latest.lastMs < SILENT_AFTER_MS ? latest : undefined;
@@ -86,7 +86,7 @@ export class Stage {
     return await this.#until(() => this.leader);
   }
 
-  /** Waits for whoever leads after this reign. @throws {Error} if nobody does in time. */
+  /** Waits for the reign after this one. @throws {Error} if nobody leads in time. */
   async untilLedAfter(reign: Reign): Promise<Reign> {
     return await this.#until(() => {
       const { latest } = this.history;
@@ -94,7 +94,7 @@ export class Stage {
     });
   }
 
-  /** The reign as it is known now. */
+  /** The present record of this reign. */
   latestOf({ replica, fencingToken }: Reign): Reign {
     const isIt = (reign: Reign): boolean => reign.replica === replica && reign.fencingToken === fencingToken;
     const found = this.history.reigns.find(isIt);
@@ -108,7 +108,7 @@ export class Stage {
     this.#stop.throwIfAborted();
   }
 
-  /** etcd goes away for everybody. */
+  /** Makes etcd unavailable to all replicas. */
   async loseEtcd(): Promise<void> {
     if (!this.#etcd.managed) for (const replica of this.replicas) replica.cutOff();
     else await Promise.all(this.#etcd.cluster.members.map((member) => member.kill()));
@@ -125,7 +125,7 @@ export class Stage {
     await Promise.all(this.replicas.map((replica) => replica.leave()));
   }
 
-  /** Ends everything that was started; nothing is left. */
+  /** Ends everything that the demo started. */
   async clear(): Promise<void> {
     await Promise.all(this.replicas.map((replica) => replica.end()));
     await this.#etcd.stop();
