@@ -1,6 +1,7 @@
 /**
  * Chooses the host for a call. Suspects (hosts that did not answer, were unreachable or dropped a connection) come last.
  */
+import { plainCauseWithCertificate } from '../core/plain-cause.ts';
 import { clock } from '../util/clock.ts';
 import { isByEtcd, isUnfit, type GrpcStatus } from './etcd-error.ts';
 
@@ -116,7 +117,7 @@ export class HostSelector<Host> {
     const now = clock.now();
     const before = this.#suspects.get(host);
     this.#suspects.set(host, { sinceMs: before?.sinceMs ?? now, rank: now - headStartMs });
-    if (before === undefined) this.#on.away(host, reason);
+    if (before === undefined) this.#on.away(host, plainCauseWithCertificate(reason));
   }
 }
 

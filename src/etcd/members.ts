@@ -1,6 +1,7 @@
 /**
  * The hosts of a client, and the state of every one: whether it answers, and which cluster it belongs to.
  */
+import { plainCauseWithCertificate } from '../core/plain-cause.ts';
 import type { EventOf } from '../events.ts';
 import { Cluster, type ClusterEvent } from './cluster.ts';
 import { EtcdError, type GrpcStatus } from './etcd-error.ts';
@@ -107,7 +108,7 @@ export class Members {
   /** Records that a call or a stream on the host failed with this status. */
   failed(host: Host, status: GrpcStatus): void {
     this.choice.ended(host, status);
-    if (NOT_CONNECTED.test(status.details)) host.couldNotConnect(status.details);
+    if (NOT_CONNECTED.test(status.details)) host.couldNotConnect(plainCauseWithCertificate(status.details));
   }
 
   /** Closes all connections. */

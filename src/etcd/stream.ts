@@ -1,6 +1,7 @@
 /**
  * Opens a stream on one host, and ends it.
  */
+import { plainCauseWithCertificate } from '../core/plain-cause.ts';
 import { clock } from '../util/clock.ts';
 import { leftOf, type Calls } from './calls.ts';
 import { etcdErrorOf, statusIn } from './etcd-error.ts';
@@ -75,7 +76,9 @@ export async function openStream<Request, Response>(
   });
   const raw = await limited(what, opening, leftOf(how), end);
   const onLost = (listener: (why: string) => void): void => {
-    raw.on('error', ({ message }) => listener(reason ?? statusIn(message).details));
+    raw.on('error', ({ message }) =>
+      listener(plainCauseWithCertificate(reason ?? statusIn(message).details)),
+    );
     raw.on('end', () => listener('etcd ended the stream'));
   };
   onLost(() => use.end());

@@ -170,6 +170,7 @@ export class World {
       { withinMs: AT_ONCE_MS },
     );
     for (const client of this.#clients) client.close();
+    this.#assertPlain();
     await eventually(
       () => {
         assertNoMore('TCPSocketWrap', this.#before);
@@ -178,6 +179,14 @@ export class World {
       },
       { withinMs: SOON_MS },
     );
+  }
+
+  /** No line of the log has the words of gRPC around a cause. */
+  #assertPlain(): void {
+    const raw = this.log.lines.find(({ msg, reason }) =>
+      /Resolution note|Last error/.test(`${msg} ${reason}`),
+    );
+    if (raw !== undefined) throw new Error(`gRPC's words in the log: ${raw.event}: ${raw.msg}`);
   }
 
   toString(): string {
