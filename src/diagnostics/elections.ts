@@ -1,6 +1,6 @@
 import type { ElectionHealth, ElectionStatus, GuardReport, GuardStatus } from '../index.ts';
 
-/** As much of an `Election` as is looked at here. */
+/** The part of an `Election` that is read here. */
 export interface LiveElection {
   readonly name: string;
   readonly status: ElectionStatus;
@@ -8,22 +8,22 @@ export interface LiveElection {
   stepDown(): Promise<void>;
 }
 
-/** Where elections are found: the process's own, unless a test brings others. */
+/** The source of the elections: those of this process, or those of a test. */
 export interface ElectionSource {
-  /** Those with a campaign, and those whose last campaign failed. */
+  /** Elections with a campaign, and elections whose last campaign failed. */
   elections(): readonly LiveElection[];
   guards(): readonly GuardReport[];
 }
 
-/** The elections of this process at one moment, as plain JSON: it crosses to the worker and to HTTP. */
+/** The elections of this process at one moment, as plain JSON for the worker and for HTTP. */
 export interface Snapshot {
-  /** Wall clock, in milliseconds since 1970; 0: the main thread has not told yet. */
+  /** Wall clock, in milliseconds since 1970. 0 if the main thread has not sent its elections yet. */
   readonly at: number;
-  /** How many elections there are: with a campaign, or with a failed one. */
+  /** How many elections have a campaign, or had one that failed. */
   readonly electionCount: number;
   /** The first `MOST` of them, the unhealthy ones first. */
   readonly elections: readonly ElectionView[];
-  /** The `MOST` busiest; an election has one for each thing it does in a loop. */
+  /** The `MOST` busiest guards. An election has one guard for every kind of loop. */
   readonly guards: readonly GuardReport[];
 }
 
@@ -46,7 +46,7 @@ export interface ElectionView {
   readonly guard: GuardStatus;
 }
 
-/** A process may stand in 10,000 elections: a page of all helps no reader, and copying them costs. */
+/** A process may campaign in 10,000 elections. A page with all of them is useless, and copying them is expensive. */
 const MOST = 200;
 
 export const NO_SNAPSHOT: Snapshot = { at: 0, electionCount: 0, elections: [], guards: [] };
@@ -64,7 +64,7 @@ export function snapshotOf(source: ElectionSource): Snapshot {
   };
 }
 
-/** Elections that a person must look at come first. */
+/** Elections that need a person's attention come first. */
 const urgency = ({ health }: ElectionView): number =>
   Number(!health.healthy) * 2 + Number(health.reason !== undefined);
 

@@ -1,15 +1,15 @@
 /** Stable across versions: match on `code`, not on `message`. */
 export type DiagnosticsErrorCode =
-  /** An option, a query or a file is not what it should be; the message says what was expected. */
+  /** An option, a query or a file is not valid. The message says what was expected. */
   | 'DIAGNOSTICS_INVALID'
-  /** This process cannot do it: no inspector, no permission, not the main thread; the message says which. */
+  /** This process cannot do it: it has no inspector or no permission, or this is not the main thread. The message says which. */
   | 'DIAGNOSTICS_UNAVAILABLE'
   /** Another profile is being taken. */
   | 'DIAGNOSTICS_BUSY'
-  /** The main thread did not answer in time, or what answered was closed meanwhile. */
+  /** The main thread did not answer in time, or the watchdog was closed before the answer. */
   | 'DIAGNOSTICS_NO_ANSWER';
 
-/** What every function of `etcd-election/diagnostics` throws or rejects with when it cannot do its job. */
+/** The error of every function of `etcd-election/diagnostics`. */
 export class DiagnosticsError extends Error {
   override readonly name = 'DiagnosticsError';
   readonly code: DiagnosticsErrorCode;
@@ -20,6 +20,6 @@ export class DiagnosticsError extends Error {
   }
 }
 
-/** @returns the message of anything thrown, for one line of a log or a page. */
+/** @returns the message of a thrown value, as one line for a log or a page. */
 export const messageOf = (thrown: unknown): string =>
   thrown instanceof Error ? thrown.message : String(thrown);

@@ -1,7 +1,7 @@
 import { failedElections, liveElections, loopGuards } from '../index.ts';
 import type { ElectionSource } from './elections.ts';
 
-/** The elections of this process. A file of its own, so that the worker's code does not contain the library. */
+/** The elections of this process. They have their own file, so that the code of the worker does not contain the library. */
 export const ownElections: ElectionSource = {
   elections: () => [...liveElections(), ...failedElections()],
   guards: loopGuards,

@@ -11,7 +11,7 @@ import { type EvidenceFiles, type RunawayReport, headline } from './report.ts';
 import { renderTop } from '../formats/top.ts';
 
 export interface EvidenceLimits {
-  /** Where each runaway gets a folder of its own. undefined: `defaultDirectory()`. */
+  /** The folder that holds a subfolder for every runaway. undefined for `defaultDirectory()`. */
   readonly directory: string | undefined;
   /** How many runaways are kept. */
   readonly keep: number;
@@ -23,10 +23,10 @@ export interface EvidenceLimits {
 export const defaultDirectory = (): string => join(tmpdir(), `etcd-election-runaways-${userInfo().username}`);
 
 /**
- * Writes what is known of a runaway into a folder of its own, readable by its owner alone (a profile tells paths
- * and names), and removes the oldest ones so that the limits hold.
+ * Writes the evidence of a runaway into its own folder, and removes the oldest folders to keep the limits. Only the owner
+ * can read the folder, because a profile contains paths and names.
  *
- * @returns the report with the paths of what was written.
+ * @returns the report with the paths of the written files.
  * @throws if nothing can be written; the error says why.
  */
 export function writeEvidence(
@@ -84,7 +84,7 @@ function contentsOf(report: RunawayReport, recording: Recording | undefined): Co
   return contents;
 }
 
-/** Its name sorts by time. */
+/** The name sorts by time. */
 const folderName = ({ at, pid, verdict }: RunawayReport): string =>
   `${at.replaceAll(':', '-')}-${pid}-${verdict}`;
 const FOLDER = /^\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d\.\d{3}Z-\d+-(starved|hot|rounds|blocked|saturated)$/;
@@ -98,8 +98,8 @@ function foldersOf(home: string): { name: string; bytes: number }[] {
 }
 
 /**
- * @returns the names to remove so that at most `keep` remain and these are not larger than `maxBytes`: notices before
- *   runaways, and among them the oldest first. Pure.
+ * @returns the names to remove, so that at most `keep` remain with at most `maxBytes` together. Notices go before runaways,
+ *   and older ones before newer ones. Pure.
  */
 export function surplus(
   folders: readonly { name: string; bytes: number }[],
@@ -125,7 +125,7 @@ function homeOf(directory: string | undefined): string {
   return home;
 }
 
-/** Every user can write to the temporary directory: another may have put a folder or a link of that name there, to read or to misplace ours. */
+/** Checks the owner, because another user may have created a folder or a link of that name in the temporary directory. */
 function refuseForeign(home: string): void {
   const seen = lstatSync(home);
   const isOurs =

@@ -7,12 +7,12 @@ import type { WatchSettings } from '../watchdog/messages.ts';
 import type { Recording } from '../profile/record-profile.ts';
 import { type RunawayReport, isRunaway, logLine } from './report.ts';
 
-/** How long a webhook may take: the report does not wait longer. */
+/** How long a webhook may take. The report does not wait longer. */
 const WEBHOOK_MS = 5_000;
 
 /**
- * Puts a report where people find it, without the main thread's help: into the evidence folder, onto stderr, and, if it
- * is a runaway, to the webhook. None of the three can make it fail; what failed is in the notes.
+ * Publishes a report without the main thread: in the evidence folder, on stderr and, for a runaway, to the webhook. A failure
+ * of one of the three becomes a note in the report.
  *
  * @returns the report with the paths of the evidence.
  */
@@ -38,12 +38,12 @@ export async function fileReport(
   return filed;
 }
 
-/** Straight to the file: a worker's `console` goes through the main thread, which may spin. */
+/** Writes to the file descriptor, because the `console` of a worker needs the main thread, which may spin. */
 export function writeLine(line: string): void {
   try {
     writeSync(2, line);
   } catch {
-    // stderr is closed, or its pipe is full: the folder and the page still tell.
+    // stderr is closed, or its pipe is full. The folder and the page still have the report.
   }
 }
 

@@ -3,15 +3,16 @@ import { type Suspect, describeSuspect } from '../formats/suspects.ts';
 
 /**
  * Runaways:
- * - `starved`: the main thread burns CPU and its event loop has not turned for `runawayMs` (a synchronous loop, promises
- *   or `process.nextTick` without end). Timers, sockets and this library's renewals stand still.
- * - `hot`: its event loop turns, but feeds itself without rest for `hotMs` (an await loop, `setImmediate` without end).
- * - `rounds`: the loop guard of an election tripped, because the program calls it again and again. The guard holds that
- *   loop back, so it costs next to nothing; the report names the caller.
+ * - `starved`: the main thread uses the CPU, and its event loop has not turned for `runawayMs`. Causes: a synchronous loop, or
+ *   endless promises or `process.nextTick`. Timers, sockets and the renewals of this library do not run.
+ * - `hot`: the event loop turns, but keeps itself busy without rest for `hotMs`. Causes: an await loop, or endless
+ *   `setImmediate`.
+ * - `rounds`: the loop guard of an election tripped, because the program calls the election in a loop. The guard delays
+ *   that loop, so it costs little. The report names the caller.
  *
  * Notices, which are no runaways:
- * - `blocked`: the event loop did not turn for `stallMs` or longer, and turns again.
- * - `saturated`: the event loop has had no rest for `hotMs`, because the service has more to do than it can.
+ * - `blocked`: the event loop did not turn for `stallMs` or longer, but turns again.
+ * - `saturated`: the event loop had no rest for `hotMs`, because the service has more work than it can do.
  */
 export type Verdict = 'starved' | 'hot' | 'rounds' | 'blocked' | 'saturated';
 
@@ -19,26 +20,26 @@ export const isRunaway = (verdict: Verdict): boolean => verdict !== 'blocked' &&
 
 export interface RunawayReport {
   readonly verdict: Verdict;
-  /** When it was noticed, as an ISO date; before the evidence was taken. */
+  /** When it was noticed, as an ISO date. The evidence was taken after that. */
   readonly at: string;
   readonly pid: number;
-  /** How long it had lasted when it was reported, or how long it lasted, in milliseconds. */
+  /** How long it lasted until the report or, if it is over, in total, in milliseconds. */
   readonly forMs: number;
-  /** Cores that the main thread burnt meanwhile, 0–1; undefined for `rounds`. */
+  /** How much of a core the main thread used in that time, 0–1. undefined for `rounds`. */
   readonly cpu?: number | undefined;
-  /** The functions to blame, the likeliest first; empty without a CPU profile. */
+  /** The functions that probably cause it, the likeliest first. Empty without a CPU profile. */
   readonly suspects: readonly Suspect[];
-  /** What the loop guard counted for elections that it had to hold back, the busiest first, and so are their call sites. At most 5. */
+  /** The counts of the loop guard for elections that it delayed, at most 5. The busiest come first, also among call sites. */
   readonly guards: readonly GuardReport[];
   /** Elections that this process led when it was noticed. */
   readonly leading: readonly string[];
   /** `profile`: a CPU profile, and call sites if there are any. */
   readonly evidence: 'profile' | 'call-sites' | 'none';
-  /** Absolute paths of what was written. */
+  /** Absolute paths of the written files. */
   readonly files: EvidenceFiles;
-  /** What could not be done, and why; what else the reader needs to know. */
+  /** What failed and why, and other facts that the reader needs. */
   readonly notes: readonly string[];
-  /** It was over when it was reported. */
+  /** Whether it was over before the report. */
   readonly ended: boolean;
 }
 
@@ -59,7 +60,7 @@ export interface EvidenceFiles {
 export const busiestCallSite = ({ callSites }: GuardReport): GuardReport['callSites'][number] | undefined =>
   callSites.toSorted((a, b) => b.rounds - a.rounds)[0];
 
-/** One line for the person on call: what happened, and where to look. */
+/** One line for the person on call. It says what happened and where to look. */
 export function headline(report: RunawayReport): string {
   const blamed = report.suspects.map(describeSuspect).join(', ');
   const [guard] = report.guards;
@@ -71,7 +72,7 @@ export function headline(report: RunawayReport): string {
       ? ''
       : `; election "${guard.election}": ${guard.rounds} rounds${caller === undefined ? '' : `, called from ${caller.trim()}`}`;
   const line = `${whatHappened(report)}${blamed === '' ? '' : `; top: ${blamed}`}${rounds}${evidence}${notes}`;
-  return line.replace(/[\p{Cc}\u2028\u2029]+/gu, ' '); // a foreign name or message must not make two lines of it
+  return line.replace(/[\p{Cc}\u2028\u2029]+/gu, ' '); // a name or a message of the user must not split the line
 }
 
 function whatHappened({ verdict, forMs, cpu }: RunawayReport): string {
@@ -86,7 +87,7 @@ function whatHappened({ verdict, forMs, cpu }: RunawayReport): string {
   }[verdict];
 }
 
-/** How pino writes these levels. */
+/** The numbers of these levels in pino. */
 const LEVELS = { error: 50, warn: 40, info: 30 } as const;
 
 export function logLine(report: RunawayReport, format: 'text' | 'json'): string {

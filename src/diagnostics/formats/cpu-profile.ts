@@ -10,7 +10,7 @@ export interface CpuProfile {
   readonly endTime: number;
   /** The node on top of the stack, for each sample. */
   readonly samples?: readonly number[] | undefined;
-  /** Microseconds between a sample and the one before it; now and then below zero. */
+  /** Microseconds between a sample and the one before it. Sometimes below zero. */
   readonly timeDeltas?: readonly number[] | undefined;
 }
 
@@ -19,18 +19,18 @@ export interface ProfileNode {
   readonly callFrame: {
     readonly functionName: string;
     readonly url: string;
-    /** Counted from 0; −1 where V8 knows none. */
+    /** Counted from 0. −1 if V8 knows none. */
     readonly lineNumber: number;
     readonly columnNumber?: number | undefined;
   };
   readonly children?: readonly number[] | undefined;
-  /** On which lines (counted from 1) the samples of this very node fell. */
+  /** The lines (counted from 1) of this node's own samples. */
   readonly positionTicks?: readonly { readonly line: number; readonly ticks: number }[] | undefined;
 }
 
 /**
- * @param text what a `.cpuprofile` file holds, possibly from another machine.
- * @throws {DiagnosticsError} DIAGNOSTICS_INVALID if it is not one.
+ * @param text the content of a `.cpuprofile` file, possibly from another machine.
+ * @throws {DiagnosticsError} DIAGNOSTICS_INVALID if it is not a profile.
  */
 export function parseCpuProfile(text: string): CpuProfile {
   let value: unknown;

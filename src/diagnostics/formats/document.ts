@@ -1,13 +1,13 @@
 import { Markup, hashSource, markup } from './markup.ts';
 
-/** One page: complete, without a single request to anywhere. */
+/** One complete page, which loads nothing from elsewhere. */
 export interface Page {
   readonly html: string;
-  /** The policy to send along; the page carries it too, for when it is opened from a file. */
+  /** The Content-Security-Policy to send. The page contains it too, for when it is opened from a file. */
   readonly policy: string;
 }
 
-/** Puts a page together. `style` and `script` are ours, never a user's: they go in as they are. */
+/** Builds a page. `style` and `script` are not escaped, because they are ours and never come from a user. */
 export function document(parts: { title: string; body: Markup; style: string; script?: string }): Page {
   const { title, body, script } = parts;
   const style = BASE_STYLE + parts.style;
@@ -18,7 +18,7 @@ export function document(parts: { title: string; body: Markup; style: string; sc
     "form-action 'self'",
     "base-uri 'none'",
   ].join('; ');
-  // Not a blank between <style> and its text: the policy names the text by its hash.
+  // There must be no space between <style> and its text, because the policy contains the hash of the text.
   const page = markup`<!doctype html>
 <html lang="en">
 <head>

@@ -4,14 +4,14 @@ import { type Folded, type Frame, functionKey, weightOf } from './folded.ts';
 export interface Box {
   /** undefined: the whole profile. */
   readonly frame: Frame | undefined;
-  /** 0 for the whole profile; callers stand above what they call. */
+  /** 0 for the whole profile. Callers are above the functions they call. */
   readonly depth: number;
   /** Left edge and width, as shares of the whole, 0–1. */
   readonly left: number;
   readonly width: number;
-  /** In this function, called this way, and in what it called. */
+  /** Cost in this function, on this stack, and in everything that it called. */
   readonly weight: number;
-  /** In this function itself, called this way. */
+  /** Cost in this function itself, on this stack. */
   readonly self: number;
 }
 
@@ -32,17 +32,17 @@ interface Branch {
 }
 
 /**
- * Merges the stacks into a tree, callers first, and gives each branch its place. Siblings stand in order of name,
- * as flame graphs do, so that two graphs of one service can be compared. Pure.
+ * Merges the stacks into a tree, callers first, and gives every branch its position. Siblings are ordered by name, as in
+ * every flame graph, so that two graphs of one service can be compared. Pure.
  *
- * @param atMost how many boxes; the narrowest are left out first. Default: 4000, about 1 MB of page.
+ * @param atMost how many boxes. The narrowest are left out first. Default: 4000, about 1 MB of page.
  */
 export function layout(folded: Folded, atMost = 4000): Layout {
   const root = treeOf(folded);
   const narrowest = narrowestOf(root, atMost);
   const boxes: Box[] = [];
   let hidden = 0;
-  // Not recursive: a stack may be as deep as V8 allows.
+  // This is not recursive, because a stack may be as deep as V8 allows.
   const todo = [{ branch: root, depth: 0, left: 0 }];
   for (let next = todo.pop(); next !== undefined; next = todo.pop()) {
     const { branch, depth, left } = next;
@@ -94,7 +94,7 @@ function treeOf(folded: Folded): Branch {
   return root;
 }
 
-/** The weight up to which boxes are left out so that at most `atMost` remain; a branch outweighs its calls. */
+/** The weight up to which boxes are left out, so that at most `atMost` remain. No box weighs more than its caller. */
 function narrowestOf(root: Branch, atMost: number): number {
   const weights: number[] = [];
   const todo = [root];

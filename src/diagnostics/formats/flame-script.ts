@@ -1,6 +1,6 @@
 /**
- * What the flame graph's page does on a click, a key or a search: plain JavaScript, no library. It is kept as text
- * because it runs in a browser; test/integration/diagnostics/pages.test.ts runs it in one.
+ * The script of the flame graph's page: it handles clicks, keys and searches, without a library. It is stored as text,
+ * because it runs in a browser. test/integration/diagnostics/pages.test.ts runs it in one.
  */
 export const FLAME_SCRIPT = `
 'use strict';

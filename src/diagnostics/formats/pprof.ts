@@ -13,7 +13,7 @@ export const encodePprof = (folded: Folded, comment = ''): Uint8Array<ArrayBuffe
 
 function pprofMessage(folded: Folded, comment: string): Message {
   const strings = new Table<string>();
-  strings.idOf('', ''); // the format wants '' at 0
+  strings.idOf('', ''); // the format requires '' at 0
   const text = (value: string): number => strings.idOf(value, value) - 1;
   const functions = new Table<Frame>();
   const locations = new Table<{ functionId: number; line: number }>();
@@ -48,13 +48,13 @@ function pprofMessage(folded: Folded, comment: string): Message {
     profile.integer(14, text(last.type));
   }
   if (comment !== '') profile.packed(13, [text(comment)]);
-  for (const [, value] of strings.entries()) profile.string(6, value); // last: only now are all known
+  for (const [, value] of strings.entries()) profile.string(6, value); // last, because only now all strings are known
   return profile;
 }
 
 const valueType = (type: number, unit: number): Message => new Message().integer(1, type).integer(2, unit);
 
-/** Gives each different key the next number, from 1. */
+/** Gives every new key the next number, from 1. */
 class Table<T> {
   readonly #ids = new Map<string, number>();
   readonly #items: T[] = [];

@@ -1,9 +1,9 @@
 /**
- * The part of protobuf's wire format that pprof needs: varints, and fields that carry bytes. Fields that hold 0 or ''
- * are left out, as proto3 does.
+ * The part of protobuf's wire format that pprof needs: varints and fields of bytes. Fields with 0 or '' are left out, as in
+ * proto3.
  *
- * It writes into a byte array that grows: a number in an ordinary array takes eight times the memory, and a profile
- * of a busy service has megabytes of them.
+ * It writes into a byte array that grows. A number in an ordinary array takes eight times the memory, and the profile of a
+ * busy service has megabytes of bytes.
  */
 export class Message {
   #bytes = new Uint8Array(FIRST_CAPACITY);
@@ -17,7 +17,7 @@ export class Message {
     return this;
   }
 
-  /** Many integers under one field, zeros kept. */
+  /** Writes many integers as one field, including zeros. */
   packed(field: number, values: readonly number[]): this {
     const inner = new Message();
     for (const value of values) inner.#varint(value);
@@ -28,7 +28,7 @@ export class Message {
     return this.bytes(field, message.#bytes.subarray(0, message.#length));
   }
 
-  /** Kept even if empty: pprof's table of strings begins with ''. */
+  /** Writes the field even if it is empty, because pprof's table of strings begins with ''. */
   string(field: number, text: string): this {
     return this.bytes(field, new TextEncoder().encode(text));
   }

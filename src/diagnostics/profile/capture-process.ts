@@ -96,7 +96,7 @@ async function closed(remote: RemoteInspector | undefined, pid: number, port: nu
   return (await closeThrough(remote, pid)) && (await inspectorUrl(port)) === undefined;
 }
 
-/** Rejects with the signal's reason; it is raced, and left behind. */
+/** Rejects with the signal's reason. It is used only in a race. */
 const aborted = (signal: AbortSignal): Promise<never> =>
   new Promise((_, reject) => {
     const abort = (): void => reject(signal.reason as Error);
@@ -136,7 +136,7 @@ function executableOf(pid: number): string {
   }
 }
 
-/** By its name, as in `node`, `nodejs`, `node-22`; or the same file that runs us. */
+/** Recognizes Node by its name (`node`, `nodejs`, `node-22`), or because the file also runs this process. */
 const isNode = (executable: string): boolean =>
   /^node(js)?([-_.]?v?\d[\w.]*)?$/.test(basename(executable)) || executable === process.execPath;
 

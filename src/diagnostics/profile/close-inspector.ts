@@ -25,7 +25,7 @@ export async function closeInspector({
   port = 9229,
 }: CloseInspectorOptions): Promise<boolean> {
   for (const untilMs = performance.now() + withinMs; performance.now() < untilMs;) {
-    // Also before the first try: a connection of somebody who was killed has to be gone by then, as `closeThrough` says.
+    // It waits before the first try too: a connection of a killed process must be gone by then, see `closeThrough`.
     await after(LOOK_EVERY_MS);
     const url = await inspectorUrl(port);
     const remote = url && (await RemoteInspector.connect(url).catch(() => undefined));
@@ -42,7 +42,7 @@ export async function closeInspector({
  */
 export async function closeThrough(remote: RemoteInspector, pid: number): Promise<boolean> {
   const order = `process.pid === ${pid} && process.getBuiltinModule('node:inspector').close()`;
-  // It closes the very connection that its answer would come over.
+  // The command also closes the connection on which its answer would arrive.
   const obeyed = remote.evaluate(order).then(
     (answer) => answer !== false,
     () => true,

@@ -2,11 +2,10 @@ import type { Session } from 'node:inspector';
 import { DiagnosticsError } from '../errors.ts';
 
 /**
- * Why no profile can be taken in this process, or undefined if it can.
+ * Returns why this process cannot take a profile, or undefined if it can.
  *
- * Asked on the main thread, before anything else: a worker that has no options of the command line sees no
- * `process.permission`, and connecting it to the main thread without the inspector permission aborts the whole process
- * (an assertion in Node's C++ that cannot be caught).
+ * Call it on the main thread first. A worker without command-line options does not see `process.permission`. If it connects
+ * to the main thread without the inspector permission, an assertion in Node's C++ aborts the whole process.
  */
 export function whyNoProfile(): string | undefined {
   const { permission } = process as { permission?: { has(scope: string): boolean } };
@@ -17,9 +16,9 @@ export function whyNoProfile(): string | undefined {
 }
 
 /**
- * @param target `main`: the process's main thread, seen from a worker; `own`: the calling thread.
- * @param reason what `whyNoProfile` said on the main thread.
- * @returns a connected session; the caller disconnects it.
+ * @param target `main` for the main thread, from a worker; `own` for the calling thread.
+ * @param reason the result of `whyNoProfile` on the main thread.
+ * @returns a connected session, which the caller disconnects.
  * @throws {DiagnosticsError} DIAGNOSTICS_UNAVAILABLE with the reason.
  */
 export function connectInspector(target: 'main' | 'own', reason: string | undefined): Session {
@@ -36,7 +35,7 @@ export function connectInspector(target: 'main' | 'own', reason: string | undefi
   return session;
 }
 
-/** Not imported: `import 'node:inspector'` throws where Node was built without it, and takes the service down. */
+/** Loaded on demand: `import 'node:inspector'` would end the service if Node was built without the inspector. */
 function inspectorModule(): typeof import('node:inspector') | undefined {
   try {
     return process.getBuiltinModule('node:inspector');

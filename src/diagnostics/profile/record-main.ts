@@ -9,7 +9,7 @@ export interface MainAccess {
   readonly whyNoProfile: string | undefined;
 }
 
-/** Records the main thread from a worker, with the places of its source. */
+/** Records the main thread from a worker. The result has the places in the original source. */
 export async function recordMain(
   { deoptimise, whyNoProfile }: MainAccess,
   options: Omit<RecordOptions, 'deoptimise'>,

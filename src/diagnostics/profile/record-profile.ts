@@ -8,7 +8,7 @@ export interface Recording {
   readonly takenAt: number;
 }
 
-/** What takes an inspector's commands: `inspector.Session`, or a connection to another process. */
+/** Accepts the commands of an inspector: `inspector.Session`, or a connection to another process. */
 export interface Inspected {
   post(method: string, params?: object, done?: (error: Error | null, result?: object) => void): void;
 }
@@ -18,9 +18,9 @@ export interface RecordOptions {
   /** Ends it early, with the signal's reason. */
   readonly signal?: AbortSignal | undefined;
   /**
-   * Throw away optimised code first. Without it, V8 does not know a function that was compiled before the profile began,
-   * and puts its time on its caller: a synchronous loop is never named. Costs 12–26 ms once, and about 1 ms for each
-   * megabyte of the heap. It ends coverage that the process collects, so it is left out if NODE_V8_COVERAGE is set.
+   * Whether to discard optimised code first. Otherwise V8 does not know functions that were compiled before the profile
+   * began, and counts their time for their callers. So it would never name a synchronous loop. This costs 12–26 ms once,
+   * and about 1 ms per megabyte of the heap. It ends the collection of coverage, so it is off if NODE_V8_COVERAGE is set.
    */
   readonly deoptimise: boolean;
   /** Called when V8 has begun to take samples. */
@@ -32,16 +32,16 @@ const ANSWER_WITHIN_MS = 5_000;
 /** The time between two samples of a short profile, in milliseconds. */
 const SHORTEST_INTERVAL_MS = 1;
 /**
- * Samples of a profile at most; a longer one takes them less often. Each can bring as many nodes as its stack is deep.
- * The profiled thread writes all nodes in one go when the profile ends, and the worker has to keep them.
+ * The largest number of samples in a profile. Longer profiles take them less often. A sample can add as many nodes as its
+ * stack is deep. The profiled thread writes all nodes at once when the profile ends, and the worker keeps them in memory.
  */
 const MOST_SAMPLES = 3_000;
 
-/** As often as Go takes samples, in a profile of half a minute: each 10 ms. */
+/** Limits a profile of half a minute to one sample every 10 ms, which is the rate of Go. */
 export const samplingIntervalMicros = (durationMs: number): number =>
   Math.ceil(Math.max(SHORTEST_INTERVAL_MS, durationMs / MOST_SAMPLES) * 1000);
 
-/** Records through a session that is connected already; disconnects nothing. */
+/** Records through a connected session, and leaves it connected. */
 export async function recordProfile(session: Inspected, options: RecordOptions): Promise<Recording> {
   const post = (method: string, params?: object): Promise<unknown> =>
     answer(session, method, params, options.signal);
@@ -63,7 +63,7 @@ export async function recordProfile(session: Inspected, options: RecordOptions):
   }
 }
 
-/** One command, bounded in time: pending commands neither fail by themselves nor keep a worker alive. */
+/** Sends one command with a time limit, because an open command neither fails by itself nor keeps a worker alive. */
 function answer(
   session: Inspected,
   method: string,

@@ -5,7 +5,7 @@ import { get } from 'node:http';
 import type { Inspected } from './record-profile.ts';
 import { WebSocketText } from './websocket.ts';
 
-/** Where the inspector on that port can be talked to; undefined: there is none. */
+/** Returns the address of the inspector on that port, or undefined if there is none. */
 export function inspectorUrl(port: number): Promise<string | undefined> {
   return new Promise((resolve) => {
     const asked = get(
@@ -21,7 +21,7 @@ export function inspectorUrl(port: number): Promise<string | undefined> {
   });
 }
 
-/** An inspector in another process, as far as a recording needs it. */
+/** The part of another process's inspector that a recording needs. */
 export class RemoteInspector implements Inspected {
   readonly #waiting = new Map<number, (error: Error | null, result?: object) => void>();
   #socket: WebSocketText | undefined;

@@ -1,16 +1,15 @@
 import type { CpuTimes } from './main-cpu.ts';
 
 /**
- * Decides whether the main thread is running away, from what a worker can see: its CPU time, whether it answers, and what its
- * event loop did meanwhile. Pure: times come in as numbers (milliseconds of one monotonic clock), and the value is the only
- * state.
+ * Decides whether the main thread runs away. A worker can see its CPU time, whether it answers, and the counters of its event
+ * loop. Pure: times are numbers (milliseconds of one monotonic clock), and the value is the only state.
  *
  *   calm ──burns CPU──► asked ──answers──► calm, `saturated` or `hot`: see `isSpinning`
  *                         └─ no answer, and it burns CPU all the while ──► starved
  *
- * Time in which the watcher itself did not run (SIGSTOP, a suspended machine, a crowded core) does not count: the main
- * thread had no chance to answer either. A thread that does not answer and burns nothing (a debugger's pause,
- * `execFileSync`) is blocked from outside, so it does not count either.
+ * Time in which the watcher itself did not run does not count, because the main thread could not answer either. Examples are
+ * SIGSTOP, a suspended machine and a busy core. A thread that neither answers nor uses the CPU waits for something outside,
+ * such as a debugger or `execFileSync`. That does not count either.
  */
 export interface Watch {
   readonly at: number;
@@ -20,9 +19,9 @@ export interface Watch {
   readonly asked?: Question | undefined;
   /** The last question that it answered, and when the answer came. */
   readonly answered: Question & { readonly answeredAt: number };
-  /** Since when its event loop has had no rest; rest in between moves this up, see `cooled`. */
+  /** Since when its event loop has had no rest. A short rest moves this forward, see `cooled`. */
   readonly busySince?: number | undefined;
-  /** The same, and since when it spins. */
+  /** The last answered question, as above, and since when the loop spins. */
   readonly spinsSince?: number | undefined;
 }
 
@@ -41,14 +40,14 @@ export interface Thresholds {
 export interface Turning {
   /** Share of that time in which it was busy, 0–1. */
   readonly utilization: number;
-  /** How often it went round; undefined where Node does not count it. */
+  /** How often it turned. undefined if Node does not count that. */
   readonly turns: number | undefined;
   /** How many events from outside (sockets, timers, threads) it handled. */
   readonly events: number | undefined;
 }
 
 export type Sight =
-  /** A look at the main thread; `lateMs` after it was due. */
+  /** The worker checked the main thread, `lateMs` after the check was due. */
   | { readonly type: 'look'; readonly at: number; readonly cpu: CpuTimes; readonly lateMs: number }
   /** The main thread answered. */
   | ({ readonly type: 'answer'; readonly at: number } & Turning);
@@ -57,19 +56,19 @@ export interface Finding {
   readonly verdict: 'starved' | 'hot' | 'saturated';
   /** For how long it has been seen. */
   readonly forMs: number;
-  /** Cores that the main thread burnt meanwhile, 0–1; for `hot` and `saturated`: at the last look. */
+  /** How much of a core the main thread used in that time, 0–1. For `hot` and `saturated`: at the last check. */
   readonly cpu: number;
 }
 
-/** From this share of a core on, wanted if not had, the main thread is asked whether it still turns. An idle one is left alone. */
+/** From this share of a core on, used or waited for, the worker asks the main thread whether it turns. */
 const CURIOUS = 0.1;
-/** A loop without rest that wants less of a core waits for something else: a disk, a lock, a debugger. */
+/** A busy loop that uses or waits for less of a core is waiting for something else: a disk, a lock, a debugger. */
 const BURNING = 0.3;
-/** A thread starves its loop if it burnt this share of `stallMs` without an answer: a crowded core may give it less than all. */
+/** A thread starves its loop if it used this share of `stallMs` without an answer. On a busy core it gets less than all. */
 const BURNT = 0.5;
-/** And this share of `runawayMs`: a crowded core makes ten seconds of a sort that takes three. */
+/** The same for `runawayMs`. On a busy core a sort that needs three seconds can take ten. */
 const BURNT_BY_A_RUNAWAY = 0.8;
-/** Up to here a late look is ordinary. */
+/** A check that is late by up to this much is normal. */
 const PUNCTUAL_MS = 300;
 
 export const beginWatch = (at: number, cpu: CpuTimes): Watch => ({
@@ -104,7 +103,7 @@ export function watch(
   return { watch: asked, ask: true, ...(finding && { finding }) };
 }
 
-/** Whether a starved loop is a runaway by now; until then it may be a long block. */
+/** Whether a starved loop is a runaway. Before that it may be a long block. */
 export const hasRunAway = ({ forMs, cpu }: Finding, runawayMs: number): boolean =>
   forMs >= runawayMs && forMs * cpu >= runawayMs * BURNT_BY_A_RUNAWAY;
 
@@ -129,7 +128,7 @@ function answered(before: Watch, answer: Sight & { type: 'answer' }, thresholds:
   const { at } = answer;
   const { answered: last, asked = { at: before.at, burntMs: before.cpu.burntMs } } = before;
   const restMs = Math.max(0, at - last.answeredAt);
-  // A block counts as `stallMs` of work at most: one long block is no loop, and it is over.
+  // A block counts as at most `stallMs` of work, because one long block is not a loop.
   const blockedMs = Math.max(0, at - asked.at - thresholds.stallMs);
   const calm = cooled(before, at, restMs, thresholds);
   const since = (known: number | undefined): number => Math.min(at, (known ?? asked.at) + blockedMs);
@@ -143,16 +142,16 @@ function answered(before: Watch, answer: Sight & { type: 'answer' }, thresholds:
   };
 }
 
-/** A loop that feeds itself never waits: any service that others feed does, now and then. */
+/** A loop that keeps itself busy never waits. A service that gets work from outside waits now and then. */
 const NEVER_WAITS = 0.99;
-/** Turns in a second of CPU. A service at full load works longer than half a millisecond in each. */
+/** Turns per second of CPU. A service at full load works longer than half a millisecond in every turn. */
 const SPINNING_TURNS = 2_000;
-/** Events in a turn. A service at full load finds many waiting; a loop has one under way. */
+/** Events per turn. A service at full load finds many events waiting. A loop has only one. */
 const SPINNING_EVENTS = 2;
 
 /**
- * Tells a loop that feeds itself (`hot`) from a service that has more to do than it can (`saturated`): both are busy all
- * of the time. The loop makes thousands of short turns with one event in each. Measured in bench/false-alarms.md.
+ * Distinguishes a loop that keeps itself busy (`hot`) from a service with too much work (`saturated`). Both are always busy.
+ * But the loop makes thousands of short turns with one event each. Measured in bench/false-alarms.md.
  */
 function isSpinning({ utilization, turns = 0, events = 0 }: Turning, burntMs: number): boolean {
   return (
@@ -164,8 +163,8 @@ function isSpinning({ utilization, turns = 0, events = 0 }: Turning, burntMs: nu
 }
 
 /**
- * A stretch of rest takes four times its length off. One alone does not undo ten seconds without rest: on a crowded
- * core, a loop that gets no CPU looks as if it rested. A quarter of the time at rest does.
+ * Every rest removes four times its length from the busy time. So a single rest does not clear ten busy seconds, but rest
+ * for a quarter of the time does. On a busy core, a loop that gets no CPU looks as if it rests.
  */
 function cooled(
   { busySince, spinsSince }: Watch,
@@ -181,7 +180,7 @@ function cooled(
   return { busySince: cool(busySince), spinsSince: cool(spinsSince) };
 }
 
-/** Moves what has been measured up, as if the pause had not been. */
+/** Moves all measured times forward, as if there had been no pause. */
 const withoutPause = (before: Watch, pausedMs: number): Watch => ({
   ...before,
   asked: before.asked && { ...before.asked, at: before.asked.at + pausedMs },

@@ -1,14 +1,14 @@
 import type { Finding } from './classify.ts';
 import type { RunawayReport } from '../evidence/report.ts';
 
-/** One stretch of trouble, from when it is seen until it is over. */
+/** One problem of the main thread, from the first check that sees it until it is over. */
 export class Episode {
-  /** As seen at the last look. */
+  /** The state at the last check. */
   finding: Finding;
-  /** What was reported of it, if it was a runaway. */
+  /** The report, if it was a runaway. */
   report: RunawayReport | undefined;
   endedAt: number | undefined;
-  /** Resolves as soon as it is known whether this lasts or is over. */
+  /** Resolves as soon as it is known whether the problem lasts or is over. */
   readonly decided: Promise<void>;
   readonly #since: number;
   #decide: () => void = () => undefined;
@@ -23,12 +23,12 @@ export class Episode {
     return this.finding.verdict;
   }
 
-  /** For how long it has been, in milliseconds. */
+  /** How long the problem has lasted, in milliseconds. */
   get forMs(): number {
     return this.endedAt === undefined ? this.finding.forMs : this.endedAt - this.#since;
   }
 
-  /** It has lasted too long for a mere block. */
+  /** The problem has lasted longer than a block may. */
   lasts(): void {
     this.#decide();
   }

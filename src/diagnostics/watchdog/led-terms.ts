@@ -1,11 +1,11 @@
 import type { Snapshot } from '../elections.ts';
 import type { Verdict } from '../evidence/report.ts';
 
-/** A term of this process when the trouble was seen. A later term of the same election is another one. */
+/** A term that this process led when the problem was noticed. A later term of the same election does not match it. */
 export interface LedTerm {
   readonly name: string;
   readonly fencingToken: string;
-  /** Wall clock until when its lease is valid at least, as last heard. */
+  /** Wall clock until which its lease is valid, according to the last message of the main thread. */
   readonly validUntil: number;
 }
 
@@ -16,7 +16,7 @@ export const ledTerms = ({ at, elections }: Snapshot): LedTerm[] =>
       : [],
   );
 
-/** Notes for a report on what happens to the terms of a starved process. None for a block that is over: its lease may be valid. */
+/** Notes on the terms of a starved process, for its report. A block that is over has none, because its lease may be valid. */
 export function leadershipNote(verdict: Verdict, terms: readonly LedTerm[], now: number): string[] {
   if (verdict !== 'starved') return [];
   return terms.map(({ name, validUntil }) => {

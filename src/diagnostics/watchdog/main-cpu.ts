@@ -3,7 +3,7 @@ import { closeSync, openSync, readSync } from 'node:fs';
 /** CPU time of the main thread since its start, in milliseconds. */
 export interface CpuTimes {
   readonly burntMs: number;
-  /** CPU time plus the time in which the thread waited for a CPU; without the latter if that is unknown. */
+  /** CPU time plus the time in which the thread waited for a CPU. Only the CPU time if the rest is unknown. */
   readonly wantedMs: number;
 }
 
@@ -13,29 +13,29 @@ export interface MainCpu {
 }
 
 /**
- * How much CPU the main thread has burnt, seen from a worker. Linux tells it of each thread, and the main thread's ID is
- * the process's. Elsewhere it is what the whole process burnt, less this worker (known from Node 22.15 on): other busy
- * workers then look like the main thread, which is why the main thread must also fail to answer.
+ * Measures the CPU time of the main thread from a worker. Linux shows it for every thread, and the ID of the main thread is
+ * that of the process. Elsewhere we take the time of the whole process, less that of this worker (known from Node 22.15 on).
+ * Then other busy workers look like the main thread. So a runaway needs a second sign: the main thread does not answer.
  */
 export function mainCpu(): MainCpu {
   for (const source of [scheduled, accounted]) {
     try {
       return source();
     } catch {
-      // Not Linux, a kernel without it, or a permission model that does not let us read.
+      // This is not Linux, the kernel lacks the file, or the permission model forbids reading it.
     }
   }
   return { read: processCpu, close: () => {} };
 }
 
-/** Nanoseconds on a CPU, and nanoseconds waiting for one. */
+/** Reads the nanoseconds on a CPU, and the nanoseconds waiting for one. */
 const scheduled = (): MainCpu =>
   fromFile('schedstat', (text) => {
     const [burnt = NaN, waited = NaN] = text.split(' ').map(Number);
     return { burntMs: burnt / 1e6, wantedMs: (burnt + waited) / 1e6 };
   });
 
-/** The 14th and 15th field, in hundredths of a second on every Linux. The second, the command, may hold blanks. */
+/** Reads fields 14 and 15, in hundredths of a second on every Linux. Field 2, the command, may contain spaces. */
 const accounted = (): MainCpu =>
   fromFile('stat', (text) => {
     const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
@@ -44,7 +44,7 @@ const accounted = (): MainCpu =>
   });
 
 function fromFile(name: string, parse: (text: string) => CpuTimes): MainCpu {
-  const file = openSync(`/proc/self/task/${process.pid}/${name}`, 'r'); // kept open: a look costs one read
+  const file = openSync(`/proc/self/task/${process.pid}/${name}`, 'r'); // it stays open, so that a check costs one read
   const buffer = Buffer.alloc(1024);
   const read = (): CpuTimes =>
     parse(buffer.toString('latin1', 0, readSync(file, buffer, 0, buffer.length, 0)));

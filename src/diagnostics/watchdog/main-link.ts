@@ -2,9 +2,9 @@ import type { MessagePort } from 'node:worker_threads';
 import { type Snapshot, NO_SNAPSHOT } from '../elections.ts';
 import type { ToMain, ToWorker } from './messages.ts';
 
-/** The worker's side of the conversation with the main thread, which may never answer: each wait has its limit. */
+/** The worker's end of the connection to the main thread. The main thread may never answer, so every wait has a limit. */
 export class MainLink {
-  /** As last heard; the main thread tells when something happens, and when asked. */
+  /** The last elections from the main thread, which sends them after every event and on request. */
   snapshot: Snapshot = NO_SNAPSHOT;
   readonly #port: MessagePort;
   readonly #replies = new Map<number, (text: string | undefined) => void>();
@@ -20,7 +20,7 @@ export class MainLink {
     this.#port.postMessage(message);
   }
 
-  /** Asks whether it turns; at most one question is under way. */
+  /** Asks the main thread whether it turns. At most one question is open. */
   ask(): void {
     if (this.#isAsked) return;
     this.#isAsked = true;
@@ -42,7 +42,7 @@ export class MainLink {
     });
   }
 
-  /** @returns what it replied; undefined if it did not in time, or has nothing to say. */
+  /** @returns the reply, or undefined if it is late or empty. */
   request(what: 'snapshot' | 'metrics', withinMs: number): Promise<string | undefined> {
     const id = ++this.#lastId;
     return new Promise((resolve) => {
@@ -57,7 +57,7 @@ export class MainLink {
     });
   }
 
-  /** Takes in what concerns this class; the rest is the caller's. */
+  /** Handles the messages for this class. The caller handles the others. */
   receive(message: ToWorker): void {
     if (message.type === 'answer') {
       this.#isAsked = false;

@@ -4,7 +4,7 @@ import type { RunawayReport } from '../evidence/report.ts';
 import type { Turning } from './classify.ts';
 import type { LedTerm } from './led-terms.ts';
 
-/** How the worker watches. All of it plain data: it crosses to the worker. */
+/** The settings of the watchdog in the worker. They are plain data, because they are posted to the worker. */
 export interface WatchSettings {
   readonly stallMs: number;
   readonly runawayMs: number;
@@ -20,20 +20,20 @@ export interface WatchSettings {
   readonly onStarved: 'report' | 'kill';
   /** See `RecordOptions.deoptimise`. */
   readonly deoptimise: boolean;
-  /** Why no CPU profile can be taken; undefined: it can. */
+  /** Why no CPU profile can be taken. undefined if it can. */
   readonly whyNoProfile: string | undefined;
-  /** Said in each report: DevTools are attached, a permission is missing. */
+  /** Notes for every report, for example that DevTools are attached or a permission is missing. */
   readonly notes: readonly string[];
 }
 
-/** How the worker serves. */
+/** The settings of the HTTP server in the worker. */
 export interface ServeSettings {
   readonly host: string;
   readonly port: number;
   readonly token: string | undefined;
   readonly allowedHosts: readonly string[];
   readonly maxSeconds: number;
-  /** Whether the main thread has a `metrics` function to ask. */
+  /** Whether the main thread has a `metrics` function. */
   readonly hasMetrics: boolean;
 }
 
@@ -51,7 +51,7 @@ export type ToMain =
   | { readonly type: 'ready' }
   | { readonly type: 'ask' }
   | { readonly type: 'request'; readonly id: number; readonly what: 'snapshot' | 'metrics' }
-  /** `terms`: what this process led when the runaway was noticed. */
+  /** `terms`: the terms that this process led when the runaway was noticed. */
   | { readonly type: 'runaway'; readonly report: RunawayReport; readonly terms: readonly LedTerm[] }
   | { readonly type: 'notice'; readonly report: RunawayReport }
   | { readonly type: 'ended'; readonly verdict: RunawayReport['verdict']; readonly forMs: number }

@@ -10,12 +10,12 @@ const PATIENCE_MS = 2_000;
 /** The first pause before a worker that died is started again. Each further pause is twice as long. */
 const FIRST_PAUSE_MS = 1_000;
 const LONGEST_PAUSE_MS = 300_000;
-/** A worker that lived for so long was healthy: the next pause is the first one again. */
+/** A worker that ran for this long was healthy. Then the next pause is the first one again. */
 const HEALTHY_AFTER_MS = 600_000;
-/** What the worker may keep in memory, in megabytes. It dies beyond that; the service does not. */
+/** The memory limit of the worker, in megabytes. Beyond that the worker dies, but the service does not. */
 const MOST_MEGABYTES = 192;
 
-/** The watchdog's worker. One that dies (out of memory, an error) is started again, with a pause in between. */
+/** The worker of the watchdog. If it dies (out of memory, an error), it is started again after a pause. */
 export class RestartingWorker {
   readonly #settings: WatchSettings;
   readonly #onMessage: (message: ToMain) => void;
@@ -27,7 +27,7 @@ export class RestartingWorker {
   #restart: NodeJS.Timeout | undefined;
   #isStopped = false;
 
-  /** @throws {DiagnosticsError} DIAGNOSTICS_UNAVAILABLE where workers are not permitted. */
+  /** @throws {DiagnosticsError} DIAGNOSTICS_UNAVAILABLE if workers are not permitted. */
   constructor(settings: WatchSettings, onMessage: (message: ToMain) => void, onNote: (note: string) => void) {
     this.#settings = settings;
     this.#onMessage = onMessage;
@@ -39,7 +39,7 @@ export class RestartingWorker {
     this.#worker.postMessage(message);
   }
 
-  /** @returns what the worker answers, or `otherwise` if it dies. The process does not end meanwhile for want of other work. */
+  /** @returns the answer of the worker, or `otherwise` if the worker dies. The process stays alive until then. */
   async awaited<T>(answer: Promise<T>, otherwise: T): Promise<T> {
     const worker = this.#worker;
     worker.ref();
@@ -59,7 +59,7 @@ export class RestartingWorker {
     clearTimeout(patience);
   }
 
-  /** Says something on the main thread's behalf, where the service's operator finds it. */
+  /** Emits a process warning, which the operator of the service sees. */
   warn(message: string): void {
     this.#onNote(message);
     process.emitWarning(message, { code: 'ETCD_ELECTION_WATCHDOG' });
@@ -76,7 +76,7 @@ export class RestartingWorker {
         if (!this.#isStopped) this.#died(reason ?? `it exited with ${code}`);
       });
     });
-    worker.unref(); // watching must not keep a process alive that has nothing else to do
+    worker.unref(); // the watchdog alone must not keep the process alive
     return [worker, exited];
   }
 
@@ -101,8 +101,8 @@ export class RestartingWorker {
 }
 
 /**
- * From text, not from a file: `new Worker(new URL(…))` breaks in a bundle. Without NODE_OPTIONS and execArgv: the
- * service's preloads and `--inspect` are not for the worker.
+ * Starts the worker from text, because `new Worker(new URL(…))` breaks in a bundle. It gets no NODE_OPTIONS and no execArgv,
+ * because the preloads and `--inspect` of the service are not meant for it.
  */
 function startWorker(settings: WatchSettings): Worker {
   const { NODE_OPTIONS: _options, NODE_V8_COVERAGE: _coverage, ...env } = process.env;

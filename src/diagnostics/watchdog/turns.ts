@@ -1,7 +1,7 @@
 import { performance } from 'node:perf_hooks';
 import type { Turning } from './classify.ts';
 
-/** How the event loop of this thread turned since the last question. Reads counters of libuv; costs microseconds. */
+/** Measures how the event loop of this thread turned since the last call. It reads counters of libuv, in microseconds. */
 export class Turns {
   #utilization = performance.eventLoopUtilization();
   #counted = countersOf();
@@ -21,7 +21,7 @@ export class Turns {
   }
 }
 
-/** undefined on runtimes that have Node's API but not this part of it. */
+/** undefined on runtimes that lack this part of Node's API. */
 function countersOf(): { loopCount: number; events: number } | undefined {
   const { nodeTiming } = performance as {
     nodeTiming?: { uvMetricsInfo?: { loopCount: number; events: number } };

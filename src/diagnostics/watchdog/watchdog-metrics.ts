@@ -1,9 +1,9 @@
 import { type Verdict, isRunaway } from '../evidence/report.ts';
 
 /**
- * Adds what the watchdog knows to the service's own metrics, in Prometheus' text format.
+ * Adds the metrics of the watchdog to those of the service, in Prometheus' text format.
  *
- * @param shown undefined where the main thread did not answer: then only ours are shown, which say so.
+ * @param shown the metrics of the service. undefined if the main thread did not answer: then only ours are shown.
  */
 export function withWatchdogMetrics(
   shown: string | undefined,
@@ -27,6 +27,6 @@ export function withWatchdogMetrics(
     '',
   ].join('\n');
   const own = shown ?? '# the main thread did not answer: its metrics are missing\n';
-  const ended = own.replace(/# EOF\s*$/, ''); // OpenMetrics ends so, and nothing may follow
+  const ended = own.replace(/# EOF\s*$/, ''); // the end mark of OpenMetrics, after which nothing may follow
   return `${ended}${ended === '' || ended.endsWith('\n') ? '' : '\n'}${lines}${ended === own ? '' : '# EOF\n'}`;
 }

@@ -76,7 +76,7 @@ export function openHost(options: WatchdogOptions): WorkerHost {
   return running;
 }
 
-/** From these terms only: a term that began after the runaway was noticed is not to blame. */
+/** Steps down from these terms only. A term that began after the runaway was noticed continues. */
 function stepDownFrom(source: ElectionSource, terms: readonly LedTerm[]): void {
   for (const election of source.elections()) {
     const { state, term } = election.status;
@@ -95,7 +95,7 @@ export async function closeHost(host: WorkerHost): Promise<void> {
   }
 }
 
-/** Runs a callback of the service: neither a throw nor a rejection may end the process. */
+/** Runs a callback of the service. Neither a throw nor a rejection may end the process. */
 function warnOf(what: string, run: () => unknown): void {
   const warn = (error: unknown): void =>
     process.emitWarning(`${what} of the watchdog failed: ${messageOf(error)}`, {

@@ -14,10 +14,10 @@ import type { MainLink } from './main-link.ts';
 import type { ToWorker, WatchSettings } from './messages.ts';
 import { Reports } from './reports.ts';
 
-/** Between two looks at a thread that is overdue to answer, in milliseconds. */
+/** The time between two checks of a thread whose answer is overdue, in milliseconds. */
 const SOON_MS = 100;
 
-/** What an investigation brought. */
+/** The result of an investigation. */
 interface Found {
   readonly at: string;
   readonly recording?: Recording | undefined;
@@ -29,7 +29,7 @@ interface Found {
 
 type Seen = Pick<Finding, 'forMs'> & { readonly verdict: Verdict; readonly cpu?: number };
 
-/** Watches the main thread from the worker: looks, decides (`classify.ts`), records, reports. */
+/** Watches the main thread from the worker: checks it, decides (`classify.ts`), records a profile and reports. */
 export class Watcher {
   readonly reports: Reports;
   readonly #link: MainLink;
@@ -47,7 +47,7 @@ export class Watcher {
     this.#lookAgain();
   }
 
-  /** What is under way, from when it is seen until it is over; otherwise `calm`. */
+  /** The present problem, from the first check that sees it until it is over. Otherwise `calm`. */
   get state(): 'calm' | Finding['verdict'] {
     return this.#episode?.verdict ?? 'calm';
   }
@@ -57,14 +57,14 @@ export class Watcher {
     this.#cpu.close();
   }
 
-  /** The main thread answered: it turns. */
+  /** Call it when the main thread has answered, and so turns. */
   answered(turning: Turning): void {
     const at = performance.now();
     this.#watch = watch(this.#watch, { type: 'answer', at, ...turning }, this.#settings).watch;
     this.#endEpisode(this.#episode?.verdict === 'starved', at);
   }
 
-  /** The loop guard of an election tripped: the call sites are the evidence, a CPU profile would show a loop at rest. */
+  /** The loop guard of an election tripped. The call sites are the evidence: a CPU profile would show a waiting loop. */
   tripped({ election }: ToWorker & { type: 'tripped' }): void {
     const { snapshot } = this.#link;
     if (!this.reports.take(`rounds ${election}`, performance.now())) return;
@@ -79,7 +79,7 @@ export class Watcher {
     void this.#report({ verdict: 'rounds', forMs: 0 }, found);
   }
 
-  /** The look is kept ref'd: it is what keeps the worker alive, an inspector command under way does not. */
+  /** The timer stays ref'd, because it keeps the worker alive. An open inspector command does not. */
   #lookAgain(): void {
     const { pollMs, stallMs } = this.#settings;
     const now = performance.now();
@@ -132,11 +132,11 @@ export class Watcher {
       const onBegun = (): void => void (begunAt = performance.now());
       recording = await recordMain(this.#settings, { durationMs: this.#settings.profileMs, onBegun });
     } catch (error) {
-      if (this.#settings.whyNoProfile === undefined) notes.push(messageOf(error)); // else it is among the settings' notes
+      if (this.#settings.whyNoProfile === undefined) notes.push(messageOf(error)); // otherwise the settings' notes contain it
     }
     await episode.decided;
     const ended = episode.endedAt !== undefined;
-    // It turned before there was much to see: the profile is mostly of the time afterwards.
+    // The loop turned again too early: most of the profile shows the time after that.
     if (verdict === 'starved' && (episode.endedAt ?? Infinity) < begunAt + this.#settings.profileMs / 4) {
       this.reports.giveBack('starved');
       return;
@@ -149,7 +149,7 @@ export class Watcher {
     episode.report = report;
     if (episode.endedAt !== undefined) this.#over(episode, report);
     else if (verdict === 'starved' && this.#settings.onStarved === 'kill') {
-      process.kill(process.pid, 'SIGKILL'); // the only signal that a spinning thread cannot leave unanswered
+      process.kill(process.pid, 'SIGKILL'); // a spinning thread can ignore every other signal
     }
   }
 
@@ -174,12 +174,12 @@ export class Watcher {
     const filed = await fileReport(report, recording, this.#settings);
     this.reports.add(filed);
     if (!isRunaway(verdict)) this.#link.post({ type: 'notice', report: filed });
-    // The main thread hears of a starved one only when it turns, and then it is over.
+    // The main thread gets the report of a starved loop only when it turns again. Then the problem is over.
     else if (verdict !== 'starved') this.#link.post({ type: 'runaway', report: filed, terms });
     return filed;
   }
 
-  /** A runaway that was reported is over. What has starved the loop was a long block then. */
+  /** Records that a reported runaway is over. If the loop was starved, it was a long block. */
   #over(episode: Episode, report: RunawayReport): void {
     const { verdict } = report;
     this.#link.post({ type: 'ended', verdict, forMs: episode.forMs });
@@ -192,5 +192,5 @@ export class Watcher {
   }
 }
 
-/** What is over by the time it would be reported is no runaway. */
+/** A problem that is over before its report is not a runaway. */
 const WHEN_OVER = { starved: 'blocked', hot: 'saturated', saturated: 'saturated' } as const;

@@ -10,7 +10,7 @@ import { remember } from './reports.ts';
 import { RestartingWorker } from './restarting-worker.ts';
 import { Turns } from './turns.ts';
 
-/** How long after an event the worker gets the elections: a burst of events is one message. */
+/** How long after an event the worker gets the elections. So a burst of events becomes one message. */
 const TELL_AFTER_MS = 200;
 
 export interface HostOptions {
@@ -20,9 +20,9 @@ export interface HostOptions {
   readonly onNotice: (report: RunawayReport) => void;
 }
 
-/** The main thread's side: starts the worker, answers its questions and passes its reports on. */
+/** The main thread's end of the connection: it starts the worker, answers its questions and forwards its reports. */
 export class WorkerHost {
-  /** What cannot be done here, and why. */
+  /** What is unavailable here, and why. */
   readonly notes: string[];
   readonly runaways: RunawayReport[] = [];
   readonly notices: RunawayReport[] = [];
@@ -31,14 +31,14 @@ export class WorkerHost {
   readonly #worker: RestartingWorker;
   readonly #turns = new Turns();
   readonly #waiting = new Map<number, (message: ToMain) => void>();
-  /** What is served, so that a worker that is started again serves it too. */
+  /** What is served, so that a restarted worker serves it too. */
   #serving: ServeSettings | undefined;
   #tell: NodeJS.Timeout | undefined;
   #lastId = 0;
   #isClosed = false;
   readonly #ready: Promise<unknown>;
 
-  /** @throws {DiagnosticsError} DIAGNOSTICS_UNAVAILABLE outside the main thread, or where workers are not permitted. */
+  /** @throws {DiagnosticsError} DIAGNOSTICS_UNAVAILABLE outside the main thread, or if workers are not permitted. */
   constructor(options: HostOptions) {
     if (!isMainThread) {
       throw new DiagnosticsError(
@@ -68,7 +68,7 @@ export class WorkerHost {
     if (!this.#isClosed) await this.#ask((id) => ({ type: 'unserve', id }));
   }
 
-  /** @returns when it is ready; keeps the process alive until then. */
+  /** Resolves when the worker is ready. It keeps the process alive until then. */
   async whenReady(): Promise<void> {
     await this.#worker.awaited(this.#ready, undefined);
   }
@@ -131,7 +131,7 @@ export class WorkerHost {
   readonly #happened = (message: unknown, name: string | symbol): void => {
     if (name === 'etcd-election:guard.tripped') {
       const { election, origin } = message as { election: string; origin?: string };
-      // If etcd or the network is the cause, no code of the service runs away.
+      // If etcd or the network is the cause, the code of the service does not run away.
       if (origin !== 'environment')
         this.#worker.post({ type: 'tripped', election, snapshot: snapshotOf(this.#options.source) });
     }
@@ -153,7 +153,7 @@ export class WorkerHost {
     );
   }
 
-  /** On the same port as before. */
+  /** Serves on the same port as before. */
   async #serveAgain(): Promise<void> {
     if (this.#serving === undefined) return;
     try {
@@ -175,7 +175,7 @@ export class WorkerHost {
   }
 }
 
-/** The number of the question that `ready` answers. */
+/** The number of the question that the message `ready` answers. */
 const READY = 0;
 const MOST_NOTES = 20;
 

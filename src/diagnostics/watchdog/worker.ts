@@ -9,10 +9,10 @@ import { recordMain } from '../profile/record-main.ts';
 import { Watcher } from './watcher.ts';
 import { withWatchdogMetrics } from './watchdog-metrics.ts';
 
-/** How long the main thread may take to tell, before the page goes with what it told last, or without. */
+/** How long a page waits for the main thread. After that it shows the last known state. */
 const TELL_WITHIN_MS = { snapshot: 500, metrics: 2_000 };
 
-/** All that runs in the worker. Its code reaches the worker as text: see worker-source.ts. */
+/** The program of the worker. The worker gets its code as text: see worker-source.ts. */
 export function runWorker(port: MessagePort, settings: WatchSettings): void {
   const link = new MainLink(port);
   const watcher = new Watcher(link, settings);
