@@ -202,16 +202,25 @@ export function resolveOptions(election: string, options: ElectionOptions | unde
       election,
       `election "${election}" cannot be set up: ${complaints.join('; ')}`,
     );
-  const { allowLongTtl, ...rest } = values;
+  const { ttlSeconds, prefix, logger, marginMs } = values;
+  // Named one by one: a copy of all fields would have a shape of its own in every election, of more than a kilobyte.
   return {
-    ...rest,
-    logger: (rest.logger as unknown) === console ? consoleLogger : rest.logger,
+    ttlSeconds,
+    prefix,
+    onLeader: values.onLeader,
+    onFollower: values.onFollower,
+    onLeaderChange: values.onLeaderChange,
+    whenWorkEnds: values.whenWorkEnds,
+    logger: (logger as unknown) === console ? consoleLogger : logger,
+    marginMs,
+    drainTimeoutMs: values.drainTimeoutMs ?? ttlSeconds * 1000 - (marginMs ?? defaultMarginMs(ttlSeconds)),
+    progressTimeoutMs: values.progressTimeoutMs,
+    lastWill: values.lastWill,
     guard,
-    drainTimeoutMs:
-      rest.drainTimeoutMs ?? rest.ttlSeconds * 1000 - (rest.marginMs ?? defaultMarginMs(rest.ttlSeconds)),
+    signal: values.signal,
     warnings: [
-      allowLongTtl ? undefined : ttlWarning(rest.ttlSeconds),
-      rest.prefix === DEFAULT_PREFIX ? commonName(election) : undefined,
+      values.allowLongTtl ? undefined : ttlWarning(ttlSeconds),
+      prefix === DEFAULT_PREFIX ? commonName(election) : undefined,
     ].filter((warning) => warning !== undefined),
   };
 }
