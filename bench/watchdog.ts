@@ -2,14 +2,16 @@
  * What the watchdog costs while nothing happens, and how soon it sees, names and files a runaway: alone, and on a core
  * that others want too.
  *
- * `npm run bench:watchdog` takes about ten minutes and writes bench/watchdog.md. It measures this Node, and Node 24 where
+ * `npm run bench:watchdog` takes about ten minutes and writes bench/watchdog.md. `-- --only rest,loop-0,loop-1,crowd-`
+ * measures some parts. Each part is kept as soon as it is measured. It measures this Node, and Node 24 where
  * `npm run node:fetch` has brought it; OTHER_NODE names another. Everything is measured in children, each doing one thing.
  */
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { writeFile } from 'node:fs/promises';
-import { availableParallelism, cpus, getPriority, loadavg } from 'node:os';
+import { availableParallelism, cpus, getPriority } from 'node:os';
 import { setTimeout as pause } from 'node:timers/promises';
 import { promisify } from 'node:util';
+import { loadOf, part } from './parts.ts';
 import { RunawayChild, buildDiagnostics, nodes, reportOf } from '../test/support/diagnostics-child.ts';
 
 const IDLE_SECONDS = 30;
@@ -95,62 +97,71 @@ const median = (values: readonly number[]): number =>
 const worst = (values: readonly number[]): number => Math.max(...values);
 
 const module = await buildDiagnostics();
-const idleRows: string[] = [];
-const runawayRows: string[] = [];
-const crowd: number[] = [];
+const LOOPS = ['sync', 'microtask', 'nextTick', 'emitter', 'flood', 'asyncIo', 'immediate'];
 
-for (const { name, path, missing } of nodes) {
-  if (missing) {
-    console.log(name);
-    continue;
-  }
-  const version = (await run(path, ['--version'])).stdout.trim();
-  const [none, watchdog, server] = await Promise.all(
-    ['none', 'watchdog', 'server'].map((mode) => quiet(path, module, mode)),
-  );
-  for (const [what, figure] of Object.entries({ watchdog, server })) {
-    if (none === undefined || figure === undefined) continue;
-    const cpu = `${none.percent.toFixed(3)} → ${figure.percent.toFixed(3)} % (+${(figure.percent - none.percent).toFixed(3)})`;
-    const memory = `${none.megabytes.toFixed(0)} → ${figure.megabytes.toFixed(0)} MB (+${(figure.megabytes - none.megabytes).toFixed(0)})`;
-    idleRows.push(`| ${version} | ${what} | ${cpu} | ${memory} |`);
-    console.log(idleRows.at(-1));
-  }
-  for (const kind of ['sync', 'microtask', 'nextTick', 'emitter', 'flood', 'asyncIo', 'immediate']) {
-    const runs = [];
-    for (let i = 0; i < REPEATS; i++) {
-      runs.push(await runaway(path, module, kind));
-      crowd.push(loadavg()[0] ?? 0);
-    }
-    const seen = runs.map((each) => each.seen);
-    const filed = runs.map((each) => each.filed - each.seen);
-    const names = [...new Set(runs.map((each) => each.named))].join(', ');
-    runawayRows.push(
-      `| ${version} | ${kind} | ${median(seen)} (${worst(seen)}) | ${median(filed)} (${worst(filed)}) | ${names} |`,
+async function atRest(): Promise<string[]> {
+  const rows: string[] = [];
+  for (const { path, missing } of nodes) {
+    if (missing) continue;
+    const version = (await run(path, ['--version'])).stdout.trim();
+    const [none, watchdog, server] = await Promise.all(
+      ['none', 'watchdog', 'server'].map((mode) => quiet(path, module, mode)),
     );
-    console.log(runawayRows.at(-1));
+    for (const [what, figure] of Object.entries({ watchdog, server })) {
+      if (none === undefined || figure === undefined) continue;
+      const cpu = `${none.percent.toFixed(3)} → ${figure.percent.toFixed(3)} % (+${(figure.percent - none.percent).toFixed(3)})`;
+      const memory = `${none.megabytes.toFixed(0)} → ${figure.megabytes.toFixed(0)} MB (+${(figure.megabytes - none.megabytes).toFixed(0)})`;
+      rows.push(`| ${version} | ${what} | ${cpu} | ${memory} |`);
+      console.log(rows.at(-1));
+    }
   }
+  return rows;
 }
 
-const crowdRows: string[] = [];
-for (const others of CROWDS) {
+async function loopOn(path: string, kind: string): Promise<string> {
+  const version = (await run(path, ['--version'])).stdout.trim();
+  const runs = [];
+  for (let i = 0; i < REPEATS; i++) runs.push(await runaway(path, module, kind));
+  const seen = runs.map((each) => each.seen);
+  const filed = runs.map((each) => each.filed - each.seen);
+  const names = [...new Set(runs.map((each) => each.named))].join(', ');
+  return `| ${version} | ${kind} | ${median(seen)} (${worst(seen)}) | ${median(filed)} (${worst(filed)}) | ${names} |`;
+}
+
+async function amongOthers(others: number): Promise<string> {
   const runs = [];
   for (let i = 0; i < REPEATS; i++) runs.push(await crowded(module, others));
   const share = median(runs.map((each) => each.share));
   const seen = runs.map((each) => each.seen);
   const evidence = runs.map((each) => each.filed - each.seen);
   const burnt = Math.max(1_000, 500 / share).toFixed(0);
-  crowdRows.push(
-    `| ${others} | ${share.toFixed(2)} | ${burnt} | ${median(seen)} (${worst(seen)}) | ${median(evidence)} (${worst(evidence)}) |`,
-  );
-  console.log(crowdRows.at(-1));
+  return `| ${others} | ${share.toFixed(2)} | ${burnt} | ${median(seen)} (${worst(seen)}) | ${median(evidence)} (${worst(evidence)}) |`;
 }
+
+const shown = async (measure: Promise<string>): Promise<string> => {
+  const row = await measure;
+  console.log(row);
+  return row;
+};
+
+const rest = await part('watchdog', 'rest', atRest);
+const loops = [];
+for (const [index, { path, missing }] of nodes.entries())
+  for (const kind of missing ? [] : LOOPS)
+    loops.push(await part('watchdog', `loop-${index}-${kind}`, () => shown(loopOn(path, kind))));
+const crowds = [];
+for (const others of CROWDS)
+  crowds.push(await part('watchdog', `crowd-${others}`, () => shown(amongOthers(others))));
+const idleRows = rest?.figures ?? [];
+const runawayRows = loops.flatMap((each) => each?.figures ?? []);
+const crowdRows = crowds.flatMap((each) => each?.figures ?? []);
 
 await writeFile(
   'bench/watchdog.md',
   `# The watchdog: what it costs, how soon it sees
 
-Made by \`npm run bench:watchdog\`. ${availableParallelism()} cores of ${cpus()[0]?.model.trim() ?? 'unknown make'}, load ${median(crowd).toFixed(1)}
-(other work ran on them; run at priority ${getPriority()}).
+Made by \`npm run bench:watchdog\`. ${availableParallelism()} cores of ${cpus()[0]?.model.trim() ?? 'unknown make'}, load ${loadOf([rest, ...loops, ...crowds])}
+(other work ran on them; run at priority ${getPriority()}). On a quiet machine the times are shorter. Rows that are not here were not measured.
 
 ## At rest
 
@@ -163,8 +174,8 @@ ${idleRows.join('\n')}
 ## A runaway
 
 Default options (\`stallMs\` 1000, \`hotMs\` 10000, \`pollMs\` 500, \`profileMs\` 1000). Median (worst) of ${REPEATS}, in milliseconds: from the
-loop's first round until it was noticed, and from then until all evidence was written, of which 1000 are the profile. \`asyncIo\`
-and \`immediate\` still turn: they count only after \`hotMs\`.
+loop's first round until it was noticed, and from then until all evidence was written. A block counts as a runaway after
+\`runawayMs\` (5000) only, because it may end. \`asyncIo\` and \`immediate\` still turn: they count only after \`hotMs\`.
 
 | Node | loop | noticed after | evidence after another | named first |
 | --- | --- | --- | --- | --- |
@@ -186,7 +197,7 @@ That cannot be had sooner without false alarms. On a core that gives it a fifth,
 event loop for 2 s. Until then it and a loop look the same from outside: both burn what they get, and neither answers. They
 differ in how much they burn, and 500 ms of CPU take as long as the core takes to give them. A limit of 2 s would be a limit of
 2 s × the share: a fifth of a core would make a runaway of every 300 ms of work, just when the machine is busiest. The limit
-is one of CPU for that reason (\`classify.ts\`; \`classify.test.ts\` holds a loop and a block against each other), and a smaller one can
+is one of CPU for that reason (\`watchdog/classify.ts\`; \`classify.test.ts\` holds a loop and a block against each other), and a smaller one can
 be had by asking for it: \`stallMs: 500\` halves both.
 `,
 );

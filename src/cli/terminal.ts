@@ -103,7 +103,8 @@ const MOST_SHOWN = 60;
 /** A value, cleaned, for one line of text. @param most its longest, in characters. */
 export function shownValue(value: string, most: number = MOST_SHOWN): SafeText {
   if (value === '') return SafeText.ofOurs('(no value)');
-  const clean = [...printable(value.slice(0, most + 1))];
+  // By code points: half of a pair would be shown as an escape.
+  const clean = Array.from(printable(value.slice(0, 4 * most)));
   return SafeText.ofOurs(clean.length > most ? `${clean.slice(0, most - 1).join('')}…` : clean.join(''));
 }
 
