@@ -1,4 +1,4 @@
-/** Runs a mutant under seed after seed until a promise is broken. */
+/** Runs a mutant under seed after seed until it breaks a promise that the sound library keeps under the same seed. */
 import { bundle } from '../process/bundle.ts';
 import { run, setupOf, type Outcome, type Setup } from '../run/run.ts';
 import type { Mutant } from '../../support/mutant.ts';
@@ -16,11 +16,13 @@ export async function hunt(
   setup: (seed: number) => Setup = setupOf,
 ): Promise<Found> {
   const script = await bundle(mutant.edits);
+  const sound = await bundle();
   let afterMs = 0;
   for (let seed = 1; afterMs < mostMs; seed++) {
     const outcome = run(setup(seed), script);
     afterMs += outcome.simulatedMs;
-    if (outcome.violations.length > 0) return { outcome, afterMs };
+    const isBroken = outcome.violations.length > 0;
+    if (isBroken && run(setup(seed), sound).violations.length === 0) return { outcome, afterMs };
     await new Promise((resolve) => setImmediate(resolve));
   }
   return { outcome: undefined, afterMs };

@@ -1,4 +1,5 @@
 /** `npm run simulate`: see simulate.mjs. */
+import { createHash } from 'node:crypto';
 import { parseArgs } from 'node:util';
 import { shrink } from '../check/shrink.ts';
 import { mutants } from '../mutants/all.ts';
@@ -30,7 +31,7 @@ const rejections: string[] = [];
 process.on('unhandledRejection', (reason) => rejections.push(String(reason)));
 
 const firstSeed = Number(options.seed ?? Math.floor(Math.random() * 1_000_000_000));
-const totals = { runs: 0, simulatedMs: 0, faults: 0, terms: 0, cpuMs: 0, broken: 0 };
+const totals = { runs: 0, simulatedMs: 0, faults: 0, terms: 0, cpuMs: 0, broken: 0, hash: '' };
 const isOver = limit();
 console.log(`seed ${firstSeed}`);
 for (let seed = firstSeed; !isOver(); seed++) {
@@ -80,14 +81,18 @@ async function oneRun(seed: number): Promise<Outcome> {
   totals.simulatedMs += outcome.simulatedMs;
   totals.faults += outcome.world.faults.length;
   totals.terms += outcome.world.record.terms;
+  totals.hash = createHash('sha256')
+    .update(totals.hash + outcome.hash)
+    .digest('hex')
+    .slice(0, 8);
   const unheard = rejections.splice(0).map((what) => ({ promise: 'crash', what: `nobody heard: ${what}` }));
   return { ...outcome, violations: [...outcome.violations, ...unheard] };
 }
 
 function summary(): string {
-  const { runs, simulatedMs, faults, terms, cpuMs, broken } = totals;
+  const { runs, simulatedMs, faults, terms, cpuMs, broken, hash } = totals;
   const speed = (simulatedMs / Math.max(1, cpuMs)).toFixed(0);
-  return `${runs} runs, ${(simulatedMs / HOUR_MS).toFixed(2)} simulated hours, ${faults} faults, ${terms} terms, ${speed} simulated seconds a second of CPU, ${broken} broken`;
+  return `${runs} runs, ${(simulatedMs / HOUR_MS).toFixed(2)} simulated hours, ${faults} faults, ${terms} terms, ${speed} simulated seconds a second of CPU, ${broken} broken, messages ${hash}`;
 }
 
 function progress(): void {
