@@ -131,7 +131,7 @@ async function createCluster(
   const folder = temporaryDir ?? (await dataFolder(options));
   const scheme = extraArgs.some((arg) => /^--?cert-file(=|$)/.test(arg)) ? 'https' : 'http';
   const peerNetwork = options.peerNetwork === true ? new PeerNetwork() : undefined;
-  const plans = [];
+  const plans: MemberPlan[] = [];
   for (let number = 1; number <= (options.members ?? 1); number++) {
     const name = `etcd${number}`;
     const clientUrl = `${scheme}://127.0.0.1:${await freePort()}`;
@@ -141,32 +141,37 @@ async function createCluster(
     plans.push({ name, clientUrl, listenPeerUrl, peerUrl, peerEnv: env, dataDir: join(folder, name) });
   }
   const initialCluster = plans.map(({ name, peerUrl }) => `${name}=${peerUrl}`).join(',');
-  const members = plans.map(({ name, clientUrl, listenPeerUrl, peerUrl, peerEnv, dataDir }) => {
-    const flags = {
-      '--name': name,
-      '--data-dir': dataDir,
-      '--listen-client-urls': clientUrl,
-      '--advertise-client-urls': clientUrl,
-      '--listen-peer-urls': listenPeerUrl,
-      '--initial-advertise-peer-urls': peerUrl,
-      '--initial-cluster': initialCluster,
-    };
-    const args = [...Object.entries(flags).map(([flag, value]) => `${flag}=${value}`), ...extraArgs];
-    const endpoint = clientUrl;
-    return new MemberProcess({
-      name,
-      endpoint,
-      dataDir,
-      binary,
-      args,
-      logLines,
-      startTimeoutMs,
-      temporaryDir,
-      peerNetwork,
-      peerEnv,
-    });
+  const common = { binary, logLines, startTimeoutMs, temporaryDir, peerNetwork };
+  const members = plans.map((plan) => {
+    const { name, clientUrl: endpoint, dataDir, peerEnv } = plan;
+    const args = [...flagsOf(plan, initialCluster), ...extraArgs];
+    return new MemberProcess({ ...common, name, endpoint, dataDir, args, peerEnv });
   });
   return new Cluster(version, members, temporaryDir, peerNetwork);
+}
+
+interface MemberPlan {
+  readonly name: string;
+  readonly clientUrl: string;
+  readonly listenPeerUrl: string;
+  readonly peerUrl: string;
+  readonly peerEnv: NodeJS.ProcessEnv;
+  readonly dataDir: string;
+}
+
+function flagsOf(
+  { name, clientUrl, listenPeerUrl, peerUrl, dataDir }: MemberPlan,
+  initialCluster: string,
+): string[] {
+  return [
+    `--name=${name}`,
+    `--data-dir=${dataDir}`,
+    `--listen-client-urls=${clientUrl}`,
+    `--advertise-client-urls=${clientUrl}`,
+    `--listen-peer-urls=${listenPeerUrl}`,
+    `--initial-advertise-peer-urls=${peerUrl}`,
+    `--initial-cluster=${initialCluster}`,
+  ];
 }
 
 async function dataFolder({ dataDir = '', members }: StartEtcdOptions): Promise<string> {

@@ -6,6 +6,7 @@ import {
   trace,
   type Attributes,
   type Context,
+  type Meter,
   type MeterProvider,
   type Observable,
   type TracerProvider,
@@ -48,8 +49,14 @@ export function electionTelemetry(options: OpenTelemetryOptions = {}): ElectionT
   return { contextOf: (term) => spans.contextOf(term), close, [Symbol.dispose]: close };
 }
 
-function countWith(provider: MeterProvider): () => void {
-  const meter = provider.getMeter(SCOPE);
+interface Instruments {
+  /** Counters and histograms. */
+  readonly instruments: ReadonlyMap<MetricKey, (value: number, attributes: Attributes) => void>;
+  /** Gauges and totals. */
+  readonly observables: ReadonlyMap<MetricKey, Observable>;
+}
+
+function createInstruments(meter: Meter): Instruments {
   const instruments = new Map<MetricKey, (value: number, attributes: Attributes) => void>();
   const observables = new Map<MetricKey, Observable>();
   for (const key of Object.keys(catalogue) as MetricKey[]) {
@@ -74,6 +81,12 @@ function countWith(provider: MeterProvider): () => void {
         break;
     }
   }
+  return { instruments, observables };
+}
+
+function countWith(provider: MeterProvider): () => void {
+  const meter = provider.getMeter(SCOPE);
+  const { instruments, observables } = createInstruments(meter);
   const recorder = new Recorder({
     record: (metric, value, labels) => instruments.get(metric)?.(value, labels),
     begin: (metric, labels) => {

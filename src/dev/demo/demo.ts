@@ -122,39 +122,51 @@ async function play(
     if (!json) screen.live(now(stage, screen));
   }, REDRAW_MS);
   try {
-    say(paint('dim', `  ${stage.etcd}. The lease lasts ${TTL_SECONDS} s.`));
-    say(paint('dim', '  Every replica is a process with its own connection to etcd.'));
-    say(paint('dim', '  The leader records an act every 20 ms. At the end the demo compares all records.'));
+    for (const line of introduction(stage)) say(paint('dim', line));
     say();
     for (const replica of stage.replicas) replica.start();
-    const first = await stage.untilLed();
-    say(`     ${leads(first, screen)}.`);
+    say(`     ${leads(await stage.untilLed(), screen)}.`);
     const handovers: Handover[] = [];
     for (const [index, scene] of chosen.entries()) {
       await stage.pause(pauseMs);
-      const before = await stage.untilLed();
-      const title = scene.title(before.replica, stage);
-      say();
-      say(`  ${paint('bold', `${index + 1}  ${title}.`)}`);
-      await scene.strike(stage, before);
-      const next = await stage.untilLedAfter(before);
-      const leaderlessMs = next.firstMs - stage.latestOf(before).lastMs;
-      say(`     ${leads(next, screen)}. Nobody led for ${paint('yellow', span(leaderlessMs))}.`);
-      say(paint('dim', `     ${await scene.mend(stage, before, next)}`));
-      handovers.push({ scene: scene.name, title, before, after: next, leaderlessMs });
+      handovers.push(await perform(scene, index + 1, stage, screen, say));
     }
     await stage.pause(pauseMs);
     await stage.finish();
     clearInterval(show);
     screen.live('');
-    const passed = report(stage, handovers, screen, json);
-    return passed ? 0 : 1;
+    return report(stage, handovers, screen, json) ? 0 : 1;
   } finally {
     clearInterval(show);
     if (!json) screen.live(paint('dim', '  clearing away …'));
     await stage.clear();
     screen.live('');
   }
+}
+
+const introduction = (stage: Stage): string[] => [
+  `  ${stage.etcd}. The lease lasts ${TTL_SECONDS} s.`,
+  '  Every replica is a process with its own connection to etcd.',
+  '  The leader records an act every 20 ms. At the end the demo compares all records.',
+];
+
+async function perform(
+  scene: Scene,
+  number: number,
+  stage: Stage,
+  screen: Screen,
+  say: (line?: string) => void,
+): Promise<Handover> {
+  const before = await stage.untilLed();
+  const title = scene.title(before.replica, stage);
+  say();
+  say(`  ${screen.paint('bold', `${number}  ${title}.`)}`);
+  await scene.strike(stage, before);
+  const after = await stage.untilLedAfter(before);
+  const leaderlessMs = after.firstMs - stage.latestOf(before).lastMs;
+  say(`     ${leads(after, screen)}. Nobody led for ${screen.paint('yellow', span(leaderlessMs))}.`);
+  say(screen.paint('dim', `     ${await scene.mend(stage, before, after)}`));
+  return { scene: scene.name, title, before, after, leaderlessMs };
 }
 
 const leads = ({ replica, fencingToken }: Reign, screen: Screen): string =>

@@ -1,21 +1,21 @@
 import { type Folded, type Owner, placeOf, totalOf } from './folded.ts';
 import { layout } from './flame-layout.ts';
-import { functionCosts } from './functions.ts';
-import { amount, percentOf } from './top.ts';
+import { functionCosts, type FunctionCost } from './functions.ts';
+import { amount, percentOf, type Unit } from './top.ts';
 import { type Page, document } from './document.ts';
 import { FLAME_STYLE, OWNERS, ROW, boxesOf } from './flame-graph.ts';
 import { FLAME_SCRIPT } from './flame-script.ts';
-import { markup } from './markup.ts';
+import { type Markup, markup } from './markup.ts';
 
 const HINT =
   'Select a box for its figures: hover, Tab or the arrow keys. Click or Enter zooms in, Backspace goes back, Esc shows all, "/" searches.';
 
 /**
- * A flame graph as one page that needs nothing else: zoom by pointer and keyboard, search, the figures of the selected
- * box in words, and the most expensive functions as a table. Without JavaScript it shows everything, but does not zoom.
+ * Renders a flame graph as one page that loads nothing else. It has zoom by pointer and keyboard, a search, the figures of
+ * the selected box, and a table of the most expensive functions. Without JavaScript it shows everything, but does not zoom.
  *
- * @param title the heading: what was profiled.
- * @param notes lines under it: why it was taken, what it says.
+ * @param title the heading, which says what was profiled.
+ * @param notes the lines under the heading, for example why the profile was taken.
  */
 export function renderFlamePage(folded: Folded, title: string, notes: readonly string[] = []): Page {
   const drawn = layout(folded);
@@ -32,7 +32,27 @@ export function renderFlamePage(folded: Folded, title: string, notes: readonly s
       ${folded.types.at(-1)?.type ?? ''}${took}${folded.takenAt > 0 ? `, from ${new Date(folded.takenAt).toISOString()}` : ''}
     </p>
     ${notes.map((note) => markup`<p class="note">${note}</p>`)}
-    <div class="bar">
+    ${bar(owners)}
+    <svg
+      id="chart"
+      class="figure"
+      width="100%"
+      height="${drawn.rows * ROW}"
+      role="group"
+      aria-label="Flame graph: callers above, what they call below, as wide as their share of the time"
+    >
+      ${boxesOf(folded, drawn)}
+    </svg>
+    <p id="detail" class="figure" role="status" data-hint="${HINT}">${HINT}</p>
+    ${drawn.hidden > 0 && markup`<p class="soft">${drawn.hidden} boxes were too narrow to draw.</p>`}
+    ${costTable(functionCosts(folded).slice(0, 12), total, unit)}
+  </main>`;
+  return document({ title, body, style: FLAME_STYLE + PAGE_STYLE, script: FLAME_SCRIPT });
+}
+
+/** The search field, the buttons and the legend. */
+function bar(owners: readonly Owner[]): Markup {
+  return markup`<div class="bar">
       <input
         id="search"
         type="search"
@@ -54,20 +74,11 @@ export function renderFlamePage(folded: Folded, title: string, notes: readonly s
             >`,
         )}</span
       >
-    </div>
-    <svg
-      id="chart"
-      class="figure"
-      width="100%"
-      height="${drawn.rows * ROW}"
-      role="group"
-      aria-label="Flame graph: callers above, what they call below, as wide as their share of the time"
-    >
-      ${boxesOf(folded, drawn)}
-    </svg>
-    <p id="detail" class="figure" role="status" data-hint="${HINT}">${HINT}</p>
-    ${drawn.hidden > 0 && markup`<p class="soft">${drawn.hidden} boxes were too narrow to draw.</p>`}
-    <h2>Most expensive functions</h2>
+    </div>`;
+}
+
+function costTable(costs: readonly FunctionCost[], total: number, unit: Unit): Markup {
+  return markup`<h2>Most expensive functions</h2>
     <div class="scroll">
       <table>
         <tr>
@@ -77,22 +88,18 @@ export function renderFlamePage(folded: Folded, title: string, notes: readonly s
           <th class="number">Cum %</th>
           <th>Function</th>
         </tr>
-        ${functionCosts(folded)
-          .slice(0, 12)
-          .map(
-            (cost) =>
-              markup`<tr class="figure">
+        ${costs.map(
+          (cost) =>
+            markup`<tr class="figure">
                 <td class="number">${amount(cost.flat, unit)}</td>
                 <td class="number">${percentOf(cost.flat, total)}</td>
                 <td class="number">${amount(cost.cum, unit)}</td>
                 <td class="number">${percentOf(cost.cum, total)}</td>
                 <td>${cost.frame.name}<br /><span class="soft">${placeOf(cost.frame)}</span></td>
               </tr> `,
-          )}
+        )}
       </table>
-    </div>
-  </main>`;
-  return document({ title, body, style: FLAME_STYLE + PAGE_STYLE, script: FLAME_SCRIPT });
+    </div>`;
 }
 
 const PAGE_STYLE = `

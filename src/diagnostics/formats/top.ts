@@ -42,7 +42,7 @@ function row(cost: FunctionCost, upToHere: readonly FunctionCost[], total: numbe
   return `${figures.join(' ')}  ${cost.frame.name} ${placeOf(cost.frame)}`.trimEnd();
 }
 
-type Unit = Folded['types'][number]['unit'];
+export type Unit = Folded['types'][number]['unit'];
 
 /** `1.32s`, `392ms`, `18µs`; a count as it is. */
 export function amount(value: number, unit: Unit): string {
