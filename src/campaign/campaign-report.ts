@@ -16,7 +16,7 @@ import { recentStall } from '../util/event-loop-stall.ts';
 export class CampaignReport {
   readonly #election: string;
   readonly #eventLog: EventLog;
-  /** What was told that is told once. */
+  /** The unusual usages that were reported. Each is reported only once. */
   readonly #told = new Set<UnusualUsage>();
   /** Tells what the guard does to the election. */
   readonly guard: GuardListener;

@@ -325,7 +325,7 @@ export class Campaign {
     return this.#stopped === undefined ? outcome : { type: 'stopped', reason: this.#stopped.reason };
   }
 
-  /** Resolves with the promise, or when the campaign is told to end; keeps no listener of each term. */
+  /** Resolves with the promise, or when the campaign must end. No listener stays after a term. */
   #orStopped(promise: Promise<void>): Promise<void> {
     return settle(promise, { signal: this.#stop.signal }, () => undefined);
   }

@@ -6,10 +6,10 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { CallbackFrames, type Awaiting } from '../util/callback-frames.ts';
 import { clock } from '../util/clock.ts';
 
-/** How often to look whether a callback has begun to wait for the call meanwhile, at least, in milliseconds. */
+/** The longest time between two checks whether a callback now awaits the call, in milliseconds. */
 const LOOK_EVERY_MS = 250;
 
-/** Calls that look at the same time look less often, by this for each: together they look 200 times a second at most. */
+/** Added to that time for every call that checks at present. So all calls together check at most 200 times a second. */
 const MS_PER_CALL = 5;
 
 let looking = 0;

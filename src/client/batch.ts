@@ -38,7 +38,7 @@ export class Batch<T, R> {
   readonly #what: string;
   readonly #sendAll: SendAll<T, R>;
   #gathered: Caller<T, R>[] = [];
-  /** Somebody has asked in this turn. */
+  /** Whether a call was added in this turn. */
   #isOpen = false;
 
   /** @param what said in errors: what is tried. */
@@ -107,7 +107,7 @@ export class Batch<T, R> {
     }
   }
 
-  /** One of them may be at fault, or their number: each alone can tell. What nobody can tell is told to each. */
+  /** One entry or the number of entries may be the cause, so each is then sent alone. Other errors go to every caller. */
   #fail({ outcome, electionKeys }: Caller<T, R>, error: unknown): void {
     if (!(error instanceof EtcdError)) return outcome.reject(error as Error);
     const { kind, message, mayHaveHappened } = error;

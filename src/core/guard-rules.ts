@@ -110,7 +110,7 @@ export function endHold(
   admitted: GuardHistory,
   nowMs: number,
 ): GuardHistory {
-  if (history.releasedAtMs !== admitted.releasedAtMs) return history; // somebody came behind it, and has a turn by now
+  if (history.releasedAtMs !== admitted.releasedAtMs) return history; // a later round already has its turn
   const releasedAtMs = Math.min(history.releasedAtMs, Math.max(nowMs, earlier.releasedAtMs));
   return { ...history, releasedAtMs };
 }

@@ -1,7 +1,6 @@
 /**
- * Breaks the silence of one watch stream: a frozen member, a half-open connection and a stalled stream look alike from
- * here. A member that is stuck, or that the others do not hear, answers but is told of nothing new: its answers say a
- * revision of long ago.
+ * Checks a silent watch stream. A frozen member, a half-open connection and a stalled stream all look like silence. A member
+ * that is stuck, or cut off from the others, still answers. But it learns nothing new, so its answers carry an old revision.
  */
 import type { IWatchResponse } from 'etcd3';
 import { after, clock } from '../util/clock.ts';

@@ -29,7 +29,7 @@ import {
 import { clock } from '../util/clock.ts';
 import { unheard } from '../util/deferred.ts';
 
-/** Reads: 20 a second for whoever pauses between them; who asks again at once waits longer and longer, up to 1 s. */
+/** Reads: 20 a second if the caller pauses between them. Without a pause the delay grows up to 1 s. */
 const READS: GuardSettings = { burst: 20, baseMs: 50, capMs: 1_000, outsideCapMs: 1_000, healthyAfterMs: 50 };
 
 /** Calls of one `campaign()` that may wait for its term; each costs memory as long as it waits. */
@@ -46,9 +46,9 @@ const MOST_WRITES = 10_000;
 export type CallKind = 'stand' | 'end' | 'read' | 'observe' | 'register' | 'fail' | 'write' | 'build';
 
 /**
- * Calls are counted apart by kind: whoever floods `campaign()` must still be able to `close()`. First, how many of each
- * one election may begin in one turn of the event loop. Then what the whole process may begin before the thread sleeps:
- * more than a busy service makes, one for each of its requests.
+ * Every kind of call has its own count, so that a flood of `campaign()` calls does not block `close()`. `perTurn` limits the
+ * calls of one election in one turn of the event loop. `flood` limits the calls of the whole process before the thread
+ * sleeps. It allows more calls than a busy service makes with one call per request.
  */
 const LIMITS: Record<CallKind, { readonly perTurn: number; readonly flood: Flood }> = {
   stand: { perTurn: CALLS_PER_TURN, flood: new Flood(20_000, 5_000) },

@@ -103,10 +103,10 @@ export class LoopGuard {
   #holds = 0;
   #heldMs = 0;
   #heldUntilMs = 0;
-  /** Made when somebody waits: most guards never hold anybody. */
+  /** Created for the first call that waits, because most guards never delay a call. */
   #woken: AbortController | undefined;
   #campaigns = 0;
-  /** Whether somebody was told that it trips: only then is there a recovery to tell of. */
+  /** Whether the trip was reported. Only then the recovery is reported too. */
   #hasSaidSo = false;
   #callSites: { stack: readonly string[]; rounds: number; heldMs: number }[] | undefined;
 
@@ -200,7 +200,7 @@ export class LoopGuard {
     this.#history = { ...this.#history, releasedAtMs };
   }
 
-  /** Whoever is held back for an outside cause goes on now: it is gone. */
+  /** Releases the calls that were delayed for an outside cause, because the cause is gone. */
   wake(): void {
     this.#woken?.abort();
     this.#woken = undefined;

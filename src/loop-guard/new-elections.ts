@@ -15,7 +15,7 @@ export const MOST_HELD = 1_000;
 
 export class NewElectionLimiter {
   #budget: NewElectionBudget;
-  /** Those whose first campaign has neither come through yet nor ended: whoever comes now comes beside them. */
+  /** New elections whose first campaign has neither succeeded nor ended. An election that arrives now runs beside them. */
   readonly #underWay = new Set<object>();
   #heldUntilMs: number[] = [];
   #count = 0;

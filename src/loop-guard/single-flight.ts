@@ -1,10 +1,10 @@
 /**
- * What callers pass who get no round of their own: a refusal, an answer that costs nothing, nothing to do.
+ * Limits calls that start no round: they are refused, have nothing to do, or have an answer that costs nothing.
  *
- * Such an answer could be given at once, and that is what makes loops hot. Callers that come while somebody is held
- * wait with him, so that a flood of calls costs one timer; and a crowd is let go early, because a loop is never a
- * crowd: it waits for each answer before it asks again. So requests that are served side by side wait for
- * milliseconds where a loop waits for half a minute, and what waits is bounded.
+ * An immediate answer to such a call would let a loop run hot. So the guard delays it. Calls that arrive during a delay share
+ * it, so that a flood of calls costs one timer. If many calls wait, they are released early: they cannot come from one
+ * loop, because a loop waits for every answer before it calls again. So parallel requests wait for milliseconds, but a
+ * loop waits for up to half a minute. The number of waiting calls is bounded.
  */
 import type { Origin } from '../core/campaign-state.ts';
 import { guardOf, LoopGuard, type GuardSettings, type PassOptions } from './loop-guard.ts';
@@ -29,7 +29,7 @@ export class SingleFlight {
     this.#clock = time;
   }
 
-  /** Whether somebody is held: whoever comes now waits with him. */
+  /** Whether a delay is under way. A call that arrives now shares it. */
   get isHolding(): boolean {
     return this.#together !== undefined;
   }

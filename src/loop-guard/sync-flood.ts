@@ -72,8 +72,8 @@ export const PARK_PER_TURN_MS = 100;
 let parkedInThisTurn = false;
 
 /**
- * How often something may happen, whoever does it. A delay slows a loop that awaits it. A loop that awaits nothing and
- * lets the event loop turn is slowed by sleeping, once a turn, while it goes on.
+ * Limits how often something may happen in this process. A delay slows a loop that awaits it. If a loop awaits nothing but
+ * lets the event loop turn, the thread sleeps once a turn while the loop continues.
  */
 export class Flood {
   readonly #atOnce: number;
