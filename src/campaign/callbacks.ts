@@ -77,6 +77,11 @@ export class Callbacks {
     return onLeader !== undefined || onFollower !== undefined || onLeaderChange !== undefined;
   }
 
+  /** Whether the program is told of each leader. */
+  get isLeaderWanted(): boolean {
+    return this.#handlers.onLeaderChange !== undefined;
+  }
+
   /** `onLeader` was called, and `onFollower` has not been since. */
   get followerCallbackDue(): boolean {
     return this.#last === 'onLeader' && this.#handlers.onFollower !== undefined;

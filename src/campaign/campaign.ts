@@ -88,6 +88,7 @@ export class Campaign {
       onOwnKey: (found, revision) => this.turn.checkOwnKey(this.#candidacy, found, revision),
     };
     this.#queueWatcher = new QueueWatcher(tools, {
+      isLeaderWanted: callbacks.isLeaderWanted,
       onChange: () => {
         this.turn.recheck();
         this.#leaderView.tellChange();
@@ -165,6 +166,11 @@ export class Campaign {
   /** Our position in the queue: 1 leads; undefined while we are not in it. */
   get position(): number | undefined {
     return this.#candidacy && this.#queueWatcher.queue.olderThan(this.#candidacy) + 1;
+  }
+
+  /** Whether {@link position} is an estimate: it is smaller if candidates have left that we do not watch. */
+  get isPositionEstimate(): boolean {
+    return this.#candidacy !== undefined && this.#queueWatcher.queue.isEstimateFor(this.#candidacy);
   }
 
   /** Our candidacy, while we wait or lead. */

@@ -138,7 +138,7 @@ export class CandidateKey {
    * An old key of ours that hangs on no lease of ours would stay for ever, and no replica would lead. If the delete
    * fails, the next renewal repeats it.
    */
-  #deleteAbandoned({ candidates }: candidacies.Entry, session: Session, limits: CallLimits): void {
+  #deleteAbandoned({ candidates, hidden }: candidacies.Entry, session: Session, limits: CallLimits): void {
     const old = this.#abandoned;
     this.#abandoned = undefined;
     if (old === undefined) return;
@@ -146,7 +146,7 @@ export class CandidateKey {
       ({ key, fencingToken, leaseId }) =>
         key === old.key && fencingToken === old.createRevision && leaseId !== old.leaseId,
     );
-    if (!isLeft) return;
+    if (!isLeft && hidden === 0) return;
     session.pendingDeletes.add(old.key, (within) => candidacies.release(this.#transport, old, within), 0);
     session.pendingDeletes.flush(old.key, limits).catch(() => undefined);
   }

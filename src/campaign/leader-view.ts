@@ -47,6 +47,7 @@ export class LeaderView {
   /** @param term our own term: its deadline proves it. Without one the queue must be confirmed. */
   leader(term: LiveTerm | undefined): Candidate | undefined {
     const isBelieved = term === undefined ? this.#watcher.isConfirmed : term.leftMs > 0;
+    if (this.#watcher.queue.isLeaderUnknown) this.#watcher.askLeader();
     return isBelieved ? this.see(this.#watcher.queue.leader) : undefined;
   }
 

@@ -1,16 +1,21 @@
 /**
  * Keeps the candidate queue of one election up to date: read once, then changed by watch messages, read again after every break.
+ * A candidate far back keeps only a part of it, and reads again when that part has changed: see queue-scope.
  */
 import type { Candidacy } from '../core/campaign-state.ts';
 import { CandidateQueue } from '../core/candidate-queue.ts';
-import { readQueue, type Entry } from '../etcd/election-keys.ts';
+import type { Entry } from '../etcd/election-keys.ts';
 import type { EtcdError } from '../etcd/etcd-error.ts';
 import type { EtcdTransport } from '../etcd/transport.ts';
 import type { SharedWatch } from '../etcd/watch.ts';
+import type { WatchHandle } from '../etcd/watch-target.ts';
 import { CALL_LIMIT_MS } from '../client/session.ts';
 import { after, clock } from '../util/clock.ts';
+import { QueueScope } from './queue-scope.ts';
 
 export interface QueueListener {
+  /** Whether every change of the leader is listened to. Default: no. */
+  readonly isLeaderWanted?: boolean;
   /** The queue may have changed. */
   onChange(): void;
   /** etcd refuses to show it: the watcher is done. */
@@ -28,6 +33,13 @@ export class QueueWatcher {
   /** The candidacy of ours whose key etcd has told us is deleted. */
   #deleted: Candidacy | undefined;
   #stop: (() => void) | undefined;
+  #scope: QueueScope | undefined;
+  #handle: WatchHandle | undefined;
+  /** How many reads are under way: when they end, it is seen whether another one is due. */
+  #reading = 0;
+  /** Whether somebody has asked for a leader that is not known. */
+  #isLeaderAsked = false;
+  #next: { readonly dueAtMs: number; readonly cancel: () => void } | undefined;
   #noticeWithinMs = 0;
   /** When what is shown was last known to be true; undefined before the first start. */
   #confirmedAtMs: number | undefined;
@@ -88,29 +100,43 @@ export class QueueWatcher {
     if (entry !== undefined || this.#confirmedAtMs === undefined) this.#confirm(clock.now());
     // A member that keeps silent must not keep the next try waiting for longer than the watch itself may be silent.
     const readWithinMs = Math.min(CALL_LIMIT_MS, noticeWithinMs / 3);
-    if (entry !== undefined) this.queue.reset(entry.candidates);
+    const scope = new QueueScope(
+      { electionKeys: this.#electionKeys, transport: this.#transport },
+      this.queue,
+      entry,
+    );
+    this.#scope = scope;
     const own = entry?.candidacy; // not the entry: it holds the queue as it was then
     let isOver = false;
     let asked = 0;
     let shown = 0;
-    const unwatch = this.#sharedWatch.watch(
+    const reload = async (signal: AbortSignal): Promise<bigint> => {
+      const turn = ++asked;
+      const askedAtMs = clock.now();
+      const read = await scope.read({ withinMs: readWithinMs, signal }, this.#isLeaderWanted);
+      // An answer that came after its watch was over is older than what is known by now.
+      // So is one to a question that was asked before the one that is shown.
+      if (isOver || turn < shown) return read.revision;
+      shown = turn;
+      read.show();
+      this.#confirm(askedAtMs);
+      this.#isLeaderAsked &&= this.queue.isLeaderUnknown;
+      this.#listener.onChange();
+      return read.revision;
+    };
+    const handle = this.#sharedWatch.watch(
       {
         electionKeys: this.#electionKeys,
+        get keys() {
+          return scope.keys;
+        },
         reload: async (signal) => {
-          const turn = ++asked;
-          const askedAtMs = clock.now();
-          const read = await readQueue(this.#transport, this.#electionKeys, {
-            withinMs: readWithinMs,
-            signal,
-          });
-          // An answer that came after its watch was over is older than what is known by now.
-          // So is one to a question that was asked before the one that is shown.
-          if (isOver || turn < shown) return read.revision;
-          shown = turn;
-          this.queue.reset(read.candidates);
-          this.#confirm(askedAtMs);
-          this.#listener.onChange();
-          return read.revision;
+          this.#reading++;
+          try {
+            return await reload(signal);
+          } finally {
+            if (!isOver) this.#readEnded();
+          }
         },
         onEvents: (events) => {
           for (const event of events) {
@@ -118,6 +144,7 @@ export class QueueWatcher {
             if (event.type === 'delete' && event.key === own?.key) this.#deleted = own;
           }
           this.#listener.onChange();
+          if (!isOver) this.#planRead();
         },
         onConfirmed: (atMs) => {
           const wasInDoubt = !this.isConfirmed;
@@ -127,17 +154,55 @@ export class QueueWatcher {
         onRefused: (fault) => this.#listener.onRefused(fault),
       },
       noticeWithinMs,
-      entry?.revision,
+      entry?.hidden === 0 ? entry.revision : undefined,
     );
+    this.#handle = handle;
     this.#stop = () => {
       isOver = true;
-      unwatch();
+      handle.end();
     };
+  }
+
+  /** Somebody asks for a leader that is not known: it is read as soon as that is fair to etcd. */
+  askLeader(): void {
+    if (this.#isLeaderAsked) return;
+    this.#isLeaderAsked = true;
+    this.#planRead();
+  }
+
+  get #isLeaderWanted(): boolean {
+    return this.#isLeaderAsked || this.#listener.isLeaderWanted === true;
+  }
+
+  #readEnded(): void {
+    this.#reading--;
+    this.#planRead();
+  }
+
+  /** One timer for the next read; each read is caused by candidates that have gone, or by those who ask for the leader. */
+  #planRead(): void {
+    const dueAtMs = this.#reading > 0 ? undefined : this.#scope?.dueAtMs(this.#isLeaderWanted);
+    if (this.#next !== undefined && this.#next.dueAtMs === dueAtMs) return;
+    this.#next?.cancel();
+    this.#next = undefined;
+    if (dueAtMs === undefined) return;
+    const cancel = after(dueAtMs - clock.now(), () => {
+      this.#next = undefined;
+      if (clock.now() < dueAtMs) return this.#planRead();
+      this.#handle?.readAgain();
+    });
+    this.#next = { dueAtMs, cancel };
   }
 
   stop(): void {
     this.#stop?.();
     this.#stop = undefined;
+    this.#handle = undefined;
+    this.#scope = undefined;
+    this.#reading = 0;
+    this.#isLeaderAsked = false;
+    this.#next?.cancel();
+    this.#next = undefined;
   }
 
   /** For good: nothing is told any more. */

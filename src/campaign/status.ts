@@ -22,10 +22,15 @@ export interface ElectionStatus {
   readonly state: 'idle' | 'closed' | Exclude<CampaignState['name'], 'ended' | 'settling'>;
   /** The present term; undefined as soon as it is not current any more. */
   readonly term: Term | undefined;
-  /** As far as we know without asking; undefined if nobody leads, or if etcd has confirmed nothing for one TTL. */
+  /**
+   * As far as we know without asking; undefined if nobody leads, or if etcd has confirmed nothing for one TTL. With more than
+   * eight candidates before us a new leader is shown up to 10 s later, and undefined until then; with many hundreds later still.
+   */
   readonly leader: Candidate | undefined;
-  /** Our place in the queue: 1 leads. */
+  /** Our place in the queue: 1 leads. With more than eight candidates before us it may be an estimate. */
   readonly position: number | undefined;
+  /** Whether `position` is an estimate. Then we are at that place or nearer to the front, and at least two are before us. */
+  readonly isPositionEstimate: boolean;
   readonly guard: GuardStatus;
   /** The prefix of the keys in etcd. Elections of one name under two prefixes have a leader each. */
   readonly prefix: string;
@@ -58,6 +63,7 @@ export function statusOf(
     term,
     leader: campaign?.leader,
     position: term === undefined && state === 'leading' ? undefined : campaign?.position,
+    isPositionEstimate: campaign?.isPositionEstimate === true,
     guard,
   };
 }

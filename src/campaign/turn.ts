@@ -196,7 +196,7 @@ export class Turn {
     if (term === undefined && candidacy !== undefined && afterwards === 'stand-again')
       report.lostPlace(candidacy, reason);
     if (term !== undefined) {
-      const successor = queueWatcher.queue.candidates.find(({ key }) => key !== candidacy?.key);
+      const successor = queueWatcher.queue.firstBeside(candidacy?.key ?? '');
       await stopWork(this.#tools, { term, reason, successor: leaderView.see(successor) });
     }
     await this.#deleteKey(candidacy);

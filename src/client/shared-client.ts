@@ -4,7 +4,7 @@
  */
 import type { Etcd3 } from 'etcd3';
 import type { Candidacy } from '../core/campaign-state.ts';
-import { enterAll, releaseAll, type Entrant, type Snapshot } from '../etcd/election-keys.ts';
+import { enterAll, releaseAll, type Entrant, type Entry } from '../etcd/election-keys.ts';
 import { EtcdTransport } from '../etcd/transport.ts';
 import type { SharedWatch } from '../etcd/watch.ts';
 import { LastWill } from '../last-will/index.ts';
@@ -20,7 +20,7 @@ export class SharedClient {
   readonly transport: EtcdTransport;
   readonly backoff: ReconnectBackoff;
   readonly refusalBackoff: RefusalBackoff = new RefusalBackoff();
-  readonly entries: Batch<Entrant, Snapshot>;
+  readonly entries: Batch<Entrant, Entry>;
   readonly releases: Batch<Candidacy, true>;
   readonly campaigns: ActiveCampaigns = new ActiveCampaigns();
   readonly #client: Etcd3;

@@ -55,17 +55,30 @@ export function byAge(a: Aged, b: Aged): number {
 export type QueueEvent =
   { readonly type: 'put'; readonly candidate: Candidate } | { readonly type: 'delete'; readonly key: string };
 
+/**
+ * Candidates that are not known. They were created after one revision and before the other. Some may have gone since: we
+ * are not told.
+ */
+export interface Gap {
+  readonly after: bigint;
+  readonly before: bigint;
+  /** How many there were at most; at least 1. */
+  readonly count: number;
+}
+
 export class CandidateQueue {
   #byKey = new Map<string, Candidate>();
   /** Oldest first. */
   #queue: Candidate[] = [];
+  #gap: Gap | undefined;
 
   constructor(candidates: Iterable<Candidate> = []) {
     this.reset(candidates);
   }
 
-  /** The range is the truth: forget all, take these. */
-  reset(candidates: Iterable<Candidate>): void {
+  /** The range is the truth: forget all, take these. @param gap what these leave out. Default: nothing. */
+  reset(candidates: Iterable<Candidate>, gap?: Gap): void {
+    this.#gap = gap;
     this.#queue = [...candidates].sort(byAge);
     this.#byKey = new Map(this.#queue.map((candidate) => [candidate.key, candidate]));
   }
@@ -90,10 +103,27 @@ export class CandidateQueue {
     return this.#queue.length;
   }
 
+  /** Undefined if nobody leads, or if it is not known who does. */
   get leader(): Candidate | undefined {
-    return this.#queue[0];
+    return this.#beforeGap(this.#queue[0]);
   }
 
+  /** Whether {@link leader} is undefined because of candidates that are not known. */
+  get isLeaderUnknown(): boolean {
+    return this.#gap !== undefined && this.leader === undefined;
+  }
+
+  /** Who is first without this candidate; undefined if nobody is, or if it is not known who. */
+  firstBeside(key: string): Candidate | undefined {
+    return this.#beforeGap(this.#queue.find((candidate) => candidate.key !== key));
+  }
+
+  /** Whether {@link firstBeside} is undefined because of candidates that are not known. */
+  isFirstUnknownBeside(key: string): boolean {
+    return this.#gap !== undefined && this.firstBeside(key) === undefined;
+  }
+
+  /** Those that are known. */
   get candidates(): readonly Candidate[] {
     return this.#queue;
   }
@@ -103,9 +133,20 @@ export class CandidateQueue {
     return this.#byKey.get(key);
   }
 
-  /** How many candidates stand before this one. */
+  /** How many candidates stand before this one; at most so many if {@link isEstimateFor} it. */
   olderThan({ key, createRevision }: Pick<Candidacy, 'key' | 'createRevision'>): number {
-    return this.#placeOf({ key, fencingToken: createRevision });
+    const known = this.#placeOf({ key, fencingToken: createRevision });
+    return known + (this.isEstimateFor({ createRevision }) ? this.#gap!.count : 0);
+  }
+
+  /** Whether some of those before this candidate are not known. Then it is never the first. */
+  isEstimateFor({ createRevision }: Pick<Candidacy, 'createRevision'>): boolean {
+    return this.#gap !== undefined && createRevision >= this.#gap.before;
+  }
+
+  #beforeGap(candidate: Candidate | undefined): Candidate | undefined {
+    const isKnownFirst = this.#gap === undefined || (candidate?.fencingToken ?? 0n) <= this.#gap.after;
+    return isKnownFirst ? candidate : undefined;
   }
 
   #remove(key: string): void {

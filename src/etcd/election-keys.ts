@@ -7,6 +7,7 @@
 import type { ICompare, IKeyValue, IRangeResponse, IRequestOp } from 'etcd3';
 import type { Candidacy } from '../core/campaign-state.ts';
 import { byAge, QueuedCandidate, type Candidate } from '../core/candidate-queue.ts';
+import { SHOWN } from '../core/queue-part.ts';
 import { clock } from '../util/clock.ts';
 import { EtcdError, isTooLarge } from './etcd-error.ts';
 import type { CallLimits, EtcdTransport } from './transport.ts';
@@ -17,7 +18,10 @@ export interface Snapshot {
   readonly candidates: readonly Candidate[];
 }
 
+/** The first candidates of an election, at the revision of our own put. */
 export interface Entry extends Snapshot {
+  /** How many stand between those and ours, which is the last. */
+  readonly hidden: number;
   readonly candidacy: Candidacy;
 }
 
@@ -38,7 +42,7 @@ export interface Entrant {
 }
 
 /** Enters beside others in one transaction; undefined if there are none. @throws {EtcdError} */
-export type EnterTogether = (entrant: Entrant) => Promise<Together<Snapshot>> | undefined;
+export type EnterTogether = (entrant: Entrant) => Promise<Together<Entry>> | undefined;
 
 /**
  * What one transaction for many did for one of them. `alone`: nothing, so it is to be sent alone. `unseen`: it was done,
@@ -47,8 +51,8 @@ export type EnterTogether = (entrant: Entrant) => Promise<Together<Snapshot>> | 
 export type Together<R> = { readonly done: R } | 'alone' | 'unseen';
 
 /**
- * Puts our key and reads the queue, in one transaction. The creation revision is that of this very put, so it was never
- * a fencing token before. A key of ours that stands already is deleted first, whatever brought it there: an earlier try
+ * Puts our key and reads the first of the queue, in one transaction. The creation revision is that of this very put, so it was
+ * never a fencing token before. A key of ours that stands already is deleted first, whatever brought it there: an earlier try
  * whose answer was lost, a release that did not arrive, or a snapshot that etcd was restored from.
  *
  * @param together tried first, once.
@@ -60,15 +64,9 @@ export async function enter(
   limits: CallLimits,
   together?: EnterTogether,
 ): Promise<Entry> {
-  const { electionKeys, leaseId } = entrant;
-  const key = candidateKey(electionKeys, leaseId);
-  const entryOf = (snapshot: Snapshot): Entry => {
-    const own = snapshot.candidates.find((candidate) => candidate.key === key);
-    if (own === undefined) throw new Error(`etcd put ${key} and did not show it in the same transaction`);
-    return { ...snapshot, candidacy: { key, leaseId, createRevision: own.fencingToken } };
-  };
+  const { electionKeys } = entrant;
   const first = (await together?.(entrant)) ?? 'alone';
-  if (typeof first === 'object') return entryOf(first.done);
+  if (typeof first === 'object') return first.done;
   let mayStand = first === 'unseen';
   let keysOnly = false;
   for (let attempt = 1; attempt <= ENTER_ATTEMPTS; attempt++) {
@@ -78,14 +76,13 @@ export async function enter(
         return undefined;
       },
     );
-    // It was applied all the same: the next try finds our key, whose revision this answer would have told.
+    // It was applied all the same: the next try finds our key.
     keysOnly ||= answer === undefined;
     mayStand ||= answer === undefined;
     if (answer === undefined) continue;
-    const entry = entryOf(answer);
-    if (answer.isPut) return entry;
+    if (answer.isPut) return answer.entry;
     mayStand = true; // until the release is acknowledged; then it does no harm to look for the key
-    await release(transport, entry.candidacy, limits).catch((error: unknown) => {
+    await release(transport, answer.found, limits).catch((error: unknown) => {
       throw asApplied(error);
     });
   }
@@ -95,19 +92,19 @@ export async function enter(
 /**
  * Enters elections that are not the same, in one transaction.
  *
- * @returns the queues, in order; undefined if a key stands already, and nothing was put.
+ * @returns the entries, in order; undefined if a key stands already, and nothing was put.
  * @throws {EtcdError}
  */
 export async function enterAll(
   transport: EtcdTransport,
   entrants: readonly Entrant[],
   limits: CallLimits,
-): Promise<Snapshot[] | undefined> {
+): Promise<Entry[] | undefined> {
   const request = {
     compare: entrants.map(absent),
     success: entrants.flatMap((entrant) => [
       putOf(entrant),
-      { request_range: queueOf(entrant.electionKeys, false) },
+      { request_range: queueOf(entrant.electionKeys, false, SHOWN) },
     ]),
   };
   const answer = await transport.unary(
@@ -116,13 +113,14 @@ export async function enterAll(
     { ...limits, proves: 'revision-and-term' },
   );
   if (!answer.succeeded) return undefined;
-  return entrants.map(({ electionKeys }, index) =>
-    snapshotOf(electionKeys, answer.responses[2 * index + 1]!.response_range, answer.header.revision),
+  return entrants.map((entrant, index) =>
+    entryOf(entrant, answer.responses[2 * index + 1]!.response_range, answer.header.revision),
   );
 }
 
-/** The queue, and whether it was we who put our key now. */
-type Answer = Snapshot & { readonly isPut: boolean };
+/** Our key is put now, or was found there. */
+type Answer =
+  { readonly isPut: true; readonly entry: Entry } | { readonly isPut: false; readonly found: Candidacy };
 
 /** An answer that was too large, what we find then or at first, and what a try that was not answered puts there late. */
 const ENTER_ATTEMPTS = 4;
@@ -144,16 +142,33 @@ async function putIfAbsent(
   keysOnly: boolean,
   limits: CallLimits,
 ): Promise<Answer> {
-  const { electionKeys } = entrant;
-  const read: IRequestOp = { request_range: queueOf(electionKeys, keysOnly) };
-  const request = { compare: [absent(entrant)], success: [putOf(entrant), read], failure: [read] };
+  const { electionKeys, leaseId } = entrant;
+  const key = candidateKey(electionKeys, leaseId);
+  const request = {
+    compare: [absent(entrant)],
+    success: [putOf(entrant), { request_range: queueOf(electionKeys, keysOnly, SHOWN) }],
+    failure: [{ request_range: { key: Buffer.from(key) } }],
+  };
   const answer = await transport.unary(
     `enter ${electionKeys}`,
     (client, options) => client.kv.txn(request, options),
     { ...limits, proves: 'revision-and-term' },
   );
-  const queue = answer.responses.at(-1)!.response_range;
-  return { ...snapshotOf(electionKeys, queue, answer.header.revision), isPut: answer.succeeded };
+  const range = answer.responses.at(-1)!.response_range;
+  if (answer.succeeded) return { isPut: true, entry: entryOf(entrant, range, answer.header.revision) };
+  const createRevision = BigInt(range.kvs[0]!.create_revision);
+  return { isPut: false, found: { key, leaseId, createRevision } };
+}
+
+/** The revision of the transaction is the creation revision of the key that it put. */
+function entryOf({ electionKeys, leaseId, value }: Entrant, range: IRangeResponse, revision: string): Entry {
+  const key = candidateKey(electionKeys, leaseId);
+  const snapshot = snapshotOf(electionKeys, range, revision);
+  const candidacy = { key, leaseId, createRevision: snapshot.revision };
+  const left = Number(range.count) - range.kvs.length;
+  if (left <= 0) return { ...snapshot, hidden: 0, candidacy };
+  const own = new QueuedCandidate({ key, value, fencingToken: snapshot.revision, leaseId });
+  return { ...snapshot, candidates: [...snapshot.candidates, own], hidden: left - 1, candidacy };
 }
 
 /** The queue as etcd has it now: a linearizable read. */
@@ -282,7 +297,7 @@ export const createdAt = (key: string, revision: bigint): ICompare => ({
 });
 
 /** gRPC takes messages of 4 MB: where foreign keys fill the prefix with more, we do without their values. */
-async function unlessTooLarge<T>(read: (keysOnly: boolean) => Promise<T>): Promise<T> {
+export async function unlessTooLarge<T>(read: (keysOnly: boolean) => Promise<T>): Promise<T> {
   try {
     return await read(false);
   } catch (error) {
@@ -295,9 +310,11 @@ async function unlessTooLarge<T>(read: (keysOnly: boolean) => Promise<T>): Promi
 const asApplied = (error: unknown): unknown =>
   error instanceof EtcdError ? new EtcdError(error.kind, error.message, true, { cause: error }) : error;
 
-const queueOf = (electionKeys: string, keysOnly: boolean) =>
+/** @param limit the first so many. Default: all. */
+export const queueOf = (electionKeys: string, keysOnly: boolean, limit = 0) =>
   ({
     keys_only: keysOnly,
+    limit: limit.toString(),
     key: Buffer.from(electionKeys),
     range_end: endOf(electionKeys),
     sort_target: 'Create',

@@ -9,12 +9,13 @@ import { sharedAbort } from '../util/abort.ts';
 import type { IWatchRequest, IWatchResponse } from 'etcd3';
 import type { QueueEvent } from '../core/candidate-queue.ts';
 import { clock } from '../util/clock.ts';
-import { candidateOf, endOf, isCandidateKey } from './election-keys.ts';
+import { candidateOf, isCandidateKey } from './election-keys.ts';
 import { EtcdError, isFinal } from './etcd-error.ts';
 import type { EtcdTransport } from './transport.ts';
 import { WatchProbe } from './watch-probe.ts';
+import { WatchRequests } from './watch-requests.ts';
 import { WatchStream } from './watch-stream.ts';
-import type { WatchTarget } from './watch-target.ts';
+import type { WatchHandle, WatchTarget } from './watch-target.ts';
 
 export interface SharedWatchTools {
   readonly transport: EtcdTransport;
@@ -32,14 +33,6 @@ export interface SharedWatchTools {
   onProxied(ttlSeconds: number): void;
 }
 
-interface Watch {
-  readonly target: WatchTarget;
-  /** Changes with every request to etcd, so that late answers to an earlier one find nobody. */
-  id: number;
-  /** Whether etcd has said yes to that request. */
-  isCreated: boolean;
-}
-
 /** What etcd says to a watch whose token it does not take, or that it does not permit. */
 const DENIED = /permission denied|user name is empty|\bauth\b/;
 
@@ -54,10 +47,9 @@ export class SharedWatch {
   readonly #tools: SharedWatchTools;
   /** How soon a stream that fell silent must be noticed, in milliseconds. */
   #noticeWithinMs = Number.POSITIVE_INFINITY;
-  readonly #watches = new Set<Watch>();
-  readonly #byId = new Map<number, Watch>();
-  readonly #broken = new Set<Watch>();
-  #lastId = 0;
+  readonly #watches = new Set<WatchTarget>();
+  readonly #requests = new WatchRequests();
+  readonly #broken = new Set<WatchTarget>();
   #stream: WatchStream | undefined;
   #probe: WatchProbe | undefined;
   #opening: Promise<WatchStream> | undefined;
@@ -79,19 +71,26 @@ export class SharedWatch {
    * Watches from the revision after `readAt`; without it the range is read first.
    *
    * @param noticeWithinMs how soon a stream that fell silent must be noticed; the least of all watches counts.
-   * @returns a function that ends the watch.
    */
-  watch(target: WatchTarget, noticeWithinMs: number, readAt?: bigint): () => void {
+  watch(target: WatchTarget, noticeWithinMs: number, readAt?: bigint): WatchHandle {
     if (this.#watches.size === 0) {
       this.#stop = sharedAbort();
       this.#noticeWithinMs = Number.POSITIVE_INFINITY;
       this.#confirmedAtMs = clock.now();
     }
     this.#noticeWithinMs = Math.min(this.#noticeWithinMs, noticeWithinMs);
-    const watch: Watch = { target, id: 0, isCreated: false };
-    this.#watches.add(watch);
-    this.#begin(watch, readAt).catch((fault: Error) => this.#break(watch, fault.message));
-    return () => this.#end(watch);
+    this.#watches.add(target);
+    this.#begin(target, readAt).catch((fault: Error) => this.#break(target, fault.message));
+    return { readAgain: () => this.#readAgain(target), end: () => this.#end(target) };
+  }
+
+  /** A watch that is broken, or not begun, is read again anyway. */
+  #readAgain(watch: WatchTarget): void {
+    const stream = this.#stream;
+    if (stream === undefined || !this.#watches.has(watch) || this.#broken.has(watch)) return;
+    this.#reload(stream, watch, this.#stop.signal).catch((fault: Error) => {
+      if (stream === this.#stream) this.#break(watch, fault.message);
+    });
   }
 
   /** How often silence is broken by a probe, and how long its answer may take, in milliseconds. */
@@ -99,34 +98,17 @@ export class SharedWatch {
     return this.#noticeWithinMs / 3;
   }
 
-  async #begin(watch: Watch, readAt: bigint | undefined): Promise<void> {
+  async #begin(watch: WatchTarget, readAt: bigint | undefined): Promise<void> {
     const stream = await this.#open();
     if (readAt === undefined) await this.#reload(stream, watch, this.#stop.signal);
-    else if (this.#watches.has(watch)) this.#request(stream, watch, readAt);
+    else if (this.#watches.has(watch)) this.#requests.create(stream, watch, readAt);
   }
 
-  #request(stream: WatchStream, watch: Watch, readAt: bigint): void {
-    this.#byId.delete(watch.id);
-    watch.id = ++this.#lastId;
-    watch.isCreated = false;
-    this.#byId.set(watch.id, watch);
-    const key = watch.target.electionKeys;
-    stream.create(watch.id, {
-      key: Buffer.from(key),
-      range_end: endOf(key),
-      start_revision: (readAt + 1n).toString(),
-      fragment: true,
-    });
-  }
-
-  #end(watch: Watch): void {
+  #end(watch: WatchTarget): void {
     if (!this.#watches.delete(watch)) return;
     this.#broken.delete(watch);
-    const isAsked = this.#byId.delete(watch.id);
-    if (this.#watches.size > 0) {
-      if (isAsked) this.#stream?.cancel(watch.id);
-      return;
-    }
+    if (this.#watches.size > 0) return this.#requests.cancel(this.#stream, watch);
+    this.#requests.clear();
     this.#stop.abort();
     this.#probe?.stop('nobody watches any more');
     this.#probe = undefined;
@@ -177,9 +159,9 @@ export class SharedWatch {
       everyMs: () => this.#probeEveryMs,
       key: () => {
         const [anyWatch] = this.#watches;
-        return anyWatch && Buffer.from(anyWatch.target.electionKeys);
+        return anyWatch && Buffer.from(anyWatch.electionKeys);
       },
-      newId: () => ++this.#lastId,
+      newId: () => this.#requests.newId(),
       onAnswered: (askedAtMs) => {
         this.#confirmedAtMs = clock.now();
         this.#isUnconfirmed = false;
@@ -194,8 +176,8 @@ export class SharedWatch {
   }
 
   #tellConfirmed(atMs: number): void {
-    for (const watch of this.#byId.values())
-      if (watch.isCreated && !this.#broken.has(watch)) watch.target.onConfirmed(atMs);
+    for (const watch of this.#watches)
+      if (this.#requests.areCreated(watch) && !this.#broken.has(watch)) watch.onConfirmed(atMs);
   }
 
   #learnKind(isProxied: boolean): void {
@@ -213,34 +195,31 @@ export class SharedWatch {
       this.#deny(stream, id, message);
       return;
     }
-    const watch = this.#byId.get(id);
+    const watch = this.#requests.receive(id, message);
     if (watch === undefined) return;
-    if (message.created) watch.isCreated = true;
     if (message.canceled || message.compact_revision !== '0') {
-      this.#byId.delete(id);
+      this.#requests.ended(id);
       this.#break(watch, message.cancel_reason || `compacted up to ${message.compact_revision}`);
       return;
     }
-    const { electionKeys } = watch.target;
+    const { electionKeys } = watch;
     const events: QueueEvent[] = [];
     for (const { type, kv } of message.events) {
       const key = kv.key.toString();
       if (!isCandidateKey(electionKeys, key)) continue;
       events.push(type === 'Put' ? { type: 'put', candidate: candidateOf(kv) } : { type: 'delete', key });
     }
-    if (events.length > 0) watch.target.onEvents(events);
+    if (events.length > 0) watch.onEvents(events);
   }
 
   /** A watch is denied; etcd does not say which. Where all but the probe stand, it was the probe. */
   #deny(stream: WatchStream, id: number, message: IWatchResponse): void {
     const reason = message.cancel_reason;
-    const standing = [...this.#byId.values()];
     const isProbe =
       this.#probe?.isAsking === true &&
       DENIED.test(reason) &&
-      !this.#byId.has(id) &&
-      standing.length > 0 &&
-      standing.every(({ isCreated }) => isCreated);
+      !this.#requests.has(id) &&
+      this.#requests.areCreated();
     if (isProbe && clock.now() - this.#deniedAtMs < DENIAL_COUNTS_MS) {
       this.#probe!.answered(message);
       return;
@@ -257,13 +236,13 @@ export class SharedWatch {
     this.#stream = undefined;
     this.#probe?.stop(reason);
     this.#probe = undefined;
-    this.#byId.clear();
+    this.#requests.clear();
     this.#tools.backoff.healthyFor(clock.now() - this.#upSinceMs);
     for (const watch of this.#watches) this.#broken.add(watch);
     void this.#heal(reason);
   }
 
-  #break(watch: Watch, reason: string): void {
+  #break(watch: WatchTarget, reason: string): void {
     if (!this.#watches.has(watch)) return;
     this.#broken.add(watch);
     void this.#heal(reason);
@@ -311,20 +290,20 @@ export class SharedWatch {
   async #doWithout(signal: AbortSignal): Promise<void> {
     const silentMs = clock.now() - this.#confirmedAtMs;
     if (signal.aborted || silentMs < this.#noticeWithinMs) return;
-    const reads = await Promise.allSettled([...this.#broken].map(({ target }) => target.reload(signal)));
+    const reads = await Promise.allSettled([...this.#broken].map((watch) => watch.reload(signal)));
     if (this.#isUnconfirmed || signal.aborted || !reads.some(({ status }) => status === 'fulfilled')) return;
     this.#isUnconfirmed = true;
     this.#tools.onUnconfirmed(silentMs);
   }
 
   /** Reads the range and watches from there. @throws {EtcdError} where that must be tried again. */
-  async #reload(stream: WatchStream, watch: Watch, signal: AbortSignal): Promise<void> {
+  async #reload(stream: WatchStream, watch: WatchTarget, signal: AbortSignal): Promise<void> {
     try {
-      const readAt = await watch.target.reload(signal);
+      const readAt = await watch.reload(signal);
       if (!this.#watches.has(watch)) return;
       if (stream !== this.#stream) throw silent('the stream is gone');
       this.#broken.delete(watch);
-      this.#request(stream, watch, readAt);
+      this.#requests.create(stream, watch, readAt);
     } catch (error) {
       this.#endIfFinal(watch, error);
     }
@@ -335,9 +314,9 @@ export class SharedWatch {
    * with, and only a read makes etcd3 fetch another; the same read tells whom etcd refuses for good.
    */
   async #askWhether(signal: AbortSignal): Promise<void> {
-    const ask = async (watch: Watch): Promise<void> => {
+    const ask = async (watch: WatchTarget): Promise<void> => {
       try {
-        await watch.target.reload(signal);
+        await watch.reload(signal);
       } catch (error) {
         this.#endIfFinal(watch, error);
       }
@@ -346,10 +325,10 @@ export class SharedWatch {
     this.#isDenied = false;
   }
 
-  #endIfFinal(watch: Watch, error: unknown): void {
+  #endIfFinal(watch: WatchTarget, error: unknown): void {
     if (!(error instanceof EtcdError) || !isFinal(error)) throw error;
     this.#end(watch);
-    watch.target.onRefused(error);
+    watch.onRefused(error);
   }
 }
 

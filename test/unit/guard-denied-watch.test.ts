@@ -93,12 +93,13 @@ function watch(etcd: ForgetfulEtcd, paceMs = 0) {
   });
   const target = {
     electionKeys: 'election/e/',
+    keys: undefined,
     reload: () => Promise.resolve(BigInt(++seen.reads)),
     onEvents: (events: readonly QueueEvent[]) => void seen.events.push(...events),
     onConfirmed: () => undefined,
     onRefused: () => undefined,
   };
-  ends.push(sharedWatch.watch(target, NOTICE_WITHIN_MS, 1n));
+  ends.push(sharedWatch.watch(target, NOTICE_WITHIN_MS, 1n).end);
   return seen;
 }
 

@@ -26,7 +26,7 @@ test("L4: an observer's first read that is answered after a later one is not sho
   } as unknown as EtcdTransport;
   let target!: WatchTarget;
   const sharedWatch = {
-    watch: (of: WatchTarget) => ((target = of), () => undefined),
+    watch: (of: WatchTarget) => ((target = of), { end: () => undefined, readAgain: () => undefined }),
   } as unknown as SharedWatch;
   const queueWatcher = new QueueWatcher(
     { electionKeys: 'e/', transport, sharedWatch },

@@ -38,12 +38,13 @@ function watchInSilence() {
   });
   const target = {
     electionKeys: 'election/e/',
+    keys: undefined,
     reload: () => Promise.resolve(BigInt(++seen.reads)),
     onEvents: () => undefined,
     onConfirmed: () => undefined,
     onRefused: () => undefined,
   };
-  ends.push(sharedWatch.watch(target, NOTICE_WITHIN_MS, 1n));
+  ends.push(sharedWatch.watch(target, NOTICE_WITHIN_MS, 1n).end);
   return seen;
 }
 

@@ -6,7 +6,7 @@ export const livenessMutants: readonly Mutant[] = [
     name: 'a watch begins one revision too late',
     edits: [
       {
-        file: 'etcd/watch.ts',
+        file: 'etcd/watch-requests.ts',
         find: 'start_revision: (readAt + 1n).toString(),',
         replace: 'start_revision: (readAt + 2n).toString(),',
       },
@@ -17,7 +17,7 @@ export const livenessMutants: readonly Mutant[] = [
     edits: [
       {
         file: 'campaign/queue-watcher.ts',
-        find: 'this.queue.reset(read.candidates);\n          this.#confirm(askedAtMs);',
+        find: 'read.show();\n      this.#confirm(askedAtMs);',
         replace: 'this.#confirm(askedAtMs);',
       },
     ],

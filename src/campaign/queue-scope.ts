@@ -1,0 +1,122 @@
+/**
+ * How much of its queue one reader reads and watches, and when it must read again. An observer reads all of it. A candidate
+ * reads what it must know: see core/queue-part.
+ */
+import type { Candidacy } from '../core/campaign-state.ts';
+import type { CandidateQueue } from '../core/candidate-queue.ts';
+import {
+  isShort,
+  leaderEveryMs,
+  leaderSpreadMs,
+  partOf,
+  spreadMs,
+  type QueuePart,
+} from '../core/queue-part.ts';
+import { readQueue, type Entry } from '../etcd/election-keys.ts';
+import { readNeighbourhood } from '../etcd/neighbourhood.ts';
+import type { CallLimits, EtcdTransport } from '../etcd/transport.ts';
+import { clock } from '../util/clock.ts';
+
+export interface ScopeTools {
+  readonly electionKeys: string;
+  readonly transport: EtcdTransport;
+}
+
+interface Shown extends Pick<QueuePart, 'ahead'> {
+  readonly total: number;
+}
+
+export class QueueScope {
+  readonly #tools: ScopeTools;
+  readonly #queue: CandidateQueue;
+  readonly #own: Candidacy | undefined;
+  #shown: Shown = { ahead: undefined, total: 0 };
+  /** When to read again because something is missing; undefined while nothing is. */
+  #dueAtMs: number | undefined;
+  /** When the leader may be read; undefined while it is known. */
+  #leaderDueAtMs: number | undefined;
+  #leaderReadAtMs = Number.NEGATIVE_INFINITY;
+
+  /** @param entry of ours, whose candidates are shown at first. */
+  constructor(tools: ScopeTools, queue: CandidateQueue, entry: Entry | undefined) {
+    this.#tools = tools;
+    this.#queue = queue;
+    this.#own = entry?.candidacy;
+    if (entry === undefined) return;
+    const { candidates, hidden, candidacy } = entry;
+    const after = candidates.at(-2)?.fencingToken ?? 0n;
+    queue.reset(
+      candidates,
+      hidden > 0 ? { after, before: candidacy.createRevision, count: hidden } : undefined,
+    );
+  }
+
+  /** The keys to watch; undefined: the whole queue. */
+  get keys(): readonly string[] | undefined {
+    const { ahead } = this.#shown;
+    if (ahead === undefined) return undefined;
+    const { leader } = this.#queue;
+    const keys = [this.#own!.key, ...ahead.map(({ key }) => key)];
+    return leader === undefined ? keys : [...keys, leader.key];
+  }
+
+  /** @returns the revision, and what shows the answer. @throws {EtcdError} */
+  async read(limits: CallLimits, isLeaderWanted: boolean): Promise<{ revision: bigint; show: () => void }> {
+    const { electionKeys, transport } = this.#tools;
+    const own = this.#own;
+    if (own !== undefined) {
+      const { leader } = this.#queue;
+      const isFirstWanted = this.#isFirstWanted(own, isLeaderWanted);
+      const wanted = { own, leader, isFirstWanted };
+      const seen = await readNeighbourhood(transport, electionKeys, wanted, limits);
+      if (seen !== undefined) {
+        const show = (): void => {
+          if (isFirstWanted) {
+            this.#leaderReadAtMs = clock.now();
+            this.#leaderDueAtMs = undefined;
+          }
+          const part = partOf(seen, own, this.#queue.olderThan(own));
+          this.#queue.reset(part.candidates, part.gap);
+          this.#showed({ ahead: part.ahead, total: seen.total });
+        };
+        return { revision: seen.revision, show };
+      }
+    }
+    const { revision, candidates } = await readQueue(transport, electionKeys, limits);
+    const show = (): void => {
+      this.#queue.reset(candidates);
+      this.#showed({ ahead: undefined, total: candidates.length });
+    };
+    return { revision, show };
+  }
+
+  #showed(shown: Shown): void {
+    this.#shown = shown;
+    this.#dueAtMs = undefined;
+    if (!this.#queue.isLeaderUnknown) this.#leaderDueAtMs = undefined;
+  }
+
+  /** Whether a read should show who is first: far back now and then; near the front if we lead and know of no other. */
+  #isFirstWanted(own: Candidacy, isLeaderWanted: boolean): boolean {
+    if (this.#shown.ahead === undefined) return isShort(this.#queue, own, undefined);
+    return isLeaderWanted && this.#leaderDueAtMs !== undefined && clock.now() >= this.#leaderDueAtMs;
+  }
+
+  /** When to read again, by `clock.now()`; undefined: not before something changes. */
+  dueAtMs(isLeaderWanted: boolean): number | undefined {
+    const own = this.#own;
+    if (own === undefined) return undefined;
+    const { ahead, total } = this.#shown;
+    const now = clock.now();
+    if (isShort(this.#queue, own, ahead))
+      this.#dueAtMs ??= now + (ahead === undefined ? 0 : Math.random() * spreadMs(total));
+    if (ahead !== undefined && this.#queue.isLeaderUnknown)
+      this.#leaderDueAtMs ??= Math.max(
+        now + Math.random() * leaderSpreadMs(total),
+        this.#leaderReadAtMs + leaderEveryMs(total),
+      );
+    const leaderDueAtMs = isLeaderWanted ? this.#leaderDueAtMs : undefined;
+    if (this.#dueAtMs === undefined || leaderDueAtMs === undefined) return this.#dueAtMs ?? leaderDueAtMs;
+    return Math.min(this.#dueAtMs, leaderDueAtMs);
+  }
+}
