@@ -3,10 +3,11 @@ import { readFileSync } from 'node:fs';
 import { expect, it } from 'vitest';
 import { mutants } from './mutants/all.ts';
 import { crowdMutants } from './mutants/crowd.ts';
+import { queueMutants } from './mutants/queue.ts';
 import { hunt } from './mutants/hunt.ts';
-import { crowdedSetupOf } from './run/run.ts';
+import { crowdedSetupOf, queueSetupOf } from './run/run.ts';
 
-it.each([...mutants, ...crowdMutants])('finds the code that it changes: $name', ({ edits }) => {
+it.each([...mutants, ...crowdMutants, ...queueMutants])('finds the code that it changes: $name', ({ edits }) => {
   for (const { file, find } of edits) expect(readFileSync(`src/${file}`, 'utf8').split(find)).toHaveLength(2);
 });
 
@@ -26,6 +27,12 @@ it.each(['the second in the queue leads too', 'rounds are not held'])(
 
 it.each(crowdMutants)('the simulation of many elections finds: $name', async (mutant) => {
   const { outcome } = await hunt(mutant, MOST_MS, crowdedSetupOf);
+  expect(outcome?.violations).not.toEqual([]);
+  expect(outcome).toBeDefined();
+});
+
+it.each(queueMutants)('the simulation of long queues finds: $name', async (mutant) => {
+  const { outcome } = await hunt(mutant, MOST_MS, queueSetupOf);
   expect(outcome?.violations).not.toEqual([]);
   expect(outcome).toBeDefined();
 });

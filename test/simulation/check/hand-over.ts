@@ -16,9 +16,13 @@ const WITHIN_MS = 150;
 /** Nothing went wrong for so long before, in TTLs: everybody stands in the queue, and follows it. */
 const SOUND_FOR_TTLS = 4;
 
-export function slowHandOvers({ acting, faults, endMs, grantedTtlMs }: Evidence): readonly Violation[] {
+/** @param slowToStop processes whose work goes on for longer than the end of a term waits. */
+export function slowHandOvers(
+  { acting, faults, endMs, grantedTtlMs }: Evidence,
+  slowToStop: ReadonlySet<string>,
+): readonly Violation[] {
   return acting.flatMap((term) => {
-    if (!ORDERLY.has(term.endedBecause)) return [];
+    if (!ORDERLY.has(term.endedBecause) || slowToStop.has(term.process)) return [];
     const freeMs = Math.max(term.lastMs, term.workedUntilMs ?? 0);
     const fromMs = term.lastMs - SOUND_FOR_TTLS * grantedTtlMs;
     const toMs = freeMs + WITHIN_MS;

@@ -48,6 +48,7 @@ function wordsOf(fact: Fact): string | undefined {
       return `its candidacy in ${fact.election} ends: ${fact.code}`;
     case 'seat':
     case 'seat-stands':
+    case 'sees':
     case 'acting':
     case 'append':
     case 'follower':

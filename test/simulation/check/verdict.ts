@@ -10,6 +10,7 @@ import { leaderlessInPeace } from './calm.ts';
 import { crowdBroke } from './crowd.ts';
 import { slowHandOvers } from './hand-over.ts';
 import { leftOpen } from './leaks.ts';
+import { queueMisjudged } from './queue.ts';
 import { workBesideWork } from './work.ts';
 
 export interface Violation {
@@ -36,11 +37,12 @@ export function verdict(world: World, stands: Standing, endMs: number): readonly
     ...unsafe(evidence),
     ...tooLong(gaps(evidence, NOISE_MS)),
     ...leaderlessInPeace(evidence),
-    ...slowHandOvers(evidence),
+    ...slowHandOvers(evidence, world.slowToStop),
     ...workBesideWork(world),
     ...boundsExceeded(world),
     ...leftOpen(world),
     ...crowdBroke(world),
+    ...queueMisjudged(world),
     ...whatBroke(world),
   ].map(({ promise, what }) => ({ promise, what }));
 }

@@ -5,12 +5,14 @@ import type { Fault, FaultKind } from './fault.ts';
 import { historyFaults } from './history-faults.ts';
 import { networkFaults } from './network-faults.ts';
 import { processFaults } from './process-faults.ts';
+import { queueFaults } from './queue-faults.ts';
 
 export const kinds: Readonly<Record<string, FaultKind>> = {
   ...processFaults,
   ...networkFaults,
   ...etcdFaults,
   ...historyFaults,
+  ...queueFaults,
 };
 
 const total = Object.values(kinds).reduce((sum, { weight }) => sum + weight, 0);

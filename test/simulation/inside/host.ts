@@ -110,6 +110,14 @@ export type Fact =
       readonly election: string;
       readonly seat: number;
       readonly stands: boolean;
+    }
+
+  /** What it shows of the queue in which it stands. */
+  | {
+      readonly type: 'sees';
+      readonly leader: string;
+      readonly position: number;
+      readonly isEstimate: boolean;
     };
 
 /** What the world can ask of a process. */
@@ -126,6 +134,8 @@ export interface Program {
   runAway(ms: number): void;
   /** What its crowd does, all in one turn: `look` stamps the terms, `tell` says who stands. */
   crowd(what: 'enter' | 'leave' | 'hand-over' | 'look' | 'tell'): void;
+  /** Says what it sees of the queue. */
+  tell(): void;
   close(): void;
 }
 

@@ -14,6 +14,8 @@ let election: Election | undefined;
 /** Shares the client and the lease: what is left on the lease of one lives on for the other. */
 let side: Election | undefined;
 let work: Work | undefined;
+/** The leader that it was told of last. */
+let shownLeader = '';
 let counter = plan.firstCounter;
 /** Until then all work throws at once: a loop of terms that nobody wants. */
 let runsAwayUntilMs = 0;
@@ -52,6 +54,9 @@ function stand(): void {
     logger,
     onLeader: lead,
     onFollower: () => record({ type: 'follower', token: '' }),
+    onLeaderChange: (leader) => {
+      shownLeader = String(leader?.fencingToken);
+    },
   });
   side ??= new Election(client, `${plan.election}-side`, { ttlSeconds: plan.ttlSeconds, logger: silent });
   side.campaign(plan.name).catch(() => undefined);
@@ -76,6 +81,10 @@ globalThis.program = {
     else if (what === 'tell') crowd.tell();
     else if (what === 'enter') crowd.campaign();
     else crowd.resign(what === 'leave' ? 'all' : 'leaders');
+  },
+  tell: () => {
+    const { position, isPositionEstimate: isEstimate } = election!.status;
+    if (position !== undefined) record({ type: 'sees', leader: shownLeader, position, isEstimate });
   },
   close: () =>
     void Promise.all([election?.close(), side?.close(), crowd.close()]).then(() => {

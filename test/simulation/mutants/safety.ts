@@ -110,8 +110,9 @@ export const safetyMutants: readonly Mutant[] = [
     edits: [
       {
         file: 'etcd/election-keys.ts',
-        find: 'if (answer.isPut) return entry;',
-        replace: 'return entry;',
+        find: 'if (answer.isPut) return answer.entry;',
+        replace:
+          'if (answer.isPut) return answer.entry;\n    return { ...(await readQueue(transport, electionKeys, limits)), candidacy: answer.found, hidden: 0 };',
       },
     ],
   },

@@ -5,6 +5,7 @@ import type { Defects } from '../etcd/cluster.ts';
 import type { Fault } from '../faults/fault.ts';
 import { historyFaults } from '../faults/history-faults.ts';
 import { drawFaults } from '../faults/kinds.ts';
+import { drawQueueFaults } from '../faults/queue-faults.ts';
 import { counting, isCounted } from '../process/microtasks.ts';
 import { pick, stream, wholeBetween } from '../process/random.ts';
 import { standing } from '../world/standing.ts';
@@ -69,6 +70,20 @@ export function crowdedSetupOf(seed: number): Setup {
   return { ...setup, faults, candidates: 3, crowd: CROWD };
 }
 
+/** So many stand that most of them are far back. */
+const LONG_QUEUE = [20, 30, 40] as const;
+const QUEUE_MS = 60_000;
+
+/** A long queue: the usual faults are fewer, and much comes and goes. */
+export function queueSetupOf(seed: number): Setup {
+  const setup = setupOf(seed, QUEUE_MS);
+  const ttlSeconds = 2;
+  const usual = setup.faults.filter(({ kind }) => !(kind in historyFaults) || seed % 2 === 0);
+  const faults = [...usual, ...drawQueueFaults(seed, QUEUE_MS, ttlSeconds * 1000)];
+  const candidates = LONG_QUEUE[seed % LONG_QUEUE.length]!;
+  return { ...setup, ttlSeconds, candidates, faults: faults.sort((a, b) => a.atMs - b.atMs) };
+}
+
 /** After the last fault: so long everybody may take to recover, and then a leader leads on. */
 const CALM_TTLS = 6;
 const RECOVERED_WITHIN_MS = 4_000;
@@ -113,6 +128,8 @@ function* lastPart(world: World, judge: (violations: readonly Violation[]) => vo
     world.look(process);
     process.ask((program) => program.crowd('tell'));
   }
+  yield* world.readQueueAtEnd();
+  for (const process of world.processes) process.ask((program) => program.tell());
   const endMs = world.time.now();
   for (const process of world.processes) process.ask((program) => program.close());
   yield CLOSED_WITHIN_MS;

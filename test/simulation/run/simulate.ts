@@ -5,9 +5,10 @@ import { shrink } from '../check/shrink.ts';
 import { mutants } from '../mutants/all.ts';
 import { crowdMutants } from '../mutants/crowd.ts';
 import { hunt } from '../mutants/hunt.ts';
+import { queueMutants } from '../mutants/queue.ts';
 import { bundle } from '../process/bundle.ts';
 import { report } from './report.ts';
-import { crowdedSetupOf, run, setupOf, type Outcome } from './run.ts';
+import { crowdedSetupOf, queueSetupOf, run, setupOf, type Outcome } from './run.ts';
 
 const { values: options } = parseArgs({
   options: {
@@ -15,6 +16,7 @@ const { values: options } = parseArgs({
     hours: { type: 'string' },
     'until-found': { type: 'boolean', default: false },
     mutants: { type: 'boolean', default: false },
+    queue: { type: 'boolean', default: false },
   },
 });
 
@@ -49,8 +51,12 @@ process.exitCode = totals.broken > 0 ? 1 : 0;
 
 /** Each mutant for at most ten simulated hours. */
 async function huntAll(): Promise<void> {
-  for (const mutant of [...mutants, ...crowdMutants]) {
-    const setup = crowdMutants.includes(mutant) ? crowdedSetupOf : setupOf;
+  const all = [
+    ...mutants.map((mutant) => ({ mutant, setup: setupOf })),
+    ...crowdMutants.map((mutant) => ({ mutant, setup: crowdedSetupOf })),
+    ...queueMutants.map((mutant) => ({ mutant, setup: queueSetupOf })),
+  ];
+  for (const { mutant, setup } of options.queue ? all.filter((one) => one.setup === queueSetupOf) : all) {
     const { outcome, afterMs } = await hunt(mutant, 10 * HOUR_MS, setup);
     const [violation] = outcome?.violations ?? [];
     const said =
@@ -73,7 +79,7 @@ function limit(): () => boolean {
 
 async function oneRun(seed: number): Promise<Outcome> {
   const before = process.cpuUsage();
-  const outcome = run(setupOf(seed), script);
+  const outcome = run(options.queue ? queueSetupOf(seed) : setupOf(seed), script);
   const { user, system } = process.cpuUsage(before);
   await new Promise((resolve) => setImmediate(resolve)); // Node tells now of rejections that nobody heard
   totals.cpuMs += (user + system) / 1000;

@@ -47,11 +47,13 @@ export class Record {
     readonly seat: number;
     readonly stands: boolean;
   }[] = [];
+  readonly seenAtEnd: (Extract<Fact, { type: 'sees' }> & { readonly process: string })[] = [];
   /** All facts in order, for the timeline. */
   readonly told: Told[] = [];
 
   add(process: string, fact: Fact, atMs: number): void {
     if (fact.type === 'seat') return void this.seats.push({ process, ...fact, atMs });
+    if (fact.type === 'sees') return void this.seenAtEnd.push({ process, ...fact });
     if (fact.type === 'seat-stands') return void this.seatsAtEnd.push({ process, ...fact });
     this.told.push({ process, atMs, fact });
     switch (fact.type) {

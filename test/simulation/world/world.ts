@@ -68,6 +68,10 @@ export class World implements Where {
   readonly faults: FaultRecord[] = [];
   readonly kills: { readonly process: string; readonly atMs: number }[] = [];
   readonly cuts: HistoryCut[] = [];
+  /** Processes whose work went on for longer than the end of a term waits for it, in one of their lives. */
+  readonly slowToStop = new Set<string>();
+  /** Who stands when all faults are over, in order; undefined where etcd did not answer. */
+  queueAtEnd: readonly { readonly process: string; readonly token: string }[] | undefined;
   /** Exceptions that would have ended a process. */
   readonly crashes: string[] = [];
   /** Whose callback runs. */
@@ -104,7 +108,7 @@ export class World implements Where {
     this.operator = new Operator(() => [...endpoints.values()]);
     this.resource = new Resource(this.time, stream(seed, 'resource'));
     for (let index = 0; index < options.candidates; index++) {
-      const name = String.fromCharCode(65 + index);
+      const name = `${String.fromCharCode(65 + (index % 26))}${index < 26 ? '' : Math.floor(index / 26)}`;
       this.time.after(this.#random() * 500, () => this.startAgain(name));
     }
     if (options.crowd !== undefined) tell(this.time, crowdStory(this));
@@ -147,6 +151,9 @@ export class World implements Where {
 
   #planOf(name: string, life: number): Plan {
     const { ttlSeconds } = this.options;
+    const stopsAfterMs = pick(this.#random, STOPS_AFTER_MS);
+    const drainMs = 0.85 * this.ttlMs;
+    if (stopsAfterMs > drainMs) this.slowToStop.add(name);
     return {
       name,
       ttlSeconds,
@@ -155,8 +162,8 @@ export class World implements Where {
       logPrefix: this.logPrefix,
       firstCounter: life * APPENDS_PER_LIFE,
       appendEveryMs: this.ttlMs / 3,
-      stopsAfterMs: pick(this.#random, STOPS_AFTER_MS),
-      drainMs: 0.85 * this.ttlMs,
+      stopsAfterMs,
+      drainMs,
       onceEach: 2,
       crowd: this.options.crowd ?? 0,
     };
@@ -309,6 +316,13 @@ export class World implements Where {
       keysBack,
     });
     for (const link of links) link.unblock();
+  }
+
+  *readQueueAtEnd(): Story {
+    const keys = yield* this.operator.read(this.electionKeys);
+    this.queueAtEnd = keys
+      ?.map(({ value, create_revision: token }) => ({ process: value.toString(), token }))
+      .sort((a, b) => Number(a.token) - Number(b.token));
   }
 
   /** Waits until some process leads. @returns whether one did in time. */

@@ -1,0 +1,215 @@
+import { type EtcdCluster, resetLoopGuards, startEtcd } from 'etcd-election/dev';
+import { afterAll, beforeAll, describe, expect } from 'vitest';
+import type { Leader } from 'etcd-election';
+import { eventually } from '../support/eventually.ts';
+import { SOON_MS, test, type CandidateOptions, type TestCandidate } from '../support/world.ts';
+
+// What a change costs is counted by an etcd of our own that nobody else asks.
+
+let cluster: EtcdCluster;
+beforeAll(async () => {
+  cluster = await startEtcd();
+});
+afterAll(() => cluster.stop());
+
+/** So long that no renewal falls into what is counted. */
+const TTL_SECONDS = 300;
+
+type Make = (who: string, options?: CandidateOptions) => TestCandidate;
+
+/** One more stands. The guard of one process would take so many for a runaway. */
+async function stand(make: Make, who: string, options: CandidateOptions = {}): Promise<TestCandidate> {
+  resetLoopGuards();
+  const one = make(who, { hosts: cluster.endpoints, ttlSeconds: TTL_SECONDS, ...options });
+  void one.campaign();
+  return await one.queued();
+}
+
+/** Each on a lease of its own. */
+async function lineUp(
+  make: Make,
+  count: number,
+  options?: CandidateOptions,
+): Promise<readonly TestCandidate[]> {
+  const all: TestCandidate[] = [];
+  for (let index = 0; index < count; index++) all.push(await stand(make, `replica-${index}`, options));
+  return all;
+}
+
+const metric = async (name: string): Promise<number> => {
+  const text = await (await fetch(`${cluster.endpoints[0]}/metrics`)).text();
+  const lines = text.split('\n').filter((line) => line.startsWith(name));
+  return lines.reduce((sum, line) => sum + Number(line.split(' ').at(-1)), 0);
+};
+
+/** How many changes of keys etcd has told its watches. */
+const told = (): Promise<number> => metric('etcd_debugging_mvcc_events_total');
+const reads = async (): Promise<number> =>
+  (await metric('grpc_server_started_total{grpc_method="Txn"')) +
+  (await metric('grpc_server_started_total{grpc_method="Range"'));
+
+const settled = async (): Promise<void> => {
+  let before = -1;
+  await eventually(
+    async () => {
+      const now = (await told()) + (await reads());
+      const isSame = now === before;
+      before = now;
+      return isSame;
+    },
+    { withinMs: SOON_MS },
+  );
+};
+
+const costOf = async (act: () => Promise<unknown>): Promise<{ told: number; calls: number }> => {
+  await settled();
+  const before = { told: await told(), calls: await reads() };
+  await act();
+  await settled();
+  return { told: (await told()) - before.told, calls: (await reads()) - before.calls };
+};
+
+describe('a long queue', () => {
+  test('C5: the cost of a join and of a leave does not grow with the queue', async ({ candidate }) => {
+    const cost: { join: object; leave: object }[] = [];
+    for (const count of [20, 40]) {
+      const election = `of-${count}`;
+      const all = await lineUp(candidate, count, { election });
+      const join = await costOf(() => stand(candidate, 'late', { election }));
+      const leave = await costOf(() => all[count / 2]!.election.resign());
+      cost.push({ join, leave });
+    }
+    expect(cost[1]).toEqual(cost[0]);
+  });
+
+  test('L1, S1: all lead in order, however many they are; nobody reads in a hand-over', async ({
+    candidate,
+    history,
+  }) => {
+    const all = await lineUp(candidate, 24);
+    for (const one of all) {
+      await one.elected();
+      await one.election.resign();
+    }
+    expect(history.leaders()).toEqual(all.map(({ who }) => who));
+    expect(history.leadersAtOnce()).toBe(1);
+    expect(history.tokens()).toEqual([...history.tokens()].sort((a, b) => Number(a - b)));
+  });
+
+  test('position is exact at first, and then an estimate that is never too small', async ({ candidate }) => {
+    const all = await lineUp(candidate, 20);
+    const last = all[19]!;
+    expect(last.election.status).toMatchObject({ position: 20, isPositionEstimate: true });
+    expect(all[8]!.election.status).toMatchObject({ position: 9, isPositionEstimate: false });
+    await Promise.all([3, 4, 5, 18].map((index) => all[index]!.election.resign()));
+    await eventually(() => last.election.status.position! < 20, { withinMs: SOON_MS });
+    expect(last.election.status.position).toBeGreaterThanOrEqual(16);
+    expect(await last.election.candidates()).toHaveLength(16);
+    await Promise.all(all.slice(0, 18).map(({ election }) => election.resign()));
+    await last.elected();
+    expect(last.election.status).toMatchObject({ position: 1, isPositionEstimate: false });
+  });
+
+  test('S3: many before it go at once: it reads again, and leads only when all have gone', async ({
+    candidate,
+    history,
+  }) => {
+    const all = await lineUp(candidate, 30);
+    await Promise.all(all.slice(1, 29).map(({ election }) => election.resign()));
+    expect(all[29]!.election.status.state).toBe('waiting');
+    await eventually(() => !all[29]!.election.status.isPositionEstimate, { withinMs: SOON_MS });
+    expect(all[29]!.election.status.position).toBe(2);
+    await all[0]!.election.resign();
+    await all[29]!.elected();
+    expect(history.leadersAtOnce()).toBe(1);
+  });
+
+  test('S4: a key far back that is deleted is noticed by its watch, and its replica stands again', async ({
+    candidate,
+    world,
+  }) => {
+    const all = await lineUp(candidate, 20, { hosts: world.etcd.endpoints });
+    const keys = await world.keys();
+    await world.own.delete().key(keys[14]!).exec();
+    await eventually(
+      async () => (await world.keys()).length === 20 && all[14]!.election.status.position === 20,
+      {
+        withinMs: SOON_MS,
+      },
+    );
+  });
+
+  test('S4: a key far back that is taken off its lease is noticed too', async ({ candidate, world }) => {
+    const all = await lineUp(candidate, 16, { hosts: world.etcd.endpoints });
+    const [, key] = [0, (await world.keys())[12]!];
+    await world.own.put(key).value('foreign').exec();
+    await eventually(() => all[12]!.election.status.position === 16, { withinMs: SOON_MS });
+    await eventually(async () => (await world.keys()).length === 16, { withinMs: SOON_MS });
+  });
+
+  test('foreign candidates and values that change before it make no leader', async ({
+    candidate,
+    world,
+    prefix,
+  }) => {
+    const all = await lineUp(candidate, 9, { hosts: world.etcd.endpoints });
+    await world.own.put(`${prefix}e/foreign`).value('of Go').exec();
+    const us = await stand(candidate, 'us', { hosts: world.etcd.endpoints });
+    void all[8]!.campaign('another value');
+    for (let put = 0; put < 5; put++) await world.own.put(`${prefix}e/foreign`).value(`value ${put}`).exec();
+    for (const { election } of all) await election.resign();
+    await eventually(() => us.election.status.position === 2, { withinMs: SOON_MS });
+    expect(us.election.status.leader?.value).toBe('value 4');
+    expect(us.election.status.state).toBe('waiting');
+    await world.own.delete().key(`${prefix}e/foreign`).exec();
+    await us.elected();
+  });
+
+  test('keys further down do not hide candidates', async ({ candidate, world, prefix }) => {
+    for (let index = 0; index < 12; index++)
+      await world.own.put(`${prefix}e/further/${index}`).value('x').exec();
+    const all = await lineUp(candidate, 14, { hosts: world.etcd.endpoints });
+    for (const one of all.slice(0, 13)) {
+      await one.elected();
+      await one.election.resign();
+    }
+    await all[13]!.elected();
+    expect(all[13]!.election.status).toMatchObject({ position: 1, isPositionEstimate: false });
+  });
+
+  test('L4: far back, onLeaderChange is told of the newest leader, and status shows it', async ({
+    candidate,
+  }) => {
+    const leaders: (Leader | undefined)[] = [];
+    const all = await lineUp(candidate, 20);
+    const listener = await stand(candidate, 'listener', {
+      onLeaderChange: (leader) => void leaders.push(leader),
+    });
+    await eventually(() => leaders.at(-1)?.value === 'replica-0', { withinMs: SOON_MS });
+    for (const { election } of all.slice(0, 4)) await election.resign();
+    await eventually(() => leaders.at(-1)?.value === 'replica-4', { withinMs: 2 * 10_000 + SOON_MS });
+    expect(listener.election.status.leader?.value).toBe('replica-4');
+    expect(leaders.filter((leader) => leader !== undefined).length).toBeLessThanOrEqual(3);
+    // Nobody listens there: it is read because it is asked for.
+    const last = all[19]!;
+    await eventually(() => last.election.status.leader?.value === 'replica-4', { withinMs: SOON_MS });
+  });
+
+  test('who steps down is told of its successor, though the queue is long', async ({
+    candidate,
+    history,
+  }) => {
+    const all = await lineUp(candidate, 20);
+    for (const one of all.slice(0, 11)) {
+      await one.elected();
+      await one.election.resign();
+    }
+    const eleventh = all[11]!;
+    await eleventh.elected();
+    await eventually(async () => (await eleventh.election.candidates()).length === 9, { withinMs: SOON_MS });
+    await settled();
+    await eleventh.election.stepDown();
+    const told = history.acts.filter(({ who, what }) => who === eleventh.who && what === 'onFollower');
+    expect(told.at(-1)?.detail).toBe('following replica-12');
+  });
+});

@@ -1,0 +1,23 @@
+/** L4: in the end every candidate shows the leader, and a place in the queue that is not before its own. */
+import type { World } from '../world/world.ts';
+import type { Violation } from './verdict.ts';
+
+export function queueMisjudged({ queueAtEnd, record, electionKeys }: World): readonly Violation[] {
+  if (queueAtEnd === undefined) return [];
+  return record.seenAtEnd.flatMap(({ process, leader, position, isEstimate }): Violation[] => {
+    const place = queueAtEnd.findIndex((candidate) => candidate.process === process) + 1;
+    if (place === 0) return [{ promise: 'S4', what: `${process} waits, and is not in the queue` }];
+    const found: Violation[] = [];
+    if (leader !== queueAtEnd[0]!.token)
+      found.push({
+        promise: 'L4',
+        what: `${process} shows ${leader} as the leader, not ${queueAtEnd[0]!.token}`,
+      });
+    if (isEstimate ? place > position : place !== position)
+      found.push({
+        promise: 'L4',
+        what: `${process} is at place ${place} of ${electionKeys}, and shows ${position}${isEstimate ? ' at most' : ''}`,
+      });
+    return found;
+  });
+}

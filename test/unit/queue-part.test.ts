@@ -1,0 +1,171 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import type { Candidacy } from '../../src/core/campaign-state.ts';
+import { CandidateQueue, type Candidate } from '../../src/core/candidate-queue.ts';
+import {
+  FRONT,
+  isShort,
+  leaderEveryMs,
+  leaderSpreadMs,
+  partOf,
+  SHOWN,
+  spreadMs,
+} from '../../src/core/queue-part.ts';
+
+const candidate = (token: number): Candidate => ({
+  key: `k${token}`,
+  value: `v${token}`,
+  fencingToken: BigInt(token),
+  leaseId: '1',
+});
+
+const candidacyOf = ({ key, fencingToken, leaseId }: Candidate): Candidacy => ({
+  key,
+  leaseId,
+  createRevision: fencingToken,
+});
+
+/** What etcd answers to one read. */
+function see(
+  all: readonly Candidate[],
+  own: Candidate,
+  { leader, isFirst }: { leader?: Candidate; isFirst: boolean },
+) {
+  const ahead = all.filter(({ fencingToken }) => fencingToken < own.fencingToken);
+  return {
+    revision: 1_000n,
+    total: all.length,
+    own: all.find(({ key }) => key === own.key),
+    leader: all.find(({ key }) => key === leader?.key),
+    nearest: ahead.toReversed().slice(0, SHOWN),
+    first: isFirst ? all.slice(0, SHOWN) : undefined,
+  };
+}
+
+/** A queue as one candidate keeps it, beside the whole one. */
+class Rig {
+  all: Candidate[];
+  readonly own: Candidate;
+  readonly queue = new CandidateQueue();
+  ahead: ReturnType<typeof partOf>['ahead'];
+  reads = 0;
+
+  constructor(size: number, place: number) {
+    this.all = Array.from({ length: size }, (_, index) => candidate(index + 1));
+    this.own = this.all[place]!;
+    this.queue.reset(this.all);
+    this.read(true);
+  }
+
+  get candidacy(): Candidacy {
+    return candidacyOf(this.own);
+  }
+
+  read(isFirst: boolean): void {
+    this.reads++;
+    const { leader } = this.queue;
+    const seen = see(this.all, this.own, { ...(leader && { leader }), isFirst });
+    const part = partOf(seen, this.candidacy, this.queue.olderThan(this.candidacy));
+    this.queue.reset(part.candidates, part.gap);
+    this.ahead = part.ahead;
+  }
+
+  /** One goes: we are told if we watch it. */
+  leave(key: string): void {
+    this.all = this.all.filter((one) => one.key !== key);
+    const watched = [this.own.key, ...(this.ahead ?? []).map((one) => one.key), this.queue.leader?.key];
+    if (this.ahead === undefined || watched.includes(key)) this.queue.apply({ type: 'delete', key });
+  }
+
+  get place(): number {
+    return this.all.findIndex(({ key }) => key === this.own.key);
+  }
+}
+
+describe('a part of a long queue', () => {
+  test('S3: whoever goes, in any order: it is never first before it is, and knows it in time', () => {
+    fc.assert(
+      fc.property(
+        fc.integer({ min: 1, max: 40 }),
+        fc.array(fc.nat(), { maxLength: 80 }),
+        fc.array(fc.boolean(), { minLength: 80, maxLength: 80 }),
+        (size, goes, hasTime) => {
+          const rig = new Rig(size, size - 1);
+          goes.forEach((draw, step) => {
+            const others = rig.all.filter(({ key }) => key !== rig.own.key);
+            if (others.length === 0) return;
+            rig.leave(others[draw % others.length]!.key);
+            expect(rig.queue.olderThan(rig.candidacy)).toBeGreaterThanOrEqual(rig.place);
+            if (rig.queue.leader !== undefined) expect(rig.queue.leader.key).toBe(rig.all[0]!.key);
+            if (!hasTime[step]) return;
+            if (isShort(rig.queue, rig.candidacy, rig.ahead)) rig.read(rig.ahead === undefined);
+            expect(isShort(rig.queue, rig.candidacy, rig.ahead)).toBe(false);
+            // As long as it is an estimate, at least two are before us: nobody hands over to us.
+            if (rig.queue.isEstimateFor(rig.candidacy)) expect(rig.place).toBeGreaterThanOrEqual(2);
+            else expect(rig.queue.olderThan(rig.candidacy)).toBe(rig.place);
+          });
+        },
+      ),
+    );
+  });
+
+  test('L1: in the order of the queue each is near the front long before its turn; it reads once', () => {
+    const rig = new Rig(40, 39);
+    for (let place = 39; place > 0; place--) {
+      rig.leave(rig.all[0]!.key);
+      if (isShort(rig.queue, rig.candidacy, rig.ahead)) rig.read(false);
+      if (rig.place <= FRONT - 1) expect(rig.queue.olderThan(rig.candidacy)).toBe(rig.place);
+    }
+    expect(rig.reads).toBe(2);
+    expect(rig.queue.leader?.key).toBe(rig.own.key);
+  });
+
+  test('who leads and knows of no other reads who is next, and not again until those are gone', () => {
+    const rig = new Rig(30, 0);
+    rig.read(false);
+    expect(rig.queue.firstBeside(rig.own.key)).toBeUndefined();
+    expect(isShort(rig.queue, rig.candidacy, rig.ahead)).toBe(true);
+    rig.read(true);
+    const before = rig.reads;
+    for (let gone = 0; gone < FRONT; gone++) {
+      expect(rig.queue.firstBeside(rig.own.key)?.key).toBe(rig.all[1]!.key);
+      rig.leave(rig.all[1]!.key);
+      if (isShort(rig.queue, rig.candidacy, rig.ahead)) rig.read(true);
+    }
+    expect(rig.reads - before).toBe(1);
+    expect(rig.queue.firstBeside(rig.own.key)?.key).toBe(rig.all[1]!.key);
+  });
+
+  test('one that entered later is not taken for the next while older ones are not known', () => {
+    const rig = new Rig(30, 0);
+    rig.read(false);
+    rig.queue.apply({ type: 'put', candidate: candidate(2_000) });
+    expect(rig.queue.firstBeside(rig.own.key)).toBeUndefined();
+  });
+
+  test('L4: the leader is not known once its key has gone, whoever else is', () => {
+    const rig = new Rig(30, 29);
+    expect(rig.queue.leader?.key).toBe('k1');
+    rig.leave('k1');
+    expect(rig.queue.leader).toBeUndefined();
+    expect(rig.queue.isLeaderUnknown).toBe(true);
+  });
+
+  test('S4: a key that is gone, or of another candidacy, shows that we do not stand', () => {
+    const rig = new Rig(30, 29);
+    rig.all = rig.all.filter(({ key }) => key !== rig.own.key);
+    rig.read(false);
+    expect(rig.queue.get(rig.own.key)).toBeUndefined();
+  });
+
+  test('reads of many take no more than a few per cent of a core of etcd, and never more than one in 10 s each', () => {
+    for (const total of [10, 100, 1_000, 10_000]) {
+      const scanMs = total * 0.0011;
+      expect((total * scanMs) / leaderSpreadMs(total)).toBeCloseTo(0.03);
+      expect((total * scanMs) / leaderEveryMs(total)).toBeLessThanOrEqual(0.0301);
+      expect(leaderEveryMs(total)).toBeGreaterThanOrEqual(10_000);
+      expect(spreadMs(total)).toBeLessThanOrEqual(30_000);
+    }
+    expect(spreadMs(30)).toBeLessThan(2);
+  });
+});
