@@ -3,7 +3,7 @@ import { beforeAll, expect, it } from 'vitest';
 import type vm from 'node:vm';
 import { bundle } from './process/bundle.ts';
 import { report } from './run/report.ts';
-import { crowdedSetupOf, run, setupOf } from './run/run.ts';
+import { crowdedSetupOf, queueSetupOf, run, setupOf } from './run/run.ts';
 
 let script: vm.Script;
 beforeAll(async () => {
@@ -24,3 +24,9 @@ it.each([1, 2, 3])(
     expect(outcome.world.record.seats.length).toBeGreaterThan(100);
   },
 );
+
+it.each([1, 2])('S1 to S5, L1 to L5 and G5 hold in a long queue under the faults of seed %i', (seed) => {
+  const outcome = run(queueSetupOf(seed), script);
+  expect(outcome.violations, outcome.violations.length > 0 ? report(outcome) : '').toEqual([]);
+  expect(outcome.world.record.terms).toBeGreaterThan(14);
+});

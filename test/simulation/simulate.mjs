@@ -6,6 +6,7 @@
  *   npm run simulate -- --hours 100       so much simulated time
  *   npm run simulate -- --until-found     until a promise is broken
  *   npm run simulate -- --mutants         mistakes built into the library: each must be found
+ *   npm run simulate -- --queue           long queues only; also with the options above
  */
 import { mkdir, readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';

@@ -1,8 +1,9 @@
-/** L4: in the end every candidate shows the leader, and a place in the queue that is not before its own. */
+/** L1: in peace one leads after the other. L4: in the end every candidate shows the leader, and a place in the queue that is not before its own. */
 import type { World } from '../world/world.ts';
 import type { Violation } from './verdict.ts';
 
-export function queueMisjudged({ queueAtEnd, record, electionKeys }: World): readonly Violation[] {
+export function queueMisjudged({ queueAtEnd, record, electionKeys, stuck }: World): readonly Violation[] {
+  if (stuck.length > 0) return stuck.map((what) => ({ promise: 'L1', what }));
   if (queueAtEnd === undefined) return [];
   return record.seenAtEnd.flatMap(({ process, leader, position, isEstimate }): Violation[] => {
     const place = queueAtEnd.findIndex((candidate) => candidate.process === process) + 1;
@@ -13,7 +14,7 @@ export function queueMisjudged({ queueAtEnd, record, electionKeys }: World): rea
         promise: 'L4',
         what: `${process} shows ${leader} as the leader, not ${queueAtEnd[0]!.token}`,
       });
-    if (isEstimate ? place > position : place !== position)
+    if (isEstimate ? place > position || place < 3 : place !== position)
       found.push({
         promise: 'L4',
         what: `${process} is at place ${place} of ${electionKeys}, and shows ${position}${isEstimate ? ' at most' : ''}`,

@@ -58,7 +58,7 @@ const KINDS = [
 ] as const;
 
 /** In TTLs: short pauses move many to the front; in long ones all is seen that is late. */
-const PAUSES = [0.05, 0.1, 0.3, 1, 4] as const;
+const PAUSES = [0.05, 0.1, 0.1, 0.2, 0.5, 2] as const;
 
 export function drawQueueFaults(seed: number, untilMs: number, ttlMs: number): readonly Fault[] {
   const random = stream(seed, 'queue');

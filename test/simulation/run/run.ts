@@ -9,6 +9,7 @@ import { drawQueueFaults } from '../faults/queue-faults.ts';
 import { counting, isCounted } from '../process/microtasks.ts';
 import { pick, stream, wholeBetween } from '../process/random.ts';
 import { standing } from '../world/standing.ts';
+import { relay } from '../world/relay.ts';
 import { tell, until, type Story } from '../world/story.ts';
 import { World } from '../world/world.ts';
 
@@ -23,6 +24,8 @@ export interface Setup {
   readonly defects: Partial<Defects>;
   /** In how many more elections each process stands. Default: none. */
   readonly crowd?: number;
+  /** How many leaders step down one after the other when all faults are over. Default: none. */
+  readonly relay?: number;
 }
 
 export interface Outcome {
@@ -73,15 +76,18 @@ export function crowdedSetupOf(seed: number): Setup {
 /** So many stand that most of them are far back. */
 const LONG_QUEUE = [20, 30, 40] as const;
 const QUEUE_MS = 60_000;
+const USUAL_SHARE = 3;
+/** More than those who are near the front at first. */
+const RELAY = 14;
 
 /** A long queue: the usual faults are fewer, and much comes and goes. */
 export function queueSetupOf(seed: number): Setup {
   const setup = setupOf(seed, QUEUE_MS);
   const ttlSeconds = 2;
-  const usual = setup.faults.filter(({ kind }) => !(kind in historyFaults) || seed % 2 === 0);
+  const usual = setup.faults.filter((_, index) => index % USUAL_SHARE === 0);
   const faults = [...usual, ...drawQueueFaults(seed, QUEUE_MS, ttlSeconds * 1000)];
   const candidates = LONG_QUEUE[seed % LONG_QUEUE.length]!;
-  return { ...setup, ttlSeconds, candidates, faults: faults.sort((a, b) => a.atMs - b.atMs) };
+  return { ...setup, ttlSeconds, candidates, relay: RELAY, faults: faults.sort((a, b) => a.atMs - b.atMs) };
 }
 
 /** After the last fault: so long everybody may take to recover, and then a leader leads on. */
@@ -124,6 +130,7 @@ function* lastPart(world: World, judge: (violations: readonly Violation[]) => vo
   yield* until(() => !world.faultsUnderWay, LAST_FAULT_WITHIN_MS);
   for (const process of world.processes) process.ask((program) => program.crowd('enter'));
   yield CALM_TTLS * world.ttlMs + RECOVERED_WITHIN_MS;
+  yield* relay(world);
   for (const process of world.processes) {
     world.look(process);
     process.ask((program) => program.crowd('tell'));

@@ -34,6 +34,8 @@ export interface WorldOptions {
   /** In how many more elections each process stands, and until when they come and go. Default: none. */
   readonly crowd?: number;
   readonly crowdUntilMs?: number;
+  /** How many leaders step down one after the other in the end. Default: none. */
+  readonly relay?: number;
 }
 
 /** Clocks of processes and of members run slower or faster by up to this: two differ by at most 9 %. */
@@ -68,6 +70,8 @@ export class World implements Where {
   readonly faults: FaultRecord[] = [];
   readonly kills: { readonly process: string; readonly atMs: number }[] = [];
   readonly cuts: HistoryCut[] = [];
+  /** Hand-overs in peace that did not come about. */
+  readonly stuck: string[] = [];
   /** Processes whose work went on for longer than the end of a term waits for it, in one of their lives. */
   readonly slowToStop = new Set<string>();
   /** Who stands when all faults are over, in order; undefined where etcd did not answer. */
