@@ -17,7 +17,7 @@ import (
 )
 
 type stand struct {
-	Id, Prefix, Election, Value string
+	Id, Client, Prefix, Election, Value string
 	TtlSeconds                  int
 }
 
@@ -54,17 +54,21 @@ func main() {
 	client, err := clientv3.New(clientv3.Config{Endpoints: os.Args[1:]})
 	must(err)
 	ctx := context.Background()
-	var session *concurrency.Session
-	var once sync.Once
-	sessionFor := func(ttl int) *concurrency.Session {
-		once.Do(func() {
-			session, err = concurrency.NewSession(client, concurrency.WithTTL(ttl))
-			must(err)
-		})
-		return session
-	}
 	var mutex sync.Mutex
+	sessions := map[string]*concurrency.Session{}
+	// One for each client, as if each were a process.
+	sessionFor := func(name string, ttl int) *concurrency.Session {
+		mutex.Lock()
+		defer mutex.Unlock()
+		if sessions[name] == nil {
+			session, err := concurrency.NewSession(client, concurrency.WithTTL(ttl))
+			must(err)
+			sessions[name] = session
+		}
+		return sessions[name]
+	}
 	elections := map[string]*concurrency.Election{}
+	leave := map[string]func(){}
 	obey := func(o order) {
 		answer := map[string]interface{}{"number": o.Number}
 		switch o.Do {
@@ -74,21 +78,38 @@ func main() {
 		case "stand":
 			for _, each := range o.Stands {
 				s := each
-				e := concurrency.NewElection(sessionFor(s.TtlSeconds), s.Prefix+s.Election)
+				e := concurrency.NewElection(sessionFor(s.Client, s.TtlSeconds), s.Prefix+s.Election)
+				waiting, stop := context.WithCancel(ctx)
+				gone := make(chan bool)
 				mutex.Lock()
 				elections[s.Id] = e
+				leave[s.Id] = func() { stop(); <-gone }
 				mutex.Unlock()
 				go func() {
-					must(e.Campaign(ctx, s.Value))
+					// One that waits gives up its key when its context ends.
+					err := e.Campaign(waiting, s.Value)
+					mutex.Lock()
+					delete(leave, s.Id)
+					mutex.Unlock()
+					close(gone)
+					if waiting.Err() != nil {
+						return
+					}
+					must(err)
 					say(map[string]interface{}{"led": s.Id, "atMs": nowMs()})
 				}()
 			}
 		case "resign":
 			mutex.Lock()
 			e := elections[o.Id]
+			stop := leave[o.Id]
 			mutex.Unlock()
 			at := nowMs()
-			must(e.Resign(ctx))
+			if stop != nil {
+				stop()
+			} else {
+				must(e.Resign(ctx))
+			}
 			answer["atMs"] = at
 		case "watch":
 			events := client.Watch(ctx, o.Prefix, clientv3.WithPrefix())
@@ -110,7 +131,7 @@ func main() {
 			must(err)
 			answer["atMs"] = at
 		case "lead-many":
-			session := sessionFor(o.TtlSeconds)
+			session := sessionFor("", o.TtlSeconds)
 			since := time.Now()
 			var all sync.WaitGroup
 			slots := make(chan struct{}, 256) // etcd refuses more than some thousands at once

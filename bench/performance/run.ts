@@ -13,6 +13,7 @@ import { handover } from './handover.ts';
 import { idle } from './idle.ts';
 import { imports } from './import.ts';
 import { outage } from './outage.ts';
+import { queue } from './queue.ts';
 import { report } from './report.ts';
 import { start } from './start.ts';
 
@@ -21,6 +22,8 @@ const WITHOUT = { lastWill: false } as const;
 const benchmarks: Readonly<Record<string, (quick: boolean) => Promise<object>>> = {
   handover: (quick) => (quick ? handover(1, 30, values.before) : handover(5, 80, values.before)),
   candidates: (quick) => candidates(quick ? [2, 10] : [2, 10, 100, 1_000], quick ? 5 : 40),
+  queue: (quick) =>
+    quick ? queue([3, 30], [30], values.before) : queue([3, 30, 300, 1_000], [300, 1_000], values.before),
   cost: (quick) => cost(quick ? [1] : [1, 100], quick ? 10 : 60),
   start: (quick) =>
     start(

@@ -18,10 +18,14 @@ export interface Snapshot {
   readonly candidates: readonly Candidate[];
 }
 
-/** The first candidates of an election, at the revision of our own put. */
-export interface Entry extends Snapshot {
-  /** How many stand between those and ours, which is the last. */
+/** The first candidates of an election. */
+export interface Beginning extends Snapshot {
+  /** How many candidates are not shown. */
   readonly hidden: number;
+}
+
+/** Those that are not shown stand between the others and ours, which is the last. */
+export interface Entry extends Beginning {
   readonly candidacy: Candidacy;
 }
 
@@ -185,6 +189,29 @@ export async function readQueue(
     ),
   );
   return snapshotOf(electionKeys, answer, answer.header.revision);
+}
+
+/**
+ * As {@link readQueue}, but only the first of a long queue.
+ *
+ * @returns undefined if keys of elections further down are among those that were found: they stand in the place of candidates.
+ */
+export async function readBeginning(
+  transport: EtcdTransport,
+  electionKeys: string,
+  limits: CallLimits,
+): Promise<Beginning | undefined> {
+  const answer = await unlessTooLarge((keysOnly) =>
+    transport.unary(
+      `read the first of ${electionKeys}`,
+      (client, options) => client.kv.range(queueOf(electionKeys, keysOnly, SHOWN), options),
+      { ...limits, isHedged: true, proves: 'revision' },
+    ),
+  );
+  const snapshot = snapshotOf(electionKeys, answer, answer.header.revision);
+  const hidden = Number(answer.count) - answer.kvs.length;
+  if (hidden > 0 && snapshot.candidates.length < answer.kvs.length) return undefined;
+  return { ...snapshot, hidden: Math.max(0, hidden) };
 }
 
 /** Announces another value under our key. @returns false if the key is no longer ours. */

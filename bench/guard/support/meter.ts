@@ -61,6 +61,19 @@ export async function messagesReceived(endpoints: readonly string[]): Promise<Ma
   return await summed(endpoints, 'grpc_server_msg_received_total');
 }
 
+/** How often etcd has told a watch that a key has changed. */
+export const told = (endpoint: string): Promise<number> =>
+  single(endpoint, 'etcd_debugging_mvcc_events_total');
+
+/** How many bytes etcd has sent to its clients. */
+export const bytesSent = (endpoint: string): Promise<number> =>
+  single(endpoint, 'etcd_network_client_grpc_sent_bytes_total');
+
+async function single(endpoint: string, name: string): Promise<number> {
+  const answer = await fetch(`${endpoint}/metrics`, { headers: { connection: 'close' } });
+  return Number(new RegExp(`^${name} (\\S+)$`, 'm').exec(await answer.text())?.[1] ?? 0);
+}
+
 async function summed(endpoints: readonly string[], name: string): Promise<Map<string, number>> {
   const byMethod = new Map<string, number>();
   for (const endpoint of endpoints) {
