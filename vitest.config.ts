@@ -28,6 +28,7 @@ const long = [
   'examples-sync-service',
   'guard/counted-calls',
   'last-will',
+  'long-queue',
   'packaging',
   'runaway',
   'telemetry-alerts',

@@ -109,7 +109,8 @@ export class QueueScope {
     const { ahead, total } = this.#shown;
     const now = clock.now();
     if (isShort(this.#queue, own, ahead))
-      this.#dueAtMs ??= now + (ahead === undefined ? 0 : Math.random() * spreadMs(total));
+      this.#dueAtMs ??=
+        now + (ahead === undefined ? 0 : Math.random() * spreadMs(this.#queue.olderThan(own), total));
     if (ahead !== undefined && this.#queue.isLeaderUnknown)
       this.#leaderDueAtMs ??= Math.max(
         now + Math.random() * leaderSpreadMs(total),

@@ -77,8 +77,12 @@ const SHARE = 0.03;
 
 const SPREAD_CAP_MS = 30_000;
 
-/** Many that lose their neighbours at once read at moments spread over so long: it is what etcd needs for all of them. */
-export const spreadMs = (total: number): number => Math.min(SPREAD_CAP_MS, total * total * SCAN_MS);
+/**
+ * Many that lose their neighbours at once read at moments spread over what etcd needs for them and those before them: a
+ * candidate nearer to the front reads earlier.
+ */
+export const spreadMs = (before: number, total: number): number =>
+  Math.min(SPREAD_CAP_MS, before * total * SCAN_MS);
 
 /** The same for reads of the leader, which have time. */
 export const leaderSpreadMs = (total: number): number => (total * total * SCAN_MS) / SHARE;

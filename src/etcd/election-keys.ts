@@ -4,7 +4,7 @@
  * Keys are `<prefix><name>/<lease ID in hex>` with the value as plain bytes, as Go's `concurrency.Election` lays
  * them out: `etcdctl elect -l <prefix><name>` shows our leader, and theirs queue with ours.
  */
-import type { ICompare, IKeyValue, IRangeResponse, IRequestOp } from 'etcd3';
+import type { ICompare, IKeyValue, IRangeRequest, IRangeResponse, IRequestOp } from 'etcd3';
 import type { Candidacy } from '../core/campaign-state.ts';
 import { byAge, QueuedCandidate, type Candidate } from '../core/candidate-queue.ts';
 import { SHOWN } from '../core/queue-part.ts';
@@ -18,14 +18,10 @@ export interface Snapshot {
   readonly candidates: readonly Candidate[];
 }
 
-/** The first candidates of an election. */
-export interface Beginning extends Snapshot {
+/** Those that are not shown stand between the others and ours, which is the last. */
+export interface Entry extends Snapshot {
   /** How many candidates are not shown. */
   readonly hidden: number;
-}
-
-/** Those that are not shown stand between the others and ours, which is the last. */
-export interface Entry extends Beginning {
   readonly candidacy: Candidacy;
 }
 
@@ -191,29 +187,6 @@ export async function readQueue(
   return snapshotOf(electionKeys, answer, answer.header.revision);
 }
 
-/**
- * As {@link readQueue}, but only the first of a long queue.
- *
- * @returns undefined if keys of elections further down are among those that were found: they stand in the place of candidates.
- */
-export async function readBeginning(
-  transport: EtcdTransport,
-  electionKeys: string,
-  limits: CallLimits,
-): Promise<Beginning | undefined> {
-  const answer = await unlessTooLarge((keysOnly) =>
-    transport.unary(
-      `read the first of ${electionKeys}`,
-      (client, options) => client.kv.range(queueOf(electionKeys, keysOnly, SHOWN), options),
-      { ...limits, isHedged: true, proves: 'revision' },
-    ),
-  );
-  const snapshot = snapshotOf(electionKeys, answer, answer.header.revision);
-  const hidden = Number(answer.count) - answer.kvs.length;
-  if (hidden > 0 && snapshot.candidates.length < answer.kvs.length) return undefined;
-  return { ...snapshot, hidden: Math.max(0, hidden) };
-}
-
 /** Announces another value under our key. @returns false if the key is no longer ours. */
 export async function proclaim(
   transport: EtcdTransport,
@@ -337,8 +310,12 @@ export async function unlessTooLarge<T>(read: (keysOnly: boolean) => Promise<T>)
 const asApplied = (error: unknown): unknown =>
   error instanceof EtcdError ? new EtcdError(error.kind, error.message, true, { cause: error }) : error;
 
+type QueueRange = Required<
+  Pick<IRangeRequest, 'key' | 'range_end' | 'keys_only' | 'limit' | 'sort_target' | 'sort_order'>
+>;
+
 /** @param limit the first so many. Default: all. */
-export const queueOf = (electionKeys: string, keysOnly: boolean, limit = 0) =>
+export const queueOf = (electionKeys: string, keysOnly: boolean, limit = 0): QueueRange =>
   ({
     keys_only: keysOnly,
     limit: limit.toString(),

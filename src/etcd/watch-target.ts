@@ -19,6 +19,6 @@ export interface WatchTarget {
 
 export interface WatchHandle {
   /** Reads the range again, and watches from there what its target says then. */
-  readAgain(): void;
-  end(): void;
+  readonly readAgain: () => void;
+  readonly end: () => void;
 }

@@ -18,7 +18,7 @@ const short = (setup: Setup): Setup => ({
   faults: setup.faults.filter(({ atMs, forMs }) => atMs + forMs < SHORT_MS),
 });
 
-it.each([1, 2, 3, 4, 5, 6, 7, 8, 9, 10])('seed %i gives the same messages twice', (seed) => {
+it.each([1, 2, 3, 4, 5])('seed %i gives the same messages twice', (seed) => {
   const first = run(short(setupOf(seed)), script);
   const second = run(short(setupOf(seed)), script);
   expect(first.world.trace.messages).toBeGreaterThan(100);

@@ -7,9 +7,13 @@ import { queueMutants } from './mutants/queue.ts';
 import { hunt } from './mutants/hunt.ts';
 import { crowdedSetupOf, queueSetupOf } from './run/run.ts';
 
-it.each([...mutants, ...crowdMutants, ...queueMutants])('finds the code that it changes: $name', ({ edits }) => {
-  for (const { file, find } of edits) expect(readFileSync(`src/${file}`, 'utf8').split(find)).toHaveLength(2);
-});
+it.each([...mutants, ...crowdMutants, ...queueMutants])(
+  'finds the code that it changes: $name',
+  ({ edits }) => {
+    for (const { file, find } of edits)
+      expect(readFileSync(`src/${file}`, 'utf8').split(find)).toHaveLength(2);
+  },
+);
 
 const MOST_MS = 3_600_000;
 
@@ -31,7 +35,7 @@ it.each(crowdMutants)('the simulation of many elections finds: $name', async (mu
   expect(outcome).toBeDefined();
 });
 
-it.each(queueMutants.slice(0, 2))('the simulation of long queues finds: $name', async (mutant) => {
+it.each(queueMutants.slice(0, 1))('the simulation of long queues finds: $name', async (mutant) => {
   const { outcome } = await hunt(mutant, MOST_MS, queueSetupOf);
   expect(outcome?.violations).not.toEqual([]);
   expect(outcome).toBeDefined();

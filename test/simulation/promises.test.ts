@@ -25,7 +25,7 @@ it.each([1, 2, 3])(
   },
 );
 
-it.each([1, 2])('S1 to S5, L1 to L5 and G5 hold in a long queue under the faults of seed %i', (seed) => {
+it.each([1])('S1 to S5, L1 to L5 and G5 hold in a long queue under the faults of seed %i', (seed) => {
   const outcome = run(queueSetupOf(seed), script);
   expect(outcome.violations, outcome.violations.length > 0 ? report(outcome) : '').toEqual([]);
   expect(outcome.world.record.terms).toBeGreaterThan(14);

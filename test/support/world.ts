@@ -184,7 +184,7 @@ export class World {
   /** No line of the log has the words of gRPC around a cause. */
   #assertPlain(): void {
     const raw = this.log.lines.find(({ msg, reason }) =>
-      /Resolution note|Last error/.test(`${msg} ${reason}`),
+      /Resolution note|Last error/.test(`${msg} ${String(reason)}`),
     );
     if (raw !== undefined) throw new Error(`gRPC's words in the log: ${raw.event}: ${raw.msg}`);
   }
