@@ -130,17 +130,23 @@ export class NetworkConnection implements Connection {
     this.#travel('up', () => this.#cancelStream(call));
   }
 
+  /** Until the server's kernel has heard of it, what was sent before is on its way: a server that restarts gets none of it. */
   close(): void {
-    this.#travel('up', () => this.#drop());
     this.#finish();
+    if (this.#isHalfOpen) return this.#leave();
+    this.#travel('up', () => {
+      this.#drop();
+      this.#leave();
+    });
   }
 
   /** Both ends learn that it is over, if they can. */
   reset(reason: string): void {
-    if (this.#isOver || this.#isReset) return;
+    if (this.#isReset) return;
     this.#isReset = true;
     this.#drop();
-    this.#travel('down', () => this.#close(reason));
+    if (this.#isOver) this.#leave();
+    else this.#travel('down', () => this.#close(reason));
   }
 
   halfOpen(): void {
@@ -169,6 +175,7 @@ export class NetworkConnection implements Connection {
     this.#tools.arrive(() => {
       if (this.#isOver) return;
       this.#finish();
+      this.#leave();
       this.#to.closed(reason);
     });
   }
@@ -176,7 +183,6 @@ export class NetworkConnection implements Connection {
   #finish(): void {
     this.#isOver = true;
     this.#open.clear();
-    this.#leave();
     this.#tools.ended();
   }
 
@@ -199,10 +205,12 @@ export class NetworkConnection implements Connection {
       const sentAtMs = direction === 'up' ? this.#tools.processNowMs() : time.now();
       const atMs = Math.max(sentAtMs + this.#link.delayMs(), this.#lastAtMs[direction]);
       this.#lastAtMs[direction] = atMs;
-      time.at(atMs, () => {
-        if (this.#isHalfOpen || (this.#isReset && direction === 'up')) return;
-        this.#link.send(direction, arrive);
-      });
+      time.at(atMs, () =>
+        this.#link.send(direction, () => {
+          // The other end may have died while it was held up on the way.
+          if (!this.#isHalfOpen && !(this.#isReset && direction === 'up')) arrive();
+        }),
+      );
     });
   }
 
