@@ -15,13 +15,15 @@ test('S1, S3: a late answer to a broken watch does not unseat the next term', as
 }) => {
   await using proxy = await startProxy({ target: etcd.endpoints[0]! });
   const client = world.client({ hosts: proxy.endpoint });
-  const range = client.kv.range.bind(client.kv);
+  const txn = client.kv.txn.bind(client.kv);
   let isLate = (): void => undefined;
   const answered = new Promise<void>((resolve) => (isLate = resolve));
   let delay = false;
-  client.kv.range = async (...call) => {
-    const answer = await range(...call); // etcd's own, only later
-    if (!delay || !call[0].key!.toString().endsWith('/e/')) return answer;
+  client.kv.txn = async (...call) => {
+    const answer = await txn(...call); // etcd's own, only later
+    const [first] = call[0].success!;
+    const isQueue = call[0].compare!.length === 0 && first?.request_range?.key?.toString().includes('/e/');
+    if (!delay || isQueue !== true) return answer;
     delay = false;
     await new Promise((resolve) => setTimeout(resolve, LATE_MS));
     isLate();
