@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { etcdctlPath, etcdPath, startEtcd, type EtcdCluster, type EtcdSeries } from 'etcd-election/dev';
 import { describe, expect, test, type TestContext } from 'vitest';
+import { eventually } from '../support/eventually.ts';
 import { nowMs } from './lab/history.ts';
 import { NOISE_MS } from './lab/lab.ts';
 import { freshName, Replica } from './lab/replica.ts';
@@ -17,7 +18,6 @@ const TTL_S = 6;
 const TTL_MS = TTL_S * 1_000;
 const TOKEN_TTL_S = 1; // less than a third of the TTL: each renewal finds it expired
 const SECRET = 'alice-secret-41c7';
-const within = (ms: number) => ({ timeout: ms, interval: 10 });
 
 async function etcdOf(
   series: EtcdSeries,
@@ -56,9 +56,9 @@ const start = (etcd: EtcdCluster, election: string, value: string): Promise<Repl
 /** Two replicas: one leads, one waits. */
 async function stand(leader: Replica, follower: Replica): Promise<void> {
   leader.stand();
-  await expect.poll(() => leader.leads, within(5_000)).toBe(true);
+  await eventually(() => leader.leads, { withinMs: 5_000 });
   follower.stand();
-  await expect.poll(() => follower.election.status.position, within(5_000)).toBe(2);
+  await eventually(() => follower.election.status.position === 2, { withinMs: 5_000 });
 }
 
 const renewals = (one: Replica, sinceMs: number): number => one.told('session.renewed', sinceMs).length;
@@ -66,8 +66,7 @@ const renewals = (one: Replica, sinceMs: number): number => one.told('session.re
 /** They renewed some times, and nothing happened that anybody would be warned of. */
 async function expectCalm(...replicas: readonly Replica[]): Promise<void> {
   const sinceMs = nowMs();
-  for (const one of replicas)
-    await expect.poll(() => renewals(one, sinceMs), within(2 * TTL_MS)).toBeGreaterThanOrEqual(2);
+  for (const one of replicas) await eventually(() => renewals(one, sinceMs) >= 2, { withinMs: 2 * TTL_MS });
   for (const one of replicas) {
     const warned = one.log.filter(({ level }) => level === 'warn' || level === 'error');
     expect(warned.map(({ message }) => message)).toEqual([]);
@@ -113,7 +112,7 @@ describe.concurrent.each(['3.4', '3.5', 'newest'] as const)('etcd %s', (series) 
           .commit();
         expect(answer.succeeded).toBe(true);
         await alice.election.close();
-        await expect.poll(() => bob.leads, within(NOISE_MS)).toBe(true);
+        await eventually(() => bob.leads, { withinMs: NOISE_MS });
       } finally {
         await rm(folder, { recursive: true, force: true });
       }
@@ -134,6 +133,6 @@ describe.concurrent.each(['3.4', '3.5', 'newest'] as const)('etcd %s', (series) 
     await expectCalm(alice, bob);
     expect(alice.terms).toHaveLength(1);
     await alice.election.close();
-    await expect.poll(() => bob.leads, within(NOISE_MS)).toBe(true);
+    await eventually(() => bob.leads, { withinMs: NOISE_MS });
   });
 });
