@@ -85,8 +85,7 @@ async function jwtFlags(folder: string): Promise<string[]> {
   return [`--auth-token=jwt,pub-key=${pub},priv-key=${priv},sign-method=RS256,ttl=${TOKEN_TTL_S}s`];
 }
 
-// Side by side: they wait for renewals most of the time.
-describe.concurrent.each(['3.4', '3.5', 'newest'] as const)('etcd %s', (series) => {
+describe.each(['3.4', '3.5', 'newest'] as const)('etcd %s', (series) => {
   test.for(['simple', 'jwt'] as const)(
     'L3, L4: %s tokens that run out between renewals, and users that change, cost no term and no warning',
     async (kind, context) => {
