@@ -52,30 +52,35 @@ const MOST = 200;
 export const NO_SNAPSHOT: Snapshot = { at: 0, electionCount: 0, elections: [], guards: [] };
 
 export function snapshotOf(source: ElectionSource): Snapshot {
-  const all = source.elections().map(view);
-  all.sort((a, b) => urgency(b) - urgency(a));
+  const all = source.elections().map((election) => ({ election, health: election.health() }));
+  all.sort((a, b) => urgency(b.health) - urgency(a.health));
   const guards = source.guards().filter(({ rounds }) => rounds > 0);
   guards.sort((a, b) => b.rounds - a.rounds);
   return {
     at: Date.now(),
     electionCount: all.length,
-    elections: all.slice(0, MOST),
+    elections: all.slice(0, MOST).map(view),
     guards: guards.slice(0, MOST),
   };
 }
 
 /** Elections that need a person's attention come first. */
-const urgency = ({ health }: ElectionView): number =>
-  Number(!health.healthy) * 2 + Number(health.reason !== undefined);
+const urgency = ({ healthy, reason }: ElectionHealth): number =>
+  Number(!healthy) * 2 + Number(reason !== undefined);
 
-function view(election: LiveElection): ElectionView {
-  const { name, status } = election;
+function view({
+  election: { name, status },
+  health,
+}: {
+  readonly election: LiveElection;
+  readonly health: ElectionHealth;
+}): ElectionView {
   const { state, term, leader, position, guard, prefix, clusterId } = status;
   return {
     name,
     prefix,
     ...(clusterId !== undefined && { clusterId }),
-    health: election.health(),
+    health,
     state,
     ...(term && {
       term: {
