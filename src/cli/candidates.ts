@@ -1,7 +1,8 @@
 /**
  * Reads the queues and the leases of their candidates from etcd, with the command's own client.
  */
-import type { Etcd3 } from 'etcd3';
+import { Range, type Etcd3 } from 'etcd3';
+import { byAge } from '../core/candidate-queue.ts';
 
 export interface Candidate {
   readonly election: string;
@@ -45,11 +46,10 @@ const KEYS_AT_ONCE = 200;
 
 /** Reads all elections under the prefix, or the named one, as of one revision. The read is linearizable. */
 export async function readQueues(client: Etcd3, prefix: string, election?: string): Promise<Queues> {
-  const first = election === undefined ? prefix : `${prefix}${election}/`;
-  const end = endOf(first);
+  const { start: first, end } = Range.prefix(election === undefined ? prefix : `${prefix}${election}/`);
   const kvs: KeyValue[] = [];
   let atOnce = KEYS_AT_ONCE;
-  let start: Buffer | string = first === '' ? '\0' : first;
+  let start = first;
   let revision: string | undefined;
   for (;;) {
     const range = client.getAll().inRange({ start, end }).limit(atOnce);
@@ -69,14 +69,6 @@ export async function readQueues(client: Etcd3, prefix: string, election?: strin
       return { clusterId: page.header.cluster_id, queues: queuesOf(kvs, prefix) };
     start = Buffer.concat([last.key, Buffer.of(0)]);
   }
-}
-
-/** The first key after all keys that begin with the prefix. A prefix is text, so its last byte is below 0xff. */
-function endOf(prefix: string): Buffer | string {
-  if (prefix === '') return '\0';
-  const end = Buffer.from(prefix);
-  end[end.length - 1]!++;
-  return end;
 }
 
 /** Groups keys by election. Keys of another shape (deeper, or without a name) are not candidates. Pure. */
@@ -99,15 +91,9 @@ export function queuesOf(kvs: readonly KeyValue[], prefix: string): ElectionQueu
     else queue.push(candidate);
   }
   return [...queues]
-    .map(([election, candidates]) => ({ election, candidates: candidates.sort(inOrder) }))
+    .map(([election, candidates]) => ({ election, candidates: candidates.sort(byAge) }))
     .sort((a, b) => (a.election < b.election ? -1 : 1));
 }
-
-/** The order of the queue. A transaction may create several keys: then the first by the bytes of its key leads. */
-const inOrder = (a: Candidate, b: Candidate): number =>
-  a.fencingToken === b.fencingToken
-    ? Buffer.compare(Buffer.from(a.key), Buffer.from(b.key))
-    : Number(a.fencingToken - b.fencingToken);
 
 /** How many leases are read at once. */
 const LEASES_AT_ONCE = 32;

@@ -11,6 +11,7 @@ import {
   type ElectionEvent,
   type EndCause,
 } from '../index.ts';
+import type { EventOf } from '../events.ts';
 import type { MetricKey } from './catalogue.ts';
 
 export type Labels = Readonly<Record<string, string>>;
@@ -35,7 +36,6 @@ export interface Reading {
 /** Published by the watchdog of etcd-election/diagnostics. */
 const RUNAWAY = 'etcd-election:runaway';
 
-type EventOf<T> = Extract<ElectionEvent, { type: T }>;
 type Origin = EventOf<'guard.tripped'>['origin'];
 const ORIGINS: readonly Origin[] = ['caller', 'environment'];
 
