@@ -77,7 +77,7 @@ export class Callbacks {
     return onLeader !== undefined || onFollower !== undefined || onLeaderChange !== undefined;
   }
 
-  /** Whether the program is told of each leader. */
+  /** Whether the program listens to every change of the leader. */
   get isLeaderWanted(): boolean {
     return this.#handlers.onLeaderChange !== undefined;
   }

@@ -24,6 +24,7 @@ import type { Callbacks } from './callbacks.ts';
 import type { CampaignReport } from './campaign-report.ts';
 import { endedError, type CampaignTools } from './campaign-tools.ts';
 import type { Candidate } from '../core/candidate.ts';
+import type { Place } from '../core/candidate-queue.ts';
 import { CandidateKey } from './candidate-key.ts';
 import { refusedError } from '../etcd/user-errors.ts';
 import { LeaderView } from './leader-view.ts';
@@ -163,14 +164,9 @@ export class Campaign {
     return this.#leaderView.ownKey;
   }
 
-  /** Our position in the queue: 1 leads; undefined while we are not in it. */
-  get position(): number | undefined {
-    return this.#candidacy && this.#queueWatcher.queue.olderThan(this.#candidacy) + 1;
-  }
-
-  /** Whether {@link position} is an estimate: it is smaller if candidates have left that we do not watch. */
-  get isPositionEstimate(): boolean {
-    return this.#candidacy !== undefined && this.#queueWatcher.queue.isEstimateFor(this.#candidacy);
+  /** Our place in the queue; undefined while we are not in it. */
+  get place(): Place | undefined {
+    return this.#candidacy && this.#queueWatcher.queue.place(this.#candidacy);
   }
 
   /** Our candidacy, while we wait or lead. */
@@ -292,10 +288,10 @@ export class Campaign {
       this.#queueWatcher.start(entry, this.#candidateKey.session!.ttlMs);
       this.#guard.entered();
       if (isFirst) void this.turn.tellSharedValue(candidacy);
-      const ahead = this.#queueWatcher.queue.olderThan(candidacy);
-      this.#report.entered(candidacy, ahead + 1);
+      const { position } = this.#queueWatcher.queue.place(candidacy);
+      this.#report.entered(candidacy, position);
       this.#leaderView.tellChange();
-      if (this.#start.ifFree && ahead > 0) {
+      if (this.#start.ifFree && position > 1) {
         this.isTaken = true;
         this.#resign();
       }

@@ -56,14 +56,15 @@ export function statusOf(
 ): Omit<ElectionStatus, 'prefix' | 'clusterId'> {
   const term = currentTermOf(campaign);
   const state = campaign?.state ?? 'ended';
+  const place = campaign?.place;
   const shown = state === 'leading' && term === undefined ? 'leaving' : state;
   return {
     election,
     state: shown === 'ended' ? (isClosed ? 'closed' : 'idle') : shown,
     term,
     leader: campaign?.leader,
-    position: term === undefined && state === 'leading' ? undefined : campaign?.position,
-    isPositionEstimate: campaign?.isPositionEstimate === true,
+    position: term === undefined && state === 'leading' ? undefined : place?.position,
+    isPositionEstimate: place?.isEstimate === true,
     guard,
   };
 }

@@ -137,7 +137,7 @@ export class Turn {
     await clock.sleep(LONG_WAIT_MS, signal);
     if (this.#isWaitTold || this.#finish !== finish) return;
     this.#isWaitTold = true;
-    const position = queueWatcher.queue.olderThan(candidacy) + 1;
+    const { position } = queueWatcher.queue.place(candidacy);
     report.waitsForLong(position, leaderView.leader(undefined)?.value, LONG_WAIT_MS, this.awaitedBy);
   }
 

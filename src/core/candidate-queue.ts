@@ -66,6 +66,13 @@ export interface Gap {
   readonly count: number;
 }
 
+export interface Place {
+  /** 1 leads. */
+  readonly position: number;
+  /** Whether the position is an upper bound: candidates before it may have left that are not known. */
+  readonly isEstimate: boolean;
+}
+
 export class CandidateQueue {
   #byKey = new Map<string, Candidate>();
   /** Oldest first. */
@@ -142,6 +149,10 @@ export class CandidateQueue {
   /** Whether some of those before this candidate are not known. Then it is never the first. */
   isEstimateFor({ createRevision }: Pick<Candidacy, 'createRevision'>): boolean {
     return this.#gap !== undefined && createRevision >= this.#gap.before;
+  }
+
+  place(candidacy: Pick<Candidacy, 'key' | 'createRevision'>): Place {
+    return { position: this.olderThan(candidacy) + 1, isEstimate: this.isEstimateFor(candidacy) };
   }
 
   #beforeGap(candidate: Candidate | undefined): Candidate | undefined {

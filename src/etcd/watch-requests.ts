@@ -7,14 +7,14 @@ import { endOf } from './election-keys.ts';
 import type { WatchStream } from './watch-stream.ts';
 import type { WatchTarget } from './watch-target.ts';
 
-export interface WatchRequest {
+interface Asked {
   readonly target: WatchTarget;
   /** Whether etcd has said yes. */
   isCreated: boolean;
 }
 
 export class WatchRequests {
-  readonly #byId = new Map<number, WatchRequest>();
+  readonly #byId = new Map<number, Asked>();
   readonly #ids = new Map<WatchTarget, number[]>();
   #lastId = 0;
 

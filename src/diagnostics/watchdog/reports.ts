@@ -30,7 +30,7 @@ export class Reports {
     return true;
   }
 
-  /** Undoes `mayReport`, because nothing was reported. */
+  /** Undoes {@link take}, because nothing was reported. */
   giveBack(kind: string): void {
     this.#reportedAt.delete(kind);
   }
