@@ -1,5 +1,9 @@
 import { join } from 'node:path';
 import { defineConfig } from 'vitest/config';
+import { excludeLoopbackFromProxy } from './src/util/no-proxy.ts';
+
+// The tests use etcd on 127.0.0.1, also on a machine with an HTTP proxy.
+excludeLoopbackFromProxy();
 
 /** From source, as users import it: see `customConditions` in tsconfig.json. */
 const resolve = { conditions: ['etcd-election:source'] };
@@ -27,6 +31,7 @@ const long = [
   'examples-shapes',
   'examples-sync-service',
   'guard/counted-calls',
+  'hurried-hands',
   'last-will',
   'long-queue',
   'packaging',
@@ -34,6 +39,7 @@ const long = [
   'self-wait',
   'telemetry-alerts',
   'telemetry-doors',
+  'writes',
   '../issues/idle-in-a-loop',
   '../issues/suites-and-jobs-are-fast',
 ].map((name) => join('test/integration', `${name}.test.ts`));
@@ -46,6 +52,8 @@ const onEtcd = {
   globalSetup: [bundles, './test/support/shared-etcd.ts'],
   testTimeout: 60_000,
   hookTimeout: 120_000,
+  // For what has no limit of its own. The default of one second is shorter than a stall of a busy machine.
+  expect: { poll: { timeout: 10_000 } },
   maxWorkers: 2,
 };
 
@@ -65,6 +73,7 @@ export default defineConfig({
           name: 'unit',
           include: ['test/unit/**/*.test.ts'],
           globalSetup: bundles,
+          testTimeout: 60_000, // a busy machine takes long for what is a second of processor time
           maxWorkers: 2,
           sequence: { groupOrder: 0 },
         },

@@ -1,8 +1,8 @@
 /**
- * What the watchdog says of honest work, and of the loops that it must find: writes bench/false-alarms.md.
- *
- *   node bench/launch.mjs bench/false-alarms.ts
- *   node bench/launch.mjs bench/false-alarms.ts --only honest-0,honest-1,loop-     some parts, each in less than three minutes
+ * What the watchdog reports about honest work, and about the loops that it must find. Writes
+ * bench/false-alarms.md.
+ * - `node bench/launch.mjs bench/false-alarms.ts`: all of it.
+ * - `… bench/false-alarms.ts --only honest-0,honest-1,loop-`: some parts, each in less than three minutes.
  */
 import { writeFile } from 'node:fs/promises';
 import { availableParallelism, cpus } from 'node:os';
@@ -11,7 +11,7 @@ import { loadOf, part } from './parts.ts';
 import { RunawayChild, buildDiagnostics } from '../test/support/diagnostics-child.ts';
 import { honestWorkloads } from '../test/support/honest-workloads.mjs';
 
-/** All as by default, but for the time until a loop without rest is judged: half of it. */
+/** All defaults, but half the time until a loop without rest is judged. */
 const watch = { hotMs: 5_000 };
 const HONEST_FOR_MS = 7_000;
 const RUNAWAY_WITHIN_MS = 60_000;
@@ -63,14 +63,14 @@ const runawayRows = loops.map((each) => each?.figures ?? '').join('\n');
 
 await writeFile(
   'bench/false-alarms.md',
-  `# The watchdog: false alarms, and loops found
+  `# The watchdog: false alarms and found loops
 
 Made by \`node bench/launch.mjs bench/false-alarms.ts\` on ${process.version}. ${availableParallelism()} cores of ${cpus()[0]?.model.trim() ?? 'unknown make'}, load ${loadOf([...parts, ...loops])}.
 Default options, but \`hotMs\` is 5000.
 
 ## Honest work
 
-Each runs for ${HONEST_FOR_MS / 1000} s. A notice is no alarm; **runaway** would be one.
+Each runs for ${HONEST_FOR_MS / 1000} s. A notice is not an alarm; **runaway** would be one.
 
 | a service that … | is reported as |
 | --- | --- |
@@ -78,16 +78,16 @@ ${honestRows}
 
 ## Runaways
 
-From the first round of the loop until the report was written, and the function that it names first. The last six still turn.
+From the first round of the loop until the report was written, and the first function in it. In the last six the event loop still turns.
 
 | loop | reported after, names |
 | --- | --- |
 ${runawayRows}
 
-## How a loop that feeds itself is told from a full load
+## A loop compared with a full load
 
-Measured over 700 ms each, on the same machine. A turn is one round of the event loop; an event is what a socket, a timer or a
-thread brings.
+Measured over 700 ms each, on the same machine. A turn is one round of the event loop. An event comes from a socket, a timer or a
+thread.
 
 | work | busy | turns in a second of CPU | events in a turn |
 | --- | --- | --- | --- |

@@ -1,10 +1,8 @@
 /**
- * Runs a TypeScript program of bench/ on every Node that we support, 20 included: bundled by esbuild, packages left
- * out, so that what is measured is plain JavaScript with the names of the source.
- *
- *   node bench/launch.mjs bench/incident/incident.ts [arguments]
- *
- * Programs that it starts as child processes lie beside it, bundled with it: every `*.ts` of its folder.
+ * Runs a TypeScript program of bench/ on every supported Node, including 20. esbuild bundles it without
+ * packages, so that the measured code is plain JavaScript with the names of the source.
+ * `node bench/launch.mjs bench/incident/incident.ts [arguments]`
+ * Its child processes are bundled too: every `*.ts` of its folder.
  */
 import { build } from 'esbuild';
 import { rmSync } from 'node:fs';
@@ -20,12 +18,15 @@ const folder = dirname(resolve(entry));
 
 await bundleSources();
 
-// Not under node_modules: to a profile, what lies there is a package, and not the program's own code.
+// Not under node_modules: in a profile, code there counts as a package, not as the program's own.
 await mkdir(join(bench, 'dist'), { recursive: true });
 const outdir = await mkdtemp(join(bench, 'dist', 'run-'));
 process.on('exit', () => rmSync(outdir, { recursive: true, force: true }));
 
-/** A program of bench/ finds its children beside the bundle; what it borrows from src/ and test/ finds its files where it stands. */
+/**
+ * A program of bench/ finds its children beside the bundle. Code from src/ and test/ finds its files in its own
+ * folder.
+ */
 const filesOfOthers = {
   name: 'files of others',
   setup(builder) {
@@ -49,7 +50,7 @@ await build({
   platform: 'node',
   target: 'node20',
   packages: 'external',
-  // In a file of their own, so that what is measured does not load them; the watchdog reads them.
+  // In a separate file, so that the measured process does not load it. The watchdog reads it.
   sourcemap: true,
   sourcesContent: false,
   alias: {

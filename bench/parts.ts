@@ -1,12 +1,12 @@
 /**
- * The parts of a bench: measured one by one, kept in bench/results/, and put on one page together. So a machine that others
- * use is not taken for ten minutes at once.
+ * The parts of a bench: each is measured alone, stored in bench/results/, and shown on one page. So a shared
+ * machine is not occupied for ten minutes at a time.
  */
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { loadavg } from 'node:os';
 import { dirname } from 'node:path';
 
-/** `--only a,b`: the parts to measure now, by the beginning of their names; all if it is missing. */
+/** `--only a,b`: the parts to measure now, by the beginning of their names. Default: all. */
 const only = process.argv[2] === '--only' ? process.argv[3]?.split(',') : undefined;
 
 export interface Part<T> {
@@ -15,7 +15,7 @@ export interface Part<T> {
   readonly load: readonly [before: number, after: number];
 }
 
-/** @returns what this run measures, or what an earlier one has; undefined if neither has. */
+/** @returns the result of this run or of an earlier one; undefined without either. */
 export async function part<T>(
   bench: string,
   name: string,
@@ -35,7 +35,7 @@ export async function part<T>(
   return measured;
 }
 
-/** The least and the greatest load during the parts, as text. */
+/** The lowest and the highest load during the parts, as text. */
 export function loadOf(parts: readonly (Part<unknown> | undefined)[]): string {
   const loads = parts.flatMap((each) => each?.load ?? []);
   return `${Math.min(...loads).toFixed(1)} to ${Math.max(...loads).toFixed(1)}`;

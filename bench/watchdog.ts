@@ -1,10 +1,9 @@
 /**
- * What the watchdog costs while nothing happens, and how soon it sees, names and files a runaway: alone, and on a core
- * that others want too.
- *
- * `npm run bench:watchdog` takes about ten minutes and writes bench/watchdog.md. `-- --only rest,loop-0,loop-1,crowd-`
- * measures some parts. Each part is kept as soon as it is measured. It measures this Node, and Node 24 where
- * `npm run node:fetch` has brought it; OTHER_NODE names another. Everything is measured in children, each doing one thing.
+ * What the watchdog costs when nothing happens, and how soon it notices, names and records a runaway: alone, and
+ * on a core with other load. `npm run bench:watchdog` takes about ten minutes and writes bench/watchdog.md. `--
+ * --only rest,loop-0,loop-1,crowd-` measures some parts. Each part is stored at once. It measures this Node, and
+ * Node 24 if `npm run node:fetch` has downloaded it; OTHER_NODE names another one. All measurements run in child
+ * processes with a single task.
  */
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { writeFile } from 'node:fs/promises';
@@ -17,14 +16,14 @@ import { RunawayChild, buildDiagnostics, nodes, reportOf } from '../test/support
 const IDLE_SECONDS = 30;
 const SETTLE_SECONDS = 20;
 const REPEATS = 3;
-/** How many others want the core on which the loop runs. */
+/** The number of other processes on the core of the loop. */
 const CROWDS = [0, 1, 2, 4, 8];
-/** On one core, after all else that this machine does: what crowds the loop is then known. */
+/** On one core, at low priority: the load beside the loop is then known. */
 const ON_ONE_CORE = ['nice', '-n', '10', 'taskset', '-c', '0'] as const;
 
 const run = promisify(execFile);
 
-/** Its own CPU and memory over a quiet stretch of time, after start-up has settled. */
+/** Its own CPU and memory during a quiet period, after the start. */
 const QUIET = `
 const { startWatchdog, serveDiagnostics } = await import(process.argv[1]);
 const mode = process.argv[2];
@@ -65,7 +64,7 @@ async function runaway(
   return { seen: Date.parse(report.at) - began, filed, named: report.suspects[0]?.function ?? 'nobody' };
 }
 
-/** A runaway among so many others: its share of the core, and when it was noticed. */
+/** A runaway among this many others: its share of the core, and when it was noticed. */
 async function crowded(
   module: string,
   others: number,
@@ -81,7 +80,7 @@ async function crowded(
     });
     for (let i = 0; i < others; i++)
       crowd.push(spawn(program, [...args, process.execPath, '-e', 'for(;;);'], { stdio: 'ignore' }));
-    await pause(1_000); // until they burn
+    await pause(1_000); // until they use the CPU
     const began = await child.begin();
     const line = await child.headline(120_000);
     const filed = Date.now() - began;
@@ -158,10 +157,10 @@ const crowdRows = crowds.flatMap((each) => each?.figures ?? []);
 
 await writeFile(
   'bench/watchdog.md',
-  `# The watchdog: what it costs, how soon it sees
+  `# The watchdog: its cost and its delay
 
 Made by \`npm run bench:watchdog\`. ${availableParallelism()} cores of ${cpus()[0]?.model.trim() ?? 'unknown make'}, load ${loadOf([rest, ...loops, ...crowds])}
-(other work ran on them; run at priority ${getPriority()}). On a quiet machine the times are shorter. Rows that are not here were not measured.
+(other work ran on them; run at priority ${getPriority()}). On a quiet machine the times are shorter. Missing rows were not measured.
 
 ## At rest
 
@@ -183,21 +182,21 @@ ${runawayRows.join('\n')}
 
 ## A runaway on a crowded core
 
-A synchronous loop on one core with others that spin there too, on ${process.version}. The whole process is on that core, the watchdog as
-well, at priority 10: what else the machine did went first, so the share tells more than the number of the others. Median (worst) of ${REPEATS}, in milliseconds.
+A synchronous loop on one core with other spinning processes, on ${process.version}. The whole process is on that core, the watchdog as
+well, at priority 10. All other work on the machine had precedence, so the share says more than the number of the others. Median (worst) of ${REPEATS}, in milliseconds.
 
 | others | share of the core it had | half of \`stallMs\` burnt after | noticed after | evidence after another |
 | --- | --- | --- | --- | --- |
 ${crowdRows.join('\n')}
 
-Noticed is what has not answered for \`stallMs\` and has burnt half of that, 500 ms; up to \`pollMs\` passes before it is asked. So it is
-within 2 s wherever the loop is let have a third of a core, and later where it has less.
+A loop is noticed if it has not answered for \`stallMs\` and has used half of that in CPU time, 500 ms. The next look comes after at most \`pollMs\`.
+So the watchdog notices within 2 s if the loop gets a third of a core, and later if it gets less.
 
-That cannot be had sooner without false alarms. On a core that gives it a fifth, a request that takes 400 ms of CPU blocks the
-event loop for 2 s. Until then it and a loop look the same from outside: both burn what they get, and neither answers. They
-differ in how much they burn, and 500 ms of CPU take as long as the core takes to give them. A limit of 2 s would be a limit of
-2 s × the share: a fifth of a core would make a runaway of every 300 ms of work, just when the machine is busiest. The limit
-is one of CPU for that reason (\`watchdog/classify.ts\`; \`classify.test.ts\` holds a loop and a block against each other), and a smaller one can
-be had by asking for it: \`stallMs: 500\` halves both.
+An earlier verdict would cause false alarms. On a core that gives it a fifth, a request with 400 ms of CPU blocks the
+event loop for 2 s. Until then the request and a loop look the same from outside: both use all CPU time that they get, and neither answers. They
+differ only in how much they use, and on a slow core 500 ms of CPU take longer. A wall-clock limit of 2 s would mean
+2 s × the share: with a fifth of a core it would make a runaway of every 300 ms of work, just when the machine is busiest. Therefore the limit
+is one of CPU time (\`watchdog/classify.ts\`; \`classify.test.ts\` compares a loop and a block). A smaller limit is
+an option: \`stallMs: 500\` halves both.
 `,
 );

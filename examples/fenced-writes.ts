@@ -1,4 +1,4 @@
-/** How to write so that a leader of yesterday cannot spoil the work of today's. */
+/** How to write so that a former leader cannot overwrite what the present leader wrote. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Etcd3 } from 'etcd3';
 import { Election, OutcomeUnknownError, UnavailableError, type Term } from 'etcd-election';
@@ -9,26 +9,30 @@ const client = new Etcd3({ hosts: endpoints.split(',') });
 const election = new Election(client, 'sync-master');
 
 // #region txn
-/** Writes to etcd, if this term is the leader at the moment of the commit. */
+/** Writes to etcd if the key of this term still exists at the commit. */
 async function save(term: Term, progress: string): Promise<void> {
   await term.put('sync/progress', progress);
 }
 // #endregion txn
 
 // #region compare
-/** Moves the checkpoint only if it is where we left it. */
-async function move(term: Term, from: string, to: string): Promise<boolean> {
+/** Takes an amount from a balance: reads it, decides, and writes only if the key is unchanged since the read. */
+async function withdraw(term: Term, amount: number): Promise<boolean> {
+  const { responses } = await term.txn().then(client.get('sync/balance')).commit();
+  const [kv] = responses[0]!.response_range.kvs; // one response for each operation in then()
+  const rest = Number(kv?.value.toString() ?? 0) - amount;
+  if (kv === undefined || rest < 0) return false;
   const { succeeded } = await term
     .txn()
-    .and('sync/checkpoint', 'Value', '==', from)
-    .then(client.put('sync/checkpoint').value(to))
+    .and('sync/balance', 'Mod', '==', kv.mod_revision) // not 'Value', '>=': that compares text, and '9' > '10'
+    .then(client.put('sync/balance').value(String(rest)))
     .commit();
-  return succeeded;
+  return succeeded; // false: it was changed meanwhile. Read again
 }
 // #endregion compare
 
 // #region lost
-/** Books a payment once. The key of its own is written in the same transaction: a later term can read it. */
+/** Books a payment once. The same transaction writes a separate key, which a later term can read. */
 async function book(term: Term, id: string): Promise<void> {
   const booking = [client.put('ledger/last').value(id), client.put(`ledger/${id}`).value('booked')];
   try {
@@ -38,14 +42,14 @@ async function book(term: Term, id: string): Promise<void> {
       .commit();
   } catch (error) {
     if (error instanceof OutcomeUnknownError && error.writeId !== undefined) {
-      term.stepDown(); // nothing in this term may build on a write that may still land
+      term.stepDown(); // this term must not build on a write that may still arrive
       void settled(term, error.writeId).then((outcome) => console.log(`${id}: ${outcome}`), console.error);
     }
     throw error; // the work ends; it does not wait for the outcome
   }
 }
 
-/** Repeats the question until etcd answers. An outage may be longer than the drain, so `onLeader` must not await this. */
+/** Asks again until etcd answers. An outage may be longer than the drain, so `onLeader` must not await this. */
 async function settled(term: Term, writeId: string): Promise<'booked' | 'not booked' | 'unknown'> {
   for (;;) {
     try {
@@ -60,14 +64,17 @@ async function settled(term: Term, writeId: string): Promise<'booked' | 'not boo
 // #endregion lost
 
 // #region outside
-/** Any resource of yours can refuse a leader of yesterday: it remembers the largest token that it has seen. */
+/**
+ * Any resource can refuse a leader of an earlier term: it remembers the largest token that it has seen. A real one stores the
+ * token with the data: a token in memory is lost at a restart.
+ */
 class Store {
   #largestToken = 0n;
   #value = '';
 
   write(value: string, fencingToken: bigint): void {
     if (fencingToken < this.#largestToken)
-      throw new Error(`token ${fencingToken} is stale: ${this.#largestToken} was here`);
+      throw new Error(`token ${fencingToken} is stale: ${this.#largestToken} has written`);
     this.#largestToken = fencingToken;
     this.#value = value;
   }
@@ -83,11 +90,11 @@ const store = new Store();
 const first = await election.campaign('alice');
 await save(first, 'half');
 console.log('saved');
-await first.put('sync/checkpoint', '1');
-console.log(`moved: ${await move(first, '1', '2')}, again: ${await move(first, '1', '2')}`);
+await first.put('sync/balance', '19');
+console.log(`withdrawn: ${await withdraw(first, 10)}, again: ${await withdraw(first, 10)}`);
 store.write('half', first.fencingToken);
 
-await election.stepDown(); // ends the first term; we stand again
+await election.stepDown(); // ends the first term; we campaign again
 const second = await election.campaign();
 await book(second, '17');
 console.log(`booked: ${await client.get('ledger/17').string()}`);
@@ -95,7 +102,7 @@ console.log(`the token has grown: ${second.fencingToken > first.fencingToken}`);
 store.write('whole', second.fencingToken);
 
 try {
-  store.write('half again', first.fencingToken); // a write that was delayed
+  store.write('half again', first.fencingToken); // a delayed write
 } catch {
   console.log(`refused, the store has: ${store.value}`);
 }

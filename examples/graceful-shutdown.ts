@@ -1,4 +1,4 @@
-/** On SIGTERM the work is stopped and awaited, and then the next replica leads at once. */
+/** On SIGTERM the work stops and is awaited, and then the next replica leads at once. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Etcd3 } from 'etcd3';
 import { Election, type Term } from 'etcd-election';
@@ -16,15 +16,15 @@ async function work(term: Term): Promise<void> {
 // #region shutdown
 const election = new Election(client, 'sync-master', {
   onLeader: (term) => work(term),
-  drainTimeoutMs: 5_000, // how long the work may take to stop once the term is over
+  drainTimeoutMs: 5_000, // how long the work may take to stop after the term
 });
 
 async function shutDown(): Promise<void> {
-  await election.close(); // stops the work, waits for it, and only then gives up the key
+  await election.close(); // stops the work, awaits it, and only then deletes the key
   client.close();
   console.log('shut down');
 }
 
-process.once('SIGTERM', () => void shutDown());
+for (const signal of ['SIGTERM', 'SIGINT']) process.once(signal, () => void shutDown());
 void election.campaign();
 // #endregion shutdown

@@ -1,4 +1,4 @@
-/** The library's log lines in the logger that a service has already. */
+/** The library's log lines in a service's existing logger. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Etcd3 } from 'etcd3';
 import { Election, type Logger } from 'etcd-election';
@@ -28,7 +28,7 @@ const one = new Election(client, 'with-winston', { logger: fromWinston(logger) }
 // #endregion winston
 
 // #region console
-const two = new Election(client, 'with-console', { logger: console }); // text alone, from info on
+const two = new Election(client, 'with-console', { logger: console }); // text only, from info on
 // #endregion console
 
 await Promise.all([one.campaign(), two.campaign()]);

@@ -1,4 +1,4 @@
-/** Watches who leads, without standing. Ends with Ctrl-C. */
+/** Observes the leader without a campaign. Ends with Ctrl-C. */
 import { Etcd3 } from 'etcd3';
 import { Election } from 'etcd-election';
 

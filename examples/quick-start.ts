@@ -8,4 +8,6 @@ const election = new Election(client, 'sync-master', {
   onLeader: (term) => term.every(1_000, () => console.log(`leading, fencing token ${term.fencingToken}`)),
   onFollower: (leader) => console.log(leader ? `following ${leader.value}` : 'no leader yet'),
 });
-await election.campaign(); // announces this replica as IP:PID, and campaigns again after every loss
+void election.campaign(); // not awaited: it resolves when we lead. Campaigns again after every loss
+const shutDown = () => void election.close().then(() => client.close()); // the next replica leads at once
+for (const signal of ['SIGTERM', 'SIGINT']) process.once(signal, shutDown);

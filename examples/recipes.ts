@@ -28,8 +28,8 @@ console.log(`lead returned ${pages}`);
 
 async function writeReport(term: Term): Promise<number> {
   // #region act
-  term.assertCurrent(); // throws LeadershipLostError where the term is over
-  await term.proclaim('10.0.0.7:8788'); // announces another value, without giving up the term
+  term.assertCurrent(); // throws LeadershipLostError after the term
+  await term.proclaim('10.0.0.7:8788'); // changes the announced value within the term
   console.log(
     `current: ${term.isCurrent()}, at most ${Math.round(term.remainingMs())} ms left if no renewal comes`,
   );
@@ -44,7 +44,7 @@ async function syncEverything(term: Term): Promise<void> {
     console.log(`stop: ${reason}`);
   });
   while (term.isCurrent()) {
-    // fetch(), timers/promises, streams: much of Node.js takes a signal.
+    // fetch(), timers/promises, streams: much of Node.js accepts a signal.
     await sleep(1_000, undefined, { signal: term.signal }).catch(() => undefined);
   }
 }
@@ -54,11 +54,11 @@ async function syncEverything(term: Term): Promise<void> {
 const syncing = new Election(client, 'sync-master', { logger, onLeader: syncEverything });
 const term = await syncing.campaign('10.0.0.7');
 
-const { state, position, leader, guard } = syncing.status; // what we know, without asking etcd
+const { state, position, leader, guard } = syncing.status; // known without a request to etcd
 console.log(state, position, leader?.value, guard.state);
 
 const leading = await syncing.leader(); // asks etcd
-const queue = await syncing.candidates(); // all of them, the leader first
+const queue = await syncing.candidates(); // all candidates, the leader first
 console.log(leading?.fencingToken === term.fencingToken, queue.length);
 // #endregion status
 

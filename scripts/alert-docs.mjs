@@ -1,7 +1,6 @@
 /**
- * Writes the alerts of docs/operations.md from the rules that the package ships, so that both have the same thresholds.
- *
- *   node scripts/alert-docs.mjs
+ * Writes the alerts of docs/operations.md from the rules of the package, so that both have the same thresholds.
+ * `node scripts/alert-docs.mjs`
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
@@ -12,7 +11,7 @@ const path = (name) => fileURLToPath(new URL(`../${name}`, import.meta.url));
 const RULES = 'docs/prometheus/etcd-election.rules.yml';
 const PAGE = 'docs/operations.md';
 
-/** Where the runbook says more, by alert. */
+/** For some alerts, the section of the runbook that says more. */
 const MORE = {
   NobodyLeads: ['No leader', '#no-leader'],
   MoreThanOneLeads: ['Two leaders?', '#two-leaders'],

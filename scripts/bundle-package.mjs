@@ -1,9 +1,9 @@
 /**
- * Puts everything that `import 'etcd-election'` loads into one module, `main.js`: Node takes about a millisecond to find, read
- * and link a module, and there are more than a hundred. The build calls this after tsc. The other entry points import some of
- * these modules too. Such a module stays, and exports from `main.js` what it exported before, so that all share one state.
- *
- *   node scripts/bundle-package.mjs [DIST]
+ * Puts all modules that `import 'etcd-election'` loads into one module, `main.js`. Node takes about a
+ * millisecond to find, read and link a module, and there are more than a hundred. The build calls this after
+ * tsc. The other entry points import some of these modules too. Such a module stays, and re-exports its former
+ * exports from `main.js`, so that all share one state.
+ * `node scripts/bundle-package.mjs [DIST]`
  */
 import { build } from 'esbuild';
 import { rm, writeFile } from 'node:fs/promises';
@@ -11,8 +11,8 @@ import { dirname, join, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 /**
- * etcd3 has loaded this package already, with `require`. An `import` of it would read its 28 files once more, to find their
- * names. Bundlers take the package itself: see `imports` in package.json.
+ * etcd3 has already loaded this package with `require`. An `import` of it would read its 28 files again to find
+ * their names. Bundlers use the package itself: see `imports` in package.json.
  */
 const REQUIRED = 'cockatiel';
 
@@ -36,7 +36,7 @@ await writeFile(MAIN, code);
 await writeFile(join(dist, `${REQUIRED}.cjs`), shim);
 await Promise.all(modules.map(replace));
 
-/** Two modules may export the same name, so `main.js` numbers them. */
+/** Two modules may export the same name, so `main.js` numbers the names. */
 async function readModule(file, index) {
   const { metafile } = await build({ ...options, entryPoints: [file], metafile: true });
   const [{ exports }] = Object.values(metafile.outputs);
@@ -52,7 +52,7 @@ async function replace({ file, names }) {
     await writeFile(path, `export ${braces(names, ({ name, as }) => `${as} as ${name}`)} from '${from}';\n`);
 }
 
-/** Node finds the names of a CommonJS module by reading its text, so each stands there. */
+/** Node finds the names of a CommonJS module in its text, so each of them must be there. */
 function requiring(text) {
   const [statement, list] =
     new RegExp(`import \\{([^}]*)\\} from "${REQUIRED}";`).exec(text) ?? missing(`an import of ${REQUIRED}`);

@@ -1,7 +1,7 @@
 /**
- * Bundles what runs outside the main thread (the watchdog's worker, the helper of the last will) into modules that
- * hold it as text: a worker or a process that starts from a file breaks in bundled services, text does not. `npm ci`,
- * the build, the tests and the benches call this; the two files are not committed.
+ * Bundles the code outside the main thread (the watchdog's worker, the helper of the last will) into modules
+ * that hold it as text. A worker or a process that starts from a file breaks in bundled services; text does not.
+ * `npm ci`, the build, the tests and the benches call this. The two files are not committed.
  */
 import { build } from 'esbuild';
 import { readFileSync, renameSync, writeFileSync } from 'node:fs';
@@ -31,12 +31,12 @@ async function bundle(path, name, contents) {
   );
 }
 
-/** In one step: another run may be reading it. */
+/** Replaced in one step, because another run may be reading it. */
 function writeUnlessSame(file, text) {
   try {
     if (readFileSync(file, 'utf8') === text) return;
   } catch {
-    // The first run in this clone.
+    // This is the first run in this clone.
   }
   writeFileSync(`${file}.${process.pid}`, text);
   renameSync(`${file}.${process.pid}`, file);

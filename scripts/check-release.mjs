@@ -1,8 +1,7 @@
 /**
- * Refuses a release that CHANGELOG.md does not tell of, or whose package.json has no public address: `npm version` and
- * `npm publish` run it first.
- *
- *   node scripts/check-release.mjs [VERSION] [CHANGELOG] [PACKAGE.JSON]
+ * Refuses a release without an entry in CHANGELOG.md, or without public addresses in package.json. `npm version`
+ * and `npm publish` run it first.
+ * `node scripts/check-release.mjs [VERSION] [CHANGELOG] [PACKAGE.JSON]`
  */
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
@@ -15,7 +14,7 @@ const [
   manifest = fileURLToPath(new URL('package.json', root)),
 ] = process.argv.slice(2);
 
-/** @returns what is wrong, or undefined. */
+/** @returns the problem, or undefined. */
 function problemOf(changelog) {
   const [, first] = changelog.split(/^## /m);
   if (first === undefined) return 'it has no section';
@@ -27,7 +26,7 @@ function problemOf(changelog) {
   return undefined;
 }
 
-/** @returns what is missing: without an address the links of the npm page lead nowhere. */
+/** @returns the missing fields: without an address the links of the npm page have no target. */
 function addressProblems({ repository, homepage, bugs }) {
   const addresses = { repository: repository?.url ?? repository, homepage, bugs: bugs?.url ?? bugs };
   return Object.entries(addresses).flatMap(([field, address]) =>

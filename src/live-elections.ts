@@ -1,36 +1,36 @@
 /**
- * The elections of this process that have a campaign, or whose last one went wrong. A file of its own: a bundler that needs
- * only these lists leaves the rest of the library out.
+ * The elections of this process that have a campaign, and those whose last campaign has failed. This file imports no code, so a
+ * bundler can include it without `Election`.
  */
 import type { Election } from './election.ts';
 
-/** Elections add and remove themselves. */
+/** Elections with a campaign. They add and remove themselves. */
 const standing: Set<Election> = new Set();
 
-/** Elections without a campaign that may have failed, by their keys in etcd. A later one replaces an earlier one. */
+/** Elections whose last campaign may have failed, by name, prefix and endpoints. A later one replaces an earlier one. */
 const ended: Map<string, Election> = new Map();
-/** Bounds the memory of a program that makes elections with ever new names, all of which are refused. */
+/** Limits memory if a program keeps creating refused elections under new names. */
 const MOST_ENDED = 200;
 
 /**
- * Notes that a campaign begins in an election, or that none runs any more.
+ * Records that a campaign of an election begins, or has ended.
  *
- * @param keys prefix of the candidates' keys.
- * @param reason what is wrong, of `health()`.
+ * @param key the same for all `Election` objects of one name, prefix and list of endpoints.
+ * @param reason the `reason` of `health()`; undefined if nothing is wrong.
  */
 export function noteCampaign(
   election: Election,
-  keys: string,
+  key: string,
   isStanding: boolean,
   reason: string | undefined,
 ): void {
-  ended.delete(keys);
+  ended.delete(key);
   if (isStanding) {
     standing.add(election);
     return;
   }
   standing.delete(election);
-  if (reason !== undefined) ended.set(keys, election);
+  if (reason !== undefined) ended.set(key, election);
   for (const oldest of ended.keys()) if (ended.size > MOST_ENDED) ended.delete(oldest);
 }
 
@@ -39,9 +39,9 @@ export const liveElections = (): readonly Election[] => [...standing];
 
 /**
  * The elections of this process in which no campaign runs, although `health()` names a reason: the campaign was refused,
- * or its work goes on after its end. At most the last 200.
+ * or its work still runs after its end. At most the last 200.
  */
 export function failedElections(): readonly Election[] {
-  for (const [keys, election] of ended) if (election.health().reason === undefined) ended.delete(keys);
+  for (const [key, election] of ended) if (election.health().reason === undefined) ended.delete(key);
   return [...ended.values()];
 }

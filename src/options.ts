@@ -26,11 +26,11 @@ import type { Term } from './term/term.ts';
 export interface GuardOptions {
   /** How many rounds pass without delay before the first hold. Default: 5. Range: 1 to 20. */
   burst?: number | undefined;
-  /** First delay after the burst, in milliseconds. Default: 250. Range: 100 to 60 000. */
+  /** Shortest delay after the burst, in milliseconds; the first is up to three times as long. Default: 250. Range: 100 to 60 000. */
   baseMs?: number | undefined;
   /**
-   * Longest delay if the rounds end because of your own work or a loop around the calls, in milliseconds.
-   * Default: 30 000. Range: 2 500 to 3 600 000, not below `baseMs`.
+   * Longest delay if the rounds end because of your own work or a loop around the calls, in milliseconds. Rounds of several
+   * clients are released in turn, and wait for at most twice as long. Default: 30 000. Range: 2 500 to 3 600 000, not below `baseMs`.
    */
   capMs?: number | undefined;
   /**
@@ -40,8 +40,8 @@ export interface GuardOptions {
   outsideCapMs?: number | undefined;
   /**
    * How long a term, or an undisturbed wait in the queue, must last until the guard forgets all earlier rounds, in
-   * milliseconds. A pause of the same length between two rounds makes it forget one. Default: 30 000. Range: 5 000 to
-   * 3 600 000.
+   * milliseconds. After a pause of this length between two rounds, the guard forgets one round. If the next
+   * round is a call of `campaign()` or `lead()`, a pause of 1.5 s is enough. Default: 30 000. Range: 5 000 to 3 600 000.
    */
   healthyAfterMs?: number | undefined;
 }
@@ -50,13 +50,13 @@ export interface ElectionOptions {
   /**
    * Lease time-to-live, in whole seconds. It is how long the election can be without a leader after the leader's process has
    * died. A shorter TTL means more keep-alives (one every third of it), and a slow etcd ends terms sooner. etcd may grant
-   * more than the TTL asked for, by default at least 2. Default: 10. Range: 1 to 3 600, or to 86 400 with `allowLongTtl`.
+   * more than the TTL asked for. By default it grants at least 2. Default: 10. Range: 1 to 3 600, or to 86 400 with `allowLongTtl`.
    * Above 300 a warning is logged.
    */
   ttlSeconds?: number | undefined;
   /**
-   * Confirms that a TTL above 300 is intended: no warning is logged, and up to 86 400 is accepted. Without it, milliseconds
-   * that were passed as seconds are noticed. Default: `false`.
+   * Confirms that a TTL above 300 is intended: no warning is logged, and up to 86 400 is accepted. Without it, the library
+   * notices milliseconds passed as seconds. Default: `false`.
    */
   allowLongTtl?: boolean | undefined;
   /**
@@ -66,31 +66,33 @@ export interface ElectionOptions {
    */
   prefix?: string | undefined;
   /**
-   * Called when a term begins. It may be async; its promise is the work. The term goes on after it returns or resolves, see
+   * Called when a term begins. It may be async; its promise is the work. The term continues after it returns or resolves, see
    * `whenWorkEnds`. If it returns a function or a disposable object, that is the clean-up for the end of the term. If it
    * throws or rejects, we step down and enter again, delayed by the loop guard.
    *
    * When the term ends, `term.signal` aborts. The library then awaits the work and everything registered with the term, and
-   * then calls and awaits `onFollower`. Only then it deletes the key. All of this takes at most `drainTimeoutMs`. `onLeader`
-   * never overlaps with `onFollower`, and the two are always called in turn.
+   * then calls and awaits `onFollower`. Only then does it delete the key. All of this takes at most `drainTimeoutMs`.
+   * `onLeader` and `onFollower` are always called alternately. They overlap in two cases only. If the work still runs after
+   * three quarters of `drainTimeoutMs`, `onFollower` is called to stop it. And an `onLeader` that awaits `close()` counts as settled.
    */
   onLeader?: ((term: Term) => unknown) | undefined;
   /**
-   * Called once for every period in which we do not lead: when we become a candidate behind another one, and at the end of
-   * every term of ours, before the key is deleted. It may be async and is awaited, so stop here what `onLeader` started. It
+   * Called at most once in every period in which we do not lead: when we begin to wait behind another candidate, and at the end
+   * of each of our terms, before the key is deleted. It may be async and is awaited, so stop here what `onLeader` started. It
    * gets the present or the next leader; undefined if none is known. To follow the leader, use `onLeaderChange`.
    */
   onFollower?: ((leader: Candidate | undefined) => unknown) | undefined;
   /**
    * Called when the leader or its value changes, while our campaign is a candidate or leads. That includes our own terms.
-   * It gets undefined if there is no leader, or the leader is unknown. It is never awaited.
+   * Behind more than eight candidates, it may skip changes. It gets undefined if there is no leader, or the leader is unknown.
+   * That includes the moment when our own term ends. It is never awaited.
    */
   onLeaderChange?: ((leader: Candidate | undefined) => unknown) | undefined;
   /**
    * What happens when the term has no work left: `onLeader` has returned, nothing registered with the term runs, and no
    * clean-up is registered. `'stay'` continues the term, for services that `onLeader` only starts. `'step-down'` ends the
-   * term, so that another replica leads. Both report the event `work.ended`, and `health().working` shows it. With
-   * `'stay'`, if there is an `onFollower` and `onLeader` returns soon, the work counts as going on. Default: `'stay'`.
+   * term, so that another replica leads. Both report the event `work.ended`, and `health().working` shows it. With `'stay'`
+   * and an `onFollower`, an `onLeader` that returns within 5 s counts as still working. Default: `'stay'`.
    */
   whenWorkEnds?: 'stay' | 'step-down' | undefined;
   /**
@@ -99,14 +101,14 @@ export interface ElectionOptions {
    */
   logger?: Logger | undefined;
   /**
-   * How long before etcd can expire the lease the term ends here, in milliseconds. The margin covers clocks that run at
-   * different rates, and gives the work time to stop. Elections that share a lease use the largest margin among them.
+   * How long before etcd can expire the lease the term ends on this replica, in milliseconds. The margin covers clocks that
+   * run at different rates, and gives the work time to stop. Elections that share a lease use the largest margin among them.
    * Default: a tenth of the TTL that etcd grants. Range: 50 to less than half of the TTL.
    */
   marginMs?: number | undefined;
   /**
-   * How long the end of a term waits for the work, for what was registered with the term and for `onFollower`, before
-   * it gives up the key all the same, in milliseconds. Default: the TTL less the margin. Range: 0 to 3 600 000.
+   * How long the end of a term waits for the work, for everything registered with the term and for `onFollower`, in
+   * milliseconds. After that the key is deleted anyway. Default: the requested TTL less the margin. Range: 0 to 3 600 000.
    */
   drainTimeoutMs?: number | undefined;
   /**
@@ -191,7 +193,7 @@ const guardFields = only({
 export function resolveOptions(election: string, options: ElectionOptions | undefined): Settings {
   const complaints: string[] = [];
   const values = readFields(fields, options, 'options', complaints);
-  const ownGuard = guardOf(options);
+  const ownGuard = guardOptionsIn(options);
   const guard =
     ownGuard === undefined
       ? defaultGuardSettings
@@ -203,7 +205,7 @@ export function resolveOptions(election: string, options: ElectionOptions | unde
       `election "${election}" cannot be set up: ${complaints.join('; ')}`,
     );
   const { ttlSeconds, prefix, logger, marginMs } = values;
-  // Named one by one: a copy of all fields would have a shape of its own in every election, of more than a kilobyte.
+  // Every field is named. A spread copy would give every election its own object shape. That costs over a kilobyte each.
   return {
     ttlSeconds,
     prefix,
@@ -226,7 +228,7 @@ export function resolveOptions(election: string, options: ElectionOptions | unde
 }
 
 /** Reads `guard` separately, so that one wrong option does not hide another. */
-const guardOf = (options: unknown): unknown =>
+const guardOptionsIn = (options: unknown): unknown =>
   isObject(options) && isObject(options['guard']) ? options['guard'] : undefined;
 
 /** Finds options that are valid one by one but contradict each other. */
@@ -240,7 +242,7 @@ function contradictions(
   };
   const longTtl = `at most ${LONG_TTL_SECONDS}: its unit is seconds (if such a long TTL is intended, set allowLongTtl: true)`;
   expect(allowLongTtl || ttlSeconds <= LONG_TTL_SECONDS, 'ttlSeconds', longTtl, ttlSeconds);
-  const halfTtl = 'less than half of the TTL, or one late keep-alive ends the term';
+  const halfTtl = 'less than half of the TTL (otherwise one late keep-alive would end the term)';
   expect(marginMs === undefined || marginMs < ttlSeconds * 500, 'marginMs', halfTtl, marginMs ?? 0);
   expect(baseMs <= capMs, 'guard.capMs', 'at least baseMs', capMs);
   expect(baseMs <= outsideCapMs, 'guard.outsideCapMs', 'at least baseMs', outsideCapMs);

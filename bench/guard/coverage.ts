@@ -1,8 +1,8 @@
 /**
- * Every public function, and the rows of the matrix that spin on it. Three kinds of answer can be had as fast as one
- * asks: a cheap success, a failure that is known without etcd, and a quick failure from etcd. For each kind: awaited in
- * a loop, and un-awaited in a flood. Who adds a public function adds its line here, or the types do not check; whether
- * the rows exist, test/unit/guard-coverage.test.ts checks.
+ * Every public function, and the rows of the matrix that loop around it. Three kinds of answer can come as fast
+ * as a loop asks: a cheap success, a failure that is known without etcd, and a quick failure from etcd. Each
+ * kind has rows for an awaited loop and for an un-awaited flood. A new public function needs a line here,
+ * otherwise the types do not check. test/unit/guard-coverage.test.ts checks that the rows exist.
  */
 import type { Election, Term } from 'etcd-election';
 import type * as main from 'etcd-election';
@@ -11,22 +11,25 @@ import type * as diagnostics from 'etcd-election/diagnostics';
 import type * as opentelemetry from 'etcd-election/opentelemetry';
 import type * as prometheus from 'etcd-election/prometheus';
 
-/** Names of rows; or why this kind of answer cannot be had. */
+/** Names of rows, or the reason why this kind of answer cannot occur. */
 export type Cell =
   { readonly loop: readonly string[]; readonly flood: readonly string[] } | { readonly never: string };
 
 export type Coverage =
-  /** It reads or sets memory, answers at once, and makes at most garbage: a loop around it is the caller's own. */
+  /**
+   * The function reads or sets memory, answers at once, and at most makes garbage. A loop around it is the
+   * caller's own.
+   */
   | { readonly memory: string }
   | {
-      /** Nothing to await: in a loop it is a flood. */
+      /** It returns no promise: a loop around it is a flood. */
       readonly sync?: true;
       readonly success: Cell;
       readonly known: Cell;
       readonly etcd: Cell;
     };
 
-/** Rows that every method has: called wrongly or in vain when the election is closed and the term is over. */
+/** The rows of every method: called wrongly or without effect when the election is closed and the term has ended. */
 export const overRows = (method: string): { loop: string; flood: string } => ({
   loop: `${method} when all is over`,
   flood: `${method} when all is over, un-awaited each turn`,
@@ -38,8 +41,10 @@ const over = (method: string): Cell => {
 const never = (why: string): Cell => ({ never: why });
 const rows = (loop: readonly string[], flood: readonly string[]): Cell => ({ loop, flood });
 
-const ROUND_TRIP = 'a success costs a round trip to etcd, and is what the caller asked for';
-const NOT_SENT = never('it asks nothing of etcd that could fail quickly: a failed release is not told');
+const ROUND_TRIP = 'a success costs a round trip to etcd, as requested';
+const NOT_SENT = never(
+  'it sends no request whose quick failure the caller sees: a failed release is not reported',
+);
 const FLOOD = 'a flood in one turn that swallows';
 const refusedByEtcd = rows(['wrong password, in a loop', 'permission denied, in a loop'], [FLOOD]);
 const writes = (method: string): Coverage => ({
@@ -48,7 +53,7 @@ const writes = (method: string): Coverage => ({
   etcd: rows(['txn, in a loop, refused'], ['txn, un-awaited each turn, refused']),
 });
 const FIELD = { memory: 'a field' } as const;
-const LOOK = { memory: 'reads memory; 100,000 looks in one turn throw' } as const;
+const LOOK = { memory: 'reads memory; 100,000 reads in one turn throw' } as const;
 const registers = (
   method: string,
   success: Cell = never('sync; a flood in one turn throws, and the term ends once'),
@@ -56,7 +61,7 @@ const registers = (
   sync: true,
   success,
   known: over(method),
-  etcd: never('asks nothing of etcd'),
+  etcd: never('sends no request to etcd'),
 });
 
 type Covered<T> = { readonly [K in keyof T]-?: Coverage };
@@ -145,7 +150,7 @@ const election: Covered<Election> = {
       ],
     ),
     known: over('election.observe()'),
-    etcd: never('an observer waits through outages; a refusal is read as slowly as a leader()'),
+    etcd: never('an observer waits through outages; a refusal is as slow as that of leader()'),
   },
   status: LOOK,
   currentTerm: LOOK,
@@ -160,14 +165,14 @@ const term: Covered<Term> = {
   leaseId: FIELD,
   fencingToken: FIELD,
   signal: FIELD,
-  isCurrent: { memory: 'compares two clocks; after the end it counts as a look' },
-  remainingMs: { memory: 'compares two clocks; after the end it counts as a look' },
+  isCurrent: { memory: 'compares two clocks; after the end it counts as a read' },
+  remainingMs: { memory: 'compares two clocks; after the end it counts as a read' },
   heartbeat: { memory: 'notes the time' },
   assertCurrent: {
     sync: true,
     success: never('compares two clocks'),
     known: rows([overRows('term.assertCurrent()').loop], [overRows('term.assertCurrent()').flood]),
-    etcd: never('asks nothing of etcd'),
+    etcd: never('sends no request to etcd'),
   },
   proclaim: {
     success: rows(['proclaim, in a loop'], ['proclaim, un-awaited each turn']),
@@ -184,7 +189,7 @@ const term: Covered<Term> = {
   run: {
     success: rows(['run of nothing, in a loop'], ['run that never ends, each turn']),
     known: over('term.run()'),
-    etcd: never('asks nothing of etcd'),
+    etcd: never('sends no request to etcd'),
   },
   every: registers('term.every()', rows(['every, each turn'], ['every, each turn'])),
   onEnd: registers('term.onEnd()', rows(['onEnd, each turn'], ['onEnd, each turn'])),
@@ -197,12 +202,12 @@ const term: Covered<Term> = {
 
 const ERROR = { memory: 'a class of errors' } as const;
 const BY_HAND = {
-  memory: 'a tool: each call records for seconds, binds a port, or works on what it is given',
+  memory: 'a tool: each call records for seconds, binds a port, or processes its argument',
 } as const;
 const IN_TESTS = {
   memory: 'for tests and development: it starts a process, binds a port, or looks for a file',
 } as const;
-const ONCE = { memory: 'called once at start; a second call throws, or makes meters of its own' } as const;
+const ONCE = { memory: 'called once at start; a second call throws, or makes its own meters' } as const;
 
 export const coverage: {
   readonly election: Covered<Election>;
@@ -227,11 +232,11 @@ export const coverage: {
         ],
       ),
       known: rows(['a bad name'], ['a flood of new names in one turn that swallows']),
-      etcd: never('asks nothing of etcd'),
+      etcd: never('sends no request to etcd'),
     },
-    liveElections: { memory: 'a list of what stands' },
-    failedElections: { memory: 'a list of what has failed' },
-    loopGuards: { memory: 'a list of what was counted' },
+    liveElections: { memory: 'a list of active elections' },
+    failedElections: { memory: 'a list of failed elections' },
+    loopGuards: { memory: 'a list of the guards' },
     channelNames: FIELD,
     AlreadyStandingError: ERROR,
     ElectionClosedError: ERROR,
@@ -273,7 +278,7 @@ export const coverage: {
   },
 };
 
-/** Methods that have rows of their own for calls in vain. */
+/** Methods with their own rows for calls without effect. */
 export const methodsWithRows: readonly string[] = (['election', 'term'] as const).flatMap((of) =>
   Object.entries(coverage[of] as Record<string, Coverage>)
     .filter(([, covered]) => !('memory' in covered))

@@ -1,19 +1,20 @@
-/**
- * What goes wrong in etcd, in the network and by an operator's hand, each with its way back.
- */
+/** Faults of etcd, of the network and by an operator, each with its removal. */
 import { Etcd3, type Role, type User } from 'etcd3';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { startRefusingRelay, type RefusingRelay } from './refusing-relay.ts';
 import type { Stage } from './stage.ts';
 
 export interface Fault {
-  /** Before the process starts. @returns hosts other than the proxies. */
+  /**
+   * Runs before the process starts.
+   * @returns hosts that replace the proxies.
+   */
   readonly prepare?: (stage: Stage) => Promise<{ hosts?: string; undo?: () => Promise<void> } | void>;
-  /** The cause appears. */
+  /** Causes the fault. */
   readonly begin?: (stage: Stage) => Promise<void> | void;
-  /** The cause is gone; resolves when it is. */
+  /** Removes the fault; resolves when it is removed. */
   readonly end?: (stage: Stage) => Promise<void> | void;
-  /** Methods that the operator calls all the while, and that are not the process's. */
+  /** Methods that the operator calls during the measurement; the process does not call them. */
   readonly operatorCalls?: readonly string[];
 }
 
@@ -37,7 +38,7 @@ export const slow: Fault = {
   end: ({ proxies }) => proxies.forEach((proxy) => proxy.slow(0)),
 };
 
-/** Does something again and again, one at a time, until it is told to stop. */
+/** Repeats an action, one at a time, until it is stopped. */
 class Hand {
   #over = new AbortController();
   #done: Promise<void> = Promise.resolve();
@@ -72,7 +73,7 @@ function repeated(
   };
 }
 
-/** Killed, and started again at once, which takes it most of a second. */
+/** Killed and started again at once. The start takes most of a second. */
 export const flapping: Fault = repeated(1_000, [], async ({ etcd }) => {
   await etcd.members[0]!.kill();
   await sleep(1_000);
@@ -88,7 +89,7 @@ export const noQuorum: Fault = {
   },
 };
 
-/** The member that the process's streams are on, as far as traffic shows. */
+/** Freezes the member that carries the streams of the process, as its traffic shows. */
 export function frozenMember(): Fault {
   return {
     begin: ({ etcd, proxies }) => {
@@ -109,7 +110,7 @@ export const noSpace: Fault = {
         break;
       }
     }
-    // Our own lease goes with the alarm only if it must be granted anew.
+    // Our own lease is freed from the alarm only if it must be granted anew.
     await revokeAll(operator);
   },
   end: async ({ operator }) => {
@@ -127,7 +128,7 @@ async function revokeAll(operator: Etcd3): Promise<void> {
   await Promise.all(leases.map(({ ID }) => operator.leaseClient.leaseRevoke({ ID }).catch(() => undefined)));
 }
 
-/** Turns authentication on, with a user `matrix` whose password is `right`. */
+/** Enables authentication, with a user `matrix` whose password is `right`. */
 async function withUsers(stage: Stage, permit: boolean): Promise<{ admin: Etcd3; role: Role; user: User }> {
   const { operator, etcd } = stage;
   await operator.role('root').create();
@@ -168,7 +169,7 @@ export function permissionDenied(): Fault {
   };
 }
 
-/** Each second every token is void: a change of the users' rights does that. */
+/** A change of user rights makes every token invalid each second. */
 export function tokensExpire(): Fault {
   const hand = new Hand();
   let users: Awaited<ReturnType<typeof withUsers>>;
@@ -190,7 +191,7 @@ export const tlsMismatch: Fault = {
   prepare: async ({ proxies }) => ({ hosts: proxies[0]!.endpoint.replace('http:', 'https:') }),
 };
 
-/** A name that no resolver can know: its label is longer than DNS allows, so that nobody is even asked. */
+/** A name that cannot be resolved: its label is longer than DNS allows, so no name server is asked. */
 export const noSuchName: Fault = {
   prepare: async () => ({ hosts: `http://${'etcd'.repeat(16)}:2379` }),
 };
@@ -226,7 +227,7 @@ export const compaction: Fault = repeated(1_000, ['Put', 'Compact'], async ({ op
   await operator.kv.compact({ revision: header.revision });
 });
 
-/** Keys that are no candidates', each so many milliseconds: beside ours and below ours. */
+/** Writes keys that are not candidates at an interval: beside ours and below ours. */
 export function foreignKeys(everyMs: number): Fault {
   let turn = 0;
   return repeated(everyMs, ['Put', 'DeleteRange'], ({ operator }) => {
@@ -237,7 +238,7 @@ export function foreignKeys(everyMs: number): Fault {
   });
 }
 
-/** A thousand keys that were there before. */
+/** A thousand keys that existed before. */
 export const fullPrefix: Fault = {
   prepare: async ({ operator }) => {
     for (let batch = 0; batch < 10; batch++)
@@ -261,7 +262,7 @@ function keyDeletedAlone(): Fault {
   });
 }
 
-/** Somebody else stands first, for good. */
+/** Another client stays first for good. */
 export const foreignLeader: Fault = {
   prepare: async ({ operator }) => void (await operator.put('election/matrix/first').value('somebody')),
   end: async ({ operator }) => void (await operator.delete().key('election/matrix/first')),

@@ -1,10 +1,9 @@
 /**
- * Every way to spin that we could think of, each in a process of its own, and what it costs. `npm run bench:guard`.
- *
- *   --quick         24 s a row instead of 84: growth is then watched from the first seconds on, and says little
- *   --row <text>    only rows whose name contains the text; may be given more than once
- *   --log           shows the lines that the process wrote
- *   --save          writes bench/guard/matrix.json, .md and .svg; rows that are not measured stay as they were there
+ * Every known way to make a hot loop, each in its own process, and its cost. `npm run bench:guard`.
+ * - `--quick`: 24 s a row instead of 84. Growth is then measured from the first seconds on, and means little.
+ * - `--row <text>`: only rows whose name contains the text; may be given more than once.
+ * - `--log`: prints the log lines of the process.
+ * - `--save`: writes bench/guard/matrix.json, .md and .svg; rows that are not measured stay as they are.
  */
 import { readFile, writeFile } from 'node:fs/promises';
 import { cpus } from 'node:os';
@@ -64,7 +63,7 @@ if (options.save) {
   await writeFile('bench/guard/matrix.svg', plot(known));
 }
 
-/** Rows that were not measured this time stay as they were. */
+/** Rows that were not measured this time stay unchanged. */
 async function save(measured: readonly Measured[]): Promise<readonly Measured[]> {
   const path = 'bench/guard/matrix.json';
   const before = JSON.parse(await readFile(path, 'utf8').catch(() => '[]')) as Measured[];

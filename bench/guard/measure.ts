@@ -1,4 +1,4 @@
-/** Measures one row: starts its process, breaks what is to be broken, counts, and mends it again. */
+/** Measures one row: starts its process, causes the fault, counts, and removes the fault. */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { dirname, join } from 'node:path';
@@ -11,10 +11,10 @@ import { setStage, type Stage } from './stage.ts';
 import { cpuPercent, messagesReceived, readProcess, total } from './support/meter.ts';
 
 export interface Timing {
-  /** What happens at first is not measured, in milliseconds. */
+  /** The time before the measurement, in milliseconds. */
   readonly warmUpMs: number;
   readonly windowMs: number;
-  /** How long growth is watched, from the end of the window on: by then V8 has compiled what goes round. In milliseconds. */
+  /** How long growth is measured after the window, in milliseconds. By then V8 has compiled the looping code. */
   readonly growthMs: number;
 }
 
@@ -27,16 +27,16 @@ export interface Measured {
   readonly cpuPercent: number;
   /** Messages that etcd received: unary calls, and messages on streams. */
   readonly callsPerSecond: number;
-  /** To the endpoint that was dialled most. */
+  /** Connections to the endpoint with the most of them. */
   readonly dialsPerSecond: number;
   readonly lines: number;
-  /** The time in which those lines were written. */
+  /** The time in which these lines were written. */
   readonly linesOverMs: number;
-  /** Of the used heap after a collection, in KiB; undefined where the process cannot be asked. */
+  /** Growth of the used heap after a collection, in KiB; undefined if the process cannot answer. */
   readonly heapGrowthKiB: number | undefined;
   readonly residentGrowthKiB: number;
   readonly resourceGrowth: number | undefined;
-  /** 0 where it never stopped leading; undefined where there is nothing to come back from, or it did not. */
+  /** 0 if it never stopped leading; undefined if the row has no recovery, or the process did not recover. */
   readonly leadsAgainMs: number | undefined;
   readonly trips: number;
   readonly rounds: number;
@@ -46,7 +46,7 @@ export interface Measured {
 const here = dirname(fileURLToPath(import.meta.url));
 const PATIENCE_MS = 40_000;
 
-/** Some of them starve their own event loop: only a signal ends those. */
+/** Some of them block their own event loop: only a signal ends those. */
 const subjects = new Set<Subject>();
 process.on('exit', () => subjects.forEach(({ child }) => child.kill('SIGKILL')));
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1));
@@ -91,7 +91,7 @@ class Subject {
     this.#onChange();
   }
 
-  /** What it tells of itself; undefined where its event loop does not turn. */
+  /** Its own report; undefined if its event loop is blocked. */
   async report(): Promise<Extract<Message, { type: 'report' }> | undefined> {
     if (this.died !== undefined) return undefined;
     return await new Promise((resolve) => {
@@ -163,7 +163,7 @@ async function observe(row: Row, timing: Timing, stage: Stage, subject: Subject)
   const seconds = (to.process.atMs - from.process.atMs) / 1000;
   if (timing.growthMs > 0) await sleep(timing.growthMs);
   const last = timing.growthMs > 0 ? await read() : to;
-  // Without a stretch of its own, growth is that of the window: code and buffers of the first seconds included.
+  // Without a separate period the growth is that of the window, including the code and buffers of the first seconds.
   const grownFrom = timing.growthMs > 0 ? to : from;
 
   const dials = Object.entries(to.report?.told.dialsByPort ?? {}).map(
@@ -192,13 +192,13 @@ async function observe(row: Row, timing: Timing, stage: Stage, subject: Subject)
   if (row.fault?.end === undefined) return { ...result, leadsAgainMs: undefined };
   await row.fault.end(stage);
   const goneAtMs = Date.now();
-  await sleep(1); // a message that was on its way
+  await sleep(1); // a message may be in transit
   const ledOn = subject.leads;
   const leads = ledOn || (await subject.untilLeading(PATIENCE_MS));
   return { ...result, leadsAgainMs: !leads ? undefined : ledOn ? 0 : subject.ledAtMs - goneAtMs };
 }
 
-/** Members that run and are not frozen: the others cannot be asked, and have served nobody. */
+/** Members that are running and not frozen. The others cannot answer, and have served no call. */
 async function answering({ etcd }: Stage): Promise<string[]> {
   const asked = await Promise.all(
     etcd.endpoints.map(async (endpoint) => {

@@ -1,4 +1,4 @@
-/** The matrix as a picture: CPU and calls of each row against their bounds, on a scale of tenfold steps. */
+/** Draws the matrix: CPU and calls of each row against their bounds, on a logarithmic scale. */
 import type { Measured } from './measure.ts';
 import { bounds, type Row } from './rows.ts';
 

@@ -1,6 +1,6 @@
 /**
- * Stands between a client and a real etcd, passes gRPC on as it is, and answers some calls itself, with an error
- * that etcd would give: an overload that lasts cannot be had from a real etcd on demand.
+ * A proxy between a client and a real etcd. It passes gRPC on, and answers some calls with an error that etcd
+ * could give. A real etcd cannot be overloaded on request.
  */
 import { connect, createServer, type Http2Server, type ServerHttp2Stream } from 'node:http2';
 import { once } from 'node:events';
@@ -8,12 +8,12 @@ import type { AddressInfo, Socket } from 'node:net';
 
 export interface RefusingRelay extends AsyncDisposable {
   readonly endpoint: string;
-  /** Calls that came, streams included, and connections. */
+  /** Received calls, including streams, and connections. */
   readonly calls: number;
   readonly connections: number;
-  /** Calls answered here, instead of by etcd. */
+  /** Calls answered by the proxy instead of etcd. */
   readonly refused: number;
-  /** What to answer, and to which methods; undefined passes everything on. */
+  /** The error, and the methods that get it; undefined passes everything on. */
   refuse: { readonly code: number; readonly message: string; readonly methods: RegExp } | undefined;
 }
 

@@ -1,4 +1,4 @@
-/** The matrix in words: a line each for the terminal, a table for the repository. */
+/** The matrix as text: one line per row for the terminal, a table for the repository. */
 import type { Measured } from './measure.ts';
 import { bounds, type Bounds, type Row } from './rows.ts';
 
@@ -10,7 +10,7 @@ export function complaints(row: Row, measured: Measured): string[] {
   check(measured.cpuPercent < bound.cpuPercent, 'CPU');
   check(measured.callsPerSecond <= bound.callsPerSecond, 'calls');
   check(measured.dialsPerSecond <= bound.dialsPerSecond, 'dials');
-  // One line more than a minute's share may fall into a window.
+  // A window may contain one line more than its share of a minute.
   check(measured.lines <= 1 + (bound.linesPerMinute * measured.linesOverMs) / 60_000, 'lines');
   check((measured.heapGrowthKiB ?? 0) <= bound.heapKiB, 'memory');
   check((measured.resourceGrowth ?? 0) <= bound.handles, 'handles');
@@ -34,7 +34,7 @@ function cells(row: Row, measured: Measured): string[] {
 }
 
 const noteOf = ({ mayBeMeant, except }: Row): string =>
-  `${mayBeMeant === true ? 'a program may mean it: ' : ''}${except?.why ?? ''}`;
+  `${mayBeMeant === true ? 'a program may do this on purpose: ' : ''}${except?.why ?? ''}`;
 
 function leadsAgain(row: Row, { leadsAgainMs }: Measured): string {
   if (row.fault?.end === undefined) return '–';
@@ -64,9 +64,9 @@ export function markdown(results: readonly (readonly [Row, Measured])[], machine
   const parts = [
     '# The matrix of the loop guard',
     '',
-    `Measured by \`npm run bench:guard -- --save\` on a shared machine: ${machine}. Each row is a process of its own on a real etcd of its own.`,
+    `Measured by \`npm run bench:guard -- --save\` on a shared machine: ${machine}. Each row has its own process and its own real etcd.`,
     '',
-    `Bounds: CPU < ${bounds.cpuPercent} % of a core (over 20 s, after the first 4 s), ≤ ${bounds.callsPerSecond} messages a second at etcd (calls, and messages on streams), ≤ ${bounds.dialsPerSecond} connection attempt a second to each endpoint, ≤ ${bounds.linesPerMinute} log lines a minute, no growth over a minute that begins 24 s after the start (of the heap, collected twice: below ${bounds.heapKiB} KiB is noise; of timers, sockets and other handles), leading again ≤ ${bounds.leadsAgainMs / 1000} s after an outside cause is gone.`,
+    `Bounds: CPU < ${bounds.cpuPercent} % of a core (over 20 s, after the first 4 s), ≤ ${bounds.callsPerSecond} messages a second at etcd (calls, and messages on streams), ≤ ${bounds.dialsPerSecond} connection attempt a second to each endpoint, ≤ ${bounds.linesPerMinute} log lines a minute, no growth over a minute that begins 24 s after the start (of the heap, collected twice: below ${bounds.heapKiB} KiB is noise; of timers, sockets and other handles), leading again at most ${bounds.leadsAgainMs / 1000} s after an outside cause ends.`,
     '',
     '![CPU and calls, row by row](matrix.svg)',
   ];

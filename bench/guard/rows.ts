@@ -1,4 +1,4 @@
-/** The rows of the matrix: every way to spin that we could think of. */
+/** The rows of the matrix: every known way to make a hot loop. */
 import * as faults from './faults.ts';
 import type { Fault } from './faults.ts';
 import { methodsWithRows, overRows } from './coverage.ts';
@@ -10,7 +10,7 @@ export interface Bounds {
   readonly dialsPerSecond: number;
   readonly linesPerMinute: number;
   readonly leadsAgainMs: number;
-  /** Growth in a minute below which it is noise: code that V8 compiled, buffers it kept; timers in flight. */
+  /** Growth per minute below this is noise: code that V8 compiled, buffers that it kept, timers in flight. */
   readonly heapKiB: number;
   readonly handles: number;
 }
@@ -28,22 +28,25 @@ export const bounds: Bounds = {
 export interface Row {
   readonly group: 'caller' | 'callbacks' | 'etcd' | 'operators' | 'etcd3';
   readonly name: string;
-  /** What the process does; the row's name where nothing is said. */
+  /** What the process does. Default: the row's name. */
   readonly scenario?: string;
   readonly stage?: StageOptions;
   readonly fault?: Fault;
   readonly credentials?: string;
-  /** Methods that the process calls itself, past us. */
+  /** Methods that the process calls on its own client, without us. */
   readonly userCalls?: readonly string[];
-  /** Whether it should lead before the cause appears. */
+  /** Whether it must lead before the fault appears. */
   readonly leadsFirst?: boolean;
-  /** Who spoils the rounds: the world (back within 3 s) or the caller's own work (held back longer and longer). */
+  /** The cause of the failed rounds: the environment (recovery within 3 s) or the caller's own work (growing holds). */
   readonly origin?: 'environment' | 'caller';
-  /** What happens at first, and is not measured, takes longer: many may come at once, and do. In milliseconds. */
+  /** The time before the measurement, if it is longer: many calls may start at once. In milliseconds. */
   readonly warmUpMs?: number;
-  /** Whether a program may mean it, so that it is not held; told apart from the rows that must be inside all bounds. */
+  /**
+   * Whether a program may do this on purpose, so that it is not held. Reported apart from the rows that must be
+   * inside all bounds.
+   */
   readonly mayBeMeant?: boolean;
-  /** Where other bounds hold, and why. */
+  /** Other bounds for this row, with the reason. */
   readonly except?: Partial<Bounds> & { readonly why: string };
 }
 
@@ -62,13 +65,13 @@ const standing = (name: string, fault: Fault, more: Partial<Row> = {}): Row => (
 
 const READS = {
   callsPerSecond: 3,
-  why: 'judged by the budget of reads: 20 a second at most; who asks again at once gets one, besides what a lease and a watch cost',
+  why: 'the budget of reads applies: at most 20 a second. A caller that asks again at once gets one, and a lease and a watch cost more',
 };
 
-/** Three hundred one by one go at once: on a busy machine they take longer than the first seconds. */
+/** Three hundred successive ones start at once: on a busy machine that takes longer than the first seconds. */
 const ONE_BY_ONE_MS = 20_000;
 
-/** Un-awaited calls of which so many may come at once that it takes a while until the thread sleeps. */
+/** Un-awaited calls. So many may start at once that the thread sleeps only after a while. */
 const flooding = (name: string, more: Partial<Row> = {}): Row => ({
   group: 'caller',
   name,
@@ -79,29 +82,29 @@ const flooding = (name: string, more: Partial<Row> = {}): Row => ({
 
 const SLEEPS = {
   cpuPercent: 3,
-  why: 'nobody awaits it, so no timer can hold it: the thread sleeps 100 ms in each turn, and what is left are its own rounds',
+  why: 'un-awaited, so no timer can hold it: the thread sleeps 100 ms in each turn, and the rest are its own rounds',
 };
 
 const TIMER = {
   cpuPercent: 12,
-  why: 'work that is over at once is answered by a timer of a millisecond: 700 rounds a second of the work itself',
+  why: 'work that ends at once is delayed by a timer of a millisecond: 700 rounds a second of the work itself',
 };
 
-/** 0.94 a second at length; the first tries, which would save the lease, come sooner and fall into the window. */
+/** 0.94 a second in the long run. The first tries, which could save the lease, come sooner and fall into the window. */
 const FAILING = {
   dialsPerSecond: 1.1,
-  why: 'gRPC dials once more for each client that is replaced, and the tries to save the lease fall into the window: 0.94 a second at length',
+  why: 'gRPC dials once more for each replaced client, and the tries to save the lease fall into the window: 0.94 a second in the long run',
 };
 
 const UNAWAITED_WRITES = {
   cpuPercent: 8,
   dialsPerSecond: 1.1,
-  why: 'each write is tried, for etcd may be back; beyond 500 failures a second that are known without it, the thread sleeps',
+  why: 'each write is tried, because etcd may be back; beyond 500 local failures a second the thread sleeps',
 };
 
 const TWO_CLIENTS = {
   callsPerSecond: 2.6,
-  why: 'the first client leads, the second stands behind it, each with a lease and a watch of its own: 1.2 messages a second each',
+  why: 'the first client leads and the second waits, each with its own lease and watch: 1.2 messages a second each',
 };
 
 const HONEST = {
@@ -109,14 +112,14 @@ const HONEST = {
   callsPerSecond: 4,
   linesPerMinute: 30,
   heapKiB: 2_048,
-  why: 'a job every two seconds is honest: a lease, an entry and a release each time, and lines as long as the budget lasts',
+  why: 'a job every two seconds is honest: a lease, an entry and a release each time, and lines until the quota is used up',
 };
 
 const CROWD = {
   cpuPercent: 8,
   callsPerSecond: 25,
   heapKiB: 2_048,
-  why: 'side by side, 5,000 at once and then 20 a second: a program may mean them; beyond 1,000 that wait it is refused',
+  why: 'concurrent, 5,000 at once and then 20 a second: a program may do so on purpose; beyond 1,000 held calls it is refused',
 };
 
 export const rows: readonly Row[] = [
@@ -148,7 +151,7 @@ export const rows: readonly Row[] = [
     warmUpMs: ONE_BY_ONE_MS,
     except: {
       handles: 22,
-      why: 'each election that stands has one timer, and one more stands each three seconds',
+      why: 'each active election has one timer, and one more starts every three seconds',
     },
   },
   { group: 'caller', name: 'observe, each ended by a timeout' },
@@ -181,7 +184,7 @@ export const rows: readonly Row[] = [
   flooding('proclaim, un-awaited each turn', {
     except: {
       cpuPercent: 12,
-      why: 'five thousand writes a second may be meant; beyond that the thread sleeps',
+      why: '5,000 writes a second may be on purpose; beyond that the thread sleeps',
     },
   }),
   { group: 'caller', name: 'run of nothing, in a loop', except: TIMER },
@@ -202,7 +205,7 @@ export const rows: readonly Row[] = [
     },
   }),
   flooding('every, each turn', {
-    except: { cpuPercent: 10, why: 'a thousand jobs, as many as a term takes, are called each second' },
+    except: { cpuPercent: 10, why: 'a thousand jobs, the limit of a term, are called every second' },
   }),
   flooding('a new election each turn, never used', {
     warmUpMs: 30_000,
@@ -228,7 +231,7 @@ export const rows: readonly Row[] = [
       cpuPercent: 8,
       callsPerSecond: 35,
       handles: 8,
-      why: 'a hundred may wait, each for up to 16 s: ten a second read and watch',
+      why: 'a hundred may be held, each for up to 16 s: ten a second read and watch',
     },
   }),
   ...methodsWithRows.flatMap((method): Row[] => {
@@ -252,7 +255,7 @@ export const rows: readonly Row[] = [
     warmUpMs: 2 * ONE_BY_ONE_MS,
     except: {
       callsPerSecond: 3,
-      why: 'a job under a name of its own each turn, with a lease of its own: five messages each 2.35 to 2.5 s',
+      why: 'a job with a new name and lease each turn: five messages every 2.35 to 2.5 s',
     },
   },
   {
@@ -264,7 +267,7 @@ export const rows: readonly Row[] = [
       callsPerSecond: 40,
       heapKiB: 8_192,
       handles: 100,
-      why: 'each client that stands keeps a lease and a watch of its own: 0.9 messages a second; 32 of them at most',
+      why: 'each active client has its own lease and watch: 0.9 messages a second; at most 32 of them',
     },
   },
   {
@@ -277,7 +280,7 @@ export const rows: readonly Row[] = [
       linesPerMinute: 700,
       heapKiB: 32_768,
       handles: 620,
-      why: 'side by side, up to 16,384 names: a program may mean them; each that stands has one timer',
+      why: 'concurrent, up to 16,384 names: a program may do so on purpose; each active election has one timer',
     },
   },
   {
@@ -329,7 +332,13 @@ export const rows: readonly Row[] = [
     origin: 'caller',
   },
   standing('tokens expire each second', faults.tokensExpire(), { credentials: 'matrix:right' }),
-  standing('TLS mismatch', faults.tlsMismatch, { leadsFirst: false }),
+  standing('TLS mismatch', faults.tlsMismatch, {
+    leadsFirst: false,
+    except: {
+      cpuPercent: 4,
+      why: 'each dial loads the built-in root certificates: a bare etcd3 client costs five times as much as without TLS',
+    },
+  }),
   standing('name not resolvable', faults.noSuchName, { leadsFirst: false }),
   standing('one of three frozen', faults.frozenMember(), { stage: { members: 3 } }),
   standing('slow, 2 s an answer', faults.slow),
@@ -342,7 +351,7 @@ export const rows: readonly Row[] = [
     group: 'operators',
     except: {
       cpuPercent: 2,
-      why: 'each entry reads the queue: a thousand keys each 2.4 s cost the bare client 0.5 to 0.8 %; 0.9 to 1.6 % in five runs',
+      why: 'each entry reads the queue: a thousand keys every 2.4 s cost the bare client 0.5 to 0.8 %; 0.9 to 1.6 % in five runs',
     },
   }),
   standing('foreign keys, ten a second', faults.foreignKeys(100), { group: 'operators' }),
@@ -350,7 +359,7 @@ export const rows: readonly Row[] = [
     group: 'operators',
     except: {
       cpuPercent: 4,
-      why: 'etcd sends each write under the prefix: to receive fifty a second costs the bare client 2.0 to 2.7 %, and us 0.1 to 0.2 more',
+      why: 'etcd sends each write under the prefix: fifty a second cost the bare client 2.0 to 2.7 %, and us 0.1 to 0.2 more',
     },
   }),
   {

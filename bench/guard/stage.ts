@@ -1,13 +1,11 @@
-/**
- * The stage of one row: a real etcd, a network in front of each member, and an operator who may break things.
- */
+/** The environment of one row: a real etcd, a network in front of each member, and an operator who may cause faults. */
 import { Etcd3 } from 'etcd3';
 import { startEtcd, startProxy, type EtcdCluster, type FaultyProxy } from 'etcd-election/dev';
 
 export interface Stage extends AsyncDisposable {
   readonly etcd: EtcdCluster;
   readonly proxies: readonly FaultyProxy[];
-  /** Goes to etcd directly, past the faulty network. */
+  /** Reaches etcd directly, without the faulty network. */
   readonly operator: Etcd3;
 }
 
@@ -35,7 +33,7 @@ export async function setStage(options: StageOptions): Promise<Stage> {
   };
 }
 
-/** Neither repeats nor refuses: the operator means each call as it is. */
+/** Neither repeats nor refuses calls: the operator sends each call as it is. */
 const noPolicy = {
   execute: (run: (context: { signal: AbortSignal }) => unknown) =>
     run({ signal: new AbortController().signal }),

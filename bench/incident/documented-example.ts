@@ -1,8 +1,7 @@
 /**
- * The example in etcd3's own documentation of `Election`, under an etcd that fails. Each failed campaign emits
- * `error` twice, and each of the two starts another campaign: they double every round.
- *
- * The documentation waits 5 s between rounds. Here it is 700 ms, so that ten seconds show what a minute would.
+ * The example in etcd3's own documentation of `Election`, with a failing etcd. Each failed campaign emits
+ * `error` twice, and each event starts another campaign, so they double every round. The documentation waits 5 s
+ * between rounds. Here it is 700 ms, so that ten seconds show what a minute would.
  */
 import { Etcd3 } from 'etcd3';
 import { countRound, tellEvery } from '../guard/support/tell.ts';

@@ -1,4 +1,4 @@
-/** What etcd3's example is for, through our API, under the same etcd that fails: one campaign, which goes on. */
+/** The purpose of etcd3's example through our API, with the same failing etcd: one campaign that continues. */
 import { Etcd3 } from 'etcd3';
 import { Election } from 'etcd-election';
 import { countRound, tellEvery } from '../guard/support/tell.ts';

@@ -1,8 +1,7 @@
 /**
- * The incident, replayed: the loop that burnt a core, etcd3's own example, and the same two through our API, ten
- * seconds each, on one etcd. `npm run incident`. It ends with what the watchdog says of the first of them.
- *
- * `-- --save` leaves the picture of its flame graph in bench/incident, for the README.
+ * Replays the incident: the loop that used a whole core, etcd3's own example, and the same two through our API.
+ * Each runs for ten seconds on one etcd. `npm run incident`. It ends with the watchdog's report about the first
+ * one. `-- --save` writes its flame graph to bench/incident, for the README.
  */
 import { Etcd3 } from 'etcd3';
 import { startEtcd, startProxy } from 'etcd-election/dev';
@@ -33,19 +32,19 @@ const { values, positionals } = parseArgs({
 });
 const SECONDS = Number(positionals[0] ?? 10);
 
-/** Where the evidence stays; git ignores it. */
+/** The folder of the evidence; git ignores it. */
 const EVIDENCE = join(process.cwd(), 'bench', 'dist', 'incident');
-/** From being told to watch to the report: 1 s of heat, 2 s of profile, and what a busy machine adds. */
+/** From the order to the report: 1 s of looping, 2 s of profile, and additional time for a busy machine. */
 const FOUND_WITHIN_MS = 12_000;
 
 interface Scene {
   readonly name: string;
-  /** Which program of this folder plays it. */
+  /** The program of this folder that runs it. */
   readonly program: string;
-  /** Whether etcd resets each connection as soon as it is made. */
+  /** Whether etcd resets each connection at once. */
   readonly etcdFails: boolean;
   readonly burns: boolean;
-  /** The watchdog is started in its process, once its figures have been taken. */
+  /** Whether the watchdog starts in its process, after the measurement. */
   readonly isWatched?: boolean;
 }
 
@@ -68,7 +67,7 @@ interface Result {
   readonly etcdCpuPercent: number;
   readonly roundsPerSecond: number;
   readonly callsPerSecond: number;
-  /** TCP connections begun, and open at the end. */
+  /** Started TCP connections, and open ones at the end. */
   readonly dials: number;
   readonly open: number;
   readonly logLines: number;
@@ -83,9 +82,7 @@ await using failing = await startProxy({ target: etcd.endpoints[0]! });
 failing.resetAll();
 
 console.log(
-  dim(
-    `etcd ${etcd.version}, Node ${process.versions.node}; each scene in a process of its own, ${SECONDS} s\n`,
-  ),
+  dim(`etcd ${etcd.version}, Node ${process.versions.node}; each scene in its own process, ${SECONDS} s\n`),
 );
 const results: Result[] = [];
 for (const scene of scenes) {
@@ -98,17 +95,17 @@ console.log(`\n${report(results)}\n`);
 console.log(
   dim(
     [
-      'The loop of the post never fails: it throws its result away. Each lease it leaves behind is kept alive by etcd3 for ever.',
-      "The example doubles its campaigns each round; etcd3's breaker answers most of them in no time, so what it burns goes into log lines.",
-      'Ours: one campaign each; warm-up and burst are in the ten seconds. Its one lease runs out by itself, because the process was killed.',
+      'The loop of the post never fails: it ignores its result. etcd3 keeps each of its leases alive for ever.',
+      "The example doubles its campaigns each round. etcd3's breaker answers most of them at once, so most CPU time goes into log lines.",
+      'Ours: one campaign each; warm-up and burst are in the ten seconds. Its one lease expires, because the process was killed.',
     ].join('\n'),
   ),
 );
-console.log(`\n${bold('What the watchdog says of the first one')}`);
+console.log(`\n${bold('The watchdog on the first one')}`);
 const runaway = results.find(({ scene }) => scene.isWatched)?.runaway;
 if (runaway === undefined) {
   console.log(
-    `nothing in ${FOUND_WITHIN_MS / 1000} s: here the loop waits for etcd for more than half of its time`,
+    `no report in ${FOUND_WITHIN_MS / 1000} s: on this machine the loop waits for etcd for more than half of its time`,
   );
 } else {
   await drawRunaway(runaway, values.save ? 'bench/incident/flame-graph.svg' : undefined);
@@ -124,14 +121,14 @@ async function play(scene: Scene): Promise<Result> {
     stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
   });
   const counted = watch(child);
-  await once(child, 'message'); // it is loaded: from here on it does what we want to see
+  await once(child, 'message'); // the modules are loaded: the measurement begins here
   const begun = await readProcess(child.pid!);
   await sleep(SECONDS * 1000);
   const end = await readProcess(child.pid!);
   const open = await tcpConnections(child.pid!);
   const calls = total(await callsServed(etcd.endpoints)) - callsBefore;
   const etcdEnd = await readProcess(etcd.members[0]!.pid!);
-  child.kill('SIGSTOP'); // what it has left behind is counted while it stands still
+  child.kill('SIGSTOP'); // its leftovers are counted while it is stopped
   const left = (await leases()).filter((id) => !leasesBefore.has(id)).length;
   const { told, lines } = counted;
   const runaway = scene.isWatched ? await watched(child) : undefined;
@@ -152,7 +149,7 @@ async function play(scene: Scene): Promise<Result> {
   };
 }
 
-/** Starts the watchdog in a process that burns already, and waits for its report. */
+/** Starts the watchdog in a process that already loops, and waits for its report. */
 async function watched(child: ChildProcess): Promise<RunawayReport | undefined> {
   child.kill('SIGCONT');
   child.send(EVIDENCE);

@@ -1,8 +1,7 @@
 /**
- * The loop of the incident, in TypeScript on the bare etcd3 client: `for { _ = etcd.Newleaseslock(ip) }`.
- *
- * It does not fail: it takes a lease, finds the lock taken, says so in the log, throws everything away and goes
- * round again. Nobody gives the leases back, and etcd3 keeps each of them alive.
+ * The loop of the incident, in TypeScript on the bare etcd3 client: `for { _ = etcd.Newleaseslock(ip) }`. It
+ * does not fail: it grants a lease, finds the lock taken, logs that, ignores the result and repeats. Nothing
+ * revokes the leases, and etcd3 keeps each of them alive.
  */
 import { Etcd3 } from 'etcd3';
 import { countRound, tellEvery } from '../guard/support/tell.ts';
@@ -32,7 +31,7 @@ async function initSyncStart(ip: string): Promise<never> {
     try {
       await newLeasesLock(ip);
     } catch {
-      // and round again
+      // and repeats
     }
     countRound();
   }

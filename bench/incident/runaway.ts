@@ -1,4 +1,4 @@
-/** What the watchdog found, for a terminal, and as a picture. */
+/** The watchdog's finding, for a terminal and as a picture. */
 import { readFile, writeFile } from 'node:fs/promises';
 import { basename, join, relative } from 'node:path';
 import {
@@ -10,10 +10,10 @@ import {
 import { bold, dim, red } from './table.ts';
 
 const TOP_ROWS = 8;
-/** Of all CPU time, in percent: who burns less is not worth a line here. */
+/** Share of all CPU time, in percent, below which a function gets no line here. */
 const WORTH_A_LINE = 5;
 
-/** Draws the flame graph beside the rest of the evidence; and once more for the README, without the paths of this machine. */
+/** Draws the flame graph beside the other evidence, and once more for the README without the paths of this machine. */
 export async function drawRunaway({ files }: RunawayReport, picture: string | undefined): Promise<void> {
   const profile = parseCpuProfile(await readFile(files.cpuprofile!, 'utf8'));
   const svg = toFlameGraphSvg(profile, { title: 'The loop of the incident: CPU of its process, 2 s' });
@@ -29,13 +29,13 @@ export async function tellRunaway(report: RunawayReport): Promise<string> {
   const evidence = [files.flameGraph!, files.cpuprofile!, files.pprof!].map((path) => basename(path));
   const lines = [
     dim(
-      'It was started in the process of the first row when that had been measured: it costs those figures nothing.',
+      'It started in the process of the first row after the measurement, so it does not change those figures.',
     ),
     '',
     red(`no rest for ${(forMs / 1000).toFixed(1)} s, ${Math.round(cpu * 100)} % of a core`),
     ...(await Promise.all(guilty.map(blame))),
     dim(
-      'Whoever awaits it stands in no CPU profile: V8 ends it there. The loop guard names the caller, for loops through it.',
+      'A CPU profile does not show the awaiting caller, because V8 cuts the stack there. The loop guard names the caller of loops through it.',
     ),
     '',
     ...top.slice(begin, begin + 1 + TOP_ROWS).map((line) => dim(line.replaceAll(`${process.cwd()}/`, ''))),
@@ -47,7 +47,7 @@ export async function tellRunaway(report: RunawayReport): Promise<string> {
   return lines.join('\n');
 }
 
-/** A function, the place where it starts, and the line of it that burns. */
+/** A function, its place, and its busiest line. */
 async function blame(suspect: Suspect): Promise<string> {
   const { file, line, hotLine = line, percent, cumPercent } = suspect;
   const text = (await readFile(file, 'utf8').catch(() => '')).split('\n')[hotLine - 1]?.trim() ?? '';

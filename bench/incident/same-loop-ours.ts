@@ -1,7 +1,4 @@
-/**
- * The loop of the incident again, word for word, through our API: the caller throws the result away and goes
- * round again.
- */
+/** The same loop of the incident through our API: the caller ignores the result and repeats. */
 import { Etcd3 } from 'etcd3';
 import { Election } from 'etcd-election';
 import { countRound, tellEvery } from '../guard/support/tell.ts';
@@ -20,7 +17,7 @@ async function initSyncStart(ip: string): Promise<never> {
     try {
       await newLeasesLock(ip);
     } catch {
-      // and round again
+      // and repeats
     }
     countRound();
   }

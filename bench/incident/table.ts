@@ -1,4 +1,4 @@
-/** A table for a terminal, coloured where it is one. */
+/** A table for a terminal, with colours on a real one. */
 import { stripVTControlCharacters } from 'node:util';
 
 const coloured = process.stdout.isTTY === true && process.env['NO_COLOR'] === undefined;
@@ -14,7 +14,7 @@ export const green: (text: string) => string = paint(32);
 
 const widthOf = (text: string): number => stripVTControlCharacters(text).length;
 
-/** The first column to the left, numbers to the right. */
+/** The first column is aligned left, numbers right. */
 export function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
   const lines = [head, ...rows];
   const widths = head.map((_, column) => Math.max(...lines.map((line) => widthOf(line[column] ?? ''))));

@@ -1,10 +1,10 @@
 /**
- * Lets a process be watched once it has been measured: until it is told where the evidence is to go, nothing of the
- * watchdog is loaded, so its figures are its own.
+ * Lets a process be watched after its measurement. Until it gets the folder for the evidence, it loads nothing
+ * of the watchdog, so its figures are its own.
  */
 import type { RunawayReport } from 'etcd-election/diagnostics';
 
-/** What the watched process tells. */
+/** The message of the watched process. */
 export interface Found {
   readonly runaway: RunawayReport;
 }
@@ -18,9 +18,9 @@ async function watch(directory: string): Promise<void> {
   startWatchdog({
     directory,
     keep: 3,
-    startupGraceMs: 0, // it has been running for long
+    startupGraceMs: 0, // it has been running for a while
     hotMs: 1_000,
-    // The loop waits for etcd a third of its time. By default that is a busy service, not a runaway.
+    // The loop waits for etcd a third of its time. By default that counts as a busy service, not as a runaway.
     hotUtilization: 0.5,
     pollMs: 250,
     profileMs: 2_000,

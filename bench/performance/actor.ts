@@ -1,6 +1,6 @@
 /**
- * One process that takes part in a benchmark: it does what it is told by JSON lines, and says when things happen, in
- * milliseconds of CLOCK_MONOTONIC, which all processes of a machine share.
+ * One process of a benchmark. It obeys orders in JSON lines, and reports events with their times in milliseconds
+ * of CLOCK_MONOTONIC, which all processes of a machine share.
  */
 import { subscribe } from 'node:diagnostics_channel';
 import { join } from 'node:path';
@@ -14,7 +14,7 @@ import type { Order, Stand } from './company.ts';
 const nowMs = (): number => Number(process.hrtime.bigint()) / 1e6;
 const say = (message: object): void => void process.stdout.write(`${JSON.stringify(message)}\n`);
 
-/** Written, as in a service, but to nowhere. */
+/** Written as in a service, but to nowhere. */
 const root = pino(pino.destination('/dev/null'));
 let before: typeof Election | undefined;
 
@@ -39,7 +39,7 @@ function stand({ by, id, client, prefix, election, value, ttlSeconds, lastWill, 
     standing.set(id, { resign, close: resign });
     return;
   }
-  resetLoopGuards(); // each candidate stands for a replica, and a replica is a process of its own
+  resetLoopGuards(); // each candidate represents a replica, and a real replica is its own process
   resetLines();
   const logger = root.child({});
   const ours = new (by === 'before' ? before! : Election)(etcd3, election, {
@@ -54,13 +54,13 @@ function stand({ by, id, client, prefix, election, value, ttlSeconds, lastWill, 
   standing.set(id, ours);
 }
 
-/** A service hands over once a day, and then it writes its lines: none of them may be left out here. */
+/** A service hands over once a day, and its lines are then within the quota. So none may be omitted here. */
 function resetLines(): void {
   const home = globalThis as { [key: symbol]: Map<string, Map<string, unknown>> | undefined };
   home[Symbol.for('etcd-election/1')]?.get('lines')?.clear();
 }
 
-/** As a user would do it by hand: put if absent, on a lease, so many at a time. */
+/** As a user would write it by hand: put if absent, on a lease, a limited number at a time. */
 async function createMany(client: Etcd3, prefix: string, count: number, atOnce: number): Promise<number> {
   const { ID: lease } = await client.leaseClient.leaseGrant({ ID: 0, TTL: 60 });
   const sinceMs = nowMs();
@@ -75,7 +75,10 @@ async function createMany(client: Etcd3, prefix: string, count: number, atOnce: 
   return nowMs() - sinceMs;
 }
 
-/** All elections at once, on one client. @returns how long it took until all led. */
+/**
+ * Starts all elections at once on one client.
+ * @returns how long it took until all led.
+ */
 async function leadMany(client: Etcd3, prefix: string, count: number, ttlSeconds: number): Promise<number> {
   const sinceMs = nowMs();
   return await new Promise((resolve) => {
@@ -91,7 +94,7 @@ async function leadMany(client: Etcd3, prefix: string, count: number, ttlSeconds
   });
 }
 
-/** Elections whose term is current, as they see it themselves. */
+/** The number of elections whose own view is that their term is current. */
 const leading = (): number =>
   [...standing.values()].filter((one) => one instanceof Election && one.status.term?.isCurrent() === true)
     .length;

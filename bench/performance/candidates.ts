@@ -1,6 +1,6 @@
 /**
- * Hand-over in one election with many candidates, each on a client and a lease of its own, as replicas are. Those who
- * take turns stand in front, in two processes; the others wait in a third one.
+ * Hand-over in one election with many candidates. Each has its own client and lease, like a replica. Those that
+ * take turns are first in the queue, in two processes; the others wait in a third process.
  */
 import { startEtcd } from 'etcd-election/dev';
 import { Actor, type Stand } from './company.ts';
@@ -13,7 +13,7 @@ export interface CandidatesResult {
       string,
       {
         readonly summary: Summary;
-        /** A key that as many bare clients watch is deleted, until one of them says so. */
+        /** The time from the deletion of a key until one of this many bare clients with a watch reports it. */
         readonly floor: Summary;
         readonly calls: Readonly<Record<string, number>>;
       }
@@ -22,9 +22,9 @@ export interface CandidatesResult {
 }
 
 const IN_FRONT = 26;
-/** Turns of two candidates that nobody counts: the code of both processes is as warm for two as for a thousand. */
+/** Turns of two candidates that do not count: they make the code of both processes equally warm for all sizes. */
 const WARM_UP = 60;
-/** Long, so that a thousand keep-alives on one machine do not disturb what is measured. */
+/** Long, so that a thousand keep-alives on one machine do not disturb the measurement. */
 const TTL_SECONDS = 120;
 
 export async function candidates(counts: readonly number[], elections: number): Promise<CandidatesResult> {
@@ -35,7 +35,10 @@ export async function candidates(counts: readonly number[], elections: number): 
     await using b = new Actor();
     await using crowd = new Actor();
     const actorAt = (place: number): Actor => (place % 2 === 0 ? a : b);
-    /** Lets so many stand in an election. @returns how to let the one at a place resign, and how long that took. */
+    /**
+     * Starts this many candidates.
+     * @returns a function that lets the one at a place resign, and returns the duration.
+     */
     const lineUp = async (election: string, many: number): Promise<(place: number) => Promise<number>> => {
       const stand = (place: number): Stand => ({
         by: 'ours',
@@ -67,7 +70,7 @@ export async function candidates(counts: readonly number[], elections: number): 
     for (let number = 0; number < WARM_UP; number++) await (await lineUp(`warm-up-${number}`, 2))(0);
     const samples: number[] = [];
     let calls: Record<string, number> = {};
-    // With few candidates, more elections make up for the few turns of each.
+    // With few candidates, more elections replace the missing turns of each.
     for (let number = 0; number < (count < IN_FRONT ? elections : 1); number++) {
       const turn = await lineUp(`e${number}`, count);
       if (number === 0) calls = await callsOf(etcd.endpoints, () => turn(0));
@@ -80,7 +83,7 @@ export async function candidates(counts: readonly number[], elections: number): 
   return { byCount };
 }
 
-/** As many watches, each on a client of its own, without any election. */
+/** This many watches, each on its own client, without an election. */
 async function floorOf(
   count: number,
   hosts: readonly string[],

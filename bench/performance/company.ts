@@ -1,4 +1,4 @@
-/** Starts the processes that take part, tells them what to do, and hears what happens. */
+/** Starts the processes of a benchmark, sends their orders, and receives their events. */
 import { spawn, type ChildProcessByStdio } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
@@ -6,9 +6,9 @@ import type { Readable, Writable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 
 export interface Stand {
-  /** Whose election: this library's, that of another build of it (see `load`), or that of the etcd3 package. */
+  /** The library of the election: this one, another build of it (see `load`), or the etcd3 package. */
   readonly by: 'ours' | 'before' | 'etcd3';
-  /** Names the candidate in what its process says. */
+  /** Names the candidate in the messages of its process. */
   readonly id: string;
   readonly client: string;
   readonly prefix: string;
@@ -16,7 +16,7 @@ export interface Stand {
   readonly value: string;
   readonly ttlSeconds: number;
   readonly lastWill?: boolean;
-  /** Where `client` is not connected yet. */
+  /** Required if `client` is not connected yet. */
   readonly hosts?: readonly string[];
 }
 
@@ -87,7 +87,7 @@ export class Actor implements AsyncDisposable {
     return said as Answer;
   }
 
-  /** When this happened, on the clock that all processes share; waits until it does. */
+  /** The time of this event, on the clock that all processes share. Waits for the event. */
   async when(kind: Kind, id: string): Promise<number> {
     const name = `${kind} ${id}`;
     const heard = this.#heard.get(name);

@@ -1,6 +1,6 @@
 /**
- * Cost to etcd: how many messages it receives (each call, and each message on a stream) for one term from the first
- * request to the last, and in an idle hour; for this library and for its peers. TTL 10 s for all.
+ * Cost to etcd: the messages that it receives (each call, and each message on a stream) for one term from the
+ * first request to the last, and in an idle hour. For this library and for its peers, with a TTL of 10 s.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { startEtcd } from 'etcd-election/dev';
@@ -14,9 +14,9 @@ export interface CostRow {
   readonly who: string;
   /** Campaign, lead, resign, for the first election of a connected client. */
   readonly firstTerm: Calls;
-  /** The same for one election more, while the first stands. */
+  /** The same for a second election, while the first one leads. */
   readonly furtherTerm: Calls;
-  /** While elections lead and nothing happens, by their number. */
+  /** While elections lead and nothing happens, by the number of elections. */
   readonly idle: Readonly<Record<string, Calls>>;
   readonly idleSeconds: number;
 }
@@ -26,9 +26,9 @@ export interface CostResult {
 }
 
 const TTL_SECONDS = 10;
-/** Until the start has no more to say: renewals and probes have begun to go round. */
+/** Until the start is complete: renewals and probes have become regular. */
 const SETTLING_MS = 5_000;
-/** What a resignation sets off comes within that time. */
+/** The messages after a resignation arrive within this time. */
 const AFTERWARDS_MS = 1_000;
 
 const peers: readonly { who: string; by: Stand['by'] | 'go' }[] = [

@@ -1,6 +1,6 @@
 /**
- * Crash: `kill -9` of the leader's process until the next candidate's `onLeader`, in another process; at a random
- * moment between two renewals. Each leader is a process of its own.
+ * Crash: from `kill -9` of the leader's process until the next candidate's `onLeader` in another process, at a
+ * random moment between two renewals. Each leader has its own process.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { startEtcd } from 'etcd-election/dev';
@@ -18,7 +18,7 @@ export interface CrashResult {
   readonly rows: readonly CrashRow[];
 }
 
-/** Processes that start at once: more of them would only wait for each other. */
+/** Processes that start together: more of them would only delay each other. */
 const START_AT_ONCE = 5;
 
 export async function crash(
@@ -57,7 +57,7 @@ export async function crash(
         await next.tell({ do: 'stand', stands: [{ ...stand(number, '10.0.0.2'), lastWill: false }] });
         await next.when('queued', `e${number}`);
       }
-      await sleep((ttlSeconds * 1000) / 3); // the last one has renewed
+      await sleep((ttlSeconds * 1000) / 3); // even the last one has renewed
       const led: Promise<void>[] = [];
       for (const [number, leader] of leaders.entries()) {
         await sleep(50 + Math.random() * 300);

@@ -1,4 +1,4 @@
-/** A few numbers from many. */
+/** Summaries of many numbers. */
 export function quantile(values: readonly number[], share: number): number {
   const sorted = [...values].sort((a, b) => a - b);
   return sorted[Math.min(sorted.length - 1, Math.ceil(share * sorted.length) - 1)] ?? Number.NaN;
@@ -29,6 +29,6 @@ export const summary = (values: readonly number[]): Summary => ({
   maxMs: Math.max(...values),
 });
 
-/** Three digits are all that a busy machine can stand for. */
+/** A busy machine justifies only three digits. */
 export const short = (value: number): string =>
   Math.abs(value) >= 100 ? value.toFixed(0) : Math.abs(value) >= 10 ? value.toFixed(1) : value.toFixed(2);

@@ -1,4 +1,4 @@
-/** The Go program: one session a process, as its documentation shows it; obeys the same orders as actor.ts. */
+/** The Go program: one session per process, as in its documentation. It obeys the same orders as actor.ts. */
 export const goSource = `package main
 
 import (

@@ -1,6 +1,7 @@
 /**
- * The same part played by a Go program on etcd's own concurrency package, from Debian's packages of both: fetched by
- * apt-get and unpacked into `.etcd/`, nothing is installed. Without Go, or without Debian, the rows of Go are left out.
+ * The same role for a Go program on etcd's own concurrency package. Both come from Debian's packages: apt-get
+ * fetches them and they are unpacked into `.etcd/`, without installation. Without Go or Debian, the rows of Go
+ * are omitted.
  */
 import { execFile } from 'node:child_process';
 import { mkdir, readdir, stat, writeFile } from 'node:fs/promises';
@@ -12,7 +13,7 @@ import { goSource } from './go-source.ts';
 const run = promisify(execFile);
 let built: Promise<string | undefined> | undefined;
 
-/** A process that obeys the orders of a pair; undefined where there can be none. */
+/** A process that obeys the orders of a pair; undefined if it cannot be built. */
 export async function goActor(hosts: readonly string[]): Promise<Actor | undefined> {
   const program = await (built ??= buildOnce().catch((error: Error) => {
     console.error(`no Go program to compare with: ${error.message.split('\n')[0]}`);
@@ -35,7 +36,7 @@ async function buildOnce(): Promise<string> {
       ),
       'golang-etcd-server-dev',
     ]);
-    // Two generations of one library lie in the same place: etcd 3.4 is built with the older one.
+    // Two generations of one library are in the same place: etcd 3.4 is built with the older one.
     const wanted = new Set(
       stdout.split('\n').filter((name) => /^golang-.*-dev$/.test(name) && !name.endsWith('protobuf-1-5-dev')),
     );

@@ -1,10 +1,10 @@
 /**
- * Hand-over: `resign()` in one process until `onLeader` in another, both warm; against the floor (a key is deleted in
- * one process until the other one's watch says so, with the same clients), against the peers, and against another build
- * of this library in the same two processes. Turn by turn, so that whatever else the machine does hits all alike.
- *
- * Each process leads an election of its own for as long as it runs ("keeper"), as a service does: its lease and its
- * streams stay, and a hand-over is not the first thing that its connection carries.
+ * Hand-over: from `resign()` in one process until `onLeader` in another, both warm. It is compared with the
+ * floor, with the peers, and with another build of this library in the same two processes. The floor is the time
+ * from the deletion of a key in one process until a watch in the other reports it, on the same clients. All take
+ * turns, so that other load on the machine affects all alike. Each process leads its own election throughout
+ * ("keeper"), as a service does: its lease and streams stay, and a hand-over is not the first use of its
+ * connection.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { startEtcd } from 'etcd-election/dev';
@@ -18,16 +18,16 @@ export interface HandoverResult {
   readonly summaries: Readonly<Record<string, Summary>>;
   /** The median of each run, in milliseconds. */
   readonly medians: Readonly<Record<string, readonly number[]>>;
-  /** What etcd received for one hand-over, by method. */
+  /** The messages that etcd received for one hand-over, by method. */
   readonly calls: Readonly<Record<string, Readonly<Record<string, number>>>>;
 }
 
 const WARM_UP = 40;
 const TTL_SECONDS = 60;
-/** A watch from a revision that etcd has already takes up to 100 ms until etcd tells it of each change at once. */
+/** A watch from an old revision takes up to 100 ms before etcd reports each change at once. */
 const QUIET_MS = 500;
 
-/** Which candidates take part. */
+/** The candidates of one side. */
 interface Side {
   readonly name: string;
   readonly by: Stand['by'] | 'go';
@@ -36,9 +36,9 @@ interface Side {
 }
 
 /**
- * @param runs each with processes and an etcd of its own.
+ * @param runs each with its own processes and etcd.
  * @param rounds in each run.
- * @param before the `dist` folder of another build to compare with.
+ * @param before the `dist` folder of another build for comparison.
  */
 export async function handover(runs: number, rounds: number, before?: string): Promise<HandoverResult> {
   const samples: Record<string, number[]> = {};
@@ -77,14 +77,15 @@ async function once(
     for (let round = 1; round <= WARM_UP + rounds; round++) {
       const take = (name: string, ms: number): void =>
         void (round > WARM_UP && (samples[name] ??= []).push(ms));
-      // Who comes second in the same two processes finds them warm: so the order changes.
+      // The second side in the same two processes finds them warm, so the order alternates.
       for (const side of round % 2 === 0 ? sides : [...sides].reverse())
         take(side.name, await resign(side, `e${round}`));
       for (const side of sides) {
         if (side.by === 'before') continue;
         take(`floor, ${side.by === 'go' ? 'Go' : side.name}`, await floor(side, round, 'delete'));
         if (side.by !== 'ours') continue;
-        // A release must not delete what another has put meanwhile: so much of the rest is etcd's and etcd3's.
+        // A release must not delete another client's key. This floor shows how much of the difference is due to etcd
+        // and etcd3.
         take('floor, where the delete is a transaction', await floor(side, round, 'delete-if'));
       }
     }
@@ -147,7 +148,10 @@ async function lineUp({ by, a, b }: Side, election: string): Promise<void> {
   await b.tell({ do: 'stand', stands: [standOf(by, election, '10.0.0.2')] });
 }
 
-/** The first resigns. @returns how long until the second leads. */
+/**
+ * The first resigns.
+ * @returns how long it takes until the second leads.
+ */
 async function resign({ by, a, b }: Side, election: string): Promise<number> {
   const id = idOf(by, election);
   const { atMs } = await a.tell({ do: 'resign', id });

@@ -1,4 +1,7 @@
-/** Idle: elections that lead and do nothing. Processor time of the process and of etcd, memory against a bare client. */
+/**
+ * Idle: elections that lead and do nothing. Processor time of the process and of etcd, and memory compared with
+ * a bare client.
+ */
 import { startEtcd } from 'etcd-election/dev';
 import { Actor } from './company.ts';
 import { mean } from './figures.ts';
@@ -6,12 +9,12 @@ import { callsOf, cpuPercent } from './meter.ts';
 
 export interface IdleRow {
   readonly count: number;
-  /** In each slice of 10 s: flat means that all are alike. */
+  /** In each period of 10 s: flat means that all are similar. */
   readonly cpuPercents: readonly number[];
   readonly etcdCpuPercent: number;
   readonly heapBytesEach: number;
   readonly residentBytesEach: number;
-  /** What etcd received in that time, by method. */
+  /** The messages that etcd received in that time, by method. */
   readonly calls: Readonly<Record<string, number>>;
   readonly seconds: number;
 }
@@ -22,7 +25,7 @@ export interface IdleResult {
 
 const TTL_SECONDS = 10;
 const SLICE_MS = 10_000;
-/** Until what its start left over is done: after 30 s in good order the guard of each election forgets its start. */
+/** Until the start has no effect any more: after 30 s without failures the guard of each election forgets it. */
 const SETTLING_MS = 36_000;
 
 export async function idle(counts: readonly number[], seconds: number): Promise<IdleResult> {

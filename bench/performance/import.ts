@@ -1,4 +1,7 @@
-/** What the package costs to import, beside etcd3 alone, which its users import anyway. As built, a fresh process each. */
+/**
+ * The cost of importing the package, beside etcd3 alone, which its users import anyway. As built, in a fresh
+ * process each.
+ */
 import { execFile } from 'node:child_process';
 import { cp, mkdtemp, rm } from 'node:fs/promises';
 import { join } from 'node:path';

@@ -1,9 +1,9 @@
-/** What etcd was asked, and how much processor time a process took. */
+/** The requests to etcd, and the processor time of a process. */
 import { readFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { messagesReceived } from '../guard/support/meter.ts';
 
-/** Messages that etcd received while something was done, by method: each unary call, and each message on a stream. */
+/** Messages that etcd received during an action, by method: each unary call, and each message on a stream. */
 export async function callsOf(
   endpoints: readonly string[],
   what: () => Promise<unknown>,
@@ -19,14 +19,14 @@ export async function callsOf(
   );
 }
 
-/** CPU time of all threads of a process so far, in milliseconds; the kernel counts in steps of 10. */
+/** CPU time of all threads of a process so far, in milliseconds. The kernel counts in steps of 10. */
 export async function cpuMs(pid: number): Promise<number> {
   const stat = await readFile(`/proc/${pid}/stat`, 'utf8');
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
   return (Number(fields[11]) + Number(fields[12])) * 10;
 }
 
-/** Per cent of one core that each process takes in this time. */
+/** Percent of one core that each process uses in this time. */
 export async function cpuPercent(pids: readonly number[], overMs: number): Promise<number[]> {
   const before = await Promise.all(pids.map(cpuMs));
   const sinceMs = performance.now();

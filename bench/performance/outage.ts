@@ -1,6 +1,6 @@
 /**
- * Outage and return: a thousand elections in one process, etcd gone for a minute, then back; and one of three members
- * frozen for as long.
+ * Outage and recovery: a thousand elections in one process while etcd is down for a minute, and after its
+ * return. Also with one of three members frozen for as long.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Etcd3 } from 'etcd3';
@@ -13,11 +13,11 @@ export interface OutageRow {
   readonly elections: number;
   readonly seconds: number;
   readonly cpuPercent: number;
-  /** TCP connections begun meanwhile, by the process. */
+  /** TCP connections that the process started meanwhile. */
   readonly dials: number;
-  /** Fewest elections that led at once meanwhile, looked at each second. */
+  /** The lowest number of leading elections meanwhile, read every second. */
   readonly fewestLeading: number;
-  /** From when etcd answered again, or the member was frozen, until all led. */
+  /** From etcd's first answer, or the freeze of the member, until all lead. */
   readonly allLeadAfterMs: number;
 }
 
@@ -27,7 +27,7 @@ export interface OutageResult {
 
 const TTL_SECONDS = 10;
 const LOOK_EVERY_MS = 50;
-/** A look at a thousand elections costs processor time, which is measured here. */
+/** Reading the state of a thousand elections costs processor time, which is measured here. */
 const LOOK_SELDOM_MS = 1_000;
 
 export async function outage(count: number, seconds: number): Promise<OutageResult> {
@@ -55,7 +55,7 @@ async function frozen(count: number, seconds: number): Promise<OutageRow> {
   await using etcd = await startEtcd({ members: 3 });
   await using actor = new Actor();
   await lead(actor, etcd.endpoints, count);
-  const victim = await leaderOf(etcd.endpoints); // the worst one to lose
+  const victim = await leaderOf(etcd.endpoints); // the member whose freeze costs most
   let fewest = count;
   let brokenMs = 0;
   const cost = await costOf(actor, seconds, async () => {
@@ -78,7 +78,7 @@ async function frozen(count: number, seconds: number): Promise<OutageRow> {
   };
 }
 
-/** What a stretch of time costs the process whose elections live through it. */
+/** The cost of a period for the process with the elections. */
 async function costOf(
   actor: Actor,
   seconds: number,
@@ -95,7 +95,7 @@ async function costOf(
 async function lead(actor: Actor, hosts: readonly string[], count: number): Promise<void> {
   await actor.tell({ do: 'connect', client: 'c', hosts });
   await actor.tell({ do: 'lead-many', client: 'c', prefix: 'outage/', count, ttlSeconds: TTL_SECONDS });
-  await sleep(TTL_SECONDS * 1000); // what its start left over is done
+  await sleep(TTL_SECONDS * 1000); // the start has no effect any more
 }
 
 async function untilAllLead(actor: Actor, count: number): Promise<number> {

@@ -1,4 +1,4 @@
-/** Plots as SVG, light or dark as the reader's screen is; a handful of shapes, no library. */
+/** Plots as SVG, light or dark as the reader prefers; a few shapes, no library. */
 const WIDTH = 760;
 const COLOURS = ['#2563eb', '#dc2626', '#16a34a', '#9333ea', '#d97706', '#0891b2'];
 
@@ -22,7 +22,7 @@ function page(height: number, title: string, body: readonly string[]): string {
   ].join('\n');
 }
 
-/** How many of the samples (from the left: none, at the right: all) took at most how long; logarithmic in time. */
+/** The share of samples (vertical) that took at most a given time (horizontal, logarithmic). */
 export function shares(title: string, samples: Readonly<Record<string, readonly number[]>>): string {
   const names = Object.keys(samples);
   const all = names.flatMap((name) => [...samples[name]!]);
@@ -65,7 +65,7 @@ export interface Bar {
   readonly label: string;
 }
 
-/** One bar each; a line where the target is. */
+/** One bar each, and a line for the target. */
 export function bars(title: string, rows: readonly Bar[], target?: { value: number; label: string }): string {
   const [left, right, top] = [250, WIDTH - 130, 44];
   const most = Math.max(...rows.map(({ value }) => value), target?.value ?? 0);

@@ -1,6 +1,6 @@
 /**
- * What joins, leaves, hand-overs and a rolling restart cost in one election with many candidates, each on a lease of its own.
- * All of them stand in one process: what counts is what etcd has to do, and how long it takes.
+ * The cost of joins, leaves, hand-overs and a rolling restart in one election with many candidates, each with
+ * its own lease. All of them are in one process: only the work and time of etcd count.
  */
 import { Etcd3 } from 'etcd3';
 import { startEtcd } from 'etcd-election/dev';
@@ -11,15 +11,15 @@ import { median } from './figures.ts';
 import { goActor } from './go.ts';
 import { cpuMs } from './meter.ts';
 
-/** What one change costs, on average. */
+/** The average cost of one change. */
 export interface ChangeCost {
-  /** How often etcd told a watch that a key has changed. */
+  /** How often etcd reported a changed key to a watch. */
   readonly told: number;
   /** Bytes that etcd sent. */
   readonly sentBytes: number;
   /** Processor time of etcd, in milliseconds. */
   readonly etcdCpuMs: number;
-  /** Of the candidates' process. */
+  /** Processor time of the candidates' process, in milliseconds. */
   readonly cpuMs: number;
 }
 
@@ -29,7 +29,7 @@ export interface QueueRow {
   readonly join: ChangeCost;
   readonly leave: ChangeCost;
   readonly handOver: ChangeCost & { readonly medianMs: number };
-  /** Each candidate leaves and stands again, one after the other; undefined where that was not measured. */
+  /** Each candidate leaves and enters again, one after another; undefined if not measured. */
   readonly restart: (ChangeCost & { readonly allMs: number }) | undefined;
 }
 
@@ -44,14 +44,14 @@ const NAMES: Readonly<Record<By, string>> = {
   before: 'etcd-election before',
   go: "Go's concurrency.Election",
 };
-/** Long, so that no renewal falls into what is measured. */
+/** Long, so that no renewal falls into the measurement. */
 const TTL_SECONDS = 600;
 const CHANGES = 10;
 const AT_ONCE = 25;
 const POLL_MS = 2;
 const QUIET_MS = 100;
 
-/** @param restarts in queues of which sizes all candidates are restarted. */
+/** @param restarts the queue sizes at which all candidates are restarted. */
 export async function queue(
   counts: readonly number[],
   restarts: readonly number[],
@@ -151,7 +151,7 @@ async function measure(
   return { told: toldEach!, sentBytes: sentBytes!, etcdCpuMs: etcdCpuMs!, cpuMs: actorCpuMs! };
 }
 
-/** Until etcd tells no watch of anything any more. */
+/** Waits until etcd reports nothing to any watch. */
 async function quiet(endpoint: string): Promise<void> {
   for (let before = -1, now = await told(endpoint); now !== before; now = await told(endpoint)) {
     before = now;
@@ -214,7 +214,7 @@ class Line {
     return (await this.#actor.when('led', next)) - atMs;
   }
 
-  /** Who leads and who is next, as etcd has it. */
+  /** The leader and the next candidate, as etcd has them. */
   async #first(): Promise<[string, string]> {
     const { kvs } = await this.#client.getAll().prefix('queue/e').sort('Create', 'Ascend').limit(2).exec();
     return kvs.map(({ value }) => value.toString()) as [string, string];
@@ -226,7 +226,7 @@ class Line {
     await this.#shows(this.size);
   }
 
-  /** The same for all who are compared. */
+  /** The same order for all sides. */
   shuffled(): readonly string[] {
     return this.#ids
       .map((id, index) => ({ id, at: (index * 0.618_034) % 1 }))
@@ -234,7 +234,7 @@ class Line {
       .map(({ id }) => id);
   }
 
-  /** Waits until etcd has so many candidates. */
+  /** Waits until etcd has this many candidates. */
   async #shows(count: number): Promise<void> {
     while ((await this.#client.getAll().prefix('queue/e').count()) !== count) await sleep(POLL_MS);
   }

@@ -1,6 +1,6 @@
 /**
- * All benchmarks, or some: `npm run bench -- --only handover,crash`. Each leaves what it measured in
- * `bench/results/performance/`; the tables and plots of bench/README.md are made from there.
+ * All benchmarks, or some: `npm run bench -- --only handover,crash`. Each stores its results in
+ * `bench/results/performance/`. The tables and plots of bench/README.md are made from them.
  */
 import { mkdir, writeFile } from 'node:fs/promises';
 import { cpus, release, totalmem } from 'node:os';

@@ -1,6 +1,6 @@
 /**
- * Start: so many elections on one client until all lead, against as many pipelined create transactions on the bare
- * client, as many at a time. A fresh process each, turn by turn.
+ * Start: from the start of many elections on one client until all lead, compared with as many create
+ * transactions on the bare client, with as many in flight. A fresh process each, alternately.
  */
 import { startEtcd } from 'etcd-election/dev';
 import { Actor } from './company.ts';
@@ -16,7 +16,7 @@ export interface StartResult {
         readonly oursMs: readonly number[];
         readonly bareMs: readonly number[];
         readonly goMs: readonly number[];
-        /** Median of the ratios of neighbours. */
+        /** The median of the ratios of neighbouring runs. */
         readonly ratio: number;
         readonly calls: Readonly<Record<string, number>>;
       }
@@ -24,7 +24,7 @@ export interface StartResult {
   >;
 }
 
-/** More than the library has under way, which is 64: for the bare client it made no difference. */
+/** More than the library's limit of 64 in flight: for the bare client it made no difference. */
 const AT_ONCE = 256;
 
 export async function start(plan: readonly { count: number; times: number }[]): Promise<StartResult> {

@@ -1,46 +1,56 @@
 /**
- * A job that runs once for each moment of its schedule in the whole cluster: every replica knows the schedule, the
- * leader alone runs it, and a moment is claimed in etcd before it runs, so a new leader never repeats one.
+ * A job that runs at most once for each scheduled time, in the whole cluster. Every replica knows the schedule, and only the
+ * leader runs the job. It claims each time in etcd before it runs the job, so a new leader never repeats it. If no replica
+ * leads at that time, the run is lost: see at-least-once.ts.
  */
-import { setTimeout as sleep } from 'node:timers/promises';
 import { Etcd3 } from 'etcd3';
-import { Election, type Term } from 'etcd-election';
+import { Election, OutcomeUnknownError, UnavailableError, type Term } from 'etcd-election';
+import { nextMoment, untilMoment } from './schedule.ts';
 
 const endpoints = process.env['ETCD_ENDPOINTS'];
 if (!endpoints) throw new Error('set ETCD_ENDPOINTS, for example to http://127.0.0.1:2379');
 const client = new Etcd3({ hosts: endpoints.split(',') });
-const everyMs = Number(process.env['EVERY_SECONDS'] ?? 60) * 1_000;
 const claim = `${process.env['KEYS'] ?? ''}cron/nightly-report`;
-
-/** Any cron library can say when the next moment is; here: each multiple of `everyMs`. */
-const nextMoment = (afterMs: number): number => (Math.floor(afterMs / everyMs) + 1) * everyMs;
 
 const election = new Election(client, process.env['ELECTION'] ?? 'nightly-report', {
   ttlSeconds: Number(process.env['TTL_SECONDS'] ?? 10),
   onLeader: (term) => keepSchedule(term),
 });
 
+// #region claim
 async function keepSchedule(term: Term): Promise<void> {
-  // A value can only be compared where there is one.
-  await term.txn().and(claim, 'Create', '==', 0).then(client.put(claim).value('')).commit();
   while (term.isCurrent()) {
     const moment = nextMoment(Date.now());
-    await sleep(moment - Date.now(), undefined, { signal: term.signal }).catch(() => undefined);
-    if (term.isCurrent()) await runOnce(term, new Date(moment).toISOString());
+    if (!(await untilMoment(moment, term))) return;
+    const name = new Date(moment).toISOString();
+    if (await claimed(term, name)) console.log(`ran ${name} under token ${term.fencingToken}`); // your job
   }
 }
 
-// #region claim
-/** Claims the moment, then runs the job: at most once. */
-async function runOnce(term: Term, moment: string): Promise<void> {
+/** Claims the moment: at most once. If etcd is away just then, this moment is skipped, and the term goes on. */
+async function claimed(term: Term, moment: string): Promise<boolean> {
+  try {
+    return await claimMoment(term, moment);
+  } catch (error) {
+    // A claim whose answer was lost may still land. Nobody runs its moment then, and it cannot undo a later claim.
+    if (!(error instanceof UnavailableError || error instanceof OutcomeUnknownError)) throw error;
+    console.log(`skipped ${moment}: ${error.message}`);
+    return false;
+  }
+}
+
+async function claimMoment(term: Term, moment: string): Promise<boolean> {
+  // Creates the key. A comparison with the value of a missing key is always false: then the job would never run.
+  await term.txn().and(claim, 'Create', '==', 0).then(client.put(claim).value('')).commit();
   const { succeeded } = await term
     .txn()
     .and(claim, 'Value', '<', moment)
     .then(client.put(claim).value(moment))
     .commit();
-  if (succeeded) console.log(`ran ${moment} under token ${term.fencingToken}`); // your job
+  return succeeded;
 }
 // #endregion claim
 
-process.once('SIGTERM', () => void election.close().then(() => client.close()));
+const shutDown = (): void => void election.close().then(() => client.close()); // a job under way is finished first
+for (const signal of ['SIGTERM', 'SIGINT']) process.once(signal, shutDown);
 void election.campaign();

@@ -1,4 +1,4 @@
-/** Express: routes that only the leader serves, the others saying where it is; probes; a graceful end. */
+/** Express: routes that only the leader serves while the others redirect to it; probes; a graceful end. */
 import { Etcd3 } from 'etcd3';
 import express, { type RequestHandler } from 'express';
 import { Election } from 'etcd-election';
@@ -8,7 +8,7 @@ if (!endpoints) throw new Error('set ETCD_ENDPOINTS, for example to http://127.0
 const client = new Etcd3({ hosts: endpoints.split(',') });
 const election = new Election(client, process.env['ELECTION'] ?? 'express-service');
 
-/** Lets through what comes to the leader; sends others to it. */
+/** Serves requests on the leader, and redirects them on the others. */
 const leaderOnly: RequestHandler = (request, response, next) => {
   const { term, leader } = election.status;
   if (term?.isCurrent() === true) return next();
@@ -24,7 +24,7 @@ app.get(
 );
 app.get('/leader', (_, response) => void response.json({ leader: election.status.leader?.value ?? null }));
 app.post('/jobs', leaderOnly, (_, response) => {
-  // Hand the token to whatever is written: that is what makes the write exclusive.
+  // Pass the token to every resource that you write to: it makes the write exclusive.
   response.status(202).json({ token: election.status.term?.fencingToken.toString() });
 });
 
@@ -32,10 +32,15 @@ const server = app.listen(Number(process.env['PORT'] ?? 3000), '127.0.0.1', () =
   const address = server.address();
   const port = typeof address === 'object' ? address?.port : undefined;
   console.log(`listening on {"port":${port}}`);
-  void election.campaign(`http://127.0.0.1:${port}`); // what we announce is where we can be called
+  void election.campaign(`http://127.0.0.1:${port}`); // the value is the address at which others reach us
 });
 
-process.once('SIGTERM', () => {
-  server.close();
-  void election.close().then(() => client.close());
-});
+for (const signal of ['SIGTERM', 'SIGINT']) process.once(signal, () => void shutDown());
+
+/** The order of every web server: see “The order at shutdown” in docs/guide.md. */
+async function shutDown(): Promise<void> {
+  const answered = new Promise((resolve) => server.close(resolve)); // accepts no more connections
+  await election.close(); // does not wait for open connections
+  await answered;
+  client.close();
+}

@@ -14,7 +14,7 @@ interface ElectionPluginOptions extends ElectionOptions {
   readonly name: string;
 }
 
-/** Not encapsulated (`skip-override`): all routes of the server may ask it. */
+/** Not encapsulated (`skip-override`), so that all routes of the server can use it. */
 const electionPlugin: FastifyPluginAsync<ElectionPluginOptions> = async (
   app,
   { client, name, ...options },
@@ -22,6 +22,7 @@ const electionPlugin: FastifyPluginAsync<ElectionPluginOptions> = async (
   const election = new Election(client, name, { logger: app.log, ...options });
   app.decorate('election', election);
   app.addHook('onListen', async () => void election.campaign(app.listeningOrigin));
+  // From close() on, Fastify answers new requests with 503. It runs this hook before it waits for open connections.
   app.addHook('preClose', () => election.close());
 };
 Object.assign(electionPlugin, { [Symbol.for('skip-override')]: true });
@@ -50,4 +51,5 @@ app.post('/jobs', { preHandler: leaderOnly }, async (_, reply) =>
 
 await app.listen({ host: '127.0.0.1', port: Number(process.env['PORT'] ?? 3000) });
 console.log(`listening on {"port":${new URL(app.listeningOrigin).port}}`);
-process.once('SIGTERM', () => void app.close().then(() => client.close()));
+const shutDown = (): void => void app.close().then(() => client.close());
+for (const signal of ['SIGTERM', 'SIGINT']) process.once(signal, shutDown);

@@ -1,9 +1,9 @@
 /**
  * Probes for a supervisor, such as those of examples/kubernetes/deployment.yaml.
- *
- * - `/healthz`: 503 only where a restart helps: we believe to lead and have not renewed in time, or the work is stuck.
- * - `/readyz`: 503 while we do not stand (etcd refused us, or we are on our way out).
- * - `/leading`: 200 on the leader alone, for a service that only its leader serves.
+ * - `/healthz`: 503 only if a restart helps: we still act as leader but have not renewed in time, or the work is
+ *   stuck.
+ * - `/readyz`: 503 without a campaign (etcd refused us, or we are shutting down).
+ * - `/leading`: 200 on the leader alone, for a load balancer. Never for a readiness probe: a rolling update would wait for ever.
  */
 import { createServer } from 'node:http';
 import { Etcd3 } from 'etcd3';
@@ -18,7 +18,7 @@ const election = new Election(client, process.env['ELECTION'] ?? 'probed', {
   drainTimeoutMs: 1_000, // and stops within this time
   onLeader: async (term) => {
     while (term.isCurrent()) {
-      if (stuck) await new Promise(() => undefined); // hears neither its signal nor anybody
+      if (stuck) await new Promise(() => undefined); // ignores its signal
       term.heartbeat();
       await new Promise((resolve) => setTimeout(resolve, 100));
     }
@@ -40,7 +40,12 @@ server.listen(Number(process.env['PORT'] ?? 8080), '127.0.0.1', () =>
 );
 void election.campaign();
 
-process.once('SIGTERM', () => {
-  server.close();
-  void election.close().then(() => client.close());
-});
+for (const signal of ['SIGTERM', 'SIGINT']) process.once(signal, () => void shutDown());
+
+/** The order of every web server: see “The order at shutdown” in docs/guide.md. */
+async function shutDown(): Promise<void> {
+  const answered = new Promise((resolve) => server.close(resolve)); // accepts no more connections
+  await election.close(); // does not wait for open connections
+  await answered;
+  client.close();
+}

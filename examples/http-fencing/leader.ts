@@ -1,4 +1,4 @@
-/** Writes to resource.ts while it leads, and hands its fencing token along with each write. */
+/** Writes to resource.ts while it leads, and sends its fencing token with each write. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Etcd3 } from 'etcd3';
 import { Election, type Term } from 'etcd-election';
@@ -13,21 +13,24 @@ async function write(term: Term, content: string): Promise<boolean> {
     method: 'PUT',
     headers: { 'fencing-token': term.fencingToken.toString() },
     body: content,
-    signal: term.signal,
+    // Not term.signal: at SIGTERM it would cut a write that the resource may have taken. Less than drainTimeoutMs.
+    signal: AbortSignal.timeout(3_000),
   });
   return response.ok;
 }
 
 const election = new Election(client, process.env['ELECTION'] ?? 'writer', {
   ttlSeconds: Number(process.env['TTL_SECONDS'] ?? 10),
+  drainTimeoutMs: 5_000,
   onLeader: async (term) => {
     for (let count = 1; term.isCurrent(); count++) {
       const written = await write(term, `${process.pid}: ${count}`).catch(() => false);
-      console.log(`${written ? 'wrote' : 'refused'} under token ${term.fencingToken}`);
+      console.log(`${written ? 'wrote' : 'not written'} under token ${term.fencingToken}`);
       await sleep(100, undefined, { signal: term.signal }).catch(() => undefined);
     }
   },
 });
 
-process.once('SIGTERM', () => void election.close().then(() => client.close()));
+const shutDown = (): void => void election.close().then(() => client.close());
+for (const signal of ['SIGTERM', 'SIGINT']) process.once(signal, shutDown);
 void election.campaign();

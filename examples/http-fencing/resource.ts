@@ -1,6 +1,9 @@
 /**
- * A resource behind HTTP that checks fencing tokens: it takes no write with a smaller token than it has seen, so a
- * leader of yesterday that wakes up late does no harm. This check is what makes a write exclusive; no lease can.
+ * A resource behind HTTP that checks fencing tokens. It refuses a write with a smaller token than it has seen,
+ * so a leader that resumes late does no harm. Only this check makes a write exclusive; no lease can.
+ *
+ * This one keeps the largest token in memory: after its restart, it accepts a smaller one. Store the token with the data,
+ * in the same transaction. ../postgres/fenced.ts does so.
  */
 import { createServer, type RequestListener } from 'node:http';
 
@@ -17,10 +20,10 @@ const resource: RequestListener = (request, response) => {
   request.setEncoding('utf8');
   request.on('data', (text: string) => (body += text));
   request.on('end', () => {
-    // Compared and written without a turn of the event loop in between; with a database: in one transaction.
+    // Compared and written in one turn of the event loop. With a database, use one transaction.
     const token = BigInt(header);
     if (token < highest)
-      return void response.writeHead(412).end(`token ${token} is over, seen: ${highest}\n`);
+      return void response.writeHead(412).end(`token ${token} is stale: ${highest} has written\n`);
     highest = token;
     content = body;
     response.writeHead(204).end();
@@ -31,4 +34,4 @@ const server = createServer(resource);
 server.listen(Number(process.env['PORT'] ?? 8080), '127.0.0.1', () =>
   console.log(`listening on ${JSON.stringify(server.address())}`),
 );
-process.once('SIGTERM', () => server.close());
+for (const signal of ['SIGTERM', 'SIGINT']) process.once(signal, () => server.close());

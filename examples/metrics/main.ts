@@ -1,4 +1,4 @@
-/** `/metrics` for Prometheus: prom-client's own figures of the process, and those of its elections. */
+/** `/metrics` for Prometheus: prom-client's own metrics of the process, and those of its elections. */
 import { createServer } from 'node:http';
 import { Etcd3 } from 'etcd3';
 import * as promClient from 'prom-client';
@@ -21,14 +21,17 @@ const server = createServer((request, response) => {
     (error: unknown) => response.writeHead(500).end(String(error)),
   );
 });
-server.listen(Number(process.env['PORT'] ?? 9464), '127.0.0.1', () =>
+// Prometheus must reach this address: HOST is the address of this host in its network.
+server.listen(Number(process.env['PORT'] ?? 9464), process.env['HOST'] ?? '127.0.0.1', () =>
   console.log(`listening on ${JSON.stringify(server.address())}`),
 );
 
-process.once('SIGTERM', () => {
-  server.close();
-  void Promise.all(elections.map((election) => election.close())).then(() => {
-    metrics.close();
-    client.close();
-  });
-});
+for (const signal of ['SIGTERM', 'SIGINT']) process.once(signal, () => void shutDown());
+
+async function shutDown(): Promise<void> {
+  const answered = new Promise((resolve) => server.close(resolve)); // accepts no more connections
+  await Promise.all(elections.map((election) => election.close())); // does not wait for open connections
+  await answered;
+  metrics.close();
+  client.close();
+}

@@ -1,6 +1,6 @@
 /**
- * The same replica, moved over: the same keys (`election/<name>/…`), so it queues with those that are not moved yet.
- * Move one at a time; at no instant do two lead because of the move.
+ * The same replica after the migration. It uses the same keys (`election/<name>/…`), so it shares the queue with
+ * the replicas that are not migrated yet. Migrate one at a time. The migration never causes two leaders.
  */
 import { Etcd3 } from 'etcd3';
 import { Election } from 'etcd-election';
@@ -15,6 +15,5 @@ const election = new Election(client, name, {
 });
 void election.campaign('after');
 
-process.once('SIGTERM', () => {
-  void election.close().then(() => client.close());
-});
+const shutDown = (): void => void election.close().then(() => client.close());
+for (const signal of ['SIGTERM', 'SIGINT']) process.once(signal, shutDown);

@@ -1,4 +1,4 @@
-/** A replica as it is: etcd3's own `Election`. */
+/** A replica before the migration: etcd3's own `Election`. */
 import { Etcd3 } from 'etcd3';
 
 const name = process.env['ELECTION'] ?? 'sync-master';
@@ -10,6 +10,5 @@ campaign.on('elected', () => console.log('before leads'));
 campaign.on('error', (error) => console.error(String(error)));
 console.log('before stands');
 
-process.once('SIGTERM', () => {
-  void campaign.resign().then(() => client.close());
-});
+const shutDown = (): void => void campaign.resign().then(() => client.close());
+for (const signal of ['SIGTERM', 'SIGINT']) process.once(signal, shutDown);

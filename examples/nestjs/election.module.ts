@@ -1,8 +1,7 @@
 /**
- * A NestJS module for an election: it stands when the application has started, and resigns when it shuts down.
- *
- * Written without decorators, so it compiles whatever the project's settings for them are; with them, `@Module({})`
- * and `@Inject(Election)` do the same.
+ * A NestJS module for an election: it campaigns after the application has started, and resigns when it shuts
+ * down. Without decorators, so that it compiles with any project settings. With decorators, `@Module({})` and
+ * `@Inject(Election)` do the same.
  */
 import type { DynamicModule, OnApplicationBootstrap, BeforeApplicationShutdown } from '@nestjs/common';
 import type { Etcd3 } from 'etcd3';
@@ -11,11 +10,11 @@ import { Election, type ElectionOptions } from 'etcd-election';
 export interface ElectionModuleOptions extends ElectionOptions {
   readonly client: Etcd3;
   readonly name: string;
-  /** What the others see of us. Default: our IP address. */
+  /** The value that others see. Default: our IP address. */
   readonly value?: string;
 }
 
-/** Begins and ends with the application. */
+/** Starts and ends with the application. */
 class ElectionLifecycle implements OnApplicationBootstrap, BeforeApplicationShutdown {
   readonly #election: Election;
   readonly #value: string | undefined;
@@ -26,9 +25,10 @@ class ElectionLifecycle implements OnApplicationBootstrap, BeforeApplicationShut
   }
 
   onApplicationBootstrap(): void {
-    void this.#election.campaign(this.#value); // stands again by itself after every loss
+    void this.#election.campaign(this.#value); // campaigns again by itself after every loss
   }
 
+  /** Nest calls this before it waits for open connections. */
   async beforeApplicationShutdown(): Promise<void> {
     await this.#election.close();
   }

@@ -1,4 +1,4 @@
-/** An application of NestJS whose reports are made by one replica only. */
+/** A NestJS application whose reports are made by only one replica. */
 import 'reflect-metadata';
 import { NestFactory } from '@nestjs/core';
 import { Etcd3 } from 'etcd3';
@@ -45,4 +45,5 @@ const app = await NestFactory.createApplicationContext(
   { logger: false },
 );
 await app.init();
-process.once('SIGTERM', () => void app.close().then(() => client.close()));
+const shutDown = (): void => void app.close().then(() => client.close());
+for (const signal of ['SIGTERM', 'SIGINT']) process.once(signal, shutDown);

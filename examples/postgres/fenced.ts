@@ -1,11 +1,12 @@
 /**
- * Writes to PostgreSQL that a leader of yesterday cannot make: each transaction raises the row of its resource in
- * `fences` to its own token first, and is refused where that row has a larger one. The row's lock orders the writers.
+ * Writes to PostgreSQL that a leader of an earlier term cannot make. Each transaction first raises the row of
+ * its resource in `fences` to its own token, and fails if that row has a larger one. The row's lock orders the
+ * writers.
  */
 import type { PoolClient, Pool } from 'pg';
 import type { Term } from 'etcd-election';
 
-/** A later leader has written already: this term is over, whatever its clock says. */
+/** A later leader has already written. So this term has ended. */
 export class FencedOffError extends Error {
   override readonly name = 'FencedOffError';
 }
@@ -30,6 +31,9 @@ export async function fencedTransaction<T>(
   work: (connection: PoolClient) => Promise<T>,
 ): Promise<T> {
   const connection = await pool.connect();
+  let broken: Error | undefined; // then the pool closes the connection
+  const onError = (error: Error): void => void (broken = error); // unheard, a lost connection would end the process
+  connection.on('error', onError);
   try {
     await connection.query('BEGIN');
     const { rowCount } = await connection.query(raise, [resource, term.fencingToken.toString()]);
@@ -39,10 +43,12 @@ export async function fencedTransaction<T>(
     await connection.query('COMMIT');
     return result;
   } catch (error) {
-    await connection.query('ROLLBACK').catch(() => undefined); // the connection is gone: so is the transaction
+    // If this fails, the transaction may still be open, and the next user of the connection would be in it.
+    await connection.query('ROLLBACK').catch((failure: Error) => (broken ??= failure));
     throw error;
   } finally {
-    connection.release();
+    connection.off('error', onError);
+    connection.release(broken);
   }
 }
 // #endregion fence

@@ -1,4 +1,4 @@
-/** Keeps a counter in PostgreSQL that only the leader raises. PGHOST, PGUSER … say where, as for psql. */
+/** A counter in PostgreSQL that only the leader increments. PGHOST, PGUSER … set the server, as for psql. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Etcd3 } from 'etcd3';
 import pg from 'pg';
@@ -27,10 +27,10 @@ const election = new Election(client, process.env['ELECTION'] ?? 'counter', {
   },
 });
 
-process.once('SIGTERM', () => {
-  void election.close().then(async () => {
-    client.close();
-    await pool.end();
-  });
-});
+async function shutDown(): Promise<void> {
+  await election.close();
+  client.close();
+  await pool.end();
+}
+for (const signal of ['SIGTERM', 'SIGINT']) process.once(signal, () => void shutDown());
 void election.campaign();

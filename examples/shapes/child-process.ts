@@ -12,10 +12,10 @@ const command = `process.on('SIGTERM', () => setTimeout(() => { console.log('chi
 // #region child
 async function runChild(term: Term): Promise<void> {
   const child = spawn(process.execPath, ['-e', command], { stdio: 'inherit' });
-  const exited = once(child, 'exit'); // rejects on 'error', which would else end this process
+  const exited = once(child, 'exit'); // rejects if the command cannot start; otherwise 'error' would end this process
   term.onEnd(async () => {
     child.kill('SIGTERM');
-    // Less than drainTimeoutMs: when that is over, another replica leads.
+    // Shorter than marginMs (the time left after a lost lease) and than drainTimeoutMs (after close()).
     await Promise.race([exited, sleep(3_000, undefined, { ref: false })]);
     child.kill('SIGKILL');
   });
@@ -23,12 +23,13 @@ async function runChild(term: Term): Promise<void> {
   if (term.isCurrent()) throw new Error('the child ended by itself'); // steps down, and another replica tries
 }
 
-const election = new Election(client, electionName, { onLeader: runChild });
+// After `deadline-passed` the next replica may lead once the margin is over. By default that is 1 s at a TTL of 10 s.
+const election = new Election(client, electionName, { onLeader: runChild, marginMs: 4_000 });
 void election.campaign();
-// #endregion child
 
 onStop(async () => {
   await election.close();
   client.close();
   console.log('closed');
 });
+// #endregion child

@@ -1,7 +1,7 @@
-/** What all programs of this folder begin with. */
+/** The start of all programs in this folder. */
 import { Etcd3 } from 'etcd3';
 
-/** No fallback: a replica that connects to another etcd than the rest leads beside them. */
+/** No default: a replica on another etcd would lead there, in parallel with the leader of the rest. */
 export function connect(): Etcd3 {
   const endpoints = process.env['ETCD_ENDPOINTS'];
   if (!endpoints) throw new Error('set ETCD_ENDPOINTS, for example to http://127.0.0.1:2379');
@@ -10,7 +10,7 @@ export function connect(): Etcd3 {
 
 export const electionName: string = process.env['ELECTION'] ?? 'shapes';
 
-/** Ends a program in order: the election before all that its work uses. */
+/** Shuts a program down cleanly: closes the election before what its work uses. */
 export function onStop(end: () => Promise<unknown>): void {
   const stop = (): void => void end();
   process.once('SIGTERM', stop);

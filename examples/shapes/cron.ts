@@ -1,24 +1,53 @@
-/** A program that cron starts on every host at the same minute: one of them does the job, the others skip it. */
+/** A program that cron starts on every host at the same minute: one host does the job, the others skip it. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Election, type Term } from 'etcd-election';
+import { Election, ElectionClosedError, LeadershipLostError, type Term } from 'etcd-election';
 import { connect, electionName } from './connect.ts';
 
 const client = connect();
 
 async function writeReport(term: Term): Promise<string> {
   for (let page = 1; page <= 3; page++) {
-    term.assertCurrent(); // a job that lost its term stops, and cron reports the failure
+    term.assertCurrent(); // a job that lost its term stops
     await sleep(100);
   }
   return 'report written';
 }
 
 // #region cron
+/** The day of the last scheduled time before `now`. So a host that is late, even after midnight, claims the same day. */
+function scheduledDay(now: number): string {
+  const [hours = 0, minutes = 0] = atUtc.split(':').map(Number);
+  return new Date(now - (hours * 60 + minutes) * 60_000).toISOString().slice(0, 10);
+}
+
+const atUtc = process.env['AT_UTC'] ?? '03:00'; // when cron starts the program, in UTC
+const day = process.env['DAY'] ?? scheduledDay(Date.now()); // DAY=2026-11-27 runs a missed day; delete its claim first
+const claim = `${electionName}-runs/${day}`;
+
+/** Claims the day, then writes the report: at most once, also if a host comes late or a run was killed. */
+async function reportOnce(term: Term): Promise<string> {
+  const { succeeded } = await term
+    .txn()
+    .and(claim, 'Create', '==', 0) // the key does not exist
+    .then(client.put(claim).value(`token ${term.fencingToken}`))
+    .commit();
+  return succeeded ? await writeReport(term) : `skipped: ${day} is claimed already`;
+}
+
+const stop = new AbortController();
+process.once('SIGTERM', () => stop.abort());
+process.once('SIGINT', () => stop.abort());
+
 const election = new Election(client, electionName);
 try {
-  // Longer than the hosts' timers can be apart, or a late host finds the election free and runs the job again.
-  const report = await election.lead(writeReport, { ifFree: true, atLeastMs: 5_000 });
-  console.log(report ?? 'skipped: another host has it');
+  // With the claim no hold is needed. Without it, set atLeastMs longer than the largest delay between hosts.
+  const report = await election.lead(reportOnce, { ifFree: true, atLeastMs: 0, signal: stop.signal });
+  console.log(report ?? 'skipped: another host has entered the election'); // or a dead one, whose key is still there
+} catch (error) {
+  const isExpected = error instanceof LeadershipLostError || error instanceof ElectionClosedError;
+  if (!isExpected) throw error; // exit code 1
+  console.log(`stopped: ${error.message}`); // SIGTERM, or etcd was away for too long
+  process.exitCode = 3; // as `etcd-election run --once`
 } finally {
   await election.close();
   client.close();

@@ -1,4 +1,4 @@
-/** A job at an interval: never beside itself, and over with the term. */
+/** A job at an interval. Its runs never overlap, and stop with the term. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Election } from 'etcd-election';
 import { connect, electionName, onStop } from './connect.ts';
@@ -7,7 +7,7 @@ const client = connect();
 let running = 0;
 
 async function refreshCache(): Promise<void> {
-  if (++running > 1) console.log('beside itself');
+  if (++running > 1) console.log('two runs overlap');
   await sleep(150);
   running--;
   console.log('refreshed');
@@ -15,13 +15,14 @@ async function refreshCache(): Promise<void> {
 
 // #region interval
 const election = new Election(client, electionName, {
-  onLeader: (term) => term.every(100, () => refreshCache()), // not setInterval: that goes on after the term
+  onLeader: (term) => term.every(100, () => refreshCache()), // not setInterval: it goes on after the term
 });
 void election.campaign();
-// #endregion interval
 
 onStop(async () => {
   await election.close();
   client.close();
-  console.log(`still running: ${running}`);
 });
+// #endregion interval
+
+process.once('exit', () => console.log(`still running: ${running}`));

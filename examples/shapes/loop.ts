@@ -1,28 +1,34 @@
 /** A loop that ends with the term. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Election, type Term } from 'etcd-election';
+import { Election, UnavailableError, type Term } from 'etcd-election';
 import { connect, electionName, onStop } from './connect.ts';
 
 const client = connect();
 let steps = 0;
-const step = async ({ signal }: { signal: AbortSignal }): Promise<void> => {
-  if (!signal.aborted && steps++ === 0) console.log('working');
+const step = async (term: Term): Promise<void> => {
+  await term.put(`${electionName}-progress`, String(steps));
+  if (steps++ === 0) console.log('working');
 };
 
 // #region loop
 const election = new Election(client, electionName, {
   onLeader: async (term: Term) => {
     while (term.isCurrent()) {
-      await step({ signal: term.signal }); // hand the signal to whatever takes one
-      await sleep(100, undefined, { signal: term.signal }).catch(() => undefined); // wakes at once at the end
+      try {
+        await step(term); // can be repeated
+      } catch (error) {
+        if (!(error instanceof UnavailableError)) throw error; // ends the term
+        console.log(`etcd is away: ${error.message}`); // the write had no effect
+      }
+      await sleep(100, undefined, { signal: term.signal }).catch(() => undefined); // ends at once with the term
     }
   },
 });
 void election.campaign();
-// #endregion loop
 
 onStop(async () => {
   await election.close();
   client.close();
   console.log('done');
 });
+// #endregion loop

@@ -1,11 +1,11 @@
-/** A consumer of a queue: what was taken is written under the fence, and only then acknowledged. */
+/** A queue consumer: a taken message is written under the fence, and only then acknowledged. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Election, type Term } from 'etcd-election';
+import { Election, UnavailableError, type Term } from 'etcd-election';
 import { connect, electionName, onStop } from './connect.ts';
 
 const client = connect();
 
-/** Stands for a queue whose `take()` waits for a message, and gives what is not acknowledged to another. */
+/** Represents a queue whose `take()` waits for a message, and which delivers unacknowledged messages again. */
 const queue = {
   next: 0,
   take: async (signal: AbortSignal): Promise<number | undefined> => {
@@ -16,20 +16,24 @@ const queue = {
 };
 
 // #region consumer
-const stopping = new AbortController();
-let consumed: Promise<void> = Promise.resolve();
-
 async function consume(term: Term): Promise<void> {
-  const signal = AbortSignal.any([term.signal, stopping.signal]);
-  while (term.isCurrent() && !signal.aborted) {
-    const message = await queue.take(signal); // the signal ends the wait, so no message is taken and lost
-    if (message === undefined) return;
-    await handle(term, message);
-    await queue.acknowledge(message);
+  while (term.isCurrent()) {
+    const message = await queue.take(term.signal); // the signal ends the wait: no message is taken and lost
+    if (message === undefined) {
+      await sleep(100, undefined, { signal: term.signal }).catch(() => undefined); // empty, or the term is over
+      continue;
+    }
+    try {
+      await handle(term, message); // also if the election is closed meanwhile: close() waits for it
+      await queue.acknowledge(message);
+    } catch (error) {
+      if (!(error instanceof UnavailableError)) throw error;
+      console.log(error.message); // etcd is away for a moment; the queue delivers the message again
+    }
   }
 }
 
-/** Writes under the fence: a leader of yesterday gets LeadershipLostError, and does not acknowledge. */
+/** Writes under the fence: a former leader gets LeadershipLostError, and does not acknowledge. */
 async function handle(term: Term, message: number): Promise<void> {
   await term
     .txn()
@@ -37,15 +41,11 @@ async function handle(term: Term, message: number): Promise<void> {
     .commit();
 }
 
-const election = new Election(client, electionName, { onLeader: (term) => (consumed = consume(term)) });
+const election = new Election(client, electionName, { onLeader: consume });
 void election.campaign();
-// #endregion consumer
 
-// #region stop
 onStop(async () => {
-  stopping.abort(); // takes no more messages
-  await consumed.catch(() => undefined); // the one in hand is written and acknowledged: after close() it could not be
-  await election.close();
+  await election.close(); // the current message is written and acknowledged first
   client.close();
 });
-// #endregion stop
+// #endregion consumer

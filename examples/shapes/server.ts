@@ -15,14 +15,14 @@ const election = new Election(client, electionName, {
 
 const server = createServer((request, response) => {
   const health = election.health();
-  // Liveness: 503 only where a restart helps. Not "we lead", and no question to etcd.
+  // Liveness: 503 only if a restart helps. It does not mean "we lead", and asks nothing of etcd.
   if (request.url === '/livez') response.writeHead(health.healthy ? 200 : 503);
-  // Readiness: whatever this replica serves, and it serves as a follower too.
+  // Readiness: this replica can serve, also as a follower.
   else if (request.url === '/readyz') response.writeHead(health.standing ? 200 : 503);
   response.end(JSON.stringify(election.status));
 });
 
-void election.campaign(); // not awaited: a follower waits here for as long as another leads
+void election.campaign(); // not awaited: a follower waits here while another leads
 server.listen(Number(process.env['PORT'] ?? 3000), '127.0.0.1', () =>
   console.log(`listening on ${JSON.stringify(server.address())}`),
 );
@@ -30,10 +30,12 @@ server.listen(Number(process.env['PORT'] ?? 3000), '127.0.0.1', () =>
 
 // #region shutdown_order
 async function shutDown(): Promise<void> {
-  await election.close(); // first: the next replica leads while we still answer our last requests
-  server.close();
-  server.closeAllConnections(); // an open event stream would keep it for ever
-  client.close(); // last: the work and the release of the key use it
+  const answered = new Promise((resolve) => server.close(resolve)); // 1. accepts no more connections
+  await election.close(); // 2. stops the work, then the next replica leads. It does not wait for open connections
+  const late = setTimeout(() => server.closeAllConnections(), 5_000); // an event stream never ends by itself
+  await answered; // 3. the last requests get their answers
+  clearTimeout(late);
+  client.close(); // 4. the work, the release of the key and the last requests used it
 }
 // #endregion shutdown_order
 

@@ -1,28 +1,36 @@
-/** A pair of functions that start and stop something: the commonest shape. */
+/** A pair of functions that start and stop something: the most common shape. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Election } from 'etcd-election';
+import { Election, type Term } from 'etcd-election';
 import { connect, electionName, onStop } from './connect.ts';
 
 const client = connect();
 
-/** Stands for any consumer, server or scheduler with `start()` and `stop()`. */
+/** Represents one message, one request or one row. */
+const nextItem = (): Promise<void> => sleep(50);
+
+// #region start_stop
 const consumer = {
-  start: async () => console.log('started'),
-  stop: async () => {
-    await sleep(200); // what it works on is finished first
+  start(term: Term): void {
+    console.log('started');
+    void term.run(() => this.loop(term)); // start() returns, and the end of the term awaits the loop
+  },
+  async loop(term: Term): Promise<void> {
+    while (term.isCurrent()) await nextItem(); // asks before each item: after a freeze, onFollower is called too late
+  },
+  async stop(): Promise<void> {
+    await sleep(200); // closes what start() has opened
     console.log('stopped');
   },
 };
 
-// #region start_stop
 const election = new Election(client, electionName, {
-  onLeader: () => consumer.start(),
-  onFollower: () => consumer.stop(), // awaited before the key goes
+  onLeader: (term) => consumer.start(term),
+  onFollower: () => consumer.stop(), // awaited before the key is deleted
 });
 void election.campaign();
-// #endregion start_stop
 
 onStop(async () => {
   await election.close();
   client.close();
 });
+// #endregion start_stop

@@ -1,6 +1,6 @@
 /** One test suite: one etcd, one client, a prefix for each test. Runs under `node --test`. */
 /* oxlint-disable typescript/no-floating-promises -- node:test awaits its tests */
-import { after, before, test } from 'node:test';
+import { after, before, test, type TestContext } from 'node:test';
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { Etcd3 } from 'etcd3';
@@ -11,7 +11,7 @@ import { startEtcd } from 'etcd-election/dev';
 let etcd: Awaited<ReturnType<typeof startEtcd>>;
 let client: Etcd3;
 before(async () => {
-  etcd = await startEtcd(); // once a suite: each start takes a second
+  etcd = await startEtcd(); // once per suite: each start takes a second
   client = new Etcd3({ hosts: [...etcd.endpoints] });
 });
 after(async () => {
@@ -19,16 +19,20 @@ after(async () => {
   await etcd.stop();
 });
 
-const election = (): Election =>
-  new Election(client, 'job', { prefix: `test-${randomUUID()}/`, ttlSeconds: 2 });
+/** An election that is closed at the end of its test, also if the test fails. */
+function election(t: TestContext): Election {
+  const one = new Election(client, 'job', { prefix: `test-${randomUUID()}/`, ttlSeconds: 2 });
+  t.after(() => one.close());
+  return one;
+}
 
-test('runs the job as leader', async () => {
-  await using one = election();
+test('runs the job as leader', async (t) => {
+  const one = election(t);
   assert.equal(await one.lead(async (term) => term.isCurrent()), true);
 });
 
-test('hands over', async () => {
-  await using one = election();
+test('hands over', async (t) => {
+  const one = election(t);
   const term = await one.campaign();
   await one.stepDown();
   assert.equal(term.isCurrent(), false);

@@ -12,10 +12,10 @@ import type { TaskStore } from './task-store.ts';
 
 const LONGEST_BODY_BYTES = 64 * 1024;
 
-/** etcd3 has no limit of its own: an etcd that keeps silent must not keep our callers waiting. */
+/** etcd3 has no default limit: a silent etcd must not keep our callers waiting. */
 const ANSWER_WITHIN_MS = 5_000;
 
-/** A request that is wrong: told to whoever sent it. */
+/** An invalid request; its sender gets the explanation. */
 class Refusal extends Error {
   readonly status: number;
   readonly headers: Record<string, string>;
@@ -67,7 +67,7 @@ export function api(tasks: TaskStore, election: Election): RequestListener {
       .catch((error: unknown) => {
         if (error instanceof Refusal)
           return send(response, error.status, { error: error.message }, error.headers);
-        // Whether etcd has it we cannot know: the client may ask again, and sees in the list what became of it.
+        // The outcome in etcd is unknown: the client may ask again, and the list shows the result.
         console.error(`${request.method} ${request.url}: ${String(error)}`);
         send(response, 503, { error: 'etcd did not answer' }, { 'retry-after': '1' });
       });
@@ -97,7 +97,7 @@ async function answer(
 async function bodyOf(request: IncomingMessage): Promise<unknown> {
   const chunks: Buffer[] = [];
   let bytes = 0;
-  // Not `for await (… of request)`: breaking off would destroy the socket that the answer goes over.
+  // Not `for await (… of request)`: a break would destroy the socket of the answer.
   for await (const chunk of request.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
     bytes += chunk.length;
     if (bytes > LONGEST_BODY_BYTES)

@@ -11,6 +11,9 @@ import { settingsFrom } from './settings.ts';
 import { TaskStore } from './task-store.ts';
 import { carryOutTasks } from './worker.ts';
 
+/** How long the last requests may take after the election is closed. */
+const LAST_ANSWERS_MS = 5_000;
+
 const settings = settingsFrom(process.env);
 const client = new Etcd3({ hosts: settings.endpoints });
 const tasks = new TaskStore(client, settings.keys);
@@ -25,23 +28,24 @@ server.listen(settings.port, settings.host, () =>
 );
 
 const diagnostics = await openDiagnostics();
-void election.campaign(settings.announce); // stands again by itself after every loss
+void election.campaign(settings.announce); // campaigns again by itself after every loss
 
 for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => void shutDown(signal));
 
-/** Requests under way are answered, the task at hand is finished, the next replica leads at once. */
+/** Accepts no more requests, finishes the present task, lets the next replica lead, and answers the last requests. */
 async function shutDown(signal: NodeJS.Signals): Promise<void> {
   console.log(`${signal}: shutting down`);
   const answered = new Promise((resolve) => server.close(resolve));
-  server.closeIdleConnections();
-  await election.close();
+  await election.close(); // does not wait for open connections
+  const late = setTimeout(() => server.closeAllConnections(), LAST_ANSWERS_MS);
   await answered;
+  clearTimeout(late);
   await diagnostics?.close();
   client.close();
   console.log('shut down');
 }
 
-/** Profiles, elections and metrics over HTTP, as the incident's author had them: loaded only where wanted. */
+/** Serves profiles, elections and metrics over HTTP. Loads them only if they are configured. */
 async function openDiagnostics() {
   if (settings.diagnosticsPort === undefined) return undefined;
   const [{ serveDiagnostics }, { electionMetrics }, promClient] = await Promise.all([

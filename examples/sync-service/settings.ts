@@ -1,4 +1,4 @@
-/** What the environment says. */
+/** The settings from the environment. */
 export interface Settings {
   readonly endpoints: string[];
   readonly host: string;
@@ -9,7 +9,7 @@ export interface Settings {
   readonly ttlSeconds: number;
   /** Prefix of the tasks' keys. */
   readonly keys: string;
-  /** What the others see of us; undefined: our IP address. */
+  /** The value that others see; undefined: our IP address. */
   readonly announce: string | undefined;
 }
 
@@ -21,7 +21,7 @@ export function settingsFrom(env: NodeJS.ProcessEnv): Settings {
     throw new TypeError(`${name}: expected a port, got ${env[name]}`);
   };
   const endpoints = env['ETCD_ENDPOINTS'];
-  // No fallback: a replica that connects to another etcd than the rest leads beside them.
+  // No default: a replica on another etcd would lead there, in parallel with the leader of the rest.
   if (!endpoints)
     throw new TypeError('ETCD_ENDPOINTS: expected addresses, for example http://127.0.0.1:2379');
   return {

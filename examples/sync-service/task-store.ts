@@ -1,6 +1,4 @@
-/**
- * Tasks in etcd: waiting ones in the order in which they came, and what came of those that were carried out.
- */
+/** Tasks in etcd: waiting ones in order of arrival, and the results of the finished ones. */
 import { randomUUID } from 'node:crypto';
 import type { Etcd3 } from 'etcd3';
 import type { Term } from 'etcd-election';
@@ -12,13 +10,13 @@ export interface Task {
 }
 
 export interface WaitingTask extends Task {
-  /** The key's revision when it was read: it is carried out only if it is still that. */
+  /** The key's revision at the read. The task is finished only if it is unchanged. */
   readonly revision: string;
 }
 
 export interface Outcome extends Task {
   readonly result: unknown;
-  /** Fencing token of the term that carried it out. */
+  /** Fencing token of the term that finished it. */
   readonly token: string;
   readonly by: string;
 }
@@ -36,11 +34,11 @@ export class TaskStore {
     this.#done = `${keys}done/`;
   }
 
-  /** Resolves once etcd has it: from then on it cannot be lost. */
+  /** Resolves when etcd has the task: from then on it cannot be lost. */
   async add(name: string, payload: unknown): Promise<Task> {
     const task: Task = { id: randomUUID(), name, payload };
-    // etcd3 repeats a write whose answer was lost; the same key and value twice is once. But a leader that was quick may
-    // have carried it out in between: then it must not come back.
+    // etcd3 repeats a write whose answer was lost. To write the same key and value twice does no harm. But a fast leader may
+    // have finished the task in between, and then the second write must not bring it back.
     const key = this.#waiting + task.id;
     await this.#client
       .if(this.#done + task.id, 'Create', '==', 0)
@@ -49,7 +47,7 @@ export class TaskStore {
     return task;
   }
 
-  /** @returns whether there was one. A task that was carried out stays on record. */
+  /** @returns whether it was waiting. A finished task stays on record. */
   async remove(id: string): Promise<boolean> {
     const { deleted } = await this.#client
       .delete()
@@ -58,7 +56,7 @@ export class TaskStore {
     return deleted !== '0';
   }
 
-  /** The oldest ones first; at most a hundred. */
+  /** The oldest tasks first, at most a hundred. */
   async waiting(): Promise<WaitingTask[]> {
     const range = this.#client.getAll().prefix(this.#waiting).sort('Create', 'Ascend').limit(AT_ONCE);
     const { kvs } = await range.exec();
@@ -79,11 +77,10 @@ export class TaskStore {
   }
 
   /**
-   * From waiting to done, in one transaction that commits only while the term leads and the task still waits: it
-   * happens once, whoever else believes to lead.
-   *
-   * @returns false if it did not, because the task is no longer as it was.
-   * @throws {LeadershipLostError} if the term is over.
+   * Moves a task from waiting to done, in one transaction that commits only if the term leads and the task still
+   * waits. So it happens once, even if another replica also acts as leader.
+   * @returns false if it did not, because the task has changed.
+   * @throws {LeadershipLostError} after the term.
    */
   async finish(term: Term, { revision, ...task }: WaitingTask, result: unknown): Promise<boolean> {
     const outcome: Outcome = { ...task, result, token: term.fencingToken.toString(), by: term.value };
@@ -98,10 +95,10 @@ export class TaskStore {
     return succeeded;
   }
 
-  /** Calls back whenever a task came, until the signal aborts. It is a hint: ask `waiting()`. */
+  /** Calls the listener when a task arrives, until the signal aborts. This is a hint: ask `waiting()`. */
   async onArrival(listener: () => void, signal: AbortSignal): Promise<void> {
     const watcher = await this.#client.watch().prefix(this.#waiting).only('put').create();
-    const stop = (): void => void watcher.cancel().catch(() => undefined); // the connection is gone: so is the watch
+    const stop = (): void => void watcher.cancel().catch(() => undefined); // without a connection there is no watch
     if (signal.aborted) return stop();
     watcher.on('put', listener);
     signal.addEventListener('abort', stop, { once: true });

@@ -1,17 +1,15 @@
-/**
- * The leader's work: carries out the tasks that wait, one after another, until its term ends.
- */
+/** The leader's work: executes waiting tasks one after another until its term ends. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ElectionError, type Term } from 'etcd-election';
 import type { TaskStore, WaitingTask } from './task-store.ts';
 
-/** Even without a hint we look, in case one was lost. */
+/** Tasks are read without a hint too, in case a hint was lost. */
 const LOOK_EVERY_MS = 2_000;
 const RETRY_AFTER_MS = 500;
 
 export async function carryOutTasks(term: Term, tasks: TaskStore): Promise<void> {
   const bell = new Bell();
-  tasks.onArrival(() => bell.ring(), term.signal).catch(() => undefined); // no hints: we look often enough
+  tasks.onArrival(() => bell.ring(), term.signal).catch(() => undefined); // without hints the regular reads are enough
   while (term.isCurrent()) {
     try {
       const waiting = await tasks.waiting();
@@ -23,7 +21,8 @@ export async function carryOutTasks(term: Term, tasks: TaskStore): Promise<void>
       if (waiting.length === 0) await bell.rung(LOOK_EVERY_MS, term.signal);
     } catch (error) {
       if (!term.isCurrent()) return;
-      // Not reached, or not answered. finish() compares the task's revision, so a second try cannot happen twice.
+      // etcd was not reached or did not answer. finish() compares the task's revision, so a second try cannot finish
+      // it twice.
       if (!(error instanceof ElectionError)) console.error(`looking again: ${String(error)}`);
       await pause(RETRY_AFTER_MS, term.signal);
     }
@@ -31,15 +30,16 @@ export async function carryOutTasks(term: Term, tasks: TaskStore): Promise<void>
 }
 
 /**
- * The sync itself: yours. What it does outside etcd may happen twice (we can be killed before `finish`), so it is made
- * to stand that, or hands `term.fencingToken` to whatever it writes to: see examples/postgres and examples/http-fencing.
+ * The sync itself is yours. Its effects outside etcd may happen twice, because we can be killed before `finish`.
+ * So it must tolerate that, or pass `term.fencingToken` to its resources: see examples/postgres and
+ * examples/http-fencing.
  */
 async function carryOut(task: WaitingTask, signal: AbortSignal): Promise<unknown> {
   await pause(5, signal);
   return { synced: task.name };
 }
 
-/** Wakes whoever waits; a ring that nobody waits for is kept. */
+/** Wakes a waiting task loop; a ring without a waiter is kept. */
 class Bell {
   #rung = false;
   #wake: () => void = () => undefined;

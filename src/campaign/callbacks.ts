@@ -1,5 +1,6 @@
 /**
- * The user's callbacks: `onLeader` and `onFollower` take turns and never overlap, and none of them ends the process.
+ * Calls the user's callbacks. `onLeader` and `onFollower` are called in turn. An error in a callback never
+ * ends the process.
  */
 import type { CallbackFrames } from '../util/callback-frames.ts';
 import type { CampaignReport } from './campaign-report.ts';
@@ -10,6 +11,7 @@ import type { LiveTerm } from '../term/live-term.ts';
 import type { Term } from '../term/term.ts';
 import { clock } from '../util/clock.ts';
 import { settledWithin } from '../util/settle.ts';
+import { tellEmitted } from './unusual-usage.ts';
 
 export interface Handlers {
   readonly onLeader: ((term: Term) => unknown) | undefined;
@@ -17,41 +19,46 @@ export interface Handlers {
   readonly onLeaderChange: ((leader: Candidate | undefined) => unknown) | undefined;
 }
 
-/** What the callbacks need of their election. */
+/** The parts of the election that the callbacks use. */
 export interface CallbackTools {
+  readonly election: string;
   readonly frames: CallbackFrames;
   readonly report: CampaignReport;
   readonly settings: { readonly drainTimeoutMs: number };
 }
 
-/** What only starts something has returned by then, in milliseconds. */
+/** An `onLeader` that only starts something returns within this time, in milliseconds. */
 const STARTS_WITHIN_MS = 5_000;
 
 interface Following {
   readonly frame: string;
   readonly sinceMs: number;
   readonly settled: Promise<void>;
-  /** Resolves when it has settled, or said that it is done. */
+  /** Resolves when it has settled, or is excused. */
   readonly done: Deferred<void>;
 }
 
 export class Callbacks {
   readonly #handlers: Handlers;
   readonly #frames: CallbackFrames;
+  readonly #election: string;
   readonly #report: CampaignReport;
   readonly #followerLimitMs: number;
   #last: 'onLeader' | 'onFollower' | undefined;
-  /** The term whose work was begun last. */
+  /** The last term whose work has begun. */
   #term: LiveTerm | undefined;
   #following: Following | undefined;
-  /** Whether `onLeader` was seen to be the work itself: it ran for long, or until its term ended. */
+  /** Whether `onLeader` is the work itself: it once ran for long, or until its term ended. */
   #isWork = false;
+  /** How many calls of `onLeaderChange` have not settled. */
+  changing = 0;
   /** How long `onLeader` took the last time, in milliseconds. */
   workTookMs = 0;
 
   constructor(handlers: Handlers, of: CallbackTools) {
     this.#handlers = handlers;
     this.#frames = of.frames;
+    this.#election = of.election;
     this.#report = of.report;
     this.#followerLimitMs = followerLimitMs(of.settings.drainTimeoutMs);
   }
@@ -60,50 +67,57 @@ export class Callbacks {
     return this.#frames;
   }
 
-  /** For how long the work has gone on after its term ended, in milliseconds; 0 if it does not. */
-  get workOverdueMs(): number {
+  /** How long the work has run after the end of its term, in milliseconds; 0 if it does not run. */
+  get workAfterTermMs(): number {
     const endedAtMs = this.#term?.work.isRunning === true ? this.#term.endedAtMs : undefined;
     return endedAtMs === undefined ? 0 : clock.now() - endedAtMs;
   }
 
-  /** For how long `onFollower` has not settled, in milliseconds; 0 if it is not under way. */
+  /** How long `onFollower` has been running, in milliseconds; 0 if it is not. */
   get followingMs(): number {
     return this.#following === undefined ? 0 : clock.now() - this.#following.sinceMs;
   }
 
-  /** Whether the program is told of its terms. */
+  /** Whether any callback is set. */
   get isAnySet(): boolean {
     const { onLeader, onFollower, onLeaderChange } = this.#handlers;
     return onLeader !== undefined || onFollower !== undefined || onLeaderChange !== undefined;
   }
 
-  /** Whether the program listens to every change of the leader. */
+  /** Whether `onLeaderChange` is the only callback that is set. */
+  get isOnlyLeaderChange(): boolean {
+    const { onLeader, onFollower, onLeaderChange } = this.#handlers;
+    return onLeader === undefined && onFollower === undefined && onLeaderChange !== undefined;
+  }
+
+  /** Whether `onLeaderChange` is set. */
   get isLeaderWanted(): boolean {
     return this.#handlers.onLeaderChange !== undefined;
   }
 
-  /** `onLeader` was called, and `onFollower` has not been since. */
+  /** Whether `onFollower` must be called, because `onLeader` was called last. */
   get followerCallbackDue(): boolean {
     return this.#last === 'onLeader' && this.#handlers.onFollower !== undefined;
   }
 
-  /** Whether `onLeader` only starts what `onFollower` stops, as far as we have seen. */
+  /** Whether `onLeader` seems only to start something, which `onFollower` stops later. */
   get isPair(): boolean {
     return this.#handlers.onFollower !== undefined && !this.#isWork;
   }
 
-  /** Whether the work of a term waits for `onFollower`. */
-  get isFollowing(): boolean {
+  /** Whether `onFollower` runs. The work of the next term waits for it. */
+  get isFollowerRunning(): boolean {
     return this.#following !== undefined;
   }
 
-  /** Calls `onLeader`, at once, or as soon as the follower's callback has settled. */
+  /** Calls `onLeader`, at once or as soon as `onFollower` has settled. */
   lead(term: LiveTerm): void {
     const { onLeader } = this.#handlers;
     this.#term = term;
     const start = (): void => {
       if (term.isOver) return;
       this.#last = 'onLeader';
+      term.heartbeat(); // progress counts from here
       if (onLeader !== undefined) term.work.begin((begun) => this.#timed(onLeader, begun));
     };
     if (this.#following === undefined) start();
@@ -121,7 +135,7 @@ export class Callbacks {
   }
 
   /**
-   * Calls `onFollower`, unless it was the last to be called.
+   * Calls `onFollower`, unless it was called last.
    *
    * @param signal ends the report of a callback that does not settle. Default: no report.
    */
@@ -133,6 +147,9 @@ export class Callbacks {
     const done = new Deferred<void>();
     const settled = this.#frames
       .run(frame, () => onFollower(leader))
+      .then((returned) => {
+        if (returned === true) tellEmitted(this.#report, this.#election);
+      })
       .catch((error: unknown) => this.#report.callbackFailed('onFollower', error))
       .then(() => {
         this.#following = undefined;
@@ -142,13 +159,20 @@ export class Callbacks {
     if (signal?.aborted === false) void this.#reportStuck(signal);
   }
 
-  /** Calls `onFollower` if it is due: the work of the last term took too long for it. */
+  /** Calls `onFollower` if it is still due, because the work of the last term did not stop in time. */
   followIfDue(signal: AbortSignal): void {
     if (this.followerCallbackDue) this.follow(undefined, signal);
   }
 
+  /** After a term: waits for every callback, calls `onFollower` if it is still due, and waits for that too. */
+  async finish(signal: AbortSignal): Promise<void> {
+    await this.settled();
+    this.followIfDue(signal);
+    await this.settled();
+  }
+
   async #reportStuck(signal: AbortSignal): Promise<void> {
-    const hasFollowed = await this.followed(this.#followerLimitMs, signal);
+    const hasFollowed = await this.followerSettled(this.#followerLimitMs, signal);
     if (!hasFollowed) this.#report.followerOverdue(this.#followerLimitMs);
   }
 
@@ -156,38 +180,34 @@ export class Callbacks {
   noteLeader(leader: Candidate | undefined): void {
     const { onLeaderChange } = this.#handlers;
     if (onLeaderChange === undefined) return;
-    void (async () => void (await onLeaderChange(leader)))().catch((error: unknown) =>
-      this.#report.callbackFailed('onLeaderChange', error),
-    );
+    this.changing++;
+    void (async () => void (await onLeaderChange(leader)))()
+      .catch((error: unknown) => this.#report.callbackFailed('onLeaderChange', error))
+      .finally(() => this.changing--);
   }
 
-  /** The callback in this frame is done as far as its term is concerned: it waits for the end itself. */
+  /** The term no longer waits for the callback in this frame, because the callback waits for the term. */
   excuse(frame: string): void {
     this.#term?.work.excuse(frame);
     if (this.#following?.frame === frame) this.#following.done.resolve();
   }
 
-  /** Resolves when the work of the term is over, or this many milliseconds have passed. @returns whether it is over. */
+  /** Waits until the work of the term has settled, at most `withinMs` milliseconds. @returns whether it has settled. */
   async drain(withinMs: number): Promise<boolean> {
     const work = this.#term?.work;
     return work?.isBusy !== true || (await settledWithin(work.drained(), withinMs));
   }
 
-  /** As {@link drain}, for the follower's callback. @param signal ends the wait as if it had settled. */
-  async followed(withinMs: number, signal?: AbortSignal): Promise<boolean> {
+  /** Like {@link drain}, for `onFollower`. @param signal ends the wait as if it had settled. */
+  async followerSettled(withinMs: number, signal?: AbortSignal): Promise<boolean> {
     return (
       this.#following === undefined || (await settledWithin(this.#following.done.promise, withinMs, signal))
     );
   }
 
-  /** Resolves when the work has settled, however long that takes. */
-  async workSettled(): Promise<void> {
-    await this.#term?.work.settled();
-  }
-
-  /** Resolves when whatever was called has settled, however long that takes. */
+  /** Resolves when every callback has settled, however long that takes. */
   async settled(): Promise<void> {
-    await this.workSettled();
+    await this.#term?.work.settled();
     await this.#following?.settled;
   }
 }

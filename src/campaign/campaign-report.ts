@@ -1,24 +1,26 @@
 /**
- * Tells what happens to the campaigns of one election: each event with what its readers need to know.
+ * Reports the events of the campaigns of one election.
  */
 import type { EndCause, StopCause, Candidacy } from '../core/campaign-state.ts';
-import type { Candidate } from '../core/candidate-queue.ts';
+import type { QueuedCandidate } from '../core/candidate-queue.ts';
 import type { ElectionError } from '../errors.ts';
 import type { EtcdError } from '../etcd/etcd-error.ts';
 import type { EventLog } from '../logging/event-log.ts';
+import { Outage } from '../logging/outage.ts';
 import type { GuardListener } from '../loop-guard/loop-guard.ts';
 import type { LiveTerm } from '../term/live-term.ts';
-import type { CallbackName } from '../term/term-work.ts';
 import { clock } from '../util/clock.ts';
-import type { UnusualUsage } from '../events.ts';
+import type { CallbackName, UnusualUsage } from '../events.ts';
 import { recentStall } from '../util/event-loop-stall.ts';
 
 export class CampaignReport {
   readonly #election: string;
+  /** Failures to enter the queue. */
+  readonly #entryFailures = new Outage();
   readonly #eventLog: EventLog;
-  /** The unusual usages that were reported. Each is reported only once. */
-  readonly #told = new Set<UnusualUsage>();
-  /** Tells what the guard does to the election. */
+  /** The unusual usages that were reported. Each is reported only once. Created for the first. */
+  #told: Set<UnusualUsage> | undefined;
+  /** Reports what the loop guard does to the election. */
   readonly guard: GuardListener;
 
   constructor(election: string, eventLog: EventLog) {
@@ -31,6 +33,7 @@ export class CampaignReport {
   }
 
   entered({ key, createRevision }: Candidacy, position: number): void {
+    this.#entryFailures.over();
     const fencingToken = createRevision.toString();
     this.#eventLog.report({
       type: 'candidate.entered',
@@ -41,16 +44,17 @@ export class CampaignReport {
     });
   }
 
-  /** The campaign did not get into the queue, and tries again. */
+  /** The campaign could not enter the queue, and tries again. One line a minute is enough: an outage has many tries. */
   enterFailed({ message: reason }: EtcdError): void {
-    this.#eventLog.report({ type: 'candidate.failed', election: this.#election, reason });
+    const isRepeated = this.#entryFailures.note() === undefined;
+    this.#eventLog.report({ type: 'candidate.failed', election: this.#election, reason, isRepeated });
   }
 
   refused(reason: string, forMs: number): void {
     this.#eventLog.report({ type: 'candidate.refused', election: this.#election, reason, forMs });
   }
 
-  /** The wait for a term is over although we still want to lead. */
+  /** Our place in the queue was lost while we waited. */
   lostPlace({ createRevision }: Candidacy, reason: EndCause): void {
     const fencingToken = createRevision.toString();
     this.#eventLog.report({ type: 'candidate.lost', election: this.#election, fencingToken, reason });
@@ -68,19 +72,22 @@ export class CampaignReport {
     });
   }
 
-  /** What many write by mistake; told once. */
+  /** A frequent mistake. Reported once. */
   unusual(usage: UnusualUsage, reason: string): void {
+    this.#told ??= new Set();
     if (this.#told.has(usage)) return;
     this.#told.add(usage);
     this.#eventLog.report({ type: 'usage.unusual', election: this.#election, usage, reason });
   }
 
-  leaderChanged(leader: Candidate | undefined): void {
+  /** @param isKnown false if the leader is unknown, rather than absent. */
+  leaderChanged(leader: QueuedCandidate | undefined, isKnown: boolean): void {
     this.#eventLog.report({
       type: 'leader.changed',
       election: this.#election,
       fencingToken: leader?.fencingToken.toString(),
       value: leader?.value,
+      isKnown,
     });
   }
 
@@ -101,11 +108,11 @@ export class CampaignReport {
       election: this.#election,
       fencingToken: term.fencingToken.toString(),
       reason,
-      ledMs: clock.now() - term.startedAtMs,
+      ledMs: (term.endedAtMs ?? clock.now()) - term.startedAtMs,
     });
   }
 
-  /** The lease was lost because this process did not run: etcd and the network are not the cause. */
+  /** The lease was lost because this process did not run. Does nothing if there was no such stall. */
   stalled(term: LiveTerm, reason: EndCause, ttlMs: number): void {
     if (reason !== 'deadline-passed' && reason !== 'lease-lost') return;
     const stall = recentStall(ttlMs);
@@ -114,7 +121,7 @@ export class CampaignReport {
     this.#eventLog.report({ type: 'process.stalled', election: this.#election, fencingToken, ...stall });
   }
 
-  /** A term that is over is still asked, although a newer one has begun. Told once for each term. */
+  /** An ended term is still used although a newer one has begun. Reported once for every term. */
   staleUse(term: LiveTerm, current: LiveTerm | undefined): void {
     if (current === undefined || current === term || current.isOver || term.isStaleTold) return;
     term.isStaleTold = true;
@@ -159,9 +166,14 @@ export class CampaignReport {
     this.#eventLog.report({ type: 'release.failed', election: this.#election, key, reason });
   }
 
-  /** Bound to this report: callbacks get it as a function. */
+  /** A bound function, because it is passed on as a callback. */
   readonly callbackFailed = (callback: CallbackName, error: unknown): void =>
     this.#eventLog.report({ type: 'callback.failed', election: this.#election, callback, error });
+
+  /** `lead()` with `ifFree` found another candidate. */
+  skipped(leader: string | undefined): void {
+    this.#eventLog.report({ type: 'campaign.ended', election: this.#election, reason: 'skipped', leader });
+  }
 
   campaignEnded(reason: StopCause, error: ElectionError): void {
     this.#eventLog.report({

@@ -1,6 +1,7 @@
 /**
- * The campaigns of one Election object, one after another: begins them, ends them, and refuses what cannot begin.
+ * Runs the campaigns of one `Election` object, one after another. Begins and ends them, and refuses those that cannot begin.
  */
+import type { UnfinishedCallbacks } from '../client/active-campaigns.ts';
 import type { StopCause } from '../core/campaign-state.ts';
 import type { HealthFacts } from '../core/health.ts';
 import { AlreadyStandingError, ElectionClosedError, type ElectionError } from '../errors.ts';
@@ -8,21 +9,21 @@ import { callSite, type PublicFunction } from '../loop-guard/call-site.ts';
 import { checkValue } from '../input-checks.ts';
 import type { Term } from '../term/term.ts';
 import { sharedAbort } from '../util/abort.ts';
-import { clock } from '../util/clock.ts';
 import { unheard } from '../util/deferred.ts';
 import { ownName } from '../util/own-name.ts';
 import { CallbackFrames } from '../util/callback-frames.ts';
 import { Callbacks } from './callbacks.ts';
 import { Campaign } from './campaign.ts';
 import { endedError, type CampaignTools } from './campaign-tools.ts';
+import { EarlierCallbacks } from './earlier-callbacks.ts';
 import type { LeadWork } from './lead-work.ts';
-import { overUnlessAwaited } from './self-wait.ts';
-import { noteAwaiting, tellInTurn } from './unusual-usage.ts';
+import { endOrAwaiter } from './self-wait.ts';
+import { noteAwaiting, tellEarlierWork, tellInTurn } from './unusual-usage.ts';
 
 interface Start {
   readonly callbacks: Callbacks;
   readonly calledFrom: readonly string[];
-  /** Gives up if another candidate stands already. */
+  /** Whether the campaign ends at once if there is another candidate already. */
   readonly ifFree: boolean;
 }
 
@@ -32,41 +33,45 @@ export class CampaignRunner {
   readonly #onStanding: (isStanding: boolean) => void;
   #closingAbort: AbortController | undefined;
   #closedError: ElectionClosedError | undefined;
-  /** What etcd ended the last campaign with by refusing it. */
+  /** etcd's refusal that ended the last campaign; undefined if there was none. */
   #refused: string | undefined;
   #campaign: Campaign | undefined;
   /** Set while `lead()` is under way. */
   #leadCampaign: Campaign | undefined;
-  /** The last campaign that was begun: its callbacks may still run, and its key is ours. */
+  /** The last campaign that has begun. Its callbacks may still run. */
   #last: Campaign | undefined;
-  /** Message of the last refusal of ours, for `health()`. */
-  #notStanding: string | undefined;
-  /** The last term in which a callback was refused because it would have waited for itself. */
+  /** Callbacks for which the last campaign waits, or has waited. They may belong to another `Election`. */
+  #earlier: UnfinishedCallbacks | undefined;
+  /** Why this library refused the last call, for `health()`. */
+  #ownRefusal: string | undefined;
+  /** The last term in which we refused a call that would have waited for itself. */
   #selfWaitIn: Term | undefined;
+  /** How many calls have ended a campaign. A later one cancels a `campaign()` that still waits for the end of an earlier campaign. */
+  #ends = 0;
 
-  /** @param onStanding is called when a campaign begins, and when it is over or refused. */
+  /** @param onStanding called when a campaign begins, and when it has ended or was refused. */
   constructor(tools: CampaignTools, onStanding: (isStanding: boolean) => void) {
     this.#tools = tools;
     this.#callbacks = new Callbacks(tools.settings, tools);
     this.#onStanding = onStanding;
   }
 
-  /** The campaign under way. */
+  /** The present campaign. */
   get current(): Campaign | undefined {
     return this.#campaign;
   }
 
-  /** The last campaign that was begun: its key is ours. */
+  /** The last campaign that has begun. It knows our last key. */
   get last(): Campaign | undefined {
     return this.#last;
   }
 
-  /** What every call rejects with after `close()`. */
+  /** The error with which every call rejects after `close()`. */
   get closedError(): ElectionClosedError | undefined {
     return this.#closedError;
   }
 
-  /** Aborts on `close()`; made when it is asked for. */
+  /** Aborts on `close()`. Created on first use. */
   get closing(): AbortSignal {
     if (this.#closingAbort === undefined) {
       this.#closingAbort = sharedAbort();
@@ -75,28 +80,28 @@ export class CampaignRunner {
     return this.#closingAbort.signal;
   }
 
-  /** What `health()` goes by. */
+  /** The facts from which `health()` is computed. */
   get healthFacts(): HealthFacts {
     const campaign = this.#campaign;
     const term = campaign?.state === 'leading' ? campaign.turn.term : undefined;
     const { progressTimeoutMs, drainTimeoutMs } = this.#tools.settings;
-    const callbacks = this.#last?.callbacks; // they may outlive their campaign
+    const running = [this.#last?.callbacks, this.#earlier]; // they may outlive their campaigns
     return {
       standing: campaign !== undefined && !campaign.isStopping,
-      notStanding: this.#closedError === undefined ? this.#notStanding : undefined,
+      notStanding: this.#closedError === undefined ? this.#ownRefusal : undefined,
       term:
         term === undefined || term.isOver
           ? undefined
           : {
               remainingMs: term.leftMs,
-              quietMs: clock.now() - term.heartbeatAtMs,
+              quietMs: term.quietMs,
               isWorking: term.work.isWorking,
             },
       progressTimeoutMs,
-      workOverdueMs: callbacks?.workOverdueMs ?? 0,
-      followingMs: callbacks?.followingMs ?? 0,
+      workAfterTermMs: Math.max(...running.map((callbacks) => callbacks?.workAfterTermMs ?? 0)),
+      followingMs: Math.max(...running.map((callbacks) => callbacks?.followingMs ?? 0)),
       drainTimeoutMs,
-      // A service that closes a refused election has taken note of it.
+      // If the service has closed the election, it knows about the refusal.
       refusal: campaign?.refusal ?? (this.#closedError === undefined ? this.#refused : undefined),
     };
   }
@@ -105,7 +110,7 @@ export class CampaignRunner {
   campaign(value: string | undefined, method: PublicFunction, again: () => Promise<Term>): Promise<Term> {
     const running = this.#campaign;
     if (running?.isStopping === true && this.#closedError === undefined)
-      return this.#tools.callers.repeat(method, () => this.#afterCallbacks(running.ended, again, method));
+      return this.#campaignAfter(running.ended, method, again);
     if (running !== undefined && this.#leadCampaign === undefined && this.#closedError === undefined)
       return this.#repeat(running, value, method);
     const start = { callbacks: this.#callbacks, calledFrom: callSite(method), ifFree: false };
@@ -121,7 +126,18 @@ export class CampaignRunner {
     });
   }
 
-  /** `campaign()` while one is under way: announces the value, and gives the present or the next term. */
+  /** `campaign()` while an earlier campaign ends. `resign()` and `close()` cancel it until it begins: the last call counts. */
+  #campaignAfter(ended: Promise<void>, method: PublicFunction, again: () => Promise<Term>): Promise<Term> {
+    const { callers, election } = this.#tools;
+    const endsBefore = this.#ends;
+    const begin = (): Promise<Term> =>
+      this.#ends === endsBefore
+        ? again()
+        : callers.refuse(this.#closedError ?? endedError(election, 'resigned'));
+    return callers.repeat(method, () => this.#afterCallbacks(ended, begin, method));
+  }
+
+  /** `campaign()` during a campaign: announces the value, and returns the present or the next term. */
   #repeat(running: Campaign, value: string | undefined, method: PublicFunction): Promise<Term> {
     try {
       if (value !== undefined) checkValue(value, this.#tools.election);
@@ -143,7 +159,7 @@ export class CampaignRunner {
       const over = lead.over(campaign, stop);
       over.catch(() => undefined);
       if (CallbackFrames.isAnyRunning) await noteAwaiting(campaign);
-      const awaiting = campaign.ready && (await overUnlessAwaited(campaign.ready, frames));
+      const awaiting = campaign.ready && (await endOrAwaiter(campaign.ready, frames));
       if (awaiting !== undefined) stop('resigned');
       await campaign.ended;
       this.#leadCampaign = undefined;
@@ -155,17 +171,18 @@ export class CampaignRunner {
   async stepDown(method: PublicFunction): Promise<void> {
     const campaign = this.#campaign;
     if (campaign?.state !== 'leading') return await this.#tools.callers.idle(method);
-    await overUnlessAwaited(campaign.stepDown(), this.#tools.frames);
+    await endOrAwaiter(campaign.stepDown(), this.#tools.frames);
   }
 
   async end(reason: StopCause, method: PublicFunction): Promise<void> {
+    this.#ends++;
     const campaign = this.#campaign;
     const { callers, election, frames } = this.#tools;
     if (campaign === undefined) return await callers.idle(method);
     campaign.stop(reason, endedError(election, reason));
-    const awaiting = await overUnlessAwaited(campaign.ended, frames);
+    const awaiting = await endOrAwaiter(campaign.ended, frames);
     if (awaiting === undefined || reason === 'resigned') return;
-    // The callback has said that it is done, unless it awaits other things too.
+    // The callback counts as done, unless it awaits other things too.
     if (awaiting.isAlone) campaign.callbacks.excuse(awaiting.frame);
     await campaign.ended;
   }
@@ -177,40 +194,41 @@ export class CampaignRunner {
   }
 
   /** Rejects through the guard. Callers may ignore the rejection, so the log and `health()` have it too. */
-  refuse(error: ElectionError, calledFrom: readonly string[], isFree = false): Promise<never> {
+  refuse(error: ElectionError, calledFrom: readonly string[], isUndelayed = false): Promise<never> {
     const { callers, election, eventLog } = this.#tools;
-    if (!(error instanceof ElectionClosedError) && this.#notStanding !== error.message) {
-      this.#notStanding = error.message;
+    if (!(error instanceof ElectionClosedError) && this.#ownRefusal !== error.message) {
+      this.#ownRefusal = error.message;
       eventLog.report({ type: 'campaign.refused', election, error });
       if (this.#campaign === undefined) this.#onStanding(false);
     }
-    return callers.refuse(error, calledFrom, isFree);
+    return callers.refuse(error, calledFrom, isUndelayed);
   }
 
-  /** Begins a campaign. A refusal passes the guard first: one that comes at once makes loops hot. */
+  /** Begins a campaign. The guard delays a refusal, because an immediate refusal would let a loop run hot. */
   #begin<T>(
     value: string | undefined,
     { callbacks, calledFrom, ifFree }: Start,
     then: (campaign: Campaign) => Promise<T>,
   ): Promise<T> {
     let announced = value;
-    let letGo: () => void;
+    let releaseClaim: () => void;
     try {
       if (this.#closedError !== undefined) throw this.#closedError;
       if (announced === undefined) announced = ownName();
       checkValue(announced, this.#tools.election);
-      letGo = this.#claim();
+      releaseClaim = this.#claim();
     } catch (error) {
       return this.refuse(error as ElectionError, calledFrom);
     }
-    this.#notStanding = undefined;
+    this.#ownRefusal = undefined;
     this.#refused = undefined;
     const { campaignKey, campaigns } = this.#tools;
     const active = campaigns.at(campaignKey);
+    this.#earlier = active.previousCallbacks;
     const campaign = new Campaign(this.#tools, callbacks, {
       value: announced,
       calledFrom,
-      after: active.previousCallbacks,
+      after: this.#earlier,
       ifFree,
     });
     this.#campaign = this.#last = campaign;
@@ -219,13 +237,15 @@ export class CampaignRunner {
       this.#refused = campaign.refusal;
       this.#campaign = undefined;
       this.#onStanding(false);
-      letGo();
+      releaseClaim();
     });
-    const previousCallbacks = campaign.settled.then(() => {
-      if (active.previousCallbacks === previousCallbacks) active.previousCallbacks = undefined;
+    if (this.#earlier !== undefined) void tellEarlierWork(this.#tools, this.#earlier, campaign);
+    const these = new EarlierCallbacks(callbacks, campaign.settled, this.#earlier);
+    void these.settled.then(() => {
+      if (active.previousCallbacks === these) active.previousCallbacks = undefined;
       campaigns.forget(campaignKey);
     });
-    active.previousCallbacks = previousCallbacks;
+    active.previousCallbacks = these;
     return then(campaign);
   }
 
@@ -233,48 +253,55 @@ export class CampaignRunner {
   #claim(): () => void {
     const { election, campaignKey, campaigns, guard } = this.#tools;
     const refuse = (why: string): never => {
+      campaigns.forget(campaignKey);
       throw new AlreadyStandingError(election, `election "${election}" ${why}`);
     };
     const active = campaigns.at(campaignKey);
-    if (active.isTaken)
+    if (this.#campaign !== undefined)
+      refuse(
+        'already has a campaign of this Election: await its lead(), or call resign(), or use another client for a second candidate',
+      );
+    if (active.isClaimed)
       refuse('already has a candidate on this client and TTL: use that Election, or close it first');
     const over = guard.admitCampaign();
     if (over === undefined)
-      return refuse('is one too many for this process: a loop makes clients, or names, and awaits nothing');
-    active.isTaken = true;
+      return refuse(
+        'cannot begin a campaign: this process runs too many of them, or creates elections too fast. Await each one',
+      );
+    active.isClaimed = true;
     return () => {
-      active.isTaken = false;
+      active.isClaimed = false;
       campaigns.forget(campaignKey);
       over();
     };
   }
 
   /**
-   * Goes on when the callbacks of an earlier term are over. If one of them awaits this call, the call would wait for
-   * itself: it is refused.
+   * Runs `go` after the callbacks of an earlier term have settled. If one of them awaits this call, the call would wait for
+   * itself, so it is refused.
    */
   #afterCallbacks<T>(done: Promise<void>, go: () => Promise<T>, method: PublicFunction): Promise<T> {
     return unheard(async () => {
-      const awaiting = await overUnlessAwaited(done, this.#tools.frames);
+      const awaiting = await endOrAwaiter(done, this.#tools.frames);
       if (awaiting === undefined) return await go();
-      void done.then(() => void go().catch(() => undefined)); // it begins all the same, when that callback has returned
+      void done.then(() => void go().catch(() => undefined)); // `go` still runs, after that callback has returned
       return await this.#refuseSelfWait('campaign', callSite(method));
     });
   }
 
   /**
-   * The first refusal in a term is not delayed: the term cannot end before that callback returns, and the term itself
-   * has passed the guard.
+   * Refuses a call that would wait for itself. The first such refusal in a term is not delayed: the callback must return before
+   * the next round, and that round passes the guard.
    */
   #refuseSelfWait(call: 'campaign' | 'lead', calledFrom: readonly string[]): Promise<never> {
     const { election, last } = this.#tools;
-    const isFree = last.term !== undefined && last.term !== this.#selfWaitIn;
+    const isUndelayed = last.term !== undefined && last.term !== this.#selfWaitIn;
     this.#selfWaitIn = last.term;
     const error = new AlreadyStandingError(
       election,
-      `${call}() of election "${election}" would wait for itself: a callback awaits it whose own term has ended. ` +
-        'Return from the callback; a campaign stands again by itself then, and after term.stepDown() as well',
+      `${call}() of election "${election}" would wait for itself: a callback of an ended term awaits this call. ` +
+        'Return from the callback. The campaign then continues by itself, also after term.stepDown()',
     );
-    return this.refuse(error, calledFrom, isFree);
+    return this.refuse(error, calledFrom, isUndelayed);
   }
 }

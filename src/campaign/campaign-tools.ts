@@ -1,5 +1,5 @@
 /**
- * What the campaigns of one election work with: made once for every Election.
+ * The parts that all campaigns of one `Election` share. They are created once.
  */
 import type { Etcd3 } from 'etcd3';
 import type { ActiveCampaigns } from '../client/active-campaigns.ts';
@@ -14,7 +14,7 @@ import type { SharedWatch } from '../etcd/watch.ts';
 import { defaultLogger, EventLog } from '../logging/event-log.ts';
 import { CallLimiter } from '../loop-guard/call-limits.ts';
 import { endpointsOf, keyOf, type ElectionScope } from '../loop-guard/guard-key.ts';
-import { guardOf, type LoopGuard } from '../loop-guard/loop-guard.ts';
+import { electionGuard, type LoopGuard } from '../loop-guard/loop-guard.ts';
 import { countSyncCall } from '../loop-guard/sync-flood.ts';
 import { resolveOptions, type ElectionOptions, type Settings } from '../options.ts';
 import { checkClient, checkName, shortName } from '../input-checks.ts';
@@ -22,13 +22,13 @@ import type { LiveTerm } from '../term/live-term.ts';
 import type { CallbackFrames } from '../util/callback-frames.ts';
 import { CampaignReport } from './campaign-report.ts';
 
-/** What the campaigns of one election need of the rest of the library. */
+/** The parts of the library that the campaigns of one election use. */
 export interface CampaignTools {
   readonly election: string;
   /** Prefix of all candidates' keys. */
-  readonly electionKeys: string;
+  readonly keyPrefix: string;
   readonly settings: Settings;
-  /** Tells the campaigns of one client apart: TTL, prefix and name. */
+  /** Identifies a campaign of the client: TTL, prefix and name. */
   readonly campaignKey: string;
   /** All campaigns of this client. */
   readonly campaigns: ActiveCampaigns;
@@ -36,29 +36,29 @@ export interface CampaignTools {
   readonly sharedWatch: SharedWatch;
   readonly sessions: SessionPool;
   readonly refusalBackoff: RefusalBackoff;
-  /** What elections of this client ask for in one turn is sent together. */
+  /** Combines the entries that this client's elections request in one event loop turn. */
   readonly entries: SharedClient['entries'];
+  /** Combines their releases in the same way. */
   readonly releases: SharedClient['releases'];
   /** Finds the callbacks of this election on the stack. */
   readonly frames: CallbackFrames;
   readonly guard: LoopGuard;
   /**
-   * Guards that few elections ever need, found or made when they are needed: `quits` is passed by campaigns that are
-   * given up before the guard let them go, else giving up would be a way round it; `announcements` by every value
-   * that is announced within a term or a wait.
+   * Guards that few elections need, created on first use. `quits` delays campaigns that end before the guard released them.
+   * Otherwise ending early would bypass the guard. `announcements` delays every announcement of a value.
    */
-  readonly guardOf: (what: 'quits' | 'announcements') => LoopGuard;
-  /** What the calls of a term pass. */
+  readonly guardFor: (what: 'quits' | 'announcements') => LoopGuard;
+  /** Limits the public calls of the election and its terms. */
   readonly callers: CallLimiter;
   readonly eventLog: EventLog;
   readonly report: CampaignReport;
   /** The election's last term, whichever campaign it belongs to. */
   readonly last: { term?: LiveTerm };
-  /** Called when our own lease has run out: an iteration that shows us as the leader must look again. */
+  /** Listeners to call when our lease expires. An observer that shows us as the leader must check again. */
   readonly leaseLosses: Set<() => void>;
 }
 
-/** Checks the constructor's arguments. Refused calls are counted too: a loop may catch the error and try again for ever. */
+/** Checks the constructor's arguments. Counts refused calls too, because a loop may catch the error and try again for ever. */
 function checked(client: Etcd3, name: string, options: ElectionOptions | undefined): Settings {
   try {
     checkName(name);
@@ -72,7 +72,7 @@ function checked(client: Etcd3, name: string, options: ElectionOptions | undefin
 
 /**
  * @throws {InvalidInputError} if an argument of the constructor is not valid.
- * @throws {RunawayLoopError} if a loop makes elections without ever letting the event loop turn.
+ * @throws {RunawayLoopError} if a loop constructs elections without ever letting the event loop turn.
  */
 export function campaignTools(
   client: Etcd3,
@@ -89,7 +89,7 @@ export function campaignTools(
   const campaignKey = `${settings.ttlSeconds}|${settings.prefix}${election}`;
   return {
     election,
-    electionKeys: electionPrefix(settings.prefix, election),
+    keyPrefix: electionPrefix(settings.prefix, election),
     settings,
     campaignKey,
     campaigns: shared.campaigns,
@@ -100,8 +100,8 @@ export function campaignTools(
     entries: shared.entries,
     releases: shared.releases,
     frames: shared.campaigns.frames(campaignKey, election),
-    guard: guardOf(scope, 'campaign'),
-    guardOf: (what) => guardOf(scope, what),
+    guard: electionGuard(scope, 'campaign'),
+    guardFor: (what) => electionGuard(scope, what),
     callers: new CallLimiter(scope, settings.guard, report.guard),
     eventLog,
     report,
@@ -110,8 +110,18 @@ export function campaignTools(
   };
 }
 
-/** What callers get who still wait for a term when we end the campaign. */
+/** The error for callers that still wait for a term when the campaign ends. */
 export function endedError(election: string, reason: StopCause): ElectionClosedError {
-  const how = reason === 'aborted' ? 'its signal aborted' : `it was ${reason}`;
-  return new ElectionClosedError(election, `no longer standing in election "${election}": ${how}`);
+  return new ElectionClosedError(
+    election,
+    `the campaign in election "${election}" has ended: ${ENDED[reason]}`,
+  );
 }
+
+/** What ended a campaign, for error messages. */
+const ENDED: Readonly<Record<StopCause, string>> = {
+  resigned: 'resign() was called',
+  closed: 'close() was called',
+  aborted: 'its signal aborted',
+  refused: 'etcd refused it',
+};

@@ -1,8 +1,8 @@
 /**
- * A campaign under way: one replica standing in one election, from `campaign()` until it is over.
+ * One campaign of one replica, from `campaign()` until it has ended.
  *
- * core/campaign-state says what can follow what; this does each state's one job and feeds the outcome back. Watch
- * events, a lost session, `resign()`: all they can do is end the job at hand with an outcome.
+ * core/campaign-state decides which state follows. This class does the job of every state, and reports the outcome. A watch event,
+ * a lost session or `resign()` can only end the present job.
  */
 import { RefusedError, type ElectionError } from '../errors.ts';
 import {
@@ -14,14 +14,15 @@ import {
   type Outcome,
   type StopCause,
 } from '../core/campaign-state.ts';
+import type { UnfinishedCallbacks } from '../client/active-campaigns.ts';
 import type { LeaseHolder } from '../client/session-pool.ts';
 import { EtcdError, isFinal } from '../etcd/etcd-error.ts';
 import type { Term } from '../term/term.ts';
 import { sharedAbort } from '../util/abort.ts';
+import { nextTurn } from '../util/clock.ts';
 import { Deferred } from '../util/deferred.ts';
 import { settle } from '../util/settle.ts';
 import type { Callbacks } from './callbacks.ts';
-import type { CampaignReport } from './campaign-report.ts';
 import { endedError, type CampaignTools } from './campaign-tools.ts';
 import type { Candidate } from '../core/candidate.ts';
 import type { Place } from '../core/candidate-queue.ts';
@@ -32,21 +33,21 @@ import { QueueWatcher } from './queue-watcher.ts';
 import { Refusal } from './refusal.ts';
 import { RoundGuard } from './round-guard.ts';
 import { Turn } from './turn.ts';
+import { turnTools } from './turn-tools.ts';
 import { ValuePublisher } from './value-publisher.ts';
 
 /** How a campaign begins. */
 export interface CampaignStart {
   readonly value: string;
   readonly calledFrom: readonly string[];
-  /** What must have settled before this campaign calls back. */
-  readonly after: Promise<void> | undefined;
-  /** Gives up if another candidate stands already. */
+  /** Callbacks of the previous campaign. This campaign waits for them before it calls any. */
+  readonly after: UnfinishedCallbacks | undefined;
+  /** Whether the campaign ends at once if there is another candidate already. */
   readonly ifFree: boolean;
 }
 
 export class Campaign {
   readonly #tools: CampaignTools;
-  readonly #report: CampaignReport;
   readonly #start: CampaignStart;
   readonly #guard: RoundGuard;
   readonly #queueWatcher: QueueWatcher;
@@ -54,7 +55,7 @@ export class Campaign {
   readonly #holder: LeaseHolder;
   readonly #candidateKey: CandidateKey;
   readonly #value: ValuePublisher;
-  /** What etcd refuses to us although we have stood. */
+  /** etcd's refusal after we have been in the queue. */
   readonly #refusal: Refusal;
   #hasStood = false;
   readonly #stop = sharedAbort();
@@ -62,42 +63,33 @@ export class Campaign {
   #state: CampaignState = begin();
   /** The wait for our turn, and the term. */
   readonly turn: Turn;
-  /** For callers that wait until the key is deleted; made with the first of them. */
+  /** For callers that wait until the key is deleted. Created for the first of them. */
   #left: Deferred<void> | undefined;
-  /** For callers that wait until no callback of an earlier term is in the way; made with the first of them. */
+  /** For callers that wait for callbacks of an earlier term. Created for the first of them. */
   #ready: Deferred<void> | undefined;
-  /** Whether it gave up because another candidate stood already. */
-  isTaken = false;
+  /** Set if it has ended because there was another candidate already. */
+  skippedFor: { readonly leader: string | undefined } | undefined;
   /** The callbacks that it calls. */
   readonly callbacks: Callbacks;
-  /** Resolves when the campaign is over in etcd; the last callback may still be under way. */
+  /** Resolves when the campaign has ended in etcd. The last callback may still run. */
   readonly ended: Promise<void>;
   /** Resolves when the last callback has settled too. */
   readonly settled: Promise<void>;
 
   constructor(tools: CampaignTools, callbacks: Callbacks, start: CampaignStart) {
-    const { electionKeys, report, sessions, settings, eventLog } = tools;
+    const { keyPrefix, report, sessions, settings, eventLog } = tools;
     this.#tools = tools;
-    this.#report = report;
     this.#start = start;
     this.callbacks = callbacks;
     this.#guard = new RoundGuard(tools, start.calledFrom);
     this.#refusal = new Refusal(tools.refusalBackoff, (reason, forMs) => report.refused(reason, forMs));
     this.#candidateKey = new CandidateKey(tools);
     this.#holder = {
-      electionKeys,
+      keyPrefix,
+      isRefused: () => this.refusal !== undefined,
       onOwnKey: (found, revision) => this.turn.checkOwnKey(this.#candidacy, found, revision),
     };
-    this.#queueWatcher = new QueueWatcher(tools, {
-      isLeaderWanted: callbacks.isLeaderWanted,
-      onChange: () => {
-        this.turn.recheck();
-        this.#leaderView.tellChange();
-        this.#value.check();
-      },
-      onRefused: (fault) => this.#refuse(fault),
-      onDoubt: () => this.#leaderView.tellChange(),
-    });
+    this.#queueWatcher = this.#newQueueWatcher();
     this.#leaderView = new LeaderView(this.#queueWatcher, callbacks, report);
     this.#value = new ValuePublisher(tools, start.value, {
       signal: this.#stop.signal,
@@ -107,25 +99,40 @@ export class Campaign {
         if (this.turn.term !== undefined) this.turn.term.value = value;
       },
     });
-    this.turn = new Turn({
-      ...tools,
+    const ofTurn = turnTools(tools, {
       candidateKey: this.#candidateKey,
       queueWatcher: this.#queueWatcher,
       leaderView: this.#leaderView,
       value: this.#value,
       callbacks,
-      signal: this.#stop.signal,
       stopCause: () => this.#stopped?.reason,
       resign: () => this.#resign(),
+      signal: this.#stop.signal,
     });
+    this.turn = new Turn(ofTurn);
     const leavePlace = eventLog.begin(() => this.turn.tellExit());
     sessions.join(this.#holder, settings.marginMs, eventLog, settings.lastWill);
     this.ended = this.#run();
-    this.settled = this.ended.then(() => start.after).then(() => this.#lastCallbacks());
+    this.settled = this.ended
+      .then(() => start.after?.settled)
+      .then(() => callbacks.finish(this.#stop.signal));
     void this.ended.then(leavePlace);
   }
 
-  /** The term at hand, or else the next one; rejects when the campaign ends before there is one. */
+  #newQueueWatcher(): QueueWatcher {
+    return new QueueWatcher(this.#tools, {
+      isLeaderWanted: this.callbacks.isLeaderWanted,
+      onChange: () => {
+        this.turn.recheck();
+        this.#leaderView.tellChange();
+        this.#value.check();
+      },
+      onRefused: (fault) => this.#refuse(fault),
+      onDoubt: () => this.#leaderView.tellChange(),
+    });
+  }
+
+  /** The present or the next term. Rejects if the campaign ends before there is one. */
   term(): Promise<Term> {
     if (this.#stopped === undefined) return this.turn.next();
     const over = new Deferred<Term>();
@@ -135,25 +142,26 @@ export class Campaign {
 
   get state(): Exclude<CampaignState['name'], 'settling'> {
     const { name } = this.#state;
-    return name === 'settling' ? 'leaving' : name;
+    if (name !== 'settling') return name;
+    return this.#state.isAfterTerm || this.#start.after !== undefined ? 'leaving' : 'entering';
   }
 
-  /** Resolves when no callback of an earlier term is in the way any more; undefined if none is. */
+  /** Resolves when no callback of an earlier term delays us any more; undefined if none does. */
   get ready(): Promise<void> | undefined {
     const { name } = this.#state;
     const isEnding = name === 'leaving' || this.turn.term?.isOver === true;
-    const isSettling = name === 'settling' && (this.#state.isAfterTerm || this.#start.after !== undefined);
-    const isInTheWay = isSettling || (isEnding && this.#stopped === undefined);
-    return isInTheWay ? (this.#ready ??= new Deferred()).promise : undefined;
+    const isSettling = name === 'settling' && this.state === 'leaving';
+    const isDelayed = isSettling || (isEnding && this.#stopped === undefined);
+    return isDelayed ? (this.#ready ??= new Deferred()).promise : undefined;
   }
 
-  /** Undefined while nothing is known. */
+  /** The leader; undefined if there is none, or it is unknown. */
   get leader(): Candidate | undefined {
     const { term } = this.turn;
     return this.#candidacy === undefined || term?.isOver === true ? undefined : this.#leaderView.leader(term);
   }
 
-  /** Whether our lease has run out, by the clock, and we have not entered anew since. */
+  /** Whether our lease has run out by the clock, and we have not entered again since. */
   get isLeaseLost(): boolean {
     const { term } = this.turn;
     return this.#leaderView.isLeaseLost || (term?.isOver === false && term.leftMs <= 0);
@@ -164,7 +172,7 @@ export class Campaign {
     return this.#leaderView.ownKey;
   }
 
-  /** Our place in the queue; undefined while we are not in it. */
+  /** Our place in the queue; undefined if we are not in it. */
   get place(): Place | undefined {
     return this.#candidacy && this.#queueWatcher.queue.place(this.#candidacy);
   }
@@ -175,7 +183,7 @@ export class Campaign {
     return state.name === 'waiting' || state.name === 'leading' ? state.candidacy : undefined;
   }
 
-  /** What etcd refuses to us; undefined while it permits. */
+  /** Why etcd refuses us; undefined if it does not. */
   get refusal(): string | undefined {
     const ended = this.#stopped?.reason === 'refused' ? this.#stopped.error.message : undefined;
     return ended ?? this.#refusal.reason;
@@ -186,15 +194,17 @@ export class Campaign {
     return this.#stopped !== undefined;
   }
 
-  /** Ends the campaign for good; the job at hand learns of it at once. Only the first cause counts. */
+  /** Ends the campaign, and its present job at once. Only the first cause counts. */
   stop(reason: StopCause, error: ElectionError): void {
     if (this.#stopped !== undefined) return;
     this.#stopped = { reason, error };
     this.turn.finish({ type: 'stopped', reason });
-    this.#stop.abort(error); // without a reason it makes one, with a stack trace, on the way to the release
+    const abort = (): void => this.#stop.abort(error); // without this error, abort() would create one, with a stack trace
+    if (this.#state.name !== 'leading') abort();
+    else nextTurn(abort); // the release is sent first
   }
 
-  /** Ends the term, if there is one, and stands again at the back of the queue. @returns when the key is given up. */
+  /** Ends the term, if there is one, and enters again at the end of the queue. Resolves when the key is deleted. */
   stepDown(): Promise<void> {
     if (this.#state.name !== 'leading') return Promise.resolve();
     const { promise } = (this.#left ??= new Deferred());
@@ -215,11 +225,12 @@ export class Campaign {
         if (this.#state.name === 'held' || this.#state.name === 'ended') this.#tellReady();
       }
     } catch (bug) {
-      this.#failSafe(bug);
+      await this.#failSafe(bug);
     }
     const { reason, error } = this.#stopped!;
     await this.#guard.end();
-    this.#report.campaignEnded(reason, error);
+    if (this.skippedFor === undefined) this.#tools.report.campaignEnded(reason, error);
+    else this.#tools.report.skipped(this.skippedFor.leader);
     this.#queueWatcher.close();
     await this.#tools.sessions.leave(this.#holder);
     this.turn.end(error);
@@ -244,15 +255,11 @@ export class Campaign {
     }
   }
 
-  /** Work that ignores its signal is not started a second time: we stand again when it has settled. */
+  /** Waits for callbacks that still run. We enter again only after that, so work never runs twice at once. */
   async #settleCallbacks(isAfterTerm: boolean): Promise<Outcome> {
-    const { callbacks } = this;
-    if (this.#start.after !== undefined) await this.#orStopped(this.#start.after);
-    if (isAfterTerm && this.#stopped === undefined) {
-      await this.#orStopped(callbacks.workSettled());
-      if (this.#stopped === undefined) callbacks.followIfDue(this.#stop.signal);
-      await this.#orStopped(callbacks.settled());
-    }
+    if (this.#start.after !== undefined) await this.#orStopped(this.#start.after.settled);
+    if (isAfterTerm && this.#stopped === undefined)
+      await this.#orStopped(this.callbacks.finish(this.#stop.signal));
     return this.#stoppedOr({ type: 'settled' });
   }
 
@@ -266,7 +273,7 @@ export class Campaign {
     return this.#stoppedOr({ type: 'released' });
   }
 
-  /** At the very start it ends the campaign: the configuration is wrong. Later it is an outage. */
+  /** A refusal before the first entry, and a closed client, end the campaign. A later refusal counts as an outage. */
   #refuse(fault: EtcdError): void {
     if (!this.#hasStood || fault.kind === 'client-closed')
       return this.stop('refused', refusedError(this.#tools.election, fault));
@@ -289,17 +296,17 @@ export class Campaign {
       this.#guard.entered();
       if (isFirst) void this.turn.tellSharedValue(candidacy);
       const { position } = this.#queueWatcher.queue.place(candidacy);
-      this.#report.entered(candidacy, position);
+      this.#tools.report.entered(candidacy, position);
       this.#leaderView.tellChange();
       if (this.#start.ifFree && position > 1) {
-        this.isTaken = true;
+        this.skippedFor = { leader: this.#queueWatcher.queue.leader?.value };
         this.#resign();
       }
       return { type: 'entered', candidacy };
     } catch (error) {
       if (!(error instanceof EtcdError)) throw error;
       if (isFinal(error)) this.#refuse(error);
-      else if (this.#stopped === undefined) this.#report.enterFailed(error);
+      else if (this.#stopped === undefined) this.#tools.report.enterFailed(error);
       return this.#stoppedOr({ type: 'failed' });
     }
   }
@@ -317,31 +324,25 @@ export class Campaign {
     return { type: 'left' };
   }
 
-  async #lastCallbacks(): Promise<void> {
-    await this.callbacks.settled();
-    this.callbacks.followIfDue(this.#stop.signal);
-    await this.callbacks.settled();
-  }
-
   #stoppedOr(outcome: Outcome): Outcome {
     return this.#stopped === undefined ? outcome : { type: 'stopped', reason: this.#stopped.reason };
   }
 
-  /** Resolves with the promise, or when the campaign must end. No listener stays after a term. */
+  /** Resolves with the promise, or when the campaign must end. Leaves no listener behind. */
   #orStopped(promise: Promise<void>): Promise<void> {
     return settle(promise, { signal: this.#stop.signal }, () => undefined);
   }
 
-  /** A bug of ours, never the world's doing. Whatever it was, we must not go on acting as leader. */
-  #failSafe(bug: unknown): void {
-    const { election } = this.#tools;
-    this.stop(
-      'refused',
-      new RefusedError(election, `a bug in etcd-election: ${String(bug)}`, { cause: bug }),
-    );
+  /** Ends the campaign after a bug of this library. Whatever the bug is, we must not continue to act as leader. */
+  async #failSafe(bug: unknown): Promise<void> {
+    const message = `a bug in etcd-election: ${String(bug)}`;
+    this.stop('refused', new RefusedError(this.#tools.election, message, { cause: bug }));
     this.turn.endTerm('refused');
+    this.turn.endWait();
     this.#queueWatcher.close();
     this.#guard.stop();
+    await this.#candidateKey.giveUp(false).catch(() => undefined); // the session retries
+    this.#left?.resolve();
     this.#state = { name: 'ended', reason: 'refused' };
     this.#tellReady();
   }

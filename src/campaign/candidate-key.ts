@@ -1,9 +1,17 @@
 /**
- * Our key in the queue of one election, under one session at a time: taken, and given up again for certain.
+ * Creates our key in the queue of one election, and reliably deletes it again. It is under one session at a time.
  */
 import type { Candidacy } from '../core/campaign-state.ts';
-import type { Candidate } from '../core/candidate-queue.ts';
-import * as candidacies from '../etcd/election-keys.ts';
+import type { QueuedCandidate } from '../core/candidate-queue.ts';
+import {
+  candidateKey,
+  enter,
+  proclaim,
+  release as releaseKey,
+  releaseUnconfirmed as releaseUnconfirmedKey,
+  type EnterTogether,
+  type Entry,
+} from '../etcd/election-keys.ts';
 import { EtcdError } from '../etcd/etcd-error.ts';
 import type { CallLimits, EtcdTransport } from '../etcd/transport.ts';
 import type { Release } from '../client/pending-deletes.ts';
@@ -12,80 +20,80 @@ import type { SessionPool } from '../client/session-pool.ts';
 import { clock } from '../util/clock.ts';
 import type { CampaignTools } from './campaign-tools.ts';
 
-type Tools = Pick<CampaignTools, 'transport' | 'electionKeys' | 'sessions' | 'entries' | 'releases'>;
+type Tools = Pick<CampaignTools, 'transport' | 'keyPrefix' | 'sessions' | 'entries' | 'releases'>;
 
-/** About so much is said of a key beside the key itself and its value, in a request or an answer. */
+/** Approximate size of a key's other fields in a request or an answer, in bytes. */
 const BYTES_BESIDE = 100;
 
 export class CandidateKey {
   readonly #tools: Tools;
   readonly #transport: EtcdTransport;
-  readonly #electionKeys: string;
+  readonly #keyPrefix: string;
   readonly #sessions: SessionPool;
   #session: Session | undefined;
-  /** An enter was sent and not answered: our key may be in etcd without our knowing. */
+  /** Our key in the queue; undefined if we are not known to have one. */
+  #candidacy: Candidacy | undefined;
+  /** Whether an entry was sent and not answered. Our key may exist without our knowledge. */
   #unconfirmed = false;
-  /** Until when an enter that was not answered may still arrive, and put our key back after we gave it up. */
+  /** Until when an unanswered entry may still arrive, and create our key again after its release. In milliseconds. */
   #lateUntilMs = 0;
-  /** The key of a session that ended: it goes with its lease, unless somebody has taken it off that lease. */
+  /** The key of an ended session. The lease deletes it, unless an operator has detached it. */
   #abandoned: Candidacy | undefined;
-
-  /** How large the queue was when we saw it last, in bytes. */
+  /** The size of the queue at the last entry, in bytes. */
   #queueBytes = 0;
 
   constructor(tools: Tools) {
     this.#tools = tools;
     this.#transport = tools.transport;
-    this.#electionKeys = tools.electionKeys;
+    this.#keyPrefix = tools.keyPrefix;
     this.#sessions = tools.sessions;
   }
 
-  /** The session whose lease the key is on; undefined without one. */
+  /** The session to whose lease the key is attached; undefined if there is none. */
   get session(): Session | undefined {
     return this.#session;
   }
 
   /**
-   * Takes a place at the end of the queue: waits for a session as long as it takes, then one transaction.
+   * Enters at the end of the queue. Waits for a session as long as that takes, and then sends one transaction.
    *
    * @throws {EtcdError}
    */
-  async take(value: () => string, signal: AbortSignal): Promise<candidacies.Entry> {
+  async take(value: () => string, signal: AbortSignal): Promise<Entry> {
     try {
       return await this.#takeUnder(value, signal);
     } catch (error) {
-      // The lease went without our noticing. Only a new one can tell whether anything else is wrong.
+      // The lease had already expired. Try once more under a new lease.
       if (!(error instanceof EtcdError) || error.kind !== 'lease-gone') throw error;
       return await this.#takeUnder(value, signal);
     }
   }
 
-  async #takeUnder(value: () => string, signal: AbortSignal): Promise<candidacies.Entry> {
+  async #takeUnder(value: () => string, signal: AbortSignal): Promise<Entry> {
     const limits: CallLimits = { withinMs: CALL_LIMIT_MS, signal };
     const session = await this.#sessions.acquire(signal);
     if (session !== this.#session) {
-      // The old lease goes, and its key with it.
+      // This is another session, or our first entry. Nothing is unconfirmed under it.
       this.#unconfirmed = false;
       this.#lateUntilMs = 0;
     }
     this.#session = session;
     let unconfirmedBefore = this.#unconfirmed;
     try {
-      await session.pendingDeletes.flush(
-        candidacies.candidateKey(this.#electionKeys, session.leaseId),
-        limits,
-      );
+      const key = candidateKey(this.#keyPrefix, session.leaseId);
+      const lateUntilMs = await session.pendingDeletes.flush(key, limits);
+      this.#lateUntilMs = Math.max(this.#lateUntilMs, lateUntilMs);
       this.#unconfirmed = true;
-      const entrant = { electionKeys: this.#electionKeys, leaseId: session.leaseId, value: value() };
-      // Where our key may stand already it would stop the others, and what failed beside others is tried alone.
+      const entrant = { keyPrefix: this.#keyPrefix, leaseId: session.leaseId, value: value() };
+      // If our key may exist, a shared transaction would fail for all. So send this entry alone.
       const together = unconfirmedBefore ? undefined : this.#together(limits);
-      const entry = await candidacies.enter(this.#transport, entrant, limits, together);
+      const entry = await enter(this.#transport, entrant, limits, together);
       this.#queueBytes = bytesOf(entry.candidates);
-      unconfirmedBefore = true; // our key stands: that a later call was never sent takes nothing back
-      // A value that changed on the way.
-      if (entrant.value !== value())
-        await candidacies.proclaim(this.#transport, entry.candidacy, value(), limits);
+      unconfirmedBefore = true; // our key exists now, even if a later call fails before it is sent
+      // The value changed while the entry was under way.
+      if (entrant.value !== value()) await proclaim(this.#transport, entry.candidacy, value(), limits);
       this.#unconfirmed = false;
+      this.#candidacy = entry.candidacy;
       this.#deleteAbandoned(entry, session, limits);
       return entry;
     } catch (error) {
@@ -96,17 +104,17 @@ export class CandidateKey {
     }
   }
 
-  #together(limits: CallLimits): candidacies.EnterTogether {
+  #together(limits: CallLimits): EnterTogether {
     return (entrant) => {
-      const { electionKeys, value } = entrant;
-      const ownBytes = 2 * electionKeys.length + Buffer.byteLength(value) + BYTES_BESIDE;
+      const { keyPrefix, value } = entrant;
+      const ownBytes = 2 * keyPrefix.length + Buffer.byteLength(value) + BYTES_BESIDE;
       const answerBytes = this.#queueBytes + ownBytes;
       const { withinMs } = limits;
-      const sentBytes = ownBytes + 2 * electionKeys.length;
+      const sentBytes = ownBytes + 2 * keyPrefix.length;
       return this.#tools.entries.join({
         request: entrant,
         limits,
-        electionKeys,
+        keyPrefix,
         sentBytes,
         answerBytes,
         withinMs,
@@ -114,16 +122,16 @@ export class CandidateKey {
     };
   }
 
-  /** Deletes the key: at once, or beside others if some went before in this turn. @throws {EtcdError} */
+  /** Deletes the key alone, or together with later deletes of the same turn. @throws {EtcdError} */
   async #release(candidacy: Candidacy, limits: CallLimits): Promise<void> {
-    const electionKeys = this.#electionKeys;
+    const keyPrefix = this.#keyPrefix;
     const { withinMs } = limits;
     const sentBytes = 2 * candidacy.key.length + BYTES_BESIDE;
     const dueAtMs = clock.now() + withinMs;
     const request = {
       request: candidacy,
       limits,
-      electionKeys,
+      keyPrefix,
       sentBytes,
       answerBytes: BYTES_BESIDE,
       withinMs,
@@ -131,14 +139,14 @@ export class CandidateKey {
     const together = this.#tools.releases.join(request);
     if (together !== undefined && (await together) !== 'alone') return;
     const left = { ...limits, withinMs: Math.max(0, dueAtMs - clock.now()) };
-    await candidacies.release(this.#transport, candidacy, left);
+    await releaseKey(this.#transport, candidacy, left);
   }
 
   /**
-   * An old key of ours that hangs on no lease of ours would stay for ever, and no replica would lead. If the delete
-   * fails, the next renewal repeats it.
+   * Deletes an old key that an operator detached from our lease. Otherwise it would stay for ever, and no replica could lead. If
+   * the delete fails, the next renewal repeats it.
    */
-  #deleteAbandoned({ candidates, hidden }: candidacies.Entry, session: Session, limits: CallLimits): void {
+  #deleteAbandoned({ candidates, hidden }: Entry, session: Session, limits: CallLimits): void {
     const old = this.#abandoned;
     this.#abandoned = undefined;
     if (old === undefined) return;
@@ -147,55 +155,54 @@ export class CandidateKey {
         key === old.key && fencingToken === old.createRevision && leaseId !== old.leaseId,
     );
     if (!isLeft && hidden === 0) return;
-    session.pendingDeletes.add(old.key, (within) => candidacies.release(this.#transport, old, within), 0);
+    session.pendingDeletes.add(old.key, (within) => releaseKey(this.#transport, old, within), 0);
     session.pendingDeletes.flush(old.key, limits).catch(() => undefined);
   }
 
   /**
-   * Gives the key up, only if it is still the one we put there. Where that is not acknowledged, the session goes on
-   * trying: a key left behind on a lease that lives for others would lead for nobody.
+   * Deletes the key, only if it is still the one that we created. If etcd does not acknowledge it, the session retries. A
+   * forgotten key would block the election while other elections keep the lease alive.
    *
-   * @param candidacy undefined where we never learnt whether we had entered.
-   * @param isDeleted whether etcd has told that the key is deleted.
-   * @returns whether there was something to give up: false where the lease, or an operator, took it already.
-   * @throws {EtcdError} where it could not be acknowledged now.
+   * @param isDeleted whether etcd has reported that the key is deleted.
+   * @returns whether a delete was sent. False if there was nothing to delete, or the lease is no longer valid.
+   * @throws {EtcdError} if the delete was not acknowledged.
    */
-  async giveUp(candidacy: Candidacy | undefined, isDeleted: boolean): Promise<boolean> {
+  async giveUp(isDeleted: boolean): Promise<boolean> {
     const session = this.#session;
+    const candidacy = this.#candidacy;
     const unconfirmed = candidacy === undefined && this.#unconfirmed;
     const enteredLateUntilMs = this.#lateUntilMs;
     this.#session = undefined;
+    this.#candidacy = undefined;
     this.#unconfirmed = false;
     this.#lateUntilMs = 0;
     if (session?.isValid() === false && !isDeleted) this.#abandoned = candidacy;
-    if (session === undefined || !session.isValid() || isDeleted || (candidacy === undefined && !unconfirmed))
-      return false;
-    const key = candidacy?.key ?? candidacies.candidateKey(this.#electionKeys, session.leaseId);
+    if (session?.isValid() !== true) return false;
+    const key = candidacy?.key ?? candidateKey(this.#keyPrefix, session.leaseId);
     const releaseUnconfirmed: Release = (limits, isStillPending) =>
-      candidacies.releaseUnconfirmed(
-        this.#transport,
-        this.#electionKeys,
-        session.leaseId,
-        limits,
-        isStillPending,
-      );
+      releaseUnconfirmedKey(this.#transport, this.#keyPrefix, session.leaseId, limits, isStillPending);
     const release: Release =
       candidacy === undefined ? releaseUnconfirmed : (limits) => this.#release(candidacy, limits);
     const lateUntilMs = unconfirmed ? clock.now() + session.ttlMs : enteredLateUntilMs;
     const mayComeLate = lateUntilMs > clock.now();
+    // Without a key of ours, a put of an earlier candidacy may still come.
+    if (isDeleted || (candidacy === undefined && !unconfirmed)) {
+      if (mayComeLate) session.pendingDeletes.add(key, releaseUnconfirmed, lateUntilMs);
+      return false;
+    }
     try {
-      // Not under the signal that stopped us: an aborted release would leave the key behind.
+      // Does not use the signal of the campaign, because an aborted release would leave the key behind.
       await release({ withinMs: CALL_LIMIT_MS, isTimely: true }, () => true);
       if (mayComeLate) session.pendingDeletes.add(key, releaseUnconfirmed, lateUntilMs);
       return true;
     } catch (error) {
       session.pendingDeletes.add(key, mayComeLate ? releaseUnconfirmed : release, lateUntilMs);
-      // Nothing but the end of the lease takes the key out of the way of those who may lead.
+      // Only the end of the lease can remove this key. Until then it blocks other candidates.
       if (error instanceof EtcdError && error.kind === 'refused') session.end('refused');
       throw error;
     }
   }
 }
 
-const bytesOf = (candidates: readonly Candidate[]): number =>
+const bytesOf = (candidates: readonly QueuedCandidate[]): number =>
   candidates.reduce((sum, { key, value }) => sum + key.length + value.length + BYTES_BESIDE, 0);

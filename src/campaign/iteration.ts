@@ -1,12 +1,12 @@
 /**
- * What a generator does not do by itself. Its own `return()` and `throw()` wait behind a `next()` that is under way, and
- * that may wait for hours: here they end it first. A generator answers calls on an iteration that has not begun or is over
- * within the turn, and lets any number of `next()` wait: here both pass the limits of callers.
+ * Wraps a generator, and changes two things:
+ * - `return()` ends a pending `next()`. In a plain generator it would wait for that `next()`, perhaps for hours.
+ * - The call limits apply. They delay calls of an iteration that is over, and refuse a `next()` while too many others wait.
  */
 import type { PublicFunction } from '../loop-guard/call-site.ts';
 import type { CallLimiter } from '../loop-guard/call-limits.ts';
 
-/** So many `next()` of one iteration may wait; each costs memory. */
+/** How many `next()` calls of one iteration may wait. Each costs memory. */
 const MOST_ASKED = 1_000;
 
 class Iteration<T> {
@@ -16,7 +16,7 @@ class Iteration<T> {
   #state: 'new' | 'under way' | 'over' = 'new';
   #asked = 0;
 
-  /** @param next the generator's own. */
+  /** @param next the generator's own `next()`. */
   constructor(over: AbortController, callers: CallLimiter, next: () => Promise<IteratorResult<T, void>>) {
     this.#over = over;
     this.#callers = callers;
@@ -26,7 +26,7 @@ class Iteration<T> {
   /** @param calls the function that was called. */
   next(calls: PublicFunction): Promise<IteratorResult<T, void>> {
     if (this.#state === 'over') return this.#idle(calls).then(() => this.#ask());
-    if (this.#asked >= MOST_ASKED) return this.#callers.tooManyAsked(calls, this.#asked);
+    if (this.#asked >= MOST_ASKED) return this.#callers.refuseNext(calls, this.#asked);
     this.#state = 'under way';
     return this.#ask();
   }
@@ -59,8 +59,8 @@ class Iteration<T> {
   }
 }
 
-/** @param over ends the iteration when it aborts. */
-export function endsAtOnce<T>(
+/** Returns the generator with both changes. @param over ends the iteration when it aborts. */
+export function withImmediateReturn<T>(
   leaders: AsyncGenerator<T, void, void>,
   over: AbortController,
   callers: CallLimiter,
@@ -73,7 +73,7 @@ export function endsAtOnce<T>(
     next: () => iteration.next(method('next')),
     return: (value: void | PromiseLike<void>) => iteration.finish(method('return'), () => end(value)),
     throw: (error: unknown) => iteration.finish(method('throw'), () => fail(error)),
-    // The same as `return()`; Node 20 does not give it to generators.
+    // The same as `return()`. Generators of Node 20 do not have it.
     [Symbol.asyncDispose]: async () => void (await leaders.return()),
   });
 }

@@ -12,17 +12,17 @@ import { checkSignal, checkWork } from '../input-checks.ts';
 import type { Term } from '../term/term.ts';
 import { clock } from '../util/clock.ts';
 
-/** Timers of several replicas do not fire at the same moment: the election is held for as long as they may be apart. */
+/** Default hold, in milliseconds. The timers of the replicas may differ by this much. */
 const HELD_AT_LEAST_MS = 5_000;
 const LONGEST_HOLD_MS = 86_400_000;
 
 export interface LeadOptions {
-  /** Gives up waiting, or ends the term, when it aborts. */
+  /** Ends the wait or the term when it aborts. */
   signal?: AbortSignal | undefined;
   /**
    * Runs the work only if no other candidate is in the queue when this one enters. Otherwise `lead()` resolves with
-   * `undefined` at once. For jobs that every replica starts by its own timer, although one run is enough. If a second run
-   * does harm, also claim the moment in etcd under the fence. Default: `false`.
+   * `undefined` at once. Use it for jobs that every replica starts by its own timer, although one run is enough. If a second
+   * run does harm, also record the run in etcd by a fenced write. Default: `false`.
    */
   ifFree?: boolean | undefined;
   /**
@@ -57,8 +57,8 @@ export class LeadWork<T> {
     if (typeof ifFree !== 'boolean') refuse('ifFree', 'true or false', ifFree);
     const isHold = Number.isFinite(atLeastMs) && atLeastMs >= 0 && atLeastMs <= LONGEST_HOLD_MS;
     if (!isHold) refuse('atLeastMs', `0 to ${LONGEST_HOLD_MS} milliseconds`, atLeastMs);
-    // Alone it would hold up the others, and they would run the work all the same.
-    if (held !== undefined && !ifFree) refuse('atLeastMs', 'ifFree: true beside it', 'none');
+    // Without `ifFree`, a hold would delay the others, but they would still run.
+    if (held !== undefined && !ifFree) refuse('ifFree', 'true, because atLeastMs works only with it', ifFree);
     this.ifFree = ifFree;
     const onLeader = async (term: Term): Promise<void> => {
       const startedAtMs = clock.now();
@@ -76,15 +76,15 @@ export class LeadWork<T> {
     this.handlers = { onLeader, onFollower: undefined, onLeaderChange: undefined };
   }
 
-  /** What the work returned, once its campaign is over. @param stop ends the campaign. */
+  /** Waits for the end of the campaign, and returns the result of the work. @param stop ends the campaign. */
   async over(campaign: Campaign, stop: (reason: StopCause) => void): Promise<T | undefined> {
     this.#stop = stop;
     const offSignal = this.signal && onAbort(this.signal, () => stop('aborted'));
     await campaign.ended;
     offSignal?.();
     if (this.#hasBegun) return await this.#result.promise;
-    if (campaign.isTaken) return undefined;
-    await campaign.term(); // rejects with why there was none
+    if (campaign.skippedFor !== undefined) return undefined;
+    await campaign.term(); // rejects with the reason
     return undefined;
   }
 }

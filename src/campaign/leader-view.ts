@@ -1,11 +1,12 @@
 /**
- * Who leads, as one campaign shows it: by the queue, by the clock, and never ourselves once our lease has run out.
+ * The leader as one campaign shows it, from the queue and the clock. It never shows ourselves after our lease has run out.
  */
-import type { Candidate as Queued } from '../core/candidate-queue.ts';
+import type { QueuedCandidate } from '../core/candidate-queue.ts';
 import type { LiveTerm } from '../term/live-term.ts';
 import type { CampaignReport } from './campaign-report.ts';
 import type { Callbacks } from './callbacks.ts';
 import { seen, type Candidate } from '../core/candidate.ts';
+import { nextTurn } from '../util/clock.ts';
 import type { QueueWatcher } from './queue-watcher.ts';
 
 export class LeaderView {
@@ -14,8 +15,11 @@ export class LeaderView {
   readonly #report: CampaignReport;
   #ownKey: string | undefined;
   #isLeaseLost = false;
+  /** Whether our last term is over, and we have not entered again since. etcd may still show our key then. */
+  #isTermOver = false;
   /** The leader that was reported last. */
-  #told: Queued | undefined;
+  #told: QueuedCandidate | undefined;
+  #wasKnown = true;
 
   constructor(watcher: QueueWatcher, callbacks: Callbacks, report: CampaignReport) {
     this.#watcher = watcher;
@@ -28,15 +32,16 @@ export class LeaderView {
     return this.#ownKey;
   }
 
-  /** Whether our lease has run out, and we have not entered anew since: etcd may still show our key. */
+  /** Whether our lease has run out, and we have not entered again since. etcd may still show our key then. */
   get isLeaseLost(): boolean {
     return this.#isLeaseLost;
   }
 
-  /** We have entered under this key. */
+  /** Records that we have entered under this key. */
   entered(ownKey: string): void {
     this.#ownKey = ownKey;
     this.#isLeaseLost = false;
+    this.#isTermOver = false;
   }
 
   leaseLost(): void {
@@ -44,26 +49,40 @@ export class LeaderView {
     this.tellChange();
   }
 
-  /** @param term our own term: its deadline proves it. Without one the queue must be confirmed. */
+  /** Our term is over. There is no leader until our key is deleted. */
+  termOver(): void {
+    this.#isTermOver = true;
+    nextTurn(() => this.tellChange()); // without work, the release is sent first
+  }
+
+  /** The leader to show to a caller. If it is unknown, because we are far back, it is read for the next call. */
   leader(term: LiveTerm | undefined): Candidate | undefined {
-    const isBelieved = term === undefined ? this.#watcher.isConfirmed : term.leftMs > 0;
     if (this.#watcher.queue.isLeaderUnknown) this.#watcher.askLeader();
+    return this.knownLeader(term);
+  }
+
+  /** The leader, if it is known. If we lead, our deadline proves it. Otherwise etcd must have confirmed it recently. */
+  knownLeader(term: LiveTerm | undefined): Candidate | undefined {
+    const isBelieved = term === undefined ? this.#watcher.isConfirmed : term.leftMs > 0;
     return isBelieved ? this.see(this.#watcher.queue.leader) : undefined;
   }
 
-  see(candidate: Queued | undefined): Candidate | undefined {
+  see(candidate: QueuedCandidate | undefined): Candidate | undefined {
     return candidate && seen(candidate, this.#ownKey);
   }
 
-  /** Tells the log and `onLeaderChange` if another leads, or announces another value. */
+  /** Reports a new leader, or a new value, to the log and to `onLeaderChange`. */
   tellChange(): void {
     const { queue, isConfirmed } = this.#watcher;
-    const isOurs = this.#isLeaseLost && queue.leader?.key === this.#ownKey;
-    const leader = isConfirmed && !isOurs ? queue.leader : undefined;
+    const isKnown = isConfirmed && !queue.isLeaderUnknown;
+    const hasEnded = (this.#isLeaseLost || this.#isTermOver) && queue.leader?.key === this.#ownKey;
+    const leader = isKnown && !hasEnded ? queue.leader : undefined;
     const told = this.#told;
-    if (leader?.fencingToken === told?.fencingToken && leader?.value === told?.value) return;
+    const isSame = leader?.fencingToken === told?.fencingToken && leader?.value === told?.value;
+    if (isSame && isKnown === this.#wasKnown) return;
     this.#told = leader;
-    this.#report.leaderChanged(leader);
-    this.#callbacks.noteLeader(this.see(leader));
+    this.#wasKnown = isKnown;
+    this.#report.leaderChanged(leader, isKnown);
+    if (!isSame) this.#callbacks.noteLeader(this.see(leader));
   }
 }

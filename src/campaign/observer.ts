@@ -1,68 +1,77 @@
 /**
- * Who leads now, as an async iterable: needs no lease and no candidacy, also says "none" and "not known", and heals
+ * The present leader as an async iterable. It needs no lease and no campaign, also yields "none" and "unknown", and recovers by
  * itself.
  */
 import { SHORTEST_TTL_SECONDS } from '../core/deadline.ts';
 import { onAbort } from '../util/abort.ts';
 import type { CampaignTools } from './campaign-tools.ts';
-import type { Candidate } from '../core/candidate.ts';
-import type { Candidate as Queued } from '../core/candidate-queue.ts';
+import { seen, type Candidate } from '../core/candidate.ts';
+import type { QueuedCandidate } from '../core/candidate-queue.ts';
 import { EtcdError } from '../etcd/etcd-error.ts';
 import type { EtcdTransport } from '../etcd/transport.ts';
 import type { SharedWatch } from '../etcd/watch.ts';
-import { endsAtOnce } from './iteration.ts';
+import { withImmediateReturn } from './iteration.ts';
 import { readError } from '../etcd/user-errors.ts';
 import { Refusal } from './refusal.ts';
 import { QueueWatcher } from './queue-watcher.ts';
 
 interface ObserverTools {
-  readonly electionKeys: string;
+  readonly keyPrefix: string;
   readonly transport: EtcdTransport;
   readonly sharedWatch: SharedWatch;
   readonly noticeWithinMs: number;
   /** Ends the iteration when it aborts, and is aborted when the iteration ends. */
   readonly over: AbortController;
   /**
-   * What else ends it. They are listened to, not joined by `AbortSignal.any`: that holds its sources so loosely that
-   * an `AbortSignal.timeout()` without another reference is collected, and never fires.
+   * Other signals that end the iteration. `AbortSignal.any` could lose a timeout signal to garbage collection, so it is not used.
    */
   readonly until: readonly AbortSignal[];
-  /** Passed by each iteration. @param isEmpty it is over already. @returns what to call when it ends. */
+  /** Waits until an iteration may begin. @param isEmpty whether it ends at once. @returns a function to call at its end. */
   begin(isEmpty: boolean): Promise<() => void>;
-  /** Passed before anything is asked of etcd. @returns what to call when there is an answer. */
+  /** Waits until the first request to etcd may be sent. @returns a function to call when there is an answer. */
   mayWatch(signal: AbortSignal): Promise<() => void>;
-  /** What etcd refuses after it has shown us a leader once: then we try on. */
+  /** etcd's refusal after a first answer. We then keep trying. */
   readonly refusal: Refusal;
-  /** Makes the error that the iteration ends with where etcd refuses at the start, or for good. */
+  /** Creates the error that ends the iteration if etcd refuses at the start, or for good. */
   refused(fault: EtcdError): Error;
-  /** Makes of a candidate what the reader gets; undefined if it is our own, and our lease has run out. */
-  readonly see: (candidate: Queued) => Candidate | undefined;
-  /** Calls this when our own lease has run out. @returns what ends that. */
+  /** Converts a candidate for the reader; undefined if it is our own and our lease has run out. */
+  readonly see: (candidate: QueuedCandidate) => Candidate | undefined;
+  /** Calls the listener when our own lease has run out. @returns a function that removes it. */
   onLeaseLost(listener: () => void): () => void;
 }
 
-/** The leader; `undefined` if nobody leads; `null` if it is not known who does. */
+/** The leader; `undefined` if there is none; `null` if the leader is unknown. */
 export type Observed = Candidate | undefined | null;
 
-/** Who observes. */
+/** What one iteration needs of its election. */
 export interface Observing {
   /** Aborts on `close()`. */
   readonly closing: AbortSignal;
-  /** What else ends the iteration. */
-  readonly asked: AbortSignal | undefined;
-  /** Makes of a candidate what the reader gets; undefined if it is our own, and our lease has run out. */
-  readonly see: (candidate: Queued) => Candidate | undefined;
+  /** The last campaign of the election. */
+  readonly last: { readonly ownKey: string | undefined; readonly isLeaseLost: boolean } | undefined;
 }
 
-/** One iteration over the leaders of an election; it asks nothing of etcd before it is read. */
+/** @returns undefined if it is our own candidate and our lease has run out. */
+function seenBy({ last }: Observing, candidate: QueuedCandidate): Candidate | undefined {
+  const isOurs = candidate.key === last?.ownKey;
+  return isOurs && last?.isLeaseLost === true ? undefined : seen(candidate, last?.ownKey);
+}
+
+/**
+ * Creates one iteration over the leaders of an election. It sends nothing to etcd before it is read.
+ *
+ * @param asked the signal of the caller, which also ends the iteration.
+ */
 export function observe(
   { callers, eventLog, refusalBackoff, report, leaseLosses, ...tools }: CampaignTools,
-  { closing, asked, see }: Observing,
+  observing: Observing,
+  asked: AbortSignal | undefined,
 ): AsyncGenerator<Observed, void, void> {
   const over = new AbortController();
   const { election, settings } = tools;
+  const { closing } = observing;
   const leaders = observeLeader({
-    electionKeys: tools.electionKeys,
+    keyPrefix: tools.keyPrefix,
     transport: tools.transport,
     sharedWatch: tools.sharedWatch,
     noticeWithinMs: Math.max(settings.ttlSeconds, SHORTEST_TTL_SECONDS) * 1000,
@@ -75,18 +84,18 @@ export function observe(
     mayWatch: (signal) => callers.watch(signal),
     refusal: new Refusal(refusalBackoff, (reason, forMs) => report.refused(reason, forMs)),
     refused: (fault) => readError(election, fault),
-    see,
+    see: (candidate) => seenBy(observing, candidate),
     onLeaseLost: (listener) => {
       leaseLosses.add(listener);
       return () => leaseLosses.delete(listener);
     },
   });
-  return endsAtOnce(leaders, over, callers);
+  return withImmediateReturn(leaders, over, callers);
 }
 
 /**
- * Yields the leader as soon as it is known, then at every change. Only the newest state is kept for a reader who
- * is slow: an observer wants to know who leads, not who led.
+ * Yields the leader as soon as it is known, and then at every change. A slow reader gets only the newest state, because older
+ * ones are no longer true.
  */
 async function* observeLeader(tools: ObserverTools): AsyncGenerator<Observed, void, void> {
   const { signal } = tools.over;
@@ -103,7 +112,7 @@ async function* observeLeader(tools: ObserverTools): AsyncGenerator<Observed, vo
   }
 }
 
-/** What the observers of one election and client look at together: one read and one watch, as long as one looks. */
+/** One read and one watch, shared by all observers of one election and client. */
 class SharedWatcher {
   readonly #wakes = new Set<() => void>();
   readonly #over = new AbortController();
@@ -113,10 +122,10 @@ class SharedWatcher {
   readonly queueWatcher: QueueWatcher;
   isKnown = false;
   #isInDoubt = false;
-  /** What every iteration ends with; undefined while the watcher goes on. */
+  /** The error with which every iteration ends; undefined while the watcher runs. */
   failure: Error | undefined;
 
-  /** @param onOver called when later iterations must begin a watcher of their own. */
+  /** @param onOver called when later iterations need a new watcher. */
   constructor(tools: ObserverTools, onOver: () => void) {
     this.#onOver = onOver;
     this.queueWatcher = new QueueWatcher(tools, {
@@ -141,7 +150,7 @@ class SharedWatcher {
     void this.#start(tools);
   }
 
-  /** What is to be shown now; undefined before the first answer. */
+  /** The state to show now; undefined before the first answer. */
   now(see: ObserverTools['see']): { readonly leader: Observed } | undefined {
     if (this.#isInDoubt || (this.isKnown && !this.queueWatcher.isConfirmed)) return { leader: null };
     if (!this.isKnown) return undefined;
@@ -188,7 +197,7 @@ const watchers = new WeakMap<SharedWatch, Map<string, SharedWatcher>>();
 function watcherOf(tools: ObserverTools): SharedWatcher {
   let ofClient = watchers.get(tools.sharedWatch);
   if (ofClient === undefined) watchers.set(tools.sharedWatch, (ofClient = new Map()));
-  const key = `${tools.noticeWithinMs}|${tools.electionKeys}`;
+  const key = `${tools.noticeWithinMs}|${tools.keyPrefix}`;
   const present = ofClient.get(key);
   if (present !== undefined) return present;
   const watcher = new SharedWatcher(tools, () => {

@@ -1,5 +1,5 @@
 /**
- * Reads the queue of an election, for callers who ask: linearizable, bounded, and shared where that is honest.
+ * Reads the queue of an election for callers. Reads are linearizable and limited. Callers share a read until it is sent.
  */
 import type { CallLimiter } from '../loop-guard/call-limits.ts';
 import { readQueue, type Snapshot } from '../etcd/election-keys.ts';
@@ -10,30 +10,33 @@ import { CALL_LIMIT_MS } from '../client/session.ts';
 
 export class QueueReader {
   readonly #election: string;
-  readonly #electionKeys: string;
+  readonly #keyPrefix: string;
   readonly #transport: EtcdTransport;
   readonly #guard: CallLimiter;
   #unsent: Promise<Snapshot> | undefined;
 
-  constructor(of: { election: string; electionKeys: string; transport: EtcdTransport }, guard: CallLimiter) {
+  constructor(of: { election: string; keyPrefix: string; transport: EtcdTransport }, guard: CallLimiter) {
     this.#election = of.election;
-    this.#electionKeys = of.electionKeys;
+    this.#keyPrefix = of.keyPrefix;
     this.#transport = of.transport;
     this.#guard = guard;
   }
 
-  /** @throws {UnavailableError} {@link RefusedError}; or the signal's reason when it aborts. */
+  /**
+   * @throws {UnavailableError} if etcd does not answer in time, or too many reads already wait.
+   * @throws {RefusedError} if etcd refuses. If the signal aborts, the promise rejects with its reason.
+   */
   read(signal: AbortSignal): Promise<Snapshot> {
     return (this.#unsent ??= this.#send(signal));
   }
 
   async #send(signal: AbortSignal): Promise<Snapshot> {
-    // From when it is sent on, who asks must see what happens from then on.
+    // A caller that asks after the read was sent needs a new read.
     const end = await this.#guard.read(signal).finally(() => {
       this.#unsent = undefined;
     });
     try {
-      return await readQueue(this.#transport, this.#electionKeys, {
+      return await readQueue(this.#transport, this.#keyPrefix, {
         withinMs: CALL_LIMIT_MS,
         signal,
         lane: 'caller',

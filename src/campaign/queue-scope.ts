@@ -1,11 +1,11 @@
 /**
- * How much of its queue one reader reads and watches, and when it must read again. An observer reads all of it. A candidate
- * reads what it must know: see core/queue-part.
+ * Decides which part of a queue one reader reads and watches, and when it must read again. An observer reads the whole queue. A
+ * candidate reads what it must know; see core/queue-part.
  */
 import type { Candidacy } from '../core/campaign-state.ts';
-import type { CandidateQueue } from '../core/candidate-queue.ts';
+import type { CandidateQueue, QueuedCandidate } from '../core/candidate-queue.ts';
 import {
-  isShort,
+  needsRead,
   leaderEveryMs,
   leaderSpreadMs,
   partOf,
@@ -18,7 +18,7 @@ import type { CallLimits, EtcdTransport } from '../etcd/transport.ts';
 import { clock } from '../util/clock.ts';
 
 export interface ScopeTools {
-  readonly electionKeys: string;
+  readonly keyPrefix: string;
   readonly transport: EtcdTransport;
 }
 
@@ -31,13 +31,13 @@ export class QueueScope {
   readonly #queue: CandidateQueue;
   readonly #own: Candidacy | undefined;
   #shown: Shown = { ahead: undefined, total: 0 };
-  /** When to read again because something is missing; undefined while nothing is. */
+  /** When to read again, because something is missing; undefined if nothing is missing. */
   #dueAtMs: number | undefined;
-  /** When the leader may be read; undefined while it is known. */
+  /** The earliest time to read the leader; undefined while it is known. */
   #leaderDueAtMs: number | undefined;
   #leaderReadAtMs = Number.NEGATIVE_INFINITY;
 
-  /** @param entry of ours, whose candidates are shown at first. */
+  /** @param entry our entry, whose candidates are the first content of the queue. */
   constructor(tools: ScopeTools, queue: CandidateQueue, entry: Entry | undefined) {
     this.#tools = tools;
     this.#queue = queue;
@@ -51,7 +51,7 @@ export class QueueScope {
     );
   }
 
-  /** The keys to watch; undefined: the whole queue. */
+  /** The keys to watch; undefined for the whole queue. */
   get keys(): readonly string[] | undefined {
     const { ahead } = this.#shown;
     if (ahead === undefined) return undefined;
@@ -60,15 +60,14 @@ export class QueueScope {
     return leader === undefined ? keys : [...keys, leader.key];
   }
 
-  /** @returns the revision, and what shows the answer. @throws {EtcdError} */
+  /** Reads the queue. @returns the revision, and a function that applies the answer. @throws {EtcdError} */
   async read(limits: CallLimits, isLeaderWanted: boolean): Promise<{ revision: bigint; show: () => void }> {
-    const { electionKeys, transport } = this.#tools;
+    const { keyPrefix, transport } = this.#tools;
     const own = this.#own;
     if (own !== undefined) {
-      const { leader } = this.#queue;
       const isFirstWanted = this.#isFirstWanted(own, isLeaderWanted);
-      const wanted = { own, leader, isFirstWanted };
-      const seen = await readNeighbourhood(transport, electionKeys, wanted, limits);
+      const wanted = { own, leader: this.#leaderToKeep(isLeaderWanted), isFirstWanted };
+      const seen = await readNeighbourhood(transport, keyPrefix, wanted, limits);
       if (seen !== undefined) {
         const show = (): void => {
           if (isFirstWanted) {
@@ -82,7 +81,7 @@ export class QueueScope {
         return { revision: seen.revision, show };
       }
     }
-    const { revision, candidates } = await readQueue(transport, electionKeys, limits);
+    const { revision, candidates } = await readQueue(transport, keyPrefix, limits);
     const show = (): void => {
       this.#queue.reset(candidates);
       this.#showed({ ahead: undefined, total: candidates.length });
@@ -96,19 +95,32 @@ export class QueueScope {
     if (!this.#queue.isLeaderUnknown) this.#leaderDueAtMs = undefined;
   }
 
-  /** Whether a read should show who is first: far back now and then; near the front if we lead and know of no other. */
+  /**
+   * The leader that a candidate far back keeps and watches. One that is known only from our entry is kept only if it is wanted.
+   * Otherwise etcd would report a hand-over to every candidate that has entered since the hand-over before it.
+   */
+  #leaderToKeep(isLeaderWanted: boolean): QueuedCandidate | undefined {
+    const isOfEntry = this.#shown.ahead === undefined;
+    return isLeaderWanted || !isOfEntry ? this.#queue.leader : undefined;
+  }
+
+  /** Whether the read must include the first candidates. Far back this is rarely needed. Near the front: only if we lead and know no other. */
   #isFirstWanted(own: Candidacy, isLeaderWanted: boolean): boolean {
-    if (this.#shown.ahead === undefined) return isShort(this.#queue, own, undefined);
+    if (this.#shown.ahead === undefined) return needsRead(this.#queue, own, undefined);
     return isLeaderWanted && this.#leaderDueAtMs !== undefined && clock.now() >= this.#leaderDueAtMs;
   }
 
-  /** When to read again, by `clock.now()`; undefined: not before something changes. */
-  dueAtMs(isLeaderWanted: boolean): number | undefined {
+  /**
+   * Plans the next read. Near the front it is due at once, far back at a random time. The time is kept until the read.
+   *
+   * @returns that time, by `clock.now()`; undefined if no read is needed before the next change.
+   */
+  planRead(isLeaderWanted: boolean): number | undefined {
     const own = this.#own;
     if (own === undefined) return undefined;
     const { ahead, total } = this.#shown;
     const now = clock.now();
-    if (isShort(this.#queue, own, ahead))
+    if (needsRead(this.#queue, own, ahead))
       this.#dueAtMs ??=
         now + (ahead === undefined ? 0 : Math.random() * spreadMs(this.#queue.olderThan(own), total));
     if (ahead !== undefined && this.#queue.isLeaderUnknown)

@@ -1,6 +1,6 @@
 /**
- * Keeps the candidate queue of one election up to date: read once, then changed by watch messages, read again after every break.
- * A candidate far back keeps only a part of it, and reads again when that part has changed: see queue-scope.
+ * Keeps the candidate queue of one election up to date. Reads it once, applies watch messages, and reads it again after every
+ * break of the watch. A candidate far back keeps only a part of it; see queue-scope.
  */
 import type { Candidacy } from '../core/campaign-state.ts';
 import { CandidateQueue } from '../core/candidate-queue.ts';
@@ -8,64 +8,77 @@ import type { Entry } from '../etcd/election-keys.ts';
 import type { EtcdError } from '../etcd/etcd-error.ts';
 import type { EtcdTransport } from '../etcd/transport.ts';
 import type { SharedWatch } from '../etcd/watch.ts';
-import type { WatchHandle } from '../etcd/watch-target.ts';
+import type { WatchHandle, WatchTarget } from '../etcd/watch-target.ts';
 import { CALL_LIMIT_MS } from '../client/session.ts';
 import { after, clock } from '../util/clock.ts';
 import { QueueScope } from './queue-scope.ts';
 
 export interface QueueListener {
-  /** Whether every change of the leader is listened to. Default: no. */
+  /** Whether the listener needs every change of the leader. Default: no. */
   readonly isLeaderWanted?: boolean;
-  /** The queue may have changed. */
+  /** Called when the queue may have changed. */
   onChange(): void;
-  /** etcd refuses to show it: the watcher is done. */
+  /** Called when etcd refuses to show the queue. The watcher has ended then. */
   onRefused(fault: EtcdError): void;
-  /** etcd has confirmed nothing for as long as a watch may be silent: who leads is not known any more. */
+  /** Called when the leader is no longer known, because etcd has confirmed nothing for one TTL. */
   onDoubt(): void;
+}
+
+/** The state from one start of the watcher to its stop. */
+interface Run {
+  readonly scope: QueueScope;
+  readonly own: Candidacy | undefined;
+  /** How long one read may take, in milliseconds. */
+  readonly readWithinMs: number;
+  isOver: boolean;
+  /** How many reads are under way. The next read is planned when they have ended. */
+  reading: number;
+  /** The number of the last read that was sent. */
+  asked: number;
+  /** The number of the read whose answer is shown, and the revision of that answer. */
+  shown: number;
+  shownRevision: bigint;
 }
 
 export class QueueWatcher {
   readonly queue: CandidateQueue = new CandidateQueue();
-  readonly #electionKeys: string;
+  readonly #keyPrefix: string;
   readonly #transport: EtcdTransport;
   readonly #sharedWatch: SharedWatch;
   readonly #listener: QueueListener;
-  /** The candidacy of ours whose key etcd has told us is deleted. */
+  /** Our candidacy whose deletion etcd has reported. */
   #deleted: Candidacy | undefined;
-  #stop: (() => void) | undefined;
-  #scope: QueueScope | undefined;
+  #run: Run | undefined;
   #handle: WatchHandle | undefined;
-  /** How many reads are under way: when they end, it is seen whether another one is due. */
-  #reading = 0;
-  /** Whether somebody has asked for a leader that is not known. */
+  /** Whether the leader was asked for while it was unknown. */
   #isLeaderAsked = false;
   #next: { readonly dueAtMs: number; readonly cancel: () => void } | undefined;
   #noticeWithinMs = 0;
-  /** When what is shown was last known to be true; undefined before the first start. */
+  /** When the shown queue was last known to be true; undefined before the first start. */
   #confirmedAtMs: number | undefined;
-  /** Ends the wait for a doubt; undefined while there is none. */
+  /** Cancels the timer that calls `onDoubt`; undefined if no timer runs. */
   #cancelDoubt: (() => void) | undefined;
 
   constructor(
     source: {
-      readonly electionKeys: string;
+      readonly keyPrefix: string;
       readonly transport: EtcdTransport;
       readonly sharedWatch: SharedWatch;
     },
     listener: QueueListener,
   ) {
-    this.#electionKeys = source.electionKeys;
+    this.#keyPrefix = source.keyPrefix;
     this.#transport = source.transport;
     this.#sharedWatch = source.sharedWatch;
     this.#listener = listener;
   }
 
-  /** Whether etcd has told us that the key of this candidacy is deleted: there is nothing left to give up. */
+  /** Whether etcd has reported that the key of this candidacy is deleted. */
   isDeleted(candidacy: Candidacy | undefined): boolean {
     return candidacy !== undefined && candidacy === this.#deleted;
   }
 
-  /** Whether etcd has shown or confirmed the queue within the last TTL. It ages on after {@link stop}. */
+  /** Whether etcd has shown or confirmed the queue within the last TTL. After {@link stop} it becomes false within one TTL. */
   get isConfirmed(): boolean {
     return this.#trustedForMs > 0;
   }
@@ -80,7 +93,7 @@ export class QueueWatcher {
     if (this.#cancelDoubt === undefined && this.isConfirmed) this.#awaitDoubt();
   }
 
-  /** The time counts, not the timer: it is set again for what is left. */
+  /** A confirmation does not move the timer. When the timer fires, it is set again for the remaining time. */
   #awaitDoubt(): void {
     this.#cancelDoubt = after(Math.max(1, this.#trustedForMs), () => {
       if (this.isConfirmed) return this.#awaitDoubt();
@@ -90,80 +103,78 @@ export class QueueWatcher {
   }
 
   /**
-   * @param entry of ours, with which the queue has just been read; without it the watcher reads it first.
-   * @param noticeWithinMs how soon a watch that fell silent must be noticed, in milliseconds.
+   * @param entry our entry, whose answer contains the queue. Without it, the watcher reads the queue first.
+   * @param noticeWithinMs how soon a silent watch must be noticed, in milliseconds.
    */
   start(entry: Entry | undefined, noticeWithinMs: number): void {
     this.stop();
     this.#noticeWithinMs = noticeWithinMs;
-    // After a refusal it starts anew, and has learnt nothing meanwhile.
+    // A restart after a refusal confirms nothing.
     if (entry !== undefined || this.#confirmedAtMs === undefined) this.#confirm(clock.now());
-    // A member that keeps silent must not keep the next try waiting for longer than the watch itself may be silent.
-    const readWithinMs = Math.min(CALL_LIMIT_MS, noticeWithinMs / 3);
-    const scope = new QueueScope(
-      { electionKeys: this.#electionKeys, transport: this.#transport },
-      this.queue,
-      entry,
-    );
-    this.#scope = scope;
-    const own = entry?.candidacy; // not the entry: it holds the queue as it was then
-    let isOver = false;
-    let asked = 0;
-    let shown = 0;
-    const reload = async (signal: AbortSignal): Promise<bigint> => {
-      const turn = ++asked;
-      const askedAtMs = clock.now();
-      const read = await scope.read({ withinMs: readWithinMs, signal }, this.#isLeaderWanted);
-      // An answer that came after its watch was over is older than what is known by now.
-      // So is one to a question that was asked before the one that is shown.
-      if (isOver || turn < shown) return read.revision;
-      shown = turn;
-      read.show();
-      this.#confirm(askedAtMs);
-      this.#isLeaderAsked &&= this.queue.isLeaderUnknown;
-      this.#listener.onChange();
-      return read.revision;
+    const source = { keyPrefix: this.#keyPrefix, transport: this.#transport };
+    const run: Run = {
+      scope: new QueueScope(source, this.queue, entry),
+      own: entry?.candidacy,
+      // A silent member must not delay the next try beyond the watch's own limit.
+      readWithinMs: Math.min(CALL_LIMIT_MS, noticeWithinMs / 3),
+      isOver: false,
+      reading: 0,
+      asked: 0,
+      shown: 0,
+      shownRevision: 0n,
     };
-    const handle = this.#sharedWatch.watch(
-      {
-        electionKeys: this.#electionKeys,
-        get keys() {
-          return scope.keys;
-        },
-        reload: async (signal) => {
-          this.#reading++;
-          try {
-            return await reload(signal);
-          } finally {
-            if (!isOver) this.#readEnded();
-          }
-        },
-        onEvents: (events) => {
-          for (const event of events) {
-            this.queue.apply(event);
-            if (event.type === 'delete' && event.key === own?.key) this.#deleted = own;
-          }
-          this.#listener.onChange();
-          if (!isOver) this.#planRead();
-        },
-        onConfirmed: (atMs) => {
-          const wasInDoubt = !this.isConfirmed;
-          this.#confirm(atMs);
-          if (wasInDoubt) this.#listener.onChange();
-        },
-        onRefused: (fault) => this.#listener.onRefused(fault),
+    this.#run = run;
+    const readAt = entry?.hidden === 0 ? entry.revision : undefined;
+    this.#handle = this.#sharedWatch.watch(this.#targetOf(run), noticeWithinMs, readAt);
+  }
+
+  #targetOf(run: Run): WatchTarget {
+    return {
+      keyPrefix: this.#keyPrefix,
+      keys: () => run.scope.keys,
+      reload: async (signal) => {
+        run.reading++;
+        try {
+          return await this.#reload(run, signal);
+        } finally {
+          run.reading--;
+          if (!run.isOver) this.#planRead();
+        }
       },
-      noticeWithinMs,
-      entry?.hidden === 0 ? entry.revision : undefined,
-    );
-    this.#handle = handle;
-    this.#stop = () => {
-      isOver = true;
-      handle.end();
+      onEvents: (events) => {
+        for (const event of events) {
+          this.queue.apply(event);
+          if (event.type === 'delete' && event.key === run.own?.key) this.#deleted = run.own;
+        }
+        this.#listener.onChange();
+        if (!run.isOver) this.#planRead();
+      },
+      onConfirmed: (atMs) => {
+        const wasInDoubt = !this.isConfirmed;
+        this.#confirm(atMs);
+        if (wasInDoubt) this.#listener.onChange();
+      },
+      onRefused: (fault) => this.#listener.onRefused(fault),
     };
   }
 
-  /** Somebody asks for a leader that is not known: it is read as soon as that is fair to etcd. */
+  async #reload(run: Run, signal: AbortSignal): Promise<bigint> {
+    const readNumber = ++run.asked;
+    const askedAtMs = clock.now();
+    const read = await run.scope.read({ withinMs: run.readWithinMs, signal }, this.#isLeaderWanted);
+    // Ignores an answer from an ended watch, or one older than the answer shown. The watch goes on from the answer shown.
+    if (run.isOver) return read.revision;
+    if (readNumber < run.shown) return run.shownRevision;
+    run.shown = readNumber;
+    run.shownRevision = read.revision;
+    read.show();
+    this.#confirm(askedAtMs);
+    this.#isLeaderAsked &&= this.queue.isLeaderUnknown;
+    this.#listener.onChange();
+    return read.revision;
+  }
+
+  /** Requests a read of the leader. The read waits until etcd's load permits it. */
   askLeader(): void {
     if (this.#isLeaderAsked) return;
     this.#isLeaderAsked = true;
@@ -174,14 +185,10 @@ export class QueueWatcher {
     return this.#isLeaderAsked || this.#listener.isLeaderWanted === true;
   }
 
-  #readEnded(): void {
-    this.#reading--;
-    this.#planRead();
-  }
-
-  /** One timer for the next read; each read is caused by candidates that have gone, or by those who ask for the leader. */
+  /** Sets one timer for the next read. A read is due if candidates have left, or if the leader was asked for. */
   #planRead(): void {
-    const dueAtMs = this.#reading > 0 ? undefined : this.#scope?.dueAtMs(this.#isLeaderWanted);
+    const run = this.#run;
+    const dueAtMs = run?.reading === 0 ? run.scope.planRead(this.#isLeaderWanted) : undefined;
     if (this.#next !== undefined && this.#next.dueAtMs === dueAtMs) return;
     this.#next?.cancel();
     this.#next = undefined;
@@ -195,17 +202,16 @@ export class QueueWatcher {
   }
 
   stop(): void {
-    this.#stop?.();
-    this.#stop = undefined;
+    if (this.#run !== undefined) this.#run.isOver = true;
+    this.#run = undefined;
+    this.#handle?.end();
     this.#handle = undefined;
-    this.#scope = undefined;
-    this.#reading = 0;
     this.#isLeaderAsked = false;
     this.#next?.cancel();
     this.#next = undefined;
   }
 
-  /** For good: nothing is told any more. */
+  /** Stops for good. The listener is no longer called. */
   close(): void {
     this.stop();
     this.#cancelDoubt?.();

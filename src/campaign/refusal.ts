@@ -1,6 +1,6 @@
 /**
- * What etcd refuses to a replica that has stood already: a role taken away, a password changed, a user deleted. It is an
- * outage with an operator as its cause. So we try on, slowly, and say so until it is over.
+ * A refusal by etcd after we have been in the queue: a role was removed, a password changed, or a user deleted. An operator causes
+ * and ends it. So we retry slowly, and report it until it ends.
  */
 import type { EtcdError } from '../etcd/etcd-error.ts';
 import type { RefusalBackoff } from '../client/refusal-backoff.ts';
@@ -16,7 +16,7 @@ export class Refusal {
     this.#tell = tell;
   }
 
-  /** What etcd said last; undefined while it permits. */
+  /** etcd's last reason; undefined if there is no refusal. */
   get reason(): string | undefined {
     return this.#outage.reason;
   }
@@ -26,12 +26,12 @@ export class Refusal {
     if (forMs !== undefined) this.#tell(message, forMs);
   }
 
-  /** Waits before the next try; not at all while etcd permits. */
+  /** Waits before the next try. Does not wait if there is no refusal. */
   async pass(signal: AbortSignal): Promise<void> {
     if (this.#outage.reason !== undefined) await this.#backoff.pass(signal);
   }
 
-  /** etcd permits it again. */
+  /** Records the end of the refusal. */
   over(): void {
     if (this.#outage.over() !== undefined) this.#backoff.permitted();
   }

@@ -1,17 +1,17 @@
 /**
- * Holds the rounds of one campaign apart: each passes the loop guard of its election.
+ * Passes every round of one campaign through the loop guard of its election.
  */
 import type { Origin } from '../core/campaign-state.ts';
 import { after, clock } from '../util/clock.ts';
 import type { CampaignTools } from './campaign-tools.ts';
 
-/** An honest `close()` while the guard holds must not wait for long, in milliseconds. */
+/** The longest delay of a `close()` during a hold, in milliseconds. */
 const LONGEST_QUIT_MS = 2_500;
 
 export class RoundGuard {
   readonly #tools: CampaignTools;
   readonly #calledFrom: readonly string[];
-  /** Whether the guard has let any round go. */
+  /** Whether the guard has released any round. */
   #isReleased = false;
   #cancelHealthTimer = (): void => undefined;
 
@@ -26,12 +26,13 @@ export class RoundGuard {
       calledFrom: this.#calledFrom,
       listener: this.#tools.report.guard,
       isCampaign: true,
-      isBegun: !this.#isReleased,
+      isRetry: origin === 'environment',
+      isFirst: !this.#isReleased,
     });
     if (!signal.aborted) this.#isReleased = true;
   }
 
-  /** We stand. To go on for long enough is progress: then the guard may forget what was before. */
+  /** We are in the queue. If that lasts, the guard forgets earlier rounds. */
   entered(): void {
     const { guard, settings, report } = this.#tools;
     guard.cameThrough();
@@ -44,23 +45,23 @@ export class RoundGuard {
     );
   }
 
-  /** We do not stand any more. */
+  /** We have left the queue. */
   stop(): void {
     this.#cancelHealthTimer();
   }
 
-  /** The campaign is over. If the guard let no round of it go, giving up passes a guard too. */
+  /** The campaign has ended. If the guard has released none of its rounds, the end passes another guard. */
   async end(): Promise<void> {
     if (this.#isReleased) return;
-    const { guard, settings, guardOf, report, callers } = this.#tools;
+    const { guard, settings, guardFor, report, callers } = this.#tools;
     const isTold = guard.status(settings.guard).state !== 'open';
-    await guardOf('quits').pass(
+    await guardFor('quits').pass(
       'caller',
       { ...settings.guard, capMs: LONGEST_QUIT_MS },
       { calledFrom: this.#calledFrom, listener: isTold ? undefined : report.guard },
     );
     guard.ended();
-    await callers.idleOfClient(); // a loop may make a new election each time, whose guard knows of no loop
+    await callers.passEndpointLimit(); // a loop may create a new election each time, whose fresh guard would not delay it
     await clock.sleep(1);
   }
 }

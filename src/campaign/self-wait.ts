@@ -1,15 +1,15 @@
 /**
- * No call waits for itself: a callback that awaits the end of its own term would wait for a call that waits for it. Nor do
- * callbacks of several elections wait for each other in a circle.
+ * A callback may await the end of its own term, although that end waits for the callback. This file prevents that deadlock, and
+ * circles through callbacks of several elections.
  */
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { CallbackFrames, type Awaiting } from '../util/callback-frames.ts';
 import { clock } from '../util/clock.ts';
 
-/** The longest time between two checks whether a callback now awaits the call, in milliseconds. */
+/** The longest time between two checks for a callback that awaits the call, in milliseconds. */
 const LOOK_EVERY_MS = 250;
 
-/** Added to that time for every call that checks at present. So all calls together check at most 200 times a second. */
+/** Added for each call that checks at present. So many calls that wait for long check at most 200 times a second together. */
 const MS_PER_CALL = 5;
 
 let looking = 0;
@@ -18,29 +18,29 @@ let looking = 0;
 interface Wait {
   readonly by: Awaiting;
   readonly for: string;
-  /** Whether it is the one in its circle that is not waited for. */
+  /** Whether this wait was released to break its circle. */
   isBroken: boolean;
 }
 
 const waits = new Set<Wait>();
 
 /**
- * Waits until it is over, or until a callback of this candidate turns out to await the call at hand: by itself, or through
- * callbacks of other candidates that await each other.
+ * Waits for `ended`, or until a callback of this candidate is found to await the present call: directly, or through callbacks of
+ * other candidates that await each other.
  *
- * @param over what waits for the callbacks of this candidate.
- * @returns that callback; undefined if it is over.
+ * @param ended a promise that settles after the callbacks of this candidate.
+ * @returns that callback; undefined if `ended` has settled.
  */
-export async function overUnlessAwaited(
-  over: Promise<void>,
+export async function endOrAwaiter(
+  ended: Promise<void>,
   frames: CallbackFrames,
 ): Promise<Awaiting | undefined> {
   const done = new AbortController();
-  void over.then(() => done.abort());
+  void ended.then(() => done.abort());
   let own: Wait | undefined;
   looking++;
   try {
-    await nextTurn(); // the release is sent first; and the caller has had the time to await us, or to go on
+    await nextTurn(); // let the release be sent, and let the caller await us first
     for (let waitMs = 1; !done.signal.aborted; waitMs = Math.min(2 * waitMs, longestLookMs())) {
       const awaiting = CallbackFrames.awaiting();
       const self = awaiting.find(({ frames: { candidate } }) => candidate === frames.candidate);
@@ -62,7 +62,7 @@ export async function overUnlessAwaited(
 
 const longestLookMs = (): number => LOOK_EVERY_MS + looking * MS_PER_CALL;
 
-/** @returns the callback that need not be waited for, if the wait closes a circle that is not broken yet. */
+/** If the wait closes a circle, breaks that circle. @returns the callback that is released; undefined if there is no circle. */
 function breakCircle(closing: Wait): Awaiting | undefined {
   if (closing.isBroken) return undefined;
   const reached = new Set<string>();

@@ -1,49 +1,54 @@
 /**
- * What an election knows without asking etcd.
+ * The state of an election, from memory.
  */
 import type { Candidate } from '../core/candidate.ts';
 import type { Campaign } from './campaign.ts';
-import type { CampaignState } from '../core/campaign-state.ts';
 import type { GuardStatus } from '../loop-guard/loop-guard.ts';
+import type { LiveTerm } from '../term/live-term.ts';
 import type { Term } from '../term/term.ts';
 
 /** In JSON tokens are strings. */
 export interface ElectionStatus {
   readonly election: string;
   /**
-   * - `idle`: not standing.
-   * - `held`: held back by the loop guard.
-   * - `entering`: on the way into the queue; stays here while etcd is away.
+   * - `idle`: no campaign runs.
+   * - `held`: the loop guard delays the next round.
+   * - `entering`: enters the queue. Stays here while etcd cannot be reached.
    * - `waiting`: in the queue.
-   * - `leading`: the leader. By the clock, as `isCurrent()` is.
-   * - `leaving`: the term is over; its callbacks are awaited, or the key is being given up.
-   * - `closed`: for good.
+   * - `leading`: we lead. Compares the deadline with the clock, as `isCurrent()` does.
+   * - `leaving`: a term, or a wait in the queue, is over. Callbacks are awaited, or the key is being deleted.
+   * - `closed`: `close()` was called.
    */
-  readonly state: 'idle' | 'closed' | Exclude<CampaignState['name'], 'ended' | 'settling'>;
-  /** The present term; undefined as soon as it is not current any more. */
+  readonly state: 'idle' | 'held' | 'entering' | 'waiting' | 'leading' | 'leaving' | 'closed';
+  /** The present term; undefined as soon as it is no longer current. */
   readonly term: Term | undefined;
   /**
-   * As far as we know without asking; undefined if nobody leads, or if etcd has confirmed nothing for one TTL. With more than
-   * eight candidates before us a new leader is shown up to 10 s later, and undefined until then; with many hundreds later still.
+   * The leader, from memory; undefined if there is none, or if etcd has confirmed nothing for one TTL. With more than eight
+   * candidates before us, it is read only if it is asked for: it is undefined at first and for up to 10 s after a change, and for
+   * longer behind many hundreds of candidates.
    */
   readonly leader: Candidate | undefined;
-  /** Our place in the queue: 1 leads. With more than eight candidates before us it may be an estimate. */
+  /** Our place in the queue: 1 leads. With more than eight candidates before us, it may be an estimate. */
   readonly position: number | undefined;
-  /** Whether `position` is an estimate. Then we are at that place or nearer to the front, and at least two are before us. */
+  /** Whether `position` is an upper bound. Then at least two candidates are before us. */
   readonly isPositionEstimate: boolean;
   readonly guard: GuardStatus;
-  /** The prefix of the keys in etcd. Elections of one name under two prefixes have a leader each. */
+  /** The prefix of the keys in etcd. The same name under another prefix is another election. */
   readonly prefix: string;
   /**
-   * ID of the etcd cluster, in decimal. Undefined until etcd has answered, and if its answers carry none. Two clusters
-   * have a leader each.
+   * ID of the etcd cluster, in decimal. Undefined until etcd has answered, and if its answers carry none. The same name in
+   * another cluster is another election.
    */
   readonly clusterId: string | undefined;
 }
 
-/** The present term of a campaign, by the clock: a blocked event loop runs timers late. */
-export function currentTermOf(campaign: Campaign | undefined): Term | undefined {
-  if (campaign !== undefined) campaign.turn.isLookedAt = true;
+/** Notes that the program has asked the election whether we lead. See the usage `unused-term`. */
+export function noteCheck(campaign: Campaign | undefined): void {
+  if (campaign !== undefined) campaign.turn.electionChecks++;
+}
+
+/** The present term of a campaign. Compares the clock, because a blocked event loop runs timers late. */
+export function currentTermOf(campaign: Campaign | undefined): LiveTerm | undefined {
   const term = campaign?.state === 'leading' ? campaign.turn.term : undefined;
   return term?.isOver === false && term.leftMs > 0 ? term : undefined;
 }
@@ -53,7 +58,7 @@ export function statusOf(
   campaign: Campaign | undefined,
   isClosed: boolean,
   guard: GuardStatus,
-): Omit<ElectionStatus, 'prefix' | 'clusterId'> {
+): Omit<ElectionStatus, 'prefix' | 'clusterId' | 'term'> & { readonly term: LiveTerm | undefined } {
   const term = currentTermOf(campaign);
   const state = campaign?.state ?? 'ended';
   const place = campaign?.place;

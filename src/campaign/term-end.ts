@@ -1,29 +1,47 @@
 /**
- * The end of a term, before its key may go: the work and all that was registered with it, then `onFollower`.
+ * Ends a term before its key is deleted: waits for the work and everything registered with the term, then for `onFollower`.
  */
 import type { EndCause } from '../core/campaign-state.ts';
 import type { Candidate } from '../core/candidate.ts';
 import type { LiveTerm } from '../term/live-term.ts';
-import type { TurnTools } from './turn.ts';
+import type { TurnTools } from './turn-tools.ts';
 import { clock } from '../util/clock.ts';
+import { tellStoppedLate } from './unusual-usage.ts';
+
+/** The share of the drain after which `onFollower` is called although the work has not settled. */
+const SHARE_OF_THE_WORK = 0.75;
 
 export interface EndedTerm {
   readonly term: LiveTerm;
   readonly reason: EndCause;
-  /** Who leads now, or is next. */
+  /** The present or the next leader, if it is known. */
   readonly successor: Candidate | undefined;
 }
 
-/** Waits for the work of a term that is over, then for `onFollower`: both within `drainTimeoutMs`. */
-export async function stopWork(
-  { report, callbacks, settings: { drainTimeoutMs } }: TurnTools,
+/**
+ * Waits for the work of a term that is over, then for `onFollower`: both within `drainTimeoutMs`. Until then the work may
+ * write under the fence. Work that runs for most of that time is stopped by `onFollower`, if that can stop it.
+ */
+export async function stopWork(tools: TurnTools, ended: EndedTerm): Promise<void> {
+  const untilMs = clock.now() + tools.settings.drainTimeoutMs;
+  await drain(tools, ended, untilMs);
+  ended.term.closeWrites();
+}
+
+async function drain(
+  { report, election, callbacks, settings: { drainTimeoutMs } }: TurnTools,
   { term, reason, successor }: EndedTerm,
+  untilMs: number,
 ): Promise<void> {
-  const untilMs = clock.now() + drainTimeoutMs;
-  if (!(await callbacks.drain(drainTimeoutMs)))
-    return report.drainOverdue(term, drainTimeoutMs, term.work.names);
+  const leftMs = (): number => Math.max(0, untilMs - clock.now());
+  if (!(await callbacks.drain(drainTimeoutMs * SHARE_OF_THE_WORK))) {
+    // Perhaps a loop that only onFollower ends. Without that call it would run beside the next leader, without end.
+    const isStopped = callbacks.followerCallbackDue;
+    if (isStopped) callbacks.follow(successor);
+    if (!(await callbacks.drain(leftMs()))) return report.drainOverdue(term, drainTimeoutMs, term.work.names);
+    if (isStopped) tellStoppedLate(report, election, drainTimeoutMs * SHARE_OF_THE_WORK);
+  }
   if (callbacks.followerCallbackDue) callbacks.follow(successor);
-  else if (reason === 'follower-stuck') return; // it has been waited for
-  if (!(await callbacks.followed(untilMs - clock.now())))
-    report.drainOverdue(term, drainTimeoutMs, ['onFollower']);
+  else if (reason === 'follower-stuck') return; // the term has already waited for it
+  if (!(await callbacks.followerSettled(leftMs()))) report.drainOverdue(term, drainTimeoutMs, ['onFollower']);
 }

@@ -1,26 +1,24 @@
 /**
- * The beginning of a term: what its work can do to the campaign.
+ * Creates a term, and connects it to its campaign.
  */
 import type { Candidacy, LossCause } from '../core/campaign-state.ts';
 import { LiveTerm, type TermLife } from '../term/live-term.ts';
 import { TermWriter } from '../term/term-writer.ts';
-import { after, clock } from '../util/clock.ts';
-import type { TurnTools } from './turn.ts';
+import { afterTurn } from '../util/clock.ts';
+import type { TurnTools } from './turn-tools.ts';
 import { stopperOf, tellReturned, tellShortWork, tellUncalled } from './unusual-usage.ts';
 
-/** @param lose ends the term; the campaign stands again. */
+/** @param lose ends the term. The campaign enters again. */
 export function newTerm(tools: TurnTools, candidacy: Candidacy, lose: (reason: LossCause) => void): LiveTerm {
   const { election, settings, report, last, value, callbacks, resign } = tools;
   const writer = new TermWriter(tools, tools.candidateKey.session!, candidacy, {
     pass: (signal) => value.pass(signal),
-    done: (announced) => value.proclaimed(announced),
+    done: (announced) => value.published(announced),
   });
   const life: TermLife = {
     frames: callbacks.frames,
     drainTimeoutMs: settings.drainTimeoutMs,
-    get isPair() {
-      return settings.whenWorkEnds === 'stay' && callbacks.isPair;
-    },
+    isPair: () => settings.whenWorkEnds === 'stay' && callbacks.isPair,
     callers: tools.callers,
     onError: report.callbackFailed,
     onFailed: () => lose('work-failed'),
@@ -28,6 +26,7 @@ export function newTerm(tools: TurnTools, candidacy: Candidacy, lose: (reason: L
     askedAfterEnd: () => report.staleUse(term, last.term),
     evicted: () => lose('evicted'),
     onIdle: (isPair) => {
+      if (term.leftMs <= 0) return; // after a freeze the work may end before the session's timer fires
       if (isPair) return tellShortWork(report, election, callbacks.workTookMs);
       const stopper = term.isListenedTo ? undefined : stopperOf(term.work.returned);
       if (stopper !== undefined) tellReturned(report, election, stopper);
@@ -37,20 +36,23 @@ export function newTerm(tools: TurnTools, candidacy: Candidacy, lose: (reason: L
     },
     stepDown: () => lose('stepped-down'),
     resign,
-    proclaiming: (proclaim) => value.proclaiming(proclaim),
+    proclaiming: (announced, proclaim) => value.proclaiming(announced, proclaim),
   };
   const term = new LiveTerm(election, candidacy, value.value, writer, life);
   last.term = term;
   return term;
 }
 
-/** Calls back when the work has shown no progress for so long. */
-export function watchProgress(term: LiveTerm, timeoutMs: number, onQuiet: () => void): void {
+/**
+ * Calls back when the work has reported no progress for `timeoutMs`. Counts from its beginning: `onFollower`
+ * may delay it. @returns a function that ends the watch.
+ */
+export function watchProgress(term: LiveTerm, timeoutMs: number, onQuiet: () => void): () => void {
   const check = (): void => {
-    const quietMs = clock.now() - term.heartbeatAtMs;
+    const { quietMs } = term;
     if (quietMs >= timeoutMs) onQuiet();
-    else cancelTimer = after(timeoutMs - quietMs, check);
+    else cancelTimer = afterTurn(timeoutMs - quietMs, check);
   };
-  let cancelTimer = after(timeoutMs, check);
-  term.signal.addEventListener('abort', () => cancelTimer(), { once: true });
+  let cancelTimer = afterTurn(timeoutMs, check);
+  return () => cancelTimer();
 }

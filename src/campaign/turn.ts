@@ -1,100 +1,93 @@
 /**
- * Our turn in the queue: the wait for it, and the term. Both last until an event ends them, with an outcome: a watch
- * event, the end of the session, the work, or the end of the campaign.
+ * Our wait in the queue, and our term. Each lasts until an event ends it with an outcome: a watch event, the end of the session,
+ * the work, or the end of the campaign.
  */
-import type {
-  CampaignState,
-  Candidacy,
-  EndCause,
-  LossCause,
-  Outcome,
-  StopCause,
-} from '../core/campaign-state.ts';
-import { isStanding, type Candidate as Queued } from '../core/candidate-queue.ts';
+import type { CampaignState, Candidacy, EndCause, LossCause, Outcome } from '../core/campaign-state.ts';
+import { isStanding, type QueuedCandidate } from '../core/candidate-queue.ts';
+import { followerLimitMs } from '../core/health.ts';
 import type { ElectionError } from '../errors.ts';
 import { EtcdError } from '../etcd/etcd-error.ts';
 import type { LiveTerm } from '../term/live-term.ts';
 import type { Term } from '../term/term.ts';
 import { clock } from '../util/clock.ts';
 import { Deferred } from '../util/deferred.ts';
-import { watchLoop } from '../util/event-loop-stall.ts';
-import type { Callbacks } from './callbacks.ts';
-import type { CampaignTools } from './campaign-tools.ts';
-import type { CandidateKey } from './candidate-key.ts';
-import type { LeaderView } from './leader-view.ts';
-import type { QueueWatcher } from './queue-watcher.ts';
+import { watchEventLoop } from '../util/event-loop-stall.ts';
+import { LongWait } from './long-wait.ts';
 import { stopWork } from './term-end.ts';
 import { newTerm, watchProgress } from './term-start.ts';
-import { tellExit, tellSharedValue, tellUnusedTerm } from './unusual-usage.ts';
-import type { ValuePublisher } from './value-publisher.ts';
-
-/** A caller that waits this long in `campaign()` gets one log line that says for what, in milliseconds. */
-const LONG_WAIT_MS = 5_000;
+import {
+  tellExit,
+  tellSharedValue,
+  tellUnaskedTerm,
+  tellUnawaited,
+  tellUnusedTerm,
+} from './unusual-usage.ts';
+import type { TurnTools } from './turn-tools.ts';
 
 /** A program that uses a term does so within this time, in milliseconds. */
 const UNUSED_MS = 2_000;
 
-type Finish = (outcome: Outcome) => void;
+/** A program that asks the election this often seems to ask before every act. A program that asks less may ask only once. */
+const MANY_CHECKS = 3;
 
-/** What our turn needs of its campaign. */
-export interface TurnTools extends CampaignTools {
-  readonly candidateKey: CandidateKey;
-  readonly queueWatcher: QueueWatcher;
-  readonly leaderView: LeaderView;
-  readonly value: ValuePublisher;
-  readonly callbacks: Callbacks;
-  /** Why the campaign was told to end; undefined while it goes on. */
-  readonly stopCause: () => StopCause | undefined;
-  readonly resign: () => void;
-  /** Aborts when the campaign is told to end. */
-  readonly signal: AbortSignal;
-}
+type Finish = (outcome: Outcome) => void;
 
 export class Turn {
   readonly #tools: TurnTools;
   #term: LiveTerm | undefined;
   #nextTerm = new Deferred<Term>();
-  #isWaitTold = false;
+  readonly #longWait = new LongWait();
   /** Whether a caller asked for a term since the last one began. */
   #isAsked = false;
-  /** Whether the program asks the election who leads: then it need not ask the term. */
-  isLookedAt = false;
+  /** How often the program has asked the election whether we lead. If it does so often, it need not ask the term. */
+  electionChecks = 0;
   /** Whether another candidate was before us. */
   hasWaited = false;
   /** Election whose work awaits our term. */
   awaitedBy: string | undefined;
-  /** Ends the wait or the term at hand; undefined outside of both. */
+  /** Ends the present wait or term; undefined outside of both. */
   #finish: Finish | undefined;
-  /** Rechecks the queue: for our turn while we wait, for an eviction while we lead. */
+  /** Checks the queue again: whether we lead now, or whether our key is gone. */
   #recheck: () => void = () => undefined;
-  #offLoop: () => void = () => undefined;
+  #stopStallWatch: () => void = () => undefined;
+  #stopProgressWatch: () => void = () => undefined;
 
   constructor(tools: TurnTools) {
     this.#tools = tools;
   }
 
-  /** The present term; the last one until its key is given up. */
+  /** Whether this wait or term still runs. */
+  #isUnderWay(finish: Finish): boolean {
+    return this.#finish === finish;
+  }
+
+  /** The present term. After its end it stays until its key is deleted. */
   get term(): LiveTerm | undefined {
     return this.#term;
   }
 
-  /** The queue may have changed. */
+  /** Called when the queue may have changed. */
   recheck(): void {
     this.#recheck();
   }
 
-  /** Ends what is at hand. Only the first outcome counts. */
+  /** Ends the present wait or term. Only the first outcome counts. */
   finish(outcome: Outcome): void {
     this.#finish?.(outcome);
   }
 
-  /** The present term, or else the next one; rejects when the campaign ends before there is one. */
+  /** The present or the next term. Rejects if the campaign ends before there is one. */
   next(): Promise<Term> {
     this.#isAsked = true;
     return this.#term?.isOver === false ? Promise.resolve(this.#term) : this.#nextTerm.promise;
   }
 
-  /** There is no next term, and this is why. */
+  /** Stops the reports of a long wait. */
+  endWait(): void {
+    this.#longWait.end();
+  }
+
+  /** Rejects the promise of the next term with this error. */
   end(error: ElectionError): void {
     this.#nextTerm.reject(error);
   }
@@ -110,16 +103,16 @@ export class Turn {
         else if (queueWatcher.queue.olderThan(candidacy) === 0) finish({ type: 'elected' });
       };
       recheck();
-      if (this.#finish === finish) {
+      if (this.#isUnderWay(finish)) {
         callbacks.follow(leaderView.see(queueWatcher.queue.leader), signal);
         this.hasWaited = true;
-        void this.#tellLongWait(candidacy, finish);
+        this.#longWait.begin((waitedMs) => this.#tellLongWait(candidacy, waitedMs));
       }
       return recheck;
     });
   }
 
-  /** The process exits. */
+  /** Warns if the process exits during a term. */
   tellExit(): void {
     const { report, election, settings } = this.#tools;
     if (this.#term !== undefined && !settings.lastWill) tellExit(report, election, settings.ttlSeconds);
@@ -131,19 +124,16 @@ export class Turn {
     return tellSharedValue(report, election, queueWatcher, { ownKey: key, ttlMs, signal });
   }
 
-  async #tellLongWait(candidacy: Candidacy, finish: Finish): Promise<void> {
-    const { queueWatcher, leaderView, report, signal } = this.#tools;
-    if (this.#isWaitTold) return;
-    await clock.sleep(LONG_WAIT_MS, signal);
-    if (this.#isWaitTold || this.#finish !== finish) return;
-    this.#isWaitTold = true;
+  #tellLongWait(candidacy: Candidacy, waitedMs: number): void {
+    const { queueWatcher, leaderView, report } = this.#tools;
     const { position } = queueWatcher.queue.place(candidacy);
-    report.waitsForLong(position, leaderView.leader(undefined)?.value, LONG_WAIT_MS, this.awaitedBy);
+    report.waitsForLong(position, leaderView.knownLeader(undefined)?.value, waitedMs, this.awaitedBy);
   }
 
   /** Leads until the term ends. */
   serve(candidacy: Candidacy): Promise<Outcome> {
     const { settings, transport, report, callbacks } = this.#tools;
+    this.#longWait.end();
     return this.#until((finish) => {
       const lose = (reason: LossCause): void => finish({ type: 'lost', reason });
       const term = newTerm(this.#tools, candidacy, lose);
@@ -153,90 +143,107 @@ export class Turn {
         if (!this.#stands(candidacy)) lose('evicted');
         else if (term.leftMs <= 0) lose('deadline-passed');
       };
-      if (this.#finish !== finish) return recheck; // a subscriber of diagnostics_channel has ended it
+      if (!this.#isUnderWay(finish)) return recheck; // a subscriber of diagnostics_channel has ended it
       this.#nextTerm.resolve(term);
       this.#nextTerm = new Deferred();
-      if (!this.#isAsked) void this.#tellUnused(term);
+      if (!this.#isAsked || this.electionChecks > 0) void this.#tellUnused(term);
       this.#isAsked = false;
-      recheck(); // a message may have come since we were elected
-      if (this.#finish !== finish) return recheck;
+      recheck(); // the queue may have changed since we were elected
+      if (!this.#isUnderWay(finish)) return recheck;
       callbacks.lead(term);
-      if (this.#finish !== finish) return recheck; // the work has ended its own term
-      this.#offLoop = watchLoop();
-      if (callbacks.isFollowing) this.#awaitFollower(lose);
+      if (!this.#isUnderWay(finish)) return recheck; // the work has ended its own term
+      this.#stopStallWatch = watchEventLoop();
+      if (callbacks.isFollowerRunning) this.#awaitFollower(lose);
       if (settings.progressTimeoutMs !== undefined)
-        watchProgress(term, settings.progressTimeoutMs, () => lose('no-progress'));
+        this.#stopProgressWatch = watchProgress(term, settings.progressTimeoutMs, () => lose('no-progress'));
       return recheck;
     });
   }
 
-  /** Nothing has asked for this term, or it is over: a program that has its work from `campaign()` may not know. */
+  /** Warns about a term that nothing uses. A program that begins its work after `campaign()` may miss later terms. */
   async #tellUnused(term: LiveTerm): Promise<void> {
     const { report, election, callbacks, signal } = this.#tools;
-    if (term.isUsed || this.isLookedAt || callbacks.isAnySet) return;
+    if (term.isUsed || this.electionChecks >= MANY_CHECKS || callbacks.isAnySet) return;
     const { isOver } = term;
+    const checksBefore = this.electionChecks;
     await clock.sleep(UNUSED_MS, signal);
-    const isKnown = term.isUsed || this.isLookedAt || this.#isAsked;
+    const isKnown = term.isUsed || this.electionChecks > checksBefore || this.#isAsked;
     if (!signal.aborted && !isKnown && term.isOver === isOver) tellUnusedTerm(report, election, isOver);
   }
 
-  /** The work cannot begin before `onFollower` has settled: a leader that does not work gives up its key. */
+  /** Warns if `onLeaderChange` still runs after the end of the term. */
+  #tellUnawaited({ isUsed }: LiveTerm): void {
+    const { report, election, callbacks } = this.#tools;
+    const isDriven = callbacks.isOnlyLeaderChange && !isUsed && this.electionChecks < MANY_CHECKS;
+    if (isDriven && callbacks.changing > 0) tellUnawaited(report, election);
+  }
+
+  /** Warns if the program ends a term that it never used. */
+  #tellUnasked(term: LiveTerm, reason: 'closed' | 'resigned'): void {
+    const { report, election, callbacks } = this.#tools;
+    if (!term.isUsed && this.electionChecks === 0 && !callbacks.isAnySet)
+      tellUnaskedTerm(report, election, reason);
+  }
+
+  /** The work begins after `onFollower` has settled. If that takes too long, we give up the key. */
   #awaitFollower(lose: (reason: LossCause) => void): void {
     const { callbacks, settings } = this.#tools;
-    void callbacks.followed(settings.drainTimeoutMs).then((followed) => {
+    void callbacks.followerSettled(followerLimitMs(settings.drainTimeoutMs)).then((followed) => {
       if (!followed) lose('follower-stuck');
     });
   }
 
-  /** Stops the work, waits for it, calls `onFollower`, waits for it, and only then deletes the key. */
+  /** Waits for the work, calls `onFollower` and waits for it, and then deletes the key. */
   async leave(state: Extract<CampaignState, { name: 'leaving' }>): Promise<void> {
     const { candidacy, reason, afterwards } = state;
     const { queueWatcher, leaderView, report } = this.#tools;
+    this.#longWait.pause();
     const term = this.#term;
     if (term === undefined && candidacy !== undefined && afterwards === 'stand-again')
       report.lostPlace(candidacy, reason);
     if (term !== undefined) {
-      const successor = queueWatcher.queue.firstBeside(candidacy?.key ?? '');
+      const successor = queueWatcher.queue.firstOther(candidacy?.key ?? '');
       await stopWork(this.#tools, { term, reason, successor: leaderView.see(successor) });
     }
     await this.#deleteKey(candidacy);
+    if (term !== undefined) this.#tellUnawaited(term);
     this.#term = undefined;
   }
 
   async #deleteKey(candidacy: Candidacy | undefined): Promise<void> {
-    const { candidateKey, queueWatcher, report, electionKeys } = this.#tools;
+    const { candidateKey, queueWatcher, report, keyPrefix } = this.#tools;
     try {
-      // A lost key too: if an operator took it off its lease, it would stay for ever.
-      const released = await candidateKey.giveUp(candidacy, queueWatcher.isDeleted(candidacy));
+      // Delete a lost key too. If an operator detached it from its lease, it would stay for ever.
+      const released = await candidateKey.giveUp(queueWatcher.isDeleted(candidacy));
       if (released && this.#term !== undefined) report.released(this.#term);
     } catch (error) {
       if (!(error instanceof EtcdError)) throw error;
-      report.releaseFailed(candidacy?.key ?? electionKeys, error);
+      report.releaseFailed(candidacy?.key ?? keyPrefix, error);
     }
   }
 
   /**
-   * Waits for an outcome; the first one counts. The end of the session and of the campaign are handled here. `begin`
-   * adds the rest, and returns its recheck of the queue.
+   * Waits for the first outcome. The end of the session and of the campaign are handled here. `begin` handles the rest, and
+   * returns the function that checks the queue again.
    */
   #until(begin: (finish: Finish) => () => void): Promise<Outcome> {
     const { candidateKey, stopCause } = this.#tools;
     return new Promise((resolve) => {
       let offEnd: () => void = () => undefined;
       const finish: Finish = (reported) => {
-        if (this.#finish !== finish) return;
+        if (!this.#isUnderWay(finish)) return;
         this.#finish = undefined;
         this.#recheck = () => undefined;
         offEnd();
-        const reason = 'reason' in reported ? this.#byTheClock(reported.reason) : undefined;
-        // Before anything else learns of it: the work must stop first.
+        const reason = 'reason' in reported ? this.#correctedReason(reported.reason) : undefined;
+        // End the term first, so that the work stops before anything else reacts.
         if (reason !== undefined) this.endTerm(reason);
         if (reason === 'deadline-passed' || reason === 'lease-lost') this.#tellLeaseLost();
         resolve(reported.type === 'lost' ? { type: 'lost', reason: reason as LossCause } : reported);
       };
       this.#finish = finish;
       const recheck = begin(finish);
-      if (this.#finish !== finish) return; // over already
+      if (!this.#isUnderWay(finish)) return; // it has already ended
       this.#recheck = recheck;
       offEnd = candidateKey.session!.onEnd((end) =>
         finish({ type: 'lost', reason: end === 'deadline-passed' ? end : 'lease-lost' }),
@@ -247,12 +254,13 @@ export class Turn {
   }
 
   /**
-   * After a freeze, other things may tell of the end before the timer of the deadline does: work that saw it, or an
-   * eviction. The deadline is the cause.
+   * Replaces the reason if the session is no longer valid. After a freeze, another event may arrive before the timer of the
+   * deadline fires. The deadline is still the cause.
    */
-  #byTheClock(reason: EndCause): EndCause {
+  #correctedReason(reason: EndCause): EndCause {
     if (reason === 'lease-lost' || reason === 'refused') return reason;
-    return this.#tools.candidateKey.session?.isValid() === true ? reason : 'deadline-passed';
+    const { session } = this.#tools.candidateKey;
+    return session?.isValid() === true ? reason : session?.isLost === true ? 'lease-lost' : 'deadline-passed';
   }
 
   endTerm(reason: EndCause): void {
@@ -261,12 +269,16 @@ export class Turn {
     const isOver = term.isOver;
     term.end(reason);
     if (isOver) return;
-    const { report, settings } = this.#tools;
+    const { report, settings, leaderView } = this.#tools;
     report.stalled(term, reason, settings.ttlSeconds * 1000);
-    this.#offLoop();
-    this.#offLoop = () => undefined;
+    this.#stopProgressWatch();
+    this.#stopProgressWatch = () => undefined;
+    this.#stopStallWatch();
+    this.#stopStallWatch = () => undefined;
     report.termEnded(term, reason);
-    void this.#tellUnused(term);
+    leaderView.termOver();
+    if (reason === 'closed' || reason === 'resigned') this.#tellUnasked(term, reason);
+    else void this.#tellUnused(term);
   }
 
   #tellLeaseLost(): void {
@@ -278,8 +290,8 @@ export class Turn {
     return isStanding(this.#tools.queueWatcher.queue.get(candidacy.key), candidacy);
   }
 
-  /** The read that confirms a renewal shows our key too: the watch may not have told of an eviction yet. */
-  checkOwnKey(candidacy: Candidacy | undefined, found: Queued | undefined, revision: bigint): void {
+  /** Checks our key in the read that confirms a renewal. It can reveal an eviction before the watch. */
+  checkOwnKey(candidacy: Candidacy | undefined, found: QueuedCandidate | undefined, revision: bigint): void {
     if (candidacy === undefined || revision < candidacy.createRevision) return; // it was read before we entered
     if (!isStanding(found, candidacy)) this.finish({ type: 'lost', reason: 'evicted' });
   }

@@ -1,46 +1,65 @@
 /**
- * Ordinary code that is a mistake in many programs: what it does, and what to write instead.
+ * Warns about ordinary code that is a mistake in many programs. The text says what happens, and what to write instead.
  */
 import { setImmediate as nextTurn } from 'node:timers/promises';
+import type { UnfinishedCallbacks } from '../client/active-campaigns.ts';
+import { followerLimitMs } from '../core/health.ts';
 import { CallbackFrames } from '../util/callback-frames.ts';
 import { clock } from '../util/clock.ts';
+import { settledWithin } from '../util/settle.ts';
 import type { Campaign } from './campaign.ts';
 import type { CampaignReport } from './campaign-report.ts';
+import type { CampaignTools } from './campaign-tools.ts';
 import type { QueueWatcher } from './queue-watcher.ts';
 
-/** The process exits, and its key stays behind. */
+/** The process exits while it leads, and leaves its key behind. */
 export function tellExit(report: CampaignReport, election: string, ttlSeconds: number): void {
   report.unusual(
     'exit',
-    `the process exits while it leads "${election}": nobody leads until its lease has run out, in up to ${ttlSeconds} s. ` +
+    `the process exits while it leads "${election}", and no replica can lead until its lease expires, in up to ${ttlSeconds} s. ` +
       'Await election.close() before process.exit(); for crashes, set lastWill: true',
   );
 }
 
-/** Notes whose work awaits a term of this campaign, if any does: it holds one election while it waits for another. */
+/** Records which election's work awaits a term of this campaign, if any. That work leads one election and waits for another. */
 export async function noteAwaiting(campaign: Campaign): Promise<void> {
-  await nextTurn(); // the caller has had the time to await us, or to go on
+  await nextTurn(); // let the caller await us first
   campaign.turn.awaitedBy = CallbackFrames.awaiting()[0]?.frames.election;
 }
 
-/** `lead()` has run its work, though it had to wait for its turn. */
-export function tellInTurn(report: CampaignReport, election: string): void {
+/** The campaign waits for callbacks of an earlier one, which do not end. */
+export async function tellEarlierWork(
+  { report, election, settings }: Pick<CampaignTools, 'report' | 'election' | 'settings'>,
+  earlier: UnfinishedCallbacks,
+  campaign: Campaign,
+): Promise<void> {
+  const over = Promise.race([earlier.settled, campaign.ended]);
+  if (await settledWithin(over, followerLimitMs(settings.drainTimeoutMs))) return;
   report.unusual(
-    'in-turn',
-    `lead() in "${election}" waited for its turn, and has run its work after that of another replica: every replica ` +
-      'that calls it runs its own, one after another. If one of them is enough, pass { ifFree: true }',
+    'earlier-work',
+    `the campaign in "${election}" waits: a callback of an earlier term in this process still runs (${earlier.followingMs > 0 ? 'onFollower' : 'the work'}), ` +
+      'and this replica cannot lead before it has settled. Does it ignore term.signal? If it cannot stop, restart the process',
   );
 }
 
-/** What only starts something seldom takes this long; what has some work to do seldom less, in milliseconds. */
+/** `lead()` has run its work after that of another replica. */
+export function tellInTurn(report: CampaignReport, election: string): void {
+  report.unusual(
+    'in-turn',
+    `lead() in "${election}" has run its work after that of another replica: all replicas that call it run the work, one ` +
+      'after another. If one run is enough, pass { ifFree: true }',
+  );
+}
+
+/** A function that only starts something usually takes less than this, and a function that works takes more. In milliseconds. */
 const SHORT_WORK_MS = 100;
 
-/** `onLeader` has returned, and nothing shows whether it has started something. */
+/** `onLeader` has returned, and it is not known whether it has started something. */
 export function tellShortWork(report: CampaignReport, election: string, tookMs: number): void {
   if (tookMs < SHORT_WORK_MS) return;
   report.unusual(
     'short-work',
-    `onLeader of "${election}" returned after ${Math.round(tookMs)} ms, and this replica leads on. That is right if it ` +
+    `onLeader of "${election}" returned after ${Math.round(tookMs)} ms, and this replica stays the leader. That is right if it ` +
       "started what onFollower stops. If its work is over, set whenWorkEnds: 'step-down'",
   );
 }
@@ -48,17 +67,17 @@ export function tellShortWork(report: CampaignReport, election: string, tookMs: 
 /** Names of methods that stop what they belong to. */
 const STOPPERS = ['stop', 'close', 'unsubscribe', 'cancel', 'destroy', 'end', 'disconnect', 'quit'] as const;
 
-/** How what `onLeader` returned would be stopped, as the log says it; undefined if it looks like no such thing. */
+/** Describes for the log how to stop what `onLeader` returned; undefined if it does not look like something to stop. */
 export function stopperOf(returned: unknown): string | undefined {
   if (typeof returned !== 'object' || returned === null) return undefined;
   try {
     const has = (name: string): boolean => typeof (returned as Record<string, unknown>)[name] === 'function';
     if (has('next') && has('throw'))
-      return 'a generator: nothing runs its body. Consume it in an async function, with for await';
+      return 'a generator, whose body does not run. Consume it in an async function, with for await';
     const stopper = STOPPERS.find(has);
     return (
       stopper &&
-      `an object with ${stopper}(), and nothing calls that when the term ends. Return a function that does`
+      `an object with ${stopper}(), which nothing calls when the term ends. Return a function that calls it`
     );
   } catch {
     return undefined; // properties that throw
@@ -72,14 +91,66 @@ export function tellReturned(report: CampaignReport, election: string, what: str
 const ASK =
   'Put the work into onLeader, which is called for every term, or ask election.isCurrent() before every act';
 
-/** The term was given to a caller of `campaign()`, if to anything, and nothing has asked it since. */
+/** Nothing has used the term since it began. */
 export function tellUnusedTerm(report: CampaignReport, election: string, isOver: boolean): void {
   report.unusual(
     'unused-term',
     isOver
-      ? `the term of "${election}" is over, and nothing has asked whether it is current: what the program began after ` +
-          `campaign() goes on, beside the work of the next leader. ${ASK}`
-      : `this replica leads "${election}" again, and nothing uses the new term: campaign() resolves once. ${ASK}`,
+      ? `the term of "${election}" is over, but nothing has asked whether it is current: work that the program began after ` +
+          `campaign() may still run, together with the work of the next leader. ${ASK}`
+      : `this replica leads "${election}", and nothing uses the new term: campaign() resolves only for the first term, and an ` +
+          `answer of isCurrent() from before this term does not apply to it. ${ASK}`,
+  );
+}
+
+/** The program ended the term, and never asked whether it was current. */
+export function tellUnaskedTerm(
+  report: CampaignReport,
+  election: string,
+  reason: 'closed' | 'resigned',
+): void {
+  report.unusual(
+    'unasked-term',
+    `${reason === 'closed' ? 'close()' : 'resign()'} ended the term of "${election}", and nothing has asked whether it ` +
+      'was current. Work that was begun after campaign() may still run: put it into onLeader, or into term.run(). If ' +
+      'campaign() serves as a lock, all replicas run the work, one after another: lead(work, { ifFree: true }) runs it once',
+  );
+}
+
+/** `onFollower` has returned `true`, as `emit()` does if it has listeners. */
+export function tellEmitted(report: CampaignReport, election: string): void {
+  report.unusual(
+    'emitted',
+    `onFollower of "${election}" returned true. If that comes from emit(), nothing awaits what its listeners stop, and ` +
+      'another replica may lead meanwhile: call the function that stops the work, and return its promise',
+  );
+}
+
+/** Only `onLeaderChange` tells the program of its terms, and it has not settled when the key is deleted. */
+export function tellUnawaited(report: CampaignReport, election: string): void {
+  report.unusual(
+    'unawaited',
+    `onLeaderChange of "${election}" still runs, and nothing awaits it: another replica may lead before it has stopped its ` +
+      'work. Start work in onLeader and stop it in onFollower, which is awaited before the key goes',
+  );
+}
+
+/** The work stopped only after `onFollower` was called. */
+export function tellStoppedLate(report: CampaignReport, election: string, afterMs: number): void {
+  report.unusual(
+    'stopped-late',
+    `the work of "${election}" ran on for ${Math.round(afterMs)} ms after its term, until onFollower was called, and no ` +
+      'other replica could lead meanwhile. In a loop, call term.isCurrent(). If onFollower stops what onLeader awaits, ' +
+      'do not await it in onLeader, or stop it by term.onEnd()',
+  );
+}
+
+/** The option `signal` is a timeout. */
+export function tellTimedOut(report: CampaignReport, election: string): void {
+  report.unusual(
+    'timed-out',
+    `the signal of "${election}" timed out while this replica led, and that closes the election for good. If only the ` +
+      'wait for leadership has a limit, leave out the option signal, and call resign() if isCurrent() is false by then',
   );
 }
 
@@ -87,13 +158,13 @@ export function tellUnusedTerm(report: CampaignReport, election: string, isOver:
 export function tellUncalled(report: CampaignReport, election: string, what: string): void {
   report.unusual(
     'uncalled',
-    `${what}.isCurrent of "${election}" is read, but not called, so it is always true, in every replica: write ${what}.isCurrent()`,
+    `${what}.isCurrent of "${election}" is read, but not called, so it is always true: write ${what}.isCurrent()`,
   );
 }
 
 /**
- * Values are compared by many to learn who leads. Looks twice: the key of a process that was killed stays for a TTL, and the
- * next one may announce the same value.
+ * Another candidate announces our value. Many programs compare values to find out whether they lead. Checks twice, because the
+ * key of a killed process stays for a TTL, and its successor may announce the same value.
  */
 export async function tellSharedValue(
   report: CampaignReport,
@@ -114,8 +185,8 @@ export async function tellSharedValue(
   if (signal.aborted || !others().some((key) => before.has(key))) return;
   report.unusual(
     'shared-value',
-    `several candidates of "${election}" announce "${queue.get(ownKey)?.value}": a comparison with the value of the leader ` +
-      'does not tell whether this replica leads. Ask election.isCurrent(), or look at isMe of a candidate; and announce ' +
-      'a value of its own for each process, as campaign() without a value does',
+    `several candidates of "${election}" announce "${queue.get(ownKey)?.value}", so a comparison with the leader's value does ` +
+      'not show whether this replica leads. Use election.isCurrent(), or isMe of a candidate. Announce a different value in ' +
+      'every process, as campaign() without a value does',
   );
 }

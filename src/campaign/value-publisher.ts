@@ -1,6 +1,6 @@
 /**
- * Keeps the value that our key announces: one writer at a time, the newest value wins, and a value that arrives late
- * is replaced again.
+ * Keeps our key at the newest value. Only one announcement is under way at a time, and an old value that arrives late is
+ * replaced again.
  */
 import type { Candidacy } from '../core/campaign-state.ts';
 import { proclaim } from '../etcd/election-keys.ts';
@@ -11,7 +11,7 @@ import type { EventLog } from '../logging/event-log.ts';
 import { CALL_LIMIT_MS } from '../client/session.ts';
 import { clock } from '../util/clock.ts';
 
-/** Twenty values at once, then fewer and fewer; each half second of quiet forgives one. */
+/** Twenty announcements pass at once. After that the delays grow, and each half second of quiet permits one more. */
 const ANNOUNCEMENTS: GuardSettings = {
   burst: 20,
   baseMs: 250,
@@ -20,24 +20,24 @@ const ANNOUNCEMENTS: GuardSettings = {
   healthyAfterMs: 500,
 };
 
-/** How long the watch may take to show what etcd has acknowledged, in milliseconds, before it is written again. */
+/** How long the watch may take to show an acknowledged value before it is written again, in milliseconds. */
 const WATCH_LAG_MS = 250;
 
 export interface PublisherTools {
   readonly election: string;
   readonly transport: EtcdTransport;
   readonly eventLog: EventLog;
-  guardOf(what: 'announcements'): LoopGuard;
+  guardFor(what: 'announcements'): LoopGuard;
 }
 
-/** What the publisher asks of its campaign. */
+/** The parts of the campaign that the publisher uses. */
 export interface Announced {
   readonly signal: AbortSignal;
   /** Our key, while we wait or lead. */
   candidacy(): Candidacy | undefined;
-  /** The value under our key, as far as the watch has shown it. */
+  /** The value under our key, as the watch has shown it. */
   shown(): string | undefined;
-  /** etcd has acknowledged this value. */
+  /** Called when etcd has acknowledged a value. */
   onPublished(value: string): void;
 }
 
@@ -46,9 +46,11 @@ export class ValuePublisher {
   readonly #of: Announced;
   #wanted: string;
   #acknowledged: string | undefined;
+  /** How often `campaign()` has named a value. */
+  #wants = 0;
   #isPublishing = false;
   #isChecking = false;
-  /** `term.proclaim()` calls under way: what the watch shows meanwhile may be theirs. */
+  /** How many `term.proclaim()` are under way. The watch may show their values meanwhile. */
   #proclaiming = 0;
 
   constructor(tools: PublisherTools, value: string, of: Announced) {
@@ -64,37 +66,38 @@ export class ValuePublisher {
 
   /** Announces another value from now on. */
   want(value: string): void {
+    this.#wants++;
     this.#wanted = value;
     void this.#publish();
   }
 
-  /** We entered with this value. */
+  /** Records the value with which we entered. */
   entered(value: string): void {
     this.#acknowledged = value;
   }
 
-  /** Passed by every announcement, also by `term.proclaim()`. */
+  /** Every announcement passes this guard, also that of `term.proclaim()`. */
   pass(signal: AbortSignal): Promise<void> {
-    return this.#tools.guardOf('announcements').pass('environment', ANNOUNCEMENTS, { signal });
+    return this.#tools.guardFor('announcements').pass('environment', ANNOUNCEMENTS, { signal });
   }
 
-  /** Runs a `term.proclaim()`: what it throws at once goes through. */
-  proclaiming(proclaim: () => Promise<void>): Promise<void> {
+  /** Runs `term.proclaim()`. Synchronous errors are thrown to the caller. */
+  proclaiming(value: string, proclaim: () => Promise<void>): Promise<void> {
     const proclaimed = proclaim();
+    const wantsBefore = this.#wants;
     this.#proclaiming++;
-    return proclaimed.finally(() => {
-      this.#proclaiming--;
-      this.check();
-    });
+    return proclaimed
+      .then(() => {
+        if (this.#wants === wantsBefore) this.#wanted = value;
+        else void this.#publish(); // `campaign()` has named another value since
+      })
+      .finally(() => {
+        this.#proclaiming--;
+        this.check();
+      });
   }
 
-  /** `term.proclaim()` has announced this value. */
-  proclaimed(value: string): void {
-    this.#wanted = value;
-    this.#published(value);
-  }
-
-  /** The watch may show another value than ours: one whose answer was lost can arrive late, over a newer one. */
+  /** Announces our value again if the watch shows another one. An earlier write with a lost answer can arrive late. */
   check(): void {
     if (this.#isChecking || !this.#isReplaced()) return;
     this.#isChecking = true;
@@ -119,10 +122,11 @@ export class ValuePublisher {
       await this.pass(signal);
       const candidacy = this.#of.candidacy();
       const value = this.#wanted;
-      if (candidacy === undefined || signal.aborted) break; // entering announces it
+      if (candidacy === undefined || signal.aborted) break; // the next entry announces it
       try {
-        await proclaim(this.#tools.transport, candidacy, value, { withinMs: CALL_LIMIT_MS, signal });
-        this.#published(value);
+        const limits = { withinMs: CALL_LIMIT_MS, signal };
+        if (!(await proclaim(this.#tools.transport, candidacy, value, limits))) break; // the key is no longer ours
+        this.published(value);
       } catch (error) {
         if (signal.aborted) break;
         const { eventLog, election } = this.#tools;
@@ -133,7 +137,8 @@ export class ValuePublisher {
     this.check();
   }
 
-  #published(value: string): void {
+  /** Records a value that etcd has acknowledged, also one of `term.proclaim()`. */
+  published(value: string): void {
     this.#acknowledged = value;
     this.#of.onPublished(value);
   }

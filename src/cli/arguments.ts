@@ -19,7 +19,7 @@ export interface Connection {
   readonly cacert: string | undefined;
   readonly cert: string | undefined;
   readonly key: string | undefined;
-  /** If there is no password, the terminal is asked for it. */
+  /** Without a password, the command asks for it on the terminal. */
   readonly user: { readonly name: string; readonly password: string | undefined } | undefined;
   /** Whether the verification of etcd's certificate is skipped. */
   readonly insecureSkipVerify: boolean;
@@ -58,17 +58,18 @@ const commonFlags = {
   help: { type: 'boolean', short: 'h' },
 } as const;
 
-export const commonHelp = `Connection (as etcdctl has it; a flag wins over its variable):
+export const commonHelp = `Connection (the flags and variables of etcdctl; a flag overrides its variable):
   --endpoints URLS        comma-separated; ETCDCTL_ENDPOINTS; default http://127.0.0.1:2379
   --cacert, --cert, --key PEM files; ETCDCTL_CACERT, ETCDCTL_CERT, ETCDCTL_KEY
-  --user NAME[:PASSWORD]  ETCDCTL_USER; --password, ETCDCTL_PASSWORD; without a password, a terminal is asked for it
-  --command-timeout TIME  for one request, such as 5s or 800ms; ETCDCTL_COMMAND_TIMEOUT; default 5s
-  --insecure-transport=false     https where an endpoint does not say; ETCDCTL_INSECURE_TRANSPORT
+  --user NAME[:PASSWORD]  ETCDCTL_USER; without a password, the terminal asks for it
+  --password PASSWORD     ETCDCTL_PASSWORD; then --user is the name alone
+  --command-timeout TIME  limit of one request, such as 5s or 800ms; ETCDCTL_COMMAND_TIMEOUT; default 5s
+  --insecure-transport=false     https for endpoints without a scheme; ETCDCTL_INSECURE_TRANSPORT
   --insecure-skip-tls-verify     do not verify etcd's certificate; ETCDCTL_INSECURE_SKIP_TLS_VERIFY
-Everywhere:
-  --prefix PREFIX         what comes before the name in etcd's keys; default election/
-  --json, -w json         for programs
-  -h, --help              this`;
+All commands:
+  --prefix PREFIX         the part of the key before the election's name; default election/
+  --json, -w json         write JSON
+  -h, --help              print this help`;
 
 /** @throws {UsageError} */
 export function parseCommand(args: readonly string[], env: Environment, flags: Flags = {}): CommandLine {
@@ -87,11 +88,17 @@ export function parseCommand(args: readonly string[], env: Environment, flags: F
   };
 }
 
+/** The arguments that are not flags. After `--` no word is a flag, so a NAME may begin with `-` there. */
+export const operandsOf = ({ words, rest = [] }: Pick<CommandLine, 'words' | 'rest'>): string[] => [
+  ...words,
+  ...rest,
+];
+
 /** Returns the only NAME on the command line. @throws {UsageError} */
 export function oneName(words: readonly string[]): string {
   const [name, ...more] = words;
-  if (name === undefined) throw new UsageError('which election? Give its NAME');
-  if (more.length > 0) throw new UsageError(`expected one NAME, got also ${more.join(' ')}`);
+  if (name === undefined) throw new UsageError('the NAME of the election is missing');
+  if (more.length > 0) throw new UsageError(`expected only one NAME, also got ${more.join(' ')}`);
   if (name === '' || /[/\0]/.test(name))
     throw new UsageError(`NAME must not be empty, and must not contain "/"; got ${JSON.stringify(name)}`);
   return name;
@@ -109,12 +116,22 @@ export function isJson(values: { readonly [flag: string]: Values[string] }): boo
   return values['json'] === true || format === 'json';
 }
 
-/** @throws {UsageError} */
-export function milliseconds(flag: string, text: string): number {
+/**
+ * Parses a time, rounded to milliseconds.
+ *
+ * @param leastMs smallest value that is accepted.
+ * @param mostMs largest value that is accepted. A timer of Node ends at once above 2^31 - 1.
+ * @throws {UsageError}
+ */
+export function milliseconds(flag: string, text: string, leastMs: number, mostMs: number): number {
   const match = /^(\d+(?:\.\d+)?)(ms|s|m)?$/.exec(text);
   if (match === null) throw new UsageError(`--${flag}: expected a time such as 800ms, 5s or 2m, got ${text}`);
   const factor = { ms: 1, s: 1_000, m: 60_000 }[(match[2] ?? 's') as 'ms' | 's' | 'm'];
-  return Math.round(Number(match[1]) * factor);
+  const ms = Math.round(Number(match[1]) * factor);
+  if (ms >= leastMs && ms <= mostMs) return ms;
+  const days = mostMs / 86_400_000;
+  const most = `${mostMs / 60_000}m${days > 1 ? ` (${days} days)` : ''}`;
+  throw new UsageError(`--${flag}: expected a time from ${leastMs}ms to ${most}, got ${text}`);
 }
 
 /** @throws {UsageError} */
@@ -152,7 +169,7 @@ function connectionFrom(flag: (name: string) => string | undefined, env: Environ
     throw new UsageError('--cert and --key belong together: give both, or neither');
   const insecureSkipVerify = isSet('insecure-skip-tls-verify', false);
   if (cert !== undefined && cacert === undefined && !insecureSkipVerify)
-    throw new UsageError('--cert needs --cacert: the certificate that etcd is known by');
+    throw new UsageError("--cert needs --cacert, the authority that signed etcd's certificate");
   return {
     endpoints: endpointsFrom(
       set('endpoints') ?? '127.0.0.1:2379',
@@ -163,18 +180,12 @@ function connectionFrom(flag: (name: string) => string | undefined, env: Environ
     key,
     user: userFrom(set('user'), set('password')),
     insecureSkipVerify,
-    timeoutMs: timeoutFrom(set('command-timeout')),
+    timeoutMs: milliseconds('command-timeout', set('command-timeout') ?? '5s', 1, LONGEST_REQUEST_MS),
   };
 }
 
 /** Longest time for one request, in milliseconds. */
 const LONGEST_REQUEST_MS = 86_400_000;
-
-function timeoutFrom(text = '5s'): number {
-  const timeoutMs = milliseconds('command-timeout', text);
-  if (timeoutMs > 0 && timeoutMs <= LONGEST_REQUEST_MS) return timeoutMs;
-  throw new UsageError(`--command-timeout: expected a time from 1ms to 1440m, got ${text}`);
-}
 
 function endpointsFrom(text: string, isSecure: boolean): string[] {
   const endpoints = text.split(',').flatMap((part) => {
@@ -188,7 +199,7 @@ function endpointsFrom(text: string, isSecure: boolean): string[] {
   if (wrong !== undefined || endpoints.length === 0)
     throw new UsageError(`--endpoints: expected URLs like http://127.0.0.1:2379, got ${wrong ?? text}`);
   if (new Set(endpoints.map((endpoint) => new URL(endpoint).protocol)).size > 1)
-    throw new UsageError('--endpoints: either all http or all https');
+    throw new UsageError('--endpoints: expected all http or all https, got both');
   return endpoints;
 }
 
@@ -203,6 +214,6 @@ function userFrom(user: string | undefined, password: string | undefined): Conne
 function prefixFrom(prefix = 'election/'): string {
   if ((prefix === '' || prefix.endsWith('/')) && !prefix.includes('\0')) return prefix;
   throw new UsageError(
-    `--prefix: expected an empty text or one that ends with "/", got ${JSON.stringify(prefix)}`,
+    `--prefix: expected a text that is empty or ends with "/", got ${JSON.stringify(prefix)}`,
   );
 }

@@ -9,7 +9,7 @@ import type { SafeText, Terminal } from './terminal.ts';
 export const ask = (terminal: Terminal, question: SafeText): Promise<string> =>
   answered(terminal, terminal.stderr, question);
 
-/** As {@link ask}, but does not show what is typed. */
+/** Like {@link ask}, but does not show what is typed. */
 export async function askSecretly(terminal: Terminal, question: SafeText): Promise<string> {
   const hidden = new Writable({ write: (_chunk, _encoding, done) => done() });
   try {
@@ -19,14 +19,14 @@ export async function askSecretly(terminal: Terminal, question: SafeText): Promi
   }
 }
 
-/** @throws {Aborted} if the person ends the input (Ctrl-C, Ctrl-D). */
+/** @throws {Aborted} if the user ends the input (Ctrl-C, Ctrl-D). */
 async function answered(terminal: Terminal, echo: Writable, question: SafeText): Promise<string> {
   const over = new AbortController();
   const reader = createInterface({ input: terminal.stdin, output: echo, terminal: true });
   reader.on('SIGINT', () => over.abort());
   reader.on('close', () => over.abort());
   const isHidden = echo !== terminal.stderr;
-  // Only when the reader is ready: until then the terminal shows what is typed.
+  // The reader is ready now. Before, the terminal would show what is typed.
   if (isHidden) terminal.stderr.write(question.toString());
   try {
     return await reader.question(isHidden ? '' : question.toString(), { signal: over.signal });

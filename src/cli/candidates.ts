@@ -57,7 +57,7 @@ export async function readQueues(client: Etcd3, prefix: string, election?: strin
     try {
       page = await (revision === undefined ? range : range.revision(revision)).exec();
     } catch (error) {
-      // Keys that are no candidates may have larger values.
+      // Keys of other programs under the prefix may have larger values.
       if (!/larger than max/.test(String(error)) || atOnce === 1) throw error;
       atOnce = Math.ceil(atOnce / 8);
       continue;

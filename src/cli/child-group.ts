@@ -1,12 +1,12 @@
 /**
- * Runs a command in its own process group. The group is signalled and killed as a whole, and outlives neither this process
- * nor the deadline.
+ * Runs a command in its own process group. Every signal goes to the whole group. The group is killed at the deadline, or if
+ * this process ends.
  */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { constants } from 'node:os';
 import type { Writable } from 'node:stream';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { clock } from '../util/clock.ts';
 import { EXIT } from './exit-codes.ts';
 import { GUARDIAN, signalGroup, type Order } from './guardian.ts';
 
@@ -19,12 +19,13 @@ export interface ChildEnd {
 export class ChildGroup {
   /** Process ID of the command, which is also the ID of its group. */
   readonly pid: number;
-  /** Resolves when the command itself has ended; others of its group may still run. Never rejects. */
+  /** Resolves when the command itself has ended. Other processes of its group may still run. Never rejects. */
   readonly ended: Promise<ChildEnd>;
+  readonly #child: ChildProcess;
   #guardian: ChildProcess;
   #order: Order;
 
-  /** Starts the guardian and the command. @throws {Error} if one cannot be started: then the command does not run. */
+  /** Starts the guardian and the command. @throws {Error} if one of them cannot start. Then the command does not run. */
   static async start(
     command: string,
     args: readonly string[],
@@ -34,8 +35,8 @@ export class ChildGroup {
     const guardian = startGuardian();
     try {
       await once(guardian, 'spawn');
-      // The shell waits for a line of input and then becomes the command. If we die before the guardian knows the
-      // group, the line does not come, and the command does not run.
+      // The shell waits for a line of input, and then becomes the command. If this process dies before the guardian knows
+      // the group, that line never comes, and the command does not run.
       const child = spawn('/bin/sh', ['-c', WAIT_AND_BECOME, 'sh', command, ...args], {
         stdio: ['inherit', 'inherit', 'inherit', 'pipe'],
         env,
@@ -55,18 +56,19 @@ export class ChildGroup {
 
   private constructor(guardian: ChildProcess, child: ChildProcess, order: Order) {
     this.#guardian = guardian;
+    this.#child = child;
     this.#order = order;
+    child.on('error', () => undefined); // it may run as another user by now, so that it cannot be killed
     this.pid = order.group;
     this.ended = new Promise((resolve) => child.once('exit', (code, signal) => resolve(endOf(code, signal))));
     tell(guardian, order);
   }
 
-  /** Moves the deadline. The guardian acts unless it is moved again in time. */
-  feed(deadline: Omit<Order, 'group'>): void {
+  /** Moves the deadline. At the deadline the guardian ends the group. */
+  moveDeadline(deadline: Omit<Order, 'group'>): void {
     this.#order = { ...deadline, group: this.pid };
-    // The guardian was killed: starts another one, at most one for every renewal.
-    if (this.#guardian.exitCode !== null || this.#guardian.signalCode !== null)
-      this.#guardian = startGuardian();
+    // At most one guardian is started for every move.
+    if (hasEnded(this.#guardian)) this.#guardian = startGuardian();
     tell(this.#guardian, this.#order);
   }
 
@@ -75,24 +77,36 @@ export class ChildGroup {
     return signalGroup(this.pid, name);
   }
 
-  /** Kills the rest of the group, and waits until it is empty, at most `withinMs`. @returns whether it is empty. */
-  async bury(withinMs: number): Promise<boolean> {
-    const dueMs = performance.now() + withinMs;
-    this.signal('SIGKILL');
-    await this.ended;
-    while (this.signal(0)) {
-      if (performance.now() > dueMs) return false;
-      await sleep(LOOK_EVERY_MS);
-      this.signal('SIGKILL'); // for processes that were forked meanwhile
+  /**
+   * Kills the command and its group. Waits at most `withinMs`: SIGKILL does not end a process that is stuck in the kernel.
+   *
+   * @returns whether all of them have ended.
+   */
+  async killAll(withinMs: number): Promise<boolean> {
+    const dueMs = clock.now() + withinMs;
+    // Every round also kills the processes that were forked meanwhile.
+    while (this.#kill()) {
+      if (clock.now() > dueMs) return false;
+      await clock.sleep(LOOK_EVERY_MS);
     }
     this.#guardian.kill('SIGKILL');
     return true;
+  }
+
+  /** @returns false if all have ended. */
+  #kill(): boolean {
+    const isGroupThere = this.signal('SIGKILL');
+    this.#child.kill('SIGKILL'); // it may have moved to another group
+    return isGroupThere || !hasEnded(this.#child);
   }
 }
 
 const WAIT_AND_BECOME = 'read -r _ <&3 || exit 125; exec 3<&-; exec "$@"';
 
 const LOOK_EVERY_MS = 5;
+
+const hasEnded = ({ exitCode, signalCode }: ChildProcess): boolean =>
+  exitCode !== null || signalCode !== null;
 
 /** Variables that Node needs to find its libraries. Not NODE_OPTIONS, which could open an inspector or load code. */
 const INHERITED = ['PATH', 'LD_LIBRARY_PATH', 'OPENSSL_CONF'] as const;
@@ -118,5 +132,5 @@ const tell = (guardian: ChildProcess, order: Order): void =>
 
 function endOf(code: number | null, signal: NodeJS.Signals | null): ChildEnd {
   if (signal === null) return { exitCode: code ?? EXIT.failed, how: `ended with code ${code}` };
-  return { exitCode: EXIT.signalled + constants.signals[signal], how: `died of ${signal}` };
+  return { exitCode: EXIT.signalled + constants.signals[signal], how: `was killed by ${signal}` };
 }

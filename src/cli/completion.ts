@@ -1,6 +1,6 @@
 /**
- * `etcd-election completion SHELL`: prints a script that completes commands and flags. It is made from the help texts, so it
- * knows every flag in them.
+ * `etcd-election completion SHELL`: prints a script that completes commands and flags. The script contains every flag of
+ * the help texts.
  */
 import { UsageError } from './arguments.ts';
 import { EXIT } from './exit-codes.ts';
@@ -41,7 +41,7 @@ export function completion(
 const namesOf = (commands: readonly Completable[]): string =>
   ['help', ...commands.map(({ name }) => name)].join(' ');
 
-/** After `--` comes the command to run. */
+/** The command to run follows `--`. After it, bash completes file names, and zsh completes as for that command. */
 const SCRIPTS: Readonly<Record<string, (commands: readonly Completable[]) => string>> = {
   bash: (commands) => `_etcd_election() {
   local current=\${COMP_WORDS[COMP_CWORD]} words='' at
@@ -68,7 +68,13 @@ _etcd_election() {
     'help:explain a command'
 ${commands.map(({ name, summary }) => `    '${name}:${quoted(summary.replaceAll(':', ' '))}'`).join('\n')}
   )
-  (( \${words[(I)--]} > 2 && \${words[(I)--]} < CURRENT )) && { _normal; return }
+  local -i end=\${words[(i)--]}
+  if (( end > 2 && end < CURRENT )); then
+    shift $end words
+    (( CURRENT -= end ))
+    _normal
+    return
+  fi
   if (( CURRENT == 2 )); then
     _describe command commands
     return
@@ -99,5 +105,5 @@ compdef _etcd_election etcd-election`,
 
 const operands = (name: string): readonly string[] => (name === 'completion' ? ['bash', 'zsh', 'fish'] : []);
 
-/** Escapes a summary for single quotes. */
+/** Replaces straight quotes, so that the text fits between single quotes. */
 const quoted = (text: string): string => text.replaceAll("'", '’');

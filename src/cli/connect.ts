@@ -1,5 +1,5 @@
 /**
- * Creates the etcd3 client of the command line. The command is a user of the library, so it may import etcd3; inside the
+ * Creates the etcd3 client of the command line. The command is a user of the library, so it may import etcd3. Inside the
  * library only etcd/ does.
  */
 import { X509Certificate } from 'node:crypto';
@@ -7,6 +7,7 @@ import { readFileSync } from 'node:fs';
 import { createSecureContext } from 'node:tls';
 import { handleWhen, noop, retry } from 'cockatiel';
 import { Etcd3, isRecoverableError, type IOptions } from 'etcd3';
+import { excludeLoopbackFromProxy } from '../util/no-proxy.ts';
 import { UsageError, type CommandLine, type Connection } from './arguments.ts';
 import { askSecretly } from './ask.ts';
 import { explain, plain, type Asked } from './plain-error.ts';
@@ -15,13 +16,14 @@ import { safe, type Terminal } from './terminal.ts';
 /** @throws {UsageError} if a PEM file cannot be read. */
 function connect(connection: Connection): Etcd3 {
   const { endpoints, user, timeoutMs } = connection;
+  excludeLoopbackFromProxy();
   const options: IOptions = {
     hosts: [...endpoints],
     dialTimeout: timeoutMs,
     faultHandling: {
-      // No circuit breaker of etcd3: its message would hide the cause.
+      // etcd3's circuit breaker is off, because its message would hide the cause.
       host: () => noop,
-      // Tries each host once: a silent host takes no longer than one request may.
+      // Tries every host once. A silent host costs at most the time limit of one request.
       global:
         endpoints.length === 1
           ? noop
@@ -82,14 +84,14 @@ export async function connected<T>(connection: Connection, work: (client: Etcd3)
   try {
     return await withClient(connection, work);
   } catch (error) {
-    if (connection.user === undefined || !isUserNeedless(error)) throw error;
-    // As etcdctl does. etcd has refused the password before any request of the work.
+    if (connection.user === undefined || !isAuthenticationOff(error)) throw error;
+    // etcdctl does the same. etcd refused the password, so no request of the work was sent.
     return await withClient({ ...connection, user: undefined }, work);
   }
 }
 
-/** Whether etcd refuses the user only because its authentication is off. */
-export const isUserNeedless = (error: unknown): boolean =>
+/** Whether etcd refused the user because its authentication is off. */
+export const isAuthenticationOff = (error: unknown): boolean =>
   /authentication is not enabled/.test(String(error));
 
 async function withClient<T>(connection: Connection, work: (client: Etcd3) => Promise<T>): Promise<T> {
@@ -107,7 +109,7 @@ export interface Pem {
   readonly key?: Buffer;
 }
 
-/** @throws {UsageError} if a file cannot be read, or is not what it should be. */
+/** @throws {UsageError} if a file cannot be read, or does not contain what its flag expects. */
 export function pemOf({ cacert, cert, key }: Connection): Pem | undefined {
   if (cacert === undefined && cert === undefined) return undefined;
   const pems = {
@@ -121,7 +123,7 @@ export function pemOf({ cacert, cert, key }: Connection): Pem | undefined {
     throw new UsageError(
       isPair
         ? `--key: ${key} is not the key of ${cert}`
-        : `--key: ${key} has no key in PEM format that can be read`,
+        : `--key: ${key} has no key in PEM format, or the key needs a passphrase`,
       { cause: error },
     );
   }
@@ -130,12 +132,12 @@ export function pemOf({ cacert, cert, key }: Connection): Pem | undefined {
 
 function credentialsOf(connection: Connection): Pick<IOptions, 'credentials'> {
   if (connection.insecureSkipVerify) skipVerification();
-  // gRPC makes Node warn of an address in place of a host name (DEP0123). Users of the command cannot change that.
+  // Node warns (DEP0123) because gRPC passes an IP address as a host name. Users of the command cannot change that.
   if (connection.endpoints.some((endpoint) => endpoint.startsWith('https:'))) process.noDeprecation = true;
   const files = pemOf(connection);
   if (files === undefined) return {};
   const { ca, cert: certChain, key: privateKey } = files;
-  // Without a certificate gRPC uses Node's own roots; the type in etcd3 does not allow that.
+  // Without a root certificate gRPC uses Node's own roots, but the type in etcd3 does not allow that.
   const rootCertificate = ca as Buffer;
   return certChain === undefined || privateKey === undefined
     ? { credentials: { rootCertificate } }
@@ -143,8 +145,8 @@ function credentialsOf(connection: Connection): Pick<IOptions, 'credentials'> {
 }
 
 /**
- * Turns verification off for the whole process, because etcd3 does not pass gRPC's option on. The process connects only to
- * etcd, and the command of `run` has its own environment.
+ * Turns verification off for the whole process, because etcd3 does not pass gRPC's option on. This affects only etcd: the
+ * process connects to nothing else, and the command of `run` has its own environment.
  */
 function skipVerification(): void {
   process.env['NODE_TLS_REJECT_UNAUTHORIZED'] = '0';

@@ -1,6 +1,7 @@
 /**
  * Turns the doctor's measurements of the whole cluster into verdicts and advice. Pure.
  */
+import { SHORTEST_PROXIED_TTL_SECONDS } from '../core/deadline.ts';
 import { bad, good, warning, type Finding, type MemberReading } from './doctor-findings.ts';
 import { failureOf, hintFor } from './plain-error.ts';
 
@@ -10,22 +11,21 @@ export function judgeCluster(readings: readonly MemberReading[], clusterSize: nu
     'failure' in status ? [] : [{ endpoint, ...status }],
   );
   if (reached.length === 0) return [];
-  const findings = judgeStrangers(reached);
-  const leaders = new Set(reached.map(({ leaderId }) => leaderId).filter((id) => id !== '0'));
-  if (findings.length === 0 && leaders.size > 1)
+  const findings = judgeClusterIds(reached);
+  if (findings.length === 0 && disagreeOnLeader(readings))
     findings.push(
       bad(
         'cluster',
-        `the members name ${leaders.size} different leaders`,
-        'etcd is electing its own leader, or the cluster is parted: look again in some seconds',
+        'the members name different leaders',
+        'etcd is electing its own leader, or its network is split: run this again in a few seconds',
       ),
     );
   if (clusterSize === undefined) return findings;
   const advice =
     clusterSize === 1
-      ? 'while it restarts nobody can be elected, and leaders step down after one TTL; three members survive the loss of one'
+      ? 'while it is down, no replica can be elected, and leaders step down within one TTL: use three members to survive the loss of one'
       : clusterSize % 2 === 0
-        ? 'an even number survives no more losses than one member less'
+        ? `${clusterSize - 1} members survive as many losses as ${clusterSize}: use an odd number`
         : undefined;
   const found = `${clusterSize} ${clusterSize === 1 ? 'member' : 'members'}`;
   findings.push(advice === undefined ? good('cluster', found) : warning('cluster', found, advice));
@@ -34,42 +34,59 @@ export function judgeCluster(readings: readonly MemberReading[], clusterSize: nu
     findings.push(
       warning(
         'endpoints',
-        'one of several members is named',
-        'name them all: with one, its restart is an outage for you',
+        'only one of several members is listed',
+        'list all of them: otherwise a restart of this one is an outage for you',
       ),
     );
   return findings;
 }
 
-/** Checks for members of another cluster among the endpoints. Every cluster would have its own leader. */
-function judgeStrangers(
+/** Whether members of one cluster name different leaders. Then etcd is electing, or its network is split. */
+export function disagreeOnLeader(readings: readonly MemberReading[]): boolean {
+  const leaders = new Map<string, string>();
+  return readings.some(({ reached }) => {
+    if ('failure' in reached || reached.leaderId === '0') return false;
+    const first = leaders.get(reached.clusterId) ?? reached.leaderId;
+    leaders.set(reached.clusterId, first);
+    return first !== reached.leaderId;
+  });
+}
+
+/** Checks whether the endpoints belong to more than one cluster. Every cluster would have its own leader. */
+function judgeClusterIds(
   reached: readonly { readonly endpoint: string; readonly clusterId: string }[],
 ): Finding[] {
   const clusters = new Map<string, string[]>();
   for (const { endpoint, clusterId } of reached)
     clusters.set(clusterId, [...(clusters.get(clusterId) ?? []), endpoint]);
   if (clusters.size < 2) return [];
-  const named = [...clusters].map(
-    ([id, endpoints]) => `${endpoints.join(', ')} (cluster ${BigInt(id).toString(16)})`,
-  );
+  const named = [...clusters].map(([id, endpoints]) => `${endpoints.join(', ')} (cluster ${id})`);
   return [
     bad(
       'cluster',
       `the endpoints belong to ${clusters.size} different clusters: ${named.join('; ')}`,
-      'each cluster elects a leader of its own, so there can be two: name the members of one cluster only',
+      'every cluster elects its own leader, so there can be two leaders: list the members of one cluster only',
     ),
   ];
 }
 
-/** Detects a grpc-proxy: it replaces the watch ID that the client chose. */
-export function judgeProxy(watchIdCameBack: boolean | undefined): Finding[] {
+/** Detects a grpc-proxy: it replaces the watch ID that the client chose. Elections support it with a longer TTL. */
+export function judgeProxy(watchIdCameBack: boolean | undefined, ttlSeconds: number): Finding[] {
   if (watchIdCameBack !== false) return [];
+  const found = 'this is an etcd grpc-proxy: it does not keep the watch ID that the client chose';
+  const least = SHORTEST_PROXIED_TTL_SECONDS;
   return [
-    bad(
-      'grpc-proxy',
-      'an etcd grpc-proxy stands between: it does not keep the watch ID that the client chose',
-      'it answers renewals and watches from its own; a term can be believed too long: connect to the members themselves',
-    ),
+    ttlSeconds < least
+      ? bad(
+          'grpc-proxy',
+          found,
+          `with a TTL below ${least} s terms end early behind it: connect to the members directly`,
+        )
+      : warning(
+          'grpc-proxy',
+          found,
+          'after a crash the next leader may come one TTL later: connect to the members directly',
+        ),
   ];
 }
 
@@ -80,8 +97,8 @@ export function judgeAlarms(alarms: readonly string[] | { readonly error: string
         'alarms',
         `cannot be read: ${alarms.error}`,
         failureOf(alarms.error) === 'permission'
-          ? 'with authentication on, only root may; look with etcdctl alarm list'
-          : 'look with etcdctl alarm list',
+          ? 'with authentication on, only root may read them: run etcdctl alarm list as root'
+          : 'run etcdctl alarm list',
       ),
     ];
   if (alarms.length === 0) return [good('alarms', 'none')];
@@ -90,8 +107,8 @@ export function judgeAlarms(alarms: readonly string[] | { readonly error: string
       'alarms',
       alarm,
       alarm === 'NOSPACE' || alarm === 'Nospace'
-        ? 'etcd refuses writes: compact, defragment, then etcdctl alarm disarm'
-        : 'see etcdctl alarm list, and etcd’s log',
+        ? 'etcd refuses writes: compact, defragment, then run etcdctl alarm disarm'
+        : "run etcdctl alarm list, and read etcd's log",
     ),
   );
 }
@@ -105,7 +122,7 @@ export function judgeLease(
       bad(
         'lease',
         `cannot obtain one: ${lease.error}`,
-        hintFor(lease.error) ?? 'without a lease nobody can enter an election',
+        hintFor(lease.error) ?? 'without a lease, no replica can enter an election',
       ),
     ];
   const { grantedSeconds, renewedInMs } = lease;
@@ -115,15 +132,15 @@ export function judgeLease(
       bad(
         'lease',
         found,
-        'renewals take longer than a quarter of the TTL: leaders will be lost; a longer TTL, or a quicker etcd (its disk, the way there)',
+        'a renewal takes longer than a quarter of the TTL, so leaders will lose their terms: use a longer TTL, or make etcd or the network faster',
       ),
     ];
   if (grantedSeconds > askedSeconds)
     return [
       warning(
         'lease',
-        `${found}, though ${askedSeconds} s were asked for`,
-        "etcd's least is 1.5 times its election timeout: after a crash there is no leader for that long",
+        `${found}, but ${askedSeconds} s were requested`,
+        "etcd's minimum is 1.5 times its election timeout: after a crash there is no leader for that long",
       ),
     ];
   return [good('lease', found)];
@@ -144,9 +161,9 @@ export function judgePermissions(prefix: string, failed: ReadonlyMap<Permission,
       ? bad(
           'permissions',
           `may not ${whats.join(', ')} under "${prefix}": ${reason}`,
-          `etcdctl role grant-permission ROLE --prefix=true readwrite ${prefix}`,
+          `etcdctl role grant-permission ROLE --prefix=true readwrite ${prefix === '' ? '""' : prefix}`,
         )
-      : bad('trial', `${whats.join(', ')} failed: ${reason}`, hintFor(reason) ?? 'see etcd’s log'),
+      : bad('trial', `${whats.join(', ')} failed: ${reason}`, hintFor(reason) ?? "read etcd's log"),
   );
 }
 
@@ -159,7 +176,7 @@ export function judgeWrite(milliseconds: number | undefined): Finding[] {
         warning(
           'latency',
           found,
-          "every hand-over takes at least one: look at etcd's disk (etcd_disk_wal_fsync_duration_seconds) and the way there",
+          "every hand-over needs at least one write: check etcd's disk (etcd_disk_wal_fsync_duration_seconds) and the network",
         ),
       ]
     : [good('latency', found)];

@@ -31,9 +31,9 @@ export interface MemberStatus {
 
 export interface MemberReading {
   readonly endpoint: string;
-  /** Why there is no status, if there is none: for example, etcd is silent, or is not etcd at all. */
+  /** The status, or why there is none. */
   readonly reached: MemberStatus | { readonly failure: Failure; readonly error: string };
-  /** The version that plain HTTP on the same port reports; undefined without an answer, or if it is not etcd's. */
+  /** The version that HTTP or HTTPS on the same port reports; undefined without an answer, or if it is not etcd's. */
   readonly httpVersion?: string | undefined;
   /** How far the member's clock is ahead of ours, in milliseconds; undefined if it is not reported. */
   readonly clockAheadMs: number | undefined;

@@ -16,24 +16,24 @@ import { hintFor, type Failure } from './plain-error.ts';
 /** etcd's default quota. */
 const DEFAULT_QUOTA_BYTES = 2 * 1024 ** 3;
 
-/** The HTTP date has whole seconds. */
+/** Smaller differences between the clocks are ignored, in milliseconds, because the HTTP date has whole seconds. */
 const CLOCK_STEP_MS = 2_000;
 
-/** @param isMissed whether the cluster has a quorum without this member. */
-export function judgeMember(reading: MemberReading, isMissed = true): Finding[] {
+/** @param hasNoQuorum whether the cluster has no quorum, or is not known to have one. Then a member that does not answer is an error. */
+export function judgeMember(reading: MemberReading, hasNoQuorum = true): Finding[] {
   const { endpoint, reached, clockAheadMs } = reading;
   const check = `member ${endpoint}`;
-  if ('failure' in reached) return [judgeFailure(check, reading, reached, isMissed)];
+  if ('failure' in reached) return [judgeFailure(check, reading, reached, hasNoQuorum)];
   const found = [`etcd ${reached.version}`, `answers in ${Math.round(reached.roundTripMs)} ms`];
   if (reached.leaderId === reached.memberId) found.push("leads etcd's own cluster");
-  const findings = [judgeLeader(check, reached, found.join(', '), isMissed)];
+  const findings = [judgeLeader(check, reached, found.join(', '), hasNoQuorum)];
   findings.push(...judgeClock(check, clockAheadMs));
   if (reached.isLearner)
     findings.push(
       warning(
         check,
         'is a learner: it does not vote, and refuses writes',
-        'promote it (etcdctl member promote), or take it off the endpoints until then: a write sent to it fails',
+        'a write that is sent to it fails: promote it (etcdctl member promote), or remove it from the endpoints',
       ),
     );
   if (reached.membersBehind > 1)
@@ -41,7 +41,7 @@ export function judgeMember(reading: MemberReading, isMissed = true): Finding[] 
       warning(
         check,
         `${reached.membersBehind} members answer at this one address: a gateway or a load balancer`,
-        'it works; but if you name the members themselves, a client can pass over a silent one',
+        'this works, but list the members themselves: then a client can skip a silent one',
       ),
     );
   if (reached.databaseBytes > DEFAULT_QUOTA_BYTES * 0.8)
@@ -49,59 +49,69 @@ export function judgeMember(reading: MemberReading, isMissed = true): Finding[] 
       warning(
         check,
         `its database has ${megabytes(reached.databaseBytes)} MB`,
-        'compact and defragment, or raise --quota-backend-bytes: at its quota etcd refuses writes, new candidates among them',
+        'at its quota etcd refuses writes, so no candidate can enter: compact and defragment, or raise --quota-backend-bytes',
       ),
     );
   return findings;
 }
 
 /** Checks whether the member knows etcd's own leader. */
-function judgeLeader(check: string, { leaderId }: MemberStatus, found: string, isMissed: boolean): Finding {
+function judgeLeader(
+  check: string,
+  { leaderId }: MemberStatus,
+  found: string,
+  hasNoQuorum: boolean,
+): Finding {
   if (leaderId !== '0') return good(check, found);
-  return isMissed
+  return hasNoQuorum
     ? bad(
         check,
         `${found}, but knows no leader`,
-        'the cluster has no quorum: bring members back; nothing can be elected until then',
+        'the cluster has no quorum, so no replica can be elected: start the missing members',
       )
-    : warning(check, `${found}, but knows no leader`, 'the other members do: is this one cut off from them?');
+    : warning(
+        check,
+        `${found}, but knows no leader`,
+        'the others know one: check the network between the members',
+      );
 }
 
 function judgeFailure(
   check: string,
   { httpVersion }: MemberReading,
   { failure, error }: { readonly failure: Failure; readonly error: string },
-  isMissed: boolean,
+  hasNoQuorum: boolean,
 ): Finding {
-  const away = isMissed ? bad : warning;
+  const away = hasNoQuorum ? bad : warning;
+  const others = hasNoQuorum ? '' : '; meanwhile candidates use the other members';
   switch (failure) {
     case 'authentication':
-      return bad(check, `authentication failed: ${error}`, hintFor(error) ?? 'see --user and ETCDCTL_USER');
+      return bad(check, `authentication failed: ${error}`, hintFor(error) ?? 'check --user and ETCDCTL_USER');
     case 'permission':
       return warning(
         check,
-        `etcd ${httpVersion ?? 'there'} answers, but shows its status to root only`,
-        'nothing is wrong with that; with --user root this page says more',
+        `etcd${httpVersion === undefined ? '' : ` ${httpVersion}`} answers, but shows its status to root only`,
+        'elections are not affected; run doctor with --user root to see the status',
       );
     case 'tls':
-      return bad(check, `TLS refused: ${error}`, hintFor(error) ?? 'see --cacert, --cert and --key');
+      return bad(check, `TLS refused: ${error}`, hintFor(error) ?? 'check --cacert, --cert and --key');
     case 'not-etcd':
       return bad(
         check,
         `something answers, but it is not etcd: ${error}`,
-        "is this etcd's client URL? A proxy in front of it must speak gRPC (HTTP/2)",
+        "check that this is etcd's client URL; a proxy in front of it must speak gRPC (HTTP/2)",
       );
     case 'silent':
       return away(
         check,
         `does not answer: ${error}`,
-        `is it overloaded, stopped, or behind a firewall that drops packets?${isMissed ? '' : ' A candidate goes to the others meanwhile'}`,
+        `it may be overloaded, stopped, or behind a firewall that drops packets${others}`,
       );
     case 'unreachable':
       return away(
         check,
         `cannot be reached: ${error}`,
-        `${hintFor(error) ?? 'is it up, and is this its client URL?'}${isMissed ? '' : '. A candidate goes to the others meanwhile'}`,
+        `${hintFor(error) ?? 'check that it runs, and that this is its client URL'}${others}`,
       );
   }
 }
@@ -120,35 +130,35 @@ function judgeVersion(version: string): Finding[] {
   const check = `etcd ${version}`;
   const support = supportOf(version);
   if (support.state === 'too-old')
-    return [warning(check, 'is not tested', 'this library is tested with etcd 3.4 and later: upgrade etcd')];
+    return [warning(check, 'is not tested', 'this library is tested with etcd 3.4 and 3.5: use one of them')];
   const findings: Finding[] = [];
   if (support.state === 'ended')
     findings.push(
       warning(
         check,
         `${support.line.line} reached its end of life in ${support.line.end}, with ${support.line.last}`,
-        'no defect is mended any more: upgrade to the last release of the line, then to the next one',
+        'its defects are no longer fixed: upgrade to the last release of this line, then to the next line',
       ),
     );
   const known = defectsOf(version);
-  const canBeMended = known.filter(({ defect }) => defect.affected.some(({ fixed }) => fixed !== undefined));
-  if (canBeMended.length === 0) return findings;
+  const fixable = known.filter(({ defect }) => defect.affected.some(({ fixed }) => fixed !== undefined));
+  if (fixable.length === 0) return findings;
   const within = upgradeWithinLine(version);
-  const left = canBeMended.filter(({ fixedIn }) => fixedIn === undefined);
+  const left = fixable.filter(({ fixedIn }) => fixedIn === undefined);
   const isSplit = known.some(({ defect }) => defect.id === '#13766');
   findings.push({
     check,
     verdict: isSplit ? 'bad' : 'warning',
-    found: `${canBeMended.length} known ${canBeMended.length === 1 ? 'defect' : 'defects'} that an election can meet`,
+    found: `${fixable.length} known ${fixable.length === 1 ? 'defect' : 'defects'} that can affect an election`,
     advice: [
       ...(within === undefined ? [] : [`upgrade to ${within} or later`]),
       ...(left.length === 0
         ? []
-        : [`only a later line mends ${left.map(({ defect }) => defect.id).join(', ')}`]),
+        : [`only a later line fixes ${left.map(({ defect }) => defect.id).join(', ')}`]),
     ].join('; '),
-    details: canBeMended.map(
+    details: fixable.map(
       ({ defect, fixedIn }) =>
-        `${defect.id}: ${defect.symptom}${fixedIn === undefined ? '' : ` (until ${fixedIn})`}`,
+        `${defect.id}: ${defect.symptom}${fixedIn === undefined ? '' : ` (fixed in ${fixedIn})`}`,
     ),
   });
   return findings;
@@ -161,7 +171,7 @@ function judgeClock(check: string, aheadMs: number | undefined): Finding[] {
     warning(
       check,
       `its clock is ${seconds} s ${aheadMs > 0 ? 'ahead of' : 'behind'} ours`,
-      'harmless for elections, which count elapsed time only; but logs will not line up: run NTP on both',
+      'elections are not affected, but the times in logs will differ: run NTP on both machines',
     ),
   ];
 }

@@ -7,8 +7,8 @@ import * as https from 'node:https';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Etcd3 } from 'etcd3';
 import type { Connection } from './arguments.ts';
-import { connected, isUserNeedless, pemOf } from './connect.ts';
-import type { Permission } from './doctor-checks.ts';
+import { connected, isAuthenticationOff, pemOf } from './connect.ts';
+import { disagreeOnLeader, type Permission } from './doctor-checks.ts';
 import type { MemberReading, MemberStatus } from './doctor-findings.ts';
 import { failureOf, plain } from './plain-error.ts';
 
@@ -19,18 +19,36 @@ const CONNECTIONS = 3;
 const ELECTS_WITHIN_MS = 5_000;
 const LOOK_EVERY_MS = 250;
 
-export async function readMember(connection: Connection, endpoint: string): Promise<MemberReading> {
+/** Reads every member. While they disagree on etcd's leader, it repeats this for the members that answered. */
+export async function readMembers(
+  connection: Connection,
+  read: typeof readMember = readMember,
+): Promise<MemberReading[]> {
+  let readings = await Promise.all(connection.endpoints.map((endpoint) => read(connection, endpoint)));
+  const dueMs = performance.now() + ELECTS_WITHIN_MS;
+  while (disagreeOnLeader(readings) && performance.now() < dueMs) {
+    await sleep(LOOK_EVERY_MS);
+    readings = await Promise.all(
+      readings.map(async (reading) =>
+        'failure' in reading.reached ? reading : await read(connection, reading.endpoint),
+      ),
+    );
+  }
+  return readings;
+}
+
+async function readMember(connection: Connection, endpoint: string): Promise<MemberReading> {
   const one = { ...connection, endpoints: [endpoint] };
   const [overHttp, first] = await Promise.all([askOverHttp(connection, endpoint), settledStatus(one)]);
   const { clockAheadMs, version: httpVersion } = overHttp;
   if ('error' in first) {
     const seen = failureOf(first.error);
-    const isStranger =
+    const isOtherServer =
       overHttp.says !== undefined &&
       httpVersion === undefined &&
       !['authentication', 'permission'].includes(seen);
-    const failure = isStranger ? 'not-etcd' : seen;
-    const error = isStranger && seen !== 'not-etcd' ? `HTTP ${overHttp.says}` : first.error;
+    const failure = isOtherServer ? 'not-etcd' : seen;
+    const error = isOtherServer && seen !== 'not-etcd' ? `HTTP ${overHttp.says}` : first.error;
     return { endpoint, reached: { failure, error }, httpVersion, clockAheadMs };
   }
   const more = await Promise.all(Array.from({ length: CONNECTIONS - 1 }, () => statusOf(one)));
@@ -79,7 +97,7 @@ interface HttpAnswer {
   readonly says: number | undefined;
 }
 
-/** Asks over HTTP: on its client port, etcd reports its version there, and a date. */
+/** Reads etcd's version and the date over HTTP or HTTPS, which etcd serves on its client port too. */
 function askOverHttp(connection: Connection, endpoint: string): Promise<HttpAnswer> {
   const nothing: HttpAnswer = { clockAheadMs: undefined, version: undefined, says: undefined };
   return new Promise((resolve) => {
@@ -94,7 +112,7 @@ function askOverHttp(connection: Connection, endpoint: string): Promise<HttpAnsw
       response.on('error', () => resolve(nothing));
       response.on('end', () =>
         resolve({
-          // The date is cut to whole seconds, so on average it is half a second later.
+          // The date is cut to whole seconds. On average the real time is half a second later.
           clockAheadMs: Number.isNaN(date) ? undefined : date + 500 - Date.now(),
           version: /"etcdserver":\s*"([\w.-]+)"/.exec(body)?.[1],
           says: response.statusCode,
@@ -115,7 +133,7 @@ function askOverHttp(connection: Connection, endpoint: string): Promise<HttpAnsw
 export const sizeOf = async (client: Etcd3): Promise<number | undefined> =>
   await client.cluster.memberList({ linearizable: false }).then(
     ({ members }) => members.filter(({ isLearner }) => !isLearner).length,
-    () => undefined, // with authentication on, not every user may
+    () => undefined, // with authentication on, not every user may list members
   );
 
 export async function alarmsOf(client: Etcd3): Promise<string[] | { error: string }> {
@@ -123,7 +141,7 @@ export async function alarmsOf(client: Etcd3): Promise<string[] | { error: strin
     const { alarms } = await client.maintenance.alarm({ action: 'Get' });
     return alarms.map(({ alarm }) => String(alarm));
   } catch (error) {
-    if (isUserNeedless(error)) throw error;
+    if (isAuthenticationOff(error)) throw error;
     return { error: plain(error) };
   }
 }
@@ -176,7 +194,7 @@ export async function tryCandidacy(
   } catch (error) {
     return { lease: { error: plain(error) }, failed, writeMs: undefined, watchIdCameBack };
   } finally {
-    await lease.revoke().catch(() => undefined); // it was never granted, or it runs out by itself
+    await lease.revoke().catch(() => undefined); // without a revoke it expires by itself
   }
 }
 

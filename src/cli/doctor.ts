@@ -1,7 +1,7 @@
 /**
- * `etcd-election doctor`: checks whether etcd is fit for elections. Says what is wrong, and what to do.
+ * `etcd-election doctor`: checks whether etcd is fit for elections. Prints what is wrong, and what to do.
  */
-import { parseCommand, wholeNumber, type Connection } from './arguments.ts';
+import { operandsOf, parseCommand, UsageError, wholeNumber, type Connection } from './arguments.ts';
 import { connected, withPassword } from './connect.ts';
 import {
   judgeAlarms,
@@ -13,20 +13,22 @@ import {
 } from './doctor-checks.ts';
 import type { Finding, MemberReading } from './doctor-findings.ts';
 import { judgeMember, judgeVersions } from './doctor-members.ts';
-import { alarmsOf, readMember, sizeOf, tryCandidacy } from './doctor-probe.ts';
+import { alarmsOf, readMembers, sizeOf, tryCandidacy } from './doctor-probe.ts';
 import { EXIT } from './exit-codes.ts';
 import { paletteFor, print, printJson, safe, type Terminal } from './terminal.ts';
 
 export const usage = `Usage: etcd-election doctor [--ttl SECONDS] [flags]
 
-Asks each member of etcd whether it is there and well, takes a lease and gives it back, and tries what a candidate does
-(write, read, watch, delete) under the prefix, with a key of its own that no election has. Exit code 1 if something is
-wrong that keeps an election from working.
+Checks every endpoint that is given. Then it does what a candidate does: it takes a lease, and writes, reads, watches and deletes
+a key under the prefix. No election uses that key. It leaves nothing behind. Exit code 1 if elections cannot work here.
 
-  --ttl SECONDS  the TTL that you mean to use; default 10`;
+  --ttl SECONDS  the TTL of your elections, 1 to 86400; default 10`;
 
 export async function doctor(args: readonly string[], terminal: Terminal): Promise<number> {
   const line = parseCommand(args, terminal.env, { ttl: { type: 'string' } });
+  const [operand] = operandsOf(line);
+  if (operand !== undefined)
+    throw new UsageError(`doctor takes flags only, such as --endpoints; got ${operand}`);
   const ttlSeconds = wholeNumber('ttl', (line.values['ttl'] as string | undefined) ?? '10', 1, 86_400);
   const connection = await withPassword(line.connection, terminal);
   const findings = await examine(connection, line.prefix, ttlSeconds);
@@ -37,13 +39,11 @@ export async function doctor(args: readonly string[], terminal: Terminal): Promi
 }
 
 async function examine(connection: Connection, prefix: string, ttlSeconds: number): Promise<Finding[]> {
-  const readings = await Promise.all(
-    connection.endpoints.map((endpoint) => readMember(connection, endpoint)),
-  );
+  const readings = await readMembers(connection);
   const usable = readings.filter(canTry).map(({ endpoint }) => endpoint);
   if (usable.length === 0)
     return [...readings.flatMap((reading) => judgeMember(reading)), ...judgeVersions(readings)];
-  // Only over reachable members: a time-out of another one says nothing about the cluster.
+  // Uses only the members that it has reached. A time-out of another one says nothing about the cluster.
   return await connected({ ...connection, endpoints: usable }, async (client) => {
     const [clusterSize, alarms] = await Promise.all([sizeOf(client), alarmsOf(client)]);
     const trial = await tryCandidacy(client, prefix, ttlSeconds, connection.timeoutMs);
@@ -52,7 +52,7 @@ async function examine(connection: Connection, prefix: string, ttlSeconds: numbe
       ...readings.flatMap((reading) => judgeMember(reading, !hasQuorum)),
       ...judgeVersions(readings),
       ...judgeCluster(readings, clusterSize),
-      ...judgeProxy(trial.watchIdCameBack),
+      ...judgeProxy(trial.watchIdCameBack, ttlSeconds),
       ...judgeAlarms(alarms),
       ...judgeLease(ttlSeconds, trial.lease),
       ...('error' in trial.lease ? [] : judgePermissions(prefix, trial.failed)),
@@ -61,7 +61,7 @@ async function examine(connection: Connection, prefix: string, ttlSeconds: numbe
   });
 }
 
-/** Whether the member can serve the trial. A learner cannot. A member that shows its status only to root can. */
+/** Whether the member can do what a candidate needs. A learner cannot. A member that shows its status only to root can. */
 const canTry = ({ reached }: MemberReading): boolean =>
   'failure' in reached ? reached.failure === 'permission' : !reached.isLearner;
 
@@ -76,7 +76,7 @@ function show(terminal: Terminal, findings: readonly Finding[], isSound: boolean
     if (advice !== undefined) print(terminal.stdout, palette.dim(safe`    → ${advice}`));
   }
   const warnings = findings.filter(({ verdict }) => verdict === 'warning').length;
-  const toKnow = warnings === 0 ? '' : `, ${warnings} ${warnings === 1 ? 'thing' : 'things'} to know`;
+  const toKnow = warnings === 0 ? '' : `, ${warnings} ${warnings === 1 ? 'warning' : 'warnings'}`;
   print(terminal.stdout, safe``);
   print(
     terminal.stdout,

@@ -30,7 +30,7 @@ export async function downloadProfile(
     let bytes = 0;
     for await (const chunk of response as AsyncIterable<Buffer>) {
       bytes += chunk.length;
-      if (bytes > MOST_BYTES) throw new Error(`${url.host} sends more than any profile has`);
+      if (bytes > MOST_BYTES) throw new Error('the answer is larger than 512 MiB, so it is not a profile');
       chunks.push(chunk);
     }
     body = Buffer.concat(chunks).toString();
@@ -55,23 +55,23 @@ function parsed(url: URL, body: string): CpuProfile {
   }
 }
 
-const NOT_OURS = 'does the service call serveDiagnostics() on this port?';
+const NOT_OURS = 'check that the service calls serveDiagnostics() on this port';
 
 const ADVICE: Readonly<Record<number, string | undefined>> = {
-  401: 'see --token and ETCD_ELECTION_DIAGNOSTICS_TOKEN',
-  403: 'see the option allowedHosts of serveDiagnostics()',
+  401: 'check --token and ETCD_ELECTION_DIAGNOSTICS_TOKEN',
+  403: 'check the option allowedHosts of serveDiagnostics()',
   404: NOT_OURS,
 };
 
 const CAUSES: readonly (readonly [RegExp, string])[] = [
   [/ECONNREFUSED/, NOT_OURS],
-  [/ENOTFOUND|EAI_AGAIN/, 'is the host name right?'],
+  [/ENOTFOUND|EAI_AGAIN/, 'check the host name'],
   [
     /before secure TLS connection|wrong version number|packet length too long/,
-    'does it speak TLS? If not: http://',
+    'if the service does not speak TLS, use http://',
   ],
-  [/socket hang up|ECONNRESET/, 'it hangs up at once; if it speaks TLS: https://'],
-  [/certificate/, 'NODE_EXTRA_CA_CERTS names a file with the authority to trust'],
+  [/socket hang up|ECONNRESET/, 'the service closes the connection at once; if it speaks TLS, use https://'],
+  [/certificate/, 'set NODE_EXTRA_CA_CERTS to a file with the certificate of its authority'],
   [/Parse Error|Expected HTTP/, NOT_OURS],
 ];
 

@@ -31,7 +31,7 @@ const advisory = (id: string, ghsa: string): Pick<Defect, 'id' | 'url'> => ({
   url: `https://github.com/etcd-io/etcd/security/advisories/${ghsa}`,
 });
 
-/** The patch releases of 3.4 and 3.5 that fix the defect. Later lines never had it. */
+/** The patch releases of 3.4 and 3.5 that fix the defect. Add later lines that have it. */
 const until = (in34: number, in35: number): Affected[] => [
   { line: '3.4', from: 0, fixed: in34 },
   { line: '3.5', from: 0, fixed: in35 },
@@ -56,12 +56,13 @@ export const DEFECTS: readonly Defect[] = [
       { line: '3.5', from: 0, fixed: 28 },
       { line: '3.6', from: 0, fixed: 9 },
     ],
-    symptom: 'a linearizable read can be stale after a pause: leader() names an old leader',
+    symptom:
+      'a linearizable read can be stale after a pause: leader() names an old leader; rarely, two replicas lead',
   },
   {
     ...issue(17529),
     affected: until(31, 13),
-    symptom: 'watch events are lost under load and compaction: a turn or an eviction is missed',
+    symptom: 'watch events are lost under load and compaction: a candidate misses its turn, or an eviction',
   },
   {
     ...issue(18089),
@@ -71,7 +72,8 @@ export const DEFECTS: readonly Defect[] = [
   {
     ...issue(19179),
     affected: until(36, 18),
-    symptom: 'a watch that starts at the compacted revision misses a delete: the same',
+    symptom:
+      'a watch that starts at the compacted revision misses a delete: a candidate waits for a leader that is gone',
   },
   {
     ...issue(20221),
@@ -81,12 +83,12 @@ export const DEFECTS: readonly Defect[] = [
   {
     ...issue(15271),
     affected: until(25, 8),
-    symptom: 'a watch goes back in time when a member catches up by snapshot: old events',
+    symptom: 'a watch goes back in time when a member catches up by snapshot: it gets old events',
   },
   {
     ...issue(15220),
     affected: until(25, 8),
-    symptom: 'watch progress overtakes events: a watch seems to have caught up and has not',
+    symptom: 'a progress report overtakes events: a watch seems up to date, but is not',
   },
   {
     ...issue(17507),
@@ -168,7 +170,7 @@ export interface ReleaseLine {
   readonly end?: string;
 }
 
-/** 3.4's end is in its changelog. 3.5 was prolonged by a year when 3.7.0 came, in July 2026. */
+/** The changelog of 3.4 announces its end. The release of 3.7.0, in July 2026, prolonged 3.5 by a year. */
 export const RELEASE_LINES: readonly ReleaseLine[] = [
   { line: '3.4', last: '3.4.45', end: 'June 2026' },
   { line: '3.5', end: 'July 2027' },
@@ -211,7 +213,7 @@ export function defectsOf(version: string): Known[] {
   );
 }
 
-/** The smallest release of the version's own line without any defect that the line fixes. */
+/** The first release of the same line that has every fix of the line for the version's defects. */
 export function upgradeWithinLine(version: string): string | undefined {
   const at = parsed(version);
   const patches = defectsOf(version).flatMap(({ fixedIn }) =>

@@ -1,7 +1,7 @@
 /**
  * `etcd-election evict NAME`: ends the term of the leader, and only the term that was shown.
  */
-import { oneName, parseCommand, UsageError } from './arguments.ts';
+import { oneName, operandsOf, parseCommand, UsageError } from './arguments.ts';
 import { Aborted, ask } from './ask.ts';
 import { withEtcd } from './connect.ts';
 import { EXIT } from './exit-codes.ts';
@@ -10,57 +10,47 @@ import { paletteFor, print, printJson, safe, shownValue, type SafeText, type Ter
 
 export const usage = `Usage: etcd-election evict NAME [--yes] [--token TOKEN] [flags]
 
-Ends the leader's term: deletes its key, only if it is still the one of the term that was shown. The leader notices at
-once, stops its work and stands again at the back of the queue; the next candidate leads. Asks first.
+Ends the leader's term by deleting its key. Asks for confirmation first. The leader notices at once, stops its work, and
+enters again at the back of the queue. The next candidate leads. A newer term than the one shown is never ended.
 
-  --yes          do not ask (needed where there is no terminal to ask on)
-  --token TOKEN  only if this is the leader's fencing token
+  --yes          do not ask; required without a terminal, and with --json
+  --token TOKEN  end the term only if this is the leader's fencing token
 
-Exit code 4 if it was not done: the answer was no, or that term was over already.`;
+Exit code 3 if there is no leader. Exit code 4 if the answer was no, the term was already over, or TOKEN is not that of the
+leader.`;
 
 export async function evict(args: readonly string[], terminal: Terminal): Promise<number> {
   const line = parseCommand(args, terminal.env, { yes: { type: 'boolean' }, token: { type: 'string' } });
-  const name = oneName(line.words);
+  const name = oneName(operandsOf(line));
   const token = line.values['token'] as string | undefined;
   if (token !== undefined && !/^\d+$/.test(token))
     throw new UsageError(`--token: expected a fencing token, a whole number, got ${token}`);
   const asks = line.values['yes'] !== true;
-  if (asks && (terminal.stdin.isTTY !== true || line.json))
-    throw new UsageError('no terminal to confirm on; pass --yes');
+  if (asks && line.json) throw new UsageError('with --json evict cannot ask: pass --yes');
+  if (asks && terminal.stdin.isTTY !== true) throw new UsageError('no terminal to confirm on; pass --yes');
   const say = (message: SafeText, document: object): void => {
     if (line.json) printJson(terminal.stdout, { election: name, ...document });
     else print(terminal.stdout, message);
   };
   return await withEtcd(line, terminal, async (client) => {
     const { queues, clusterId } = await readQueues(client, line.prefix, name);
-    const [queue] = queues;
-    const leader = queue?.candidates[0];
+    const [leader, ...others] = queues[0]?.candidates ?? [];
     if (leader === undefined) {
       say(safe`${name}: nobody leads, nothing to end`, { evicted: false, reason: 'nobody leads' });
       return EXIT.noLeader;
     }
     const term = { fencingToken: leader.fencingToken.toString(), value: leader.value, key: leader.key };
-    if (token !== undefined && BigInt(token) !== leader.fencingToken) {
-      say(safe`${name}: not done: ${described(leader)} leads, not token ${token}`, {
-        evicted: false,
-        reason: 'another term',
-        term,
-      });
+    const notEvicted = (reason: string, why: SafeText): number => {
+      say(safe`${name}: not evicted: ${why}`, { evicted: false, reason, term });
       return EXIT.notDone;
-    }
+    };
+    if (token !== undefined && BigInt(token) !== leader.fencingToken)
+      return notEvicted('another term', safe`${described(leader)} leads, not token ${token}`);
     const where = `prefix ${line.prefix === '' ? 'none' : line.prefix}, cluster ${clusterId}`;
-    if (asks && !(await confirmed(terminal, `${name} (${where})`, leader, queue!.candidates.length - 1))) {
-      say(safe`${name}: left as it is`, { evicted: false, reason: 'declined', term });
-      return EXIT.notDone;
-    }
-    if (!(await removeCandidate(client, leader))) {
-      say(safe`${name}: not done: that term is over already`, {
-        evicted: false,
-        reason: 'over already',
-        term,
-      });
-      return EXIT.notDone;
-    }
+    if (asks && !(await confirmed(terminal, `${name} (${where})`, leader, others.length)))
+      return notEvicted('declined', safe`the answer was no`);
+    if (!(await removeCandidate(client, leader)))
+      return notEvicted('over already', safe`that term is already over`);
     say(safe`${name}: ended the term of ${described(leader)}`, { evicted: true, term });
     return EXIT.ok;
   });
@@ -76,7 +66,7 @@ async function confirmed(
   waiting: number,
 ): Promise<boolean> {
   const { warn } = paletteFor(terminal.stderr, terminal.env);
-  const next = waiting === 0 ? 'nobody else stands' : `${waiting} waiting`;
+  const next = waiting === 0 ? 'no other candidate' : `${waiting} waiting`;
   const question = warn(safe`${election}: end the term of ${described(leader)}? ${next} [y/N] `);
   try {
     return /^y(es)?$/i.test((await ask(terminal, question)).trim());

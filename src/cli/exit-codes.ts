@@ -7,11 +7,11 @@ export const EXIT = {
   failed: 1,
   /** The command line is wrong. */
   usage: 2,
-  /** `status NAME`: nobody leads. `run --once`: the leadership was lost. */
+  /** `status NAME` and `evict`: nobody leads. `run --once`: the leadership was lost. */
   noLeader: 3,
   /**
-   * `evict`: the term was not ended, because the answer was no, or the term was already over. `run --if-free` and
-   * `run --wait`: the command was not run, because another replica leads.
+   * `evict`: the term was not ended, because the answer was no, the term was already over, or `--token` names another term.
+   * `run --if-free` and `run --wait`: the command was not run, because another replica leads.
    */
   notDone: 4,
   /** `run`: the command cannot be executed, as in shells. */

@@ -24,10 +24,11 @@ export const GUARDIAN = '__guardian';
 export const sharedClockMs = (): number =>
   process.platform === 'linux' ? uptime() * 1_000 : Number(process.hrtime.bigint() / 1_000n) / 1_000;
 
-/** How often the clock is checked at least, in milliseconds: a timer does not count suspended time. */
+/** The clock is checked at least this often, in milliseconds, because a timer does not count suspended time. */
 const LOOK_EVERY_MS = 1_000;
 /** How often SIGKILL is repeated, in milliseconds, for processes that were forked meanwhile. */
 const KILL_EVERY_MS = 100;
+/** How many times SIGKILL is sent in a row. A process that is stuck in the kernel does not end. */
 const MOST_KILLS = 20;
 
 /** Runs until the pipe has ended and the group is dead. */
@@ -61,6 +62,7 @@ class DeadlineWatch {
 
   obey(order: Order): void {
     this.#order = order;
+    this.#kills = 0;
     this.#look();
   }
 
@@ -69,6 +71,7 @@ class DeadlineWatch {
     this.#isAlone = true;
     if (this.#order === undefined) return this.#end();
     this.#order = { ...this.#order, killAtMs: 0 }; // at once, regardless of the deadline
+    this.#kills = 0;
     this.#look();
   }
 

@@ -2,7 +2,7 @@
  * Reaps orphaned processes if the command is process 1 of a container. Process 1 inherits all orphans, but Node waits only
  * for its own children. A shell waits for all; it passes signals on, and ends with our exit code.
  *
- * Node 22.15 and later can become that shell. With Node 20 the shell is a child process that inherits the orphans (a
+ * Node 22.15 and later can become that shell. With older versions the shell is a child process that inherits the orphans (a
  * "subreaper"). That needs a system call, which Perl can make; Debian's images contain Perl.
  */
 import { spawn, spawnSync } from 'node:child_process';
@@ -14,7 +14,7 @@ type Execve = (file: string, args: readonly string[], env: NodeJS.ProcessEnv) =>
 
 const SHELL = '/bin/sh';
 
-/** A signal ends `wait` early (status above 128) while the child still runs: then the shell waits again. */
+/** A signal ends `wait` early (status above 128). If the child still runs, the shell waits again. */
 const SHELL_AS_INIT = [
   '"$@" <&0 & child=$!',
   'for name in HUP INT QUIT TERM USR1 USR2 WINCH; do trap "kill -$name $child 2>/dev/null" "$name"; done',
@@ -50,8 +50,8 @@ export async function becomeInit(): Promise<number | undefined> {
     if (code !== undefined) return code;
   }
   process.stderr.write(
-    'etcd-election: as process 1, orphaned processes are not reaped here: ' +
-      'use an image with a shell and Node 22.15 or later, tini, or docker run --init\n',
+    'etcd-election: this is process 1, but orphaned processes are not reaped here. ' +
+      'Use docker run --init, tini, or an image with a shell and Node 22.15 or later\n',
   );
   return undefined;
 }

@@ -8,10 +8,10 @@ import type { Terminal } from './terminal.ts';
 /** The argument that starts `etcd-election` as an inspector guard. */
 export const INSPECTOR_GUARD = '__inspector-guard';
 
-/** How long an inspector may take to open at the latest, in milliseconds. */
+/** The longest time that an inspector may take to open, in milliseconds. */
 const WAIT_MS = 10 * 60_000;
 
-/** Waits for the end of the pipe. Input before the end means that the inspector is already closed. */
+/** Waits until the pipe ends, then closes the inspector. Input on the pipe means that it is already closed. */
 export async function guardInspector(pid: number, port: number, pipe: NodeJS.ReadableStream): Promise<void> {
   process.title = 'etcd-election inspector guard';
   for (const name of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(name, () => undefined);

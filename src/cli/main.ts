@@ -19,21 +19,21 @@ interface Command {
 
 const commands: Readonly<Record<string, Command>> = {
   run: {
-    summary: 'run a command, only while we lead',
+    summary: 'run a command only while this replica leads',
     load: async () => {
       const { run, usage } = await import('./run.ts');
       return { run, usage: `${usage}\n\n${commonHelp}` };
     },
   },
   status: {
-    summary: 'who leads, who waits, how long their leases last',
+    summary: 'show the leader, the candidates, and how long their leases last',
     load: async () => {
       const { status, usage } = await import('./status.ts');
       return { run: status, usage: `${usage}\n\n${commonHelp}` };
     },
   },
   watch: {
-    summary: 'a line for every change of the leader',
+    summary: 'print a line for every change of the leader',
     load: async () => {
       const { watch, usage } = await import('./watch.ts');
       return { run: watch, usage: `${usage}\n\n${commonHelp}` };
@@ -47,21 +47,21 @@ const commands: Readonly<Record<string, Command>> = {
     },
   },
   doctor: {
-    summary: 'is this etcd fit for elections? What is wrong, what to do',
+    summary: 'check whether this etcd is fit for elections, and say what to do',
     load: async () => {
       const { doctor, usage } = await import('./doctor.ts');
       return { run: doctor, usage: `${usage}\n\n${commonHelp}` };
     },
   },
   profile: {
-    summary: 'a CPU profile of a running service',
+    summary: 'record a CPU profile of a running service',
     load: async () => {
       const { profile, usage } = await import('./profile.ts');
       return { run: profile, usage };
     },
   },
   completion: {
-    summary: 'a script that completes commands and flags, for bash, zsh or fish',
+    summary: 'print a script for bash, zsh or fish that completes commands and flags',
     load: async () => {
       const { completion, usage } = await import('./completion.ts');
       return {
@@ -71,7 +71,7 @@ const commands: Readonly<Record<string, Command>> = {
     },
   },
   demo: {
-    summary: 'three replicas and some mishaps on an etcd of its own',
+    summary: 'show three replicas under faults',
     load: async () => {
       const { demo } = await import('./demo.ts');
       return { run: demo };
@@ -79,7 +79,7 @@ const commands: Readonly<Record<string, Command>> = {
   },
 };
 
-/** The demo's flags are its own. */
+/** The flags of the demo, which prints its own help. */
 const DEMO_FLAGS = ['--only', '--json', '--verbose', '--help'];
 
 async function completables(): Promise<Completable[]> {
@@ -98,7 +98,7 @@ ${Object.entries(commands)
   .map(([name, { summary }]) => `  ${name.padEnd(10)} ${summary}`)
   .join('\n')}
 
-etcd-election help COMMAND says more. -V or --version prints the version.`;
+Run etcd-election help COMMAND for details. -V or --version prints the version.`;
 
 /** @returns the exit code. */
 export async function main(args: readonly string[], terminal: Terminal): Promise<number> {
@@ -110,7 +110,7 @@ export async function main(args: readonly string[], terminal: Terminal): Promise
   if (name === undefined) return answer(terminal, help);
   const command = Object.hasOwn(commands, name) ? commands[name] : undefined;
   if (command === undefined) {
-    print(terminal.stderr, safe`etcd-election: no command ${JSON.stringify(name)}`);
+    print(terminal.stderr, safe`etcd-election: unknown command ${JSON.stringify(name)}`);
     print(terminal.stderr, safe``);
     return complain(terminal, help);
   }
@@ -124,19 +124,18 @@ export async function main(args: readonly string[], terminal: Terminal): Promise
     const { bad } = paletteFor(terminal.stderr, terminal.env);
     const isUsage = error instanceof UsageError;
     const message = error instanceof ExplainedError ? error.message : plain(error);
-    const more = isUsage ? `; etcd-election help ${name} says more` : '';
+    const more = isUsage ? `; see etcd-election help ${name}` : '';
     print(terminal.stderr, bad(`etcd-election ${name}: ${message}${more}`));
     return isUsage ? EXIT.usage : EXIT.failed;
   }
 }
 
 /** Reads the version from the nearest package.json above. Its distance differs in a bundle. */
-function version(): string {
-  for (let folder = new URL('.', import.meta.url); ; folder = new URL('..', folder)) {
-    const file = new URL('package.json', folder);
-    if (existsSync(file)) return (JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version;
-    if (folder.pathname === '/') return 'unknown';
-  }
+function version(folder = new URL('.', import.meta.url)): string {
+  const file = new URL('package.json', folder);
+  if (existsSync(file)) return (JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version;
+  const above = new URL('..', folder);
+  return above.href === folder.href ? 'unknown' : version(above);
 }
 
 function answer(terminal: Terminal, text: string): number {

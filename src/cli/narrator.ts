@@ -6,7 +6,7 @@ import { plainCause } from '../core/plain-cause.ts';
 import { hintFor } from './plain-error.ts';
 import { paletteFor, print, printJson, safe, type Terminal } from './terminal.ts';
 
-/** Events whose reason is an error of etcd, or of the way there. */
+/** Events whose reason is an error of etcd, or of the connection to it. */
 const OF_ETCD: ReadonlySet<string> = new Set([
   'session.unavailable',
   'candidate.failed',

@@ -4,7 +4,7 @@
 import { plainCause } from '../core/plain-cause.ts';
 import { ElectionError } from '../index.ts';
 
-/** Why etcd did not do what was asked. */
+/** Why a request to etcd failed. */
 export type Failure = 'unreachable' | 'silent' | 'authentication' | 'permission' | 'tls' | 'not-etcd';
 
 /** What was asked, and where. */
@@ -21,7 +21,7 @@ export class ExplainedError extends Error {
   override readonly name = 'ExplainedError';
 }
 
-/** One line of the error, without the reference to the page of the library's error, which is for programmers. */
+/** One line of the error. Leaves out the link to the page of the library's errors, which is for programmers. */
 export const plain = (error: unknown): string =>
   plainCause(
     (error instanceof Error ? error.message : String(error))
@@ -36,17 +36,20 @@ export const hintFor = (message: string): string | undefined =>
 /** Finds the kind of an error from its plain text. */
 export const failureOf = (message: string): Failure => kindOf(message)?.failure ?? 'unreachable';
 
-/** @returns undefined if the error is not known as one of etcd or of the way there. */
+/** @returns undefined if this is not a known error of etcd, or of the connection to it. */
 export function explain(error: unknown, asked: Asked): ExplainedError | undefined {
   if (error instanceof ExplainedError) return error;
   const cause = plain(rootOf(error));
   const kind = kindOf(cause);
   if (kind === undefined) return undefined;
+  const known: Readonly<Record<string, string>> = {
+    endpoints: asked.endpoints.join(', '),
+    user: asked.user === undefined ? 'us' : `user ${JSON.stringify(asked.user)}`,
+    prefix: asked.prefix === '' ? '""' : asked.prefix,
+  };
+  // A function, because a replacement text gives "$&" a meaning.
   const fill = (text: string): string =>
-    text
-      .replace('{endpoints}', asked.endpoints.join(', '))
-      .replace('{user}', asked.user === undefined ? 'us' : `user ${JSON.stringify(asked.user)}`)
-      .replace('{prefix}', asked.prefix === '' ? '""' : asked.prefix);
+    text.replace(/\{(endpoints|user|prefix)\}/g, (_, name: string) => known[name]!);
   return new ExplainedError(`${fill(kind.says)}: ${cause} (${fill(kind.advice)})`, { cause: error });
 }
 
@@ -72,66 +75,66 @@ const KINDS: readonly Kind[] = [
   {
     failure: 'authentication',
     pattern: /user name is empty/,
-    says: 'etcd at {endpoints} asks for a user',
-    advice: 'give --user or ETCDCTL_USER',
+    says: 'etcd at {endpoints} requires a user',
+    advice: 'set --user or ETCDCTL_USER',
   },
   {
     failure: 'authentication',
     pattern: /authentication failed|authentication is not enabled|invalid auth token/i,
     says: 'etcd at {endpoints} does not accept {user}',
-    advice: 'wrong user or password? See --user, --password, ETCDCTL_USER and ETCDCTL_PASSWORD',
+    advice: 'check --user and --password, or ETCDCTL_USER and ETCDCTL_PASSWORD',
   },
   {
     failure: 'permission',
     pattern: /permission ?denied/i,
     says: 'etcd at {endpoints} refuses {user}',
     advice:
-      'its roles lack a permission: etcdctl role grant-permission ROLE --prefix=true readwrite {prefix}; to look, read is enough',
+      'a role needs a permission: etcdctl role grant-permission ROLE --prefix=true readwrite {prefix}; for status and watch, read is enough',
   },
   {
     failure: 'tls',
     pattern: /alert (bad certificate|certificate (required|unknown|expired)|unknown ca)/,
     says: 'etcd at {endpoints} ends the TLS connection',
     advice:
-      'etcd refuses our client certificate, or wants one; see --cert and --key, ETCDCTL_CERT and ETCDCTL_KEY',
+      'etcd requires a client certificate, or rejects our client certificate: check --cert and --key, ETCDCTL_CERT and ETCDCTL_KEY',
   },
   {
     failure: 'tls',
     pattern: /verify the first certificate|self.signed certificate|unable to get (local )?issuer/,
     says: 'we do not trust etcd at {endpoints}',
     advice:
-      "etcd's certificate is not signed by the authority that we trust; see --cacert and ETCDCTL_CACERT",
+      "etcd's certificate is not signed by the authority that we trust: check --cacert and ETCDCTL_CACERT",
   },
   {
     failure: 'tls',
     pattern: /does not match certificate's altnames/,
     says: 'we do not trust etcd at {endpoints}',
-    advice: 'its certificate is for other host names: use one of them in --endpoints',
+    advice: 'its certificate is for other host names: use one of those in --endpoints',
   },
   {
     failure: 'tls',
     pattern: /certificate (has expired|is not yet valid)/,
     says: 'we do not trust etcd at {endpoints}',
-    advice: "renew etcd's certificate, or set the clock of this machine",
+    advice: "renew etcd's certificate, or correct the clock of this machine",
   },
   {
     failure: 'tls',
     pattern: /before secure TLS connection|wrong version number|packet length too long/,
     says: CANNOT_REACH,
-    advice: 'does this etcd speak TLS? If not: http:// before the endpoint',
+    advice: 'if this etcd does not speak TLS, write http:// before the endpoint',
   },
   {
     failure: 'tls',
     pattern: /certificate|TLS|SSL/i,
     says: CANNOT_REACH,
-    advice: 'see --cacert, --cert and --key',
+    advice: 'check --cacert, --cert and --key',
   },
   {
     failure: 'not-etcd',
     pattern: /HTTP status|Protocol error|unimplemented|unknown service|invalid content-type/i,
     says: 'the server at {endpoints} does not speak the protocol of etcd',
     advice:
-      "is this etcd's client URL? See --endpoints and ETCDCTL_ENDPOINTS. A proxy in front of etcd must speak gRPC (HTTP/2)",
+      "check that this is etcd's client URL: --endpoints or ETCDCTL_ENDPOINTS. A proxy in front of etcd must speak gRPC (HTTP/2)",
   },
   {
     // A reset does not show which of these is the cause, because it overtakes the TLS alert.
@@ -139,45 +142,52 @@ const KINDS: readonly Kind[] = [
     pattern: /Failed to connect$|ECONNRESET|EPIPE/,
     says: CANNOT_REACH,
     advice:
-      'it hangs up at once; does this etcd speak TLS? If so: https:// before the endpoint and --cacert; if not: http://. ' +
-      'Or it refuses our client certificate, or wants one: --cert and --key, ETCDCTL_CERT and ETCDCTL_KEY',
+      'it closes the connection at once. If this etcd speaks TLS, write https:// before the endpoint and set --cacert; if not, write http://. ' +
+      'If it requires our client certificate, check --cert and --key, ETCDCTL_CERT and ETCDCTL_KEY',
+  },
+  {
+    failure: 'unreachable',
+    pattern: /HTTP proxy of http_proxy/,
+    says: CANNOT_REACH,
+    advice:
+      'gRPC uses the proxy that grpc_proxy, https_proxy or http_proxy names: add the hosts of etcd to no_proxy',
   },
   {
     failure: 'unreachable',
     pattern: /cannot resolve/,
     says: CANNOT_REACH,
-    advice: 'is the host name right, and does DNS answer? See --endpoints and ETCDCTL_ENDPOINTS',
+    advice: 'check DNS and the host name in --endpoints or ETCDCTL_ENDPOINTS',
   },
   {
     failure: 'unreachable',
     pattern: /no connection established|ECONNREFUSED|EHOSTUNREACH|ENETUNREACH|ETIMEDOUT|EADDRNOTAVAIL/i,
     says: CANNOT_REACH,
-    advice: 'is etcd there? See --endpoints and ETCDCTL_ENDPOINTS',
+    advice: 'check that etcd runs, and check --endpoints or ETCDCTL_ENDPOINTS',
   },
   {
     failure: 'silent',
     pattern: /no answer within/,
     says: 'etcd at {endpoints} does not answer',
     advice:
-      'is it stopped, overloaded or without a quorum, or does a firewall drop packets? Run etcd-election doctor. ' +
-      '--command-timeout waits longer',
+      'it may be stopped, overloaded or without a quorum, or a firewall drops packets. Run etcd-election doctor, ' +
+      'or set a longer --command-timeout',
   },
   {
     failure: 'silent',
     pattern: /etcdserver: (no leader|request timed out|leader changed|server stopped|too many requests)/,
     says: 'etcd at {endpoints} cannot answer now',
-    advice: 'it has no quorum, or is overloaded: run etcd-election doctor',
+    advice: 'it has no quorum, or it is overloaded: run etcd-election doctor',
   },
   {
     failure: 'unreachable',
     pattern: /database space exceeded/,
     says: 'etcd at {endpoints} is full',
-    advice: 'compact and defragment it, then disarm the alarm: docs/operations.md#etcd-is-full',
+    advice: 'compact and defragment it, then disarm the alarm; see docs/operations.md#etcd-is-full',
   },
   {
     failure: 'unreachable',
     pattern: /etcdserver: corrupt/,
     says: 'etcd at {endpoints} has an alarm',
-    advice: 'etcdctl alarm list; docs/operating-etcd.md#alarms',
+    advice: 'run etcdctl alarm list; see docs/operating-etcd.md#alarms',
   },
 ];

@@ -3,9 +3,9 @@
  */
 import type { ChildProcess } from 'node:child_process';
 import { access, constants, writeFile } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { dirname, join } from 'node:path';
 import { parseArgs } from 'node:util';
-// By the package's own name: folders with an entry point of their own use each other through it only.
+// Imported by the package's name: separate entry points use each other only through it.
 import {
   captureProcess,
   findSuspects,
@@ -14,7 +14,7 @@ import {
   toTop,
   type CpuProfile,
 } from 'etcd-election/diagnostics';
-import { isJson, UsageError } from './arguments.ts';
+import { isJson, UsageError, wholeNumber } from './arguments.ts';
 import { downloadProfile } from './download-profile.ts';
 import { startInspectorGuard } from './inspector-guard.ts';
 import { EXIT } from './exit-codes.ts';
@@ -24,18 +24,18 @@ import { paletteFor, print, printJson, safe, SafeText, wrapped, type Terminal } 
 export const usage = `Usage: etcd-election profile URL [flags]
        etcd-election profile --pid PID [flags]
 
-Records where the main thread's CPU time goes, prints the most expensive functions as \`go tool pprof -top\` does, and writes
-a flame graph (.html), a pprof file (.pb.gz) and a .cpuprofile. Works while the main thread spins.
+Shows where the main thread of a service spends CPU time. Prints the most expensive functions, as \`go tool pprof -top\` does.
+Writes a flame graph (.html), a pprof file (.pb.gz) and a .cpuprofile. Works even while the main thread spins.
 
-  URL               of serveDiagnostics, such as http://127.0.0.1:6161
-  --pid PID         a Node process of this machine that was not prepared for it (Linux): its inspector is open meanwhile
-  --port NUMBER     of that process's inspector; default 9229 (its --inspect-port)
-  --seconds NUMBER  how long; default 30
-  --token TOKEN     what the service asks for; ETCD_ELECTION_DIAGNOSTICS_TOKEN
-  --out PATH        where to write, without an ending; default ./profile-TIME
-  --rows NUMBER     how many functions; default 20
-  --json, -w json   for programs: the files written, and the function to look at
-  -h, --help        this`;
+  URL               address of serveDiagnostics(), such as http://127.0.0.1:6161
+  --pid PID         any Node process on this machine (Linux only); its inspector is open during the recording
+  --port NUMBER     inspector port of that process (its --inspect-port); default 9229
+  --seconds NUMBER  how long to record; default 30
+  --token TOKEN     token of the service; ETCD_ELECTION_DIAGNOSTICS_TOKEN
+  --out PATH        output path, without extension; default ./profile-TIME
+  --rows NUMBER     how many functions to print; default 20
+  --json, -w json   write JSON: the written files, and the function to look at
+  -h, --help        print this help`;
 
 interface ProfileLine {
   readonly url: URL | undefined;
@@ -57,7 +57,7 @@ export async function profile(args: readonly string[], terminal: Terminal): Prom
     print(terminal.stdout, SafeText.ofOurs(wrapped(usage, terminal.stdout.columns)));
     return EXIT.ok;
   }
-  await checkFolder(line.out); // before the recording, which would be lost
+  await checkFolder(line.out); // now, because a failure after the recording would lose it
   const interrupted = new AbortController();
   const interrupt = (): void => interrupted.abort(new Error('interrupted'));
   for (const name of STOPS) process.once(name, interrupt);
@@ -89,6 +89,10 @@ export async function profile(args: readonly string[], terminal: Terminal): Prom
 
 /** @throws {UsageError} if nothing can be written there. */
 async function checkFolder(out: string): Promise<void> {
+  if (out === '' || out.endsWith('/'))
+    throw new UsageError(
+      `--out: expected the beginning of file names, such as ${join(out, 'profile')}, got ${out}`,
+    );
   const folder = dirname(out);
   try {
     await access(folder, constants.W_OK | constants.X_OK);
@@ -129,7 +133,7 @@ async function captureGuarded(
   return await captureProcess({
     ...options,
     onSignal: () => (guard = startInspectorGuard(options.pid, options.port, terminal)),
-    onClosed: () => guard?.stdin?.end('closed'), // otherwise the guard closes the inspector when this process ends
+    onClosed: () => guard?.stdin?.end('closed'), // without this, the guard closes the inspector when this process ends
   });
 }
 
@@ -167,10 +171,10 @@ function readLine(args: readonly string[], env: Terminal['env']): ProfileLine | 
   if (address !== undefined && !URL.canParse(address)) throw new UsageError(`not a URL: ${address}`);
   return {
     url: address === undefined ? undefined : baseOf(address),
-    pid: values.pid === undefined ? undefined : number('pid', values.pid, 1, 2 ** 31),
-    port: number('port', values.port ?? '9229', 1, 65_535),
-    seconds: number('seconds', values.seconds ?? '30', 0.1, 600),
-    rows: number('rows', values.rows ?? '20', 1, 10_000),
+    pid: values.pid === undefined ? undefined : wholeNumber('pid', values.pid, 1, 2 ** 31 - 1),
+    port: wholeNumber('port', values.port ?? '9229', 1, 65_535),
+    seconds: secondsFrom(values.seconds ?? '30'),
+    rows: wholeNumber('rows', values.rows ?? '20', 1, 10_000),
     token: tokenFrom(values.token ?? env['ETCD_ELECTION_DIAGNOSTICS_TOKEN']),
     json: isJson(values),
     out: values.out ?? `profile-${new Date().toISOString().replaceAll(':', '-')}`,
@@ -180,10 +184,10 @@ function readLine(args: readonly string[], env: Terminal['env']): ProfileLine | 
 /** @throws {UsageError} */
 function tokenFrom(token: string | undefined): string | undefined {
   if (token === undefined || /^[\x21-\x7e]+$/.test(token)) return token;
-  throw new UsageError('--token: expected printable ASCII characters without blanks');
+  throw new UsageError('--token: expected printable ASCII characters without spaces');
 }
 
-/** The base of an address that may be copied from a page: drops what follows `/debug/pprof`. */
+/** The base of an address. The user may have copied it from a page, so this drops `/debug/pprof` and what follows. */
 function baseOf(address: string): URL {
   const url = new URL(address);
   url.pathname = url.pathname.replace(/debug\/pprof(\/.*)?$/, '').replace(/\/*$/, '/');
@@ -192,10 +196,11 @@ function baseOf(address: string): URL {
   return url;
 }
 
-function number(flag: string, text: string, least: number, most: number): number {
-  const value = Number(text);
-  if (/^\d+(\.\d+)?$/.test(text) && value >= least && value <= most) return value;
-  throw new UsageError(`--${flag}: expected a number from ${least} to ${most}, got ${text}`);
+/** @throws {UsageError} */
+function secondsFrom(text: string): number {
+  const seconds = Number(text);
+  if (/^\d+(\.\d+)?$/.test(text) && seconds >= 0.1 && seconds <= 600) return seconds;
+  throw new UsageError(`--seconds: expected a number from 0.1 to 600, got ${text}`);
 }
 
 function parsed(args: readonly string[]): {

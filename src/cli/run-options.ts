@@ -29,31 +29,32 @@ const flags = {
 
 export const usage = `Usage: etcd-election run NAME [flags] -- COMMAND [ARG…]
 
-Stands in the election and runs the command while we lead, in a process group of its own. When the leadership is lost,
-the group gets SIGTERM, then SIGKILL before the lease can expire; then we stand again. When the command ends by itself
-the leadership is given up at once, and its exit code is ours. Signals are passed on to the group.
+Enters the election, and runs the command while this replica leads. The command runs in its own process group, and signals
+are passed on to that group. When the leadership is lost, the group gets SIGTERM, and SIGKILL before the lease can expire.
+Then run enters the election again. When the command ends by itself, run releases the leadership and ends with its exit code.
 
-  --ttl SECONDS        lease time-to-live; default 10
-  --grace TIME         what the command gets between SIGTERM and SIGKILL when the lease cannot be renewed; less than
-                       half of the TTL; default three tenths of it
-  --stop-timeout TIME  the same when we are asked to stop, while the lease is still renewed; default 10s
-  --value TEXT         what the others see of us; default our IP address
-  --once               do not stand again: end with code 3 when the leadership is lost
-  --if-free            run only if nobody leads now, else end with code 4; for cron, as flock -n; implies --once
-  --wait TIME          wait at most so long for our turn, else end with code 4; as flock -w; implies --once
-  --hold TIME          keep the leadership at least so long after the start, even if the command ends sooner: a replica whose
-                       clock is late finds it taken
-  --conflict-exit-code N  instead of 4; as flock -E
-  -q, --quiet          warnings only
+  --ttl SECONDS        lease time-to-live, 1 to 3600; default 10
+  --grace TIME         time from the end of the term until the lease can expire: SIGTERM at its start, SIGKILL before its
+                       end; less than half of the TTL; default three tenths of it
+  --stop-timeout TIME  time from a signal that ends run until SIGKILL; the lease is still renewed; default 10s
+  --value TEXT         what other replicas see of this one; default our address and process ID, such as 10.0.0.5:4711
+  --once               do not enter again: end with code 3 when the leadership is lost
+  --if-free            run only if there is no leader, else end with code 4; for cron, like flock -n; implies --once
+  --wait TIME          wait at most this long for our turn (up to 24 days), else end with code 4; like flock -w; implies
+                       --once
+  --hold TIME          keep the leadership at least this long after the start, even if the command ends sooner; for cron on
+                       hosts whose clocks differ
+  --conflict-exit-code N  exit code for --if-free and --wait, instead of 4; like flock -E
+  -q, --quiet          print warnings and errors only
 
-In the command's environment: ETCD_ELECTION_NAME, ETCD_ELECTION_TOKEN (the fencing token), ETCD_ELECTION_KEY,
-ETCD_ELECTION_LEASE (in hex, as etcdctl has it), and ETCD_ELECTION_VALID_UNTIL (Unix time in milliseconds until which
-the term is valid without another renewal, as of the start).
+The command gets these environment variables: ETCD_ELECTION_NAME, ETCD_ELECTION_TOKEN (the fencing token), ETCD_ELECTION_KEY,
+ETCD_ELECTION_LEASE (in hex, as in etcdctl), and ETCD_ELECTION_VALID_UNTIL. The last one is a Unix time in milliseconds, read
+when the command starts: until then the term lasts without another renewal.
 
-The command has no controlling terminal: it cannot ask for a password on /dev/tty. Ctrl-Z stops it together with us;
-if the lease would run out meanwhile, a guardian process ends it. A second Ctrl-C kills it at once.
+The command has no controlling terminal, so it cannot ask for a password on /dev/tty. Ctrl-Z stops it together with run. If
+the lease is about to expire meanwhile, a guardian process ends the command. A second Ctrl-C kills the command at once.
 
-Exit code: the command's own; 128 + N if signal N ended it; 126 or 127 if it could not be started.`;
+Exit code: that of the command; 128 + N if signal N ended it; 126 or 127 if it could not be started.`;
 
 export interface RunOptions {
   readonly name: string;
@@ -69,11 +70,19 @@ export interface RunOptions {
   readonly waitMs: number | undefined;
   /** How long to keep the leadership, counted from the start of the command, in milliseconds. */
   readonly holdMs: number;
-  /** Exit code if the first term has not begun in time. */
+  /** Exit code if the first term does not begin in time. */
   readonly conflictCode: number;
   readonly quiet: boolean;
   readonly line: CommandLine;
 }
+
+/** How long to wait after SIGKILL until a group is empty, in milliseconds. Only a process stuck in the kernel needs longer. */
+export const KILL_WITHIN_MS = 5_000;
+
+/** Longest `--stop-timeout`, in milliseconds. With {@link KILL_WITHIN_MS} it is below the longest drain of the library. */
+const LONGEST_STOP_MS = 59 * 60_000;
+/** Longest of the other times, in milliseconds: 24 days, which is near the longest timer of Node. */
+const LONGEST_MS = 24 * 86_400_000;
 
 /** @throws {UsageError} */
 export function parseRun(args: readonly string[], env: Environment): RunOptions {
@@ -83,11 +92,11 @@ export function parseRun(args: readonly string[], env: Environment): RunOptions 
     throw new UsageError(`put -- before the command: etcd-election run ${first} -- ${others.join(' ')}`);
   const name = oneName(line.words);
   const [command, ...rest] = line.rest ?? [];
-  if (command === undefined) throw new UsageError('which command? Give it after --');
+  if (command === undefined) throw new UsageError('the COMMAND is missing: give it after --');
   const text = (flag: string): string | undefined => line.values[flag] as string | undefined;
-  const ttlSeconds = wholeNumber('ttl', text('ttl') ?? '10', 1, 86_400);
+  const ttlSeconds = wholeNumber('ttl', text('ttl') ?? '10', 1, 3_600);
   const grace = text('grace');
-  const marginMs = grace === undefined ? ttlSeconds * 300 : milliseconds('grace', grace);
+  const marginMs = grace === undefined ? ttlSeconds * 300 : milliseconds('grace', grace, 0, LONGEST_MS);
   if (marginMs < 50 || marginMs >= ttlSeconds * 500)
     throw new UsageError(
       `--grace: expected from 50ms to less than half of the TTL of ${ttlSeconds} s, got ${grace}`,
@@ -95,18 +104,18 @@ export function parseRun(args: readonly string[], env: Environment): RunOptions 
   const isOnlyIfFree = line.values['if-free'] === true;
   const wait = text('wait');
   if (isOnlyIfFree && wait !== undefined)
-    throw new UsageError('--if-free does not wait, and --wait does: give one of them');
+    throw new UsageError('--if-free and --wait exclude each other: give only one of them');
   return {
     name,
     command,
     args: rest,
     ttlSeconds,
     marginMs,
-    stopTimeoutMs: milliseconds('stop-timeout', text('stop-timeout') ?? '10s'),
+    stopTimeoutMs: milliseconds('stop-timeout', text('stop-timeout') ?? '10s', 0, LONGEST_STOP_MS),
     value: text('value'),
     once: line.values['once'] === true || isOnlyIfFree || wait !== undefined,
-    waitMs: isOnlyIfFree ? 0 : wait === undefined ? undefined : milliseconds('wait', wait),
-    holdMs: milliseconds('hold', text('hold') ?? '0'),
+    waitMs: isOnlyIfFree ? 0 : wait === undefined ? undefined : milliseconds('wait', wait, 0, LONGEST_MS),
+    holdMs: milliseconds('hold', text('hold') ?? '0', 0, LONGEST_MS),
     conflictCode: wholeNumber(
       'conflict-exit-code',
       text('conflict-exit-code') ?? String(EXIT.notDone),
@@ -118,7 +127,7 @@ export function parseRun(args: readonly string[], env: Environment): RunOptions 
   };
 }
 
-/** Parses the arguments. An unknown flag may belong to the command if `--` is missing, so the error says that. */
+/** Parses the arguments. Without `--`, an unknown flag may belong to the command, so the error says that. */
 function parsedWithHint(args: readonly string[], env: Environment): CommandLine {
   try {
     return parseCommand(args, env, flags);

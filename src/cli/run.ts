@@ -3,13 +3,13 @@
  */
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { readFileSync } from 'node:fs';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { Election, type Logger } from '../index.ts';
 import type { EventOf } from '../events.ts';
+import { after } from '../util/clock.ts';
 import { withEtcd } from './connect.ts';
 import { narratorFor, type Narrator } from './narrator.ts';
-import { parseRun, type RunOptions } from './run-options.ts';
-import { BURIAL_MS, Runner } from './runner.ts';
+import { KILL_WITHIN_MS, parseRun, type RunOptions } from './run-options.ts';
+import { Runner } from './runner.ts';
 import type { Terminal } from './terminal.ts';
 
 export { usage } from './run-options.ts';
@@ -27,8 +27,8 @@ export async function run(args: readonly string[], terminal: Terminal): Promise<
       ttlSeconds: options.ttlSeconds,
       prefix: options.line.prefix,
       marginMs: options.marginMs,
-      drainTimeoutMs: options.stopTimeoutMs + BURIAL_MS,
-      logger: withoutRefusal(narrator.logger),
+      drainTimeoutMs: options.stopTimeoutMs + KILL_WITHIN_MS,
+      logger: withoutCampaignEnd(narrator.logger),
       onLeader: (term) => runner.serve(term),
     });
     election.campaign(options.value).catch(() => undefined); // the event reports the result
@@ -36,20 +36,24 @@ export async function run(args: readonly string[], terminal: Terminal): Promise<
   });
 }
 
-/** Fails the command if etcd refuses for good, because then no term follows. */
+/** Ends `run` with the error if the campaign is refused, because no term will follow. */
 function onRefused(name: string, fail: (error: unknown) => void): Disposable {
   return listening('campaign.ended', ({ election, reason, error }) => {
     if (election === name && reason === 'refused') fail(error);
   });
 }
 
-/** Leaves out the refusal that ends the command, because the command prints it at its end. */
-function withoutRefusal(logger: Logger): Logger {
-  const unlessRefused = (level: 'info' | 'warn' | 'error') => (fields: object, message: string) => {
+/** Leaves out the line about the end of the campaign, because the command itself reports its end. */
+function withoutCampaignEnd(logger: Logger): Logger {
+  const unlessCampaignEnd = (level: 'info' | 'warn' | 'error') => (fields: object, message: string) => {
     if ((fields as { event?: string }).event !== 'campaign.ended') logger[level](fields, message);
   };
-  const [info, warn, error] = [unlessRefused('info'), unlessRefused('warn'), unlessRefused('error')];
-  return { ...logger, info, warn, error };
+  return {
+    ...logger,
+    info: unlessCampaignEnd('info'),
+    warn: unlessCampaignEnd('warn'),
+    error: unlessCampaignEnd('error'),
+  };
 }
 
 /** `--if-free` and `--wait`: ends the runner if no term has begun in time. */
@@ -57,33 +61,30 @@ function waitAtMost(options: RunOptions, narrator: Narrator, runner: Runner): Di
   const { name, waitMs, conflictCode, line } = options;
   if (waitMs === undefined) return { [Symbol.dispose]: () => undefined };
   const startedMs = performance.now();
-  const over = new AbortController();
-  const after = (ms: number, act: () => void): void =>
-    void sleep(ms, undefined, { signal: over.signal }).then(act, () => undefined);
+  const timers: (() => void)[] = [];
   let hasEntered = false;
   const giveUp = (): void => {
     if (runner.hasServed) return;
-    const why = waitMs === 0 ? 'is taken' : `is still taken after ${waitMs / 1_000} s`;
-    narrator.say('run.not-free', { election: name, waitedMs: waitMs }, `"${name}" ${why}: not run`);
+    const why = waitMs === 0 ? 'has a leader' : `still has another leader after ${waitMs / 1_000} s`;
+    narrator.say('run.not-free', { election: name, waitedMs: waitMs }, `"${name}" ${why}; command not run`);
     runner.finish(conflictCode);
   };
   const entered = listening('candidate.entered', ({ election, position }) => {
     if (election !== name || position === 1) return;
     const leftMs = waitMs - (performance.now() - startedMs);
     if (leftMs <= 0) giveUp();
-    else if (!hasEntered) after(leftMs, giveUp);
+    else if (!hasEntered) timers.push(after(leftMs, giveUp));
     hasEntered = true;
   });
-  // Even if the wait is shorter, etcd may take the time of one request to answer.
+  // etcd may take the time of one request to answer, even if the wait is shorter.
   const patienceMs = Math.max(waitMs, line.connection.timeoutMs);
   let cause = `no answer within ${patienceMs / 1_000} s`;
   const outage = listening('session.unavailable', ({ reason }) => (cause = reason));
-  after(patienceMs, () => {
-    if (!hasEntered && !runner.hasServed) runner.fail(new Error(cause));
-  });
+  const isUnanswered = (): boolean => !hasEntered && !runner.hasServed;
+  timers.push(after(patienceMs, () => isUnanswered() && runner.fail(new Error(cause))));
   return {
     [Symbol.dispose](): void {
-      over.abort();
+      for (const cancel of timers) cancel();
       entered[Symbol.dispose]();
       outage[Symbol.dispose]();
     },
@@ -93,7 +94,7 @@ function waitAtMost(options: RunOptions, narrator: Narrator, runner: Runner): Di
 /** How often to check whether npm still runs, in milliseconds. */
 const PARENT_EVERY_MS = 500;
 
-/** `npx etcd-election run`: SIGTERM ends npm, which does not pass it on. So the end of npm counts as SIGTERM. */
+/** For `npx etcd-election run`: npm does not pass SIGTERM on, but ends. The end of npm therefore counts as SIGTERM. */
 function endWithNpm(runner: Runner): Disposable {
   const parent = process.ppid;
   if (!titleOf(parent).startsWith('npm ')) return { [Symbol.dispose]: () => undefined };

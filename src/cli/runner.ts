@@ -2,24 +2,27 @@
  * Runs one command as the work of a term. The command ends before another replica can lead.
  */
 import { constants } from 'node:os';
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { LeadershipLostError, Term } from '../index.ts';
+import { clock } from '../util/clock.ts';
 import { ChildGroup, type ChildEnd } from './child-group.ts';
 import { EXIT } from './exit-codes.ts';
 import { whyNotStarted } from './find-command.ts';
 import { sharedClockMs, type Order } from './guardian.ts';
 import type { Narrator } from './narrator.ts';
-import { graceMs, guardianLimits, termVariables, type RunOptions } from './run-options.ts';
+import { graceMs, guardianLimits, KILL_WITHIN_MS, termVariables, type RunOptions } from './run-options.ts';
 import type { Terminal } from './terminal.ts';
 
 /** Signals that end `run`. The others are only passed on. */
 const STOPS = ['SIGTERM', 'SIGINT', 'SIGHUP', 'SIGQUIT'] as const;
 const PASSED_ON = ['SIGUSR1', 'SIGUSR2', 'SIGWINCH'] as const;
 
-/** How long to wait after SIGKILL until a group is empty, in milliseconds. Only a process stuck in the kernel needs longer. */
-export const BURIAL_MS = 5_000;
+/** The end of a command that still runs {@link KILL_WITHIN_MS} after SIGKILL. */
+const STUCK: ChildEnd = {
+  exitCode: EXIT.signalled + constants.signals.SIGKILL,
+  how: 'still runs after SIGKILL',
+};
 
-/** A second Ctrl-C within this time counts as the same one, in milliseconds: npx repeats the signal of the terminal. */
+/** A second Ctrl-C within this time counts as the same one, in milliseconds. npx repeats the signal of the terminal. */
 const SAME_CTRL_C_MS = 100;
 
 export class Runner {
@@ -39,6 +42,8 @@ export class Runner {
   #isGroupStopped = false;
   /** Aborts on a signal to stop. */
   readonly #stop = new AbortController();
+  /** Aborts on a second Ctrl-C. */
+  readonly #hurry = new AbortController();
   /** The exit code of a command that has ended, while `--hold` keeps the leadership. */
   #endedWith: number | undefined;
   #stopName: NodeJS.Signals | undefined;
@@ -54,7 +59,7 @@ export class Runner {
     });
   }
 
-  /** Passes signals on to the command. Before the command runs, a stop signal ends `run` itself. */
+  /** Passes signals on to the command. While no command runs, a stop signal ends `run` itself. */
   listen(): Disposable {
     const listeners: [NodeJS.Signals, () => void][] = [
       ...STOPS.map((name) => [name, () => this.endBy(name)] as [NodeJS.Signals, () => void]),
@@ -72,13 +77,14 @@ export class Runner {
     };
   }
 
-  /** Ends the command in order, and then `run`. */
+  /** Ends the command, and then `run`. */
   endBy(name: (typeof STOPS)[number]): void {
     const isStopping = this.#stop.signal.aborted;
     if (isStopping && name === 'SIGINT' && sharedClockMs() - this.#stoppedAtMs > SAME_CTRL_C_MS) {
-      this.#narrator.say('command.hurried', {}, 'asked again: killing the command');
+      this.#narrator.say('command.hurried', {}, 'second Ctrl-C: killing the command');
       if (this.#group === undefined) process.exit(EXIT.signalled + constants.signals[name]);
       this.#group.signal('SIGKILL');
+      this.#hurry.abort();
       return;
     }
     if (!isStopping) this.#stoppedAtMs = sharedClockMs();
@@ -102,7 +108,7 @@ export class Runner {
     this.#group?.signal('SIGCONT');
   }
 
-  /** Runs the command. Settles when no process of the group is left; only then the key is deleted. */
+  /** Runs the command. Settles when no process of the group is left. The key is deleted after that. */
   async serve(term: Term): Promise<void> {
     if (this.#stop.signal.aborted) return;
     this.hasServed = true;
@@ -118,22 +124,22 @@ export class Runner {
       return this.#tellEnd({ exitCode: EXIT.notExecutable, how: `could not be started: ${group.message}` });
     this.#term = term;
     this.#group = group;
-    if (this.#stopName !== undefined) group.signal(this.#stopName); // the signal came during the start
+    if (this.#stopName !== undefined) group.signal(this.#stopName); // it arrived during the start
     this.#narrator.say(
       'command.started',
       { pid: group.pid, command },
       `started ${command} (process ${group.pid})`,
     );
     const end = await this.#oversee(term, group);
-    // If the runner or the guardian told the command to stop, it has not ended by itself, whatever its exit code.
+    // The runner or the guardian may have stopped the command. Then its exit code says nothing.
     const lost = end === 'lost' || !term.isCurrent();
-    if (!(await group.bury(BURIAL_MS)))
+    if (!(await group.killAll(KILL_WITHIN_MS)))
       this.#narrator.logger.error(
         { event: 'command.immortal' },
-        `processes of group ${group.pid} survive SIGKILL`,
+        `processes of group ${group.pid} still run after SIGKILL`,
       );
     this.#group = undefined;
-    const { exitCode, how } = end === 'lost' ? await group.ended : end;
+    const { exitCode, how } = await Promise.race([group.ended, Promise.resolve(STUCK)]);
     this.#narrator.say('command.ended', { exitCode, lost }, `${command} ${how}`);
     this.#endedWith = lost ? undefined : exitCode;
     if (!lost) await this.#hold(term, startedMs);
@@ -150,77 +156,73 @@ export class Runner {
   /** `--hold`: keeps the leadership, so that replicas with a late clock find it taken. */
   async #hold(term: Term, startedMs: number): Promise<void> {
     const leftMs = this.#options.holdMs - (sharedClockMs() - startedMs);
-    if (leftMs > 0) await pause(leftMs, AbortSignal.any([term.signal, this.#stop.signal]));
+    if (leftMs > 0) await clock.sleep(leftMs, AbortSignal.any([term.signal, this.#stop.signal]));
   }
 
   #limitsOf(term: Term): Omit<Order, 'group'> {
     return guardianLimits(sharedClockMs() + term.remainingMs(), this.#options.marginMs);
   }
 
-  /** Waits until the command has ended, or its time to stop is over. */
-  async #oversee(term: Term, group: ChildGroup): Promise<ChildEnd | 'lost'> {
+  /** Waits until the command has ended, or until its time to stop is over. Then the rest of its group must be killed. */
+  async #oversee(term: Term, group: ChildGroup): Promise<'ended' | 'lost' | 'stopped'> {
     const over = new AbortController();
     try {
       return await Promise.race([
-        group.ended,
-        this.#killWhenLost(term, group, over.signal),
-        this.#killWhenStopped(group, over.signal),
+        group.ended.then(() => 'ended' as const),
+        this.#terminateWhenLost(term, group, over.signal),
+        this.#untilStopIsOver(over.signal),
       ]);
     } finally {
       over.abort();
     }
   }
 
-  async #killWhenLost(term: Term, group: ChildGroup, over: AbortSignal): Promise<'lost'> {
-    const untilMs = await this.#feedUntilLost(term, group, over);
+  async #terminateWhenLost(term: Term, group: ChildGroup, over: AbortSignal): Promise<'lost'> {
+    const untilMs = await this.#moveUntilLost(term, group, over);
     if (over.aborted) return 'lost';
     const reason = (term.signal.reason as LeadershipLostError).reason;
-    // The key or the lease is gone, so another replica may already lead. The command still ends in order.
+    // For any other reason the key is gone, and another replica may already lead. The command still gets its full time.
     const lateMs = reason === 'deadline-passed' ? sharedClockMs() - untilMs : 0;
     const leftMs = graceMs(this.#options.marginMs, lateMs);
-    group.feed({ terminateAtMs: null, killAtMs: sharedClockMs() + leftMs });
+    group.moveDeadline({ terminateAtMs: null, killAtMs: sharedClockMs() + leftMs });
     group.signal('SIGTERM');
-    // The group must run to receive the signal, but not after the term.
+    // A stopped group must run to handle the signal. It must not run if no time is left.
     if (this.#isGroupStopped && leftMs > 0) group.signal('SIGCONT');
     this.#isGroupStopped = false;
-    await Promise.race([group.ended, pause(leftMs, over)]);
+    await Promise.race([group.ended, clock.sleep(leftMs, over)]);
     return 'lost';
   }
 
-  /** Tells the guardian about every renewal. @returns when the term ended, never later than it really did. */
-  async #feedUntilLost(term: Term, group: ChildGroup, over: AbortSignal): Promise<number> {
+  /** Moves the guardian's deadline after every renewal. @returns the term's last known deadline, or a slightly earlier time. */
+  async #moveUntilLost(term: Term, group: ChildGroup, over: AbortSignal): Promise<number> {
     let untilMs = sharedClockMs() + term.remainingMs();
     const ended = AbortSignal.any([term.signal, over]);
     while (!ended.aborted) {
       const remainingMs = term.remainingMs();
       const nowMs = sharedClockMs();
-      if (remainingMs > 0 && nowMs + remainingMs > untilMs + FEED_STEP_MS) {
+      if (remainingMs > 0 && nowMs + remainingMs > untilMs + MOVE_STEP_MS) {
         untilMs = nowMs + remainingMs;
-        group.feed(guardianLimits(untilMs, this.#options.marginMs));
+        group.moveDeadline(guardianLimits(untilMs, this.#options.marginMs));
       }
-      await pause(FEED_EVERY_MS, ended);
+      await clock.sleep(MOVE_EVERY_MS, ended);
     }
     return untilMs;
   }
 
-  async #killWhenStopped(group: ChildGroup, over: AbortSignal): Promise<ChildEnd> {
+  async #untilStopIsOver(over: AbortSignal): Promise<'stopped'> {
     await aborted(AbortSignal.any([this.#stop.signal, over]));
-    await pause(this.#options.stopTimeoutMs, over);
-    if (!over.aborted) group.signal('SIGKILL');
-    return await group.ended;
+    await clock.sleep(this.#options.stopTimeoutMs, AbortSignal.any([this.#hurry.signal, over]));
+    return 'stopped';
   }
 }
 
-/** How often the guardian's deadline is moved, in milliseconds: several times between two renewals, for any TTL. */
-const FEED_EVERY_MS = 250;
-/** Smaller changes of the deadline are ignored, in milliseconds: the clock has steps. */
-const FEED_STEP_MS = 50;
+/** How often a new deadline is looked for, in milliseconds: more often than the shortest lease is renewed. */
+const MOVE_EVERY_MS = 250;
+/** Smaller changes of the deadline are ignored, in milliseconds, because the clock has steps. */
+const MOVE_STEP_MS = 50;
 
 const aborted = (signal: AbortSignal): Promise<void> =>
   new Promise((resolve) => {
     if (signal.aborted) resolve();
     else signal.addEventListener('abort', () => resolve(), { once: true });
   });
-
-const pause = (ms: number, signal: AbortSignal): Promise<void> =>
-  sleep(ms, undefined, { signal }).catch(() => undefined);

@@ -1,7 +1,7 @@
 /**
  * `etcd-election status [NAME]`: shows the leader, its token, the candidates, and how long their leases last.
  */
-import { oneName, parseCommand, type CommandLine } from './arguments.ts';
+import { oneName, operandsOf, parseCommand, type CommandLine } from './arguments.ts';
 import { withEtcd } from './connect.ts';
 import { EXIT } from './exit-codes.ts';
 import { readLeases, readQueues, type ElectionQueue, type LeaseLeft } from './candidates.ts';
@@ -20,15 +20,16 @@ import {
 
 export const usage = `Usage: etcd-election status [NAME] [flags]
 
-Who leads, its fencing token, the candidates in order, and how long their leases still last. Without NAME: all
+Shows the leader, its fencing token, the candidates in order, and how long their leases last. Without NAME, it shows all
 elections under the prefix. Exit code 3 if NAME has no leader.`;
 
-/** How many candidates of one election are shown if all elections are. */
+/** How many candidates of every election are shown without a NAME. */
 const MOST_CANDIDATES = 10;
 
 export async function status(args: readonly string[], terminal: Terminal): Promise<number> {
   const line = parseCommand(args, terminal.env);
-  const name = line.words.length === 0 ? undefined : oneName(line.words);
+  const operands = operandsOf(line);
+  const name = operands.length === 0 ? undefined : oneName(operands);
   return await withEtcd(line, terminal, async (client) => {
     const { queues, clusterId } = await readQueues(client, line.prefix, name);
     const most = name === undefined && !line.json ? MOST_CANDIDATES : Infinity;
@@ -50,7 +51,7 @@ export async function status(args: readonly string[], terminal: Terminal): Promi
   });
 }
 
-/** Two clusters, and two prefixes, have a leader each for one name. */
+/** The same name has a different leader in another cluster, or under another prefix. */
 interface Where {
   readonly prefix: string;
   readonly clusterId: string;
@@ -82,11 +83,11 @@ export function documentOf(
 
 export interface StatusView {
   readonly palette: Palette;
-  /** The election that was asked for. */
+  /** The election that the user named. */
   readonly name: string | undefined;
   /** How many candidates of each election are shown. */
   readonly most: number;
-  /** Width of the terminal; undefined if it is none. */
+  /** Width of the terminal; undefined if the output is not a terminal. */
   readonly columns: number | undefined;
 }
 

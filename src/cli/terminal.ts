@@ -1,5 +1,5 @@
 /**
- * Output to a terminal. No escape sequence of foreign text reaches the terminal: only a {@link SafeText} can be printed, and
+ * Output to a terminal. No escape sequence of foreign text reaches the terminal. Only a {@link SafeText} can be printed, and
  * every value in it is cleaned first.
  */
 import type { Writable } from 'node:stream';
@@ -100,7 +100,7 @@ export function printJson(stream: Writable, value: unknown): void {
 /** A value may have 16 KiB. Text shows its beginning; JSON shows all of it. */
 const MOST_SHOWN = 60;
 
-/** A value, cleaned, for one line of text. @param most its longest, in characters. */
+/** A cleaned value for one line of text. @param most its greatest length, in characters. */
 export function shownValue(value: string, most: number = MOST_SHOWN): SafeText {
   if (value === '') return SafeText.ofOurs('(no value)');
   // By code points: half of a pair would be shown as an escape.
@@ -110,7 +110,7 @@ export function shownValue(value: string, most: number = MOST_SHOWN): SafeText {
 
 const DEFAULT_COLUMNS = 80;
 
-/** Breaks the lines of our help for a terminal. What follows on from a flag stays in the column of its description. */
+/** Breaks the lines of our help for a terminal. The rest of a description stays in its column. */
 export const wrapped = (text: string, columns: number = DEFAULT_COLUMNS): string =>
   text
     .replace(/^(\S.{79,})\n(?=\S)/gm, '$1 ') // a paragraph

@@ -4,7 +4,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Etcd3 } from 'etcd3';
 import { Election, type Leader } from '../index.ts';
-import { oneName, parseCommand, type CommandLine } from './arguments.ts';
+import { oneName, operandsOf, parseCommand, type CommandLine } from './arguments.ts';
 import { askedBy, withEtcd } from './connect.ts';
 import { EXIT } from './exit-codes.ts';
 import { silentLogger } from './narrator.ts';
@@ -24,18 +24,19 @@ import {
 
 export const usage = `Usage: etcd-election watch NAME [flags]
 
-A line for the leader there is, and one for every change from then on; also when nobody leads, and when etcd does not
-answer: then the leader is unknown. It heals itself after an outage of etcd, needs no candidacy, and goes on until it is
-interrupted (exit code 0). Exit code 1 if etcd refuses us at the start: wrong password, certificate, or permission.`;
+Prints the leader, and a line for every change. A line also says that nobody leads, or that the leader is unknown because
+etcd does not answer. watch does not become a candidate. It continues through outages of etcd, until it is interrupted
+(exit code 0).
+Exit code 1 if etcd refuses access at the start: wrong password, certificate or permission.`;
 
 /** How often to check whether etcd still answers, in milliseconds. */
 const PROBE_EVERY_MS = 2_000;
-/** How often an outage that goes on is reported again, in milliseconds. */
+/** How often a continuing outage is reported again, in milliseconds. */
 const REMIND_EVERY_MS = 60_000;
 
 export async function watch(args: readonly string[], terminal: Terminal): Promise<number> {
   const line = parseCommand(args, terminal.env);
-  const name = oneName(line.words);
+  const name = oneName(operandsOf(line));
   return await withEtcd(line, terminal, async (client) => {
     using stop = untilStopped(terminal.stdout);
     const view = new View(name, line, terminal);
@@ -43,7 +44,7 @@ export async function watch(args: readonly string[], terminal: Terminal): Promis
     const probing = view.keepProbing(client, stop.signal);
     await using election = new Election(client, name, { prefix: line.prefix, logger: silentLogger });
     for await (const leader of election.observe({ signal: stop.signal })) {
-      if (leader === null) view.doubt();
+      if (leader === null) view.unknown();
       else view.show(leader);
     }
     await probing;
@@ -74,11 +75,11 @@ class View {
   }
 
   /** Called if etcd has confirmed nothing for one TTL. Reports the outage, unless it is already reported. */
-  doubt(): void {
+  unknown(): void {
     if (this.#outage === undefined) this.#tellOutage('etcd has confirmed nothing for one TTL');
   }
 
-  /** @throws {Error} at the start only, if etcd refuses us: waiting would not help. */
+  /** @throws {Error} if etcd refuses access at the start, because waiting would not help. */
   async probe(client: Etcd3, isStart = false): Promise<void> {
     try {
       const { queues } = await readQueues(client, this.#line.prefix, this.#name);
@@ -100,7 +101,7 @@ class View {
   #tellOutage(reason: string): void {
     const nowMs = performance.now();
     const told = this.#outage;
-    // Each endpoint words the same outage in its own way.
+    // The text differs between endpoints for the same outage, so this compares the kind.
     const failure = failureOf(reason);
     if (told?.failure === failure && nowMs - told.toldAtMs < REMIND_EVERY_MS) return;
     this.#outage = { failure, toldAtMs: nowMs };

@@ -4,10 +4,20 @@
  */
 import { CallbackFrames } from '../util/callback-frames.ts';
 
+/** The callbacks of an earlier campaign. They may still run. */
+export interface UnfinishedCallbacks {
+  /** Resolves when all have settled. */
+  readonly settled: Promise<void>;
+  /** How long work has run after the end of its term, in milliseconds; 0 if none runs. */
+  readonly workAfterTermMs: number;
+  /** How long `onFollower` has been running, in milliseconds; 0 if it is not. */
+  readonly followingMs: number;
+}
+
 export interface ActiveCampaign {
-  isTaken: boolean;
+  isClaimed: boolean;
   /** Callbacks of the previous campaign; undefined once they have settled. */
-  previousCallbacks: Promise<void> | undefined;
+  previousCallbacks: UnfinishedCallbacks | undefined;
 }
 
 /** Counts the clients of this process. The number tells their callback frames apart. */
@@ -26,14 +36,14 @@ export class ActiveCampaigns {
   at(campaignKey: string): ActiveCampaign {
     let campaign = this.#campaigns.get(campaignKey);
     if (campaign === undefined)
-      this.#campaigns.set(campaignKey, (campaign = { isTaken: false, previousCallbacks: undefined }));
+      this.#campaigns.set(campaignKey, (campaign = { isClaimed: false, previousCallbacks: undefined }));
     return campaign;
   }
 
   /** Removes the entry if no campaign needs it. */
   forget(campaignKey: string): void {
     const campaign = this.#campaigns.get(campaignKey);
-    if (campaign?.isTaken === false && campaign.previousCallbacks === undefined)
+    if (campaign?.isClaimed === false && campaign.previousCallbacks === undefined)
       this.#campaigns.delete(campaignKey);
   }
 }

@@ -1,12 +1,12 @@
 /**
- * Sends what different elections of one client ask for in the same turn in few transactions. The first of a turn is sent
- * alone and at once, so that one request is as fast as without a batch; those after it share transactions. Each caller
- * keeps its own signal and its own outcome, and one that etcd refuses does not spoil the others: then each sends its
- * request alone.
+ * Combines requests that different elections of one client make in one event loop turn. The first request of a turn is sent alone
+ * and at once, so it is as fast as without a batch. The later ones share transactions. Every caller keeps its own signal and
+ * outcome. If etcd refuses a transaction, each of its requests is sent alone.
  */
 import { split, type Splittable } from '../core/split.ts';
-import type { Together } from '../etcd/election-keys.ts';
+import type { BatchOutcome } from '../etcd/election-keys.ts';
 import { EtcdError, isTooLarge } from '../etcd/etcd-error.ts';
+import { Semaphore } from '../etcd/semaphore.ts';
 import type { CallLimits } from '../etcd/transport.ts';
 import { sharedAbort } from '../util/abort.ts';
 import { nextTurn } from '../util/clock.ts';
@@ -19,17 +19,23 @@ export interface Waiting<T> extends Splittable {
 }
 
 interface Caller<T, R> extends Waiting<T> {
-  readonly outcome: Deferred<Together<R>>;
+  readonly outcome: Deferred<BatchOutcome<R>>;
   isSent: boolean;
   hasLeft: boolean;
-  /** Called when it waits no longer. */
+  /** Called when the caller stops waiting. */
   onLeft: () => unknown;
 }
 
 /**
- * Sends one transaction for all.
+ * How many transactions of one batch run at once. Each answer makes work for all elections in it. With more of them under
+ * way, a slow process would read the last answers only after their time limit, although etcd has answered.
+ */
+const UNDER_WAY = 4;
+
+/**
+ * Sends one transaction for all requests.
  *
- * @returns what came of each, in order; undefined if the transaction did nothing because a comparison failed.
+ * @returns their results, in order; undefined if the transaction did nothing because a comparison failed.
  * @throws {EtcdError}
  */
 export type SendAll<T, R> = (requests: readonly T[], limits: CallLimits) => Promise<readonly R[] | undefined>;
@@ -37,31 +43,32 @@ export type SendAll<T, R> = (requests: readonly T[], limits: CallLimits) => Prom
 export class Batch<T, R> {
   readonly #what: string;
   readonly #sendAll: SendAll<T, R>;
+  readonly #places = new Semaphore(UNDER_WAY);
   #gathered: Caller<T, R>[] = [];
-  /** Whether a call was added in this turn. */
+  /** Whether a request was made in this turn. The first one is sent alone; later ones are gathered. */
   #isOpen = false;
 
-  /** @param what said in errors: what is tried. */
+  /** @param what names the request in errors. */
   constructor(what: string, sendAll: SendAll<T, R>) {
     this.#what = what;
     this.#sendAll = sendAll;
   }
 
   /**
-   * Joins those who ask in this turn.
+   * Adds a request to the batch of this turn.
    *
-   * @returns undefined for the first of them: it is to be sent alone, now. The promise rejects with an {@link EtcdError}
-   *   where nobody knows the outcome, or etcd cannot be reached.
+   * @returns undefined for the first request of a turn: send it alone, now. The promise rejects with an {@link EtcdError} if the
+   *   outcome is unknown, or if etcd cannot be reached.
    */
-  join(waiting: Waiting<T>): Promise<Together<R>> | undefined {
+  join(waiting: Waiting<T>): Promise<BatchOutcome<R>> | undefined {
     if (this.#isOpen) return this.#wait(waiting);
     this.#isOpen = true;
     nextTurn(() => this.#flush());
     return undefined;
   }
 
-  async #wait(waiting: Waiting<T>): Promise<Together<R>> {
-    const { limits, electionKeys } = waiting;
+  async #wait(waiting: Waiting<T>): Promise<BatchOutcome<R>> {
+    const { limits, keyPrefix } = waiting;
     const caller: Caller<T, R> = {
       ...waiting,
       outcome: new Deferred(),
@@ -76,7 +83,7 @@ export class Batch<T, R> {
       caller.onLeft();
       const kind = ended === 'aborted' ? 'aborted' : 'unavailable';
       const said = ended === 'aborted' ? 'aborted' : `no answer within ${limits.withinMs} ms`;
-      throw new EtcdError(kind, `${this.#what} ${electionKeys}: ${said}`, caller.isSent);
+      throw new EtcdError(kind, `${this.#what} ${keyPrefix}: ${said}`, caller.isSent);
     });
   }
 
@@ -89,15 +96,26 @@ export class Batch<T, R> {
 
   async #send(group: readonly Caller<T, R>[]): Promise<void> {
     if (group.length === 1) return group[0]!.outcome.resolve('alone');
-    const nobodyWaits = sharedAbort();
+    await this.#places.take();
+    try {
+      await this.#sendTogether(group.filter(({ hasLeft }) => !hasLeft));
+    } finally {
+      this.#places.give();
+    }
+  }
+
+  async #sendTogether(group: readonly Caller<T, R>[]): Promise<void> {
+    if (group.length === 0) return;
+    const allHaveLeft = sharedAbort();
     for (const caller of group) {
       caller.isSent = true;
-      caller.onLeft = () => group.every(({ hasLeft }) => hasLeft) && nobodyWaits.abort();
+      caller.onLeft = () => group.every(({ hasLeft }) => hasLeft) && allHaveLeft.abort();
     }
     try {
+      // Its lane is never full. During a wait a caller could leave, and its key would still be put.
       const done = await this.#sendAll(
         group.map(({ request }) => request),
-        { ...group[0]!.limits, signal: nobodyWaits.signal },
+        { ...group[0]!.limits, signal: allHaveLeft.signal, lane: 'shared' },
       );
       group.forEach(({ outcome }, index) =>
         outcome.resolve(done === undefined ? 'alone' : { done: done[index]! }),
@@ -107,15 +125,15 @@ export class Batch<T, R> {
     }
   }
 
-  /** One entry or the number of entries may be the cause, so each is then sent alone. Other errors go to every caller. */
-  #fail({ outcome, electionKeys }: Caller<T, R>, error: unknown): void {
+  /** If nothing happened because the batch was too large or refused, each request is sent alone. Other errors go to every caller. */
+  #fail({ outcome, keyPrefix }: Caller<T, R>, error: unknown): void {
     if (!(error instanceof EtcdError)) return outcome.reject(error as Error);
     const { kind, message, mayHaveHappened } = error;
     if (isTooLarge(error)) outcome.resolve(mayHaveHappened ? 'unseen' : 'alone');
     else if (kind === 'refused' || kind === 'lease-gone') outcome.resolve('alone');
     else
       outcome.reject(
-        new EtcdError(kind, `${this.#what} ${electionKeys}: ${message}`, mayHaveHappened, { cause: error }),
+        new EtcdError(kind, `${this.#what} ${keyPrefix}: ${message}`, mayHaveHappened, { cause: error }),
       );
   }
 }

@@ -1,40 +1,52 @@
 /**
- * Keys that should be gone, but whose release has not been acknowledged, or that a late put may bring back. While the
- * lease lives for others, a key left behind would lead for nobody.
+ * Remembers the keys that must still be deleted: their release was not acknowledged, or a late put may create them again. Other
+ * elections may keep the lease alive, and then a forgotten key would lead although no replica holds it.
  */
+import { EtcdError } from '../etcd/etcd-error.ts';
 import type { CallLimits } from '../etcd/transport.ts';
 import { clock } from '../util/clock.ts';
 
-/** Takes a key out of the queue, whichever of our puts it is there by. @throws {EtcdError} */
+/** Deletes our key, whichever of our puts created it. @throws {EtcdError} */
 export type Release = (limits: CallLimits, isStillPending: () => boolean) => Promise<void>;
 
 interface PendingDelete {
   readonly release: Release;
-  /** Released again until then, because a late put may still be on its way; 0 if none can be. */
+  /** The delete is repeated until this time, because a late put may arrive. 0: no repeat. In milliseconds. */
   readonly repeatUntilMs: number;
 }
 
 export class PendingDeletes {
   readonly #byKey = new Map<string, PendingDelete>();
 
-  /** @param repeatUntilMs until when a put that was not answered may still arrive after a release; 0 if none can. */
+  /** @param repeatUntilMs until when an unanswered put may still arrive, in milliseconds; 0 if none can. */
   add(key: string, release: Release, repeatUntilMs: number): void {
     this.#byKey.set(key, { release, repeatUntilMs });
   }
 
-  /** Releases the key now, if it is pending. @throws {EtcdError} */
-  async flush(key: string, limits: CallLimits): Promise<void> {
+  /**
+   * Deletes the key now, if it is pending. The caller takes over the key.
+   *
+   * @returns until when a late put of the key may still arrive; 0 if none can.
+   * @throws {EtcdError}
+   */
+  async flush(key: string, limits: CallLimits): Promise<number> {
     const pending = this.#byKey.get(key);
-    if (pending === undefined) return;
+    if (pending === undefined) return 0;
     await pending.release(limits, () => this.#byKey.get(key) === pending);
     this.#byKey.delete(key);
+    return pending.repeatUntilMs;
   }
 
-  /** Releases every key once; the next renewal goes on if a release fails. @throws {EtcdError} */
+  /** Deletes every key once. The next renewal repeats what fails here. One refused key does not stop the others. */
   async flushAll(limits: CallLimits): Promise<void> {
     for (const [key, pending] of this.#byKey) {
       const isStillPending = (): boolean => this.#byKey.get(key) === pending;
-      await pending.release(limits, isStillPending);
+      try {
+        await pending.release(limits, isStillPending);
+      } catch (error) {
+        if (error instanceof EtcdError && error.kind === 'refused') continue;
+        return; // etcd does not answer: the others would wait in vain
+      }
       if (isStillPending() && pending.repeatUntilMs <= clock.now()) this.#byKey.delete(key);
     }
   }

@@ -1,13 +1,13 @@
 /**
- * Limits how often one client dials, grants leases and opens watches. All its elections share the limit: a thousand
+ * Limits how often one client dials, grants leases and restores watches. All its elections share the limit: a thousand
  * elections do not make a thousand dialling loops.
  */
 import { untilAny } from '../util/abort.ts';
-import { LoopGuard, type GuardSettings } from '../loop-guard/loop-guard.ts';
+import { privateGuard, type GuardSettings, type LoopGuard } from '../loop-guard/loop-guard.ts';
 import { sharedBy } from '../loop-guard/registry.ts';
 import { clock } from '../util/clock.ts';
 
-/** L5 allows three seconds. The caps leave enough of them for the entries of a thousand elections. */
+/** docs/design.md (L5) allows three seconds for a recovery. The caps leave enough time for the entries of a thousand elections. */
 const SETTINGS: GuardSettings = {
   burst: 2,
   baseMs: 100,
@@ -30,7 +30,7 @@ export class ReconnectBackoff {
 
   /** Looked up on every use, because tests may reset the guards of the process. */
   get #guard(): LoopGuard {
-    return sharedBy('reconnect-backoff', this.#client, () => new LoopGuard('', ''));
+    return sharedBy('reconnect-backoff', this.#client, () => privateGuard());
   }
 
   /** Waits until the next try may begin, or the signal aborts. @param onTrip called once when the guard trips. */
@@ -54,12 +54,12 @@ export class ReconnectBackoff {
     return this.#priorityUntilMs - clock.now();
   }
 
-  /** A lease is near expiry: its renewal reconnects first. {@link endPriority} ends that when it succeeds or is lost. */
+  /** A failed renewal is tried again: other tries wait for it, until {@link endPriority} or for at most {@link PRIORITY_MS}. */
   prioritizeRenewal(): void {
     this.#priorityUntilMs = clock.now() + PRIORITY_MS;
   }
 
-  /** No lease is near expiry any more: the other tries continue now. */
+  /** etcd has answered, or a lease has ended: the other tries continue now. */
   endPriority(): void {
     this.#priorityUntilMs = 0;
     this.#priorityEnded.abort();
@@ -89,7 +89,7 @@ export class ReconnectBackoff {
  */
 export class RenewalBackoff {
   readonly #settings: GuardSettings;
-  readonly #guard = new LoopGuard('', '');
+  readonly #guard = privateGuard();
   readonly #ofClient: ReconnectBackoff;
 
   /** @param ofClient back-off of the client's other tries, which wait while this lease reconnects. */

@@ -1,11 +1,11 @@
 /**
- * Limits how often a client retries what etcd refuses. An operator causes and ends a refusal. A short gap in permissions is
- * noticed soon; a long one costs few tries. All elections of a client retry together: a hundred refused elections log in
+ * Limits how often a client retries what etcd refuses. An operator causes and ends a refusal. If permission returns
+ * soon, we notice it soon; during a long refusal there are few tries. All elections of a client retry together: a hundred refused elections log in
  * once.
  */
 import { sharedAbort } from '../util/abort.ts';
 import { settle } from '../util/settle.ts';
-import { LoopGuard, type GuardSettings } from '../loop-guard/loop-guard.ts';
+import { privateGuard, type GuardSettings } from '../loop-guard/loop-guard.ts';
 
 /** The cap is also the longest time until a restored permission is noticed. */
 const SETTINGS: GuardSettings = {
@@ -23,7 +23,7 @@ interface Turn {
 }
 
 export class RefusalBackoff {
-  #guard = new LoopGuard('', '');
+  #guard = privateGuard();
   #turn: Turn | undefined;
 
   /** Waits for the next turn, or until the signal aborts. */
@@ -40,14 +40,15 @@ export class RefusalBackoff {
   #begin(): Turn {
     const stop = sharedAbort();
     const over = this.#guard.pass('environment', SETTINGS, { signal: stop.signal }).then(() => {
-      this.#turn = undefined;
+      if (this.#turn === turn) this.#turn = undefined;
     });
-    return { over, stop, waiting: 0 };
+    const turn: Turn = { over, stop, waiting: 0 };
+    return turn;
   }
 
   /** etcd permits one of the elections again: the others continue now. */
   permitted(): void {
     this.#guard.wake();
-    this.#guard = new LoopGuard('', '');
+    this.#guard = privateGuard();
   }
 }

@@ -3,7 +3,7 @@
  */
 import { sharedAbort } from '../util/abort.ts';
 import { defaultMarginMs, type LeaseProof } from '../core/deadline.ts';
-import type { Candidate } from '../core/candidate-queue.ts';
+import type { QueuedCandidate } from '../core/candidate-queue.ts';
 import { candidateKey } from '../etcd/election-keys.ts';
 import type { OwnKey } from '../etcd/confirmation.ts';
 import { EtcdError } from '../etcd/etcd-error.ts';
@@ -14,17 +14,23 @@ import type { ReconnectBackoff } from './reconnect-backoff.ts';
 import { CALL_LIMIT_MS, Session } from './session.ts';
 import type { EventLog } from '../logging/event-log.ts';
 import { Outage } from '../logging/outage.ts';
+import { Multiset } from '../util/multiset.ts';
 import { settle, settledWithin } from '../util/settle.ts';
 
 /** How long a new lease waits until old leases are revoked, in milliseconds. A sound host needs less. */
 const REVOKE_PATIENCE_MS = 500;
 
+/** Limits of the revocation after the last election has left. */
+const REVOCATION: CallLimits = { withinMs: CALL_LIMIT_MS, isTimely: true };
+
 /** An election that has its key on the lease. */
 export interface LeaseHolder {
   /** Prefix of its candidates' keys. */
-  readonly electionKeys: string;
+  readonly keyPrefix: string;
+  /** Whether etcd refuses the election at present. */
+  isRefused(): boolean;
   /** Takes the candidate that a read found under the holder's key, and the revision of the read. */
-  onOwnKey(found: Candidate | undefined, revision: bigint): void;
+  onOwnKey(found: QueuedCandidate | undefined, revision: bigint): void;
 }
 
 /** The parts of the client that sessions use. */
@@ -41,17 +47,16 @@ export class SessionPool {
   readonly #transport: EtcdTransport;
   readonly #backoff: ReconnectBackoff;
   readonly #ttlSeconds: number;
-  /** The elections, in the order in which their keys are read. */
-  readonly #holders = new Set<LeaseHolder>();
-  /** The largest margin that an election asked for, and whether any election left it out. */
-  #marginMs = 0;
-  #isMarginDefault = false;
+  /** The elections, in the order in which their keys are read, and the margins that they ask for; undefined for the default. */
+  readonly #holders = new Map<LeaseHolder, number | undefined>();
+  /** The margins in `#holders`. */
+  readonly #margins = new Multiset<number | undefined>();
   #eventLog: EventLog | undefined;
   /** Enabled for all elections as soon as one asks for it. */
   #lastWill: LastWill | undefined;
   #current: Session | undefined;
   #opening: Promise<Session> | undefined;
-  /** The time in which no lease can be obtained. */
+  /** The present outage: no lease can be obtained. */
   readonly #outage = new Outage();
   #stop = sharedAbort();
   /** Leases that have ended for us but may still exist in etcd. Their keys would be ahead of ours in the queue. */
@@ -67,11 +72,10 @@ export class SessionPool {
   /** @param marginMs the margin, in milliseconds. Default: a tenth of the granted TTL. */
   join(holder: LeaseHolder, marginMs: number | undefined, eventLog: EventLog, lastWill: boolean): void {
     if (this.#holders.size === 0) this.#stop = sharedAbort();
-    this.#holders.add(holder);
-    this.#marginMs = Math.max(this.#marginMs, marginMs ?? 0);
-    this.#isMarginDefault ||= marginMs === undefined;
+    this.#holders.set(holder, marginMs);
+    this.#margins.add(marginMs);
+    this.#applyMargin();
     this.#eventLog = eventLog;
-    this.#current?.widenMargin(this.#marginFor(this.#current.ttlMs / 1000));
     if (!lastWill || this.#lastWill !== undefined) return;
     this.#lastWill = this.#client.lastWill;
     if (this.#current !== undefined) this.#bequeath(this.#current.leaseId);
@@ -83,31 +87,43 @@ export class SessionPool {
     );
   }
 
-  #marginFor(grantedTtlSeconds: number): number {
-    return Math.max(this.#marginMs, this.#isMarginDefault ? defaultMarginMs(grantedTtlSeconds) : 0);
+  #applyMargin(): void {
+    this.#current?.setMargin(this.#marginFor(this.#current.ttlMs / 1000));
   }
 
-  /** The next key to read: one for every renewal, not one for every election. @throws {EtcdError} if all have left. */
+  /** The largest margin that an election asks for. */
+  #marginFor(grantedTtlSeconds: number): number {
+    const asked = [...this.#margins].map((marginMs) => marginMs ?? defaultMarginMs(grantedTtlSeconds));
+    return Math.max(0, ...asked);
+  }
+
+  /**
+   * The next key to read: one for every renewal, not one for every election. etcd may deny the key of an election that it refuses,
+   * and then the renewal would not count. @throws {EtcdError} if all have left.
+   */
   #ownKey(leaseId: string): OwnKey {
-    const [holder] = this.#holders;
+    const holders = [...this.#holders.keys()];
+    const holder = holders.find((each) => !each.isRefused()) ?? holders[0];
     if (holder === undefined)
       throw new EtcdError('aborted', 'renew the lease: all elections have left', true);
+    const marginMs = this.#holders.get(holder);
     this.#holders.delete(holder);
-    this.#holders.add(holder);
+    this.#holders.set(holder, marginMs);
     return {
-      key: candidateKey(holder.electionKeys, leaseId),
+      key: candidateKey(holder.keyPrefix, leaseId),
       onRead: (found, revision) => holder.onOwnKey(found, revision),
     };
   }
 
   /** Removes a holder; the last one revokes the lease. Takes at most the limit of one call; never throws. */
   async leave(holder: LeaseHolder): Promise<void> {
-    if (!this.#holders.delete(holder) || this.#holders.size > 0) return;
+    const marginMs = this.#holders.get(holder);
+    if (!this.#holders.delete(holder)) return;
+    this.#margins.remove(marginMs);
+    if (this.#holders.size > 0) return this.#applyMargin();
     this.#stop.abort();
     this.#opening = undefined;
     this.#outage.over();
-    this.#marginMs = 0;
-    this.#isMarginDefault = false;
     const session = this.#current;
     this.#current = undefined;
     session?.end('closed');
@@ -115,15 +131,19 @@ export class SessionPool {
     this.#abandoned.clear();
     const lastWill = this.#lastWill;
     this.#lastWill = undefined;
-    await Promise.all(
-      leases.map((leaseId) =>
-        revokeLease(this.#transport, leaseId, { withinMs: CALL_LIMIT_MS, isTimely: true })
-          .then((existed) => existed && leaseId === session?.leaseId && this.#backoff.forgive())
-          .catch((fault: EtcdError) => this.#abandon(leaseId, fault))
-          // If the process dies before the lease is revoked, the last will revokes it.
-          .finally(() => lastWill?.drop(leaseId)),
-      ),
-    );
+    const ttlMs = session?.ttlMs ?? this.#ttlSeconds * 1000;
+    const revoke = async (leaseId: string): Promise<void> => {
+      try {
+        const existed = await revokeLease(this.#transport, leaseId, REVOCATION);
+        if (existed && leaseId === session?.leaseId) this.#backoff.forgive();
+        lastWill?.drop(leaseId);
+      } catch (error) {
+        this.#abandon(leaseId, error as EtcdError);
+        // If the process ends before the lease has expired, the last will revokes it.
+        lastWill?.dropLater(leaseId, ttlMs);
+      }
+    };
+    await Promise.all(leases.map(revoke));
   }
 
   /** etcd may keep the lease although the last election has left: the next session revokes it first. */
@@ -173,6 +193,7 @@ export class SessionPool {
         session.onEnd((reason) => {
           if (this.#current === session) this.#current = undefined;
           if (reason === 'deadline-passed' || reason === 'refused') this.#abandoned.add(leaseId);
+          else if (this.#transport.isClosed) this.#lastWill?.dropLater(leaseId, session.ttlMs);
           else if (reason === 'lease-lost') this.#lastWill?.drop(leaseId);
         });
         this.#current = session;
@@ -192,9 +213,7 @@ export class SessionPool {
         if (fault.kind !== 'unavailable' && fault.kind !== 'lease-gone') {
           keepAlive.close();
           if (fault.kind === 'aborted')
-            void revokeLease(this.#transport, leaseId, { withinMs: CALL_LIMIT_MS, isTimely: true }).catch(
-              () => undefined,
-            );
+            void revokeLease(this.#transport, leaseId, REVOCATION).catch(() => undefined);
           throw fault;
         }
         this.#tellUnavailable(fault);
@@ -225,7 +244,7 @@ export class SessionPool {
     return results.every(({ status }) => status === 'fulfilled');
   }
 
-  /** Retries to revoke the abandoned leases, through the client's back-off. */
+  /** Tries to revoke the abandoned leases until they are gone. Every try passes the client's back-off. */
   async #revokeRest(signal: AbortSignal): Promise<void> {
     while (this.#abandoned.size > 0 && !signal.aborted) {
       await this.#backoff.pass(signal);
@@ -236,7 +255,7 @@ export class SessionPool {
   /** One try: dials, revokes the abandoned leases, and grants a new one. */
   async #grant(leaseId: string, keepAlive: KeepAlive, signal: AbortSignal): Promise<LeaseProof> {
     const limits = { withinMs: CALL_LIMIT_MS, signal };
-    const probe = await keepAlive.dial(limits);
+    await keepAlive.dial(limits);
     try {
       const revoked = this.#revokeAbandoned(limits);
       const proof = await grantLease(this.#transport, leaseId, this.#ttlSeconds, limits);
@@ -244,8 +263,8 @@ export class SessionPool {
       await settledWithin(revoked, REVOKE_PATIENCE_MS);
       return proof ?? (await keepAlive.renew(limits));
     } catch (error) {
-      // The host does not answer: drop the connection, so that the next try dials anew.
-      if (error instanceof EtcdError && error.kind === 'unavailable') probe.fail();
+      // The next try may choose another host for the stream. The call itself has told which hosts did not answer.
+      if (error instanceof EtcdError && error.kind === 'unavailable') keepAlive.hangUp();
       throw error;
     }
   }

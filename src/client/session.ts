@@ -2,7 +2,7 @@
  * `Session`: one lease, which it keeps alive, and the deadline until which the lease counts.
  */
 import { sharedAbort } from '../util/abort.ts';
-import { answerLimitMs, renewEveryMs, validUntilMs, type LeaseProof } from '../core/deadline.ts';
+import { answerLimitMs, renewAtMs, validUntilMs, type LeaseProof } from '../core/deadline.ts';
 import type { EtcdError } from '../etcd/etcd-error.ts';
 import type { KeepAlive } from '../etcd/lease.ts';
 import type { EtcdTransport } from '../etcd/transport.ts';
@@ -11,7 +11,7 @@ import { RenewalBackoff, type ReconnectBackoff } from './reconnect-backoff.ts';
 import type { EventLog } from '../logging/event-log.ts';
 import { after, clock } from '../util/clock.ts';
 
-/** How long a call may stay unanswered, in milliseconds. Together with the guard's cap it is below the 3 s of L5. */
+/** How long a call may stay unanswered, in milliseconds. docs/design.md (L5) allows three seconds for a recovery. */
 export const CALL_LIMIT_MS = 2_500;
 
 export type SessionEnd = 'deadline-passed' | 'lease-lost' | 'refused' | 'closed';
@@ -63,10 +63,15 @@ export class Session {
   remainingMs(): number {
     // If the client is closed, the lease is not renewed: the work must end now, not when the lease expires.
     if (this.#ended !== undefined) return 0;
-    const leftMs = this.#transport.isClosed ? 0 : validUntilMs(this.#proof, this.#marginMs) - clock.now();
+    const leftMs = this.#transport.isClosed ? 0 : this.validUntilMs - clock.now();
     if (leftMs > 0) return leftMs;
     this.#bringDeadlineForward();
     return 0;
+  }
+
+  /** The deadline, on our clock. */
+  get validUntilMs(): number {
+    return validUntilMs(this.#proof, this.#marginMs);
   }
 
   /** The TTL that etcd granted, in milliseconds. */
@@ -79,9 +84,14 @@ export class Session {
     return this.remainingMs() > 0;
   }
 
-  /** Widens the margin. Elections that share a session all use the widest margin among them. */
-  widenMargin(marginMs: number): void {
-    if (marginMs <= this.#marginMs) return;
+  /** Whether the lease cannot be used any more, whatever its deadline: it is gone, or the client is closed. */
+  get isLost(): boolean {
+    return this.#ended === undefined ? this.#transport.isClosed : this.#ended !== 'deadline-passed';
+  }
+
+  /** Sets the margin: elections that share a session all use the widest one among them. Does not move a deadline that has passed. */
+  setMargin(marginMs: number): void {
+    if (marginMs === this.#marginMs || !this.isValid()) return;
     this.#marginMs = marginMs;
     this.#watchDeadline();
   }
@@ -118,7 +128,7 @@ export class Session {
     this.#isOverdue = false;
     this.#cancelDeadline();
     if (this.#transport.isClosed) return this.end('lease-lost');
-    const leftMs = validUntilMs(this.#proof, this.#marginMs) - clock.now();
+    const leftMs = this.validUntilMs - clock.now();
     if (leftMs <= 0) this.end('deadline-passed');
     // Renewals move the deadline but not the timer, so check again when it fires.
     else this.#cancelDeadline = after(leftMs, () => this.#watchDeadline());
@@ -134,17 +144,18 @@ export class Session {
 
   async #renewUntilEnded(): Promise<void> {
     const signal = this.#stop.signal;
+    let begunAtMs = Number.NEGATIVE_INFINITY;
     while (this.#ended === undefined) {
       if (this.#hasFaltered) await this.#retries.pass(signal);
-      else await clock.sleep(this.#renewAtMs - clock.now(), signal);
+      else await clock.sleep(renewAtMs(this.#proof, begunAtMs) - clock.now(), signal);
       if (signal.aborted) return;
       if (this.#transport.isClosed) return this.end('lease-lost');
-      const begunAtMs = clock.now();
+      begunAtMs = clock.now();
       try {
         const proof = await this.#keepAlive.renew({ withinMs: this.#answerLimitMs, signal });
         if (signal.aborted) return; // an answer after the deadline does not revive the session
         const leftMs = this.remainingMs();
-        if (leftMs === 0) return this.end('deadline-passed');
+        if (leftMs === 0) return this.end(this.#transport.isClosed ? 'lease-lost' : 'deadline-passed');
         this.#proof = proof;
         this.#renewed(leftMs, clock.now() - begunAtMs);
       } catch (error) {
@@ -156,17 +167,13 @@ export class Session {
     }
   }
 
-  get #renewAtMs(): number {
-    return this.#proof.sentAtMs + renewEveryMs(this.#proof.grantedTtlSeconds);
-  }
-
-  /** How long one renewal may take, in milliseconds. */
+  /** How long each call of a renewal may take, in milliseconds. */
   get #answerLimitMs(): number {
     const { grantedTtlSeconds } = this.#proof;
     return Math.min(answerLimitMs(grantedTtlSeconds, this.#transport.isProxied), this.remainingMs());
   }
 
-  /** @param headroomMs how much time was left before this renewal, in milliseconds. */
+  /** @param headroomMs how much time the renewal before had left when this one was confirmed, in milliseconds. */
   #renewed(headroomMs: number, roundTripMs: number): void {
     const { leaseId } = this;
     if (this.#hasFaltered) {
@@ -178,7 +185,7 @@ export class Session {
     this.#backoff.healthyFor(clock.now() - this.#steadySinceMs);
     this.#retries.healthyFor(clock.now() - this.#steadySinceMs);
     const limits = { withinMs: CALL_LIMIT_MS, signal: this.#stop.signal };
-    this.pendingDeletes.flushAll(limits).catch(() => undefined); // the next renewal tries again
+    void this.pendingDeletes.flushAll(limits);
     this.#eventLog.report({ type: 'session.renewed', leaseId, roundTripMs, headroomMs });
   }
 

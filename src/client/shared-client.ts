@@ -1,6 +1,6 @@
 /**
- * `SharedClient`: everything that the elections on one etcd3 client share in this process. It creates the parts; they do not
- * refer to it.
+ * `SharedClient`: everything that the elections on one etcd3 client share in this process. It creates the parts; none of them
+ * imports this file.
  */
 import type { Etcd3 } from 'etcd3';
 import type { Candidacy } from '../core/campaign-state.ts';

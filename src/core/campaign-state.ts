@@ -6,11 +6,11 @@
  *      │                   └───────failed───────┘                     └──lost──► leaving ◄─┘ lost
  *      └────────────────────────────────left──────────────────────────────────────┘
  *
- *   any ──stopped──► leaving ──left──► ended
+ *   any state except leaving and ended ──stopped──► leaving ──left──► ended
  *
- * `settling` waits for callbacks that still run, so that two works never run at once. `held` passes the loop guard. Every
- * arrow back leads through `held`, so no loop avoids the guard. Pure: no clock, no timer, no socket. `Campaign` performs
- * the job of every state and passes its outcome to {@link next}.
+ * `settling` waits for callbacks that still run, so that work never runs twice at once. In `held` the loop guard delays the
+ * campaign. Every way back leads through `held`, so no loop avoids the guard. Pure: no clock, no timer, no socket. `Campaign`
+ * performs the job of every state, and passes its outcome to {@link next}.
  */
 import assert from 'node:assert/strict';
 
@@ -23,7 +23,19 @@ export interface Candidacy {
   readonly createRevision: bigint;
 }
 
-/** Why a term, or the wait for one, ended although the campaign goes on. */
+/**
+ * Why a term, or the wait for one, ended although the campaign continues:
+ * - `deadline-passed`: no renewal was confirmed in time.
+ * - `lease-lost`: the lease was revoked or has expired, or it can no longer be used: the client was closed, the cluster changed,
+ *   or etcd refused to delete a key under it.
+ * - `evicted`: our key was deleted, or another key took its place.
+ * - `stepped-down`: `stepDown()` was called.
+ * - `work-failed`: the work threw or rejected.
+ * - `no-progress`: the work did not call `heartbeat()` in time.
+ * - `follower-stuck`: `onFollower` had not settled in time, so the work could not begin.
+ * - `work-ended`: the work ended, with `whenWorkEnds: 'step-down'`.
+ * - `refused`: etcd refuses us although we have been in the queue before.
+ */
 export type LossCause =
   | 'deadline-passed'
   | 'lease-lost'
@@ -35,9 +47,16 @@ export type LossCause =
   | 'work-ended'
   | 'refused';
 
-/** Why a campaign is over. */
+/**
+ * Why a campaign is over:
+ * - `resigned`: `resign()` was called, or `lead()` has finished.
+ * - `closed`: `close()` was called.
+ * - `aborted`: the `signal` option aborted.
+ * - `refused`: etcd refused before the campaign was ever in the queue, or the client was closed.
+ */
 export type StopCause = 'resigned' | 'closed' | 'aborted' | 'refused';
 
+/** Why a term, or the wait for one, ended. */
 export type EndCause = LossCause | StopCause;
 
 /** What ended a round: the environment (etcd, the network, an operator) or the caller's own work. */

@@ -1,31 +1,31 @@
 /**
- * The candidates of one election in order of creation revision: who leads, who is next, where we stand.
+ * The candidates of one election in order of creation revision. Shows the leader, the next candidate and our place.
  *
- * Made from one range at a known revision and kept true by watch events in revision order. Candidates older
- * than a given one can only go, never come: that is why an empty place before ours means that we lead.
+ * It is filled from one range at a known revision, and updated by watch events in revision order. A new candidate always enters
+ * behind the existing ones. So if no candidate is left before ours, we lead.
  */
 import type { Candidacy } from './campaign-state.ts';
 import { jsonOf } from './json.ts';
 
 /** In JSON its token is a string. */
-export interface Candidate {
+export interface QueuedCandidate {
   readonly key: string;
-  /** What the candidate announces. */
+  /** The value that the candidate announces. */
   readonly value: string;
-  /** The key's creation revision: orders the queue, and is the fencing token of whoever leads. */
+  /** Creation revision of the key. It orders the queue, and is the fencing token of the leader. */
   readonly fencingToken: bigint;
-  /** Lease that the key hangs on, in decimal; `0` for a key without one. */
+  /** ID of the lease to which the key is attached, in decimal; `0` for a key without a lease. */
   readonly leaseId: string;
 }
 
-/** A {@link Candidate} as it was read from etcd. */
-export class QueuedCandidate implements Candidate {
+/** A {@link QueuedCandidate} as it was read from etcd. */
+export class CandidateRecord implements QueuedCandidate {
   readonly key: string;
   readonly value: string;
   readonly fencingToken: bigint;
   readonly leaseId: string;
 
-  constructor({ key, value, fencingToken, leaseId }: Candidate) {
+  constructor({ key, value, fencingToken, leaseId }: QueuedCandidate) {
     this.key = key;
     this.value = value;
     this.fencingToken = fencingToken;
@@ -37,15 +37,17 @@ export class QueuedCandidate implements Candidate {
   }
 }
 
-/** Whether the key found is the one that we put there, and still hangs on our lease. */
-export const isStanding = (found: Candidate | undefined, { createRevision, leaseId }: Candidacy): boolean =>
-  found?.fencingToken === createRevision && found.leaseId === leaseId;
+/** Whether the key found is the one that we created, and is still attached to our lease. */
+export const isStanding = (
+  found: QueuedCandidate | undefined,
+  { createRevision, leaseId }: Candidacy,
+): boolean => found?.fencingToken === createRevision && found.leaseId === leaseId;
 
-type Aged = Pick<Candidate, 'key' | 'fencingToken'>;
+type Aged = Pick<QueuedCandidate, 'key' | 'fencingToken'>;
 
 /**
- * Oldest first. Keys that one foreign transaction put together share a creation revision: among them the bytes of the key
- * decide, so all replicas see the same leader.
+ * Compares by age, the oldest first. A transaction of another client may create several keys with one revision. The bytes of the
+ * key decide between them, so all replicas see the same leader.
  */
 export function byAge(a: Aged, b: Aged): number {
   if (a.fencingToken !== b.fencingToken) return a.fencingToken < b.fencingToken ? -1 : 1;
@@ -53,11 +55,12 @@ export function byAge(a: Aged, b: Aged): number {
 }
 
 export type QueueEvent =
-  { readonly type: 'put'; readonly candidate: Candidate } | { readonly type: 'delete'; readonly key: string };
+  | { readonly type: 'put'; readonly candidate: QueuedCandidate }
+  | { readonly type: 'delete'; readonly key: string };
 
 /**
- * Candidates that are not known. They were created after one revision and before the other. Some may have gone since: we
- * are not told.
+ * Candidates that we do not know. They were created after one revision and before another. Some may have left since, because we
+ * do not watch them.
  */
 export interface Gap {
   readonly after: bigint;
@@ -67,24 +70,24 @@ export interface Gap {
 }
 
 export interface Place {
-  /** 1 leads. */
+  /** The candidate at position 1 leads. */
   readonly position: number;
-  /** Whether the position is an upper bound: candidates before it may have left that are not known. */
+  /** Whether the position is an upper bound. Unknown candidates before it may have left. */
   readonly isEstimate: boolean;
 }
 
 export class CandidateQueue {
-  #byKey = new Map<string, Candidate>();
+  #byKey = new Map<string, QueuedCandidate>();
   /** Oldest first. */
-  #queue: Candidate[] = [];
+  #queue: QueuedCandidate[] = [];
   #gap: Gap | undefined;
 
-  constructor(candidates: Iterable<Candidate> = []) {
+  constructor(candidates: Iterable<QueuedCandidate> = []) {
     this.reset(candidates);
   }
 
-  /** The range is the truth: forget all, take these. @param gap what these leave out. Default: nothing. */
-  reset(candidates: Iterable<Candidate>, gap?: Gap): void {
+  /** Replaces all candidates with those of a read. @param gap the candidates that the read leaves out. Default: none. */
+  reset(candidates: Iterable<QueuedCandidate>, gap?: Gap): void {
     this.#gap = gap;
     this.#queue = [...candidates].sort(byAge);
     this.#byKey = new Map(this.#queue.map((candidate) => [candidate.key, candidate]));
@@ -100,7 +103,7 @@ export class CandidateQueue {
     if (known?.fencingToken === candidate.fencingToken) {
       this.#queue[this.#placeOf(known)] = candidate; // a proclaim
     } else {
-      if (known !== undefined) this.#remove(candidate.key); // deleted and created anew: a new candidate
+      if (known !== undefined) this.#remove(candidate.key); // deleted and created again: a new candidate
       this.#queue.splice(this.#placeOf(candidate), 0, candidate);
     }
     this.#byKey.set(candidate.key, candidate);
@@ -110,43 +113,43 @@ export class CandidateQueue {
     return this.#queue.length;
   }
 
-  /** Undefined if nobody leads, or if it is not known who does. */
-  get leader(): Candidate | undefined {
+  /** The first candidate; undefined if there is none, or if it is unknown. */
+  get leader(): QueuedCandidate | undefined {
     return this.#beforeGap(this.#queue[0]);
   }
 
-  /** Whether {@link leader} is undefined because of candidates that are not known. */
+  /** Whether {@link leader} is undefined because of unknown candidates. */
   get isLeaderUnknown(): boolean {
     return this.#gap !== undefined && this.leader === undefined;
   }
 
-  /** Who is first without this candidate; undefined if nobody is, or if it is not known who. */
-  firstBeside(key: string): Candidate | undefined {
+  /** The first candidate other than this one; undefined if there is none, or if it is unknown. */
+  firstOther(key: string): QueuedCandidate | undefined {
     return this.#beforeGap(this.#queue.find((candidate) => candidate.key !== key));
   }
 
-  /** Whether {@link firstBeside} is undefined because of candidates that are not known. */
-  isFirstUnknownBeside(key: string): boolean {
-    return this.#gap !== undefined && this.firstBeside(key) === undefined;
+  /** Whether {@link firstOther} is undefined because of unknown candidates. */
+  isFirstOtherUnknown(key: string): boolean {
+    return this.#gap !== undefined && this.firstOther(key) === undefined;
   }
 
-  /** Those that are known. */
-  get candidates(): readonly Candidate[] {
+  /** The known candidates, the oldest first. */
+  get candidates(): readonly QueuedCandidate[] {
     return this.#queue;
   }
 
-  /** The candidate that stands under this key now. */
-  get(key: string): Candidate | undefined {
+  /** The candidate that has this key now. */
+  get(key: string): QueuedCandidate | undefined {
     return this.#byKey.get(key);
   }
 
-  /** How many candidates stand before this one; at most so many if {@link isEstimateFor} it. */
+  /** How many candidates are before this one; an upper bound if {@link isEstimateFor}. */
   olderThan({ key, createRevision }: Pick<Candidacy, 'key' | 'createRevision'>): number {
     const known = this.#placeOf({ key, fencingToken: createRevision });
     return known + (this.isEstimateFor({ createRevision }) ? this.#gap!.count : 0);
   }
 
-  /** Whether some of those before this candidate are not known. Then it is never the first. */
+  /** Whether some candidates before this one are unknown. Until they are read, this one does not count as the first. */
   isEstimateFor({ createRevision }: Pick<Candidacy, 'createRevision'>): boolean {
     return this.#gap !== undefined && createRevision >= this.#gap.before;
   }
@@ -155,7 +158,7 @@ export class CandidateQueue {
     return { position: this.olderThan(candidacy) + 1, isEstimate: this.isEstimateFor(candidacy) };
   }
 
-  #beforeGap(candidate: Candidate | undefined): Candidate | undefined {
+  #beforeGap(candidate: QueuedCandidate | undefined): QueuedCandidate | undefined {
     const isKnownFirst = this.#gap === undefined || (candidate?.fencingToken ?? 0n) <= this.#gap.after;
     return isKnownFirst ? candidate : undefined;
   }
@@ -167,7 +170,7 @@ export class CandidateQueue {
     this.#queue.splice(this.#placeOf(known), 1);
   }
 
-  /** Index of the first candidate that is not older: binary search, for queues of thousands. */
+  /** The index of the first candidate that is not older. Uses binary search, because a queue may have thousands of candidates. */
   #placeOf(candidate: Aged): number {
     let low = 0;
     let high = this.#queue.length;

@@ -1,10 +1,10 @@
 /**
  * A candidate as an `Election` shows it to its user.
  */
-import { QueuedCandidate, type Candidate as Queued } from './candidate-queue.ts';
+import { CandidateRecord, type QueuedCandidate } from './candidate-queue.ts';
 
 /** A candidate in the queue. Its JSON form has the token as a string. */
-export interface Candidate extends Queued {
+export interface Candidate extends QueuedCandidate {
   /** Whether it is the candidate of this `Election`. Before an act as leader, ask `election.isCurrent()` instead. */
   readonly isMe: boolean;
 }
@@ -12,15 +12,15 @@ export interface Candidate extends Queued {
 /** The leader of an election according to etcd: the first candidate in the queue. */
 export type Leader = Candidate;
 
-class SeenCandidate extends QueuedCandidate implements Candidate {
+class SeenCandidate extends CandidateRecord implements Candidate {
   readonly isMe: boolean;
 
-  constructor(candidate: Queued, isMe: boolean) {
+  constructor(candidate: QueuedCandidate, isMe: boolean) {
     super(candidate);
     this.isMe = isMe;
   }
 }
 
 /** @param ownKey the key of the election's own candidate, if it has one. */
-export const seen = (candidate: Queued, ownKey: string | undefined): Candidate =>
+export const seen = (candidate: QueuedCandidate, ownKey: string | undefined): Candidate =>
   new SeenCandidate(candidate, candidate.key === ownKey);

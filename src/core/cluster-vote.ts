@@ -12,21 +12,21 @@ export interface Pin {
 /**
  * @param said the last cluster ID of every configured host; undefined for a host that never answered.
  * @param pin the decision so far.
- * @param now.isPolling whether hosts are still being asked. While they are, only the majority decides.
+ * @param now.isRollCall whether a roll call is under way. Meanwhile only a majority decides.
  * @param now.isQuiet whether no answer of the pinned cluster has come for a while.
  * @returns undefined while the hosts that answered disagree and no cluster has the majority.
  */
 export function voteOf(
   said: readonly (string | undefined)[],
   pin: Pin | undefined,
-  now: { readonly isPolling: boolean; readonly isQuiet: boolean },
+  now: { readonly isRollCall: boolean; readonly isQuiet: boolean },
 ): Pin | undefined {
   const ids = new Set(said.filter((id) => id !== undefined));
   const majority = [...ids].find((id) => 2 * said.filter((other) => other === id).length > said.length);
   if (pin === undefined) {
     const [only] = ids;
     if (majority !== undefined) return { clusterId: majority, isByMajority: true };
-    return ids.size === 1 && !now.isPolling ? { clusterId: only!, isByMajority: false } : undefined;
+    return ids.size === 1 && !now.isRollCall ? { clusterId: only!, isByMajority: false } : undefined;
   }
   if (majority === undefined) return pin;
   if (majority === pin.clusterId) return { ...pin, isByMajority: true };

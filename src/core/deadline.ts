@@ -28,7 +28,9 @@ export function expiresAtMs({ sentAtMs, grantedTtlSeconds }: LeaseProof): number
  */
 export function validUntilMs(proof: LeaseProof, marginMs: number): number {
   if (!(marginMs < proof.grantedTtlSeconds * 1000))
-    throw new RangeError(`a margin of ${marginMs} ms leaves nothing of a ${proof.grantedTtlSeconds} s lease`);
+    throw new RangeError(
+      `a margin of ${marginMs} ms is not shorter than a lease of ${proof.grantedTtlSeconds} s`,
+    );
   return expiresAtMs(proof) - marginMs;
 }
 
@@ -38,15 +40,27 @@ export function renewEveryMs(grantedTtlSeconds: number): number {
 }
 
 /**
- * How long one renewal may stay unanswered before a new stream is tried, in milliseconds. It is a quarter of the TTL: after
- * the first third of the TTL there is then time for two more tries, each on another connection. The read that confirms
- * the renewal has the same limit. Behind a proxy the limit is longer, because a proxy may answer late.
+ * When the next renewal is due, on the same clock. Behind `etcd grpc-proxy`, a new proof can already be old: it follows from the
+ * remaining TTL, which etcd rounds down to whole seconds. The same holds until we know that there is no proxy. So two renewals
+ * also begin at least a quarter of the interval apart.
+ *
+ * @param begunAtMs when the last renewal began.
+ */
+export function renewAtMs({ sentAtMs, grantedTtlSeconds }: LeaseProof, begunAtMs: number): number {
+  const everyMs = renewEveryMs(grantedTtlSeconds);
+  return Math.max(sentAtMs + everyMs, begunAtMs + everyMs / 4);
+}
+
+/**
+ * How long one renewal may stay unanswered before a new stream is tried, in milliseconds. It is a quarter of the TTL. The first
+ * renewal begins after a third of the TTL, so there is time for two more tries, each on another connection. The read that
+ * confirms the renewal has the same limit. Behind a proxy the limit is longer, because a proxy may answer late.
  */
 export function answerLimitMs(grantedTtlSeconds: number, isProxied = false): number {
   return (grantedTtlSeconds * 1000) / 4 + (isProxied ? renewEveryMs(grantedTtlSeconds) + PROXY_TICK_MS : 0);
 }
 
-/** `etcd grpc-proxy` renews every third of the TTL by itself. It checks this often whether that is due, in milliseconds. */
+/** `etcd grpc-proxy` renews by itself every third of the TTL. This is how often it checks whether a renewal is due, in milliseconds. */
 const PROXY_TICK_MS = 500;
 
 /**
@@ -58,7 +72,7 @@ export const SHORTEST_PROXIED_TTL_SECONDS = 5;
 /** The shortest lease that etcd grants with its default election timeout, in seconds. */
 export const SHORTEST_TTL_SECONDS = 2;
 
-/** Default margin, in milliseconds: a tenth of the TTL granted. */
+/** The default margin, in milliseconds: a tenth of the granted TTL. */
 export function defaultMarginMs(grantedTtlSeconds: number): number {
   return grantedTtlSeconds * 100;
 }

@@ -1,22 +1,23 @@
 /**
- * What every round of every loop passes, as a value: history and time in, how long to wait out.
+ * Computes from a loop's history how long its next round must wait.
  *
- * It counts **rounds**, whatever their outcome: the loop that made this library necessary never failed, it
- * threw its result away and went round again. The rules, and where they come from:
+ * It counts all rounds, also successful ones. A loop that ignores its result never fails. The rules, and where they come from:
  *
- * - a short **burst** goes at once (systemd's `StartLimitBurst`, OTP's `intensity`);
- * - after it each round waits, longer and longer, with jitter, up to a cap (Kubernetes' CrashLoopBackOff);
- * - success does not reset it, **sustained progress** does (CrashLoopBackOff's ten minutes, never exit code 0);
- * - a round is forgiven for each quiet spell between rounds, so a job once a minute is no runaway;
- * - rounds that end by the world's doing have a cap of their own, low, because recovery must be quick.
+ * - A short **burst** of rounds is not delayed (systemd's `StartLimitBurst`, OTP's `intensity`).
+ * - After the burst every round waits. The delays grow, with jitter, up to a cap (Kubernetes' CrashLoopBackOff).
+ * - Only **sustained progress** resets the count, not success. (CrashLoopBackOff also resets after ten minutes, not on exit code 0.)
+ * - Every quiet time between rounds forgives one round. So a job that runs once a minute is never delayed.
+ * - Rounds that end because of etcd or the network have their own low cap, because recovery must be quick.
  *
- * Pure: no clock, no timer, no randomness of its own.
+ * Pure: no clock, no timer, no own randomness.
  */
 
+import type { Origin } from './campaign-state.ts';
+
 export interface GuardLimits {
-  /** Rounds that go at once before the first hold. */
+  /** How many rounds are not delayed. */
   readonly burst: number;
-  /** Sustained progress, or quiet between two rounds, that counts as health, in milliseconds. */
+  /** How long progress must last to reset the count, and how much quiet time forgives one round, in milliseconds. */
   readonly healthyAfterMs: number;
 }
 
@@ -27,7 +28,7 @@ export interface Delays {
   next(context?: unknown): Delays;
 }
 
-/** First delays of the two sequences: one for rounds that we spoil ourselves, one for what the world spoils. */
+/** First delays of the two sequences: one for causes inside the program, one for outside causes. */
 export interface DelaySource {
   readonly caller: () => Delays;
   readonly environment: () => Delays;
@@ -36,16 +37,18 @@ export interface DelaySource {
 export interface GuardHistory {
   /** Rounds since the last sustained progress that have not been forgiven. */
   readonly streak: number;
+  /** How many of these the caller began. The others are retries of this library. */
+  readonly called: number;
   /** All rounds ever. */
   readonly rounds: number;
-  /** When the last round went on (its hold over), in milliseconds on a monotonic clock. */
+  /** When the last round was released, after its delay. In milliseconds on a monotonic clock. */
   readonly releasedAtMs: number;
   /** The last delay of each sequence; undefined before the first hold. */
   readonly caller: Delays | undefined;
   readonly environment: Delays | undefined;
 }
 
-export interface Verdict {
+export interface Admission {
   readonly history: GuardHistory;
   /** How long this round must wait, in milliseconds; 0 for a round within the burst. */
   readonly holdMs: number;
@@ -53,6 +56,7 @@ export interface Verdict {
 
 export const fresh: GuardHistory = {
   streak: 0,
+  called: 0,
   rounds: 0,
   releasedAtMs: Number.NEGATIVE_INFINITY,
   caller: undefined,
@@ -62,47 +66,53 @@ export const fresh: GuardHistory = {
 export const isTripped = (history: GuardHistory, limits: GuardLimits): boolean =>
   history.streak > limits.burst;
 
+/** Whether the caller runs a loop. An outage causes many rounds too, but those are retries of this library. */
+export const isLoop = (history: GuardHistory, limits: GuardLimits): boolean => history.called > limits.burst;
+
 /**
- * A caller who pauses for so long between two campaigns, in milliseconds, makes no hot loop: one round is forgiven for
- * each such pause. A job every two seconds is honest; a loop that is held begins again within milliseconds.
+ * A pause of this length before a call of the user forgives one round, in milliseconds. So a job every two seconds is never
+ * delayed. A hot loop begins again within milliseconds.
  */
 export const PAUSE_MS = 1_500;
 
-/** No delay is ever longer than this, or anything but a finite number: a NaN in a timer is a 1 ms loop. */
+/** Delays are finite and at most this long, in milliseconds. A timer set to NaN would fire every millisecond. */
 const LONGEST_HOLD_MS = 3_600_000;
 
-/** One more round wants to start at `nowMs`: how long must it wait? */
+/** Admits one more round at `nowMs`, and computes how long it must wait. @param isRetry whether this library began the round. */
 export function admit(
   history: GuardHistory,
-  origin: 'caller' | 'environment',
+  origin: Origin,
   limits: GuardLimits,
   source: DelaySource,
   nowMs: number,
-): Verdict {
+  isRetry = false,
+): Admission {
   const quietMs = nowMs - history.releasedAtMs;
   const forgiven = quietMs > 0 ? Math.floor(quietMs / limits.healthyAfterMs) : 0;
   const past = forgiven >= history.streak ? { ...fresh, rounds: history.rounds } : history;
   const streak = Math.max(0, history.streak - forgiven) + 1;
-  const round = { ...past, streak, rounds: history.rounds + 1 };
+  const called = Math.max(0, history.called - forgiven) + (isRetry ? 0 : 1);
+  const round = { ...past, streak, called, rounds: history.rounds + 1 };
   if (streak <= limits.burst) return { history: { ...round, releasedAtMs: nowMs }, holdMs: 0 };
 
   const delays = past[origin]?.next() ?? source[origin]();
   const holdMs = Number.isFinite(delays.duration)
     ? Math.min(Math.max(delays.duration, 1), LONGEST_HOLD_MS)
     : LONGEST_HOLD_MS;
-  // What the world spoils is spaced from start to start: time already lost to a dead etcd counts. What we spoil
-  // ourselves waits in full. Rounds side by side go one after another, but none waits for more than one other.
+  // After an outside cause the delay counts from the start of the last round, so it includes the time that a dead etcd took.
+  // After an inside cause it counts in full from now. Parallel rounds are released in turn. None waits longer than two delays.
   const earliestMs =
     origin === 'environment' ? history.releasedAtMs + holdMs : Math.max(history.releasedAtMs, nowMs) + holdMs;
-  const turnMs = Math.min(Math.max(earliestMs, nowMs), nowMs + 2 * holdMs);
-  return { history: { ...round, [origin]: delays, releasedAtMs: turnMs }, holdMs: turnMs - nowMs };
+  const releasedAtMs = Math.min(Math.max(earliestMs, nowMs), nowMs + 2 * holdMs);
+  return { history: { ...round, [origin]: delays, releasedAtMs }, holdMs: releasedAtMs - nowMs };
 }
 
 /**
- * A round that was held went on, or was given up, at `nowMs`, before its turn: who comes next need not wait for a turn
- * that nobody takes. For rounds of the world's doing only: what we spoil ourselves must not gain by giving up.
+ * A held round ended early, at `nowMs`. The delay of the next round then counts from now, not from the planned end of that hold. Call it only after outside causes: a loop
+ * must not become faster by giving up its rounds.
  *
- * @param earlier the history that the round was admitted to. @param admitted what came of it.
+ * @param earlier the history before the round was admitted.
+ * @param admitted the history after it was admitted.
  */
 export function endHold(
   history: GuardHistory,
@@ -110,16 +120,18 @@ export function endHold(
   admitted: GuardHistory,
   nowMs: number,
 ): GuardHistory {
-  if (history.releasedAtMs !== admitted.releasedAtMs) return history; // a later round already has its turn
+  if (history.releasedAtMs !== admitted.releasedAtMs) return history; // a later round already has its slot
   const releasedAtMs = Math.min(history.releasedAtMs, Math.max(nowMs, earlier.releasedAtMs));
   return { ...history, releasedAtMs };
 }
 
-/** The last round came to an orderly end, and is taken back. */
+/** The last round ended as intended. It no longer counts. */
 export const forgive = (history: GuardHistory): GuardHistory =>
-  history.streak <= 1 ? { ...fresh, rounds: history.rounds } : { ...history, streak: history.streak - 1 };
+  history.streak <= 1
+    ? { ...fresh, rounds: history.rounds }
+    : { ...history, streak: history.streak - 1, called: Math.max(0, history.called - 1) };
 
-/** A term, or an orderly wait, lasted for `heldMs`: is that health? */
+/** A term, or a wait in the queue, lasted for `heldMs`. If that is long enough, all rounds are forgotten. */
 export function progress(history: GuardHistory, heldMs: number, limits: GuardLimits): GuardHistory {
   return heldMs >= limits.healthyAfterMs ? { ...fresh, rounds: history.rounds } : history;
 }

@@ -2,6 +2,7 @@
  * Decides whether a replica is healthy. Pure: facts in, verdict out.
  */
 
+/** The health of one replica, for liveness and readiness probes. */
 export interface ElectionHealth {
   /**
    * For a liveness probe: false only if a restart can help. That is so if:
@@ -14,9 +15,12 @@ export interface ElectionHealth {
    * A follower is healthy. So is a replica that cannot reach etcd: a restart would not help it.
    */
   readonly healthy: boolean;
-  /** Whether we may act as leader at this moment. For the readiness probe of a service that only its leader provides. */
+  /**
+   * Whether we may act as leader at this moment. Not for a readiness probe: the new replica of a rolling update
+   * would never be ready, because the old one leads. Use {@link standing} there.
+   */
   readonly leading: boolean;
-  /** Whether a campaign runs: false before `campaign()`, and after `resign()`, `close()` or a refusal of etcd. */
+  /** Whether a campaign runs: false before `campaign()`, and after `resign()`, `close()` or a refusal that ended it. */
   readonly standing: boolean;
   /**
    * Whether the term has work. That is so if `onLeader` has not settled, if `onFollower` will stop what it started, or if
@@ -36,7 +40,7 @@ export interface HealthFacts {
     { readonly remainingMs: number; readonly quietMs: number; readonly isWorking?: boolean } | undefined;
   readonly progressTimeoutMs: number | undefined;
   /** How long the work has run after the end of its term, in milliseconds; 0 if it has stopped. */
-  readonly workOverdueMs: number;
+  readonly workAfterTermMs: number;
   /** How long `onFollower` has been running, in milliseconds; 0 if it is not. */
   readonly followingMs?: number;
   readonly drainTimeoutMs: number;
@@ -58,13 +62,13 @@ export function healthOf(facts: HealthFacts): ElectionHealth {
 }
 
 function problemOf(facts: HealthFacts): string | undefined {
-  const { term, progressTimeoutMs, workOverdueMs, drainTimeoutMs, refusal } = facts;
+  const { term, progressTimeoutMs, workAfterTermMs, drainTimeoutMs, refusal } = facts;
   if (term !== undefined && term.remainingMs <= 0)
     return 'still acting as leader, but the lease was not renewed in time';
   if (term !== undefined && progressTimeoutMs !== undefined && term.quietMs >= progressTimeoutMs)
     return `leads, but the work has not reported progress for ${Math.round(term.quietMs)} ms`;
-  if (workOverdueMs > drainTimeoutMs)
-    return `the work still runs ${Math.round(workOverdueMs)} ms after its term ended: it ignores term.signal`;
+  if (workAfterTermMs > drainTimeoutMs)
+    return `the work still runs ${Math.round(workAfterTermMs)} ms after its term ended: it ignores term.signal`;
   const followingMs = facts.followingMs ?? 0;
   if (followingMs > followerLimitMs(drainTimeoutMs))
     return `onFollower has not settled for ${Math.round(followingMs)} ms: this replica cannot lead before it does`;

@@ -23,6 +23,12 @@ const PER_ELECTION: LogRate = { atOnce: LINES_AT_ONCE, msPerLine: MS_PER_LINE };
 /** The limit for all elections of a process together. A thousand elections that lose etcd at once log the same things. */
 export const OF_ALL: LogRate = { atOnce: 1_000, msPerLine: 1_000 };
 
+/** The limit for lines of terms, apart from the others. An outage writes many lines; which term began and ended must stay known. */
+export const OF_TERMS: LogRate = { atOnce: 6, msPerLine: 20_000 };
+
+/** The limit for advice that is given once. Advice has its own limit, so other lines cannot suppress it. */
+export const OF_ADVICE: LogRate = { atOnce: 4, msPerLine: 600_000 };
+
 export const fullQuota = (nowMs: number, { atOnce }: LogRate = PER_ELECTION): LogQuota => ({
   left: atOnce,
   countedAtMs: nowMs,
@@ -31,16 +37,16 @@ export const fullQuota = (nowMs: number, { atOnce }: LogRate = PER_ELECTION): Lo
 
 /** Takes one line from the quota. If none is left, counts the line as suppressed. */
 export function spend(
-  budget: LogQuota,
+  quota: LogQuota,
   nowMs: number,
   { atOnce, msPerLine }: LogRate = PER_ELECTION,
-): { budget: LogQuota; written: boolean } {
-  const earned = Math.floor(Math.max(0, nowMs - budget.countedAtMs) / msPerLine);
-  const left = Math.min(atOnce, budget.left + earned);
-  const countedAtMs = left === atOnce ? nowMs : budget.countedAtMs + earned * msPerLine;
+): { quota: LogQuota; written: boolean } {
+  const earned = Math.floor(Math.max(0, nowMs - quota.countedAtMs) / msPerLine);
+  const left = Math.min(atOnce, quota.left + earned);
+  const countedAtMs = left === atOnce ? nowMs : quota.countedAtMs + earned * msPerLine;
   return left > 0
-    ? { budget: { left: left - 1, countedAtMs, suppressed: 0 }, written: true }
-    : { budget: { left, countedAtMs, suppressed: budget.suppressed + 1 }, written: false };
+    ? { quota: { left: left - 1, countedAtMs, suppressed: 0 }, written: true }
+    : { quota: { left, countedAtMs, suppressed: quota.suppressed + 1 }, written: false };
 }
 
 /**

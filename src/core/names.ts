@@ -68,7 +68,7 @@ export function prefixProblem(prefix: unknown): string | undefined {
 
 function textProblem(text: string): string | undefined {
   if (!isWellFormed(text))
-    return 'well-formed Unicode (half a surrogate pair is left of a character that was cut)';
+    return 'well-formed Unicode (this contains half of a character that was cut in two)';
   if (Buffer.byteLength(text) > LONGEST_NAME_BYTES)
     return `at most ${LONGEST_NAME_BYTES} bytes of UTF-8 (this is ${Buffer.byteLength(text)}; hash what is longer)`;
   const unset = unsetPart(text);
@@ -92,6 +92,6 @@ function edgeProblem(parts: readonly string[]): string | undefined {
   if (parts.some((part) => part.trim() !== part))
     return 'no blanks at its edges (a replica without them would compete in another election: trim it)';
   if (parts.some((part) => /^(["'`]).*\1$/su.test(part)))
-    return 'no quotes around it (docker --env-file, for one, keeps them: take them off)';
+    return 'no quotes around it (remove them: docker --env-file, for example, keeps quotes)';
   return undefined;
 }

@@ -1,7 +1,7 @@
 /**
  * Limits how fast a process may start elections under new names, as a pure value.
  *
- * A guard for every election does not see a loop that invents a new name in every turn. But a program may intend to
+ * If each election has its own guard, none of them sees a loop that invents a new name in every turn. But a program may intend to
  * campaign in ten thousand elections, and must not be slowed. The number does not tell the two apart, but the order does. A
  * program starts its elections **side by side**, because any of them may wait for ever. A loop starts the next one after
  * the previous one has succeeded: **one by one**. So each kind has its own token bucket, and both refill slowly.
@@ -12,7 +12,7 @@ export const SIDE_BY_SIDE = 16_384;
 /** How many new elections may start one by one before one is delayed. */
 export const ONE_BY_ONE = 300;
 /** How long a bucket takes to refill by one election, in milliseconds. */
-export const MS_PER_NEWCOMER = 3_000;
+export const MS_PER_NEW_ELECTION = 3_000;
 
 /** The sizes of both buckets, and the milliseconds in which they refill by one. */
 export interface CrowdLimits {
@@ -24,7 +24,7 @@ export interface CrowdLimits {
 const NEW_ELECTIONS: CrowdLimits = {
   sideBySide: SIDE_BY_SIDE,
   oneByOne: ONE_BY_ONE,
-  msPerOne: MS_PER_NEWCOMER,
+  msPerOne: MS_PER_NEW_ELECTION,
 };
 
 export interface NewElectionBudget {
@@ -46,17 +46,21 @@ export const fullNewElectionBudget = (
 /** Whether many elections started one by one recently. Then the next ones log less. */
 export const areMany = ({ oneByOne }: NewElectionBudget): boolean => oneByOne < ONE_BY_ONE - 100;
 
-/** Admits one more new election, and computes how long it must wait. */
+/**
+ * Admits one more new election, and computes how long it must wait.
+ *
+ * @param isOneByOne whether no other new election is starting at this moment.
+ */
 export function admitNew(
   budget: NewElectionBudget,
-  alone: boolean,
+  isOneByOne: boolean,
   nowMs: number,
   limits: CrowdLimits = NEW_ELECTIONS,
 ): { budget: NewElectionBudget; holdMs: number } {
   const earned = Math.max(0, nowMs - budget.countedAtMs) / limits.msPerOne;
   const all = Math.min(limits.sideBySide, budget.all + earned) - 1;
-  const oneByOne = Math.min(limits.oneByOne, budget.oneByOne + earned) - (alone ? 1 : 0);
-  const missing = Math.max(0, -all, alone ? -oneByOne : 0);
+  const oneByOne = Math.min(limits.oneByOne, budget.oneByOne + earned) - (isOneByOne ? 1 : 0);
+  const missing = Math.max(0, -all, isOneByOne ? -oneByOne : 0);
   const countedAtMs = Math.max(nowMs, budget.countedAtMs);
   return { budget: { all, oneByOne, countedAtMs }, holdMs: missing * limits.msPerOne };
 }

@@ -7,6 +7,8 @@ export const plainCause = (text: string): string =>
     .replace(/\. Last error: (?:Error: )?/, ': ')
     .replace(/\.? Resolution note:\s*$/, '')
     .replace(/: null$/, '')
+    // gRPC gives no cause if an HTTP proxy does not connect it.
+    .replace(/No connection established: undefined/, 'the HTTP proxy of http_proxy does not connect us')
     .replace(/No connection established: (?=.)/, '')
     .replace(/Name resolution failed for target (?:dns:)?(\S+)/, 'cannot resolve $1')
     // gRPC appends how it spent the time.
@@ -29,7 +31,7 @@ const roundedSeconds = (seconds: string): number => Math.round(Number(seconds) *
 const WHOSE: readonly (readonly [RegExp, string])[] = [
   [
     /alert (bad certificate|certificate (required|unknown|expired)|unknown ca)/,
-    'etcd does not accept our client certificate, or wants one',
+    'etcd rejects our client certificate, or requires one',
   ],
   [/certificate has expired/, "etcd's own certificate has expired"],
   [
@@ -39,7 +41,7 @@ const WHOSE: readonly (readonly [RegExp, string])[] = [
   [/does not match certificate's altnames/, "etcd's certificate is for another host name"],
 ];
 
-/** As `plainCause`, and says whose certificate a TLS error concerns. */
+/** Like `plainCause`, and also says whose certificate a TLS error concerns. */
 export function plainCauseWithCertificate(text: string): string {
   const cause = plainCause(text);
   const whose = WHOSE.find(([pattern]) => pattern.test(cause))?.[1];

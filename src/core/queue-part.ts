@@ -1,42 +1,42 @@
 /**
- * What a candidate must know of a long queue. Near the front that is everybody before it, and all that happens. Behind that
- * it is enough to know two candidates before it: as long as both stand, it is neither first nor next.
+ * The part of a long queue that a candidate must know. Near the front, it must know everybody before it. Farther back, two
+ * candidates before it suffice: while both exist, it is neither the first nor the next.
  *
- * So a change costs the same in a queue of ten and in one of ten thousand: it is told to those near the front, and to the few
- * behind them that have this candidate as one of their two.
+ * So a change costs the same in a queue of ten and in one of ten thousand. Only the candidates near the front learn of it, and the
+ * few that watch the changed candidate.
  */
 import type { Candidacy } from './campaign-state.ts';
-import type { Candidate, CandidateQueue, Gap } from './candidate-queue.ts';
+import type { QueuedCandidate, CandidateQueue, Gap } from './candidate-queue.ts';
 
-/** A candidate with at most so many before it is near the front. */
+/** A candidate is near the front if at most this many precede it. */
 export const FRONT = 8;
 
-/** So many keys show whether there are more than {@link FRONT}. */
+/** How many keys are read, to see whether more than {@link FRONT} exist. */
 export const SHOWN: number = FRONT + 1;
 
-/** What one read has shown of a queue, at one revision. */
+/** The result of one read of a part of the queue, at one revision. */
 export interface Neighbourhood {
   readonly revision: bigint;
   /** How many candidates the queue has. */
   readonly total: number;
-  readonly own: Candidate | undefined;
-  /** Who led when we looked last, if that key still stands: then it still leads. */
-  readonly leader: Candidate | undefined;
-  /** Those before us, the nearest first, at most {@link SHOWN}. */
-  readonly nearest: readonly Candidate[];
-  /** The first of the queue, at most {@link SHOWN}; undefined if that was not asked. */
-  readonly first: readonly Candidate[] | undefined;
+  readonly own: QueuedCandidate | undefined;
+  /** The last known leader, if its key still exists. Then it still leads. */
+  readonly leader: QueuedCandidate | undefined;
+  /** The candidates before us, the nearest first; at most {@link SHOWN}. */
+  readonly nearest: readonly QueuedCandidate[];
+  /** The first candidates, at most {@link SHOWN}; undefined if they were not read. */
+  readonly first: readonly QueuedCandidate[] | undefined;
 }
 
-/** What is known of a queue. */
+/** The part of a queue that we know. */
 export interface QueuePart {
-  readonly candidates: readonly Candidate[];
+  readonly candidates: readonly QueuedCandidate[];
   readonly gap: Gap | undefined;
-  /** The two before us that we watch, and not the whole queue; undefined near the front. */
-  readonly ahead: readonly [nearest: Candidate, eighth: Candidate] | undefined;
+  /** The two candidates before us that we watch. Undefined near the front, where we watch the whole queue. */
+  readonly ahead: readonly [nearest: QueuedCandidate, eighth: QueuedCandidate] | undefined;
 }
 
-/** @param estimate how many stand before us, at most, as far as we know. */
+/** Turns a read into the part that we know. @param estimate the lowest known upper bound of how many candidates are before us. */
 export function partOf(seen: Neighbourhood, own: Candidacy, estimate: number): QueuePart {
   const { nearest, first = [] } = seen;
   const ours = seen.own === undefined ? [] : [seen.own];
@@ -63,31 +63,31 @@ export function partOf(seen: Neighbourhood, own: Candidacy, estimate: number): Q
   return { candidates, gap, ahead: undefined };
 }
 
-/** Whether one of the two before us has gone, or near the front, whether we lead and do not know who is next. */
-export function isShort(queue: CandidateQueue, own: Candidacy, ahead: QueuePart['ahead']): boolean {
-  if (ahead === undefined) return queue.leader?.key === own.key && queue.isFirstUnknownBeside(own.key);
+/** Whether a new read is needed: one of the two candidates before us has left, or we lead and do not know the next. */
+export function needsRead(queue: CandidateQueue, own: Candidacy, ahead: QueuePart['ahead']): boolean {
+  if (ahead === undefined) return queue.leader?.key === own.key && queue.isFirstOtherUnknown(own.key);
   return ahead.some(({ key, fencingToken }) => queue.get(key)?.fencingToken !== fencingToken);
 }
 
-/** etcd looks at the whole queue to find the neighbours of a key: so long for each candidate, in milliseconds. */
+/** How long etcd takes to scan one candidate, in milliseconds. It scans the whole queue to find the neighbours of a key. */
 const SCAN_MS = 0.0011;
 
-/** The share of a core of etcd that may be spent on showing the leader to those far back. */
+/** The share of one core that etcd may spend on reads of the leader by candidates far back. */
 const SHARE = 0.03;
 
 const SPREAD_CAP_MS = 30_000;
 
 /**
- * Many that lose their neighbours at once read at moments spread over what etcd needs for them and those before them: a
- * candidate nearer to the front reads earlier.
+ * Candidates that lose a neighbour together spread their reads. The spread matches etcd's scan time for this candidate and those
+ * before it, so a candidate nearer to the front reads earlier. In milliseconds.
  */
 export const spreadMs = (before: number, total: number): number =>
   Math.min(SPREAD_CAP_MS, before * total * SCAN_MS);
 
-/** The same for reads of the leader, which have time. */
+/** The spread for reads of the leader, in milliseconds. Those are not urgent. */
 export const leaderSpreadMs = (total: number): number => (total * total * SCAN_MS) / SHARE;
 
 const LEADER_EVERY_MS = 10_000;
 
-/** One candidate far back reads the leader again after so long at the earliest. */
+/** The shortest time between two reads of the leader by one candidate, in milliseconds. */
 export const leaderEveryMs = (total: number): number => Math.max(LEADER_EVERY_MS, leaderSpreadMs(total));

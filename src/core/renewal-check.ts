@@ -5,7 +5,7 @@
  * linearizable read, sent after the answer to the renewal, shows that. docs/design.md gives the proof, under S2.
  */
 
-export type Verdict =
+export type RenewalVerdict =
   /** A quorum was still in the raft term of the renewal when the read was answered. The renewal counts. */
   | 'confirmed'
   /** The member that renewed had not applied the newest raft term. It may be slow, or it may be stuck. */
@@ -18,7 +18,7 @@ export type Verdict =
  * @param readIn raft term in the header of a linearizable read that was sent after that answer.
  * @param newest the highest raft term known until then.
  */
-export function verdictOf(renewedIn: bigint, readIn: bigint, newest: bigint): Verdict {
+export function verdictOf(renewedIn: bigint, readIn: bigint, newest: bigint): RenewalVerdict {
   if (readIn < newest || readIn < renewedIn) return 'read-too-early';
   return readIn === renewedIn ? 'confirmed' : 'renewed-too-early';
 }

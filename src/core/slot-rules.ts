@@ -4,8 +4,8 @@
  * A slot is a key of etcd with one writer and at most one write under way. A write commits only if the slot still has the
  * `mod_revision` that the writer saw last, and it leaves its mark there in the same commit. To settle a write whose answer
  * was lost, the writer puts the mark "never" under the same condition. Revisions only grow, so at most one of the two can
- * commit, and the slot shows which. A slot is never deleted: its revision would be 0 again, and a late write that expects
- * revision 0 would commit.
+ * commit, and the slot shows which. We never delete a slot: its revision would be 0 again, and a late write that expects
+ * revision 0 would commit. A slot goes only with its lease, and the key of the term goes with it.
  */
 import assert from 'node:assert/strict';
 
@@ -31,13 +31,13 @@ export const newSlot: Slot = { seenRevision: 0n, pending: undefined };
 export const markOf = (writeId: string, fate: Fate): string => `${writeId} ${fate}`;
 
 /** The slot after a write has begun. */
-export function begin(slot: Slot, writeId: string): Slot {
+export function beginWrite(slot: Slot, writeId: string): Slot {
   assert(slot.pending === undefined, 'one write at a time in a slot');
   return { ...slot, pending: writeId };
 }
 
 /** The slot after the write, or its settling, was answered. The slot's key now has this revision. */
-export const done = (_: Slot, revision: bigint): Slot => ({ seenRevision: revision, pending: undefined });
+export const done = (revision: bigint): Slot => ({ seenRevision: revision, pending: undefined });
 
 /** The slot after a write that cannot arrive late: it was not sent, or etcd answered that nothing was written. */
 export const notDone = (slot: Slot): Slot => ({ ...slot, pending: undefined });
@@ -48,10 +48,10 @@ export const notDone = (slot: Slot): Slot => ({ ...slot, pending: undefined });
  * @returns `open` if the write has not arrived and still may. `unknowable` if its mark is gone, because the slot went with
  *   its lease or another client wrote there.
  */
-export function look(slot: Slot, sight: Sight): { slot: Slot; fate: Fate | 'open' | 'unknowable' } {
+export function inspect(slot: Slot, sight: Sight): { slot: Slot; fate: Fate | 'open' | 'unknowable' } {
   const { pending } = slot;
   assert(pending !== undefined, 'nothing to look for');
   if (sight.revision === slot.seenRevision) return { slot, fate: 'open' };
   const fate = (['then', 'else', 'never'] as const).find((one) => sight.value === markOf(pending, one));
-  return { slot: done(slot, sight.revision), fate: fate ?? 'unknowable' };
+  return { slot: done(sight.revision), fate: fate ?? 'unknowable' };
 }

@@ -1,27 +1,27 @@
 /**
- * Which requests of different elections share a transaction.
+ * Decides which requests of different elections share a transaction.
  *
- * At most one of an election: all that one transaction puts has one creation revision, so two candidates of an election
- * would have one fencing token.
+ * A transaction holds at most one entry of each election. Otherwise two candidates would share a fencing token, because all keys
+ * that one transaction puts have the same creation revision.
  */
 
-/** etcd takes 128 operations in a transaction by default; an entry is two of them. */
+/** How many requests share a transaction at most. By default etcd accepts 128 operations, and an entry needs two. */
 export const MOST_TOGETHER = 64;
 
-/** Of a transaction, and of its answer. etcd takes 1.5 MiB by default, and gRPC clients take answers of 4 MB. */
+/** The largest size of a transaction, and of its answer, in bytes. By default etcd accepts 1.5 MiB, and gRPC clients 4 MB. */
 export const MOST_BYTES: number = 1024 * 1024;
 
 export interface Splittable {
-  readonly electionKeys: string;
-  /** About so many bytes of the transaction are its. */
+  readonly keyPrefix: string;
+  /** How many bytes this request adds to the transaction, approximately. */
   readonly sentBytes: number;
-  /** About so many bytes of the answer are its. */
+  /** How many bytes this request adds to the answer, approximately. */
   readonly answerBytes: number;
-  /** How long its caller waits for the answer, in milliseconds: callers with the same limit share a transaction. */
+  /** How long its caller waits for the answer, in milliseconds. Only callers with the same limit share a transaction. */
   readonly withinMs: number;
 }
 
-/** Groups that may be sent together, in order. What is too large for any group is a group of its own. */
+/** Splits requests into groups that may be sent together, in order. A request too large for any group is sent alone. */
 export function split<T extends Splittable>(requests: Iterable<T>): T[][] {
   const groups: T[][] = [];
   let elections = new Set<string>();
@@ -32,7 +32,7 @@ export function split<T extends Splittable>(requests: Iterable<T>): T[][] {
     const fits =
       last !== undefined &&
       last.length < MOST_TOGETHER &&
-      !elections.has(request.electionKeys) &&
+      !elections.has(request.keyPrefix) &&
       last[0]!.withinMs === request.withinMs &&
       sentBytes + request.sentBytes <= MOST_BYTES &&
       answerBytes + request.answerBytes <= MOST_BYTES;
@@ -43,7 +43,7 @@ export function split<T extends Splittable>(requests: Iterable<T>): T[][] {
       sentBytes = 0;
       answerBytes = 0;
     }
-    elections.add(request.electionKeys);
+    elections.add(request.keyPrefix);
     sentBytes += request.sentBytes;
     answerBytes += request.answerBytes;
   }

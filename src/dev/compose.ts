@@ -1,11 +1,12 @@
-import { execFile } from 'node:child_process';
+import { type ExecFileOptions, execFile } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import { get } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import { freePort } from './ports.ts';
 
 const composeFile = fileURLToPath(new URL('../../docker-compose.yml', import.meta.url));
-const endpoint = 'http://127.0.0.1:2379';
 
 const ASK_TIMEOUT_MS = 5000;
 /** Long enough to pull the image. */
@@ -19,20 +20,25 @@ export interface ComposedEtcd {
 }
 
 /**
- * Starts the service `etcd` of this package's docker-compose.yml, on port 2379.
+ * Starts the service `etcd` of this package's docker-compose.yml, on a free port. Every call has a container of its own. It
+ * survives this process, unless it is stopped.
  *
  * @returns `undefined` if no Docker engine answers, or if Compose is missing (`docker compose` or `docker-compose`).
- * @throws {Error} if both exist and etcd does not start, for example because port 2379 is taken.
+ * @throws {Error} if both exist and etcd does not start, or if the signal aborts.
  */
-export async function composeEtcd(): Promise<ComposedEtcd | undefined> {
+export async function composeEtcd(signal?: AbortSignal): Promise<ComposedEtcd | undefined> {
   const compose = await findCompose();
   if (compose === undefined) return undefined;
+  const port = await freePort();
+  const endpoint = `http://127.0.0.1:${port}`;
+  const env = { ...process.env, ETCD_PORT: String(port) };
   const stop = async (): Promise<void> => {
-    await run([...compose, 'down', '--volumes'], UP_TIMEOUT_MS);
+    await run([...compose, 'down', '--volumes'], { timeout: UP_TIMEOUT_MS, env });
   };
   try {
-    await run([...compose, 'up', '--detach', 'etcd'], UP_TIMEOUT_MS);
-    await untilHealthy();
+    const isAborted = signal && { signal };
+    await run([...compose, 'up', '--detach', 'etcd'], { timeout: UP_TIMEOUT_MS, env, ...isAborted });
+    await untilHealthy(endpoint, signal);
   } catch (error) {
     await stop().catch(() => {}); // the first error is the one to report
     throw error;
@@ -41,24 +47,26 @@ export async function composeEtcd(): Promise<ComposedEtcd | undefined> {
 }
 
 async function findCompose(): Promise<string[] | undefined> {
-  // The project name is our own, so that containers which a developer started from the same file stay.
-  const file = ['--project-name', 'etcd-election-dev', '--file', composeFile];
+  // The project of this call alone: `down` must not remove the container of a developer, or of another test run.
+  const project = `etcd-election-dev-${randomBytes(4).toString('hex')}`;
+  const file = ['--project-name', project, '--file', composeFile];
   if (!(await succeeds(['docker', 'info']))) return undefined;
   if (await succeeds(['docker', 'compose', 'version'])) return ['docker', 'compose', ...file];
   if (await succeeds(['docker-compose', 'version'])) return ['docker-compose', ...file];
   return undefined;
 }
 
-async function untilHealthy(): Promise<void> {
+async function untilHealthy(endpoint: string, signal: AbortSignal | undefined): Promise<void> {
   const limit = AbortSignal.timeout(UP_TIMEOUT_MS);
   while (!limit.aborted) {
-    if (await isHealthy()) return;
+    if (await isHealthy(endpoint)) return;
     await sleep(POLL_MS);
+    signal?.throwIfAborted();
   }
   throw new Error(`docker-compose.yml: etcd was not healthy on ${endpoint} in ${UP_TIMEOUT_MS} ms`);
 }
 
-function isHealthy(): Promise<boolean> {
+function isHealthy(endpoint: string): Promise<boolean> {
   return new Promise((resolve) => {
     const request = get(`${endpoint}/health`, { agent: false, timeout: ASK_TIMEOUT_MS }, (response) => {
       response.resume();
@@ -70,12 +78,12 @@ function isHealthy(): Promise<boolean> {
 }
 
 async function succeeds(command: string[]): Promise<boolean> {
-  return run(command, ASK_TIMEOUT_MS).then(
+  return run(command, { timeout: ASK_TIMEOUT_MS }).then(
     () => true,
     () => false,
   );
 }
 
-async function run([program = '', ...args]: string[], timeoutMs: number): Promise<void> {
-  await promisify(execFile)(program, args, { timeout: timeoutMs });
+async function run([program = '', ...args]: string[], options: ExecFileOptions): Promise<void> {
+  await promisify(execFile)(program, args, options);
 }

@@ -2,6 +2,7 @@ import { execFile } from 'node:child_process';
 import { access, mkdir, mkdtemp, readFile, readdir, rename, rm, writeFile } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { promisify } from 'node:util';
+import { untilAny } from '../util/abort.ts';
 
 const APT_TIMEOUT_MS = 120_000;
 
@@ -14,7 +15,9 @@ export interface DebianPrograms {
   readonly release?: string | undefined;
   /** Checks the unpacked programs before they are used. It throws if they do not run here. Default: no check. */
   readonly check?: (folder: string) => Promise<void>;
-  /** Ends the attempt. Default: every call of apt ends after two minutes. */
+  /** Time limit of the download, in milliseconds. Default: none. Every call of apt ends after two minutes. */
+  readonly withinMs?: number | undefined;
+  /** Ends the attempt early. */
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -28,13 +31,18 @@ const underWay = new Map<string, Promise<void>>();
 /**
  * Downloads packages of Debian and unpacks their programs into {@link debianFolder}. Nothing is installed, so this needs
  * no root. The package lists of apt stay as they are. If they are missing or too old, apt reads lists in a temporary folder.
- * Several processes may call this at the same time. All of them use the result of the first one that is done.
+ * Several processes may call this at the same time. All of them use the result of the first one that is done. Calls in one
+ * process share one attempt, except those with a signal.
  *
  * @returns the folder.
  * @throws {Error} if this system is not based on Debian, if its package archive does not answer, or if the check fails.
  */
 export async function fetchFromDebian(programs: DebianPrograms): Promise<string> {
   const folder = await debianFolder(programs.folder);
+  if (programs.signal !== undefined) {
+    await fetchInto(folder, programs);
+    return folder;
+  }
   const fetching = underWay.get(folder) ?? fetchInto(folder, programs).finally(() => underWay.delete(folder));
   underWay.set(folder, fetching);
   await fetching;
@@ -46,7 +54,7 @@ async function fetchInto(folder: string, programs: DebianPrograms): Promise<void
   await writeFile(join(dirname(folder), '.gitignore'), '*\n');
   const work = await mkdtemp(join(dirname(folder), 'fetch-'));
   try {
-    await download(work, programs);
+    await downloadInTime(work, programs);
     const unpacked = await unpack(work);
     await programs.check?.(unpacked);
     await rename(unpacked, folder).catch((error: NodeJS.ErrnoException) => {
@@ -58,13 +66,25 @@ async function fetchInto(folder: string, programs: DebianPrograms): Promise<void
   }
 }
 
-async function download(work: string, { packages, release, signal }: DebianPrograms): Promise<void> {
+/** Downloads the packages. Ends early at the time limit, or if the signal aborts. */
+async function downloadInTime(work: string, programs: DebianPrograms): Promise<void> {
+  const limit = programs.withinMs === undefined ? undefined : AbortSignal.timeout(programs.withinMs);
+  const limits = [limit, programs.signal].filter((signal) => signal !== undefined);
+  await untilAny(limits, (signal) => download(work, programs, signal));
+}
+
+async function download(
+  work: string,
+  { packages, release }: DebianPrograms,
+  signal: AbortSignal,
+): Promise<void> {
   const apt: Apt = (args) => runApt(work, args, signal);
   if (release === undefined) {
     const hasLists = await apt(['download', ...packages]).then(
       () => true,
       () => false, // this machine has no package lists
     );
+    signal.throwIfAborted();
     if (hasLists) return;
   }
   const lists = await privateLists(work, release, apt);
@@ -117,7 +137,7 @@ async function unpack(work: string): Promise<string> {
   return join(work, 'root/usr/bin');
 }
 
-function runApt(cwd: string, args: readonly string[], signal?: AbortSignal): Promise<string> {
+function runApt(cwd: string, args: readonly string[], signal: AbortSignal): Promise<string> {
   // By default apt downloads as a user that may not write into our folder, and it warns about that.
   return run('apt-get', ['-q', '-o', 'APT::Sandbox::User=root', ...args], cwd, signal);
 }

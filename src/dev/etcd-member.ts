@@ -40,7 +40,7 @@ export interface EtcdMember {
    * @throws {Error} unless etcd was started with `peerNetwork: true`.
    */
   isolate(direction?: Direction): void;
-  /** Ends every {@link isolate} of it. */
+  /** Ends every {@link isolate} of this member. The links to members that are still isolated stay blocked. */
   rejoin(): void;
   /** {@link stop}, then {@link start}. */
   restart(): Promise<void>;

@@ -9,7 +9,7 @@ export type EtcdSeries = '3.4' | '3.5' | 'newest';
 
 const releases: Record<EtcdSeries, string> = { '3.4': 'bookworm', '3.5': 'trixie', newest: 'sid' };
 
-/** Time limit for fetching the newest version. Not every archive has it, and this leaves time to fetch another. */
+/** Time limit for fetching the newest version. Some archives lack it. The limit leaves time to fetch the machine's own version. */
 const NEWEST_WITHIN_MS = 90_000;
 
 /** The folder for the version in the Debian release of this machine. */
@@ -26,13 +26,13 @@ export const unpackedEtcds = (series: EtcdSeries | undefined): Promise<string[]>
  * @returns the folder.
  * @throws {Error} if it can fetch neither.
  */
-export async function fetchEtcd(series: EtcdSeries | undefined): Promise<string> {
-  if (series !== undefined) return await fetchFromDebian(etcdOf(series));
+export async function fetchEtcd(series: EtcdSeries | undefined, signal?: AbortSignal): Promise<string> {
+  if (series !== undefined) return await fetchFromDebian({ ...etcdOf(series), signal });
   try {
-    const signal = AbortSignal.timeout(NEWEST_WITHIN_MS);
-    return await fetchFromDebian({ ...etcdOf('newest'), signal });
+    return await fetchFromDebian({ ...etcdOf('newest'), signal, withinMs: NEWEST_WITHIN_MS });
   } catch (error) {
-    return await fetchFromDebian(etcdOf(undefined)).catch((own: Error) => {
+    signal?.throwIfAborted();
+    return await fetchFromDebian({ ...etcdOf(undefined), signal }).catch((own: Error) => {
       throw new AggregateError([error, own], own.message);
     });
   }

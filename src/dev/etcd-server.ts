@@ -3,6 +3,7 @@ import { mkdir, mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import { checkNumber } from './check-number.ts';
 import { type EtcdMember, EtcdStartError, MemberProcess } from './etcd-member.ts';
 import { etcdPath } from './find-etcd.ts';
 import { PeerNetwork } from './peer-network.ts';
@@ -15,7 +16,8 @@ export interface StartEtcdOptions {
   binary?: string | undefined;
   /**
    * Folder for the data, with a subfolder for every member. `stop()` keeps it. With three members the folder must be empty,
-   * because members know each other by their ports, and the ports change. Default: a temporary folder, which `stop()` removes.
+   * because members know each other by their ports, and the ports change. If etcd does not start, an empty folder stays empty.
+   * Default: a temporary folder, which `stop()` removes.
    */
   dataDir?: string | undefined;
   /**
@@ -29,10 +31,15 @@ export interface StartEtcdOptions {
    * this process blocks its event loop, that traffic stops too. Default: false.
    */
   peerNetwork?: boolean | undefined;
-  /** How many of the last lines of a member's log are kept. Default: 200. */
+  /** How many of the last lines of a member's log are kept, 1 to 1,000,000. Default: 200. */
   logLines?: number | undefined;
-  /** How long a member may take to be ready, in milliseconds. Default: 30,000. It normally takes 700 (one election). */
+  /**
+   * How long a member may take to be ready, in milliseconds, 1 to 86,400,000. Default: 30,000. A start normally takes
+   * 700 ms, because etcd elects its leader.
+   */
   startTimeoutMs?: number | undefined;
+  /** Ends the search for an etcd and its start. Then the call rejects with the signal's reason. Default: none. */
+  signal?: AbortSignal | undefined;
 }
 
 /** An etcd cluster for this process alone: real etcd processes on ports of 127.0.0.1, which end with this process. */
@@ -55,27 +62,50 @@ const PORT_ATTEMPTS = 3;
  * server does. The cluster ends with this process, even if the process is killed.
  *
  * ```ts
- * await using etcd = await startEtcd();
+ * const etcd = await startEtcd();
  * const client = new Etcd3({ hosts: etcd.endpoints });
+ * // …
+ * await etcd.stop();
  * ```
  *
+ * @throws {RangeError} if an option is out of range.
  * @throws {EtcdNotFoundError} if there is no etcd here and none can be fetched.
  * @throws {EtcdStartError} if it exits, or is not ready in time. Its message ends with etcd's log.
  */
 export async function startEtcd(options: StartEtcdOptions = {}): Promise<EtcdCluster> {
-  const binary = options.binary ?? (await etcdPath());
+  checkOptions(options);
+  const { signal } = options;
+  const binary = options.binary ?? (await etcdPath({ signal }));
   const version = await versionOf(binary);
   for (let attempt = 1; ; attempt++) {
-    const cluster = await createCluster({ ...options, binary }, version);
+    signal?.throwIfAborted();
+    const folder = await openFolder(options);
+    let cluster: Cluster | undefined;
+    const stop = (): void => void cluster?.stop();
+    signal?.addEventListener('abort', stop);
     try {
+      cluster = await createCluster({ ...options, binary }, version, folder);
+      signal?.throwIfAborted();
       await cluster.start();
+      signal?.throwIfAborted();
       return cluster;
     } catch (error) {
-      await cluster.stop();
+      await cluster?.stop();
+      await discard(folder);
+      signal?.throwIfAborted();
       const portTaken = error instanceof EtcdStartError && error.log.includes('address already in use');
       if (!portTaken || attempt === PORT_ATTEMPTS) throw error;
+    } finally {
+      signal?.removeEventListener('abort', stop);
     }
   }
+}
+
+function checkOptions({ members = 1, logLines = 200, startTimeoutMs = 30_000 }: StartEtcdOptions): void {
+  if (members !== 1 && members !== 3)
+    throw new RangeError(`members: expected 1 or 3, got ${String(members)}`);
+  checkNumber('logLines', logLines, 1, 1_000_000);
+  checkNumber('startTimeoutMs', startTimeoutMs, 1, 86_400_000);
 }
 
 class Cluster implements EtcdCluster {
@@ -110,7 +140,7 @@ class Cluster implements EtcdCluster {
 
   async stop(): Promise<void> {
     const isTemporary = this.#temporaryDir !== undefined;
-    // Members need an orderly end only if their data is kept.
+    // Members need a clean shutdown only if their data is kept.
     await Promise.all(this.members.map((member) => (isTemporary ? member.kill() : member.stop())));
     this.#peerNetwork?.close();
     if (isTemporary) await rm(this.#temporaryDir, { recursive: true, force: true, maxRetries: 3 });
@@ -124,21 +154,20 @@ class Cluster implements EtcdCluster {
 async function createCluster(
   options: StartEtcdOptions & { readonly binary: string },
   version: string,
+  { path, isTemporary }: DataFolder,
 ): Promise<Cluster> {
   const { binary, extraArgs = [], logLines = 200, startTimeoutMs = 30_000 } = options;
-  const temporaryDir =
-    options.dataDir === undefined ? await mkdtemp(join(tmpdir(), 'etcd-election-')) : undefined;
-  const folder = temporaryDir ?? (await dataFolder(options));
+  const temporaryDir = isTemporary ? path : undefined;
   const scheme = extraArgs.some((arg) => /^--?cert-file(=|$)/.test(arg)) ? 'https' : 'http';
   const peerNetwork = options.peerNetwork === true ? new PeerNetwork() : undefined;
   const plans: MemberPlan[] = [];
   for (let number = 1; number <= (options.members ?? 1); number++) {
-    const name = `etcd${number}`;
+    const name = memberName(number);
     const clientUrl = `${scheme}://127.0.0.1:${await freePort()}`;
     const peerPort = await freePort();
     const listenPeerUrl = `http://127.0.0.1:${peerPort}`;
     const { peerUrl = listenPeerUrl, env = {} } = (await peerNetwork?.join(name, peerPort)) ?? {};
-    plans.push({ name, clientUrl, listenPeerUrl, peerUrl, peerEnv: env, dataDir: join(folder, name) });
+    plans.push({ name, clientUrl, listenPeerUrl, peerUrl, peerEnv: env, dataDir: join(path, name) });
   }
   const initialCluster = plans.map(({ name, peerUrl }) => `${name}=${peerUrl}`).join(',');
   const common = { binary, logLines, startTimeoutMs, temporaryDir, peerNetwork };
@@ -149,6 +178,8 @@ async function createCluster(
   });
   return new Cluster(version, members, temporaryDir, peerNetwork);
 }
+
+const memberName = (number: number): string => `etcd${number}`;
 
 interface MemberPlan {
   readonly name: string;
@@ -174,14 +205,31 @@ function flagsOf(
   ];
 }
 
-async function dataFolder({ dataDir = '', members }: StartEtcdOptions): Promise<string> {
+interface DataFolder {
+  readonly path: string;
+  readonly isTemporary: boolean;
+  /** Whether it was empty before the start. */
+  readonly wasEmpty: boolean;
+}
+
+async function openFolder({ dataDir, members }: StartEtcdOptions): Promise<DataFolder> {
+  if (dataDir === undefined)
+    return { path: await mkdtemp(join(tmpdir(), 'etcd-election-')), isTemporary: true, wasEmpty: true };
   await mkdir(dataDir, { recursive: true });
-  if (members === 3 && (await readdir(dataDir)).length > 0) {
+  const wasEmpty = (await readdir(dataDir)).length === 0;
+  if (members === 3 && !wasEmpty) {
     throw new Error(
       `${dataDir} is not empty: members of an earlier cluster would look for each other on its ports`,
     );
   }
-  return dataDir;
+  return { path: dataDir, isTemporary: false, wasEmpty };
+}
+
+/** Removes what a failed start has left in the folder, so that the next start finds it as before. */
+async function discard({ path, isTemporary, wasEmpty }: DataFolder): Promise<void> {
+  if (!wasEmpty) return;
+  const left = isTemporary ? [path] : [1, 2, 3].map((number) => join(path, memberName(number)));
+  await Promise.all(left.map((entry) => rm(entry, { recursive: true, force: true, maxRetries: 3 })));
 }
 
 async function versionOf(binary: string): Promise<string> {

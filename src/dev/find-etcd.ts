@@ -1,5 +1,5 @@
 import { constants } from 'node:fs';
-import { access } from 'node:fs/promises';
+import { access, stat } from 'node:fs/promises';
 import { delimiter, join } from 'node:path';
 import { type EtcdSeries, fetchEtcd, unpackedEtcds } from './etcd-packages.ts';
 
@@ -8,10 +8,12 @@ type Program = 'etcd' | 'etcdctl';
 export interface FindEtcdOptions {
   /**
    * A minor version to test against. It is looked for in `.etcd/`, then fetched from the Debian release that has it. The
-   * `PATH` is ignored. Default: the version on the `PATH`, else the newest version that Debian has, else the version of
-   * this machine's own release.
+   * `PATH` is ignored. Default: the etcd on the `PATH`, else one in `.etcd/`, else the newest version that Debian has, else
+   * the version of this machine's own release.
    */
   series?: EtcdSeries | undefined;
+  /** Ends the search. Then the call rejects with the signal's reason. Default: none. */
+  signal?: AbortSignal | undefined;
 }
 
 /** There is no etcd on this machine, and none could be fetched. The message says how to get one. */
@@ -19,16 +21,19 @@ export class EtcdNotFoundError extends Error {
   override readonly name = 'EtcdNotFoundError';
   readonly code = 'ETCD_NOT_FOUND';
 
-  /** @param tried the errors of all attempts to get one. */
-  constructor(program: string, tried: readonly Error[]) {
-    const ways =
-      `Any of these helps: set ETCD_ENDPOINTS to an etcd that runs; put ${program} on the PATH ` +
-      `(Debian: apt-get install etcd-server etcd-client; macOS: brew install etcd); start Docker, for the ` +
-      `docker-compose.yml of this package.`;
+  /**
+   * @param tried the errors of all attempts to get one.
+   * @param otherWays what the caller can do besides putting the program on the `PATH`.
+   */
+  constructor(program: string, tried: readonly Error[], otherWays: string) {
+    const install = 'Debian: apt-get install etcd-server etcd-client; macOS: brew install etcd';
     const failures = tried.map(({ message }) => `\n- ${message}`).join('');
-    super(`no ${program} here. ${ways} Tried without success:${failures}`, {
-      cause: new AggregateError(tried),
-    });
+    super(
+      `no ${program} here. Put it on the PATH (${install}). ${otherWays} Tried without success:${failures}`,
+      {
+        cause: new AggregateError(tried),
+      },
+    );
   }
 }
 
@@ -61,13 +66,17 @@ export async function findHere(program: Program, series?: EtcdSeries): Promise<s
   return undefined;
 }
 
-async function find(program: Program, { series }: FindEtcdOptions): Promise<string> {
+async function find(program: Program, { series, signal }: FindEtcdOptions): Promise<string> {
   const here = await findHere(program, series);
   if (here !== undefined) return here;
   try {
-    return join(await fetchEtcd(series), program);
+    return join(await fetchEtcd(series, signal), program);
   } catch (error) {
-    throw new EtcdNotFoundError(program, [new Error(`Debian's package: ${String(error)}`, { cause: error })]);
+    signal?.throwIfAborted();
+    const tried = [new Error(`Debian's package: ${String(error)}`, { cause: error })];
+    // This function needs a program. Only provideEtcd() can use ETCD_ENDPOINTS or Docker.
+    const otherWays = 'Or call provideEtcd(), which also takes the etcd in ETCD_ENDPOINTS, or a container.';
+    throw new EtcdNotFoundError(program, tried, otherWays);
   }
 }
 
@@ -80,8 +89,10 @@ async function findOnPath(program: string): Promise<string | undefined> {
 }
 
 async function isExecutable(path: string): Promise<boolean> {
-  return access(path, constants.X_OK).then(
-    () => true,
-    () => false,
-  );
+  try {
+    await access(path, constants.X_OK);
+    return (await stat(path)).isFile(); // a folder may be entered, which is the same permission
+  } catch {
+    return false;
+  }
 }

@@ -1,12 +1,12 @@
 /**
- * A test suite campaigns and resigns many times in one process. No service does that, so the loop guard would delay it:
- * the guard's state belongs to the process, not to the objects.
+ * A test suite campaigns and resigns many times in one process. The loop guard takes that for a hot loop, and would delay the
+ * suite. New objects would not help, because the guard's state belongs to the process.
  */
 const home = globalThis as { [key: symbol]: Map<string, Map<string, unknown>> | undefined };
 
 /**
- * Resets the counts of every loop guard in this process: those of clients, and those of elections that are created from
- * now on. Use it between test cases or benchmarks only. A separate prefix for every case has the same effect.
+ * Forgets all loop guards of this process. Clients and later elections start anew. An existing `Election` keeps the guard of its
+ * campaign. Use it between test cases or benchmarks only. A separate prefix for every case has the same effect.
  */
 export function resetLoopGuards(): void {
   for (const kind of [
@@ -14,7 +14,7 @@ export function resetLoopGuards(): void {
     'single-flight',
     'new-elections',
     'reconnect-backoff',
-    'client-calls',
+    'endpoint-calls',
     'iterations',
   ])
     home[Symbol.for('etcd-election/1')]?.get(kind)?.clear();

@@ -31,8 +31,8 @@ export class PeerNetwork {
   readonly #ports = new Map<string, number>();
   readonly #servers: Server[] = [];
   readonly #open = new Set<Connection>();
-  /** Blocked directions, from a member to a member. */
-  readonly #silent = new Set<string>();
+  /** The isolated members, each with the directions that are blocked, as that member sees them. */
+  readonly #isolated = new Map<string, Set<Direction>>();
 
   /**
    * Adds a member to the network.
@@ -63,18 +63,14 @@ export class PeerNetwork {
 
   /** Blocks bytes from this member to the others (`up`), or from them to it (`down`), until {@link rejoin}. */
   isolate(member: string, direction: Direction): void {
-    for (const other of this.#ports.keys()) {
-      if (direction !== 'down') this.#silent.add(way(member, other));
-      if (direction !== 'up') this.#silent.add(way(other, member));
-    }
+    const directions = this.#isolated.get(member) ?? new Set();
+    this.#isolated.set(member, directions.add(direction));
     this.#apply();
   }
 
+  /** Ends every {@link isolate} of this member. The links to members that are still isolated stay blocked. */
   rejoin(member: string): void {
-    for (const other of this.#ports.keys()) {
-      this.#silent.delete(way(member, other));
-      this.#silent.delete(way(other, member));
-    }
+    this.#isolated.delete(member);
     this.#apply();
   }
 
@@ -120,13 +116,19 @@ export class PeerNetwork {
 
   #apply(): void {
     for (const { dialler, dialled, up, down } of this.#open) {
-      up.set({ isStalled: this.#silent.has(way(dialler, dialled)), delayMs: 0 });
-      down.set({ isStalled: this.#silent.has(way(dialled, dialler)), delayMs: 0 });
+      up.set({ isStalled: this.#isBlocked(dialler, dialled), delayMs: 0 });
+      down.set({ isStalled: this.#isBlocked(dialled, dialler), delayMs: 0 });
     }
   }
-}
 
-const way = (from: string, to: string): string => `${from} ${to}`;
+  #isBlocked(from: string, to: string): boolean {
+    const has = (member: string, direction: Direction): boolean => {
+      const directions = this.#isolated.get(member);
+      return directions?.has(direction) === true || directions?.has('both') === true;
+    };
+    return has(from, 'up') || has(to, 'down');
+  }
+}
 
 /** Reads exactly `length` bytes. Rejects if the connection ends first. */
 async function read(socket: Socket, length: number): Promise<Buffer> {

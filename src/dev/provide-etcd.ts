@@ -1,3 +1,6 @@
+import { connect } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { untilAny } from '../util/abort.ts';
 import { type ComposedEtcd, composeEtcd } from './compose.ts';
 import { type EtcdCluster, type StartEtcdOptions, startEtcd } from './etcd-server.ts';
 import { EtcdNotFoundError, findHere } from './find-etcd.ts';
@@ -22,44 +25,102 @@ export type ProvidedEtcd =
  * as in `127.0.0.1:2379`.
  *
  * @returns `undefined` if the variable is empty or not set.
- * @throws {TypeError} if one of them is not a URL.
+ * @throws {TypeError} if one of them is not a URL, or has a path.
  */
 export function findEndpoints(env: NodeJS.ProcessEnv = process.env): string[] | undefined {
   const endpoints = (env['ETCD_ENDPOINTS'] ?? '').split(',').flatMap((text) => {
     const endpoint = text.trim();
     if (endpoint === '') return [];
-    const url = /^https?:\/\//.test(endpoint) ? endpoint : `http://${endpoint}`;
-    if (!URL.canParse(url)) throw new TypeError(`ETCD_ENDPOINTS: not a URL: ${endpoint}`);
+    const bare = endpoint.replace(/\/+$/, ''); // gRPC does not understand a slash at the end
+    const url = /^https?:\/\//.test(bare) ? bare : `http://${bare}`;
+    if (!URL.canParse(url) || new URL(url).pathname !== '/')
+      throw new TypeError(`ETCD_ENDPOINTS: not a URL of etcd, such as http://127.0.0.1:2379: ${endpoint}`);
     return [url];
   });
   return endpoints.length === 0 ? undefined : endpoints;
 }
 
 /**
- * Provides an etcd from the first of these sources that works:
+ * Provides an etcd, from the first of these sources that has one. If a container does not start, the search goes on. If a
+ * process does not start, the search ends.
  *
- * 1. the etcd that `ETCD_ENDPOINTS` names (not managed);
+ * 1. the etcd that `ETCD_ENDPOINTS` names (not managed). If none of its endpoints accepts a connection within 5 s, the search ends;
  * 2. a process, from an `etcd` on the `PATH` or one fetched earlier into `.etcd/`;
  * 3. a container, from this package's docker-compose.yml, if a Docker engine answers (not managed; one member);
  * 4. a process, from Debian's package, which is fetched into `.etcd/`.
  *
- * @param options are used if a process is started.
+ * @param options are used if a process is started; `signal` ends every search.
  * @throws {EtcdNotFoundError} if no source works. Its message names the ways to get an etcd.
- * @throws {EtcdStartError} if an etcd was found but does not start.
+ * @throws {EtcdStartError} if a process does not start.
+ * @throws {unknown} the reason of the signal, if it aborts.
  */
 export async function provideEtcd(options: StartEtcdOptions = {}): Promise<ProvidedEtcd> {
   const named = findEndpoints();
-  if (named !== undefined) return unmanaged({ endpoints: named, stop: async () => {} });
+  if (named !== undefined) {
+    await untilOneAccepts(named, options.signal);
+    return unmanaged({ endpoints: named, stop: async () => {} });
+  }
   if (options.binary !== undefined || (await findHere('etcd')) !== undefined)
     return managed(await startEtcd(options));
-  const composed = await composeEtcd().catch((error: Error) => error);
+  const composed = await composeEtcd(options.signal).catch((error: Error) => error);
+  if (composed === undefined || composed instanceof Error) options.signal?.throwIfAborted();
   if (composed !== undefined && !(composed instanceof Error)) return unmanaged(composed);
   try {
     return managed(await startEtcd(options));
   } catch (error) {
     if (!(error instanceof EtcdNotFoundError)) throw error;
-    throw composed === undefined ? error : new EtcdNotFoundError('etcd', [composed, error]);
+    const tried = composed === undefined ? [error] : [composed, error];
+    throw new EtcdNotFoundError(
+      'etcd',
+      tried,
+      'Or set ETCD_ENDPOINTS to an etcd that runs. Or start Docker.',
+    );
   }
+}
+
+/** How long an etcd that is named may take to accept a connection, in milliseconds. It may just be starting. */
+const ACCEPTS_WITHIN_MS = 5_000;
+const TRY_EVERY_MS = 100;
+
+/** @throws {EtcdNotFoundError} if no endpoint accepts a connection in time. Else the user would wait long for a vague error. */
+async function untilOneAccepts(endpoints: readonly string[], stop: AbortSignal | undefined): Promise<void> {
+  const over = new AbortController();
+  const ends = [over.signal, AbortSignal.timeout(ACCEPTS_WITHIN_MS), ...(stop === undefined ? [] : [stop])];
+  try {
+    await untilAny(ends, (signal) =>
+      Promise.any(endpoints.map((endpoint) => untilAccepted(endpoint, signal))).finally(() => over.abort()),
+    );
+  } catch {
+    stop?.throwIfAborted();
+    const tried = new Error(
+      `ETCD_ENDPOINTS: ${endpoints.join(', ')} accepted no connection within ${ACCEPTS_WITHIN_MS / 1_000} s`,
+    );
+    throw new EtcdNotFoundError(
+      'etcd',
+      [tried],
+      'Then unset ETCD_ENDPOINTS. Or start the etcd that it names.',
+    );
+  }
+}
+
+async function untilAccepted(endpoint: string, signal: AbortSignal): Promise<void> {
+  while (!(await accepts(endpoint, signal))) await sleep(TRY_EVERY_MS, undefined, { signal });
+}
+
+function accepts(endpoint: string, signal: AbortSignal): Promise<boolean> {
+  const { hostname, port } = new URL(endpoint.replace(/^https?:/, 'tcp:')); // of http, URL would hide port 80
+  const socket = connect({ host: hostname.replace(/^\[|\]$/g, ''), port: Number(port || 443) }); // gRPC's default port
+  return new Promise((resolve) => {
+    const settle = (accepted: boolean): void => {
+      signal.removeEventListener('abort', giveUp);
+      socket.destroy();
+      resolve(accepted);
+    };
+    const giveUp = (): void => settle(false);
+    signal.addEventListener('abort', giveUp);
+    socket.on('error', giveUp);
+    socket.once('connect', () => settle(true));
+  });
 }
 
 function managed(cluster: EtcdCluster): ProvidedEtcd {

@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import { type Server, type Socket, connect, createServer } from 'node:net';
+import { checkNumber } from './check-number.ts';
 import { freePort } from './ports.ts';
 import { Pipe } from './proxy-pipe.ts';
 
@@ -9,12 +10,12 @@ export type Direction = 'up' | 'down' | 'both';
 export interface StartProxyOptions {
   /** The address to forward connections to: a URL (`http://127.0.0.1:2379`), or `host:port`. */
   target: string;
-  /** Port on 127.0.0.1 to listen on. Default: a free one. */
+  /** Port on 127.0.0.1 to listen on, 0 to 65,535. Default: 0, which stands for a free one. */
   port?: number | undefined;
 }
 
 /**
- * A network between a client and etcd, with faults on demand. Faults add up, and last until {@link restore}. A method that
+ * A network between a client and etcd, with faults on demand. Faults add up, and {@link restore} ends all of them. A method that
  * returns no promise takes effect before it returns.
  */
 export interface FaultyProxy extends AsyncDisposable {
@@ -33,7 +34,7 @@ export interface FaultyProxy extends AsyncDisposable {
   readonly bytesLost: number;
   /** Connections that the proxy has reset so far. */
   readonly resets: number;
-  /** Ends all connections and refuses new ones, as if the machine were off. */
+  /** Ends all connections and refuses new ones, as when the process of etcd has ended. */
   cut(): void;
   /**
    * A silent partition: connections stay open and new ones are accepted, but nothing gets through in this direction. Even
@@ -50,11 +51,16 @@ export interface FaultyProxy extends AsyncDisposable {
   /** Does the same as {@link reset}, and also resets every new connection once it is accepted and counted. */
   resetAll(): void;
   /**
-   * Forwards requests and drops replies. It resets a connection `resetAfterMs` after its first lost byte. So a client cannot
-   * know whether etcd has carried out its request. Default: 100 milliseconds, which is enough for etcd to do so.
+   * The proxy forwards requests and drops replies. It resets a connection `resetAfterMs` after its first lost byte. So a
+   * client cannot know whether etcd has carried out its request. Milliseconds, 0 to 60,000. Default: 100, which is enough for etcd.
    */
   loseReplies(options?: { resetAfterMs?: number | undefined }): void;
-  /** Ends every fault and resets connections that lost bytes. Resolves when new connections are accepted again. */
+  /**
+   * Ends every fault and resets connections that lost bytes. Resolves when new connections are accepted again, or when
+   * {@link cut} or {@link close} was called meanwhile.
+   *
+   * @throws {Error} if another process has taken the port (`EADDRINUSE`). It can be called again.
+   */
   restore(): Promise<void>;
   /** Ends the proxy and all its connections. It can be called again. */
   close(): Promise<void>;
@@ -64,10 +70,12 @@ export interface FaultyProxy extends AsyncDisposable {
  * Starts a TCP proxy on 127.0.0.1 whose network can fail.
  *
  * @throws {TypeError} if the target is not an address.
+ * @throws {RangeError} if the port is out of range.
  * @throws {Error} if the port is taken (`EADDRINUSE`).
  */
-export async function startProxy({ target, port }: StartProxyOptions): Promise<FaultyProxy> {
-  const proxy = new TcpProxy(parseTarget(target), port ?? (await freePort()));
+export async function startProxy({ target, port = 0 }: StartProxyOptions): Promise<FaultyProxy> {
+  checkNumber('port', port, 0, 65_535);
+  const proxy = new TcpProxy(parseTarget(target), port === 0 ? await freePort() : port);
   await proxy.restore();
   return proxy;
 }
@@ -104,6 +112,9 @@ const noFaults: Readonly<Faults> = {
   losesForMs: undefined,
 };
 
+/** Longest delay, in milliseconds. */
+const LONGEST_MS = 60_000;
+
 class TcpProxy implements FaultyProxy {
   readonly endpoint: string;
   readonly port: number;
@@ -116,6 +127,8 @@ class TcpProxy implements FaultyProxy {
   readonly #open = new Set<Connection>();
   #faults: Faults = { ...noFaults };
   #server: Server | undefined;
+  /** Resolves when the server listens, or is closed. */
+  #listening: Promise<void> | undefined;
 
   constructor(target: Target, port: number) {
     this.#target = target;
@@ -130,6 +143,7 @@ class TcpProxy implements FaultyProxy {
   cut(): void {
     this.#server?.close();
     this.#server = undefined;
+    this.#listening = undefined;
     for (const { client, upstream } of this.#open) {
       client.destroy();
       upstream.destroy();
@@ -149,8 +163,7 @@ class TcpProxy implements FaultyProxy {
   }
 
   slow(delayMs: number): void {
-    if (!(delayMs >= 0 && delayMs <= 60_000))
-      throw new RangeError(`delayMs must be 0 to 60000, got ${delayMs}`);
+    checkNumber('delayMs', delayMs, 0, LONGEST_MS);
     this.#faults.delayMs = delayMs;
     this.#apply();
   }
@@ -165,6 +178,7 @@ class TcpProxy implements FaultyProxy {
   }
 
   loseReplies({ resetAfterMs = 100 }: { resetAfterMs?: number | undefined } = {}): void {
+    checkNumber('resetAfterMs', resetAfterMs, 0, LONGEST_MS);
     this.#faults.losesForMs = resetAfterMs;
   }
 
@@ -172,11 +186,23 @@ class TcpProxy implements FaultyProxy {
     this.#faults = { ...noFaults };
     for (const connection of this.#open) if (connection.hasLost) this.#reset(connection);
     this.#apply();
-    if (this.#server !== undefined) return;
+    this.#listening ??= this.#listen();
+    await this.#listening;
+  }
+
+  async #listen(): Promise<void> {
     const server = createServer({ allowHalfOpen: true, noDelay: true }, (client) => this.#accept(client));
     this.#server = server;
+    const closed = new AbortController();
+    server.once('close', () => closed.abort());
     server.listen(this.port, '127.0.0.1');
-    await once(server, 'listening');
+    try {
+      await once(server, 'listening', { signal: closed.signal });
+    } catch (error) {
+      if (closed.signal.aborted) return; // by cut() or close()
+      if (this.#server === server) this.cut(); // it does not listen, so the next restore() tries again
+      throw error;
+    }
   }
 
   async close(): Promise<void> {

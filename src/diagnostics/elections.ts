@@ -1,9 +1,11 @@
-import type { ElectionHealth, ElectionStatus, GuardReport, GuardStatus } from '../index.ts';
+import type { ElectionHealth, ElectionStatus, GuardReport, GuardStatus, Term } from '../index.ts';
 
-/** The part of an `Election` that is read here. */
+/** The part of an `Election` that is used here. */
 export interface LiveElection {
   readonly name: string;
-  readonly status: ElectionStatus;
+  readonly status: Omit<ElectionStatus, 'term'> & {
+    readonly term: Pick<Term, 'fencingToken' | 'value' | 'leaseId' | 'remainingMs'> | undefined;
+  };
   health(): ElectionHealth;
   stepDown(): Promise<void>;
 }
@@ -23,7 +25,7 @@ export interface Snapshot {
   readonly electionCount: number;
   /** The first `MOST` of them, the unhealthy ones first. */
   readonly elections: readonly ElectionView[];
-  /** The `MOST` busiest guards. An election has one guard for every kind of loop. */
+  /** At most `MOST` guards: first those that have delayed rounds, then the busiest. An election has one for every kind of loop. */
   readonly guards: readonly GuardReport[];
 }
 
@@ -55,7 +57,7 @@ export function snapshotOf(source: ElectionSource): Snapshot {
   const all = source.elections().map((election) => ({ election, health: election.health() }));
   all.sort((a, b) => urgency(b.health) - urgency(a.health));
   const guards = source.guards().filter(({ rounds }) => rounds > 0);
-  guards.sort((a, b) => b.rounds - a.rounds);
+  guards.sort(byUrgency);
   return {
     at: Date.now(),
     electionCount: all.length,
@@ -63,6 +65,10 @@ export function snapshotOf(source: ElectionSource): Snapshot {
     guards: guards.slice(0, MOST),
   };
 }
+
+/** Guards that have delayed rounds come first, then the busiest. */
+export const byUrgency = (a: GuardReport, b: GuardReport): number =>
+  Number(b.holds > 0) - Number(a.holds > 0) || b.rounds - a.rounds;
 
 /** Elections that need a person's attention come first. */
 const urgency = ({ healthy, reason }: ElectionHealth): number =>

@@ -9,7 +9,7 @@ export type DiagnosticsErrorCode =
   /** The main thread did not answer in time, or the watchdog was closed before the answer. */
   | 'DIAGNOSTICS_NO_ANSWER';
 
-/** The error of every function of `etcd-election/diagnostics`. */
+/** The error of `etcd-election/diagnostics`. `captureProfile()` and `captureProcess()` also throw RangeError and TypeError. */
 export class DiagnosticsError extends Error {
   override readonly name = 'DiagnosticsError';
   readonly code: DiagnosticsErrorCode;
@@ -20,6 +20,6 @@ export class DiagnosticsError extends Error {
   }
 }
 
-/** @returns the message of a thrown value, as one line for a log or a page. */
+/** @returns the message of a thrown value. It may have several lines. */
 export const messageOf = (thrown: unknown): string =>
   thrown instanceof Error ? thrown.message : String(thrown);

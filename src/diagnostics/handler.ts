@@ -1,7 +1,7 @@
-import type { ServerResponse } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import { captureProfile } from './profile/capture-profile.ts';
 import { snapshotOf } from './elections.ts';
-import { type MountedRequest, reply } from './http/reply.ts';
+import { reply } from './http/reply.ts';
 import { ownElections } from './own-elections.ts';
 import { type Routes, routes } from './http/routes.ts';
 import { type HandlerOptions, readHandlerOptions } from './serve.ts';
@@ -9,7 +9,7 @@ import { runningHost } from './watchdog/watchdog.ts';
 
 /** Fits `http.createServer`, `app.use()` of Express and Connect, and `reply.raw` of Fastify. */
 export type DiagnosticsHandler = (
-  request: MountedRequest,
+  request: IncomingMessage,
   response: ServerResponse,
   next?: () => void,
 ) => void;
@@ -50,7 +50,7 @@ export function diagnosticsHandler(
     { token, allowedHosts },
     maxSeconds,
   );
-  // Without metrics of ours, the path belongs to the service.
+  // Without the option `metrics`, the path belongs to the service.
   const owned: Routes = (asked) =>
     metrics === undefined && asked.url.split('?', 1)[0] === '/metrics'
       ? Promise.resolve(undefined)

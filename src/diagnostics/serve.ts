@@ -4,17 +4,19 @@ import { isObject } from '../core/shown.ts';
 import { above, callback, only, optional, secret, text, whole, type Values } from '../util/option-fields.ts';
 import { DiagnosticsError } from './errors.ts';
 import { closeHost, openHost, runningHost } from './watchdog/watchdog.ts';
+import type { WorkerHost } from './watchdog/worker-host.ts';
 import { type WatchdogOptions, parseOptions } from './watchdog/watchdog-options.ts';
 
 export interface HandlerOptions {
   /**
    * Token that every path but `/healthz` requires, in `Authorization: Bearer <token>` or as the password of Basic
-   * authentication (for browsers and `go tool pprof`). At least 16 characters. Default: none is required.
+   * authentication (for browsers and `go tool pprof`). At least 16 printable ASCII characters, without spaces. Default: none is
+   * required.
    */
   token?: string | undefined;
   /**
    * Host names that a request may use, besides `localhost`, the machine's own name and any IP address. Other names are
-   * refused, because a web page could have pointed them here (DNS rebinding). Default: none.
+   * refused, because a web page could have pointed them here (DNS rebinding). Without scheme and port. Default: none.
    */
   allowedHosts?: readonly string[] | undefined;
   /** Longest profile that a request may ask for, in seconds. Default: 60. Above 0, at most 600. */
@@ -43,15 +45,24 @@ export interface DiagnosticsServer extends AsyncDisposable {
   readonly port: number;
   /** What is unavailable here, and why. */
   readonly notes: readonly string[];
-  /** Stops serving, and the watchdog too if this server started it. May be called again. */
+  /** Stops serving. The last server also stops the watchdog, unless `startWatchdog()` started it. May be called again. */
   close(): Promise<void>;
 }
 
+const isHostName = (value: unknown): boolean =>
+  typeof value === 'string' && (isIP(value) !== 0 || /^[^\s:/@[\]]+$/.test(value));
+
 const handlerShape = {
-  token: secret(text(16, undefined)),
+  // A request cannot send any other: with a line break at the end, as a file has it, every request would get 401.
+  token: secret(
+    optional<string>(
+      'at least 16 printable ASCII characters, without spaces',
+      (value) => typeof value === 'string' && /^[\x21-\x7e]{16,}$/.test(value),
+    ),
+  ),
   allowedHosts: optional<readonly string[]>(
-    'an array of names',
-    (value) => Array.isArray(value) && value.every((name) => typeof name === 'string' && name !== ''),
+    'an array of host names, without scheme and port',
+    (value) => Array.isArray(value) && value.every(isHostName),
   ),
   maxSeconds: above(0, 600, 60),
   metrics: callback<() => string | Promise<string>>(),
@@ -76,8 +87,9 @@ const withOwnName = <T extends Pick<Values<typeof handlerFields>, 'allowedHosts'
  * watchdog's worker, so **it answers while the main thread spins**. Begin at `/debug/pprof/`. It does not keep the process
  * alive.
  *
- * @throws {DiagnosticsError} DIAGNOSTICS_INVALID if an option is not valid, for example an address that is not loopback
- *   without a token; DIAGNOSTICS_UNAVAILABLE if the port is not available, or no worker can be started.
+ * @throws {DiagnosticsError} DIAGNOSTICS_INVALID if an option is not valid, or if `token` is missing and the address is not
+ *   loopback; DIAGNOSTICS_UNAVAILABLE if the port is not available, or no worker can be started; DIAGNOSTICS_NO_ANSWER if
+ *   the worker ends before it answers.
  */
 export async function serveDiagnostics(options: ServeOptions = {}): Promise<DiagnosticsServer> {
   const { port, host, token, allowedHosts, maxSeconds, metrics, watchdog } = withOwnName(
@@ -97,18 +109,24 @@ export async function serveDiagnostics(options: ServeOptions = {}): Promise<Diag
     );
   }
   const worker = shared ?? openHost(watchdog ?? {});
-  const close = async (): Promise<void> => (shared === undefined ? closeHost(worker) : worker.unserve());
-  worker.metrics = metrics;
+  worker.users++;
   try {
     const hosts = [...allowedHosts, host.toLowerCase()];
-    const settings = { host, token, allowedHosts: hosts, maxSeconds, hasMetrics: metrics !== undefined };
-    const bound = await worker.serve({ ...settings, port });
+    const opened = await worker.serve({ host, token, allowedHosts: hosts, maxSeconds, port }, metrics);
+    const bound = opened.port;
+    let closed: Promise<void> | undefined;
+    const close = (): Promise<void> => (closed ??= worker.unserve(opened.server).then(() => leave(worker)));
     const url = `http://${isIP(host) === 6 ? `[${host}]` : host}:${bound}`;
     return { url, port: bound, notes: worker.notes, close, [Symbol.asyncDispose]: close };
   } catch (error) {
-    if (shared === undefined) await closeHost(worker);
+    await leave(worker);
     throw error;
   }
+}
+
+/** The last user closes the host. A host of `startWatchdog()` has one more, and is closed by its own `close()`. */
+async function leave(worker: WorkerHost): Promise<void> {
+  if (--worker.users === 0) await closeHost(worker);
 }
 
 /** @throws {DiagnosticsError} DIAGNOSTICS_INVALID, naming the option and what was expected. */

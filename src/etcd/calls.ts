@@ -6,20 +6,27 @@ import { clock } from '../util/clock.ts';
 import { EtcdError, isTokenRefused, type GrpcStatus } from './etcd-error.ts';
 import { hedged } from './hedge.ts';
 import { Host } from './host.ts';
-import { limited, type Limits } from './limited.ts';
+import { limited, type TimeLimits } from './limited.ts';
 import { Members, type HostEvent } from './members.ts';
-import { Tokens } from './token.ts';
+import { NEW_TOKENS, Tokens } from './token.ts';
 import { askOnce, type Invoke } from './unary.ts';
+import type { Use } from './uses.ts';
 
 /** How long fetching a token may take, in milliseconds. etcd needs 50 ms or more to check a password. */
 const TOKEN_WITHIN_MS = 2_500;
 
-export const leftOf = ({ dueAtMs, signal }: Pick<How, 'dueAtMs' | 'signal'>): Limits => ({
+export const leftOf = ({ dueAtMs, signal }: Pick<How, 'dueAtMs' | 'signal'>): TimeLimits => ({
   withinMs: Math.max(0, dueAtMs - clock.now()),
   signal,
 });
 
-/** Limits of a call, or of the call that fetches the token for others. */
+/**
+ * A group of calls. A call waits for a free place only behind calls of its own lane. `lease`: grants, revocations and confirmations. `queue`: candidate keys, and
+ * reads of the library. `shared`: transactions for several elections. `settle`: finding out whether a write happened. `caller`: calls of the application.
+ */
+export type Lane = 'lease' | 'queue' | 'shared' | 'settle' | 'caller';
+
+/** Options of a call, including the call that fetches a token for other calls. */
 export interface Asking {
   readonly signal?: AbortSignal | undefined;
   /** Whether another host is asked too while the first does not answer. Only for calls that are safe to repeat. */
@@ -27,8 +34,8 @@ export interface Asking {
   /** A host to skip if there is another one that is not suspect. */
   readonly avoid?: Host | undefined;
   readonly isAnonymous?: boolean | undefined;
-  /** Calls of the application have the lane `caller`. They do not dial a host that could not be reached. */
-  readonly lane?: string | undefined;
+  /** Calls of the application have the lane `caller`. They do not dial a host that could not be reached, and leave an unfit member only after some seconds. */
+  readonly lane?: Lane | undefined;
 }
 
 interface How extends Pick<Asking, 'signal' | 'avoid' | 'isAnonymous' | 'lane'> {
@@ -43,9 +50,17 @@ interface How extends Pick<Asking, 'signal' | 'avoid' | 'isAnonymous' | 'lane'> 
 export class Calls {
   readonly members: Members;
   readonly #tokens: Tokens;
+  readonly #beginUse: () => Use;
 
-  constructor(client: Etcd3, addresses: readonly string[], tell: (event: HostEvent) => void) {
+  /** @param beginUse keeps the connections open until the returned use ends. */
+  constructor(
+    client: Etcd3,
+    addresses: readonly string[],
+    tell: (event: HostEvent) => void,
+    beginUse: () => Use,
+  ) {
     this.#tokens = new Tokens(client);
+    this.#beginUse = beginUse;
     this.members = new Members(
       addresses.map((address) => new Host(client, address)),
       {
@@ -74,7 +89,8 @@ export class Calls {
       if (host === undefined)
         throw last ?? new EtcdError('unavailable', `${what}: all hosts are being asked already`, false);
       how.asked.add(host);
-      if (how.lane !== 'caller') host.dialAgain();
+      if (how.lane === 'caller') host.dialAgainSlowly();
+      else host.dialAgain();
       try {
         const reason = how.lane === 'caller' ? host.justUnreachable : undefined;
         if (reason !== undefined) throw new EtcdError('unavailable', `${what}: ${reason}`, false);
@@ -89,15 +105,17 @@ export class Calls {
     }
   }
 
-  /** If etcd no longer accepts the token, fetches a new one, once. A call that may have had an effect is not sent again. */
+  /** If etcd no longer accepts the token, fetches a new one. A call that may have had an effect is not sent again. */
   async #askHost<T>(host: Host, what: string, invoke: Invoke<T>, how: How): Promise<T> {
-    const token = how.isAnonymous === true ? undefined : await this.tokenFor(what, how);
-    try {
-      return await this.#send(host, what, invoke, how, token);
-    } catch (fault) {
-      const isSure = fault instanceof EtcdError && !fault.mayHaveHappened;
-      if (!isSure || token === undefined || this.#tokens.current === token) throw fault;
-      return await this.#send(host, what, invoke, how, await this.tokenFor(what, how));
+    for (let left = NEW_TOKENS; ; left--) {
+      const token = how.isAnonymous === true ? undefined : await this.tokenFor(what, how);
+      try {
+        return await this.#send(host, what, invoke, how, token);
+      } catch (fault) {
+        const isSure = fault instanceof EtcdError && !fault.mayHaveHappened;
+        const isReplaced = token !== undefined && this.#tokens.current !== token;
+        if (left === 0 || !isSure || !isReplaced) throw fault;
+      }
     }
   }
 
@@ -117,26 +135,26 @@ export class Calls {
         token,
         withinMs: Math.max(0, dueAtMs - sentAtMs),
         signal,
-        patienceMs: () => this.members.choice.patienceMs(host),
+        patienceMs: () => this.members.selector.patienceMs(host),
         onSilent: () => {
-          this.members.choice.suspect(host, 'no answer');
+          this.members.selector.suspect(host, 'no answer');
           onSilent();
         },
         onTimeout: () => {
           // Nothing has come on the connection since the call was sent: it may be half open.
           const waitedMs = clock.now() - sentAtMs;
-          if (this.members.choice.heardAtMs(host) < sentAtMs && host.ageMs >= waitedMs) host.dropSilent();
+          if (this.members.selector.heardAtMs(host) < sentAtMs && host.ageMs >= waitedMs) host.dropSilent();
           this.#tokens.unanswered(token, sentAtMs);
         },
         onMessage: (message) => this.members.complaint(host, message),
         onFailure: (status) => this.failed(host, status, token),
       });
-      this.#tokens.taken(token);
-      if (isProbe === true) this.members.choice.heard(host);
-      else this.members.choice.answered(host);
+      this.#tokens.accepted(token);
+      if (isProbe === true) this.members.selector.heard(host);
+      else this.members.selector.answered(host);
       return answer;
     } catch (fault) {
-      if (isProbe !== true) await this.members.doubt(host, what, fault);
+      if (isProbe !== true) await this.members.verifyError(host, what, fault);
       throw fault;
     }
   }
@@ -176,14 +194,24 @@ export class Calls {
     { dueAtMs, signal, lane }: Pick<How, 'dueAtMs' | 'signal' | 'lane'>,
   ): Promise<string | undefined> {
     if (!this.#tokens.isMissing) return this.#tokens.current;
-    const fetching = this.#tokens.get((credentials) =>
-      this.ask(
-        'authenticate',
-        (client, options) => client.auth.authenticate(credentials, options),
-        clock.now() + TOKEN_WITHIN_MS,
-        { isHedged: true, isAnonymous: true, lane },
-      ).then(({ token }) => token, tokenIfSwitchedOff),
-    );
+    const fetching = this.#tokens
+      .get((credentials) => {
+        const use = this.#beginUse(); // it may outlast the call that needs the token
+        return this.ask(
+          'authenticate',
+          (client, options) => client.auth.authenticate(credentials, options),
+          clock.now() + TOKEN_WITHIN_MS,
+          { isHedged: true, isAnonymous: true, lane },
+        )
+          .then(({ token }) => token, tokenIfSwitchedOff)
+          .finally(use.end);
+      })
+      .catch((fault: unknown) => {
+        // The call itself was not sent.
+        throw fault instanceof EtcdError
+          ? new EtcdError(fault.kind, fault.message, false, { cause: fault })
+          : fault;
+      });
     await limited(what, fetching, leftOf({ dueAtMs, signal }));
     return this.#tokens.current;
   }

@@ -26,7 +26,7 @@ export class Cluster<Host> {
   readonly #without = new Set<Host>();
   #pin: Pin | undefined;
   #oursAtMs = 0;
-  #isPolling = false;
+  #isRollCall = false;
 
   constructor(hosts: readonly Host[], tell: (event: ClusterEvent<Host>) => void) {
     this.#hosts = hosts;
@@ -43,7 +43,7 @@ export class Cluster<Host> {
     return this.#pin?.isByMajority === true;
   }
 
-  /** Whether the host's last answer came from another cluster, or its cluster is unknown. */
+  /** Whether the host has named another cluster than ours, or has named one while ours is undecided. */
   isForeign(host: Host): boolean {
     const said = this.#said.get(host);
     return said !== undefined && said !== this.#pin?.clusterId;
@@ -51,22 +51,27 @@ export class Cluster<Host> {
 
   /** Says, for an error message, why a foreign host does not count. */
   complaintOf(host: Host, address: string): string {
-    const said = this.#said.get(host);
+    const said = this.#said.get(host) ?? 'unknown';
     return this.id === undefined
-      ? `${address} belongs to cluster ${hex(said)}, others do not, and no cluster has the majority of the configured hosts`
-      : `${address} belongs to another etcd cluster (${hex(said)}; ours is ${hex(this.id)}), its answer counts for nothing`;
+      ? `${address} belongs to cluster ${said}, others do not, and no cluster has the majority of the configured hosts`
+      : `${address} belongs to another etcd cluster (${said}; ours is ${this.id}); its answers do not count`;
   }
 
   /** The error message if no host belongs to our cluster. */
   get complaint(): string {
-    const ids = [...new Set(this.#said.values())].map(hex).join(', ');
+    const ids = [...new Set(this.#said.values())].join(', ');
     return this.id === undefined
       ? `the configured hosts belong to different etcd clusters (${ids}), and none has the majority`
-      : `every configured host belongs to another etcd cluster (${ids}; ours is ${hex(this.id)})`;
+      : `every configured host belongs to another etcd cluster (${ids}; ours is ${this.id})`;
   }
 
   isKnown(host: Host): boolean {
     return this.#said.has(host) || this.#without.has(host);
+  }
+
+  /** Whether the last answer of some host carried no cluster ID. */
+  get hasAnonymous(): boolean {
+    return this.#without.size > 0;
   }
 
   /** Records the cluster ID of an answer. @returns whether the answer counts. */
@@ -83,9 +88,9 @@ export class Cluster<Host> {
     return isOurs;
   }
 
-  /** Sets whether all hosts are being asked. While they are, only a majority decides. */
-  poll(isPolling: boolean): void {
-    this.#isPolling = isPolling;
+  /** Says whether a roll call is under way. Meanwhile only a majority decides. */
+  rollCall(isRollCall: boolean): void {
+    this.#isRollCall = isRollCall;
     this.#decide();
   }
 
@@ -93,10 +98,10 @@ export class Cluster<Host> {
     const before = this.#pin;
     const said = this.#hosts.map((host) => this.#said.get(host));
     const isQuiet = clock.now() - this.#oursAtMs >= QUIET_MS;
-    this.#pin = voteOf(said, before, { isPolling: this.#isPolling, isQuiet });
+    this.#pin = voteOf(said, before, { isRollCall: this.#isRollCall, isQuiet });
     if (before !== undefined && this.#pin !== undefined && before.clusterId !== this.#pin.clusterId)
       this.#tell({ type: 'moved', from: before.clusterId, to: this.#pin.clusterId });
-    if (this.#pin !== undefined || !this.#isPolling) for (const host of this.#hosts) this.#tellOnce(host);
+    if (this.#pin !== undefined || !this.#isRollCall) for (const host of this.#hosts) this.#tellOnce(host);
   }
 
   #tellOnce(host: Host): void {
@@ -108,7 +113,3 @@ export class Cluster<Host> {
     }
   }
 }
-
-/** A cluster ID in hexadecimal, as etcdctl shows it. */
-const hex = (clusterId: string | undefined): string =>
-  clusterId === undefined ? 'unknown' : BigInt(clusterId).toString(16);

@@ -1,9 +1,9 @@
 /**
- * Confirms a renewal by one linearizable read, on another host if there is one. The read shows whether etcd's present leader
+ * Confirms a renewal by a linearizable read, on another host if there is one. The read shows whether etcd's present leader
  * knows the renewal, and whether our key still exists.
  */
 import { verdictOf } from '../core/renewal-check.ts';
-import type { Candidate } from '../core/candidate-queue.ts';
+import type { QueuedCandidate } from '../core/candidate-queue.ts';
 import { candidateOf } from './election-keys.ts';
 import { EtcdError } from './etcd-error.ts';
 import type { CallLimits, Host, EtcdTransport } from './transport.ts';
@@ -12,7 +12,7 @@ import type { CallLimits, Host, EtcdTransport } from './transport.ts';
 export interface OwnKey {
   readonly key: string;
   /** Takes the candidate that was found under the key, and the revision of the read. */
-  onRead(found: Candidate | undefined, revision: bigint): void;
+  onRead(found: QueuedCandidate | undefined, revision: bigint): void;
 }
 
 /** The facts from the answer to a renewal. */

@@ -1,12 +1,12 @@
 /**
- * Our key in the queue of an election: enter, proclaim, release; and the queue itself.
+ * Creates, changes and deletes our key in the queue of an election, and reads the queue.
  *
- * Keys are `<prefix><name>/<lease ID in hex>` with the value as plain bytes, as Go's `concurrency.Election` lays
- * them out: `etcdctl elect -l <prefix><name>` shows our leader, and theirs queue with ours.
+ * Keys are `<prefix><name>/<lease ID in hex>`, and the value is plain bytes. Go's `concurrency.Election` uses the same layout. So
+ * `etcdctl elect -l <prefix><name>` shows our leader, and its candidates share the queue with ours.
  */
 import type { ICompare, IKeyValue, IRangeRequest, IRangeResponse, IRequestOp } from 'etcd3';
 import type { Candidacy } from '../core/campaign-state.ts';
-import { byAge, QueuedCandidate, type Candidate } from '../core/candidate-queue.ts';
+import { byAge, CandidateRecord, type QueuedCandidate } from '../core/candidate-queue.ts';
 import { SHOWN } from '../core/queue-part.ts';
 import { clock } from '../util/clock.ts';
 import { EtcdError, isTooLarge } from './etcd-error.ts';
@@ -15,47 +15,47 @@ import type { CallLimits, EtcdTransport } from './transport.ts';
 /** The candidates of an election at one revision. */
 export interface Snapshot {
   readonly revision: bigint;
-  readonly candidates: readonly Candidate[];
+  readonly candidates: readonly QueuedCandidate[];
 }
 
-/** Those that are not shown stand between the others and ours, which is the last. */
+/** The queue after we entered. Our candidate is the last. The hidden candidates stand directly before it. */
 export interface Entry extends Snapshot {
-  /** How many candidates are not shown. */
+  /** How many candidates the answer leaves out. */
   readonly hidden: number;
   readonly candidacy: Candidacy;
 }
 
-/** Everything that a candidate of this election can be stored under. */
+/** The prefix of all candidate keys of this election. */
 export const electionPrefix = (prefix: string, name: string): string => `${prefix}${name}/`;
 
-export const candidateKey = (electionKeys: string, leaseId: string): string =>
-  `${electionKeys}${BigInt(leaseId).toString(16)}`;
+export const candidateKey = (keyPrefix: string, leaseId: string): string =>
+  `${keyPrefix}${BigInt(leaseId).toString(16)}`;
 
-/** First key behind all that begin with this prefix, which ends in `/`. */
-export const endOf = (electionKeys: string): Buffer => Buffer.from(`${electionKeys.slice(0, -1)}0`);
+/** The first key after all keys with this prefix, which ends in `/`. */
+export const endOf = (keyPrefix: string): Buffer => Buffer.from(`${keyPrefix.slice(0, -1)}0`);
 
-/** A candidacy to be: its key under our lease, and what it announces. */
+/** A request to enter an election: the lease of the key, and the value that it announces. */
 export interface Entrant {
-  readonly electionKeys: string;
+  readonly keyPrefix: string;
   readonly leaseId: string;
   readonly value: string;
 }
 
-/** Enters beside others in one transaction; undefined if there are none. @throws {EtcdError} */
-export type EnterTogether = (entrant: Entrant) => Promise<Together<Entry>> | undefined;
+/** Enters together with other elections in one transaction. @returns undefined if it must be sent alone. @throws {EtcdError} */
+export type EnterTogether = (entrant: Entrant) => Promise<BatchOutcome<Entry>> | undefined;
 
 /**
- * What one transaction for many did for one of them. `alone`: nothing, so it is to be sent alone. `unseen`: it was done,
- * but the answer was too large to be read.
+ * The result of one request in a batch. `alone`: nothing happened, so send it alone. `unseen`: etcd applied it, but the answer
+ * was too large to be read.
  */
-export type Together<R> = { readonly done: R } | 'alone' | 'unseen';
+export type BatchOutcome<R> = { readonly done: R } | 'alone' | 'unseen';
 
 /**
- * Puts our key and reads the first of the queue, in one transaction. The creation revision is that of this very put, so it was
- * never a fencing token before. A key of ours that stands already is deleted first, whatever brought it there: an earlier try
- * whose answer was lost, a release that did not arrive, or a snapshot that etcd was restored from.
+ * Puts our key and reads the first candidates, in one transaction. The creation revision is that of this put, so it was never a
+ * fencing token before. If our key already exists, it is deleted first. It may come from an earlier try whose answer was lost,
+ * from a release that did not arrive, or from a snapshot that etcd was restored from.
  *
- * @param together tried first, once.
+ * @param together enters together with others. Tried first, once.
  * @throws {EtcdError}
  */
 export async function enter(
@@ -64,35 +64,36 @@ export async function enter(
   limits: CallLimits,
   together?: EnterTogether,
 ): Promise<Entry> {
-  const { electionKeys } = entrant;
+  const { keyPrefix } = entrant;
   const first = (await together?.(entrant)) ?? 'alone';
   if (typeof first === 'object') return first.done;
   let mayStand = first === 'unseen';
   let keysOnly = false;
   for (let attempt = 1; attempt <= ENTER_ATTEMPTS; attempt++) {
-    const answer: Answer | undefined = await putIfAbsent(transport, entrant, keysOnly, limits).catch(
+    const answer: PutOutcome | undefined = await putIfAbsent(transport, entrant, keysOnly, limits).catch(
       (error: unknown) => {
         if (!isTooLarge(error) || keysOnly) throw mayStand ? asApplied(error) : error;
         return undefined;
       },
     );
-    // It was applied all the same: the next try finds our key.
+    // etcd applied the transaction although the answer was too large. The next try finds our key.
     keysOnly ||= answer === undefined;
     mayStand ||= answer === undefined;
     if (answer === undefined) continue;
     if (answer.isPut) return answer.entry;
-    mayStand = true; // until the release is acknowledged; then it does no harm to look for the key
-    await release(transport, answer.found, limits).catch((error: unknown) => {
+    // Our key exists until the release is acknowledged. A needless search for it later does no harm.
+    mayStand = true;
+    await release(transport, answer.found, limits, 'delete our old key').catch((error: unknown) => {
       throw asApplied(error);
     });
   }
-  throw new EtcdError('unavailable', `enter ${electionKeys}: our key is put there by somebody else`, false);
+  throw new EtcdError('unavailable', `enter ${keyPrefix}: another writer keeps creating our key`, mayStand);
 }
 
 /**
- * Enters elections that are not the same, in one transaction.
+ * Enters several different elections in one transaction.
  *
- * @returns the entries, in order; undefined if a key stands already, and nothing was put.
+ * @returns the entries, in order; undefined if one of the keys already exists. Then nothing was put.
  * @throws {EtcdError}
  */
 export async function enterAll(
@@ -103,8 +104,8 @@ export async function enterAll(
   const request = {
     compare: entrants.map(absent),
     success: entrants.flatMap((entrant) => [
-      putOf(entrant),
-      { request_range: queueOf(entrant.electionKeys, false, SHOWN) },
+      candidatePut(entrant),
+      { request_range: queueOf(entrant.keyPrefix, false, SHOWN) },
     ]),
   };
   const answer = await transport.unary(
@@ -118,19 +119,18 @@ export async function enterAll(
   );
 }
 
-/** Our key is put now, or was found there. */
-type Answer =
+/** The result of one try: our key was put, or an existing key was found. */
+type PutOutcome =
   { readonly isPut: true; readonly entry: Entry } | { readonly isPut: false; readonly found: Candidacy };
 
-/** An answer that was too large, what we find then or at first, and what a try that was not answered puts there late. */
+/** How often entering is tried. Large answers and existing keys each cost one try. */
 const ENTER_ATTEMPTS = 4;
 
-const absent = ({ electionKeys, leaseId }: Entrant): ICompare =>
-  createdAt(candidateKey(electionKeys, leaseId), 0n);
+const absent = ({ keyPrefix, leaseId }: Entrant): ICompare => createdAt(candidateKey(keyPrefix, leaseId), 0n);
 
-const putOf = ({ electionKeys, leaseId, value }: Entrant): IRequestOp => ({
+const candidatePut = ({ keyPrefix, leaseId, value }: Entrant): IRequestOp => ({
   request_put: {
-    key: Buffer.from(candidateKey(electionKeys, leaseId)),
+    key: Buffer.from(candidateKey(keyPrefix, leaseId)),
     value: Buffer.from(value),
     lease: leaseId,
   },
@@ -141,16 +141,16 @@ async function putIfAbsent(
   entrant: Entrant,
   keysOnly: boolean,
   limits: CallLimits,
-): Promise<Answer> {
-  const { electionKeys, leaseId } = entrant;
-  const key = candidateKey(electionKeys, leaseId);
+): Promise<PutOutcome> {
+  const { keyPrefix, leaseId } = entrant;
+  const key = candidateKey(keyPrefix, leaseId);
   const request = {
     compare: [absent(entrant)],
-    success: [putOf(entrant), { request_range: queueOf(electionKeys, keysOnly, SHOWN) }],
+    success: [candidatePut(entrant), { request_range: queueOf(keyPrefix, keysOnly, SHOWN) }],
     failure: [{ request_range: { key: Buffer.from(key) } }],
   };
   const answer = await transport.unary(
-    `enter ${electionKeys}`,
+    `enter ${keyPrefix}`,
     (client, options) => client.kv.txn(request, options),
     { ...limits, proves: 'revision-and-term' },
   );
@@ -161,30 +161,30 @@ async function putIfAbsent(
 }
 
 /** The revision of the transaction is the creation revision of the key that it put. */
-function entryOf({ electionKeys, leaseId, value }: Entrant, range: IRangeResponse, revision: string): Entry {
-  const key = candidateKey(electionKeys, leaseId);
-  const snapshot = snapshotOf(electionKeys, range, revision);
+function entryOf({ keyPrefix, leaseId, value }: Entrant, range: IRangeResponse, revision: string): Entry {
+  const key = candidateKey(keyPrefix, leaseId);
+  const snapshot = snapshotOf(keyPrefix, range, revision);
   const candidacy = { key, leaseId, createRevision: snapshot.revision };
   const left = Number(range.count) - range.kvs.length;
   if (left <= 0) return { ...snapshot, hidden: 0, candidacy };
-  const own = new QueuedCandidate({ key, value, fencingToken: snapshot.revision, leaseId });
+  const own = new CandidateRecord({ key, value, fencingToken: snapshot.revision, leaseId });
   return { ...snapshot, candidates: [...snapshot.candidates, own], hidden: left - 1, candidacy };
 }
 
-/** The queue as etcd has it now: a linearizable read. */
+/** Reads the present queue, by a linearizable read. */
 export async function readQueue(
   transport: EtcdTransport,
-  electionKeys: string,
+  keyPrefix: string,
   limits: CallLimits,
 ): Promise<Snapshot> {
   const answer = await unlessTooLarge((keysOnly) =>
     transport.unary(
-      `read ${electionKeys}`,
-      (client, options) => client.kv.range(queueOf(electionKeys, keysOnly), options),
+      `read ${keyPrefix}`,
+      (client, options) => client.kv.range(queueOf(keyPrefix, keysOnly), options),
       { ...limits, isHedged: true, proves: 'revision' },
     ),
   );
-  return snapshotOf(electionKeys, answer, answer.header.revision);
+  return snapshotOf(keyPrefix, answer, answer.header.revision);
 }
 
 /** Announces another value under our key. @returns false if the key is no longer ours. */
@@ -202,7 +202,7 @@ export async function proclaim(
     },
   };
   const answer = await transport.unary(
-    `proclaim under ${candidacy.key}`,
+    'announce the value',
     (client, options) =>
       client.kv.txn(
         { compare: [createdAt(candidacy.key, candidacy.createRevision)], success: [put] },
@@ -218,14 +218,22 @@ export async function release(
   transport: EtcdTransport,
   candidacy: Candidacy,
   limits: CallLimits,
+  what = 'delete our key',
 ): Promise<void> {
-  await deleteIf(transport, candidacy.key, createdAt(candidacy.key, candidacy.createRevision), limits);
+  const { key, createRevision } = candidacy;
+  const remove: IRequestOp = { request_delete_range: { key: Buffer.from(key) } };
+  await transport.unary(
+    `${what} ${key}`,
+    (client, options) =>
+      client.kv.txn({ compare: [createdAt(key, createRevision)], success: [remove] }, options),
+    { ...limits, isHedged: true },
+  );
 }
 
 /**
- * Deletes keys of ours, only if each is still the one that we created.
+ * Deletes our keys, only if all are still the ones that we created.
  *
- * @returns undefined if one is not, and nothing was deleted.
+ * @returns undefined if one is not. Then nothing was deleted.
  * @throws {EtcdError}
  */
 export async function releaseAll(
@@ -238,7 +246,7 @@ export async function releaseAll(
     success: candidacies.map(({ key }) => ({ request_delete_range: { key: Buffer.from(key) } })),
   };
   const answer = await transport.unary(
-    `release ${candidacies.length} keys`,
+    `delete ${candidacies.length} keys of ours`,
     (client, options) => client.kv.txn(request, options),
     { ...limits, isHedged: true },
   );
@@ -246,19 +254,19 @@ export async function releaseAll(
 }
 
 /**
- * Finds a key that may have been put by a call whose answer we never saw, and deletes exactly that one. Both calls
- * together take no longer than the limit of one.
+ * Finds a key that a call may have put although its answer was lost, and deletes exactly that one. Both calls together take at
+ * most the limit of one call.
  *
- * @param isStillOwed asked between the two: our next candidacy stands under the same key.
+ * @param isStillPending is asked before the delete. A new candidacy may use the same key by then.
  */
 export async function releaseUnconfirmed(
   transport: EtcdTransport,
-  electionKeys: string,
+  keyPrefix: string,
   leaseId: string,
   limits: CallLimits,
   isStillPending: () => boolean,
 ): Promise<void> {
-  const key = candidateKey(electionKeys, leaseId);
+  const key = candidateKey(keyPrefix, leaseId);
   const dueAtMs = clock.now() + limits.withinMs;
   const { kvs } = await transport.unary(
     `look for ${key}`,
@@ -271,12 +279,12 @@ export async function releaseUnconfirmed(
   await release(transport, candidacy, { ...limits, withinMs: Math.max(0, dueAtMs - clock.now()) });
 }
 
-/** The longest value that a candidate may announce, and that is kept of a foreign one, in bytes. */
+/** The longest value that a candidate may announce, in bytes. Longer values of other clients are cut to this. */
 export const LONGEST_VALUE_BYTES: number = 16 * 1024;
 
-/** A key's value as a person reads it: bytes that are no UTF-8 are shown as U+FFFD. */
-export function candidateOf(kv: IKeyValue): Candidate {
-  return new QueuedCandidate({
+/** The candidate of a key. Bytes of its value that are not UTF-8 are shown as U+FFFD. */
+export function candidateOf(kv: IKeyValue): QueuedCandidate {
+  return new CandidateRecord({
     key: kv.key.toString(),
     value: kv.value.toString('utf8', 0, LONGEST_VALUE_BYTES),
     fencingToken: BigInt(kv.create_revision),
@@ -284,11 +292,11 @@ export function candidateOf(kv: IKeyValue): Candidate {
   });
 }
 
-/** Keys further down (`p/q/…` under `p/`) belong to another election. */
-export const isCandidateKey = (electionKeys: string, key: string): boolean =>
-  key.startsWith(electionKeys) && !key.includes('/', electionKeys.length);
+/** Whether the key is a candidate of this election. Keys of nested elections (`p/q/…` under `p/`) are not. */
+export const isCandidateKey = (keyPrefix: string, key: string): boolean =>
+  key.startsWith(keyPrefix) && !key.includes('/', keyPrefix.length);
 
-/** Holds while the key is the one that was created at this revision. */
+/** The condition that the key was created at this revision, and not deleted since. */
 export const createdAt = (key: string, revision: bigint): ICompare => ({
   key: Buffer.from(key),
   target: 'Create',
@@ -296,7 +304,7 @@ export const createdAt = (key: string, revision: bigint): ICompare => ({
   create_revision: revision.toString(),
 });
 
-/** gRPC takes messages of 4 MB: where foreign keys fill the prefix with more, we do without their values. */
+/** Reads with values. If the answer is too large, reads the keys only: gRPC limits answers to 4 MB. */
 export async function unlessTooLarge<T>(read: (keysOnly: boolean) => Promise<T>): Promise<T> {
   try {
     return await read(false);
@@ -306,7 +314,7 @@ export async function unlessTooLarge<T>(read: (keysOnly: boolean) => Promise<T>)
   return await read(true);
 }
 
-/** An earlier try was answered: what it did stands, even if the next one was never sent. */
+/** An earlier try may have created our key. So the error says that the call may have happened. */
 const asApplied = (error: unknown): unknown =>
   error instanceof EtcdError ? new EtcdError(error.kind, error.message, true, { cause: error }) : error;
 
@@ -314,37 +322,23 @@ type QueueRange = Required<
   Pick<IRangeRequest, 'key' | 'range_end' | 'keys_only' | 'limit' | 'sort_target' | 'sort_order'>
 >;
 
-/** @param limit the first so many. Default: all. */
-export const queueOf = (electionKeys: string, keysOnly: boolean, limit = 0): QueueRange =>
+/** @param limit how many of the first keys to read. Default: all. */
+export const queueOf = (keyPrefix: string, keysOnly: boolean, limit = 0): QueueRange =>
   ({
     keys_only: keysOnly,
     limit: limit.toString(),
-    key: Buffer.from(electionKeys),
-    range_end: endOf(electionKeys),
+    key: Buffer.from(keyPrefix),
+    range_end: endOf(keyPrefix),
     sort_target: 'Create',
     sort_order: 'Ascend',
   }) as const;
 
-function snapshotOf(electionKeys: string, range: IRangeResponse, revision: string): Snapshot {
+function snapshotOf(keyPrefix: string, range: IRangeResponse, revision: string): Snapshot {
   return {
     revision: BigInt(revision),
     candidates: range.kvs
       .map(candidateOf)
-      .filter(({ key }) => isCandidateKey(electionKeys, key))
+      .filter(({ key }) => isCandidateKey(keyPrefix, key))
       .sort(byAge),
   };
-}
-
-async function deleteIf(
-  transport: EtcdTransport,
-  key: string,
-  compare: ICompare,
-  limits: CallLimits,
-): Promise<void> {
-  const remove: IRequestOp = { request_delete_range: { key: Buffer.from(key) } };
-  await transport.unary(
-    `release ${key}`,
-    (client, options) => client.kv.txn({ compare: [compare], success: [remove] }, options),
-    { ...limits, isHedged: true },
-  );
 }

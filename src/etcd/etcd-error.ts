@@ -1,7 +1,8 @@
 /**
  * Sorts the errors of etcd, the network and etcd3 into the few kinds that the library handles differently.
  *
- * Only errors of etcd itself are final. Gateways and proxies use the same codes; their errors count as outages.
+ * Of the errors that arrive as answers, only etcd's own are final. Gateways and proxies use the same codes; their errors count as
+ * outages.
  */
 
 import { plainCauseWithCertificate } from '../core/plain-cause.ts';
@@ -13,7 +14,7 @@ export type EtcdErrorKind =
   | 'refused'
   /** The user closed the client. */
   | 'client-closed'
-  /** etcd does not know the lease, or no longer. */
+  /** etcd does not have the lease: it never existed, or is gone. */
   | 'lease-gone'
   /** The requested revision has been compacted. */
   | 'compacted'
@@ -53,13 +54,13 @@ export const isTokenRefused = (said: string): boolean =>
 /** The gRPC codes INVALID_ARGUMENT and PERMISSION_DENIED. */
 const REFUSED = new Set([3, 7]);
 
-/** The beginning of every error of etcd itself, in the supported releases. */
+/** The beginning of etcd's own errors, in the supported releases. At least "raft proposal dropped" comes without it. */
 const BY_ETCD = /^etcdserver: /;
 
 /** Whether the error comes from the member itself, not from something on the way to it. */
 export const isByEtcd = (status: GrpcStatus): boolean => BY_ETCD.test(status.details);
 
-/** Whether this member cannot serve us because it is a learner or has no leader. Another member may. */
+/** Whether this member cannot serve us: it is a learner, has no leader, or is stopped or corrupt. Another member may. */
 export const isUnfit = (status: GrpcStatus): boolean =>
   /^etcdserver: (rpc not supported for learner|no leader|not capable|server stopped|corrupt cluster)/.test(
     status.details,
@@ -80,7 +81,7 @@ const NOT_DONE =
 const NOT_SENDABLE =
   /^grpc: received message larger than max|^Attempted to send message|^Request message serialization failure/;
 
-/** The request, or the answer to what was applied all the same, is larger than gRPC takes. */
+/** The request is larger than gRPC accepts, or the answer is. In the second case etcd has applied the request. */
 export const isTooLarge = (error: unknown): boolean =>
   error instanceof EtcdError && /message larger than max/.test(error.message);
 

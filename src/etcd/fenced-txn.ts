@@ -1,5 +1,5 @@
 /**
- * A transaction that commits only while its term is current, and is sent once. etcd3 would repeat a write whose answer was
+ * A transaction that commits only while the key of its term exists, and is sent once. etcd3 would repeat a write whose answer was
  * lost, and a fenced write must not happen twice.
  *
  * The fence is the outer condition; if it fails, nothing is written. The user's comparisons and branches run in a nested
@@ -9,6 +9,7 @@ import { ComparatorBuilder, type ICompare, type IRequestOp, type ITxnResponse, t
 import type { Candidacy } from '../core/campaign-state.ts';
 import { InvalidInputError } from '../errors.ts';
 import { isObject, shown } from '../core/shown.ts';
+import { EtcdError } from './etcd-error.ts';
 import { createdAt, isCandidateKey } from './election-keys.ts';
 import type { CallLimits, EtcdTransport } from './transport.ts';
 
@@ -23,6 +24,14 @@ export interface UserTxn {
   readonly compare: ICompare[];
   readonly success: IRequestOp[];
   readonly failure: IRequestOp[];
+}
+
+/** What the user called. */
+export interface UserWrite {
+  /** For errors: `term.put()`, `term.delete()` or `term.txn()`. */
+  readonly call: string;
+  readonly txn: UserTxn;
+  readonly options: UserOptions;
 }
 
 /**
@@ -83,7 +92,7 @@ export const deleteOf = (key: string | Uint8Array): IRequestOp => ({
  * @throws {InvalidInputError} if something is not an operation, or puts a key among the candidates. Such a key has no lease
  *   that ends, so it would stay in the queue for ever and lead when its turn comes.
  */
-export function checkOperations(election: string, electionKeys: string, { success, failure }: UserTxn): void {
+export function checkOperations(election: string, keyPrefix: string, { success, failure }: UserTxn): void {
   const refuse = (expected: string, came: string): never => {
     throw new InvalidInputError(
       election,
@@ -93,8 +102,8 @@ export function checkOperations(election: string, electionKeys: string, { succes
   for (const op of [...success, ...failure]) {
     if (!isObject(op)) refuse("operations, such as client.put('key').value('x')", shown(op));
     const key = (op.request_put as { key?: Buffer } | undefined)?.key?.toString();
-    if (key !== undefined && isCandidateKey(electionKeys, key))
-      refuse(`a key that does not begin with "${electionKeys}" (each key there is a candidate)`, shown(key));
+    if (key !== undefined && isCandidateKey(keyPrefix, key))
+      refuse(`a key that does not begin with "${keyPrefix}" (each key there is a candidate)`, shown(key));
   }
 }
 
@@ -107,29 +116,33 @@ export function checkOperations(election: string, electionKeys: string, { succes
 export async function commitFenced(
   transport: EtcdTransport,
   candidacy: Candidacy,
-  txn: UserTxn,
-  userOptions: UserOptions,
+  { call, txn, options: userOptions }: UserWrite,
   limits: CallLimits,
 ): Promise<ITxnResponse | undefined> {
-  const isNested = !isExactWithoutNesting(txn);
+  const isNested = !mayOmitNesting(txn);
   const request = {
     compare: [createdAt(candidacy.key, candidacy.createRevision)],
     success: isNested ? [{ request_txn: txn }] : txn.success,
   };
-  const answer = await transport.unary(
-    `fenced transaction of ${candidacy.key}`,
-    (client, options) => client.kv.txn(request, { ...userOptions, ...options }),
-    limits,
-  );
+  const answer = await transport
+    .unary(call, (client, options) => client.kv.txn(request, { ...userOptions, ...options }), limits)
+    .catch((fault: unknown): never => {
+      if (!(fault instanceof EtcdError) || !isRead(txn)) throw fault;
+      throw new EtcdError(fault.kind, fault.message, false, { cause: fault }); // a lost answer to a read changes nothing
+    });
   if (!answer.succeeded) return undefined;
   return isNested ? { ...answer.responses[0]!.response_txn, header: answer.header } : answer;
 }
 
+const isRead = ({ success, failure }: UserTxn): boolean =>
+  [...success, ...failure].every(({ request_range }) => request_range !== undefined);
+
 /**
- * Whether the user's operations may stand directly behind the fence. That is so without comparisons of the user: the fence
- * is then the only condition. It is preferred, because etcd before 3.4.42 and 3.5.28 checks no permissions of nested
- * operations. It is not allowed if a member could answer from its own state (no operations, or only serializable
- * reads), because the fence would be checked there too. Nested, it goes through etcd's leader.
+ * Whether the user's operations may stand directly behind the fence. If the user compares nothing, the fence is the only condition,
+ * and nesting is not needed. We prefer that: etcd before 3.4.42 and 3.5.28 checks no permissions of nested operations.
+ *
+ * Nesting is needed if there are no operations, or only serializable reads. Otherwise a member would answer such a transaction from
+ * its own state, and that state, and so the fence, may be old. A nested transaction goes through etcd's leader.
  */
-const isExactWithoutNesting = ({ compare, success }: UserTxn): boolean =>
+const mayOmitNesting = ({ compare, success }: UserTxn): boolean =>
   compare.length === 0 && success.some((op) => op.request_range?.serializable !== true);

@@ -21,7 +21,7 @@ export interface Header {
  */
 export type Proves = 'nothing' | 'revision' | 'revision-and-term';
 
-/** What was known of etcd's history at some moment. If taken before a call is sent, it is the least its answer must reach. */
+/** What was known of etcd's history at some moment. An answer must not be older than what was known when its call was sent. */
 export interface Known {
   readonly revision: bigint;
   readonly raftTerm: bigint;

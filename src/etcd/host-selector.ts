@@ -21,9 +21,9 @@ const AWAY = /^No connection established|^Name resolution failed/;
 const CANCELLED = 1;
 
 export interface Wishes<Host> {
-  /** Asked only if all others are suspects. */
+  /** A host to choose only if all others are suspects. */
   readonly avoid?: Host | undefined;
-  /** Not asked at all. */
+  /** Hosts never to choose. */
   readonly except?: ReadonlySet<Host> | undefined;
 }
 
@@ -44,8 +44,8 @@ export class HostSelector<Host> {
   }
 
   /**
-   * Picks a host at random among those that are not suspects. If all are suspects, picks the one that has been a suspect for
-   * longest, so that every host gets its turn.
+   * Picks a host at random among those that are not suspects. If all are suspects, picks the one whose last failure is the oldest,
+   * with {@link HEAD_START_MS} counted. So every host gets its turn.
    *
    * @returns undefined if every host is excepted.
    */
@@ -105,7 +105,7 @@ export class HostSelector<Host> {
    * Records that a call or a stream on the host failed. The host may refuse connections, have dropped ours, have no leader, or
    * be a learner; or something on the way to it answered instead.
    */
-  ended(host: Host, status: GrpcStatus): void {
+  failed(host: Host, status: GrpcStatus): void {
     if (isByEtcd(status)) {
       if (isUnfit(status)) this.#add(host, 0, status.details);
     } else if (status.code !== CANCELLED)

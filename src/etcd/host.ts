@@ -7,16 +7,14 @@
  */
 import { Etcd3, type IOptions } from 'etcd3';
 import { clock, nextTurn } from '../util/clock.ts';
+import { trackDials, type DiallingHost, type Service } from './dials.ts';
 
 /** The raw calls of etcd3 that we use. */
 export type HostClient = Pick<Etcd3, 'kv' | 'leaseClient' | 'watchClient' | 'maintenance' | 'auth'>;
 
 /** The connection pool inside etcd3, whose members are typed as protected. */
 interface Pool {
-  readonly hosts: readonly {
-    readonly closed: boolean;
-    cachedServices: Readonly<Record<string, { close(): void } | undefined>>;
-  }[];
+  readonly hosts: readonly (DiallingHost & { readonly closed: boolean })[];
   /** Set by `client.mock()`. */
   readonly mockImpl?: unknown;
 }
@@ -32,14 +30,14 @@ export function addressesOf(client: object): readonly string[] {
   return [...new Set([options?.hosts ?? '127.0.0.1:2379'].flat())];
 }
 
-/** A client that could not connect is replaced only if it is older than this, in milliseconds. */
+/** A client that could not connect, or reached an unfit member, is replaced only if it is older than this, in milliseconds. */
 const DIAL_AGAIN_AFTER_MS = 500;
 
 /**
  * How long gRPC itself waits before it dials again, in milliseconds, give or take a fifth. A new client dials at once. So our
  * guarded calls make a new client ({@link Host.dialAgain}). Calls of the application wait for gRPC; however many fail, they
- * do not make us dial more often. The value is longer than our guards wait, because gRPC dials once more for a client
- * that is closed.
+ * do not make us dial more often. gRPC may still dial once for a client that we have closed. The value is so long that our new
+ * client has dialled by then.
  */
 const GRPC_DIALS_AGAIN_MS = 3_000;
 
@@ -47,11 +45,13 @@ export class Host {
   /** The address from the user's configuration, unchanged. */
   readonly address: string;
   readonly #users: Etcd3;
-  #own: Etcd3 | undefined;
+  #own: { readonly etcd: Etcd3; readonly endDials: () => void } | undefined;
   #client: HostClient | undefined;
   #madeAtMs = 0;
   /** Set if the client could not connect. Its calls fail at once until gRPC dials again. */
   #unreachable: { readonly reason: string; readonly atMs: number } | undefined;
+  /** Whether the member behind the connection cannot serve us. Behind a load balancer, a new connection may reach another member. */
+  #isUnfit = false;
 
   constructor(users: Etcd3, address: string) {
     this.#users = users;
@@ -75,13 +75,14 @@ export class Host {
 
   #connect(): HostClient {
     const own = new Etcd3(optionsFor(this.#users, this.address));
-    this.#own = own;
+    this.#own = { etcd: own, endDials: trackDials(poolOf(own)?.hosts ?? []) };
     this.#madeAtMs = clock.now();
     this.#unreachable = undefined;
+    this.#isUnfit = false;
     return {
-      kv: over(this.#users.kv, own.kv),
-      leaseClient: over(this.#users.leaseClient, own.leaseClient),
-      watchClient: over(this.#users.watchClient, own.watchClient),
+      kv: wrappedCalls(this.#users.kv, own.kv),
+      leaseClient: wrappedCalls(this.#users.leaseClient, own.leaseClient),
+      watchClient: wrappedCalls(this.#users.watchClient, own.watchClient),
       maintenance: own.maintenance,
       auth: own.auth,
     };
@@ -92,9 +93,20 @@ export class Host {
     this.#unreachable = { reason, atMs: clock.now() };
   }
 
-  /** Makes the next call dial, if the last dial failed. */
+  /** Records that the member answered that it cannot serve us. */
+  couldNotServe(): void {
+    this.#isUnfit = true;
+  }
+
+  /** Makes the next call dial, if the last dial failed, or reached a member that cannot serve us. For calls that passed a guard. */
   dialAgain(): void {
-    if (this.#unreachable !== undefined && this.ageMs >= DIAL_AGAIN_AFTER_MS) this.drop();
+    const isUseless = this.#isUnfit || this.#unreachable !== undefined;
+    if (isUseless && this.ageMs >= DIAL_AGAIN_AFTER_MS) this.drop();
+  }
+
+  /** As {@link dialAgain}, for calls of the application: no more often than gRPC dials by itself, however many calls fail. */
+  dialAgainSlowly(): void {
+    if (this.#isUnfit && this.ageMs >= GRPC_DIALS_AGAIN_MS) this.drop();
   }
 
   /** The host is silent: later calls use a new connection. Does not repeat a dial that has just failed. */
@@ -113,7 +125,11 @@ export class Host {
     const own = this.#own;
     this.#own = undefined;
     this.#client = undefined;
-    if (own !== undefined) onCleanStack(() => close(own));
+    if (own === undefined) return;
+    onCleanStack(() => {
+      close(own.etcd);
+      own.endDials();
+    });
   }
 }
 
@@ -144,15 +160,15 @@ function optionsFor(users: Etcd3, address: string): IOptions {
   };
 }
 
-/** The raw calls on our connection, with the wrappers that the user has put around the calls of the user's client. */
-function over<T extends object>(users: T, own: T): T {
+/** The call objects of the user's client, with their wrappers, but on our own connection. */
+function wrappedCalls<T extends object>(users: T, own: T): T {
   const { client } = own as unknown as { client: unknown };
   return Object.create(users, { client: { value: client } }) as T;
 }
 
 /** Closes a client. etcd3's own `close()` would keep a connecting channel for up to a second, with a timer. */
 function close(own: Etcd3): void {
-  const services: ({ close(): void } | undefined)[] = [];
+  const services: (Service | undefined)[] = [];
   for (const host of poolOf(own)?.hosts ?? []) {
     services.push(...Object.values(host.cachedServices));
     host.cachedServices = {};

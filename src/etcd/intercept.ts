@@ -9,7 +9,8 @@ export type CallOptions = NonNullable<Parameters<KVClient['range']>[1]>;
 type Interceptor = NonNullable<CallOptions['interceptors']>[number];
 export type OngoingCall = ReturnType<Parameters<Interceptor>[1]>;
 
-export interface Hand {
+/** The parts of a call that the library controls. */
+export interface CallHooks {
   /** The token to send along, if any. */
   readonly token: string | undefined;
   /** Called when the call begins. If it throws, the call is not sent. */
@@ -21,16 +22,16 @@ export interface Hand {
 }
 
 /**
- * FAILED_PRECONDITION, the status that etcd3 is shown. For most others it closes all connections of the host, even sound ones,
- * and even if we cancelled the call ourselves.
+ * FAILED_PRECONDITION: the status that we show to etcd3. For most other codes, etcd3 closes all connections of the host. It does
+ * so even if the connections are sound, or if we cancelled the call ourselves.
  */
 export const HIDDEN = 9;
 
-/** etcd3 repeats a call whose error contains these words, without any limit: see token.ts. */
+/** If an error contains these words, etcd3 repeats the call without any limit. See token.ts. */
 const REPEATED_BY_ETCD3 = 'invalid auth token';
 
-/** Options for a call that etcd3 sends once and never ends by itself. */
-export function callOptions({ token, onCall, onMessage, onFailure }: Hand): CallOptions {
+/** Options with which etcd3 sends a call once, without a deadline. */
+export function callOptions({ token, onCall, onMessage, onFailure }: CallHooks): CallOptions {
   const interceptor: Interceptor = (options, nextCall) => {
     const call = nextCall(options);
     onCall(call);
@@ -44,7 +45,7 @@ export function callOptions({ token, onCall, onMessage, onFailure }: Hand): Call
           if (ended !== undefined) return;
           ended = message === null ? undefined : onMessage(message);
           if (ended === undefined) listener?.onReceiveMessage?.(message);
-          else onCleanStack(() => call.cancelWithStatus(HIDDEN, 'it counts for nothing'));
+          else onCleanStack(() => call.cancelWithStatus(HIDDEN, 'the answer does not count'));
         },
         onReceiveStatus: (status) => {
           if (ended !== undefined)

@@ -10,6 +10,7 @@ import { Deferred } from '../util/deferred.ts';
 import { settle, type Limits } from '../util/settle.ts';
 import { isConfirmed, type OwnKey } from './confirmation.ts';
 import { EtcdError, isTokenRefused } from './etcd-error.ts';
+import { NEW_TOKENS } from './token.ts';
 import type { CallLimits, Host, EtcdTransport, OpenStream } from './transport.ts';
 
 /**
@@ -89,15 +90,19 @@ export class KeepAlive {
     this.#ownKey = ownKey;
   }
 
-  /** Opens the stream if there is none. @returns `fail`, to be called if the host of the stream does not answer. */
-  async dial(limits: CallLimits): Promise<{ fail(): void }> {
-    const stream = (this.#stream ??= await this.#open(limits));
-    return { fail: () => this.#drop(stream, 'fail') };
+  /** Opens the stream if there is none. */
+  async dial(limits: CallLimits): Promise<void> {
+    this.#stream ??= await this.#open(limits);
+  }
+
+  /** Ends the stream. The next renewal, or the next `dial()`, opens a new one. */
+  hangUp(): void {
+    if (this.#stream !== undefined) this.#drop(this.#stream, 'close');
   }
 
   /**
-   * Renews the lease, and has the renewal confirmed by etcd's present leader. Runs one renewal at a time. Every call of it may
-   * take `withinMs`.
+   * Renews the lease, and has the renewal confirmed by etcd's present leader. Only one renewal may be under way. Each of its calls
+   * to etcd may take `withinMs`.
    *
    * @throws {EtcdError} `lease-gone` if etcd no longer knows the lease.
    */
@@ -140,14 +145,16 @@ export class KeepAlive {
     return { ...proof, sentAtMs: sentAtMs - Math.max(0, usedMs) };
   }
 
-  async #renewWithToken(limits: CallLimits): Promise<Answered> {
-    const dueAtMs = clock.now() + limits.withinMs;
-    try {
-      return await this.#renewOnce(limits);
-    } catch (error) {
-      if (!(error instanceof EtcdError && isTokenRefused(error.message))) throw error;
-      // A stream keeps the token that it was opened with. The next one is opened with a new token.
-      return await this.#renewOnce({ ...limits, withinMs: Math.max(0, dueAtMs - clock.now()) });
+  /** A stream keeps the token that it was opened with. If etcd refuses it, the next stream is opened with a new one. */
+  async #renewWithToken({ withinMs, signal }: CallLimits): Promise<Answered> {
+    const dueAtMs = clock.now() + withinMs;
+    for (let left = NEW_TOKENS; ; left--) {
+      try {
+        return await this.#renewOnce({ withinMs: Math.max(0, dueAtMs - clock.now()), signal });
+      } catch (error) {
+        const isRefused = error instanceof EtcdError && isTokenRefused(error.message);
+        if (left === 0 || !isRefused) throw error;
+      }
     }
   }
 
@@ -182,7 +189,7 @@ export class KeepAlive {
 
   close(): void {
     this.#closed = true;
-    if (this.#stream !== undefined) this.#drop(this.#stream, 'close');
+    this.hangUp();
     this.#answer?.reject(new EtcdError('aborted', 'renew the lease: closed', true));
   }
 

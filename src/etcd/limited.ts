@@ -1,7 +1,7 @@
-import { settle, type Limits as AnyLimits } from '../util/settle.ts';
+import { settle, type Limits } from '../util/settle.ts';
 import { EtcdError } from './etcd-error.ts';
 
-export type Limits = AnyLimits & { readonly withinMs: number };
+export type TimeLimits = Limits & { readonly withinMs: number };
 
 /**
  * Waits for a promise no longer than the limit, and not beyond an abort.
@@ -13,13 +13,13 @@ export type Limits = AnyLimits & { readonly withinMs: number };
 export function limited<T>(
   what: string,
   promise: Promise<T>,
-  limits: Limits,
+  limits: TimeLimits,
   late: (value: T) => void = () => undefined,
 ): Promise<T> {
   return settle(promise, limits, (ended): never => {
     promise.then(late, () => undefined); // the wait has ended
     throw ended === 'aborted'
       ? new EtcdError('aborted', `${what}: aborted`, false)
-      : new EtcdError('unavailable', `${what}: nothing came within ${Math.round(limits.withinMs)} ms`, false);
+      : new EtcdError('unavailable', `${what}: no answer within ${Math.round(limits.withinMs)} ms`, false);
   });
 }

@@ -4,11 +4,11 @@
 import { plainCauseWithCertificate } from '../core/plain-cause.ts';
 import type { EventOf } from '../events.ts';
 import { Cluster, type ClusterEvent } from './cluster.ts';
-import { EtcdError, type GrpcStatus } from './etcd-error.ts';
+import { EtcdError, isByEtcd, isUnfit, type GrpcStatus } from './etcd-error.ts';
 import type { Host } from './host.ts';
 import { HostSelector, type Wishes } from './host-selector.ts';
-import { limited, type Limits } from './limited.ts';
-import { Probes, type Ask } from './probes.ts';
+import { limited, type TimeLimits } from './limited.ts';
+import { Probes, type AskHost } from './probes.ts';
 
 /** Events about hosts, one for every change. */
 export type HostEvent = EventOf<'host.away' | 'host.back' | 'host.foreign' | 'cluster.changed'>;
@@ -21,22 +21,22 @@ const NOT_CONNECTED = /^No connection established|^Name resolution failed/;
 
 export class Members {
   readonly hosts: readonly Host[];
-  readonly choice: HostSelector<Host>;
+  readonly selector: HostSelector<Host>;
   readonly #cluster: Cluster<Host>;
   readonly #probes: Probes<Host>;
-  readonly #identify: Ask<Host>;
+  readonly #identify: AskHost<Host>;
   readonly #tell: (event: HostEvent) => void;
 
   /** @param ask.identify and `prove`: see probes.ts. */
   constructor(
     hosts: readonly Host[],
-    ask: { readonly identify: Ask<Host>; readonly prove: Ask<Host> },
+    ask: { readonly identify: AskHost<Host>; readonly prove: AskHost<Host> },
     tell: (event: HostEvent) => void,
   ) {
     this.hosts = hosts;
     this.#identify = ask.identify;
     this.#tell = tell;
-    this.choice = new HostSelector(hosts, {
+    this.selector = new HostSelector(hosts, {
       away: ({ address }, reason) => this.#tellOfHost({ type: 'host.away', host: address, reason }),
       back: ({ address }, afterMs) => this.#tellOfHost({ type: 'host.back', host: address, afterMs }),
     });
@@ -44,12 +44,12 @@ export class Members {
     this.#probes = new Probes({
       hosts,
       isCertain: () => this.#cluster.isCertain,
-      onPoll: (isPolling) => this.#cluster.poll(isPolling),
-      isDoubtful: (host) => this.choice.isSuspect(host) || !this.isOurs(host),
+      onRollCall: (isRollCall) => this.#cluster.rollCall(isRollCall),
+      isDoubtful: (host) => this.selector.isSuspect(host) || !this.isOurs(host),
       identify: ask.identify,
       prove: async (host, withinMs, signal) => {
         await ask.prove(host, withinMs, signal);
-        if (this.isOurs(host)) this.choice.answered(host);
+        if (this.isOurs(host)) this.selector.answered(host);
       },
     });
   }
@@ -59,18 +59,20 @@ export class Members {
     return this.#cluster.id;
   }
 
-  /** @returns undefined if every host is excepted. @throws {EtcdError} if none belongs to our cluster. */
-  async choose(what: string, limits: Limits, { avoid, except }: Wishes<Host>): Promise<Host | undefined> {
+  /** Chooses the host for a call. @returns undefined if all are excepted. @throws {EtcdError} if none is in our cluster. */
+  async choose(what: string, limits: TimeLimits, { avoid, except }: Wishes<Host>): Promise<Host | undefined> {
     if (this.hosts.length > 1 && !this.hosts[0]!.isBorrowed) {
       const isUnknown = this.hosts.some((host) => !this.#cluster.isKnown(host));
-      if (this.clusterId === undefined && isUnknown) await limited(what, this.#probes.rollCall(), limits);
+      // Behind a proxy that leaves out the cluster ID, another roll call would learn nothing.
+      const isWorthCalling = this.clusterId === undefined && isUnknown && !this.#cluster.hasAnonymous;
+      if (isWorthCalling) await limited(what, this.#probes.rollCall(), limits);
       else this.#probes.probe();
     }
     if (this.#foreign.size === this.hosts.length) await limited(what, this.#probes.rollCall(), limits);
     const foreign = this.#foreign;
     if (foreign.size === this.hosts.length)
       throw new EtcdError('unavailable', `${what}: ${this.#cluster.complaint}`, false);
-    return this.choice.pick({ avoid, except: new Set([...foreign, ...(except ?? [])]) });
+    return this.selector.pick({ avoid, except: new Set([...foreign, ...(except ?? [])]) });
   }
 
   get #foreign(): ReadonlySet<Host> {
@@ -88,16 +90,17 @@ export class Members {
    */
   complaint(host: Host, message: unknown): string | undefined {
     const { header } = (message ?? {}) as { header?: { cluster_id?: string } | null };
+    if (header === null) return `${host.address} answered without etcd's header, so it is not etcd`;
     const counts = this.#cluster.heard(host, header?.cluster_id);
     return counts ? undefined : this.#cluster.complaintOf(host, host.address);
   }
 
   /**
-   * Checks an error that would have consequences. An error carries no cluster ID, so its host is asked for it first.
+   * Checks that an error with consequences comes from our cluster. An error carries no cluster ID, so the host is asked for it.
    *
-   * @throws {EtcdError} the error that counts instead, if the host is foreign.
+   * @throws {EtcdError} another error that counts instead, if the host is foreign.
    */
-  async doubt(host: Host, what: string, fault: unknown): Promise<void> {
+  async verifyError(host: Host, what: string, fault: unknown): Promise<void> {
     const hasConsequences =
       fault instanceof EtcdError && ['refused', 'lease-gone', 'compacted'].includes(fault.kind);
     if (!hasConsequences || host.isBorrowed) return;
@@ -107,7 +110,8 @@ export class Members {
 
   /** Records that a call or a stream on the host failed with this status. */
   failed(host: Host, status: GrpcStatus): void {
-    this.choice.ended(host, status);
+    this.selector.failed(host, status);
+    if (isByEtcd(status) && isUnfit(status)) host.couldNotServe();
     if (NOT_CONNECTED.test(status.details)) host.couldNotConnect(plainCauseWithCertificate(status.details));
   }
 

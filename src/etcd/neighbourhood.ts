@@ -1,36 +1,35 @@
 /**
- * Reads what a candidate must know of its queue, at one revision and with limits. etcd still looks at the whole queue to
- * answer, but the answer is as short for ten thousand candidates as for ten.
+ * Reads the part of the queue that a candidate must know, at one revision. etcd still scans the whole queue, but its answer is as
+ * short for ten thousand candidates as for ten.
  */
 import type { IRangeRequest, IRangeResponse } from 'etcd3';
 import type { Candidacy } from '../core/campaign-state.ts';
-import type { Candidate } from '../core/candidate-queue.ts';
+import type { QueuedCandidate } from '../core/candidate-queue.ts';
 import { SHOWN, type Neighbourhood } from '../core/queue-part.ts';
 import { candidateOf, isCandidateKey, queueOf, unlessTooLarge } from './election-keys.ts';
 import type { CallLimits, EtcdTransport } from './transport.ts';
 
 export interface Wanted {
   readonly own: Candidacy;
-  /** Who led when we looked last. */
-  readonly leader: Candidate | undefined;
-  /** Whether the first of the queue are asked for: that costs etcd as much again. */
+  /** The last known leader. */
+  readonly leader: QueuedCandidate | undefined;
+  /** Whether to read the first candidates too. That doubles etcd's cost. */
   readonly isFirstWanted: boolean;
 }
 
 /**
- * @returns undefined if keys of elections further down are among those that were found: they may stand in the place of
- *   candidates.
+ * @returns undefined if keys of nested elections were found. They may displace candidates in the answer.
  * @throws {EtcdError}
  */
 export async function readNeighbourhood(
   transport: EtcdTransport,
-  electionKeys: string,
+  keyPrefix: string,
   wanted: Wanted,
   limits: CallLimits,
 ): Promise<Neighbourhood | undefined> {
   const { own, leader } = wanted;
   const answer = await unlessTooLarge((keysOnly) => {
-    const success = rangesFor(electionKeys, wanted, keysOnly).map((request_range) => ({ request_range }));
+    const success = rangesFor(keyPrefix, wanted, keysOnly).map((request_range) => ({ request_range }));
     return transport.unary(
       `read the neighbours of ${own.key}`,
       (client, options) => client.kv.txn({ compare: [], success, failure: [] }, options),
@@ -41,7 +40,7 @@ export async function readNeighbourhood(
     ({ response_range }) => response_range,
   ) as [IRangeResponse, IRangeResponse, IRangeResponse, IRangeResponse | undefined];
   const shown = [nearestRange, firstRange].flatMap((range) => range?.kvs ?? []);
-  if (!shown.every(({ key }) => isCandidateKey(electionKeys, key.toString()))) return undefined;
+  if (!shown.every(({ key }) => isCandidateKey(keyPrefix, key.toString()))) return undefined;
   const stillLeads = leaderRange.kvs
     .map(candidateOf)
     .find(({ fencingToken }) => fencingToken === leader?.fencingToken);
@@ -55,13 +54,13 @@ export async function readNeighbourhood(
   };
 }
 
-/** Our own key comes with its value, however large the others are. */
+/** The ranges to read. Our own key is always read with its value, even if the others are read without. */
 function rangesFor(
-  electionKeys: string,
+  keyPrefix: string,
   { own, leader, isFirstWanted }: Wanted,
   keysOnly: boolean,
 ): IRangeRequest[] {
-  const first = queueOf(electionKeys, keysOnly, SHOWN);
+  const first = queueOf(keyPrefix, keysOnly, SHOWN);
   const nearest = {
     ...first,
     sort_order: 'Descend',

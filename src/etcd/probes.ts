@@ -1,6 +1,6 @@
 /**
- * Probes hosts with harmless calls, to learn which cluster they belong to and whether they answer again. A suspect gets no
- * write before it has answered a probe.
+ * Probes hosts with harmless calls, to learn which cluster they belong to and whether they answer again. Calls go to a suspect only
+ * if no other host is left. An answered probe clears the suspicion.
  */
 import { clock } from '../util/clock.ts';
 
@@ -16,45 +16,48 @@ const ANSWER_WITHIN_MS = 2_500;
 /** How long a call waits for all hosts to report their cluster, in milliseconds. Then the hosts that answered decide. */
 const ROLL_CALL_MS = 1_000;
 
-/** Rejects if the host does not answer. */
-export type Ask<Host> = (host: Host, withinMs: number, signal?: AbortSignal) => Promise<void>;
+/** Sends one call to a host. Rejects if the host does not answer. */
+export type AskHost<Host> = (host: Host, withinMs: number, signal?: AbortSignal) => Promise<void>;
 
-export interface ProbeTools<Host> {
+export interface HostProbeTools<Host> {
   readonly hosts: readonly Host[];
   /** Whether the host needs a probe: it is a suspect, or its cluster is unknown or not ours. */
   readonly isDoubtful: (host: Host) => boolean;
   /** Whether a majority of the hosts has named our cluster. */
   readonly isCertain: () => boolean;
-  /** Called when a roll call of all hosts begins and when it ends. */
-  readonly onPoll: (isPolling: boolean) => void;
+  /** Called when a roll call begins and when it ends. */
+  readonly onRollCall: (isRollCall: boolean) => void;
   /** Asks the host for its cluster. */
-  readonly identify: Ask<Host>;
+  readonly identify: AskHost<Host>;
   /** Sends the host a real read, whose answer clears a suspicion. */
-  readonly prove: Ask<Host>;
+  readonly prove: AskHost<Host>;
 }
 
 export class Probes<Host> {
-  readonly #tools: ProbeTools<Host>;
+  readonly #tools: HostProbeTools<Host>;
   readonly #probedAtMs = new Map<Host, number>();
   readonly #underWay = new Set<Host>();
   #rollCall: Promise<void> | undefined;
   #over = new AbortController();
 
-  constructor(tools: ProbeTools<Host>) {
+  constructor(tools: HostProbeTools<Host>) {
     this.#tools = tools;
   }
 
-  /** Asks all hosts for their cluster. Resolves when a majority has answered, or after a second. Never rejects. */
+  /**
+   * The roll call: asks all hosts for their cluster. Resolves when a majority has named one cluster, or after a second. Never
+   * rejects.
+   */
   rollCall(): Promise<void> {
     return (this.#rollCall ??= this.#callTheRoll().finally(() => {
       this.#rollCall = undefined;
-      this.#tools.onPoll(false);
+      this.#tools.onRollCall(false);
     }));
   }
 
   async #callTheRoll(): Promise<void> {
-    const { hosts, identify, isCertain, onPoll } = this.#tools;
-    onPoll(true);
+    const { hosts, identify, isCertain, onRollCall } = this.#tools;
+    onRollCall(true);
     const { signal } = this.#over;
     const isOver = new AbortController();
     let left = hosts.length;

@@ -1,9 +1,10 @@
-import { settle } from '../util/settle.ts';
+import type { Limits } from '../util/settle.ts';
+import { WaitingLine } from '../util/waiting-line.ts';
 
 /** Limits how many calls run at once. Waiting calls are served in order. */
 export class Semaphore {
   #free: number;
-  readonly #waiting = new Set<() => void>();
+  readonly #line = new WaitingLine<true>();
 
   constructor(size: number) {
     this.#free = size;
@@ -12,30 +13,18 @@ export class Semaphore {
   /**
    * Waits for a place.
    *
-   * @param withinMs how long to wait at most, in milliseconds. Default: no limit.
+   * @param limits how long to wait at most. Default: no limit.
    * @returns whether a place was free in time.
    */
-  async take(withinMs?: number): Promise<boolean> {
+  async take(limits: Limits = {}): Promise<boolean> {
     if (this.#free > 0) {
       this.#free--;
       return true;
     }
-    let called!: () => void;
-    const turn = new Promise<boolean>((resolve) => (called = () => resolve(true)));
-    this.#waiting.add(called);
-    return await settle(turn, { withinMs }, () => {
-      this.#waiting.delete(called);
-      return false;
-    });
+    return (await this.#line.wait(limits, () => this.give())) === true;
   }
 
   give(): void {
-    const [next] = this.#waiting;
-    if (next === undefined) {
-      this.#free++;
-      return;
-    }
-    this.#waiting.delete(next);
-    next();
+    if (!this.#line.pass(true)) this.#free++;
   }
 }

@@ -2,15 +2,13 @@
  * Fenced transactions that leave a mark in a slot, and the calls that settle one whose answer was lost. core/slot-rules
  * explains the marks, and why they are certain.
  */
-import type { ICompare, IRequestOp, IResponseHeader, ITxnRequest, ITxnResponse, KVClient } from 'etcd3';
+import type { ICompare, IRequestOp, IResponseHeader, ITxnRequest, ITxnResponse } from 'etcd3';
 import type { Candidacy } from '../core/campaign-state.ts';
 import { markOf, type Fate, type Sight } from '../core/slot-rules.ts';
 import { RESERVED_NAME } from '../core/names.ts';
 import { createdAt } from './election-keys.ts';
-import type { UserTxn } from './fenced-txn.ts';
+import type { UserWrite } from './fenced-txn.ts';
 import type { CallLimits, EtcdTransport } from './transport.ts';
-
-type UserOptions = Parameters<KVClient['txn']>[1];
 
 /** One write in its slot. */
 export interface SlottedWrite {
@@ -46,7 +44,8 @@ export async function commitInSlot(
   transport: EtcdTransport,
   candidacy: Candidacy,
   write: SlottedWrite,
-  { txn, options: userOptions, limits }: { txn: UserTxn; options: UserOptions; limits: CallLimits },
+  { call, txn, options: userOptions }: UserWrite,
+  limits: CallLimits,
 ): Promise<SlottedAnswer> {
   const marked = (fate: Fate, ops: IRequestOp[]): IRequestOp[] => [mark(write, fate), ...ops];
   const isNested = txn.compare.length > 0;
@@ -58,7 +57,7 @@ export async function commitInSlot(
     failure: [look(write), { request_range: { key: Buffer.from(candidacy.key), keys_only: true } }],
   };
   const answer = await transport.unary(
-    `fenced transaction of ${candidacy.key}`,
+    call,
     (client, options) => client.kv.txn(request, { ...userOptions, ...options }),
     limits,
   );
@@ -73,7 +72,8 @@ export async function commitInSlot(
 }
 
 /**
- * Puts the mark "never", unless the write or an earlier call of this has arrived. Safe to repeat.
+ * Puts the mark "never", unless the write, or an earlier attempt to settle it, has arrived. Safe to repeat. It dials again if the
+ * connection broke: `settle` is not the lane of the application.
  *
  * @returns the contents of the slot now.
  * @throws {EtcdError}
@@ -90,7 +90,7 @@ export async function settleInSlot(
         { compare: [lastSeen(write)], success: [mark(write, 'never')], failure: [look(write)] },
         options,
       ),
-    { ...limits, isHedged: true },
+    { ...limits, isHedged: true, lane: 'settle' },
   );
   const { header } = answer;
   const sight = answer.succeeded
@@ -108,7 +108,7 @@ export async function lookIntoSlot(
   const answer = await transport.unary(
     `look into ${key}`,
     (client, options) => client.kv.range({ key: Buffer.from(key) }, options),
-    { ...limits, isHedged: true },
+    { ...limits, isHedged: true, lane: 'settle' },
   );
   return { header: answer.header, sight: sightIn(answer.kvs) };
 }

@@ -7,7 +7,7 @@ import { leftOf, type Calls } from './calls.ts';
 import { etcdErrorOf, statusIn } from './etcd-error.ts';
 import { onCleanStack, type Host, type HostClient } from './host.ts';
 import { callOptions, type CallOptions } from './intercept.ts';
-import { limited, type Limits } from './limited.ts';
+import { limited, type TimeLimits } from './limited.ts';
 import type { Use } from './uses.ts';
 
 /** The part of etcd3's raw duplex streams that we use. */
@@ -24,7 +24,7 @@ export interface OpenStream<Request, Response> {
   readonly raw: RawStream<Request, Response>;
   /** The host on which the stream is open. */
   readonly host: Host;
-  /** Calls back with the reason when the stream has ended. The error of etcd3 does not carry it: it sees another status. */
+  /** Calls back with the reason when the stream has ended. etcd3's error does not contain it: we show etcd3 another status. */
   onLost(listener: (reason: string) => void): void;
   /** Records that the host has renewed a lease. */
   renewed(): void;
@@ -47,7 +47,7 @@ export async function openStream<Request, Response>(
   calls: Calls,
   what: string,
   open: Open<Request, Response>,
-  { withinMs, signal, avoid }: Limits & { readonly avoid?: Host | undefined },
+  { withinMs, signal, avoid }: TimeLimits & { readonly avoid?: Host | undefined },
   use: Use,
 ): Promise<OpenStream<Request, Response>> {
   const { members } = calls;
@@ -88,17 +88,17 @@ export async function openStream<Request, Response>(
 
 type Ends = Pick<OpenStream<unknown, unknown>, 'renewed' | 'close' | 'fail' | 'leave'>;
 
-function endsOf({ members: { choice } }: Calls, host: Host, end: () => void): Ends {
+function endsOf({ members: { selector } }: Calls, host: Host, end: () => void): Ends {
   return {
-    renewed: () => choice.renewed(host),
+    renewed: () => selector.renewed(host),
     close: end,
     fail: () => {
-      choice.suspect(host, 'no answer');
+      selector.suspect(host, 'no answer');
       end();
       host.dropSilent();
     },
     leave: () => {
-      choice.suspect(host, 'it lags behind');
+      selector.suspect(host, 'it lags behind');
       end();
     },
   };

@@ -6,13 +6,19 @@
 import type { Etcd3, IOptions } from 'etcd3';
 import { clock } from '../util/clock.ts';
 
+/**
+ * How many new tokens one call or renewal may fetch. A new one may be refused too: users change meanwhile, or it has expired.
+ * etcd rounds the end of a JWT token down to a second.
+ */
+export const NEW_TOKENS = 2;
+
 type Fetch = (credentials: { name: string; password: string }) => Promise<string>;
 
 export class Tokens {
   readonly #auth: { readonly name: string; readonly password: string } | undefined;
   #token: string | undefined;
   /** When etcd last accepted the present token, in milliseconds. */
-  #takenAtMs = Number.NEGATIVE_INFINITY;
+  #acceptedAtMs = Number.NEGATIVE_INFINITY;
   #fetching: Promise<string> | undefined;
 
   constructor(client: Etcd3) {
@@ -35,24 +41,24 @@ export class Tokens {
     const fetching = (this.#fetching ??= fetch(this.#auth));
     try {
       this.#token = await fetching;
-      this.#takenAtMs = clock.now();
+      this.#acceptedAtMs = clock.now();
     } finally {
       if (this.#fetching === fetching) this.#fetching = undefined;
     }
   }
 
   /** etcd answered a call that carried the token. */
-  taken(token: string | undefined): void {
-    if (token !== undefined && this.#token === token) this.#takenAtMs = clock.now();
+  accepted(token: string | undefined): void {
+    if (token !== undefined && this.#token === token) this.#acceptedAtMs = clock.now();
   }
 
   /**
-   * A call with the token got no answer, and no other call did since it was sent: drops the token. A simple token contains an
+   * Drops the token if a call with it got no answer, and no other call has got one since that call was sent. A simple token contains an
    * index of etcd's raft log, and etcd delays a call until its log reaches that index. After a restore from a snapshot
    * that can take days, without any error.
    */
   unanswered(token: string | undefined, sentAtMs: number): void {
-    if (this.#takenAtMs < sentAtMs) this.refused(token);
+    if (this.#acceptedAtMs < sentAtMs) this.refused(token);
   }
 
   /** etcd refused the token. */

@@ -9,7 +9,7 @@
  */
 import type { Etcd3 } from 'etcd3';
 import { clock } from '../util/clock.ts';
-import { Calls } from './calls.ts';
+import { Calls, type Lane } from './calls.ts';
 import { EtcdError } from './etcd-error.ts';
 import { addressesOf, poolOf, type Host } from './host.ts';
 import { History, type Header, type Proves } from './history.ts';
@@ -40,12 +40,6 @@ export interface CallLimits {
 }
 
 /**
- * A group of calls that wait only for each other. `lease`: grants, revocations and confirmations. `queue`: candidate keys, and
- * reads of the library. `caller`: calls of the application.
- */
-export type Lane = 'lease' | 'queue' | 'caller';
-
-/**
  * How many calls of one lane of one client run at once. That is enough to fill a connection. More would only time out on a slow
  * event loop and delay renewals. (etcd itself refuses some thousands.)
  */
@@ -70,6 +64,8 @@ export class EtcdTransport {
   readonly #lanes: Readonly<Record<Lane, Semaphore>> = {
     lease: new Semaphore(IN_FLIGHT),
     queue: new Semaphore(IN_FLIGHT),
+    shared: new Semaphore(IN_FLIGHT),
+    settle: new Semaphore(IN_FLIGHT),
     caller: new Semaphore(IN_FLIGHT),
   };
   readonly #uses: Uses;
@@ -79,10 +75,11 @@ export class EtcdTransport {
     this.#users = client;
     const addresses = addressesOf(client);
     this.endpoints = addresses.map((address) => address.replace(/\/\/[^@/]*@/, '//'));
-    this.#calls = new Calls(client, addresses, (event) => {
+    const tell = (event: HostEvent): void => {
       this.tell(event);
       if (event.type === 'cluster.changed') for (const listener of this.#changeListeners) listener();
-    });
+    };
+    this.#calls = new Calls(client, addresses, tell, () => this.#uses.begin());
     this.#uses = new Uses(
       () => this.isClosed,
       () => this.#calls.members.drop(),
@@ -127,10 +124,12 @@ export class EtcdTransport {
     limits: CallLimits,
   ): Promise<T> {
     const calledAtMs = clock.now();
-    const { withinMs, isTimely, proves = 'nothing', lane = 'queue' } = limits;
+    const { withinMs, isTimely, signal, proves = 'nothing', lane = 'queue' } = limits;
     const slots = this.#lanes[lane];
-    if (!(await slots.take(isTimely === true ? withinMs : undefined)))
-      throw new EtcdError('unavailable', `${what}: too many calls were under way`, false);
+    if (!(await slots.take({ withinMs: isTimely === true ? withinMs : undefined, signal })))
+      throw signal?.aborted === true
+        ? new EtcdError('aborted', `${what}: aborted`, false)
+        : new EtcdError('unavailable', `${what}: too many calls were under way`, false);
     try {
       const dueAtMs = withinMs + (isTimely === true ? calledAtMs : clock.now());
       const asked = this.history.known;

@@ -11,7 +11,7 @@ import { callOptions, HIDDEN, type CallOptions, type OngoingCall } from './inter
 /** Makes an etcd3 call on the client of the chosen host. */
 export type Invoke<T> = (client: HostClient, options: CallOptions) => Promise<T>;
 
-export interface Ask<T> {
+export interface CallRequest<T> {
   /** What was tried, for error messages. */
   readonly what: string;
   readonly client: HostClient;
@@ -30,7 +30,7 @@ export interface Ask<T> {
 }
 
 /** @throws {EtcdError} */
-export function askOnce<T>(ask: Ask<T>): Promise<T> {
+export function askOnce<T>(ask: CallRequest<T>): Promise<T> {
   const { what, client, invoke, withinMs, signal } = ask;
   return new Promise<T>((resolve, reject) => {
     const call: Sent = { ongoing: undefined, status: undefined, over: undefined };
@@ -78,7 +78,7 @@ interface Sent {
   over: EtcdError | undefined;
 }
 
-const optionsOf = (ask: Ask<unknown>, call: Sent): CallOptions =>
+const optionsOf = (ask: CallRequest<unknown>, call: Sent): CallOptions =>
   callOptions({
     token: ask.token,
     onCall: (ongoing) => {
@@ -97,11 +97,11 @@ const optionsOf = (ask: Ask<unknown>, call: Sent): CallOptions =>
   });
 
 /** @returns a function that ends the wait; `true` says that the call reached its limit, which counts as silence. */
-function listenForSilence({ patienceMs, onSilent }: Ask<unknown>): (isSilent: boolean) => void {
+function listenForSilence({ patienceMs, onSilent }: CallRequest<unknown>): (isSilent: boolean) => void {
   let cancelTimer = (): void => undefined;
   let isTold = false;
   const tell = (): void => {
-    if (isTold) return; // later answers of the host count more than the end of this call
+    if (isTold) return; // the host may have answered other calls since
     isTold = true;
     onSilent();
   };

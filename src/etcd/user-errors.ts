@@ -7,7 +7,7 @@ import { OutcomeUnknownError, RefusedError, UnavailableError, type ElectionError
 export function refusedError(election: string, fault: EtcdError): RefusedError {
   const message =
     fault.kind === 'client-closed'
-      ? `the Etcd3 client of election "${election}" was closed, and nothing works on it any more; close its elections first, and to go on make a new client and a new Election on it`
+      ? `the Etcd3 client of election "${election}" was closed; close elections before their client; to continue, create a new client and a new Election`
       : `etcd refuses election "${election}": ${fault.message}; check the user, its password, and its permissions on the election's keys`;
   return new RefusedError(election, message, { cause: fault });
 }
@@ -19,7 +19,7 @@ export function readError(election: string, fault: EtcdError): ElectionError {
   });
 }
 
-/** The error of one write under a term. The term may go on. */
+/** The error of one write under a term. The term may continue. */
 export function writeError(
   election: string,
   fencingToken: bigint,
@@ -31,7 +31,7 @@ export function writeError(
   if (fault.kind === 'client-closed')
     return new RefusedError(
       election,
-      `${write} was not sent, because the Etcd3 client was closed; close its elections first, and to go on make a new client and a new Election on it`,
+      `${write} was not sent, because the Etcd3 client was closed; close elections before their client; to continue, create a new client and a new Election`,
       cause,
     );
   if (isFinal(fault) || fault.kind === 'lease-gone')
@@ -56,7 +56,7 @@ export function writeError(
 
 /** The error of `settle()` if the outcome of a write cannot be found out now. */
 export function settleError(election: string, writeId: string, fault: EtcdError): ElectionError {
-  const what = `the outcome of write ${writeId} of election "${election}" cannot be learnt now`;
+  const what = `the outcome of write ${writeId} of election "${election}" cannot be found out now`;
   const cause = { cause: fault };
   return isFinal(fault)
     ? new RefusedError(election, `${what}: ${fault.message}`, cause)
@@ -64,9 +64,9 @@ export function settleError(election: string, writeId: string, fault: EtcdError)
 }
 
 function adviceOnRefusedWrite({ kind, message }: EtcdError): string {
-  if (kind === 'lease-gone') return 'a lease that it puts keys on is gone: take a new one';
+  if (kind === 'lease-gone') return 'it attaches keys to a lease that is gone: use a new lease';
   if (/too many operations/.test(message))
-    return 'put at most 126 operations into each branch, or split the transaction';
+    return 'put at most 126 operations into each branch (125 with exactlyOnce), or split the transaction';
   if (/duplicate key/.test(message)) return 'write each key once in a branch';
   if (/exactlyOnce/.test(message))
     return 'grant the user read and write access there, or do without exactlyOnce';

@@ -11,7 +11,7 @@ const TEND_EVERY_MS = 1_000;
 const IDLE_FOR_MS = 5_000;
 
 export interface Use {
-  /** Ends the streams that would go on after the user has closed the client. */
+  /** Ends the streams that would continue after the user has closed the client. */
   clientClosed: () => void;
   readonly end: () => void;
 }
@@ -40,6 +40,7 @@ export class Uses {
         if (!this.#uses.delete(use) || this.#uses.size > 0) return;
         this.#idleSinceMs = clock.now();
         if (this.#isResting) this.#end();
+        else if (this.#isClosed()) this.#drop(); // this use may have dialled again since the client was closed
       },
     };
     this.#uses.add(use);

@@ -3,62 +3,67 @@
  * that is stuck, or cut off from the others, still answers. But it learns nothing new, so its answers carry an old revision.
  */
 import type { IWatchResponse } from 'etcd3';
-import { after, clock } from '../util/clock.ts';
+import { after, afterTurn, clock } from '../util/clock.ts';
 import { EtcdError } from './etcd-error.ts';
 import type { Known } from './history.ts';
 import type { EtcdTransport } from './transport.ts';
 import type { WatchRequest, WatchStream } from './watch-stream.ts';
 
-export interface ProbeTools {
+export interface WatchProbeTools {
   readonly transport: EtcdTransport;
   readonly stream: WatchStream;
-  /** How often silence is broken, and how long an answer may take, in milliseconds. */
+  /** How often the stream is probed, and how long an answer may take, in milliseconds. */
   everyMs(): number;
-  /** A prefix that we watch: no candidate has it as its key. Undefined where nothing is watched. */
+  /** A watched prefix, used as the key of the probe. No candidate has this key. Undefined if nothing is watched. */
   key(): Buffer | undefined;
   newId(): number;
-  /** It was answered. @param askedAtMs when it was asked. */
+  /** A probe was answered. @param askedAtMs when it was sent. */
   onAnswered(askedAtMs: number): void;
+  /** The member does not answer (`fail`) or lags behind (`leave`). */
   onLost(reason: string, how: 'fail' | 'leave'): void;
 }
 
 interface Question {
   readonly id: number;
-  /** What the answer must have reached. */
+  /** What the member must have reached when it answers. */
   readonly reached: Known;
   readonly promise: Promise<void>;
+  /** Waits for the answer for so long from now on, in milliseconds. */
+  limit(withinMs: number): void;
   end(fault?: EtcdError): void;
 }
 
-/** Ours and those of sessions are both made each third of a TTL; by so much they may drift apart. */
+/** Probes and renewals run every third of a TTL. This factor allows for their drift. */
 const DRIFT = 1.2;
 
 const WITHOUT_EVENTS: NonNullable<WatchRequest['filters']> = ['Noput', 'Nodelete'];
 
-/** etcd's refusal of a range without keys. It does not show our ID; only the probe asks for such a range. */
-const isOfNothing = ({ canceled, cancel_reason }: IWatchResponse): boolean =>
+/** Whether this message refuses an empty range. It does not carry our ID, but only the probe asks for such a range. */
+const refusesEmptyRange = ({ canceled, cancel_reason }: IWatchResponse): boolean =>
   canceled && /watcher range is empty/.test(cancel_reason);
 
 export class WatchProbe {
-  readonly #tools: ProbeTools;
+  readonly #tools: WatchProbeTools;
   #question: Question | undefined;
-  /** What etcd had told of by the last question: by the next one the stream's member has had time to reach it. */
+  /** etcd's revision at the last probe. By the next probe, the member must have reached it. */
   #known: Known | undefined;
   #isBehind = false;
   #readAtMs = Number.NEGATIVE_INFINITY;
-  #cancelTimer = (): void => undefined;
+  /** Cancels the timer of the next probe; undefined while no timer runs. */
+  #cancelTimer: (() => void) | undefined;
   #isStopped = false;
 
-  constructor(tools: ProbeTools) {
+  constructor(tools: WatchProbeTools) {
     this.#tools = tools;
   }
 
-  /** Asks from now on, again and again. */
+  /** Probes the stream again and again, until it is stopped or given up. */
   start(): void {
     if (this.#isStopped) return;
-    // A member that is behind is asked again soon: it is given up within one TTL of the first write that it misses.
+    // A member that lags behind is probed again soon. So it is given up within one TTL of the first write that it misses.
     const inMs = this.#tools.everyMs() / (this.#isBehind ? 2 : 1);
     this.#cancelTimer = after(inMs, () => {
+      this.#cancelTimer = undefined;
       this.#learn();
       const askedAtMs = clock.now();
       this.ask().then(
@@ -66,14 +71,22 @@ export class WatchProbe {
           this.#tools.onAnswered(askedAtMs);
           this.start();
         },
-        () => undefined, // the stream was given up on the way
+        () => undefined, // the stream was given up meanwhile
       );
     });
   }
 
+  /** `everyMs()` has become shorter: the next probe, and the answer to the present one, are due that soon. */
+  hurry(): void {
+    this.#question?.limit(this.#tools.everyMs());
+    if (this.#cancelTimer === undefined) return;
+    this.#cancelTimer();
+    this.start();
+  }
+
   /**
-   * Asks for a watch of nothing, and waits for the answer. (etcd's progress request would be the natural question, but
-   * some releases of 3.5 leave it unanswered.)
+   * Requests a watch of an empty range, and waits for the answer. etcd's progress request would be the obvious means, but some
+   * releases of 3.5 do not answer it.
    *
    * @throws {EtcdError} if the stream is given up first.
    */
@@ -81,14 +94,18 @@ export class WatchProbe {
     if (this.#question !== undefined) return this.#question.promise;
     const { transport, stream } = this.#tools;
     const key = this.#tools.key();
-    if (key === undefined) return Promise.reject(silent('nobody watches any more'));
+    if (key === undefined) return Promise.reject(watchError('all watches have ended'));
     const id = this.#tools.newId();
-    const withinMs = this.#tools.everyMs();
-    let end!: Question['end'];
-    const promise = new Promise<void>((resolve, reject) => {
-      const cancelTimer = after(withinMs, () =>
+    let cancelTimer = (): void => undefined;
+    const limit = (withinMs: number): void => {
+      cancelTimer();
+      cancelTimer = afterTurn(withinMs, () =>
         this.#tools.onLost(`no answer within ${Math.round(withinMs)} ms`, 'fail'),
       );
+    };
+    limit(this.#tools.everyMs());
+    let end!: Question['end'];
+    const promise = new Promise<void>((resolve, reject) => {
       end = (fault) => {
         cancelTimer();
         this.#question = undefined;
@@ -100,10 +117,11 @@ export class WatchProbe {
       id,
       reached: this.#known ?? { ...transport.history.known, revision: 0n },
       promise,
+      limit,
       end,
     };
     this.#known = transport.history.known;
-    // etcd refuses a range without keys, so nothing is left to take back. A proxy refuses it without asking etcd.
+    // etcd refuses an empty range, so no watch remains to be cancelled. A proxy refuses it without asking etcd.
     const ofNothing = stream.isProxied === false ? { range_end: key } : { filters: WITHOUT_EVENTS };
     stream.create(id, { key, ...ofNothing });
     return promise;
@@ -113,16 +131,16 @@ export class WatchProbe {
     return this.#question !== undefined;
   }
 
-  /** @returns whether the message was the answer to our question. */
+  /** @returns whether the message was the answer to the probe. */
   receive(id: number, message: IWatchResponse): boolean {
     if (this.#question === undefined) return false;
-    if (id !== this.#question.id && !isOfNothing(message)) return false;
+    if (id !== this.#question.id && !refusesEmptyRange(message)) return false;
     if (!message.canceled) this.#tools.stream.cancel(id);
     this.answered(message);
     return true;
   }
 
-  /** By a member that is up to date, or by one that lags behind. */
+  /** Checks the answer to the probe: the member may be up to date, or lag behind. */
   answered({ header }: IWatchResponse): void {
     const question = this.#question!;
     const { reached } = question;
@@ -135,13 +153,11 @@ export class WatchProbe {
 
   stop(reason: string): void {
     this.#isStopped = true;
-    this.#cancelTimer();
-    this.#question?.end(silent(reason));
+    this.#cancelTimer?.();
+    this.#question?.end(watchError(reason));
   }
 
-  /**
-   * Where no session asks etcd how far it is, as with those who only observe, we ask: on another host where there is one.
-   */
+  /** If no session reads from etcd, the probe reads by itself, preferably from another host. */
   #learn(): void {
     const { transport, stream } = this.#tools;
     const key = this.#tools.key();
@@ -150,7 +166,7 @@ export class WatchProbe {
     if (key === undefined || (!isOurs && clock.now() - transport.provenAtMs < everyMs * DRIFT)) return;
     transport
       .unary(
-        'read how far etcd is',
+        "read etcd's revision",
         (client, options) => client.kv.range({ key, keys_only: true }, options),
         {
           withinMs: everyMs,
@@ -163,9 +179,11 @@ export class WatchProbe {
       )
       .then(
         () => (this.#readAtMs = transport.provenAtMs),
-        () => undefined, // the next one will do
+        () => undefined, // the next probe reads again
       );
   }
 }
 
-const silent = (reason: string): EtcdError => new EtcdError('unavailable', `watch: ${reason}`, false);
+/** The error of a watch stream that is given up. */
+export const watchError = (reason: string): EtcdError =>
+  new EtcdError('unavailable', `watch: ${reason}`, false);

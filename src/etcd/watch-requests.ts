@@ -1,6 +1,6 @@
 /**
- * What was asked of etcd for each watch on one stream: one request for the whole range, or one for each key. IDs change with
- * every read of the range, so late answers to an earlier request find nobody.
+ * Keeps the watch requests of one stream. A watch has one request for the whole range, or one for each of its keys. The IDs
+ * change with every read of the range, so late answers to an earlier request are ignored.
  */
 import type { IWatchResponse } from 'etcd3';
 import { endOf } from './election-keys.ts';
@@ -9,7 +9,7 @@ import type { WatchTarget } from './watch-target.ts';
 
 interface Asked {
   readonly target: WatchTarget;
-  /** Whether etcd has said yes. */
+  /** Whether etcd has confirmed the watch. */
   isCreated: boolean;
 }
 
@@ -22,12 +22,12 @@ export class WatchRequests {
     return ++this.#lastId;
   }
 
-  /** Watches from the revision after `readAt`, and no longer what was watched for it before. */
+  /** Watches from the revision after `readAt`, and cancels the earlier requests of this watch. */
   create(stream: WatchStream, target: WatchTarget, readAt: bigint): void {
     const before = this.#forget(target);
-    const { electionKeys, keys } = target;
-    const ranges = keys?.map((key) => ({ key: Buffer.from(key) })) ?? [
-      { key: Buffer.from(electionKeys), range_end: endOf(electionKeys) },
+    const { keyPrefix } = target;
+    const ranges = target.keys()?.map((key) => ({ key: Buffer.from(key) })) ?? [
+      { key: Buffer.from(keyPrefix), range_end: endOf(keyPrefix) },
     ];
     const ids = ranges.map((range) => {
       const id = this.newId();
@@ -49,7 +49,7 @@ export class WatchRequests {
     return ids.filter((id) => this.#byId.delete(id));
   }
 
-  /** The stream is gone. */
+  /** The stream has ended. */
   clear(): void {
     this.#byId.clear();
     this.#ids.clear();
@@ -59,19 +59,19 @@ export class WatchRequests {
     return this.#byId.has(id);
   }
 
-  /** The watch that a message belongs to; undefined if that watch is over. */
+  /** The watch to which a message belongs; undefined if that watch has ended. */
   receive(id: number, { created }: IWatchResponse): WatchTarget | undefined {
     const request = this.#byId.get(id);
     if (request !== undefined && created) request.isCreated = true;
     return request?.target;
   }
 
-  /** etcd has ended this one. */
+  /** etcd has ended this request. */
   ended(id: number): void {
     this.#byId.delete(id);
   }
 
-  /** Whether etcd has said yes to every request, of one watch or of all. */
+  /** Whether etcd has confirmed every request, of one watch or of all. */
   areCreated(target?: WatchTarget): boolean {
     const ids = target === undefined ? [...this.#byId.keys()] : (this.#ids.get(target) ?? []);
     return ids.length > 0 && ids.every((id) => this.#byId.get(id)?.isCreated === true);

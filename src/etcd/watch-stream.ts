@@ -1,8 +1,8 @@
 /**
- * A watch stream on which every watch has the ID that we chose, also where the other end chooses for itself.
+ * A watch stream with our own watch IDs. It translates the IDs that a proxy assigns.
  *
- * etcd takes the ID from the request, and its answer shows it. `etcd grpc-proxy` counts its own, and may answer two
- * requests in any order; so there one request is under way at a time. The first answer on a stream shows which it is.
+ * etcd takes the ID from the request. `etcd grpc-proxy` assigns its own IDs, and may answer two requests in any order. So behind
+ * a proxy only one request is under way at a time. The first answer on a stream shows whether there is a proxy.
  */
 import type { IWatchCreateRequest, IWatchRequest, IWatchResponse } from 'etcd3';
 import type { Host, OpenStream } from './transport.ts';
@@ -10,22 +10,24 @@ import type { Host, OpenStream } from './transport.ts';
 export type WatchRequest = Omit<IWatchCreateRequest, 'watch_id'>;
 
 export interface WatchStreamListener {
-  /** @param id ours; negative in etcd's answer to a request that it refuses. */
+  /** @param id our ID of the watch; negative if etcd refuses a request. */
   onMessage(id: number, message: IWatchResponse): void;
   onLost(reason: string): void;
-  /** Whether the other end takes our IDs; told once. */
-  onKind(isProxied: boolean): void;
+  /** Called once, when the first answer shows whether there is a proxy. */
+  onProxyKnown(isProxied: boolean): void;
 }
 
 export class WatchStream {
   readonly #stream: OpenStream<IWatchRequest, IWatchResponse>;
   readonly #listener: WatchStreamListener;
-  /** Not sent yet, in order. */
+  /** Requests that are not sent yet, in order. */
   readonly #waiting = new Map<number, WatchRequest>();
-  /** Sent and not answered, where only one may be. */
+  /** The request that is sent and not answered, if only one may be. */
   #asked: { readonly id: number; isUnwanted: boolean } | undefined;
   #isProxied: boolean | undefined;
+  /** The proxy's ID for each of ours. */
   readonly #theirs = new Map<number, number>();
+  /** Our ID for each of the proxy's. */
   readonly #ours = new Map<number, number>();
 
   constructor(stream: OpenStream<IWatchRequest, IWatchResponse>, listener: WatchStreamListener) {
@@ -86,7 +88,7 @@ export class WatchStream {
     const given = Number(message.watch_id);
     if (this.#isProxied === undefined && message.created && given >= 0) {
       this.#isProxied = given !== this.#asked?.id;
-      this.#listener.onKind(this.#isProxied);
+      this.#listener.onProxyKnown(this.#isProxied);
     }
     const id = this.#isProxied === true ? this.#ourIdOf(given) : given;
     if (this.#asked !== undefined && (id === this.#asked.id || given < 0)) this.#answered(given, message);
@@ -94,7 +96,7 @@ export class WatchStream {
     this.#listener.onMessage(id, message);
   }
 
-  /** What the proxy says of an ID that we do not know is its answer to what we asked last. */
+  /** A message with an unknown ID answers our last request. */
   #ourIdOf(given: number): number {
     return given < 0 ? given : (this.#ours.get(given) ?? this.#asked?.id ?? UNKNOWN);
   }
@@ -111,5 +113,5 @@ export class WatchStream {
   }
 }
 
-/** Belongs to no watch: etcd takes it for "choose for me", so we never choose it. */
+/** The ID 0 belongs to no watch. In a request it means that etcd chooses. */
 const UNKNOWN = 0;

@@ -1,24 +1,24 @@
 import type { QueueEvent } from '../core/candidate-queue.ts';
 import type { EtcdError } from './etcd-error.ts';
 
-/** One range of keys that is watched, or some keys of it. */
+/** One watch of the shared stream: a range of keys, or some keys of it. */
 export interface WatchTarget {
-  /** Prefix of the keys that are watched; ends in `/`. */
-  readonly electionKeys: string;
-  /** What is watched after a read of the range: only these keys, or if undefined, all. */
-  readonly keys: readonly string[] | undefined;
-  /** Reads the range anew. @returns the revision it was read at. @throws {EtcdError} */
+  /** Prefix of the watched keys; ends in `/`. */
+  readonly keyPrefix: string;
+  /** The keys to watch after a read; undefined to watch the whole range. Not a getter: each object with one is a slow, large object. */
+  keys(): readonly string[] | undefined;
+  /** Reads the range again. @returns the revision of the read. @throws {EtcdError} */
   reload(signal: AbortSignal): Promise<bigint>;
-  /** What happened to the keys, in revision order for each key. */
+  /** Takes the events of the keys, in revision order for each key. */
   onEvents(events: readonly QueueEvent[]): void;
-  /** The watch works: all that had happened by this moment has been told, up to one probe later. */
+  /** The watch works. Events that were known at the probe before the one at `atMs` have certainly been delivered. */
   onConfirmed(atMs: number): void;
-  /** etcd refuses the range for good: the watch is over. */
+  /** etcd refuses the range for good: the watch has ended. */
   onRefused(fault: EtcdError): void;
 }
 
 export interface WatchHandle {
-  /** Reads the range again, and watches from there what its target says then. */
+  /** Reads the range again, and then watches the keys that its target names. */
   readonly readAgain: () => void;
   readonly end: () => void;
 }

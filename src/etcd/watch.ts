@@ -1,25 +1,28 @@
 /**
  * One watch stream for all elections and observers of a client.
  *
- * A watch is a hint; the range is the truth. Whatever happens to a watch (compaction, cancellation, a stream that
- * ends, breaks or falls silent), the way back is the same: one stream anew, through the guard, then every watch
- * reads its range again and goes on from there.
+ * Events keep the queues up to date. Every failure is handled alike: a compaction, a cancellation, a stream that ends, breaks or
+ * falls silent. Every try to restore watches passes the guard. Then each broken range is read again, and watched from there.
+ *
+ * A watch that begins opens the stream at once if there is none. Guards limit how often watches begin: those of campaigns and
+ * of iterations.
  */
 import { sharedAbort } from '../util/abort.ts';
 import type { IWatchRequest, IWatchResponse } from 'etcd3';
 import type { QueueEvent } from '../core/candidate-queue.ts';
 import { clock } from '../util/clock.ts';
+import { Multiset } from '../util/multiset.ts';
 import { candidateOf, isCandidateKey } from './election-keys.ts';
 import { EtcdError, isFinal } from './etcd-error.ts';
 import type { EtcdTransport } from './transport.ts';
-import { WatchProbe } from './watch-probe.ts';
+import { WatchProbe, watchError } from './watch-probe.ts';
 import { WatchRequests } from './watch-requests.ts';
 import { WatchStream } from './watch-stream.ts';
 import type { WatchHandle, WatchTarget } from './watch-target.ts';
 
 export interface SharedWatchTools {
   readonly transport: EtcdTransport;
-  /** The guard of everything that the client's elections share; passed before each try to get a stream back. */
+  /** The client's back-off. Every try to restore watches waits for it. */
   readonly backoff: {
     pass(signal: AbortSignal): Promise<void>;
     healthyFor(healthyMs: number): void;
@@ -27,27 +30,29 @@ export interface SharedWatchTools {
   };
   onLost(reason: string): void;
   onHealed(afterMs: number): void;
-  /** No watch could be confirmed for so long that all queues are read instead, until one is; told once. */
+  /** No watch was confirmed for a long time. All queues are polled until one is. Reported once. */
   onUnconfirmed(silentMs: number): void;
-  /** Watches go through a proxy that gives them IDs of its own; told once. @param ttlSeconds the shortest of those who watch. */
+  /** The stream goes through a proxy. Reported once. @param ttlSeconds the shortest TTL among the watchers. */
   onProxied(ttlSeconds: number): void;
 }
 
-/** What etcd says to a watch whose token it does not take, or that it does not permit. */
+/** etcd's text if it does not accept the token of a watch, or does not permit the watch. */
 const DENIED = /permission denied|user name is empty|\bauth\b/;
 
 /**
- * etcd asks for the token when a watch is made, and never again: those that stand go on. So a probe that is denied has
- * been answered, and for so long after one denial, in milliseconds, that is enough. Else tokens that live for a second
- * would cost a stream, a token and all ranges with each probe; and etcd3 keeps 12 KiB for good of each token it fetches.
+ * After a denial has ended a stream, a denied probe does not end the next one for this many milliseconds. etcd checks the token only when a
+ * watch is created, so existing watches continue, and a denied probe still proves that the stream works. Without this, tokens
+ * with a TTL of one second would cost a stream, a token and a read of all ranges for every probe. etcd3 also keeps
+ * 12 KiB of memory for every token that it fetches.
  */
-const DENIAL_COUNTS_MS = 30_000;
+const DENIAL_AS_ANSWER_MS = 30_000;
 
 export class SharedWatch {
   readonly #tools: SharedWatchTools;
-  /** How soon a stream that fell silent must be noticed, in milliseconds. */
-  #noticeWithinMs = Number.POSITIVE_INFINITY;
-  readonly #watches = new Set<WatchTarget>();
+  /** The watches, and how soon each must notice a silent stream, in milliseconds. */
+  readonly #watches = new Map<WatchTarget, number>();
+  /** The limits in `#watches`. */
+  readonly #limits = new Multiset<number>();
   readonly #requests = new WatchRequests();
   readonly #broken = new Set<WatchTarget>();
   #stream: WatchStream | undefined;
@@ -58,9 +63,9 @@ export class SharedWatch {
   #confirmedAtMs = 0;
   #isUnconfirmed = false;
   #healing = false;
-  /** etcd denied a watch on the last stream. */
+  /** Whether etcd denied a watch on the last stream. */
   #isDenied = false;
-  /** When a stream was last given up because of that. */
+  /** When a stream was last given up because of a denial, in milliseconds. */
   #deniedAtMs = Number.NEGATIVE_INFINITY;
   #stop = sharedAbort();
   constructor(tools: SharedWatchTools) {
@@ -68,23 +73,24 @@ export class SharedWatch {
   }
 
   /**
-   * Watches from the revision after `readAt`; without it the range is read first.
+   * Watches from the revision after `readAt`. Without it, the range is read first.
    *
-   * @param noticeWithinMs how soon a stream that fell silent must be noticed; the least of all watches counts.
+   * @param noticeWithinMs how soon a silent stream must be noticed, in milliseconds. The shortest of all watches counts.
    */
   watch(target: WatchTarget, noticeWithinMs: number, readAt?: bigint): WatchHandle {
     if (this.#watches.size === 0) {
       this.#stop = sharedAbort();
-      this.#noticeWithinMs = Number.POSITIVE_INFINITY;
       this.#confirmedAtMs = clock.now();
     }
-    this.#noticeWithinMs = Math.min(this.#noticeWithinMs, noticeWithinMs);
-    this.#watches.add(target);
+    const isShortest = noticeWithinMs < this.#noticeWithinMs;
+    this.#watches.set(target, noticeWithinMs);
+    this.#limits.add(noticeWithinMs);
+    if (isShortest) this.#probe?.hurry();
     this.#begin(target, readAt).catch((fault: Error) => this.#break(target, fault.message));
     return { readAgain: () => this.#readAgain(target), end: () => this.#end(target) };
   }
 
-  /** A watch that is broken, or not begun, is read again anyway. */
+  /** Reads the range of a watch again. A watch that is broken, or has not begun, will be read anyway. */
   #readAgain(watch: WatchTarget): void {
     const stream = this.#stream;
     if (stream === undefined || !this.#watches.has(watch) || this.#broken.has(watch)) return;
@@ -93,7 +99,12 @@ export class SharedWatch {
     });
   }
 
-  /** How often silence is broken by a probe, and how long its answer may take, in milliseconds. */
+  /** How soon a silent stream must be noticed, in milliseconds: the shortest limit of all watches. */
+  get #noticeWithinMs(): number {
+    return Math.min(...this.#limits);
+  }
+
+  /** How often the stream is probed, and how long the answer may take, in milliseconds. */
   get #probeEveryMs(): number {
     return this.#noticeWithinMs / 3;
   }
@@ -105,12 +116,15 @@ export class SharedWatch {
   }
 
   #end(watch: WatchTarget): void {
-    if (!this.#watches.delete(watch)) return;
+    const limitMs = this.#watches.get(watch);
+    if (limitMs === undefined) return;
+    this.#watches.delete(watch);
+    this.#limits.remove(limitMs);
     this.#broken.delete(watch);
     if (this.#watches.size > 0) return this.#requests.cancel(this.#stream, watch);
     this.#requests.clear();
     this.#stop.abort();
-    this.#probe?.stop('nobody watches any more');
+    this.#probe?.stop('all watches have ended');
     this.#probe = undefined;
     this.#opening = undefined;
     const stream = this.#stream;
@@ -131,12 +145,12 @@ export class SharedWatch {
       .then((open) => {
         if (signal.aborted) {
           open.close();
-          throw new EtcdError('aborted', 'watch: nobody watches any more', false);
+          throw new EtcdError('aborted', 'watch: all watches have ended', false);
         }
         const stream: WatchStream = new WatchStream(open, {
           onMessage: (id, message) => this.#receive(stream, id, message),
           onLost: (reason) => this.#lose(stream, reason),
-          onKind: (isProxied) => this.#learnKind(isProxied),
+          onProxyKnown: (isProxied) => this.#learnIsProxied(isProxied),
         });
         this.#stream = stream;
         this.#upSinceMs = clock.now();
@@ -158,8 +172,8 @@ export class SharedWatch {
       stream,
       everyMs: () => this.#probeEveryMs,
       key: () => {
-        const [anyWatch] = this.#watches;
-        return anyWatch && Buffer.from(anyWatch.electionKeys);
+        const [anyWatch] = this.#watches.keys();
+        return anyWatch && Buffer.from(anyWatch.keyPrefix);
       },
       newId: () => this.#requests.newId(),
       onAnswered: (askedAtMs) => {
@@ -176,11 +190,11 @@ export class SharedWatch {
   }
 
   #tellConfirmed(atMs: number): void {
-    for (const watch of this.#watches)
+    for (const watch of this.#watches.keys())
       if (this.#requests.areCreated(watch) && !this.#broken.has(watch)) watch.onConfirmed(atMs);
   }
 
-  #learnKind(isProxied: boolean): void {
+  #learnIsProxied(isProxied: boolean): void {
     const { transport } = this.#tools;
     const isNews = isProxied && transport.isProxied !== true;
     transport.isProxied = isProxied || transport.isProxied === true;
@@ -188,7 +202,7 @@ export class SharedWatch {
   }
 
   #receive(stream: WatchStream, id: number, message: IWatchResponse): void {
-    if (stream !== this.#stream) return; // a stream we gave up long ago
+    if (stream !== this.#stream) return; // a message of an earlier stream
     const isDenied = DENIED.test(message.cancel_reason);
     if (!isDenied && this.#probe?.receive(id, message) === true) return;
     if (message.canceled && (id < 0 || isDenied)) {
@@ -202,17 +216,17 @@ export class SharedWatch {
       this.#break(watch, message.cancel_reason || `compacted up to ${message.compact_revision}`);
       return;
     }
-    const { electionKeys } = watch;
+    const { keyPrefix } = watch;
     const events: QueueEvent[] = [];
     for (const { type, kv } of message.events) {
       const key = kv.key.toString();
-      if (!isCandidateKey(electionKeys, key)) continue;
+      if (!isCandidateKey(keyPrefix, key)) continue;
       events.push(type === 'Put' ? { type: 'put', candidate: candidateOf(kv) } : { type: 'delete', key });
     }
     if (events.length > 0) watch.onEvents(events);
   }
 
-  /** A watch is denied; etcd does not say which. Where all but the probe stand, it was the probe. */
+  /** etcd denied a watch, without saying which. If all other watches are confirmed, the probe was denied. */
   #deny(stream: WatchStream, id: number, message: IWatchResponse): void {
     const reason = message.cancel_reason;
     const isProbe =
@@ -220,7 +234,7 @@ export class SharedWatch {
       DENIED.test(reason) &&
       !this.#requests.has(id) &&
       this.#requests.areCreated();
-    if (isProbe && clock.now() - this.#deniedAtMs < DENIAL_COUNTS_MS) {
+    if (isProbe && clock.now() - this.#deniedAtMs < DENIAL_AS_ANSWER_MS) {
       this.#probe!.answered(message);
       return;
     }
@@ -230,7 +244,7 @@ export class SharedWatch {
     this.#lose(stream, reason || 'etcd denied a watch');
   }
 
-  /** The stream is gone: every watch on it must read its range again. */
+  /** The stream has ended: every watch on it must read its range again. */
   #lose(stream: WatchStream, reason: string): void {
     if (stream !== this.#stream) return;
     this.#stream = undefined;
@@ -238,7 +252,7 @@ export class SharedWatch {
     this.#probe = undefined;
     this.#requests.clear();
     this.#tools.backoff.healthyFor(clock.now() - this.#upSinceMs);
-    for (const watch of this.#watches) this.#broken.add(watch);
+    for (const watch of this.#watches.keys()) this.#broken.add(watch);
     void this.#heal(reason);
   }
 
@@ -248,7 +262,7 @@ export class SharedWatch {
     void this.#heal(reason);
   }
 
-  /** The one loop that gets watches back: each round passes the guard. */
+  /** The only loop that restores watches. Every round passes the guard. */
   async #heal(reason: string): Promise<void> {
     if (this.#healing) return;
     this.#healing = true;
@@ -266,7 +280,7 @@ export class SharedWatch {
           this.#tools.backoff.wake();
           await Promise.allSettled([...this.#broken].map((watch) => this.#reload(stream, watch, signal)));
         } catch (error) {
-          // No stream, or no answer on it: next round.
+          // There is no stream, or no answer on it: try again in the next round.
           if (error instanceof EtcdError && error.kind === 'client-closed')
             for (const watch of this.#broken) this.#endIfFinal(watch, error);
           await this.#doWithout(signal);
@@ -275,18 +289,18 @@ export class SharedWatch {
       if (!signal.aborted) this.#tools.onHealed(clock.now() - brokenAtMs);
     } finally {
       this.#healing = false;
-      if (this.#broken.size > 0) void this.#heal('lost again'); // somebody came while the last ones went
+      if (this.#broken.size > 0) void this.#heal('lost again'); // a watch began while the last ones ended
     }
   }
 
   async #confirm(stream: WatchStream): Promise<void> {
-    if (stream !== this.#stream) throw silent('the stream is gone');
+    if (stream !== this.#stream) throw watchError('the stream is gone');
     await this.#probe!.ask();
     this.#confirmedAtMs = clock.now();
     this.#isUnconfirmed = false;
   }
 
-  /** Silence is not trusted: while no watch can be confirmed, each round reads the ranges instead. */
+  /** While no watch can be confirmed, every round reads the ranges instead. */
   async #doWithout(signal: AbortSignal): Promise<void> {
     const silentMs = clock.now() - this.#confirmedAtMs;
     if (signal.aborted || silentMs < this.#noticeWithinMs) return;
@@ -296,12 +310,12 @@ export class SharedWatch {
     this.#tools.onUnconfirmed(silentMs);
   }
 
-  /** Reads the range and watches from there. @throws {EtcdError} where that must be tried again. */
+  /** Reads the range, and watches from there. @throws {EtcdError} if that must be tried again. */
   async #reload(stream: WatchStream, watch: WatchTarget, signal: AbortSignal): Promise<void> {
     try {
       const readAt = await watch.reload(signal);
       if (!this.#watches.has(watch)) return;
-      if (stream !== this.#stream) throw silent('the stream is gone');
+      if (stream !== this.#stream) throw watchError('the stream is gone');
       this.#broken.delete(watch);
       this.#requests.create(stream, watch, readAt);
     } catch (error) {
@@ -310,8 +324,8 @@ export class SharedWatch {
   }
 
   /**
-   * A watch was denied: its token has run out, or we may not look any more. A stream keeps the token it was opened
-   * with, and only a read makes etcd3 fetch another; the same read tells whom etcd refuses for good.
+   * Reads all ranges after a denial: the token has expired, or the permission is gone. A stream keeps the token that it was opened
+   * with, and only a read fetches a new one. The same read shows which watches etcd refuses for good.
    */
   async #askWhether(signal: AbortSignal): Promise<void> {
     const ask = async (watch: WatchTarget): Promise<void> => {
@@ -331,5 +345,3 @@ export class SharedWatch {
     watch.onRefused(error);
   }
 }
-
-const silent = (reason: string): EtcdError => new EtcdError('unavailable', `watch: ${reason}`, false);

@@ -2,15 +2,14 @@
  * The last will: if our process dies, a small helper process revokes its leases at once. The next leader then need not wait
  * for the TTL.
  *
- * The helper holds one end of a pipe, our process the other. The kernel closes ours only when every thread of the process is
- * gone, not while the process is slow, blocked or stopped. If there is no helper, nothing else changes: the next leader
- * waits for the TTL.
+ * The helper holds one end of a pipe, our process the other. The kernel closes our end only when every thread of the process has
+ * ended, not while the process is slow, blocked or stopped. Without a helper, the next leader waits for the TTL.
  */
 import { spawn, type ChildProcess } from 'node:child_process';
 import type { Socket } from 'node:net';
 import { parse } from 'node:path';
 import type { Etcd3 } from 'etcd3';
-import { LoopGuard, type GuardSettings } from '../loop-guard/loop-guard.ts';
+import { privateGuard, type GuardSettings } from '../loop-guard/loop-guard.ts';
 import { after, clock } from '../util/clock.ts';
 import { helperSource } from './helper-source.ts';
 import type { ToHelper } from './messages.ts';
@@ -43,13 +42,12 @@ const INHERITED = [
 
 export class LastWill {
   readonly #client: Etcd3;
-  readonly #guard = new LoopGuard('', '');
+  readonly #guard = privateGuard();
   /** Lease IDs, each with the ID of its cluster. */
   readonly #leases = new Map<string, string | undefined>();
   #onLost: OnWillLost = () => undefined;
   #helper: ChildProcess | undefined;
-  #startedAtMs = 0;
-  #told = false;
+  #isReported = false;
   #stop = new AbortController();
 
   constructor(client: Etcd3) {
@@ -68,7 +66,7 @@ export class LastWill {
     if (this.#helper !== undefined) this.#tell(this.#helper, { type: 'hold', leaseId, clusterId });
     else if (this.#leases.size === 1) {
       this.#stop = new AbortController();
-      this.#told = false;
+      this.#isReported = false;
       void this.#start();
     }
   }
@@ -89,6 +87,15 @@ export class LastWill {
     );
   }
 
+  /**
+   * Removes a lease that could not be revoked, when etcd has let it expire. Keeps no process alive.
+   *
+   * @param afterMs the TTL of the lease, in milliseconds.
+   */
+  dropLater(leaseId: string, afterMs: number): void {
+    if (this.#leases.has(leaseId)) after(afterMs, () => this.drop(leaseId), true);
+  }
+
   /** Starts the helper. Every start passes the guard. Resolves when the helper runs, or is no longer needed. */
   async #start(): Promise<void> {
     const { signal } = this.#stop;
@@ -98,12 +105,12 @@ export class LastWill {
       const reach = reachOf(this.#client);
       const helper = spawnHelper();
       this.#helper = helper;
-      this.#startedAtMs = clock.now();
+      const startedAtMs = clock.now();
       let over = false;
       const gone = (reason: string): void => {
         if (over) return;
         over = true;
-        if (this.#helper === helper) this.#restart(reason);
+        if (this.#helper === helper) this.#restart(reason, clock.now() - startedAtMs);
       };
       helper.once('error', (error) => gone(error.message));
       helper.once('exit', (code, by) => gone(`it ended (${by ?? code})`));
@@ -112,17 +119,17 @@ export class LastWill {
       for (const [leaseId, clusterId] of this.#leases)
         this.#tell(helper, { type: 'hold', leaseId, clusterId });
     } catch (error) {
-      this.#restart((error as Error).message);
+      this.#restart((error as Error).message, 0);
     }
   }
 
-  #restart(reason: string): void {
+  /** @param ranMs how long the helper ran; 0 if it could not be started. */
+  #restart(reason: string, ranMs: number): void {
     this.#helper = undefined;
-    const stoodMs = clock.now() - this.#startedAtMs;
-    this.#guard.healthyFor(stoodMs, RESTARTS);
-    if (stoodMs >= RESTARTS.healthyAfterMs) this.#told = false;
-    if (!this.#told) this.#onLost(reason);
-    this.#told = true;
+    this.#guard.healthyFor(ranMs, RESTARTS);
+    if (ranMs >= RESTARTS.healthyAfterMs) this.#isReported = false;
+    if (!this.#isReported) this.#onLost(reason);
+    this.#isReported = true;
     void this.#start();
   }
 
@@ -134,7 +141,9 @@ export class LastWill {
 /** @throws {Error} if `execPath` is an executable that contains the application: that would start a second copy of it. */
 function spawnHelper(): ChildProcess {
   if (!isPlainRuntime())
-    throw new Error('the last will needs plain Node, Bun or Deno, not an executable that contains it');
+    throw new Error(
+      'the last will needs plain Node, Bun or Deno, not an executable that contains the application',
+    );
   // Bun accepts these arguments unchanged; Deno translates them for its own executable.
   const helper = spawn(process.execPath, ['--input-type=commonjs', '-e', helperSource], {
     stdio: ['pipe', 'ignore', 'ignore'],

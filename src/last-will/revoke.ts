@@ -10,7 +10,7 @@ export interface Patience {
   readonly nextHostAfterMs: number;
   /** How long one host may take at most, in milliseconds. */
   readonly withinMs: number;
-  /** How often all hosts are asked. */
+  /** How many times all hosts are asked. */
   readonly rounds: number;
   /** Pause after the first round, in milliseconds. It doubles after every further round. */
   readonly pauseMs: number;
@@ -54,7 +54,7 @@ async function askAll(
   while (left.size > 0 && asked.size > 0) await Promise.race(asked);
 }
 
-/** Revokes the leases at one host. Removes those from the list that it revoked, or does not know. Never throws. */
+/** Revokes the leases at one host. Removes from `left` those that are gone. Never throws. */
 async function revokeAt(
   host: string,
   reach: Reach,
@@ -70,24 +70,27 @@ async function revokeAt(
     if (leases.length === 0) return;
     const metadata = reach.auth === undefined ? {} : { token: await authenticate(session, reach.auth) };
     const revoked = leases.map(async ([leaseId, ours]) => {
-      // An error does not say which cluster it comes from: only a host that has named its cluster is believed.
+      // "Not found" names no cluster. If ours is known, it counts only from a host that has shown its status.
       const isBelieved = ours === undefined || clusterId !== undefined;
       if (await isGone(session!, leaseId, metadata, { ours, isBelieved })) left.delete(leaseId);
     });
     await Promise.all(revoked);
   } catch {
-    // The next host, or the next round.
+    // The next host is asked, or the next round begins.
   } finally {
     clearTimeout(timer);
     session?.destroy();
   }
 }
 
-/** In another cluster a lease with the same ID may exist, for example if that cluster was restored from a backup of ours. */
+/** In another cluster a lease with the same ID may exist, for example if that cluster was restored from a backup of our cluster. */
 const isForeign = (theirs: string | undefined, ours: string | undefined): boolean =>
   ours !== undefined && theirs !== undefined && theirs !== '' && theirs !== ours;
 
-/** @returns the cluster's ID; an empty string if the answer carries none; undefined if the host does not answer. */
+/**
+ * @returns the ID of the host's cluster; an empty string if the answer carries none; undefined if the host answers with an error.
+ * @throws {Error} if the host does not answer.
+ */
 async function clusterOf(session: ClientHttp2Session): Promise<string | undefined> {
   const { status, body } = await call(session, '/etcdserverpb.Maintenance/Status', Buffer.alloc(0), {});
   return status === OK ? clusterIn(body) : undefined;

@@ -12,7 +12,20 @@ const channels = Object.fromEntries(
 /** All channel names, for subscribers to every event. */
 export const channelNames: readonly string[] = Object.values(channels).map(({ name }) => String(name));
 
+/** Where an event comes from: an `Election` object. Elections of one name may exist under two prefixes, or on two clients. */
+export interface EventSource {
+  /** The same for all `Election` objects of one name, prefix and list of endpoints. */
+  readonly key: string;
+}
+
+const sources = new WeakMap<object, EventSource>();
+
+/** @returns undefined if another copy of this package has published the event. */
+export const sourceOf = (event: ElectionEvent): EventSource | undefined => sources.get(event);
+
 /** Publishes an event on its channel of `diagnostics_channel`. */
-export function publish(event: ElectionEvent): void {
-  if (channels[event.type].hasSubscribers) channels[event.type].publish(event);
+export function publish(event: ElectionEvent, source: EventSource): void {
+  if (!channels[event.type].hasSubscribers) return;
+  sources.set(event, source);
+  channels[event.type].publish(event);
 }

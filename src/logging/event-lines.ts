@@ -3,15 +3,29 @@
  */
 import { errorText } from '../core/shown.ts';
 import { ElectionError } from '../errors.ts';
-import type { CallbackName, ElectionEvent, ElectionEventType, EventOf, Level, Logger } from '../events.ts';
-
-/** Cluster IDs are shown as etcdctl shows them. */
-const hex = (clusterId: string): string => BigInt(clusterId).toString(16);
+import { isPromise } from '../util/settle.ts';
+import type {
+  CallbackName,
+  ElectionEvent,
+  ElectionEventType,
+  EventOf,
+  Level,
+  Logger,
+  UnusualUsage,
+} from '../events.ts';
 
 type Line<T extends ElectionEventType> = readonly [
   Level | ((event: EventOf<T>) => Level),
   (event: EventOf<T>) => string,
 ];
+
+/** Usages that are correct in many programs. They are logged at `info`, the others at `warn`. */
+const OFTEN_CORRECT: ReadonlySet<UnusualUsage> = new Set([
+  'in-turn',
+  'short-work',
+  'unasked-term',
+  'emitted',
+]);
 
 /** Transitions at info, faults at warn, renewals at trace. */
 export const lines: { readonly [T in ElectionEventType]: Line<T> } = {
@@ -30,12 +44,12 @@ export const lines: { readonly [T in ElectionEventType]: Line<T> } = {
   'session.held': [
     'warn',
     (e) =>
-      `the last leases of this client ended soon; the loop guard delays the next one by ${Math.round(e.holdMs)} ms`,
+      `the loop guard delays the next lease of this client by ${Math.round(e.holdMs)} ms: its last leases were short-lived, or it has reconnected often`,
   ],
   'session.unavailable': [
     'warn',
     (e) =>
-      `cannot obtain a lease from ${e.endpoints.join(', ')}, for ${Math.round(e.forMs / 1_000)} s now; retrying: ${e.reason}`,
+      `cannot obtain a lease from ${e.endpoints.join(', ')}, ${e.forMs < 1_000 ? 'at this moment' : `for ${Math.round(e.forMs / 1_000)} s now`}; retrying: ${e.reason}`,
   ],
   'session.available': [
     'info',
@@ -48,13 +62,13 @@ export const lines: { readonly [T in ElectionEventType]: Line<T> } = {
     'error',
     (e) =>
       e.ourClusterId === undefined
-        ? `etcd host ${e.host} belongs to cluster ${hex(e.clusterId)}, other hosts do not, and no cluster has the majority of the configured hosts: nobody can lead; correct the list of hosts`
-        : `etcd host ${e.host} belongs to another cluster (${hex(e.clusterId)}, ours is ${hex(e.ourClusterId)}): its answers are ignored; remove it from the list of hosts`,
+        ? `etcd host ${e.host} belongs to cluster ${e.clusterId}, other hosts do not, and no cluster has the majority of the configured hosts: no replica can lead; correct the list of hosts`
+        : `etcd host ${e.host} belongs to another cluster (${e.clusterId}, ours is ${e.ourClusterId}): its answers are ignored; remove it from the list of hosts`,
   ],
   'cluster.changed': [
     'error',
     (e) =>
-      `all etcd hosts that answer belong to cluster ${hex(e.toClusterId)} now, no longer to ${hex(e.fromClusterId)}: elections continue there; candidates that still reach the old cluster can lead at the same time`,
+      `all etcd hosts that answer belong to cluster ${e.toClusterId} now, no longer to ${e.fromClusterId}: elections continue there; candidates that still reach the old cluster can lead at the same time`,
   ],
   'last-will.lost': [
     'warn',
@@ -65,8 +79,8 @@ export const lines: { readonly [T in ElectionEventType]: Line<T> } = {
     'warn',
     (e) =>
       `etcd's history went back from revision ${e.fromRevision} to ${e.toRevision}: it was wiped, or restored from a ` +
-      'snapshot. Fencing tokens may repeat: a resource that keeps the largest token refuses new leaders until it is ' +
-      'reset, or accepts a late write of an old leader. To restore without this: ' +
+      'snapshot. Fencing tokens may repeat. A resource that keeps the largest token may refuse every new leader until it is ' +
+      'reset. It may also accept a late write of an old leader. To restore without this: ' +
       'etcdutl snapshot restore --bump-revision 1000000000 --mark-compacted',
   ],
   'watch.lost': ['debug', (e) => `watch lost, reconnecting: ${e.reason}`],
@@ -82,18 +96,21 @@ export const lines: { readonly [T in ElectionEventType]: Line<T> } = {
     (e) =>
       'etcd is reached through "etcd grpc-proxy": after a crash the next leader may come one TTL later. ' +
       (e.isSupported
-        ? 'Endpoints of etcd itself are better.'
-        : `A TTL of ${e.ttlSeconds} s is unsupported there, terms will end early: take 5 s or more, or endpoints of etcd itself.`),
+        ? 'It is better to connect to the members of etcd.'
+        : `A TTL of ${e.ttlSeconds} s is not supported there, and terms will end early: use 5 s or more, or connect to the members of etcd.`),
   ],
   'candidate.entered': [
     'info',
     (e) => `standing in "${e.election}", place ${e.position} in the queue (fencing token ${e.fencingToken})`,
   ],
-  'candidate.failed': ['warn', (e) => `could not enter the queue of "${e.election}", retrying: ${e.reason}`],
+  'candidate.failed': [
+    (e) => (e.isRepeated ? 'debug' : 'warn'),
+    (e) => `could not enter the queue of "${e.election}", retrying: ${e.reason}`,
+  ],
   'candidate.refused': [
     'error',
     (e) =>
-      `etcd refuses election "${e.election}", for ${Math.round(e.forMs / 1_000)} s now; retrying slowly: ${e.reason}`,
+      `etcd has refused election "${e.election}" for ${Math.round(e.forMs / 1_000)} s; retrying slowly: ${e.reason}`,
   ],
   'candidate.lost': [
     'warn',
@@ -105,19 +122,18 @@ export const lines: { readonly [T in ElectionEventType]: Line<T> } = {
     (e) =>
       `waiting in "${e.election}" behind ${e.leader === undefined ? 'an unknown leader' : `"${e.leader}"`} for ${Math.round(e.waitedMs / 1000)} s (place ${e.position}); ${
         e.awaitedBy === undefined
-          ? 'campaign() resolves only when we lead, so do not await it before the service starts'
-          : `the work of "${e.awaitedBy}" awaits it, and this replica leads "${e.awaitedBy}" meanwhile. If the leader of "${e.election}" waits for "${e.awaitedBy}" in the same way, both wait for ever: enter the elections in one order everywhere, or use one election for both`
+          ? 'that is normal while another replica leads. campaign() resolves when we lead: do not await it before the service starts'
+          : `the work of "${e.awaitedBy}" awaits this, and this replica leads "${e.awaitedBy}" meanwhile. If the leader of "${e.election}" waits for "${e.awaitedBy}" in the same way, both wait for ever. Enter the elections in the same order everywhere, or use one election for both`
       }`,
   ],
-  'usage.unusual': [
-    (e) => (e.usage === 'in-turn' || e.usage === 'short-work' ? 'info' : 'warn'),
-    (e) => e.reason,
-  ],
+  'usage.unusual': [(e) => (OFTEN_CORRECT.has(e.usage) ? 'info' : 'warn'), (e) => e.reason],
   'leader.changed': [
     'debug',
     (e) =>
       e.fencingToken === undefined
-        ? `no leader of "${e.election}" is known`
+        ? e.isKnown
+          ? `"${e.election}" has no leader`
+          : `the leader of "${e.election}" is unknown`
         : `"${e.election}" is led by ${e.value} (fencing token ${e.fencingToken})`,
   ],
   'term.started': ['info', (e) => `leading "${e.election}" (fencing token ${e.fencingToken})`],
@@ -134,39 +150,45 @@ export const lines: { readonly [T in ElectionEventType]: Line<T> } = {
   'drain.overdue': [
     'error',
     (e) =>
-      `${e.callbacks.join(', ')} of "${e.election}" still runs ${Math.round(e.afterMs)} ms after the term ended, and another replica may lead now. Either it ignores term.signal (in a loop, call term.isCurrent(): without the parentheses it is always true, and a flag that onFollower resets comes too late: onFollower is called after onLeader has returned), or it waits for the end of its own term (there, call term.stepDown() or term.resign(), which never wait)`,
+      `${e.callbacks.join(', ')} of "${e.election}" still runs ${Math.round(e.afterMs)} ms after the term ended, and another replica may lead now. ` +
+      'Does it ignore term.signal? In a loop, call term.isCurrent(), with its parentheses. A loop that ends by a flag of onFollower ends late: while onLeader runs, onFollower is called only after three quarters of drainTimeoutMs. ' +
+      'Register with term.onEnd() a function that ends what onLeader awaits. ' +
+      'Does it wait for the end of its own term? Call term.stepDown() or term.resign() there, which never wait',
   ],
   'term.stale': [
     'warn',
     (e) =>
-      `a term of "${e.election}" that is over was asked (fencing token ${e.fencingToken}), and this replica leads with a newer one (${e.currentToken}): use election.isCurrent() and election.currentTerm, which follow the present term`,
+      `the program still uses a term of "${e.election}" that has ended (fencing token ${e.fencingToken}), while this replica leads with a newer one (${e.currentToken}). ` +
+      'Use election.isCurrent() and election.currentTerm, which follow the present term',
   ],
   'process.stalled': [
     'error',
     (e) =>
-      `the term of "${e.election}" was lost because this process did not turn its event loop for ${Math.round(e.stalledMs)} ms: ${
+      `the term of "${e.election}" was lost because the event loop of this process stood still for ${Math.round(e.stalledMs)} ms: ${
         e.cpuMs > e.stalledMs / 5
           ? `its own code kept it busy (${Math.round(e.cpuMs)} ms of CPU); move that into a worker thread, or raise ttlSeconds`
           : `it was frozen, suspended or starved of CPU (${Math.round(e.cpuMs)} ms of CPU)`
-      }. What it checked before and wrote after may have overwritten the next leader, unless it wrote by term.put() or term.txn(), or the resource refused its fencing token`,
+      }. A write that was checked before the stall and sent after it may have overwritten the next leader's data. term.put(), term.txn() and a resource that checks fencing tokens prevent that`,
   ],
   'follower.overdue': [
     'error',
     (e) =>
-      `onFollower of "${e.election}" has not settled for ${Math.round(e.afterMs)} ms: this replica cannot lead before it does; start there what lasts, and return`,
+      `onFollower of "${e.election}" has not settled for ${Math.round(e.afterMs)} ms: this replica cannot lead before it does. Start long work there without awaiting it`,
   ],
   'campaign.refused': ['error', (e) => `not standing in "${e.election}": ${errorText(e.error)}`],
   'work.ended': [
     'info',
     (e) =>
       e.isStaying
-        ? `onLeader of "${e.election}" has returned, nothing is registered with the term, and we lead on (fencing token ${e.fencingToken}). If it has started something, the end of the term does not wait for that: return a function that stops it, stop it in onFollower, or register it by term.run() or term.every(). If its work is over, set whenWorkEnds: 'step-down' to hand over`
+        ? `onLeader of "${e.election}" has returned, nothing is registered with the term, and we still lead (fencing token ${e.fencingToken}). ` +
+          'If it has started something, the end of the term does not wait for it: return a function that stops it, stop it in onFollower, or register it by term.run() or term.every(). ' +
+          "If its work is over, set whenWorkEnds: 'step-down' to hand over"
         : `the work of "${e.election}" has ended, and we step down (fencing token ${e.fencingToken})`,
   ],
   'callback.failed': [
     'error',
     (e) =>
-      `${e.callback} of "${e.election}" failed: ${errorText(e.error)}${siblingsOf(e.error) || restOf(e.callback)}`,
+      `${e.callback} of "${e.election}" failed: ${errorText(e.error)}${siblingsOf(e.error) || detachedOf(e.error) || restOf(e.callback)}`,
   ],
   'write.failed': [
     'warn',
@@ -176,24 +198,33 @@ export const lines: { readonly [T in ElectionEventType]: Line<T> } = {
   'txn.uncommitted': [
     'warn',
     (e) =>
-      `a transaction of "${e.election}" was built, and not committed within 1 s: call .commit() and await it (fencing token ${e.fencingToken})`,
+      `a transaction of "${e.election}" was built, but not committed within 1 s: call .commit() and await it (fencing token ${e.fencingToken})`,
   ],
   'announce.failed': [
     'warn',
     (e) => `could not announce the new value in "${e.election}", retrying: ${e.reason}`,
   ],
-  'release.failed': ['warn', (e) => `failed to delete ${e.key}; it expires with its lease: ${e.reason}`],
+  'release.failed': [
+    'warn',
+    (e) =>
+      `could not delete ${e.key}, and candidates behind it cannot lead until it is gone. Renewals retry while an election keeps its lease. It expires with the lease at the latest: ${e.reason}`,
+  ],
   'campaign.ended': [
     (e) => (e.reason === 'refused' ? 'error' : 'info'),
     (e) =>
       e.reason === 'refused'
-        ? `campaign in "${e.election}" over, without a retry: ${errorText(e.error)}`
-        : `campaign in "${e.election}" over: ${e.reason}`,
+        ? `the campaign in "${e.election}" has ended and is not retried: ${errorText(e.error)}`
+        : e.reason === 'skipped'
+          ? `skipped the work of "${e.election}", because ${e.leader === undefined ? 'another replica' : `"${e.leader}"`} has its key there already (ifFree)`
+          : `the campaign in "${e.election}" has ended: ${e.reason}`,
   ],
   'guard.tripped': [
     'warn',
     (e) =>
-      `loop guard of election "${e.election}" tripped (${e.rounds} rounds): it delays every round, now by ${Math.round(e.holdMs)} ms${e.calledFrom === undefined ? '' : `; called from ${e.calledFrom}`}`,
+      (e.origin === 'environment'
+        ? `calls of election "${e.election}" fail because of etcd or the network (${e.rounds} in a short time), and the loop guard delays every failure`
+        : `loop guard of election "${e.election}" tripped (${e.rounds} rounds, or as many new elections): it delays every round`) +
+      `, now by ${Math.round(e.holdMs)} ms${e.calledFrom === undefined ? '' : `; called from ${e.calledFrom}`}`,
   ],
   'observers.many': [
     'warn',
@@ -202,7 +233,7 @@ export const lines: { readonly [T in ElectionEventType]: Line<T> } = {
   ],
   'guard.recovered': [
     'info',
-    (e) => `loop guard of election "${e.election}" recovered after ${e.rounds} rounds`,
+    (e) => `loop guard of election "${e.election}" recovered (${e.rounds} rounds so far)`,
   ],
 };
 
@@ -210,16 +241,30 @@ export const lines: { readonly [T in ElectionEventType]: Line<T> } = {
 function siblingsOf(error: unknown): string {
   try {
     if (!(error instanceof Error) || !/^ +at async Promise\.all \(/m.test(String(error.stack))) return '';
-    return '. The others of its Promise.all may still run, and beside those of the next term: register each by term.run(), and the next term waits for all of them';
+    return '. Other promises of this Promise.all may still run, even during the next term: register each by term.run()';
   } catch {
     return ''; // an error whose properties throw
   }
 }
 
-/** Advice about work that was not awaited, and goes on after `onLeader` fails. */
+/** The TypeError that a method of a term or an election throws if it is called without its object. */
+const DETACHED =
+  /properties of undefined \((?:reading|setting) '(?:isUsed|remainingMs|isCurrent|quietMs|#\w+)'\)$/;
+
+/** Advice if a method was taken out of its object. */
+function detachedOf(error: unknown): string {
+  try {
+    if (!(error instanceof TypeError) || !DETACHED.test(error.message)) return '';
+    return '. Was a method called without its object? Write term.put(), not const { put } = term';
+  } catch {
+    return ''; // an error whose properties throw
+  }
+}
+
+/** Advice about work that was not awaited, and continues after `onLeader` fails. */
 const restOf = (callback: CallbackName): string =>
   callback === 'onLeader'
-    ? '. If it has started other work, the next term does not wait for that unless it is registered by term.run()'
+    ? '. If it has started other work, register that by term.run(). Otherwise the next term does not wait for it'
     : '';
 
 export function levelOf(event: ElectionEvent): Level {
@@ -228,18 +273,21 @@ export function levelOf(event: ElectionEvent): Level {
 }
 
 /**
- * Writes one log line. If the logger throws, the election goes on.
+ * Writes one log line. A logger that throws or rejects does not affect the election.
  *
  * @param suppressed how many lines were suppressed before this one.
  */
 export function writeLine(event: ElectionEvent, logger: Logger, suppressed: number): void {
   const [, message] = lines[event.type] as Line<typeof event.type>;
   const level = levelOf(event);
-  const { type, ...fields } = event;
+  const { type, ...exact } = event;
+  const fields = withoutDigits(exact);
   const line = { event: type, ...fields, ...(suppressed > 0 && { suppressedLines: suppressed }) };
   const text = message(event as never);
   try {
-    logger[level](
+    log(
+      logger,
+      level,
       'error' in fields ? { ...line, err: withoutCause(fields.error), error: undefined } : line,
       text,
     );
@@ -247,6 +295,21 @@ export function writeLine(event: ElectionEvent, logger: Logger, suppressed: numb
     if ('error' in fields) withoutError(logger, level, { ...line, error: undefined }, text);
   }
 }
+
+/** Calls the logger. An async logger may reject, and an unhandled rejection would end the process. */
+function log(logger: Logger, level: Level, line: object, text: string): void {
+  const returned: unknown = logger[level](line, text);
+  if (isPromise(returned)) returned.then(undefined, () => undefined);
+}
+
+/** Rounds times to tenths of a millisecond. More digits mean nothing to a reader. */
+const withoutDigits = <T extends object>(fields: T): T =>
+  Object.fromEntries(
+    Object.entries(fields).map(([name, value]: [string, unknown]) => [
+      name,
+      typeof value === 'number' && name.endsWith('Ms') ? Math.round(value * 10) / 10 : value,
+    ]),
+  ) as T;
 
 /**
  * Copies an error of the library without its cause. Its message already contains the cause, and pino would append the messages
@@ -262,8 +325,8 @@ function withoutCause(error: unknown): unknown {
 /** Writes the line again without the error: a logger throws if the error's properties throw. The text describes it. */
 function withoutError(logger: Logger, level: Level, line: object, text: string): void {
   try {
-    logger[level](line, text);
+    log(logger, level, line, text);
   } catch {
-    // There is nowhere left to report it.
+    // The logger fails again, and there is no other place to report it.
   }
 }

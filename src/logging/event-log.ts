@@ -2,46 +2,63 @@
  * Reports the events of one election, or of the parts that the elections of a client share. Limits the log lines.
  */
 import pino from 'pino';
-import { fullQuota, lastOfTheBurst, OF_ALL, spend } from '../core/log-quota.ts';
+import {
+  fullQuota,
+  lastOfTheBurst,
+  OF_ADVICE,
+  OF_ALL,
+  OF_TERMS,
+  spend,
+  type LogRate,
+} from '../core/log-quota.ts';
 import type { ElectionEvent, Level, Logger } from '../events.ts';
-import { publish } from './event-channels.ts';
+import { publish, type EventSource } from './event-channels.ts';
 import { levelOf, writeLine } from './event-lines.ts';
 import { shared } from '../loop-guard/registry.ts';
-import { logLimiterOf, newLogShare, type LogShare } from './log-limiter.ts';
-import { writeAtExit, writeNow, writeSoon } from './line-queue.ts';
+import { logLimiterOf, newLogShare, type LogLane, type LogShare } from './log-limiter.ts';
+import { reportAtExit, writeNow, writeSoon } from './line-queue.ts';
 import { clock } from '../util/clock.ts';
 
 /** Events that are always logged: they are rare, and later lines make no sense without them. */
-const NEVER_LEFT_OUT: ReadonlySet<ElectionEvent['type']> = new Set(['guard.recovered', 'etcd.history-lost']);
+const NEVER_SUPPRESSED: ReadonlySet<ElectionEvent['type']> = new Set([
+  'guard.recovered',
+  'etcd.history-lost',
+]);
 
-let made: Logger | undefined;
+/** Events that are reported once. If the line is suppressed, nobody learns of the mistake. */
+const ADVICE: ReadonlySet<ElectionEvent['type']> = new Set(['usage.unusual', 'term.stale']);
+
+/** Events whose lines have a quota of their own, and may use the other one too. */
+const OF_A_TERM: ReadonlySet<ElectionEvent['type']> = new Set(['term.started', 'term.ended']);
+
+let createdLogger: Logger | undefined;
 
 /** The default logger: pino to standard output, created on first use. */
-export const defaultLogger = (): Logger => (made ??= pino({ name: 'etcd-election' }));
+export const defaultLogger = (): Logger => (createdLogger ??= pino({ name: 'etcd-election' }));
 
-export class EventLog {
+export class EventLog implements EventSource {
   readonly #logger: Logger;
-  readonly #key: string;
+  readonly key: string;
   /** The quota of this election, across `Election` objects. */
   readonly #own: LogShare;
-  /** The quota of all successive elections in the same place of this log; for events that report no fault. */
-  #place: LogShare | undefined;
+  /** The quota of this election's lane, for lines that report no fault. See log-limiter.ts. */
+  #lane: LogLane | undefined;
   /** The quota of all elections of the process together. */
   readonly #all: LogShare;
 
   /** @param key event logs with the same key share a quota. */
   constructor(logger: Logger, key: string) {
     this.#logger = logger;
-    this.#key = key;
+    this.key = key;
     this.#own = shared('lines', key, newLogShare);
     this.#all = shared('lines', '', () => ({ now: fullQuota(clock.now(), OF_ALL) }));
   }
 
-  /** A campaign begins. @param onExit called when the process exits. @returns to be called after its last event. */
+  /** Begins a campaign. @param onExit called when the process exits. @returns a function to call after its last event. */
   begin(onExit: () => void): () => void {
-    const { share, end } = logLimiterOf(this.#logger).begin(this.#key);
-    const leave = writeAtExit(onExit);
-    this.#place = share;
+    const { lane, end } = logLimiterOf(this.#logger).begin(this.key);
+    const leave = reportAtExit(onExit);
+    this.#lane = lane;
     return () => {
       leave();
       end();
@@ -50,7 +67,7 @@ export class EventLog {
 
   /** Publishes an event at once. Its log line is written now, or at the end of this event loop turn: see line-queue.ts. */
   report(event: ElectionEvent): void {
-    publish(event);
+    publish(event, this);
     const level = levelOf(event);
     const write = (): void => this.#write(event, level);
     if (level === 'warn' || level === 'error' || event.type === 'campaign.ended') writeNow(write);
@@ -58,40 +75,55 @@ export class EventLog {
   }
 
   #write(event: ElectionEvent, level: Level): void {
-    const suppressed = this.#leftOut(event, level);
+    const suppressed = this.#suppressedBefore(event, level);
     if (suppressed !== false) writeLine(event, this.#logger, suppressed);
   }
 
   /** @returns how many lines were suppressed before this one; false if this one is suppressed. */
-  #leftOut(event: ElectionEvent, level: Level): false | number {
-    if (level === 'trace' || level === 'debug' || NEVER_LEFT_OUT.has(event.type)) return 0;
+  #suppressedBefore(event: ElectionEvent, level: Level): false | number {
+    if (level === 'trace' || level === 'debug' || NEVER_SUPPRESSED.has(event.type)) return 0;
     if (event.type === 'guard.tripped') {
       // The diagnosis is always written. It ends the burst, so that the symptoms become rare from here on.
       const { suppressed } = this.#own.now;
       this.#own.now = lastOfTheBurst(clock.now());
       return suppressed;
     }
-    return this.#spend(level === 'info' ? this.#place : undefined);
+    if (ADVICE.has(event.type) && this.#spendOnAdvice()) return 0;
+    return this.#spend(this.#sharesOf(event, level));
+  }
+
+  /** @returns whether the advice may be written in addition to the quota of the other lines. */
+  #spendOnAdvice(): boolean {
+    const now = clock.now();
+    const share = shared('lines', `advice|${this.key}`, () => ({ now: fullQuota(now, OF_ADVICE) }));
+    const { quota, written } = spend(share.now, now, OF_ADVICE);
+    share.now = quota;
+    return written;
+  }
+
+  /** The quotas from which the line of this event is taken. */
+  #sharesOf({ type }: ElectionEvent, level: Level): readonly (readonly [LogShare, LogRate?])[] {
+    const all = [this.#all, OF_ALL] as const;
+    const lane = this.#lane;
+    if (lane === undefined || level !== 'info') return [[this.#own], all];
+    const hasOwnRoom = OF_A_TERM.has(type) && spend(lane.terms.now, clock.now(), OF_TERMS).written;
+    return hasOwnRoom ? [[lane.terms, OF_TERMS], all] : [[this.#own], [lane], all];
   }
 
   /** Takes one line from every quota, or from none. @returns how many were suppressed before; false if this one is. */
-  #spend(place: LogShare | undefined): false | number {
+  #spend(shares: readonly (readonly [LogShare, LogRate?])[]): false | number {
     const now = clock.now();
-    const steps = [
-      { share: this.#own, ...spend(this.#own.now, now) },
-      ...(place === undefined ? [] : [{ share: place, ...spend(place.now, now) }]),
-      { share: this.#all, ...spend(this.#all.now, now, OF_ALL) },
-    ];
-    const refused = steps.find(({ written }) => !written);
-    if (refused !== undefined) {
-      refused.share.now = refused.budget;
+    const steps = shares.map(([share, rate]) => ({ share, ...spend(share.now, now, rate) }));
+    const exhausted = steps.find(({ written }) => !written);
+    if (exhausted !== undefined) {
+      exhausted.share.now = exhausted.quota;
       return false;
     }
-    let leftOut = 0;
-    for (const { share, budget } of steps) {
-      leftOut += share.now.suppressed;
-      share.now = budget;
+    let suppressed = 0;
+    for (const { share, quota } of steps) {
+      suppressed += share.now.suppressed;
+      share.now = quota;
     }
-    return leftOut;
+    return suppressed;
   }
 }

@@ -10,7 +10,7 @@ import { nextTurn } from '../util/clock.ts';
 const waiting: (() => void)[] = [];
 /** Undefined while no line waits. */
 let cancelTurnEnd: (() => void) | undefined;
-/** Called when the process exits, one for every running campaign. So `process.exit()` loses no log line. */
+/** Reports to make when the process exits, one for every running campaign. So `process.exit()` loses no log line. */
 const atExit = new Set<() => void>();
 
 export function writeSoon(write: () => void): void {
@@ -23,8 +23,8 @@ export function writeNow(write: () => void): void {
   write();
 }
 
-/** @param onExit called when the process exits. @returns a function to be called when the campaign is over. */
-export function writeAtExit(onExit: () => void): () => void {
+/** @param onExit called when the process exits. @returns a function to call when the campaign is over. */
+export function reportAtExit(onExit: () => void): () => void {
   if (atExit.size === 0) process.on('exit', exit);
   atExit.add(onExit);
   return () => {

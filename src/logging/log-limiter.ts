@@ -1,12 +1,12 @@
 /**
  * Limits the log lines of successive elections under different names.
  *
- * A quota for every name is no limit if a loop invents a name in every turn. But such elections follow each other, while the
- * elections of an ordinary program run side by side. So every election also has a place, which has a quota of its own. A
- * new election takes the place of one that has ended, with the quota that is left there. If none has ended, it gets a
- * new place.
+ * A quota for every name is no limit if a loop invents a name in every round. But such elections follow each other, while the
+ * elections of an ordinary program run side by side. So every election also has a lane, which has its own quota. A new
+ * election takes the lane of one that has ended, with the quota that is left there. If none has ended, it gets a new
+ * lane.
  */
-import { fullQuota, lastOfTheBurst, type LogQuota } from '../core/log-quota.ts';
+import { fullQuota, lastOfTheBurst, OF_TERMS, type LogQuota } from '../core/log-quota.ts';
 import { newElectionLimiter } from '../loop-guard/new-elections.ts';
 import { sharedBy } from '../loop-guard/registry.ts';
 import { clock } from '../util/clock.ts';
@@ -16,36 +16,42 @@ export interface LogShare {
   now: LogQuota;
 }
 
-/** How many free places are kept. Beyond that the oldest is dropped. */
+/** The quotas of a lane. */
+export interface LogLane extends LogShare {
+  /** For lines of terms, in addition. */
+  readonly terms: LogShare;
+}
+
+/** How many free lanes are kept. Beyond that the oldest is dropped. */
 const MOST_LEFT = 16_384;
 
 export class LogLimiter {
-  readonly #inUse = new Map<string, { share: LogShare; campaigns: number }>();
-  /** Places of ended elections. The newest is reused first; otherwise a loop would use up all of them. */
-  readonly #left: LogShare[] = [];
-  readonly #make: () => LogShare;
+  readonly #inUse = new Map<string, { lane: LogLane; campaigns: number }>();
+  /** Lanes of ended elections. The newest is reused first; otherwise a loop would use up all of them. */
+  readonly #left: LogLane[] = [];
+  readonly #make: () => LogLane;
 
-  constructor(make: () => LogShare) {
+  constructor(make: () => LogLane) {
     this.#make = make;
   }
 
-  /** A campaign of this election begins. @returns its share, and a function to call once after its last line. */
-  begin(key: string): { share: LogShare; end: () => void } {
+  /** A campaign of this election begins. @returns its lane, and a function to call once after its last line. */
+  begin(key: string): { lane: LogLane; end: () => void } {
     let use = this.#inUse.get(key);
     if (use === undefined) {
-      use = { share: this.#left.pop() ?? this.#make(), campaigns: 0 };
+      use = { lane: this.#left.pop() ?? this.#make(), campaigns: 0 };
       this.#inUse.set(key, use);
     }
-    const { share } = use;
+    const { lane } = use;
     use.campaigns++;
-    return { share, end: () => this.#end(key, share) };
+    return { lane, end: () => this.#end(key, lane) };
   }
 
-  #end(key: string, share: LogShare): void {
+  #end(key: string, lane: LogLane): void {
     const use = this.#inUse.get(key)!;
     if (--use.campaigns > 0) return;
     this.#inUse.delete(key);
-    this.#left.push(share);
+    this.#left.push(lane);
     if (this.#left.length > MOST_LEFT) this.#left.shift();
   }
 }
@@ -55,6 +61,12 @@ export const newLogShare = (): LogShare => ({
   now: (newElectionLimiter().areMany ? lastOfTheBurst : fullQuota)(clock.now()),
 });
 
-/** The places of one log. Elections with different logs, such as replicas in a test, do not share places. */
+const newLogLane = (): LogLane => {
+  const nowMs = clock.now();
+  const { areMany } = newElectionLimiter();
+  return { ...newLogShare(), terms: { now: areMany ? lastOfTheBurst(nowMs) : fullQuota(nowMs, OF_TERMS) } };
+};
+
+/** The lanes of one log. Elections with different logs, such as replicas in a test, do not share lanes. */
 export const logLimiterOf = (log: object): LogLimiter =>
-  sharedBy('log-limiters', log, () => new LogLimiter(newLogShare));
+  sharedBy('log-limiters', log, () => new LogLimiter(newLogLane));

@@ -8,7 +8,7 @@ const REMIND_EVERY_MS = 60_000;
 /** Shortest time between two reports of a new cause, in milliseconds. */
 const CAUSE_EVERY_MS = 5_000;
 
-/** Causes may alternate: each is new once. After this many, none is new. */
+/** How many different causes are reported as new in one outage. Causes may alternate without end. */
 const MOST_CAUSES = 5;
 
 export class Outage {
@@ -19,8 +19,13 @@ export class Outage {
     return this.#now?.reason;
   }
 
-  /** Records that the problem exists. @returns its duration in milliseconds if a report is due; otherwise undefined. */
-  note(reason: string): number | undefined {
+  /**
+   * Records that the problem exists.
+   *
+   * @param reason Default: always the same cause.
+   * @returns its duration in milliseconds if a report is due; otherwise undefined.
+   */
+  note(reason = ''): number | undefined {
     const nowMs = clock.now();
     if (this.#now === undefined) {
       this.#now = { sinceMs: nowMs, reason, told: new Set([reason]), toldAtMs: nowMs };
@@ -30,7 +35,7 @@ export class Outage {
     now.reason = reason;
     const isNew = !now.told.has(reason) && now.told.size < MOST_CAUSES;
     if (nowMs - now.toldAtMs < (isNew ? CAUSE_EVERY_MS : REMIND_EVERY_MS)) return undefined;
-    now.told.add(reason);
+    if (isNew) now.told.add(reason);
     now.toldAtMs = nowMs;
     return nowMs - now.sinceMs;
   }

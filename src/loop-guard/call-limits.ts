@@ -1,10 +1,12 @@
 /**
- * The one entry point through which every public function of an election and its terms passes. It holds what costs no round
- * of a campaign: a refusal, an answer that is there already, nothing to do, a read, an iteration, a failed write. Each
- * could be had as fast as a caller can ask: that is what makes loops hot.
+ * Counts and delays the public calls of an election and its terms. `heartbeat()` and most properties are not
+ * counted, because they cost almost nothing. `isCurrent()` and `remainingMs()` are counted only while no term is current.
+ *
+ * It delays cheap answers, because a loop could ask for them without end. Cheap answers are refusals, answers that
+ * already exist, calls with nothing to do, reads, iterations and failed writes.
  */
 import { callSite, type PublicFunction } from './call-site.ts';
-import { clientCallsOf, type ClientCalls } from './client-calls.ts';
+import { endpointCallsOf, type EndpointCalls } from './endpoint-calls.ts';
 import type { Origin } from '../core/campaign-state.ts';
 import {
   AlreadyStandingError,
@@ -12,71 +14,46 @@ import {
   UnavailableError,
   type ElectionError,
 } from '../errors.ts';
-import { keyOf, type ElectionScope } from './guard-key.ts';
+import type { ElectionScope } from './guard-key.ts';
 import { iterationsOf } from './iterations.ts';
-import { guardOf, type GuardListener, type GuardSettings } from './loop-guard.ts';
+import { electionGuard, type GuardListener, type GuardSettings } from './loop-guard.ts';
 import { knownSingleFlightOf, singleFlightOf } from './single-flight.ts';
-import {
-  CALLS_PER_TURN,
-  countLook,
-  countSyncCall,
-  Flood,
-  refusals,
-  termRefusals,
-  turnOfTheLoop,
-  WRITES_PER_TURN,
-} from './sync-flood.ts';
+import { countPublicCall, type CallKind } from './public-calls.ts';
+import { countLook, refusals, termRefusals, eventLoopTurn } from './sync-flood.ts';
 import { clock } from '../util/clock.ts';
 import { unheard } from '../util/deferred.ts';
 
 /** Reads: 20 a second if the caller pauses between them. Without a pause the delay grows up to 1 s. */
 const READS: GuardSettings = { burst: 20, baseMs: 50, capMs: 1_000, outsideCapMs: 1_000, healthyAfterMs: 50 };
 
-/** Calls of one `campaign()` that may wait for its term; each costs memory as long as it waits. */
+/** How many `campaign()` calls of one campaign may wait for its term. Each costs memory. */
 const MOST_ASKING = 1_000;
 
-/** Writes of one election that may be under way at once; each costs memory as long as it waits. */
+/** How many writes of one election may be under way at once. Each costs memory. */
 const MOST_WRITES = 10_000;
 
 /**
- * - `register`: what work registers with its term.
- * - `fail`: calls of a term that fail without asking etcd.
- * - `build`: transactions that are made, whether they are committed or not.
+ * The kinds of cheap answers. Each kind has its own guard in each election.
+ * - `refusals`: the library refuses the call.
+ * - `failures`: a call of a term fails.
+ * - `repeats`: `campaign()` while a campaign runs.
+ * - `idle`: there is nothing to do.
  */
-export type CallKind = 'stand' | 'end' | 'read' | 'observe' | 'register' | 'fail' | 'write' | 'build';
-
-/**
- * Every kind of call has its own count, so that a flood of `campaign()` calls does not block `close()`. `perTurn` limits the
- * calls of one election in one turn of the event loop. `flood` limits the calls of the whole process before the thread
- * sleeps. It allows more calls than a busy service makes with one call per request.
- */
-const LIMITS: Record<CallKind, { readonly perTurn: number; readonly flood: Flood }> = {
-  stand: { perTurn: CALLS_PER_TURN, flood: new Flood(20_000, 5_000) },
-  end: { perTurn: CALLS_PER_TURN, flood: new Flood(20_000, 500) },
-  read: { perTurn: CALLS_PER_TURN, flood: new Flood(20_000, 5_000) },
-  observe: { perTurn: CALLS_PER_TURN, flood: new Flood(10_000, 500) },
-  register: { perTurn: WRITES_PER_TURN, flood: new Flood(20_000, 5_000) },
-  fail: { perTurn: CALLS_PER_TURN, flood: new Flood(20_000, 500) },
-  write: { perTurn: WRITES_PER_TURN, flood: new Flood(20_000, 5_000) },
-  build: { perTurn: WRITES_PER_TURN, flood: new Flood(20_000, 5_000) },
-};
-
-/** What answers that cost no round of a campaign wait for: each has a guard of its own for each election. */
-type Answer = 'refusals' | 'failures' | 'repeats' | 'idle';
+type CheapAnswer = 'refusals' | 'failures' | 'repeats' | 'idle';
 
 export class CallLimiter {
   readonly #scope: ElectionScope;
-  readonly #settings: Record<Answer, GuardSettings>;
+  readonly #settings: Record<CheapAnswer, GuardSettings>;
   readonly #listener: GuardListener;
   #asking = 0;
   #writes = 0;
 
-  /** @param scope what all objects of this election share in this process. */
+  /** @param scope identifies the election in this process, across `Election` objects. */
   constructor(scope: ElectionScope, settings: GuardSettings, listener: GuardListener) {
     this.#scope = scope;
-    // An honest caller must not wait for half a minute for an answer that costs nothing.
+    // Cheap answers have a low cap, so an ordinary caller never waits long.
     const cheap = { ...settings, capMs: settings.outsideCapMs };
-    // At the end of a term, calls that fail must not hold up the drain.
+    // At the end of a term, failing calls must not delay the drain.
     const failing = { ...cheap, healthyAfterMs: settings.outsideCapMs };
     this.#settings = { refusals: settings, failures: failing, repeats: cheap, idle: cheap };
     this.#listener = listener;
@@ -86,46 +63,45 @@ export class CallLimiter {
     return this.#scope.election;
   }
 
-  /**
-   * Every public call begins here.
-   *
-   * @throws {RunawayLoopError} if a loop never lets the event loop turn.
-   */
+  /** Counts a public call. @throws {RunawayLoopError} if a loop never lets the event loop turn. */
   count(kind: CallKind): void {
-    const { perTurn, flood } = LIMITS[kind];
-    countSyncCall(keyOf(this.#scope, kind), this.#election, perTurn);
-    flood.count(clock.now());
+    countPublicCall(this.#scope, kind);
   }
 
-  /** Every public call that gives an answer of memory and makes garbage begins here. @throws {RunawayLoopError} */
-  look(): void {
+  /** Counts a public call that is answered from memory. @throws {RunawayLoopError} if a loop never lets the event loop turn. */
+  countLook(): void {
     countLook(this.#election);
   }
 
-  /** Waits as long as calls with such an answer must. The guard is made when it is needed: most elections never need one. */
-  async #pass(answer: Answer, calledFrom: readonly string[] | undefined, origin?: Origin): Promise<void> {
-    const listener = answer === 'idle' ? this.#unlessTold() : this.#listener;
+  /** Waits until a call may get a cheap answer of this kind. The guard is created on first use: most elections need none. */
+  async #pass(
+    answer: CheapAnswer,
+    calledFrom: readonly string[] | undefined,
+    origin?: Origin,
+  ): Promise<void> {
+    const listener = answer === 'idle' ? this.#listenerUnlessReported() : this.#listener;
     const options = { calledFrom, listener, origin: origin ?? 'caller' };
     await singleFlightOf(this.#scope, answer).pass(this.#settings[answer], options);
   }
 
-  /** Taken only where a loop may be under way: it costs more than all the rest. */
-  #calledFrom(answer: Answer, calls: PublicFunction): readonly string[] | undefined {
+  /** Takes the call site only if a loop is likely. A stack trace is expensive. */
+  #calledFrom(answer: CheapAnswer, calls: PublicFunction): readonly string[] | undefined {
     const flight = singleFlightOf(this.#scope, answer);
     return flight.isHolding || flight.isFresh ? undefined : callSite(calls);
   }
 
   /**
-   * A call of a term that asks etcd. Success costs what etcd takes for it. A failure reaches the caller after the
-   * guard's delay; one that is known without etcd, never without a timer.
+   * Runs a call of a term that asks etcd. Success is not delayed. The guard delays a failure. A failure known without etcd waits
+   * for at least one timer.
    *
    * @param calls the function that was called.
-   * @param act begins the call; it throws at once what is known without asking etcd.
+   * @param act begins the call. It throws at once if the call fails without asking etcd.
+   * @param isShut whether such calls are refused by now. Then a failure is not delayed: the next call is refused, and that refusal is delayed.
    * @throws {RunawayLoopError} at once, if a loop never lets the event loop turn.
    */
-  write<T>(calls: PublicFunction, act: () => Promise<T>): Promise<T> {
+  write<T>(calls: PublicFunction, act: () => Promise<T>, isShut = (): boolean => false): Promise<T> {
     this.count('write');
-    const turn = turnOfTheLoop();
+    const turn = eventLoopTurn();
     let answer: Promise<T>;
     try {
       if (this.#writes >= MOST_WRITES)
@@ -138,6 +114,7 @@ export class CallLimiter {
     const calledFrom = this.#calledFrom('failures', calls);
     return answer
       .catch((error: unknown) => {
+        if (isShut()) throw error;
         const isOfCaller = error instanceof LeadershipLostError;
         return this.#failed(error, calledFrom, turn, isOfCaller ? 'caller' : 'environment');
       })
@@ -147,15 +124,16 @@ export class CallLimiter {
   }
 
   /**
-   * Work that is registered with a term. It takes the time that it takes; what is over within the turn in which it began
-   * is answered by a timer, so that a loop around it lets the event loop turn.
+   * Runs work that is registered with a term. If the work ends in the turn in which it began, a timer delays the answer. So a
+   * loop around it lets the event loop turn.
    *
-   * @param act begins it; throws at once what is known before it begins.
+   * @param calls the function that was called.
+   * @param act begins the work. It throws at once if the work cannot begin.
    * @throws {RunawayLoopError} at once, if a loop never lets the event loop turn.
    */
   register<T>(calls: PublicFunction, act: () => Promise<T>): Promise<T> {
     this.count('register');
-    const turn = turnOfTheLoop();
+    const turn = eventLoopTurn();
     return unheard(async () => {
       let registered: Promise<T>;
       try {
@@ -172,18 +150,18 @@ export class CallLimiter {
   }
 
   /**
-   * A call of a term fails, and that is known without asking etcd: rejects after its delay, and never without a timer.
+   * Rejects a call of a term that fails without asking etcd: after the guard's delay, and at least one timer.
    *
    * @throws {RunawayLoopError} at once, if a loop never lets the event loop turn.
    */
   fail(calls: PublicFunction, error: unknown): Promise<never> {
     this.count('fail');
-    return this.#failed(error, this.#calledFrom('failures', calls), turnOfTheLoop());
+    return this.#failed(error, this.#calledFrom('failures', calls), eventLoopTurn());
   }
 
-  /** A term is over. The drain waits for its failed calls, so they are held no longer. */
+  /** A term is over, or takes no more writes. Its failed calls are no longer delayed: the drain may wait for them. */
   termOver(): void {
-    knownSingleFlightOf(this.#scope, 'failures')?.letGo(this.#settings.failures);
+    knownSingleFlightOf(this.#scope, 'failures')?.release(this.#settings.failures);
   }
 
   async #failed(
@@ -192,24 +170,24 @@ export class CallLimiter {
     turn: number,
     origin?: Origin,
   ): Promise<never> {
-    const isKnown = turn === turnOfTheLoop(); // without etcd: nothing has come in
-    if (isKnown) termRefusals.count(clock.now());
+    const isKnownWithoutEtcd = turn === eventLoopTurn(); // an answer of etcd arrives in a later turn
+    if (isKnownWithoutEtcd) termRefusals.count(clock.now());
     await this.#pass('failures', calledFrom, origin);
-    if (isKnown) await clock.sleep(1);
+    if (isKnownWithoutEtcd) await clock.sleep(1);
     throw error;
   }
 
   /**
-   * Rejects with the error: after its delay, and never without a turn of the event loop.
+   * Rejects with the error: after the guard's delay, and always in a later event loop turn.
    *
-   * @param isFree without the delay: what is refused has passed another guard.
+   * @param isUndelayed skips the delay, because another guard has already delayed the caller.
    */
-  refuse(error: ElectionError, calledFrom?: readonly string[], isFree = false): Promise<never> {
+  refuse(error: ElectionError, calledFrom?: readonly string[], isUndelayed = false): Promise<never> {
     refusals.count(clock.now());
     return unheard(async () => {
-      if (!isFree) {
+      if (!isUndelayed) {
         await this.#pass('refusals', calledFrom);
-        await this.idleOfClient();
+        await this.passEndpointLimit();
       }
       await clock.sleep(1);
       throw error;
@@ -220,12 +198,12 @@ export class CallLimiter {
     return new UnavailableError(this.#election, `${what}; wait until some of them are over`);
   }
 
-  /** An answer that is there already: at once, unless it is asked for in a loop. */
+  /** Gives an answer that already exists: at once, unless a loop asks for it. */
   repeat<T>(calls: PublicFunction, answer: () => Promise<T>): Promise<T> {
     const calledFrom = this.#calledFrom('repeats', calls);
     if (this.#asking >= MOST_ASKING) {
       const many = `${MOST_ASKING} calls of campaign() wait for a term of election "${this.#election}" already`;
-      const advice = 'call it once: it stands again by itself after every loss';
+      const advice = 'call it once: it campaigns again by itself after every loss';
       return this.refuse(new AlreadyStandingError(this.#election, `${many}; ${advice}`), calledFrom);
     }
     this.#asking++;
@@ -240,58 +218,61 @@ export class CallLimiter {
   }
 
   /**
-   * There is nothing to do: a loop that does nothing waits as any other. Not even the first time is it over within the
-   * turn in which it was called: a loop may make a new election each time.
+   * Delays a call that has nothing to do. The answer always comes in a later turn, because a loop may create new elections.
    *
    * @param calls the function that was called.
    */
   async idle(calls: PublicFunction): Promise<void> {
-    const turn = turnOfTheLoop();
+    const turn = eventLoopTurn();
     await this.#pass('idle', this.#calledFrom('idle', calls));
-    await this.idleOfClient();
+    await this.passEndpointLimit();
     await untilTurnAfter(turn);
   }
 
-  /** What asks nothing of etcd waits for others on the same endpoints too: a loop may take another name each turn. */
-  async idleOfClient(): Promise<void> {
-    await clientCallsOf(this.#scope).idle();
+  /** Waits until the limit of the endpoints permits a cheap answer. It counts all elections on the same endpoints, because a loop may use another name in every round. */
+  async passEndpointLimit(): Promise<void> {
+    await endpointCallsOf(this.#scope).idle();
   }
 
-  /** Of a loop that the election's own guard has told of nobody else need speak. */
-  #unlessTold(): GuardListener | undefined {
-    const { state } = guardOf(this.#scope, 'campaign').status(this.#settings.refusals);
+  /** The listener, unless the campaign guard has reported this loop already. */
+  #listenerUnlessReported(): GuardListener | undefined {
+    const { state } = electionGuard(this.#scope, 'campaign').status(this.#settings.refusals);
     return state === 'open' ? this.#listener : undefined;
   }
 
   /**
-   * A read: waits for its turn in the election's budget and the client's.
+   * Waits until a read may begin: for the guard of the election and for the limit of its endpoints.
    *
-   * @returns what to call when it is over.
+   * @returns a function to call when the read is over.
+   * @throws {UnavailableError} if too many reads already wait.
    */
   read(signal: AbortSignal): Promise<() => void> {
-    return this.#begin(signal, { guard: guardOf(this.#scope, 'reads'), settings: READS });
+    return this.#beginRead(signal, { guard: electionGuard(this.#scope, 'reads'), settings: READS });
   }
 
   /**
-   * An observer begins to read and watch: waits for its turn in the client's budget.
+   * Waits until an observer may begin to read and watch: for the limit of its endpoints.
    *
-   * @returns what to call when the first answer is there.
+   * @returns a function to call when the first answer has arrived.
+   * @throws {UnavailableError} if too many reads already wait.
    */
   watch(signal: AbortSignal): Promise<() => void> {
-    return this.#begin(signal);
+    return this.#beginRead(signal);
   }
 
-  async #begin(...args: Parameters<ClientCalls['begin']>): Promise<() => void> {
-    const end = await clientCallsOf(this.#scope).begin(...args);
+  async #beginRead(...args: Parameters<EndpointCalls['begin']>): Promise<() => void> {
+    const end = await endpointCallsOf(this.#scope).begin(...args);
     const why = `election "${this.#election}" cannot be read now: too many reads wait already`;
     return end ?? (await this.refuse(this.#tooMany(why)));
   }
 
   /**
-   * An iteration begins; one that would end at once takes its time.
+   * Waits until an iteration may begin.
    *
-   * @param closing ends its wait, and nothing else does: a loop must not go round faster by ending what is held.
-   * @returns what to call when it ends.
+   * @param isEmpty whether the iteration will end at once.
+   * @param closing the only signal that ends this wait. Otherwise a loop could end its iterations early and run faster.
+   * @returns a function to call when the iteration ends.
+   * @throws {UnavailableError} if too many iterations are open.
    */
   async iteration(
     iterates: { readonly next: PublicFunction },
@@ -301,22 +282,22 @@ export class CallLimiter {
     const options = {
       signal: isEmpty ? undefined : closing,
       calledFrom: callSite(iterates.next),
-      listener: this.#unlessTold(),
+      listener: this.#listenerUnlessReported(),
     };
     const end = await iterationsOf(this.#scope).begin(options, isEmpty, onMany);
     const why = `too many iterations over the leaders of election "${this.#election}" are open already`;
     return end ?? (await this.refuse(this.#tooMany(why)));
   }
 
-  /** `next()` of an iteration for which too many others wait already. @throws {RunawayLoopError} */
-  tooManyAsked(calls: PublicFunction, asked: number): Promise<never> {
+  /** Refuses a `next()` of an iteration, because too many others wait. @throws {RunawayLoopError} */
+  refuseNext(calls: PublicFunction, asked: number): Promise<never> {
     this.count('observe');
     const why = `${asked} calls of next() wait for the leader of election "${this.#election}" already`;
     return this.refuse(this.#tooMany(why), callSite(calls));
   }
 }
 
-/** Resolves at once, unless the event loop has not turned since. */
+/** Resolves in a later event loop turn than this one; at once if the event loop has already turned. */
 async function untilTurnAfter(turn: number): Promise<void> {
-  if (turn === turnOfTheLoop()) await clock.sleep(1);
+  if (turn === eventLoopTurn()) await clock.sleep(1);
 }

@@ -1,32 +1,44 @@
 /**
- * Where in the caller's code a call came from. An async CPU profile cannot tell, because `await` cuts the stack;
- * V8's own async stack, taken at the call, can.
+ * Finds the place in the caller's code from which a call came. A CPU profile cannot show this, because `await` cuts the stack.
+ * V8's async stack, taken at the call, contains it.
  */
 const FRAMES_KEPT = 6;
 
-/** Taken before frames of Node and V8 themselves are left out, which tell nobody anything. */
+/** How many frames are taken. Frames of Node and V8 are then removed. */
 const FRAMES_TAKEN = 12;
 
-/** A function of ours that others call, as V8 finds it on the stack. */
+/** A public function of this library, as it is found on the stack. */
 export type PublicFunction = (...args: never[]) => unknown;
 
-/** The stack above the last call of this function; empty where it is not on the stack. */
+/** The stack above the last call of this function; empty if the function is not on the stack. */
 export function callSite(publicFunction: PublicFunction): readonly string[] {
-  const trace: { stack?: string } = {};
-  const { stackTraceLimit } = Error;
-  Error.stackTraceLimit = FRAMES_TAKEN;
-  Error.captureStackTrace(trace, publicFunction);
-  Error.stackTraceLimit = stackTraceLimit;
-  const stack = trace.stack ?? '';
-  const known = seen.get(stack);
+  const stack = stackAbove(publicFunction);
+  const known = parsedStacks.get(stack);
   if (known !== undefined) return known;
   const frames = framesOf(stack);
-  if (seen.size < SITES_REMEMBERED) seen.set(stack, frames);
+  if (parsedStacks.size < SITES_REMEMBERED) parsedStacks.set(stack, frames);
   return frames;
 }
 
-/** Ten thousand elections that are made in one place share what is said of it. */
-const seen = new Map<string, readonly string[]>();
+/** The text of that stack; empty if the program has frozen `Error`, or its `Error.prepareStackTrace` makes no text. */
+function stackAbove(publicFunction: PublicFunction): string {
+  const trace: { stack?: unknown } = {};
+  try {
+    const { stackTraceLimit } = Error;
+    Error.stackTraceLimit = FRAMES_TAKEN;
+    try {
+      Error.captureStackTrace(trace, publicFunction);
+      return typeof trace.stack === 'string' ? trace.stack : '';
+    } finally {
+      Error.stackTraceLimit = stackTraceLimit;
+    }
+  } catch {
+    return '';
+  }
+}
+
+/** Parsed stacks, by their text. Calls from one place share a parsed stack. */
+const parsedStacks = new Map<string, readonly string[]>();
 const SITES_REMEMBERED = 256;
 
 const framesOf = (stack: string): readonly string[] =>

@@ -1,17 +1,17 @@
 /**
- * What a guard is of. Each part stands by itself in the key, so that no name can be made to look like another part
- * (`a|refusals`), and the same endpoints in another order are the same endpoints.
+ * Builds guard keys. JSON separates the parts, so no name can imitate another part (as `a|refusals` could). The order of the
+ * endpoints does not matter.
  */
 import type { Etcd3 } from 'etcd3';
 
-/** An election as this process tells it apart from others: not by object or client, which a loop can make anew. */
+/** Identifies an election in this process. Objects and clients do not count, because a loop can create new ones. */
 export interface ElectionScope {
   readonly endpoints: readonly string[];
   readonly prefix: string;
   readonly election: string;
 }
 
-/** Which of the caller's loops a guard holds. */
+/** Which rounds or calls a guard delays. */
 export type Purpose =
   | 'campaign'
   | 'quits'
@@ -23,11 +23,11 @@ export type Purpose =
   | 'reads'
   | 'iterations';
 
-/** @param what a purpose, or whatever else is counted by election. */
+/** @param what a purpose, or something else that is counted for each election. */
 export const keyOf = ({ endpoints, prefix, election }: ElectionScope, what: string): string =>
   JSON.stringify([endpoints, prefix, election, what]);
 
-/** The endpoints that a client was made with: sorted, each once. */
+/** The endpoints of a client, sorted and without duplicates. */
 export function endpointsOf(client: Etcd3): readonly string[] {
   const { hosts } = (client as unknown as { options: { hosts?: string | readonly string[] } }).options;
   return [...new Set([hosts ?? []].flat())].sort();

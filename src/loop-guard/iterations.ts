@@ -1,13 +1,13 @@
 /**
- * Iterations of `observe()`. One that lasts is an observer, and any number may begin at once: the viewers of a
- * dashboard come back together. One that ends soon is a round of a loop, and the next one that begins pays for it.
+ * Limits the iterations of `observe()`. A long iteration is an observer. Many of them may begin at once, as when the viewers
+ * of a dashboard reconnect together. A short iteration counts as a round of a loop. The guard then delays the next iteration.
  */
-import { guardOf, type GuardSettings, type LoopGuard, type PassOptions } from './loop-guard.ts';
+import { electionGuard, type GuardSettings, type LoopGuard, type PassOptions } from './loop-guard.ts';
 import { keyOf, type ElectionScope } from './guard-key.ts';
 import { shared } from './registry.ts';
 import { clock, type Clock } from '../util/clock.ts';
 
-/** Twenty that end soon go at once, then fewer and fewer; each second of quiet forgives one. */
+/** Short iterations: twenty at once, then ever fewer. Every second of quiet forgives one. */
 const SHORT_ONES: GuardSettings = {
   burst: 20,
   baseMs: 250,
@@ -16,24 +16,24 @@ const SHORT_ONES: GuardSettings = {
   healthyAfterMs: 1_000,
 };
 
-/** An iteration that lasted for so long, in milliseconds, is no round of a hot loop. */
+/** An iteration that lasts this long, in milliseconds, is not a round of a hot loop. */
 const LASTS_MS = 1_000;
 
-/** So many open at once may be meant, or be left behind by viewers that are gone: it is said once. */
+/** From this many open iterations on, one log line says so. Viewers that have left may have forgotten to end them. */
 const MANY_OPEN = 25;
 
-/** So many may be open, and so many of those may wait to begin: each costs memory. */
+/** How many iterations may be open, and how many may wait to begin. Each costs memory. */
 const MOST_OPEN = 10_000;
 const MOST_HELD = 100;
 
 export class Iterations {
   readonly #guard: LoopGuard;
   readonly #clock: Clock;
-  /** Those that ended soon, and that no later one has paid for. */
+  /** Short iterations that have not yet delayed a later one. */
   #unpaid = 0;
   #open = 0;
   #held = 0;
-  #hasSaidSo = false;
+  #areManyReported = false;
 
   constructor(guard: LoopGuard, time: Clock = clock) {
     this.#guard = guard;
@@ -41,11 +41,11 @@ export class Iterations {
   }
 
   /**
-   * Resolves when it may begin, or when the signal aborts.
+   * Resolves when an iteration may begin, or when the signal aborts.
    *
-   * @param isEmpty it ends at once: it is a round in any case, and takes its time.
-   * @param onMany called once, when many are open.
-   * @returns what to call when it ends; undefined where so many are open that a loop must be leaving them.
+   * @param isEmpty whether the iteration will end at once. Then it always counts as a round.
+   * @param onMany called once, when many iterations are open.
+   * @returns a function to call when the iteration ends; undefined if too many iterations are open or wait.
    */
   async begin(
     options: PassOptions,
@@ -61,8 +61,8 @@ export class Iterations {
       this.#held--;
     }
     if (isEmpty) await this.#clock.sleep(1);
-    else if (this.#open >= MANY_OPEN && !this.#hasSaidSo) {
-      this.#hasSaidSo = true;
+    else if (this.#open >= MANY_OPEN && !this.#areManyReported) {
+      this.#areManyReported = true;
       onMany(this.#open);
     }
     const begunAtMs = this.#clock.now();
@@ -73,6 +73,6 @@ export class Iterations {
   }
 }
 
-/** Those of one election in this process. */
+/** The iterations of one election in this process. */
 export const iterationsOf = (scope: ElectionScope): Iterations =>
-  shared('iterations', keyOf(scope, 'iterations'), () => new Iterations(guardOf(scope, 'iterations')));
+  shared('iterations', keyOf(scope, 'iterations'), () => new Iterations(electionGuard(scope, 'iterations')));

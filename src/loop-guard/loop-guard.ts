@@ -1,8 +1,10 @@
 /**
- * The loop guard at work: the pure rules of core/guard-rules with a clock, a timer and cockatiel's backoff.
+ * The loop guard: applies the pure rules of core/guard-rules with a clock, a timer and cockatiel's backoff.
  *
- * It delays, by a timer, and never rejects: a rejection is what makes a loop hot that swallows it. Its state
- * belongs to the process, so that a new `Election` or a new client each turn changes nothing.
+ * It delays and never rejects. A loop that swallows a rejection would run hot. Its state belongs to the process, so a loop
+ * cannot avoid it by creating a new `Election` or client in every round.
+ *
+ * docs/guard.md ("Limits by call") says which limiter each public call passes, and with which settings.
  */
 import { ExponentialBackoff } from 'cockatiel';
 import {
@@ -10,6 +12,7 @@ import {
   endHold,
   forgive,
   fresh,
+  isLoop,
   isTripped,
   PAUSE_MS,
   progress,
@@ -26,11 +29,11 @@ import { allShared, shared } from './registry.ts';
 import { clock, type Clock } from '../util/clock.ts';
 
 export interface GuardSettings extends GuardLimits {
-  /** First delay after the burst, in milliseconds. */
+  /** Shortest delay after the burst, in milliseconds. The first is up to three times as long. */
   readonly baseMs: number;
-  /** Longest delay of rounds that our own work or the caller spoils, in milliseconds. */
+  /** Longest delay if the caller or the work ended the previous round, in milliseconds. */
   readonly capMs: number;
-  /** Longest delay of rounds that etcd, the network or an operator spoils, in milliseconds. */
+  /** Longest delay if etcd, the network or an operator ended the previous round, in milliseconds. */
   readonly outsideCapMs: number;
 }
 
@@ -42,14 +45,19 @@ export const defaultGuardSettings: GuardSettings = {
   healthyAfterMs: 30_000,
 };
 
-/** What the guard says of itself; `status.guard` shows it. */
+/** The state of a guard, for `status.guard`. */
 export interface GuardStatus {
+  /**
+   * - `open`: there were at most as many rounds as the burst allows.
+   * - `tripped`: there were more, so every further round is delayed.
+   * - `holding`: a round is being delayed.
+   */
   readonly state: 'open' | 'tripped' | 'holding';
-  /** Rounds since the last sustained progress. */
+  /** Rounds since the last sustained progress, without those that the guard has forgiven. */
   readonly streak: number;
   /** All rounds since the process first saw this election. */
   readonly rounds: number;
-  /** How much longer the round at hand is held back, in milliseconds; 0 where none is. */
+  /** How much longer the present round is delayed, in milliseconds; 0 if no round is delayed. */
   readonly heldForMs: number;
 }
 
@@ -57,19 +65,24 @@ export interface GuardStatus {
 export interface CallSite {
   readonly stack: readonly string[];
   readonly rounds: number;
-  /** How long its rounds were held back in sum, in milliseconds. */
+  /** How long its rounds were delayed in total, in milliseconds. */
   readonly heldMs: number;
 }
 
+/** What one guard has counted since the process started. */
 export interface GuardReport {
-  /** Tells all guards of the process apart: endpoints, prefix, election and purpose, as JSON. */
+  /** Identifies the guard in this process: endpoints, prefix, election and purpose, as JSON. */
   readonly key: string;
   readonly election: string;
-  /** What it holds: rounds of the campaign, or one of the other calls that a loop can repeat. */
+  /** What the guard delays: rounds of the campaign, or one of the other calls that a loop can repeat. */
   readonly purpose: Purpose;
+  /** All rounds. */
   readonly rounds: number;
+  /** How many rounds were delayed. */
   readonly holds: number;
+  /** How long rounds were delayed in total, in milliseconds. */
   readonly heldMs: number;
+  /** The places in the caller's code that started rounds: the first 16. */
   readonly callSites: readonly CallSite[];
 }
 
@@ -83,15 +96,17 @@ export interface PassOptions {
   readonly signal?: AbortSignal | undefined;
   readonly listener?: GuardListener | undefined;
   readonly calledFrom?: readonly string[] | undefined;
-  /** A campaign's own round: the first one of an election counts as a new election. */
+  /** Whether this is a round of a campaign. The first one of an election counts as a new election. */
   readonly isCampaign?: boolean | undefined;
-  /** The caller begins it: a pause that the caller made before counts as quiet. */
-  readonly isBegun?: boolean | undefined;
+  /** Whether this library began the round, because etcd, the network or an operator ended the last one. */
+  readonly isRetry?: boolean | undefined;
+  /** Whether this is the first round of a campaign: a call of the user began it. Then a pause of 1.5 s before it counts as quiet. */
+  readonly isFirst?: boolean | undefined;
 }
 
 const CALL_SITES_KEPT = 16;
 
-/** Campaigns of one election that may be under way at once in this process, each on a client of its own. */
+/** How many campaigns of one election may run at once in this process, each on its own client. */
 export const MOST_CAMPAIGNS = 32;
 
 export class LoopGuard {
@@ -102,12 +117,14 @@ export class LoopGuard {
   #history: GuardHistory = fresh;
   #holds = 0;
   #heldMs = 0;
+  /** When the last of the waiting rounds is released; 0 if none waits. */
   #heldUntilMs = 0;
+  #waiting = 0;
   /** Created for the first call that waits, because most guards never delay a call. */
   #woken: AbortController | undefined;
   #campaigns = 0;
-  /** Whether the trip was reported. Only then the recovery is reported too. */
-  #hasSaidSo = false;
+  /** Whether the trip was reported. Only then is the recovery reported too. */
+  #isTripReported = false;
   #callSites: { stack: readonly string[]; rounds: number; heldMs: number }[] | undefined;
 
   constructor(key: string, election: string, time: Clock = clock, purpose: Purpose = 'campaign') {
@@ -118,8 +135,10 @@ export class LoopGuard {
   }
 
   /**
-   * A campaign wants to begin. @returns what to call when it is over; undefined where so many are under way already
-   * that a loop must be making clients, or names, without awaiting anything.
+   * Admits a campaign.
+   *
+   * @returns a function to call when the campaign is over; undefined if too many campaigns are already under way. Only a
+   *   loop that creates clients or names, and awaits nothing, starts that many.
    */
   admitCampaign(): (() => void) | undefined {
     const isNew = this.#history.rounds === 0;
@@ -137,29 +156,29 @@ export class LoopGuard {
     return this.#history.streak === 0;
   }
 
-  /** The round came through: a candidate stands in the queue. */
+  /** The round has succeeded: our candidate is in the queue. */
   cameThrough(): void {
     newElectionLimiter().leave(this);
   }
 
-  /** One round wants to go on: waits as long as its history demands, or until the signal aborts. */
+  /** Counts a round, and waits as long as the history requires, or until the signal aborts. */
   async pass(origin: Origin, settings: GuardSettings, options: PassOptions = {}): Promise<void> {
     const earlier = this.#history;
-    const before = isTripped(earlier, settings);
+    const before = isLoop(earlier, settings);
     const now = this.#clock.now();
     const isNew = options.isCampaign === true && this.#history.rounds === 0;
-    const quietMs = Math.min(options.isBegun === true ? PAUSE_MS : Infinity, settings.healthyAfterMs);
+    const quietMs = Math.min(options.isFirst === true ? PAUSE_MS : Infinity, settings.healthyAfterMs);
     const limits = { ...settings, healthyAfterMs: quietMs };
-    const verdict = admit(earlier, origin, limits, delaySource(settings), now);
-    this.#history = verdict.history;
+    const admission = admit(earlier, origin, limits, delaySource(settings), now, options.isRetry);
+    this.#history = admission.history;
     const admitted = isNew ? newElectionLimiter().admitNew(this, now) : undefined;
-    const holdMs = Math.max(verdict.holdMs, admitted?.holdMs ?? 0);
+    const holdMs = Math.max(admission.holdMs, admitted?.holdMs ?? 0);
     this.#count(options.calledFrom, holdMs);
-    const after = isTripped(this.#history, settings);
+    const after = isLoop(this.#history, settings);
     if (admitted?.trips === true || (after && !before)) {
-      this.#hasSaidSo ||= after && options.listener !== undefined;
+      this.#isTripReported ||= after && options.listener !== undefined;
       options.listener?.tripped({
-        rounds: admitted?.trips === true ? newElectionLimiter().count : this.#history.streak,
+        rounds: admitted?.trips === true ? newElectionLimiter().count : this.#history.called,
         holdMs,
         origin,
         calledFrom: options.calledFrom?.[0] ?? this.#busiestCallSite(),
@@ -168,33 +187,34 @@ export class LoopGuard {
     if (holdMs === 0) return;
     this.#holds++;
     this.#heldMs += holdMs;
-    this.#heldUntilMs = now + holdMs;
+    this.#waiting++;
+    this.#heldUntilMs = Math.max(this.#heldUntilMs, now + holdMs);
     const wakes = origin === 'environment' ? [(this.#woken ??= new AbortController()).signal] : [];
     const ends = options.signal === undefined ? wakes : [options.signal, ...wakes];
     await untilAny(ends, (signal) => this.#clock.sleep(holdMs, signal));
-    this.#heldUntilMs = 0;
+    if (--this.#waiting === 0) this.#heldUntilMs = 0;
     if (origin === 'environment')
-      this.#history = endHold(this.#history, earlier, verdict.history, this.#clock.now());
+      this.#history = endHold(this.#history, earlier, admission.history, this.#clock.now());
   }
 
-  /** What the guard lets go was well for this long, in milliseconds: enough of it, and the guard forgets. */
+  /** Records for how long the guarded work has been healthy, in milliseconds. After enough time the guard forgets. */
   healthyFor(healthyMs: number, settings: GuardSettings, listener?: GuardListener): void {
-    const before = isTripped(this.#history, settings);
+    const before = isLoop(this.#history, settings);
     this.#history = progress(this.#history, healthyMs, settings);
-    if (before && !isTripped(this.#history, settings)) this.#recover(listener);
+    if (before && !isLoop(this.#history, settings)) this.#recover(listener);
   }
 
   #recover(listener: GuardListener | undefined): void {
-    if (this.#hasSaidSo) listener?.recovered({ rounds: this.#history.rounds });
-    this.#hasSaidSo = false;
+    if (this.#isTripReported) listener?.recovered({ rounds: this.#history.rounds });
+    this.#isTripReported = false;
   }
 
-  /** The last round came to an orderly end: it does not count. */
+  /** The last round ended as intended, so it no longer counts. */
   forgive(): void {
     this.#history = forgive(this.#history);
   }
 
-  /** What it let go is over, or was given up while it was held: the time until now was no pause of the caller's. */
+  /** A round has ended, or was given up during its delay. The time until now does not count as quiet. */
   ended(): void {
     const releasedAtMs = Math.max(this.#history.releasedAtMs, this.#clock.now());
     this.#history = { ...this.#history, releasedAtMs };
@@ -249,27 +269,29 @@ export class LoopGuard {
 const isSame = (a: readonly string[], b: readonly string[]): boolean =>
   a === b || (a.length === b.length && a.every((frame, index) => frame === b[index]));
 
-/** A guard of one election in this process: the same for every object and every client that comes by. */
-export function guardOf(scope: ElectionScope, purpose: Purpose): LoopGuard {
+/** The guard of one election and purpose in this process. All `Election` objects and clients share it. */
+export function electionGuard(scope: ElectionScope, purpose: Purpose): LoopGuard {
   const key = keyOf(scope, purpose);
   return shared('guard', key, () => new LoopGuard(key, scope.election, clock, purpose));
 }
 
-/** What every guard of this process has counted, call sites included. */
+/** A guard that only its owner uses. {@link loopGuards} does not report it. */
+export const privateGuard = (time: Clock = clock): LoopGuard => new LoopGuard('', '', time);
+
+/** What every guard of this process has counted, with call sites. Private guards are not included. */
 export const loopGuards = (): GuardReport[] => allShared<LoopGuard>('guard').map((guard) => guard.report());
 
-/** What we spoil ourselves comes back with wide jitter: nothing is lost if it takes longer. */
-const OWN_SPREAD = 1 / 3;
+/** The smallest share of its upper limit that a delay for an inside cause may have. Such delays have wide jitter. */
+const CALLER_SPREAD = 1 / 3;
 /**
- * What the world spoils comes back close to the cap, neither later, because recovery must be quick, nor much earlier:
- * each try may dial twice, because gRPC dials once more by itself, a second after the first time failed.
+ * The same for outside causes. A longer delay would slow the recovery. A much shorter one would dial too often.
  */
-const OUTSIDE_SPREAD = 0.94;
+const ENVIRONMENT_SPREAD = 0.94;
 
 /**
- * cockatiel's exponential backoff with a generator of ours: each delay is at most three times the last one, and at
- * least `spread` of what it may be at most, also at the cap. (Its own decorrelated jitter can draw almost nothing at
- * first, and draws exactly the cap later: replicas would come back in step.)
+ * Makes cockatiel's exponential backoff with our own jitter. The upper limit of a delay is three times the last delay, or the
+ * cap. A delay is at least `spread` of its upper limit. cockatiel's own jitter can draw almost nothing at first, and later
+ * always draws the cap, so replicas would retry in step.
  */
 function delays(baseMs: number, capMs: number, spread: number): () => Delays {
   const backoff = new ExponentialBackoff<number>({
@@ -285,7 +307,7 @@ function delays(baseMs: number, capMs: number, spread: number): () => Delays {
   return () => backoff.next();
 }
 
-/** Ten thousand elections with the same settings share one. */
+/** Delay sources by settings, so that ten thousand elections with the same settings share one. */
 const sources = new Map<string, DelaySource>();
 const MOST_SOURCES = 64;
 
@@ -294,8 +316,8 @@ function delaySource({ baseMs, capMs, outsideCapMs }: GuardSettings): DelaySourc
   let source = sources.get(key);
   if (source === undefined) {
     source = {
-      caller: delays(baseMs, capMs, OWN_SPREAD),
-      environment: delays(baseMs, outsideCapMs, OUTSIDE_SPREAD),
+      caller: delays(baseMs, capMs, CALLER_SPREAD),
+      environment: delays(baseMs, outsideCapMs, ENVIRONMENT_SPREAD),
     };
     if (sources.size === MOST_SOURCES) sources.clear();
     sources.set(key, source);

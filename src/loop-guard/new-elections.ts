@@ -1,5 +1,5 @@
 /**
- * Elections that this process sees for the first time: the rules of core/new-election-budget, one for all of them.
+ * Limits elections that this process sees for the first time, by the rules of core/new-election-budget.
  */
 import {
   areMany,
@@ -10,12 +10,12 @@ import {
 import { shared } from './registry.ts';
 import { clock } from '../util/clock.ts';
 
-/** So many that are held back at once are a flood: no honest program has them wait. */
+/** If this many new elections wait at once, a loop creates them. */
 export const MOST_HELD = 1_000;
 
 export class NewElectionLimiter {
   #budget: NewElectionBudget;
-  /** New elections whose first campaign has neither succeeded nor ended. An election that arrives now runs beside them. */
+  /** New elections whose first campaign has neither succeeded nor ended. A new one beside them is not "one by one". */
   readonly #underWay = new Set<object>();
   #heldUntilMs: number[] = [];
   #count = 0;
@@ -25,7 +25,7 @@ export class NewElectionLimiter {
     this.#budget = fullNewElectionBudget(nowMs);
   }
 
-  /** One that was never seen comes. @returns how long it must wait, and whether it is the first that must. */
+  /** Admits a new election. @returns how long it must wait, and whether it is the first one that must wait. */
   admitNew(election: object, nowMs: number): { holdMs: number; trips: boolean } {
     const { budget, holdMs } = admitNew(this.#budget, this.#underWay.size === 0, nowMs);
     this.#budget = budget;
@@ -37,21 +37,22 @@ export class NewElectionLimiter {
     return { holdMs, trips };
   }
 
-  /** How many have come so far. */
+  /** How many new elections there were so far. */
   get count(): number {
     return this.#count;
   }
 
-  /** Whether a loop seems to make them: the burst of log lines that each may write at first would have no end. */
+  /** Whether a loop seems to create elections. Then new ones get no burst of log lines. */
   get areMany(): boolean {
     return areMany(this.#budget);
   }
 
-  /** It stands in the queue, or has given up. */
+  /** The first campaign of the election has succeeded or ended. */
   leave(election: object): void {
     this.#underWay.delete(election);
   }
 
+  /** Whether too many new elections wait already. */
   isFlooded(nowMs: number): boolean {
     if (this.#heldUntilMs.length < MOST_HELD) return false;
     this.#heldUntilMs = this.#heldUntilMs.filter((untilMs) => untilMs > nowMs);

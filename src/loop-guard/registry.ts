@@ -1,11 +1,11 @@
 /**
- * State that belongs to the process rather than to an object: found by key, shared by every copy of this package
- * that is loaded (ESM and CommonJS, two versions), bounded in number.
+ * Keeps state that belongs to the process, by key. Every loaded copy of this package shares it: ESM and CommonJS, and two
+ * versions. The number of keys is limited.
  */
 const home = globalThis as { [key: symbol]: Map<string, Map<string, unknown>> | undefined };
 const symbol = Symbol.for('etcd-election/1');
 
-/** Beyond this many keys the one unused for longest is forgotten. */
+/** The largest number of keys of one kind. Beyond it, the least recently used key is dropped. */
 const MOST_KEYS = 16_384;
 
 export function shared<T>(kind: string, key: string, make: () => T): T {
@@ -13,17 +13,17 @@ export function shared<T>(kind: string, key: string, make: () => T): T {
   let entries = kinds.get(kind) as Map<string, T> | undefined;
   if (entries === undefined) kinds.set(kind, (entries = new Map()));
   const entry = entries.get(key) ?? make();
-  entries.delete(key); // and to the end again: a Map keeps the order of insertion
+  entries.delete(key); // moves the key to the end, because a Map keeps the order of insertion
   entries.set(key, entry);
   if (entries.size > MOST_KEYS) entries.delete(entries.keys().next().value!);
   return entry;
 }
 
-/** What is there already under this key, if anything. */
+/** The state under this key; undefined if there is none. */
 export const known = <T>(kind: string, key: string): T | undefined =>
   home[symbol]?.get(kind)?.get(key) as T | undefined;
 
-/** As {@link shared}, of an object rather than a name: it is forgotten with the object. */
+/** Like {@link shared}, with an object instead of a key. The state is collected with the object. */
 export function sharedBy<T extends object>(kind: string, object: object, make: () => T): T {
   const byObject = shared(kind, '', () => new WeakMap<object, T>());
   let entry = byObject.get(object);

@@ -4,17 +4,17 @@
  * An immediate answer to such a call would let a loop run hot. So the guard delays it. Calls that arrive during a delay share
  * it, so that a flood of calls costs one timer. If many calls wait, they are released early: they cannot come from one
  * loop, because a loop waits for every answer before it calls again. So parallel requests wait for milliseconds, but a
- * loop waits for up to half a minute. The number of waiting calls is bounded.
+ * loop waits for up to half a minute.
  */
 import type { Origin } from '../core/campaign-state.ts';
-import { guardOf, LoopGuard, type GuardSettings, type PassOptions } from './loop-guard.ts';
+import { electionGuard, LoopGuard, type GuardSettings, type PassOptions } from './loop-guard.ts';
 import { keyOf, type ElectionScope, type Purpose } from './guard-key.ts';
 import { known, shared } from './registry.ts';
 import { clock, type Clock } from '../util/clock.ts';
 
-/** So many who wait together are a crowd. */
+/** This many waiting calls count as a crowd. */
 const CROWD = 64;
-/** A crowd is let go after this time, in milliseconds; and this is the least that anybody waits who is held. */
+/** A crowd is released after this time, in milliseconds. */
 const CROWD_WAITS_MS = 250;
 
 export class SingleFlight {
@@ -34,12 +34,12 @@ export class SingleFlight {
     return this.#together !== undefined;
   }
 
-  /** Whether nobody has passed of late: there is no loop to name. */
+  /** Whether the guard remembers no call. Then no loop is likely. */
   get isFresh(): boolean {
     return this.#guard.isFresh;
   }
 
-  /** Resolves when the caller may have his answer; a burst at once, then later and later. Never rejects. */
+  /** Resolves when the caller may get its answer. The delays grow after a burst. Never rejects. */
   async pass(
     settings: GuardSettings,
     options: PassOptions & { readonly origin?: Origin } = {},
@@ -53,8 +53,8 @@ export class SingleFlight {
     await this.#together;
   }
 
-  /** The cause of these answers is over: those who are held go on now, and the rounds so far do not count. */
-  letGo(settings: GuardSettings): void {
+  /** Releases all held calls, and forgets their rounds, because the cause of their answers is over. */
+  release(settings: GuardSettings): void {
     this.#guard.healthyFor(settings.healthyAfterMs, settings);
     if (this.#together !== undefined) this.#release.abort();
   }
@@ -65,17 +65,17 @@ export class SingleFlight {
   ): Promise<void> {
     const { signal } = this.#release;
     await this.#guard.pass(origin, settings, { ...options, signal });
-    this.#release.abort(); // its timer, if there is one
+    this.#release.abort(); // cancels the timer of a crowd
     this.#release = new AbortController();
     this.#together = undefined;
     this.#waiting = 0;
   }
 }
 
-/** The single flight of one election and kind of answer in this process. */
+/** The single flight of one election and purpose in this process. */
 export const singleFlightOf = (scope: ElectionScope, purpose: Purpose): SingleFlight =>
-  shared('single-flight', keyOf(scope, purpose), () => new SingleFlight(guardOf(scope, purpose)));
+  shared('single-flight', keyOf(scope, purpose), () => new SingleFlight(electionGuard(scope, purpose)));
 
-/** As {@link singleFlightOf}, if anybody has passed it yet. */
+/** Like {@link singleFlightOf}, but undefined if no call has used it yet. */
 export const knownSingleFlightOf = (scope: ElectionScope, purpose: Purpose): SingleFlight | undefined =>
   known('single-flight', keyOf(scope, purpose));

@@ -1,23 +1,25 @@
 /**
- * Counts calls within one turn of the event loop. A loop that never lets it turn starves every timer, so a delay
- * cannot slow it: only a throw can end it. And where the loop swallows the throw, only sleeping in the call itself
- * keeps it from burning a core.
+ * Counts calls within one event loop turn. A loop that never ends its turn starves every timer, so no delay can slow it. Only a
+ * throw can end it. If the loop swallows the throw, only a sleep inside the call keeps it from using a whole core.
  */
 import { RunawayLoopError } from '../errors.ts';
 import { clock, nextTurn } from '../util/clock.ts';
 
-/** No honest program calls one election this often without ever awaiting anything. */
+/** Calls of one election and kind. More than an ordinary program makes without awaiting anything. */
 export const CALLS_PER_TURN = 1_000;
-/** A batch of fenced writes may begin in one turn; no honest one is larger. */
+/** Fenced writes of one election. A batch of them may begin in one turn. */
 export const WRITES_PER_TURN = 5_000;
-/** Looks at `status` and `health()`, of all elections. They make garbage, and nothing changes within one turn. */
+/**
+ * Answers from memory, of all elections together: `status`, `health()`, and `isCurrent()`, `currentTerm` and `remainingMs()` without
+ * a current term. They make garbage, and nothing changes within a turn.
+ */
 const LOOKS_PER_TURN = 100_000;
-/** No honest program makes this many elections without ever awaiting anything, of whatever names. */
+/** New elections of any name. More than an ordinary program creates without awaiting anything. */
 export const ELECTIONS_PER_TURN = 12_000;
-/** A loop that has swallowed this many throws in one turn will not end by itself. */
-export const THROWS_UNTIL_PARKED = 9_000;
-/** The longest that one call sleeps, in milliseconds. */
-export const LONGEST_PARK_MS = 100;
+/** After this many throws in one turn, the thread sleeps: the loop swallows them, and will not end by itself. */
+export const THROWS_UNTIL_SLEEP = 9_000;
+/** The longest sleep of one call, in milliseconds. */
+export const LONGEST_SLEEP_MS = 100;
 
 const calls = new Map<string, number>();
 let looks = 0;
@@ -25,8 +27,8 @@ let thrown = 0;
 let willForget = false;
 let turn = 0;
 
-/** Whether the event loop has turned since a call was counted. */
-export const turnOfTheLoop = (): number => turn;
+/** The number of the present event loop turn. If it differs from an earlier value, the event loop has turned. */
+export const eventLoopTurn = (): number => turn;
 
 function forgetAfterThisTurn(): void {
   if (willForget) return;
@@ -40,7 +42,7 @@ function forgetAfterThisTurn(): void {
   });
 }
 
-/** @throws {RunawayLoopError} beyond so many calls for one key in one turn. */
+/** Counts a call under a key. @throws {RunawayLoopError} if one turn makes more than `most` of them. */
 export function countSyncCall(key: string, election: string, most: number = CALLS_PER_TURN): void {
   forgetAfterThisTurn();
   const count = (calls.get(key) ?? 0) + 1;
@@ -48,13 +50,13 @@ export function countSyncCall(key: string, election: string, most: number = CALL
   if (count > most) runaway(election, count);
 }
 
-/** Costs nanoseconds: probes and metrics look often. @throws {RunawayLoopError} beyond {@link LOOKS_PER_TURN}. */
+/** Counts an answer from memory. Costs nanoseconds. @throws {RunawayLoopError} beyond {@link LOOKS_PER_TURN}. */
 export function countLook(election: string): void {
   forgetAfterThisTurn();
   if (++looks > LOOKS_PER_TURN) runaway(election, looks);
 }
 
-/** An `Election` is made. @throws {RunawayLoopError} beyond what one turn may bring, of one name or of all. */
+/** Counts a new `Election`. @throws {RunawayLoopError} if one turn creates too many. */
 export function countElection(name: string): void {
   countSyncCall('new', name, ELECTIONS_PER_TURN);
   electionFlood.count(clock.now());
@@ -62,18 +64,18 @@ export function countElection(name: string): void {
 
 function runaway(election: string, count: number): never {
   thrown++;
-  if (thrown > THROWS_UNTIL_PARKED) blockThread(thrown - THROWS_UNTIL_PARKED);
+  if (thrown > THROWS_UNTIL_SLEEP) blockThread(thrown - THROWS_UNTIL_SLEEP);
   throw new RunawayLoopError(election, count);
 }
 
-/** How long the thread sleeps in one turn of the event loop, in milliseconds: renewals and answers still get theirs. */
-export const PARK_PER_TURN_MS = 100;
+/** The longest sleep per event loop turn because of a {@link Flood}, in milliseconds. It leaves time for renewals. */
+export const SLEEP_PER_TURN_MS = 100;
 
-let parkedInThisTurn = false;
+let sleptInThisTurn = false;
 
 /**
- * Limits how often something may happen in this process. A delay slows a loop that awaits it. If a loop awaits nothing but
- * lets the event loop turn, the thread sleeps once a turn while the loop continues.
+ * Limits how often something may happen in this process. A delay slows a loop only if the loop awaits it. If a loop awaits
+ * no call, yet lets the event loop turn, the thread sleeps once in every turn until the loop slows down.
  */
 export class Flood {
   readonly #atOnce: number;
@@ -90,40 +92,41 @@ export class Flood {
     const earned = (Math.max(0, nowMs - this.#countedAtMs) * this.#perSecond) / 1_000;
     this.#countedAtMs = nowMs;
     this.#left = Math.max(0, Math.min(this.#atOnce, this.#left + earned) - 1);
-    if (this.#left > 0 || parkedInThisTurn) return;
-    parkedInThisTurn = true;
+    if (this.#left > 0 || sleptInThisTurn) return;
+    sleptInThisTurn = true;
     nextTurn(() => {
-      parkedInThisTurn = false;
+      sleptInThisTurn = false;
     });
-    sleepInThisThread(PARK_PER_TURN_MS);
-    this.#countedAtMs = nowMs + PARK_PER_TURN_MS; // sleep earns nothing: else a loop would sleep every other turn only
+    sleepInThisThread(SLEEP_PER_TURN_MS);
+    // Time asleep earns no calls. Otherwise a loop would sleep only every other turn.
+    this.#countedAtMs = nowMs + SLEEP_PER_TURN_MS;
   }
 }
 
-/** Refusals of `campaign()`, `lead()` and reads: so many at once, then so many a second, before the thread sleeps. */
+/** Refusals of `campaign()`, `lead()` and reads: how many at once, and then a second, before the thread sleeps. */
 export const REFUSALS_AT_ONCE = 500;
 export const REFUSALS_PER_SECOND = 15;
 export const refusals: Flood = new Flood(REFUSALS_AT_ONCE, REFUSALS_PER_SECOND);
-/** Refusals of what work does under its term: a busy service may fail so often when a term ends. */
+/** Refusals of calls of a term. A busy service may fail this often when a term ends. */
 export const termRefusals: Flood = new Flood(2_000, 500);
 
-/** Elections that are made: ten thousand at start, and one for each request of a busy service. */
+/** New elections. A program may create ten thousand at its start, and a busy service one for every request. */
 const electionFlood: Flood = new Flood(20_000, 1_000);
 
 /**
- * Longer and longer: a loop that ends after a few thousand more loses seconds, one that does not end sleeps for
- * nearly all of its time. Nothing is lost: in this turn no timer, no renewal and no answer could run anyway.
+ * Sleeps in the call. The sleep grows with each throw. A loop that soon ends loses seconds; an endless loop then sleeps nearly
+ * all the time. Nothing else is lost: in this turn no timer, renewal or answer could run anyway.
  */
-function blockThread(calledSince: number): void {
-  sleepInThisThread(Math.min(LONGEST_PARK_MS, Math.ceil(calledSince / 30)));
+function blockThread(throwsSince: number): void {
+  sleepInThisThread(Math.min(LONGEST_SLEEP_MS, Math.ceil(throwsSince / 30)));
 }
 
-const nobodyWakes = new Int32Array(new SharedArrayBuffer(4));
+const neverNotified = new Int32Array(new SharedArrayBuffer(4));
 
 function sleepInThisThread(ms: number): void {
   try {
-    Atomics.wait(nobodyWakes, 0, 0, ms);
+    Atomics.wait(neverNotified, 0, 0, ms);
   } catch {
-    // A thread that may not sleep (a browser's window, in Electron).
+    // This thread must not sleep, such as the main thread of a browser window in Electron.
   }
 }

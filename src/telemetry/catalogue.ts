@@ -1,7 +1,7 @@
 /**
  * The list of all metrics. Both entry points (Prometheus, OpenTelemetry) are made from it, and a test compares docs/metrics.md
- * with it. A name ends with its unit, because OpenTelemetry's exporter for Node.js adds none. Its Collector adds none twice.
- * So the series in Prometheus are the same either way.
+ * with it. A name ends with its unit: OpenTelemetry's exporter for Node.js does not add the unit, and the OpenTelemetry
+ * Collector does not add it twice. So Prometheus gets the same series names from both.
  */
 
 export interface Metric {
@@ -169,7 +169,7 @@ export const catalogue: {
     kind: 'counter',
     name: 'etcd.election.releases.failed',
     unit: '{term}',
-    help: 'Keys that could not be deleted at once: the next leader waits until the lease expires.',
+    help: 'Keys that could not be deleted at once. Candidates behind them cannot lead until a retry succeeds or the lease ends.',
     labels: ['election'],
   }),
   guardTripped: metric({
@@ -235,7 +235,7 @@ export const catalogue: {
     kind: 'counter',
     name: 'etcd.election.leases.unavailable',
     unit: '{outage}',
-    help: 'Minutes without a lease, plus changes of the cause. It grows while etcd is unreachable or has no quorum.',
+    help: 'Reports of having no lease: at the start, at every new cause, and every minute. It grows while etcd is unreachable or has no quorum.',
     labels: [],
   }),
   leaseTtl: metric({

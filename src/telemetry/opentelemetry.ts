@@ -25,8 +25,9 @@ export interface OpenTelemetryOptions {
 
 export interface ElectionTelemetry extends Disposable {
   /**
-   * The context of a term, for spans of its work: `context.with(telemetry.contextOf(term), () => work(term))`. Its parent is
-   * the span of the term's begin. If the term is unknown or over, this is the active context.
+   * The context of a term, for spans of its work: `context.with(telemetry.contextOf(term), () => work(term))`. Spans started
+   * in this context become children of the span that marks the start of the term. If the term is unknown or over, this is the
+   * active context.
    */
   contextOf(term: Pick<Term, 'election' | 'fencingToken'>): Context;
   /** Stops counting, and ends the spans of hand-overs under way. May be called again. */

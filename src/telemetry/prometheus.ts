@@ -79,13 +79,16 @@ export function electionMetrics<Registry extends PromRegistry>(
     recorder[Symbol.dispose]();
     for (const name of registered.splice(0)) registry.removeSingleMetric(name);
   };
-  // The first metric of a scrape reads the values for all of them.
+  // The first metric of a scrape reads the values for all of them. A metric that is read again begins another scrape.
   let readings: Map<MetricKey, Reading[]> | undefined;
+  const taken = new Set<MetricKey>();
   const readingsOf = (key: MetricKey): readonly Reading[] => {
-    if (readings === undefined) {
+    if (readings === undefined || taken.has(key)) {
+      if (readings === undefined) setImmediate(() => (readings = undefined)).unref();
       readings = byMetric(recorder.read());
-      setImmediate(() => (readings = undefined)).unref();
+      taken.clear();
     }
+    taken.add(key);
     return readings.get(key) ?? [];
   };
   try {

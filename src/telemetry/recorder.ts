@@ -2,17 +2,21 @@
  * Turns events into metrics. It is independent of any metrics library: a sink takes the values.
  */
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
-import {
-  channelNames,
-  failedElections,
-  liveElections,
-  loopGuards,
-  type Election,
-  type ElectionEvent,
-  type EndCause,
-} from '../index.ts';
+import { channelNames, failedElections, liveElections, loopGuards, type ElectionEvent } from '../index.ts';
+import { sourceOf } from '../logging/event-channels.ts';
+import { unmarked } from '../unmarked-election.ts';
 import type { EventOf } from '../events.ts';
+import {
+  OF_A_CANDIDACY,
+  OF_A_TERM,
+  OF_AN_ELECTION,
+  OF_THE_PROCESS,
+  ORIGINS,
+  type Beginning,
+  type Origin,
+} from './beginnings.ts';
 import type { MetricKey } from './catalogue.ts';
+import { figuresOf, merged, NO_FIGURES, type ElectionFigures } from './election-figures.ts';
 
 export type Labels = Readonly<Record<string, string>>;
 
@@ -36,60 +40,7 @@ export interface Reading {
 /** Published by the watchdog of etcd-election/diagnostics. */
 const RUNAWAY = 'etcd-election:runaway';
 
-type Origin = EventOf<'guard.tripped'>['origin'];
-const ORIGINS: readonly Origin[] = ['caller', 'environment'];
-
-type Beginning = readonly [metric: MetricKey, label?: string, values?: readonly string[]];
-
-const ENDS: Record<EndCause, true> = {
-  'deadline-passed': true,
-  'lease-lost': true,
-  evicted: true,
-  'work-failed': true,
-  'no-progress': true,
-  'follower-stuck': true,
-  'work-ended': true,
-  'stepped-down': true,
-  resigned: true,
-  closed: true,
-  aborted: true,
-  refused: true,
-};
-
-/** Metrics that begin with the process. */
-const OF_THE_PROCESS: readonly Beginning[] = [
-  ['leasesLost', 'reason', ['deadline-passed', 'lease-lost', 'refused']],
-  ['runaways', 'verdict', ['starved', 'hot', 'rounds']],
-  ['leasesUnavailable'],
-  ['renewalsFaltered'],
-  ['watchResyncs'],
-];
-/** Metrics that begin when an election is known. */
-const OF_AN_ELECTION: readonly Beginning[] = [
-  ['termsStarted'],
-  ['campaignsEnded', 'reason', ['resigned', 'closed', 'aborted', 'refused']],
-  ['candidaciesFailed'],
-  [
-    'callbacksFailed',
-    'callback',
-    ['onLeader', 'onFollower', 'onLeaderChange', 'run', 'every', 'onEnd', 'onAbort'],
-  ],
-  ['candidaciesLost', 'reason', ['deadline-passed', 'lease-lost', 'evicted', 'refused']],
-  ['guardTrips', 'origin', ORIGINS],
-];
-/** Metrics that begin when the election first has a candidate of ours in the queue. */
-const OF_A_CANDIDACY: readonly Beginning[] = [['leaderlessDuration']];
-/** Metrics that begin with the first term. Most replicas of most elections never lead. */
-const OF_A_TERM: readonly Beginning[] = [
-  ['termsEnded', 'reason', Object.keys(ENDS)],
-  ['termDuration'],
-  ['handoverDuration'],
-  ['drainsOverdue'],
-  ['releasesFailed'],
-  ['writesFailed', 'outcome', ['not-written', 'unknown']],
-];
-
-/** Closed elections are shown as 0 instead of being removed. This limits how many. */
+/** How many elections are shown. A closed one still counts, because it is shown as 0 instead of being removed. */
 const MOST_ELECTIONS = 16_384;
 
 export class Recorder implements Disposable {
@@ -97,9 +48,9 @@ export class Recorder implements Disposable {
   readonly #seen = new Set<string>();
   readonly #stood = new Set<string>();
   readonly #led = new Set<string>();
-  /** Since when an election has had no leader, by its name. */
-  readonly #leaderless = new Map<string, number>();
-  /** What the guard of an election last tripped by. */
+  /** The elections without a leader, by the key of their source. Two clients may campaign in one election. */
+  readonly #leaderless = new Map<string, { readonly sinceMs: number; readonly watchers: Set<unknown> }>();
+  /** The cause of the guard's last trip, by election name. */
   readonly #trippedBy = new Map<string, Origin>();
   /** Granted TTLs of the leases held, in seconds. */
   readonly #leases = new Map<string, number>();
@@ -110,7 +61,7 @@ export class Recorder implements Disposable {
     subscribe(RUNAWAY, this.#onRunaway);
   }
 
-  /** Starts recording. Call it when the sink is ready. */
+  /** Shows the metrics of the process at 0. Call it when the sink is ready. */
   start(): void {
     this.#begin(OF_THE_PROCESS, {});
   }
@@ -151,9 +102,9 @@ export class Recorder implements Disposable {
       case 'term.released':
         return record('handoverDuration', event.afterMs / 1000, { election: event.election });
       case 'leader.changed':
-        return this.#noteLeader(event.election, event.fencingToken !== undefined);
+        return this.#noteLeader(event);
       case 'campaign.ended':
-        this.#leaderless.delete(event.election); // no campaign of this process watches the election now
+        this.#watchesNoMore(event);
         return record('campaignsEnded', 1, { election: event.election, reason: event.reason });
       case 'candidate.lost':
         return record('candidaciesLost', 1, { election: event.election, reason: event.reason });
@@ -226,14 +177,28 @@ export class Recorder implements Disposable {
       if (value > 0) this.#sink.record('writesFailed', value, { election, outcome });
   }
 
-  #noteLeader(election: string, isThere: boolean): void {
-    const sinceMs = this.#leaderless.get(election);
-    if (!isThere) {
-      if (sinceMs === undefined) this.#leaderless.set(election, performance.now());
-    } else if (sinceMs !== undefined) {
-      this.#leaderless.delete(election);
-      this.#sink.record('leaderlessDuration', (performance.now() - sinceMs) / 1000, { election });
+  /** An unknown leader begins no time without a leader: another replica may lead. */
+  #noteLeader(event: EventOf<'leader.changed'>): void {
+    const { election, fencingToken, isKnown } = event;
+    const { key, watcher } = watcherOf(event);
+    const leaderless = this.#leaderless.get(key);
+    if (fencingToken === undefined) {
+      if (leaderless !== undefined) leaderless.watchers.add(watcher);
+      else if (isKnown)
+        this.#leaderless.set(key, { sinceMs: performance.now(), watchers: new Set([watcher]) });
+    } else if (leaderless !== undefined) {
+      this.#leaderless.delete(key);
+      const seconds = (performance.now() - leaderless.sinceMs) / 1000;
+      this.#sink.record('leaderlessDuration', seconds, { election });
     }
+  }
+
+  /** The time without a leader counts as long as a campaign of this process watches that election. */
+  #watchesNoMore(event: EventOf<'campaign.ended'>): void {
+    const { key, watcher } = watcherOf(event);
+    const leaderless = this.#leaderless.get(key);
+    leaderless?.watchers.delete(watcher);
+    if (leaderless?.watchers.size === 0) this.#leaderless.delete(key);
   }
 
   #see(election: string): void {
@@ -252,11 +217,11 @@ export class Recorder implements Disposable {
       else for (const value of values) this.#sink.begin(metric, { ...labels, [label]: value });
   }
 
-  /** Reads the elections. Of several with one name (for example on two clients), the best value counts. */
+  /** Reads the elections. Several may have one name, for example on two clients. */
   #readElections(): Reading[] {
     const best = new Map<string, ElectionFigures>();
     const infos = new Map<string, Reading>();
-    for (const one of [...liveElections(), ...failedElections()]) {
+    for (const one of [...liveElections(), ...failedElections()].map(unmarked)) {
       const { election, prefix, clusterId = '' } = one.status;
       this.#see(election);
       const figures = figuresOf(one);
@@ -266,7 +231,7 @@ export class Recorder implements Disposable {
       infos.set(JSON.stringify(labels), { metric: 'info', value: 1, labels });
     }
     return [...this.#seen]
-      .flatMap((election) => this.#readingsOf(election, best.get(election) ?? NONE))
+      .flatMap((election) => this.#readingsOf(election, best.get(election) ?? NO_FIGURES))
       .concat([...infos.values()]);
   }
 
@@ -290,36 +255,10 @@ export class Recorder implements Disposable {
   }
 }
 
-type Always = 'isLeader' | 'termRemaining' | 'guardTripped' | 'unhealthy';
-/** Metrics shown only during a campaign, so that a replica without a campaign does not look like a failing one. */
-type InCampaign = 'leaderKnown' | 'queuePosition';
-type ElectionFigures = Readonly<Record<Always, number> & Partial<Record<InCampaign, number>>>;
-
-const NONE: ElectionFigures = { isLeader: 0, termRemaining: 0, guardTripped: 0, unhealthy: 0 };
-
-function figuresOf(election: Election): ElectionFigures {
-  const { term, leader, position, guard, state } = election.status;
-  const remainingMs = term?.remainingMs() ?? 0;
-  return {
-    isLeader: Number(remainingMs > 0),
-    termRemaining: remainingMs / 1000,
-    guardTripped: Number(guard.state !== 'open'),
-    unhealthy: Number(!election.health().healthy),
-    ...(state !== 'idle' &&
-      state !== 'closed' && { leaderKnown: Number(leader !== undefined), queuePosition: position ?? 0 }),
-  };
-}
-
-function merged(a: ElectionFigures, b: ElectionFigures): ElectionFigures {
-  const figures = { ...a, ...b }; // values that only one of them has
-  for (const metric of Object.keys(figures) as (keyof ElectionFigures)[]) {
-    const values = [a[metric], b[metric]].filter((value) => value !== undefined);
-    // The first place is the best one, and 0 is none.
-    const places = values.filter((value) => value > 0);
-    figures[metric] =
-      metric === 'queuePosition' && places.length > 0 ? Math.min(...places) : Math.max(...values);
-  }
-  return figures;
+/** Which election an event belongs to, and which campaign has seen it. */
+function watcherOf(event: EventOf<'leader.changed' | 'campaign.ended'>): { key: string; watcher: unknown } {
+  const source = sourceOf(event);
+  return { key: source?.key ?? event.election, watcher: source };
 }
 
 /** Reads the loop guards of every election: those of campaigns, and those of other calls. */

@@ -1,5 +1,5 @@
 /**
- * Traces terms. A term may last for months, so no span covers a whole term. One span covers its begin, one its hand-over, and
+ * Traces terms. A term may last for months, so no span covers a whole term. One span covers its start, one its hand-over, and
  * one every problem in between. All are exported soon, so they survive a crash of the process.
  */
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
@@ -13,8 +13,10 @@ import {
   type SpanContext,
   type TracerProvider,
 } from '@opentelemetry/api';
+import { errorText } from '../core/shown.ts';
 import type { EventOf } from '../events.ts';
 import type { ElectionEvent, ElectionEventType, EndCause, Term } from '../index.ts';
+import { sourceOf, type EventSource } from '../logging/event-channels.ts';
 
 /** Reasons for a deliberate end of a term. Any other reason marks the span as an error. */
 const CHOSEN: ReadonlySet<EndCause> = new Set([
@@ -55,48 +57,63 @@ const HEARD = [
 
 type Heard = EventOf<(typeof HEARD)[number]>;
 
+interface TracedTerm {
+  readonly election: string;
+  readonly fencingToken: string;
+  /** The span of its start. */
+  readonly start: SpanContext;
+  troubles: number;
+}
+
 interface Tracked {
   /** When the previous leader went, or we entered an empty queue, in milliseconds since the epoch. */
   freeSinceMs: number | undefined;
-  term: { readonly fencingToken: string; readonly begin: SpanContext; troubles: number } | undefined;
+  /** Token of the leader whose arrival ended that time; undefined while there is no leader. */
+  endedByToken: string | undefined;
+  term: TracedTerm | undefined;
   /** The span from the end of the term until its key is deleted. */
   handover: Span | undefined;
 }
 
 export class TermSpans {
   readonly #tracer: ReturnType<TracerProvider['getTracer']>;
-  readonly #tracked = new Map<string, Tracked>();
+  /** By the source of the events: an `Election`. For events of another copy of this package: its name. */
+  readonly #tracked = new Map<EventSource | string, Tracked>();
+  /** The terms that {@link contextOf} knows, by name and token. */
+  readonly #terms = new Map<string, TracedTerm>();
 
   constructor(provider: TracerProvider, scope: string) {
     this.#tracer = provider.getTracer(scope);
     for (const type of HEARD) subscribe(`etcd-election:${type}`, this.#onMessage);
   }
 
-  /** The context with the term's begin as parent; the active context if the term is unknown or over. */
+  /** The context of the span that marks the start of the term; the active context if the term is unknown or over. */
   contextOf({ election, fencingToken }: Pick<Term, 'election' | 'fencingToken'>): Context {
-    const term = this.#tracked.get(election)?.term;
-    return term?.fencingToken === fencingToken.toString() ? within(term.begin) : context.active();
+    const term = this.#terms.get(nameOf({ election, fencingToken: fencingToken.toString() }));
+    return term === undefined ? context.active() : within(term.start);
   }
 
   close(): void {
     for (const type of HEARD) unsubscribe(`etcd-election:${type}`, this.#onMessage);
     for (const { handover } of this.#tracked.values()) handover?.end();
     this.#tracked.clear();
+    this.#terms.clear();
   }
 
   readonly #onMessage = (message: unknown): void => {
     const event = message as Heard;
-    const of = this.#tracked.get(event.election) ?? this.#track(event);
+    const source = sourceOf(event) ?? event.election;
+    const of = this.#tracked.get(source) ?? this.#track(source, event);
     if (of === undefined) return; // not a campaign of this process
     if (isTrouble(event)) return this.#trouble(of, event);
     switch (event.type) {
       case 'candidate.entered':
         this.#handedOver(of); // if the lease was lost, no release follows
         of.freeSinceMs = event.position === 1 ? Date.now() : undefined;
+        of.endedByToken = undefined;
         return;
       case 'leader.changed':
-        of.freeSinceMs = event.fencingToken === undefined ? (of.freeSinceMs ?? Date.now()) : of.freeSinceMs;
-        return;
+        return noteLeader(of, event);
       case 'term.started':
         return this.#begin(of, event);
       case 'term.ended':
@@ -108,16 +125,26 @@ export class TermSpans {
         return this.#handedOver(of);
       case 'campaign.ended':
         this.#handedOver(of);
-        this.#tracked.delete(event.election);
+        this.#forget(of.term);
+        this.#tracked.delete(source);
     }
   };
 
+  #forget(term: TracedTerm | undefined): void {
+    if (term !== undefined && this.#terms.get(nameOf(term)) === term) this.#terms.delete(nameOf(term));
+  }
+
   /** The state of the election, kept until its campaign ends; undefined if no campaign runs. */
-  #track({ type, election }: Heard): Tracked | undefined {
+  #track(source: EventSource | string, { type }: Heard): Tracked | undefined {
     if (type !== 'candidate.entered' && type !== 'leader.changed' && type !== 'term.started')
       return undefined;
-    const tracked: Tracked = { freeSinceMs: undefined, term: undefined, handover: undefined };
-    this.#tracked.set(election, tracked);
+    const tracked: Tracked = {
+      freeSinceMs: undefined,
+      endedByToken: undefined,
+      term: undefined,
+      handover: undefined,
+    };
+    this.#tracked.set(source, tracked);
     return tracked;
   }
 
@@ -126,7 +153,7 @@ export class TermSpans {
     const { election, fencingToken, value, leaseId, clusterId } = event;
     const span = this.#tracer.startSpan(`lead ${election}`, {
       root: true, // a term is not part of whichever request is active
-      startTime: of.freeSinceMs ?? Date.now(),
+      startTime: freeSinceMsFor(of, fencingToken) ?? Date.now(),
       attributes: {
         'etcd.election.name': election,
         'etcd.election.fencing_token': fencingToken,
@@ -136,7 +163,9 @@ export class TermSpans {
       },
     });
     of.freeSinceMs = undefined;
-    of.term = { fencingToken, begin: span.spanContext(), troubles: 0 };
+    this.#forget(of.term);
+    of.term = { election, fencingToken, start: span.spanContext(), troubles: 0 };
+    this.#terms.set(nameOf(of.term), of.term);
     span.end();
   }
 
@@ -152,7 +181,7 @@ export class TermSpans {
           'etcd.election.term.duration': ledMs / 1000,
         },
       },
-      within(of.term.begin),
+      within(of.term.start),
     );
     if (!CHOSEN.has(reason)) of.handover.setStatus({ code: SpanStatusCode.ERROR, message: reason });
   }
@@ -161,6 +190,7 @@ export class TermSpans {
     if (of.handover === undefined) return;
     of.handover.end();
     of.handover = undefined;
+    this.#forget(of.term);
     of.term = undefined;
   }
 
@@ -175,18 +205,36 @@ export class TermSpans {
     const span = this.#tracer.startSpan(
       `${event.type} ${event.election}`,
       { attributes },
-      within(of.term.begin),
+      within(of.term.start),
     );
     if ('error' in event)
-      span.recordException(event.error instanceof Error ? event.error : String(event.type));
+      span.recordException(event.error instanceof Error ? event.error : errorText(event.error));
     span.setStatus({ code: SpanStatusCode.ERROR, message: event.type });
     span.end();
   }
 }
 
+/** An unknown leader begins no free time: another replica may lead. */
+function noteLeader(of: Tracked, { fencingToken, isKnown }: EventOf<'leader.changed'>): void {
+  if (fencingToken !== undefined) {
+    of.freeSinceMs = freeSinceMsFor(of, fencingToken);
+    of.endedByToken = fencingToken;
+  } else if (isKnown) {
+    of.freeSinceMs = (of.endedByToken === undefined ? of.freeSinceMs : undefined) ?? Date.now();
+    of.endedByToken = undefined;
+  }
+}
+
+/** When the time without a leader began; undefined if there was none, or another leader ended it. */
+const freeSinceMsFor = (of: Tracked, fencingToken: string): number | undefined =>
+  of.endedByToken === undefined || of.endedByToken === fencingToken ? of.freeSinceMs : undefined;
+
 const isTrouble = (event: Heard): event is Trouble => TROUBLES.some((type) => type === event.type);
 
-const within = (begin: SpanContext): Context => trace.setSpan(context.active(), trace.wrapSpanContext(begin));
+const nameOf = ({ election, fencingToken }: Pick<TracedTerm, 'election' | 'fencingToken'>): string =>
+  JSON.stringify([election, fencingToken]);
+
+const within = (start: SpanContext): Context => trace.setSpan(context.active(), trace.wrapSpanContext(start));
 
 /** The plain values of an event, as attributes: `afterMs` becomes `etcd.election.after_ms`. */
 function attributesOf(event: ElectionEvent): Attributes {

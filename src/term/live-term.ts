@@ -4,8 +4,9 @@
 import { inspect, type InspectOptions } from 'node:util';
 import type { ComparatorBuilder } from 'etcd3';
 import type { CallbackFrames } from '../util/callback-frames.ts';
-import type { Candidacy, EndCause } from '../core/campaign-state.ts';
+import { originOf, type Candidacy, type EndCause } from '../core/campaign-state.ts';
 import { jsonOf } from '../core/json.ts';
+import { shown } from '../core/shown.ts';
 import { InvalidInputError, LeadershipLostError, UnavailableError } from '../errors.ts';
 import type { PublicFunction } from '../loop-guard/call-site.ts';
 import type { CallLimiter } from '../loop-guard/call-limits.ts';
@@ -21,19 +22,21 @@ export interface TermLife extends WorkListener {
   readonly callers: CallLimiter;
   stepDown(): void;
   resign(): void;
-  /** Called if `isCurrent()` is asked after the end of the term. */
+  /** Called if the program asks the term after its end whether it is current, or for its signal. */
   askedAfterEnd(): void;
   /** Called if `isCurrent` is read and not called. */
   uncalled(): void;
   /** Called if a write found that our key is gone. */
   evicted(): void;
   /** Runs a `proclaim()`. */
-  proclaiming(proclaim: () => Promise<void>): Promise<void>;
+  proclaiming(value: string, proclaim: () => Promise<void>): Promise<void>;
 }
 
 /** The parts of the library that a term uses. */
 export interface TermTools {
   remainingMs(): number;
+  /** Until when our lease is valid, on our clock. */
+  readonly validUntilMs: number;
   /** @throws {InvalidInputError} or {@link LeadershipLostError} synchronously, if known without asking etcd. */
   proclaim(term: LiveTerm, value: string): Promise<void>;
   txn(term: LiveTerm, options?: TxnOptions): ComparatorBuilder;
@@ -58,28 +61,39 @@ const MOST_JOBS = 1_000;
 /** The longest delay of a Node timer, in milliseconds. */
 const LONGEST_INTERVAL_MS = 2 ** 31 - 1;
 
+/**
+ * `postMessage()` refuses an object with a function as own property, and its error quotes that function. Without this property
+ * a worker thread would get a term without methods.
+ */
+const staysInItsThread = (): string =>
+  'a term cannot leave its thread: send term.fencingToken, and stop the worker in term.onEnd()';
+
 export class LiveTerm implements Term {
+  readonly staysInItsThread: () => string = staysInItsThread;
   readonly election: string;
   readonly key: string;
   readonly leaseId: string;
   readonly fencingToken: bigint;
   readonly startedAtMs: number = clock.now();
-  heartbeatAtMs: number = this.startedAtMs;
-  /** Undefined while the term goes on. */
+  /** When the work began, or reported progress; undefined while `onFollower` still delays the work. */
+  #progressAtMs: number | undefined;
+  /** When the term ended; undefined before. If the process stood still and noticed the end late, this is the deadline. */
   endedAtMs: number | undefined;
   value: string;
-  /** Whether the program has asked it, or written by it. */
+  /** Whether the program has asked the term, or has written under it. */
   isUsed = false;
   /** Whether the use of this ended term beside a newer one was already reported. */
   isStaleTold = false;
   readonly #tools: TermTools;
   readonly #callers: CallLimiter;
   readonly #life: TermLife;
-  /** What runs in this term. */
+  /** Tracks what runs in this term. */
   readonly work: TermWork;
   /** Created on first use: most terms end without a listener. */
   #ending: AbortController | undefined;
   #endedBecause: EndCause | undefined;
+  /** Whether the term is over but its key still exists, as far as we know. */
+  #isDraining = false;
   #lost: LeadershipLostError | undefined;
 
   static {
@@ -103,7 +117,7 @@ export class LiveTerm implements Term {
     this.work = new TermWork(this, life.frames, life);
   }
 
-  /** Whether something may listen to its end. */
+  /** Whether the program may listen to the end of the term. */
   get isListenedTo(): boolean {
     return this.#ending !== undefined;
   }
@@ -112,7 +126,7 @@ export class LiveTerm implements Term {
     this.isUsed = true;
     if (this.isOver) this.#life.askedAfterEnd();
     if (this.#ending === undefined) {
-      this.#ending = termSignal((listener) => this.work.hear(listener));
+      this.#ending = termSignal((listener) => this.work.callAbortListener(listener));
       if (this.isOver) this.#ending.abort(this.lost());
     }
     return this.#ending.signal;
@@ -137,25 +151,42 @@ export class LiveTerm implements Term {
     this.isUsed = true;
     const { leftMs } = this;
     if (leftMs > 0) return leftMs;
-    this.#callers.look(); // a loop that goes on after the end must not block the event loop for ever
+    this.#callers.countLook(); // a loop that continues after the end must not block the event loop for ever
     if (this.isOver) this.#life.askedAfterEnd();
     return 0;
   }
 
-  /** As {@link remainingMs}, for ourselves. */
+  /** Like {@link remainingMs}, but does not count as use by the program. */
   get leftMs(): number {
     return this.isOver ? 0 : this.#tools.remainingMs();
   }
 
+  /** Whether a fenced write may be sent: the term is current, or in its drain, and our lease is valid by the clock. */
+  holdsKey(): boolean {
+    return (this.#isDraining && this.#tools.remainingMs() > 0) || this.isCurrent();
+  }
+
+  /** The key will be deleted now: refuses further writes. The fence decides about writes under way. */
+  closeWrites(): void {
+    this.#isDraining = false;
+    this.#callers.termOver();
+  }
+
+  readonly #isShut = (): boolean => this.isOver && !this.#isDraining;
+
   proclaim(value: string): Promise<void> {
     this.isUsed = true;
-    return this.#callers.write(method('proclaim'), () =>
-      this.#life.proclaiming(() => this.#tools.proclaim(this, value)),
-    );
+    const send = (): Promise<void> => this.#life.proclaiming(value, () => this.#tools.proclaim(this, value));
+    return this.#callers.write(method('proclaim'), send, () => this.isOver);
   }
 
   heartbeat(): void {
-    this.heartbeatAtMs = clock.now();
+    this.#progressAtMs = clock.now();
+  }
+
+  /** How long the work has reported no progress, in milliseconds; 0 before it begins. */
+  get quietMs(): number {
+    return this.#progressAtMs === undefined ? 0 : clock.now() - this.#progressAtMs;
   }
 
   txn(options?: TxnOptions): ComparatorBuilder {
@@ -163,19 +194,19 @@ export class LiveTerm implements Term {
     this.isUsed = true;
     const builder = this.#tools.txn(this, options);
     const commit = builder.commit.bind(builder);
-    const guarded = (): ReturnType<typeof commit> => this.#callers.write(guarded, commit);
+    const guarded = (): ReturnType<typeof commit> => this.#callers.write(guarded, commit, this.#isShut);
     builder.commit = guarded;
     return builder;
   }
 
   put(key: string | Uint8Array, value: string | Uint8Array, options?: TxnOptions): Promise<void> {
     this.isUsed = true;
-    return this.#callers.write(method('put'), () => this.#tools.put(this, key, value, options));
+    return this.#callers.write(method('put'), () => this.#tools.put(this, key, value, options), this.#isShut);
   }
 
   delete(key: string | Uint8Array, options?: TxnOptions): Promise<void> {
     this.isUsed = true;
-    return this.#callers.write(method('delete'), () => this.#tools.delete(this, key, options));
+    return this.#callers.write(method('delete'), () => this.#tools.delete(this, key, options), this.#isShut);
   }
 
   settle(writeId: string): Promise<SettledWrite> {
@@ -198,7 +229,7 @@ export class LiveTerm implements Term {
     return this.#callers.register(method('run'), () => {
       const isPromise = typeof work === 'object' && typeof work?.then === 'function';
       if (!isPromise && typeof work !== 'function')
-        this.#refuse(`run(): expected a promise or a function, got ${typeof work}`);
+        this.#refuse(`run(): expected a promise or a function, got ${shown(work)}`);
       if (!isPromise && this.isOver) throw this.lost();
       this.#mustHaveRoom();
       return this.work.run(work);
@@ -211,7 +242,7 @@ export class LiveTerm implements Term {
     const isRange = typeof ms === 'number' && ms >= 1 && ms <= LONGEST_INTERVAL_MS;
     if (!isRange)
       this.#refuse(`every(): expected 1 to ${LONGEST_INTERVAL_MS} milliseconds, got ${String(ms)}`);
-    if (typeof job !== 'function') this.#refuse(`every(): expected a function, got ${typeof job}`);
+    if (typeof job !== 'function') this.#refuse(`every(): expected a function, got ${shown(job)}`);
     this.#mustHaveRoom(this.work.jobs, MOST_JOBS);
     this.work.every(ms, job);
   }
@@ -220,7 +251,7 @@ export class LiveTerm implements Term {
     this.#callers.count(this.isOver ? 'fail' : 'register');
     this.isUsed = true;
     if (!isCleanUp(cleanUp))
-      this.#refuse(`onEnd(): expected a function or a disposable object, got ${typeof cleanUp}`);
+      this.#refuse(`onEnd(): expected a function or a disposable object, got ${shown(cleanUp)}`);
     this.#mustHaveRoom();
     this.work.onEnd(cleanUp);
   }
@@ -251,12 +282,13 @@ export class LiveTerm implements Term {
 
   end(reason: EndCause): void {
     if (this.isOver) return;
-    this.endedAtMs = clock.now();
+    this.endedAtMs = Math.min(clock.now(), this.#tools.validUntilMs);
     this.#endedBecause = reason;
+    this.#isDraining = originOf(reason) === 'caller'; // otherwise the lease or the key is lost
     this.#tools.ended();
     this.#ending?.abort(this.lost());
     this.#callers.termOver();
-    this.work.end();
+    this.work.cleanUp();
   }
 
   /** Why the term is over. If only the deadline has passed so far, that is the reason. */
@@ -267,6 +299,7 @@ export class LiveTerm implements Term {
 
   /** Ends the term because the fence of a write failed: our key is gone. @returns the error for that write. */
   lostInEtcd(): LeadershipLostError {
+    this.#isDraining = false;
     if (!this.isOver && this.leftMs > 0) this.#life.evicted();
     return this.lost();
   }

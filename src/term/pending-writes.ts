@@ -1,52 +1,79 @@
 /**
- * The signals that end the writes of one term. After the end of the term they limit writes under way, so that the work that
- * awaits them can stop within the drain.
+ * Limits the writes of one term after its end. Signals end the writes under way, so that the work that awaits them can stop within
+ * the drain.
  */
 import { sharedAbort } from '../util/abort.ts';
 import { clock } from '../util/clock.ts';
 
+/** The shortest time for each step of a write that begins late in the drain, in milliseconds. With less, its outcome would be unknown. */
+const LEAST_SHARE_MS = 500;
+
+export interface WriteLimits {
+  /** Aborts after a quarter of the drain. A write under way can then still be settled. */
+  readonly sending: AbortSignal;
+  /** Aborts after half of the drain. The rest is left for the work. */
+  readonly settling: AbortSignal;
+}
+
 export class PendingWrites {
   readonly #drainTimeoutMs: number;
-  /** Created for the first write: most terms end without one. */
-  #limits: { readonly sending: AbortController; readonly settling: AbortController } | undefined;
-  #idle: AbortController | undefined;
-  #count = 0;
+  /** Limits all writes that begin while the term is current. Created for the first of them: most terms end without one. */
+  #limits: CutOff | undefined;
+  /** When the drain is over; undefined while the term is current. */
+  #drainUntilMs: number | undefined;
 
   constructor(drainTimeoutMs: number) {
     this.#drainTimeoutMs = drainTimeoutMs;
   }
 
-  /** Aborts after a quarter of the drain. A write under way can then still be settled. */
-  get sending(): AbortSignal {
-    return this.#made.sending.signal;
-  }
-
-  /** Aborts after half of the drain. The rest is left for the work. */
-  get settling(): AbortSignal {
-    return this.#made.settling.signal;
-  }
-
-  async run<T>(send: () => Promise<T>): Promise<T> {
-    this.#count++;
-    try {
-      return await send();
-    } finally {
-      if (--this.#count === 0) this.#idle?.abort();
-    }
+  /** Runs a write. A write that begins in the drain gets a share of the remaining time. */
+  async run<T>(send: (limits: WriteLimits) => Promise<T>): Promise<T> {
+    const untilMs = this.#drainUntilMs;
+    const limits = untilMs === undefined ? (this.#limits ??= new CutOff()) : new CutOff();
+    const running = limits.run(send);
+    if (untilMs !== undefined) limits.begin(Math.max(LEAST_SHARE_MS, (untilMs - clock.now()) / 4));
+    return await running;
   }
 
   /** The term is over. */
   end(): void {
-    if (this.#count > 0) void this.#cutOff(this.#drainTimeoutMs / 4);
+    this.#drainUntilMs = clock.now() + this.#drainTimeoutMs;
+    this.#limits?.begin(this.#drainTimeoutMs / 4);
+  }
+}
+
+/** Limits several writes by one timer. */
+class CutOff implements WriteLimits {
+  readonly #sending = sharedAbort();
+  readonly #settling = sharedAbort();
+  #underWay = 0;
+  #idle: AbortController | undefined;
+
+  get sending(): AbortSignal {
+    return this.#sending.signal;
   }
 
-  get #made(): { readonly sending: AbortController; readonly settling: AbortController } {
-    return (this.#limits ??= { sending: sharedAbort(), settling: sharedAbort() });
+  get settling(): AbortSignal {
+    return this.#settling.signal;
+  }
+
+  async run<T>(send: (limits: WriteLimits) => Promise<T>): Promise<T> {
+    this.#underWay++;
+    try {
+      return await send(this);
+    } finally {
+      if (--this.#underWay === 0) this.#idle?.abort();
+    }
+  }
+
+  /** Starts the timer, if a write is under way. */
+  begin(eachMs: number): void {
+    if (this.#underWay > 0) void this.#cutOff(eachMs);
   }
 
   async #cutOff(eachMs: number): Promise<void> {
     const { signal } = (this.#idle = sharedAbort());
-    for (const limit of [this.#made.sending, this.#made.settling]) {
+    for (const limit of [this.#sending, this.#settling]) {
       await clock.sleep(eachMs, signal);
       if (signal.aborted) return;
       limit.abort();

@@ -26,7 +26,22 @@ export function termSignal(call: (listener: () => unknown) => void): AbortContro
   };
   replace(signal, 'addEventListener', wrapperOf);
   replace(signal, 'removeEventListener', wrapperOf);
+  replaceOnAbort(signal);
   return controller;
+}
+
+/** Sets `onabort` through the replaced `addEventListener`, so that its promise is awaited too. */
+function replaceOnAbort(signal: AbortSignal): void {
+  let present: AbortSignal['onabort'] = null;
+  Object.defineProperty(signal, 'onabort', {
+    get: () => present,
+    set(listener: unknown) {
+      if (present !== null) signal.removeEventListener('abort', present);
+      present = typeof listener === 'function' ? (listener as typeof present) : null;
+      if (present !== null) signal.addEventListener('abort', present);
+    },
+    configurable: true,
+  });
 }
 
 function replace(

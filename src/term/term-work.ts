@@ -4,25 +4,23 @@
  */
 import type { CallbackFrames } from '../util/callback-frames.ts';
 import { Deferred } from '../util/deferred.ts';
-import { settledWithin } from '../util/settle.ts';
+import { isPromise, settledWithin } from '../util/settle.ts';
 import { LeadershipLostError } from '../errors.ts';
 import type { CallbackName } from '../events.ts';
 import type { LiveTerm } from './live-term.ts';
 import type { CleanUp, Term } from './term.ts';
 import { clock } from '../util/clock.ts';
 
-export type { CallbackName };
-
 export interface WorkListener {
   /** How long the end of a term waits in total, in milliseconds. */
   readonly drainTimeoutMs: number;
   /** Whether `onFollower` stops what `onLeader` starts. Then the term has work although `onLeader` has returned. */
-  readonly isPair: boolean;
+  isPair(): boolean;
   /** A callback threw or rejected for another reason than the end of the term. */
   onError(callback: CallbackName, error: unknown): void;
   /** The work failed: the term must end. */
   onFailed(): void;
-  /** No known work runs, and the term goes on. @param isPair whether something that `onLeader` started may run. */
+  /** No known work runs, and the term continues. @param isPair whether something that `onLeader` started may run. */
   onIdle(isPair: boolean): void;
 }
 
@@ -46,7 +44,7 @@ export class TermWork {
   /** How many jobs of `every()` are registered. */
   jobs = 0;
   #isCleaning = false;
-  /** What `onLeader` returned, if it is no clean-up. */
+  /** The value that `onLeader` returned, if it is not a clean-up. */
   returned: unknown;
   #hasBegun = false;
   /** Resolves when no work runs that the end of the term waits for; created for the first caller. */
@@ -72,7 +70,7 @@ export class TermWork {
 
   /** Whether the term has work: something runs, or has to be stopped or cleaned up at the end. */
   get isWorking(): boolean {
-    return this.isRunning || this.#cleanUps.length > 0 || (this.#hasBegun && this.#listener.isPair);
+    return this.isRunning || this.#cleanUps.length > 0 || (this.#hasBegun && this.#listener.isPair());
   }
 
   /** How many works run, plus how many clean-ups wait for the end of the term. */
@@ -123,36 +121,36 @@ export class TermWork {
   /** Registers a clean-up, which is called when the term ends; at once if it has ended. */
   onEnd(cleanUp: CleanUp): void {
     this.#cleanUps.push(callOf(cleanUp));
-    if (this.#term.isOver) this.end();
+    if (this.#term.isOver) this.cleanUp();
   }
 
   /** Calls a listener of the signal. The end of the term awaits its promise, like that of a clean-up. */
-  hear(listener: () => unknown): void {
+  callAbortListener(listener: () => unknown): void {
     try {
       const result = listener();
-      if (isPromise(result)) void this.#run('onAbort', () => result).catch(() => undefined); // noted
+      if (isPromise(result)) void this.#run('onAbort', () => result).catch(() => undefined); // #run reports it
     } catch (error) {
       this.#note(error, 'onAbort');
     }
   }
 
   /** Runs the clean-ups, the last registered first. Called when the term is over and its signal has aborted. */
-  end(): void {
+  cleanUp(): void {
     if (this.#isCleaning || this.#cleanUps.length === 0) return;
     this.#isCleaning = true;
-    void this.#cleanUp();
+    void this.#runCleanUps();
   }
 
   /**
    * Calls the clean-ups one after another. If one takes longer than its share of the remaining time, the next one is called
    * while it still runs. So every clean-up is called before the drain is over, even if one hangs.
    */
-  async #cleanUp(): Promise<void> {
+  async #runCleanUps(): Promise<void> {
     const untilMs = clock.now() + this.#listener.drainTimeoutMs;
     for (let next = this.#cleanUps.pop(); next !== undefined; next = this.#cleanUps.pop()) {
       const shareMs = (untilMs - clock.now()) / (this.#cleanUps.length + 1);
       const frame = this.#frames.newName();
-      void this.#run('onEnd', next, frame).catch(() => undefined); // noted
+      void this.#run('onEnd', next, frame).catch(() => undefined); // #run reports it
       const done = this.#running.get(frame)?.done.promise;
       if (done !== undefined && this.#cleanUps.length > 0) await settledWithin(done, shareMs);
     }
@@ -160,7 +158,7 @@ export class TermWork {
     this.#tell();
   }
 
-  /** The callback in this frame counts as done, because it waits for the end of the term itself. */
+  /** The callback in this frame counts as done, because it itself waits for the end of the term. */
   excuse(frame: string): void {
     const running = this.#running.get(frame);
     if (running === undefined) return;
@@ -183,17 +181,17 @@ export class TermWork {
     this.#running.set(frame, { callback, isExcused: false, done: new Deferred() });
     const running = this.#frames.run(frame, fn);
     running.then(
-      () => this.#end(frame),
+      () => this.#finished(frame),
       (error: unknown) => {
         this.#note(error, callback);
         if (!this.#term.isOver) this.#listener.onFailed();
-        this.#end(frame);
+        this.#finished(frame);
       },
     );
     return running;
   }
 
-  #end(frame: string): void {
+  #finished(frame: string): void {
     this.#running.get(frame)?.done.resolve();
     this.#running.delete(frame);
     this.#tell();
@@ -222,7 +220,7 @@ function isOrderlyEnd(error: unknown, term: LiveTerm): boolean {
   try {
     let cause = error;
     for (let depth = 0; depth < DEEPEST_CAUSE && cause instanceof Error; depth++) {
-      if (cause instanceof LeadershipLostError && cause.fencingToken === term.fencingToken) return true;
+      if (cause instanceof LeadershipLostError && isOf(cause, term)) return true;
       if (term.isOver && isAbort(cause)) return true;
       cause = cause.cause;
     }
@@ -232,11 +230,12 @@ function isOrderlyEnd(error: unknown, term: LiveTerm): boolean {
   return false;
 }
 
+/** Whether an error is of this term. Elections that enter in one transaction have the same token, so the name is compared too. */
+const isOf = ({ election, fencingToken }: LeadershipLostError, term: LiveTerm): boolean =>
+  fencingToken === term.fencingToken && election === term.election;
+
 /** An abort without a cause, as older interfaces throw it. After the end of the term it counts as caused by that. */
 const isAbort = (error: Error): boolean => error.name === 'AbortError' && error.cause === undefined;
-
-const isPromise = (value: unknown): value is PromiseLike<unknown> =>
-  typeof value === 'object' && value !== null && 'then' in value && typeof value.then === 'function';
 
 export const isCleanUp = (value: unknown): value is CleanUp =>
   typeof value === 'function' ||

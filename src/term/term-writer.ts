@@ -1,7 +1,7 @@
 /**
  * The writes of a term to etcd: announcing another value, and fenced writes.
  */
-import type { ComparatorBuilder, IRequestOp, ITxnResponse, KVClient } from 'etcd3';
+import type { ComparatorBuilder, IRequestOp, ITxnResponse } from 'etcd3';
 import type { Candidacy } from '../core/campaign-state.ts';
 import { proclaim } from '../etcd/election-keys.ts';
 import { EtcdError } from '../etcd/etcd-error.ts';
@@ -11,14 +11,14 @@ import {
   deleteOf,
   FencedTxn,
   putOf,
-  type UserTxn,
+  type UserWrite,
 } from '../etcd/fenced-txn.ts';
 import type { CallLimits, EtcdTransport } from '../etcd/transport.ts';
 import { InvalidInputError, OutcomeUnknownError } from '../errors.ts';
 import { settleError, writeError } from '../etcd/user-errors.ts';
 import { shown } from '../core/shown.ts';
 import { checkBytes, checkTxnOptions, checkValue } from '../input-checks.ts';
-import { PendingWrites } from './pending-writes.ts';
+import { PendingWrites, type WriteLimits } from './pending-writes.ts';
 import type { EventLog } from '../logging/event-log.ts';
 import { CALL_LIMIT_MS, type Session } from '../client/session.ts';
 import type { LiveTerm, TermTools } from './live-term.ts';
@@ -30,19 +30,19 @@ import { WriteFailures } from './write-failures.ts';
 /** How long a fenced write may stay unanswered, in milliseconds, before its outcome counts as unknown. */
 const WRITE_LIMIT_MS = 2 * CALL_LIMIT_MS;
 
-type UserOptions = Parameters<KVClient['txn']>[1];
-
 /** The parts of the campaign that the writer uses. */
 export interface WriterTools {
   readonly election: string;
-  readonly electionKeys: string;
+  readonly keyPrefix: string;
   readonly transport: EtcdTransport;
   readonly settings: { readonly drainTimeoutMs: number };
   readonly eventLog: EventLog;
 }
 
 export interface Announcing {
+  /** Waits until an announcement may be sent. */
   pass(signal: AbortSignal): Promise<void>;
+  /** Records a value that etcd has acknowledged. */
   done(value: string): void;
 }
 
@@ -53,9 +53,9 @@ export class TermWriter implements TermTools {
   readonly #announcing: Announcing;
   readonly #pending: PendingWrites;
   readonly #uncommitted: UncommittedTxns;
-  readonly #trouble: WriteFailures;
+  readonly #failures: WriteFailures;
   #unsent: { value: string; readonly sent: Promise<void> } | undefined;
-  #announced: Promise<unknown> = Promise.resolve();
+  #lastAnnouncement: Promise<unknown> = Promise.resolve();
 
   constructor(tools: WriterTools, session: Session, candidacy: Candidacy, announcing: Announcing) {
     this.#tools = tools;
@@ -66,7 +66,7 @@ export class TermWriter implements TermTools {
     const { election, eventLog } = tools;
     const of = { election, fencingToken: candidacy.createRevision.toString() };
     this.#uncommitted = new UncommittedTxns(() => eventLog.report({ type: 'txn.uncommitted', ...of }));
-    this.#trouble = new WriteFailures((counts) =>
+    this.#failures = new WriteFailures((counts) =>
       eventLog.report({ type: 'write.failed', ...of, ...counts }),
     );
   }
@@ -75,9 +75,14 @@ export class TermWriter implements TermTools {
     return this.#session.remainingMs();
   }
 
+  get validUntilMs(): number {
+    return this.#session.validUntilMs;
+  }
+
   ended(): void {
     this.#pending.end();
-    this.#trouble.ended();
+    this.#failures.ended();
+    this.#uncommitted.ended();
   }
 
   /** Sends one announcement at a time. Calls made before it is sent share it, and the newest value wins. */
@@ -86,20 +91,21 @@ export class TermWriter implements TermTools {
     this.#mustBeCurrent(term);
     if (this.#unsent === undefined) {
       this.#unsent = { value, sent: this.#announce(term) };
-      this.#announced = this.#unsent.sent.catch(() => undefined);
+      this.#lastAnnouncement = this.#unsent.sent.catch(() => undefined);
     } else this.#unsent.value = value;
     return this.#unsent.sent;
   }
 
   async #announce(term: LiveTerm): Promise<void> {
-    await Promise.all([this.#announced, this.#announcing.pass(term.signal)]);
+    await Promise.all([this.#lastAnnouncement, this.#announcing.pass(term.signal)]);
     const { value } = this.#unsent!;
     this.#unsent = undefined;
-    await this.#write(term, async () => {
-      const limits: CallLimits = { withinMs: CALL_LIMIT_MS, signal: this.#pending.settling, lane: 'caller' };
+    this.#mustBeCurrent(term);
+    await this.#write(term, async ({ settling }) => {
+      const limits: CallLimits = { withinMs: CALL_LIMIT_MS, signal: settling, lane: 'caller' };
       const isOurs = await proclaim(this.#tools.transport, this.#candidacy, value, limits).catch(
         (fault: unknown) => {
-          if (fault instanceof EtcdError && fault.kind === 'lease-gone') return false; // it was the term's
+          if (fault instanceof EtcdError && fault.kind === 'lease-gone') return false; // the lease of the term
           throw fault;
         },
       );
@@ -117,9 +123,10 @@ export class TermWriter implements TermTools {
       election,
       () => {
         this.#uncommitted.committed(txn);
-        this.#mustBeCurrent(term);
+        this.#mustHoldKey(term);
       },
-      (request, userOptions) => this.#commit(term, request, userOptions, exactlyOnce),
+      (request, userOptions) =>
+        this.#commit(term, { call: 'term.txn()', txn: request, options: userOptions }, exactlyOnce),
     );
     this.#uncommitted.opened(txn);
     return txn;
@@ -134,20 +141,20 @@ export class TermWriter implements TermTools {
     const { election } = this.#tools;
     checkBytes(key, `key for put() in election "${election}"`, election, 1);
     checkBytes(value, `value for put() in election "${election}"`, election);
-    return this.#act(term, putOf(key, value), options);
+    return this.#writeOne(term, 'term.put()', putOf(key, value), options);
   }
 
   delete(term: LiveTerm, key: string | Uint8Array, options?: TxnOptions): Promise<void> {
     const { election } = this.#tools;
     checkBytes(key, `key for delete() in election "${election}"`, election, 1);
-    return this.#act(term, deleteOf(key), options);
+    return this.#writeOne(term, 'term.delete()', deleteOf(key), options);
   }
 
-  #act(term: LiveTerm, op: IRequestOp, options: TxnOptions | undefined): Promise<void> {
+  #writeOne(term: LiveTerm, call: string, op: IRequestOp, options: TxnOptions | undefined): Promise<void> {
     const { exactlyOnce } = checkTxnOptions(options, this.#tools.election);
-    this.#mustBeCurrent(term);
+    this.#mustHoldKey(term);
     const txn = { compare: [], success: [op], failure: [] };
-    return this.#commit(term, txn, undefined, exactlyOnce).then(() => undefined);
+    return this.#commit(term, { call, txn, options: undefined }, exactlyOnce).then(() => undefined);
   }
 
   async settle(term: LiveTerm, writeId: string): Promise<SettledWrite> {
@@ -162,7 +169,7 @@ export class TermWriter implements TermTools {
       if (fate === 'unknowable')
         throw new OutcomeUnknownError(
           election,
-          `the outcome of write ${writeId} of election "${election}" cannot be learnt: its lease is gone, and its mark too`,
+          `the outcome of write ${writeId} of election "${election}" can no longer be found out: its lease is gone, and its mark too`,
           { writeId },
         );
       return { happened: fate !== 'never', succeeded: fate === 'then' };
@@ -174,7 +181,7 @@ export class TermWriter implements TermTools {
 
   /** The slots belong to the lease: successive terms under it share them. */
   get #slots(): WriteSlots {
-    return writeSlotsOf(this.#session, this.#tools.electionKeys, this.#tools.transport);
+    return writeSlotsOf(this.#session, this.#tools.keyPrefix, this.#tools.transport);
   }
 
   /** @throws {LeadershipLostError} */
@@ -182,15 +189,24 @@ export class TermWriter implements TermTools {
     if (!term.isCurrent()) throw term.lost();
   }
 
-  #commit(term: LiveTerm, txn: UserTxn, options: UserOptions, exactlyOnce: boolean): Promise<ITxnResponse> {
-    const { election, electionKeys, transport } = this.#tools;
-    checkOperations(election, electionKeys, txn);
-    const limits: CallLimits = { withinMs: WRITE_LIMIT_MS, signal: this.#pending.settling, lane: 'caller' };
-    return this.#write(term, () =>
-      exactlyOnce
-        ? this.#slots.commit(this.#candidacy, txn, options, this.#pending)
-        : commitFenced(transport, this.#candidacy, txn, options, limits),
-    );
+  /** In the drain the fence still holds: our key stands, and no other term can begin. @throws {LeadershipLostError} */
+  #mustHoldKey(term: LiveTerm): void {
+    if (!term.holdsKey()) throw term.lost();
+  }
+
+  #commit(term: LiveTerm, write: UserWrite, exactlyOnce: boolean): Promise<ITxnResponse> {
+    const { election, keyPrefix, transport } = this.#tools;
+    checkOperations(election, keyPrefix, write.txn);
+    return this.#write(term, (limits) => {
+      const { settling } = limits;
+      return exactlyOnce
+        ? this.#slots.commit(this.#candidacy, write, limits)
+        : commitFenced(transport, this.#candidacy, write, {
+            withinMs: WRITE_LIMIT_MS,
+            signal: settling,
+            lane: 'caller',
+          });
+    });
   }
 
   /**
@@ -198,13 +214,12 @@ export class TermWriter implements TermTools {
    *
    * @param send resolves with undefined if the fence failed.
    */
-  async #write<T>(term: LiveTerm, send: () => Promise<T | undefined>): Promise<T> {
-    this.#mustBeCurrent(term);
+  async #write<T>(term: LiveTerm, send: (limits: WriteLimits) => Promise<T | undefined>): Promise<T> {
     const answer = await this.#pending.run(send).catch((fault: unknown) => {
       if (!(fault instanceof EtcdError)) throw fault;
       // The write was never sent, because the term had ended.
       if (fault.kind === 'aborted' && !fault.mayHaveHappened) throw term.lost();
-      this.#trouble.failed({ reason: fault.message, isOutcomeUnknown: fault.mayHaveHappened });
+      this.#failures.failed({ reason: fault.message, isOutcomeUnknown: fault.mayHaveHappened });
       const writeId = fault instanceof UnsettledError ? fault.writeId : undefined;
       throw writeError(this.#tools.election, term.fencingToken, fault, writeId);
     });

@@ -13,7 +13,7 @@ export interface Term {
   readonly key: string;
   /**
    * ID of the lease to which the key is attached, in decimal. Elections of the client with the same TTL share it. So a key
-   * that you attach to it outlives `resign()` and `stepDown()`.
+   * that you attach to it outlives `stepDown()`, and also `resign()` while another of these elections has a campaign.
    */
   readonly leaseId: string;
   /**
@@ -34,26 +34,32 @@ export interface Term {
   assertCurrent(): void;
   /**
    * How much longer the term is valid if no renewal comes, in milliseconds; 0 if it is over. At most the TTL less the
-   * margin. Just before a renewal it is a third of the TTL less.
+   * margin. Shortly before a renewal, a third of the TTL has already passed.
    */
   remainingMs(): number;
   /**
-   * Announces another value to observers and candidates. The term goes on.
+   * Announces another value to observers and candidates. The term continues.
    *
+   * @param value at most 16 KiB of UTF-8.
    * @throws {LeadershipLostError} if the term is over.
    * @throws {OutcomeUnknownError} if etcd's answer was lost.
+   * @throws {UnavailableError} if the value was certainly not written.
+   * @throws {RefusedError} if etcd refuses the write.
    * @throws {InvalidInputError} if the value is not a string, or too long.
    */
   proclaim(value: string): Promise<void>;
   /** Reports that the work makes progress. See the option `progressTimeoutMs`. */
   heartbeat(): void;
   /**
-   * Builds an etcd transaction that commits only while this term is current: add `.and(…)`, `.then(…)`, `.else(…)` and
+   * Builds an etcd transaction that commits only while the key of this term exists: add `.and(…)`, `.then(…)`, `.else(…)` and
    * `.commit()`. The library never sends it twice. `succeeded: false` means that one of your comparisons did not hold, and that your
-   * `else` branch ran. After the term neither branch writes anything.
+   * `else` branch ran. Once the key is gone, neither branch writes anything.
    *
-   * `commit()` rejects with {@link LeadershipLostError} if the term is over, and with `OutcomeUnknownError` if the answer
-   * was lost. It rejects with `UnavailableError` if the transaction certainly had no effect, and with `RefusedError` if
+   * After `close()`, `resign()` or `stepDown()` the key exists until the work has stopped, at most for `drainTimeoutMs`. Until then
+   * the work may still write. If the lease or the key is lost, it may not.
+   *
+   * `commit()` rejects with {@link LeadershipLostError} once the key or the lease of the term is gone, and with
+   * `OutcomeUnknownError` if the answer was lost. It rejects with `UnavailableError` if the transaction certainly had no effect, and with `RefusedError` if
    * etcd refuses it.
    *
    * Each branch may hold 126 operations. With comparisons, both branches are nested in a transaction of the library. etcd
@@ -65,13 +71,13 @@ export interface Term {
    * @param options.exactlyOnce asks for the outcome by itself if the answer is lost. `commit()` then resolves, or rejects
    *   with an error that says that nothing was written. If etcd cannot be asked in time, it rejects with
    *   `OutcomeUnknownError`; pass its `writeId` to {@link settle}.
-   * @throws {RefusedError} if `exactlyOnce` is set, and etcd denied the role the keys that it needs.
+   * @throws {RefusedError} if `exactlyOnce` is set, and etcd denies our role the keys that `exactlyOnce` uses.
    * @throws {InvalidInputError} if an option is unknown.
    */
   txn(options?: TxnOptions): ComparatorBuilder;
   /**
-   * Writes one key if this term is current at the moment of the commit. The key is used unchanged: a namespace prefix of
-   * your client is not added.
+   * Writes one key if the key of this term exists at the moment of the commit, as {@link txn} does. Your key is used
+   * unchanged: a namespace prefix of your client is not added.
    *
    * @throws the errors with which `commit()` of {@link txn} rejects, and {@link InvalidInputError} for a bad argument.
    */
@@ -85,6 +91,7 @@ export interface Term {
    * @param writeId the `writeId` of the `OutcomeUnknownError`.
    * @throws {OutcomeUnknownError} if the outcome can no longer be found out, because the lease is gone.
    * @throws {UnavailableError} if etcd does not answer.
+   * @throws {RefusedError} if etcd refuses the call.
    * @throws {InvalidInputError} if the write is not known.
    */
   settle(writeId: string): Promise<SettledWrite>;
@@ -94,6 +101,7 @@ export interface Term {
    * function, it is called at once, with the term.
    *
    * @returns what the work returns. It need not be awaited.
+   * @throws {InvalidInputError} (the promise rejects) if `work` is neither a promise nor a function.
    * @throws {LeadershipLostError} (the promise rejects) if a function is registered after the end of the term.
    * @throws {UnavailableError} (the promise rejects) if 10 000 clean-ups and other work are registered already.
    */
@@ -101,7 +109,7 @@ export interface Term {
   /**
    * Calls a job at once, and then every `ms` milliseconds until the term ends. Calls do not overlap: a job that takes longer
    * delays the next call. The end of the term waits for the job under way, and a job that fails ends the term, as for
-   * {@link run}.
+   * {@link run}. After the end of the term this does nothing.
    *
    * @param ms from one start to the next, in milliseconds. Range: 1 to 2 147 483 647.
    * @throws {InvalidInputError} if `ms` is out of range, or the job is not a function.
@@ -139,7 +147,7 @@ export interface SettledWrite {
 export interface TxnOptions {
   /**
    * If the answer is lost, the library asks etcd for the outcome of the write by itself. If etcd does not answer that either,
-   * the call rejects with `OutcomeUnknownError`. That costs one more key in etcd for
+   * the call rejects with `OutcomeUnknownError`. The option costs one more key in etcd for
    * every write under way (at most 8). The keys are under `<prefix>.writes/<name>/` and are deleted with the lease. Each
    * branch may then hold 125 operations, and `responses` is empty if the answer was lost. Default: `false`.
    */

@@ -6,14 +6,16 @@ import { after, clock } from '../util/clock.ts';
 /** How long a transaction may take to be built, in milliseconds. */
 const BUILT_WITHIN_MS = 1_000;
 
-/** How many transactions are checked at once. More need not be: one log line is enough. */
+/** How many transactions are checked at once. One log line is enough, so the others may be ignored. */
 const MOST = 1_000;
 
 export class UncommittedTxns {
   readonly #tell: () => void;
-  readonly #openedAtMs = new Map<object, number>();
-  #isArmed = false;
-  #isTold = false;
+  /** Created for the first transaction: most terms have none. */
+  #openedAtMs: Map<object, number> | undefined;
+  #cancelTimer: (() => void) | undefined;
+  /** Whether no more transactions are checked: one was reported, or the term is over. */
+  #isDone = false;
 
   /** @param tell called once, when the first uncommitted transaction is found. */
   constructor(tell: () => void) {
@@ -21,30 +23,35 @@ export class UncommittedTxns {
   }
 
   opened(txn: object): void {
-    if (this.#isTold || this.#openedAtMs.size >= MOST) return;
+    this.#openedAtMs ??= new Map();
+    if (this.#isDone || this.#openedAtMs.size >= MOST) return;
     this.#openedAtMs.set(txn, clock.now());
     this.#arm(BUILT_WITHIN_MS);
   }
 
   committed(txn: object): void {
-    this.#openedAtMs.delete(txn);
+    this.#openedAtMs?.delete(txn);
+  }
+
+  /** The term is over. */
+  ended(): void {
+    this.#isDone = true;
+    this.#openedAtMs?.clear();
+    this.#cancelTimer?.();
   }
 
   /** Sets one timer for all transactions, only while there is one to check. It does not keep the process alive. */
   #arm(afterMs: number): void {
-    if (this.#isArmed) return;
-    this.#isArmed = true;
-    after(afterMs, () => this.#look(), true);
+    this.#cancelTimer ??= after(afterMs, () => this.#look(), true);
   }
 
   #look(): void {
-    this.#isArmed = false;
-    const [oldestAtMs] = this.#openedAtMs.values();
+    this.#cancelTimer = undefined;
+    const [oldestAtMs] = this.#openedAtMs?.values() ?? [];
     if (oldestAtMs === undefined) return;
     const leftMs = oldestAtMs + BUILT_WITHIN_MS - clock.now();
     if (leftMs > 0) return this.#arm(leftMs);
-    this.#isTold = true;
-    this.#openedAtMs.clear();
+    this.ended();
     this.#tell();
   }
 }

@@ -1,14 +1,13 @@
 /**
  * Reports failing writes under a term: the first failure at once, then the number of failures every minute, and the rest when
- * the term ends.
+ * the term ends. Writes that fail after that, because the drain cuts them off, are reported together.
  */
-import { clock } from '../util/clock.ts';
-
-const REMIND_EVERY_MS = 60_000;
+import { Outage } from '../logging/outage.ts';
+import { nextTurn } from '../util/clock.ts';
 
 export interface WriteFailure {
   readonly reason: string;
-  /** Whether etcd may have written it all the same. */
+  /** Whether etcd may have written it anyway. */
   readonly isOutcomeUnknown: boolean;
 }
 
@@ -16,7 +15,7 @@ export interface WriteFailure {
 export interface FailureCounts {
   readonly failures: number;
   readonly unknownOutcomes: number;
-  /** Of the last one. */
+  /** The reason of the last failure. */
   readonly reason: string;
 }
 
@@ -25,7 +24,10 @@ const NONE: FailureCounts = { failures: 0, unknownOutcomes: 0, reason: '' };
 export class WriteFailures {
   readonly #tell: (counts: FailureCounts) => void;
   #counts = NONE;
-  #toldAtMs: number | undefined;
+  readonly #outage = new Outage();
+  #isTermOver = false;
+  /** Whether a report is due in the next turn of the event loop. */
+  #isDue = false;
 
   constructor(tell: (counts: FailureCounts) => void) {
     this.#tell = tell;
@@ -38,16 +40,27 @@ export class WriteFailures {
       unknownOutcomes: unknownOutcomes + Number(isOutcomeUnknown),
       reason,
     };
-    if (this.#toldAtMs === undefined || clock.now() - this.#toldAtMs >= REMIND_EVERY_MS) this.#report();
+    if (this.#outage.note() !== undefined) this.#report();
+    else if (this.#isTermOver) this.#reportSoon();
   }
 
-  /** The term has ended. */
+  /** The term has ended. Its writes under way may still fail. */
   ended(): void {
-    if (this.#counts.failures > 0) this.#report();
+    this.#isTermOver = true;
+    this.#report();
+  }
+
+  #reportSoon(): void {
+    if (this.#isDue) return;
+    this.#isDue = true;
+    nextTurn(() => {
+      this.#isDue = false;
+      this.#report();
+    });
   }
 
   #report(): void {
-    this.#toldAtMs = clock.now();
+    if (this.#counts.failures === 0) return;
     this.#tell(this.#counts);
     this.#counts = NONE;
   }

@@ -2,11 +2,11 @@
  * Writes with `exactlyOnce`. Each takes a slot of its election; if its answer is lost, the slot settles the outcome.
  */
 import { randomUUID } from 'node:crypto';
-import type { IResponseHeader, ITxnResponse, KVClient } from 'etcd3';
+import type { IResponseHeader, ITxnResponse } from 'etcd3';
 import type { Candidacy } from '../core/campaign-state.ts';
-import { begin, done, look, newSlot, notDone, type Fate, type Slot } from '../core/slot-rules.ts';
+import { beginWrite, done, inspect, newSlot, notDone, type Fate, type Slot } from '../core/slot-rules.ts';
 import { EtcdError, isAnswered } from '../etcd/etcd-error.ts';
-import type { UserTxn } from '../etcd/fenced-txn.ts';
+import type { UserWrite } from '../etcd/fenced-txn.ts';
 import type { CallLimits, EtcdTransport } from '../etcd/transport.ts';
 import {
   commitInSlot,
@@ -19,7 +19,7 @@ import {
 } from '../etcd/slot-txn.ts';
 import { CALL_LIMIT_MS, type Session } from '../client/session.ts';
 import { clock } from '../util/clock.ts';
-import { settle } from '../util/settle.ts';
+import { WaitingLine } from '../util/waiting-line.ts';
 
 /** How many such writes of one election run at once; others wait. Each slot is one key of etcd. */
 const SLOTS = 8;
@@ -50,7 +50,7 @@ export interface OnceLimits {
   readonly settling: AbortSignal;
 }
 
-type UserOptions = Parameters<KVClient['txn']>[1];
+type Limits = Pick<CallLimits, 'withinMs' | 'signal'>;
 
 interface Settled {
   readonly fate: Fate | 'unknowable';
@@ -68,7 +68,7 @@ export class WriteSlots {
   readonly #transport: EtcdTransport;
   readonly #leaseId: string;
   readonly #places: Place[] = [];
-  readonly #waiting = new Set<(place: Place) => void>();
+  readonly #waiting = new WaitingLine<Place>();
   readonly #remembered = new Map<string, Fate | 'unknowable'>();
   #refusal: { readonly fault: EtcdError; readonly atMs: number } | undefined;
 
@@ -92,14 +92,13 @@ export class WriteSlots {
    */
   async commit(
     candidacy: Candidacy,
-    txn: UserTxn,
-    options: UserOptions,
+    write: UserWrite,
     limits: OnceLimits,
   ): Promise<ITxnResponse | undefined> {
     const place = await this.#take(candidacy, limits.sending);
     try {
       await this.#settleBefore(place, limits.settling);
-      return await this.#commitIn(place, candidacy, { txn, options }, limits);
+      return await this.#commitIn(place, candidacy, write, limits);
     } finally {
       this.#give(place);
     }
@@ -108,27 +107,27 @@ export class WriteSlots {
   async #commitIn(
     place: Place,
     candidacy: Candidacy,
-    what: { txn: UserTxn; options: UserOptions },
+    write: UserWrite,
     { sending, settling }: OnceLimits,
   ): Promise<ITxnResponse | undefined> {
-    place.slot = begin(place.slot, randomUUID());
+    place.slot = beginWrite(place.slot, randomUUID());
     let outcome: SlottedAnswer;
     try {
       const limits: CallLimits = { withinMs: CALL_LIMIT_MS, signal: sending, lane: 'caller' };
-      outcome = await commitInSlot(this.#transport, candidacy, this.#writeIn(place), { ...what, limits });
+      outcome = await commitInSlot(this.#transport, candidacy, this.#writeIn(place), write, limits);
     } catch (error) {
       if (!(error instanceof EtcdError)) throw error;
       return await this.#afterFault(place, error, settling);
     }
     switch (outcome.type) {
       case 'committed':
-        place.slot = done(place.slot, BigInt(outcome.answer.header.revision));
+        place.slot = done(BigInt(outcome.answer.header.revision));
         return outcome.answer;
       case 'fenced':
         place.slot = notDone(place.slot);
         return undefined;
       case 'moved':
-        place.slot = done(place.slot, outcome.sight.revision);
+        place.slot = done(outcome.sight.revision);
         throw new EtcdError('unavailable', `another client changed ${place.key}`, false);
     }
   }
@@ -142,7 +141,12 @@ export class WriteSlots {
   async settle(writeId: string): Promise<Fate | 'unknowable' | undefined> {
     const place = this.#places.find(({ slot }) => slot.pending === writeId);
     // The next write in the slot settles this one first.
-    while (place?.isBusy === true && place.slot.pending === writeId) await clock.sleep(SETTLE_AGAIN_MS);
+    const untilMs = clock.now() + CALL_LIMIT_MS;
+    while (place?.isBusy === true && place.slot.pending === writeId) {
+      if (clock.now() >= untilMs)
+        throw new EtcdError('unavailable', 'other writes in its slot cannot settle it either', false);
+      await clock.sleep(SETTLE_AGAIN_MS);
+    }
     if (place?.slot.pending === writeId) {
       place.isBusy = true;
       try {
@@ -154,7 +158,7 @@ export class WriteSlots {
     return this.#remembered.get(writeId);
   }
 
-  /** Settles the last write of a slot. Only then the slot may be used again. */
+  /** Settles the last write of a slot. Only then may the slot be used again. */
   async #settleBefore(place: Place, signal: AbortSignal): Promise<void> {
     if (place.slot.pending === undefined) return;
     try {
@@ -168,9 +172,10 @@ export class WriteSlots {
   async #afterFault(place: Place, fault: EtcdError, signal: AbortSignal): Promise<ITxnResponse> {
     const write = this.#writeIn(place);
     if (!fault.mayHaveHappened) {
-      if (/permission denied/.test(fault.message)) await this.#tryReservedName(place, signal);
+      const isDenied = /permission denied/.test(fault.message);
+      if (isDenied) await this.#tryReservedName(place, signal);
       place.slot = notDone(place.slot);
-      throw this.#refusal?.fault ?? fault;
+      throw (isDenied ? this.#refusal?.fault : undefined) ?? fault;
     }
     const unsettled = (why: string): UnsettledError =>
       new UnsettledError(write.writeId, `${fault.message}; ${why}`, fault);
@@ -193,11 +198,7 @@ export class WriteSlots {
     const untilMs = clock.now() + CALL_LIMIT_MS;
     for (;;) {
       try {
-        return await this.#settleOnce(place, wasAnswered, {
-          withinMs: untilMs - clock.now(),
-          signal,
-          lane: 'caller',
-        });
+        return await this.#settleOnce(place, wasAnswered, { withinMs: untilMs - clock.now(), signal });
       } catch (error) {
         const isHopeless = !(error instanceof EtcdError) || error.kind !== 'unavailable';
         if (isHopeless || signal?.aborted === true || clock.now() + SETTLE_AGAIN_MS >= untilMs) throw error;
@@ -206,7 +207,7 @@ export class WriteSlots {
     }
   }
 
-  async #settleOnce(place: Place, wasAnswered: boolean, limits: CallLimits): Promise<Settled> {
+  async #settleOnce(place: Place, wasAnswered: boolean, limits: Limits): Promise<Settled> {
     const write = this.#writeIn(place);
     const learnt = (fate: Settled['fate'], header: IResponseHeader): Settled => {
       this.#remember(write.writeId, fate);
@@ -218,7 +219,7 @@ export class WriteSlots {
         write,
         limits,
       );
-      const { slot, fate } = look(place.slot, sight);
+      const { slot, fate } = inspect(place.slot, sight);
       place.slot = fate === 'open' ? notDone(slot) : slot; // etcd has answered, so the write cannot arrive late
       return learnt(fate === 'open' ? 'never' : fate, header);
     } catch (error) {
@@ -231,7 +232,7 @@ export class WriteSlots {
       // The mark cannot be written, but a read shows what has happened.
       if (!isAnswered(fault)) throw fault;
       const { header, sight } = await lookIntoSlot(this.#transport, write, limits);
-      const { slot, fate } = look(place.slot, sight);
+      const { slot, fate } = inspect(place.slot, sight);
       if (fate === 'open') throw fault;
       place.slot = slot;
       return learnt(fate, header);
@@ -249,7 +250,7 @@ export class WriteSlots {
   async #tryReservedName(place: Place, signal: AbortSignal): Promise<void> {
     this.#refusal = undefined;
     try {
-      await this.#settleOnce(place, false, { withinMs: CALL_LIMIT_MS, signal, lane: 'caller' });
+      await this.#settleOnce(place, false, { withinMs: CALL_LIMIT_MS, signal });
     } catch (error) {
       const { kind, message } = error as EtcdError;
       if (kind !== 'refused') return;
@@ -275,24 +276,15 @@ export class WriteSlots {
     return place;
   }
 
-  #nextFree(signal: AbortSignal): Promise<Place> {
-    let called!: (place: Place) => void;
-    const turn = new Promise<Place>((resolve) => (called = resolve));
-    this.#waiting.add(called);
-    return settle(turn, { signal }, (): never => {
-      const isGiven = !this.#waiting.delete(called);
-      if (isGiven) void turn.then((place) => this.#give(place));
-      throw new EtcdError('aborted', 'waiting for a slot: aborted', false);
-    });
+  async #nextFree(signal: AbortSignal): Promise<Place> {
+    const place = await this.#waiting.wait({ signal }, (late) => this.#give(late));
+    if (place === undefined) throw new EtcdError('aborted', 'waiting for a slot: aborted', false);
+    return place;
   }
 
   /** Frees a slot, or passes it to the next waiting write. */
   #give(place: Place): void {
-    const [next] = this.#waiting;
-    place.isBusy = next !== undefined;
-    if (next === undefined) return;
-    this.#waiting.delete(next);
-    next(place);
+    place.isBusy = this.#waiting.pass(place);
   }
 }
 
@@ -300,11 +292,11 @@ const NO_HEADER = { cluster_id: '0', member_id: '0', revision: '0', raft_term: '
 
 const ofSession = new WeakMap<Session, Map<string, WriteSlots>>();
 
-/** @param electionKeys the key prefix of the election, which identifies it within the session. */
-export function writeSlotsOf(session: Session, electionKeys: string, transport: EtcdTransport): WriteSlots {
+/** @param keyPrefix the key prefix of the election, which identifies it within the session. */
+export function writeSlotsOf(session: Session, keyPrefix: string, transport: EtcdTransport): WriteSlots {
   let all = ofSession.get(session);
   if (all === undefined) ofSession.set(session, (all = new Map()));
-  let slots = all.get(electionKeys);
-  if (slots === undefined) all.set(electionKeys, (slots = new WriteSlots(transport, session.leaseId)));
+  let slots = all.get(keyPrefix);
+  if (slots === undefined) all.set(keyPrefix, (slots = new WriteSlots(transport, session.leaseId)));
   return slots;
 }

@@ -11,7 +11,7 @@ export function sharedAbort(): AbortController {
 }
 
 /** Describes what {@link isAbortSignal} accepts, for error messages. */
-export const A_SIGNAL = 'an AbortSignal (of a controller pass its .signal)';
+export const A_SIGNAL = 'an AbortSignal (if you have a controller, pass controller.signal)';
 
 /**
  * Whether the value can be used as a signal. Checks the shape, not the class: happy-dom, jsdom, polyfills and other realms
@@ -26,6 +26,10 @@ export function isAbortSignal(value: unknown): value is AbortSignal {
     typeof removeEventListener === 'function'
   );
 }
+
+/** Whether this reason of an abort is a timeout, as that of `AbortSignal.timeout()`. */
+export const isTimeout = (reason: unknown): boolean =>
+  typeof reason === 'object' && reason !== null && (reason as { name?: unknown }).name === 'TimeoutError';
 
 const listeners = new WeakMap<AbortSignal, { all: Set<() => void>; tell: () => void }>();
 
@@ -48,8 +52,7 @@ export function onAbort(signal: AbortSignal, listener: () => void): () => void {
   const { all, tell } = ours;
   all.add(listener);
   return () => {
-    all.delete(listener);
-    if (all.size > 0) return;
+    if (!all.delete(listener) || all.size > 0) return;
     signal.removeEventListener('abort', tell);
     listeners.delete(signal);
   };
@@ -58,7 +61,7 @@ export function onAbort(signal: AbortSignal, listener: () => void): () => void {
 const collected = new FinalizationRegistry<() => void>((off) => off());
 
 /**
- * As `onAbort`, without keeping the object alive. The signal of a service lives as long as the process; it must not keep every
+ * Like `onAbort`, without keeping the object alive. The signal of a service lives as long as the process; it must not keep every
  * object that was ever made with it.
  *
  * @param act called with the object. It must not reference the object itself.
@@ -100,8 +103,9 @@ export async function untilAny<T>(
   wait: (signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
   const first = new AbortController();
-  if (signals.some(({ aborted }) => aborted)) first.abort();
-  const offs = signals.map((signal) => onAbort(signal, () => first.abort()));
+  const aborted = signals.find((signal) => signal.aborted);
+  if (aborted !== undefined) first.abort(aborted.reason);
+  const offs = signals.map((signal) => onAbort(signal, () => first.abort(signal.reason)));
   try {
     return await wait(first.signal);
   } finally {

@@ -20,7 +20,7 @@ const running = new Map<string, CallbackFrames>();
 /** A callback that awaits the present call. */
 export interface Awaiting {
   readonly frame: string;
-  /** Whether the callback awaits only this call, so that no other part of it can go on meanwhile. */
+  /** Whether the callback awaits only this call, so that no other part of it can continue meanwhile. */
   readonly isAlone: boolean;
   /** The candidate whose callback it is, across `Election` objects. */
   readonly frames: CallbackFrames;
@@ -58,7 +58,7 @@ export class CallbackFrames {
     return inFrame[frame]!();
   }
 
-  /** Whether a callback of any candidate runs. Only then a callback can await a call. */
+  /** Whether a callback of any candidate runs. Only then can a callback be awaiting a call. */
   static get isAnyRunning(): boolean {
     return running.size > 0;
   }
@@ -95,7 +95,7 @@ function asyncStack(): readonly Site[] {
     Error.captureStackTrace(trace, asyncStack);
     return Array.isArray(trace.stack) ? (trace.stack as Site[]).filter(isSite) : [];
   } catch {
-    return []; // `Error` is frozen here
+    return []; // the program has frozen `Error`
   } finally {
     restore(before);
   }

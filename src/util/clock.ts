@@ -1,5 +1,5 @@
 /**
- * The clock and the timers of the library. Only this file reads a clock or sets a timer.
+ * The clock and the timers of elections. The code of elections reads clocks and sets timeouts only through this file.
  */
 import { uptime } from 'node:os';
 
@@ -33,12 +33,12 @@ const system: Readings = {
 };
 
 /**
- * How far the wall clock must run ahead of the monotonic clock before the boot time is read, in milliseconds. It is more than
- * NTP slews between two readings, and less than any margin of a lease.
+ * How far the wall clock must run ahead of the monotonic clock before the boot time is read, in milliseconds. It is less
+ * than any margin of a lease. A slewed clock reaches it in time; the boot time is then read without need.
  */
 const SUSPICION_MS = 40;
 
-/** Differences of the boot time up to this are no suspension, in milliseconds: on Linux it has steps of 10 ms. */
+/** A smaller change of the boot time is not a suspension, in milliseconds. On Linux it has steps of 10 ms. */
 const BOOT_STEP_MS = 20;
 
 const LONGEST_TIMER_MS = 2 ** 31 - 1;
@@ -57,7 +57,7 @@ export function after(ms: number, callback: () => void, isIdle = false): () => v
 }
 
 /**
- * As {@link after}, but calls back after pending input has been processed. So a blocked event loop does not make a host look
+ * Like {@link after}, but calls back after pending input has been processed. So a blocked event loop does not make a host look
  * silent.
  */
 export function afterTurn(ms: number, callback: () => void): () => void {

@@ -6,7 +6,7 @@ import { after, clock } from './clock.ts';
 
 const BEAT_EVERY_MS = 500;
 
-/** Shorter pauses do not count, in milliseconds: they do not lose a lease. */
+/** Shorter stalls are not recorded, in milliseconds. They do not lose a lease. */
 const STALL_MS = 1_000;
 
 export interface Stall {
@@ -29,12 +29,12 @@ const beatNow = (): Beat => {
 let holders = 0;
 let cancelTimer = (): void => undefined;
 let last: Beat;
-let longest: (Stall & { readonly endedAtMs: number }) | undefined;
+let lastStall: (Stall & { readonly endedAtMs: number }) | undefined;
 
 function beat(): void {
   const now = beatNow();
   const stalledMs = now.atMs - last.atMs - BEAT_EVERY_MS;
-  if (stalledMs >= STALL_MS) longest = { stalledMs, cpuMs: now.cpuMs - last.cpuMs, endedAtMs: now.atMs };
+  if (stalledMs >= STALL_MS) lastStall = { stalledMs, cpuMs: now.cpuMs - last.cpuMs, endedAtMs: now.atMs };
   last = now;
 }
 
@@ -49,8 +49,8 @@ function beatAgain(): void {
   );
 }
 
-/** Watches the event loop while an election of this process leads. @returns a function that ends it. */
-export function watchLoop(): () => void {
+/** Watches the event loop while an election of this process leads. @returns a function that ends the watch. */
+export function watchEventLoop(): () => void {
   if (holders++ === 0) {
     last = beatNow();
     beatAgain();
@@ -63,5 +63,5 @@ export function watchLoop(): () => void {
 /** The last stall that ended within this many milliseconds; undefined if there was none. */
 export function recentStall(withinMs: number): Stall | undefined {
   if (holders > 0) beat(); // the timer may not have fired yet
-  return longest !== undefined && clock.now() - longest.endedAtMs <= withinMs ? longest : undefined;
+  return lastStall !== undefined && clock.now() - lastStall.endedAtMs <= withinMs ? lastStall : undefined;
 }

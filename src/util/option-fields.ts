@@ -8,7 +8,7 @@ export type Fields = z.ZodObject<Readonly<Record<string, z.ZodType>>>;
 
 export type Values<F extends Fields> = Readonly<z.output<F>>;
 
-/** An object with these fields and no others. Created once, because zod compiles it. */
+/** An object with these fields and no others. Call it once for each set of options, because zod compiles the schema. */
 export const only = <F extends Readonly<Record<string, z.ZodType>>>(
   fields: F,
 ): z.ZodObject<{ -readonly [K in keyof F]: F[K] }, z.core.$strict> => z.strictObject(fields);

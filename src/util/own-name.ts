@@ -1,4 +1,4 @@
-import { hostname, networkInterfaces } from 'node:os';
+import { hostname, networkInterfaces, type NetworkInterfaceInfo } from 'node:os';
 
 /** A name for this process that is unique across nodes: the node's address and the process ID. */
 export function ownName(): string {
@@ -8,12 +8,19 @@ export function ownName(): string {
 
 /** This node's address: its first external IPv4, else IPv6, else the host's name. */
 export function ownAddress(): string {
-  const external = Object.values(networkInterfaces())
-    .flatMap((addresses) => addresses ?? [])
-    .filter(({ internal, address }) => !internal && !address.startsWith('fe80:'));
+  const external = addresses().filter(({ internal, address }) => !internal && !address.startsWith('fe80:'));
   return (
     external.find(({ family }) => family === 'IPv4')?.address ??
     external.find(({ family }) => family === 'IPv6')?.address ??
     hostname()
   );
+}
+
+/** Some sandboxes do not let a process read its network interfaces, and Node throws. The host's name is enough there. */
+function addresses(): NetworkInterfaceInfo[] {
+  try {
+    return Object.values(networkInterfaces()).flatMap((ofOne) => ofOne ?? []);
+  } catch {
+    return [];
+  }
 }

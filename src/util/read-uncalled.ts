@@ -1,14 +1,15 @@
 /**
- * Methods that answer yes or no. Without its parentheses such a method is a function, and a function is always true.
+ * Detects a method that is read without a call, as in `if (term.isCurrent)`. Without its parentheses it is a function, and a
+ * function is always true.
  */
 
-/** A check for a method, a spy or a mock reads it without a call too, but seldom this often. */
+/** How often a method may be read without a call. Feature checks, spies and mocks do that too, but rarely this often. */
 const READS_UNTIL_TOLD = 3;
 
 /**
- * Notices that a method is read again and again, and not called.
+ * Watches a method for reads without a call.
  *
- * @param tell is called with the object once it has been read uncalled a few times.
+ * @param tell called once with the object, when its method has been read a few times without a call.
  */
 export function noteReadUncalled<T extends object>(
   prototype: T,
@@ -17,7 +18,7 @@ export function noteReadUncalled<T extends object>(
 ): void {
   const method = prototype[name] as (...args: unknown[]) => unknown;
   const reads = new WeakMap<T, number>();
-  /** Whose method was read last, and not called yet. */
+  /** The object whose method was read last and not yet called. */
   let open: T | undefined;
   const called = function (this: T, ...args: unknown[]): unknown {
     open = undefined;

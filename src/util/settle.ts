@@ -1,6 +1,7 @@
 import { onAbort } from './abort.ts';
-import { after } from './clock.ts';
+import { afterTurn } from './clock.ts';
 
+/** Limits of a wait. */
 export interface Limits {
   /** How long to wait at most, in milliseconds. Default: no limit. */
   readonly withinMs?: number | undefined;
@@ -9,10 +10,11 @@ export interface Limits {
 }
 
 /**
- * Waits for a promise until it settles, the limit passes or the signal aborts. Its timer and its listener end with the wait.
+ * Waits for a promise until it settles, the limit passes or the signal aborts. Its timer and its listener end with the wait. A
+ * result that arrived while the event loop was blocked is in time.
  *
- * @param instead called when the limit has passed or the signal has aborted, but never after the promise has settled.
- *   What it returns or throws is the result.
+ * @param instead called when the limit has passed or the signal has aborted first. Its return value or error is the result, even
+ *   if the promise settles in the same moment.
  */
 export function settle<T, I>(
   promise: PromiseLike<T>,
@@ -42,7 +44,7 @@ export function settle<T, I>(
     );
     const isAborted = signal?.aborted === true;
     const cancelTimer =
-      withinMs === undefined || isAborted ? undefined : after(withinMs, () => giveUp('timeout'));
+      withinMs === undefined || isAborted ? undefined : afterTurn(withinMs, () => giveUp('timeout'));
     const offSignal = isAborted ? undefined : signal && onAbort(signal, () => giveUp('aborted'));
     if (isAborted) giveUp('aborted');
   });
@@ -63,3 +65,6 @@ export const settledWithin = (
     { withinMs, signal },
     (ended) => ended === 'aborted',
   );
+
+export const isPromise = (value: unknown): value is PromiseLike<unknown> =>
+  typeof value === 'object' && value !== null && 'then' in value && typeof value.then === 'function';

@@ -1,7 +1,7 @@
 #!/bin/bash
-# Builds the image that docker-compose.yml names, for a machine whose Docker engine reaches no image registry: from the
-# etcd 3.5 of Debian's package, the libraries it is linked with, and nothing else. Same paths and no shell, as in etcd's
-# own image; the patch version is Debian's, which a label says.
+# Builds the image that docker-compose.yml names, for a Docker engine that reaches no image registry. It contains
+# etcd 3.5 from Debian's package and its linked libraries. Like etcd's own image it has the same paths and no shell.
+# The patch version is Debian's; a label says so.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 

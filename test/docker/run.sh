@@ -1,12 +1,12 @@
 #!/bin/bash
 # The integration tests against the containers of docker-compose.yml: first its one member, then its three.
-# Needs a Docker engine that answers (`docker info`), and Compose v2 or v1. Where no registry answers, the image is built
-# from Debian's etcd (build-image.sh). All containers and volumes are gone afterwards.
+# Needs a Docker engine that answers (`docker info`), and Compose v2 or v1. If no registry answers, the image is built
+# from Debian's etcd (build-image.sh). All containers and volumes are removed afterwards.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
 if docker compose version > /dev/null 2>&1; then compose=(docker compose); else compose=(docker-compose); fi
-# A project of its own: what a developer has started with the same file stays.
+# A separate project: containers that a developer has started with the same file stay.
 compose+=(--project-name etcd-election-test --profile cluster)
 
 take_down() { "${compose[@]}" down --volumes --timeout 1 > /dev/null 2>&1; }
@@ -31,13 +31,13 @@ test_against() { # endpoints names...
   local endpoints=$1
   shift
   echo "--- integration tests against the containers at $endpoints"
-  # What a candidate and an observer do on somebody else's etcd. Tests that start an etcd of their own, or none, need
-  # no second and third time.
+  # Tests of candidates and observers on an existing etcd. Tests that start their own etcd, or none, need
+  # no second and third run.
   ETCD_ENDPOINTS=$endpoints npx vitest run --project integration "${@/#/test/integration/}" || status=$?
 }
 
 docker info > /dev/null
-take_down || true # what a run that was killed has left
+take_down || true # leftovers of a killed run
 image=$(sed -n 's/^ *image: *//p' docker-compose.yml | head -1)
 docker image inspect "$image" > /dev/null 2>&1 ||
   timeout 60 docker pull --quiet "$image" ||

@@ -1,11 +1,12 @@
 import { describe, expect, test } from 'vitest';
 import type { Evidence } from './lab/evidence.ts';
 import { during } from './lab/fault-kind.ts';
-import { Lab, NOISE_MS, type Candidate } from './lab/lab.ts';
+import type { Candidate } from './lab/candidate-process.ts';
+import { Lab, NOISE_MS } from './lab/lab.ts';
 import { noOwnKeyCheck } from './lab/sabotages.ts';
 import { expectKept, forOneTtl, sharedCluster } from './lab/story.ts';
 
-// What an operator does by hand, or a janitor job by mistake.
+// An operator does this by hand, or a clean-up job by mistake.
 
 const cluster = sharedCluster();
 
@@ -18,14 +19,14 @@ async function keyOfLeaderIsDeleted(lab: Lab): Promise<Candidate> {
   return alice;
 }
 
-/** By the watch: with a TTL of 10 s no renewal and no probe tells so soon. */
+/** The watch must report it: with a TTL of 10 s no renewal and no probe is fast enough. */
 function expectToldInTime({ acting, faults }: Evidence, victim: Candidate): void {
   const [term] = acting.filter(({ process }) => process === victim.name);
   expect(term!.lastMs - faults[0]!.toMs).toBeLessThan(NOISE_MS);
 }
 
 describe('when the key of the leader is deleted', () => {
-  test('S4, L3: its term ends with the next watch message, and it stands again', async () => {
+  test('S4, L3: its term ends with the next watch message, and it campaigns again', async () => {
     await using lab = await Lab.start({ cluster: cluster(), candidates: 2, ttlSeconds: 10 });
     const alice = await keyOfLeaderIsDeleted(lab);
     await lab.until('it knows', () => alice.endings.length > 0);
@@ -50,7 +51,7 @@ describe('when the key of the leader is deleted', () => {
   });
 });
 
-test('S3: the key of one who waits is deleted: it enters again, and never leads without a key', async () => {
+test('S3: a waiting candidate whose key is deleted enters again, and never leads without a key', async () => {
   await using lab = await Lab.start({ cluster: cluster(), candidates: 2 });
   const alice = await lab.leader();
   const bob = lab.candidates.find((one) => one !== alice)!;
@@ -71,7 +72,7 @@ test('S3: the key of one who waits is deleted: it enters again, and never leads 
   await expectKept(lab);
 });
 
-test('S4: the lease of the leader is revoked behind its back: the same', async () => {
+test('S4: a leader whose lease is revoked loses its term with the next watch message', async () => {
   await using lab = await Lab.start({ cluster: cluster(), ttlSeconds: 10 });
   const alice = await lab.leader();
   await during(lab, { kind: 'revoke-lease', what: 'revoke', evicts: alice.name }, () =>
@@ -84,7 +85,7 @@ test('S4: the lease of the leader is revoked behind its back: the same', async (
   expectToldInTime(evidence, alice);
 });
 
-test('S3: the lease of one who waits is revoked: it enters again under a new one (etcd #19597)', async () => {
+test('S3: a waiting candidate whose lease is revoked enters again under a new lease (etcd #19597)', async () => {
   await using lab = await Lab.start({ cluster: cluster(), candidates: 2 });
   const alice = await lab.leader();
   const bob = lab.candidates.find((one) => one !== alice)!;

@@ -8,11 +8,11 @@ import { etcdAnswers } from './lab/faults.ts';
 import { Lab, NOISE_MS } from './lab/lab.ts';
 import { appendsGoOn, backInTime, expectKept, forOneTtl, nextInQueue, sharedCluster } from './lab/story.ts';
 
-// A frozen member keeps its connections and answers nothing: as a disk that hangs, or a host that swaps.
+// A frozen member keeps its connections and answers nothing, like a host that swaps.
 
 const cluster = sharedCluster();
 
-test("S2, L4, F10: etcd's leader freezes: keep-alive and watch move on, and nobody leads twice (etcd #14641)", async () => {
+test("S2, L4, F10: etcd's leader freezes: keep-alive and watch change members, and only one replica leads (etcd #14641)", async () => {
   await using lab = await Lab.start({ cluster: cluster() });
   await lab.leader();
 
@@ -25,8 +25,8 @@ test("S2, L4, F10: etcd's leader freezes: keep-alive and watch move on, and nobo
       try {
         await forOneTtl(lab);
         await appendsGoOn(lab);
-        // The watch works too: whoever stands behind the leader hears of its resignation.
-        const leader = await lab.leader(); // the checker judges how long that took: etcd elects a leader of its own first
+        // The watch works too: the next candidate sees the leader's resignation.
+        const leader = await lab.leader(); // the checker judges the time: etcd must first elect its own leader
         await nextInQueue(lab);
         leader.tell({ do: 'step-down' });
         await lab.leader({ notOf: [leader], withinMs: NOISE_MS });
@@ -41,7 +41,7 @@ test("S2, L4, F10: etcd's leader freezes: keep-alive and watch move on, and nobo
   await expectKept(lab);
 });
 
-test('L4: a follower of etcd freezes: whoever hung on it moves on, and no term ends', async () => {
+test('L4: a follower of etcd freezes: its clients change members, and no term ends', async () => {
   await using lab = await Lab.start({ cluster: cluster(), ttlSeconds: 4 });
   const alice = await lab.leader();
   const etcdLeader = await lab.operator.etcdLeader();
@@ -63,7 +63,7 @@ test('L4: a follower of etcd freezes: whoever hung on it moves on, and no term e
   expect((await expectKept(lab)).terms).toBe(1);
 });
 
-test('L4: all of etcd freezes: an observer says within one TTL that it does not know who leads', async () => {
+test('L4: all of etcd freezes: within one TTL an observer reports that the leader is unknown', async () => {
   await using lab = await Lab.start({ cluster: cluster() });
   await lab.leader();
   const ttlSeconds = 2;
@@ -71,7 +71,7 @@ test('L4: all of etcd freezes: an observer says within one TTL that it does not 
   const client = new Etcd3({ hosts: [...endpoints] });
   const observer = new Election(client, 'elsewhere', { ttlSeconds, logger: new RecordedLog().logger });
   const leaders = observer.observe();
-  expect((await leaders.next()).value).toBeUndefined(); // nobody leads there
+  expect((await leaders.next()).value).toBeUndefined(); // no leader here
   for (const member of members) member.freeze();
   try {
     expect(await within(ttlSeconds * 1_000 + NOISE_MS, 'a doubt', leaders.next())).toMatchObject({
@@ -85,7 +85,7 @@ test('L4: all of etcd freezes: an observer says within one TTL that it does not 
   client.close();
 });
 
-test('S2, L5: without a quorum the leader stops in time, and one leads within 3 s of its return', async () => {
+test('S2, L5: etcd loses its quorum: the leader stops in time, and one leads 3 s after its return', async () => {
   await using lab = await Lab.start({ cluster: cluster() });
   await lab.leader();
 

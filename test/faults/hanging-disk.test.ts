@@ -3,18 +3,19 @@ import { overlaps } from './lab/checker.ts';
 import { during } from './lab/fault-kind.ts';
 import { etcdAnswers } from './lab/faults.ts';
 import { hangDisk, HANGING_DISK, whyNoDiskHangs } from './lab/hanging-disk.ts';
-import { Lab, NOISE_MS, type Candidate } from './lab/lab.ts';
+import type { Candidate } from './lab/candidate-process.ts';
+import { Lab, NOISE_MS } from './lab/lab.ts';
 import { Replica } from './lab/replica.ts';
 import { unconfirmedRenewals } from './lab/sabotages.ts';
 import { expectKept, forOneTtl, nextInQueue, sharedCluster } from './lab/story.ts';
 
-// A member whose disk hangs answers renewals and watches all the same: its raft loop is stuck, so it does not learn that
-// the others have elected another leader.
+// A member whose disk hangs still answers renewals and watches. Its raft loop is stuck, so it does not learn that the
+// others have elected another leader.
 
 const whyNot = await whyNoDiskHangs();
 if (whyNot !== undefined) console.log(`NOT RUN: the tests with a hanging disk, because ${whyNot}`);
 
-/** Makes somebody lead whose streams are all on this member of etcd; the way to the other members stays cut. */
+/** Makes a candidate lead with all streams on this member of etcd. Its way to the other members stays cut. */
 async function leaderAt(lab: Lab, link: number): Promise<Candidate> {
   const first = await lab.leader();
   const victim = lab.candidates.find((one) => one !== first)!;
@@ -28,7 +29,7 @@ async function leaderAt(lab: Lab, link: number): Promise<Candidate> {
   return victim;
 }
 
-/** The disk of etcd's leader hangs until somebody else has led for two TTLs beside its victim. */
+/** Hangs the disk of etcd's leader until another candidate has led for two TTLs beside the victim. */
 async function hangUnderLeader(lab: Lab, endpoints: 'one' | 'all'): Promise<Candidate> {
   const member = (await lab.operator.etcdLeader())!;
   const victim = await leaderAt(lab, lab.cluster.members.indexOf(member));
@@ -62,7 +63,7 @@ describe.skipIf(whyNot !== undefined).each(['3.4', '3.5'] as const)(
       await expectKept(lab);
     });
 
-    test('S2, L4: a leader whose streams are on that member, and that reaches all, moves on or stops in time', async () => {
+    test('S2, L4: a leader with streams on that member changes members, or stops in time', async () => {
       await using lab = await Lab.start({ cluster: cluster(), candidates: 2, ttlSeconds: 3 });
       await hangUnderLeader(lab, 'all');
       await expectKept(lab);
@@ -71,7 +72,7 @@ describe.skipIf(whyNot !== undefined).each(['3.4', '3.5'] as const)(
 );
 
 describe.skipIf(whyNot !== undefined)("when the disk of etcd's leader hangs", () => {
-  const cluster = sharedCluster({ series: '3.4' }); // since 3.5.13 such a renewal is often not answered at all
+  const cluster = sharedCluster({ series: '3.4' }); // since 3.5.13 etcd often does not answer such a renewal
 
   test('S2: a library that believes renewals without asking further is caught', async () => {
     await using lab = await Lab.start({
@@ -85,7 +86,7 @@ describe.skipIf(whyNot !== undefined)("when the disk of etcd's leader hangs", ()
     expect(overlaps(evidence).some(({ ms = 0 }) => ms > lab.ttlMs / 2)).toBe(true);
   });
 
-  test('L4: an observer that watches on that member names the next leader within one TTL', async () => {
+  test('L4: an observer on that member sees the next leader within one TTL', async () => {
     await using lab = await Lab.start({ cluster: cluster(), candidates: 2, ttlSeconds: 3 });
     const member = (await lab.operator.etcdLeader())!;
     const index = lab.cluster.members.indexOf(member);
@@ -126,7 +127,7 @@ describe.skipIf(whyNot !== undefined)("when the disk of etcd's leader hangs", ()
 describe.skipIf(whyNot !== undefined)('when the disk of a follower of etcd hangs', () => {
   const cluster = sharedCluster();
 
-  test('L4: a leader whose streams are on it moves on, and no term ends', async () => {
+  test('L4: a leader with streams on it changes members, and no term ends', async () => {
     await using lab = await Lab.start({ cluster: cluster(), candidates: 2, ttlSeconds: 4 });
     const etcdLeader = await lab.operator.etcdLeader();
     const member = lab.cluster.members.find((one) => one !== etcdLeader)!;

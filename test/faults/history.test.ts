@@ -8,7 +8,7 @@ import { nowMs } from './lab/history.ts';
 import { etcdBinary, NOISE_MS } from './lab/lab.ts';
 import { freshName, Replica } from './lab/replica.ts';
 
-// etcd loses its data: it is wiped, or restored from a snapshot. Each test has an etcd of its own.
+// etcd loses its data: it is wiped, or restored from a snapshot. Each test has its own etcd.
 
 const TTL_S = 3;
 const TTL_MS = TTL_S * 1_000;
@@ -24,13 +24,13 @@ const queued = async (one: Replica, position: number): Promise<void> => {
   await expect.poll(() => one.election.status.position, within(5_000)).toBe(position);
 };
 
-/** etcd comes from its default revision a long way up, as it does in a year. */
+/** Raises the revision of etcd far above its default, as in a year of use. */
 async function age(one: Replica, writes = 50): Promise<void> {
   for (let write = 0; write < writes; write++) await one.client.put('age').value(write);
 }
 
 describe.each([1, 3] as const)('etcd of %i members is wiped', (members) => {
-  test('L5: somebody leads within 3 s of its answering, and a warning says that tokens may repeat', async () => {
+  test('L5: a replica leads within 3 s of the first answer, and a warning says that tokens may repeat', async () => {
     await using etcd = await start(members);
     const name = freshName();
     await using alice = await replica(etcd, name, 'alice');
@@ -72,10 +72,10 @@ describe.each([1, 3] as const)('etcd of %i members is wiped', (members) => {
 });
 
 describe('etcd is restored from a snapshot', () => {
-  test('S1: a key of ours that comes back is not ours to lead under: its token was used before', async () => {
+  test('S1: we do not lead under our own restored key, because its token was used before', async () => {
     await using etcd = await start();
     const name = freshName();
-    // Heard on its channel: a log takes twelve lines at once, and four terms make more.
+    // We subscribe to the channel: a log accepts twelve lines at once, and four terms write more.
     const warnings: unknown[] = [];
     const hear = (message: unknown): void => void warnings.push(message);
     subscribe('etcd-election:etcd.history-lost', hear);
@@ -87,7 +87,7 @@ describe('etcd is restored from a snapshot', () => {
     const first = alice.terms[0]!.fencingToken;
     await using backup = await Backup.take(etcd);
 
-    // One session and one lease all the while: what comes back hangs on a lease that we renew.
+    // One session and one lease throughout: the restored key belongs to a lease that we renew.
     for (let times = 0; times < 2; times++) {
       await alice.election.stepDown();
       await queued(alice, 1);
@@ -104,7 +104,7 @@ describe('etcd is restored from a snapshot', () => {
     await expect.poll(() => warnings, within(TTL_MS)).toHaveLength(1);
   });
 
-  test('L3, L5: whose key the snapshot has leads on; who entered later stands again', async () => {
+  test('L3, L5: a leader whose key is in the snapshot keeps its term; later candidates enter again', async () => {
     await using etcd = await start(3);
     const name = freshName();
     await using alice = await replica(etcd, name, 'alice');
@@ -127,7 +127,7 @@ describe('etcd is restored from a snapshot', () => {
     expect(bob.terms[0]!.fencingToken).toBeGreaterThan(alice.terms[0]!.fencingToken);
   });
 
-  test('L2: keys of candidates that are long gone come back with the snapshot: they cost one TTL', async () => {
+  test('L2: restored keys of candidates that have left delay the next leader by one TTL', async () => {
     await using etcd = await start();
     const name = freshName();
     await using gone = await replica(etcd, name, 'gone');
@@ -147,7 +147,7 @@ describe('etcd is restored from a snapshot', () => {
     expect(nowMs() - sinceMs).toBeLessThan(TTL_MS + BACK_WITHIN_MS + NOISE_MS);
   });
 
-  test('L5: where users log in, a token of before is given up, though etcd does not refuse it', async () => {
+  test('L5: with user logins, a login token from before the restore is dropped without a refusal', async () => {
     await using etcd = await start(3);
     const name = freshName();
     await setUpAuth(etcd, ['alice', 'bob'], ['election/', 'age']);
@@ -162,7 +162,7 @@ describe('etcd is restored from a snapshot', () => {
     await using backup = await Backup.take(etcd, ROOT);
     await using alice = await loggedIn('alice');
     await using bob = await loggedIn('bob');
-    // A token is good from the place in the log where it was made: far beyond the end of the one after the restore.
+    // A simple token is valid from its position in the raft log. Here that is far beyond the end of the restored log.
     await age(alice, 300);
     alice.stand();
     await queued(alice, 1);
@@ -172,11 +172,11 @@ describe('etcd is restored from a snapshot', () => {
     await backup.restore();
     const isBack = (): boolean =>
       [alice, bob].some((one) => one.leads && one.told('etcd.history-lost').length > 0);
-    // One call that is left without an answer first.
+    // First one call gets no answer.
     await expect.poll(isBack, within(CALL_LIMIT_MS + BACK_WITHIN_MS + NOISE_MS)).toBe(true);
   });
 
-  test('S1: with a raised revision no token repeats, and nobody is warned', async ({ skip }) => {
+  test('S1: with a raised revision no token repeats, and the log has no warning', async ({ skip }) => {
     if (!(await canBumpRevision())) return skip('the etcd at hand restores without --bump-revision');
     await using etcd = await start();
     const name = freshName();

@@ -4,7 +4,7 @@ import { Lab } from './lab/lab.ts';
 import { writesRepeated } from './lab/sabotages.ts';
 import { allWaysOpen, expectKept, forOneTtl, sharedCluster } from './lab/story.ts';
 
-// Requests arrive, replies do not: nobody can know whether what was asked for has happened.
+// Requests arrive, but replies are lost: the client cannot know whether etcd has executed them.
 
 const cluster = sharedCluster();
 
@@ -29,7 +29,7 @@ const hasDoubledWrite = async (lab: Lab): Promise<boolean> =>
   (await lab.operator.list(`${lab.election}/log/`)).some(({ version }) => version > 1);
 
 describe('when the replies to the leader are lost', () => {
-  test('S1: a write whose reply was lost is not sent again, and its error says that the outcome is unknown', async () => {
+  test('S1: a write with a lost reply is not sent again; its error reports an unknown outcome', async () => {
     await using lab = await Lab.start({ cluster: cluster(), onceEach: 0 });
     await repliesOfLeaderAreLost(lab);
 
@@ -38,7 +38,7 @@ describe('when the replies to the leader are lost', () => {
     expect(errors.get('ELECTION_OUTCOME_UNKNOWN')).toBe(appends.unknown);
   });
 
-  test('S1: with exactlyOnce what is told of each write is so, and the work goes on', async () => {
+  test('S1: with exactlyOnce the reported outcome of each write is correct, and the work continues', async () => {
     await using lab = await Lab.start({ cluster: cluster(), onceEach: 1, ttlSeconds: 10 });
     const alice = await lab.leader();
     await allWaysOpen(lab, alice);
@@ -61,7 +61,7 @@ describe('when the replies to the leader are lost', () => {
 
   test('S1: a library that sends a write again if its answer was lost is caught', async () => {
     await using lab = await Lab.start({ cluster: cluster(), sabotage: writesRepeated });
-    // Whether a write is under way at that moment is chance: the fault comes again until one stands twice.
+    // It is random whether a write is in flight at that moment. The fault is repeated until etcd has a write twice.
     for (let times = 0; times < MOST_FAULTS && !(await hasDoubledWrite(lab)); times++)
       await repliesOfLeaderAreLost(lab);
 

@@ -7,7 +7,7 @@ import { backInTime, expectKept, forOneTtl, sharedCluster } from './lab/story.ts
 const MiB = 1024 * 1024;
 const cluster = sharedCluster({ etcdArgs: [`--quota-backend-bytes=${24 * MiB}`] });
 
-test('S1, L5: etcd out of space: the leader goes on, its writes are refused, and all heals when there is space', async () => {
+test('S1, L5: etcd is out of space: the leader stays, writes are refused, and work again when there is space', async () => {
   await using lab = await Lab.start({ cluster: cluster() });
   const victim = await lab.leader();
   const noSpace = faultKinds.find(({ kind }) => kind === 'no-space')!;
@@ -19,7 +19,7 @@ test('S1, L5: etcd out of space: the leader goes on, its writes are refused, and
   const next = await lab.leader({ notOf: [victim], withinMs: NOISE_MS });
   await forOneTtl(lab);
 
-  // The write that crosses the quota is applied, and answered with "space exceeded" all the same: its outcome is unknown.
+  // etcd applies the write that crosses the quota, and still answers "space exceeded": its outcome is unknown.
   const { appends, errors, evidence } = await expectKept(lab);
   expect(appends.refused + appends.unknown).toBeGreaterThan(0);
   const writes = evidence.appends.filter(({ process, to }) => process === next.name && to === 'etcd');

@@ -1,22 +1,29 @@
+import { Etcd3 } from 'etcd3';
+import { Election, type Observed } from 'etcd-election';
 import { describe, expect, test } from 'vitest';
 import type { EtcdMember } from 'etcd-election/dev';
+import { eventually } from '../support/eventually.ts';
+import { RecordedLog } from '../support/recorded-log.ts';
+import { startSwitchboard } from '../support/switchboard.ts';
+import { SOON_MS } from '../support/world.ts';
 import { during } from './lab/fault-kind.ts';
 import { etcdAnswers } from './lab/faults.ts';
-import { Lab, NOISE_MS, type Candidate } from './lab/lab.ts';
+import type { Candidate } from './lab/candidate-process.ts';
+import { Lab, NOISE_MS } from './lab/lab.ts';
 import { expectKept, forOneTtl, nextInQueue, sharedCluster } from './lab/story.ts';
 
-// A member that is parted from the others, and that clients still reach: it answers what it can answer by itself, and an
-// old leader of etcd takes itself for the leader for a while.
+// A member is partitioned from the others, but clients still reach it. It answers what it can answer alone, and an old
+// leader of etcd believes for a while that it still leads.
 
 const cluster = sharedCluster({ peerNetwork: true });
 
-/** Starts a candidate anew, with nothing but this member; resolves when it is next in the queue. */
+/** Restarts a candidate with access to this member only. Resolves when it is next in the queue. */
 async function queueUpAt(lab: Lab, candidate: Candidate, member: EtcdMember): Promise<void> {
   await candidate.restartAt(candidate.links[lab.cluster.members.indexOf(member)]!);
   await nextInQueue(lab, [candidate]);
 }
 
-/** The leader steps down, and who waits hears of it; twice, so that both have waited. */
+/** The leader steps down and the waiting candidate sees it. This happens twice, so that both have waited. */
 async function takeTurns(lab: Lab): Promise<void> {
   for (let turn = 0; turn < 2; turn++) {
     const leader = await lab.leader();
@@ -26,8 +33,8 @@ async function takeTurns(lab: Lab): Promise<void> {
   }
 }
 
-describe("when etcd's leader is parted from the other members", () => {
-  test('S2, L2: one way, so that it hears them and they do not hear it: nobody leads twice, and one leads', async () => {
+describe("when etcd's leader is partitioned from the other members", () => {
+  test('S2, L2: in one direction (it receives, but they do not): exactly one replica leads', async () => {
     await using lab = await Lab.start({ cluster: cluster(), candidates: 2 });
     const alice = await lab.leader();
     const bob = lab.candidates.find((one) => one !== alice)!;
@@ -40,7 +47,7 @@ describe("when etcd's leader is parted from the other members", () => {
       member.isolate('up');
       await forOneTtl(lab);
       await forOneTtl(lab);
-      // Whoever watches there is told of nothing, though the member answers: he has looked elsewhere by now.
+      // A watch on that member reports nothing, although the member answers. The candidate has changed members by now.
       await takeTurns(lab);
       member.rejoin();
     });
@@ -51,7 +58,7 @@ describe("when etcd's leader is parted from the other members", () => {
     await expectKept(lab);
   });
 
-  test('S2, S3, L2: a leader that reaches nobody but it: its term ends in time, and another leads', async () => {
+  test('S2, S3, L2: a leader that reaches only that member stops in time, and another leads', async () => {
     await using lab = await Lab.start({ cluster: cluster(), candidates: 2 });
     const alice = await lab.leader();
     const bob = lab.candidates.find((one) => one !== alice)!;
@@ -68,7 +75,7 @@ describe("when etcd's leader is parted from the other members", () => {
       expect(bob.term).toBeUndefined();
       member.rejoin();
     });
-    // Back in reach of a quorum, through the same member as before, it stands again and has its turn.
+    // When this member reaches a quorum again, the candidate enters again and gets its turn.
     await nextInQueue(lab, [bob]);
     alice.tell({ do: 'step-down' });
     await lab.leader({ notOf: [alice] });
@@ -78,13 +85,13 @@ describe("when etcd's leader is parted from the other members", () => {
   });
 });
 
-test('L4: one who waits hangs on a member that is parted: it has moved on within one TTL, and has its turn', async () => {
+test('L4: a waiting candidate on the partitioned member changes members within one TTL, and gets its turn', async () => {
   await using lab = await Lab.start({ cluster: cluster(), candidates: 2 });
   const alice = await lab.leader();
   const bob = lab.candidates.find((one) => one !== alice)!;
   const etcdLeader = await lab.operator.etcdLeader();
   const member = lab.cluster.members.find((one) => one !== etcdLeader)!;
-  alice.links[lab.cluster.members.indexOf(member)]!.cut(); // she is on the side of the quorum
+  alice.links[lab.cluster.members.indexOf(member)]!.cut(); // alice is on the side of the quorum
   await queueUpAt(lab, bob, member);
   await Promise.all(bob.links.map((link) => link.restore()));
 
@@ -98,4 +105,40 @@ test('L4: one who waits hangs on a member that is parted: it has moved on within
   });
 
   await expectKept(lab);
+});
+
+test('L4: behind a load balancer, an observer and a read leave a member without a leader', async () => {
+  const { members, endpoints } = cluster();
+  const [member] = members;
+  await using balancer = await startSwitchboard(endpoints[0]!);
+  const direct = new Etcd3({ hosts: endpoints[0]! });
+  const client = new Etcd3({ hosts: balancer.endpoint });
+  const { logger } = new RecordedLog();
+  const election = new Election(client, 'balanced', { prefix: 'parted/', logger });
+  member!.isolate();
+  try {
+    const isAlone = async (): Promise<boolean> => (await direct.maintenance.status()).leader === '0';
+    await eventually(isAlone, { withinMs: 30_000 });
+
+    await expect(election.leader()).rejects.toMatchObject({ code: 'ELECTION_UNAVAILABLE' });
+    balancer.next(endpoints[1]!);
+    await eventually(async () => (await election.leader()) === undefined, { withinMs: 2 * SOON_MS });
+    await election.close();
+
+    balancer.to(endpoints[0]);
+    const observer = new Election(client, 'observed', { prefix: 'parted/', logger });
+    const seen: Observed[] = [];
+    const observing = (async () => {
+      for await (const leader of observer.observe()) seen.push(leader);
+    })();
+    await eventually(() => balancer.connected > 0, { withinMs: SOON_MS });
+    balancer.next(endpoints[1]!);
+    await eventually(() => seen.includes(undefined), { withinMs: 2 * SOON_MS });
+    await observer.close();
+    await observing;
+  } finally {
+    member!.rejoin();
+    client.close();
+    direct.close();
+  }
 });

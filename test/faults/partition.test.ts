@@ -3,12 +3,12 @@ import { Lab } from './lab/lab.ts';
 import { deadlineDoubled } from './lab/sabotages.ts';
 import { expectKept, forOneTtl, sharedCluster, untilAnotherLeads } from './lab/story.ts';
 
-// Candidates are processes; each reaches each member through a network of its own, which fails for one of them.
+// Candidates are processes. Each has its own network to each member, and one of these networks fails.
 
 const cluster = sharedCluster();
 
 describe('when the leader can no longer reach etcd', () => {
-  test('S2, L2: it stops leading before the next leader starts, and that is within the TTL and 0.75 s', async () => {
+  test('S2, L2: it stops before the next leader starts, and the next starts within the TTL plus 0.75 s', async () => {
     await using lab = await Lab.start({ cluster: cluster() });
     const alice = await lab.leader();
 
@@ -21,7 +21,7 @@ describe('when the leader can no longer reach etcd', () => {
     await expectKept(lab);
   });
 
-  test('S2: the same where its connections are reset as often as it dials', async () => {
+  test('S2: it stops in time too if its connections are reset at every dial', async () => {
     await using lab = await Lab.start({ cluster: cluster() });
     const alice = await lab.leader();
 
@@ -32,7 +32,7 @@ describe('when the leader can no longer reach etcd', () => {
     await expectKept(lab);
   });
 
-  test('L3: back in reach it stands again by itself, and leads when its turn comes', async () => {
+  test('L3: it campaigns again by itself when it reaches etcd, and leads in its turn', async () => {
     await using lab = await Lab.start({ cluster: cluster(), candidates: 2 });
     const alice = await lab.leader();
     const bob = await untilAnotherLeads(lab, alice, { kind: 'cut', what: `cut ${alice.name}` }, () => {
@@ -49,8 +49,8 @@ describe('when the leader can no longer reach etcd', () => {
     await expectKept(lab);
   });
 
-  test('one member out of reach ends no term: the others are asked', async () => {
-    await using lab = await Lab.start({ cluster: cluster() });
+  test('one unreachable member ends no term: the library asks the others', async () => {
+    await using lab = await Lab.start({ cluster: cluster(), ttlSeconds: 4 }); // a busy machine costs no lease of this length
     const alice = await lab.leader();
 
     alice.links[0]!.cut();
@@ -64,9 +64,10 @@ describe('when the leader can no longer reach etcd', () => {
   });
 });
 
-describe('that these tests can fail', () => {
+describe('the tests catch a broken library', () => {
   test('S2: a library that believes its lease for twice as long is caught', async () => {
-    await using lab = await Lab.start({ cluster: cluster(), sabotage: deadlineDoubled });
+    // The next leader of a busy machine may begin seconds late, and must do so beside the old one.
+    await using lab = await Lab.start({ cluster: cluster(), ttlSeconds: 3, sabotage: deadlineDoubled });
     const alice = await lab.leader();
 
     for (const link of alice.links) link.cut();

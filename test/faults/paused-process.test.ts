@@ -2,11 +2,11 @@ import { expect, test } from 'vitest';
 import { Lab, NOISE_MS } from './lab/lab.ts';
 import { expectKept, forOneTtl, sharedCluster, untilAnotherLeads } from './lab/story.ts';
 
-// SIGSTOP is what a garbage collection, a debugger or a hypervisor does, only longer: nobody is asked.
+// SIGSTOP has the effect of a long garbage collection, a debugger or a hypervisor.
 
 const cluster = sharedCluster();
 
-test('S2, L2: a leader that is paused past its lease does not act when it wakes up', async () => {
+test('S2, L2: a leader that is paused past its lease does nothing when it resumes', async () => {
   await using lab = await Lab.start({ cluster: cluster() });
   const alice = await lab.leader();
 
@@ -20,7 +20,7 @@ test('S2, L2: a leader that is paused past its lease does not act when it wakes 
   await expectKept(lab);
 });
 
-test('S2: one that is paused for less than its lease leads on', async () => {
+test('S2: a leader that is paused for less than its lease keeps its term', async () => {
   await using lab = await Lab.start({ cluster: cluster(), ttlSeconds: 4 });
   const alice = await lab.leader();
 
@@ -35,7 +35,7 @@ test('S2: one that is paused for less than its lease leads on', async () => {
   expect((await expectKept(lab)).terms).toBe(1);
 });
 
-test('L2: after a SIGKILL of the leader the next one leads within the TTL and 0.75 s', async () => {
+test('L2: after a SIGKILL of the leader the next one leads within the TTL plus 0.75 s', async () => {
   await using lab = await Lab.start({ cluster: cluster() });
   const alice = await lab.leader();
 
@@ -44,7 +44,7 @@ test('L2: after a SIGKILL of the leader the next one leads within the TTL and 0.
   await expectKept(lab);
 });
 
-test('S2, S3: everybody paused at once, past the lease: whoever wakes up first leads alone', async () => {
+test('S2, S3: all replicas are paused past the lease: the first to resume is the only leader', async () => {
   await using lab = await Lab.start({ cluster: cluster() });
   const fault = lab.fault({ kind: 'pause', what: 'pause all', isOutage: true });
   for (const candidate of lab.candidates) candidate.freeze();

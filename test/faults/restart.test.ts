@@ -6,7 +6,7 @@ import { backInTime, expectKept, forOneTtl, sharedCluster } from './lab/story.ts
 
 const cluster = sharedCluster();
 
-test('S2: etcd moves its own leadership: nobody notices', async () => {
+test('S2: etcd moves its own leadership: no term ends', async () => {
   await using lab = await Lab.start({ cluster: cluster(), ttlSeconds: 3 });
   const alice = await lab.leader();
 
@@ -22,7 +22,7 @@ test('S2: etcd moves its own leadership: nobody notices', async () => {
   await expectKept(lab);
 });
 
-test("S2, L2: etcd's leader is killed: whoever led leads on, or is succeeded in time", async () => {
+test("S2, L2: etcd's leader is killed: our leader keeps its term, or the next one starts in time", async () => {
   await using lab = await Lab.start({ cluster: cluster() });
   await lab.leader();
 
@@ -42,7 +42,7 @@ test("S2, L2: etcd's leader is killed: whoever led leads on, or is succeeded in 
   await expectKept(lab);
 });
 
-test('S2: a rolling restart of etcd, as for an upgrade', async () => {
+test('S2: a rolling restart of etcd, as in an upgrade', async () => {
   await using lab = await Lab.start({ cluster: cluster() });
   await lab.leader();
 
@@ -58,7 +58,7 @@ test('S2: a rolling restart of etcd, as for an upgrade', async () => {
   await expectKept(lab);
 });
 
-test('S2: all of etcd restarted, and back before the lease is over: the term goes on', async () => {
+test('S2: all of etcd restarts before the lease expires: the term continues', async () => {
   await using lab = await Lab.start({ cluster: cluster(), ttlSeconds: 10 });
   const alice = await lab.leader();
 
@@ -78,7 +78,7 @@ test.each([
   ['half a lease', 0.5],
   ['longer than the lease', 1.5],
 ])(
-  'S2, L5, F14: all of etcd restarted from its data, %s: exactly one leads, within 3 s (etcd3 #158)',
+  'S2, L5, F14: all of etcd restarts with its data, %s: exactly one replica leads within 3 s (etcd3 #158)',
   async (_, awayTtls) => {
     await using lab = await Lab.start({ cluster: cluster() });
     await lab.leader();
@@ -91,7 +91,7 @@ test.each([
       await Promise.all(lab.cluster.members.map((member) => member.start()));
       await backInTime(lab);
     });
-    // Whoever leads on through a short one may have used up its lease in it: who leads then is in time, too.
+    // A leader that survives a short restart may have used up its lease. A new leader in time is correct too.
     await forOneTtl(lab);
     await backInTime(lab);
 

@@ -8,7 +8,7 @@ import { NOISE_MS } from './lab/lab.ts';
 import { freshName, Replica } from './lab/replica.ts';
 import { sharedCluster } from './lab/story.ts';
 
-// A stream that dies silently tells nobody. Two replicas in this process, each with a network of its own.
+// A stream fails without any error. Two replicas in this process each have their own network.
 
 const cluster = sharedCluster();
 const TTL_S = 3;
@@ -29,14 +29,21 @@ async function two(ttlSeconds = TTL_S): Promise<{ alice: Replica; bob: Replica; 
 
 const within = (ms: number) => ({ timeout: ms, interval: 10 });
 
-describe('a stream that falls silent is noticed within one TTL, and healed', () => {
-  test('L4: half-open connections: noticed, healed when the network is back, and the turn is not missed', async () => {
+/** A fault that hits a watch which is being replaced is not told as a new loss. */
+const watchIsUp = (replica: Replica): Promise<void> =>
+  expect
+    .poll(() => replica.told('watch.lost').length - replica.told('watch.healed').length, within(TTL_MS))
+    .toBe(0);
+
+describe('the library notices a silent stream within one TTL and replaces it', () => {
+  test('L4: half-open connections are replaced when the network is back, and the candidate gets its turn', async () => {
     const { alice, bob } = await two();
     await using _alice = alice;
     await using _bob = bob;
     await alice.election.campaign('alice, announced anew');
-    // Heard over the watch: so there is one.
+    // The watch reported it, so the watch exists.
     await expect.poll(() => bob.election.status.leader?.value, within(TTL_MS)).toContain('anew');
+    await watchIsUp(bob);
 
     const silentSinceMs = nowMs();
     for (const link of bob.links) link.stall();
@@ -46,21 +53,19 @@ describe('a stream that falls silent is noticed within one TTL, and healed', () 
     await expect.poll(() => bob.leads, within(3_000 + NOISE_MS)).toBe(true);
   });
 
-  test('L4: the member behind all streams of the leader freezes: the lease is renewed elsewhere, and the term goes on', async () => {
+  test('L4: the member with all streams of the leader freezes: another one renews, and the term continues', async () => {
     const etcdLeader = await new Operator(cluster()).etcdLeader();
     const { alice, bob } = await two();
     await using _alice = alice;
     await using _bob = bob;
-    // etcd's own leader must live on: who replaces it takes longer than a lease may (see frozen-etcd).
+    // etcd's own leader must stay: its replacement takes longer than a lease may (see frozen-etcd).
     const index = cluster().members.findIndex((member) => member !== etcdLeader);
     const [member, link] = [cluster().members[index]!, alice.links[index]!];
     const cutAtMs = nowMs();
     for (const other of alice.links) if (other !== link) other.cut();
     await expect.poll(() => alice.usedLinks, within(TTL_MS)).toEqual([link]);
-    await expect
-      .poll(() => alice.told('watch.lost').length - alice.told('watch.healed').length, within(TTL_MS))
-      .toBe(0);
-    // A stream that the cut has ended is opened by the next renewal.
+    await watchIsUp(alice);
+    // The next renewal opens the stream that the cut has closed.
     await expect.poll(() => alice.told('session.renewed', cutAtMs).length, within(TTL_MS)).toBeGreaterThan(1);
     await alice.restore();
 
@@ -70,7 +75,7 @@ describe('a stream that falls silent is noticed within one TTL, and healed', () 
       await expect
         .poll(() => alice.told('session.renewed', sinceMs + TTL_MS), within(2 * TTL_MS))
         .not.toEqual([]);
-      expect(alice.told('session.faltered', sinceMs)).not.toEqual([]); // it was the one
+      expect(alice.told('session.faltered', sinceMs)).not.toEqual([]); // this member had the stream
       expect(alice.terms).toHaveLength(1);
       expect(alice.leads).toBe(true);
     } finally {
@@ -78,7 +83,7 @@ describe('a stream that falls silent is noticed within one TTL, and healed', () 
     }
   });
 
-  test('L4: two of three members refuse connections: a watch that is lost is back within one TTL, each time', async () => {
+  test('L4: two of three members refuse connections: each lost watch is back within one TTL', async () => {
     const { alice, bob } = await two();
     await using _alice = alice;
     await using _bob = bob;
@@ -96,8 +101,8 @@ describe('a stream that falls silent is noticed within one TTL, and healed', () 
     expect(alice.leads).toBe(true);
   });
 
-  test('L4: compaction while away, and a leader that changed meanwhile: the observer hears of it, and of "nobody"', async () => {
-    const { alice, bob, name } = await two(10); // a lease that outlives the restart below
+  test('L4: the leader changes and etcd compacts while an observer is away: it sees the change and "nobody"', async () => {
+    const { alice, bob, name } = await two(10); // the lease survives the restart below
     await using _alice = alice;
     await using _bob = bob;
     await using carol = await Replica.start({
@@ -128,7 +133,7 @@ describe('a stream that falls silent is noticed within one TTL, and healed', () 
     await observing;
   });
 
-  test('L4: what happened in a silence comes in one batch: the observer names the oldest (etcd #18163)', async () => {
+  test('L4: the changes during a silence arrive in one batch: the observer names the oldest candidate (etcd #18163)', async () => {
     const operator = new Operator(cluster());
     const name = freshName();
     const key = (candidate: string): string => `election/${name}/${candidate}`;
@@ -154,10 +159,33 @@ describe('a stream that falls silent is noticed within one TTL, and healed', () 
   });
 });
 
-describe('a reply that is lost', () => {
+describe('a lost reply', () => {
+  /** An election of its own, which keeps the session while a second one comes and goes. */
+  const ofAnother = (): Parameters<typeof Replica.start>[0] => ({
+    endpoints: cluster().endpoints,
+    election: freshName(),
+    value: 'alice',
+    options: { ttlSeconds: 2 * TTL_S },
+  });
+
+  async function leads(alice: Replica): Promise<void> {
+    alice.stand();
+    await expect.poll(() => alice.leads, within(10_000)).toBe(true);
+  }
+
+  /** The replica enters a second election, and the reply is lost. */
+  async function enterWithoutReply(alice: Replica, name: string) {
+    await connectAll(alice);
+    const second = alice.another(name, { ttlSeconds: 2 * TTL_S });
+    for (const link of alice.links) link.loseReplies();
+    const term = second.campaign('alice');
+    await expect.poll(() => alice.told('candidate.failed'), within(TTL_MS)).not.toEqual([]);
+    return { second, term };
+  }
+
   const queue = (name: string) => new Operator(cluster()).list(`election/${name}/`);
 
-  /** What a call has to dial for first does not arrive where replies are lost. */
+  /** A call that must connect first does not arrive while replies are lost. */
   const connectAll = (replica: Replica) =>
     expect
       .poll(async () => {
@@ -166,7 +194,7 @@ describe('a reply that is lost', () => {
       }, within(10_000))
       .toEqual(replica.links);
 
-  test('L3: of the grant: it is asked for again under the same ID, and no second lease is left behind', async () => {
+  test('L3: to the grant: the retry uses the same lease ID, and no second lease remains', async () => {
     const name = freshName();
     await using alice = await Replica.start({
       endpoints: cluster().endpoints,
@@ -189,21 +217,11 @@ describe('a reply that is lost', () => {
     expect(alice.terms[0]!.leaseId).toBe(lease);
   });
 
-  test('L3: of entering: its key is found standing, and it leads under it', async () => {
+  test('L3: to the entry: the candidate finds its key, and leads under it', async () => {
     const name = freshName();
-    await using alice = await Replica.start({
-      endpoints: cluster().endpoints,
-      election: freshName(),
-      value: 'alice',
-      options: { ttlSeconds: 2 * TTL_S },
-    });
-    alice.stand();
-    await expect.poll(() => alice.leads, within(10_000)).toBe(true);
-    await connectAll(alice);
-    const second = alice.another(name, { ttlSeconds: 2 * TTL_S });
-    for (const link of alice.links) link.loseReplies();
-    const term = second.campaign('alice');
-    await expect.poll(() => alice.told('candidate.failed'), within(TTL_MS)).not.toEqual([]);
+    await using alice = await Replica.start(ofAnother());
+    await leads(alice);
+    const { second, term } = await enterWithoutReply(alice, name);
     expect(await queue(name)).toHaveLength(1);
     await alice.restore();
     expect((await term).isCurrent()).toBe(true);
@@ -214,20 +232,14 @@ describe('a reply that is lost', () => {
   });
 
   test.for([
-    ['the reply does not come back', (link) => link.loseReplies(), 0],
-    ['not even the request arrives', (link) => link.stall('up'), 1],
+    ['the reply is lost', (link) => link.loseReplies(), 0],
+    ['the request is lost', (link) => link.stall('up'), 1],
   ] as const satisfies [string, (link: FaultyProxy) => void, number][])(
-    'S5: of resigning, %s: the key is gone, though the session lives on for another election',
+    'S5: to the resignation, %s: the key is deleted, although another election keeps the session',
     async ([, harm, keysLeft]) => {
       const name = freshName();
-      await using alice = await Replica.start({
-        endpoints: cluster().endpoints,
-        election: freshName(),
-        value: 'alice',
-        options: { ttlSeconds: 2 * TTL_S },
-      });
-      alice.stand();
-      await expect.poll(() => alice.leads, within(10_000)).toBe(true);
+      await using alice = await Replica.start(ofAnother());
+      await leads(alice);
       const second = alice.another(name, { ttlSeconds: 2 * TTL_S });
       await second.campaign('alice');
       await connectAll(alice);
@@ -245,38 +257,35 @@ describe('a reply that is lost', () => {
     },
   );
 
-  test('L3: an entry that arrives once more when its key was given up is taken back, though the session lives on', async () => {
-    const name = freshName();
-    await using alice = await Replica.start({
-      endpoints: cluster().endpoints,
-      election: freshName(),
-      value: 'alice',
-      options: { ttlSeconds: 2 * TTL_S },
-    });
-    alice.stand();
-    await expect.poll(() => alice.leads, within(10_000)).toBe(true);
-    await connectAll(alice);
-    const second = alice.another(name, { ttlSeconds: 2 * TTL_S });
-    for (const link of alice.links) link.loseReplies();
-    const term = second.campaign('alice');
-    await expect.poll(() => alice.told('candidate.failed'), within(TTL_MS)).not.toEqual([]);
-    await alice.restore();
-    const { leaseId } = await term;
-    const [key] = (await queue(name)).map((entry) => entry.key);
-    await second.resign();
-    expect(await queue(name)).toEqual([]);
+  test.for([1, 2])(
+    'L3: a late duplicate of an entry is deleted after %i resignations, although the session continues',
+    async (resignations) => {
+      const name = freshName();
+      await using alice = await Replica.start(ofAnother());
+      await leads(alice);
+      const { second, term } = await enterWithoutReply(alice, name);
+      await alice.restore();
+      const { leaseId } = await term;
+      const [key] = (await queue(name)).map((entry) => entry.key);
+      await second.resign();
+      for (let more = 1; more < resignations; more++) {
+        await second.campaign('alice');
+        await second.resign();
+      }
+      expect(await queue(name)).toEqual([]);
 
-    // What a member that was frozen meanwhile does with the first try.
-    const late = new Etcd3({ hosts: [...cluster().endpoints] });
-    await late.put(key!).value('alice').lease(leaseId);
-    late.close();
-    await expect.poll(() => queue(name), within(2 * TTL_MS + NOISE_MS)).toEqual([]);
-    expect(alice.leads).toBe(true);
-  });
+      // A member that was frozen meanwhile executes the first try late.
+      const late = new Etcd3({ hosts: [...cluster().endpoints] });
+      await late.put(key!).value('alice').lease(leaseId);
+      late.close();
+      await expect.poll(() => queue(name), within(2 * TTL_MS + NOISE_MS)).toEqual([]);
+      expect(alice.leads).toBe(true);
+    },
+  );
 });
 
 describe('ways for a term to end', () => {
-  test('S5: a signal that has aborted already still gives up the key at once (trillian #3789)', async () => {
+  test('S5: a signal that is already aborted still deletes the key at once (trillian #3789)', async () => {
     const name = freshName();
     const stop = new AbortController();
     await using alice = await Replica.start({
@@ -292,7 +301,7 @@ describe('ways for a term to end', () => {
     await expect.poll(() => new Operator(cluster()).list(`election/${name}/`), within(3_000)).toEqual([]);
   });
 
-  test('S5: work that ignores its end is told on, and is not begun a second time beside itself', async () => {
+  test('S5: work that ignores the end of its term is logged, and never runs twice at a time', async () => {
     const name = freshName();
     let running = 0;
     let most = 0;
@@ -315,7 +324,7 @@ describe('ways for a term to end', () => {
     await expect.poll(() => alice.told('drain.overdue'), within(2 * TTL_MS)).not.toEqual([]);
     expect(alice.leads).toBe(false);
     await alice.restore();
-    // Long enough to stand again, were there no work of old.
+    // Without the old work, this would be long enough to enter again.
     const untilMs = nowMs() + 3_000 + NOISE_MS;
     await expect.poll(nowMs, within(2 * (3_000 + NOISE_MS))).toBeGreaterThan(untilMs);
     expect([running, alice.terms.length]).toEqual([1, 1]);
@@ -326,7 +335,7 @@ describe('ways for a term to end', () => {
     finish();
   });
 
-  test('L3, F18: work that is stuck keeps no seat: another replica gets it (pd #11106)', async () => {
+  test('L3, F18: stuck work loses the leadership to another replica (pd #11106)', async () => {
     const name = freshName();
     const { endpoints } = cluster();
     const options = { ttlSeconds: TTL_S, progressTimeoutMs: 500, onLeader: () => undefined };
@@ -342,7 +351,7 @@ describe('ways for a term to end', () => {
     bob.stand();
     await expect.poll(() => bob.leads, within(TTL_MS)).toBe(true);
     expect(new Set(alice.told('term.ended').map(({ fields }) => fields['reason']))).toEqual(
-      new Set(['no-progress']), // more than once, where bob was not in the queue yet
+      new Set(['no-progress']), // more than once, if bob was not yet in the queue
     );
   });
 });

@@ -1,4 +1,4 @@
-// Builds the soak (or the script that LAB names) from source and runs it: Node 20 does not read TypeScript by itself.
+// Builds the soak, or the script that LAB names, and runs it: Node 20 cannot run TypeScript.
 import { mkdir } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';

@@ -4,13 +4,13 @@ import { Lab } from './lab/lab.ts';
 import { elseOutsideFence, fenceLeftOut } from './lab/sabotages.ts';
 import { allWaysOpen, expectKept, forOneTtl, sharedCluster, untilAnotherLeads } from './lab/story.ts';
 
-// A network that keeps its connections open and lets nothing through: nobody is told of anything.
+// The network keeps its connections open and delivers nothing: no side gets an error.
 
 const cluster = sharedCluster();
 
 describe('when the network of the leader falls silent', () => {
   test.each(['both', 'up', 'down'] as const)(
-    'S2, L2: %s ways stalled, it stops leading before the next leader starts',
+    'S2, L2: stalled %s ways, it stops before the next leader starts',
     async (direction) => {
       await using lab = await Lab.start({ cluster: cluster() });
       const alice = await lab.leader();
@@ -18,7 +18,7 @@ describe('when the network of the leader falls silent', () => {
       await untilAnotherLeads(
         lab,
         alice,
-        // What goes up arrives: etcd hears renewals, one TTL long, of which we never hear.
+        // Requests arrive: for one TTL etcd receives renewals whose answers never reach us.
         { kind: 'stall', what: `stall ${direction}`, touchesEtcd: direction === 'down' },
         () => {
           for (const link of alice.links) link.stall(direction);
@@ -30,7 +30,7 @@ describe('when the network of the leader falls silent', () => {
     },
   );
 
-  test('S2: a slow network, 150 ms each way, ends no term', async () => {
+  test('S2: a slow network with 150 ms each way ends no term', async () => {
     await using lab = await Lab.start({ cluster: cluster(), ttlSeconds: 3 });
     const alice = await lab.leader();
 
@@ -46,8 +46,9 @@ describe('when the network of the leader falls silent', () => {
 });
 
 /**
- * The way to etcd becomes so long that writes arrive when somebody else leads, and before they are taken back. It stays
- * so until all that was sent in the term has arrived: made short again, it would bring a write and its end at once.
+ * Slows the network so much that writes arrive after another candidate leads, but before their calls are
+ * cancelled. It stays slow until all writes of the term have arrived. Otherwise a write and its cancellation
+ * would arrive together.
  */
 async function writesComeLate(lab: Lab): Promise<void> {
   const alice = await lab.leader();
@@ -73,11 +74,11 @@ async function writesComeLate(lab: Lab): Promise<void> {
   );
 }
 
-/** Whether the write that was under way outlives its connection is chance: the fault comes again until one comes late. */
+/** It is random whether the write in flight outlives its connection. The fault is repeated until one arrives late. */
 const MOST_FAULTS = 5;
 const FAULTS = 2;
 
-/** Keys say the token first, and come in order of creation. */
+/** Keys begin with the token. They are returned in order of creation. */
 async function hasLateWrite(lab: Lab): Promise<boolean> {
   const keys = (await lab.operator.list(`${lab.election}/log/`)).map(({ key }) => key);
   const token = (key: string): string => key.split('/').at(-3)!;

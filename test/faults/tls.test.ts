@@ -10,11 +10,11 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { etcdBinary } from './lab/lab.ts';
 import { everythingSaid, freshName, Replica } from './lab/replica.ts';
 
-// Certificates made by openssl for this run: one authority that etcd trusts, and one that nobody trusts.
+// openssl makes the certificates of this run: one authority that etcd trusts, and one that it does not trust.
 
 const run = promisify(execFile);
 let folder: string;
-/** One that asks its clients for certificates, and one that does not. */
+/** One etcd requires client certificates, the other does not. */
 let etcd: EtcdCluster;
 let trusting: EtcdCluster;
 type Credentials = NonNullable<IOptions['credentials']>;
@@ -75,7 +75,7 @@ const within = (ms: number) => ({ timeout: ms, interval: 10 });
 
 const onlyRoot = (): Credentials => ({ rootCertificate: trusted.rootCertificate });
 
-/** Each line that only its owner should have. */
+/** Each line of the key file that only its owner may read. */
 const secretsOf = ({ privateKey }: Credentials): string[] =>
   (privateKey?.toString() ?? '').split('\n').filter((line) => line !== '' && !line.startsWith('-----'));
 
@@ -95,31 +95,34 @@ describe('over TLS', () => {
   });
 
   test.each([
-    ['that a stranger signed', () => stranger],
+    ['signed by an unknown authority', () => stranger],
     ['that is missing', onlyRoot],
     [
       'of an etcd that we do not trust',
       async () => ({ ...trusted, rootCertificate: await read('elsewhere.crt') }),
     ],
-  ])('a certificate %s: it says so, tries on at leisure, shows no key, and never leads', async (_, made) => {
-    const credentials = await made();
-    await using mallory = await start(freshName(), credentials);
-    mallory.stand();
-    await expect.poll(() => mallory.told('session.unavailable'), within(10_000)).not.toEqual([]);
+  ])(
+    'a certificate %s: the log reports it, retries are slow, no key is logged, and nobody leads',
+    async (_, made) => {
+      const credentials = await made();
+      await using mallory = await start(freshName(), credentials);
+      mallory.stand();
+      await expect.poll(() => mallory.told('session.unavailable'), within(10_000)).not.toEqual([]);
 
-    const error: unknown = await mallory.election.leader().catch((reason: unknown) => reason);
-    expect(error).toBeInstanceOf(UnavailableError);
+      const error: unknown = await mallory.election.leader().catch((reason: unknown) => reason);
+      expect(error).toBeInstanceOf(UnavailableError);
 
-    const dialled = mallory.links[0]!.connections;
-    const patience = new AbortController();
-    setTimeout(() => patience.abort(), 3_000);
-    await mallory.election.observe({ signal: patience.signal })[Symbol.asyncIterator]().next();
-    // One burst to begin with.
-    expect(mallory.links[0]!.connections - dialled).toBeLessThanOrEqual(3 + 10);
-    expect(mallory.terms).toEqual([]);
-    const said = everythingSaid(mallory, error);
-    expect(said).not.toContain('PRIVATE KEY');
-    expect(said).not.toContain('<Buffer 2d 2d 2d 2d 2d 42 45 47 49 4e'); // -----BEGIN, as inspect shows bytes
-    for (const secret of secretsOf(credentials)) expect(said).not.toContain(secret);
-  });
+      const dialled = mallory.links[0]!.connections;
+      const patience = new AbortController();
+      setTimeout(() => patience.abort(), 3_000);
+      await mallory.election.observe({ signal: patience.signal })[Symbol.asyncIterator]().next();
+      // It starts with one burst.
+      expect(mallory.links[0]!.connections - dialled).toBeLessThanOrEqual(3 + 10);
+      expect(mallory.terms).toEqual([]);
+      const said = everythingSaid(mallory, error);
+      expect(said).not.toContain('PRIVATE KEY');
+      expect(said).not.toContain('<Buffer 2d 2d 2d 2d 2d 42 45 47 49 4e'); // -----BEGIN, as inspect shows bytes
+      for (const secret of secretsOf(credentials)) expect(said).not.toContain(secret);
+    },
+  );
 });

@@ -6,15 +6,15 @@ import { faketime, libfaketime, setWallClock } from './lab/faketime.ts';
 import { Lab } from './lab/lab.ts';
 import { expectKept, forOneTtl, sharedCluster } from './lab/story.ts';
 
-// libfaketime, from Debian's archive, gives candidates a wall clock of their own; CLOCK_MONOTONIC stays real.
+// libfaketime, from Debian's archive, gives candidates their own wall clock. CLOCK_MONOTONIC stays real.
 const cluster = sharedCluster();
 const HOUR_S = 3_600;
 
-// Where it must be had, its absence is a failure.
+// In CI on Linux its absence is a failure.
 const isRequired = process.env['CI'] !== undefined && process.platform === 'linux';
 
 test.skipIf(!isRequired && (await libfaketime()) === undefined)(
-  'S2: the wall clock steps an hour forward, back, and two back: nothing happens',
+  'S2: the wall clock jumps an hour forward, an hour back, and two back: no effect',
   async () => {
     const folder = await mkdtemp(join(tmpdir(), 'etcd-election-clock-'));
     const clockFile = join(folder, 'clock');

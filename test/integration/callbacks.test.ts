@@ -7,8 +7,8 @@ import { abortOf, SOON_MS, test } from '../support/world.ts';
 
 const never = new Promise<never>(() => undefined);
 
-describe('work that throws what is no error', () => {
-  test('ends the term all the same', async ({ candidate, log }) => {
+describe('work that throws a value that is not an error', () => {
+  test('ends the term', async ({ candidate, log }) => {
     const cause = {
       get(): never {
         throw new Error('no cause');
@@ -29,7 +29,7 @@ describe('work that throws what is no error', () => {
 });
 
 describe('the end of a term', () => {
-  test('S5: stop the work, wait for it, and only then free the seat', async ({
+  test('S5: the work stops and is awaited, and only then the key is deleted', async ({
     candidate,
     history,
     world,
@@ -51,7 +51,7 @@ describe('the end of a term', () => {
 
     const resigning = alice.election.resign().then(() => history.note('resigned'));
     await within(SOON_MS, 'the signal', stopped.promise);
-    await bob.election.leader(); // a round trip, so that whatever was sent before has arrived
+    await bob.election.leader(); // a round trip: all earlier messages have arrived
     expect((await world.keys())[0]).toBe(key);
     expect(alice.election.status.state).toBe('leaving');
     expect(bob.election.status.state).toBe('waiting');
@@ -65,7 +65,7 @@ describe('the end of a term', () => {
     expect(history.leadersAtOnce()).toBe(1);
   });
 
-  test('S5: while the work is awaited the lease is renewed: nobody takes over meanwhile', async ({
+  test('S5: the lease is renewed while the work is awaited, so no other candidate leads', async ({
     candidate,
   }) => {
     const ttlSeconds = 2;
@@ -90,7 +90,7 @@ describe('the end of a term', () => {
     expect(bob.election.status.term!.fencingToken).toBeGreaterThan(fencingToken);
   });
 
-  test('F16: work that ignores its signal holds the seat no longer than agreed, and is told on', async ({
+  test('F16: work that ignores its signal holds the key for at most the drain, and is logged', async ({
     candidate,
     log,
     history,
@@ -113,7 +113,7 @@ describe('the end of a term', () => {
     await within(drainTimeoutMs + SOON_MS, 'stepDown()', alice.election.stepDown());
     await bob.elected();
     expect(log.of('drain.overdue')).toHaveLength(1);
-    expect(alice.election.status.position).toBeUndefined(); // not again before the old work is over
+    expect(alice.election.status.position).toBeUndefined(); // it enters again only after the old work has ended
     expect(works).toBe(1);
 
     work.resolve();
@@ -121,10 +121,10 @@ describe('the end of a term', () => {
     await bob.election.resign();
     await alice.elected();
     expect(works).toBe(2);
-    history.assertTurns('alice');
+    history.assertTurns('alice', { overdue: true });
   });
 
-  test('the work`s own rejection with the term`s reason is no failure', async ({ candidate, log }) => {
+  test('work that rejects with the reason of the term is not a failure', async ({ candidate, log }) => {
     const alice = candidate('alice', {
       onLeader: async (term) => {
         await abortOf(term.signal);
@@ -180,7 +180,7 @@ describe('the work may', () => {
   });
 
   test('resign another election, and wait for it', async ({ candidate, world }) => {
-    // Whoever resigns from within must not wait for himself; but this is somebody else.
+    // resign() from the work of its own term must not wait for that work; here the work belongs to another election.
     let keysThen: string[] | undefined;
     const order: string[] = [];
     const finish = new Deferred<void>();
@@ -197,7 +197,7 @@ describe('the work may', () => {
       onLeader: async () => {
         await inner.campaign();
         const resigning = inner.election.resign().then(() => order.push('resigned'));
-        await world.keys('inner'); // a round trip, in which a resign() that does not wait would be over
+        await world.keys('inner'); // a round trip, in which a resign() that does not wait would have ended
         finish.resolve();
         await resigning;
         keysThen = await world.keys('inner');
@@ -210,11 +210,11 @@ describe('the work may', () => {
   });
 });
 
-test('what the work has begun, and what outlives it, waits for the release as anybody else does', async ({
+test('resign() from a timer that the work started resolves after the release', async ({
   candidate,
   world,
 }) => {
-  // Work that only sets things up, such as a server whose handler resigns one day.
+  // Work that only sets things up, such as a server whose handler resigns later.
   const keysThen = new Deferred<string[]>();
   const alice = candidate('alice', {
     onLeader: () => {
@@ -230,7 +230,7 @@ test('what the work has begun, and what outlives it, waits for the release as an
 describe('F6: work that never settles', () => {
   const drainTimeoutMs = 200;
 
-  test('does not hold up resign() or close() for longer than the drain', async ({ candidate, world }) => {
+  test('does not delay resign() or close() beyond the drain', async ({ candidate, world }) => {
     const alice = candidate('alice', { drainTimeoutMs, onLeader: () => never });
     await alice.campaign();
     await within(drainTimeoutMs + SOON_MS, 'resign()', alice.election.resign());
@@ -238,7 +238,7 @@ describe('F6: work that never settles', () => {
     await within(SOON_MS, 'close()', alice.election.close());
   });
 
-  test('nor close() of a campaign that waits behind it', async ({ candidate }) => {
+  test('does not delay close() of a campaign that waits behind it', async ({ candidate }) => {
     const alice = candidate('alice', { drainTimeoutMs, onLeader: () => never });
     await alice.campaign();
     await alice.election.resign();
@@ -249,9 +249,7 @@ describe('F6: work that never settles', () => {
     });
   });
 
-  test('nor a loss: another candidate leads, and the stuck one does not stand in its way', async ({
-    candidate,
-  }) => {
+  test('does not delay a loss: another candidate leads', async ({ candidate }) => {
     const alice = candidate('alice', { drainTimeoutMs, onLeader: () => never });
     const bob = candidate('bob');
     await alice.campaign();
@@ -263,10 +261,7 @@ describe('F6: work that never settles', () => {
 });
 
 describe('F19: the two callbacks', () => {
-  test('never overlap, and always alternate: a slow follower delays the work', async ({
-    candidate,
-    history,
-  }) => {
+  test('always alternate: a slow onFollower delays the work', async ({ candidate, history }) => {
     const followed = new Deferred<void>();
     const alice = candidate('alice');
     await alice.campaign();
@@ -278,7 +273,7 @@ describe('F19: the two callbacks', () => {
     await eventually(() => history.callbacks('bob').length === 1, { withinMs: SOON_MS });
     await alice.election.resign();
     await bob.elected();
-    await bob.election.leader(); // a round trip, in which the work would have begun
+    await bob.election.leader(); // a round trip, in which the work would have started
     expect(history.callbacks('bob')).toEqual(['onFollower']);
     followed.resolve();
     await eventually(() => history.callbacks('bob').includes('onLeader'), { withinMs: SOON_MS });
@@ -298,7 +293,7 @@ describe('F19: the two callbacks', () => {
     ]);
   });
 
-  test('onFollower comes once however often leaders change, until we lead ourselves', async ({
+  test('onFollower is called once, however often the leader changes, until we lead', async ({
     candidate,
     history,
   }) => {
@@ -316,7 +311,7 @@ describe('F19: the two callbacks', () => {
     history.assertTurns('carol');
   });
 
-  test('keep to it over resign() and campaign(), awaited or not, with slow work', async ({
+  test('keep this order across resign() and campaign(), awaited or not, with slow work', async ({
     candidate,
     history,
   }) => {
@@ -336,11 +331,13 @@ describe('F19: the two callbacks', () => {
       else void alice.election.resign();
     }
     await alice.election.close();
-    await eventually(() => history.callbacks('alice').at(-1) === 'onFollower over', { withinMs: SOON_MS });
-    history.assertTurns('alice');
+    await eventually(() => history.callbacks('alice').filter((what) => what.endsWith('over')).length === 8, {
+      withinMs: SOON_MS,
+    });
+    history.assertTurns('alice', { overdue: true });
   });
 
-  test('keep to it while leadership goes back and forth', async ({ candidate, history }) => {
+  test('keep this order while the leadership moves back and forth', async ({ candidate, history }) => {
     const pair = ['alice', 'bob'].map((who) =>
       candidate(who, {
         guard: { burst: 20 },
@@ -366,10 +363,7 @@ describe('F19: the two callbacks', () => {
     expect(history.leadersAtOnce()).toBe(1);
   });
 
-  test('a follower who never finishes does not become a leader who does not work', async ({
-    candidate,
-    history,
-  }) => {
+  test('while an onFollower never settles, we do not lead without work', async ({ candidate, history }) => {
     const alice = candidate('alice');
     await alice.campaign();
     const bob = candidate('bob', { drainTimeoutMs: 200, onFollower: () => never });
@@ -383,7 +377,7 @@ describe('F19: the two callbacks', () => {
     expect(history.callbacks('bob')).toEqual(['onFollower']);
   });
 
-  test('onFollower alone, without onLeader, hears of each term`s end', async ({ election, client }) => {
+  test('onFollower without onLeader is called at the end of each term', async ({ election, client }) => {
     let heard = 0;
     const one = election(client(), 'e', { onFollower: () => void heard++ });
     await one.campaign();

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { compile, Program } from '../support/programs.ts';
 
-// `completion SHELL`: the script, run by the shell itself where it is installed.
+// `completion SHELL` prints a script. Each installed shell runs it here.
 
 let bin: string;
 let folder: string;
@@ -34,7 +34,7 @@ const isThere = (shell: string): boolean => spawnSync(shell, ['-c', 'exit 0']).s
 const named = (shell: string): string => (isThere(shell) ? shell : `${shell} (skipped: not installed)`);
 
 describe(named('bash'), () => {
-  test.skipIf(!isThere('bash'))('completes commands and flags; not what comes after --', async () => {
+  test.skipIf(!isThere('bash'))('completes commands and flags, but nothing after --', async () => {
     const file = await scriptFor('bash');
     const complete = (...words: string[]): string[] =>
       run(
@@ -55,9 +55,9 @@ describe(named('bash'), () => {
 describe(named('zsh'), () => {
   test.skipIf(!isThere('zsh'))('completes commands and flags', async () => {
     const file = await scriptFor('zsh');
-    // The completion system's own functions print what they are given.
+    // These stubs of the completion system print their arguments.
     const stubs =
-      'compdef() { :; }; compadd() { shift; print -l -- "$@"; }; _describe() { print -l -- ${(P)2}; }; _normal() { print normal; };';
+      'compdef() { :; }; compadd() { shift; print -l -- "$@"; }; _describe() { print -l -- ${(P)2}; }; _normal() { print normal $CURRENT $words; };';
     const complete = (...words: string[]): string[] =>
       run(
         'zsh',
@@ -70,7 +70,9 @@ describe(named('zsh'), () => {
     expect(complete('etcd-election', 'run', '--i')).toEqual(
       expect.arrayContaining(['--if-free', '--endpoints']),
     );
-    expect(complete('etcd-election', 'run', 'x', '--', 'cmd')).toEqual(['normal']);
+    // zsh chooses the completion by the first word. With ours still there, it would call itself for ever.
+    expect(complete('etcd-election', 'run', 'x', '--', 'cmd')).toEqual(['normal 1 cmd']);
+    expect(complete('etcd-election', 'run', 'x', '--', 'cmd', '--', 'y')).toEqual(['normal 3 cmd -- y']);
   });
 });
 
@@ -87,7 +89,7 @@ describe(named('fish'), () => {
   });
 });
 
-test('another shell is a wrong command line', async () => {
+test('an unknown shell is a wrong command line', async () => {
   const program = new Program(bin, ['completion', 'tcsh']);
   expect(await program.exit()).toBe(2);
   expect(program.stderr).toContain('bash, zsh or fish');

@@ -6,10 +6,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { captureProcess } from 'etcd-election/diagnostics';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
+import { freePort } from '../../src/dev/ports.ts';
 import { eventually } from '../support/eventually.ts';
 import { compile, isAlive, Program } from '../support/programs.ts';
 
-// `profile --pid` leaves the other process as it was, whatever happens.
+// `profile --pid` never changes the other process.
 
 let bin: string;
 let folder: string;
@@ -21,14 +22,6 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 const START_MS = 20_000;
 
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-}
-
 const listens = (port: number): Promise<boolean> =>
   new Promise((resolve) => {
     const socket = connect(port, '127.0.0.1');
@@ -39,7 +32,7 @@ const listens = (port: number): Promise<boolean> =>
     socket.once('error', () => resolve(false));
   });
 
-/** A service with an inspector port of its own. */
+/** A service with its own inspector port. */
 async function service(port: number, script: string): Promise<ChildProcess> {
   const { NODE_OPTIONS: _options, NODE_V8_COVERAGE: _coverage, ...env } = process.env;
   const child = spawn(process.execPath, [`--inspect-port=${port}`, '-e', script], {
@@ -82,8 +75,8 @@ describe.skipIf(process.platform !== 'linux')('the inspector is closed', () => {
     expect(isAlive(child.pid!)).toBe(true);
   });
 
-  // Node 20 crashed when its inspector closed while another session ended: in one or two of a hundred profiles.
-  test.for([0.1, 60])('over the only connection there is, for a profile of %s s', async (seconds) => {
+  // Node 20 crashed in one or two of a hundred profiles: its inspector closed while another session ended.
+  test.for([0.1, 60])('on its only connection, for a profile of %s s', async (seconds) => {
     const inspectorPort = await freePort();
     const child = await service(inspectorPort, IDLE);
     const interrupted = new AbortController();
@@ -111,19 +104,21 @@ describe.skipIf(process.platform !== 'linux')('the inspector is closed', () => {
     expect(isAlive(child.pid!)).toBe(true);
   });
 
-  test('when it opens late, because the process was in native code', async () => {
+  test('when it opens late because the process was in native code', async () => {
     const port = await freePort();
     const script = `console.log("here"); setTimeout(() => {
       require('node:child_process').spawnSync('sleep', ['9']); console.log("awake"); setInterval(() => {}, 100) }, 50)`;
     const child = await service(port, script);
+    let said = '';
+    child.stdout!.on('data', (text: Buffer) => (said += text.toString()));
     const program = profile(child, port, 1);
     expect(await program.exit(), program.said).toBe(1);
     expect(program.stderr).toContain('is it in native code?');
 
-    await once(child.stdout!, 'data'); // awake
+    await eventually(() => said.includes('awake'), { withinMs: START_MS });
     await eventually(
       async () => {
-        // Open first, or over already.
+        // Either the inspector opens first, or the profile has ended already.
         if (await listens(port)) throw new Error('still open');
         return true;
       },
@@ -140,7 +135,7 @@ test.skipIf(process.platform !== 'linux')(
   'a program that catches SIGUSR1 and is not Node gets no signal',
   async () => {
     const port = await freePort();
-    // Node under another name: what counts is the executable.
+    // Node under another file name: only the executable counts.
     const copy = join(folder, 'other-program');
     copyFileSync(process.execPath, copy);
     const child = spawn(copy, ['-e', 'process.on("SIGUSR1", () => console.log("signalled")); ' + IDLE], {

@@ -4,7 +4,7 @@ import { eventually } from '../support/eventually.ts';
 import { compile, isAlive, Program } from '../support/programs.ts';
 import { SOON_MS, test, TTL_SECONDS } from '../support/world.ts';
 
-// Whoever stops the runner: its command never runs beside that of the next leader.
+// However the runner is stopped, its command never runs beside that of the next leader.
 
 const START_MS = 20_000;
 const TTL_MS = TTL_SECONDS * 1_000;
@@ -35,7 +35,7 @@ async function running(endpoints: readonly string[], prefix: string, script: str
   return { program, pid, guardian: await guardianOf(program) };
 }
 
-/** The child that has taken the guardian's title; a new one starts as a Node like any other. */
+/** The child with the guardian's process title. A new one first has Node's usual title. */
 const guardianOf = (program: Program, not?: number): Promise<number> =>
   eventually(
     () => {
@@ -59,7 +59,7 @@ const commandLine = (pid: number): string => {
   }
 };
 
-/** `T`: stopped. */
+/** The state `T` means stopped. */
 const stateOf = (pid: number): string | undefined =>
   /^\d+ \(.*\) (.)/s.exec(readFileSync(`/proc/${pid}/stat`, 'utf8'))?.[1];
 
@@ -70,7 +70,7 @@ describe('S5: the runner is stopped with SIGSTOP', () => {
     ['a command that obeys', FOR_EVER],
     ['a command that ignores SIGTERM', STUBBORN],
   ] as const)(
-    '%s is dead before the next one leads; thawed, no second one starts',
+    '%s is dead before the next one leads; after SIGCONT no second one starts',
     async ([, script], { etcd, prefix, candidate }) => {
       const run = await running(etcd.endpoints, prefix, script);
       const alive: boolean[] = [];
@@ -88,17 +88,17 @@ describe('S5: the runner is stopped with SIGSTOP', () => {
       await run.program.says(/place 2 in the queue/, START_MS, 'stderr');
       expect(pids(run)).toBe(1);
       run.program.child.kill('SIGTERM');
-      expect(await run.program.exit()).toBe(143); // nothing ran any more
+      expect(await run.program.exit()).toBe(143); // no command ran any more
     },
   );
 
-  test('for less than the lease lasts: the command goes on', async ({ etcd, prefix, world }) => {
+  test('a stop shorter than the lease: the command continues', async ({ etcd, prefix, world }) => {
     const run = await running(etcd.endpoints, prefix, FOR_EVER);
     run.program.child.kill('SIGSTOP');
     await eventually(() => stateOf(run.program.pid) === 'T', { withinMs: SOON_MS });
     run.program.child.kill('SIGCONT');
     const [key] = await world.keys();
-    // Until the lease it had has long run out, were it not renewed.
+    // Waits until a lease without renewals would long have expired.
     const untilMs = performance.now() + 1.5 * TTL_MS;
     await eventually(() => performance.now() > untilMs, { withinMs: 2 * TTL_MS });
     expect(isAlive(run.pid)).toBe(true);
@@ -107,7 +107,7 @@ describe('S5: the runner is stopped with SIGSTOP', () => {
     expect(await run.program.exit()).toBe(143);
   });
 
-  test('after the guardian was killed: a new one watches', async ({ etcd, prefix, candidate }) => {
+  test('the guardian is killed first: a new one takes its place', async ({ etcd, prefix, candidate }) => {
     const run = await running(etcd.endpoints, prefix, FOR_EVER);
     process.kill(run.guardian, 'SIGKILL');
     await guardianOf(run.program, run.guardian);
@@ -126,7 +126,7 @@ describe('S5: the runner is stopped with SIGSTOP', () => {
 });
 
 describe('S5: Ctrl-Z', () => {
-  test('stops the command with the runner; fg wakes both', async ({ etcd, prefix, world }) => {
+  test('stops the command with the runner; fg resumes both', async ({ etcd, prefix, world }) => {
     const run = await running(etcd.endpoints, prefix, FOR_EVER);
     const [key] = await world.keys();
 
@@ -146,7 +146,7 @@ describe('S5: Ctrl-Z', () => {
     expect(await run.program.exit()).toBe(143);
   });
 
-  test('for longer than the lease: the command is dead before the next one leads, and fg starts no second one', async ({
+  test('for longer than the lease: the command dies before the next leader, and fg starts no second one', async ({
     etcd,
     prefix,
     candidate,
@@ -170,7 +170,7 @@ describe('S5: Ctrl-Z', () => {
     expect(await run.program.exit()).toBe(143);
   });
 
-  test('and then SIGTERM: the command ends in good order once the runner is continued', async ({
+  test('and then SIGTERM: the command ends in good order after the runner continues', async ({
     etcd,
     prefix,
   }) => {

@@ -5,7 +5,7 @@ import { beforeAll, describe, expect } from 'vitest';
 import { compile, Program, ROOT } from '../support/programs.ts';
 import { test } from '../support/world.ts';
 
-// `etcd-election run` as process 1 of a container: no init of the image's own is needed.
+// `etcd-election run` as process 1 of a container: the image needs no init of its own.
 
 const START_MS = 20_000;
 
@@ -17,7 +17,7 @@ beforeAll(async () => {
 const UNSHARE = ['--pid', '--fork', '--kill-child', '--mount-proc'];
 const mayUnshare = spawnSync('unshare', [...UNSHARE, 'true']).status === 0;
 
-/** Each major version of Node there is: the one that runs the tests, and those of `npm run node:fetch`. */
+/** Each available major version of Node: the one that runs the tests, and those of `npm run node:fetch`. */
 const nodes = new Map<string, string | undefined>(
   ['20', '22', '24'].map((major) => {
     const fetched = join(ROOT, `node_modules/.cache/node-${major}/package/bin/node`);
@@ -26,9 +26,9 @@ const nodes = new Map<string, string | undefined>(
   }),
 );
 
-/** Ends at once; nobody of its family waits for it. */
+/** Ends at once, and its parent does not wait for it. */
 const ORPHAN = "sh -c 'sleep 0.1 & :'";
-/** Says how many zombies there are, until there are none, or for a few seconds. */
+/** Prints the number of zombies until there are none, for at most a few seconds. */
 const COUNT_ZOMBIES =
   'for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do sleep 0.2; ' +
   "n=$(grep -l '^State:.Z' /proc/[0-9]*/status 2>/dev/null | wc -l); [ $n = 0 ] && break; done; echo zombies $n;";
@@ -68,7 +68,7 @@ describe.each([...nodes])('as process 1 under Node %s', (major, node) => {
       expect(await program.exit()).toBe(9);
       expect(program.stdout).toContain('tidy\n');
       expect(program.stderr).not.toContain('not reaped');
-      expect(await world.keys()).toEqual([]); // the seat was given up, not left to the TTL
+      expect(await world.keys()).toEqual([]); // the key was deleted, and did not wait for the TTL
     },
   );
 });

@@ -7,7 +7,7 @@ import { eventually } from '../support/eventually.ts';
 import { compile, isAlive, Program, ROOT } from '../support/programs.ts';
 import { SOON_MS, test, TTL_SECONDS } from '../support/world.ts';
 
-// `etcd-election run`: the command is dead before the seat is free.
+// `etcd-election run`: the command is dead before the key is deleted.
 
 const START_MS = 15_000;
 
@@ -25,7 +25,7 @@ interface Run {
   readonly flags?: readonly string[];
 }
 
-/** A shell script as the command; it says `pid N` once its traps are set. */
+/** A shell script as the command. It prints `pid N` after it has set its traps. */
 function run({ endpoints, prefix, flags = [] }: Run, script: string): Program {
   const command = ['sh', '-c', `${script}`];
   const program = new Program(
@@ -48,7 +48,7 @@ function run({ endpoints, prefix, flags = [] }: Run, script: string): Program {
   return program;
 }
 
-/** Process ID of the command, once it is ready. It never outlives the test. */
+/** Process ID of the command, once it is ready. The command never outlives the test. */
 async function pidOf(program: Program): Promise<number> {
   const pid = Number((await program.says(/pid (\d+)/, START_MS))[1]);
   onTestFinished(() => {
@@ -58,12 +58,12 @@ async function pidOf(program: Program): Promise<number> {
 }
 
 const FOR_EVER = 'echo "pid $$"; while :; do sleep 0.1; done';
-/** Ends in good order when it is asked to, after a while. */
+/** Ends in good order after SIGTERM, with a short delay. */
 const TIDY = `trap 'sleep 0.3; echo tidy; exit 0' TERM; ${FOR_EVER}`;
 const STUBBORN = `trap 'echo "will not"' TERM INT; ${FOR_EVER}`;
 
 describe('the command', () => {
-  test('runs while we lead, knows its term, and its end is ours', async ({ etcd, prefix, world }) => {
+  test('runs while we lead, knows its term, and ends with our exit code', async ({ etcd, prefix, world }) => {
     const program = run({ ...etcd, prefix }, 'env | grep ^ETCD_ELECTION_; exit 7');
 
     expect(await program.exit()).toBe(7);
@@ -79,10 +79,10 @@ describe('the command', () => {
     expect(BigInt(variables['ETCD_ELECTION_TOKEN']!)).toBeGreaterThan(0n);
     const validUntilMs = Number(variables['ETCD_ELECTION_VALID_UNTIL']);
     expect(Math.abs(validUntilMs - Date.now())).toBeLessThan(TTL_SECONDS * 1000 + START_MS);
-    expect(await world.keys()).toEqual([]); // the seat was free at once
+    expect(await world.keys()).toEqual([]); // the key was deleted at once
   });
 
-  test('killed by a signal: 128 + N; not there: 127; not executable: 126, and why, with -q too', async ({
+  test('by a signal: 128 + N; not found: 127; not executable: 126, with the reason, also with -q', async ({
     etcd,
     prefix,
   }) => {
@@ -107,7 +107,7 @@ describe('the command', () => {
     expect(notExecutable.stderr).toContain('package.json could not be started: permission denied');
   });
 
-  test('what it leaves behind in its group dies before the seat is free', async ({
+  test('processes that it leaves in its group die before the key is deleted', async ({
     etcd,
     prefix,
     candidate,
@@ -127,7 +127,7 @@ describe('the command', () => {
 });
 
 describe('S5: the command is dead before the next one leads', () => {
-  test('asked to stop: the signal is passed on, the command ends in good order, then the seat is free', async ({
+  test('SIGTERM: the runner passes it on, the command ends in good order, then the key is deleted', async ({
     etcd,
     prefix,
     candidate,
@@ -146,7 +146,7 @@ describe('S5: the command is dead before the next one leads', () => {
     expect(program.stdout).toContain('tidy');
   });
 
-  test('asked to stop, and the command does not: SIGKILL after --stop-timeout', async ({
+  test('SIGTERM that the command ignores: SIGKILL after --stop-timeout', async ({
     etcd,
     prefix,
     candidate,
@@ -165,7 +165,7 @@ describe('S5: the command is dead before the next one leads', () => {
     expect(program.stdout).toContain('will not');
   });
 
-  test('cut off from etcd, and the command does not stop: SIGKILL before the lease can expire; then it stands again', async ({
+  test('without etcd a command that ignores SIGTERM gets SIGKILL before the lease expires; then the runner campaigns again', async ({
     etcd,
     prefix,
     candidate,
@@ -181,18 +181,18 @@ describe('S5: the command is dead before the next one leads', () => {
 
     await program.says(/will not/, TTL_SECONDS * 1000);
     await eventually(() => !isAlive(pid), { withinMs: TTL_SECONDS * 1000 });
-    expect(bob.election.status.state).toBe('waiting'); // etcd still has the seat taken
+    expect(bob.election.status.state).toBe('waiting'); // etcd still has the old leader's key
     await bob.elected(2 * TTL_SECONDS * 1000);
     proxy.resume();
     await program.says(/place 2 in the queue/, 2 * TTL_SECONDS * 1000, 'stderr');
     program.child.kill('SIGTERM');
-    expect(await program.exit()).toBe(143); // nothing ran: nothing but the signal to tell of
+    expect(await program.exit()).toBe(143); // no command ran, so only the signal counts
   });
 
-  test('killed itself: the command does not outlive it', async ({ etcd, prefix }) => {
+  test('SIGKILL of the runner: the command dies too', async ({ etcd, prefix }) => {
     const program = run({ ...etcd, prefix }, STUBBORN);
     const pid = await pidOf(program);
-    await program.says(/started sh/, START_MS, 'stderr'); // from here on it is guarded
+    await program.says(/started sh/, START_MS, 'stderr'); // from here on the guardian watches it
 
     program.child.kill('SIGKILL');
 
@@ -201,7 +201,7 @@ describe('S5: the command is dead before the next one leads', () => {
 });
 
 describe('evicted by an operator', () => {
-  test('stops the command and stands again, at the back of the queue', async ({
+  test('stops the command and campaigns again at the back of the queue', async ({
     etcd,
     prefix,
     world,
@@ -220,7 +220,7 @@ describe('evicted by an operator', () => {
     await bob.elected();
     await program.says(/place 2 in the queue/, SOON_MS, 'stderr');
     await bob.election.close();
-    await program.says(/pid \d+[^]*pid \d+/, SOON_MS); // it leads, and runs, again
+    await program.says(/pid \d+[^]*pid \d+/, SOON_MS); // it leads and runs again
     program.child.kill('SIGTERM');
     expect(await program.exit()).toBe(0);
   });
@@ -236,7 +236,7 @@ describe('evicted by an operator', () => {
     const events = program.stderr
       .trim()
       .split('\n')
-      .filter((line) => line.startsWith('{')) // the shell has a word to say too
+      .filter((line) => line.startsWith('{')) // the shell prints a line too
       .map((line) => (JSON.parse(line) as { event: string }).event);
     expect(events).toEqual(
       expect.arrayContaining(['term.started', 'command.started', 'command.ended', 'term.ended']),
@@ -261,7 +261,7 @@ describe('signals', () => {
     expect(readFileSync(file, 'utf8')).toBe('usr1\nint\n');
   });
 
-  test('while we wait, one that stops us ends us, and our place is given up', async ({
+  test('a stop signal while we wait ends the runner and gives up its place', async ({
     etcd,
     prefix,
     candidate,
@@ -280,7 +280,7 @@ describe('signals', () => {
 });
 
 describe('started by npx', () => {
-  test('npm dies of SIGTERM and tells nobody: the command ends in good order, and the seat is free', async ({
+  test('npm dies of SIGTERM without passing it on: the command ends in good order, and the key is deleted', async ({
     etcd,
     prefix,
     world,
@@ -304,7 +304,7 @@ describe('a second Ctrl-C', () => {
     const program = run({ ...etcd, prefix, flags: ['--stop-timeout', '5m'] }, STUBBORN);
     await pidOf(program);
     program.child.kill('SIGINT');
-    program.child.kill('SIGINT'); // the same key press, passed on by npx as well
+    program.child.kill('SIGINT'); // npx passes on the same key press
     await program.says(/will not/, SOON_MS);
     const untilMs = performance.now() + 500;
     await eventually(() => performance.now() > untilMs, { withinMs: SOON_MS });
@@ -316,13 +316,13 @@ describe('a second Ctrl-C', () => {
   });
 });
 
-describe('for cron: only if it is free', () => {
+describe('for cron: only if the election is free', () => {
   const cron = (endpoints: readonly string[], prefix: string, flags: string[], script: string): Program =>
     new Program(bin, ['run', 'e', '--prefix', prefix, ...flags, '--', 'sh', '-c', script], {
       env: { ETCDCTL_ENDPOINTS: endpoints.join() },
     });
 
-  test('--if-free: code 4 at once if it is taken, and no place is left; runs if it is free', async ({
+  test('--if-free exits with 4 at once if another one leads, leaves no key, and runs otherwise', async ({
     etcd,
     prefix,
     candidate,
@@ -335,7 +335,7 @@ describe('for cron: only if it is free', () => {
       cron(etcd.endpoints, prefix, ['--if-free', '--conflict-exit-code', '0', '-q'], 'echo ran'),
     ];
     expect(await taken.exit()).toBe(4);
-    expect(taken.stderr).toContain('"e" is taken: not run');
+    expect(taken.stderr).toContain('"e" has a leader; command not run');
     expect(await other.exit()).toBe(0);
     expect(taken.stdout + other.stdout + other.stderr).toBe('');
     expect(await world.keys()).toHaveLength(1);
@@ -347,23 +347,21 @@ describe('for cron: only if it is free', () => {
     expect(free.stdout).toBe('ran\n');
   });
 
-  test('three hosts at once, and one that is late: with --hold the command runs once', async ({
-    etcd,
-    prefix,
-  }) => {
+  test('three hosts at once and a late one: with --hold the command runs once', async ({ etcd, prefix }) => {
     const once = (): Program =>
       cron(etcd.endpoints, prefix, ['--if-free', '--hold', '1m', '--value', 'cli'], 'echo "ran "');
     const three = [once(), once(), once()];
     await eventually(() => three.filter(({ isOver }) => isOver).length === 2, { withinMs: START_MS });
+    const winner = three.find(({ isOver }) => !isOver)!;
+    await winner.says(/ran/, START_MS);
     const late = once();
     expect(await late.exit()).toBe(4);
     expect([...three, late].map(({ stdout }) => stdout).join('')).toBe('ran \n');
-    const winner = three.find(({ isOver }) => !isOver)!;
     winner.child.kill('SIGTERM'); // ends the hold
     expect(await winner.exit()).toBe(0);
   });
 
-  test('--wait: code 4 when the time is up; its turn comes in time otherwise', async ({
+  test('--wait exits with 4 when the time is up, and runs if its turn comes in time', async ({
     etcd,
     prefix,
     candidate,
@@ -380,13 +378,17 @@ describe('for cron: only if it is free', () => {
     expect(patient.stdout).toBe('ran\n');
   });
 
-  test('no etcd: code 1 within the time of one request', async ({ prefix }) => {
+  test('without etcd the exit code is 1 within one request time', async ({ prefix }) => {
     const program = cron(['127.0.0.1:1'], prefix, ['--if-free', '--command-timeout', '1s'], 'echo ran');
     expect(await program.exit()).toBe(1);
     expect(program.stderr).toContain('cannot reach etcd at http://127.0.0.1:1');
   });
 
-  test('the leadership is lost: code 3, it does not stand again', async ({ etcd, prefix, world }) => {
+  test('a lost leadership exits with 3, and the runner does not campaign again', async ({
+    etcd,
+    prefix,
+    world,
+  }) => {
     const program = cron(etcd.endpoints, prefix, ['--if-free'], FOR_EVER);
     await pidOf(program);
     const [key] = await world.keys();
@@ -396,7 +398,7 @@ describe('for cron: only if it is free', () => {
 });
 
 describe('refused by etcd', () => {
-  test('an argument that etcd or we refuse: code 1 or 2, and why', async ({ prefix }) => {
+  test('an argument that etcd or we refuse exits with 1 or 2, with the reason', async ({ prefix }) => {
     const program = new Program(bin, ['run', 'a/b', '--prefix', prefix, '--', 'true']);
     expect(await program.exit()).toBe(2);
     expect(program.stderr).toContain('"/"');

@@ -5,7 +5,7 @@ import { beforeAll, describe, expect, onTestFinished } from 'vitest';
 import { compile, Program } from '../support/programs.ts';
 import { SOON_MS, test } from '../support/world.ts';
 
-// What a person meets at a terminal: `script` gives the command one.
+// What a person sees at a terminal: `script` provides one.
 
 const START_MS = 20_000;
 const hasScript = spawnSync('script', ['--version']).status === 0;
@@ -15,7 +15,7 @@ beforeAll(async () => {
   [bin] = (await compile(['src/cli/bin.ts'])) as [string];
 });
 
-/** Runs the command on a terminal of its own; what is written to its input is typed. */
+/** Runs the command on its own terminal. Text that is written to its input counts as typed. */
 function atTerminal(args: readonly string[], env: NodeJS.ProcessEnv): Program {
   const line = [process.execPath, bin, ...args].map((word) => `'${word}'`).join(' ');
   return new Program('-qec', [line, '/dev/null'], {
@@ -35,7 +35,7 @@ describe.skipIf(!hasScript)(hasScript ? 'evict' : 'evict (skipped: no script(1))
     [CTRL_C, 4],
     [CTRL_D, 4],
     ['y\r', 0],
-  ] as const)('%j typed: exit code %i', async ([typed, code], { etcd, prefix, candidate }) => {
+  ] as const)('the answer %j: exit code %i', async ([typed, code], { etcd, prefix, candidate }) => {
     const term = await candidate('alice').campaign();
     const program = atTerminal(['evict', 'e', '--prefix', prefix], {
       ETCDCTL_ENDPOINTS: etcd.endpoints.join(),
@@ -50,7 +50,7 @@ describe.skipIf(!hasScript)(hasScript ? 'evict' : 'evict (skipped: no script(1))
 });
 
 describe.skipIf(!hasScript)(hasScript ? 'a password' : 'a password (skipped: no script(1))', () => {
-  test('is asked for, and not shown', async () => {
+  test('the prompt asks for it, and does not show it', async () => {
     await using etcd = await startEtcd();
     const admin = new Etcd3({ hosts: etcd.endpoints });
     onTestFinished(() => admin.close());

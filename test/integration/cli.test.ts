@@ -6,9 +6,9 @@ import { certificates, type Certificates } from '../support/certificates.ts';
 import { compile, Program, type ProgramOptions, ROOT } from '../support/programs.ts';
 import { SOON_MS, test, TTL_SECONDS } from '../support/world.ts';
 
-// The command as a process, as people type it.
+// The command as a process, as people run it.
 
-/** A process of Node has to start first, on a busy machine. */
+/** Includes the start of a Node process on a busy machine. */
 const START_MS = 15_000;
 
 let bin: string;
@@ -22,7 +22,7 @@ const etcdElection = (
   options: ProgramOptions = {},
 ): Program => new Program(bin, args, { ...options, env });
 
-/** Its connection and prefix, as a person has it in the environment. */
+/** Its connection and prefix come from the environment. */
 const cli =
   (endpoints: readonly string[], prefix: string) =>
   (args: readonly string[], options: ProgramOptions = {}): Program => {
@@ -38,7 +38,7 @@ const json = (program: Program): Record<string, unknown> =>
   JSON.parse(program.stdout) as Record<string, unknown>;
 
 describe('in general', () => {
-  test('help, version, and what is wrong with the command line', async () => {
+  test('help, version, and wrong command lines', async () => {
     const [help, version, unknown, flag, none] = [
       etcdElection(['--help']),
       etcdElection(['status', '--help']),
@@ -52,7 +52,7 @@ describe('in general', () => {
     expect(await version.exit()).toBe(0);
     expect(version.stdout).toContain('--endpoints');
     expect(await unknown.exit()).toBe(2);
-    expect(unknown.stderr).toContain('no command "reign"');
+    expect(unknown.stderr).toContain('unknown command "reign"');
     expect(await flag.exit()).toBe(2);
     expect(flag.stderr).toContain("Unknown option '--typo'");
     expect(await none.exit()).toBe(2);
@@ -67,11 +67,11 @@ describe('in general', () => {
     expect(short.stdout).toMatch(/^\d+\.\d+\.\d+\n$/);
     expect(await hint.exit()).toBe(2);
     expect(hint.stderr).toBe(
-      'etcd-election run: put -- before the command: etcd-election run x -- echo hi; etcd-election help run says more\n',
+      'etcd-election run: put -- before the command: etcd-election run x -- echo hi; see etcd-election help run\n',
     );
   });
 
-  test('etcd that is not there: code 1, one line, and what to do', async () => {
+  test('an unreachable etcd exits with 1 and prints one line with advice', async () => {
     const program = etcdElection(['status'], { ETCDCTL_ENDPOINTS: '127.0.0.1:1' });
     expect(await program.exit()).toBe(1);
     expect(program.stderr).toMatch(
@@ -81,7 +81,7 @@ describe('in general', () => {
 });
 
 describe('status', () => {
-  test('who leads, who waits, how long their leases last; code 3 if nobody leads', async ({
+  test('shows the leader, the waiting candidates and their lease times; exits with 3 without a leader', async ({
     etcd,
     prefix,
     candidate,
@@ -104,7 +104,7 @@ describe('status', () => {
     expect(await text.exit()).toBe(0);
     expect(text.stdout).toMatch(
       new RegExp(
-        `^prefix ${prefix}, cluster \\d+, at ${etcd.endpoints.join(', ')}\ne\n\\* leads  alice  token ${term.fencingToken}  \\d of ${TTL_SECONDS} s left\n  2      bob    token \\d+  `,
+        `^prefix ${prefix}, cluster \\d+, at ${etcd.endpoints.join(', ')}\ne\n\\* leads  alice  token ${term.fencingToken} +\\d of ${TTL_SECONDS} s left\n  2      bob    token \\d+  `,
       ),
     );
     expect(await document.exit()).toBe(0);
@@ -147,7 +147,7 @@ test('a queue that is larger than one reply of etcd', async ({ etcd, prefix, wor
 });
 
 describe('watch', () => {
-  test('a line for every change, "nobody leads" too, until it is interrupted', async ({
+  test('prints a line for every change, also "nobody leads", until it is interrupted', async ({
     etcd,
     prefix,
     candidate,
@@ -165,7 +165,11 @@ describe('watch', () => {
     expect(await program.exit()).toBe(0);
   });
 
-  test('an outage of etcd is told, while it lasts; then who leads', async ({ etcd, prefix, candidate }) => {
+  test('an outage of etcd is printed while it lasts, and then the leader', async ({
+    etcd,
+    prefix,
+    candidate,
+  }) => {
     await using proxy = await startProxy({ target: etcd.endpoints[0]! });
     await candidate('alice').campaign();
     const program = cli([proxy.endpoint], prefix)(['watch', 'e', '--command-timeout', '1s']);
@@ -178,14 +182,14 @@ describe('watch', () => {
     expect(await program.exit()).toBe(0);
   });
 
-  test('no etcd: it says so, and tries on', async () => {
+  test('without etcd it says so and tries again', async () => {
     const program = etcdElection(['watch', 'e'], { ETCDCTL_ENDPOINTS: '127.0.0.1:1' });
     await program.says(/the leader is unknown: cannot reach etcd at .*ECONNREFUSED/, START_MS);
     program.child.kill('SIGINT');
     expect(await program.exit()).toBe(0);
   });
 
-  test('--json: a document a line', async ({ etcd, prefix, candidate }) => {
+  test('--json prints one document a line', async ({ etcd, prefix, candidate }) => {
     const term = await candidate('alice').campaign();
     const program = cli(etcd.endpoints, prefix)(['watch', 'e', '--json']);
     await program.says(/\n/, START_MS);
@@ -216,10 +220,10 @@ describe('evict', () => {
     expect(program.stdout).toBe(`e: ended the term of alice (token ${term.fencingToken})\n`);
     await bob.elected();
     expect(term.signal.reason).toMatchObject({ reason: 'evicted' });
-    await alice.queued(); // it stands again
+    await alice.queued(); // it enters again
   });
 
-  test('does nothing without --yes where nobody can be asked, and code 3 where nobody leads', async ({
+  test('needs --yes without a terminal, and exits with 3 if nobody leads', async ({
     etcd,
     prefix,
     candidate,
@@ -236,7 +240,7 @@ describe('evict', () => {
 });
 
 describe('doctor', () => {
-  test('a sound etcd; leaves nothing behind', async ({ etcd, prefix, world }) => {
+  test('a healthy etcd is fit, and no key remains', async ({ etcd, prefix, world }) => {
     const program = cli(etcd.endpoints, prefix)(['doctor', '--json']);
     expect(await program.exit()).toBe(0);
     const { sound, findings } = json(program) as {
@@ -249,7 +253,7 @@ describe('doctor', () => {
     expect((await world.own.getAll().prefix(prefix).keys()).length).toBe(0);
   });
 
-  test('one of two endpoints is gone: it says which, and that the cluster is fit all the same', async ({
+  test('one of two endpoints is unreachable: it is named, and the cluster is still fit', async ({
     etcd,
     prefix,
   }) => {
@@ -260,7 +264,7 @@ describe('doctor', () => {
   });
 });
 
-describe('standard output that takes nothing', () => {
+describe('standard output that cannot be written', () => {
   test('a full device and a closed pipe are failures', async ({ etcd, prefix }) => {
     const shell = (script: string): Program =>
       new Program('-c', [`"$0" "$1" status --prefix ${prefix} ${script}`, process.execPath, bin], {
@@ -275,7 +279,7 @@ describe('standard output that takes nothing', () => {
   });
 });
 
-describe('what others have written', () => {
+describe('text that other clients have written', () => {
   const EVIL = [
     '\u001b]0;owned\u0007',
     '\u009b31m',
@@ -288,7 +292,7 @@ describe('what others have written', () => {
   // eslint-disable-next-line no-control-regex -- that is the point
   const UNCLEAN = /(?!\n)[\p{Cc}\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\u{e0000}-\u{e007f}]/u;
 
-  test('reaches no terminal uncleaned: names, keys and values in every command', async ({
+  test('is cleaned before it reaches a terminal: names, keys and values in every command', async ({
     etcd,
     prefix,
     world,
@@ -297,11 +301,11 @@ describe('what others have written', () => {
     const run = cli(etcd.endpoints, prefix);
     await world.own.put(`${prefix}${evil}/1${evil}`).value(evil).exec();
     await world.own.put(`${prefix}tame/1${evil}`).value(evil).exec();
-    const watcher = run(['watch', 'tame']); // an evil name is refused
+    const watcher = run(['watch', 'tame']); // a name with control characters is refused
     await watcher.says(/leads/, START_MS);
     watcher.child.kill('SIGINT');
     const programs = [watcher, run(['status']), run(['status', '--json']), run(['status', evil])];
-    for (const program of programs) await program.over(); // before the key is deleted
+    for (const program of programs) await program.over(); // before its key is deleted
     programs.push(
       run(['watch', evil]),
       run(['watch', evil, '--typo', evil]),
@@ -320,12 +324,12 @@ describe('what others have written', () => {
         JSON.stringify((program.stdout + program.stderr).replace(new RegExp(UNCLEAN, 'gu'), '')),
       );
     const [, , document, text] = programs;
-    expect(text!.stdout.split('\n')).toHaveLength(4); // no line of its own either
+    expect(text!.stdout.split('\n')).toHaveLength(4); // the text adds no line of its own
     expect(JSON.stringify(json(document!))).toContain(JSON.stringify(evil).slice(1, -1));
   });
 });
 
-describe('an etcd that asks who we are', () => {
+describe('an etcd with authentication', () => {
   bare('a user with a role for the prefix passes; one without is told what is missing', async () => {
     const etcd = await startEtcd();
     onTestFinished(() => etcd.stop());
@@ -363,7 +367,7 @@ describe('an etcd that asks who we are', () => {
 });
 
 describe('the command lines in docs/cli.md', () => {
-  test('each flag and each exit code is there', async () => {
+  test('name each flag and each exit code', async () => {
     const docs = readFileSync(join(ROOT, 'docs/cli.md'), 'utf8');
     for (const command of ['run', 'status', 'watch', 'evict', 'doctor', 'profile', 'completion', 'demo']) {
       const help = etcdElection([command, '--help']);
@@ -383,7 +387,7 @@ describe('certificates', () => {
   });
 });
 
-describe('over TLS with a client certificate, as etcdctl is told of it', () => {
+describe('over TLS with a client certificate, with the settings of etcdctl', () => {
   let files: Certificates['files'];
   let stranger: Certificates['files'];
   let endpoint: string;
@@ -421,9 +425,9 @@ describe('over TLS with a client certificate, as etcdctl is told of it', () => {
   bare('status, doctor and run do what they do', { timeout: 4 * START_MS }, async () => {
     const [status, doctor, run] = [
       tls(['status', 'job'], files),
-      // Without a scheme: --cacert makes it https.
+      // Without a scheme: --cacert implies https.
       tls(['doctor', '--json', '--ttl', '2'], files, endpoint.replace('https://', '')),
-      tls(['run', 'job', '--', 'sh', '-c', 'echo "token $ETCD_ELECTION_TOKEN"'], files),
+      tls(['run', 'other-job', '--', 'sh', '-c', 'echo "token $ETCD_ELECTION_TOKEN"'], files),
     ];
     expect(await status.exit(), status.stderr).toBe(3);
     expect(status.stdout).toMatch(/\njob: nobody leads\n$/);
@@ -444,7 +448,7 @@ describe('over TLS with a client certificate, as etcdctl is told of it', () => {
         [tls(['status', 'job'], { ...files, ca: stranger.ca }), /etcd's certificate .*ETCDCTL_CACERT/],
         [tls(['doctor'], { ...stranger, ca: files.ca }), /our client certificate/],
         [tls(['status', 'job'], {}, endpoint.replace('https', 'http')), /https:\/\//],
-        [tls(['status', 'job'], files, `https://127.0.0.1:${plain}`), /does this etcd speak TLS/],
+        [tls(['status', 'job'], files, `https://127.0.0.1:${plain}`), /if this etcd does not speak TLS/],
       ];
       for (const [program, expected] of cases) {
         expect(await program.exit(), program.stdout).toBe(1);

@@ -8,7 +8,7 @@ import { eventually } from '../support/eventually.ts';
 import { RecordedLog } from '../support/recorded-log.ts';
 import { SOON_MS, test, type World } from '../support/world.ts';
 
-// What it costs is counted where it arrives: by an etcd of our own that nobody else asks.
+// The costs are counted on arrival, by an etcd that only this test uses.
 
 let cluster: EtcdCluster;
 beforeAll(async () => {
@@ -32,7 +32,7 @@ const counters: Record<keyof Counts, [metric: string, method: string]> = {
   watchStreams: ['grpc_server_started_total', 'Watch'],
 };
 
-/** Calls that etcd has seen so far, as its own metrics count them. */
+/** Calls that etcd has seen so far, from its own metrics. */
 async function calls(): Promise<Counts> {
   const of = await metrics();
   return Object.fromEntries(
@@ -49,7 +49,7 @@ async function metrics(): Promise<(metric: string, method: string) => number> {
   };
 }
 
-/** Messages in each direction, of whatever kind. */
+/** Messages in each direction, of any kind. */
 async function messages(): Promise<{ toEtcd: number; fromEtcd: number }> {
   const of = await metrics();
   const methods = ['LeaseKeepAlive', 'Range', 'Watch', 'Txn', 'Put', 'LeaseGrant', 'LeaseRevoke'];
@@ -66,7 +66,7 @@ async function costOf(acts: () => Promise<unknown>): Promise<Counts> {
   ) as Counts;
 }
 
-/** Exactly that: it comes to so much, and a round trip later it is no more. */
+/** Expects exactly this cost. After a further round trip it must still be the same. */
 async function expectCost(acts: () => Promise<unknown>, expected: Counts): Promise<void> {
   const before = await calls();
   await acts();
@@ -90,19 +90,19 @@ const NOTHING: Counts = {
   keepAlives: 0,
   watchStreams: 0,
 };
-/** A lease so long that no renewal falls into what is counted. */
+/** The lease is so long that no renewal falls into the counted time. */
 const NO_RENEWAL = { ttlSeconds: 300 };
 
-/** As docs/design.md says, in its table of costs. */
+/** From the table of costs in docs/design.md. */
 const IN_ONE_TRANSACTION = 64;
 
-/** For so many entries of one turn: the first goes alone. */
+/** For this many entries of one turn: the first one goes alone. */
 const transactionsFor = (entries: number): number => 1 + Math.ceil((entries - 1) / IN_ONE_TRANSACTION);
 
 const onOwnEtcd = (world: World): Etcd3 => world.client({ hosts: cluster.endpoints });
 
-describe('what it costs', () => {
-  test('C2: entering costs one transaction; the first election of a client a lease and two streams besides', async ({
+describe('the cost of elections', () => {
+  test('C2: an entry costs one transaction; the first election of a client also a lease and two streams', async ({
     world,
     candidate,
   }) => {
@@ -120,11 +120,11 @@ describe('what it costs', () => {
     });
   });
 
-  test('C3, L1: a handover costs the one transaction of who resigns; the winner and the others ask nothing', async ({
+  test('C3, L1: a hand-over costs one transaction of the old leader, and no request of the others', async ({
     world,
     candidate,
   }) => {
-    // bob and carol stand for a second election too, so that no lease is given back.
+    // bob and carol also take part in a second election, so that no lease is revoked.
     const [alice, bob, carol] = ['alice', 'bob', 'carol'].map((who) =>
       candidate(who, { hosts: cluster.endpoints, ...NO_RENEWAL }),
     ) as [ReturnType<typeof candidate>, ReturnType<typeof candidate>, ReturnType<typeof candidate>];
@@ -164,7 +164,7 @@ describe('what it costs', () => {
     expect(txn).toBeLessThanOrEqual(oneByOne + 2 * transactionsFor(atOnce));
   });
 
-  test('C2: 100 elections that leave together need few transactions, and one revocation', async ({
+  test('C2: 100 elections that leave together need a few transactions and one revocation', async ({
     world,
     candidate,
   }) => {
@@ -179,14 +179,14 @@ describe('what it costs', () => {
     expect(txn).toBeLessThanOrEqual(2 * transactionsFor(count));
   });
 
-  test('F17, C1, C4: 1,000 elections in one process: one lease, one keep-alive and one read each third of the TTL, nothing else', async ({
+  test('F17, C1, C4: 1,000 elections in a process: one lease, one keep-alive and one read per third of TTL', async ({
     world,
     election,
   }) => {
     const client = onOwnEtcd(world);
     const count = 1_000;
-    const ttlSeconds = 15; // a thousand entries take a busy machine some seconds
-    const { logger } = new RecordedLog('error'); // a thousand recorded logs would be what costs most here
+    const ttlSeconds = 15; // a thousand entries take some seconds on a busy machine
+    const { logger } = new RecordedLog('error'); // recording a thousand logs would be the largest cost here
     const elections = Array.from({ length: count }, (_, i) =>
       election(client, `shard-${i}`, { ttlSeconds, logger }),
     );
@@ -197,9 +197,9 @@ describe('what it costs', () => {
 
     const entering = await costOf(() => Promise.all(elections.map((one) => one.campaign('10.0.0.7'))));
     expect(entering).toMatchObject({ grant: 1, keepAliveStreams: 1, watchStreams: 1 });
-    expect(entering.range).toBeLessThanOrEqual(entering.keepAlives); // they confirm renewals
+    expect(entering.range).toBeLessThanOrEqual(entering.keepAlives); // these reads confirm renewals
     expect(entering.txn).toBeGreaterThanOrEqual(count / IN_ONE_TRANSACTION);
-    expect(entering.txn).toBeLessThanOrEqual(2 * transactionsFor(count)); // a busy machine may leave some unanswered
+    expect(entering.txn).toBeLessThanOrEqual(2 * transactionsFor(count)); // on a busy machine some may be unanswered and repeated
     const { leases } = await world.client({ hosts: cluster.endpoints }).leaseClient.leaseLeases();
     expect(leases).toHaveLength(1);
 
@@ -209,29 +209,30 @@ describe('what it costs', () => {
       eventually(() => renewed >= from + renewals, { withinMs: ttlSeconds * 1_000 }),
     );
     expect(idle.keepAlives).toBeLessThanOrEqual(renewals + 1);
-    expect(Math.abs(idle.range - idle.keepAlives)).toBeLessThanOrEqual(1); // a renewal may be under way at either end
+    expect(Math.abs(idle.range - idle.keepAlives)).toBeLessThanOrEqual(1); // a renewal may be in flight at either end
     expect(idle).toEqual({ ...NOTHING, keepAlives: idle.keepAlives, range: idle.range });
     expect(elections.every((one) => one.status.term?.isCurrent())).toBe(true);
   });
 
-  test('C1: an idle election sends three messages each third of the TTL, and gets three', async ({
+  test('C1: an idle election sends three messages per third of the TTL, and receives three', async ({
     world,
     candidate,
   }) => {
     const ttlSeconds = 3;
     const thirdMs = (ttlSeconds * 1_000) / 3;
     await candidate('alice', { client: onOwnEtcd(world), election: 'idle', ttlSeconds }).campaign();
-    await sleep(thirdMs); // past what its start costs
+    await sleep(thirdMs); // after the costs of its start
     const [before, sinceMs] = [await messages(), performance.now()];
     await sleep(6 * thirdMs);
+    const sent = async (): Promise<number> => (await messages()).toEtcd - before.toEtcd;
+    await eventually(async () => expect(await sent()).toBeGreaterThan(3 * 3), { withinMs: SOON_MS });
     const [after, tookMs] = [await messages(), performance.now() - sinceMs];
-    const most = 3 * (tookMs / thirdMs + 1); // at either end a third may be under way
+    const most = 3 * (tookMs / thirdMs + 1); // at either end a third of the TTL may be incomplete
     expect(after.toEtcd - before.toEtcd).toBeLessThanOrEqual(most);
     expect(after.fromEtcd - before.fromEtcd).toBeLessThanOrEqual(most);
-    expect(after.toEtcd - before.toEtcd).toBeGreaterThan(most / 2);
   });
 
-  test('C1: elections of another TTL have a lease of their own, and the same watch stream', async ({
+  test('C1: elections with another TTL have their own lease, and the same watch stream', async ({
     world,
     candidate,
   }) => {
@@ -246,7 +247,7 @@ describe('what it costs', () => {
     );
   });
 
-  test('the last to leave gives the lease back, once', async ({ world, candidate }) => {
+  test('the last election to leave revokes the lease once', async ({ world, candidate }) => {
     const client = onOwnEtcd(world);
     const all = ['a', 'b', 'c'].map((name) => candidate('alice', { client, election: name, ...NO_RENEWAL }));
     for (const one of all) await one.campaign();
@@ -256,19 +257,22 @@ describe('what it costs', () => {
     expect(leases).toEqual([]);
   });
 
-  test('C1: who only observes reads once each third of the TTL', async ({ world, election }) => {
+  test('C1: an observer reads once per third of the TTL', async ({ world, election }) => {
     const client = onOwnEtcd(world);
     const iterator = election(client, 'seen', { ttlSeconds: 2 }).observe();
     expect((await iterator.next()).value).toBeUndefined();
     const turns = 3;
-    const { range, grant, watchStreams } = await costOf(() => sleep((turns * 2_000) / 3));
+    const before = await calls();
+    const sinceMs = performance.now();
+    const { range, grant, watchStreams } = await costOf(() =>
+      eventually(async () => (await calls()).range >= before.range + turns, { withinMs: 2_000 + SOON_MS }),
+    );
     void iterator.return(undefined);
-    expect(range).toBeGreaterThanOrEqual(turns - 1);
-    expect(range).toBeLessThanOrEqual(turns + 1);
+    expect(range).toBeLessThanOrEqual((performance.now() - sinceMs) / (2_000 / 3) + 1);
     expect({ grant, watchStreams }).toEqual({ grant: 0, watchStreams: 0 });
   });
 
-  test('observers share the watch stream, and need no lease', async ({ world, election }) => {
+  test('observers share the watch stream and need no lease', async ({ world, election }) => {
     const client = onOwnEtcd(world);
     const cost = await costOf(async () => {
       for (const name of ['a', 'b', 'c']) {

@@ -6,7 +6,7 @@ import { promisify } from 'node:util';
 import { beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { compile, ROOT } from '../support/programs.ts';
 
-// etcd on a machine that has none: from Debian's packages, into a folder of the project.
+// etcd on a machine without one: from Debian's packages, in a folder of the project.
 
 const hasApt = existsSync('/usr/bin/apt-get') && existsSync('/usr/bin/dpkg-deb');
 
@@ -19,7 +19,10 @@ beforeAll(async () => {
   rmSync(source);
 });
 
-/** In an empty project, with no etcd on the `PATH`. @returns where its etcd is, and the version. */
+/**
+ * Looks for an etcd in an empty project, with none on the `PATH`.
+ * @returns its path and version.
+ */
 async function findEtcd(tools = ''): Promise<{ path: string; version: string }> {
   const project = mkdtempSync(join(tmpdir(), 'etcd-election-debian-'));
   onTestFinished(() => rmSync(project, { recursive: true, force: true }));
@@ -32,13 +35,13 @@ async function findEtcd(tools = ''): Promise<{ path: string; version: string }> 
 }
 
 describe.skipIf(!hasApt)('without an etcd on the PATH', () => {
-  test('the newest that Debian has', async () => {
+  test('uses the newest etcd that Debian has', async () => {
     const { path, version } = await findEtcd();
     expect(path).toBe('.etcd/newest/etcd');
     expect(version).not.toMatch(/^3\.[0-4]\./);
   });
 
-  test('where only the package of this machine`s own release can be had: that one', async () => {
+  test("uses the package of this machine's own release if no other is available", async () => {
     const tools = mkdtempSync(join(tmpdir(), 'etcd-election-tools-'));
     onTestFinished(() => rmSync(tools, { recursive: true, force: true }));
     writeFileSync(

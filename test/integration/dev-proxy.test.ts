@@ -4,11 +4,11 @@ import { type FaultyProxy, startProxy } from 'etcd-election/dev';
 import { beforeEach, describe, expect, inject, onTestFinished, test } from 'vitest';
 import { etcdOverHttp } from '../support/etcd-over-http.ts';
 
-/** On one machine a round trip takes less than a millisecond: who is quiet for this long was told nothing. */
+/** On one machine a round trip takes less than a millisecond: a connection that is quiet for this long got no data. */
 const QUIET_MS = 200;
 
 beforeEach(() => {
-  // Registered first, so called last: when what the test opened is closed.
+  // Registered first and so called last, after the test's own objects are closed.
   onTestFinished(async () => {
     const ours = (): string[] => process.getActiveResourcesInfo().filter((name) => name.startsWith('TCP'));
     await expect.poll(ours, { message: 'sockets left' }).toEqual([]);
@@ -16,7 +16,7 @@ beforeEach(() => {
 });
 
 describe('a network without faults', () => {
-  test('passes everything on, in both directions, and counts it', async () => {
+  test('passes all data on in both directions, and counts it', async () => {
     const { proxy, dial } = await network();
     const client = await dial();
     const sent = Buffer.alloc(5_000_000, 'etcd');
@@ -34,7 +34,7 @@ describe('a network without faults', () => {
     await expect.poll(() => proxy.openConnections).toBe(0);
   });
 
-  test('tells the client that the server is gone', async () => {
+  test('tells the client when the server closes', async () => {
     const { dial, server } = await network();
     const client = await dial();
 
@@ -43,7 +43,7 @@ describe('a network without faults', () => {
     expect(await endOf(client)).toBe('ECONNRESET');
   });
 
-  test('has the scheme of its target, and does not start without an address', async () => {
+  test('has the scheme of its target, and refuses to start without an address', async () => {
     await using proxy = await startProxy({ target: 'https://127.0.0.1:2379' });
 
     expect(proxy.endpoint).toBe(`https://127.0.0.1:${proxy.port}`);
@@ -52,7 +52,7 @@ describe('a network without faults', () => {
 });
 
 describe('cut', () => {
-  test('ends connections and refuses new ones, until restored on the same port', async () => {
+  test('ends connections and refuses new ones until it is restored on the same port', async () => {
     const { proxy, dial, server } = await network();
     const client = await dial();
 
@@ -64,10 +64,45 @@ describe('cut', () => {
     await proxy.restore();
     expect(await echo(await dial(), 'hello')).toBe('hello');
   });
+
+  test('another process takes the port: restore() rejects, and works when the port is free again', async () => {
+    const { proxy, dial } = await network();
+    proxy.cut();
+    const other = createServer().listen(proxy.port, '127.0.0.1');
+    await once(other, 'listening');
+    const both = await Promise.allSettled([proxy.restore(), proxy.restore()]);
+    expect(both.map(({ status }) => status)).toEqual(['rejected', 'rejected']);
+
+    other.close();
+    await once(other, 'close');
+    await Promise.all([proxy.restore(), proxy.restore()]);
+    expect(await echo(await dial(), 'hello')).toBe('hello');
+  });
+
+  test('during restore() ends that restore', async () => {
+    const { proxy, dial } = await network();
+    proxy.cut();
+    const restored = proxy.restore();
+    proxy.cut();
+    await restored;
+    await expect(dial()).rejects.toThrow('ECONNREFUSED');
+  });
+});
+
+test('port 0 stands for a free port; a value out of range is refused by name', async () => {
+  const target = '127.0.0.1:2379';
+  await using proxy = await startProxy({ target, port: 0 });
+  expect(proxy.port).toBeGreaterThan(0);
+  expect(() => proxy.loseReplies({ resetAfterMs: NaN })).toThrow(
+    'resetAfterMs: expected a number from 0 to 60000',
+  );
+  expect(() => proxy.loseReplies({ resetAfterMs: 2 ** 31 })).toThrow('resetAfterMs');
+  expect(() => proxy.slow(-1)).toThrow('delayMs');
+  await expect(startProxy({ target, port: 65_536 })).rejects.toThrow('port: expected');
 });
 
 describe('stall', () => {
-  test('keeps what is sent, and lets it arrive afterwards', async () => {
+  test('keeps the data, and delivers it after the restore', async () => {
     const { proxy, dial } = await network();
     const client = await dial();
 
@@ -79,7 +114,7 @@ describe('stall', () => {
     expect(await answer).toBe('hello');
   });
 
-  test('in one direction leaves the other open', async () => {
+  test('in one direction leaves the other direction open', async () => {
     const { proxy, dial, server } = await network();
     const client = await dial();
     expect(await echo(client, 'before')).toBe('before');
@@ -99,7 +134,7 @@ describe('stall', () => {
     expect(String((await once(client, 'data'))[0])).toBe('reply');
   });
 
-  test('accepts new connections, and says nothing on them', async () => {
+  test('accepts new connections, and sends nothing on them', async () => {
     const { proxy, dial } = await network();
 
     proxy.stall();
@@ -111,7 +146,7 @@ describe('stall', () => {
     expect(await answer).toBe('hello');
   });
 
-  test('hides even that the server is gone', async () => {
+  test('hides even the end of the server', async () => {
     const { proxy, dial, server } = await network();
     const client = await dial();
 
@@ -126,7 +161,7 @@ describe('stall', () => {
 });
 
 describe('slow', () => {
-  test('delays each direction, and keeps the order when the delay shrinks', async () => {
+  test('delays each direction, and keeps the order when the delay gets shorter', async () => {
     const { proxy, dial } = await network();
     const client = await dial();
     const delayMs = 100;
@@ -146,7 +181,7 @@ describe('slow', () => {
 });
 
 describe('reset', () => {
-  test('resets connections, and welcomes new ones', async () => {
+  test('resets connections, and accepts new ones', async () => {
     const { proxy, dial } = await network();
     const client = await dial();
 
@@ -157,7 +192,7 @@ describe('reset', () => {
     expect(await echo(await dial(), 'hello')).toBe('hello');
   });
 
-  test('of all resets and counts the new ones too', async () => {
+  test('of all connections resets and counts the new ones too', async () => {
     const { proxy, dial } = await network();
 
     proxy.resetAll();
@@ -172,7 +207,7 @@ describe('reset', () => {
 });
 
 describe('lost replies', () => {
-  test('etcd did what it was asked, and the client cannot know', async () => {
+  test('etcd executes the request, and the client cannot know', async () => {
     const [target = ''] = inject('etcd').endpoints;
     await using proxy = await startProxy({ target });
     const key = `dev-proxy/${proxy.port}`;
@@ -193,18 +228,18 @@ interface EchoServer {
   readonly port: number;
   readonly connections: Set<Socket>;
   readonly accepted: () => Promise<unknown>;
-  /** As if its machine had crashed: every connection is reset. */
+  /** Resets every connection, as a crash of the machine would. */
   readonly killAll: () => void;
 }
 
 interface Network {
   readonly server: EchoServer;
   readonly proxy: FaultyProxy;
-  /** Connects to the server, through the proxy. */
+  /** Connects to the server through the proxy. */
   readonly dial: () => Promise<Socket>;
 }
 
-/** An echo server behind a proxy; all of it, clients included, is gone when the test is. */
+/** An echo server behind a proxy. The end of the test closes both, and all clients. */
 async function network(): Promise<Network> {
   const server = await startEchoServer();
   const proxy = await startProxy({ target: `127.0.0.1:${server.port}` });
@@ -219,7 +254,7 @@ async function network(): Promise<Network> {
 
 function knock(proxy: FaultyProxy): Socket {
   const client = connect(proxy.port, '127.0.0.1');
-  client.on('error', () => {}); // endOf() tells
+  client.on('error', () => {}); // endOf() reports it
   onTestFinished(() => void client.destroy());
   return client;
 }
@@ -266,7 +301,7 @@ async function endOf(client: Socket): Promise<string> {
   });
 }
 
-/** Whether a connection delivers nothing, and does not end, for a while in which it easily could. */
+/** Whether a connection stays open and delivers nothing, long enough for data to arrive. */
 async function isQuiet(socket: Socket): Promise<boolean> {
   const heard = new AbortController();
   const news = ['data', 'end', 'close'].map((event) => once(socket, event, { signal: heard.signal }));
@@ -275,7 +310,7 @@ async function isQuiet(socket: Socket): Promise<boolean> {
     silence.then(() => true),
     ...news.map((one) => one.then(() => false)),
   ]);
-  for (const one of news) void one.catch(() => {}); // aborted next
+  for (const one of news) void one.catch(() => {}); // the test aborts them next
   heard.abort();
   return isQuietStill;
 }

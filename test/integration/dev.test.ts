@@ -1,29 +1,45 @@
 import { build } from 'esbuild';
-import { spawn } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
+import { promisify } from 'node:util';
 import { EtcdStartError, findEndpoints, provideEtcd, startEtcd } from 'etcd-election/dev';
 import { afterEach, describe, expect, onTestFinished, test } from 'vitest';
 import { eventually } from '../support/eventually.ts';
 import { etcdOverHttp } from '../support/etcd-over-http.ts';
 
-// The launcher that all other tests stand on: each test here starts an etcd of its own.
+// The launcher under all other tests. Each test here starts its own etcd.
 
 const HEARTBEAT_MS = 100;
 const ELECTION_MS = 1000;
-/** etcd draws its election timeout from one to two times the setting, and two candidates may split the votes once. */
-const NEW_LEADER_MS = 4 * ELECTION_MS;
+/** The noise of a busy machine. */
+const NOISE_MS = 5_000;
+/** etcd draws its election timeout from one to two times the setting. One split vote may happen. */
+const NEW_LEADER_MS = 4 * ELECTION_MS + NOISE_MS;
 
 afterEach(async () => {
   const ours = (): string[] => process.getActiveResourcesInfo().filter((name) => /^(Process|TCP)/.test(name));
   await expect.poll(ours, { message: 'processes or sockets left' }).toEqual([]);
 });
 
+/** A folder with the entry point `dev` as one file, outside the package. */
+async function folderWithDev(): Promise<string> {
+  const folder = await temporaryFolder();
+  await build({
+    entryPoints: ['src/dev/index.ts'],
+    bundle: true,
+    platform: 'node',
+    format: 'esm',
+    outfile: join(folder, 'dev.mjs'),
+  });
+  return folder;
+}
+
 describe('one member', () => {
-  test('answers as soon as it is said to be started', async () => {
+  test('answers as soon as start() resolves', async () => {
     await using etcd = await startEtcd();
 
     expect(etcd.version).toMatch(/^\d+\.\d+\.\d+/);
@@ -33,7 +49,7 @@ describe('one member', () => {
     expect(await get('leader')).toBe('alice');
   });
 
-  test('killed, it refuses connections, and started again it has its data and its endpoint', async () => {
+  test('refuses connections when killed, and has its data and endpoint after a restart', async () => {
     await using etcd = await startEtcd();
     const [member] = etcd.members;
     const { put, get } = etcdOverHttp(etcd.endpoints[0] ?? '');
@@ -49,7 +65,7 @@ describe('one member', () => {
     expect(await get('leader')).toBe('alice');
   });
 
-  test('frozen, it says nothing; thawed, it goes on', async () => {
+  test('is silent when frozen, and continues when thawed', async () => {
     await using etcd = await startEtcd();
     const [member] = etcd.members;
     const [endpoint = ''] = etcd.endpoints;
@@ -57,7 +73,7 @@ describe('one member', () => {
     await put('leader', 'alice');
 
     member?.freeze();
-    // Each of its threads stops when the kernel next comes by it: on a busy machine not at once.
+    // On a busy machine each of its threads stops a little later, when the kernel schedules it.
     const hasty = etcdOverHttp(endpoint, { timeoutMs: 3 * HEARTBEAT_MS });
     await eventually(() => expect(hasty.get('leader')).rejects.toThrow('aborted'), {
       withinMs: NEW_LEADER_MS,
@@ -67,7 +83,7 @@ describe('one member', () => {
     expect(await get('leader')).toBe('alice');
   });
 
-  test('asked twice to start, it runs once; asked twice to stop, it is not surprised', async () => {
+  test('starts once for two calls of start(), and accepts two calls of stop()', async () => {
     await using etcd = await startEtcd();
     const [member] = etcd.members;
     const pid = member?.pid;
@@ -79,13 +95,13 @@ describe('one member', () => {
     expect(member?.pid).toBeUndefined();
   });
 
-  test('keeps the last lines of its log, and no more', async () => {
+  test('keeps only the last lines of its log', async () => {
     await using etcd = await startEtcd({ logLines: 3 });
 
     expect(etcd.members[0]?.log().split('\n')).toHaveLength(3);
   });
 
-  test('takes more flags', async () => {
+  test('accepts extra flags', async () => {
     await using etcd = await startEtcd({ extraArgs: ['--max-request-bytes=10000'] });
 
     const { put } = etcdOverHttp(etcd.endpoints[0] ?? '');
@@ -94,7 +110,7 @@ describe('one member', () => {
 });
 
 describe('the data', () => {
-  test('goes with a cluster whose folder was temporary', async () => {
+  test('is deleted with a cluster in a temporary folder', async () => {
     const etcd = await startEtcd();
     const folder = dirname(etcd.members[0]?.dataDir ?? '');
     expect(existsSync(folder)).toBe(true);
@@ -118,7 +134,7 @@ describe('the data', () => {
 });
 
 describe('three members', () => {
-  test('go on without one of them, and without its freezing', async () => {
+  test('work without one of them, killed or frozen', async () => {
     await using etcd = await startEtcd({ members: 3 });
     const [first, second, third] = etcd.members;
     const { put, get } = etcdOverHttp(third?.endpoint ?? '', { timeoutMs: ELECTION_MS });
@@ -133,10 +149,10 @@ describe('three members', () => {
     second?.thaw();
 
     await etcd.restart();
-    expect(await get('leader')).toBe('bob');
+    await expect.poll(() => get('leader'), eventually).toBe('bob');
   });
 
-  test('one is parted from the others: they go on, it answers clients and agrees to nothing, until it is back', async () => {
+  test('one is partitioned: the others work; it answers clients but commits nothing until it is back', async () => {
     await using etcd = await startEtcd({ members: 3, peerNetwork: true });
     const [first, second] = etcd.members;
     const parted = etcdOverHttp(first?.endpoint ?? '', { timeoutMs: ELECTION_MS });
@@ -145,7 +161,7 @@ describe('three members', () => {
 
     first?.isolate();
     await expect.poll(() => succeeds(others.put('leader', 'alice')), eventually).toBe(true);
-    // A key of its own: what was asked of it in vain may be done yet, when it is back.
+    // A separate key: etcd may execute the unanswered request after its return.
     expect(await succeeds(parted.put('pretender', 'bob'))).toBe(false);
     expect(await others.get('pretender')).toBeUndefined();
 
@@ -154,13 +170,13 @@ describe('three members', () => {
     expect(await others.get('leader')).toBe('carol');
   });
 
-  test('members that do not speak through us cannot be parted', async () => {
+  test('members whose traffic does not pass our proxies cannot be partitioned', async () => {
     await using etcd = await startEtcd();
 
     expect(() => etcd.members[0]?.isolate()).toThrow('peerNetwork: true');
   });
 
-  test('all end, the frozen one too', async () => {
+  test('all stop, the frozen one too', async () => {
     const etcd = await startEtcd({ members: 3 });
     etcd.members[1]?.freeze();
 
@@ -171,25 +187,25 @@ describe('three members', () => {
 });
 
 describe('when etcd does not start', () => {
-  test('the error ends with its log, and nothing runs', async () => {
+  test('the error ends with its log, and no process remains', async () => {
     const error = await startEtcd({ extraArgs: ['--no-such-flag'] }).catch((reason: unknown) => reason);
 
     expect(error).toBeInstanceOf(EtcdStartError);
     expect(error).toMatchObject({ code: 'ETCD_START_FAILED', log: expect.stringContaining('-no-such-flag') });
   });
 
-  test('because it is slow, we do not wait for ever', async () => {
+  test('a slow start is given up after a limit', async () => {
     await expect(startEtcd({ startTimeoutMs: HEARTBEAT_MS / 2 })).rejects.toThrow('was not ready in 50 ms');
   });
 
-  test('because the program is none, we say so', async () => {
+  test('an invalid program is reported', async () => {
     await expect(startEtcd({ binary: '/no/such/etcd' })).rejects.toThrow('ENOENT');
   });
 });
 
 describe('the process that started etcd', () => {
   test.for(['exits', 'throws', 'is killed', 'is interrupted'] as const)(
-    '%s, and etcd goes with it',
+    '%s, and its etcd ends too',
     async (end) => {
       const { child, endpoint } = await programWithEtcd();
       expect(await refuses(endpoint)).toBe(false);
@@ -204,17 +220,9 @@ describe('the process that started etcd', () => {
     },
   );
 
-  /** A Node.js process that starts an etcd, prints its endpoint, and ends in the way that it is told. */
+  /** A Node.js process that starts an etcd, prints its endpoint, and ends as ordered. */
   async function programWithEtcd() {
-    const folder = await temporaryFolder();
-    const bundle = join(folder, 'dev.mjs');
-    await build({
-      entryPoints: ['src/dev/index.ts'],
-      bundle: true,
-      platform: 'node',
-      format: 'esm',
-      outfile: bundle,
-    });
+    const folder = await folderWithDev();
     const program = join(folder, 'program.mjs');
     await writeFile(
       program,
@@ -233,21 +241,37 @@ describe('the process that started etcd', () => {
   }
 });
 
+describe('without an etcd', () => {
+  test.for([
+    ['startEtcd', 'Or call provideEtcd(), which also takes the etcd in ETCD_ENDPOINTS, or a container.'],
+    ['provideEtcd', 'Or set ETCD_ENDPOINTS to an etcd that runs. Or start Docker.'],
+  ])('the error of %s() names a remedy', async ([name, ways]) => {
+    const folder = await folderWithDev();
+    const code = `import('./dev.mjs').then((dev) => dev.${name}()).catch(({ code, message }) => console.log(code, message))`;
+    const env = { PATH: '/nonexistent', ETCD_ENDPOINTS: '' };
+    const { stdout } = await promisify(execFile)(process.execPath, ['-e', code], { cwd: folder, env });
+    expect(stdout).toContain('ETCD_NOT_FOUND no etcd here. Put it on the PATH');
+    expect(stdout).toContain(ways);
+  });
+});
+
 describe('ETCD_ENDPOINTS', () => {
   test.for<[string | undefined, string[] | undefined]>([
     [undefined, undefined],
     [' ', undefined],
     ['127.0.0.1:2379', ['http://127.0.0.1:2379']],
     ['https://a:2379, b:2379,', ['https://a:2379', 'http://b:2379']],
+    ['http://127.0.0.1:2379/,[::1]:2379//', ['http://127.0.0.1:2379', 'http://[::1]:2379']],
   ])('%j names %j', ([value, endpoints]) => {
     expect(findEndpoints({ ETCD_ENDPOINTS: value })).toEqual(endpoints);
   });
 
-  test('that is no URL is a mistake worth hearing of', () => {
-    expect(() => findEndpoints({ ETCD_ENDPOINTS: 'a b' })).toThrow('ETCD_ENDPOINTS: not a URL: a b');
+  test('a value that is not a URL is an error', () => {
+    for (const wrong of ['a b', 'http://a:2379/v3'])
+      expect(() => findEndpoints({ ETCD_ENDPOINTS: wrong })).toThrow(/^ETCD_ENDPOINTS: not a URL of etcd/);
   });
 
-  test('comes before anything that we would start, and is not ours to stop', async () => {
+  test('is preferred to an etcd of our own, and is never stopped by us', async () => {
     await using etcd = await startEtcd();
     const before = process.env['ETCD_ENDPOINTS'];
     process.env['ETCD_ENDPOINTS'] = etcd.endpoints.join();
@@ -277,7 +301,10 @@ function succeeds(promise: Promise<unknown>): Promise<boolean> {
   );
 }
 
-/** Whether nobody listens there. (A process id tells less: a dead process keeps its own until somebody asks how it ended.) */
+/**
+ * Whether the port refuses connections. (A process ID is no proof: a dead process keeps it until its parent
+ * reads the exit code.)
+ */
 async function refuses(endpoint: string): Promise<boolean> {
   return etcdOverHttp(endpoint)
     .get('any')

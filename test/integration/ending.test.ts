@@ -12,7 +12,7 @@ import { eventually, within } from '../support/eventually.ts';
 import { abortOf, SOON_MS, test, TTL_SECONDS, type World } from '../support/world.ts';
 
 describe('close()', () => {
-  test('resigns for good: the key and the lease are gone', async ({ candidate, world }) => {
+  test('resigns for good, and deletes the key and the lease', async ({ candidate, world }) => {
     const alice = candidate('alice');
     const term = await alice.campaign();
     await alice.election.close();
@@ -33,7 +33,7 @@ describe('close()', () => {
     expect(await world.keys()).toEqual([]);
   });
 
-  test('a campaign that waits for its turn is rejected, and its key goes', async ({ candidate, world }) => {
+  test('rejects a waiting campaign, and deletes its key', async ({ candidate, world }) => {
     const [alice, bob] = [candidate('alice'), candidate('bob')];
     await alice.campaign();
     const waiting = bob.campaign();
@@ -43,7 +43,36 @@ describe('close()', () => {
     expect(await world.keys()).toHaveLength(1);
   });
 
-  test('twice, or at the same time, is once; before anything it is nothing', async ({
+  test('cancels a campaign() that waits for the end of an earlier one: the last call counts', async ({
+    candidate,
+    world,
+  }) => {
+    for (const end of ['resign', 'close'] as const) {
+      const alice = candidate('alice');
+      await alice.campaign();
+      void alice.election.resign();
+      const again = alice.campaign();
+      const resumed = alice.campaign();
+      await alice.election[end]();
+      await expect(again).rejects.toBeInstanceOf(ElectionClosedError);
+      await expect(resumed).rejects.toBeInstanceOf(ElectionClosedError);
+      expect(alice.election.health().standing).toBe(false);
+      expect(await world.keys()).toEqual([]);
+    }
+  });
+
+  test('before campaign() cancels nothing: the campaign begins when the earlier one has ended', async ({
+    candidate,
+  }) => {
+    const alice = candidate('alice');
+    await alice.campaign();
+    void alice.election.resign();
+    void alice.election.resign();
+    await alice.campaign();
+    expect(alice.election.isCurrent()).toBe(true);
+  });
+
+  test('called twice or concurrently acts once, and without a campaign does nothing', async ({
     candidate,
     election,
     client,
@@ -56,7 +85,7 @@ describe('close()', () => {
     expect(liveElections()).not.toContain(alice.election);
   });
 
-  test('right after campaign(), before anything was sent, leaves no key', async ({ candidate, world }) => {
+  test('right after campaign(), before any request, leaves no key', async ({ candidate, world }) => {
     const alice = candidate('alice');
     const campaign = alice.campaign();
     await alice.election.close();
@@ -64,7 +93,7 @@ describe('close()', () => {
     expect(await world.keys()).toEqual([]);
   });
 
-  test('at any moment of entering leaves no key', async ({ candidate, world }) => {
+  test('at every step of an entry leaves no key', async ({ candidate, world }) => {
     for (let delay = 0; delay < 12; delay++) {
       const alice = candidate('alice', { election: `e${delay}` });
       const campaign = alice.campaign();
@@ -81,7 +110,7 @@ describe('close()', () => {
     );
   });
 
-  test('never waits longer than its bound, with etcd out of reach', async ({ candidate, etcd }) => {
+  test('never takes longer than its bound without etcd', async ({ candidate, etcd }) => {
     await using proxy = await startProxy({ target: etcd.endpoints[0]! });
     const alice = candidate('alice', { hosts: proxy.endpoint });
     await alice.campaign();
@@ -91,7 +120,7 @@ describe('close()', () => {
     proxy.resume();
   });
 
-  test('never waits longer than its bound, with an entry under way and an etcd that answers late', async ({
+  test('never takes longer than its bound during an entry that etcd answers late', async ({
     candidate,
     etcd,
     world,
@@ -100,7 +129,7 @@ describe('close()', () => {
     const alice = candidate('alice', { hosts: proxy.endpoint, drainTimeoutMs: 0 });
     const opened = (): void => {
       unsubscribe('etcd-election:session.opened', opened);
-      proxy.slow(1_100); // there and back 2.2 s: every call is answered just within its limit of 2.5 s
+      proxy.slow(1_100); // 2.2 s for a round trip: every call is answered just within its limit of 2.5 s
     };
     subscribe('etcd-election:session.opened', opened);
     alice.campaign().catch(() => undefined);
@@ -110,7 +139,7 @@ describe('close()', () => {
     await within(2 * callLimitMs + 500, 'close()', alice.election.close());
   });
 
-  test('leaves no listener on the signal it was given', async ({ election, client }) => {
+  test('leaves no listener on the signal of the caller', async ({ election, client }) => {
     const { signal } = new AbortController();
     const one = election(client(), 'e', { signal });
     await one.campaign();
@@ -118,7 +147,7 @@ describe('close()', () => {
     expect(getEventListeners(signal, 'abort')).toEqual([]);
   });
 
-  test('one of many on a client does not disturb the others', async ({ candidate, client, world }) => {
+  test('of one election does not affect the others of the client', async ({ candidate, client, world }) => {
     const own = client();
     const [a, b] = [
       candidate('a', { client: own, election: 'a' }),
@@ -135,10 +164,7 @@ describe('close()', () => {
 });
 
 describe('the signal option', () => {
-  test('F5: resigns with the signal that has aborted already: the release is sent all the same', async ({
-    candidate,
-    world,
-  }) => {
+  test('F5: a resignation by an aborted signal still sends the release', async ({ candidate, world }) => {
     const stop = new AbortController();
     const alice = candidate('alice', { signal: stop.signal });
     const term = await alice.campaign();
@@ -149,7 +175,7 @@ describe('the signal option', () => {
     await expect(alice.campaign()).rejects.toThrow('its signal aborted');
   });
 
-  test('aborted from the start: closed from the start', async ({ candidate, world }) => {
+  test('an aborted signal at construction: the election is closed', async ({ candidate, world }) => {
     const alice = candidate('alice', { signal: AbortSignal.abort() });
     await expect(alice.campaign()).rejects.toBeInstanceOf(ElectionClosedError);
     expect(await world.keys()).toEqual([]);
@@ -157,7 +183,7 @@ describe('the signal option', () => {
 });
 
 describe('a client that its owner closes', () => {
-  test('while we lead: the term ends within a third of the TTL, and the campaign with a typed error', async ({
+  test('during a term: the term ends within a third of the TTL, and the campaign with a typed error', async ({
     candidate,
     client,
     log,
@@ -172,13 +198,13 @@ describe('a client that its owner closes', () => {
     await expect(alice.campaign()).rejects.toBeInstanceOf(RefusedError);
   });
 
-  test('before we stand: campaign() is refused, and told what to do', async ({ candidate, client }) => {
+  test('before campaign(): the call is refused with advice', async ({ candidate, client }) => {
     const own = client();
     own.close();
     const alice = candidate('alice', { client: own });
     const refused = within(SOON_MS, 'the refusal', alice.campaign());
     await expect(refused).rejects.toBeInstanceOf(RefusedError);
-    await expect(alice.campaign()).rejects.toThrow(/make a new client/);
+    await expect(alice.campaign()).rejects.toThrow(/create a new client/);
     await expect(alice.election.leader()).rejects.toBeInstanceOf(RefusedError);
   });
 });
@@ -188,7 +214,7 @@ describe('as a process', () => {
   let bundle: string;
 
   beforeAll(async () => {
-    // Inside the project, so that it finds the packages that are left out of the bundle.
+    // Inside the project, so that it finds the packages that are not bundled.
     folder = await mkdtemp(
       join(fileURLToPath(new URL('../..', import.meta.url)), 'node_modules', '.ending-'),
     );
@@ -235,7 +261,7 @@ describe('as a process', () => {
   const STARTED_MS = 20_000; // a cold start on a busy machine
 
   test.for(['abort on SIGTERM', 'lead until SIGTERM'])(
-    'F5: %s: the key is deleted, not left to its lease, and the process ends by itself',
+    'F5: %s: the key is deleted without waiting for the lease, and the process exits',
     async (does, { world }) => {
       const { child, said, complained, exit } = service(does, world);
       await eventually(() => said().includes('leads'), { withinMs: STARTED_MS });
@@ -245,11 +271,11 @@ describe('as a process', () => {
         code: 0,
         signal: null,
       });
-      expect(await world.keys()).toEqual([]); // its lease has 60 s
+      expect(await world.keys()).toEqual([]); // without the release its lease would last 60 s
     },
   );
 
-  test('process.exit() while leading: the log says what it costs', async ({ world }) => {
+  test('process.exit() in a term: the log says what it costs', async ({ world }) => {
     const { child, said, exit } = service('exit on SIGTERM', world);
     await eventually(() => said().includes('leads'), { withinMs: STARTED_MS });
     child.kill('SIGTERM');
@@ -257,14 +283,14 @@ describe('as a process', () => {
     expect(said()).toContain('Await election.close() before process.exit()');
   });
 
-  test('un-awaited calls and unheard refusals never end the process', async ({ world }) => {
+  test('un-awaited calls and unhandled refusals never end the process', async ({ world }) => {
     const { said, complained, exit } = service('nobody listens', world);
     expect(await within(STARTED_MS, 'the end of the process', exit)).toEqual({ code: 0, signal: null });
     expect(complained()).toBe('');
     expect(said()).toBe('survived\n');
   });
 
-  test('after close() nothing of ours keeps it alive', async ({ world }) => {
+  test('after close() nothing keeps the process alive', async ({ world }) => {
     const { said, exit } = service('close and end', world);
     await eventually(() => said().includes('closed'), { withinMs: STARTED_MS });
     expect(await within(SOON_MS, 'the end of the process', exit)).toEqual({ code: 0, signal: null });

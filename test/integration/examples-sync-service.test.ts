@@ -3,7 +3,7 @@ import { eventually } from '../support/eventually.ts';
 import { compile, Program } from '../support/programs.ts';
 import { SOON_MS, SHORT_TTL_SECONDS, test } from '../support/world.ts';
 
-// examples/sync-service as processes: what it promises in its README.
+// Runs examples/sync-service as processes, and checks the promises in its README.
 
 const START_MS = 15_000;
 
@@ -65,7 +65,7 @@ class Replica {
 }
 
 describe('examples/sync-service', () => {
-  test('takes tasks, carries them out, and shuts down in good order', async ({ etcd, prefix }) => {
+  test('accepts tasks, executes them, and shuts down in good order', async ({ etcd, prefix }) => {
     const replica = await new Replica({ ...etcd, prefix }, 'one', { DIAGNOSTICS_PORT: '0' }).ready();
     const id = await replica.add('customers');
     expect(id).toBeDefined();
@@ -89,7 +89,7 @@ describe('examples/sync-service', () => {
     expect(replica.program.stdout).toMatch(/SIGTERM: shutting down\n[^]*\nshut down\n$/);
   });
 
-  test('what is asked wrongly is told so', async ({ etcd, prefix }) => {
+  test('answers invalid requests with an explanation', async ({ etcd, prefix }) => {
     const replica = await new Replica({ ...etcd, prefix }, 'one').ready();
     const post = (body: string): RequestInit => ({ method: 'POST', body });
     const answers: [string, RequestInit, number][] = [
@@ -116,7 +116,7 @@ describe('examples/sync-service', () => {
     expect(await replica.program.exit()).toBe(0);
   });
 
-  test('nothing is lost when the leader is killed while tasks come in', async ({ etcd, prefix, world }) => {
+  test('loses no task if the leader is killed while tasks arrive', async ({ etcd, prefix, world }) => {
     const replicas = ['one', 'two', 'three'].map((name) => new Replica({ ...etcd, prefix }, name));
     await Promise.all(replicas.map((replica) => replica.ready()));
     const leaderOf = async (among: readonly Replica[]): Promise<Replica> =>
@@ -156,7 +156,7 @@ describe('examples/sync-service', () => {
     expect(done.every(({ version }) => version === '1')).toBe(true);
     const tokens = done.map(({ token }) => BigInt(token));
     expect(tokens.every((token, index) => index === 0 || token >= tokens[index - 1]!)).toBe(true);
-    expect(new Set(tokens).size).toBeGreaterThanOrEqual(2); // the heir took part; an heir of it may have, too
+    expect(new Set(tokens).size).toBeGreaterThanOrEqual(2); // the next leader took part, and perhaps a third one
     for (const { program } of survivors) program.child.kill('SIGTERM');
     for (const { program } of survivors) expect(await program.exit()).toBe(0);
   });

@@ -6,13 +6,15 @@ import { join } from 'node:path';
 import { startEtcd } from 'etcd-election/dev';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 
-// Each example, and the demo, run as a process, as a user runs it.
+// Each example and the demo, run as a process, as a user runs it.
 
 const TTL_MS = 10_000;
-/** A process starts late on a busy machine. */
+/** How long something may take on a busy machine that happens at once on a quiet one. Far less than a lease lasts. */
+const SOON_MS = TTL_MS / 2;
+/** A process starts slowly on a busy machine. */
 const START_MS = 20_000;
 
-/** Compiled here, so that the packages in node_modules are found. */
+/** Compiled into this folder, from which the packages in node_modules are found. */
 let folder: string;
 
 beforeAll(async () => {
@@ -58,7 +60,7 @@ class Program {
     onTestFinished(() => void this.child.kill('SIGKILL'));
   }
 
-  /** What it printed, without the library's log. */
+  /** Its output without the log of the library. */
   get lines(): string[] {
     return this.output.split('\n').filter((line) => line !== '' && !line.startsWith('{"level"'));
   }
@@ -68,7 +70,7 @@ class Program {
   }
 }
 
-/** An etcd of our own: examples use names as people would, without a prefix for tests. */
+/** Our own etcd, because examples use ordinary names without a prefix for tests. */
 async function examples(): Promise<(name: string) => Program> {
   const etcd = await startEtcd();
   onTestFinished(() => etcd.stop());
@@ -76,7 +78,7 @@ async function examples(): Promise<(name: string) => Program> {
 }
 
 describe('examples/', () => {
-  test('quick-start.ts: the first leads, the second follows, and leads when the first is gone', async () => {
+  test('quick-start.ts: the first leads, the second follows, and leads after the first has left', async () => {
     const run = await examples();
 
     const first = run('quick-start');
@@ -85,13 +87,33 @@ describe('examples/', () => {
     await second.says(/^following \S+:\d+$/m); // the address and the process ID of the first
     first.child.kill('SIGKILL');
 
-    await second.says(/^leading, fencing token \d+$/m, TTL_MS + 2_000);
+    await second.says(/^leading, fencing token \d+$/m, TTL_MS + SOON_MS);
     const token = (program: Program): number =>
       Number(/fencing token (\d+)$/m.exec(program.lines.join('\n'))?.[1]);
     expect(token(second)).toBeGreaterThan(token(first));
   });
 
-  test('graceful-shutdown.ts: finishes its work, and the next leads at once', async () => {
+  test('tutorial.ts: a clean shutdown hands over, and the next one writes under a larger token', async () => {
+    const run = await examples();
+    const first = run('tutorial');
+    await first.says(/^step 1 under fencing token \d+$/m);
+    const second = run('tutorial');
+    await second.says(/^following \S+:\d+$/m);
+
+    first.child.kill('SIGINT');
+
+    expect(await first.ended).toBe(0);
+    expect(first.lines.slice(-3)).toEqual([
+      'work stopped',
+      expect.stringMatching(/^following /),
+      'shut down',
+    ]);
+    await second.says(/^step 1 under fencing token \d+$/m);
+    second.child.kill('SIGTERM');
+    expect(await second.ended).toBe(0);
+  });
+
+  test('graceful-shutdown.ts: finishes its work, and the next one leads at once', async () => {
     const run = await examples();
     const first = run('graceful-shutdown');
     await first.says('working');
@@ -102,17 +124,17 @@ describe('examples/', () => {
 
     expect(await first.ended).toBe(0);
     expect(first.lines).toEqual(['working', 'work finished', 'shut down']);
-    await second.says('working', 1_000);
+    await second.says('working', SOON_MS);
   });
 
-  test('fenced-writes.ts: what comes from an earlier term is refused', async () => {
+  test('fenced-writes.ts: writes of an earlier term are refused', async () => {
     const run = await examples();
     const program = run('fenced-writes');
 
     expect(await program.ended).toBe(0);
     expect(program.lines).toEqual([
       'saved',
-      'moved: true, again: false',
+      'withdrawn: true, again: false',
       'booked: booked',
       'the token has grown: true',
       'refused, the store has: whole',
@@ -128,7 +150,7 @@ describe('examples/', () => {
     expect(program.lines).toEqual(['leading 100 shards with 1 lease']);
   });
 
-  test('observe.ts: says who leads, and when nobody does', async () => {
+  test('observe.ts: prints the leader, also when there is none', async () => {
     const run = await examples();
     const observer = run('observe');
     await observer.says(/^nobody leads$/m);
@@ -143,7 +165,7 @@ describe('examples/', () => {
     expect(await observer.ended).toBe(0);
   });
 
-  test('loggers.ts: the lines come as winston and the console write them', async () => {
+  test('loggers.ts: the lines have the formats of winston and the console', async () => {
     const run = await examples();
     const program = run('loggers');
 
@@ -163,14 +185,15 @@ describe('examples/', () => {
     expect(program.output).not.toMatch(/^Trace|renewed/m);
   });
 
-  test('recipes.ts: each does what the README says', async () => {
+  test('recipes.ts: each recipe does what the README says', async () => {
     const run = await examples();
     const program = run('recipes');
 
     expect(await program.ended).toBe(0);
     expect(program.lines).toEqual([
       'event: leading nightly-report: true',
-      expect.stringMatching(/^current: true, at most (8|9)\d{3} ms left/),
+      // The TTL less the margin is 9,000 ms. On a busy machine the line comes late.
+      expect.stringMatching(/^current: true, at most (9000|[1-8]?\d{1,3}) ms left/),
       'lead returned 12',
       'event: leading sync-master: true',
       'leading 1 10.0.0.7 open',
@@ -182,24 +205,24 @@ describe('examples/', () => {
 });
 
 describe('the demo', () => {
-  test('ends well, having measured that there was one leader at a time', async () => {
+  test('succeeds, and has measured one leader at a time', async () => {
     const { program } = demo(['--only', 'resign,kill']);
 
     expect(await program.ended).toBe(0);
     expect(program.output).toMatch(/1 {2}\w+ resigns\./);
     expect(program.output).toMatch(/2 {2}\w+ is killed/);
     expect(program.output).toContain('At no instant did two replicas lead');
-    expect(program.output).not.toContain('\u001B'); // no terminal, no colours
+    expect(program.output).not.toContain('\u001B'); // no colours without a terminal
   });
 
-  test('says as JSON what came out', async () => {
+  test('prints its result as JSON', async () => {
     const { program } = demo(['--only', 'resign', '--json']);
 
     expect(await program.ended).toBe(0);
     expect(JSON.parse(program.output)).toMatchObject({ handovers: [{ scene: 'resign' }], overlaps: 0 });
   });
 
-  test('refuses what it does not know', async () => {
+  test('refuses unknown arguments', async () => {
     const { program } = demo(['--only', 'earthquake']);
 
     expect(await program.ended).toBe(2);
@@ -210,12 +233,12 @@ describe('the demo', () => {
     ['SIGINT', 130],
     ['SIGKILL', null],
   ] as const)(
-    'leaves nothing behind after %s, even while a replica is frozen',
+    'leaves no process or file after %s, even with a frozen replica',
     async ([signal, exitCode]) => {
       const { program, temporaryDir } = demo(['--only', 'freeze']);
       await program.says('is frozen', 20_000);
       const children = childrenOf(program.child.pid ?? 0);
-      expect(children.length).toBeGreaterThan(3); // etcd and three replicas, at least
+      expect(children.length).toBeGreaterThan(3); // at least etcd and three replicas
 
       program.child.kill(signal);
 
@@ -225,7 +248,7 @@ describe('the demo', () => {
     },
   );
 
-  /** Runs it with an etcd of its own, and a folder of its own for what is temporary. */
+  /** Runs it with its own etcd and its own temporary folder. */
   function demo(args: string[]) {
     const temporaryDir = mkdtempSync(join(folder, 'tmp-'));
     const program = new Program('demo/main.js', args, {
@@ -236,14 +259,14 @@ describe('the demo', () => {
   }
 });
 
-/** Process ids, as Linux tells them. */
+/** Process IDs as Linux reports them. */
 function childrenOf(pid: number): number[] {
   const path = `/proc/${pid}/task/${pid}/children`;
   if (!existsSync(path)) return [];
   return readFileSync(path, 'utf8').trim().split(' ').map(Number);
 }
 
-/** A process that has ended, and whose end nobody has asked for yet, is not alive. */
+/** A process that has ended but whose exit code was not read is not alive. */
 function isAlive(pid: number): boolean {
   try {
     return !/^\d+ \(.*\) Z/.test(readFileSync(`/proc/${pid}/stat`, 'utf8'));

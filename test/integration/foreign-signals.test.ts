@@ -5,10 +5,10 @@ import { within } from '../support/eventually.ts';
 import { foreignControllers } from '../support/foreign-signals.mjs';
 import { SOON_MS, test } from '../support/world.ts';
 
-// Services are tested under happy-dom and jsdom, and run beside polyfills: their signals are of another class.
+// Services are tested under happy-dom and jsdom, and run with polyfills: their signals have another class.
 
 describe.for(foreignControllers)('a signal of %s', ([, make]) => {
-  test('the option: closes the election', async ({ candidate }) => {
+  test('in the options closes the election', async ({ candidate }) => {
     await candidate('alice').campaign();
     const controller = make();
     const bob = candidate('bob', { signal: controller.signal });
@@ -21,14 +21,14 @@ describe.for(foreignControllers)('a signal of %s', ([, make]) => {
     expect(bob.election.status.state).toBe('closed');
   });
 
-  test('the option, aborted before: the election is closed from the start', async ({ candidate }) => {
+  test('in the options, already aborted, closes the election from the start', async ({ candidate }) => {
     const controller = make();
     controller.abort();
     const alice = candidate('alice', { signal: controller.signal });
     await expect(alice.campaign()).rejects.toThrow(ElectionClosedError);
   });
 
-  test('lead(): ends the wait', async ({ candidate }) => {
+  test('in lead() ends the wait', async ({ candidate }) => {
     await candidate('alice').campaign();
     const bob = candidate('bob');
     const controller = make();
@@ -40,7 +40,7 @@ describe.for(foreignControllers)('a signal of %s', ([, make]) => {
     await within(SOON_MS, 'lead() to end', expect(waiting).rejects.toThrow(ElectionClosedError));
   });
 
-  test('observe(): ends the iteration', async ({ client, election }) => {
+  test('in observe() ends the iteration', async ({ client, election }) => {
     const controller = make();
     const leaders = election(client()).observe({ signal: controller.signal });
     expect(await leaders.next()).toEqual({ done: false, value: undefined });
@@ -51,7 +51,7 @@ describe.for(foreignControllers)('a signal of %s', ([, make]) => {
     expect(await within(SOON_MS, 'the iteration to end', next)).toEqual({ done: true, value: undefined });
   });
 
-  test('captureProfile() and captureProcess(): end with a reason', async () => {
+  test('in captureProfile() and captureProcess() ends them with a reason', async () => {
     const controller = make();
     const recording = captureProfile({ seconds: 60, signal: controller.signal });
     controller.abort();
@@ -61,9 +61,9 @@ describe.for(foreignControllers)('a signal of %s', ([, make]) => {
     await expect(other).rejects.toBeTruthy(); // before it signals the process
   });
 
-  test('its controller is refused, with advice', async ({ candidate, client, election }) => {
+  test('its controller is refused with advice', async ({ candidate, client, election }) => {
     const controller = make() as unknown as AbortSignal;
-    const advice = /an AbortSignal \(of a controller pass its \.signal\)/;
+    const advice = /an AbortSignal \(if you have a controller, pass controller\.signal\)/;
     expect(() => candidate('alice', { signal: controller })).toThrow(advice);
     const bob = election(client());
     await expect(bob.lead(async () => 1, { signal: controller })).rejects.toThrow(advice);

@@ -26,7 +26,7 @@ const read = (client: Etcd3): Promise<unknown> =>
     },
   );
 
-test('L4: what begins right after a silent connection is given up begins on a new one', async ({
+test('L4: after a silent connection is dropped, new calls use a new one', async ({
   client: connect,
   world,
 }) => {
@@ -43,7 +43,7 @@ test('L4: what begins right after a silent connection is given up begins on a ne
   client.close();
 });
 
-test('L4: a stream that was closed politely does not keep the next silent one from being given up', async ({
+test('L4: a stream that was closed cleanly does not keep a silent one alive', async ({
   client: connect,
   world,
 }) => {
@@ -53,7 +53,7 @@ test('L4: a stream that was closed politely does not keep the next silent one fr
   await read(client);
   const before = proxy.connections;
 
-  const over = new Promise<unknown>((resolve) => first.raw.on('error', resolve)); // cancelled, by us
+  const over = new Promise<unknown>((resolve) => first.raw.on('error', resolve)); // we cancelled it
   first.close();
   await over;
   second.fail();

@@ -8,19 +8,15 @@ import { eventually, within } from '../support/eventually.ts';
 import { SOON_MS, test, type World } from '../support/world.ts';
 
 describe('names do not collide', () => {
-  test('one that begins with another', async ({ candidate }) => {
+  test('one name begins with another', async ({ candidate }) => {
     const [p, p2] = [candidate('alice', { election: 'p' }), candidate('bob', { election: 'p2' })];
     await p.campaign();
-    await p2.campaign(); // at once, although p has a leader
+    await p2.campaign(); // succeeds at once, although p has a leader
     expect((await p.election.candidates()).map(({ value }) => value)).toEqual(['alice']);
     expect((await p2.election.candidates()).map(({ value }) => value)).toEqual(['bob']);
   });
 
-  test('keys further down belong to somebody else: they neither lead nor count', async ({
-    candidate,
-    world,
-    prefix,
-  }) => {
+  test('keys below our keys do not lead and do not count', async ({ candidate, world, prefix }) => {
     await world.own.put(`${prefix}p/q/1`).value('older').exec();
     const alice = candidate('alice', { election: 'p' });
     await alice.campaign();
@@ -34,20 +30,17 @@ describe('names do not collide', () => {
     expect(bob.election.status).toMatchObject({ state: 'waiting', position: 2 });
   });
 
-  test('the prefix of one is the name of another', async ({ candidate, prefix }) => {
+  test('the prefix of one is the name of the other', async ({ candidate, prefix }) => {
     await candidate('alice', { election: 'q' }).campaign();
     await candidate('bob', { election: 'x', prefix: `${prefix}q/` }).campaign();
   });
 
-  test('names with all sorts of letters', async ({ candidate }) => {
+  test('names in all kinds of letters', async ({ candidate }) => {
     for (const name of ['Ünï', '主', 'a b', '.', '%2f', '\\'])
       expect((await candidate('alice', { election: name }).campaign()).isCurrent()).toBe(true);
   });
 
-  test('elections of different TTLs on one client compete as any others do', async ({
-    candidate,
-    client,
-  }) => {
+  test('elections with different TTLs on one client compete normally', async ({ candidate, client }) => {
     const own = client();
     const alice = candidate('alice', { client: own, ttlSeconds: 6 });
     const bob = candidate('bob', { client: own, ttlSeconds: 7 });
@@ -59,8 +52,8 @@ describe('names do not collide', () => {
   });
 });
 
-describe('two of the same name on one client and TTL', () => {
-  test('the second is refused, and told why, until the first has resigned or closed', async ({
+describe('two elections of one name on one client and TTL', () => {
+  test('the second is refused with the reason until the first has resigned or closed', async ({
     candidate,
     client,
   }) => {
@@ -79,7 +72,7 @@ describe('two of the same name on one client and TTL', () => {
     await first.campaign();
   });
 
-  test('reading needs no seat', async ({ candidate, client, election }) => {
+  test('reading needs no campaign', async ({ candidate, client, election }) => {
     const own = client();
     await candidate('first', { client: own }).campaign();
     expect((await election(own).leader())?.value).toBe('first');
@@ -92,10 +85,10 @@ describe('two of the same name on one client and TTL', () => {
   });
 });
 
-describe('etcd3`s own Election', () => {
-  /** @returns its campaign, once it stands in the queue. */
+describe("etcd3's own Election", () => {
+  /** @returns its campaign, once its key is in the queue. */
   function theirs(world: World, value: string): TheirCampaign {
-    // Theirs adds `election/` by itself, and the name and a slash: the same queue.
+    // etcd3 adds `election/` itself, and the name and a slash: the same queue.
     const campaign = world.client().namespace(world.prefix).election('e', 60).campaign(value);
     campaign.on('error', () => undefined);
     return campaign;
@@ -133,7 +126,7 @@ describe('etcd3`s own Election', () => {
 describe('etcdctl elect', () => {
   const run = promisify(execFile);
 
-  /** Stands with etcdctl; it stands until it is told to stop. */
+  /** Campaigns with etcdctl until it is stopped. */
   function etcdctlElect(world: World, value: string): { child: ChildProcess; said: () => string } {
     const child = spawn(world.etcd.etcdctl, ['elect', `${world.prefix}e`, value], {
       env: { ...process.env, ETCDCTL_API: '3', ETCDCTL_ENDPOINTS: world.etcd.endpoints.join(',') },

@@ -4,11 +4,11 @@ import { InvalidInputError, LeadershipLostError } from 'etcd-election';
 import { expect } from 'vitest';
 import { test } from '../support/world.ts';
 
-// What a status route or a log line is given: JSON has no bigint.
+// A status route or a log line converts these to JSON, which has no bigint.
 
 const json = (value: unknown): unknown => JSON.parse(JSON.stringify(value));
 
-test('status, leader(), candidates(), observe() and the term in JSON: tokens are strings', async ({
+test('status, leader(), candidates(), observe() and the term have JSON forms with tokens as strings', async ({
   candidate,
   prefix,
 }) => {
@@ -33,7 +33,7 @@ test('status, leader(), candidates(), observe() and the term in JSON: tokens are
   expect(term.key).toContain(prefix);
 });
 
-test('a term that is over says so, and its error too', async ({ candidate }) => {
+test('the JSON of an ended term says so, and contains its error', async ({ candidate }) => {
   const { election } = candidate('alice');
   const term = await election.campaign('alice');
   await election.resign();
@@ -44,13 +44,13 @@ test('a term that is over says so, and its error too', async ({ candidate }) => 
     code: 'ELECTION_LEADERSHIP_LOST',
     message: expect.stringContaining('no longer leader of "e"'),
     election: 'e',
-    retryable: true,
+    retryable: false,
     fencingToken: term.fencingToken.toString(),
     reason: 'resigned',
   });
 });
 
-test('an error whose cause is a circle, or holds a secret', () => {
+test('an error with a circular cause or a secret', () => {
   const cause = Object.assign(new Error('no such user'), { password: 'hunter2', self: {} as unknown });
   cause.self = cause;
   const error = new InvalidInputError('e', 'refused', { cause });
@@ -65,7 +65,7 @@ test('an error whose cause is a circle, or holds a secret', () => {
   expect(json(lost)).toMatchObject({ fencingToken: '7', cause: 'x' });
 });
 
-test('in a log of pino, and on the console', async ({ candidate }) => {
+test('in a log of pino and on the console', async ({ candidate }) => {
   const { election } = candidate('alice');
   const term = await election.campaign('alice');
   const lines: string[] = [];

@@ -10,7 +10,7 @@ import { abortOf, SHORT_TTL_SECONDS, SOON_MS, test, type World } from '../suppor
 
 type Leaders = ReturnType<Election['observe']>;
 
-/** What an observer has seen so far, as values; `nobody` where nobody leads, `unknown` where that is not known. */
+/** The values that an observer has seen so far; `nobody` without a leader, `unknown` if the leader is not known. */
 function observed(iterable: AsyncIterable<Observed>): { seen: string[]; over: Promise<unknown> } {
   const seen: string[] = [];
   const over = (async () => {
@@ -23,20 +23,20 @@ function observed(iterable: AsyncIterable<Observed>): { seen: string[]; over: Pr
 const sees = (seen: readonly string[], ...expected: string[]): Promise<unknown> =>
   eventually(() => expect(seen).toEqual(expected), { withinMs: SOON_MS });
 
-/** Takes away what nobody holds, as a busy process does sooner or later. */
+/** Collects garbage, as a busy process does sooner or later. */
 function collectGarbage(): void {
   setFlagsFromString('--expose-gc');
   (runInNewContext('gc') as () => void)();
 }
 
-/** A key in the queue that no library of ours put there. */
+/** A key in the queue from another library. */
 async function foreign(world: World, key: string, value: string): Promise<string> {
   const { header } = await world.own.put(`${world.prefix}e/${key}`).value(value).exec();
   return header.revision;
 }
 
 describe('observe()', () => {
-  test('tells the present state first, then every change, and that nobody leads', async ({
+  test('yields the present state first, then every change, also that nobody leads', async ({
     candidate,
     election,
     client,
@@ -60,7 +60,7 @@ describe('observe()', () => {
     expect(ended).toBe(false);
   });
 
-  test('who comes late sees the leader at once, and followers come and go unseen', async ({
+  test('started late, yields the leader at once, and ignores followers', async ({
     candidate,
     election,
     client,
@@ -83,16 +83,18 @@ describe('observe()', () => {
     await within(SOON_MS, 'the end of the iteration', over);
   });
 
-  test('ends with a signal that times out, though nobody else keeps it', async ({ election, client }) => {
+  test('ends with a timeout signal that nothing else references', async ({ election, client }) => {
     const timeoutMs = 500;
-    const { seen, over } = observed(election(client()).observe({ signal: AbortSignal.timeout(timeoutMs) }));
+    const one = election(client());
+    await sees(observed(one.observe()).seen, 'nobody'); // from now on the state is known without a request
+    const { seen, over } = observed(one.observe({ signal: AbortSignal.timeout(timeoutMs) }));
     await sees(seen, 'nobody');
     collectGarbage();
     await within(timeoutMs + SOON_MS, 'the end of the iteration', over);
     expect(seen).toEqual(['nobody']);
   });
 
-  test('leaves no listener at a signal that times out: neither after it, nor broken off before', async ({
+  test('leaves no listener on a timeout signal, after its end or after a break', async ({
     election,
     client,
   }) => {
@@ -110,7 +112,7 @@ describe('observe()', () => {
     expect(getEventListeners(late, 'abort')).toEqual([]);
   });
 
-  test('ends with close(), and then a new one ends at once', async ({ election, client }) => {
+  test('ends with close(), and a new one ends at once', async ({ election, client }) => {
     const one = election(client());
     const { seen, over } = observed(one.observe());
     await sees(seen, 'nobody');
@@ -119,7 +121,7 @@ describe('observe()', () => {
     await within(SOON_MS, 'the end of the next', observed(one.observe()).over);
   });
 
-  test('broken off, it leaves nothing', async ({ election, client }) => {
+  test('leaves nothing behind after a break', async ({ election, client }) => {
     const one = election(client());
     for await (const leader of one.observe()) {
       expect(leader).toBeUndefined();
@@ -135,7 +137,7 @@ describe('observe()', () => {
     ],
     ['its disposal', (leaders: Leaders) => leaders[Symbol.asyncDispose]()],
     ['close()', (_: Leaders, one: Election) => one.close()],
-  ] as const)('%s ends it at once, while two readers wait', async ([, end], { election, client }) => {
+  ] as const)('ends at once by %s while two readers wait', async ([, end], { election, client }) => {
     const one = election(client());
     const leaders = one.observe();
     expect(await leaders.next()).toEqual({ done: false, value: undefined });
@@ -148,7 +150,7 @@ describe('observe()', () => {
     expect(await leaders.next()).toEqual(over);
   });
 
-  test('throw() rejects with its error, also before anything was read', async ({ election, client }) => {
+  test('throw() rejects with its error, also before the first read', async ({ election, client }) => {
     const one = election(client());
     const fresh = one.observe();
     await expect(fresh.throw(new Error('enough'))).rejects.toThrow('enough');
@@ -160,7 +162,7 @@ describe('observe()', () => {
     expect((await next).done).toBe(true);
   });
 
-  test('many observers of one election each see all', async ({ candidate, election, client }) => {
+  test('works for many observers of one election', async ({ candidate, election, client }) => {
     const one = election(client());
     const many = Array.from({ length: 5 }, () => observed(one.observe()).seen);
     for (const seen of many) await sees(seen, 'nobody');
@@ -168,7 +170,11 @@ describe('observe()', () => {
     for (const seen of many) await sees(seen, 'nobody', 'alice');
   });
 
-  test('a slow reader gets the newest state, not all in between', async ({ candidate, election, client }) => {
+  test('gives a slow reader the newest state, not each one in between', async ({
+    candidate,
+    election,
+    client,
+  }) => {
     const alice = candidate('alice');
     const term = await alice.campaign('0');
     const iterator = election(client()).observe()[Symbol.asyncIterator]();
@@ -181,7 +187,7 @@ describe('observe()', () => {
     await iterator.return?.();
   });
 
-  test('F11: two candidates in one batch: the observer names the oldest', async ({
+  test('F11: names the older of two candidates in one batch', async ({
     election,
     client,
     world,
@@ -196,11 +202,11 @@ describe('observe()', () => {
     await foreign(world, 'a', 'younger');
     proxy.resume();
     await sees(seen, 'nobody', 'elder');
-    await world.own.delete().prefix(`${prefix}e/`).exec(); // both in one revision
+    await world.own.delete().prefix(`${prefix}e/`).exec(); // both changes have one revision
     await sees(seen, 'nobody', 'elder', 'nobody');
   });
 
-  test('F12, F2: heals itself: away during a change of leaders and a compaction, it tells the present leader', async ({
+  test('F12, F2: recovers after a change of leaders and a compaction, and yields the present leader', async ({
     election,
     client,
     world,
@@ -225,10 +231,10 @@ describe('observe()', () => {
   });
 });
 
-describe('L4: nobody is shown as the leader for longer than we may believe it', () => {
+describe('L4: nobody is shown as the leader for longer than we can know it', () => {
   const ttlSeconds = SHORT_TTL_SECONDS;
 
-  test('observe() says within one TTL of silence that it does not know, and then who leads again', async ({
+  test('observe() yields "unknown" within one TTL of silence, and then the leader again', async ({
     candidate,
     election,
     client,
@@ -246,7 +252,7 @@ describe('L4: nobody is shown as the leader for longer than we may believe it', 
     await sees(seen, 'alice', 'unknown', 'alice');
   });
 
-  test('observe() that gets no first answer says so too', async ({ election, client, etcd }) => {
+  test('observe() without a first answer yields "unknown" too', async ({ election, client, etcd }) => {
     await using proxy = await startProxy({ target: etcd.endpoints[0]! });
     proxy.cut();
     const { seen } = observed(election(client({ hosts: proxy.endpoint }), 'e', { ttlSeconds }).observe());
@@ -255,7 +261,7 @@ describe('L4: nobody is shown as the leader for longer than we may believe it', 
     await sees(seen, 'unknown', 'nobody');
   });
 
-  test('observe() of the leader itself goes by its lease', async ({ election, client, etcd }) => {
+  test('observe() of the leader itself follows its lease', async ({ election, client, etcd }) => {
     await using proxy = await startProxy({ target: etcd.endpoints[0]! });
     const one = election(client({ hosts: proxy.endpoint }), 'e', { ttlSeconds });
     const term = await one.campaign('me');
@@ -291,7 +297,7 @@ describe('L4: nobody is shown as the leader for longer than we may believe it', 
 });
 
 describe('leader()', () => {
-  test('says who leads, and that nobody does', async ({ candidate, election, client }) => {
+  test('returns the leader, and undefined if there is none', async ({ candidate, election, client }) => {
     const one = election(client());
     expect(await one.leader()).toBeUndefined();
     expect(await one.candidates()).toEqual([]);
@@ -305,14 +311,14 @@ describe('leader()', () => {
     });
   });
 
-  test('callers at the same time get the same answer', async ({ candidate, election, client }) => {
+  test('gives concurrent callers the same answer', async ({ candidate, election, client }) => {
     await candidate('alice').campaign();
     const one = election(client());
     const answers = await Promise.all(Array.from({ length: 50 }, () => one.leader()));
     expect(new Set(answers.map((leader) => leader?.value))).toEqual(new Set(['alice']));
   });
 
-  test('is linearizable: who asks after a change sees it, though an earlier caller still waits for his answer', async ({
+  test('is linearizable: a call after a change sees it, although an earlier call is still waiting', async ({
     candidate,
     election,
     client,
@@ -325,7 +331,7 @@ describe('leader()', () => {
     await bob.queued();
     await using proxy = await startProxy({ target: etcd.endpoints[0]! });
     const reader = election(client({ hosts: proxy.endpoint }));
-    await reader.leader(); // connected
+    await reader.leader(); // this opens the connection
 
     proxy.stall('down');
     const sent = proxy.bytesUp;
@@ -340,7 +346,11 @@ describe('leader()', () => {
     expect((await later)?.value).toBe('bob');
   });
 
-  test('says so where etcd does not answer, and goes on when it does', async ({ election, client, etcd }) => {
+  test('rejects while etcd does not answer, and works again when it does', async ({
+    election,
+    client,
+    etcd,
+  }) => {
     await using proxy = await startProxy({ target: etcd.endpoints[0]! });
     const one = election(client({ hosts: proxy.endpoint }));
     await one.leader();
@@ -350,7 +360,7 @@ describe('leader()', () => {
     await eventually(async () => (await one.leader()) === undefined, { withinMs: 2 * SOON_MS });
   });
 
-  test('after close() it is refused', async ({ election, client }) => {
+  test('is refused after close()', async ({ election, client }) => {
     const one = election(client());
     await one.close();
     await expect(one.leader()).rejects.toBeInstanceOf(ElectionClosedError);

@@ -5,9 +5,19 @@ import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
 import { compile, Program, ROOT } from '../support/programs.ts';
 
-// The documents tell of what is there, and their code compiles.
+// The documents describe what exists, and their code compiles.
 
-const documents = ['api', 'cli', 'faq', 'metrics', 'migration', 'testing'];
+const documents = [
+  'api',
+  'cli',
+  'diagnostics',
+  'faq',
+  'last-will',
+  'metrics',
+  'migration',
+  'operating-etcd',
+  'testing',
+];
 const text = (name: string): string => readFileSync(join(ROOT, `docs/${name}.md`), 'utf8');
 
 describe('docs/api.md', () => {
@@ -18,7 +28,7 @@ describe('docs/api.md', () => {
     source === undefined ? [] : [[path.replace(/^\./, 'etcd-election'), source] as const],
   );
 
-  test.each(doors)('%s: every exported name is in it (else: npm run docs:api)', (door, source) => {
+  test.each(doors)('%s: contains every exported name (else: npm run docs:api)', (door, source) => {
     const section = text('api')
       .split(/^## /m)
       .find((part) => part.startsWith(`\`${door}\`\n`));
@@ -37,11 +47,11 @@ describe('docs/api.md', () => {
 
 describe('code blocks', () => {
   let folder: string;
-  /** By document and number: `testing-1.ts`. */
+  /** Named by document and number: `testing-1.ts`. */
   const files: string[] = [];
   let programs: string[];
   beforeAll(async () => {
-    // Git ignores it; in the repository, so that the package's own name leads to its source.
+    // Inside the repository, so that the package's own name leads to its source. Git ignores this folder.
     mkdirSync(join(ROOT, 'coverage'), { recursive: true });
     folder = mkdtempSync(join(ROOT, 'coverage/docs-'));
     for (const name of documents.filter((document) => document !== 'api'))
@@ -65,7 +75,7 @@ describe('code blocks', () => {
     expect(stdout).toBe('');
   });
 
-  test('of docs/testing.md: run', async () => {
+  test('of docs/testing.md run', async () => {
     const handOver = new Program(programs[0]!, [], {
       env: { ETCD_ENDPOINTS: inject('etcd').endpoints.join() },
     });
@@ -86,7 +96,7 @@ describe('links', () => {
         .replaceAll(' ', '-'),
     );
 
-  test.each(documents)('docs/%s.md: lead somewhere', (name) => {
+  test.each(documents)('docs/%s.md: every link has a target', (name) => {
     const path = join(ROOT, `docs/${name}.md`);
     const prose = text(name).replace(/^```[^]*?^```$/gm, '');
     for (const [, target] of prose.matchAll(/\]\(([^)\s]+)\)/g)) {

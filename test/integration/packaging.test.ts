@@ -16,9 +16,9 @@ import { build } from 'esbuild';
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
 import { ROOT } from '../support/programs.ts';
 
-// The package as users get it: packed, installed into an empty project, and used from there.
+// The package as users get it: packed, installed into an empty project, and used there.
 
-/** Installing asks the registry, on a busy machine. */
+/** An installation asks the registry, on a busy machine. */
 const INSTALL_MS = 180_000;
 
 interface Manifest {
@@ -28,11 +28,11 @@ interface Manifest {
 }
 
 const manifest = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as Manifest;
-/** What a user can import: `etcd-election`, `etcd-election/dev` … */
+/** The import paths of a user: `etcd-election`, `etcd-election/dev` … */
 const doors = Object.keys(manifest.exports)
   .filter((path) => !path.endsWith('.json'))
   .map((path) => path.replace(/^\./, 'etcd-election'));
-/** This one imports its optional peer. */
+/** This entry point imports its optional peer. */
 const needsPeer = 'etcd-election/opentelemetry';
 
 let folder: string;
@@ -40,7 +40,10 @@ let project: string;
 let packed: string[];
 let tarball: string;
 
-/** Runs a program to its end. @throws with what it printed, if its exit code is not 0. */
+/**
+ * Runs a program to its end.
+ * @throws with its output if the exit code is not 0.
+ */
 async function run(
   file: string,
   args: readonly string[],
@@ -68,7 +71,7 @@ beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'etcd-election-package-'));
   project = join(folder, 'project');
   mkdirSync(project);
-  // Built beside the repository: whoever uses its dist/ at this moment is not disturbed.
+  // Built outside the repository, so that concurrent users of its dist/ are not disturbed.
   const source = join(folder, 'source');
   for (const name of [
     'package.json',
@@ -106,8 +109,8 @@ beforeAll(async () => {
 }, INSTALL_MS);
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-describe('what is in it', () => {
-  test('the build, the pages, the examples, and nothing of the workshop', () => {
+describe('the content of the package', () => {
+  test('the build, the pages and the examples, but no development files', () => {
     expect(packed).toEqual(
       expect.arrayContaining([
         'dist/index.js',
@@ -129,7 +132,7 @@ describe('what is in it', () => {
       );
   });
 
-  test('every link of its pages leads to a file that is in it', () => {
+  test('every link of its pages leads to a packaged file', () => {
     const isPacked = (path: string): boolean =>
       packed.some((file) => file === path || file.startsWith(path.replace(/\/?$/, '/')));
     const broken = packed
@@ -144,7 +147,7 @@ describe('what is in it', () => {
     expect(broken).toEqual([]);
   });
 
-  test('what a hover names is in it', () => {
+  test('everything that a hover refers to is packaged', () => {
     const named = packed
       .filter((path) => path.endsWith('.d.ts'))
       .flatMap((path) => [
@@ -157,7 +160,7 @@ describe('what is in it', () => {
     expect(named.filter((page) => !packed.includes(page))).toEqual([]);
   });
 
-  test('no machine path in what is built', () => {
+  test('the build contains no machine path', () => {
     const built = packed.filter((path) => path.startsWith('dist/'));
     for (const path of built) {
       const text = readFileSync(join(project, 'node_modules/etcd-election', path), 'utf8');
@@ -167,14 +170,14 @@ describe('what is in it', () => {
   });
 });
 
-describe('what others say of it', () => {
-  test('publint, strictly', async () => {
+describe('package checkers', () => {
+  test('publint --strict has no complaint', async () => {
     const output = await run(join(ROOT, 'node_modules/.bin/publint'), ['--strict', join(folder, 'source')]);
     expect(output).toContain('All good!');
   });
 
-  // It ignores the one case that the test on node16 below holds.
-  test('are the types wrong? For no resolver but node16 from CommonJS', async () => {
+  // The test on node16 below checks the one ignored case.
+  test('attw has no complaint but node16 from CommonJS', async () => {
     await run(join(ROOT, 'node_modules/.bin/attw'), [tarball, '--ignore-rules', 'cjs-resolves-to-esm']);
   });
 });
@@ -258,7 +261,7 @@ describe('npx', () => {
 });
 
 describe('import', () => {
-  test('needs few open files at once', async () => {
+  test('of the package needs few open files at once', async () => {
     const file = write('few-files.mjs', "await import('etcd-election'); console.log('imported');");
     const command = `ulimit -n 128 && exec ${JSON.stringify(process.execPath)} ${file}`;
     expect(await run('sh', ['-c', command])).toBe('imported\n');
@@ -266,10 +269,10 @@ describe('import', () => {
 });
 
 describe('side effects', () => {
-  test('importing it starts nothing, prints nothing, listens to nothing', async () => {
+  test('an import starts nothing, prints nothing and listens to nothing', async () => {
     const file = write(
       'effects.mjs',
-      // What others do when they are imported is theirs.
+      // Effects of importing other packages do not count.
       `for (const name of ['etcd3', 'zod', 'pino', 'cockatiel']) await import(name);
        const before = [Object.keys(globalThis).length, process.eventNames().length];
        for (const name of ${JSON.stringify(doors.filter((door) => door !== needsPeer))}) await import(name);
@@ -281,28 +284,25 @@ describe('side effects', () => {
     expect(JSON.parse(await run(process.execPath, [file]))).toEqual({ same: true, held: [] });
   });
 
-  test.each(['etcd-election', 'etcd-election/prometheus'])(
-    'a bundler drops %s where nothing of it is used',
-    async (door) => {
-      const bundled = await build({
-        stdin: {
-          contents: `import '${door}'; import { Election } from 'etcd-election'; console.log(1);`,
-          resolveDir: project,
-        },
-        bundle: true,
-        write: false,
-        platform: 'node',
-        format: 'esm',
-        external: ['etcd3', 'pino', 'cockatiel'],
-        logLevel: 'silent',
-      });
-      expect(bundled.outputFiles[0]!.text).not.toContain('class ');
-    },
-  );
+  test.each(['etcd-election', 'etcd-election/prometheus'])('a bundler drops an unused %s', async (door) => {
+    const bundled = await build({
+      stdin: {
+        contents: `import '${door}'; import { Election } from 'etcd-election'; console.log(1);`,
+        resolveDir: project,
+      },
+      bundle: true,
+      write: false,
+      platform: 'node',
+      format: 'esm',
+      external: ['etcd3', 'pino', 'cockatiel'],
+      logLevel: 'silent',
+    });
+    expect(bundled.outputFiles[0]!.text).not.toContain('class ');
+  });
 });
 
 describe('bundlers', () => {
-  test.each(['esm', 'cjs'] as const)('a service in one file, as %s, leads', async (format) => {
+  test.each(['esm', 'cjs'] as const)('a service in one %s file leads', async (format) => {
     const contents = `import { Etcd3 } from 'etcd3';
        import { Election } from 'etcd-election';
        const quiet = Object.fromEntries(['trace', 'debug', 'info', 'warn', 'error'].map((level) => [level, () => {}]));
@@ -378,7 +378,7 @@ describe('TypeScript', () => {
     await run(join(ROOT, 'node_modules/.bin/tsc'), ['-p', config]);
   });
 
-  test('node16 from CommonJS is refused, as the README says: it knows no require() of ESM', async () => {
+  test('node16 from CommonJS is refused, as the README says: its require() cannot load ESM', async () => {
     write('program16.cts', program);
     const settings = { module: 'node16', moduleResolution: 'node16', target: 'es2022', skipLibCheck: true };
     const compilerOptions = {
@@ -395,7 +395,7 @@ describe('TypeScript', () => {
   test.each([
     ['commonjs', { module: 'commonjs', moduleResolution: 'node10', ignoreDeprecations: '5.0' }],
     ['nodenext', { module: 'nodenext', moduleResolution: 'nodenext' }],
-  ])('a CommonJS service with module %s: compiles with TypeScript 5.9, and runs', async (name, settings) => {
+  ])('a CommonJS service with module %s compiles with TypeScript 5.9, and runs', async (name, settings) => {
     const folderName = `service-${name}`;
     mkdirSync(join(project, folderName));
     write(`${folderName}/package.json`, '{ "private": true, "type": "commonjs" }');
@@ -413,7 +413,7 @@ describe('TypeScript', () => {
           types: ['node'],
           strict: true,
           esModuleInterop: true,
-          skipLibCheck: true, // as NestJS has it; the compiler of TypeScript 7 checks the declarations above
+          skipLibCheck: true, // as in NestJS; the test above checks the declarations with TypeScript 7
         },
         files: ['service.ts'],
       }),
@@ -423,7 +423,7 @@ describe('TypeScript', () => {
     expect(output).toBe('6\n');
   });
 
-  test('with its peer there, that room opens too', async () => {
+  test('an entry point with a peer works if the peer is installed', async () => {
     const file = write('peer.mjs', `console.log(typeof (await import('${needsPeer}')).electionTelemetry);`);
     expect(await run(process.execPath, [file])).toBe('function\n');
   });
@@ -451,7 +451,7 @@ describe('a release', () => {
     await expect(check(changelog, { ...addresses, [field]: 'TODO' })).rejects.toThrow(`"${field}" is "TODO"`);
   });
 
-  test('is refused without a changelog that tells of it', async () => {
+  test('is refused without an entry in the changelog', async () => {
     await expect(check('# Changelog\n')).rejects.toThrow('no section');
     await expect(check('# Changelog\n\n## Unreleased\n\n- much\n')).rejects.toThrow('Unreleased');
     await expect(check('# Changelog\n\n## 1.2.3\n\n## 1.2.2\n\n- old\n')).rejects.toThrow('empty');

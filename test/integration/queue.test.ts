@@ -4,7 +4,7 @@ import { ownName } from '../../src/util/own-name.ts';
 import { eventually, within } from '../support/eventually.ts';
 import { abortOf, SOON_MS, test, type TestCandidate } from '../support/world.ts';
 
-/** Each stands after the one before is in the queue, so that the order is known. */
+/** Each one enters after the previous one is in the queue, so that the order is known. */
 async function inOrder(candidates: readonly TestCandidate[]): Promise<void> {
   for (const one of candidates) {
     void one.campaign();
@@ -13,7 +13,7 @@ async function inOrder(candidates: readonly TestCandidate[]): Promise<void> {
 }
 
 describe('candidates', () => {
-  test('two: the first leads, the second follows, and takes over when the first resigns', async ({
+  test('two: the first leads, the second follows, and leads after the first resigns', async ({
     candidate,
     history,
   }) => {
@@ -34,7 +34,7 @@ describe('candidates', () => {
     expect(history.leadersAtOnce()).toBe(1);
   });
 
-  test('three lead in the order in which they came', async ({ candidate, history }) => {
+  test('three lead in order of arrival', async ({ candidate, history }) => {
     const all = ['alice', 'bob', 'carol'].map((who) => candidate(who));
     await inOrder(all);
     for (const one of all) {
@@ -45,12 +45,9 @@ describe('candidates', () => {
     expect(history.leadersAtOnce()).toBe(1);
   });
 
-  test('ten lead in the order in which they came, each with a larger token', async ({
-    candidate,
-    history,
-  }) => {
+  test('ten lead in order of arrival, each with a larger token', async ({ candidate, history }) => {
     const names = Array.from({ length: 10 }, (_, i) => `replica-${i}`);
-    // In one process they share one guard, which would take ten that stand at once for a runaway.
+    // In one process they share a guard, which would take ten concurrent campaigns for a runaway.
     const all = names.map((who) => candidate(who, { guard: { burst: 20 } }));
     await inOrder(all);
     expect(all.map(({ election }) => election.status.position)).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
@@ -63,7 +60,10 @@ describe('candidates', () => {
     expect(history.leadersAtOnce()).toBe(1);
   });
 
-  test('F13: a middle candidate leaves, and the third does not win', async ({ candidate, history }) => {
+  test('F13: a candidate in the middle leaves, and the third does not lead', async ({
+    candidate,
+    history,
+  }) => {
     const [alice, bob, carol] = [candidate('alice'), candidate('bob'), candidate('carol')];
     await inOrder([alice, bob, carol]);
     await alice.elected();
@@ -79,7 +79,7 @@ describe('candidates', () => {
     expect(history.leadersAtOnce()).toBe(1);
   });
 
-  test('who steps down goes to the back of the queue', async ({ candidate, history }) => {
+  test('a leader that steps down enters again at the back of the queue', async ({ candidate, history }) => {
     const [alice, bob, carol] = [candidate('alice'), candidate('bob'), candidate('carol')];
     await inOrder([alice, bob, carol]);
     for (const one of [alice, bob, carol]) {
@@ -92,7 +92,7 @@ describe('candidates', () => {
     expect(history.leadersAtOnce()).toBe(1);
   });
 
-  test('stepDown() of one who does not lead does nothing', async ({ candidate, client, election }) => {
+  test('stepDown() without leadership does nothing', async ({ candidate, client, election }) => {
     const [alice, bob] = [candidate('alice'), candidate('bob')];
     await inOrder([alice, bob]);
     await bob.election.stepDown();
@@ -100,7 +100,7 @@ describe('candidates', () => {
     await election(client(), 'never stood').stepDown();
   });
 
-  test('candidates() shows the queue in order, to those who do not stand too', async ({
+  test('candidates() shows the queue in order, also to observers', async ({
     candidate,
     client,
     election,
@@ -120,29 +120,29 @@ describe('candidates', () => {
   });
 });
 
-describe('what a candidate announces', () => {
-  test('this node`s own IP address, if nothing else is given', async ({ election, client }) => {
+describe('the value of a candidate', () => {
+  test('is its own IP address by default', async ({ election, client }) => {
     const one = election(client());
     const term = await one.campaign();
     expect(term.value).toBe(ownName());
     expect((await one.leader())?.value).toBe(ownName());
   });
 
-  test('any text: UTF-8 arrives as it was given', async ({ candidate, client, election, world }) => {
+  test('is any text in UTF-8', async ({ candidate, client, election, world }) => {
     const value = 'Zürich 東京 🗼 "quoted"\n\u0000 end';
     const term = await candidate('alice').campaign(value);
     expect((await election(client()).leader())?.value).toBe(value);
     expect(await world.own.get(term.key).string()).toBe(value);
   });
 
-  test('the empty text', async ({ candidate, client, election }) => {
+  test('may be empty', async ({ candidate, client, election }) => {
     await candidate('alice').campaign('');
     expect((await election(client()).leader())?.value).toBe('');
   });
 });
 
 describe('campaign()', () => {
-  test('while standing gives the term at hand, or the next one', async ({ candidate }) => {
+  test('during a campaign returns the current term or the next one', async ({ candidate }) => {
     const alice = candidate('alice');
     const first = alice.campaign();
     expect(await alice.campaign()).toBe(await first);
@@ -153,9 +153,7 @@ describe('campaign()', () => {
     expect(next.isCurrent()).toBe(true);
   });
 
-  test('called when a term has just ended, it gives the next one: never one that is over', async ({
-    candidate,
-  }) => {
+  test('just after a term returns the next one, never an ended one', async ({ candidate }) => {
     const alice = candidate('alice');
     const term = await alice.campaign();
     const stepping = alice.election.stepDown();
@@ -166,7 +164,7 @@ describe('campaign()', () => {
     await stepping;
   });
 
-  test('after resign() stands anew', async ({ candidate }) => {
+  test('after resign() starts a new campaign', async ({ candidate }) => {
     const alice = candidate('alice');
     const first = await alice.campaign();
     await alice.election.resign();
@@ -174,7 +172,7 @@ describe('campaign()', () => {
     expect(second.fencingToken).toBeGreaterThan(first.fencingToken);
   });
 
-  test('right after an un-awaited resign() stands anew as well', async ({ candidate }) => {
+  test('right after an un-awaited resign() starts a new campaign too', async ({ candidate }) => {
     const alice = candidate('alice');
     const first = await alice.campaign();
     void alice.election.resign();
@@ -183,8 +181,8 @@ describe('campaign()', () => {
   });
 });
 
-describe('calls that the guard holds back', () => {
-  test('while the campaign ends: rejected, never a term that is over', async ({ candidate }) => {
+describe('calls that the guard holds', () => {
+  test('are rejected if the campaign ends, and never return an ended term', async ({ candidate }) => {
     const alice = candidate('alice');
     await alice.campaign();
     const calls = Array.from({ length: 8 }, () => alice.campaign());
@@ -198,7 +196,7 @@ describe('calls that the guard holds back', () => {
     }
   });
 
-  test('while the term changes hands within ourselves: given the next one', async ({ candidate }) => {
+  test('return the next term if the term changes within this process', async ({ candidate }) => {
     const alice = candidate('alice');
     await alice.campaign();
     const calls = Array.from({ length: 8 }, () => alice.campaign());
@@ -210,7 +208,7 @@ describe('calls that the guard holds back', () => {
 });
 
 describe('lead()', () => {
-  test('waits, works as the leader, resigns, and returns what the work returned', async ({
+  test('waits, runs the work as leader, resigns, and returns the result of the work', async ({
     world,
     election,
     client,
@@ -227,7 +225,7 @@ describe('lead()', () => {
     expect(one.status.state).toBe('idle');
   });
 
-  test('hands on what the work throws, and resigns all the same', async ({ world, election, client }) => {
+  test('rejects with the error of the work, and resigns', async ({ world, election, client }) => {
     const one = election(client());
     const failure = new Error('disk full');
     await expect(one.lead(() => Promise.reject(failure))).rejects.toBe(failure);
@@ -239,12 +237,7 @@ describe('lead()', () => {
     expect(await world.keys()).toEqual([]);
   });
 
-  test('waits for its turn; a signal that aborts meanwhile gives up', async ({
-    candidate,
-    election,
-    client,
-    world,
-  }) => {
+  test('stops waiting when its signal aborts', async ({ candidate, election, client, world }) => {
     const alice = candidate('alice');
     await alice.campaign();
     const stop = new AbortController();
@@ -256,7 +249,7 @@ describe('lead()', () => {
     expect(await world.keys()).toHaveLength(1);
   });
 
-  test('S5: a signal that aborts while it works ends the term, and waits for the work', async ({
+  test('S5: ends the term when its signal aborts during the work, and awaits the work', async ({
     election,
     client,
     world,
@@ -278,14 +271,14 @@ describe('lead()', () => {
     expect(await world.keys()).toEqual([]);
   });
 
-  test('a signal that has aborted already: nothing is done', async ({ election, client }) => {
+  test('does nothing if its signal has already aborted', async ({ election, client }) => {
     let worked = false;
     const leading = election(client()).lead(async () => (worked = true), { signal: AbortSignal.abort() });
     await expect(leading).rejects.toBeInstanceOf(ElectionClosedError);
     expect(worked).toBe(false);
   });
 
-  test('where the term ends early the work decides what comes of it', async ({ election, client, world }) => {
+  test('settles as the work settles if the term ends early', async ({ election, client, world }) => {
     const one = election(client());
     const result = await one.lead(async (term: Term) => {
       await world.own.delete().key(term.key).exec();
@@ -296,7 +289,7 @@ describe('lead()', () => {
     expect(await world.keys()).toEqual([]);
   });
 
-  test('many in a row each have their turn', async ({ election, client, history, log }) => {
+  test('called many times in a row runs each in turn', async ({ election, client, history, log }) => {
     const workers = ['alice', 'bob', 'carol'].map((who) => ({
       who,
       one: election(client(), 'e', { guard: { burst: 20 } }),

@@ -6,9 +6,9 @@ import { eventually, within } from '../support/eventually.ts';
 import { expectHeld, watch } from '../support/hot-loop.ts';
 import { abortOf, SOON_MS, test } from '../support/world.ts';
 
-// An etcd of our own, because we lock it.
+// Our own etcd, because we enable authentication.
 
-describe('an etcd that asks who we are', () => {
+describe('an etcd with authentication', () => {
   let cluster: EtcdCluster;
   let root: Etcd3;
 
@@ -53,8 +53,8 @@ describe('an etcd that asks who we are', () => {
   test.for([
     ['a wrong password', 'service', 'wrong', 'mine/'],
     ['a user that does not exist', 'nobody', 'secret', 'mine/'],
-    ['a role that may only read', 'reader', 'secret', 'mine/'],
-    ['a prefix that is somebody else`s', 'service', 'secret', 'theirs/'],
+    ['a role that can only read', 'reader', 'secret', 'mine/'],
+    ['a prefix outside its role', 'service', 'secret', 'theirs/'],
   ] as const)(
     'L3: %s ends the campaign with a typed error',
     async ([, user, password, prefix], { candidate, client, log }) => {
@@ -75,7 +75,7 @@ describe('an etcd that asks who we are', () => {
     },
   );
 
-  test('no user at all', async ({ candidate }) => {
+  test('without a user', async ({ candidate }) => {
     const alice = candidate('alice', { hosts: cluster.endpoints });
     await expect(within(SOON_MS, 'the refusal', alice.campaign())).rejects.toBeInstanceOf(RefusedError);
   });
@@ -94,7 +94,7 @@ describe('an etcd that asks who we are', () => {
     await expect(within(SOON_MS, 'the refusal', one.observe().next())).rejects.toBeInstanceOf(RefusedError);
   });
 
-  test('after the cause is gone, campaign() may be called again', async ({ candidate, client }) => {
+  test('campaign() works again when the cause is gone', async ({ candidate, client }) => {
     const alice = candidate('alice', { client: client(as('service')), prefix: 'granted later/' });
     await expect(alice.campaign()).rejects.toBeInstanceOf(RefusedError);
     await root
@@ -103,7 +103,7 @@ describe('an etcd that asks who we are', () => {
     expect((await within(2 * SOON_MS, 'the term', alice.campaign())).isCurrent()).toBe(true);
   });
 
-  test('permission withdrawn while we lead: resign() ends all the same, and the lease frees the seat', async ({
+  test('permission is revoked during a term: resign() still ends, and the lease frees the election', async ({
     candidate,
     client,
     log,
@@ -125,8 +125,8 @@ describe('an etcd that asks who we are', () => {
   });
 });
 
-describe('an etcd that is away', () => {
-  test('at the start: the campaign waits, and enters when it comes', async ({ candidate, etcd, log }) => {
+describe('an unavailable etcd', () => {
+  test('refuses at the start: the campaign waits, and enters later', async ({ candidate, etcd, log }) => {
     await using proxy = await startProxy({ target: etcd.endpoints[0]! });
     proxy.cut();
     const alice = candidate('alice', { hosts: proxy.endpoint });
@@ -139,7 +139,7 @@ describe('an etcd that is away', () => {
     expect((await within(backWithinMs + SOON_MS, 'the term', campaign)).isCurrent()).toBe(true);
   });
 
-  test('silent at the start: the same', async ({ candidate, etcd }) => {
+  test('is silent at the start: the campaign waits, and enters later', async ({ candidate, etcd }) => {
     await using proxy = await startProxy({ target: etcd.endpoints[0]! });
     proxy.stall();
     const alice = candidate('alice', { hosts: proxy.endpoint });
@@ -149,7 +149,7 @@ describe('an etcd that is away', () => {
     expect((await within(2 * SOON_MS, 'the term', campaign)).isCurrent()).toBe(true);
   });
 
-  test('given up while it is away: close() does not wait for it', async ({ candidate }) => {
+  test('close() does not wait for it', async ({ candidate }) => {
     const alice = candidate('alice', { hosts: 'http://127.0.0.1:1' });
     const campaign = alice.campaign();
     campaign.catch(() => undefined);
@@ -158,7 +158,7 @@ describe('an etcd that is away', () => {
     await expect(campaign).rejects.toMatchObject({ code: 'ELECTION_CLOSED' });
   });
 
-  test('our failures do not close the user`s own client to him: no breaker opens', async ({
+  test("our failures do not open a breaker of the user's own client", async ({
     candidate,
     client,
     etcd,

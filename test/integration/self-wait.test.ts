@@ -4,16 +4,17 @@ import { Election, type ElectionOptions, type Term } from 'etcd-election';
 import { describe, expect } from 'vitest';
 import { Deferred } from '../../src/util/deferred.ts';
 import { eventually, within } from '../support/eventually.ts';
+import { BURST } from '../support/hot-loop.ts';
 import { abortOf, SOON_MS, test, TTL_SECONDS, type World } from '../support/world.ts';
 
-/** Far longer than anything here may take: whoever waits for itself waits for as long. */
+/** Far longer than anything here may take: a call that waits for itself would wait for this long. */
 const drainTimeoutMs = 60_000;
 
 function candidate(world: World, options: ElectionOptions): Election {
   return world.election(world.client(), 'e', { drainTimeoutMs, ...options });
 }
 
-describe('the work awaits the end of its own term', () => {
+describe('work that awaits the end of its own term', () => {
   const ends = ['resign', 'stepDown', 'close'] as const;
 
   for (const end of ends)
@@ -48,12 +49,12 @@ describe('the work awaits the end of its own term', () => {
       Promise.resolve()
         .then(() => alice.resign())
         .then(() => 'over'),
-    'begun first and awaited later': async (alice) => {
+    'started first and awaited later': async (alice) => {
       const resigning = alice.resign();
       await sleep(20);
       await resigning;
     },
-    'with a time limit of its own': async (alice) => {
+    'with its own time limit': async (alice) => {
       await Promise.race([alice.resign(), sleep(30_000, undefined, { ref: false })]);
     },
     'beside other things': async (alice) => {
@@ -82,9 +83,7 @@ describe('the work awaits the end of its own term', () => {
       expect(await world.keys()).toEqual([]);
     });
 
-  test('S5: what the work still stops after resign() is awaited before the key is given up', async ({
-    world,
-  }) => {
+  test('S5: what the work stops after resign() is awaited before the key is deleted', async ({ world }) => {
     let keysThen: string[] = [];
     const alice = candidate(world, {
       onLeader: async () => {
@@ -99,7 +98,7 @@ describe('the work awaits the end of its own term', () => {
     expect(await world.keys()).toEqual([]);
   });
 
-  test('S5: when its close() resolves the key is gone', async ({ world }) => {
+  test('S5: the key is deleted when its close() resolves', async ({ world }) => {
     const keysThen = new Deferred<string[]>();
     const alice = candidate(world, {
       onLeader: async () => {
@@ -111,7 +110,7 @@ describe('the work awaits the end of its own term', () => {
     expect(await within(SOON_MS, 'close()', keysThen.promise)).toEqual([]);
   });
 
-  test('S5: its close() waits for what is registered with the term', async ({ world }) => {
+  test('S5: its close() waits for registrations with the term', async ({ world }) => {
     const order: string[] = [];
     const alice = candidate(world, {
       onLeader: async (term) => {
@@ -131,7 +130,7 @@ describe('the work awaits the end of its own term', () => {
   });
 
   for (const register of ['run', 'onEnd', 'every'] as const)
-    test(`S5: also from term.${register}()`, async ({ world }) => {
+    test(`S5: it may be registered with term.${register}()`, async ({ world }) => {
       const keysThen = new Deferred<string[]>();
       const close = async (): Promise<void> => {
         await alice.close();
@@ -147,12 +146,12 @@ describe('the work awaits the end of its own term', () => {
           }
         },
       });
-      await alice.campaign().catch(() => undefined); // the term may be over before it is given
+      await alice.campaign().catch(() => undefined); // the term may end before the call returns
       expect(await within(SOON_MS, 'close()', keysThen.promise)).toEqual([]);
     });
 
   for (const end of ends)
-    test(`S5: ${end}() from onFollower`, async ({ world }) => {
+    test(`S5: ${end}() works from onFollower`, async ({ world }) => {
       let calls = 0;
       const alice = candidate(world, {
         onFollower: async () => {
@@ -204,13 +203,13 @@ describe('a handler that the work registered', () => {
   };
   for (const [kind, register] of Object.entries(handlers))
     for (const end of ['close', 'resign'] as const)
-      test(`S5: ${kind}: when its ${end}() resolves the work is over and the key is gone`, async ({
+      test(`S5: ${kind}: when its ${end}() resolves, the work has ended and the key is deleted`, async ({
         world,
       }) => {
         let isOver = false;
         const seen = new Deferred<{ isOver: boolean; keys: string[] }>();
         const handle = async (): Promise<void> => {
-          await sleep(2); // whatever it awaits before
+          await sleep(2); // a wait before the call
           await alice[end]();
           seen.resolve({ isOver, keys: await world.keys() });
         };
@@ -226,9 +225,7 @@ describe('a handler that the work registered', () => {
         expect(await within(SOON_MS, end, seen.promise)).toEqual({ isOver: true, keys: [] });
       });
 
-  test('S5: no longer than drainTimeoutMs and two calls, where the work ignores its signal', async ({
-    world,
-  }) => {
+  test('S5: waits at most drainTimeoutMs and two calls if the work ignores its signal', async ({ world }) => {
     const closed = new Deferred<void>();
     const alice: Election = candidate(world, {
       drainTimeoutMs: 200,
@@ -246,10 +243,7 @@ describe('a handler that the work registered', () => {
 describe('campaign() that would wait for itself', () => {
   const refusal = { code: 'ELECTION_ALREADY_STANDING' };
 
-  test('in onLeader, after resign(): refused with advice, and we stand again all the same', async ({
-    world,
-    log,
-  }) => {
+  test('in onLeader after resign() is refused with advice, and we campaign again', async ({ world, log }) => {
     let terms = 0;
     const errors: unknown[] = [];
     const alice = candidate(world, {
@@ -266,10 +260,15 @@ describe('campaign() that would wait for itself', () => {
     expect(log.of('drain.overdue')).toEqual([]);
   });
 
-  test('in every term the refusal comes at once: the end of the term waits for it', async ({ world }) => {
+  test('is refused at once in every term: the end of the term waits for the refusal', async ({ world }) => {
     let terms = 0;
+    const drainTimeoutMs = 1_000;
+    // From the first one, each hold is longer than the drain. By default the holds grow, and their jitter gives up to a minute in all.
+    const [baseMs, capMs] = [1.5 * drainTimeoutMs, 2.5 * drainTimeoutMs];
+    const held = 2;
     const alice = world.election(world.client(), 'e', {
-      drainTimeoutMs: 1_000,
+      drainTimeoutMs,
+      guard: { baseMs, capMs },
       onLeader: async () => {
         terms++;
         await alice.resign();
@@ -277,13 +276,13 @@ describe('campaign() that would wait for itself', () => {
       },
     });
     void alice.campaign();
-    // By then the guard would hold back the refusals for longer than the drain.
-    await eventually(() => terms === 9, { withinMs: 30_000 });
+    // Before each of the last terms, the guard holds the refusal and the next round.
+    await eventually(() => terms === BURST + held, { withinMs: held * 2 * capMs + SOON_MS });
     expect(world.log.of('drain.overdue')).toEqual([]);
     expect(alice.health().healthy).toBe(true);
   });
 
-  test('un-awaited it is not refused', async ({ world }) => {
+  test('is not refused if it is not awaited', async ({ world }) => {
     let terms = 0;
     const alice = candidate(world, {
       onLeader: async () => {
@@ -296,7 +295,7 @@ describe('campaign() that would wait for itself', () => {
     await eventually(() => terms === 2, { withinMs: SOON_MS });
   });
 
-  test('in onLeader, after the term was lost', async ({ world }) => {
+  test('in onLeader after the loss of the term', async ({ world }) => {
     const refused = new Deferred<unknown>();
     let terms = 0;
     const alice = candidate(world, {
@@ -312,7 +311,7 @@ describe('campaign() that would wait for itself', () => {
     await eventually(() => terms === 2, { withinMs: SOON_MS });
   });
 
-  test('in onFollower, at the end of a term', async ({ world }) => {
+  test('in onFollower at the end of a term', async ({ world }) => {
     const refused = new Deferred<unknown>();
     let terms = 0;
     const alice = candidate(world, {
@@ -325,7 +324,7 @@ describe('campaign() that would wait for itself', () => {
     await eventually(() => terms === 2, { withinMs: SOON_MS });
   });
 
-  test('in onLeaderChange nobody waits for it', async ({ world }) => {
+  test('works in onLeaderChange, which is not awaited', async ({ world }) => {
     let again = 0;
     const alice = candidate(world, {
       onLeaderChange: async (leader) => {
@@ -340,7 +339,7 @@ describe('campaign() that would wait for itself', () => {
     await eventually(() => again === 2, { withinMs: SOON_MS });
   });
 
-  test('of a new Election, after close()', async ({ world }) => {
+  test('of a new Election after close()', async ({ world }) => {
     const client = world.client();
     const refused = new Deferred<unknown>();
     const next = new Deferred<Term>();
@@ -373,7 +372,7 @@ describe('campaign() that would wait for itself', () => {
 });
 
 test(
-  'a chain of resign() and campaign() beside work that never settles costs nothing, and close() ends it',
+  'a chain of resign() and campaign() beside stuck work costs nothing, and close() ends it',
   async ({ world }) => {
     const alice = candidate(world, { drainTimeoutMs: 0, onLeader: () => new Promise(() => undefined) });
     await alice.campaign();

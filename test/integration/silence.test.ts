@@ -5,14 +5,17 @@ import { Deferred } from '../../src/util/deferred.ts';
 import { eventually, within } from '../support/eventually.ts';
 import { abortOf, SHORT_TTL_SECONDS, SOON_MS, test } from '../support/world.ts';
 
-/** Keeps this thread busy: no timer fires meanwhile. */
-function block(ms: number): void {
+/** Blocks this thread: no timer fires meanwhile. @returns the CPU time that it used, in milliseconds. */
+function block(ms: number): number {
+  const before = process.cpuUsage();
   const untilMs = performance.now() + ms;
   while (performance.now() < untilMs);
+  const { user, system } = process.cpuUsage(before);
+  return (user + system) / 1_000;
 }
 
-describe('a refusal that nobody awaits', () => {
-  test('is an error in the log, once, and health() says so', async ({ client, election, log }) => {
+describe('an un-awaited refusal', () => {
+  test('is logged once as an error, and health() reports it', async ({ client, election, log }) => {
     const one = election(client(), 'e');
     void one.campaign(8080 as never);
     void one.campaign(8080 as never);
@@ -23,7 +26,11 @@ describe('a refusal that nobody awaits', () => {
     expect(one.health().reason).toBeUndefined();
   });
 
-  test('of a second module that stands with the same client', async ({ client, election, log }) => {
+  test('also concerns a second module that campaigns with the same client', async ({
+    client,
+    election,
+    log,
+  }) => {
     const own = client();
     const [first, second] = [election(own, 'e'), election(own, 'e')];
     await first.campaign();
@@ -34,7 +41,11 @@ describe('a refusal that nobody awaits', () => {
     expect(first.health().reason).toBeUndefined();
   });
 
-  test('by etcd: an error, and unhealthy, because nobody tries again', async ({ client, election, log }) => {
+  test('by etcd is an error, and unhealthy, because the campaign has ended', async ({
+    client,
+    election,
+    log,
+  }) => {
     const gone = client();
     gone.close();
     const one = election(gone, 'e');
@@ -45,7 +56,7 @@ describe('a refusal that nobody awaits', () => {
     expect(one.health().reason).toMatch(/^not standing: the Etcd3 client of election "e" was closed/);
   });
 
-  test('an orderly end is no error', async ({ candidate, log }) => {
+  test('does not occur at an orderly end', async ({ candidate, log }) => {
     const alice = candidate('alice');
     await alice.campaign();
     await alice.election.close();
@@ -58,7 +69,7 @@ describe('a refusal that nobody awaits', () => {
 });
 
 describe('health().working', () => {
-  test('goes with the work, what is registered, and clean-ups', async ({ client, election }) => {
+  test('includes the work, registrations and clean-ups', async ({ client, election }) => {
     const go = new Deferred<void>();
     const one = election(client(), 'e', { onLeader: () => go.promise });
     const term = await one.campaign();
@@ -75,7 +86,7 @@ describe('health().working', () => {
 describe('a callback that never settles', () => {
   const never = new Promise<never>(() => undefined);
 
-  test('onFollower: an error that names it, and unhealthy, before it is needed', async ({
+  test('onFollower: an error names it, and health() reports it, before the next term', async ({
     candidate,
     log,
   }) => {
@@ -88,15 +99,54 @@ describe('a callback that never settles', () => {
     await within(SOON_MS, 'close()', bob.election.close());
   });
 
-  test('onLeader: unhealthy also after close()', async ({ candidate }) => {
+  test('onLeader: unhealthy, also after close()', async ({ candidate }) => {
     const alice = candidate('alice', { drainTimeoutMs: 50, onLeader: () => never });
     await alice.campaign();
     await alice.election.close();
     await eventually(() => !alice.election.health().healthy, { withinMs: SOON_MS });
   });
+
+  test('onLeader: a new Election of the same name waits, is unhealthy, and its log says so once', async ({
+    client,
+    election,
+    log,
+  }) => {
+    const shared = client();
+    const release = new Deferred<void>();
+    const work = { drainTimeoutMs: 50, onLeader: () => release.promise };
+    const first = election(shared, 'e', work);
+    await first.campaign();
+    await first.close();
+    const second = election(shared, 'e', work);
+    const elected = second.campaign();
+    await eventually(() => log.of('usage.unusual').length === 1, { withinMs: SOON_MS });
+    expect(log.of('usage.unusual')).toMatchObject([{ usage: 'earlier-work', level: 40 }]);
+    expect(second.health()).toMatchObject({ healthy: false, standing: true });
+    release.resolve();
+    await elected;
+    expect(second.health().healthy).toBe(true);
+  });
+
+  test('lead() after lead(): unhealthy while the first work still runs', async ({ client, election }) => {
+    const one = election(client(), 'e', { drainTimeoutMs: 50 });
+    const release = new Deferred<void>();
+    const begun = new Deferred<void>();
+    const first = one.lead(() => {
+      begun.resolve();
+      return release.promise;
+    });
+    await begun.promise;
+    await one.resign();
+    const second = one.lead(async () => 'done');
+    await eventually(() => !one.health().healthy, { withinMs: SOON_MS });
+    release.resolve();
+    await first;
+    expect(await second).toBe('done');
+    expect(one.health().healthy).toBe(true);
+  });
 });
 
-test('whoever waits long in campaign() is told once, and behind whom', async ({ candidate, log }) => {
+test('a long wait in campaign() is logged once, with the leader', async ({ candidate, log }) => {
   await candidate('alice').campaign();
   const bob = candidate('bob');
   void bob.campaign();
@@ -104,7 +154,7 @@ test('whoever waits long in campaign() is told once, and behind whom', async ({ 
   expect(log.of('candidate.waiting')[0]!.msg).toContain('behind "alice"');
 });
 
-test('a term that is kept for ever warns once when a newer one is there', async ({
+test('a term that is kept for ever causes one warning when a newer one starts', async ({
   client,
   election,
   log,
@@ -121,19 +171,20 @@ test('a term that is kept for ever warns once when a newer one is there', async 
 });
 
 describe('S2: a process that blocks its event loop past the deadline', () => {
-  test('shows no leader, and says what it lost the lease by', async ({ client, election, log }) => {
+  test('shows no leader, and says why it lost the lease', async ({ client, election, log }) => {
     const options = { ttlSeconds: SHORT_TTL_SECONDS };
     const [one, other] = [election(client(), 'e', options), election(client(), 'e', options)];
     const term = await one.campaign();
     void other.campaign();
     await sleep(50);
-    block(SHORT_TTL_SECONDS * 1_000 + 1_200);
+    const cpuMs = block(SHORT_TTL_SECONDS * 1_000 + 1_200);
     expect(term.signal.aborted).toBe(false); // its timer has not fired yet
     expect(one.isCurrent()).toBe(false);
     expect(one.currentTerm).toBeUndefined();
     expect(one.status).toMatchObject({ state: 'leaving', term: undefined, leader: undefined });
     await within(SOON_MS, 'the end of the term', abortOf(term.signal));
-    expect(log.of('process.stalled')[0]!.msg).toContain('its own code kept it busy');
+    // How much of the CPU the loop got is up to the machine. The words follow from this figure (unit/events).
+    expect(log.of('process.stalled')[0]!['cpuMs']).toBeGreaterThanOrEqual(Math.floor(cpuMs));
   });
 });
 
@@ -151,7 +202,7 @@ describe('election.isCurrent() and currentTerm', () => {
   });
 });
 
-test('isMe tells our own candidate from others that announce the same', async ({ client, election }) => {
+test('isMe distinguishes our own candidate from others with the same value', async ({ client, election }) => {
   const seen: Candidate[] = [];
   const see = (leader: Candidate | undefined): void => void (leader && seen.push(leader));
   const a = election(client(), 'e');
@@ -171,7 +222,7 @@ test('isMe tells our own candidate from others that announce the same', async ({
   expect(JSON.parse(JSON.stringify(await a.leader()))).toMatchObject({ isMe: true });
 });
 
-test('by default no two processes announce the same', async ({ client, election }) => {
+test('two processes have different values by default', async ({ client, election }) => {
   const term = await election(client(), 'e').campaign();
   expect(term.value).toMatch(new RegExp(`:${process.pid}$`));
 });
@@ -185,26 +236,45 @@ describe('lead({ ifFree: true })', () => {
 
   test('three replicas at once: one runs the job, the others skip', async ({ client, election }) => {
     const runs: string[] = [];
-    const replicas = ['a', 'b', 'c'].map((who) => ({ who, one: election(client(), 'report') }));
-    const results = await Promise.all(
-      replicas.map(({ one, who }) => one.lead(job(runs, who), { ifFree: true, atLeastMs: 500 })),
+    const results: (string | undefined)[] = [];
+    const othersSkipped = new AbortController();
+    const { signal } = othersSkipped;
+    await Promise.all(
+      ['a', 'b', 'c'].map(async (who) => {
+        const one = election(client(), 'report');
+        results.push(await one.lead(job(runs, who), { ifFree: true, atLeastMs: 60_000, signal }));
+        if (results.length === 2) othersSkipped.abort();
+      }),
     );
     expect(runs).toHaveLength(1);
-    expect(results.filter((result) => result !== undefined)).toEqual(runs);
+    expect(results).toEqual([undefined, undefined, ...runs]);
   });
 
-  test('one that starts late skips as long as the seat is held, and runs after that', async ({
-    client,
-    election,
-  }) => {
+  test('a late one skips while another leads, and runs after that', async ({ client, election }) => {
     const runs: string[] = [];
     const [a, b] = [election(client(), 'report'), election(client(), 'report')];
-    const first = a.lead(job(runs, 'a'), { ifFree: true, atLeastMs: 1_000 });
+    const stop = new AbortController();
+    const first = a.lead(job(runs, 'a'), { ifFree: true, atLeastMs: 60_000, signal: stop.signal });
     await eventually(() => runs.length === 1, { withinMs: SOON_MS });
     expect(await b.lead(job(runs, 'b'), { ifFree: true })).toBeUndefined();
+    stop.abort();
     expect(await first).toBe('a');
     expect(await b.lead(job(runs, 'b'), { ifFree: true, atLeastMs: 0 })).toBe('b');
     expect(runs).toEqual(['a', 'b']);
+  });
+
+  test('one that skips logs the leader, and no resignation', async ({ client, election, log }) => {
+    const [a, b] = [election(client(), 'report'), election(client(), 'report')];
+    const term = await a.campaign('alice');
+    expect(await b.lead(async () => 1, { ifFree: true })).toBeUndefined();
+    expect(log.of('campaign.ended')).toMatchObject([
+      {
+        reason: 'skipped',
+        leader: 'alice',
+        msg: expect.stringMatching(/skipped the work.*"alice" has its key there/) as string,
+      },
+    ]);
+    expect(term.isCurrent()).toBe(true);
   });
 
   test('close() and the signal do not wait for the rest of the time', async ({ client, election }) => {
@@ -219,7 +289,7 @@ describe('lead({ ifFree: true })', () => {
     }
   });
 
-  test('what the job throws is thrown, at once; a bad option is refused', async ({ client, election }) => {
+  test('rejects at once with the error of the job; a bad option is refused', async ({ client, election }) => {
     const one = election(client(), 'report');
     const failing = one.lead(() => Promise.reject(new Error('no paper')), {
       ifFree: true,

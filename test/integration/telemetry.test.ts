@@ -1,23 +1,13 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { channel } from 'node:diagnostics_channel';
-import { context, trace } from '@opentelemetry/api';
-import {
-  AggregationTemporality,
-  InMemoryMetricExporter,
-  MeterProvider,
-  PeriodicExportingMetricReader,
-} from '@opentelemetry/sdk-metrics';
-import {
-  BasicTracerProvider,
-  InMemorySpanExporter,
-  SimpleSpanProcessor,
-} from '@opentelemetry/sdk-trace-base';
 import { channelNames, failedElections } from 'etcd-election';
-import { electionTelemetry } from 'etcd-election/opentelemetry';
 import { electionMetrics } from 'etcd-election/prometheus';
 import * as promClient from 'prom-client';
 import { describe, expect, onTestFinished } from 'vitest';
+import { snapshotOf } from '../../src/diagnostics/elections.ts';
+import { ownElections } from '../../src/diagnostics/own-elections.ts';
+import { ledTerms } from '../../src/diagnostics/watchdog/led-terms.ts';
 import { withWatchdogMetrics } from '../../src/diagnostics/watchdog/watchdog-metrics.ts';
 import { catalogue, prometheusName } from '../../src/telemetry/catalogue.ts';
 import { eventually } from '../support/eventually.ts';
@@ -25,7 +15,7 @@ import { ROOT } from '../support/programs.ts';
 import { alertRules, dashboardExpressions } from '../support/promql.ts';
 import { SOON_MS, test, TTL_SECONDS } from '../support/world.ts';
 
-/** `/metrics`, as a scrape would read it: values by series. */
+/** `/metrics` as a scrape reads it: values by series. */
 async function scrape(registry: promClient.Registry): Promise<Map<string, number>> {
   const text = await registry.metrics();
   const series = text.split('\n').filter((line) => line !== '' && !line.startsWith('#'));
@@ -48,7 +38,20 @@ const hasSubscribers = (): string[] =>
   [...channelNames, 'etcd-election:runaway'].filter((name) => channel(name).hasSubscribers);
 
 describe('Prometheus', () => {
-  test('tells who leads, and how terms end', async ({ candidate }) => {
+  test('a scrape or a page does not count as use of the term', async ({ world, log }) => {
+    const registry = prometheus();
+    const election = world.election(world.client());
+    await election.campaign();
+    for (let i = 0; i < 5; i++) {
+      await scrape(registry);
+      expect(snapshotOf(ownElections).elections).toMatchObject([{ state: 'leading' }]);
+    }
+    expect(ledTerms(ownElections)).toHaveLength(1);
+    await election.close();
+    expect(log.of('usage.unusual')).toMatchObject([{ usage: 'unasked-term' }]);
+  });
+
+  test('shows the leader, and how terms end', async ({ candidate }) => {
     const registry = prometheus();
     const alice = candidate('alice', { election: 'one' });
     const bob = candidate('bob', { election: 'one' });
@@ -83,7 +86,7 @@ describe('Prometheus', () => {
     const after = await scrape(registry);
     expect(after.get('etcd_election_is_leader{election="one"}')).toBe(0);
     expect(after.get('etcd_election_is_leader{election="two"}')).toBe(0);
-    // No campaign is under way: no place, rather than a bad one.
+    // Without a campaign there is no position, rather than a wrong one.
     expect(after.has('etcd_election_queue_position{election="one"}')).toBe(false);
     expect(after.has('etcd_election_leader_known{election="two"}')).toBe(false);
     expect(after.get('etcd_election_terms_ended_total{election="one",reason="resigned"}')).toBe(1);
@@ -97,7 +100,7 @@ describe('Prometheus', () => {
     expect(after.get('etcd_election_lease_ttl_seconds')).toBe(0);
   });
 
-  test('tells of renewals, evictions and the time without a leader', async ({ candidate, world }) => {
+  test('shows renewals, evictions and the time without a leader', async ({ candidate, world }) => {
     const registry = prometheus();
     const alice = candidate('alice', { ttlSeconds: 2 });
     await alice.campaign();
@@ -120,7 +123,7 @@ describe('Prometheus', () => {
     expect(headroom).toBeLessThan(2);
   });
 
-  test('shows what it counts before it happens: increase() would miss the first one, and so the only one', async ({
+  test('shows counters at zero first, because increase() would miss the first count', async ({
     candidate,
   }) => {
     const registry = prometheus();
@@ -150,12 +153,12 @@ describe('Prometheus', () => {
     expect(seen.get('etcd_election_terms_started_total{election="e"}')).toBe(1);
   });
 
-  test('cluster mode: one value for all workers, right for each gauge', async ({ candidate }) => {
+  test('cluster mode: one correct value of each gauge for all workers', async ({ candidate }) => {
     const registry = prometheus();
     const alice = candidate('alice');
     await alice.campaign();
     const leader = await registry.getMetricsAsJSON();
-    /** As a worker would tell it in which nothing goes well: it stands, in no queue, and knows of no leader. */
+    /** The metrics of a worker in trouble: it campaigns, is in no queue, and knows no leader. */
     const cutOff = leader.map((metric) => ({
       ...metric,
       values: metric.values.map((one) => ({
@@ -177,7 +180,7 @@ describe('Prometheus', () => {
     expect(value('terms_started_total')).toBe(1);
     expect(seen.get('etcd_election_lease_ttl_seconds')).toBe(TTL_SECONDS);
 
-    // Two workers that both believe to lead are seen.
+    // Two workers that both believe they lead are visible.
     const twice = await scrape(
       promClient.AggregatorRegistry.aggregate([leader, leader] as unknown as promClient.Metric[]),
     );
@@ -186,7 +189,7 @@ describe('Prometheus', () => {
     expect(twice.get('etcd_election_lease_ttl_seconds')).toBe(TTL_SECONDS);
   });
 
-  test('the prefix and the cluster tell elections of one name apart', async ({ candidate }) => {
+  test('the prefix and the cluster distinguish elections of one name', async ({ candidate }) => {
     const registry = prometheus();
     const alice = candidate('alice');
     await alice.campaign();
@@ -201,10 +204,7 @@ describe('Prometheus', () => {
     expect(await infos()).toEqual([]);
   });
 
-  test('a campaign that was refused for good stays unhealthy, until close()', async ({
-    client,
-    election,
-  }) => {
+  test('a campaign that was refused for good stays unhealthy until close()', async ({ client, election }) => {
     const registry = prometheus();
     const gone = client();
     gone.close();
@@ -214,12 +214,16 @@ describe('Prometheus', () => {
       (await scrape(registry)).get('etcd_election_unhealthy{election="e"}');
     await eventually(async () => (await unhealthy()) === 1, { withinMs: SOON_MS });
     expect(failedElections()).toContain(one);
-    await one.close();
-    expect(await unhealthy()).toBe(0);
+    // In one turn of the event loop, a second scrape reads the values again.
+    const before = unhealthy();
+    const closing = one.close();
+    const after = unhealthy();
+    expect([await before, await after]).toEqual([1, 0]);
+    await closing;
     expect(failedElections()).not.toContain(one);
   });
 
-  test('writes that fail, by what became of them', async () => {
+  test('counts failed writes by outcome', async () => {
     const registry = prometheus();
     const failed = channel('etcd-election:write.failed');
     const event = { type: 'write.failed', election: 'w', fencingToken: '1', reason: 'space exceeded' };
@@ -230,13 +234,13 @@ describe('Prometheus', () => {
     expect(seen.get('etcd_election_writes_failed_total{election="w",outcome="unknown"}')).toBe(2);
   });
 
-  test('counts what the watchdog reports', async () => {
+  test('counts the reports of the watchdog', async () => {
     const registry = prometheus();
     channel('etcd-election:runaway').publish({ verdict: 'hot' });
     expect((await scrape(registry)).get('etcd_election_runaways_total{verdict="hot"}')).toBe(1);
   });
 
-  test('close() leaves nothing behind, and it can be called anew', async () => {
+  test('close() leaves nothing behind, and start works again', async () => {
     const before = hasSubscribers();
     const registry = new promClient.Registry();
     for (let round = 0; round < 3; round++) {
@@ -248,7 +252,7 @@ describe('Prometheus', () => {
     }
   });
 
-  test('a name that is taken: says so, and leaves nothing behind', () => {
+  test('a name that is taken is reported, and leaves nothing behind', () => {
     const registry = new promClient.Registry();
     new promClient.Gauge({ name: 'etcd_election_lease_ttl_seconds', help: 'taken', registers: [registry] });
     const before = hasSubscribers();
@@ -257,7 +261,7 @@ describe('Prometheus', () => {
     expect(registry.getMetricsAsArray().length).toBe(1);
   });
 
-  test('names and types are as Prometheus wants them', async () => {
+  test('names and types follow the rules of Prometheus', async () => {
     const registry = prometheus();
     const described = await registry.getMetricsAsJSON();
     expect(described.map(({ name }) => name).toSorted()).toEqual(
@@ -273,12 +277,12 @@ describe('Prometheus', () => {
 });
 
 describe('the dashboard and the alerts', () => {
-  /** Every metric that a PromQL expression names. */
+  /** Every metric in a PromQL expression. */
   const named = (expression: string): string[] => expression.match(/etcd_election_[a-z_]+/g) ?? [];
 
   const promql = (): string[] => [...dashboardExpressions(), ...alertRules().map(({ expr }) => expr)];
 
-  test('name only what /metrics prints', async () => {
+  test('use only names that /metrics prints', async () => {
     const registry = prometheus();
     const printed = new Set<string>();
     for (const { name, type } of await registry.getMetricsAsJSON()) {
@@ -286,7 +290,7 @@ describe('the dashboard and the alerts', () => {
       if (String(type) === 'histogram')
         for (const suffix of ['bucket', 'sum', 'count']) printed.add(`${name}_${suffix}`);
     }
-    // The watchdog's own, which the main thread does not serve.
+    // The metrics of the watchdog, which the main thread does not serve.
     const ofTheWatchdog = withWatchdogMetrics('', false, {
       starved: 0,
       hot: 0,
@@ -304,7 +308,7 @@ describe('the dashboard and the alerts', () => {
     for (const metric of Object.values(catalogue)) expect(docs).toContain(`\`${metric.name}\``);
   });
 
-  test('ask only for labels, and for values of labels, that there are', async ({ candidate }) => {
+  test('use only existing labels and label values', async ({ candidate }) => {
     const registry = prometheus();
     const alice = candidate('alice');
     await alice.campaign();
@@ -327,134 +331,5 @@ describe('the dashboard and the alerts', () => {
           if (!one.startsWith('$')) expect([...values.get(label)!], expression).toContain(one);
       }
     }
-  });
-});
-
-describe('OpenTelemetry', () => {
-  function telemetry() {
-    const exporter = new InMemoryMetricExporter(AggregationTemporality.CUMULATIVE);
-    const meterProvider = new MeterProvider({
-      readers: [new PeriodicExportingMetricReader({ exporter, exportIntervalMillis: 3_600_000 })],
-    });
-    const spans = new InMemorySpanExporter();
-    const tracerProvider = new BasicTracerProvider({ spanProcessors: [new SimpleSpanProcessor(spans)] });
-    const election = electionTelemetry({ meterProvider, tracerProvider });
-    onTestFinished(async () => {
-      election.close();
-      await meterProvider.shutdown();
-    });
-    const read = async (): Promise<Map<string, unknown>> => {
-      exporter.reset();
-      await meterProvider.forceFlush();
-      const values = new Map<string, unknown>();
-      for (const { scopeMetrics } of exporter.getMetrics())
-        for (const { metrics } of scopeMetrics)
-          for (const { descriptor, dataPoints } of metrics)
-            for (const { attributes, value } of dataPoints)
-              values.set(`${descriptor.name} ${JSON.stringify(attributes)}`, value);
-      return values;
-    };
-    return { election, spans, read };
-  }
-
-  test('the same figures, by its own names', async ({ candidate }) => {
-    const { read } = telemetry();
-    const alice = candidate('alice');
-    await alice.campaign();
-
-    const during = await read();
-    expect(during.get('etcd.election.is_leader {"election":"e"}')).toBe(1);
-    expect(during.get('etcd.election.terms.started {"election":"e"}')).toBe(1);
-    expect(
-      during.get('etcd.election.guard.rounds {"election":"e","loop":"campaign"}'),
-    ).toBeGreaterThanOrEqual(1);
-    await alice.election.close();
-
-    const after = await read();
-    expect(after.get('etcd.election.is_leader {"election":"e"}')).toBe(0);
-    expect(after.get('etcd.election.terms.ended {"election":"e","reason":"closed"}')).toBe(1);
-    expect(after.get('etcd.election.term.duration.seconds {"election":"e"}')).toMatchObject({ count: 1 });
-  });
-
-  test('a term is told as soon as it begins, its work is traced in it, and its hand-over is a span', async ({
-    candidate,
-    world,
-  }) => {
-    const { election, spans } = telemetry();
-    const named = (name: string) => spans.getFinishedSpans().filter((span) => span.name === name);
-    const tracer = new BasicTracerProvider({ spanProcessors: [new SimpleSpanProcessor(spans)] }).getTracer(
-      'test',
-    );
-    const alice = candidate('alice', {
-      onLeader: (term) => tracer.startSpan('work', {}, election.contextOf(term)).end(),
-    });
-    const term = await alice.campaign();
-    await eventually(() => named('work').length === 1, { withinMs: SOON_MS });
-    // The term goes on. If the process died now, this would be left.
-    const [lead] = named('lead e');
-    expect(lead).toMatchObject({
-      attributes: {
-        'etcd.election.name': 'e',
-        'etcd.election.fencing_token': String(term.fencingToken),
-        'etcd.election.value': 'alice',
-        'etcd.election.lease_id': term.leaseId,
-      },
-      status: { code: 0 },
-      parentSpanContext: undefined,
-    });
-    expect(named('work')[0]!.parentSpanContext?.spanId).toBe(lead!.spanContext().spanId);
-
-    const [key] = await world.keys();
-    await world.own.delete().key(key!);
-    await eventually(() => named('hand over e').length === 1, { withinMs: SOON_MS });
-    const [handover] = named('hand over e');
-    expect(handover).toMatchObject({
-      attributes: { 'etcd.election.name': 'e', 'etcd.election.reason': 'evicted' },
-      status: { code: 2, message: 'evicted' },
-    });
-    expect(handover!.spanContext().traceId).toBe(lead!.spanContext().traceId);
-    expect(trace.getSpan(election.contextOf(term))).toBe(trace.getSpan(context.active())); // over: nothing to hang on
-    await alice.election.close();
-    const last = named('hand over e').at(-1)!;
-    expect(last.status.code).toBe(last.attributes['etcd.election.reason'] === 'closed' ? 0 : 2);
-  });
-
-  test('a trouble within a term is told at once; one within the hand-over is an event of it', async ({
-    candidate,
-  }) => {
-    const { spans } = telemetry();
-    const named = (name: string) => spans.getFinishedSpans().filter((span) => span.name === name);
-    let isAsked = 0;
-    const alice = candidate('alice', {
-      onLeader: (term) => {
-        term.every(20, () => {
-          throw new Error(`no luck: ${++isAsked}`);
-        });
-        term.onEnd(() => {
-          throw new Error('no clean end');
-        });
-      },
-    });
-    await alice.campaign().catch(() => undefined);
-    await eventually(() => named('hand over e').length > 0, { withinMs: SOON_MS });
-    const [lead] = named('lead e');
-    const [handover] = named('hand over e');
-    const failures = [
-      ...named('callback.failed e'),
-      ...handover!.events.filter(({ name }) => name === 'callback.failed'),
-    ];
-    expect(failures.length).toBeGreaterThan(0);
-    expect(named('callback.failed e').length).toBeLessThanOrEqual(32);
-    for (const span of named('callback.failed e'))
-      expect(named('lead e').map((one) => one.spanContext().traceId)).toContain(span.spanContext().traceId);
-    expect(lead!.spanContext().traceId).toBe(handover!.spanContext().traceId);
-  });
-
-  test('close() leaves nothing behind', () => {
-    const before = hasSubscribers();
-    const { election } = telemetry();
-    election.close();
-    election.close();
-    expect(hasSubscribers()).toEqual(before);
   });
 });

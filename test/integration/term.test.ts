@@ -1,13 +1,19 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { InvalidInputError, LeadershipLostError, OutcomeUnknownError, RefusedError } from 'etcd-election';
+import {
+  InvalidInputError,
+  LeadershipLostError,
+  OutcomeUnknownError,
+  RefusedError,
+  UnavailableError,
+} from 'etcd-election';
 import { startProxy } from 'etcd-election/dev';
 import { describe, expect, onTestFinished } from 'vitest';
 import { eventually, within } from '../support/eventually.ts';
 import { abortOf, SOON_MS, test, TTL_SECONDS } from '../support/world.ts';
 
 describe('a term', () => {
-  test('S3: leads under a key of its own, on its own lease, and says so', async ({
+  test('S3: leads under its own key and its own lease, and reports both', async ({
     world,
     candidate,
     prefix,
@@ -23,9 +29,7 @@ describe('a term', () => {
     expect(term).toMatchObject({ election: 'e', value: 'alice' });
   });
 
-  test('S2: is current for as long as the lease is believed, and not a moment after it ends', async ({
-    candidate,
-  }) => {
+  test('S2: is current until the deadline of its lease, and not a moment longer', async ({ candidate }) => {
     const alice = candidate('alice');
     const term = await alice.campaign();
 
@@ -36,7 +40,7 @@ describe('a term', () => {
     expect(term.signal.aborted).toBe(false);
 
     const resigning = alice.election.resign();
-    expect(term.signal.aborted).toBe(true); // at once, before anything is awaited
+    expect(term.signal.aborted).toBe(true); // synchronously, before any await
     expect(term.isCurrent()).toBe(false);
     expect(term.remainingMs()).toBe(0);
     expect(() => term.assertCurrent()).toThrow(LeadershipLostError);
@@ -45,7 +49,7 @@ describe('a term', () => {
     await resigning;
   });
 
-  test('S2: counts from when a renewal was sent, not from when its answer came', async ({
+  test('S2: counts from when a renewal was sent, not from when its answer arrived', async ({
     candidate,
     etcd,
     log,
@@ -81,7 +85,7 @@ describe('a term', () => {
 });
 
 describe('proclaim', () => {
-  test('changes what is announced, and neither the key nor the token', async ({ world, candidate }) => {
+  test('changes the value, but neither the key nor the token', async ({ world, candidate }) => {
     const term = await candidate('alice').campaign('10.0.0.7');
 
     await term.proclaim('10.0.0.8');
@@ -93,7 +97,7 @@ describe('proclaim', () => {
     expect(kv?.lease).toBe(term.leaseId);
   });
 
-  test('after the term it is refused, and writes nothing', async ({ world, candidate }) => {
+  test('is refused after the term, and writes nothing', async ({ world, candidate }) => {
     const alice = candidate('alice');
     const term = await alice.campaign();
     await alice.election.resign();
@@ -101,7 +105,7 @@ describe('proclaim', () => {
     expect(await world.keys()).toEqual([]);
   });
 
-  test('S1: where the key was taken away, it says that leadership is lost', async ({ world, candidate }) => {
+  test('S1: reports lost leadership if the key was deleted', async ({ world, candidate }) => {
     const term = await candidate('alice').campaign();
     await world.own.delete().key(term.key).exec();
     await expect(term.proclaim('ghost')).rejects.toBeInstanceOf(LeadershipLostError);
@@ -118,7 +122,7 @@ describe('proclaim', () => {
     expect(term.isCurrent()).toBe(true);
   });
 
-  test('campaign() with another value, while standing, proclaims it', async ({
+  test('is also the effect of campaign() with another value during a campaign', async ({
     candidate,
     election,
     client,
@@ -132,11 +136,11 @@ describe('proclaim', () => {
     await eventually(async () => (await watcher.leader())?.value === 'alice at another address', {
       withinMs: SOON_MS,
     });
-    // etcd may be asked by others before its answer has reached us.
+    // Another client may see the change before etcd's answer reaches us.
     await eventually(() => term.value === 'alice at another address', { withinMs: SOON_MS });
   });
 
-  test('what was proclaimed is announced in the next term too', async ({ candidate }) => {
+  test('also sets the value for the next term', async ({ candidate }) => {
     const alice = candidate('alice');
     await (await alice.campaign()).proclaim('moved');
     await alice.election.stepDown();
@@ -145,7 +149,7 @@ describe('proclaim', () => {
 });
 
 describe('txn', () => {
-  test('S1: commits while the term lasts', async ({ world, candidate, prefix }) => {
+  test('S1: commits during the term', async ({ world, candidate, prefix }) => {
     const term = await candidate('alice').campaign();
     const { succeeded } = await term
       .txn()
@@ -155,7 +159,7 @@ describe('txn', () => {
     expect(await world.own.get(`${prefix}state`).string()).toBe('1');
   });
 
-  test('S1: the caller`s own comparisons count as well', async ({ world, candidate, prefix }) => {
+  test("S1: also requires the caller's own comparisons", async ({ world, candidate, prefix }) => {
     const term = await candidate('alice').campaign();
     const { succeeded } = await term
       .txn()
@@ -167,7 +171,7 @@ describe('txn', () => {
     expect(await world.own.get(`${prefix}refused`).string()).toBe('yes');
   });
 
-  test('S1: users see their own part of the answer: responses, and the revision', async ({
+  test("S1: returns the user's part of the answer: responses and revision", async ({
     world,
     candidate,
     prefix,
@@ -188,7 +192,7 @@ describe('txn', () => {
     ['plain', false],
     ['with a comparison that holds', true],
   ] as const)(
-    'S1: once the key is gone neither branch writes, and commit() says that leadership is lost: %s',
+    'S1: without the key writes neither branch, and reports lost leadership: %s',
     async ([, compares], { world, candidate, prefix }) => {
       const term = await candidate('alice').campaign();
       const write = term
@@ -205,7 +209,7 @@ describe('txn', () => {
     },
   );
 
-  test('S1: a transaction without writes asks etcd too', async ({ world, candidate, prefix }) => {
+  test('S1: without writes asks etcd too', async ({ world, candidate, prefix }) => {
     const term = await candidate('alice').campaign();
     const asked = [
       term.txn(),
@@ -216,7 +220,11 @@ describe('txn', () => {
     for (const txn of asked) await expect(txn.commit()).rejects.toBeInstanceOf(LeadershipLostError);
   });
 
-  test('a refusal names the write and what to do; the term goes on', async ({ world, candidate, prefix }) => {
+  test('a refusal names the write and gives advice, and the term continues', async ({
+    world,
+    candidate,
+    prefix,
+  }) => {
     const term = await candidate('alice').campaign();
     const put = (key: string) => world.own.put(`${prefix}${key}`).value('1');
     const many = Array.from({ length: 200 }, (_, index) => put(`many/${index}`));
@@ -230,7 +238,7 @@ describe('txn', () => {
         /at most 126 operations/,
       ],
       [term.txn().then(put('twice'), put('twice')), /duplicate key.*each key once/s],
-      [term.txn().then(put('leased').lease('4711')), /lease not found.*take a new one/s],
+      [term.txn().then(put('leased').lease('4711')), /lease not found.*use a new lease/s],
     ] as const;
     for (const [txn, said] of refusals) {
       const refused = txn.commit();
@@ -242,7 +250,7 @@ describe('txn', () => {
     expect(term.isCurrent()).toBe(true);
   });
 
-  test('126 operations in each branch are not too many', async ({ world, candidate, prefix }) => {
+  test('accepts 126 operations in each branch', async ({ world, candidate, prefix }) => {
     const term = await candidate('alice').campaign();
     const puts = (branch: string) =>
       Array.from({ length: 126 }, (_, index) => world.own.put(`${prefix}${branch}/${index}`).value('1'));
@@ -264,12 +272,12 @@ describe('txn', () => {
       .put(`${prefix}x`, 'y')
       .catch((error: unknown) => ({ error, isCurrent: term.isCurrent(), aborted: term.signal.aborted }));
     expect(lost).toMatchObject({ error: { reason: 'evicted' }, isCurrent: false, aborted: true });
-    await eventually(() => log.of('term.ended').length > 0, { withinMs: SOON_MS }); // the line comes with the turn's end
+    await eventually(() => log.of('term.ended').length > 0, { withinMs: SOON_MS }); // the line is written at the end of the turn
     expect(log.of('term.ended')).toMatchObject([{ reason: 'evicted' }]);
     expect(await client.get(`${prefix}x`).string()).toBeNull();
   });
 
-  test('S1: one that was prepared in the term and sent after it is not sent at all', async ({
+  test('S1: prepared in the term and committed after it, is not sent', async ({
     world,
     candidate,
     prefix,
@@ -284,7 +292,7 @@ describe('txn', () => {
     expect(await world.own.get(`${prefix}state`).string()).toBeNull();
   });
 
-  test('S1: where the answer is lost the outcome is unknown, it says so, and the write is not repeated', async ({
+  test('S1: with a lost answer reports an unknown outcome, and does not repeat the write', async ({
     world,
     candidate,
     prefix,
@@ -294,12 +302,21 @@ describe('txn', () => {
     const term = await candidate('alice', { hosts: proxy.endpoint }).campaign();
 
     proxy.loseReplies();
+    const read = term
+      .txn()
+      .then(world.own.get(`${prefix}state`))
+      .commit();
     const commit = term
       .txn()
       .then(world.own.put(`${prefix}state`).value('once'))
       .commit();
-    await expect(commit).rejects.toBeInstanceOf(OutcomeUnknownError);
-    await expect(commit).rejects.toThrow(/may still land.*mod_revision.*step down first/);
+    const put = term.put(`${prefix}other`, '1');
+    await Promise.all([
+      expect(put).rejects.toThrow(/: term\.put\(\): /),
+      expect(read, 'a lost answer to a read changes nothing').rejects.toBeInstanceOf(UnavailableError),
+      expect(commit).rejects.toBeInstanceOf(OutcomeUnknownError),
+    ]);
+    await expect(commit).rejects.toThrow(/: term\.txn\(\): .*may still land.*mod_revision.*step down first/);
     await proxy.restore();
 
     const kv = (await world.own.getAll().prefix(`${prefix}state`).exec()).kvs[0];
@@ -315,7 +332,7 @@ describe('txn', () => {
 describe('heartbeat', () => {
   const progressTimeoutMs = 400;
 
-  test('a leader whose work makes progress leads on', async ({ candidate }) => {
+  test('a leader whose work makes progress keeps its term', async ({ candidate }) => {
     const alice = candidate('alice', { progressTimeoutMs });
     const term = await alice.campaign();
     const beating = setInterval(() => term.heartbeat(), progressTimeoutMs / 8);
@@ -324,7 +341,7 @@ describe('heartbeat', () => {
     expect(term.isCurrent()).toBe(true);
   });
 
-  test('one whose work is stuck steps down, and lets the next one lead', async ({ candidate, history }) => {
+  test('a leader whose work is stuck steps down, and the next one leads', async ({ candidate, history }) => {
     const alice = candidate('alice', { progressTimeoutMs });
     const term = await alice.campaign();
     const bob = candidate('bob');

@@ -6,7 +6,7 @@ import { eventually, within } from '../support/eventually.ts';
 import { abortOf, SHORT_TTL_SECONDS, SOON_MS, test } from '../support/world.ts';
 
 describe('put and delete', () => {
-  test('S1: write one key while the term lasts, and throw after it', async ({ world, candidate, prefix }) => {
+  test('S1: write one key during the term, and throw after it', async ({ world, candidate, prefix }) => {
     const alice = candidate('alice');
     const term = await alice.campaign();
     await term.put(`${prefix}text`, 'ä');
@@ -24,7 +24,7 @@ describe('put and delete', () => {
     expect(await world.own.get(`${prefix}bytes`).buffer()).not.toBeNull();
   });
 
-  test('what is no key or no value is refused by name', async ({ candidate }) => {
+  test('refuse an invalid key or value by name', async ({ candidate }) => {
     const term = await candidate('alice').campaign();
     const wrong = [
       [() => term.put('', 'x'), /key for put\(\).*not empty/],
@@ -54,8 +54,11 @@ describe('put and delete', () => {
   });
 });
 
-describe('a key where candidates stand', () => {
-  test('is not written under a term: it would stand in the queue for ever', async ({ world, candidate }) => {
+describe('a candidate key', () => {
+  test('is not written under a term, because it would stay in the queue for ever', async ({
+    world,
+    candidate,
+  }) => {
     const alice = candidate('alice');
     const term = await alice.campaign();
     const progress = term.key.replace(/[^/]*$/, 'progress');
@@ -75,12 +78,12 @@ describe('a key where candidates stand', () => {
       );
     }
     expect(await alice.election.candidates()).toHaveLength(1);
-    await term.put(`${progress}/further`, '1'); // another election's
+    await term.put(`${progress}/further`, '1'); // the key of another election
     expect(await alice.election.candidates()).toHaveLength(1);
   });
 });
 
-describe('a transaction that is not committed', () => {
+describe('a transaction without commit()', () => {
   const unawaited = async (build: () => unknown): Promise<unknown> => build();
 
   test('rejects with advice if it is awaited, or returned from an async function', async ({
@@ -101,7 +104,7 @@ describe('a transaction that is not committed', () => {
     expect(log.of('txn.uncommitted').length).toBeLessThanOrEqual(1);
   });
 
-  test('is told once, and one that is committed is not', async ({ world, candidate, prefix, log }) => {
+  test('is logged once; a committed one is not', async ({ world, candidate, prefix, log }) => {
     const term = await candidate('alice').campaign();
     const put = () => term.txn().then(world.own.put(`${prefix}state`).value('x'));
     await put().commit();
@@ -117,7 +120,7 @@ describe('a transaction that is not committed', () => {
   });
 });
 
-/** Work of the simplest kind: nothing but fenced writes. */
+/** The simplest kind of work: only fenced writes. */
 const writing =
   (key: string, options?: { exactlyOnce: boolean }) =>
   async (term: Term): Promise<void> => {
@@ -128,12 +131,12 @@ const writing =
     }
   };
 
-describe('when the term ends while writes are under way', () => {
+describe('writes that are in flight when the term ends', () => {
   test.for([
     ['plain', undefined],
     ['exactlyOnce', { exactlyOnce: true }],
   ] as const)(
-    'S5: etcd does not answer: they settle within the drain (%s)',
+    'S5: without an answer from etcd they settle within the drain (%s)',
     async ([, options], { candidate, prefix, etcd, log }) => {
       await using proxy = await startProxy({ target: etcd.endpoints[0]! });
       const alice = candidate('alice', {
@@ -154,12 +157,16 @@ describe('when the term ends while writes are under way', () => {
     },
   );
 
-  test('S1: sent is unknown, and not sent is lost', async ({ candidate, prefix, etcd }) => {
+  test('S1: a sent one has an unknown outcome, and one that was not sent is lost', async ({
+    candidate,
+    prefix,
+    etcd,
+  }) => {
     await using proxy = await startProxy({ target: etcd.endpoints[0]! });
     const alice = candidate('alice', { hosts: proxy.endpoint, drainTimeoutMs: 800 });
     const term = await alice.campaign();
     proxy.stall();
-    const MANY = 200; // more than may be under way at once
+    const MANY = 200; // more than may be in flight at once
     const writes = Array.from({ length: MANY }, (_, index) => term.put(`${prefix}${index}`, 'x'));
     const settled = Promise.allSettled(writes);
     void alice.election.stepDown();
@@ -172,7 +179,7 @@ describe('when the term ends while writes are under way', () => {
   });
 });
 
-test('G5: hundreds of writes that fail for lack of space are one line', async ({
+test('G5: hundreds of writes that fail for lack of space cause one line', async ({
   world,
   candidate,
   prefix,
@@ -188,7 +195,7 @@ test('G5: hundreds of writes that fail for lack of space are one line', async ({
 
   expect(log.of('write.failed')).toHaveLength(1);
   expect(log.of('write.failed')[0]).toMatchObject({ reason: expect.stringMatching(/space exceeded/) });
-  // Their outcome is certain all the same: etcd has answered.
+  // Their outcome is certain, because etcd has answered.
   await expect(term.put(`${prefix}once`, 'x', { exactlyOnce: true })).rejects.toMatchObject({
     code: 'ELECTION_UNAVAILABLE',
   });

@@ -1,5 +1,5 @@
-// A watch breaks, and its range is read anew. Before the answer comes the replica has stepped down and stands again, under
-// a new key. The late answer, of a time when that key was not there, must not be taken for what is true now: it once ended
+// A watch breaks and its range is read again. Before the answer arrives the replica has stepped down and entered again
+// under a new key. The late answer is older than that key, and must not be taken for the present state. It once ended
 // a healthy term as evicted, left the key behind, and began the next term under the same fencing token.
 import { expect } from 'vitest';
 import { startProxy } from 'etcd-election/dev';
@@ -8,7 +8,7 @@ import { SOON_MS, test, TTL_SECONDS } from '../support/world.ts';
 
 const LATE_MS = (TTL_SECONDS * 1000) / 4;
 
-test('S1, S3: a late answer to a broken watch does not unseat the next term', async ({
+test('S1, S3: a late answer to a broken watch does not end the next term', async ({
   etcd,
   candidate,
   world,
@@ -20,7 +20,7 @@ test('S1, S3: a late answer to a broken watch does not unseat the next term', as
   const answered = new Promise<void>((resolve) => (isLate = resolve));
   let delay = false;
   client.kv.txn = async (...call) => {
-    const answer = await txn(...call); // etcd's own, only later
+    const answer = await txn(...call); // etcd's own answer, delayed
     const [first] = call[0].success!;
     const isQueue = call[0].compare!.length === 0 && first?.request_range?.key?.toString().includes('/e/');
     if (!delay || isQueue !== true) return answer;

@@ -1,18 +1,19 @@
-// Stopped between its entry and the announcement of a newer value, whose call was never sent: "nothing has happened" was
-// said of the announcement, and believed of the entry. The key stayed, on a lease that lived on for others: nobody led, for ever.
+// The campaign stopped between its entry and the announcement of a newer value, whose call was never sent. "Nothing
+// has happened" was true of the announcement, and wrongly applied to the entry. The key stayed on a lease that other
+// elections kept alive, so no candidate ever led.
 import { expect } from 'vitest';
 import { sharedClientOf } from '../../src/client/shared-client.ts';
 import { Deferred } from '../../src/util/deferred.ts';
 import { eventually, within } from '../support/eventually.ts';
 import { SOON_MS, test } from '../support/world.ts';
 
-test('L1: a campaign that is ended before a newer value could be announced leaves no key behind', async ({
+test('L1: a campaign that ends before it announced a newer value leaves no key', async ({
   candidate,
   client,
   world,
 }) => {
   const ours = client();
-  const other = candidate('other', { client: ours, election: 'other' }); // keeps the lease alive
+  const other = candidate('other', { client: ours, election: 'other' }); // it keeps the lease alive
   await other.campaign();
   const alice = candidate('alice', { client: ours });
   let second: Promise<unknown> | undefined;
@@ -21,9 +22,9 @@ test('L1: a campaign that is ended before a newer value could be announced leave
   const [entered, goOn] = [new Deferred<void>(), new Deferred<void>()];
   link.unary = async (what, invoke, limits) => {
     if (what.startsWith('enter')) second ??= alice.campaign('b'); // too late for the entry itself
-    if (!what.startsWith('proclaim')) return await unary(what, invoke, limits);
+    if (!what.startsWith('announce')) return await unary(what, invoke, limits);
     entered.resolve();
-    await goOn.promise; // all slots are taken
+    await goOn.promise; // all slots are in use
     return await unary(what, invoke, limits);
   };
   const first = alice.campaign('a');

@@ -1,11 +1,11 @@
-// A campaign that lives for months loses its seat now and then. Each time one more listener once stayed on the signal of the
-// whole campaign: a leak that no single test of a term can see.
+// A long campaign loses its leadership sometimes. Each time one more listener stayed on the signal of the whole
+// campaign: a leak that no test of a single term can see.
 import { expect, onTestFinished, vi } from 'vitest';
 import { test } from '../support/world.ts';
 
 const TERMS = 4; // fewer than the guard's burst
 
-test('a campaign keeps no listener of each term that it has had', async ({ candidate }) => {
+test('a campaign keeps no listeners of its earlier terms', async ({ candidate }) => {
   const added = vi.spyOn(AbortSignal.prototype, 'addEventListener');
   const removed = vi.spyOn(AbortSignal.prototype, 'removeEventListener');
   onTestFinished(() => void vi.restoreAllMocks());

@@ -3,9 +3,9 @@ import { expect } from 'vitest';
 import { RecordedLog } from '../support/recorded-log.ts';
 import { test } from '../support/world.ts';
 
-// Loops that never let the event loop turn: each call was answered within the turn in which it was made.
+// Loops that never let the event loop turn: each call was answered within the turn of its request.
 
-test('G5: a loop that asks a term after its end is ended by a throw', async ({ candidate }) => {
+test('G5: a loop that checks a term after its end stops by an error', async ({ candidate }) => {
   const alice = candidate('alice');
   const term = await alice.campaign();
   await alice.election.stepDown();
@@ -18,9 +18,7 @@ test('G5: a loop that asks a term after its end is ended by a throw', async ({ c
   }
 });
 
-test('G5: campaign() and close() of an election that is new each time let the event loop turn', async ({
-  world,
-}) => {
+test('G5: campaign() and close() of a new election each time let the event loop turn', async ({ world }) => {
   const { logger } = new RecordedLog();
   let hasTurned = false;
   setImmediate(() => {
@@ -34,7 +32,7 @@ test('G5: campaign() and close() of an election that is new each time let the ev
   expect(hasTurned).toBe(true);
 });
 
-test('G5: close(), resign() and stepDown() of an election that is new each time let the event loop turn', async ({
+test('G5: close(), resign() and stepDown() of a new election each time let the event loop turn', async ({
   world,
 }) => {
   const { logger } = new RecordedLog();

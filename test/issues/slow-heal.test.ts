@@ -1,6 +1,6 @@
-// The watch of a leader breaks, again and again, while its renewals go through elsewhere; meanwhile its key is deleted.
-// However long the holds have grown by then, etcd has answered a renewal: the next try must not wait for them. (Found by an
-// hour of faults: a rolling restart, and a leader that went on for 4.5 s without its key.)
+// The watch of a leader breaks again and again while its renewals succeed elsewhere; meanwhile its key is deleted. The
+// holds may be long by then, but etcd has answered a renewal: the next try must not wait for them. (Found by an hour
+// of faults: after a rolling restart a leader continued for 4.5 s without its key.)
 import { expect } from 'vitest';
 import { abortOf, eventually, within } from '../support/eventually.ts';
 import { SHORT_TTL_SECONDS, SOON_MS, test } from '../support/world.ts';
@@ -9,7 +9,7 @@ import { SHORT_TTL_SECONDS, SOON_MS, test } from '../support/world.ts';
 const TRIES = 6;
 const LONGEST_HOLD_MS = 2_500;
 
-test('S4, L4: a watch that is lost is tried for after every renewal, however long its holds have grown', async ({
+test('S4, L4: a lost watch is retried after every renewal, however long its holds are', async ({
   candidate,
   client,
   world,
@@ -29,7 +29,7 @@ test('S4, L4: a watch that is lost is tried for after every renewal, however lon
 
   failures = TRIES;
   stream!.cancel();
-  await eventually(() => failures === 0, { withinMs: TRIES * LONGEST_HOLD_MS });
+  await eventually(() => failures <= 0, { withinMs: TRIES * LONGEST_HOLD_MS });
   await world.own.delete().key(term.key).exec();
 
   const reason = await within(SHORT_TTL_SECONDS * 1000, 'the end of the term', abortOf(term.signal));

@@ -6,7 +6,7 @@ import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
 import { ROOT } from '../support/programs.ts';
 
-// The package as it is published, in every runtime that the README names: npm run node:fetch brings them.
+// The published package in every runtime that the README names. `npm run node:fetch` downloads them.
 
 const cache = join(ROOT, 'node_modules/.cache');
 const DENO = ['run', '-A', '--node-modules-dir=manual'];
@@ -38,7 +38,7 @@ beforeAll(async () => {
   mkdirSync(join(modules, 'etcd-election'));
   for (const name of ['package.json', 'dist'])
     cpSync(join(source, name), join(modules, 'etcd-election', name), { recursive: true });
-  // Deno takes from node_modules only what package.json names.
+  // Deno takes from node_modules only packages that package.json names.
   writeFileSync(join(project, 'package.json'), '{ "dependencies": { "etcd-election": "*", "etcd3": "*" } }');
   cpSync(join(ROOT, 'test/runtimes/smoke.mjs'), join(project, 'smoke.mjs'));
 }, 120_000);
@@ -46,14 +46,14 @@ afterAll(() => rmSync(project, { recursive: true, force: true }));
 
 describe.each(runtimes)('%s (skipped where it is absent: npm run node:fetch)', (name, program, launch) => {
   test.skipIf(!existsSync(program))(
-    'elects, hands over, writes under the fence, survives a crash, leaves nothing',
+    'elects, hands over, writes under the fence, survives a crash, leaves nothing behind',
     async () => {
       const prefix = `runtimes-${process.pid}-${name.replaceAll(' ', '')}/`;
       const endpoints = inject('etcd').endpoints.join();
       const { stdout } = await run(program, [...launch, 'smoke.mjs', endpoints, prefix], {
         cwd: project,
         env: { ...process.env, NODE_OPTIONS: '', LAUNCH: JSON.stringify(launch) },
-        timeout: 45_000, // it ends by itself
+        timeout: 45_000, // the process ends by itself
       });
       const said = JSON.parse(stdout) as Record<string, unknown>;
       expect(said).toMatchObject({
@@ -64,7 +64,7 @@ describe.each(runtimes)('%s (skipped where it is absent: npm run node:fetch)', (
         electionsLeft: 0,
       });
       expect(said['handOverMs']).toBeLessThan(5_000);
-      // With the last will: well before the lease, of 10 s, could run out.
+      // With the last will: well before the lease of 10 s could expire.
       expect(said['afterCrashMs']).toBeLessThan(5_000);
     },
   );

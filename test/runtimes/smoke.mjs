@@ -1,8 +1,7 @@
 /**
- * What a service does with this package, in whatever runtime starts it: elect, hand over, write under the fence, crash with
- * a last will, close and leave nothing. Prints one line of JSON, and ends by itself.
- *
- *   RUNTIME smoke.mjs ENDPOINTS PREFIX [holder]
+ * Uses the package as a service does, in any runtime: elects, hands over, writes under the fence, crashes with a
+ * last will, closes and leaves nothing behind. Prints one line of JSON, and ends by itself.
+ * RUNTIME smoke.mjs ENDPOINTS PREFIX [holder]
  */
 import { spawn } from 'node:child_process';
 import { Etcd3 } from 'etcd3';
@@ -53,7 +52,7 @@ async function elect() {
   };
 }
 
-/** Another process of this runtime leads, and is killed. */
+/** Another process of this runtime leads and is killed. */
 async function crash() {
   const launch = JSON.parse(process.env.LAUNCH ?? '[]');
   const holder = spawn(process.execPath, [...launch, process.argv[1], hosts, prefix, 'holder'], {
@@ -76,7 +75,7 @@ async function crash() {
 
 if (role === 'holder') {
   await replica('will', { lastWill: true }).campaign('holder');
-  await new Promise((resolve) => setTimeout(resolve, 1_000)); // its helper starts
+  await new Promise((resolve) => setTimeout(resolve, 1_000)); // time for its helper to start
   console.log('leading');
   setInterval(() => undefined, 1_000);
 } else {

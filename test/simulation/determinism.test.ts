@@ -1,17 +1,17 @@
 /** The same seed gives the same run, to the last message of the network. */
 import { beforeAll, expect, it } from 'vitest';
-import type vm from 'node:vm';
 import { bundle } from './process/bundle.ts';
+import type { Code } from './process/code.ts';
 import { run, setupOf, type Setup } from './run/run.ts';
 
-let script: vm.Script;
+let code: Code;
 beforeAll(async () => {
-  script = await bundle();
+  code = await bundle();
 });
 
 const SHORT_MS = 40_000;
 
-/** Its first faults. */
+/** Only its first faults. */
 const short = (setup: Setup): Setup => ({
   ...setup,
   forMs: SHORT_MS,
@@ -19,13 +19,13 @@ const short = (setup: Setup): Setup => ({
 });
 
 it.each([1, 2, 3, 4, 5])('seed %i gives the same messages twice', (seed) => {
-  const first = run(short(setupOf(seed)), script);
-  const second = run(short(setupOf(seed)), script);
+  const first = run(short(setupOf(seed)), code);
+  const second = run(short(setupOf(seed)), code);
   expect(first.world.trace.messages).toBeGreaterThan(100);
   expect(second.hash).toBe(first.hash);
   expect(second.world.record.told).toEqual(first.world.record.told);
 });
 
 it('another seed gives other messages', () => {
-  expect(run(short(setupOf(1)), script).hash).not.toBe(run(short(setupOf(2)), script).hash);
+  expect(run(short(setupOf(1)), code).hash).not.toBe(run(short(setupOf(2)), code).hash);
 });

@@ -1,6 +1,6 @@
 /**
- * The model of one member against the real etcd: the same random operations, every answer and every watch event compared.
- * The real one is right.
+ * The model of one member against the real etcd: the same random operations, with every answer and every watch
+ * event compared. The real one is right.
  */
 import { existsSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
@@ -18,8 +18,10 @@ import { Cluster, defectsOf } from './etcd/cluster.ts';
 import { raw, type Raw } from './etcd/wire.ts';
 
 const OPERATIONS = 10_000;
-/** syncWatchersLoop has been round once. */
+/** In the model's time: syncWatchersLoop has run once. */
 const SYNCED_AFTER_MS = 150;
+/** A real etcd that sends fewer events than the model for this long sends no more. */
+const EVENTS_WITHIN_MS = 60_000;
 
 test.for([1])('the model of one member answers as etcd does: seed %i', { timeout: 600_000 }, async (seed) => {
   await using folder = await fastFolder();
@@ -34,14 +36,14 @@ test.for([1])('the model of one member answers as etcd does: seed %i', { timeout
   pair.close();
 });
 
-/** In memory where the machine has such a place: each write waits for the disk. */
+/** In memory if the machine has such a folder, because each write waits for the disk. */
 async function fastFolder(): Promise<AsyncDisposable & { readonly path: string }> {
   const inMemory = '/dev/shm';
   const path = await mkdtemp(join(existsSync(inMemory) ? inMemory : tmpdir(), 'etcd-election-'));
   return { path, [Symbol.asyncDispose]: () => rm(path, { recursive: true, force: true }) };
 }
 
-/** The revision of etcd's answer; 0 where it refused. */
+/** The revision of etcd's answer; 0 for a refusal. */
 const revisionIn = (outcome: Outcome | undefined): number =>
   outcome !== undefined && 'response' in outcome
     ? Number(raw(raw(outcome.response)['header'])['revision'])
@@ -50,17 +52,24 @@ const revisionIn = (outcome: Outcome | undefined): number =>
 interface Side {
   readonly subject: Subject;
   readonly watch: Stream;
+  /** Its watches begin in the past, and show when the others have caught up. */
+  readonly witness: Stream;
   readonly keepAlive: Stream;
 }
 
-/** The real etcd and the model, side by side. */
+/** A request that etcd refuses at once. Its answer shows that etcd has handled all earlier requests of the stream. */
+const REFUSED = { create_request: { key: Buffer.from('b'), range_end: Buffer.from('a') } };
+const WITNESS = Buffer.from('witness');
+
+/** The real etcd and the model together. */
 class Pair {
   readonly #time: ModelTime;
   readonly #real: Side;
   readonly #model: Side;
   readonly #startedMs = performance.now();
-  /** A watch that began in the past may not have been told all yet. */
+  /** A watch from the past may not have received everything yet. */
   #isBehind = false;
+  #slowestMs = 0;
 
   private constructor(time: ModelTime, sides: readonly [Side, Side]) {
     this.#time = time;
@@ -81,6 +90,7 @@ class Pair {
     const side = async (subject: Subject): Promise<Side> => ({
       subject,
       watch: await subject.stream('watch'),
+      witness: await subject.stream('watch'),
       keepAlive: await subject.stream('leaseKeepAlive'),
     });
     return new Pair(time, [await side(real), await side(model)]);
@@ -90,9 +100,15 @@ class Pair {
     this.#time.runTo(performance.now() - this.#startedMs);
     if (operation.kind === 'watch') return await this.#watch(raw(operation.request));
     if (operation.kind === 'unary' && operation.method === 'compact') await this.#settle();
+    return await this.#same(operation, what);
+  }
+
+  async #same(operation: Exclude<Operation, { kind: 'watch' }>, what: string): Promise<Outcome> {
+    const startedMs = performance.now();
     const real = await this.#outcome(this.#real, operation);
     const model = await this.#outcome(this.#model, operation);
-    expectSame({ what, operation }, comparable(real), comparable(model));
+    this.#slowestMs = Math.max(this.#slowestMs, performance.now() - startedMs);
+    expectSame({ what, operation }, comparable(real), comparable(withTimeOf(real, model, this.#slowestMs)));
     return real;
   }
 
@@ -110,34 +126,52 @@ class Pair {
   async #watch(request: Raw): Promise<undefined> {
     const create = request['create_request'];
     if (create === undefined) await this.#settle();
-    const isPast = create !== undefined && raw(create)['start_revision'] !== '0';
-    for (const { watch } of [this.#real, this.#model]) {
-      const before = watch.received.length;
-      watch.write(request);
-      if (create !== undefined)
-        await this.#until(() => watch.received.slice(before).some((one) => raw(one)['created'] === true));
-    }
-    if (create === undefined) await this.#pause(20); // there is no answer where there is no such watch
-    this.#isBehind ||= isPast;
+    for (const { watch } of [this.#real, this.#model]) await this.#ask(watch, request);
+    this.#isBehind ||= create !== undefined && raw(create)['start_revision'] !== '0';
     return undefined;
   }
 
-  async #until(isTrue: () => boolean): Promise<void> {
-    while (!isTrue()) {
+  /** Returns when etcd has handled the request. A cancellation of a watch that does not exist has no answer. */
+  async #ask(watch: Stream, request: object): Promise<void> {
+    const before = watch.received.length;
+    watch.write(request);
+    watch.write(REFUSED);
+    await this.#until(() => watch.received.slice(before).some((one) => raw(one)['watch_id'] === '-1'));
+  }
+
+  async #until(isTrue: () => boolean, withinMs = Number.POSITIVE_INFINITY): Promise<void> {
+    const untilMs = performance.now() + withinMs;
+    while (!isTrue() && performance.now() < untilMs) {
       await sleep(1);
       this.#time.runFor(1);
     }
   }
 
+  /** All watches have received what they can. */
   async #settle(): Promise<void> {
-    if (!this.#isBehind) return;
+    if (this.#isBehind) await this.#catchUp();
     this.#isBehind = false;
-    await this.#pause(SYNCED_AFTER_MS);
+    const model = storiesOf(this.#model.watch);
+    const isThere = (): boolean => {
+      const real = storiesOf(this.#real.watch);
+      return [...model].every(([id, story]) => (real.get(id)?.length ?? 0) >= story.length);
+    };
+    await this.#until(isThere, EVENTS_WITHIN_MS);
   }
 
-  async #pause(ms: number): Promise<void> {
-    await sleep(ms);
-    this.#time.runFor(ms);
+  /** etcd takes all watches that are behind in one go. So they have caught up when a new one from the past has. */
+  async #catchUp(): Promise<void> {
+    const put = { key: WITNESS, value: Buffer.from('1') };
+    const outcome = await this.#same({ kind: 'unary', method: 'put', request: put }, 'witness');
+    const create_request = { key: WITNESS, start_revision: String(revisionIn(outcome)) };
+    for (const { witness } of [this.#real, this.#model]) {
+      const before = witness.received.length;
+      witness.write({ create_request });
+      await this.#until(() =>
+        witness.received.slice(before).some((one) => (raw(one)['events'] as unknown[]).length > 0),
+      );
+    }
+    this.#time.runFor(SYNCED_AFTER_MS);
   }
 
   async compareWatches(): Promise<void> {
@@ -167,6 +201,14 @@ function placeOf(real: unknown, model: unknown): string {
   return name === undefined ? '' : `.${name}${placeOf(raw(real)[name], raw(model)[name])}`;
 }
 
+/** The model's answer with the real remaining seconds, if the time that passed between the two explains the difference. */
+function withTimeOf(real: Outcome, model: Outcome, slowestMs: number): Outcome {
+  if ('refusal' in real || 'refusal' in model || !('grantedTTL' in real.response)) return model;
+  const [ofReal, ofModel] = [real, model].map(({ response }) => raw(response)['TTL'] as string);
+  const isSame = Math.abs(Number(ofReal) - Number(ofModel)) <= 1 + (2 * slowestMs) / 1000;
+  return isSame ? { response: { ...model.response, TTL: ofReal } } : model;
+}
+
 /** What two members of different clusters can have in common. */
 function comparable(outcome: Outcome): object {
   if ('refusal' in outcome) return outcome;
@@ -177,18 +219,14 @@ function comparable(outcome: Outcome): object {
   return {
     ...response,
     header,
-    // In no order; and seconds that are left may just have turned.
-    ...(isTime && {
-      keys: keys!.map((key) => key.toString('latin1')).sort(),
-      TTL: Math.round(Number(response['TTL']) / 10),
-    }),
+    ...(isTime && { keys: keys!.map((key) => key.toString('latin1')).sort() }), // in any order
     ...(response['leases'] !== undefined && {
       leases: (response['leases'] as { ID: string }[]).map(({ ID }) => ID).sort(),
     }),
   };
 }
 
-/** What each watch was told, in order; how it was cut into messages is not compared. */
+/** The events of each watch, in order. Their division into messages is not compared. */
 function storiesOf({ received }: Stream): Map<string, object[]> {
   const stories = new Map<string, object[]>();
   for (const message of received.map(raw)) {

@@ -1,4 +1,7 @@
-/** Tests of the test: mistakes built into the library are found. All of them: `npm run simulate -- --mutants`. */
+/**
+ * Tests of the tests: the simulation finds deliberate mistakes in the library. All of them: `npm run simulate --
+ * --mutants`.
+ */
 import { readFileSync } from 'node:fs';
 import { expect, it } from 'vitest';
 import { mutants } from './mutants/all.ts';
@@ -29,7 +32,7 @@ it.each(['the second in the queue leads too', 'rounds are not held'])(
   },
 );
 
-// Of the others some need minutes: see `npm run simulate -- --mutants`.
+// Some of the others need minutes: see `npm run simulate -- --mutants`.
 it.each(crowdMutants.slice(0, 1))('the simulation of many elections finds: $name', async (mutant) => {
   const { outcome } = await hunt(mutant, MOST_MS, crowdedSetupOf);
   expect(outcome?.violations).not.toEqual([]);

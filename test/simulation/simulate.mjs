@@ -1,12 +1,12 @@
 /**
- * Runs the simulation on every Node that we support, 20 included, which does not read TypeScript by itself:
- *
- *   npm run simulate                      a minute, from a random seed
- *   npm run simulate -- --seed 7          one run, with its story
- *   npm run simulate -- --hours 100       so much simulated time
- *   npm run simulate -- --until-found     until a promise is broken
- *   npm run simulate -- --mutants         mistakes built into the library: each must be found
- *   npm run simulate -- --queue           long queues only; also with the options above
+ * Runs the simulation on every supported Node, including 20, which cannot run TypeScript.
+ * - `npm run simulate`: a minute, from a random seed.
+ * - `npm run simulate -- --seed 7`: one run, with its story.
+ * - `npm run simulate -- --hours 100`: that much simulated time.
+ * - `npm run simulate -- --until-found`: until a promise is broken.
+ * - `npm run simulate -- --mutants`: deliberate mistakes in the library; each must be found.
+ * - `npm run simulate -- --mutants --named 'no margin|a grant'`: only those whose names match.
+ * - `npm run simulate -- --queue`: only long queues; also with the options above.
  */
 import { mkdir, readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
@@ -17,7 +17,7 @@ import bundleSources from '../../scripts/bundle-sources.mjs';
 const here = dirname(fileURLToPath(import.meta.url));
 const folder = join(here, '..', '..', 'node_modules', '.cache', 'etcd-election-lab');
 
-/** The program finds the files that it bundles itself where it stands. */
+/** Files that the program bundles itself are found in its own folder. */
 const whereItStands = {
   name: 'where it stands',
   setup(builder) {

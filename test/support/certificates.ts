@@ -1,4 +1,4 @@
-/** Certificates for a test, made by openssl: an authority, and one that serves 127.0.0.1 and identifies a client. */
+/** Certificates that openssl makes for a test: an authority, a server for 127.0.0.1, and a client. */
 import { execFile } from 'node:child_process';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -10,7 +10,7 @@ export interface Certificates {
   readonly ca: string;
   readonly key: string;
   readonly cert: string;
-  /** Paths of the same. */
+  /** The paths of these files. */
   readonly files: { readonly ca: string; readonly key: string; readonly cert: string };
   remove(): Promise<void>;
 }

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Readable, Writable } from 'node:stream';
 
-/** Where Chromium is: CHROMIUM, or whichever of the usual names is on the PATH; undefined: nowhere. */
+/** Path of Chromium: CHROMIUM, or a usual name on the PATH; undefined without one. */
 export const chromiumPath: string | undefined = [
   process.env['CHROMIUM'],
   'chromium',
@@ -35,9 +35,9 @@ const FLAGS = [
   '--remote-debugging-pipe',
 ];
 
-/** One page in a real browser, spoken to through a pipe: DevTools' protocol, as much of it as the tests need. */
+/** One page in a real browser, controlled through a pipe by the part of DevTools' protocol that the tests need. */
 export class BrowserPage implements AsyncDisposable {
-  /** What the page asked for, and what it complained of. */
+  /** URLs that the page requested, and errors that the browser reported. */
   readonly requests: string[] = [];
   readonly complaints: string[] = [];
   readonly #browser: ChildProcess;
@@ -125,7 +125,7 @@ export class BrowserPage implements AsyncDisposable {
     });
   }
 
-  /** @returns a PNG of what is to be seen. */
+  /** @returns a PNG of the visible page. */
   async screenshot(): Promise<Buffer> {
     const { data } = (await this.send('Page.captureScreenshot', { format: 'png' })) as { data: string };
     return Buffer.from(data, 'base64');

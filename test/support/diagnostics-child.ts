@@ -12,13 +12,13 @@ import type { RunawayReport } from '../../src/diagnostics/evidence/report.ts';
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 const CHILD = fileURLToPath(new URL('./runaway-child.mjs', import.meta.url));
 const FETCH = relative(ROOT, fileURLToPath(new URL('./fetch-node-24.mjs', import.meta.url)));
-/** Under node_modules, so that what is bundled finds the packages it imports. */
+/** Under node_modules, so that the bundle finds the packages that it imports. */
 const BUILT = join(ROOT, 'node_modules/.cache/etcd-election-tests');
 
-/** Where that script puts it; OTHER_NODE names another. */
+/** The path to which that script installs it; OTHER_NODE names another one. */
 const OTHER_NODE = process.env['OTHER_NODE'] ?? join(ROOT, 'node_modules/.cache/node-24/package/bin/node');
 
-/** The Nodes to test on: this one, and Node 24 where it has been fetched. */
+/** The versions of Node to test on: this one, and Node 24 if it was fetched. */
 export const nodes: readonly { readonly name: string; readonly path: string; readonly missing: boolean }[] = [
   { name: `this Node, ${process.version}`, path: process.execPath, missing: false },
   existsSync(OTHER_NODE)
@@ -30,7 +30,10 @@ export const nodes: readonly { readonly name: string; readonly path: string; rea
       },
 ];
 
-/** Bundles `etcd-election/diagnostics` as it stands in the source. @returns the address to import. */
+/**
+ * Bundles `etcd-election/diagnostics` from source.
+ * @returns the address to import.
+ */
 export async function buildDiagnostics(
   options: { minify?: boolean; format?: 'esm' | 'cjs' } = {},
 ): Promise<string> {
@@ -53,7 +56,7 @@ export async function buildDiagnostics(
   return pathToFileURL(outfile).href;
 }
 
-/** The line of `runaway-child.mjs` that a kind of loop burns on. */
+/** The line of `runaway-child.mjs` that a kind of loop spends its time on. */
 export function guiltyLine(kind: string): number {
   const lines = readFileSync(CHILD, 'utf8').split('\n');
   const index = lines.findIndex((line) => line.endsWith(`// guilty: ${kind}`));
@@ -90,7 +93,7 @@ type Said = {
   restarted?: object;
 };
 
-/** A service that runs away when told. Its process is killed and its evidence removed when disposed of. */
+/** A service that runs away on request. Disposal kills its process and removes its evidence. */
 export class RunawayChild implements AsyncDisposable {
   readonly directory: string;
   readonly process: ChildProcessWithoutNullStreams;
@@ -124,25 +127,28 @@ export class RunawayChild implements AsyncDisposable {
     this.process.on('exit', () => this.#wake());
   }
 
-  /** Started, watched, and waiting to be told. */
+  /** Starts it, watched, and waiting for a request. */
   static async start(options: ChildOptions): Promise<RunawayChild> {
     const child = new RunawayChild(await mkdtemp(join(tmpdir(), 'runaway-')), options);
     await child.said((each) => each.ready);
     return child;
   }
 
-  /** Tells it to run away. @returns when it began, in milliseconds since 1970. */
+  /**
+   * Makes it run away.
+   * @returns when it began, in milliseconds since 1970.
+   */
   async begin(): Promise<number> {
     this.process.stdin.write('now\n');
     return this.said((each) => each.began);
   }
 
-  /** What it has said so far. */
+  /** Its messages so far. */
   heard<T>(pick: (said: Said) => T | undefined): T[] {
     return this.#said.map(pick).filter((found) => found !== undefined);
   }
 
-  /** Waits for it to say something, at most so long. */
+  /** Waits for a message, for a limited time. */
   said<T>(pick: (said: Said) => T | undefined, withinMs = 20_000): Promise<T> {
     return this.#until(() => this.#said.map(pick).find((found) => found !== undefined), withinMs);
   }
@@ -150,6 +156,11 @@ export class RunawayChild implements AsyncDisposable {
   /** Waits for the line about a runaway on its stderr. */
   headline(withinMs: number): Promise<string> {
     return this.#until(() => /^.*\[etcd-election\] runaway.*$/m.exec(this.stderr)?.[0], withinMs);
+  }
+
+  /** Waits until it has printed the text on its stderr. */
+  tells(pattern: RegExp, withinMs = 5_000): Promise<RegExpExecArray> {
+    return this.#until(() => pattern.exec(this.stderr) ?? undefined, withinMs);
   }
 
   exited(withinMs: number): Promise<{ code: number | null; signal: string | null }> {

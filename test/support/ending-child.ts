@@ -1,4 +1,4 @@
-// A small service, run as a process of its own: `ending-child.ts <what it does> <endpoint> <prefix>`.
+// A small service as a process: `ending-child.ts <what it does> <endpoint> <prefix>`.
 import { Etcd3 } from 'etcd3';
 import { Election } from 'etcd-election';
 import pino from 'pino';
@@ -9,7 +9,7 @@ const say = (what: string): void => void process.stdout.write(`${what}\n`);
 const options = { prefix, logger: pino({ level: 'silent' }), ttlSeconds: 60 };
 
 const services: Record<string, () => Promise<void>> = {
-  /** Does not await `close()`, as many do not. */
+  /** Does not await `close()`, a common mistake. */
   'exit on SIGTERM': async () => {
     const logger = pino({ level: 'warn' });
     const election = new Election(client, 'e', { ...options, logger });
@@ -28,7 +28,7 @@ const services: Record<string, () => Promise<void>> = {
     await election.campaign('child');
     say('leads');
     stop.signal.addEventListener('abort', () => {
-      // Somebody who, as one should, waits for it. The signal has aborted long before.
+      // This caller awaits it correctly, long after the signal has aborted.
       void election.close().then(() => client.close());
     });
   },
@@ -46,7 +46,7 @@ const services: Record<string, () => Promise<void>> = {
     );
     client.close();
   },
-  /** Nobody awaits anything, and nobody listens: refusals must not end the process. */
+  /** Awaits nothing and has no listener: refusals must not end the process. */
   'nobody listens': async () => {
     const election = new Election(client, 'e', options);
     const closed = new Election(client, 'closed', options);
@@ -73,7 +73,7 @@ const services: Record<string, () => Promise<void>> = {
       void Promise.all([election.close(), broken.close()]).then(() => client.close());
     }, 1_500);
   },
-  /** Says nothing to anybody, and has nothing left to do. */
+  /** Logs nothing, and has nothing left to do. */
   'close and end': async () => {
     const election = new Election(client, 'e', options);
     await election.campaign('child');

@@ -1,9 +1,9 @@
 import { request } from 'node:http';
 
-/** etcd's JSON gateway, for tests that ask etcd without a client of its own. One connection a call, none kept. */
+/** etcd's JSON gateway, for tests that ask etcd without a client. It opens one connection per call and keeps none. */
 export interface EtcdOverHttp {
   readonly put: (key: string, value: string) => Promise<void>;
-  /** `undefined` if there is no such key. */
+  /** `undefined` if the key does not exist. */
   readonly get: (key: string) => Promise<string | undefined>;
 }
 

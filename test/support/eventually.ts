@@ -3,45 +3,62 @@ import { setTimeout as sleep } from 'node:timers/promises';
 const LOOK_EVERY_MS = 10;
 
 /**
+ * A pause between two looks that takes longer counts as this long. The machine stalled this process then: timers fire before
+ * what arrived meanwhile is read, so the stalled time was no time in which the process could have seen anything.
+ */
+const MOST_PER_PAUSE_MS = 50;
+
+/** @returns how much of a limit the pause used up. */
+async function pause(signal?: AbortSignal): Promise<number> {
+  const beganAtMs = performance.now();
+  await sleep(LOOK_EVERY_MS, undefined, { signal });
+  return Math.min(performance.now() - beganAtMs, MOST_PER_PAUSE_MS);
+}
+
+/**
  * Waits until the check passes (neither throws nor returns false).
- *
- * @param withinMs a limit that follows from what is waited for, such as a TTL.
- * @throws what the check threw last.
+ * @param withinMs a limit that follows from the awaited event, such as a TTL. Time for which the process was stalled is not counted.
+ * @throws the last error of the check.
  */
 export async function eventually<T>(
   check: () => T | Promise<T>,
   { withinMs }: { withinMs: number },
 ): Promise<T> {
-  const dueAtMs = performance.now() + withinMs;
+  let leftMs = withinMs;
   for (;;) {
+    const beganAtMs = performance.now();
     try {
       const result = await check();
       if (result !== false) return result;
       throw new Error(`still not so: ${check.toString()}`);
     } catch (error) {
-      if (performance.now() > dueAtMs) throw error;
+      if (leftMs < 0) throw error;
     }
-    await sleep(LOOK_EVERY_MS);
+    leftMs -= performance.now() - beganAtMs;
+    leftMs -= await pause();
   }
 }
 
-/** @throws if the promise has not settled in that time; says what was waited for. */
+/**
+ * @param withinMs time for which the process was stalled is not counted.
+ * @throws if the promise has not settled in time; the message names `what`.
+ */
 export async function within<T>(withinMs: number, what: string, promise: PromiseLike<T>): Promise<T> {
   const over = new AbortController();
-  const tooLate = sleep(withinMs, undefined, { signal: over.signal }).then(
-    (): never => {
-      throw new Error(`${what}: not within ${withinMs} ms`);
-    },
-    (): never => undefined as never, // settled in time
-  );
+  const tooLate = async (): Promise<never> => {
+    for (let leftMs = withinMs; leftMs > 0;) leftMs -= await pause(over.signal);
+    throw new Error(`${what}: not within ${withinMs} ms`);
+  };
+  const late = tooLate();
+  late.catch(() => undefined); // the promise settled first
   try {
-    return await Promise.race([promise, tooLate]);
+    return await Promise.race([promise, late]);
   } finally {
     over.abort();
   }
 }
 
-/** The reason with which a signal aborts, when it does. */
+/** The reason of a signal, as soon as it aborts. */
 export const abortOf = (signal: AbortSignal): Promise<unknown> =>
   new Promise((resolve) => {
     if (signal.aborted) resolve(signal.reason);

@@ -5,7 +5,7 @@ interface Sleeper {
   readonly wake: () => void;
 }
 
-/** A clock that goes only when the test says so. */
+/** A clock that only the test moves. */
 export class FakeClock implements Clock {
   #nowMs = 1_000_000;
   readonly #sleepers = new Set<Sleeper>();
@@ -30,12 +30,12 @@ export class FakeClock implements Clock {
     });
   }
 
-  /** How many sleep at present. */
+  /** The number of present sleepers. */
   get sleeping(): number {
     return this.#sleepers.size;
   }
 
-  /** Lets time pass, waking every sleeper at its moment, in order. */
+  /** Moves the time, and wakes every sleeper at its moment, in order. */
   async advance(ms: number): Promise<void> {
     const endMs = this.#nowMs + ms;
     await turn();
@@ -50,5 +50,5 @@ export class FakeClock implements Clock {
   }
 }
 
-/** One turn of the event loop: every promise that can go on has gone on. */
+/** One turn of the event loop: every promise that can continue has continued. */
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));

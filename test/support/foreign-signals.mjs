@@ -1,9 +1,9 @@
-/** Abort controllers that are not Node's: each makes signals of a class of its own. */
+/** Abort controllers other than Node's: each makes signals of its own class. */
 import { createContext, runInContext } from 'node:vm';
 import { Window } from 'happy-dom';
 import { JSDOM } from 'jsdom';
 
-/** As abort-controller on npm and older browsers have it: no `reason`, no `throwIfAborted`, no `once`. */
+/** Like abort-controller on npm and older browsers: no `reason`, no `throwIfAborted`, no `once`. */
 const polyfill = `
   class OldSignal {
     aborted = false;

@@ -3,7 +3,7 @@ import type { AddressInfo } from 'node:net';
 import { onTestFinished } from 'vitest';
 import { bytesField, varintField } from '../../src/last-will/grpc.ts';
 
-/** What a call is answered with: a message, or a status without one. */
+/** The answer to a call: a message, or a status without one. */
 export interface Answer {
   /** gRPC's status code. Default: 0. */
   readonly status?: number;
@@ -16,14 +16,16 @@ export interface GrpcServer {
   readonly host: string;
   /** The names of all calls so far, as `LeaseRevoke`. */
   readonly asked: string[];
-  /** Ends its connections; from now on it refuses new ones. */
+  /** How many connections are open. */
+  readonly connections: () => number;
+  /** Ends its connections, and refuses new ones. */
   readonly stop: () => void;
 }
 
 /**
- * A gRPC server until the end of the test. `answer` says what a call of this name is answered with; undefined keeps silent.
- *
- * @param path of its socket. Default: a port of its own.
+ * A gRPC server until the end of the test. `answer` returns the answer to a call of a name; undefined sends
+ * none.
+ * @param path of its socket. Default: its own port.
  */
 export async function grpcServer(
   answer: (name: string) => Answer | undefined,
@@ -32,7 +34,10 @@ export async function grpcServer(
   const asked: string[] = [];
   const server = createServer();
   const sessions = new Set<{ destroy(): void }>();
-  server.on('session', (session) => sessions.add(session));
+  server.on('session', (session) => {
+    sessions.add(session);
+    session.on('close', () => sessions.delete(session));
+  });
   server.on('stream', (stream, headers) => {
     stream.on('error', () => undefined);
     const name = String(headers[':path']).replace(/^.*\//, '');
@@ -48,7 +53,12 @@ export async function grpcServer(
     server.close();
   };
   onTestFinished(stop);
-  return { host: path ?? `127.0.0.1:${(server.address() as AddressInfo).port}`, asked, stop };
+  return {
+    host: path ?? `127.0.0.1:${(server.address() as AddressInfo).port}`,
+    asked,
+    connections: () => sessions.size,
+    stop,
+  };
 }
 
 function respond(stream: ServerHttp2Stream, { status = 0, message = '', body }: Answer): void {
@@ -62,5 +72,5 @@ function respond(stream: ServerHttp2Stream, { status = 0, message = '', body }: 
   stream.end(Buffer.concat([prefix, body]));
 }
 
-/** The header with which every answer of etcd begins. */
+/** The header of every answer of etcd. */
 export const headerOf = (clusterId: bigint): Buffer => bytesField(1, varintField(1, clusterId));

@@ -1,4 +1,4 @@
-/** As much of happy-dom as vitest's types ask for: see `paths` in tsconfig.json. */
+/** The part of happy-dom that vitest's types need: see `paths` in tsconfig.json. */
 export class Window {
   constructor(options?: object);
   AbortController: typeof AbortController;

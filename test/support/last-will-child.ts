@@ -1,6 +1,6 @@
 /**
- * A replica in a process of its own, to be killed. Started by last-will-process.ts, bundled; says what happens as
- * JSON lines, does what it is told by lines on its stdin.
+ * A replica as a process that a test kills. last-will-process.ts bundles and starts it. It reports events as
+ * JSON lines, and takes orders as lines on its stdin.
  */
 import { createInterface } from 'node:readline';
 import { Etcd3, type IOptions } from 'etcd3';

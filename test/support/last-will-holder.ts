@@ -1,4 +1,4 @@
-/** Leaves a last will that nobody can carry out, says who holds it, and has nothing more to do. */
+/** Leaves a last will that no helper can carry out, prints the holder, and has nothing more to do. */
 import type { Etcd3 } from 'etcd3';
 import { LastWill } from '../../src/last-will/index.ts';
 import { childrenOf } from './last-will-process.ts';

@@ -1,4 +1,4 @@
-/** Starts last-will-child.ts, kills it, and looks for its helper among the processes of this machine. */
+/** Starts last-will-child.ts, kills it, and finds its helper among the processes of this machine. */
 import { spawn, type ChildProcessByStdio } from 'node:child_process';
 import { once } from 'node:events';
 import { readdirSync, readFileSync } from 'node:fs';
@@ -13,7 +13,7 @@ import type { ChildOrder, ChildPlan } from './last-will-child.ts';
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 const SOON_MS = 10_000;
 
-/** @returns a module that `node` can run, minified on request: the helper must not mind. */
+/** @returns a module that `node` can run, minified on request: the helper must work in both. */
 export async function buildChild(entry: string, minify = false): Promise<string> {
   const name = entry.replace(/^.*\/|\.ts$/g, '');
   const outfile = join(
@@ -45,6 +45,9 @@ interface Said {
   readonly blocked?: number;
 }
 
+/** A cold start of a process on a busy machine, in milliseconds. */
+const STARTED_MS = 20_000;
+
 export class DoomedReplica implements AsyncDisposable {
   readonly #process: ChildProcessByStdio<Writable, Readable, null>;
   readonly #said: Said[] = [];
@@ -54,7 +57,7 @@ export class DoomedReplica implements AsyncDisposable {
   constructor(program: string, plan?: ChildPlan) {
     this.#process = spawn(process.execPath, [program], {
       stdio: ['pipe', 'pipe', 'inherit'],
-      detached: true, // a process group of its own, as a service manager gives it
+      detached: true, // its own process group, as under a service manager
     });
     this.#exited = once(this.#process, 'exit');
     createInterface(this.#process.stdout).on('line', (line) => this.#said.push(JSON.parse(line) as Said));
@@ -79,7 +82,7 @@ export class DoomedReplica implements AsyncDisposable {
     await this.#exited;
   }
 
-  /** Everything it said of this kind. */
+  /** All its messages of this kind. */
   all<K extends keyof Said>(kind: K): NonNullable<Said[K]>[] {
     return this.#said.flatMap((said) => (said[kind] === undefined ? [] : [said[kind]]));
   }
@@ -91,11 +94,11 @@ export class DoomedReplica implements AsyncDisposable {
         if (found.length < count) throw new Error(`said ${JSON.stringify(this.#said)}, not ${kind}`);
         return found.at(-1)!;
       },
-      { withinMs: SOON_MS },
+      { withinMs: STARTED_MS },
     );
   }
 
-  /** The helper that it has now, by process ID, once it waits for the end. */
+  /** The process ID of its present helper, once that waits for the end. */
   async helper(): Promise<number> {
     const pid = await eventually(
       () => {
@@ -105,7 +108,7 @@ export class DoomedReplica implements AsyncDisposable {
           throw new Error('the helper is still on its way up');
         return found;
       },
-      { withinMs: SOON_MS },
+      { withinMs: STARTED_MS },
     );
     this.#helpers.add(pid);
     return pid;
@@ -129,10 +132,10 @@ export function childrenOf(pid: number): number[] {
     .filter((each) => new RegExp(`^PPid:\\s+${pid}$`, 'm').test(statusOf(each)));
 }
 
-/** Neither gone nor a zombie that nobody has collected yet. */
+/** Neither gone nor a zombie whose exit code was not read. */
 export const isRunning = (pid: number): boolean => /^State:\s+[^ZX]/m.test(statusOf(pid));
 
-/** Empty where there is no such process. */
+/** Empty if the process does not exist. */
 export function statusOf(pid: number): string {
   return procFile(pid, 'status');
 }

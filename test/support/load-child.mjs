@@ -1,4 +1,7 @@
-/** Loads a server of the tests as hard as it can: `node load-child.mjs <http|echo|queue> <port> <for milliseconds>`. */
+/**
+ * Sends as many requests as it can to a server of the tests: `node load-child.mjs <http|echo|queue> <port> <for
+ * milliseconds>`.
+ */
 import { Agent, get } from 'node:http';
 import { connect } from 'node:net';
 

@@ -1,4 +1,7 @@
-/** The diagnostics handler as services mount it: in Node's own server, in Express, in Fastify. Prints the three addresses. */
+/**
+ * The diagnostics handler as services mount it: in Node's own server, in Express, in Fastify. Prints the three
+ * addresses.
+ */
 import { createServer } from 'node:http';
 import express from 'express';
 import { fastify } from 'fastify';
@@ -27,4 +30,4 @@ const addresses = {
   fastify: `${await service.listen({ port: 0, host: '127.0.0.1' })}/ops`,
 };
 process.stdout.write(`${JSON.stringify(addresses)}\n`);
-setTimeout(() => process.exit(), 60_000); // should nobody end it
+setTimeout(() => process.exit(), 60_000); // in case its parent does not end it

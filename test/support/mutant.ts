@@ -1,6 +1,4 @@
-/**
- * Mistakes built into the library from source, to see that a test finds them.
- */
+/** Builds mistakes into the library from source, to check that a test finds them. */
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Plugin } from 'esbuild';
@@ -12,13 +10,16 @@ export interface Edit {
   readonly replace: string;
 }
 
-/** A mistake built into the library on purpose. */
+/** A deliberate mistake in the library. */
 export interface Mutant {
   readonly name: string;
   readonly edits: readonly Edit[];
 }
 
-/** Edits the library while it is bundled. @param source the folder `src/`. */
+/**
+ * Edits the library during bundling.
+ * @param source the folder `src/`.
+ */
 export function editing(source: string, edits: readonly Edit[]): Plugin {
   const files = new Map(edits.map(({ file }) => [join(source, file), file]));
   return {

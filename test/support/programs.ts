@@ -11,17 +11,17 @@ import { eventually } from './eventually.ts';
 
 export const ROOT: string = fileURLToPath(new URL('../../', import.meta.url));
 
-/** Compiled by the test file that is running. */
+/** Compiled by the present test file. */
 const folders: string[] = [];
 afterAll(() => {
   for (const folder of folders.splice(0)) rmSync(folder, { recursive: true, force: true });
 });
 
 /**
- * Compiles programs into a folder below node_modules, so that packages are found; it goes when the test file ends.
- *
+ * Compiles programs into a folder below node_modules, so that packages are found. The folder is deleted when the
+ * test file ends.
  * @param entries paths from the root of the repository.
- * @returns the path of each, compiled, in their order.
+ * @returns the path of each compiled program, in their order.
  */
 export async function compile(entries: readonly string[]): Promise<string[]> {
   const cache = join(ROOT, 'node_modules/.cache/etcd-election-programs');
@@ -31,7 +31,7 @@ export async function compile(entries: readonly string[]): Promise<string[]> {
   await build({
     entryPoints: entries.map((entry) => join(ROOT, entry)),
     bundle: true,
-    splitting: true, // what is imported lazily stays lazy
+    splitting: true, // lazy imports stay lazy
     platform: 'node',
     format: 'esm',
     target: 'node20',
@@ -59,7 +59,7 @@ export interface ProgramOptions {
   readonly node?: string;
 }
 
-/** A program that runs; killed when its test is over, if it still does. */
+/** A running program. The end of its test kills it. */
 export class Program {
   readonly child: ChildProcess;
   stdout = '';
@@ -92,14 +92,14 @@ export class Program {
     return this.child.exitCode !== null || this.child.signalCode !== null;
   }
 
-  /** The exit code; 128 + n is not made up: a program that dies of a signal rejects. */
+  /** The exit code. A program that a signal kills makes this reject; no code is invented. */
   async exit(): Promise<number> {
     const { code, signal } = await this.#ended;
     if (code === null) throw new Error(`died of ${signal}; ${this.said}`);
     return code;
   }
 
-  /** Until it has ended, in whatever way. */
+  /** Waits for its end, of any kind. */
   async over(): Promise<void> {
     await this.#ended;
   }
@@ -108,7 +108,7 @@ export class Program {
     return `stdout:\n${this.stdout}\nstderr:\n${this.stderr}`;
   }
 
-  /** Waits until it has printed that, on standard output unless told otherwise. */
+  /** Waits until it has printed the text, by default on standard output. */
   async says(
     pattern: RegExp,
     withinMs: number,
@@ -125,7 +125,7 @@ export class Program {
   }
 }
 
-/** A process that has ended, and whose end nobody has asked for yet, is not alive. */
+/** A process that has ended but whose exit code was not read is not alive. */
 export function isAlive(pid: number): boolean {
   try {
     return !/^\d+ \(.*\) Z/s.test(readFileSync(`/proc/${pid}/stat`, 'utf8'));

@@ -5,7 +5,7 @@ import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-// By path: the launcher's public entry gives etcd only.
+// Imported by path: the launcher's public entry point provides only etcd.
 import { leash } from '../../src/dev/child-leash.ts';
 import { debianFolder, fetchFromDebian } from '../../src/dev/debian-package.ts';
 import { freePort } from '../../src/dev/ports.ts';
@@ -14,7 +14,7 @@ import { eventually } from './eventually.ts';
 const FETCH_WITHIN_MS = 90_000;
 const READY_WITHIN_MS = 30_000;
 
-/** @returns the folder of `prometheus` and `promtool`; undefined where they cannot be had. */
+/** @returns the folder of `prometheus` and `promtool`; undefined if they are not available. */
 export async function prometheusFolder(): Promise<string | undefined> {
   const folder = await debianFolder('prometheus');
   if (existsSync(join(folder, 'promtool'))) return folder;
@@ -27,7 +27,10 @@ export async function prometheusFolder(): Promise<string | undefined> {
   );
 }
 
-/** @returns what promtool printed. @throws with that, if its exit code is not 0. */
+/**
+ * @returns the output of promtool.
+ * @throws with that output if its exit code is not 0.
+ */
 export async function promtool(folder: string, args: readonly string[]): Promise<string> {
   const ran = promisify(execFile)(join(folder, 'promtool'), args, { timeout: 60_000 });
   const { stdout, stderr } = await ran.catch((error: Error & { stdout: string; stderr: string }) => {

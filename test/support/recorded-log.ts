@@ -8,7 +8,7 @@ export interface LogLine {
   readonly [field: string]: unknown;
 }
 
-/** A pino logger that prints nothing and remembers all. */
+/** A pino logger that prints nothing and records everything. */
 export class RecordedLog {
   readonly lines: LogLine[] = [];
   readonly logger: Logger;

@@ -1,5 +1,5 @@
-// Closes one watch while another call is being sent, and another on that call's answer, at every step of the sending:
-// `reset-child.ts <endpoint>`.
+// Closes one watch while another call is being sent, and another watch on that call's answer, at every step of the
+// sending: `reset-child.ts <endpoint>`.
 import { Etcd3, type IWatchRequest, type IWatchResponse } from 'etcd3';
 import { sharedClientOf } from '../../src/client/shared-client.ts';
 import type { OpenStream } from '../../src/etcd/transport.ts';
@@ -10,9 +10,9 @@ const client = new Etcd3({ hosts: process.argv[2]! });
 const link = sharedClientOf(client).transport;
 const withinMs = 5_000;
 
-/** More microtasks than lie between a call and its message on the wire. */
+/** More microtasks than there are between a call and its message on the wire. */
 const STEPS = 40;
-/** For so long nothing is read: the answer is there before what was put off to the next turn is written. */
+/** Blocks reading for this long: the answer arrives before the writes of the next turn. */
 const BUSY_MS = 15;
 
 const watch = async (): Promise<Watch> => {
@@ -38,7 +38,7 @@ const block = (): void => {
 
 for (let steps = 0; steps < STEPS; steps++) {
   const [first, second] = [await watch(), await watch()];
-  await new Promise<void>((resolve) => setTimeout(resolve, 1)); // nothing of the above is under way any more
+  await new Promise<void>((resolve) => setTimeout(resolve, 1)); // nothing of the above is in flight any more
   const answered = read().then(() => second.close());
   for (let step = 0; step < steps; step++) await Promise.resolve();
   first.close();

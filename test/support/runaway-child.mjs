@@ -1,7 +1,7 @@
 /**
- * A service that runs away, for the watchdog's tests: `node runaway-child.mjs <kind> <watchdog options as JSON>`.
- * DIAGNOSTICS holds the address of the built module. Each guilty line carries a comment, by which the tests find it.
- * Every loop ends after a minute, should nobody end the process before.
+ * A service that runs away, for the watchdog's tests: `node runaway-child.mjs <kind> <watchdog options as
+ * JSON>`. DIAGNOSTICS holds the address of the built module. Each guilty line has a comment by which the tests
+ * find it. Every loop ends after a minute by itself.
  */
 import { EventEmitter, once } from 'node:events';
 import { channel, subscribe } from 'node:diagnostics_channel';
@@ -18,7 +18,7 @@ const { serve, fake, newTerm, honestForMs = 1_000, blockMs = 4_000, ...watch } =
 const say = (message) => process.stdout.write(`${JSON.stringify(message)}\n`);
 
 const until = Date.now() + 60_000;
-/** The clock is read now and then only: reading it each round would be what the profile shows. */
+/** The clock is read only sometimes: a read in each round would dominate the profile. */
 let rounds = 0;
 const on = () => (++rounds & 0xfff) !== 0 || Date.now() < until;
 
@@ -32,7 +32,7 @@ function stay() {
   setTimeout(() => {}, until - Date.now());
 }
 
-/** A block that is over by itself. */
+/** A block that ends by itself. */
 function blockFor(ms) {
   const end = Date.now() + ms;
   while (Date.now() < end) burn();
@@ -46,7 +46,7 @@ async function* messages() {
   while (on()) yield cached();
 }
 
-/** Functions that call each other at random: every sample is a stack that was never seen before. */
+/** Functions that call each other at random: every sample has a new stack. */
 function manyStacks(depth) {
   const functions = Array.from({ length: 400 }, (_, i) =>
     new Function('next', `return function f${i}(depth) { return next(depth) + 1; }`)(next),
@@ -140,22 +140,22 @@ const kinds = {
     });
   },
   ...honestWorkloads(honestForMs),
-  /** The loop guard of an election trips, as the library tells it. */
+  /** Reports a tripped loop guard, as the library does. */
   tripped() {
     const trip = { type: 'guard.tripped', election: 'sync-master' };
-    // First one that is no runaway: etcd is the cause.
+    // The first report is not a runaway: etcd is the cause.
     channel('etcd-election:guard.tripped').publish({ ...trip, election: 'other', origin: 'environment' });
     channel('etcd-election:guard.tripped').publish({ ...trip, origin: 'caller' });
     stay();
   },
-  /** Serves requests with a hundred frames each, for half a minute. */
+  /** Serves requests with stacks of a hundred frames, for half a minute. */
   stacks() {
     const serving = setInterval(() => {
       for (const end = Date.now() + 45; Date.now() < end;) manyStacks(100);
     }, 50);
     setTimeout(() => clearInterval(serving), 30_000);
   },
-  /** The worker dies, whatever the reason. */
+  /** Makes the worker die. */
   async workerDies() {
     let worker;
     const { postMessage } = Worker.prototype;
@@ -163,13 +163,13 @@ const kinds = {
       worker = this;
       return postMessage.apply(this, message);
     };
-    channel('etcd-election:term.started').publish({}); // so that the worker is told something
+    channel('etcd-election:term.started').publish({}); // so that the worker gets a message
     while (worker === undefined) await turn();
     Worker.prototype.postMessage = postMessage;
     await worker.terminate();
     stay();
   },
-  /** Closes everything, twice, and tells what is left. */
+  /** Closes everything twice, and reports what remains. */
   async close() {
     await Promise.all([server.close(), watchdog.close()]);
     await watchdog.close();
@@ -178,11 +178,11 @@ const kinds = {
       (type) => channel(`etcd-election:${type}`).hasSubscribers,
     );
     say({ done: [...left, ...heard].join() });
-    startWatchdog().close(); // and it may begin anew
+    startWatchdog().close(); // and it can start again
   },
-  /** Has nothing more to do: the process ends. */
+  /** Has nothing more to do, so the process ends. */
   exit() {},
-  // Nothing runs away in these; they stay for a while.
+  // These do not run away, and stay for a while.
   idle: stay,
   timer: function busyTimer() {
     setTimeout(busyTimer, 0);
@@ -195,7 +195,7 @@ const kinds = {
     say({ done: 'sleepSync' });
     stay();
   },
-  /** Lives and dies again and again, so that major collections take long; leaves the loop its turns. */
+  /** Makes and drops many objects, so that major collections take long. The event loop still turns. */
   async collect() {
     const { setImmediate: turn } = await import('node:timers/promises');
     const kept = [];
@@ -231,7 +231,7 @@ const fakeElection = {
   health: () => ({ healthy: true, leading: true, standing: true, working: true, reason: undefined }),
   stepDown: async () => say({ steppedDown: 'sync-master' }),
 };
-/** A new term begins between what the watchdog saw and what it does about it. */
+/** A new term begins between the watchdog's finding and its reaction. */
 if (newTerm) {
   subscribe('etcd-election:runaway', () => (fakeElection.status.term.fencingToken = 8n));
 }
@@ -265,7 +265,7 @@ const server =
   (await serveDiagnostics({ port: 0, ...serve, ...(serve.metrics && { metrics: () => 'mine 1\n' }) }));
 say({ ready: true, url: server?.url, notes: watchdog.notes, pid: process.pid });
 
-// Begins when told, so that the test knows the moment; or at once.
+// Begins on request, so that the test knows the moment; or at once.
 process.stdin.once('data', () => {
   process.stdin.destroy();
   say({ began: Date.now() });

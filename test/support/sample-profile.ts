@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import type { CpuProfile, ProfileNode } from '../../src/diagnostics/formats/cpu-profile.ts';
 
-/** A function as a sample profile names it: `name@file:line`; no file for V8's own. */
+/** A function in the notation of a sample profile: `name@file:line`; V8's own have no file. */
 export const node = (id: number, what: string, children: number[] = [], hotLine?: number): ProfileNode => {
   const [, functionName = what, url = '', line = '0'] = /^(.*?)(?:@(.*):(\d+))?$/.exec(what) ?? [];
   return {
@@ -13,8 +13,8 @@ export const node = (id: number, what: string, children: number[] = [], hotLine?
 };
 
 /**
- * 100 samples at 1 ms: `spin` (40, itself), which calls a package (30) that calls Node (20); the garbage collector
- * (5); asleep (5).
+ * 100 samples at 1 ms: `spin` (40, itself), which calls a package (30), which calls Node (20); the garbage
+ * collector (5); idle (5).
  */
 export const sampleProfile = (): CpuProfile => {
   const samples = [
@@ -46,7 +46,7 @@ const names = fc.oneof(
   fc.constantFrom('', '(idle)', '<script>alert(1)</script>', '"\'&', '\u001b[2J', ']]>'),
 );
 
-/** Any tree of functions with hostile names, and samples anywhere in it, a few pointing nowhere. */
+/** Any tree of functions with hostile names, and samples anywhere in it, some with invalid nodes. */
 export const anyProfile: fc.Arbitrary<CpuProfile> = fc
   .array(fc.record({ name: names, url: names, line: fc.integer({ min: -1, max: 9999 }), parent: fc.nat() }), {
     minLength: 1,
@@ -79,6 +79,6 @@ export const anyProfile: fc.Arbitrary<CpuProfile> = fc
     timeDeltas: samples.map(([, delta]) => delta),
   }));
 
-/** Function i (from 1) hangs under an earlier one, so that the tree has no cycle. */
+/** Function i (from 1) is a child of an earlier one, so that the tree has no cycle. */
 const childrenOf = (functions: readonly { parent: number }[], of: number): number[] =>
   functions.flatMap(({ parent }, index) => (parent % (index + 1) === of ? [index + 2] : []));

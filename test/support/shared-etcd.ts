@@ -1,12 +1,12 @@
 import type { TestProject } from 'vitest/node';
-// By path: a global setup is loaded outside the projects, which know the condition for our source.
+// Imported by path: a global setup is loaded outside the projects, so the condition for our source is unknown here.
 import { etcdctlPath, provideEtcd } from '../../src/dev/index.ts';
 
-/** The one etcd of a test run: `inject('etcd')` in a test gives it. */
+/** The one etcd of a test run: a test gets it by `inject('etcd')`. */
 export interface SharedEtcd {
   /** Client URLs. */
   readonly endpoints: string[];
-  /** Whether this run started it, from processes; if not, it may be a container, or anybody's. */
+  /** Whether this run started its processes. Otherwise it may be a container, or another owner's etcd. */
   readonly managed: boolean;
   /** Path of an `etcdctl`. */
   readonly etcdctl: string;
@@ -19,8 +19,8 @@ declare module 'vitest' {
 }
 
 /**
- * Tests that kill, freeze or fill their etcd start one of their own. All others share this one, each under a key prefix
- * of its own.
+ * Tests that kill, freeze or fill their etcd start their own. All others share this one, each under its own key
+ * prefix.
  */
 export async function setup(project: TestProject): Promise<() => Promise<void>> {
   const etcd = await provideEtcd();

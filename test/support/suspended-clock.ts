@@ -1,4 +1,4 @@
-/** A machine that was suspended, as one process sees it: a monotonic clock that stood still meanwhile. */
+/** A machine that was suspended, as one process sees it: its monotonic clock stood still meanwhile. */
 import { execFile, execFileSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { mkdtemp, open, readFile, rm } from 'node:fs/promises';
@@ -8,7 +8,7 @@ import { promisify } from 'node:util';
 
 const SOURCE = new URL('suspended-clock.c', import.meta.url).pathname;
 
-/** A C compiler that finds the C library's headers; undefined where there is none, or no Linux. */
+/** A C compiler that finds the C library's headers; undefined without one, or outside Linux. */
 export const cCompiler: string | undefined = [process.env['CC'], 'cc', 'gcc', 'clang']
   .filter((name) => name !== undefined)
   .find((name) => {
@@ -22,7 +22,7 @@ export const cCompiler: string | undefined = [process.env['CC'], 'cc', 'gcc', 'c
     }
   });
 
-/** Processes whose monotonic clocks can be told that they stood still. */
+/** Makes the monotonic clocks of processes stand still. */
 export class SuspendedClocks implements AsyncDisposable {
   readonly #folder: string;
 
@@ -42,7 +42,7 @@ export class SuspendedClocks implements AsyncDisposable {
     return join(this.#folder, 'suspended-clock.so');
   }
 
-  /** For processes that shall be under it. Their clocks are true until {@link stoodStill}. */
+  /** Environment of the processes. Their clocks are correct until {@link stoodStill}. */
   get env(): NodeJS.ProcessEnv {
     return { LD_PRELOAD: this.#library, SUSPENDED_CLOCK_FOLDER: this.#folder };
   }

@@ -1,13 +1,18 @@
 import { createServer, connect, type AddressInfo, type Socket } from 'node:net';
 
-/** Forwards TCP to a target that can be changed: the address stays, and another server stands behind it. */
+/** Forwards TCP to a target that can change: the address stays, and another server is behind it. */
 export interface Switchboard extends AsyncDisposable {
   readonly endpoint: string;
-  /** Clients that are connected. */
+  /** The number of connected clients. */
   readonly connected: number;
-  /** Sends what connects from now on elsewhere, and drops what is connected; without a target connections are refused. */
+  /**
+   * Sends new connections to another target, and closes the existing ones. Without a target, connections are
+   * refused.
+   */
   to(target: string | undefined): void;
-  /** From now on what comes from clients that are connected is swallowed. */
+  /** Sends new connections to another target, as a load balancer does. The existing ones stay. */
+  next(target: string): void;
+  /** From now on data from connected clients is discarded. */
   hold(): void;
 }
 
@@ -46,6 +51,9 @@ export async function startSwitchboard(target: string): Promise<Switchboard> {
     to: (next) => {
       to = next;
       drop();
+    },
+    next: (next) => {
+      to = next;
     },
     hold: () => {
       for (const socket of sockets) held.add(socket);

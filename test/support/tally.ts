@@ -1,6 +1,6 @@
 import type { Reporter, TestModule } from 'vitest/node';
 
-/** Closes the run with one plain line, `N passed, N failed, N skipped`, for CI logs and scripts. */
+/** Prints one plain line at the end of the run, `N passed, N failed, N skipped`, for CI logs and scripts. */
 export default class Tally implements Reporter {
   onTestRunEnd(modules: readonly TestModule[], unhandled: readonly unknown[]): void {
     const count = { passed: 0, failed: unhandled.length, skipped: 0, pending: 0 };

@@ -7,26 +7,26 @@ import { History } from './history.ts';
 import { RecordedLog } from './recorded-log.ts';
 import type { SharedEtcd } from './shared-etcd.ts';
 
-/** Long enough that a busy machine does not lose it by chance. */
+/** Long enough for a busy machine not to lose the lease by chance. */
 export const TTL_SECONDS = 6;
-/** For tests that wait for a lease to run out. etcd's own minimum. */
+/** For tests that wait until a lease expires. etcd's own minimum. */
 export const SHORT_TTL_SECONDS = 2;
-/** How long a handover, an entry or a read may take on a busy machine: no promise, a limit for tests. */
+/** How long a hand-over, an entry or a read may take on a busy machine. A limit for tests, not a promise. */
 export const SOON_MS = 5_000;
 
-/** What is said to be over is over: no timer of ours may have to run out first. */
+/** What has ended has ended: no timer of ours may have to fire first. */
 const AT_ONCE_MS = 250;
 
 export interface CandidateOptions extends ElectionOptions {
   /** Name of the election. Default: `e`. */
   readonly election?: string;
-  /** Default: a client of its own. */
+  /** Default: its own client. */
   readonly client?: Etcd3;
-  /** Where its client connects to. Default: the test's etcd. */
+  /** The hosts of its client. Default: the test's etcd. */
   readonly hosts?: string | string[];
 }
 
-/** One replica: its election, and what was done to it. Its callbacks are recorded in the history. */
+/** One replica: its election and its events. The history records its callbacks. */
 export class TestCandidate {
   readonly who: string;
   readonly client: Etcd3;
@@ -46,12 +46,12 @@ export class TestCandidate {
     });
   }
 
-  /** Stands; recorded under its name, which is also what it announces. */
+  /** Campaigns; recorded under its name, which is also its value. */
   campaign(value: string = this.who): Promise<Term> {
     return this.election.campaign(value);
   }
 
-  /** The first term from now on that is not over. */
+  /** The first term from now on that has not ended. */
   async elected(withinMs: number = SOON_MS): Promise<Term> {
     return await eventually(
       () => {
@@ -64,7 +64,7 @@ export class TestCandidate {
     );
   }
 
-  /** Until it stands in the queue. */
+  /** Waits until its key is in the queue. */
   async queued(withinMs: number = SOON_MS): Promise<this> {
     await eventually(() => this.election.status.position !== undefined, { withinMs });
     return this;
@@ -94,7 +94,7 @@ export class TestCandidate {
   }
 }
 
-/** All that a test needs, under a key prefix of its own; closed, and looked over for leaks, after the test. */
+/** Everything that a test needs, under its own key prefix. After the test it is closed and checked for leaks. */
 export class World {
   readonly etcd: SharedEtcd;
   readonly prefix: string = `t-${randomBytes(6).toString('hex')}/`;
@@ -140,13 +140,13 @@ export class World {
     return candidate;
   }
 
-  /** Keys of an election as etcd has them, oldest first. */
+  /** Keys of an election in etcd, oldest first. */
   async keys(name = 'e'): Promise<string[]> {
     const { kvs } = await this.#own.getAll().prefix(`${this.prefix}${name}/`).sort('Create', 'Ascend').exec();
     return kvs.map(({ key }) => key.toString());
   }
 
-  /** A client of the test itself, apart from those of its candidates. */
+  /** The test's own client, apart from those of its candidates. */
   get own(): Etcd3 {
     return this.#own;
   }
@@ -156,10 +156,10 @@ export class World {
   }
   #ownClient: Etcd3 | undefined;
 
-  /** Ends everything that the test began, and fails if anything of ours is left. */
+  /** Ends everything that the test began, and fails if anything of ours remains. */
   async close(): Promise<void> {
     await within(30_000, 'close() of all elections', Promise.all(this.#elections.map((one) => one.close())));
-    // Before the clients are closed: what we leave on a client that lives on is what hurts its owner.
+    // Checked before the clients are closed, because leftovers on an open client harm its owner.
     await eventually(
       () => {
         const left = liveElections().filter((one) => this.#elections.includes(one));
@@ -181,7 +181,7 @@ export class World {
     );
   }
 
-  /** No line of the log has the words of gRPC around a cause. */
+  /** No line of the log has gRPC's words around a cause. */
   #assertPlain(): void {
     const raw = this.log.lines.find(({ msg, reason }) =>
       /Resolution note|Last error/.test(`${msg} ${String(reason)}`),
@@ -196,7 +196,7 @@ export class World {
 
 type Held = Record<string, number>;
 
-/** What keeps this process alive, counted by kind. */
+/** Counts by kind what keeps this process alive. */
 function held(): Held {
   const counts: Held = {};
   for (const kind of process.getActiveResourcesInfo()) counts[kind] = (counts[kind] ?? 0) + 1;

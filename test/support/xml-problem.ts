@@ -1,7 +1,6 @@
 /**
- * A small strict reader of XML: enough to tell that a picture will be drawn, not refused, by a browser.
- *
- * @returns the first thing wrong, or undefined for well-formed text.
+ * A small strict reader of XML, enough to know that a browser accepts a picture.
+ * @returns the first error, or undefined for well-formed text.
  */
 export function xmlProblem(xml: string): string | undefined {
   const bad = /(?![\t\n\r])[\p{Cc}\p{Cs}\ufffe\uffff]/u.exec(xml);

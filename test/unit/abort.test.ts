@@ -5,7 +5,7 @@ import { Election } from 'etcd-election';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { describe, expect, test, vi } from 'vitest';
-import { onAbortWeakly, untilAny } from '../../src/util/abort.ts';
+import { onAbort, onAbortWeakly, untilAny } from '../../src/util/abort.ts';
 import { defaultGuardSettings, LoopGuard } from '../../src/loop-guard/loop-guard.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 
@@ -24,7 +24,17 @@ test('a wait ends with the first of its signals, and leaves no listener behind',
   await untilAny([one.signal, other.signal], async (signal) => expect(signal.aborted).toBe(true));
 });
 
-test('G5: a hold joins no signals by AbortSignal.any: on Node 20 each use leaks while one of them lives', async () => {
+test('a removal that is repeated does not touch the listeners that came since', () => {
+  const { signal } = new AbortController();
+  const off = onAbort(signal, () => undefined);
+  off();
+  onAbort(signal, () => undefined);
+  off();
+  onAbort(signal, () => undefined);
+  expect(getEventListeners(signal, 'abort')).toHaveLength(1);
+});
+
+test('G5: a hold does not use AbortSignal.any, which leaks on Node 20', async () => {
   const joins = vi.spyOn(AbortSignal, 'any');
   const clock = new FakeClock();
   const guard = new LoopGuard('k', 'e', clock);
@@ -41,21 +51,21 @@ test('G5: a hold joins no signals by AbortSignal.any: on Node 20 each use leaks 
   joins.mockRestore();
 });
 
-test('G5: nothing that lives as long as a service joins signals by AbortSignal.any', () => {
+test('G5: nothing with the lifetime of a service uses AbortSignal.any', () => {
   const files = readdirSync('src', { recursive: true, encoding: 'utf8' })
-    .filter((name) => name.endsWith('.ts') && !name.startsWith('cli/')) // a command ends
+    .filter((name) => name.endsWith('.ts') && !name.startsWith('cli/')) // a command ends soon
     .filter((name) => readFileSync(`src/${name}`, 'utf8').includes('AbortSignal.any('));
   expect(files).toEqual([]);
 });
 
-describe('a signal that outlives what was made with it', () => {
-  /** Takes away what nothing holds, as a busy process does sooner or later. */
+describe('a signal with a longer life than what was made with it', () => {
+  /** Collects garbage, as a busy process does sooner or later. */
   const collectGarbage = (): void => {
     setFlagsFromString('--expose-gc');
     (runInNewContext('gc') as () => void)();
   };
 
-  test('G5: does not keep an object that was dropped, nor its listener', async () => {
+  test('G5: does not keep a dropped object or its listener', async () => {
     const { signal } = new AbortController();
     const dropped = Array.from({ length: 100 }, () => {
       const object = {};
@@ -69,7 +79,7 @@ describe('a signal that outlives what was made with it', () => {
     });
   });
 
-  test('G5: nor an Election that was made with it and is not used', async () => {
+  test('G5: does not keep an Election that was made with it and is not used', async () => {
     const { signal } = new AbortController();
     const client = new Etcd3();
     for (let i = 0; i < 50; i++) void new Election(client, 'dropped', { signal });
@@ -81,7 +91,7 @@ describe('a signal that outlives what was made with it', () => {
     client.close();
   });
 
-  test('tells an object that is held, and one that has let go no more', () => {
+  test('notifies an object that is held, and never one that was released', () => {
     const controller = new AbortController();
     const [held, letGo] = [{ heard: 0 }, { heard: 0 }];
     onAbortWeakly(controller.signal, held, (object) => void object.heard++);

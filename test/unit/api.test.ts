@@ -2,7 +2,7 @@ import * as api from 'etcd-election';
 import { expect, expectTypeOf, test } from 'vitest';
 import type { Election, ElectionOptions, ElectionStatus, Leader, Term } from 'etcd-election';
 
-test('what users can import: changing it is a visible act', () => {
+test('what users can import; a change here is a breaking change', () => {
   expect(Object.keys(api).sort()).toMatchInlineSnapshot(`
     [
       "AlreadyStandingError",

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { Batch, type SendAll } from '../../src/client/batch.ts';
-import type { Together } from '../../src/etcd/election-keys.ts';
+import { MOST_TOGETHER } from '../../src/core/split.ts';
+import type { BatchOutcome } from '../../src/etcd/election-keys.ts';
 import { EtcdError } from '../../src/etcd/etcd-error.ts';
 import type { CallLimits } from '../../src/etcd/transport.ts';
 import { Deferred } from '../../src/util/deferred.ts';
@@ -28,29 +29,31 @@ const join = (
   to: Batch<string, string>,
   request: string,
   limits: Partial<CallLimits> = {},
-): Promise<Together<string>> | undefined =>
+): Promise<BatchOutcome<string>> | undefined =>
   to.join({
     request,
-    electionKeys: `${request}/`,
+    keyPrefix: `${request}/`,
     sentBytes: 1,
     answerBytes: 1,
     withinMs: 1_000,
     limits: { withinMs: 1_000, ...limits },
   });
 
-describe('what is asked for in one turn', () => {
-  test('the first is sent alone and at once, those after it share a transaction', async () => {
+describe('requests of one turn', () => {
+  test('the first is sent alone at once, and later ones share a transaction', async () => {
     const { sent, batch: all } = batch();
     expect(join(all, 'a')).toBeUndefined();
     const others = [join(all, 'b')!, join(all, 'c')!];
     await turn();
     expect(sent.map(({ requests }) => requests)).toEqual([['b', 'c']]);
+    // It waits behind no other call. Who leaves during such a wait would get a key that nobody deletes.
+    expect(sent[0]!.limits.lane).toBe('shared');
     sent[0]!.outcome.resolve(['B', 'C']);
     expect(await Promise.all(others)).toEqual([{ done: 'B' }, { done: 'C' }]);
     expect(join(all, 'd'), 'the first of another turn').toBeUndefined();
   });
 
-  test('a second one that nobody joins is sent alone', async () => {
+  test('a second one alone is sent alone', async () => {
     const { sent, batch: all } = batch();
     void join(all, 'a');
     expect(await join(all, 'b')).toBe('alone');
@@ -60,12 +63,12 @@ describe('what is asked for in one turn', () => {
   test.each([
     ['a comparison that failed', undefined],
     ['a refusal', new EtcdError('refused', 'no permission', false)],
-    ['a lease that is gone', new EtcdError('lease-gone', 'gone', false)],
+    ['an expired lease', new EtcdError('lease-gone', 'gone', false)],
     [
       'a request that is too large',
       new EtcdError('refused', 'Attempted to send message larger than max', false),
     ],
-  ])('%s spoils none of the others: each is sent alone', async (_, outcome) => {
+  ])('%s does not affect the others: each is sent alone', async (_, outcome) => {
     const { sent, batch: all } = batch();
     void join(all, 'a');
     const others = [join(all, 'b')!, join(all, 'c')!];
@@ -75,16 +78,19 @@ describe('what is asked for in one turn', () => {
     expect(await Promise.all(others)).toEqual(['alone', 'alone']);
   });
 
-  test.each([true, false])('each is told whether it may have happened: %s', async (mayHaveHappened) => {
-    const { sent, batch: all } = batch();
-    void join(all, 'a');
-    const others = [join(all, 'b')!, join(all, 'c')!];
-    await turn();
-    sent[0]!.outcome.reject(new EtcdError('unavailable', 'no answer', mayHaveHappened));
-    for (const other of others) await expect(other).rejects.toMatchObject({ mayHaveHappened });
-  });
+  test.each([true, false])(
+    'each request learns whether it may have happened: %s',
+    async (mayHaveHappened) => {
+      const { sent, batch: all } = batch();
+      void join(all, 'a');
+      const others = [join(all, 'b')!, join(all, 'c')!];
+      await turn();
+      sent[0]!.outcome.reject(new EtcdError('unavailable', 'no answer', mayHaveHappened));
+      for (const other of others) await expect(other).rejects.toMatchObject({ mayHaveHappened });
+    },
+  );
 
-  test('one whose signal aborts harms no other; the call ends when nobody waits for it', async () => {
+  test('an aborted one does not affect the others; the call ends when no request waits for it', async () => {
     const { sent, batch: all } = batch();
     const [b, c] = [new AbortController(), new AbortController()];
     void join(all, 'a');
@@ -99,7 +105,7 @@ describe('what is asked for in one turn', () => {
     expect(sent[0]!.limits.signal?.aborted).toBe(true);
   });
 
-  test('one whose signal aborts before it is sent is not sent', async () => {
+  test('one that is aborted before it is sent is not sent', async () => {
     const { sent, batch: all } = batch();
     const b = new AbortController();
     void join(all, 'a');
@@ -111,5 +117,29 @@ describe('what is asked for in one turn', () => {
     await turn();
     expect(sent.map(({ requests }) => requests)).toEqual([['c', 'd']]);
     sent[0]!.outcome.resolve(['C', 'D']);
+  });
+
+  test('four transactions are in flight at once; a request that is aborted while it waits is never sent', async () => {
+    const { sent, batch: all } = batch();
+    const stop = new AbortController();
+    const inGroup = (group: number): boolean => group === 5;
+    void join(all, 'first');
+    const joined = Array.from({ length: 6 * MOST_TOGETHER }, (_, number) =>
+      join(
+        all,
+        `r${number}`,
+        inGroup(Math.floor(number / MOST_TOGETHER)) ? { signal: stop.signal } : {},
+      )!.catch((error: unknown) => error),
+    );
+    await turn();
+    expect(sent.map(({ requests }) => requests.length)).toEqual(Array<number>(4).fill(MOST_TOGETHER));
+    stop.abort();
+    expect(await joined.at(-1)).toMatchObject({ kind: 'aborted', mayHaveHappened: false });
+    for (let answered = 0; answered < 5; answered++) {
+      sent[answered]!.outcome.resolve(sent[answered]!.requests);
+      await turn();
+    }
+    expect(sent).toHaveLength(5);
+    expect(await joined[0]).toEqual({ done: 'r0' });
   });
 });

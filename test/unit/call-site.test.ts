@@ -1,26 +1,26 @@
-import { expect, test } from 'vitest';
+import { afterEach, describe, expect, test } from 'vitest';
 import { callSite } from '../../src/loop-guard/call-site.ts';
 
-/** Stands for a public function of ours. */
+/** Represents a public function of ours. */
 const campaign = (): readonly string[] => callSite(campaign);
 
 function theCaller(): readonly string[] {
   return campaign();
 }
 
-test('G6: the caller comes first, by name, file and line; our own function is left out', () => {
+test('G6: the caller comes first with name, file and line; our own function is left out', () => {
   const [first] = theCaller();
   expect(first).toMatch(/^theCaller \(.*call-site\.test\.ts:\d+:\d+\)$/);
 });
 
-test('G6: functions of ours between the caller and the question are left out too', () => {
+test('G6: other functions of ours above our own are left out too', () => {
   const guard = (): readonly string[] => callSite(publicFunction);
   const publicFunction = (): readonly string[] => guard();
   const caller = (): readonly string[] => publicFunction();
   expect(caller()[0]).toMatch(/^caller /);
 });
 
-test('G6: after an await the caller is still known', async () => {
+test('G6: the caller is known after an await', async () => {
   async function theLoop(): Promise<readonly string[]> {
     await Promise.resolve();
     return await theBody();
@@ -34,7 +34,7 @@ test('G6: after an await the caller is still known', async () => {
   expect(stack[1]).toMatch(/^theLoop /);
 });
 
-test('G6: an iteration is asked for by whoever calls next()', async () => {
+test('G6: the caller of next() counts as the caller of an iteration', async () => {
   async function* iterate(): AsyncGenerator<readonly string[]> {
     yield callSite(iterate);
     await Promise.resolve();
@@ -46,11 +46,11 @@ test('G6: an iteration is asked for by whoever calls next()', async () => {
   expect((await theReader())?.[0]).toMatch(/^theReader /);
 });
 
-test('where our own function was not called, nobody called it', () => {
+test('without our own function in the stack there is no caller', () => {
   expect(callSite(theCaller)).toEqual([]);
 });
 
-test('the depth of stacks that the program has set stays as it is', () => {
+test("the program's own stack depth stays unchanged", () => {
   const { stackTraceLimit } = Error;
   Error.stackTraceLimit = 3;
   try {
@@ -61,7 +61,34 @@ test('the depth of stacks that the program has set stays as it is', () => {
   }
 });
 
-test('it is short', () => {
+test('the call site is short', () => {
   const deep = (depth: number): readonly string[] => (depth === 0 ? campaign() : deep(depth - 1));
   expect(deep(100).length).toBeLessThanOrEqual(6);
+});
+
+describe('a program that has changed Error gets no call site, and no error', () => {
+  const here = (): readonly string[] => callSite(here);
+  const before = Object.getOwnPropertyDescriptors(Error);
+  afterEach(() => {
+    Reflect.deleteProperty(Error, 'prepareStackTrace');
+    Object.defineProperties(Error, before);
+  });
+
+  test('its prepareStackTrace returns the frames', () => {
+    Error.prepareStackTrace = (_error, frames) => frames;
+    expect(here()).toEqual([]);
+  });
+
+  test('its prepareStackTrace throws', () => {
+    let asked = 0;
+    Error.prepareStackTrace = () => {
+      if (asked++ === 0) throw new RangeError('no frames');
+    };
+    expect(here()).toEqual([]);
+  });
+
+  test('it has frozen Error', () => {
+    Object.defineProperty(Error, 'stackTraceLimit', { ...before.stackTraceLimit, writable: false });
+    expect(here()).toEqual([]);
+  });
 });

@@ -5,6 +5,7 @@ import { Etcd3, type IOptions } from 'etcd3';
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { sharedClientOf } from '../../src/client/shared-client.ts';
 import type { EtcdTransport } from '../../src/etcd/transport.ts';
+import { bytesField } from '../../src/last-will/grpc.ts';
 import { eventually } from '../support/eventually.ts';
 import type { FakeClock } from '../support/fake-clock.ts';
 import { grpcServer, headerOf, type Answer } from '../support/grpc-server.ts';
@@ -52,7 +53,7 @@ describe('S1: a write is sent once', () => {
     ],
   };
 
-  test('although the service config of the user asks gRPC to repeat what fails', async () => {
+  test("even if the user's service config tells gRPC to repeat failed calls", async () => {
     const etcd = await grpcServer(() => ({ status: 14, message: 'try again' }));
     const grpcOptions = { 'grpc.service_config': JSON.stringify(serviceConfig) };
     const client = clientOf([etcd.host], { grpcOptions });
@@ -63,14 +64,54 @@ describe('S1: a write is sent once', () => {
     });
     expect(etcd.asked).toEqual(['Txn']);
 
-    // The config is in force: on the client of the user gRPC repeats it, beyond the three tries of etcd3.
+    // The config is in force: on the user's client gRPC repeats the call, in addition to the three tries of etcd3.
     await client.kv.txn({}).catch(() => undefined);
     expect(etcd.asked.length).toBeGreaterThan(1 + 3);
   });
 });
 
-describe('a host that kept silent', () => {
-  /** A member that can be told to keep silent on some calls. */
+test.for(['the last election', "the user's client"])(
+  'a token that is still being fetched when %s is closed leaves no connection open',
+  async (closed) => {
+    let fetched = 0;
+    const refusal = { status: 3, message: 'etcdserver: authentication failed, invalid user ID or password' };
+    const answer = (name: string): Answer | undefined => {
+      if (name !== 'Authenticate') return { body: headerOf(CLUSTER_ID) };
+      return ++fetched === 1 ? undefined : refusal; // so the other host is asked too
+    };
+    const etcds = [await grpcServer(answer), await grpcServer(answer)];
+    const client = clientOf(
+      etcds.map(({ host }) => host),
+      { auth: { username: 'alice', password: 'secret' } },
+    );
+    const { transport } = sharedClientOf(client);
+    const abort = new AbortController();
+    const writing = transport.unary('commit', (own, options) => own.kv.txn({}, options), {
+      ...WITHIN,
+      signal: abort.signal,
+    });
+    await eventually(() => fetched === 1, WITHIN);
+    abort.abort();
+    await expect(writing).rejects.toMatchObject({ kind: 'aborted' });
+    if (closed === 'the last election') transport.rest();
+    else client.close();
+    await fake.advance(1_000); // the first host counts as silent
+
+    await eventually(() => fetched === 2, WITHIN);
+    await eventually(() => etcds.every(({ connections }) => connections() === 0), WITHIN);
+  },
+);
+
+test('S1: a write whose token could not be fetched was not sent, and its error says so', async () => {
+  const etcd = await grpcServer(() => ({ status: 14, message: 'try again' }));
+  const auth = { username: 'alice', password: 'secret' };
+  const { transport } = sharedClientOf(clientOf([etcd.host], { auth }));
+  await expect(write(transport)).rejects.toMatchObject({ kind: 'unavailable', mayHaveHappened: false });
+  expect(etcd.asked).toEqual(['Authenticate']);
+});
+
+describe('a host that was silent', () => {
+  /** A member that is silent on some calls on request. */
   async function member() {
     const mute = new Set<string>();
     const server = await grpcServer((name): Answer | undefined =>
@@ -89,11 +130,11 @@ describe('a host that kept silent', () => {
     while (writes(silent.asked) === 0) await write(transport);
 
     for (const name of ['Status', 'Range', 'Txn']) silent.mute.add(name);
-    await clock.advance(1_000); // it has said nothing for a while
+    await clock.advance(1_000); // it was silent for a while
     while (!events.includes('host.away')) await read(transport);
     const before = writes(silent.asked);
 
-    silent.mute.delete('Status'); // it runs again, and cannot reach the others yet
+    silent.mute.delete('Status'); // it runs again, but cannot reach the others yet
     await clock.advance(5_000);
     const probes = silent.asked.length;
     while (silent.asked.slice(probes).filter((name) => name === 'Range').length === 0) {
@@ -115,11 +156,11 @@ describe('a host that kept silent', () => {
   }, 20_000);
 });
 
-/** Sockets of clients, as Node announces them. */
+/** Client sockets, as Node announces them. */
 const dialled: Socket[] = [];
 subscribe('net.client.socket', (message) => void dialled.push((message as { socket: Socket }).socket));
 
-test('a host that refuses connections from now on costs no write: what was not sent goes on to the next one', async () => {
+test('an unsent write to a host that starts to refuse connections goes to the next host', async () => {
   const answer = (): Answer => ({ body: headerOf(CLUSTER_ID) });
   const [gone, sound] = [await grpcServer(answer), await grpcServer(answer)];
   const transport = sharedClientOf(clientOf([gone.host, sound.host])).transport;
@@ -133,8 +174,63 @@ test('a host that refuses connections from now on costs no write: what was not s
 
   gone.stop();
   await eventually(() => connection.destroyed, { withinMs: 5_000 });
-  expect(events).toEqual([]); // nothing has told yet that it is gone
+  expect(events).toEqual([]); // its absence is not known yet
   for (let times = 0; times < 30; times++) await write(transport);
   expect(writes()).toBe(before + 30);
   expect(events).toEqual(['host.away']);
+});
+
+test('without cluster IDs, the roll call of one silent host is not repeated for each call', async () => {
+  const proxy = await grpcServer(() => ({ body: bytesField(1, '') }));
+  const silent = await grpcServer(() => undefined);
+  const transport = sharedClientOf(clientOf([proxy.host, silent.host])).transport;
+  /** Lets the roll call and the silence pass, but not the limit of the call. */
+  const answered = async (call: Promise<unknown>): Promise<void> => {
+    for (let ms = 0; ms < WITHIN.withinMs / 2; ms += 100) {
+      await fake.advance(100);
+      await sleep(1);
+    }
+    await call;
+  };
+  const rollCalls = (): number => proxy.asked.filter((name) => name === 'Status').length;
+  await answered(read(transport));
+  const before = rollCalls();
+  expect(before).toBeGreaterThan(0);
+  await answered(read(transport));
+  expect(rollCalls()).toBe(before);
+});
+
+describe('L3: a refused token is fetched again, at most twice for one call', () => {
+  /** @returns the names of all calls: etcd accepts the third token, or none. */
+  async function asked(isAccepted: (tokens: number) => boolean): Promise<string[]> {
+    let tokens = 0;
+    const token = (): Buffer =>
+      Buffer.concat([headerOf(CLUSTER_ID), bytesField(2, Buffer.from(`token ${++tokens}`))]);
+    const etcd = await grpcServer((name): Answer => {
+      if (name === 'Authenticate') return { body: token() };
+      if (name === 'Status' || isAccepted(tokens)) return { body: headerOf(CLUSTER_ID) };
+      return { status: 16, message: 'etcdserver: invalid auth token' };
+    });
+    const client = clientOf([etcd.host], { auth: { username: 'alice', password: 'secret' } });
+    const reading = read(sharedClientOf(client).transport);
+    if (isAccepted(Infinity)) await reading;
+    else
+      await expect(reading).rejects.toMatchObject({ message: expect.stringMatching(/invalid auth token/) });
+    return etcd.asked.filter((name) => name !== 'Status');
+  }
+  const round = ['Authenticate', 'Range'];
+
+  test('users changed while the new token was fetched: the third token is accepted', async () => {
+    expect(await asked((tokens) => tokens > 2)).toEqual([...round, ...round, ...round]);
+  });
+
+  test('G5: etcd accepts none: the call fails', async () => {
+    expect(await asked(() => false)).toEqual([...round, ...round, ...round]);
+  });
+});
+
+test('L3: an answer without a header is not an answer of etcd: an outage, not a bug', async () => {
+  const other = await grpcServer(() => ({ body: Buffer.alloc(0) }));
+  const { transport } = sharedClientOf(clientOf([other.host]));
+  await expect(read(transport)).rejects.toMatchObject({ kind: 'unavailable', mayHaveHappened: false });
 });

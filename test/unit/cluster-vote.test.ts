@@ -2,39 +2,39 @@ import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { voteOf } from '../../src/core/cluster-vote.ts';
 
-const calm = { isPolling: false, isQuiet: false };
-const quiet = { isPolling: false, isQuiet: true };
-const polling = { isPolling: true, isQuiet: false };
+const calm = { isRollCall: false, isQuiet: false };
+const quiet = { isRollCall: false, isQuiet: true };
+const polling = { isRollCall: true, isQuiet: false };
 const byMajority = { clusterId: 'A', isByMajority: true };
 const alone = { clusterId: 'A', isByMajority: false };
 
-test('the majority of the configured hosts decides, not of those that answered', () => {
+test('the majority of the configured hosts decides, not that of the hosts that answered', () => {
   expect(voteOf(['B', 'A', 'A'], undefined, polling)).toEqual(byMajority);
   expect(voteOf(['A', undefined, undefined], undefined, polling)).toBeUndefined();
   expect(voteOf(['A', undefined, undefined], undefined, calm)).toEqual(alone);
   expect(voteOf(['A'], undefined, polling)).toEqual(byMajority);
 });
 
-test('where they contradict each other without a majority, nothing is decided', () => {
+test('contradicting hosts without a majority decide nothing', () => {
   expect(voteOf(['A', 'B'], undefined, calm)).toBeUndefined();
   expect(voteOf(['A', 'B', undefined], undefined, quiet)).toBeUndefined();
   expect(voteOf([undefined, undefined], undefined, calm)).toBeUndefined();
 });
 
-test('what only some hosts have said gives way to a majority', () => {
+test('the answer of a minority is replaced by that of a majority', () => {
   expect(voteOf(['A', 'B', undefined], alone, calm)).toEqual(alone);
   expect(voteOf(['A', 'B', 'B'], alone, calm)).toEqual({ clusterId: 'B', isByMajority: true });
   expect(voteOf(['A', 'A', undefined], alone, calm)).toEqual(byMajority);
 });
 
-test('what the majority has said stays, until no host knows it any more and all is quiet', () => {
+test('the answer of a majority stays until no host confirms it and the client is quiet', () => {
   expect(voteOf(['A', 'B', 'B'], byMajority, quiet)).toEqual(byMajority);
   expect(voteOf(['B', 'B', 'B'], byMajority, calm)).toEqual(byMajority);
   expect(voteOf(['B', 'B', 'B'], byMajority, quiet)).toEqual({ clusterId: 'B', isByMajority: true });
   expect(voteOf(['B', 'B', undefined], byMajority, quiet)).toEqual({ clusterId: 'B', isByMajority: true });
 });
 
-test('two clients with the same list never decide for different clusters by majority', () => {
+test('two clients with the same hosts never decide for different clusters by majority', () => {
   const answers = fc.array(fc.constantFrom('A', 'B', undefined), { minLength: 3, maxLength: 3 });
   fc.assert(
     fc.property(

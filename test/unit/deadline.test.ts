@@ -1,21 +1,27 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { answerLimitMs, expiresAtMs, renewEveryMs, validUntilMs } from '../../src/core/deadline.ts';
+import {
+  answerLimitMs,
+  expiresAtMs,
+  renewAtMs,
+  renewEveryMs,
+  validUntilMs,
+} from '../../src/core/deadline.ts';
 
-/** Every time on one clock, in milliseconds. */
+/** All times in milliseconds on one clock. */
 const arbitrary = {
   sentAtMs: fc.double({ min: 0, max: 1e12, noNaN: true }),
-  /** Of the request, and of its answer. */
+  /** Travel time of the request, and of its answer. */
   wayMs: fc.double({ min: 0, max: 60_000, noNaN: true }),
   ttlSeconds: fc.integer({ min: 1, max: 86_400 }),
 };
 
-/** etcd counts from the moment it handles the request, at the latest when it answers. */
+/** etcd counts from when it handles the request, at the latest when it answers. */
 const etcdExpiresAtMs = (handledAtMs: number, grantedTtlSeconds: number): number =>
   handledAtMs + grantedTtlSeconds * 1000;
 
 describe('the deadline', () => {
-  test('S2: is never later than etcd can let the lease go, however long request and answer took', () => {
+  test('S2: is never later than the earliest release of the lease, however long request and answer take', () => {
     fc.assert(
       fc.property(
         arbitrary.sentAtMs,
@@ -31,14 +37,14 @@ describe('the deadline', () => {
     );
   });
 
-  test('S2: the margin takes up clocks that run at different rates', () => {
+  test('S2: the margin covers different clock rates', () => {
     fc.assert(
       fc.property(
         fc.double({ min: 0, max: 1e9, noNaN: true }),
         arbitrary.ttlSeconds,
         fc.double({ min: -0.05, max: 0.05, noNaN: true }),
         (sentAtMs, grantedTtlSeconds, rate) => {
-          // Our clock goes at (1 + rate) of etcd's; the default margin is a tenth of the TTL.
+          // Our clock runs at (1 + rate) of etcd's; the default margin is a tenth of the TTL.
           const proof = { sentAtMs, grantedTtlSeconds };
           const ownSpanMs = validUntilMs(proof, grantedTtlSeconds * 100) - sentAtMs;
           expect(ownSpanMs / (1 + rate)).toBeLessThanOrEqual(grantedTtlSeconds * 1000);
@@ -47,12 +53,12 @@ describe('the deadline', () => {
     );
   });
 
-  test('S2: counts what etcd granted, not what was asked', () => {
+  test('S2: follows from the granted TTL, not from the requested one', () => {
     expect(expiresAtMs({ sentAtMs: 100, grantedTtlSeconds: 2 })).toBe(2_100);
     expect(validUntilMs({ sentAtMs: 100, grantedTtlSeconds: 2 }, 200)).toBe(1_900);
   });
 
-  test('a renewal moves it by exactly the time between the two sends', () => {
+  test('a renewal moves it by exactly the time between the two requests', () => {
     fc.assert(
       fc.property(
         fc.integer({ min: 0, max: 1e12 }),
@@ -75,7 +81,7 @@ describe('the deadline', () => {
 });
 
 describe('renewing', () => {
-  test('L4: one that stays unanswered leaves time for two more before the deadline', () => {
+  test('L4: an unanswered one leaves time for two more before the deadline', () => {
     fc.assert(
       fc.property(arbitrary.ttlSeconds, (ttl) => {
         const threeTriesMs = renewEveryMs(ttl) + 2 * answerLimitMs(ttl);
@@ -84,7 +90,18 @@ describe('renewing', () => {
     );
   });
 
-  test('C1: once each third of the TTL', () => {
+  test('C1: happens every third of the TTL', () => {
     expect(renewEveryMs(9)).toBe(3_000);
+    expect(renewAtMs({ sentAtMs: 100, grantedTtlSeconds: 9 }, 100)).toBe(3_100);
+  });
+
+  test('G5: does not follow the last one at once, however old its proof is', () => {
+    fc.assert(
+      fc.property(arbitrary.ttlSeconds, fc.nat(10_000), (grantedTtlSeconds, ageMs) => {
+        const begunAtMs = 1_000_000;
+        const dueAtMs = renewAtMs({ sentAtMs: begunAtMs - ageMs, grantedTtlSeconds }, begunAtMs);
+        expect(dueAtMs - begunAtMs).toBeGreaterThanOrEqual(renewEveryMs(grantedTtlSeconds) / 4 - 1e-6);
+      }),
+    );
   });
 });

@@ -1,15 +1,15 @@
 import { describe, expect, test } from 'vitest';
 import { History } from '../../src/dev/demo/history.ts';
 
-// The demo says that no two replicas led at once. Here is the proof that it would notice.
+// The demo says that no two replicas led at once. These tests prove that it would notice.
 
-/** Acts every 20 ms, both ends included. */
+/** Acts every 20 ms, with both ends. */
 function reign(history: History, replica: string, fencingToken: bigint, fromMs: number, toMs: number): void {
   for (let atMs = fromMs; atMs <= toMs; atMs += 20) history.record({ replica, fencingToken, atMs });
 }
 
 describe('the history of the demo', () => {
-  test('one after the other is no overlap', () => {
+  test('consecutive terms do not overlap', () => {
     const history = new History();
     reign(history, 'alice', 2n, 0, 1000);
     reign(history, 'bob', 5n, 1001, 2000);
@@ -22,16 +22,16 @@ describe('the history of the demo', () => {
     expect([500, 1000.5, 1500].map((atMs) => history.leadersAt(atMs))).toEqual([['alice'], [], ['bob']]);
   });
 
-  test('one act too late is an overlap, even if both never acted in the same millisecond', () => {
+  test('one late action is an overlap, even if no two actions share a millisecond', () => {
     const history = new History();
     reign(history, 'bob', 5n, 1010, 2000);
     reign(history, 'alice', 2n, 0, 1000);
-    history.record({ replica: 'alice', fencingToken: 2n, atMs: 1555 }); // woke up, and acted once
+    history.record({ replica: 'alice', fencingToken: 2n, atMs: 1555 }); // resumed, and acted once
 
     expect(history.overlaps()).toMatchObject([[{ replica: 'alice' }, { replica: 'bob' }]]);
   });
 
-  test('a reign within another is an overlap, and so is one that another one lies between', () => {
+  test('a term within another one is an overlap, also with a third one in between', () => {
     const history = new History();
     reign(history, 'alice', 2n, 0, 5000);
     reign(history, 'bob', 5n, 1000, 2000);
@@ -40,7 +40,7 @@ describe('the history of the demo', () => {
     expect(history.overlaps()).toHaveLength(2);
   });
 
-  test('the same token twice, or a smaller one later, is noticed', () => {
+  test('a repeated token, or a later smaller one, is found', () => {
     const history = new History();
     reign(history, 'alice', 5n, 0, 1000);
     reign(history, 'bob', 5n, 2000, 3000);

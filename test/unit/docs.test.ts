@@ -5,7 +5,7 @@ import { describe, expect, test } from 'vitest';
 
 const text = (path: string): string => readFileSync(new URL(`../../${path}`, import.meta.url), 'utf8');
 
-/** Code blocks of a Markdown text in TypeScript or JavaScript. */
+/** The code blocks of a Markdown text in TypeScript or JavaScript. */
 const codeBlocks = (markdown: string): string[] =>
   [...markdown.matchAll(/^```(?:ts|js|typescript|javascript)\n(.*?)^```$/gms)].map(([, code = '']) => code);
 
@@ -44,7 +44,7 @@ describe('README.md', () => {
     expect(codeBlocks(readme)[0]).toBe(text('examples/quick-start.ts'));
   });
 
-  test('is short: at most 200 lines, and no cell of a table above 100 characters', () => {
+  test('is short: at most 200 lines, and no table cell above 100 characters', () => {
     expect(readme.split('\n').length).toBeLessThanOrEqual(200);
     const cells = [...readme.matchAll(/^\|(.*)\|$/gm)].flatMap(([, row = '']) => row.split('|'));
     expect(cells.filter((cell) => cell.trim().length > 100)).toEqual([]);
@@ -63,7 +63,7 @@ describe('code in a page is code that the tests run', () => {
 });
 
 describe('docs/README.md, the index', () => {
-  test('has every page of docs/', () => {
+  test('lists every page of docs/', () => {
     const links = pages.map((page) => page.replace('docs/', '')).filter((page) => page !== 'README.md');
     expect(
       without(
@@ -73,7 +73,7 @@ describe('docs/README.md, the index', () => {
     ).toEqual([]);
   });
 
-  test('has every example', () => {
+  test('lists every example', () => {
     const folders = new Set(inFolders.map((file) => `${file.split('/')[0]}/`));
     expect(
       without(
@@ -103,7 +103,7 @@ describe('docs/reference.md', () => {
     expect(without('docs/reference.md', names)).toEqual([]);
   });
 
-  test('gives every event the level that it is logged at', () => {
+  test('gives the log level of every event', () => {
     const levels = [...text('src/logging/event-lines.ts').matchAll(/^ {2}'([\w.-]+)': \[\s*'(\w+)'/gm)];
     expect(levels.length).toBeGreaterThan(30);
     const rows = text('docs/reference.md').replaceAll(/ +/g, ' ');
@@ -113,14 +113,55 @@ describe('docs/reference.md', () => {
   });
 });
 
+describe('docs/api.md (else: npm run docs:api)', () => {
+  // An entry ends with its declaration. A docstring before it may have code too.
+  const entries = text('docs/api.md').split(/^### /m).slice(1);
+  const bare = entries.map((entry) => ({
+    name: /^`(\w+)`/.exec(entry)?.[1] ?? '',
+    code: codeBlocks(entry)
+      .at(-1)!
+      .replaceAll(/\/\*[^]*?\*\/|\/\/.*|'[^'\n]*'/g, ''),
+  }));
+
+  test('every block is one whole declaration', () => {
+    expect(bare.length).toBeGreaterThan(90);
+    for (const { name, code } of bare) {
+      expect(code.match(/[{([]/g)?.length, name).toBe(code.match(/[})\]]/g)?.length);
+      expect(code, name).toMatch(
+        new RegExp(`^(?:abstract )?(?:class|interface|type|const|function) ${name}\\b`),
+      );
+      expect(code.trim(), name).toMatch(/[;}]$/);
+      expect(code, name).not.toContain('export ');
+    }
+  });
+
+  test('names every event', () => {
+    const [, event = ''] = /### `ElectionEvent`([^]*?)\n### /.exec(text('docs/api.md')) ?? [];
+    const types = [...text('src/events.ts').matchAll(/readonly (type: '[\w.-]+')/g)].map(([, type]) => type!);
+    expect(types.length).toBeGreaterThan(40);
+    expect(types.filter((type) => !event.includes(type))).toEqual([]);
+  });
+
+  test('declares every type of ours that it uses', () => {
+    const code = bare.map((block) => block.code).join('\n');
+    const declared = new Set(code.match(/(?<=\b(?:class|interface|type) )\w+/g));
+    const used = new Set(code.match(/\b[A-Z]\w+/g));
+    const others = // of JavaScript, Node.js, etcd3, and parameters of types
+      'AsyncGenerator ComparatorBuilder Context Counter Disposable AsyncDisposable ErrorOptions Etcd3 Gauge Histogram ' +
+      'IncomingMessage MeterProvider NodeJS Omit Pick ProcessEnv PromiseLike Record Registry ServerResponse TracerProvider';
+    const known = new Set([...declared, ...others.split(' '), ...Object.getOwnPropertyNames(globalThis)]);
+    expect([...used].filter((name) => !known.has(name))).toEqual([]);
+  });
+});
+
 describe('docs/llms.txt (else: npm run docs:api)', () => {
   const llms = text('docs/llms.txt');
 
-  test('holds the guide, whole', () => {
+  test('contains the whole guide', () => {
     expect(llms).toContain(text('docs/guide.md').slice('# Guide\n'.length).trim());
   });
 
-  test('holds the API of the package`s main entry, whole, and names the others', () => {
+  test('contains the whole API of the main entry, and names the other entries', () => {
     const [main, ...others] = text('docs/api.md')
       .split(/^(?=## `etcd-election)/m)
       .slice(1);
@@ -129,7 +170,7 @@ describe('docs/llms.txt (else: npm run docs:api)', () => {
   });
 });
 
-describe('a link leads somewhere', () => {
+describe('a link has a target', () => {
   const files = [
     'README.md',
     'CONTRIBUTING.md',
@@ -151,7 +192,7 @@ describe('a link leads somewhere', () => {
   });
 });
 
-/** Of its headings, as GitHub makes them. */
+/** The anchors of its headings, as GitHub makes them. */
 function anchors(markdown: string): string[] {
   return [...markdown.matchAll(/^#+ (.+)$/gm)].map(([, heading = '']) =>
     heading

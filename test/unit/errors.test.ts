@@ -16,7 +16,7 @@ import { EtcdError, etcdErrorOf, type EtcdErrorKind, type GrpcStatus } from '../
 
 const cause = new Error('cause');
 
-/** One of each, told apart by its code; the compiler asks for every code. */
+/** One error per code; the compiler requires every code. */
 const errors: Record<ElectionErrorCode, { error: ElectionError; retryable: boolean; name: string }> = {
   ELECTION_INVALID_INPUT: {
     error: new InvalidInputError('e', 'm', { cause }),
@@ -25,7 +25,7 @@ const errors: Record<ElectionErrorCode, { error: ElectionError; retryable: boole
   },
   ELECTION_ALREADY_STANDING: {
     error: new AlreadyStandingError('e', 'm', { cause }),
-    retryable: true,
+    retryable: false,
     name: 'AlreadyStandingError',
   },
   ELECTION_CLOSED: {
@@ -35,7 +35,7 @@ const errors: Record<ElectionErrorCode, { error: ElectionError; retryable: boole
   },
   ELECTION_LEADERSHIP_LOST: {
     error: new LeadershipLostError({ election: 'e', fencingToken: 2n ** 60n, reason: 'evicted' }, { cause }),
-    retryable: true,
+    retryable: false,
     name: 'LeadershipLostError',
   },
   ELECTION_REFUSED: { error: new RefusedError('e', 'm', { cause }), retryable: false, name: 'RefusedError' },
@@ -85,15 +85,15 @@ describe('errors', () => {
     );
   });
 
-  test('G4: a runaway loop is told what to do', () => {
+  test('G4: a runaway loop gets advice', () => {
     const { error } = errors.ELECTION_RUNAWAY;
     expect(error).toMatchObject({ calls: 1_001 });
     expect(error.message).toContain('"e"');
-    expect(error.message).toContain('campaign() is called once');
+    expect(error.message).toContain('Call campaign() once');
   });
 });
 
-describe('what etcd, the network or etcd3 answers, sorted', () => {
+describe('errors of etcd, the network and etcd3, classified', () => {
   interface Case {
     readonly kind: EtcdErrorKind;
     readonly status?: GrpcStatus;
@@ -136,7 +136,7 @@ describe('what etcd, the network or etcd3 answers, sorted', () => {
     { kind: 'refused', status: { code: 7, details: 'etcdserver: permission denied' } },
     { kind: 'refused', status: { code: 3, details: 'etcdserver: user name is empty' } },
     { kind: 'refused', message: 'GRPCError: 7 PERMISSION_DENIED: etcdserver: permission denied' },
-    // What a gateway, a proxy or a server that is not etcd says is an outage, whatever its code.
+    // What a gateway, a proxy or a server other than etcd answers is an outage, whatever its code.
     ...[3, 5, 7, 12, 13, 16].map((code): Case => ({
       kind: 'unavailable',
       status: { code, details: 'Received HTTP status code 4xx' },
@@ -182,12 +182,12 @@ describe('what etcd, the network or etcd3 answers, sorted', () => {
     expect(fault.kind).toBe(kind);
     expect(`try it: ${status?.details ?? message}`).toContain(fault.message.slice('try it: '.length));
     if (mayHaveHappened !== undefined) expect(fault.mayHaveHappened).toBe(mayHaveHappened);
-    // Where etcd's status is known, the error of etcd3 says less: it shows the status that we give etcd3 instead.
+    // If etcd's status is known, etcd3's error says less: it shows the status that we give etcd3 instead.
     if (status === undefined) expect(fault.cause).toBeInstanceOf(Error);
     else expect(fault.cause).toBeUndefined();
   });
 
-  test('one that is sorted already stays as it is', () => {
+  test('a classified error stays unchanged', () => {
     const fault = new EtcdError('aborted', 'm', false);
     expect(etcdErrorOf('again', undefined, fault)).toBe(fault);
   });

@@ -1,221 +1,17 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import pino from 'pino';
-import {
-  channelNames,
-  RefusedError,
-  type ElectionEvent,
-  type ElectionEventType,
-  type Logger,
-} from 'etcd-election';
+import { channelNames, RefusedError, type Logger } from 'etcd-election';
 import { describe, expect, test } from 'vitest';
 import { LINES_AT_ONCE } from '../../src/core/log-quota.ts';
-import type { EventOf } from '../../src/events.ts';
 import { publish } from '../../src/logging/event-channels.ts';
 import { writeLine } from '../../src/logging/event-lines.ts';
 import { EventLog } from '../../src/logging/event-log.ts';
 import { RecordedLog } from '../support/recorded-log.ts';
-
-const token = (2n ** 60n + 1n).toString();
-
-/** One of each; the compiler asks for every type. */
-const samples: { readonly [T in ElectionEventType]: { event: EventOf<T>; level: keyof Logger } } = {
-  'options.unusual': {
-    event: { type: 'options.unusual', election: 'e', reason: 'ttlSeconds is 600' },
-    level: 'warn',
-  },
-  'session.opened': {
-    event: {
-      type: 'session.opened',
-      leaseId: '9223372036854775807',
-      askedTtlSeconds: 1,
-      grantedTtlSeconds: 2,
-    },
-    level: 'debug',
-  },
-  'session.renewed': {
-    event: { type: 'session.renewed', leaseId: '7', roundTripMs: 1.23, headroomMs: 6_000 },
-    level: 'trace',
-  },
-  'session.faltered': {
-    event: { type: 'session.faltered', leaseId: '7', reason: 'no answer', leftMs: 4_000 },
-    level: 'warn',
-  },
-  'watch.unconfirmed': { event: { type: 'watch.unconfirmed', silentMs: 10_000 }, level: 'warn' },
-  'etcd.proxied': {
-    event: { type: 'etcd.proxied', ttlSeconds: 2, isSupported: false },
-    level: 'warn',
-  },
-  'session.recovered': { event: { type: 'session.recovered', leaseId: '7', leftMs: 10 }, level: 'info' },
-  'session.lost': {
-    event: { type: 'session.lost', leaseId: '7', reason: 'deadline-passed' },
-    level: 'warn',
-  },
-  'observers.many': { event: { type: 'observers.many', election: 'e', count: 25 }, level: 'warn' },
-  'session.held': { event: { type: 'session.held', holdMs: 2_100 }, level: 'warn' },
-  'session.unavailable': {
-    event: { type: 'session.unavailable', reason: 'refused', endpoints: ['http://127.0.0.1:2379'], forMs: 0 },
-    level: 'warn',
-  },
-  'session.available': { event: { type: 'session.available', afterMs: 1_000 }, level: 'info' },
-  'host.away': { event: { type: 'host.away', host: '10.0.0.1:2379', reason: 'no answer' }, level: 'warn' },
-  'host.back': { event: { type: 'host.back', host: '10.0.0.1:2379', afterMs: 900 }, level: 'info' },
-  'host.foreign': {
-    event: { type: 'host.foreign', host: '10.0.0.1:2379', clusterId: '17', ourClusterId: '16' },
-    level: 'error',
-  },
-  'cluster.changed': {
-    event: { type: 'cluster.changed', fromClusterId: '16', toClusterId: '17' },
-    level: 'error',
-  },
-  'session.closed': { event: { type: 'session.closed', leaseId: '7' }, level: 'debug' },
-  'last-will.lost': { event: { type: 'last-will.lost', reason: 'no helper' }, level: 'warn' },
-  'etcd.history-lost': {
-    event: { type: 'etcd.history-lost', fromRevision: '1000', toRevision: '5' },
-    level: 'warn',
-  },
-  'watch.lost': { event: { type: 'watch.lost', reason: 'compacted' }, level: 'debug' },
-  'watch.healed': { event: { type: 'watch.healed', afterMs: 100 }, level: 'debug' },
-  'candidate.entered': {
-    event: { type: 'candidate.entered', election: 'e', key: 'k', fencingToken: token, position: 2 },
-    level: 'info',
-  },
-  'candidate.failed': { event: { type: 'candidate.failed', election: 'e', reason: 'no' }, level: 'warn' },
-  'candidate.refused': {
-    event: { type: 'candidate.refused', election: 'e', reason: 'permission denied', forMs: 60_000 },
-    level: 'error',
-  },
-  'candidate.lost': {
-    event: { type: 'candidate.lost', election: 'e', fencingToken: token, reason: 'evicted' },
-    level: 'warn',
-  },
-  'leader.changed': {
-    event: { type: 'leader.changed', election: 'e', fencingToken: undefined, value: undefined },
-    level: 'debug',
-  },
-  'term.started': {
-    event: {
-      type: 'term.started',
-      election: 'e',
-      fencingToken: token,
-      value: 'v',
-      leaseId: '7',
-      clusterId: '8',
-    },
-    level: 'info',
-  },
-  'term.ended': {
-    event: { type: 'term.ended', election: 'e', fencingToken: token, reason: 'resigned', ledMs: 1.5 },
-    level: 'info',
-  },
-  'term.released': {
-    event: { type: 'term.released', election: 'e', fencingToken: token, afterMs: 12.5 },
-    level: 'debug',
-  },
-  'drain.overdue': {
-    event: {
-      type: 'drain.overdue',
-      election: 'e',
-      fencingToken: token,
-      afterMs: 9_000,
-      callbacks: ['onLeader', 'every'],
-    },
-    level: 'error',
-  },
-  'campaign.refused': {
-    event: { type: 'campaign.refused', election: 'e', error: new RefusedError('e', 'refused') },
-    level: 'error',
-  },
-  'candidate.waiting': {
-    event: {
-      type: 'candidate.waiting',
-      election: 'e',
-      position: 2,
-      leader: 'x',
-      waitedMs: 5_000,
-      awaitedBy: undefined,
-    },
-    level: 'info',
-  },
-  'usage.unusual': {
-    event: { type: 'usage.unusual', election: 'e', usage: 'exit', reason: 'the process exits' },
-    level: 'warn',
-  },
-  'term.stale': {
-    event: { type: 'term.stale', election: 'e', fencingToken: token, currentToken: token },
-    level: 'warn',
-  },
-  'process.stalled': {
-    event: { type: 'process.stalled', election: 'e', fencingToken: token, stalledMs: 3_000, cpuMs: 2_900 },
-    level: 'error',
-  },
-  'follower.overdue': {
-    event: { type: 'follower.overdue', election: 'e', afterMs: 9_000 },
-    level: 'error',
-  },
-  'work.ended': {
-    event: { type: 'work.ended', election: 'e', fencingToken: token, isStaying: true },
-    level: 'info',
-  },
-  'callback.failed': {
-    event: {
-      type: 'callback.failed',
-      election: 'e',
-      callback: 'onLeader',
-      error: new Error('line 1\nline 2'),
-    },
-    level: 'error',
-  },
-  'write.failed': {
-    event: {
-      type: 'write.failed',
-      election: 'e',
-      fencingToken: token,
-      failures: 1,
-      unknownOutcomes: 0,
-      reason: 'no',
-    },
-    level: 'warn',
-  },
-  'txn.uncommitted': {
-    event: { type: 'txn.uncommitted', election: 'e', fencingToken: token },
-    level: 'warn',
-  },
-  'announce.failed': {
-    event: { type: 'announce.failed', election: 'e', reason: 'no' },
-    level: 'warn',
-  },
-  'release.failed': {
-    event: { type: 'release.failed', election: 'e', key: 'k', reason: 'no' },
-    level: 'warn',
-  },
-  'campaign.ended': {
-    event: {
-      type: 'campaign.ended',
-      election: 'e',
-      reason: 'refused',
-      error: new RefusedError('e', 'denied'),
-    },
-    level: 'error',
-  },
-  'guard.tripped': {
-    event: {
-      type: 'guard.tripped',
-      election: 'e',
-      rounds: 6,
-      holdMs: 251.7,
-      origin: 'caller',
-      calledFrom: 'f (a.ts:1:1)',
-    },
-    level: 'warn',
-  },
-  'guard.recovered': { event: { type: 'guard.recovered', election: 'e', rounds: 60 }, level: 'info' },
-};
-
-const all = Object.values(samples) as readonly { event: ElectionEvent; level: keyof Logger }[];
+import { all, samples } from './event-samples.ts';
 
 describe('each event', () => {
-  test.for(all)('$event.type: one line at $level, which is JSON', ({ event, level }) => {
+  test.for(all)('$event.type: one line at $level that is valid JSON', ({ event, level }) => {
     const written: string[] = [];
     const logger = pino({ level: 'trace' }, { write: (line: string) => void written.push(line) });
     writeLine(event, logger, 0);
@@ -234,7 +30,7 @@ describe('each event', () => {
     const hear = (message: unknown): void => void heard.push(message);
     const name = `etcd-election:${event.type}`;
     subscribe(name, hear);
-    publish(event);
+    publish(event, { key: 'k' });
     unsubscribe(name, hear);
     expect(heard).toEqual([event]);
     expect(channelNames).toContain(name);
@@ -248,7 +44,24 @@ describe('each event', () => {
     expect(log.lines[1]).toMatchObject({ leaseId: '9223372036854775807' });
   });
 
-  test('an error comes as pino writes errors: with its stack, under err', () => {
+  test.for([
+    [2_900, 'its own code kept it busy (2900 ms of CPU)'],
+    [50, 'frozen, suspended or starved of CPU (50 ms of CPU)'],
+  ] as const)('S2: a stall of 3 s with %i ms of CPU: %s', ([cpuMs, said]) => {
+    const log = new RecordedLog();
+    writeLine({ ...samples['process.stalled'].event, cpuMs }, log.logger, 0);
+    expect(log.lines[0]!.msg).toContain(said);
+  });
+
+  test('times have at most one decimal, in lines only', () => {
+    const log = new RecordedLog();
+    const event = { ...samples['candidate.waiting'].event, waitedMs: 5000.359_085 };
+    writeLine(event, log.logger, 0);
+    expect(log.lines[0]).toMatchObject({ waitedMs: 5000.4 });
+    expect(event.waitedMs).toBe(5000.359_085);
+  });
+
+  test("an error has pino's form: with its stack, under err", () => {
     const log = new RecordedLog();
     writeLine(samples['callback.failed'].event, log.logger, 0);
     expect(log.lines[0]).toMatchObject({
@@ -266,7 +79,7 @@ describe('an error in pino', () => {
     return JSON.parse(lines[0]!) as ReturnType<typeof written>;
   };
 
-  test('of ours says its cause once', () => {
+  test('of ours shows its cause once', () => {
     const cause = new Error('13 INTERNAL: permission denied', { cause: new Error('permission denied') });
     const error = new RefusedError('e', 'etcd refuses election "e": permission denied', { cause });
     const { err } = written(error);
@@ -301,8 +114,8 @@ test('an error that came through Promise.all says that its siblings may still ru
   expect(await text(later)).not.toContain('Promise.all');
 });
 
-describe('telling hurts nobody', () => {
-  test('a logger that throws does nothing', () => {
+describe('reports never throw', () => {
+  test('if a logger throws', () => {
     const fail = (): never => {
       throw new Error('disk full');
     };
@@ -310,7 +123,19 @@ describe('telling hurts nobody', () => {
     for (const { event } of all) expect(() => writeLine(event, broken, 0)).not.toThrow();
   });
 
-  test('a work that throws something that no string can be made of does nothing either', () => {
+  test('if a logger rejects', async () => {
+    const rejections: unknown[] = [];
+    const note = (reason: unknown): void => void rejections.push(reason);
+    process.on('unhandledRejection', note);
+    const fail = (): unknown => Promise.reject(new Error('the log server is away'));
+    const broken: Logger = { trace: fail, debug: fail, info: fail, warn: fail, error: fail };
+    for (const { event } of all) writeLine(event, broken, 0);
+    await new Promise((resolve) => setImmediate(resolve));
+    process.off('unhandledRejection', note);
+    expect(rejections).toEqual([]);
+  });
+
+  test('if the work throws a value that cannot become a string', () => {
     const odd: unknown[] = [
       Object.create(null),
       Symbol('s'),
@@ -332,16 +157,16 @@ describe('telling hurts nobody', () => {
       ).not.toThrow();
   });
 
-  test('nobody listens: nothing happens', () => {
+  test('if there is no listener', () => {
     const silent = pino({ level: 'silent' });
     for (const { event } of all) expect(() => writeLine(event, silent, 0)).not.toThrow();
   });
 });
 
-describe('the reporter', () => {
+describe('the event log', () => {
   const { event } = samples['term.started'];
 
-  test('G5: stops writing after a burst, and counts what it left out; channels hear all', async () => {
+  test('G5: stops writing after a burst and counts what it omits; channels get everything', async () => {
     const log = new RecordedLog();
     const eventLog = new EventLog(log.logger, 'budget of one');
     let heard = 0;
@@ -354,14 +179,14 @@ describe('the reporter', () => {
     expect(heard).toBe(1_000);
   });
 
-  test('G5, G3: a new reporter for the same election has the same budget', async () => {
+  test('G5, G3: a new event log for the same election has the same budget', async () => {
     const log = new RecordedLog();
     for (let i = 0; i < 1_000; i++) new EventLog(log.logger, 'budget of many').report(event);
     await nextTurn();
     expect(log.lines).toHaveLength(LINES_AT_ONCE);
   });
 
-  test('traces, which a logger leaves out at its usual level, spend nothing', async () => {
+  test('traces, which a logger usually omits, use no budget', async () => {
     const log = new RecordedLog('info');
     const eventLog = new EventLog(log.logger, 'budget of traces');
     for (let i = 0; i < 1_000; i++) eventLog.report(samples['session.renewed'].event);
@@ -372,11 +197,11 @@ describe('the reporter', () => {
   });
 });
 
-describe('when lines are written', () => {
+describe('the time of a line', () => {
   const { event: news } = samples['term.ended'];
   const { event: fault } = samples['session.lost'];
 
-  test('subscribers hear at once, and the line follows at the end of the turn: a release does not wait for the log', async () => {
+  test('subscribers get an event at once, and its line follows at the end of the turn', async () => {
     const log = new RecordedLog();
     let heard = 0;
     const hear = (): void => void heard++;
@@ -389,7 +214,7 @@ describe('when lines are written', () => {
     expect(log.of('term.ended')).toHaveLength(1);
   });
 
-  test('a fault is written at once, after all that waits', () => {
+  test('a fault is written at once, after all waiting lines', () => {
     const log = new RecordedLog();
     const eventLog = new EventLog(log.logger, 'news and a fault');
     eventLog.report(news);
@@ -397,7 +222,7 @@ describe('when lines are written', () => {
     expect(log.lines.map((line) => line.event)).toEqual(['term.ended', 'session.lost']);
   });
 
-  test('the last line of a campaign is written at once: its logger may be closed after that', () => {
+  test('the last line of a campaign is written at once: its logger may close afterwards', () => {
     const log = new RecordedLog();
     const eventLog = new EventLog(log.logger, 'the last line');
     eventLog.report(news);
@@ -405,7 +230,7 @@ describe('when lines are written', () => {
     expect(log.lines.map((line) => line.event)).toEqual(['term.ended', 'campaign.ended']);
   });
 
-  test('process.exit() leaves out no line of a campaign, and no listener stays after it', () => {
+  test('process.exit() loses no line of a campaign, and no listener remains afterwards', () => {
     const log = new RecordedLog();
     const eventLog = new EventLog(log.logger, 'exit');
     const before = process.listeners('exit');

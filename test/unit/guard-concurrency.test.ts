@@ -7,7 +7,10 @@ import { FakeClock } from '../support/fake-clock.ts';
 const settings = defaultGuardSettings;
 const FIVE_MINUTES_MS = 300_000;
 
-/** Loops on one guard, side by side, each with rounds of its own length. @returns when their rounds went on. */
+/**
+ * Concurrent loops on one guard, each with its own duration of a round.
+ * @returns when their rounds continued.
+ */
 async function loops(
   guard: LoopGuard,
   clock: FakeClock,
@@ -32,8 +35,8 @@ async function loops(
   return rounds.sort((a, b) => a - b);
 }
 
-describe('callers side by side', () => {
-  test('G1, G5: in any stretch of time no more than the burst, and one round each in its own shortest hold', async () => {
+describe('concurrent callers', () => {
+  test('G1, G5: in any period, at most the burst and one round each per shortest hold', async () => {
     await fc.assert(
       fc.asyncProperty(
         fc.array(fc.integer({ min: 0, max: 3_000 }), { minLength: 1, maxLength: 8 }),
@@ -48,7 +51,7 @@ describe('callers side by side', () => {
               const most = settings.burst + tookMs.length * (1 + spanMs / settings.baseMs);
               expect(to - from + 1).toBeLessThanOrEqual(most);
             }
-          // And in the long run each is held for at least a third of the cap.
+          // In the long run each round is held for at least a third of the cap.
           const lastMinute = rounds.filter((atMs) => atMs > FIVE_MINUTES_MS - 60_000).length;
           const capMs = origin === 'caller' ? settings.capMs : settings.outsideCapMs;
           expect(lastMinute).toBeLessThanOrEqual(tookMs.length * (1 + 60_000 / (capMs / 3)));
@@ -58,7 +61,7 @@ describe('callers side by side', () => {
     );
   });
 
-  test('G5: five loops that fail at once make two rounds a second at most, and far fewer soon', async () => {
+  test('G5: five loops that fail at once make at most two rounds a second, and soon far fewer', async () => {
     const clock = new FakeClock();
     const guard = new LoopGuard('k', 'e', clock);
     const rounds = await loops(guard, clock, [0, 0, 0, 0, 0], 'caller', FIVE_MINUTES_MS);
@@ -68,7 +71,7 @@ describe('callers side by side', () => {
 });
 
 describe('the clock', () => {
-  test('G1: a wall clock that is set, either way, changes no hold', async () => {
+  test('G1: a wall clock that is set forward or back changes no hold', async () => {
     await fc.assert(
       fc.asyncProperty(fc.array(fc.integer({ min: -1e10, max: 1e10 }), { maxLength: 20 }), async (steps) => {
         let monotonicMs = 0;

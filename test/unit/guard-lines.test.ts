@@ -8,24 +8,24 @@ import {
   spend,
 } from '../../src/core/log-quota.ts';
 
-test('G5, G6: after the line that says that the guard trips, six a minute: nothing is left of the burst', () => {
-  let budget = lastOfTheBurst(0);
+test('G5, G6: the line about the tripped guard ends the burst; then six lines a minute follow', () => {
+  let quota = lastOfTheBurst(0);
   const writtenAtMs: number[] = [];
   for (let nowMs = 0; nowMs <= 60_000; nowMs += 100) {
-    const step = spend(budget, nowMs);
-    budget = step.budget;
+    const step = spend(quota, nowMs);
+    quota = step.quota;
     if (step.written) writtenAtMs.push(nowMs);
   }
   expect(writtenAtMs).toEqual([1, 2, 3, 4, 5, 6].map((line) => line * MS_PER_LINE));
 });
 
-test('G5: a thousand elections that lose etcd at once have a budget together', () => {
+test('G5: a thousand elections that lose etcd together share a quota', () => {
   let all = fullQuota(0, OF_ALL);
   let written = 0;
   for (let election = 0; election < 1_000; election++)
     for (let line = 0; line < LINES_AT_ONCE; line++) {
       const step = spend(all, 0, OF_ALL);
-      all = step.budget;
+      all = step.quota;
       if (step.written) written++;
     }
   expect(written).toBe(OF_ALL.atOnce);

@@ -4,16 +4,16 @@ import {
   countSyncCall,
   countElection,
   ELECTIONS_PER_TURN,
-  LONGEST_PARK_MS,
-  PARK_PER_TURN_MS,
+  LONGEST_SLEEP_MS,
+  SLEEP_PER_TURN_MS,
   REFUSALS_AT_ONCE,
   REFUSALS_PER_SECOND,
   refusals,
-  THROWS_UNTIL_PARKED,
+  THROWS_UNTIL_SLEEP,
 } from '../../src/loop-guard/sync-flood.ts';
 import { RunawayLoopError } from '../../src/errors.ts';
 
-/** Sleeps of the thread, in milliseconds; nobody really sleeps here. */
+/** Sleeps of the thread, in milliseconds; no real sleep happens here. */
 let parkedMs: number[];
 
 const nextTurn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
@@ -32,7 +32,10 @@ afterEach(async () => {
   await nextTurn();
 });
 
-/** A loop that never lets the event loop turn, and swallows whatever is thrown. @returns how often it was. */
+/**
+ * A loop that never lets the event loop turn, and swallows every error.
+ * @returns the number of errors.
+ */
 function swallow(calls: number, call: (i: number) => void): number {
   let thrown = 0;
   for (let i = 0; i < calls; i++)
@@ -46,30 +49,30 @@ function swallow(calls: number, call: (i: number) => void): number {
 }
 
 describe('a loop that swallows the throw', () => {
-  test('G4: ten thousand calls in one turn end without a sleep: that loop ends by itself', () => {
+  test('G4: 10,000 calls in one turn end without a sleep, because that loop ends by itself', () => {
     expect(swallow(10_000, () => countSyncCall('ends', 'ends'))).toBe(10_000 - CALLS_PER_TURN);
     expect(parkedMs).toEqual([]);
   });
 
-  test('G4, G5: one that does not end sleeps longer and longer, never longer than 100 ms at a time', () => {
-    swallow(CALLS_PER_TURN + THROWS_UNTIL_PARKED + 5_000, () => countSyncCall('does not end', 'e'));
+  test('G4, G5: an endless one sleeps longer and longer, up to 100 ms at a time', () => {
+    swallow(CALLS_PER_TURN + THROWS_UNTIL_SLEEP + 5_000, () => countSyncCall('does not end', 'e'));
     expect(parkedMs).toHaveLength(5_000);
     expect(parkedMs).toEqual([...parkedMs].sort((a, b) => a - b));
     expect(parkedMs[0]).toBe(1);
-    expect(parkedMs.at(-1)).toBe(LONGEST_PARK_MS);
-    // Asleep for 10 s it has made about a thousand calls: some microseconds each, so well below 1 % of a core.
+    expect(parkedMs.at(-1)).toBe(LONGEST_SLEEP_MS);
+    // With 10 s of sleep it has made about a thousand calls of some microseconds, so well below 1 % of a core.
     let asleepMs = 0;
     const callsIn10Seconds = parkedMs.findIndex((ms) => (asleepMs += ms) > 10_000);
     expect(callsIn10Seconds).toBeLessThan(1_000);
   });
 
-  test('G4: names that are made up meet a limit of their own', () => {
+  test('G4: invented names have their own limit', () => {
     const thrown = swallow(ELECTIONS_PER_TURN + 10, (i) => countElection(`shard-${i}`));
     expect(thrown).toBe(10);
   });
 
-  test('G4: the next turn starts from nothing', async () => {
-    swallow(CALLS_PER_TURN + THROWS_UNTIL_PARKED + 10, () => countSyncCall('over', 'e'));
+  test('G4: the next turn starts from zero', async () => {
+    swallow(CALLS_PER_TURN + THROWS_UNTIL_SLEEP + 10, () => countSyncCall('over', 'e'));
     await nextTurn();
     await nextTurn();
     parkedMs = [];
@@ -78,19 +81,19 @@ describe('a loop that swallows the throw', () => {
   });
 });
 
-describe('a loop that turns, waits for no refusal, and goes on', () => {
+describe('a loop that turns, awaits no refusal, and continues', () => {
   test('G5: sleeps once a turn, and only after two thousand refusals', async () => {
     let nowMs = 1e9;
     for (let i = 0; i < REFUSALS_AT_ONCE - 1; i++) refusals.count(nowMs);
     expect(parkedMs).toEqual([]);
     for (let i = 0; i < 100; i++) refusals.count(nowMs);
-    expect(parkedMs).toEqual([PARK_PER_TURN_MS]);
+    expect(parkedMs).toEqual([SLEEP_PER_TURN_MS]);
     await nextTurn();
     await nextTurn();
     refusals.count(nowMs);
-    expect(parkedMs).toEqual([PARK_PER_TURN_MS, PARK_PER_TURN_MS]);
+    expect(parkedMs).toEqual([SLEEP_PER_TURN_MS, SLEEP_PER_TURN_MS]);
 
-    // Refusals as rare as a loop that awaits them makes them never meet it.
+    // Refusals as rare as in a loop that awaits them never reach this limit.
     nowMs += 1e6;
     await nextTurn();
     await nextTurn();
@@ -98,24 +101,24 @@ describe('a loop that turns, waits for no refusal, and goes on', () => {
     expect(parkedMs).toHaveLength(2);
   });
 
-  test('G5: sleep earns nothing: a loop that goes on sleeps in every turn, and not in every other one', async () => {
+  test('G5: a sleep gives no credit: the loop sleeps in every turn, not in every other one', async () => {
     let nowMs = 5e9;
     for (let i = 0; i < REFUSALS_AT_ONCE; i++) refusals.count(nowMs);
     for (let turn = 1; turn <= 20; turn++) {
       expect(parkedMs).toHaveLength(turn);
       await nextTurn();
       await nextTurn();
-      refusals.count((nowMs += PARK_PER_TURN_MS + 1));
+      refusals.count((nowMs += SLEEP_PER_TURN_MS + 1));
     }
   });
 
-  test('a service that refuses ten callers a second is never put to sleep', () => {
+  test('a service that refuses ten callers a second never sleeps', () => {
     let nowMs = 7e9;
     for (let i = 0; i < 10 * 3_600; i++) refusals.count((nowMs += 100));
     expect(parkedMs).toEqual([]);
   });
 
-  test('G1: a clock that goes back makes no difference', () => {
+  test('G1: a clock that goes back has no effect', () => {
     refusals.count(3e9);
     for (let i = 0; i < 100; i++) refusals.count(1e9);
     refusals.count(Number.MAX_SAFE_INTEGER);

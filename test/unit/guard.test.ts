@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { describe, expect, test, vi } from 'vitest';
 import {
   defaultGuardSettings,
-  guardOf,
+  electionGuard,
   LoopGuard,
   loopGuards,
   type GuardListener,
@@ -20,7 +20,10 @@ const listener = () => ({
   recovered: vi.fn<GuardListener['recovered']>(),
 });
 
-/** The loop of the incident: throws the result away and goes round again. @returns when each round went on. */
+/**
+ * The loop of the incident: ignores the result and repeats.
+ * @returns when each round continued.
+ */
 async function hotLoop(
   guard: LoopGuard,
   clock: FakeClock,
@@ -48,7 +51,21 @@ async function hotLoop(
 }
 
 describe('the loop guard', () => {
-  test('G1, G5: a hot loop makes a burst of rounds, then few, then fewer: for ten minutes', async () => {
+  test('G6: our own retries in an outage are held, but not reported as a loop', async () => {
+    const clock = new FakeClock();
+    const guard = new LoopGuard('k', 'e', clock);
+    const heard = listener();
+    const about = { forMs: 10 * MINUTE_MS, listener: heard };
+    await hotLoop(guard, clock, { ...about, origin: 'environment', isRetry: true });
+    expect(guard.status(settings).streak).toBeGreaterThan(settings.burst);
+    expect(heard.tripped).not.toHaveBeenCalled();
+
+    await hotLoop(guard, clock, { ...about, calledFrom: ['at mine'] });
+    expect(heard.tripped).toHaveBeenCalledTimes(1);
+    expect(heard.tripped.mock.calls[0]![0]).toMatchObject({ origin: 'caller', calledFrom: 'at mine' });
+  });
+
+  test('G1, G5: a hot loop makes a burst of rounds, then fewer and fewer, for ten minutes', async () => {
     const clock = new FakeClock();
     const rounds = await hotLoop(new LoopGuard('k', 'e', clock), clock, { forMs: 10 * MINUTE_MS });
 
@@ -56,11 +73,11 @@ describe('the loop guard', () => {
     const gaps = rounds.slice(settings.burst).map((atMs, i) => atMs - rounds[settings.burst - 1 + i]!);
     expect(Math.min(...gaps)).toBeGreaterThanOrEqual(settings.baseMs);
     expect(Math.max(...gaps)).toBeLessThanOrEqual(settings.capMs);
-    // At the cap a delay is 20 s on average, and never less than 10 s.
+    // At the cap a delay is 20 s on average, and at least 10 s.
     expect(rounds.length).toBeLessThanOrEqual(settings.burst + 10 + (10 * MINUTE_MS) / (settings.capMs / 3));
   });
 
-  test('G5, L5: what the world spoils is tried again at most every 2.5 s', async () => {
+  test('G5, L5: a round that the environment spoils is repeated at most every 2.5 s', async () => {
     const clock = new FakeClock();
     const rounds = await hotLoop(new LoopGuard('k', 'e', clock), clock, {
       forMs: 10 * MINUTE_MS,
@@ -75,7 +92,7 @@ describe('the loop guard', () => {
   test.each([
     ['given up', (stop: AbortController) => stop.abort()],
     ['nudged', (_: AbortController, guard: LoopGuard) => guard.wake()],
-  ])('L5: a turn that was %s is no turn that the next one waits for', async (_, endEarly) => {
+  ])('L5: a turn that was %s does not delay the next one', async (_, endEarly) => {
     const clock = new FakeClock();
     const guard = new LoopGuard('k', 'e', clock);
     await hotLoop(guard, clock, { forMs: MINUTE_MS, origin: 'environment' });
@@ -91,7 +108,7 @@ describe('the loop guard', () => {
     await next;
   });
 
-  test('G1: the delays have jitter, at the cap too: replicas do not come back in step', async () => {
+  test('G1: the delays have jitter, also at the cap: replicas do not return together', async () => {
     const last: number[] = [];
     for (let replica = 0; replica < 10; replica++) {
       const clock = new FakeClock();
@@ -101,8 +118,8 @@ describe('the loop guard', () => {
     expect(new Set(last.map((ms) => Math.round(ms))).size).toBeGreaterThan(7);
   });
 
-  test('G1: the delays of cockatiel`s backoff stay finite and within bounds for 5,000 rounds', async () => {
-    // cockatiel below 3.1.3 turned into NaN after 1,024 of them, and a NaN in a timer is a 1 ms loop.
+  test("G1: the delays of cockatiel's backoff stay finite and within bounds for 5,000 rounds", async () => {
+    // cockatiel below 3.1.3 returned NaN after 1,024 delays, and a timer with NaN is a 1 ms loop.
     const clock = new FakeClock();
     const guard = new LoopGuard('k', 'e', clock);
     for (let round = 0; round < 5_000; round++) {
@@ -118,7 +135,7 @@ describe('the loop guard', () => {
     expect(guard.report().holds).toBeGreaterThan(0);
   });
 
-  test('G1: it delays, it never rejects, and an abort ends the delay at once', async () => {
+  test('G1: it delays and never rejects, and an abort ends the delay at once', async () => {
     const clock = new FakeClock();
     const guard = new LoopGuard('k', 'e', clock);
     for (let round = 0; round < settings.burst; round++) await guard.pass('caller', settings);
@@ -134,7 +151,7 @@ describe('the loop guard', () => {
     expect(guard.status(settings)).toMatchObject({ state: 'tripped', heldForMs: 0 });
   });
 
-  test('G6: it says once that it trips, with who called, and once that it has recovered', async () => {
+  test('G6: it reports once that it trips, with the caller, and once that it has recovered', async () => {
     const clock = new FakeClock();
     const guard = new LoopGuard('k', 'e', clock);
     const heard = listener();
@@ -161,7 +178,7 @@ describe('the loop guard', () => {
     expect(guard.status(settings)).toMatchObject({ state: 'open', streak: 0 });
   });
 
-  test('G6: where quiet alone makes it recover, it says so too', async () => {
+  test('G6: it reports a recovery by quiet alone', async () => {
     const clock = new FakeClock();
     const guard = new LoopGuard('k', 'e', clock);
     const heard = listener();
@@ -172,7 +189,7 @@ describe('the loop guard', () => {
     expect(guard.status(settings)).toMatchObject({ state: 'open', streak: 1 });
   });
 
-  test('G6: it names the call sites, with how often each came and how long it was held', async () => {
+  test('G6: it names the call sites with their counts and hold times', async () => {
     const clock = new FakeClock();
     const guard = new LoopGuard('k', 'e', clock);
     await guard.pass('caller', settings, { calledFrom: ['main (main.ts:1:1)'] });
@@ -195,7 +212,7 @@ describe('the loop guard', () => {
     expect(guard.report().rounds).toBe(1_000);
   });
 
-  test('L5: a nudge lets go who is held for an outside cause, and nobody else', async () => {
+  test('L5: a nudge releases a round with an outside cause, and no other', async () => {
     const clock = new FakeClock();
     const [outside, own] = [new LoopGuard('a', 'e', clock), new LoopGuard('b', 'e', clock)];
     for (let round = 0; round < settings.burst; round++) {
@@ -215,7 +232,7 @@ describe('the loop guard', () => {
     await Promise.all(waiting);
   });
 
-  test('L5: nudging does not take the guard off: a loop that is nudged each round is held all the same', async () => {
+  test('L5: a loop with a nudge each round is still held', async () => {
     const clock = new FakeClock();
     const guard = new LoopGuard('k', 'e', clock);
     for (let round = 0; round < 20; round++)
@@ -229,7 +246,7 @@ describe('the loop guard', () => {
     await passing;
   });
 
-  test('G1: whatever comes, side by side or one by one, no time limit is broken', async () => {
+  test('G1: no time limit is broken by concurrent or successive rounds', async () => {
     await fc.assert(
       fc.asyncProperty(
         fc.array(
@@ -267,17 +284,17 @@ describe('G3: its state belongs to the process', () => {
     election,
   });
 
-  test('the same election and purpose find the same guard, others another', () => {
-    const one = guardOf(scopeOf('a'), 'campaign');
-    expect(guardOf(scopeOf('a'), 'campaign')).toBe(one);
-    expect(guardOf(scopeOf('b'), 'campaign')).not.toBe(one);
-    expect(guardOf(scopeOf('a'), 'reads')).not.toBe(one);
-    expect(guardOf({ ...scopeOf('a'), prefix: 'q/' }, 'campaign')).not.toBe(one);
+  test('the same election and purpose share a guard, others have another', () => {
+    const one = electionGuard(scopeOf('a'), 'campaign');
+    expect(electionGuard(scopeOf('a'), 'campaign')).toBe(one);
+    expect(electionGuard(scopeOf('b'), 'campaign')).not.toBe(one);
+    expect(electionGuard(scopeOf('a'), 'reads')).not.toBe(one);
+    expect(electionGuard({ ...scopeOf('a'), prefix: 'q/' }, 'campaign')).not.toBe(one);
     expect(loopGuards()).toContainEqual(expect.objectContaining({ election: 'a', purpose: 'reads' }));
   });
 
   test.each(['a|refusals', 'a","refusals', 'a/refusals', 'a\\', 'p/|a', '["host"]'])(
-    'a name cannot be made to look like the key of another guard: %s',
+    'a name cannot imitate the key of another guard: %s',
     (name) => {
       const keys = (['campaign', 'refusals', 'reads'] as const).flatMap((purpose) => [
         keyOf(scopeOf('a'), purpose),
@@ -288,7 +305,7 @@ describe('G3: its state belongs to the process', () => {
     },
   );
 
-  test('the order in which hosts are named changes nothing', async () => {
+  test('the order of the hosts makes no difference', async () => {
     const clients = [
       ['http://b:2', 'http://a:1'],
       ['http://a:1', 'http://b:2', 'http://a:1'],
@@ -302,14 +319,14 @@ describe('G3: its state belongs to the process', () => {
     vi.resetModules();
     const copy = await import('../../src/loop-guard/loop-guard.ts');
     expect(copy.LoopGuard).not.toBe(LoopGuard);
-    expect(copy.guardOf(scopeOf('a'), 'campaign')).toBe(guardOf(scopeOf('a'), 'campaign'));
+    expect(copy.electionGuard(scopeOf('a'), 'campaign')).toBe(electionGuard(scopeOf('a'), 'campaign'));
   });
 
-  test('the registry is bounded, and forgets what was unused for longest', () => {
+  test('the registry is bounded, and forgets the guard that was unused longest', () => {
     const kept = 16_384;
     const first = shared('bounded', 'first', () => ({}));
     for (let i = 0; i < kept - 1; i++) shared('bounded', `k${i}`, () => ({}));
-    expect(shared('bounded', 'first', () => ({}))).toBe(first); // used again: to the end of the line
+    expect(shared('bounded', 'first', () => ({}))).toBe(first); // a use moves it to the end of the line
     shared('bounded', 'one more', () => ({}));
     expect(shared('bounded', 'first', () => ({}))).toBe(first);
     const made = vi.fn(() => ({}));
@@ -318,7 +335,7 @@ describe('G3: its state belongs to the process', () => {
   });
 });
 
-test('G6: who was not told that it trips is not told that it has recovered', async () => {
+test('G6: a listener that got no event of the trip gets none of the recovery', async () => {
   const clock = new FakeClock();
   const guard = new LoopGuard('k', 'e', clock);
   const heard = listener();

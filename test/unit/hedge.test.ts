@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import { EtcdError } from '../../src/etcd/etcd-error.ts';
 import { hedged } from '../../src/etcd/hedge.ts';
 
-// Three hosts, each of which does what the test says when it says so.
+// Three hosts that the test controls.
 
 interface Host {
   readonly signal: AbortSignal;
@@ -32,14 +32,14 @@ const unreachable = (mayHaveHappened: boolean): EtcdError =>
 
 const turn = (): Promise<void> => new Promise((resolve) => void setImmediate(resolve));
 
-test('one host is asked, and no other while it may answer', async () => {
+test('only one host is asked while it may answer', async () => {
   const { asked, call } = threeHosts();
   asked[0]!.answers('yes');
   expect(await call).toBe('yes');
   expect(asked).toHaveLength(1);
 });
 
-test('where it keeps silent the next one is asked, the first answer counts, and whoever is left is let go', async () => {
+test('a silent host makes us ask the next one; the first answer counts, and other calls are cancelled', async () => {
   const { asked, call } = threeHosts();
   asked[0]!.keepsSilent();
   asked[1]!.keepsSilent();
@@ -49,24 +49,24 @@ test('where it keeps silent the next one is asked, the first answer counts, and 
   expect(asked.map((host) => host.signal.aborted)).toEqual([true, true, true]);
 });
 
-test('each host is asked once, though all keep silent', () => {
+test('each host is asked once, even if all are silent', () => {
   const { asked } = threeHosts();
   for (let round = 0; round < 5; round++) asked.at(-1)!.keepsSilent();
   expect(asked).toHaveLength(3);
 });
 
-test('one that fails while another is asked is left behind; who fails alone ends it, for the guard to try again', async () => {
+test('a failed host is dropped while another is asked; a failure of the last one ends the call', async () => {
   const { asked, call } = threeHosts();
   asked[0]!.keepsSilent();
   asked[0]!.fails(unreachable(true));
   await turn();
   expect(asked[1]!.signal.aborted).toBe(false);
   asked[1]!.fails(unreachable(false));
-  await expect(call).rejects.toMatchObject({ kind: 'unavailable', mayHaveHappened: true }); // of the first
+  await expect(call).rejects.toMatchObject({ kind: 'unavailable', mayHaveHappened: true }); // of the first host
   expect(asked).toHaveLength(2);
 });
 
-test("etcd's refusal is an answer, whoever told it", async () => {
+test('a refusal by etcd is an answer from any host', async () => {
   const { asked, call } = threeHosts();
   asked[0]!.keepsSilent();
   asked[1]!.fails(new EtcdError('refused', 'permission denied', false));
@@ -74,7 +74,7 @@ test("etcd's refusal is an answer, whoever told it", async () => {
   expect(asked[0]!.signal.aborted).toBe(true);
 });
 
-test('a signal that aborts ends all of them, and nobody is asked any more', async () => {
+test('an abort ends all calls, and no further host is asked', async () => {
   const stop = new AbortController();
   const { asked, call } = threeHosts(stop.signal);
   asked[0]!.keepsSilent();
@@ -84,7 +84,7 @@ test('a signal that aborts ends all of them, and nobody is asked any more', asyn
   expect(asked).toHaveLength(2);
 });
 
-test('a signal that has aborted lets the first call say so', async () => {
+test('a signal that has already aborted makes the first call reject', async () => {
   const { asked, call } = threeHosts(AbortSignal.abort());
   await expect(call).rejects.toMatchObject({ kind: 'aborted' });
   expect(asked).toHaveLength(1);

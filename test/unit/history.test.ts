@@ -14,7 +14,7 @@ function started(revision: number, raftTerm: number): { history: History; told: 
   return { history, told };
 }
 
-describe('what shows that history went back', () => {
+describe('the signs that history went back', () => {
   test.for([
     ['a read at a lower revision', 'revision', 9, 3, true],
     ['a write at a lower revision', 'revision-and-term', 9, 3, true],
@@ -32,7 +32,7 @@ describe('what shows that history went back', () => {
     );
   });
 
-  test('not an answer that is overtaken by a newer one', () => {
+  test('an old answer that a newer one overtakes is not a sign', () => {
     const { history, told } = started(10, 3);
     const asked = history.known;
     history.told(header(20, 3), 'revision', history.known);
@@ -41,7 +41,7 @@ describe('what shows that history went back', () => {
     expect(history.known.revision).toBe(20n);
   });
 
-  test('many calls under way notice it once, and none of them brings the old history back', () => {
+  test('concurrent calls report it once, and none of them restores the old history', () => {
     const { history, told } = started(10, 3);
     const asked = history.known;
     history.told(header(2, 1), 'revision', asked);

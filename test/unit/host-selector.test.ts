@@ -21,17 +21,17 @@ const choiceOf = (hosts: readonly string[]): HostSelector<string> =>
     back: (host, afterMs) => told.push(`${host} back after ${afterMs} ms`),
   });
 
-/** Which hosts a hundred calls go to. */
+/** The hosts of a hundred calls. */
 function chosen(hosts: HostSelector<string>, wishes?: Wishes<string>): string[] {
   const asked = new Set(Array.from({ length: 100 }, () => hosts.pick(wishes)!));
   return [...asked].sort();
 }
 
-test('all hosts are asked, as chance has it', () => {
+test('hosts are selected at random', () => {
   expect(chosen(choiceOf(HOSTS))).toEqual(HOSTS);
 });
 
-test('a suspect is passed over until it answers', () => {
+test('a suspect host is skipped until it answers', () => {
   const hosts = choiceOf(HOSTS);
   hosts.suspect('a', 'no answer');
   hosts.suspect('b', 'no answer');
@@ -42,10 +42,10 @@ test('a suspect is passed over until it answers', () => {
   expect(chosen(hosts)).toEqual(['b', 'c']);
 });
 
-test('it is told once when a host goes, and once when it is back', () => {
+test("a host's absence is reported once, and so is its return", () => {
   told.length = 0;
   const hosts = choiceOf(HOSTS);
-  hosts.ended('a', refused);
+  hosts.failed('a', refused);
   nowMs += 500;
   hosts.suspect('a', 'no answer');
   nowMs += 500;
@@ -54,7 +54,7 @@ test('it is told once when a host goes, and once when it is back', () => {
   expect(told).toEqual(['a away: connect ECONNREFUSED', 'a back after 1000 ms']);
 });
 
-test('where all are suspects, the one that has been one for longest is asked: tries go round', () => {
+test('if all are suspect, the oldest suspect is selected, so that tries rotate', () => {
   const hosts = choiceOf(HOSTS);
   for (const host of ['b', 'c', 'a']) {
     hosts.suspect(host, 'no answer');
@@ -65,48 +65,48 @@ test('where all are suspects, the one that has been one for longest is asked: tr
   expect(chosen(hosts)).toEqual(['c']);
 });
 
-test('one that only dropped a connection is dialled before those that could not be reached', () => {
+test('a host that dropped a connection is dialled before unreachable ones', () => {
   const hosts = choiceOf(HOSTS);
-  hosts.ended('a', refused);
+  hosts.failed('a', refused);
   nowMs += 500;
-  hosts.ended('b', refused);
+  hosts.failed('b', refused);
   nowMs += 500;
-  hosts.ended('c', dropped);
+  hosts.failed('c', dropped);
   expect(chosen(hosts)).toEqual(['c']);
-  hosts.ended('c', refused); // it was no accident
+  hosts.failed('c', refused); // it was refused too
   expect(chosen(hosts)).toEqual(['a']);
 });
 
-test('one that renewed a lease meanwhile is asked first where all are suspects, and only there', () => {
+test('a host that renewed a lease is selected first among suspects only', () => {
   const hosts = choiceOf(HOSTS);
   hosts.suspect('a', 'no answer'); // frozen
   nowMs += 500;
   hosts.suspect('b', 'no answer'); // it had no leader for a while
   hosts.renewed('b');
-  hosts.renewed('c'); // nothing is held against it
+  hosts.renewed('c'); // it is not suspect
   expect(chosen(hosts)).toEqual(['c']);
   nowMs += 500;
   hosts.suspect('c', 'no answer');
   expect(chosen(hosts)).toEqual(['b']);
-  hosts.suspect('b', 'no answer'); // and yet it did not answer the next call
+  hosts.suspect('b', 'no answer'); // but it did not answer the next call
   expect(chosen(hosts)).toEqual(['a']);
 });
 
-test('one that has no leader could not be reached, for what we need', () => {
+test('a host without a leader counts as unreachable', () => {
   const hosts = choiceOf(HOSTS);
-  hosts.ended('a', dropped);
-  hosts.ended('b', { code: 14, details: 'etcdserver: no leader' });
-  hosts.ended('c', { code: 14, details: 'etcdserver: no leader' });
+  hosts.failed('a', dropped);
+  hosts.failed('b', { code: 14, details: 'etcdserver: no leader' });
+  hosts.failed('c', { code: 14, details: 'etcdserver: no leader' });
   expect(chosen(hosts)).toEqual(['a']);
 });
 
-test('an error of etcd itself says nothing against its host', () => {
+test('an error of etcd itself does not make its host suspect', () => {
   const hosts = choiceOf(HOSTS);
-  hosts.ended('a', { code: 7, details: 'etcdserver: permission denied' });
+  hosts.failed('a', { code: 7, details: 'etcdserver: permission denied' });
   expect(chosen(hosts)).toEqual(HOSTS);
 });
 
-test('a host that answers others is slow, not silent', () => {
+test('a host that answers other calls is slow, not silent', () => {
   const hosts = choiceOf(HOSTS);
   expect(hosts.patienceMs('a')).toBe(0);
   hosts.answered('a');
@@ -117,13 +117,13 @@ test('a host that answers others is slow, not silent', () => {
   expect(hosts.patienceMs('a')).toBe(0);
 });
 
-test('the only host is asked, whatever is held against it', () => {
+test('an only host is selected even if it is suspect', () => {
   const only = choiceOf(['a']);
   only.suspect('a', 'no answer');
   expect(chosen(only)).toEqual(['a']);
 });
 
-test('a host to avoid is passed over only while another one is above suspicion', () => {
+test('a host to avoid is skipped only while another one is not suspect', () => {
   const hosts = choiceOf(HOSTS);
   expect(chosen(hosts, { avoid: 'a' })).toEqual(['b', 'c']);
   hosts.suspect('b', 'no answer');
@@ -132,14 +132,14 @@ test('a host to avoid is passed over only while another one is above suspicion',
   expect(chosen(hosts, { avoid: 'a' })).toEqual(['a']);
 });
 
-test('a learner, and a host behind a gateway that answers instead of it, are passed over', () => {
+test('a learner, and a host behind a gateway that answers for it, are skipped', () => {
   const hosts = choiceOf(HOSTS);
-  hosts.ended('a', { code: 14, details: 'etcdserver: rpc not supported for learner' });
-  hosts.ended('b', { code: 12, details: 'Received HTTP status code 404' });
+  hosts.failed('a', { code: 14, details: 'etcdserver: rpc not supported for learner' });
+  hosts.failed('b', { code: 12, details: 'Received HTTP status code 404' });
   expect(chosen(hosts)).toEqual(['c']);
 });
 
-test('a host that is excepted is never asked', () => {
+test('an excluded host is never selected', () => {
   const hosts = choiceOf(HOSTS);
   expect(chosen(hosts, { except: new Set(['a', 'b']) })).toEqual(['c']);
   hosts.suspect('c', 'no answer');

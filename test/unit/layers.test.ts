@@ -1,4 +1,4 @@
-// The order of the layers in docs/design.md: a file imports from its own layer and from those below.
+// The order of the layers in docs/design.md: a file imports from its own layer and from lower ones.
 import { readdirSync, readFileSync } from 'node:fs';
 import { basename, dirname, posix } from 'node:path';
 import { expect, test } from 'vitest';
@@ -12,7 +12,7 @@ const files = readdirSync('src', { recursive: true, encoding: 'utf8' }).filter(
   (name) => name.endsWith('.ts') && !/-source\.ts$|\.d\.ts$/.test(name),
 );
 
-/** A file that is named counts before its folder. */
+/** The row of a file takes precedence over that of its folder. */
 function layerOf(file: string): number {
   const named = layers.findIndex((names) => names.includes(file));
   return named >= 0 ? named : layers.findIndex((names) => names.includes(`${file.split('/')[0]}/`));

@@ -1,6 +1,6 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { expect, test } from 'vitest';
-import { LINES_AT_ONCE } from '../../src/core/log-quota.ts';
+import { LINES_AT_ONCE, OF_ADVICE, OF_TERMS } from '../../src/core/log-quota.ts';
 import type { ElectionEvent } from '../../src/events.ts';
 import { EventLog } from '../../src/logging/event-log.ts';
 import { RecordedLog } from '../support/recorded-log.ts';
@@ -10,9 +10,14 @@ const ended = (election: string): ElectionEvent => ({
   election,
   reason: 'resigned',
 });
-const failed = (election: string): ElectionEvent => ({ type: 'candidate.failed', election, reason: 'no' });
+const failed = (election: string): ElectionEvent => ({
+  type: 'candidate.failed',
+  election,
+  reason: 'no',
+  isRepeated: false,
+});
 
-/** A job under a name of its own each turn. */
+/** A job with a new name each turn. */
 function jobs(log: RecordedLog, count: number, event: (name: string) => ElectionEvent): void {
   for (let turn = 0; turn < count; turn++) {
     const name = `job ${turn} of ${event('').type}`;
@@ -23,7 +28,7 @@ function jobs(log: RecordedLog, count: number, event: (name: string) => Election
   }
 }
 
-test('G5: jobs under names of their own write as one election does, and channels hear all', () => {
+test('G5: jobs with their own names write as much as one election; channels get everything', () => {
   const log = new RecordedLog();
   let heard = 0;
   const hear = (): void => void heard++;
@@ -34,7 +39,7 @@ test('G5: jobs under names of their own write as one election does, and channels
   expect(heard).toBe(400);
 });
 
-test('G6: a fault is told whoever came before, and another log has places of its own', () => {
+test('G6: a fault is always logged, and another log has its own share', () => {
   const log = new RecordedLog();
   jobs(log, 10, ended);
   jobs(log, 1, failed);
@@ -42,4 +47,34 @@ test('G6: a fault is told whoever came before, and another log has places of its
   const other = new RecordedLog();
   jobs(other, 1, ended);
   expect(other.lines).toHaveLength(4);
+});
+
+test('advice that is given once is logged although other lines have used up the quota, but not in a flood', () => {
+  const log = new RecordedLog();
+  const eventLog = new EventLog(log.logger, 'advised');
+  for (let line = 0; line < 2 * LINES_AT_ONCE; line++) eventLog.report(failed('advised'));
+  for (let line = 0; line < 100; line++)
+    eventLog.report({ type: 'term.stale', election: 'advised', fencingToken: '1', currentToken: '2' });
+  expect(log.of('term.stale')).toHaveLength(OF_ADVICE.atOnce);
+  expect(log.lines).toHaveLength(LINES_AT_ONCE + OF_ADVICE.atOnce);
+});
+
+test('G5: the lines of a term are logged although other lines have used up the quota, but not in a flood', () => {
+  const log = new RecordedLog();
+  const eventLog = new EventLog(log.logger, 'noisy');
+  const end = eventLog.begin(() => undefined);
+  for (let line = 0; line < 2 * LINES_AT_ONCE; line++) eventLog.report(failed('noisy'));
+  for (let term = 0; term < 100; term++)
+    eventLog.report({
+      type: 'term.ended',
+      election: 'noisy',
+      fencingToken: `${term}`,
+      reason: 'evicted',
+      ledMs: 1,
+    });
+  eventLog.report(failed('noisy')); // a fault is written at once, and the lines before it too
+  end();
+  expect(log.of('term.ended').map(({ fencingToken }) => fencingToken)).toEqual(
+    Array.from({ length: OF_TERMS.atOnce }, (_, term) => `${term}`),
+  );
 });

@@ -2,17 +2,17 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { fullQuota, LINES_AT_ONCE, MS_PER_LINE, spend } from '../../src/core/log-quota.ts';
 
-describe('the line budget', () => {
-  test('G5: in any stretch of time never more than a burst and six lines a minute', () => {
+describe('the log quota', () => {
+  test('G5: allows in any period at most a burst and six lines a minute', () => {
     fc.assert(
       fc.property(fc.array(fc.integer({ min: 0, max: 30_000 }), { maxLength: 300 }), (gaps) => {
         let nowMs = 0;
-        let budget = fullQuota(nowMs);
+        let quota = fullQuota(nowMs);
         const writtenAtMs: number[] = [];
         for (const gap of gaps) {
           nowMs += gap;
-          const step = spend(budget, nowMs);
-          budget = step.budget;
+          const step = spend(quota, nowMs);
+          quota = step.quota;
           if (step.written) writtenAtMs.push(nowMs);
         }
         for (let from = 0; from < writtenAtMs.length; from++)
@@ -24,41 +24,41 @@ describe('the line budget', () => {
     );
   });
 
-  test('G5: six lines a minute in the long run', () => {
-    let budget = fullQuota(0);
+  test('G5: allows six lines a minute in the long run', () => {
+    let quota = fullQuota(0);
     let written = 0;
     const minutes = 60;
     for (let nowMs = 0; nowMs < minutes * 60_000; nowMs += 10) {
-      const step = spend(budget, nowMs);
-      budget = step.budget;
+      const step = spend(quota, nowMs);
+      quota = step.quota;
       if (step.written) written++;
     }
     expect(written).toBeLessThanOrEqual(LINES_AT_ONCE + 6 * minutes);
     expect(written).toBeGreaterThanOrEqual(6 * minutes);
   });
 
-  test('no line is lost without being counted', () => {
+  test('counts every omitted line', () => {
     fc.assert(
       fc.property(fc.array(fc.integer({ min: 0, max: 5_000 }), { maxLength: 300 }), (gaps) => {
         let nowMs = 0;
-        let budget = fullQuota(nowMs);
+        let quota = fullQuota(nowMs);
         let accounted = 0;
         for (const gap of gaps) {
           nowMs += gap;
-          const { suppressed } = budget;
-          const step = spend(budget, nowMs);
-          budget = step.budget;
+          const { suppressed } = quota;
+          const step = spend(quota, nowMs);
+          quota = step.quota;
           if (step.written) accounted += 1 + suppressed;
         }
-        expect(accounted + budget.suppressed).toBe(gaps.length);
+        expect(accounted + quota.suppressed).toBe(gaps.length);
       }),
     );
   });
 
-  test('a clock that stands still or goes back earns nothing', () => {
-    let budget = fullQuota(1_000);
-    for (let i = 0; i < LINES_AT_ONCE; i++) budget = spend(budget, 1_000).budget;
-    expect(spend(budget, 0).written).toBe(false);
-    expect(spend(budget, 1_000).written).toBe(false);
+  test('earns nothing from a clock that stands still or goes back', () => {
+    let quota = fullQuota(1_000);
+    for (let i = 0; i < LINES_AT_ONCE; i++) quota = spend(quota, 1_000).quota;
+    expect(spend(quota, 0).written).toBe(false);
+    expect(spend(quota, 1_000).written).toBe(false);
   });
 });

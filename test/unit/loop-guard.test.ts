@@ -11,7 +11,7 @@ import {
   type GuardLimits,
 } from '../../src/core/guard-rules.ts';
 
-/** A sequence of delays as it comes; the last one goes on for ever. */
+/** A sequence of delays; the last one repeats for ever. */
 const sequence = (delays: readonly number[]): Delays => ({
   duration: delays[0]!,
   next: () => sequence(delays.length > 1 ? delays.slice(1) : delays),
@@ -31,7 +31,7 @@ const someDelays = fc.array(fc.integer({ min: BASE_MS, max: 30_000 }), { minLeng
 /** What happens between two rounds of a loop that awaits each round. */
 const anyRound = fc.record({
   origin: fc.constantFrom('caller' as const, 'environment' as const),
-  /** How long the round itself took: mostly nothing, as in the incident. */
+  /** The duration of the round itself: usually zero, as in the incident. */
   tookMs: fc.oneof(fc.constant(0), fc.integer({ min: 0, max: 3_000 }), fc.integer({ min: 0, max: 200_000 })),
   /** Whether it ended in a term or an orderly wait of all that time, rather than in a failure. */
   succeeded: fc.boolean(),
@@ -64,14 +64,14 @@ function run(rounds: readonly Round[], limits: GuardLimits, delays: DelaySource)
 }
 
 describe('the rules of the loop guard', () => {
-  test('G1: in no stretch of time more rounds than the burst and what the delays allow, whatever their outcome', () => {
+  test('G1: allow in any period at most the burst and what the delays permit', () => {
     fc.assert(
       fc.property(anyRounds, anyLimits, someDelays, someDelays, (rounds, limits, own, outside) => {
         const { releasedAtMs } = run(rounds, limits, source(own, outside));
         for (let from = 0; from < releasedAtMs.length; from++)
           for (let to = from; to < releasedAtMs.length; to++) {
             const spanMs = releasedAtMs[to]! - releasedAtMs[from]!;
-            // Health gives the burst back: once for each time it was earned.
+            // Success restores the burst: once for each time it was earned.
             const bursts = 1 + Math.floor(spanMs / limits.healthyAfterMs);
             expect(to - from + 1).toBeLessThanOrEqual(
               limits.burst * bursts + Math.floor(spanMs / BASE_MS) + 1,
@@ -81,7 +81,7 @@ describe('the rules of the loop guard', () => {
     );
   });
 
-  test('G1: a loop that never fails is held back as one that always fails', () => {
+  test('G1: hold a loop that never fails like one that always fails', () => {
     const limits: GuardLimits = { burst: 5, healthyAfterMs: 30_000 };
     const delays = source([250]);
     const hot = (succeeded: boolean): number[] =>
@@ -90,7 +90,7 @@ describe('the rules of the loop guard', () => {
     expect(hot(true).at(-1)).toBe(95 * 250);
   });
 
-  test('G1: no delay is ever NaN, infinite, negative or nothing, whatever the sequence says', () => {
+  test('G1: give no delay that is NaN, infinite, negative or zero, for any sequence', () => {
     const hostile = fc.constantFrom(Number.NaN, Infinity, -Infinity, -1, 0, 0.001, 1e300, 250);
     fc.assert(
       fc.property(
@@ -103,7 +103,7 @@ describe('the rules of the loop guard', () => {
             expect(holdMs).toBeGreaterThanOrEqual(0);
             expect(holdMs).toBeLessThanOrEqual(2 * 3_600_000);
             const { origin, tookMs } = rounds[round - 1] ?? { origin: 'caller', tookMs: 0 };
-            // Our own loop, past the burst, and no time spent in the round: then it must wait.
+            // The caller's own loop, after the burst, without time spent in the round: then it must wait.
             if (rounds[round]!.origin === 'caller' && origin === 'caller' && tookMs === 0)
               if (isTripped(histories[round]!, limits)) expect(holdMs).toBeGreaterThanOrEqual(1);
           });
@@ -112,7 +112,7 @@ describe('the rules of the loop guard', () => {
     );
   });
 
-  test('G2: one success is not progress, nor are many: only what held for long enough is', () => {
+  test('G2: only a success that lasts is progress, not a quick one, nor many', () => {
     fc.assert(
       fc.property(
         anyRounds,
@@ -128,7 +128,7 @@ describe('the rules of the loop guard', () => {
     );
   });
 
-  test('G2: quick successes never reset it: a loop of them stays tripped', () => {
+  test('G2: quick successes never reset them: a loop of successes stays tripped', () => {
     const limits: GuardLimits = { burst: 5, healthyAfterMs: 30_000 };
     const rounds = Array(50).fill({ origin: 'caller', tookMs: 100, succeeded: true });
     const { histories } = run(rounds, limits, source([250, 500, 1_000, 2_000]));
@@ -136,13 +136,13 @@ describe('the rules of the loop guard', () => {
     expect(histories.at(-1)?.streak).toBe(50);
   });
 
-  test('G2: quiet forgives one round for each spell, so a job once in a while is no runaway', () => {
+  test('G2: each quiet spell forgives one round, so a rare job is not a runaway', () => {
     const limits: GuardLimits = { burst: 5, healthyAfterMs: 30_000 };
     const rounds = Array(1_000).fill({ origin: 'caller', tookMs: 30_000, succeeded: false });
     expect(run(rounds, limits, source([250])).holdsMs.every((holdMs) => holdMs === 0)).toBe(true);
   });
 
-  test('G2: delays go on growing where quiet forgave only some of the rounds', () => {
+  test('G2: delays keep growing if quiet has forgiven only some rounds', () => {
     const limits: GuardLimits = { burst: 1, healthyAfterMs: 10_000 };
     const delays = source([100, 200, 400, 800]);
     const hot = Array(5).fill({ origin: 'caller', tookMs: 0, succeeded: false });
@@ -151,7 +151,7 @@ describe('the rules of the loop guard', () => {
     expect(holdsMs).toEqual([0, 100, 200, 400, 800, 800, 800, 800, 800, 800]);
   });
 
-  test('G5: what the world spoils is spaced from start to start: time lost to a dead etcd counts', () => {
+  test('G5: failures by the environment are spaced from start to start: time spent on a dead etcd counts', () => {
     const limits: GuardLimits = { burst: 1, healthyAfterMs: 60_000 };
     const outside = (tookMs: number) => ({ origin: 'environment' as const, tookMs, succeeded: false });
     const slow = run([outside(0), outside(0), outside(1_000), outside(0)], limits, source([2_500]));
@@ -160,7 +160,7 @@ describe('the rules of the loop guard', () => {
     expect(run([own, own, own], limits, source([2_500])).holdsMs).toEqual([0, 2_500, 2_500]);
   });
 
-  test('rounds side by side wait in turn, none for more than one other', () => {
+  test('concurrent rounds wait in turn, each for at most one other', () => {
     fc.assert(
       fc.property(fc.integer({ min: 1, max: 100 }), someDelays, (count, delays) => {
         const limits: GuardLimits = { burst: 1, healthyAfterMs: 60_000 };
@@ -176,7 +176,7 @@ describe('the rules of the loop guard', () => {
     );
   });
 
-  test('counts every round, and forgets none of them', () => {
+  test('count every round', () => {
     fc.assert(
       fc.property(anyRounds, anyLimits, (rounds, limits) => {
         const { histories } = run(rounds, limits, source([BASE_MS]));
@@ -185,7 +185,7 @@ describe('the rules of the loop guard', () => {
     );
   });
 
-  test('a clock that goes back makes no delay longer than two of its own, and none shorter', () => {
+  test('a clock that goes back makes no delay longer than two normal ones, and none shorter', () => {
     fc.assert(
       fc.property(fc.integer({ min: 0, max: 1e7 }), (backMs) => {
         const limits: GuardLimits = { burst: 1, healthyAfterMs: 60_000 };

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { NewElectionLimiter, MOST_HELD } from '../../src/loop-guard/new-elections.ts';
 import {
-  MS_PER_NEWCOMER,
+  MS_PER_NEW_ELECTION,
   fullNewElectionBudget,
   ONE_BY_ONE,
   SIDE_BY_SIDE,
@@ -10,7 +10,10 @@ import {
 } from '../../src/core/new-election-budget.ts';
 import { LoopGuard, MOST_CAMPAIGNS } from '../../src/loop-guard/loop-guard.ts';
 
-/** Elections that come, alone or beside others. @returns when each may go on. */
+/**
+ * Elections that start alone or beside others.
+ * @returns when each may continue.
+ */
 function arrive(comings: readonly { readonly afterMs: number; readonly alone: boolean }[]): number[] {
   let nowMs = 0;
   let budget = fullNewElectionBudget(nowMs);
@@ -22,13 +25,13 @@ function arrive(comings: readonly { readonly afterMs: number; readonly alone: bo
   });
 }
 
-describe('elections that a process has never seen', () => {
-  test('G3: ten thousand that are started side by side on purpose wait for nothing', () => {
+describe('elections that are new to the process', () => {
+  test('G3: 10,000 that start concurrently are not held', () => {
     const comings = Array.from({ length: 10_000 }, (_, i) => ({ afterMs: 0, alone: i === 0 }));
     expect(new Set(arrive(comings))).toEqual(new Set([0]));
   });
 
-  test('G3: a loop that makes up a name each turn gets its burst, then one in two seconds', () => {
+  test('G3: a loop with a new name each turn gets its burst, then one every two seconds', () => {
     let nowMs = 0;
     let budget = fullNewElectionBudget(nowMs);
     let rounds = 0;
@@ -39,10 +42,10 @@ describe('elections that a process has never seen', () => {
       rounds++;
     }
     expect(rounds).toBeGreaterThan(ONE_BY_ONE);
-    expect(rounds).toBeLessThanOrEqual(ONE_BY_ONE + (10 * 60_000) / MS_PER_NEWCOMER + 1);
+    expect(rounds).toBeLessThanOrEqual(ONE_BY_ONE + (10 * 60_000) / MS_PER_NEW_ELECTION + 1);
   });
 
-  test('G3: in no stretch of time more than the burst and what time earns, however they come', () => {
+  test('G3: any period has at most the burst and what time earns', () => {
     const anyComings = fc.array(
       fc.record({ afterMs: fc.integer({ min: 0, max: 500 }), alone: fc.boolean() }),
       { minLength: ONE_BY_ONE, maxLength: 2 * ONE_BY_ONE },
@@ -53,7 +56,7 @@ describe('elections that a process has never seen', () => {
         alone.sort((a, b) => a - b);
         for (let from = 0; from < alone.length; from += 37) {
           const spanMs = alone.at(-1)! - alone[from]!;
-          expect(alone.length - from).toBeLessThanOrEqual(ONE_BY_ONE + spanMs / MS_PER_NEWCOMER + 1);
+          expect(alone.length - from).toBeLessThanOrEqual(ONE_BY_ONE + spanMs / MS_PER_NEW_ELECTION + 1);
         }
       }),
       { numRuns: 20 },
@@ -84,8 +87,8 @@ describe('elections that a process has never seen', () => {
   });
 });
 
-describe('the guard of newcomers', () => {
-  test('G3: who comes while another is still under way comes beside it; when that one stands, alone again', () => {
+describe('the limiter of new elections', () => {
+  test('G3: an election that starts while another is starting counts as concurrent, otherwise as single', () => {
     const together = new NewElectionLimiter(0);
     for (let i = 0; i < 2 * ONE_BY_ONE; i++) expect(together.admitNew({}, 0).holdMs).toBe(0);
 
@@ -97,10 +100,10 @@ describe('the guard of newcomers', () => {
       return holdMs;
     });
     expect(holds.slice(0, ONE_BY_ONE).every((holdMs) => holdMs === 0)).toBe(true);
-    expect(holds.slice(ONE_BY_ONE)).toEqual([MS_PER_NEWCOMER, 2 * MS_PER_NEWCOMER]);
+    expect(holds.slice(ONE_BY_ONE)).toEqual([MS_PER_NEW_ELECTION, 2 * MS_PER_NEW_ELECTION]);
   });
 
-  test('G6: it trips once, and again only after it has been quiet', () => {
+  test('G6: trips once, and again only after a quiet period', () => {
     const guard = new NewElectionLimiter(0);
     const come = (nowMs: number): boolean => {
       const newcomer = {};
@@ -110,24 +113,24 @@ describe('the guard of newcomers', () => {
     };
     const trips = Array.from({ length: ONE_BY_ONE + 10 }, () => come(0));
     expect(trips.filter(Boolean)).toHaveLength(1);
-    expect(come(10 * MS_PER_NEWCOMER)).toBe(false);
-    expect(come(11 * MS_PER_NEWCOMER)).toBe(false);
-    const quietMs = 2 * ONE_BY_ONE * MS_PER_NEWCOMER;
+    expect(come(10 * MS_PER_NEW_ELECTION)).toBe(false);
+    expect(come(11 * MS_PER_NEW_ELECTION)).toBe(false);
+    const quietMs = 2 * ONE_BY_ONE * MS_PER_NEW_ELECTION;
     const again = Array.from({ length: ONE_BY_ONE + 10 }, () => come(quietMs));
     expect(again.filter(Boolean)).toHaveLength(1);
   });
 
-  test('G5: those who wait are bounded in number', () => {
+  test('G5: holds a bounded number', () => {
     const guard = new NewElectionLimiter(0);
     for (let i = 0; i < SIDE_BY_SIDE; i++) guard.admitNew({}, 0);
     expect(guard.isFlooded(0)).toBe(false);
     for (let i = 0; i < MOST_HELD; i++) guard.admitNew({}, 0);
     expect(guard.isFlooded(0)).toBe(true);
-    expect(guard.isFlooded(10 * MS_PER_NEWCOMER)).toBe(false);
+    expect(guard.isFlooded(10 * MS_PER_NEW_ELECTION)).toBe(false);
   });
 });
 
-test('G3: campaigns of one election in one process are bounded in number, and room is given back', () => {
+test('G3: the number of campaigns of one election in a process is bounded; ended ones do not count', () => {
   const guard = new LoopGuard('k', 'e');
   const leave = Array.from({ length: MOST_CAMPAIGNS }, () => guard.admitCampaign());
   expect(leave.every((over) => over !== undefined)).toBe(true);

@@ -4,7 +4,7 @@ import { Outage } from '../../src/logging/outage.ts';
 beforeEach(() => void vi.useFakeTimers({ toFake: ['performance', 'Date', 'hrtime'] }));
 afterEach(() => void vi.useRealTimers());
 
-test('an outage is told at first, each minute, and when its cause changes', () => {
+test('an outage is reported at first, every minute, and when its cause changes', () => {
   const outage = new Outage();
   expect(outage.note('refused')).toBe(0);
   vi.advanceTimersByTime(30_000);
@@ -19,7 +19,7 @@ test('an outage is told at first, each minute, and when its cause changes', () =
   expect(outage.over()).toBeUndefined();
 });
 
-test('causes that take turns are not told each time', () => {
+test('alternating causes are not reported each time', () => {
   const outage = new Outage();
   expect(outage.note('a')).toBe(0);
   let told = 0;

@@ -12,6 +12,10 @@ test.for([
     'connect ECONNREFUSED 127.0.0.1:1',
   ],
   [
+    '14 UNAVAILABLE: No connection established. Last error: undefined. Resolution note: ',
+    'the HTTP proxy of http_proxy does not connect us',
+  ],
+  [
     'No connection established. Last error: Error: self-signed certificate (2026-11-27T04:32:17.060Z)',
     "self-signed certificate (etcd's certificate is not signed by an authority that we trust)",
   ],
@@ -21,13 +25,13 @@ test.for([
   ],
   [
     '40C7A2:error:0A000412:SSL routines:ssl3_read_bytes:sslv3 alert certificate expired:../deps/openssl/ssl/record/rec_layer_s3.c:1605:SSL alert number 45',
-    'TLS: alert certificate expired (etcd does not accept our client certificate, or wants one)',
+    'TLS: alert certificate expired (etcd rejects our client certificate, or requires one)',
   ],
 ] as const)('%s', ([said, plain]) => {
   expect(plainCauseWithCertificate(said)).toBe(plain);
 });
 
-test('every fault is told in these words, and kept as it was said', () => {
+test('an error of a call has the plain message, and the original error as its cause', () => {
   const details =
     'No connection established. Last error: Error: connect ECONNREFUSED 127.0.0.1:1. Resolution note: ';
   const error = new Error(`14 UNAVAILABLE: ${details}`);

@@ -1,10 +1,10 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { Candidacy } from '../../src/core/campaign-state.ts';
-import { CandidateQueue, type Candidate } from '../../src/core/candidate-queue.ts';
+import { CandidateQueue, type QueuedCandidate } from '../../src/core/candidate-queue.ts';
 import {
   FRONT,
-  isShort,
+  needsRead,
   leaderEveryMs,
   leaderSpreadMs,
   partOf,
@@ -12,24 +12,24 @@ import {
   spreadMs,
 } from '../../src/core/queue-part.ts';
 
-const candidate = (token: number): Candidate => ({
+const candidate = (token: number): QueuedCandidate => ({
   key: `k${token}`,
   value: `v${token}`,
   fencingToken: BigInt(token),
   leaseId: '1',
 });
 
-const candidacyOf = ({ key, fencingToken, leaseId }: Candidate): Candidacy => ({
+const candidacyOf = ({ key, fencingToken, leaseId }: QueuedCandidate): Candidacy => ({
   key,
   leaseId,
   createRevision: fencingToken,
 });
 
-/** What etcd answers to one read. */
+/** etcd's answer to one read. */
 function see(
-  all: readonly Candidate[],
-  own: Candidate,
-  { leader, isFirst }: { leader?: Candidate; isFirst: boolean },
+  all: readonly QueuedCandidate[],
+  own: QueuedCandidate,
+  { leader, isFirst }: { leader?: QueuedCandidate; isFirst: boolean },
 ) {
   const ahead = all.filter(({ fencingToken }) => fencingToken < own.fencingToken);
   return {
@@ -42,10 +42,10 @@ function see(
   };
 }
 
-/** A queue as one candidate keeps it, beside the whole one. */
+/** A queue as one candidate knows it, beside the whole one. */
 class Rig {
-  all: Candidate[];
-  readonly own: Candidate;
+  all: QueuedCandidate[];
+  readonly own: QueuedCandidate;
   readonly queue = new CandidateQueue();
   ahead: ReturnType<typeof partOf>['ahead'];
   reads = 0;
@@ -70,7 +70,7 @@ class Rig {
     this.ahead = part.ahead;
   }
 
-  /** One goes: we are told if we watch it. */
+  /** A candidate leaves: we learn of it if we watch it. */
   leave(key: string): void {
     this.all = this.all.filter((one) => one.key !== key);
     const watched = [this.own.key, ...(this.ahead ?? []).map((one) => one.key), this.queue.leader?.key];
@@ -83,7 +83,7 @@ class Rig {
 }
 
 describe('a part of a long queue', () => {
-  test('S3: whoever goes, in any order: it is never first before it is, and knows it in time', () => {
+  test('S3: for leavers in any order: it is never first too early, and notices in time', () => {
     fc.assert(
       fc.property(
         fc.integer({ min: 1, max: 40 }),
@@ -98,9 +98,9 @@ describe('a part of a long queue', () => {
             expect(rig.queue.olderThan(rig.candidacy)).toBeGreaterThanOrEqual(rig.place);
             if (rig.queue.leader !== undefined) expect(rig.queue.leader.key).toBe(rig.all[0]!.key);
             if (!hasTime[step]) return;
-            if (isShort(rig.queue, rig.candidacy, rig.ahead)) rig.read(rig.ahead === undefined);
-            expect(isShort(rig.queue, rig.candidacy, rig.ahead)).toBe(false);
-            // As long as it is an estimate, at least two are before us: nobody hands over to us.
+            if (needsRead(rig.queue, rig.candidacy, rig.ahead)) rig.read(rig.ahead === undefined);
+            expect(needsRead(rig.queue, rig.candidacy, rig.ahead)).toBe(false);
+            // While the position is an estimate, at least two are ahead of us, so no leader hands over to us.
             if (rig.queue.isEstimateFor(rig.candidacy)) expect(rig.place).toBeGreaterThanOrEqual(2);
             else expect(rig.queue.olderThan(rig.candidacy)).toBe(rig.place);
           });
@@ -109,41 +109,41 @@ describe('a part of a long queue', () => {
     );
   });
 
-  test('L1: in the order of the queue each is near the front long before its turn; it reads once', () => {
+  test('L1: if leavers keep the order, each candidate reads once, and is near the front early', () => {
     const rig = new Rig(40, 39);
     for (let place = 39; place > 0; place--) {
       rig.leave(rig.all[0]!.key);
-      if (isShort(rig.queue, rig.candidacy, rig.ahead)) rig.read(false);
+      if (needsRead(rig.queue, rig.candidacy, rig.ahead)) rig.read(false);
       if (rig.place <= FRONT - 1) expect(rig.queue.olderThan(rig.candidacy)).toBe(rig.place);
     }
     expect(rig.reads).toBe(2);
     expect(rig.queue.leader?.key).toBe(rig.own.key);
   });
 
-  test('who leads and knows of no other reads who is next, and not again until those are gone', () => {
+  test('a leader that knows no successor reads once, and again after the known ones have left', () => {
     const rig = new Rig(30, 0);
     rig.read(false);
-    expect(rig.queue.firstBeside(rig.own.key)).toBeUndefined();
-    expect(isShort(rig.queue, rig.candidacy, rig.ahead)).toBe(true);
+    expect(rig.queue.firstOther(rig.own.key)).toBeUndefined();
+    expect(needsRead(rig.queue, rig.candidacy, rig.ahead)).toBe(true);
     rig.read(true);
     const before = rig.reads;
     for (let gone = 0; gone < FRONT; gone++) {
-      expect(rig.queue.firstBeside(rig.own.key)?.key).toBe(rig.all[1]!.key);
+      expect(rig.queue.firstOther(rig.own.key)?.key).toBe(rig.all[1]!.key);
       rig.leave(rig.all[1]!.key);
-      if (isShort(rig.queue, rig.candidacy, rig.ahead)) rig.read(true);
+      if (needsRead(rig.queue, rig.candidacy, rig.ahead)) rig.read(true);
     }
     expect(rig.reads - before).toBe(1);
-    expect(rig.queue.firstBeside(rig.own.key)?.key).toBe(rig.all[1]!.key);
+    expect(rig.queue.firstOther(rig.own.key)?.key).toBe(rig.all[1]!.key);
   });
 
-  test('one that entered later is not taken for the next while older ones are not known', () => {
+  test('a later candidate is not taken for the next one while older ones are unknown', () => {
     const rig = new Rig(30, 0);
     rig.read(false);
     rig.queue.apply({ type: 'put', candidate: candidate(2_000) });
-    expect(rig.queue.firstBeside(rig.own.key)).toBeUndefined();
+    expect(rig.queue.firstOther(rig.own.key)).toBeUndefined();
   });
 
-  test('L4: the leader is not known once its key has gone, whoever else is', () => {
+  test('L4: the leader is unknown after its key is deleted, even if other candidates are known', () => {
     const rig = new Rig(30, 29);
     expect(rig.queue.leader?.key).toBe('k1');
     rig.leave('k1');
@@ -151,14 +151,14 @@ describe('a part of a long queue', () => {
     expect(rig.queue.isLeaderUnknown).toBe(true);
   });
 
-  test('S4: a key that is gone, or of another candidacy, shows that we do not stand', () => {
+  test('S4: our key is deleted or belongs to another candidacy: we are not in the queue', () => {
     const rig = new Rig(30, 29);
     rig.all = rig.all.filter(({ key }) => key !== rig.own.key);
     rig.read(false);
     expect(rig.queue.get(rig.own.key)).toBeUndefined();
   });
 
-  test('C5: reads of many take no more than a few per cent of a core of etcd, and never more than one in 10 s each', () => {
+  test('C5: many readers take a few per cent of one etcd core, and each at most one read in 10 s', () => {
     for (const total of [10, 100, 1_000, 10_000]) {
       const scanMs = total * 0.0011;
       expect((total * scanMs) / leaderSpreadMs(total)).toBeCloseTo(0.03);

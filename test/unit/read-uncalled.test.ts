@@ -12,7 +12,7 @@ class Lamp {
 }
 
 describe('a method that answers yes or no', () => {
-  test('told of once, if it is read again and again without a call', () => {
+  test('is reported once if it is read again and again without a call', () => {
     Lamp.told.length = 0;
     const [lamp, other] = [new Lamp(), new Lamp()];
     const read = (): unknown => (lamp as unknown as { isLit: unknown }).isLit; // as in `if (lamp.isLit)`
@@ -21,7 +21,7 @@ describe('a method that answers yes or no', () => {
     expect(Lamp.told).toEqual([lamp]);
   });
 
-  test('not told of if it is called, looked for, handed on or replaced', () => {
+  test('is not reported if it is called, looked for, passed on or replaced', () => {
     Lamp.told.length = 0;
     const lamp = new Lamp();
     for (let turn = 0; turn < 10; turn++) expect(lamp.isLit()).toBe(true);

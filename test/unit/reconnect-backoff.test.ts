@@ -4,7 +4,7 @@ import { clock } from '../../src/util/clock.ts';
 
 const never = new AbortController().signal;
 
-/** Whether a pass of the client's pace comes through while timers that are already due are all that fire. */
+/** Whether a pass of the client's back-off succeeds while only timers that are already due fire. */
 async function passesAtOnce(pass: Promise<void>): Promise<boolean> {
   let isThrough = false;
   void pass.then(() => (isThrough = true));
@@ -12,17 +12,17 @@ async function passesAtOnce(pass: Promise<void>): Promise<boolean> {
   return isThrough;
 }
 
-test('L4: whoever dials for the client leaves it to a lease that may still be saved', async () => {
+test('L4: other callers leave the next dial to a lease that can still be saved', async () => {
   const shared = new ReconnectBackoff({});
   const renewal = new RenewalBackoff(3, shared);
   await renewal.pass(never);
   const pass = shared.pass(never);
   expect(await passesAtOnce(pass)).toBe(false);
-  shared.wake(); // it got through
+  shared.wake(); // it succeeded
   expect(await passesAtOnce(pass)).toBe(true);
 });
 
-test('L4: a lease that is lost keeps nobody from dialling', async () => {
+test('L4: a lost lease delays no dial', async () => {
   const shared = new ReconnectBackoff({});
   const renewal = new RenewalBackoff(3, shared);
   await renewal.pass(never);
@@ -32,7 +32,7 @@ test('L4: a lease that is lost keeps nobody from dialling', async () => {
   expect(await passesAtOnce(pass)).toBe(true);
 });
 
-test('L4: a lease that is lost while its next try is held keeps nobody from dialling', async () => {
+test('L4: a lost lease whose next try is held delays no dial', async () => {
   const shared = new ReconnectBackoff({});
   const renewal = new RenewalBackoff(3, shared);
   const over = new AbortController();

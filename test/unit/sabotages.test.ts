@@ -1,4 +1,5 @@
-// The lab's sabotages edit the source by its text. A change of that text must show here, not minutes later in the fault tests.
+// The lab's sabotages edit the source text. This test reports a change of that text at once, not minutes later in the
+// fault tests.
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import * as sabotages from '../faults/lab/sabotages.ts';

@@ -14,21 +14,24 @@ vi.mock('../../src/util/clock.ts', async (original) => ({ ...(await original<obj
 
 afterEach(() => vi.useRealTimers());
 
-test('S2: a renewal that is answered after the deadline brings nothing back', async () => {
-  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] }); // a blocked event loop runs timers late
-  const clock: FakeClock = fake;
-  let answer!: (proof: LeaseProof) => void;
-  const keepAlive = {
-    renew: () => new Promise<LeaseProof>((resolve) => (answer = resolve)),
-    close: () => undefined,
-  } as unknown as KeepAlive;
-  const granted = { sentAtMs: clock.now(), grantedTtlSeconds: 3 };
-  const ends: string[] = [];
-  const session = new Session(
-    { id: '7', proof: granted, keepAlive, marginMs: 300 },
+/** A renewal that the test answers. */
+function answeredLater(): { keepAlive: KeepAlive; answer: (proof: LeaseProof) => void } {
+  let settle!: (proof: LeaseProof) => void;
+  const renew = (): Promise<LeaseProof> => new Promise((resolve) => (settle = resolve));
+  return {
+    keepAlive: { renew, close: () => undefined } as unknown as KeepAlive,
+    answer: (proof) => settle(proof),
+  };
+}
+
+const sessionOn = (keepAlive: KeepAlive, proof: LeaseProof, client = { isClosed: false }): Session =>
+  new Session(
+    { id: '7', proof, keepAlive, marginMs: 100 * proof.grantedTtlSeconds },
     {
       transport: {
-        isClosed: false,
+        get isClosed() {
+          return client.isClosed;
+        },
         onClusterChanged: () => () => undefined,
         onClientClosed: () => () => undefined,
       } as unknown as EtcdTransport,
@@ -36,13 +39,52 @@ test('S2: a renewal that is answered after the deadline brings nothing back', as
       eventLog: { report: () => undefined } as never,
     },
   );
+
+test('G5: renewals whose proofs are a second old keep their distance', async () => {
+  const clock: FakeClock = fake;
+  let renewals = 0;
+  // Where it is unknown whether a proxy answers, the remaining TTL is told in whole seconds, rounded down.
+  const renew = (): Promise<LeaseProof> => {
+    renewals++;
+    return Promise.resolve({ sentAtMs: clock.now() - 1_000, grantedTtlSeconds: 2 });
+  };
+  const keepAlive = { renew, close: () => undefined } as unknown as KeepAlive;
+  const session = sessionOn(keepAlive, { sentAtMs: clock.now(), grantedTtlSeconds: 2 });
+  for (let count = 0; count < 300; count++) await clock.advance(10);
+  expect(session.isValid()).toBe(true);
+  expect(renewals).toBeGreaterThan(10);
+  expect(renewals).toBeLessThan(20);
+  session.end('closed');
+});
+
+test('S2: a renewal that is answered after the deadline does not extend it', async () => {
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] }); // a blocked event loop runs timers late
+  const clock: FakeClock = fake;
+  const { keepAlive, answer } = answeredLater();
+  const granted = { sentAtMs: clock.now(), grantedTtlSeconds: 3 };
+  const ends: string[] = [];
+  const session = sessionOn(keepAlive, granted);
   session.onEnd((reason) => ends.push(reason));
   await clock.advance(1_000);
   const sentAtMs = clock.now();
   await clock.advance(1_800); // beyond the deadline of the grant, which no timer has announced yet
   expect(session.isValid()).toBe(false);
-  answer({ sentAtMs, grantedTtlSeconds: 3 }); // good until 900 ms from now, if it counted
+  answer({ sentAtMs, grantedTtlSeconds: 3 }); // if it counted, it would be valid until 900 ms from now
   await clock.advance(0);
   expect(session.isValid()).toBe(false);
   expect(ends).toEqual(['deadline-passed']);
+});
+
+test('a renewal that is answered after the client was closed ends the session as lost', async () => {
+  const clock: FakeClock = fake;
+  const { keepAlive, answer } = answeredLater();
+  const client = { isClosed: false };
+  const ends: string[] = [];
+  const session = sessionOn(keepAlive, { sentAtMs: clock.now(), grantedTtlSeconds: 3 }, client);
+  session.onEnd((reason) => ends.push(reason));
+  await clock.advance(1_000);
+  client.isClosed = true;
+  answer({ sentAtMs: clock.now(), grantedTtlSeconds: 3 });
+  await clock.advance(0);
+  expect(ends).toEqual(['lease-lost']);
 });

@@ -1,3 +1,4 @@
+import { setImmediate as turn } from 'node:timers/promises';
 import { expect, test } from 'vitest';
 import { sharedAbort } from '../../src/util/abort.ts';
 import { settle, settledWithin } from '../../src/util/settle.ts';
@@ -5,13 +6,13 @@ import { settle, settledWithin } from '../../src/util/settle.ts';
 const never = new Promise<never>(() => undefined);
 const forever = { withinMs: Number.POSITIVE_INFINITY };
 
-test('what comes within the limit is the result, be it an error', async () => {
+test('a result or an error within the limit is the outcome', async () => {
   const instead = (): never => expect.unreachable();
   expect(await settle(Promise.resolve(7), forever, instead)).toBe(7);
   await expect(settle(Promise.reject(new Error('no')), forever, instead)).rejects.toThrow('no');
 });
 
-test('the limit and the abort each decide what comes instead', async () => {
+test('the limit and the abort each have their own outcome', async () => {
   const { signal } = new AbortController();
   expect(await settle(never, { withinMs: 1, signal }, (ended) => ended)).toBe('timeout');
   expect(await settle(never, { ...forever, signal: AbortSignal.abort() }, (ended) => ended)).toBe('aborted');
@@ -21,14 +22,23 @@ test('the limit and the abort each decide what comes instead', async () => {
   await expect(settle(never, { withinMs: 1 }, fail)).rejects.toThrow('too late');
 });
 
-test('what comes after the end changes nothing, and goes unheard', async () => {
+test('a result that arrived while the event loop was blocked is in time', async () => {
+  await turn(); // timers fire before what arrives after the block
+  const arrived = turn().then(() => 'arrived');
+  const waiting = settle(arrived, { withinMs: 5 }, (ended) => ended);
+  const untilMs = performance.now() + 20;
+  while (performance.now() < untilMs);
+  expect(await waiting).toBe('arrived');
+});
+
+test('a later result changes nothing, and a later rejection is handled', async () => {
   let reject!: (error: Error) => void;
   const late = new Promise<never>((_, no) => (reject = no));
   expect(await settle(late, { withinMs: 1 }, (ended) => ended)).toBe('timeout');
   reject(new Error('unheard'));
 });
 
-test('no listener is left on the signal, and no timer', async () => {
+test('no listener remains on the signal, and no timer', async () => {
   const stop = sharedAbort();
   let calls = 0;
   await settle(Promise.resolve(), { ...forever, signal: stop.signal }, () => calls++);
@@ -40,7 +50,7 @@ test('no listener is left on the signal, and no timer', async () => {
   expect(timers()).toBe(before);
 });
 
-test('an abort ends the wait for what has no limit as if it had settled', async () => {
+test('an abort ends a wait without a limit like a result', async () => {
   const stop = sharedAbort();
   const settled = settledWithin(never, 60_000, stop.signal);
   stop.abort();

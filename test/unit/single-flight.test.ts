@@ -12,7 +12,10 @@ const make = (): { clock: FakeClock; turnstile: SingleFlight } => {
   return { clock, turnstile: new SingleFlight(new LoopGuard('k', 'e', clock), clock) };
 };
 
-/** Loops that ask, get their answer, and ask again. @returns how many answers each of them got. */
+/**
+ * Loops that ask, get their answer, and ask again.
+ * @returns the number of answers of each.
+ */
 async function loops(count: number, forMs: number): Promise<number[]> {
   const { clock, turnstile } = make();
   const answers = Array.from({ length: count }, () => 0);
@@ -30,14 +33,14 @@ async function loops(count: number, forMs: number): Promise<number[]> {
   return answers;
 }
 
-describe('the turnstile', () => {
-  test('G1: a loop that asks for what costs nothing gets a burst, then answers later and later', async () => {
+describe('the single flight', () => {
+  test('G1: a loop over free calls gets a burst, then later and later answers', async () => {
     const [answers] = await loops(1, 10 * MINUTE_MS);
     expect(answers).toBeGreaterThan(settings.burst + 20);
     expect(answers).toBeLessThanOrEqual(settings.burst + 12 + (10 * MINUTE_MS) / (settings.capMs / 3));
   });
 
-  test('G1: loops side by side go no faster than one alone, each for itself', async () => {
+  test('G1: each of several concurrent loops is no faster than one alone', async () => {
     await fc.assert(
       fc.asyncProperty(fc.integer({ min: 2, max: 60 }), async (count) => {
         const answers = await loops(count, 2 * MINUTE_MS);
@@ -48,15 +51,15 @@ describe('the turnstile', () => {
     );
   });
 
-  test('S5: when the cause is over, who is held goes on at once, and the next burst is free', async () => {
+  test('S5: when the cause ends, held calls continue at once, and the next burst is free', async () => {
     const { clock, turnstile } = make();
-    turnstile.letGo(settings); // nobody is held: nobody gains by it
+    turnstile.release(settings); // no call is held, so this has no effect
     for (let i = 0; i < settings.burst; i++) await turnstile.pass(settings);
     const held = vi.fn();
     void turnstile.pass(settings).then(held);
     await clock.advance(1);
     expect(held).not.toHaveBeenCalled();
-    turnstile.letGo(settings);
+    turnstile.release(settings);
     await clock.advance(0);
     expect(held).toHaveBeenCalledOnce();
     expect(clock.sleeping).toBe(0);
@@ -77,15 +80,15 @@ describe('the turnstile', () => {
     expect(clock.sleeping).toBe(0);
   });
 
-  test('G1: requests that are served side by side wait for milliseconds where a loop waits for long', async () => {
+  test('G1: concurrent requests wait for milliseconds while a loop waits for long', async () => {
     const { clock, turnstile } = make();
-    // A loop that has been at it for minutes.
+    // A loop that has run for minutes.
     let over = false;
     const loop = (async () => {
       while (!over) await turnstile.pass(settings);
     })();
     await clock.advance(5 * MINUTE_MS);
-    // And a service that asks once for each of many requests.
+    // A service that asks once for each of many requests.
     let answered = 0;
     const requests = Array.from({ length: 100 }, () => turnstile.pass(settings).then(() => answered++));
     await clock.advance(250);
@@ -95,7 +98,7 @@ describe('the turnstile', () => {
     await Promise.all([...requests, loop]);
   });
 
-  test('G6: it tells once that it trips, and from where', async () => {
+  test('G6: it reports once that it trips, with the caller', async () => {
     const { clock, turnstile } = make();
     const tripped = vi.fn<GuardListener['tripped']>();
     const listener: GuardListener = { tripped, recovered: vi.fn<GuardListener['recovered']>() };

@@ -5,7 +5,7 @@ import { MOST_BYTES, MOST_TOGETHER, split, type Splittable } from '../../src/cor
 const bytes = fc.oneof(fc.nat(2_000), fc.nat(2 * MOST_BYTES));
 const requests = fc.array(
   fc.record({
-    electionKeys: fc.nat(150).map((n) => `election/${n}/`),
+    keyPrefix: fc.nat(150).map((n) => `election/${n}/`),
     sentBytes: bytes,
     answerBytes: bytes,
     withinMs: fc.constantFrom(2_500, 2_500, 2_500, 1_000),
@@ -22,7 +22,7 @@ test('S1: no two entries of one election share a transaction, and none is too la
       const groups = split(all);
       expect(groups.flat()).toEqual(all);
       for (const group of groups) {
-        expect(new Set(group.map(({ electionKeys }) => electionKeys)).size).toBe(group.length);
+        expect(new Set(group.map(({ keyPrefix }) => keyPrefix)).size).toBe(group.length);
         expect(new Set(group.map(({ withinMs }) => withinMs)).size).toBe(1);
         expect(group.length).toBeLessThanOrEqual(MOST_TOGETHER);
         if (group.length === 1) continue;
@@ -33,9 +33,9 @@ test('S1: no two entries of one election share a transaction, and none is too la
   );
 });
 
-test('a thousand small entries are sixteen transactions', () => {
+test('a thousand small entries make sixteen transactions', () => {
   const all = Array.from({ length: 1_000 }, (_, n) => ({
-    electionKeys: `e${n}/`,
+    keyPrefix: `e${n}/`,
     sentBytes: 200,
     answerBytes: 200,
     withinMs: 2_500,

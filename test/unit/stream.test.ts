@@ -5,7 +5,7 @@ import { expect, onTestFinished, test } from 'vitest';
 import { sharedClientOf } from '../../src/client/shared-client.ts';
 import type { OpenStream } from '../../src/etcd/transport.ts';
 
-/** An address at which every call ends as `end` ends it. */
+/** An address at which `end` ends every call. */
 async function answering(end: (stream: ServerHttp2Stream) => void): Promise<Etcd3> {
   const server: Http2Server = createServer();
   server.on('stream', (stream) => {
@@ -37,19 +37,22 @@ test.for([
     { ...grpc, 'grpc-status': 16, 'grpc-message': 'etcdserver: invalid auth token' },
     'etcdserver: invalid auth token',
   ],
-] as const)('a stream that %s ends says why, and shows no code of ours: %j', async ([, headers, reason]) => {
-  const client = await answering((stream) => stream.respond(headers, { endStream: true }));
-  const transport = sharedClientOf(client).transport;
-  const watch = await transport.stream('watch', (own, options) => own.watchClient.watch(options), within);
-  const lease = await transport.stream(
-    'renew the lease',
-    (own, options) => own.leaseClient.leaseKeepAlive(options),
-    within,
-  );
-  expect(await Promise.all([lost(watch as never), lost(lease as never)])).toEqual([reason, reason]);
-});
+] as const)(
+  'a stream that %s ends with a reason, and without an internal code: %j',
+  async ([, headers, reason]) => {
+    const client = await answering((stream) => stream.respond(headers, { endStream: true }));
+    const transport = sharedClientOf(client).transport;
+    const watch = await transport.stream('watch', (own, options) => own.watchClient.watch(options), within);
+    const lease = await transport.stream(
+      'renew the lease',
+      (own, options) => own.leaseClient.leaseKeepAlive(options),
+      within,
+    );
+    expect(await Promise.all([lost(watch as never), lost(lease as never)])).toEqual([reason, reason]);
+  },
+);
 
-test('a stream whose connection breaks says so', async () => {
+test('a stream whose connection breaks reports it', async () => {
   const client = await answering((stream) => stream.session?.destroy());
   const watch = await sharedClientOf(client).transport.stream(
     'watch',

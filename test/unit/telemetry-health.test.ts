@@ -6,7 +6,7 @@ const following: HealthFacts = {
   standing: true,
   term: undefined,
   progressTimeoutMs: undefined,
-  workOverdueMs: 0,
+  workAfterTermMs: 0,
   drainTimeoutMs: 1_000,
   refusal: undefined,
 };
@@ -16,34 +16,46 @@ describe('health', () => {
   test.for([
     ['a follower is healthy', following, { healthy: true, leading: false, standing: true }],
     [
-      'so is who does not stand, or cannot reach etcd',
+      'an idle or disconnected replica is healthy',
       { ...following, standing: false },
       { healthy: true, leading: false, standing: false },
     ],
-    ['a leader in time', leading, { healthy: true, leading: true }],
+    ['a leader that renews in time is healthy', leading, { healthy: true, leading: true }],
     [
-      'believes to lead, and has not renewed in time',
+      'a leader that has not renewed in time is unhealthy',
       { ...leading, term: { remainingMs: 0, quietMs: 0 } },
       { healthy: false, leading: false },
     ],
     [
-      'quiet work, where nobody asked for heartbeats',
+      'quiet work without progressTimeoutMs is healthy',
       { ...leading, term: { remainingMs: 1, quietMs: 1e9 } },
       { healthy: true },
     ],
     [
-      'quiet work, where somebody did',
+      'quiet work with progressTimeoutMs is unhealthy',
       { ...leading, progressTimeoutMs: 10 },
       { healthy: false, leading: true },
     ],
-    ['work that still has time to stop', { ...following, workOverdueMs: 1_000 }, { healthy: true }],
-    ['onFollower that does not settle', { ...following, followingMs: 1_001 }, { healthy: false }],
     [
-      'etcd refuses us',
+      'work that still has time to stop is healthy',
+      { ...following, workAfterTermMs: 1_000 },
+      { healthy: true },
+    ],
+    [
+      'an onFollower that does not settle is unhealthy',
+      { ...following, followingMs: 1_001 },
+      { healthy: false },
+    ],
+    [
+      'a campaign that etcd refuses is unhealthy',
       { ...following, refusal: 'permission denied' },
       { healthy: false, leading: false, standing: true },
     ],
-    ['work that ignores its signal', { ...following, workOverdueMs: 1_001 }, { healthy: false }],
+    [
+      'work that ignores its signal is unhealthy',
+      { ...following, workAfterTermMs: 1_001 },
+      { healthy: false },
+    ],
   ] as const)('%s', ([, facts, verdict]) => {
     const health = healthOf(facts);
     expect(health).toMatchObject(verdict);
@@ -62,12 +74,12 @@ describe('names of metrics', () => {
       // Its exporter for Node.js adds no unit; its Collector adds none twice.
       expect(metric.name.endsWith('.seconds'), metric.name).toBe(metric.unit === 's');
       expect(metric.unit).toMatch(/^(s|\{[a-z]+\})$/);
-      // Prometheus: base units, and `_total` for what only grows.
+      // Prometheus: base units, and `_total` for counters.
       expect(prometheusName(metric)).toMatch(metric.unit === 's' ? /_seconds(_total)?$/ : /[a-z]$/);
       expect(prometheusName(metric).endsWith('_total')).toBe(['counter', 'total'].includes(metric.kind));
       for (const label of metric.labels) expect(label).toMatch(/^[a-z]+(_[a-z]+)*$/);
       expect(metric.inCluster !== undefined, metric.name).toBe(metric.kind === 'gauge');
-      // Rules of others that drop or keep etcd's own metrics by their names leave ours alone.
+      // Relabelling rules for etcd's own metrics do not match ours.
       expect(prometheusName(metric)).not.toMatch(
         /^etcd_(cluster|debugging|disk|grpc|mvcc|network|request|requests|server|snap|lease_object|bookmark)/,
       );

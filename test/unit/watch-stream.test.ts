@@ -4,7 +4,7 @@ import { describe, expect, test } from 'vitest';
 import type { OpenStream } from '../../src/etcd/transport.ts';
 import { WatchStream } from '../../src/etcd/watch-stream.ts';
 
-// IDs of watches, as etcd takes them from us and as `etcd grpc-proxy` gives its own.
+// IDs of watches: etcd takes ours, and `etcd grpc-proxy` assigns its own.
 
 interface Written {
   readonly create_request?: { readonly watch_id: number };
@@ -24,7 +24,7 @@ function open() {
     {
       onMessage: (id, message) => heard.push({ id, message }),
       onLost: () => undefined,
-      onKind: (isProxied) => kinds.push(isProxied),
+      onProxyKnown: (isProxied) => kinds.push(isProxied),
     },
   );
   const say = (watchId: number, more: Partial<IWatchResponse> = {}): void =>
@@ -37,7 +37,7 @@ function open() {
 const request = { key: Buffer.from('k') };
 
 describe('a watch stream to etcd', () => {
-  test('the first request goes alone; when its ID comes back, all others go at once', () => {
+  test('the first request goes alone; after its ID arrives, all others go at once', () => {
     const { stream, say, asked, kinds, ids } = open();
     for (const id of [1, 2, 3]) stream.create(id, request);
     expect(asked()).toEqual([1]);
@@ -49,7 +49,7 @@ describe('a watch stream to etcd', () => {
     expect(ids()).toEqual([1, 3, 2]);
   });
 
-  test('a first request that is denied lets the next one go', () => {
+  test('a denied first request releases the next one', () => {
     const { stream, say, asked, kinds } = open();
     for (const id of [1, 2]) stream.create(id, request);
     say(-1, { created: true, canceled: true });
@@ -58,13 +58,13 @@ describe('a watch stream to etcd', () => {
   });
 });
 
-describe('a watch stream to a proxy that counts IDs of its own', () => {
-  test('one request is under way at a time, and what comes has our IDs', () => {
+describe('a watch stream to a proxy with its own IDs', () => {
+  test('one request is in flight at a time, and answers have our IDs', () => {
     const { stream, say, asked, kinds, ids } = open();
     for (const id of [1, 2, 3]) stream.create(id, request);
     say(0, { created: true });
     expect(asked()).toEqual([1, 2]);
-    say(0); // an event of the first
+    say(0); // an event of the first watch
     say(1, { created: true });
     say(2, { created: true });
     say(1);
@@ -73,13 +73,13 @@ describe('a watch stream to a proxy that counts IDs of its own', () => {
     expect(ids()).toEqual([1, 1, 2, 3, 2]);
   });
 
-  test('a cancellation names its ID; one that is asked for meanwhile is cancelled when it is there', () => {
+  test('a cancellation names its ID; one that is requested earlier is sent when the ID is known', () => {
     const { stream, say, asked, cancelled, ids } = open();
     stream.create(1, request);
     say(0, { created: true });
     stream.create(2, request);
     stream.create(3, request);
-    stream.cancel(3); // not sent yet: it never is
+    stream.cancel(3); // it was not sent, and never will be
     stream.cancel(2);
     stream.cancel(1);
     expect(cancelled()).toEqual([0]);
@@ -87,11 +87,11 @@ describe('a watch stream to a proxy that counts IDs of its own', () => {
     expect(cancelled()).toEqual([0, 1]);
     expect(asked()).toEqual([1, 2]);
     say(0, { canceled: true });
-    say(0); // of a watch that is gone
+    say(0); // of a cancelled watch
     expect(ids().at(-1)).toBe(0);
   });
 
-  test('what it says of an ID that we do not know is its answer to what we asked last', () => {
+  test('an answer with an unknown ID belongs to our last request', () => {
     const { stream, say, heard } = open();
     stream.create(1, request);
     say(0, { created: true });

@@ -1,8 +1,8 @@
-// One word for one thing: docs/design.md has the glossary. These words were used for the same things before.
+// One word for one thing: docs/design.md has the glossary. These older words meant the same things.
 import { readFileSync, readdirSync } from 'node:fs';
 import { expect, test } from 'vitest';
 
-/** Each with the word to use. Whole words, in any case, in code, comments, messages and pages. */
+/** Each with its replacement. Whole words, in any case, in code, comments, messages and pages. */
 const RETIRED: readonly (readonly [RegExp, string])[] = [
   [/\bseats?\b/i, 'candidate key, or leadership'],
   [/\brosters?\b/i, 'queue'],
@@ -26,14 +26,14 @@ const RETIRED: readonly (readonly [RegExp, string])[] = [
   [/\borigin="?(own|outside)\b|\borigin: '(own|outside)'/, 'caller, or environment'],
 ];
 
-/** Words that are right in one place. */
+/** Words that are correct in one place. */
 const ALLOWED: readonly (readonly [string, RegExp])[] = [
-  ['docs/migration.md', /because|origin/], // what it was called before
+  ['docs/migration.md', /because|origin/], // the old names
 ];
 
 const files = [
   ...under('src', /^(?!.*(worker|helper)-source\.ts$).*\.ts$/),
-  ...under('docs', /^(?!decisions\/).*\.md$/), // decisions tell of their time
+  ...under('docs', /^(?!decisions\/).*\.md$/), // decisions keep the words of their time
   'README.md',
   'CONTRIBUTING.md',
   'SECURITY.md',
@@ -61,7 +61,7 @@ test.each(files)('%s has no retired word', (file) => {
 test('the glossary of docs/design.md has at most 25 words', () => {
   const design = readFileSync('docs/design.md', 'utf8');
   const glossary = design.slice(design.indexOf('## Glossary'), design.indexOf('## Requirements'));
-  const words = [...glossary.matchAll(/^\| ([\w, -]+?) +\|/gm)].map(([, word]) => word).slice(2); // below the head
+  const words = [...glossary.matchAll(/^\| ([\w, -]+?) +\|/gm)].map(([, word]) => word).slice(2); // without the heading
   expect(words.length).toBeGreaterThan(15);
   expect(words.length).toBeLessThanOrEqual(25);
 });

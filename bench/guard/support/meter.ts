@@ -1,6 +1,4 @@
-/**
- * What a process and an etcd have done, seen from outside: a process that spins cannot be asked.
- */
+/** What a process and an etcd have done, measured from outside: a process that spins cannot answer. */
 import { readdir, readFile, readlink } from 'node:fs/promises';
 
 /** Linux counts CPU time in ticks of 10 ms. */
@@ -32,7 +30,7 @@ export async function readProcess(pid: number): Promise<ProcessReading> {
 export const cpuPercent = (from: ProcessReading, to: ProcessReading): number =>
   (100 * (to.cpuMs - from.cpuMs)) / (to.atMs - from.atMs);
 
-/** TCP connections that a process holds, to whomever. */
+/** All TCP connections of a process. */
 export async function tcpConnections(pid: number): Promise<number> {
   const established = new Set<string>();
   for (const table of ['tcp', 'tcp6']) {
@@ -51,17 +49,17 @@ export async function tcpConnections(pid: number): Promise<number> {
   return count;
 }
 
-/** How many gRPC calls etcd has begun to serve since it was started, by method; streams count once. */
+/** The gRPC calls that etcd has begun to serve since its start, by method. A stream counts once. */
 export async function callsServed(endpoints: readonly string[]): Promise<Map<string, number>> {
   return await summed(endpoints, 'grpc_server_started_total');
 }
 
-/** How many messages etcd has received, by method: each unary call, and each message on a stream. */
+/** The messages that etcd has received, by method: each unary call, and each message on a stream. */
 export async function messagesReceived(endpoints: readonly string[]): Promise<Map<string, number>> {
   return await summed(endpoints, 'grpc_server_msg_received_total');
 }
 
-/** How often etcd has told a watch that a key has changed. */
+/** How often etcd has reported a changed key to a watch. */
 export const told = (endpoint: string): Promise<number> =>
   single(endpoint, 'etcd_debugging_mvcc_events_total');
 
@@ -90,7 +88,7 @@ async function summed(endpoints: readonly string[], name: string): Promise<Map<s
   return byMethod;
 }
 
-/** Of all methods, less those that the measuring side called itself. */
+/** The sum over all methods, without the calls of the measuring process. */
 export function total(byMethod: ReadonlyMap<string, number>, except: readonly string[] = []): number {
   let sum = 0;
   for (const [method, count] of byMethod) if (!except.includes(method)) sum += count;

@@ -1,5 +1,6 @@
 /**
- * The measured side's part: what only the process itself can count, told to whoever measures.
+ * The part inside the measured process: it counts what only the process can count, and reports it to the
+ * measuring process.
  */
 import diagnosticsChannel from 'node:diagnostics_channel';
 import type { Socket } from 'node:net';
@@ -7,9 +8,9 @@ import type { Socket } from 'node:net';
 /** Counters of the process so far. */
 export interface Told {
   readonly rounds: number;
-  /** TCP connections begun, refused ones included. */
+  /** Started TCP connections, including refused ones. */
   readonly dials: number;
-  /** By port: of the endpoint, not ours. Where it never got as far as a port, under 0. */
+  /** By port of the endpoint. 0 stands for connections that never reached a port. */
   readonly dialsByPort: Readonly<Record<number, number>>;
 }
 
@@ -30,14 +31,14 @@ diagnosticsChannel.subscribe('net.client.socket', (message) => {
   socket.once('error', (error: NodeJS.ErrnoException & { port?: number }) => count(error.port));
 });
 
-/** The loop at hand goes round once more. */
+/** Counts one more round of the loop. */
 export function countRound(): void {
   rounds++;
 }
 
 export const told = (): Told => ({ rounds, dials, dialsByPort });
 
-/** Tells the counters now and each so many milliseconds, as long as the event loop turns. */
+/** Sends the counters now and at this interval, as long as the event loop turns. */
 export function tellEvery(ms: number): void {
   process.send?.(told());
   setInterval(() => process.send?.(told()), ms).unref();

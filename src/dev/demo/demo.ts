@@ -3,6 +3,7 @@
  * etcd is restarted. Every figure that the demo prints is measured: the leader records an act every 20 ms.
  */
 import { parseArgs } from 'node:util';
+import { excludeLoopbackFromProxy } from '../../util/no-proxy.ts';
 import { type Reign } from './history.ts';
 import { type Scene, scenes } from './scenes.ts';
 import { Screen, span } from './screen.ts';
@@ -31,7 +32,7 @@ interface Handover {
   readonly leaderlessMs: number;
 }
 
-/** The reason if a signal ends the demo early. */
+/** The reason if something ends the demo early: a signal, or the end of its output. */
 class Interrupted extends Error {
   readonly exitCode: number;
 
@@ -47,12 +48,14 @@ const SIGNALS = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 } as const;
 export async function demo(args: string[]): Promise<number> {
   const chosen = choose(args);
   if (typeof chosen === 'string') {
-    console.log(chosen);
-    return chosen === HELP ? 0 : 2;
+    const isHelp = chosen === HELP;
+    (isHelp ? console.log : console.error)(chosen);
+    return isHelp ? 0 : 2;
   }
   const screen = new Screen(process.stdout);
+  excludeLoopbackFromProxy(); // the replicas reach etcd through proxies of ours on 127.0.0.1
   const stop = new AbortController();
-  const offSignals = onSignals((exitCode) => stop.abort(new Interrupted(exitCode)));
+  const offStops = onStops((exitCode) => stop.abort(new Interrupted(exitCode)));
   try {
     return await play(chosen, screen, stop);
   } catch (error) {
@@ -64,7 +67,7 @@ export async function demo(args: string[]): Promise<number> {
     console.error(`\n  The demo failed: ${error instanceof Error ? error.message : String(error)}`);
     return 1;
   } finally {
-    offSignals();
+    offStops();
   }
 }
 
@@ -113,7 +116,7 @@ async function play(
   say(`  ${paint('bold', 'etcd-election')}: three replicas of a sync service, and one of them leads`);
   say();
   if (!json) screen.live(paint('dim', '  looking for an etcd; on a new machine it may have to be fetched …'));
-  const stage = await Stage.set(
+  const stage = await Stage.create(
     stop.signal,
     (reason) => stop.abort(reason),
     (replica, line) => verbose && say(paint('dim', `       ${replica}: ${line}`)),
@@ -272,13 +275,15 @@ function printTimeline({ history, replicas }: Stage, screen: Screen): void {
 }
 
 /**
- * A repeated signal has no effect, because Ctrl-C under `npm run` arrives twice.
+ * Stops on a signal, and when the reader of the output has closed it (as `| head` does). A repeated signal has no effect, because
+ * Ctrl-C under `npm run` arrives twice.
  *
  * @returns a function that removes the listeners.
  */
-function onSignals(stop: (exitCode: number) => void): () => void {
+function onStops(stop: (exitCode: number) => void): () => void {
   const listeners = Object.entries(SIGNALS).map(([name, exitCode]) => [name, () => stop(exitCode)] as const);
   for (const [name, listener] of listeners) process.on(name, listener);
+  process.stdout.on('error', () => stop(1)); // it stays, because each later write fails too
   return () => {
     for (const [name, listener] of listeners) process.off(name, listener);
   };

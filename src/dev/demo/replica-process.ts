@@ -44,8 +44,12 @@ export class Replica {
   #ended: Promise<void> = Promise.resolve();
 
   static async create(options: ReplicaOptions, listener: ReplicaListener): Promise<Replica> {
-    const proxies = await Promise.all(options.endpoints.map((target) => startProxy({ target })));
-    return new Replica(options, proxies, listener);
+    const started = await Promise.allSettled(options.endpoints.map((target) => startProxy({ target })));
+    const proxies = started.flatMap((each) => (each.status === 'fulfilled' ? each.value : []));
+    const failed = started.find(({ status }) => status === 'rejected') as PromiseRejectedResult | undefined;
+    if (failed === undefined) return new Replica(options, proxies, listener);
+    await Promise.all(proxies.map((proxy) => proxy.close())); // otherwise they keep the demo alive
+    throw failed.reason;
   }
 
   private constructor(options: ReplicaOptions, proxies: readonly FaultyProxy[], listener: ReplicaListener) {
@@ -81,7 +85,10 @@ export class Replica {
         this.#child = undefined;
         this.#listener.died(name, String(signal ?? code));
       },
-      (error: unknown) => this.#listener.died(name, String(error)),
+      (error: unknown) => {
+        held.release();
+        this.#listener.died(name, String(error));
+      },
     );
   }
 

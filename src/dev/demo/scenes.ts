@@ -68,7 +68,7 @@ export const scenes: readonly Scene[] = [
       const earlyMs = next.firstMs - stage.latestOf(struck).lastMs;
       await stage.pause(SUSPENSE_MS);
       stage.replica(struck.replica).reconnect();
-      return `${struck.replica} had stopped by itself, ${span(earlyMs)} before. It is connected again.`;
+      return `${struck.replica} had stopped by itself ${span(earlyMs)} before ${next.replica} led. ${struck.replica} is connected again.`;
     },
   },
   {
@@ -83,7 +83,7 @@ export const scenes: readonly Scene[] = [
       await stage.bringEtcdBack();
     },
     async mend(stage, _struck, next) {
-      return `That was ${span(next.firstMs - stage.etcdBackMs)} after etcd answered again.`;
+      return `${next.replica} led ${span(next.firstMs - stage.etcdBackMs)} after etcd answered again.`;
     },
   },
 ];

@@ -23,16 +23,16 @@ export class Stage {
   readonly #stop: AbortSignal;
 
   /**
-   * @param stop ends all waiting when it aborts.
+   * @param stop ends every wait of the demo when it aborts.
    * @param fail is called if a replica ends and the demo did not end it.
    * @param log gets the log lines of the replicas.
    */
-  static async set(
+  static async create(
     stop: AbortSignal,
     fail: (reason: Error) => void,
     log: (replica: string, line: string) => void,
   ): Promise<Stage> {
-    const stage = new Stage(await provideEtcd(), stop);
+    const stage = new Stage(await provideEtcd({ signal: stop }), stop);
     try {
       stop.throwIfAborted();
       const prefix = `etcd-election-demo/${randomBytes(4).toString('hex')}/`;

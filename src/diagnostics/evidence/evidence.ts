@@ -11,16 +11,25 @@ import { type EvidenceFiles, type RunawayReport, headline } from './report.ts';
 import { renderTop } from '../formats/top.ts';
 
 export interface EvidenceLimits {
-  /** The folder that holds a subfolder for every runaway. undefined for `defaultDirectory()`. */
+  /** The folder that holds a subfolder for every report. undefined for `defaultDirectory()`. */
   readonly directory: string | undefined;
-  /** How many runaways are kept. */
+  /** How many reports are kept. */
   readonly keep: number;
   /** How large all of them may be together. */
   readonly maxBytes: number;
 }
 
 /** A folder of the temporary directory that only this user may enter. */
-export const defaultDirectory = (): string => join(tmpdir(), `etcd-election-runaways-${userInfo().username}`);
+export const defaultDirectory = (): string => join(tmpdir(), `etcd-election-runaways-${userName()}`);
+
+/** In a container a user may have a number, but no name: `docker run --user 1234`, or any pod on OpenShift. */
+function userName(): string {
+  try {
+    return userInfo().username;
+  } catch {
+    return String(process.getuid?.());
+  }
+}
 
 /**
  * Writes the evidence of a runaway into its own folder, and removes the oldest folders to keep the limits. Only the owner
@@ -36,7 +45,7 @@ export function writeEvidence(
 ): RunawayReport {
   const home = homeOf(limits.directory);
   const contents = contentsOf(report, recording);
-  const sizes = Object.values(contents).map(({ data }) => data.length);
+  const sizes = Object.values(contents).map(({ data }) => Buffer.byteLength(data));
   const bytes = sizes.reduce((sum, size) => sum + size, 0);
   if (bytes > limits.maxBytes) {
     throw new DiagnosticsError(
@@ -49,6 +58,18 @@ export function writeEvidence(
   }
   const directory = join(home, folderName(report));
   mkdirSync(directory, { mode: 0o700 });
+  try {
+    return writeInto(directory, report, contents);
+  } catch (error) {
+    // For example the disk is full. An incomplete report must not stay, because it would displace a complete one.
+    rmSync(directory, { recursive: true, force: true });
+    throw error;
+  }
+}
+
+type Contents = Partial<Record<keyof EvidenceFiles, { name: string; data: string | Uint8Array }>>;
+
+function writeInto(directory: string, report: RunawayReport, contents: Contents): RunawayReport {
   const paths = Object.entries(contents).map(([kind, { name, data }]) => {
     const path = join(directory, name);
     writeFileSync(path, data, { mode: 0o600, flag: 'wx' });
@@ -61,14 +82,12 @@ export function writeEvidence(
   return complete;
 }
 
-type Contents = Partial<Record<keyof EvidenceFiles, { name: string; data: string | Uint8Array }>>;
-
 function contentsOf(report: RunawayReport, recording: Recording | undefined): Contents {
   const comment = `etcd-election: ${report.verdict} at ${report.at}, pid ${report.pid}`;
   const contents: Contents = {};
   if (recording !== undefined) {
     const folded = fold(recording.profile, recording.takenAt);
-    const title = `CPU profile of a runaway, process ${report.pid}`;
+    const title = `CPU profile: ${report.verdict}, process ${report.pid}`;
     contents.cpuprofile = { name: 'cpu.cpuprofile', data: JSON.stringify(recording.profile) };
     contents.pprof = { name: 'cpu.pb.gz', data: encodePprof(folded, comment) };
     contents.flameGraph = {
@@ -92,8 +111,12 @@ const FOLDER = /^\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d\.\d{3}Z-\d+-(starved|hot|rounds|
 function foldersOf(home: string): { name: string; bytes: number }[] {
   const names = readdirSync(home).filter((name) => FOLDER.test(name));
   return names.map((name) => {
-    const files = readdirSync(join(home, name));
-    return { name, bytes: files.reduce((sum, file) => sum + statSync(join(home, name, file)).size, 0) };
+    try {
+      const files = readdirSync(join(home, name));
+      return { name, bytes: files.reduce((sum, file) => sum + statSync(join(home, name, file)).size, 0) };
+    } catch {
+      return { name, bytes: 0 }; // another process of this user has just removed it
+    }
   });
 }
 

@@ -7,12 +7,12 @@ import type { WatchSettings } from '../watchdog/messages.ts';
 import type { Recording } from '../profile/record-profile.ts';
 import { type RunawayReport, isRunaway, logLine } from './report.ts';
 
-/** How long a webhook may take. The report does not wait longer. */
+/** How long a webhook may take, in milliseconds. The report does not wait longer. */
 const WEBHOOK_MS = 5_000;
 
 /**
  * Publishes a report without the main thread: in the evidence folder, on stderr and, for a runaway, to the webhook. A failure
- * of one of the three becomes a note in the report.
+ * of the folder or of the webhook becomes a note in the report.
  *
  * @returns the report with the paths of the evidence.
  */

@@ -23,13 +23,13 @@ export interface RunawayReport {
   /** When it was noticed, as an ISO date. The evidence was taken after that. */
   readonly at: string;
   readonly pid: number;
-  /** How long it lasted until the report or, if it is over, in total, in milliseconds. */
+  /** How long it has lasted, in milliseconds: in total if it is over, otherwise until the report. */
   readonly forMs: number;
   /** How much of a core the main thread used in that time, 0–1. undefined for `rounds`. */
   readonly cpu?: number | undefined;
   /** The functions that probably cause it, the likeliest first. Empty without a CPU profile. */
   readonly suspects: readonly Suspect[];
-  /** The counts of the loop guard for elections that it delayed, at most 5. The busiest come first, also among call sites. */
+  /** The counts of the busiest loop guards that delayed rounds, at most 5. For `rounds`: of the guards that tripped. */
   readonly guards: readonly GuardReport[];
   /** Elections that this process led when it was noticed. */
   readonly leading: readonly string[];
@@ -80,7 +80,7 @@ function whatHappened({ verdict, forMs, cpu }: RunawayReport): string {
   const burnt = cpu === undefined ? '' : `, ${Math.round(cpu * 100)} % CPU`;
   return {
     starved: `runaway: the event loop has not turned for ${seconds} s${burnt}`,
-    hot: `runaway: the event loop has fed itself without rest for ${seconds} s${burnt}`,
+    hot: `runaway: the event loop has kept itself busy without rest for ${seconds} s${burnt}`,
     rounds: 'runaway held back by the loop guard',
     blocked: `blocked: the event loop did not turn for ${seconds} s${burnt}; it turns again`,
     saturated: `saturated: the event loop has had no rest for ${seconds} s${burnt}`,

@@ -16,11 +16,11 @@ export interface Box {
 }
 
 export interface Layout {
-  /** A box comes before the boxes on top of it, a left one before its right neighbour. */
+  /** A box comes before the boxes of what it calls, a left one before its right neighbour. */
   readonly boxes: readonly Box[];
   readonly rows: number;
   readonly total: number;
-  /** Boxes too narrow to draw. */
+  /** Boxes left out because they are too narrow. What they call is not counted. */
   readonly hidden: number;
 }
 

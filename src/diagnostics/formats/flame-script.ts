@@ -86,7 +86,7 @@ function select(box) {
   tell(box);
 }
 
-/** Whether two boxes stand over each other. */
+/** Whether one box is above the other. */
 const overlap = (a, b) => a.left < b.left + b.width - 1e-6 && b.left < a.left + a.width - 1e-6;
 
 /** The box that an arrow key leads to: the caller, the widest of what it calls, or a neighbour in the row. */
@@ -112,7 +112,7 @@ function look() {
     box.element.classList.toggle('found', matched);
     if (!matched) continue;
     count++;
-    // Boxes come in order, callers first: what stands inside a counted box is counted already.
+    // Boxes come in order, callers first: what is inside a counted box is counted already.
     if (box.left >= covered - 1e-6) {
       share += box.width;
       covered = box.left + box.width;

@@ -3,7 +3,7 @@
  * call sites that the loop guard counted (`campaigns.ts`).
  */
 export interface Folded {
-  /** What each of a stack's figures counts, as pprof writes it: `cpu` in `nanoseconds`. The last one draws and ranks. */
+  /** What each of a stack's figures counts, as pprof writes it: `cpu` in `nanoseconds`. The last one decides widths and order. */
   readonly types: readonly { readonly type: string; readonly unit: 'count' | 'nanoseconds' }[];
   readonly stacks: readonly Stack[];
   /** How long the profile took, in milliseconds; 0 if the figures are counts since the start. */
@@ -44,7 +44,7 @@ export const functionKey = (frame: Frame): string => `${frame.name}\n${frame.fil
 export const placeOf = ({ file, start }: Pick<Frame, 'file' | 'start'>): string =>
   file === '' || start <= 0 ? file : `${file}:${start}`;
 
-/** @returns the sum of the figures that draw and rank. */
+/** @returns the sum of the figures that decide widths and order. */
 export const totalOf = (folded: Folded): number =>
   folded.stacks.reduce((sum, stack) => sum + weightOf(stack), 0);
 

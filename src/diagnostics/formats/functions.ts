@@ -15,7 +15,7 @@ export function functionCosts(folded: Folded): FunctionCost[] {
   const costs = new Map<string, { frame: Frame; hottest: number; flat: number; cum: number }>();
   for (const stack of folded.stacks) {
     const weight = weightOf(stack);
-    const seen = new Set<string>(); // a recursive function counts once a stack
+    const seen = new Set<string>(); // a recursive function counts once per stack
     for (const [depth, frame] of stack.frames.entries()) {
       const key = functionKey(frame);
       const cost = costs.get(key) ?? { frame, hottest: 0, flat: 0, cum: 0 };

@@ -28,7 +28,7 @@ function print(value: Printable): string {
 export const escapeMarkup = (text: string): string =>
   text
     .replace(/[&<>"']/g, (sign) => `&#${sign.charCodeAt(0)};`)
-    // XML knows no way to write these, not even as a reference.
+    // XML cannot contain these, not even as a reference.
     .replace(/(?![\t\n\r])[\p{Cc}\p{Cs}\ufffe\uffff]/gu, '\ufffd');
 
 /** How a Content-Security-Policy names an inline script or style: nothing else on the page may run. */

@@ -30,7 +30,7 @@ interface Blame {
   hottest: number;
   weight: number;
   cum: number;
-  /** How many functions of the owner's stood above it, at most. */
+  /** The largest number of the owner's frames from this one outwards, itself included. */
   depth: number;
 }
 
@@ -54,9 +54,9 @@ export function suspects(folded: Folded, atMost = 3): Suspect[] {
   const blames = blame(folded, owner);
   const whole = folded.stacks.reduce((sum, stack) => sum + (isOf(stack, owner) ? weightOf(stack) : 0), 0);
   const rank = ({ weight, cum }: Blame): number =>
-    weight >= total * WORTH_NAMING ? 0 : cum >= whole * NEARLY_ALL ? 1 : 2;
+    weight >= total * LARGE_SHARE ? 0 : cum >= whole * NEARLY_ALL ? 1 : 2;
   const percent = (part: number): number => Math.round((part / total) * 1000) / 10;
-  const named = blames.filter(({ cum }) => cum >= total * WORTH_A_WORD);
+  const named = blames.filter(({ cum }) => cum >= total * SMALLEST_SHARE);
   return (named.length > 0 ? named : blames)
     .sort((a, b) => rank(a) - rank(b) || (rank(a) === 1 ? b.depth - a.depth : b.weight - a.weight))
     .slice(0, atMost)
@@ -71,8 +71,8 @@ export function suspects(folded: Folded, atMost = 3): Suspect[] {
     }));
 }
 
-const WORTH_NAMING = 0.05;
-const WORTH_A_WORD = 0.01;
+const LARGE_SHARE = 0.05;
+const SMALLEST_SHARE = 0.01;
 const NEARLY_ALL = 0.9;
 
 const isOf = (stack: Stack, owner: Owner): boolean => stack.frames.some((frame) => frame.owner === owner);
@@ -82,7 +82,7 @@ function blame(folded: Folded, owner: Owner): Blame[] {
   for (const stack of folded.stacks) {
     const weight = weightOf(stack);
     const own = stack.frames.filter((frame) => frame.owner === owner);
-    const seen = new Set<string>(); // a recursive function counts once a stack
+    const seen = new Set<string>(); // a recursive function counts once per stack
     for (const [above, frame] of own.entries()) {
       const key = functionKey(frame);
       if (seen.has(key)) continue;
@@ -92,7 +92,7 @@ function blame(folded: Folded, owner: Owner): Blame[] {
       entry.cum += weight;
       entry.depth = Math.max(entry.depth, own.length - above);
       if (above === 0) entry.weight += weight;
-      // Only the top of a whole stack says on which line it burns.
+      // Only the innermost frame of a whole stack has the current line.
       if (frame === stack.frames[0] && weight > entry.hottest) {
         entry.hottest = weight;
         entry.frame = frame;
@@ -107,6 +107,6 @@ export function describeSuspect({ percent, cumPercent, ...suspect }: Suspect): s
   const hottest = suspect.hotLine === undefined ? '' : `, hottest line ${suspect.hotLine}`;
   const place =
     suspect.file === '' ? '' : ` (${placeOf({ file: suspect.file, start: suspect.line })}${hottest})`;
-  const share = percent >= WORTH_NAMING * 100 ? `${percent} %` : `${cumPercent} % with what it calls`;
+  const share = percent >= LARGE_SHARE * 100 ? `${percent} %` : `${cumPercent} % with what it calls`;
   return `${suspect.function}${place} ${share}`;
 }

@@ -43,7 +43,7 @@ export function healthReply(document: HealthDocument, isOpen: boolean, asJson: b
 
 function line({ name, state, health: { healthy, reason } }: ElectionHealthView): string {
   const verdict = healthy ? 'ok' : 'not ok';
-  // One line an election, whatever a name or a reason contains.
+  // One line per election, even if a name or a reason contains a line break.
   return `${verdict}  ${name}: ${state}${reason === undefined ? '' : `: ${reason}`}`.replaceAll(
     /\p{Cc}/gu,
     ' ',

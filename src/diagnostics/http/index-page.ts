@@ -101,10 +101,10 @@ ${[
 <span class="go"><label><input name="seconds" type="number" min="0.1" max="${maxSeconds}" step="any" value="${Math.min(5, maxSeconds)}" aria-label="seconds"> s</label><button>Record</button></span></form>
 `,
 )}
-<div class="card"><strong>Campaigns</strong><span class="soft">which code calls campaign(), how often, and for how long the guard held it</span>
+<div class="card"><strong>Campaigns</strong><span class="soft">which code starts rounds of an election, how often, and for how long the guard held it</span>
 <span class="go"><a href="campaigns?debug=1">as text</a> <a href="campaigns">as pprof</a></span></div>
 </div>
-<p class="soft below">A recording takes as long as it says. The page comes when it is over. One at a time.</p>`;
+<p class="soft below">A recording takes the seconds that you enter, then the page opens. Only one runs at a time.</p>`;
 
 function reported(report: RunawayReport, path: string): Markup {
   const { verdict, at, forMs, cpu, suspects, files, notes, guards: held } = report;
@@ -132,7 +132,7 @@ const FILE_OF = {
 
 const SAYS = {
   starved: 'The event loop did not turn',
-  hot: 'The event loop fed itself without rest',
+  hot: 'The event loop kept itself busy without rest',
   rounds: 'The loop guard held a loop back',
   blocked: 'The event loop did not turn, and turns again',
   saturated: 'The event loop had no rest',
@@ -149,7 +149,7 @@ ${shown.slice(0, 20).map((guard) => {
 })}</table></div>`;
 }
 
-/** Most guards are those of a campaign, so that is not said. */
+/** Most guards belong to a campaign, so the page does not name that purpose. */
 const purposeOf = ({ purpose }: GuardReport): string => (purpose === 'campaign' ? '' : purpose);
 
 const STYLE = `

@@ -2,25 +2,20 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { type Reply, text } from './rules.ts';
 import { type Routes, safe } from './routes.ts';
 
-/** As much of Express's and Connect's request as helps: where they have mounted us. */
-export type MountedRequest = IncomingMessage & { readonly baseUrl?: string };
-
-/** Answers one request; calls `next`, if there is one, when the path is not ours. */
+/** Answers one request. If the path is not ours, it calls `next` if there is one. */
 export async function reply(
   routes: Routes,
-  request: MountedRequest,
+  request: IncomingMessage,
   response: ServerResponse,
   next?: () => void,
   prefix = '',
 ): Promise<void> {
   const gone = new AbortController();
   response.once('close', () => gone.abort());
-  const { method = 'GET', headers, url = '/', baseUrl = '' } = request;
+  const { method = 'GET', headers, url = '/' } = request;
   const isUnder = prefix === '' || url === prefix || url.startsWith(`${prefix}/`);
   const path = isUnder ? url.slice(prefix.length) || '/' : url;
-  const found = isUnder
-    ? await routes({ method, url: path, base: baseUrl + prefix, headers, signal: gone.signal })
-    : undefined;
+  const found = isUnder ? await routes({ method, url: path, headers, signal: gone.signal }) : undefined;
   if (found === undefined && next !== undefined) return next();
   send(response, found ?? NOT_FOUND, method === 'HEAD');
 }

@@ -23,6 +23,7 @@ import { encodePprof } from '../formats/pprof.ts';
 import type { Recording } from '../profile/record-profile.ts';
 import type { EvidenceFiles, RunawayReport } from '../evidence/report.ts';
 import { renderTop } from '../formats/top.ts';
+import { isOpenMetrics } from './open-metrics.ts';
 
 /** The data that the routes show. Routes run in the worker or on the main thread. */
 export interface Backend {
@@ -64,6 +65,9 @@ export function routes(backend: Backend, rules: Rules, maxSeconds: number): Rout
   };
 }
 
+/** @param location relative: we do not know the path under which a framework or a reverse proxy shows these pages. */
+export const redirect = (location: string): Reply => text(301, `see ${location}`, { location });
+
 /** Adds the headers that every reply carries. */
 export const safe = (reply: Reply): Reply => ({ ...reply, headers: { ...SAFE_HEADERS, ...reply.headers } });
 
@@ -79,8 +83,7 @@ interface Context {
 type Route = (context: Context) => Promise<Reply> | Reply;
 
 const ROUTES: Readonly<Record<string, Route | undefined>> = Object.assign(Object.create(null) as object, {
-  '/debug/pprof': ({ request }: Context) =>
-    text(301, 'see debug/pprof/', { location: `${request.base}/debug/pprof/` }),
+  '/debug/pprof': () => redirect('pprof/'),
   '/debug/pprof/': async ({ backend, maxSeconds }: Context) =>
     page(
       renderIndex({
@@ -175,11 +178,12 @@ async function campaigns({ request, backend }: Context): Promise<Reply> {
 async function metrics({ backend }: Context): Promise<Reply> {
   if (!backend.hasMetrics)
     return text(404, 'no metrics here: give `metrics: () => register.metrics()` to serve yours');
-  return {
-    status: 200,
-    headers: { 'content-type': 'text/plain; version=0.0.4; charset=utf-8' },
-    body: await backend.metrics(),
-  };
+  const body = await backend.metrics();
+  // Read as the other format, one exemplar would make the whole scrape fail.
+  const type = isOpenMetrics(body)
+    ? 'application/openmetrics-text; version=1.0.0'
+    : 'text/plain; version=0.0.4';
+  return { status: 200, headers: { 'content-type': `${type}; charset=utf-8` }, body };
 }
 
 /** Removes links to files that no longer exist: the folder keeps only the last reports. */
@@ -216,7 +220,7 @@ const EVIDENCE: Readonly<
   Record<string, { file: keyof EvidenceFiles; headers: Record<string, string> } | undefined>
 > = {
   __proto__: null as never,
-  // The page carries its own policy in a <meta>; ours is lifted, otherwise both would hold and nothing would run.
+  // The page has its own policy in a <meta>. We drop ours here, because both together would block its script.
   flamegraph: {
     file: 'flameGraph',
     headers: {

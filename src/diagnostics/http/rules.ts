@@ -12,8 +12,6 @@ export interface Request {
   readonly method: string;
   /** The requested address without the mount path of the handler: `/debug/pprof/top?seconds=5`. */
   readonly url: string;
-  /** Where the handler is mounted: '' or `/ops`. */
-  readonly base: string;
   readonly headers: IncomingHttpHeaders;
   /** Aborts when the client has gone. */
   readonly signal: AbortSignal;
@@ -47,7 +45,7 @@ export function refusal({ method, url, headers }: Request, rules: Rules): Reply 
   if (!/^\/[\w\-./]*$/.test(path) || path.split('/').includes('..')) {
     return text(400, 'the path may hold letters, digits, "-", "_", "." and "/", and no ".." step');
   }
-  if (!isAllowedHost(headers.host, rules.allowedHosts)) {
+  if (!isAllowedHost(headers.host ?? headers[':authority'], rules.allowedHosts)) {
     return text(403, 'called by a host name that is not allowed (DNS rebinding); list it in `allowedHosts`');
   }
   if (headers['sec-fetch-site'] === 'cross-site' && headers['sec-fetch-mode'] !== 'navigate') {
@@ -70,10 +68,12 @@ export const hasToken = ({ headers }: Pick<Request, 'headers'>, { token }: Rules
 
 /**
  * Protects against DNS rebinding. A web page can point its own DNS name at 127.0.0.1 and make a browser call us, but always
- * under that name. So an IP address as host is safe.
+ * under that name. So an IP address as host is safe, and so is a request without a host, which no browser sends: the health check of
+ * HAProxy is one.
  */
-function isAllowedHost(host: string | undefined, allowed: readonly string[]): boolean {
-  const [, bracketed, plain] = /^(?:\[([\da-f:.]+)\]|([^\s:/@[\]]+))(?::\d{1,5})?$/i.exec(host ?? '') ?? [];
+function isAllowedHost(host: IncomingHttpHeaders[string], allowed: readonly string[]): boolean {
+  if (host === undefined) return true;
+  const [, bracketed, plain] = /^(?:\[([\da-f:.]+)\]|([^\s:/@[\]]+))(?::\d{1,5})?$/i.exec(String(host)) ?? [];
   const name = (bracketed ?? plain ?? '').toLowerCase();
   return isIP(name) !== 0 || name === 'localhost' || (name !== '' && allowed.includes(name));
 }
@@ -85,7 +85,7 @@ function isAuthorized(authorization: string | undefined, token: string): boolean
   return isSame(decoded.slice(decoded.indexOf(':') + 1), token);
 }
 
-/** Compares two texts in constant time, independent of their lengths and of the place where they differ. */
+/** Compares two texts. The time does not depend on the place where they differ. */
 const isSame = (given: string, wanted: string): boolean =>
   timingSafeEqual(createHash('sha256').update(given).digest(), createHash('sha256').update(wanted).digest());
 

@@ -3,7 +3,7 @@ import type { AddressInfo, Socket } from 'node:net';
 import { reply } from './reply.ts';
 import { type Rules, refusal } from './rules.ts';
 import type { ServeSettings } from '../watchdog/messages.ts';
-import { type Backend, type Routes, routes, safe } from './routes.ts';
+import { type Backend, type Routes, redirect, routes, safe } from './routes.ts';
 
 /** Connections of all clients together. */
 const MOST_CONNECTIONS = 64;
@@ -30,7 +30,7 @@ export class DiagnosticsHttpServer {
     this.#server.headersTimeout = 4_000; // with the interval of the check: enforced within 5 s
     this.#server.requestTimeout = 10_000;
     this.#server.keepAliveTimeout = 5_000;
-    this.#server.setTimeout((maxSeconds + 15) * 1000); // a profile is silent for as long as it takes
+    this.#server.setTimeout((maxSeconds + 15) * 1000); // no byte is sent while a profile is recorded
   }
 
   /** @returns the port; rejects if it is taken or forbidden. */
@@ -39,7 +39,7 @@ export class DiagnosticsHttpServer {
       this.#server.once('error', reject);
       this.#server.listen({ host, port, exclusive: true }, () => {
         this.#server.off('error', reject);
-        this.#server.on('error', () => {}); // of one connection: its client sees it
+        this.#server.on('error', () => {}); // an error of one connection, which its client sees
         resolve((this.#server.address() as AddressInfo).port);
       });
     });
@@ -53,18 +53,18 @@ export class DiagnosticsHttpServer {
   }
 }
 
-/** On a server of our own `/` leads to the page for people, and a request for any other path must keep the rules too. */
+/** Our own server shows the start page at `/`. It applies the rules to unknown paths too. */
 const everyPath =
   (answer: Routes, rules: Rules): Routes =>
   async (request) => {
-    const asked = request.url === '/' ? { ...request, url: '/debug/pprof' } : request;
-    const found = await answer(asked);
+    const found = await answer(request);
     if (found !== undefined) return found;
-    const refused = refusal(asked, rules);
-    return refused && safe(refused);
+    const refused = refusal(request, rules);
+    if (refused !== undefined) return safe(refused);
+    return request.url === '/' ? safe(redirect('debug/pprof/')) : undefined;
   };
 
-/** Silent sockets must not keep a health probe out: a new connection takes the place of the oldest idle one. */
+/** Silent sockets must not block a health probe. So a new connection replaces the oldest idle one. */
 class Connections {
   readonly #byAddress = new Map<string, Set<Socket>>();
   readonly #busy = new WeakSet<Socket>();

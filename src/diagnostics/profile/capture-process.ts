@@ -6,8 +6,8 @@ import { checkSignal } from './capture-profile.ts';
 import { closeInspector, closeThrough } from './close-inspector.ts';
 import type { CpuProfile } from '../formats/cpu-profile.ts';
 import { DiagnosticsError } from '../errors.ts';
-import { recordProfile } from './record-profile.ts';
-import { inspectorUrl, RemoteInspector } from './remote-inspector.ts';
+import { command, recordProfile } from './record-profile.ts';
+import { type Evaluated, inspectorUrl, RemoteInspector } from './remote-inspector.ts';
 
 export interface CaptureProcessOptions {
   /** The process: Node's, on this machine, of this user. */
@@ -19,17 +19,17 @@ export interface CaptureProcessOptions {
   /** Port of the inspector of that process. Default: 9229, as in Node. */
   port?: number | undefined;
   /**
-   * Called just before the process is signalled. While a process runs native code, it does not open its inspector. It may open
-   * it after this call has rejected; then `closeInspector` closes it.
+   * Called just before SIGUSR1 is sent. A process that runs native code opens its inspector only afterwards, possibly after
+   * `captureProcess()` has rejected. Then call `closeInspector()`.
    */
   onSignal?: (() => void) | undefined;
   /** Called when the inspector that was opened is closed again, also after an error. */
   onClosed?: (() => void) | undefined;
 }
 
-/** How long the inspector may take to open. */
+/** How long the inspector may take to open, in milliseconds. */
 const OPEN_WITHIN_MS = 5_000;
-/** How long it may take to close. */
+/** How long it may take to close, in milliseconds. */
 const CLOSE_WITHIN_MS = 2_000;
 
 /**
@@ -41,7 +41,7 @@ const CLOSE_WITHIN_MS = 2_000;
  * @throws {RangeError} if `seconds` is out of range.
  * @throws {TypeError} if `signal` is not a signal.
  * @throws {DiagnosticsError} DIAGNOSTICS_UNAVAILABLE if the process does not exist, belongs to another user, would die of
- *   the signal, or opens no inspector.
+ *   the signal, or opens no inspector; DIAGNOSTICS_NO_ANSWER if its main thread does not answer the inspector within 5 s.
  */
 export async function captureProcess(options: CaptureProcessOptions): Promise<CpuProfile> {
   const { pid, seconds = 30, signal, port = 9229 } = options;
@@ -81,8 +81,9 @@ async function captureFrom(
   let remote: RemoteInspector | undefined;
   try {
     remote = await RemoteInspector.connect(await untilOpen(port, pid, signal));
-    const answer = await Promise.race([remote.evaluate('process.pid'), aborted(signal)]);
-    if (answer !== pid) throw unavailable(`the inspector on port ${port} belongs to another process`);
+    const asked = { expression: 'process.pid', returnByValue: true };
+    const { result } = (await command(remote, 'Runtime.evaluate', asked, signal)) as Evaluated;
+    if (result?.value !== pid) throw unavailable(`the inspector on port ${port} belongs to another process`);
     return (await recordProfile(remote, { durationMs, signal, deoptimise: true })).profile;
   } finally {
     if (wasOpen) remote?.close();
@@ -95,14 +96,6 @@ async function closed(remote: RemoteInspector | undefined, pid: number, port: nu
   if (remote === undefined) return await closeInspector({ pid, port, withinMs: CLOSE_WITHIN_MS });
   return (await closeThrough(remote, pid)) && (await inspectorUrl(port)) === undefined;
 }
-
-/** Rejects with the signal's reason. It is used only in a race. */
-const aborted = (signal: AbortSignal): Promise<never> =>
-  new Promise((_, reject) => {
-    const abort = (): void => reject(signal.reason as Error);
-    if (signal.aborted) abort();
-    else signal.addEventListener('abort', abort, { once: true });
-  });
 
 /** Sends SIGUSR1, but only to Node: other programs use it differently, or die of it. */
 function openInspector(pid: number, onSignal: () => void): void {

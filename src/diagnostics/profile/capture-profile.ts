@@ -7,13 +7,13 @@ import { recordProfile } from './record-profile.ts';
 export interface CaptureOptions {
   /** How long to record, in seconds. Default: 30. Above 0, at most 600. */
   seconds?: number | undefined;
-  /** Ends the recording; `captureProfile` then rejects with the signal's reason. */
+  /** Ends the recording; the call then rejects with the signal's reason. */
   signal?: AbortSignal | undefined;
 }
 
 /**
- * Records a CPU profile of the calling thread, with a sample every millisecond. It cannot end while that thread spins. For a
- * spinning thread use `serveDiagnostics` or the watchdog, which record from a worker.
+ * Records a CPU profile of the calling thread: a sample every millisecond, and about 3,000 samples in a recording of more
+ * than 3 s. It cannot end while that thread spins. For a spinning thread use `serveDiagnostics` or the watchdog, which record from a worker.
  *
  * It costs up to a third of the thread's speed in the first 100 ms, then 0–13 % until the end, and nothing afterwards. It
  * ends coverage that V8 collects (NODE_V8_COVERAGE, c8).
@@ -27,11 +27,11 @@ export async function captureProfile({ seconds = 30, signal }: CaptureOptions = 
   if (!(seconds > 0 && seconds <= 600))
     throw new RangeError(`seconds: expected above 0, at most 600, got ${seconds}`);
   checkSignal(signal);
-  const over = followed(signal);
-  over.signal.throwIfAborted();
+  if (signal?.aborted === true) followed(signal).signal.throwIfAborted();
   if (isCapturing)
     throw new DiagnosticsError('DIAGNOSTICS_BUSY', 'a CPU profile of this thread is being taken already');
   const session = connectInspector('own', whyNoProfile());
+  const over = followed(signal);
   isCapturing = true;
   try {
     const deoptimise = !process.env['NODE_V8_COVERAGE'];
@@ -46,7 +46,7 @@ export async function captureProfile({ seconds = 30, signal }: CaptureOptions = 
 
 let isCapturing = false;
 
-/** @throws {TypeError} if it is there, and no signal. */
+/** @throws {TypeError} if it is set, but is not a signal. */
 export function checkSignal(signal: unknown): void {
   if (signal !== undefined && !isAbortSignal(signal)) throw new TypeError(`signal: expected ${A_SIGNAL}`);
 }

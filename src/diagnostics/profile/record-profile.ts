@@ -19,15 +19,16 @@ export interface RecordOptions {
   readonly signal?: AbortSignal | undefined;
   /**
    * Whether to discard optimised code first. Otherwise V8 does not know functions that were compiled before the profile
-   * began, and counts their time for their callers. So it would never name a synchronous loop. This costs 12–26 ms once,
-   * and about 1 ms per megabyte of the heap. It ends the collection of coverage, so it is off if NODE_V8_COVERAGE is set.
+   * began, and counts their time for their callers. Then the profile never names a synchronous loop. Discarding costs
+   * 12–26 ms once, and about 1 ms per megabyte of the heap. It also ends the collection of coverage, so it is off if
+   * NODE_V8_COVERAGE is set.
    */
   readonly deoptimise: boolean;
   /** Called when V8 has begun to take samples. */
   readonly onBegun?: (() => void) | undefined;
 }
 
-/** How long the profiled thread may take to answer. It cannot while in native code or in a long garbage collection. */
+/** How long the profiled thread may take to answer, in milliseconds. It cannot in native code or a long garbage collection. */
 const ANSWER_WITHIN_MS = 5_000;
 /** The time between two samples of a short profile, in milliseconds. */
 const SHORTEST_INTERVAL_MS = 1;
@@ -44,7 +45,7 @@ export const samplingIntervalMicros = (durationMs: number): number =>
 /** Records through a connected session, and leaves it connected. */
 export async function recordProfile(session: Inspected, options: RecordOptions): Promise<Recording> {
   const post = (method: string, params?: object): Promise<unknown> =>
-    answer(session, method, params, options.signal);
+    command(session, method, params, options.signal);
   await post('Profiler.enable');
   try {
     await post('Profiler.setSamplingInterval', { interval: samplingIntervalMicros(options.durationMs) });
@@ -63,8 +64,8 @@ export async function recordProfile(session: Inspected, options: RecordOptions):
   }
 }
 
-/** Sends one command with a time limit, because an open command neither fails by itself nor keeps a worker alive. */
-function answer(
+/** Sends one command. It has a time limit, because an open command neither fails by itself nor keeps a worker alive. */
+export function command(
   session: Inspected,
   method: string,
   params: object = {},
@@ -72,17 +73,21 @@ function answer(
 ): Promise<unknown> {
   return new Promise((resolve, reject) => {
     signal?.throwIfAborted();
+    const abort = (): void => giveUp(signal?.reason);
+    const giveUp = (why: unknown): void => {
+      clearTimeout(timer);
+      signal?.removeEventListener('abort', abort);
+      reject(why as Error);
+    };
     const timer = setTimeout(() => {
       const inNative = 'it is in native code, in a long garbage collection, or stopped';
-      reject(
-        new DiagnosticsError(
-          'DIAGNOSTICS_NO_ANSWER',
-          `the profiled thread did not answer ${method}: ${inNative}`,
-        ),
-      );
+      const why = `the profiled thread did not answer ${method}: ${inNative}`;
+      giveUp(new DiagnosticsError('DIAGNOSTICS_NO_ANSWER', why));
     }, ANSWER_WITHIN_MS);
+    signal?.addEventListener('abort', abort);
     session.post(method, params, (error: Error | null, result?: object) => {
       clearTimeout(timer);
+      signal?.removeEventListener('abort', abort);
       if (error)
         reject(
           new DiagnosticsError('DIAGNOSTICS_UNAVAILABLE', `${method}: ${error.message}`, { cause: error }),

@@ -5,20 +5,31 @@ import { get } from 'node:http';
 import type { Inspected } from './record-profile.ts';
 import { WebSocketText } from './websocket.ts';
 
+/** How long the program on a port may take to say whether it is an inspector, in milliseconds. */
+const SAY_WITHIN_MS = 1_000;
+
 /** Returns the address of the inspector on that port, or undefined if there is none. */
 export function inspectorUrl(port: number): Promise<string | undefined> {
   return new Promise((resolve) => {
-    const asked = get(
-      { host: '127.0.0.1', port, path: '/json/list', agent: false, timeout: 1_000 },
-      (response) => {
-        let text = '';
-        response.on('data', (data: Buffer) => (text += data.toString()));
-        response.on('end', () => resolve(/"webSocketDebuggerUrl":\s*"(ws:[^"]+)"/.exec(text)?.[1]));
-      },
-    );
-    asked.on('timeout', () => asked.destroy());
+    const asked = get({ host: '127.0.0.1', port, path: '/json/list', agent: false }, (response) => {
+      let text = '';
+      response.on('data', (data: Buffer) => (text += data.toString()));
+      response.on('end', () => resolve(/"webSocketDebuggerUrl":\s*"(ws:[^"]+)"/.exec(text)?.[1]));
+      response.on('error', () => resolve(undefined)); // it ended in the middle
+    });
+    // A limit in all: a program that sends a byte now and then must not hold us.
+    const limit = setTimeout(() => asked.destroy(), SAY_WITHIN_MS);
     asked.on('error', () => resolve(undefined));
+    asked.on('close', () => {
+      clearTimeout(limit);
+      resolve(undefined);
+    });
   });
+}
+
+/** The answer to `Runtime.evaluate`. */
+export interface Evaluated {
+  readonly result?: { readonly value?: unknown };
 }
 
 /** The part of another process's inspector that a recording needs. */
@@ -44,7 +55,7 @@ export class RemoteInspector implements Inspected {
     return new Promise((resolve, reject) => {
       this.post('Runtime.evaluate', { expression, returnByValue: true }, (error, result) => {
         if (error) reject(error);
-        else resolve((result as { result?: { value?: unknown } }).result?.value);
+        else resolve((result as Evaluated).result?.value);
       });
     });
   }

@@ -10,14 +10,17 @@ export interface Place {
   readonly column: number;
 }
 
-/** Finds the place before compilation; undefined if unknown. Without a column, that of the first code on the line. */
+/**
+ * Finds the place before compilation; undefined if unknown. Without a column it returns the place of the first code on
+ * that line.
+ */
 export type Origin = (line: number, column?: number) => Place | undefined;
 
 /** Largest file with a source map, and largest map, in bytes. The memory of the worker that reads them is limited. */
 const MOST_BYTES = 16e6;
 /** Largest mappings, in characters. Decoded they take fifteen times as much memory. */
 const MOST_MAPPINGS = 2e6;
-/** No line is indented further. */
+/** How many columns of a line are searched for its first mapping. */
 const INDENTED = 120;
 
 /**
@@ -89,7 +92,7 @@ function originIn(file: URL): Origin | undefined {
 function originFrom(map: SourceMap): Origin {
   const at: Origin = (line, column = 0) => {
     const entry = map.findEntry(line, column);
-    // The nearest before it, maybe on a line above: that would be of another function.
+    // `findEntry` may return a mapping of an earlier line, which belongs to other code.
     if (!('originalSource' in entry) || entry.generatedLine !== line) return undefined;
     return { url: entry.originalSource, line: entry.originalLine, column: entry.originalColumn };
   };
@@ -108,9 +111,9 @@ const lastLine = (text: string): string => {
   return trimmed.slice(trimmed.lastIndexOf('\n') + 1);
 };
 
-/** @throws for what is no ordinary file, or too large. */
+/** @throws if it is not an ordinary file, or too large. */
 function textOf(url: URL): string {
-  const path = fileURLToPath(url); // throws unless it is a file's
+  const path = fileURLToPath(url); // throws unless it is a file URL
   const seen = statSync(path);
   if (!seen.isFile() || seen.size > MOST_BYTES) throw new RangeError(`${path} is not read`);
   return readFileSync(path, 'utf8');

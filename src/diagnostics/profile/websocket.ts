@@ -6,6 +6,9 @@ import { DiagnosticsError } from '../errors.ts';
 /** Largest message, in bytes. A profile of one minute has some megabytes. */
 const MOST_BYTES = 512 * 1024 * 1024;
 
+/** How long the inspector may take to accept, in milliseconds. */
+const OPEN_WITHIN_MS = 5_000;
+
 /**
  * The part of WebSocket (RFC 6455) that an inspector uses: text messages, unmasked from the server. Node has its own client
  * only since version 22.
@@ -31,15 +34,20 @@ export class WebSocketText {
         'sec-websocket-version': '13',
         'sec-websocket-key': randomBytes(16).toString('base64'),
       };
-      const asked = request({ hostname, port, path: pathname, headers, agent: false, timeout: 5_000 });
+      const asked = request({ hostname, port, path: pathname, headers, agent: false });
+      const limit = setTimeout(() => asked.destroy(refused('it did not answer')), OPEN_WITHIN_MS);
       asked.on('upgrade', (_response, socket, head) => {
+        clearTimeout(limit);
         const opened = new WebSocketText(socket as Socket, onText, onEnd);
         if (head.length > 0) opened.#read(head, onText);
         resolve(opened);
       });
-      asked.on('response', ({ statusCode }) => reject(refused(`it answered ${statusCode}`)));
-      asked.on('timeout', () => asked.destroy(refused('it did not answer')));
+      asked.on('response', ({ statusCode }) => {
+        reject(refused(`it answered ${statusCode}`));
+        asked.destroy();
+      });
       asked.on('error', reject);
+      asked.on('close', () => clearTimeout(limit));
       asked.end();
     });
   }

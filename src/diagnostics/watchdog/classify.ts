@@ -21,7 +21,7 @@ export interface Watch {
   readonly answered: Question & { readonly answeredAt: number };
   /** Since when its event loop has had no rest. A short rest moves this forward, see `cooled`. */
   readonly busySince?: number | undefined;
-  /** The last answered question, as above, and since when the loop spins. */
+  /** Since when the loop keeps itself busy, see `isSpinning`. A rest moves it forward too. */
   readonly spinsSince?: number | undefined;
 }
 
@@ -60,13 +60,13 @@ export interface Finding {
   readonly cpu: number;
 }
 
-/** From this share of a core on, used or waited for, the worker asks the main thread whether it turns. */
+/** If the main thread uses or waits for at least this share of a core, the worker asks it whether it turns. */
 const CURIOUS = 0.1;
 /** A busy loop that uses or waits for less of a core is waiting for something else: a disk, a lock, a debugger. */
 const BURNING = 0.3;
-/** A thread starves its loop if it used this share of `stallMs` without an answer. On a busy core it gets less than all. */
+/** A thread starves its loop if it used this share of `stallMs` without an answer. On a busy core it gets only a part. */
 const BURNT = 0.5;
-/** The same for `runawayMs`. On a busy core a sort that needs three seconds can take ten. */
+/** The same for `runawayMs`. This share is larger, so that a slow sort on a busy core is no runaway. */
 const BURNT_BY_A_RUNAWAY = 0.8;
 /** A check that is late by up to this much is normal. */
 const PUNCTUAL_MS = 300;

@@ -1,26 +1,34 @@
-import type { Finding } from './classify.ts';
-import type { RunawayReport } from '../evidence/report.ts';
+import { type Finding, hasRunAway } from './classify.ts';
+import type { RunawayReport, Verdict } from '../evidence/report.ts';
 
 /** One problem of the main thread, from the first check that sees it until it is over. */
 export class Episode {
+  readonly verdict: Finding['verdict'];
   /** The state at the last check. */
   finding: Finding;
+  /** Whether a profile of it is being taken, or a report of it was made. */
+  isInvestigated = false;
   /** The report, if it was a runaway. */
   report: RunawayReport | undefined;
   endedAt: number | undefined;
-  /** Resolves as soon as it is known whether the problem lasts or is over. */
+  /** Resolves as soon as it is known what the problem is: it is over, or is more than a block. */
   readonly decided: Promise<void>;
   readonly #since: number;
+  readonly #runawayMs: number;
   #decide: () => void = () => undefined;
 
-  constructor(finding: Finding, at: number) {
+  /** @param runawayMs how long a block may last before it is a runaway. */
+  constructor(finding: Finding, at: number, runawayMs: number) {
+    this.verdict = finding.verdict;
     this.finding = finding;
     this.#since = at - finding.forMs;
+    this.#runawayMs = runawayMs;
     this.decided = new Promise((resolve) => (this.#decide = resolve));
   }
 
-  get verdict(): Finding['verdict'] {
-    return this.finding.verdict;
+  /** The kind of a report that is begun now. A block may still become a runaway. */
+  get expected(): Verdict {
+    return this.#isMereBlock ? 'blocked' : this.verdict;
   }
 
   /** How long the problem has lasted, in milliseconds. */
@@ -28,13 +36,18 @@ export class Episode {
     return this.endedAt === undefined ? this.finding.forMs : this.endedAt - this.#since;
   }
 
-  /** The problem has lasted longer than a block may. */
-  lasts(): void {
-    this.#decide();
+  /** Notes the state at a check. */
+  see(finding: Finding): void {
+    this.finding = finding;
+    if (!this.#isMereBlock) this.#decide();
   }
 
   end(at: number): void {
     this.endedAt = at;
     this.#decide();
+  }
+
+  get #isMereBlock(): boolean {
+    return this.verdict === 'starved' && !hasRunAway(this.finding, this.#runawayMs);
   }
 }

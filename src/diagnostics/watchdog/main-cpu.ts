@@ -15,7 +15,8 @@ export interface MainCpu {
 /**
  * Measures the CPU time of the main thread from a worker. Linux shows it for every thread, and the ID of the main thread is
  * that of the process. Elsewhere we take the time of the whole process, less that of this worker (known from Node 22.15 on).
- * Then other busy workers look like the main thread. So a runaway needs a second sign: the main thread does not answer.
+ * Then other busy workers look like the main thread. So a runaway needs a second sign: the main thread does not answer, or
+ * its event loop reports no rest.
  */
 export function mainCpu(): MainCpu {
   for (const source of [scheduled, accounted]) {

@@ -1,11 +1,14 @@
 import type { MessagePort } from 'node:worker_threads';
 import { type Snapshot, NO_SNAPSHOT } from '../elections.ts';
+import type { LedTerm } from './led-terms.ts';
 import type { ToMain, ToWorker } from './messages.ts';
 
 /** The worker's end of the connection to the main thread. The main thread may never answer, so every wait has a limit. */
 export class MainLink {
-  /** The last elections from the main thread, which sends them after every event and on request. */
+  /** The last elections from the main thread. It sends them after events, and while it is busy. */
   snapshot: Snapshot = NO_SNAPSHOT;
+  /** The terms that the process led at that moment. */
+  led: readonly LedTerm[] = [];
   readonly #port: MessagePort;
   readonly #replies = new Map<number, (text: string | undefined) => void>();
   readonly #answers = new Set<() => void>();
@@ -43,7 +46,7 @@ export class MainLink {
   }
 
   /** @returns the reply, or undefined if it is late or empty. */
-  request(what: 'snapshot' | 'metrics', withinMs: number): Promise<string | undefined> {
+  request(what: 'snapshot' | 'metrics', server: number, withinMs: number): Promise<string | undefined> {
     const id = ++this.#lastId;
     return new Promise((resolve) => {
       const settle = (text: string | undefined): void => {
@@ -53,7 +56,7 @@ export class MainLink {
       };
       const timer = setTimeout(settle, withinMs, undefined);
       this.#replies.set(id, settle);
-      this.post({ type: 'request', id, what });
+      this.post({ type: 'request', id, what, server });
     });
   }
 
@@ -64,8 +67,9 @@ export class MainLink {
       for (const yes of this.#answers) yes();
     } else if (message.type === 'reply') {
       this.#replies.get(message.id)?.(message.text);
-    } else if (message.type === 'snapshot' || message.type === 'tripped') {
+    } else if (message.type === 'elections') {
       this.snapshot = message.snapshot;
+      this.led = message.led;
     }
   }
 }

@@ -1,3 +1,4 @@
+import type { GuardReport } from '../../index.ts';
 import type { Snapshot } from '../elections.ts';
 import type { EvidenceLimits } from '../evidence/evidence.ts';
 import type { RunawayReport } from '../evidence/report.ts';
@@ -28,6 +29,8 @@ export interface WatchSettings {
 
 /** The settings of the HTTP server in the worker. */
 export interface ServeSettings {
+  /** Identifies the server: a process may have several, on several ports. */
+  readonly server: number;
   readonly host: string;
   readonly port: number;
   readonly token: string | undefined;
@@ -39,18 +42,30 @@ export interface ServeSettings {
 
 export type ToWorker =
   | { readonly type: 'serve'; readonly id: number; readonly settings: ServeSettings }
-  | { readonly type: 'unserve'; readonly id: number }
+  | { readonly type: 'unserve'; readonly id: number; readonly server: number }
   | { readonly type: 'stop' }
   /** The main thread turns. */
   | ({ readonly type: 'answer' } & Turning)
-  | { readonly type: 'snapshot'; readonly snapshot: Snapshot }
-  | { readonly type: 'tripped'; readonly snapshot: Snapshot; readonly election: string }
+  /** `led`: every term that this process leads. */
+  | { readonly type: 'elections'; readonly snapshot: Snapshot; readonly led: readonly LedTerm[] }
+  /** Loop guards tripped in these elections, because the service loops. `guards`: those of these elections. */
+  | {
+      readonly type: 'tripped';
+      readonly elections: readonly string[];
+      readonly guards: readonly GuardReport[];
+    }
   | { readonly type: 'reply'; readonly id: number; readonly text: string | undefined };
 
 export type ToMain =
   | { readonly type: 'ready' }
   | { readonly type: 'ask' }
-  | { readonly type: 'request'; readonly id: number; readonly what: 'snapshot' | 'metrics' }
+  /** `server`: the one that was asked. Every server has its own `metrics` function. */
+  | {
+      readonly type: 'request';
+      readonly id: number;
+      readonly what: 'snapshot' | 'metrics';
+      readonly server: number;
+    }
   /** `terms`: the terms that this process led when the runaway was noticed. */
   | { readonly type: 'runaway'; readonly report: RunawayReport; readonly terms: readonly LedTerm[] }
   | { readonly type: 'notice'; readonly report: RunawayReport }

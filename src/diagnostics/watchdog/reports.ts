@@ -3,6 +3,9 @@ import { type Verdict, type RunawayReport, isRunaway } from '../evidence/report.
 /** How many reports of each kind are kept. */
 const REMEMBERED = 20;
 
+/** How many kinds are remembered for the cooldown. For `rounds`, every election counts as a kind of its own. */
+const MOST_KINDS = 16_384;
+
 /** Puts a report first, and drops the oldest ones beyond {@link REMEMBERED}. */
 export function remember(reports: RunawayReport[], report: RunawayReport): void {
   reports.unshift(report);
@@ -12,9 +15,10 @@ export function remember(reports: RunawayReport[], report: RunawayReport): void 
 /** The reports of the watchdog, newest first, and their number since the start. */
 export class Reports {
   readonly runaways: RunawayReport[] = [];
-  /** Reports that are no runaways: long blocks that are over, and saturated loops. */
+  /** Notices: long blocks that are over, and saturated loops. */
   readonly notices: RunawayReport[] = [];
   readonly counts: Record<Verdict, number> = { starved: 0, hot: 0, rounds: 0, blocked: 0, saturated: 0 };
+  /** When a report of a kind was last made. The oldest comes first. */
   readonly #reportedAt = new Map<string, number>();
   readonly #cooldownMs: number;
 
@@ -22,17 +26,16 @@ export class Reports {
     this.#cooldownMs = cooldownMs;
   }
 
-  /** Whether this kind may be reported now. If so, it may not be reported again for `cooldownMs`. */
-  take(kind: string, now: number): boolean {
-    if (now - (this.#reportedAt.get(kind) ?? -Infinity) < this.#cooldownMs) return false;
-    if (this.#reportedAt.size >= 1000) this.#reportedAt.clear(); // elections come and go; keep the table small
-    this.#reportedAt.set(kind, now);
-    return true;
+  /** @returns whether the last report of this kind is at least `cooldownMs` old. */
+  mayReport(kind: string, now: number): boolean {
+    return now - (this.#reportedAt.get(kind) ?? -Infinity) >= this.#cooldownMs;
   }
 
-  /** Undoes {@link take}, because nothing was reported. */
-  giveBack(kind: string): void {
+  /** Records that a report of this kind is made. */
+  reported(kind: string, now: number): void {
     this.#reportedAt.delete(kind);
+    this.#reportedAt.set(kind, now); // at the end, because a Map keeps the order of insertion
+    if (this.#reportedAt.size > MOST_KINDS) this.#reportedAt.delete(this.#reportedAt.keys().next().value!);
   }
 
   count(verdict: Verdict): void {

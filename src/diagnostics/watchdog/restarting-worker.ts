@@ -5,12 +5,12 @@ import { DiagnosticsError, messageOf } from '../errors.ts';
 import type { ToMain, ToWorker, WatchSettings } from './messages.ts';
 import { workerSource } from './worker-source.ts';
 
-/** How long the worker may take to stop by itself. */
+/** How long the worker may take to stop by itself, in milliseconds. */
 const PATIENCE_MS = 2_000;
-/** The first pause before a worker that died is started again. Each further pause is twice as long. */
+/** The first pause before a worker that died is started again, in milliseconds. Every further pause is twice as long. */
 const FIRST_PAUSE_MS = 1_000;
 const LONGEST_PAUSE_MS = 300_000;
-/** A worker that ran for this long was healthy. Then the next pause is the first one again. */
+/** A worker that runs for this long resets the pause to the shortest one, in milliseconds. */
 const HEALTHY_AFTER_MS = 600_000;
 /** The memory limit of the worker, in megabytes. Beyond that the worker dies, but the service does not. */
 const MOST_MEGABYTES = 192;
@@ -26,6 +26,8 @@ export class RestartingWorker {
   #pauseMs = FIRST_PAUSE_MS;
   #restart: NodeJS.Timeout | undefined;
   #isStopped = false;
+  /** How many answers are awaited. */
+  #awaited = 0;
 
   /** @throws {DiagnosticsError} DIAGNOSTICS_UNAVAILABLE if workers are not permitted. */
   constructor(settings: WatchSettings, onMessage: (message: ToMain) => void, onNote: (note: string) => void) {
@@ -42,11 +44,11 @@ export class RestartingWorker {
   /** @returns the answer of the worker, or `otherwise` if the worker dies. The process stays alive until then. */
   async awaited<T>(answer: Promise<T>, otherwise: T): Promise<T> {
     const worker = this.#worker;
-    worker.ref();
+    if (this.#awaited++ === 0) worker.ref();
     try {
       return await Promise.race([answer, this.#exited.then(() => otherwise)]);
     } finally {
-      worker.unref();
+      if (--this.#awaited === 0) worker.unref();
     }
   }
 

@@ -1,7 +1,7 @@
 import { performance } from 'node:perf_hooks';
 import type { Turning } from './classify.ts';
 
-/** Measures how the event loop of this thread turned since the last call. It reads counters of libuv, in microseconds. */
+/** Measures how the event loop of this thread turned since the last call. Reading libuv's counters takes microseconds. */
 export class Turns {
   #utilization = performance.eventLoopUtilization();
   #counted = countersOf();

@@ -22,8 +22,9 @@ import type { RunawayReport } from '../evidence/report.ts';
 export interface WatchdogOptions {
   /**
    * How long the main thread may burn CPU without a turn of its event loop before the watchdog takes a profile, in
-   * milliseconds. It is noticed at most `pollMs` + 0.1 s after that. A block that is over by `runawayMs` becomes a
-   * notice, `blocked`. Default: 1000. From 250 to 600000.
+   * milliseconds. The watchdog notices the stall at most `pollMs` + 0.1 s later. If the block ends before `runawayMs`, it
+   * becomes a notice, `blocked`. If such a notice was made less than `cooldownMs` ago, the profile is taken after `runawayMs`
+   * instead. Default: 1000. From 250 to 600000.
    */
   stallMs?: number | undefined;
   /**
@@ -32,17 +33,22 @@ export interface WatchdogOptions {
    */
   runawayMs?: number | undefined;
   /**
-   * How long the event loop may run without rest, in milliseconds. After that, a loop that feeds itself is a runaway, `hot`;
-   * otherwise a notice, `saturated`, is made. Default: 10000. From 500 to 3600000.
+   * How long the event loop may run without rest, in milliseconds. After that, a loop that keeps itself busy is a runaway,
+   * `hot`. Otherwise a notice, `saturated`, is made. Default: 10000. From 500 to 3600000.
    */
   hotMs?: number | undefined;
-  /** The event loop utilization from which a loop counts as without rest, 0.5–1. Default: 0.9. */
+  /** An event loop with at least this utilization counts as having no rest, 0.5–1. Default: 0.9. */
   hotUtilization?: number | undefined;
   /** How often the worker checks, in milliseconds. Default: 500. From 50 to 5000, and at most `stallMs`. */
   pollMs?: number | undefined;
   /** How long the CPU profile of a runaway lasts, in milliseconds. Default: 1000. From 100 to 60000. */
   profileMs?: number | undefined;
-  /** Shortest time between two reports of the same kind, in milliseconds. Default: 600000, ten minutes. From 0. */
+  /**
+   * Shortest time between two reports of the same kind, in milliseconds. If a problem was not reported for this reason, and
+   * still lasts after this time, it is reported then.
+   * With `onStarved: 'kill'` it does not apply to `starved`. For `rounds` it applies to every election by itself. Default:
+   * 600000, ten minutes. From 0.
+   */
   cooldownMs?: number | undefined;
   /**
    * How long nothing is reported after the start, in milliseconds: many services load for seconds without a turn of the event
@@ -59,8 +65,8 @@ export interface WatchdogOptions {
   /** How large all of them may be together, in megabytes. Default: 32. From 1 to 1024. */
   maxMegabytes?: number | undefined;
   /**
-   * The one line on stderr for each report: `text`, `json` (as pino writes it), or `false` for none. The worker writes
-   * it, because a logger runs on the main thread, which may spin. Default: `text`.
+   * The lines on stderr, one for each report and one when a reported runaway is over: `text`, `json` (as pino writes them), or
+   * `false` for none. The worker writes them, because a logger runs on the main thread, which may spin. Default: `text`.
    */
   log?: 'text' | 'json' | false | undefined;
   /**
@@ -80,9 +86,9 @@ export interface WatchdogOptions {
    */
   webhook?: string | URL | { url: string | URL; headers?: Record<string, string> | undefined } | undefined;
   /**
-   * Whether to step down from every term that this process led when it became `hot` and still leads. Its campaigns go on, at
-   * the end of the queue. A starved process cannot step down, because nothing runs in it. Its lease expires, and the next
-   * candidate leads within one TTL. Default: false.
+   * Whether a `hot` process steps down. It affects the terms that the process led at that moment and still leads. Its
+   * campaigns go on, at the end of the queue. A starved process cannot step down, because nothing runs in it. Its lease
+   * expires, and the next candidate leads within one TTL. Default: false.
    */
   stepDown?: boolean | undefined;
   /**

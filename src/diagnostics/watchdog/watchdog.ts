@@ -14,9 +14,9 @@ export interface Watchdog extends AsyncDisposable {
   readonly runaways: readonly RunawayReport[];
   /** The last notices, newest first. At most 20. See `WatchdogOptions.onNotice`. */
   readonly notices: readonly RunawayReport[];
-  /** Resolves when the worker watches: 75–250 ms after the start. */
+  /** Resolves when the worker watches, 75–250 ms after the start, or has died before. */
   ready(): Promise<void>;
-  /** Stops watching and serving; afterwards no timer, socket, listener or thread of it is left. May be called again. */
+  /** Stops watching and serving. It leaves no timer, socket, listener or thread. May be called again. */
   close(): Promise<void>;
 }
 
@@ -37,6 +37,7 @@ export interface Watchdog extends AsyncDisposable {
  */
 export function startWatchdog(options: WatchdogOptions = {}): Watchdog {
   const host = openHost(options);
+  host.users++;
   return {
     notes: host.notes,
     runaways: host.runaways,
@@ -78,12 +79,12 @@ export function openHost(options: WatchdogOptions): WorkerHost {
 
 /** Steps down from these terms only. A term that began after the runaway was noticed continues. */
 function stepDownFrom(source: ElectionSource, terms: readonly LedTerm[]): void {
+  const nameOf = (election: string, fencingToken: string): string => JSON.stringify([election, fencingToken]);
+  const led = new Set(terms.map(({ name, fencingToken }) => nameOf(name, fencingToken)));
   for (const election of source.elections()) {
-    const { state, term } = election.status;
-    const isLed = terms.some(
-      ({ name, fencingToken }) => name === election.name && fencingToken === String(term?.fencingToken),
-    );
-    if (state === 'leading' && isLed) warnOf('stepDown', () => election.stepDown());
+    const { term } = election.status;
+    if (term !== undefined && led.has(nameOf(election.name, String(term.fencingToken))))
+      warnOf('stepDown', () => election.stepDown());
   }
 }
 

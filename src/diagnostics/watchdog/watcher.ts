@@ -6,9 +6,9 @@ import { fold } from '../formats/fold.ts';
 import { suspects } from '../formats/suspects.ts';
 import { recordMain } from '../profile/record-main.ts';
 import type { Recording } from '../profile/record-profile.ts';
-import { type Finding, type Turning, type Watch, beginWatch, hasRunAway, watch } from './classify.ts';
+import { type Finding, type Turning, type Watch, beginWatch, watch } from './classify.ts';
 import { Episode } from './episode.ts';
-import { type LedTerm, leadershipNote, ledTerms } from './led-terms.ts';
+import { type LedTerm, leadershipNote } from './led-terms.ts';
 import { type MainCpu, mainCpu } from './main-cpu.ts';
 import type { MainLink } from './main-link.ts';
 import type { ToWorker, WatchSettings } from './messages.ts';
@@ -16,6 +16,9 @@ import { Reports } from './reports.ts';
 
 /** The time between two checks of a thread whose answer is overdue, in milliseconds. */
 const SOON_MS = 100;
+
+/** How many guards a report shows. */
+const SHOWN_GUARDS = 5;
 
 /** The result of an investigation. */
 interface Found {
@@ -37,7 +40,10 @@ export class Watcher {
   readonly #cpu: MainCpu = mainCpu();
   readonly #startedAt = performance.now();
   #watch: Watch = beginWatch(this.#startedAt, this.#cpu.read());
-  #episode: Episode | undefined;
+  /** The present block. It may come in the middle of a restless time, and does not end it. */
+  #block: Episode | undefined;
+  /** The present time without rest, `hot` or `saturated`. */
+  #restless: Episode | undefined;
   #timer: NodeJS.Timeout | undefined;
 
   constructor(link: MainLink, settings: WatchSettings) {
@@ -47,9 +53,9 @@ export class Watcher {
     this.#lookAgain();
   }
 
-  /** The present problem, from the first check that sees it until it is over. Otherwise `calm`. */
-  get state(): 'calm' | Finding['verdict'] {
-    return this.#episode?.verdict ?? 'calm';
+  /** Whether the main thread starves its event loop now. */
+  get isStarved(): boolean {
+    return this.#block !== undefined;
   }
 
   stop(): void {
@@ -61,19 +67,25 @@ export class Watcher {
   answered(turning: Turning): void {
     const at = performance.now();
     this.#watch = watch(this.#watch, { type: 'answer', at, ...turning }, this.#settings).watch;
-    this.#endEpisode(this.#episode?.verdict === 'starved', at);
+    this.#end(this.#block, at);
+    this.#block = undefined;
   }
 
-  /** The loop guard of an election tripped. The call sites are the evidence: a CPU profile would show a waiting loop. */
-  tripped({ election }: ToWorker & { type: 'tripped' }): void {
-    const { snapshot } = this.#link;
-    if (!this.reports.take(`rounds ${election}`, performance.now())) return;
-    const guards = snapshot.guards.filter((guard) => guard.election === election);
+  /**
+   * Loop guards tripped. The call sites are the evidence: a CPU profile would show a waiting loop. One loop may trip the guards
+   * of thousands of elections, so elections that trip together share a report.
+   */
+  tripped({ elections, guards }: ToWorker & { type: 'tripped' }): void {
+    const now = performance.now();
+    const kindOf = (election: string): string => `rounds ${election}`;
+    const tripped = new Set(elections.filter((election) => this.reports.mayReport(kindOf(election), now)));
+    if (tripped.size === 0) return;
+    for (const election of tripped) this.reports.reported(kindOf(election), now);
     const found = {
       at: new Date().toISOString(),
-      guards,
-      terms: ledTerms(snapshot),
-      notes: [],
+      guards: guards.filter(({ election }) => tripped.has(election)).slice(0, SHOWN_GUARDS),
+      terms: this.#link.led,
+      notes: tripped.size === 1 ? [] : [`the loop guards of ${tripped.size} elections tripped together`],
       ended: false,
     };
     void this.#report({ verdict: 'rounds', forMs: 0 }, found);
@@ -94,37 +106,52 @@ export class Watcher {
     const seen = watch(this.#watch, sight, this.#settings);
     this.#watch = seen.watch;
     if (seen.ask) this.#link.ask();
-    if (seen.finding !== undefined) this.#found(seen.finding, at);
-    this.#endEpisode(this.#episode?.verdict === 'hot' && this.#watch.spinsSince === undefined, at);
-    this.#endEpisode(this.#episode?.verdict === 'saturated' && this.#watch.busySince === undefined, at);
+    if (this.#restless !== undefined && isOver(this.#restless, this.#watch)) {
+      this.#end(this.#restless, at);
+      this.#restless = undefined;
+    }
+    if (seen.finding !== undefined && at - this.#startedAt >= this.#settings.startupGraceMs)
+      this.#found(seen.finding, at);
     this.#lookAgain();
   }
 
   #found(finding: Finding, at: number): void {
-    const { startupGraceMs, runawayMs } = this.#settings;
-    if (this.#episode?.verdict !== finding.verdict) {
-      if (at - this.#startedAt < startupGraceMs) return;
-      this.#episode = new Episode(finding, at);
-      if (this.reports.take(finding.verdict, at)) void this.#investigate(this.#episode);
-    }
-    this.#episode.finding = finding;
-    if (finding.verdict !== 'starved' || hasRunAway(finding, runawayMs)) this.#episode.lasts();
+    const episode =
+      finding.verdict === 'starved' ? this.#seeBlock(finding, at) : this.#seeRestless(finding, at);
+    if (!episode.isInvestigated && this.#mayReport(episode.expected, at)) void this.#investigate(episode);
   }
 
-  #endEpisode(isOver: boolean, at: number): void {
-    const episode = this.#episode;
-    if (episode === undefined || !isOver) return;
-    this.#episode = undefined;
-    episode.end(at);
-    if (episode.report !== undefined) this.#over(episode, episode.report);
+  #seeBlock(finding: Finding, at: number): Episode {
+    this.#block ??= new Episode(finding, at, this.#settings.runawayMs);
+    this.#block.see(finding);
+    return this.#block;
+  }
+
+  /** A loop that is still `hot` may rest a little, and then looks `saturated` for a moment. */
+  #seeRestless(finding: Finding, at: number): Episode {
+    if (this.#restless === undefined || (this.#restless.verdict === 'saturated' && finding.verdict === 'hot'))
+      this.#restless = new Episode(finding, at, this.#settings.runawayMs);
+    if (this.#restless.verdict === finding.verdict) this.#restless.see(finding);
+    return this.#restless;
+  }
+
+  /** The report that precedes a kill is the last one of the process, so no earlier report prevents it. */
+  #mayReport(verdict: Verdict, at: number): boolean {
+    const isLast = verdict === 'starved' && this.#settings.onStarved === 'kill';
+    return isLast || this.reports.mayReport(verdict, at);
+  }
+
+  #end(episode: Episode | undefined, at: number): void {
+    episode?.end(at);
+    if (episode?.report !== undefined) this.#over(episode, episode.report);
   }
 
   async #investigate(episode: Episode): Promise<void> {
+    episode.isInvestigated = true;
     const at = new Date().toISOString();
     const { verdict } = episode;
-    const { snapshot } = this.#link;
-    const guards = snapshot.guards.filter(({ holds }) => holds > 0).slice(0, 5);
-    const terms = ledTerms(snapshot);
+    const { snapshot, led: terms } = this.#link;
+    const guards = snapshot.guards.filter(({ holds }) => holds > 0).slice(0, SHOWN_GUARDS);
     const notes: string[] = [];
     let recording: Recording | undefined;
     let begunAt = Infinity;
@@ -136,14 +163,16 @@ export class Watcher {
     }
     await episode.decided;
     const ended = episode.endedAt !== undefined;
-    // The loop turned again too early: most of the profile shows the time after that.
-    if (verdict === 'starved' && (episode.endedAt ?? Infinity) < begunAt + this.#settings.profileMs / 4) {
-      this.reports.giveBack('starved');
+    const final = ended ? WHEN_OVER[verdict] : verdict;
+    // The loop turned again too early. Most of the profile shows the time after the block.
+    const isTooLate =
+      verdict === 'starved' && (episode.endedAt ?? Infinity) < begunAt + this.#settings.profileMs / 4;
+    if (isTooLate || !this.#mayReport(final, performance.now())) {
+      episode.isInvestigated = false; // if it lasts, it is reported when the cooldown is over
       return;
     }
-    const seen = ended
-      ? { ...episode.finding, verdict: WHEN_OVER[verdict], forMs: episode.forMs }
-      : episode.finding;
+    this.reports.reported(final, performance.now());
+    const seen = { ...episode.finding, verdict: final, forMs: episode.forMs };
     const report = await this.#report(seen, { at, recording, guards, terms, notes, ended });
     if (!isRunaway(report.verdict)) return;
     episode.report = report;
@@ -191,6 +220,10 @@ export class Watcher {
     this.#link.post({ type: 'notice', report: block });
   }
 }
+
+/** Whether a time without rest is over. */
+const isOver = ({ verdict }: Episode, { spinsSince, busySince }: Watch): boolean =>
+  (verdict === 'hot' ? spinsSince : busySince) === undefined;
 
 /** A problem that is over before its report is not a runaway. */
 const WHEN_OVER = { starved: 'blocked', hot: 'saturated', saturated: 'saturated' } as const;

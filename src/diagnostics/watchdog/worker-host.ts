@@ -1,17 +1,25 @@
 import { channel, subscribe, unsubscribe } from 'node:diagnostics_channel';
+import { performance } from 'node:perf_hooks';
 import { isMainThread } from 'node:worker_threads';
 import { channelNames } from '../../logging/event-channels.ts';
-import { type ElectionSource, snapshotOf } from '../elections.ts';
+import { byUrgency, type ElectionSource, snapshotOf } from '../elections.ts';
 import { DiagnosticsError, messageOf } from '../errors.ts';
 import type { RunawayReport } from '../evidence/report.ts';
-import type { LedTerm } from './led-terms.ts';
+import { type LedTerm, ledTerms } from './led-terms.ts';
 import type { ServeSettings, ToMain, ToWorker, WatchSettings } from './messages.ts';
 import { remember } from './reports.ts';
 import { RestartingWorker } from './restarting-worker.ts';
 import { Turns } from './turns.ts';
 
-/** How long after an event the worker gets the elections. So a burst of events becomes one message. */
+/** The shortest time from an event until the worker gets the elections, in milliseconds. So a burst becomes one message. */
 const TELL_AFTER_MS = 200;
+/** A pause is this many times longer than telling took, so that ten thousand elections do not keep the main thread busy. */
+const PAUSE_FACTOR = 50;
+const LONGEST_PAUSE_MS = 5_000;
+/** How many guards of elections that tripped are sent to the worker. */
+const MOST_GUARDS = 200;
+
+type Metrics = () => string | Promise<string>;
 
 export interface HostOptions {
   readonly settings: WatchSettings;
@@ -26,16 +34,24 @@ export class WorkerHost {
   readonly notes: string[];
   readonly runaways: RunawayReport[] = [];
   readonly notices: RunawayReport[] = [];
-  metrics: (() => string | Promise<string>) | undefined;
   readonly #options: HostOptions;
   readonly #worker: RestartingWorker;
   readonly #turns = new Turns();
   readonly #waiting = new Map<number, (message: ToMain) => void>();
   /** What is served, so that a restarted worker serves it too. */
-  #serving: ServeSettings | undefined;
+  readonly #serving = new Map<number, ServeSettings>();
+  /** What `/metrics` of every server shows. */
+  readonly #metrics = new Map<number, Metrics | undefined>();
   #tell: NodeJS.Timeout | undefined;
+  /** How long to wait before the worker is told again, in milliseconds. */
+  #pauseMs = TELL_AFTER_MS;
+  #toldAt = -Infinity;
+  /** Elections whose guard tripped since the worker was last told. */
+  readonly #tripped = new Set<string>();
   #lastId = 0;
   #isClosed = false;
+  /** How many servers use it; one more if `startWatchdog()` started it. The last server closes it. */
+  users = 0;
   readonly #ready: Promise<unknown>;
 
   /** @throws {DiagnosticsError} DIAGNOSTICS_UNAVAILABLE outside the main thread, or if workers are not permitted. */
@@ -56,19 +72,31 @@ export class WorkerHost {
     for (const name of channelNames) subscribe(name, this.#happened);
   }
 
-  /** @returns the port it listens on. */
-  async serve(settings: ServeSettings): Promise<number> {
-    const port = await this.#serve(settings);
-    this.#serving = { ...settings, port };
-    return port;
+  /** @returns the number of the server, and the port it listens on. */
+  async serve(
+    wanted: Omit<ServeSettings, 'server' | 'hasMetrics'>,
+    metrics: Metrics | undefined,
+  ): Promise<{ server: number; port: number }> {
+    const server = ++this.#lastId;
+    const settings = { ...wanted, server, hasMetrics: metrics !== undefined };
+    this.#metrics.set(server, metrics);
+    try {
+      const port = await this.#serve(settings);
+      this.#serving.set(server, { ...settings, port });
+      return { server, port };
+    } catch (error) {
+      this.#metrics.delete(server);
+      throw error;
+    }
   }
 
-  async unserve(): Promise<void> {
-    this.#serving = undefined;
-    if (!this.#isClosed) await this.#ask((id) => ({ type: 'unserve', id }));
+  async unserve(server: number): Promise<void> {
+    this.#serving.delete(server);
+    this.#metrics.delete(server);
+    if (!this.#isClosed) await this.#ask((id) => ({ type: 'unserve', id, server }));
   }
 
-  /** Resolves when the worker is ready. It keeps the process alive until then. */
+  /** Resolves when the worker is ready, or has died before. It keeps the process alive until then. */
   async whenReady(): Promise<void> {
     await this.#worker.awaited(this.#ready, undefined);
   }
@@ -88,7 +116,7 @@ export class WorkerHost {
       case 'request':
         return void this.#reply(message);
       case 'ready':
-        this.#worker.post({ type: 'snapshot', snapshot: snapshotOf(this.#options.source) });
+        this.#tellElections();
         this.#waiting.get(READY)?.(message);
         return void this.#serveAgain();
       case 'served':
@@ -113,14 +141,16 @@ export class WorkerHost {
   #answer(): void {
     const turning = this.#turns.sinceLastTime();
     this.#worker.post({ type: 'answer', ...turning });
-    if (turning.utilization > 0.5)
-      this.#worker.post({ type: 'snapshot', snapshot: snapshotOf(this.#options.source) });
+    if (turning.utilization > 0.5 && performance.now() >= this.#toldAt + this.#pauseMs) this.#tellElections();
   }
 
-  async #reply({ id, what }: ToMain & { type: 'request' }): Promise<void> {
+  async #reply({ id, what, server }: ToMain & { type: 'request' }): Promise<void> {
     let text: string | undefined;
     try {
-      text = what === 'snapshot' ? JSON.stringify(snapshotOf(this.#options.source)) : await this.metrics?.();
+      text =
+        what === 'snapshot'
+          ? JSON.stringify(snapshotOf(this.#options.source))
+          : await this.#metrics.get(server)?.();
     } catch (error) {
       if (what === 'metrics')
         text = `# the service's metrics failed: ${messageOf(error).replaceAll('\n', ' ')}\n`;
@@ -128,19 +158,35 @@ export class WorkerHost {
     this.#worker.post({ type: 'reply', id, text });
   }
 
+  /** Only takes notes. Thousands of elections may have an event in one turn, and each telling reads all elections. */
   readonly #happened = (message: unknown, name: string | symbol): void => {
-    if (name === 'etcd-election:guard.tripped') {
-      const { election, origin } = message as { election: string; origin?: string };
-      // If etcd or the network is the cause, the code of the service does not run away.
-      if (origin !== 'environment')
-        this.#worker.post({ type: 'tripped', election, snapshot: snapshotOf(this.#options.source) });
-    }
-    if (this.#tell !== undefined) return;
-    this.#tell = setTimeout(() => {
+    const { election, origin } = message as { election: string; origin?: string };
+    // If etcd or the network is the cause, the code of the service does not run away.
+    if (name === 'etcd-election:guard.tripped' && origin !== 'environment') this.#tripped.add(election);
+    this.#tell ??= setTimeout(() => {
       this.#tell = undefined;
-      this.#worker.post({ type: 'snapshot', snapshot: snapshotOf(this.#options.source) });
-    }, TELL_AFTER_MS).unref();
+      this.#tellElections();
+      this.#tellTripped();
+    }, this.#pauseMs).unref();
   };
+
+  #tellElections(): void {
+    const { source } = this.#options;
+    const begunAt = performance.now();
+    this.#worker.post({ type: 'elections', snapshot: snapshotOf(source), led: ledTerms(source) });
+    this.#toldAt = performance.now();
+    const tookMs = this.#toldAt - begunAt;
+    this.#pauseMs = Math.min(Math.max(TELL_AFTER_MS, tookMs * PAUSE_FACTOR), LONGEST_PAUSE_MS);
+  }
+
+  #tellTripped(): void {
+    const elections = [...this.#tripped];
+    if (elections.length === 0) return;
+    const all = this.#options.source.guards().filter(({ election }) => this.#tripped.has(election));
+    this.#tripped.clear();
+    const guards = all.sort(byUrgency).slice(0, MOST_GUARDS);
+    this.#worker.post({ type: 'tripped', elections, guards });
+  }
 
   async #serve(settings: ServeSettings): Promise<number> {
     const told = await this.#ask((id) => ({ type: 'serve', id, settings }));
@@ -155,12 +201,12 @@ export class WorkerHost {
 
   /** Serves on the same port as before. */
   async #serveAgain(): Promise<void> {
-    if (this.#serving === undefined) return;
-    try {
-      await this.#serve(this.#serving);
-    } catch (error) {
-      this.#worker.warn(`the diagnostics pages are not served any more: ${messageOf(error)}`);
-    }
+    for (const settings of this.#serving.values())
+      try {
+        await this.#serve(settings);
+      } catch (error) {
+        this.#worker.warn(`the diagnostics pages are not served any more: ${messageOf(error)}`);
+      }
   }
 
   async #ask(message: (id: number) => ToWorker): Promise<ToMain> {
@@ -184,7 +230,7 @@ function limits(settings: WatchSettings): string[] {
   if (settings.whyNoProfile !== undefined) notes.push(`no CPU profiles: ${settings.whyNoProfile}`);
   else if (process.getBuiltinModule('node:inspector')?.url() !== undefined) {
     notes.push(
-      'the inspector is open (--inspect): a debugger may pause the main thread, or take profiles of its own',
+      'the inspector is open (--inspect): a debugger may pause the main thread, or take its own profiles',
     );
   }
   if (!settings.deoptimise)

@@ -16,20 +16,20 @@ const TELL_WITHIN_MS = { snapshot: 500, metrics: 2_000 };
 export function runWorker(port: MessagePort, settings: WatchSettings): void {
   const link = new MainLink(port);
   const watcher = new Watcher(link, settings);
-  let server: DiagnosticsHttpServer | undefined;
+  const servers = new Map<number, DiagnosticsHttpServer>();
 
   const serve = async (id: number, wanted: ServeSettings): Promise<void> => {
     const opened = new DiagnosticsHttpServer(backend(link, watcher, settings, wanted), wanted);
     try {
       link.post({ type: 'served', id, port: await opened.listen(wanted), error: undefined });
-      server = opened;
+      servers.set(wanted.server, opened);
     } catch (error) {
       link.post({ type: 'served', id, port: 0, error: messageOf(error) });
     }
   };
-  const unserve = async (): Promise<void> => {
-    const open = server;
-    server = undefined;
+  const unserve = async (server: number): Promise<void> => {
+    const open = servers.get(server);
+    servers.delete(server);
     await open?.close();
   };
 
@@ -39,10 +39,10 @@ export function runWorker(port: MessagePort, settings: WatchSettings): void {
     else if (message.type === 'tripped') watcher.tripped(message);
     else if (message.type === 'serve') void serve(message.id, message.settings);
     else if (message.type === 'unserve')
-      void unserve().then(() => link.post({ type: 'unserved', id: message.id }));
+      void unserve(message.server).then(() => link.post({ type: 'unserved', id: message.id }));
     else if (message.type === 'stop') {
       watcher.stop();
-      void unserve().then(() => port.close());
+      void Promise.all([...servers.keys()].map(unserve)).then(() => port.close());
     }
   });
   link.post({ type: 'ready' });
@@ -52,21 +52,21 @@ function backend(
   link: MainLink,
   watcher: Watcher,
   settings: WatchSettings,
-  { hasMetrics }: ServeSettings,
+  { hasMetrics, server }: ServeSettings,
 ): Backend {
-  const isStarved = (): boolean => watcher.state === 'starved';
+  const isStarved = (): boolean => watcher.isStarved;
   return {
     profile: (seconds, signal) => recordMain(settings, { durationMs: seconds * 1000, signal }),
     isTurning: async () => !isStarved() && (await link.isTurning(settings.stallMs)),
     runaways: () => watcher.reports.runaways,
     notices: () => watcher.reports.notices,
     async snapshot() {
-      const told = isStarved() ? undefined : await link.request('snapshot', TELL_WITHIN_MS.snapshot);
+      const told = isStarved() ? undefined : await link.request('snapshot', server, TELL_WITHIN_MS.snapshot);
       return told === undefined ? link.snapshot : (JSON.parse(told) as Snapshot);
     },
     hasMetrics,
     async metrics() {
-      const shown = isStarved() ? undefined : await link.request('metrics', TELL_WITHIN_MS.metrics);
+      const shown = isStarved() ? undefined : await link.request('metrics', server, TELL_WITHIN_MS.metrics);
       return withWatchdogMetrics(shown, isStarved(), watcher.reports.counts);
     },
   };

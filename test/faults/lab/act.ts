@@ -1,6 +1,6 @@
 import type { AppendOutcome } from './history.ts';
 
-/** A period of leadership to act in, whichever library gave it. */
+/** A period of leadership to act in, from any library. */
 export interface Act {
   readonly token: bigint;
   readonly signal: AbortSignal;
@@ -8,7 +8,7 @@ export interface Act {
   append(counter: number): Promise<AppendOutcome>;
 }
 
-/** Waits, or until the signal aborts. */
+/** Waits for the time, or until the signal aborts. */
 export function hangUp(ms: number, signal?: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
     if (signal?.aborted === true) return resolve();

@@ -1,4 +1,4 @@
-/** Users and roles of a lab: each candidate logs in as itself, and its role may do no more than it needs. */
+/** Users and roles of a lab. Each candidate has its own user, whose role has the least permissions. */
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import { etcdctlPath, type EtcdCluster } from 'etcd-election/dev';
@@ -15,12 +15,12 @@ export const userOf = (candidate: string): Credentials => ({
   password: `${candidate}-secret`,
 });
 
-/** What every candidate is given, and what a gap in permissions takes away. */
+/** Every candidate has this role, and a gap in permissions removes it. */
 export const ROLE = 'candidate';
 
 const LIMIT_MS = 10_000;
 
-/** Makes the users, then asks for passwords from now on. */
+/** Creates the users, then enables authentication. */
 export async function setUpAuth(
   cluster: EtcdCluster,
   candidates: readonly string[],

@@ -1,4 +1,7 @@
-/** What an operator does to etcd's data: takes a snapshot, wipes all, restores. Every member loses its data at once. */
+/**
+ * Does what an operator does to etcd's data: takes a snapshot, wipes, restores. All members lose their data at
+ * once.
+ */
 import { execFile } from 'node:child_process';
 import { access, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -15,7 +18,7 @@ async function run(program: string, ...args: readonly string[]): Promise<string>
   return (await promisify(execFile)(program, args, { timeout: LIMIT_MS, env })).stdout;
 }
 
-/** A program beside the `etcd` that runs. `etcdutl` restores from 3.5 on, `etcdctl` before. */
+/** The program beside the `etcd` in use. `etcdutl` restores from 3.5 on, `etcdctl` before. */
 const tool = async (name: 'etcdctl' | 'etcdutl', version?: string): Promise<string> => {
   const series = version === undefined ? undefined : (/^\d+\.\d+/.exec(version)![0] as EtcdSeries);
   return join(dirname(await etcdBinary(series)), name);
@@ -29,7 +32,7 @@ const restorer = async (version?: string): Promise<string> => {
   );
 };
 
-/** Whether the restore at hand can raise the revision, so that history does not go back. */
+/** Whether this version's restore can raise the revision, so that history does not go back. */
 export async function canBumpRevision(): Promise<boolean> {
   return (await run(await restorer(), 'snapshot', 'restore', '--help')).includes('--bump-revision');
 }
@@ -46,9 +49,8 @@ export class Backup implements AsyncDisposable {
   }
 
   /**
-   * Takes a snapshot of what etcd has now.
-   *
-   * @param login where etcd asks for one.
+   * Takes a snapshot of etcd's present data.
+   * @param login if etcd requires one.
    */
   static async take(cluster: EtcdCluster, login?: Credentials): Promise<Backup> {
     const backup = new Backup(cluster, await mkdtemp(join(tmpdir(), 'etcd-election-backup-')), login);
@@ -62,7 +64,6 @@ export class Backup implements AsyncDisposable {
 
   /**
    * Replaces all data by the snapshot, and starts etcd on it.
-   *
    * @param flags of `snapshot restore`, for example `--bump-revision`.
    */
   async restore(...flags: readonly string[]): Promise<void> {
@@ -83,7 +84,7 @@ export class Backup implements AsyncDisposable {
   }
 }
 
-/** Takes all data away, and starts etcd empty. */
+/** Deletes all data, and starts etcd empty. */
 export async function wipe(cluster: EtcdCluster): Promise<void> {
   await lose(cluster);
   await Promise.all(cluster.members.map((member) => member.start()));

@@ -1,6 +1,4 @@
-/**
- * Bundles a candidate from source, so that it can run as a process of its own; on request with a fault built in.
- */
+/** Bundles a candidate from source, so that it can run as its own process, on request with a mutant. */
 import { rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -9,11 +7,11 @@ import { editing, type Mutant } from '../../support/mutant.ts';
 
 /** The project's folder. */
 export const project: string = projectFolder(dirname(fileURLToPath(import.meta.url)));
-/** Bundles lie where Node finds the dependencies that are not part of them. */
+/** Bundles lie in a folder from which Node finds the dependencies that are not bundled. */
 const outputFolder = join(project, 'node_modules', '.cache', 'etcd-election-lab');
 
 function projectFolder(from: string): string {
-  // Bundled, this file lies in the output folder itself.
+  // In a bundle, this file itself lies in the output folder.
   const index = from.indexOf(join('/', 'node_modules', '.cache'));
   return index >= 0 ? from.slice(0, index) : join(from, '..', '..', '..');
 }

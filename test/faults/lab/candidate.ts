@@ -1,7 +1,6 @@
 /**
- * One candidate, as a process of its own: stands, acts while it leads, and writes down what it did.
- *
- * `LAB_CANDIDATE` holds a {@link CandidatePlan}; its parent gives orders over the IPC channel.
+ * One candidate as a process: campaigns, acts while it leads, and records what it did. `LAB_CANDIDATE` holds a
+ * {@link CandidatePlan}; its parent sends orders over the IPC channel.
  */
 import { openSync, writeSync } from 'node:fs';
 import { request } from 'node:http';
@@ -21,20 +20,20 @@ export interface CandidatePlan {
   readonly historyFile: string;
   /** File for the log lines. */
   readonly logFile: string;
-  /** Prefix of the keys that fenced appends go to. */
+  /** Prefix of the keys for fenced appends. */
   readonly logPrefix: string;
-  /** The HTTP resource that checks tokens; without one, nothing is sent there. */
+  /** The HTTP resource that checks tokens. Without one, no HTTP append is sent. */
   readonly resource: string | undefined;
   /** Where the list is kept. */
   readonly listAt: string;
-  /** Whether to keep the list of the resource, too; see jepsen.ts. */
+  /** Whether to also keep the list of the resource; see jepsen.ts. */
   readonly list: { readonly fenced: boolean; readonly checked: boolean } | undefined;
   readonly auth?: { readonly username: string; readonly password: string } | undefined;
-  /** How long work takes to stop when its term ends, in milliseconds. */
+  /** How long the work takes to stop when its term ends, in milliseconds. */
   readonly stopsAfterMs: number;
-  /** Every so many of the appends to etcd learn their outcome; 0: none. */
+  /** One of this many appends to etcd learns its outcome; 0: none. */
   readonly onceEach: number;
-  /** What its appends are counted from: more in each life. */
+  /** The first number of its appends; larger in each later life. */
   readonly countsFrom?: number;
 }
 
@@ -46,7 +45,7 @@ export type Order =
   | { readonly do: 'campaign' }
   | { readonly do: 'report' };
 
-/** What a candidate tells its parent as it happens. */
+/** What a candidate reports to its parent. */
 export type News =
   | { readonly says: 'elected'; readonly token: string; readonly key: string; readonly leaseId: string }
   | { readonly says: 'acting'; readonly token: string }
@@ -64,7 +63,7 @@ const STAMP_EVERY_MS = 4;
 const TELL_EVERY_MS = 100;
 const APPEND_EVERY_MS = 20;
 const POST_EVERY_MS = 40;
-/** As its documentation has it, but sooner: the history is of what it does, not of how it waits. */
+/** As in its documentation, but sooner: the history shows what it does, not how long it waits. */
 const ETCD3_AGAIN_MS = 500;
 
 const plan = JSON.parse(process.env['LAB_CANDIDATE'] ?? '{}') as CandidatePlan;
@@ -89,13 +88,13 @@ const client = new Etcd3({
   ...(plan.auth !== undefined && { auth: plan.auth }),
 });
 
-/** What is being acted on at the moment. */
+/** The present period of leadership. */
 let acting: Act | undefined;
 let toldAtMs = 0;
 
 /**
- * The moment is read before the check: had the check found us current only because it ran before a pause that
- * the moment lies behind, the stamp would claim what nobody claimed.
+ * The time is read before the check. Otherwise a pause after the check would date the stamp later than what the
+ * check proved.
  */
 function stamp(): boolean {
   if (acting === undefined) return false;
@@ -125,7 +124,7 @@ async function append(
   write(`${kind} ${to} ${act.token} ${mine} ${nanos()}`);
 }
 
-/** Acts until the term ends: stamps, appends to etcd, appends over HTTP. */
+/** Acts until the term ends: writes stamps, appends to etcd, appends over HTTP. */
 async function work(act: Act): Promise<void> {
   acting = act;
   stamp();
@@ -154,7 +153,7 @@ async function work(act: Act): Promise<void> {
   if (acting === act) acting = undefined;
 }
 
-/** Sent once, never repeated; not through the network that fails. */
+/** Sent once and never repeated, over a network without faults. */
 function post(resource: string, act: Act, mine: number): Promise<AppendOutcome> {
   return new Promise((resolve) => {
     const query = new URLSearchParams({
@@ -177,10 +176,10 @@ function post(resource: string, act: Act, mine: number): Promise<AppendOutcome> 
 }
 
 const LIST_TAKES_MS = 10;
-/** Stands among the errors, so that what the check refused is told from what the fence did; see jepsen.ts. */
+/** Counted among the errors, to separate refusals by the check from refusals by the fence; see jepsen.ts. */
 const REFUSED_BY_CHECK = 'NOT_CURRENT';
 
-/** Reads the list, thinks, and writes it back with one more: what a lock is for. */
+/** Reads the list, waits, and writes it back with one more element: the classic use of a lock. */
 async function addToList(
   act: Act,
   { fenced, checked }: { fenced: boolean; checked: boolean },
@@ -207,7 +206,7 @@ const pad = (value: bigint | number): string => String(value).padStart(20, '0');
 const SETTLE_TRIES = 10;
 const SETTLE_EACH_MS = 500;
 
-/** The work goes on meanwhile, and does not wait for it. */
+/** The work continues meanwhile. */
 async function settleLater(term: Term, writeId: string, mine: number): Promise<void> {
   for (let tries = 0; tries < SETTLE_TRIES; tries++) {
     await hangUp(SETTLE_EACH_MS);
@@ -237,7 +236,7 @@ function termAsAct(term: Term): Act {
           )
           // Neither branch may run after the term.
           .else(client.put(`${plan.logPrefix}else/${pad(token)}/${plan.name}/${pad(mine)}`).value('1'));
-        // Both shapes of a fenced transaction. This comparison always holds.
+        // Uses both shapes of a fenced transaction. This comparison always holds.
         if (mine % 2 === 0) write.and(entry, 'Create', '==', 0);
         return (await write.commit()).succeeded ? 'acknowledged' : 'refused';
       } catch (error) {
@@ -259,7 +258,7 @@ function standWithOurs(): void {
     logger,
     onLeader: async (term) => {
       const { key, leaseId } = term;
-      toldAtMs = 0; // its first stamp is news
+      toldAtMs = 0; // its first stamp is reported
       write(`T ${term.fencingToken} ${nanos()}`);
       tell({ says: 'elected', token: term.fencingToken.toString(), key, leaseId });
       term.signal.addEventListener('abort', () => {
@@ -275,7 +274,7 @@ function standWithOurs(): void {
   });
 }
 
-/** As its documentation shows it: a new campaign after each error. */
+/** As in its documentation: a new campaign after each error. */
 function standWithEtcd3(): void {
   const theirs = client.election(plan.election, plan.ttlSeconds);
   const run = (): void => {
@@ -321,7 +320,7 @@ process.on('message', (order: Order) => {
   switch (order.do) {
     case 'block': {
       const untilMs = performance.now() + order.forMs;
-      // A loop that never lets the event loop turn, and yet acts: it asks before each act, as it should.
+      // A loop that blocks the event loop and still acts. It checks the term before each act, as it should.
       for (let nextMs = 0; performance.now() < untilMs;) {
         if (performance.now() < nextMs) continue;
         stamp();
@@ -360,7 +359,7 @@ process.on('message', (order: Order) => {
       });
   }
 });
-process.on('disconnect', () => process.exit(0)); // our parent is gone
+process.on('disconnect', () => process.exit(0)); // the parent has died
 
 if (plan.kind === 'ours') standWithOurs();
 else standWithEtcd3();

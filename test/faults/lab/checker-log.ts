@@ -1,11 +1,11 @@
 /**
- * What is wrong with the logs that leaders appended to. Each history of etcd is judged by itself: a wipe loses the log, and a restore
- * puts an older one in its place.
+ * Finds what is wrong with the logs that leaders appended to. Each history of etcd is judged alone: a wipe
+ * deletes the log, and a restore replaces it by an older one.
  */
 import type { Evidence, Finding, LogEntry, Standing, Stretch } from './evidence.ts';
 import type { Append } from './history.ts';
 
-/** S1: what was acknowledged stands once, in order; what was refused does not stand. */
+/** S1: acknowledged appends exist once, in order; refused ones do not exist. */
 export function wrongLogs(evidence: Evidence): Finding[] {
   return [
     ...epochs(evidence).flatMap((epoch) => [
@@ -18,7 +18,7 @@ export function wrongLogs(evidence: Evidence): Finding[] {
   ];
 }
 
-/** A stretch of time in which etcd had one history, and what stood at its end. */
+/** A period with one history of etcd, and the content at its end. */
 interface Epoch extends Stretch, Standing {
   readonly base: readonly LogEntry[];
 }
@@ -40,7 +40,7 @@ function epochs(evidence: Evidence): Epoch[] {
 const sentTo = ({ appends }: Evidence, to: 'etcd' | 'http'): Append[] =>
   appends.filter((append) => append.to === to);
 
-/** S1: what was acknowledged stands in an epoch that it was under way in; an entry of a snapshot stands on. */
+/** S1: an acknowledged append exists in an epoch in which it was in flight. Entries of a snapshot remain. */
 function lostAppends(evidence: Evidence, to: 'etcd' | 'http'): Finding[] {
   const all = epochs(evidence).map((epoch) => ({ ...epoch, standing: new Set(epoch.logs[to].map(entryId)) }));
   const lost = sentTo(evidence, to)
@@ -60,7 +60,10 @@ function lostAppends(evidence: Evidence, to: 'etcd' | 'http'): Finding[] {
   return [...lost, ...lostAgain].map((what) => ({ promise: 'S1', what: `${to}: ${what}` }));
 }
 
-/** S1: within an epoch, what stands stands once, in order; what was refused does not stand; nothing comes late from before. */
+/**
+ * S1: within an epoch entries exist once and in order, refused ones do not exist, and none arrives late from an
+ * earlier epoch.
+ */
 function wrongLog(evidence: Evidence, epoch: Epoch, to: 'etcd' | 'http'): Finding[] {
   const { timesWritten, logs, base } = epoch;
   const findings: Finding[] = [];
@@ -75,7 +78,7 @@ function wrongLog(evidence: Evidence, epoch: Epoch, to: 'etcd' | 'http'): Findin
     const append = sent.get(id);
     if (entry.times !== 1) say(`append ${id} was applied ${entry.times} times`);
     if (append === undefined || append.sentMs >= epoch.toMs) say(`append ${id} stands, and nobody sent it`);
-    // What was refused later, in the next epoch, says only that it does not stand there.
+    // A refusal in the next epoch only says that the append does not exist there.
     else if (append.outcome === 'refused' && append.answeredMs < epoch.toMs)
       say(`refused append ${id} stands all the same`);
     else if (append.answeredMs < epoch.fromMs && !cameBack.has(id))
@@ -83,7 +86,7 @@ function wrongLog(evidence: Evidence, epoch: Epoch, to: 'etcd' | 'http'): Findin
     if (evidence.hasTokens && entry.token < lastToken)
       say(`append ${id} stands behind one of token ${lastToken}`);
     lastToken = entry.token > lastToken ? entry.token : lastToken;
-    if (append?.outcome !== 'acknowledged') continue; // a late one nobody was told of may come late
+    if (append?.outcome !== 'acknowledged') continue; // a late append without an acknowledgement is allowed
     const term = `${entry.process}/${entry.token}`;
     if (entry.counter < (lastCounter.get(term) ?? 0))
       say(`append ${id} stands behind a later one of the same term`);

@@ -1,6 +1,6 @@
 /**
- * Proves from a recorded history what the promises say, or names what breaks them. Pure: its own tests feed it
- * histories made by hand.
+ * Judges the promises by a recorded history, and names each violation. Pure: its own tests feed it artificial
+ * histories.
  */
 import { wrongLogs } from './checker-log.ts';
 import type { Evidence, FaultRecord, Finding, HistoryCut, Stretch } from './evidence.ts';
@@ -9,10 +9,12 @@ import type { Acting } from './history.ts';
 export interface Gap extends Stretch {
   readonly ms: number;
   readonly limitMs: number;
+  /** How much of the limit is due to the noise of the machine, in milliseconds. */
+  readonly noiseMs: number;
   readonly faults: readonly FaultRecord[];
 }
 
-/** Everything that breaks a promise about safety. */
+/** Every violation of a safety promise. */
 export function unsafe(evidence: Evidence): Finding[] {
   return [
     ...overlaps(evidence).filter(({ promise, ms = 0 }) => promise === 'S2' || ms > evidence.grantedTtlMs),
@@ -24,14 +26,15 @@ export function unsafe(evidence: Evidence): Finding[] {
   ];
 }
 
-/** How often history had been cut when a term began. */
+/** How many cuts of history precede the term. */
 const epochOf = ({ electedMs }: Acting, cuts: readonly HistoryCut[]): number =>
   cuts.filter(({ atMs }) => atMs <= electedMs).length;
 
 /**
- * S2, S3: at no instant do two terms act, whoever holds them. Where the key was taken away before the lease that etcd
- * granted was over, the next leader learns of it when the last one does: such an overlap comes under S4, and may be
- * as long as a watch may be silent. So does whoever acts {@link outOfTurn}, and whose lease etcd forgot ({@link isForgottenBeside}).
+ * S2, S3: two terms never act at the same instant, in any process. If the key is taken before the granted lease
+ * ends, the old and the next leader learn of it at the same time. Such an overlap counts under S4, and may last
+ * as long as a watch may be silent. The same holds for a term that is {@link outOfTurn}, and for one whose lease
+ * etcd forgot ({@link isForgottenBeside}).
  */
 export function overlaps(evidence: Pick<Evidence, 'acting' | 'faults' | 'cuts' | 'grantedTtlMs'>): Finding[] {
   const { acting, faults } = evidence;
@@ -59,8 +62,8 @@ export function overlaps(evidence: Pick<Evidence, 'acting' | 'faults' | 'cuts' |
 }
 
 /**
- * A history that is cut takes the lease with it, unless the key came back. Until its deadline nobody can tell the leader: it
- * counts from the last renewal, and none got through since the cut.
+ * A cut of history deletes the lease, unless the key is restored. The leader cannot learn of it before its
+ * deadline. The deadline follows from its last renewal, and no renewal succeeded since the cut.
  */
 function isForgottenBeside(
   one: Acting,
@@ -77,13 +80,13 @@ function isForgottenBeside(
   );
 }
 
-/** Somebody deleted the key, or revoked the lease. */
+/** An operator deleted the key, or revoked the lease. */
 const byOperator = (before: Acting, after: Acting, faults: readonly FaultRecord[]): boolean =>
   faults.some(
     ({ evicts, fromMs }) => evicts === before.process && fromMs >= before.firstMs && fromMs <= after.firstMs,
   );
 
-/** An etcd leader that was frozen revokes, when it comes back, leases that its successor renewed: etcd issue 15247. */
+/** An etcd leader that returns from a freeze revokes leases that its successor renewed: etcd issue 15247. */
 const byEtcd = (before: Acting, after: Acting, faults: readonly FaultRecord[]): boolean =>
   before.endedBecause === 'evicted' &&
   faults.some(
@@ -94,13 +97,13 @@ const byEtcd = (before: Acting, after: Acting, faults: readonly FaultRecord[]): 
       (kind !== HANGING_DISK || after.firstMs >= toMs - LIFT_MS),
   );
 
-/** While its disk hangs a member can revoke nothing. So a second leader is excused only where it began after that. */
+/** A member cannot revoke while its disk hangs. A second leader is therefore excused only if it started afterwards. */
 const HANGING_DISK = 'hang-disk-of-etcd-leader';
 
-/** How long it may take to lift that fault, in milliseconds. */
+/** How long the removal of that fault may take, in milliseconds. */
 const LIFT_MS = 200;
 
-/** Faults that leave two members of etcd believing that they lead it. Nothing else excuses a second leader of ours. */
+/** Faults after which two members of etcd believe that they lead. Nothing else excuses a second leader of ours. */
 const MAY_REVOKE_EARLY: ReadonlySet<string> = new Set([
   'freeze-etcd-leader',
   HANGING_DISK,
@@ -110,12 +113,12 @@ const MAY_REVOKE_EARLY: ReadonlySet<string> = new Set([
   'quorum-lost',
 ]);
 
-/** How long after a thaw etcd may still act on what it believed before, in milliseconds. */
+/** How long after a thaw etcd may still act on its old belief, in milliseconds. */
 const THAW_MS = 1_000;
 
 /**
- * Where several keys were taken away at once, who is told of his predecessor's before he is told of his own may act in
- * between, beside or after one of a larger token: the fence stops him, and S4 tells him.
+ * If several keys are taken at once, a candidate may see its predecessor's deletion before its own. It may then
+ * act between, beside or after terms with larger tokens. The fence stops its writes, and S4 ends its term.
  */
 export function outOfTurn(evidence: Pick<Evidence, 'acting' | 'faults' | 'cuts'>): Acting[] {
   return inDisorder(evidence)
@@ -126,7 +129,7 @@ export function outOfTurn(evidence: Pick<Evidence, 'acting' | 'faults' | 'cuts'>
 const isExcused = (before: Acting, term: Acting, faults: readonly FaultRecord[]): boolean =>
   term.token < before.token && (byOperator(term, term, faults) || byEtcd(term, term, faults));
 
-/** S1: who acts later has a larger token, unless he acts {@link outOfTurn}; nobody acts twice under one. */
+/** S1: a later term has a larger token, unless it is {@link outOfTurn}. No token has two terms. */
 function tokenDisorder(evidence: Evidence): Finding[] {
   return inDisorder(evidence)
     .filter(([before, term]) => !isExcused(before, term, evidence.faults))
@@ -136,7 +139,7 @@ function tokenDisorder(evidence: Evidence): Finding[] {
     }));
 }
 
-/** Terms, each with the one that began before it in the same epoch, whose tokens are not in the order of their beginnings. */
+/** Terms whose token is not larger than that of an earlier term of the epoch, each with that earlier term. */
 function inDisorder({ acting, cuts }: Pick<Evidence, 'acting' | 'cuts'>): [before: Acting, term: Acting][] {
   const byEpoch = Array.from({ length: cuts.length + 1 }, (_, epoch) =>
     acting.filter((term) => epochOf(term, cuts) === epoch).sort((a, b) => a.firstMs - b.firstMs),
@@ -149,7 +152,7 @@ function inDisorder({ acting, cuts }: Pick<Evidence, 'acting' | 'cuts'>): [befor
   );
 }
 
-/** S1: a key that comes back with a snapshot is led under by nobody who has led under it before. */
+/** S1: no process leads under a restored key under which it has led before. */
 function ledUnderAgain({ acting, cuts }: Evidence): Finding[] {
   return cuts.flatMap(({ atMs, keysBack }, index) =>
     acting
@@ -163,7 +166,7 @@ function ledUnderAgain({ acting, cuts }: Evidence): Finding[] {
   );
 }
 
-/** A term ends with a reason, or with its process, or with the run. */
+/** A term ends with a reason, with its process, or with the run. */
 function unexplained({ acting, kills, endMs }: Evidence): Finding[] {
   return acting
     .filter((term) => term.endedBecause === undefined)
@@ -172,10 +175,10 @@ function unexplained({ acting, kills, endMs }: Evidence): Finding[] {
     .map((term) => ({ promise: 'S4', what: `${name(term)} stopped without giving a reason` }));
 }
 
-/** Ways for a term to end in which we give up the seat, rather than lose it. */
+/** Reasons with which we release the key ourselves. */
 const ORDERLY: ReadonlySet<string | undefined> = new Set(['stepped-down', 'resigned', 'closed', 'aborted']);
 
-/** S5: whoever gives up the seat stops the work first. A fault on the way may take the seat all the same. */
+/** S5: the work stops before its leader releases the key. A fault may still remove the key earlier. */
 function releasedTooEarly({ acting, faults }: Evidence): Finding[] {
   return acting.flatMap((term): Finding[] => {
     const { workedUntilMs, lastMs } = term;
@@ -196,33 +199,53 @@ function releasedTooEarly({ acting, faults }: Evidence): Finding[] {
 
 const name = (term: Acting): string => `${term.process} (token ${term.token})`;
 
-/** Limits of design.md, and what this lab adds for its own noise. */
-const EXPIRY_SWEEP_MS = 750; // L2: etcd looks for expired leases each 500 ms, then commits the deletion
+/** The limits of design.md, and additions for the noise of this lab. */
+const EXPIRY_SWEEP_MS = 750; // L2: etcd checks for expired leases every 500 ms, then commits the deletion
 const AFTER_OUTAGE_MS = 3_000; // L5
 const ETCD_ELECTION_MS = 4_000; // 1 to 2 s each, and votes may split once
-const ETCD_EXTENSION_MS = 1_000; // what a new etcd leader adds to every lease
+const ETCD_EXTENSION_MS = 1_000; // a new etcd leader extends every lease by this
 
-/** L2, L5: the stretches without an acting leader, each with the longest that the faults in it allow. */
-export function gaps({ acting, faults, grantedTtlMs, endMs }: Evidence, noiseMs: number): Gap[] {
+/**
+ * L2, L5: the periods without an acting leader, each with the longest duration that its faults allow.
+ *
+ * @param noiseIn how long the machine may delay what happens in such a period, in milliseconds.
+ */
+export function gaps(
+  { acting, faults, grantedTtlMs, endMs }: Evidence,
+  noiseIn: (gap: Stretch) => number,
+): Gap[] {
   const inOrder = [...acting].sort((a, b) => a.firstMs - b.firstMs);
   const found: Gap[] = [];
   let coveredUntilMs: number | undefined;
+  /** How long the work of the last leader was stopping. The next leader waits for it. */
+  let drainedMs = 0;
   const leaderlessUntil = (toMs: number): void => {
     if (coveredUntilMs === undefined || toMs <= coveredUntilMs) return;
     const gap = { fromMs: coveredUntilMs, toMs };
-    found.push({ ...gap, ms: gap.toMs - gap.fromMs, ...limitOf(gap, faults, grantedTtlMs, noiseMs) });
+    const noiseMs = noiseIn(gap);
+    const { limitMs, faults: within } = limitOf(gap, faults, grantedTtlMs, noiseMs);
+    found.push({
+      ...gap,
+      ms: gap.toMs - gap.fromMs,
+      noiseMs,
+      limitMs: limitMs + drainedMs,
+      faults: within,
+    });
   };
   for (const term of inOrder) {
     leaderlessUntil(term.firstMs);
-    coveredUntilMs = Math.max(coveredUntilMs ?? 0, term.lastMs);
+    if (coveredUntilMs !== undefined && term.lastMs <= coveredUntilMs) continue;
+    coveredUntilMs = term.lastMs;
+    drainedMs = ORDERLY.has(term.endedBecause) ? (term.workedUntilMs ?? term.lastMs) - term.lastMs : 0;
   }
-  leaderlessUntil(endMs); // nobody came back
+  leaderlessUntil(endMs); // no leader returned
   return found;
 }
 
 /**
- * Without a fault, none. Each fault in the gap may cost one expiry (each may hit whoever was to lead next); one that changes etcd's
- * leader costs that election, and one more TTL because every lease is renewed by it; an outage costs itself and 3 s.
+ * Without a fault, no gap is allowed. Each fault in the gap may cost one expiry, because each may hit the next
+ * leader. A fault that changes etcd's leader costs that election and one more TTL, because the new leader renews
+ * every lease. An outage costs its own length plus 3 s.
  */
 function limitOf(
   gap: Stretch,
@@ -242,7 +265,7 @@ function limitOf(
   return { limitMs: crashMs + etcdMs + outageMs + noiseMs, faults: within };
 }
 
-const lengthWithin = (stretch: Stretch, outer: Stretch): number =>
+export const lengthWithin = (stretch: Stretch, outer: Stretch): number =>
   Math.max(0, Math.min(stretch.toMs, outer.toMs) - Math.max(stretch.fromMs, outer.fromMs));
 
 export function tooLong(all: readonly Gap[]): Finding[] {

@@ -1,8 +1,7 @@
 /**
- * `etcdctl elect`, cut off from etcd: how long the old leader and the next one both lead. It stamps nothing; it leads from
- * the line that says so until it exits. Its session lives for 60 s, which it has no flag for.
- *
- *     LAB=etcdctl npm run soak
+ * Cuts `etcdctl elect` off from etcd, and measures how long the old and the next leader overlap. It writes no
+ * stamps: it leads from its output line until it exits. Its session lives for 60 s, and no flag changes that.
+ * LAB=etcdctl npm run soak
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';

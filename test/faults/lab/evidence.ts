@@ -1,18 +1,18 @@
-/** What a run leaves behind for the checker to judge, and what the checker says of it. */
+/** What the checker judges after a run, and its verdict. */
 import type { Acting, Append } from './history.ts';
 
-/** An entry of a log, as it stands in the end. */
+/** An entry of a log at the end of the run. */
 export interface LogEntry {
   readonly process: string;
   readonly token: bigint;
   readonly counter: number;
-  /** Where it stands in the order of commits. */
+  /** Its place in the order of commits. */
   readonly order: bigint;
   /** How often it was written: 1 unless a write was repeated. */
   readonly times: number;
 }
 
-/** A stretch of time, in milliseconds on the clock of the stamps. */
+/** A period in milliseconds, on the clock of the stamps. */
 export interface Stretch {
   readonly fromMs: number;
   readonly toMs: number;
@@ -21,47 +21,47 @@ export interface Stretch {
 export interface FaultRecord extends Stretch {
   readonly kind: string;
   readonly what: string;
-  /** Whether etcd's own leader may have changed by it, or answers come late: leases last longer then. */
+  /** Whether etcd's own leader may have changed, or answers are late: leases then last longer. */
   readonly touchesEtcd: boolean;
-  /** Whether no candidate could have led meanwhile: no quorum, or no way to it. */
+  /** Whether no candidate could lead: no quorum, or no way to it. */
   readonly isOutage: boolean;
-  /** Whose key an operator took away: S2 does not cover that, S4 does. */
+  /** The process whose key an operator deleted: S4 covers that, S2 does not. */
   readonly evicts?: string | undefined;
 }
 
-/** etcd lost its history: it was wiped, or restored from a snapshot. What was true of tokens and logs begins anew. */
+/** etcd lost its history: it was wiped, or restored from a snapshot. Tokens and logs start again. */
 export interface HistoryCut {
-  /** From when nothing of the old history reached a candidate: no renewal, no answer. */
+  /** From this time on no renewal and no answer of the old history reached a candidate. */
   readonly fromMs: number;
-  /** Where the new one begins: nobody has reached it before. */
+  /** The start of the new history: no candidate reached it before. */
   readonly atMs: number;
-  /** What stood in the old one when nobody reached it any more. */
+  /** The content of the old history at its end. */
   readonly before: Standing;
-  /** What stands in the new one from its beginning: nothing after a wipe. */
+  /** The content of the new history at its start: nothing after a wipe. */
   readonly base: readonly LogEntry[];
-  /** Tokens of the keys that came back with the snapshot: with their leases, so that they can be led under. */
+  /** Tokens of the keys that the snapshot restored with their leases. A candidate could lead under them. */
   readonly keysBack: readonly bigint[];
 }
 
-/** What stands in the logs at one moment. */
+/** The content of the logs at one moment. */
 export interface Standing {
   readonly logs: { readonly [to in 'etcd' | 'http']: readonly LogEntry[] };
-  /** How often etcd wrote the one key that every append to etcd also writes. */
+  /** How often etcd wrote the key that every append to etcd also writes. */
   readonly timesWritten: number;
-  /** What the `else` branches of appends have written. Their comparisons always hold: only a failed fence leads there. */
+  /** What the `else` branches of appends wrote. Their comparisons always hold, so only a failed fence leads there. */
   readonly elseBranches: readonly string[];
 }
 
-/** What stands in the end, and how it came about. */
+/** The content at the end, and its history. */
 export interface Evidence extends Standing {
   readonly acting: readonly Acting[];
   readonly appends: readonly Append[];
   /** In order of time. */
   readonly cuts: readonly HistoryCut[];
-  /** When processes were killed: those terms cannot say why they ended. */
+  /** When processes were killed: their terms report no reason. */
   readonly kills: readonly { readonly process: string; readonly atMs: number }[];
   readonly faults: readonly FaultRecord[];
-  /** When the run ended for all. */
+  /** When the run ended. */
   readonly endMs: number;
   readonly grantedTtlMs: number;
   /** Whether tokens are fencing tokens; etcd3's own election has none. */
@@ -71,10 +71,10 @@ export interface Evidence extends Standing {
 export interface Finding {
   readonly promise: 'S1' | 'S2' | 'S4' | 'S5' | 'L2' | 'L5';
   readonly what: string;
-  /** Whether etcd took the key by itself, before the lease was over. */
+  /** Whether etcd itself took the key before the lease ended. */
   readonly byEtcd?: boolean;
-  /** Whether etcd's history was cut between the two, so that it forgot the lease. */
+  /** Whether etcd's history was cut between the two terms, so that it forgot the lease. */
   readonly isForgotten?: boolean;
-  /** How bad, in milliseconds, where it has a length. */
+  /** The size in milliseconds, if it has one. */
   readonly ms?: number;
 }

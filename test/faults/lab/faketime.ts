@@ -1,4 +1,4 @@
-/** Debian's libfaketime, with which one process has a wall clock of its own. Downloaded and unpacked, never installed. */
+/** Debian's libfaketime gives one process its own wall clock. It is downloaded and unpacked, never installed. */
 import { execFile } from 'node:child_process';
 import { mkdir, mkdtemp, readdir, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -9,7 +9,7 @@ const PATIENCE_MS = 60_000;
 
 let found: Promise<string | undefined> | undefined;
 
-/** @returns path of the library; undefined where this is no Debian, or its archive does not answer. */
+/** @returns path of the library; undefined if this is not Debian, or if its archive does not answer. */
 export function libfaketime(): Promise<string | undefined> {
   return (found ??= find().catch(() => undefined));
 }
@@ -38,7 +38,7 @@ async function download(folder: string): Promise<string | undefined> {
     );
     const [archive] = (await readdir(work)).filter((name) => name.endsWith('.deb'));
     await promisify(execFile)('dpkg-deb', ['-x', join(work, archive!), join(work, 'root')], options);
-    await rename(join(work, 'root'), folder).catch(() => undefined); // another process was first
+    await rename(join(work, 'root'), folder).catch(() => undefined); // another process was faster
     return await libraryIn(folder);
   } finally {
     await rm(work, { recursive: true, force: true });
@@ -46,8 +46,7 @@ async function download(folder: string): Promise<string | undefined> {
 }
 
 /**
- * Environment with which a process's wall clock follows a file; undefined where libfaketime is not at hand.
- *
+ * Environment in which the wall clock of a process follows a file; undefined without libfaketime.
  * @param clockFile holds the offset, as `+3600s`.
  */
 export async function faketime(clockFile: string): Promise<NodeJS.ProcessEnv | undefined> {
@@ -64,7 +63,7 @@ export async function faketime(clockFile: string): Promise<NodeJS.ProcessEnv | u
 }
 
 export async function setWallClock(clockFile: string, offsetSeconds: number): Promise<void> {
-  // In one step: a reader may never see half of it.
+  // The file is replaced in one step, so that no reader sees half of it.
   await writeFile(`${clockFile}.new`, `${offsetSeconds < 0 ? '' : '+'}${offsetSeconds}s\n`);
   await rename(`${clockFile}.new`, clockFile);
 }

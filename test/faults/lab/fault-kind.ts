@@ -1,27 +1,28 @@
-/** What a fault of the lab is: where it happens, how often, and whom it hits. */
-import type { Candidate, Lab, Marks } from './lab.ts';
+/** Describes a fault of the lab: its place, its frequency and its victim. */
+import type { Candidate } from './candidate-process.ts';
+import type { Lab, Marks } from './lab.ts';
 import type { Seeded } from './seeded.ts';
 
-/** Where a fault happens: two at once may not be in the same place. */
+/** Where a fault happens. Only one fault at a time may be at a place. */
 export type Place = 'candidate' | 'etcd';
 
 export interface EtcdErrorKind {
   readonly kind: string;
   readonly place: Place;
-  /** How often it is drawn, relative to others. */
+  /** How often it is drawn, relative to the others. */
   readonly weight: number;
-  /** Whether it needs candidates that log in, or ones that do not. Default: both will do. */
+  /** Whether it needs candidates with a login, or without one. Default: either. */
   readonly needsAuth?: boolean;
-  /** Does the harm and lifts it; resolves when it is lifted. */
+  /** Causes the fault and removes it; resolves after the removal. */
   run(scene: Scene): Promise<void>;
 }
 
 export interface Scene {
   readonly lab: Lab;
   readonly random: Seeded;
-  /** Whom it hits: the leader more often than not. */
+  /** The candidate that it hits, usually the leader. */
   readonly victim: Candidate;
-  /** File that sets the wall clock of candidates, where libfaketime is at hand. */
+  /** File that sets the wall clock of candidates, if libfaketime is available. */
   readonly clockFile: string | undefined;
 }
 
@@ -29,7 +30,7 @@ export interface Scene {
 export const drawMs = ({ lab, random }: Scene, low: number, high: number): number =>
   Math.round(lab.ttlMs * (low + random.next() * (high - low)));
 
-/** Marks the fault in the record, for as long as `during` takes. */
+/** Records the fault for as long as `harm` takes. */
 export async function during(lab: Lab, marks: Marks, harm: () => Promise<void>): Promise<void> {
   const fault = lab.fault(marks);
   try {

@@ -1,12 +1,11 @@
-/**
- * Every fault that the lab can make. Each is drawn from a seed, does its harm, is lifted again, and says what it was.
- */
+/** Every fault that the lab can cause. Each is drawn from a seed, happens, is removed, and is recorded. */
 import { startProxy, type Direction, type EtcdMember } from 'etcd-election/dev';
 import { hangUp } from './act.ts';
 import { setWallClock } from './faketime.ts';
 import { Refusal } from './gateway.ts';
 import { HANGING_DISK, hangDisk } from './hanging-disk.ts';
-import type { Candidate, Lab } from './lab.ts';
+import type { Candidate } from './candidate-process.ts';
+import type { Lab } from './lab.ts';
 import { during, drawMs, type EtcdErrorKind, type Scene } from './fault-kind.ts';
 import { historyFaults } from './history-faults.ts';
 import { permissionFaults } from './permission-faults.ts';
@@ -22,7 +21,7 @@ function linkFault(kind: string, harm: LinkFault): EtcdErrorKind {
     async run(scene) {
       const { lab, victim, random } = scene;
       const forMs = drawMs(scene, 0.2, 2.2);
-      // All its links, or one: then the others can carry on.
+      // All its links or one of them: with one, the others still work.
       const links = random.next() < 0.7 ? victim.links : [random.pick(victim.links)];
       const what = `${kind} ${links.length === 1 ? 'one link' : 'all links'} of ${victim.name} for ${forMs} ms`;
       await during(lab, { kind, what }, async () => {
@@ -68,14 +67,14 @@ async function freezeMember(scene: Scene, member: EtcdMember): Promise<void> {
   member.thaw();
 }
 
-/** Each sync takes longer than a lease lives, so that one is enough to keep the member's raft loop stuck. */
+/** Each sync takes longer than a lease lives, so that one sync keeps the member's raft loop stuck. */
 async function hangDiskOf(scene: Scene, member: EtcdMember): Promise<void> {
   const lift = await hangDisk(member, 10 * scene.lab.ttlMs);
   await hangUp(drawMs(scene, 0.5, 5));
   await lift();
 }
 
-/** Parts a member from the others; clients still reach it, and it still believes what it believed. */
+/** Partitions a member from the others. Clients still reach it, and it keeps its beliefs. */
 const isolateMember =
   (direction: Direction) =>
   async (scene: Scene, member: EtcdMember): Promise<void> => {
@@ -179,7 +178,7 @@ export const faultKinds: readonly EtcdErrorKind[] = [
     weight: 3,
     async run({ lab, victim }) {
       const leaseId = victim.term?.leaseId;
-      if (leaseId === undefined || leaseId === '') return; // etcd3's election does not show it
+      if (leaseId === undefined || leaseId === '') return; // etcd3's election does not expose it
       await during(
         lab,
         { kind: 'revoke-lease', what: `revoke the lease of ${victim.name}`, evicts: victim.name },
@@ -285,7 +284,7 @@ export const faultKinds: readonly EtcdErrorKind[] = [
     weight: 2,
     async run(scene) {
       const { lab, victim } = scene;
-      // The victim is away meanwhile: it comes back to a revision that is gone.
+      // The victim is disconnected meanwhile: the revision that it needs next is gone.
       await during(lab, { kind: 'compaction', what: `compact while ${victim.name} is away` }, async () => {
         for (const link of victim.links) link.cut();
         await lab.operator.put(`${lab.election}-noise`, 'x');
@@ -301,7 +300,7 @@ export const faultKinds: readonly EtcdErrorKind[] = [
     weight: 1,
     async run(scene) {
       const { lab } = scene;
-      // No writes, hence no new candidates: whoever leads goes on.
+      // Without writes there are no new candidates: the leader keeps leading.
       const marks = { kind: 'no-space', what: 'etcd out of space', touchesEtcd: true, isOutage: true };
       await during(lab, marks, async () => {
         await fill(lab);
@@ -314,7 +313,7 @@ export const faultKinds: readonly EtcdErrorKind[] = [
   ...permissionFaults,
   {
     kind: 'foreign-cluster',
-    place: 'etcd', // two at once may not be at one link
+    place: 'etcd', // only one fault at a time may be at a link
     weight: 3,
     async run(scene) {
       const { lab, victim, random } = scene;
@@ -323,7 +322,7 @@ export const faultKinds: readonly EtcdErrorKind[] = [
       const what = `one endpoint of ${victim.name} leads to another etcd`;
       await during(lab, { kind: 'foreign-cluster', what }, async () => {
         link.cut();
-        await hangUp(20); // until its port is free
+        await hangUp(20); // its port is free again
         const astray = await startProxy({ target, port: link.port });
         await hangUp(drawMs(scene, 0.5, 4));
         await astray.close();
@@ -336,7 +335,7 @@ export const faultKinds: readonly EtcdErrorKind[] = [
 const FILLER = Buffer.alloc(1_000_000, 'x');
 const MOST_FILLERS = 200;
 
-/** Writes until etcd has no space left. */
+/** Writes until etcd is out of space. */
 async function fill(lab: Lab): Promise<void> {
   for (let turn = 0; turn < MOST_FILLERS; turn++) {
     try {
@@ -357,7 +356,7 @@ async function makeSpace(lab: Lab): Promise<void> {
   await etcdAnswers(lab);
 }
 
-/** Until a write goes through. */
+/** Waits until a write succeeds. */
 export async function etcdAnswers(lab: Lab): Promise<void> {
   await lab.operator.put(`${lab.election}-probe`, 'x');
 }
@@ -366,7 +365,7 @@ const ignoreRefusal = (error: unknown): void => {
   if (!(error instanceof Refusal)) throw error;
 };
 
-/** Draws by weight. */
+/** Draws a fault by weight. */
 export function drawFault(random: Seeded, from: readonly EtcdErrorKind[]): EtcdErrorKind {
   const total = from.reduce((sum, { weight }) => sum + weight, 0);
   let at = random.next() * total;

@@ -1,4 +1,4 @@
-/** What an operator does to etcd, through its JSON gateway and etcdctl: not through anything under test. */
+/** Does what an operator does to etcd, through its JSON gateway and etcdctl, not through the code under test. */
 import { execFile } from 'node:child_process';
 import { request } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -24,7 +24,7 @@ interface RawKeyValue {
   lease?: string;
 }
 
-/** An election of etcd's own says nothing when it is over: it is asked for, ten times a second. */
+/** etcd does not announce the end of its own election, so we poll ten times a second. */
 const ASK_AGAIN_MS = 100;
 /** etcd needs 1 to 2 s to elect one, in milliseconds. */
 const LEADER_PATIENCE_MS = 3_000;
@@ -33,7 +33,7 @@ export class Operator {
   readonly #cluster: EtcdCluster;
   readonly #login: Credentials | undefined;
 
-  /** @param login where etcd asks for one. */
+  /** @param login if etcd requires one. */
   constructor(cluster: EtcdCluster, login?: Credentials) {
     this.#cluster = cluster;
     this.#login = login;
@@ -83,12 +83,12 @@ export class Operator {
     };
     await this.#ask('/v3/kv/compaction', { revision: header.revision, physical: true }).catch(
       (error: unknown) => {
-        if (!(error instanceof Refusal && error.message.includes('compacted'))) throw error; // then it is done
+        if (!(error instanceof Refusal && error.message.includes('compacted'))) throw error; // it is compacted already
       },
     );
   }
 
-  /** The member that leads etcd itself; undefined where none does for a while. */
+  /** The member that leads etcd; undefined while there is none. */
   async etcdLeader(): Promise<EtcdMember | undefined> {
     const untilMs = performance.now() + LEADER_PATIENCE_MS;
     for (;;) {
@@ -112,7 +112,10 @@ export class Operator {
     return said.find((member) => member !== undefined);
   }
 
-  /** Moves etcd's leadership to another member. @returns whether it moved. */
+  /**
+   * Moves etcd's leadership to another member.
+   * @returns whether it moved.
+   */
   async moveLeader(): Promise<boolean> {
     const leader = await this.etcdLeader();
     const other = this.#cluster.members.find((member) => member !== leader && member.pid !== undefined);
@@ -143,7 +146,7 @@ export class Operator {
     return this.#login === undefined ? [] : ['--user', `${this.#login.username}:${this.#login.password}`];
   }
 
-  /** Logs in anew with every call: a token may have expired, and its member may have forgotten it. */
+  /** Logs in for every call: a token may have expired, or its member may have forgotten it. */
   async #askAsUser(endpoint: string, path: string, body: object): Promise<unknown> {
     if (this.#login === undefined) return ask(endpoint, path, body, 2_000);
     const { username: name, password } = this.#login;
@@ -152,7 +155,7 @@ export class Operator {
     return ask(endpoint, path, body, 2_000, token);
   }
 
-  /** Asks one member after the other, until one answers; for as long as an election of etcd's own may take. */
+  /** Asks one member after another until one answers, for at most the time of an etcd election. */
   async #ask(path: string, body: object): Promise<unknown> {
     const untilMs = performance.now() + 20_000;
     for (let turn = 0; ; turn++) {
@@ -167,7 +170,7 @@ export class Operator {
   }
 }
 
-/** etcd has answered, and the answer is no. */
+/** etcd answered with a refusal. */
 export class Refusal extends Error {}
 
 function ask(

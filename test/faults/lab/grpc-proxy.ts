@@ -1,7 +1,8 @@
-/** `etcd grpc-proxy`, which comes with etcd: a proxy that answers watches and renewals from its own. */
+/** `etcd grpc-proxy`, a part of etcd: a proxy that merges watches and renewals of its clients. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { createConnection, createServer } from 'node:net';
+import { createConnection } from 'node:net';
+import { freePort } from '../../../src/dev/ports.ts';
 import { etcdBinary } from './lab.ts';
 import { hangUp } from './act.ts';
 
@@ -18,7 +19,7 @@ export async function startGrpcProxy(targets: readonly string[]): Promise<GrpcPr
   const hosts = targets.map((target) => target.replace(/^http:\/\//, '')).join(',');
   const child = spawn(
     await etcdBinary(),
-    // It connects to the address it advertises, and the newest etcd does not start if nobody answers there.
+    // The proxy connects to its advertised address. The newest etcd does not start if that refuses connections.
     [
       'grpc-proxy',
       'start',
@@ -49,13 +50,4 @@ function accepts(port: number): Promise<boolean> {
     socket.once('connect', () => resolve(true)).once('error', () => resolve(false));
     socket.once('connect', () => socket.destroy());
   });
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as { port: number };
-  server.close();
-  await once(server, 'close');
-  return port;
 }

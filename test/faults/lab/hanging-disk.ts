@@ -1,9 +1,8 @@
 /**
- * A disk that hangs: a member's `fdatasync` and `fsync` take seconds, while everything else of it goes on. Made by
- * strace's fault injection (Debian's package `strace`), which may attach to a process of ours as root.
- *
- * It is not what a freeze is. A frozen member answers nothing. A member whose disk hangs keeps its connections and
- * answers whatever needs no disk; only its raft loop is stuck, so it does not learn that the others have moved on.
+ * A disk that hangs: a member's `fdatasync` and `fsync` take seconds, while all its other code runs. strace
+ * (Debian's package `strace`) injects the delay; as root it may attach to our process. This differs from a
+ * freeze. A frozen member answers nothing. A member with a hanging disk keeps its connections and answers all
+ * that needs no disk. Only its raft loop is stuck, so it does not learn of a new etcd leader.
  */
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -23,12 +22,12 @@ export const HANGING_DISK = {
 
 let possible: Promise<string | undefined> | undefined;
 
-/** @returns why disks cannot be made to hang on this machine; undefined where they can. */
+/** @returns why disks cannot hang on this machine; undefined if they can. */
 export function whyNoDiskHangs(): Promise<string | undefined> {
   return (possible ??= tryStrace());
 }
 
-/** Traces a process as short as can be, to see whether this machine lets us. */
+/** Traces a very short process, to see whether this machine permits it. */
 async function tryStrace(): Promise<string | undefined> {
   const options = [
     '-f',
@@ -47,15 +46,17 @@ async function tryStrace(): Promise<string | undefined> {
   );
 }
 
-/** `wal` is a disk of its own for the write-ahead log, as etcd advises: the database goes on, and reads of it too. */
+/**
+ * `wal` delays only the write-ahead log, as if it had its own disk, as etcd advises. The database and its reads
+ * continue.
+ */
 export type Disk = 'wal' | 'all';
 
 /**
- * Lets each sync of the member take so long.
- *
- * @returns a function that lifts the fault; the sync that hangs goes on at once. Should we die, strace ends with the
- *   member, which never outlives us.
- * @throws {Error} where strace cannot attach.
+ * Delays each sync of the member.
+ * @returns a function that removes the fault; the hanging sync continues at once. If we die, strace ends with
+ * the member, which never outlives us.
+ * @throws {Error} if strace cannot attach.
  */
 export async function hangDisk(
   member: EtcdMember,
@@ -78,7 +79,7 @@ export async function hangDisk(
     void ended.then(() => reject(new Error(`strace ended: ${told}`)));
   });
   return async () => {
-    strace.kill('SIGTERM'); // it lets go of the member first
+    strace.kill('SIGTERM'); // it detaches from the member first
     await ended;
   };
 }

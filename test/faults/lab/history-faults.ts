@@ -1,4 +1,4 @@
-/** Faults that take etcd's history away: its members lose their data, all of them at once. */
+/** Faults that delete etcd's history: all its members lose their data at once. */
 import { hangUp } from './act.ts';
 import { ROOT } from './auth.ts';
 import { Backup, wipe } from './backup.ts';
@@ -29,7 +29,7 @@ export const historyFaults: readonly EtcdErrorKind[] = [
     async run(scene) {
       const { lab } = scene;
       await using backup = await Backup.take(lab.cluster, lab.hasAuth ? ROOT : undefined);
-      // What happens until then is forgotten: writes always, and sometimes a term.
+      // What happens until then is lost: always writes, and sometimes a term.
       if (scene.random.next() < 0.5) scene.victim.tell({ do: 'step-down' });
       await hangUp(drawMs(scene, 0.2, 2));
       await during(lab, restored, () => lab.cutHistory(() => backup.restore()));

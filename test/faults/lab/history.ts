@@ -1,26 +1,25 @@
 /**
- * What the candidates did, as they wrote it down themselves: one line a fact, on CLOCK_MONOTONIC, which all
- * processes of one machine share.
- *
- * A line is written with one synchronous `write`, so that it outlives a SIGKILL; a last line may be cut short.
+ * What the candidates did, in their own record: one line per fact, on CLOCK_MONOTONIC, which all processes of a
+ * machine share. Each line is one synchronous `write`, so that it survives a SIGKILL. The last line may be cut
+ * short.
  */
 
 /**
- * How an append came back. `unknown`: it may have happened or not. `refused`: it certainly did not. `settled`: it was
- * unknown, and it was learnt later that it had happened.
+ * The result of an append. `unknown`: it may have happened or not. `refused`: it certainly did not happen.
+ * `settled`: it was unknown, and later found to have happened.
  */
 export type AppendOutcome = 'acknowledged' | 'refused' | 'unknown' | 'settled';
 
 export interface Append {
   readonly process: string;
-  /** Fencing token, or a stand-in for it where the peer under test has none. */
+  /** Fencing token, or a substitute if the library under test has none. */
   readonly token: bigint;
-  /** Counts on over all lives of a process, so that no two appends of it share one. */
+  /** Continues over all lives of a process, so that each of its appends has its own number. */
   readonly counter: number;
   readonly to: 'etcd' | 'http' | 'list';
-  /** Undefined where the process died, or was still waiting. */
+  /** Undefined if the process died, or was still waiting. */
   readonly outcome: AppendOutcome | undefined;
-  /** When it was begun, and when its outcome was learnt; infinity where it never was. */
+  /** When it was sent, and when its outcome was learnt; infinity if it never was. */
   readonly sentMs: number;
   readonly answeredMs: number;
 }
@@ -29,23 +28,23 @@ export interface Append {
 export interface Acting {
   readonly process: string;
   readonly token: bigint;
-  /** When it was told that it leads. */
+  /** When it learnt that it leads. */
   readonly electedMs: number;
   readonly firstMs: number;
   readonly lastMs: number;
   readonly stamps: number;
   /** Longest time between two stamps of this term, in milliseconds. */
   readonly longestPauseMs: number;
-  /** Why the term ended, by its own account; undefined where it gave none. */
+  /** Why the term ended, as the process reported it; undefined without a report. */
   readonly endedBecause: string | undefined;
-  /** Until when its work went on stopping after the end; undefined where it stopped at once. */
+  /** Until when its work was still stopping after the end; undefined if it stopped at once. */
   readonly workedUntilMs: number | undefined;
 }
 
 export interface ProcessHistory {
   readonly acting: readonly Acting[];
   readonly appends: readonly Append[];
-  /** Errors that a caller got to see, by their code or class, and how often. */
+  /** Errors that the caller saw, by code or class, with their counts. */
   readonly errors: ReadonlyMap<string, number>;
 }
 
@@ -69,13 +68,12 @@ interface OpenTerm {
 
 /**
  * Reads the lines of one process:
- *
- * - `T token nanos`: elected. A token may come a second time, where etcd lost its history: that is another term;
- * - `S token nanos`: acting as leader at this moment (taken before the check that allowed it);
- * - `E token reason`: the term was told to end;
+ * - `T token nanos`: elected. A token may return after etcd lost its history: that is another term;
+ * - `S token nanos`: acting as leader at this moment (read before the check that allowed it);
+ * - `E token reason`: the term ended;
  * - `W token nanos`: its work is still stopping;
- * - `I to token counter nanos`, then `A`, `R` or `U` with the same fields: an append and its outcome; after `U` perhaps `H`
- *   or `R`: it was learnt later that it had happened, or had not;
+ * - `I to token counter nanos`, then `A`, `R` or `U` with the same fields: an append and its outcome. After `U`,
+ *   `H` or `R` may follow: it was later found to have happened, or not;
  * - `X code`: an error that the caller saw.
  */
 export function readHistory(process: string, text: string): ProcessHistory {

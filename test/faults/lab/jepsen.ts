@@ -1,9 +1,9 @@
 /**
- * The lock workload of Jepsen's report on etcd 3.4.3: five processes, a TTL of 2 s, a pause each 5 s. Whoever leads
- * reads a list, waits a moment, and writes it back with one element more. What was acknowledged and is not in the list
- * in the end was lost. With a fence nothing may be; without one, this is what leadership alone is worth.
- *
- *     LAB=jepsen npm run soak -- --seconds 80 --seed 1
+ * The lock workload of Jepsen's report on etcd 3.4.3: five processes, a TTL of 2 s, a pause every 5 s. The
+ * leader reads a list, waits a moment, and writes it back with one more element. An acknowledged element that is
+ * missing at the end was lost. With a fence none may be lost. Without one, the count shows what leadership alone
+ * is worth.
+ * LAB=jepsen npm run soak -- --seconds 80 --seed 1
  */
 import { mkdir, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
@@ -25,7 +25,7 @@ const WAYS = {
   'etcd3, unfenced': { kind: 'etcd3', fenced: false, checked: true },
   'ours, unfenced and unchecked': { kind: 'ours', fenced: false, checked: false },
   'ours, unfenced': { kind: 'ours', fenced: false, checked: true },
-  // Where nothing but the fence stands: what it refuses here, nobody else would have.
+  // Here only the fence protects: it alone refuses the late writes.
   'ours, fenced and unchecked': { kind: 'ours', fenced: true, checked: false },
   'ours, fenced': { kind: 'ours', fenced: true, checked: true },
 } as const;
@@ -45,7 +45,7 @@ async function run(way: Way): Promise<object> {
   const untilMs = performance.now() + Number(options.seconds) * 1000;
   let pauses = 0;
   while (performance.now() < untilMs) {
-    // By turns whoever leads, and a member of etcd: both are pauses that nobody asked for.
+    // Pauses the leader and a member of etcd alternately, as an outside cause would.
     const victim = lab.candidates.find(({ isActing }) => isActing);
     const isMember = ++pauses % 2 === 0 || victim === undefined;
     const member = random.pick(cluster.members);

@@ -1,205 +1,69 @@
 /**
- * A laboratory: candidates as processes, each with a network of its own to each member of a real etcd, and a
- * history of what they did.
+ * A laboratory: candidates as processes, each with its own network to each member of a real etcd, and a history
+ * of what they did.
  */
-import { fork, type ChildProcess } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
-import { once } from 'node:events';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import {
-  etcdPath,
-  startEtcd,
-  startProxy,
-  type EtcdCluster,
-  type EtcdSeries,
-  type FaultyProxy,
-} from 'etcd-election/dev';
+import { etcdPath, startEtcd, startProxy, type EtcdCluster, type EtcdSeries } from 'etcd-election/dev';
 import { hangUp } from './act.ts';
 import { setUpAuth, ROOT, userOf, type Credentials } from './auth.ts';
 import type { Mutant } from '../../support/mutant.ts';
 import { buildCandidate } from './build.ts';
-import type { CandidatePlan, News, Order } from './candidate.ts';
+import type { CandidatePlan } from './candidate.ts';
 import { gaps, tooLong, unsafe, type Gap } from './checker.ts';
-import type { Evidence, FaultRecord, Finding, HistoryCut, LogEntry, Standing } from './evidence.ts';
+import type { Evidence, FaultRecord, Finding, HistoryCut, LogEntry, Standing, Stretch } from './evidence.ts';
 import { Operator } from './gateway.ts';
 import { nowMs, readHistory } from './history.ts';
+import { MachineNoise } from './machine-noise.ts';
 import { startResource, type Resource } from './resource.ts';
+import { Candidate } from './candidate-process.ts';
 
 export interface LabPlan {
   readonly candidates?: number;
   readonly members?: 1 | 3;
-  /** In seconds; at least 2, because etcd grants no less. */
+  /** In seconds; at least 2, because etcd grants at least 2 s. */
   readonly ttlSeconds?: number;
   readonly kind?: CandidatePlan['kind'];
   readonly sabotage?: Mutant | undefined;
   readonly etcdArgs?: readonly string[];
   readonly stopsAfterMs?: number;
-  /** Every so many of the appends to etcd learn their outcome (`exactlyOnce`); 0: none. Default: 3. */
+  /** One of this many appends to etcd learns its outcome (`exactlyOnce`); 0: none. Default: 3. */
   readonly onceEach?: number;
-  /** What leaders do instead of appending; see jepsen.ts. */
+  /** Leaders keep a list instead of appending; see jepsen.ts. */
   readonly list?: CandidatePlan['list'];
-  /** Whether candidates log in, each as a user of its own that may do no more than it needs. */
+  /** Whether candidates log in, each as its own user with the least permissions. */
   readonly auth?: boolean;
-  /** More environment for candidates. */
+  /** Additional environment of the candidates. */
   readonly env?: NodeJS.ProcessEnv;
-  /** What tests that disturb nobody share. Default: an etcd of the lab's own. */
+  /** An etcd that undisturbing tests share. Default: the lab has its own etcd. */
   readonly cluster?: EtcdCluster | undefined;
 }
 
-/** What the timers of a busy machine with two cores add, in milliseconds: to limits of liveness, never of safety. */
+/**
+ * Delay by the timers of a busy machine with two cores, in milliseconds. It is added to limits of liveness,
+ * never of safety. A lab adds the {@link MachineNoise} that it measures.
+ */
 export const NOISE_MS = 1_500;
 
-/** How many of its last lines a candidate's log shows where a test fails. */
+/** How many of the last log lines of a candidate a failure shows. */
 const LOG_LINES = 20;
 
-const MOST_APPENDS_A_LIFE = 1_000_000;
-
-/** No condition of a lab is waited for longer than this, in milliseconds, unless a test says how long. */
+/** The longest wait for a condition in a lab, in milliseconds, unless a test sets another one. */
 const PATIENCE_MS = 60_000;
 
 /**
- * etcd 3.5, where it can be had: before 3.4.31 and 3.5.13 an etcd leader that was frozen, and comes back, revokes
- * leases that its successor has renewed (etcd issue 15247), and nobody can keep S2. Otherwise what is at hand.
+ * etcd 3.5 if available, else any etcd. Before 3.4.31 and 3.5.13 an etcd leader that returns from a freeze
+ * revokes leases that its successor has renewed (etcd issue 15247). With those versions no client can keep S2.
  */
 export const etcdBinary = (series: EtcdSeries = '3.5'): Promise<string> =>
   etcdPath({ series }).catch(() => etcdPath());
 
-export class Candidate {
-  readonly name: string;
-  readonly links: readonly FaultyProxy[];
-  readonly historyFile: string;
-  readonly logFile: string;
-  readonly #plan: CandidatePlan;
-  readonly #module: string;
-  readonly #env: NodeJS.ProcessEnv;
-  readonly #onNews: () => void;
-  #lives = 0;
-  #child: ChildProcess | undefined;
-  isFrozen = false;
-  /** The term at hand, by its own account. */
-  term: { token: string; key: string; leaseId: string } | undefined;
-  lastActedAtMs = Number.NEGATIVE_INFINITY;
-  readonly endings: string[] = [];
-  reported: Extract<News, { says: 'report' }> | undefined;
-  hasLeft = false;
-
-  constructor(
-    plan: CandidatePlan,
-    setting: { links: readonly FaultyProxy[]; module: string; env: NodeJS.ProcessEnv; onNews: () => void },
-  ) {
-    this.name = plan.name;
-    this.links = setting.links;
-    this.historyFile = plan.historyFile;
-    this.logFile = plan.logFile;
-    this.#plan = plan;
-    this.#module = setting.module;
-    this.#env = setting.env;
-    this.#onNews = setting.onNews;
-  }
-
-  get isRunning(): boolean {
-    return this.#child !== undefined;
-  }
-
-  get pid(): number | undefined {
-    return this.#child?.pid;
-  }
-
-  /** Whether it acted in its present term within the last moments: being elected is not enough. */
-  get isActing(): boolean {
-    return this.term !== undefined && !this.isFrozen && nowMs() - this.lastActedAtMs < 400;
-  }
-
-  start(): void {
-    if (this.#child !== undefined) return;
-    const plan: CandidatePlan = { ...this.#plan, countsFrom: this.#lives++ * MOST_APPENDS_A_LIFE };
-    const child = fork(this.#module, [], {
-      env: { ...process.env, ...this.#env, LAB_CANDIDATE: JSON.stringify(plan) },
-      stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
-      execArgv: ['--enable-source-maps'],
-    });
-    this.#child = child;
-    this.isFrozen = false;
-    child.stderr
-      ?.setEncoding('utf8')
-      .on('data', (text: string) => process.stderr.write(`${this.name}: ${text}`));
-    child.on('error', () => undefined);
-    child.on('message', (news: News) => {
-      if (this.#child !== child) return;
-      this.#hear(news);
-    });
-    child.once('exit', () => {
-      if (this.#child === child) this.#child = undefined;
-      this.term = undefined;
-      this.#onNews();
-    });
-  }
-
-  #hear(news: News): void {
-    switch (news.says) {
-      case 'elected':
-        this.term = news;
-        this.lastActedAtMs = Number.NEGATIVE_INFINITY;
-        break;
-      case 'acting':
-        if (this.term?.token === news.token) this.lastActedAtMs = nowMs();
-        break;
-      case 'ended':
-        if (this.term?.token === news.token) this.term = undefined;
-        this.endings.push(news.reason);
-        break;
-      case 'report':
-        this.reported = news;
-        break;
-      case 'left':
-        this.hasLeft = true;
-        break;
-    }
-    this.#onNews();
-  }
-
-  tell(order: Order): void {
-    this.#child?.send(order, () => undefined);
-  }
-
-  freeze(): void {
-    this.isFrozen = true;
-    this.#child?.kill('SIGSTOP');
-  }
-
-  thaw(): void {
-    this.isFrozen = false;
-    this.#child?.kill('SIGCONT');
-  }
-
-  async kill(): Promise<void> {
-    const child = this.#child;
-    if (child === undefined) return;
-    const exited = once(child, 'exit');
-    child.kill('SIGKILL');
-    await exited;
-  }
-
-  /** Starts it anew, so that all it has hangs on one member of etcd; the way to the others stays cut. */
-  async restartAt(link: FaultyProxy): Promise<void> {
-    await this.kill();
-    for (const other of this.links) if (other !== link) other.cut();
-    this.start();
-  }
-
-  async restore(): Promise<void> {
-    await Promise.all(this.links.map((link) => link.restore()));
-    if (this.isFrozen) this.thaw();
-    this.start();
-  }
-}
-
 export type Marks = Pick<FaultRecord, 'kind' | 'what'> &
   Partial<Pick<FaultRecord, 'touchesEtcd' | 'isOutage' | 'evicts'>>;
 
-/** What a run came to. */
+/** The result of a run. */
 export interface Outcome {
   readonly findings: readonly Finding[];
   readonly gaps: readonly Gap[];
@@ -225,8 +89,9 @@ export class Lab implements AsyncDisposable {
   /** Whether candidates log in. */
   readonly hasAuth: boolean;
   readonly #cuts: HistoryCut[] = [];
+  readonly #noise = new MachineNoise();
   #foreign: Promise<EtcdCluster> | undefined;
-  /** While history is cut: nobody may be let at etcd until that is over. */
+  /** While history is cut, no candidate may reach etcd. */
   #cutting: Promise<void> | undefined;
   readonly #owns: (() => Promise<void>)[];
   readonly #logPrefix: string;
@@ -259,7 +124,7 @@ export class Lab implements AsyncDisposable {
     this.#waiting = parts.waiting;
   }
 
-  /** Starts etcd, the networks and the candidates; resolves when one of them leads and writes, and all others wait. */
+  /** Starts etcd, the networks and the candidates. Resolves when one of them leads and writes, and all others wait. */
   static async start(plan: LabPlan = {}): Promise<Lab> {
     const { candidates: count = 3, members = 3, ttlSeconds = 2, kind = 'ours', stopsAfterMs = 0 } = plan;
     const { onceEach = 3, auth = false } = plan;
@@ -320,7 +185,7 @@ export class Lab implements AsyncDisposable {
       for (const candidate of candidates) candidate.start();
       await lab.leader();
       while ((await lab.operator.list(`election/${election}/`)).length < count) await hangUp(20);
-      // A fault must not hit before there is anything to lose.
+      // Faults start only after a first entry exists in the log.
       while (plan.list === undefined && (await lab.operator.list(`${logPrefix}log/`)).length === 0)
         await hangUp(20);
       return lab;
@@ -330,11 +195,14 @@ export class Lab implements AsyncDisposable {
     }
   }
 
-  /** Resolves with what `look` finds; asks again at every piece of news, and each 20 ms for what makes none. */
+  /**
+   * Resolves with the result of `look`, which is called at every piece of news, and every 20 ms for changes
+   * without news. Time for which the machine was stalled does not count.
+   */
   until<T>(what: string, look: () => T | undefined | false, withinMs = PATIENCE_MS): Promise<T> {
     return new Promise<T>((resolve, reject) => {
+      const fromMs = nowMs();
       const end = (): void => {
-        clearTimeout(limit);
         clearInterval(again);
         this.#waiting.delete(check);
       };
@@ -344,17 +212,19 @@ export class Lab implements AsyncDisposable {
         end();
         resolve(found);
       };
-      const limit = setTimeout(() => {
+      const again = setInterval(() => {
+        check();
+        const toMs = nowMs();
+        if (toMs - fromMs - this.#noise.within({ fromMs, toMs }) < withinMs) return;
         end();
         reject(new Error(`within ${withinMs} ms: ${what}\n${this.describe()}`));
-      }, withinMs);
-      const again = setInterval(check, 20);
+      }, 20);
       this.#waiting.add(check);
       check();
     });
   }
 
-  /** Who is where, and what they logged last. */
+  /** The state of each candidate, and its last log lines. */
   describe(): string {
     return this.candidates
       .map((one) => {
@@ -367,7 +237,7 @@ export class Lab implements AsyncDisposable {
       .join('\n');
   }
 
-  /** Whoever acts as leader, other than those who are left out. */
+  /** Resolves with the acting leader, other than those in `notOf`. */
   leader(options: { notOf?: readonly Candidate[]; withinMs?: number } = {}): Promise<Candidate> {
     const { notOf = [], withinMs } = options;
     return this.until(
@@ -402,13 +272,13 @@ export class Lab implements AsyncDisposable {
     };
   }
 
-  /** Lets a candidate at etcd again; not before a cut of history is over. */
+  /** Connects a candidate to etcd again, after a cut of history if one is in progress. */
   async reconnect({ links }: Pick<Candidate, 'links'>): Promise<void> {
-    await this.#cutting?.catch(() => undefined); // whoever cut it is told
+    await this.#cutting?.catch(() => undefined); // its caller gets the error
     await Promise.all(links.map((link) => link.restore()));
   }
 
-  /** Another etcd, which has nothing to do with ours. */
+  /** Another etcd cluster, unrelated to ours. */
   foreign(): Promise<EtcdCluster> {
     return (this.#foreign ??= etcdBinary().then(async (binary) => {
       const cluster = await startEtcd({ binary });
@@ -418,8 +288,8 @@ export class Lab implements AsyncDisposable {
   }
 
   /**
-   * Lets `harm` take etcd's history away, or put an older one in its place. Nobody reaches etcd meanwhile, so that what
-   * stood before is known, and what stands from the beginning of the new one too.
+   * Runs `harm`, which deletes etcd's history or replaces it by an older one. No candidate reaches etcd
+   * meanwhile. So the contents of the old history at its end, and of the new one at its start, are known.
    */
   cutHistory(harm: () => Promise<void>): Promise<void> {
     const relink = async (): Promise<void> => {
@@ -435,7 +305,7 @@ export class Lab implements AsyncDisposable {
         const keysBack = (await this.operator.list(`election/${this.election}/`)).map(
           ({ createRevision }) => createRevision,
         );
-        // Read once more: what stands beside etcd changed meanwhile.
+        // Read again, because the resource outside etcd changed meanwhile.
         const http = this.resource.log;
         this.resource.clear();
         const logsBefore = { etcd: before.logs.etcd, http };
@@ -447,7 +317,7 @@ export class Lab implements AsyncDisposable {
     })());
   }
 
-  /** All in one read. */
+  /** All of it in one read. */
   async #standing(): Promise<Standing> {
     const all = await this.operator.list(this.#logPrefix);
     const under = (folder: string): typeof all =>
@@ -469,13 +339,13 @@ export class Lab implements AsyncDisposable {
     };
   }
 
-  /** How many appends have stood in etcd until now. */
+  /** How many appends etcd has had until now. */
   async timesWritten(): Promise<number> {
     const [counted] = await this.operator.list(`${this.#logPrefix}last`);
     return counted?.version ?? 0;
   }
 
-  /** Ends the run: everybody healthy again, then everybody resigns; reads the logs and checks all. */
+  /** Ends the run: removes all faults, lets all candidates resign, reads the logs and checks everything. */
   async verdict(): Promise<Outcome> {
     await Promise.all(this.candidates.map((candidate) => candidate.restore()));
     const endMs = nowMs();
@@ -505,7 +375,7 @@ export class Lab implements AsyncDisposable {
       grantedTtlMs: this.ttlMs,
       hasTokens: this.#hasTokens,
     };
-    const allGaps = gaps(evidence, NOISE_MS);
+    const allGaps = gaps(evidence, this.noiseIn);
     const tally = (outcome: string): number => appends.filter((append) => append.outcome === outcome).length;
     return {
       findings: [...unsafe(evidence), ...tooLong(allGaps)],
@@ -527,15 +397,22 @@ export class Lab implements AsyncDisposable {
 
   async #everybodyLeaves(): Promise<void> {
     if (!this.#hasTokens) {
-      // etcd3's own election is not asked to: what it does when it leaves is not what we compare.
+      // etcd3's own election does not resign: its behaviour on leaving is not compared.
       for (const candidate of this.candidates) await this.kill(candidate);
       return;
     }
     for (const candidate of this.candidates) candidate.hasLeft = false;
-    for (const candidate of this.candidates) candidate.tell({ do: 'resign' });
-    await this.until('everybody left', () => this.candidates.every(({ hasLeft }) => hasLeft));
+    // The leader leaves last. Otherwise another candidate may lead before it reads its order, and begin one more term.
+    for (const isLast of [false, true]) {
+      const leaving = this.candidates.filter((one) => !one.hasLeft && (isLast || !one.isActing));
+      for (const candidate of leaving) candidate.tell({ do: 'resign' });
+      await this.until('everybody left', () => leaving.every(({ hasLeft }) => hasLeft));
+    }
     for (const candidate of this.candidates) await candidate.kill();
   }
+
+  /** How long the machine may delay what happens meanwhile, in milliseconds. */
+  readonly noiseIn = (stretch: Stretch): number => NOISE_MS + this.#noise.within(stretch);
 
   /** In milliseconds. */
   get runningForMs(): number {
@@ -543,6 +420,7 @@ export class Lab implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#noise.stop();
     for (const candidate of this.candidates) {
       if (candidate.isFrozen) candidate.thaw();
       await candidate.kill();

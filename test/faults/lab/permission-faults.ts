@@ -1,9 +1,9 @@
-/** Faults of users and roles, where candidates log in. */
+/** Faults of users and roles, for candidates with a login. */
 import { hangUp } from './act.ts';
 import { ROLE } from './auth.ts';
 import { drawMs, during, type EtcdErrorKind, type Scene } from './fault-kind.ts';
 
-/** Through any member: one may be down. */
+/** Asks any member, because one may be down. */
 const admin = ({ lab }: Scene, ...args: readonly string[]): Promise<string> =>
   lab.operator.etcdctl(lab.cluster.endpoints.join(','), ...args);
 

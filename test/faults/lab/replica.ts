@@ -1,4 +1,7 @@
-/** A candidate in the process of the test, where no process has to suffer: with its network, its log and its term. */
+/**
+ * A candidate in the process of the test, with its network, its log and its term, for tests that need no
+ * separate process.
+ */
 import { inspect } from 'node:util';
 import { Etcd3, type IOptions } from 'etcd3';
 import { Election, type ElectionOptions, type Term } from 'etcd-election';
@@ -42,7 +45,7 @@ export class Replica implements AsyncDisposable {
     return new Replica(links, plan);
   }
 
-  /** Another election on the same client, hence with the same session and the same watch stream. */
+  /** Another election on the same client, with the same session and the same watch stream. */
   another(name: string, options: ElectionOptions = {}): Election {
     const logger = Object.fromEntries(
       ['trace', 'debug', 'info', 'warn', 'error'].map((level) => [
@@ -71,7 +74,7 @@ export class Replica implements AsyncDisposable {
     return this.log.filter((line) => line.event === event && line.atMs >= sinceMs);
   }
 
-  /** Links that carry a connection at the moment. */
+  /** Links that have a connection now. */
   get usedLinks(): FaultyProxy[] {
     return this.links.filter((link) => link.openConnections > 0);
   }
@@ -93,7 +96,7 @@ let made = 0;
 /** A name that no other test has. */
 export const freshName = (): string => `story-${process.pid}-${++made}`;
 
-/** All that a reader of its log or of these errors could get to see, hidden properties and causes too. */
+/** All that a reader of its log or of these errors could see, including hidden properties and causes. */
 export const everythingSaid = (replica: Replica, ...errors: readonly unknown[]): string =>
   [...replica.log.map(({ message, fields }) => ({ message, fields })), ...errors]
     .map((one) => inspect(one, { depth: null, showHidden: true, maxStringLength: null }))

@@ -1,6 +1,6 @@
 /**
- * Something outside etcd that leaders write to, over HTTP. It takes an active role: whoever comes with a smaller
- * token than it has seen is refused. That is all the fencing there is, and all that is needed.
+ * A resource outside etcd that leaders write to over HTTP. It refuses any token smaller than the largest one
+ * that it has seen. A resource needs no more than this for fencing.
  */
 import { createServer } from 'node:http';
 import { once } from 'node:events';
@@ -10,11 +10,11 @@ import type { LogEntry } from './evidence.ts';
 export interface Resource extends AsyncDisposable {
   readonly url: string;
   readonly log: readonly LogEntry[];
-  /** A list that leaders read, and write back with one more. */
+  /** A list that leaders read, and write back with one more element. */
   readonly list: readonly string[];
   /** How many writes came with an old token. */
   readonly refused: number;
-  /** Forgets all: where etcd lost its history, tokens begin anew, and whoever keeps the resource must let it know. */
+  /** Forgets everything. After etcd lost its history, tokens start again, and the operator must reset the resource. */
   clear(): void;
 }
 
@@ -29,14 +29,14 @@ export async function startResource(): Promise<Resource> {
       response.end(JSON.stringify(list));
       return;
     }
-    // Whoever polled the port before us, in another test, is not one of our writers.
+    // A client of an earlier test may still poll this port: it is not one of our writers.
     if (pathname !== '/list' && !query.has('process')) {
       asked.resume();
       response.writeHead(404).end();
       return;
     }
     const token = BigInt(query.get('token') ?? '-1');
-    // Who shows no token is believed: that is the resource without a fence.
+    // A request without a token is accepted: this is the resource without a fence.
     if (query.has('token') && token < highest) {
       asked.resume();
       refused++;
@@ -48,7 +48,7 @@ export async function startResource(): Promise<Resource> {
       let text = '';
       asked.setEncoding('utf8').on('data', (part: string) => (text += part));
       asked.on('end', () => {
-        // A newer token may have come while the body did.
+        // A newer token may have arrived together with the body.
         if (query.has('token') && token < highest) {
           refused++;
           response.writeHead(409).end();

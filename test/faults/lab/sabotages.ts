@@ -1,4 +1,4 @@
-/** Mistakes that the lab must find: tests of the test. The first three are those that peers really made. */
+/** Mistakes that the lab must find: tests of the tests. Other libraries really made the first three. */
 import type { Mutant } from '../../support/mutant.ts';
 
 export const deadlineDoubled: Mutant = {
@@ -32,7 +32,7 @@ export const noOwnKeyCheck: Mutant = {
       replace: "`${found?.fencingToken} ${createRevision}` !== '' && leaseId !== '';",
     },
     {
-      // A write whose fence fails shows it too.
+      // A write with a failed fence must not reveal it either.
       file: 'campaign/term-start.ts',
       find: "evicted: () => lose('evicted'),",
       replace: 'evicted: () => undefined,',
@@ -40,7 +40,7 @@ export const noOwnKeyCheck: Mutant = {
   ],
 };
 
-/** As etcd3 does with every write: sent again, to the next host, if the answer was lost. */
+/** As etcd3 does with every write: resends it to the next host after a lost answer. */
 export const writesRepeated: Mutant = {
   name: 'writes-repeated',
   edits: [
@@ -52,7 +52,7 @@ export const writesRepeated: Mutant = {
   ],
 };
 
-/** A transaction that does not ask whether the term is still the leader's. */
+/** A transaction that does not check the term. */
 export const fenceLeftOut: Mutant = {
   name: 'fence-left-out',
   edits: [
@@ -64,7 +64,7 @@ export const fenceLeftOut: Mutant = {
   ],
 };
 
-/** The fence and the user's comparisons in one list: the user's `else` runs when the fence fails. */
+/** The fence and the user's comparisons are in one list: the user's `else` runs when the fence fails. */
 export const elseOutsideFence: Mutant = {
   name: 'else-outside-fence',
   edits: [
@@ -76,7 +76,7 @@ export const elseOutsideFence: Mutant = {
   ],
 };
 
-/** Believes whatever member acknowledges a renewal, as Go's client and etcd3 do. */
+/** Accepts a renewal from any member, as Go's client and etcd3 do. */
 export const unconfirmedRenewals: Mutant = {
   name: 'unconfirmed-renewals',
   edits: [
@@ -88,7 +88,7 @@ export const unconfirmedRenewals: Mutant = {
   ],
 };
 
-/** A clock that believes CLOCK_MONOTONIC, as `performance.now()` and all timers do. */
+/** A clock that trusts CLOCK_MONOTONIC, as `performance.now()` and all timers do. */
 export const suspensionUnnoticed: Mutant = {
   name: 'suspension-unnoticed',
   edits: [

@@ -1,8 +1,8 @@
-/** A small random number generator (mulberry32), so that a run can be made again from its seed. */
+/** A small random number generator (mulberry32), so that a seed repeats a run. */
 export interface Seeded {
-  /** From 0 to 1, 1 excluded. */
+  /** From 0 to 1, without 1. */
   next(): number;
-  /** A whole number from low to high, both included. */
+  /** A whole number from low to high, with both ends. */
   between(low: number, high: number): number;
   pick<T>(from: readonly T[]): T;
 }

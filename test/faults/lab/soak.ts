@@ -1,9 +1,8 @@
 /**
- * Random faults for as long as one likes: `npm run soak -- --minutes 60 --seed 1`.
- *
- * A run is a row of rounds. Each has candidates of its own and a seed of its own, ends with everybody healthy, and
- * is checked; so what is found can be made again with `--seed <that seed> --rounds 1`. Faults come singly or a
- * few at once. The summary goes to bench/reliability/.
+ * Random faults for any duration: `npm run soak -- --minutes 60 --seed 1`. A run is a sequence of rounds. Each
+ * round has its own candidates and its own seed, ends with all faults removed, and is checked. `--seed <that
+ * seed> --rounds 1` repeats a finding. Up to a few faults happen at once. The summary goes to
+ * bench/reliability/.
  */
 import { rmSync } from 'node:fs';
 import { copyFile, mkdir, mkdtemp, writeFile } from 'node:fs/promises';
@@ -31,22 +30,22 @@ const { values: options } = parseArgs({
     ttl: { type: 'string', default: '2' },
     kind: { type: 'string', default: 'ours' },
     only: { type: 'string' },
-    /** Which rounds have candidates that log in, with tokens that expire: `some`, `all` or `none`. */
+    /** The rounds with candidates that log in, with tokens that expire: `some`, `all` or `none`. */
     auth: { type: 'string', default: 'some' },
     out: { type: 'string' },
-    /** Minor version of etcd. Default: 3.5 where it can be had, else what is at hand. */
+    /** Minor version of etcd. Default: 3.5 if available, else any. */
     etcd: { type: 'string', default: '3.5' },
-    /** How many faults at once at most. */
+    /** The largest number of concurrent faults. */
     'at-once': { type: 'string', default: '3' },
-    /** How long to leave it in peace between bursts, at most, in TTLs. */
+    /** The longest pause between bursts, in TTLs. */
     peace: { type: 'string', default: '0.3' },
   },
 });
 
 const SECONDS_PER_ROUND = 90;
-/** Short, so that tokens expire all the time: between two uses, or while their user is cut off. */
+/** Short, so that tokens expire often: between two uses, or while their user is disconnected. */
 const TOKEN_TTL_S = 1;
-/** Logging in costs etcd as little of this machine as can be. */
+/** Keeps the cost of a login for this machine low. */
 const AUTH_FLAGS = [`--auth-token-ttl=${TOKEN_TTL_S}`, '--bcrypt-cost=4'];
 const MiB = 1024 * 1024;
 
@@ -65,16 +64,19 @@ interface Totals {
   errors: Record<string, number>;
   overlapMs: number;
   /**
-   * Two at once because the key of the first was taken: how often, by etcd itself of those, and the longest; and how
-   * often somebody acted after one of a larger token, because several keys were taken at once.
+   * Two leaders at once after the key of the first was taken: how often, how often by etcd itself, and the
+   * longest. Also how often a term acted after one with a larger token, because several keys were taken at once.
    */
   evictions: { overlaps: number; byEtcd: number; longestMs: number; outOfTurn: number };
-  /** Two at once because etcd's history was cut, so that it forgot the lease of the first: within what that lease had left. */
+  /**
+   * Two leaders at once after a cut of etcd's history, so that etcd forgot the first lease: within the rest of
+   * that lease.
+   */
   forgotten: { overlaps: number; longestMs: number };
   roundsWithAuth: number;
   longestLeaderlessMs: number;
   unfinishedRounds: number;
-  /** Could not be made, or not be lifted; counted among the faults all the same. */
+  /** Faults that could not be caused or removed. They count as faults too. */
   failedFaults: number;
 }
 
@@ -106,7 +108,7 @@ async function round(seed: number): Promise<void> {
   const clockFile = join(folder, 'clock');
   const fakeEnv = await faketime(clockFile);
   const whyNot = await whyNoDiskHangs();
-  if (whyNot !== undefined) console.log(`seed ${seed}: no disk hangs, because ${whyNot}`);
+  if (whyNot !== undefined) console.log(`seed ${seed}: no hanging disks: ${whyNot}`);
   const disks: readonly string[] = Object.values(HANGING_DISK);
   const auth =
     options.kind !== 'etcd3' && (options.auth === 'all' || (options.auth === 'some' && seed % 3 === 0));
@@ -136,7 +138,7 @@ async function round(seed: number): Promise<void> {
   while (performance.now() < untilMs) {
     await burst(lab, random, kinds, fakeEnv === undefined ? undefined : clockFile);
     await etcdAnswers(lab);
-    // A leader, or what keeps us from having one: the checker judges how long it took.
+    // A leader, or the reason for its absence: the checker judges how long it took.
     await lab
       .leader({ withinMs: 20_000 })
       .catch((error: Error) => console.error(`seed ${seed}: ${error.message}`));
@@ -149,14 +151,14 @@ async function round(seed: number): Promise<void> {
   rmSync(folder, { recursive: true, force: true });
 }
 
-/** What the candidates logged is gone with their lab, and a finding without it is a riddle. */
+/** The lab deletes its log files, and a finding needs them. */
 async function keepLogs(lab: Lab, seed: number): Promise<void> {
   const folder = await mkdtemp(join(tmpdir(), `etcd-election-finding-${seed}-`));
   for (const { name, logFile } of lab.candidates) await copyFile(logFile, join(folder, `${name}.log`));
   console.log(`seed ${seed}: logs kept in ${folder}`);
 }
 
-/** One fault or a few, begun shortly after one another; not two on one candidate, not two on etcd. */
+/** One or a few faults that start shortly after one another, at most one per candidate and one in etcd. */
 async function burst(
   lab: Lab,
   random: Seeded,
@@ -178,7 +180,7 @@ async function burst(
     running.push(
       fault.run({ lab, random, victim, clockFile }).catch((error: unknown) => {
         totals.failedFaults++;
-        console.error(`fault ${fault.kind} could not be made or lifted: ${String(error)}`);
+        console.error(`fault ${fault.kind} could not be caused or removed: ${String(error)}`);
       }),
     );
     await hangUp(random.between(0, 300));
@@ -200,7 +202,7 @@ function add(outcome: Outcome, seed: number): void {
   for (const gap of outcome.gaps) {
     const ms = Math.round(gap.ms);
     totals.longestLeaderlessMs = Math.max(totals.longestLeaderlessMs, ms);
-    // By kind only where one fault alone is to blame.
+    // Counted by kind only if a single fault is the cause.
     const kinds = new Set(gap.faults.map(({ kind }) => kind));
     if (gap.faults.length > 1) continue;
     const kind = [...kinds][0] ?? 'none';
@@ -222,7 +224,7 @@ function add(outcome: Outcome, seed: number): void {
       totals.forgotten.longestMs = Math.max(totals.forgotten.longestMs, ms);
       continue;
     }
-    console.log(`  taken by ${byEtcd === true ? 'etcd' : 'an operator'}: ${what}`);
+    console.log(`  key deleted by ${byEtcd === true ? 'etcd' : 'an operator'}: ${what}`);
     totals.evictions.overlaps++;
     if (byEtcd === true) totals.evictions.byEtcd++;
     totals.evictions.longestMs = Math.max(totals.evictions.longestMs, ms);
@@ -252,7 +254,7 @@ for (let turn = 0; turn < rounds && performance.now() < endMs; turn++) {
     await round(seed);
   } catch (error) {
     totals.unfinishedRounds++;
-    console.error(`seed ${seed}: the round could not be finished: ${String(error)}`);
+    console.error(`seed ${seed}: the round did not finish: ${String(error)}`);
   }
   await report();
 }

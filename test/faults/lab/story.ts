@@ -1,11 +1,12 @@
-/** What the stories of test/faults have in common. */
+/** What the tests of test/faults have in common. */
 import { startEtcd, type EtcdCluster, type EtcdSeries } from 'etcd-election/dev';
 import { afterAll, beforeAll, expect } from 'vitest';
 import { during } from './fault-kind.ts';
 import { etcdAnswers } from './faults.ts';
-import { etcdBinary, NOISE_MS, type Candidate, type Lab, type Marks, type Outcome } from './lab.ts';
+import type { Candidate } from './candidate-process.ts';
+import { etcdBinary, NOISE_MS, type Lab, type Marks, type Outcome } from './lab.ts';
 
-/** One etcd for the tests of a file; each has an election of its own. */
+/** One etcd for the tests of a file. Each test has its own election. */
 export function sharedCluster(
   options: {
     members?: 1 | 3;
@@ -29,7 +30,7 @@ export function sharedCluster(
   return () => cluster!;
 }
 
-/** Ends the run and holds its history against every promise: S1, S2, S4, S5, L2 and L5. */
+/** Ends the run and checks its history against every promise: S1, S2, S4, S5, L2 and L5. */
 export async function expectKept(lab: Lab): Promise<Outcome> {
   const outcome = await lab.verdict();
   const told = outcome.faults.map(
@@ -41,7 +42,10 @@ export async function expectKept(lab: Lab): Promise<Outcome> {
   return outcome;
 }
 
-/** A fault that lasts until somebody other than its victim leads. @returns who that is. */
+/**
+ * A fault that lasts until another candidate than its victim leads.
+ * @returns the new leader.
+ */
 export async function untilAnotherLeads(
   lab: Lab,
   victim: Candidate,
@@ -58,7 +62,10 @@ export async function untilAnotherLeads(
   return next!;
 }
 
-/** Until somebody says of itself that it is next. A key in the queue says less: its owner may be gone. */
+/**
+ * Waits until a candidate reports that it is next. Its key in the queue is no proof, because its owner may have
+ * died.
+ */
 export async function nextInQueue(
   lab: Lab,
   among: readonly Candidate[] = lab.candidates,
@@ -71,8 +78,8 @@ export async function nextInQueue(
 }
 
 /**
- * Until its writes have gone to every member. One write is under way at a time, to a member by chance: what is sent on a
- * connection that is yet to be opened does not arrive while the network fails.
+ * Waits until its writes have gone to every member. It has one write in flight at a time, to a random member. A
+ * request on a connection that is not yet open does not arrive while the network fails.
  */
 export async function allWaysOpen(lab: Lab, { links }: Candidate): Promise<void> {
   await lab.until('all members have been written to', () =>
@@ -80,19 +87,19 @@ export async function allWaysOpen(lab: Lab, { links }: Candidate): Promise<void>
   );
 }
 
-/** More than chance lets pass by a member that keeps silent, before one goes there and hangs. */
+/** With this many appends in a row, at least one is expected to go to the silent member and hang. */
 const APPENDS_IN_A_ROW = 40;
 
 /**
- * Until its appends go on, one after the other: none hangs any longer on a member that keeps silent. A leader's work waits for
- * its write before it stops.
+ * Waits until its appends succeed one after another, so that none still hangs on a silent member. The work of a
+ * leader waits for its write before it stops.
  */
 export async function appendsGoOn(lab: Lab): Promise<void> {
   const enough = (await lab.timesWritten()) + APPENDS_IN_A_ROW;
   while ((await lab.timesWritten()) < enough) await forOneTtl(lab);
 }
 
-/** Until it acts on, as one of several or as the leader: at least as long as a lease may live unrenewed. */
+/** Lets the run continue for at least the longest life of an unrenewed lease. */
 export async function forOneTtl(lab: Lab): Promise<void> {
   const untilMs = performance.now() + lab.ttlMs;
   await lab.until('one TTL', () => performance.now() >= untilMs);
@@ -101,7 +108,7 @@ export async function forOneTtl(lab: Lab): Promise<void> {
 /** L5, in milliseconds. */
 const BACK_WITHIN_MS = 3_000;
 
-/** L5: from when etcd answers, somebody leads within 3 s. */
+/** L5: a candidate leads within 3 s of etcd's first answer. */
 export async function backInTime(lab: Lab): Promise<Candidate> {
   await etcdAnswers(lab);
   return await lab.leader({ withinMs: BACK_WITHIN_MS + NOISE_MS });

@@ -11,11 +11,11 @@ beforeAll(async () => {
   module = await buildDiagnostics();
 });
 
-describe('a long block that is over is no runaway', () => {
+describe('a long block that has ended is not a runaway', () => {
   const leader = { fake: true, stepDown: true };
   const quick = { stallMs: 300, pollMs: 100, profileMs: 500 };
 
-  it('becomes a notice, which claims no lost lease and steps nothing down', async () => {
+  it('becomes a notice that reports no lost lease and steps no term down', async () => {
     await using child = await RunawayChild.start({
       module,
       kind: 'longBlock',
@@ -25,12 +25,14 @@ describe('a long block that is over is no runaway', () => {
     const notice = await child.said(({ notice }) => notice, REPORT_MS);
     expect(notice).toMatchObject({ verdict: 'blocked', ended: true, leading: ['sync-master'], notes: [] });
     expect(notice.suspects[0]?.file).toMatch(/runaway-child\.mjs$/);
-    expect(child.stderr).toMatch(/blocked: the event loop did not turn for [34]\.\d s.*it turns again/);
+    // Standard error and standard output arrive one by one.
+    const told = await child.tells(/blocked: the event loop did not turn for (\d+\.\d) s.*it turns again/);
+    expect(Number(told[1]), child.stderr).toBeGreaterThanOrEqual(3); // a busy machine makes it longer
     expect(child.stderr).not.toContain('runaway:');
     expect(child.heard(({ runaway, steppedDown }) => runaway ?? steppedDown)).toEqual([]);
   });
 
-  it('becomes one even if it was reported while it lasted, and does not make the loop hot', async () => {
+  it('becomes a notice also if it was reported before its end, and does not mark the loop as hot', async () => {
     await using child = await RunawayChild.start({
       module,
       kind: 'longBlock',
@@ -41,14 +43,14 @@ describe('a long block that is over is no runaway', () => {
     const notice = await child.said(({ notice }) => notice, REPORT_MS);
     expect(notice).toMatchObject({ verdict: 'blocked', ended: true });
     expect(notice.forMs).toBeGreaterThan(5_000);
-    expect(child.stderr).toContain('the event loop turns again: it was a block of');
+    await child.tells(/the event loop turns again: it was a block of/);
     await after(2 * 2_000); // twice hotMs
     expect(child.heard(({ runaway, steppedDown }) => runaway ?? steppedDown)).toEqual([]);
   });
 });
 
-describe('a worker that dies', () => {
-  it('is started again, serves on the same port, and watches', async () => {
+describe('the worker of the watchdog', () => {
+  it('is started again after its death, serves on the same port, and watches', async () => {
     await using child = await RunawayChild.start({
       module,
       kind: 'workerDies',
@@ -58,14 +60,12 @@ describe('a worker that dies', () => {
     await child.begin();
     expect(await child.said(({ died }) => died)).toEqual({ reason: 'it exited with 1', restartInMs: 1_000 });
     await child.said(({ restarted }) => restarted);
-    expect(child.stderr).toMatch(
-      /Warning: the diagnostics worker died: it exited with 1; it starts again in 1 s/,
-    );
+    await child.tells(/Warning: the diagnostics worker died: it exited with 1; it starts again in 1 s/);
     const health = await eventually(() => fetch(`${url}/healthz`), { withinMs: REPORT_MS });
     expect(health.status).toBe(200);
   });
 
-  it('does not die of a service with more stacks than it can keep', async () => {
+  it('survives a service with more stacks than it can keep', async () => {
     await using child = await RunawayChild.start({
       module,
       kind: 'stacks',

@@ -13,7 +13,7 @@ beforeAll(async () => {
 
 describe.each(nodes)('on $name', ({ path, missing }) => {
   describe.skipIf(missing)('it works', () => {
-    it('in a minified ESM bundle, and in a CommonJS one', async () => {
+    it('in a minified ESM bundle and in a CommonJS bundle', async () => {
       for (const format of ['esm', 'cjs'] as const) {
         const bundle = await buildDiagnostics({ minify: true, format });
         await using child = await RunawayChild.start({
@@ -27,7 +27,7 @@ describe.each(nodes)('on $name', ({ path, missing }) => {
       }
     });
 
-    it('with --inspect, and says that it is on', async () => {
+    it('with --inspect, and reports it', async () => {
       const execArgv = ['--inspect=127.0.0.1:0'];
       await using child = await RunawayChild.start({
         module,
@@ -41,7 +41,7 @@ describe.each(nodes)('on $name', ({ path, missing }) => {
       expect(await child.headline(REPORT_MS)).toMatch(/guiltySync.*--inspect/);
     });
 
-    it('under --cpu-prof, without eval, with preloads that are not for the worker', async () => {
+    it('under --cpu-prof, without eval, with preloads that the worker must not load', async () => {
       const execArgv = [
         '--cpu-prof',
         '--cpu-prof-dir=/dev/null/none',
@@ -60,7 +60,7 @@ describe.each(nodes)('on $name', ({ path, missing }) => {
       expect(await child.headline(REPORT_MS)).toContain('guiltySync');
     });
 
-    it('without the inspector permission: no profile, no crash, and it says why', async () => {
+    it('without the inspector permission: no profile and no crash, and the reason is logged', async () => {
       const flag =
         path === process.execPath && process.version.startsWith('v20')
           ? '--experimental-permission'
@@ -79,7 +79,7 @@ describe.each(nodes)('on $name', ({ path, missing }) => {
       expect(child.process.exitCode).toBeNull();
     });
 
-    it('lets the process end by itself, watched and served', async () => {
+    it('watched and served, the process still ends by itself', async () => {
       await using child = await RunawayChild.start({
         module,
         kind: 'exit',
@@ -91,11 +91,11 @@ describe.each(nodes)('on $name', ({ path, missing }) => {
     });
   });
 
-  // Fails the day V8 names optimised functions by itself: then the step it controls can go.
+  // This fails when V8 names optimised functions by itself. Then the controlled step can be removed.
   it.skipIf(missing)(
-    'CONTROL: without throwing optimised code away first, the guilty function is not named',
+    'CONTROL: if optimised code is not discarded first, the guilty function is not named',
     async () => {
-      const env = { NODE_V8_COVERAGE: '/dev/null/none' }; // where the step is left out
+      const env = { NODE_V8_COVERAGE: '/dev/null/none' }; // in a process without that step
       await using child = await RunawayChild.start({ module, kind: 'sync', node: path, env, options: watch });
       expect(await child.said(({ notes }) => notes)).toEqual([expect.stringContaining('NODE_V8_COVERAGE')]);
       await child.begin();
@@ -106,15 +106,15 @@ describe.each(nodes)('on $name', ({ path, missing }) => {
   );
 });
 
-it('leaves nothing behind when closed: no thread, timer, socket, listener', async () => {
+it('after close() no thread, timer, socket or listener remains', async () => {
   await using child = await RunawayChild.start({ module, kind: 'close', options: { ...watch, serve: {} } });
   await child.begin();
   expect(await child.said(({ done }) => done)).toBe('');
   expect(await child.exited(5_000)).toEqual({ code: 0, signal: null });
 });
 
-describe('what it does about it', () => {
-  it('G6: reports the caller that a loop guard held back, once', async () => {
+describe('its reaction', () => {
+  it('G6: reports once the caller that a loop guard held back', async () => {
     await using child = await RunawayChild.start({
       module,
       kind: 'tripped',
@@ -130,7 +130,7 @@ describe('what it does about it', () => {
     expect(Object.keys(report.files).sort()).toEqual(['campaigns', 'directory', 'report']);
   });
 
-  it('calls onRunaway and steps down where the loop turns', async () => {
+  it('calls onRunaway and steps down while the loop spins', async () => {
     await using child = await RunawayChild.start({
       module,
       kind: 'asyncIo',
@@ -141,7 +141,7 @@ describe('what it does about it', () => {
     expect(await child.said(({ steppedDown }) => steppedDown)).toBe('sync-master');
   });
 
-  it('steps down from no term that began after the runaway was noticed', async () => {
+  it('does not step down a term that began after the runaway', async () => {
     await using child = await RunawayChild.start({
       module,
       kind: 'asyncIo',
@@ -152,7 +152,7 @@ describe('what it does about it', () => {
     expect(child.heard(({ steppedDown }) => steppedDown)).toEqual([]);
   });
 
-  it('tells a webhook while the main thread spins', async () => {
+  it('calls a webhook while the main thread spins', async () => {
     let heard: (body: string) => void;
     const body = new Promise<string>((resolve) => (heard = resolve));
     const pager = createServer((request, response) => {
@@ -177,7 +177,7 @@ describe('what it does about it', () => {
     }
   });
 
-  it('kills the process where it was told to, with the evidence written', async () => {
+  it('kills the process if configured, after writing the evidence', async () => {
     await using child = await RunawayChild.start({
       module,
       kind: 'nextTick',

@@ -6,13 +6,13 @@ import { expect, it, onTestFinished } from 'vitest';
 import { ROOT, Program } from '../../support/programs.ts';
 
 const EXAMPLE = 'examples/watchdog.ts';
-/** The line on which the function starts that never lets go. */
+/** The line of the function that never returns. */
 const GUILTY_LINE =
   readFileSync(join(ROOT, EXAMPLE), 'utf8')
     .split('\n')
     .findIndex((line) => line.includes('function waitForTheLock')) + 1;
 
-/** Bundled and minified into one file, as a service is deployed, its source map beside it. */
+/** Bundled and minified into one file, as a service is deployed, with its source map. */
 async function bundle(): Promise<{ folder: string; program: string }> {
   const folder = mkdtempSync(join(tmpdir(), 'watchdog-example-'));
   onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
@@ -32,7 +32,7 @@ async function bundle(): Promise<{ folder: string; program: string }> {
   return { folder, program };
 }
 
-it('examples/watchdog.ts: names the line of the source, while it spins and afterwards', async () => {
+it('examples/watchdog.ts names the source line, during the runaway and afterwards', async () => {
   const { folder, program } = await bundle();
   const service = new Program(program, [], { env: { DIAGNOSTICS_PORT: '0', TMPDIR: folder } });
   const [, address] = await service.says(/^look at (\S+)$/m, 10_000);

@@ -3,15 +3,15 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import { RunawayChild, buildDiagnostics } from '../../support/diagnostics-child.ts';
 
 const watch = { stallMs: 1_000, hotMs: 2_000, pollMs: 250, profileMs: 600 };
-/** Long enough for any of it to be seen, recorded and reported. */
+/** Long enough for all of it to be seen, recorded and reported. */
 const WATCHED_MS = watch.hotMs + watch.profileMs + 4 * watch.pollMs;
 
-/** Of the workloads in test/support/honest-workloads.mjs. */
+/** A part of the workloads in test/support/honest-workloads.mjs. */
 const tried = [
   'serves HTTP at full load',
   'consumes a queue at full rate',
   'gives way each millisecond of a batch',
-  'sorts two million numbers',
+  'sorts numbers for half a second',
   'fills memory and frees it',
 ];
 
@@ -21,14 +21,14 @@ beforeAll(async () => {
 });
 
 describe('no alarm', () => {
-  it.each(['idle', 'timer'])('while nothing burns: %s', async (kind) => {
+  it.each(['idle', 'timer'])('from an idle process: %s', async (kind) => {
     await using child = await RunawayChild.start({ module, kind, options: watch });
     await child.begin();
     await after(WATCHED_MS);
     expect(child.stderr).toBe('');
   });
 
-  it.each(['sleepSync', 'collect'])('from what looks like a runaway and is none: %s', async (kind) => {
+  it.each(['sleepSync', 'collect'])('from work that resembles a runaway: %s', async (kind) => {
     await using child = await RunawayChild.start({
       module,
       kind,
@@ -41,9 +41,9 @@ describe('no alarm', () => {
     expect(child.stderr).toBe('');
   });
 
-  it('from a block that is over by the time the profile begins to tell', async () => {
-    // 1.5 s of block, seen after 1.2 s: the profile would be mostly of the time afterwards. Its first quarter, in which the
-    // answer must come, is five times what is left of the block: the answer of a busy machine takes its time.
+  it('from a block that ends before the profile shows anything', async () => {
+    // A block of 1.5 s is seen after 1.2 s, so the profile shows mostly the time afterwards. The answer must arrive in
+    // its first quarter. That is five times the rest of the block, because a busy machine answers late.
     const options = { ...watch, stallMs: 1_200, profileMs: 6_000 };
     await using child = await RunawayChild.start({ module, kind: 'block', options });
     await child.begin();
@@ -52,7 +52,7 @@ describe('no alarm', () => {
     expect(child.stderr).toBe('');
   });
 
-  it('from SIGSTOP, once and again, in the middle of work', async () => {
+  it('from repeated SIGSTOP in the middle of work', async () => {
     await using child = await RunawayChild.start({ module, kind: 'timer', options: watch });
     await child.begin();
     for (const stoppedMs of [3 * watch.stallMs, 600, 600, 600]) {
@@ -77,12 +77,13 @@ describe('no alarm', () => {
   });
 });
 
-describe('no honest work is called a runaway', () => {
+describe('honest work is not called a runaway', () => {
   const honestForMs = watch.hotMs + 2_000;
 
-  // All twenty-two: `bench/false-alarms.ts`. These are the kinds that could look like a loop.
+  // `bench/false-alarms.ts` runs all twenty-two. These are the kinds that could resemble a loop.
   it.each(tried)('a service that %s', async (kind) => {
-    await using child = await RunawayChild.start({ module, kind, options: { ...watch, honestForMs } });
+    const options = { ...watch, honestForMs };
+    await using child = await RunawayChild.start({ module, kind, options });
     await child.begin();
     await child.said(({ done }) => done, 10 * honestForMs);
     await after(2 * watch.pollMs);
@@ -90,7 +91,7 @@ describe('no honest work is called a runaway', () => {
     expect(child.heard(({ runaway }) => runaway)).toEqual([]);
   });
 
-  it('but one that is busy for 95 % of the time is saturated, and that is said', async () => {
+  it('but a service that is busy for 95 % of the time is reported as saturated', async () => {
     const kind = 'is busy for 95 % of the time';
     await using child = await RunawayChild.start({
       module,
@@ -102,11 +103,11 @@ describe('no honest work is called a runaway', () => {
       verdict: 'saturated',
       evidence: 'profile',
     });
-    expect(child.stderr).toMatch(/saturated: the event loop has had no rest for \d+\.\d s/);
+    await child.tells(/saturated: the event loop has had no rest for \d+\.\d s/);
   });
 });
 
-it('G7: reports a loop that was stopped and goes on', async () => {
+it('G7: reports a loop that was stopped and continues', async () => {
   await using child = await RunawayChild.start({ module, kind: 'sync', options: watch });
   child.process.kill('SIGSTOP');
   child.process.stdin.write('now\n');

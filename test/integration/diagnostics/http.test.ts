@@ -28,7 +28,7 @@ interface Answer {
   tookMs: number;
 }
 
-/** Not `fetch`: it neither sends a Host header of our choice nor a path with `..` as it stands. */
+/** Not `fetch`, which sets its own Host header and resolves `..` in a path. */
 function call(
   base: string,
   path: string,
@@ -67,20 +67,22 @@ describe('G7: it answers while the main thread spins', () => {
   });
   afterAll(() => child[Symbol.asyncDispose]());
 
-  it('says on /healthz that it is not well, at once', async () => {
-    const health = await call(base, '/healthz');
-    expect(health.status).toBe(503);
-    expect(health.tookMs).toBeLessThan(watch.stallMs);
+  it('/healthz reports the runaway at once', async () => {
+    // A busy machine delays some answers, but not each of them.
+    const answers: Answer[] = [];
+    for (let times = 0; times < 5; times++) answers.push(await call(base, '/healthz'));
+    for (const { status } of answers) expect(status).toBe(503);
+    expect(Math.min(...answers.map(({ tookMs }) => tookMs))).toBeLessThan(watch.stallMs);
   });
 
-  it('profiles it: the guilty function is in the pprof file', async () => {
+  it('the profile has the guilty function in the pprof file', async () => {
     const { status, body, headers } = await call(base, '/debug/pprof/profile?seconds=0.5');
     expect(status).toBe(200);
     expect(headers['content-disposition']).toBe('attachment; filename="profile"');
     expect(Profile.decode(gunzipSync(body)).stringTable.strings).toContain('guiltySync');
   });
 
-  it('shows top, flame graph and .cpuprofile with it', async () => {
+  it('the profile comes with top, flame graph and .cpuprofile', async () => {
     for (const path of ['top', 'flamegraph', 'cpuprofile']) {
       const { status, body } = await call(base, `/debug/pprof/${path}?seconds=0.3`);
       expect(status, path).toBe(200);
@@ -88,7 +90,7 @@ describe('G7: it answers while the main thread spins', () => {
     }
   });
 
-  it('shows the page, the elections as last told, the call sites and the evidence', async () => {
+  it('shows the page, the elections as last reported, the call sites and the evidence', async () => {
     const page = (await call(base, '/debug/pprof/')).body.toString();
     expect(page).toContain('main thread does not answer');
     expect(page).toContain('sync-master');
@@ -110,7 +112,7 @@ describe('G7: it answers while the main thread spins', () => {
     }
   });
 
-  it('counts it in the metrics, without the metrics of the thread that spins', async () => {
+  it('the metrics count the runaway, and omit those of the spinning thread', async () => {
     const { status, body } = await call(base, '/metrics');
     expect(status).toBe(200);
     expect(body.toString()).toContain('etcd_election_watchdog_main_thread_answers 0');
@@ -134,7 +136,7 @@ describe('G7: it answers while the main thread spins', () => {
     expect(answer.headers['x-content-type-options']).toBe('nosniff');
   });
 
-  it('refuses a second profile at once, and frees the place when a client goes away', async () => {
+  it('refuses a second profile at once, and allows one again after the client disconnects', async () => {
     const gone = new AbortController();
     const first = call(base, '/debug/pprof/profile?seconds=30', { signal: gone.signal });
     const second = async (): Promise<Answer> => call(base, '/debug/pprof/top?seconds=0.2');
@@ -146,8 +148,8 @@ describe('G7: it answers while the main thread spins', () => {
   });
 });
 
-describe('while the main thread turns', () => {
-  it("shows the service's metrics, and the state as it is", async () => {
+describe('while the main thread is responsive', () => {
+  it("shows the service's metrics and the present state", async () => {
     await using child = await RunawayChild.start({
       module,
       kind: 'idle',
@@ -158,10 +160,10 @@ describe('while the main thread turns', () => {
     expect(body.toString()).toMatch(/^mine 1\n/);
     expect(body.toString()).toContain('etcd_election_watchdog_main_thread_answers 1');
     expect((await call(base, '/debug/pprof/')).body.toString()).toContain('main thread turns');
-    expect(await call(base, '/')).toMatchObject({ status: 301, headers: { location: '/debug/pprof/' } });
+    expect(await call(base, '/')).toMatchObject({ status: 301, headers: { location: 'debug/pprof/' } });
   });
 
-  it('asks for the token where one is set, but not for the health', async () => {
+  it('requires the token if one is set, except for the health', async () => {
     const serve = { token: TOKEN, host: '0.0.0.0' };
     await using child = await RunawayChild.start({ module, kind: 'idle', options: { ...watch, serve } });
     const base = (await child.said((each) => each.url)).replace('0.0.0.0', '127.0.0.1');
@@ -177,7 +179,7 @@ describe('while the main thread turns', () => {
 });
 
 describe('connections that send nothing', () => {
-  it('do not keep a health probe out, and are closed within 5 s', async () => {
+  it('do not block a health probe, and are closed within 5 s', async () => {
     await using child = await RunawayChild.start({ module, kind: 'idle', options: { ...watch, serve: {} } });
     const base = await child.said((each) => each.url);
     const { hostname, port } = new URL(base);
@@ -194,7 +196,7 @@ describe('connections that send nothing', () => {
       expect(health.tookMs).toBeLessThan(2_000);
       const opened = performance.now();
       const closed = async (socket: Socket): Promise<void> => {
-        socket.resume(); // unread data would hide the end
+        socket.resume(); // unread data would delay the end event
         if (!socket.closed) await once(socket, 'close');
       };
       await Promise.all(silent.map(closed));
@@ -217,9 +219,7 @@ describe('the handler', () => {
       for (const [name, address] of Object.entries(JSON.parse(line) as Record<string, string>)) {
         const { pathname } = new URL(address);
         const base = pathname === '/' ? '' : pathname;
-        expect((await call(address, `${base}/debug/pprof`)).headers['location'], name).toBe(
-          `${base}/debug/pprof/`,
-        );
+        expect((await call(address, `${base}/debug/pprof`)).headers['location'], name).toBe('pprof/');
         expect((await call(address, `${base}/debug/pprof/`)).status, name).toBe(200);
         expect((await call(address, `${base}/debug/pprof/top?seconds=0.2`)).body.toString(), name).toContain(
           'flat%',
@@ -274,7 +274,10 @@ describe('go tool pprof', async () => {
   );
 });
 
-/** Function name to its share of `flat`, in percent; of those that have one to speak of. Go merges what has one name. */
+/**
+ * Maps each function name to its share of `flat`, in percent, if that is large enough. Go merges functions of
+ * one name.
+ */
 function sharesOf(top: string): Map<string, number> {
   const shares = new Map<string, number>();
   for (const line of top.split('\n')) {

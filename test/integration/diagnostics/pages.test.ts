@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { BrowserPage, chromiumPath } from '../../support/chromium.ts';
 import { RunawayChild, buildDiagnostics } from '../../support/diagnostics-child.ts';
 
-/** Set SCREENSHOTS to a folder to look at the pages yourself. */
+/** Set SCREENSHOTS to a folder to see the pages. */
 const { SCREENSHOTS } = process.env;
 const why = chromiumPath === undefined ? ' (SKIPPED without Chromium: apt-get install chromium)' : '';
 
@@ -35,7 +35,7 @@ describe.skipIf(chromiumPath === undefined)(`the pages in a real browser${why}`,
     }
   };
 
-  /** The lowest contrast of a text with what is behind it. */
+  /** The lowest contrast between a text and its background. */
   const CONTRAST = `(() => {
     const light = (rgb) => rgb.map((v) => (v /= 255) <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
       .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
@@ -50,7 +50,7 @@ describe.skipIf(chromiumPath === undefined)(`the pages in a real browser${why}`,
     page.evaluate(`Array.from(document.querySelectorAll('#chart .box'))
       .filter((box) => box.style.display !== 'none').map((box) => box.getAttribute('aria-label').split(': ')[0])`);
 
-  it('the front page tells who leads, what ran away and where the profiles are', async () => {
+  it('the front page shows the leader, the runaways and the profiles', async () => {
     await page.size(1280, 1150);
     await page.goto(`${base}/`);
     await look('index');
@@ -71,7 +71,7 @@ describe.skipIf(chromiumPath === undefined)(`the pages in a real browser${why}`,
     expect(await page.evaluate('document.documentElement.scrollWidth')).toBeLessThanOrEqual(390);
   });
 
-  it('the flame graph zooms by a click, searches, tells figures and goes back', async () => {
+  it('the flame graph zooms by click, searches, shows figures and goes back', async () => {
     await page.size(1280, 800);
     await page.goto(`${base}/debug/pprof/runaways/0/flamegraph`);
     const all = await shown();
@@ -105,7 +105,7 @@ describe.skipIf(chromiumPath === undefined)(`the pages in a real browser${why}`,
     await look('flame-search');
   });
 
-  it('the flame graph is used by keyboard alone, and tells the figures in words', async () => {
+  it('the flame graph works by keyboard alone, and describes the figures in words', async () => {
     await page.goto(`${base}/debug/pprof/runaways/0/flamegraph`);
     const all = await shown();
     const focused = (): Promise<string> =>
@@ -159,17 +159,17 @@ describe.skipIf(chromiumPath === undefined)(`the pages in a real browser${why}`,
     await page.size(1280, 800);
   });
 
-  it.each(['light', 'dark'] as const)('every box can be read in %s', async (scheme) => {
+  it.each(['light', 'dark'] as const)('every box is readable in %s', async (scheme) => {
     await page.scheme(scheme);
     expect(await page.evaluate<number>(CONTRAST)).toBeGreaterThanOrEqual(4.5);
   });
 
-  it('a flame graph taken now has its script allowed by its policy', async () => {
+  it('the policy of a new flame graph allows its script', async () => {
     await page.goto(`${base}/debug/pprof/flamegraph?seconds=0.3`);
     expect(await page.evaluate(`document.getElementById('search').disabled`)).toBe(false);
   });
 
-  it('leads to no page that is not there', async () => {
+  it('every link leads to an existing page', async () => {
     await page.goto(`${base}/`);
     const links = await page.evaluate<string[]>(
       `Array.from(document.querySelectorAll('a'), (link) => link.href)`,
@@ -183,7 +183,7 @@ describe.skipIf(chromiumPath === undefined)(`the pages in a real browser${why}`,
     }
   });
 
-  it('nothing was asked for elsewhere, and nothing was complained of', () => {
+  it('no page loads anything from another origin, and the browser reports no error', () => {
     const foreign = page.requests.filter((url) => !url.startsWith(base) && url !== 'about:blank');
     expect(foreign).toEqual([]);
     expect(page.complaints.filter((text) => !text.includes('favicon'))).toEqual([]);

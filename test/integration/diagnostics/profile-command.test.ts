@@ -20,7 +20,7 @@ beforeEach(async () => {
 });
 afterEach(() => rm(folder, { recursive: true, force: true }));
 
-/** A terminal of which everything written can be read. */
+/** A terminal that records all output. */
 function terminal(isTTY: boolean): { terminal: Terminal; out: () => string; err: () => string } {
   const [stdout, stderr] = [new PassThrough(), new PassThrough()];
   const text = { out: '', err: '' };
@@ -35,7 +35,7 @@ function terminal(isTTY: boolean): { terminal: Terminal; out: () => string; err:
 }
 
 describe('etcd-election profile URL', () => {
-  it('prints top, draws a bar while it waits, and writes the files, of a service that spins', async () => {
+  it('of a spinning service prints top, shows a progress bar and writes the files', async () => {
     await using child = await RunawayChild.start({ module, kind: 'sync', options: { serve: {} } });
     await child.begin();
     const { terminal: screen, out, err } = terminal(true);
@@ -50,20 +50,20 @@ describe('etcd-election profile URL', () => {
     expect(readFileSync(`${path}.html`, 'utf8')).toContain('guiltySync');
   });
 
-  it('says what the service answered, and what may be wrong', async () => {
+  it('prints the answer of the service and its possible cause', async () => {
     const serve = { token: 'correct-horse-battery' };
     await using child = await RunawayChild.start({ module, kind: 'idle', options: { serve } });
     const url = await child.said((each) => each.url);
     const { terminal: pipe, out, err } = terminal(false);
     await expect(profile([url, '--seconds', '1'], pipe)).rejects.toThrow(/answered 401: a token is needed/);
     await expect(profile(['http://127.0.0.1:1'], pipe)).rejects.toThrow(
-      /does the service call serveDiagnostics/,
+      /check that the service calls serveDiagnostics/,
     );
     expect(out() + err()).toBe('');
     expect(
       await profile([url, '--seconds', '0.2', '--token', serve.token, '--out', join(folder, 'it')], pipe),
     ).toBe(0);
-    expect(err()).toBe(''); // no bar where nobody looks
+    expect(err()).toBe(''); // without a terminal there is no progress bar
   });
 
   it.each([
@@ -74,7 +74,7 @@ describe('etcd-election profile URL', () => {
     [['http://a', '--seconds', 'abc']],
     [['--pid', 'x']],
     [['--nothing']],
-  ])('does not accept %j', async (args) => {
+  ])('refuses %j', async (args) => {
     await expect(profile(args, terminal(false).terminal)).rejects.toMatchObject({ name: 'UsageError' });
   });
 });
@@ -82,35 +82,29 @@ describe('etcd-election profile URL', () => {
 describe.each(nodes)('etcd-election profile --pid, on $name', ({ path: node, missing }) => {
   const isElsewhere = process.platform !== 'linux';
 
-  it.skipIf(missing || isElsewhere)(
-    'profiles a process that was not prepared, while it spins; the process lives on',
-    async () => {
-      const script =
-        'process.stdin.once("data", function guilty() { const end = Date.now() + 4000; while (Date.now() < end) Math.sqrt(end); console.log("over"); process.stdin.destroy(); }); console.log("here")';
-      const { NODE_OPTIONS: _options, NODE_V8_COVERAGE: _coverage, ...env } = process.env;
-      const service = spawn(node, ['-e', script], { env, stdio: ['pipe', 'pipe', 'ignore'] });
-      try {
-        await once(service.stdout, 'data');
-        service.stdin.write('now\n');
-        const { terminal: pipe, out } = terminal(false);
-        expect(
-          await profile(
-            ['--pid', String(service.pid), '--seconds', '0.5', '--out', join(folder, 'it')],
-            pipe,
-          ),
-        ).toBe(0);
-        expect(out()).toContain('Look at guilty');
-        const [over] = (await once(service.stdout, 'data')) as [Buffer];
-        expect(over.toString()).toBe('over\n');
-        expect(await once(service, 'exit')).toEqual([0, null]);
-      } finally {
-        service.kill('SIGKILL');
-      }
-    },
-  );
+  it.skipIf(missing || isElsewhere)('profiles an unprepared, spinning process, which survives', async () => {
+    const script =
+      'process.stdin.once("data", function guilty() { const end = Date.now() + 4000; while (Date.now() < end) Math.sqrt(end); console.log("over"); process.stdin.destroy(); }); console.log("here")';
+    const { NODE_OPTIONS: _options, NODE_V8_COVERAGE: _coverage, ...env } = process.env;
+    const service = spawn(node, ['-e', script], { env, stdio: ['pipe', 'pipe', 'ignore'] });
+    try {
+      await once(service.stdout, 'data');
+      service.stdin.write('now\n');
+      const { terminal: pipe, out } = terminal(false);
+      expect(
+        await profile(['--pid', String(service.pid), '--seconds', '0.5', '--out', join(folder, 'it')], pipe),
+      ).toBe(0);
+      expect(out()).toContain('Look at guilty');
+      const [over] = (await once(service.stdout, 'data')) as [Buffer];
+      expect(over.toString()).toBe('over\n');
+      expect(await once(service, 'exit')).toEqual([0, null]);
+    } finally {
+      service.kill('SIGKILL');
+    }
+  });
 });
 
-it.skipIf(process.platform !== 'linux')('sends no signal to a process that would die of it', async () => {
+it.skipIf(process.platform !== 'linux')('sends no signal to a process that it would kill', async () => {
   const other = spawn('sleep', ['60']);
   try {
     await once(other, 'spawn');

@@ -9,9 +9,12 @@ import {
   reportOf,
 } from '../../support/diagnostics-child.ts';
 
-/** Short, so that the tests are; each limit below derives from them. */
+/** Short, to make the tests short. Each limit below follows from them. */
 const watch = { stallMs: 1_000, runawayMs: 2_000, hotMs: 1_500, pollMs: 250, profileMs: 600 };
-/** What a crowded machine may add: a loop that gets half a core takes twice as long to burn what gives it away. */
+/**
+ * Additional time on a crowded machine: with half a core a loop needs twice as long to use the CPU time that
+ * reveals it.
+ */
 const SLACK_MS = 1_500 * Math.max(1, (loadavg()[0] ?? 1) / availableParallelism());
 
 let module: string;
@@ -19,7 +22,7 @@ beforeAll(async () => {
   module = await buildDiagnostics();
 });
 
-/** Fifteen kinds of loop, how each is seen, and which function its loop stands in. */
+/** Fifteen kinds of loop, with the verdict on each and the function that contains it. */
 const kinds: readonly { kind: string; verdict: 'starved' | 'hot'; guilty: string }[] = [
   { kind: 'sync', verdict: 'starved', guilty: 'guiltySync' },
   { kind: 'microtask', verdict: 'starved', guilty: 'guiltyMicrotask' },
@@ -39,7 +42,7 @@ const kinds: readonly { kind: string; verdict: 'starved' | 'hot'; guilty: string
 ];
 
 describe.each(nodes)('on $name', ({ path, missing }) => {
-  describe.skipIf(missing)('G7: a loop that no guard inside the thread can see is named', () => {
+  describe.skipIf(missing)('G7: the watchdog names a loop that no guard inside the thread can see', () => {
     it.each(kinds)('$kind: $verdict, in $guilty', async ({ kind, verdict, guilty }) => {
       await using child = await RunawayChild.start({ module, kind, node: path, options: watch });
       const began = await child.begin();
@@ -54,7 +57,7 @@ describe.each(nodes)('on $name', ({ path, missing }) => {
       const named = report.suspects.find((suspect) => suspect.function.split('.').at(-1) === guilty);
       expect(named, line).toMatchObject({ owner: 'app' });
       expect(named?.file).toMatch(/runaway-child\.mjs$/);
-      const [first, last] = [guiltyLine(kind) - 3, guiltyLine(kind)]; // where its function starts, or burns
+      const [first, last] = [guiltyLine(kind) - 3, guiltyLine(kind)]; // from the start of the function to its busiest line
       expect(named?.line).toBeGreaterThanOrEqual(first);
       expect(named?.line).toBeLessThanOrEqual(last);
       expect(line).toContain(`${guilty} (`);
@@ -63,7 +66,7 @@ describe.each(nodes)('on $name', ({ path, missing }) => {
   });
 });
 
-it('writes evidence that its owner alone can read', async () => {
+it('writes evidence that only its owner can read', async () => {
   await using child = await RunawayChild.start({ module, kind: 'sync', options: { ...watch, fake: true } });
   await child.begin();
   const { files, verdict, leading, notes } = reportOf(await child.headline(10_000));

@@ -4,28 +4,27 @@ import { AlreadyStandingError, Election, liveElections, loopGuards, RunawayLoopE
 import { startProxy, type FaultyProxy } from 'etcd-election/dev';
 import { describe, expect } from 'vitest';
 import { startRefusingRelay, type RefusingRelay } from '../../../bench/guard/refusing-relay.ts';
+import { MOST_CAMPAIGNS } from '../../../src/loop-guard/loop-guard.ts';
 import { eventually } from '../../support/eventually.ts';
-import { BURST, watch, WATCH_MS } from '../../support/hot-loop.ts';
+import { BURST, mostIterations, mostRounds, watch, WATCH_MS, type Watched } from '../../support/hot-loop.ts';
 import { SOON_MS, test as base } from '../../support/world.ts';
 
-// The rows of bench/guard/matrix.md that are deterministic, on calls counted between us and etcd, never on CPU.
+// The deterministic rows of bench/guard/matrix.md, by calls counted between us and etcd, never by CPU.
 
-/** Each round of a loop that gets through costs a few calls: grant, enter, release, revoke, and streams. */
+/** Each successful round of a loop costs a few calls: grant, enter, release, revoke, and streams. */
 const CALLS_A_ROUND = 6;
-/** The burst, and then at most one round each base delay. */
-const MOST_ROUNDS = BURST + WATCH_MS / 250 + 1;
-const MOST_CALLS = CALLS_A_ROUND * MOST_ROUNDS;
+const mostCalls = (seen: Watched): number => CALLS_A_ROUND * mostRounds(seen);
 /** L5: after an outage of any length. */
 const BACK_WITHIN_MS = 3_000;
 
 interface Between {
-  /** Passes calls on, counts them, and refuses some on demand. */
+  /** Passes calls on, counts them, and refuses some on request. */
   relay: RefusingRelay;
   /** A network that can fail. */
   network: FaultyProxy;
 }
 
-/** What stands between the candidates and etcd must outlive them. */
+/** The network between the candidates and etcd must outlive them. */
 const test = base.extend<Between>({
   relay: async ({ etcd }, use) => {
     await using relay = await startRefusingRelay(etcd.endpoints[0]!);
@@ -40,7 +39,7 @@ const test = base.extend<Between>({
   },
 });
 
-/** Does something each so many milliseconds until the test is over, as an operator's script would. */
+/** Repeats an act at a fixed interval until the end of the test, as an operator's script would. */
 function repeatedly(everyMs: number, act: () => PromiseLike<unknown>): () => Promise<void> {
   const over = new AbortController();
   const done = (async () => {
@@ -56,19 +55,19 @@ function repeatedly(everyMs: number, act: () => PromiseLike<unknown>): () => Pro
 }
 
 describe("the caller's loops, in calls at etcd", () => {
-  test('G1, G5: the loop of the incident: a new Election each round, the result thrown away', async ({
+  test('G1, G5: the loop of the incident: a new Election each round, the result ignored', async ({
     relay,
     client,
     election,
   }) => {
     const shared = client({ hosts: relay.endpoint });
-    const { rounds } = await watch(() => election(shared).campaign('10.0.0.7'));
-    expect(rounds).toBeLessThanOrEqual(MOST_ROUNDS);
-    // It stands once; every further round is refused without asking etcd.
+    const seen = await watch(() => election(shared).campaign('10.0.0.7'));
+    expect(seen.rounds).toBeLessThanOrEqual(mostRounds(seen));
+    // It enters once. Every further round is refused without a call to etcd.
     expect(relay.calls).toBeLessThanOrEqual(CALLS_A_ROUND);
   });
 
-  test('G6: it trips with one event and one line that names the caller, refusals included', async ({
+  test('G6: it trips with one event and one line that names the caller, also for refusals', async ({
     world,
     client,
     election,
@@ -78,7 +77,7 @@ describe("the caller's loops, in calls at etcd", () => {
     async function newLeasesLock(): Promise<void> {
       await election(shared).campaign('10.0.0.7');
     }
-    await watch(newLeasesLock);
+    await watch(newLeasesLock, WATCH_MS, BURST + 2);
     expect(log.of('guard.tripped')).toHaveLength(1);
     expect(log.of('guard.tripped')[0]).toMatchObject({
       calledFrom: expect.stringContaining('newLeasesLock') as string,
@@ -91,20 +90,20 @@ describe("the caller's loops, in calls at etcd", () => {
 
   test('G1, G5: campaign, resign, campaign', async ({ relay, client, election }) => {
     const one = election(client({ hosts: relay.endpoint }));
-    await watch(async () => {
+    const seen = await watch(async () => {
       await one.campaign('10.0.0.7');
       await one.resign();
     });
-    expect(relay.calls).toBeLessThanOrEqual(MOST_CALLS);
+    expect(relay.calls).toBeLessThanOrEqual(mostCalls(seen));
   });
 
-  test('G1, G5: lead() of nothing, on a new object each round', async ({ relay, client, election }) => {
+  test('G1, G5: lead() with no work, on a new object each round', async ({ relay, client, election }) => {
     const shared = client({ hosts: relay.endpoint });
-    await watch(() => election(shared).lead(async () => undefined));
-    expect(relay.calls).toBeLessThanOrEqual(MOST_CALLS);
+    const seen = await watch(() => election(shared).lead(async () => undefined));
+    expect(relay.calls).toBeLessThanOrEqual(mostCalls(seen));
   });
 
-  test('G1, G5: values announced in a loop: the newest wins, and few are written', async ({
+  test('G1, G5: values announced in a loop: the newest wins after a few writes', async ({
     relay,
     client,
     election,
@@ -113,31 +112,32 @@ describe("the caller's loops, in calls at etcd", () => {
     const term = await one.campaign('0');
     const before = relay.calls;
     let turn = 0;
-    await watch(() => term.proclaim(`${turn++}`));
-    expect(relay.calls - before).toBeLessThanOrEqual(20 + WATCH_MS / 250 + 1);
+    const seen = await watch(() => term.proclaim(`${turn++}`));
+    expect(relay.calls - before).toBeLessThanOrEqual(mostIterations(seen));
   });
 
-  test('G1, G5: leader() polled: callers at the same time share one read', async ({
+  test('G1, G5: leader() in a loop: concurrent callers share one read', async ({
     relay,
     client,
     election,
   }) => {
     const one = election(client({ hosts: relay.endpoint }));
-    await Promise.all(Array.from({ length: 10 }, () => watch(() => one.leader())));
-    expect(relay.calls).toBeLessThanOrEqual(20 + (20 * WATCH_MS) / 1_000);
+    const all = await Promise.all(Array.from({ length: 10 }, () => watch(() => one.leader())));
+    const tookMs = Math.max(...all.map((seen) => seen.tookMs));
+    expect(relay.calls).toBeLessThanOrEqual(20 + tookMs / 50);
   });
 
-  test('G1, G5: observe() broken off at once', async ({ relay, client, election }) => {
+  test('G1, G5: observe() that is stopped at once', async ({ relay, client, election }) => {
     const one = election(client({ hosts: relay.endpoint }));
-    await watch(async () => {
+    const seen = await watch(async () => {
       for await (const _ of one.observe()) break;
     });
-    expect(relay.calls).toBeLessThanOrEqual(3 * (20 + WATCH_MS / 250 + 1));
+    expect(relay.calls).toBeLessThanOrEqual(3 * mostIterations(seen));
   });
 });
 
 describe('floods', () => {
-  test('G4: ten thousand campaign() un-awaited in one turn: throws, names the election, and the process lives on', async ({
+  test('G4: 10,000 un-awaited campaign() in one turn: throws, names the election, and the process survives', async ({
     relay,
     client,
     election,
@@ -158,7 +158,7 @@ describe('floods', () => {
     expect(relay.calls).toBeLessThanOrEqual(CALLS_A_ROUND);
   });
 
-  test('G5: refusals that nobody waits for share a timer', async ({ client, election }) => {
+  test('G5: un-awaited refusals share a timer', async ({ client, election }) => {
     const one = election(client());
     await one.campaign('10.0.0.7');
     const timers = (): number => process.getActiveResourcesInfo().filter((name) => name === 'Timeout').length;
@@ -172,33 +172,38 @@ describe('floods', () => {
     await eventually(() => refused === 300, { withinMs: SOON_MS });
   });
 
-  test('G3, G5: a client made up each turn: campaigns of one election are bounded in number', async ({
+  test('G3, G5: a new client each turn: the number of campaigns of one election is bounded', async ({
     world,
     log,
   }) => {
     const clients: Etcd3[] = [];
     const elections: Election[] = [];
-    let refused: unknown;
-    for (let turn = 0; turn < 100 && refused === undefined; turn++) {
+    const refused: unknown[] = [];
+    for (let turn = 0; turn < 50; turn++) {
       const own = new Etcd3({ hosts: world.etcd.endpoints });
       clients.push(own);
       const one = new Election(own, 'e', { prefix: world.prefix, logger: log.logger });
       elections.push(one);
-      one.campaign('10.0.0.7').catch((error: unknown) => (refused = error));
+      one.campaign('10.0.0.7').catch((error: unknown) => refused.push(error));
       await nextTurn();
     }
-    expect(refused).toBeInstanceOf(AlreadyStandingError);
-    expect(elections.length).toBeLessThan(50);
+    // A refusal comes late, after a timer. What was admitted is known at once.
+    expect(elections.filter((one) => one.health().standing)).toHaveLength(MOST_CAMPAIGNS);
+    await eventually(() => refused.length > 0, { withinMs: SOON_MS });
+    expect(refused[0]).toBeInstanceOf(AlreadyStandingError);
     await Promise.all(elections.map((one) => one.close()));
     for (const own of clients) own.close();
   });
 });
 
 describe('etcd and the network, in calls and connections', () => {
-  test('G5, L5: refused: dialled now and then, and back within 3 s', async ({ network, candidate }) => {
+  test('G5, L5: a refusing host: few connections, and recovery within 3 s', async ({
+    network,
+    candidate,
+  }) => {
     const alice = candidate('alice', { hosts: network.endpoint });
     await alice.campaign();
-    network.resetAll(); // refused as well, but countable
+    network.resetAll(); // refuses connections too, but counts them
     const before = network.connections;
     await sleep(2 * WATCH_MS);
     expect(network.connections - before).toBeLessThanOrEqual(12);
@@ -206,7 +211,7 @@ describe('etcd and the network, in calls and connections', () => {
     await eventually(() => alice.elected(), { withinMs: BACK_WITHIN_MS });
   });
 
-  test('G5, L5: "too many requests": tried again now and then, and back within 3 s', async ({
+  test('G5, L5: "too many requests": few retries, and recovery within 3 s', async ({
     relay,
     candidate,
     log,
@@ -228,7 +233,7 @@ describe('etcd and the network, in calls and connections', () => {
 });
 
 describe('operators', () => {
-  test('G5, L5: the key deleted each 100 ms: few rounds, and back within 3 s', async ({
+  test('G5, L5: the key is deleted every 100 ms: few rounds, and recovery within 3 s', async ({
     world,
     candidate,
     history,
@@ -236,13 +241,16 @@ describe('operators', () => {
     const alice = candidate('alice');
     await alice.campaign();
     const end = repeatedly(100, () => world.own.delete().prefix(`${world.prefix}e/`).exec());
+    const begunAtMs = performance.now();
     await sleep(2 * WATCH_MS);
     await end();
-    expect(history.leaders().length).toBeLessThanOrEqual(BURST + (2 * WATCH_MS) / 250 + 1);
+    expect(history.leaders().length).toBeLessThanOrEqual(
+      mostRounds({ tookMs: performance.now() - begunAtMs }),
+    );
     await eventually(() => alice.elected(), { withinMs: BACK_WITHIN_MS });
   });
 
-  test('G5, L5: the lease revoked each 100 ms: few rounds, and back within 3 s', async ({
+  test('G5, L5: the lease is revoked every 100 ms: few rounds, and recovery within 3 s', async ({
     world,
     candidate,
     history,
@@ -254,13 +262,16 @@ describe('operators', () => {
       for (const { lease } of kvs)
         await world.own.leaseClient.leaseRevoke({ ID: lease }).catch(() => undefined);
     });
+    const begunAtMs = performance.now();
     await sleep(2 * WATCH_MS);
     await end();
-    expect(history.leaders().length).toBeLessThanOrEqual(BURST + (2 * WATCH_MS) / 250 + 1);
+    expect(history.leaders().length).toBeLessThanOrEqual(
+      mostRounds({ tookMs: performance.now() - begunAtMs }),
+    );
     await eventually(() => alice.elected(), { withinMs: BACK_WITHIN_MS });
   });
 
-  test('G5: a compaction each 100 ms changes nothing', async ({ world, candidate, history }) => {
+  test('G5: a compaction every 100 ms has no effect', async ({ world, candidate, history }) => {
     const alice = candidate('alice');
     await alice.campaign();
     const end = repeatedly(100, async () => {
@@ -275,7 +286,7 @@ describe('operators', () => {
 });
 
 describe('etcd3 itself', () => {
-  test("G5: a user's calls with a fixed deadline open the breaker: we lead on", async ({
+  test("G5: a user's calls with a fixed deadline open the breaker, and our term continues", async ({
     relay,
     candidate,
     history,
@@ -290,22 +301,22 @@ describe('etcd3 itself', () => {
         .options({ deadline: Date.now() + 1 })
         .catch(() => undefined),
     );
-    await sleep(1.5 * ttlSeconds * 1_000); // a lease that was not renewed would be over
+    await sleep(1.5 * ttlSeconds * 1_000); // without renewals the lease would have expired
     await end();
     expect(history.leaders()).toEqual(['alice']);
     expect(alice.election.status.state).toBe('leading');
-    // Those that got past the breaker are the user's own.
+    // The calls that pass the breaker are the user's own.
     expect(relay.calls - before).toBeLessThanOrEqual(20);
   });
 
-  test('G1, G5: a loop on a client that was closed under us: each round is refused, slowly', async ({
+  test('G1, G5: a loop on a client that its owner has closed: each round is refused slowly', async ({
     client,
     election,
   }) => {
     const shared = client();
     shared.close();
-    const { rounds, ticks } = await watch(() => election(shared).campaign('10.0.0.7'));
-    expect(rounds).toBeLessThanOrEqual(MOST_ROUNDS);
-    expect(ticks).toBeGreaterThan(10);
+    const seen = await watch(() => election(shared).campaign('10.0.0.7'));
+    expect(seen.rounds).toBeLessThanOrEqual(mostRounds(seen));
+    expect(seen.ticks).toBeGreaterThan(10);
   });
 });

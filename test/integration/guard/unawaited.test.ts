@@ -6,7 +6,7 @@ import { describe, expect } from 'vitest';
 import { eventually } from '../../support/eventually.ts';
 import { SOON_MS, test as base } from '../../support/world.ts';
 
-// What callers leave un-awaited, and what they end while it is held.
+// Calls that are not awaited, and calls that end while the guard holds them.
 
 const test = base.extend<{ network: FaultyProxy }>({
   network: async ({ etcd }, use) => {
@@ -19,7 +19,7 @@ const noop = (): void => undefined;
 const NEVER = new Promise<never>(noop);
 
 describe('an iteration over the leaders', () => {
-  test('G1: a thousand next() may wait; the next one is refused, later and later', async ({
+  test('G1: a thousand next() may wait; each further one is refused after a growing delay', async ({
     client,
     election,
   }) => {
@@ -33,7 +33,7 @@ describe('an iteration over the leaders', () => {
     await Promise.all(waiting);
   });
 
-  test('G4: a microtask loop around next() is told that it is a runaway', async ({ client, election }) => {
+  test('G4: a microtask loop around next() gets a runaway error', async ({ client, election }) => {
     const leaders = election(client(), 'e').observe();
     const asked: Promise<unknown>[] = [];
     const loop = (): void => {
@@ -44,7 +44,10 @@ describe('an iteration over the leaders', () => {
     await Promise.allSettled(asked);
   });
 
-  test('G2: a loop around one that is over is named by its own function', async ({ client, election }) => {
+  test('G2: a loop around a finished iteration is reported under its own function', async ({
+    client,
+    election,
+  }) => {
     const leaders = election(client(), 'named').observe();
     await leaders.return();
     const calledFrom: (string | undefined)[] = [];
@@ -64,7 +67,10 @@ describe('an iteration over the leaders', () => {
     expect(calledFrom[0]).toMatch(/^asksAgainAndAgain /);
   });
 
-  test('G1: that ends by its own signal while it is held gains nothing', async ({ client, election }) => {
+  test('G1: an iteration that its own signal ends while it is held gains nothing', async ({
+    client,
+    election,
+  }) => {
     const one = election(client(), 'e');
     let rounds = 0;
     const untilMs = performance.now() + 3_000;
@@ -72,12 +78,12 @@ describe('an iteration over the leaders', () => {
       rounds++;
       for await (const _ of one.observe({ signal: AbortSignal.timeout(1) }));
     }
-    expect(rounds).toBeLessThan(30); // twenty at once, and then a quarter of a second each at least
+    expect(rounds).toBeLessThan(30); // twenty at once, and then at most four a second
   });
 });
 
 describe('an unreachable host', () => {
-  test('G1: is not dialled more often because calls of the application fail', async ({
+  test('G1: failing calls of the application do not make us connect more often', async ({
     network,
     election,
   }) => {
@@ -98,8 +104,11 @@ describe('an unreachable host', () => {
   });
 });
 
-describe('what is registered with a term', () => {
-  test('G5: is refused beyond what anyone means, and cleaned up at the end', async ({ client, election }) => {
+describe('registrations with a term', () => {
+  test('G5: beyond a generous limit are refused, and are cleaned up at the end', async ({
+    client,
+    election,
+  }) => {
     const one = election(client(), 'e', { drainTimeoutMs: 100 });
     const term = await one.campaign();
     for (let i = 0; i < 1_000; i++) term.every(60_000, noop);

@@ -1,14 +1,14 @@
 /**
- * L2 to L5 in peace: once all faults are over, somebody leads within the bounds, and goes on. The gaps of the fault lab's checker
- * allow for each fault in them, so a candidate that is stuck hides behind the next fault.
+ * L2 to L5 without faults: after the end of all faults a candidate leads within the bounds, and keeps leading.
+ * The fault lab's checker allows for each fault in a gap, so the next fault hides a stuck candidate from it.
  */
 import type { Evidence } from '../../faults/lab/evidence.ts';
 import type { Violation } from './verdict.ts';
 
-/** L2, and what the clocks, TCP and slow work add, in milliseconds. */
+/** L2, and the additions of the clocks, TCP and slow work, in milliseconds. */
 const EXPIRY_SWEEP_MS = 750;
 const NOISE_MS = 3_500;
-/** What etcd's own election may add. */
+/** The duration of an etcd election. */
 const ETCD_MS = 5_000;
 const AFTER_OUTAGE_MS = 3_000;
 

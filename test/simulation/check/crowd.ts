@@ -1,4 +1,4 @@
-/** S1 to S3, L3 and L5 for each election of the crowds. */
+/** S1 to S3, L3 and L5 for each of the additional elections. */
 import type { SeatStamp } from '../world/record.ts';
 import type { World } from '../world/world.ts';
 import type { Violation } from './verdict.ts';
@@ -29,7 +29,7 @@ export function crowdBroke({ record, processes }: World): readonly Violation[] {
   ];
 }
 
-/** In the order in which they began. */
+/** In order of their beginnings. */
 function termsOf(stamps: readonly SeatStamp[]): readonly Held[] {
   const terms = new Map<string, Held>();
   for (const { process, seat, token, atMs } of stamps) {

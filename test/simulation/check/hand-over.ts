@@ -1,4 +1,4 @@
-/** L1: after a term that ends in order, the next candidate leads within one commit and one watch message. */
+/** L1: after an orderly end of a term, the next candidate leads within one commit and one watch message. */
 import type { Evidence } from '../../faults/lab/evidence.ts';
 import type { Violation } from './verdict.ts';
 
@@ -10,13 +10,13 @@ const ORDERLY: ReadonlySet<string | undefined> = new Set([
 ]);
 const OWN_DOING: ReadonlySet<string> = new Set(['step-down', 'resign', 'work-throws', 'run-away']);
 
-/** A commit, a watch message, and work that stops, in milliseconds. */
+/** A commit, a watch message, and the end of the work, in milliseconds. */
 const WITHIN_MS = 150;
 
-/** Nothing went wrong for so long before, in TTLs: everybody stands in the queue, and follows it. */
+/** No fault happened for this long before, in TTLs: all candidates are in the queue and follow it. */
 const SOUND_FOR_TTLS = 4;
 
-/** @param slowToStop processes whose work goes on for longer than the end of a term waits. */
+/** @param slowToStop processes whose work continues longer than the end of a term waits for it. */
 export function slowHandOvers(
   { acting, faults, endMs, grantedTtlMs }: Evidence,
   slowToStop: ReadonlySet<string>,
@@ -32,7 +32,7 @@ export function slowHandOvers(
         fault.fromMs <= toMs &&
         fault.toMs >= fromMs,
     );
-    // Two that go at once leave a gap that is nobody's fault.
+    // Two candidates that leave at once cause a gap that is not an error.
     const isAlone = acting.every(
       (other) => other === term || other.lastMs < fromMs || other.firstMs >= freeMs,
     );

@@ -1,4 +1,7 @@
-/** After `close()` no connection of an election is left, and no timer as soon as the work of the application is over too. */
+/**
+ * After `close()` no connection of an election remains. No timer remains either, once the work of the
+ * application has ended.
+ */
 import type { World } from '../world/world.ts';
 import type { Violation } from './verdict.ts';
 

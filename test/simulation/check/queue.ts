@@ -1,8 +1,11 @@
-/** L1: in peace one leads after the other. L4: in the end every candidate shows the leader, and a place in the queue that is not before its own. */
+/**
+ * L1: without faults the leaders follow each other. L4: at the end every candidate shows the leader, and a
+ * position that is not too small.
+ */
 import type { World } from '../world/world.ts';
 import type { Violation } from './verdict.ts';
 
-export function queueMisjudged({ queueAtEnd, record, electionKeys, stuck }: World): readonly Violation[] {
+export function queueMisjudged({ queueAtEnd, record, keyPrefix, stuck }: World): readonly Violation[] {
   if (stuck.length > 0) return stuck.map((what) => ({ promise: 'L1', what }));
   if (queueAtEnd === undefined) return [];
   return record.seenAtEnd.flatMap(({ process, leader, position, isEstimate }): Violation[] => {
@@ -17,7 +20,7 @@ export function queueMisjudged({ queueAtEnd, record, electionKeys, stuck }: Worl
     if (isEstimate ? place > position || place < 3 : place !== position)
       found.push({
         promise: 'L4',
-        what: `${process} is at place ${place} of ${electionKeys}, and shows ${position}${isEstimate ? ' at most' : ''}`,
+        what: `${process} is at place ${place} of ${keyPrefix}, and shows ${position}${isEstimate ? ' at most' : ''}`,
       });
     return found;
   });

@@ -1,24 +1,24 @@
 /** Finds a short list of faults that still breaks the same promise: delta debugging on the faults of a seed. */
-import type vm from 'node:vm';
 import type { Fault } from '../faults/fault.ts';
+import type { Code } from '../process/code.ts';
 import { run, type Outcome, type Setup } from '../run/run.ts';
 
 /** Each try is a whole run. */
 const MOST_TRIES = 60;
 
 /** @returns the outcome of the shortest list that was found. */
-export function shrink(found: Outcome, script: vm.Script): Outcome {
+export function shrink(found: Outcome, code: Code): Outcome {
   const promise = found.violations[0]!.promise;
   let best = found;
   let tries = 0;
   const breaks = (setup: Setup): boolean => {
     tries++;
-    const outcome = run(setup, script);
+    const outcome = run(setup, code);
     if (!outcome.violations.some((violation) => violation.promise === promise)) return false;
     best = outcome;
     return true;
   };
-  // What happens after it was broken cannot be the cause; the rest goes in halves, then in quarters and so on.
+  // Events after the violation cannot be its cause. The rest is removed in halves, then in quarters and so on.
   for (let parts = 2; tries < MOST_TRIES && best.setup.faults.length > 1;) {
     const { faults } = best.setup;
     const size = Math.ceil(faults.length / parts);

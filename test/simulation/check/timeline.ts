@@ -1,4 +1,4 @@
-/** A run as people read it: faults, terms, errors and log lines, in order of time. */
+/** A run for a human reader: faults, terms, errors and log lines, in order of time. */
 import type { Fact } from '../inside/host.ts';
 import type { World } from '../world/world.ts';
 

@@ -1,6 +1,6 @@
 /**
- * Holds what happened in a world against the promises. S1 to S5, L2 and L5 are judged by the checker of the fault lab; the rest
- * can be seen in a simulation only.
+ * Judges the events of a world by the promises. The checker of the fault lab judges S1 to S5, L2 and L5. The
+ * rest is visible only in a simulation.
  */
 import { gaps, tooLong, unsafe } from '../../faults/lab/checker.ts';
 import type { Evidence, Standing } from '../../faults/lab/evidence.ts';
@@ -18,7 +18,10 @@ export interface Violation {
   readonly what: string;
 }
 
-/** Clocks that run at other rates, packets that TCP sends again, and work that stops slowly: L2 and L5 do not count them, in milliseconds. */
+/**
+ * Clocks with other rates, TCP retransmissions, and work that stops slowly: L2 and L5 do not count them, in
+ * milliseconds.
+ */
 const NOISE_MS = 3_500;
 
 export function verdict(world: World, stands: Standing, endMs: number): readonly Violation[] {
@@ -35,7 +38,7 @@ export function verdict(world: World, stands: Standing, endMs: number): readonly
   };
   return [
     ...unsafe(evidence),
-    ...tooLong(gaps(evidence, NOISE_MS)),
+    ...tooLong(gaps(evidence, () => NOISE_MS)),
     ...leaderlessInPeace(evidence),
     ...slowHandOvers(evidence, world.slowToStop),
     ...workBesideWork(world),
@@ -47,7 +50,7 @@ export function verdict(world: World, stands: Standing, endMs: number): readonly
   ].map(({ promise, what }) => ({ promise, what }));
 }
 
-/** What ends a run before its time. */
+/** Errors that end a run early. */
 export const whatBroke = (world: World): readonly Violation[] => [
   ...world.crashes.map((what) => ({ promise: 'crash', what })),
   ...world.vitals.busy.map((what) => ({ promise: 'G5', what })),

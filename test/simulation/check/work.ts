@@ -1,4 +1,4 @@
-/** S5: the work of a term is over before the same process begins the next one. */
+/** S5: the work of a term ends before the same process begins the next one. */
 import type { World } from '../world/world.ts';
 import type { Violation } from './verdict.ts';
 

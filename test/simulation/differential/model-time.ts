@@ -1,10 +1,8 @@
-/**
- * The world's virtual time, moved on by hand: for tests of the model alone.
- */
+/** The world's virtual time, moved by hand, for tests of the model alone. */
 import { VirtualTime } from '../process/scheduler.ts';
 
 export class ModelTime extends VirtualTime {
-  /** Runs what is due until then. Time never goes back. */
+  /** Runs all events up to this moment. Time never goes back. */
   runTo(atMs: number): void {
     this.runUntil(Math.max(atMs, this.now()), () => false);
   }
@@ -13,7 +11,7 @@ export class ModelTime extends VirtualTime {
     this.runTo(this.now() + ms);
   }
 
-  /** @throws {Error} if it does not come true within the limit. */
+  /** @throws {Error} if the condition does not become true within the limit. */
   runUntilTrue(isTrue: () => boolean, withinMs = 60_000): void {
     if (isTrue()) return;
     this.runUntil(this.now() + withinMs, isTrue);

@@ -1,6 +1,4 @@
-/**
- * Random operations, drawn so that they often meet: few keys, few leases, revisions near the present one.
- */
+/** Random operations that often affect each other: few keys, few leases, revisions near the present one. */
 import type { Random } from '../etcd/cluster.ts';
 
 export type Operation =
@@ -9,6 +7,7 @@ export type Operation =
   | { readonly kind: 'keepAlive'; readonly ID: string };
 
 const KEYS = ['a', 'a/', 'a/1', 'a/2', 'b', 'c', 'c\0', '\xff', '\xff\xff'];
+/** They live for longer than a test: their end would be at another time in etcd than in the model. */
 const LEASES = ['101', '102', '103', '9223372036854775807'];
 
 export class Operations {
@@ -43,7 +42,7 @@ export class Operations {
     if (draw < 0.49) return unary('deleteRange', this.#delete());
     if (draw < 0.77) return unary('txn', this.#txn(0));
     if (draw < 0.82)
-      return unary('leaseGrant', { ID: this.#pick(LEASES), TTL: this.#pick([60, 900, 9_000_000_001]) });
+      return unary('leaseGrant', { ID: this.#pick(LEASES), TTL: this.#pick([900, 9_000, 9_000_000_001]) });
     if (draw < 0.84) return unary('leaseRevoke', { ID: this.#lease() });
     if (draw < 0.88) return unary('leaseTimeToLive', { ID: this.#lease(), keys: this.#chance(0.5) });
     if (draw < 0.89) return unary('leaseLeases', {});
@@ -68,7 +67,7 @@ export class Operations {
     return this.#chance(0.1) ? '77' : this.#pick(LEASES);
   }
 
-  /** Mostly now, else somewhere around. */
+  /** Usually the present one, else one around it. */
   #pastRevision(): string {
     if (this.#chance(0.6)) return '0';
     return String(Math.max(1, this.revision + 2 - this.#int(30)));
@@ -113,7 +112,10 @@ export class Operations {
     return { key: this.#key(), range_end: this.#end(), prev_kv: this.#chance(0.5) };
   }
 
-  /** Without "no end": etcd's check does not see that it meets a put of the same transaction, and the process panics. */
+  /**
+   * Without "no end": etcd's check does not see the conflict with a put of the same transaction, and the process
+   * panics.
+   */
   #deleteInTxn(): object {
     return {
       key: this.#key(),

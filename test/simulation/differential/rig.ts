@@ -1,6 +1,4 @@
-/**
- * Three members under faults, real or modelled, that a scenario can be played on without knowing which.
- */
+/** Three members under faults, real or modelled, with one interface for scenarios. */
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
 import type { EtcdCluster } from '../../../src/dev/index.ts';
 import { Cluster, defectsOf } from '../etcd/cluster.ts';
@@ -14,7 +12,7 @@ export interface RigMember extends Subject {
   start(): Promise<void>;
   freeze(): void;
   thaw(): void;
-  /** Parts it from the other members; clients still reach it. */
+  /** Partitions it from the other members; clients still reach it. */
   isolate(): void;
   rejoin(): void;
 }
@@ -23,7 +21,7 @@ export interface Rig {
   readonly members: readonly RigMember[];
   now(): number;
   pause(ms: number): Promise<void>;
-  /** Waits for something that the members do. */
+  /** Waits for an action of the members. */
   join<T>(promise: Promise<T>): Promise<T>;
   close(): void;
 }
@@ -108,7 +106,7 @@ export function modelRig(version: string, seed: number): Rig {
   };
 }
 
-/** What scenarios ask for again and again. */
+/** Helpers that many scenarios use. */
 export class Play {
   readonly rig: Rig;
 
@@ -116,19 +114,19 @@ export class Play {
     this.rig = rig;
   }
 
-  /** A response, or etcd's words and how long it took to say them, in rounded seconds. */
+  /** A response, or etcd's error text and the duration of the call. */
   async ask(member: RigMember, method: string, request: object): Promise<Raw> {
     const sinceMs = this.rig.now();
     const outcome = await this.rig.join(member.unary(method, request));
     if ('response' in outcome) return raw(outcome.response);
-    return { ...outcome.refusal, afterSeconds: Math.round((this.rig.now() - sinceMs) / 1000) };
+    return { ...outcome.refusal, afterMs: this.rig.now() - sinceMs };
   }
 
   put(member: RigMember, key: string, value: string, lease = '0'): Promise<Raw> {
     return this.ask(member, 'put', { key: Buffer.from(key), value: Buffer.from(value), lease });
   }
 
-  /** The value, or etcd's words. */
+  /** The value, or etcd's error text. */
   async get(member: RigMember, key: string, serializable = false): Promise<unknown> {
     const { kvs, ...rest } = await this.ask(member, 'range', { key: Buffer.from(key), serializable });
     return kvs === undefined ? rest : (kvs as { value: Buffer }[]).map(({ value }) => value.toString());
@@ -139,7 +137,7 @@ export class Play {
     return Number(raftTerm);
   }
 
-  /** Waits until one of them says that it leads, and all of them agree. */
+  /** Waits until one of them reports that it leads, and all of them agree. */
   async leader(among: readonly RigMember[] = this.rig.members): Promise<RigMember> {
     for (let tries = 0; tries < 400; tries++) {
       const said = await Promise.all(among.map((member) => this.ask(member, 'status', {})));
@@ -149,6 +147,24 @@ export class Play {
       await this.rig.pause(50);
     }
     throw new Error('nobody leads');
+  }
+
+  /** Waits until a member knows no leader. */
+  async leaderless(member: RigMember): Promise<void> {
+    for (let tries = 0; tries < 400; tries++) {
+      if ((await this.ask(member, 'status', {}))['leader'] === '0') return;
+      await this.rig.pause(50);
+    }
+    throw new Error('it still has a leader');
+  }
+
+  /** Waits until a member has applied a write. */
+  async applied(member: RigMember, key: string, value: string): Promise<void> {
+    for (let tries = 0; tries < 400; tries++) {
+      if (String(await this.get(member, key, true)) === value) return;
+      await this.rig.pause(10);
+    }
+    throw new Error(`${key} is not ${value}`);
   }
 
   others(than: RigMember): RigMember[] {
@@ -171,16 +187,16 @@ export class Play {
     return stream;
   }
 
-  /** @returns the TTL that was answered, or how the stream ended, and after how many seconds, rounded. */
+  /** @returns the TTL in the answer; or how the stream ended, and after how long. */
   async renew(member: RigMember, ID: string): Promise<unknown> {
     const sinceMs = this.rig.now();
     const stream = await this.rig.join(member.stream('leaseKeepAlive'));
     stream.write({ ID });
     await this.until(() => stream.received.length > 0 || stream.ended() !== undefined);
-    const afterSeconds = Math.round((this.rig.now() - sinceMs) / 1000);
+    const afterMs = this.rig.now() - sinceMs;
     const ended = stream.ended();
     stream.cancel();
-    return ended === undefined ? raw(stream.received[0])['TTL'] : { ...ended, afterSeconds };
+    return ended === undefined ? raw(stream.received[0])['TTL'] : { ...ended, afterMs };
   }
 }
 

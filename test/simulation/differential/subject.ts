@@ -1,16 +1,17 @@
 /**
- * Two things that behave as one member of etcd: the real one and the model. Both take the same calls and tell the same way.
+ * Two objects that behave as one member of etcd: the real one and the model. Both accept the same calls and
+ * report in the same way.
  */
 import { noop } from 'cockatiel';
 import { Etcd3 } from 'etcd3';
 import type { EtcdRefusal, Member } from '../etcd/cluster.ts';
 import type { ModelTime } from './model-time.ts';
 
-/** A response, or why there is none. */
+/** A response, or the reason for its absence. */
 export type Outcome = { readonly response: object } | { readonly refusal: EtcdRefusal };
 
 export interface Stream {
-  /** All that has come. */
+  /** All messages so far. */
   readonly received: object[];
   readonly ended: () => EtcdRefusal | undefined;
   write(message: object): void;
@@ -45,7 +46,7 @@ interface RawStream {
   cancel(): void;
 }
 
-/** One member of a real etcd, through etcd3's raw calls; nothing is tried again. */
+/** One member of a real etcd, through etcd3's raw calls without retries. */
 export function realMember(endpoint: string, deadlineMs = 20_000): Subject {
   const client = new Etcd3({
     hosts: endpoint,
@@ -86,12 +87,12 @@ export function realMember(endpoint: string, deadlineMs = 20_000): Subject {
 }
 
 function refusalOf({ message }: Error): EtcdRefusal {
-  // etcd3 wraps some of them into words of its own.
+  // etcd3 wraps some of them in its own text.
   const [, code, text] = /(\d+) [A-Z_]+: (.*?)(?: is expired or revoked)?$/s.exec(message) ?? [];
   return { code: Number(code ?? -1), message: text ?? message };
 }
 
-/** One member of the model. Its time goes on by itself only as far as it takes to answer. */
+/** One member of the model. Its time moves only as far as an answer takes. */
 export function modelMember(member: Member, time: ModelTime): Subject {
   return {
     unary(method, request) {
@@ -107,7 +108,7 @@ export function modelMember(member: Member, time: ModelTime): Subject {
   };
 }
 
-/** A stream of the model, and what has come over it. */
+/** A stream of the model, and its received messages. */
 export function modelStream(member: Member, method: Parameters<Member['stream']>[0]): Stream {
   const received: object[] = [];
   let ended: EtcdRefusal | undefined;

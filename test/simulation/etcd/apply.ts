@@ -1,12 +1,10 @@
-/**
- * Requests against the data of one member: etcd's applierV3backend (apply.go).
- */
+/** Applies requests to the data of one member: etcd's applierV3backend (apply.go). */
 import { refuse } from './refusals.ts';
 import type { Compare, DeleteRequest, Op, PutRequest, RangeRequest, TxnRequest } from './requests.ts';
 import type { End, LeaseItems, Store } from './store.ts';
 import { innerHeader, kvMessage, NO_BYTES, NO_LEASE, type KeyValue, type Raw } from './wire.ts';
 
-/** What a request is applied to. */
+/** The data that requests change. */
 export interface Data {
   readonly store: Store;
   readonly leases: LeaseItems & { has(lease: string): boolean };
@@ -78,14 +76,14 @@ function applyDelete({ store, leases }: Data, { key, end, prevKv }: DeleteReques
   };
 }
 
-/** A put or a delete of its own. */
+/** A put or a delete outside a transaction. */
 export function applyWrite(data: Data, request: PutRequest | DeleteRequest): Raw {
   if (request.op === 'deleteRange') return applyDelete(data, request);
   if (request.lease !== NO_LEASE && !data.leases.has(request.lease)) refuse('leaseNotFound');
   return applyPut(data, request);
 }
 
-/** The branches of a transaction and of those nested in it: all compares are made before anything is changed (compareToPath). */
+/** The branches of a transaction and of nested ones: all comparisons are made before any change (compareToPath). */
 interface Path {
   readonly succeeded: boolean;
   readonly ops: readonly Op[];
@@ -97,7 +95,7 @@ export function applyTxn(data: Data, request: TxnRequest): Raw & { revision: num
   checkPath(path, (op) => op.op === 'put' && checkPut(data, op));
   checkPath(path, (op) => op.op === 'range' && checkRange(data, op));
   const { succeeded, responses } = followAll(data, path);
-  // A read inside sees the revision that the whole transaction will have.
+  // A read inside it sees the revision that the whole transaction will have.
   const { revision } = data.store.range('\0', undefined);
   return { header: innerHeader(revision), succeeded, responses, revision };
 }
@@ -129,7 +127,10 @@ function checkRange({ store }: Data, { revision }: RangeRequest): void {
   if (revision < store.compactRevision) refuse('compacted');
 }
 
-/** @throws {Error} where etcd itself panics: an operation is refused only because of an earlier one of the same transaction. */
+/**
+ * @throws {Error} if etcd itself panics: an operation is refused only because of an earlier one of the same
+ * transaction.
+ */
 function followAll(data: Data, path: Path): { succeeded: boolean; responses: Raw[] } {
   try {
     return follow(data, path);
@@ -161,7 +162,7 @@ function follow(data: Data, { succeeded, ops, nested }: Path): { succeeded: bool
   return { succeeded, responses };
 }
 
-/** applyCompare: a range is compared key by key; of a key that does not exist all numbers are 0, and no value is right. */
+/** applyCompare: a range is compared key by key. All numbers of a missing key are 0, and no value equals its value. */
 function isTrue({ store }: Data, compare: Compare): boolean {
   const { kvs } = store.range(compare.key, endOf(compare.end));
   if (kvs.length > 0) return kvs.every((kv) => isTrueOf(compare, kv));

@@ -1,5 +1,6 @@
 /**
- * The model of three members alone: what raft promises holds under random faults, and each defect's switch does what it says.
+ * The model of three members alone: raft's guarantees hold under random faults, and each defect's switch has its
+ * effect.
  */
 import { describe, expect, test } from 'vitest';
 import { ModelTime } from '../differential/model-time.ts';
@@ -23,7 +24,7 @@ function start(seed: number, options: Partial<ClusterOptions> = {}): World {
   return world;
 }
 
-/** A new leader's first entry is committed, and all have started. */
+/** A new leader's first entry is committed, and all members have started. */
 const SETTLE_MS = 50;
 
 class World {
@@ -39,7 +40,7 @@ class World {
     return this.cluster.members.filter((member) => member !== this.cluster.leader);
   }
 
-  /** Waits until somebody leads, other than `than`, and can write. */
+  /** Waits for a leader other than `than` that can write. */
   elected(than?: Member): Member {
     const isThere = (): boolean => {
       const { leader } = this.cluster;
@@ -50,7 +51,7 @@ class World {
     return this.cluster.leader!;
   }
 
-  /** @throws {Error} with etcd's words where it refuses. */
+  /** @throws {Error} with etcd's text if it refuses. */
   call(member: Member, method: string, request: Raw): Raw {
     let outcome: { error: EtcdRefusal | null; response: Raw } | undefined;
     member.unary(method, request, (error, response) => {
@@ -111,7 +112,7 @@ describe('three members', () => {
     expect(termIn(world.call(second!, 'status', {}))).toBe(2);
   });
 
-  test('a killed leader is replaced in a later term, and starts again with its data', () => {
+  test('replace a killed leader in a later term; it restarts with its data', () => {
     const world = start(2);
     const old = world.cluster.leader!;
     world.put(old, 'a', '1');
@@ -124,7 +125,7 @@ describe('three members', () => {
     expect(termIn(world.call(old, 'status', {}))).toBe(next.raftTerm);
   });
 
-  test('without a quorum, writes wait seven seconds and reads too, and a serializable read is answered', () => {
+  test('without a quorum delay writes and reads by seven seconds, and answer a serializable read', () => {
     const world = start(3);
     const leader = world.cluster.leader!;
     world.put(leader, 'a', '1');
@@ -136,7 +137,7 @@ describe('three members', () => {
     expect(world.get(leader, 'a', { serializable: true })).toBe('1');
   });
 
-  test('a leader that hears nobody steps down, and one that nobody hears is deposed', () => {
+  test('end the term of a leader that hears no member, or that no member hears', () => {
     for (const only of ['hears', 'says'] as const) {
       const world = start(4);
       const old = world.cluster.leader!;
@@ -148,7 +149,7 @@ describe('three members', () => {
     }
   });
 
-  test('a lease that nobody renews is revoked within the scan and the change of leader that it had', () => {
+  test('revoke an unrenewed lease within one scan and one change of leader', () => {
     const world = start(5);
     const old = world.cluster.leader!;
     const [watcher] = world.followers;
@@ -165,7 +166,7 @@ describe('three members', () => {
     expect(eventsIn(messages)).toEqual(['Delete 3']);
   });
 
-  test('a member that lags far behind is sent a snapshot: newer data under an older term', () => {
+  test('send a lagging member a snapshot with newer data under an older term', () => {
     const world = start(6, { snapshotCount: 10, catchUpEntries: 5 });
     const [first] = world.followers;
     const messages = world.watch(first!, { key: Buffer.from('a'), watch_id: 1 });
@@ -183,7 +184,7 @@ describe('three members', () => {
     expect(eventsIn(messages)).toHaveLength(40);
   });
 
-  test('a wiped cluster begins at revision 1, and a restored one at its backup', () => {
+  test('begin at revision 1 after a wipe, and at the backup after a restore', () => {
     const world = start(7);
     const [first] = world.cluster.members;
     world.put(first!, 'a', '1');
@@ -198,7 +199,25 @@ describe('three members', () => {
     expect(world.put(first!, 'a', '3')).toBe(1_003);
   });
 
-  test('a learner serves only what may be old', () => {
+  test('discard messages from before a wipe', () => {
+    const world = start(7);
+    for (let count = 0; count < 3; count++) {
+      const { leader } = world.cluster;
+      leader!.kill();
+      world.elected(leader);
+      leader!.start();
+    }
+    const leader = world.elected();
+    const { raftTerm } = leader;
+    world.cluster.isolate(leader);
+    world.time.runFor(4_000); // it keeps trying to reach the others
+    world.cluster.heal();
+    world.cluster.wipe();
+    world.time.runFor(10_000);
+    for (const member of world.cluster.members) expect(member.raftTerm).toBeLessThan(raftTerm);
+  });
+
+  test('let a learner serve only reads that may be stale', () => {
     const world = start(8, { members: 4, learners: 1 });
     const learner = world.cluster.members[3]!;
     world.put(world.cluster.leader!, 'a', '1');
@@ -208,7 +227,7 @@ describe('three members', () => {
   });
 });
 
-/** One fault after the other on random members, with writes between. What was acknowledged must stay. */
+/** One fault after another on random members, with writes in between. Acknowledged writes must stay. */
 function shake(
   world: World,
   random: Random,
@@ -253,33 +272,30 @@ function shake(
   return acknowledged;
 }
 
-test.for([1, 2, 3, 4, 5, 6, 7, 8, 9, 10])(
-  'what etcd acknowledged stays, on all members alike: seed %i',
-  (seed) => {
-    const world = start(seed, { snapshotCount: 40, catchUpEntries: 10, preVote: seed % 2 === 0 });
-    const acknowledged = shake(world, stream(seed + 100, ''), 200);
-    expect(acknowledged.size).toBe(8);
-    const range = { key: Buffer.from('k'), range_end: Buffer.from('l'), serializable: true };
-    const [first, ...others] = world.cluster.members.map((member) => world.call(member, 'range', range));
-    for (const { kvs, header } of others) {
-      expect(kvs).toEqual(first!['kvs']);
-      expect(raw(header)['revision']).toBe(raw(first!['header'])['revision']);
-    }
-    for (const { key, value, mod_revision } of first!['kvs'] as {
-      key: Buffer;
-      value: Buffer;
-      mod_revision: string;
-    }[]) {
-      const known = acknowledged.get(key.toString())!;
-      // A write that timed out may have happened later than the last one that was acknowledged.
-      if (Number(mod_revision) <= known.revision) expect(value.toString()).toBe(known.value);
-      expect(Number(mod_revision)).toBeGreaterThanOrEqual(known.revision);
-    }
-  },
-);
+test.for([1, 2, 3, 4, 5, 6, 7, 8, 9, 10])('keep on all members what etcd acknowledged: seed %i', (seed) => {
+  const world = start(seed, { snapshotCount: 40, catchUpEntries: 10, preVote: seed % 2 === 0 });
+  const acknowledged = shake(world, stream(seed + 100, ''), 200);
+  expect(acknowledged.size).toBe(8);
+  const range = { key: Buffer.from('k'), range_end: Buffer.from('l'), serializable: true };
+  const [first, ...others] = world.cluster.members.map((member) => world.call(member, 'range', range));
+  for (const { kvs, header } of others) {
+    expect(kvs).toEqual(first!['kvs']);
+    expect(raw(header)['revision']).toBe(raw(first!['header'])['revision']);
+  }
+  for (const { key, value, mod_revision } of first!['kvs'] as {
+    key: Buffer;
+    value: Buffer;
+    mod_revision: string;
+  }[]) {
+    const known = acknowledged.get(key.toString())!;
+    // A write that timed out may have happened after the last acknowledged one.
+    if (Number(mod_revision) <= known.revision) expect(value.toString()).toBe(known.value);
+    expect(Number(mod_revision)).toBeGreaterThanOrEqual(known.revision);
+  }
+});
 
 describe('a defect', () => {
-  /** A key is deleted in revision 3, and the history compacted just there. */
+  /** A key is deleted in revision 3, and the history is compacted exactly there. */
   const watchedFromCompaction = (defects: Partial<Defects>, isRestarted = false): string[] => {
     const world = start(1, { members: 1, defects });
     const [member] = world.cluster.members;
@@ -305,7 +321,7 @@ describe('a defect', () => {
     expect(watchedFromCompaction({ restartDropsDelete: true }, true)).toEqual([]);
   });
 
-  /** A watch that is not read from lags behind a compaction. */
+  /** A watch that is not read falls behind a compaction. */
   const starved = (defects: Partial<Defects>): Raw[] => {
     const world = start(2, { members: 1, defects });
     const [member] = world.cluster.members;
@@ -318,12 +334,12 @@ describe('a defect', () => {
     return messages.slice(1);
   };
 
-  test('goes on after a compaction as if nothing were missing', () => {
+  test('continues after a compaction as if no event were missing', () => {
     expect(starved({}).map(({ compact_revision }) => compact_revision)).toEqual(['4']);
     expect(starved({ skipsCompactedEvents: true })).toEqual([]);
   });
 
-  test('confirms progress while events are on their way', () => {
+  test('confirms progress while events are in transit', () => {
     for (const progressOutOfStep of [false, true]) {
       const world = start(3, { members: 1, defects: { progressOutOfStep } });
       const [member] = world.cluster.members;
@@ -340,7 +356,7 @@ describe('a defect', () => {
     }
   });
 
-  /** The disk of a leader hangs while others elect another one. */
+  /** The disk of a leader hangs while the others elect another one. */
   const stuckLeader = (defects: Partial<Defects>): { world: World; old: Member; next: Member } => {
     const world = start(4, { defects });
     const old = world.cluster.leader!;
@@ -364,7 +380,7 @@ describe('a defect', () => {
     }
   });
 
-  test('lets a leader that was stuck have a lease revoked that its successor has renewed', () => {
+  test('lets a formerly stuck leader revoke a lease that its successor has renewed', () => {
     for (const lateRevokes of [false, true]) {
       const { world, next } = stuckLeader({ lateRevokes });
       const untilMs = world.time.now() + 25_000;
@@ -397,7 +413,7 @@ describe('a defect', () => {
     expect(staleFor(true)).toBeGreaterThan(0);
   });
 
-  /** A follower with a watch is cut off until only a snapshot helps. */
+  /** A follower with a watch is cut off for so long that it needs a snapshot. */
   const sentSnapshot = (defects: Partial<Defects>, start_revision: number): string[] => {
     const world = start(5, { snapshotCount: 10, catchUpEntries: 5, defects });
     const [first, second] = world.followers;
@@ -417,18 +433,18 @@ describe('a defect', () => {
     return eventsIn(messages);
   };
 
-  test('tells a watch again what it knows, after a snapshot', () => {
+  test('repeats known events to a watch after a snapshot', () => {
     expect(sentSnapshot({}, 0)).toEqual(['Put 3', 'Put 44']);
     expect(sentSnapshot({ snapshotRepeatsEvents: true }, 0)).toEqual(['Put 3', 'Put 3', 'Put 44']);
   });
 
-  test('forgets that a watch begins in the future, after a snapshot', () => {
+  test('forgets after a snapshot that a watch begins in the future', () => {
     expect(sentSnapshot({}, 1_000)).toEqual([]);
     expect(sentSnapshot({ snapshotForgetsFutureStart: true }, 1_000)).toEqual(['Put 44']);
   });
 });
 
-test('each version has the defects that its changelog says were mended later', () => {
+test('exists in each version whose changelog mends it later', () => {
   expect(defectsOf('3.4.23')).toMatchObject({
     deposedLeaderRenews: true,
     staleReads: true,

@@ -1,10 +1,10 @@
 /**
- * A simulated etcd cluster: what its clients can see of it, and the faults that its members and the network between them
- * can have. It reads no clock, sets no timer and draws no random number of its own, so a seed repeats it.
- *
- * The network between clients and members is not in here: a member takes a call as soon as it is made, and answers through
- * the scheduler, never before the call has returned. A killed member answers nothing any more and ends no stream:
- * `isUp` and `onDown` tell the network, which breaks the connections. A frozen one takes calls and answers when it is thawed.
+ * A simulated etcd cluster: what clients can see of it, and the faults of its members and of the network between
+ * them. It reads no clock, sets no timer and draws no random number of its own, so a seed repeats it. The
+ * network between clients and members is not part of it. A member accepts a call at once, and answers through
+ * the scheduler, never before the call has returned. A killed member answers nothing more and ends no stream:
+ * `isUp` and `onDown` inform the network, which breaks the connections. A frozen member accepts calls, and
+ * answers after the thaw.
  */
 import { NO_DEFECTS, type Defects } from './defects.ts';
 import { Member } from './member.ts';
@@ -22,28 +22,31 @@ export type { EtcdRefusal } from './wire.ts';
 export interface ClusterOptions {
   readonly scheduler: Scheduler;
   readonly random: Random;
-  /** How many. Default: 3. */
+  /** The number of members. Default: 3. */
   readonly members?: number;
-  /** How many of them only listen: the last ones. Default: 0. */
+  /** How many of them are learners: the last ones. Default: 0. */
   readonly learners?: number;
   readonly defects?: Partial<Defects>;
-  /** Default: 1000, as etcd's. */
+  /** Default: 1000, as in etcd. */
   readonly electionTimeoutMs?: number;
-  /** Default: 100, as etcd's. */
+  /** Default: 100, as in etcd. */
   readonly heartbeatMs?: number;
-  /** In decimal. Default: drawn. */
+  /** In decimal. Default: random. */
   readonly clusterId?: string;
-  /** Between two members, one way: at least and at most. Default: 0.2 to 1. */
+  /** The delay between two members in one direction: least and most. Default: 0.2 to 1. */
   readonly linkDelayMs?: readonly [number, number];
-  /** Default: true from 3.5 on, as etcd's. */
+  /** Default: true from 3.5 on, as in etcd. */
   readonly preVote?: boolean;
-  /** What `status` says, and what 3.4 does differently; its defects are chosen apart (`defectsOf`). Default: 3.5.16. */
+  /**
+   * The version in `status`, and the differences of 3.4. Its defects are set separately (`defectsOf`). Default:
+   * 3.5.16.
+   */
   readonly version?: string;
-  /** How many entries a member keeps before it begins a log anew. Default: 10000. */
+  /** How many entries a member keeps before it starts a new log. Default: 10000. */
   readonly snapshotCount?: number;
-  /** How many of them it keeps then for those who lag behind; who lags more is sent a snapshot. Default: 5000. */
+  /** How many entries it then keeps for lagging members. A member that lags further gets a snapshot. Default: 5000. */
   readonly catchUpEntries?: number;
-  /** Begins with this data, as after `etcdutl snapshot restore`. */
+  /** Starts with this data, as after `etcdutl snapshot restore`. */
   readonly from?: ClusterSnapshot;
 }
 
@@ -68,7 +71,7 @@ export class Cluster {
     this.#boot(options.from?.saved);
   }
 
-  /** All run from the start. They stay the same objects whatever happens to them. */
+  /** All run from the start. They stay the same objects throughout. */
   get members(): readonly Member[] {
     return this.#members;
   }
@@ -77,7 +80,7 @@ export class Cluster {
     return this.#clusterId;
   }
 
-  /** Who leads as most members see it, if anybody does. */
+  /** The leader in the view of most members, if there is one. */
   get leader(): Member | undefined {
     const leaders = this.#members.filter((member) => member.isUp && member.isLeader);
     return leaders.sort((a, b) => b.raftTerm - a.raftTerm)[0];
@@ -129,13 +132,19 @@ export class Cluster {
     }));
   }
 
-  /** Nothing goes from `a` to `b`, nor, unless `oneWay`, back. What is sent meanwhile comes later, or not at all after five seconds. */
+  /**
+   * Stops traffic from `a` to `b` and, unless `oneWay`, back. Messages sent meanwhile arrive later, or never
+   * after five seconds.
+   */
   cut(a: Member, b: Member, oneWay = false): void {
     this.#network.cut(a.id, b.id);
     if (!oneWay) this.#network.cut(b.id, a.id);
   }
 
-  /** Cuts one member off from all others. @param only one direction: what it says, or what it hears. */
+  /**
+   * Cuts one member off from all others.
+   * @param only one direction: what it says, or what it hears.
+   */
   isolate(member: Member, only?: 'says' | 'hears'): void {
     for (const other of this.#members) {
       if (other === member) continue;
@@ -144,23 +153,26 @@ export class Cluster {
     }
   }
 
-  /** Mends every cut, or those between two members. */
+  /** Removes every cut, or that between two members. */
   heal(a?: Member, b?: Member): void {
     this.#network.heal(a?.id, b?.id);
   }
 
-  /** The data that a member has applied; without one, that of the member that has applied most. */
+  /** The data that a member has applied. Default: the member that has applied most. */
   snapshot(of?: Member): ClusterSnapshot {
     const member = of ?? [...this.#members].sort((a, b) => b.appliedIndex - a.appliedIndex)[0]!;
     return { saved: member.saved };
   }
 
-  /** All members are killed, and start with empty data. @param clusterId of the new one; the same where it is left out, as etcd's is with the same configuration. */
+  /**
+   * Kills all members, and starts them with empty data.
+   * @param clusterId of the new cluster. Default: the same one, as etcd gives with the same configuration.
+   */
   wipe({ clusterId }: { clusterId?: string } = {}): void {
     this.#replace(undefined, clusterId);
   }
 
-  /** All members are killed, and start with a backup's data: raft's terms begin anew. */
+  /** Kills all members, and starts them with a backup's data: raft's terms start again. */
   restore(
     { saved }: ClusterSnapshot,
     { bumpRevision = 0, clusterId }: { bumpRevision?: number; clusterId?: string } = {},
@@ -172,11 +184,12 @@ export class Cluster {
 
   #replace(saved: Saved | undefined, clusterId = this.#clusterId): void {
     for (const member of this.#members) member.kill();
+    this.#network.forget();
     this.#clusterId = clusterId;
     this.#boot(saved);
   }
 
-  /** As `etcdctl compact` does it; says nothing of the outcome. */
+  /** Like `etcdctl compact`, without a report of the outcome. */
   compact(revision: number): void {
     this.leader?.unary('compact', { revision: String(revision) }, () => undefined);
   }

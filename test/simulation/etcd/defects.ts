@@ -1,29 +1,40 @@
-/**
- * etcd's known defects, each a switch. The model without any of them is what etcd's maintainers meant.
- */
+/** etcd's known defects, each with a switch. The model without any of them behaves as etcd's maintainers intended. */
 export interface Defects {
   /**
-   * A member that once led acknowledges renewals for as long as its disk hangs, because nothing checks that it still leads
-   * (before ensureLeadership: 3.4.31, 3.5.13). A deposed leader whose disk works does so until it steps down, in all versions.
+   * A former leader acknowledges renewals while its disk hangs, because nothing checks that it still leads
+   * (before ensureLeadership: 3.4.31, 3.5.13). With a working disk it does so until it steps down, in all
+   * versions.
    */
   readonly deposedLeaderRenews: boolean;
-  /** #15247: a leader that was stuck asks its successor to revoke leases that have been renewed there (before 3.4.31, 3.5.13). */
+  /**
+   * #15247: a leader that was stuck asks its successor to revoke leases that were renewed there (before 3.4.31,
+   * 3.5.13).
+   */
   readonly lateRevokes: boolean;
-  /** PR #18428: right after a stop, the check against late revocations and renewals is skipped (3.4.34 and 3.5.16 on). */
+  /**
+   * PR #18428: right after a stop, the check against late revocations and renewals is skipped (from 3.4.34 and
+   * 3.5.16 on).
+   */
   readonly skipsLeaderCheckAfterThaw: boolean;
-  /** #20418: a linearizable read takes a read index that a leader answered before it was deposed (3.4.20 to .41, 3.5.0 to .27). */
+  /**
+   * #20418: a linearizable read uses a read index that a leader answered before it was replaced (3.4.20 to .41,
+   * 3.5.0 to .27).
+   */
   readonly staleReads: boolean;
-  /** #17529: a watch that lags behind a compaction goes on as if nothing were missing (before 3.4.31, 3.5.13). */
+  /** #17529: a watch that is behind a compaction continues as if no event were missing (before 3.4.31, 3.5.13). */
   readonly skipsCompactedEvents: boolean;
-  /** #18089: a delete just at the compact revision is dropped (before 3.4.34, 3.5.16). */
+  /** #18089: a delete exactly at the compact revision is dropped (before 3.4.34, 3.5.16). */
   readonly compactionDropsDelete: boolean;
-  /** #19179: that delete is lost when a member restarts and compacts once more (before 3.4.36, 3.5.18). */
+  /** #19179: that delete is lost when a member restarts and compacts again (before 3.4.36, 3.5.18). */
   readonly restartDropsDelete: boolean;
-  /** #15271: a member that was sent a snapshot tells its watches what they know already (before 3.4.25, 3.5.8). */
+  /** #15271: a member that gets a snapshot repeats known events to its watches (before 3.4.25, 3.5.8). */
   readonly snapshotRepeatsEvents: boolean;
-  /** #20221: a watch from a future revision forgets that when its member is sent a snapshot (before 3.4.38, 3.5.22). */
+  /**
+   * #20221: a watch from a future revision forgets that revision when its member gets a snapshot (before 3.4.38,
+   * 3.5.22).
+   */
   readonly snapshotForgetsFutureStart: boolean;
-  /** #15220: progress is confirmed although events are still on their way (before 3.4.25, 3.5.8). */
+  /** #15220: progress is confirmed although events are still in transit (before 3.4.25, 3.5.8). */
   readonly progressOutOfStep: boolean;
 }
 
@@ -40,7 +51,7 @@ export const NO_DEFECTS: Defects = {
   progressOutOfStep: false,
 };
 
-/** The first versions without a defect: of 3.4, of 3.5. All later lines are taken to be without. */
+/** The first versions without a defect, in 3.4 and in 3.5. All later lines count as free of it. */
 const FIXED: Readonly<Record<keyof Defects, readonly [of34: number, of35: number]>> = {
   deposedLeaderRenews: [31, 13],
   lateRevokes: [31, 13],
@@ -54,7 +65,7 @@ const FIXED: Readonly<Record<keyof Defects, readonly [of34: number, of35: number
   progressOutOfStep: [25, 8],
 };
 
-/** The defects that a version has, such as "3.4.23". */
+/** The defects of a version, such as "3.4.23". */
 export function defectsOf(version: string): Defects {
   const [, minor = 0, patch = 0] = version.split('.').map(Number);
   const isIn = (defect: keyof Defects): boolean => {

@@ -1,12 +1,12 @@
 /**
- * What a member does with leases outside raft: renewals and questions go to the leader, directly or over etcd's own HTTP
- * between members (leasehttp), and the leader looks for what has expired.
+ * What a member does with leases outside raft. Renewals and queries go to the leader, directly or over etcd's
+ * own HTTP between members (leasehttp). The leader looks for expired leases.
  */
 import type { Defects } from './defects.ts';
 import type { Lessor, Renewal } from './lessor.ts';
 import type { Node } from './node.ts';
 import type { Process, Random } from './process.ts';
-import { NONE, type MemberId } from './raft.ts';
+import { NONE, type MemberId } from './raft-message.ts';
 import { REFUSALS } from './refusals.ts';
 import type { StreamEnd } from './watch-hub.ts';
 import { idOf, fromKey, type EtcdRefusal, type Header, type Raw } from './wire.ts';
@@ -17,13 +17,13 @@ const SCAN_EVERY_MS = 500;
 const RETRY_MS = 50;
 /** applyTimeout. */
 const APPLY_WITHIN_MS = 1_000;
-/** How long what has expired is on its way from the scan to raft, at most. */
+/** The longest time from the scan to raft for an expired lease. */
 const REVOKE_AFTER_MS = 2;
 
 export type LeaseCall = { readonly renew: string } | { readonly look: string };
 export type LeaseAnswer = Renewal | { readonly seen: NonNullable<ReturnType<Lessor['look']>> } | 'failed';
 
-/** Asks another member; never calls back where the question or the answer is lost. */
+/** Asks another member; never calls back if the request or the answer is lost. */
 export type Forward = (to: MemberId, call: LeaseCall, done: (answer: LeaseAnswer) => void) => void;
 
 export interface LeaseServerOptions {
@@ -40,7 +40,7 @@ export interface LeaseServerOptions {
 export class LeaseServer {
   readonly #options: LeaseServerOptions;
   #isScanning = false;
-  /** The scan's loop runs from the start of the process, whoever leads. */
+  /** The scan's loop runs from the start of the process, with or without leadership. */
   #phaseMs = 0;
   #streams = 0;
 
@@ -79,7 +79,7 @@ export class LeaseServer {
     });
   }
 
-  /** A stream answers one question after the other. */
+  /** A stream answers one request after another. */
   keepAlive(to: StreamEnd, header: () => Header): { receive(message: Raw): void; close(): void } {
     const { process } = this.#options;
     const lane = `keep-alive ${++this.#streams}`;
@@ -178,7 +178,7 @@ export class LeaseServer {
     });
   }
 
-  /** What the handler of leasehttp does. */
+  /** The handler of leasehttp. */
   handle(call: LeaseCall, done: (answer: LeaseAnswer) => void): void {
     this.#waitApplied((isApplied) => {
       if (!isApplied) done('failed');

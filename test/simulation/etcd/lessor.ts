@@ -1,6 +1,6 @@
 /**
- * One member's leases, after etcd's lessor (lease/lessor.go). Only the primary, the member that leads and has applied its
- * first entry, counts time and renews; the others keep the leases for the day they are promoted.
+ * One member's leases, after etcd's lessor (lease/lessor.go). Only the primary counts time and renews: the
+ * member that leads and has applied its first entry. The others keep the leases until they become the primary.
  */
 import { refuse } from './refusals.ts';
 import type { LeaseItems } from './store.ts';
@@ -9,18 +9,21 @@ import { NO_LEASE, type KeyValue } from './wire.ts';
 const MAX_TTL_SECONDS = 9_000_000_000;
 /** LessorConfig.ExpiredLeasesRetryInterval. */
 const RETRY_REVOKE_MS = 3_000;
-/** leaseRevokeRate / 2: how many leases one scan hands over at most. */
+/** leaseRevokeRate / 2: the most leases that one scan reports. */
 const REVOKES_PER_SCAN = 500;
 
 interface Lease {
   readonly id: string;
   readonly ttlSeconds: number;
-  /** On the member's own clock; infinite where this member does not count. */
+  /** On the member's own clock; infinite if this member does not count. */
   expiryMs: number;
-  /** When the scan looks at it next: the expiry, or later where a revoke is under way (LeaseExpiredNotifier). */
+  /**
+   * The time of the next scan of this lease: its expiry, or later while a revoke is in progress
+   * (LeaseExpiredNotifier).
+   */
   scanAtMs: number;
   readonly keys: Set<string>;
-  /** Renewals that came after the expiry wait for the revoke, or for another primary. */
+  /** Renewals after the expiry wait for the revoke, or for another primary. */
   waiting: ((outcome: 'revoked' | 'demoted') => void)[];
 }
 
@@ -51,7 +54,7 @@ export class Lessor implements LeaseItems {
     return this.#leases.has(id);
   }
 
-  /** @returns the TTL, which can be longer than what was asked for. */
+  /** @returns the TTL, which can be longer than requested. */
   grant(id: string, asked: number): number {
     if (id === NO_LEASE) refuse('leaseNotFound');
     if (asked > MAX_TTL_SECONDS) refuse('ttlTooLarge');
@@ -74,20 +77,23 @@ export class Lessor implements LeaseItems {
     lease.scanAtMs = lease.expiryMs;
   }
 
-  /** Takes the lease away. @returns its keys in order, for the caller to delete. */
+  /**
+   * Removes the lease.
+   * @returns its keys in order, which the caller deletes.
+   */
   revoke(id: string): readonly string[] {
     const lease = this.#leases.get(id) ?? refuse('leaseNotFound');
     return [...lease.keys].sort();
   }
 
-  /** The second half of a revoke, when its keys are gone. */
+  /** The second half of a revoke, after the deletion of its keys. */
   revoked(id: string): void {
     const lease = this.#leases.get(id)!;
     this.#leases.delete(id);
     for (const tell of lease.waiting.splice(0)) tell('revoked');
   }
 
-  /** lessor.Renew. Calls back at once, or when it is settled what became of a lease that is over. */
+  /** lessor.Renew. Calls back at once, or when the fate of an expired lease is decided. */
   renew(id: string, done: (renewal: Renewal) => void): void {
     if (!this.#isPrimary) return done('not-primary');
     const lease = this.#leases.get(id);
@@ -99,7 +105,10 @@ export class Lessor implements LeaseItems {
     lease.waiting.push((outcome) => done(outcome === 'revoked' ? 'not-found' : 'not-primary'));
   }
 
-  /** lessor.Lookup, as LeaseTimeToLive shows it. @returns undefined where there is no such lease. */
+  /**
+   * lessor.Lookup, as LeaseTimeToLive shows it.
+   * @returns undefined if the lease does not exist.
+   */
   look(id: string): { ttlSeconds: number; leftSeconds: number; keys: readonly string[] } | undefined {
     const lease = this.#leases.get(id);
     if (lease === undefined) return undefined;
@@ -108,7 +117,7 @@ export class Lessor implements LeaseItems {
     return { ttlSeconds: lease.ttlSeconds, leftSeconds, keys: [...lease.keys].sort() };
   }
 
-  /** Every lease begins anew, and lasts as much longer as a change of leader can take. */
+  /** Every lease starts again, and is extended by the possible duration of a change of leader. */
   promote(extendMs: number): void {
     this.#isPrimary = true;
     for (const lease of this.#leases.values()) this.#refresh(lease, extendMs);
@@ -123,7 +132,10 @@ export class Lessor implements LeaseItems {
     }
   }
 
-  /** revokeExpiredLeases. @returns the leases to revoke; each is asked for again later if it is still there. */
+  /**
+   * revokeExpiredLeases.
+   * @returns the leases to revoke. A lease that remains is returned again later.
+   */
   expired(): readonly string[] {
     if (!this.#isPrimary) return [];
     const now = this.#now();
@@ -152,12 +164,12 @@ export class Lessor implements LeaseItems {
     this.#items.delete(key);
   }
 
-  /** What is on disk of the leases. */
+  /** The part of the leases that is on disk. */
   save(): readonly SavedLease[] {
     return [...this.#leases.values()].map(({ id, ttlSeconds }) => ({ id, ttlSeconds }));
   }
 
-  /** lessor.Recover, and the attaching that mvcc.Restore does. */
+  /** lessor.Recover, and the attaching in mvcc.Restore. */
   recover(saved: readonly SavedLease[], kvs: Iterable<KeyValue>): void {
     this.#leases.clear();
     this.#items.clear();
@@ -171,5 +183,5 @@ export interface SavedLease {
   readonly ttlSeconds: number;
 }
 
-/** time.Duration's longest, in seconds: what a member that does not count says is left. */
+/** The longest time.Duration in seconds: the remaining time that a member reports if it does not count. */
 const FOREVER_SECONDS = 9_223_372_036;

@@ -1,10 +1,8 @@
-/**
- * One member as its clients and its operator see it.
- */
+/** One member as its clients and its operator see it. */
 import type { LeaseAnswer, LeaseCall } from './lease-server.ts';
 import type { Network, Peer } from './network.ts';
 import { Process, type Random, type Scheduler } from './process.ts';
-import type { MemberId, Message } from './raft.ts';
+import type { MemberId, Message } from './raft-message.ts';
 import { Server, type Reply, type Saved, type ServerOptions } from './server.ts';
 import type { StreamEnd } from './watch-hub.ts';
 import type { Raw } from './wire.ts';
@@ -25,9 +23,9 @@ export interface BootOptions extends Omit<
 }
 
 export interface ServerStream {
-  /** As the client sent it. */
+  /** In the client's form. */
   write(message: object): void;
-  /** The client is gone, or has cancelled the call. */
+  /** The client has disconnected, or has cancelled the call. */
   cancel(): void;
 }
 
@@ -66,7 +64,7 @@ export class Member implements Peer {
     return this.#process.isUp;
   }
 
-  /** Whether it answers clients, when it is not frozen: it has been part of a quorum since it started. */
+  /** Whether it answers clients unless it is frozen: it has been part of a quorum since its start. */
   get isReady(): boolean {
     return this.isUp && this.#isReady;
   }
@@ -80,7 +78,7 @@ export class Member implements Peer {
     return this.#server.node.isLeader;
   }
 
-  /** Of its raft, not of what it has applied. */
+  /** The term of its raft, which may be ahead of what it has applied. */
   get raftTerm(): number {
     return this.#server.node.raft.term;
   }
@@ -93,12 +91,12 @@ export class Member implements Peer {
     return this.#server.saved;
   }
 
-  /** Calls back whenever the process is killed. */
+  /** Calls the listener whenever the process is killed. */
   onDown(listener: () => void): () => void {
     return this.#process.onDown(listener);
   }
 
-  /** Its data directory is made, empty or from a backup. */
+  /** Creates its data directory, empty or from a backup. */
   boot({ network, ...options }: BootOptions): void {
     const { id } = this;
     this.#clusterId = options.clusterId;
@@ -121,7 +119,7 @@ export class Member implements Peer {
     });
   }
 
-  /** @param method as etcd3's client calls it: `range`, `put`, `txn`, `leaseGrant`, `status` and so on. */
+  /** @param method in the notation of etcd3's client: `range`, `put`, `txn`, `leaseGrant`, `status` and so on. */
   unary(method: string, request: object, reply: Reply): void {
     this.#take(this.#newLane(), () => this.#server.unary(method, request as Raw, reply));
   }
@@ -145,7 +143,7 @@ export class Member implements Peer {
   }
 
   #lanes = 0;
-  /** It takes connections, and reads nothing from them before a leader knows of it (ReadyNotify). */
+  /** It accepts connections, but reads nothing from them before a leader knows of it (ReadyNotify). */
   #isReady = false;
   #early: (() => void)[] = [];
 
@@ -176,17 +174,18 @@ export class Member implements Peer {
     };
   }
 
-  /** SIGKILL. Calls and streams get no answer any more. */
+  /** SIGKILL. Calls and streams get no further answer. */
   kill(): void {
     this.#process.kill();
   }
 
-  /** Starts with the data it had. It answers clients once it is part of a quorum; until then they wait. */
+  /** Starts with its existing data. It answers clients when it is part of a quorum; until then they wait. */
   start(): void {
     if (this.#process.isUp) return;
     this.#process.start();
     this.#server.started();
-    // A single member hurries its first election, and others are late by what they wait for their peers (adjustTicks).
+    // A single member hurries its first election. Others delay it by the time that they wait for their peers
+    // (adjustTicks).
     const isAlone = this.#server.isSingle;
     this.#server.node.start(isAlone || !this.#isFirstStart ? this.#electionMs * (isAlone ? 0.9 : 0.8) : 0);
     this.#isFirstStart = false;
@@ -206,17 +205,17 @@ export class Member implements Peer {
     if (frozenMs !== undefined) this.#server.node.thawed(frozenMs);
   }
 
-  /** Writes to its disk take no end for so long. */
+  /** Writes to its disk take this long. */
   hangDisk(ms: number): void {
     this.#server.node.hangDisk(ms);
   }
 
-  /** Nothing is read from its watch streams for so long: what is to be sent to them waits. */
+  /** Stops reading from its watch streams for this long, so that messages wait. */
   starveWatches(ms: number): void {
     this.#server.hub.starve(ms);
   }
 
-  /** 1 is right; 1.05 gains 3 seconds a minute. */
+  /** 1 is exact; 1.05 gains 3 seconds a minute. */
   setClockRate(rate: number): void {
     this.#process.setRate(rate);
   }

@@ -1,12 +1,15 @@
 /**
- * The network between the members. A link is a TCP connection: it keeps the order of what is sent, and what it is given while
- * it is cut arrives when it is healed, unless the other end has given the connection up meanwhile.
+ * The network between the members. A link is a TCP connection: it keeps the order of messages. Messages during a
+ * cut arrive after its removal, unless the other end has closed the connection meanwhile.
  */
 import type { LeaseAnswer, LeaseCall } from './lease-server.ts';
 import type { Random, Scheduler } from './process.ts';
-import type { MemberId, Message } from './raft.ts';
+import type { MemberId, Message } from './raft-message.ts';
 
-/** Who hears nothing for so long closes the connection (rafthttp's ConnReadTimeout); what was on its way is lost. */
+/**
+ * A member that hears nothing for this long closes the connection (rafthttp's ConnReadTimeout). Messages in
+ * transit are lost.
+ */
 const UNHEARD_MS = 5_000;
 const MOST_MEMBERS = 64;
 
@@ -15,15 +18,18 @@ export interface Peer {
   readonly isUp: boolean;
   receive(message: Message): void;
   answer(from: MemberId, call: LeaseCall, done: (answer: LeaseAnswer) => void): void;
-  /** Exchanges a heartbeat and its reply at once, if they would say nothing new. @returns whether it did. */
+  /**
+   * Exchanges a heartbeat and its reply at once if they bring no news.
+   * @returns whether it did.
+   */
   touched(by: Peer): boolean;
 }
 
 interface Link {
-  /** What was sent earlier arrives earlier. */
+  /** Earlier messages arrive earlier. */
   lastAtMs: number;
   cutSinceMs: number | undefined;
-  /** When the present connection was made. */
+  /** When the present connection was opened. */
   madeAtMs: number;
   held: (() => void)[];
 }
@@ -34,6 +40,8 @@ export class Network {
   readonly #delayMs: readonly [number, number];
   readonly #peers = new Map<MemberId, Peer>();
   readonly #links = new Map<number, Link>();
+  /** How often the members have started again. */
+  #era = 0;
 
   constructor(scheduler: Scheduler, random: Random, delayMs: readonly [number, number]) {
     this.#scheduler = scheduler;
@@ -43,6 +51,12 @@ export class Network {
 
   add(peer: Peer): void {
     this.#peers.set(peer.id, peer);
+  }
+
+  /** All members start again, and messages in transit belong to closed connections. Cuts stay. */
+  forget(): void {
+    this.#era++;
+    for (const link of this.#links.values()) link.held = [];
   }
 
   #link(from: MemberId, to: MemberId): Link {
@@ -76,7 +90,7 @@ export class Network {
       link.madeAtMs = now;
       return;
     }
-    // TCP sends again after a pause that has doubled each time.
+    // TCP retransmits after a pause that doubles each time.
     const resendMs = this.#random() * cutMs;
     for (const run of held) this.#pass(link, resendMs, run);
   }
@@ -126,7 +140,9 @@ export class Network {
     const now = this.#scheduler.now();
     const atMs = Math.max(link.lastAtMs, now + delayMs + least + this.#random() * (most - least));
     link.lastAtMs = atMs;
+    const era = this.#era;
     this.#scheduler.after(atMs - now, () => {
+      if (era !== this.#era) return;
       if (link.cutSinceMs === undefined) run();
       else link.held.push(run);
     });

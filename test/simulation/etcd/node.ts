@@ -1,38 +1,30 @@
 /**
- * One member's raft loop: ticks, the disk, what is proposed and what is read; after etcd's raftNode and the parts of
- * EtcdServer that wait for it. What the server believes of the leader is what the loop has got round to telling it: while
- * the disk hangs, that is old.
+ * One member's raft loop: ticks, the disk, proposals and reads, after etcd's raftNode and the parts of
+ * EtcdServer that wait for it. The server knows of the leader only what the loop has reported: while the disk
+ * hangs, that is old.
  */
 import type { Defects } from './defects.ts';
 import type { Process, Random } from './process.ts';
 import type { Entry, Proposal } from './raft-log.ts';
-import {
-  NONE,
-  Raft,
-  type MemberId,
-  type Message,
-  type RaftOptions,
-  type Ready,
-  type Snapshot,
-} from './raft.ts';
+import { NONE, type MemberId, type Message, type Snapshot } from './raft-message.ts';
+import { Raft, type RaftOptions, type Ready } from './raft.ts';
+import { ReadLoop, type ReadDone } from './read-loop.ts';
 import { REFUSALS } from './refusals.ts';
 import type { EtcdRefusal } from './wire.ts';
 
-/** readIndexRetryTime. */
-const RETRY_READ_MS = 500;
-/** A tick older than so many heartbeats means that the loop is stuck (isActive). */
+/** A tick older than this many heartbeats means that the loop is stuck (isActive). */
 const ACTIVE_HEARTBEATS = 3;
-/** How long a write to a healthy disk takes at most, in milliseconds. */
+/** The longest write to a healthy disk, in milliseconds. */
 const DISK_MS = 2;
-/** #20418 is a race: how often a member that was frozen long enough loses it. */
+/** #20418 is a race: the probability that a member loses it after a long freeze. */
 const STALE_READ_CHANCE = 0.5;
 
 export interface NodeHost {
-  /** @returns the outcome, for whoever waits for it. */
+  /** @returns the outcome, for the waiting caller. */
   apply(entry: Entry): unknown;
   restore(snapshot: Snapshot): void;
   takeSnapshot(): Snapshot;
-  /** What the loop tells the server about who leads. */
+  /** The loop's report about the leader to the server. */
   leadershipChanged(): void;
   send(message: Message, delayMs: number): void;
   isConnectedSince(to: MemberId, sinceMs: number): boolean;
@@ -46,7 +38,7 @@ export interface NodeOptions extends Pick<
   readonly random: Random;
   readonly defects: Defects;
   readonly host: NodeHost;
-  /** What a proposal is refused with that waited for a leader in vain. */
+  /** The refusal of a proposal that waited for a leader without success. */
   readonly deadlineExceeded: EtcdRefusal;
 }
 
@@ -56,30 +48,20 @@ interface Waiting {
   done(outcome: unknown, refusal?: EtcdRefusal): void;
 }
 
-type ReadDone = (refusal?: EtcdRefusal) => void;
-
-interface Reading {
-  readonly context: string;
-  readonly done: readonly ReadDone[];
-  readonly stop: () => void;
-  /** The index is known, and waited for. */
-  isConfirmed: boolean;
-}
-
 export class Node {
   readonly raft: Raft;
   readonly #options: NodeOptions;
   lead: MemberId = NONE;
   isLeader = false;
-  /** As the loop has told the server; raft itself may know more while the disk hangs. */
+  /** As reported to the server. Raft itself may know more while the disk hangs. */
   committedIndex = 0;
   appliedIndex = 0;
-  /** Of the last entry that was applied: what headers show. A snapshot does not change it. */
+  /** The term of the last applied entry, which headers show. A snapshot does not change it. */
   appliedTerm = 0;
   #leadSinceMs = Number.NEGATIVE_INFINITY;
   #hungUntilMs = Number.NEGATIVE_INFINITY;
   #stuckSinceMs: number | undefined;
-  /** How long ticks were not counted, in all. */
+  /** The total time in which ticks were not counted. */
   #stoppedMs = 0;
   /** Since when no tick has come, after a freeze. */
   #tickMissingSinceMs: number | undefined;
@@ -88,8 +70,7 @@ export class Node {
   #count = 0;
   readonly #waiting = new Map<string, Waiting>();
   #blocked: Proposal[] = [];
-  #nextReads: ReadDone[] = [];
-  #reading: Reading | undefined;
+  readonly #reads: ReadLoop;
   #appliedWaits: { readonly index: number; readonly run: () => void }[] = [];
   #isStaleAfterThaw = false;
   #isRunning = false;
@@ -101,6 +82,17 @@ export class Node {
       now: () => this.#now(),
       takeSnapshot: () => options.host.takeSnapshot(),
     });
+    const { process, id } = options;
+    this.#reads = new ReadLoop({
+      process,
+      timeoutMs: this.requestTimeoutMs,
+      newContext: () => `${id}.${process.now().toString(36)}.r${++this.#count}`,
+      readIndex: (context) => {
+        this.raft.readIndex(context);
+        this.run();
+      },
+      whenApplied: (index, run) => this.whenApplied(index, run),
+    });
   }
 
   /** ReqTimeout: five seconds for the disk, and two elections. */
@@ -108,7 +100,7 @@ export class Node {
     return 5_000 + 2 * this.#options.electionMs;
   }
 
-  /** As ticks count it. */
+  /** Time as ticks count it. */
   #now(): number {
     const { process } = this.#options;
     const stuckMs = this.#stuckSinceMs === undefined ? 0 : process.now() - this.#stuckSinceMs;
@@ -126,7 +118,7 @@ export class Node {
     return this.#stuckSinceMs !== undefined;
   }
 
-  /** @param hurriedMs the first election comes so much sooner (adjustTicks). */
+  /** @param hurriedMs how much sooner the first election comes (adjustTicks). */
   start(hurriedMs: number): void {
     this.raft.restart();
     this.lead = NONE;
@@ -137,8 +129,7 @@ export class Node {
     this.#armedAtMs = Number.POSITIVE_INFINITY;
     this.#waiting.clear();
     this.#blocked = [];
-    this.#nextReads = [];
-    this.#reading = undefined;
+    this.#reads.clear();
     this.#appliedWaits = [];
     this.#isStaleAfterThaw = false;
     this.#isRunning = false;
@@ -146,7 +137,7 @@ export class Node {
     this.run();
   }
 
-  /** The process goes on after so long on its own clock: ticks were not counted meanwhile. */
+  /** The process continues after this long on its own clock. Ticks were not counted meanwhile. */
   thawed(frozenMs: number): void {
     const { process, heartbeatMs, random, defects, electionMs } = this.#options;
     this.#stoppedMs += frozenMs;
@@ -158,7 +149,7 @@ export class Node {
     });
   }
 
-  /** Writes to its disk take no end until then. */
+  /** Writes to its disk hang until then. */
   hangDisk(ms: number): void {
     this.#hungUntilMs = Math.max(this.#hungUntilMs, this.#options.process.now() + ms);
   }
@@ -189,16 +180,16 @@ export class Node {
     });
   }
 
-  /** raftNode.start: does what raft has come up with, until there is no more, or the disk hangs. */
+  /** raftNode.start: executes what raft has prepared, until nothing is left or the disk hangs. */
   run(): void {
-    if (this.#isRunning) return; // what is asked for meanwhile, the loop below sees
+    if (this.#isRunning) return; // the loop below handles requests that arrive meanwhile
     this.#isRunning = true;
     while (!this.isStuck && this.#round());
     this.#isRunning = false;
     if (!this.isStuck) this.#arm();
   }
 
-  /** @returns whether there was anything to do. */
+  /** @returns whether there was something to do. */
   #round(): boolean {
     const { raft } = this;
     const isChanged = this.lead !== raft.lead || this.isLeader !== (raft.role === 'leader');
@@ -218,7 +209,7 @@ export class Node {
     this.isLeader = raft.role === 'leader';
     if (this.isLeader && isNew) this.#leadSinceMs = this.#options.process.now();
     this.#options.host.leadershipChanged();
-    if (isNew) this.#failReading();
+    if (isNew) this.#reads.leaderChanged();
     if (this.lead !== NONE) for (const proposal of this.#blocked.splice(0)) raft.propose(proposal);
   }
 
@@ -226,9 +217,9 @@ export class Node {
     const { process, voters, random } = this.#options;
     const isLeader = this.isLeader;
     this.committedIndex = ready.committed.at(-1)?.index ?? ready.snapshot?.index ?? this.committedIndex;
-    for (const { context, index } of ready.reads) this.#readIndexKnown(context, index);
+    for (const { context, index } of ready.reads) this.#reads.known(context, index);
     const isHung = ready.mustSync && process.now() < this.#hungUntilMs;
-    // A single member answers only when its own disk has it.
+    // A single member answers only after its own disk has written the entry.
     if (!isHung || voters.length > 1) this.#apply(ready);
     if (isLeader) this.#send(ready.messages, 0);
     const save = (): void => {
@@ -288,7 +279,7 @@ export class Node {
     waiting.done(outcome, refusal);
   }
 
-  /** processInternalRaftRequestOnce: calls back with the outcome of applying it here. */
+  /** processInternalRaftRequestOnce: calls back with the outcome of applying the entry here. */
   propose(request: unknown, done: Waiting['done']): void {
     const { process, id: member } = this.#options;
     const id = `${member}.${process.now().toString(36)}.${++this.#count}`;
@@ -318,61 +309,16 @@ export class Node {
     return isLost ? REFUSALS.timeoutConnectionLost : REFUSALS.timeout;
   }
 
-  /** linearizableReadNotify: calls back when this member has applied all that was committed when it was asked. */
+  /**
+   * linearizableReadNotify: calls back when this member has applied everything that was committed at the time of
+   * the request.
+   */
   linearizable(done: ReadDone): void {
     if (this.#isStaleAfterThaw) {
       this.#options.process.after(0, 'read', () => done());
       return;
     }
-    this.#nextReads.push(done);
-    this.#startReading();
-  }
-
-  /** linearizableReadLoop: one request at a time, for all who came before it. */
-  #startReading(): void {
-    if (this.#reading !== undefined || this.#nextReads.length === 0) return;
-    const { process, id } = this.#options;
-    const context = `${id}.${process.now().toString(36)}.r${++this.#count}`;
-    const done = this.#nextReads.splice(0);
-    const retry = (): (() => void) =>
-      process.after(RETRY_READ_MS, 'read', () => {
-        cancelRetry = retry();
-        this.raft.readIndex(context);
-        this.run();
-      });
-    let cancelRetry = retry();
-    const cancelTimeout = process.after(this.requestTimeoutMs, 'read', () =>
-      this.#endReading(REFUSALS.timeout),
-    );
-    const stop = (): void => {
-      cancelRetry();
-      cancelTimeout();
-    };
-    this.#reading = { context, done, stop, isConfirmed: false };
-    this.raft.readIndex(context);
-    this.run();
-  }
-
-  #readIndexKnown(context: string, index: number): void {
-    const reading = this.#reading;
-    if (reading?.context !== context) return; // an answer to an earlier request
-    reading.stop();
-    reading.isConfirmed = true;
-    this.whenApplied(index, () => {
-      if (this.#reading === reading) this.#endReading();
-    });
-  }
-
-  #failReading(): void {
-    if (this.#reading?.isConfirmed === false) this.#endReading(REFUSALS.leaderChanged);
-  }
-
-  #endReading(refusal?: EtcdRefusal): void {
-    const { done, stop } = this.#reading!;
-    stop();
-    this.#reading = undefined;
-    for (const tell of done) tell(refusal);
-    this.#startReading();
+    this.#reads.ask(done);
   }
 
   whenApplied(index: number, run: () => void): void {

@@ -1,19 +1,20 @@
-/**
- * The process of one member: its own clock, and what a SIGSTOP, a SIGCONT and a SIGKILL do to it.
- */
+/** The process of one member: its own clock, and the effects of SIGSTOP, SIGCONT and SIGKILL. */
 
-/** True time. Whoever runs the simulation gives it. */
+/** True time, from the code that runs the simulation. */
 export interface Scheduler {
   /** Virtual time, in milliseconds. */
   now(): number;
-  /** Things due at the same moment run in the order in which they were asked for. @returns what cancels it. */
+  /**
+   * Events of the same moment run in the order of their requests.
+   * @returns a function that cancels this one.
+   */
   after(ms: number, run: () => void): () => void;
 }
 
-/** At least 0, less than 1. From a seed. */
+/** At least 0, less than 1, from a seed. */
 export type Random = () => number;
 
-/** Goroutines that were stopped go on in any order, each within so many milliseconds. */
+/** Stopped goroutines continue in any order, each within this many milliseconds. */
 const THAW_SPREAD_MS = 3;
 const LEAST_MS = 0.001;
 
@@ -23,7 +24,7 @@ export class Process {
   #rate = 1;
   #rateSinceMs: number;
   #localAtRate = 0;
-  /** Changes with every start; what belongs to an earlier one never runs. */
+  /** Changes with every start. Events of an earlier start never run. */
   #incarnation = 0;
   #isUp = false;
   #frozenAtMs: number | undefined;
@@ -44,7 +45,7 @@ export class Process {
     return this.#frozenAtMs !== undefined;
   }
 
-  /** Its monotonic clock, in milliseconds: goes on while it is frozen. */
+  /** Its monotonic clock, in milliseconds. It continues during a freeze. */
   now(): number {
     return this.#localAtRate + (this.#scheduler.now() - this.#rateSinceMs) * this.#rate;
   }
@@ -57,7 +58,7 @@ export class Process {
 
   /**
    * @param ms on its own clock.
-   * @param lane what runs one after the other in the real process: a loop, a stream, a connection.
+   * @param lane a loop, a stream or a connection: the real process runs its events one at a time.
    */
   after(ms: number, lane: string, run: () => void): () => void {
     const incarnation = this.#incarnation;
@@ -65,7 +66,7 @@ export class Process {
     const guarded = (): void => {
       if (!isCancelled && incarnation === this.#incarnation) run();
     };
-    // A timer that comes a rounding error too early is set again: for so long that time goes on meanwhile.
+    // A timer that fires too early by a rounding error is set again, for long enough that time moves on.
     const trueMs = ms > 0 ? Math.max(LEAST_MS, ms / this.#rate) : 0;
     const cancel = this.#scheduler.after(trueMs, () => {
       if (incarnation === this.#incarnation) this.receive(lane, guarded);
@@ -76,7 +77,7 @@ export class Process {
     };
   }
 
-  /** Something from outside arrives: at once, or when the process goes on; never, where it does not run. */
+  /** Delivers an event from outside: at once, or when the process continues; never if the process is not running. */
   receive(lane: string, run: () => void): void {
     if (!this.#isUp) return;
     if (this.isFrozen) this.#backlog.push({ lane, run });
@@ -87,7 +88,7 @@ export class Process {
     if (this.#isUp) this.#frozenAtMs ??= this.now();
   }
 
-  /** @returns for how long it was frozen, in milliseconds of its own clock; undefined where it was not. */
+  /** @returns how long it was frozen, in milliseconds of its own clock; undefined if it was not. */
   thaw(): number | undefined {
     const sinceMs = this.#frozenAtMs;
     if (sinceMs === undefined) return undefined;

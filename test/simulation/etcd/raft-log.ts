@@ -4,19 +4,19 @@
 export interface Entry {
   readonly term: number;
   readonly index: number;
-  /** What is proposed; undefined is the empty entry that a new leader begins with. */
+  /** The proposal; undefined is the empty entry with which a new leader begins. */
   readonly proposal: Proposal | undefined;
 }
 
 export interface Proposal {
-  /** Known to the member that waits for the outcome, and to no other. */
+  /** Known only to the member that waits for the outcome. */
   readonly id: string;
-  /** Parsed once, applied by every member. */
+  /** Parsed once, and applied by every member. */
   readonly request: unknown;
 }
 
 export class RaftLog {
-  /** What the entries begin after. */
+  /** The index before the first entry. */
   #offset = 0;
   #offsetTerm = 0;
   #entries: Entry[] = [];
@@ -35,7 +35,7 @@ export class RaftLog {
     return this.#entries.at(-1)?.term ?? this.#offsetTerm;
   }
 
-  /** @returns undefined where the entry is compacted or not there yet. */
+  /** @returns undefined if the entry is compacted or does not exist yet. */
   termAt(index: number): number | undefined {
     return index === this.#offset ? this.#offsetTerm : this.#entries[index - this.#offset - 1]?.term;
   }
@@ -49,7 +49,7 @@ export class RaftLog {
     this.unsavedFrom = Math.min(this.unsavedFrom, this.lastIndex);
   }
 
-  /** A follower's: what contradicts the leader's entries goes. */
+  /** For a follower: entries that contradict the leader's are removed. */
   merge(entries: readonly Entry[]): void {
     for (const entry of entries) {
       if (this.termAt(entry.index) === entry.term) continue;
@@ -63,7 +63,7 @@ export class RaftLog {
     this.#entries.length = Math.min(this.#entries.length, index - this.#offset - 1);
   }
 
-  /** Whether another log that ends so is at least as complete. */
+  /** Whether another log with this end is at least as complete. */
   isUpToDate(lastIndex: number, lastTerm: number): boolean {
     return lastTerm > this.lastTerm || (lastTerm === this.lastTerm && lastIndex >= this.lastIndex);
   }
@@ -75,7 +75,7 @@ export class RaftLog {
     this.#offset = index;
   }
 
-  /** Begins anew after a snapshot. */
+  /** Starts again after a snapshot. */
   reset(index: number, term: number): void {
     this.#offset = index;
     this.#offsetTerm = term;

@@ -1,52 +1,10 @@
 /**
- * One member's part in raft, after etcd's raft.go with its two safeguards CheckQuorum and (from 3.5) PreVote. It keeps no
- * timers and sends nothing: the member calls it, and takes what there is to do from `takeReady`.
+ * One member's part in raft, after etcd's raft.go with its two safeguards CheckQuorum and (from 3.5) PreVote. It
+ * has no timers and sends nothing: the member calls it, and takes the pending work from `takeReady`.
  */
+import { LeaderReads } from './leader-reads.ts';
 import { RaftLog, type Entry, type Proposal } from './raft-log.ts';
-
-export type MemberId = number;
-/** Nobody. */
-export const NONE: MemberId = 0;
-
-export interface Snapshot {
-  readonly index: number;
-  readonly term: number;
-  readonly state: unknown;
-}
-
-interface Base {
-  readonly from: MemberId;
-  readonly to: MemberId;
-  /** 0 of what is forwarded, whatever the term. */
-  readonly term: number;
-}
-
-export type Message = Base &
-  (
-    | { readonly type: 'propose'; readonly proposal: Proposal }
-    | {
-        readonly type: 'append';
-        readonly index: number;
-        readonly logTerm: number;
-        readonly entries: readonly Entry[];
-        readonly commit: number;
-      }
-    | {
-        readonly type: 'appended';
-        readonly index: number;
-        readonly isRejected: boolean;
-        readonly hint: number;
-      }
-    | { readonly type: 'snapshot'; readonly snapshot: Snapshot }
-    | { readonly type: 'heartbeat'; readonly commit: number; readonly context: string }
-    | { readonly type: 'heartbeatReply'; readonly context: string }
-    | { readonly type: 'vote' | 'preVote'; readonly index: number; readonly logTerm: number }
-    | { readonly type: 'voteReply' | 'preVoteReply'; readonly isRejected: boolean }
-    | { readonly type: 'readIndex'; readonly context: string }
-    | { readonly type: 'readIndexReply'; readonly context: string; readonly index: number }
-  );
-
-type Body<M> = M extends Message ? Omit<M, 'from' | 'to' | 'term'> & { readonly term?: number } : never;
+import { NONE, type Body, type MemberId, type Message, type Snapshot } from './raft-message.ts';
 
 interface Progress {
   match: number;
@@ -54,19 +12,12 @@ interface Progress {
   isActive: boolean;
 }
 
-interface PendingRead {
-  readonly context: string;
-  readonly from: MemberId;
-  readonly index: number;
-  readonly acks: Set<MemberId>;
-}
-
 export interface Ready {
   readonly messages: readonly Message[];
   readonly reads: readonly { readonly context: string; readonly index: number }[];
   readonly committed: readonly Entry[];
   readonly snapshot: Snapshot | undefined;
-  /** Whether something must be on disk before the messages of a follower may go out. */
+  /** Whether a follower must write to disk before it sends its messages. */
   readonly mustSync: boolean;
 }
 
@@ -80,7 +31,7 @@ export interface RaftOptions {
   /** Time as this member's ticks count it: not while it is stopped. */
   readonly now: () => number;
   readonly random: () => number;
-  /** What this member has applied. */
+  /** A snapshot of what this member has applied. */
   readonly takeSnapshot: () => Snapshot;
 }
 
@@ -101,9 +52,7 @@ export class Raft {
   #heartbeatAtMs = 0;
   readonly #progress = new Map<MemberId, Progress>();
   readonly #votes = new Map<MemberId, boolean>();
-  #reads: PendingRead[] = [];
-  /** Reads that came before this leader had committed anything. */
-  #earlyReads: { context: string; from: MemberId }[] = [];
+  readonly #reads = new LeaderReads();
   #messages: Message[] = [];
   #readStates: { context: string; index: number }[] = [];
   #snapshot: Snapshot | undefined;
@@ -120,13 +69,13 @@ export class Raft {
     this.becomeFollower(1, NONE); // the members themselves are entries of term 1
   }
 
-  /** When `tick` has something to do. */
+  /** When `tick` is due. */
   get dueAtMs(): number {
     if (this.role === 'leader') return this.#heartbeatAtMs;
     return this.#isVoter ? this.#resetAtMs + this.#timeoutMs : Number.POSITIVE_INFINITY;
   }
 
-  /** The clock was stopped, or the first election is hurried: what was counted moves by so much. */
+  /** Moves the election timer, because the clock was stopped or the first election is hurried. */
   shiftElection(ms: number): void {
     this.#resetAtMs += ms;
   }
@@ -144,10 +93,10 @@ export class Raft {
       this.#resetAtMs = now();
       if (!this.#hasQuorum()) return this.becomeFollower(this.term, NONE);
     }
-    this.#broadcastHeartbeat(this.#reads.at(-1)?.context ?? '');
+    this.#broadcastHeartbeat(this.#reads.lastContext);
   }
 
-  /** CheckQuorum: whether most members have been heard since the last time. */
+  /** CheckQuorum: whether most members were heard since the last check. */
   #hasQuorum(): boolean {
     let active = 1;
     for (const [id, progress] of this.#progress) {
@@ -166,8 +115,7 @@ export class Raft {
     this.#timeoutMs = electionMs + Math.floor(random() * (electionMs / heartbeatMs)) * heartbeatMs;
     this.#votes.clear();
     this.#progress.clear();
-    this.#reads = [];
-    this.#earlyReads = [];
+    this.#reads.clear();
   }
 
   becomeFollower(term: number, lead: MemberId): void {
@@ -211,7 +159,7 @@ export class Raft {
     this.#append(undefined);
   }
 
-  /** @returns whether there was anybody to propose it to; if not, it is to wait. */
+  /** @returns whether there was a member to propose it to. If not, the proposal must wait. */
   propose(proposal: Proposal): boolean {
     if (this.role === 'leader') this.#append(proposal);
     else if (this.lead === NONE) return false;
@@ -219,7 +167,7 @@ export class Raft {
     return true;
   }
 
-  /** Asks for the index that a linearizable read has to wait for. A request without a leader is dropped. */
+  /** Asks for the index that a linearizable read must wait for. A request without a leader is dropped. */
   readIndex(context: string): void {
     if (this.role === 'leader') this.#readAtLeader(this.#options.id, context);
     else if (this.lead !== NONE) this.#send(this.lead, { type: 'readIndex', term: 0, context });
@@ -231,7 +179,7 @@ export class Raft {
     for (const to of this.#others) this.#sendAppend(to);
   }
 
-  /** @returns whether more is committed; only entries of its own term count. */
+  /** @returns whether more is committed. Only entries of its own term count. */
   #maybeCommit(): boolean {
     const { voters, id } = this.#options;
     const matches = voters.map((voter) =>
@@ -240,7 +188,7 @@ export class Raft {
     const index = matches.sort((a, b) => b - a)[this.#quorum - 1]!;
     if (index <= this.commit || this.log.termAt(index) !== this.term) return false;
     this.commit = index;
-    for (const { from, context } of this.#earlyReads.splice(0)) this.#readAtLeader(from, context);
+    for (const { from, context } of this.#reads.takeEarly()) this.#readAtLeader(from, context);
     return true;
   }
 
@@ -255,7 +203,7 @@ export class Raft {
       return;
     }
     const entries = this.log.from(progress.next);
-    progress.next = this.log.lastIndex + 1; // more follows before this is answered
+    progress.next = this.log.lastIndex + 1; // more entries follow before the answer
     this.#send(to, { type: 'append', index, logTerm, entries, commit: this.commit });
   }
 
@@ -294,12 +242,15 @@ export class Raft {
     }
   }
 
-  /** A message of a later term. @returns whether it is to be looked at. */
+  /**
+   * Handles a message of a later term.
+   * @returns whether it must be processed further.
+   */
   #follow(message: Message): boolean {
     const { type, from, term } = message;
     const { now, electionMs } = this.#options;
     const isVote = type === 'vote' || type === 'preVote';
-    // CheckQuorum: who hears a leader does not help to depose it.
+    // CheckQuorum: a member that hears a leader does not vote for another one.
     if (isVote && this.lead !== NONE && now() - this.#resetAtMs < electionMs) return false;
     if (type === 'preVote' || (type === 'preVoteReply' && !message.isRejected)) return true;
     const isFromLeader = type === 'append' || type === 'heartbeat' || type === 'snapshot';
@@ -307,7 +258,7 @@ export class Raft {
     return true;
   }
 
-  /** A message of an earlier term: a leader that was deposed is told so. */
+  /** Handles a message of an earlier term: a former leader learns that it is replaced. */
   #stepOld({ type, from }: Message): void {
     if (type === 'append' || type === 'heartbeat')
       this.#send(from, { type: 'appended', index: 0, isRejected: false, hint: 0 });
@@ -376,7 +327,7 @@ export class Raft {
     progress.isActive = true;
     if (message.type === 'heartbeatReply') {
       if (progress.match < this.log.lastIndex) {
-        progress.next = progress.match + 1; // what was sent may be lost
+        progress.next = progress.match + 1; // sent entries may be lost
         this.#sendAppend(message.from);
       }
       if (message.context !== '') this.#acknowledgeRead(message.from, message.context);
@@ -409,24 +360,17 @@ export class Raft {
   #readAtLeader(from: MemberId, context: string): void {
     if (this.#quorum === 1) return this.#answerRead(from, context, this.commit);
     if (this.log.termAt(this.commit) !== this.term) {
-      this.#earlyReads.push({ from, context });
+      this.#reads.postpone(from, context);
       return;
     }
-    if (!this.#reads.some((read) => read.context === context)) {
-      const acks = new Set([this.#options.id]);
-      this.#reads.push({ context, from, index: this.commit, acks });
-    }
+    this.#reads.add({ context, from, index: this.commit }, this.#options.id);
     this.#broadcastHeartbeat(context);
   }
 
-  /** readOnly.recvAck and advance: who confirms a read confirms those before it. */
-  #acknowledgeRead(from: MemberId, context: string): void {
-    const at = this.#reads.findIndex((read) => read.context === context);
-    if (at < 0) return;
-    const { acks } = this.#reads[at]!;
-    if (this.#options.voters.includes(from)) acks.add(from);
-    if (acks.size < this.#quorum) return;
-    for (const read of this.#reads.splice(0, at + 1)) this.#answerRead(read.from, read.context, read.index);
+  #acknowledgeRead(by: MemberId, context: string): void {
+    const voter = this.#options.voters.includes(by) ? by : undefined;
+    for (const { from, context: name, index } of this.#reads.acknowledge(voter, context, this.#quorum))
+      this.#answerRead(from, name, index);
   }
 
   #answerRead(from: MemberId, context: string, index: number): void {
@@ -439,7 +383,7 @@ export class Raft {
     this.#messages.push({ ...body, ...base } as Message);
   }
 
-  /** What has come up since the last time; the caller does it. */
+  /** The new work since the last call, for the caller to do. */
   takeReady(): Ready {
     const isNewState = this.term !== this.#savedTerm || this.votedFor !== this.#savedVote;
     const ready: Ready = {
@@ -456,14 +400,14 @@ export class Raft {
     return ready;
   }
 
-  /** All that was taken is on disk. */
+  /** Everything that was taken is on disk. */
   saved(): void {
     this.#savedTerm = this.term;
     this.#savedVote = this.votedFor;
     this.log.unsavedFrom = Number.POSITIVE_INFINITY;
   }
 
-  /** The process is killed and starts again: what is not on disk is gone. */
+  /** The process is killed and restarted: everything that is not on disk is lost. */
   restart(): void {
     if (Number.isFinite(this.log.unsavedFrom))
       this.log.cutFrom(Math.max(this.log.unsavedFrom, this.applied + 1));
@@ -476,11 +420,11 @@ export class Raft {
     this.commit = Math.min(this.commit, this.log.lastIndex);
   }
 
-  /** Whether a heartbeat to a follower would tell both sides nothing but that they are there. */
+  /** Whether a heartbeat to a follower would bring no news but their presence. */
   isInStep(other: Raft): boolean {
     const progress = this.#progress.get(other.#options.id);
     return (
-      this.#reads.length === 0 &&
+      this.#reads.isEmpty &&
       other.role === 'follower' &&
       other.term === this.term &&
       other.lead === this.#options.id &&
@@ -489,7 +433,7 @@ export class Raft {
     );
   }
 
-  /** What a heartbeat and its reply do where `isInStep`. */
+  /** The effect of a heartbeat and its reply after `isInStep`. */
   touch(other: Raft): void {
     this.#progress.get(other.#options.id)!.isActive = true;
     other.#resetAtMs = other.#options.now();

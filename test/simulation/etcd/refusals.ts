@@ -1,13 +1,11 @@
-/**
- * etcd's errors with their gRPC codes, as rpctypes/error.go has them.
- */
+/** etcd's errors with their gRPC codes, as in rpctypes/error.go. */
 import type { EtcdRefusal } from './wire.ts';
 
 const refusal = (code: number, message: string): EtcdRefusal => Object.freeze({ code, message });
 
 export const REFUSALS = {
   deadlineExceeded: refusal(4, 'context deadline exceeded'),
-  /** As 3.4 says it. */
+  /** In the form of 3.4. */
   deadlineExceededUnknown: refusal(2, 'context deadline exceeded'),
   emptyKey: refusal(3, 'etcdserver: key is not provided'),
   keyNotFound: refusal(3, 'etcdserver: key not found'),
@@ -35,7 +33,7 @@ export const REFUSALS = {
   unimplemented: refusal(12, 'unknown method'),
 } as const;
 
-/** Thrown inside the model where etcd returns an error; never reaches a client as an exception. */
+/** Thrown inside the model when etcd returns an error. It never reaches a client as an exception. */
 export class Refused extends Error {
   readonly refusal: EtcdRefusal;
 
@@ -48,3 +46,20 @@ export class Refused extends Error {
 export const refuse = (name: keyof typeof REFUSALS): never => {
   throw new Refused(REFUSALS[name]);
 };
+
+export interface RefusedOutcome {
+  readonly refused: EtcdRefusal;
+}
+
+export const isRefused = (outcome: unknown): outcome is RefusedOutcome =>
+  typeof outcome === 'object' && outcome !== null && 'refused' in outcome;
+
+/** The outcome of a request that may be refused. */
+export function outcomeOf<T>(run: () => T): T | RefusedOutcome {
+  try {
+    return run();
+  } catch (error) {
+    if (error instanceof Refused) return { refused: error.refusal };
+    throw error;
+  }
+}

@@ -1,6 +1,4 @@
-/**
- * What a client sent, parsed once; and etcd's checks before anything is proposed (v3rpc/key.go).
- */
+/** A client's request, parsed once, and etcd's checks before it is proposed (v3rpc/key.go). */
 import { refuse } from './refusals.ts';
 import { bytesOf, enumOf, idOf, keyOf, numberOf, raw, rawList, type Raw } from './wire.ts';
 
@@ -43,7 +41,7 @@ export interface Compare {
   readonly end: string;
   readonly result: 'Equal' | 'Greater' | 'Less' | 'NotEqual';
   readonly target: 'Version' | 'Create' | 'Mod' | 'Value' | 'Lease';
-  /** The number or ID it is compared with. */
+  /** The number or ID to compare with. */
   readonly number: bigint;
   readonly value: Buffer;
 }
@@ -58,8 +56,8 @@ export interface TxnRequest {
 export type Op = RangeRequest | PutRequest | DeleteRequest | TxnRequest | { readonly op: 'none' };
 
 /**
- * What an empty `range_end` that was sent means. One that goes through raft is lost on the way, so it is as if none had been
- * sent: one key. A read is answered from what the client sent, and there etcd takes it for no end.
+ * The meaning of an empty `range_end` in a request. Raft loses it on the way, so it means one key. A read is
+ * answered from the client's original request, and there etcd takes it for no end.
  */
 export type Path = 'raft' | 'read';
 
@@ -150,7 +148,10 @@ function parseOp(op: Raw, path: Path): Op {
   return { op: 'none' };
 }
 
-/** checkRangeRequest, checkPutRequest, checkDeleteRequest, checkRequestOp. @param opsLeft of the limit, for nested transactions. */
+/**
+ * checkRangeRequest, checkPutRequest, checkDeleteRequest, checkRequestOp.
+ * @param opsLeft rest of the limit, for nested transactions.
+ */
 export function check(op: Op, opsLeft: number): void {
   switch (op.op) {
     case 'none':
@@ -168,7 +169,7 @@ export function check(op: Op, opsLeft: number): void {
   }
 }
 
-/** checkTxnRequest. Each level uses up as many of the operations as its longest list has. */
+/** checkTxnRequest. Each level uses as many of the operations as its longest list has. */
 function checkTxn({ compare, success, failure }: TxnRequest, opsLeft: number): void {
   const longest = Math.max(compare.length, success.length, failure.length);
   if (longest > opsLeft) refuse('tooManyOps');
@@ -178,7 +179,7 @@ function checkTxn({ compare, success, failure }: TxnRequest, opsLeft: number): v
 
 type Interval = readonly [from: string, to: string | undefined];
 
-/** checkIntervals: no key may be put twice, or put and deleted, in operations that can happen together. */
+/** checkIntervals: operations that can run together must not put a key twice, or put and delete it. */
 export function checkOverlaps(ops: readonly Op[]): { puts: Set<string>; deletes: readonly Interval[] } {
   const deletes: Interval[] = [];
   for (const op of ops) if (op.op === 'deleteRange') deletes.push(intervalOf(op));
@@ -193,14 +194,14 @@ export function checkOverlaps(ops: readonly Op[]): { puts: Set<string>; deletes:
     const success = checkOverlaps(op.success);
     const failure = checkOverlaps(op.failure);
     for (const key of success.puts) add(key, false);
-    for (const key of failure.puts) add(key, success.puts.has(key)); // only one of the branches happens
+    for (const key of failure.puts) add(key, success.puts.has(key)); // only one of the branches runs
     deletes.push(...success.deletes, ...failure.deletes);
   }
   for (const op of ops) if (op.op === 'put') add(op.key, false);
   return { puts, deletes };
 }
 
-/** adt.NewStringAffineInterval: an end of "\0" is taken as it stands here, and "" means no end. */
+/** adt.NewStringAffineInterval: an end of "\0" is taken literally, and "" means no end. */
 const intervalOf = ({ key, end }: DeleteRequest): Interval => (end === '' ? [key, `${key}\0`] : [key, end]);
 
 const contains = ([from, to]: Interval, key: string): boolean =>

@@ -1,5 +1,6 @@
 /**
- * What one member answers: etcd's v3rpc handlers and EtcdServer (v3_server.go) on top of its raft loop, data and leases.
+ * The answers of one member: etcd's v3rpc handlers and EtcdServer (v3_server.go) above its raft loop, data and
+ * leases.
  */
 import { applyRange, applyTxn, applyWrite, type Data } from './apply.ts';
 import type { Defects } from './defects.ts';
@@ -7,8 +8,8 @@ import { LeaseServer, type Forward } from './lease-server.ts';
 import { Lessor, type SavedLease } from './lessor.ts';
 import { Node, type NodeHost, type NodeOptions } from './node.ts';
 import type { Entry } from './raft-log.ts';
-import type { MemberId, Message, Snapshot } from './raft.ts';
-import { Refused, REFUSALS, refuse } from './refusals.ts';
+import type { MemberId, Message, Snapshot } from './raft-message.ts';
+import { isRefused, outcomeOf, Refused, REFUSALS, refuse } from './refusals.ts';
 import {
   check,
   checkOverlaps,
@@ -31,7 +32,7 @@ const MAX_TXN_OPS = 128;
 
 export type Reply = (error: EtcdRefusal | null, response?: object) => void;
 
-/** What goes through raft. */
+/** The commands that go through raft. */
 export type Command =
   | PutRequest
   | DeleteRequest
@@ -42,7 +43,7 @@ export type Command =
   /** A member has started. */
   | { readonly op: 'publish' };
 
-/** A member's data as a backup has it. */
+/** A member's data in a backup. */
 export interface Saved {
   readonly store: Store;
   readonly leases: readonly SavedLease[];
@@ -100,7 +101,7 @@ export class Server implements NodeHost {
     return { store: this.#store, leases: this.lessor };
   }
 
-  /** The process starts with the data it had. */
+  /** The process starts with its existing data. */
   started(): void {
     if (this.#options.defects.restartDropsDelete) this.#store.dropDeletes();
     this.leases.started();
@@ -116,7 +117,10 @@ export class Server implements NodeHost {
     return { store: this.#store.clone(), leases: this.lessor.save() };
   }
 
-  /** hdr.fill. @param revision 0 where the response has none of its own. */
+  /**
+   * hdr.fill.
+   * @param revision 0 if the response has no revision of its own.
+   */
   header(revision = 0): Header {
     const { clusterId, memberId } = this.#options;
     return {
@@ -204,7 +208,7 @@ export class Server implements NodeHost {
     else this.node.linearizable(read);
   }
 
-  /** What is read is read when it may be, and its header is filled then. */
+  /** Reads when the read is allowed, and fills the header then. */
   #answer(reply: Reply, read: () => Raw & { revision: number }): (refusal?: EtcdRefusal) => void {
     return (refusal) => {
       if (refusal !== undefined) return reply(refusal);
@@ -251,7 +255,7 @@ export class Server implements NodeHost {
     else answer();
   }
 
-  /** A stream that the member ends with an error of its own; undefined where it takes it. */
+  /** The member's own error that ends a stream; undefined if it accepts the stream. */
   get streamRefusal(): EtcdRefusal | undefined {
     const { learners, id } = this.#options;
     return learners.includes(id) ? REFUSALS.notForLearner : undefined;
@@ -267,7 +271,7 @@ export class Server implements NodeHost {
     const { log } = this.node.raft;
     if (index - log.firstIndex > snapshotCount) log.compact(index - catchUpEntries);
     if (proposal === undefined) {
-      // All entries of earlier terms are applied: the leader begins to count leases (applyEntryNormal).
+      // All entries of earlier terms are applied: the leader starts to count leases (applyEntryNormal).
       if (this.node.isLeader) {
         this.lessor.promote(electionMs);
         this.leases.startScanning();
@@ -335,21 +339,5 @@ export class Server implements NodeHost {
 
   isConnectedSince(to: MemberId, sinceMs: number): boolean {
     return this.#options.isConnectedSince(to, sinceMs);
-  }
-}
-
-interface RefusedOutcome {
-  readonly refused: EtcdRefusal;
-}
-
-const isRefused = (outcome: unknown): outcome is RefusedOutcome =>
-  typeof outcome === 'object' && outcome !== null && 'refused' in outcome;
-
-function outcomeOf<T>(run: () => T): T | RefusedOutcome {
-  try {
-    return run();
-  } catch (error) {
-    if (error instanceof Refused) return { refused: error.refusal };
-    throw error;
   }
 }

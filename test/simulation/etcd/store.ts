@@ -1,15 +1,14 @@
 /**
- * One member's data: every version of every key since the last compaction, after etcd's mvcc.store.
- *
- * Entries are applied one at a time, so a write needs no isolation: it changes the data in place and `end` closes the
+ * One member's data: every version of every key since the last compaction, after etcd's mvcc.store. Entries are
+ * applied one at a time, so a write needs no isolation: it changes the data in place, and `end` closes the
  * revision.
  */
 import { refuse } from './refusals.ts';
 import { NO_BYTES, NO_LEASE, type Change, type KeyValue } from './wire.ts';
 
-/** What a lease is told of the keys that name it: lessor.Attach and Detach. */
+/** The lease's view of its keys: lessor.Attach and Detach. */
 export interface LeaseItems {
-  /** @returns the lease that the key is attached to. */
+  /** @returns the lease of the key. */
   leaseOf(key: string): string;
   attach(lease: string, key: string): void;
   detach(lease: string, key: string): void;
@@ -18,23 +17,23 @@ export interface LeaseItems {
 export interface Found {
   readonly kvs: readonly KeyValue[];
   readonly count: number;
-  /** The store's own revision, whichever was asked for. */
+  /** The store's own revision, whatever revision was requested. */
   readonly revision: number;
 }
 
-/** Where a range ends: `undefined` is one key, "" is no end. */
+/** The end of a range: `undefined` means one key, "" means no end. */
 export type End = string | undefined;
 
 export class Store {
   #revision = 1;
-  /** etcd begins below every revision. */
+  /** etcd starts below every revision. */
   #compactRevision = -1;
-  /** Keys that exist, in order. */
+  /** Existing keys, in order. */
   #keys: string[] = [];
   #current = new Map<string, KeyValue>();
-  /** Every version of a key, oldest first, deletes too. */
+  /** Every version of a key, oldest first, including deletes. */
   #versions = new Map<string, Change[]>();
-  /** Everything that happened, in order. */
+  /** All changes, in order. */
   #log: Change[] = [];
   #changes: Change[] = [];
 
@@ -131,7 +130,10 @@ export class Store {
     else versions.push(change);
   }
 
-  /** storeTxnWrite.End: a write that changed nothing has no revision. @returns what watchers are told. */
+  /**
+   * storeTxnWrite.End: a write without a change has no revision.
+   * @returns the changes for the watchers.
+   */
   end(): readonly Change[] {
     const changes = this.#changes;
     if (changes.length > 0) {
@@ -141,7 +143,7 @@ export class Store {
     return changes;
   }
 
-  /** What happened from a revision on. */
+  /** The changes from a revision on. */
   changesFrom(revision: number): readonly Change[] {
     let low = 0;
     let high = this.#log.length;
@@ -153,7 +155,7 @@ export class Store {
     return this.#log.slice(low);
   }
 
-  /** What a key was just before a revision; undefined where that is compacted. */
+  /** The state of a key just before a revision; undefined if that is compacted. */
   before({ key, mod }: KeyValue): KeyValue | undefined {
     if (mod - 1 < this.#compactRevision) return undefined;
     const last = this.#versions.get(key)?.findLast(({ kv }) => kv.mod < mod);
@@ -161,9 +163,8 @@ export class Store {
   }
 
   /**
-   * store.Compact: of each key stays the newest version up to the revision, unless that is a delete.
-   *
-   * @param losesDeletes #18089: a delete at just that revision goes too, although a watch may begin there.
+   * store.Compact: keeps the newest version of each key up to the revision, unless that is a delete.
+   * @param losesDeletes #18089: also drops a delete exactly at that revision, although a watch may begin there.
    */
   compact(revision: number, losesDeletes: boolean): void {
     if (revision <= this.#compactRevision) refuse('compacted');
@@ -182,7 +183,7 @@ export class Store {
     this.#log = this.#log.filter((change) => kept.has(change));
   }
 
-  /** #19179: the deletes at just the compact revision are lost. */
+  /** #19179: the deletes exactly at the compact revision are lost. */
   dropDeletes(): void {
     const isLost = ({ type, kv }: Change): boolean => type === 'Delete' && kv.mod === this.#compactRevision;
     this.#log = this.#log.filter((change) => !isLost(change));
@@ -193,7 +194,7 @@ export class Store {
     }
   }
 
-  /** A copy of its own: for a backup, and for a member that is sent a snapshot. */
+  /** A copy for a backup, or for a member that gets a snapshot. */
   clone(): Store {
     const copy = new Store();
     copy.#revision = this.#revision;
@@ -211,13 +212,13 @@ export class Store {
     this.#compactRevision = this.#revision;
   }
 
-  /** All keys that exist, for what is attached to leases. */
+  /** All existing keys, to attach them to leases. */
   *all(): Iterable<KeyValue> {
     yield* this.#current.values();
   }
 }
 
-/** Where a key stands in a sorted list, or would. */
+/** The position of a key in a sorted list, or its insertion point. */
 function positionOf(keys: readonly string[], key: string): number {
   let low = 0;
   let high = keys.length;

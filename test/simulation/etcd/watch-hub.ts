@@ -1,6 +1,6 @@
 /**
- * The watches of one member, after etcd's watchableStore and serverWatchStream. They follow what this member has applied,
- * which may be long after it happened.
+ * The watches of one member, after etcd's watchableStore and serverWatchStream. They follow what this member has
+ * applied, which may be late.
  */
 import type { Defects } from './defects.ts';
 import type { End, Store } from './store.ts';
@@ -37,14 +37,14 @@ interface Watcher {
   readonly end: End;
   readonly filters: readonly string[];
   readonly wantsPrevKv: boolean;
-  /** Whether the next progress report is due; undefined where none is wanted. */
+  /** Whether the next progress report is due; undefined if none is requested. */
   progress: boolean | undefined;
-  /** The first revision it has not been told. */
+  /** The first revision that it has not received. */
   minRevision: number;
   isSynced: boolean;
-  /** It has been cancelled by a compaction. Its stream keeps its ID until the client cancels it too. */
+  /** A compaction has cancelled it. Its stream keeps its ID until the client cancels it too. */
   isCompacted: boolean;
-  /** It could not be told something in time. */
+  /** A message could not be delivered in time. */
   isStarved: boolean;
 }
 
@@ -68,7 +68,7 @@ export class WatchHub {
     this.#tools = tools;
   }
 
-  /** No stream is read from for so long, so what is to be sent waits (a full channel of victims). */
+  /** Stops reading from all streams for this long, so that messages wait (a full channel of victims). */
   starve(ms: number): void {
     this.#starvedUntilMs = Math.max(this.#starvedUntilMs, this.#tools.now() + ms);
   }
@@ -88,7 +88,7 @@ export class WatchHub {
     this.#streams.delete(stream);
   }
 
-  /** The process has been killed, and its streams with it. */
+  /** The process and its streams were killed. */
   reset(): void {
     this.#streams.clear();
     this.#isSyncDue = false;
@@ -103,13 +103,13 @@ export class WatchHub {
     } else for (const stream of this.#streams) stream.notify(revision, changes);
   }
 
-  /** watchableStore.Restore: the data has been replaced by a snapshot's. */
+  /** watchableStore.Restore: a snapshot has replaced the data. */
   restored(): void {
     for (const stream of this.#streams) stream.unsync();
     this.#syncSoon();
   }
 
-  /** The loop runs all the time; where nothing is behind, a client cannot tell. */
+  /** The real loop always runs. If no watch is behind, a client cannot see the difference. */
   #syncSoon(): void {
     if (this.#isSyncDue) return;
     this.#isSyncDue = true;
@@ -183,7 +183,7 @@ export class WatchStream {
     return undefined;
   }
 
-  /** 0 means that etcd chooses. */
+  /** 0 lets etcd choose. */
   #idFor(asked: number): number {
     if (asked !== 0) return asked;
     while (this.#watchers.has(this.#nextId)) this.#nextId++;
@@ -195,14 +195,14 @@ export class WatchStream {
     if (this.#watchers.delete(id)) this.#send(id, this.#store.revision, { canceled: true });
   }
 
-  /** watchStream.RequestProgressAll: an answer only where every watch is up to date. */
+  /** watchStream.RequestProgressAll: an answer only if every watch is up to date. */
   #reportProgressOfAll(): void {
     const watchers = [...this.#watchers.values()];
     const isDue = watchers.length > 0 && watchers.every(({ isSynced }) => isSynced);
     if (isDue || this.#tools.defects.progressOutOfStep) this.#send(NO_WATCH, this.#store.revision, {});
   }
 
-  /** The ticker of serverWatchStream.sendLoop; only for watches that want it. */
+  /** The ticker of serverWatchStream.sendLoop, only for watches that requested it. */
   #tick(): void {
     if (this.#isTicking) return;
     this.#isTicking = true;
@@ -239,7 +239,10 @@ export class WatchStream {
     for (const watcher of this.#watchers.values()) watcher.isSynced = false;
   }
 
-  /** watchableStore.syncWatchers. @returns whether some watch has more to read. */
+  /**
+   * watchableStore.syncWatchers.
+   * @returns whether a watch has more to read.
+   */
   sync(): boolean {
     const { revision, compactRevision } = this.#store;
     let isBehind = false;
@@ -311,7 +314,7 @@ const isSeen = ({ key, end, minRevision }: Watcher, { kv }: Change): boolean =>
 const isIn = (kv: KeyValue, key: string, end: End): boolean =>
   end === undefined ? kv.key === key : kv.key >= key && (end === '' || kv.key < end);
 
-/** The first revision that no longer fits into one message. */
+/** The first revision that does not fit into the message. */
 function firstAfterBatch(changes: readonly Change[]): number | undefined {
   let revisions = 0;
   let last = 0;

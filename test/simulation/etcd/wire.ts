@@ -1,10 +1,10 @@
 /**
- * Requests and responses as etcd3's proto-loader gives and takes them: names of rpc.proto, int64 as decimal strings, bytes as
- * Buffers, enums as strings. Inside the model a key is a latin1 string, which sorts as its bytes do, and a lease ID is a
- * canonical decimal string, because 63 bits do not fit into a number.
+ * Requests and responses in the form of etcd3's proto-loader: names of rpc.proto, int64 as decimal strings,
+ * bytes as Buffers, enums as strings. Inside the model a key is a latin1 string, which sorts like its bytes. A
+ * lease ID is a canonical decimal string, because 63 bits do not fit into a number.
  */
 
-/** What etcd answers instead of a response: the gRPC status code, and etcd's own words. */
+/** etcd's error instead of a response: the gRPC status code, and etcd's own text. */
 export interface EtcdRefusal {
   readonly code: number;
   readonly message: string;
@@ -19,7 +19,7 @@ export interface Header {
   readonly raft_term: string;
 }
 
-/** One version of a key. Never changed once made, so members, snapshots and responses share it. */
+/** One version of a key. It never changes, so members, snapshots and responses share it. */
 export interface KeyValue {
   readonly key: string;
   readonly value: Buffer;
@@ -31,7 +31,7 @@ export interface KeyValue {
 
 export interface Change {
   readonly type: 'Put' | 'Delete';
-  /** Of a delete: only `key` and `mod` say something. */
+  /** For a delete only `key` and `mod` have a meaning. */
   readonly kv: KeyValue;
 }
 
@@ -58,7 +58,7 @@ export function bytesOf(value: unknown): Buffer {
 
 export const keyOf = (value: unknown): string => bytesOf(value).toString('latin1');
 
-/** proto-loader takes an enum by its name or its number. */
+/** proto-loader accepts an enum by its name or its number. */
 export function enumOf<T extends string>(value: unknown, names: readonly T[]): T {
   if (value === undefined || value === null) return names[0]!;
   return typeof value === 'number' ? (names[value] ?? names[0]!) : (value as T);
@@ -77,7 +77,7 @@ export function kvMessage({ key, value, create, mod, version, lease }: KeyValue,
   };
 }
 
-/** What a response inside a transaction has for a header: only the revision is filled in. */
+/** The header of a response inside a transaction: only the revision is set. */
 export const innerHeader = (revision: number): Header => ({
   cluster_id: '0',
   member_id: '0',

@@ -30,7 +30,7 @@ function memberFault(
   };
 }
 
-/** Until a write goes through. */
+/** Waits until a write succeeds. */
 function* answers(world: World): Story {
   yield* world.operator.put('probe');
 }
@@ -67,7 +67,7 @@ const isolated = (
     ({ world }) => world.cluster.heal(),
   );
 
-/** Longer than the others: its raft loop is stuck, and it goes on as if nothing were the matter. */
+/** Longer than the other faults: its raft loop is stuck, and it continues as if healthy. */
 const diskHangs = (kind: string, weight: number, whose: 'leader' | 'follower'): FaultKind =>
   memberFault(
     kind,
@@ -138,14 +138,14 @@ export const etcdFaults: Readonly<Record<string, FaultKind>> = {
     place: 'etcd',
     weight: 2,
     *run({ world, victim, fault, note }) {
-      // The victim is away meanwhile: it comes back to a revision that is gone.
+      // The victim is disconnected meanwhile: the revision that it needs next is gone.
       note(`compact while ${victim.name} is away`);
       const links = world.network.linksOf(victim.name);
       for (const link of links) link.block('up', 'down');
       yield* world.operator.put('noise');
       yield* world.operator.compact();
       yield Math.min(fault.forMs, 1_000);
-      for (const link of links) link.unblock();
+      for (const link of links) link.unblock('up', 'down');
     },
   },
   'revoke-lease': evicting('revoke the lease of', ({ world }, { leaseId }) => world.operator.revoke(leaseId)),

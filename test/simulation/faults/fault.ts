@@ -1,36 +1,36 @@
-/** What a fault of the simulation is: drawn from a seed, and told as a story. */
+/** A fault of the simulation: drawn from a seed, and run as a story. */
 import type { FaultRecord } from '../../faults/lab/evidence.ts';
 import type { Story } from '../world/story.ts';
 import type { World } from '../world/world.ts';
 import type { SimulatedProcess } from '../process/process.ts';
 
-/** One fault of a run, as the seed has drawn it. A list of them repeats the run. */
+/** One fault of a run, as drawn from the seed. A list of them repeats the run. */
 export interface Fault {
   readonly kind: string;
   readonly atMs: number;
-  /** How long it lasts, in milliseconds. */
+  /** Its duration, in milliseconds. */
   readonly forMs: number;
-  /** From 0 to 1: what else there is to choose. */
+  /** From 0 to 1: further choices. */
   readonly draws: readonly [victim: number, how: number, which: number];
 }
 
-/** Where a fault happens: two at once may not be in the same place. */
+/** Where a fault happens. Only one fault at a time may be at a place. */
 export type Place = 'process' | 'network' | 'etcd';
 
 export interface FaultKind {
   readonly place: Place;
-  /** How often it is drawn, relative to others. */
+  /** How often it is drawn, relative to the others. */
   readonly weight: number;
-  /** Does the harm and lifts it. Nothing may be left of it at the end of the story. */
+  /** Causes the fault and removes it. Nothing of it may remain at the end of the story. */
   run(scene: Scene): Story;
 }
 
 export interface Scene {
   readonly world: World;
   readonly fault: Fault;
-  /** The process that it hits: the leader more often than not. */
+  /** The process that it hits, usually the leader. */
   readonly victim: SimulatedProcess;
-  /** Enters the fault in the record. */
+  /** Records the fault. */
   readonly note: (what: string, marks?: Marks) => void;
 }
 

@@ -1,4 +1,4 @@
-/** Faults that take etcd's history away: its members lose their data, all of them at once. */
+/** Faults that delete etcd's history: all its members lose their data at once. */
 import type { FaultKind } from './fault.ts';
 
 const marks = { touchesEtcd: true, isOutage: true };
@@ -17,7 +17,7 @@ export const historyFaults: Readonly<Record<string, FaultKind>> = {
     weight: 2,
     *run({ world, fault, victim, note }) {
       const snapshot = world.cluster.snapshot();
-      // What happens until then is forgotten: writes always, and sometimes a term.
+      // What happens until then is lost: always writes, and sometimes a term.
       if (fault.draws[1] < 0.5) victim.ask((program) => program.stepDown());
       yield fault.forMs;
       note('restore etcd from a snapshot', marks);

@@ -1,4 +1,4 @@
-/** All kinds of faults, and how a run draws its own from a seed. */
+/** All kinds of faults, and how a run draws its faults from a seed. */
 import { between, pick, stream, wholeBetween, type Random } from '../process/random.ts';
 import { etcdFaults } from './etcd-faults.ts';
 import type { Fault, FaultKind } from './fault.ts';
@@ -23,11 +23,11 @@ function drawKind(random: Random): string {
   return 'pause';
 }
 
-/** Bursts of faults, a few at once, with peace between them: long enough now and then for everybody to recover. */
+/** Bursts of a few faults, with pauses in between. Some pauses are long enough for a full recovery. */
 const MOST_AT_ONCE = 4;
 const PEACE_TTLS = [0.5, 1, 3, 6, 10] as const;
 
-/** Faults from the beginning of a run until `untilMs`. */
+/** The faults of a run from its start until `untilMs`. */
 export function drawFaults(seed: number, untilMs: number, ttlMs: number): readonly Fault[] {
   const random = stream(seed, 'faults');
   const faults: Fault[] = [];

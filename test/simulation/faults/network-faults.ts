@@ -2,7 +2,7 @@
 import type { Link } from '../network/link.ts';
 import { choose, type FaultKind, type Scene } from './fault.ts';
 
-/** All links of the victim, or one: then the others can carry on. */
+/** All links of the victim or one of them: with one, the others still work. */
 function linksOf({ world, victim, fault }: Scene): readonly Link[] {
   const links = world.network.linksOf(victim.name);
   const [, how, which] = fault.draws;
@@ -39,27 +39,27 @@ export const networkFaults: Readonly<Record<string, FaultKind>> = {
     'cut',
     4,
     (link) => link.block('up', 'down'),
-    (link) => link.unblock(),
+    (link) => link.unblock('up', 'down'),
   ),
   'cut-up': linkFault(
     'nothing gets up',
     3,
     (link) => link.block('up'),
-    (link) => link.unblock(),
+    (link) => link.unblock('up'),
   ),
   'cut-down': linkFault(
     'nothing comes down',
     3,
     (link) => link.block('down'),
-    (link) => link.unblock(),
+    (link) => link.unblock('down'),
   ),
-  // The connections do not survive it, as where a firewall forgets them.
+  // The connections do not survive it, as behind a firewall that forgets them.
   'cut-and-reset': linkFault(
     'cut, and then reset,',
     2,
     (link) => link.block('up', 'down'),
     (link) => {
-      link.unblock();
+      link.unblock('up', 'down');
       link.reset();
     },
   ),

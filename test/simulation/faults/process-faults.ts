@@ -46,7 +46,7 @@ export const processFaults: Readonly<Record<string, FaultKind>> = {
       world.look(victim);
     },
   },
-  // The event loop gets a turn now and then, as under garbage collection or heavy work.
+  // The event loop runs only sometimes, as during garbage collection or heavy work.
   stutter: {
     place: 'process',
     weight: 2,

@@ -1,4 +1,4 @@
-/** What happens in a long queue: candidates come and go, alone and in numbers. Drawn only where the queue is long. */
+/** Events in a long queue: candidates come and go, one or many at a time. Drawn only if the queue is long. */
 import { between, pick, stream } from '../process/random.ts';
 import { choose, type Fault, type FaultKind } from './fault.ts';
 
@@ -19,7 +19,7 @@ export const queueFaults: Readonly<Record<string, FaultKind>> = {
     place: 'etcd',
     weight: 0,
     *run({ fault, note, world }) {
-      const keys = (yield* world.operator.read(world.electionKeys)) ?? [];
+      const keys = (yield* world.operator.read(world.keyPrefix)) ?? [];
       if (keys.length === 0) return;
       const key = choose(keys, fault.draws[1]).key.toString();
       const process = world.processes.find(({ name }) => world.heldBy(name)?.key === key);
@@ -27,12 +27,12 @@ export const queueFaults: Readonly<Record<string, FaultKind>> = {
       yield* world.operator.delete(key);
     },
   },
-  // As Go's candidates and etcdctl: it stands for a while, and changes its value.
+  // Like Go's candidates and etcdctl: it stays for a while, and changes its value.
   foreign: {
     place: 'etcd',
     weight: 0,
     *run({ fault, note, world }) {
-      const key = `${world.electionKeys}foreign`;
+      const key = `${world.keyPrefix}foreign`;
       note('a foreign candidate stands', { isOutage: true });
       for (let puts = 0; puts < 3; puts++) {
         yield* world.operator.put(key, `value ${puts}`);
@@ -57,7 +57,7 @@ const KINDS = [
   'foreign',
 ] as const;
 
-/** In TTLs: short pauses move many to the front; in long ones all is seen that is late. */
+/** In TTLs: short pauses move many candidates to the front; long ones show all late effects. */
 const PAUSES = [0.05, 0.1, 0.1, 0.2, 0.5, 2] as const;
 
 export function drawQueueFaults(seed: number, untilMs: number, ttlMs: number): readonly Fault[] {

@@ -1,22 +1,13 @@
 /**
- * AbortController and AbortSignal, as far as the library and its users need them. Node's own would do; but each abort makes an
- * exception with a stack trace, and a simulated process aborts some hundred times a simulated second.
+ * AbortController and AbortSignal, as far as the library and its users need them. Node's own would work, but
+ * each abort makes a DOMException, and a simulated process aborts some hundred times a simulated second.
  */
 type Listener = (event: { readonly type: 'abort' }) => void;
 
-// `globalThis`, because this file is evaluated before the globals that stand in for Node's.
+// `globalThis`, because this file is evaluated before the substitutes of Node's globals.
 class AbortError extends globalThis.Error {
   override readonly name = 'AbortError';
   readonly code = 20;
-}
-
-const { stackTraceLimit } = globalThis.Error;
-
-function abortError(): AbortError {
-  Error.stackTraceLimit = 0;
-  const error = new AbortError('This operation was aborted');
-  Error.stackTraceLimit = stackTraceLimit;
-  return error;
 }
 
 export class AbortSignal {
@@ -36,11 +27,11 @@ export class AbortSignal {
     if (this.aborted) throw this.reason;
   }
 
-  /** What a listener throws ends the process, as in Node. */
+  /** An error that a listener throws ends the process, as in Node. */
   abort(reason: unknown): void {
     if (this.aborted) return;
     this.aborted = true;
-    this.reason = reason ?? abortError();
+    this.reason = reason ?? new AbortError('This operation was aborted');
     for (const [listener, isOnce] of Array.from(this.#listeners)) {
       if (!this.#listeners.has(listener)) continue;
       if (isOnce) this.#listeners.delete(listener);

@@ -1,6 +1,6 @@
 /**
- * Many more elections of the same client, which enter and leave in one turn: their requests share transactions. The first
- * has a second candidacy of the same process, under another lease.
+ * Many more elections of the same client, which enter and leave in one turn, so that their requests share
+ * transactions. The first one has a second candidate in the same process, under another lease.
  */
 import { Election, type Term } from 'etcd-election';
 import type { Etcd3 } from 'etcd3';
@@ -17,7 +17,7 @@ type Logger = NonNullable<NonNullable<ConstructorParameters<typeof Election>[2]>
 export class Crowd {
   readonly #host: HostApi;
   readonly #seats: Seat[] = [];
-  /** Keeps the second lease while its seats are left. */
+  /** Keeps the second lease while its candidates leave. */
   readonly #keeper: Election | undefined;
 
   constructor(client: Etcd3, host: HostApi, logger: Logger) {
@@ -42,7 +42,7 @@ export class Crowd {
     this.#host.record({ type: 'seat', election, seat, token: String(fencingToken), leaseId });
   }
 
-  /** Stamps the terms that are current. */
+  /** Stamps the current terms. */
   look(): void {
     for (const { election, seat, made } of this.#seats) {
       const { term } = made.status;
@@ -50,7 +50,7 @@ export class Crowd {
     }
   }
 
-  /** All stand, in one turn. */
+  /** All campaign in one turn. */
   campaign(): void {
     for (const { election, seat, made } of this.#seats)
       made.campaign().catch((error: unknown) => {
@@ -60,13 +60,13 @@ export class Crowd {
       });
   }
 
-  /** All that stand leave, in one turn, or only those that lead. */
+  /** All candidates leave in one turn, or only the leaders. */
   resign(who: 'all' | 'leaders'): void {
     for (const { made } of this.#seats)
       if (who === 'all' || made.status.term !== undefined) made.resign().catch(() => undefined);
   }
 
-  /** Tells which seats stand in their queue. */
+  /** Reports which candidates are in their queue. */
   tell(): void {
     for (const { election, seat, made } of this.#seats)
       this.#host.record({

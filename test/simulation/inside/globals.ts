@@ -1,6 +1,6 @@
 /**
- * The globals of a simulated process, in place of Node's. esbuild puts them wherever the bundle uses one, which also spares
- * the slow look-ups of a context's globals.
+ * The globals of a simulated process instead of Node's. esbuild inserts them wherever the bundle uses one. This
+ * also avoids the slow look-ups of a context's globals. Processes share them: they lead to the running process.
  */
 import type { HostApi } from './host.ts';
 
@@ -10,7 +10,7 @@ const host: HostApi = globalThis.simulation;
 
 const LONGEST_MS = 2 ** 31 - 1;
 
-/** As Node's: a delay that is no number, or too large, is 1 ms. */
+/** As in Node: a delay that is not a number, or is too large, is 1 ms. */
 const delayOf = (ms: unknown): number => {
   const delay = Number(ms);
   return delay >= 1 && delay <= LONGEST_MS ? Math.trunc(delay) : 1;
@@ -79,22 +79,34 @@ export const clearImmediate = (immediate?: Immediate): void => {
   if (immediate !== undefined) host.clearImmediate(immediate.id);
 };
 
+/** Its callbacks depend on garbage collection, which no seed controls, so they never run here. */
+export class FinalizationRegistry {
+  register(): void {}
+  unregister(): void {}
+}
+
 export const performance = { now: (): number => host.monotonicMs() };
 
 const RealDate = globalThis.Date;
-export const Date = new Proxy(RealDate, {
-  construct: (target, args: []) => (args.length === 0 ? new target(host.wallMs()) : new target(...args)),
-  get: (target, name) => (name === 'now' ? () => Math.floor(host.wallMs()) : Reflect.get(target, name)),
-});
+export const Date = class extends RealDate {
+  constructor(...args: [] | [number]) {
+    super(...(args.length === 0 ? ([host.wallMs()] as const) : args));
+  }
+  static override now(): number {
+    return Math.floor(host.wallMs());
+  }
+};
 
 export const process = {
-  pid: host.pid,
+  get pid(): number {
+    return host.pid;
+  },
   env: {},
   /** A simulated process does not end in order: it is killed. */
   on: () => undefined,
   off: () => undefined,
   execPath: '/simulated/node',
-  /** All of the time that has passed: a process that stands still has not used it, but nothing here depends on that. */
+  /** The whole elapsed time. A stopped process has not used it, but nothing here depends on that. */
   cpuUsage: () => ({ user: host.monotonicMs() * 1000, system: 0 }),
   getBuiltinModule: (name: string): never => {
     throw new Error(`${name} is not simulated`);
@@ -115,7 +127,7 @@ export const Atomics = {
   store: RealAtomics.store,
 };
 
-// As they are: only quicker to find.
+// Unchanged, but faster to find.
 export const Promise = globalThis.Promise;
 export const Map = globalThis.Map;
 export const Set = globalThis.Set;

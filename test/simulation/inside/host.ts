@@ -1,6 +1,6 @@
 /**
- * What a simulated process gets from the world. This is all that it can reach: it has no clock, timer, socket or random
- * number of its own.
+ * Everything that a simulated process gets from the world. It can reach nothing else: it has no clock, timer,
+ * socket or random number of its own.
  */
 export interface HostApi {
   readonly pid: number;
@@ -15,10 +15,10 @@ export interface HostApi {
   readonly clearTimer: (id: number) => void;
   readonly setImmediate: (run: () => void) => number;
   readonly clearImmediate: (id: number) => void;
-  /** The thread does nothing else for so long, in local milliseconds. */
+  /** Blocks the thread for this long, in local milliseconds. */
   readonly block: (ms: number) => void;
   readonly connect: (address: string, to: ConnectionListener) => Connection;
-  /** Something outside etcd that leaders write to, which refuses smaller tokens than it has seen. */
+  /** A resource outside etcd that leaders write to. It refuses smaller tokens than it has seen. */
   readonly post: (
     token: string,
     counter: number,
@@ -30,7 +30,7 @@ export interface HostApi {
 
 export interface ConnectionListener {
   open(): void;
-  /** It could not be made, or has ended. */
+  /** The connection failed or has ended. */
   closed(reason: string): void;
   message(call: number, message: object): void;
   status(call: number, code: number, details: string): void;
@@ -46,33 +46,36 @@ export interface Connection {
   close(): void;
 }
 
-/** What a process does, besides standing in the election. */
+/** What a process does beside its campaign. */
 export interface Plan {
   readonly name: string;
   readonly hosts: readonly string[];
   readonly election: string;
   readonly ttlSeconds: number;
   readonly logPrefix: string;
-  /** Where the counter of its appends begins: no two lives of a process share a number. */
+  /** The first number of its appends: no two lives of a process share a number. */
   readonly firstCounter: number;
-  /** How often it appends to its log in etcd and to the other resource, and how long the work goes on after the end. */
+  /**
+   * How often it appends to its log in etcd and to the other resource, and how long the work continues after the
+   * end.
+   */
   readonly appendEveryMs: number;
   readonly stopsAfterMs: number;
-  /** How long the end of a term waits for the work at least, in milliseconds. */
+  /** The shortest time that the end of a term waits for the work, in milliseconds. */
   readonly drainMs: number;
-  /** Each so manieth append is sent with `exactlyOnce`; 0 for none. */
+  /** One of this many appends is sent with `exactlyOnce`; 0 for none. */
   readonly onceEach: number;
-  /** In how many more elections it stands: see `crowd.ts`. */
+  /** The number of additional elections: see `crowd.ts`. */
   readonly crowd: number;
 }
 
-/** What a process tells the checker; times are the world's. */
+/** What a process reports to the checker; times are the world's. */
 export type Fact =
   | { readonly type: 'elected'; readonly token: string; readonly key: string; readonly leaseId: string }
   | { readonly type: 'acting'; readonly token: string }
   | { readonly type: 'ended'; readonly token: string; readonly because: string }
   | { readonly type: 'still-working'; readonly token: string }
-  /** It went on for longer than the end of a term waits for the work. */
+  /** It continued for longer than the end of a term waits for the work. */
   | { readonly type: 'stopped-late'; readonly token: string }
   | { readonly type: 'follower'; readonly token: string }
   | {
@@ -91,7 +94,7 @@ export type Fact =
   | { readonly type: 'error'; readonly code: string; readonly text: string }
   | { readonly type: 'campaign-ended'; readonly code: string; readonly text: string }
   | { readonly type: 'left'; readonly how: string }
-  /** It leads an election of the crowd. */
+  /** It leads an additional election. */
   | {
       readonly type: 'seat';
       readonly election: string;
@@ -112,7 +115,7 @@ export type Fact =
       readonly stands: boolean;
     }
 
-  /** What it shows of the queue in which it stands. */
+  /** Its view of the queue that it is in. */
   | {
       readonly type: 'sees';
       readonly leader: string;
@@ -120,21 +123,24 @@ export type Fact =
       readonly isEstimate: boolean;
     };
 
-/** What the world can ask of a process. */
+/** What the world can request from a process. */
 export interface Program {
   /** Stamps its term if it is current: see {@link Fact}. */
   look(): void;
   stepDown(): void;
   resign(): void;
   campaign(): void;
-  /** Stamps all the while. */
+  /** Stamps during the whole block. */
   block(ms: number): void;
   throwInWork(): void;
-  /** All work throws at once, for so long. */
+  /** All work throws at once, for this long. */
   runAway(ms: number): void;
-  /** What its crowd does, all in one turn: `look` stamps the terms, `tell` says who stands. */
+  /**
+   * Acts on all additional elections in one turn: `look` stamps the terms, `tell` reports the candidates in the
+   * queue.
+   */
   crowd(what: 'enter' | 'leave' | 'hand-over' | 'look' | 'tell'): void;
-  /** Says what it sees of the queue. */
+  /** Reports its view of the queue. */
   tell(): void;
   close(): void;
 }

@@ -1,6 +1,6 @@
 /**
- * The application that runs in a simulated process: a replica of a service that stands in one election, and acts while it
- * leads. It writes down what it does, as the candidates of the fault lab do.
+ * The application in a simulated process: a replica of a service that campaigns in one election, and acts while
+ * it leads. It records what it does, like the candidates of the fault lab.
  */
 import { Etcd3 } from 'etcd3';
 import { Election, type Term } from 'etcd-election';
@@ -11,13 +11,13 @@ const { plan, record, log } = globalThis.simulation;
 
 const client = new Etcd3({ hosts: [...plan.hosts] });
 let election: Election | undefined;
-/** Shares the client and the lease: what is left on the lease of one lives on for the other. */
+/** It shares the client and the lease: a key that one leaves behind stays while the other keeps the lease. */
 let side: Election | undefined;
 let work: Work | undefined;
-/** The leader that it was told of last. */
+/** The last leader that it has seen. */
 let shownLeader = '';
 let counter = plan.firstCounter;
-/** Until then all work throws at once: a loop of terms that nobody wants. */
+/** Until then all work throws at once: a loop of short terms. */
 let runsAwayUntilMs = 0;
 
 const codeOf = (error: unknown): string =>

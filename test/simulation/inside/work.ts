@@ -1,6 +1,6 @@
 /**
- * What a leader does in one term: it appends to a log in etcd through its term, and to a resource outside etcd with its
- * token. After the end of the term it goes on for a while, as work that stops slowly does.
+ * What a leader does in one term: it appends to a log in etcd through its term, and to a resource outside etcd
+ * with its token. After the end of the term it continues for a while, like work that stops slowly.
  */
 import type { Etcd3 } from 'etcd3';
 import type { Term } from 'etcd-election';
@@ -38,7 +38,7 @@ export class Work {
   readonly #token: string;
   readonly #tools: WorkTools;
   #failure: Error | undefined;
-  /** How many appends to etcd it has begun. */
+  /** The number of appends to etcd so far. */
   #appends = 0;
 
   constructor(term: Term, tools: WorkTools) {
@@ -70,17 +70,17 @@ export class Work {
     record({ type: stopsAfterMs > plan.drainMs ? 'stopped-late' : 'still-working', token: this.#token });
   }
 
-  /** Acts, if the term allows it at this moment. */
+  /** Acts if the term allows it at this moment. */
   stamp(): void {
     if (this.#term.isCurrent()) record({ type: 'acting', token: this.#token });
   }
 
-  /** The work throws when it next looks. */
+  /** The work throws at its next check. */
   fail(): void {
     this.#failure = new Error('the work has failed');
   }
 
-  /** A loop that never lets the event loop turn, and yet acts: it asks before each act, as it should. */
+  /** A loop that blocks the event loop and still acts. It checks the term before each act, as it should. */
   static block(work: Work | undefined, ms: number): void {
     for (let leftMs = ms; leftMs > 0; leftMs -= STAMP_EVERY_MS) {
       work?.stamp();
@@ -118,7 +118,7 @@ export class Work {
         )
         // Neither branch may run after the term.
         .else(client.put(`${plan.logPrefix}else/${mine}`).value('1'));
-      // Both shapes of a fenced transaction. This comparison always holds.
+      // Uses both shapes of a fenced transaction. This comparison always holds.
       if (number % 4 < 2) write.and(entry, 'Create', '==', 0);
       const { succeeded } = await write.commit();
       record({ type: 'appended', ...append, outcome: succeeded ? 'acknowledged' : 'refused' });
@@ -131,7 +131,7 @@ export class Work {
     }
   }
 
-  /** The work goes on meanwhile, and does not wait for it. */
+  /** The work continues meanwhile. */
   async #settleLater(
     writeId: string,
     append: { readonly to: 'etcd'; readonly token: string; readonly counter: number },

@@ -1,17 +1,17 @@
 /**
- * Mistakes in what many elections of one client send together. Found where processes stand in many elections. A refusal that
- * spoils a batch is none of them: the simulated etcd refuses only leases that are gone, and each caller repeats that. See
- * `test/unit/batch.test.ts`.
+ * Mistakes in the shared requests of many elections of one client. They are found with many elections per
+ * process. A refusal that affects a whole batch is not among them: the simulated etcd refuses only expired
+ * leases, and each caller repeats that. See `test/unit/batch.test.ts`.
  */
 import type { Mutant } from '../../support/mutant.ts';
 
 export const crowdMutants: readonly Mutant[] = [
   {
     name: 'two entries of one election share a batch',
-    edits: [{ file: 'core/split.ts', find: '      !elections.has(request.electionKeys) &&\n', replace: '' }],
+    edits: [{ file: 'core/split.ts', find: '      !elections.has(request.keyPrefix) &&\n', replace: '' }],
   },
   {
-    name: 'a key that stands already spoils the batch',
+    name: 'an existing key makes the batch fail',
     edits: [
       {
         file: 'client/batch.ts',

@@ -1,4 +1,4 @@
-/** Runs a mutant under seed after seed until it breaks a promise that the sound library keeps under the same seed. */
+/** Runs a mutant with seed after seed until it breaks a promise that the correct library keeps with the same seed. */
 import { bundle } from '../process/bundle.ts';
 import { run, setupOf, type Outcome, type Setup } from '../run/run.ts';
 import type { Mutant } from '../../support/mutant.ts';
@@ -9,17 +9,18 @@ export interface Found {
   readonly afterMs: number;
 }
 
-/** @param setup what a seed stands for. */
+/** @param setup the setup of a seed. */
 export async function hunt(
   mutant: Mutant,
   mostMs: number,
   setup: (seed: number) => Setup = setupOf,
+  firstSeed = 1,
 ): Promise<Found> {
-  const script = await bundle(mutant.edits);
+  const code = await bundle(mutant.edits);
   const sound = await bundle();
   let afterMs = 0;
-  for (let seed = 1; afterMs < mostMs; seed++) {
-    const outcome = run(setup(seed), script);
+  for (let seed = firstSeed; afterMs < mostMs; seed++) {
+    const outcome = run(setup(seed), code);
     afterMs += outcome.simulatedMs;
     const isBroken = outcome.violations.length > 0;
     if (isBroken && run(setup(seed), sound).violations.length === 0) return { outcome, afterMs };

@@ -1,4 +1,4 @@
-/** Mistakes in what the library does for L1 to L5, and in its bounds. Each must be found. */
+/** Mistakes in the code for L1 to L5, and in its bounds. Each must be found. */
 import type { Mutant } from '../../support/mutant.ts';
 
 export const livenessMutants: readonly Mutant[] = [
@@ -13,17 +13,17 @@ export const livenessMutants: readonly Mutant[] = [
     ],
   },
   {
-    name: 'a watch is healed without reading the queue',
+    name: 'a watch is replaced without a read of the queue',
     edits: [
       {
         file: 'campaign/queue-watcher.ts',
-        find: 'read.show();\n      this.#confirm(askedAtMs);',
+        find: 'read.show();\n    this.#confirm(askedAtMs);',
         replace: 'this.#confirm(askedAtMs);',
       },
     ],
   },
   {
-    name: 'a silent watch is believed',
+    name: 'a silent watch is trusted',
     edits: [
       {
         file: 'etcd/watch-probe.ts',
@@ -33,7 +33,7 @@ export const livenessMutants: readonly Mutant[] = [
     ],
   },
   {
-    name: 'a member that lags behind is believed',
+    name: 'a lagging member is trusted',
     edits: [
       {
         file: 'etcd/watch-probe.ts',
@@ -43,7 +43,7 @@ export const livenessMutants: readonly Mutant[] = [
     ],
   },
   {
-    name: 'a key whose release was not answered is forgotten',
+    name: 'a key with an unanswered release is forgotten',
     edits: [
       {
         file: 'campaign/candidate-key.ts',
@@ -53,12 +53,17 @@ export const livenessMutants: readonly Mutant[] = [
     ],
   },
   {
-    name: 'a put that may come late is not looked for',
+    name: 'a put that may arrive late is not deleted',
     edits: [
       {
         file: 'campaign/candidate-key.ts',
         find: 'const unconfirmed = candidacy === undefined && this.#unconfirmed;',
         replace: 'const unconfirmed = candidacy === null && this.#unconfirmed;',
+      },
+      {
+        file: 'campaign/candidate-key.ts',
+        find: 'if (this.#unconfirmed) this.#lateUntilMs = clock.now() + session.ttlMs;',
+        replace: '',
       },
     ],
   },
@@ -73,7 +78,7 @@ export const livenessMutants: readonly Mutant[] = [
     ],
   },
   {
-    name: 'a connection that keeps silent is kept',
+    name: 'a silent connection is kept',
     edits: [
       {
         file: 'etcd/unary.ts',
@@ -88,7 +93,7 @@ export const livenessMutants: readonly Mutant[] = [
     ],
   },
   {
-    name: 'tries after an outage grow too far apart',
+    name: 'retries after an outage are too rare',
     edits: [
       {
         file: 'client/reconnect-backoff.ts',
@@ -123,12 +128,12 @@ export const livenessMutants: readonly Mutant[] = [
     ],
   },
   {
-    name: 'log lines have no budget',
+    name: 'log lines have no quota',
     edits: [
       {
         file: 'logging/event-log.ts',
-        find: "return this.#spend(level === 'info' ? this.#place : undefined);",
-        replace: "return level === 'info' && this.#place === undefined ? 0 : 0;",
+        find: 'return this.#spend(this.#sharesOf(event, level));',
+        replace: 'return this.#sharesOf(event, level).length > 0 ? 0 : 0;',
       },
     ],
   },

@@ -1,9 +1,9 @@
-/** Mistakes in how a candidate far back follows its queue. Found where the queue is long. */
+/** Mistakes in how a candidate far back follows its queue. They are found in long queues. */
 import type { Mutant } from '../../support/mutant.ts';
 
 export const queueMutants: readonly Mutant[] = [
   {
-    name: 'who is far back leads when those before it that it knows have gone',
+    name: 'a candidate far back leads when all known candidates ahead have left',
     edits: [
       {
         file: 'core/candidate-queue.ts',
@@ -18,7 +18,7 @@ export const queueMutants: readonly Mutant[] = [
     ],
   },
   {
-    name: 'who is far back does not read again when its neighbours go',
+    name: 'a candidate far back does not read again when its neighbours leave',
     edits: [
       {
         file: 'core/queue-part.ts',
@@ -28,7 +28,7 @@ export const queueMutants: readonly Mutant[] = [
     ],
   },
   {
-    name: 'far back the first leader is believed for ever',
+    name: 'a candidate far back shows the first leader for ever',
     edits: [
       {
         file: 'etcd/neighbourhood.ts',

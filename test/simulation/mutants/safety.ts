@@ -1,4 +1,4 @@
-/** Mistakes in what the library does for S1 to S5. Each must be found. */
+/** Mistakes in the code for S1 to S5. Each must be found. */
 import {
   deadlineDoubled,
   noOwnKeyCheck,
@@ -63,7 +63,7 @@ export const safetyMutants: readonly Mutant[] = [
   },
   { name: 'the deadline is two TTLs away', edits: deadlineDoubled.edits },
   {
-    name: 'a timer tells of the deadline, and nobody asks the clock',
+    name: 'only a timer announces the deadline, and the clock is not read',
     edits: [
       {
         file: 'client/session.ts',
@@ -74,7 +74,7 @@ export const safetyMutants: readonly Mutant[] = [
   },
   { name: 'suspended time does not count', edits: suspensionUnnoticed.edits },
   {
-    name: 'the wall clock is believed',
+    name: 'the wall clock is trusted',
     edits: [
       {
         file: 'util/clock.ts',
@@ -93,14 +93,14 @@ export const safetyMutants: readonly Mutant[] = [
       },
     ],
   },
-  { name: 'nobody looks whether the own key stands', edits: noOwnKeyCheck.edits },
-  { name: 'the key goes before the work is over', edits: releaseBeforeDrain.edits },
+  { name: 'the own key is not checked', edits: noOwnKeyCheck.edits },
+  { name: 'the key is deleted before the work has stopped', edits: releaseBeforeDrain.edits },
   {
-    name: 'the next term begins beside the work of the last',
+    name: 'the next term begins beside the work of the previous one',
     edits: [
       {
-        file: 'campaign/campaign.ts',
-        find: 'await this.#orStopped(callbacks.workSettled());\n',
+        file: 'campaign/callbacks.ts',
+        find: 'await this.#term?.work.settled();\n',
         replace: '',
       },
     ],
@@ -112,7 +112,7 @@ export const safetyMutants: readonly Mutant[] = [
         file: 'etcd/election-keys.ts',
         find: 'if (answer.isPut) return answer.entry;',
         replace:
-          'if (answer.isPut) return answer.entry;\n    return { ...(await readQueue(transport, electionKeys, limits)), candidacy: answer.found, hidden: 0 };',
+          'if (answer.isPut) return answer.entry;\n    return { ...(await readQueue(transport, keyPrefix, limits)), candidacy: answer.found, hidden: 0 };',
       },
     ],
   },

@@ -1,11 +1,11 @@
-/** Mistakes in how the library fences writes, and learns what became of them: S1. Each must be found. */
+/** Mistakes in how the library fences writes and learns their outcome: S1. Each must be found. */
 import { elseOutsideFence, fenceLeftOut, writesRepeated } from '../../faults/lab/sabotages.ts';
 import type { Mutant } from '../../support/mutant.ts';
 
 export const writeMutants: readonly Mutant[] = [
   { name: 'writes are not fenced', edits: fenceLeftOut.edits },
   { name: 'the else branch runs outside the fence', edits: elseOutsideFence.edits },
-  { name: 'what may have happened is sent again', edits: writesRepeated.edits },
+  { name: 'a write that may have happened is sent again', edits: writesRepeated.edits },
   {
     name: 'a lost answer means that nothing happened',
     edits: [
@@ -27,7 +27,7 @@ export const writeMutants: readonly Mutant[] = [
     ],
   },
   {
-    name: 'a write is settled by a look',
+    name: 'a write is settled by a read',
     edits: [
       {
         file: 'term/write-slots.ts',

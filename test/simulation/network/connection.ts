@@ -1,4 +1,4 @@
-/** One connection of HTTP/2 between a process and an endpoint: calls and streams on it, each direction in order. */
+/** One HTTP/2 connection between a process and an endpoint, with calls and streams, in order in each direction. */
 import type { Connection, ConnectionListener } from '../inside/host.ts';
 import type { VirtualTime } from '../process/scheduler.ts';
 import type { Endpoint, Refusal, ServerStream } from './endpoint.ts';
@@ -8,19 +8,19 @@ import type { Trace } from './trace.ts';
 export interface ConnectionTools {
   readonly time: VirtualTime;
   readonly trace: Trace;
-  /** Hands something in to the event loop of the process. */
+  /** Passes an event to the event loop of the process. */
   arrive(run: () => void): void;
-  /** True time as the process sees it: it may be ahead of the world, after a callback that took long. */
+  /** True time as the process sees it. It may be ahead of the world after a long callback. */
   processNowMs(): number;
   ended(): void;
   /** A call or a stream begins. */
   called(): void;
 }
 
-/** How long a connection that cannot be made hangs before gRPC gives it up, in milliseconds. */
+/** How long a failing connection attempt takes before gRPC gives up, in milliseconds. */
 const CONNECT_LIMIT_MS = 20_000;
 
-/** What gRPC makes of an HTTP status. */
+/** gRPC's translation of an HTTP status. */
 const codeOfHttp = (status: number): number => (status === 404 ? 12 : status === 403 ? 7 : 14);
 
 const WRITES: ReadonlySet<string> = new Set(['put', 'deleteRange', 'txn', 'leaseGrant', 'leaseRevoke']);
@@ -31,7 +31,7 @@ export class NetworkConnection implements Connection {
   readonly #to: ConnectionListener;
   readonly #tools: ConnectionTools;
   readonly #streams = new Map<number, ServerStream>();
-  /** Calls that the client waits for. */
+  /** Calls whose answer the client awaits. */
   readonly #open = new Set<number>();
   readonly #leave: () => void;
   readonly #lastAtMs = { up: 0, down: 0 };
@@ -61,7 +61,7 @@ export class NetworkConnection implements Connection {
       const greet = (): void => {
         if (this.#isOver) return;
         if (this.#endpoint.condition === 'down') return this.reset('connect ECONNREFUSED');
-        // The kernel takes the connection; a frozen process does not say a word on it.
+        // The kernel accepts the connection, but a frozen process sends nothing on it.
         if (this.#endpoint.condition === 'frozen') return void time.after(GREET_AGAIN_MS, greet);
         this.#travel('down', () => {
           cancel();
@@ -130,7 +130,10 @@ export class NetworkConnection implements Connection {
     this.#travel('up', () => this.#cancelStream(call));
   }
 
-  /** Until the server's kernel has heard of it, what was sent before is on its way: a server that restarts gets none of it. */
+  /**
+   * Until the server's kernel learns of it, earlier messages are still in transit. A server that restarts gets
+   * none of them.
+   */
   close(): void {
     this.#finish();
     if (this.#isHalfOpen) return this.#leave();
@@ -140,7 +143,7 @@ export class NetworkConnection implements Connection {
     });
   }
 
-  /** Both ends learn that it is over, if they can. */
+  /** Both ends learn that it has ended, if they can. */
   reset(reason: string): void {
     if (this.#isReset) return;
     this.#isReset = true;
@@ -207,7 +210,7 @@ export class NetworkConnection implements Connection {
       this.#lastAtMs[direction] = atMs;
       time.at(atMs, () =>
         this.#link.send(direction, () => {
-          // The other end may have died while it was held up on the way.
+          // The other end may have died while the packet was delayed.
           if (!this.#isHalfOpen && !(this.#isReset && direction === 'up')) arrive();
         }),
       );
@@ -219,5 +222,5 @@ export class NetworkConnection implements Connection {
   }
 }
 
-/** How often a connection that waits for its greeting looks whether its server is awake, in milliseconds. */
+/** How often a new connection without a greeting checks whether its server runs, in milliseconds. */
 const GREET_AGAIN_MS = 10;

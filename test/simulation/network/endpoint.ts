@@ -1,4 +1,4 @@
-/** What answers at an address: a member of etcd, as far as the network sees it. */
+/** The server at an address: a member of etcd, as the network sees it. */
 export interface Refusal {
   readonly code: number;
   readonly message: string;
@@ -16,6 +16,6 @@ export interface Endpoint {
     method: 'watch' | 'leaseKeepAlive',
     to: { data(message: object): void; end(error?: Refusal): void },
   ): ServerStream;
-  /** Whether its process accepts connections, refuses them because it is gone, or keeps silent because it is frozen. */
+  /** Whether its process accepts connections, refuses them because it is gone, or is silent because it is frozen. */
   readonly condition: 'up' | 'down' | 'frozen';
 }

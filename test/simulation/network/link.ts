@@ -1,6 +1,4 @@
-/**
- * The way between one process and one member of etcd, with what is wrong on it. All connections between the two share it.
- */
+/** The path between one process and one member of etcd, with its faults. All connections between the two share it. */
 import { between, type Random } from '../process/random.ts';
 import type { VirtualTime } from '../process/scheduler.ts';
 import type { Endpoint } from './endpoint.ts';
@@ -10,7 +8,7 @@ export type Direction = 'up' | 'down';
 /** How long a packet takes, in milliseconds. */
 const USUAL_MS = [0.1, 1.5] as const;
 
-/** After a black hole TCP sends again what was lost: its timer may stand anywhere. In milliseconds. */
+/** After a black hole TCP retransmits what was lost, at any time up to this. In milliseconds. */
 const RESENT_WITHIN_MS = 1_500;
 
 export class Link {
@@ -18,17 +16,18 @@ export class Link {
   readonly address: string;
   readonly #time: VirtualTime;
   readonly #random: Random;
-  /** Who answers at the other end. Changes where the address leads elsewhere. */
+  /** The server at the other end. It changes when the address leads elsewhere. */
   endpoint: Endpoint;
-  /** What each packet takes longer, at most, in milliseconds. */
+  /** The largest additional delay of each packet, in milliseconds. */
   extraMs = 0;
-  /** Connections are refused: nobody listens, or a firewall says no. */
+  /** Connections are refused: no server listens, or a firewall rejects them. */
   isRefusing = false;
   /** A gateway answers calls with this HTTP status; 0 for none. */
   httpStatus = 0;
-  /** How many answers to writes are yet to be lost, with their connection, after the write was applied. */
+  /** How many more answers to writes will be lost with their connection, after the write was applied. */
   answersToLose = 0;
-  readonly #isBlocked = { up: false, down: false };
+  /** How many faults block each direction. */
+  readonly #blocks = { up: 0, down: 0 };
   readonly #waiting = { up: [] as (() => void)[], down: [] as (() => void)[] };
   readonly #connections = new Set<{ reset(reason: string): void; halfOpen(): void; breakCalls(): void }>();
 
@@ -44,34 +43,38 @@ export class Link {
     this.#random = random;
   }
 
-  /** How long the next packet takes. */
+  /** The delay of the next packet. */
   delayMs(): number {
     return between(this.#random, ...USUAL_MS) + this.#random() * this.extraMs;
   }
 
   isBlocked(direction: Direction): boolean {
-    return this.#isBlocked[direction];
+    return this.#blocks[direction] > 0;
   }
 
-  /** Packets of this direction get lost; TCP will send them again. */
+  /**
+   * Packets in these directions are lost, and TCP retransmits them. Faults overlap: the path is free again when
+   * each fault that blocked it has unblocked it.
+   */
   block(...directions: Direction[]): void {
-    for (const direction of directions) this.#isBlocked[direction] = true;
+    for (const direction of directions) this.#blocks[direction]++;
   }
 
-  unblock(): void {
-    for (const direction of ['up', 'down'] as const) {
-      this.#isBlocked[direction] = false;
+  /** @param directions the ones that the caller has blocked. */
+  unblock(...directions: Direction[]): void {
+    for (const direction of directions) {
+      if (--this.#blocks[direction] > 0) continue;
       const waiting = this.#waiting[direction].splice(0);
       if (waiting.length === 0) continue;
       this.#time.after(between(this.#random, 0, RESENT_WITHIN_MS), () => {
-        for (const send of waiting) send();
+        for (const send of waiting) this.send(direction, send);
       });
     }
   }
 
-  /** Sends now, or when the way is free again. */
+  /** Sends now, or when the path is free again. */
   send(direction: Direction, send: () => void): void {
-    if (this.#isBlocked[direction]) this.#waiting[direction].push(send);
+    if (this.isBlocked(direction)) this.#waiting[direction].push(send);
     else send();
   }
 
@@ -84,12 +87,12 @@ export class Link {
     return this.#connections.size;
   }
 
-  /** All connections are reset, as by a gateway that restarts. */
+  /** Resets all connections, like a restarting gateway. */
   reset(reason = 'read ECONNRESET'): void {
     for (const connection of this.#connections) connection.reset(reason);
   }
 
-  /** What is sent on the connections there are goes nowhere from now on. */
+  /** From now on, packets on the existing connections are lost. */
   halfOpen(): void {
     for (const connection of this.#connections) connection.halfOpen();
   }

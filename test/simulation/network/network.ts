@@ -1,4 +1,4 @@
-/** All ways between processes and members of etcd. */
+/** All connections between processes and members of etcd. */
 import type { Connection, ConnectionListener } from '../inside/host.ts';
 import type { SimulatedProcess } from '../process/process.ts';
 import { stream } from '../process/random.ts';
@@ -12,7 +12,7 @@ export class Network {
   readonly #time: VirtualTime;
   readonly #trace: Trace;
   readonly #seed: number;
-  /** Whom an address leads to. */
+  /** The endpoint of each address. */
   readonly #endpoints: ReadonlyMap<string, Endpoint>;
   readonly #links = new Map<string, Link>();
   readonly #connections = new Map<SimulatedProcess, Set<NetworkConnection>>();
@@ -66,7 +66,7 @@ export class Network {
     return connection;
   }
 
-  /** How many connections a process has, those included that it still makes. */
+  /** The number of connections of a process, including those that it is still opening. */
   connectionsOf(process: SimulatedProcess): number {
     return this.#connections.get(process)?.size ?? 0;
   }

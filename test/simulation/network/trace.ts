@@ -1,6 +1,7 @@
 /**
- * A hash over all messages of the network, in order: two runs of one seed must have the same. It covers what was said, who
- * said it and when; not microtasks, which differ between versions of Node.
+ * A hash over all messages of the network, in order: two runs of one seed must have the same. It covers the
+ * content, the sender and the time of messages. It does not cover microtasks, which differ between versions of
+ * Node.
  */
 export class Trace {
   #hash = 0x811c9dc5;
@@ -8,39 +9,42 @@ export class Trace {
 
   add(atMs: number, from: string, to: string, what: string, message: object): void {
     this.messages++;
-    this.#number(Math.round(atMs * 1e6));
-    this.#text(from);
-    this.#text(to);
-    this.#text(what);
-    this.#value(message);
+    let hash = addNumber(this.#hash, Math.round(atMs * 1e6));
+    hash = addText(hash, from);
+    hash = addText(hash, to);
+    hash = addText(hash, what);
+    this.#hash = addValue(hash, message);
   }
 
   get hash(): string {
     return (this.#hash >>> 0).toString(16).padStart(8, '0');
   }
+}
 
-  #number(value: number): void {
-    this.#hash = Math.imul(this.#hash ^ (value | 0), 0x01000193);
-    this.#hash = Math.imul(this.#hash ^ Math.floor(value / 4_294_967_296), 0x01000193);
-  }
+/** The prime of FNV-1a. */
+const PRIME = 0x01000193;
 
-  #text(text: string): void {
-    let hash = this.#hash;
-    for (let index = 0; index < text.length; index++)
-      hash = Math.imul(hash ^ text.charCodeAt(index), 0x01000193);
-    this.#hash = hash;
-  }
+function addNumber(hash: number, value: number): number {
+  return Math.imul(Math.imul(hash ^ (value | 0), PRIME) ^ Math.floor(value / 4_294_967_296), PRIME);
+}
 
-  #value(value: unknown): void {
-    if (typeof value === 'string') this.#text(value);
-    else if (typeof value === 'number') this.#number(value);
-    else if (typeof value === 'boolean') this.#number(value ? 1 : 2);
-    else if (value instanceof Uint8Array) for (const byte of value) this.#number(byte);
-    else if (Array.isArray(value)) for (const one of value) this.#value(one);
-    else if (typeof value === 'object' && value !== null)
-      for (const key in value) {
-        this.#text(key);
-        this.#value((value as Record<string, unknown>)[key]);
-      }
-  }
+function addText(hash: number, text: string): number {
+  let sum = hash;
+  for (let index = 0; index < text.length; index++) sum = Math.imul(sum ^ text.charCodeAt(index), PRIME);
+  return sum;
+}
+
+function addValue(hash: number, value: unknown): number {
+  if (typeof value === 'string') return addText(hash, value);
+  if (typeof value === 'number') return addNumber(hash, value);
+  if (typeof value === 'boolean') return addNumber(hash, value ? 1 : 2);
+  if (typeof value !== 'object' || value === null) return hash;
+  let sum = hash;
+  if (value instanceof Uint8Array)
+    for (let index = 0; index < value.length; index++) sum = addNumber(sum, value[index]!);
+  else if (Array.isArray(value)) for (const one of value) sum = addValue(sum, one);
+  else
+    for (const key in value)
+      sum = addValue(addText(sum, key), (value as Readonly<Record<string, unknown>>)[key]);
+  return sum;
 }

@@ -1,18 +1,20 @@
 /**
- * Bundles the library, as it stands in `src/`, with the program that uses it: one script, which is evaluated anew for each
- * simulated process. What the bundle may import is on a list; anything else is an error.
+ * Bundles the library from `src/` with the program that uses it. Each simulated process runs the bundle with its
+ * own variables. A list names what the bundle may import; anything else is an error.
  */
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import vm from 'node:vm';
 import { build, type Plugin } from 'esbuild';
 import { editing, type Edit } from '../../support/mutant.ts';
+import { Code, type CodeOptions } from './code.ts';
+import { GLOBALS, withOwnVariables } from './own-variables.ts';
 
 const here = dirname(fileURLToPath(import.meta.url));
 const inside = join(here, '..', 'inside');
-const source = join(here, '..', '..', '..', 'src');
+const root = join(here, '..', '..', '..');
+const source = join(root, 'src');
 
-/** What stands in for what the library, and the packages in the bundle, import. */
+/** Replacements of modules that the library and the bundled packages import. */
 const replacements: Readonly<Record<string, string>> = {
   'node:assert/strict': 'modules/assert.ts',
   'node:os': 'modules/os.ts',
@@ -30,7 +32,7 @@ const replacements: Readonly<Record<string, string>> = {
   '@grpc/proto-loader': 'modules/proto-loader.ts',
 };
 
-/** Packages that are part of the bundle as they are. They use no clock and no timer but the globals. */
+/** Packages in the bundle without changes. They use no clock and no timer but the globals. */
 const bundled: ReadonlySet<string> = new Set(['zod', 'cockatiel', 'etcd3', 'etcd-election', 'bignumber.js']);
 
 const listed: Plugin = {
@@ -45,21 +47,22 @@ const listed: Plugin = {
   },
 };
 
-/** @returns the script of a process; its globals come from the context it is run in. */
-export async function bundle(edits: readonly Edit[] = []): Promise<vm.Script> {
+export async function bundle(edits: readonly Edit[] = [], options: CodeOptions = {}): Promise<Code> {
   const { outputFiles } = await build({
     entryPoints: [join(inside, 'program.ts')],
     inject: [join(inside, 'globals.ts')],
+    absWorkingDir: root,
     bundle: true,
     write: false,
     platform: 'neutral',
     mainFields: ['main'],
-    format: 'iife',
+    format: 'esm',
     target: 'node20',
-    define: { __dirname: '"/simulated"' },
+    define: { __dirname: '"/simulated"', globalThis: GLOBALS },
     conditions: ['etcd-election:source', 'node', 'import'],
     logLevel: 'silent',
     plugins: [listed, ...(edits.length > 0 ? [editing(source, edits)] : [])],
   });
-  return new vm.Script(outputFiles[0]!.text, { filename: 'simulated-process.js' });
+
+  return new Code(withOwnVariables(outputFiles[0]!.text), options);
 }

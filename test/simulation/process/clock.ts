@@ -1,12 +1,12 @@
 /**
- * The clocks of one process, which need not agree with true time: they run at a rate of their own, the wall clock can be
+ * The clocks of one process, which may differ from true time. They have their own rate, the wall clock can be
  * set, and all but boot time stand still while the machine is suspended.
  */
 export class ProcessClock {
   readonly #trueNow: () => number;
   readonly #startedWallMs: number;
   #rate: number;
-  /** Where monotonic and boot time stood when the rate or the state last changed, and when that was. */
+  /** Monotonic and boot time at the last change of rate or state, and the time of that change. */
   #monotonicMs: number;
   #bootMs: number;
   #sinceMs: number;
@@ -22,7 +22,7 @@ export class ProcessClock {
     this.#startedWallMs = 1_800_000_000_000 + this.#sinceMs - bootMs;
   }
 
-  /** Local milliseconds since the process began. Stands still while the machine is suspended. */
+  /** Local milliseconds since the start of the process. It stands still while the machine is suspended. */
   monotonicMs(atTrueMs: number = this.#trueNow()): number {
     return this.#monotonicMs + (this.#isSuspended ? 0 : (atTrueMs - this.#sinceMs) * this.#rate);
   }
@@ -35,7 +35,7 @@ export class ProcessClock {
     return this.#startedWallMs + this.bootMs() + this.#stepMs;
   }
 
-  /** When the monotonic clock will show this, in true time. */
+  /** The true time at which the monotonic clock will show this. */
   trueTimeOf(monotonicMs: number): number {
     return this.#sinceMs + (monotonicMs - this.#monotonicMs) / this.#rate;
   }
@@ -45,7 +45,7 @@ export class ProcessClock {
     this.#rate = rate;
   }
 
-  /** Somebody sets the wall clock. */
+  /** Sets the wall clock. */
   step(ms: number): void {
     this.#stepMs += ms;
   }

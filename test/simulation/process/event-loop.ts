@@ -1,9 +1,7 @@
 /**
- * The event loop of one process: timers, then what has arrived, then immediates, as Node turns it. Each callback is followed by all
- * the microtasks that it leaves.
- *
- * A turn happens at one moment of true time. What its callbacks take is added up as a lead over true time, and the process does
- * nothing else until true time has caught up.
+ * The event loop of one process: timers, then arrivals, then immediates, in Node's order. Each callback is
+ * followed by all its microtasks. A turn happens at one moment of true time. The durations of its callbacks add
+ * up to a lead over true time, and the process does nothing else until true time has caught up.
  */
 import type { ProcessClock } from './clock.ts';
 import type { VirtualTime } from './scheduler.ts';
@@ -17,13 +15,13 @@ interface Timer {
 export interface LoopTools {
   readonly time: VirtualTime;
   readonly clock: ProcessClock;
-  /** Calls a function of the process, and runs the microtasks that it leaves. */
+  /** Calls a function of the process, and runs the resulting microtasks. */
   call(run: () => void): void;
-  /** How late a timer is, in milliseconds. */
+  /** The delay of timers, in milliseconds. */
   latenessMs(): number;
 }
 
-/** What one callback takes, in milliseconds. */
+/** The duration of one callback, in milliseconds. */
 const CALLBACK_MS = 0.02;
 
 export class EventLoop {
@@ -31,23 +29,23 @@ export class EventLoop {
   readonly #timers = new Map<number, Timer>();
   #arrived: (() => void)[] = [];
   #immediates = new Map<number, () => void>();
-  /** Those of the turn at hand. */
+  /** Those of the present turn. */
   #immediatesNow = this.#immediates;
   #lastId = 0;
-  /** Until when it is busy with what it has begun, in true time. */
+  /** The true time until which it is busy. */
   #busyUntilMs = 0;
   #isTurning = false;
   #isStopped = false;
   #wakeAtMs = Number.POSITIVE_INFINITY;
   #cancelWake: () => void = () => undefined;
-  /** How many callbacks have run. */
+  /** The number of callbacks that have run. */
   callbacks = 0;
 
   constructor(tools: LoopTools) {
     this.#tools = tools;
   }
 
-  /** True time as this process sees it: ahead of the world's by what its callbacks have taken. */
+  /** True time as this process sees it: ahead of the world's by the durations of its callbacks. */
   get nowMs(): number {
     return Math.max(this.#tools.time.now(), this.#busyUntilMs);
   }
@@ -84,19 +82,19 @@ export class EventLoop {
     this.#immediatesNow.delete(id);
   }
 
-  /** Something has come in from the network. */
+  /** An event has arrived from the network. */
   arrived(run: () => void): void {
     this.#arrived.push(run);
     this.#wakeBy(0);
   }
 
-  /** The thread is busy for so long, on the process's own clock. */
+  /** Blocks the thread for this long, on the process's own clock. */
   block(ms: number): void {
     const { clock } = this.#tools;
     this.#busyUntilMs = clock.trueTimeOf(clock.monotonicMs(this.nowMs) + ms);
   }
 
-  /** Nothing runs until {@link resume}. */
+  /** Runs nothing until {@link resume}. */
   stop(): void {
     this.#isStopped = true;
     this.#cancelWake();
@@ -108,7 +106,7 @@ export class EventLoop {
     this.#plan();
   }
 
-  /** The clock runs at another rate now: timers are due at other times. */
+  /** The clock has another rate now, so timers are due at other times. */
   replan(): void {
     this.stop();
     this.resume();
@@ -147,14 +145,14 @@ export class EventLoop {
     return due.length > 1 ? due.sort((a, b) => a.dueMs - b.dueMs || a.id - b.id) : due;
   }
 
-  /** Runs one callback, with the microtasks that it leaves. */
+  /** Runs one callback and the resulting microtasks. */
   run(callback: () => void): void {
     this.callbacks++;
     this.#tools.call(callback);
     this.#busyUntilMs = this.nowMs + CALLBACK_MS;
   }
 
-  /** Sets out for what is next. */
+  /** Schedules the next run. */
   #plan(): void {
     if (this.#arrived.length > 0 || this.#immediates.size > 0) return this.#wakeBy(0);
     let dueMs = Number.POSITIVE_INFINITY;
@@ -163,5 +161,5 @@ export class EventLoop {
   }
 }
 
-/** Times are converted between clocks, and what is due may come out a little early. */
+/** Times are converted between clocks, so a due event may come out slightly early. */
 const EPSILON_MS = 1e-6;

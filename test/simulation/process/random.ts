@@ -1,6 +1,6 @@
 /**
- * Random numbers from a seed. Each part of the world draws from a stream of its own, so that a fault that is taken out of a run
- * changes as little of the rest as possible.
+ * Random numbers from a seed. Each part of the world has its own stream, so that the removal of a fault from a
+ * run changes little else.
  */
 export type Random = () => number;
 
@@ -19,7 +19,7 @@ export function stream(seed: number, of: string): Random {
 
 export const between = (random: Random, low: number, high: number): number => low + random() * (high - low);
 
-/** A whole number from low to high, both included. */
+/** A whole number from low to high, with both ends. */
 export const wholeBetween = (random: Random, low: number, high: number): number =>
   low + Math.floor(random() * (high - low + 1));
 

@@ -1,6 +1,4 @@
-/**
- * Virtual time: a queue of what is to happen, in order of time. Nothing here waits; the world goes from one event to the next.
- */
+/** Virtual time: a queue of events in order of time. Nothing waits; the world jumps from one event to the next. */
 
 interface Event {
   readonly atMs: number;
@@ -9,7 +7,7 @@ interface Event {
   run: (() => void) | undefined;
 }
 
-/** A nanosecond. What is added to a time must change it. */
+/** A nanosecond. An addition to a time must change it. */
 const LEAST_MS = 1e-6;
 
 export class VirtualTime {
@@ -21,7 +19,7 @@ export class VirtualTime {
   /** True time, in milliseconds since the world began. */
   readonly now = (): number => this.#nowMs;
 
-  /** How many events have run. */
+  /** The number of events that have run. */
   get events(): number {
     return this.#events;
   }
@@ -38,7 +36,10 @@ export class VirtualTime {
     };
   }
 
-  /** Runs all events until a moment. @param isOver asked after each event; ends it early. */
+  /**
+   * Runs all events until a moment.
+   * @param isOver is called after each event, and ends the run early.
+   */
   runUntil(untilMs: number, isOver: () => boolean): void {
     for (;;) {
       const next = this.#heap[0];

@@ -1,4 +1,4 @@
-/** What is printed of a run that broke a promise: how to repeat it, the faults that are needed, and what happened. */
+/** The report on a run that broke a promise: how to repeat it, the necessary faults, and the events. */
 import { timeline } from '../check/timeline.ts';
 import type { Outcome } from './run.ts';
 

@@ -1,30 +1,30 @@
-/** One run: a world from its seed until everybody has left it, and the verdict on it. */
-import type vm from 'node:vm';
+/** One run: a world from its seed until all processes have left it, and the verdict. */
 import { verdict, whatBroke, type Violation } from '../check/verdict.ts';
 import type { Defects } from '../etcd/cluster.ts';
 import type { Fault } from '../faults/fault.ts';
 import { historyFaults } from '../faults/history-faults.ts';
 import { drawFaults } from '../faults/kinds.ts';
 import { drawQueueFaults } from '../faults/queue-faults.ts';
-import { counting, isCounted } from '../process/microtasks.ts';
+import type { Code } from '../process/code.ts';
+import { counting, isCounted, watched } from '../process/microtasks.ts';
 import { pick, stream, wholeBetween } from '../process/random.ts';
 import { standing } from '../world/standing.ts';
 import { relay } from '../world/relay.ts';
 import { tell, until, type Story } from '../world/story.ts';
 import { World } from '../world/world.ts';
 
-/** What a seed stands for. */
+/** The setup that a seed determines. */
 export interface Setup {
   readonly seed: number;
   readonly ttlSeconds: number;
   readonly candidates: number;
-  /** Until when faults are made, in milliseconds. */
+  /** The time until which faults happen, in milliseconds. */
   readonly forMs: number;
   readonly faults: readonly Fault[];
   readonly defects: Partial<Defects>;
-  /** In how many more elections each process stands. Default: none. */
+  /** The number of additional elections of each process. Default: none. */
   readonly crowd?: number;
-  /** How many leaders step down one after the other when all faults are over. Default: none. */
+  /** How many leaders step down one after another after all faults. Default: none. */
   readonly relay?: number;
 }
 
@@ -37,7 +37,7 @@ export interface Outcome {
 }
 
 const RUN_MS = 300_000;
-/** What etcd's releases are known to do wrong. None of it excuses a second leader. */
+/** The known defects of etcd's releases. None of them excuses a second leader. */
 const DEFECTS: readonly Partial<Defects>[] = [
   {},
   {},
@@ -48,7 +48,7 @@ const DEFECTS: readonly Partial<Defects>[] = [
 
 const TTLS = [2, 2, 3, 5, 10] as const;
 
-/** @param forMs how long faults are made; a longer run is faster, because its processes are warm. */
+/** @param forMs the time with faults. A longer run is faster for its length, because its processes are warm. */
 export function setupOf(seed: number, forMs: number = RUN_MS): Setup {
   const random = stream(seed, 'setup');
   const ttlSeconds = pick(random, TTLS);
@@ -66,21 +66,21 @@ export function setupOf(seed: number, forMs: number = RUN_MS): Setup {
 const CROWD = 20;
 const CROWD_MS = 60_000;
 
-/** Three processes that stand in many elections, which come and go in one turn. etcd keeps its history. */
+/** Three processes that campaign in many elections and enter and leave them in one turn. etcd keeps its history. */
 export function crowdedSetupOf(seed: number): Setup {
   const setup = setupOf(seed, CROWD_MS);
   const faults = setup.faults.filter(({ kind }) => !(kind in historyFaults));
   return { ...setup, faults, candidates: 3, crowd: CROWD };
 }
 
-/** So many stand that most of them are far back. */
+/** Queue lengths at which most candidates are far back. */
 const LONG_QUEUE = [20, 30, 40] as const;
 const QUEUE_MS = 60_000;
 const USUAL_SHARE = 3;
-/** More than those who are near the front at first. */
+/** More than the candidates near the front at the start. */
 const RELAY = 14;
 
-/** A long queue: the usual faults are fewer, and much comes and goes. */
+/** A long queue: fewer of the usual faults, and many candidates that come and go. */
 export function queueSetupOf(seed: number): Setup {
   const setup = setupOf(seed, QUEUE_MS);
   const ttlSeconds = 2;
@@ -90,19 +90,24 @@ export function queueSetupOf(seed: number): Setup {
   return { ...setup, ttlSeconds, candidates, relay: RELAY, faults: faults.sort((a, b) => a.atMs - b.atMs) };
 }
 
-/** After the last fault: so long everybody may take to recover, and then a leader leads on. */
+/** After the last fault: the time for the recovery of all processes, in which a leader must then keep its term. */
 const CALM_TTLS = 6;
 const RECOVERED_WITHIN_MS = 4_000;
 const LAST_FAULT_WITHIN_MS = 120_000;
 const CLOSED_WITHIN_MS = 30_000;
 
-export function run(setup: Setup, script: vm.Script): Outcome {
-  const world = new World({ ...setup, script, crowdUntilMs: setup.forMs });
-  if (!isCounted(setup.seed)) return runWorld(setup, world);
+export function run(setup: Setup, code: Code): Outcome {
+  const world = new World({ ...setup, code, crowdUntilMs: setup.forMs });
+  const spins = (): Outcome => {
+    code.abandon();
+    world.vitals.busy.push(`${world.running?.name} spins`);
+    return outcomeOf(setup, world, whatBroke(world));
+  };
+  const judged = (): Outcome => watched(() => runWorld(setup, world), spins);
   const count = (): void => {
     if (world.running !== undefined) world.running.microtasks++;
   };
-  return counting(count, () => runWorld(setup, world));
+  return isCounted(setup.seed) ? counting(count, judged) : judged();
 }
 
 function runWorld(setup: Setup, world: World): Outcome {
@@ -116,16 +121,18 @@ function runWorld(setup: Setup, world: World): Outcome {
     }),
   );
   while (!isOver()) world.time.runUntil(world.time.now() + 1_000, isOver);
-  return {
-    setup,
-    world,
-    violations: judged ?? whatBroke(world),
-    simulatedMs: world.time.now(),
-    hash: world.trace.hash,
-  };
+  return outcomeOf(setup, world, judged ?? whatBroke(world));
 }
 
-/** All faults end, everybody recovers, and everybody leaves. */
+const outcomeOf = (setup: Setup, world: World, violations: readonly Violation[]): Outcome => ({
+  setup,
+  world,
+  violations,
+  simulatedMs: world.time.now(),
+  hash: world.trace.hash,
+});
+
+/** All faults end, all processes recover, and all leave. */
 function* lastPart(world: World, judge: (violations: readonly Violation[]) => void): Story {
   yield* until(() => !world.faultsUnderWay, LAST_FAULT_WITHIN_MS);
   for (const process of world.processes) process.ask((program) => program.crowd('enter'));

@@ -16,6 +16,7 @@ const { values: options } = parseArgs({
     hours: { type: 'string' },
     'until-found': { type: 'boolean', default: false },
     mutants: { type: 'boolean', default: false },
+    named: { type: 'string', default: '' },
     queue: { type: 'boolean', default: false },
   },
 });
@@ -28,7 +29,8 @@ if (options.mutants) {
   process.exit();
 }
 
-const script = await bundle();
+// One run of a known seed is there to be understood.
+const code = await bundle([], { hasStacks: options.seed !== undefined && options.hours === undefined });
 const rejections: string[] = [];
 process.on('unhandledRejection', (reason) => rejections.push(String(reason)));
 
@@ -42,22 +44,31 @@ for (let seed = firstSeed; !isOver(); seed++) {
   if (outcome.violations.length === 0) continue;
   totals.broken++;
   process.stderr.write('\n');
-  console.log(report(shrink(outcome, script)));
+  console.log(report(shrink(outcome, code)));
   if (options['until-found']) break;
 }
 process.stderr.write('\n');
 console.log(summary());
 process.exitCode = totals.broken > 0 ? 1 : 0;
 
-/** Each mutant for at most ten simulated hours. */
+/** Each mutant for at most ten simulated hours, or `--hours`, from the first seed or `--seed` on. */
 async function huntAll(): Promise<void> {
   const all = [
     ...mutants.map((mutant) => ({ mutant, setup: setupOf })),
     ...crowdMutants.map((mutant) => ({ mutant, setup: crowdedSetupOf })),
     ...queueMutants.map((mutant) => ({ mutant, setup: queueSetupOf })),
   ];
-  for (const { mutant, setup } of options.queue ? all.filter((one) => one.setup === queueSetupOf) : all) {
-    const { outcome, afterMs } = await hunt(mutant, 10 * HOUR_MS, setup);
+  const named = new RegExp(options.named);
+  const chosen = all.filter(
+    ({ mutant, setup }) => named.test(mutant.name) && (!options.queue || setup === queueSetupOf),
+  );
+  for (const { mutant, setup } of chosen) {
+    const { outcome, afterMs } = await hunt(
+      mutant,
+      Number(options.hours ?? 10) * HOUR_MS,
+      setup,
+      Number(options.seed ?? 1),
+    );
     const [violation] = outcome?.violations ?? [];
     const said =
       violation === undefined
@@ -79,9 +90,9 @@ function limit(): () => boolean {
 
 async function oneRun(seed: number): Promise<Outcome> {
   const before = process.cpuUsage();
-  const outcome = run(options.queue ? queueSetupOf(seed) : setupOf(seed), script);
+  const outcome = run(options.queue ? queueSetupOf(seed) : setupOf(seed), code);
   const { user, system } = process.cpuUsage(before);
-  await new Promise((resolve) => setImmediate(resolve)); // Node tells now of rejections that nobody heard
+  await new Promise((resolve) => setImmediate(resolve)); // Node reports unhandled rejections now
   totals.cpuMs += (user + system) / 1000;
   totals.runs++;
   totals.simulatedMs += outcome.simulatedMs;

@@ -1,4 +1,4 @@
-/** What the crowds of all processes do: all leave and enter again in one turn, and those that lead hand over. */
+/** The story of the additional elections: all leave and enter again in one turn, and leaders hand over. */
 import { between, stream } from '../process/random.ts';
 import type { Story } from './story.ts';
 import type { World } from './world.ts';
@@ -23,9 +23,9 @@ export function* crowdStory(world: World): Story {
   }
 }
 
-/** A key that a snapshot or a lost release left behind: it stands where one of the crowd enters. */
+/** A key that a snapshot or a lost release left behind, at the place of a new key. */
 const OLD_KEYS = 'election/crowd-1/';
-/** Terms of one round at least: they show all leases that live. */
+/** At least the terms of one round: they show all live leases. */
 const RECENT_TERMS = 60;
 const RECENT_LEASES = 4;
 
@@ -35,7 +35,7 @@ function* leaveOldKeys(world: World): Story {
   for (const leaseId of leases) yield* world.operator.put(`${OLD_KEYS}${leaseId}`);
 }
 
-/** Those of leases that are gone would stay for ever. */
+/** Keys of expired leases would stay for ever. */
 function* clearOldKeys(world: World): Story {
   const keys = (yield* world.operator.read(OLD_KEYS)) ?? [];
   for (const { key, lease } of keys) if (lease === '0') yield* world.operator.delete(key.toString());

@@ -1,4 +1,4 @@
-/** Calls to etcd that no candidate makes: by an operator, and by the checker. */
+/** Calls to etcd by an operator and by the checker. */
 import type { Endpoint, Refusal } from '../network/endpoint.ts';
 import { until } from './story.ts';
 
@@ -45,7 +45,10 @@ export class Operator {
     if (answer !== undefined) yield* this.#call('compact', { revision: answer.header.revision });
   }
 
-  /** All keys with this prefix: a linearizable read. @returns undefined where etcd does not answer. */
+  /**
+   * All keys with this prefix, by a linearizable read.
+   * @returns undefined if etcd does not answer.
+   */
   *read(prefix: string): Generator<number, readonly RawKeyValue[] | undefined> {
     const end = Buffer.from(prefix);
     end[end.length - 1]! += 1;
@@ -53,7 +56,7 @@ export class Operator {
     return (answer as { kvs: readonly RawKeyValue[] } | undefined)?.kvs;
   }
 
-  /** Asks one member after the other until one answers. What etcd refuses for good is not asked again. */
+  /** Asks one member after another until one answers. A final refusal is not repeated. */
   *#call(method: string, request: object): Generator<number, object | undefined> {
     for (let tries = 0; tries < MOST_TRIES; tries++) {
       const endpoints = this.#endpoints().filter(({ condition }) => condition === 'up');

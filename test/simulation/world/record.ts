@@ -1,4 +1,4 @@
-/** What the processes of a world did, by their own account: the history that the checker of the fault lab judges. */
+/** The history of a world in the reports of its processes. The checker of the fault lab judges it. */
 import type { Acting, Append, AppendOutcome } from '../../faults/lab/history.ts';
 import type { Fact } from '../inside/host.ts';
 
@@ -14,7 +14,7 @@ interface Term {
   workedUntilMs: number | undefined;
 }
 
-/** A process led an election of its crowd at this moment. */
+/** A process led an additional election at this moment. */
 export interface SeatStamp {
   readonly process: string;
   readonly election: string;
@@ -33,7 +33,7 @@ export interface Told {
 export class Record {
   readonly #terms: Term[] = [];
   readonly #last = new Map<string, Term>();
-  /** The terms that have not ended, by process. */
+  /** The unfinished terms, by process. */
   readonly #held = new Map<string, { readonly key: string; readonly leaseId: string }>();
   /** The process that was elected last. */
   lastElected: string | undefined;
@@ -100,7 +100,7 @@ export class Record {
     return [...this.#appends.values()];
   }
 
-  /** The process is gone, and cannot say that its term has ended. */
+  /** The process is gone, and cannot report the end of its term. */
   gone(process: string): void {
     this.#held.delete(process);
   }

@@ -1,10 +1,13 @@
-/** In peace one leader after the other steps down: each follower, however far back it was, leads when it is its turn. */
+/**
+ * Without faults, one leader after another steps down. Each follower must lead in its turn, however far back it
+ * was.
+ */
 import { until, type Story } from './story.ts';
 import type { World } from './world.ts';
 
 /** A commit and a watch message, beside the work that stops slowly, in milliseconds. */
 const WITHIN_MS = 150;
-/** Longer than those far back wait before they read who leads. */
+/** Longer than candidates far back wait before they read the leader. */
 const SEEN_WITHIN_MS = 12_000;
 
 export function* relay(world: World): Story {
@@ -27,5 +30,5 @@ export function* relay(world: World): Story {
   yield SEEN_WITHIN_MS;
 }
 
-/** How long work goes on that still stops in time. */
+/** The duration of work that still stops in time. */
 const SLOWEST_MS = 1_100;

@@ -1,6 +1,6 @@
 /**
- * Something outside etcd that leaders write to. It refuses a smaller token than it has seen: that is all the fencing there
- * is, and all that is needed.
+ * A resource outside etcd that leaders write to. It refuses any token smaller than the largest one that it has
+ * seen. A resource needs no more than this for fencing.
  */
 import type { LogEntry } from '../../faults/lab/evidence.ts';
 import { between, type Random } from '../process/random.ts';
@@ -31,7 +31,10 @@ export class Resource {
     return this.#log;
   }
 
-  /** @param electedMs when the term of the writer began. @param settle is called with the outcome. */
+  /**
+   * @param electedMs when the writer's term began.
+   * @param settle is called with the outcome.
+   */
   append(
     { process, token, counter, electedMs }: Write,
     settle: (outcome: 'acknowledged' | 'refused') => void,
@@ -48,7 +51,10 @@ export class Resource {
     });
   }
 
-  /** Where etcd lost its history, tokens begin anew, and whoever keeps the resource must let it know. It refuses terms from before. */
+  /**
+   * After etcd lost its history, tokens start again, and the operator must reset the resource. It then refuses
+   * earlier terms.
+   */
   clear(): void {
     this.#clearedMs = this.#time.now();
     this.#log = [];

@@ -1,4 +1,4 @@
-/** What stands in the logs at one moment, as etcd and the other resource show it. */
+/** The content of the logs at one moment, in etcd and in the other resource. */
 import type { LogEntry, Standing } from '../../faults/lab/evidence.ts';
 import type { Operator, RawKeyValue } from './operator.ts';
 import type { Resource } from './resource.ts';

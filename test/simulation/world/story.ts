@@ -1,9 +1,12 @@
-/** What happens to the world over time, written as one story: each `yield` lets so many milliseconds of true time pass. */
+/** Events in the world over time, written as one story: each `yield` lets this many milliseconds of true time pass. */
 import type { VirtualTime } from '../process/scheduler.ts';
 
 export type Story = Generator<number, void, void>;
 
-/** Tells a story from now on. @param over called at its end. */
+/**
+ * Runs a story from now on.
+ * @param over is called at its end.
+ */
 export function tell(time: VirtualTime, story: Story, over: () => void = () => undefined): void {
   const step = (): void => {
     const { done, value } = story.next();
@@ -15,7 +18,10 @@ export function tell(time: VirtualTime, story: Story, over: () => void = () => u
 
 const LOOK_EVERY_MS = 10;
 
-/** Waits for a condition. @returns whether it came true in time. */
+/**
+ * Waits for a condition.
+ * @returns whether it became true in time.
+ */
 export function* until(isTrue: () => boolean, withinMs: number): Generator<number, boolean, void> {
   for (let leftMs = withinMs; leftMs > 0; leftMs -= LOOK_EVERY_MS) {
     if (isTrue()) return true;

@@ -1,4 +1,4 @@
-/** What each life of a process costs: callbacks, calls to etcd, log lines, terms. G5 bounds them. */
+/** The costs of each life of a process: callbacks, calls to etcd, log lines, terms. G5 bounds them. */
 import type { SimulatedProcess } from '../process/process.ts';
 import type { VirtualTime } from '../process/scheduler.ts';
 
@@ -18,8 +18,8 @@ export interface Life {
 }
 
 /**
- * What one process may do in one second of true time. Time is virtual, so a process that spins costs nothing but turns: they are
- * counted instead. An honest process of this kind comes to a tenth of this.
+ * What one process may do in one second of true time. Time is virtual, so a spinning process costs only turns,
+ * which are counted instead. An honest process of this kind reaches a tenth of this.
  */
 const MOST_A_SECOND = { callbacks: 2_000, calls: 150, microtasks: 100_000 };
 
@@ -30,7 +30,7 @@ export class Vitals {
   /** Processes that spin. */
   readonly busy: string[] = [];
   readonly #current = new Map<string, Life>();
-  /** Of all processes, for the timeline. */
+  /** The lines of all processes, for the timeline. */
   readonly logs: (LogLine & { readonly process: string })[] = [];
 
   begin(process: SimulatedProcess, time: VirtualTime): void {
@@ -70,7 +70,7 @@ export class Vitals {
     if (line.level === 'trace' || line.level === 'debug') return;
     this.logs.push({ process, ...line });
     const { event } = line.fields as { event?: string };
-    if (event === 'guard.recovered' || event === 'etcd.history-lost') return; // rare, and never left out
+    if (event === 'guard.recovered' || event === 'etcd.history-lost') return; // rare, and never omitted
     this.#current.get(process)!.lines++;
   }
 }

@@ -1,6 +1,7 @@
 /**
- * A simulated world, from one seed: processes with the library's real code, three members of etcd, the network between them,
- * and what goes wrong. The same seed and the same list of faults give the same world, to the last message.
+ * A simulated world from one seed: processes with the library's real code, three members of etcd, the network
+ * between them, and the faults. The same seed and the same list of faults give the same world, to the last
+ * message.
  */
 import type { FaultRecord, HistoryCut } from '../../faults/lab/evidence.ts';
 import { Cluster, type Defects } from '../etcd/cluster.ts';
@@ -10,11 +11,10 @@ import type { Fact, Plan } from '../inside/host.ts';
 import type { Endpoint } from '../network/endpoint.ts';
 import { Network } from '../network/network.ts';
 import { Trace } from '../network/trace.ts';
-import { isCounted } from '../process/microtasks.ts';
+import type { Code } from '../process/code.ts';
 import { SimulatedProcess } from '../process/process.ts';
 import { between, pick, stream, type Random } from '../process/random.ts';
 import { VirtualTime } from '../process/scheduler.ts';
-import type vm from 'node:vm';
 import { crowdStory } from './crowd-story.ts';
 import { endpointOf } from './endpoint-of.ts';
 import { Operator } from './operator.ts';
@@ -26,31 +26,31 @@ import { Vitals } from './vitals.ts';
 
 export interface WorldOptions {
   readonly seed: number;
-  readonly script: vm.Script;
+  readonly code: Code;
   readonly faults: readonly Fault[];
   readonly ttlSeconds: number;
   readonly candidates: number;
   readonly defects?: Partial<Defects>;
-  /** In how many more elections each process stands, and until when they come and go. Default: none. */
+  /** The number of additional elections of each process, and until when they come and go. Default: none. */
   readonly crowd?: number;
   readonly crowdUntilMs?: number;
-  /** How many leaders step down one after the other in the end. Default: none. */
+  /** How many leaders step down one after another at the end. Default: none. */
   readonly relay?: number;
 }
 
-/** Clocks of processes and of members run slower or faster by up to this: two differ by at most 9 %. */
+/** The largest deviation of the clock rates of processes and members: two clocks differ by at most 9 %. */
 const CLOCK_SKEW = 0.045;
 
 /** No two lives of a process share a number of an append. */
 const APPENDS_PER_LIFE = 1_000_000;
 
-/** How long the work goes on after the end of its term, in milliseconds; mostly within the drain. */
+/** How long the work continues after the end of its term, in milliseconds; usually within the drain. */
 const STOPS_AFTER_MS = [0, 0, 20, 300, 1_000, 15_000] as const;
 
-/** What is still on its way when etcd is cut off gets so long to arrive, in milliseconds. */
+/** How long packets in transit may take to arrive after etcd is cut off, in milliseconds. */
 const SETTLE_MS = 200;
 
-/** How long after `close()` has resolved its last packets may take, in milliseconds. */
+/** How long the last packets may take after `close()` has resolved, in milliseconds. */
 const LEAVES_WITHIN_MS = 1_000;
 
 const PEEK_MS = 0.05;
@@ -65,22 +65,22 @@ export class World implements Where {
   readonly network: Network;
   readonly operator: Operator;
   readonly resource: Resource;
-  readonly electionKeys = 'election/job/';
+  readonly keyPrefix = 'election/job/';
   readonly logPrefix = 'app/';
   readonly faults: FaultRecord[] = [];
   readonly kills: { readonly process: string; readonly atMs: number }[] = [];
   readonly cuts: HistoryCut[] = [];
-  /** Hand-overs in peace that did not come about. */
+  /** Hand-overs without faults that did not happen. */
   readonly stuck: string[] = [];
-  /** Processes whose work went on for longer than the end of a term waits for it, in one of their lives. */
+  /** Processes whose work once continued for longer than the end of a term waits for it. */
   readonly slowToStop = new Set<string>();
-  /** Who stands when all faults are over, in order; undefined where etcd did not answer. */
+  /** The queue after all faults, in order; undefined if etcd did not answer. */
   queueAtEnd: readonly { readonly process: string; readonly token: string }[] | undefined;
   /** Exceptions that would have ended a process. */
   readonly crashes: string[] = [];
-  /** Whose callback runs. */
+  /** The process whose callback is running. */
   running: SimulatedProcess | undefined;
-  /** How many connections were left of each process after it had closed its elections. */
+  /** The remaining connections of each process after it closed its elections. */
   readonly left: { readonly process: string; readonly connections: number }[] = [];
   readonly #random: Random;
   readonly #processes = new Map<string, SimulatedProcess>();
@@ -128,10 +128,10 @@ export class World implements Where {
   }
 
   startAgain(name: string): void {
-    const { seed, script } = this.options;
+    const { seed, code } = this.options;
     const life = ++this.#lives;
     const process = new SimulatedProcess({
-      script,
+      code,
       seed,
       time: this.time,
       plan: this.#planOf(name, life),
@@ -142,7 +142,6 @@ export class World implements Where {
       post: (who, token, counter, settle) => this.#post(who, token, counter, settle),
       onFact: (who, fact, atMs) => this.#onFact(who, fact, atMs),
       onLog: (who, level, text, fields, atMs) => this.vitals.log(who.name, { level, text, fields, atMs }),
-      isCounted: isCounted(seed),
       onCallback: (who) => {
         this.running = who;
       },
@@ -189,7 +188,7 @@ export class World implements Where {
     this.kills.push({ process: process.name, atMs: this.time.now() });
   }
 
-  /** Lets a process act first, and then all others that run: if two of them may act, that is seen. */
+  /** Lets one process act first, and then all other running ones: this shows whether two of them may act. */
   look(first: SimulatedProcess): void {
     first.ask((program) => program.look());
     for (const process of this.#processes.values())
@@ -204,7 +203,7 @@ export class World implements Where {
     if (fact.type === 'elected') this.time.at(atMs + PEEK_MS, () => this.look(process));
   }
 
-  /** Soon after one of a crowd leads: another one that leads too is seen. */
+  /** Checks soon after an additional election has a leader: this shows a second leader. */
   #lookAtCrowds(atMs: number): void {
     if (this.#looksAtCrowds) return;
     this.#looksAtCrowds = true;
@@ -241,7 +240,7 @@ export class World implements Where {
     this.resource.append({ process: process.name, token: BigInt(token), counter, electedMs }, answer);
   }
 
-  /** A member of another etcd, that answers as etcd does. */
+  /** A member of another etcd cluster, which answers like etcd. */
   get foreignEndpoint(): Endpoint {
     if (this.#foreign === undefined) {
       const cluster = new Cluster({
@@ -275,8 +274,8 @@ export class World implements Where {
   }
 
   /**
-   * The checker of the fault lab excuses a second leader where etcd's own leader was disturbed, because some releases of etcd
-   * revoke leases too early then. Here that is a switch.
+   * The checker of the fault lab excuses a second leader during a fault of etcd's own leader, because some
+   * releases of etcd then revoke leases too early. Here a switch controls that defect.
    */
   #kindOf({ kind }: Fault): string {
     return this.options.defects?.lateRevokes === true ? kind : `${kind} of a sound etcd`;
@@ -289,7 +288,7 @@ export class World implements Where {
     return alive.length === 0 ? undefined : choose(alive, (draw - LEADERS_SHARE) / (1 - LEADERS_SHARE));
   }
 
-  /** A run that cannot go on: a process spins, or has crashed. */
+  /** A run that cannot continue: a process spins, or has crashed. */
   get isBroken(): boolean {
     return this.crashes.length > 0 || this.vitals.busy.length > 0;
   }
@@ -298,7 +297,7 @@ export class World implements Where {
     return this.#underWay.size > 0;
   }
 
-  /** etcd loses its history: nobody reaches it meanwhile. */
+  /** etcd loses its history, and no process reaches it meanwhile. */
   *cutHistory(cut: () => void): Story {
     const links = this.processes.flatMap(({ name }) => this.network.linksOf(name));
     for (const link of links) link.block('up', 'down');
@@ -310,7 +309,7 @@ export class World implements Where {
     this.resource.clear();
     yield* this.operator.put('probe');
     const { logs } = yield* standing(this);
-    const keys = (yield* this.operator.read(this.electionKeys)) ?? [];
+    const keys = (yield* this.operator.read(this.keyPrefix)) ?? [];
     const keysBack = keys.map(({ create_revision: token }) => BigInt(token));
     this.cuts.push({
       fromMs,
@@ -319,21 +318,24 @@ export class World implements Where {
       base: logs.etcd,
       keysBack,
     });
-    for (const link of links) link.unblock();
+    for (const link of links) link.unblock('up', 'down');
   }
 
   *readQueueAtEnd(): Story {
-    const keys = yield* this.operator.read(this.electionKeys);
+    const keys = yield* this.operator.read(this.keyPrefix);
     this.queueAtEnd = keys
       ?.map(({ value, create_revision: token }) => ({ process: value.toString(), token }))
       .sort((a, b) => Number(a.token) - Number(b.token));
   }
 
-  /** Waits until some process leads. @returns whether one did in time. */
+  /**
+   * Waits until some process leads.
+   * @returns whether one did in time.
+   */
   *untilLed(withinMs: number): Generator<number, boolean, void> {
     return yield* until(() => this.leader?.isRunning === true, withinMs);
   }
 }
 
-/** How often a fault hits the process that leads. */
+/** How often a fault hits the leading process. */
 const LEADERS_SHARE = 0.55;

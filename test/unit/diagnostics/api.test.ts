@@ -3,7 +3,7 @@ import * as diagnostics from '../../../src/diagnostics/index.ts';
 import { samplingIntervalMicros } from '../../../src/diagnostics/profile/record-profile.ts';
 import { readWatchdogOptions } from '../../../src/diagnostics/watchdog/watchdog-options.ts';
 
-it('shows these names, and changing them is a visible act', () => {
+it('exports these names; a change here is a breaking change', () => {
   expect(Object.keys(diagnostics).sort()).toMatchInlineSnapshot(`
     [
       "DiagnosticsError",
@@ -50,6 +50,11 @@ it.each<[object, RegExp]>([
   [{ host: '::ffff:10.0.0.7' }, /give a token/],
   [{ host: 'localhost.example' }, /give a token/],
   [{ host: '0.0.0.0', token: 'short' }, /token/],
+  [{ token: '0123456789abcdef\n' }, /token: expected .* without spaces/],
+  [{ token: 'correct horse battery' }, /token: expected .* without spaces/],
+  [{ allowedHosts: ['ops.example:8080'] }, /allowedHosts: expected .* without scheme and port/],
+  [{ allowedHosts: ['https://ops.example'] }, /allowedHosts: expected/],
+  [{ allowedHosts: ['::1', ''] }, /allowedHosts: expected/],
   [{ port: 70_000 }, /port/],
   [{ maxSeconds: 0 }, /maxSeconds/],
   [{ hots: '127.0.0.1' }, /hots/],
@@ -57,11 +62,11 @@ it.each<[object, RegExp]>([
   await expect(diagnostics.serveDiagnostics(options)).rejects.toThrow(says);
 });
 
-it('a handler does not come to be with an option it does not know', () => {
+it('a handler refuses an unknown option', () => {
   expect(() => diagnostics.diagnosticsHandler({ tokken: 'x' } as object)).toThrow(/tokken/);
 });
 
-it('does without any option', () => {
+it('a server needs no options', () => {
   expect(readWatchdogOptions({}).settings).toMatchObject({
     stallMs: 1_000,
     pollMs: 500,
@@ -77,11 +82,11 @@ it.each([
   [3_000, 1_000],
   [30_000, 10_000],
   [600_000, 200_000],
-])('a profile of %i ms takes a sample each %i µs: three thousand at most', (durationMs, micros) => {
+])('a profile of %i ms takes a sample every %i µs: at most three thousand', (durationMs, micros) => {
   expect(samplingIntervalMicros(durationMs)).toBe(micros);
 });
 
-it('takes no profile of no length, and none for whoever has gone', async () => {
+it('refuses a profile without duration, and one whose client has disconnected', async () => {
   await expect(diagnostics.captureProfile({ seconds: 0 })).rejects.toThrow(RangeError);
   await expect(diagnostics.captureProfile({ seconds: NaN })).rejects.toThrow(RangeError);
   const aborted = AbortSignal.abort(new Error('no more'));

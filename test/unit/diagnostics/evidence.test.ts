@@ -1,4 +1,13 @@
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
@@ -32,6 +41,35 @@ const report = (second: number, more: Partial<RunawayReport> = {}): RunawayRepor
   ended: false,
   ...more,
 });
+const os = vi.hoisted(() => ({ hasName: true }));
+vi.mock('node:os', async (original) => {
+  const real = await original<typeof import('node:os')>();
+  const userInfo = (): unknown => {
+    if (os.hasName) return real.userInfo();
+    throw new Error('uv_os_get_passwd returned ENOENT (no such file or directory)');
+  };
+  return { ...real, userInfo };
+});
+
+it('has a folder for a user without a name, as in a container', () => {
+  os.hasName = false;
+  try {
+    expect(defaultDirectory()).toMatch(/etcd-election-runaways-\d+$/);
+  } finally {
+    os.hasName = true;
+  }
+});
+
+const fs = vi.hoisted(() => ({ isFull: false }));
+vi.mock('node:fs', async (original) => {
+  const real = await original<typeof import('node:fs')>();
+  const writeFileSync: typeof real.writeFileSync = (path, data, options) => {
+    real.writeFileSync(path, fs.isFull ? 'a part' : data, options);
+    if (fs.isFull) throw new Error('ENOSPC: no space left on device, write');
+  };
+  return { ...real, writeFileSync };
+});
+
 const recording = { profile: sampleProfile(), takenAt: 0 };
 
 let home: string;
@@ -46,7 +84,7 @@ afterEach(() => {
 describe('the evidence folder', () => {
   const limits = { keep: 2, maxBytes: 1_000_000 };
 
-  it('keeps the newest and removes nothing that is not its own', () => {
+  it('keeps the newest reports, and removes only its own files', () => {
     mkdirSync(join(home, 'somebody-elses'));
     for (const second of [1, 2, 3]) writeEvidence(report(second), recording, { ...limits, directory: home });
     expect(readdirSync(home).sort()).toEqual([
@@ -68,14 +106,43 @@ describe('the evidence folder', () => {
     ]);
   });
 
-  it('refuses what is larger than all of it may be', () => {
+  it('on a full disk leaves no incomplete report, which would displace a complete one', () => {
+    const write = (second: number) =>
+      writeEvidence(report(second), recording, { ...limits, directory: home });
+    write(1);
+    write(2);
+    fs.isFull = true;
+    try {
+      for (const second of [3, 4, 5]) expect(() => write(second)).toThrow('ENOSPC');
+    } finally {
+      fs.isFull = false;
+    }
+    expect(readdirSync(home)).toEqual(['2026-01-01T00-00-02.000Z-42-starved']);
+  });
+
+  it('refuses a report that is larger than the limit of the folder', () => {
     expect(() => writeEvidence(report(1), recording, { directory: home, keep: 2, maxBytes: 100 })).toThrow(
       /more than the 100 allowed/,
     );
     expect(readdirSync(home)).toEqual([]);
   });
 
-  it('trusts no folder that others may have laid in the temporary directory', () => {
+  it('counts bytes, not characters: names of functions may be outside ASCII', () => {
+    const { nodes, ...rest } = sampleProfile();
+    const renamed = nodes.map((node) => ({
+      ...node,
+      callFrame: { ...node.callFrame, functionName: '\u03a8'.repeat(100) },
+    }));
+    const greek = { profile: { ...rest, nodes: renamed }, takenAt: 0 };
+    const write = (name: string, maxBytes: number) =>
+      writeEvidence(report(1), greek, { directory: join(home, name), keep: 2, maxBytes });
+    const { directory, report: _json, ...files } = write('a', 1e9).files;
+    const bytes = Object.values(files).reduce((sum, file) => sum + statSync(file).size, 0);
+    expect(() => write('b', bytes - 1)).toThrow(`the evidence takes ${bytes} bytes`);
+    expect(directory).toContain(home);
+  });
+
+  it('does not use a folder in the temporary directory that another user may have made', () => {
     vi.stubEnv('TMPDIR', home);
     const trap = join(home, 'trap');
     mkdirSync(trap);
@@ -97,7 +164,7 @@ describe('the evidence folder', () => {
     ).toBe(true);
   });
 
-  it('never keeps more than it may, and always the newest', () => {
+  it('never exceeds its limit, and always keeps the newest', () => {
     const folders = fc.uniqueArray(fc.record({ name: fc.string(), bytes: fc.nat(100) }), {
       selector: ({ name }) => name,
     });
@@ -113,8 +180,8 @@ describe('the evidence folder', () => {
   });
 });
 
-describe('the line', () => {
-  it('says what, who, where and what to read', () => {
+describe('the log line', () => {
+  it('says what happened, who did it, where, and what to read', () => {
     expect(headline(report(1, { files: { directory: '/tmp/x' } }))).toBe(
       'runaway: the event loop has not turned for 1.2 s, 98 % CPU; top: spin (/srv/main.mjs:10, hottest line 12) 94.7 %; evidence in /tmp/x',
     );
@@ -139,7 +206,7 @@ describe('the line', () => {
 
   it.each<[RunawayReport['verdict'], RegExp, number]>([
     ['starved', /runaway: the event loop has not turned for 1\.2 s/, 50],
-    ['hot', /runaway: the event loop has fed itself without rest for 1\.2 s/, 50],
+    ['hot', /runaway: the event loop has kept itself busy without rest for 1\.2 s/, 50],
     ['rounds', /runaway held back by the loop guard/, 50],
     ['blocked', /^(?!.*runaway).*blocked: the event loop did not turn for 1\.2 s.*it turns again/, 40],
     ['saturated', /^(?!.*runaway).*saturated: the event loop has had no rest for 1\.2 s/, 40],
@@ -148,7 +215,7 @@ describe('the line', () => {
     expect(JSON.parse(logLine(report(1, { verdict }), 'json'))).toMatchObject({ level, verdict });
   });
 
-  it('is one line, as text and as pino writes it', () => {
+  it('is one line, as text and in pino', () => {
     expect(logLine(report(1), 'text')).toMatch(/^2026-01-01T00:00:01.000Z \[etcd-election\] runaway: .*\n$/);
     const line = logLine(report(1, { notes: ['two\nlines'] }), 'json');
     expect(JSON.parse(line)).toMatchObject({

@@ -9,7 +9,7 @@ import { anyProfile, sampleProfile } from '../../support/sample-profile.ts';
 import { xmlProblem } from '../../support/xml-problem.ts';
 
 describe('layout', () => {
-  it('stands what is called on its caller, never wider and never over its sibling', () => {
+  it('puts a callee on its caller, never wider, and beside its siblings', () => {
     fc.assert(
       fc.property(anyProfile, (profile) => {
         const { boxes } = layout(fold(profile));
@@ -28,7 +28,7 @@ describe('layout', () => {
     );
   });
 
-  it('merges what was called the same way, and keeps what the caller burnt itself', () => {
+  it("merges equal call paths, and keeps the caller's own time", () => {
     expect(
       layout(fold(sampleProfile())).boxes.map((box) => [
         box.frame?.name,
@@ -46,7 +46,7 @@ describe('layout', () => {
     ]);
   });
 
-  it('draws no more boxes than it may, and leaves out the narrowest', () => {
+  it('draws a limited number of boxes, and leaves out the narrowest', () => {
     const { boxes, hidden } = layout(fold(sampleProfile()), 3);
     expect(boxes.map(({ frame }) => frame?.name)).toEqual([undefined, 'main', 'spin']);
     expect(hidden).toBeGreaterThan(0);
@@ -54,7 +54,7 @@ describe('layout', () => {
 });
 
 describe('the picture', () => {
-  it('is well-formed XML whatever the functions are called', () => {
+  it('is well-formed XML for any function name', () => {
     fc.assert(
       fc.property(anyProfile, fc.string(), (profile, title) => {
         expect(xmlProblem(renderFlameSvg(fold(profile), title))).toBeUndefined();
@@ -62,7 +62,7 @@ describe('the picture', () => {
     );
   });
 
-  it('asks for nothing from elsewhere', () => {
+  it('loads nothing from elsewhere', () => {
     const svg = renderFlameSvg(fold(sampleProfile()), 'CPU').replace(
       'xmlns="http://www.w3.org/2000/svg"',
       '',
@@ -88,16 +88,16 @@ describe('the page', () => {
     expect(policy).not.toContain('unsafe');
   });
 
-  it('asks for nothing from elsewhere', () => {
+  it('loads nothing from elsewhere', () => {
     expect(html).not.toMatch(/(src|href|action)\s*=|https?:\/\/|url\(|@import/);
   });
 
-  it('has no event handler nor style attribute, which the policy would refuse', () => {
+  it('has no event handler or style attribute, which the policy would refuse', () => {
     expect(html).not.toMatch(/<[^>]*\s(on\w+|style)=/);
   });
 });
 
-it('escapes everything that could end a text, an attribute or the document', () => {
+it('escapes every character that could end a text, an attribute or the document', () => {
   expect(escapeMarkup(`</title><script>"'&\u0000\ud800`)).toBe(
     '&#60;/title&#62;&#60;script&#62;&#34;&#39;&#38;\ufffd\ufffd',
   );

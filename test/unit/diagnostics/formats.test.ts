@@ -12,7 +12,7 @@ import { renderTop } from '../../../src/diagnostics/formats/top.ts';
 import { anyProfile, node, sampleProfile } from '../../support/sample-profile.ts';
 
 describe('fold', () => {
-  it('weighs a stack by the time until the next sample, and leaves sleep out', () => {
+  it('weighs a stack by the time until the next sample, and leaves out sleep', () => {
     const folded = fold(sampleProfile());
     expect(
       folded.stacks.map(({ frames, values }) => [frames.map(({ name }) => name).join(' < '), ...values]),
@@ -25,7 +25,7 @@ describe('fold', () => {
     expect(folded.durationMs).toBe(100);
   });
 
-  it('tells whose code a frame is, and on which line it burnt', () => {
+  it('says whose code a frame is, and its busiest line', () => {
     const [spin, , write, gc] = fold(sampleProfile()).stacks.map(({ frames }) => frames[0]);
     expect(spin).toEqual({ name: 'spin', file: '/srv/app one/main.mjs', start: 10, line: 12, owner: 'app' });
     expect(write?.owner).toBe('node');
@@ -33,7 +33,7 @@ describe('fold', () => {
     expect(fold(sampleProfile()).stacks[1]?.frames[0]?.owner).toBe('dep');
   });
 
-  it('never weighs more than the profile lasted, whatever the profile', () => {
+  it('never weighs more than the duration of the profile', () => {
     fc.assert(
       fc.property(anyProfile, (profile) => {
         expect(totalOf(fold(profile))).toBeLessThanOrEqual((profile.endTime - profile.startTime) * 1000);
@@ -41,7 +41,7 @@ describe('fold', () => {
     );
   });
 
-  it('ends on a profile whose nodes are their own callers', () => {
+  it('ends on a profile with circular callers', () => {
     const knot: CpuProfile = {
       nodes: [node(1, 'a@/a.js:1', [2]), node(2, 'b@/b.js:1', [1])],
       startTime: 0,
@@ -52,7 +52,7 @@ describe('fold', () => {
     expect(fold(knot).stacks[0]?.frames).toHaveLength(2);
   });
 
-  it('takes no profile that is not one', () => {
+  it('refuses an invalid profile', () => {
     for (const text of ['', '[]', '{"nodes":[]}', '{"nodes":[{}],"startTime":0,"endTime":0}']) {
       expect(() => parseCpuProfile(text), text).toThrow(/not a .cpuprofile/);
     }
@@ -61,7 +61,7 @@ describe('fold', () => {
 });
 
 describe('pprof', () => {
-  it('is decoded by a decoder of other hands to the same stacks', () => {
+  it('gives the same stacks in an independent decoder', () => {
     fc.assert(
       fc.property(anyProfile, (profile) => {
         const folded = fold(profile, 1_700_000_000_000);
@@ -75,7 +75,7 @@ describe('pprof', () => {
     );
   });
 
-  it('carries its time, its duration and its comment', () => {
+  it('has its time, its duration and its comment', () => {
     const profile = decode(encodePprof(fold(sampleProfile(), 1_700_000_000_123), 'why'));
     expect(BigInt(profile.timeNanos)).toBe(1_700_000_000_123_000_000n);
     expect(Number(profile.durationNanos)).toBe(100e6);
@@ -91,7 +91,7 @@ describe('pprof', () => {
 });
 
 describe('top', () => {
-  it("is laid out as go tool pprof's", () => {
+  it('has the layout of go tool pprof', () => {
     expect(renderTop(fold(sampleProfile(), 1_700_000_000_000), 3)).toMatchInlineSnapshot(`
       "Type: cpu
       Time: 2023-11-14T22:13:20.000Z
@@ -106,20 +106,20 @@ describe('top', () => {
     `);
   });
 
-  it('says so where there is nothing', () => {
+  it('says if it is empty', () => {
     expect(renderTop({ types: [], stacks: [], durationMs: 0, takenAt: 0 })).toContain('0% of 0 total');
   });
 });
 
 describe('suspects', () => {
-  it('blames the innermost function of our own, not the package or Node under it; then its callers', () => {
+  it('blames the innermost function of the application, then its callers; not packages or Node', () => {
     expect(suspects(fold(sampleProfile())).map(describeSuspect)).toEqual([
       'spin (/srv/app one/main.mjs:10, hottest line 12) 94.7 %',
       'main (/srv/app one/main.mjs:3) 94.7 % with what it calls',
     ]);
   });
 
-  it('names the function that holds the loop, though what it calls burns all', () => {
+  it('names the function with the loop, although its callees use all the time', () => {
     const loop: CpuProfile = {
       nodes: [
         node(1, '(root)', [2]),
@@ -136,7 +136,7 @@ describe('suspects', () => {
     expect(named).toEqual(['campaign:20 100', 'loop:10 100', '(anonymous main.mjs:1):1 100']);
   });
 
-  it('blames nobody for what V8 does alone', () => {
+  it('blames no function for the work of V8 alone', () => {
     const gc: CpuProfile = {
       nodes: [node(1, '(garbage collector)')],
       startTime: 0,
@@ -147,7 +147,7 @@ describe('suspects', () => {
     expect(suspects(fold(gc))).toEqual([]);
   });
 
-  it('names at most what it was asked for, with shares between 0 and 100', () => {
+  it('names at most as many as requested, with shares between 0 and 100', () => {
     fc.assert(
       fc.property(anyProfile, fc.integer({ min: 1, max: 5 }), (profile, atMost) => {
         const named = suspects(fold(profile), atMost);
@@ -174,7 +174,7 @@ describe('campaigns', () => {
     expect(read('')).toBe('(anonymous) |  | 0');
   });
 
-  it('weighs call sites by rounds and by the time they were held', () => {
+  it('weighs call sites by rounds and by hold time', () => {
     const folded = foldCampaigns([
       {
         key: 'k',

@@ -16,7 +16,6 @@ const locked = { ...open, token: TOKEN };
 const request = (url: string, more: Partial<Request> = {}): Request => ({
   method: 'GET',
   url,
-  base: '',
   headers: { host: '127.0.0.1:6161', ...more.headers },
   signal: new AbortController().signal,
   ...(more.method !== undefined && { method: more.method }),
@@ -35,7 +34,7 @@ describe('a service that mounts the handler at its root', () => {
   });
 });
 
-describe('what is refused, and how', () => {
+describe('refused requests', () => {
   const get = (url: string, headers = {}): Request => request(url, { headers });
   it.each<[string, Request, number | undefined]>([
     ['GET', get('/healthz'), undefined],
@@ -47,8 +46,8 @@ describe('what is refused, and how', () => {
     ['an encoded step up', get('/debug/pprof/%2e%2e/secret'), 400],
     ['an encoded slash', get('/debug%2fpprof/'), 400],
     ['a backslash', get('/debug\\pprof'), 400],
-    ['a whole address', get('http://evil.example/debug/pprof/'), 400],
-    ['an endless address', get(`/debug/pprof/top?x=${'x'.repeat(3_000)}`), 414],
+    ['a complete URL', get('http://evil.example/debug/pprof/'), 400],
+    ['a very long URL', get(`/debug/pprof/top?x=${'x'.repeat(3_000)}`), 414],
     ['localhost', get('/', { host: 'localhost:6161' }), undefined],
     ['an IPv6 address', get('/', { host: '[::1]:6161' }), undefined],
     ['an allowed name', get('/', { host: 'OPS.example' }), undefined],
@@ -56,8 +55,11 @@ describe('what is refused, and how', () => {
     ['a foreign name that looks local', get('/', { host: '127.0.0.1.evil.example' }), 403],
     ['a name with a user', get('/', { host: 'localhost@evil.example' }), 403],
     ['no name', get('/', { host: '' }), 403],
+    ['no host, as in HTTP/1.0', get('/', { host: undefined }), undefined],
+    ['HTTP/2', get('/', { host: undefined, ':authority': '127.0.0.1:6161' }), undefined],
+    ['HTTP/2 by a foreign name', get('/', { host: undefined, ':authority': 'evil.example' }), 403],
     [
-      'an image of another site',
+      'an image on another site',
       get('/', { 'sec-fetch-site': 'cross-site', 'sec-fetch-mode': 'no-cors' }),
       403,
     ],
@@ -78,7 +80,7 @@ describe('what is refused, and how', () => {
     ['the token', `Bearer ${TOKEN}`, undefined],
     ['the token as password', `Basic ${btoa(`any:${TOKEN}`)}`, undefined],
     ['the token as user', `Basic ${btoa(`${TOKEN}:`)}`, 401],
-  ])('with a token asked for: %s', (_name, authorization, status) => {
+  ])('with a token required: %s', (_name, authorization, status) => {
     const headers = authorization === undefined ? {} : { authorization };
     expect(refusal(request('/debug/pprof/', { headers }), locked)?.status).toBe(status);
     expect(refusal(request('/healthz', { headers }), locked)).toBeUndefined();
@@ -105,7 +107,7 @@ describe('what is refused, and how', () => {
     expect(typeof seconds === 'number' ? seconds : seconds.status).toBe(expected);
   });
 
-  it('takes no number that is not within its range, whatever is typed', () => {
+  it('refuses any number outside its range', () => {
     fc.assert(
       fc.property(fc.string(), (typed) => {
         const seconds = secondsOf(`/x?seconds=${typed}`, 60);
@@ -166,7 +168,7 @@ describe('the routes', () => {
     expect(reply?.headers['content-security-policy']).toMatch(/^default-src 'none'.*frame-ancestors 'none'$/);
   });
 
-  it('knows no other path, and no path by accident', async () => {
+  it('know no other path', async () => {
     for (const path of [
       '/',
       '/debug/pprof/cmdline',
@@ -178,7 +180,7 @@ describe('the routes', () => {
     }
   });
 
-  it('links no page that is not there', async () => {
+  it('link only to existing pages', async () => {
     const here = fileURLToPath(import.meta.url);
     const files = { report: here, top: '/nowhere/top.txt' };
     const evidence = { ...runaway, files };
@@ -199,7 +201,7 @@ describe('the routes', () => {
     }
   });
 
-  it('says so if there are no metrics, and no such evidence', async () => {
+  it('report missing metrics and missing evidence', async () => {
     expect(await answer(request('/metrics'))).toMatchObject({
       status: 404,
       body: expect.stringContaining('metrics: ()') as string,
@@ -207,7 +209,7 @@ describe('the routes', () => {
     expect(await answer(request('/debug/pprof/runaways/7/top'))).toMatchObject({ status: 404 });
   });
 
-  it('takes one profile at a time, and says when to come again', async () => {
+  it('take one profile at a time, and say when to try again', async () => {
     let end = (): void => {};
     const taking = new Promise<void>((resolve) => (end = resolve));
     const busy = routes(
@@ -226,7 +228,7 @@ describe('the routes', () => {
     expect((await busy(request('/debug/pprof/top?seconds=1')))?.status).toBe(200);
   });
 
-  it('takes no profile for HEAD', async () => {
+  it('take no profile for HEAD', async () => {
     const profile = vi.fn<Backend['profile']>();
     const head = await routes(
       backend({ profile }),
@@ -237,7 +239,7 @@ describe('the routes', () => {
     expect(profile).not.toHaveBeenCalled();
   });
 
-  it('frees the place of a profile that failed, and tells causes of its own only', async () => {
+  it('allow a new profile after a failed one, and report only their own causes', async () => {
     const fail = (error: Error): Backend => backend({ profile: () => Promise.reject(error) });
     const known = routes(fail(new DiagnosticsError('DIAGNOSTICS_UNAVAILABLE', 'no inspector')), open, 60);
     for (const _ of [1, 2])
@@ -246,7 +248,7 @@ describe('the routes', () => {
     expect(unknown).toMatchObject({ status: 500, body: expect.not.stringContaining('secret') as string });
   });
 
-  it('answers 503 on /healthz while the main thread does not turn', async () => {
+  it('answer 503 on /healthz while the main thread is unresponsive', async () => {
     const starved = routes(backend({ isTurning: () => Promise.resolve(false) }), open, 60);
     expect(await starved(request('/healthz'))).toMatchObject({
       status: 503,
@@ -292,7 +294,7 @@ describe('/healthz and the pages show the health of every election', () => {
     });
   });
 
-  it('as JSON, if the reader prefers it', async () => {
+  it('as JSON, if the client prefers it', async () => {
     const { status, body } = await get([refused], '/healthz', { accept: 'application/json' });
     expect(status).toBe(503);
     expect(JSON.parse(body)).toMatchObject({
@@ -345,7 +347,7 @@ describe('/healthz and the pages show the health of every election', () => {
 describe('the metrics', () => {
   const counts = { starved: 1, hot: 0, rounds: 2, blocked: 3, saturated: 0 };
 
-  it("adds the watchdog's own to the service's", () => {
+  it('add those of the watchdog to those of the service', () => {
     const shown = withWatchdogMetrics('mine 1', false, counts);
     expect(shown).toMatch(/^mine 1\n# HELP/);
     expect(shown).toContain('etcd_election_watchdog_main_thread_answers 1\n');
@@ -354,11 +356,25 @@ describe('the metrics', () => {
     expect(shown).not.toContain('runaways_total{verdict="blocked"}');
   });
 
-  it('keeps the end of OpenMetrics at the end', () => {
-    expect(withWatchdogMetrics('mine 1\n# EOF\n', false, counts)).toMatch(/^mine 1\n# HELP[\s\S]*\n# EOF\n$/);
+  it('are OpenMetrics if those of the service are: with its end mark, its names, and its content type', async () => {
+    const shown = withWatchdogMetrics('mine 1\n# EOF\n', false, counts);
+    expect(shown).toMatch(/^mine 1\n# HELP[\s\S]*\n# EOF\n$/);
+    expect(shown).toContain(
+      '# TYPE etcd_election_watchdog_runaways counter\netcd_election_watchdog_runaways_total{',
+    );
+    const typeOf = async (body: string): Promise<string | undefined> => {
+      const metrics = (): Promise<string> => Promise.resolve(body);
+      return (await routes(backend({ hasMetrics: true, metrics }), open, 60)(request('/metrics')))?.headers[
+        'content-type'
+      ];
+    };
+    expect(await typeOf(shown)).toBe('application/openmetrics-text; version=1.0.0; charset=utf-8');
+    const text = withWatchdogMetrics('# EOF\nmine 1\n', false, counts);
+    expect(await typeOf(text)).toBe('text/plain; version=0.0.4; charset=utf-8');
+    expect(text).toContain('# TYPE etcd_election_watchdog_runaways_total counter');
   });
 
-  it('speaks alone while the main thread does not', () => {
+  it('are those of the watchdog alone while the main thread is unresponsive', () => {
     expect(withWatchdogMetrics(undefined, true, counts)).toMatch(
       /^# the main thread did not answer[\s\S]*answers 0\n/,
     );

@@ -37,7 +37,10 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-/** Compiles it, and profiles it as V8 would: `newLeasesLock` burnt on its first line. */
+/**
+ * Compiles the source, and makes the profile that V8 would give if `newLeasesLock` spent its time on its first
+ * line.
+ */
 async function compiled(
   name: string,
   options: BuildOptions,
@@ -74,15 +77,15 @@ function profileOf(url: string, text: string): CpuProfile {
   };
 }
 
-describe('a profile of what was compiled', () => {
+describe('a profile of compiled code', () => {
   it.each<[string, BuildOptions]>([
-    ['a map beside it', { sourcemap: 'linked' }],
-    ['a map in it', { sourcemap: 'inline' }],
+    ['a map beside the file', { sourcemap: 'linked' }],
+    ['a map inside the file', { sourcemap: 'inline' }],
     ['a map with a root', { sourcemap: 'linked', sourceRoot: '.' }],
-    ['no texts in its map', { sourcemap: 'linked', sourcesContent: false }],
-  ])('names the line that was written: %s', async (name, options) => {
+    ['a map without source texts', { sourcemap: 'linked', sourcesContent: false }],
+  ])('names the source line: %s', async (name, options) => {
     const { profile, text } = await compiled(name.replaceAll(' ', '-'), options);
-    expect(lineOf(text, 'async function')).not.toBe(lineOf(SOURCE, 'async function')); // or it would prove nothing
+    expect(lineOf(text, 'async function')).not.toBe(lineOf(SOURCE, 'async function')); // otherwise this would prove nothing
     const [, node] = inSource(profile).nodes;
     expect(node?.callFrame).toMatchObject({
       functionName: 'newLeasesLock',
@@ -92,13 +95,13 @@ describe('a profile of what was compiled', () => {
     expect(node?.positionTicks).toEqual([{ line: lineOf(SOURCE, 'ip.trim()') + 1, ticks: 7 }]);
   });
 
-  it('names it in a CommonJS file too, which V8 knows by its path', async () => {
+  it('names it in a CommonJS file, which V8 knows by its path', async () => {
     const { text, path } = await compiled('required', { sourcemap: 'linked' });
     const [, node] = inSource(profileOf(path, text)).nodes;
     expect(node?.callFrame.url).toBe(pathToFileURL(source).href);
   });
 
-  it('names it in one long line', async () => {
+  it('names it in a file of one long line', async () => {
     const { profile } = await compiled('minified', { sourcemap: 'linked', minifyWhitespace: true });
     const [, node] = inSource(profile).nodes;
     expect(node?.callFrame).toMatchObject({
@@ -109,14 +112,14 @@ describe('a profile of what was compiled', () => {
 
   it.each<[string, (path: string, text: string) => void]>([
     ['no map', (path, text) => writeFileSync(path, text.replace(/\/\/# source.*/, ''))],
-    ['a map that is gone', (path) => rmSync(`${path}.map`)],
-    ['a map that is none', (path) => writeFileSync(`${path}.map`, '{}')],
+    ['a missing map', (path) => rmSync(`${path}.map`)],
+    ['an invalid map', (path) => writeFileSync(`${path}.map`, '{}')],
     [
       'a map that is a folder',
       (path, text) => writeFileSync(path, text.replace(/locks.*\.map|broken.*\.map/, '.')),
     ],
     [
-      'a map somewhere else',
+      'a map outside the folder',
       (path, text) => writeFileSync(path, text.replace(/sourceMappingURL=/, '$&http://127.0.0.1/')),
     ],
     [
@@ -127,8 +130,8 @@ describe('a profile of what was compiled', () => {
           JSON.stringify({ version: 3, sources: ['x.ts'], mappings: ';'.repeat(3e6) }),
         ),
     ],
-    ['a file that is gone', (path) => rmSync(path)],
-  ])('stays as it is: %s', async (name, spoil) => {
+    ['a missing file', (path) => rmSync(path)],
+  ])('is unchanged: %s', async (name, spoil) => {
     const { profile, text, path } = await compiled(`broken-${name.replaceAll(' ', '-')}`, {
       sourcemap: 'linked',
     });
@@ -137,18 +140,18 @@ describe('a profile of what was compiled', () => {
     expect(inSource(profile)).toEqual(profile);
   });
 
-  it('leaves packages alone', async () => {
+  it('leaves packages unchanged', async () => {
     const { profile } = await compiled('node_modules/locks/index', { sourcemap: 'linked' });
     expect(inSource(profile)).toEqual(profile);
   });
 
-  it('leaves what V8 and Node do alone', () => {
+  it('leaves V8 and Node unchanged', () => {
     const profile = profileOf('node:internal/process/task_queues', SOURCE);
     expect(inSource(profile)).toEqual(profile);
     expect(inSource(profileOf('evalmachine.<anonymous>', SOURCE)).nodes).toHaveLength(2);
   });
 
-  it('does not take a line above for the origin of what has none', async () => {
+  it('gives code without a source no line of its predecessor', async () => {
     const { profile } = await compiled('appended', {
       sourcemap: 'linked',
       footer: { js: 'function added() {}' },

@@ -1,28 +1,18 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import {
-  choices,
-  emptyWorld,
-  fingerprint,
-  ours,
-  queuedWorld,
-  take,
-  type Choice,
-  type Fault,
-  type Rules,
-  type World,
-} from './model.ts';
+import { choices, emptyWorld, queuedWorld, take, type Choice } from './model.ts';
+import { fingerprint, ours, type Fault, type Rules, type World } from './world.ts';
 
-// The core is pure, so it can be put into a world in which everything that can happen does.
+// The core is pure, so the model can run it in a world in which everything possible happens.
 
 const FAULTS = ['pause', 'hold-up', 'hold-down', 'lose', 'crash', 'delete-waiting', 'step-down'] as const;
 const PATIENCE_MS = 60_000;
 
 interface Found {
   readonly worlds: number;
-  /** Worlds in which somebody leads who did not at the start. */
+  /** Worlds with a leader that did not lead at the start. */
   readonly handOvers: number;
-  /** What was broken, and the way there; undefined where nothing was. */
+  /** The violation and the path to it; undefined without one. */
   readonly broken: string | undefined;
   readonly way: readonly Choice[];
 }
@@ -33,7 +23,7 @@ interface Scope {
   readonly calls: 'in every order' | 'in one order';
 }
 
-/** Every way up to a number of ticks; stops at the first world in which something is broken. */
+/** Explores every path up to a number of ticks; stops at the first world with a violation. */
 function explore(start: World, rules: Rules, { ticks, faults, calls }: Scope): Found {
   const seen = new Set<string>([fingerprint(start)]);
   const stack: { world: World; way: readonly Choice[] }[] = [{ world: start, way: [] }];
@@ -54,9 +44,9 @@ function explore(start: World, rules: Rules, { ticks, faults, calls }: Scope): F
   return { worlds: seen.size, handOvers, broken: undefined, way: [] };
 }
 
-// Long enough for a lease to run out, and for the slow clock to have lost a tick.
+// Long enough for a lease to expire, and for the slow clock to lose a tick.
 const TICKS = ours.ttlTicks + 1;
-/** Faults after which another leads, within that time. */
+/** Faults after which another replica leads within that time. */
 const ENDS_A_TERM: ReadonlySet<Fault> = new Set(['pause', 'hold-up', 'crash', 'step-down']);
 
 function expectKept(faults: readonly Fault[], calls: Scope['calls']): void {
@@ -69,7 +59,7 @@ function expectKept(faults: readonly Fault[], calls: Scope['calls']): void {
   expect(handOvers > 0).toBe(faults.some((fault) => ENDS_A_TERM.has(fault)));
 }
 
-describe('three candidates and one fault: every order of all that can happen', () => {
+describe('three candidates and one fault: every order of all events', () => {
   test.each(FAULTS)('S1, S2, S3, S5 hold: %s', { timeout: PATIENCE_MS }, (fault) => {
     expectKept([fault], 'in every order');
   });
@@ -77,13 +67,13 @@ describe('three candidates and one fault: every order of all that can happen', (
 
 const pairs = FAULTS.flatMap((one, index) => FAULTS.slice(index).map((other) => [one, other] as const));
 
-describe('three candidates and two faults: every order of all but calls and their answers', () => {
+describe('three candidates and two faults: every order of all events except calls and answers', () => {
   test.each(pairs)('S1, S2, S3, S5 hold: %s and %s', { timeout: PATIENCE_MS }, (...faults) => {
     expectKept(faults, 'in one order');
   });
 });
 
-/** A long random way: each number chooses what happens next, and most choices are no faults. */
+/** A long random path: each number selects the next event, and most are not faults. */
 function wander(start: World, rules: Rules, numbers: readonly number[]): World {
   let world = start;
   for (const number of numbers) {
@@ -98,7 +88,7 @@ function wander(start: World, rules: Rules, numbers: readonly number[]): World {
 
 const longWay = fc.array(fc.nat(), { minLength: 200, maxLength: 600, size: 'max' });
 
-describe('long random ways, from the start of all processes on', () => {
+describe('long random runs from the start of all processes', () => {
   test('S1, S2, S3, S5 hold', { timeout: PATIENCE_MS }, () => {
     let ledInAll = 0;
     fc.assert(
@@ -109,21 +99,21 @@ describe('long random ways, from the start of all processes on', () => {
       }),
       { numRuns: 300 },
     );
-    expect(ledInAll).toBeGreaterThan(250); // or nothing would have been tried
+    expect(ledInAll).toBeGreaterThan(250); // otherwise nothing was tested
   });
 });
 
-describe('that the model can find what is wrong', () => {
+describe('the model finds broken rules', () => {
   const FINER_TICKS = 6;
-  // The same two explorations among all faults, with one rule broken.
+  // The same two explorations with one rule broken.
   test.each([
-    ['the margin gone', { marginMs: 0 }],
+    ['no margin', { marginMs: 0 }],
     ['the deadline counted from the reply', { countFrom: 'reply', ttlTicks: FINER_TICKS }],
-    ['the own key not looked at', { looksAtOwnKey: false }],
-    ['the seat given up before the work has stopped', { releases: 'before it' }],
-    ['a key that was given up taken up again', { takesSpentKeys: true }],
+    ['no check of the own key', { looksAtOwnKey: false }],
+    ['the key deleted before the work has stopped', { releases: 'before it' }],
+    ['a released key used again', { takesSpentKeys: true }],
   ] satisfies [string, Partial<Rules>][])(
-    'with %s it finds who leads and must not',
+    'with %s it finds a forbidden leader',
     { timeout: PATIENCE_MS },
     (_, change) => {
       const rules = { ...ours, ...change };
@@ -133,18 +123,22 @@ describe('that the model can find what is wrong', () => {
         one.broken === undefined
           ? explore(queuedWorld(2, rules), rules, { ...among, calls: 'in one order' })
           : one;
-      // Two at once, or one that leads without a key after its successor.
+      // Two leaders at once, or one that leads without a key after its successor.
       expect(broken).toMatch(/^replicas \d and \d lead at tick|^token \d led after \d/);
     },
   );
 
-  test('S2: with time cut as finely, and no rule broken, it finds nobody', { timeout: PATIENCE_MS }, () => {
-    const rules = { ...ours, ttlTicks: FINER_TICKS };
-    const among = {
-      ticks: FINER_TICKS + 3,
-      faults: ['hold-down', 'hold-up'],
-      calls: 'in one order',
-    } as const;
-    expect(explore(queuedWorld(2, rules), rules, among).broken).toBeUndefined();
-  });
+  test(
+    'S2: with equally fine time steps and no broken rule, it finds nothing',
+    { timeout: PATIENCE_MS },
+    () => {
+      const rules = { ...ours, ttlTicks: FINER_TICKS };
+      const among = {
+        ticks: FINER_TICKS + 3,
+        faults: ['hold-down', 'hold-up'],
+        calls: 'in one order',
+      } as const;
+      expect(explore(queuedWorld(2, rules), rules, among).broken).toBeUndefined();
+    },
+  );
 });

@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'vitest';
 import {
-  begin,
+  beginWrite,
   done,
-  look,
+  inspect,
   markOf,
   newSlot,
   notDone,
@@ -10,8 +10,9 @@ import {
   type Slot,
 } from '../../../src/core/slot-rules.ts';
 
-// Every order in which requests can arrive, late or never, with every answer lost or not, while the lease expires, the
-// key goes, and the process stops waiting at any moment. The slots' own rules run; etcd is a few lines.
+// Requests arrive in every order, late or never, and every answer may be lost. Meanwhile the lease may expire, the key
+// may be deleted, and the process may stop waiting at any moment. The real rules of the slots run; etcd is a few
+// lines.
 
 const WRITES = 2;
 const SETTLES_EACH = 2;
@@ -28,7 +29,7 @@ interface Etcd {
   readonly slot: { readonly revision: bigint; readonly value: string };
   readonly isLeading: boolean;
   readonly hasLease: boolean;
-  /** Which branches ran, write by write. */
+  /** Which branches ran, for each write. */
   readonly ran: { readonly [id: string]: readonly Fate[] };
 }
 
@@ -37,7 +38,7 @@ interface Client {
   readonly written: number;
   readonly settles: number;
   readonly clears: number;
-  /** The request whose answer is waited for. */
+  /** The request whose answer is awaited. */
   readonly awaits: number | undefined;
   readonly fates: { readonly [id: string]: Fate | 'unknowable' };
 }
@@ -45,15 +46,15 @@ interface Client {
 interface World {
   readonly etcd: Etcd;
   readonly client: Client;
-  /** Sent, and not arrived; by the number that each was given. */
+  /** Requests in flight, by their numbers. */
   readonly underWay: readonly (readonly [number, Request])[];
   readonly sent: number;
 }
 
 interface Protocol {
-  /** What a writer asks when the answer to a write was lost. */
+  /** What a writer asks after a lost answer. */
   readonly asks: 'settle' | 'look';
-  /** Whether it takes the mark away when it knows the outcome. */
+  /** Whether it removes the mark when it knows the outcome. */
   readonly clears: boolean;
 }
 
@@ -64,7 +65,7 @@ type Answer =
   | { readonly type: 'fenced' | 'lease-gone' }
   | { readonly type: 'sight'; readonly revision: bigint; readonly value: string };
 
-/** @param branch that the user's comparisons lead to, if it gets there. */
+/** @param branch that the user's comparisons select, if they are evaluated. */
 function apply(etcd: Etcd, { kind, id, base }: Request, branch: Fate): { etcd: Etcd; answer: Answer } {
   const sight: Answer = { type: 'sight', ...etcd.slot };
   const revision = etcd.revision + 1n;
@@ -101,15 +102,15 @@ function hear(client: Client, { kind, id }: Request, answer: Answer): Client {
   if (kind === 'clear') return { ...client, slot: newSlot, awaits: undefined };
   switch (answer.type) {
     case 'committed':
-      return learnt(done(client.slot, answer.revision), answer.fate);
+      return learnt(done(answer.revision), answer.fate);
     case 'fenced':
       return learnt(notDone(client.slot), 'never');
     case 'lease-gone':
       return learnt(notDone(client.slot), kind === 'commit' ? 'never' : 'unknowable');
     case 'sight': {
-      if (kind === 'commit') return learnt(done(client.slot, answer.revision), 'never');
-      const { slot, fate } = look(client.slot, answer);
-      // A writer that only looks takes "not there" for "never".
+      if (kind === 'commit') return learnt(done(answer.revision), 'never');
+      const { slot, fate } = inspect(client.slot, answer);
+      // A writer that only reads the slot takes "absent" for "never".
       if (fate === 'open') return learnt(notDone(slot), 'never');
       return learnt(slot, fate);
     }
@@ -126,14 +127,14 @@ function* next(world: World, protocol: Protocol): Generator<World> {
   });
   const { pending } = client.slot;
   if (client.awaits !== undefined)
-    yield { ...world, client: { ...client, awaits: undefined } }; // stops waiting
+    yield { ...world, client: { ...client, awaits: undefined } }; // the process stops waiting
   else if (pending !== undefined) {
     if (client.settles < SETTLES_EACH)
       yield send(protocol.asks, pending, { ...client, settles: client.settles + 1 });
   } else {
     if (client.written < WRITES) {
       const id = `w${client.written}`;
-      const slot = begin(client.slot, id);
+      const slot = beginWrite(client.slot, id);
       yield send('commit', id, { ...client, slot, written: client.written + 1, settles: 0 });
     }
     if (protocol.clears && client.clears < CLEARS && client.slot.seenRevision > 0n)
@@ -156,7 +157,7 @@ function* next(world: World, protocol: Protocol): Generator<World> {
   }
 }
 
-/** What the writer believes of a write, and what is not so. */
+/** Wrong beliefs of the writer about its writes. */
 function lies({ etcd, client }: World, { clears }: Protocol): string[] {
   const found: string[] = [];
   for (const [id, ran] of Object.entries(etcd.ran)) {
@@ -181,7 +182,7 @@ const beginning: World = {
 const asText = (world: World): string =>
   JSON.stringify(world, (_, value: unknown) => (typeof value === 'bigint' ? `${value}n` : value));
 
-/** Goes through every world that can come about, until one shows a lie. */
+/** Explores every possible world until one has a wrong belief. */
 function explore(protocol: Protocol): { worlds: number; lie: string | undefined; fates: Set<string> } {
   const seen = new Set<string>([asText(beginning)]);
   const open = [beginning];
@@ -201,14 +202,14 @@ function explore(protocol: Protocol): { worlds: number; lie: string | undefined;
 }
 
 describe('S1: the outcome of a write in a slot', () => {
-  test('is what happened, in every order of arrivals, losses and expiries', () => {
+  test('is correct in every order of arrivals, losses and expiries', () => {
     const { worlds, lie, fates } = explore(ours);
     expect(lie).toBeUndefined();
     expect(worlds).toBeGreaterThan(3_000);
     expect([...fates].sort()).toEqual(['else', 'never', 'then', 'unknowable']);
   });
 
-  test('would be wrong if a writer only looked', () => {
+  test('would be wrong if the writer only read the slot', () => {
     expect(explore({ ...ours, asks: 'look' }).lie).toMatch(/told never/);
   });
 

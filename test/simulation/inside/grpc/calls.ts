@@ -1,4 +1,4 @@
-/** Calls and streams of gRPC, with its interceptors around them. */
+/** Calls and streams of gRPC, with their interceptors. */
 import { EventEmitter } from '../modules/events.ts';
 import type { Connection } from '../host.ts';
 import type { Call, Channel } from './channel.ts';
@@ -23,7 +23,7 @@ export interface CallOptions {
 
 const CANCELLED = 1;
 
-/** The innermost call: what is sent and received. Ends once. */
+/** The innermost call: it sends and receives, and ends once. */
 class BaseCall implements InterceptingCall, Call {
   readonly #channel: Channel;
   readonly #begin: (connection: Connection, id: number) => void;
@@ -87,7 +87,7 @@ export function unary(
   });
 }
 
-/** What etcd3 and the library use of gRPC's duplex streams. */
+/** The part of gRPC's duplex streams that etcd3 and the library use. */
 export class Stream extends EventEmitter {
   readonly #call: InterceptingCall;
   #sent: ((message: object) => void) | undefined;

@@ -1,17 +1,16 @@
 /**
- * A channel of gRPC: one connection to one address, made when a call needs it, and made again after longer and longer waits.
- *
- * As grpc-js does it: calls wait for the first try to connect; after one that failed, calls fail at once until a connection
- * stands. A connection that is lost is made again by the next call.
+ * A channel of gRPC: one connection to one address. A call opens it, and it is opened again after growing
+ * delays, as in grpc-js. Calls wait for the first attempt to connect. After a failed attempt, calls fail at once
+ * until there is a connection. The next call reopens a lost connection.
  */
 import type { Connection, HostApi } from '../host.ts';
 import { UNAVAILABLE, type Status } from './status.ts';
 
 export const connectivityState = { IDLE: 0, CONNECTING: 1, READY: 2, TRANSIENT_FAILURE: 3, SHUTDOWN: 4 };
 
-/** One call under way, as its channel sees it. */
+/** One call in flight, as its channel sees it. */
 export interface Call {
-  /** Sends what it has to send. */
+  /** Sends the call's messages. */
   begin(connection: Connection, id: number): void;
   message(message: object): void;
   status(status: Status): void;
@@ -24,8 +23,12 @@ const LONGEST_BACKOFF_MS = 120_000;
 const BACKOFF_FACTOR = 1.6;
 const BACKOFF_JITTER = 0.2;
 
-let calls = 0;
-const channels = new Map<string, Channel>();
+declare global {
+  /** The channels of this process. Processes share this module. */
+  var channels: Map<string, Channel> | undefined;
+}
+
+const channels = (): Map<string, Channel> => (globalThis.channels ??= new Map());
 
 export class Channel {
   readonly #address: string;
@@ -38,6 +41,7 @@ export class Channel {
   #lastError = '';
   #timer = 0;
   #users = 0;
+  #lastId = 0;
 
   private constructor(address: string, key: string) {
     this.#address = address;
@@ -47,8 +51,8 @@ export class Channel {
   /** Channels of the same address and options share one connection. */
   static open(address: string, options: object): Channel {
     const key = `${address} ${JSON.stringify(options)}`;
-    let channel = channels.get(key);
-    if (channel === undefined) channels.set(key, (channel = new Channel(address, key)));
+    let channel = channels().get(key);
+    if (channel === undefined) channels().set(key, (channel = new Channel(address, key)));
     channel.#users++;
     return channel;
   }
@@ -57,19 +61,19 @@ export class Channel {
     return this.#state;
   }
 
-  /** Calls under way go on. */
+  /** Calls in flight continue. */
   close(): void {
     if (--this.#users > 0) return;
-    channels.delete(this.#key);
+    channels().delete(this.#key);
     this.#state = connectivityState.SHUTDOWN;
     host.clearTimer(this.#timer);
     this.#failWaiting('Channel closed before call started');
     this.#closeIfUnused();
   }
 
-  /** @returns what cancels the call: it ends with no further word. */
+  /** @returns a function that cancels the call without a further event. */
   begin(call: Call): () => void {
-    const id = ++calls;
+    const id = ++this.#lastId;
     if (this.#state === connectivityState.SHUTDOWN) this.#later(call, 'Channel closed before call started');
     else if (this.#state === connectivityState.TRANSIENT_FAILURE) this.#later(call, this.#notConnected());
     else if (this.#state === connectivityState.READY) this.#send(id, call);

@@ -1,6 +1,4 @@
-/**
- * The stand-in for `@grpc/grpc-js`. etcd3 itself is real: it makes its clients, errors and metadata out of this.
- */
+/** The substitute for `@grpc/grpc-js`. etcd3 itself is real: it makes its clients, errors and metadata from this. */
 import { unary, Stream, type CallOptions } from './calls.ts';
 import { Channel, connectivityState } from './channel.ts';
 import { Metadata } from './status.ts';
@@ -23,7 +21,7 @@ class Client {
     };
   }
 
-  /** etcd3 asks for it before it closes a client that still connects. */
+  /** etcd3 calls this before it closes a client that is still connecting. */
   waitForReady(_deadline: number, done: () => void): void {
     done();
   }
@@ -51,7 +49,7 @@ class Client {
 
 type Done = (error: Error | null, response?: unknown) => void;
 
-/** A client of one service of etcd's, with a method for each of its calls. */
+/** A client of one etcd service, with a method for each of its calls. */
 function service(unaryCalls: readonly string[], streams: readonly string[] = []): typeof Client {
   class Service extends Client {}
   const methods = Service.prototype as unknown as Record<string, unknown>;

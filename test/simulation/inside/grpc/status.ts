@@ -25,7 +25,7 @@ export interface Status {
 
 export const UNAVAILABLE = 14;
 
-/** As gRPC words it: `14 UNAVAILABLE: No connection established`. */
+/** In gRPC's words: `14 UNAVAILABLE: No connection established`. */
 export const errorOf = ({ code, details }: Status): Error =>
   Object.assign(new Error(`${code} ${codes[code] ?? 'UNKNOWN'}: ${details}`), { code, details });
 

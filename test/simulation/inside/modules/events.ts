@@ -16,7 +16,7 @@ export class EventEmitter {
     return this;
   }
 
-  /** As Node's: an error that nobody listens to is thrown. */
+  /** As in Node: an error event without a listener is thrown. */
   emit(event: string, ...args: unknown[]): boolean {
     const listeners = this.#listeners.get(event) ?? [];
     if (listeners.length === 0 && event === 'error') throw args[0];

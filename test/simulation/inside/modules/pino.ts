@@ -1,4 +1,4 @@
-/** The library's default logger. Programs pass one of their own. */
+/** The library's default logger. Programs pass their own logger. */
 const refuse = (): never => {
   throw new Error('pino is not simulated: pass a logger');
 };

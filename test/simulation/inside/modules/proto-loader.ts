@@ -1,2 +1,2 @@
-/** The stand-in for gRPC knows etcd's services, and its messages are what proto-loader makes of them. */
+/** The substitute for gRPC knows etcd's services, and its messages have proto-loader's form. */
 export const loadSync = (): object => ({});

@@ -1,4 +1,4 @@
-/** Modules that the library may import, and must not use in a simulated process. */
+/** Modules that the library may import, but must not use in a simulated process. */
 const refuse = (): never => {
   throw new Error('this module is not simulated');
 };

@@ -1,16 +1,16 @@
 /**
- * What callers ask of all elections on the same endpoints: a guard for each election cannot see a loop that takes another
- * name, or another client, each turn. As with new elections, a loop begins the next when the one before has come
- * through; what a program means begins side by side.
+ * Limits the reads and cheap calls of all elections on the same endpoints. A guard for each election does not see a loop that
+ * uses another name or client in every round. As with new elections, a loop makes its calls one by one, but a program
+ * makes them side by side.
  */
 import { fullNewElectionBudget, admitNew, type CrowdLimits } from '../core/new-election-budget.ts';
 import type { ElectionScope } from './guard-key.ts';
-import { LoopGuard, type GuardSettings } from './loop-guard.ts';
+import { privateGuard, type GuardSettings, type LoopGuard } from './loop-guard.ts';
 import { shared } from './registry.ts';
 import { SingleFlight } from './single-flight.ts';
 import { clock, type Clock } from '../util/clock.ts';
 
-/** One by one: 300 at once, then fewer and fewer, down to one a second; each pause of 50 ms forgives one. */
+/** Sequential calls: the first 300 are not delayed, then ever fewer, down to one a second. Every pause of 50 ms forgives one. */
 const ONE_BY_ONE: GuardSettings = {
   burst: 300,
   baseMs: 50,
@@ -19,13 +19,13 @@ const ONE_BY_ONE: GuardSettings = {
   healthyAfterMs: 50,
 };
 
-/** Reads side by side: 5,000 at once, then 20 a second, in a line. */
+/** Reads side by side: 5,000 at once, then 20 a second. */
 const SIDE_BY_SIDE: CrowdLimits = { sideBySide: 5_000, oneByOne: Infinity, msPerOne: 50 };
 
-/** So many reads may wait; each costs memory. */
+/** How many reads may wait. Each costs memory. */
 const MOST_WAITING = 1_000;
 
-export class ClientCalls {
+export class EndpointCalls {
   readonly #clock: Clock;
   readonly #idle: SingleFlight;
   readonly #oneByOne: LoopGuard;
@@ -35,21 +35,21 @@ export class ClientCalls {
 
   constructor(time: Clock = clock) {
     this.#clock = time;
-    this.#idle = new SingleFlight(new LoopGuard('', '', time), time);
-    this.#oneByOne = new LoopGuard('', '', time);
+    this.#idle = new SingleFlight(privateGuard(time), time);
+    this.#oneByOne = privateGuard(time);
     this.#budget = fullNewElectionBudget(time.now(), SIDE_BY_SIDE);
   }
 
-  /** A call that has nothing to do, or is refused: resolves when it may have its answer. */
+  /** Resolves when a call that has nothing to do, or is refused, may get its answer. */
   async idle(): Promise<void> {
     await this.#idle.pass(ONE_BY_ONE);
   }
 
   /**
-   * A read or a watch wants to begin. Resolves when it may, or when the signal aborts.
+   * Resolves when a read or a watch may begin, or when the signal aborts.
    *
-   * @param ofElection the guard that reads of this election pass before; undefined for a watch.
-   * @returns what to call when it is over; undefined where so many wait already that a loop must be making them.
+   * @param ofElection the election's own guard, which a read passes before the shared limit; undefined for a watch.
+   * @returns a function to call when the read is over; undefined if too many reads already wait.
    */
   async begin(
     signal: AbortSignal,
@@ -71,12 +71,12 @@ export class ClientCalls {
       if (isOver) return;
       isOver = true;
       this.#underWay--;
-      // A slow answer is no pause of the caller's.
+      // The time that a slow answer took is not a pause of the caller.
       ofElection?.guard.ended();
       this.#oneByOne.ended();
     };
   }
 }
 
-export const clientCallsOf = ({ endpoints }: ElectionScope): ClientCalls =>
-  shared('client-calls', JSON.stringify(endpoints), () => new ClientCalls());
+export const endpointCallsOf = ({ endpoints }: ElectionScope): EndpointCalls =>
+  shared('endpoint-calls', JSON.stringify(endpoints), () => new EndpointCalls());

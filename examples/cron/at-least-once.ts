@@ -1,0 +1,66 @@
+/**
+ * A job that runs at least once for each scheduled time. The leader runs the job, then records the time in etcd. A new leader
+ * begins with the first time that is not recorded. So a crash delays a run, and may repeat it, but does not lose it.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Etcd3 } from 'etcd3';
+import { Election, OutcomeUnknownError, UnavailableError, type Term } from 'etcd-election';
+import { nextMoment, untilMoment } from './schedule.ts';
+
+const endpoints = process.env['ETCD_ENDPOINTS'];
+if (!endpoints) throw new Error('set ETCD_ENDPOINTS, for example to http://127.0.0.1:2379');
+const client = new Etcd3({ hosts: endpoints.split(',') });
+const done = `${process.env['KEYS'] ?? ''}cron/nightly-report-done`;
+
+const election = new Election(client, process.env['ELECTION'] ?? 'nightly-report', {
+  ttlSeconds: Number(process.env['TTL_SECONDS'] ?? 10),
+  onLeader: (term) => keepSchedule(term),
+});
+
+/** Your job. It may run twice for one moment: let it replace the report of that moment. */
+async function runJob(moment: string, term: Term): Promise<void> {
+  await sleep(Number(process.env['JOB_MS'] ?? 0));
+  console.log(`ran ${moment} under token ${term.fencingToken}`);
+}
+
+// #region record
+async function keepSchedule(term: Term): Promise<void> {
+  let last = await untilAnswered(() => lastRun(term));
+  for (;;) {
+    const moment = nextMoment(Date.parse(last)); // perhaps already past: missed moments run first
+    if (!(await untilMoment(moment, term))) return;
+    last = new Date(moment).toISOString();
+    await runJob(last, term); // if it fails, the term ends, and the next leader runs it again
+    await untilAnswered(() => recordRun(term, last));
+  }
+}
+
+/** The last recorded moment. The first leader of all records the present time, so the schedule begins with the next moment. */
+async function lastRun(term: Term): Promise<string> {
+  const now = new Date().toISOString();
+  await term.txn().and(done, 'Create', '==', 0).then(client.put(done).value(now)).commit();
+  const { responses } = await term.txn().then(client.get(done)).commit();
+  return responses[0]!.response_range.kvs[0]!.value.toString();
+}
+
+/** Records a moment, but never an earlier one: a write whose answer was lost may land late. */
+async function recordRun(term: Term, moment: string): Promise<void> {
+  await term.txn().and(done, 'Value', '<', moment).then(client.put(done).value(moment)).commit();
+}
+
+/** Repeats a call until etcd answers. Both calls above may happen twice. After the term they reject, and the loop ends. */
+async function untilAnswered<T>(call: () => Promise<T>): Promise<T> {
+  for (;;) {
+    try {
+      return await call();
+    } catch (error) {
+      if (!(error instanceof UnavailableError || error instanceof OutcomeUnknownError)) throw error;
+      await sleep(250);
+    }
+  }
+}
+// #endregion record
+
+const shutDown = (): void => void election.close().then(() => client.close()); // a job under way is finished first
+for (const signal of ['SIGTERM', 'SIGINT']) process.once(signal, shutDown);
+void election.campaign();

@@ -1,0 +1,29 @@
+/** The schedule that all replicas share, and the wait for its next moment. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Term } from 'etcd-election';
+
+const everyMs = Number(process.env['EVERY_SECONDS'] ?? 60) * 1_000;
+
+/** Any cron library can compute the next moment; here it is each multiple of `everyMs`. */
+export const nextMoment = (afterMs: number): number => (Math.floor(afterMs / everyMs) + 1) * everyMs;
+
+// #region wait
+const HOUR_MS = 3_600_000;
+
+/**
+ * Waits for a moment, at most an hour at a time: a timer of more than 24.8 days fires at once, and a clock may be set.
+ *
+ * @returns whether the moment has come. If not, the term is over.
+ */
+export async function untilMoment(
+  moment: number,
+  term: Pick<Term, 'isCurrent' | 'signal'>,
+): Promise<boolean> {
+  while (term.isCurrent()) {
+    const leftMs = moment - Date.now();
+    if (leftMs <= 0) return true;
+    await sleep(Math.min(leftMs, HOUR_MS), undefined, { signal: term.signal }).catch(() => undefined);
+  }
+  return false;
+}
+// #endregion wait

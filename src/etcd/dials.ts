@@ -1,0 +1,92 @@
+/**
+ * Ends the dials of a client that is closed. gRPC forgets a connection that the host does not answer, without closing it. So each
+ * dial to a frozen host would leave a connection behind, and some of these would keep the process alive.
+ *
+ * It uses parts of gRPC that are not public. If another release lacks them, dials end as late as with gRPC alone.
+ */
+import type { Socket } from 'node:net';
+
+interface Connector {
+  /** Called before the dial. */
+  waitForReady(): Promise<void>;
+  /** Makes the TLS handshake, if there is one. */
+  connect(socket: Socket): Promise<{ readonly socket: Socket }>;
+}
+
+interface Credentials {
+  _createSecureConnector?(...args: readonly unknown[]): Connector;
+}
+
+/** One address of a host, and the connector that dials it. gRPC passes the address to `net.connect()`. */
+interface Subchannel {
+  readonly secureConnector?: unknown;
+  readonly subchannelAddress?: { signal?: AbortSignal };
+}
+
+export interface Service {
+  close(): void;
+  getChannel?(): {
+    readonly internalChannel?: { readonly wrappedSubchannels?: Iterable<{ readonly child?: Subchannel }> };
+  };
+}
+
+/** A host inside an etcd3 client. */
+export interface DiallingHost {
+  channelCredentials?: Credentials;
+  cachedServices: Readonly<Record<string, Service | undefined>>;
+}
+
+/** @returns a function that ends every dial on which HTTP/2 has not begun, and refuses further ones. */
+export function trackDials(hosts: readonly DiallingHost[]): () => void {
+  /** A function for each dial, which ends it. */
+  const dials = new Set<() => void>();
+  let isOver = false;
+
+  const tracked = (connector: Connector, host: DiallingHost): Connector => {
+    const waitForReady = connector.waitForReady.bind(connector);
+    const connect = connector.connect.bind(connector);
+    let endDial = (): void => undefined;
+    connector.waitForReady = async () => {
+      dials.delete(endDial); // the last dial failed
+      await waitForReady();
+      if (isOver) throw new Error('the client is closed');
+      const abort = new AbortController();
+      const address = addressOf(host, connector);
+      if (address !== undefined) address.signal = abort.signal;
+      dials.add((endDial = () => abort.abort()));
+    };
+    connector.connect = async (tcp) => {
+      dials.delete(endDial);
+      if (isOver) throw new Error('the client is closed');
+      let carrier: Socket | undefined; // the socket that carries HTTP/2; undefined during the TLS handshake
+      const end = (): void => void ((carrier?.bytesRead ?? 0) === 0 && tcp.destroy());
+      dials.add(end);
+      tcp.once('close', () => dials.delete(end));
+      const connected = await connect(tcp);
+      carrier = connected.socket;
+      return connected;
+    };
+    return connector;
+  };
+
+  for (const host of hosts) {
+    const credentials = host.channelCredentials;
+    const create = credentials?._createSecureConnector?.bind(credentials);
+    if (credentials === undefined || create === undefined) continue;
+    const value = (...args: readonly unknown[]): Connector => tracked(create(...args), host);
+    host.channelCredentials = Object.create(credentials, {
+      _createSecureConnector: { value },
+    }) as Credentials;
+  }
+  return () => {
+    isOver = true;
+    for (const end of dials) end();
+  };
+}
+
+function addressOf({ cachedServices }: DiallingHost, connector: Connector): Subchannel['subchannelAddress'] {
+  for (const service of Object.values(cachedServices))
+    for (const { child } of service?.getChannel?.().internalChannel?.wrappedSubchannels ?? [])
+      if (child?.secureConnector === connector) return child.subchannelAddress;
+  return undefined;
+}

@@ -1,0 +1,36 @@
+/** What the simulation has found in the library, as short runs with the faults that are needed. All of them pass now. */
+import type { Fault } from '../faults/fault.ts';
+import { setupOf, type Setup } from './run.ts';
+
+export interface Regression {
+  readonly story: string;
+  readonly setup: Setup;
+}
+
+const SHORT_MS = 20_000;
+
+const killed = (atMs: number, forMs: number, victim: number): Fault => ({
+  kind: 'kill',
+  atMs,
+  forMs,
+  draws: [victim, 0.1, 0.1],
+});
+
+/** Three processes begin again while etcd's leader hears, and is not heard. */
+const restartsUnderMuteLeader = (seed: number): Setup => ({
+  ...setupOf(seed, SHORT_MS),
+  ttlSeconds: 2,
+  candidates: 5,
+  defects: {},
+  faults: [
+    killed(8_000, 5_000, 0.1),
+    killed(8_001, 5_200, 0.9),
+    killed(8_002, 5_300, 0.8),
+    { kind: 'mute-etcd-leader', atMs: 11_000, forMs: 6_000, draws: [0.1, 0.1, 0.1] },
+  ],
+});
+
+export const regressions: readonly Regression[] = [3, 10].map((seed) => ({
+  story: `G5: renewals follow one another at once while it is unknown whether a proxy answers (seed ${seed})`,
+  setup: restartsUnderMuteLeader(seed),
+}));

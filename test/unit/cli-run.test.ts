@@ -1,0 +1,114 @@
+import { spawn, type ChildProcess } from 'node:child_process';
+import { EventEmitter } from 'node:events';
+import { PassThrough } from 'node:stream';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { guard, sharedClockMs, type Order } from '../../src/cli/guardian.ts';
+import { silentLogger, type Narrator } from '../../src/cli/narrator.ts';
+import { KILL_WITHIN_MS, parseRun } from '../../src/cli/run-options.ts';
+import { Runner } from '../../src/cli/runner.ts';
+import type { Terminal } from '../../src/cli/terminal.ts';
+import type { Term } from '../../src/index.ts';
+
+// `etcd-election run` with processes that SIGKILL does not end, as those that are stuck in the kernel.
+
+vi.mock('node:child_process');
+
+beforeEach(() => {
+  vi.useFakeTimers();
+  vi.mocked(spawn).mockImplementation(() => {
+    const child = Object.assign(new EventEmitter(), {
+      pid: 4711,
+      exitCode: null,
+      signalCode: null,
+      stdin: new PassThrough(),
+      stdio: [null, null, null, new PassThrough()],
+      kill: () => true,
+      unref: () => undefined,
+    });
+    process.nextTick(() => child.emit('spawn'));
+    return child as unknown as ChildProcess;
+  });
+});
+afterEach(() => {
+  vi.useRealTimers();
+  vi.restoreAllMocks();
+});
+
+/** Records the signals. The group never ends. */
+const immortalGroup = () => vi.spyOn(process, 'kill').mockReturnValue(true);
+
+const killsIn = (kill: ReturnType<typeof immortalGroup>): number =>
+  kill.mock.calls.filter(([, signal]) => signal === 'SIGKILL').length;
+
+describe('a command that is stuck in the kernel', () => {
+  /** A runner whose command runs. */
+  async function serving(flags: readonly string[]) {
+    immortalGroup();
+    const error = vi.fn();
+    const narrator: Narrator = { logger: { ...silentLogger, error }, say: () => undefined };
+    const options = parseRun(['e', ...flags, '--', '/bin/sh'], {});
+    const runner = new Runner(options, { env: {} } as Terminal, narrator);
+    const over = new AbortController();
+    const term = {
+      election: 'e',
+      key: 'election/e/1',
+      leaseId: '1',
+      fencingToken: 1n,
+      signal: over.signal,
+      isCurrent: () => !over.signal.aborted,
+      remainingMs: () => (over.signal.aborted ? 0 : 9_000),
+    } as unknown as Term;
+    let end: { exitCode: number; afterMs: number } | undefined;
+    const startedMs = performance.now();
+    void runner.finished.then((exitCode) => (end = { exitCode, afterMs: performance.now() - startedMs }));
+    const served = runner.serve(term);
+    await vi.advanceTimersByTimeAsync(0);
+    return { runner, error, lose: () => over.abort({ reason: 'evicted' }), served, end: () => end };
+  }
+
+  test('SIGTERM: run ends soon after --stop-timeout, and says that the command still runs', async () => {
+    const { runner, error, end } = await serving(['--stop-timeout', '3s']);
+    runner.endBy('SIGTERM');
+    await vi.advanceTimersByTimeAsync(3_000 + KILL_WITHIN_MS + 1_000);
+    expect(end()?.exitCode).toBe(137);
+    expect(end()?.afterMs).toBeGreaterThanOrEqual(3_000 + KILL_WITHIN_MS);
+    expect(error).toHaveBeenCalledOnce();
+  });
+
+  test('a second Ctrl-C does not wait for --stop-timeout', async () => {
+    const { runner, end } = await serving(['--stop-timeout', '59m']);
+    runner.endBy('SIGINT');
+    const clockMs = sharedClockMs();
+    const asByAPerson = (): void => expect(sharedClockMs() - clockMs).toBeGreaterThan(100);
+    await vi.waitFor(asByAPerson, { timeout: 10_000 });
+    runner.endBy('SIGINT');
+    await vi.advanceTimersByTimeAsync(KILL_WITHIN_MS + 1_000);
+    expect(end()?.exitCode).toBe(137);
+  });
+
+  test('the leadership is lost: run is free for the next term', async () => {
+    const { lose, served, end } = await serving(['--grace', '2s']);
+    lose();
+    await vi.advanceTimersByTimeAsync(2_000 + KILL_WITHIN_MS + 1_000);
+    await served;
+    expect(end()).toBeUndefined(); // the campaign goes on
+  });
+
+  test('the guardian kills it at every deadline, and again when the runner is gone', async () => {
+    const kill = immortalGroup();
+    vi.spyOn(process, 'on').mockReturnValue(process);
+    const pipe = new PassThrough();
+    const ended = vi.fn();
+    guard(pipe, ended);
+    const order: Order = { group: 4711, terminateAtMs: null, killAtMs: 0 };
+    for (let deadline = 1; deadline <= 2; deadline++) {
+      pipe.write(`${JSON.stringify(order)}\n`);
+      await vi.advanceTimersByTimeAsync(10_000);
+      expect(killsIn(kill)).toBe(20 * deadline);
+    }
+    pipe.end();
+    await vi.advanceTimersByTimeAsync(10_000);
+    expect(killsIn(kill)).toBe(60);
+    expect(ended).toHaveBeenCalledOnce();
+  });
+});

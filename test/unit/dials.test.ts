@@ -1,0 +1,106 @@
+import { subscribe, unsubscribe } from 'node:diagnostics_channel';
+import { once } from 'node:events';
+import { createSecureServer, createServer as createHttp2Server, type ServerHttp2Stream } from 'node:http2';
+import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { rootCertificates } from 'node:tls';
+import { Worker } from 'node:worker_threads';
+import { Etcd3 } from 'etcd3';
+import { expect, onTestFinished, test } from 'vitest';
+import { Host } from '../../src/etcd/host.ts';
+import { certificates } from '../support/certificates.ts';
+import { eventually } from '../support/eventually.ts';
+
+const tls = { credentials: { rootCertificate: Buffer.from(rootCertificates[0]!) } };
+
+function hostAt(port: number, options: object): Host {
+  const address = `${'credentials' in options ? 'https' : 'http'}://127.0.0.1:${port}`;
+  const users = new Etcd3({ hosts: address, ...options });
+  const host = new Host(users, address);
+  onTestFinished(() => {
+    host.drop();
+    users.close();
+  });
+  return host;
+}
+
+/** The sockets that this process opens from now on. */
+function openedSockets(): readonly Socket[] {
+  const opened: Socket[] = [];
+  const note = (message: unknown): void => void opened.push((message as { socket: Socket }).socket);
+  subscribe('net.client.socket', note);
+  onTestFinished(() => void unsubscribe('net.client.socket', note));
+  return opened;
+}
+
+const ask = (host: Host): void => void host.client.kv.range({ key: Buffer.from('k') }).catch(() => undefined);
+const within = { withinMs: 5_000 };
+
+test.for([
+  ['HTTP/2', {}],
+  ['TLS', tls],
+] as const)('G5: a dropped connection to a host that never answers is closed: %s', async ([, options]) => {
+  const server = createServer((socket) => socket.on('error', () => undefined));
+  onTestFinished(() => void server.close());
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const host = hostAt((server.address() as AddressInfo).port, options);
+  for (let dial = 0; dial < 2; dial++) {
+    ask(host);
+    const [atServer] = (await once(server, 'connection')) as [Socket];
+    await once(atServer, 'data'); // the handshake has begun
+    const closed = once(atServer, 'close');
+    host.drop();
+    await closed;
+  }
+});
+
+test.for(['HTTP/2', 'TLS'])('calls on a dropped connection that has answered go on: %s', async (over) => {
+  const pem = over === 'TLS' ? await certificates() : undefined;
+  const server = pem === undefined ? createHttp2Server() : createSecureServer(pem);
+  onTestFinished(async () => {
+    server.close();
+    await pem?.remove();
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const credentials = pem && { credentials: { rootCertificate: Buffer.from(pem.ca) } };
+  const host = hostAt((server.address() as AddressInfo).port, { ...credentials });
+  const answer = host.client.kv.range({ key: Buffer.from('k') });
+  const [stream] = (await once(server, 'stream')) as [ServerHttp2Stream];
+  host.drop();
+  await nextTurn(); // it ends dials in a turn of its own
+  stream.respond({ ':status': 200, 'content-type': 'application/grpc' }, { waitForTrailers: true });
+  stream.on('wantTrailers', () => stream.sendTrailers({ 'grpc-status': 0 }));
+  stream.end(Buffer.alloc(5)); // an empty message
+  expect((await answer).kvs).toEqual([]);
+});
+
+/** A port whose host accepts no connection: its thread stands still, and its queue is full. */
+const DEAF = `
+  const { createServer } = require('node:net');
+  const { parentPort } = require('node:worker_threads');
+  const server = createServer().listen({ port: 0, host: '127.0.0.1', backlog: 1 }, () => {
+    parentPort.postMessage(server.address().port);
+    setImmediate(() => Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0));
+  });`;
+
+// Only Linux drops the packets of further connections.
+test.skipIf(process.platform !== 'linux')('G5: a dropped dial that TCP does not answer ends', async () => {
+  const worker = new Worker(DEAF, { eval: true });
+  onTestFinished(() => void worker.terminate());
+  const [port] = (await once(worker, 'message')) as [number];
+  const fillers = Array.from({ length: 4 }, () => connect(port, '127.0.0.1').on('error', () => undefined));
+  onTestFinished(() => fillers.forEach((filler) => filler.destroy()));
+  await Promise.race(fillers.map((filler) => once(filler, 'connect')));
+  const opened = openedSockets();
+  const host = hostAt(port, {});
+  ask(host);
+  const dial = await eventually(() => {
+    const found = opened.find(({ connecting }) => connecting);
+    if (found === undefined) throw new Error('no dial yet');
+    return found;
+  }, within);
+  host.drop();
+  await eventually(() => dial.destroyed, within);
+});

@@ -1,0 +1,26 @@
+import { Etcd3 } from 'etcd3';
+import { expect, onTestFinished, test } from 'vitest';
+import { Election, failedElections } from '../../src/index.ts';
+
+/** An election that cannot begin: its value is not a string. */
+async function refused(hosts: string): Promise<Election> {
+  const client = new Etcd3({ hosts });
+  const election = new Election(client, 'live-elections', { logger: silent });
+  onTestFinished(async () => {
+    await election.close();
+    client.close();
+  });
+  await election.campaign(7 as never).catch(() => undefined);
+  return election;
+}
+
+const nothing = (): void => undefined;
+const silent = { trace: nothing, debug: nothing, info: nothing, warn: nothing, error: nothing };
+
+test('a failed election is replaced by a later one on the same etcd, not by one on another', async () => {
+  const first = await refused('http://127.0.0.1:1');
+  const onOther = await refused('http://127.0.0.1:2');
+  expect(failedElections()).toEqual([first, onOther]);
+  const second = await refused('http://127.0.0.1:1');
+  expect(failedElections()).toEqual([onOther, second]);
+});

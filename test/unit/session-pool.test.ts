@@ -1,0 +1,166 @@
+import { expect, onTestFinished, test } from 'vitest';
+import { ReconnectBackoff } from '../../src/client/reconnect-backoff.ts';
+import { SessionPool, type LeaseHolder } from '../../src/client/session-pool.ts';
+import { EtcdError } from '../../src/etcd/etcd-error.ts';
+import { History } from '../../src/etcd/history.ts';
+import type { EtcdTransport } from '../../src/etcd/transport.ts';
+import type { LastWill } from '../../src/last-will/index.ts';
+import type { EventLog } from '../../src/logging/event-log.ts';
+
+const unanswered = (): EtcdError => new EtcdError('unavailable', 'no answer', true);
+
+const holderOf = (name: string, isRefused: boolean): LeaseHolder => ({
+  keyPrefix: `election/${name}/`,
+  isRefused: () => isRefused,
+  onOwnKey: () => undefined,
+});
+
+/** A pool on a client whose calls get these results, and a record of what happened. */
+function poolOf(answers: { readonly [call: string]: () => unknown }) {
+  const happened: string[] = [];
+  const note = (what: string) => (): void => void happened.push(what);
+  const stream = {
+    raw: { on: () => undefined, write: () => undefined },
+    onLost: () => undefined,
+    close: note('stream closed'),
+    fail: note('host suspected'),
+    leave: note('host suspected'),
+  };
+  let clientClosed = (): void => undefined;
+  const transport = {
+    isClosed: false,
+    endpoints: ['host'],
+    unary: async (what: string) => {
+      await Promise.resolve();
+      happened.push(what);
+      return answers[what]!();
+    },
+    stream: () => Promise.resolve(stream),
+    onClusterChanged: () => () => undefined,
+    onClientClosed: (listener: () => void) => {
+      clientClosed = listener;
+      return () => undefined;
+    },
+  };
+  const lastWill = {
+    hold: note('will holds'),
+    drop: note('will drops'),
+    dropLater: (_leaseId: string, afterMs: number) => void happened.push(`will drops in ${afterMs} ms`),
+  } as unknown as LastWill;
+  const client = {
+    transport: transport as unknown as EtcdTransport,
+    backoff: new ReconnectBackoff({}),
+    lastWill,
+  };
+  const pool = new SessionPool(client, 10);
+  const holder = holderOf('e', false);
+  const eventLog = { report: () => undefined } as unknown as EventLog;
+  pool.join(holder, undefined, eventLog, true);
+  onTestFinished(() => pool.leave(holder));
+  const closeClient = (): void => {
+    transport.isClosed = true;
+    clientClosed();
+  };
+  return { pool, holder, eventLog, happened, closeClient };
+}
+
+test('a grant that fails ends the stream of the renewals, but makes no suspect of its host', async () => {
+  let grants = 0;
+  const { pool, happened } = poolOf({
+    'grant a lease': () => {
+      if (++grants === 1) throw new EtcdError('unavailable', 'etcdserver: too many requests', false);
+      return { TTL: '10' };
+    },
+    'revoke the lease': () => ({}),
+  });
+  await pool.acquire(new AbortController().signal);
+  expect(happened).toEqual(['grant a lease', 'stream closed', 'grant a lease', 'will holds']);
+});
+
+test.for([
+  ['the last will drops a lease that was revoked', () => ({}), 'will drops'],
+  [
+    'the last will keeps a lease that could not be revoked, until it has expired',
+    () => {
+      throw unanswered();
+    },
+    'will drops in 10000 ms',
+  ],
+] as const)('%s', async ([, revoked, last]) => {
+  const { pool, holder, happened } = poolOf({
+    'grant a lease': () => ({ TTL: '10' }),
+    'revoke the lease': revoked,
+  });
+  await pool.acquire(new AbortController().signal);
+  await pool.leave(holder);
+  expect(happened.at(-1)).toBe(last);
+  expect(happened).toContain('will holds');
+});
+
+test('the last will keeps the lease of a client that the user has closed, until it has expired', async () => {
+  const { pool, happened, closeClient } = poolOf({
+    'grant a lease': () => ({ TTL: '10' }),
+    'revoke the lease': () => ({}),
+  });
+  await pool.acquire(new AbortController().signal);
+  closeClient();
+  expect(happened.at(-1)).toBe('will drops in 10000 ms');
+});
+
+test('L3: an election that etcd refuses does not cost the others their lease: its key confirms no renewal', async () => {
+  const header = { revision: '1', raft_term: '1' };
+  const asked: string[] = [];
+  const range = ({ key }: { key: Buffer }) => {
+    asked.push(key.toString().replace(/[^/]+$/, ''));
+    return { kvs: [], header };
+  };
+  let answer = (_renewed: object): void => undefined;
+  const raw = {
+    on: (_event: string, listener: typeof answer) => void (answer = listener),
+    write: ({ ID }: { ID: string }) => setImmediate(() => answer({ ID, TTL: '10', header })),
+  };
+  const end = (): void => undefined;
+  const transport = {
+    endpoints: ['host'],
+    history: new History(),
+    isProxied: false,
+    isClosed: false,
+    unary: (what: string, invoke: (client: object) => unknown) => {
+      if (what === 'grant a lease') throw new EtcdError('unavailable', 'lease already exists', false);
+      return Promise.resolve(what === 'confirm the renewal' ? invoke({ kv: { range } }) : {});
+    },
+    stream: () => Promise.resolve({ raw, onLost: end, renewed: end, close: end, fail: end, leave: end }),
+    onClusterChanged: () => end,
+    onClientClosed: () => end,
+  } as unknown as EtcdTransport;
+  const eventLog = { report: () => undefined } as unknown as EventLog;
+
+  for (const refused of [
+    ['a', 'b'],
+    ['a', 'b', 'c'],
+  ]) {
+    const pool = new SessionPool({ transport, backoff: new ReconnectBackoff({}), lastWill: {} as never }, 10);
+    const holders = ['a', 'b', 'c'].map((name) => holderOf(name, refused.includes(name)));
+    for (const holder of holders) pool.join(holder, undefined, eventLog, false);
+    await pool.acquire(new AbortController().signal);
+    for (const holder of holders) await pool.leave(holder);
+  }
+  expect(asked, 'if etcd refuses all, any key will do').toEqual(['election/c/', 'election/a/']);
+});
+
+test('S2: elections on one lease use the widest margin among them, until the election that asks for it has left', async () => {
+  const { pool, eventLog } = poolOf({
+    'grant a lease': () => ({ TTL: '10' }),
+    'revoke the lease': () => ({}),
+  });
+  const session = await pool.acquire(new AbortController().signal);
+  const defaultUntilMs = session.validUntilMs;
+  const [wide, wider] = [holderOf('wide', false), holderOf('wider', false)];
+  pool.join(wide, 2_000, eventLog, false);
+  pool.join(wider, 4_000, eventLog, false);
+  expect(session.validUntilMs).toBe(defaultUntilMs - 3_000);
+  await pool.leave(wider);
+  expect(session.validUntilMs).toBe(defaultUntilMs - 1_000);
+  await pool.leave(wide);
+  expect(session.validUntilMs).toBe(defaultUntilMs);
+});

@@ -1,0 +1,49 @@
+import { expect, test, vi } from 'vitest';
+import { ValuePublisher, type PublisherTools } from '../../src/campaign/value-publisher.ts';
+import { privateGuard } from '../../src/loop-guard/loop-guard.ts';
+import { Deferred } from '../../src/util/deferred.ts';
+
+test('a value that campaign() names while term.proclaim() is under way is announced last', async () => {
+  const published: string[] = [];
+  const guard = privateGuard();
+  const tools = {
+    election: 'e',
+    transport: { unary: () => Promise.resolve({ succeeded: true }) },
+    guardFor: () => guard,
+  } as unknown as PublisherTools;
+  const publisher = new ValuePublisher(tools, 'first', {
+    signal: new AbortController().signal,
+    candidacy: () => ({ key: 'e/1', leaseId: '1', createRevision: 1n }),
+    shown: () => undefined,
+    onPublished: (value) => void published.push(value),
+  });
+  const answered = new Deferred<void>();
+  const proclaimed = publisher.proclaiming('older', async () => {
+    await answered.promise;
+    publisher.published('older');
+  });
+  publisher.want('newer');
+  answered.resolve();
+  await proclaimed;
+  await new Promise((resolve) => setImmediate(resolve));
+  expect(publisher.value).toBe('newer');
+  expect(published.at(-1)).toBe('newer');
+});
+
+test('a value is not recorded if etcd answers that the key is no longer ours', async () => {
+  const published: string[] = [];
+  const guard = privateGuard();
+  const unary = vi.fn(() => Promise.resolve({ succeeded: false }));
+  const tools = { election: 'e', transport: { unary }, guardFor: () => guard } as unknown as PublisherTools;
+  const publisher = new ValuePublisher(tools, 'first', {
+    signal: new AbortController().signal,
+    candidacy: () => ({ key: 'e/1', leaseId: '1', createRevision: 1n }),
+    shown: () => undefined,
+    onPublished: (value) => void published.push(value),
+  });
+  publisher.want('second');
+  await vi.waitFor(() => expect(unary).toHaveBeenCalled());
+  await new Promise((resolve) => setImmediate(resolve));
+  expect(published).toEqual([]);
+  expect(unary).toHaveBeenCalledTimes(1);
+});

@@ -1,0 +1,62 @@
+import { expect, test, vi } from 'vitest';
+import { EtcdError } from '../../src/etcd/etcd-error.ts';
+import type { CallLimits, EtcdTransport } from '../../src/etcd/transport.ts';
+import { WriteSlots, type UnsettledError } from '../../src/term/write-slots.ts';
+import type { FakeClock } from '../support/fake-clock.ts';
+
+const { fake } = await vi.hoisted(async () => {
+  const { FakeClock: Fake } = await import('../support/fake-clock.ts');
+  return { fake: new Fake() };
+});
+vi.mock('../../src/util/clock.ts', async (original) => ({ ...(await original<object>()), clock: fake }));
+
+const TXN = { call: 'term.put()', txn: { compare: [], success: [], failure: [] }, options: undefined };
+
+/** Writes once, in a slot of our candidate. */
+const writeIn = (slots: WriteSlots): Promise<unknown> =>
+  slots.commit({ key: 'election/e/7', leaseId: '7', createRevision: 1n }, TXN, {
+    sending: new AbortController().signal,
+    settling: new AbortController().signal,
+  });
+
+test('S1: a lost answer is settled on a lane that dials again; that of the application dials nothing', async () => {
+  const lanes: unknown[] = [];
+  const transport = {
+    unary(_what: string, _invoke: unknown, { lane }: CallLimits) {
+      lanes.push(lane);
+      return lanes.length === 1
+        ? Promise.reject(new EtcdError('unavailable', 'no answer', true))
+        : Promise.resolve({ succeeded: true, header: { revision: '9' } });
+    },
+  } as unknown as EtcdTransport;
+  const outcome = writeIn(new WriteSlots(transport, '7'));
+  await expect(outcome, 'the write has not arrived').rejects.toMatchObject({ mayHaveHappened: false });
+  expect(lanes).toEqual(['caller', 'settle']);
+});
+
+test('S1: settle() rejects in time while other writes hold the slot and cannot settle it', async () => {
+  const clock: FakeClock = fake;
+  let settling = 0;
+  const transport = {
+    unary(what: string) {
+      const isSettling = what.startsWith('settle');
+      // The first write loses its answer and cannot be settled. The next writes get no answer at all.
+      if (isSettling ? settling++ > 13 : settling > 0) return new Promise(() => undefined);
+      return Promise.reject(new EtcdError('unavailable', 'no answer', true));
+    },
+  } as unknown as EtcdTransport;
+  const slots = new WriteSlots(transport, '7');
+  const write = (): Promise<unknown> => writeIn(slots);
+  const lost = write().catch((error: unknown) => error as UnsettledError);
+  await clock.advance(5_000);
+  const { writeId } = (await lost) as UnsettledError;
+  expect(writeId).toBeTypeOf('string');
+  settling = 100;
+  for (let count = 0; count < 8; count++) void write(); // seven take their own slots, the last takes that of the lost write
+  const settled = slots.settle(writeId).then(
+    () => 'settled',
+    (error: EtcdError) => error.kind,
+  );
+  await clock.advance(5_000);
+  await expect(Promise.race([settled, clock.sleep(0)])).resolves.toBe('unavailable');
+});
