@@ -228,7 +228,9 @@ describe('a long queue', () => {
     });
     await eventually(() => leaders.at(-1)?.value === 'replica-0', { withinMs: SOON_MS });
     for (const { election } of all.slice(0, 4)) await election.resign();
-    await eventually(() => leaders.at(-1)?.value === 'replica-4', { withinMs: 2 * LEADER_EVERY_MS + SOON_MS });
+    await eventually(() => leaders.at(-1)?.value === 'replica-4', {
+      withinMs: 2 * LEADER_EVERY_MS + SOON_MS,
+    });
     expect(listener.election.status.leader?.value).toBe('replica-4');
     expect(leaders.filter((leader) => leader !== undefined).length).toBeLessThanOrEqual(3);
     // This candidate has no listener: it reads because the caller asks. It may have read just before the leader left.
