@@ -30,7 +30,7 @@ export interface Watchdog extends AsyncDisposable {
  * `etcd-election:watchdog.notice` with every report for `onNotice`, `etcd-election:runaway.ended` when a runaway is over,
  * and `etcd-election:watchdog.died` and `.restarted`.
  *
- * Costs 8–19 MB of memory and less than 0.2 % of a core.
+ * Costs 6–16 MB of memory and less than 0.2 % of a core.
  *
  * @throws {DiagnosticsError} DIAGNOSTICS_INVALID if an option is not valid; DIAGNOSTICS_UNAVAILABLE if a watchdog already
  *   runs in this process, outside the main thread, or if worker threads are not permitted.
