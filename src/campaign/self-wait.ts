@@ -2,9 +2,8 @@
  * A callback may await the end of its own term, although that end waits for the callback. This file prevents that deadlock, and
  * circles through callbacks of several elections.
  */
-import { setImmediate as nextTurn } from 'node:timers/promises';
 import { CallbackFrames, type Awaiting } from '../util/callback-frames.ts';
-import { clock } from '../util/clock.ts';
+import { clock, untilNextTurn } from '../util/clock.ts';
 
 /** The longest time between two checks for a callback that awaits the call, in milliseconds. */
 const LOOK_EVERY_MS = 250;
@@ -40,7 +39,7 @@ export async function endOrAwaiter(
   let own: Wait | undefined;
   looking++;
   try {
-    await nextTurn(); // let the release be sent, and let the caller await us first
+    await untilNextTurn(); // let the release be sent, and let the caller await us first
     for (let waitMs = 1; !done.signal.aborted; waitMs = Math.min(2 * waitMs, longestLookMs())) {
       const awaiting = CallbackFrames.awaiting();
       const self = awaiting.find(({ frames: { candidate } }) => candidate === frames.candidate);

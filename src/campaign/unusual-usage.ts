@@ -1,11 +1,10 @@
 /**
  * Warns about ordinary code that is a mistake in many programs. The text says what happens, and what to write instead.
  */
-import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { UnfinishedCallbacks } from '../client/active-campaigns.ts';
 import { followerLimitMs } from '../core/health.ts';
 import { CallbackFrames } from '../util/callback-frames.ts';
-import { clock } from '../util/clock.ts';
+import { clock, untilNextTurn } from '../util/clock.ts';
 import { settledWithin } from '../util/settle.ts';
 import type { Campaign } from './campaign.ts';
 import type { CampaignReport } from './campaign-report.ts';
@@ -23,7 +22,7 @@ export function tellExit(report: CampaignReport, election: string, ttlSeconds: n
 
 /** Records which election's work awaits a term of this campaign, if any. That work leads one election and waits for another. */
 export async function noteAwaiting(campaign: Campaign): Promise<void> {
-  await nextTurn(); // let the caller await us first
+  await untilNextTurn(); // let the caller await us first
   campaign.turn.awaitedBy = CallbackFrames.awaiting()[0]?.frames.election;
 }
 

@@ -75,6 +75,9 @@ export function nextTurn(callback: () => void): () => void {
   return () => clearImmediate(turn);
 }
 
+/** Resolves in the next turn of the event loop. */
+export const untilNextTurn = (): Promise<void> => new Promise((resolve) => void nextTurn(resolve));
+
 export class SystemClock implements Clock {
   readonly #readings: Readings;
   #suspendedMs = 0;

@@ -68,7 +68,7 @@ test('docs/testing.md defines F1 to F20, and a test title carries each', () => {
 
 /** Code that can loop, or that a timer can start. */
 const LOOPS =
-  /\bwhile ?\(|\bfor ?\([^)]*;[^)]*;|\bfor await ?\(|\bset(?:Interval|Timeout|Immediate)\(|\b(?:sleep|after|nextTurn)\(|\.refresh\(\)/;
+  /\bwhile ?\(|\bfor ?\([^)]*;[^)]*;|\bfor await ?\(|\bset(?:Interval|Timeout|Immediate)\(|\b(?:sleep|after|afterTurn|nextTurn|untilNextTurn)\(|\.refresh\(\)|\bAbortSignal\.timeout\(/;
 /** Files that only define timers, or whose loops only go over existing data: they need no row. */
 const WITHOUT_A_ROW = new Set([
   'util/clock.ts',
@@ -76,7 +76,6 @@ const WITHOUT_A_ROW = new Set([
   'last-will/grpc.ts',
   'cli/completion.ts',
   'cli/terminal.ts',
-  'dev/debian-package.ts',
   'diagnostics/formats/fold.ts',
   'diagnostics/formats/protobuf.ts',
   'diagnostics/profile/source-maps.ts',
