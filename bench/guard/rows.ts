@@ -65,7 +65,7 @@ const standing = (name: string, fault: Fault, more: Partial<Row> = {}): Row => (
 
 const READS = {
   callsPerSecond: 3,
-  why: 'the budget of reads applies: at most 20 a second. A caller that asks again at once gets one, and a lease and a watch cost more',
+  why: 'reads have their own limit: at most 20 a second, and one a second for a loop without a pause. The lease and the watch send the other messages',
 };
 
 /** Three hundred successive ones start at once: on a busy machine that takes longer than the first seconds. */

@@ -90,7 +90,7 @@ describe('a long queue', () => {
     expect(cost[1]).toEqual(cost[0]);
   });
 
-  test('C5: a hand-over is told to few candidates, although all have entered since the last one', async ({
+  test('C5: etcd sends a hand-over to few candidates, also the first one after all have entered', async ({
     candidate,
     world,
     prefix,

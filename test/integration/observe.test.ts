@@ -231,7 +231,7 @@ describe('observe()', () => {
   });
 });
 
-describe('L4: nobody is shown as the leader for longer than we can know it', () => {
+describe('L4: a leader is shown only as long as we can know that it leads', () => {
   const ttlSeconds = SHORT_TTL_SECONDS;
 
   test('observe() yields "unknown" within one TTL of silence, and then the leader again', async ({

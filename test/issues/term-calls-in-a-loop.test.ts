@@ -32,7 +32,7 @@ const calls = {
 const all = Object.entries(calls);
 
 describe.each(all)('%s in a loop that swallows errors', (name, call) => {
-  test('G1, G6: after the term is held, and logged once with the caller', async ({
+  test('G1, G6: is held after the end of the term, and logged once with the caller', async ({
     candidate,
     world,
     log,
@@ -49,7 +49,7 @@ describe.each(all)('%s in a loop that swallows errors', (name, call) => {
     if (!name.includes('no string')) await expect(call(world, term)).rejects.toThrow(LeadershipLostError);
   });
 
-  test('G4: after the term in one turn throws at once', async ({ candidate, world }) => {
+  test('G4: throws at once after the end of the term, if the loop stays in one turn', async ({ candidate, world }) => {
     const alice = candidate('alice');
     const term = await alice.campaign();
     await alice.election.close();
@@ -58,7 +58,7 @@ describe.each(all)('%s in a loop that swallows errors', (name, call) => {
     }).toThrow(RunawayLoopError);
   });
 
-  test('G1, G4: while etcd refuses connections is held, and a flood throws', async ({
+  test('G1, G4: is held while etcd refuses connections, and a flood throws', async ({
     candidate,
     world,
     etcd,

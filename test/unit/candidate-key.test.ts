@@ -89,7 +89,7 @@ test('after an answered entry, a deleted key is not looked for', async () => {
   expect(asked).toEqual([]);
 });
 
-test('gives up the key that it has taken, whatever the campaign knows', async () => {
+test('giving up a key that was entered deletes it', async () => {
   const { key, asked } = keyOf(entered, { succeeded: true });
   await key.take(() => 'alice', signal);
   asked.length = 0;

@@ -95,7 +95,7 @@ describe('renewing', () => {
     expect(renewAtMs({ sentAtMs: 100, grantedTtlSeconds: 9 }, 100)).toBe(3_100);
   });
 
-  test('G5: does not follow the last one at once, however old its proof is', () => {
+  test('G5: does not happen again at once, however old the proof of the last renewal is', () => {
     fc.assert(
       fc.property(arbitrary.ttlSeconds, fc.nat(10_000), (grantedTtlSeconds, ageMs) => {
         const begunAtMs = 1_000_000;

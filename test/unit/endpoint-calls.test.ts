@@ -77,7 +77,7 @@ describe('un-awaited calls', () => {
     },
   );
 
-  test('G5: for endings and observers the thread sleeps sooner, because honest programs make few', async () => {
+  test('G5: close(), resign(), stepDown() and observe() make the thread sleep sooner: honest programs make few such calls', async () => {
     for (const kind of ['end', 'observe'] as const) expect(await flood(kind, 25_000)).toBeGreaterThan(3);
   });
 });

@@ -91,7 +91,7 @@ describe('the loop guard', () => {
 
   test.each([
     ['given up', (stop: AbortController) => stop.abort()],
-    ['nudged', (_: AbortController, guard: LoopGuard) => guard.wake()],
+    ['woken', (_: AbortController, guard: LoopGuard) => guard.wake()],
   ])('L5: a turn that was %s does not delay the next one', async (_, endEarly) => {
     const clock = new FakeClock();
     const guard = new LoopGuard('k', 'e', clock);
@@ -212,7 +212,7 @@ describe('the loop guard', () => {
     expect(guard.report().rounds).toBe(1_000);
   });
 
-  test('L5: a nudge releases a round with an outside cause, and no other', async () => {
+  test('L5: a wake releases a round that the environment delays, and no other', async () => {
     const clock = new FakeClock();
     const [outside, own] = [new LoopGuard('a', 'e', clock), new LoopGuard('b', 'e', clock)];
     for (let round = 0; round < settings.burst; round++) {
@@ -232,7 +232,7 @@ describe('the loop guard', () => {
     await Promise.all(waiting);
   });
 
-  test('L5: a loop with a nudge each round is still held', async () => {
+  test('L5: a loop that is woken in every round is still held', async () => {
     const clock = new FakeClock();
     const guard = new LoopGuard('k', 'e', clock);
     for (let round = 0; round < 20; round++)

@@ -77,7 +77,7 @@ test('a host that dropped a connection is dialled before unreachable ones', () =
   expect(chosen(hosts)).toEqual(['a']);
 });
 
-test('a host that renewed a lease is selected first among suspects only', () => {
+test('among suspect hosts, one that has renewed a lease since is selected first; one that is not suspect comes before it', () => {
   const hosts = choiceOf(HOSTS);
   hosts.suspect('a', 'no answer'); // frozen
   nowMs += 500;

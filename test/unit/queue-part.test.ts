@@ -83,7 +83,7 @@ class Rig {
 }
 
 describe('a part of a long queue', () => {
-  test('S3: for leavers in any order: it is never first too early, and notices in time', () => {
+  test('S3: candidates leave in any order: we never count as first too early, and learn our place in time', () => {
     fc.assert(
       fc.property(
         fc.integer({ min: 1, max: 40 }),
@@ -109,7 +109,7 @@ describe('a part of a long queue', () => {
     );
   });
 
-  test('L1: if leavers keep the order, each candidate reads once, and is near the front early', () => {
+  test('L1: if candidates leave in order, each reads once more, and knows its exact place before its turn', () => {
     const rig = new Rig(40, 39);
     for (let place = 39; place > 0; place--) {
       rig.leave(rig.all[0]!.key);

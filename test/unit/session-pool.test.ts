@@ -64,7 +64,7 @@ function poolOf(answers: { readonly [call: string]: () => unknown }) {
   return { pool, holder, eventLog, happened, closeClient };
 }
 
-test('a grant that fails ends the stream of the renewals, but makes no suspect of its host', async () => {
+test('a grant that fails ends the stream of the renewals, but does not make its host suspect', async () => {
   let grants = 0;
   const { pool, happened } = poolOf({
     'grant a lease': () => {
@@ -107,7 +107,7 @@ test('the last will keeps the lease of a client that the user has closed, until 
   expect(happened.at(-1)).toBe('will drops in 10000 ms');
 });
 
-test('L3: an election that etcd refuses does not cost the others their lease: its key confirms no renewal', async () => {
+test('L3: no key of an election that etcd refuses confirms a renewal, so the others keep their lease', async () => {
   const header = { revision: '1', raft_term: '1' };
   const asked: string[] = [];
   const range = ({ key }: { key: Buffer }) => {

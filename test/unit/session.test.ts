@@ -40,10 +40,10 @@ const sessionOn = (keepAlive: KeepAlive, proof: LeaseProof, client = { isClosed:
     },
   );
 
-test('G5: renewals whose proofs are a second old keep their distance', async () => {
+test('G5: renewals whose proofs are a second old do not follow each other at once', async () => {
   const clock: FakeClock = fake;
   let renewals = 0;
-  // Where it is unknown whether a proxy answers, the remaining TTL is told in whole seconds, rounded down.
+  // If a proxy may have answered, the proof comes from the remaining TTL in whole seconds, rounded down.
   const renew = (): Promise<LeaseProof> => {
     renewals++;
     return Promise.resolve({ sentAtMs: clock.now() - 1_000, grantedTtlSeconds: 2 });

@@ -122,7 +122,7 @@ test('L4: a watch with a shorter TTL notices the silence within that TTL, althou
   await eventually(() => seen.lost > 0, { withinMs: 5_000 });
 });
 
-test('L4: so it does while a probe with a long limit waits for its answer', async () => {
+test('L4: a watch with a shorter TTL notices the silence, although a probe with a longer limit is still unanswered', async () => {
   const seen = watchInSilence({ answers: true, noticeWithinMs: 600_000 });
   await eventually(() => seen.asked > 0, { withinMs: 5_000 });
   await sleep(PACE_MS); // its answer has arrived

@@ -19,7 +19,7 @@ const writeIn = (slots: WriteSlots): Promise<unknown> =>
     settling: new AbortController().signal,
   });
 
-test('S1: a lost answer is settled on a lane that dials again; that of the application dials nothing', async () => {
+test('S1: the outcome of a write is settled in the lane `settle`, which may connect again; the lane of the write may not', async () => {
   const lanes: unknown[] = [];
   const transport = {
     unary(_what: string, _invoke: unknown, { lane }: CallLimits) {

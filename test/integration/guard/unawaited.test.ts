@@ -67,7 +67,7 @@ describe('an iteration over the leaders', () => {
     expect(calledFrom[0]).toMatch(/^asksAgainAndAgain /);
   });
 
-  test('G1: an iteration that its own signal ends while it is held gains nothing', async ({
+  test('G1: a loop over iterations that their own signals end early is held too', async ({
     client,
     election,
   }) => {

@@ -151,7 +151,7 @@ describe('a profile of compiled code', () => {
     expect(inSource(profileOf('evalmachine.<anonymous>', SOURCE)).nodes).toHaveLength(2);
   });
 
-  it('gives code without a source no line of its predecessor', async () => {
+  it('does not give code without a source the line of the code before it', async () => {
     const { profile } = await compiled('appended', {
       sourcemap: 'linked',
       footer: { js: 'function added() {}' },

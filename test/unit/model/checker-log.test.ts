@@ -79,7 +79,7 @@ describe('time without a leader', () => {
     expect(judged(24_000, [outage])).toBe(1);
   });
 
-  test('is not time in which one of several leaders leads', () => {
+  test('does not include time after one of two concurrent leaders has stopped', () => {
     const all = [
       term('alice', 1n, 0, 10_000),
       term('bob', 2n, 1000, 2000),

@@ -53,7 +53,7 @@ describe('who acts when', () => {
     ]);
   });
 
-  test('the last one to see its own key may act in between, but not twice under one token', () => {
+  test('after a freeze of etcd an evicted leader may act for a moment after a later term, but no two terms share a token', () => {
     const acting = [term('bob', 3n, 0, 1000), { ...term('alice', 2n, 1500, 1501), endedBecause: 'evicted' }];
     const thawed = fault('freeze-etcd-leader', 500, 1490, { touchesEtcd: true });
     expect(findings({ acting, faults: [thawed] })).toEqual([]);
@@ -62,7 +62,7 @@ describe('who acts when', () => {
     expect(findings({ acting: twice, faults: [thawed] })).toHaveLength(1);
   });
 
-  test('it may act beside the next leader under S4, unless its token is the larger one', () => {
+  test('such a leader counts under S4 if it overlaps with a later term, and under S2 if its own token is the larger one', () => {
     const late = { ...term('alice', 2n, 990, 1001), endedBecause: 'evicted' };
     const acting = [term('bob', 3n, 0, 1000), late];
     const thawed = fault('freeze-etcd-leader', 500, 980, { touchesEtcd: true });

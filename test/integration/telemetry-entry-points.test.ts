@@ -27,7 +27,7 @@ const seriesOf = ({ metric }: Sample): string =>
     .join();
 
 /** Serves both until it is disposed of. */
-async function bothDoors(): Promise<AsyncDisposable & { readonly targets: Record<string, string> }> {
+async function bothEntryPoints(): Promise<AsyncDisposable & { readonly targets: Record<string, string> }> {
   const registry = new promClient.Registry();
   const metrics = electionMetrics(promClient, { registry });
   const reader = new PrometheusExporter({ preventServerStart: true });
@@ -63,8 +63,8 @@ test.skipIf(folder === undefined)(
   'both entry points give the same series, and every expression has data',
   async ({ candidate, world }) => {
     await using proxy = await startProxy({ target: world.etcd.endpoints[0]! });
-    await using doors = await bothDoors();
-    const { targets } = doors;
+    await using entries = await bothEntryPoints();
+    const { targets } = entries;
     await using prometheus = await startPrometheus(folder!, targets, RULES);
     const jobs = Object.keys(targets);
 

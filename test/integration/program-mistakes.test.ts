@@ -352,7 +352,7 @@ describe('what onLeader returns', () => {
     });
 });
 
-test('S5: a loop that ends by a flag of onFollower stops before the key is deleted, and the log says how late', async ({
+test('S5: a loop that ends when onFollower sets a flag stops before the key is deleted, and the log says how late', async ({
   candidate,
   log,
 }) => {
