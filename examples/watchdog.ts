@@ -24,7 +24,7 @@ function waitForTheLock(untilMs: number): void {
 
 waitForTheLock(performance.now() + 10_000);
 console.log('turns again');
-await new Promise<void>((resolve) => setTimeout(resolve, 1_000)); // so that it gets the message
+await new Promise<void>((resolve) => setTimeout(resolve, 1_000)); // time for the report to reach this thread
 
 await diagnostics.close();
 await watchdog.close();

@@ -32,7 +32,7 @@ export async function fencedTransaction<T>(
 ): Promise<T> {
   const connection = await pool.connect();
   let broken: Error | undefined; // then the pool closes the connection
-  const onError = (error: Error): void => void (broken = error); // unheard, a lost connection would end the process
+  const onError = (error: Error): void => void (broken = error); // without a listener, a lost connection would end the process
   connection.on('error', onError);
   try {
     await connection.query('BEGIN');

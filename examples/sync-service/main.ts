@@ -55,10 +55,10 @@ async function openDiagnostics() {
   ]);
   electionMetrics(promClient);
   promClient.collectDefaultMetrics();
-  const room = await serveDiagnostics({
+  const served = await serveDiagnostics({
     port: settings.diagnosticsPort,
     metrics: () => promClient.register.metrics(),
   });
-  console.log(`diagnostics on ${room.url}/debug/pprof/`);
-  return room;
+  console.log(`diagnostics on ${served.url}/debug/pprof/`);
+  return served;
 }

@@ -26,7 +26,7 @@ async function answered(terminal: Terminal, echo: Writable, question: SafeText):
   reader.on('SIGINT', () => over.abort());
   reader.on('close', () => over.abort());
   const isHidden = echo !== terminal.stderr;
-  // The reader is ready now. Before, the terminal would show what is typed.
+  // Only now, because the terminal shows what is typed until the reader exists.
   if (isHidden) terminal.stderr.write(question.toString());
   try {
     return await reader.question(isHidden ? '' : question.toString(), { signal: over.signal });

@@ -58,7 +58,7 @@ export class ChildGroup {
     this.#guardian = guardian;
     this.#child = child;
     this.#order = order;
-    child.on('error', () => undefined); // it may run as another user by now, so that it cannot be killed
+    child.on('error', () => undefined); // a kill fails if the command now runs as another user
     this.pid = order.group;
     this.ended = new Promise((resolve) => child.once('exit', (code, signal) => resolve(endOf(code, signal))));
     tell(guardian, order);

@@ -53,7 +53,7 @@ export async function withPassword(connection: Connection, terminal: Terminal): 
   return { ...connection, user: { name: user.name, password } };
 }
 
-/** What a command asks of etcd, for {@link explain}. */
+/** The endpoints, user and prefix of a command, which {@link explain} names. */
 export const askedBy = ({ connection, prefix }: CommandLine): Asked => ({
   endpoints: connection.endpoints,
   user: connection.user?.name,

@@ -29,8 +29,8 @@ export function judgeCluster(readings: readonly MemberReading[], clusterSize: nu
         : undefined;
   const found = `${clusterSize} ${clusterSize === 1 ? 'member' : 'members'}`;
   findings.push(advice === undefined ? good('cluster', found) : warning('cluster', found, advice));
-  const isBehindOne = reached.some(({ membersBehind }) => membersBehind > 1);
-  if (clusterSize > 1 && readings.length === 1 && !isBehindOne)
+  const hasGateway = reached.some(({ membersBehind }) => membersBehind > 1);
+  if (clusterSize > 1 && readings.length === 1 && !hasGateway)
     findings.push(
       warning(
         'endpoints',

@@ -82,7 +82,7 @@ function judgeFailure(
   { failure, error }: { readonly failure: Failure; readonly error: string },
   hasNoQuorum: boolean,
 ): Finding {
-  const away = hasNoQuorum ? bad : warning;
+  const absent = hasNoQuorum ? bad : warning;
   const others = hasNoQuorum ? '' : '; meanwhile candidates use the other members';
   switch (failure) {
     case 'authentication':
@@ -102,13 +102,13 @@ function judgeFailure(
         "check that this is etcd's client URL; a proxy in front of it must speak gRPC (HTTP/2)",
       );
     case 'silent':
-      return away(
+      return absent(
         check,
         `does not answer: ${error}`,
         `it may be overloaded, stopped, or behind a firewall that drops packets${others}`,
       );
     case 'unreachable':
-      return away(
+      return absent(
         check,
         `cannot be reached: ${error}`,
         `${hintFor(error) ?? 'check that it runs, and that this is its client URL'}${others}`,

@@ -31,7 +31,7 @@ const KILL_EVERY_MS = 100;
 /** How many times SIGKILL is sent in a row. A process that is stuck in the kernel does not end. */
 const MOST_KILLS = 20;
 
-/** Runs until the pipe has ended and the group is dead. */
+/** Runs until the pipe has ended, and the group is dead or still runs after {@link MOST_KILLS} signals. */
 export function guard(pipe: NodeJS.ReadableStream, end: () => void): void {
   process.title = 'etcd-election guardian';
   // A signal to the runner's process group must not reach the guardian. SIGUSR1 would open an inspector.

@@ -7,7 +7,7 @@ import { ElectionError } from '../index.ts';
 /** Why a request to etcd failed. */
 export type Failure = 'unreachable' | 'silent' | 'authentication' | 'permission' | 'tls' | 'not-etcd';
 
-/** What was asked, and where. */
+/** The values that an explanation names. */
 export interface Asked {
   readonly endpoints: readonly string[];
   /** Name of etcd's user; undefined if there is none. */

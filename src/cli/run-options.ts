@@ -48,8 +48,8 @@ Then run enters the election again. When the command ends by itself, run release
   -q, --quiet          print warnings and errors only
 
 The command gets these environment variables: ETCD_ELECTION_NAME, ETCD_ELECTION_TOKEN (the fencing token), ETCD_ELECTION_KEY,
-ETCD_ELECTION_LEASE (in hex, as in etcdctl), and ETCD_ELECTION_VALID_UNTIL. The last one is a Unix time in milliseconds, read
-when the command starts: until then the term lasts without another renewal.
+ETCD_ELECTION_LEASE (in hex, as in etcdctl), and ETCD_ELECTION_VALID_UNTIL. The last one is a Unix time in milliseconds:
+the time until which the term lasts without another renewal, as known when the command starts.
 
 The command has no controlling terminal, so it cannot ask for a password on /dev/tty. Ctrl-Z stops it together with run. If
 the lease is about to expire meanwhile, a guardian process ends the command. A second Ctrl-C kills the command at once.

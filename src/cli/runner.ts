@@ -181,7 +181,7 @@ export class Runner {
     const untilMs = await this.#moveUntilLost(term, group, over);
     if (over.aborted) return 'lost';
     const reason = (term.signal.reason as LeadershipLostError).reason;
-    // For any other reason the key is gone, and another replica may already lead. The command still gets its full time.
+    // For any other reason the key may be gone already, and another replica may lead. The command still gets its full time.
     const lateMs = reason === 'deadline-passed' ? sharedClockMs() - untilMs : 0;
     const leftMs = graceMs(this.#options.marginMs, lateMs);
     group.moveDeadline({ terminateAtMs: null, killAtMs: sharedClockMs() + leftMs });

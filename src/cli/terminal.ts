@@ -113,7 +113,7 @@ const DEFAULT_COLUMNS = 80;
 /** Breaks the lines of our help for a terminal. The rest of a description stays in its column. */
 export const wrapped = (text: string, columns: number = DEFAULT_COLUMNS): string =>
   text
-    .replace(/^(\S.{79,})\n(?=\S)/gm, '$1 ') // a paragraph
+    .replace(/^(\S.{79,})\n(?=\S)/gm, '$1 ') // joins the lines of a paragraph
     .split('\n')
     .flatMap((line) => brokenLine(line, columns))
     .join('\n');

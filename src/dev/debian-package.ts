@@ -82,7 +82,7 @@ async function download(
   if (release === undefined) {
     const hasLists = await apt(['download', ...packages]).then(
       () => true,
-      () => false, // this machine has no package lists
+      () => false, // the package lists of this machine are probably missing or too old
     );
     signal.throwIfAborted();
     if (hasLists) return;

@@ -222,7 +222,7 @@ function request(endpoint: string, signal: AbortSignal): Promise<boolean> {
   });
 }
 
-/** etcd also reads all its flags from variables that begin with `ETCD_`. `ETCD_ENDPOINTS` is ours, so we remove them. */
+/** Removes variables that begin with `ETCD_`. etcd would take them for its flags, and warn about our `ETCD_ENDPOINTS`. */
 function withoutEtcdVariables(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
   return Object.fromEntries(Object.entries(env).filter(([name]) => !name.startsWith('ETCD_')));
 }

@@ -108,7 +108,7 @@ async function untilAccepted(endpoint: string, signal: AbortSignal): Promise<voi
 }
 
 function accepts(endpoint: string, signal: AbortSignal): Promise<boolean> {
-  const { hostname, port } = new URL(endpoint.replace(/^https?:/, 'tcp:')); // of http, URL would hide port 80
+  const { hostname, port } = new URL(endpoint.replace(/^https?:/, 'tcp:')); // URL omits port 80 if the scheme is http
   const socket = connect({ host: hostname.replace(/^\[|\]$/g, ''), port: Number(port || 443) }); // gRPC's default port
   return new Promise((resolve) => {
     const settle = (accepted: boolean): void => {

@@ -53,7 +53,7 @@ const isHostName = (value: unknown): boolean =>
   typeof value === 'string' && (isIP(value) !== 0 || /^[^\s:/@[\]]+$/.test(value));
 
 const handlerShape = {
-  // A request cannot send any other: with a line break at the end, as a file has it, every request would get 401.
+  // No header can contain other characters. With a line break from the end of a file, every request would get 401.
   token: secret(
     optional<string>(
       'at least 16 printable ASCII characters, without spaces',
@@ -124,7 +124,7 @@ export async function serveDiagnostics(options: ServeOptions = {}): Promise<Diag
   }
 }
 
-/** The last user closes the host. A host of `startWatchdog()` has one more, and is closed by its own `close()`. */
+/** The last user closes the host. `startWatchdog()` also counts as a user, until its own `close()` closes the host. */
 async function leave(worker: WorkerHost): Promise<void> {
   if (--worker.users === 0) await closeHost(worker);
 }

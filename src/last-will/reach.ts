@@ -38,7 +38,9 @@ function dialable(host: string): string {
   if (path !== undefined) return resolve(root === undefined ? path : `/${path}`);
   const target = address.replace(/^dns:(\/\/\/)?/, '');
   if (URL.canParse(`grpc://${target}`) && /^[^/?#@]+$/.test(target)) return target;
-  throw new Error(`a host of a kind that only etcd3 can dial: ${address}`);
+  throw new Error(
+    `the last will cannot connect to this kind of address, which only etcd3 can dial: ${address}`,
+  );
 }
 
 const text = (pem: Buffer | undefined): string | undefined => pem && Buffer.from(pem).toString();

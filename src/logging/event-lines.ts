@@ -27,7 +27,7 @@ const OFTEN_CORRECT: ReadonlySet<UnusualUsage> = new Set([
   'emitted',
 ]);
 
-/** Transitions at info, faults at warn, renewals at trace. */
+/** The level and the text of every event. Transitions are `info`, faults `warn` or `error`, details `debug` or `trace`. */
 export const lines: { readonly [T in ElectionEventType]: Line<T> } = {
   'options.unusual': ['warn', (e) => `options of election "${e.election}": ${e.reason}`],
   'session.opened': ['debug', (e) => `lease ${e.leaseId} granted for ${e.grantedTtlSeconds} s`],
@@ -89,7 +89,7 @@ export const lines: { readonly [T in ElectionEventType]: Line<T> } = {
     'warn',
     (e) =>
       `no watch was confirmed for ${Math.round(e.silentMs)} ms; the queue is polled instead. ` +
-      'Check whether a proxy or gateway before etcd passes streams on',
+      'Check whether a proxy or gateway in front of etcd passes streams on',
   ],
   'etcd.proxied': [
     'warn',
@@ -151,7 +151,7 @@ export const lines: { readonly [T in ElectionEventType]: Line<T> } = {
     'error',
     (e) =>
       `${e.callbacks.join(', ')} of "${e.election}" still runs ${Math.round(e.afterMs)} ms after the term ended, and another replica may lead now. ` +
-      'Does it ignore term.signal? In a loop, call term.isCurrent(), with its parentheses. A loop that ends by a flag of onFollower ends late: while onLeader runs, onFollower is called only after three quarters of drainTimeoutMs. ' +
+      'Does it ignore term.signal? In a loop, call term.isCurrent(), with its parentheses. A loop that ends when onFollower sets a flag ends late: while onLeader runs, onFollower is called only after three quarters of drainTimeoutMs. ' +
       'Register with term.onEnd() a function that ends what onLeader awaits. ' +
       'Does it wait for the end of its own term? Call term.stepDown() or term.resign() there, which never wait',
   ],
@@ -222,7 +222,7 @@ export const lines: { readonly [T in ElectionEventType]: Line<T> } = {
     'warn',
     (e) =>
       (e.origin === 'environment'
-        ? `calls of election "${e.election}" fail because of etcd or the network (${e.rounds} in a short time), and the loop guard delays every failure`
+        ? `calls of election "${e.election}" fail because of etcd or the network (${e.rounds} in a short time), and the loop guard delays every failed call`
         : `loop guard of election "${e.election}" tripped (${e.rounds} rounds, or as many new elections): it delays every round`) +
       `, now by ${Math.round(e.holdMs)} ms${e.calledFrom === undefined ? '' : `; called from ${e.calledFrom}`}`,
   ],

@@ -28,7 +28,7 @@ const NEVER_SUPPRESSED: ReadonlySet<ElectionEvent['type']> = new Set([
 /** Events that are reported once. If the line is suppressed, nobody learns of the mistake. */
 const ADVICE: ReadonlySet<ElectionEvent['type']> = new Set(['usage.unusual', 'term.stale']);
 
-/** Events whose lines have a quota of their own, and may use the other one too. */
+/** Events whose lines have a quota of their own. When it is used up, they count against the quotas of other lines. */
 const OF_A_TERM: ReadonlySet<ElectionEvent['type']> = new Set(['term.started', 'term.ended']);
 
 let createdLogger: Logger | undefined;

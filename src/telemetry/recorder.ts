@@ -177,7 +177,7 @@ export class Recorder implements Disposable {
       if (value > 0) this.#sink.record('writesFailed', value, { election, outcome });
   }
 
-  /** An unknown leader begins no time without a leader: another replica may lead. */
+  /** A time without a leader begins only when etcd shows none. If the leader is unknown, another replica may lead. */
   #noteLeader(event: EventOf<'leader.changed'>): void {
     const { election, fencingToken, isKnown } = event;
     const { key, watcher } = watcherOf(event);

@@ -66,7 +66,7 @@ interface TracedTerm {
 }
 
 interface Tracked {
-  /** When the previous leader went, or we entered an empty queue, in milliseconds since the epoch. */
+  /** When the previous leader left, or we entered an empty queue, in milliseconds since 1970. */
   freeSinceMs: number | undefined;
   /** Token of the leader whose arrival ended that time; undefined while there is no leader. */
   endedByToken: string | undefined;
@@ -214,7 +214,7 @@ export class TermSpans {
   }
 }
 
-/** An unknown leader begins no free time: another replica may lead. */
+/** A time without a leader begins only when etcd shows none. If the leader is unknown, another replica may lead. */
 function noteLeader(of: Tracked, { fencingToken, isKnown }: EventOf<'leader.changed'>): void {
   if (fencingToken !== undefined) {
     of.freeSinceMs = freeSinceMsFor(of, fencingToken);

@@ -49,7 +49,10 @@ describe.each(all)('%s in a loop that swallows errors', (name, call) => {
     if (!name.includes('no string')) await expect(call(world, term)).rejects.toThrow(LeadershipLostError);
   });
 
-  test('G4: throws at once after the end of the term, if the loop stays in one turn', async ({ candidate, world }) => {
+  test('G4: throws at once after the end of the term, if the loop stays in one turn', async ({
+    candidate,
+    world,
+  }) => {
     const alice = candidate('alice');
     const term = await alice.campaign();
     await alice.election.close();

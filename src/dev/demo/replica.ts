@@ -50,7 +50,8 @@ async function syncEverything(term: Term): Promise<void> {
       .then(progress)
       .commit()
       .catch((error: unknown) => {
-        if (!(error instanceof ElectionError)) throw error; // etcd is unavailable: the next round tries again
+        // An ElectionError means that etcd is unavailable, or that the term has ended. The loop tries again, or ends.
+        if (!(error instanceof ElectionError)) throw error;
       });
     await sleep(SYNC_EVERY_MS, undefined, { signal: term.signal }).catch(() => {});
   }

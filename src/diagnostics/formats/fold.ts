@@ -68,7 +68,7 @@ interface Tree {
 
 function framesOf(leaf: ProfileNode, { nodes, parents, starts, callers }: Tree): Frame[] {
   const frames: Frame[] = [];
-  // Bounded: a profile from elsewhere may name its own child as its parent.
+  // Bounded, because in a profile from elsewhere a node may be its own ancestor.
   for (let node: ProfileNode | undefined = leaf; node !== undefined && frames.length < nodes.size;) {
     if (node.callFrame.functionName !== '(root)')
       frames.push(node === leaf ? leafFrame(node, starts) : callerFrame(node, callers));

@@ -10,7 +10,7 @@ import { command, recordProfile } from './record-profile.ts';
 import { type Evaluated, inspectorUrl, RemoteInspector } from './remote-inspector.ts';
 
 export interface CaptureProcessOptions {
-  /** The process: Node's, on this machine, of this user. */
+  /** Process ID of a Node process of this user, on this machine. */
   pid: number;
   /** How long to record, in seconds. Default: 30. Above 0, at most 600. */
   seconds?: number | undefined;

@@ -17,7 +17,7 @@ export function inspectorUrl(port: number): Promise<string | undefined> {
       response.on('end', () => resolve(/"webSocketDebuggerUrl":\s*"(ws:[^"]+)"/.exec(text)?.[1]));
       response.on('error', () => resolve(undefined)); // it ended in the middle
     });
-    // A limit in all: a program that sends a byte now and then must not hold us.
+    // Limits the total time, because a program may send a byte now and then.
     const limit = setTimeout(() => asked.destroy(), SAY_WITHIN_MS);
     asked.on('error', () => resolve(undefined));
     asked.on('close', () => {

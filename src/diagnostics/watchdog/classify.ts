@@ -61,7 +61,7 @@ export interface Finding {
 }
 
 /** If the main thread uses or waits for at least this share of a core, the worker asks it whether it turns. */
-const CURIOUS = 0.1;
+const WORTH_ASKING = 0.1;
 /** A busy loop that uses or waits for less of a core is waiting for something else: a disk, a lock, a debugger. */
 const BURNING = 0.3;
 /** A thread starves its loop if it used this share of `stallMs` without an answer. On a busy core it gets only a part. */
@@ -93,7 +93,7 @@ export function watch(
   }
   const wanted = (sight.cpu.wantedMs - before.cpu.wantedMs) / elapsed;
   const rested = wanted < BURNING ? { ...looked, ...cooled(now, sight.at, elapsed, thresholds) } : looked;
-  if (wanted < CURIOUS) return { watch: rested, ask: false };
+  if (wanted < WORTH_ASKING) return { watch: rested, ask: false };
   const asked = { ...rested, asked: { at: sight.at, burntMs: sight.cpu.burntMs } };
   const finding = restless(
     rested,

@@ -46,7 +46,7 @@ export class Reports {
     remember(isRunaway(report.verdict) ? this.runaways : this.notices, report);
   }
 
-  /** Removes a report that is over. It is added again with its final kind. */
+  /** Removes the report of a problem that is over. The caller adds it again with its final kind. */
   remove(report: RunawayReport): void {
     const index = this.runaways.indexOf(report);
     if (index !== -1) this.runaways.splice(index, 1);
