@@ -52,7 +52,7 @@ export interface TermTools {
   ended(): void;
 }
 
-/** How many works and clean-ups may be registered at once. Each costs memory until the end of the term. */
+/** How many pieces of work and clean-ups may be registered at once. Each costs memory until the end of the term. */
 const MOST_REGISTERED = 10_000;
 
 /** How many jobs of `every()` may be registered. Each has a timer, and a listener on the signal of the term. */
@@ -82,6 +82,8 @@ export class LiveTerm implements Term {
   value: string;
   /** Whether the program has asked the term, or has written under it. */
   isUsed = false;
+  /** Whether the program has read {@link signal}, so that it may listen to the end of the term. */
+  isListenedTo = false;
   /** Whether the use of this ended term beside a newer one was already reported. */
   isStaleTold = false;
   readonly #tools: TermTools;
@@ -117,14 +119,15 @@ export class LiveTerm implements Term {
     this.work = new TermWork(this, life.frames, life);
   }
 
-  /** Whether the program may listen to the end of the term. */
-  get isListenedTo(): boolean {
-    return this.#ending !== undefined;
-  }
-
   get signal(): AbortSignal {
     this.isUsed = true;
+    this.isListenedTo = true;
     if (this.isOver) this.#life.askedAfterEnd();
+    return this.endSignal;
+  }
+
+  /** Like {@link signal}, but does not count as use by the program. */
+  get endSignal(): AbortSignal {
     if (this.#ending === undefined) {
       this.#ending = termSignal((listener) => this.work.callAbortListener(listener));
       if (this.isOver) this.#ending.abort(this.lost());

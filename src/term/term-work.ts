@@ -110,7 +110,7 @@ export class TermWork {
       while (term.isCurrent()) {
         const startedAtMs = clock.now();
         await job(term);
-        await clock.sleep(Math.max(1, startedAtMs + ms - clock.now()), term.signal);
+        await clock.sleep(Math.max(1, startedAtMs + ms - clock.now()), term.endSignal);
       }
     };
     const over = (): void => void this.jobs--;

@@ -97,7 +97,7 @@ export class TermWriter implements TermTools {
   }
 
   async #announce(term: LiveTerm): Promise<void> {
-    await Promise.all([this.#lastAnnouncement, this.#announcing.pass(term.signal)]);
+    await Promise.all([this.#lastAnnouncement, this.#announcing.pass(term.endSignal)]);
     const { value } = this.#unsent!;
     this.#unsent = undefined;
     this.#mustBeCurrent(term);
@@ -105,7 +105,8 @@ export class TermWriter implements TermTools {
       const limits: CallLimits = { withinMs: CALL_LIMIT_MS, signal: settling, lane: 'caller' };
       const isOurs = await proclaim(this.#tools.transport, this.#candidacy, value, limits).catch(
         (fault: unknown) => {
-          if (fault instanceof EtcdError && fault.kind === 'lease-gone') return false; // the lease of the term
+          // The put attaches the key to our lease. Without the lease, the key is gone too.
+          if (fault instanceof EtcdError && fault.kind === 'lease-gone') return false;
           throw fault;
         },
       );
@@ -189,7 +190,7 @@ export class TermWriter implements TermTools {
     if (!term.isCurrent()) throw term.lost();
   }
 
-  /** In the drain the fence still holds: our key stands, and no other term can begin. @throws {LeadershipLostError} */
+  /** In the drain the fence still holds: our key exists, and no other term can begin. @throws {LeadershipLostError} */
   #mustHoldKey(term: LiveTerm): void {
     if (!term.holdsKey()) throw term.lost();
   }

@@ -336,9 +336,13 @@ describe('what onLeader returns', () => {
     expect(calls).toEqual(['two', 'one']);
   });
 
-  const returned: Record<string, () => unknown> = {
+  const returned: Record<string, (term: Term) => unknown> = {
     'stop()': () => ({ stop: () => undefined }),
     'unsubscribe()': () => ({ unsubscribe: () => undefined }),
+    'close()': async (term) => {
+      await term.proclaim('ready'); // does not show that the program listens to the end of the term
+      return { close: () => undefined };
+    },
     'a generator': function* () {
       yield 1;
     },

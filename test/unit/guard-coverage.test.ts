@@ -37,7 +37,7 @@ const INTERNAL = new Set([
   'isOver',
   'leftMs',
   'quietMs',
-  'isListenedTo',
+  'endSignal',
 ]);
 
 test.each([
