@@ -35,7 +35,7 @@ export class Election implements AsyncDisposable {
   readonly #runner: CampaignRunner;
   readonly #reader: QueueReader;
   #offSignal: (() => void) | undefined;
-  /** This function captures no election, so the signal keeps none alive. */
+  /** Gets the election as its argument. A closure over it would keep it in memory as long as the signal lives. */
   static readonly #aborted = (election: Election): void => {
     const { settings, report } = election.#tools;
     const isCurrent = currentTermOf(election.#runner.current) !== undefined; // `isCurrent()` throws in a flood
@@ -147,7 +147,7 @@ export class Election implements AsyncDisposable {
   /**
    * Ends the term and the campaign. Resolves when the work is over, `onFollower` has settled and the key is deleted. It
    * takes at most `drainTimeoutMs` plus two calls to etcd, and never rejects. If etcd does not confirm the delete in time,
-   * the log says so (`release.failed`); so does {@link stepDown}. `campaign()` may be called again.
+   * the event `release.failed` reports it, as for {@link stepDown}. `campaign()` may be called again.
    *
    * If a callback of the term awaits this call, the call resolves as soon as the term has ended. The key is deleted
    * when the callback has returned. `term.resign()` never waits.
@@ -237,11 +237,11 @@ export class Election implements AsyncDisposable {
     return this.#runner.close(reason, method('close'));
   }
 
-  #read(calls: PublicFunction): Promise<Snapshot> {
+  #read(publicMethod: PublicFunction): Promise<Snapshot> {
     const { closedError } = this.#runner;
     return closedError === undefined
       ? this.#reader.read(this.#runner.closing)
-      : this.#callers.refuse(closedError, callSite(calls));
+      : this.#callers.refuse(closedError, callSite(publicMethod));
   }
 }
 

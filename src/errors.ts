@@ -59,7 +59,7 @@ export class InvalidInputError extends ElectionError {
  * - `lead()` was called while a campaign runs, or a campaign was started while `lead()` runs.
  * - A callback of an ended term awaits the call. The call would wait for itself.
  * - This process runs too many campaigns of the election, or creates elections too fast.
- * - Too many calls of `campaign()` already wait for its term.
+ * - Too many calls of `campaign()` already wait for a term of the campaign.
  */
 export class AlreadyStandingError extends ElectionError {
   override readonly name = 'AlreadyStandingError';

@@ -101,7 +101,7 @@ export interface ElectionOptions {
    */
   logger?: Logger | undefined;
   /**
-   * How long before etcd can expire the lease the term ends on this replica, in milliseconds. The margin covers clocks that
+   * The term ends on this replica this long before etcd can expire the lease, in milliseconds. The margin covers clocks that
    * run at different rates, and gives the work time to stop. Elections that share a lease use the largest margin among them.
    * Default: a tenth of the TTL that etcd grants. Range: 50 to less than half of the TTL.
    */

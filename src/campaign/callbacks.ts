@@ -137,7 +137,7 @@ export class Callbacks {
   /**
    * Calls `onFollower`, unless it was called last.
    *
-   * @param signal ends the report of a callback that does not settle. Default: no report.
+   * @param signal if given, a callback that does not settle in time is reported, unless the signal aborts first.
    */
   follow(leader: Candidate | undefined, signal?: AbortSignal): void {
     const { onFollower } = this.#handlers;

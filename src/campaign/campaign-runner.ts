@@ -46,7 +46,7 @@ export class CampaignRunner {
   #ownRefusal: string | undefined;
   /** The last term in which we refused a call that would have waited for itself. */
   #selfWaitIn: Term | undefined;
-  /** How many calls have ended a campaign. A later one cancels a `campaign()` that still waits for the end of an earlier campaign. */
+  /** Calls of `resign()` and `close()` so far. Each cancels a `campaign()` that waits for the end of an earlier campaign. */
   #ends = 0;
 
   /** @param onStanding called when a campaign begins, and when it has ended or was refused. */
@@ -101,7 +101,7 @@ export class CampaignRunner {
       workAfterTermMs: Math.max(...running.map((callbacks) => callbacks?.workAfterTermMs ?? 0)),
       followingMs: Math.max(...running.map((callbacks) => callbacks?.followingMs ?? 0)),
       drainTimeoutMs,
-      // If the service has closed the election, it knows about the refusal.
+      // After `close()` the refusal no longer matters to the service.
       refusal: campaign?.refusal ?? (this.#closedError === undefined ? this.#refused : undefined),
     };
   }
@@ -190,7 +190,7 @@ export class CampaignRunner {
   close(reason: 'closed' | 'aborted', method: PublicFunction): Promise<void> {
     this.#closedError ??= endedError(this.#tools.election, reason);
     this.#closingAbort?.abort(this.#closedError);
-    return this.end(reason, method).finally(() => this.#tools.transport.rest());
+    return this.end(reason, method).finally(() => this.#tools.transport.closeWhenUnused());
   }
 
   /** Rejects through the guard. Callers may ignore the rejection, so the log and `health()` have it too. */
@@ -240,12 +240,12 @@ export class CampaignRunner {
       releaseClaim();
     });
     if (this.#earlier !== undefined) void tellEarlierWork(this.#tools, this.#earlier, campaign);
-    const these = new EarlierCallbacks(callbacks, campaign.settled, this.#earlier);
-    void these.settled.then(() => {
-      if (active.previousCallbacks === these) active.previousCallbacks = undefined;
+    const ofThisCampaign = new EarlierCallbacks(callbacks, campaign.settled, this.#earlier);
+    void ofThisCampaign.settled.then(() => {
+      if (active.previousCallbacks === ofThisCampaign) active.previousCallbacks = undefined;
       campaigns.forget(campaignKey);
     });
-    active.previousCallbacks = these;
+    active.previousCallbacks = ofThisCampaign;
     return then(campaign);
   }
 

@@ -110,13 +110,13 @@ export class Campaign {
       signal: this.#stop.signal,
     });
     this.turn = new Turn(ofTurn);
-    const leavePlace = eventLog.begin(() => this.turn.tellExit());
+    const endLog = eventLog.begin(() => this.turn.tellExit());
     sessions.join(this.#holder, settings.marginMs, eventLog, settings.lastWill);
     this.ended = this.#run();
     this.settled = this.ended
       .then(() => start.after?.settled)
       .then(() => callbacks.finish(this.#stop.signal));
-    void this.ended.then(leavePlace);
+    void this.ended.then(endLog);
   }
 
   #newQueueWatcher(): QueueWatcher {
@@ -201,7 +201,7 @@ export class Campaign {
     this.turn.finish({ type: 'stopped', reason });
     const abort = (): void => this.#stop.abort(error); // without this error, abort() would create one, with a stack trace
     if (this.#state.name !== 'leading') abort();
-    else nextTurn(abort); // the release is sent first
+    else nextTurn(abort); // if the term has no work, its key is deleted in this turn
   }
 
   /** Ends the term, if there is one, and enters again at the end of the queue. Resolves when the key is deleted. */

@@ -1,5 +1,5 @@
 /**
- * Creates our key in the queue of one election, and reliably deletes it again. It is under one session at a time.
+ * Creates our key in the queue of one election, and reliably deletes it again. The key belongs to one session at a time.
  */
 import type { Candidacy } from '../core/campaign-state.ts';
 import type { QueuedCandidate } from '../core/candidate-queue.ts';
@@ -90,7 +90,7 @@ export class CandidateKey {
       const entry = await enter(this.#transport, entrant, limits, together);
       this.#queueBytes = bytesOf(entry.candidates);
       unconfirmedBefore = true; // our key exists now, even if a later call fails before it is sent
-      // The value changed while the entry was under way.
+      // The value may have changed while the entry was under way.
       if (entrant.value !== value()) await proclaim(this.#transport, entry.candidacy, value(), limits);
       this.#unconfirmed = false;
       this.#candidacy = entry.candidacy;
@@ -185,7 +185,7 @@ export class CandidateKey {
       candidacy === undefined ? releaseUnconfirmed : (limits) => this.#release(candidacy, limits);
     const lateUntilMs = unconfirmed ? clock.now() + session.ttlMs : enteredLateUntilMs;
     const mayComeLate = lateUntilMs > clock.now();
-    // Without a key of ours, a put of an earlier candidacy may still come.
+    // There is no key to delete now. An unanswered entry may still create one later.
     if (isDeleted || (candidacy === undefined && !unconfirmed)) {
       if (mayComeLate) session.pendingDeletes.add(key, releaseUnconfirmed, lateUntilMs);
       return false;

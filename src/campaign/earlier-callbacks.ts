@@ -12,7 +12,7 @@ export class EarlierCallbacks implements UnfinishedCallbacks {
 
   /**
    * @param settled resolves when these callbacks and those before have settled.
-   * @param before the callbacks for which that campaign waited itself.
+   * @param before callbacks of the campaign before, for which this campaign waited.
    */
   constructor(callbacks: Callbacks, settled: Promise<void>, before: UnfinishedCallbacks | undefined) {
     this.#callbacks = callbacks;

@@ -23,10 +23,10 @@ class Iteration<T> {
     this.#next = next;
   }
 
-  /** @param calls the function that was called. */
-  next(calls: PublicFunction): Promise<IteratorResult<T, void>> {
-    if (this.#state === 'over') return this.#idle(calls).then(() => this.#ask());
-    if (this.#asked >= MOST_ASKED) return this.#callers.refuseNext(calls, this.#asked);
+  /** @param method the public method that was called. */
+  next(method: PublicFunction): Promise<IteratorResult<T, void>> {
+    if (this.#state === 'over') return this.#idle(method).then(() => this.#ask());
+    if (this.#asked >= MOST_ASKED) return this.#callers.refuseNext(method, this.#asked);
     this.#state = 'under way';
     return this.#ask();
   }
@@ -46,16 +46,16 @@ class Iteration<T> {
   }
 
   /** @param finished the generator's own `return()` or `throw()`. */
-  finish<R>(calls: PublicFunction, finished: () => Promise<R>): Promise<R> {
+  finish<R>(method: PublicFunction, finished: () => Promise<R>): Promise<R> {
     this.#over.abort();
     const isUnderWay = this.#state === 'under way';
     this.#state = 'over';
-    return isUnderWay ? finished() : this.#idle(calls).then(finished);
+    return isUnderWay ? finished() : this.#idle(method).then(finished);
   }
 
-  #idle(calls: PublicFunction): Promise<void> {
+  #idle(method: PublicFunction): Promise<void> {
     this.#callers.count('observe');
-    return this.#callers.idle(calls);
+    return this.#callers.idle(method);
   }
 }
 

@@ -20,7 +20,7 @@ interface ObserverTools {
   readonly transport: EtcdTransport;
   readonly sharedWatch: SharedWatch;
   readonly noticeWithinMs: number;
-  /** Ends the iteration when it aborts, and is aborted when the iteration ends. */
+  /** Ends the iteration when it aborts. `return()` aborts it. */
   readonly over: AbortController;
   /**
    * Other signals that end the iteration. `AbortSignal.any` could lose a timeout signal to garbage collection, so it is not used.
@@ -117,7 +117,7 @@ class SharedWatcher {
   readonly #wakes = new Set<() => void>();
   readonly #over = new AbortController();
   readonly #onOver: () => void;
-  /** Frees its place among the client's reads. */
+  /** Records the first answer, so that it no longer counts towards the limit of reads. */
   #answered: () => void = () => undefined;
   readonly queueWatcher: QueueWatcher;
   isKnown = false;
@@ -218,12 +218,12 @@ async function* changes(tools: ObserverTools, signal: AbortSignal): AsyncGenerat
   shared.join(wake);
   signal.addEventListener('abort', over);
   const offLease = tools.onLeaseLost(wake);
-  let said: { readonly leader: Observed } | undefined;
+  let yielded: { readonly leader: Observed } | undefined;
   try {
     while (!signal.aborted) {
       const now = shared.now(tools.see);
-      if (now !== undefined && (said === undefined || !same(said.leader, now.leader))) {
-        said = now;
+      if (now !== undefined && (yielded === undefined || !same(yielded.leader, now.leader))) {
+        yielded = now;
         yield now.leader;
         continue; // it may have changed while the reader was busy
       }

@@ -96,15 +96,18 @@ export class QueueScope {
   }
 
   /**
-   * The leader that a candidate far back keeps and watches. One that is known only from our entry is kept only if it is wanted.
-   * Otherwise etcd would report a hand-over to every candidate that has entered since the hand-over before it.
+   * The leader that a candidate far back keeps and watches. A leader that is known only from our entry is dropped, unless it is
+   * wanted. Otherwise every candidate that enters would watch it, and etcd would report its end to all of them.
    */
   #leaderToKeep(isLeaderWanted: boolean): QueuedCandidate | undefined {
     const isOfEntry = this.#shown.ahead === undefined;
     return isLeaderWanted || !isOfEntry ? this.#queue.leader : undefined;
   }
 
-  /** Whether the read must include the first candidates. Far back this is rarely needed. Near the front: only if we lead and know no other. */
+  /**
+   * Whether the read must include the first candidates. Near the front it must if we lead and do not know the next candidate. Far
+   * back it must if a read of the leader is due.
+   */
   #isFirstWanted(own: Candidacy, isLeaderWanted: boolean): boolean {
     if (this.#shown.ahead === undefined) return needsRead(this.#queue, own, undefined);
     return isLeaderWanted && this.#leaderDueAtMs !== undefined && clock.now() >= this.#leaderDueAtMs;

@@ -54,7 +54,7 @@ export class QueueWatcher {
   #isLeaderAsked = false;
   #next: { readonly dueAtMs: number; readonly cancel: () => void } | undefined;
   #noticeWithinMs = 0;
-  /** When the shown queue was last known to be true; undefined before the first start. */
+  /** When etcd last showed or confirmed the queue, or the watcher first started; undefined before that. */
   #confirmedAtMs: number | undefined;
   /** Cancels the timer that calls `onDoubt`; undefined if no timer runs. */
   #cancelDoubt: (() => void) | undefined;
@@ -109,7 +109,7 @@ export class QueueWatcher {
   start(entry: Entry | undefined, noticeWithinMs: number): void {
     this.stop();
     this.#noticeWithinMs = noticeWithinMs;
-    // A restart after a refusal confirms nothing.
+    // Our entry contains the queue. The first start without an entry allows one TTL for the first read. A restart confirms nothing.
     if (entry !== undefined || this.#confirmedAtMs === undefined) this.#confirm(clock.now());
     const source = { keyPrefix: this.#keyPrefix, transport: this.#transport };
     const run: Run = {

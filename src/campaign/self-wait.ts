@@ -8,7 +8,7 @@ import { clock, untilNextTurn } from '../util/clock.ts';
 /** The longest time between two checks for a callback that awaits the call, in milliseconds. */
 const LOOK_EVERY_MS = 250;
 
-/** Added for each call that checks at present. So many calls that wait for long check at most 200 times a second together. */
+/** Added for each call that checks at present. It limits all calls together to about 200 checks a second. */
 const MS_PER_CALL = 5;
 
 let looking = 0;

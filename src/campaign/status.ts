@@ -30,7 +30,7 @@ export interface ElectionStatus {
   readonly leader: Candidate | undefined;
   /** Our place in the queue: 1 leads. With more than eight candidates before us, it may be an estimate. */
   readonly position: number | undefined;
-  /** Whether `position` is an upper bound. Then at least two candidates are before us. */
+  /** Whether `position` is an upper bound, because some candidates before us may have left. */
   readonly isPositionEstimate: boolean;
   readonly guard: GuardStatus;
   /** The prefix of the keys in etcd. The same name under another prefix is another election. */

@@ -35,11 +35,11 @@ async function drain(
 ): Promise<void> {
   const leftMs = (): number => Math.max(0, untilMs - clock.now());
   if (!(await callbacks.drain(drainTimeoutMs * SHARE_OF_THE_WORK))) {
-    // Perhaps a loop that only onFollower ends. Without that call it would run beside the next leader, without end.
-    const isStopped = callbacks.followerCallbackDue;
-    if (isStopped) callbacks.follow(successor);
+    // The work may be a loop that only onFollower ends. Without this call it would run on beside the next leader.
+    const isFollowerCalled = callbacks.followerCallbackDue;
+    if (isFollowerCalled) callbacks.follow(successor);
     if (!(await callbacks.drain(leftMs()))) return report.drainOverdue(term, drainTimeoutMs, term.work.names);
-    if (isStopped) tellStoppedLate(report, election, drainTimeoutMs * SHARE_OF_THE_WORK);
+    if (isFollowerCalled) tellStoppedLate(report, election, drainTimeoutMs * SHARE_OF_THE_WORK);
   }
   if (callbacks.followerCallbackDue) callbacks.follow(successor);
   else if (reason === 'follower-stuck') return; // the term has already waited for it

@@ -130,7 +130,7 @@ export function tellUnawaited(report: CampaignReport, election: string): void {
   report.unusual(
     'unawaited',
     `onLeaderChange of "${election}" still runs, and nothing awaits it: another replica may lead before it has stopped its ` +
-      'work. Start work in onLeader and stop it in onFollower, which is awaited before the key goes',
+      'work. Start work in onLeader and stop it in onFollower, which is awaited before the key is deleted',
   );
 }
 

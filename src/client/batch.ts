@@ -112,7 +112,7 @@ export class Batch<T, R> {
       caller.onLeft = () => group.every(({ hasLeft }) => hasLeft) && allHaveLeft.abort();
     }
     try {
-      // Its lane is never full. During a wait a caller could leave, and its key would still be put.
+      // The lane `shared` is never full, so this is sent at once. If it waited there, a caller could leave before the send.
       const done = await this.#sendAll(
         group.map(({ request }) => request),
         { ...group[0]!.limits, signal: allHaveLeft.signal, lane: 'shared' },

@@ -24,7 +24,7 @@ export class PendingDeletes {
   }
 
   /**
-   * Deletes the key now, if it is pending. The caller takes over the key.
+   * Deletes the key now, if it is pending. It is then no longer pending: later retries are up to the caller.
    *
    * @returns until when a late put of the key may still arrive; 0 if none can.
    * @throws {EtcdError}
@@ -45,7 +45,7 @@ export class PendingDeletes {
         await pending.release(limits, isStillPending);
       } catch (error) {
         if (error instanceof EtcdError && error.kind === 'refused') continue;
-        return; // etcd does not answer: the others would wait in vain
+        return; // etcd does not answer, or the session has ended: the others would fail too
       }
       if (isStillPending() && pending.repeatUntilMs <= clock.now()) this.#byKey.delete(key);
     }

@@ -16,7 +16,7 @@ const SETTINGS: GuardSettings = {
   healthyAfterMs: 10_000,
 };
 
-/** How long other tries of the client wait after a renewal with priority, in milliseconds. */
+/** How long other tries of the client wait once a renewal has priority, in milliseconds. */
 const PRIORITY_MS = SETTINGS.outsideCapMs + 100;
 
 export class ReconnectBackoff {

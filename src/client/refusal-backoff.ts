@@ -16,7 +16,7 @@ const SETTINGS: GuardSettings = {
   healthyAfterMs: 60_000,
 };
 
-interface Turn {
+interface Round {
   readonly over: Promise<void>;
   readonly stop: AbortController;
   waiting: number;
@@ -24,26 +24,26 @@ interface Turn {
 
 export class RefusalBackoff {
   #guard = privateGuard();
-  #turn: Turn | undefined;
+  #round: Round | undefined;
 
-  /** Waits for the next turn, or until the signal aborts. */
+  /** Waits for the next round of retries, or until the signal aborts. */
   async pass(signal: AbortSignal): Promise<void> {
     if (signal.aborted) return;
-    const turn = (this.#turn ??= this.#begin());
-    turn.waiting++;
-    await settle(turn.over, { signal }, () => undefined);
-    if (--turn.waiting > 0) return;
-    turn.stop.abort(); // nothing waits: ends the timer
-    if (this.#turn === turn) this.#turn = undefined;
+    const round = (this.#round ??= this.#begin());
+    round.waiting++;
+    await settle(round.over, { signal }, () => undefined);
+    if (--round.waiting > 0) return;
+    round.stop.abort(); // nothing waits: ends the timer
+    if (this.#round === round) this.#round = undefined;
   }
 
-  #begin(): Turn {
+  #begin(): Round {
     const stop = sharedAbort();
     const over = this.#guard.pass('environment', SETTINGS, { signal: stop.signal }).then(() => {
-      if (this.#turn === turn) this.#turn = undefined;
+      if (this.#round === round) this.#round = undefined;
     });
-    const turn: Turn = { over, stop, waiting: 0 };
-    return turn;
+    const round: Round = { over, stop, waiting: 0 };
+    return round;
   }
 
   /** etcd permits one of the elections again: the others continue now. */

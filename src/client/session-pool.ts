@@ -98,8 +98,8 @@ export class SessionPool {
   }
 
   /**
-   * The next key to read: one for every renewal, not one for every election. etcd may deny the key of an election that it refuses,
-   * and then the renewal would not count. @throws {EtcdError} if all have left.
+   * The next key to read. Each renewal reads the key of one election, in turn. An election that etcd refuses is skipped: etcd may
+   * deny the read of its key, and then the renewal would not count. @throws {EtcdError} if all have left.
    */
   #ownKey(leaseId: string): OwnKey {
     const holders = [...this.#holders.keys()];
@@ -146,7 +146,7 @@ export class SessionPool {
     await Promise.all(leases.map(revoke));
   }
 
-  /** etcd may keep the lease although the last election has left: the next session revokes it first. */
+  /** etcd may keep the lease although the last election has left. The present or the next session revokes it. */
   #abandon(leaseId: string, fault: EtcdError): void {
     if (fault.kind !== 'unavailable') return;
     this.#abandoned.add(leaseId);
@@ -263,7 +263,7 @@ export class SessionPool {
       await settledWithin(revoked, REVOKE_PATIENCE_MS);
       return proof ?? (await keepAlive.renew(limits));
     } catch (error) {
-      // The next try may choose another host for the stream. The call itself has told which hosts did not answer.
+      // The next try may choose another host for the stream. Hosts that did not answer are suspects by now.
       if (error instanceof EtcdError && error.kind === 'unavailable') keepAlive.hangUp();
       throw error;
     }

@@ -84,7 +84,7 @@ export class Session {
     return this.remainingMs() > 0;
   }
 
-  /** Whether the lease cannot be used any more, whatever its deadline: it is gone, or the client is closed. */
+  /** Whether the lease cannot be used any more, whatever its deadline: it is gone or given up, or the client is closed. */
   get isLost(): boolean {
     return this.#ended === undefined ? this.#transport.isClosed : this.#ended !== 'deadline-passed';
   }

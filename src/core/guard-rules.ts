@@ -6,7 +6,7 @@
  * - A short **burst** of rounds is not delayed (systemd's `StartLimitBurst`, OTP's `intensity`).
  * - After the burst every round waits. The delays grow, with jitter, up to a cap (Kubernetes' CrashLoopBackOff).
  * - Only **sustained progress** resets the count, not success. (CrashLoopBackOff also resets after ten minutes, not on exit code 0.)
- * - Every quiet time between rounds forgives one round. So a job that runs once a minute is never delayed.
+ * - Each `healthyAfterMs` of quiet between rounds forgives one round. So a job that runs once a minute is never delayed.
  * - Rounds that end because of etcd or the network have their own low cap, because recovery must be quick.
  *
  * Pure: no clock, no timer, no own randomness.
@@ -28,7 +28,7 @@ export interface Delays {
   next(context?: unknown): Delays;
 }
 
-/** First delays of the two sequences: one for causes inside the program, one for outside causes. */
+/** First delays of the two sequences, one for each {@link Origin}. */
 export interface DelaySource {
   readonly caller: () => Delays;
   readonly environment: () => Delays;

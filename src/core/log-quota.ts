@@ -50,7 +50,7 @@ export function spend(
 }
 
 /**
- * The quota after a line that is written in any case, and that ends the burst. The lines before it show what led to it. From
- * then on the quota is six lines a minute.
+ * The quota after the loop guard has tripped. The burst is over: later lines may only be written as fast as the rate allows.
+ * Elections that a loop seems to create begin with this quota.
  */
 export const lastOfTheBurst = (nowMs: number): LogQuota => ({ left: 0, countedAtMs: nowMs, suppressed: 0 });

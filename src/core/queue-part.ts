@@ -1,5 +1,5 @@
 /**
- * The part of a long queue that a candidate must know. Near the front, it must know everybody before it. Farther back, two
+ * The part of a long queue that a candidate must know. Near the front, it must know every candidate before it. Farther back, two
  * candidates before it suffice: while both exist, it is neither the first nor the next.
  *
  * So a change costs the same in a queue of ten and in one of ten thousand. Only the candidates near the front learn of it, and the

@@ -5,7 +5,7 @@
  * `mod_revision` that the writer saw last, and it leaves its mark there in the same commit. To settle a write whose answer
  * was lost, the writer puts the mark "never" under the same condition. Revisions only grow, so at most one of the two can
  * commit, and the slot shows which. We never delete a slot: its revision would be 0 again, and a late write that expects
- * revision 0 would commit. A slot goes only with its lease, and the key of the term goes with it.
+ * revision 0 would commit. A slot is deleted only with its lease, together with the key of the term.
  */
 import assert from 'node:assert/strict';
 
@@ -45,8 +45,8 @@ export const notDone = (slot: Slot): Slot => ({ ...slot, pending: undefined });
 /**
  * Finds the outcome of the pending write from the contents of the slot.
  *
- * @returns `open` if the write has not arrived and still may. `unknowable` if its mark is gone, because the slot went with
- *   its lease or another client wrote there.
+ * @returns `open` if the write has not arrived and still may. `unknowable` if its mark is gone, because the slot was
+ *   deleted with its lease or another client wrote there.
  */
 export function inspect(slot: Slot, sight: Sight): { slot: Slot; fate: Fate | 'open' | 'unknowable' } {
   const { pending } = slot;

@@ -26,7 +26,7 @@ export const leftOf = ({ dueAtMs, signal }: Pick<How, 'dueAtMs' | 'signal'>): Ti
  */
 export type Lane = 'lease' | 'queue' | 'shared' | 'settle' | 'caller';
 
-/** Options of a call, including the call that fetches a token for other calls. */
+/** Options of a call. */
 export interface Asking {
   readonly signal?: AbortSignal | undefined;
   /** Whether another host is asked too while the first does not answer. Only for calls that are safe to repeat. */

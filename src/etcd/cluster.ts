@@ -88,7 +88,7 @@ export class Cluster<Host> {
     return isOurs;
   }
 
-  /** Says whether a roll call is under way. Meanwhile only a majority decides. */
+  /** Records that a roll call begins or ends. While it is under way, only a majority decides. */
   rollCall(isRollCall: boolean): void {
     this.#isRollCall = isRollCall;
     this.#decide();

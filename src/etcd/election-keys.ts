@@ -67,27 +67,27 @@ export async function enter(
   const { keyPrefix } = entrant;
   const first = (await together?.(entrant)) ?? 'alone';
   if (typeof first === 'object') return first.done;
-  let mayStand = first === 'unseen';
+  let mayExist = first === 'unseen';
   let keysOnly = false;
   for (let attempt = 1; attempt <= ENTER_ATTEMPTS; attempt++) {
     const answer: PutOutcome | undefined = await putIfAbsent(transport, entrant, keysOnly, limits).catch(
       (error: unknown) => {
-        if (!isTooLarge(error) || keysOnly) throw mayStand ? asApplied(error) : error;
+        if (!isTooLarge(error) || keysOnly) throw mayExist ? asApplied(error) : error;
         return undefined;
       },
     );
     // etcd applied the transaction although the answer was too large. The next try finds our key.
     keysOnly ||= answer === undefined;
-    mayStand ||= answer === undefined;
+    mayExist ||= answer === undefined;
     if (answer === undefined) continue;
     if (answer.isPut) return answer.entry;
     // Our key exists until the release is acknowledged. A needless search for it later does no harm.
-    mayStand = true;
+    mayExist = true;
     await release(transport, answer.found, limits, 'delete our old key').catch((error: unknown) => {
       throw asApplied(error);
     });
   }
-  throw new EtcdError('unavailable', `enter ${keyPrefix}: another writer keeps creating our key`, mayStand);
+  throw new EtcdError('unavailable', `enter ${keyPrefix}: another writer keeps creating our key`, mayExist);
 }
 
 /**

@@ -36,8 +36,8 @@ const DIAL_AGAIN_AFTER_MS = 500;
 /**
  * How long gRPC itself waits before it dials again, in milliseconds, give or take a fifth. A new client dials at once. So our
  * guarded calls make a new client ({@link Host.dialAgain}). Calls of the application wait for gRPC; however many fail, they
- * do not make us dial more often. gRPC may still dial once for a client that we have closed. The value is so long that our new
- * client has dialled by then.
+ * do not make us dial more often. gRPC may still dial once for a client that we have closed. After so long a delay, our new
+ * client has dialled before that.
  */
 const GRPC_DIALS_AGAIN_MS = 3_000;
 
@@ -104,7 +104,10 @@ export class Host {
     if (isUseless && this.ageMs >= DIAL_AGAIN_AFTER_MS) this.drop();
   }
 
-  /** As {@link dialAgain}, for calls of the application: no more often than gRPC dials by itself, however many calls fail. */
+  /**
+   * For calls of the application: replaces only a connection to an unfit member, and no more often than gRPC dials by itself. gRPC
+   * dials an unreachable host again.
+   */
   dialAgainSlowly(): void {
     if (this.#isUnfit && this.ageMs >= GRPC_DIALS_AGAIN_MS) this.drop();
   }

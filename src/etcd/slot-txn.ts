@@ -30,7 +30,7 @@ export interface SlotAnswer {
   readonly sight: Sight;
 }
 
-/** The key of a slot. It lies beside the election, not under its prefix: candidates in Go would wait for such a key. */
+/** The key of a slot. It lies beside the election, not under its prefix: candidates of Go's `concurrency` package would wait for such a key. */
 export function slotKey({ key }: Candidacy, number: number): string {
   const [, prefix = '', name, lease] = /^(.*\/)?([^/]+)\/([^/]+)$/s.exec(key)!;
   return `${prefix}${RESERVED_NAME}/${name}/${lease}/${number}`;
@@ -72,8 +72,8 @@ export async function commitInSlot(
 }
 
 /**
- * Puts the mark "never", unless the write, or an earlier attempt to settle it, has arrived. Safe to repeat. It dials again if the
- * connection broke: `settle` is not the lane of the application.
+ * Puts the mark "never", unless the write, or an earlier attempt to settle it, has arrived. Safe to repeat. Its lane is
+ * `settle`, because calls of the lane `caller` do not dial a host again that could not be reached.
  *
  * @returns the contents of the slot now.
  * @throws {EtcdError}

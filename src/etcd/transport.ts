@@ -108,8 +108,8 @@ export class EtcdTransport {
   }
 
   /** An election was closed: closes our connections as soon as nothing uses them. */
-  rest(): void {
-    this.#uses.rest();
+  closeWhenUnused(): void {
+    this.#uses.closeWhenUnused();
   }
 
   /**

@@ -25,7 +25,7 @@ export class Uses {
   /** Cancels the timer; undefined while there is none. */
   #cancelTimer: (() => void) | undefined;
   /** Whether to close the connections as soon as nothing uses them, without the delay. */
-  #isResting = false;
+  #isClosingWhenUnused = false;
 
   /** @param drop closes all connections. */
   constructor(isClosed: () => boolean, drop: () => void) {
@@ -39,7 +39,7 @@ export class Uses {
       end: () => {
         if (!this.#uses.delete(use) || this.#uses.size > 0) return;
         this.#idleSinceMs = clock.now();
-        if (this.#isResting) this.#end();
+        if (this.#isClosingWhenUnused) this.#end();
         else if (this.#isClosed()) this.#drop(); // this use may have dialled again since the client was closed
       },
     };
@@ -55,8 +55,8 @@ export class Uses {
   }
 
   /** An election was closed: closes our connections as soon as nothing uses them. */
-  rest(): void {
-    this.#isResting = true;
+  closeWhenUnused(): void {
+    this.#isClosingWhenUnused = true;
     if (this.#uses.size === 0) this.#end();
   }
 
@@ -76,7 +76,7 @@ export class Uses {
   #end(): void {
     this.#cancelTimer?.();
     this.#cancelTimer = undefined;
-    this.#isResting = false;
+    this.#isClosingWhenUnused = false;
     this.#drop();
   }
 }

@@ -28,7 +28,7 @@ interface Question {
   /** What the member must have reached when it answers. */
   readonly reached: Known;
   readonly promise: Promise<void>;
-  /** Waits for the answer for so long from now on, in milliseconds. */
+  /** Limits the remaining wait for the answer, in milliseconds. */
   limit(withinMs: number): void;
   end(fault?: EtcdError): void;
 }
@@ -162,8 +162,9 @@ export class WatchProbe {
     const { transport, stream } = this.#tools;
     const key = this.#tools.key();
     const everyMs = this.#tools.everyMs();
-    const isOurs = transport.provenAtMs === this.#readAtMs;
-    if (key === undefined || (!isOurs && clock.now() - transport.provenAtMs < everyMs * DRIFT)) return;
+    const isLastReadOurs = transport.provenAtMs === this.#readAtMs;
+    if (key === undefined || (!isLastReadOurs && clock.now() - transport.provenAtMs < everyMs * DRIFT))
+      return;
     transport
       .unary(
         "read etcd's revision",

@@ -5,13 +5,13 @@ import type { EtcdError } from './etcd-error.ts';
 export interface WatchTarget {
   /** Prefix of the watched keys; ends in `/`. */
   readonly keyPrefix: string;
-  /** The keys to watch after a read; undefined to watch the whole range. Not a getter: each object with one is a slow, large object. */
+  /** The keys to watch after a read; undefined to watch the whole range. A method, because a getter makes every such object slow and large. */
   keys(): readonly string[] | undefined;
   /** Reads the range again. @returns the revision of the read. @throws {EtcdError} */
   reload(signal: AbortSignal): Promise<bigint>;
   /** Takes the events of the keys, in revision order for each key. */
   onEvents(events: readonly QueueEvent[]): void;
-  /** The watch works. Events that were known at the probe before the one at `atMs` have certainly been delivered. */
+  /** A probe sent at `atMs` was answered. All events that were known when the probe before it was sent have been delivered. */
   onConfirmed(atMs: number): void;
   /** etcd refuses the range for good: the watch has ended. */
   onRefused(fault: EtcdError): void;

@@ -274,7 +274,7 @@ export class SharedWatch {
         await this.#tools.backoff.pass(signal);
         if (signal.aborted) break;
         try {
-          if (this.#isDenied) await this.#askWhether(signal);
+          if (this.#isDenied) await this.#readAfterDenial(signal);
           const stream = await this.#open();
           await this.#confirm(stream);
           this.#tools.backoff.wake();
@@ -327,7 +327,7 @@ export class SharedWatch {
    * Reads all ranges after a denial: the token has expired, or the permission is gone. A stream keeps the token that it was opened
    * with, and only a read fetches a new one. The same read shows which watches etcd refuses for good.
    */
-  async #askWhether(signal: AbortSignal): Promise<void> {
+  async #readAfterDenial(signal: AbortSignal): Promise<void> {
     const ask = async (watch: WatchTarget): Promise<void> => {
       try {
         await watch.reload(signal);

@@ -85,21 +85,21 @@ export class CallLimiter {
   }
 
   /** Takes the call site only if a loop is likely. A stack trace is expensive. */
-  #calledFrom(answer: CheapAnswer, calls: PublicFunction): readonly string[] | undefined {
+  #calledFrom(answer: CheapAnswer, method: PublicFunction): readonly string[] | undefined {
     const flight = singleFlightOf(this.#scope, answer);
-    return flight.isHolding || flight.isFresh ? undefined : callSite(calls);
+    return flight.isHolding || flight.isFresh ? undefined : callSite(method);
   }
 
   /**
    * Runs a call of a term that asks etcd. Success is not delayed. The guard delays a failure. A failure known without etcd waits
    * for at least one timer.
    *
-   * @param calls the function that was called.
+   * @param method the public method that was called.
    * @param act begins the call. It throws at once if the call fails without asking etcd.
    * @param isShut whether such calls are refused by now. Then a failure is not delayed: the next call is refused, and that refusal is delayed.
    * @throws {RunawayLoopError} at once, if a loop never lets the event loop turn.
    */
-  write<T>(calls: PublicFunction, act: () => Promise<T>, isShut = (): boolean => false): Promise<T> {
+  write<T>(method: PublicFunction, act: () => Promise<T>, isShut = (): boolean => false): Promise<T> {
     this.count('write');
     const turn = eventLoopTurn();
     let answer: Promise<T>;
@@ -108,10 +108,10 @@ export class CallLimiter {
         throw this.#tooMany(`${MOST_WRITES} writes of election "${this.#election}" are under way already`);
       answer = act();
     } catch (error) {
-      return this.fail(calls, error);
+      return this.fail(method, error);
     }
     this.#writes++;
-    const calledFrom = this.#calledFrom('failures', calls);
+    const calledFrom = this.#calledFrom('failures', method);
     return answer
       .catch((error: unknown) => {
         if (isShut()) throw error;
@@ -127,11 +127,11 @@ export class CallLimiter {
    * Runs work that is registered with a term. If the work ends in the turn in which it began, a timer delays the answer. So a
    * loop around it lets the event loop turn.
    *
-   * @param calls the function that was called.
+   * @param method the public method that was called.
    * @param act begins the work. It throws at once if the work cannot begin.
    * @throws {RunawayLoopError} at once, if a loop never lets the event loop turn.
    */
-  register<T>(calls: PublicFunction, act: () => Promise<T>): Promise<T> {
+  register<T>(method: PublicFunction, act: () => Promise<T>): Promise<T> {
     this.count('register');
     const turn = eventLoopTurn();
     return unheard(async () => {
@@ -139,7 +139,7 @@ export class CallLimiter {
       try {
         registered = act();
       } catch (error) {
-        return await this.fail(calls, error);
+        return await this.fail(method, error);
       }
       try {
         return await registered;
@@ -154,9 +154,9 @@ export class CallLimiter {
    *
    * @throws {RunawayLoopError} at once, if a loop never lets the event loop turn.
    */
-  fail(calls: PublicFunction, error: unknown): Promise<never> {
+  fail(method: PublicFunction, error: unknown): Promise<never> {
     this.count('fail');
-    return this.#failed(error, this.#calledFrom('failures', calls), eventLoopTurn());
+    return this.#failed(error, this.#calledFrom('failures', method), eventLoopTurn());
   }
 
   /** A term is over, or takes no more writes. Its failed calls are no longer delayed: the drain may wait for them. */
@@ -199,8 +199,8 @@ export class CallLimiter {
   }
 
   /** Gives an answer that already exists: at once, unless a loop asks for it. */
-  repeat<T>(calls: PublicFunction, answer: () => Promise<T>): Promise<T> {
-    const calledFrom = this.#calledFrom('repeats', calls);
+  repeat<T>(method: PublicFunction, answer: () => Promise<T>): Promise<T> {
+    const calledFrom = this.#calledFrom('repeats', method);
     if (this.#asking >= MOST_ASKING) {
       const many = `${MOST_ASKING} calls of campaign() wait for a term of election "${this.#election}" already`;
       const advice = 'call it once: it campaigns again by itself after every loss';
@@ -220,11 +220,11 @@ export class CallLimiter {
   /**
    * Delays a call that has nothing to do. The answer always comes in a later turn, because a loop may create new elections.
    *
-   * @param calls the function that was called.
+   * @param method the public method that was called.
    */
-  async idle(calls: PublicFunction): Promise<void> {
+  async idle(method: PublicFunction): Promise<void> {
     const turn = eventLoopTurn();
-    await this.#pass('idle', this.#calledFrom('idle', calls));
+    await this.#pass('idle', this.#calledFrom('idle', method));
     await this.passEndpointLimit();
     await untilTurnAfter(turn);
   }
@@ -290,10 +290,10 @@ export class CallLimiter {
   }
 
   /** Refuses a `next()` of an iteration, because too many others wait. @throws {RunawayLoopError} */
-  refuseNext(calls: PublicFunction, asked: number): Promise<never> {
+  refuseNext(method: PublicFunction, asked: number): Promise<never> {
     this.count('observe');
     const why = `${asked} calls of next() wait for the leader of election "${this.#election}" already`;
-    return this.refuse(this.#tooMany(why), callSite(calls));
+    return this.refuse(this.#tooMany(why), callSite(method));
   }
 }
 

@@ -20,7 +20,7 @@ export function callSite(publicFunction: PublicFunction): readonly string[] {
   return frames;
 }
 
-/** The text of that stack; empty if the program has frozen `Error`, or its `Error.prepareStackTrace` makes no text. */
+/** The stack above that call, as text. Empty if the program has frozen `Error`, or its `Error.prepareStackTrace` makes no text. */
 function stackAbove(publicFunction: PublicFunction): string {
   const trace: { stack?: unknown } = {};
   try {

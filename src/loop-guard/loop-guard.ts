@@ -156,7 +156,7 @@ export class LoopGuard {
     return this.#history.streak === 0;
   }
 
-  /** The round has succeeded: our candidate is in the queue. */
+  /** Our candidate is in the queue, or the campaign has ended: the election no longer counts as starting. */
   cameThrough(): void {
     newElectionLimiter().leave(this);
   }

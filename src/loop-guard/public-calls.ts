@@ -12,7 +12,7 @@ import { clock } from '../util/clock.ts';
  * - `read`: `leader()` and `candidates()`.
  * - `observe`: `observe()`, and a refused `next()` of its iterations.
  * - `register`: what the work registers with its term.
- * - `fail`: calls of a term that fail without asking etcd.
+ * - `fail`: calls of a term that fail without asking etcd, and `every()` and `onEnd()` after its end.
  * - `write`: calls of a term that ask etcd.
  * - `build`: transactions that are built, whether they are committed or not.
  */

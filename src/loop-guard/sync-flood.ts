@@ -11,7 +11,7 @@ export const CALLS_PER_TURN = 1_000;
 export const WRITES_PER_TURN = 5_000;
 /**
  * Answers from memory, of all elections together: `status`, `health()`, and `isCurrent()`, `currentTerm` and `remainingMs()` without
- * a current term. They make garbage, and nothing changes within a turn.
+ * a current term. The answer rarely changes within a turn, so only a loop asks this often.
  */
 const LOOKS_PER_TURN = 100_000;
 /** New elections of any name. More than an ordinary program creates without awaiting anything. */
@@ -103,7 +103,7 @@ export class Flood {
   }
 }
 
-/** Refusals of `campaign()`, `lead()` and reads: how many at once, and then a second, before the thread sleeps. */
+/** Refusals of `campaign()`, `lead()` and reads. Above this many at once, and this many a second after that, the thread sleeps. */
 export const REFUSALS_AT_ONCE = 500;
 export const REFUSALS_PER_SECOND = 15;
 export const refusals: Flood = new Flood(REFUSALS_AT_ONCE, REFUSALS_PER_SECOND);
@@ -127,6 +127,6 @@ function sleepInThisThread(ms: number): void {
   try {
     Atomics.wait(neverNotified, 0, 0, ms);
   } catch {
-    // This thread must not sleep, such as the main thread of a browser window in Electron.
+    // Some threads may not sleep, such as the main thread of a browser window in Electron.
   }
 }

@@ -57,7 +57,7 @@ interface Settled {
   readonly header: IResponseHeader;
 }
 
-interface Place {
+interface WriteSlot {
   readonly key: string;
   slot: Slot;
   isBusy: boolean;
@@ -67,8 +67,8 @@ interface Place {
 export class WriteSlots {
   readonly #transport: EtcdTransport;
   readonly #leaseId: string;
-  readonly #places: Place[] = [];
-  readonly #waiting = new WaitingLine<Place>();
+  readonly #writeSlots: WriteSlot[] = [];
+  readonly #waiting = new WaitingLine<WriteSlot>();
   readonly #remembered = new Map<string, Fate | 'unknowable'>();
   #refusal: { readonly fault: EtcdError; readonly atMs: number } | undefined;
 
@@ -95,40 +95,40 @@ export class WriteSlots {
     write: UserWrite,
     limits: OnceLimits,
   ): Promise<ITxnResponse | undefined> {
-    const place = await this.#take(candidacy, limits.sending);
+    const writeSlot = await this.#take(candidacy, limits.sending);
     try {
-      await this.#settleBefore(place, limits.settling);
-      return await this.#commitIn(place, candidacy, write, limits);
+      await this.#settleBefore(writeSlot, limits.settling);
+      return await this.#commitIn(writeSlot, candidacy, write, limits);
     } finally {
-      this.#give(place);
+      this.#give(writeSlot);
     }
   }
 
   async #commitIn(
-    place: Place,
+    writeSlot: WriteSlot,
     candidacy: Candidacy,
     write: UserWrite,
     { sending, settling }: OnceLimits,
   ): Promise<ITxnResponse | undefined> {
-    place.slot = beginWrite(place.slot, randomUUID());
+    writeSlot.slot = beginWrite(writeSlot.slot, randomUUID());
     let outcome: SlottedAnswer;
     try {
       const limits: CallLimits = { withinMs: CALL_LIMIT_MS, signal: sending, lane: 'caller' };
-      outcome = await commitInSlot(this.#transport, candidacy, this.#writeIn(place), write, limits);
+      outcome = await commitInSlot(this.#transport, candidacy, this.#writeIn(writeSlot), write, limits);
     } catch (error) {
       if (!(error instanceof EtcdError)) throw error;
-      return await this.#afterFault(place, error, settling);
+      return await this.#afterFault(writeSlot, error, settling);
     }
     switch (outcome.type) {
       case 'committed':
-        place.slot = done(BigInt(outcome.answer.header.revision));
+        writeSlot.slot = done(BigInt(outcome.answer.header.revision));
         return outcome.answer;
       case 'fenced':
-        place.slot = notDone(place.slot);
+        writeSlot.slot = notDone(writeSlot.slot);
         return undefined;
       case 'moved':
-        place.slot = done(outcome.sight.revision);
-        throw new EtcdError('unavailable', `another client changed ${place.key}`, false);
+        writeSlot.slot = done(outcome.sight.revision);
+        throw new EtcdError('unavailable', `another client changed ${writeSlot.key}`, false);
     }
   }
 
@@ -139,47 +139,47 @@ export class WriteSlots {
    * @throws {EtcdError} if the outcome cannot be found out now either.
    */
   async settle(writeId: string): Promise<Fate | 'unknowable' | undefined> {
-    const place = this.#places.find(({ slot }) => slot.pending === writeId);
-    // The next write in the slot settles this one first.
+    const writeSlot = this.#writeSlots.find(({ slot }) => slot.pending === writeId);
+    // A write that has taken the slot settles this one before it is sent, so wait for that.
     const untilMs = clock.now() + CALL_LIMIT_MS;
-    while (place?.isBusy === true && place.slot.pending === writeId) {
+    while (writeSlot?.isBusy === true && writeSlot.slot.pending === writeId) {
       if (clock.now() >= untilMs)
         throw new EtcdError('unavailable', 'other writes in its slot cannot settle it either', false);
       await clock.sleep(SETTLE_AGAIN_MS);
     }
-    if (place?.slot.pending === writeId) {
-      place.isBusy = true;
+    if (writeSlot?.slot.pending === writeId) {
+      writeSlot.isBusy = true;
       try {
-        await this.#settleInTime(place);
+        await this.#settleInTime(writeSlot);
       } finally {
-        this.#give(place);
+        this.#give(writeSlot);
       }
     }
     return this.#remembered.get(writeId);
   }
 
   /** Settles the last write of a slot. Only then may the slot be used again. */
-  async #settleBefore(place: Place, signal: AbortSignal): Promise<void> {
-    if (place.slot.pending === undefined) return;
+  async #settleBefore(writeSlot: WriteSlot, signal: AbortSignal): Promise<void> {
+    if (writeSlot.slot.pending === undefined) return;
     try {
-      await this.#settleInTime(place, signal);
+      await this.#settleInTime(writeSlot, signal);
     } catch (error) {
       const { message } = error as EtcdError;
       throw new EtcdError('unavailable', `not sent, an earlier write is not settled: ${message}`, false);
     }
   }
 
-  async #afterFault(place: Place, fault: EtcdError, signal: AbortSignal): Promise<ITxnResponse> {
-    const write = this.#writeIn(place);
+  async #afterFault(writeSlot: WriteSlot, fault: EtcdError, signal: AbortSignal): Promise<ITxnResponse> {
+    const write = this.#writeIn(writeSlot);
     if (!fault.mayHaveHappened) {
       const isDenied = /permission denied/.test(fault.message);
-      if (isDenied) await this.#tryReservedName(place, signal);
-      place.slot = notDone(place.slot);
+      if (isDenied) await this.#tryReservedName(writeSlot, signal);
+      writeSlot.slot = notDone(writeSlot.slot);
       throw (isDenied ? this.#refusal?.fault : undefined) ?? fault;
     }
     const unsettled = (why: string): UnsettledError =>
       new UnsettledError(write.writeId, `${fault.message}; ${why}`, fault);
-    const { fate, header } = await this.#settleInTime(place, signal, isAnswered(fault)).catch(
+    const { fate, header } = await this.#settleInTime(writeSlot, signal, isAnswered(fault)).catch(
       (error: unknown) => {
         throw unsettled((error as Error).message);
       },
@@ -187,18 +187,18 @@ export class WriteSlots {
     if (fate === 'unknowable') throw unsettled('its mark is gone, with its lease');
     if (fate === 'never') throw new EtcdError('unavailable', fault.message, false, { cause: fault });
     return {
-      header: { ...header, revision: place.slot.seenRevision.toString() },
+      header: { ...header, revision: writeSlot.slot.seenRevision.toString() },
       succeeded: fate === 'then',
       responses: [],
     };
   }
 
   /** Tries until the outcome of the pending write is known, for as long as one call may take. */
-  async #settleInTime(place: Place, signal?: AbortSignal, wasAnswered = false): Promise<Settled> {
+  async #settleInTime(writeSlot: WriteSlot, signal?: AbortSignal, wasAnswered = false): Promise<Settled> {
     const untilMs = clock.now() + CALL_LIMIT_MS;
     for (;;) {
       try {
-        return await this.#settleOnce(place, wasAnswered, { withinMs: untilMs - clock.now(), signal });
+        return await this.#settleOnce(writeSlot, wasAnswered, { withinMs: untilMs - clock.now(), signal });
       } catch (error) {
         const isHopeless = !(error instanceof EtcdError) || error.kind !== 'unavailable';
         if (isHopeless || signal?.aborted === true || clock.now() + SETTLE_AGAIN_MS >= untilMs) throw error;
@@ -207,8 +207,8 @@ export class WriteSlots {
     }
   }
 
-  async #settleOnce(place: Place, wasAnswered: boolean, limits: Limits): Promise<Settled> {
-    const write = this.#writeIn(place);
+  async #settleOnce(writeSlot: WriteSlot, wasAnswered: boolean, limits: Limits): Promise<Settled> {
+    const write = this.#writeIn(writeSlot);
     const learnt = (fate: Settled['fate'], header: IResponseHeader): Settled => {
       this.#remember(write.writeId, fate);
       return { fate, header };
@@ -219,22 +219,22 @@ export class WriteSlots {
         write,
         limits,
       );
-      const { slot, fate } = inspect(place.slot, sight);
-      place.slot = fate === 'open' ? notDone(slot) : slot; // etcd has answered, so the write cannot arrive late
+      const { slot, fate } = inspect(writeSlot.slot, sight);
+      writeSlot.slot = fate === 'open' ? notDone(slot) : slot; // etcd has answered, so the write cannot arrive late
       return learnt(fate === 'open' ? 'never' : fate, header);
     } catch (error) {
       const fault = error as EtcdError;
-      // The first write of the slot may have happened; its key is then deleted with the lease.
+      // The lease is gone, and the mark of the write with it, if it happened.
       if (fault.kind === 'lease-gone') {
-        place.slot = notDone(place.slot);
+        writeSlot.slot = notDone(writeSlot.slot);
         return learnt('unknowable', NO_HEADER);
       }
       // The mark cannot be written, but a read shows what has happened.
       if (!isAnswered(fault)) throw fault;
       const { header, sight } = await lookIntoSlot(this.#transport, write, limits);
-      const { slot, fate } = inspect(place.slot, sight);
+      const { slot, fate } = inspect(writeSlot.slot, sight);
       if (fate === 'open') throw fault;
-      place.slot = slot;
+      writeSlot.slot = slot;
       return learnt(fate, header);
     }
   }
@@ -247,44 +247,44 @@ export class WriteSlots {
   }
 
   /** Tests whether the slot's key was denied: etcd does not say which key it was. */
-  async #tryReservedName(place: Place, signal: AbortSignal): Promise<void> {
+  async #tryReservedName(writeSlot: WriteSlot, signal: AbortSignal): Promise<void> {
     this.#refusal = undefined;
     try {
-      await this.#settleOnce(place, false, { withinMs: CALL_LIMIT_MS, signal });
+      await this.#settleOnce(writeSlot, false, { withinMs: CALL_LIMIT_MS, signal });
     } catch (error) {
       const { kind, message } = error as EtcdError;
       if (kind !== 'refused') return;
-      const why = `exactlyOnce may not use ${slotFolder(place.key)}: ${message}`;
+      const why = `exactlyOnce may not use ${slotFolder(writeSlot.key)}: ${message}`;
       this.#refusal = { fault: new EtcdError('refused', why, false), atMs: clock.now() };
     }
   }
 
-  #writeIn({ key, slot }: Place): SlottedWrite {
+  #writeIn({ key, slot }: WriteSlot): SlottedWrite {
     return { key, leaseId: this.#leaseId, seenRevision: slot.seenRevision, writeId: slot.pending! };
   }
 
   /** Takes a slot for one write, preferably one whose last write is settled. */
-  async #take(candidacy: Candidacy, signal: AbortSignal): Promise<Place> {
-    const free = this.#places.filter(({ isBusy }) => !isBusy);
-    let place = free.find(({ slot }) => slot.pending === undefined);
-    if (place === undefined && this.#places.length < SLOTS) {
-      place = { key: slotKey(candidacy, this.#places.length), slot: newSlot, isBusy: false };
-      this.#places.push(place);
+  async #take(candidacy: Candidacy, signal: AbortSignal): Promise<WriteSlot> {
+    const free = this.#writeSlots.filter(({ isBusy }) => !isBusy);
+    let writeSlot = free.find(({ slot }) => slot.pending === undefined);
+    if (writeSlot === undefined && this.#writeSlots.length < SLOTS) {
+      writeSlot = { key: slotKey(candidacy, this.#writeSlots.length), slot: newSlot, isBusy: false };
+      this.#writeSlots.push(writeSlot);
     }
-    place ??= free[0] ?? (await this.#nextFree(signal));
-    place.isBusy = true;
-    return place;
+    writeSlot ??= free[0] ?? (await this.#nextFree(signal));
+    writeSlot.isBusy = true;
+    return writeSlot;
   }
 
-  async #nextFree(signal: AbortSignal): Promise<Place> {
-    const place = await this.#waiting.wait({ signal }, (late) => this.#give(late));
-    if (place === undefined) throw new EtcdError('aborted', 'waiting for a slot: aborted', false);
-    return place;
+  async #nextFree(signal: AbortSignal): Promise<WriteSlot> {
+    const writeSlot = await this.#waiting.wait({ signal }, (late) => this.#give(late));
+    if (writeSlot === undefined) throw new EtcdError('aborted', 'waiting for a slot: aborted', false);
+    return writeSlot;
   }
 
   /** Frees a slot, or passes it to the next waiting write. */
-  #give(place: Place): void {
-    place.isBusy = this.#waiting.pass(place);
+  #give(writeSlot: WriteSlot): void {
+    writeSlot.isBusy = this.#waiting.pass(writeSlot);
   }
 }
 

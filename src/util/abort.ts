@@ -62,7 +62,7 @@ const collected = new FinalizationRegistry<() => void>((off) => off());
 
 /**
  * Like `onAbort`, without keeping the object alive. The signal of a service lives as long as the process; it must not keep every
- * object that was ever made with it.
+ * object alive that was ever made with it.
  *
  * @param act called with the object. It must not reference the object itself.
  */

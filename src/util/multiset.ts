@@ -1,4 +1,4 @@
-/** Values that were added, each once however often it was added. A value stays until it has been removed as often. */
+/** Counts equal values, and iterates over each value once. A value is gone when it was removed as often as it was added. */
 export class Multiset<T> implements Iterable<T> {
   readonly #counts = new Map<T, number>();
 

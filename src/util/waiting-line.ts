@@ -22,7 +22,7 @@ export class WaitingLine<T extends {}> {
     });
   }
 
-  /** Passes the value to the caller that has waited longest. @returns false if nobody waits. */
+  /** Passes the value to the caller that has waited longest. @returns false if no caller waits. */
   pass(value: T): boolean {
     const [next] = this.#waiting;
     if (next === undefined) return false;

@@ -23,7 +23,7 @@ function clientOf(hosts: string[], options: Partial<IOptions> = {}): Etcd3 {
   const client = new Etcd3({ hosts, ...options });
   onTestFinished(() => {
     client.close();
-    sharedClientOf(client).transport.rest();
+    sharedClientOf(client).transport.closeWhenUnused();
   });
   return client;
 }
@@ -93,7 +93,7 @@ test.for(['the last election', "the user's client"])(
     await eventually(() => fetched === 1, WITHIN);
     abort.abort();
     await expect(writing).rejects.toMatchObject({ kind: 'aborted' });
-    if (closed === 'the last election') transport.rest();
+    if (closed === 'the last election') transport.closeWhenUnused();
     else client.close();
     await fake.advance(1_000); // the first host counts as silent
 

@@ -16,7 +16,7 @@ async function answering(end: (stream: ServerHttp2Stream) => void): Promise<Etcd
   const client = new Etcd3({ hosts: `127.0.0.1:${(server.address() as AddressInfo).port}` });
   onTestFinished(() => {
     client.close();
-    sharedClientOf(client).transport.rest();
+    sharedClientOf(client).transport.closeWhenUnused();
     server.close();
   });
   return client;
