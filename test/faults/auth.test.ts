@@ -7,6 +7,7 @@ import { beforeAll, describe, expect, test } from 'vitest';
 import type { HostClient } from '../../src/etcd/host.ts';
 import type { CallOptions } from '../../src/etcd/intercept.ts';
 import { sharedClientOf } from '../../src/client/shared-client.ts';
+import { poll } from '../support/poll.ts';
 import { nowMs } from './lab/history.ts';
 import { NOISE_MS } from './lab/lab.ts';
 import { everythingSaid, freshName, Replica } from './lab/replica.ts';
@@ -79,10 +80,9 @@ const MOST_LOGINS = 20;
 const STARTED_MS = 20_000;
 const TTL_S = 10;
 const TTL_MS = TTL_S * 1_000;
-const within = (ms: number) => ({ timeout: ms, interval: 10 });
 const expired = async (): Promise<void> => {
   const untilMs = nowMs() + 3 * TOKEN_TTL_S * 1000;
-  await expect.poll(nowMs, within(2 * 3 * TOKEN_TTL_S * 1000)).toBeGreaterThan(untilMs);
+  await poll(nowMs, 2 * 3 * TOKEN_TTL_S * 1000).toBeGreaterThan(untilMs);
 };
 
 const expectNoSecrets = (replica: Replica, ...errors: unknown[]): void => {
@@ -95,7 +95,7 @@ describe('an auth token', () => {
     const name = freshName();
     await using alice = await start(name, { ttlSeconds: TTL_S });
     alice.stand();
-    await expect.poll(() => alice.leads, within(STARTED_MS)).toBe(true);
+    await poll(() => alice.leads, STARTED_MS).toBe(true);
     const before = await logins();
     await expired();
 
@@ -116,19 +116,19 @@ describe('an auth token', () => {
     await using alice = await start(name, { ttlSeconds: TTL_S });
     await using bob = await start(name, { ttlSeconds: TTL_S });
     alice.stand();
-    await expect.poll(() => alice.leads, within(STARTED_MS)).toBe(true);
+    await poll(() => alice.leads, STARTED_MS).toBe(true);
     bob.stand();
-    await expect.poll(() => bob.election.status.position, within(STARTED_MS)).toBe(2);
+    await poll(() => bob.election.status.position, STARTED_MS).toBe(2);
     const before = await logins();
     await expired();
     const sinceMs = nowMs();
     for (const link of bob.links) link.reset();
-    await expect.poll(() => bob.told('watch.healed', sinceMs), within(TTL_MS)).not.toEqual([]);
+    await poll(() => bob.told('watch.healed', sinceMs), TTL_MS).not.toEqual([]);
     expect(await logins(), 'the old one had run out').toBeGreaterThan(before);
 
     // Only the watch can report this: every other source takes a third of the TTL or longer.
     await alice.election.close();
-    await expect.poll(() => bob.leads, within(NOISE_MS)).toBe(true);
+    await poll(() => bob.leads, NOISE_MS).toBe(true);
     expectNoSecrets(bob);
   });
 });
@@ -241,14 +241,14 @@ describe.each(gaps)('after a replica has taken part, $what', ({ begin, end }) =>
     );
     const ended: unknown[] = [];
     dave.election.campaign('dave').catch((reason: unknown) => ended.push(reason));
-    await expect.poll(() => dave.leads, within(STARTED_MS)).toBe(true);
+    await poll(() => dave.leads, STARTED_MS).toBe(true);
 
     const before = await logins();
     const sinceMs = nowMs();
     await begin(user);
     resetAll(dave);
-    await expect.poll(() => dave.told('candidate.refused', sinceMs), within(20_000)).not.toEqual([]);
-    await expect.poll(nowMs, within(2 * GAP_MS)).toBeGreaterThan(sinceMs + GAP_MS);
+    await poll(() => dave.told('candidate.refused', sinceMs), 20_000).not.toEqual([]);
+    await poll(nowMs, 2 * GAP_MS).toBeGreaterThan(sinceMs + GAP_MS);
     expect(dave.told('candidate.refused', sinceMs)[0]).toMatchObject({ level: 'error' });
     expect(dave.election.health()).toMatchObject({ healthy: false, leading: false, standing: true });
     expect(dave.election.health().reason).toMatch(/refuses us: .*(permission denied|authentication failed)/);
@@ -256,7 +256,7 @@ describe.each(gaps)('after a replica has taken part, $what', ({ begin, end }) =>
     expect((await logins()) - before).toBeLessThan(MOST_LOGINS);
 
     await end(user);
-    await expect.poll(() => dave.leads, within(nowMs() - sinceMs + AGAIN_WITHIN_MS)).toBe(true);
+    await poll(() => dave.leads, nowMs() - sinceMs + AGAIN_WITHIN_MS).toBe(true);
     expect(dave.election.health()).toMatchObject({ healthy: true, reason: undefined });
     expect(ended).toEqual([]);
     expect(dave.told('campaign.ended')).toEqual([]);
@@ -273,23 +273,23 @@ describe.each(gaps)('after a replica has taken part, $what', ({ begin, end }) =>
       { username: user, password: PASSWORD },
     );
     alice.stand();
-    await expect.poll(() => alice.leads, within(STARTED_MS)).toBe(true);
+    await poll(() => alice.leads, STARTED_MS).toBe(true);
     carol.stand();
-    await expect.poll(() => carol.election.status.position, within(STARTED_MS)).toBe(2);
+    await poll(() => carol.election.status.position, STARTED_MS).toBe(2);
     const seen: (string | undefined)[] = [];
     const observing = (async () => {
       for await (const leader of carol.election.observe()) seen.push(leader?.value);
     })();
-    await expect.poll(() => seen, within(5_000)).toEqual(['alice']);
+    await poll(() => seen, 5_000).toEqual(['alice']);
 
     const sinceMs = nowMs();
     await begin(user);
     resetAll(carol);
-    await expect.poll(() => carol.told('candidate.refused', sinceMs), within(20_000)).not.toEqual([]);
+    await poll(() => carol.told('candidate.refused', sinceMs), 20_000).not.toEqual([]);
     await alice.election.resign();
     await end(user);
-    await expect.poll(() => carol.leads, within(nowMs() - sinceMs + AGAIN_WITHIN_MS)).toBe(true);
-    await expect.poll(() => seen.at(-1), within(nowMs() - sinceMs + AGAIN_WITHIN_MS)).toBe(user);
+    await poll(() => carol.leads, nowMs() - sinceMs + AGAIN_WITHIN_MS).toBe(true);
+    await poll(() => seen.at(-1), nowMs() - sinceMs + AGAIN_WITHIN_MS).toBe(user);
     await carol.election.close();
     await observing;
   });
@@ -303,14 +303,14 @@ test('L2: a candidate that loses its permission does not block the others', asyn
   await using dave = await start(name, { ttlSeconds: 3 }, { username: user, password: PASSWORD });
   await using alice = await start(name, { ttlSeconds: 3 });
   dave.stand();
-  await expect.poll(() => dave.leads, within(STARTED_MS)).toBe(true);
+  await poll(() => dave.leads, STARTED_MS).toBe(true);
   alice.stand();
-  await expect.poll(() => alice.election.status.position, within(STARTED_MS)).toBe(2);
+  await poll(() => alice.election.status.position, STARTED_MS).toBe(2);
 
   await asRoot('user', 'revoke-role', user, 'candidate');
   // The client notices within a third of the TTL. Then one TTL passes.
-  await expect.poll(() => alice.leads, within(2 * 3_000 + NOISE_MS)).toBe(true);
+  await poll(() => alice.leads, 2 * 3_000 + NOISE_MS).toBe(true);
   expect(dave.leads).toBe(false);
   await asRoot('user', 'grant-role', user, 'candidate');
-  await expect.poll(() => dave.election.status.position, within(30_000)).toBe(2);
+  await poll(() => dave.election.status.position, 30_000).toBe(2);
 });

@@ -4,6 +4,7 @@ import { runInNewContext } from 'node:vm';
 import { Range } from 'etcd3';
 import { describe, expect, test } from 'vitest';
 import { spreadMs } from '../../src/core/queue-part.ts';
+import { poll } from '../support/poll.ts';
 import { Operator } from './lab/gateway.ts';
 import { NOISE_MS } from './lab/lab.ts';
 import { freshName, Replica } from './lab/replica.ts';
@@ -20,7 +21,6 @@ const heapAfterCollection = (): number => {
   (runInNewContext('gc') as () => void)();
   return process.memoryUsage().heapUsed;
 };
-const within = (ms: number) => ({ timeout: ms, interval: 10 });
 
 const stand = async (election: string): Promise<Replica> => {
   const alice = await Replica.start({
@@ -38,56 +38,56 @@ describe('what a hostile writer can do', () => {
     const name = freshName();
     await operator().put(`election/${name}/mallory`, 'mallory');
     await using alice = await stand(name);
-    await expect.poll(() => alice.election.status.position, within(5_000)).toBe(2);
+    await poll(() => alice.election.status.position, 5_000).toBe(2);
     expect(alice.election.status).toMatchObject({
       state: 'waiting',
       leader: { value: 'mallory', leaseId: '0' },
     });
     await operator().delete(`election/${name}/mallory`);
-    await expect.poll(() => alice.leads, within(TTL_MS)).toBe(true);
+    await poll(() => alice.leads, TTL_MS).toBe(true);
   });
 
   test('L3: our key loses its lease while we are away: we delete it when we return, and lead', async () => {
     const name = freshName();
     await using alice = await stand(name);
-    await expect.poll(() => alice.leads, within(5_000)).toBe(true);
+    await poll(() => alice.leads, 5_000).toBe(true);
     const [term] = alice.terms;
     for (const link of alice.links) link.cut();
     await operator().put(term!.key, 'alice');
-    await expect.poll(() => operator().leases(), within(3 * TTL_MS)).not.toContain(term!.leaseId);
+    await poll(() => operator().leases(), 3 * TTL_MS).not.toContain(term!.leaseId);
     expect((await operator().list(`election/${name}/`)).map(({ key }) => key)).toEqual([term!.key]);
     await alice.restore();
-    await expect.poll(() => alice.terms.length, within(3 * TTL_MS)).toBe(2);
+    await poll(() => alice.terms.length, 3 * TTL_MS).toBe(2);
     expect((await operator().list(`election/${name}/`)).map(({ key }) => key)).toEqual([alice.terms[1]!.key]);
   });
 
   test('S4: our key is overwritten, without a lease or with another one: the term ends', async () => {
     const name = freshName();
     await using alice = await stand(name);
-    await expect.poll(() => alice.leads, within(5_000)).toBe(true);
+    await poll(() => alice.leads, 5_000).toBe(true);
     const [term] = alice.terms;
     await operator().put(term!.key, 'mallory');
-    await expect.poll(() => term!.isCurrent(), within(TTL_MS)).toBe(false);
+    await poll(() => term!.isCurrent(), TTL_MS).toBe(false);
     const written = await term!
       .txn()
       .then(alice.client.put(`${name}-log`).value('1'))
       .commit()
       .catch(() => undefined);
     expect(written?.succeeded ?? false).toBe(false);
-    await expect.poll(() => alice.told('term.ended')[0]?.fields['reason'], within(TTL_MS)).toBe('evicted');
+    await poll(() => alice.told('term.ended')[0]?.fields['reason'], TTL_MS).toBe('evicted');
   });
 
   test('S1, S4: our key is deleted and written again by another client: we do not lead under it', async () => {
     const name = freshName();
     await using alice = await stand(name);
-    await expect.poll(() => alice.leads, within(5_000)).toBe(true);
+    await poll(() => alice.leads, 5_000).toBe(true);
     const [term] = alice.terms;
     await operator().delete(term!.key);
     await operator().put(term!.key, 'alice');
-    await expect.poll(() => term!.isCurrent(), within(TTL_MS)).toBe(false);
-    await expect.poll(() => alice.told('term.ended')[0]?.fields['reason'], within(TTL_MS)).toBe('evicted');
+    await poll(() => term!.isCurrent(), TTL_MS).toBe(false);
+    await poll(() => alice.told('term.ended')[0]?.fields['reason'], TTL_MS).toBe('evicted');
     await operator().delete(term!.key);
-    await expect.poll(() => alice.leads, within(2 * TTL_MS + 3_000)).toBe(true);
+    await poll(() => alice.leads, 2 * TTL_MS + 3_000).toBe(true);
     expect(alice.terms.at(-1)!.fencingToken).toBeGreaterThan(term!.fencingToken);
   });
 });
@@ -97,12 +97,12 @@ describe('what a hostile writer cannot do', () => {
     const name = freshName();
     await operator().put(`election/${name}/deep/er`, 'of another election');
     await using alice = await stand(name);
-    await expect.poll(() => alice.leads, within(5_000)).toBe(true);
+    await poll(() => alice.leads, 5_000).toBe(true);
 
     await operator().put(`election/${name}/huge`, Buffer.alloc(1_000_000, 'x'));
     await operator().put(`election/${name}/bytes`, Buffer.from([0xff, 0xfe, 0x00, 0xc3, 0x28]));
     await operator().put(`election/${name}/`, 'a key without a name');
-    await expect.poll(async () => (await alice.election.candidates()).length, within(TTL_MS)).toBe(4);
+    await poll(async () => (await alice.election.candidates()).length, TTL_MS).toBe(4);
     const values = (await alice.election.candidates()).map(({ value }) => value.slice(0, 12));
     expect(values).toEqual(['alice', 'xxxxxxxxxxxx', '\ufffd\ufffd\0\ufffd(', 'a key withou']);
     expect(alice.leads).toBe(true);
@@ -114,13 +114,13 @@ describe('what a hostile writer cannot do', () => {
     const huge = Array.from({ length: 6 }, (_, index) => `election/${name}/huge-${index}`);
     for (const key of huge) await operator().put(key, Buffer.alloc(1_000_000, 'x'));
     await using alice = await stand(name);
-    await expect.poll(() => alice.election.status.position, within(5_000)).toBe(huge.length + 1);
+    await poll(() => alice.election.status.position, 5_000).toBe(huge.length + 1);
     expect(await alice.election.candidates()).toHaveLength(huge.length + 1);
     // Its watch messages are as large, and do not break its stream.
     for (const key of huge) await operator().put(key, Buffer.alloc(1_000_000, 'y'));
 
     for (const key of huge) await operator().delete(key);
-    await expect.poll(() => alice.leads, within(TTL_MS)).toBe(true);
+    await poll(() => alice.leads, TTL_MS).toBe(true);
     expect(await alice.election.candidates()).toEqual([expect.objectContaining({ value: 'alice' })]);
     expect(alice.told('watch.lost')).toEqual([]);
   });
@@ -144,7 +144,7 @@ describe('what a hostile writer cannot do', () => {
     }
     const before = heapAfterCollection();
     await using alice = await stand(name);
-    await expect.poll(() => alice.election.status.position, within(20_000)).toBe(MANY + 1);
+    await poll(() => alice.election.status.position, 20_000).toBe(MANY + 1);
     expect((heapAfterCollection() - before) / MANY).toBeLessThan(MOST_BYTES_EACH);
 
     // Each watch message changes one place in a queue of thousands.
@@ -152,6 +152,6 @@ describe('what a hostile writer cannot do', () => {
       await writer.client.delete().range(new Range(fake(first), fake(first + PER_TXN)));
     await turn();
     // It lost its neighbour, and reads the queue within the spread of its place.
-    await expect.poll(() => alice.leads, within(spreadMs(MANY, MANY + 1) + NOISE_MS)).toBe(true);
+    await poll(() => alice.leads, spreadMs(MANY, MANY + 1) + NOISE_MS).toBe(true);
   });
 });

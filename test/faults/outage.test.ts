@@ -1,4 +1,5 @@
-import { expect, test } from 'vitest';
+import { test } from 'vitest';
+import { poll } from '../support/poll.ts';
 import { NOISE_MS } from './lab/lab.ts';
 import { freshName, Replica } from './lab/replica.ts';
 import { sharedCluster } from './lab/story.ts';
@@ -20,12 +21,12 @@ test('L5: a hundred elections of one client lose their lease in an outage: all l
   const elections = Array.from({ length: ELECTIONS }, (_, i) => alice.another(`${name}-${i}`, options));
   const leading = (): number => elections.filter(({ status }) => status.term?.isCurrent() === true).length;
   for (const election of elections) election.campaign('alice').catch(() => undefined);
-  await expect.poll(leading, { timeout: 10 * TTL_S * 1000, interval: 10 }).toBe(ELECTIONS);
+  await poll(leading, 10 * TTL_S * 1000).toBe(ELECTIONS);
 
   for (const link of alice.links) link.cut();
-  await expect.poll(leading, { timeout: TTL_S * 1000 + NOISE_MS, interval: 10 }).toBe(0);
+  await poll(leading, TTL_S * 1000 + NOISE_MS).toBe(0);
   await alice.restore();
-  await expect.poll(leading, { timeout: 3_000 + NOISE_MS, interval: 10 }).toBe(ELECTIONS);
+  await poll(leading, 3_000 + NOISE_MS).toBe(ELECTIONS);
 
   await Promise.all(elections.map((election) => election.close()));
 });

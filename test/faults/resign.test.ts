@@ -2,6 +2,7 @@ import type { Election } from 'etcd-election';
 import { describe, expect, test } from 'vitest';
 import { SILENT_AFTER_MS } from '../../src/etcd/host-selector.ts';
 import type { Candidate } from './lab/candidate-process.ts';
+import { poll } from '../support/poll.ts';
 import { Lab, NOISE_MS } from './lab/lab.ts';
 import { freshName, Replica } from './lab/replica.ts';
 import { releaseBeforeDrain } from './lab/sabotages.ts';
@@ -43,15 +44,13 @@ test('L1: a dozen resignations while one member is silent: its clients ask anoth
   const his = names.map((name) => bob.another(name, options));
   const states = (elections: Election[]) => new Set(elections.map(({ status }) => status.state));
   for (const election of hers) election.campaign('alice').catch(() => undefined);
-  await expect.poll(() => states(hers), { timeout: 10_000 }).toEqual(new Set(['leading']));
+  await poll(() => states(hers), 10_000).toEqual(new Set(['leading']));
   for (const election of his) election.campaign('bob').catch(() => undefined);
-  await expect.poll(() => states(his), { timeout: 10_000 }).toEqual(new Set(['waiting']));
+  await poll(() => states(his), 10_000).toEqual(new Set(['waiting']));
 
   alice.links[0]!.stall();
   const resigning = Promise.all(hers.map((election) => election.resign()));
-  await expect
-    .poll(() => states(his), { timeout: SILENT_AFTER_MS + NOISE_MS, interval: 10 })
-    .toEqual(new Set(['leading']));
+  await poll(() => states(his), SILENT_AFTER_MS + NOISE_MS).toEqual(new Set(['leading']));
   await resigning;
   await Promise.all([...hers, ...his].map((election) => election.close()));
 });

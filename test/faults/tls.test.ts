@@ -7,6 +7,7 @@ import { UnavailableError } from 'etcd-election';
 import { startEtcd, type EtcdCluster } from 'etcd-election/dev';
 import type { IOptions } from 'etcd3';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { poll } from '../support/poll.ts';
 import { etcdBinary } from './lab/lab.ts';
 import { everythingSaid, freshName, Replica } from './lab/replica.ts';
 
@@ -71,7 +72,6 @@ const start = (election: string, credentials: Credentials, at = etcd): Promise<R
     options: { ttlSeconds: 2 },
     client: { credentials },
   });
-const within = (ms: number) => ({ timeout: ms, interval: 10 });
 
 const onlyRoot = (): Credentials => ({ rootCertificate: trusted.rootCertificate });
 
@@ -86,11 +86,11 @@ describe('over TLS', () => {
   ])('L3: with certificates %s it leads, loses its network, and leads again', async (_, made) => {
     await using alice = await start(freshName(), ...made());
     alice.stand();
-    await expect.poll(() => alice.leads, within(5_000)).toBe(true);
+    await poll(() => alice.leads, 5_000).toBe(true);
     for (const link of alice.links) link.cut();
-    await expect.poll(() => alice.leads, within(5_000)).toBe(false);
+    await poll(() => alice.leads, 5_000).toBe(false);
     await alice.restore();
-    await expect.poll(() => alice.leads, within(5_000)).toBe(true);
+    await poll(() => alice.leads, 5_000).toBe(true);
     expect(alice.terms).toHaveLength(2);
   });
 
@@ -107,7 +107,7 @@ describe('over TLS', () => {
       const credentials = await made();
       await using mallory = await start(freshName(), credentials);
       mallory.stand();
-      await expect.poll(() => mallory.told('session.unavailable'), within(10_000)).not.toEqual([]);
+      await poll(() => mallory.told('session.unavailable'), 10_000).not.toEqual([]);
 
       const error: unknown = await mallory.election.leader().catch((reason: unknown) => reason);
       expect(error).toBeInstanceOf(UnavailableError);

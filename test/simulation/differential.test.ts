@@ -2,14 +2,11 @@
  * The model of one member against the real etcd: the same random operations, with every answer and every watch
  * event compared. The real one is right.
  */
-import { existsSync } from 'node:fs';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { inspect, isDeepStrictEqual } from 'node:util';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { test } from 'vitest';
 import { startEtcd, type EtcdCluster } from '../../src/dev/index.ts';
+import { fastFolder } from './differential/fast-folder.ts';
 import { Operations, type Operation } from './differential/operations.ts';
 import { modelMember, realMember, type Outcome, type Stream, type Subject } from './differential/subject.ts';
 import { ModelTime } from './differential/model-time.ts';
@@ -36,13 +33,6 @@ test.for([1])('the model of one member answers as etcd does: seed %i', { timeout
   pair.close();
 });
 
-/** In memory if the machine has such a folder, because each write waits for the disk. */
-async function fastFolder(): Promise<AsyncDisposable & { readonly path: string }> {
-  const inMemory = '/dev/shm';
-  const path = await mkdtemp(join(existsSync(inMemory) ? inMemory : tmpdir(), 'etcd-election-'));
-  return { path, [Symbol.asyncDispose]: () => rm(path, { recursive: true, force: true }) };
-}
-
 /** The revision of etcd's answer; 0 for a refusal. */
 const revisionIn = (outcome: Outcome | undefined): number =>
   outcome !== undefined && 'response' in outcome
@@ -66,13 +56,15 @@ class Pair {
   readonly #time: ModelTime;
   readonly #real: Side;
   readonly #model: Side;
-  readonly #startedMs = performance.now();
+  /** The model's time when the real time was zero. */
+  readonly #zeroMs: number;
   /** A watch from the past may not have received everything yet. */
   #isBehind = false;
   #slowestMs = 0;
 
   private constructor(time: ModelTime, sides: readonly [Side, Side]) {
     this.#time = time;
+    this.#zeroMs = time.now() - performance.now();
     [this.#real, this.#model] = sides;
   }
 
@@ -97,7 +89,7 @@ class Pair {
   }
 
   async run(operation: Operation, what: string): Promise<Outcome | undefined> {
-    this.#time.runTo(performance.now() - this.#startedMs);
+    this.#time.runTo(this.#zeroMs + performance.now());
     if (operation.kind === 'watch') return await this.#watch(raw(operation.request));
     if (operation.kind === 'unary' && operation.method === 'compact') await this.#settle();
     return await this.#same(operation, what);

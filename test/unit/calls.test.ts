@@ -184,11 +184,12 @@ test('without cluster IDs, the roll call of one silent host is not repeated for 
   const proxy = await grpcServer(() => ({ body: bytesField(1, '') }));
   const silent = await grpcServer(() => undefined);
   const transport = sharedClientOf(clientOf([proxy.host, silent.host])).transport;
-  /** Lets the roll call and the silence pass, but not the limit of the call. */
+  /** Lets the roll call and the silence pass, but not the limit of the call. Before that, a new connection needs real time. */
   const answered = async (call: Promise<unknown>): Promise<void> => {
+    await eventually(() => silent.asked.length > 0, WITHIN);
     for (let ms = 0; ms < WITHIN.withinMs / 2; ms += 100) {
       await fake.advance(100);
-      await sleep(1);
+      await sleep(10);
     }
     await call;
   };

@@ -26,8 +26,8 @@ interface RawKeyValue {
 
 /** etcd does not announce the end of its own election, so we poll ten times a second. */
 const ASK_AGAIN_MS = 100;
-/** etcd needs 1 to 2 s to elect one, in milliseconds. */
-const LEADER_PATIENCE_MS = 3_000;
+/** etcd needs 1 to 2 s to elect one, and votes may split. In milliseconds. */
+const LEADER_PATIENCE_MS = 10_000;
 
 export class Operator {
   readonly #cluster: EtcdCluster;
@@ -120,14 +120,15 @@ export class Operator {
     const leader = await this.etcdLeader();
     const other = this.#cluster.members.find((member) => member !== leader && member.pid !== undefined);
     if (leader === undefined || other === undefined) return false;
-    const { header } = (await ask(other.endpoint, '/v3/maintenance/status', {}, 1000)) as {
-      header: { member_id: string };
-    };
-    const id = BigInt(header.member_id).toString(16);
-    return this.etcdctl(leader.endpoint, 'move-leader', id).then(
-      () => true,
-      () => false,
-    );
+    try {
+      const { header } = (await ask(other.endpoint, '/v3/maintenance/status', {}, 1000)) as {
+        header: { member_id: string };
+      };
+      await this.etcdctl(leader.endpoint, 'move-leader', BigInt(header.member_id).toString(16));
+      return true;
+    } catch {
+      return false;
+    }
   }
 
   async etcdctl(endpoint: string, ...args: readonly string[]): Promise<string> {

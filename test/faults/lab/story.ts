@@ -91,18 +91,26 @@ export async function allWaysOpen(lab: Lab, { links }: Candidate): Promise<void>
 const APPENDS_IN_A_ROW = 40;
 
 /**
- * Waits until its appends succeed one after another, so that none still hangs on a silent member. The work of a
+ * Waits until the appends of one leader succeed one after another, so that none still hangs on a silent member. The work of a
  * leader waits for its write before it stops.
  */
-export async function appendsGoOn(lab: Lab): Promise<void> {
-  const enough = (await lab.timesWritten()) + APPENDS_IN_A_ROW;
-  while ((await lab.timesWritten()) < enough) await forOneTtl(lab);
+export async function leaderThatAppends(lab: Lab): Promise<Candidate> {
+  for (;;) {
+    const leader = await lab.leader();
+    const term = leader.term?.token;
+    const enough = (await lab.timesWritten()) + APPENDS_IN_A_ROW;
+    while ((await lab.timesWritten()) < enough) await forOneTtl(lab);
+    if (term !== undefined && leader.term?.token === term) return leader;
+  }
 }
 
 /** Lets the run continue for at least the longest life of an unrenewed lease. */
-export async function forOneTtl(lab: Lab): Promise<void> {
-  const untilMs = performance.now() + lab.ttlMs;
-  await lab.until('one TTL', () => performance.now() >= untilMs);
+export const forOneTtl = (lab: Lab): Promise<void> => forTtls(lab, 1);
+
+/** Lets the run continue for this multiple of the TTL. */
+export async function forTtls(lab: Lab, ttls: number): Promise<void> {
+  const untilMs = performance.now() + ttls * lab.ttlMs;
+  await lab.until(`${ttls} TTL`, () => performance.now() >= untilMs);
 }
 
 /** L5, in milliseconds. */
