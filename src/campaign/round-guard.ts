@@ -62,6 +62,6 @@ export class RoundGuard {
     );
     guard.ended();
     await callers.passEndpointLimit(); // a loop may create a new election each time, whose fresh guard would not delay it
-    await clock.sleep(1); // if no guard has delayed the end, the event loop turns at least
+    await clock.sleep(1); // the event loop turns even if no guard has delayed the end
   }
 }
