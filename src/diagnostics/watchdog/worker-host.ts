@@ -234,6 +234,8 @@ function limits(settings: WatchSettings): string[] {
     );
   }
   if (!settings.deoptimise)
-    notes.push('NODE_V8_COVERAGE is set: a function that was compiled before a profile may not be named');
+    notes.push(
+      'NODE_V8_COVERAGE is set: if a loop began before its profile, the profile may name only its caller',
+    );
   return notes;
 }

@@ -91,7 +91,7 @@ describe.each(nodes)('on $name', ({ path, missing }) => {
     });
   });
 
-  // This fails when V8 names optimised functions by itself. Then the controlled step can be removed.
+  // This fails when V8 by itself names a loop that was optimised while it ran. Then the controlled step can be removed.
   it.skipIf(missing)(
     'CONTROL: if optimised code is not discarded first, the guilty function is not named',
     async () => {
