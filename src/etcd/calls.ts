@@ -1,9 +1,10 @@
 /**
- * Sends one call: chooses the hosts, their order and the token. Each host is asked at most once.
+ * Sends one call: chooses the hosts, their order and the token. Each host is asked at most once, or twice
+ * if it refuses the call unread.
  */
 import type { Etcd3 } from 'etcd3';
 import { clock } from '../util/clock.ts';
-import { EtcdError, isTokenRefused, type GrpcStatus } from './etcd-error.ts';
+import { EtcdError, isTokenRefused, isUnread, type GrpcStatus } from './etcd-error.ts';
 import { hedged } from './hedge.ts';
 import { Host } from './host.ts';
 import { limited, type TimeLimits } from './limited.ts';
@@ -105,16 +106,21 @@ export class Calls {
     }
   }
 
-  /** If etcd no longer accepts the token, fetches a new one. A call that may have had an effect is not sent again. */
+  /**
+   * If etcd no longer accepts the token, fetches a new one. A call that may have had an effect is not sent again. A call that was refused
+   * unread is sent once more: a proxy refuses calls on a connection that it is closing, and the next one goes to a new connection.
+   */
   async #askHost<T>(host: Host, what: string, invoke: Invoke<T>, how: How): Promise<T> {
-    for (let left = NEW_TOKENS; ; left--) {
+    let wasUnread = false;
+    for (let left = NEW_TOKENS; ;) {
       const token = how.isAnonymous === true ? undefined : await this.tokenFor(what, how);
       try {
         return await this.#send(host, what, invoke, how, token);
       } catch (fault) {
         const isSure = fault instanceof EtcdError && !fault.mayHaveHappened;
         const isReplaced = token !== undefined && this.#tokens.current !== token;
-        if (left === 0 || !isSure || !isReplaced) throw fault;
+        if (isSure && !wasUnread && isUnread(fault)) wasUnread = true;
+        else if (left-- === 0 || !isSure || !isReplaced) throw fault;
       }
     }
   }

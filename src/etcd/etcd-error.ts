@@ -70,6 +70,9 @@ export const isUnfit = (status: GrpcStatus): boolean =>
 const NEVER_SENT =
   /^No connection established|^Name resolution failed|^Channel closed before call started|^Stream refused by server|^Failed to start HTTP\/2 stream|^Attempted to send message/;
 
+/** Whether the server's HTTP/2 layer refused the call unread, which is how it closes a connection, or limits the calls on one. */
+export const isUnread = ({ message }: EtcdError): boolean => message.endsWith(': Stream refused by server');
+
 /**
  * Errors after which the call certainly had no effect. etcd sends them for a read, before it proposes the entry, or if its log
  * has certainly not accepted the entry. ("request timed out" and "server stopped" may come after the proposal.)

@@ -1,4 +1,4 @@
-import { createServer, type ServerHttp2Stream } from 'node:http2';
+import { constants, createServer, type ServerHttp2Stream } from 'node:http2';
 import type { AddressInfo } from 'node:net';
 import { onTestFinished } from 'vitest';
 import { bytesField, varintField } from '../../src/last-will/grpc.ts';
@@ -9,6 +9,8 @@ export interface Answer {
   readonly status?: number;
   readonly message?: string;
   readonly body?: Buffer;
+  /** Whether HTTP/2 refuses the call unread, instead of an answer. */
+  readonly isRefused?: boolean;
 }
 
 export interface GrpcServer {
@@ -61,7 +63,8 @@ export async function grpcServer(
   };
 }
 
-function respond(stream: ServerHttp2Stream, { status = 0, message = '', body }: Answer): void {
+function respond(stream: ServerHttp2Stream, { status = 0, message = '', body, isRefused }: Answer): void {
+  if (isRefused === true) return stream.close(constants.NGHTTP2_REFUSED_STREAM);
   const head = { ':status': 200, 'content-type': 'application/grpc' };
   const trailers = { 'grpc-status': status, 'grpc-message': message };
   if (body === undefined) return stream.respond({ ...head, ...trailers }, { endStream: true });

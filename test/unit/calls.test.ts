@@ -70,6 +70,24 @@ describe('S1: a write is sent once', () => {
   });
 });
 
+test.for([
+  { refusals: 1, asked: 2, says: 'is sent once more' },
+  { refusals: 9, asked: 2, says: 'is not sent a third time' },
+])('S1: a write that a closing connection refuses unread $says', async ({ refusals, asked }) => {
+  let left = refusals;
+  const etcd = await grpcServer(() =>
+    left-- > 0 ? { isRefused: true } : { body: bytesField(1, headerOf(CLUSTER_ID)) },
+  );
+  const { transport } = sharedClientOf(clientOf([etcd.host]));
+  const outcome = await write(transport).then(
+    () => 'written',
+    (fault: unknown) => fault,
+  );
+  if (refusals === 1) expect(outcome).toBe('written');
+  else expect(outcome).toMatchObject({ kind: 'unavailable', mayHaveHappened: false });
+  expect(etcd.asked).toHaveLength(asked);
+});
+
 test.for(['the last election', "the user's client"])(
   'a token that is still being fetched when %s is closed leaves no connection open',
   async (closed) => {
