@@ -25,6 +25,11 @@ type Tools = Pick<CampaignTools, 'transport' | 'keyPrefix' | 'sessions' | 'entri
 /** Approximate size of a key's other fields in a request or an answer, in bytes. */
 const BYTES_BESIDE = 100;
 
+/** An {@link Entry}, and when the call was sent that made it, by `clock.now()`. Its answer proves nothing about later times. */
+export interface TakenEntry extends Entry {
+  readonly askedAtMs: number;
+}
+
 export class CandidateKey {
   readonly #tools: Tools;
   readonly #transport: EtcdTransport;
@@ -59,7 +64,7 @@ export class CandidateKey {
    *
    * @throws {EtcdError}
    */
-  async take(value: () => string, signal: AbortSignal): Promise<Entry> {
+  async take(value: () => string, signal: AbortSignal): Promise<TakenEntry> {
     try {
       return await this.#takeUnder(value, signal);
     } catch (error) {
@@ -69,7 +74,7 @@ export class CandidateKey {
     }
   }
 
-  async #takeUnder(value: () => string, signal: AbortSignal): Promise<Entry> {
+  async #takeUnder(value: () => string, signal: AbortSignal): Promise<TakenEntry> {
     const limits: CallLimits = { withinMs: CALL_LIMIT_MS, signal };
     const session = await this.#sessions.acquire(signal);
     if (session !== this.#session) {
@@ -87,6 +92,7 @@ export class CandidateKey {
       const entrant = { keyPrefix: this.#keyPrefix, leaseId: session.leaseId, value: value() };
       // If our key may exist, a shared transaction would fail for all. So send this entry alone.
       const together = unconfirmedBefore ? undefined : this.#together(limits);
+      const askedAtMs = clock.now();
       const entry = await enter(this.#transport, entrant, limits, together);
       this.#queueBytes = bytesOf(entry.candidates);
       unconfirmedBefore = true; // our key exists now, even if a later call fails before it is sent
@@ -95,7 +101,7 @@ export class CandidateKey {
       this.#unconfirmed = false;
       this.#candidacy = entry.candidacy;
       this.#deleteAbandoned(entry, session, limits);
-      return entry;
+      return { ...entry, askedAtMs };
     } catch (error) {
       if (error instanceof EtcdError && !error.mayHaveHappened) this.#unconfirmed = unconfirmedBefore;
       if (this.#unconfirmed) this.#lateUntilMs = clock.now() + session.ttlMs;

@@ -4,7 +4,7 @@
  */
 import type { Candidacy } from '../core/campaign-state.ts';
 import { CandidateQueue } from '../core/candidate-queue.ts';
-import type { Entry } from '../etcd/election-keys.ts';
+import type { TakenEntry } from './candidate-key.ts';
 import type { EtcdError } from '../etcd/etcd-error.ts';
 import type { EtcdTransport } from '../etcd/transport.ts';
 import type { SharedWatch } from '../etcd/watch.ts';
@@ -106,11 +106,12 @@ export class QueueWatcher {
    * @param entry our entry, whose answer contains the queue. Without it, the watcher reads the queue first.
    * @param noticeWithinMs how soon a silent watch must be noticed, in milliseconds.
    */
-  start(entry: Entry | undefined, noticeWithinMs: number): void {
+  start(entry: TakenEntry | undefined, noticeWithinMs: number): void {
     this.stop();
     this.#noticeWithinMs = noticeWithinMs;
     // Our entry contains the queue. The first start without an entry allows one TTL for the first read. A restart confirms nothing.
-    if (entry !== undefined || this.#confirmedAtMs === undefined) this.#confirm(clock.now());
+    if (entry !== undefined || this.#confirmedAtMs === undefined)
+      this.#confirm(entry?.askedAtMs ?? clock.now());
     const source = { keyPrefix: this.#keyPrefix, transport: this.#transport };
     const run: Run = {
       scope: new QueueScope(source, this.queue, entry),

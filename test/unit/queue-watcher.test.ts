@@ -3,6 +3,7 @@ import type { EtcdTransport } from '../../src/etcd/transport.ts';
 import type { SharedWatch } from '../../src/etcd/watch.ts';
 import type { WatchTarget } from '../../src/etcd/watch-target.ts';
 import { QueueWatcher } from '../../src/campaign/queue-watcher.ts';
+import { clock } from '../../src/util/clock.ts';
 
 test.for(['5', '12'])(
   'L4: an observer ignores its first read, of revision %s, if a later read is answered earlier',
@@ -45,3 +46,22 @@ test.for(['5', '12'])(
     queueWatcher.close();
   },
 );
+
+test('L4: the answer to our entry confirms the leader for one TTL from when the entry was sent', () => {
+  const ttlMs = 3_000;
+  let target!: WatchTarget;
+  const sharedWatch = {
+    watch: (of: WatchTarget) => ((target = of), { end: () => undefined, readAgain: () => undefined }),
+  } as unknown as SharedWatch;
+  const queueWatcher = new QueueWatcher(
+    { keyPrefix: 'e/', transport: {} as EtcdTransport, sharedWatch },
+    { onChange: () => undefined, onRefused: () => undefined, onDoubt: () => undefined },
+  );
+  const candidacy = { key: 'e/1', leaseId: '1', createRevision: 5n };
+  const entry = { revision: 5n, candidates: [], hidden: 0, candidacy };
+  queueWatcher.start({ ...entry, askedAtMs: clock.now() - ttlMs }, ttlMs);
+  expect(queueWatcher.isConfirmed).toBe(false);
+  target.onConfirmed(clock.now());
+  expect(queueWatcher.isConfirmed).toBe(true);
+  queueWatcher.close();
+});
