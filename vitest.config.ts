@@ -124,6 +124,7 @@ export default defineConfig({
           name: 'faults',
           include: ['test/faults/**/*.test.ts'],
           ...onEtcd,
+          ...patient,
           testTimeout: 120_000,
           sequence: { groupOrder: 3 },
         },
