@@ -1,3 +1,4 @@
+import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { type EtcdCluster, resetLoopGuards, startEtcd } from 'etcd-election/dev';
 import { afterAll, beforeAll, describe, expect } from 'vitest';
 import type { Leader } from 'etcd-election';
@@ -83,7 +84,16 @@ describe('a long queue', () => {
     for (const count of [20, 40]) {
       const election = `of-${count}`;
       const all = await lineUp(candidate, count, { election });
-      const join = await costOf(() => stand(candidate, 'late', { election }));
+      const join = await costOf(async () => {
+        resetLoopGuards();
+        let entries = 0;
+        const note = (): void => void entries++;
+        subscribe('etcd-election:candidate.entered', note);
+        // Not stand(): the status of a candidate would sometimes ask for the leader, in one more read.
+        void candidate('late', { hosts: cluster.endpoints, ttlSeconds: TTL_SECONDS, election }).campaign();
+        await eventually(() => entries === 1, { withinMs: SOON_MS });
+        unsubscribe('etcd-election:candidate.entered', note);
+      });
       const leave = await costOf(() => all[count / 2]!.election.resign());
       cost.push({ join, leave });
     }
