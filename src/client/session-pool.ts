@@ -33,6 +33,14 @@ export interface LeaseHolder {
   onOwnKey(found: QueuedCandidate | undefined, revision: bigint): void;
 }
 
+/** A lease that is being obtained. */
+interface NewLease {
+  readonly id: string;
+  readonly keepAlive: KeepAlive;
+  /** Whether etcd was asked for it, so that it may exist. */
+  isAsked: boolean;
+}
+
 /** The parts of the client that sessions use. */
 export interface SessionClient {
   readonly transport: EtcdTransport;
@@ -122,6 +130,7 @@ export class SessionPool {
     this.#margins.remove(marginMs);
     if (this.#holders.size > 0) return this.#applyMargin();
     this.#stop.abort();
+    const opening = this.#opening;
     this.#opening = undefined;
     this.#outage.over();
     const session = this.#current;
@@ -143,7 +152,8 @@ export class SessionPool {
         lastWill?.dropLater(leaseId, ttlMs);
       }
     };
-    await Promise.all(leases.map(revoke));
+    // A lease that is being obtained is revoked too: nothing of it may outlive `close()`.
+    await Promise.all([...leases.map(revoke), opening?.catch(() => undefined)]);
   }
 
   /** etcd may keep the lease although the last election has left. The present or the next session revokes it. */
@@ -180,11 +190,12 @@ export class SessionPool {
   async #open(signal: AbortSignal): Promise<Session> {
     const leaseId = newLeaseId();
     const keepAlive = new KeepAlive(this.#transport, leaseId, () => this.#ownKey(leaseId));
+    const lease: NewLease = { id: leaseId, keepAlive, isAsked: false };
     for (let attempt = 1; ; attempt++) {
       // From the second try on, the failure of the previous one is already logged.
       await this.#backoff.pass(signal, attempt === 1 ? this.#tellHold : undefined);
       try {
-        const proof = await this.#grant(leaseId, keepAlive, signal);
+        const proof = await this.#grant(lease, signal);
         if (signal.aborted) throw new EtcdError('aborted', 'no session: all elections have left', true);
         const session = new Session(
           { id: leaseId, proof, keepAlive, marginMs: this.#marginFor(proof.grantedTtlSeconds) },
@@ -212,8 +223,8 @@ export class SessionPool {
         const fault = error as EtcdError;
         if (fault.kind !== 'unavailable' && fault.kind !== 'lease-gone') {
           keepAlive.close();
-          if (fault.kind === 'aborted')
-            void revokeLease(this.#transport, leaseId, REVOCATION).catch(() => undefined);
+          if (fault.kind === 'aborted' && lease.isAsked)
+            await revokeLease(this.#transport, leaseId, REVOCATION).catch(() => undefined);
           throw fault;
         }
         this.#tellUnavailable(fault);
@@ -253,12 +264,14 @@ export class SessionPool {
   }
 
   /** One try: dials, revokes the abandoned leases, and grants a new one. */
-  async #grant(leaseId: string, keepAlive: KeepAlive, signal: AbortSignal): Promise<LeaseProof> {
+  async #grant(lease: NewLease, signal: AbortSignal): Promise<LeaseProof> {
+    const { id, keepAlive } = lease;
     const limits = { withinMs: CALL_LIMIT_MS, signal };
     await keepAlive.dial(limits);
     try {
       const revoked = this.#revokeAbandoned(limits);
-      const proof = await grantLease(this.#transport, leaseId, this.#ttlSeconds, limits);
+      lease.isAsked = true;
+      const proof = await grantLease(this.#transport, id, this.#ttlSeconds, limits);
       // Our old keys would be ahead of us. But one silent member must not cost us the lease that we have obtained.
       await settledWithin(revoked, REVOKE_PATIENCE_MS);
       return proof ?? (await keepAlive.renew(limits));

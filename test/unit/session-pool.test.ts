@@ -6,6 +6,7 @@ import { History } from '../../src/etcd/history.ts';
 import type { EtcdTransport } from '../../src/etcd/transport.ts';
 import type { LastWill } from '../../src/last-will/index.ts';
 import type { EventLog } from '../../src/logging/event-log.ts';
+import { Deferred } from '../../src/util/deferred.ts';
 
 const unanswered = (): EtcdError => new EtcdError('unavailable', 'no answer', true);
 
@@ -163,4 +164,51 @@ test('S2: elections on one lease use the widest margin among them, until the ele
   expect(session.validUntilMs).toBe(defaultUntilMs - 1_000);
   await pool.leave(wide);
   expect(session.validUntilMs).toBe(defaultUntilMs);
+});
+
+test.for([
+  ['is revoked before the last election has left', true],
+  ['is not revoked if etcd was never asked for it', false],
+] as const)('a lease that is being obtained %s', async ([, isAsked]) => {
+  const calls: string[] = [];
+  const asked = new Deferred<void>();
+  const revoked = new Deferred<object>();
+  const end = (): void => undefined;
+  const untilAborted = (signal: AbortSignal): Promise<never> =>
+    new Promise((_resolve, reject) => {
+      asked.resolve();
+      signal.addEventListener('abort', () => reject(new EtcdError('aborted', 'aborted', true)));
+    });
+  const transport = {
+    endpoints: ['host'],
+    isClosed: false,
+    unary: (what: string, _invoke: unknown, { signal }: { signal?: AbortSignal }) => {
+      calls.push(what);
+      return what === 'grant a lease' ? untilAborted(signal!) : revoked.promise;
+    },
+    stream: (_what: string, _invoke: unknown, { signal }: { signal: AbortSignal }) =>
+      isAsked
+        ? Promise.resolve({ raw: { on: end, write: end }, onLost: end, close: end })
+        : untilAborted(signal),
+    onClusterChanged: () => end,
+    onClientClosed: () => end,
+  } as unknown as EtcdTransport;
+  const eventLog = { report: end } as unknown as EventLog;
+  const client = { transport, backoff: new ReconnectBackoff({}), lastWill: {} as LastWill };
+  const pool = new SessionPool(client, 10);
+  const holder = holderOf('e', false);
+  pool.join(holder, undefined, eventLog, false);
+  const acquired = pool.acquire(new AbortController().signal);
+  acquired.catch(end);
+  await asked.promise;
+  let hasLeft = false;
+  const left = pool.leave(holder).then(() => (hasLeft = true));
+  await expect.poll(() => calls).toEqual(isAsked ? ['grant a lease', 'revoke the lease'] : []);
+  if (isAsked) {
+    await new Promise(setImmediate);
+    expect(hasLeft).toBe(false);
+  }
+  revoked.resolve({});
+  await left;
+  await expect(acquired).rejects.toMatchObject({ kind: 'aborted' });
 });
