@@ -70,11 +70,14 @@ test('many observers of one election share one watch, start at once, and get eac
   await candidate('alice').campaign();
   await using relay = await startRefusingRelay(etcd.endpoints[0]!);
   const shared = client({ hosts: relay.endpoint });
+  const ttlSeconds = 300; // an observer reads again after a third of it: not within this test
 
   const all: AsyncGenerator<Observed, void, void>[] = [];
   const held = await holdsDuring(async () => {
-    all.push(...(await Promise.all(Array.from({ length: 60 }, () => view(election(shared))))));
-    for (let i = 0; i < 60; i++) all.push(await view(election(shared)));
+    all.push(
+      ...(await Promise.all(Array.from({ length: 60 }, () => view(election(shared, 'e', { ttlSeconds }))))),
+    );
+    for (let i = 0; i < 60; i++) all.push(await view(election(shared, 'e', { ttlSeconds })));
   });
   expect(held).toEqual([]);
   expect(relay.calls).toBeLessThanOrEqual(4); // a read, a watch, and the confirmation of the watch
