@@ -17,6 +17,7 @@ interface PendingDelete {
 
 export class PendingDeletes {
   readonly #byKey = new Map<string, PendingDelete>();
+  #isFlushing = false;
 
   /** @param repeatUntilMs until when an unanswered put may still arrive, in milliseconds; 0 if none can. */
   add(key: string, release: Release, repeatUntilMs: number): void {
@@ -37,8 +38,21 @@ export class PendingDeletes {
     return pending.repeatUntilMs;
   }
 
-  /** Deletes every key once. The next renewal repeats what fails here. One refused key does not stop the others. */
+  /**
+   * Deletes every key once. The next renewal repeats what fails here. One refused key does not stop the others. Does nothing while
+   * an earlier call still runs: on a slow etcd, every renewal would add one more.
+   */
   async flushAll(limits: CallLimits): Promise<void> {
+    if (this.#isFlushing) return;
+    this.#isFlushing = true;
+    try {
+      await this.#flushEach(limits);
+    } finally {
+      this.#isFlushing = false;
+    }
+  }
+
+  async #flushEach(limits: CallLimits): Promise<void> {
     for (const [key, pending] of this.#byKey) {
       const isStillPending = (): boolean => this.#byKey.get(key) === pending;
       try {

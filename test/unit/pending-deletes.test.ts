@@ -28,3 +28,16 @@ test.for([
   await pending.flushAll(limits);
   expect(tried[0]).toBe('a'); // a failed delete stays pending
 });
+
+test('a renewal during a slow flush begins no second one; the one after it does', async () => {
+  const pending = new PendingDeletes();
+  const releases: (() => void)[] = [];
+  pending.add('a', () => new Promise((resolve) => void releases.push(resolve)), clock.now() + 60_000);
+  const slow = pending.flushAll(limits);
+  const during = pending.flushAll(limits);
+  expect(releases).toHaveLength(1);
+  releases[0]!();
+  await Promise.all([slow, during]);
+  void pending.flushAll(limits);
+  expect(releases).toHaveLength(2);
+});
