@@ -174,7 +174,7 @@ export class Election implements AsyncDisposable {
   }
 
   /**
-   * Returns the present leader, by a linearizable read; undefined if there is none. Concurrent callers share one read. After
+   * Returns the present leader, by a linearizable read; undefined if there is none. Callers share a read until it is sent. After
    * a burst of 20, at most 20 reads a second are sent; a call may have to wait for that.
    *
    * @throws {UnavailableError} if etcd does not answer within 2.5 s of sending, or too many reads already wait.

@@ -66,7 +66,7 @@ export class CampaignRunner {
     return this.#last;
   }
 
-  /** The error with which every call rejects after `close()`. */
+  /** The error with which new campaigns and reads are refused after `close()`; undefined before. */
   get closedError(): ElectionClosedError | undefined {
     return this.#closedError;
   }

@@ -52,7 +52,7 @@ export class LeaderView {
   /** Our term is over. There is no leader until our key is deleted. */
   termOver(): void {
     this.#isTermOver = true;
-    nextTurn(() => this.tellChange()); // if the term has no work, the delete of its key is sent in this turn
+    nextTurn(() => this.tellChange()); // first let the delete of the key be sent: if the term has no work, that is in this turn
   }
 
   /** The leader to show to a caller. If it is unknown, because we are far back, it is read for the next call. */

@@ -5,7 +5,7 @@ import type { Origin } from '../core/campaign-state.ts';
 import { after, clock } from '../util/clock.ts';
 import type { CampaignTools } from './campaign-tools.ts';
 
-/** The longest delay of a `close()` during a hold, in milliseconds. */
+/** The longest delay of the end of a campaign during a hold, in milliseconds. */
 const LONGEST_QUIT_MS = 2_500;
 
 export class RoundGuard {

@@ -125,7 +125,10 @@ export class Batch<T, R> {
     }
   }
 
-  /** If nothing happened because the batch was too large or refused, each request is sent alone. Other errors go to every caller. */
+  /**
+   * If nothing happened because the batch was too large or refused, each request is sent alone. If only the answer was too large,
+   * the outcome is `unseen`. Other errors go to every caller.
+   */
   #fail({ outcome, keyPrefix }: Caller<T, R>, error: unknown): void {
     if (!(error instanceof EtcdError)) return outcome.reject(error as Error);
     const { kind, message, mayHaveHappened } = error;

@@ -65,7 +65,7 @@ export class Session {
     if (this.#ended !== undefined) return 0;
     const leftMs = this.#transport.isClosed ? 0 : this.validUntilMs - clock.now();
     if (leftMs > 0) return leftMs;
-    this.#bringDeadlineForward();
+    this.#bringTimerForward();
     return 0;
   }
 
@@ -135,7 +135,7 @@ export class Session {
   }
 
   /** Corrects the timer after a suspension: timers stand still while the machine is suspended, but the clock does not. */
-  #bringDeadlineForward(): void {
+  #bringTimerForward(): void {
     if (this.#isOverdue) return;
     this.#isOverdue = true;
     this.#cancelDeadline();

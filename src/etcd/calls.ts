@@ -1,6 +1,6 @@
 /**
- * Sends one call: chooses the hosts, their order and the token. Each host is asked at most once, or twice
- * if it refuses the call unread.
+ * Sends one call: chooses the hosts, their order and the token. A host is asked again only if it refuses the token, or refuses
+ * the call unread.
  */
 import type { Etcd3 } from 'etcd3';
 import { clock } from '../util/clock.ts';

@@ -24,7 +24,7 @@ export type EtcdErrorKind =
 export class EtcdError extends Error {
   override readonly name = 'EtcdError';
   readonly kind: EtcdErrorKind;
-  /** Whether the request may have reached etcd: false only if it certainly had no effect. */
+  /** Whether the request may have had an effect: false only if it certainly had none. */
   readonly mayHaveHappened: boolean;
 
   constructor(kind: EtcdErrorKind, message: string, mayHaveHappened: boolean, options?: ErrorOptions) {
@@ -68,7 +68,7 @@ export const isUnfit = (status: GrpcStatus): boolean =>
 
 /** gRPC failed the call before sending it, or the server's HTTP/2 layer refused it unread. */
 const NEVER_SENT =
-  /^No connection established|^Name resolution failed|^Channel closed before call started|^Stream refused by server|^Failed to start HTTP\/2 stream|^Attempted to send message/;
+  /^No connection established|^Name resolution failed|^Channel closed before call started|^Stream refused by server|^Failed to start HTTP\/2 stream/;
 
 /** Whether the server's HTTP/2 layer refused the call unread, which is how it closes a connection, or limits the calls on one. */
 export const isUnread = ({ message }: EtcdError): boolean => message.endsWith(': Stream refused by server');

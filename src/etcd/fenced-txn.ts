@@ -1,6 +1,6 @@
 /**
- * A transaction that commits only while the key of its term exists, and is sent once. etcd3 would repeat a write whose answer was
- * lost, and a fenced write must not happen twice.
+ * A transaction that commits only while the key of its term exists. It is not sent again after a lost answer, as etcd3 would do:
+ * a fenced write must not happen twice.
  *
  * The fence is the outer condition; if it fails, nothing is written. The user's comparisons and branches run in a nested
  * transaction. If they stood in one list with the fence, `else` would run after the end of the term.
@@ -89,8 +89,8 @@ export const deleteOf = (key: string | Uint8Array): IRequestOp => ({
 });
 
 /**
- * @throws {InvalidInputError} if something is not an operation, or puts a key among the candidates. Such a key has no lease
- *   that ends, so it would stay in the queue for ever and lead when its turn comes.
+ * @throws {InvalidInputError} if something is not an operation, or puts a key among the candidates. No replica would delete
+ *   such a key: it would stay in the queue, and lead when its turn comes.
  */
 export function checkOperations(election: string, keyPrefix: string, { success, failure }: UserTxn): void {
   const refuse = (expected: string, came: string): never => {
@@ -108,7 +108,7 @@ export function checkOperations(election: string, keyPrefix: string, { success, 
 }
 
 /**
- * Sends the transaction once.
+ * Sends the transaction. It is sent again only if it certainly had no effect.
  *
  * @returns the answer to the user's part; undefined if the fence failed and nothing was written.
  * @throws {EtcdError}

@@ -5,8 +5,8 @@
 import { EtcdError } from './etcd-error.ts';
 
 /**
- * @param ask sends the request once. It calls `onSilent` if its host does not answer, and gives up if the signal aborts.
- * @param times how often the request is sent at most.
+ * @param ask makes one try. It calls `onSilent` if its host does not answer, and gives up if the signal aborts.
+ * @param times how many tries are made at most.
  * @throws {EtcdError} etcd's refusal, from whichever host it came. If no host answered, an error that says that the request
  *   may have happened takes precedence.
  */

@@ -27,7 +27,7 @@ export interface CallHooks {
  */
 export const HIDDEN = 9;
 
-/** If an error contains these words, etcd3 repeats the call without any limit. See token.ts. */
+/** If an error contains these words, etcd3 repeats the call without any limit. */
 const REPEATED_BY_ETCD3 = 'invalid auth token';
 
 /** Options with which etcd3 sends a call once, without a deadline. */

@@ -127,8 +127,8 @@ export class KeepAlive {
   }
 
   /**
-   * Asks for the remaining TTL, and counts from that call. Needed behind a proxy: it answers a renewal from a keep-alive of its
-   * own, which may be older than our request.
+   * Asks for the remaining TTL, and counts from that call. Needed unless we know that there is no proxy. A proxy answers a
+   * renewal from a keep-alive of its own, which may be older than our request.
    *
    * @returns undefined if the answer came from another raft term than the renewal.
    */

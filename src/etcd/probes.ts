@@ -45,8 +45,8 @@ export class Probes<Host> {
   }
 
   /**
-   * The roll call: asks all hosts for their cluster. Resolves when a majority has named one cluster, or after a second. Never
-   * rejects.
+   * The roll call: asks all hosts for their cluster. Resolves when a majority has named one cluster, when all hosts have answered
+   * or failed, or after a second. Never rejects.
    */
   rollCall(): Promise<void> {
     return (this.#rollCall ??= this.#callTheRoll().finally(() => {

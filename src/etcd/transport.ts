@@ -1,8 +1,8 @@
 /**
  * Sends all calls to etcd, through our own connections: one etcd3 client for every host of the user's client.
  *
- * - A call is sent once, to a host of our choice, within its time limit. If the host does not answer, calls that are safe to
- *   repeat are sent to another host too.
+ * - A call is sent to a host of our choice, within its time limit. It is sent again only if it certainly had no effect, or is
+ *   safe to repeat. Calls that are safe to repeat also go to another host if the first does not answer.
  * - A connection that does not answer is dropped. Later calls use a new one.
  * - The application's calls on its own client do not affect ours. When it closes its client, ours end too. Connections that
  *   nothing uses are closed.
@@ -113,7 +113,7 @@ export class EtcdTransport {
   }
 
   /**
-   * Sends one call once. If it is hedged, sends it at most once to every host.
+   * Sends one call. Sends it again only if it certainly had no effect, or if it is hedged and its host does not answer.
    *
    * @param what what was tried, for error messages.
    * @throws {EtcdError}
@@ -125,8 +125,8 @@ export class EtcdTransport {
   ): Promise<T> {
     const calledAtMs = clock.now();
     const { withinMs, isTimely, signal, proves = 'nothing', lane = 'queue' } = limits;
-    const slots = this.#lanes[lane];
-    if (!(await slots.take({ withinMs: isTimely === true ? withinMs : undefined, signal })))
+    const places = this.#lanes[lane];
+    if (!(await places.take({ withinMs: isTimely === true ? withinMs : undefined, signal })))
       throw signal?.aborted === true
         ? new EtcdError('aborted', `${what}: aborted`, false)
         : new EtcdError('unavailable', `${what}: too many calls were under way`, false);
@@ -138,7 +138,7 @@ export class EtcdTransport {
       if (proves !== 'nothing') this.provenAtMs = Math.max(this.provenAtMs, calledAtMs);
       return answer;
     } finally {
-      slots.give();
+      places.give();
     }
   }
 

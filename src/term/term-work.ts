@@ -32,7 +32,7 @@ interface Running {
   readonly done: Deferred<void>;
 }
 
-/** How many levels of an error's causes are searched for the end of the term. */
+/** How many errors of a chain of causes are checked for whether they only say that the term is over. */
 const DEEPEST_CAUSE = 8;
 
 export class TermWork {

@@ -52,8 +52,8 @@ export interface Term {
   heartbeat(): void;
   /**
    * Builds an etcd transaction that commits only while the key of this term exists: add `.and(…)`, `.then(…)`, `.else(…)` and
-   * `.commit()`. The library never sends it twice. `succeeded: false` means that one of your comparisons did not hold, and that your
-   * `else` branch ran. Once the key is gone, neither branch writes anything.
+   * `.commit()`. The library sends it again only if it certainly had no effect. `succeeded: false` means that one of your
+   * comparisons did not hold, and that your `else` branch ran. Once the key is gone, neither branch writes anything.
    *
    * After `close()`, `resign()` or `stepDown()` the key exists until the work has stopped, at most for `drainTimeoutMs`. Until then
    * the work may still write. If the lease or the key is lost, it may not.

@@ -34,7 +34,7 @@ const system: Readings = {
 
 /**
  * How far the wall clock must run ahead of the monotonic clock before the boot time is read, in milliseconds. It is less
- * than any margin of a lease. A slewed clock reaches it in time; the boot time is then read without need.
+ * than any margin of a lease. A slewed clock reaches it sooner or later; the boot time is then read without need.
  */
 const SUSPICION_MS = 40;
 

@@ -6,7 +6,7 @@ import { after, clock } from './clock.ts';
 
 const BEAT_EVERY_MS = 500;
 
-/** Shorter stalls are not recorded, in milliseconds. They do not lose a lease. */
+/** Shorter stalls are not recorded, in milliseconds. They rarely lose a lease. */
 const STALL_MS = 1_000;
 
 export interface Stall {
