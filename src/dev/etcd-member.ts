@@ -25,9 +25,17 @@ export interface EtcdMember {
    * @throws {EtcdStartError} if it exits, or is not ready within `startTimeoutMs`. Then it does not run.
    */
   start(): Promise<void>;
-  /** Sends SIGTERM and waits until it ends. After 5 s it sends SIGKILL. A frozen member is thawed first. */
+  /**
+   * Sends SIGTERM and waits until it ends. After 5 s it sends SIGKILL. A frozen member is thawed first.
+   *
+   * @throws {Error} if it is still there 5 s after SIGKILL. Then it hangs in the kernel, for example on a broken disk.
+   */
   stop(): Promise<void>;
-  /** Sends SIGKILL, as in a crash, and waits until it has ended. */
+  /**
+   * Sends SIGKILL, as in a crash, and waits until it has ended.
+   *
+   * @throws {Error} if it is still there after 5 s.
+   */
   kill(): Promise<void>;
   /** Sends SIGSTOP: connections stay open, and the member does not answer. It does nothing if the member does not run. */
   freeze(): void;
@@ -85,6 +93,7 @@ interface Run {
 }
 
 const STOP_TIMEOUT_MS = 5000;
+const KILL_TIMEOUT_MS = 5000;
 const RETRY_CONNECT_MS = 10;
 
 export class MemberProcess implements EtcdMember {
@@ -117,14 +126,24 @@ export class MemberProcess implements EtcdMember {
     if (run === undefined) return;
     this.thaw(); // a frozen process does not see SIGTERM
     run.child.kill('SIGTERM');
-    const tooLong = setTimeout(() => run.child.kill('SIGKILL'), STOP_TIMEOUT_MS);
-    await run.ended;
-    clearTimeout(tooLong);
+    if (!(await endsWithin(run.ended, STOP_TIMEOUT_MS))) await this.#kill(run);
   }
 
   async kill(): Promise<void> {
-    this.#run?.child.kill('SIGKILL');
-    await this.#run?.ended;
+    if (this.#run !== undefined) await this.#kill(this.#run);
+  }
+
+  /** A process that hangs in the kernel ends only when its system call returns. That may be never. */
+  async #kill({ child, ended }: Pick<Run, 'child' | 'ended'>): Promise<void> {
+    child.kill('SIGKILL');
+    if (await endsWithin(ended, KILL_TIMEOUT_MS)) return;
+    // This process must be able to end before that one.
+    child.unref();
+    child.stdout?.destroy();
+    child.stderr?.destroy();
+    throw new Error(
+      `${this.name} (process ${child.pid}) did not end within ${KILL_TIMEOUT_MS} ms of SIGKILL`,
+    );
   }
 
   freeze(): void {
@@ -186,11 +205,21 @@ export class MemberProcess implements EtcdMember {
     if (problem === undefined && !over.signal.aborted) return clearTimeout(timeout);
     clearTimeout(timeout);
     over.abort();
-    child.kill('SIGKILL');
     const how = problem ?? `was not ready in ${startTimeoutMs} ms`;
-    await ended;
+    await this.#kill({ child, ended }).catch(() => {}); // why it did not start matters more
     throw new EtcdStartError(`${this.name} (${this.#options.binary}) ${how}`, this.log());
   }
+}
+
+/** @returns whether it has ended within this time. */
+async function endsWithin(ended: Promise<string>, limitMs: number): Promise<boolean> {
+  let timer: NodeJS.Timeout | undefined;
+  const tooLate = new Promise<false>((resolve) => {
+    timer = setTimeout(() => resolve(false), limitMs);
+  });
+  const isEnded = await Promise.race([ended.then(() => true), tooLate]);
+  clearTimeout(timer);
+  return isEnded;
 }
 
 /**

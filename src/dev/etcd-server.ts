@@ -51,7 +51,11 @@ export interface EtcdCluster extends AsyncDisposable {
   readonly members: readonly EtcdMember[];
   /** Kills all members at once, as a power cut does, then starts them with the data they had. */
   restart(): Promise<void>;
-  /** Ends all members, also frozen ones, and removes the data if its folder was temporary. It can be called again. */
+  /**
+   * Ends all members, also frozen ones, and removes the data if its folder was temporary. It can be called again.
+   *
+   * @throws {Error} if a member is still there 5 s after SIGKILL. Everything else has ended then.
+   */
   stop(): Promise<void>;
 }
 
@@ -81,7 +85,7 @@ export async function startEtcd(options: StartEtcdOptions = {}): Promise<EtcdClu
     signal?.throwIfAborted();
     const folder = await openFolder(options);
     let cluster: Cluster | undefined;
-    const stop = (): void => void cluster?.stop();
+    const stop = (): void => void cluster?.stop().catch(() => {});
     signal?.addEventListener('abort', stop);
     try {
       cluster = await createCluster({ ...options, binary }, version, folder);
@@ -90,7 +94,7 @@ export async function startEtcd(options: StartEtcdOptions = {}): Promise<EtcdClu
       signal?.throwIfAborted();
       return cluster;
     } catch (error) {
-      await cluster?.stop();
+      await cluster?.stop().catch(() => {}); // why it did not start matters more
       await discard(folder);
       signal?.throwIfAborted();
       const portTaken = error instanceof EtcdStartError && error.log.includes('address already in use');
@@ -141,9 +145,11 @@ class Cluster implements EtcdCluster {
   async stop(): Promise<void> {
     const isTemporary = this.#temporaryDir !== undefined;
     // Members need a clean shutdown only if their data is kept.
-    await Promise.all(this.members.map((member) => (isTemporary ? member.kill() : member.stop())));
+    const ends = this.members.map((member) => (isTemporary ? member.kill() : member.stop()));
+    const results = await Promise.allSettled(ends);
     this.#peerNetwork?.close();
     if (isTemporary) await rm(this.#temporaryDir, { recursive: true, force: true, maxRetries: 3 });
+    for (const result of results) if (result.status === 'rejected') throw result.reason;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -161,13 +167,12 @@ async function createCluster(
   const scheme = extraArgs.some((arg) => /^--?cert-file(=|$)/.test(arg)) ? 'https' : 'http';
   const peerNetwork = options.peerNetwork === true ? new PeerNetwork() : undefined;
   const plans: MemberPlan[] = [];
-  for (let number = 1; number <= (options.members ?? 1); number++) {
-    const name = memberName(number);
-    const clientUrl = `${scheme}://127.0.0.1:${await freePort()}`;
-    const peerPort = await freePort();
-    const listenPeerUrl = `http://127.0.0.1:${peerPort}`;
-    const { peerUrl = listenPeerUrl, env = {} } = (await peerNetwork?.join(name, peerPort)) ?? {};
-    plans.push({ name, clientUrl, listenPeerUrl, peerUrl, peerEnv: env, dataDir: join(path, name) });
+  try {
+    for (let number = 1; number <= (options.members ?? 1); number++)
+      plans.push(await planMember(memberName(number), { scheme, path, peerNetwork }));
+  } catch (error) {
+    peerNetwork?.close(); // no port was free, and the members before this one have joined
+    throw error;
   }
   const initialCluster = plans.map(({ name, peerUrl }) => `${name}=${peerUrl}`).join(',');
   const common = { binary, logLines, startTimeoutMs, temporaryDir, peerNetwork };
@@ -188,6 +193,21 @@ interface MemberPlan {
   readonly peerUrl: string;
   readonly peerEnv: NodeJS.ProcessEnv;
   readonly dataDir: string;
+}
+
+interface Site {
+  readonly scheme: string;
+  /** The data folder of the cluster. */
+  readonly path: string;
+  readonly peerNetwork: PeerNetwork | undefined;
+}
+
+async function planMember(name: string, { scheme, path, peerNetwork }: Site): Promise<MemberPlan> {
+  const clientUrl = `${scheme}://127.0.0.1:${await freePort()}`;
+  const peerPort = await freePort();
+  const listenPeerUrl = `http://127.0.0.1:${peerPort}`;
+  const { peerUrl = listenPeerUrl, env = {} } = (await peerNetwork?.join(name, peerPort)) ?? {};
+  return { name, clientUrl, listenPeerUrl, peerUrl, peerEnv: env, dataDir: join(path, name) };
 }
 
 function flagsOf(

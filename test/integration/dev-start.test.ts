@@ -1,3 +1,4 @@
+import { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import {
   chmodSync,
@@ -41,8 +42,8 @@ function program(path: string, text: string): string {
   return path;
 }
 
-/** A member that answers. The first one of all ends because its port is taken, or all do. */
-const fakeEtcd = (folder: string, fails: 'once' | 'always'): string =>
+/** A member that answers. The first one of all ends because its port is taken, or all do, or none. */
+const fakeEtcd = (folder: string, fails: 'once' | 'always' | 'never'): string =>
   program(
     join(folder, 'etcd'),
     `#!${process.execPath}
@@ -51,7 +52,7 @@ const flag = (name) => process.argv.find((arg) => arg.startsWith('--' + name + '
 if (process.argv.includes('--version')) console.log('etcd Version: 3.4.23');
 else {
   fs.mkdirSync(flag('data-dir'), { recursive: true });
-  let isFirst = true;
+  let isFirst = ${fails !== 'never'};
   try {
     fs.writeFileSync(${JSON.stringify(join(folder, 'was-taken'))}, '', { flag: 'wx' });
   } catch {
@@ -82,6 +83,46 @@ describe('a data folder', () => {
     await expect(startEtcd(options)).rejects.toThrow(EtcdStartError);
     expect(readdirSync(dataDir)).toEqual([]);
   });
+});
+
+describe('a member that SIGKILL does not end', () => {
+  test.for(['stop', 'kill'] as const)('ends neither %s() nor the rest of the cluster late', async (call) => {
+    const folder = newFolder();
+    const etcd = await startEtcd({
+      binary: fakeEtcd(folder, 'never'),
+      dataDir: newFolder(),
+      peerNetwork: true,
+    });
+    const [member] = etcd.members;
+    const networkClosed = vi.spyOn(PeerNetwork.prototype, 'close');
+    const signals: unknown[] = [];
+    const kill = vi.spyOn(ChildProcess.prototype, 'kill').mockImplementation((signal) => {
+      signals.push(signal);
+      return true;
+    });
+    const { pid } = member!;
+    onTestFinished(() => void process.kill(pid!, 'SIGKILL'));
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+    onTestFinished(() => void vi.useRealTimers());
+    const ended = expect(call === 'stop' ? etcd.stop() : member!.kill()).rejects.toThrow(
+      `etcd1 (process ${pid}) did not end within 5000 ms of SIGKILL`,
+    );
+    await vi.advanceTimersByTimeAsync(5_000);
+    await vi.advanceTimersByTimeAsync(5_000);
+    await ended;
+    kill.mockRestore();
+    expect(signals).toEqual(call === 'stop' ? ['SIGCONT', 'SIGTERM', 'SIGKILL'] : ['SIGKILL']);
+    expect(networkClosed).toHaveBeenCalledTimes(call === 'stop' ? 1 : 0);
+    expect(vi.getTimerCount()).toBe(0);
+  });
+});
+
+test('without a free port, the network between the members is closed', async () => {
+  vi.spyOn(PeerNetwork.prototype, 'join').mockRejectedValue(new Error('no free port'));
+  const closed = vi.spyOn(PeerNetwork.prototype, 'close');
+  const options = { members: 3, binary: fakeEtcd(newFolder(), 'never'), peerNetwork: true } as const;
+  await expect(startEtcd(options)).rejects.toThrow('no free port');
+  expect(closed).toHaveBeenCalledOnce();
 });
 
 test.for([
