@@ -1,9 +1,11 @@
 import { spawn } from 'node:child_process';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { etcdPath, startEtcd } from 'etcd-election/dev';
+import { etcdPath, startEtcd, type EtcdMember } from 'etcd-election/dev';
 import { beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { freePort } from '../../src/dev/ports.ts';
+import { etcdOverHttp } from '../support/etcd-over-http.ts';
+import { eventually } from '../support/eventually.ts';
 import { compile, Program } from '../support/programs.ts';
 
 // `etcd-election doctor` on faulty clusters.
@@ -17,6 +19,14 @@ const doctor = (endpoints: readonly string[], ...flags: string[]): Program =>
   new Program(bin, ['doctor', '--command-timeout', '3s', ...flags], {
     env: { ETCDCTL_ENDPOINTS: endpoints.join() },
   });
+
+/** Waits until these members serve writes again: without the leader of etcd, they elect another one first. */
+async function serving(...members: readonly EtcdMember[]): Promise<void> {
+  for (const { endpoint } of members)
+    await eventually(() => etcdOverHttp(endpoint, { timeoutMs: 1_000 }).put('serving', 'x'), {
+      withinMs: 20_000,
+    });
+}
 
 /** One of etcd's proxies. Its target is already up, so it is ready as soon as it listens. */
 async function startEtcdProxy(kind: 'grpc-proxy' | 'gateway', endpoints: readonly string[]): Promise<string> {
@@ -43,22 +53,25 @@ async function onceReachable(endpoint: string): Promise<Program> {
 describe('three members', () => {
   test('one is dead and one is silent: both are reported; a quorum is fit; permissions are not blamed', async () => {
     await using etcd = await startEtcd({ members: 3 });
-    await etcd.members[2]!.kill();
+    const [first, second, third] = etcd.members as [EtcdMember, EtcdMember, EtcdMember];
+    await third.kill();
+    await serving(first, second);
     const dead = doctor(etcd.endpoints);
     expect(await dead.exit(), dead.said).toBe(0);
     expect(dead.stdout).toMatch(/^! member \S+: cannot be reached: .*ECONNREFUSED/m);
     expect(dead.stdout).toContain('✓ cluster: 3 members');
-    await etcd.members[2]!.start();
+    await third.start();
 
-    etcd.members[1]!.freeze();
-    onTestFinished(() => etcd.members[1]?.thaw());
+    second.freeze();
+    onTestFinished(() => second.thaw());
+    await serving(first, third);
     const silent = doctor(etcd.endpoints);
     expect(await silent.exit(), silent.said).toBe(0);
     expect(silent.stdout).toMatch(/^! member \S+: does not answer: /m);
     expect(silent.stdout).toContain('✓ permissions');
     expect(silent.stdout).not.toContain('grant-permission');
 
-    etcd.members[1]!.thaw();
+    second.thaw();
   });
 
   test('without a quorum the verdict is "not fit", and permissions are not blamed', async () => {

@@ -1,7 +1,7 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { connect, createServer, type AddressInfo } from 'node:net';
-import { copyFileSync, mkdtempSync, rmSync } from 'node:fs';
+import { copyFileSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { captureProcess } from 'etcd-election/diagnostics';
@@ -106,8 +106,10 @@ describe.skipIf(process.platform !== 'linux')('the inspector is closed', () => {
 
   test('when it opens late because the process was in native code', async () => {
     const port = await freePort();
+    const gate = join(folder, `gate-${port}`);
+    const untilGate = ['-c', `until [ -e ${gate} ] || [ ! -e ${folder} ]; do sleep 0.1; done`];
     const script = `console.log("here"); setTimeout(() => {
-      require('node:child_process').spawnSync('sleep', ['9']); console.log("awake"); setInterval(() => {}, 100) }, 50)`;
+      require('node:child_process').spawnSync('sh', ${JSON.stringify(untilGate)}); console.log("awake"); setInterval(() => {}, 100) }, 50)`;
     const child = await service(port, script);
     let said = '';
     child.stdout!.on('data', (text: Buffer) => (said += text.toString()));
@@ -115,6 +117,7 @@ describe.skipIf(process.platform !== 'linux')('the inspector is closed', () => {
     expect(await program.exit(), program.said).toBe(1);
     expect(program.stderr).toContain('is it in native code?');
 
+    writeFileSync(gate, '');
     await eventually(() => said.includes('awake'), { withinMs: START_MS });
     await eventually(
       async () => {

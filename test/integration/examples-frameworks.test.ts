@@ -7,7 +7,7 @@ import type { Pool } from 'pg';
 import { beforeAll, describe, expect } from 'vitest';
 import { eventually } from '../support/eventually.ts';
 import { compile, Program } from '../support/programs.ts';
-import { SHORT_TTL_SECONDS, SOON_MS, test } from '../support/world.ts';
+import { SHORT_TTL_SECONDS, SOON_MS, test, TTL_SECONDS } from '../support/world.ts';
 
 // The examples in folders, each run as a process on the real etcd.
 
@@ -44,7 +44,7 @@ const runner =
       env: {
         ETCD_ENDPOINTS: etcd.endpoints.join(),
         ELECTION: prefix.replace('/', ''),
-        TTL_SECONDS: String(SHORT_TTL_SECONDS),
+        TTL_SECONDS: String(TTL_SECONDS),
         PORT: '0',
         KEYS: prefix,
         ...env,
@@ -218,7 +218,11 @@ async function momentsOf(
   etcd: { endpoints: readonly string[] },
   prefix: string,
 ): Promise<number[]> {
-  const env = { EVERY_SECONDS: '0.5', ELECTION: `${prefix}${name}`.replaceAll('/', '-') };
+  const env = {
+    EVERY_SECONDS: '0.5',
+    TTL_SECONDS: String(SHORT_TTL_SECONDS),
+    ELECTION: `${prefix}${name}`.replaceAll('/', '-'),
+  };
   const replicas = [0, 1].map(() => runner(etcd, prefix)(name, env));
   const leader = await eventually(
     () => {

@@ -236,7 +236,7 @@ describe('the demo', () => {
     'leaves no process or file after %s, even with a frozen replica',
     async ([signal, exitCode]) => {
       const { program, temporaryDir } = demo(['--only', 'freeze']);
-      await program.says('is frozen', 20_000);
+      await program.says('is frozen', 2 * START_MS); // etcd and three replicas start first
       const children = childrenOf(program.child.pid ?? 0);
       expect(children.length).toBeGreaterThan(3); // at least etcd and three replicas
 

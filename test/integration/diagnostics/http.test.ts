@@ -11,6 +11,7 @@ import { gunzipSync } from 'node:zlib';
 import { Profile } from 'pprof-format';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { RunawayChild, buildDiagnostics } from '../../support/diagnostics-child.ts';
+import { within } from '../../support/eventually.ts';
 
 const run = promisify(execFile);
 const TOKEN = 'correct-horse-battery';
@@ -139,6 +140,7 @@ describe('G7: it answers while the main thread spins', () => {
   it('refuses a second profile at once, and allows one again after the client disconnects', async () => {
     const gone = new AbortController();
     const first = call(base, '/debug/pprof/profile?seconds=30', { signal: gone.signal });
+    await call(base, '/healthz'); // a round trip: the first one has arrived, so the second cannot overtake it
     const second = async (): Promise<Answer> => call(base, '/debug/pprof/top?seconds=0.2');
     await expect.poll(async () => (await second()).status, { timeout: 5_000 }).toBe(429);
     expect(Number((await second()).headers['retry-after'])).toBeGreaterThan(20);
@@ -194,13 +196,12 @@ describe('connections that send nothing', () => {
       const health = await call(base, '/healthz');
       expect(health.status).toBe(200);
       expect(health.tookMs).toBeLessThan(2_000);
-      const opened = performance.now();
       const closed = async (socket: Socket): Promise<void> => {
         socket.resume(); // unread data would delay the end event
         if (!socket.closed) await once(socket, 'close');
       };
-      await Promise.all(silent.map(closed));
-      expect(performance.now() - opened).toBeLessThan(6_000);
+      // Node's own limit is a minute. A busy machine may need some seconds more than ours.
+      await within(5_000 + 5_000, 'the end of all connections', Promise.all(silent.map(closed)));
     } finally {
       for (const socket of silent) socket.destroy();
     }
