@@ -44,7 +44,8 @@ export function writeEvidence(
   limits: EvidenceLimits,
 ): RunawayReport {
   const home = homeOf(limits.directory);
-  const contents = contentsOf(report, recording);
+  const directory = join(home, folderName(report));
+  const { complete, contents } = completed(report, directory, contentsOf(report, recording));
   const sizes = Object.values(contents).map(({ data }) => Buffer.byteLength(data));
   const bytes = sizes.reduce((sum, size) => sum + size, 0);
   if (bytes > limits.maxBytes) {
@@ -56,10 +57,11 @@ export function writeEvidence(
   for (const name of surplus(foldersOf(home), limits.keep - 1, limits.maxBytes - bytes)) {
     rmSync(join(home, name), { recursive: true, force: true });
   }
-  const directory = join(home, folderName(report));
   mkdirSync(directory, { mode: 0o700 });
   try {
-    return writeInto(directory, report, contents);
+    for (const { name, data } of Object.values(contents))
+      writeFileSync(join(directory, name), data, { mode: 0o600, flag: 'wx' });
+    return complete;
   } catch (error) {
     // For example the disk is full. An incomplete report must not stay, because it would displace a complete one.
     rmSync(directory, { recursive: true, force: true });
@@ -69,17 +71,18 @@ export function writeEvidence(
 
 type Contents = Partial<Record<keyof EvidenceFiles, { name: string; data: string | Uint8Array }>>;
 
-function writeInto(directory: string, report: RunawayReport, contents: Contents): RunawayReport {
-  const paths = Object.entries(contents).map(([kind, { name, data }]) => {
-    const path = join(directory, name);
-    writeFileSync(path, data, { mode: 0o600, flag: 'wx' });
-    return [kind, path];
-  });
-  const reportPath = join(directory, 'report.json');
-  const files = { directory, ...(Object.fromEntries(paths) as EvidenceFiles), report: reportPath };
+/** Adds the report itself as the last file, with the paths of all files. */
+function completed(
+  report: RunawayReport,
+  directory: string,
+  others: Contents,
+): { complete: RunawayReport; contents: Contents } {
+  const paths = Object.entries(others).map(([kind, { name }]) => [kind, join(directory, name)]);
+  const name = 'report.json';
+  const files = { directory, ...(Object.fromEntries(paths) as EvidenceFiles), report: join(directory, name) };
   const complete = { ...report, files };
-  writeFileSync(reportPath, `${JSON.stringify(complete, null, 2)}\n`, { mode: 0o600, flag: 'wx' });
-  return complete;
+  const data = `${JSON.stringify(complete, null, 2)}\n`;
+  return { complete, contents: { ...others, report: { name, data } } };
 }
 
 function contentsOf(report: RunawayReport, recording: Recording | undefined): Contents {
