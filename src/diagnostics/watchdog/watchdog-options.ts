@@ -39,7 +39,10 @@ export interface WatchdogOptions {
   hotMs?: number | undefined;
   /** An event loop with at least this utilization counts as having no rest, 0.5–1. Default: 0.9. */
   hotUtilization?: number | undefined;
-  /** How often the worker checks, in milliseconds. Default: 500. From 50 to 5000, and at most `stallMs`. */
+  /**
+   * How often the worker checks, in milliseconds. Default: 500, or `stallMs` if that is less. From 50 to 5000, and at most
+   * `stallMs`.
+   */
   pollMs?: number | undefined;
   /** How long the CPU profile of a runaway lasts, in milliseconds. Default: 1000. From 100 to 60000. */
   profileMs?: number | undefined;
@@ -102,15 +105,19 @@ export interface WatchdogOptions {
 
 type Webhook = NonNullable<WatchdogOptions['webhook']>;
 
+/** A number whose default depends on another option. */
+const realIfGiven = (least: number, most: number) =>
+  optional<number>(
+    `a number from ${least} to ${most}`,
+    (value) => typeof value === 'number' && value >= least && value <= most,
+  );
+
 const fields = only({
   stallMs: real(250, 600_000, 1_000),
-  runawayMs: optional<number>(
-    'a number from 250 to 3600000',
-    (value) => typeof value === 'number' && value >= 250 && value <= 3_600_000,
-  ),
+  runawayMs: realIfGiven(250, 3_600_000),
   hotMs: real(500, 3_600_000, 10_000),
   hotUtilization: real(0.5, 1, 0.9),
-  pollMs: real(50, 5_000, 500),
+  pollMs: realIfGiven(50, 5_000),
   profileMs: real(100, 60_000, 1_000),
   cooldownMs: real(0, Number.MAX_SAFE_INTEGER, 600_000),
   startupGraceMs: real(0, 600_000, 5_000),
@@ -156,7 +163,8 @@ export function readWatchdogOptions(options: WatchdogOptions): {
   const values = parseOptions(fields, options);
   const { directory, keep, maxMegabytes, onRunaway, onNotice, stepDown, elections, webhook, ...rest } =
     values;
-  if (rest.pollMs > rest.stallMs)
+  const pollMs = rest.pollMs ?? Math.min(500, rest.stallMs);
+  if (pollMs > rest.stallMs)
     throw new DiagnosticsError('DIAGNOSTICS_INVALID', 'options.pollMs: must not be larger than stallMs');
   const runawayMs = rest.runawayMs ?? rest.stallMs * 5;
   if (runawayMs < rest.stallMs)
@@ -166,6 +174,7 @@ export function readWatchdogOptions(options: WatchdogOptions): {
   return {
     settings: {
       ...rest,
+      pollMs,
       runawayMs,
       webhook: webhook === undefined ? undefined : webhookOf(webhook),
       evidence,

@@ -27,6 +27,7 @@ it.each<[object, RegExp]>([
   [{ stalMs: 1_000 }, /stalMs/],
   [{ stallMs: 10 }, /stallMs/],
   [{ stallMs: 300, pollMs: 500 }, /pollMs: must not be larger than stallMs/],
+  [{ pollMs: 20 }, /pollMs: expected a number from 50 to 5000, got 20/],
   [{ runawayMs: 500 }, /runawayMs: must not be smaller than stallMs/],
   [{ runawayMs: '5s' }, /runawayMs/],
   [{ onNotice: 'page me' }, /onNotice/],
@@ -75,6 +76,14 @@ it('a server needs no options', () => {
     log: 'text',
     onStarved: 'report',
   });
+});
+
+it.each([
+  [250, 250],
+  [300, 300],
+  [600, 500],
+])('stallMs: %i alone is accepted: by default the worker checks every %i ms', (stallMs, pollMs) => {
+  expect(readWatchdogOptions({ stallMs }).settings).toMatchObject({ stallMs, pollMs });
 });
 
 it.each([
