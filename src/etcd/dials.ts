@@ -5,6 +5,10 @@
  * It uses parts of gRPC that are not public. If another release lacks them, dials end as late as with gRPC alone.
  */
 import type { Socket } from 'node:net';
+import { after, clock } from '../util/clock.ts';
+
+/** How often a dial is checked for its first bytes, in milliseconds. gRPC does not tell when they come. */
+const LOOK_EVERY_MS = 100;
 
 interface Connector {
   /** Called before the dial. */
@@ -36,11 +40,25 @@ export interface DiallingHost {
   cachedServices: Readonly<Record<string, Service | undefined>>;
 }
 
-/** @returns a function that ends every dial on which HTTP/2 has not begun, and refuses further ones. */
-export function trackDials(hosts: readonly DiallingHost[]): () => void {
+/** The dials of one client. */
+export interface Dials {
+  /** Ends every dial on which HTTP/2 has not begun, and refuses further ones. */
+  end(): void;
+  /** When the host sent its first bytes, in milliseconds; undefined if it has sent none. */
+  readonly answeredAtMs: number | undefined;
+}
+
+export function trackDials(hosts: readonly DiallingHost[]): Dials {
   /** A function for each dial, which ends it. */
   const dials = new Set<() => void>();
   let isOver = false;
+  let answeredAtMs: number | undefined;
+
+  const lookForBytes = (tcp: Socket): void => {
+    if (answeredAtMs !== undefined || tcp.destroyed) return;
+    if (tcp.bytesRead > 0) answeredAtMs = clock.now();
+    else after(LOOK_EVERY_MS, () => lookForBytes(tcp), true);
+  };
 
   const tracked = (connector: Connector, host: DiallingHost): Connector => {
     const waitForReady = connector.waitForReady.bind(connector);
@@ -61,6 +79,7 @@ export function trackDials(hosts: readonly DiallingHost[]): () => void {
       let carrier: Socket | undefined; // the socket that carries HTTP/2; undefined during the TLS handshake
       const end = (): void => void ((carrier?.bytesRead ?? 0) === 0 && tcp.destroy());
       dials.add(end);
+      lookForBytes(tcp);
       tcp.once('close', () => dials.delete(end));
       const connected = await connect(tcp);
       carrier = connected.socket;
@@ -78,9 +97,14 @@ export function trackDials(hosts: readonly DiallingHost[]): () => void {
       _createSecureConnector: { value },
     }) as Credentials;
   }
-  return () => {
-    isOver = true;
-    for (const end of dials) end();
+  return {
+    end: () => {
+      isOver = true;
+      for (const end of dials) end();
+    },
+    get answeredAtMs() {
+      return answeredAtMs;
+    },
   };
 }
 

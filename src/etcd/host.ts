@@ -7,7 +7,7 @@
  */
 import { Etcd3, type IOptions } from 'etcd3';
 import { clock, nextTurn } from '../util/clock.ts';
-import { trackDials, type DiallingHost, type Service } from './dials.ts';
+import { trackDials, type DiallingHost, type Dials, type Service } from './dials.ts';
 
 /** The raw calls of etcd3 that we use. */
 export type HostClient = Pick<Etcd3, 'kv' | 'leaseClient' | 'watchClient' | 'maintenance' | 'auth'>;
@@ -41,11 +41,17 @@ const DIAL_AGAIN_AFTER_MS = 500;
  */
 const GRPC_DIALS_AGAIN_MS = 3_000;
 
+/**
+ * On a slow network, the first bytes come after one round trip. The end of the TLS handshake, the settings of HTTP/2 and the first answer
+ * take one more each. Until then, a new connection is slow, not silent.
+ */
+const ROUND_TRIPS = 5;
+
 export class Host {
   /** The address from the user's configuration, unchanged. */
   readonly address: string;
   readonly #users: Etcd3;
-  #own: { readonly etcd: Etcd3; readonly endDials: () => void } | undefined;
+  #own: { readonly etcd: Etcd3; readonly dials: Dials } | undefined;
   #client: HostClient | undefined;
   #madeAtMs = 0;
   /** Set if the client could not connect. Its calls fail at once until gRPC dials again. */
@@ -75,7 +81,7 @@ export class Host {
 
   #connect(): HostClient {
     const own = new Etcd3(optionsFor(this.#users, this.address));
-    this.#own = { etcd: own, endDials: trackDials(poolOf(own)?.hosts ?? []) };
+    this.#own = { etcd: own, dials: trackDials(poolOf(own)?.hosts ?? []) };
     this.#madeAtMs = clock.now();
     this.#unreachable = undefined;
     this.#isUnfit = false;
@@ -112,9 +118,18 @@ export class Host {
     if (this.#isUnfit && this.ageMs >= GRPC_DIALS_AGAIN_MS) this.drop();
   }
 
-  /** The host is silent: later calls use a new connection. Does not repeat a dial that has just failed. */
+  /**
+   * Whether the first answer on the connection may still be under way, because the network is slow. A new connection would not be faster, and
+   * whoever drops each one before its first answer never gets an answer.
+   */
+  get isSlow(): boolean {
+    const { answeredAtMs } = this.#own?.dials ?? {};
+    return answeredAtMs !== undefined && this.ageMs < ROUND_TRIPS * (answeredAtMs - this.#madeAtMs);
+  }
+
+  /** The host is silent: later calls use a new connection. Does not repeat a dial that has just failed, or that is slow. */
   dropSilent(): void {
-    if (this.#unreachable === undefined) this.drop();
+    if (this.#unreachable === undefined && !this.isSlow) this.drop();
   }
 
   /** Why the last call found no connection, if that was just now. The next call can fail without asking gRPC. */
@@ -131,7 +146,7 @@ export class Host {
     if (own === undefined) return;
     onCleanStack(() => {
       close(own.etcd);
-      own.endDials();
+      own.dials.end();
     });
   }
 }

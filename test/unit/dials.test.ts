@@ -104,3 +104,21 @@ test.skipIf(process.platform !== 'linux')('G5: a dropped dial that TCP does not 
   host.drop();
   await eventually(() => dial.destroyed, within);
 });
+
+test.for([
+  ['L5: a new connection on a slow network is kept until its first answer can be there', 300, true],
+  ['L5: a new connection to a host that falls silent after a quick handshake is dropped', 0, false],
+] as const)('%s', async ([, delayMs, isKept]) => {
+  const http2 = createHttp2Server();
+  const server = createServer((socket) => void setTimeout(() => http2.emit('connection', socket), delayMs));
+  onTestFinished(() => void server.close());
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const host = hostAt((server.address() as AddressInfo).port, {});
+  ask(host);
+  const { client } = host;
+  // A slow host is silent later: five times as long as its first bytes took.
+  await eventually(() => host.isSlow === isKept && host.ageMs > 600, within);
+  host.dropSilent();
+  expect(host.client === client).toBe(isKept);
+});
