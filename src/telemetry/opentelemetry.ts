@@ -30,7 +30,10 @@ export interface ElectionTelemetry extends Disposable {
    * active context.
    */
   contextOf(term: Pick<Term, 'election' | 'fencingToken'>): Context;
-  /** Stops counting, and ends the spans of hand-overs under way. May be called again. */
+  /**
+   * Stops counting, and ends the spans of hand-overs under way. If `electionTelemetry()` was called several times for one
+   * provider, the last `close()` does so. May be called again.
+   */
   close(): void;
 }
 
@@ -38,17 +41,44 @@ const SCOPE = 'etcd-election';
 
 /**
  * Records metrics of the elections of this process, and traces their terms. docs/metrics.md lists both. Call it once, before
- * the first `campaign()`.
+ * the first `campaign()`. Several calls for one provider count once.
  */
 export function electionTelemetry(options: OpenTelemetryOptions = {}): ElectionTelemetry {
-  const stopCounting = countWith(options.meterProvider ?? metrics.getMeterProvider());
-  const spans = new TermSpans(options.tracerProvider ?? trace.getTracerProvider(), SCOPE);
+  const counting = countings.join(options.meterProvider ?? metrics.getMeterProvider());
+  const tracing = tracings.join(options.tracerProvider ?? trace.getTracerProvider());
   const close = (): void => {
-    stopCounting();
-    spans.close();
+    counting.leave();
+    tracing.leave();
   };
-  return { contextOf: (term) => spans.contextOf(term), close, [Symbol.dispose]: close };
+  return { contextOf: (term) => tracing.value.contextOf(term), close, [Symbol.dispose]: close };
 }
+
+/** One value for each provider, however many callers join: with two, every event would count twice. */
+class OnePerProvider<P extends object, T extends { close(): void }> {
+  readonly #make: (provider: P) => T;
+  readonly #made = new Map<P, { readonly value: T; readonly users: Set<symbol> }>();
+
+  constructor(make: (provider: P) => T) {
+    this.#make = make;
+  }
+
+  /** @returns the value, and a function that closes it if no other caller uses it. */
+  join(provider: P): { readonly value: T; leave(): void } {
+    const made = this.#made.get(provider) ?? { value: this.#make(provider), users: new Set() };
+    this.#made.set(provider, made);
+    const user = Symbol();
+    made.users.add(user);
+    const leave = (): void => {
+      if (!made.users.delete(user) || made.users.size > 0) return;
+      this.#made.delete(provider);
+      made.value.close();
+    };
+    return { value: made.value, leave };
+  }
+}
+
+const countings = new OnePerProvider((provider: MeterProvider) => ({ close: countWith(provider) }));
+const tracings = new OnePerProvider((provider: TracerProvider) => new TermSpans(provider, SCOPE));
 
 interface Instruments {
   /** Counters and histograms. */
