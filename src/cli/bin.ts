@@ -1,8 +1,8 @@
 #!/usr/bin/env node
 /** The command `etcd-election`. */
 import { EXIT } from './exit-codes.ts';
-import { guard, GUARDIAN } from './guardian.ts';
-import { becomeInit } from './init.ts';
+import { guard, GUARDIAN } from './run/guardian.ts';
+import { becomeInit } from './run/init.ts';
 import { guardInspector, INSPECTOR_GUARD } from './inspector-guard.ts';
 import { main } from './main.ts';
 

@@ -21,7 +21,7 @@ const commands: Readonly<Record<string, Command>> = {
   run: {
     summary: 'run a command only while this replica leads',
     load: async () => {
-      const { run, usage } = await import('./run.ts');
+      const { run, usage } = await import('./run/run.ts');
       return { run, usage: `${usage}\n\n${commonHelp}` };
     },
   },
@@ -49,7 +49,7 @@ const commands: Readonly<Record<string, Command>> = {
   doctor: {
     summary: 'check whether this etcd is fit for elections, and say what to do',
     load: async () => {
-      const { doctor, usage } = await import('./doctor.ts');
+      const { doctor, usage } = await import('./doctor/doctor.ts');
       return { run: doctor, usage: `${usage}\n\n${commonHelp}` };
     },
   },

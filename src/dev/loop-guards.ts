@@ -11,7 +11,7 @@ const home = globalThis as { [key: symbol]: Map<string, Map<string, unknown>> | 
 export function resetLoopGuards(): void {
   for (const kind of [
     'guard',
-    'single-flight',
+    'shared-delay',
     'new-elections',
     'reconnect-backoff',
     'endpoint-calls',

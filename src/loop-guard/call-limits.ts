@@ -17,7 +17,7 @@ import {
 import type { ElectionScope } from './guard-key.ts';
 import { iterationsOf } from './iterations.ts';
 import { electionGuard, type GuardListener, type GuardSettings } from './loop-guard.ts';
-import { knownSingleFlightOf, singleFlightOf } from './single-flight.ts';
+import { knownSharedDelayOf, sharedDelayOf } from './shared-delay.ts';
 import { countPublicCall, type CallKind } from './public-calls.ts';
 import { countLook, refusals, termRefusals, eventLoopTurn } from './sync-flood.ts';
 import { clock } from '../util/clock.ts';
@@ -81,13 +81,13 @@ export class CallLimiter {
   ): Promise<void> {
     const listener = answer === 'idle' ? this.#listenerUnlessReported() : this.#listener;
     const options = { calledFrom, listener, origin: origin ?? 'caller' };
-    await singleFlightOf(this.#scope, answer).pass(this.#settings[answer], options);
+    await sharedDelayOf(this.#scope, answer).pass(this.#settings[answer], options);
   }
 
   /** Takes the call site only if a loop is likely. A stack trace is expensive. */
   #calledFrom(answer: CheapAnswer, method: PublicFunction): readonly string[] | undefined {
-    const flight = singleFlightOf(this.#scope, answer);
-    return flight.isHolding || flight.isFresh ? undefined : callSite(method);
+    const delay = sharedDelayOf(this.#scope, answer);
+    return delay.isHolding || delay.isFresh ? undefined : callSite(method);
   }
 
   /**
@@ -161,7 +161,7 @@ export class CallLimiter {
 
   /** A term is over, or takes no more writes. Its failed calls are no longer delayed: the drain may wait for them. */
   termOver(): void {
-    knownSingleFlightOf(this.#scope, 'failures')?.release(this.#settings.failures);
+    knownSharedDelayOf(this.#scope, 'failures')?.release(this.#settings.failures);
   }
 
   async #failed(

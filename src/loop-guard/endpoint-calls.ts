@@ -7,7 +7,7 @@ import { fullNewElectionBudget, admitNew, type CrowdLimits } from '../core/new-e
 import type { ElectionScope } from './guard-key.ts';
 import { privateGuard, type GuardSettings, type LoopGuard } from './loop-guard.ts';
 import { shared } from './registry.ts';
-import { SingleFlight } from './single-flight.ts';
+import { SharedDelay } from './shared-delay.ts';
 import { clock, type Clock } from '../util/clock.ts';
 
 /** Sequential calls: the first 300 are not delayed, then ever fewer, down to one a second. Every pause of 50 ms forgives one. */
@@ -27,7 +27,7 @@ const MOST_WAITING = 1_000;
 
 export class EndpointCalls {
   readonly #clock: Clock;
-  readonly #idle: SingleFlight;
+  readonly #idle: SharedDelay;
   readonly #oneByOne: LoopGuard;
   #budget: ReturnType<typeof fullNewElectionBudget>;
   #underWay = 0;
@@ -35,7 +35,7 @@ export class EndpointCalls {
 
   constructor(time: Clock = clock) {
     this.#clock = time;
-    this.#idle = new SingleFlight(privateGuard(time), time);
+    this.#idle = new SharedDelay(privateGuard(time), time);
     this.#oneByOne = privateGuard(time);
     this.#budget = fullNewElectionBudget(time.now(), SIDE_BY_SIDE);
   }

@@ -8,17 +8,17 @@ import {
   judgeLease,
   judgePermissions,
   judgeProxy,
-} from '../../src/cli/doctor-checks.ts';
-import type { MemberReading } from '../../src/cli/doctor-findings.ts';
-import { judgeMember, judgeVersions } from '../../src/cli/doctor-members.ts';
+} from '../../src/cli/doctor/doctor-checks.ts';
+import type { MemberReading } from '../../src/cli/doctor/doctor-findings.ts';
+import { judgeMember, judgeVersions } from '../../src/cli/doctor/doctor-members.ts';
 import {
   defectsOf,
   DEFECTS,
   RELEASE_LINES,
   upgradeWithinLine,
   type Affected,
-} from '../../src/cli/etcd-defects.ts';
-import { readMembers } from '../../src/cli/doctor-probe.ts';
+} from '../../src/cli/doctor/etcd-defects.ts';
+import { readMembers } from '../../src/cli/doctor/doctor-probe.ts';
 import { failureOf, type Failure } from '../../src/cli/plain-error.ts';
 
 describe('doctor', () => {

@@ -2,10 +2,10 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { EventEmitter } from 'node:events';
 import { PassThrough } from 'node:stream';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import { guard, sharedClockMs, type Order } from '../../src/cli/guardian.ts';
+import { guard, sharedClockMs, type Order } from '../../src/cli/run/guardian.ts';
 import { silentLogger, type Narrator } from '../../src/cli/narrator.ts';
-import { KILL_WITHIN_MS, parseRun } from '../../src/cli/run-options.ts';
-import { Runner } from '../../src/cli/runner.ts';
+import { KILL_WITHIN_MS, parseRun } from '../../src/cli/run/run-options.ts';
+import { Runner } from '../../src/cli/run/runner.ts';
 import type { Terminal } from '../../src/cli/terminal.ts';
 import type { Term } from '../../src/index.ts';
 

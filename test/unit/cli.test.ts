@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'vitest';
 import { operandsOf, parseCommand, oneName, UsageError } from '../../src/cli/arguments.ts';
-import { doctor } from '../../src/cli/doctor.ts';
+import { doctor } from '../../src/cli/doctor/doctor.ts';
 import { explain } from '../../src/cli/plain-error.ts';
-import { graceMs, parseRun } from '../../src/cli/run-options.ts';
+import { graceMs, parseRun } from '../../src/cli/run/run-options.ts';
 import { queuesOf } from '../../src/cli/candidates.ts';
 import { profile } from '../../src/cli/profile.ts';
 import { documentOf, status, textOf, type StatusView } from '../../src/cli/status.ts';

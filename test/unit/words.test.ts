@@ -8,7 +8,7 @@ const RETIRED: readonly (readonly [RegExp, string])[] = [
   [/\brosters?\b/i, 'queue'],
   [/\b(the|a|an|its|our) standing\b/i, 'active campaign'],
   [/\bhubs?\b|watchhub|hubof/i, 'shared watch'],
-  [/\bturnstiles?\b/i, 'single flight'],
+  [/\bturnstiles?\b/i, 'shared delay'],
   [/\bnewcomers?\b/i, 'new election'],
   [/\bpaces?\b/i, 'back-off, or rate'],
   [/\bow(e|es|ed|ing)\b|payowed/i, 'pending delete'],

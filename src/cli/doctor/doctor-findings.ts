@@ -1,7 +1,7 @@
 /**
  * What the doctor measures and finds.
  */
-import type { Failure } from './plain-error.ts';
+import type { Failure } from '../plain-error.ts';
 
 export interface Finding {
   readonly check: string;

@@ -17,7 +17,7 @@ const CROWD = 64;
 /** A crowd is released after this time, in milliseconds. */
 const CROWD_WAITS_MS = 250;
 
-export class SingleFlight {
+export class SharedDelay {
   readonly #guard: LoopGuard;
   readonly #clock: Clock;
   #together: Promise<void> | undefined;
@@ -72,10 +72,10 @@ export class SingleFlight {
   }
 }
 
-/** The single flight of one election and purpose in this process. */
-export const singleFlightOf = (scope: ElectionScope, purpose: Purpose): SingleFlight =>
-  shared('single-flight', keyOf(scope, purpose), () => new SingleFlight(electionGuard(scope, purpose)));
+/** The shared delay of one election and purpose in this process. */
+export const sharedDelayOf = (scope: ElectionScope, purpose: Purpose): SharedDelay =>
+  shared('shared-delay', keyOf(scope, purpose), () => new SharedDelay(electionGuard(scope, purpose)));
 
-/** Like {@link singleFlightOf}, but undefined if no call has used it yet. */
-export const knownSingleFlightOf = (scope: ElectionScope, purpose: Purpose): SingleFlight | undefined =>
-  known('single-flight', keyOf(scope, purpose));
+/** Like {@link sharedDelayOf}, but undefined if no call has used it yet. */
+export const knownSharedDelayOf = (scope: ElectionScope, purpose: Purpose): SharedDelay | undefined =>
+  known('shared-delay', keyOf(scope, purpose));

@@ -1,7 +1,7 @@
 /**
  * The options of `run`, and the time by which its command must have ended. Pure.
  */
-import type { Term } from '../index.ts';
+import type { Term } from '../../index.ts';
 import {
   milliseconds,
   oneName,
@@ -10,8 +10,8 @@ import {
   wholeNumber,
   type CommandLine,
   type Environment,
-} from './arguments.ts';
-import { EXIT } from './exit-codes.ts';
+} from '../arguments.ts';
+import { EXIT } from '../exit-codes.ts';
 import type { Order } from './guardian.ts';
 
 const flags = {

@@ -11,7 +11,7 @@ import {
   type MemberStatus,
 } from './doctor-findings.ts';
 import { defectsOf, supportOf, upgradeWithinLine } from './etcd-defects.ts';
-import { hintFor, type Failure } from './plain-error.ts';
+import { hintFor, type Failure } from '../plain-error.ts';
 
 /** etcd's default quota. */
 const DEFAULT_QUOTA_BYTES = 2 * 1024 ** 3;

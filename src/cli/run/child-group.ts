@@ -6,8 +6,8 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { constants } from 'node:os';
 import type { Writable } from 'node:stream';
-import { clock } from '../util/clock.ts';
-import { EXIT } from './exit-codes.ts';
+import { clock } from '../../util/clock.ts';
+import { EXIT } from '../exit-codes.ts';
 import { GUARDIAN, signalGroup, type Order } from './guardian.ts';
 
 /** How a command ended, with the exit code that a shell would return. */

@@ -1,8 +1,8 @@
 /**
  * `etcd-election doctor`: checks whether etcd is fit for elections. Prints what is wrong, and what to do.
  */
-import { operandsOf, parseCommand, UsageError, wholeNumber, type Connection } from './arguments.ts';
-import { connected, withPassword } from './connect.ts';
+import { operandsOf, parseCommand, UsageError, wholeNumber, type Connection } from '../arguments.ts';
+import { connected, withPassword } from '../connect.ts';
 import {
   judgeAlarms,
   judgeCluster,
@@ -14,8 +14,8 @@ import {
 import type { Finding, MemberReading } from './doctor-findings.ts';
 import { judgeMember, judgeVersions } from './doctor-members.ts';
 import { alarmsOf, readMembers, sizeOf, tryCandidacy } from './doctor-probe.ts';
-import { EXIT } from './exit-codes.ts';
-import { paletteFor, print, printJson, safe, type Terminal } from './terminal.ts';
+import { EXIT } from '../exit-codes.ts';
+import { paletteFor, print, printJson, safe, type Terminal } from '../terminal.ts';
 
 export const usage = `Usage: etcd-election doctor [--ttl SECONDS] [flags]
 

@@ -3,14 +3,14 @@
  */
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { readFileSync } from 'node:fs';
-import { Election, type Logger } from '../index.ts';
-import type { EventOf } from '../events.ts';
-import { after } from '../util/clock.ts';
-import { withEtcd } from './connect.ts';
-import { narratorFor, type Narrator } from './narrator.ts';
+import { Election, type Logger } from '../../index.ts';
+import type { EventOf } from '../../events.ts';
+import { after } from '../../util/clock.ts';
+import { withEtcd } from '../connect.ts';
+import { narratorFor, type Narrator } from '../narrator.ts';
 import { KILL_WITHIN_MS, parseRun, type RunOptions } from './run-options.ts';
 import { Runner } from './runner.ts';
-import type { Terminal } from './terminal.ts';
+import type { Terminal } from '../terminal.ts';
 
 export { usage } from './run-options.ts';
 

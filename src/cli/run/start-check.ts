@@ -4,7 +4,7 @@
 import { accessSync, constants, statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ChildEnd } from './child-group.ts';
-import { EXIT } from './exit-codes.ts';
+import { EXIT } from '../exit-codes.ts';
 
 /** The search path if PATH is not set. */
 const DEFAULT_PATH = '/bin:/usr/bin';

@@ -1,9 +1,9 @@
 /**
  * Turns the doctor's measurements of the whole cluster into verdicts and advice. Pure.
  */
-import { SHORTEST_PROXIED_TTL_SECONDS } from '../core/deadline.ts';
+import { SHORTEST_PROXIED_TTL_SECONDS } from '../../core/deadline.ts';
 import { bad, good, warning, type Finding, type MemberReading } from './doctor-findings.ts';
-import { failureOf, hintFor } from './plain-error.ts';
+import { failureOf, hintFor } from '../plain-error.ts';
 
 /** Checks whether all members form one cluster. */
 export function judgeCluster(readings: readonly MemberReading[], clusterSize: number | undefined): Finding[] {

@@ -2,15 +2,15 @@
  * Runs one command as the work of a term. The command ends before another replica can lead.
  */
 import { constants } from 'node:os';
-import type { LeadershipLostError, Term } from '../index.ts';
-import { clock } from '../util/clock.ts';
+import type { LeadershipLostError, Term } from '../../index.ts';
+import { clock } from '../../util/clock.ts';
 import { ChildGroup, type ChildEnd } from './child-group.ts';
-import { EXIT } from './exit-codes.ts';
-import { whyNotStarted } from './find-command.ts';
+import { EXIT } from '../exit-codes.ts';
+import { whyNotStarted } from './start-check.ts';
 import { sharedClockMs, type Order } from './guardian.ts';
-import type { Narrator } from './narrator.ts';
+import type { Narrator } from '../narrator.ts';
 import { graceMs, guardianLimits, KILL_WITHIN_MS, termVariables, type RunOptions } from './run-options.ts';
-import type { Terminal } from './terminal.ts';
+import type { Terminal } from '../terminal.ts';
 
 /** Signals that end `run`. The others are only passed on. */
 const STOPS = ['SIGTERM', 'SIGINT', 'SIGHUP', 'SIGQUIT'] as const;

@@ -6,11 +6,11 @@ import * as http from 'node:http';
 import * as https from 'node:https';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Etcd3 } from 'etcd3';
-import type { Connection } from './arguments.ts';
-import { connected, isAuthenticationOff, pemOf } from './connect.ts';
+import type { Connection } from '../arguments.ts';
+import { connected, isAuthenticationOff, pemOf } from '../connect.ts';
 import { disagreeOnLeader, type Permission } from './doctor-checks.ts';
 import type { MemberReading, MemberStatus } from './doctor-findings.ts';
-import { failureOf, plain } from './plain-error.ts';
+import { failureOf, plain } from '../plain-error.ts';
 
 /** How many connections are made to one address. A gateway spreads them over its members. */
 const CONNECTIONS = 3;

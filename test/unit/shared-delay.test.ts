@@ -1,15 +1,15 @@
 import fc from 'fast-check';
 import { describe, expect, test, vi } from 'vitest';
 import { defaultGuardSettings, LoopGuard, type GuardListener } from '../../src/loop-guard/loop-guard.ts';
-import { SingleFlight } from '../../src/loop-guard/single-flight.ts';
+import { SharedDelay } from '../../src/loop-guard/shared-delay.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 
 const settings = defaultGuardSettings;
 const MINUTE_MS = 60_000;
 
-const make = (): { clock: FakeClock; turnstile: SingleFlight } => {
+const make = (): { clock: FakeClock; delay: SharedDelay } => {
   const clock = new FakeClock();
-  return { clock, turnstile: new SingleFlight(new LoopGuard('k', 'e', clock), clock) };
+  return { clock, delay: new SharedDelay(new LoopGuard('k', 'e', clock), clock) };
 };
 
 /**
@@ -17,12 +17,12 @@ const make = (): { clock: FakeClock; turnstile: SingleFlight } => {
  * @returns the number of answers of each.
  */
 async function loops(count: number, forMs: number): Promise<number[]> {
-  const { clock, turnstile } = make();
+  const { clock, delay } = make();
   const answers = Array.from({ length: count }, () => 0);
   let over = false;
   const running = answers.map(async (_, loop) => {
     while (!over) {
-      await turnstile.pass(settings);
+      await delay.pass(settings);
       answers[loop]!++;
     }
   });
@@ -33,7 +33,7 @@ async function loops(count: number, forMs: number): Promise<number[]> {
   return answers;
 }
 
-describe('the single flight', () => {
+describe('the shared delay', () => {
   test('G1: a loop over free calls gets a burst, then later and later answers', async () => {
     const [answers] = await loops(1, 10 * MINUTE_MS);
     expect(answers).toBeGreaterThan(settings.burst + 20);
@@ -52,27 +52,27 @@ describe('the single flight', () => {
   });
 
   test('S5: when the cause ends, held calls continue at once, and the next burst is free', async () => {
-    const { clock, turnstile } = make();
-    turnstile.release(settings); // no call is held, so this has no effect
-    for (let i = 0; i < settings.burst; i++) await turnstile.pass(settings);
+    const { clock, delay } = make();
+    delay.release(settings); // no call is held, so this has no effect
+    for (let i = 0; i < settings.burst; i++) await delay.pass(settings);
     const held = vi.fn();
-    void turnstile.pass(settings).then(held);
+    void delay.pass(settings).then(held);
     await clock.advance(1);
     expect(held).not.toHaveBeenCalled();
-    turnstile.release(settings);
+    delay.release(settings);
     await clock.advance(0);
     expect(held).toHaveBeenCalledOnce();
     expect(clock.sleeping).toBe(0);
-    for (let i = 0; i < settings.burst; i++) await turnstile.pass(settings);
-    void turnstile.pass(settings);
+    for (let i = 0; i < settings.burst; i++) await delay.pass(settings);
+    void delay.pass(settings);
     await clock.advance(1);
-    expect(turnstile.isHolding).toBe(true);
+    expect(delay.isHolding).toBe(true);
   });
 
   test('G5: a flood of calls costs two timers, not one each', async () => {
-    const { clock, turnstile } = make();
-    for (let i = 0; i < settings.burst; i++) await turnstile.pass(settings);
-    const waiting = Array.from({ length: 10_000 }, () => turnstile.pass(settings));
+    const { clock, delay } = make();
+    for (let i = 0; i < settings.burst; i++) await delay.pass(settings);
+    const waiting = Array.from({ length: 10_000 }, () => delay.pass(settings));
     await clock.advance(0);
     expect(clock.sleeping).toBeLessThanOrEqual(2);
     await clock.advance(settings.capMs);
@@ -81,16 +81,16 @@ describe('the single flight', () => {
   });
 
   test('G1: concurrent requests wait for milliseconds while a loop waits for long', async () => {
-    const { clock, turnstile } = make();
+    const { clock, delay } = make();
     // A loop that has run for minutes.
     let over = false;
     const loop = (async () => {
-      while (!over) await turnstile.pass(settings);
+      while (!over) await delay.pass(settings);
     })();
     await clock.advance(5 * MINUTE_MS);
     // A service that asks once for each of many requests.
     let answered = 0;
-    const requests = Array.from({ length: 100 }, () => turnstile.pass(settings).then(() => answered++));
+    const requests = Array.from({ length: 100 }, () => delay.pass(settings).then(() => answered++));
     await clock.advance(250);
     expect(answered).toBe(100);
     over = true;
@@ -99,12 +99,12 @@ describe('the single flight', () => {
   });
 
   test('G6: it reports once that it trips, with the caller', async () => {
-    const { clock, turnstile } = make();
+    const { clock, delay } = make();
     const tripped = vi.fn<GuardListener['tripped']>();
     const listener: GuardListener = { tripped, recovered: vi.fn<GuardListener['recovered']>() };
     let over = false;
     const loop = (async () => {
-      while (!over) await turnstile.pass(settings, { listener, calledFrom: ['sync (service.ts:1:2)'] });
+      while (!over) await delay.pass(settings, { listener, calledFrom: ['sync (service.ts:1:2)'] });
     })();
     await clock.advance(5 * MINUTE_MS);
     over = true;
