@@ -58,7 +58,7 @@ describe('when the key of the leader is deleted', () => {
 });
 
 test('S3: a waiting candidate whose key is deleted enters again, and never leads without a key', async () => {
-  await using lab = await Lab.start({ cluster: cluster(), candidates: 2 });
+  await using lab = await Lab.start({ cluster: cluster(), candidates: 2, ttlSeconds: 10 }); // a busy machine costs no lease of this length
   const alice = await lab.leader();
   const bob = lab.candidates.find((one) => one !== alice)!;
   const queue = await lab.operator.list(`election/${lab.election}/`);
@@ -92,7 +92,7 @@ test('S4: a leader whose lease is revoked loses its term with the next watch mes
 });
 
 test('S3: a waiting candidate whose lease is revoked enters again under a new lease (etcd #19597)', async () => {
-  await using lab = await Lab.start({ cluster: cluster(), candidates: 2 });
+  await using lab = await Lab.start({ cluster: cluster(), candidates: 2, ttlSeconds: 10 }); // a busy machine costs no lease of this length
   const alice = await lab.leader();
   const bob = lab.candidates.find((one) => one !== alice)!;
   const ours = async () =>

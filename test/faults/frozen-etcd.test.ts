@@ -10,6 +10,7 @@ import {
   backInTime,
   expectKept,
   forOneTtl,
+  handOver,
   leaderThatAppends,
   nextInQueue,
   sharedCluster,
@@ -34,8 +35,7 @@ test("S2, L4, F10: etcd's leader freezes: keep-alive and watch change members, a
         // The watch works too: the next candidate sees the leader's resignation.
         const leader = await leaderThatAppends(lab); // the checker judges the time: etcd must first elect its own leader
         await nextInQueue(lab);
-        leader.tell({ do: 'step-down' });
-        await lab.leader({ notOf: [leader], withinMs: NOISE_MS });
+        await handOver(lab, leader, NOISE_MS);
       } finally {
         member!.thaw();
       }

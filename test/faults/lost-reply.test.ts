@@ -2,15 +2,14 @@ import { describe, expect, test } from 'vitest';
 import { during } from './lab/fault-kind.ts';
 import { Lab } from './lab/lab.ts';
 import { writesRepeated } from './lab/sabotages.ts';
-import { allWaysOpen, expectKept, forOneTtl, sharedCluster } from './lab/story.ts';
+import { expectKept, forOneTtl, leaderOnAllWays, sharedCluster } from './lab/story.ts';
 
 // Requests arrive, but replies are lost: the client cannot know whether etcd has executed them.
 
 const cluster = sharedCluster();
 
 async function repliesOfLeaderAreLost(lab: Lab): Promise<void> {
-  const alice = await lab.leader();
-  await allWaysOpen(lab, alice);
+  const alice = await leaderOnAllWays(lab);
   await during(
     lab,
     { kind: 'lose-replies', what: `lose replies of ${alice.name}`, touchesEtcd: true },
@@ -30,7 +29,7 @@ const hasDoubledWrite = async (lab: Lab): Promise<boolean> =>
 
 describe('when the replies to the leader are lost', () => {
   test('S1: a write with a lost reply is not sent again; its error reports an unknown outcome', async () => {
-    await using lab = await Lab.start({ cluster: cluster(), onceEach: 0 });
+    await using lab = await Lab.start({ cluster: cluster(), onceEach: 0, ttlSeconds: 4 });
     await repliesOfLeaderAreLost(lab);
 
     const { appends, errors } = await expectKept(lab);
@@ -40,8 +39,7 @@ describe('when the replies to the leader are lost', () => {
 
   test('S1: with exactlyOnce the reported outcome of each write is correct, and the work continues', async () => {
     await using lab = await Lab.start({ cluster: cluster(), onceEach: 1, ttlSeconds: 10 });
-    const alice = await lab.leader();
-    await allWaysOpen(lab, alice);
+    const alice = await leaderOnAllWays(lab);
     const marks = { kind: 'lose-replies', what: `lose replies of ${alice.name}`, touchesEtcd: true };
     for (let times = 0; times < MOST_FAULTS; times++) {
       await during(lab, marks, async () => {

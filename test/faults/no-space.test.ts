@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import { faultKinds } from './lab/faults.ts';
 import { Lab, NOISE_MS } from './lab/lab.ts';
 import { seeded } from './lab/seeded.ts';
-import { backInTime, expectKept, forOneTtl, sharedCluster } from './lab/story.ts';
+import { backInTime, expectKept, forOneTtl, handOver, sharedCluster } from './lab/story.ts';
 
 const MiB = 1024 * 1024;
 const cluster = sharedCluster({ etcdArgs: [`--quota-backend-bytes=${24 * MiB}`] });
@@ -15,8 +15,7 @@ test('S1, L5: etcd is out of space: the leader stays, writes are refused, and wo
   await noSpace.run({ lab, random: seeded(1), victim, clockFile: undefined });
   expect(await backInTime(lab)).toBe(victim);
   expect(victim.endings).toEqual([]);
-  victim.tell({ do: 'step-down' });
-  const next = await lab.leader({ notOf: [victim], withinMs: NOISE_MS });
+  const next = await handOver(lab, victim, NOISE_MS);
   await forOneTtl(lab);
 
   // etcd applies the write that crosses the quota, and still answers "space exceeded": its outcome is unknown.

@@ -6,7 +6,7 @@ import { poll } from '../support/poll.ts';
 import { Lab, NOISE_MS } from './lab/lab.ts';
 import { freshName, Replica } from './lab/replica.ts';
 import { releaseBeforeDrain } from './lab/sabotages.ts';
-import { expectKept, forOneTtl, sharedCluster } from './lab/story.ts';
+import { expectKept, forOneTtl, handOver, sharedCluster } from './lab/story.ts';
 
 const cluster = sharedCluster();
 
@@ -59,10 +59,9 @@ describe('when the work stops slowly', () => {
   const STOPPING_MS = 1_000; // the next leader of a busy machine begins within it
 
   test('S5: the key is deleted only after the work has stopped', async () => {
-    await using lab = await Lab.start({ cluster: cluster(), stopsAfterMs: STOPPING_MS });
+    await using lab = await Lab.start({ cluster: cluster(), stopsAfterMs: STOPPING_MS, ttlSeconds: 4 });
     const alice = await lab.leader();
-    alice.tell({ do: 'step-down' });
-    await lab.leader({ notOf: [alice] });
+    await handOver(lab, alice);
     await forOneTtl(lab);
     const { gaps } = await expectKept(lab);
     expect(gaps[0]!.ms).toBeGreaterThanOrEqual(STOPPING_MS - 10);
@@ -75,8 +74,7 @@ describe('when the work stops slowly', () => {
       sabotage: releaseBeforeDrain,
     });
     const alice = await lab.leader();
-    alice.tell({ do: 'step-down' });
-    await lab.leader({ notOf: [alice] });
+    await handOver(lab, alice);
     await forOneTtl(lab);
     expect((await lab.verdict()).findings).toContainEqual(expect.objectContaining({ promise: 'S5' }));
   });

@@ -106,7 +106,7 @@ describe.skipIf(cCompiler === undefined)(
       expect(night.actedAwakeMs).toBe(0); // its first check, at most 4 ms later, found the term over
       // A timer that slept too would have needed at least two thirds of the TTL less the margin.
       expect(night.abortedAwakeMs).toBeLessThan(lab.ttlMs / 2);
-      expect(night.endings).toEqual(['deadline-passed']);
+      expect(new Set(night.endings)).toEqual(new Set(['deadline-passed']));
       expect(night.bobStillLeads).toBe(true);
       expect(night.findings).toEqual([]);
     });

@@ -260,13 +260,13 @@ describe('the helper process', () => {
     'does not keep our process alive, and ends when it has no task',
     async () => {
       const child = await buildChild('test/support/last-will-holder.ts');
-      const { status, stdout } = spawnSync(execPath, [child], { timeout: 10_000, encoding: 'utf8' });
+      const { status, stdout } = spawnSync(execPath, [child], { timeout: 30_000, encoding: 'utf8' });
       expect(status).toBe(0);
       const helper = Number(stdout);
       expect(helper).toBeGreaterThan(1);
       // Refused at once: only the pauses between the rounds take time.
       await eventually(() => !isRunning(helper), { withinMs: 20_000 });
     },
-    40_000,
+    60_000,
   );
 });

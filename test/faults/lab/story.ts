@@ -63,6 +63,24 @@ export async function untilAnotherLeads(
 }
 
 /**
+ * The leader steps down, in each of its terms until another one leads. A stalled machine may cost the next one its place in the
+ * queue, and then the old leader is the next.
+ */
+export async function handOver(lab: Lab, from: Candidate, withinMs?: number): Promise<Candidate> {
+  let told: string | undefined;
+  return await lab.until(
+    'another one leads',
+    () => {
+      const token = from.term?.token;
+      if (token !== undefined && token !== told) from.tell({ do: 'step-down' });
+      told = token ?? told;
+      return lab.candidates.find((one) => one.isActing && one !== from);
+    },
+    withinMs,
+  );
+}
+
+/**
  * Waits until a candidate reports that it is next. Its key in the queue is no proof, because its owner may have
  * died.
  */
@@ -78,14 +96,15 @@ export async function nextInQueue(
 }
 
 /**
- * Waits until its writes have gone to every member. It has one write in flight at a time, to a random member. A
+ * The acting leader, when its writes have gone to every member. It has one write in flight at a time, to a random member. A
  * request on a connection that is not yet open does not arrive while the network fails.
  */
-export async function allWaysOpen(lab: Lab, { links }: Candidate): Promise<void> {
-  await lab.until('all members have been written to', () =>
-    links.every(({ openConnections }) => openConnections > 0),
+export const leaderOnAllWays = (lab: Lab): Promise<Candidate> =>
+  lab.until('a leader has written to all members', () =>
+    lab.candidates.find(
+      (one) => one.isActing && one.links.every(({ openConnections }) => openConnections > 0),
+    ),
   );
-}
 
 /** With this many appends in a row, at least one is expected to go to the silent member and hang. */
 const APPENDS_IN_A_ROW = 40;
