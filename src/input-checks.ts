@@ -9,6 +9,9 @@ import { LONGEST_VALUE_BYTES } from './etcd/election-keys.ts';
 import type { TxnOptions } from './term/term.ts';
 import { A_SIGNAL, isAbortSignal } from './util/abort.ts';
 
+/** The forms of a host that etcd3 can connect to. gRPC itself splits a list of IP addresses. */
+const HOST = /^(https?:\/\/)?[^/\s,;@]+$|^ipv[46]:[^/\s;@]+$|^(dns|ipv4|ipv6):\/\/[^/\s]*\/[^/\s]+$|^unix:/;
+
 /** A possibly invalid name, for errors and counts: cut to a limited length, and empty if it is not a string. */
 export const shortName = (name: unknown): string => (typeof name === 'string' ? name.slice(0, 80) : '');
 
@@ -33,14 +36,16 @@ export function checkClient(client: unknown, election: string): asserts client i
   const parts = ['kv', 'leaseClient', 'watchClient', 'maintenance'];
   if (typeof client !== 'object' || client === null || !parts.every((part) => part in client))
     refuse('an Etcd3 client of the etcd3 package (not a namespace of one)', client);
+  const withoutUser = (host: unknown): unknown =>
+    typeof host === 'string' ? host.replace(/^([a-z]+:\/\/)?.*@/i, '$1…@') : host; // it may have a password
   const { hosts } = (client as { options?: { hosts?: unknown } }).options ?? {};
   for (const host of Array.isArray(hosts) ? hosts : hosts === undefined ? [] : [hosts]) {
     const unset = unsetPart(String(host)) ?? templatePart(String(host));
-    if (unset !== undefined) refuse(`hosts without "${unset}" (a variable has no value)`, host);
-    if (/^(https?:\/\/)?[^/\s]+$|^(dns|ipv4|ipv6):\/\/[^/\s]*\/[^/\s]+$|^unix:/.test(String(host))) continue;
+    if (unset !== undefined) refuse(`hosts without "${unset}" (a variable has no value)`, withoutUser(host));
+    if (HOST.test(String(host))) continue;
     refuse(
-      'hosts like http://127.0.0.1:2379, without a path, a slash at the end or blanks (etcd3 cannot connect to a host of another form)',
-      host,
+      'hosts like http://127.0.0.1:2379, each as a string of its own, without a user, a path, a slash at the end or blanks (etcd3 cannot connect to a host of another form)',
+      withoutUser(host),
     );
   }
 }

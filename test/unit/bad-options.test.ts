@@ -1,6 +1,7 @@
 import { Etcd3 } from 'etcd3';
 import { Election, InvalidInputError } from 'etcd-election';
 import { afterAll, describe, expect, test } from 'vitest';
+import { checkClient } from '../../src/input-checks.ts';
 import { resolveOptions } from '../../src/options.ts';
 import { RecordedLog } from '../support/recorded-log.ts';
 import { bad } from './bad-option-samples.ts';
@@ -144,15 +145,40 @@ describe('bad input is refused at construction: the message names the field, the
       for (const hosts of [host, ['http://127.0.0.1:2379', host]]) {
         const odd = new Etcd3({ hosts });
         try {
-          expect(refusal('e', {}, odd)).toMatch(
-            /without a path, a slash at the end or blanks.*got ".*[/ ].*"/,
-          );
+          expect(refusal('e', {}, odd)).toMatch(/, a path, a slash at the end or blanks.*got ".*[/ ].*"/);
         } finally {
           odd.close();
         }
       }
     },
   );
+
+  test.for(['a:2379,b:2379', 'http://a:2379,http://b:2379', '127.0.0.1:1;127.0.0.1:2'])(
+    'a client on the list %s in one string',
+    (hosts) => {
+      const odd = new Etcd3({ hosts });
+      expect(refusal('e', {}, odd)).toMatch(/each as a string of its own.*got "[^"]*[,;]/);
+      odd.close();
+    },
+  );
+
+  test.for([
+    'http://root:hunter2@127.0.0.1:2379',
+    'root:hunter2@127.0.0.1:2379',
+    'http://root:hunter2/x@a:1',
+  ])('a client on %s, without its password', (hosts) => {
+    const odd = new Etcd3({ hosts });
+    const message = refusal('e', {}, odd);
+    expect(message).toMatch(/without a user,.*got "(http:\/\/)?…@/);
+    expect(message).not.toContain('hunter2');
+    odd.close();
+  });
+
+  test('a client on a list of IP addresses, which gRPC splits, is valid', () => {
+    const odd = new Etcd3({ hosts: 'ipv4:127.0.0.1:1,127.0.0.1:2' });
+    expect(() => checkClient(odd, 'e')).not.toThrow();
+    odd.close();
+  });
 
   test('a client on a host from a variable without a value', () => {
     const odd = new Etcd3({ hosts: `http://${process.env['ETCD_ELECTION_NO_SUCH_VARIABLE']}:2379` });
