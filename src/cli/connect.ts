@@ -16,7 +16,7 @@ import { safe, type Terminal } from './terminal.ts';
 /** @throws {UsageError} if a PEM file cannot be read. */
 function connect(connection: Connection): Etcd3 {
   const { endpoints, user, timeoutMs } = connection;
-  excludeLoopbackFromProxy();
+  excludeLoopbackFromProxy(endpoints);
   const options: IOptions = {
     hosts: [...endpoints],
     dialTimeout: timeoutMs,
