@@ -107,7 +107,8 @@ export class TermWork {
   every(ms: number, job: (term: Term) => unknown): void {
     const term = this.#term;
     const repeat = async (): Promise<void> => {
-      while (term.isCurrent()) {
+      // Not `isCurrent()`: that is the program's question. It counts, and in a flood of them it throws.
+      while (term.leftMs > 0) {
         const startedAtMs = clock.now();
         await job(term);
         await clock.sleep(Math.max(1, startedAtMs + ms - clock.now()), term.endSignal);

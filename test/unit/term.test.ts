@@ -16,6 +16,7 @@ function termOf() {
     validUntilMs: Infinity,
     remainingMs: () => tools.leftMs,
     ended: () => undefined,
+    look: (): void => undefined,
   };
   const life: Partial<TermLife> = {
     evicted: () => {
@@ -23,7 +24,7 @@ function termOf() {
       term.end('evicted'); // as the campaign does
     },
     askedAfterEnd: () => void told.push('asked'),
-    callers: { countLook: () => undefined, termOver: () => undefined } as Partial<CallLimiter> as CallLimiter,
+    callers: { countLook: () => tools.look(), termOver: () => undefined } as Partial<CallLimiter> as CallLimiter,
   };
   const candidacy = { key: 'election/e/1', leaseId: '1', createRevision: 7n };
   const term = new LiveTerm(
@@ -82,6 +83,28 @@ test('a read of the signal of an ended term counts as a check of the term', () =
   term.end('stepped-down');
   expect(term.signal.aborted).toBe(true);
   expect(told).toEqual(['asked']);
+});
+
+test('every() ends quietly at the deadline, also in a turn in which questions throw', async () => {
+  const { term, tools } = termOf();
+  const failed: unknown[] = [];
+  const work = new TermWork(term, new CallbackFrames('e', 'e'), {
+    drainTimeoutMs: 1_000,
+    isPair: () => false,
+    onError: (callback, error) => void failed.push([callback, error]),
+    onFailed: () => void failed.push('failed'),
+    onIdle: () => undefined,
+  });
+  tools.look = () => {
+    throw new Error('RunawayLoopError');
+  };
+  let runs = 0;
+  work.every(1, () => {
+    runs++;
+    tools.leftMs = 0; // the deadline passes during the run
+  });
+  await work.settled();
+  expect([runs, failed]).toEqual([1, []]);
 });
 
 test('the promise of an `onabort` listener of the signal is awaited, like that of every other listener', () => {
