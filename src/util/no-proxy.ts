@@ -20,5 +20,7 @@ export function excludeLoopbackFromProxy(
   const listed = [env['no_grpc_proxy'], env['no_proxy'], env['NO_PROXY']].find(Boolean) ?? '';
   const hosts = listed.split(',').map((host) => host.trim());
   const ipv6 = endpoints.some((endpoint) => endpoint.includes('[::1]')) ? ['::1'] : [];
-  env['no_grpc_proxy'] = [...new Set([...hosts, ...LOOPBACK, ...ipv6])].filter((host) => host !== '').join(',');
+  env['no_grpc_proxy'] = [...new Set([...hosts, ...LOOPBACK, ...ipv6])]
+    .filter((host) => host !== '')
+    .join(',');
 }

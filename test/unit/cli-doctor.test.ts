@@ -135,8 +135,13 @@ describe('doctor', () => {
     expect(advice('3.4.23')[1]![1]).toMatch(/upgrade to 3\.4\.42 or later; only a later line/);
     expect(advice('3.5.1')).toEqual([['bad', expect.stringContaining('upgrade to 3.5.33')]]);
     expect(advice('3.5.33')).toEqual([]);
-    expect(advice('3.6.14')).toEqual([]); // no advice for a defect that no release fixes
-    expect(advice('3.7.1')).toEqual([]);
+    // No advice for a defect that no release fixes.
+    const untested = [
+      'warning',
+      expect.stringMatching(/^is not tested: .* 3\.4 and 3\.5; the API is the same/),
+    ];
+    for (const version of ['3.6.14', '3.7.1', '3.8.0']) expect(advice(version)).toEqual([untested]);
+    expect(advice('3.6.4')).toEqual([untested, ['warning', expect.stringContaining('upgrade to 3.6.14')]]);
   });
 
   test('docs/operating-etcd.md has the same table', () => {

@@ -24,7 +24,10 @@ function termOf() {
       term.end('evicted'); // as the campaign does
     },
     askedAfterEnd: () => void told.push('asked'),
-    callers: { countLook: () => tools.look(), termOver: () => undefined } as Partial<CallLimiter> as CallLimiter,
+    callers: {
+      countLook: () => tools.look(),
+      termOver: () => undefined,
+    } as Partial<CallLimiter> as CallLimiter,
   };
   const candidacy = { key: 'election/e/1', leaseId: '1', createRevision: 7n };
   const term = new LiveTerm(

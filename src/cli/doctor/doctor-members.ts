@@ -132,6 +132,14 @@ function judgeVersion(version: string): Finding[] {
   if (support.state === 'too-old')
     return [warning(check, 'is not tested', 'this library is tested with etcd 3.4 and 3.5: use one of them')];
   const findings: Finding[] = [];
+  if (support.state === 'newer')
+    findings.push(
+      warning(
+        check,
+        'is not tested',
+        'this library is tested with etcd 3.4 and 3.5; the API is the same, so try your service with this version',
+      ),
+    );
   if (support.state === 'ended')
     findings.push(
       warning(

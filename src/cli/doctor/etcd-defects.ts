@@ -178,8 +178,9 @@ export const RELEASE_LINES: readonly ReleaseLine[] = [
   { line: '3.7' },
 ];
 
-/** Minor version of the first release line that this library is tested with. */
+/** Minor versions of the first and the last release line that this library is tested with. */
 const FIRST_MINOR = 4;
+const LAST_MINOR = 5;
 
 interface Version {
   readonly line: string;
@@ -225,11 +226,13 @@ export function upgradeWithinLine(version: string): string | undefined {
 export type Support =
   | { readonly state: 'supported' }
   | { readonly state: 'ended'; readonly line: ReleaseLine }
-  | { readonly state: 'too-old' };
+  | { readonly state: 'too-old' }
+  | { readonly state: 'newer' };
 
 export function supportOf(version: string): Support {
   const at = parsed(version);
   if (at === undefined || at.minor < FIRST_MINOR) return { state: 'too-old' };
+  if (at.minor > LAST_MINOR) return { state: 'newer' };
   const line = RELEASE_LINES.find((one) => one.line === at.line);
   return line?.last === undefined ? { state: 'supported' } : { state: 'ended', line };
 }
