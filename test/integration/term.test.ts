@@ -56,7 +56,7 @@ describe('a term', () => {
   }) => {
     await using proxy = await startProxy({ target: etcd.endpoints[0]! });
     const term = await candidate('alice', { hosts: proxy.endpoint }).campaign();
-    const eachWayMs = 400;
+    const eachWayMs = 150; // a renewal makes two round trips, and each may take 1.5 s
     proxy.slow(eachWayMs);
     let leftMs = Number.POSITIVE_INFINITY;
     const look = (): void => void (leftMs = term.remainingMs());
