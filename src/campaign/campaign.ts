@@ -247,6 +247,7 @@ export class Campaign {
       case 'entering':
         return this.#enter();
       case 'waiting':
+        this.#value.announce();
         return this.turn.wait(state.candidacy);
       case 'leading':
         return this.turn.serve(state.candidacy);
@@ -288,7 +289,7 @@ export class Campaign {
       const entry = await this.#candidateKey.take(() => this.#value.value, this.#stop.signal);
       const { candidacy } = entry;
       this.#leaderView.entered(candidacy.key);
-      this.#value.entered(this.#value.value);
+      this.#value.entered(entry.value);
       const isFirst = !this.#hasStood;
       this.#hasStood = true;
       this.#refusal.over();

@@ -25,9 +25,12 @@ type Tools = Pick<CampaignTools, 'transport' | 'keyPrefix' | 'sessions' | 'entri
 /** Approximate size of a key's other fields in a request or an answer, in bytes. */
 const BYTES_BESIDE = 100;
 
-/** An {@link Entry}, and when the call was sent that made it, by `clock.now()`. Its answer proves nothing about later times. */
+/** An {@link Entry} as it was made. */
 export interface TakenEntry extends Entry {
+  /** When the call was sent, by `clock.now()`. Its answer proves nothing about later times. */
   readonly askedAtMs: number;
+  /** The value that etcd has. A newer one may be wanted by now. */
+  readonly value: string;
 }
 
 export class CandidateKey {
@@ -97,11 +100,12 @@ export class CandidateKey {
       this.#queueBytes = bytesOf(entry.candidates);
       unconfirmedBefore = true; // our key exists now, even if a later call fails before it is sent
       // The value may have changed while the entry was under way.
-      if (entrant.value !== value()) await proclaim(this.#transport, entry.candidacy, value(), limits);
+      const newest = value();
+      if (entrant.value !== newest) await proclaim(this.#transport, entry.candidacy, newest, limits);
       this.#unconfirmed = false;
       this.#candidacy = entry.candidacy;
       this.#deleteAbandoned(entry, session, limits);
-      return { ...entry, askedAtMs };
+      return { ...entry, askedAtMs, value: newest };
     } catch (error) {
       if (error instanceof EtcdError && !error.mayHaveHappened) this.#unconfirmed = unconfirmedBefore;
       if (this.#unconfirmed) this.#lateUntilMs = clock.now() + session.ttlMs;

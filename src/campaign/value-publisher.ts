@@ -68,12 +68,17 @@ export class ValuePublisher {
   want(value: string): void {
     this.#wants++;
     this.#wanted = value;
-    void this.#publish();
+    this.announce();
   }
 
   /** Records the value with which we entered. */
   entered(value: string): void {
     this.#acknowledged = value;
+  }
+
+  /** Announces our value, if etcd has not acknowledged it yet. */
+  announce(): void {
+    void this.#publish();
   }
 
   /** Every announcement passes this guard, also that of `term.proclaim()`. */

@@ -96,3 +96,11 @@ test('giving up a key that was entered deletes it', async () => {
   expect(await key.giveUp(false)).toBe(true);
   expect(asked).toHaveLength(1);
 });
+
+test('an entry tells which value etcd has, also if a newer one is wanted by then', async () => {
+  const wanted = ['alice', 'bob', 'carol'];
+  const { key, asked } = keyOf(entered, { succeeded: true });
+  const entry = await key.take(() => wanted.shift()!, signal);
+  expect(asked).toHaveLength(2);
+  expect(entry.value).toBe('bob');
+});

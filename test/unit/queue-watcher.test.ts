@@ -59,7 +59,7 @@ test('L4: the answer to our entry confirms the leader for one TTL from when the 
   );
   const candidacy = { key: 'e/1', leaseId: '1', createRevision: 5n };
   const entry = { revision: 5n, candidates: [], hidden: 0, candidacy };
-  queueWatcher.start({ ...entry, askedAtMs: clock.now() - ttlMs }, ttlMs);
+  queueWatcher.start({ ...entry, value: 'us', askedAtMs: clock.now() - ttlMs }, ttlMs);
   expect(queueWatcher.isConfirmed).toBe(false);
   target.onConfirmed(clock.now());
   expect(queueWatcher.isConfirmed).toBe(true);

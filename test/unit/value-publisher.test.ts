@@ -47,3 +47,25 @@ test('a value is not recorded if etcd answers that the key is no longer ours', a
   expect(published).toEqual([]);
   expect(unary).toHaveBeenCalledTimes(1);
 });
+
+test('a value that campaign() names while the entry is under way is announced after the entry', async () => {
+  const published: string[] = [];
+  const guard = privateGuard();
+  const tools = {
+    election: 'e',
+    transport: { unary: () => Promise.resolve({ succeeded: true }) },
+    guardFor: () => guard,
+  } as unknown as PublisherTools;
+  let isEntered = false;
+  const publisher = new ValuePublisher(tools, 'first', {
+    signal: new AbortController().signal,
+    candidacy: () => (isEntered ? { key: 'e/1', leaseId: '1', createRevision: 1n } : undefined),
+    shown: () => undefined,
+    onPublished: (value) => void published.push(value),
+  });
+  publisher.want('second');
+  publisher.entered('first');
+  isEntered = true;
+  publisher.announce();
+  await vi.waitFor(() => expect(published).toEqual(['second']));
+});
