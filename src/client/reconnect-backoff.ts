@@ -33,10 +33,10 @@ export class ReconnectBackoff {
     return sharedBy('reconnect-backoff', this.#client, () => privateGuard());
   }
 
-  /** Waits until the next try may begin, or the signal aborts. @param onTrip called once when the guard trips. */
+  /** Waits until the next try may begin, or the signal aborts. @param onTrip called once when the guard trips, if that delays this try. */
   async pass(signal: AbortSignal, onTrip?: (holdMs: number) => void): Promise<void> {
     const listener = onTrip && {
-      tripped: ({ holdMs }: { holdMs: number }) => onTrip(holdMs),
+      tripped: ({ holdMs }: { holdMs: number }) => holdMs > 0 && onTrip(holdMs), // an old lease delays nothing
       recovered: () => undefined,
     };
     do {

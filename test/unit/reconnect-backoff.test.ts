@@ -44,3 +44,20 @@ test('L4: a lost lease whose next try is held delays no dial', async () => {
   await held;
   expect(await passesAtOnce(pass)).toBe(true);
 });
+
+test('G6: a try that the guard does not delay is not reported as delayed', async () => {
+  const shared = new ReconnectBackoff({});
+  const holds: number[] = [];
+  for (let tries = 0; tries < 2; tries++) await shared.pass(never);
+  await clock.sleep(400); // longer than the first delay, which counts from the last try
+  await shared.pass(never, (holdMs) => holds.push(holdMs));
+  expect(holds).toEqual([]);
+});
+
+test('G6: a try that the guard delays is reported', async () => {
+  const shared = new ReconnectBackoff({});
+  const holds: number[] = [];
+  for (let tries = 0; tries < 3; tries++) await shared.pass(never, (holdMs) => holds.push(holdMs));
+  expect(holds).toHaveLength(1);
+  expect(holds[0]).toBeGreaterThan(0);
+});
