@@ -4,8 +4,8 @@ import { eventually } from './eventually.ts';
 type Matcher = (...expected: readonly unknown[]) => unknown;
 
 /**
- * Like `expect.poll()`, but time for which the process was stalled does not count. A stall as long as the limit makes
- * `expect.poll()` fail, before the process has read what arrived meanwhile.
+ * Like `expect.poll()`, but time for which the process was stalled does not count. After a stall as long as the limit,
+ * `expect.poll()` looks only once more.
  *
  * @param withinMs a limit that follows from the awaited event, in milliseconds.
  */

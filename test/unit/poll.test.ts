@@ -15,13 +15,12 @@ test('rejects with what it saw last', async () => {
 });
 
 test('a stall that is longer than the limit does not end it', async () => {
-  const WITHIN_MS = 200;
+  const WITHIN_MS = 1_000;
   let hasArrived = false;
-  const arrived = setTimeout(() => {
-    const untilMs = performance.now() + 2 * WITHIN_MS;
+  setImmediate(() => {
+    const untilMs = performance.now() + WITHIN_MS + 100;
     while (performance.now() < untilMs);
-    setTimeout(() => (hasArrived = true), 30); // what arrived during the stall is read after the timers
-  }, 20);
+    setTimeout(() => (hasArrived = true), 100); // the others go on after the stall too
+  });
   await poll(() => hasArrived, WITHIN_MS).toBe(true);
-  clearTimeout(arrived);
 });
