@@ -50,7 +50,8 @@ export class Recorder implements Disposable {
   readonly #led = new Set<string>();
   /** The elections without a leader, by the key of their source. Two clients may campaign in one election. */
   readonly #leaderless = new Map<string, { readonly sinceMs: number; readonly watchers: Set<unknown> }>();
-  /** The cause of the guard's last trip, by election name. */
+  #hasWarned = false;
+  /** The cause of the guard's last trip, by the name of an election that is shown. */
   readonly #trippedBy = new Map<string, Origin>();
   /** Granted TTLs of the leases held, in seconds. */
   readonly #leases = new Map<string, number>();
@@ -117,7 +118,7 @@ export class Recorder implements Disposable {
       case 'write.failed':
         return this.#countFailedWrites(event);
       case 'guard.tripped':
-        this.#trippedBy.set(event.election, event.origin);
+        if (this.#seen.has(event.election)) this.#trippedBy.set(event.election, event.origin);
         return record('guardTrips', 1, { election: event.election, origin: event.origin });
       case 'session.opened':
         this.#leases.set(event.leaseId, event.grantedTtlSeconds);
@@ -203,6 +204,16 @@ export class Recorder implements Disposable {
 
   #see(election: string): void {
     this.#first(this.#seen, election, OF_AN_ELECTION);
+    if (!this.#seen.has(election)) this.#warnOfMissing(election);
+  }
+
+  #warnOfMissing(election: string): void {
+    if (this.#hasWarned) return;
+    this.#hasWarned = true;
+    process.emitWarning(
+      `the metrics of etcd-election show the gauges of ${MOST_ELECTIONS} names of elections. "${election}" and later names have none`,
+      { code: 'ETCD_ELECTION_METRICS' },
+    );
   }
 
   #first(known: Set<string>, election: string, beginnings: readonly Beginning[]): void {
