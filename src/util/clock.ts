@@ -33,7 +33,7 @@ const system: Readings = {
 };
 
 /**
- * How far the wall clock must run ahead of the monotonic clock before the boot time is read, in milliseconds. It is less
+ * How far the wall clock must depart from the monotonic clock before the boot time is read, in milliseconds. It is less
  * than any margin of a lease. A slewed clock reaches it sooner or later; the boot time is then read without need.
  */
 const SUSPICION_MS = 40;
@@ -95,8 +95,9 @@ export class SystemClock implements Clock {
   now(): number {
     const monotonic = this.#readings.monotonicMs();
     const wallAhead = this.#readings.wallMs() - monotonic;
-    if (wallAhead - this.#wallAhead > SUSPICION_MS) {
-      // Either the wall clock was set, or the machine was suspended. The boot time shows which.
+    if (Math.abs(wallAhead - this.#wallAhead) > SUSPICION_MS) {
+      this.#wallAhead = wallAhead;
+      // The wall clock was set, or the machine was suspended, or both: then the wall clock may even have gone back.
       const bootAhead = this.#readings.bootMs() - monotonic;
       const slept = bootAhead - this.#bootAhead;
       if (slept > BOOT_STEP_MS) {
@@ -104,7 +105,6 @@ export class SystemClock implements Clock {
         this.#bootAhead = bootAhead;
       }
     }
-    if (Math.abs(wallAhead - this.#wallAhead) > SUSPICION_MS) this.#wallAhead = wallAhead;
     return monotonic + this.#suspendedMs;
   }
 

@@ -75,6 +75,18 @@ describe('the clock', () => {
     expect(clock.now()).toBe(before + 60_000);
   });
 
+  test.for([-2 * HOUR_MS, -HOUR_MS - 45])(
+    'S2: a suspension of an hour counts, although the wall clock is set by %s ms meanwhile',
+    (stepMs) => {
+      const machine = new Machine();
+      const clock = new SystemClock(machine);
+      const before = clock.now();
+      machine.suspend(HOUR_MS);
+      machine.step(stepMs);
+      expect(clock.now()).toBe(before + HOUR_MS);
+    },
+  );
+
   test('S2: many short suspensions count as one long one', () => {
     const machine = new Machine();
     const clock = new SystemClock(machine);
