@@ -159,7 +159,12 @@ function ledUnderAgain({ acting, cuts }: Evidence): Finding[] {
       .filter((term) => epochOf(term, cuts) === index + 1 && keysBack.includes(term.token))
       .filter((term) =>
         acting.some(
-          (one) => one.process === term.process && one.token === term.token && one.electedMs < atMs,
+          (one) =>
+            one.process === term.process &&
+            one.token === term.token &&
+            one.electedMs < atMs &&
+            // A wipe in between: then another key got the same token.
+            cuts.slice(epochOf(one, cuts), index).every((cut) => cut.keysBack.includes(one.token)),
         ),
       )
       .map((term) => ({ promise: 'S1', what: `${name(term)} leads again under a key that came back` })),

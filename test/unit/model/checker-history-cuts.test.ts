@@ -161,5 +161,11 @@ describe('etcd loses its history', () => {
     ]);
     const waited = [term('bob', 1n, 400, 900), acting[2]!];
     expect(findings({ ...change, acting: waited })).toEqual([]);
+    // A wipe ended the first key. A second one got the same token, and came back.
+    const wipedBefore = [cut({ fromMs: 310, atMs: 320 }), ...change.cuts];
+    const again = expect.stringContaining('leads again');
+    expect(findings({ ...change, cuts: wipedBefore })).not.toContainEqual(again);
+    const restoredTwice = [cut({ fromMs: 310, atMs: 320, keysBack: [2n] }), ...change.cuts];
+    expect(findings({ ...change, cuts: restoredTwice })).toContainEqual(again);
   });
 });
