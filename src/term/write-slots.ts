@@ -66,15 +66,15 @@ interface WriteSlot {
 /** The slots of one election under one lease. Its successive terms share them. */
 export class WriteSlots {
   readonly #transport: EtcdTransport;
-  readonly #leaseId: string;
+  readonly #lease: Pick<Session, 'leaseId' | 'isValid'>;
   readonly #writeSlots: WriteSlot[] = [];
   readonly #waiting = new WaitingLine<WriteSlot>();
   readonly #remembered = new Map<string, Fate | 'unknowable'>();
   #refusal: { readonly fault: EtcdError; readonly atMs: number } | undefined;
 
-  constructor(transport: EtcdTransport, leaseId: string) {
+  constructor(transport: EtcdTransport, lease: Pick<Session, 'leaseId' | 'isValid'>) {
     this.#transport = transport;
-    this.#leaseId = leaseId;
+    this.#lease = lease;
   }
 
   /** Why the role may not use the reserved name; undefined if it may, or if that is unknown. */
@@ -221,6 +221,9 @@ export class WriteSlots {
       );
       const { slot, fate } = inspect(writeSlot.slot, sight);
       writeSlot.slot = fate === 'open' ? notDone(slot) : slot; // etcd has answered, so the write cannot arrive late
+      // If the lease has expired, the mark of the first write went with it. A late copy of the grant may have made the lease again.
+      const isNever = fate === 'open' || fate === 'never';
+      if (isNever && write.seenRevision === 0n && !this.#lease.isValid()) return learnt('unknowable', header);
       return learnt(fate === 'open' ? 'never' : fate, header);
     } catch (error) {
       const fault = error as EtcdError;
@@ -260,7 +263,7 @@ export class WriteSlots {
   }
 
   #writeIn({ key, slot }: WriteSlot): SlottedWrite {
-    return { key, leaseId: this.#leaseId, seenRevision: slot.seenRevision, writeId: slot.pending! };
+    return { key, leaseId: this.#lease.leaseId, seenRevision: slot.seenRevision, writeId: slot.pending! };
   }
 
   /** Takes a slot for one write, preferably one whose last write is settled. */
@@ -297,6 +300,6 @@ export function writeSlotsOf(session: Session, keyPrefix: string, transport: Etc
   let all = ofSession.get(session);
   if (all === undefined) ofSession.set(session, (all = new Map()));
   let slots = all.get(keyPrefix);
-  if (slots === undefined) all.set(keyPrefix, (slots = new WriteSlots(transport, session.leaseId)));
+  if (slots === undefined) all.set(keyPrefix, (slots = new WriteSlots(transport, session)));
   return slots;
 }

@@ -12,6 +12,8 @@ vi.mock('../../src/util/clock.ts', async (original) => ({ ...(await original<obj
 
 const TXN = { call: 'term.put()', txn: { compare: [], success: [], failure: [] }, options: undefined };
 
+const lease = { leaseId: '7', isValid: () => true };
+
 /** Writes once, in a slot of our candidate. */
 const writeIn = (slots: WriteSlots): Promise<unknown> =>
   slots.commit({ key: 'election/e/7', leaseId: '7', createRevision: 1n }, TXN, {
@@ -29,7 +31,7 @@ test('S1: the outcome of a write is settled in the lane `settle`, which may conn
         : Promise.resolve({ succeeded: true, header: { revision: '9' } });
     },
   } as unknown as EtcdTransport;
-  const outcome = writeIn(new WriteSlots(transport, '7'));
+  const outcome = writeIn(new WriteSlots(transport, lease));
   await expect(outcome, 'the write has not arrived').rejects.toMatchObject({ mayHaveHappened: false });
   expect(lanes).toEqual(['caller', 'settle']);
 });
@@ -45,7 +47,7 @@ test('S1: settle() rejects in time while other writes hold the slot and cannot s
       return Promise.reject(new EtcdError('unavailable', 'no answer', true));
     },
   } as unknown as EtcdTransport;
-  const slots = new WriteSlots(transport, '7');
+  const slots = new WriteSlots(transport, lease);
   const write = (): Promise<unknown> => writeIn(slots);
   const lost = write().catch((error: unknown) => error as UnsettledError);
   await clock.advance(5_000);
@@ -59,4 +61,25 @@ test('S1: settle() rejects in time while other writes hold the slot and cannot s
   );
   await clock.advance(5_000);
   await expect(Promise.race([settled, clock.sleep(0)])).resolves.toBe('unavailable');
+});
+
+test('S1: after the deadline the mark "never" in a new slot is no proof: the lease may have expired and come back', async () => {
+  let isValid = true;
+  const revisions = [0, 9, 10, 0, 12]; // the first write is settled, and then the second
+  let call = 0;
+  const transport = {
+    unary: () =>
+      revisions[call++] === 0
+        ? Promise.reject(new EtcdError('unavailable', 'no answer', true))
+        : Promise.resolve({
+            succeeded: true,
+            header: { revision: String(revisions[call - 1]) },
+            responses: [],
+          }),
+  } as unknown as EtcdTransport;
+  const late = new WriteSlots(transport, { leaseId: '7', isValid: () => isValid });
+  isValid = false;
+  await expect(writeIn(late), 'the first write of the slot').rejects.toMatchObject({ mayHaveHappened: true });
+  await writeIn(late);
+  await expect(writeIn(late), 'the slot stands').rejects.toMatchObject({ mayHaveHappened: false });
 });
