@@ -2,7 +2,8 @@
 import type { Evidence } from '../../faults/lab/evidence.ts';
 import type { Violation } from './verdict.ts';
 
-const ORDERLY: ReadonlySet<string | undefined> = new Set([
+/** Reasons with which a leader deletes its key by itself. */
+export const ORDERLY: ReadonlySet<string | undefined> = new Set([
   'stepped-down',
   'resigned',
   'closed',

@@ -8,7 +8,7 @@ import type { World } from '../world/world.ts';
 import { boundsExceeded } from './bounds.ts';
 import { leaderlessInPeace } from './calm.ts';
 import { crowdBroke } from './crowd.ts';
-import { slowHandOvers } from './hand-over.ts';
+import { ORDERLY, slowHandOvers } from './hand-over.ts';
 import { leftOpen } from './leaks.ts';
 import { queueMisjudged } from './queue.ts';
 import { workBesideWork } from './work.ts';
@@ -38,7 +38,7 @@ export function verdict(world: World, stands: Standing, endMs: number): readonly
   };
   return [
     ...unsafe(evidence),
-    ...tooLong(gaps(evidence, () => NOISE_MS)),
+    ...tooLong(gaps(evidence, ({ fromMs }) => NOISE_MS + lateWorkMs(world, fromMs))),
     ...leaderlessInPeace(evidence),
     ...slowHandOvers(evidence, world.slowToStop),
     ...workBesideWork(world),
@@ -48,6 +48,14 @@ export function verdict(world: World, stands: Standing, endMs: number): readonly
     ...queueMisjudged(world),
     ...whatBroke(world),
   ].map(({ promise, what }) => ({ promise, what }));
+}
+
+/** The key stays until the end of the work, or of the wait for it. */
+function lateWorkMs({ record, slowToStop, ttlMs }: World, lastMs: number): number {
+  const isLate = record.acting.some(
+    (term) => term.lastMs === lastMs && ORDERLY.has(term.endedBecause) && slowToStop.has(term.process),
+  );
+  return isLate ? ttlMs : 0;
 }
 
 /** Errors that end a run early. */

@@ -4,6 +4,11 @@ import type { Story } from '../world/story.ts';
 import type { World } from '../world/world.ts';
 import { choose, type FaultKind, type Scene } from './fault.ts';
 
+/** etcd lives on without a follower. Some of their faults last this many times as long as others. */
+const LONG_SHARE = 0.3;
+const LONG = 6;
+const LONGEST_MS = 90_000;
+
 /** @param whose `leader` is etcd's own leader; `any` is drawn among the others. */
 function memberFault(
   kind: string,
@@ -23,7 +28,8 @@ function memberFault(
       const member = whose === 'leader' && leader !== undefined ? leader : choose(followers, fault.draws[2]);
       note(`${kind} ${member.name}`, { touchesEtcd: true });
       harm(scene, member);
-      yield fault.forMs;
+      const isLong = whose === 'follower' && fault.draws[1] < LONG_SHARE;
+      yield isLong ? Math.min(LONG * fault.forMs, LONGEST_MS) : fault.forMs;
       lift(scene, member);
       yield* answers(scene.world);
     },
@@ -89,6 +95,28 @@ export const etcdFaults: Readonly<Record<string, FaultKind>> = {
   'deafen-etcd-leader': isolated('deafen-etcd-leader', 2, 'leader', 'hears'),
   'isolate-etcd-follower': isolated('isolate-etcd-follower', 2, 'follower'),
   'deafen-etcd-follower': isolated('deafen-etcd-follower', 1, 'follower', 'hears'),
+  // A partition with etcd's leader and a client on its smaller side, or with a disk that hangs there.
+  'alone-with-etcd-leader': {
+    place: 'etcd',
+    weight: 3,
+    *run({ world, victim, fault, note }) {
+      const { cluster, network } = world;
+      const member = cluster.leader ?? choose(cluster.members, fault.draws[2]);
+      const forMs = (1 + 3 * fault.draws[2]) * world.ttlMs;
+      const hangs = fault.draws[1] < 0.6;
+      note(`${victim.name} reaches only ${member.name}, which ${hangs ? 'hangs' : 'is parted'}`, {
+        touchesEtcd: true,
+      });
+      const others = network.linksOf(victim.name).filter(({ endpoint }) => endpoint.name !== member.name);
+      for (const link of others) link.block('up', 'down');
+      if (hangs) member.hangDisk(forMs);
+      else cluster.isolate(member);
+      yield forMs;
+      if (!hangs) cluster.heal();
+      for (const link of others) link.unblock('up', 'down');
+      yield* answers(world);
+    },
+  },
   'quorum-lost': {
     place: 'etcd',
     weight: 2,

@@ -14,8 +14,8 @@ export interface Fault {
   readonly draws: readonly [victim: number, how: number, which: number];
 }
 
-/** Where a fault happens. Only one fault at a time may be at a place. */
-export type Place = 'process' | 'network' | 'etcd';
+/** Where a fault happens. Only one fault at a time may be at a place. `processes` are all of them. */
+export type Place = 'process' | 'processes' | 'network' | 'etcd';
 
 export interface FaultKind {
   readonly place: Place;

@@ -73,6 +73,23 @@ export const networkFaults: Readonly<Record<string, FaultKind>> = {
       link.extraMs = 0;
     },
   ),
+  // A path that gets worse and then fails. The last answers that arrive are the old ones.
+  'slow-then-cut': {
+    place: 'network',
+    weight: 3,
+    *run({ world, victim, fault, note }) {
+      const links = world.network.linksOf(victim.name);
+      note(`late answers on all ways of ${victim.name}, and then none`);
+      for (const link of links) link.extraDownMs = (0.05 + 0.3 * fault.draws[1]) * world.ttlMs;
+      yield fault.forMs;
+      for (const link of links) {
+        link.extraDownMs = 0;
+        link.block('up', 'down');
+      }
+      yield (1.2 + fault.draws[2]) * world.ttlMs;
+      for (const link of links) link.unblock('up', 'down');
+    },
+  },
   reset: linkFault('reset', 3, (link) => link.reset()),
   'half-open': linkFault('half-open', 3, (link) => link.halfOpen()),
   refuse: linkFault(

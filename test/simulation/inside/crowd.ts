@@ -22,10 +22,11 @@ export class Crowd {
 
   constructor(client: Etcd3, host: HostApi, logger: Logger) {
     this.#host = host;
-    const { crowd, ttlSeconds } = host.plan;
+    const { crowd, ttlSeconds, marginMs } = host.plan;
     const make = (election: string, seat: number): void => {
       const made = new Election(client, election, {
         ttlSeconds: ttlSeconds + seat,
+        marginMs,
         logger,
         onLeader: (term) => this.#stamp(election, seat, term),
       });

@@ -52,6 +52,7 @@ export interface Plan {
   readonly hosts: readonly string[];
   readonly election: string;
   readonly ttlSeconds: number;
+  readonly marginMs: number | undefined;
   readonly logPrefix: string;
   /** The first number of its appends: no two lives of a process share a number. */
   readonly firstCounter: number;

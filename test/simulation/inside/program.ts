@@ -51,6 +51,7 @@ async function lead(term: Term): Promise<void> {
 function stand(): void {
   election ??= new Election(client, plan.election, {
     ttlSeconds: plan.ttlSeconds,
+    marginMs: plan.marginMs,
     logger,
     onLeader: lead,
     onFollower: () => record({ type: 'follower', token: '' }),
@@ -58,7 +59,11 @@ function stand(): void {
       shownLeader = String(leader?.fencingToken);
     },
   });
-  side ??= new Election(client, `${plan.election}-side`, { ttlSeconds: plan.ttlSeconds, logger: silent });
+  side ??= new Election(client, `${plan.election}-side`, {
+    ttlSeconds: plan.ttlSeconds,
+    marginMs: plan.marginMs,
+    logger: silent,
+  });
   side.campaign(plan.name).catch(() => undefined);
   election.campaign(plan.name).catch((error: unknown) => {
     record({ type: 'campaign-ended', code: codeOf(error), text: String(error) });

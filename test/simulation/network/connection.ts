@@ -206,7 +206,7 @@ export class NetworkConnection implements Connection {
     this.#link.send(direction, () => {
       const { time } = this.#tools;
       const sentAtMs = direction === 'up' ? this.#tools.processNowMs() : time.now();
-      const atMs = Math.max(sentAtMs + this.#link.delayMs(), this.#lastAtMs[direction]);
+      const atMs = Math.max(sentAtMs + this.#link.delayMs(direction), this.#lastAtMs[direction]);
       this.#lastAtMs[direction] = atMs;
       time.at(atMs, () =>
         this.#link.send(direction, () => {

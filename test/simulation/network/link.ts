@@ -20,6 +20,8 @@ export class Link {
   endpoint: Endpoint;
   /** The largest additional delay of each packet, in milliseconds. */
   extraMs = 0;
+  /** The same, but only of packets to the process, in milliseconds. */
+  extraDownMs = 0;
   /** Connections are refused: no server listens, or a firewall rejects them. */
   isRefusing = false;
   /** A gateway answers calls with this HTTP status; 0 for none. */
@@ -44,8 +46,9 @@ export class Link {
   }
 
   /** The delay of the next packet. */
-  delayMs(): number {
-    return between(this.#random, ...USUAL_MS) + this.#random() * this.extraMs;
+  delayMs(direction: Direction): number {
+    const extraMs = this.extraMs + (direction === 'down' ? this.extraDownMs : 0);
+    return between(this.#random, ...USUAL_MS) + this.#random() * extraMs;
   }
 
   isBlocked(direction: Direction): boolean {

@@ -4,13 +4,7 @@
  * up to a lead over true time, and the process does nothing else until true time has caught up.
  */
 import type { ProcessClock } from './clock.ts';
-import type { VirtualTime } from './scheduler.ts';
-
-interface Timer {
-  readonly id: number;
-  readonly dueMs: number;
-  readonly run: () => void;
-}
+import { pop, push, type Event, type VirtualTime } from './scheduler.ts';
 
 export interface LoopTools {
   readonly time: VirtualTime;
@@ -26,7 +20,9 @@ const CALLBACK_MS = 0.02;
 
 export class EventLoop {
   readonly #tools: LoopTools;
-  readonly #timers = new Map<number, Timer>();
+  /** By ID. Their times are on the clock of the process. */
+  readonly #timers = new Map<number, Event>();
+  readonly #inOrder: Event[] = [];
   #arrived: (() => void)[] = [];
   #immediates = new Map<number, () => void>();
   /** Those of the present turn. */
@@ -61,12 +57,17 @@ export class EventLoop {
   setTimer(run: () => void, afterMs: number): number {
     const id = ++this.#lastId;
     const dueMs = this.monotonicMs + afterMs + this.#tools.latenessMs();
-    this.#timers.set(id, { id, dueMs, run });
+    const timer = { atMs: dueMs, order: id, run };
+    this.#timers.set(id, timer);
+    push(this.#inOrder, timer);
     if (!this.#isTurning) this.#wakeBy(this.#tools.clock.trueTimeOf(dueMs));
     return id;
   }
 
   clearTimer(id: number): void {
+    const timer = this.#timers.get(id);
+    if (timer === undefined) return;
+    timer.run = undefined;
     this.#timers.delete(id);
   }
 
@@ -126,23 +127,41 @@ export class EventLoop {
 
   #turn(): void {
     this.#isTurning = true;
-    for (const { id, run } of this.#dueTimers()) if (this.#timers.delete(id)) this.run(run);
+    this.#runTimers();
     const arrived = this.#arrived;
-    this.#arrived = [];
+    if (arrived.length > 0) this.#arrived = [];
     for (const run of arrived) this.run(run);
-    const immediates = this.#immediates;
-    this.#immediatesNow = immediates;
-    this.#immediates = new Map();
-    for (const [id, run] of immediates) if (immediates.delete(id)) this.run(run);
+    if (this.#immediates.size > 0) this.#runImmediates();
     this.#isTurning = false;
     this.#plan();
   }
 
-  #dueTimers(): readonly Timer[] {
+  /** Runs the timers that are due now, and not those that become due meanwhile. */
+  #runTimers(): void {
     const untilMs = this.monotonicMs + EPSILON_MS;
-    const due: Timer[] = [];
-    for (const timer of this.#timers.values()) if (timer.dueMs <= untilMs) due.push(timer);
-    return due.length > 1 ? due.sort((a, b) => a.dueMs - b.dueMs || a.id - b.id) : due;
+    const first = this.#next();
+    if (first === undefined || first.atMs > untilMs) return;
+    const due: Event[] = [];
+    for (let timer: Event | undefined = first; timer !== undefined && timer.atMs <= untilMs;) {
+      due.push(timer);
+      pop(this.#inOrder);
+      timer = this.#next();
+    }
+    for (const { order, run } of due) if (run !== undefined && this.#timers.delete(order)) this.run(run);
+  }
+
+  #runImmediates(): void {
+    const immediates = this.#immediates;
+    this.#immediatesNow = immediates;
+    this.#immediates = new Map();
+    for (const [id, run] of immediates) if (immediates.delete(id)) this.run(run);
+  }
+
+  /** The timer that is due next. */
+  #next(): Event | undefined {
+    const timers = this.#inOrder;
+    while (timers.length > 0 && timers[0]!.run === undefined) pop(timers);
+    return timers[0];
   }
 
   /** Runs one callback and the resulting microtasks. */
@@ -155,9 +174,8 @@ export class EventLoop {
   /** Schedules the next run. */
   #plan(): void {
     if (this.#arrived.length > 0 || this.#immediates.size > 0) return this.#wakeBy(0);
-    let dueMs = Number.POSITIVE_INFINITY;
-    for (const timer of this.#timers.values()) if (timer.dueMs < dueMs) dueMs = timer.dueMs;
-    if (dueMs < Number.POSITIVE_INFINITY) this.#wakeBy(this.#tools.clock.trueTimeOf(dueMs));
+    const next = this.#next();
+    if (next !== undefined) this.#wakeBy(this.#tools.clock.trueTimeOf(next.atMs));
   }
 }
 

@@ -1,9 +1,10 @@
 /** Virtual time: a queue of events in order of time. Nothing waits; the world jumps from one event to the next. */
 
-interface Event {
+export interface Event {
   readonly atMs: number;
   /** Of two events at the same time, the one that was scheduled first runs first. */
   readonly order: number;
+  /** Undefined if it was cancelled. */
   run: (() => void) | undefined;
 }
 
@@ -57,7 +58,8 @@ export class VirtualTime {
 
 const isBefore = (a: Event, b: Event): boolean => a.atMs < b.atMs || (a.atMs === b.atMs && a.order < b.order);
 
-function push(heap: Event[], event: Event): void {
+/** Adds an event to a heap, of which the first element is the next event. */
+export function push(heap: Event[], event: Event): void {
   let index = heap.push(event) - 1;
   while (index > 0) {
     const parent = (index - 1) >> 1;
@@ -68,7 +70,8 @@ function push(heap: Event[], event: Event): void {
   heap[index] = event;
 }
 
-function pop(heap: Event[]): void {
+/** Removes the next event. */
+export function pop(heap: Event[]): void {
   const last = heap.pop()!;
   if (heap.length === 0) return;
   let index = 0;

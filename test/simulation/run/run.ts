@@ -22,6 +22,9 @@ export interface Setup {
   readonly forMs: number;
   readonly faults: readonly Fault[];
   readonly defects: Partial<Defects>;
+  /** See {@link CLOCKS}. */
+  readonly clockSkew?: number;
+  readonly marginMs?: number;
   /** The number of additional elections of each process. Default: none. */
   readonly crowd?: number;
   /** How many leaders step down one after another after all faults. Default: none. */
@@ -42,11 +45,15 @@ const DEFECTS: readonly Partial<Defects>[] = [
   {},
   {},
   { deposedLeaderRenews: true },
+  { deposedLeaderRenews: true },
   { snapshotRepeatsEvents: true, snapshotForgetsFutureStart: true, progressOutOfStep: true },
   { skipsCompactedEvents: true, compactionDropsDelete: true },
 ];
 
 const TTLS = [2, 2, 3, 5, 10] as const;
+
+/** The default margin covers clocks of different rates. With equal clocks the least margin must suffice. */
+const CLOCKS = [{}, {}, { clockSkew: 0.001, marginMs: 50 }] as const;
 
 /** @param forMs the time with faults. A longer run is faster for its length, because its processes are warm. */
 export function setupOf(seed: number, forMs: number = RUN_MS): Setup {
@@ -60,6 +67,7 @@ export function setupOf(seed: number, forMs: number = RUN_MS): Setup {
     forMs,
     faults: drawFaults(seed, forMs, ttlSeconds * 1000),
     defects: pick(random, DEFECTS),
+    ...pick(random, CLOCKS),
   };
 }
 

@@ -31,6 +31,10 @@ export interface WorldOptions {
   readonly ttlSeconds: number;
   readonly candidates: number;
   readonly defects?: Partial<Defects>;
+  /** The largest deviation of the rates of clocks from true time. Default: {@link CLOCK_SKEW}. */
+  readonly clockSkew?: number;
+  /** The margin of all elections, in milliseconds. Default: the library's. */
+  readonly marginMs?: number;
   /** The number of additional elections of each process, and until when they come and go. Default: none. */
   readonly crowd?: number;
   readonly crowdUntilMs?: number;
@@ -54,6 +58,9 @@ const SETTLE_MS = 200;
 const LEAVES_WITHIN_MS = 1_000;
 
 const PEEK_MS = 0.05;
+
+/** How many candidates never leave for good. */
+const FEWEST = 2;
 
 export class World implements Where {
   readonly time = new VirtualTime();
@@ -85,6 +92,8 @@ export class World implements Where {
   readonly #random: Random;
   readonly #processes = new Map<string, SimulatedProcess>();
   readonly #underWay = new Set<string>();
+  /** Processes that have left the election for good. */
+  readonly #away = new Set<string>();
   #foreign: Endpoint | undefined;
   #lives = 0;
   #looksAtCrowds = false;
@@ -123,11 +132,15 @@ export class World implements Where {
     return this.options.ttlSeconds * 1000;
   }
 
+  /** Half of the clocks are at the ends of the range: errors are greatest there. */
   #drawRate(): number {
-    return 1 + between(this.#random, -CLOCK_SKEW, CLOCK_SKEW);
+    const { clockSkew = CLOCK_SKEW } = this.options;
+    const deviation = between(this.#random, -2, 2);
+    return 1 + clockSkew * Math.max(-1, Math.min(1, deviation));
   }
 
   startAgain(name: string): void {
+    this.#away.delete(name);
     const { seed, code } = this.options;
     const life = ++this.#lives;
     const process = new SimulatedProcess({
@@ -160,6 +173,7 @@ export class World implements Where {
     return {
       name,
       ttlSeconds,
+      marginMs: this.options.marginMs,
       hosts: this.network.addresses,
       election: 'job',
       logPrefix: this.logPrefix,
@@ -178,6 +192,18 @@ export class World implements Where {
 
   current(name: string): SimulatedProcess {
     return this.#processes.get(name)!;
+  }
+
+  /** The process does not stand until it starts again. @returns false if too few others would remain. */
+  staysAway(name: string): boolean {
+    if (this.#away.size + FEWEST >= this.#processes.size) return false;
+    this.#away.add(name);
+    return true;
+  }
+
+  standAgain(name: string): void {
+    this.#away.delete(name);
+    this.current(name).ask((program) => program.campaign());
   }
 
   kill(process: SimulatedProcess): void {
@@ -258,8 +284,9 @@ export class World implements Where {
     const kind = kinds[fault.kind]!;
     const victim = this.#victimOf(fault);
     if (victim === undefined) return;
-    const place = kind.place === 'etcd' ? 'etcd' : `${kind.place} ${victim.name}`;
-    if (this.#underWay.has(place) || (kind.place === 'process' && !victim.isRunning)) return;
+    const isShared = kind.place === 'etcd' || kind.place === 'processes';
+    const place = isShared ? kind.place : `${kind.place} ${victim.name}`;
+    if (this.#isTaken(place) || (kind.place === 'process' && !victim.isRunning)) return;
     this.#underWay.add(place);
     const noted: { record?: FaultRecord & { toMs: number } } = {};
     const note = (what: string, marks: Marks = {}): void => {
@@ -271,6 +298,11 @@ export class World implements Where {
       this.#underWay.delete(place);
       if (noted.record !== undefined) noted.record.toMs = this.time.now();
     });
+  }
+
+  #isTaken(place: string): boolean {
+    if (place === 'processes') return [...this.#underWay].some((taken) => taken.startsWith('process'));
+    return this.#underWay.has(place) || (place.startsWith('process') && this.#underWay.has('processes'));
   }
 
   /**
