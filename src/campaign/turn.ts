@@ -49,8 +49,8 @@ export class Turn {
   #finish: Finish | undefined;
   /** Checks the queue again: whether we lead now, or whether our key is gone. */
   #recheck: () => void = () => undefined;
-  #stopStallWatch: () => void = () => undefined;
-  #stopProgressWatch: () => void = () => undefined;
+  /** Each stops something that watches the term. */
+  readonly #stopWatches: (() => void)[] = [];
 
   constructor(tools: TurnTools) {
     this.#tools = tools;
@@ -152,10 +152,10 @@ export class Turn {
       if (!this.#isUnderWay(finish)) return recheck;
       callbacks.lead(term);
       if (!this.#isUnderWay(finish)) return recheck; // the work has ended its own term
-      this.#stopStallWatch = watchEventLoop();
+      this.#stopWatches.push(watchEventLoop());
       if (callbacks.isFollowerRunning) this.#awaitFollower(lose);
       if (settings.progressTimeoutMs !== undefined)
-        this.#stopProgressWatch = watchProgress(term, settings.progressTimeoutMs, () => lose('no-progress'));
+        this.#stopWatches.push(watchProgress(term, settings.progressTimeoutMs, () => lose('no-progress')));
       return recheck;
     });
   }
@@ -271,10 +271,7 @@ export class Turn {
     if (isOver) return;
     const { report, settings, leaderView } = this.#tools;
     report.stalled(term, reason, settings.ttlSeconds * 1000);
-    this.#stopProgressWatch();
-    this.#stopProgressWatch = () => undefined;
-    this.#stopStallWatch();
-    this.#stopStallWatch = () => undefined;
+    for (const stop of this.#stopWatches.splice(0)) stop();
     report.termEnded(term, reason);
     leaderView.termOver();
     if (reason === 'closed' || reason === 'resigned') this.#tellUnasked(term, reason);
