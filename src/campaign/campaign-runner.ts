@@ -145,9 +145,10 @@ export class CampaignRunner {
       return this.refuse(error as ElectionError, callSite(method));
     }
     if (value !== undefined) running.announce(value);
-    const term = (): Promise<Term> =>
-      this.#tools.callers.repeat(method, () => (this.#campaign ?? running).term());
-    return running.ready === undefined ? term() : this.#afterCallbacks(running.ready, term, method);
+    const term = (): Promise<Term> => (this.#campaign ?? running).term();
+    return this.#tools.callers.repeat(method, () =>
+      running.ready === undefined ? term() : this.#afterCallbacks(running.ready, term, method),
+    );
   }
 
   lead<T>(lead: LeadWork<T>, calledFrom: readonly string[]): Promise<T | undefined> {

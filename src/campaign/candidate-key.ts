@@ -45,7 +45,7 @@ export class CandidateKey {
   #unconfirmed = false;
   /** Until when an unanswered entry may still arrive, and create our key again after its release. In milliseconds. */
   #lateUntilMs = 0;
-  /** The key of an ended session. The lease deletes it, unless an operator has detached it. */
+  /** Our last key that we left without an acknowledged delete. Its lease deletes it, unless an operator has detached it. */
   #abandoned: Candidacy | undefined;
   /** The size of the queue at the last entry, in bytes. */
   #queueBytes = 0;
@@ -186,7 +186,7 @@ export class CandidateKey {
     this.#candidacy = undefined;
     this.#unconfirmed = false;
     this.#lateUntilMs = 0;
-    if (session?.isValid() === false && !isDeleted) this.#abandoned = candidacy;
+    if (candidacy !== undefined) this.#abandoned = isDeleted ? undefined : candidacy;
     if (session?.isValid() !== true) return false;
     const key = candidacy?.key ?? candidateKey(this.#keyPrefix, session.leaseId);
     const releaseUnconfirmed: Release = (limits, isStillPending) =>
@@ -203,6 +203,7 @@ export class CandidateKey {
     try {
       // Does not use the signal of the campaign, because an aborted release would leave the key behind.
       await release({ withinMs: CALL_LIMIT_MS, isTimely: true }, () => true);
+      this.#abandoned = undefined;
       if (mayComeLate) session.pendingDeletes.add(key, releaseUnconfirmed, lateUntilMs);
       return true;
     } catch (error) {

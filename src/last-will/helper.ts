@@ -9,8 +9,8 @@ import { revoke } from './revoke.ts';
 
 export function runHelper(pipe: NodeJS.ReadableStream, end: () => void): void {
   process.title = 'etcd-election last will';
-  // A signal to the whole process group must not end the helper: it ends only when the pipe closes.
-  for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP', 'SIGQUIT', 'SIGUSR2'] as const)
+  // A signal to the whole service must not end the helper: it ends only when the pipe closes. SIGUSR1 would open an inspector.
+  for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP', 'SIGQUIT', 'SIGUSR1', 'SIGUSR2'] as const)
     process.on(signal, () => undefined);
 
   let reach: Reach | undefined;

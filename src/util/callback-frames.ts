@@ -87,7 +87,7 @@ interface Site {
 }
 
 function asyncStack(): readonly Site[] {
-  const before: Pick<typeof Error, 'stackTraceLimit' | 'prepareStackTrace'> = { ...Error };
+  const { stackTraceLimit, prepareStackTrace } = Error; // not `{ ...Error }`: the second one is not enumerable
   const trace: { stack?: unknown } = {};
   try {
     Error.stackTraceLimit = FRAMES_TAKEN;
@@ -97,7 +97,7 @@ function asyncStack(): readonly Site[] {
   } catch {
     return []; // the program has frozen `Error`
   } finally {
-    restore(before);
+    restore({ stackTraceLimit, prepareStackTrace });
   }
 }
 
@@ -106,7 +106,7 @@ const isSite = (site: Site): boolean =>
 
 function restore(before: Pick<typeof Error, 'stackTraceLimit' | 'prepareStackTrace'>): void {
   try {
-    Object.assign(Error, { prepareStackTrace: undefined }, before);
+    Object.assign(Error, before);
   } catch {
     // Frozen: nothing was changed.
   }

@@ -162,7 +162,7 @@ describe.skipIf(process.platform !== 'linux')('a last will', () => {
     const { leaseId } = await alice.said('leads');
     const helper = await alice.helper();
 
-    for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.kill(helper, signal);
+    for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP', 'SIGUSR1'] as const) process.kill(helper, signal);
     alice.signal('SIGTERM', 'group');
 
     await alice.exited();

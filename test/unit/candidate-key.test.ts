@@ -30,9 +30,15 @@ const entered = {
   ],
 };
 
+const found = { value: Buffer.from('alice'), mod_revision: '9' };
+/** Our first key, after an operator has put it without a lease. */
+const detached = { ...found, key: Buffer.from(OUR_KEY), create_revision: '9', lease: '0' };
+const ours = { ...found, key: Buffer.from(candidateKey('e/', '8')), create_revision: '12', lease: '8' };
+
 /** A key of its own etcd, which answers calls in order, and the names of the calls. */
 function keyOf(...outcomes: readonly unknown[]) {
   const left = [...outcomes];
+  const leaseIds = ['7'];
   const asked: string[] = [];
   const unary = (what: string): Promise<unknown> => {
     asked.push(what);
@@ -40,16 +46,22 @@ function keyOf(...outcomes: readonly unknown[]) {
     return next instanceof Error ? Promise.reject(next) : Promise.resolve(next);
   };
   const pendingDeletes = new PendingDeletes();
-  const session = { leaseId: '7', ttlMs: TTL_MS, isValid: () => true, pendingDeletes };
+  const sessions = new Map<string, object>();
+  const acquire = (): Promise<object> => {
+    const leaseId = leaseIds.at(-1)!;
+    if (!sessions.has(leaseId))
+      sessions.set(leaseId, { leaseId, ttlMs: TTL_MS, isValid: () => true, pendingDeletes });
+    return Promise.resolve(sessions.get(leaseId)!);
+  };
   const alone = { join: () => undefined };
   const tools = {
     transport: { unary },
     keyPrefix: 'e/',
-    sessions: { acquire: () => Promise.resolve(session) },
+    sessions: { acquire },
     entries: alone,
     releases: alone,
   };
-  return { key: new CandidateKey(tools as never), pendingDeletes, asked };
+  return { key: new CandidateKey(tools as never), pendingDeletes, asked, leaseIds };
 }
 
 const { signal } = new AbortController();
@@ -103,4 +115,19 @@ test('an entry tells which value etcd has, also if a newer one is wanted by then
   const entry = await key.take(() => wanted.shift()!, signal);
   expect(asked).toHaveLength(2);
   expect(entry.value).toBe('bob');
+});
+
+test('L3: a key that an operator took off our lease, and whose delete failed, is deleted under the next lease', async () => {
+  const { key, asked, leaseIds } = keyOf(entered, new EtcdError('unavailable', 'etcd restarts', false), {
+    ...entered,
+    header: { revision: '12' },
+    responses: [{}, { response_range: { count: '2', kvs: [detached, ours] } }],
+  });
+  await key.take(() => 'alice', signal);
+  await expect(key.giveUp(false)).rejects.toThrow('etcd restarts');
+  leaseIds.push('8');
+  asked.length = 0;
+  await key.take(() => 'alice', signal);
+  expect(asked).toHaveLength(2);
+  expect(asked[1]).toContain(OUR_KEY);
 });

@@ -65,8 +65,13 @@ function isNode(value: unknown): boolean {
     typeof url === 'string' &&
     typeof lineNumber === 'number' &&
     isNumbersOrAbsent(children) &&
-    (positionTicks === undefined || Array.isArray(positionTicks))
+    (positionTicks === undefined || (Array.isArray(positionTicks) && positionTicks.every(isTick)))
   );
+}
+
+function isTick(value: unknown): boolean {
+  const { line, ticks } = record(value);
+  return typeof line === 'number' && typeof ticks === 'number';
 }
 
 const isNumbersOrAbsent = (value: unknown): boolean =>

@@ -65,11 +65,9 @@ export class RemoteInspector implements Inspected {
   }
 
   readonly #receive = (text: string): void => {
-    const { id, result, error } = JSON.parse(text) as {
-      id?: number;
-      result?: object;
-      error?: { message: string };
-    };
+    const message = messageOf(text);
+    if (message === undefined) return this.close(); // no inspector: then the calls that wait end too
+    const { id, result, error } = message;
     if (id === undefined) return;
     this.#waiting.get(id)?.(error === undefined ? null : new Error(error.message), result);
     this.#waiting.delete(id);
@@ -79,4 +77,19 @@ export class RemoteInspector implements Inspected {
     for (const done of this.#waiting.values()) done(new Error('the process closed its inspector, or ended'));
     this.#waiting.clear();
   };
+}
+
+interface Message {
+  readonly id?: number;
+  readonly result?: object;
+  readonly error?: { readonly message: string };
+}
+
+/** @returns undefined if it is not an inspector's message: any program may listen on the port. */
+function messageOf(text: string): Message | undefined {
+  try {
+    return Object(JSON.parse(text)) as Message;
+  } catch {
+    return undefined;
+  }
 }

@@ -93,3 +93,12 @@ test('a packet that was sent before a close arrives after it', () => {
   expect(arrived).toEqual(['put']);
   expect(link.connections).toBe(0);
 });
+
+test('the close of a connection does not overtake a packet that waits for its retransmission', () => {
+  link.block('up');
+  connection.unary(1, 'put', {});
+  link.unblock('up'); // TCP sends it again after up to 1.5 s
+  connection.close();
+  while (link.connections > 0) time.runFor(1);
+  expect(arrived).toEqual(['put']);
+});

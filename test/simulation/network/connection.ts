@@ -23,6 +23,13 @@ const CONNECT_LIMIT_MS = 20_000;
 /** gRPC's translation of an HTTP status. */
 const codeOfHttp = (status: number): number => (status === 404 ? 12 : status === 403 ? 7 : 14);
 
+interface Messages {
+  readonly unsent: (() => void)[];
+  readonly underWay: (() => void)[];
+}
+
+const newMessages = (): Messages => ({ unsent: [], underWay: [] });
+
 const WRITES: ReadonlySet<string> = new Set(['put', 'deleteRange', 'txn', 'leaseGrant', 'leaseRevoke']);
 
 export class NetworkConnection implements Connection {
@@ -35,6 +42,7 @@ export class NetworkConnection implements Connection {
   readonly #open = new Set<number>();
   readonly #leave: () => void;
   readonly #lastAtMs = { up: 0, down: 0 };
+  readonly #messages = { up: newMessages(), down: newMessages() };
   #isOver = false;
   #isHalfOpen = false;
   #isReset = false;
@@ -200,18 +208,25 @@ export class NetworkConnection implements Connection {
     stream?.cancel();
   }
 
-  /** Packets of one direction arrive in the order in which they were sent. */
+  /**
+   * Messages of one direction arrive in the order in which they were sent. If a later one finds the path free first, it brings the
+   * earlier one along, as TCP does, which then retransmits at once.
+   */
   #travel(direction: Direction, arrive: () => void): void {
     if (this.#isHalfOpen) return;
+    const { unsent, underWay } = this.#messages[direction];
+    unsent.push(arrive);
     this.#link.send(direction, () => {
+      underWay.push(unsent.shift()!);
       const { time } = this.#tools;
       const sentAtMs = direction === 'up' ? this.#tools.processNowMs() : time.now();
       const atMs = Math.max(sentAtMs + this.#link.delayMs(direction), this.#lastAtMs[direction]);
       this.#lastAtMs[direction] = atMs;
       time.at(atMs, () =>
         this.#link.send(direction, () => {
+          const first = underWay.shift()!;
           // The other end may have died while the packet was delayed.
-          if (!this.#isHalfOpen && !(this.#isReset && direction === 'up')) arrive();
+          if (!this.#isHalfOpen && !(this.#isReset && direction === 'up')) first();
         }),
       );
     });

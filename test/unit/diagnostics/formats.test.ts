@@ -53,7 +53,10 @@ describe('fold', () => {
   });
 
   it('refuses an invalid profile', () => {
-    for (const text of ['', '[]', '{"nodes":[]}', '{"nodes":[{}],"startTime":0,"endTime":0}']) {
+    const callFrame = { functionName: 'a', url: 'b', lineNumber: 1 };
+    const node = { id: 1, callFrame, positionTicks: [null] };
+    const noTicks = JSON.stringify({ nodes: [node], startTime: 0, endTime: 0 });
+    for (const text of ['', '[]', '{"nodes":[]}', '{"nodes":[{}],"startTime":0,"endTime":0}', noTicks]) {
       expect(() => parseCpuProfile(text), text).toThrow(/not a .cpuprofile/);
     }
     expect(parseCpuProfile(JSON.stringify(sampleProfile()))).toEqual(sampleProfile());

@@ -45,3 +45,18 @@ test('a process that does not answer its inspector is given up after 5 s', async
   vi.advanceTimersByTime(5_000);
   expect(await captured).toMatchObject({ code: 'DIAGNOSTICS_NO_ANSWER' });
 });
+
+test('a program that answers the inspector protocol with other text is given up', async () => {
+  server.on('request', (_request, response) =>
+    response.end(JSON.stringify([{ webSocketDebuggerUrl: `ws://127.0.0.1:${port}/x` }])),
+  );
+  server.on('upgrade', (_request, socket) => {
+    socket.on('error', () => {});
+    socket.write('HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n');
+    const text = Buffer.from('hello');
+    socket.once('data', () => socket.write(Buffer.concat([Buffer.of(0x81, text.length), text])));
+  });
+  await expect(captureProcess({ pid: process.pid, port, seconds: 1 })).rejects.toThrow(
+    'the process closed its inspector, or ended',
+  );
+});
