@@ -87,7 +87,7 @@ export class Election implements AsyncDisposable {
    * @param value announced to other replicas, at most 16 KiB. Default: own IP address and process ID, as in `10.0.0.7:4711`.
    * @returns the first term, once we lead. Waits through any outage of etcd.
    * @throws {InvalidInputError} if the value is not a string, or too long.
-   * @throws {AlreadyStandingError} if another `Election` of this name, client and TTL has a campaign, or `lead()` is
+   * @throws {AlreadyStandingError} if another `Election` of this name, prefix, client and TTL has a campaign, or `lead()` is
    *   running. Also if a callback of an ended term awaits this call. The next term waits for that callback.
    * @throws {ElectionClosedError} if `resign()`, `close()` or the `signal` option ends the campaign before we lead.
    * @throws {RefusedError} if etcd refuses for good, or the client is closed.

@@ -55,7 +55,7 @@ export class InvalidInputError extends ElectionError {
 
 /**
  * The campaign cannot begin now. The message names the case:
- * - Another `Election` of the same name, client and TTL has a campaign. Two campaigns cannot share one key.
+ * - Another `Election` of the same name, prefix, client and TTL has a campaign. Two campaigns cannot share one key.
  * - `lead()` was called while a campaign runs, or a campaign was started while `lead()` runs.
  * - A callback of an ended term awaits the call. The call would wait for itself.
  * - This process runs too many campaigns of the election, or creates elections too fast.
@@ -68,7 +68,7 @@ export class AlreadyStandingError extends ElectionError {
   readonly retryable = false;
 }
 
-/** `resign()`, `close()` or the `signal` option ended the campaign before the call could finish. */
+/** `resign()`, `close()` or a `signal` option ended the campaign before the call could finish, or the election is already closed. */
 export class ElectionClosedError extends ElectionError {
   override readonly name = 'ElectionClosedError';
   protected static override readonly code = 'ELECTION_CLOSED';
@@ -78,7 +78,8 @@ export class ElectionClosedError extends ElectionError {
 
 /**
  * This replica may no longer act as leader. The error is the `reason` of `term.signal`, and `term.assertCurrent()` throws it.
- * The term stays over: the same call on it never succeeds. The campaign continues, and the next term can succeed.
+ * The term stays over: the same call on it never succeeds. The campaign continues, and the next term can succeed, unless
+ * {@link reason} says that the campaign has ended too.
  */
 export class LeadershipLostError extends ElectionError {
   override readonly name = 'LeadershipLostError';

@@ -9,7 +9,7 @@ import { LONGEST_VALUE_BYTES } from './etcd/election-keys.ts';
 import type { TxnOptions } from './term/term.ts';
 import { A_SIGNAL, isAbortSignal } from './util/abort.ts';
 
-/** The forms of a host that etcd3 can connect to. gRPC itself splits a list of IP addresses. */
+/** The forms of a host that etcd3 can connect to. After `ipv4:` or `ipv6:` it may be a list, which gRPC itself splits. */
 const HOST = /^(https?:\/\/)?[^/\s,;@]+$|^ipv[46]:[^/\s;@]+$|^(dns|ipv4|ipv6):\/\/[^/\s]*\/[^/\s]+$|^unix:/;
 
 /** A possibly invalid name, for errors and counts: cut to a limited length, and empty if it is not a string. */

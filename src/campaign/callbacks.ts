@@ -45,7 +45,7 @@ export class Callbacks {
   readonly #report: CampaignReport;
   readonly #followerLimitMs: number;
   #last: 'onLeader' | 'onFollower' | undefined;
-  /** The last term whose work has begun. */
+  /** The last term that was passed to {@link lead}. Its work begins at once, or when `onFollower` has settled. */
   #term: LiveTerm | undefined;
   #following: Following | undefined;
   /** Whether `onLeader` is the work itself: it once ran for long, or until its term ended. */

@@ -47,7 +47,7 @@ export class CandidateKey {
   #lateUntilMs = 0;
   /** Our last key that we left without an acknowledged delete. Its lease deletes it, unless an operator has detached it. */
   #abandoned: Candidacy | undefined;
-  /** The size of the queue at the last entry, in bytes. */
+  /** The approximate size of the candidates in the answer to the last entry, in bytes. */
   #queueBytes = 0;
 
   constructor(tools: Tools) {
@@ -63,7 +63,7 @@ export class CandidateKey {
   }
 
   /**
-   * Enters at the end of the queue. Waits for a session as long as that takes, and then sends one transaction.
+   * Enters at the end of the queue. Waits for a session as long as that takes. Then one transaction usually suffices.
    *
    * @throws {EtcdError}
    */
@@ -132,7 +132,7 @@ export class CandidateKey {
     };
   }
 
-  /** Deletes the key alone, or together with later deletes of the same turn. @throws {EtcdError} */
+  /** Deletes the key: the first delete of a turn is sent alone, and the later ones together. @throws {EtcdError} */
   async #release(candidacy: Candidacy, limits: CallLimits): Promise<void> {
     const keyPrefix = this.#keyPrefix;
     const { withinMs } = limits;

@@ -112,7 +112,7 @@ async function* observeLeader(tools: ObserverTools): AsyncGenerator<Observed, vo
   }
 }
 
-/** One read and one watch, shared by all observers of one election and client. */
+/** One read and one watch, shared by all observers of one election, client and TTL. */
 class SharedWatcher {
   readonly #wakes = new Set<() => void>();
   readonly #over = new AbortController();

@@ -109,7 +109,7 @@ export class QueueWatcher {
   start(entry: TakenEntry | undefined, noticeWithinMs: number): void {
     this.stop();
     this.#noticeWithinMs = noticeWithinMs;
-    // Our entry contains the queue. The first start without an entry allows one TTL for the first read. A restart confirms nothing.
+    // Our entry contains the queue. Without an entry, the first start allows one TTL for the first read; a restart confirms nothing.
     if (entry !== undefined || this.#confirmedAtMs === undefined)
       this.#confirm(entry?.askedAtMs ?? clock.now());
     const source = { keyPrefix: this.#keyPrefix, transport: this.#transport };

@@ -36,7 +36,7 @@ export class ReconnectBackoff {
   /** Waits until the next try may begin, or the signal aborts. @param onTrip called once when the guard trips, if that delays this try. */
   async pass(signal: AbortSignal, onTrip?: (holdMs: number) => void): Promise<void> {
     const listener = onTrip && {
-      tripped: ({ holdMs }: { holdMs: number }) => holdMs > 0 && onTrip(holdMs), // an old lease delays nothing
+      tripped: ({ holdMs }: { holdMs: number }) => holdMs > 0 && onTrip(holdMs), // no delay if the last try was long ago
       recovered: () => undefined,
     };
     do {

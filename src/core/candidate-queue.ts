@@ -1,8 +1,8 @@
 /**
  * The candidates of one election in order of creation revision. Shows the leader, the next candidate and our place.
  *
- * It is filled from one range at a known revision, and updated by watch events in revision order. A new candidate always enters
- * behind the existing ones. So if no candidate is left before ours, we lead.
+ * It is filled from a read at a known revision, and updated by watch events, in revision order for each key. A new candidate always
+ * enters behind the existing ones. So if no candidate is left before ours, we lead.
  */
 import type { Candidacy } from './campaign-state.ts';
 import { jsonOf } from './json.ts';

@@ -14,7 +14,8 @@ export interface Pin {
  * @param pin the decision so far.
  * @param now.isRollCall whether a roll call is under way. Meanwhile only a majority decides.
  * @param now.isQuiet whether no answer of the pinned cluster has come for a while.
- * @returns undefined while the hosts that answered disagree and no cluster has the majority.
+ * @returns the decision. If there is neither an earlier decision nor a majority, it is undefined, unless all hosts that answered
+ *   agree and no roll call is under way.
  */
 export function voteOf(
   said: readonly (string | undefined)[],

@@ -37,7 +37,7 @@ export interface DelaySource {
 export interface GuardHistory {
   /** Rounds since the last sustained progress that have not been forgiven. */
   readonly streak: number;
-  /** How many of these the caller began. The others are retries of this library. */
+  /** How many of these the caller began, or caused by how its work ended. The others are retries after an outside cause. */
   readonly called: number;
   /** All rounds ever. */
   readonly rounds: number;
@@ -78,7 +78,7 @@ export const PAUSE_MS = 1_500;
 /** Delays are finite and at most this long, in milliseconds. A timer set to NaN would fire every millisecond. */
 const LONGEST_HOLD_MS = 3_600_000;
 
-/** Admits one more round at `nowMs`, and computes how long it must wait. @param isRetry whether this library began the round. */
+/** Admits one more round at `nowMs`, and computes how long it must wait. @param isRetry whether it is a retry after an outside cause. */
 export function admit(
   history: GuardHistory,
   origin: Origin,

@@ -33,7 +33,7 @@ export class Cluster<Host> {
     this.#tell = tell;
   }
 
-  /** Cluster ID in decimal; undefined until a host has answered, and while the hosts disagree. */
+  /** Cluster ID in decimal; undefined before the first decision. A decision can be replaced, but not withdrawn. */
   get id(): string | undefined {
     return this.#pin?.clusterId;
   }

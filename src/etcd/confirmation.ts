@@ -8,7 +8,7 @@ import { candidateOf } from './election-keys.ts';
 import { EtcdError } from './etcd-error.ts';
 import type { CallLimits, Host, EtcdTransport } from './transport.ts';
 
-/** The key to read: the key of our candidate, or the key it would have. The etcd role may read it. */
+/** The key to read: the key of our candidate, or the key it would have. Our role in etcd must be allowed to read it. */
 export interface OwnKey {
   readonly key: string;
   /** Takes the candidate that was found under the key, and the revision of the read. */

@@ -1,5 +1,5 @@
 /**
- * A transaction that commits only while the key of its term exists. It is not sent again after a lost answer, as etcd3 would do:
+ * A transaction that commits only while the key of its term exists. etcd3 would send it again after a lost answer. We do not:
  * a fenced write must not happen twice.
  *
  * The fence is the outer condition; if it fails, nothing is written. The user's comparisons and branches run in a nested

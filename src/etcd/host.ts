@@ -159,7 +159,7 @@ const asItIs = { execute: async (call: (context: unknown) => unknown): Promise<u
 
 function optionsFor(users: Etcd3, address: string): IOptions {
   const { options } = users as unknown as { options: IOptions };
-  // Tokens are fetched in token.ts, within the limit of the call; deadlines and interceptors are ours.
+  // calls.ts fetches tokens, and a call waits for one only within its own limit; deadlines and interceptors are ours.
   const { auth: _auth, defaultCallOptions: _callOptions, ...rest } = options;
   return {
     ...rest,

@@ -11,7 +11,7 @@ const TEND_EVERY_MS = 1_000;
 const IDLE_FOR_MS = 5_000;
 
 export interface Use {
-  /** Ends the streams that would continue after the user has closed the client. */
+  /** Called after the user has closed the client. Ends the use if it is a stream, because a stream would continue. */
   clientClosed: () => void;
   readonly end: () => void;
 }

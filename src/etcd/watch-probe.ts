@@ -85,8 +85,8 @@ export class WatchProbe {
   }
 
   /**
-   * Requests a watch of an empty range, and waits for the answer. etcd's progress request would be the obvious means, but some
-   * releases of 3.5 do not answer it.
+   * Requests a watch of an empty range, and waits for the answer. Unless we know that there is no proxy, requests a watch without
+   * events instead. etcd's progress request would be the obvious means, but some releases of 3.5 do not answer it.
    *
    * @throws {EtcdError} if the stream is given up first.
    */

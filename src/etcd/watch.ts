@@ -4,8 +4,8 @@
  * Events keep the queues up to date. Every failure is handled alike: a compaction, a cancellation, a stream that ends, breaks or
  * falls silent. Every try to restore watches passes the guard. Then each broken range is read again, and watched from there.
  *
- * A watch that begins opens the stream at once if there is none. Guards limit how often watches begin: those of campaigns and
- * of iterations.
+ * A watch that begins opens the stream at once if there is none. The guards of campaigns and of iterations limit how often watches
+ * begin.
  */
 import { sharedAbort } from '../util/abort.ts';
 import type { IWatchRequest, IWatchResponse } from 'etcd3';
@@ -30,7 +30,7 @@ export interface SharedWatchTools {
   };
   onLost(reason: string): void;
   onHealed(afterMs: number): void;
-  /** No watch was confirmed for a long time. All queues are polled until one is. Reported once. */
+  /** No watch was confirmed for a long time. All queues are polled until one is. Reported once until then. */
   onUnconfirmed(silentMs: number): void;
   /** The stream goes through a proxy. Reported once. @param ttlSeconds the shortest TTL among the watchers. */
   onProxied(ttlSeconds: number): void;

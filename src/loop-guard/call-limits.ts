@@ -51,7 +51,7 @@ export class CallLimiter {
   /** @param scope identifies the election in this process, across `Election` objects. */
   constructor(scope: ElectionScope, settings: GuardSettings, listener: GuardListener) {
     this.#scope = scope;
-    // Cheap answers have a low cap, so an ordinary caller never waits long.
+    // All cheap answers except refusals have a low cap, so an ordinary caller never waits long.
     const cheap = { ...settings, capMs: settings.outsideCapMs };
     // At the end of a term, failing calls must not delay the drain.
     const failing = { ...cheap, healthyAfterMs: settings.outsideCapMs };

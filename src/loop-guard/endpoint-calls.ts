@@ -1,6 +1,6 @@
 /**
  * Limits the reads and cheap calls of all elections on the same endpoints. A guard for each election does not see a loop that
- * uses another name or client in every round. As with new elections, a loop makes its calls one by one, but a program
+ * uses another name or prefix in every round. As with new elections, a loop makes its calls one by one, but a program
  * makes them side by side.
  */
 import { fullNewElectionBudget, admitNew, type CrowdLimits } from '../core/new-election-budget.ts';

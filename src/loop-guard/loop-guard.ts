@@ -65,7 +65,7 @@ export interface GuardStatus {
 export interface CallSite {
   readonly stack: readonly string[];
   readonly rounds: number;
-  /** How long its rounds were delayed in total, in milliseconds. */
+  /** Delays imposed on its rounds in total, in milliseconds. A delay that ended early counts in full. */
   readonly heldMs: number;
 }
 
@@ -80,7 +80,7 @@ export interface GuardReport {
   readonly rounds: number;
   /** How many rounds were delayed. */
   readonly holds: number;
-  /** How long rounds were delayed in total, in milliseconds. */
+  /** Delays imposed on rounds in total, in milliseconds. A delay that ended early counts in full. */
   readonly heldMs: number;
   /** The places in the caller's code that started rounds: the first 16. */
   readonly callSites: readonly CallSite[];

@@ -9,9 +9,9 @@ import { clock } from '../util/clock.ts';
 const LEAST_SHARE_MS = 500;
 
 export interface WriteLimits {
-  /** Aborts after a quarter of the drain. A write under way can then still be settled. */
+  /** Aborts after a quarter of the drain, or of what is left when the write begins. A write under way can then still be settled. */
   readonly sending: AbortSignal;
-  /** Aborts after half of the drain. The rest is left for the work. */
+  /** Aborts after half of the drain, or of what is left when the write begins. The rest is left for the work. */
   readonly settling: AbortSignal;
 }
 

@@ -71,7 +71,7 @@ export interface Term {
    * @param options.exactlyOnce asks for the outcome by itself if the answer is lost. `commit()` then resolves, or rejects
    *   with an error that says that nothing was written. If etcd cannot be asked in time, it rejects with
    *   `OutcomeUnknownError`; pass its `writeId` to {@link settle}.
-   * @throws {RefusedError} if `exactlyOnce` is set, and etcd denies our role the keys that `exactlyOnce` uses.
+   * @throws {RefusedError} if `exactlyOnce` is set, and etcd has denied our role the keys that it uses, in the last 30 s.
    * @throws {InvalidInputError} if an option is unknown.
    */
   txn(options?: TxnOptions): ComparatorBuilder;

@@ -3,7 +3,7 @@
  * function is always true.
  */
 
-/** How often a method may be read without a call. Feature checks, spies and mocks do that too, but rarely this often. */
+/** After how many reads without a call a method is reported. Feature checks, spies and mocks do that too, but rarely this often. */
 const READS_UNTIL_TOLD = 3;
 
 /**
