@@ -10,7 +10,7 @@ export function connect(): Etcd3 {
 
 export const electionName: string = process.env['ELECTION'] ?? 'shapes';
 
-/** Shuts a program down cleanly: closes the election before what its work uses. */
+/** Calls `end` on SIGTERM or SIGINT. For a clean end, it must close the election before what its work uses. */
 export function onStop(end: () => Promise<unknown>): void {
   const stop = (): void => void end();
   process.once('SIGTERM', stop);

@@ -22,7 +22,7 @@ const server = createServer((request, response) => {
   response.end(JSON.stringify(election.status));
 });
 
-void election.campaign(); // not awaited: a follower waits here while another leads
+void election.campaign(); // not awaited: on a follower it does not resolve while another leads
 server.listen(Number(process.env['PORT'] ?? 3000), '127.0.0.1', () =>
   console.log(`listening on ${JSON.stringify(server.address())}`),
 );

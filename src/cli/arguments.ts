@@ -41,7 +41,7 @@ export interface CommandLine {
   readonly values: Values;
 }
 
-/** Flags of every command that uses etcd. They have the names of etcdctl's flags. */
+/** Flags of every command that uses etcd. All but `--prefix` and `--json` are named as in etcdctl. */
 const commonFlags = {
   endpoints: { type: 'string' },
   cacert: { type: 'string' },

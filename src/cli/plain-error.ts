@@ -137,7 +137,7 @@ const KINDS: readonly Kind[] = [
       "check that this is etcd's client URL: --endpoints or ETCDCTL_ENDPOINTS. A proxy in front of etcd must speak gRPC (HTTP/2)",
   },
   {
-    // A reset does not show which of these is the cause, because it overtakes the TLS alert.
+    // A reset does not show its cause, because it overtakes the TLS alert. So the advice names every cause.
     failure: 'unreachable',
     pattern: /Failed to connect$|ECONNRESET|EPIPE/,
     says: CANNOT_REACH,

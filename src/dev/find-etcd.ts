@@ -39,8 +39,9 @@ export class EtcdNotFoundError extends Error {
 
 /**
  * Path of an `etcd` executable. It is taken from the `PATH`, else from `.etcd/` in the project folder. Else `apt-get`
- * downloads Debian's package, which is unpacked into `.etcd/`. The project folder is the current one, or the nearest one
- * above it with a `package.json`. Nothing is installed on the machine. Several processes may call this at once.
+ * downloads Debian's package, which is unpacked into `.etcd/`. The project folder is the nearest one with a `package.json`, from
+ * the current folder upwards; if there is none, the current one. Nothing is installed on the machine. Several processes may call
+ * this at once.
  *
  * @throws {EtcdNotFoundError} if none of these gives one.
  */

@@ -5,8 +5,9 @@
 const home = globalThis as { [key: symbol]: Map<string, Map<string, unknown>> | undefined };
 
 /**
- * Forgets all loop guards of this process. Clients and later elections start anew. An existing `Election` keeps the guard of its
- * campaign. Use it between test cases or benchmarks only. A separate prefix for every case has the same effect.
+ * Forgets all loop guards of this process: clients and later elections get new ones. An existing `Election` keeps the guard of its
+ * campaign. Use it between test cases or benchmarks only. A separate prefix for every case gives only the elections new guards.
+ * The limits of clients, of endpoints and of new elections go on.
  */
 export function resetLoopGuards(): void {
   for (const kind of [

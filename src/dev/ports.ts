@@ -28,7 +28,10 @@ export async function freePort(): Promise<number> {
   throw new Error(`no free port on 127.0.0.1 between ${LOWEST_PORT} and ${end} in ${ATTEMPTS} attempts`);
 }
 
-/** The first port of Linux's range for outgoing connections. On other systems that range begins above this default. */
+/**
+ * The first port of Linux's range for outgoing connections. 32,768 if that range leaves too few ports below it, and on other
+ * systems, where the range begins above that.
+ */
 async function firstOutgoingPort(): Promise<number> {
   const range = await readFile('/proc/sys/net/ipv4/ip_local_port_range', 'utf8').catch(() => '');
   const first = Number.parseInt(range, 10);

@@ -9,7 +9,8 @@ import { revoke } from './revoke.ts';
 
 export function runHelper(pipe: NodeJS.ReadableStream, end: () => void): void {
   process.title = 'etcd-election last will';
-  // A signal to the whole service must not end the helper: it ends only when the pipe closes. SIGUSR1 would open an inspector.
+  // A supervisor may send a signal to every process of the service. The helper must end only when the pipe closes. SIGUSR1 would
+  // open an inspector.
   for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP', 'SIGQUIT', 'SIGUSR1', 'SIGUSR2'] as const)
     process.on(signal, () => undefined);
 

@@ -1,6 +1,6 @@
 /**
- * Traces terms. A term may last for months, so no span covers a whole term. One span covers its start, one its hand-over, and
- * one every problem in between. All are exported soon, so they survive a crash of the process.
+ * Traces terms. A term may last for months, so no span covers a whole term. Its start has a span, its hand-over has one, and so has
+ * each problem in between. All are exported soon, so they survive a crash of the process.
  */
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import {

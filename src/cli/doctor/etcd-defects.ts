@@ -31,7 +31,7 @@ const advisory = (id: string, ghsa: string): Pick<Defect, 'id' | 'url'> => ({
   url: `https://github.com/etcd-io/etcd/security/advisories/${ghsa}`,
 });
 
-/** The patch releases of 3.4 and 3.5 that fix the defect. Add later lines that have it. */
+/** A defect of all releases of 3.4 and 3.5 before the patch releases given. If later lines have it, the caller adds them. */
 const until = (in34: number, in35: number): Affected[] => [
   { line: '3.4', from: 0, fixed: in34 },
   { line: '3.5', from: 0, fixed: in35 },

@@ -34,7 +34,7 @@ const MOST_KILLS = 20;
 /** Runs until the pipe has ended, and the group is dead or still runs after {@link MOST_KILLS} signals. */
 export function guard(pipe: NodeJS.ReadableStream, end: () => void): void {
   process.title = 'etcd-election guardian';
-  // A signal to the runner's process group must not reach the guardian. SIGUSR1 would open an inspector.
+  // A supervisor may send a signal to every process of the service. The guardian must survive it. SIGUSR1 would open an inspector.
   for (const name of IGNORED) process.on(name, () => undefined);
   const watch = new DeadlineWatch(end);
   let unread = '';

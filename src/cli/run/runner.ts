@@ -108,7 +108,10 @@ export class Runner {
     this.#group?.signal('SIGCONT');
   }
 
-  /** Runs the command. Settles when no process of the group is left. The key is deleted after that. */
+  /**
+   * Runs the command, then waits for the end of `--hold`. Settles when no process of the group is left, or SIGKILL has not ended
+   * it within {@link KILL_WITHIN_MS}. The key is deleted after that.
+   */
   async serve(term: Term): Promise<void> {
     if (this.#stop.signal.aborted) return;
     this.hasServed = true;

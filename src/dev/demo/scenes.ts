@@ -1,4 +1,4 @@
-/** The scenes of the demo. In every scene the leader fails or resigns, and another replica leads. */
+/** The scenes of the demo. In every scene a term ends, because the leader resigns or fails, or etcd fails. Then a new term begins. */
 import { type Reign } from './history.ts';
 import { span } from './screen.ts';
 import { type Stage, TTL_SECONDS } from './stage.ts';
@@ -16,7 +16,7 @@ export interface Scene {
   title(leader: string, stage: Stage): string;
   /** Causes the fault. */
   strike(stage: Stage, leader: Reign): Promise<void>;
-  /** Ends the fault after another replica leads. @returns the result, in one sentence. */
+  /** Ends the fault after the next term has begun, if `strike` has not. @returns the result, in one sentence. */
   mend(stage: Stage, struck: Reign, next: Reign): Promise<string>;
 }
 

@@ -20,7 +20,7 @@ export interface Stack {
 }
 
 export interface Frame {
-  /** Never empty; free of control characters; at most 160 characters long. */
+  /** Never empty, and free of control characters. At most 160 characters long; only `(anonymous PLACE)` may be longer. */
   readonly name: string;
   /** A path, a `node:` name, or '' for work of V8 itself. */
   readonly file: string;
@@ -81,7 +81,7 @@ function ownerOf(file: string): Owner {
   return /[/\\]node_modules[/\\]|^wasm:/.test(file) ? 'dep' : 'app';
 }
 
-/** Removes control characters. A name like "\u001b[2J" would clear a terminal, and bidi marks would reverse the line. */
+/** Replaces control characters. A name like "\u001b[2J" would clear a terminal, and bidi marks would reverse the line. */
 const clean = (text: string, atMost: number): string =>
   text
     .slice(0, atMost)

@@ -1,5 +1,5 @@
 /**
- * The part of protobuf's wire format that pprof needs: varints and fields of bytes. Fields with 0 or '' are left out, as in
+ * The part of protobuf's wire format that pprof needs: varints and fields of bytes. A varint field with 0 is left out, as in
  * proto3.
  *
  * It writes into a byte array that grows. A number in an ordinary array takes eight times the memory, and the profile of a

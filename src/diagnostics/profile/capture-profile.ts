@@ -12,8 +12,9 @@ export interface CaptureOptions {
 }
 
 /**
- * Records a CPU profile of the calling thread: a sample every millisecond, and about 3,000 samples in a recording of more
- * than 3 s. It cannot end while that thread spins. For a spinning thread use `serveDiagnostics` or the watchdog, which record from a worker.
+ * Records a CPU profile of the calling thread. Up to 3 s it takes a sample every millisecond. A longer recording takes them less
+ * often, about 3,000 in all. It cannot end while that thread spins. For a spinning thread use `serveDiagnostics` or the watchdog,
+ * which record from a worker.
  *
  * It costs up to a third of the thread's speed in the first 100 ms, then 0–13 % until the end, and nothing afterwards. It
  * ends coverage that V8 collects (NODE_V8_COVERAGE, c8).

@@ -163,7 +163,7 @@ function isSpinning({ utilization, turns = 0, events = 0 }: Turning, burntMs: nu
 }
 
 /**
- * Every rest removes four times its length from the busy time. So a single rest does not clear ten busy seconds, but rest
+ * Every rest removes four times its length from the busy time. So one short rest does not clear ten busy seconds, but rest
  * for a quarter of the time does. On a busy core, a loop that gets no CPU looks as if it rests.
  */
 function cooled(
@@ -180,7 +180,7 @@ function cooled(
   return { busySince: cool(busySince), spinsSince: cool(spinsSince) };
 }
 
-/** Moves all measured times forward, as if there had been no pause. */
+/** Moves the open question and the busy times forward, as if there had been no pause. */
 const withoutPause = (before: Watch, pausedMs: number): Watch => ({
   ...before,
   asked: before.asked && { ...before.asked, at: before.asked.at + pausedMs },

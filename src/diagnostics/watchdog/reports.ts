@@ -1,6 +1,6 @@
 import { type Verdict, type RunawayReport, isRunaway } from '../evidence/report.ts';
 
-/** How many reports of each kind are kept. */
+/** How many runaways are kept, and how many notices. */
 const REMEMBERED = 20;
 
 /** How many kinds are remembered for the cooldown. For `rounds`, every election counts as a kind of its own. */

@@ -54,8 +54,9 @@ export interface WatchdogOptions {
    */
   cooldownMs?: number | undefined;
   /**
-   * How long nothing is reported after the start, in milliseconds: many services load for seconds without a turn of the event
-   * loop. A runaway that begins in this time is reported after it. Default: 5000. From 0 to 600000.
+   * How long after the start nothing about the event loop is reported, in milliseconds: many services load for seconds without a
+   * turn of it. A runaway that begins in this time is reported after it, if it lasts. `rounds` is reported at once. Default: 5000.
+   * From 0 to 600000.
    */
   startupGraceMs?: number | undefined;
   /**

@@ -33,7 +33,7 @@ export interface Watchdog extends AsyncDisposable {
  * Costs 6–16 MB of memory and less than 0.2 % of a core.
  *
  * @throws {DiagnosticsError} DIAGNOSTICS_INVALID if an option is not valid; DIAGNOSTICS_UNAVAILABLE if a watchdog already
- *   runs in this process, outside the main thread, or if worker threads are not permitted.
+ *   runs in this process, if this is not the main thread, or if worker threads are not permitted.
  */
 export function startWatchdog(options: WatchdogOptions = {}): Watchdog {
   const host = openHost(options);
