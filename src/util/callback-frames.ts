@@ -86,8 +86,15 @@ interface Site {
   isPromiseAll(): boolean;
 }
 
+/** The settings of stack traces, which a program or its tools may have changed. */
+interface TraceSettings {
+  readonly stackTraceLimit?: unknown;
+  readonly prepareStackTrace?: unknown;
+}
+
 function asyncStack(): readonly Site[] {
-  const { stackTraceLimit, prepareStackTrace } = Error; // not `{ ...Error }`: the second one is not enumerable
+  const settings: TraceSettings = Error;
+  const { stackTraceLimit, prepareStackTrace } = settings; // not `{ ...settings }`: the second one is not enumerable
   const trace: { stack?: unknown } = {};
   try {
     Error.stackTraceLimit = FRAMES_TAKEN;
@@ -104,7 +111,7 @@ function asyncStack(): readonly Site[] {
 const isSite = (site: Site): boolean =>
   typeof site.getFunctionName === 'function' && typeof site.isPromiseAll === 'function';
 
-function restore(before: Pick<typeof Error, 'stackTraceLimit' | 'prepareStackTrace'>): void {
+function restore(before: TraceSettings): void {
   try {
     Object.assign(Error, before);
   } catch {

@@ -1,18 +1,19 @@
 import { afterEach, expect, test } from 'vitest';
 import { CallbackFrames } from '../../src/util/callback-frames.ts';
 
-const before = Error.prepareStackTrace;
-afterEach(() => void (Error.prepareStackTrace = before));
+const settings = Error as { prepareStackTrace?: unknown };
+const { prepareStackTrace: before } = settings;
+afterEach(() => void (settings.prepareStackTrace = before));
 
 test("the search for callbacks that wait leaves the program's prepareStackTrace as it was", async () => {
   const mapped = (): string => 'mapped by a tool';
-  Error.prepareStackTrace = mapped;
+  settings.prepareStackTrace = mapped;
   const frames = new CallbackFrames('candidate', 'e');
   await frames.run(frames.newName(), async () => {
     await Promise.resolve();
     CallbackFrames.awaiting();
   });
-  expect(Error.prepareStackTrace).toBe(mapped);
+  expect(settings.prepareStackTrace).toBe(mapped);
 });
 
 test('a callback is found that awaits the caller', async () => {
