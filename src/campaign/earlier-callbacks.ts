@@ -25,10 +25,21 @@ export class EarlierCallbacks implements UnfinishedCallbacks {
   }
 
   get workAfterTermMs(): number {
-    return Math.max(this.#callbacks?.workAfterTermMs ?? 0, this.#before?.workAfterTermMs ?? 0);
+    return EarlierCallbacks.#longest(this, ({ workAfterTermMs }) => workAfterTermMs);
   }
 
   get followingMs(): number {
-    return Math.max(this.#callbacks?.followingMs ?? 0, this.#before?.followingMs ?? 0);
+    return EarlierCallbacks.#longest(this, ({ followingMs }) => followingMs);
+  }
+
+  /** A loop, no recursion: while one work never settles, every later campaign adds a link to the chain. */
+  static #longest(last: UnfinishedCallbacks, of: (callbacks: Callbacks) => number): number {
+    let longest = 0;
+    let link: UnfinishedCallbacks | undefined = last;
+    while (link instanceof EarlierCallbacks) {
+      if (link.#callbacks !== undefined) longest = Math.max(longest, of(link.#callbacks));
+      link = link.#before;
+    }
+    return longest;
   }
 }
