@@ -7,6 +7,7 @@
  * - `npm run simulate -- --mutants`: deliberate mistakes in the library; each must be found.
  * - `npm run simulate -- --mutants --named 'no margin|a grant'`: only those whose names match.
  * - `npm run simulate -- --queue`: only long queues; also with the options above.
+ * - `--brief` with any of them: of a broken run only the seed and the broken promises, without a search for the needed faults.
  */
 import { mkdir, readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';

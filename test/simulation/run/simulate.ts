@@ -18,6 +18,7 @@ const { values: options } = parseArgs({
     mutants: { type: 'boolean', default: false },
     named: { type: 'string', default: '' },
     queue: { type: 'boolean', default: false },
+    brief: { type: 'boolean', default: false },
   },
 });
 
@@ -44,7 +45,11 @@ for (let seed = firstSeed; !isOver(); seed++) {
   if (outcome.violations.length === 0) continue;
   totals.broken++;
   process.stderr.write('\n');
-  console.log(report(shrink(outcome, code)));
+  console.log(
+    options.brief
+      ? `seed ${seed}: ${outcome.violations.map(({ promise, what }) => `${promise} ${what}`).join('; ')}`
+      : report(shrink(outcome, code)),
+  );
   if (options['until-found']) break;
 }
 process.stderr.write('\n');
