@@ -1,6 +1,4 @@
-/**
- * `Election`: the public interface to one election, as one replica sees it. It delegates to campaign/.
- */
+/** `Election`: the public interface to one election. It delegates to campaign/. */
 import type { Etcd3 } from 'etcd3';
 import { CampaignRunner } from './campaign/campaign-runner.ts';
 import { campaignTools, endedError, type CampaignTools } from './campaign/campaign-tools.ts';

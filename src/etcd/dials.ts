@@ -49,63 +49,71 @@ export interface Dials {
 }
 
 export function trackDials(hosts: readonly DiallingHost[]): Dials {
+  const dials = new TrackedDials();
+  for (const host of hosts) {
+    const credentials = host.channelCredentials;
+    const create = credentials?._createSecureConnector?.bind(credentials);
+    if (credentials === undefined || create === undefined) continue;
+    const value = (...args: readonly unknown[]): Connector => dials.track(create(...args), host);
+    host.channelCredentials = Object.create(credentials, {
+      _createSecureConnector: { value },
+    }) as Credentials;
+  }
+  return dials;
+}
+
+class TrackedDials implements Dials {
   /** A function for each dial, which ends it. */
-  const dials = new Set<() => void>();
-  let isOver = false;
-  let answeredAtMs: number | undefined;
+  readonly #dials = new Set<() => void>();
+  #isOver = false;
+  #answeredAtMs: number | undefined;
 
-  const lookForBytes = (tcp: Socket): void => {
-    if (answeredAtMs !== undefined || tcp.destroyed) return;
-    if (tcp.bytesRead > 0) answeredAtMs = clock.now();
-    else after(LOOK_EVERY_MS, () => lookForBytes(tcp), true);
-  };
+  get answeredAtMs(): number | undefined {
+    return this.#answeredAtMs;
+  }
 
-  const tracked = (connector: Connector, host: DiallingHost): Connector => {
+  end(): void {
+    this.#isOver = true;
+    for (const end of this.#dials) end();
+  }
+
+  track(connector: Connector, host: DiallingHost): Connector {
     const waitForReady = connector.waitForReady.bind(connector);
     const connect = connector.connect.bind(connector);
     let endDial = (): void => undefined;
     connector.waitForReady = async () => {
-      dials.delete(endDial); // the last dial failed
+      this.#dials.delete(endDial); // the last dial failed
       await waitForReady();
-      if (isOver) throw new Error('the client is closed');
+      this.#refuseIfOver();
       const abort = new AbortController();
       const address = addressOf(host, connector);
       if (address !== undefined) address.signal = abort.signal;
-      dials.add((endDial = () => abort.abort()));
+      this.#dials.add((endDial = () => abort.abort()));
     };
     connector.connect = async (tcp) => {
-      dials.delete(endDial);
-      if (isOver) throw new Error('the client is closed');
+      this.#dials.delete(endDial);
+      this.#refuseIfOver();
       let carrier: Socket | undefined; // the socket that carries HTTP/2; undefined during the TLS handshake
       const end = (): void => void ((carrier?.bytesRead ?? 0) === 0 && tcp.destroy());
-      dials.add(end);
-      lookForBytes(tcp);
-      tcp.once('close', () => dials.delete(end));
+      this.#dials.add(end);
+      this.#lookForBytes(tcp);
+      tcp.once('close', () => this.#dials.delete(end));
       const connected = await connect(tcp);
       carrier = connected.socket;
       return connected;
     };
     return connector;
-  };
-
-  for (const host of hosts) {
-    const credentials = host.channelCredentials;
-    const create = credentials?._createSecureConnector?.bind(credentials);
-    if (credentials === undefined || create === undefined) continue;
-    const value = (...args: readonly unknown[]): Connector => tracked(create(...args), host);
-    host.channelCredentials = Object.create(credentials, {
-      _createSecureConnector: { value },
-    }) as Credentials;
   }
-  return {
-    end: () => {
-      isOver = true;
-      for (const end of dials) end();
-    },
-    get answeredAtMs() {
-      return answeredAtMs;
-    },
-  };
+
+  #refuseIfOver(): void {
+    if (this.#isOver) throw new Error('the client is closed');
+  }
+
+  #lookForBytes(tcp: Socket): void {
+    if (this.#answeredAtMs !== undefined || tcp.destroyed) return;
+    if (tcp.bytesRead > 0) this.#answeredAtMs = clock.now();
+    else after(LOOK_EVERY_MS, () => this.#lookForBytes(tcp), true);
+  }
 }
 
 function addressOf({ cachedServices }: DiallingHost, connector: Connector): Subchannel['subchannelAddress'] {
