@@ -3,6 +3,7 @@
  * - `npm run simulate`: a minute, from a random seed.
  * - `npm run simulate -- --seed 7`: one run, with its story.
  * - `npm run simulate -- --hours 100`: that much simulated time.
+ * - `npm run simulate -- --hours 100 --jobs 2`: in two processes.
  * - `npm run simulate -- --until-found`: until a promise is broken.
  * - `npm run simulate -- --mutants`: deliberate mistakes in the library; each must be found.
  * - `npm run simulate -- --mutants --named 'no margin|a grant'`: only those whose names match.
@@ -45,4 +46,5 @@ await build({
   plugins: [whereItStands],
   logLevel: 'error',
 });
+process.argv[1] = outfile; // the program that jobs run
 await import(pathToFileURL(outfile).href);

@@ -1,5 +1,4 @@
 /** `npm run simulate`: see simulate.mjs. */
-import { createHash } from 'node:crypto';
 import { parseArgs } from 'node:util';
 import { shrink } from '../check/shrink.ts';
 import { mutants } from '../mutants/all.ts';
@@ -7,18 +6,23 @@ import { crowdMutants } from '../mutants/crowd.ts';
 import { hunt } from '../mutants/hunt.ts';
 import { queueMutants } from '../mutants/queue.ts';
 import { bundle } from '../process/bundle.ts';
+import type { Code } from '../process/code.ts';
+import { inJobs } from './jobs.ts';
 import { report } from './report.ts';
 import { crowdedSetupOf, queueSetupOf, run, setupOf, type Outcome } from './run.ts';
+import { add, NO_RUNS, summary, totalsOf, type Totals } from './totals.ts';
 
 const { values: options } = parseArgs({
   options: {
     seed: { type: 'string' },
+    step: { type: 'string', default: '1' },
     hours: { type: 'string' },
+    jobs: { type: 'string', default: '1' },
     'until-found': { type: 'boolean', default: false },
+    brief: { type: 'boolean', default: false },
     mutants: { type: 'boolean', default: false },
     named: { type: 'string', default: '' },
     queue: { type: 'boolean', default: false },
-    brief: { type: 'boolean', default: false },
   },
 });
 
@@ -30,30 +34,23 @@ if (options.mutants) {
   process.exit();
 }
 
-// One run of a known seed is there to be understood.
-const code = await bundle([], { hasStacks: options.seed !== undefined && options.hours === undefined });
-const rejections: string[] = [];
-process.on('unhandledRejection', (reason) => rejections.push(String(reason)));
-
 const firstSeed = Number(options.seed ?? Math.floor(Math.random() * 1_000_000_000));
-const totals = { runs: 0, simulatedMs: 0, faults: 0, terms: 0, cpuMs: 0, broken: 0, hash: '' };
-const isOver = limit();
-console.log(`seed ${firstSeed}`);
-for (let seed = firstSeed; !isOver(); seed++) {
-  const outcome = await oneRun(seed);
-  progress();
-  if (outcome.violations.length === 0) continue;
-  totals.broken++;
+const jobs = Number(options.jobs);
+if (jobs > 1 && options.hours === undefined) throw new Error('--jobs needs --hours');
+if (process.send === undefined) console.log(`seed ${firstSeed}`);
+const totals = await (jobs > 1
+  ? inJobs(jobs, firstSeed, Number(options.hours), [
+      ...(options.brief ? ['--brief'] : []),
+      ...(options.queue ? ['--queue'] : []),
+    ])
+  : sweep());
+if (process.send === undefined) {
   process.stderr.write('\n');
-  console.log(
-    options.brief
-      ? `seed ${seed}: ${outcome.violations.map(({ promise, what }) => `${promise} ${what}`).join('; ')}`
-      : report(shrink(outcome, code)),
-  );
-  if (options['until-found']) break;
+  console.log(summary(totals));
+} else {
+  process.send(totals);
+  process.disconnect();
 }
-process.stderr.write('\n');
-console.log(summary());
 process.exitCode = totals.broken > 0 ? 1 : 0;
 
 /** Each mutant for at most ten simulated hours, or `--hours`, from the first seed or `--seed` on. */
@@ -84,39 +81,41 @@ async function huntAll(): Promise<void> {
   }
 }
 
-function limit(): () => boolean {
+async function sweep(): Promise<Totals> {
+  // One run of a known seed is there to be understood.
+  const code = await bundle([], { hasStacks: options.seed !== undefined && options.hours === undefined });
+  const rejections: string[] = [];
+  process.on('unhandledRejection', (reason) => rejections.push(String(reason)));
+  let all = NO_RUNS;
+  const isOver = limit();
+  for (let seed = firstSeed; !isOver(all); seed += Number(options.step)) {
+    const before = process.cpuUsage();
+    const judged = run(options.queue ? queueSetupOf(seed) : setupOf(seed), code);
+    const { user, system } = process.cpuUsage(before);
+    await new Promise((resolve) => setImmediate(resolve)); // Node reports unhandled rejections now
+    const unheard = rejections.splice(0).map((what) => ({ promise: 'crash', what: `nobody heard: ${what}` }));
+    const outcome = { ...judged, violations: [...judged.violations, ...unheard] };
+    all = add(all, totalsOf(outcome, (user + system) / 1000));
+    if (process.stderr.isTTY) process.stderr.write(`\r${summary(all)} `);
+    if (outcome.violations.length === 0) continue;
+    tell(outcome, code);
+    if (options['until-found']) break;
+  }
+  return all;
+}
+
+function limit(): (all: Totals) => boolean {
   const hours = options.hours === undefined ? undefined : Number(options.hours);
   const endMs = performance.now() + A_MINUTE_MS;
-  if (hours !== undefined) return () => totals.simulatedMs >= hours * HOUR_MS;
+  if (hours !== undefined) return ({ simulatedMs }) => simulatedMs >= hours * HOUR_MS;
   if (options['until-found']) return () => false;
-  if (options.seed !== undefined) return () => totals.runs > 0;
+  if (options.seed !== undefined) return ({ runs }) => runs > 0;
   return () => performance.now() >= endMs;
 }
 
-async function oneRun(seed: number): Promise<Outcome> {
-  const before = process.cpuUsage();
-  const outcome = run(options.queue ? queueSetupOf(seed) : setupOf(seed), code);
-  const { user, system } = process.cpuUsage(before);
-  await new Promise((resolve) => setImmediate(resolve)); // Node reports unhandled rejections now
-  totals.cpuMs += (user + system) / 1000;
-  totals.runs++;
-  totals.simulatedMs += outcome.simulatedMs;
-  totals.faults += outcome.world.faults.length;
-  totals.terms += outcome.world.record.terms;
-  totals.hash = createHash('sha256')
-    .update(totals.hash + outcome.hash)
-    .digest('hex')
-    .slice(0, 8);
-  const unheard = rejections.splice(0).map((what) => ({ promise: 'crash', what: `nobody heard: ${what}` }));
-  return { ...outcome, violations: [...outcome.violations, ...unheard] };
-}
-
-function summary(): string {
-  const { runs, simulatedMs, faults, terms, cpuMs, broken, hash } = totals;
-  const speed = (simulatedMs / Math.max(1, cpuMs)).toFixed(0);
-  return `${runs} runs, ${(simulatedMs / HOUR_MS).toFixed(2)} simulated hours, ${faults} faults, ${terms} terms, ${speed} simulated seconds a second of CPU, ${broken} broken, messages ${hash}`;
-}
-
-function progress(): void {
-  if (process.stderr.isTTY) process.stderr.write(`\r${summary()} `);
+function tell(outcome: Outcome, code: Code): void {
+  const { setup, violations } = outcome;
+  if (process.stderr.isTTY) process.stderr.write('\n');
+  const inBrief = `seed ${setup.seed}: ${violations.map(({ promise, what }) => `${promise} ${what}`).join('; ')}`;
+  console.log(options.brief ? inBrief : report(shrink(outcome, code)));
 }
