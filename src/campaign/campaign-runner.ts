@@ -33,7 +33,7 @@ export class CampaignRunner {
   readonly #onStanding: (isStanding: boolean) => void;
   #closingAbort: AbortController | undefined;
   #closedError: ElectionClosedError | undefined;
-  /** etcd's refusal when the last campaign ended, whether or not it was the cause; undefined if there was none. */
+  /** etcd's refusal that ended the last campaign; undefined if something else ended it. */
   #refused: string | undefined;
   #campaign: Campaign | undefined;
   /** Set while `lead()` is under way. */

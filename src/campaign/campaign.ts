@@ -183,10 +183,10 @@ export class Campaign {
     return state.name === 'waiting' || state.name === 'leading' ? state.candidacy : undefined;
   }
 
-  /** Why etcd refuses us; undefined if it does not. */
+  /** Why etcd refuses us, or has ended the campaign; undefined if it does not, or if the program ends the campaign. */
   get refusal(): string | undefined {
-    const ended = this.#stopped?.reason === 'refused' ? this.#stopped.error.message : undefined;
-    return ended ?? this.#refusal.reason;
+    if (this.#stopped === undefined) return this.#refusal.reason;
+    return this.#stopped.reason === 'refused' ? this.#stopped.error.message : undefined;
   }
 
   /** Whether the campaign has been told to end. */

@@ -1,5 +1,5 @@
 import { Etcd3 } from 'etcd3';
-import { RefusedError } from 'etcd-election';
+import { failedElections, RefusedError } from 'etcd-election';
 import { type EtcdCluster, startEtcd, startProxy } from 'etcd-election/dev';
 import { afterAll, beforeAll, describe, expect } from 'vitest';
 import { eventually, within } from '../support/eventually.ts';
@@ -122,6 +122,31 @@ describe('an etcd with authentication', () => {
     await eventually(async () => expect(await root.getAll().prefix(prefix).keys()).toEqual([]), {
       withinMs: ttlSeconds * 1_000 + SOON_MS,
     });
+  });
+
+  test('resign() while etcd refuses: health() is good from that call on, because no refusal ended the campaign', async ({
+    candidate,
+    client,
+    log,
+  }) => {
+    const ttlSeconds = 2;
+    const prefix = 'withdrawn before resign/';
+    const range = root.range({ prefix });
+    await root.role('service').grant({ permission: 'Readwrite', range });
+    const { election } = candidate('alice', { client: client(as('service')), prefix, ttlSeconds });
+    await election.campaign();
+    await root.role('service').revoke({ permission: 'Readwrite', range });
+    await eventually(() => log.of('candidate.refused').length > 0, {
+      withinMs: ttlSeconds * 1_000 + 2 * SOON_MS,
+    });
+    expect(election.health()).toMatchObject({ healthy: false, standing: true });
+
+    const resigned = election.resign();
+    const atRest = { healthy: true, standing: false, reason: undefined };
+    expect(election.health()).toMatchObject(atRest);
+    await within(2 * SOON_MS, 'resign()', resigned);
+    expect(election.health()).toMatchObject(atRest);
+    expect(failedElections()).not.toContain(election);
   });
 });
 
