@@ -170,6 +170,14 @@ export class CandidateKey {
   }
 
   /**
+   * Deletes our last key if no delete was acknowledged, also if its lease is gone. For a candidate that does not enter again soon:
+   * an operator may have detached the key, and then nobody could lead until we return.
+   */
+  deleteLeft(): void {
+    if (this.#abandoned !== undefined) this.#sessions.deleteLeft(this.#abandoned);
+  }
+
+  /**
    * Deletes the key, only if it is still the one that we created. If etcd does not acknowledge it, the session retries. A
    * forgotten key would block the election while other elections keep the lease alive.
    *

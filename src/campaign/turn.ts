@@ -196,7 +196,7 @@ export class Turn {
   /** Waits for the work, calls `onFollower` and waits for it, and then deletes the key. */
   async leave(state: Extract<CampaignState, { name: 'leaving' }>): Promise<void> {
     const { candidacy, reason, afterwards } = state;
-    const { queueWatcher, leaderView, report } = this.#tools;
+    const { candidateKey, queueWatcher, leaderView, report, callbacks } = this.#tools;
     this.#longWait.pause();
     const term = this.#term;
     if (term === undefined && candidacy !== undefined && afterwards === 'stand-again')
@@ -206,6 +206,7 @@ export class Turn {
       await stopWork(this.#tools, { term, reason, successor: leaderView.see(successor) });
     }
     await this.#deleteKey(candidacy);
+    if (callbacks.isRunning) candidateKey.deleteLeft(); // they delay our next entry
     if (term !== undefined) this.#tellUnawaited(term);
     this.#term = undefined;
   }

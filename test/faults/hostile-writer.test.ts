@@ -2,8 +2,10 @@ import { setImmediate as turn } from 'node:timers/promises';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { Range } from 'etcd3';
-import { describe, expect, test } from 'vitest';
+import type { ElectionOptions } from 'etcd-election';
+import { describe, expect, onTestFinished, test } from 'vitest';
 import { spreadMs } from '../../src/core/queue-part.ts';
+import { Deferred } from '../../src/util/deferred.ts';
 import { poll } from '../support/poll.ts';
 import { Operator } from './lab/gateway.ts';
 import { NOISE_MS } from './lab/lab.ts';
@@ -22,12 +24,12 @@ const heapAfterCollection = (): number => {
   return process.memoryUsage().heapUsed;
 };
 
-const stand = async (election: string, ttlSeconds = 2): Promise<Replica> => {
+const stand = async (election: string, options: ElectionOptions = {}): Promise<Replica> => {
   const alice = await Replica.start({
     endpoints: cluster().endpoints,
     election,
     value: 'alice',
-    options: { ttlSeconds },
+    options: { ttlSeconds: 2, ...options },
   });
   alice.stand();
   return alice;
@@ -60,6 +62,32 @@ describe('what a hostile writer can do', () => {
     await poll(() => alice.terms.length, 3 * TTL_MS).toBe(2);
     expect((await operator().list(`election/${name}/`)).map(({ key }) => key)).toEqual([alice.terms[1]!.key]);
   });
+
+  test.for([
+    ['is over', false],
+    ['and the wait for our work are over', true],
+  ] as const)(
+    'L2: our key loses its lease, we are away until the term %s, and our work does not stop: the next candidate leads',
+    async ([, isDrained]) => {
+      const name = freshName();
+      const stopped = new Deferred<void>();
+      await using alice = await stand(name, { onLeader: () => stopped.promise });
+      await using bob = await stand(name);
+      onTestFinished(() => stopped.resolve());
+      await poll(() => alice.leads, 5_000).toBe(true);
+      const [term] = alice.terms;
+      await poll(() => bob.election.status.position, 5_000).toBe(2);
+      for (const link of alice.links) link.cut();
+      await operator().put(term!.key, 'alice');
+      const overdue = (): number => alice.told('drain.overdue').length;
+      if (isDrained) await poll(overdue, 3 * TTL_MS).toBe(1); // the first delete gets no answer
+      await poll(() => operator().leases(), 3 * TTL_MS).not.toContain(term!.leaseId);
+      expect(bob.leads).toBe(false);
+      await alice.restore();
+      await poll(() => bob.leads, 3 * TTL_MS).toBe(true);
+      expect(alice.terms).toEqual([term]);
+    },
+  );
 
   test('S4: our key is overwritten, without a lease or with another one: the term ends', async () => {
     const name = freshName();
@@ -113,7 +141,7 @@ describe('what a hostile writer cannot do', () => {
     const name = freshName();
     const huge = Array.from({ length: 6 }, (_, index) => `election/${name}/huge-${index}`);
     for (const key of huge) await operator().put(key, Buffer.alloc(1_000_000, 'x'));
-    await using alice = await stand(name, 12); // its watch waits 4 s for an answer, also on a busy machine
+    await using alice = await stand(name, { ttlSeconds: 12 }); // its watch waits 4 s for an answer, also on a busy machine
     await poll(() => alice.election.status.position, 5_000).toBe(huge.length + 1);
     expect(await alice.election.candidates()).toHaveLength(huge.length + 1);
     // Its watch messages are as large, and do not break its stream.
