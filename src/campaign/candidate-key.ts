@@ -22,6 +22,12 @@ import type { CampaignTools } from './campaign-tools.ts';
 
 type Tools = Pick<CampaignTools, 'transport' | 'keyPrefix' | 'sessions' | 'entries' | 'releases'>;
 
+/**
+ * How long an unanswered request may still arrive, in milliseconds. We close a connection without answers within seconds. Linux then
+ * sends its data again for up to about 100 s (`tcp_orphan_retries` in the kernel's ip-sysctl page).
+ */
+const LATE_MS = 120_000;
+
 /** Approximate size of a key's other fields in a request or an answer, in bytes. */
 const BYTES_BESIDE = 100;
 
@@ -108,7 +114,7 @@ export class CandidateKey {
       return { ...entry, askedAtMs, value: newest };
     } catch (error) {
       if (error instanceof EtcdError && !error.mayHaveHappened) this.#unconfirmed = unconfirmedBefore;
-      if (this.#unconfirmed) this.#lateUntilMs = clock.now() + session.ttlMs;
+      if (this.#unconfirmed) this.#lateUntilMs = clock.now() + LATE_MS;
       if (error instanceof EtcdError && error.kind === 'lease-gone') session.end('lease-lost');
       throw error;
     }
@@ -201,7 +207,7 @@ export class CandidateKey {
       releaseUnconfirmedKey(this.#transport, this.#keyPrefix, session.leaseId, limits, isStillPending);
     const release: Release =
       candidacy === undefined ? releaseUnconfirmed : (limits) => this.#release(candidacy, limits);
-    const lateUntilMs = unconfirmed ? clock.now() + session.ttlMs : enteredLateUntilMs;
+    const lateUntilMs = unconfirmed ? clock.now() + LATE_MS : enteredLateUntilMs;
     const mayComeLate = lateUntilMs > clock.now();
     // There is no key to delete now. An unanswered entry may still create one later.
     if (isDeleted || (candidacy === undefined && !unconfirmed)) {

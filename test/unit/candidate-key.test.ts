@@ -92,6 +92,16 @@ test('L3: a late put of an earlier candidacy is still looked for if the next ent
   expect(looked + asked.length, 'one look before the entry, and one after').toBe(2);
 });
 
+test('L3: a late put is looked for as long as the kernel of a closed connection may send it again', async () => {
+  const unanswered = new EtcdError('unavailable', 'no answer', true);
+  const absent = { count: '0', kvs: [] };
+  const { key, pendingDeletes } = keyOf(unanswered, absent, absent);
+  await expect(key.take(() => 'alice', signal)).rejects.toBe(unanswered);
+  await key.giveUp(false);
+  const untilMs = await pendingDeletes.flush(OUR_KEY, { withinMs: 1_000 });
+  expect(untilMs - clock.now()).toBeGreaterThan(100_000);
+});
+
 test('after an answered entry, a deleted key is not looked for', async () => {
   const { key, pendingDeletes, asked } = keyOf(entered);
   await key.take(() => 'alice', signal);
