@@ -23,8 +23,11 @@ export function slowHandOvers(
   slowToStop: ReadonlySet<string>,
 ): readonly Violation[] {
   return acting.flatMap((term) => {
-    if (!ORDERLY.has(term.endedBecause) || slowToStop.has(term.process)) return [];
-    const freeMs = Math.max(term.lastMs, term.workedUntilMs ?? 0);
+    const { workedUntilMs } = term;
+    // Without an end of its work, the process was killed before it gave up.
+    if (!ORDERLY.has(term.endedBecause) || slowToStop.has(term.process) || workedUntilMs === undefined)
+      return [];
+    const freeMs = Math.max(term.lastMs, workedUntilMs);
     const fromMs = term.lastMs - SOUND_FOR_TTLS * grantedTtlMs;
     const toMs = freeMs + WITHIN_MS;
     const isDisturbed = faults.some(

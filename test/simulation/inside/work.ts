@@ -16,6 +16,8 @@ export interface WorkTools {
 
 /** How often a blocked thread stamps, in milliseconds. */
 const STAMP_EVERY_MS = 20;
+/** How often work stamps while etcd does not answer its append, in milliseconds. */
+const STAMP_WHILE_WAITING_MS = 100;
 const SETTLE_TRIES = 10;
 const SETTLE_EACH_MS = 500;
 
@@ -109,6 +111,7 @@ export class Work {
     const mine = `${pad(this.#token)}/${plan.name}/${pad(counter)}`;
     const entry = `${plan.logPrefix}log/${mine}`;
     record({ type: 'append', ...append });
+    const stamping = setInterval(() => this.stamp(), STAMP_WHILE_WAITING_MS);
     try {
       const write = this.#term
         .txn({ exactlyOnce: plan.onceEach > 0 && number % plan.onceEach === 0 })
@@ -128,6 +131,8 @@ export class Work {
       const isRefused = code === 'ELECTION_LEADERSHIP_LOST' || code === 'ELECTION_UNAVAILABLE';
       record({ type: 'appended', ...append, outcome: isRefused ? 'refused' : 'unknown' });
       if (writeId !== undefined) void this.#settleLater(writeId, append);
+    } finally {
+      clearInterval(stamping);
     }
   }
 

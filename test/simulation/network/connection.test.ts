@@ -15,6 +15,7 @@ let link: Link;
 let arrived: string[];
 let answers: number;
 let connection: NetworkConnection;
+let closed: () => void;
 
 beforeEach(() => {
   time = new ModelTime();
@@ -31,7 +32,8 @@ beforeEach(() => {
   };
   link = new Link({ process: 'A', address: 'etcd1:2379', endpoint }, time, stream(1, 'link'));
   const ignored = (): void => undefined;
-  const to = { open: ignored, closed: ignored, message: () => void answers++, status: ignored };
+  closed = ignored;
+  const to = { open: ignored, closed: () => closed(), message: () => void answers++, status: ignored };
   connection = new NetworkConnection(link, to, {
     time,
     trace: new Trace(),
@@ -83,6 +85,21 @@ test.each([
   time.runFor(LONG_MS);
   expect(arrived).toEqual([]);
   expect(link.connections).toBe(0);
+});
+
+test.each([
+  ['arrives before the reset of its connection', false, 1],
+  ['is lost if its server was replaced', true, 0],
+])('an answer in transit %s', (_, isReplaced, expected) => {
+  let isClosed = false;
+  closed = () => (isClosed = true);
+  connection.unary(1, 'put', {});
+  while (arrived.length === 0) time.runFor(0.1);
+  if (isReplaced) link.loseAnswers();
+  link.reset();
+  time.runFor(LONG_MS);
+  expect(answers).toBe(expected);
+  expect(isClosed).toBe(true);
 });
 
 test('a packet that was sent before a close arrives after it', () => {

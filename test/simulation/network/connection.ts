@@ -46,6 +46,9 @@ export class NetworkConnection implements Connection {
   #isOver = false;
   #isHalfOpen = false;
   #isReset = false;
+  #losesAnswers = false;
+  /** The message that ends it after a reset. */
+  #closing: (() => void) | undefined;
 
   constructor(link: Link, to: ConnectionListener, tools: ConnectionTools) {
     this.#link = link;
@@ -157,7 +160,11 @@ export class NetworkConnection implements Connection {
     this.#isReset = true;
     this.#drop();
     if (this.#isOver) this.#leave();
-    else this.#travel('down', () => this.#close(reason));
+    else this.#travel('down', (this.#closing = () => this.#close(reason)));
+  }
+
+  loseAnswers(): void {
+    this.#losesAnswers = true;
   }
 
   halfOpen(): void {
@@ -226,7 +233,9 @@ export class NetworkConnection implements Connection {
         this.#link.send(direction, () => {
           const first = underWay.shift()!;
           // The other end may have died while the packet was delayed.
-          if (!this.#isHalfOpen && !(this.#isReset && direction === 'up')) first();
+          const isLost =
+            this.#isReset && (direction === 'up' || (this.#losesAnswers && first !== this.#closing));
+          if (!this.#isHalfOpen && !isLost) first();
         }),
       );
     });

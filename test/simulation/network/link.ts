@@ -11,6 +11,14 @@ const USUAL_MS = [0.1, 1.5] as const;
 /** After a black hole TCP retransmits what was lost, at any time up to this. In milliseconds. */
 const RESENT_WITHIN_MS = 1_500;
 
+/** What a link asks of its connections. */
+interface OneConnection {
+  reset(reason: string): void;
+  loseAnswers(): void;
+  halfOpen(): void;
+  breakCalls(): void;
+}
+
 export class Link {
   readonly process: string;
   readonly address: string;
@@ -31,7 +39,7 @@ export class Link {
   /** How many faults block each direction. */
   readonly #blocks = { up: 0, down: 0 };
   readonly #waiting = { up: [] as (() => void)[], down: [] as (() => void)[] };
-  readonly #connections = new Set<{ reset(reason: string): void; halfOpen(): void; breakCalls(): void }>();
+  readonly #connections = new Set<OneConnection>();
 
   constructor(
     of: { readonly process: string; readonly address: string; readonly endpoint: Endpoint },
@@ -81,7 +89,7 @@ export class Link {
     else send();
   }
 
-  has(connection: { reset(reason: string): void; halfOpen(): void; breakCalls(): void }): () => void {
+  has(connection: OneConnection): () => void {
     this.#connections.add(connection);
     return () => this.#connections.delete(connection);
   }
@@ -93,6 +101,11 @@ export class Link {
   /** Resets all connections, like a restarting gateway. */
   reset(reason = 'read ECONNRESET'): void {
     for (const connection of this.#connections) connection.reset(reason);
+  }
+
+  /** The servers are replaced: when their connections are reset, nothing arrives that they had sent before. */
+  loseAnswers(): void {
+    for (const connection of this.#connections) connection.loseAnswers();
   }
 
   /** From now on, packets on the existing connections are lost. */

@@ -13,6 +13,8 @@ export interface Write {
   readonly token: bigint;
   readonly counter: number;
   readonly electedMs: number;
+  /** When the writer sends it. It may be ahead of the world after a long callback. */
+  readonly sentMs: number;
 }
 
 export class Resource {
@@ -36,10 +38,10 @@ export class Resource {
    * @param settle is called with the outcome.
    */
   append(
-    { process, token, counter, electedMs }: Write,
+    { process, token, counter, electedMs, sentMs }: Write,
     settle: (outcome: 'acknowledged' | 'refused') => void,
   ): void {
-    this.#time.after(between(this.#random, ...ONE_WAY_MS), () => {
+    this.#time.at(sentMs + between(this.#random, ...ONE_WAY_MS), () => {
       const isRefused = token < this.#highest || electedMs < this.#clearedMs;
       if (!isRefused) {
         this.#highest = token;

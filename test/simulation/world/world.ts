@@ -263,7 +263,8 @@ export class World implements Where {
   ): void {
     const answer = (outcome: 'acknowledged' | 'refused'): void => process.loop.arrived(() => settle(outcome));
     const electedMs = this.record.electedMs(process.name, token);
-    this.resource.append({ process: process.name, token: BigInt(token), counter, electedMs }, answer);
+    const sentMs = process.loop.nowMs;
+    this.resource.append({ process: process.name, token: BigInt(token), counter, electedMs, sentMs }, answer);
   }
 
   /** A member of another etcd cluster, which answers like etcd. */
@@ -337,6 +338,7 @@ export class World implements Where {
     yield SETTLE_MS;
     const before = yield* standing(this);
     const http = [...this.resource.log];
+    for (const link of links) link.loseAnswers();
     cut();
     this.resource.clear();
     yield* this.operator.put('probe');
