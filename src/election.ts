@@ -121,7 +121,7 @@ export class Election implements AsyncDisposable {
   get currentTerm(): Term | undefined {
     noteCheck(this.#runner.current);
     const term = currentTermOf(this.#runner.current);
-    if (term === undefined) this.#callers.countLook(); // a loop that continues after the end must not block the event loop
+    if (term === undefined) this.#callers.countLook(); // a loop that still asks after the end of a term must not block the event loop
     return term;
   }
 
@@ -159,8 +159,8 @@ export class Election implements AsyncDisposable {
    * Like {@link resign}, for good. Afterwards no timer, stream or listener of this election is left. Work that ignores
    * `term.signal` continues to run.
    *
-   * A callback of the term may await this call. The library then counts that callback as finished, unless it awaits other
-   * things beside the call. The call resolves when everything else that was registered with the term is over, and the key is deleted.
+   * A callback of the term may await this call. The library then counts that callback as finished, unless it also
+   * awaits something else. The call resolves when everything else that was registered with the term is over, and the key is deleted.
    */
   close(): Promise<void> {
     this.#callers.count('end');
@@ -172,7 +172,7 @@ export class Election implements AsyncDisposable {
   }
 
   /**
-   * Returns the present leader, by a linearizable read; undefined if there is none. Callers share a read until it is sent. After
+   * Returns the present leader, by a linearizable read; undefined if there is none. Calls that are made before the read is sent share it. After
    * a burst of 20, at most 20 reads a second are sent; a call may have to wait for that.
    *
    * @throws {UnavailableError} if etcd does not answer within 2.5 s of sending, or too many reads already wait.

@@ -132,7 +132,10 @@ export type ElectionEvent =
       /** Undefined if nobody leads, or if the leader is unknown. */
       readonly fencingToken: string | undefined;
       readonly value: string | undefined;
-      /** False if etcd has confirmed nothing for one TTL, or if we wait far back and did not ask: another replica may lead. */
+      /**
+       * False if etcd has confirmed nothing for one TTL, or if we are far back in the queue and have not read the leader. Another
+       * replica may lead then.
+       */
       readonly isKnown: boolean;
     }
   | {
@@ -179,7 +182,7 @@ export type ElectionEvent =
       /** Value of the leader; undefined if no leader is known. */
       readonly leader: string | undefined;
       readonly waitedMs: number;
-      /** The election of this process whose work awaits this one; undefined if there is none. */
+      /** The election in this process whose work waits until we lead; undefined if there is none. */
       readonly awaitedBy: string | undefined;
     }
   | {

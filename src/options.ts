@@ -26,7 +26,7 @@ import type { Term } from './term/term.ts';
 export interface GuardOptions {
   /** How many rounds pass without delay before the first hold. Default: 5. Range: 1 to 20. */
   burst?: number | undefined;
-  /** Shortest delay after the burst, in milliseconds; the first is up to three times as long. Default: 250. Range: 100 to 60 000. */
+  /** Shortest delay after the burst, in milliseconds. The first delay is random, and up to three times as long. Default: 250. Range: 100 to 60 000. */
   baseMs?: number | undefined;
   /**
    * Longest delay if the rounds end because of your own work or a loop around the calls, in milliseconds. Rounds of several

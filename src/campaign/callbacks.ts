@@ -34,7 +34,7 @@ interface Following {
   readonly frame: string;
   readonly sinceMs: number;
   readonly settled: Promise<void>;
-  /** Resolves when it has settled, or is excused. */
+  /** Resolves when the callback has settled, or when {@link Callbacks.excuse} says not to wait for it. */
   readonly done: Deferred<void>;
 }
 

@@ -126,7 +126,7 @@ export class CampaignRunner {
     });
   }
 
-  /** `campaign()` while an earlier campaign ends. `resign()` and `close()` cancel it until it begins: the last call counts. */
+  /** `campaign()` while an earlier campaign ends: begins after that. A later `resign()` or `close()` cancels it, because the last call counts. */
   #campaignAfter(ended: Promise<void>, method: PublicFunction, again: () => Promise<Term>): Promise<Term> {
     const { callers, election } = this.#tools;
     const endsBefore = this.#ends;
@@ -263,11 +263,13 @@ export class CampaignRunner {
         'already has a campaign of this Election: await its lead(), or call resign(), or use another client for a second candidate',
       );
     if (active.isClaimed)
-      refuse('already has a candidate on this client and TTL: use that Election, or close it first');
+      refuse(
+        'already has a candidate of another Election with this client and TTL: use that Election, or close it first',
+      );
     const over = guard.admitCampaign();
     if (over === undefined)
       return refuse(
-        'cannot begin a campaign: this process runs too many of them, or creates elections too fast. Await each one',
+        'cannot begin a campaign: this process runs too many of them, or creates elections too fast. Await each campaign before you begin the next',
       );
     active.isClaimed = true;
     return () => {

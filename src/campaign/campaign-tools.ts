@@ -38,7 +38,7 @@ export interface CampaignTools {
   readonly refusalBackoff: RefusalBackoff;
   /** Combines the entries that this client's elections request in one event loop turn. */
   readonly entries: SharedClient['entries'];
-  /** Combines their releases in the same way. */
+  /** Combines the deletes of these elections' keys in the same way. */
   readonly releases: SharedClient['releases'];
   /** Finds the callbacks of this election on the stack. */
   readonly frames: CallbackFrames;

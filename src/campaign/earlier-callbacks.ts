@@ -32,7 +32,7 @@ export class EarlierCallbacks implements UnfinishedCallbacks {
     return EarlierCallbacks.#longest(this, ({ followingMs }) => followingMs);
   }
 
-  /** A loop, no recursion: while one work never settles, every later campaign adds a link to the chain. */
+  /** A loop, because recursion could overflow the stack: as long as work does not settle, every later campaign adds a link to the chain. */
   static #longest(last: UnfinishedCallbacks, of: (callbacks: Callbacks) => number): number {
     let longest = 0;
     let link: UnfinishedCallbacks | undefined = last;

@@ -1,5 +1,5 @@
 /**
- * The leader as one campaign shows it, from the queue and the clock. It never shows ourselves after our lease has run out.
+ * The leader as one campaign shows it, from the queue and the clock. It never shows our own candidate as the leader after our lease has run out.
  */
 import type { QueuedCandidate } from '../core/candidate-queue.ts';
 import type { LiveTerm } from '../term/live-term.ts';
@@ -52,7 +52,7 @@ export class LeaderView {
   /** Our term is over. There is no leader until our key is deleted. */
   termOver(): void {
     this.#isTermOver = true;
-    nextTurn(() => this.tellChange()); // first let the delete of the key be sent: if the term has no work, that is in this turn
+    nextTurn(() => this.tellChange()); // let the delete of the key be sent first. If the term has no work, it is sent in this turn
   }
 
   /** The leader to show to a caller. If it is unknown, because we are far back, it is read for the next call. */

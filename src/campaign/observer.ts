@@ -117,7 +117,7 @@ class SharedWatcher {
   readonly #wakes = new Set<() => void>();
   readonly #over = new AbortController();
   readonly #onOver: () => void;
-  /** Records the first answer, so that it no longer counts towards the limit of reads. */
+  /** Called at the first answer, or at the end. The read then no longer counts towards the limit of reads. */
   #answered: () => void = () => undefined;
   readonly queueWatcher: QueueWatcher;
   isKnown = false;
@@ -212,7 +212,7 @@ async function* changes(tools: ObserverTools, signal: AbortSignal): AsyncGenerat
   const wake = (): void => resume();
   const shared = watcherOf(tools);
   const over = (): void => {
-    shared.leave(wake); // also if the reader never asks for the next one
+    shared.leave(wake); // leave now, even if the reader never asks for the next state
     wake();
   };
   shared.join(wake);

@@ -1,5 +1,5 @@
 /**
- * Reads the queue of an election for callers. Reads are linearizable and limited. Callers share a read until it is sent.
+ * Reads the queue of an election for callers. Reads are linearizable and limited. Calls that are made before a read is sent share it.
  */
 import type { CallLimiter } from '../loop-guard/call-limits.ts';
 import { readQueue, type Snapshot } from '../etcd/election-keys.ts';

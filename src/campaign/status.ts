@@ -7,7 +7,7 @@ import type { GuardStatus } from '../loop-guard/loop-guard.ts';
 import type { LiveTerm } from '../term/live-term.ts';
 import type { Term } from '../term/term.ts';
 
-/** In JSON tokens are strings. */
+/** In JSON, tokens are strings. */
 export interface ElectionStatus {
   readonly election: string;
   /**

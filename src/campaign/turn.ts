@@ -27,7 +27,7 @@ import type { TurnTools } from './turn-tools.ts';
 /** A program that uses a term does so within this time, in milliseconds. */
 const UNUSED_MS = 2_000;
 
-/** A program that asks the election this often seems to ask before every act. A program that asks less may ask only once. */
+/** A program that asks the election this often seems to ask before every act. A program that asks less often may not ask before every act. */
 const MANY_CHECKS = 3;
 
 type Finish = (outcome: Outcome) => void;
@@ -43,7 +43,7 @@ export class Turn {
   electionChecks = 0;
   /** Whether another candidate was before us. */
   hasWaited = false;
-  /** Election whose work awaits our term. */
+  /** The election in this process whose work waits for our term; undefined if there is none. */
   awaitedBy: string | undefined;
   /** Ends the present wait or term; undefined outside of both. */
   #finish: Finish | undefined;

@@ -148,8 +148,8 @@ export function tellStoppedLate(report: CampaignReport, election: string, afterM
 export function tellTimedOut(report: CampaignReport, election: string): void {
   report.unusual(
     'timed-out',
-    `the signal of "${election}" timed out while this replica led, and that closes the election for good. If only the ` +
-      'wait for leadership has a limit, leave out the option signal, and call resign() if isCurrent() is false by then',
+    `the signal of "${election}" timed out while this replica led, and that closes the election for good. To limit ` +
+      'only the wait for leadership, leave out the option signal. When the limit has passed, call resign() if isCurrent() is false',
   );
 }
 

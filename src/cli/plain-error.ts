@@ -147,7 +147,7 @@ const KINDS: readonly Kind[] = [
   },
   {
     failure: 'unreachable',
-    pattern: /HTTP proxy of http_proxy/,
+    pattern: /HTTP proxy set by http_proxy/,
     says: CANNOT_REACH,
     advice:
       'gRPC uses the proxy that grpc_proxy, https_proxy or http_proxy names: add the hosts of etcd to no_proxy',

@@ -112,7 +112,7 @@ export class Batch<T, R> {
       caller.onLeft = () => group.every(({ hasLeft }) => hasLeft) && allHaveLeft.abort();
     }
     try {
-      // The lane `shared` is never full. In a full lane this would wait, and the key of a caller that left meanwhile would still be put.
+      // The lane `shared` is never full. In a full lane the transaction would wait, and then still put the keys of callers that have left.
       const done = await this.#sendAll(
         group.map(({ request }) => request),
         { ...group[0]!.limits, signal: allHaveLeft.signal, lane: 'shared' },

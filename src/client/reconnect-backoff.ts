@@ -71,7 +71,7 @@ export class ReconnectBackoff {
     this.#guard.healthyFor(healthyMs, SETTINGS);
   }
 
-  /** Does not count the last try: the lease that it obtained was still alive and was given back as intended. */
+  /** Takes the last try out of the count: the lease that it obtained was still alive, and was given back as intended. */
   forgive(): void {
     this.#guard.forgive();
   }

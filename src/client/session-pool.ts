@@ -284,7 +284,7 @@ export class SessionPool {
       const revoked = this.#revokeAbandoned(limits);
       lease.isAsked = true;
       const proof = await grantLease(this.#transport, id, this.#ttlSeconds, limits);
-      // Our old keys would be ahead of us. But one silent member must not cost us the lease that we have obtained.
+      // Wait until our old keys are gone, or they would be ahead of us. But not for long: one silent member must not cost us the new lease.
       await settledWithin(revoked, REVOKE_PATIENCE_MS);
       return proof ?? (await keepAlive.renew(limits));
     } catch (error) {

@@ -173,7 +173,7 @@ export class Session {
     return Math.min(answerLimitMs(grantedTtlSeconds, this.#transport.isProxied), this.remainingMs());
   }
 
-  /** @param headroomMs how much time the renewal before had left when this one was confirmed, in milliseconds. */
+  /** @param headroomMs how much time was left until the old deadline when this renewal was confirmed, in milliseconds. */
   #renewed(headroomMs: number, roundTripMs: number): void {
     const { leaseId } = this;
     if (this.#hasFaltered) {

@@ -7,7 +7,7 @@
 import type { Candidacy } from './campaign-state.ts';
 import { jsonOf } from './json.ts';
 
-/** In JSON its token is a string. */
+/** In JSON, its token is a string. */
 export interface QueuedCandidate {
   readonly key: string;
   /** The value that the candidate announces. */

@@ -12,10 +12,10 @@ export interface Pin {
 /**
  * @param said the last cluster ID of every configured host; undefined for a host that never answered.
  * @param pin the decision so far.
- * @param now.isRollCall whether a roll call is under way. Meanwhile only a majority decides.
+ * @param now.isRollCall whether all hosts are being asked for their cluster (a roll call). Meanwhile only a majority decides.
  * @param now.isQuiet whether no answer of the pinned cluster has come for a while.
- * @returns the decision. If there is neither an earlier decision nor a majority, it is undefined, unless all hosts that answered
- *   agree and no roll call is under way.
+ * @returns the decision. If there is no earlier one, the majority decides. Without a majority, the hosts that answered decide if they
+ *   agree, but not during a roll call. Otherwise it is undefined.
  */
 export function voteOf(
   said: readonly (string | undefined)[],

@@ -41,7 +41,7 @@ export function renewEveryMs(grantedTtlSeconds: number): number {
 
 /**
  * When the next renewal is due, on the same clock. Behind `etcd grpc-proxy`, a new proof can already be old: it follows from the
- * remaining TTL, which etcd rounds down to whole seconds. The same holds until we know that there is no proxy. So two renewals
+ * remaining TTL, which etcd rounds down to whole seconds. Until we know that there is no proxy, we assume one. So two renewals
  * also begin at least a quarter of the interval apart.
  *
  * @param begunAtMs when the last renewal began.

@@ -23,7 +23,7 @@ const PER_ELECTION: LogRate = { atOnce: LINES_AT_ONCE, msPerLine: MS_PER_LINE };
 /** The limit for all elections of a process together. A thousand elections that lose etcd at once log the same things. */
 export const OF_ALL: LogRate = { atOnce: 1_000, msPerLine: 1_000 };
 
-/** The limit for lines of terms, apart from the others. An outage writes many lines; which term began and ended must stay known. */
+/** A separate limit for lines about terms. An outage writes many other lines, but the log must still show which terms began and ended. */
 export const OF_TERMS: LogRate = { atOnce: 6, msPerLine: 20_000 };
 
 /** The limit for advice that is given once. Advice has its own limit, so other lines cannot suppress it. */

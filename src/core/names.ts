@@ -5,7 +5,7 @@
  * replicas differ in one of them, they do not compete with each other, and all of them lead.
  */
 
-/** The name, beside the elections, under which the library keeps keys that are not candidates. */
+/** No election may have this name. The library keeps keys that are not candidates under it. */
 export const RESERVED_NAME = '.writes';
 
 /** Longest name, and longest prefix, in bytes of UTF-8. It is limited because etcd keeps every key in memory. */
@@ -70,7 +70,7 @@ function textProblem(text: string): string | undefined {
   if (!isWellFormed(text))
     return 'well-formed Unicode (this contains half of a character that was cut in two)';
   if (Buffer.byteLength(text) > LONGEST_NAME_BYTES)
-    return `at most ${LONGEST_NAME_BYTES} bytes of UTF-8 (this is ${Buffer.byteLength(text)}; hash what is longer)`;
+    return `at most ${LONGEST_NAME_BYTES} bytes of UTF-8 (this is ${Buffer.byteLength(text)}; shorten it, for example to a hash)`;
   const unset = unsetPart(text);
   if (unset !== undefined)
     return `no "${unset}" in it (a variable has no value: set it, or choose another name)`;

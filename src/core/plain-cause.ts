@@ -8,7 +8,7 @@ export const plainCause = (text: string): string =>
     .replace(/\.? Resolution note:\s*$/, '')
     .replace(/: null$/, '')
     // gRPC gives no cause if an HTTP proxy does not connect it.
-    .replace(/No connection established: undefined/, 'the HTTP proxy of http_proxy does not connect us')
+    .replace(/No connection established: undefined/, 'the HTTP proxy set by http_proxy does not connect us')
     .replace(/No connection established: (?=.)/, '')
     .replace(/Name resolution failed for target (?:dns:)?(\S+)/, 'cannot resolve $1')
     // gRPC appends how it spent the time.

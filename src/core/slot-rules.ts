@@ -5,8 +5,9 @@
  * `mod_revision` that the writer saw last, and it leaves its mark there in the same commit. To settle a write whose answer
  * was lost, the writer puts the mark "never" under the same condition. Revisions only grow, so at most one of the two can
  * commit, and the slot shows which. We never delete a slot: its revision would be 0 again, and a late write that expects
- * revision 0 would commit. A slot is deleted only with its lease, together with the key of the term. A late copy of the grant can
- * make the lease again. So after the deadline, "never" in a slot without an earlier write proves nothing.
+ * revision 0 would commit. A slot is deleted only with its lease, together with the key of the term. But a late copy
+ * of the request for the lease can create the lease again, without its slots. So after the deadline, "never" in a slot without an
+ * earlier write proves nothing.
  */
 import assert from 'node:assert/strict';
 

@@ -1,5 +1,5 @@
 /**
- * Ends the dials of a client that is closed. gRPC forgets a connection that the host does not answer, without closing it. So each
+ * Ends the dials of a client that is closed. If a host does not answer a dial, gRPC forgets the connection without closing it. So each
  * dial to a frozen host would leave a connection behind, and some of these would keep the process alive.
  *
  * It uses parts of gRPC that are not public. If another release lacks them, dials end as late as with gRPC alone.

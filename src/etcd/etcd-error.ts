@@ -54,7 +54,7 @@ export const isTokenRefused = (said: string): boolean =>
 /** The gRPC codes INVALID_ARGUMENT and PERMISSION_DENIED. */
 const REFUSED = new Set([3, 7]);
 
-/** The beginning of etcd's own errors, in the supported releases. At least "raft proposal dropped" comes without it. */
+/** How etcd's own errors begin in the supported releases. There are exceptions, such as "raft proposal dropped". */
 const BY_ETCD = /^etcdserver: /;
 
 /** Whether the error comes from the member itself, not from something on the way to it. */
@@ -70,7 +70,7 @@ export const isUnfit = (status: GrpcStatus): boolean =>
 const NEVER_SENT =
   /^No connection established|^Name resolution failed|^Channel closed before call started|^Stream refused by server|^Failed to start HTTP\/2 stream/;
 
-/** Whether the server's HTTP/2 layer refused the call unread, which is how it closes a connection, or limits the calls on one. */
+/** Whether the server's HTTP/2 layer refused the call unread. It does so to close a connection, or if the connection has too many calls. */
 export const isUnread = ({ message }: EtcdError): boolean => message.endsWith(': Stream refused by server');
 
 /**

@@ -142,7 +142,7 @@ const isRead = ({ success, failure }: UserTxn): boolean =>
  * and nesting is not needed. We prefer that: etcd before 3.4.42 and 3.5.28 checks no permissions of nested operations.
  *
  * Nesting is needed if there are no operations, or only serializable reads. Otherwise a member would answer such a transaction from
- * its own state, and that state, and so the fence, may be old. A nested transaction goes through etcd's leader.
+ * its own state. That state may be old, and then the fence means nothing. A nested transaction goes through etcd's leader.
  */
 const mayOmitNesting = ({ compare, success }: UserTxn): boolean =>
   compare.length === 0 && success.some((op) => op.request_range?.serializable !== true);

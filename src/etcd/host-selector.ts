@@ -44,8 +44,8 @@ export class HostSelector<Host> {
   }
 
   /**
-   * Picks a host at random among those that are not suspects. If all are suspects, picks the one whose last failure is the oldest,
-   * with {@link HEAD_START_MS} counted. So every host gets its turn.
+   * Picks a host at random among those that are not suspects. If all are suspects, picks the one whose last failure is the oldest;
+   * {@link HEAD_START_MS} makes some failures count as older. So every host gets its turn.
    *
    * @returns undefined if every host is excepted.
    */

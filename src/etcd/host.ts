@@ -36,8 +36,8 @@ const DIAL_AGAIN_AFTER_MS = 500;
 /**
  * How long gRPC itself waits before it dials again, in milliseconds, give or take a fifth. A new client dials at once. So our
  * guarded calls make a new client ({@link Host.dialAgain}). Calls of the application wait for gRPC; however many fail, they
- * do not make us dial more often. gRPC may still dial once for a client that we have closed. The delay is so long that
- * our new client has dialled by then.
+ * do not make us dial more often. gRPC may still dial once for a client that we have closed. The delay is long, so
+ * our new client has dialled before that.
  */
 const GRPC_DIALS_AGAIN_MS = 3_000;
 

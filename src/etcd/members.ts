@@ -98,7 +98,7 @@ export class Members {
   /**
    * Checks that an error with consequences comes from our cluster. An error carries no cluster ID, so the host is asked for it.
    *
-   * @throws {EtcdError} another error that counts instead, if the host is foreign.
+   * @throws {EtcdError} if the host belongs to another cluster. That error takes the place of `fault`.
    */
   async verifyError(host: Host, what: string, fault: unknown): Promise<void> {
     const hasConsequences =

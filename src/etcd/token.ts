@@ -54,8 +54,8 @@ export class Tokens {
 
   /**
    * Drops the token if a call with it got no answer, and no other call has got one since that call was sent. A simple token contains an
-   * index of etcd's raft log, and etcd delays a call until its log reaches that index. After a restore from a snapshot
-   * that can take days, without any error.
+   * index of etcd's raft log, and etcd delays a call until its log reaches that index. After a restore from a snapshot,
+   * this wait can take days, without any error.
    */
   unanswered(token: string | undefined, sentAtMs: number): void {
     if (this.#acceptedAtMs < sentAtMs) this.refused(token);

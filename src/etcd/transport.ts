@@ -41,7 +41,7 @@ export interface CallLimits {
 
 /**
  * How many calls of one lane of one client run at once. That is enough to fill a connection. More would only time out on a slow
- * event loop and delay renewals. (etcd itself refuses some thousands.)
+ * event loop and delay renewals. (etcd itself refuses calls only if some thousands are pending.)
  */
 const IN_FLIGHT = 64;
 

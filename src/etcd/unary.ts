@@ -101,7 +101,7 @@ function listenForSilence({ patienceMs, onSilent }: CallRequest<unknown>): (isSi
   let cancelTimer = (): void => undefined;
   let isTold = false;
   const tell = (): void => {
-    if (isTold) return; // a second time could suspect a host that has answered other calls since
+    if (isTold) return; // a second report could make a suspect of a host that has answered other calls since
     isTold = true;
     onSilent();
   };

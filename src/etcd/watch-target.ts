@@ -11,7 +11,7 @@ export interface WatchTarget {
   reload(signal: AbortSignal): Promise<bigint>;
   /** Takes the events of the keys, in revision order for each key. */
   onEvents(events: readonly QueueEvent[]): void;
-  /** A probe sent at `atMs` was answered. All events that were known when the probe before it was sent have been delivered. */
+  /** A probe sent at `atMs` was answered. All events that etcd knew when the previous probe was sent have been delivered. */
   onConfirmed(atMs: number): void;
   /** etcd refuses the range for good: the watch has ended. */
   onRefused(fault: EtcdError): void;

@@ -30,7 +30,7 @@ export interface SharedWatchTools {
   };
   onLost(reason: string): void;
   onHealed(afterMs: number): void;
-  /** No watch was confirmed for a long time. All queues are polled until one is. Reported once until then. */
+  /** No watch was confirmed for a long time. Until one is, all queues are polled, and this is not reported again. */
   onUnconfirmed(silentMs: number): void;
   /** The stream goes through a proxy. Reported once. @param ttlSeconds the shortest TTL among the watchers. */
   onProxied(ttlSeconds: number): void;
@@ -40,7 +40,7 @@ export interface SharedWatchTools {
 const DENIED = /permission denied|user name is empty|\bauth\b/;
 
 /**
- * After a denial has ended a stream, a denied probe does not end the next one for this many milliseconds. etcd checks the token only when a
+ * For this many milliseconds after a denial has ended a stream, a denied probe does not end the next stream. etcd checks the token only when a
  * watch is created, so existing watches continue, and a denied probe still proves that the stream works. Without this, tokens
  * with a TTL of one second would cost a stream, a token and a read of all ranges for every probe. etcd3 also keeps
  * 12 KiB of memory for every token that it fetches.

@@ -10,7 +10,7 @@ import { shared } from './registry.ts';
 import { SharedDelay } from './shared-delay.ts';
 import { clock, type Clock } from '../util/clock.ts';
 
-/** Sequential calls: the first 300 are not delayed, then ever fewer, down to one a second. Every pause of 50 ms forgives one. */
+/** Sequential calls: the first 300 are not delayed. Then the delays grow, until one call a second passes. Every pause of 50 ms forgives one call. */
 const ONE_BY_ONE: GuardSettings = {
   burst: 300,
   baseMs: 50,

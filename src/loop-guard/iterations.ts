@@ -7,7 +7,7 @@ import { keyOf, type ElectionScope } from './guard-key.ts';
 import { shared } from './registry.ts';
 import { clock, type Clock } from '../util/clock.ts';
 
-/** Short iterations: twenty at once, then ever fewer. Every second of quiet forgives one. */
+/** Short iterations: the first twenty are not delayed. Then the delays grow. Every second of quiet forgives one iteration. */
 const SHORT_ONES: GuardSettings = {
   burst: 20,
   baseMs: 250,
@@ -19,7 +19,7 @@ const SHORT_ONES: GuardSettings = {
 /** An iteration that lasts this long, in milliseconds, is not a round of a hot loop. */
 const LASTS_MS = 1_000;
 
-/** From this many open iterations on, one log line says so. Viewers that have left may have forgotten to end them. */
+/** From this many open iterations on, one log line says so. The program may have forgotten to end those of viewers that have left. */
 const MANY_OPEN = 25;
 
 /** How many iterations may be open, and how many may wait to begin. Each costs memory. */

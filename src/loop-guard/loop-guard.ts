@@ -29,7 +29,7 @@ import { allShared, shared } from './registry.ts';
 import { clock, type Clock } from '../util/clock.ts';
 
 export interface GuardSettings extends GuardLimits {
-  /** Shortest delay after the burst, in milliseconds. The first is up to three times as long. */
+  /** Shortest delay after the burst, in milliseconds. The first delay is random, and up to three times as long. */
   readonly baseMs: number;
   /** Longest delay if the caller or the work ended the previous round, in milliseconds. */
   readonly capMs: number;
@@ -281,7 +281,7 @@ export const privateGuard = (time: Clock = clock): LoopGuard => new LoopGuard(''
 /** What every guard of this process has counted, with call sites. Private guards are not included. */
 export const loopGuards = (): GuardReport[] => allShared<LoopGuard>('guard').map((guard) => guard.report());
 
-/** The smallest share of its upper limit that a delay for an inside cause may have. Such delays have wide jitter. */
+/** A delay for an inside cause is at least this share of its upper limit. So its jitter is wide. */
 const CALLER_SPREAD = 1 / 3;
 /**
  * The same for outside causes. A longer delay would slow the recovery. A much shorter one would dial too often.

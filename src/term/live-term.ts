@@ -22,7 +22,7 @@ export interface TermLife extends WorkListener {
   readonly callers: CallLimiter;
   stepDown(): void;
   resign(): void;
-  /** Called if the program asks the term after its end whether it is current, or for its signal. */
+  /** Called if the program uses the term after its end: asks whether it is current, or reads its signal. */
   askedAfterEnd(): void;
   /** Called if `isCurrent` is read and not called. */
   uncalled(): void;
@@ -84,7 +84,7 @@ export class LiveTerm implements Term {
   isUsed = false;
   /** Whether the program has read {@link signal}, so that it may listen to the end of the term. */
   isListenedTo = false;
-  /** Whether the use of this ended term beside a newer one was already reported. */
+  /** Whether it was already reported that the program uses this ended term although a newer one has begun. */
   isStaleTold = false;
   readonly #tools: TermTools;
   readonly #callers: CallLimiter;

@@ -32,7 +32,7 @@ interface Running {
   readonly done: Deferred<void>;
 }
 
-/** How many errors of a chain of causes are checked for whether they only say that the term is over. */
+/** In a chain of causes, how many errors are searched for one that only says that the term is over. */
 const DEEPEST_CAUSE = 8;
 
 export class TermWork {
@@ -73,7 +73,7 @@ export class TermWork {
     return this.isRunning || this.#cleanUps.length > 0 || (this.#hasBegun && this.#listener.isPair());
   }
 
-  /** How many works run, plus how many clean-ups wait for the end of the term. */
+  /** How many pieces of work run, plus how many clean-ups wait for the end of the term. */
   get registered(): number {
     return this.#running.size + this.#cleanUps.length;
   }
@@ -107,7 +107,7 @@ export class TermWork {
   every(ms: number, job: (term: Term) => unknown): void {
     const term = this.#term;
     const repeat = async (): Promise<void> => {
-      // Not `isCurrent()`: that is the program's question. It counts, and in a flood of them it throws.
+      // Not `isCurrent()`: that counts as a question of the program, and throws if there are too many.
       while (term.leftMs > 0) {
         const startedAtMs = clock.now();
         await job(term);

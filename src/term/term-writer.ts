@@ -170,7 +170,7 @@ export class TermWriter implements TermTools {
       if (fate === 'unknowable')
         throw new OutcomeUnknownError(
           election,
-          `the outcome of write ${writeId} of election "${election}" can no longer be found out: its lease is gone, and its mark too`,
+          `the outcome of write ${writeId} of election "${election}" can no longer be found out: etcd no longer has the record of it, for example because the lease is gone`,
           { writeId },
         );
       return { happened: fate !== 'never', succeeded: fate === 'then' };

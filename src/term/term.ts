@@ -71,7 +71,7 @@ export interface Term {
    * @param options.exactlyOnce asks for the outcome by itself if the answer is lost. `commit()` then resolves, or rejects
    *   with an error that says that nothing was written. If etcd cannot be asked in time, it rejects with
    *   `OutcomeUnknownError`; pass its `writeId` to {@link settle}.
-   * @throws {RefusedError} if `exactlyOnce` is set, and etcd has denied our role the keys that it uses, in the last 30 s.
+   * @throws {RefusedError} if `exactlyOnce` is set, and in the last 30 s etcd has denied our user access to the keys that this option needs.
    * @throws {InvalidInputError} if an option is unknown.
    */
   txn(options?: TxnOptions): ComparatorBuilder;
@@ -103,7 +103,7 @@ export interface Term {
    * @returns what the work returns. It need not be awaited.
    * @throws {InvalidInputError} (the promise rejects) if `work` is neither a promise nor a function.
    * @throws {LeadershipLostError} (the promise rejects) if a function is registered after the end of the term.
-   * @throws {UnavailableError} (the promise rejects) if 10 000 clean-ups and other work are registered already.
+   * @throws {UnavailableError} (the promise rejects) if 10 000 pieces of work and clean-ups are registered already.
    */
   run<T>(work: PromiseLike<T> | ((term: Term) => T | PromiseLike<T>)): Promise<T>;
   /**
@@ -123,7 +123,7 @@ export interface Term {
    * function or a disposable object that `onLeader` returns is registered in the same way.
    *
    * @throws {InvalidInputError} if it is neither a function nor disposable.
-   * @throws {UnavailableError} if 10 000 clean-ups and other work are registered already.
+   * @throws {UnavailableError} if 10 000 pieces of work and clean-ups are registered already.
    */
   onEnd(cleanUp: CleanUp): void;
   /**

@@ -144,7 +144,7 @@ export class WriteSlots {
     const untilMs = clock.now() + CALL_LIMIT_MS;
     while (writeSlot?.isBusy === true && writeSlot.slot.pending === writeId) {
       if (clock.now() >= untilMs)
-        throw new EtcdError('unavailable', 'other writes in its slot cannot settle it either', false);
+        throw new EtcdError('unavailable', 'another call is still trying to find it out', false);
       await clock.sleep(SETTLE_AGAIN_MS);
     }
     if (writeSlot?.slot.pending === writeId) {
@@ -165,7 +165,11 @@ export class WriteSlots {
       await this.#settleInTime(writeSlot, signal);
     } catch (error) {
       const { message } = error as EtcdError;
-      throw new EtcdError('unavailable', `not sent, an earlier write is not settled: ${message}`, false);
+      throw new EtcdError(
+        'unavailable',
+        `not sent, because the outcome of an earlier write is not known: ${message}`,
+        false,
+      );
     }
   }
 
@@ -184,7 +188,8 @@ export class WriteSlots {
         throw unsettled((error as Error).message);
       },
     );
-    if (fate === 'unknowable') throw unsettled('its mark is gone, with its lease');
+    if (fate === 'unknowable')
+      throw unsettled('etcd no longer has the record of the write, for example because the lease is gone');
     if (fate === 'never') throw new EtcdError('unavailable', fault.message, false, { cause: fault });
     return {
       header: { ...header, revision: writeSlot.slot.seenRevision.toString() },
@@ -221,7 +226,7 @@ export class WriteSlots {
       );
       const { slot, fate } = inspect(writeSlot.slot, sight);
       writeSlot.slot = fate === 'open' ? notDone(slot) : slot; // etcd has answered, so the write cannot arrive late
-      // If the lease has expired, the mark of the first write went with it. A late copy of the grant may have made the lease again.
+      // If the lease has expired, the mark of the first write went with it. A late copy of the request for the lease may have created it again.
       const isNever = fate === 'open' || fate === 'never';
       if (isNever && write.seenRevision === 0n && !this.#lease.isValid()) return learnt('unknowable', header);
       return learnt(fate === 'open' ? 'never' : fate, header);

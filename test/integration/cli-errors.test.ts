@@ -116,7 +116,7 @@ test('an HTTP proxy is not used for etcd on this machine, as in etcdctl, and oth
   const [here, elsewhere] = await Promise.all([status(etcd.endpoints.join()), status('192.0.2.1:2379')]);
   expect(here.child.exitCode, here.said).toBe(0);
   expect(elsewhere.child.exitCode).toBe(1);
-  expect(elsewhere.stderr).toMatch(/the HTTP proxy of http_proxy does not connect us \(.*no_proxy\)/);
+  expect(elsewhere.stderr).toMatch(/the HTTP proxy set by http_proxy does not connect us \(.*no_proxy\)/);
 });
 
 test('invalid PEM files are named', async () => {

@@ -62,7 +62,7 @@ describe('two elections of one name on one client and TTL', () => {
     await first.campaign();
     const refused = second.campaign();
     await expect(refused).rejects.toBeInstanceOf(AlreadyStandingError);
-    await expect(refused).rejects.toThrow(/"e" already has a candidate on this client/);
+    await expect(refused).rejects.toThrow(/"e" already has a candidate of another Election with this client/);
     await expect(second.election.lead(async () => undefined)).rejects.toBeInstanceOf(AlreadyStandingError);
 
     await first.election.resign();

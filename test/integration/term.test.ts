@@ -316,7 +316,9 @@ describe('txn', () => {
       expect(read, 'a lost answer to a read changes nothing').rejects.toBeInstanceOf(UnavailableError),
       expect(commit).rejects.toBeInstanceOf(OutcomeUnknownError),
     ]);
-    await expect(commit).rejects.toThrow(/: term\.txn\(\): .*may still land.*mod_revision.*step down first/);
+    await expect(commit).rejects.toThrow(
+      /: term\.txn\(\): .*may still land.*mod_revision.*call term\.stepDown\(\)/,
+    );
     await proxy.restore();
 
     const kv = (await world.own.getAll().prefix(`${prefix}state`).exec()).kvs[0];

@@ -13,7 +13,7 @@ test.for([
   ],
   [
     '14 UNAVAILABLE: No connection established. Last error: undefined. Resolution note: ',
-    'the HTTP proxy of http_proxy does not connect us',
+    'the HTTP proxy set by http_proxy does not connect us',
   ],
   [
     'No connection established. Last error: Error: self-signed certificate (2026-11-27T04:32:17.060Z)',
