@@ -203,8 +203,8 @@ export class CandidateKey {
     if (candidacy !== undefined) this.#abandoned = isDeleted ? undefined : candidacy;
     if (session?.isValid() !== true) return false;
     const key = candidacy?.key ?? candidateKey(this.#keyPrefix, session.leaseId);
-    const releaseUnconfirmed: Release = (limits, isStillPending) =>
-      releaseUnconfirmedKey(this.#transport, this.#keyPrefix, session.leaseId, limits, isStillPending);
+    const releaseUnconfirmed = unconfirmedRelease(this.#transport, this.#keyPrefix, session.leaseId);
+    session.pendingDeletes.giveUp(key, releaseUnconfirmed);
     const release: Release =
       candidacy === undefined ? releaseUnconfirmed : (limits) => this.#release(candidacy, limits);
     const lateUntilMs = unconfirmed ? clock.now() + LATE_MS : enteredLateUntilMs;
@@ -228,6 +228,12 @@ export class CandidateKey {
     }
   }
 }
+
+/** A function of its own, so that a session that remembers it does not keep the campaign in memory. */
+const unconfirmedRelease =
+  (transport: EtcdTransport, keyPrefix: string, leaseId: string): Release =>
+  (limits, isStillPending) =>
+    releaseUnconfirmedKey(transport, keyPrefix, leaseId, limits, isStillPending);
 
 const bytesOf = (candidates: readonly QueuedCandidate[]): number =>
   candidates.reduce((sum, { key, value }) => sum + key.length + value.length + BYTES_BESIDE, 0);

@@ -1,6 +1,6 @@
 /**
- * Remembers the keys that must still be deleted: their release was not acknowledged, or a late put may create them again. Other
- * elections may keep the lease alive, and then a forgotten key would lead although no replica holds it.
+ * Remembers the keys that must still be deleted: their release was not acknowledged, or a late put or a restored snapshot may create
+ * them again. Other elections may keep the lease alive, and then a forgotten key would lead although no replica holds it.
  */
 import { EtcdError } from '../etcd/etcd-error.ts';
 import type { CallLimits } from '../etcd/transport.ts';
@@ -15,8 +15,14 @@ interface PendingDelete {
   readonly repeatUntilMs: number;
 }
 
+/** How many keys are remembered for a lost history. The last ones are the most likely to be in a snapshot. */
+const MOST_GIVEN_UP = 1_000;
+
 export class PendingDeletes {
   readonly #byKey = new Map<string, PendingDelete>();
+  /** The keys that were given up, the last at the end. No candidacy holds them. */
+  readonly #givenUp = new Map<string, Release>();
+  #isHistoryLost = false;
   #isFlushing = false;
 
   /** @param repeatUntilMs until when an unanswered put may still arrive, in milliseconds; 0 if none can. */
@@ -24,13 +30,35 @@ export class PendingDeletes {
     this.#byKey.set(key, { release, repeatUntilMs });
   }
 
+  /** A candidacy gave up this key. @param release deletes whatever key of ours is there, if etcd has lost its history. */
+  giveUp(key: string, release: Release): void {
+    this.#givenUp.delete(key);
+    this.#givenUp.set(key, release);
+    if (this.#isHistoryLost) this.#addAgain(key, release); // it may be older than the candidacy
+    if (this.#givenUp.size <= MOST_GIVEN_UP) return;
+    const [oldest] = this.#givenUp.keys();
+    this.#givenUp.delete(oldest!);
+  }
+
+  /** etcd has lost its history: keys that were given up may be back, with our lease. The next renewal deletes them. */
+  historyLost(): void {
+    this.#isHistoryLost = true;
+    for (const [key, release] of this.#givenUp) this.#addAgain(key, release);
+  }
+
+  #addAgain(key: string, release: Release): void {
+    this.add(key, release, this.#byKey.get(key)?.repeatUntilMs ?? 0);
+  }
+
   /**
-   * Deletes the key now, if it is pending. It is then no longer pending: later retries are up to the caller.
+   * Before a new candidacy takes the key: deletes it now, if it is pending. It is then no longer pending, and later retries are up to
+   * the caller.
    *
    * @returns until when a late put of the key may still arrive; 0 if none can.
    * @throws {EtcdError}
    */
   async flush(key: string, limits: CallLimits): Promise<number> {
+    this.#givenUp.delete(key);
     const pending = this.#byKey.get(key);
     if (pending === undefined) return 0;
     await pending.release(limits, () => this.#byKey.get(key) === pending);
@@ -58,7 +86,10 @@ export class PendingDeletes {
       try {
         await pending.release(limits, isStillPending);
       } catch (error) {
-        if (error instanceof EtcdError && error.kind === 'refused') continue;
+        if (error instanceof EtcdError && error.kind === 'refused') {
+          if (this.#givenUp.get(key) === pending.release) this.#byKey.delete(key); // it was only a search
+          continue;
+        }
         return; // etcd does not answer, or the session has ended: the others would fail too
       }
       if (isStillPending() && pending.repeatUntilMs <= clock.now()) this.#byKey.delete(key);

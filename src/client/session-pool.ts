@@ -78,6 +78,7 @@ export class SessionPool {
     this.#transport = client.transport;
     this.#backoff = client.backoff;
     this.#ttlSeconds = ttlSeconds;
+    this.#transport.history.onWentBack(() => this.#current?.pendingDeletes.historyLost());
   }
 
   /** @param marginMs the margin, in milliseconds. Default: a tenth of the granted TTL. */

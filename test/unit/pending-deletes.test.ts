@@ -41,3 +41,63 @@ test('a renewal during a slow flush begins no second one; the one after it does'
   void pending.flushAll(limits);
   expect(releases).toHaveLength(2);
 });
+
+/** A release that etcd answers, and the keys that it was called for. */
+function searches() {
+  const found: string[] = [];
+  const of = (key: string) => (): Promise<void> => Promise.resolve(void found.push(key));
+  return { found, of };
+}
+
+test('L2: after a lost history, keys that were given up are looked for once, but not those of a new candidacy', async () => {
+  const pending = new PendingDeletes();
+  const { found, of } = searches();
+  for (const key of ['a', 'b', 'c']) pending.giveUp(key, of(key));
+  await pending.flush('b', limits);
+  await pending.flushAll(limits);
+  expect(found, 'nothing is lost yet').toEqual([]);
+  pending.historyLost();
+  await pending.flushAll(limits);
+  await pending.flushAll(limits);
+  expect(found).toEqual(['a', 'c']);
+});
+
+test('L2: a key that is given up after a lost history is looked for too: it may be older than the candidacy', async () => {
+  const pending = new PendingDeletes();
+  const { found, of } = searches();
+  pending.historyLost();
+  pending.giveUp('a', of('a'));
+  await pending.flushAll(limits);
+  expect(found).toEqual(['a']);
+});
+
+test('a key that a late put may restore is still looked for until then, also after a lost history', async () => {
+  const pending = new PendingDeletes();
+  const { found, of } = searches();
+  pending.giveUp('a', of('a'));
+  pending.add('a', of('a'), clock.now() + 60_000);
+  pending.historyLost();
+  await pending.flushAll(limits);
+  await pending.flushAll(limits);
+  expect(found).toEqual(['a', 'a']);
+});
+
+test('a search that etcd refuses is not repeated at every renewal', async () => {
+  const pending = new PendingDeletes();
+  let asked = 0;
+  pending.giveUp('a', () => (asked++, Promise.reject(fault('refused'))));
+  pending.historyLost();
+  await pending.flushAll(limits);
+  await pending.flushAll(limits);
+  expect(asked).toBe(1);
+});
+
+test('at most a thousand keys that were given up are remembered: the last ones', async () => {
+  const pending = new PendingDeletes();
+  const { found, of } = searches();
+  for (let number = 0; number < 1_500; number++) pending.giveUp(String(number), of(String(number)));
+  pending.historyLost();
+  await pending.flushAll(limits);
+  expect(found).toHaveLength(1_000);
+  expect(found[0]).toBe('500');
+});

@@ -30,6 +30,7 @@ function poolOf(answers: { readonly [call: string]: () => unknown }) {
   let clientClosed = (): void => undefined;
   const transport = {
     isClosed: false,
+    history: new History(),
     endpoints: ['host'],
     unary: async (what: string) => {
       await Promise.resolve();
@@ -181,6 +182,7 @@ test.for([
     });
   const transport = {
     endpoints: ['host'],
+    history: new History(),
     isClosed: false,
     unary: (what: string, _invoke: unknown, { signal }: { signal?: AbortSignal }) => {
       calls.push(what);
