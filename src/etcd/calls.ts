@@ -133,10 +133,11 @@ export class Calls {
     token: string | undefined,
   ): Promise<T> {
     const sentAtMs = clock.now();
+    const { client } = host;
     try {
       const answer = await askOnce({
         what,
-        client: host.client,
+        client,
         invoke,
         token,
         withinMs: Math.max(0, dueAtMs - sentAtMs),
@@ -156,6 +157,7 @@ export class Calls {
         onFailure: (status) => this.failed(host, status, token),
       });
       this.#tokens.accepted(token);
+      host.answered(client, isProbe === true);
       if (isProbe === true) this.members.selector.heard(host);
       else this.members.selector.answered(host);
       return answer;

@@ -44,8 +44,15 @@ export interface DiallingHost {
 export interface Dials {
   /** Ends every dial on which HTTP/2 has not begun, and refuses further ones. */
   end(): void;
-  /** When the host sent its first bytes, in milliseconds; undefined if it has sent none. */
-  readonly answeredAtMs: number | undefined;
+  /** The last dial that the host has answered; undefined if it has answered none. */
+  readonly answered: AnsweredDial | undefined;
+}
+
+interface AnsweredDial {
+  /** When the dial began, in milliseconds. That can be long after the client was made: gRPC dials again by itself. */
+  readonly dialledAtMs: number;
+  /** How long after that the host sent its first bytes, in milliseconds. */
+  readonly firstBytesAfterMs: number;
 }
 
 export function trackDials(hosts: readonly DiallingHost[]): Dials {
@@ -66,10 +73,10 @@ class TrackedDials implements Dials {
   /** A function for each dial, which ends it. */
   readonly #dials = new Set<() => void>();
   #isOver = false;
-  #answeredAtMs: number | undefined;
+  #answered: AnsweredDial | undefined;
 
-  get answeredAtMs(): number | undefined {
-    return this.#answeredAtMs;
+  get answered(): AnsweredDial | undefined {
+    return this.#answered;
   }
 
   end(): void {
@@ -81,10 +88,12 @@ class TrackedDials implements Dials {
     const waitForReady = connector.waitForReady.bind(connector);
     const connect = connector.connect.bind(connector);
     let endDial = (): void => undefined;
+    let dialledAtMs = 0;
     connector.waitForReady = async () => {
       this.#dials.delete(endDial); // the last dial failed
       await waitForReady();
       this.#refuseIfOver();
+      dialledAtMs = clock.now();
       const abort = new AbortController();
       const address = addressOf(host, connector);
       if (address !== undefined) address.signal = abort.signal;
@@ -96,7 +105,7 @@ class TrackedDials implements Dials {
       let carrier: Socket | undefined; // the socket that carries HTTP/2; undefined during the TLS handshake
       const end = (): void => void ((carrier?.bytesRead ?? 0) === 0 && tcp.destroy());
       this.#dials.add(end);
-      this.#lookForBytes(tcp);
+      this.#lookForBytes(tcp, dialledAtMs);
       tcp.once('close', () => this.#dials.delete(end));
       const connected = await connect(tcp);
       carrier = connected.socket;
@@ -109,10 +118,10 @@ class TrackedDials implements Dials {
     if (this.#isOver) throw new Error('the client is closed');
   }
 
-  #lookForBytes(tcp: Socket): void {
-    if (this.#answeredAtMs !== undefined || tcp.destroyed) return;
-    if (tcp.bytesRead > 0) this.#answeredAtMs = clock.now();
-    else after(LOOK_EVERY_MS, () => this.#lookForBytes(tcp), true);
+  #lookForBytes(tcp: Socket, dialledAtMs: number): void {
+    if (tcp.destroyed) return;
+    if (tcp.bytesRead > 0) this.#answered = { dialledAtMs, firstBytesAfterMs: clock.now() - dialledAtMs };
+    else after(LOOK_EVERY_MS, () => this.#lookForBytes(tcp, dialledAtMs), true);
   }
 }
 

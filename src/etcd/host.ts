@@ -104,6 +104,18 @@ export class Host {
     this.#isUnfit = true;
   }
 
+  /**
+   * Records an answer. gRPC may have dialled again by itself, so this connection is as good as a new one.
+   *
+   * @param client the one that was asked. The answer on an earlier connection says nothing about the present one.
+   * @param isProbe whether a member that cannot serve us could have answered too.
+   */
+  answered(client: HostClient, isProbe: boolean): void {
+    if (client !== this.#client) return;
+    this.#unreachable = undefined;
+    if (!isProbe) this.#isUnfit = false;
+  }
+
   /** Makes the next call dial, if the last dial failed, or reached a member that cannot serve us. For calls that passed a guard. */
   dialAgain(): void {
     const isUseless = this.#isUnfit || this.#unreachable !== undefined;
@@ -123,8 +135,8 @@ export class Host {
    * whoever drops each one before its first answer never gets an answer.
    */
   get isSlow(): boolean {
-    const { answeredAtMs } = this.#own?.dials ?? {};
-    return answeredAtMs !== undefined && this.ageMs < ROUND_TRIPS * (answeredAtMs - this.#madeAtMs);
+    const dial = this.#own?.dials.answered;
+    return dial !== undefined && clock.now() - dial.dialledAtMs < ROUND_TRIPS * dial.firstBytesAfterMs;
   }
 
   /** The host is silent: later calls use a new connection. Does not repeat a dial that has just failed, or that is slow. */

@@ -55,12 +55,16 @@ export async function openStream<Request, Response>(
   const token = await calls.tokenFor(what, how);
   const host = (await members.choose(what, leftOf(how), { avoid }))!;
   host.dialAgain();
+  const { client } = host;
   let isOver = false;
   let reason: string | undefined;
   const options = callOptions({
     token,
     onCall: () => undefined,
-    onMessage: (message) => (reason ??= members.complaint(host, message)),
+    onMessage: (message) => {
+      host.answered(client, true); // a member without a quorum still sends messages
+      return (reason ??= members.complaint(host, message));
+    },
     onFailure: (status) => {
       reason ??= status.details;
       if (!isOver) calls.failed(host, status, token);
@@ -71,9 +75,7 @@ export async function openStream<Request, Response>(
     use.end();
     onCleanStack(() => stream.cancel());
   };
-  const opening = open(host.client, options).catch((error: unknown) => {
-    throw etcdErrorOf(what, undefined, error);
-  });
+  const opening = open(client, options).catch((error: unknown) => rethrow(what, error));
   const raw = await limited(what, opening, leftOf(how), end);
   const onLost = (listener: (why: string) => void): void => {
     raw.on('error', ({ message }) =>
@@ -84,6 +86,10 @@ export async function openStream<Request, Response>(
   onLost(() => use.end());
   use.clientClosed = () => end(raw);
   return { raw, host, onLost, ...endsOf(calls, host, () => end(raw)) };
+}
+
+function rethrow(what: string, error: unknown): never {
+  throw etcdErrorOf(what, undefined, error);
 }
 
 type Ends = Pick<OpenStream<unknown, unknown>, 'renewed' | 'close' | 'fail' | 'leave'>;

@@ -27,11 +27,11 @@ export interface GrpcServer {
 /**
  * A gRPC server until the end of the test. `answer` returns the answer to a call of a name; undefined sends
  * none.
- * @param path of its socket. Default: its own port.
+ * @param at the path of its socket, or its port. Default: a free port.
  */
 export async function grpcServer(
   answer: (name: string) => Answer | undefined,
-  path?: string,
+  at?: string | number,
 ): Promise<GrpcServer> {
   const asked: string[] = [];
   const server = createServer();
@@ -48,7 +48,7 @@ export async function grpcServer(
     if (given !== undefined) respond(stream, given);
   });
   await new Promise<void>((resolve) =>
-    path === undefined ? server.listen(0, '127.0.0.1', resolve) : server.listen(path, resolve),
+    typeof at === 'string' ? server.listen(at, resolve) : server.listen(at ?? 0, '127.0.0.1', resolve),
   );
   const stop = (): void => {
     for (const session of sessions) session.destroy();
@@ -56,7 +56,7 @@ export async function grpcServer(
   };
   onTestFinished(stop);
   return {
-    host: path ?? `127.0.0.1:${(server.address() as AddressInfo).port}`,
+    host: typeof at === 'string' ? at : `127.0.0.1:${(server.address() as AddressInfo).port}`,
     asked,
     connections: () => sessions.size,
     stop,

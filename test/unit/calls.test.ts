@@ -198,6 +198,43 @@ test('an unsent write to a host that starts to refuse connections goes to the ne
   expect(events).toEqual(['host.away']);
 });
 
+test('L4: a connection that gRPC has made again by itself is dropped when it falls silent', async () => {
+  const answer = (): Answer => ({ body: headerOf(CLUSTER_ID) });
+  const first = await grpcServer(answer);
+  const port = Number(new URL(`http://${first.host}`).port);
+  const { transport } = sharedClientOf(clientOf([first.host]));
+  /** As the application writes: such a call dials no host again. */
+  const put = ({ withinMs } = WITHIN): Promise<unknown> =>
+    transport.unary('put', (own, options) => own.kv.txn({}, options), { withinMs, lane: 'caller' });
+  const outcome = async (): Promise<string> => {
+    await fake.advance(1_000);
+    return await put().then(
+      () => 'written',
+      (fault: unknown) => String(fault),
+    );
+  };
+  await put();
+  first.stop();
+  await eventually(async () => /ECONNREFUSED/.test(await outcome()), WITHIN);
+  let isSilent = false;
+  const again = await grpcServer(() => (isSilent ? undefined : answer()), port);
+  await eventually(async () => (await outcome()) === 'written', WITHIN);
+  const connection = (): Socket | undefined => dialled.findLast(({ remotePort }) => remotePort === port);
+  const before = connection();
+
+  isSilent = true;
+  for (let times = 0; times < 2; times++) {
+    const asked = again.asked.length;
+    const silenced = put({ withinMs: 500 });
+    await eventually(() => again.asked.length > asked, WITHIN);
+    await Promise.all([fake.advance(500), expect(silenced).rejects.toThrow(/no answer within/)]);
+    await fake.advance(3_600_000); // long after the dial: this clock ran fast then, so the network looks slow
+  }
+  isSilent = false;
+  await put();
+  expect(connection()).not.toBe(before);
+});
+
 test('without cluster IDs, the roll call of one silent host is not repeated for each call', async () => {
   const proxy = await grpcServer(() => ({ body: bytesField(1, '') }));
   const silent = await grpcServer(() => undefined);

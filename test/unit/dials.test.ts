@@ -6,8 +6,9 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { rootCertificates } from 'node:tls';
 import { Worker } from 'node:worker_threads';
 import { Etcd3 } from 'etcd3';
-import { expect, onTestFinished, test } from 'vitest';
+import { expect, onTestFinished, test, vi } from 'vitest';
 import { Host } from '../../src/etcd/host.ts';
+import { clock } from '../../src/util/clock.ts';
 import { certificates } from '../support/certificates.ts';
 import { eventually } from '../support/eventually.ts';
 
@@ -103,6 +104,34 @@ test.skipIf(process.platform !== 'linux')('G5: a dropped dial that TCP does not 
   }, within);
   host.drop();
   await eventually(() => dial.destroyed, within);
+});
+
+test('L4: the time for which a host was away does not count as a slow network', async () => {
+  const refusing = createServer().listen(0, '127.0.0.1');
+  await once(refusing, 'listening');
+  const { port } = refusing.address() as AddressInfo;
+  const host = hostAt(port, {});
+  refusing.close();
+  await once(refusing, 'close');
+  await expect(host.client.kv.range({ key: Buffer.from('k') })).rejects.toThrow('No connection established');
+  const { client } = host;
+
+  const awayForMs = 600_000;
+  const now = clock.now.bind(clock);
+  vi.spyOn(clock, 'now').mockImplementation(() => now() + awayForMs);
+  onTestFinished(() => void vi.restoreAllMocks());
+  let isConnected = false;
+  const http2 = createHttp2Server().on('session', () => (isConnected = true));
+  onTestFinished(() => void http2.close());
+  http2.listen(port, '127.0.0.1');
+  await eventually(() => {
+    ask(host); // so that gRPC dials again
+    return isConnected;
+  }, within);
+  const connectedAtMs = host.ageMs;
+  await eventually(() => host.ageMs > connectedAtMs + 1_000, within);
+  host.dropSilent();
+  expect(host.client).not.toBe(client);
 });
 
 test.for([
