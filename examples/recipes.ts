@@ -1,4 +1,4 @@
-/** The smaller examples of the README, in one program that runs. */
+/** The smaller examples of the reference, the guide and the errors page, in one program that runs. */
 import { subscribe } from 'node:diagnostics_channel';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Etcd3 } from 'etcd3';

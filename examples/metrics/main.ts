@@ -21,7 +21,7 @@ const server = createServer((request, response) => {
     (error: unknown) => response.writeHead(500).end(String(error)),
   );
 });
-// Prometheus must reach this address: HOST is the address of this host in its network.
+// HOST is the address at which Prometheus reaches this host.
 server.listen(Number(process.env['PORT'] ?? 9464), process.env['HOST'] ?? '127.0.0.1', () =>
   console.log(`listening on ${JSON.stringify(server.address())}`),
 );

@@ -1,5 +1,5 @@
 /**
- * Writes to PostgreSQL that a leader of an earlier term cannot make. Each transaction first raises the row of
+ * A fence in PostgreSQL: a leader of an earlier term cannot write. Each transaction first raises the row of
  * its resource in `fences` to its own token, and fails if that row has a larger one. The row's lock orders the
  * writers.
  */

@@ -1,7 +1,7 @@
 /** The start of all programs in this folder. */
 import { Etcd3 } from 'etcd3';
 
-/** No default: a replica on another etcd would lead there, in parallel with the leader of the rest. */
+/** No default: a replica on another etcd would lead there, while another replica leads on the right etcd. */
 export function connect(): Etcd3 {
   const endpoints = process.env['ETCD_ENDPOINTS'];
   if (!endpoints) throw new Error('set ETCD_ENDPOINTS, for example to http://127.0.0.1:2379');

@@ -21,7 +21,7 @@ export function settingsFrom(env: NodeJS.ProcessEnv): Settings {
     throw new TypeError(`${name}: expected a port, got ${env[name]}`);
   };
   const endpoints = env['ETCD_ENDPOINTS'];
-  // No default: a replica on another etcd would lead there, in parallel with the leader of the rest.
+  // No default: a replica on another etcd would lead there, while another replica leads on the right etcd.
   if (!endpoints)
     throw new TypeError('ETCD_ENDPOINTS: expected addresses, for example http://127.0.0.1:2379');
   return {

@@ -1,6 +1,6 @@
 /**
  * The second process of `profile --pid`. It closes the inspector after `profile` has ended for any reason. The inspector may
- * open late: in a process that runs native code, it opens only after that.
+ * open late: a process that runs native code opens it only when that code has returned.
  */
 import { spawn, type ChildProcess } from 'node:child_process';
 import type { Terminal } from './terminal.ts';

@@ -51,7 +51,7 @@ export async function status(args: readonly string[], terminal: Terminal): Promi
   });
 }
 
-/** The same name has a different leader in another cluster, or under another prefix. */
+/** The place of the elections. In another cluster, or under another prefix, the same name is another election. */
 interface Where {
   readonly prefix: string;
   readonly clusterId: string;

@@ -171,7 +171,7 @@ async function createCluster(
     for (let number = 1; number <= (options.members ?? 1); number++)
       plans.push(await planMember(memberName(number), { scheme, path, peerNetwork }));
   } catch (error) {
-    peerNetwork?.close(); // no port was free, and the members before this one have joined
+    peerNetwork?.close(); // no port was free for this member, and earlier members already listen in this network
     throw error;
   }
   const initialCluster = plans.map(({ name, peerUrl }) => `${name}=${peerUrl}`).join(',');

@@ -6,8 +6,8 @@ const home = globalThis as { [key: symbol]: Map<string, Map<string, unknown>> | 
 
 /**
  * Forgets all loop guards of this process: clients and later elections get new ones. An existing `Election` keeps the guard of its
- * campaign. Use it between test cases or benchmarks only. A separate prefix for every case gives only the elections new guards.
- * The limits of clients, of endpoints and of new elections go on.
+ * campaign. Use it between test cases or benchmarks only. A separate prefix for every case is not
+ * enough: it gives new guards to elections, but not to clients and endpoints, and does not reset the limit of new elections.
  */
 export function resetLoopGuards(): void {
   for (const kind of [

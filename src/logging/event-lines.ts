@@ -123,7 +123,7 @@ export const lines: { readonly [T in ElectionEventType]: Line<T> } = {
       `waiting in "${e.election}" behind ${e.leader === undefined ? 'an unknown leader' : `"${e.leader}"`} for ${Math.round(e.waitedMs / 1000)} s (place ${e.position}); ${
         e.awaitedBy === undefined
           ? 'that is normal while another replica leads. campaign() resolves when we lead: do not await it before the service starts'
-          : `the work of "${e.awaitedBy}" awaits this, and this replica leads "${e.awaitedBy}" meanwhile. If the leader of "${e.election}" waits for "${e.awaitedBy}" in the same way, both wait for ever. Enter the elections in the same order everywhere, or use one election for both`
+          : `the work of "${e.awaitedBy}" awaits this campaign, and this replica leads "${e.awaitedBy}" meanwhile. If the leader of "${e.election}" waits for "${e.awaitedBy}" in the same way, both wait for ever. Enter the elections in the same order everywhere, or use one election for both`
       }`,
   ],
   'usage.unusual': [(e) => (OFTEN_CORRECT.has(e.usage) ? 'info' : 'warn'), (e) => e.reason],
@@ -207,7 +207,7 @@ export const lines: { readonly [T in ElectionEventType]: Line<T> } = {
   'release.failed': [
     'warn',
     (e) =>
-      `could not delete ${e.key}, and candidates behind it cannot lead until it is gone. Renewals retry while an election keeps its lease. It expires with the lease at the latest: ${e.reason}`,
+      `could not delete ${e.key}, and candidates behind it cannot lead until it is gone. Each renewal repeats the delete while an election keeps the lease. The key expires with the lease at the latest: ${e.reason}`,
   ],
   'campaign.ended': [
     (e) => (e.reason === 'refused' ? 'error' : 'info'),
@@ -223,7 +223,7 @@ export const lines: { readonly [T in ElectionEventType]: Line<T> } = {
     (e) =>
       (e.origin === 'environment'
         ? `calls of election "${e.election}" fail because of etcd or the network (${e.rounds} in a short time), and the loop guard delays every failed call`
-        : `loop guard of election "${e.election}" tripped (${e.rounds} rounds, or as many new elections): it delays every round`) +
+        : `loop guard of election "${e.election}" tripped after ${e.rounds} rounds or new elections: it delays every round`) +
       `, now by ${Math.round(e.holdMs)} ms${e.calledFrom === undefined ? '' : `; called from ${e.calledFrom}`}`,
   ],
   'observers.many': [

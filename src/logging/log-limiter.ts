@@ -56,7 +56,7 @@ export class LogLimiter {
   }
 }
 
-/** A new share. Its quota is full, unless the process starts many elections under new names: then it has no burst. */
+/** A new share. All of its quota is available. But while the process starts many elections under new names, it has no burst. */
 export const newLogShare = (): LogShare => ({
   now: (newElectionLimiter().areMany ? lastOfTheBurst : fullQuota)(clock.now()),
 });

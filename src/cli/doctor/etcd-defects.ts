@@ -62,7 +62,8 @@ export const DEFECTS: readonly Defect[] = [
   {
     ...issue(17529),
     affected: until(31, 13),
-    symptom: 'watch events are lost under load and compaction: a candidate misses its turn, or an eviction',
+    symptom:
+      'watch events are lost under load and compaction: a candidate misses its turn, or a leader misses its eviction',
   },
   {
     ...issue(18089),

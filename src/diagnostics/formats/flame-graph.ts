@@ -5,7 +5,7 @@ import { Markup, markup } from './markup.ts';
 
 /** Height of a row of boxes, in pixels. */
 export const ROW = 19;
-/** The page width for which texts are shortened if no script can fit them, in pixels. */
+/** The page width for which texts are shortened, in pixels. A script, if one runs, fits them to the real width. */
 const WIDTH = 1200;
 const LETTER = 6.7;
 

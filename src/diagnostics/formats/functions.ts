@@ -1,6 +1,6 @@
 import { type Folded, type Frame, functionKey, weightOf } from './folded.ts';
 
-/** The cost of one function in a whole profile, in the profile's last figure. */
+/** The cost of one function in a whole profile. The costs are the last figures of the stacks: see `Folded.types`. */
 export interface FunctionCost {
   /** The function, with its own hottest line. */
   readonly frame: Frame;

@@ -30,7 +30,7 @@ interface Blame {
   hottest: number;
   weight: number;
   cum: number;
-  /** The largest number of the owner's frames from this one outwards, itself included. */
+  /** How deep it was called at most: the number of the owner's frames from the outermost to this one, both included. */
   depth: number;
 }
 

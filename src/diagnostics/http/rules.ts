@@ -49,7 +49,7 @@ export function refusal({ method, url, headers }: Request, rules: Rules): Reply 
     return text(403, 'called by a host name that is not allowed (DNS rebinding); list it in `allowedHosts`');
   }
   if (headers['sec-fetch-site'] === 'cross-site' && headers['sec-fetch-mode'] !== 'navigate') {
-    return text(403, 'asked for by a page of another site');
+    return text(403, 'a page of another site sent this request');
   }
   if (path !== '/healthz' && !hasToken({ headers }, rules)) {
     const challenge = { 'www-authenticate': 'Basic realm="etcd-election", charset="UTF-8", Bearer' };

@@ -86,7 +86,7 @@ class Connections {
     });
   }
 
-  /** A request is under way on it, until the response is sent or the client has gone. */
+  /** Protects the socket from being replaced until the response is sent or the client has gone. */
   busy(socket: Socket, response: ServerResponse): void {
     this.#busy.add(socket);
     response.once('close', () => this.#busy.delete(socket));

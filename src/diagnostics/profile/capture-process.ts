@@ -19,8 +19,8 @@ export interface CaptureProcessOptions {
   /** Port of the inspector of that process. Default: 9229, as in Node. */
   port?: number | undefined;
   /**
-   * Called just before SIGUSR1 is sent. A process that runs native code opens its inspector only afterwards, possibly after
-   * `captureProcess()` has rejected. Then call `closeInspector()`.
+   * Called just before SIGUSR1 is sent. A process that runs native code opens its inspector only when that code has
+   * returned, possibly after `captureProcess()` has rejected. Then call `closeInspector()`.
    */
   onSignal?: (() => void) | undefined;
   /** Called when the inspector that was opened is closed again, also after an error. */

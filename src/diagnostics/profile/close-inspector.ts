@@ -4,7 +4,7 @@ import { inspectorUrl, RemoteInspector } from './remote-inspector.ts';
 export interface CloseInspectorOptions {
   /** The process whose inspector was opened with SIGUSR1. */
   readonly pid: number;
-  /** How long to try, in milliseconds. A process that runs native code opens its inspector only afterwards. */
+  /** How long to try, in milliseconds. A process that runs native code opens its inspector only when that code has returned. */
   readonly withinMs: number;
   /** Port of the inspector. Default: 9229, as in Node. */
   readonly port?: number | undefined;

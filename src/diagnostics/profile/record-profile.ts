@@ -28,7 +28,7 @@ export interface RecordOptions {
   readonly onBegun?: (() => void) | undefined;
 }
 
-/** How long the profiled thread may take to answer, in milliseconds. It cannot in native code or a long garbage collection. */
+/** How long the profiled thread may take to answer, in milliseconds. It cannot answer during native code or a long garbage collection. */
 const ANSWER_WITHIN_MS = 5_000;
 /** The time between two samples of a short profile, in milliseconds. */
 const SHORTEST_INTERVAL_MS = 1;
@@ -38,7 +38,7 @@ const SHORTEST_INTERVAL_MS = 1;
  */
 const MOST_SAMPLES = 3_000;
 
-/** Limits a profile of half a minute to one sample every 10 ms, which is the rate of Go. */
+/** Returns the time between two samples. For a profile of half a minute it is 10 ms, as in Go. */
 export const samplingIntervalMicros = (durationMs: number): number =>
   Math.ceil(Math.max(SHORTEST_INTERVAL_MS, durationMs / MOST_SAMPLES) * 1000);
 

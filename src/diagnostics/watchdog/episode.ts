@@ -26,7 +26,7 @@ export class Episode {
     this.decided = new Promise((resolve) => (this.#decide = resolve));
   }
 
-  /** The kind of a report that is begun now. A block may still become a runaway. */
+  /** The kind of a report that begins now: `blocked` for a starved loop that has not yet lasted long enough to be a runaway. */
   get expected(): Verdict {
     return this.#isMereBlock ? 'blocked' : this.verdict;
   }

@@ -54,8 +54,8 @@ export interface WatchdogOptions {
    */
   cooldownMs?: number | undefined;
   /**
-   * How long after the start nothing about the event loop is reported, in milliseconds: many services load for seconds without a
-   * turn of it. A runaway that begins in this time is reported after it, if it lasts. `rounds` is reported at once. Default: 5000.
+   * How long after the start nothing about the event loop is reported, in milliseconds. Many services load for seconds, and their
+   * event loop does not turn meanwhile. A runaway that begins in this time is reported after it, if it lasts. `rounds` is reported at once. Default: 5000.
    * From 0 to 600000.
    */
   startupGraceMs?: number | undefined;
