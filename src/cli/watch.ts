@@ -1,6 +1,7 @@
 /**
  * `etcd-election watch NAME`: prints a line for every change of the leader, and for outages of etcd.
  */
+import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Etcd3 } from 'etcd3';
 import { Election, type Leader } from '../index.ts';
@@ -39,15 +40,21 @@ export async function watch(args: readonly string[], terminal: Terminal): Promis
   const name = oneName(operandsOf(line));
   return await withEtcd(line, terminal, async (client) => {
     using stop = untilStopped(terminal.stdout);
+    const over = new AbortController();
+    const signal = AbortSignal.any([stop.signal, over.signal]);
     const view = new View(name, line, terminal);
-    await view.probe(client, true);
-    const probing = view.keepProbing(client, stop.signal);
+    // An etcd that hangs must not delay the end, neither here nor below.
+    await Promise.race([view.probe(client, signal, true), once(signal, 'abort')]);
     await using election = new Election(client, name, { prefix: line.prefix, logger: silentLogger });
-    for await (const leader of election.observe({ signal: stop.signal })) {
-      if (leader === null) view.unknown();
-      else view.show(leader);
+    try {
+      void view.keepProbing(client, signal);
+      for await (const leader of election.observe({ signal })) {
+        if (leader === null) view.unknown();
+        else view.show(leader);
+      }
+    } finally {
+      over.abort();
     }
-    await probing;
     return EXIT.ok;
   });
 }
@@ -79,12 +86,14 @@ class View {
     if (this.#outage === undefined) this.#tellOutage('etcd has confirmed nothing for one TTL');
   }
 
-  /** @throws {Error} if etcd refuses access at the start, because waiting would not help. */
-  async probe(client: Etcd3, isStart = false): Promise<void> {
+  /** Prints nothing once the signal has aborted. @throws {Error} if etcd refuses access at the start, because waiting would not help. */
+  async probe(client: Etcd3, signal: AbortSignal, isStart = false): Promise<void> {
     try {
       const { queues } = await readQueues(client, this.#line.prefix, this.#name);
+      if (signal.aborted) return;
       if (this.#outage !== undefined && !isStart) this.show(queues[0]?.candidates[0]);
     } catch (error) {
+      if (signal.aborted) return;
       const failure = failureOf(plain(error));
       if (isStart && failure !== 'unreachable' && failure !== 'silent') throw error;
       this.#tellOutage(explain(error, askedBy(this.#line))?.message ?? plain(error));
@@ -94,7 +103,7 @@ class View {
   async keepProbing(client: Etcd3, signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
       await sleep(PROBE_EVERY_MS, undefined, { signal }).catch(() => undefined);
-      if (!signal.aborted) await this.probe(client);
+      if (!signal.aborted) await this.probe(client, signal);
     }
   }
 

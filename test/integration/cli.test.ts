@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { startEtcd, startProxy } from 'etcd-election/dev';
 import { beforeAll, describe, expect, onTestFinished, test as bare } from 'vitest';
+import { eventually, within } from '../support/eventually.ts';
 import { certificates, type Certificates } from '../support/certificates.ts';
 import { compile, Program, type ProgramOptions, ROOT } from '../support/programs.ts';
 import { SOON_MS, test, TTL_SECONDS } from '../support/world.ts';
@@ -180,6 +181,31 @@ describe('watch', () => {
     await program.says(/the leader is unknown.*\n(.*\n)*.*alice leads/, START_MS);
     program.child.kill('SIGINT');
     expect(await program.exit()).toBe(0);
+  });
+
+  test('ends at once on a signal although etcd hangs, and prints nothing more', async ({ etcd, prefix }) => {
+    await using proxy = await startProxy({ target: etcd.endpoints[0]! });
+    const hangsFor = '60s';
+    const program = cli([proxy.endpoint], prefix)(['watch', 'e', '--command-timeout', hangsFor]);
+    await program.says(/nobody leads/, START_MS);
+    proxy.stall();
+    await program.says(/the leader is unknown: etcd has confirmed nothing for one TTL/, 10_000 + START_MS);
+    const { stdout } = program; // a probe is under way by now: one begins every 2 s
+
+    program.child.kill('SIGINT');
+
+    expect(await within(START_MS, 'the exit', program.exit())).toBe(0);
+    expect(program.stdout).toBe(stdout);
+  });
+
+  test('ends at once on a signal although etcd hangs from the start', async ({ etcd, prefix }) => {
+    await using proxy = await startProxy({ target: etcd.endpoints[0]! });
+    proxy.stall();
+    const program = cli([proxy.endpoint], prefix)(['watch', 'e', '--command-timeout', '60s']);
+    await eventually(() => proxy.connections > 0, { withinMs: START_MS });
+    program.child.kill('SIGINT');
+    expect(await within(START_MS, 'the exit', program.exit())).toBe(0);
+    expect(program.stdout).toBe('');
   });
 
   test('without etcd it says so and tries again', async () => {
