@@ -17,6 +17,7 @@ import { levelOf, writeLine } from './event-lines.ts';
 import { shared } from '../loop-guard/registry.ts';
 import { logLimiterOf, newLogShare, type LogLane, type LogShare } from './log-limiter.ts';
 import { reportAtExit, writeNow, writeSoon } from './line-queue.ts';
+import { StandardOutput } from './standard-output.ts';
 import { clock } from '../util/clock.ts';
 
 /** Events that are always logged: they are rare, and later lines make no sense without them. */
@@ -34,7 +35,8 @@ const OF_A_TERM: ReadonlySet<ElectionEvent['type']> = new Set(['term.started', '
 let createdLogger: Logger | undefined;
 
 /** The default logger: pino to standard output, created on first use. */
-export const defaultLogger = (): Logger => (createdLogger ??= pino({ name: 'etcd-election' }));
+export const defaultLogger = (): Logger =>
+  (createdLogger ??= pino({ name: 'etcd-election' }, StandardOutput.open()));
 
 export class EventLog implements EventSource {
   readonly #logger: Logger;

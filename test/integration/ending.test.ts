@@ -3,6 +3,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { getEventListeners, once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
+import { closeSync, existsSync, openSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ElectionClosedError, liveElections, RefusedError } from 'etcd-election';
@@ -239,14 +240,14 @@ describe('as a process', () => {
     readonly exit: Promise<{ code: number | null; signal: NodeJS.Signals | null }>;
   }
 
-  function service(does: string, world: World): Service {
+  function service(does: string, world: World, output: number | 'pipe' = 'pipe'): Service {
     const child = spawn(process.execPath, [bundle, does, world.etcd.endpoints[0]!, world.prefix], {
-      stdio: ['ignore', 'pipe', 'pipe'],
+      stdio: ['ignore', output, 'pipe'],
     });
     let said = '';
     let complained = '';
-    child.stdout.on('data', (data: Buffer) => (said += data.toString()));
-    child.stderr.on('data', (data: Buffer) => (complained += data.toString()));
+    child.stdout?.on('data', (data: Buffer) => (said += data.toString()));
+    child.stderr!.on('data', (data: Buffer) => (complained += data.toString()));
     const exit = once(child, 'close').then(([code, signal]) => ({
       code: code as number | null,
       signal: signal as NodeJS.Signals | null,
@@ -282,6 +283,27 @@ describe('as a process', () => {
     expect(await within(SOON_MS, 'the end of the process', exit)).toEqual({ code: 0, signal: null });
     expect(said()).toContain('Await election.close() before process.exit()');
   });
+
+  test('process.exit() in onLeader loses no log line', async ({ world }) => {
+    const { said, exit } = service('exit in onLeader', world);
+    expect(await within(STARTED_MS, 'the end of the process', exit)).toEqual({ code: 3, signal: null });
+    const events = said()
+      .trimEnd()
+      .split('\n')
+      .map((line) => (JSON.parse(line) as { event: string }).event);
+    expect(events).toEqual(['candidate.entered', 'term.started', 'usage.unusual']);
+  });
+
+  test.skipIf(!existsSync('/dev/full'))(
+    'G5: a log on a full disk neither ends the process nor keeps it from ending',
+    async ({ world }) => {
+      const full = openSync('/dev/full', 'w');
+      onTestFinished(() => closeSync(full));
+      const { complained, exit } = service('log what cannot be written', world, full);
+      expect(await within(STARTED_MS, 'the end of the process', exit)).toEqual({ code: 0, signal: null });
+      expect(complained()).toBe('closed\nexits\n');
+    },
+  );
 
   test('un-awaited calls and unhandled refusals never end the process', async ({ world }) => {
     const { said, complained, exit } = service('nobody listens', world);

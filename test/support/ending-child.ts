@@ -73,6 +73,21 @@ const services: Record<string, () => Promise<void>> = {
       void Promise.all([election.close(), broken.close()]).then(() => client.close());
     }, 1_500);
   },
+  /** Uses the default logger. */
+  'exit in onLeader': async () => {
+    const onLeader = (): never => process.exit(3);
+    await new Election(client, 'e', { ...options, logger: undefined, onLeader }).campaign('child');
+  },
+  /** Uses the default logger, and says on standard error what happens. */
+  'log what cannot be written': async () => {
+    process.on('exit', () => console.error('exits'));
+    const election = new Election(client, 'e', { ...options, logger: undefined });
+    await election.campaign('child');
+    await election.stepDown();
+    await election.close();
+    client.close();
+    console.error(election.status.state);
+  },
   /** Logs nothing, and has nothing left to do. */
   'close and end': async () => {
     const election = new Election(client, 'e', options);

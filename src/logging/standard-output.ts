@@ -1,0 +1,68 @@
+/**
+ * Standard output, for the default logger.
+ *
+ * pino's own destination cannot be used. If a write fails, as on a full disk, it throws an error that nobody can catch. When the
+ * process then ends, it tries to write the rest without end, so the process hangs and no supervisor restarts it. Also, it writes
+ * in another thread, so `process.exit()` in `onLeader` loses lines.
+ */
+import { writeSync } from 'node:fs';
+import { after } from '../util/clock.ts';
+
+/** Lines that could not be written are kept up to this size, in bytes. That is more than a burst of lines. */
+const KEPT_BYTES = 1 << 20;
+
+/** A full pipe is tried again after this time, in milliseconds. */
+const TRY_AGAIN_MS = 100;
+
+/** At the exit a full pipe is tried again this often, and so long apart, in milliseconds. */
+const LAST_TRIES = 20;
+const LAST_TRIES_APART_MS = 10;
+
+const neverNotified = new Int32Array(new SharedArrayBuffer(4));
+
+export class StandardOutput {
+  readonly #write: (bytes: Uint8Array) => number;
+  /** What is not written yet. If a write has failed in the middle of a line, it begins with the rest of that line. */
+  #kept: Buffer = Buffer.alloc(0);
+  #cancelRetry: (() => void) | undefined;
+
+  /** @param write writes at once, and returns how many bytes it took. */
+  constructor(write: (bytes: Uint8Array) => number = (bytes) => writeSync(1, bytes)) {
+    this.#write = write;
+  }
+
+  /** Opens standard output for lines of this process. */
+  static open(): StandardOutput {
+    // Node sets a pipe to non-blocking when `process.stdout` is first read. Otherwise a full pipe would stop the event loop.
+    void process.stdout;
+    const out = new StandardOutput();
+    process.on('exit', () => out.end());
+    return out;
+  }
+
+  /** Writes a line now. Never throws. If the write fails, the line is kept, and written before the next one. */
+  write(line: string): void {
+    const bytes = Buffer.from(line);
+    if (this.#kept.length + bytes.length <= KEPT_BYTES) this.#kept = Buffer.concat([this.#kept, bytes]);
+    if (this.#cancelRetry === undefined) this.#writeKept();
+  }
+
+  /** Writes the rest before the process ends. Waits for a slow reader, but not for one that is stuck. */
+  end(): void {
+    for (let left = LAST_TRIES; left > 0 && this.#cancelRetry !== undefined; left--) {
+      Atomics.wait(neverNotified, 0, 0, LAST_TRIES_APART_MS);
+      this.#writeKept();
+    }
+  }
+
+  #writeKept(): void {
+    this.#cancelRetry?.();
+    this.#cancelRetry = undefined;
+    try {
+      while (this.#kept.length > 0) this.#kept = this.#kept.subarray(this.#write(this.#kept));
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EAGAIN') return;
+      this.#cancelRetry = after(TRY_AGAIN_MS, () => this.#writeKept(), true);
+    }
+  }
+}

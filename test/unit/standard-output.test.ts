@@ -1,0 +1,73 @@
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { StandardOutput } from '../../src/logging/standard-output.ts';
+
+/** A file that takes `room` bytes, and then fails with `code`. */
+class Target {
+  text = '';
+  tries = 0;
+  room = Number.POSITIVE_INFINITY;
+  code = 'ENOSPC';
+  readonly out = new StandardOutput((bytes) => {
+    this.tries++;
+    if (this.room === 0) throw Object.assign(new Error(this.code), { code: this.code });
+    const taken = bytes.subarray(0, this.room);
+    this.room -= taken.length;
+    this.text += Buffer.from(taken).toString();
+    return taken.length;
+  });
+}
+
+describe('standard output', () => {
+  beforeEach(() => void vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] }));
+  afterEach(() => void vi.useRealTimers());
+
+  test('a disk that was full gets whole lines when it has room again', () => {
+    const target = new Target();
+    target.room = 3;
+    expect(() => target.out.write('one\u00e9 line\n')).not.toThrow();
+    target.out.write('two\n');
+    expect(target.text).toBe('one');
+    expect(vi.getTimerCount()).toBe(0); // a disk without room is tried again with the next line only
+    target.room = Number.POSITIVE_INFINITY;
+    target.out.write('three\n');
+    expect(target.text).toBe('one\u00e9 line\ntwo\nthree\n');
+  });
+
+  test('a full pipe is tried again by a timer, not by every line', () => {
+    const target = new Target();
+    Object.assign(target, { room: 0, code: 'EAGAIN' });
+    for (let n = 0; n < 100; n++) target.out.write(`${n}\n`);
+    expect(target.tries).toBe(1);
+    vi.advanceTimersByTime(1_000);
+    expect(target.tries).toBe(11);
+    target.room = Number.POSITIVE_INFINITY;
+    vi.advanceTimersByTime(100);
+    expect(target.text.split('\n')).toHaveLength(101);
+    expect(vi.getTimerCount()).toBe(0);
+  });
+
+  test('G5: at most a megabyte is kept', () => {
+    const target = new Target();
+    target.room = 0;
+    for (let n = 0; n < 3_000; n++) target.out.write(`${'x'.repeat(1_023)}\n`);
+    target.room = Number.POSITIVE_INFINITY;
+    target.out.write('last\n');
+    expect(target.text.length).toBe(1_048_576);
+  });
+
+  test('the exit does not wait for a reader that is stuck', () => {
+    const target = new Target();
+    Object.assign(target, { room: 0, code: 'EAGAIN' });
+    target.out.write('one\n');
+    target.out.end();
+    expect(target.tries).toBe(21);
+  });
+
+  test('the exit does not repeat a write that failed for another reason', () => {
+    const target = new Target();
+    target.room = 0;
+    target.out.write('one\n');
+    target.out.end();
+    expect(target.tries).toBe(1);
+  });
+});
