@@ -216,7 +216,7 @@ const ETCD_EXTENSION_MS = 1_000; // a new etcd leader extends every lease by thi
  * @param noiseIn how long the machine may delay what happens in such a period, in milliseconds.
  */
 export function gaps(
-  { acting, faults, grantedTtlMs, endMs }: Evidence,
+  { acting, faults, nobodyStands = [], grantedTtlMs, endMs }: Evidence,
   noiseIn: (gap: Stretch) => number,
 ): Gap[] {
   const inOrder = [...acting].sort((a, b) => a.firstMs - b.firstMs);
@@ -228,12 +228,13 @@ export function gaps(
     if (coveredUntilMs === undefined || toMs <= coveredUntilMs) return;
     const gap = { fromMs: coveredUntilMs, toMs };
     const noiseMs = noiseIn(gap);
+    const absentMs = nobodyStands.reduce((sum, absence) => sum + lengthWithin(absence, gap), 0);
     const { limitMs, faults: within } = limitOf(gap, faults, grantedTtlMs, noiseMs);
     found.push({
       ...gap,
       ms: gap.toMs - gap.fromMs,
       noiseMs,
-      limitMs: limitMs + drainedMs,
+      limitMs: limitMs + drainedMs + absentMs,
       faults: within,
     });
   };

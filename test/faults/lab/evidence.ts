@@ -61,6 +61,8 @@ export interface Evidence extends Standing {
   /** When processes were killed: their terms report no reason. */
   readonly kills: readonly { readonly process: string; readonly atMs: number }[];
   readonly faults: readonly FaultRecord[];
+  /** When no process stood that could lead. Default: never. */
+  readonly nobodyStands?: readonly Stretch[];
   /** When the run ended. */
   readonly endMs: number;
   readonly grantedTtlMs: number;

@@ -1,5 +1,5 @@
 /** L1: after an orderly end of a term, the next candidate leads within one commit and one watch message. */
-import type { Evidence } from '../../faults/lab/evidence.ts';
+import type { Evidence, Stretch } from '../../faults/lab/evidence.ts';
 import type { Violation } from './verdict.ts';
 
 /** Reasons with which a leader deletes its key by itself. */
@@ -17,10 +17,17 @@ const WITHIN_MS = 150;
 /** No fault happened for this long before, in TTLs: all candidates are in the queue and follow it. */
 const SOUND_FOR_TTLS = 4;
 
-/** @param slowToStop processes whose work continues longer than the end of a term waits for it. */
+/** A candidate that has stood for this long has entered, in milliseconds. */
+const ENTERED_WITHIN_MS = 1_000;
+
+/**
+ * @param slowToStop processes whose work continues longer than the end of a term waits for it.
+ * @param stands when each process could lead.
+ */
 export function slowHandOvers(
   { acting, faults, endMs, grantedTtlMs }: Evidence,
   slowToStop: ReadonlySet<string>,
+  stands: ReadonlyMap<string, readonly Stretch[]>,
 ): readonly Violation[] {
   return acting.flatMap((term) => {
     const { workedUntilMs } = term;
@@ -40,7 +47,14 @@ export function slowHandOvers(
     const isAlone = acting.every(
       (other) => other === term || other.lastMs < fromMs || other.firstMs >= freeMs,
     );
-    if (isDisturbed || !isAlone || toMs > endMs) return [];
+    const hasNext = [...stands].some(
+      ([process, stretches]) =>
+        process !== term.process &&
+        stretches.some(
+          (stretch) => stretch.fromMs <= term.lastMs - ENTERED_WITHIN_MS && stretch.toMs >= toMs,
+        ),
+    );
+    if (isDisturbed || !isAlone || !hasNext || toMs > endMs) return [];
     if (acting.some((other) => other.firstMs >= term.lastMs && other.firstMs <= toMs)) return [];
     const what = `nobody led ${WITHIN_MS} ms after ${term.process} (token ${term.token}) had given up`;
     return [{ promise: 'L1', what }];

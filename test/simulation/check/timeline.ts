@@ -46,6 +46,8 @@ function wordsOf(fact: Fact): string | undefined {
       return `the work of term ${fact.token} has stopped, late`;
     case 'seat-refused':
       return `its candidacy in ${fact.election} ends: ${fact.code}`;
+    case 'stands':
+    case 'resigns':
     case 'seat':
     case 'seat-stands':
     case 'sees':

@@ -10,6 +10,7 @@ import { leaderlessInPeace } from './calm.ts';
 import { crowdBroke } from './crowd.ts';
 import { ORDERLY, slowHandOvers } from './hand-over.ts';
 import { leftOpen } from './leaks.ts';
+import { nobodyStands, stands as standsOf } from './stands.ts';
 import { queueMisjudged } from './queue.ts';
 import { workBesideWork } from './work.ts';
 
@@ -25,6 +26,7 @@ export interface Violation {
 const NOISE_MS = 3_500;
 
 export function verdict(world: World, stands: Standing, endMs: number): readonly Violation[] {
+  const candidates = standsOf(world);
   const evidence: Evidence = {
     ...stands,
     acting: world.record.acting,
@@ -32,6 +34,7 @@ export function verdict(world: World, stands: Standing, endMs: number): readonly
     cuts: world.cuts,
     kills: world.kills,
     faults: world.faults,
+    nobodyStands: nobodyStands(candidates),
     endMs,
     grantedTtlMs: world.ttlMs,
     hasTokens: true,
@@ -40,7 +43,7 @@ export function verdict(world: World, stands: Standing, endMs: number): readonly
     ...unsafe(evidence),
     ...tooLong(gaps(evidence, ({ fromMs }) => NOISE_MS + lateWorkMs(world, fromMs))),
     ...leaderlessInPeace(evidence),
-    ...slowHandOvers(evidence, world.slowToStop),
+    ...slowHandOvers(evidence, world.slowToStop, candidates),
     ...workBesideWork(world),
     ...boundsExceeded(world),
     ...leftOpen(world),

@@ -95,6 +95,9 @@ export type Fact =
   | { readonly type: 'error'; readonly code: string; readonly text: string }
   | { readonly type: 'campaign-ended'; readonly code: string; readonly text: string }
   | { readonly type: 'left'; readonly how: string }
+  /** The application calls `campaign()` or `resign()`. */
+  | { readonly type: 'stands' }
+  | { readonly type: 'resigns' }
   /** It leads an additional election. */
   | {
       readonly type: 'seat';

@@ -64,6 +64,7 @@ function stand(): void {
     marginMs: plan.marginMs,
     logger: silent,
   });
+  record({ type: 'stands' });
   side.campaign(plan.name).catch(() => undefined);
   election.campaign(plan.name).catch((error: unknown) => {
     record({ type: 'campaign-ended', code: codeOf(error), text: String(error) });
@@ -73,7 +74,10 @@ function stand(): void {
 globalThis.program = {
   look: () => work?.stamp(),
   stepDown: () => void election?.stepDown().then(() => record({ type: 'left', how: 'step-down' })),
-  resign: () => void election?.resign().then(() => record({ type: 'left', how: 'resign' })),
+  resign: () => {
+    record({ type: 'resigns' });
+    void election?.resign().then(() => record({ type: 'left', how: 'resign' }));
+  },
   campaign: stand,
   block: (ms) => Work.block(work, ms),
   throwInWork: () => work?.fail(),

@@ -88,6 +88,8 @@ export class Record {
       case 'follower':
       case 'campaign-ended':
       case 'left':
+      case 'stands':
+      case 'resigns':
         break;
     }
   }

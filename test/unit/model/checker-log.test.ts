@@ -79,6 +79,15 @@ describe('time without a leader', () => {
     expect(judged(24_000, [outage])).toBe(1);
   });
 
+  test('may be longer by the time in which nobody stood, and by no more', () => {
+    const acting = [term('alice', 1n, 0, 1_000), term('bob', 2n, 11_000, 20_000)];
+    const judgedWith = (toMs: number): number =>
+      tooLong(gaps({ ...good, acting, nobodyStands: [{ fromMs: 500, toMs }], endMs: 20_000 }, () => 0))
+        .length;
+    expect(judgedWith(11_000)).toBe(0);
+    expect(judgedWith(10_999)).toBe(1);
+  });
+
   test('does not include time after one of two concurrent leaders has stopped', () => {
     const all = [
       term('alice', 1n, 0, 10_000),
