@@ -62,7 +62,7 @@ export const livenessMutants: readonly Mutant[] = [
       },
       {
         file: 'campaign/candidate-key.ts',
-        find: 'if (this.#unconfirmed) this.#lateUntilMs = clock.now() + session.ttlMs;',
+        find: 'if (this.#unconfirmed) this.#lateUntilMs = clock.now() + LATE_MS;',
         replace: '',
       },
     ],

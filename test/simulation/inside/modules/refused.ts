@@ -3,4 +3,4 @@ const refuse = (): never => {
   throw new Error('this module is not simulated');
 };
 
-export const [spawn, readFileSync, parse, resolve] = [refuse, refuse, refuse, refuse];
+export const [spawn, readFileSync, writeSync, parse, resolve] = [refuse, refuse, refuse, refuse, refuse];
