@@ -8,6 +8,7 @@ import {
   judgeLease,
   judgePermissions,
   judgeProxy,
+  nameAbsentLeader,
 } from '../../src/cli/doctor/doctor-checks.ts';
 import type { MemberReading } from '../../src/cli/doctor/doctor-findings.ts';
 import { judgeMember, judgeVersions } from '../../src/cli/doctor/doctor-members.ts';
@@ -65,6 +66,31 @@ describe('doctor', () => {
     );
     expect(readings.map(({ reached }) => reached)).toMatchObject([{ leaderId: '2' }, { leaderId: '2' }]);
     expect(verdicts(judgeCluster(readings, 3))).toEqual(['good']);
+  });
+
+  test('members that name a leader that is gone are read again until they name another one', async () => {
+    const names: Record<string, string[]> = { 'http://a:1': ['9', '9', '1'], 'http://b:1': ['9', '1', '1'] };
+    const endpoints = [...Object.keys(names), 'http://gone:1'];
+    const readings = await readMembers({ endpoints } as unknown as Connection, (_, endpoint) => {
+      const leaderId = names[endpoint]?.shift();
+      const gone = { failure: 'unreachable', error: 'connect ECONNREFUSED' } as const;
+      const { reached } = reading({ leaderId, memberId: endpoint === 'http://a:1' ? '1' : '2' });
+      return Promise.resolve({ endpoint, reached: leaderId === undefined ? gone : reached, clockAheadMs: 0 });
+    });
+    expect(readings.map(({ reached }) => reached)).toMatchObject([
+      { leaderId: '1' },
+      { leaderId: '1' },
+      { failure: 'unreachable' },
+    ]);
+  });
+
+  test('a leader that is not listed counts as present, if every listed member answers', () => {
+    const gone = { endpoint: 'http://b:1', clockAheadMs: undefined } as const;
+    const away = { ...gone, reached: { failure: 'silent', error: 'no answer within 1 s' } } as const;
+    expect(nameAbsentLeader([reading({ leaderId: '9' })])).toBe(false);
+    expect(nameAbsentLeader([reading({ leaderId: '9' }), away])).toBe(true);
+    expect(nameAbsentLeader([reading({ leaderId: '1' }), away])).toBe(false);
+    expect(nameAbsentLeader([reading({ leaderId: '0' }), away])).toBe(false);
   });
 
   test('a member that knows no leader, or is of another cluster, does not disagree', () => {

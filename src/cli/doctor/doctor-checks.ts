@@ -52,6 +52,19 @@ export function disagreeOnLeader(readings: readonly MemberReading[]): boolean {
   });
 }
 
+/**
+ * Whether a member names a leader that may just have died: none of the members that answered is that leader, and some listed member
+ * does not answer. Until etcd has elected another leader, it loses every write.
+ */
+export function nameAbsentLeader(readings: readonly MemberReading[]): boolean {
+  const reached = readings.flatMap(({ reached: status }) => ('failure' in status ? [] : [status]));
+  const isSomeAway = readings.some(
+    ({ reached: status }) => 'failure' in status && ['unreachable', 'silent'].includes(status.failure),
+  );
+  const present = new Set(['0', ...reached.map(({ memberId }) => memberId)]);
+  return isSomeAway && reached.some(({ leaderId }) => !present.has(leaderId));
+}
+
 /** Checks whether the endpoints belong to more than one cluster. Every cluster would have its own leader. */
 function judgeClusterIds(
   reached: readonly { readonly endpoint: string; readonly clusterId: string }[],

@@ -8,7 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Etcd3 } from 'etcd3';
 import type { Connection } from '../arguments.ts';
 import { connected, isAuthenticationOff, pemOf } from '../connect.ts';
-import { disagreeOnLeader, type Permission } from './doctor-checks.ts';
+import { disagreeOnLeader, nameAbsentLeader, type Permission } from './doctor-checks.ts';
 import type { MemberReading, MemberStatus } from './doctor-findings.ts';
 import { failureOf, plain } from '../plain-error.ts';
 
@@ -19,14 +19,14 @@ const CONNECTIONS = 3;
 const ELECTS_WITHIN_MS = 5_000;
 const LOOK_EVERY_MS = 250;
 
-/** Reads every member. While they disagree on etcd's leader, it repeats this for the members that answered. */
+/** Reads every member. While etcd seems to be electing its own leader, it repeats this for the members that answered. */
 export async function readMembers(
   connection: Connection,
   read: typeof readMember = readMember,
 ): Promise<MemberReading[]> {
   let readings = await Promise.all(connection.endpoints.map((endpoint) => read(connection, endpoint)));
   const dueMs = performance.now() + ELECTS_WITHIN_MS;
-  while (disagreeOnLeader(readings) && performance.now() < dueMs) {
+  while ((disagreeOnLeader(readings) || nameAbsentLeader(readings)) && performance.now() < dueMs) {
     await sleep(LOOK_EVERY_MS);
     readings = await Promise.all(
       readings.map(async (reading) =>
