@@ -1,6 +1,7 @@
 /**
- * Deletes keys whose lease may be gone. An operator may have taken them off it, and then no lease deletes them. The campaign that
- * left such a key deletes it when it enters again; but that can take as long as its work runs.
+ * Deletes keys whose lease may be gone. An operator may have detached such a key from its lease, and then the end of the
+ * lease does not delete it. The campaign that left the key deletes it when it enters again. But it enters only after its work has
+ * stopped, which can take long.
  */
 import type { Candidacy } from '../core/campaign-state.ts';
 import { release } from '../etcd/election-keys.ts';

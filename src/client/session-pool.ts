@@ -163,7 +163,7 @@ export class SessionPool {
     await Promise.all([...leases.map(revoke), opening?.catch(() => undefined)]);
   }
 
-  /** Deletes the key of a candidacy that is over, also if its lease is gone. Tries until etcd answers, or the last election leaves. */
+  /** Deletes the key of a candidacy that is over, even if its lease is gone. Tries until etcd answers, or the last election leaves. */
   deleteLeft(candidacy: Candidacy): void {
     this.#leftKeys ??= new LeftKeys(this.#transport, this.#stop.signal);
     this.#leftKeys.delete(candidacy);
