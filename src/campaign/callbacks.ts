@@ -78,11 +78,6 @@ export class Callbacks {
     return this.#following === undefined ? 0 : clock.now() - this.#following.sinceMs;
   }
 
-  /** Whether work or `onFollower` runs. */
-  get isRunning(): boolean {
-    return this.#term?.work.isRunning === true || this.isFollowerRunning;
-  }
-
   /** Whether any callback is set. */
   get isAnySet(): boolean {
     const { onLeader, onFollower, onLeaderChange } = this.#handlers;

@@ -166,6 +166,11 @@ export class CampaignReport {
     this.#eventLog.report({ type: 'release.failed', election: this.#election, key, reason });
   }
 
+  orphanDeleted({ key, fencingToken }: QueuedCandidate): void {
+    const token = fencingToken.toString();
+    this.#eventLog.report({ type: 'orphan.deleted', election: this.#election, key, fencingToken: token });
+  }
+
   /** A bound function, because it is passed on as a callback. */
   readonly callbackFailed = (callback: CallbackName, error: unknown): void =>
     this.#eventLog.report({ type: 'callback.failed', election: this.#election, callback, error });

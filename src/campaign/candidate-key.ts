@@ -31,7 +31,7 @@ const LATE_MS = 120_000;
 /** Approximate size of a key's other fields in a request or an answer, in bytes. */
 const BYTES_BESIDE = 100;
 
-/** An {@link Entry}, with the time at which it was requested and the value that etcd has. */
+/** An {@link Entry} as it was made. */
 export interface TakenEntry extends Entry {
   /** When the call was sent, by `clock.now()`. Its answer proves nothing about later times. */
   readonly askedAtMs: number;
@@ -51,8 +51,6 @@ export class CandidateKey {
   #unconfirmed = false;
   /** Until when an unanswered entry may still arrive, and create our key again after its release. In milliseconds. */
   #lateUntilMs = 0;
-  /** Our last key that we left without an acknowledged delete. Its lease deletes it, unless an operator has detached it. */
-  #abandoned: Candidacy | undefined;
   /** The approximate size of the candidates in the answer to the last entry, in bytes. */
   #queueBytes = 0;
 
@@ -110,7 +108,6 @@ export class CandidateKey {
       if (entrant.value !== newest) await proclaim(this.#transport, entry.candidacy, newest, limits);
       this.#unconfirmed = false;
       this.#candidacy = entry.candidacy;
-      this.#deleteAbandoned(entry, session, limits);
       return { ...entry, askedAtMs, value: newest };
     } catch (error) {
       if (error instanceof EtcdError && !error.mayHaveHappened) this.#unconfirmed = unconfirmedBefore;
@@ -159,32 +156,7 @@ export class CandidateKey {
   }
 
   /**
-   * Deletes an old key that an operator detached from our lease. Otherwise it would stay for ever, and no replica could lead. If
-   * the delete fails, the next renewal repeats it.
-   */
-  #deleteAbandoned({ candidates, hidden }: Entry, session: Session, limits: CallLimits): void {
-    const old = this.#abandoned;
-    this.#abandoned = undefined;
-    if (old === undefined) return;
-    const isLeft = candidates.some(
-      ({ key, fencingToken, leaseId }) =>
-        key === old.key && fencingToken === old.createRevision && leaseId !== old.leaseId,
-    );
-    if (!isLeft && hidden === 0) return;
-    session.pendingDeletes.add(old.key, (within) => releaseKey(this.#transport, old, within), 0);
-    session.pendingDeletes.flush(old.key, limits).catch(() => undefined);
-  }
-
-  /**
-   * Deletes our last key if no delete was acknowledged, even if its lease is gone. Called if the candidate does not enter again soon:
-   * an operator may have detached the key, and then nobody could lead until we return.
-   */
-  deleteLeft(): void {
-    if (this.#abandoned !== undefined) this.#sessions.deleteLeft(this.#abandoned);
-  }
-
-  /**
-   * Deletes the key, but only if it is still the one that we created. If etcd does not acknowledge the delete, the session retries. A
+   * Deletes the key, only if it is still the one that we created. If etcd does not acknowledge it, the session retries. A
    * forgotten key would block the election while other elections keep the lease alive.
    *
    * @param isDeleted whether etcd has reported that the key is deleted.
@@ -200,7 +172,6 @@ export class CandidateKey {
     this.#candidacy = undefined;
     this.#unconfirmed = false;
     this.#lateUntilMs = 0;
-    if (candidacy !== undefined) this.#abandoned = isDeleted ? undefined : candidacy;
     if (session?.isValid() !== true) return false;
     const key = candidacy?.key ?? candidateKey(this.#keyPrefix, session.leaseId);
     const releaseUnconfirmed = unconfirmedRelease(this.#transport, this.#keyPrefix, session.leaseId);
@@ -217,7 +188,6 @@ export class CandidateKey {
     try {
       // Does not use the signal of the campaign, because an aborted release would leave the key behind.
       await release({ withinMs: CALL_LIMIT_MS, isTimely: true }, () => true);
-      this.#abandoned = undefined;
       if (mayComeLate) session.pendingDeletes.add(key, releaseUnconfirmed, lateUntilMs);
       return true;
     } catch (error) {

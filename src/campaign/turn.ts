@@ -13,6 +13,7 @@ import { clock } from '../util/clock.ts';
 import { Deferred } from '../util/deferred.ts';
 import { watchEventLoop } from '../util/event-loop-stall.ts';
 import { LongWait } from './long-wait.ts';
+import { OrphanWatch, suspectIn } from './orphan-watch.ts';
 import { stopWork } from './term-end.ts';
 import { newTerm, watchProgress } from './term-start.ts';
 import {
@@ -27,7 +28,7 @@ import type { TurnTools } from './turn-tools.ts';
 /** A program that uses a term does so within this time, in milliseconds. */
 const UNUSED_MS = 2_000;
 
-/** A program that asks the election this often probably asks before every act. If it asks less often, that is uncertain. */
+/** A program that asks the election this often seems to ask before every act. A program that asks less often may not ask before every act. */
 const MANY_CHECKS = 3;
 
 type Finish = (outcome: Outcome) => void;
@@ -45,6 +46,8 @@ export class Turn {
   hasWaited = false;
   /** The election in this process whose work waits for our term; undefined if there is none. */
   awaitedBy: string | undefined;
+  /** Created when a key before us may have no holder. */
+  #orphanWatch: OrphanWatch | undefined;
   /** Ends the present wait or term; undefined outside of both. */
   #finish: Finish | undefined;
   /** Checks the queue again: whether we lead now, or whether our key is gone. */
@@ -101,6 +104,7 @@ export class Turn {
         else if (candidateKey.session?.isValid() !== true)
           finish({ type: 'lost', reason: 'deadline-passed' });
         else if (queueWatcher.queue.olderThan(candidacy) === 0) finish({ type: 'elected' });
+        else this.#lookForOrphan(candidacy);
       };
       recheck();
       if (this.#isUnderWay(finish)) {
@@ -110,6 +114,14 @@ export class Turn {
       }
       return recheck;
     });
+  }
+
+  #lookForOrphan(candidacy: Candidacy): void {
+    const { queueWatcher, candidateKey, transport, report } = this.#tools;
+    const suspect = suspectIn(queueWatcher.queue, candidacy);
+    if (suspect !== undefined)
+      this.#orphanWatch ??= new OrphanWatch(transport, report, candidateKey.session!.ttlMs);
+    this.#orphanWatch?.look(suspect);
   }
 
   /** Warns if the process exits during a term. */
@@ -132,7 +144,7 @@ export class Turn {
 
   /** Leads until the term ends. */
   serve(candidacy: Candidacy): Promise<Outcome> {
-    const { settings, transport, leaderView, report, callbacks } = this.#tools;
+    const { settings, transport, report, callbacks } = this.#tools;
     this.#longWait.end();
     return this.#until((finish) => {
       const lose = (reason: LossCause): void => finish({ type: 'lost', reason });
@@ -150,8 +162,6 @@ export class Turn {
       this.#isAsked = false;
       recheck(); // the queue may have changed since we were elected
       if (!this.#isUnderWay(finish)) return recheck;
-      leaderView.termBegun();
-      if (!this.#isUnderWay(finish)) return recheck; // onLeaderChange has ended it
       callbacks.lead(term);
       if (!this.#isUnderWay(finish)) return recheck; // the work has ended its own term
       this.#stopWatches.push(watchEventLoop());
@@ -198,7 +208,7 @@ export class Turn {
   /** Waits for the work, calls `onFollower` and waits for it, and then deletes the key. */
   async leave(state: Extract<CampaignState, { name: 'leaving' }>): Promise<void> {
     const { candidacy, reason, afterwards } = state;
-    const { candidateKey, queueWatcher, leaderView, report, callbacks } = this.#tools;
+    const { queueWatcher, leaderView, report } = this.#tools;
     this.#longWait.pause();
     const term = this.#term;
     if (term === undefined && candidacy !== undefined && afterwards === 'stand-again')
@@ -208,7 +218,6 @@ export class Turn {
       await stopWork(this.#tools, { term, reason, successor: leaderView.see(successor) });
     }
     await this.#deleteKey(candidacy);
-    if (callbacks.isRunning) candidateKey.deleteLeft(); // they delay our next entry
     if (term !== undefined) this.#tellUnawaited(term);
     this.#term = undefined;
   }
@@ -216,7 +225,7 @@ export class Turn {
   async #deleteKey(candidacy: Candidacy | undefined): Promise<void> {
     const { candidateKey, queueWatcher, report, keyPrefix } = this.#tools;
     try {
-      // Delete a lost key too. If an operator detached it from its lease, it would stay for ever.
+      // Delete a lost key too: an operator may have taken it off its lease.
       const released = await candidateKey.giveUp(queueWatcher.isDeleted(candidacy));
       if (released && this.#term !== undefined) report.released(this.#term);
     } catch (error) {
@@ -237,6 +246,8 @@ export class Turn {
         if (!this.#isUnderWay(finish)) return;
         this.#finish = undefined;
         this.#recheck = () => undefined;
+        this.#orphanWatch?.look(undefined);
+        this.#orphanWatch = undefined;
         offEnd();
         const reason = 'reason' in reported ? this.#correctedReason(reported.reason) : undefined;
         // End the term first, so that the work stops before anything else reacts.

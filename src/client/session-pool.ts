@@ -3,7 +3,6 @@
  */
 import { sharedAbort } from '../util/abort.ts';
 import { defaultMarginMs, type LeaseProof } from '../core/deadline.ts';
-import type { Candidacy } from '../core/campaign-state.ts';
 import type { QueuedCandidate } from '../core/candidate-queue.ts';
 import { candidateKey } from '../etcd/election-keys.ts';
 import type { OwnKey } from '../etcd/confirmation.ts';
@@ -11,7 +10,6 @@ import { EtcdError } from '../etcd/etcd-error.ts';
 import { grantLease, KeepAlive, newLeaseId, revokeLease } from '../etcd/lease.ts';
 import type { CallLimits, EtcdTransport } from '../etcd/transport.ts';
 import type { LastWill } from '../last-will/index.ts';
-import { LeftKeys } from './left-keys.ts';
 import type { ReconnectBackoff } from './reconnect-backoff.ts';
 import { CALL_LIMIT_MS, Session } from './session.ts';
 import type { EventLog } from '../logging/event-log.ts';
@@ -69,7 +67,6 @@ export class SessionPool {
   /** The present outage: no lease can be obtained. */
   readonly #outage = new Outage();
   #stop = sharedAbort();
-  #leftKeys: LeftKeys | undefined;
   /** Leases that have ended for us but may still exist in etcd. Their keys would be ahead of ours in the queue. */
   readonly #abandoned = new Set<string>();
 
@@ -83,10 +80,7 @@ export class SessionPool {
 
   /** @param marginMs the margin, in milliseconds. Default: a tenth of the granted TTL. */
   join(holder: LeaseHolder, marginMs: number | undefined, eventLog: EventLog, lastWill: boolean): void {
-    if (this.#holders.size === 0) {
-      this.#stop = sharedAbort();
-      this.#leftKeys = undefined;
-    }
+    if (this.#holders.size === 0) this.#stop = sharedAbort();
     this.#holders.set(holder, marginMs);
     this.#margins.add(marginMs);
     this.#applyMargin();
@@ -161,12 +155,6 @@ export class SessionPool {
     };
     // A lease that is being obtained is revoked too: nothing of it may outlive `close()`.
     await Promise.all([...leases.map(revoke), opening?.catch(() => undefined)]);
-  }
-
-  /** Deletes the key of a candidacy that is over, even if its lease is gone. Tries until etcd answers, or the last election leaves. */
-  deleteLeft(candidacy: Candidacy): void {
-    this.#leftKeys ??= new LeftKeys(this.#transport, this.#stop.signal);
-    this.#leftKeys.delete(candidacy);
   }
 
   /** etcd may keep the lease although the last election has left. The present or the next session revokes it. */

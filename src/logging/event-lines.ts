@@ -170,6 +170,11 @@ export const lines: { readonly [T in ElectionEventType]: Line<T> } = {
           : `it was frozen, suspended or starved of CPU (${Math.round(e.cpuMs)} ms of CPU)`
       }. A write that was checked before the stall and sent after it may have overwritten the next leader's data. term.put(), term.txn() and a resource that checks fencing tokens prevent that`,
   ],
+  'orphan.deleted': [
+    'warn',
+    (e) =>
+      `deleted ${e.key} (fencing token ${e.fencingToken}), which blocked "${e.election}": it had no lease, and the lease under which it was created is gone. Somebody has put it without a lease`,
+  ],
   'follower.overdue': [
     'error',
     (e) =>

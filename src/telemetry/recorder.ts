@@ -167,6 +167,7 @@ export class Recorder implements Disposable {
       case 'term.stale':
       case 'process.stalled':
       case 'follower.overdue':
+      case 'orphan.deleted':
     }
   }
 

@@ -32,7 +32,7 @@ interface Running {
   readonly done: Deferred<void>;
 }
 
-/** How many errors of a chain of causes are checked, to find one that only says that the term is over. */
+/** In a chain of causes, how many errors are searched for one that only says that the term is over. */
 const DEEPEST_CAUSE = 8;
 
 export class TermWork {

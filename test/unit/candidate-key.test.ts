@@ -30,11 +30,6 @@ const entered = {
   ],
 };
 
-const found = { value: Buffer.from('alice'), mod_revision: '9' };
-/** Our first key, after an operator has put it without a lease. */
-const detached = { ...found, key: Buffer.from(OUR_KEY), create_revision: '9', lease: '0' };
-const ours = { ...found, key: Buffer.from(candidateKey('e/', '8')), create_revision: '12', lease: '8' };
-
 /** A key of its own etcd, which answers calls in order, and the names of the calls. */
 function keyOf(...outcomes: readonly unknown[]) {
   const left = [...outcomes];
@@ -125,19 +120,4 @@ test('an entry tells which value etcd has, also if a newer one is wanted by then
   const entry = await key.take(() => wanted.shift()!, signal);
   expect(asked).toHaveLength(2);
   expect(entry.value).toBe('bob');
-});
-
-test('L3: a key that an operator took off our lease, and whose delete failed, is deleted under the next lease', async () => {
-  const { key, asked, leaseIds } = keyOf(entered, new EtcdError('unavailable', 'etcd restarts', false), {
-    ...entered,
-    header: { revision: '12' },
-    responses: [{}, { response_range: { count: '2', kvs: [detached, ours] } }],
-  });
-  await key.take(() => 'alice', signal);
-  await expect(key.giveUp(false)).rejects.toThrow('etcd restarts');
-  leaseIds.push('8');
-  asked.length = 0;
-  await key.take(() => 'alice', signal);
-  expect(asked).toHaveLength(2);
-  expect(asked[1]).toContain(OUR_KEY);
 });

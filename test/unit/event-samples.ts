@@ -143,6 +143,10 @@ export const samples: { readonly [T in ElectionEventType]: { event: EventOf<T>; 
     event: { type: 'process.stalled', election: 'e', fencingToken: token, stalledMs: 3_000, cpuMs: 2_900 },
     level: 'error',
   },
+  'orphan.deleted': {
+    event: { type: 'orphan.deleted', election: 'e', key: 'election/e/1a2b3c4d5e6f7a8b', fencingToken: token },
+    level: 'warn',
+  },
   'follower.overdue': {
     event: { type: 'follower.overdue', election: 'e', afterMs: 9_000 },
     level: 'error',

@@ -1,0 +1,71 @@
+/**
+ * Deletes a key before us that has neither a lease nor a holder. Without that, no replica could lead until an operator deletes it.
+ * Only the first candidate with a lease does this.
+ */
+import type { Candidacy } from '../core/campaign-state.ts';
+import type { CandidateQueue, QueuedCandidate } from '../core/candidate-queue.ts';
+import { CALL_LIMIT_MS } from '../client/session.ts';
+import { EtcdError } from '../etcd/etcd-error.ts';
+import { deleteIfOrphaned, isDetached } from '../etcd/orphan.ts';
+import type { EtcdTransport } from '../etcd/transport.ts';
+import { clock } from '../util/clock.ts';
+import type { CampaignReport } from './campaign-report.ts';
+
+/** How long after the end of its TTL etcd deletes a lease at most, in milliseconds. */
+const EXPIRY_SWEEP_MS = 750;
+
+export class OrphanWatch {
+  readonly #transport: EtcdTransport;
+  readonly #report: CampaignReport;
+  readonly #ttlMs: number;
+  #suspect: QueuedCandidate | undefined;
+  #sleep = new AbortController();
+
+  /** @param ttlMs the longest time between two looks, in milliseconds. */
+  constructor(transport: EtcdTransport, report: CampaignReport, ttlMs: number) {
+    this.#transport = transport;
+    this.#report = report;
+    this.#ttlMs = ttlMs;
+  }
+
+  look(suspect: QueuedCandidate | undefined): void {
+    const { key, fencingToken } = this.#suspect ?? {};
+    if (suspect?.key === key && suspect?.fencingToken === fencingToken) return;
+    this.#sleep.abort();
+    this.#sleep = new AbortController();
+    this.#suspect = suspect;
+    if (suspect !== undefined) void this.#examine(suspect, this.#sleep.signal);
+  }
+
+  async #examine(suspect: QueuedCandidate, signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      const waitMs = await this.#tryToDelete(suspect, signal);
+      if (waitMs === undefined) return;
+      await clock.sleep(Math.min(waitMs, this.#ttlMs), signal);
+    }
+  }
+
+  /** @returns when to look again, in milliseconds; undefined if that is not needed. */
+  async #tryToDelete(suspect: QueuedCandidate, signal: AbortSignal): Promise<number | undefined> {
+    try {
+      const fate = await deleteIfOrphaned(this.#transport, suspect, { withinMs: CALL_LIMIT_MS, signal });
+      if (fate.type === 'held') return fate.leftMs + EXPIRY_SWEEP_MS;
+      if (fate.type === 'deleted') this.#report.orphanDeleted(suspect);
+      return undefined;
+    } catch (error) {
+      if (!(error instanceof EtcdError)) throw error;
+      return error.kind === 'unavailable' ? this.#ttlMs : undefined; // another refusal would follow
+    }
+  }
+}
+
+/** The first candidate, if neither it nor any other before us has a lease. */
+export function suspectIn(queue: CandidateQueue, own: Candidacy): QueuedCandidate | undefined {
+  const { leader } = queue;
+  if (leader === undefined || !isDetached(leader)) return undefined;
+  for (const candidate of queue.candidates) {
+    if (candidate.key === own.key) return leader;
+    if (!isDetached(candidate)) return undefined;
+  }
+  return undefined;
+}

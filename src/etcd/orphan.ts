@@ -1,0 +1,60 @@
+/**
+ * Finds out whether a key without a lease still has a holder, and deletes it if it has none.
+ *
+ * The name of a candidate key is the ID of the lease under which it was created. An operator may have put the key without a lease
+ * since. No lease deletes it then, and the replica that created it may never come back.
+ */
+import type { QueuedCandidate } from '../core/candidate-queue.ts';
+import { clock } from '../util/clock.ts';
+import { createdAt } from './election-keys.ts';
+import type { CallLimits, EtcdTransport } from './transport.ts';
+
+/** The lease ID of a key without a lease. */
+const NO_LEASE = '0';
+
+/** The name of a key that a candidate has created. A shorter name may be a word. */
+const LEASE_ID = /^[0-9a-f]{12,16}$/;
+
+/** `held`: the lease in its name still lives, for so long. `gone`: another client has deleted the key, or has put it again. */
+export type Fate = { readonly type: 'held'; readonly leftMs: number } | { readonly type: 'deleted' | 'gone' };
+
+/** Whether no lease will delete this key, although a candidate has created it. */
+export const isDetached = (candidate: QueuedCandidate): boolean =>
+  candidate.leaseId === NO_LEASE && LEASE_ID.test(nameOf(candidate));
+
+/** All calls together take at most the limit of one call. @throws {EtcdError} */
+export async function deleteIfOrphaned(
+  transport: EtcdTransport,
+  candidate: QueuedCandidate,
+  limits: CallLimits,
+): Promise<Fate> {
+  const dueAtMs = clock.now() + limits.withinMs;
+  const left = (): CallLimits => ({ ...limits, withinMs: Math.max(0, dueAtMs - clock.now()) });
+  const ID = BigInt(`0x${nameOf(candidate)}`).toString();
+  const { TTL } = await transport.unary(
+    'ask for the holder of a key without a lease',
+    (client, options) => client.leaseClient.leaseTimeToLive({ ID }, options),
+    { ...limits, isHedged: true },
+  );
+  if (Number(TTL) >= 0) return { type: 'held', leftMs: Number(TTL) * 1000 };
+  const key = Buffer.from(candidate.key);
+  const { kvs } = await transport.unary(
+    `look for ${candidate.key}`,
+    (client, options) => client.kv.range({ key }, options),
+    { ...left(), isHedged: true, proves: 'revision' },
+  );
+  const [found] = kvs;
+  if (found?.lease !== NO_LEASE || BigInt(found.create_revision) !== candidate.fencingToken)
+    return { type: 'gone' };
+  const { mod_revision } = found;
+  const unchanged = { key, target: 'Mod', result: 'Equal', mod_revision } as const;
+  const compare = [createdAt(candidate.key, candidate.fencingToken), unchanged];
+  const { succeeded } = await transport.unary(
+    `delete the key without a holder ${candidate.key}`,
+    (client, options) => client.kv.txn({ compare, success: [{ request_delete_range: { key } }] }, options),
+    { ...left(), isHedged: true },
+  );
+  return { type: succeeded ? 'deleted' : 'gone' };
+}
+
+const nameOf = ({ key }: QueuedCandidate): string => key.slice(key.lastIndexOf('/') + 1);

@@ -1,0 +1,124 @@
+import { expect, test, vi } from 'vitest';
+import { OrphanWatch, suspectIn } from '../../src/campaign/orphan-watch.ts';
+import { CandidateQueue, type QueuedCandidate } from '../../src/core/candidate-queue.ts';
+import { EtcdError } from '../../src/etcd/etcd-error.ts';
+import { deleteIfOrphaned, isDetached } from '../../src/etcd/orphan.ts';
+
+const NAME = '694d9a1c2b3e4f50';
+const LEASE_ID = BigInt(`0x${NAME}`).toString();
+
+const candidate = (name: string, token: bigint, leaseId = '0'): QueuedCandidate => ({
+  key: `election/job/${name}`,
+  value: 'alice',
+  fencingToken: token,
+  leaseId,
+});
+const orphan = candidate(NAME, 5n);
+const own = candidate('694d9a1c2b3e4f51', 9n, BigInt('0x694d9a1c2b3e4f51').toString());
+const ours = { key: own.key, leaseId: own.leaseId, createRevision: own.fencingToken };
+
+const gone = { TTL: '-1' };
+const found = { kvs: [{ lease: '0', create_revision: '5', mod_revision: '7' }] };
+const limits = { withinMs: 1_000 };
+
+/** An etcd that answers calls in order, and the names of the calls. */
+function etcdWith(...answers: readonly unknown[]) {
+  const left = [...answers];
+  const asked: string[] = [];
+  const requests: unknown[] = [];
+  const record = (request: unknown): Promise<never> => {
+    requests.push(request);
+    return Promise.resolve(undefined as never);
+  };
+  const client = {
+    leaseClient: { leaseTimeToLive: record },
+    kv: { range: record, txn: record },
+  };
+  const unary = (what: string, call: (client: unknown, options: object) => unknown): Promise<unknown> => {
+    asked.push(what.split(' ')[0]!);
+    void call(client, {});
+    const answer = left.shift();
+    return answer instanceof Error ? Promise.reject(answer) : Promise.resolve(answer);
+  };
+  return { transport: { unary } as never, asked, requests };
+}
+
+test.each([
+  ['a key that was taken off its lease', orphan, true],
+  ['a key with a lease', candidate(NAME, 5n, LEASE_ID), false],
+  ['a key whose name is a word', candidate('deadbeef', 5n), false],
+  ['a key whose name is no lease ID', candidate('closed-for-maintenance', 5n), false],
+])('%s', (_, one, expected) => {
+  expect(isDetached(one)).toBe(expected);
+});
+
+test('S3: a key is deleted only if its lease is gone, and it is still the one that we saw', async () => {
+  const { transport, asked, requests } = etcdWith(gone, found, { succeeded: true });
+  expect(await deleteIfOrphaned(transport, orphan, limits)).toEqual({ type: 'deleted' });
+  expect(asked).toEqual(['ask', 'look', 'delete']);
+  expect(requests[0]).toEqual({ ID: LEASE_ID });
+  const compare = [{ create_revision: '5' }, { mod_revision: '7' }];
+  expect(requests[2]).toMatchObject({ compare });
+
+  expect(await deleteIfOrphaned(etcdWith({ TTL: '8' }).transport, orphan, limits)).toEqual({
+    type: 'held',
+    leftMs: 8_000,
+  });
+});
+
+test.each([
+  ['is gone', { kvs: [] }],
+  ['is another key', { kvs: [{ ...found.kvs[0], create_revision: '6' }] }],
+  ['has a lease again', { kvs: [{ ...found.kvs[0], lease: '8' }] }],
+])('S3: nothing is deleted if the key %s', async (_, answer) => {
+  const { transport, asked } = etcdWith(gone, answer);
+  expect(await deleteIfOrphaned(transport, orphan, limits)).toEqual({ type: 'gone' });
+  expect(asked).toEqual(['ask', 'look']);
+});
+
+test('only the first candidate with a lease looks for an orphan', () => {
+  const other = candidate('694d9a1c2b3e4f52', 7n, '123');
+  expect(suspectIn(new CandidateQueue([orphan, own]), ours)).toMatchObject({ key: orphan.key });
+  expect(suspectIn(new CandidateQueue([orphan, other, own]), ours)).toBeUndefined();
+  expect(suspectIn(new CandidateQueue([other, orphan, own]), ours)).toBeUndefined();
+  expect(suspectIn(new CandidateQueue([own]), ours)).toBeUndefined();
+});
+
+test('L2: it looks again while the lease lives and while etcd does not answer, and ends with the deletion', async () => {
+  vi.useFakeTimers();
+  try {
+    const unavailable = new EtcdError('unavailable', 'no answer', false);
+    const { transport, asked } = etcdWith({ TTL: '1' }, unavailable, gone, found, { succeeded: true });
+    const orphanDeleted = vi.fn<(one: QueuedCandidate) => void>();
+    const watch = new OrphanWatch(transport, { orphanDeleted } as never, 2_000);
+    watch.look(orphan);
+    watch.look(orphan); // each change of the queue
+    await vi.advanceTimersByTimeAsync(1_700);
+    expect(asked).toEqual(['ask']);
+    await vi.advanceTimersByTimeAsync(100);
+    expect(asked).toEqual(['ask', 'ask']);
+    await vi.advanceTimersByTimeAsync(2_000);
+    expect(asked).toEqual(['ask', 'ask', 'ask', 'look', 'delete']);
+    expect(orphanDeleted).toHaveBeenCalledExactlyOnceWith(orphan);
+    await vi.advanceTimersByTimeAsync(10_000);
+    expect(asked).toHaveLength(5);
+  } finally {
+    vi.useRealTimers();
+  }
+});
+
+test('the end of the wait ends the search, and leaves no timer', async () => {
+  vi.useFakeTimers();
+  try {
+    const { transport, asked } = etcdWith({ TTL: '1' }, gone);
+    const watch = new OrphanWatch(transport, {} as never, 2_000);
+    watch.look(orphan);
+    await vi.advanceTimersByTimeAsync(10);
+    watch.look(undefined);
+    expect(vi.getTimerCount()).toBe(0);
+    await vi.advanceTimersByTimeAsync(10_000);
+    expect(asked).toEqual(['ask']);
+  } finally {
+    vi.useRealTimers();
+  }
+});
