@@ -180,7 +180,7 @@ export const etcdFaults: Readonly<Record<string, FaultKind>> = {
   'delete-key': evicting('delete the key of', ({ world }, { key }) => world.operator.delete(key)),
   'take-off-lease': evicting(
     'take off its lease the key of',
-    ({ world }, { key }) => world.operator.put(key, 'taken off its lease'),
+    ({ world }, { key }) => world.operator.takeOffLease(key, 'taken off its lease'),
     1,
   ),
 };

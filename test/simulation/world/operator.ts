@@ -31,6 +31,15 @@ export class Operator {
     return this.#call('put', { key: Buffer.from(key), value: Buffer.from(value) });
   }
 
+  /** Puts the key without a lease, if it exists. */
+  takeOffLease(key: string, value: string): Generator<number, object | undefined> {
+    const name = Buffer.from(key);
+    return this.#call('txn', {
+      compare: [{ key: name, target: 'Version', result: 'Greater', version: '0' }],
+      success: [{ request_put: { key: name, value: Buffer.from(value) } }],
+    });
+  }
+
   delete(key: string): Generator<number, object | undefined> {
     return this.#call('deleteRange', { key: Buffer.from(key) });
   }

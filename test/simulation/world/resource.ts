@@ -22,6 +22,7 @@ export class Resource {
   readonly #random: Random;
   #highest = -1n;
   #clearedMs = 0;
+  #openFromMs = 0;
   #log: LogEntry[] = [];
 
   constructor(time: VirtualTime, random: Random) {
@@ -42,7 +43,8 @@ export class Resource {
     settle: (outcome: 'acknowledged' | 'refused') => void,
   ): void {
     this.#time.at(sentMs + between(this.#random, ...ONE_WAY_MS), () => {
-      const isRefused = token < this.#highest || electedMs < this.#clearedMs;
+      const isClosed = this.#time.now() < this.#openFromMs;
+      const isRefused = isClosed || token < this.#highest || electedMs < this.#clearedMs;
       if (!isRefused) {
         this.#highest = token;
         this.#log.push({ process, token, counter, order: BigInt(this.#log.length), times: 1 });
@@ -54,11 +56,12 @@ export class Resource {
   }
 
   /**
-   * After etcd lost its history, tokens start again, and the operator must reset the resource. It then refuses
-   * earlier terms.
+   * After etcd lost its history, tokens start again, and the operator must reset the resource. It then refuses earlier terms. It stays
+   * closed until no lease of the old history is left: a process that slept may still lead under one.
    */
-  clear(): void {
+  clear(longestLeaseMs: number): void {
     this.#clearedMs = this.#time.now();
+    this.#openFromMs = this.#clearedMs + longestLeaseMs;
     this.#log = [];
     this.#highest = -1n;
   }

@@ -340,7 +340,7 @@ export class World implements Where {
     const http = [...this.resource.log];
     for (const link of links) link.loseAnswers();
     cut();
-    this.resource.clear();
+    this.resource.clear(this.ttlMs);
     yield* this.operator.put('probe');
     const { logs } = yield* standing(this);
     const keys = (yield* this.operator.read(this.keyPrefix)) ?? [];
