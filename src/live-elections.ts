@@ -1,8 +1,9 @@
 /**
- * The elections of this process that have a campaign, and those whose last campaign has failed. This file imports no code, so a
- * bundler can include it without `Election`.
+ * The elections of this process that have a campaign, and those whose last campaign has failed. This file imports no code of
+ * `Election`, so a bundler can include it without that class.
  */
 import type { Election } from './election.ts';
+import { unmarked } from './unmarked-election.ts';
 
 /** Elections with a campaign. They add and remove themselves. */
 const standing: Set<Election> = new Set();
@@ -42,6 +43,8 @@ export const liveElections = (): readonly Election[] => [...standing];
  * or its work still runs after its end. At most the last 200.
  */
 export function failedElections(): readonly Election[] {
-  for (const [key, election] of ended) if (election.health().reason === undefined) ended.delete(key);
+  // The read is not the program's: it must not count as a look, nor throw `RunawayLoopError`.
+  for (const [key, election] of ended)
+    if (unmarked(election).health().reason === undefined) ended.delete(key);
   return [...ended.values()];
 }

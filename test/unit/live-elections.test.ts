@@ -17,6 +17,13 @@ async function refused(hosts: string): Promise<Election> {
 const nothing = (): void => undefined;
 const silent = { trace: nothing, debug: nothing, info: nothing, warn: nothing, error: nothing };
 
+test("a list of failed elections does not count as the program's own reads of them", async () => {
+  const election = await refused('http://127.0.0.1:1');
+  const looksPerTurn = 100_000;
+  for (let scrapes = 0; scrapes <= looksPerTurn; scrapes++) failedElections();
+  expect(election.health().standing).toBe(false); // would throw RunawayLoopError
+});
+
 test('a failed election is replaced by a later one on the same etcd, not by one on another', async () => {
   const first = await refused('http://127.0.0.1:1');
   const onOther = await refused('http://127.0.0.1:2');
