@@ -1,6 +1,7 @@
 /**
  * The leader as one campaign shows it, from the queue and the clock. It never shows our own candidate as the leader after our lease has run out.
  */
+import { AsyncResource } from 'node:async_hooks';
 import type { QueuedCandidate } from '../core/candidate-queue.ts';
 import type { LiveTerm } from '../term/live-term.ts';
 import type { CampaignReport } from './campaign-report.ts';
@@ -13,6 +14,11 @@ export class LeaderView {
   readonly #watcher: QueueWatcher;
   readonly #callbacks: Callbacks;
   readonly #report: CampaignReport;
+  /**
+   * The async context of the call that started the campaign. The queue changes in the context of whoever opened the watch of the
+   * client, and a term may end in that of another election.
+   */
+  readonly #context = new AsyncResource('etcd-election campaign');
   #ownKey: string | undefined;
   #isLeaseLost = false;
   /** Whether our last term is over, and we have not entered again since. etcd may still show our key then. */
@@ -83,6 +89,6 @@ export class LeaderView {
     this.#told = leader;
     this.#wasKnown = isKnown;
     this.#report.leaderChanged(leader, isKnown);
-    if (!isSame) this.#callbacks.noteLeader(this.see(leader));
+    if (!isSame) this.#context.runInAsyncScope(() => this.#callbacks.noteLeader(this.see(leader)));
   }
 }

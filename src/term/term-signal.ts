@@ -2,6 +2,7 @@
  * The signal of a term. Many programs clean up in an `abort` listener, but a plain signal awaits no listener. This one passes
  * every listener to the term, which awaits what it returns.
  */
+import { AsyncResource } from 'node:async_hooks';
 import { sharedAbort } from '../util/abort.ts';
 
 type Listener = Parameters<AbortSignal['addEventListener']>[1];
@@ -16,10 +17,12 @@ export function termSignal(call: (listener: () => unknown) => void): AbortContro
     if (listener === null) return listener;
     let wrapper = wrappers.get(listener);
     if (wrapper === undefined) {
-      wrapper = (event) =>
+      // The term may end in the async context of another election.
+      wrapper = AsyncResource.bind((event: Event) =>
         call(() =>
           typeof listener === 'function' ? listener.call(signal, event) : listener.handleEvent(event),
-        );
+        ),
+      );
       wrappers.set(listener, wrapper);
     }
     return wrapper;

@@ -2,6 +2,7 @@
  * Tracks what runs in one term: the work of `onLeader`, everything registered with the term, and its clean-ups. The end of
  * the term waits for all of it.
  */
+import { AsyncResource } from 'node:async_hooks';
 import type { CallbackFrames } from '../util/callback-frames.ts';
 import { Deferred } from '../util/deferred.ts';
 import { isPromise, settledWithin } from '../util/settle.ts';
@@ -119,9 +120,12 @@ export class TermWork {
     this.#run('every', repeat).then(over, over);
   }
 
-  /** Registers a clean-up, which is called when the term ends; at once if it has ended. */
+  /**
+   * Registers a clean-up, which is called when the term ends; at once if it has ended. It gets the async context of this call: the term
+   * may end in that of another election.
+   */
   onEnd(cleanUp: CleanUp): void {
-    this.#cleanUps.push(callOf(cleanUp));
+    this.#cleanUps.push(AsyncResource.bind(callOf(cleanUp)));
     if (this.#term.isOver) this.cleanUp();
   }
 
