@@ -30,7 +30,40 @@ const restartsUnderMuteLeader = (seed: number): Setup => ({
   ],
 });
 
-export const regressions: readonly Regression[] = [3, 10].map((seed) => ({
-  story: `G5: renewals follow one another at once while it is unknown whether a proxy answers (seed ${seed})`,
-  setup: restartsUnderMuteLeader(seed),
-}));
+const hit = (kind: string, atMs: number, forMs: number, how = 0.1): Fault => ({
+  kind,
+  atMs,
+  forMs,
+  draws: [0.1, how, 0.1],
+});
+
+const calmSetup = (seed: number, faults: readonly Fault[]): Setup => ({
+  ...setupOf(seed, SHORT_MS),
+  ttlSeconds: 3,
+  candidates: 3,
+  defects: {},
+  faults,
+});
+
+/** The leader's work ignores the end of the term, and its key has no lease. */
+const detachedWhileCutOff = (seed: number): Setup =>
+  calmSetup(seed, [hit('cut', 8_000, 3_500), hit('take-off-lease', 8_400, 10)]);
+
+/** The leader resigns after a snapshot was taken from which etcd is restored. Its other election keeps the lease. */
+const backFromSnapshot = (seed: number): Setup =>
+  calmSetup(seed, [hit('restore', 8_000, 4_000, 0.9), hit('resign', 8_500, 40_000)]);
+
+export const regressions: readonly Regression[] = [
+  ...[3, 10].map((seed) => ({
+    story: `G5: renewals follow one another at once while it is unknown whether a proxy answers (seed ${seed})`,
+    setup: restartsUnderMuteLeader(seed),
+  })),
+  ...[1, 4].map((seed) => ({
+    story: `L2: a key without a lease stays until late work has ended (seed ${seed})`,
+    setup: detachedWhileCutOff(seed),
+  })),
+  {
+    story: 'L5: a restored key of a candidate that has left stays (seed 2)',
+    setup: backFromSnapshot(2),
+  },
+];
