@@ -11,15 +11,12 @@ beforeAll(async () => {
   code = await bundle();
 });
 
-// The processes of all runs share their code: it is compiled once, and each run is quicker than the first.
-it.each(Array.from({ length: 16 }, (_, index) => index + 1))(
-  'S1 to S5, L1, L2, L5 and G5 hold under the faults of seed %i',
-  (seed) => {
-    const outcome = run(setupOf(seed), code);
-    expect(outcome.violations, outcome.violations.length > 0 ? report(outcome) : '').toEqual([]);
-    expect(outcome.world.faults.length).toBeGreaterThan(0);
-  },
-);
+// CI runs the first 500 seeds, by `npm run simulate`.
+it.each([1, 2, 3, 4])('S1 to S5, L1, L2, L5 and G5 hold under the faults of seed %i', (seed) => {
+  const outcome = run(setupOf(seed), code);
+  expect(outcome.violations, outcome.violations.length > 0 ? report(outcome) : '').toEqual([]);
+  expect(outcome.world.faults.length).toBeGreaterThan(0);
+});
 
 it.each([1, 2, 3])(
   'S1, S2, L3: processes with many elections keep them under the faults of seed %i',
