@@ -5,7 +5,15 @@ import { plainCause } from '../core/plain-cause.ts';
 import { ElectionError } from '../index.ts';
 
 /** Why a request to etcd failed. */
-export type Failure = 'unreachable' | 'silent' | 'authentication' | 'permission' | 'tls' | 'not-etcd';
+export type Failure =
+  | 'unreachable'
+  | 'silent'
+  | 'authentication'
+  | 'permission'
+  | 'tls'
+  | 'not-etcd'
+  /** etcd answers, but its database is full or corrupt. */
+  | 'alarm';
 
 /** The values that an explanation names. */
 export interface Asked {
@@ -179,13 +187,13 @@ const KINDS: readonly Kind[] = [
     advice: 'it has no quorum, or it is overloaded: run etcd-election doctor',
   },
   {
-    failure: 'unreachable',
+    failure: 'alarm',
     pattern: /database space exceeded/,
     says: 'etcd at {endpoints} is full',
     advice: 'compact and defragment it, then disarm the alarm; see docs/operations.md#etcd-is-full',
   },
   {
-    failure: 'unreachable',
+    failure: 'alarm',
     pattern: /etcdserver: corrupt/,
     says: 'etcd at {endpoints} has an alarm',
     advice: 'run etcdctl alarm list; see docs/operating-etcd.md#alarms',

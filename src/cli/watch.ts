@@ -32,6 +32,8 @@ Exit code 1 if etcd refuses access at the start: wrong password, certificate or 
 
 /** How often to check whether etcd still answers, in milliseconds. */
 const PROBE_EVERY_MS = 2_000;
+/** Failures that can end without a change of our flags. */
+const MAY_PASS: readonly Failure[] = ['unreachable', 'silent', 'alarm'];
 /** How often a continuing outage is reported again, in milliseconds. */
 const REMIND_EVERY_MS = 60_000;
 
@@ -95,7 +97,7 @@ class View {
     } catch (error) {
       if (signal.aborted) return;
       const failure = failureOf(plain(error));
-      if (isStart && failure !== 'unreachable' && failure !== 'silent') throw error;
+      if (isStart && !MAY_PASS.includes(failure)) throw error;
       this.#tellOutage(explain(error, askedBy(this.#line))?.message ?? plain(error));
     }
   }

@@ -200,6 +200,24 @@ describe('doctor', () => {
     expect(verdicts(judgePermissions('election/', failed))).toEqual(['bad']);
   });
 
+  test.for([
+    [2, '2 members survive no more losses than 1: use an odd number'],
+    [4, '4 members survive no more losses than 3: use an odd number'],
+  ] as const)('a cluster of %d members: the advice', ([size, advice]) => {
+    expect(judgeCluster([reading({}), reading({})], size)[0]).toMatchObject({ verdict: 'warning', advice });
+  });
+
+  test('a member with an alarm answers, so it does not count as unreachable', () => {
+    const error = 'etcdserver: corrupt cluster';
+    const reached = { failure: failureOf(error), error };
+    const [finding] = judgeMember({ endpoint: 'http://a:1', reached, clockAheadMs: 0 }, false);
+    expect(finding).toMatchObject({
+      verdict: 'bad',
+      found: 'answers, but refuses: etcdserver: corrupt cluster',
+      advice: expect.stringContaining('etcdctl alarm list'),
+    });
+  });
+
   test('a member of another cluster, and a grpc-proxy', () => {
     expect(judgeCluster([reading({}), reading({ clusterId: '6', leaderId: '2' })], 1)[0]).toMatchObject({
       verdict: 'bad',
@@ -215,6 +233,7 @@ describe('doctor', () => {
     ['etcdserver: authentication failed, invalid user ID or password', 'authentication'],
     ['etcdserver: user name is empty', 'authentication'],
     ['etcdserver: permission denied', 'permission'],
+    ['etcdserver: mvcc: database space exceeded', 'alarm'],
     ['Protocol error', 'not-etcd'],
     ['Received HTTP status code 404', 'not-etcd'],
     ['self-signed certificate in certificate chain', 'tls'],

@@ -101,6 +101,8 @@ function judgeFailure(
         `something answers, but it is not etcd: ${error}`,
         "check that this is etcd's client URL; a proxy in front of it must speak gRPC (HTTP/2)",
       );
+    case 'alarm':
+      return bad(check, `answers, but refuses: ${error}`, hintFor(error) ?? 'run etcdctl alarm list');
     case 'silent':
       return absent(
         check,
