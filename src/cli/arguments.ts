@@ -100,7 +100,9 @@ export function oneName(words: readonly string[]): string {
   if (name === undefined) throw new UsageError('the NAME of the election is missing');
   if (more.length > 0) throw new UsageError(`expected only one NAME, also got ${more.join(' ')}`);
   if (name === '' || /[/\0]/.test(name))
-    throw new UsageError(`NAME must not be empty, and must not contain "/"; got ${JSON.stringify(name)}`);
+    throw new UsageError(
+      `NAME must not be empty, and must not contain "/" or the character NUL; got ${JSON.stringify(name)}`,
+    );
   return name;
 }
 
@@ -214,6 +216,6 @@ function userFrom(user: string | undefined, password: string | undefined): Conne
 function prefixFrom(prefix = 'election/'): string {
   if ((prefix === '' || prefix.endsWith('/')) && !prefix.includes('\0')) return prefix;
   throw new UsageError(
-    `--prefix: expected a text that is empty or ends with "/", got ${JSON.stringify(prefix)}`,
+    `--prefix: expected a text without the character NUL that is empty or ends with "/", got ${JSON.stringify(prefix)}`,
   );
 }

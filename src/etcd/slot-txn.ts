@@ -21,7 +21,7 @@ export interface SlottedWrite {
 export type SlottedAnswer =
   | { readonly type: 'committed'; readonly answer: ITxnResponse }
   | { readonly type: 'fenced' }
-  /** The term is current, but another writer has changed the slot. Nothing was written. */
+  /** The term is current, but the slot is not as we last saw it. Nothing was written. */
   | { readonly type: 'moved'; readonly sight: Sight };
 
 /** The contents of a slot, and the header of the answer that shows them. */

@@ -19,6 +19,9 @@ export function readError(election: string, fault: EtcdError): ElectionError {
   });
 }
 
+/** A write is sent once, but its request may still be under way. etcd refuses it as soon as the key of the term is gone. */
+const MAY_STILL_HAPPEN = 'It may still happen, until the key of this term is gone.';
+
 /** The error of one write under a term. The term may continue. */
 export function writeError(
   election: string,
@@ -44,8 +47,8 @@ export function writeError(
     return new UnavailableError(election, `${write} did not happen: ${fault.message}`, cause);
   const advice =
     writeId === undefined
-      ? 'It may still land. If it compared the mod_revision of its keys, send it again. Otherwise call term.stepDown(), and read in a later term'
-      : 'It may still land. Call term.settle() with the writeId of this error before you write again';
+      ? `${MAY_STILL_HAPPEN} If it compared the mod_revision of its keys, send it again. Otherwise call term.stepDown(), and read in a later term`
+      : `${MAY_STILL_HAPPEN} Call term.settle() with the writeId of this error before you write again`;
   const why = fault.kind === 'aborted' ? 'the term ended before etcd answered' : fault.message;
   return new OutcomeUnknownError(
     election,

@@ -128,7 +128,11 @@ export class WriteSlots {
         return undefined;
       case 'moved':
         writeSlot.slot = done(outcome.sight.revision);
-        throw new EtcdError('unavailable', `another client changed ${writeSlot.key}`, false);
+        throw new EtcdError(
+          'unavailable',
+          `${writeSlot.key}, the library's record of exactlyOnce writes, has changed meanwhile: send the write again`,
+          false,
+        );
     }
   }
 

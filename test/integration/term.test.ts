@@ -317,7 +317,7 @@ describe('txn', () => {
       expect(commit).rejects.toBeInstanceOf(OutcomeUnknownError),
     ]);
     await expect(commit).rejects.toThrow(
-      /: term\.txn\(\): .*may still land.*mod_revision.*call term\.stepDown\(\)/,
+      /: term\.txn\(\): .*may still happen, until the key of this term is gone.*mod_revision.*call term\.stepDown\(\)/,
     );
     await proxy.restore();
 

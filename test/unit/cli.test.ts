@@ -70,6 +70,13 @@ describe('the connection settings of etcdctl', () => {
       await expect(profile(['http://127.0.0.1:1', '--out', out], terminal)).rejects.toMatchObject(refused);
   });
 
+  test('a NAME or a prefix with NUL is refused for that reason', () => {
+    expect(() => oneName(['a\0b'])).toThrow(/NUL; got "a\\u0000b"/);
+    expect(() => parseCommand(['--prefix', 'a\0/'], {})).toThrow(
+      /without the character NUL .*got "a\\u0000\/"/,
+    );
+  });
+
   test.for([[[]], [['a', 'b']], [['a/b']], [['']]])('NAME: %j is refused', ([words]) => {
     expect(() => oneName(words!)).toThrow(UsageError);
   });

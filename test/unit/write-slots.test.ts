@@ -36,6 +36,20 @@ test('S1: the outcome of a write is settled in the lane `settle`, which may conn
   expect(lanes).toEqual(['caller', 'settle']);
 });
 
+test('a slot that is not as we saw it last: nothing was written, and the error says what to do', async () => {
+  const kv = { mod_revision: '8', create_revision: '1', value: Buffer.from('') };
+  const seen = { response_range: { kvs: [kv] } };
+  const transport = {
+    unary: () => Promise.resolve({ succeeded: false, header: { revision: '9' }, responses: [seen, seen] }),
+  } as unknown as EtcdTransport;
+  await expect(writeIn(new WriteSlots(transport, lease))).rejects.toMatchObject({
+    mayHaveHappened: false,
+    message: expect.stringMatching(
+      /record of exactlyOnce writes, has changed meanwhile: send the write again$/,
+    ),
+  });
+});
+
 test('S1: settle() rejects in time while other writes hold the slot and cannot settle it', async () => {
   const clock: FakeClock = fake;
   let settling = 0;

@@ -69,7 +69,7 @@ function election({
 <td>${leader === undefined ? markup`<span class="soft">not known</span>` : leader.value}</td>
 <td>${term === undefined ? markup`<span class="soft">${leader === undefined ? '' : leader.fencingToken}</span>` : `${term.fencingToken}${left}`}</td>
 <td class="number">${position}</td>
-<td><span class="${guard.state === 'open' ? '' : 'warn'}">${guard.state}</span> <span class="soft">${guard.rounds} rounds${held}</span></td></tr>
+<td><span class="${guard.state === 'open' ? '' : 'warn'}">${guard.state}</span> <span class="soft">${guard.rounds} ${guard.rounds === 1 ? 'round' : 'rounds'}${held}</span></td></tr>
 `;
 }
 

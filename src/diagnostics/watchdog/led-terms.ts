@@ -33,5 +33,6 @@ export function leadershipNote(verdict: Verdict, terms: readonly LedTerm[], now:
     return `this process leads "${name}" and cannot renew while it spins: ${lease}, then another replica leads`;
   });
   const more = terms.length - notes.length;
-  return more > 0 ? [...notes, `it leads ${more} more elections, and cannot renew them either`] : notes;
+  const elections = more === 1 ? 'election' : 'elections';
+  return more > 0 ? [...notes, `it leads ${more} more ${elections}, and cannot renew there either`] : notes;
 }

@@ -332,6 +332,7 @@ describe('/healthz and the pages show the health of every election', () => {
     const { body } = await get([refused, view('a', {})], '/debug/pprof/');
     for (const wanted of [
       'unhealthy',
+      '1 round<',
       'etcd refuses us: permission denied',
       'election/',
       '14841639068965178418',
