@@ -128,6 +128,6 @@ const valueWidth = (columns: number | undefined): number | undefined =>
   columns === undefined ? undefined : Math.max(LEAST_VALUE, Math.min(60, columns - OTHER_COLUMNS));
 
 function leftOf(lease: LeaseLeft | undefined): string {
-  if (lease === undefined) return 'no lease: stays until it is evicted';
+  if (lease === undefined) return 'no lease: etcd never deletes it';
   return lease.leftSeconds < 0 ? 'lease gone' : `${lease.leftSeconds} of ${lease.grantedSeconds} s left`;
 }
