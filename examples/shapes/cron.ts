@@ -24,7 +24,7 @@ const atUtc = process.env['AT_UTC'] ?? '03:00'; // when cron starts the program,
 const day = process.env['DAY'] ?? scheduledDay(Date.now()); // DAY=2026-11-27 runs a missed day; delete its claim first
 const claim = `${electionName}-runs/${day}`;
 
-/** Claims the day, then writes the report: at most once, also if a host comes late or a run was killed. */
+/** Claims the day, then writes the report: at most once, even if a host comes late or a run was killed. */
 async function reportOnce(term: Term): Promise<string> {
   const { succeeded } = await term
     .txn()

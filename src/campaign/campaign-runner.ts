@@ -303,7 +303,7 @@ export class CampaignRunner {
     const error = new AlreadyStandingError(
       election,
       `${call}() of election "${election}" would wait for itself: a callback of an ended term awaits this call. ` +
-        'Return from the callback. The campaign then continues by itself, also after term.stepDown()',
+        'Return from the callback. The campaign then continues by itself, even after term.stepDown()',
     );
     return this.refuse(error, calledFrom, isUndelayed);
   }

@@ -23,7 +23,7 @@ export interface CaptureProcessOptions {
    * returned, possibly after `captureProcess()` has rejected. Then call `closeInspector()`.
    */
   onSignal?: (() => void) | undefined;
-  /** Called when the inspector that was opened is closed again, also after an error. */
+  /** Called when the inspector that was opened is closed again, even after an error. */
   onClosed?: (() => void) | undefined;
 }
 
