@@ -21,7 +21,7 @@ const MORE = {
   WritesFail: ['The leader cannot write', '#the-leader-cannot-write'],
   NotInTheQueue: ['No leader', '#no-leader'],
   RunawayReported: ['The guard has tripped', '#the-guard-has-tripped'],
-  NoLeaseToBeHad: ['etcd is lost', '#etcd-is-lost'],
+  LeaseUnavailable: ['etcd is lost', '#etcd-is-lost'],
   RunawayLoop: ['The guard has tripped', '#the-guard-has-tripped'],
 };
 

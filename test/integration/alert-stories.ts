@@ -146,7 +146,7 @@ export const stories: Record<string, Story> = {
     [...calm(b, 1), ...replica(a, { drains_overdue_total: '0x10 1x110' })],
     { '4m': [], '6m': [`WorkIgnoresItsSignal{${E}}`], '30m': [] },
   ],
-  'NotInTheQueue and NoLeaseToBeHad: one replica is cut off from etcd': [
+  'NotInTheQueue and LeaseUnavailable: one replica is cut off from etcd': [
     [
       ...calm(b, 1),
       ...replica(a, {
@@ -156,7 +156,7 @@ export const stories: Record<string, Story> = {
         lease_ttl_seconds: '10x10 0x50',
       }),
     ],
-    { '6m': [], '8m': ['NoLeaseToBeHad'], '11m': ['NoLeaseToBeHad', `NotInTheQueue{${E}}`] },
+    { '6m': [], '8m': ['LeaseUnavailable'], '11m': ['LeaseUnavailable', `NotInTheQueue{${E}}`] },
   ],
   'NotInTheQueue: not for a campaign that has ended': [
     [...calm(b, 1), ...replica(a, { is_leader: '0x60', lease_ttl_seconds: '0x60' })],
