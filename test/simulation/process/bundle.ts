@@ -17,6 +17,7 @@ const source = join(root, 'src');
 /** Replacements of modules that the library and the bundled packages import. */
 const replacements: Readonly<Record<string, string>> = {
   'node:assert/strict': 'modules/assert.ts',
+  'node:async_hooks': 'modules/async-hooks.ts',
   'node:os': 'modules/os.ts',
   'node:crypto': 'modules/crypto.ts',
   'node:events': 'modules/events.ts',
