@@ -275,7 +275,10 @@ export class SessionPool {
       const proof = await grantLease(this.#transport, id, this.#ttlSeconds, limits);
       // Wait until our old keys are gone, or they would be ahead of us. But not for long: one silent member must not cost us the new lease.
       await settledWithin(revoked, REVOKE_PATIENCE_MS);
-      return proof ?? (await keepAlive.renew(limits));
+      if (proof !== undefined) return proof;
+      // An earlier grant was applied, but not answered. Maybe the stream is on that silent host: a new one goes to another host.
+      keepAlive.hangUp();
+      return await keepAlive.renew(limits);
     } catch (error) {
       // The next try may choose another host for the stream. Hosts that did not answer are suspects by now.
       if (error instanceof EtcdError && error.kind === 'unavailable') keepAlive.hangUp();

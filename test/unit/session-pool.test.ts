@@ -150,6 +150,50 @@ test('L3: no key of an election that etcd refuses confirms a renewal, so the oth
   expect(asked, 'if etcd refuses all, any key will do').toEqual(['election/c/', 'election/a/']);
 });
 
+test('L5: a lease whose grant a silent host did not answer is renewed on another host, without a time-out', async () => {
+  const header = { revision: '1', raft_term: '1' };
+  const happened: string[] = [];
+  const end = (): void => undefined;
+  const streams = ['silent', 'sound'].map((host) => {
+    let answer = (_renewed: object): void => undefined;
+    const raw = {
+      on: (_event: string, listener: typeof answer) => void (answer = listener),
+      write: ({ ID }: { ID: string }) => {
+        happened.push(`renewal on the ${host} host`);
+        if (host === 'sound') setImmediate(() => answer({ ID, TTL: '10', header }));
+      },
+    };
+    const close = (): void => void happened.push(`stream to the ${host} host closed`);
+    return { raw, onLost: end, renewed: end, close, fail: close, leave: close };
+  });
+  const transport = {
+    endpoints: ['silent', 'sound'],
+    history: new History(),
+    isProxied: false,
+    isClosed: false,
+    unary: (what: string) =>
+      what === 'grant a lease'
+        ? Promise.reject(new EtcdError('refused', 'etcdserver: lease already exists', false))
+        : Promise.resolve({ kvs: [], header }),
+    stream: () => Promise.resolve(streams.shift()),
+    onClusterChanged: () => end,
+    onClientClosed: () => end,
+  } as unknown as EtcdTransport;
+  const eventLog = {
+    report: ({ type }: { type: string }) => void happened.push(type),
+  } as unknown as EventLog;
+  const pool = new SessionPool({ transport, backoff: new ReconnectBackoff({}), lastWill: {} as never }, 10);
+  const holder = holderOf('e', false);
+  pool.join(holder, undefined, eventLog, false);
+  await pool.acquire(new AbortController().signal);
+  expect(happened).toEqual([
+    'stream to the silent host closed',
+    'renewal on the sound host',
+    'session.opened',
+  ]);
+  await pool.leave(holder);
+});
+
 test('S2: elections on one lease use the widest margin among them, until the election that asks for it has left', async () => {
   const { pool, eventLog } = poolOf({
     'grant a lease': () => ({ TTL: '10' }),
