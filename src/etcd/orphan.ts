@@ -15,8 +15,8 @@ const NO_LEASE = '0';
 /** The name of a key that a candidate has created. A shorter name may be a word. */
 const LEASE_ID = /^[0-9a-f]{12,16}$/;
 
-/** `held`: the lease in its name still lives, for so long. `gone`: another client has deleted the key, or has put it again. */
-export type Fate = { readonly type: 'held'; readonly leftMs: number } | { readonly type: 'deleted' | 'gone' };
+/** `held`: the lease in its name still lives, for so long. `kept`: it was no orphan, or another client has changed it. */
+export type Fate = { readonly type: 'held'; readonly leftMs: number } | { readonly type: 'deleted' | 'kept' };
 
 /** Whether no lease will delete this key, although a candidate has created it. */
 export const isDetached = (candidate: QueuedCandidate): boolean =>
@@ -44,8 +44,9 @@ export async function deleteIfOrphaned(
     { ...left(), isHedged: true, proves: 'revision' },
   );
   const [found] = kvs;
-  if (found?.lease !== NO_LEASE || BigInt(found.create_revision) !== candidate.fencingToken)
-    return { type: 'gone' };
+  const isSame = found?.lease === NO_LEASE && BigInt(found.create_revision) === candidate.fencingToken;
+  // A key that was put only once never had a lease. It may be data of another program.
+  if (!isSame || Number(found.version) === 1) return { type: 'kept' };
   const { mod_revision } = found;
   const unchanged = { key, target: 'Mod', result: 'Equal', mod_revision } as const;
   const compare = [createdAt(candidate.key, candidate.fencingToken), unchanged];
@@ -54,7 +55,7 @@ export async function deleteIfOrphaned(
     (client, options) => client.kv.txn({ compare, success: [{ request_delete_range: { key } }] }, options),
     { ...left(), isHedged: true },
   );
-  return { type: succeeded ? 'deleted' : 'gone' };
+  return { type: succeeded ? 'deleted' : 'kept' };
 }
 
 const nameOf = ({ key }: QueuedCandidate): string => key.slice(key.lastIndexOf('/') + 1);

@@ -67,9 +67,9 @@ describe('what a hostile writer can do', () => {
     const name = freshName();
     const stopped = new Deferred<void>();
     await using alice = await stand(name, { onLeader: () => stopped.promise });
-    await using bob = await stand(name);
     onTestFinished(() => stopped.resolve());
     await poll(() => alice.leads, 5_000).toBe(true);
+    await using bob = await stand(name);
     const [term] = alice.terms;
     await poll(() => bob.election.status.position, 5_000).toBe(2);
     for (const link of alice.links) link.cut();

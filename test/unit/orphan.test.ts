@@ -18,7 +18,7 @@ const own = candidate('694d9a1c2b3e4f51', 9n, BigInt('0x694d9a1c2b3e4f51').toStr
 const ours = { key: own.key, leaseId: own.leaseId, createRevision: own.fencingToken };
 
 const gone = { TTL: '-1' };
-const found = { kvs: [{ lease: '0', create_revision: '5', mod_revision: '7' }] };
+const found = { kvs: [{ lease: '0', create_revision: '5', mod_revision: '7', version: '2' }] };
 const limits = { withinMs: 1_000 };
 
 /** An etcd that answers calls in order, and the names of the calls. */
@@ -70,9 +70,10 @@ test.each([
   ['is gone', { kvs: [] }],
   ['is another key', { kvs: [{ ...found.kvs[0], create_revision: '6' }] }],
   ['has a lease again', { kvs: [{ ...found.kvs[0], lease: '8' }] }],
+  ['never had a lease', { kvs: [{ ...found.kvs[0], version: '1' }] }],
 ])('S3: nothing is deleted if the key %s', async (_, answer) => {
   const { transport, asked } = etcdWith(gone, answer);
-  expect(await deleteIfOrphaned(transport, orphan, limits)).toEqual({ type: 'gone' });
+  expect(await deleteIfOrphaned(transport, orphan, limits)).toEqual({ type: 'kept' });
   expect(asked).toEqual(['ask', 'look']);
 });
 
