@@ -114,6 +114,12 @@ export const safetyMutants: readonly Mutant[] = [
         replace:
           'if (answer.isPut) return answer.entry;\n    return { ...(await readQueue(transport, keyPrefix, limits)), candidacy: answer.found, hidden: 0 };',
       },
+      // After a lost history the session deletes such a key before the entry finds it.
+      {
+        file: 'client/session-pool.ts',
+        find: 'this.#current?.pendingDeletes.historyLost()',
+        replace: 'undefined',
+      },
     ],
   },
   {
