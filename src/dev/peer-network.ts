@@ -31,6 +31,9 @@ export class PeerNetwork {
   readonly #ports = new Map<string, number>();
   readonly #servers: Server[] = [];
   readonly #open = new Set<Connection>();
+  /** Every socket, also those of handshakes and dials under way. */
+  readonly #sockets = new Set<Socket>();
+  #isClosed = false;
   /** The isolated members, each with the directions that are blocked, as that member sees them. */
   readonly #isolated = new Map<string, Set<Direction>>();
 
@@ -46,7 +49,7 @@ export class PeerNetwork {
   ): Promise<{ readonly peerUrl: string; readonly env: NodeJS.ProcessEnv }> {
     this.#ports.set(member, peerPort);
     const server = createServer({ allowHalfOpen: true, noDelay: true }, (client) => {
-      client.on('error', () => {}); // the pipes see its end
+      this.#track(client);
       this.#accept(member, client).catch(() => client.destroy());
     });
     server.unref();
@@ -74,12 +77,18 @@ export class PeerNetwork {
     this.#apply();
   }
 
+  /** Ends all connections, also those whose handshake is under way. */
   close(): void {
+    this.#isClosed = true;
     for (const server of this.#servers) server.close();
-    for (const { client, upstream } of this.#open) {
-      client.destroy();
-      upstream.destroy();
-    }
+    for (const socket of this.#sockets) socket.destroy();
+  }
+
+  #track(socket: Socket): void {
+    socket.on('error', () => {}); // the pipes see its end
+    this.#sockets.add(socket);
+    socket.once('close', () => this.#sockets.delete(socket));
+    if (this.#isClosed) socket.destroy();
   }
 
   async #accept(dialler: string, client: Socket): Promise<void> {
@@ -94,8 +103,11 @@ export class PeerNetwork {
     const port = this.#ports.get(dialled);
     if (port === undefined) throw new Error(`no member ${host}`);
     const upstream = connect({ host: '127.0.0.1', port, allowHalfOpen: true, noDelay: true });
-    upstream.on('error', () => {});
-    await once(upstream, 'connect'); // otherwise a member that is down would look to Go like one that hangs up
+    this.#track(upstream);
+    // Otherwise a member that is down would look to Go like one that hangs up.
+    await Promise.race([once(upstream, 'connect'), once(upstream, 'close')]);
+    if (client.destroyed) upstream.destroy(); // the dialler gave up meanwhile: no pipe would see that
+    if (upstream.destroyed) throw new Error('connection ended during the handshake');
     client.write(GRANTED);
     const connection = {
       dialler,
