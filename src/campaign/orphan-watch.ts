@@ -18,14 +18,19 @@ export class OrphanWatch {
   readonly #transport: EtcdTransport;
   readonly #report: CampaignReport;
   readonly #ttlMs: number;
+  readonly #signal: AbortSignal;
   #suspect: QueuedCandidate | undefined;
   #sleep = new AbortController();
 
-  /** @param ttlMs the longest time between two looks, in milliseconds. */
-  constructor(transport: EtcdTransport, report: CampaignReport, ttlMs: number) {
+  /**
+   * @param ttlMs the longest time between two looks, in milliseconds.
+   * @param signal ends a call. A change of the queue does not: our own deletion is such a change, and may be seen before its answer.
+   */
+  constructor(transport: EtcdTransport, report: CampaignReport, ttlMs: number, signal: AbortSignal) {
     this.#transport = transport;
     this.#report = report;
     this.#ttlMs = ttlMs;
+    this.#signal = signal;
   }
 
   look(suspect: QueuedCandidate | undefined): void {
@@ -37,18 +42,20 @@ export class OrphanWatch {
     if (suspect !== undefined) void this.#examine(suspect, this.#sleep.signal);
   }
 
-  async #examine(suspect: QueuedCandidate, signal: AbortSignal): Promise<void> {
-    while (!signal.aborted) {
-      const waitMs = await this.#tryToDelete(suspect, signal);
+  /** @param isOver aborts when another key, or none, is the suspect. */
+  async #examine(suspect: QueuedCandidate, isOver: AbortSignal): Promise<void> {
+    while (!isOver.aborted) {
+      const waitMs = await this.#tryToDelete(suspect);
       if (waitMs === undefined) return;
-      await clock.sleep(Math.min(waitMs, this.#ttlMs), signal);
+      await clock.sleep(Math.min(waitMs, this.#ttlMs), isOver);
     }
   }
 
   /** @returns when to look again, in milliseconds; undefined if that is not needed. */
-  async #tryToDelete(suspect: QueuedCandidate, signal: AbortSignal): Promise<number | undefined> {
+  async #tryToDelete(suspect: QueuedCandidate): Promise<number | undefined> {
     try {
-      const fate = await deleteIfOrphaned(this.#transport, suspect, { withinMs: CALL_LIMIT_MS, signal });
+      const limits = { withinMs: CALL_LIMIT_MS, signal: this.#signal };
+      const fate = await deleteIfOrphaned(this.#transport, suspect, limits);
       if (fate.type === 'held') return fate.leftMs + EXPIRY_SWEEP_MS;
       if (fate.type === 'deleted') this.#report.orphanDeleted(suspect);
       return undefined;

@@ -117,10 +117,10 @@ export class Turn {
   }
 
   #lookForOrphan(candidacy: Candidacy): void {
-    const { queueWatcher, candidateKey, transport, report } = this.#tools;
+    const { queueWatcher, candidateKey, transport, report, signal } = this.#tools;
     const suspect = suspectIn(queueWatcher.queue, candidacy);
     if (suspect !== undefined)
-      this.#orphanWatch ??= new OrphanWatch(transport, report, candidateKey.session!.ttlMs);
+      this.#orphanWatch ??= new OrphanWatch(transport, report, candidateKey.session!.ttlMs, signal);
     this.#orphanWatch?.look(suspect);
   }
 

@@ -1,8 +1,10 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { expect, test, vi } from 'vitest';
 import { OrphanWatch, suspectIn } from '../../src/campaign/orphan-watch.ts';
 import { CandidateQueue, type QueuedCandidate } from '../../src/core/candidate-queue.ts';
 import { EtcdError } from '../../src/etcd/etcd-error.ts';
 import { deleteIfOrphaned, isDetached } from '../../src/etcd/orphan.ts';
+import { Deferred } from '../../src/util/deferred.ts';
 
 const NAME = '694d9a1c2b3e4f50';
 const LEASE_ID = BigInt(`0x${NAME}`).toString();
@@ -20,6 +22,7 @@ const ours = { key: own.key, leaseId: own.leaseId, createRevision: own.fencingTo
 const gone = { TTL: '-1' };
 const found = { kvs: [{ lease: '0', create_revision: '5', mod_revision: '7', version: '2' }] };
 const limits = { withinMs: 1_000 };
+const { signal } = new AbortController();
 
 /** An etcd that answers calls in order, and the names of the calls. */
 function etcdWith(...answers: readonly unknown[]) {
@@ -91,7 +94,7 @@ test('L2: it looks again while the lease lives and while etcd does not answer, a
     const unavailable = new EtcdError('unavailable', 'no answer', false);
     const { transport, asked } = etcdWith({ TTL: '1' }, unavailable, gone, found, { succeeded: true });
     const orphanDeleted = vi.fn<(one: QueuedCandidate) => void>();
-    const watch = new OrphanWatch(transport, { orphanDeleted } as never, 2_000);
+    const watch = new OrphanWatch(transport, { orphanDeleted } as never, 2_000, signal);
     watch.look(orphan);
     watch.look(orphan); // each change of the queue
     await vi.advanceTimersByTimeAsync(1_700);
@@ -108,11 +111,24 @@ test('L2: it looks again while the lease lives and while etcd does not answer, a
   }
 });
 
+test('a deletion is reported although the queue shows it before its answer', async () => {
+  const answer = new Deferred<object>();
+  const { transport } = etcdWith(gone, found, answer.promise);
+  const orphanDeleted = vi.fn<(one: QueuedCandidate) => void>();
+  const watch = new OrphanWatch(transport, { orphanDeleted } as never, 2_000, signal);
+  watch.look(orphan);
+  await nextTurn();
+  watch.look(undefined);
+  answer.resolve({ succeeded: true });
+  await nextTurn();
+  expect(orphanDeleted).toHaveBeenCalledOnce();
+});
+
 test('the end of the wait ends the search, and leaves no timer', async () => {
   vi.useFakeTimers();
   try {
     const { transport, asked } = etcdWith({ TTL: '1' }, gone);
-    const watch = new OrphanWatch(transport, {} as never, 2_000);
+    const watch = new OrphanWatch(transport, {} as never, 2_000, signal);
     watch.look(orphan);
     await vi.advanceTimersByTimeAsync(10);
     watch.look(undefined);
