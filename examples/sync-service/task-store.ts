@@ -27,21 +27,25 @@ export class TaskStore {
   readonly #client: Etcd3;
   readonly #waiting: string;
   readonly #done: string;
+  /** Marks of removed tasks. */
+  readonly #removed: string;
 
   constructor(client: Etcd3, keys: string) {
     this.#client = client;
     this.#waiting = `${keys}waiting/`;
     this.#done = `${keys}done/`;
+    this.#removed = `${keys}removed/`;
   }
 
   /** Resolves when etcd has the task: from then on it cannot be lost. */
   async add(name: string, payload: unknown): Promise<Task> {
     const task: Task = { id: randomUUID(), name, payload };
     // etcd3 repeats a write whose answer was lost. To write the same key and value twice does no harm. But a fast leader may
-    // have finished the task in between, and then the second write must not bring it back.
+    // have finished the task in between, or someone has removed it. Then the second write must not bring it back.
     const key = this.#waiting + task.id;
     await this.#client
       .if(this.#done + task.id, 'Create', '==', 0)
+      .and(this.#removed + task.id, 'Create', '==', 0)
       .then(this.#client.put(key).value(JSON.stringify(task)))
       .commit();
     return task;
@@ -49,11 +53,11 @@ export class TaskStore {
 
   /** @returns whether it was waiting. A finished task stays on record. */
   async remove(id: string): Promise<boolean> {
-    const { deleted } = await this.#client
-      .delete()
-      .key(this.#waiting + id)
-      .exec();
-    return deleted !== '0';
+    const { succeeded } = await this.#client
+      .if(this.#waiting + id, 'Create', '!=', 0)
+      .then(this.#client.delete().key(this.#waiting + id), this.#client.put(this.#removed + id).value(''))
+      .commit();
+    return succeeded;
   }
 
   /** The oldest tasks first, at most a hundred. */

@@ -1,4 +1,5 @@
 import { beforeAll, describe, expect } from 'vitest';
+import { TaskStore } from '../../examples/sync-service/task-store.ts';
 import { eventually } from '../support/eventually.ts';
 import { compile, Program } from '../support/programs.ts';
 import { SOON_MS, SHORT_TTL_SECONDS, test } from '../support/world.ts';
@@ -114,6 +115,28 @@ describe('examples/sync-service', () => {
     }
     replica.program.child.kill('SIGTERM');
     expect(await replica.program.exit()).toBe(0);
+  });
+
+  test('a repeated write does not bring back a task that was removed', async ({ client, prefix }) => {
+    const etcd = client();
+    let repeat: (() => Promise<unknown>) | undefined;
+    /** As etcd3, which repeats a write whose answer was lost. */
+    const repeating = Object.create(etcd, {
+      if: {
+        value: (...condition: Parameters<typeof etcd.if>) => {
+          const txn = etcd.if(...condition);
+          repeat = txn.commit.bind(txn);
+          return txn;
+        },
+      },
+    }) as typeof etcd;
+    const tasks = new TaskStore(etcd, prefix);
+    const { id } = await new TaskStore(repeating, prefix).add('customers', null);
+    expect(await tasks.waiting()).toMatchObject([{ id }]);
+    expect(await tasks.remove(id)).toBe(true);
+    await repeat!();
+    expect(await tasks.waiting()).toEqual([]);
+    expect(await tasks.remove(id)).toBe(false);
   });
 
   test('loses no task if the leader is killed while tasks arrive', async ({ etcd, prefix, world }) => {
