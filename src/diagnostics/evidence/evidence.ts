@@ -32,8 +32,8 @@ function userName(): string {
 }
 
 /**
- * Writes the evidence of a runaway into its own folder, and removes the oldest folders to keep the limits. Only the owner
- * can read the folder, because a profile contains paths and names.
+ * Writes the evidence of a runaway into its own folder, and then removes the oldest folders to keep the limits. Only the
+ * owner can read the folder, because a profile contains paths and names.
  *
  * @returns the report with the paths of the written files.
  * @throws if nothing can be written; the error says why.
@@ -54,13 +54,14 @@ export function writeEvidence(
       `the evidence takes ${bytes} bytes, more than the ${limits.maxBytes} allowed`,
     );
   }
-  for (const name of surplus(foldersOf(home), limits.keep - 1, limits.maxBytes - bytes)) {
-    rmSync(join(home, name), { recursive: true, force: true });
-  }
+  const earlier = foldersOf(home);
   mkdirSync(directory, { mode: 0o700 });
   try {
     for (const { name, data } of Object.values(contents))
       writeFileSync(join(directory, name), data, { mode: 0o600, flag: 'wx' });
+    // Only now: if this report cannot be written, the earlier ones are all that is left.
+    for (const name of surplus(earlier, limits.keep - 1, limits.maxBytes - bytes))
+      rmSync(join(home, name), { recursive: true, force: true });
     return complete;
   } catch (error) {
     // For example the disk is full. An incomplete report must not stay, because it would displace a complete one.

@@ -66,7 +66,10 @@ export interface WatchdogOptions {
   directory?: string | undefined;
   /** How many reports are kept there. Notices are deleted before runaways. Default: 5. From 1 to 100. */
   keep?: number | undefined;
-  /** How large all of them may be together, in megabytes. Default: 32. From 1 to 1024. */
+  /**
+   * How large all of them may be together, in megabytes. Old ones are removed once a new one is written, so until then that one
+   * comes on top. Default: 32. From 1 to 1024.
+   */
   maxMegabytes?: number | undefined;
   /**
    * The lines on stderr, one for each report and one when a reported runaway is over: `text`, `json` (as pino writes them), or

@@ -106,7 +106,7 @@ describe('the evidence folder', () => {
     ]);
   });
 
-  it('on a full disk leaves no incomplete report, which would displace a complete one', () => {
+  it('on a full disk keeps all earlier reports, and leaves no incomplete one', () => {
     const write = (second: number) =>
       writeEvidence(report(second), recording, { ...limits, directory: home });
     write(1);
@@ -117,7 +117,15 @@ describe('the evidence folder', () => {
     } finally {
       fs.isFull = false;
     }
-    expect(readdirSync(home)).toEqual(['2026-01-01T00-00-02.000Z-42-starved']);
+    expect(readdirSync(home)).toEqual([
+      '2026-01-01T00-00-01.000Z-42-starved',
+      '2026-01-01T00-00-02.000Z-42-starved',
+    ]);
+    write(6);
+    expect(readdirSync(home)).toEqual([
+      '2026-01-01T00-00-02.000Z-42-starved',
+      '2026-01-01T00-00-06.000Z-42-starved',
+    ]);
   });
 
   it('refuses a report that is larger than the limit of the folder', () => {
