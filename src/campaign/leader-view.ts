@@ -23,6 +23,8 @@ export class LeaderView {
   #isLeaseLost = false;
   /** Whether our last term is over, and we have not entered again since. etcd may still show our key then. */
   #isTermOver = false;
+  /** Whether our term has begun and is not over. */
+  #isLeading = false;
   /** The leader that was reported last. */
   #told: QueuedCandidate | undefined;
   #wasKnown = true;
@@ -48,6 +50,7 @@ export class LeaderView {
     this.#ownKey = ownKey;
     this.#isLeaseLost = false;
     this.#isTermOver = false;
+    this.#isLeading = false;
   }
 
   leaseLost(): void {
@@ -55,9 +58,16 @@ export class LeaderView {
     this.tellChange();
   }
 
+  /** Our term has begun. */
+  termBegun(): void {
+    this.#isLeading = true;
+    this.tellChange();
+  }
+
   /** Our term is over. There is no leader until our key is deleted. */
   termOver(): void {
     this.#isTermOver = true;
+    this.#isLeading = false;
     nextTurn(() => this.tellChange()); // let the delete of the key be sent first. If the term has no work, it is sent in this turn
   }
 
@@ -81,7 +91,10 @@ export class LeaderView {
   tellChange(): void {
     const { queue, isConfirmed } = this.#watcher;
     const isKnown = isConfirmed && !queue.isLeaderUnknown;
-    const hasEnded = (this.#isLeaseLost || this.#isTermOver) && queue.leader?.key === this.#ownKey;
+    const isOwn = queue.leader?.key === this.#ownKey;
+    const hasEnded = (this.#isLeaseLost || this.#isTermOver) && isOwn;
+    // Our own leadership is told when the term begins. A program that acts on it asks `isCurrent()`, or calls `stepDown()`.
+    if (isOwn && isKnown && !hasEnded && !this.#isLeading) return;
     const leader = isKnown && !hasEnded ? queue.leader : undefined;
     const told = this.#told;
     const isSame = leader?.fencingToken === told?.fencingToken && leader?.value === told?.value;

@@ -144,7 +144,7 @@ export class Turn {
 
   /** Leads until the term ends. */
   serve(candidacy: Candidacy): Promise<Outcome> {
-    const { settings, transport, report, callbacks } = this.#tools;
+    const { settings, transport, leaderView, report, callbacks } = this.#tools;
     this.#longWait.end();
     return this.#until((finish) => {
       const lose = (reason: LossCause): void => finish({ type: 'lost', reason });
@@ -162,6 +162,8 @@ export class Turn {
       this.#isAsked = false;
       recheck(); // the queue may have changed since we were elected
       if (!this.#isUnderWay(finish)) return recheck;
+      leaderView.termBegun();
+      if (!this.#isUnderWay(finish)) return recheck; // onLeaderChange has ended it
       callbacks.lead(term);
       if (!this.#isUnderWay(finish)) return recheck; // the work has ended its own term
       this.#stopWatches.push(watchEventLoop());

@@ -22,6 +22,31 @@ describe('onLeaderChange', () => {
     expect(heard.filter((value) => value !== undefined)).toEqual(['a', 'b', 'a']);
   });
 
+  test('S3: names us while we lead, so what it starts may ask isCurrent()', async ({
+    candidate,
+    client,
+    election,
+  }) => {
+    const seen: unknown[] = [];
+    const other = election(client(), 'e');
+    await other.campaign();
+    const alice = candidate('alice', {
+      onLeaderChange: (leader) => {
+        if (leader?.isMe !== true) return;
+        const { status, currentTerm } = alice.election;
+        seen.push([status.state, currentTerm?.fencingToken === leader.fencingToken]);
+        if (seen.length < 3) void alice.election.stepDown();
+      },
+    });
+    void alice.campaign();
+    await alice.queued();
+    await other.resign(); // then it leads after a wait, and the next two times without one
+    await eventually(() => seen.length === 3, { withinMs: SOON_MS });
+    const leading = ['leading', true];
+    expect(seen).toEqual([leading, leading, leading]);
+    expect(alice.election.isCurrent()).toBe(true);
+  });
+
   test('causes only a log line if it throws', async ({ client, election, log }) => {
     const one = election(client(), 'e', {
       onLeaderChange: () => {
