@@ -36,7 +36,7 @@ export class Election implements AsyncDisposable {
   /** Gets the election as its argument. A closure over it would keep it in memory as long as the signal lives. */
   static readonly #aborted = (election: Election): void => {
     const { settings, report } = election.#tools;
-    const isCurrent = currentTermOf(election.#runner.current) !== undefined; // `isCurrent()` throws in a flood
+    const isCurrent = currentTermOf(election.#runner.current) !== undefined; // not `isCurrent()`, which throws during a flood of calls
     if (isCurrent && isTimeout(settings.signal?.reason)) tellTimedOut(report, election.name);
     void election.#close('aborted');
   };
@@ -86,7 +86,7 @@ export class Election implements AsyncDisposable {
    * @returns the first term, once we lead. Waits through any outage of etcd.
    * @throws {InvalidInputError} if the value is not a string, or too long.
    * @throws {AlreadyStandingError} if another `Election` of this name, prefix, client and TTL has a campaign, or `lead()` is
-   *   running. Also if a callback of an ended term awaits this call. The next term waits for that callback.
+   *   running. The same happens if a callback of an ended term awaits this call, because the next term waits for that callback.
    * @throws {ElectionClosedError} if `resign()`, `close()` or the `signal` option ends the campaign before we lead.
    * @throws {RefusedError} if etcd refuses for good, or the client is closed.
    */

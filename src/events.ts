@@ -21,9 +21,9 @@ export type CallbackName =
  * - `unused-term`: no callback is set, and nothing has asked whether the term is current.
  * - `unasked-term`: the same, for a term that `close()` or `resign()` has ended.
  * - `unawaited`: `onLeaderChange` is the only callback, and has not settled when the key is deleted.
- * - `emitted`: `onFollower` has returned `true`, as `emit()` does.
- * - `stopped-late`: the work has settled only after `onFollower` was called, late in the drain.
- * - `timed-out`: the option `signal` was one that times out, and has ended a term.
+ * - `emitted`: `onFollower` has returned `true`, perhaps from `emit()` of an `EventEmitter`. Then nothing awaits its listeners.
+ * - `stopped-late`: the work ran on for most of the drain, and settled only after `onFollower` was called.
+ * - `timed-out`: the option `signal` timed out, and so ended a term.
  * - `uncalled`: `isCurrent` is read without its parentheses.
  * - `earlier-work`: a campaign waits for callbacks of an earlier term, which do not end.
  */

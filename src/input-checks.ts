@@ -35,7 +35,7 @@ export function checkClient(client: unknown, election: string): asserts client i
   };
   const parts = ['kv', 'leaseClient', 'watchClient', 'maintenance'];
   if (typeof client !== 'object' || client === null || !parts.every((part) => part in client))
-    refuse('an Etcd3 client of the etcd3 package (not a namespace of one)', client);
+    refuse('an Etcd3 client of the etcd3 package (not what its namespace() returns)', client);
   const withoutUser = (host: unknown): unknown =>
     typeof host === 'string' ? host.replace(/^([a-z]+:\/\/)?.*@/i, '$1…@') : host; // it may have a password
   const { hosts } = (client as { options?: { hosts?: unknown } }).options ?? {};
@@ -108,7 +108,7 @@ export function checkBytes(bytes: unknown, what: string, election: string, atLea
   const isLongEnough = isBytes && bytes.length >= atLeast;
   if (isLongEnough && (typeof bytes !== 'string' || isWellFormed(bytes))) return;
   const expected = isLongEnough
-    ? 'well-formed Unicode (etcd would store another text)'
+    ? 'well-formed Unicode (otherwise etcd would store a different text)'
     : `a string or bytes${atLeast > 0 ? ', not empty' : ''}`;
   throw new InvalidInputError(election, `${what}: expected ${expected}, got ${shown(bytes)}`);
 }
@@ -124,5 +124,6 @@ export function checkValue(value: unknown, election: string): asserts value is s
   if (typeof value !== 'string') return refuse(`at most ${LONGEST_VALUE_BYTES} bytes`, shown(value));
   const bytes = Buffer.byteLength(value);
   if (bytes > LONGEST_VALUE_BYTES) refuse(`at most ${LONGEST_VALUE_BYTES} bytes`, `${bytes} bytes`);
-  if (!isWellFormed(value)) refuse('well-formed Unicode (etcd would show another value)', shown(value));
+  if (!isWellFormed(value))
+    refuse('well-formed Unicode (otherwise etcd would show a different value)', shown(value));
 }

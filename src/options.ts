@@ -55,8 +55,8 @@ export interface ElectionOptions {
    */
   ttlSeconds?: number | undefined;
   /**
-   * Confirms that a TTL above 300 is intended: no warning is logged, and up to 86 400 is accepted. Without it, the library
-   * notices milliseconds passed as seconds. Default: `false`.
+   * Confirms that a TTL above 300 is intended: no warning is logged, and up to 86 400 is accepted. Without it, a TTL
+   * above 3 600 is refused, because it was probably meant in milliseconds. Default: `false`.
    */
   allowLongTtl?: boolean | undefined;
   /**

@@ -183,7 +183,7 @@ export class Campaign {
     return state.name === 'waiting' || state.name === 'leading' ? state.candidacy : undefined;
   }
 
-  /** Why etcd refuses us, or has ended the campaign; undefined if it does not, or if the program ends the campaign. */
+  /** The present refusal of etcd, or the one that ended the campaign; undefined if there is none, or if the program ends the campaign. */
   get refusal(): string | undefined {
     if (this.#stopped === undefined) return this.#refusal.reason;
     return this.#stopped.reason === 'refused' ? this.#stopped.error.message : undefined;

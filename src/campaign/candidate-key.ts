@@ -31,7 +31,7 @@ const LATE_MS = 120_000;
 /** Approximate size of a key's other fields in a request or an answer, in bytes. */
 const BYTES_BESIDE = 100;
 
-/** An {@link Entry} as it was made. */
+/** An {@link Entry}, with the time at which it was requested and the value that etcd has. */
 export interface TakenEntry extends Entry {
   /** When the call was sent, by `clock.now()`. Its answer proves nothing about later times. */
   readonly askedAtMs: number;
@@ -156,7 +156,7 @@ export class CandidateKey {
   }
 
   /**
-   * Deletes the key, only if it is still the one that we created. If etcd does not acknowledge it, the session retries. A
+   * Deletes the key, but only if it is still the one that we created. If etcd does not acknowledge the delete, the session retries. A
    * forgotten key would block the election while other elections keep the lease alive.
    *
    * @param isDeleted whether etcd has reported that the key is deleted.

@@ -1,5 +1,5 @@
 /**
- * The callbacks of a campaign that is over or about to end. The next campaign of the same candidate waits for them, also if it
+ * The callbacks of a campaign that is over or about to end. The next campaign of the same candidate waits for them, even if it
  * belongs to another `Election` or to `lead()`.
  */
 import type { Callbacks } from './callbacks.ts';

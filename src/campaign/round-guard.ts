@@ -5,7 +5,7 @@ import type { Origin } from '../core/campaign-state.ts';
 import { after, clock } from '../util/clock.ts';
 import type { CampaignTools } from './campaign-tools.ts';
 
-/** The longest delay of the end of a campaign during a hold, in milliseconds. */
+/** A campaign may end while its first round is still held. Its end is delayed at most this long, in milliseconds. */
 const LONGEST_QUIT_MS = 2_500;
 
 export class RoundGuard {

@@ -1,6 +1,6 @@
 /**
- * A callback may await the end of its own term, although that end waits for the callback. This file prevents that deadlock, and
- * circles through callbacks of several elections.
+ * A callback may await the end of its own term, although that end waits for the callback. This file prevents that deadlock. It
+ * also breaks circles in which callbacks of several elections wait for each other.
  */
 import { CallbackFrames, type Awaiting } from '../util/callback-frames.ts';
 import { clock, untilNextTurn } from '../util/clock.ts';

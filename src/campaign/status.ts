@@ -36,7 +36,7 @@ export interface ElectionStatus {
   /** The prefix of the keys in etcd. The same name under another prefix is another election. */
   readonly prefix: string;
   /**
-   * ID of the etcd cluster, in decimal. Undefined until etcd has answered, and if its answers carry none. The same name in
+   * ID of the etcd cluster, in decimal. Undefined before etcd has answered, or if its answers carry none. The same name in
    * another cluster is another election.
    */
   readonly clusterId: string | undefined;

@@ -28,7 +28,7 @@ import type { TurnTools } from './turn-tools.ts';
 /** A program that uses a term does so within this time, in milliseconds. */
 const UNUSED_MS = 2_000;
 
-/** A program that asks the election this often seems to ask before every act. A program that asks less often may not ask before every act. */
+/** A program that asks the election this often probably asks before every act. If it asks less often, that is uncertain. */
 const MANY_CHECKS = 3;
 
 type Finish = (outcome: Outcome) => void;

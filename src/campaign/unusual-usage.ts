@@ -153,7 +153,7 @@ export function tellTimedOut(report: CampaignReport, election: string): void {
   );
 }
 
-/** A condition that is always true. */
+/** `isCurrent` is read without a call. As a condition, that is always true. */
 export function tellUncalled(report: CampaignReport, election: string, what: string): void {
   report.unusual(
     'uncalled',

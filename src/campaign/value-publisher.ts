@@ -81,7 +81,7 @@ export class ValuePublisher {
     void this.#publish();
   }
 
-  /** Every announcement passes this guard, including that of `term.proclaim()`. */
+  /** Every announcement passes this guard, including those of `term.proclaim()`. */
   pass(signal: AbortSignal): Promise<void> {
     return this.#tools.guardFor('announcements').pass('environment', ANNOUNCEMENTS, { signal });
   }
@@ -142,7 +142,7 @@ export class ValuePublisher {
     this.check();
   }
 
-  /** Records a value that etcd has acknowledged, including one of `term.proclaim()`. */
+  /** Records a value that etcd has acknowledged, whether it came from here or from `term.proclaim()`. */
   published(value: string): void {
     this.#acknowledged = value;
     this.#of.onPublished(value);

@@ -30,11 +30,16 @@ export class PendingDeletes {
     this.#byKey.set(key, { release, repeatUntilMs });
   }
 
-  /** A candidacy gave up this key. @param release deletes whatever key of ours is there, if etcd has lost its history. */
+  /**
+   * A candidacy gave up this key. If etcd loses its history, the key may come back.
+   *
+   * @param release deletes the key then, whichever of our puts created it.
+   */
   giveUp(key: string, release: Release): void {
     this.#givenUp.delete(key);
     this.#givenUp.set(key, release);
-    if (this.#isHistoryLost) this.#addAgain(key, release); // it may be older than the candidacy
+    // The key that has come back may be older than this candidacy, whose own delete would then miss it.
+    if (this.#isHistoryLost) this.#addAgain(key, release);
     if (this.#givenUp.size <= MOST_GIVEN_UP) return;
     const [oldest] = this.#givenUp.keys();
     this.#givenUp.delete(oldest!);
@@ -51,8 +56,8 @@ export class PendingDeletes {
   }
 
   /**
-   * Before a new candidacy takes the key: deletes it now, if it is pending. It is then no longer pending, and later retries are up to
-   * the caller.
+   * Called before a new candidacy takes the key. If its delete is pending, sends that delete now. It is then no longer pending, and
+   * later retries are up to the caller.
    *
    * @returns until when a late put of the key may still arrive; 0 if none can.
    * @throws {EtcdError}
@@ -87,7 +92,8 @@ export class PendingDeletes {
         await pending.release(limits, isStillPending);
       } catch (error) {
         if (error instanceof EtcdError && error.kind === 'refused') {
-          if (this.#givenUp.get(key) === pending.release) this.#byKey.delete(key); // it was only a search
+          // A precaution after a lost history: we do not know that the key exists, so do not repeat it.
+          if (this.#givenUp.get(key) === pending.release) this.#byKey.delete(key);
           continue;
         }
         return; // etcd does not answer, or the session has ended: the others would fail too

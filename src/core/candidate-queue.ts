@@ -59,8 +59,8 @@ export type QueueEvent =
   | { readonly type: 'delete'; readonly key: string };
 
 /**
- * Candidates that we do not know. They were created after one revision and before another. Some may have left since, because we
- * do not watch them.
+ * Candidates that we do not know. They were created after one revision and before another. Some may have left since without our
+ * knowledge, because we do not watch them.
  */
 export interface Gap {
   readonly after: bigint;

@@ -1,7 +1,8 @@
 /**
  * Computes from a loop's history how long its next round must wait.
  *
- * It counts all rounds, also successful ones. A loop that ignores its result never fails. The rules, and where they come from:
+ * It counts all rounds, including successful ones, because a loop that ignores its results never fails. The rules, and where they
+ * come from:
  *
  * - A short **burst** of rounds is not delayed (systemd's `StartLimitBurst`, OTP's `intensity`).
  * - After the burst every round waits. The delays grow, with jitter, up to a cap (Kubernetes' CrashLoopBackOff).
@@ -37,7 +38,10 @@ export interface DelaySource {
 export interface GuardHistory {
   /** Rounds since the last sustained progress that have not been forgiven. */
   readonly streak: number;
-  /** How many of these the caller began, or caused by how its work ended. The others are retries after an outside cause. */
+  /**
+   * How many of these are due to the caller: it began them, or it or its work ended the round before. The others are retries after
+   * an outside cause.
+   */
   readonly called: number;
   /** All rounds ever. */
   readonly rounds: number;

@@ -5,7 +5,7 @@
  * replicas differ in one of them, they do not compete with each other, and all of them lead.
  */
 
-/** No election may have this name. The library keeps keys that are not candidates under it. */
+/** No election may have this name: under it the library keeps keys that are not candidates. */
 export const RESERVED_NAME = '.writes';
 
 /** Longest name, and longest prefix, in bytes of UTF-8. It is limited because etcd keeps every key in memory. */

@@ -10,7 +10,7 @@ export type RenewalVerdict =
   | 'confirmed'
   /** The member that renewed had not applied the newest raft term. It may be slow, or it may be stuck. */
   | 'renewed-too-early'
-  /** The member that read had not applied the newest raft term: it caught up by a snapshot, so the read proves nothing. */
+  /** The member that answered the read had not applied the newest raft term: it caught up by a snapshot, so the read proves nothing. */
   | 'read-too-early';
 
 /**

@@ -81,7 +81,7 @@ export async function enter(
     mayExist ||= answer === undefined;
     if (answer === undefined) continue;
     if (answer.isPut) return answer.entry;
-    // Our key exists until the release is acknowledged. A needless search for it later does no harm.
+    // Our key exists until its delete is acknowledged. After that `mayExist` stays true: a needless search for the key does no harm.
     mayExist = true;
     await release(transport, answer.found, limits, 'delete our old key').catch((error: unknown) => {
       throw asApplied(error);

@@ -45,8 +45,10 @@ export const isFinal = (fault: EtcdError): boolean =>
 export const isAnswered = (fault: EtcdError): boolean => /space exceeded/.test(fault.message);
 
 /**
- * Whether a new token would help. Either the token has expired. Or users or roles have changed since: a JWT token carries
- * their revision. Or there is no token, because authentication was off when we asked for one.
+ * Whether a new token would help. That is so if:
+ * - the token has expired;
+ * - users or roles have changed since it was issued: a JWT token carries their revision;
+ * - there is no token, because authentication was off when we asked for one.
  */
 export const isTokenRefused = (said: string): boolean =>
   /invalid auth token|revision of auth store is old|user name is empty/.test(said);

@@ -36,14 +36,14 @@ const DIAL_AGAIN_AFTER_MS = 500;
 /**
  * How long gRPC itself waits before it dials again, in milliseconds, give or take a fifth. A new client dials at once. So our
  * guarded calls make a new client ({@link Host.dialAgain}). Calls of the application wait for gRPC; however many fail, they
- * do not make us dial more often. gRPC may still dial once for a client that we have closed. The delay is long, so
- * our new client has dialled before that.
+ * do not make us dial more often. gRPC may still dial once, after this delay, for a client that we have closed. By
+ * then our new client has dialled.
  */
 const GRPC_DIALS_AGAIN_MS = 3_000;
 
 /**
  * On a slow network, the first bytes come after one round trip. The end of the TLS handshake, the settings of HTTP/2 and the first answer
- * take one more each. Until then, a new connection is slow, not silent.
+ * take one more each. That makes four, and one is in reserve. Until then, a new connection is slow, not silent.
  */
 const ROUND_TRIPS = 5;
 

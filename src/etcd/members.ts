@@ -54,7 +54,7 @@ export class Members {
     });
   }
 
-  /** The ID of our etcd cluster, in decimal; undefined until it is decided, and if etcd's answers carry none. */
+  /** The ID of our etcd cluster, in decimal; undefined before it is decided, or if etcd's answers carry none. */
   get clusterId(): string | undefined {
     return this.#cluster.id;
   }

@@ -91,7 +91,7 @@ export class EtcdTransport {
     return poolOf(this.#users)?.hosts.every(({ closed }) => closed) ?? false;
   }
 
-  /** The ID of our etcd cluster, in decimal; undefined until it is decided, and if etcd's answers carry none. */
+  /** The ID of our etcd cluster, in decimal; undefined before it is decided, or if etcd's answers carry none. */
   get clusterId(): string | undefined {
     return this.#calls.members.clusterId;
   }

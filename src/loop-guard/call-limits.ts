@@ -96,7 +96,8 @@ export class CallLimiter {
    *
    * @param method the public method that was called.
    * @param act begins the call. It throws at once if the call fails without asking etcd.
-   * @param isShut whether such calls are refused by now. Then a failure is not delayed: the next call is refused, and that refusal is delayed.
+   * @param isShut asked when the call has failed: whether such calls are refused from now on. If so, this failure is not delayed,
+   *   because the refusal of the next call is.
    * @throws {RunawayLoopError} at once, if a loop never lets the event loop turn.
    */
   write<T>(method: PublicFunction, act: () => Promise<T>, isShut = (): boolean => false): Promise<T> {
@@ -218,7 +219,8 @@ export class CallLimiter {
   }
 
   /**
-   * Delays a call that has nothing to do. The answer always comes in a later turn, because a loop may create new elections.
+   * Delays a call that has nothing to do. The answer always comes in a later turn. A loop that creates a new election
+   * for every call meets only fresh guards, which do not delay it.
    *
    * @param method the public method that was called.
    */
@@ -241,7 +243,7 @@ export class CallLimiter {
   }
 
   /**
-   * Waits until a read may begin: for the guard of the election and for the limit of its endpoints.
+   * Waits for the guard of the election and for the limit of its endpoints. Then a read may begin.
    *
    * @returns a function to call when the read is over.
    * @throws {UnavailableError} if too many reads already wait.
@@ -251,7 +253,7 @@ export class CallLimiter {
   }
 
   /**
-   * Waits until an observer may begin to read and watch: for the limit of its endpoints.
+   * Waits for the limit of the election's endpoints. Then an observer may begin to read and watch.
    *
    * @returns a function to call when the first answer has arrived.
    * @throws {UnavailableError} if too many reads already wait.
@@ -297,7 +299,7 @@ export class CallLimiter {
   }
 }
 
-/** Resolves in a later event loop turn than this one; at once if the event loop has already turned. */
+/** Resolves in a later event loop turn than the given one; at once if the event loop has turned since. */
 async function untilTurnAfter(turn: number): Promise<void> {
   if (turn === eventLoopTurn()) await clock.sleep(1);
 }

@@ -19,7 +19,7 @@ const SHORT_ONES: GuardSettings = {
 /** An iteration that lasts this long, in milliseconds, is not a round of a hot loop. */
 const LASTS_MS = 1_000;
 
-/** From this many open iterations on, one log line says so. The program may have forgotten to end those of viewers that have left. */
+/** When this many iterations are open, one log line reports it. The program may have forgotten to end those of viewers that have left. */
 const MANY_OPEN = 25;
 
 /** How many iterations may be open, and how many may wait to begin. Each costs memory. */

@@ -20,8 +20,8 @@ export type CallKind = 'campaign' | 'end' | 'read' | 'observe' | 'register' | 'f
 
 /**
  * Every kind of call has its own count, so that a flood of `campaign()` calls does not block `close()`. `perTurn` limits the
- * calls of one election in one turn of the event loop. `flood` limits the calls of the whole process before the thread
- * sleeps. It allows more calls than a busy service makes with one call per request.
+ * calls of one election in one turn of the event loop. `flood` is how many calls the whole process may make before
+ * the thread sleeps. It allows more calls than a busy service makes with one call per request.
  */
 const LIMITS: Record<CallKind, { readonly perTurn: number; readonly flood: Flood }> = {
   campaign: { perTurn: CALLS_PER_TURN, flood: new Flood(20_000, 5_000) },

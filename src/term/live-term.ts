@@ -62,7 +62,7 @@ const MOST_JOBS = 1_000;
 const LONGEST_INTERVAL_MS = 2 ** 31 - 1;
 
 /**
- * `postMessage()` refuses an object with a function as own property, and its error quotes that function. Without this property
+ * `postMessage()` refuses an object that has a function as an own property, and its error quotes that function. Without this property
  * a worker thread would get a term without methods.
  */
 const staysInItsThread = (): string =>

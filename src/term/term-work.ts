@@ -33,7 +33,7 @@ interface Running {
   readonly done: Deferred<void>;
 }
 
-/** In a chain of causes, how many errors are searched for one that only says that the term is over. */
+/** How many errors of a chain of causes are checked, to find one that only says that the term is over. */
 const DEEPEST_CAUSE = 8;
 
 export class TermWork {

@@ -18,12 +18,12 @@ export interface Term {
   readonly leaseId: string;
   /**
    * Creation revision of our key. It is larger in every later term of this election. Pass it to the systems you write to,
-   * and let them refuse a smaller token than they have seen.
+   * and let them refuse a token that is smaller than one they have already seen.
    */
   readonly fencingToken: bigint;
   /**
    * Aborts when the term ends; its reason is a {@link LeadershipLostError}. A blocked event loop delays the abort, so ask
-   * {@link isCurrent} before an act that matters. Until the abort `signal.reason` is undefined; {@link assertCurrent} throws
+   * {@link isCurrent} before an act that matters. Before the abort, `signal.reason` is undefined; {@link assertCurrent} throws
    * the error with the reason. The end of the term awaits what the `abort` listeners return, as it
    * does for {@link onEnd}. It does not await listeners of signals derived from this one.
    */
@@ -68,7 +68,7 @@ export interface Term {
    * Await what `commit()` returns, never the builder. The builder has a method `then`, so `await` takes it for a promise.
    * So does an async function that returns it. Nothing is written then, and the error says what to do.
    *
-   * @param options.exactlyOnce asks for the outcome by itself if the answer is lost. `commit()` then resolves, or rejects
+   * @param options.exactlyOnce if the answer is lost, the library asks etcd for the outcome. `commit()` then resolves, or rejects
    *   with an error that says that nothing was written. If etcd cannot be asked in time, it rejects with
    *   `OutcomeUnknownError`; pass its `writeId` to {@link settle}.
    * @throws {RefusedError} if `exactlyOnce` is set, and in the last 30 s etcd has denied our user access to the keys that this option needs.

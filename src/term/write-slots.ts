@@ -144,7 +144,7 @@ export class WriteSlots {
    */
   async settle(writeId: string): Promise<Fate | 'unknowable' | undefined> {
     const writeSlot = this.#writeSlots.find(({ slot }) => slot.pending === writeId);
-    // A write that has taken the slot settles this one before it is sent, so wait for that.
+    // A later write that has taken the slot settles this one first, so wait until it has done so.
     const untilMs = clock.now() + CALL_LIMIT_MS;
     while (writeSlot?.isBusy === true && writeSlot.slot.pending === writeId) {
       if (clock.now() >= untilMs)
@@ -230,13 +230,14 @@ export class WriteSlots {
       );
       const { slot, fate } = inspect(writeSlot.slot, sight);
       writeSlot.slot = fate === 'open' ? notDone(slot) : slot; // etcd has answered, so the write cannot arrive late
-      // If the lease has expired, the mark of the first write went with it. A late copy of the request for the lease may have created it again.
+      // If the lease has expired, the mark of the first write went with it. A late copy of the request for the lease may have
+      // created the lease again.
       const isNever = fate === 'open' || fate === 'never';
       if (isNever && write.seenRevision === 0n && !this.#lease.isValid()) return learnt('unknowable', header);
       return learnt(fate === 'open' ? 'never' : fate, header);
     } catch (error) {
       const fault = error as EtcdError;
-      // The lease is gone, and the mark of the write with it, if it happened.
+      // The lease is gone. If the write happened, its mark is gone too.
       if (fault.kind === 'lease-gone') {
         writeSlot.slot = notDone(writeSlot.slot);
         return learnt('unknowable', NO_HEADER);
