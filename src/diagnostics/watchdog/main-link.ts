@@ -11,7 +11,7 @@ export class MainLink {
   led: readonly LedTerm[] = [];
   readonly #port: MessagePort;
   readonly #replies = new Map<number, (text: string | undefined) => void>();
-  readonly #answers = new Set<() => void>();
+  readonly #answers = new Set<(turns: boolean) => void>();
   #isAsked = false;
   #lastId = 0;
 
@@ -35,12 +35,11 @@ export class MainLink {
     return new Promise((resolve) => {
       const settle = (turns: boolean): void => {
         clearTimeout(timer);
-        this.#answers.delete(yes);
+        this.#answers.delete(settle);
         resolve(turns);
       };
-      const yes = (): void => settle(true);
-      const timer = setTimeout(() => settle(false), withinMs);
-      this.#answers.add(yes);
+      const timer = setTimeout(settle, withinMs, false);
+      this.#answers.add(settle);
       this.ask();
     });
   }
@@ -60,11 +59,18 @@ export class MainLink {
     });
   }
 
+  /** Ends all waits: their timers would keep the worker alive. */
+  close(): void {
+    for (const settle of this.#answers) settle(false);
+    for (const settle of this.#replies.values()) settle(undefined);
+    this.#port.close();
+  }
+
   /** Handles the messages for this class. The caller handles the others. */
   receive(message: ToWorker): void {
     if (message.type === 'answer') {
       this.#isAsked = false;
-      for (const yes of this.#answers) yes();
+      for (const settle of this.#answers) settle(true);
     } else if (message.type === 'reply') {
       this.#replies.get(message.id)?.(message.text);
     } else if (message.type === 'elections') {

@@ -42,7 +42,7 @@ export function runWorker(port: MessagePort, settings: WatchSettings): void {
       void unserve(message.server).then(() => link.post({ type: 'unserved', id: message.id }));
     else if (message.type === 'stop') {
       watcher.stop();
-      void Promise.all([...servers.keys()].map(unserve)).then(() => port.close());
+      void Promise.all([...servers.keys()].map(unserve)).then(() => link.close());
     }
   });
   link.post({ type: 'ready' });
