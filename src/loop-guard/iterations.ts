@@ -60,11 +60,13 @@ export class Iterations {
       await this.#guard.pass('caller', SHORT_ONES, options);
       this.#held--;
     }
-    if (isEmpty) await this.#clock.sleep(1);
-    else if (this.#open >= MANY_OPEN && !this.#areManyReported) {
+    const areMany = this.#open >= MANY_OPEN;
+    if (areMany && !isEmpty && !this.#areManyReported) {
       this.#areManyReported = true;
       onMany(this.#open);
     }
+    // The leader is known already, so a loop that leaves its iterations open would never let the event loop turn.
+    if (isEmpty || areMany) await this.#clock.sleep(1);
     const begunAtMs = this.#clock.now();
     return () => {
       this.#open--;

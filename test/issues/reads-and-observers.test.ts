@@ -87,3 +87,19 @@ test('many observers of one election share one watch, start at once, and get eac
   await all.pop()!.return();
   await Promise.all(all.map((one) => one.return()));
 });
+
+test('G1: a loop that leaves its iterations open lets the event loop turn', async ({ election, client }) => {
+  const one = election(client(), 'e');
+  await one.campaign('a');
+  let turns = 0;
+  const timer = setInterval(() => turns++, 1);
+  const iterations: ReturnType<typeof one.observe>[] = [];
+  while (iterations.length < 1_100) {
+    const iteration = one.observe();
+    iterations.push(iteration);
+    expect(await iteration.next()).toMatchObject({ value: { value: 'a' } });
+  }
+  clearInterval(timer);
+  expect(turns).toBeGreaterThan(100);
+  await Promise.all(iterations.map((iteration) => iteration.return()));
+});
