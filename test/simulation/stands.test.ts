@@ -20,7 +20,7 @@ const recorded = (
   slowToStop: new Set(slow),
 });
 
-const judged = (...args: Parameters<typeof recorded>) => nobodyStands(stands(recorded(...args)));
+const judged = (...args: Parameters<typeof recorded>) => nobodyStands(stands(recorded(...args)), []);
 
 test('a process stands from its call of campaign() until it resigns', () => {
   const lines: Line[] = [
@@ -67,4 +67,20 @@ test('a killed process stands again when it has started again', () => {
     ['A', 50, campaigns!],
   ];
   expect(judged(lines, ['A'], [{ process: 'A', atMs: 20 }])).toEqual([{ fromMs: 10, toMs: 50 }]);
+});
+
+test('a process that a fault hits need not lead meanwhile, if nobody else stands', () => {
+  const lines: Line[] = [['A', 0, campaigns!]];
+  const both: Line[] = [...lines, ['B', 0, campaigns!]];
+  const cut = {
+    kind: 'cut',
+    what: 'cut',
+    fromMs: 20,
+    toMs: 40,
+    touchesEtcd: false,
+    isOutage: false,
+    hits: 'A',
+  };
+  expect(nobodyStands(stands(recorded(lines)), [cut])).toEqual([{ fromMs: 20, toMs: 40 }]);
+  expect(nobodyStands(stands(recorded(both)), [cut])).toEqual([]);
 });

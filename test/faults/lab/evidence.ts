@@ -27,6 +27,8 @@ export interface FaultRecord extends Stretch {
   readonly isOutage: boolean;
   /** The process whose key an operator deleted: S4 covers that, S2 does not. */
   readonly evicts?: string | undefined;
+  /** The process that it hits, if it hits one. Only the simulation knows it. */
+  readonly hits?: string | undefined;
 }
 
 /** etcd lost its history: it was wiped, or restored from a snapshot. Tokens and logs start again. */

@@ -2,7 +2,7 @@
  * Who could lead, and when, by what the applications did: a process stands from its call of `campaign()` until it calls `resign()`
  * or is killed, and not while its work of an ended term continues for longer than the library waits for it.
  */
-import type { Stretch } from '../../faults/lab/evidence.ts';
+import type { FaultRecord, Stretch } from '../../faults/lab/evidence.ts';
 import type { Fact } from '../inside/host.ts';
 import type { Told } from '../world/record.ts';
 
@@ -73,9 +73,19 @@ export function stands({
   return new Map([...all].map(([name, { stretches }]) => [name, stretches]));
 }
 
-/** The stretches of time in which no process could lead. */
-export function nobodyStands(stand: ReadonlyMap<string, readonly Stretch[]>): readonly Stretch[] {
-  const inOrder = [...stand.values()].flat().sort((a, b) => a.fromMs - b.fromMs);
+/** The stretches of time in which no process could lead: it did not stand, or a fault hit it. */
+export function nobodyStands(
+  stand: ReadonlyMap<string, readonly Stretch[]>,
+  faults: readonly FaultRecord[],
+): readonly Stretch[] {
+  const all = [...stand].flatMap(([name, stretches]) => {
+    const holes = faults.filter(({ hits }) => hits === name);
+    return holes.reduce<readonly Stretch[]>(
+      (rest, hole) => rest.flatMap((one) => without(one, hole)),
+      stretches,
+    );
+  });
+  const inOrder = all.sort((a, b) => a.fromMs - b.fromMs);
   const found: Stretch[] = [];
   let untilMs = 0;
   for (const { fromMs, toMs } of inOrder) {
@@ -85,3 +95,9 @@ export function nobodyStands(stand: ReadonlyMap<string, readonly Stretch[]>): re
   if (Number.isFinite(untilMs)) found.push({ fromMs: untilMs, toMs: Number.POSITIVE_INFINITY });
   return found;
 }
+
+const without = ({ fromMs, toMs }: Stretch, hole: Stretch): readonly Stretch[] =>
+  [
+    { fromMs, toMs: Math.min(toMs, hole.fromMs) },
+    { fromMs: Math.max(fromMs, hole.toMs), toMs },
+  ].filter((part) => part.fromMs < part.toMs);

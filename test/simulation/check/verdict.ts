@@ -34,7 +34,7 @@ export function verdict(world: World, stands: Standing, endMs: number): readonly
     cuts: world.cuts,
     kills: world.kills,
     faults: world.faults,
-    nobodyStands: nobodyStands(candidates),
+    nobodyStands: nobodyStands(candidates, world.faults),
     endMs,
     grantedTtlMs: world.ttlMs,
     hasTokens: true,

@@ -16,8 +16,8 @@ export interface WorkTools {
 
 /** How often a blocked thread stamps, in milliseconds. */
 const STAMP_EVERY_MS = 20;
-/** How often work stamps while etcd does not answer its append, in milliseconds. */
-const STAMP_WHILE_WAITING_MS = 100;
+/** How often work stamps for each append, beside its own loop. */
+const STAMPS_EACH = 4;
 const SETTLE_TRIES = 10;
 const SETTLE_EACH_MS = 500;
 
@@ -58,15 +58,20 @@ export class Work {
       const { reason: because } = signal.reason as { reason: string };
       record({ type: 'ended', token: this.#token, because });
     });
-    while (!signal.aborted) {
-      this.stamp();
-      if (this.#failure !== undefined) {
-        record({ type: 'still-working', token: this.#token });
-        throw this.#failure;
+    const stamping = setInterval(() => this.stamp(), appendEveryMs / STAMPS_EACH);
+    try {
+      while (!signal.aborted) {
+        this.stamp();
+        if (this.#failure !== undefined) {
+          record({ type: 'still-working', token: this.#token });
+          throw this.#failure;
+        }
+        if (this.#term.isCurrent()) void this.#post();
+        if (this.#term.isCurrent()) await this.#append();
+        await sleep(appendEveryMs * (0.5 + Math.random()), signal);
       }
-      if (this.#term.isCurrent()) void this.#post();
-      if (this.#term.isCurrent()) await this.#append();
-      await sleep(appendEveryMs * (0.5 + Math.random()), signal);
+    } finally {
+      clearInterval(stamping);
     }
     if (stopsAfterMs > 0) await sleep(stopsAfterMs);
     record({ type: stopsAfterMs > plan.drainMs ? 'stopped-late' : 'still-working', token: this.#token });
@@ -111,7 +116,6 @@ export class Work {
     const mine = `${pad(this.#token)}/${plan.name}/${pad(counter)}`;
     const entry = `${plan.logPrefix}log/${mine}`;
     record({ type: 'append', ...append });
-    const stamping = setInterval(() => this.stamp(), STAMP_WHILE_WAITING_MS);
     try {
       const write = this.#term
         .txn({ exactlyOnce: plan.onceEach > 0 && number % plan.onceEach === 0 })
@@ -131,8 +135,6 @@ export class Work {
       const isRefused = code === 'ELECTION_LEADERSHIP_LOST' || code === 'ELECTION_UNAVAILABLE';
       record({ type: 'appended', ...append, outcome: isRefused ? 'refused' : 'unknown' });
       if (writeId !== undefined) void this.#settleLater(writeId, append);
-    } finally {
-      clearInterval(stamping);
     }
   }
 

@@ -293,7 +293,8 @@ export class World implements Where {
     const note = (what: string, marks: Marks = {}): void => {
       const fromMs = this.time.now();
       const record = { kind: this.#kindOf(fault), what, fromMs, toMs: Number.POSITIVE_INFINITY };
-      this.faults.push((noted.record = { touchesEtcd: false, isOutage: false, ...marks, ...record }));
+      const hits = isShared ? undefined : victim.name;
+      this.faults.push((noted.record = { touchesEtcd: false, isOutage: false, hits, ...marks, ...record }));
     };
     tell(this.time, kind.run({ world: this, fault, victim, note }), () => {
       this.#underWay.delete(place);
