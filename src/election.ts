@@ -121,7 +121,7 @@ export class Election implements AsyncDisposable {
   get currentTerm(): Term | undefined {
     noteCheck(this.#runner.current);
     const term = currentTermOf(this.#runner.current);
-    if (term === undefined) this.#callers.countLook(); // a loop that still asks after the end of a term must not block the event loop
+    if (term === undefined) this.#callers.countLook(); // a loop that continues after the end of a term must not block the event loop
     return term;
   }
 

@@ -16,7 +16,7 @@ export type CallbackName =
  * - `exit`: the process exits while it leads.
  * - `shared-value`: another candidate announces the same value.
  * - `in-turn`: `lead()` without `ifFree` ran its work after another replica ran the same.
- * - `short-work`: `onLeader` returned after 0.1 s to 5 s, and `onFollower` exists. The work may be over.
+ * - `short-work`: `onLeader` returned after 0.1 s to 5 s, and `onFollower` exists. Whether the work is over is not known.
  * - `returned`: `onLeader` returned an object with a method such as `stop()`. Nothing calls that method.
  * - `unused-term`: no callback is set, and nothing has asked whether the term is current.
  * - `unasked-term`: the same, for a term that `close()` or `resign()` has ended.

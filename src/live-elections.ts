@@ -43,7 +43,7 @@ export const liveElections = (): readonly Election[] => [...standing];
  * or its work still runs after its end. At most the last 200.
  */
 export function failedElections(): readonly Election[] {
-  // The read is not the program's: it must not count as a look, nor throw `RunawayLoopError`.
+  // The program does not make this read: it must not count towards `RunawayLoopError`, nor throw it.
   for (const [key, election] of ended)
     if (unmarked(election).health().reason === undefined) ended.delete(key);
   return [...ended.values()];

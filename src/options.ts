@@ -23,14 +23,16 @@ import type { Logger } from './events.ts';
 import { defaultGuardSettings, type GuardSettings } from './loop-guard/loop-guard.ts';
 import type { Term } from './term/term.ts';
 
+/** A round is one attempt to enter the queue: the first one, one after each loss, and one after each failure. */
 export interface GuardOptions {
-  /** How many rounds pass without delay before the first hold. Default: 5. Range: 1 to 20. */
+  /** How many rounds are not delayed. Default: 5. Range: 1 to 20. */
   burst?: number | undefined;
   /** Shortest delay after the burst, in milliseconds. The first delay is random, and up to three times as long. Default: 250. Range: 100 to 60 000. */
   baseMs?: number | undefined;
   /**
-   * Longest delay if the rounds end because of your own work or a loop around the calls, in milliseconds. Rounds of several
-   * clients are released in turn, and wait for at most twice as long. Default: 30 000. Range: 2 500 to 3 600 000, not below `baseMs`.
+   * Longest delay if the rounds end because of your own work or a loop around the calls, in milliseconds. If
+   * several clients of one process campaign in one election, its rounds are released one after another. A round may then wait for
+   * twice this time, but not longer. Default: 30 000. Range: 2 500 to 3 600 000, not below `baseMs`.
    */
   capMs?: number | undefined;
   /**
@@ -40,8 +42,8 @@ export interface GuardOptions {
   outsideCapMs?: number | undefined;
   /**
    * How long a term, or an undisturbed wait in the queue, must last until the guard forgets all earlier rounds, in
-   * milliseconds. After a pause of this length between two rounds, the guard forgets one round. If the next
-   * round is a call of `campaign()` or `lead()`, a pause of 1.5 s is enough. Default: 30 000. Range: 5 000 to 3 600 000.
+   * milliseconds. For each pause of this length between two rounds, the guard forgets one round. Before a call of
+   * `campaign()` or `lead()`, it forgets one round for each 1.5 s of the pause. Default: 30 000. Range: 5 000 to 3 600 000.
    */
   healthyAfterMs?: number | undefined;
 }

@@ -15,8 +15,8 @@ export class LeaderView {
   readonly #callbacks: Callbacks;
   readonly #report: CampaignReport;
   /**
-   * The async context of the call that started the campaign. The queue changes in the context of whoever opened the watch of the
-   * client, and a term may end in that of another election.
+   * The async context of the call that started the campaign. Changes of the queue arrive in another context: that of whoever
+   * opened the client's watch. A term may end in the context of another election.
    */
   readonly #context = new AsyncResource('etcd-election campaign');
   #ownKey: string | undefined;

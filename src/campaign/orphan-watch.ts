@@ -11,7 +11,7 @@ import type { EtcdTransport } from '../etcd/transport.ts';
 import { clock } from '../util/clock.ts';
 import type { CampaignReport } from './campaign-report.ts';
 
-/** How long after the end of its TTL etcd deletes a lease at most, in milliseconds. */
+/** etcd deletes a lease at most this long after the end of its TTL, in milliseconds. */
 const EXPIRY_SWEEP_MS = 750;
 
 export class OrphanWatch {
@@ -24,7 +24,8 @@ export class OrphanWatch {
 
   /**
    * @param ttlMs the longest time between two looks, in milliseconds.
-   * @param signal ends a call. A change of the queue does not: our own deletion is such a change, and may be seen before its answer.
+   * @param signal ends a call to etcd. A change of the queue does not end one: if we delete the key, the watch may show that before
+   *   etcd's answer arrives.
    */
   constructor(transport: EtcdTransport, report: CampaignReport, ttlMs: number, signal: AbortSignal) {
     this.#transport = transport;

@@ -15,7 +15,7 @@ interface PendingDelete {
   readonly repeatUntilMs: number;
 }
 
-/** How many keys are remembered for a lost history. The last ones are the most likely to be in a snapshot. */
+/** How many given-up keys are remembered, because a restored snapshot may bring them back. It most likely has the latest ones. */
 const MOST_GIVEN_UP = 1_000;
 
 export class PendingDeletes {

@@ -276,7 +276,7 @@ export class SessionPool {
       // Wait until our old keys are gone, or they would be ahead of us. But not for long: one silent member must not cost us the new lease.
       await settledWithin(revoked, REVOKE_PATIENCE_MS);
       if (proof !== undefined) return proof;
-      // An earlier grant was applied, but not answered. Maybe the stream is on that silent host: a new one goes to another host.
+      // An earlier grant was applied, but its host did not answer. Our stream may be on that host, so open one on another host.
       keepAlive.hangUp();
       return await keepAlive.renew(limits);
     } catch (error) {

@@ -40,9 +40,9 @@ export function renewEveryMs(grantedTtlSeconds: number): number {
 }
 
 /**
- * When the next renewal is due, on the same clock. Behind `etcd grpc-proxy`, a new proof can already be old: it follows from the
- * remaining TTL, which etcd rounds down to whole seconds. Until we know that there is no proxy, we assume one. So two renewals
- * also begin at least a quarter of the interval apart.
+ * When the next renewal is due, on the same clock. Behind `etcd grpc-proxy`, `sentAtMs` of a new proof can lie far back, because
+ * we compute it from the remaining TTL, which is rounded down to whole seconds. Then the next renewal would be due at once. So two
+ * renewals also begin at least a quarter of the interval apart. Until we know that there is no proxy, we assume one.
  *
  * @param begunAtMs when the last renewal began.
  */

@@ -78,8 +78,8 @@ const SHARE = 0.03;
 const SPREAD_CAP_MS = 30_000;
 
 /**
- * Candidates that lose a neighbour together spread their reads. The spread matches etcd's scan time for this candidate and those
- * before it, so a candidate nearer to the front reads earlier. In milliseconds.
+ * If many candidates lose a neighbour at once, each reads after a random part of this time, in milliseconds. It is as long
+ * as etcd takes to serve one read of every candidate before this one, at most 30 s. So candidates near the front read earlier.
  */
 export const spreadMs = (before: number, total: number): number =>
   Math.min(SPREAD_CAP_MS, before * total * SCAN_MS);

@@ -99,7 +99,7 @@ export function etcdErrorOf(what: string, status: GrpcStatus | undefined, error:
   if (error instanceof EtcdError) return error;
   const cause = error instanceof Error ? error : new Error(String(error));
   const { code, details: said } = status ?? statusIn(cause.message);
-  // If we have etcd's own status, the error of etcd3 adds nothing: it shows the status that intercept.ts put in its place.
+  // If we have etcd's own status, the error of etcd3 adds nothing: etcd3 only saw the status that intercept.ts gave it instead.
   const options = status === undefined ? { cause } : {};
   const told = plainCauseWithCertificate(said);
   const fault = (kind: EtcdErrorKind, mayHaveHappened: boolean): EtcdError =>

@@ -171,7 +171,7 @@ const asItIs = { execute: async (call: (context: unknown) => unknown): Promise<u
 
 function optionsFor(users: Etcd3, address: string): IOptions {
   const { options } = users as unknown as { options: IOptions };
-  // calls.ts fetches tokens, and a call waits for one only within its own limit; deadlines and interceptors are ours.
+  // Without `auth`, because calls.ts fetches the tokens. Without `defaultCallOptions`, because we set deadlines and interceptors.
   const { auth: _auth, defaultCallOptions: _callOptions, ...rest } = options;
   return {
     ...rest,

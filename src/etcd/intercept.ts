@@ -56,7 +56,7 @@ export function callOptions({ token, onCall, onMessage, onFailure }: CallHooks):
           listener?.onReceiveStatus?.({ ...status, code: HIDDEN, details });
         },
       });
-    return call as ReturnType<Interceptor>; // gRPC types the result as its class; the interface is all it uses
+    return call as ReturnType<Interceptor>; // the declared type is gRPC's class, but gRPC only uses the interface
   };
   return { interceptors: [interceptor], deadline: Infinity };
 }

@@ -12,10 +12,10 @@ import type { CallLimits, EtcdTransport } from './transport.ts';
 /** The lease ID of a key without a lease. */
 const NO_LEASE = '0';
 
-/** The name of a key that a candidate has created. A shorter name may be a word. */
+/** The name of a key that a candidate has created: a lease ID in hex. A shorter name may be a word, such as `facade`. */
 const LEASE_ID = /^[0-9a-f]{12,16}$/;
 
-/** `held`: the lease in its name still lives, for so long. `kept`: it was no orphan, or another client has changed it. */
+/** `held`: the lease after which the key is named still exists, for `leftMs`. `kept`: the key was no orphan, or another client has changed it. */
 export type Fate = { readonly type: 'held'; readonly leftMs: number } | { readonly type: 'deleted' | 'kept' };
 
 /** Whether no lease will delete this key, although a candidate has created it. */

@@ -4,7 +4,7 @@
  * Events keep the queues up to date. Every failure is handled alike: a compaction, a cancellation, a stream that ends, breaks or
  * falls silent. Every try to restore watches passes the guard. Then each broken range is read again, and watched from there.
  *
- * A watch that begins opens the stream at once if there is none. The guards of campaigns and of iterations limit how often watches
+ * A new watch opens the stream at once if there is none. The guards of campaigns and of iterations limit how often watches
  * begin.
  */
 import { sharedAbort } from '../util/abort.ts';

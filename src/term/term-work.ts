@@ -121,8 +121,8 @@ export class TermWork {
   }
 
   /**
-   * Registers a clean-up, which is called when the term ends; at once if it has ended. It gets the async context of this call: the term
-   * may end in that of another election.
+   * Registers a clean-up, which is called when the term ends; at once if it has ended. It runs in the async context of this call,
+   * because the term may end in the async context of another election.
    */
   onEnd(cleanUp: CleanUp): void {
     this.#cleanUps.push(AsyncResource.bind(callOf(cleanUp)));
@@ -239,7 +239,7 @@ function isOrderlyEnd(error: unknown, term: LiveTerm): boolean {
 const isOf = ({ election, fencingToken }: LeadershipLostError, term: LiveTerm): boolean =>
   fencingToken === term.fencingToken && election === term.election;
 
-/** An abort without a cause, as older interfaces throw it. After the end of the term it counts as caused by that. */
+/** An abort without a cause, as older interfaces throw it. Once the term is over, we assume that its end caused the abort. */
 const isAbort = (error: Error): boolean => error.name === 'AbortError' && error.cause === undefined;
 
 export const isCleanUp = (value: unknown): value is CleanUp =>

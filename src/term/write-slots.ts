@@ -30,7 +30,7 @@ const SETTLE_AGAIN_MS = 200;
 /** How many outcomes are kept for a later `term.settle()`. Beyond that the oldest is dropped. */
 const MOST_REMEMBERED = 1_000;
 
-/** How long a refusal of the reserved name is remembered, in milliseconds. */
+/** How long we remember that etcd has denied our role the keys of the slots, in milliseconds. */
 const REFUSAL_HOLDS_MS = 30_000;
 
 /** The outcome of a write could not be found out in time. It can be settled later. */
@@ -77,7 +77,7 @@ export class WriteSlots {
     this.#lease = lease;
   }
 
-  /** Why the role may not use the reserved name; undefined if it may, or if that is unknown. */
+  /** Why our role may not use the keys of the slots; undefined if it may, or if that is unknown. */
   get refusal(): EtcdError | undefined {
     if (this.#refusal !== undefined && clock.now() - this.#refusal.atMs > REFUSAL_HOLDS_MS)
       this.#refusal = undefined;
@@ -144,7 +144,7 @@ export class WriteSlots {
    */
   async settle(writeId: string): Promise<Fate | 'unknowable' | undefined> {
     const writeSlot = this.#writeSlots.find(({ slot }) => slot.pending === writeId);
-    // A later write that has taken the slot settles this one first, so wait until it has done so.
+    // If another call has taken the slot, it settles this write first. Wait until it has done so.
     const untilMs = clock.now() + CALL_LIMIT_MS;
     while (writeSlot?.isBusy === true && writeSlot.slot.pending === writeId) {
       if (clock.now() >= untilMs)
