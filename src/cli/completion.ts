@@ -41,7 +41,7 @@ export function completion(
 const namesOf = (commands: readonly Completable[]): string =>
   ['help', ...commands.map(({ name }) => name)].join(' ');
 
-/** After `--` comes the command to run. There, bash completes file names, and zsh completes as for that command. */
+/** After `--` comes the command to run. There, bash completes file names, and zsh completes what that command accepts. */
 const SCRIPTS: Readonly<Record<string, (commands: readonly Completable[]) => string>> = {
   bash: (commands) => `_etcd_election() {
   local current=\${COMP_WORDS[COMP_CWORD]} words='' at

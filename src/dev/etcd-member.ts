@@ -137,7 +137,7 @@ export class MemberProcess implements EtcdMember {
   async #kill({ child, ended }: Pick<Run, 'child' | 'ended'>): Promise<void> {
     child.kill('SIGKILL');
     if (await endsWithin(ended, KILL_TIMEOUT_MS)) return;
-    // This process must be able to end before that one.
+    // The hanging child must not keep this process alive.
     child.unref();
     child.stdout?.destroy();
     child.stderr?.destroy();

@@ -92,7 +92,7 @@ async function findOnPath(program: string): Promise<string | undefined> {
 async function isExecutable(path: string): Promise<boolean> {
   try {
     await access(path, constants.X_OK);
-    return (await stat(path)).isFile(); // a folder may be entered, which is the same permission
+    return (await stat(path)).isFile(); // X_OK also holds for a folder that may be entered
   } catch {
     return false;
   }

@@ -29,8 +29,8 @@ export async function freePort(): Promise<number> {
 }
 
 /**
- * The first port of Linux's range for outgoing connections. 32,768 if that range leaves too few ports below it, and on other
- * systems, where the range begins above that.
+ * The first port of Linux's range for outgoing connections. If that range leaves too few ports below it, 32,768 is used
+ * instead. The same holds on other systems: their ranges begin above 32,768.
  */
 async function firstOutgoingPort(): Promise<number> {
   const range = await readFile('/proc/sys/net/ipv4/ip_local_port_range', 'utf8').catch(() => '');

@@ -124,7 +124,7 @@ export async function serveDiagnostics(options: ServeOptions = {}): Promise<Diag
   }
 }
 
-/** The last user closes the host. `startWatchdog()` also counts as a user, until its own `close()` closes the host. */
+/** Closes the host when no user is left. `startWatchdog()` is a user that never leaves: its own `close()` closes the host. */
 async function leave(worker: WorkerHost): Promise<void> {
   if (--worker.users === 0) await closeHost(worker);
 }

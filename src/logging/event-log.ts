@@ -85,7 +85,7 @@ export class EventLog implements EventSource {
   #suppressedBefore(event: ElectionEvent, level: Level): false | number {
     if (level === 'trace' || level === 'debug' || NEVER_SUPPRESSED.has(event.type)) return 0;
     if (event.type === 'guard.tripped') {
-      // The diagnosis is always written. It ends the burst, so that the symptoms become rare from here on.
+      // This line is always written, because it names the cause. It ends the burst, so that the loop's other lines become rare.
       const { suppressed } = this.#own.now;
       this.#own.now = lastOfTheBurst(clock.now());
       return suppressed;

@@ -14,8 +14,9 @@ const KEPT_BYTES = 1 << 20;
 /** A full pipe is tried again after this time, in milliseconds. */
 const TRY_AGAIN_MS = 100;
 
-/** At the exit a full pipe is tried again this often, and so long apart, in milliseconds. */
+/** How many times a full pipe is tried again at the exit. */
 const LAST_TRIES = 20;
+/** The pause before each of these tries, in milliseconds. */
 const LAST_TRIES_APART_MS = 10;
 
 const neverNotified = new Int32Array(new SharedArrayBuffer(4));

@@ -213,7 +213,7 @@ export const catalogue: {
     kind: 'histogram',
     name: 'etcd.election.renewal.headroom.seconds',
     unit: 's',
-    help: 'How much longer the lease was valid when a renewal was answered.',
+    help: 'Time that was left until the old deadline when a renewal was confirmed.',
     labels: [],
     buckets: LEFT_SECONDS,
   }),

@@ -1,5 +1,5 @@
 /**
- * Detects whether a callback awaits a call that would itself have to wait for that callback.
+ * Detects a callback that awaits a call which itself waits for the end of that callback. They would wait for each other.
  *
  * A callback runs inside an async function with a unique name. For the running function, V8 keeps the chain of async functions
  * that await it: the `async` frames of a stack trace. If the name is in that chain, the callback awaits the call. The async

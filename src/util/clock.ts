@@ -38,7 +38,7 @@ const system: Readings = {
  */
 const SUSPICION_MS = 40;
 
-/** A smaller change of the boot time is not a suspension, in milliseconds. On Linux it has steps of 10 ms. */
+/** The boot time must change by more than this to mean a suspension, in milliseconds. On Linux it has steps of 10 ms. */
 const BOOT_STEP_MS = 20;
 
 const LONGEST_TIMER_MS = 2 ** 31 - 1;

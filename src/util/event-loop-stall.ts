@@ -6,7 +6,7 @@ import { after, clock } from './clock.ts';
 
 const BEAT_EVERY_MS = 500;
 
-/** Shorter stalls are not recorded, in milliseconds. They rarely lose a lease. */
+/** The shortest stall that is recorded, in milliseconds. Shorter ones rarely lose a lease. */
 const STALL_MS = 1_000;
 
 export interface Stall {
@@ -60,7 +60,7 @@ export function watchEventLoop(): () => void {
   };
 }
 
-/** The last stall that ended within this many milliseconds; undefined if there was none. */
+/** The last stall, if it ended at most `withinMs` milliseconds ago; otherwise undefined. */
 export function recentStall(withinMs: number): Stall | undefined {
   if (holders > 0) beat(); // the timer may not have fired yet
   return lastStall !== undefined && clock.now() - lastStall.endedAtMs <= withinMs ? lastStall : undefined;

@@ -16,7 +16,7 @@ import { hintFor, type Failure } from '../plain-error.ts';
 /** etcd's default quota. */
 const DEFAULT_QUOTA_BYTES = 2 * 1024 ** 3;
 
-/** Smaller differences between the clocks are ignored, in milliseconds, because the HTTP date has whole seconds. */
+/** The largest difference between the clocks that is not reported, in milliseconds. The HTTP date has only whole seconds. */
 const CLOCK_STEP_MS = 2_000;
 
 /** @param hasNoQuorum whether the cluster has no quorum, or is not known to have one. Then a member that does not answer is an error. */

@@ -16,13 +16,13 @@ import type { Terminal } from '../terminal.ts';
 const STOPS = ['SIGTERM', 'SIGINT', 'SIGHUP', 'SIGQUIT'] as const;
 const PASSED_ON = ['SIGUSR1', 'SIGUSR2', 'SIGWINCH'] as const;
 
-/** The end of a command that still runs {@link KILL_WITHIN_MS} after SIGKILL. */
+/** A command that still runs {@link KILL_WITHIN_MS} after SIGKILL is treated as if SIGKILL had ended it. */
 const STUCK: ChildEnd = {
   exitCode: EXIT.signalled + constants.signals.SIGKILL,
   how: 'still runs after SIGKILL',
 };
 
-/** A second Ctrl-C within this time counts as the same one, in milliseconds. npx repeats the signal of the terminal. */
+/** How soon, in milliseconds, a second Ctrl-C counts as a repetition of the first: npx repeats the terminal's signal. */
 const SAME_CTRL_C_MS = 100;
 
 export class Runner {
@@ -221,7 +221,7 @@ export class Runner {
 
 /** How often a new deadline is looked for, in milliseconds: more often than the shortest lease is renewed. */
 const MOVE_EVERY_MS = 250;
-/** Smaller changes of the deadline are ignored, in milliseconds, because the clock has steps. */
+/** By how much a new deadline must be later to reach the guardian, in milliseconds, because the clock has steps. */
 const MOVE_STEP_MS = 50;
 
 const aborted = (signal: AbortSignal): Promise<void> =>

@@ -16,7 +16,7 @@ export interface Scene {
   title(leader: string, stage: Stage): string;
   /** Causes the fault. */
   strike(stage: Stage, leader: Reign): Promise<void>;
-  /** Ends the fault after the next term has begun, if `strike` has not. @returns the result, in one sentence. */
+  /** Ends the fault after the next term has begun, unless `strike` has ended it already. @returns the result, in one sentence. */
   mend(stage: Stage, struck: Reign, next: Reign): Promise<string>;
 }
 

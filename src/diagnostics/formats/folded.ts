@@ -27,7 +27,7 @@ export interface Frame {
   /** The line on which the function starts, counted from 1; 0 if unknown. */
   readonly start: number;
   /**
-   * The line with the most CPU time, if known for an innermost frame; otherwise `start`. V8 also counts lines of inlined
+   * For an innermost frame, the line with the most CPU time if it is known; otherwise `start`. V8 also counts lines of inlined
    * functions, so this is only a hint, while `start` is exact.
    */
   readonly line: number;

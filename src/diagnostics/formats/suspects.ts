@@ -26,7 +26,7 @@ export interface Suspect {
 
 interface Blame {
   frame: Frame;
-  /** Time on the line of `frame`. */
+  /** The largest weight of one stack in which the function is innermost. `frame` is from that stack, with its hottest line. */
   hottest: number;
   weight: number;
   cum: number;

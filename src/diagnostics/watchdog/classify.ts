@@ -163,8 +163,9 @@ function isSpinning({ utilization, turns = 0, events = 0 }: Turning, burntMs: nu
 }
 
 /**
- * Every rest removes four times its length from the busy time. So one short rest does not clear ten busy seconds, but rest
- * for a quarter of the time does. On a busy core, a loop that gets no CPU looks as if it rests.
+ * Every rest removes four times its length from the busy time. So one short rest does not clear ten busy seconds. But the busy
+ * time of a thread that rests for a quarter of the time does not grow. On a busy core, a loop that gets no CPU looks as if it
+ * rests.
  */
 function cooled(
   { busySince, spinsSince }: Watch,

@@ -48,7 +48,7 @@ export type ToWorker =
   | ({ readonly type: 'answer' } & Turning)
   /** `led`: every term that this process leads. */
   | { readonly type: 'elections'; readonly snapshot: Snapshot; readonly led: readonly LedTerm[] }
-  /** Loop guards tripped in these elections, because the service loops. `guards`: those of these elections. */
+  /** Loop guards of these elections tripped, because the service loops. `guards`: the most urgent guards of these elections. */
   | {
       readonly type: 'tripped';
       readonly elections: readonly string[];

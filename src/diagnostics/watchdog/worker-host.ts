@@ -13,7 +13,7 @@ import { Turns } from './turns.ts';
 
 /** The shortest time from an event until the worker gets the elections, in milliseconds. So a burst becomes one message. */
 const TELL_AFTER_MS = 200;
-/** A pause is this many times longer than telling took, so that ten thousand elections do not keep the main thread busy. */
+/** The pause after a message is this many times longer than making it took. So ten thousand elections do not keep the thread busy. */
 const PAUSE_FACTOR = 50;
 const LONGEST_PAUSE_MS = 5_000;
 /** How many guards of elections that tripped are sent to the worker. */
@@ -50,7 +50,7 @@ export class WorkerHost {
   readonly #tripped = new Set<string>();
   #lastId = 0;
   #isClosed = false;
-  /** How many servers use it; one more if `startWatchdog()` started it. The last server closes it. */
+  /** How many servers use it, plus one if `startWatchdog()` started it. When a server leaves and 0 remain, it is closed. */
   users = 0;
   readonly #ready: Promise<unknown>;
 
@@ -158,7 +158,7 @@ export class WorkerHost {
     this.#worker.post({ type: 'reply', id, text });
   }
 
-  /** Only takes notes. Thousands of elections may have an event in one turn, and each telling reads all elections. */
+  /** Tells the worker only later. Thousands of elections may have an event in one turn, and each message reads all elections. */
   readonly #happened = (message: unknown, name: string | symbol): void => {
     const { election, origin } = message as { election: string; origin?: string };
     // If etcd or the network is the cause, the code of the service does not run away.
