@@ -18,7 +18,7 @@ export type ElectionErrorCode =
 /** Base class of all errors that the main entry point throws on purpose. */
 export abstract class ElectionError extends Error {
   abstract readonly code: ElectionErrorCode;
-  // Static too, because the constructor runs before the field is set. It needs the code for the link at the end of the message.
+  // Static too: the constructor needs the code for the link at the end of the message, and runs before the field is set.
   protected static readonly code: ElectionErrorCode;
   /**
    * Whether the same call may succeed later without a change on your side. If false, do not repeat the call: docs/errors.md

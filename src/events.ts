@@ -126,7 +126,7 @@ export type ElectionEvent =
       readonly fencingToken: string;
       readonly reason: EndCause;
     }
-  /** We deleted a key before us that had neither a lease nor a holder. */
+  /** We deleted a key that stood before ours in the queue, and had neither a lease nor a holder. */
   | {
       readonly type: 'orphan.deleted';
       readonly election: string;

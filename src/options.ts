@@ -31,7 +31,7 @@ export interface GuardOptions {
   baseMs?: number | undefined;
   /**
    * Longest delay if the rounds end because of your own work or a loop around the calls, in milliseconds. If
-   * several clients of one process campaign in one election, its rounds are released one after another. A round may then wait for
+   * several clients of one process campaign in one election, the rounds of all of them are released one after another. A round may then wait for
    * twice this time, but not longer. Default: 30 000. Range: 2 500 to 3 600 000, not below `baseMs`.
    */
   capMs?: number | undefined;
@@ -42,8 +42,8 @@ export interface GuardOptions {
   outsideCapMs?: number | undefined;
   /**
    * How long a term, or an undisturbed wait in the queue, must last until the guard forgets all earlier rounds, in
-   * milliseconds. For each pause of this length between two rounds, the guard forgets one round. Before a call of
-   * `campaign()` or `lead()`, it forgets one round for each 1.5 s of the pause. Default: 30 000. Range: 5 000 to 3 600 000.
+   * milliseconds. For each pause of this length between two rounds, the guard forgets one round. In a pause
+   * before a call of `campaign()` or `lead()`, 1.5 s are enough to forget one round. Default: 30 000. Range: 5 000 to 3 600 000.
    */
   healthyAfterMs?: number | undefined;
 }

@@ -102,7 +102,7 @@ export class CandidateKey {
       const askedAtMs = clock.now();
       const entry = await enter(this.#transport, entrant, limits, together);
       this.#queueBytes = bytesOf(entry.candidates);
-      unconfirmedBefore = true; // our key exists now, even if a later call fails before it is sent
+      unconfirmedBefore = true; // our key exists now, even if the announcement below is never sent
       // The value may have changed while the entry was under way.
       const newest = value();
       if (entrant.value !== newest) await proclaim(this.#transport, entry.candidacy, newest, limits);

@@ -11,8 +11,8 @@ export class EarlierCallbacks implements UnfinishedCallbacks {
   readonly settled: Promise<void>;
 
   /**
-   * @param settled resolves when these callbacks and those before have settled.
-   * @param before callbacks of the campaign before, for which this campaign waited.
+   * @param settled resolves when these callbacks and all earlier ones have settled.
+   * @param before callbacks of the previous campaign, for which this campaign waited.
    */
   constructor(callbacks: Callbacks, settled: Promise<void>, before: UnfinishedCallbacks | undefined) {
     this.#callbacks = callbacks;

@@ -93,7 +93,7 @@ export class LeaderView {
     const isKnown = isConfirmed && !queue.isLeaderUnknown;
     const isOwn = queue.leader?.key === this.#ownKey;
     const hasEnded = (this.#isLeaseLost || this.#isTermOver) && isOwn;
-    // Our own leadership is told when the term begins. A program that acts on it asks `isCurrent()`, or calls `stepDown()`.
+    // Our own leadership is told only when the term begins. Before that, `isCurrent()` is false and `stepDown()` has nothing to end.
     if (isOwn && isKnown && !hasEnded && !this.#isLeading) return;
     const leader = isKnown && !hasEnded ? queue.leader : undefined;
     const told = this.#told;

@@ -1,5 +1,5 @@
 /**
- * Deletes a key before us that has neither a lease nor a holder. Without that, no replica could lead until an operator deletes it.
+ * Deletes a key that stands before ours in the queue, and has neither a lease nor a holder. Without that, no replica could lead until an operator deletes it.
  * Only the first candidate with a lease does this.
  */
 import type { Candidacy } from '../core/campaign-state.ts';

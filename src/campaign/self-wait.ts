@@ -24,8 +24,8 @@ interface Wait {
 const waits = new Set<Wait>();
 
 /**
- * Waits for `ended`, or until a callback of this candidate is found to await the present call: directly, or through callbacks of
- * other candidates that await each other.
+ * Waits for `ended`. The wait also ends if a callback of this candidate awaits the present call. It may do so directly, or through
+ * callbacks of other candidates that await each other.
  *
  * @param ended a promise that settles after the callbacks of this candidate.
  * @returns that callback; undefined if `ended` has settled.
@@ -39,7 +39,7 @@ export async function endOrAwaiter(
   let own: Wait | undefined;
   looking++;
   try {
-    await untilNextTurn(); // let the release be sent, and let the caller await us first
+    await untilNextTurn(); // first let the delete of the key be sent, and let the caller await us
     for (let waitMs = 1; !done.signal.aborted; waitMs = Math.min(2 * waitMs, longestLookMs())) {
       const awaiting = CallbackFrames.awaiting();
       const self = awaiting.find(({ frames: { candidate } }) => candidate === frames.candidate);

@@ -24,8 +24,8 @@ export interface ElectionStatus {
   readonly term: Term | undefined;
   /**
    * The leader, from memory; undefined if there is none, or if etcd has confirmed nothing for one TTL. With more than eight
-   * candidates before us, it is read only if it is asked for: it is undefined at first and for up to 10 s after a change, and for
-   * longer behind many hundreds of candidates.
+   * candidates before us, it is read only if it is asked for. So it is undefined at first, and for up to 10 s after a change. Behind many
+   * hundreds of candidates, it is undefined for longer.
    */
   readonly leader: Candidate | undefined;
   /** Our place in the queue: 1 leads. With more than eight candidates before us, it may be an estimate. */

@@ -97,8 +97,8 @@ export function tellUnusedTerm(report: CampaignReport, election: string, isOver:
     isOver
       ? `the term of "${election}" is over, but nothing has asked whether it is current: work that the program began after ` +
           `campaign() may still run, together with the work of the next leader. ${ASK}`
-      : `this replica leads "${election}", and nothing uses the new term: campaign() resolves only for the first term, and an ` +
-          `answer of isCurrent() from before this term does not apply to it. ${ASK}`,
+      : `this replica leads "${election}", and nothing uses the new term: campaign() resolves only for the first term, and what ` +
+          `isCurrent() answered before this term is out of date. ${ASK}`,
   );
 }
 
@@ -120,8 +120,8 @@ export function tellUnaskedTerm(
 export function tellEmitted(report: CampaignReport, election: string): void {
   report.unusual(
     'emitted',
-    `onFollower of "${election}" returned true. If that comes from emit(), nothing awaits what its listeners stop, and ` +
-      'another replica may lead meanwhile: call the function that stops the work, and return its promise',
+    `onFollower of "${election}" returned true. If that comes from emit(), nothing waits until its listeners have stopped the ` +
+      'work, and another replica may lead meanwhile: call the function that stops the work, and return its promise',
   );
 }
 
@@ -140,7 +140,7 @@ export function tellStoppedLate(report: CampaignReport, election: string, afterM
     'stopped-late',
     `the work of "${election}" ran on for ${Math.round(afterMs)} ms after its term, until onFollower was called, and no ` +
       'other replica could lead meanwhile. In a loop, call term.isCurrent(). If onFollower stops what onLeader awaits, ' +
-      'do not await it in onLeader, or stop it by term.onEnd()',
+      'stop it by term.onEnd() instead, or no longer await it in onLeader',
   );
 }
 

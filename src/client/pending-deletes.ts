@@ -38,7 +38,7 @@ export class PendingDeletes {
   giveUp(key: string, release: Release): void {
     this.#givenUp.delete(key);
     this.#givenUp.set(key, release);
-    // The key that has come back may be older than this candidacy, whose own delete would then miss it.
+    // An earlier put of ours may have created the key that has come back. The delete of this candidacy would not match that key.
     if (this.#isHistoryLost) this.#addAgain(key, release);
     if (this.#givenUp.size <= MOST_GIVEN_UP) return;
     const [oldest] = this.#givenUp.keys();

@@ -149,7 +149,7 @@ export class SessionPool {
         lastWill?.drop(leaseId);
       } catch (error) {
         this.#abandon(leaseId, error as EtcdError);
-        // If the process ends before the lease has expired, the last will revokes it.
+        // If the process ends before the lease has expired, `lastWill` still revokes it.
         lastWill?.dropLater(leaseId, ttlMs);
       }
     };

@@ -39,8 +39,8 @@ export interface GuardHistory {
   /** Rounds since the last sustained progress that have not been forgiven. */
   readonly streak: number;
   /**
-   * How many of these are due to the caller: it began them, or it or its work ended the round before. The others are retries after
-   * an outside cause.
+   * How many of these are due to the caller: a call began them, or the caller or its work had ended the previous round. The others
+   * are retries after an outside cause.
    */
   readonly called: number;
   /** All rounds ever. */

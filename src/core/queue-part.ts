@@ -2,8 +2,8 @@
  * The part of a long queue that a candidate must know. Near the front, it must know every candidate before it. Farther back, two
  * candidates before it suffice: while both exist, it is neither the first nor the next.
  *
- * So a change costs the same in a queue of ten and in one of ten thousand. Only the candidates near the front learn of it, and the
- * few that watch the changed candidate.
+ * So a change costs the same in a queue of ten and in one of ten thousand. Only two groups learn of it: the candidates near the
+ * front, and the few that watch the changed candidate.
  */
 import type { Candidacy } from './campaign-state.ts';
 import type { QueuedCandidate, CandidateQueue, Gap } from './candidate-queue.ts';
@@ -78,8 +78,8 @@ const SHARE = 0.03;
 const SPREAD_CAP_MS = 30_000;
 
 /**
- * If many candidates lose a neighbour at once, each reads after a random part of this time, in milliseconds. It is as long
- * as etcd takes to serve one read of every candidate before this one, at most 30 s. So candidates near the front read earlier.
+ * If many candidates lose a neighbour at once, each reads after a random part of this time, in milliseconds. In this
+ * time etcd can serve one read by each of the candidates before this one. It is at most 30 s. So candidates near the front read earlier.
  */
 export const spreadMs = (before: number, total: number): number =>
   Math.min(SPREAD_CAP_MS, before * total * SCAN_MS);

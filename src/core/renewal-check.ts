@@ -1,8 +1,8 @@
 /**
  * Decides from the raft terms of two answers whether etcd's present leader knows a renewal.
  *
- * A member whose raft loop is stuck, or that was frozen, acknowledges renewals of which the next leader never learns. A
- * linearizable read, sent after the answer to the renewal, shows that. docs/design.md gives the proof, under S2.
+ * A member whose raft loop is stuck, or that was frozen, acknowledges renewals, but the next leader never learns of them. To find
+ * out, we send a linearizable read after the answer to the renewal. docs/design.md gives the proof, under S2.
  */
 
 export type RenewalVerdict =

@@ -7,7 +7,7 @@
  * commit, and the slot shows which. We never delete a slot: its revision would be 0 again, and a late write that expects
  * revision 0 would commit. A slot is deleted only with its lease, together with the key of the term. But a late copy
  * of the request for the lease can create the lease again, without its slots. Then a deleted slot looks like one that was never
- * written. So after the deadline, the mark "never" for the first write of a slot proves nothing.
+ * written. So once the deadline of the lease has passed, the mark "never" for the first write of a slot proves nothing.
  */
 import assert from 'node:assert/strict';
 

@@ -76,7 +76,7 @@ export class WatchProbe {
     });
   }
 
-  /** `everyMs()` has become shorter: the next probe, and the answer to the present one, are due that soon. */
+  /** `everyMs()` has become shorter. The new time now limits the wait for the next probe, and for the answer to the present one. */
   hurry(): void {
     this.#question?.limit(this.#tools.everyMs());
     if (this.#cancelTimer === undefined) return;

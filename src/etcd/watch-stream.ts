@@ -22,7 +22,7 @@ export class WatchStream {
   readonly #listener: WatchStreamListener;
   /** Requests that are not sent yet, in order. */
   readonly #waiting = new Map<number, WatchRequest>();
-  /** The request that is sent and not answered. Set only while no more than one may be under way. */
+  /** The request that is sent and not answered. Not used once we know that there is no proxy. */
   #asked: { readonly id: number; isUnwanted: boolean } | undefined;
   #isProxied: boolean | undefined;
   /** The proxy's ID for each of ours. */

@@ -91,13 +91,13 @@ export class CallLimiter {
   }
 
   /**
-   * Runs a call of a term that asks etcd. Success is not delayed. The guard delays a failure. A failure known without etcd waits
-   * for at least one timer.
+   * Runs a call of a term that asks etcd. Success is not delayed. The guard delays a failure. A failure known without etcd also
+   * waits for a timer, so that the event loop turns.
    *
    * @param method the public method that was called.
    * @param act begins the call. It throws at once if the call fails without asking etcd.
-   * @param isShut asked when the call has failed: whether such calls are refused from now on. If so, this failure is not delayed,
-   *   because the refusal of the next call is.
+   * @param isShut asked when the call has failed: whether such calls are refused from now on. If so, only the refusal of the next
+   *   call is delayed, not this failure.
    * @throws {RunawayLoopError} at once, if a loop never lets the event loop turn.
    */
   write<T>(method: PublicFunction, act: () => Promise<T>, isShut = (): boolean => false): Promise<T> {
@@ -151,7 +151,7 @@ export class CallLimiter {
   }
 
   /**
-   * Rejects a call of a term that fails without asking etcd: after the guard's delay, and at least one timer.
+   * Rejects a call of a term that fails without asking etcd. Waits for the guard's delay, and for a timer, so that the event loop turns.
    *
    * @throws {RunawayLoopError} at once, if a loop never lets the event loop turn.
    */

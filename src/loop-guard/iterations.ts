@@ -65,7 +65,8 @@ export class Iterations {
       this.#areManyReported = true;
       onMany(this.#open);
     }
-    // The leader is known already, so a loop that leaves its iterations open would never let the event loop turn.
+    // The open iterations know the leader already, so a new one gets its first answer at once. Without a timer, a loop that leaves its
+    // iterations open would never let the event loop turn.
     if (isEmpty || areMany) await this.#clock.sleep(1);
     const begunAtMs = this.#clock.now();
     return () => {

@@ -1,5 +1,5 @@
 /**
- * Counts the public calls of an election and its terms, so that a flood of calls which awaits nothing is ended or slowed.
+ * Counts the public calls of an election and its terms, so that a loop that awaits none of its calls is ended or slowed.
  * See sync-flood.ts for the means. {@link CallLimiter} delays the calls that are awaited.
  */
 import { keyOf, type ElectionScope } from './guard-key.ts';

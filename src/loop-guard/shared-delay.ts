@@ -53,7 +53,7 @@ export class SharedDelay {
     await this.#together;
   }
 
-  /** Releases all held calls, and forgets their rounds, because the cause of their answers is over. */
+  /** Releases all held calls, and forgets their rounds. Called when such calls must wait no longer. */
   release(settings: GuardSettings): void {
     this.#guard.healthyFor(settings.healthyAfterMs, settings);
     if (this.#together !== undefined) this.#release.abort();

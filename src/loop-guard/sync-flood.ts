@@ -103,8 +103,9 @@ export class Flood {
   }
 }
 
-/** Refusals of `campaign()`, `lead()` and reads. Above this many at once, and this many a second after that, the thread sleeps. */
+/** If this many calls of `campaign()`, `lead()` and reads are refused at once, the thread sleeps. */
 export const REFUSALS_AT_ONCE = 500;
+/** After that it sleeps if more than this many are refused in a second. */
 export const REFUSALS_PER_SECOND = 15;
 export const refusals: Flood = new Flood(REFUSALS_AT_ONCE, REFUSALS_PER_SECOND);
 /** Refusals of calls of a term. A busy service may fail this often when a term ends. */
