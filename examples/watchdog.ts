@@ -9,7 +9,7 @@ function tell({ verdict, suspects: [guilty], files }: RunawayReport): void {
 
 // Both callbacks run on the main thread, so only when it turns again. Until then, see stderr, `webhook` and the pages.
 const watchdog = startWatchdog({
-  startupGraceMs: 0, // a service leaves it at 5 s
+  startupGraceMs: 0, // only for this example: a service keeps the default, 5 s
   onRunaway: tell,
   onNotice: tell, // the loop below has ended when this is called: a block, not a runaway
 });

@@ -85,7 +85,7 @@ export async function connected<T>(connection: Connection, work: (client: Etcd3)
     return await withClient(connection, work);
   } catch (error) {
     if (connection.user === undefined || !isAuthenticationOff(error)) throw error;
-    // etcdctl does the same. etcd refused the password, so no request of the work was sent.
+    // Tries again without the user, as etcdctl does. etcd refused the password, so no request of the work was sent.
     return await withClient({ ...connection, user: undefined }, work);
   }
 }

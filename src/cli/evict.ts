@@ -26,7 +26,7 @@ export async function evict(args: readonly string[], terminal: Terminal): Promis
   if (token !== undefined && !/^\d+$/.test(token))
     throw new UsageError(`--token: expected a fencing token, a whole number, got ${token}`);
   const asks = line.values['yes'] !== true;
-  if (asks && line.json) throw new UsageError('with --json evict cannot ask: pass --yes');
+  if (asks && line.json) throw new UsageError('evict cannot ask with --json: pass --yes');
   if (asks && terminal.stdin.isTTY !== true) throw new UsageError('no terminal to confirm on; pass --yes');
   const say = (message: SafeText, document: object): void => {
     if (line.json) printJson(terminal.stdout, { election: name, ...document });

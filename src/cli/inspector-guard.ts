@@ -11,7 +11,7 @@ export const INSPECTOR_GUARD = '__inspector-guard';
 /** The longest time that an inspector may take to open, in milliseconds. */
 const WAIT_MS = 10 * 60_000;
 
-/** Waits until the pipe ends, then closes the inspector. Input on the pipe means that it is already closed. */
+/** Waits until the pipe ends, then closes the inspector. Input on the pipe means that the inspector is closed already. */
 export async function guardInspector(pid: number, port: number, pipe: NodeJS.ReadableStream): Promise<void> {
   process.title = 'etcd-election inspector guard';
   for (const name of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(name, () => undefined);

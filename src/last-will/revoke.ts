@@ -70,7 +70,7 @@ async function revokeAt(
     if (leases.length === 0) return;
     const metadata = reach.auth === undefined ? {} : { token: await authenticate(session, reach.auth) };
     const revoked = leases.map(async ([leaseId, ours]) => {
-      // "Not found" names no cluster. If we know the lease's cluster, the host must have answered our request for its own.
+      // "Not found" names no cluster. If we know the lease's cluster, we believe it only from a host that has answered `clusterOf`.
       const isBelieved = ours === undefined || clusterId !== undefined;
       if (await isGone(session!, leaseId, metadata, { ours, isBelieved })) left.delete(leaseId);
     });

@@ -81,7 +81,7 @@ export function onAbortWeakly<T extends object>(
 }
 
 /**
- * Returns a signal of this realm that follows the user's signal, for functions that accept no other.
+ * Returns a signal of this realm that follows the user's signal, for functions that refuse signals of another realm.
  *
  * @returns the signal, and a function that stops following.
  */

@@ -201,8 +201,8 @@ describe('doctor', () => {
   });
 
   test.for([
-    [2, '2 members survive no more losses than 1: use an odd number'],
-    [4, '4 members survive no more losses than 3: use an odd number'],
+    [2, '2 members survive no more losses than a cluster of 1: use an odd number'],
+    [4, '4 members survive no more losses than a cluster of 3: use an odd number'],
   ] as const)('a cluster of %d members: the advice', ([size, advice]) => {
     expect(judgeCluster([reading({}), reading({})], size)[0]).toMatchObject({ verdict: 'warning', advice });
   });

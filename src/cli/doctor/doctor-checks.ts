@@ -25,7 +25,7 @@ export function judgeCluster(readings: readonly MemberReading[], clusterSize: nu
     clusterSize === 1
       ? 'while it is down, no replica can be elected, and leaders step down within one TTL: use three members to survive the loss of one'
       : clusterSize % 2 === 0
-        ? `${clusterSize} members survive no more losses than ${clusterSize - 1}: use an odd number`
+        ? `${clusterSize} members survive no more losses than a cluster of ${clusterSize - 1}: use an odd number`
         : undefined;
   const found = `${clusterSize} ${clusterSize === 1 ? 'member' : 'members'}`;
   findings.push(advice === undefined ? good('cluster', found) : warning('cluster', found, advice));

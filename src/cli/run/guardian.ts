@@ -31,7 +31,7 @@ const KILL_EVERY_MS = 100;
 /** How many times SIGKILL is sent in a row. A process that is stuck in the kernel does not end. */
 const MOST_KILLS = 20;
 
-/** Runs until the pipe has ended, and the group is dead or still runs after {@link MOST_KILLS} signals. */
+/** Obeys the runner until the pipe ends. Then kills the group, and ends when it is dead, or after {@link MOST_KILLS} signals. */
 export function guard(pipe: NodeJS.ReadableStream, end: () => void): void {
   process.title = 'etcd-election guardian';
   // A supervisor may send a signal to every process of the service. The guardian must survive it. SIGUSR1 would open an inspector.

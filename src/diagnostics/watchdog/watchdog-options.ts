@@ -54,7 +54,7 @@ export interface WatchdogOptions {
    */
   cooldownMs?: number | undefined;
   /**
-   * How long after the start nothing about the event loop is reported, in milliseconds. Many services load for seconds, and their
+   * Time after the start without reports about the event loop, in milliseconds. Many services load for seconds, and their
    * event loop does not turn meanwhile. A runaway that begins in this time is reported after it, if it lasts. `rounds` is reported at once. Default: 5000.
    * From 0 to 600000.
    */
@@ -67,8 +67,8 @@ export interface WatchdogOptions {
   /** How many reports are kept there. Notices are deleted before runaways. Default: 5. From 1 to 100. */
   keep?: number | undefined;
   /**
-   * How large all of them may be together, in megabytes. Old ones are removed once a new one is written, so until then that one
-   * comes on top. Default: 32. From 1 to 1024.
+   * How large all of them may be together, in megabytes. Old ones are removed after a new one is
+   * written, so for a moment the total may be larger. Default: 32. From 1 to 1024.
    */
   maxMegabytes?: number | undefined;
   /**
