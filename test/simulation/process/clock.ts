@@ -27,12 +27,12 @@ export class ProcessClock {
     return this.#monotonicMs + (this.#isSuspended ? 0 : (atTrueMs - this.#sinceMs) * this.#rate);
   }
 
-  bootMs(): number {
-    return this.#bootMs + (this.#trueNow() - this.#sinceMs) * this.#rate;
+  bootMs(atTrueMs: number = this.#trueNow()): number {
+    return this.#bootMs + (atTrueMs - this.#sinceMs) * this.#rate;
   }
 
-  wallMs(): number {
-    return this.#startedWallMs + this.bootMs() + this.#stepMs;
+  wallMs(atTrueMs: number = this.#trueNow()): number {
+    return this.#startedWallMs + this.bootMs(atTrueMs) + this.#stepMs;
   }
 
   /** The true time at which the monotonic clock will show this. */
