@@ -35,7 +35,7 @@ async function keepSchedule(term: Term): Promise<void> {
   }
 }
 
-/** The last recorded moment. The first leader of all records the present time, so the schedule begins with the next moment. */
+/** The last recorded moment. If none is recorded yet, records the present time, so the schedule begins with the next moment. */
 async function lastRun(term: Term): Promise<string> {
   const now = new Date().toISOString();
   await term.txn().and(done, 'Create', '==', 0).then(client.put(done).value(now)).commit();

@@ -11,7 +11,7 @@ export const nextMoment = (afterMs: number): number => (Math.floor(afterMs / eve
 const HOUR_MS = 3_600_000;
 
 /**
- * Waits for a moment, at most an hour at a time: a timer of more than 24.8 days fires at once, and a clock may be set.
+ * Waits until the given moment, at most an hour at a time: a timer of more than 24.8 days fires at once, and a clock may be set.
  *
  * @returns whether the moment has come. If not, the term is over.
  */

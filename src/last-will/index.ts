@@ -88,7 +88,7 @@ export class LastWill {
   }
 
   /**
-   * Removes a lease that could not be revoked, when etcd has let it expire. The wait does not keep the process alive.
+   * Removes a lease that could not be revoked, but not before etcd has let it expire. The wait does not keep the process alive.
    *
    * @param afterMs the TTL of the lease, in milliseconds.
    */

@@ -212,7 +212,7 @@ export class Recorder implements Disposable {
     if (this.#hasWarned) return;
     this.#hasWarned = true;
     process.emitWarning(
-      `the metrics of etcd-election show the gauges of ${MOST_ELECTIONS} names of elections. "${election}" and later names have none`,
+      `the metrics of etcd-election show gauges for at most ${MOST_ELECTIONS} names of elections. "${election}" and later names have none`,
       { code: 'ETCD_ELECTION_METRICS' },
     );
   }

@@ -23,7 +23,7 @@ test('gauges are limited to 16,384 names of elections, and a warning says so onc
   trip(MOST, MOST + 10);
   expect(origins()).toBe(MOST);
   expect(warned).toHaveBeenCalledExactlyOnceWith(
-    expect.stringContaining(`the gauges of ${MOST} names of elections. "e${MOST}"`),
+    expect.stringContaining(`gauges for at most ${MOST} names of elections. "e${MOST}"`),
     { code: 'ETCD_ELECTION_METRICS' },
   );
   const shown = recorder.read().filter(({ metric }) => metric === 'isLeader');

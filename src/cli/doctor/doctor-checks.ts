@@ -54,7 +54,7 @@ export function disagreeOnLeader(readings: readonly MemberReading[]): boolean {
 
 /**
  * Whether a member names a leader that may just have died: none of the members that answered is that leader, and some listed member
- * does not answer. Until etcd has elected another leader, it loses every write.
+ * does not answer. Until etcd has elected another leader, every write fails.
  */
 export function nameAbsentLeader(readings: readonly MemberReading[]): boolean {
   const reached = readings.flatMap(({ reached: status }) => ('failure' in status ? [] : [status]));

@@ -1,7 +1,7 @@
 /**
  * The guardian process of `run`. It ends the command's process group in two cases: the runner has ended, or the runner was
- * stopped (Ctrl-Z, SIGSTOP, a debugger) and has not renewed the deadline in time. A stopped runner cannot do that itself,
- * and other replicas do not wait for it.
+ * stopped (Ctrl-Z, SIGSTOP, a debugger) and has not renewed the deadline in time. A stopped runner cannot end the group
+ * itself, and other replicas do not wait for it.
  */
 import { uptime } from 'node:os';
 

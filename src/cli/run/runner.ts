@@ -22,7 +22,7 @@ const STUCK: ChildEnd = {
   how: 'still runs after SIGKILL',
 };
 
-/** How soon, in milliseconds, a second Ctrl-C counts as a repetition of the first: npx repeats the terminal's signal. */
+/** Within this time, in milliseconds, a second Ctrl-C counts as the first one again, because npx repeats the terminal's signal. */
 const SAME_CTRL_C_MS = 100;
 
 export class Runner {
@@ -221,7 +221,7 @@ export class Runner {
 
 /** How often a new deadline is looked for, in milliseconds: more often than the shortest lease is renewed. */
 const MOVE_EVERY_MS = 250;
-/** By how much a new deadline must be later to reach the guardian, in milliseconds, because the clock has steps. */
+/** The guardian is told of a new deadline only if it is more than this later, in milliseconds. The shared clock moves in steps. */
 const MOVE_STEP_MS = 50;
 
 const aborted = (signal: AbortSignal): Promise<void> =>

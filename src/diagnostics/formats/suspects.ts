@@ -30,7 +30,7 @@ interface Blame {
   hottest: number;
   weight: number;
   cum: number;
-  /** How deep it was called at most: the number of the owner's frames from the outermost to this one, both included. */
+  /** Its greatest depth: the largest number of the owner's frames on one stack, from the outermost to this one, both included. */
   depth: number;
 }
 

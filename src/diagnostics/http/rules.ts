@@ -68,8 +68,8 @@ export const hasToken = ({ headers }: Pick<Request, 'headers'>, { token }: Rules
 
 /**
  * Protects against DNS rebinding. A web page can point its own DNS name at 127.0.0.1 and make a browser call us, but always
- * under that name. So an IP address as host is safe, and so is a request without a host, which no browser sends: the health check of
- * HAProxy is one.
+ * under that name. So an IP address as host is safe, and so is a request without a host, which no browser sends. The health check
+ * of HAProxy sends such requests.
  */
 function isAllowedHost(host: IncomingHttpHeaders[string], allowed: readonly string[]): boolean {
   if (host === undefined) return true;

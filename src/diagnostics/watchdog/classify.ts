@@ -62,7 +62,7 @@ export interface Finding {
 
 /** If the main thread uses or waits for at least this share of a core, the worker asks it whether it turns. */
 const WORTH_ASKING = 0.1;
-/** If a busy loop uses or waits for less than this share of a core, it waits for something else: a disk, a lock, a debugger. */
+/** A busy loop wants at least this share of a core (see `wantedMs`). With less, it waits for a disk, a lock or a debugger. */
 const BURNING = 0.3;
 /** A thread starves its loop if it used this share of `stallMs` without an answer. On a busy core it gets only a part. */
 const BURNT = 0.5;

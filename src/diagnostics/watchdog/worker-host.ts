@@ -13,7 +13,7 @@ import { Turns } from './turns.ts';
 
 /** The shortest time from an event until the worker gets the elections, in milliseconds. So a burst becomes one message. */
 const TELL_AFTER_MS = 200;
-/** The pause after a message is this many times longer than making it took. So ten thousand elections do not keep the thread busy. */
+/** If making a message took a millisecond, this many milliseconds pass before the next one. So ten thousand elections do not keep the thread busy. */
 const PAUSE_FACTOR = 50;
 const LONGEST_PAUSE_MS = 5_000;
 /** How many guards of elections that tripped are sent to the worker. */
