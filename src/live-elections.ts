@@ -39,8 +39,8 @@ export function noteCampaign(
 export const liveElections = (): readonly Election[] => [...standing];
 
 /**
- * The elections of this process in which no campaign runs, although `health()` names a reason: the campaign was refused,
- * or its work still runs after its end. At most the last 200.
+ * The elections of this process in which no campaign runs, and for which `health()` names a reason: the last campaign was
+ * refused, or its work still runs after its end. At most the last 200.
  */
 export function failedElections(): readonly Election[] {
   // The program does not make this read: it must not count towards `RunawayLoopError`, nor throw it.

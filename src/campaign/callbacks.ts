@@ -159,7 +159,7 @@ export class Callbacks {
     if (signal?.aborted === false) void this.#reportStuck(signal);
   }
 
-  /** Calls `onFollower` if it is still due, because the work of the last term did not stop in time. */
+  /** Calls `onFollower` if it is still due. The end of a term calls it, unless a bug of this library has prevented that. */
   followIfDue(signal: AbortSignal): void {
     if (this.followerCallbackDue) this.follow(undefined, signal);
   }

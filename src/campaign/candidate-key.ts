@@ -23,12 +23,13 @@ import type { CampaignTools } from './campaign-tools.ts';
 type Tools = Pick<CampaignTools, 'transport' | 'keyPrefix' | 'sessions' | 'entries' | 'releases'>;
 
 /**
- * How long an unanswered request may still arrive, in milliseconds. We close a connection without answers within seconds. Linux then
- * sends its data again for up to about 100 s (`tcp_orphan_retries` in the kernel's ip-sysctl page).
+ * An unanswered request may still reach etcd this long after it was given up, in milliseconds. We close a connection without
+ * answers within seconds. After that, Linux keeps sending its data again and again for up to about 100 s (`tcp_orphan_retries`
+ * in the kernel's ip-sysctl page).
  */
 const LATE_MS = 120_000;
 
-/** Approximate size of a key's other fields in a request or an answer, in bytes. */
+/** Approximate size of everything in a request or an answer besides the key and its value, in bytes. */
 const BYTES_BESIDE = 100;
 
 /** An {@link Entry}, with the time at which it was requested and the value that etcd has. */

@@ -109,14 +109,15 @@ export class QueueWatcher {
   start(entry: TakenEntry | undefined, noticeWithinMs: number): void {
     this.stop();
     this.#noticeWithinMs = noticeWithinMs;
-    // Our entry contains the queue. Without an entry, the first start allows one TTL for the first read; a restart confirms nothing.
+    // Our entry contains the queue, so it confirms the queue. Without an entry, the first start counts as a confirmation: the first
+    // read then has one TTL before the leader counts as unknown. A restart does not count.
     if (entry !== undefined || this.#confirmedAtMs === undefined)
       this.#confirm(entry?.askedAtMs ?? clock.now());
     const source = { keyPrefix: this.#keyPrefix, transport: this.#transport };
     const run: Run = {
       scope: new QueueScope(source, this.queue, entry),
       own: entry?.candidacy,
-      // A silent member must not delay the next try beyond the watch's own limit.
+      // A silent member must not delay the next try for longer than a silent watch stream would.
       readWithinMs: Math.min(CALL_LIMIT_MS, noticeWithinMs / 3),
       isOver: false,
       reading: 0,

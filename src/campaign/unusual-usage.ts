@@ -97,8 +97,8 @@ export function tellUnusedTerm(report: CampaignReport, election: string, isOver:
     isOver
       ? `the term of "${election}" is over, but nothing has asked whether it is current: work that the program began after ` +
           `campaign() may still run, together with the work of the next leader. ${ASK}`
-      : `this replica leads "${election}", and nothing uses the new term: campaign() resolves only for the first term, and what ` +
-          `isCurrent() answered before this term is out of date. ${ASK}`,
+      : `this replica leads "${election}", and nothing uses the new term: campaign() resolves only for the first term, and ` +
+          `earlier answers of isCurrent() are out of date. ${ASK}`,
   );
 }
 

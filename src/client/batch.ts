@@ -27,8 +27,8 @@ interface Caller<T, R> extends Waiting<T> {
 }
 
 /**
- * How many transactions of one batch run at once. Each answer makes work for all elections in it. With more of them under
- * way, a slow process would read the last answers only after their time limit, although etcd has answered.
+ * How many transactions of one batch run at once. Each answer makes work for all elections in it. With more transactions
+ * under way, a slow process would read the last answers only after their time limit, although etcd has answered.
  */
 const UNDER_WAY = 4;
 

@@ -15,7 +15,7 @@ interface PendingDelete {
   readonly repeatUntilMs: number;
 }
 
-/** How many given-up keys are remembered, because a restored snapshot may bring them back. It most likely has the latest ones. */
+/** How many given-up keys are remembered, because a restored snapshot may bring them back. Most likely it brings back those given up last. */
 const MOST_GIVEN_UP = 1_000;
 
 export class PendingDeletes {

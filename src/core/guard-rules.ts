@@ -103,8 +103,9 @@ export function admit(
   const holdMs = Number.isFinite(delays.duration)
     ? Math.min(Math.max(delays.duration, 1), LONGEST_HOLD_MS)
     : LONGEST_HOLD_MS;
-  // After an outside cause the delay counts from the start of the last round, so it includes the time that a dead etcd took.
-  // After an inside cause it counts in full from now. Parallel rounds are released in turn. None waits longer than two delays.
+  // After an outside cause the delay counts from the start of the last round. So the time that the round waited for a dead etcd
+  // is part of the delay. After an inside cause the delay counts in full from now. Parallel rounds are released in turn. None waits
+  // longer than two delays.
   const earliestMs =
     origin === 'environment' ? history.releasedAtMs + holdMs : Math.max(history.releasedAtMs, nowMs) + holdMs;
   const releasedAtMs = Math.min(Math.max(earliestMs, nowMs), nowMs + 2 * holdMs);

@@ -39,8 +39,8 @@ export const isFinal = (fault: EtcdError): boolean =>
   fault.kind === 'refused' || fault.kind === 'client-closed';
 
 /**
- * Whether etcd answered with an error that does not say whether the write happened. It cannot happen after that answer, so
- * a read decides.
+ * Whether etcd answered with an error that does not say whether the write happened. The write cannot happen after that
+ * answer, so a read shows whether it did.
  */
 export const isAnswered = (fault: EtcdError): boolean => /space exceeded/.test(fault.message);
 
@@ -76,8 +76,9 @@ const NEVER_SENT =
 export const isUnread = ({ message }: EtcdError): boolean => message.endsWith(': Stream refused by server');
 
 /**
- * Errors after which the call certainly had no effect. etcd sends them for a read, before it proposes the entry, or if its log
- * has certainly not accepted the entry. ("request timed out" and "server stopped" may come after the proposal.)
+ * Errors after which the call certainly had no effect. etcd sends them in three cases: for a read, before it proposes
+ * the entry, and if its log has certainly not accepted the entry. ("request timed out" and "server stopped" may come after the
+ * proposal.)
  */
 const NOT_DONE =
   /^etcdserver: (too many requests|no leader|not capable|rpc not supported for learner|leader changed|corrupt cluster)|^raft proposal dropped/;
@@ -113,7 +114,7 @@ export function etcdErrorOf(what: string, status: GrpcStatus | undefined, error:
   if (!BY_ETCD.test(said)) return fault('unavailable', true);
   if (/requested lease not found/.test(said)) return fault('lease-gone', false);
   if (/revision has been compacted/.test(said)) return fault('compacted', false);
-  // The next try fetches a new token; it cannot correct wrong credentials.
+  // The next try fetches a new token. (Wrong credentials have another text, and count as refused.)
   if (/invalid auth token|revision of auth store is old/.test(said)) return fault('unavailable', false);
   // etcd applies the write that exceeds its quota, and returns this error as well.
   if (/space exceeded/.test(said)) return fault('unavailable', true);

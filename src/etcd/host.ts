@@ -105,10 +105,10 @@ export class Host {
   }
 
   /**
-   * Records an answer. gRPC may have dialled again by itself, so this connection is as good as a new one.
+   * Records an answer. It clears earlier failures of the connection, because gRPC may have dialled again by itself.
    *
    * @param client the one that was asked. The answer on an earlier connection says nothing about the present one.
-   * @param isProbe whether a member that cannot serve us could have answered too.
+   * @param isProbe whether it answers a probe, or came on a stream. A member that cannot serve us may send such an answer too.
    */
   answered(client: HostClient, isProbe: boolean): void {
     if (client !== this.#client) return;

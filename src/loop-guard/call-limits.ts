@@ -96,8 +96,8 @@ export class CallLimiter {
    *
    * @param method the public method that was called.
    * @param act begins the call. It throws at once if the call fails without asking etcd.
-   * @param isShut asked when the call has failed: whether such calls are refused from now on. If so, only the refusal of the next
-   *   call is delayed, not this failure.
+   * @param isShut called when the call has failed. Returns whether such calls are refused from now on. If so, this failure is
+   *   not delayed, but the refusal of the next call is.
    * @throws {RunawayLoopError} at once, if a loop never lets the event loop turn.
    */
   write<T>(method: PublicFunction, act: () => Promise<T>, isShut = (): boolean => false): Promise<T> {
@@ -219,8 +219,8 @@ export class CallLimiter {
   }
 
   /**
-   * Delays a call that has nothing to do. The answer always comes in a later turn. A loop that creates a new election
-   * for every call meets only fresh guards, which do not delay it.
+   * Delays a call that has nothing to do. The answer always comes in a later turn. If a loop creates a new election for
+   * every call, the guard of the election does not delay it, but the limit of the endpoints does.
    *
    * @param method the public method that was called.
    */

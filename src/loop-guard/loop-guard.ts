@@ -1,8 +1,8 @@
 /**
  * The loop guard: applies the pure rules of core/guard-rules with a clock, a timer and cockatiel's backoff.
  *
- * It delays and never rejects. A loop that swallows a rejection would run hot. Its state belongs to the process, so a loop
- * cannot avoid it by creating a new `Election` or client in every round.
+ * It delays and never rejects: a loop that swallows rejections would run hot. The guard's state belongs to the process. So a
+ * loop cannot avoid the guard by creating a new `Election` or client in every round.
  *
  * docs/guard.md ("Limits by call") says which limiter each public call passes, and with which settings.
  */
