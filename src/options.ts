@@ -79,9 +79,10 @@ export interface ElectionOptions {
    */
   onLeader?: ((term: Term) => unknown) | undefined;
   /**
-   * Called at most once in every period in which we do not lead: when we begin to wait behind another candidate, and at the end
-   * of each of our terms, before the key is deleted. It may be async and is awaited, so stop here what `onLeader` started. It
-   * gets the present or the next leader; undefined if none is known. To follow the leader, use `onLeaderChange`.
+   * Called at most once in every period in which we do not lead. If we have led, that is at the end of our term, before the
+   * key is deleted. If we have not led yet, it is when we begin to wait behind another candidate. The callback may be async and
+   * is awaited, so stop here what `onLeader` started. It gets the present or the next leader; undefined if none is known. To
+   * follow the leader, use `onLeaderChange`.
    */
   onFollower?: ((leader: Candidate | undefined) => unknown) | undefined;
   /**

@@ -293,8 +293,8 @@ export class CampaignRunner {
   }
 
   /**
-   * Refuses a call that would wait for itself. The first such refusal in a term is not delayed. The next round cannot begin
-   * before the callback has returned, and the guard may delay that round.
+   * Refuses a call that would wait for itself. The first such refusal in a term needs no delay of its own: the next round
+   * begins only after the callback has returned, and the guard may delay that round.
    */
   #refuseSelfWait(call: 'campaign' | 'lead', calledFrom: readonly string[]): Promise<never> {
     const { election, last } = this.#tools;

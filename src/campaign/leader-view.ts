@@ -68,7 +68,7 @@ export class LeaderView {
   termOver(): void {
     this.#isTermOver = true;
     this.#isLeading = false;
-    nextTurn(() => this.tellChange()); // let the delete of the key be sent first. If the term has no work, it is sent in this turn
+    nextTurn(() => this.tellChange()); // the delete of the key must go first: if the term has no work, that delete is sent in this turn
   }
 
   /** The leader to show to a caller. If it is unknown, because we are far back, it is read for the next call. */

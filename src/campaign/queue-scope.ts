@@ -37,7 +37,7 @@ export class QueueScope {
   #leaderDueAtMs: number | undefined;
   #leaderReadAtMs = Number.NEGATIVE_INFINITY;
 
-  /** @param entry our entry, whose candidates are the first content of the queue. */
+  /** @param entry our entry, if we are a candidate. The candidates in its answer fill the queue at once. */
   constructor(tools: ScopeTools, queue: CandidateQueue, entry: Entry | undefined) {
     this.#tools = tools;
     this.#queue = queue;

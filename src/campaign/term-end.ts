@@ -19,8 +19,9 @@ export interface EndedTerm {
 }
 
 /**
- * Waits for the work of a term that is over, then for `onFollower`: both within `drainTimeoutMs`. Until then the work may
- * write under the fence. Work that runs for most of that time is stopped by `onFollower`, if that can stop it.
+ * Waits for the work of a term that is over, then for `onFollower`. Both waits together take at most `drainTimeoutMs`, and
+ * the work may write under the fence meanwhile. If the work still runs after most of that time, `onFollower` is called
+ * early, because it may be the only thing that stops the work.
  */
 export async function stopWork(tools: TurnTools, ended: EndedTerm): Promise<void> {
   const untilMs = clock.now() + tools.settings.drainTimeoutMs;

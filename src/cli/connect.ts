@@ -53,7 +53,7 @@ export async function withPassword(connection: Connection, terminal: Terminal): 
   return { ...connection, user: { name: user.name, password } };
 }
 
-/** The endpoints, user and prefix of a command, which {@link explain} names. */
+/** The endpoints, user and prefix of a command, for the messages of {@link explain}. */
 export const askedBy = ({ connection, prefix }: CommandLine): Asked => ({
   endpoints: connection.endpoints,
   user: connection.user?.name,

@@ -55,13 +55,13 @@ export function explain(error: unknown, asked: Asked): ExplainedError | undefine
     user: asked.user === undefined ? 'us' : `user ${JSON.stringify(asked.user)}`,
     prefix: asked.prefix === '' ? '""' : asked.prefix,
   };
-  // A function, because a replacement text gives "$&" a meaning.
+  // The replacement is a function: in a replacement text, "$&" would have a special meaning.
   const fill = (text: string): string =>
     text.replace(/\{(endpoints|user|prefix)\}/g, (_, name: string) => known[name]!);
   return new ExplainedError(`${fill(kind.says)}: ${cause} (${fill(kind.advice)})`, { cause: error });
 }
 
-/** The library's errors repeat their cause, which is etcd's own. */
+/** Finds etcd's own error. An error of the library has it as its cause, and repeats its text. */
 const rootOf = (error: unknown): unknown =>
   error instanceof ElectionError && error.cause instanceof Error ? rootOf(error.cause) : error;
 

@@ -79,7 +79,8 @@ const SPREAD_CAP_MS = 30_000;
 
 /**
  * If many candidates lose a neighbour at once, each reads after a random part of this time, in milliseconds. In this
- * time etcd can serve one read by each of the candidates before this one. It is at most 30 s. So candidates near the front read earlier.
+ * time etcd can serve one read by each of the candidates before this one. So candidates near the front read earlier. The
+ * time is at most 30 s.
  */
 export const spreadMs = (before: number, total: number): number =>
   Math.min(SPREAD_CAP_MS, before * total * SCAN_MS);

@@ -52,7 +52,8 @@ export interface FaultyProxy extends AsyncDisposable {
   resetAll(): void;
   /**
    * The proxy forwards requests and drops replies. It resets a connection `resetAfterMs` after its first lost byte. So a
-   * client cannot know whether etcd has carried out its request. Milliseconds, 0 to 60,000. Default: 100, which is enough for etcd.
+   * client cannot know whether etcd has carried out its request. `resetAfterMs` is in milliseconds, 0 to 60,000. Default:
+   * 100. etcd normally carries out a request within this time.
    */
   loseReplies(options?: { resetAfterMs?: number | undefined }): void;
   /**

@@ -131,8 +131,8 @@ export class Host {
   }
 
   /**
-   * Whether the first answer on the connection may still be under way, because the network is slow. A new connection would not be faster, and
-   * whoever drops each one before its first answer never gets an answer.
+   * Whether the first answer on the connection may still be under way, because the network is slow. A new connection would
+   * not be faster. If we dropped each connection before its first answer, we would never get one.
    */
   get isSlow(): boolean {
     const dial = this.#own?.dials.answered;

@@ -1,6 +1,7 @@
 /**
- * A logger for a console. From level `info` on, it prints the text, and at level `error` also the error object. `console` itself has
- * the same methods, but it prints the fields before the text, debug lines, and a stack trace for every renewal of the lease.
+ * A logger for a console. From level `info` on, it prints the text, and at level `error` also the error object. `console`
+ * itself has the same methods, but it prints the fields first, and the text after them. It also prints debug lines, and prints
+ * a stack trace for every renewal of the lease.
  */
 import type { Logger } from '../events.ts';
 

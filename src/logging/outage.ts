@@ -22,7 +22,7 @@ export class Outage {
   /**
    * Records that the problem exists.
    *
-   * @param reason Default: always the same cause.
+   * @param reason the present cause. Default: an empty text, so all calls without a reason have the same cause.
    * @returns its duration in milliseconds if a report is due; otherwise undefined.
    */
   note(reason = ''): number | undefined {

@@ -68,7 +68,7 @@ interface TracedTerm {
 interface Tracked {
   /** When the previous leader left, or we entered an empty queue, in milliseconds since 1970. */
   freeSinceMs: number | undefined;
-  /** Token of the leader whose arrival ended that time; undefined while there is no leader. */
+  /** Token of the leader whose arrival ended the time without a leader; undefined while there is no leader. */
   endedByToken: string | undefined;
   term: TracedTerm | undefined;
   /** The span from the end of the term until its key is deleted. */

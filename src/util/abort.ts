@@ -95,8 +95,8 @@ export function followed(signal: AbortSignal | undefined): { signal: AbortSignal
 }
 
 /**
- * Waits under a signal that aborts with the first of several. Replaces `AbortSignal.any`: on Node 20 every use of that leaks
- * some bytes while one of its sources lives, and ours live as long as the process.
+ * Waits with one signal, which aborts as soon as any of several signals does. Replaces `AbortSignal.any`: on Node 20 every
+ * use of that leaks some bytes while one of its sources lives, and ours live as long as the process.
  */
 export async function untilAny<T>(
   signals: readonly AbortSignal[],

@@ -215,7 +215,7 @@ export function defectsOf(version: string): Known[] {
   );
 }
 
-/** The first release of the same line without the defects of the version, except those that no release of the line fixes. */
+/** The first release of the same line that has every fix of this line for the defects of the version; undefined if there are no fixes. */
 export function upgradeWithinLine(version: string): string | undefined {
   const at = parsed(version);
   const patches = defectsOf(version).flatMap(({ fixedIn }) =>

@@ -184,7 +184,8 @@ export class Runner {
     const untilMs = await this.#moveUntilLost(term, group, over);
     if (over.aborted) return 'lost';
     const reason = (term.signal.reason as LeadershipLostError).reason;
-    // For any other reason the key may be gone already, and another replica may lead. The command still gets its full time.
+    // If the deadline has passed, our delay in noticing that shortens the time to stop. After any other loss the key may be gone
+    // already, and another replica may lead. The command still gets its full time then.
     const lateMs = reason === 'deadline-passed' ? sharedClockMs() - untilMs : 0;
     const leftMs = graceMs(this.#options.marginMs, lateMs);
     group.moveDeadline({ terminateAtMs: null, killAtMs: sharedClockMs() + leftMs });
@@ -221,7 +222,7 @@ export class Runner {
 
 /** How often a new deadline is looked for, in milliseconds: more often than the shortest lease is renewed. */
 const MOVE_EVERY_MS = 250;
-/** The guardian is told of a new deadline only if it is more than this later, in milliseconds. The shared clock moves in steps. */
+/** The guardian learns of a new deadline only if it is later by more than this, in milliseconds. A smaller change may be a step of the shared clock. */
 const MOVE_STEP_MS = 50;
 
 const aborted = (signal: AbortSignal): Promise<void> =>

@@ -17,7 +17,7 @@ export interface Suspect {
   readonly line: number;
   /** Its line with the most CPU time, if known. Only a hint, because V8 mixes up the lines of inlined functions. */
   readonly hotLine?: number;
-  /** Share of all CPU time in the profile for which it was the innermost function of `owner`'s code, 0–100. */
+  /** Share of the profile's CPU time during which it was the innermost function of `owner`'s code, 0–100. */
   readonly percent: number;
   /** The same including the functions it called, 0–100. A function with an endless loop is near 100. */
   readonly cumPercent: number;

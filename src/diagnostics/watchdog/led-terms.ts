@@ -21,7 +21,7 @@ export const ledTerms = (source: ElectionSource): LedTerm[] =>
 /** How many terms of a starved process get a note in its report. */
 const MOST_NOTES = 5;
 
-/** Notes on the terms of a starved process, for its report. A block that is over has none, because its lease may be valid. */
+/** Notes on the terms of a starved process, for its report. Once the block is over there are none: the leases may still be valid. */
 export function leadershipNote(verdict: Verdict, terms: readonly LedTerm[], now: number): string[] {
   if (verdict !== 'starved') return [];
   const notes = terms.slice(0, MOST_NOTES).map(({ name, validUntil }) => {
