@@ -7,6 +7,7 @@
  */
 import { writeSync } from 'node:fs';
 import { after } from '../util/clock.ts';
+import { sleepInThisThread } from '../util/thread-sleep.ts';
 
 /** Lines that could not be written are kept up to this size, in bytes. That is more than a burst of lines. */
 const KEPT_BYTES = 1 << 20;
@@ -18,8 +19,6 @@ const TRY_AGAIN_MS = 100;
 const LAST_TRIES = 20;
 /** The pause before each of these tries, in milliseconds. */
 const LAST_TRIES_APART_MS = 10;
-
-const neverNotified = new Int32Array(new SharedArrayBuffer(4));
 
 export class StandardOutput {
   readonly #write: (bytes: Uint8Array) => number;
@@ -51,7 +50,7 @@ export class StandardOutput {
   /** Writes the rest before the process ends. Waits for a slow reader, but not for one that is stuck. */
   end(): void {
     for (let left = LAST_TRIES; left > 0 && this.#cancelRetry !== undefined; left--) {
-      Atomics.wait(neverNotified, 0, 0, LAST_TRIES_APART_MS);
+      sleepInThisThread(LAST_TRIES_APART_MS);
       this.#writeKept();
     }
   }

@@ -4,6 +4,7 @@
  */
 import { RunawayLoopError } from '../errors.ts';
 import { clock, nextTurn } from '../util/clock.ts';
+import { sleepInThisThread } from '../util/thread-sleep.ts';
 
 /** Calls of one election and kind. More than an ordinary program makes without awaiting anything. */
 export const CALLS_PER_TURN = 1_000;
@@ -120,14 +121,4 @@ const electionFlood: Flood = new Flood(20_000, 1_000);
  */
 function blockThread(throwsSince: number): void {
   sleepInThisThread(Math.min(LONGEST_SLEEP_MS, Math.ceil(throwsSince / 30)));
-}
-
-const neverNotified = new Int32Array(new SharedArrayBuffer(4));
-
-function sleepInThisThread(ms: number): void {
-  try {
-    Atomics.wait(neverNotified, 0, 0, ms);
-  } catch {
-    // Some threads may not sleep, such as the main thread of a browser window in Electron.
-  }
 }

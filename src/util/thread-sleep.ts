@@ -1,0 +1,12 @@
+/** Sleeps without letting the event loop turn. For a loop that nothing else can slow down, and for the exit of the process. */
+
+const neverNotified = new Int32Array(new SharedArrayBuffer(4));
+
+/** Blocks this thread for so long, in milliseconds. Some threads may not sleep: then it returns at once. */
+export function sleepInThisThread(ms: number): void {
+  try {
+    Atomics.wait(neverNotified, 0, 0, ms);
+  } catch {
+    // For example the main thread of a browser window in Electron.
+  }
+}
