@@ -21,10 +21,8 @@ export class LeaderView {
   readonly #context = new AsyncResource('etcd-election campaign');
   #ownKey: string | undefined;
   #isLeaseLost = false;
-  /** Whether our last term is over, and we have not entered again since. etcd may still show our key then. */
-  #isTermOver = false;
-  /** Whether our term has begun and is not over. */
-  #isLeading = false;
+  /** Our term since we entered last. When it is over, etcd may still show our key. */
+  #term: 'none' | 'begun' | 'over' = 'none';
   /** The leader that was reported last. */
   #told: QueuedCandidate | undefined;
   #wasKnown = true;
@@ -49,8 +47,7 @@ export class LeaderView {
   entered(ownKey: string): void {
     this.#ownKey = ownKey;
     this.#isLeaseLost = false;
-    this.#isTermOver = false;
-    this.#isLeading = false;
+    this.#term = 'none';
   }
 
   leaseLost(): void {
@@ -60,14 +57,13 @@ export class LeaderView {
 
   /** Our term has begun. */
   termBegun(): void {
-    this.#isLeading = true;
+    this.#term = 'begun';
     this.tellChange();
   }
 
   /** Our term is over. There is no leader until our key is deleted. */
   termOver(): void {
-    this.#isTermOver = true;
-    this.#isLeading = false;
+    this.#term = 'over';
     nextTurn(() => this.tellChange()); // the delete of the key must go first: if the term has no work, that delete is sent in this turn
   }
 
@@ -92,9 +88,9 @@ export class LeaderView {
     const { queue, isConfirmed } = this.#watcher;
     const isKnown = isConfirmed && !queue.isLeaderUnknown;
     const isOwn = queue.leader?.key === this.#ownKey;
-    const hasEnded = (this.#isLeaseLost || this.#isTermOver) && isOwn;
+    const hasEnded = (this.#isLeaseLost || this.#term === 'over') && isOwn;
     // Our own leadership is told only when the term begins. Before that, `isCurrent()` is false and `stepDown()` has nothing to end.
-    if (isOwn && isKnown && !hasEnded && !this.#isLeading) return;
+    if (isOwn && isKnown && !hasEnded && this.#term !== 'begun') return;
     const leader = isKnown && !hasEnded ? queue.leader : undefined;
     const told = this.#told;
     const isSame = leader?.fencingToken === told?.fencingToken && leader?.value === told?.value;
