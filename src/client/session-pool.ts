@@ -189,48 +189,70 @@ export class SessionPool {
   }
 
   async #open(signal: AbortSignal): Promise<Session> {
-    const leaseId = newLeaseId();
-    const keepAlive = new KeepAlive(this.#transport, leaseId, () => this.#ownKey(leaseId));
-    const lease: NewLease = { id: leaseId, keepAlive, isAsked: false };
+    let lease = this.#newLease();
     for (let attempt = 1; ; attempt++) {
       // From the second try on, the failure of the previous one is already logged.
       await this.#backoff.pass(signal, attempt === 1 ? this.#tellHold : undefined);
       try {
-        const proof = await this.#grant(lease, signal);
+        let proof = await this.#grant(lease, signal);
+        if (proof === undefined) {
+          // An earlier grant was applied, but its host did not answer. Our stream may be on that host.
+          this.#discard(lease);
+          lease = this.#newLease();
+          proof = await this.#grant(lease, signal);
+        }
+        if (proof === undefined)
+          throw new EtcdError('unavailable', 'grant a lease: no host answered in time', true);
         if (signal.aborted) throw new EtcdError('aborted', 'no session: all elections have left', true);
-        const session = new Session(
-          { id: leaseId, proof, keepAlive, marginMs: this.#marginFor(proof.grantedTtlSeconds) },
-          { transport: this.#transport, backoff: this.#backoff, eventLog: this.#eventLog! },
-        );
-        session.onEnd((reason) => {
-          if (this.#current === session) this.#current = undefined;
-          if (reason === 'deadline-passed' || reason === 'refused') this.#abandoned.add(leaseId);
-          else if (this.#transport.isClosed) this.#lastWill?.dropLater(leaseId, session.ttlMs);
-          else if (reason === 'lease-lost') this.#lastWill?.drop(leaseId);
-        });
-        this.#current = session;
-        this.#bequeath(leaseId);
         if (attempt > 1) this.#backoff.wake();
-        void this.#revokeRest(signal);
-        this.#tellAvailable();
-        this.#eventLog?.report({
-          type: 'session.opened',
-          leaseId,
-          askedTtlSeconds: this.#ttlSeconds,
-          grantedTtlSeconds: proof.grantedTtlSeconds,
-        });
-        return session;
+        return this.#begin(lease, proof, signal);
       } catch (error) {
         const fault = error as EtcdError;
-        if (fault.kind !== 'unavailable' && fault.kind !== 'lease-gone') {
-          keepAlive.close();
-          if (fault.kind === 'aborted' && lease.isAsked)
-            await revokeLease(this.#transport, leaseId, REVOCATION).catch(() => undefined);
+        if (fault.kind !== 'unavailable') {
+          this.#discard(lease);
+          if (fault.kind === 'aborted') await this.#revokeAbandoned(REVOCATION);
           throw fault;
         }
         this.#tellUnavailable(fault);
       }
     }
+  }
+
+  /** The lease is granted: its session begins. */
+  #begin({ id: leaseId, keepAlive }: NewLease, proof: LeaseProof, signal: AbortSignal): Session {
+    const { grantedTtlSeconds } = proof;
+    const session = new Session(
+      { id: leaseId, proof, keepAlive, marginMs: this.#marginFor(grantedTtlSeconds) },
+      { transport: this.#transport, backoff: this.#backoff, eventLog: this.#eventLog! },
+    );
+    session.onEnd((reason) => {
+      if (this.#current === session) this.#current = undefined;
+      if (reason === 'deadline-passed' || reason === 'refused') this.#abandoned.add(leaseId);
+      else if (this.#transport.isClosed) this.#lastWill?.dropLater(leaseId, session.ttlMs);
+      else if (reason === 'lease-lost') this.#lastWill?.drop(leaseId);
+    });
+    this.#current = session;
+    this.#bequeath(leaseId);
+    void this.#revokeRest(signal);
+    this.#tellAvailable();
+    this.#eventLog?.report({
+      type: 'session.opened',
+      leaseId,
+      askedTtlSeconds: this.#ttlSeconds,
+      grantedTtlSeconds,
+    });
+    return session;
+  }
+
+  #newLease(): NewLease {
+    const id = newLeaseId();
+    const keepAlive = new KeepAlive(this.#transport, id, () => this.#ownKey(id));
+    return { id, keepAlive, isAsked: false };
+  }
+
+  #discard({ id, keepAlive, isAsked }: NewLease): void {
+    keepAlive.close();
+    if (isAsked) this.#abandoned.add(id);
   }
 
   #tellUnavailable({ message: reason }: EtcdError): void {
@@ -264,8 +286,13 @@ export class SessionPool {
     }
   }
 
-  /** One try: dials, revokes the abandoned leases, and grants a new one. */
-  async #grant(lease: NewLease, signal: AbortSignal): Promise<LeaseProof> {
+  /**
+   * One try: dials, revokes the abandoned leases, and grants a new one.
+   *
+   * @returns undefined if an earlier grant of this lease had succeeded. It is not renewed instead: only the answer to a write
+   *   shows that etcd was restored with a lower raft term.
+   */
+  async #grant(lease: NewLease, signal: AbortSignal): Promise<LeaseProof | undefined> {
     const { id, keepAlive } = lease;
     const limits = { withinMs: CALL_LIMIT_MS, signal };
     await keepAlive.dial(limits);
@@ -274,11 +301,8 @@ export class SessionPool {
       lease.isAsked = true;
       const proof = await grantLease(this.#transport, id, this.#ttlSeconds, limits);
       // Wait until our old keys are gone, or they would be ahead of us. But not for long: one silent member must not cost us the new lease.
-      await settledWithin(revoked, REVOKE_PATIENCE_MS);
-      if (proof !== undefined) return proof;
-      // An earlier grant was applied, but its host did not answer. Our stream may be on that host, so open one on another host.
-      keepAlive.hangUp();
-      return await keepAlive.renew(limits);
+      if (proof !== undefined) await settledWithin(revoked, REVOKE_PATIENCE_MS);
+      return proof;
     } catch (error) {
       // The next try may choose another host for the stream. Hosts that did not answer are suspects by now.
       if (error instanceof EtcdError && error.kind === 'unavailable') keepAlive.hangUp();

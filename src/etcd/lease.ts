@@ -14,15 +14,15 @@ import { NEW_TOKENS } from './token.ts';
 import type { CallLimits, Host, EtcdTransport, OpenStream } from './transport.ts';
 
 /**
- * A random lease ID of 63 bits, in decimal. We choose it so that a grant can be repeated: if its answer was lost, the same ID
- * is asked for again, and no second lease is left behind.
+ * A random lease ID of 63 bits, in decimal. We choose it so that a grant can be repeated: if no host answers, the same ID
+ * is asked for again. So an outage does not leave a lease for each try.
  */
 export function newLeaseId(): string {
   return (randomBytes(8).readBigUInt64BE() >> 1n || 1n).toString();
 }
 
 /**
- * @returns the proof; undefined if an earlier grant of this ID had succeeded: then renew it.
+ * @returns the proof; undefined if an earlier grant of this ID had succeeded, but its answer was lost.
  * @throws {EtcdError}
  */
 export async function grantLease(

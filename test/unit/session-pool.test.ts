@@ -1,4 +1,4 @@
-import { expect, onTestFinished, test } from 'vitest';
+import { expect, onTestFinished, test, vi } from 'vitest';
 import { ReconnectBackoff } from '../../src/client/reconnect-backoff.ts';
 import { SessionPool, type LeaseHolder } from '../../src/client/session-pool.ts';
 import { EtcdError } from '../../src/etcd/etcd-error.ts';
@@ -128,7 +128,7 @@ test('L3: no key of an election that etcd refuses confirms a renewal, so the oth
     isProxied: false,
     isClosed: false,
     unary: (what: string, invoke: (client: object) => unknown) => {
-      if (what === 'grant a lease') throw new EtcdError('unavailable', 'lease already exists', false);
+      if (what === 'grant a lease') return Promise.resolve({ TTL: '1', header });
       return Promise.resolve(what === 'confirm the renewal' ? invoke({ kv: { range } }) : {});
     },
     stream: () => Promise.resolve({ raw, onLost: end, renewed: end, close: end, fail: end, leave: end }),
@@ -145,53 +145,60 @@ test('L3: no key of an election that etcd refuses confirms a renewal, so the oth
     const holders = ['a', 'b', 'c'].map((name) => holderOf(name, refused.includes(name)));
     for (const holder of holders) pool.join(holder, undefined, eventLog, false);
     await pool.acquire(new AbortController().signal);
+    const before = asked.length;
+    await vi.waitUntil(() => asked.length > before, 5_000); // the first renewal
     for (const holder of holders) await pool.leave(holder);
   }
   expect(asked, 'if etcd refuses all, any key will do').toEqual(['election/c/', 'election/a/']);
 });
 
-test('L5: a lease whose grant a silent host did not answer is renewed on another host, without a time-out', async () => {
-  const header = { revision: '1', raft_term: '1' };
-  const happened: string[] = [];
+test('L5: if a silent host has granted a lease, another lease is granted at once, on another host', async () => {
+  const granted = new Set<string>();
+  const revoked: string[] = [];
+  const streams: string[] = [];
   const end = (): void => undefined;
-  const streams = ['silent', 'sound'].map((host) => {
-    let answer = (_renewed: object): void => undefined;
-    const raw = {
-      on: (_event: string, listener: typeof answer) => void (answer = listener),
-      write: ({ ID }: { ID: string }) => {
-        happened.push(`renewal on the ${host} host`);
-        if (host === 'sound') setImmediate(() => answer({ ID, TTL: '10', header }));
-      },
-    };
-    const close = (): void => void happened.push(`stream to the ${host} host closed`);
-    return { raw, onLost: end, renewed: end, close, fail: close, leave: close };
-  });
+  const leaseClient = {
+    leaseGrant: ({ ID }: { ID: string }) => {
+      if (granted.size > 0 && !granted.has(ID)) {
+        granted.add(ID);
+        return { TTL: '10' };
+      }
+      granted.add(ID); // by the silent host; a hedge finds the lease
+      throw new EtcdError('refused', 'etcdserver: lease already exists', false);
+    },
+    leaseRevoke: ({ ID }: { ID: string }) => {
+      revoked.push(ID);
+      return {};
+    },
+  };
   const transport = {
     endpoints: ['silent', 'sound'],
     history: new History(),
-    isProxied: false,
     isClosed: false,
-    unary: (what: string) =>
-      what === 'grant a lease'
-        ? Promise.reject(new EtcdError('refused', 'etcdserver: lease already exists', false))
-        : Promise.resolve({ kvs: [], header }),
-    stream: () => Promise.resolve(streams.shift()),
+    unary: async (_what: string, invoke: (client: object) => unknown) => {
+      await Promise.resolve();
+      return invoke({ leaseClient });
+    },
+    stream: () => {
+      const host = streams.length === 0 ? 'silent' : 'sound';
+      streams.push(`${host} opened`);
+      const close = (): void => void streams.push(`${host} closed`);
+      return Promise.resolve({ raw: { on: end, write: end }, onLost: end, close, fail: close, leave: close });
+    },
     onClusterChanged: () => end,
     onClientClosed: () => end,
   } as unknown as EtcdTransport;
-  const eventLog = {
-    report: ({ type }: { type: string }) => void happened.push(type),
-  } as unknown as EventLog;
+  const eventLog = { report: end } as unknown as EventLog;
   const pool = new SessionPool({ transport, backoff: new ReconnectBackoff({}), lastWill: {} as never }, 10);
   const holder = holderOf('e', false);
   pool.join(holder, undefined, eventLog, false);
-  await pool.acquire(new AbortController().signal);
-  expect(happened).toEqual([
-    'stream to the silent host closed',
-    'renewal on the sound host',
-    'session.opened',
-  ]);
+  const session = await pool.acquire(new AbortController().signal);
+  const [first, second] = granted;
+  expect(session.leaseId).toBe(second);
+  expect(streams).toEqual(['silent opened', 'silent closed', 'sound opened']);
+  expect(revoked).toEqual([first]);
   await pool.leave(holder);
+  expect(revoked).toEqual([first, second]);
 });
 
 test('S2: elections on one lease use the widest margin among them, until the election that asks for it has left', async () => {
