@@ -138,9 +138,9 @@ export function tellUnawaited(report: CampaignReport, election: string): void {
 export function tellStoppedLate(report: CampaignReport, election: string, afterMs: number): void {
   report.unusual(
     'stopped-late',
-    `the work of "${election}" ran on for ${Math.round(afterMs)} ms after its term, until onFollower was called, and no ` +
-      'other replica could lead meanwhile. In a loop, call term.isCurrent(). If onFollower stops what onLeader awaits, ' +
-      'stop it by term.onEnd() instead, or no longer await it in onLeader',
+    `the work of "${election}" ended only when onFollower was called, ${Math.round(afterMs)} ms after its term. ` +
+      'Until then no other replica could lead. In a loop, call term.isCurrent(). If onFollower stops what onLeader awaits, ' +
+      'stop it by term.onEnd() instead, or do not await it in onLeader',
   );
 }
 

@@ -151,9 +151,10 @@ export const lines: { readonly [T in ElectionEventType]: Line<T> } = {
     'error',
     (e) =>
       `${e.callbacks.join(', ')} of "${e.election}" still runs ${Math.round(e.afterMs)} ms after the term ended, and another replica may lead now. ` +
-      'Does it ignore term.signal? In a loop, call term.isCurrent(), with its parentheses. A loop that ends when onFollower sets a flag ends late: while onLeader runs, onFollower is called only after three quarters of drainTimeoutMs. ' +
+      'Does it ignore term.signal? In a loop, call term.isCurrent(), with its parentheses. ' +
+      'Does the loop end when onFollower sets a flag? While onLeader runs, onFollower is called only after three quarters of drainTimeoutMs. ' +
       'Register with term.onEnd() a function that ends what onLeader awaits. ' +
-      'Does it wait for the end of its own term? Call term.stepDown() or term.resign() there, which never wait',
+      'Does it wait for the end of its own term? Call term.stepDown() or term.resign() instead: these never wait',
   ],
   'term.stale': [
     'warn',
@@ -212,7 +213,7 @@ export const lines: { readonly [T in ElectionEventType]: Line<T> } = {
   'release.failed': [
     'warn',
     (e) =>
-      `could not delete ${e.key}, and candidates behind it cannot lead until it is gone. Each renewal repeats the delete while an election keeps the lease. The key expires with the lease at the latest: ${e.reason}`,
+      `could not delete ${e.key}: ${e.reason}. Candidates behind it cannot lead until it is gone. As long as an election of this client keeps the lease, each renewal tries again. Otherwise the key expires with the lease`,
   ],
   'campaign.ended': [
     (e) => (e.reason === 'refused' ? 'error' : 'info'),

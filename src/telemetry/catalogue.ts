@@ -235,7 +235,7 @@ export const catalogue: {
     kind: 'counter',
     name: 'etcd.election.leases.unavailable',
     unit: '{outage}',
-    help: 'Reports of having no lease: at the start, at every new cause, and every minute. It grows while etcd is unreachable or has no quorum.',
+    help: 'How often no lease could be obtained. Each outage counts once at its start, once for each new cause, and once a minute.',
     labels: [],
   }),
   leaseTtl: metric({

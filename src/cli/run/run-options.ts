@@ -36,7 +36,8 @@ Then run enters the election again. When the command ends by itself, run release
   --ttl SECONDS        lease time-to-live, 1 to 3600; default 10
   --grace TIME         time from the end of the term until the lease can expire: SIGTERM at its start, SIGKILL before its
                        end; less than half of the TTL; default three tenths of it
-  --stop-timeout TIME  time from a signal that ends run until SIGKILL; the lease is still renewed; default 10s
+  --stop-timeout TIME  how long the command may go on after run got a signal; then the command gets SIGKILL. Run keeps
+                       the lease until the command has ended; default 10s
   --value TEXT         what other replicas see of this one; default our address and process ID, such as 10.0.0.5:4711
   --once               do not enter again: end with code 3 when the leadership is lost
   --if-free            run only if there is no leader, else end with code 4; for cron, like flock -n; implies --once
