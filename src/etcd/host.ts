@@ -34,10 +34,9 @@ export function addressesOf(client: object): readonly string[] {
 const DIAL_AGAIN_AFTER_MS = 500;
 
 /**
- * How long gRPC itself waits before it dials again, in milliseconds, give or take a fifth. A new client dials at once. So our
- * guarded calls make a new client ({@link Host.dialAgain}). Calls of the application wait for gRPC; however many fail, they
- * do not make us dial more often. gRPC may still dial once, after this delay, for a client that we have closed. By
- * then our new client has dialled.
+ * How long gRPC waits before it dials an unreachable host again, in milliseconds. gRPC varies this by a fifth. Our guarded calls do
+ * not wait for it: they make a new client, which dials at once ({@link Host.dialAgain}). Calls of the application wait, so a loop
+ * around them does not make us dial more often. A client that we have closed may still dial once, after this delay.
  */
 const GRPC_DIALS_AGAIN_MS = 3_000;
 
