@@ -192,11 +192,11 @@ ${crowdRows.join('\n')}
 A loop is noticed if it has not answered for \`stallMs\` and has used half of that in CPU time, 500 ms. The next look comes after at most \`pollMs\`.
 So the watchdog notices within 2 s if the loop gets a third of a core, and later if it gets less.
 
-An earlier verdict would cause false alarms. On a core that gives it a fifth, a request with 400 ms of CPU blocks the
+An earlier verdict would cause false alarms. If a process gets a fifth of a core, a request with 400 ms of CPU blocks its
 event loop for 2 s. Until then the request and a loop look the same from outside: both use all CPU time that they get, and neither answers. They
-differ only in how much they use, and on a slow core 500 ms of CPU take longer. A wall-clock limit of 2 s would mean
-2 s × the share: with a fifth of a core it would make a runaway of every 300 ms of work, just when the machine is busiest. Therefore the limit
+differ only in how much they use, and on a slow core 500 ms of CPU take longer. With a fifth of a core, 2 s by the wall clock
+are only 400 ms of CPU. So a limit by the wall clock would report any 400 ms of work, just when the machine is busiest. Therefore the limit
 is one of CPU time (\`watchdog/classify.ts\`; \`classify.test.ts\` compares a loop and a block). A smaller limit is
-an option: \`stallMs: 500\` halves both.
+an option: \`stallMs: 500\` halves the CPU time and the time without an answer.
 `,
 );
