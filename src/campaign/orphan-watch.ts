@@ -1,6 +1,7 @@
 /**
  * Deletes a key that stands before ours in the queue, and has neither a lease nor a holder. Without that, no replica could lead until an operator deletes it.
- * Only the first candidate with a lease does this.
+ * Only the first two candidates with a lease do this. The first alone would not suffice: it leads if a restored snapshot has brought the key
+ * back during its term.
  */
 import type { Candidacy } from '../core/campaign-state.ts';
 import type { CandidateQueue, QueuedCandidate } from '../core/candidate-queue.ts';
@@ -67,13 +68,14 @@ export class OrphanWatch {
   }
 }
 
-/** The first candidate, if neither it nor any other before us has a lease. */
+/** The first candidate, if it has no lease, and at most one other before us has one. */
 export function suspectIn(queue: CandidateQueue, own: Candidacy): QueuedCandidate | undefined {
   const { leader } = queue;
   if (leader === undefined || !isDetached(leader)) return undefined;
+  let withLease = 0;
   for (const candidate of queue.candidates) {
     if (candidate.key === own.key) return leader;
-    if (!isDetached(candidate)) return undefined;
+    if (!isDetached(candidate) && ++withLease > 1) return undefined;
   }
   return undefined;
 }

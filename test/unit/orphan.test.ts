@@ -80,11 +80,14 @@ test.each([
   expect(asked).toEqual(['ask', 'look']);
 });
 
-test('only the first candidate with a lease looks for an orphan', () => {
+test('L1: only the first two candidates with a lease look for an orphan: the first may lead', () => {
   const other = candidate('694d9a1c2b3e4f52', 7n, '123');
+  const third = candidate('694d9a1c2b3e4f53', 8n, '124');
   expect(suspectIn(new CandidateQueue([orphan, own]), ours)).toMatchObject({ key: orphan.key });
-  expect(suspectIn(new CandidateQueue([orphan, other, own]), ours)).toBeUndefined();
-  expect(suspectIn(new CandidateQueue([other, orphan, own]), ours)).toBeUndefined();
+  expect(suspectIn(new CandidateQueue([orphan, other, own]), ours)).toMatchObject({ key: orphan.key });
+  expect(suspectIn(new CandidateQueue([orphan, other, third, own]), ours)).toBeUndefined();
+  const leading = candidate('694d9a1c2b3e4f54', 4n, '122');
+  expect(suspectIn(new CandidateQueue([leading, orphan, own]), ours)).toBeUndefined();
   expect(suspectIn(new CandidateQueue([own]), ours)).toBeUndefined();
 });
 

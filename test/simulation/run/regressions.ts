@@ -53,6 +53,14 @@ const detachedWhileCutOff = (seed: number): Setup =>
 const backFromSnapshot = (seed: number): Setup =>
   calmSetup(seed, [hit('restore', 8_000, 4_000, 0.9), hit('resign', 8_500, 40_000)]);
 
+/** The key of the killed leader has no lease. Its successor has deleted it, and leads. A restored snapshot brings the key back. */
+const orphanFromSnapshot = (seed: number): Setup =>
+  calmSetup(seed, [
+    hit('take-off-lease', 8_000, 10),
+    killed(9_000, 2_500, 0.9),
+    { kind: 'restore', atMs: 12_300, forMs: 1_700, draws: [0.9, 0.9, 0.1] },
+  ]);
+
 export const regressions: readonly Regression[] = [
   ...[3, 10].map((seed) => ({
     story: `G5: renewals follow one another at once while it is unknown whether a proxy answers (seed ${seed})`,
@@ -66,4 +74,8 @@ export const regressions: readonly Regression[] = [
     story: 'L5: a restored key of a candidate that has left stays (seed 2)',
     setup: backFromSnapshot(2),
   },
+  ...[1, 13].map((seed) => ({
+    story: `L1: a restored key without a lease stays as long as another replica leads (seed ${seed})`,
+    setup: orphanFromSnapshot(seed),
+  })),
 ];
