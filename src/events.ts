@@ -15,7 +15,7 @@ export type CallbackName =
  * Usage that is right in some programs and a mistake in many others:
  * - `exit`: the process exits while it leads.
  * - `shared-value`: another candidate announces the same value.
- * - `in-turn`: `lead()` without `ifFree` ran its work after another replica ran the same.
+ * - `in-turn`: `lead()` without `ifFree` waited behind another candidate, and then ran its own work.
  * - `short-work`: `onLeader` returned after 0.1 s to 5 s, and `onFollower` exists. Whether the work is over is not known.
  * - `returned`: `onLeader` returned an object with a method such as `stop()`. Nothing calls that method.
  * - `unused-term`: no callback is set, and nothing has asked whether the term is current.

@@ -43,7 +43,7 @@ export const liveElections = (): readonly Election[] => [...standing];
  * refused, or its work still runs after its end. At most the last 200.
  */
 export function failedElections(): readonly Election[] {
-  // The program does not make this read: it must not count towards `RunawayLoopError`, nor throw it.
+  // This read must not count towards `RunawayLoopError`, and must not throw that error.
   for (const [key, election] of ended)
     if (unmarked(election).health().reason === undefined) ended.delete(key);
   return [...ended.values()];

@@ -87,8 +87,8 @@ export interface ElectionOptions {
   onFollower?: ((leader: Candidate | undefined) => unknown) | undefined;
   /**
    * Called when the leader or its value changes, while our campaign is a candidate or leads. That includes our own terms:
-   * when it names us, our term has begun. Behind more than eight candidates, it may skip changes. It gets undefined if there is no leader, or the leader is unknown.
-   * That includes the moment when our own term ends. It is never awaited.
+   * when it names us, our term has begun. Behind more than eight candidates, it may skip changes. It gets undefined if there is no leader, or the leader is unknown,
+   * and when our own term ends. It is never awaited.
    */
   onLeaderChange?: ((leader: Candidate | undefined) => unknown) | undefined;
   /**

@@ -17,7 +17,7 @@ export class EarlierCallbacks implements UnfinishedCallbacks {
   constructor(callbacks: Callbacks, settled: Promise<void>, before: UnfinishedCallbacks | undefined) {
     this.#callbacks = callbacks;
     this.#before = before;
-    // Otherwise each campaign would keep all earlier ones in memory.
+    // Drops both, so that a campaign does not keep all earlier ones in memory.
     this.settled = settled.then(() => {
       this.#callbacks = undefined;
       this.#before = undefined;

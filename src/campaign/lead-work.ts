@@ -12,7 +12,7 @@ import { checkSignal, checkWork } from '../input-checks.ts';
 import type { Term } from '../term/term.ts';
 import { clock } from '../util/clock.ts';
 
-/** Default hold, in milliseconds. The timers of the replicas may differ by this much. */
+/** Default of `atLeastMs`, in milliseconds. The timers of the replicas may differ by this much. */
 const HELD_AT_LEAST_MS = 5_000;
 const LONGEST_HOLD_MS = 86_400_000;
 

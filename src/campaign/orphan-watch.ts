@@ -25,8 +25,8 @@ export class OrphanWatch {
 
   /**
    * @param ttlMs the longest time between two looks, in milliseconds.
-   * @param signal ends a call to etcd. A change of the queue does not end one: if we delete the key, the watch may show that before
-   *   etcd's answer arrives.
+   * @param signal ends a call to etcd. A change of the queue must not end the call: the watch may show our delete before etcd
+   *   answers.
    */
   constructor(transport: EtcdTransport, report: CampaignReport, ttlMs: number, signal: AbortSignal) {
     this.#transport = transport;

@@ -176,7 +176,7 @@ export class QueueWatcher {
     return read.revision;
   }
 
-  /** Requests a read of the leader. The read waits until etcd's load permits it. */
+  /** Requests a read of the leader. To spare etcd, the read has a delay that grows with the queue. */
   askLeader(): void {
     if (this.#isLeaderAsked) return;
     this.#isLeaderAsked = true;

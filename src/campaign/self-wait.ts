@@ -5,7 +5,7 @@
 import { CallbackFrames, type Awaiting } from '../util/callback-frames.ts';
 import { clock, untilNextTurn } from '../util/clock.ts';
 
-/** The longest time between two checks for a callback that awaits the call, in milliseconds. */
+/** How long one waiting call pauses between two checks whether a callback awaits it, in milliseconds. */
 const LOOK_EVERY_MS = 250;
 
 /** Added for each call that checks at present. It limits all calls together to about 200 checks a second. */

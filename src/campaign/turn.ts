@@ -237,8 +237,8 @@ export class Turn {
   }
 
   /**
-   * Waits for the first outcome. The end of the session and of the campaign are handled here. `begin` handles the rest, and
-   * returns the function that checks the queue again.
+   * Waits for the first outcome. This method handles the end of the session and the end of the campaign. `begin` handles
+   * the rest, and returns the function that checks the queue again.
    */
   #until(begin: (finish: Finish) => () => void): Promise<Outcome> {
     const { candidateKey, stopCause } = this.#tools;

@@ -38,7 +38,8 @@ export class PendingDeletes {
   giveUp(key: string, release: Release): void {
     this.#givenUp.delete(key);
     this.#givenUp.set(key, release);
-    // An earlier put of ours may have created the key that has come back. The delete of this candidacy would not match that key.
+    // The key that came back may be from an earlier put of ours. The candidacy's own delete compares the creation revision, so it would miss
+    // that key.
     if (this.#isHistoryLost) this.#addAgain(key, release);
     if (this.#givenUp.size <= MOST_GIVEN_UP) return;
     const [oldest] = this.#givenUp.keys();
@@ -92,7 +93,7 @@ export class PendingDeletes {
         await pending.release(limits, isStillPending);
       } catch (error) {
         if (error instanceof EtcdError && error.kind === 'refused') {
-          // A precaution after a lost history: we do not know that the key exists, so do not repeat it.
+          // We do not know that this key exists: a late put or a lost history may create it. So do not repeat a refused delete.
           if (this.#givenUp.get(key) === pending.release) this.#byKey.delete(key);
           continue;
         }

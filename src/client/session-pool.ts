@@ -289,8 +289,8 @@ export class SessionPool {
   /**
    * One try: dials, revokes the abandoned leases, and grants a new one.
    *
-   * @returns undefined if an earlier grant of this lease had succeeded. It is not renewed instead: only the answer to a write
-   *   shows that etcd was restored with a lower raft term.
+   * @returns undefined if an earlier grant of this lease had succeeded. The caller then grants another lease. A renewal of this one
+   *   would not do: only the answer to a write shows that etcd was restored with a lower raft term.
    */
   async #grant(lease: NewLease, signal: AbortSignal): Promise<LeaseProof | undefined> {
     const { id, keepAlive } = lease;

@@ -41,7 +41,7 @@ export class SharedClient {
     return (this.#lastWill ??= new LastWill(this.#client));
   }
 
-  /** The shared watch stream. @param eventLog the first election's log reports the stream for all. */
+  /** The shared watch stream. @param eventLog used only by the first call: it reports the events of the stream for all elections. */
   watch(eventLog: EventLog): SharedWatch {
     return (this.#watch ??= openSharedWatch(this.transport, this.backoff, eventLog));
   }

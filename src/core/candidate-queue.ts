@@ -65,7 +65,7 @@ export type QueueEvent =
 export interface Gap {
   readonly after: bigint;
   readonly before: bigint;
-  /** How many there were at most; at least 1. */
+  /** An upper bound of how many there are. It is at least 1. */
   readonly count: number;
 }
 

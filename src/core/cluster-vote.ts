@@ -14,8 +14,9 @@ export interface Pin {
  * @param pin the decision so far.
  * @param now.isRollCall whether all hosts are being asked for their cluster (a roll call). Meanwhile only a majority decides.
  * @param now.isQuiet whether no answer of the pinned cluster has come for a while.
- * @returns the decision. If there is no earlier one, the majority decides. Without a majority, the hosts that answered decide if they
- *   agree, but not during a roll call. Otherwise it is undefined.
+ * @returns the decision; undefined if there is none yet. The first decision needs a majority, or answers that all agree outside a
+ *   roll call. It stays until a majority names another cluster. A decision of a majority also stays until its cluster is
+ *   quiet and no host reports it.
  */
 export function voteOf(
   said: readonly (string | undefined)[],

@@ -42,7 +42,7 @@ export function renewEveryMs(grantedTtlSeconds: number): number {
 /**
  * When the next renewal is due, on the same clock. Behind `etcd grpc-proxy`, `sentAtMs` of a new proof can lie far back, because
  * we compute it from the remaining TTL, which is rounded down to whole seconds. Then the next renewal would be due at once. So two
- * renewals also begin at least a quarter of the interval apart. Until we know that there is no proxy, we assume one.
+ * renewals also begin at least a quarter of the interval apart. Proofs are computed in this way until we know that there is no proxy.
  *
  * @param begunAtMs when the last renewal began.
  */

@@ -10,7 +10,7 @@
  * - Each `healthyAfterMs` of quiet between rounds forgives one round. So a job that runs once a minute is never delayed.
  * - Rounds that end because of etcd or the network have their own low cap, because recovery must be quick.
  *
- * Pure: no clock, no timer, no own randomness.
+ * Pure: no clock, no timer, no random numbers of its own.
  */
 
 import type { Origin } from './campaign-state.ts';

@@ -19,8 +19,8 @@ export interface EtcdMember {
   readonly pid: number | undefined;
   /**
    * Starts it with the data it has, and waits until it answers clients. It answers only as part of a quorum. So start two
-   * stopped members of three together: each waits for the other. If the member runs or starts already, this
-   * returns the promise of that start.
+   * stopped members of three together: each waits for the other. If the member is already running or starting,
+   * this returns the promise of that start.
    *
    * @throws {EtcdStartError} if it exits, or is not ready within `startTimeoutMs`. Then it does not run.
    */

@@ -20,8 +20,8 @@ export const unpackedEtcds = (series: EtcdSeries | undefined): Promise<string[]>
   Promise.all((series === undefined ? ['newest', OWN] : [series]).map(debianFolder));
 
 /**
- * Unpacks `etcd` and `etcdctl`. Without a series it fetches the newest version that Debian has. If that fails, or does
- * not run here, it fetches the version of this machine's own release.
+ * Unpacks `etcd` and `etcdctl`. Without a series it fetches the newest version that Debian has. If that version
+ * cannot be fetched, or does not run here, it fetches the version of this machine's own release.
  *
  * @returns the folder.
  * @throws {Error} if it can fetch neither.

@@ -171,7 +171,7 @@ async function createCluster(
     for (let number = 1; number <= (options.members ?? 1); number++)
       plans.push(await planMember(memberName(number), { scheme, path, peerNetwork }));
   } catch (error) {
-    peerNetwork?.close(); // no port was free for this member, and earlier members already listen in this network
+    peerNetwork?.close(); // no port was free for this member, but the network already has servers for earlier members
     throw error;
   }
   const initialCluster = plans.map(({ name, peerUrl }) => `${name}=${peerUrl}`).join(',');
@@ -239,7 +239,7 @@ async function openFolder({ dataDir, members }: StartEtcdOptions): Promise<DataF
   const wasEmpty = (await readdir(dataDir)).length === 0;
   if (members === 3 && !wasEmpty) {
     throw new Error(
-      `${dataDir} is not empty: members of an earlier cluster would look for each other on its ports`,
+      `${dataDir} is not empty. Its data names the ports of an earlier cluster, and this cluster gets new ones. Give an empty folder`,
     );
   }
   return { path: dataDir, isTemporary: false, wasEmpty };

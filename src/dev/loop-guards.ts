@@ -6,7 +6,7 @@ const home = globalThis as { [key: symbol]: Map<string, Map<string, unknown>> | 
 
 /**
  * Forgets all loop guards of this process: clients and later elections get new ones. An existing `Election` keeps the guard of its
- * campaign. Use it between test cases or benchmarks only. A separate prefix for every case is not
+ * campaign. Call this function only between test cases or benchmarks. A separate prefix for every case is not
  * enough: it gives new guards to elections, but not to clients and endpoints, and does not reset the limit of new elections.
  */
 export function resetLoopGuards(): void {

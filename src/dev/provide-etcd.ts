@@ -82,7 +82,7 @@ export async function provideEtcd(options: StartEtcdOptions = {}): Promise<Provi
 const ACCEPTS_WITHIN_MS = 5_000;
 const TRY_EVERY_MS = 100;
 
-/** @throws {EtcdNotFoundError} if no endpoint accepts a connection in time. Else the user would wait long for a vague error. */
+/** @throws {EtcdNotFoundError} if no endpoint accepts a connection in time. Without this check, the user would wait long for a vague error. */
 async function untilOneAccepts(endpoints: readonly string[], stop: AbortSignal | undefined): Promise<void> {
   const over = new AbortController();
   const ends = [over.signal, AbortSignal.timeout(ACCEPTS_WITHIN_MS), ...(stop === undefined ? [] : [stop])];
@@ -98,7 +98,7 @@ async function untilOneAccepts(endpoints: readonly string[], stop: AbortSignal |
     throw new EtcdNotFoundError(
       'etcd',
       [tried],
-      'Then unset ETCD_ENDPOINTS. Or start the etcd that it names.',
+      'If you do, unset ETCD_ENDPOINTS. Or start the etcd that ETCD_ENDPOINTS names.',
     );
   }
 }

@@ -19,7 +19,7 @@ export interface StartProxyOptions {
  * returns no promise takes effect before it returns.
  */
 export interface FaultyProxy extends AsyncDisposable {
-  /** The address to give to the client instead of the target. It has the same scheme and the port of the proxy. */
+  /** The address to give to the client instead of the target. It has the target's scheme and the proxy's port. */
   readonly endpoint: string;
   readonly port: number;
   /** Connections accepted so far. Connections refused while {@link cut} do not count. */
@@ -46,7 +46,7 @@ export interface FaultyProxy extends AsyncDisposable {
   resume(): void;
   /** Delays every byte in both directions. Milliseconds, 0 to 60,000; 0 ends the delay. */
   slow(delayMs: number): void;
-  /** Resets all connections (RST), as the kernel of a crashed machine or a firewall does. New ones are accepted. */
+  /** Resets all connections (RST), as a firewall does, or a machine that has started again after a crash. New ones are accepted. */
   reset(): void;
   /** Does the same as {@link reset}, and also resets every new connection once it is accepted and counted. */
   resetAll(): void;

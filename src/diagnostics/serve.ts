@@ -53,7 +53,8 @@ const isHostName = (value: unknown): boolean =>
   typeof value === 'string' && (isIP(value) !== 0 || /^[^\s:/@[\]]+$/.test(value));
 
 const handlerShape = {
-  // No header can contain other characters. With a line break from the end of a file, every request would get 401.
+  // No header can contain other characters. A token with the line break at the end of its file would
+  // match no request.
   token: secret(
     optional<string>(
       'at least 16 printable ASCII characters, without spaces',

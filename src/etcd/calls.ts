@@ -204,7 +204,7 @@ export class Calls {
     if (!this.#tokens.isMissing) return this.#tokens.current;
     const fetching = this.#tokens
       .get((credentials) => {
-        const use = this.#beginUse(); // it may outlast the call that needs the token
+        const use = this.#beginUse(); // the fetch may outlast the call that needs the token
         return this.ask(
           'authenticate',
           (client, options) => client.auth.authenticate(credentials, options),

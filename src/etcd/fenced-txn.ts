@@ -141,8 +141,8 @@ const isRead = ({ success, failure }: UserTxn): boolean =>
  * Whether the user's operations may stand directly behind the fence. If the user compares nothing, the fence is the only condition,
  * and nesting is not needed. We prefer that: etcd before 3.4.42 and 3.5.28 checks no permissions of nested operations.
  *
- * Nesting is needed if there are no operations, or only serializable reads. Otherwise a member would answer such a transaction from
- * its own state. That state may be old, and then the fence means nothing. A nested transaction goes through etcd's leader.
+ * Nesting is needed if there are no operations, or only serializable reads. Without nesting, a member would answer such a transaction
+ * from its own state. That state may be old, and then the fence means nothing. A nested transaction goes through etcd's leader.
  */
 const mayOmitNesting = ({ compare, success }: UserTxn): boolean =>
   compare.length === 0 && success.some((op) => op.request_range?.serializable !== true);

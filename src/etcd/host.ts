@@ -41,8 +41,8 @@ const DIAL_AGAIN_AFTER_MS = 500;
 const GRPC_DIALS_AGAIN_MS = 3_000;
 
 /**
- * On a slow network, the first bytes come after one round trip. The end of the TLS handshake, the settings of HTTP/2 and the first answer
- * take one more each. That makes four, and one is in reserve. Until then, a new connection is slow, not silent.
+ * We count the time until the first bytes as one round trip. The end of the TLS handshake, the settings of HTTP/2 and the first answer
+ * take at most one more each. One is in reserve. Until then, a new connection is slow, not silent.
  */
 const ROUND_TRIPS = 5;
 

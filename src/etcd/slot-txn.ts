@@ -72,8 +72,8 @@ export async function commitInSlot(
 }
 
 /**
- * Puts the mark "never", unless the write, or an earlier attempt to settle it, has arrived. Safe to repeat. Its lane is
- * `settle`, because calls of the lane `caller` do not dial a host again that could not be reached.
+ * Puts the mark "never", unless the write, or an earlier attempt to settle it, has arrived. Safe to repeat. It
+ * uses the lane `settle`, because the lane `caller` does not dial an unreachable host again.
  *
  * @returns the contents of the slot now.
  * @throws {EtcdError}

@@ -14,7 +14,7 @@ export interface Reach {
 }
 
 export interface Tls {
-  /** PEM certificates of the authority; undefined for Node's own roots. */
+  /** PEM certificates of the trusted certificate authorities; undefined for Node's own. */
   readonly ca: string | undefined;
   readonly key: string | undefined;
   readonly cert: string | undefined;

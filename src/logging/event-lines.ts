@@ -94,7 +94,7 @@ export const lines: { readonly [T in ElectionEventType]: Line<T> } = {
   'etcd.proxied': [
     'warn',
     (e) =>
-      'etcd is reached through "etcd grpc-proxy": after a crash the next leader may come one TTL later. ' +
+      'etcd is reached through "etcd grpc-proxy". After a crash the proxy may renew the lease for up to one TTL more, and the next leader waits for that. ' +
       (e.isSupported
         ? 'It is better to connect to the members of etcd.'
         : `A TTL of ${e.ttlSeconds} s is not supported there, and terms will end early: use 5 s or more, or connect to the members of etcd.`),
@@ -152,8 +152,8 @@ export const lines: { readonly [T in ElectionEventType]: Line<T> } = {
     (e) =>
       `${e.callbacks.join(', ')} of "${e.election}" still runs ${Math.round(e.afterMs)} ms after the term ended, and another replica may lead now. ` +
       'Does it ignore term.signal? In a loop, call term.isCurrent(), with its parentheses. ' +
-      'Does the loop end when onFollower sets a flag? While onLeader runs, onFollower is called only after three quarters of drainTimeoutMs. ' +
-      'Register with term.onEnd() a function that ends what onLeader awaits. ' +
+      'A loop that ends when onFollower sets a flag ends late: while onLeader runs, onFollower is called only after three quarters of drainTimeoutMs. ' +
+      'Pass term.onEnd() a function that ends what onLeader awaits. ' +
       'Does it wait for the end of its own term? Call term.stepDown() or term.resign() instead: these never wait',
   ],
   'term.stale': [

@@ -272,7 +272,8 @@ export class CallLimiter {
    * Waits until an iteration may begin.
    *
    * @param isEmpty whether the iteration will end at once.
-   * @param closing the only signal that ends this wait. Otherwise a loop could end its iterations early and run faster.
+   * @param closing the only signal that ends this wait. The caller's own signal does not: with it, a loop could end each wait and run
+   *   faster.
    * @returns a function to call when the iteration ends.
    * @throws {UnavailableError} if too many iterations are open.
    */

@@ -15,7 +15,8 @@ export const MOST_HELD = 1_000;
 
 export class NewElectionLimiter {
   #budget: NewElectionBudget;
-  /** New elections whose first campaign has neither succeeded nor ended. A new one beside them is not "one by one". */
+  /** New elections whose first campaign has neither succeeded nor ended. An election that starts meanwhile does not count as one of a
+   * row that starts one by one. */
   readonly #underWay = new Set<object>();
   #heldUntilMs: number[] = [];
   #count = 0;

@@ -242,7 +242,7 @@ export const catalogue: {
     kind: 'gauge',
     name: 'etcd.election.lease.ttl.seconds',
     unit: 's',
-    help: 'TTL that etcd granted, of the shortest lease held. 0 without a lease.',
+    help: 'The shortest TTL that etcd granted, among the leases that are held. 0 without a lease.',
     labels: [],
     inCluster: 'max',
   }),

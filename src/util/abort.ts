@@ -27,7 +27,7 @@ export function isAbortSignal(value: unknown): value is AbortSignal {
   );
 }
 
-/** Whether this reason of an abort is a timeout, as that of `AbortSignal.timeout()`. */
+/** Whether an abort with this reason was a timeout. `AbortSignal.timeout()` gives such a reason. */
 export const isTimeout = (reason: unknown): boolean =>
   typeof reason === 'object' && reason !== null && (reason as { name?: unknown }).name === 'TimeoutError';
 

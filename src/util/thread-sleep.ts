@@ -2,7 +2,7 @@
 
 const neverNotified = new Int32Array(new SharedArrayBuffer(4));
 
-/** Blocks this thread for so long, in milliseconds. Some threads may not sleep: then it returns at once. */
+/** Blocks this thread for `ms` milliseconds. Returns at once in a thread that may not sleep. */
 export function sleepInThisThread(ms: number): void {
   try {
     Atomics.wait(neverNotified, 0, 0, ms);

@@ -98,7 +98,7 @@ export function judgeProxy(watchIdCameBack: boolean | undefined, ttlSeconds: num
       : warning(
           'grpc-proxy',
           found,
-          'after a crash the next leader may come one TTL later: connect to the members directly',
+          'after a crash the proxy may renew the lease for up to one TTL more: connect to the members directly',
         ),
   ];
 }

@@ -215,7 +215,7 @@ export function defectsOf(version: string): Known[] {
   );
 }
 
-/** The first release of the same line that has every fix of this line for the defects of the version; undefined if there are no fixes. */
+/** The first release in the line of this version that has all fixes of its defects that the line has; undefined if it has none. */
 export function upgradeWithinLine(version: string): string | undefined {
   const at = parsed(version);
   const patches = defectsOf(version).flatMap(({ fixedIn }) =>

@@ -31,13 +31,14 @@ export const usage = `Usage: etcd-election run NAME [flags] -- COMMAND [ARG…]
 
 Enters the election, and runs the command while this replica leads. The command runs in its own process group, and signals
 are passed on to that group. When the leadership is lost, the group gets SIGTERM, and SIGKILL before the lease can expire.
-Then run enters the election again. When the command ends by itself, run releases the leadership and ends with its exit code.
+After that, this program enters the election again. When the command ends by itself, the program releases the leadership and
+ends with the exit code of the command.
 
   --ttl SECONDS        lease time-to-live, 1 to 3600; default 10
-  --grace TIME         time from the end of the term until the lease can expire: SIGTERM at its start, SIGKILL before its
-                       end; less than half of the TTL; default three tenths of it
-  --stop-timeout TIME  how long the command may go on after run got a signal; then the command gets SIGKILL. Run keeps
-                       the lease until the command has ended; default 10s
+  --grace TIME         time from the end of the term until the lease can expire. The command gets SIGTERM when this time
+                       begins, and SIGKILL before it ends. Less than half of the TTL; default three tenths of the TTL
+  --stop-timeout TIME  how long the command may go on after a signal to this program; then the command gets SIGKILL.
+                       The lease is kept until the command has ended; default 10s
   --value TEXT         what other replicas see of this one; default our address and process ID, such as 10.0.0.5:4711
   --once               do not enter again: end with code 3 when the leadership is lost
   --if-free            run only if there is no leader, else end with code 4; for cron, like flock -n; implies --once

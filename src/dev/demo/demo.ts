@@ -283,7 +283,7 @@ function printTimeline({ history, replicas }: Stage, screen: Screen): void {
 function onStops(stop: (exitCode: number) => void): () => void {
   const listeners = Object.entries(SIGNALS).map(([name, exitCode]) => [name, () => stop(exitCode)] as const);
   for (const [name, listener] of listeners) process.on(name, listener);
-  process.stdout.on('error', () => stop(1)); // it stays, because each later write fails too
+  process.stdout.on('error', () => stop(1)); // this listener stays, because each later write fails too
   return () => {
     for (const [name, listener] of listeners) process.off(name, listener);
   };

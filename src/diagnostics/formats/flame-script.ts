@@ -86,7 +86,7 @@ function select(box) {
   tell(box);
 }
 
-/** Whether one box is above the other. */
+/** Whether two boxes overlap from left to right. In different rows, one is then above the other. */
 const overlap = (a, b) => a.left < b.left + b.width - 1e-6 && b.left < a.left + a.width - 1e-6;
 
 /** The box that an arrow key leads to: the caller, the widest of what it calls, or a neighbour in the row. */

@@ -3,7 +3,7 @@
  * call sites that the loop guard counted (`campaigns.ts`).
  */
 export interface Folded {
-  /** What each of a stack's figures counts, as pprof writes it: `cpu` in `nanoseconds`. The last one decides widths and order. */
+  /** What each figure of a stack means, in pprof's words: `cpu` in `nanoseconds`. The last figure decides widths and order. */
   readonly types: readonly { readonly type: string; readonly unit: 'count' | 'nanoseconds' }[];
   readonly stacks: readonly Stack[];
   /** How long the profile took, in milliseconds; 0 if the figures are counts since the start. */
@@ -61,7 +61,7 @@ export const weightOf = (stack: Stack): number => stack.values.at(-1) ?? 0;
 export function frameOf(raw: { name: string; url: string; start: number; line: number }): Frame {
   const file = clean(pathOf(raw.url), 1024);
   const place = file.slice(file.lastIndexOf('/') + 1) + (raw.start > 0 ? `:${raw.start}` : '');
-  // `go tool pprof` merges what has the same name: without its place, every anonymous function would be one.
+  // `go tool pprof` merges functions of the same name. Without the place, it would merge all anonymous functions.
   const name = clean(raw.name, 160) || (place === '' ? '(anonymous)' : `(anonymous ${place})`);
   return { name, file, start: raw.start, line: raw.line, owner: ownerOf(file) };
 }

@@ -40,7 +40,7 @@ interface Blame {
  * Self time does not show them: the cost of a loop appears in the functions it calls (Node's task queue, grpc-js). So the CPU
  * time of a stack counts for the innermost function of the service's own code. If no stack has one, it counts for the
  * innermost function of a package, then of Node. Work of V8 (compiling, collecting garbage) has no stack and counts for no
- * function. After the functions with a large share come the callers on nearly every stack, the nearest first, because one
+ * function. After the functions with a large share come the callers that are on nearly every stack, the innermost first. One
  * of them contains the loop. Pure.
  *
  * @param atMost how many. Default: 3.

@@ -21,7 +21,7 @@ export function renderIndex(view: IndexView): Page {
   const { snapshot, isTurning, runaways, notices, maxSeconds, hasMetrics } = view;
   const body = markup`<main>
 <header><h1>etcd-election <span class="soft">process ${process.pid}</span></h1>
-${isTurning ? markup`<p class="badge good">main thread turns</p>` : markup`<p class="badge bad">main thread does not answer</p>`}</header>
+${isTurning ? markup`<p class="badge good">main thread answers</p>` : markup`<p class="badge bad">main thread does not answer</p>`}</header>
 ${!isTurning && markup`<p class="alarm">Timers, sockets and renewals of the main thread stand still. This page shows its last known state. Take a profile: it names the function that spins.</p>`}
 <h2>Elections</h2>
 ${elections(snapshot)}

@@ -12,8 +12,8 @@ export interface CaptureOptions {
 }
 
 /**
- * Records a CPU profile of the calling thread. Up to 3 s it takes a sample every millisecond. A longer recording takes them less
- * often, about 3,000 in all. It cannot end while that thread spins. For a spinning thread use `serveDiagnostics` or the watchdog,
+ * Records a CPU profile of the calling thread. A recording of at most 3 s takes a sample every millisecond. A longer
+ * one takes about 3,000 samples in all. It cannot end while that thread spins. For a spinning thread use `serveDiagnostics` or the watchdog,
  * which record from a worker.
  *
  * It costs up to a third of the thread's speed in the first 100 ms, then 0–13 % until the end, and nothing afterwards. It

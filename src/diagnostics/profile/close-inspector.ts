@@ -25,7 +25,7 @@ export async function closeInspector({
   port = 9229,
 }: CloseInspectorOptions): Promise<boolean> {
   for (const untilMs = performance.now() + withinMs; performance.now() < untilMs;) {
-    // It waits before the first try too: a connection of a killed process must be gone by then, see `closeThrough`.
+    // It waits before the first try too. If the process that recorded was killed, its connection must be gone first: see `closeThrough`.
     await after(LOOK_EVERY_MS);
     const url = await inspectorUrl(port);
     const remote = url && (await RemoteInspector.connect(url).catch(() => undefined));

@@ -66,7 +66,7 @@ export class RemoteInspector implements Inspected {
 
   readonly #receive = (text: string): void => {
     const message = messageOf(text);
-    if (message === undefined) return this.close(); // no inspector: then the calls that wait end too
+    if (message === undefined) return this.close(); // not an inspector; closing also ends the calls that wait
     const { id, result, error } = message;
     if (id === undefined) return;
     this.#waiting.get(id)?.(error === undefined ? null : new Error(error.message), result);

@@ -2,7 +2,7 @@ import type { CpuTimes } from './main-cpu.ts';
 
 /**
  * Decides whether the main thread runs away. A worker can see its CPU time, whether it answers, and the counters of its event
- * loop. Pure: times are numbers (milliseconds of one monotonic clock), and the value is the only state.
+ * loop. Pure: a `Watch` value is the only state. Times are milliseconds of one monotonic clock.
  *
  *   calm ──burns CPU──► asked ──answers──► calm, `saturated` or `hot`: see `isSpinning`
  *                         └─ no answer, and it burns CPU all the while ──► starved
@@ -64,7 +64,7 @@ export interface Finding {
 const WORTH_ASKING = 0.1;
 /** A busy loop wants at least this share of a core (see `wantedMs`). With less, it waits for a disk, a lock or a debugger. */
 const BURNING = 0.3;
-/** A thread starves its loop if it used this share of `stallMs` without an answer. On a busy core it gets only a part. */
+/** A thread starves its loop if it used CPU time for this share of `stallMs` without an answer. On a busy core it gets only a part of the CPU. */
 const BURNT = 0.5;
 /** The same for `runawayMs`. This share is larger, so that a slow sort on a busy core is no runaway. */
 const BURNT_BY_A_RUNAWAY = 0.8;
@@ -163,9 +163,9 @@ function isSpinning({ utilization, turns = 0, events = 0 }: Turning, burntMs: nu
 }
 
 /**
- * Every rest removes four times its length from the busy time. So one short rest does not clear ten busy seconds. But the busy
- * time of a thread that rests for a quarter of the time does not grow. On a busy core, a loop that gets no CPU looks as if it
- * rests.
+ * Every rest removes four times its length from the busy time. On a busy core, a loop that gets no CPU also looks as if it rests.
+ * So one short rest does not clear ten busy seconds. But the busy time of a thread that rests for a quarter of the time does not
+ * grow.
  */
 function cooled(
   { busySince, spinsSince }: Watch,

@@ -11,7 +11,7 @@ export class Episode {
   /** The report, if it was a runaway. */
   report: RunawayReport | undefined;
   endedAt: number | undefined;
-  /** Resolves as soon as it is known what the problem is: it is over, or is more than a block. */
+  /** Resolves when the problem is over, or has proved to be more than a block. */
   readonly decided: Promise<void>;
   readonly #since: number;
   readonly #runawayMs: number;

@@ -28,9 +28,9 @@ export function leadershipNote(verdict: Verdict, terms: readonly LedTerm[], now:
     const leftMs = validUntil - now;
     const lease =
       leftMs > 0
-        ? `its lease ends in about ${(leftMs / 1000).toFixed(1)} s`
-        : 'its lease may have ended already';
-    return `this process leads "${name}" and cannot renew while it spins: ${lease}, then another replica leads`;
+        ? `its lease ends in about ${(leftMs / 1000).toFixed(1)} s, then another replica leads`
+        : 'its lease may have ended already, and another replica may lead';
+    return `this process leads "${name}" and cannot renew while it spins: ${lease}`;
   });
   const more = terms.length - notes.length;
   const elections = more === 1 ? 'election' : 'elections';

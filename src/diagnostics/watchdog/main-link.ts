@@ -7,7 +7,7 @@ import type { ToMain, ToWorker } from './messages.ts';
 export class MainLink {
   /** The last elections from the main thread. It sends them after events, and while it is busy. */
   snapshot: Snapshot = NO_SNAPSHOT;
-  /** The terms that the process led at that moment. */
+  /** The terms that the process led when it sent `snapshot`. */
   led: readonly LedTerm[] = [];
   readonly #port: MessagePort;
   readonly #replies = new Map<number, (text: string | undefined) => void>();

@@ -93,7 +93,7 @@ export interface WatchdogOptions {
    */
   webhook?: string | URL | { url: string | URL; headers?: Record<string, string> | undefined } | undefined;
   /**
-   * Whether a `hot` process steps down. It affects the terms that the process led at that moment and still leads. Its
+   * Whether a `hot` process steps down. It leaves only terms that it already led when the runaway was noticed. Its
    * campaigns go on, at the end of the queue. A starved process cannot step down, because nothing runs in it. Its lease
    * expires, and the next candidate leads within one TTL. Default: false.
    */
@@ -142,7 +142,7 @@ const fields = only({
   elections: optional<ElectionSource>('an object', isObject),
 });
 
-/** @returns undefined if it is none. */
+/** @returns undefined if the value is not a valid webhook. */
 function webhookOf(value: Webhook): { url: string; headers: Record<string, string> } | undefined {
   const given =
     isObject(value) && 'url' in value ? (value as Exclude<Webhook, string | URL>) : { url: value };

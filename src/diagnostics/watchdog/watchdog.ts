@@ -14,7 +14,7 @@ export interface Watchdog extends AsyncDisposable {
   readonly runaways: readonly RunawayReport[];
   /** The last notices, newest first. At most 20. See `WatchdogOptions.onNotice`. */
   readonly notices: readonly RunawayReport[];
-  /** Resolves when the worker watches, 75–250 ms after the start, or has died before. */
+  /** Resolves when the worker watches, 75–250 ms after the start. It also resolves if the worker dies first. */
   ready(): Promise<void>;
   /** Stops watching and serving. It leaves no timer, socket, listener or thread. May be called again. */
   close(): Promise<void>;

@@ -164,7 +164,7 @@ export class Watcher {
     await episode.decided;
     const ended = episode.endedAt !== undefined;
     const final = ended ? WHEN_OVER[verdict] : verdict;
-    // The loop turned again too early. Most of the profile shows the time after the block.
+    // If the block ended before the first quarter of the profile was over, most of the profile shows the time after the block.
     const isTooLate =
       verdict === 'starved' && (episode.endedAt ?? Infinity) < begunAt + this.#settings.profileMs / 4;
     if (isTooLate || !this.#mayReport(final, performance.now())) {

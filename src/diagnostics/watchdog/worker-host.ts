@@ -96,7 +96,7 @@ export class WorkerHost {
     if (!this.#isClosed) await this.#ask((id) => ({ type: 'unserve', id, server }));
   }
 
-  /** Resolves when the worker is ready, or has died before. It keeps the process alive until then. */
+  /** Resolves when the worker is ready, or if it dies first. Keeps the process alive until then. */
   async whenReady(): Promise<void> {
     await this.#worker.awaited(this.#ready, undefined);
   }

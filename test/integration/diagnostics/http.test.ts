@@ -161,7 +161,7 @@ describe('while the main thread is responsive', () => {
     const { body } = await call(base, '/metrics');
     expect(body.toString()).toMatch(/^mine 1\n/);
     expect(body.toString()).toContain('etcd_election_watchdog_main_thread_answers 1');
-    expect((await call(base, '/debug/pprof/')).body.toString()).toContain('main thread turns');
+    expect((await call(base, '/debug/pprof/')).body.toString()).toContain('main thread answers');
     expect(await call(base, '/')).toMatchObject({ status: 301, headers: { location: 'debug/pprof/' } });
   });
 
