@@ -2,11 +2,11 @@
  * Shares one session at a time among all elections of one client and TTL.
  */
 import { sharedAbort } from '../util/abort.ts';
-import { defaultMarginMs, type LeaseProof } from '../core/deadline.ts';
+import { defaultMarginMs, validUntilMs, type LeaseProof } from '../core/deadline.ts';
 import type { QueuedCandidate } from '../core/candidate-queue.ts';
 import { candidateKey } from '../etcd/election-keys.ts';
 import type { OwnKey } from '../etcd/confirmation.ts';
-import { EtcdError } from '../etcd/etcd-error.ts';
+import { EtcdError, isFinal } from '../etcd/etcd-error.ts';
 import { grantLease, KeepAlive, newLeaseId, revokeLease } from '../etcd/lease.ts';
 import type { CallLimits, EtcdTransport } from '../etcd/transport.ts';
 import type { LastWill } from '../last-will/index.ts';
@@ -14,6 +14,7 @@ import type { ReconnectBackoff } from './reconnect-backoff.ts';
 import { CALL_LIMIT_MS, Session } from './session.ts';
 import type { EventLog } from '../logging/event-log.ts';
 import { Outage } from '../logging/outage.ts';
+import { clock } from '../util/clock.ts';
 import { Multiset } from '../util/multiset.ts';
 import { settle, settledWithin } from '../util/settle.ts';
 
@@ -37,7 +38,7 @@ export interface LeaseHolder {
 interface NewLease {
   readonly id: string;
   readonly keepAlive: KeepAlive;
-  /** Whether etcd was asked for it, so that it may exist. */
+  /** Whether etcd was asked for it, and did not refuse. So it may exist. */
   isAsked: boolean;
 }
 
@@ -69,6 +70,8 @@ export class SessionPool {
   #stop = sharedAbort();
   /** Leases that have ended for us but may still exist in etcd. Their keys would be ahead of ours in the queue. */
   readonly #abandoned = new Set<string>();
+  /** The signal of the loop that revokes them. */
+  #revoking: AbortSignal | undefined;
 
   constructor(client: SessionClient, ttlSeconds: number) {
     this.#client = client;
@@ -190,19 +193,20 @@ export class SessionPool {
 
   async #open(signal: AbortSignal): Promise<Session> {
     let lease = this.#newLease();
+    const another = (): NewLease => {
+      this.#discard(lease);
+      return (lease = this.#newLease());
+    };
     for (let attempt = 1; ; attempt++) {
       // From the second try on, the failure of the previous one is already logged.
       await this.#backoff.pass(signal, attempt === 1 ? this.#tellHold : undefined);
       try {
-        let proof = await this.#grant(lease, signal);
-        if (proof === undefined) {
-          // An earlier grant was applied, but its host did not answer. Our stream may be on that host.
-          this.#discard(lease);
-          lease = this.#newLease();
-          proof = await this.#grant(lease, signal);
+        // An earlier grant may have been applied although its host did not answer. Our stream may be on that host.
+        const proof = (await this.#grant(lease, signal)) ?? (await this.#grant(another(), signal));
+        if (proof === undefined || this.#isOver(proof)) {
+          another();
+          throw new EtcdError('unavailable', 'grant a lease: no answer in time', true);
         }
-        if (proof === undefined)
-          throw new EtcdError('unavailable', 'grant a lease: no host answered in time', true);
         if (signal.aborted) throw new EtcdError('aborted', 'no session: all elections have left', true);
         if (attempt > 1) this.#backoff.wake();
         return this.#begin(lease, proof, signal);
@@ -216,6 +220,10 @@ export class SessionPool {
         this.#tellUnavailable(fault);
       }
     }
+  }
+
+  #isOver(proof: LeaseProof): boolean {
+    return validUntilMs(proof, this.#marginFor(proof.grantedTtlSeconds)) <= clock.now();
   }
 
   /** The lease is granted: its session begins. */
@@ -278,12 +286,15 @@ export class SessionPool {
     return results.every(({ status }) => status === 'fulfilled');
   }
 
-  /** Tries to revoke the abandoned leases until they are gone. Every try passes the client's back-off. */
+  /** Tries to revoke the abandoned leases until they are gone. One at a time, and every try passes the client's back-off. */
   async #revokeRest(signal: AbortSignal): Promise<void> {
+    if (this.#revoking === signal) return;
+    this.#revoking = signal;
     while (this.#abandoned.size > 0 && !signal.aborted) {
       await this.#backoff.pass(signal);
       if (!signal.aborted) await this.#revokeAbandoned({ withinMs: CALL_LIMIT_MS, signal });
     }
+    if (this.#revoking === signal) this.#revoking = undefined;
   }
 
   /**
@@ -296,14 +307,16 @@ export class SessionPool {
     const { id, keepAlive } = lease;
     const limits = { withinMs: CALL_LIMIT_MS, signal };
     await keepAlive.dial(limits);
+    const wasAsked = lease.isAsked;
+    lease.isAsked = true;
     try {
       const revoked = this.#revokeAbandoned(limits);
-      lease.isAsked = true;
       const proof = await grantLease(this.#transport, id, this.#ttlSeconds, limits);
       // Wait until our old keys are gone, or they would be ahead of us. But not for long: one silent member must not cost us the new lease.
       if (proof !== undefined) await settledWithin(revoked, REVOKE_PATIENCE_MS);
       return proof;
     } catch (error) {
+      if (error instanceof EtcdError && isFinal(error)) lease.isAsked = wasAsked;
       // The next try may choose another host for the stream. Hosts that did not answer are suspects by now.
       if (error instanceof EtcdError && error.kind === 'unavailable') keepAlive.hangUp();
       throw error;

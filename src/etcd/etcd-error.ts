@@ -16,6 +16,8 @@ export type EtcdErrorKind =
   | 'client-closed'
   /** etcd does not have the lease: it never existed, or is gone. */
   | 'lease-gone'
+  /** etcd already has a lease of this ID: an earlier grant had succeeded. */
+  | 'lease-exists'
   /** The requested revision has been compacted. */
   | 'compacted'
   /** The caller aborted before an answer came. */
@@ -113,6 +115,7 @@ export function etcdErrorOf(what: string, status: GrpcStatus | undefined, error:
   if (NOT_DONE.test(said)) return fault('unavailable', false);
   if (!BY_ETCD.test(said)) return fault('unavailable', true);
   if (/requested lease not found/.test(said)) return fault('lease-gone', false);
+  if (/lease already exists/.test(said)) return fault('lease-exists', false);
   if (/revision has been compacted/.test(said)) return fault('compacted', false);
   // The next try fetches a new token. (Wrong credentials have another text, and count as refused.)
   if (/invalid auth token|revision of auth store is old/.test(said)) return fault('unavailable', false);

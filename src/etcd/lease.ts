@@ -40,7 +40,7 @@ export async function grantLease(
     );
     return { sentAtMs, grantedTtlSeconds: Number(TTL) };
   } catch (error) {
-    if (error instanceof EtcdError && /lease already exists/.test(error.message)) return undefined;
+    if (error instanceof EtcdError && error.kind === 'lease-exists') return undefined;
     throw error;
   }
 }

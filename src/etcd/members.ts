@@ -4,7 +4,7 @@
 import { plainCauseWithCertificate } from '../core/plain-cause.ts';
 import type { EventOf } from '../events.ts';
 import { Cluster, type ClusterEvent } from './cluster.ts';
-import { EtcdError, isByEtcd, isUnfit, type GrpcStatus } from './etcd-error.ts';
+import { EtcdError, isByEtcd, isUnfit, type EtcdErrorKind, type GrpcStatus } from './etcd-error.ts';
 import type { Host } from './host.ts';
 import { HostSelector, type Wishes } from './host-selector.ts';
 import { limited, type TimeLimits } from './limited.ts';
@@ -18,6 +18,13 @@ const IDENTIFY_WITHIN_MS = 1_000;
 
 /** gRPC's text if it has no connection and waits before it dials again. */
 const NOT_CONNECTED = /^No connection established|^Name resolution failed/;
+
+const HAVE_CONSEQUENCES: ReadonlySet<EtcdErrorKind> = new Set([
+  'refused',
+  'lease-gone',
+  'lease-exists',
+  'compacted',
+]);
 
 export class Members {
   readonly hosts: readonly Host[];
@@ -101,8 +108,7 @@ export class Members {
    * @throws {EtcdError} if the host belongs to another cluster. That error takes the place of `fault`.
    */
   async verifyError(host: Host, what: string, fault: unknown): Promise<void> {
-    const hasConsequences =
-      fault instanceof EtcdError && ['refused', 'lease-gone', 'compacted'].includes(fault.kind);
+    const hasConsequences = fault instanceof EtcdError && HAVE_CONSEQUENCES.has(fault.kind);
     if (!hasConsequences || host.isBorrowed) return;
     await this.#identify(host, IDENTIFY_WITHIN_MS).catch(() => undefined);
     if (this.#cluster.isForeign(host)) throw foreign(what, this.#cluster.complaintOf(host, host.address));

@@ -171,6 +171,7 @@ describe('errors of etcd, the network and etcd3, classified', () => {
       mayHaveHappened: false,
     },
     { kind: 'lease-gone', status: { code: 5, details: 'etcdserver: requested lease not found' } },
+    { kind: 'lease-exists', status: { code: 9, details: 'etcdserver: lease already exists' } },
     {
       kind: 'compacted',
       status: { code: 11, details: 'etcdserver: mvcc: required revision has been compacted' },

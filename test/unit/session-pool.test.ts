@@ -1,7 +1,8 @@
 import { expect, onTestFinished, test, vi } from 'vitest';
 import { ReconnectBackoff } from '../../src/client/reconnect-backoff.ts';
 import { SessionPool, type LeaseHolder } from '../../src/client/session-pool.ts';
-import { EtcdError } from '../../src/etcd/etcd-error.ts';
+import { EtcdError, etcdErrorOf } from '../../src/etcd/etcd-error.ts';
+import { hedged } from '../../src/etcd/hedge.ts';
 import { History } from '../../src/etcd/history.ts';
 import type { EtcdTransport } from '../../src/etcd/transport.ts';
 import type { LastWill } from '../../src/last-will/index.ts';
@@ -63,7 +64,7 @@ function poolOf(answers: { readonly [call: string]: () => unknown }) {
     transport.isClosed = true;
     clientClosed();
   };
-  return { pool, holder, eventLog, happened, closeClient };
+  return { pool, holder, eventLog, happened, closeClient, client };
 }
 
 test('a grant that fails ends the stream of the renewals, but does not make its host suspect', async () => {
@@ -152,33 +153,36 @@ test('L3: no key of an election that etcd refuses confirms a renewal, so the oth
   expect(asked, 'if etcd refuses all, any key will do').toEqual(['election/c/', 'election/a/']);
 });
 
+const alreadyExists = (): EtcdError =>
+  etcdErrorOf('grant a lease', { code: 9, details: 'etcdserver: lease already exists' }, new Error('9'));
+
 test('L5: if a silent host has granted a lease, another lease is granted at once, on another host', async () => {
   const granted = new Set<string>();
   const revoked: string[] = [];
   const streams: string[] = [];
   const end = (): void => undefined;
+  /** The first host applies the first grant, and never answers. */
+  const grant = ({ ID }: { ID: string }): Promise<object> => {
+    if (granted.has(ID)) return Promise.reject(alreadyExists());
+    granted.add(ID);
+    return granted.size === 1 ? new Deferred<object>().promise : Promise.resolve({ TTL: '10' });
+  };
   const leaseClient = {
-    leaseGrant: ({ ID }: { ID: string }) => {
-      if (granted.size > 0 && !granted.has(ID)) {
-        granted.add(ID);
-        return { TTL: '10' };
-      }
-      granted.add(ID); // by the silent host; a hedge finds the lease
-      throw new EtcdError('refused', 'etcdserver: lease already exists', false);
-    },
-    leaseRevoke: ({ ID }: { ID: string }) => {
-      revoked.push(ID);
-      return {};
-    },
+    leaseGrant: grant,
+    leaseRevoke: ({ ID }: { ID: string }) => Promise.resolve(void revoked.push(ID)),
   };
   const transport = {
     endpoints: ['silent', 'sound'],
     history: new History(),
     isClosed: false,
-    unary: async (_what: string, invoke: (client: object) => unknown) => {
-      await Promise.resolve();
-      return invoke({ leaseClient });
-    },
+    unary: (_what: string, invoke: (client: object) => Promise<unknown>) =>
+      hedged(
+        (_signal, onSilent) => {
+          setImmediate(onSilent);
+          return invoke({ leaseClient });
+        },
+        { times: 2 },
+      ),
     stream: () => {
       const host = streams.length === 0 ? 'silent' : 'sound';
       streams.push(`${host} opened`);
@@ -199,6 +203,66 @@ test('L5: if a silent host has granted a lease, another lease is granted at once
   expect(revoked).toEqual([first]);
   await pool.leave(holder);
   expect(revoked).toEqual([first, second]);
+});
+
+test('S2: a lease whose grant was answered after its deadline begins no session', async () => {
+  const started = performance.now();
+  let grants = 0;
+  const { pool, holder, eventLog, happened } = poolOf({
+    'grant a lease': async () => {
+      // The margin takes all but 50 ms of the TTL.
+      if (++grants === 1) await vi.waitUntil(() => performance.now() > started + 60, { interval: 5 });
+      return { TTL: '10' };
+    },
+    'revoke the lease': () => ({}),
+  });
+  const wide = holderOf('wide', false);
+  pool.join(wide, 9_950, eventLog, false);
+  const session = await pool.acquire(new AbortController().signal);
+  expect(session.isValid()).toBe(true);
+  expect(grants).toBe(2);
+  expect(happened.filter((what) => what === 'revoke the lease')).toHaveLength(1);
+  await pool.leave(wide);
+  await pool.leave(holder);
+});
+
+test('a lease that etcd refused to grant is not revoked later', async () => {
+  let grants = 0;
+  const { pool, happened } = poolOf({
+    'grant a lease': () => {
+      if (++grants === 1) throw new EtcdError('refused', 'etcdserver: permission denied', false);
+      return { TTL: '10' };
+    },
+    'revoke the lease': () => ({}),
+  });
+  await expect(pool.acquire(new AbortController().signal)).rejects.toMatchObject({ kind: 'refused' });
+  await pool.acquire(new AbortController().signal);
+  expect(happened).not.toContain('revoke the lease');
+});
+
+test('G5: leases that cannot be revoked are tried in one loop, however many sessions were lost', async () => {
+  const passes: number[] = [];
+  const { pool, client } = poolOf({
+    'grant a lease': () => ({ TTL: '10' }),
+    'revoke the lease': () => {
+      throw unanswered();
+    },
+  });
+  const sleeping: Deferred<void>[] = [];
+  client.backoff.pass = () => {
+    const slept = new Deferred<void>();
+    sleeping.push(slept);
+    return slept.promise;
+  };
+  for (let lost = 0; lost < 4; lost++) {
+    const opened = pool.acquire(new AbortController().signal);
+    sleeping.pop()!.resolve(); // the pass before the grant
+    const session = await opened;
+    passes.push(sleeping.length);
+    session.end('deadline-passed');
+  }
+  expect(passes).toEqual([0, 1, 1, 1]);
+  for (const slept of sleeping) slept.resolve();
 });
 
 test('S2: elections on one lease use the widest margin among them, until the election that asks for it has left', async () => {
