@@ -12,7 +12,11 @@ const NOISE_MS = 3_500;
 const ETCD_MS = 5_000;
 const AFTER_OUTAGE_MS = 3_000;
 
-export function leaderlessInPeace({ acting, faults, grantedTtlMs, endMs }: Evidence): readonly Violation[] {
+/** @param lateWorkMs how long the work of a term that ended at this time may keep the next candidate waiting. */
+export function leaderlessInPeace(
+  { acting, faults, grantedTtlMs, endMs }: Evidence,
+  lateWorkMs: (lastMs: number) => number,
+): readonly Violation[] {
   const found: Violation[] = [];
   let busyUntilMs = 0;
   const bounds = [...faults.map(({ fromMs }) => fromMs), endMs].sort((a, b) => a - b);
@@ -29,7 +33,9 @@ export function leaderlessInPeace({ acting, faults, grantedTtlMs, endMs }: Evide
       (isEtcd ? ETCD_MS : 0);
     const dueMs = busyUntilMs + limitMs;
     if (index === 0 || dueMs >= nextMs) return;
-    const isLed = acting.some(({ firstMs, lastMs }) => firstMs <= dueMs && lastMs >= dueMs - grantedTtlMs);
+    const isLed = acting.some(
+      ({ firstMs, lastMs }) => firstMs <= dueMs && lastMs + lateWorkMs(lastMs) >= dueMs - grantedTtlMs,
+    );
     if (!isLed)
       found.push({
         promise: 'L5',

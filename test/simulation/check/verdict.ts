@@ -42,7 +42,7 @@ export function verdict(world: World, stands: Standing, endMs: number): readonly
   return [
     ...unsafe(evidence),
     ...tooLong(gaps(evidence, ({ fromMs }) => NOISE_MS + lateWorkMs(world, fromMs))),
-    ...leaderlessInPeace(evidence),
+    ...leaderlessInPeace(evidence, (lastMs) => lateWorkMs(world, lastMs)),
     ...slowHandOvers(evidence, world.slowToStop, candidates),
     ...workBesideWork(world),
     ...boundsExceeded(world),
