@@ -31,7 +31,7 @@ export async function fencedTransaction<T>(
   work: (connection: PoolClient) => Promise<T>,
 ): Promise<T> {
   const connection = await pool.connect();
-  let broken: Error | undefined; // then the pool closes the connection
+  let broken: Error | undefined; // if it is set, the pool closes the connection
   const onError = (error: Error): void => void (broken = error); // without a listener, a lost connection would end the process
   connection.on('error', onError);
   try {

@@ -40,7 +40,7 @@ process.once('SIGINT', () => stop.abort());
 
 const election = new Election(client, electionName);
 try {
-  // With the claim no hold is needed. Without it, set atLeastMs longer than the largest delay between hosts.
+  // With the claim, the election need not be held after the job. Without it, set atLeastMs longer than the largest delay between hosts.
   const report = await election.lead(reportOnce, { ifFree: true, atLeastMs: 0, signal: stop.signal });
   console.log(report ?? 'skipped: another host has entered the election'); // or a dead one, whose key is still there
 } catch (error) {
