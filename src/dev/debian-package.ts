@@ -30,7 +30,7 @@ const underWay = new Map<string, Promise<void>>();
 
 /**
  * Downloads packages of Debian and unpacks their programs into {@link debianFolder}. Nothing is installed, so this needs
- * no root. The package lists of apt stay as they are. If they are missing or too old, apt reads lists in a temporary folder.
+ * no root. The package lists of apt stay as they are. If they are missing or too old, or a release is given, apt downloads lists to a temporary folder.
  * Several processes may call this at the same time. All of them use the result of the first one that is done. Calls in one
  * process share one attempt, except those with a signal.
  *

@@ -178,7 +178,7 @@ export class MemberProcess implements EtcdMember {
     const child = spawn(binary, args, {
       stdio: ['ignore', 'pipe', 'pipe'],
       env: { ...withoutEtcdVariables(process.env), ...peerEnv },
-      detached: true, // Ctrl-C in a terminal must not end etcd: the program may still need it to resign
+      detached: true, // Ctrl-C in a terminal must not end etcd: the program may still need etcd to resign its leadership
     });
     this.#log.follow(child.stdout);
     this.#log.follow(child.stderr);

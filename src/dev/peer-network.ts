@@ -104,7 +104,7 @@ export class PeerNetwork {
     if (port === undefined) throw new Error(`no member ${host}`);
     const upstream = connect({ host: '127.0.0.1', port, allowHalfOpen: true, noDelay: true });
     this.#track(upstream);
-    // The dialler is told only now. If it were told before, a member that is down would look like one that hangs up.
+    // The dialler learns of the connection only when it stands. Otherwise a member that is down would seem to hang up.
     await Promise.race([once(upstream, 'connect'), once(upstream, 'close')]);
     if (client.destroyed) upstream.destroy(); // the dialler gave up meanwhile: no pipe would see that
     if (upstream.destroyed) throw new Error('connection ended during the handshake');

@@ -30,7 +30,7 @@ export async function freePort(): Promise<number> {
 
 /**
  * The first port of Linux's range for outgoing connections. If that range leaves too few ports below it, 32,768 is used
- * instead. The same holds on other systems: their ranges begin above 32,768.
+ * instead. Other systems get 32,768 too, because their ranges begin above it.
  */
 async function firstOutgoingPort(): Promise<number> {
   const range = await readFile('/proc/sys/net/ipv4/ip_local_port_range', 'utf8').catch(() => '');

@@ -98,7 +98,7 @@ async function untilOneAccepts(endpoints: readonly string[], stop: AbortSignal |
     throw new EtcdNotFoundError(
       'etcd',
       [tried],
-      'If you do, unset ETCD_ENDPOINTS. Or start the etcd that ETCD_ENDPOINTS names.',
+      'With an etcd on the PATH, unset ETCD_ENDPOINTS. Or start the etcd that ETCD_ENDPOINTS names.',
     );
   }
 }

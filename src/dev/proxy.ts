@@ -60,7 +60,7 @@ export interface FaultyProxy extends AsyncDisposable {
    * Ends every fault and resets connections that lost bytes. Resolves when new connections are accepted again, or when
    * {@link cut} or {@link close} was called meanwhile.
    *
-   * @throws {Error} if another process has taken the port (`EADDRINUSE`). It can be called again.
+   * @throws {Error} if another process has taken the port (`EADDRINUSE`). Then `restore()` can be called again.
    */
   restore(): Promise<void>;
   /** Ends the proxy and all its connections. It can be called again. */

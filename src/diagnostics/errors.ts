@@ -2,7 +2,7 @@
 export type DiagnosticsErrorCode =
   /** An option, a query or a file is not valid. The message says what was expected. */
   | 'DIAGNOSTICS_INVALID'
-  /** This process cannot do it: it has no inspector or no permission, or this is not the main thread. The message says which. */
+  /** The call is impossible here, for example without an inspector or a permission. The message says why. */
   | 'DIAGNOSTICS_UNAVAILABLE'
   /** Another profile is being taken. */
   | 'DIAGNOSTICS_BUSY'

@@ -16,8 +16,8 @@ export type DiagnosticsHandler = (
 
 /**
  * The pages of `serveDiagnostics`, as a handler for a server of the service itself. It runs on the main thread, so **it
- * cannot answer while that thread spins**. Prefer `serveDiagnostics` if the service can open another port. It answers only
- * its own paths: `/debug/pprof…`, `/debug/election`, `/healthz`, and `/metrics` if `metrics` is given. Every other
+ * cannot answer while that thread spins**. Prefer `serveDiagnostics` if the service can open another port. The handler answers
+ * only its own paths: `/debug/pprof…`, `/debug/election`, `/healthz`, and `/metrics` if `metrics` is given. Every other
  * request is passed to `next`.
  *
  * ```ts

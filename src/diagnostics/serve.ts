@@ -53,7 +53,7 @@ const isHostName = (value: unknown): boolean =>
   typeof value === 'string' && (isIP(value) !== 0 || /^[^\s:/@[\]]+$/.test(value));
 
 const handlerShape = {
-  // No header can contain other characters. A token with the line break at the end of its file would
+  // A token in a header may hold only these characters. If it was read from a file, it may end with a line break. Then it would
   // match no request.
   token: secret(
     optional<string>(

@@ -8,7 +8,7 @@ import { span } from './screen.ts';
 
 export const TTL_SECONDS = 3;
 const NAMES = ['alice', 'bob', 'carol'];
-/** How long the demo waits for a leader. The library promises less: 3 s after etcd answers again, or the TTL + 0.75 s after a crash. */
+/** How long the demo waits for a leader. The library promises a shorter time: 3 s after etcd answers again, or TTL + 0.75 s after a crash. */
 const LEADER_WITHIN_MS = 30_000;
 /** A leader acts every 20 ms. A replica that has not acted for this long does not lead. */
 const SILENT_AFTER_MS = 250;

@@ -31,7 +31,7 @@ export interface RunawayReport {
   readonly suspects: readonly Suspect[];
   /** The counts of the busiest loop guards that delayed rounds, at most 5. For `rounds`: of the guards that tripped. */
   readonly guards: readonly GuardReport[];
-  /** Elections that this process led when it was noticed. */
+  /** Elections that this process led when the problem was noticed. */
   readonly leading: readonly string[];
   /** `profile`: a CPU profile, and call sites if there are any. */
   readonly evidence: 'profile' | 'call-sites' | 'none';

@@ -45,7 +45,7 @@ function selfTimes(profile: CpuProfile): Map<number, { samples: number; micros: 
     const next = Math.min(at + (timeDeltas[index + 1] ?? Infinity), profile.endTime);
     const time = times.get(id) ?? { samples: 0, micros: 0 };
     time.samples++;
-    // Deltas below zero happen: that sample weighs nothing, and no moment is counted twice.
+    // If the delta after a sample is below zero, the sample weighs nothing. No moment is counted twice.
     time.micros += Math.max(0, Math.round(next - counted));
     times.set(id, time);
   }

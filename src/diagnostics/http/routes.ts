@@ -179,7 +179,7 @@ async function metrics({ backend }: Context): Promise<Reply> {
   if (!backend.hasMetrics)
     return text(404, 'no metrics here: give `metrics: () => register.metrics()` to serve yours');
   const body = await backend.metrics();
-  // If this names the wrong format, a single exemplar makes the whole scrape fail.
+  // With the wrong content type, a single exemplar makes the whole scrape fail.
   const type = isOpenMetrics(body)
     ? 'application/openmetrics-text; version=1.0.0'
     : 'text/plain; version=0.0.4';

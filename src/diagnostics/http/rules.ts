@@ -20,7 +20,7 @@ export interface Request {
 export interface Rules {
   /** The token that every path but `/healthz` requires; undefined if none is required. */
   readonly token: string | undefined;
-  /** Names beyond `localhost` and IP addresses under which it may be called. Lower case. */
+  /** Host names that a request may use, besides `localhost` and IP addresses. Lower case. */
   readonly allowedHosts: readonly string[];
 }
 
@@ -46,7 +46,10 @@ export function refusal({ method, url, headers }: Request, rules: Rules): Reply 
     return text(400, 'the path may hold letters, digits, "-", "_", "." and "/", and no ".." step');
   }
   if (!isAllowedHost(headers.host ?? headers[':authority'], rules.allowedHosts)) {
-    return text(403, 'called by a host name that is not allowed (DNS rebinding); list it in `allowedHosts`');
+    return text(
+      403,
+      'the Host header has a name that is not allowed (DNS rebinding); list it in `allowedHosts`',
+    );
   }
   if (headers['sec-fetch-site'] === 'cross-site' && headers['sec-fetch-mode'] !== 'navigate') {
     return text(403, 'a page of another site sent this request');
@@ -90,8 +93,8 @@ const isSame = (given: string, wanted: string): boolean =>
   timingSafeEqual(createHash('sha256').update(given).digest(), createHash('sha256').update(wanted).digest());
 
 /**
- * @returns the requested seconds, or the reply that refuses them. Go would use 30 for text that it cannot read; here a typing
- *   error such as 3O is refused.
+ * @returns the requested seconds, or the reply that refuses them. Go would use 30 for text that it cannot read. Here a typing
+ *   error such as `3O`, with the letter O, is refused.
  */
 export function secondsOf(url: string, maxSeconds: number): number | Reply {
   const given = new URLSearchParams(url.split('?')[1] ?? '').getAll('seconds');

@@ -12,7 +12,7 @@ const MOST_PER_ADDRESS = 16;
 /** How often Node looks for connections whose headers are overdue, in milliseconds. Its default is 30 s. */
 const CHECK_EVERY_MS = 1_000;
 
-/** The worker's own server: it answers while the main thread spins. Every wait of a client is bounded. */
+/** The worker's own server: it answers while the main thread spins. Every wait for a client is bounded. */
 export class DiagnosticsHttpServer {
   readonly #server: Server;
 

@@ -117,7 +117,7 @@ function openInspector(pid: number, onSignal: () => void): void {
   try {
     process.kill(pid, 'SIGUSR1');
   } catch (cause) {
-    throw unavailable(`process ${pid} may not be signalled`, cause);
+    throw unavailable(`process ${pid} cannot be signalled`, cause);
   }
 }
 
@@ -129,7 +129,7 @@ function executableOf(pid: number): string {
   }
 }
 
-/** Recognizes Node by its name (`node`, `nodejs`, `node-22`), or because the file also runs this process. */
+/** Recognizes Node by its name (`node`, `nodejs`, `node-22`), or because this process runs the same executable. */
 const isNode = (executable: string): boolean =>
   /^node(js)?([-_.]?v?\d[\w.]*)?$/.test(basename(executable)) || executable === process.execPath;
 

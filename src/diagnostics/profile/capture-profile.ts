@@ -13,7 +13,7 @@ export interface CaptureOptions {
 
 /**
  * Records a CPU profile of the calling thread. A recording of at most 3 s takes a sample every millisecond. A longer
- * one takes about 3,000 samples in all. It cannot end while that thread spins. For a spinning thread use `serveDiagnostics` or the watchdog,
+ * one takes about 3,000 samples in all. No recording can end while that thread spins. For a spinning thread use `serveDiagnostics` or the watchdog,
  * which record from a worker.
  *
  * It costs up to a third of the thread's speed in the first 100 ms, then 0–13 % until the end, and nothing afterwards. It

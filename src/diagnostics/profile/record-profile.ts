@@ -21,7 +21,8 @@ export interface RecordOptions {
    * Whether to discard optimised code first. In code that was optimised before the profile began, V8 does not recognize two things:
    * inlined functions, and a loop that was replaced by optimised code while it ran. It counts their time for the callers. So a
    * profile would not name a synchronous loop that runs already. Discarding costs 12–26 ms once, and about 1 ms per megabyte of
-   * the heap. It also ends the collection of coverage, so it is off if NODE_V8_COVERAGE is set.
+   * the heap. It would also end the collection of coverage early, so it is off
+   * if NODE_V8_COVERAGE is set.
    */
   readonly deoptimise: boolean;
   /** Called when V8 has begun to take samples. */

@@ -3,7 +3,7 @@ import { SourceMap, type SourceMapPayload } from 'node:module';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import type { CpuProfile, ProfileNode } from '../formats/cpu-profile.ts';
 
-/** A place in a file, both counted from 0. */
+/** A place in a file. Line and column are counted from 0. */
 export interface Place {
   readonly url: string;
   readonly line: number;
@@ -11,7 +11,7 @@ export interface Place {
 }
 
 /**
- * Finds the place before compilation; undefined if unknown. Without a column it returns the place of the first code on
+ * Returns the place in the original source; undefined if unknown. Without a column it returns the place of the first code on
  * that line.
  */
 export type Origin = (line: number, column?: number) => Place | undefined;
@@ -27,7 +27,7 @@ const INDENTED = 120;
  * Replaces the places in a profile by those in the original source, if the running file has a source map. Names stay as in
  * V8. Files of packages, and places without a mapping, stay unchanged.
  *
- * @param originOf reads the source map of a file. Reading blocks, so it is for the worker.
+ * @param originOf reads the source map of a file. The read blocks the thread, so only the worker does it.
  */
 export function inSource(
   profile: CpuProfile,

@@ -1,8 +1,8 @@
 import type { CpuTimes } from './main-cpu.ts';
 
 /**
- * Decides whether the main thread runs away. A worker can see its CPU time, whether it answers, and the counters of its event
- * loop. Pure: a `Watch` value is the only state. Times are milliseconds of one monotonic clock.
+ * Decides whether the main thread runs away. A worker can see the main thread's CPU time, whether it answers, and the counters of
+ * its event loop. Pure: a `Watch` value is the only state. Times are milliseconds of one monotonic clock.
  *
  *   calm ──burns CPU──► asked ──answers──► calm, `saturated` or `hot`: see `isSpinning`
  *                         └─ no answer, and it burns CPU all the while ──► starved
@@ -64,7 +64,7 @@ export interface Finding {
 const WORTH_ASKING = 0.1;
 /** A busy loop wants at least this share of a core (see `wantedMs`). With less, it waits for a disk, a lock or a debugger. */
 const BURNING = 0.3;
-/** A thread starves its loop if it used CPU time for this share of `stallMs` without an answer. On a busy core it gets only a part of the CPU. */
+/** A thread starves its loop if it used CPU time for this share of `stallMs` without an answer. It is only half, because on a busy core the thread gets only a part of the CPU. */
 const BURNT = 0.5;
 /** The same for `runawayMs`. This share is larger, so that a slow sort on a busy core is no runaway. */
 const BURNT_BY_A_RUNAWAY = 0.8;

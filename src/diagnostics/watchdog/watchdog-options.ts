@@ -47,8 +47,8 @@ export interface WatchdogOptions {
   /** How long the CPU profile of a runaway lasts, in milliseconds. Default: 1000. From 100 to 60000. */
   profileMs?: number | undefined;
   /**
-   * Shortest time between two reports of the same kind, in milliseconds. If a problem was not reported for this reason, and
-   * still lasts after this time, it is reported then.
+   * Shortest time between two reports of the same kind, in milliseconds. A problem that begins before this time
+   * is over is reported when the time is over, if it still lasts.
    * With `onStarved: 'kill'` it does not apply to `starved`. For `rounds` it applies to every election by itself. Default:
    * 600000, ten minutes. From 0.
    */

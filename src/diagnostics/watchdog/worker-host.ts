@@ -59,7 +59,7 @@ export class WorkerHost {
     if (!isMainThread) {
       throw new DiagnosticsError(
         'DIAGNOSTICS_UNAVAILABLE',
-        'only the main thread can be watched; start it from there',
+        'only the main thread can be watched; start the watchdog there',
       );
     }
     this.#options = options;
