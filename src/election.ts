@@ -196,7 +196,7 @@ export class Election implements AsyncDisposable {
    * It yields the leader, `undefined` if there is none, or `null` if the leader is unknown. The leader is unknown if etcd
    * has confirmed nothing for one TTL of this election, or if our candidate is first but our lease has expired. After an
    * outage it recovers by itself and yields the present state. A slow reader gets the newest state and skips earlier
-   * ones. It ends with the signal and with `close()`. The state may be up to one TTL old. Do not act as leader because of
+   * ones. The iteration ends with the signal and with `close()`. The state may be up to one TTL old. Do not act as leader because of
    * it, and take no fencing token from it.
    *
    * @throws {InvalidInputError} synchronously, if an option is not valid.

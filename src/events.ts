@@ -189,7 +189,7 @@ export type ElectionEvent =
       /** Value of the leader; undefined if no leader is known. */
       readonly leader: string | undefined;
       readonly waitedMs: number;
-      /** The election in this process whose work waits until we lead; undefined if there is none. */
+      /** The election in this process whose callback awaits our term; undefined if there is none. */
       readonly awaitedBy: string | undefined;
     }
   | {

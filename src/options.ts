@@ -104,7 +104,7 @@ export interface ElectionOptions {
    */
   logger?: Logger | undefined;
   /**
-   * The term ends on this replica this long before etcd can expire the lease, in milliseconds. The margin covers clocks that
+   * How many milliseconds before etcd can expire the lease the term ends on this replica. The margin covers clocks that
    * run at different rates, and gives the work time to stop. Elections that share a lease use the largest margin among them.
    * Default: a tenth of the TTL that etcd grants. Range: 50 to less than half of the TTL.
    */
@@ -120,8 +120,8 @@ export interface ElectionOptions {
    */
   progressTimeoutMs?: number | undefined;
   /**
-   * Starts a small helper process that revokes the lease as soon as our process ends, for example by a crash, `SIGKILL` or out
-   * of memory. Then the next leader need not wait for the TTL. docs/last-will.md says what it costs, and when it cannot
+   * Starts a small helper process that revokes the lease as soon as our process ends, for example by a crash, by `SIGKILL` or
+   * because it runs out of memory. Then the next leader need not wait for the TTL. docs/last-will.md says what it costs, and when it cannot
    * help. Elections that share a lease share the helper. Default: `false`.
    */
   lastWill?: boolean | undefined;

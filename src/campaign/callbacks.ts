@@ -48,7 +48,7 @@ export class Callbacks {
   /** The last term that was passed to {@link lead}. Its work begins at once, or when `onFollower` has settled. */
   #term: LiveTerm | undefined;
   #following: Following | undefined;
-  /** Whether `onLeader` is the work itself: it once ran for long, or until its term ended. */
+  /** Whether `onLeader` is the work itself: it once took over 5 s, or settled only after its term had ended. */
   #isWork = false;
   /** How many calls of `onLeaderChange` have not settled. */
   changing = 0;
@@ -186,7 +186,7 @@ export class Callbacks {
       .finally(() => this.changing--);
   }
 
-  /** The term no longer waits for the callback in this frame, because the callback waits for the term. */
+  /** The end of the term no longer waits for the callback in this frame, because the callback awaits that end. */
   excuse(frame: string): void {
     this.#term?.work.excuse(frame);
     if (this.#following?.frame === frame) this.#following.done.resolve();

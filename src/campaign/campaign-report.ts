@@ -60,7 +60,7 @@ export class CampaignReport {
     this.#eventLog.report({ type: 'candidate.lost', election: this.#election, fencingToken, reason });
   }
 
-  /** @param awaitedBy the election in this process whose work waits until we lead. */
+  /** @param awaitedBy the election in this process whose callback awaits our term. */
   waitsForLong(position: number, leader: string | undefined, waitedMs: number, awaitedBy?: string): void {
     this.#eventLog.report({
       type: 'candidate.waiting',

@@ -260,7 +260,7 @@ export class CampaignRunner {
     const active = campaigns.at(campaignKey);
     if (this.#campaign !== undefined)
       refuse(
-        'already has a campaign of this Election: await its lead(), or call resign(), or use another client for a second candidate',
+        'already has a campaign, begun by this Election object: call resign(), or await the lead() that runs, or use another client for a second candidate',
       );
     if (active.isClaimed)
       refuse(

@@ -44,8 +44,8 @@ export interface CampaignTools {
   readonly frames: CallbackFrames;
   readonly guard: LoopGuard;
   /**
-   * Guards that few elections need, created on first use. `quits` delays campaigns that end before the guard released them.
-   * Otherwise ending early would bypass the guard. `announcements` delays every announcement of a value.
+   * Guards that few elections need, created on first use. `quits` delays the end of a campaign that got no round of the guard.
+   * Without that delay, ending early would bypass the guard. `announcements` delays every announcement of a value.
    */
   readonly guardFor: (what: 'quits' | 'announcements') => LoopGuard;
   /** Limits the public calls of the election and its terms. */

@@ -201,7 +201,7 @@ export class Campaign {
     this.turn.finish({ type: 'stopped', reason });
     const abort = (): void => this.#stop.abort(error); // without this error, abort() would create one, with a stack trace
     if (this.#state.name !== 'leading') abort();
-    else nextTurn(abort); // the delete of the key must go first: if the term has no work, that delete is sent in this turn
+    else nextTurn(abort); // one turn later, so that the delete of the key is sent first; without work, it is sent in this turn
   }
 
   /** Ends the term, if there is one, and enters again at the end of the queue. Resolves when the key is deleted. */

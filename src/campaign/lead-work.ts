@@ -29,8 +29,8 @@ export interface LeadOptions {
   /**
    * With `ifFree`: the shortest time for which the election is held, in milliseconds from the start of the term. If the
    * work ends sooner, `lead()` resolves after this time. It must be longer than the largest difference between the replicas'
-   * timers. A freeze, a slow start or a garbage collection adds to that difference. Otherwise a late replica finds the
-   * election free and runs the work again. Work that throws, `resign()`, `close()` and `signal` end the hold at once.
+   * timers. If it is shorter, a late replica finds the election free and runs the work again. A freeze, a slow start or a garbage
+   * collection adds to that difference. Work that throws, `resign()`, `close()` and `signal` end the hold at once.
    * Default: 5 000. Range: 0 to 86 400 000.
    */
   atLeastMs?: number | undefined;

@@ -64,7 +64,7 @@ export class LeaderView {
   /** Our term is over. There is no leader until our key is deleted. */
   termOver(): void {
     this.#term = 'over';
-    nextTurn(() => this.tellChange()); // the delete of the key must go first: if the term has no work, that delete is sent in this turn
+    nextTurn(() => this.tellChange()); // one turn later, so that the delete of the key is sent first; without work, it is sent in this turn
   }
 
   /** The leader to show to a caller. If it is unknown, because we are far back, it is read for the next call. */

@@ -1,7 +1,7 @@
 /**
  * Deletes a key that stands before ours in the queue, and has neither a lease nor a holder. Without that, no replica could lead until an operator deletes it.
- * Only the first two candidates with a lease do this. The first alone would not suffice: it leads if a restored snapshot has brought the key
- * back during its term.
+ * Only the first two candidates with a lease do this. The first alone would not suffice: it may already lead, and a leader does not
+ * look for such keys. A restored snapshot can bring the key back during its term.
  */
 import type { Candidacy } from '../core/campaign-state.ts';
 import type { CandidateQueue, QueuedCandidate } from '../core/candidate-queue.ts';
@@ -68,7 +68,7 @@ export class OrphanWatch {
   }
 }
 
-/** The first candidate, if it has no lease, and at most one other before us has one. */
+/** The first candidate, if it has no lease and at most one candidate before us has a lease; otherwise undefined. */
 export function suspectIn(queue: CandidateQueue, own: Candidacy): QueuedCandidate | undefined {
   const { leader } = queue;
   if (leader === undefined || !isDetached(leader)) return undefined;

@@ -5,7 +5,7 @@
 import { CallbackFrames, type Awaiting } from '../util/callback-frames.ts';
 import { clock, untilNextTurn } from '../util/clock.ts';
 
-/** How long one waiting call pauses between two checks whether a callback awaits it, in milliseconds. */
+/** A waiting call checks at growing intervals if a callback awaits it. This is the longest interval of a single call, in milliseconds. */
 const LOOK_EVERY_MS = 250;
 
 /** Added for each call that checks at present. It limits all calls together to about 200 checks a second. */

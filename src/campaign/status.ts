@@ -47,7 +47,7 @@ export function noteCheck(campaign: Campaign | undefined): void {
   if (campaign !== undefined) campaign.turn.electionChecks++;
 }
 
-/** The present term of a campaign. Compares the clock, because a blocked event loop runs timers late. */
+/** The present term of a campaign. Compares the deadline with the clock, because a blocked event loop runs timers late. */
 export function currentTermOf(campaign: Campaign | undefined): LiveTerm | undefined {
   const term = campaign?.state === 'leading' ? campaign.turn.term : undefined;
   return term?.isOver === false && term.leftMs > 0 ? term : undefined;

@@ -44,7 +44,7 @@ export class Turn {
   electionChecks = 0;
   /** Whether another candidate was before us. */
   hasWaited = false;
-  /** The election in this process whose work waits for our term; undefined if there is none. */
+  /** The election in this process whose callback awaits our term; undefined if there is none. */
   awaitedBy: string | undefined;
   /** Created when a key before us may have no holder. */
   #orphanWatch: OrphanWatch | undefined;

@@ -66,7 +66,7 @@ export function tellShortWork(report: CampaignReport, election: string, tookMs: 
 /** Names of methods that stop what they belong to. */
 const STOPPERS = ['stop', 'close', 'unsubscribe', 'cancel', 'destroy', 'end', 'disconnect', 'quit'] as const;
 
-/** Describes for the log how to stop what `onLeader` returned; undefined if it does not look like something to stop. */
+/** Says for the log what to do with the value that `onLeader` returned, if returning it is probably a mistake; otherwise undefined. */
 export function stopperOf(returned: unknown): string | undefined {
   if (typeof returned !== 'object' || returned === null) return undefined;
   try {

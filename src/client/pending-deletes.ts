@@ -6,7 +6,7 @@ import { EtcdError } from '../etcd/etcd-error.ts';
 import type { CallLimits } from '../etcd/transport.ts';
 import { clock } from '../util/clock.ts';
 
-/** Deletes our key, whichever of our puts created it. @throws {EtcdError} */
+/** Deletes our key: the key of one put, or whichever of our puts created it. @throws {EtcdError} */
 export type Release = (limits: CallLimits, isStillPending: () => boolean) => Promise<void>;
 
 interface PendingDelete {

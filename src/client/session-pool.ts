@@ -201,7 +201,8 @@ export class SessionPool {
       // From the second try on, the failure of the previous one is already logged.
       await this.#backoff.pass(signal, attempt === 1 ? this.#tellHold : undefined);
       try {
-        // An earlier grant may have been applied although its host did not answer. Our stream may be on that host.
+        // Without a proof, an earlier grant was applied, but its host did not answer. Our stream may be on that host too. So take another lease
+        // and another stream.
         const proof = (await this.#grant(lease, signal)) ?? (await this.#grant(another(), signal));
         if (proof === undefined || this.#isOver(proof)) {
           another();
@@ -286,7 +287,8 @@ export class SessionPool {
     return results.every(({ status }) => status === 'fulfilled');
   }
 
-  /** Tries to revoke the abandoned leases until they are gone. One at a time, and every try passes the client's back-off. */
+  /** Tries to revoke the abandoned leases until they are gone. Only one such loop runs at a time, and every try passes the client's
+   * back-off. */
   async #revokeRest(signal: AbortSignal): Promise<void> {
     if (this.#revoking === signal) return;
     this.#revoking = signal;

@@ -15,8 +15,8 @@ export interface Pin {
  * @param now.isRollCall whether all hosts are being asked for their cluster (a roll call). Meanwhile only a majority decides.
  * @param now.isQuiet whether no answer of the pinned cluster has come for a while.
  * @returns the decision; undefined if there is none yet. The first decision needs a majority, or answers that all agree outside a
- *   roll call. It stays until a majority names another cluster. A decision of a majority also stays until its cluster is
- *   quiet and no host reports it.
+ *   roll call. A later majority for another cluster changes it. If a majority made the decision, two more things are needed: the old cluster is
+ *   quiet, and no host reports it.
  */
 export function voteOf(
   said: readonly (string | undefined)[],

@@ -23,8 +23,8 @@ export interface ElectionHealth {
   /** Whether a campaign runs: false before `campaign()`, and after `resign()`, `close()` or a refusal that ended it. */
   readonly standing: boolean;
   /**
-   * Whether the term has work. That is so if `onLeader` has not settled, if `onFollower` will stop what it started, or if
-   * something registered with the term runs or has a clean-up. False if we do not lead.
+   * Whether the term has work. That is so if `onLeader` or registered work runs, if a clean-up is registered, or if
+   * `onFollower` will stop what `onLeader` started. False if we do not lead.
    */
   readonly working: boolean;
   /** What is wrong, as text; undefined if nothing is. After a refused `campaign()` it begins with `not standing:`. */

@@ -7,7 +7,7 @@ export const plainCause = (text: string): string =>
     .replace(/\. Last error: (?:Error: )?/, ': ')
     .replace(/\.? Resolution note:\s*$/, '')
     .replace(/: null$/, '')
-    // gRPC gives no cause if an HTTP proxy does not connect it.
+    // If an HTTP proxy does not connect us to etcd, gRPC gives no cause.
     .replace(/No connection established: undefined/, 'the HTTP proxy set by http_proxy does not connect us')
     .replace(/No connection established: (?=.)/, '')
     .replace(/Name resolution failed for target (?:dns:)?(\S+)/, 'cannot resolve $1')

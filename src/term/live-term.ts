@@ -82,7 +82,7 @@ export class LiveTerm implements Term {
   value: string;
   /** Whether the program has asked the term, or has written under it. */
   isUsed = false;
-  /** Whether the program has read {@link signal}. If so, it may listen to the end of the term. */
+  /** Whether the program has read {@link signal}. If so, it may be listening for the end of the term. */
   isListenedTo = false;
   /** Whether it was already reported that the program uses this ended term although a newer one has begun. */
   isStaleTold = false;

@@ -220,7 +220,7 @@ export class TermWork {
   }
 }
 
-/** Whether an error only says that the term is over: its own error, or an abort that it caused. */
+/** Whether an error only says that the term is over: the term's own error, or an abort that its end caused. */
 function isOrderlyEnd(error: unknown, term: LiveTerm): boolean {
   try {
     let cause = error;

@@ -97,7 +97,7 @@ export interface Term {
   settle(writeId: string): Promise<SettledWrite>;
   /**
    * Registers work that `onLeader` does not await: a loop, a handler, a child process. The end of the term waits for it, at
-   * most `drainTimeoutMs`. Its failure ends the term. The next term does not begin before it has settled. If `work` is a
+   * most `drainTimeoutMs`. Its failure ends the term. This replica does not lead again before the work has settled. If `work` is a
    * function, it is called at once, with the term.
    *
    * @returns what the work returns. It need not be awaited.
