@@ -28,7 +28,7 @@ const one = new Election(client, 'with-winston', { logger: fromWinston(logger) }
 // #endregion winston
 
 // #region console
-const two = new Election(client, 'with-console', { logger: console }); // text only, from info on
+const two = new Election(client, 'with-console', { logger: console }); // gets text, from level info on; at level error also the error object
 // #endregion console
 
 await Promise.all([one.campaign(), two.campaign()]);

@@ -97,7 +97,7 @@ function start({ byCount }: StartResult): Section {
   return {
     summary: Object.entries(byCount).map(([count, { oursMs, bareMs, goMs, ratio, calls: asked }]) => [
       `${count} elections lead`,
-      `${ms(median(oursMs))} = ${short(ratio)} × as many create transactions on the bare client (${ms(median(bareMs))}); ${calls(asked)}${goMs.length > 0 ? `; Go's: ${ms(median(goMs))}` : ''}`,
+      `${ms(median(oursMs))} = ${short(ratio)} × the time of as many create transactions on the bare client (${ms(median(bareMs))}); ${calls(asked)}${goMs.length > 0 ? `; Go's: ${ms(median(goMs))}` : ''}`,
       '≤ 0.5 ×',
       ratio <= 0.5,
     ]),

@@ -15,7 +15,7 @@ async function runChild(term: Term): Promise<void> {
   const exited = once(child, 'exit'); // rejects if the command cannot start; otherwise 'error' would end this process
   term.onEnd(async () => {
     child.kill('SIGTERM');
-    // Shorter than marginMs (the time left after a lost lease) and than drainTimeoutMs (after close()).
+    // Shorter than marginMs: that long after `deadline-passed` the next replica may lead. Also shorter than drainTimeoutMs, which limits close().
     await Promise.race([exited, sleep(3_000, undefined, { ref: false })]);
     child.kill('SIGKILL');
   });

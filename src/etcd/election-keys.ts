@@ -31,7 +31,7 @@ export const electionPrefix = (prefix: string, name: string): string => `${prefi
 export const candidateKey = (keyPrefix: string, leaseId: string): string =>
   `${keyPrefix}${BigInt(leaseId).toString(16)}`;
 
-/** The first key after all keys with this prefix, which ends in `/`. */
+/** The first key after all keys with this prefix. The prefix ends in `/`. */
 export const endOf = (keyPrefix: string): Buffer => Buffer.from(`${keyPrefix.slice(0, -1)}0`);
 
 /** A request to enter an election: the lease of the key, and the value that it announces. */

@@ -42,7 +42,7 @@ const GRPC_DIALS_AGAIN_MS = 3_000;
 
 /**
  * We count the time until the first bytes as one round trip. The end of the TLS handshake, the settings of HTTP/2 and the first answer
- * take at most one more each. One is in reserve. Until then, a new connection is slow, not silent.
+ * take at most one more each. One is in reserve. For that many round trips after its dial, a new connection counts as slow, not silent.
  */
 const ROUND_TRIPS = 5;
 
@@ -189,7 +189,7 @@ function optionsFor(users: Etcd3, address: string): IOptions {
   };
 }
 
-/** The call objects of the user's client, with their wrappers, but on our own connection. */
+/** The call objects of the user's client, but on our own connection. Methods that the user has wrapped stay wrapped. */
 function wrappedCalls<T extends object>(users: T, own: T): T {
   const { client } = own as unknown as { client: unknown };
   return Object.create(users, { client: { value: client } }) as T;

@@ -30,7 +30,7 @@ export interface SlotAnswer {
   readonly sight: Sight;
 }
 
-/** The key of a slot. It lies beside the election, not under its prefix: candidates of Go's `concurrency` package would wait for such a key. */
+/** The key of a slot. It lies beside the election. Under the election's prefix, candidates of Go's `concurrency` package would wait for it. */
 export function slotKey({ key }: Candidacy, number: number): string {
   const [, prefix = '', name, lease] = /^(.*\/)?([^/]+)\/([^/]+)$/s.exec(key)!;
   return `${prefix}${RESERVED_NAME}/${name}/${lease}/${number}`;

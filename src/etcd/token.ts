@@ -1,7 +1,7 @@
 /**
  * Keeps the token for etcd clusters with password authentication. It is fetched once for all hosts, and again if refused.
  *
- * etcd3 would fetch it without any limit, and leave a connection open for every token.
+ * etcd3 limits neither the time of a fetch nor the number of fetches. It leaves a connection open for every token.
  */
 import type { Etcd3, IOptions } from 'etcd3';
 import { clock } from '../util/clock.ts';

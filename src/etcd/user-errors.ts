@@ -47,7 +47,7 @@ export function writeError(
     return new UnavailableError(election, `${write} did not happen: ${fault.message}`, cause);
   const advice =
     writeId === undefined
-      ? `${MAY_STILL_HAPPEN} If it compared the mod_revision of its keys, send it again. Otherwise call term.stepDown(), and read in a later term`
+      ? `${MAY_STILL_HAPPEN} If it compared the mod_revision of its keys, send it again. Otherwise call term.stepDown(), and read the keys in a later term`
       : `${MAY_STILL_HAPPEN} Call term.settle() with the writeId of this error before you write again`;
   const why = fault.kind === 'aborted' ? 'the term ended before etcd answered' : fault.message;
   return new OutcomeUnknownError(

@@ -68,7 +68,7 @@ export const lines: { readonly [T in ElectionEventType]: Line<T> } = {
   'cluster.changed': [
     'error',
     (e) =>
-      `all etcd hosts that answer belong to cluster ${e.toClusterId} now, no longer to ${e.fromClusterId}: elections continue there; candidates that still reach the old cluster can lead at the same time`,
+      `all etcd hosts that answer belong to cluster ${e.toClusterId} now, no longer to ${e.fromClusterId}: elections continue in the new cluster; candidates that still reach the old one can lead at the same time`,
   ],
   'last-will.lost': [
     'warn',
@@ -150,7 +150,7 @@ export const lines: { readonly [T in ElectionEventType]: Line<T> } = {
   'drain.overdue': [
     'error',
     (e) =>
-      `${e.callbacks.join(', ')} of "${e.election}" still runs ${Math.round(e.afterMs)} ms after the term ended, and another replica may lead now. ` +
+      `${e.callbacks.join(', ')} of "${e.election}" had not ended ${Math.round(e.afterMs)} ms after the term, and another replica may lead now. ` +
       'Does it ignore term.signal? In a loop, call term.isCurrent(), with its parentheses. ' +
       'A loop that ends when onFollower sets a flag ends late: while onLeader runs, onFollower is called only after three quarters of drainTimeoutMs. ' +
       'Pass term.onEnd() a function that ends what onLeader awaits. ' +
@@ -221,7 +221,7 @@ export const lines: { readonly [T in ElectionEventType]: Line<T> } = {
       e.reason === 'refused'
         ? `the campaign in "${e.election}" has ended and is not retried: ${errorText(e.error)}`
         : e.reason === 'skipped'
-          ? `skipped the work of "${e.election}", because ${e.leader === undefined ? 'another replica' : `"${e.leader}"`} has its key there already (ifFree)`
+          ? `skipped the work of "${e.election}", because ${e.leader === undefined ? 'another replica' : `"${e.leader}"`} is ahead of us in the queue (ifFree)`
           : `the campaign in "${e.election}" has ended: ${e.reason}`,
   ],
   'guard.tripped': [

@@ -64,7 +64,7 @@ export const newLogShare = (): LogShare => ({
 const newLogLane = (): LogLane => {
   const nowMs = clock.now();
   const { areMany } = newElectionLimiter();
-  const { now } = newLogShare(); // a spread would give each lane a shape of its own in V8, a quarter of a kilobyte
+  const { now } = newLogShare(); // with spread syntax, V8 would give each lane a shape of its own: a quarter of a kilobyte
   return { now, terms: { now: areMany ? lastOfTheBurst(nowMs) : fullQuota(nowMs, OF_TERMS) } };
 };
 

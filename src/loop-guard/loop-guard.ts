@@ -100,7 +100,8 @@ export interface PassOptions {
   readonly isCampaign?: boolean | undefined;
   /** Whether this library began the round, because etcd, the network or an operator ended the last one. */
   readonly isRetry?: boolean | undefined;
-  /** Whether this is the first round of a campaign: a call of the user began it. Then a pause of 1.5 s before it counts as quiet. */
+  /** Whether this is the first round of a campaign: a call of the user began it. Then each 1.5 s of pause before it forgive one earlier
+   * round. */
   readonly isFirst?: boolean | undefined;
 }
 
@@ -284,7 +285,7 @@ export const loopGuards = (): GuardReport[] => allShared<LoopGuard>('guard').map
 /** A delay for an inside cause is at least this share of its upper limit. So its jitter is wide. */
 const CALLER_SPREAD = 1 / 3;
 /**
- * The same for outside causes. A longer delay would slow the recovery. A much shorter one would dial too often.
+ * The same for outside causes. It is high, because much shorter delays would dial too often. The cap keeps the recovery quick.
  */
 const ENVIRONMENT_SPREAD = 0.94;
 

@@ -15,8 +15,8 @@ export const MOST_HELD = 1_000;
 
 export class NewElectionLimiter {
   #budget: NewElectionBudget;
-  /** New elections whose first campaign has neither succeeded nor ended. An election that starts meanwhile does not count as one of a
-   * row that starts one by one. */
+  /** New elections whose first campaign has neither entered the queue nor ended. Another that starts meanwhile counts as side by side,
+   * not as one by one. */
   readonly #underWay = new Set<object>();
   #heldUntilMs: number[] = [];
   #count = 0;
@@ -48,7 +48,7 @@ export class NewElectionLimiter {
     return areMany(this.#budget);
   }
 
-  /** The first campaign of the election has succeeded or ended. */
+  /** The first campaign of the election has entered the queue, or has ended. */
   leave(election: object): void {
     this.#underWay.delete(election);
   }

@@ -221,7 +221,7 @@ export const catalogue: {
     kind: 'counter',
     name: 'etcd.election.renewals.faltered',
     unit: '{renewal}',
-    help: 'Renewals that failed after a successful one.',
+    help: 'How often renewals began to fail. Failures in a row count once.',
     labels: [],
   }),
   leasesLost: metric({

@@ -19,7 +19,7 @@ const CONNECTIONS = 3;
 const ELECTS_WITHIN_MS = 5_000;
 const LOOK_EVERY_MS = 250;
 
-/** Reads every member. While etcd seems to be electing its own leader, reads the members that answered again. */
+/** Reads every member. While etcd seems to be electing its own leader, reads again those members that answered. */
 export async function readMembers(
   connection: Connection,
   read: typeof readMember = readMember,

@@ -215,7 +215,7 @@ export function defectsOf(version: string): Known[] {
   );
 }
 
-/** The first release in the line of this version that has all fixes of its defects that the line has; undefined if it has none. */
+/** The first release of the same line with all fixes that this line has for the version's defects. Undefined if there are none. */
 export function upgradeWithinLine(version: string): string | undefined {
   const at = parsed(version);
   const patches = defectsOf(version).flatMap(({ fixedIn }) =>

@@ -184,7 +184,7 @@ export class Runner {
     const untilMs = await this.#moveUntilLost(term, group, over);
     if (over.aborted) return 'lost';
     const reason = (term.signal.reason as LeadershipLostError).reason;
-    // If the deadline has passed, our delay in noticing that shortens the time to stop. After any other loss the key may be gone
+    // If the deadline has passed, the command gets less time to stop, by as much as we noticed it late. After any other loss the key may be gone
     // already, and another replica may lead. The command still gets its full time then.
     const lateMs = reason === 'deadline-passed' ? sharedClockMs() - untilMs : 0;
     const leftMs = graceMs(this.#options.marginMs, lateMs);
