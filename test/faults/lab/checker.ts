@@ -47,7 +47,7 @@ export function overlaps(evidence: Pick<Evidence, 'acting' | 'faults' | 'cuts' |
       const ms = Math.min(before.lastMs, term.lastMs) - term.firstMs;
       const isForgotten = isForgottenBeside(before, term, evidence);
       const evicted =
-        byOperator(before, term, faults) || byEtcd(before, term, faults) || isExcused(before, term, faults);
+        byOperator(before, term, faults) || byEtcd(before, term, faults) || isExcused(before, term, evidence);
       findings.push({
         promise: evicted || isForgotten ? 'S4' : 'S2',
         byEtcd: evicted && !byOperator(before, term, faults),
@@ -120,19 +120,31 @@ const THAW_MS = 1_000;
  * If several keys are taken at once, a candidate may see its predecessor's deletion before its own. It may then
  * act between, beside or after terms with larger tokens. The fence stops its writes, and S4 ends its term.
  */
-export function outOfTurn(evidence: Pick<Evidence, 'acting' | 'faults' | 'cuts'>): Acting[] {
+export function outOfTurn(evidence: Pick<Evidence, 'acting' | 'faults' | 'cuts' | 'grantedTtlMs'>): Acting[] {
   return inDisorder(evidence)
-    .filter(([before, term]) => isExcused(before, term, evidence.faults))
+    .filter(([before, term]) => isExcused(before, term, evidence))
     .map(([, term]) => term);
 }
 
-const isExcused = (before: Acting, term: Acting, faults: readonly FaultRecord[]): boolean =>
-  term.token < before.token && (byOperator(term, term, faults) || byEtcd(term, term, faults));
+const isExcused = (
+  before: Acting,
+  term: Acting,
+  { faults, grantedTtlMs }: Pick<Evidence, 'faults' | 'grantedTtlMs'>,
+): boolean =>
+  term.token < before.token && (takenBefore(term, faults, grantedTtlMs) || byEtcd(term, term, faults));
+
+/** An operator took the key just before the term, and the process did not know: it was blocked, or its network slow. */
+const takenBefore = (term: Acting, faults: readonly FaultRecord[], grantedTtlMs: number): boolean =>
+  term.endedBecause === 'evicted' &&
+  faults.some(
+    ({ evicts, fromMs }) =>
+      evicts === term.process && fromMs <= term.firstMs && fromMs >= term.firstMs - grantedTtlMs,
+  );
 
 /** S1: a later term has a larger token, unless it is {@link outOfTurn}. No token has two terms. */
 function tokenDisorder(evidence: Evidence): Finding[] {
   return inDisorder(evidence)
-    .filter(([before, term]) => !isExcused(before, term, evidence.faults))
+    .filter(([before, term]) => !isExcused(before, term, evidence))
     .map(([before, term]) => ({
       promise: 'S1',
       what: `tokens do not increase: ${name(before)}, then ${name(term)}`,
@@ -189,7 +201,9 @@ function releasedTooEarly({ acting, faults }: Evidence): Finding[] {
     const { workedUntilMs, lastMs } = term;
     if (workedUntilMs === undefined || !ORDERLY.has(term.endedBecause)) return [];
     if (faults.some((fault) => fault.fromMs <= workedUntilMs && fault.toMs >= lastMs)) return [];
-    const next = acting.find((other) => other.firstMs > term.firstMs && other.firstMs <= workedUntilMs);
+    const next = acting.find(
+      (other) => other.firstMs > term.firstMs && other.firstMs <= workedUntilMs && other.token > term.token,
+    );
     if (next === undefined) return [];
     const ms = workedUntilMs - next.firstMs;
     return [

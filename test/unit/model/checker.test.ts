@@ -62,6 +62,20 @@ describe('who acts when', () => {
     expect(findings({ acting: twice, faults: [thawed] })).toHaveLength(1);
   });
 
+  test('an operator may take the key of a blocked process, which then first hears that its predecessor is gone', () => {
+    const acting = [term('bob', 3n, 0, 5000), { ...term('alice', 2n, 1500, 1501), endedBecause: 'evicted' }];
+    const taken = fault('delete-key', 900, 910, { evicts: 'alice' });
+    expect(findings({ acting, faults: [taken] })).toEqual([]);
+    for (const [why, faults] of [
+      ['the key of another process', [{ ...taken, evicts: 'bob' }]],
+      ['long before', [{ ...taken, fromMs: 1500 - good.grantedTtlMs - 1 }]],
+      ['only afterwards', [{ ...taken, fromMs: 1502 }]],
+    ] as const)
+      expect(findings({ acting, faults }), why).not.toEqual([]);
+    const held = [acting[0]!, { ...acting[1]!, endedBecause: 'deadline-passed' }];
+    expect(findings({ acting: held, faults: [taken] })).not.toEqual([]);
+  });
+
   test('such a leader counts under S4 if it overlaps with a later term, and under S2 if its own token is the larger one', () => {
     const late = { ...term('alice', 2n, 990, 1001), endedBecause: 'evicted' };
     const acting = [term('bob', 3n, 0, 1000), late];
