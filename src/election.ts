@@ -173,7 +173,7 @@ export class Election implements AsyncDisposable {
 
   /**
    * Returns the present leader, by a linearizable read; undefined if there is none. Calls that are made before the read is sent share it. After
-   * a burst of 20, at most 20 reads a second are sent; a call may have to wait for that.
+   * a burst of 20, at most 20 reads a second are sent. If calls go on coming faster, the delay grows to one second a read.
    *
    * @throws {UnavailableError} if etcd does not answer within 2.5 s of sending, or too many reads already wait.
    * @throws {RefusedError} if etcd refuses, or the client is closed.

@@ -67,10 +67,10 @@ export class Callbacks {
     return this.#frames;
   }
 
-  /** How long the work has run after the end of its term, in milliseconds; 0 if it does not run. */
+  /** How long the work has run after the end of its term was noticed, in milliseconds; 0 if it does not run. */
   get workAfterTermMs(): number {
-    const endedAtMs = this.#term?.work.isRunning === true ? this.#term.endedAtMs : undefined;
-    return endedAtMs === undefined ? 0 : clock.now() - endedAtMs;
+    const noticedAtMs = this.#term?.work.isRunning === true ? this.#term.noticedAtMs : undefined;
+    return noticedAtMs === undefined ? 0 : clock.now() - noticedAtMs;
   }
 
   /** How long `onFollower` has been running, in milliseconds; 0 if it is not. */

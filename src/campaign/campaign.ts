@@ -107,6 +107,8 @@ export class Campaign {
       callbacks,
       stopCause: () => this.#stopped?.reason,
       resign: () => this.#resign(),
+      skip: start.ifFree ? (leader) => this.#resign({ leader }) : undefined,
+
       signal: this.#stop.signal,
     });
     this.turn = new Turn(ofTurn);
@@ -296,13 +298,8 @@ export class Campaign {
       this.#queueWatcher.start(entry, this.#candidateKey.session!.ttlMs);
       this.#guard.entered();
       if (isFirst) void this.turn.tellSharedValue(candidacy);
-      const { position } = this.#queueWatcher.queue.place(candidacy);
-      this.#tools.report.entered(candidacy, position);
+      this.#tools.report.entered(candidacy, this.#queueWatcher.queue.place(candidacy).position);
       this.#leaderView.tellChange();
-      if (this.#start.ifFree && position > 1) {
-        this.skippedFor = { leader: this.#queueWatcher.queue.leader?.value };
-        this.#resign();
-      }
       return { type: 'entered', candidacy };
     } catch (error) {
       if (!(error instanceof EtcdError)) throw error;
@@ -312,7 +309,8 @@ export class Campaign {
     }
   }
 
-  #resign(): void {
+  #resign(skippedFor?: { readonly leader: string }): void {
+    this.skippedFor ??= skippedFor;
     this.stop('resigned', endedError(this.#tools.election, 'resigned'));
   }
 

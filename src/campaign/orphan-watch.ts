@@ -15,22 +15,28 @@ import type { CampaignReport } from './campaign-report.ts';
 /** etcd deletes a lease at most this long after the end of its TTL, in milliseconds. */
 const EXPIRY_SWEEP_MS = 750;
 
+interface OrphanWatchTools {
+  readonly transport: EtcdTransport;
+  readonly report: Pick<CampaignReport, 'orphanDeleted'>;
+  /** Called when the suspect turns out to be no orphan. */
+  readonly onKept: () => void;
+}
+
 export class OrphanWatch {
-  readonly #transport: EtcdTransport;
-  readonly #report: CampaignReport;
+  readonly #tools: OrphanWatchTools;
   readonly #ttlMs: number;
   readonly #signal: AbortSignal;
   #suspect: QueuedCandidate | undefined;
   #sleep = new AbortController();
+  #isExamining = false;
 
   /**
    * @param ttlMs the longest time between two looks, in milliseconds.
    * @param signal ends a call to etcd. A change of the queue must not end the call: the watch may show our delete before etcd
    *   answers.
    */
-  constructor(transport: EtcdTransport, report: CampaignReport, ttlMs: number, signal: AbortSignal) {
-    this.#transport = transport;
-    this.#report = report;
+  constructor(tools: OrphanWatchTools, ttlMs: number, signal: AbortSignal) {
+    this.#tools = tools;
     this.#ttlMs = ttlMs;
     this.#signal = signal;
   }
@@ -41,7 +47,13 @@ export class OrphanWatch {
     this.#sleep.abort();
     this.#sleep = new AbortController();
     this.#suspect = suspect;
+    this.#isExamining = suspect !== undefined;
     if (suspect !== undefined) void this.#examine(suspect, this.#sleep.signal);
+  }
+
+  /** Whether it is not yet known if the suspect is an orphan. */
+  get isExamining(): boolean {
+    return this.#isExamining;
   }
 
   /** @param isOver aborts when another key, or none, is the suspect. */
@@ -57,14 +69,22 @@ export class OrphanWatch {
   async #tryToDelete(suspect: QueuedCandidate): Promise<number | undefined> {
     try {
       const limits = { withinMs: CALL_LIMIT_MS, signal: this.#signal };
-      const fate = await deleteIfOrphaned(this.#transport, suspect, limits);
-      if (fate.type === 'held') return fate.leftMs + EXPIRY_SWEEP_MS;
-      if (fate.type === 'deleted') this.#report.orphanDeleted(suspect);
-      return undefined;
+      const fate = await deleteIfOrphaned(this.#tools.transport, suspect, limits);
+      if (fate.type === 'deleted') this.#tools.report.orphanDeleted(suspect);
+      else this.#keep(suspect);
+      return fate.type === 'held' ? fate.leftMs + EXPIRY_SWEEP_MS : undefined;
     } catch (error) {
       if (!(error instanceof EtcdError)) throw error;
-      return error.kind === 'unavailable' ? this.#ttlMs : undefined; // another refusal would follow
+      if (error.kind === 'unavailable') return this.#ttlMs;
+      this.#keep(suspect);
+      return undefined; // another refusal would follow
     }
+  }
+
+  #keep(suspect: QueuedCandidate): void {
+    if (suspect !== this.#suspect) return;
+    this.#isExamining = false;
+    this.#tools.onKept();
   }
 }
 

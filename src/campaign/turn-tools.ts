@@ -31,6 +31,9 @@ interface OfCampaign {
   /** Why the campaign must end; undefined if it need not. */
   readonly stopCause: () => StopCause | undefined;
   readonly resign: () => void;
+  /** Ends the campaign, because another candidate is there; undefined if we wait for our turn. */
+  readonly skip: ((leader: string) => void) | undefined;
+
   /** Aborts when the campaign must end. */
   readonly signal: AbortSignal;
 }
@@ -55,5 +58,7 @@ export const turnTools = (tools: CampaignTools, campaign: OfCampaign): TurnTools
   callbacks: campaign.callbacks,
   stopCause: campaign.stopCause,
   resign: campaign.resign,
+  skip: campaign.skip,
+
   signal: campaign.signal,
 });

@@ -104,14 +104,21 @@ export class Turn {
         else if (candidateKey.session?.isValid() !== true)
           finish({ type: 'lost', reason: 'deadline-passed' });
         else if (queueWatcher.queue.olderThan(candidacy) === 0) finish({ type: 'elected' });
-        else this.#lookForOrphan(candidacy);
+        else {
+          this.#lookForOrphan(candidacy);
+          this.#skipOr(candidacy, follow);
+        }
       };
-      recheck();
-      if (this.#isUnderWay(finish)) {
+      let isFollowing = false;
+      const follow = (): void => {
+        if (isFollowing) return;
+        isFollowing = true;
         callbacks.follow(leaderView.see(queueWatcher.queue.leader), signal);
         this.hasWaited = true;
+      };
+      recheck();
+      if (this.#isUnderWay(finish))
         this.#longWait.begin((waitedMs) => this.#tellLongWait(candidacy, waitedMs));
-      }
       return recheck;
     });
   }
@@ -120,8 +127,24 @@ export class Turn {
     const { queueWatcher, candidateKey, transport, report, signal } = this.#tools;
     const suspect = suspectIn(queueWatcher.queue, candidacy);
     if (suspect !== undefined)
-      this.#orphanWatch ??= new OrphanWatch(transport, report, candidateKey.session!.ttlMs, signal);
+      this.#orphanWatch ??= new OrphanWatch(
+        { transport, report, onKept: () => this.recheck() },
+        candidateKey.session!.ttlMs,
+        signal,
+      );
     this.#orphanWatch?.look(suspect);
+  }
+
+  /**
+   * With `ifFree`, gives up if another candidate is ahead; otherwise follows it. Decides only when the leader is known. Until then there may be
+   * none: other keys under the election's name are counted too. A key that may be an orphan is examined first.
+   */
+  #skipOr(candidacy: Candidacy, follow: () => void): void {
+    const { queueWatcher, skip } = this.#tools;
+    const { leader } = queueWatcher.queue;
+    if (leader === undefined || leader.key === candidacy.key) return;
+    if (skip === undefined) follow();
+    else if (this.#orphanWatch?.isExamining !== true) skip(leader.value);
   }
 
   /** Warns if the process exits during a term. */
@@ -157,6 +180,8 @@ export class Turn {
       };
       if (!this.#isUnderWay(finish)) return recheck; // a subscriber of diagnostics_channel has ended it
       this.#nextTerm.resolve(term);
+      this.awaitedBy = undefined; // the callback that awaited this term goes on
+
       this.#nextTerm = new Deferred();
       if (!this.#isAsked || this.electionChecks > 0) void this.#tellUnused(term);
       this.#isAsked = false;

@@ -27,7 +27,9 @@ export class PendingDeletes {
 
   /** @param repeatUntilMs until when an unanswered put may still arrive, in milliseconds; 0 if none can. */
   add(key: string, release: Release, repeatUntilMs: number): void {
-    this.#byKey.set(key, { release, repeatUntilMs });
+    // After a lost history the key may be from an earlier put. The delete of one candidacy would miss it.
+    const all = this.#isHistoryLost ? this.#givenUp.get(key) : undefined;
+    this.#byKey.set(key, { release: all ?? release, repeatUntilMs });
   }
 
   /**

@@ -162,6 +162,7 @@ export class Session {
         if (signal.aborted) return;
         const fault = error as EtcdError;
         if (fault.kind === 'lease-gone') return this.end('lease-lost');
+        if (fault.kind === 'refused') this.#backoff.endPriority(); // etcd has answered
         this.#falter(fault.message);
       }
     }

@@ -86,6 +86,8 @@ export class Calls {
   /** Asks one host. If the call certainly had no effect there, asks the next one. */
   async #askHosts<T>(what: string, invoke: Invoke<T>, how: How): Promise<T> {
     for (let last: EtcdError | undefined; ;) {
+      if (how.asked.size > 0 && clock.now() >= how.dueAtMs)
+        throw last ?? new EtcdError('unavailable', `${what}: no time is left for another host`, false);
       const host = await this.members.choose(what, leftOf(how), { avoid: how.avoid, except: how.asked });
       if (host === undefined)
         throw last ?? new EtcdError('unavailable', `${what}: all hosts are being asked already`, false);
@@ -150,7 +152,8 @@ export class Calls {
         onTimeout: () => {
           // Nothing has come on the connection since the call was sent: it may be half open.
           const waitedMs = clock.now() - sentAtMs;
-          if (this.members.selector.heardAtMs(host) < sentAtMs && host.ageMs >= waitedMs) host.dropSilent();
+          if (this.members.selector.heardAtMs(host) < sentAtMs && host.ageMs >= waitedMs)
+            host.dropSilent(client);
           this.#tokens.unanswered(token, sentAtMs);
         },
         onMessage: (message) => this.members.complaint(host, message),
@@ -161,7 +164,8 @@ export class Calls {
       if (isProbe === true) this.members.selector.heard(host);
       else this.members.selector.answered(host);
       return answer;
-    } catch (fault) {
+    } catch (error) {
+      const fault = host.isOpenAfter(error) ? connectionDropped(what) : error;
       if (isProbe !== true) await this.members.verifyError(host, what, fault);
       throw fault;
     }
@@ -230,6 +234,10 @@ export class Calls {
     this.members.failed(host, status);
   }
 }
+
+/** We dropped the connection before the call was sent: a method that the user has replaced may wait first. */
+export const connectionDropped = (what: string): EtcdError =>
+  new EtcdError('unavailable', `${what}: its connection was dropped`, false);
 
 function tokenIfSwitchedOff(fault: unknown): string {
   if (fault instanceof EtcdError && /authentication is not enabled/.test(fault.message)) return '';

@@ -8,6 +8,9 @@ import { clock } from '../util/clock.ts';
 /** Another cluster can replace ours only after our cluster has not answered for this long, in milliseconds. */
 const QUIET_MS = 3_000;
 
+/** If our cluster has not answered for this long, what its hosts said earlier no longer counts, in milliseconds: three probes of a host. */
+const FORGOTTEN_MS = 15_000;
+
 export type ClusterEvent<Host> =
   | {
       readonly type: 'foreign';
@@ -82,6 +85,7 @@ export class Cluster<Host> {
     }
     this.#without.delete(host);
     this.#said.set(host, clusterId);
+    if (clusterId === this.id) this.#oursAtMs = clock.now();
     this.#decide();
     const isOurs = clusterId === this.id;
     if (isOurs) this.#oursAtMs = clock.now();
@@ -96,12 +100,18 @@ export class Cluster<Host> {
 
   #decide(): void {
     const before = this.#pin;
+    const quietMs = clock.now() - this.#oursAtMs;
+    if (quietMs >= FORGOTTEN_MS) this.#forget(before?.clusterId);
     const said = this.#hosts.map((host) => this.#said.get(host));
-    const isQuiet = clock.now() - this.#oursAtMs >= QUIET_MS;
-    this.#pin = voteOf(said, before, { isRollCall: this.#isRollCall, isQuiet });
+    this.#pin = voteOf(said, before, { isRollCall: this.#isRollCall, isQuiet: quietMs >= QUIET_MS });
     if (before !== undefined && this.#pin !== undefined && before.clusterId !== this.#pin.clusterId)
       this.#tell({ type: 'moved', from: before.clusterId, to: this.#pin.clusterId });
     if (this.#pin !== undefined || !this.#isRollCall) for (const host of this.#hosts) this.#tellOnce(host);
+  }
+
+  /** A host that is gone for good must not keep the others from a cluster that was rebuilt. */
+  #forget(clusterId: string | undefined): void {
+    for (const [host, said] of this.#said) if (said === clusterId) this.#said.delete(host);
   }
 
   #tellOnce(host: Host): void {

@@ -3,7 +3,7 @@
  */
 import { plainCauseWithCertificate } from '../core/plain-cause.ts';
 import { clock } from '../util/clock.ts';
-import { isByEtcd, isUnfit, type GrpcStatus } from './etcd-error.ts';
+import { isByEtcd, isUnfit, isUnsendable, type GrpcStatus } from './etcd-error.ts';
 
 /** A host counts as silent if calls wait for it and nothing came from it for this long, in milliseconds. */
 export const SILENT_AFTER_MS = 500;
@@ -103,12 +103,12 @@ export class HostSelector<Host> {
 
   /**
    * Records that a call or a stream on the host failed. The host may refuse connections, have dropped ours, have no leader, or
-   * be a learner; or something on the way to it answered instead.
+   * be a learner; or something on the way to it answered instead. A call that is too large says nothing about the host.
    */
   failed(host: Host, status: GrpcStatus): void {
     if (isByEtcd(status)) {
       if (isUnfit(status)) this.#add(host, 0, status.details);
-    } else if (status.code !== CANCELLED)
+    } else if (status.code !== CANCELLED && !isUnsendable(status))
       this.#add(host, AWAY.test(status.details) ? 0 : HEAD_START_MS, status.details);
   }
 

@@ -7,6 +7,7 @@
  */
 import { Etcd3, type IOptions } from 'etcd3';
 import { clock, nextTurn } from '../util/clock.ts';
+import { EtcdError } from './etcd-error.ts';
 import { trackDials, type DiallingHost, type Dials, type Service } from './dials.ts';
 
 /** The raw calls of etcd3 that we use. */
@@ -23,6 +24,10 @@ export const poolOf = (client: object): Pool | undefined => {
   const { pool } = client as { pool?: Partial<Pool> };
   return Array.isArray(pool?.hosts) ? (pool as Pool) : undefined;
 };
+
+/** Whether `client.close()` was called. */
+export const isClosed = (client: object): boolean =>
+  poolOf(client)?.hosts.every(({ closed }) => closed) ?? false;
 
 /** The addresses that a client is configured with, without duplicates. */
 export function addressesOf(client: object): readonly string[] {
@@ -138,9 +143,22 @@ export class Host {
     return dial !== undefined && clock.now() - dial.dialledAtMs < ROUND_TRIPS * dial.firstBytesAfterMs;
   }
 
-  /** The host is silent: later calls use a new connection. Does not repeat a dial that has just failed, or that is slow. */
-  dropSilent(): void {
-    if (this.#unreachable === undefined && !this.isSlow) this.drop();
+  /**
+   * The host is silent on the connection of this client: later calls use a new connection. Does not repeat a dial that has just failed, or
+   * that is slow.
+   */
+  dropSilent(client: HostClient): void {
+    if (client === this.#client && this.#unreachable === undefined && !this.isSlow) this.drop();
+  }
+
+  /** Whether the error says that the client is closed, although the user has not closed it: we have dropped our own connection. */
+  isOpenAfter(error: unknown): boolean {
+    return (
+      error instanceof EtcdError &&
+      error.kind === 'client-closed' &&
+      !this.isBorrowed &&
+      !isClosed(this.#users)
+    );
   }
 
   /** Why the last call found no connection, if that was just now. The next call can fail without asking gRPC. */

@@ -2,6 +2,7 @@
  * Probes hosts with harmless calls, to learn which cluster they belong to and whether they answer again. Calls go to a suspect only
  * if no other host is left. An answered probe clears the suspicion.
  */
+import { sharedAbort } from '../util/abort.ts';
 import { clock } from '../util/clock.ts';
 
 /** How often one host is probed, in milliseconds. Probes run only while calls are made. */
@@ -38,7 +39,7 @@ export class Probes<Host> {
   readonly #probedAtMs = new Map<Host, number>();
   readonly #underWay = new Set<Host>();
   #rollCall: Promise<void> | undefined;
-  #over = new AbortController();
+  #over = sharedAbort();
 
   constructor(tools: HostProbeTools<Host>) {
     this.#tools = tools;
@@ -95,6 +96,6 @@ export class Probes<Host> {
   /** Ends the probes that are under way. */
   end(): void {
     this.#over.abort();
-    this.#over = new AbortController();
+    this.#over = sharedAbort();
   }
 }

@@ -3,7 +3,7 @@
  */
 import { plainCauseWithCertificate } from '../core/plain-cause.ts';
 import { clock } from '../util/clock.ts';
-import { leftOf, type Calls } from './calls.ts';
+import { connectionDropped, leftOf, type Calls } from './calls.ts';
 import { etcdErrorOf, statusIn } from './etcd-error.ts';
 import { onCleanStack, type Host, type HostClient } from './host.ts';
 import { callOptions, type CallOptions } from './intercept.ts';
@@ -75,7 +75,7 @@ export async function openStream<Request, Response>(
     use.end();
     onCleanStack(() => stream.cancel());
   };
-  const opening = open(client, options).catch((error: unknown) => rethrow(what, error));
+  const opening = open(client, options).catch((error: unknown) => rethrow(host, what, error));
   const raw = await limited(what, opening, leftOf(how), end);
   const onLost = (listener: (why: string) => void): void => {
     raw.on('error', ({ message }) =>
@@ -85,23 +85,24 @@ export async function openStream<Request, Response>(
   };
   onLost(() => use.end());
   use.clientClosed = () => end(raw);
-  return { raw, host, onLost, ...endsOf(calls, host, () => end(raw)) };
+  return { raw, host, onLost, ...endsOf(calls, host, client, () => end(raw)) };
 }
 
-function rethrow(what: string, error: unknown): never {
-  throw etcdErrorOf(what, undefined, error);
+function rethrow(host: Host, what: string, error: unknown): never {
+  const fault = etcdErrorOf(what, undefined, error);
+  throw host.isOpenAfter(fault) ? connectionDropped(what) : fault;
 }
 
 type Ends = Pick<OpenStream<unknown, unknown>, 'renewed' | 'close' | 'fail' | 'leave'>;
 
-function endsOf({ members: { selector } }: Calls, host: Host, end: () => void): Ends {
+function endsOf({ members: { selector } }: Calls, host: Host, client: HostClient, end: () => void): Ends {
   return {
     renewed: () => selector.renewed(host),
     close: end,
     fail: () => {
       selector.suspect(host, 'no answer');
       end();
-      host.dropSilent();
+      host.dropSilent(client);
     },
     leave: () => {
       selector.suspect(host, 'it lags behind');

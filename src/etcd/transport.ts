@@ -11,7 +11,7 @@ import type { Etcd3 } from 'etcd3';
 import { clock } from '../util/clock.ts';
 import { Calls, type Lane } from './calls.ts';
 import { EtcdError } from './etcd-error.ts';
-import { addressesOf, poolOf, type Host } from './host.ts';
+import { addressesOf, isClosed, type Host } from './host.ts';
 import { History, type Header, type Proves } from './history.ts';
 import type { HostEvent } from './members.ts';
 import { Semaphore } from './semaphore.ts';
@@ -88,7 +88,7 @@ export class EtcdTransport {
 
   /** Whether the user has closed the client. Our streams must then end, or they would renew a lease that nothing uses. */
   get isClosed(): boolean {
-    return poolOf(this.#users)?.hosts.every(({ closed }) => closed) ?? false;
+    return isClosed(this.#users);
   }
 
   /** The ID of our etcd cluster, in decimal; undefined before it is decided, or if etcd's answers carry none. */

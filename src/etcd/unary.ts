@@ -8,6 +8,9 @@ import { SILENT_AFTER_MS } from './host-selector.ts';
 import { foreign } from './members.ts';
 import { callOptions, HIDDEN, type CallOptions, type OngoingCall } from './intercept.ts';
 
+/** A host that had less time than this to answer is not accused of silence, in milliseconds. */
+const FAIR_MS = 250;
+
 /** Makes an etcd3 call on the client of the chosen host. */
 export type Invoke<T> = (client: HostClient, options: CallOptions) => Promise<T>;
 
@@ -44,8 +47,10 @@ export function askOnce<T>(ask: CallRequest<T>): Promise<T> {
     const abort = (): void => stop('aborted', 'aborted');
     const endListening = listenForSilence(ask);
     const cancelTimer = afterTurn(withinMs, () => {
-      endListening(true);
-      ask.onTimeout();
+      if (withinMs >= FAIR_MS) {
+        endListening(true);
+        ask.onTimeout();
+      }
       stop('unavailable', `no answer within ${Math.round(withinMs)} ms`);
     });
     const cleanUp = (): void => {
@@ -97,7 +102,11 @@ const optionsOf = (ask: CallRequest<unknown>, call: Sent): CallOptions =>
   });
 
 /** @returns a function that ends the wait; `true` says that the call reached its limit, which counts as silence. */
-function listenForSilence({ patienceMs, onSilent }: CallRequest<unknown>): (isSilent: boolean) => void {
+function listenForSilence({
+  withinMs,
+  patienceMs,
+  onSilent,
+}: CallRequest<unknown>): (isSilent: boolean) => void {
   let cancelTimer = (): void => undefined;
   let isTold = false;
   const tell = (): void => {
@@ -112,7 +121,8 @@ function listenForSilence({ patienceMs, onSilent }: CallRequest<unknown>): (isSi
       else tell();
     });
   };
-  listen(SILENT_AFTER_MS);
+  // Another host needs time to answer too. So a call with a short limit is patient for half of it.
+  listen(Math.max(FAIR_MS, Math.min(SILENT_AFTER_MS, withinMs / 2)));
   return (isSilent) => {
     cancelTimer();
     if (isSilent) tell();

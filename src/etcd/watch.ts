@@ -328,14 +328,17 @@ export class SharedWatch {
    * with, and only a read fetches a new one. The same read shows which watches etcd refuses for good.
    */
   async #readAfterDenial(signal: AbortSignal): Promise<void> {
-    const ask = async (watch: WatchTarget): Promise<void> => {
+    const ask = async (watch: WatchTarget) => {
       try {
         await watch.reload(signal);
       } catch (error) {
         this.#endIfFinal(watch, error);
       }
     };
-    await Promise.all([...this.#broken].map(ask));
+    const reads = await Promise.allSettled([...this.#broken].map(ask));
+    // One answered read is enough: the other ranges are read again on the new stream.
+    if (reads.every(({ status }) => status === 'rejected')) throw watchError('no range can be read');
+
     this.#isDenied = false;
   }
 

@@ -78,6 +78,7 @@ export class LastWill {
     if (helper !== undefined) this.#tell(helper, { type: 'drop', leaseId });
     if (this.#leases.size > 0) return;
     this.#stop.abort();
+    this.#guard.forgive(); // it ends as intended
     this.#helper = undefined;
     if (helper === undefined) return;
     helper.stdin?.end();

@@ -25,7 +25,8 @@ export function writeNow(write: () => void): void {
 
 /** @param onExit called when the process exits. @returns a function to call when the campaign is over. */
 export function reportAtExit(onExit: () => void): () => void {
-  if (atExit.size === 0) process.on('exit', exit);
+  // Before the listener of the standard output, which writes the last lines.
+  if (atExit.size === 0) process.prependListener('exit', exit);
   atExit.add(onExit);
   return () => {
     if (atExit.delete(onExit) && atExit.size === 0) process.off('exit', exit);

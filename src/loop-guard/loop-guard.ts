@@ -223,6 +223,8 @@ export class LoopGuard {
 
   /** Releases the calls that were delayed for an outside cause, because the cause is gone. */
   wake(): void {
+    const releasedAtMs = Math.min(this.#history.releasedAtMs, this.#clock.now()); // no slot of a delay is left
+    this.#history = { ...this.#history, releasedAtMs };
     this.#woken?.abort();
     this.#woken = undefined;
   }

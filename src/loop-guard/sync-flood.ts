@@ -106,8 +106,8 @@ export class Flood {
 
 /** If this many calls of `campaign()`, `lead()` and reads are refused at once, the thread sleeps. */
 export const REFUSALS_AT_ONCE = 500;
-/** After that it sleeps if more than this many are refused in a second. */
-export const REFUSALS_PER_SECOND = 15;
+/** After that it sleeps if more than this many are refused in a second. A server that drains may refuse a call for every request. */
+export const REFUSALS_PER_SECOND = 100;
 export const refusals: Flood = new Flood(REFUSALS_AT_ONCE, REFUSALS_PER_SECOND);
 /** Refusals of calls of a term. A busy service may fail this often when a term ends. */
 export const termRefusals: Flood = new Flood(2_000, 500);

@@ -79,6 +79,8 @@ export class LiveTerm implements Term {
   #progressAtMs: number | undefined;
   /** When the term ended; undefined before. If the process stood still and noticed the end late, this is the deadline. */
   endedAtMs: number | undefined;
+  /** When this process noticed the end: after a freeze, later than it ended. */
+  noticedAtMs: number | undefined;
   value: string;
   /** Whether the program has asked the term, or has written under it. */
   isUsed = false;
@@ -285,7 +287,8 @@ export class LiveTerm implements Term {
 
   end(reason: EndCause): void {
     if (this.isOver) return;
-    this.endedAtMs = Math.min(clock.now(), this.#tools.validUntilMs);
+    this.noticedAtMs = clock.now();
+    this.endedAtMs = Math.min(this.noticedAtMs, this.#tools.validUntilMs);
     this.#endedBecause = reason;
     this.#isDraining = originOf(reason) === 'caller'; // otherwise the lease or the key is lost
     this.#tools.ended();

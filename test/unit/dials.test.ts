@@ -130,7 +130,7 @@ test('L4: the time for which a host was away does not count as a slow network', 
   }, within);
   const connectedAtMs = host.ageMs;
   await eventually(() => host.ageMs > connectedAtMs + 1_000, within);
-  host.dropSilent();
+  host.dropSilent(host.client);
   expect(host.client).not.toBe(client);
 });
 
@@ -148,6 +148,6 @@ test.for([
   const { client } = host;
   // A slow host is silent later: five times as long as its first bytes took.
   await eventually(() => host.isSlow === isKept && host.ageMs > 600, within);
-  host.dropSilent();
+  host.dropSilent(client);
   expect(host.client === client).toBe(isKept);
 });

@@ -97,7 +97,11 @@ test('L2: it looks again while the lease lives and while etcd does not answer, a
     const unavailable = new EtcdError('unavailable', 'no answer', false);
     const { transport, asked } = etcdWith({ TTL: '1' }, unavailable, gone, found, { succeeded: true });
     const orphanDeleted = vi.fn<(one: QueuedCandidate) => void>();
-    const watch = new OrphanWatch(transport, { orphanDeleted } as never, 2_000, signal);
+    const watch = new OrphanWatch(
+      { transport, report: { orphanDeleted }, onKept: () => undefined },
+      2_000,
+      signal,
+    );
     watch.look(orphan);
     watch.look(orphan); // each change of the queue
     await vi.advanceTimersByTimeAsync(1_700);
@@ -118,7 +122,11 @@ test('a deletion is reported although the queue shows it before its answer', asy
   const answer = new Deferred<object>();
   const { transport } = etcdWith(gone, found, answer.promise);
   const orphanDeleted = vi.fn<(one: QueuedCandidate) => void>();
-  const watch = new OrphanWatch(transport, { orphanDeleted } as never, 2_000, signal);
+  const watch = new OrphanWatch(
+    { transport, report: { orphanDeleted }, onKept: () => undefined },
+    2_000,
+    signal,
+  );
   watch.look(orphan);
   await nextTurn();
   watch.look(undefined);
@@ -131,7 +139,7 @@ test('the end of the wait ends the search, and leaves no timer', async () => {
   vi.useFakeTimers();
   try {
     const { transport, asked } = etcdWith({ TTL: '1' }, gone);
-    const watch = new OrphanWatch(transport, {} as never, 2_000, signal);
+    const watch = new OrphanWatch({ transport, report: {} as never, onKept: () => undefined }, 2_000, signal);
     watch.look(orphan);
     await vi.advanceTimersByTimeAsync(10);
     watch.look(undefined);

@@ -101,3 +101,13 @@ test('at most a thousand keys that were given up are remembered: the last ones',
   expect(found).toHaveLength(1_000);
   expect(found[0]).toBe('500');
 });
+
+test('L5: after a lost history, a failed release does not replace the delete of a key that came back', async () => {
+  const deleted: string[] = [];
+  const pending = new PendingDeletes();
+  pending.historyLost();
+  pending.giveUp('k', () => (deleted.push('whichever put created it'), Promise.resolve()));
+  pending.add('k', () => (deleted.push('the last one'), Promise.resolve()), 0); // its release got no answer
+  await pending.flushAll(limits);
+  expect(deleted).toEqual(['whichever put created it']);
+});

@@ -1,6 +1,8 @@
 import { expect, test } from 'vitest';
 import { ReconnectBackoff, RenewalBackoff } from '../../src/client/reconnect-backoff.ts';
+import { privateGuard, type GuardSettings } from '../../src/loop-guard/loop-guard.ts';
 import { clock } from '../../src/util/clock.ts';
+import { FakeClock } from '../support/fake-clock.ts';
 
 const never = new AbortController().signal;
 
@@ -61,3 +63,37 @@ test('G6: a try that the guard delays is reported', async () => {
   expect(holds).toHaveLength(1);
   expect(holds[0]).toBeGreaterThan(0);
 });
+
+test.for([1, 2, 4])(
+  'L5: after a wake, %i tries that share a guard come no later than its cap',
+  async (passers) => {
+    const settings: GuardSettings = {
+      burst: 2,
+      baseMs: 100,
+      capMs: 2_200,
+      outsideCapMs: 2_200,
+      healthyAfterMs: 10_000,
+    };
+    for (let wakeAtMs = 60_000; wakeAtMs < 66_000; wakeAtMs += 500) {
+      const time = new FakeClock();
+      const guard = privateGuard(time);
+      const over = new AbortController();
+      const triesMs: number[] = [];
+      const loop = async (): Promise<void> => {
+        while (!over.signal.aborted) {
+          await guard.pass('environment', settings);
+          triesMs.push(time.now());
+          await time.sleep(500); // it fails
+        }
+      };
+      const wokenAtMs = time.now() + wakeAtMs;
+      for (let passer = 0; passer < passers; passer++) void loop();
+      await time.advance(wakeAtMs);
+      guard.wake();
+      await time.advance(15_000);
+      over.abort();
+      const gapsMs = triesMs.slice(1).map((atMs, index) => (atMs > wokenAtMs ? atMs - triesMs[index]! : 0));
+      expect(Math.max(...gapsMs)).toBeLessThanOrEqual(settings.outsideCapMs + 1);
+    }
+  },
+);

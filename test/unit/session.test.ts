@@ -2,6 +2,7 @@ import { afterEach, expect, test, vi } from 'vitest';
 import type { LeaseProof } from '../../src/core/deadline.ts';
 import type { KeepAlive } from '../../src/etcd/lease.ts';
 import type { EtcdTransport } from '../../src/etcd/transport.ts';
+import { EtcdError } from '../../src/etcd/etcd-error.ts';
 import { ReconnectBackoff } from '../../src/client/reconnect-backoff.ts';
 import { Session } from '../../src/client/session.ts';
 import type { FakeClock } from '../support/fake-clock.ts';
@@ -24,7 +25,12 @@ function answeredLater(): { keepAlive: KeepAlive; answer: (proof: LeaseProof) =>
   };
 }
 
-const sessionOn = (keepAlive: KeepAlive, proof: LeaseProof, client = { isClosed: false }): Session =>
+const sessionOn = (
+  keepAlive: KeepAlive,
+  proof: LeaseProof,
+  client = { isClosed: false },
+  backoff = new ReconnectBackoff({}),
+): Session =>
   new Session(
     { id: '7', proof, keepAlive, marginMs: 100 * proof.grantedTtlSeconds },
     {
@@ -35,7 +41,7 @@ const sessionOn = (keepAlive: KeepAlive, proof: LeaseProof, client = { isClosed:
         onClusterChanged: () => () => undefined,
         onClientClosed: () => () => undefined,
       } as unknown as EtcdTransport,
-      backoff: new ReconnectBackoff({}),
+      backoff,
       eventLog: { report: () => undefined } as never,
     },
   );
@@ -87,4 +93,23 @@ test('a renewal that is answered after the client was closed ends the session as
   answer({ sentAtMs: clock.now(), grantedTtlSeconds: 3 });
   await clock.advance(0);
   expect(ends).toEqual(['lease-lost']);
+});
+
+test('L5: a lease whose renewals etcd refuses does not hold up the other tries of its client', async () => {
+  const clock: FakeClock = fake;
+  const backoff = new ReconnectBackoff({});
+  const denied = new EtcdError('refused', 'confirm the renewal: etcdserver: permission denied', false);
+  const keepAlive = { renew: () => Promise.reject(denied), close: () => undefined } as unknown as KeepAlive;
+  const session = sessionOn(
+    keepAlive,
+    { sentAtMs: clock.now(), grantedTtlSeconds: 60 },
+    { isClosed: false },
+    backoff,
+  );
+  for (let count = 0; count < 250; count++) await clock.advance(100); // the renewals have failed for 5 s
+  let isThrough = false;
+  void backoff.pass(new AbortController().signal).then(() => (isThrough = true));
+  for (let count = 0; count < 30; count++) await clock.advance(100);
+  expect(isThrough).toBe(true);
+  session.end('closed');
 });

@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { reportAtExit } from '../../src/logging/line-queue.ts';
 import { StandardOutput } from '../../src/logging/standard-output.ts';
 
 /** A file that takes `room` bytes, and then fails with `code`. */
@@ -70,4 +71,17 @@ describe('standard output', () => {
     target.out.end();
     expect(target.tries).toBe(1);
   });
+});
+
+test('the last lines of a process are reported before the output writes what is left', () => {
+  const output = (): void => undefined;
+  process.on('exit', output); // the listener of the standard output, which came first
+  const before = process.listeners('exit');
+  const off = reportAtExit(() => undefined);
+  const after = process.listeners('exit');
+  off();
+  process.off('exit', output);
+  const ours = after.findIndex((listener) => !before.includes(listener));
+  expect(ours).toBeGreaterThanOrEqual(0);
+  expect(ours).toBeLessThan(after.indexOf(output));
 });
