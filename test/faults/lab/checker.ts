@@ -195,12 +195,16 @@ function unexplained({ acting, kills, endMs }: Evidence): Finding[] {
 /** Reasons with which we release the key ourselves. */
 const ORDERLY: ReadonlySet<string | undefined> = new Set(['stepped-down', 'resigned', 'closed', 'aborted']);
 
-/** S5: the work stops before its leader releases the key. A fault may still remove the key earlier. */
-function releasedTooEarly({ acting, faults }: Evidence): Finding[] {
+/**
+ * S5: the work stops before its leader releases the key. A fault may still remove the key earlier. It may also cost the lease, up to one
+ * TTL after its own end.
+ */
+function releasedTooEarly({ acting, faults, grantedTtlMs }: Evidence): Finding[] {
   return acting.flatMap((term): Finding[] => {
     const { workedUntilMs, lastMs } = term;
     if (workedUntilMs === undefined || !ORDERLY.has(term.endedBecause)) return [];
-    if (faults.some((fault) => fault.fromMs <= workedUntilMs && fault.toMs >= lastMs)) return [];
+    if (faults.some((fault) => fault.fromMs <= workedUntilMs && fault.toMs >= lastMs - grantedTtlMs))
+      return [];
     const next = acting.find(
       (other) => other.firstMs > term.firstMs && other.firstMs <= workedUntilMs && other.token > term.token,
     );

@@ -104,6 +104,7 @@ export const process = {
   env: {},
   /** A simulated process does not end in order: it is killed. */
   on: () => undefined,
+  prependListener: () => undefined,
   off: () => undefined,
   execPath: '/simulated/node',
   /** The whole elapsed time. A stopped process has not used it, but nothing here depends on that. */
