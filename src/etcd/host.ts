@@ -20,7 +20,7 @@ interface Pool {
   readonly mockImpl?: unknown;
 }
 
-export const poolOf = (client: object): Pool | undefined => {
+const poolOf = (client: object): Pool | undefined => {
   const { pool } = client as { pool?: Partial<Pool> };
   return Array.isArray(pool?.hosts) ? (pool as Pool) : undefined;
 };

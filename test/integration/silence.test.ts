@@ -271,7 +271,7 @@ describe('lead({ ifFree: true })', () => {
       {
         reason: 'skipped',
         leader: 'alice',
-        msg: expect.stringMatching(/skipped the work.*"alice" has its key there/) as string,
+        msg: expect.stringMatching(/skipped the work.*"alice" is ahead of us/) as string,
       },
     ]);
     expect(term.isCurrent()).toBe(true);

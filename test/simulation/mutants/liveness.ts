@@ -87,7 +87,7 @@ export const livenessMutants: readonly Mutant[] = [
       },
       {
         file: 'etcd/stream.ts',
-        find: 'end();\n      host.dropSilent();',
+        find: 'end();\n      host.dropSilent(client);',
         replace: 'end();',
       },
     ],
