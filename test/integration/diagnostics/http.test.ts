@@ -285,5 +285,5 @@ function sharesOf(top: string): Map<string, number> {
     const [, flat, name = ''] = /^\s*\S+\s+(\S+)%\s+\S+%\s+\S+\s+\S+%\s+(\(.*?\)|\S+)/.exec(line) ?? [];
     if (flat !== undefined) shares.set(name, (shares.get(name) ?? 0) + Number(flat));
   }
-  return new Map([...shares].filter(([, share]) => share >= 1));
+  return new Map([...shares].filter(([, share]) => share >= 0.2));
 }
