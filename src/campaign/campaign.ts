@@ -68,7 +68,7 @@ export class Campaign {
   /** For callers that wait for callbacks of an earlier term. Created for the first of them. */
   #ready: Deferred<void> | undefined;
   /** Set if it has ended because there was another candidate already. */
-  skippedFor: { readonly leader: string | undefined } | undefined;
+  skippedFor: { readonly leader: string } | undefined;
   /** The callbacks that it calls. */
   readonly callbacks: Callbacks;
   /** Resolves when the campaign has ended in etcd. The last callback may still run. */
@@ -108,7 +108,6 @@ export class Campaign {
       stopCause: () => this.#stopped?.reason,
       resign: () => this.#resign(),
       skip: start.ifFree ? (leader) => this.#resign({ leader }) : undefined,
-
       signal: this.#stop.signal,
     });
     this.turn = new Turn(ofTurn);

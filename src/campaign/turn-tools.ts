@@ -33,7 +33,6 @@ interface OfCampaign {
   readonly resign: () => void;
   /** Ends the campaign, because another candidate is there; undefined if we wait for our turn. */
   readonly skip: ((leader: string) => void) | undefined;
-
   /** Aborts when the campaign must end. */
   readonly signal: AbortSignal;
 }
@@ -59,6 +58,5 @@ export const turnTools = (tools: CampaignTools, campaign: OfCampaign): TurnTools
   stopCause: campaign.stopCause,
   resign: campaign.resign,
   skip: campaign.skip,
-
   signal: campaign.signal,
 });

@@ -181,7 +181,6 @@ export class Turn {
       if (!this.#isUnderWay(finish)) return recheck; // a subscriber of diagnostics_channel has ended it
       this.#nextTerm.resolve(term);
       this.awaitedBy = undefined; // the callback that awaited this term goes on
-
       this.#nextTerm = new Deferred();
       if (!this.#isAsked || this.electionChecks > 0) void this.#tellUnused(term);
       this.#isAsked = false;

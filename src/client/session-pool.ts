@@ -276,19 +276,20 @@ export class SessionPool {
     if (afterMs !== undefined) this.#eventLog?.report({ type: 'session.available', afterMs });
   }
 
-  /** Revokes the abandoned leases. @returns whether all of them are gone. */
-  async #revokeAbandoned(limits: CallLimits): Promise<boolean> {
+  /** Revokes the abandoned leases. Those that could not be revoked stay abandoned. */
+  async #revokeAbandoned(limits: CallLimits): Promise<void> {
     const revoke = async (leaseId: string): Promise<void> => {
       await revokeLease(this.#transport, leaseId, limits);
       this.#abandoned.delete(leaseId);
       this.#lastWill?.drop(leaseId);
     };
-    const results = await Promise.allSettled([...this.#abandoned].map(revoke));
-    return results.every(({ status }) => status === 'fulfilled');
+    await Promise.allSettled([...this.#abandoned].map(revoke));
   }
 
-  /** Tries to revoke the abandoned leases until they are gone. Only one such loop runs at a time, and every try passes the client's
-   * back-off. */
+  /**
+   * Tries to revoke the abandoned leases until they are gone. Only one such loop runs at a time, and every try passes the client's
+   * back-off.
+   */
   async #revokeRest(signal: AbortSignal): Promise<void> {
     if (this.#revoking === signal) return;
     this.#revoking = signal;

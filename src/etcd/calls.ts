@@ -102,8 +102,7 @@ export class Calls {
         if (!(fault instanceof EtcdError)) throw fault;
         last = fault;
         const isUndone = fault.kind === 'unavailable' && !fault.mayHaveHappened;
-        if (!isUndone || how.asked.size >= this.members.hosts.length || clock.now() >= how.dueAtMs)
-          throw fault;
+        if (!isUndone || how.asked.size >= this.members.hosts.length) throw fault;
       }
     }
   }
@@ -165,7 +164,7 @@ export class Calls {
       else this.members.selector.answered(host);
       return answer;
     } catch (error) {
-      const fault = host.isOpenAfter(error) ? connectionDropped(what) : error;
+      const fault = host.unlessDropped(what, error);
       if (isProbe !== true) await this.members.verifyError(host, what, fault);
       throw fault;
     }
@@ -234,10 +233,6 @@ export class Calls {
     this.members.failed(host, status);
   }
 }
-
-/** We dropped the connection before the call was sent: a method that the user has replaced may wait first. */
-export const connectionDropped = (what: string): EtcdError =>
-  new EtcdError('unavailable', `${what}: its connection was dropped`, false);
 
 function tokenIfSwitchedOff(fault: unknown): string {
   if (fault instanceof EtcdError && /authentication is not enabled/.test(fault.message)) return '';

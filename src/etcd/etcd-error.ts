@@ -89,13 +89,15 @@ const NOT_DONE =
 const NOT_SENDABLE =
   /^grpc: received message larger than max|^Attempted to send message|^Request message serialization failure/;
 
+const TOO_LARGE = /message larger than max/;
+
 /** Whether the call itself is the cause: its request or its answer is too large, or cannot be encoded. */
 export const isUnsendable = ({ details }: GrpcStatus): boolean =>
-  NOT_SENDABLE.test(details) || /message larger than max/.test(details);
+  NOT_SENDABLE.test(details) || TOO_LARGE.test(details);
 
 /** The request is larger than gRPC accepts, or the answer is. In the second case etcd has applied the request. */
 export const isTooLarge = (error: unknown): boolean =>
-  error instanceof EtcdError && /message larger than max/.test(error.message);
+  error instanceof EtcdError && TOO_LARGE.test(error.message);
 
 export interface GrpcStatus {
   readonly code: number;

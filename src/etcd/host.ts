@@ -7,8 +7,8 @@
  */
 import { Etcd3, type IOptions } from 'etcd3';
 import { clock, nextTurn } from '../util/clock.ts';
-import { EtcdError } from './etcd-error.ts';
 import { trackDials, type DiallingHost, type Dials, type Service } from './dials.ts';
+import { EtcdError } from './etcd-error.ts';
 
 /** The raw calls of etcd3 that we use. */
 export type HostClient = Pick<Etcd3, 'kv' | 'leaseClient' | 'watchClient' | 'maintenance' | 'auth'>;
@@ -151,14 +151,17 @@ export class Host {
     if (client === this.#client && this.#unreachable === undefined && !this.isSlow) this.drop();
   }
 
-  /** Whether the error says that the client is closed, although the user has not closed it: we have dropped our own connection. */
-  isOpenAfter(error: unknown): boolean {
-    return (
+  /**
+   * @returns the error; but if it says that the client is closed, although the user has not closed it, an outage. Then we dropped our own
+   *   connection before the call was sent: a method that the user has replaced may wait first.
+   */
+  unlessDropped(what: string, error: unknown): unknown {
+    const isDropped =
       error instanceof EtcdError &&
       error.kind === 'client-closed' &&
       !this.isBorrowed &&
-      !isClosed(this.#users)
-    );
+      !isClosed(this.#users);
+    return isDropped ? new EtcdError('unavailable', `${what}: its connection was dropped`, false) : error;
   }
 
   /** Why the last call found no connection, if that was just now. The next call can fail without asking gRPC. */

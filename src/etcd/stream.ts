@@ -3,7 +3,7 @@
  */
 import { plainCauseWithCertificate } from '../core/plain-cause.ts';
 import { clock } from '../util/clock.ts';
-import { connectionDropped, leftOf, type Calls } from './calls.ts';
+import { leftOf, type Calls } from './calls.ts';
 import { etcdErrorOf, statusIn } from './etcd-error.ts';
 import { onCleanStack, type Host, type HostClient } from './host.ts';
 import { callOptions, type CallOptions } from './intercept.ts';
@@ -89,8 +89,7 @@ export async function openStream<Request, Response>(
 }
 
 function rethrow(host: Host, what: string, error: unknown): never {
-  const fault = etcdErrorOf(what, undefined, error);
-  throw host.isOpenAfter(fault) ? connectionDropped(what) : fault;
+  throw host.unlessDropped(what, etcdErrorOf(what, undefined, error));
 }
 
 type Ends = Pick<OpenStream<unknown, unknown>, 'renewed' | 'close' | 'fail' | 'leave'>;

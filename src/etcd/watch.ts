@@ -338,7 +338,6 @@ export class SharedWatch {
     const reads = await Promise.allSettled([...this.#broken].map(ask));
     // One answered read is enough: the other ranges are read again on the new stream.
     if (reads.every(({ status }) => status === 'rejected')) throw watchError('no range can be read');
-
     this.#isDenied = false;
   }
 

@@ -100,8 +100,10 @@ export interface PassOptions {
   readonly isCampaign?: boolean | undefined;
   /** Whether this library began the round, because etcd, the network or an operator ended the last one. */
   readonly isRetry?: boolean | undefined;
-  /** Whether this is the first round of a campaign: a call of the user began it. Then each 1.5 s of pause before it forgive one earlier
-   * round. */
+  /**
+   * Whether this is the first round of a campaign: a call of the user began it. Then each 1.5 s of pause before it forgive one earlier
+   * round.
+   */
   readonly isFirst?: boolean | undefined;
 }
 

@@ -15,8 +15,10 @@ export const MOST_HELD = 1_000;
 
 export class NewElectionLimiter {
   #budget: NewElectionBudget;
-  /** New elections whose first campaign has neither entered the queue nor ended. Another that starts meanwhile counts as side by side,
-   * not as one by one. */
+  /**
+   * New elections whose first campaign has neither entered the queue nor ended. Another that starts meanwhile counts as side by side,
+   * not as one by one.
+   */
   readonly #underWay = new Set<object>();
   #heldUntilMs: number[] = [];
   #count = 0;
