@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { rmSync } from 'node:fs';
 
 interface Leash {
-  /** Call when the child has ended: from then on its process ID may belong to another process. */
+  /** Call this when the child has ended, because another process may then get the same process ID. */
   release(): void;
 }
 
@@ -11,13 +11,12 @@ const held = new Map<ChildProcess, string | undefined>();
 /**
  * Ends a child process, and removes its temporary folder, when this process ends.
  *
- * If this process exits, an `exit` handler kills the child. If this process is killed (SIGKILL, out of memory), no
- * handler runs. Then a shell that reads from our pipe sees the end of that pipe, and kills the child.
+ * If this process exits, an `exit` handler kills the child. If this process is killed, no handler runs. Then a shell sees
+ * the end of its pipe from this process, and the shell kills the child.
  *
- * Linux has PR_SET_PDEATHSIG for this. But it needs a helper program, and it fires when the *thread* that started the
- * child ends.
+ * PR_SET_PDEATHSIG of Linux does not suit: it fires when the *thread* that started the child ends.
  *
- * @param temporaryDir is removed with `rm -rf` after the child was killed. Leave it out to keep the folder.
+ * @param temporaryDir is removed after the child was killed. Leave it out to keep the folder.
  */
 export function leash(child: ChildProcess, temporaryDir?: string): Leash {
   if (held.size === 0) process.on('exit', killAll);
@@ -25,7 +24,7 @@ export function leash(child: ChildProcess, temporaryDir?: string): Leash {
   const script = 'read -r _; kill -9 "$1"; if [ -n "$2" ]; then rm -rf -- "$2"; fi';
   const shell = spawn('/bin/sh', ['-c', script, 'sh', String(child.pid), temporaryDir ?? ''], {
     stdio: ['pipe', 'ignore', 'ignore'],
-    detached: true, // Ctrl-C in a terminal then ends this process only, and the shell survives it
+    detached: true, // the shell survives Ctrl-C in a terminal
   });
   shell.on('error', () => {}); // without a shell only the exit handler is left
   shell.unref();

@@ -20,8 +20,8 @@ export interface ComposedEtcd {
 }
 
 /**
- * Starts the service `etcd` of this package's docker-compose.yml, on a free port. Every call has a container of its own. It
- * survives this process, unless it is stopped.
+ * Starts the service `etcd` of this package's docker-compose.yml, on a free port. Every call starts its own container. The
+ * container does not end with this process: call `stop()`.
  *
  * @returns `undefined` if no Docker engine answers, or if Compose is missing (`docker compose` or `docker-compose`).
  * @throws {Error} if both exist and etcd does not start, or if the signal aborts.
@@ -47,7 +47,7 @@ export async function composeEtcd(signal?: AbortSignal): Promise<ComposedEtcd | 
 }
 
 async function findCompose(): Promise<string[] | undefined> {
-  // The project of this call alone: `down` must not remove the container of a developer, or of another test run.
+  // A new project name for every call: `down` must not remove the container of a developer, or of another test run.
   const project = `etcd-election-dev-${randomBytes(4).toString('hex')}`;
   const file = ['--project-name', project, '--file', composeFile];
   if (!(await succeeds(['docker', 'info']))) return undefined;

@@ -13,7 +13,7 @@ export interface DebianPrograms {
   readonly folder: string;
   /** Name of a Debian release, such as `sid`. Default: the release of this machine. */
   readonly release?: string | undefined;
-  /** Checks the unpacked programs before they are used. It throws if they do not run here. Default: no check. */
+  /** Throws if the unpacked programs do not run here. Default: no check. */
   readonly check?: (folder: string) => Promise<void>;
   /** Time limit of the download, in milliseconds. Default: none. Every call of apt ends after two minutes. */
   readonly withinMs?: number | undefined;
@@ -29,10 +29,11 @@ export async function debianFolder(name: string): Promise<string> {
 const underWay = new Map<string, Promise<void>>();
 
 /**
- * Downloads packages of Debian and unpacks their programs into {@link debianFolder}. Nothing is installed, so this needs
- * no root. The package lists of apt stay as they are. If they are missing or too old, or a release is given, apt downloads lists to a temporary folder.
- * Several processes may call this at the same time. All of them use the result of the first one that is done. Calls in one
- * process share one attempt, except those with a signal.
+ * Downloads packages of Debian and unpacks their programs into {@link debianFolder}. This needs no root, and installs
+ * nothing. The package lists of apt stay as they are.
+ *
+ * Several processes may call this at the same time. All of them use the result of the first that is done. Calls in one
+ * process share one attempt, except calls with a signal.
  *
  * @returns the folder.
  * @throws {Error} if this system is not based on Debian, if its package archive does not answer, or if the check fails.
@@ -66,7 +67,6 @@ async function fetchInto(folder: string, programs: DebianPrograms): Promise<void
   }
 }
 
-/** Downloads the packages. Ends early at the time limit, or if the signal aborts. */
 async function downloadInTime(work: string, programs: DebianPrograms): Promise<void> {
   const limit = programs.withinMs === undefined ? undefined : AbortSignal.timeout(programs.withinMs);
   const limits = [limit, programs.signal].filter((signal) => signal !== undefined);
@@ -82,14 +82,14 @@ async function download(
   if (release === undefined) {
     const hasLists = await apt(['download', ...packages]).then(
       () => true,
-      () => false, // the package lists of this machine are probably missing or too old
+      () => false, // this machine's package lists are probably missing or too old: fetch lists to a temporary folder
     );
     signal.throwIfAborted();
     if (hasLists) return;
   }
   const lists = await privateLists(work, release, apt);
   const updated = await apt([...lists, 'update']).catch((error: Error) => error);
-  // The update fails if any source of this machine is broken. The source we need may still work, so the download decides.
+  // One broken source of this machine makes the update fail. The source we need may still work, so we try the download.
   await apt([...lists, 'download', ...packages]).catch((error: Error) => {
     throw updated instanceof Error
       ? new AggregateError([updated, error], `${updated.message}\n${error.message}`)
@@ -99,7 +99,7 @@ async function download(
 
 type Apt = (args: readonly string[]) => Promise<string>;
 
-/** Options that let apt use private lists, for the sources of this machine or of another release. */
+/** Options that let apt keep its package lists in the folder `work`. */
 async function privateLists(work: string, release: string | undefined, apt: Apt): Promise<string[]> {
   await mkdir(join(work, 'lists/partial'), { recursive: true });
   await mkdir(join(work, 'cache/archives/partial'), { recursive: true });
@@ -117,7 +117,7 @@ async function privateLists(work: string, release: string | undefined, apt: Apt)
   return [...lists, ...options({ 'Dir::Etc::SourceList': source, 'Dir::Etc::SourceParts': '/dev/null' })];
 }
 
-/** The address of the archive that this machine uses. It has the other releases too. */
+/** The address of the archive that this machine uses. The archive has the other releases too. */
 async function archive(lists: readonly string[], apt: Apt): Promise<string> {
   const codename = /^VERSION_CODENAME="?([\w-]+)/m.exec(await readFile('/etc/os-release', 'utf8'))?.[1];
   const uris = await apt([...lists, '--print-uris', 'update']);
@@ -130,7 +130,7 @@ function options(settings: Record<string, string>): string[] {
   return Object.entries(settings).flatMap(([name, value]) => ['-o', `${name}=${value}`]);
 }
 
-/** Unpacks every package in a folder, and returns the folder with their programs. */
+/** Unpacks every package in the folder. @returns the folder with their programs. */
 async function unpack(work: string): Promise<string> {
   const files = (await readdir(work)).filter((file) => file.endsWith('.deb'));
   for (const file of files) await run('dpkg-deb', ['-x', join(work, file), join(work, 'root')], work);

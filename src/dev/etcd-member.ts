@@ -18,34 +18,34 @@ export interface EtcdMember {
   /** Process ID. `undefined` while the member does not run. */
   readonly pid: number | undefined;
   /**
-   * Starts it with the data it has, and waits until it answers clients. It answers only as part of a quorum. So start two
-   * stopped members of three together: each waits for the other. If the member is already running or starting,
-   * this returns the promise of that start.
+   * Starts the member with the data it has, and waits until it answers clients. A member answers only as part of a quorum.
+   * If two of three members are stopped, start both together: each waits for the other. If the member already runs or
+   * starts, this returns the promise of that start.
    *
-   * @throws {EtcdStartError} if it exits, or is not ready within `startTimeoutMs`. Then it does not run.
+   * @throws {EtcdStartError} if the member exits, or is not ready within `startTimeoutMs`. Then the member does not run.
    */
   start(): Promise<void>;
   /**
-   * Sends SIGTERM and waits until it ends. After 5 s it sends SIGKILL. A frozen member is thawed first.
+   * Sends SIGTERM and waits until the member has ended. After 5 s it sends SIGKILL. A frozen member is thawed first.
    *
-   * @throws {Error} if it is still there 5 s after SIGKILL. Then it hangs in the kernel, for example on a broken disk.
+   * @throws {Error} if the member has not ended 5 s after SIGKILL. Then it hangs in the kernel, for example on a broken disk.
    */
   stop(): Promise<void>;
   /**
-   * Sends SIGKILL, as in a crash, and waits until it has ended.
+   * Sends SIGKILL, as in a crash, and waits until the member has ended.
    *
-   * @throws {Error} if it is still there after 5 s.
+   * @throws {Error} if the member has not ended after 5 s.
    */
   kill(): Promise<void>;
-  /** Sends SIGSTOP: connections stay open, and the member does not answer. It does nothing if the member does not run. */
+  /** Sends SIGSTOP: connections stay open, and the member does not answer. If the member does not run, nothing happens. */
   freeze(): void;
-  /** Sends SIGCONT, so that a frozen member continues. */
+  /** Sends SIGCONT: a frozen member continues. */
   thaw(): void;
   /**
-   * Blocks the traffic between this member and the others: what it sends (`up`), what they send (`down`), or both (the
-   * default). Clients still reach the member, and its connections stay open. Blocked bytes arrive after {@link rejoin}.
+   * Blocks the traffic between this member and the others. `up` blocks what this member sends, `down` what it receives.
+   * Default: both. Clients still reach the member, and its connections stay open. Blocked bytes arrive after {@link rejoin}.
    *
-   * @throws {Error} unless etcd was started with `peerNetwork: true`.
+   * @throws {Error} if etcd was started without `peerNetwork: true`.
    */
   isolate(direction?: Direction): void;
   /** Ends every {@link isolate} of this member. The links to members that are still isolated stay blocked. */
@@ -79,16 +79,15 @@ export interface MemberOptions {
   readonly startTimeoutMs: number;
   /** A temporary folder to remove if this process is killed. */
   readonly temporaryDir: string | undefined;
-  /** The network between the members, if it runs in this process. */
   readonly peerNetwork: PeerNetwork | undefined;
-  /** Environment variables that make the member use that network. */
+  /** Environment variables that make the member use `peerNetwork`. */
   readonly peerEnv: NodeJS.ProcessEnv;
 }
 
 interface Run {
   readonly child: ChildProcess;
   readonly ready: Promise<void>;
-  /** How it ended, in words. Never rejects. */
+  /** Says how the process ended. Never rejects. */
   readonly ended: Promise<string>;
 }
 
@@ -133,11 +132,10 @@ export class MemberProcess implements EtcdMember {
     if (this.#run !== undefined) await this.#kill(this.#run);
   }
 
-  /** A process that hangs in the kernel ends only when its system call returns. That may be never. */
   async #kill({ child, ended }: Pick<Run, 'child' | 'ended'>): Promise<void> {
     child.kill('SIGKILL');
     if (await endsWithin(ended, KILL_TIMEOUT_MS)) return;
-    // The hanging child must not keep this process alive.
+    // The child hangs in the kernel, perhaps for ever. It must not keep this process alive.
     child.unref();
     child.stdout?.destroy();
     child.stderr?.destroy();
@@ -178,7 +176,7 @@ export class MemberProcess implements EtcdMember {
     const child = spawn(binary, args, {
       stdio: ['ignore', 'pipe', 'pipe'],
       env: { ...withoutEtcdVariables(process.env), ...peerEnv },
-      detached: true, // Ctrl-C in a terminal must not end etcd: the program may still need etcd to resign its leadership
+      detached: true, // Ctrl-C in a terminal must not end etcd, because the program needs etcd to resign
     });
     this.#log.follow(child.stdout);
     this.#log.follow(child.stderr);
@@ -206,12 +204,11 @@ export class MemberProcess implements EtcdMember {
     clearTimeout(timeout);
     over.abort();
     const how = problem ?? `was not ready in ${startTimeoutMs} ms`;
-    await this.#kill({ child, ended }).catch(() => {}); // why it did not start matters more
+    await this.#kill({ child, ended }).catch(() => {}); // the failed start is the error to report
     throw new EtcdStartError(`${this.name} (${this.#options.binary}) ${how}`, this.log());
   }
 }
 
-/** @returns whether it has ended within this time. */
 async function endsWithin(ended: Promise<string>, limitMs: number): Promise<boolean> {
   let timer: NodeJS.Timeout | undefined;
   const tooLate = new Promise<false>((resolve) => {
@@ -223,9 +220,8 @@ async function endsWithin(ended: Promise<string>, limitMs: number): Promise<bool
 }
 
 /**
- * Resolves when etcd answers a client, or when the signal aborts. etcd opens its client port early, but it answers there
- * only after it has joined a quorum. A request that was sent earlier is answered at that moment. Unlike `/health`, this
- * also works with client certificates, with authentication, and while an alarm is active.
+ * Resolves when etcd answers a client, or when the signal aborts. etcd accepts connections early, but it answers only after
+ * it has joined a quorum. Unlike `/health`, this also works with client certificates and while an alarm is active.
  */
 async function answers(endpoint: string, signal: AbortSignal): Promise<void> {
   while (!signal.aborted) {
@@ -238,7 +234,7 @@ function request(endpoint: string, signal: AbortSignal): Promise<boolean> {
   return new Promise((resolve) => {
     const options = { path: '/version', agent: false, signal } as const;
     const sent = endpoint.startsWith('https:')
-      ? // Any certificate will do: a finished handshake proves that etcd answers.
+      ? // A finished TLS handshake proves that etcd answers, so the certificate need not be checked.
         https.get(endpoint, { ...options, rejectUnauthorized: false })
       : http.get(endpoint, options);
     const done = (answered: boolean): void => {
@@ -251,7 +247,7 @@ function request(endpoint: string, signal: AbortSignal): Promise<boolean> {
   });
 }
 
-/** Removes variables that begin with `ETCD_`. etcd would take them for its flags, and warn about our `ETCD_ENDPOINTS`. */
+/** Removes variables that begin with `ETCD_`, because etcd reads them as flags. */
 function withoutEtcdVariables(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
   return Object.fromEntries(Object.entries(env).filter(([name]) => !name.startsWith('ETCD_')));
 }

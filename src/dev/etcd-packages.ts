@@ -1,4 +1,3 @@
-/** Fetches etcd from Debian's packages: a given series, or the newest version that runs here. */
 import { execFile } from 'node:child_process';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -9,7 +8,7 @@ export type EtcdSeries = '3.4' | '3.5' | 'newest';
 
 const releases: Record<EtcdSeries, string> = { '3.4': 'bookworm', '3.5': 'trixie', newest: 'sid' };
 
-/** Time limit for fetching the newest version. Some archives lack it. The limit leaves time to fetch the machine's own version. */
+/** Time limit for the newest version, which some archives lack. Time must remain to fetch the version of this machine's release. */
 const NEWEST_WITHIN_MS = 90_000;
 
 /** The folder for the version in the Debian release of this machine. */
@@ -20,8 +19,8 @@ export const unpackedEtcds = (series: EtcdSeries | undefined): Promise<string[]>
   Promise.all((series === undefined ? ['newest', OWN] : [series]).map(debianFolder));
 
 /**
- * Unpacks `etcd` and `etcdctl`. Without a series it fetches the newest version that Debian has. If that version
- * cannot be fetched, or does not run here, it fetches the version of this machine's own release.
+ * Fetches `etcd` and `etcdctl`. Without a series, it fetches the newest version that Debian has. If that version cannot be
+ * fetched, or does not run here, it fetches the version of this machine's release.
  *
  * @returns the folder.
  * @throws {Error} if it can fetch neither.

@@ -10,51 +10,49 @@ import { PeerNetwork } from './peer-network.ts';
 import { freePort } from './ports.ts';
 
 export interface StartEtcdOptions {
-  /** How many members. Default: 1. Three survive the loss of one. */
+  /** Number of members. Default: 1. With three, etcd survives the loss of one. */
   members?: 1 | 3 | undefined;
-  /** Path of the `etcd` executable. Default: what {@link etcdPath} finds, or fetches. */
+  /** Path of the `etcd` executable. Default: the path from {@link etcdPath}. */
   binary?: string | undefined;
   /**
-   * Folder for the data, with a subfolder for every member. `stop()` keeps it. With three members the folder must be empty,
-   * because members know each other by their ports, and the ports change. If etcd does not start, an empty folder stays empty.
-   * Default: a temporary folder, which `stop()` removes.
+   * Folder for the data, with a subfolder for every member. `stop()` keeps the folder. With three members the folder must
+   * be empty, because old data names the old ports. Default: a temporary folder, which `stop()` removes.
    */
   dataDir?: string | undefined;
   /**
-   * More flags for every member. They override ours. For example `['--quota-backend-bytes=16777216']` or
-   * `['--auth-token-ttl=2']`. With `--cert-file` the endpoints are `https`. Default: none. We leave etcd's election timeout
-   * alone, because the shortest lease that etcd grants depends on it.
+   * More flags for every member, for example `['--quota-backend-bytes=16777216']`. They override ours. With `--cert-file`
+   * the endpoints are `https`. Default: none.
    */
   extraArgs?: readonly string[] | undefined;
   /**
-   * Whether the traffic between members passes through this process, so that {@link EtcdMember.isolate} can block it. If
-   * this process blocks its event loop, that traffic stops too. Default: false.
+   * Whether the traffic between members passes through this process. {@link EtcdMember.isolate} needs this. While this
+   * process blocks its event loop, the traffic stops. Default: false.
    */
   peerNetwork?: boolean | undefined;
-  /** How many of the last lines of a member's log are kept, 1 to 1,000,000. Default: 200. */
+  /** Number of log lines to keep of every member: the last ones. 1 to 1,000,000. Default: 200. */
   logLines?: number | undefined;
   /**
    * How long a member may take to be ready, in milliseconds, 1 to 86,400,000. Default: 30,000. A start normally takes
-   * 700 ms, because etcd elects its leader.
+   * 700 ms.
    */
   startTimeoutMs?: number | undefined;
-  /** Ends the search for an etcd and its start. Then the call rejects with the signal's reason. Default: none. */
+  /** Ends the search for an etcd, and the start. Then the call rejects with the signal's reason. Default: none. */
   signal?: AbortSignal | undefined;
 }
 
-/** An etcd cluster for this process alone: real etcd processes on ports of 127.0.0.1, which end with this process. */
+/** A real etcd cluster on ports of 127.0.0.1. Its processes end with this process. */
 export interface EtcdCluster extends AsyncDisposable {
-  /** Client URLs of all members, in their order. They stay the same over restarts. */
+  /** Client URLs, in the order of `members`. They stay the same over restarts. */
   readonly endpoints: string[];
   /** The version of the etcd binary, for example `3.4.23`. */
   readonly version: string;
   readonly members: readonly EtcdMember[];
-  /** Kills all members at once, as a power cut does, then starts them with the data they had. */
+  /** Kills all members at once, as a power cut does. Then it starts them with the data they had. */
   restart(): Promise<void>;
   /**
-   * Ends all members, also frozen ones, and removes the data if its folder was temporary. It can be called again.
+   * Ends all members, also frozen ones. If the data folder is temporary, it is removed. `stop()` can be called again.
    *
-   * @throws {Error} if a member is still there 5 s after SIGKILL. Everything else has ended then.
+   * @throws {Error} if a member has not ended 5 s after SIGKILL. All else has ended then.
    */
   stop(): Promise<void>;
 }
@@ -62,8 +60,8 @@ export interface EtcdCluster extends AsyncDisposable {
 const PORT_ATTEMPTS = 3;
 
 /**
- * Starts etcd and waits until it answers. The cluster keeps this process alive until it is stopped, as a listening
- * server does. The cluster ends with this process, even if the process is killed.
+ * Starts etcd and waits until it answers. The cluster keeps this process alive until `stop()` is called. If this process
+ * ends or is killed, the cluster ends too.
  *
  * ```ts
  * const etcd = await startEtcd();
@@ -74,7 +72,7 @@ const PORT_ATTEMPTS = 3;
  *
  * @throws {RangeError} if an option is out of range.
  * @throws {EtcdNotFoundError} if there is no etcd here and none can be fetched.
- * @throws {EtcdStartError} if it exits, or is not ready in time. Its message ends with etcd's log.
+ * @throws {EtcdStartError} if etcd exits, or is not ready in time. The message ends with etcd's log.
  */
 export async function startEtcd(options: StartEtcdOptions = {}): Promise<EtcdCluster> {
   checkOptions(options);
@@ -94,7 +92,7 @@ export async function startEtcd(options: StartEtcdOptions = {}): Promise<EtcdClu
       signal?.throwIfAborted();
       return cluster;
     } catch (error) {
-      await cluster?.stop().catch(() => {}); // why it did not start matters more
+      await cluster?.stop().catch(() => {}); // the failed start is the error to report
       await discard(folder);
       signal?.throwIfAborted();
       const portTaken = error instanceof EtcdStartError && error.log.includes('address already in use');
@@ -137,14 +135,14 @@ class Cluster implements EtcdCluster {
   }
 
   async restart(): Promise<void> {
-    // On SIGTERM, members that end together would spend seconds on moving leadership to each other.
+    // After SIGTERM, a leader tries for seconds to move its leadership to members that end too.
     await Promise.all(this.members.map((member) => member.kill()));
     await this.start();
   }
 
   async stop(): Promise<void> {
     const isTemporary = this.#temporaryDir !== undefined;
-    // Members need a clean shutdown only if their data is kept.
+    // Only data that is kept needs a clean shutdown.
     const ends = this.members.map((member) => (isTemporary ? member.kill() : member.stop()));
     const results = await Promise.allSettled(ends);
     this.#peerNetwork?.close();
@@ -171,7 +169,7 @@ async function createCluster(
     for (let number = 1; number <= (options.members ?? 1); number++)
       plans.push(await planMember(memberName(number), { scheme, path, peerNetwork }));
   } catch (error) {
-    peerNetwork?.close(); // no port was free for this member, but the network already has servers for earlier members
+    peerNetwork?.close(); // no port was free, but the network already has servers for earlier members
     throw error;
   }
   const initialCluster = plans.map(({ name, peerUrl }) => `${name}=${peerUrl}`).join(',');
@@ -210,6 +208,7 @@ async function planMember(name: string, { scheme, path, peerNetwork }: Site): Pr
   return { name, clientUrl, listenPeerUrl, peerUrl, peerEnv: env, dataDir: join(path, name) };
 }
 
+/** Leaves `--election-timeout` alone, because the shortest lease that etcd grants depends on it. */
 function flagsOf(
   { name, clientUrl, listenPeerUrl, peerUrl, dataDir }: MemberPlan,
   initialCluster: string,
@@ -245,7 +244,7 @@ async function openFolder({ dataDir, members }: StartEtcdOptions): Promise<DataF
   return { path: dataDir, isTemporary: false, wasEmpty };
 }
 
-/** Removes what a failed start has left in the folder, so that the next start finds it as before. */
+/** Removes what a failed start has left in the folder. */
 async function discard({ path, isTemporary, wasEmpty }: DataFolder): Promise<void> {
   if (!wasEmpty) return;
   const left = isTemporary ? [path] : [1, 2, 3].map((number) => join(path, memberName(number)));

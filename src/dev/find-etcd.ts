@@ -7,9 +7,9 @@ type Program = 'etcd' | 'etcdctl';
 
 export interface FindEtcdOptions {
   /**
-   * A minor version to test against. It is looked for in `.etcd/`, then fetched from the Debian release that has it. The
-   * `PATH` is ignored. Default: the etcd on the `PATH`, else one in `.etcd/`, else the newest version that Debian has, else
-   * the version of this machine's own release.
+   * A minor version to test against. The search looks in `.etcd/`, then in the Debian release that has this version. It
+   * ignores the `PATH`. Default: the etcd on the `PATH`, else the etcd in `.etcd/`, else the newest version that Debian has,
+   * else the version of this machine's release.
    */
   series?: EtcdSeries | undefined;
   /** Ends the search. Then the call rejects with the signal's reason. Default: none. */
@@ -22,7 +22,7 @@ export class EtcdNotFoundError extends Error {
   readonly code = 'ETCD_NOT_FOUND';
 
   /**
-   * @param tried the errors of all attempts to get one.
+   * @param tried the errors of all attempts.
    * @param otherWays what the caller can do besides putting the program on the `PATH`.
    */
   constructor(program: string, tried: readonly Error[], otherWays: string) {
@@ -38,12 +38,14 @@ export class EtcdNotFoundError extends Error {
 }
 
 /**
- * Path of an `etcd` executable. It is taken from the `PATH`, else from `.etcd/` in the project folder. Else `apt-get`
- * downloads Debian's package, which is unpacked into `.etcd/`. The project folder is the nearest one with a `package.json`, from
- * the current folder upwards; if there is none, the current one. Nothing is installed on the machine. Several processes may call
- * this at once.
+ * Path of an `etcd` executable: from the `PATH`, else from `.etcd/` in the project folder. If neither has etcd, `apt-get`
+ * downloads Debian's package and etcd is unpacked into `.etcd/`. Nothing is installed on the machine. Several processes may
+ * call this at once.
  *
- * @throws {EtcdNotFoundError} if none of these gives one.
+ * The project folder is the nearest folder with a `package.json`, from the current folder upwards. Without a
+ * `package.json`, it is the current folder.
+ *
+ * @throws {EtcdNotFoundError} if there is no etcd here and none can be fetched.
  */
 export function etcdPath(options: FindEtcdOptions = {}): Promise<string> {
   return find('etcd', options);
@@ -58,7 +60,7 @@ export function etcdctlPath(options: FindEtcdOptions = {}): Promise<string> {
   return find('etcdctl', options);
 }
 
-/** Path of a program that is here already. Nothing is fetched. */
+/** Path of a program on this machine. Fetches nothing. */
 export async function findHere(program: Program, series?: EtcdSeries): Promise<string | undefined> {
   const onPath = series === undefined ? await findOnPath(program) : undefined;
   if (onPath !== undefined) return onPath;
@@ -92,7 +94,7 @@ async function findOnPath(program: string): Promise<string | undefined> {
 async function isExecutable(path: string): Promise<boolean> {
   try {
     await access(path, constants.X_OK);
-    return (await stat(path)).isFile(); // X_OK also holds for a folder that may be entered
+    return (await stat(path)).isFile(); // X_OK also holds for a folder
   } catch {
     return false;
   }

@@ -2,7 +2,7 @@ import type { Readable } from 'node:stream';
 
 const MAX_LINE_LENGTH = 2000;
 
-/** Keeps the last lines of a process's output, and of every line at most its first 2,000 characters. */
+/** Keeps the last lines of a process's output. Lines are cut after 2,000 characters. */
 export class LogTail {
   readonly #maxLines: number;
   #lines: string[] = [];

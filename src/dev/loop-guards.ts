@@ -1,13 +1,11 @@
-/**
- * A test suite campaigns and resigns many times in one process. The loop guard takes that for a hot loop, and would delay the
- * suite. New objects would not help, because the guard's state belongs to the process.
- */
+/** The state of the loop guards belongs to the process, so new clients and elections do not reset it. */
 const home = globalThis as { [key: symbol]: Map<string, Map<string, unknown>> | undefined };
 
 /**
- * Forgets all loop guards of this process: clients and later elections get new ones. An existing `Election` keeps the guard of its
- * campaign. Call this function only between test cases or benchmarks. A separate prefix for every case is not
- * enough: it gives new guards to elections, but not to clients and endpoints, and does not reset the limit of new elections.
+ * Forgets all loop guards of this process: clients and later elections get new ones. An existing `Election` keeps the guard
+ * of its campaign. Call this function only between test cases or benchmarks: a suite that campaigns and resigns many times
+ * looks like a hot loop. A separate prefix for every case is not enough: it does not reset the guards of clients and
+ * endpoints, nor the limit of new elections.
  */
 export function resetLoopGuards(): void {
   for (const kind of [

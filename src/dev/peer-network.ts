@@ -1,6 +1,6 @@
 /**
  * The network between the members of etcd, with partitions on demand. Every member dials the others through its own
- * SOCKS server, so that we know both ends of a connection. A proxy in front of a member would know only one end.
+ * SOCKS server. So the network knows both ends of every connection.
  */
 import { once } from 'node:events';
 import { type AddressInfo, type Server, type Socket, connect, createServer } from 'node:net';
@@ -8,13 +8,15 @@ import type { Direction } from './proxy.ts';
 import { Pipe } from './proxy-pipe.ts';
 
 interface Connection {
-  /** Names of the member that dialled and of the member that was dialled. */
+  /** Name of the member that dialled. */
   readonly dialler: string;
+  /** Name of the member that was dialled. */
   readonly dialled: string;
   readonly client: Socket;
   readonly upstream: Socket;
-  /** Bytes from the dialler. Both members send on one connection, whichever of them dialled it. */
+  /** Bytes from the dialler. */
   readonly up: Pipe;
+  /** Bytes to the dialler. */
   readonly down: Pipe;
 }
 
@@ -27,21 +29,21 @@ const IPV4 = 1;
 const GRANTED = Buffer.from([VERSION, 0, 0, IPV4, 0, 0, 0, 0, 0, 0]);
 
 export class PeerNetwork {
-  /** The port on which every member listens, by its name in this network. */
+  /** The port of every member, by its name. */
   readonly #ports = new Map<string, number>();
   readonly #servers: Server[] = [];
   readonly #open = new Set<Connection>();
-  /** Every socket, also those of handshakes and dials under way. */
+  /** Every socket, also those that still connect or shake hands. */
   readonly #sockets = new Set<Socket>();
   #isClosed = false;
-  /** The isolated members, each with the directions that are blocked, as that member sees them. */
+  /** The blocked directions of every isolated member. `up` is what the member sends. */
   readonly #isolated = new Map<string, Set<Direction>>();
 
   /**
    * Adds a member to the network.
    *
-   * @returns the peer URL that the member advertises, and the environment in which it uses this network. The host in the URL
-   *   is a name that only this network knows, because Go uses no proxy for loopback addresses.
+   * @returns the peer URL that the member advertises, and the environment variables that make it use this network. Go uses
+   *   no proxy for loopback addresses. So the host in the URL is a name that only this network knows.
    */
   async join(
     member: string,
@@ -64,7 +66,7 @@ export class PeerNetwork {
     };
   }
 
-  /** Blocks bytes from this member to the others (`up`), or from them to it (`down`), until {@link rejoin}. */
+  /** Blocks what this member sends (`up`), what it receives (`down`), or both, until {@link rejoin}. */
   isolate(member: string, direction: Direction): void {
     const directions = this.#isolated.get(member) ?? new Set();
     this.#isolated.set(member, directions.add(direction));
@@ -77,7 +79,6 @@ export class PeerNetwork {
     this.#apply();
   }
 
-  /** Ends all connections, also those whose handshake is under way. */
   close(): void {
     this.#isClosed = true;
     for (const server of this.#servers) server.close();
@@ -85,7 +86,7 @@ export class PeerNetwork {
   }
 
   #track(socket: Socket): void {
-    socket.on('error', () => {}); // the pipes see its end
+    socket.on('error', () => {}); // 'close' follows
     this.#sockets.add(socket);
     socket.once('close', () => this.#sockets.delete(socket));
     if (this.#isClosed) socket.destroy();
@@ -98,15 +99,15 @@ export class PeerNetwork {
     const [, command, , kind, length = 0] = await read(client, 5);
     if (command !== CONNECT || kind !== DOMAIN_NAME) throw new Error('no CONNECT to a name');
     const host = (await read(client, length)).toString();
-    await read(client, 2); // the port: we know it
+    await read(client, 2); // the port, which #ports knows
     const dialled = host.replace(/\.invalid$/, '');
     const port = this.#ports.get(dialled);
     if (port === undefined) throw new Error(`no member ${host}`);
     const upstream = connect({ host: '127.0.0.1', port, allowHalfOpen: true, noDelay: true });
     this.#track(upstream);
-    // The dialler learns of the connection only when it stands. Otherwise a member that is down would seem to hang up.
+    // Grant only a connection that stands. Otherwise a member that is down would seem to accept and hang up.
     await Promise.race([once(upstream, 'connect'), once(upstream, 'close')]);
-    if (client.destroyed) upstream.destroy(); // the dialler gave up meanwhile: no pipe would see that
+    if (client.destroyed) upstream.destroy(); // the dialler gave up, and no pipe exists yet that would end upstream
     if (upstream.destroyed) throw new Error('connection ended during the handshake');
     client.write(GRANTED);
     const connection = {

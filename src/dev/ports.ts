@@ -6,14 +6,13 @@ const ATTEMPTS = 100;
 const STRETCHES = 16;
 
 /**
- * A free TCP port on 127.0.0.1, as the operating system confirms by letting us bind it.
+ * Finds a free TCP port on 127.0.0.1.
  *
- * The port lies below the range that the system uses for outgoing connections. Binding to port 0 gives a port from that
- * range. While a stopped member waits for its restart, an outgoing connection of any program could take such a port. A
- * client that dials the stopped member could even get that port itself, and so connect to itself.
+ * The port lies below the range that the system uses for outgoing connections and for port 0. Otherwise any outgoing
+ * connection could take the port of a stopped member. A client that dials the stopped member could even connect to itself.
  *
- * Processes that run side by side first try different parts of the range. So one does not take a port that another has
- * released for a moment.
+ * Parallel processes start in different parts of the range. Otherwise one could take a port that another has released for
+ * a moment.
  *
  * @throws {Error} if a hundred random ports in a row are taken.
  */
@@ -29,8 +28,8 @@ export async function freePort(): Promise<number> {
 }
 
 /**
- * The first port of Linux's range for outgoing connections. If that range leaves too few ports below it, 32,768 is used
- * instead. Other systems get 32,768 too, because their ranges begin above it.
+ * The first port of Linux's range for outgoing connections. If too few ports lie below that range, it is 32,768. On other
+ * systems it is 32,768 too, because their ranges begin above.
  */
 async function firstOutgoingPort(): Promise<number> {
   const range = await readFile('/proc/sys/net/ipv4/ip_local_port_range', 'utf8').catch(() => '');

@@ -8,13 +8,12 @@ import { EtcdNotFoundError, findHere } from './find-etcd.ts';
 interface Provided extends AsyncDisposable {
   /** Client URLs. */
   readonly endpoints: string[];
-  /** Ends everything that this call started. An etcd that ran before keeps running. */
+  /** Ends everything that this call started. An etcd that ran before continues. */
   stop(): Promise<void>;
 }
 
 /**
- * An etcd to work with. If `managed` is true, it consists of processes that you can kill, freeze and restart through
- * `cluster`.
+ * An etcd to work with. If `managed` is true, you can kill, freeze and restart its processes through `cluster`.
  */
 export type ProvidedEtcd =
   | (Provided & { readonly managed: true; readonly cluster: EtcdCluster })
@@ -25,7 +24,7 @@ export type ProvidedEtcd =
  * as in `127.0.0.1:2379`.
  *
  * @returns `undefined` if the variable is empty or not set.
- * @throws {TypeError} if one of them is not a URL, or has a path.
+ * @throws {TypeError} if an entry is not a URL, or has a path.
  */
 export function findEndpoints(env: NodeJS.ProcessEnv = process.env): string[] | undefined {
   const endpoints = (env['ETCD_ENDPOINTS'] ?? '').split(',').flatMap((text) => {
@@ -41,16 +40,18 @@ export function findEndpoints(env: NodeJS.ProcessEnv = process.env): string[] | 
 }
 
 /**
- * Provides an etcd, from the first of these sources that has one. If a container does not start, the search goes on. If a
- * process does not start, the search ends.
+ * Provides an etcd from the first of these sources that has one:
  *
- * 1. the etcd that `ETCD_ENDPOINTS` names (not managed). If none of its endpoints accepts a connection within 5 s, the search ends;
- * 2. a process, from an `etcd` on the `PATH` or one fetched earlier into `.etcd/`;
+ * 1. the etcd that `ETCD_ENDPOINTS` names (not managed);
+ * 2. a process, from the `etcd` on the `PATH` or in `.etcd/`;
  * 3. a container, from this package's docker-compose.yml, if a Docker engine answers (not managed; one member);
  * 4. a process, from Debian's package, which is fetched into `.etcd/`.
  *
- * @param options are used if a process is started; `signal` ends every search.
- * @throws {EtcdNotFoundError} if no source works. Its message names the ways to get an etcd.
+ * If a container does not start, the search goes on. If a process does not start, the search ends. The search also ends
+ * if no endpoint of `ETCD_ENDPOINTS` accepts a connection within 5 s.
+ *
+ * @param options apply to a process. `signal` ends every search.
+ * @throws {EtcdNotFoundError} if no source works. The message names the ways to get an etcd.
  * @throws {EtcdStartError} if a process does not start.
  * @throws {unknown} the reason of the signal, if it aborts.
  */
@@ -78,11 +79,11 @@ export async function provideEtcd(options: StartEtcdOptions = {}): Promise<Provi
   }
 }
 
-/** How long an etcd that is named may take to accept a connection, in milliseconds. It may just be starting. */
+/** How long the etcd in `ETCD_ENDPOINTS` may take to accept a connection, in milliseconds. It may just be starting. */
 const ACCEPTS_WITHIN_MS = 5_000;
 const TRY_EVERY_MS = 100;
 
-/** @throws {EtcdNotFoundError} if no endpoint accepts a connection in time. Without this check, the user would wait long for a vague error. */
+/** @throws {EtcdNotFoundError} if no endpoint accepts a connection in time. */
 async function untilOneAccepts(endpoints: readonly string[], stop: AbortSignal | undefined): Promise<void> {
   const over = new AbortController();
   const ends = [over.signal, AbortSignal.timeout(ACCEPTS_WITHIN_MS), ...(stop === undefined ? [] : [stop])];

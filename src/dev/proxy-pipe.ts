@@ -2,7 +2,7 @@ import type { Socket } from 'node:net';
 
 const MAX_WAITING_BYTES = 1024 * 1024;
 
-/** What comes from a source: bytes, its end (FIN), or its loss (RST, or it was never reached). */
+/** What comes from a source: bytes, its end (FIN), or its loss (RST or a failed connect). */
 type News = Buffer | 'end' | 'gone';
 
 interface Waiting {
@@ -11,9 +11,8 @@ interface Waiting {
 }
 
 /**
- * One direction of a proxied connection. Everything from the source passes through one queue, in order, and leaves it after
- * the delay. While the pipe is stalled, nothing leaves the queue, and the source is not read. Then the buffers of the
- * operating system fill up, and the sink does not notice even the end of the source.
+ * One direction of a proxied connection. Everything from the source waits in one queue for the delay. While the pipe is
+ * stalled, nothing leaves the queue, and the source is not read. Even the end of the source does not reach the sink.
  */
 export class Pipe {
   readonly #source: Socket;
@@ -32,7 +31,7 @@ export class Pipe {
     this.#mayPass = mayPass;
     source.on('data', (chunk: Buffer) => this.#enqueue(chunk));
     source.once('end', () => this.#enqueue('end'));
-    source.on('error', () => {}); // 'close' follows, with the flag that there was an error
+    source.on('error', () => {}); // 'close' follows, with hadError
     source.once('close', (hadError) => {
       if (hadError || !source.readableEnded) this.#enqueue('gone');
     });
@@ -53,7 +52,7 @@ export class Pipe {
     this.#flush();
   }
 
-  /** Forwards what is due, then waits for the next due time, for the sink, or for the source. */
+  /** Forwards what is due, then waits for the next due time. */
   #flush(): void {
     clearTimeout(this.#timer);
     while (this.#mayLeave(this.#waiting[0])) this.#send(this.#waiting.shift()?.news);

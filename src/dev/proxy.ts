@@ -10,21 +10,21 @@ export type Direction = 'up' | 'down' | 'both';
 export interface StartProxyOptions {
   /** The address to forward connections to: a URL (`http://127.0.0.1:2379`), or `host:port`. */
   target: string;
-  /** Port on 127.0.0.1 to listen on, 0 to 65,535. Default: 0, which stands for a free one. */
+  /** Port on 127.0.0.1 to listen on, 0 to 65,535. Default: 0, which takes a free port. */
   port?: number | undefined;
 }
 
 /**
- * A network between a client and etcd, with faults on demand. Faults add up, and {@link restore} ends all of them. A method that
- * returns no promise takes effect before it returns.
+ * A network between a client and etcd, with faults on demand. Faults add up, and {@link restore} ends all of them. Methods
+ * without a promise take effect before they return.
  */
 export interface FaultyProxy extends AsyncDisposable {
-  /** The address to give to the client instead of the target. It has the target's scheme and the proxy's port. */
+  /** The address to give to the client, with the scheme of the target and the port of the proxy. */
   readonly endpoint: string;
   readonly port: number;
   /** Connections accepted so far. Connections refused while {@link cut} do not count. */
   readonly connections: number;
-  /** Connections that are open now on at least one side. */
+  /** Connections that are open now, on one side or on both. */
   readonly openConnections: number;
   /** Bytes forwarded to the target so far. */
   readonly bytesUp: number;
@@ -37,33 +37,32 @@ export interface FaultyProxy extends AsyncDisposable {
   /** Ends all connections and refuses new ones, as when the process of etcd has ended. */
   cut(): void;
   /**
-   * A silent partition: connections stay open and new ones are accepted, but nothing gets through in this direction. Even
-   * the end of a connection is not forwarded. The buffers of the operating system keep the bytes until {@link resume}. Then
-   * the bytes arrive, as if a cable were plugged in again.
+   * A silent partition: connections stay open and new ones are accepted, but nothing gets through in this direction, not
+   * even the end of a connection. The bytes arrive after {@link resume}.
    */
   stall(direction?: Direction): void;
   /** Ends {@link stall}. */
   resume(): void;
   /** Delays every byte in both directions. Milliseconds, 0 to 60,000; 0 ends the delay. */
   slow(delayMs: number): void;
-  /** Resets all connections (RST), as a firewall does, or a machine that has started again after a crash. New ones are accepted. */
+  /** Resets all connections (RST), as a firewall does. New connections are accepted. */
   reset(): void;
-  /** Does the same as {@link reset}, and also resets every new connection once it is accepted and counted. */
+  /** Resets all connections, and every new connection once it is accepted. */
   resetAll(): void;
   /**
-   * The proxy forwards requests and drops replies. It resets a connection `resetAfterMs` after its first lost byte. So a
-   * client cannot know whether etcd has carried out its request. `resetAfterMs` is in milliseconds, 0 to 60,000. Default:
-   * 100. etcd normally carries out a request within this time.
+   * Forwards requests and drops replies. So a client cannot know whether etcd has carried out its request. The proxy resets
+   * a connection `resetAfterMs` after its first lost byte. Milliseconds, 0 to 60,000. Default: 100, in which etcd normally
+   * carries out a request.
    */
   loseReplies(options?: { resetAfterMs?: number | undefined }): void;
   /**
-   * Ends every fault and resets connections that lost bytes. Resolves when new connections are accepted again, or when
-   * {@link cut} or {@link close} was called meanwhile.
+   * Ends every fault and resets connections that lost bytes. Resolves when new connections are accepted again. If
+   * {@link cut} or {@link close} is called meanwhile, it resolves early.
    *
-   * @throws {Error} if another process has taken the port (`EADDRINUSE`). Then `restore()` can be called again.
+   * @throws {Error} if another process has taken the port (`EADDRINUSE`). You can call `restore()` again.
    */
   restore(): Promise<void>;
-  /** Ends the proxy and all its connections. It can be called again. */
+  /** Ends the proxy and all its connections. You can call `close()` again. */
   close(): Promise<void>;
 }
 
@@ -101,7 +100,7 @@ interface Faults {
   stalledDown: boolean;
   delayMs: number;
   resetsNew: boolean;
-  /** Replies are dropped, and their connection is reset after this time. */
+  /** Drop replies, and reset their connection after this time. */
   losesForMs: number | undefined;
 }
 
@@ -113,7 +112,6 @@ const noFaults: Readonly<Faults> = {
   losesForMs: undefined,
 };
 
-/** Longest delay, in milliseconds. */
 const LONGEST_MS = 60_000;
 
 class TcpProxy implements FaultyProxy {
@@ -201,7 +199,7 @@ class TcpProxy implements FaultyProxy {
       await once(server, 'listening', { signal: closed.signal });
     } catch (error) {
       if (closed.signal.aborted) return; // by cut() or close()
-      if (this.#server === server) this.cut(); // it does not listen, so the next restore() tries again
+      if (this.#server === server) this.cut(); // the next restore() then tries again
       throw error;
     }
   }
@@ -247,7 +245,7 @@ class TcpProxy implements FaultyProxy {
   #mayComeDown(connection: Connection, bytes: number): boolean {
     const { losesForMs } = this.#faults;
     if (connection.hasLost) {
-      this.bytesLost += bytes; // bytes after a gap are useless, and the connection must not end with a FIN
+      this.bytesLost += bytes; // after lost bytes nothing may follow, not even a FIN
       return false;
     }
     if (losesForMs === undefined || bytes === 0) {

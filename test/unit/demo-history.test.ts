@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { History } from '../../src/dev/demo/history.ts';
 
-// The demo says that no two replicas led at once. These tests prove that it would notice.
+// The demo says that no two replicas led at once. These tests prove that the demo would notice.
 
 /** Acts every 20 ms, with both ends. */
 function reign(history: History, replica: string, fencingToken: bigint, fromMs: number, toMs: number): void {
@@ -26,12 +26,12 @@ describe('the history of the demo', () => {
     const history = new History();
     reign(history, 'bob', 5n, 1010, 2000);
     reign(history, 'alice', 2n, 0, 1000);
-    history.record({ replica: 'alice', fencingToken: 2n, atMs: 1555 }); // resumed, and acted once
+    history.record({ replica: 'alice', fencingToken: 2n, atMs: 1555 }); // bob leads already
 
     expect(history.overlaps()).toMatchObject([[{ replica: 'alice' }, { replica: 'bob' }]]);
   });
 
-  test('a term within another one is an overlap, also with a third one in between', () => {
+  test('two terms within a third one are two overlaps', () => {
     const history = new History();
     reign(history, 'alice', 2n, 0, 5000);
     reign(history, 'bob', 5n, 1000, 2000);
@@ -40,7 +40,7 @@ describe('the history of the demo', () => {
     expect(history.overlaps()).toHaveLength(2);
   });
 
-  test('a repeated token, or a later smaller one, is found', () => {
+  test('a repeated token and a smaller later token are found', () => {
     const history = new History();
     reign(history, 'alice', 5n, 0, 1000);
     reign(history, 'bob', 5n, 2000, 3000);

@@ -24,16 +24,16 @@ async function dialler(peerPort: number): Promise<{ network: PeerNetwork; socket
   return { network, socket };
 }
 
-test('close() ends a connection whose handshake is under way', async () => {
+test('close() ends a connection in the middle of its handshake', async () => {
   const { network, socket } = await dialler(1);
   socket.write(SOCKS);
-  await once(socket, 'data'); // it is in the middle of the handshake
+  await once(socket, 'data');
   const ended = once(socket, 'close');
   network.close();
   await within(ENDS_WITHIN_MS, 'the end of the handshake', ended);
 });
 
-test('a dialler that gives up during its dial leaves no connection to the member', async () => {
+test('if the dialling member gives up, the connection to the dialled member ends too', async () => {
   const member = createServer();
   onTestFinished(() => void member.close());
   member.listen(0, '127.0.0.1');

@@ -1,6 +1,6 @@
 /**
- * Three replicas of a small sync service elect a leader. Then the leader resigns, is killed, is frozen and is cut off, and
- * etcd is restarted. Every figure that the demo prints is measured: the leader records an act every 20 ms.
+ * Three replicas of a small sync service elect a leader. Then the leader resigns, is killed, is frozen and is cut off. At
+ * last etcd is restarted. The demo measures every figure that it prints: the leader records an act every 20 ms.
  */
 import { parseArgs } from 'node:util';
 import { excludeLoopbackFromProxy } from '../../util/no-proxy.ts';
@@ -18,7 +18,7 @@ const HELP = `Usage: etcd-election demo [options], or in a clone: npm run demo -
 
 The demo starts its own etcd, or uses the one that ETCD_ENDPOINTS names (plain http, no password).`;
 
-/** The pause between two scenes. It is longer on a terminal, so that a person can read. */
+/** The pause between two scenes. On a terminal a person reads along. */
 const PAUSE_MS = { terminal: 5000, elsewhere: 1000 };
 const REDRAW_MS = 100;
 const TIMELINE_COLUMNS = 64;
@@ -32,7 +32,7 @@ interface Handover {
   readonly leaderlessMs: number;
 }
 
-/** The reason if something ends the demo early: a signal, or the end of its output. */
+/** Ends the demo early, after a signal or when its output is closed. */
 class Interrupted extends Error {
   readonly exitCode: number;
 
@@ -275,15 +275,15 @@ function printTimeline({ history, replicas }: Stage, screen: Screen): void {
 }
 
 /**
- * Stops on a signal, and when the reader of the output has closed it (as `| head` does). A repeated signal has no effect, because
- * Ctrl-C under `npm run` arrives twice.
+ * Calls `stop` on a signal, and when the output is closed (as `| head` does). Signals may come twice, as Ctrl-C does under
+ * `npm run`.
  *
  * @returns a function that removes the listeners.
  */
 function onStops(stop: (exitCode: number) => void): () => void {
   const listeners = Object.entries(SIGNALS).map(([name, exitCode]) => [name, () => stop(exitCode)] as const);
   for (const [name, listener] of listeners) process.on(name, listener);
-  process.stdout.on('error', () => stop(1)); // this listener stays, because each later write fails too
+  process.stdout.on('error', () => stop(1)); // never removed, because later writes fail too
   return () => {
     for (const [name, listener] of listeners) process.off(name, listener);
   };

@@ -1,7 +1,7 @@
 /**
  * Records which replica acted as leader when, and finds overlaps.
  *
- * All times are CLOCK_MONOTONIC in milliseconds, which the processes of one machine share.
+ * All times are CLOCK_MONOTONIC in milliseconds, a clock that all processes of a machine share.
  */
 
 /** One record: at this moment `term.isCurrent()` was true in this replica. */
@@ -23,7 +23,7 @@ export interface Reign {
 export class History {
   readonly #reigns = new Map<string, Reign>();
 
-  /** Acts may arrive in any order, because every process has its own pipe. */
+  /** Acts may arrive in any order, because they come from several processes. */
   record({ replica, fencingToken, atMs }: Act): void {
     const key = `${replica} ${fencingToken}`;
     const reign = this.#reigns.get(key);
@@ -51,8 +51,8 @@ export class History {
   }
 
   /**
-   * Returns every pair of reigns that overlap. A reign lasts from its first act to its last. So a replica that was frozen,
-   * and then acts once more, overlaps with every replica that led in between.
+   * Returns every pair of reigns that overlap. A reign lasts from its first act to its last. If a frozen replica acts once
+   * more, its reign overlaps with every reign that began meanwhile.
    */
   overlaps(): [Reign, Reign][] {
     const { reigns } = this;

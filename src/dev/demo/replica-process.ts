@@ -1,4 +1,3 @@
-/** Starts and controls the process of one replica. */
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
@@ -21,11 +20,11 @@ export type FromReplica =
 export interface ReplicaListener {
   acted(act: Act): void;
   logged(replica: string, line: string): void;
-  /** The replica ended, but the demo did not end it. */
+  /** The replica ended by itself. */
   died(replica: string, how: string): void;
 }
 
-/** What the demo has done to the replica. Its acts show whether it leads. */
+/** What the demo has done to the replica. */
 export type Plight = 'well' | 'killed' | 'frozen' | 'cut off';
 
 const LEAVE_TIMEOUT_MS = 3000;
@@ -37,7 +36,7 @@ export class Replica {
   readonly name: string;
   plight: Plight = 'well';
   readonly #options: ReplicaOptions;
-  /** One proxy for every member of etcd, which only this replica uses. */
+  /** One proxy for every member of etcd. Other replicas have their own. */
   readonly #proxies: readonly FaultyProxy[];
   readonly #listener: ReplicaListener;
   #child: ChildProcess | undefined;
@@ -48,7 +47,7 @@ export class Replica {
     const proxies = started.flatMap((each) => (each.status === 'fulfilled' ? each.value : []));
     const failed = started.find(({ status }) => status === 'rejected') as PromiseRejectedResult | undefined;
     if (failed === undefined) return new Replica(options, proxies, listener);
-    await Promise.all(proxies.map((proxy) => proxy.close())); // otherwise they keep the demo alive
+    await Promise.all(proxies.map((proxy) => proxy.close())); // open proxies would keep the demo alive
     throw failed.reason;
   }
 
@@ -63,7 +62,7 @@ export class Replica {
     const child = fork(program, [JSON.stringify(this.#options)], {
       execArgv: [],
       stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
-      detached: true, // Ctrl-C in a terminal then reaches only the demo, which ends the replicas
+      detached: true, // Ctrl-C in a terminal reaches only the demo, which ends the replicas
     });
     const held = leash(child);
     const { name } = this;
@@ -115,7 +114,7 @@ export class Replica {
     this.plight = 'well';
   }
 
-  /** Blocks all traffic, as if a cable were pulled. Connections stay open. */
+  /** Blocks all traffic with etcd. Connections stay open. */
   cutOff(): void {
     for (const proxy of this.#proxies) proxy.stall();
     this.plight = 'cut off';
@@ -126,7 +125,7 @@ export class Replica {
     this.plight = 'well';
   }
 
-  /** Lets the replica resign and end. Kills it if that takes longer than {@link LEAVE_TIMEOUT_MS}. */
+  /** Lets the replica resign and end. Kills it after {@link LEAVE_TIMEOUT_MS}. */
   async leave(): Promise<void> {
     const child = this.#child;
     this.#child = undefined;

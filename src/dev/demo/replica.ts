@@ -1,7 +1,4 @@
-/**
- * The program of one replica of a small sync service. The demo starts three of them, and controls them over the IPC
- * channel.
- */
+/** One replica of a small sync service. The demo starts three of these processes, and controls them over IPC. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Etcd3 } from 'etcd3';
 import { Election, ElectionError, type Logger, type Term } from '../../index.ts';
@@ -35,7 +32,7 @@ const election = new Election(client, 'sync-service', {
   },
 });
 
-/** Records that we lead at this moment. We read the clock first: if we lead after that, we led at that time too. */
+/** Records that we lead. The clock is read first: if we lead now, we led at that earlier time too. */
 function stamp(term: Term): void {
   const atMs = nowMs();
   if (term.isCurrent()) tell({ type: 'act', fencingToken: term.fencingToken.toString(), atMs });
@@ -50,7 +47,7 @@ async function syncEverything(term: Term): Promise<void> {
       .then(progress)
       .commit()
       .catch((error: unknown) => {
-        // An ElectionError means that etcd is unavailable, or that the term has ended. The loop tries again, or ends.
+        // An ElectionError means that etcd is unavailable (the loop tries again), or that the term has ended.
         if (!(error instanceof ElectionError)) throw error;
       });
     await sleep(SYNC_EVERY_MS, undefined, { signal: term.signal }).catch(() => {});

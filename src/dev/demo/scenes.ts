@@ -1,12 +1,12 @@
-/** The scenes of the demo. In every scene a term ends, because the leader resigns or fails, or etcd fails. Then a new term begins. */
+/** The scenes of the demo. In every scene the leader resigns or fails, or etcd fails. Then a new term begins. */
 import { type Reign } from './history.ts';
 import { span } from './screen.ts';
 import { type Stage, TTL_SECONDS } from './stage.ts';
 
 const TTL_MS = TTL_SECONDS * 1000;
-/** How long etcd is unavailable: longer than any term can last without etcd. */
+/** How long etcd is unavailable: longer than a term can last without etcd. */
 const OUTAGE_MS = TTL_MS + 1000;
-/** How long the demo waits for acts of a replica that was frozen or cut off. */
+/** How long the demo watches a replica that was frozen or cut off: it must not act. */
 const SUSPENSE_MS = 1000;
 
 export interface Scene {
@@ -16,7 +16,7 @@ export interface Scene {
   title(leader: string, stage: Stage): string;
   /** Causes the fault. */
   strike(stage: Stage, leader: Reign): Promise<void>;
-  /** Ends the fault after the next term has begun, unless `strike` has ended it already. @returns the result, in one sentence. */
+  /** Runs after the next term has begun. Ends the fault, if `strike` has not. @returns the result, in one sentence. */
   mend(stage: Stage, struck: Reign, next: Reign): Promise<string>;
 }
 

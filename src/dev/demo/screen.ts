@@ -25,7 +25,7 @@ export class Screen {
 
   constructor(out: WriteStream) {
     this.#out = out;
-    this.#hasColour = out.isTTY && out.hasColors(); // hasColors() knows NO_COLOR and TERM
+    this.#hasColour = out.isTTY && out.hasColors(); // hasColors() honours NO_COLOR and TERM
   }
 
   get isTerminal(): boolean {
@@ -44,7 +44,7 @@ export class Screen {
     this.live(live);
   }
 
-  /** Shows a line that the next call replaces. An empty line removes it. It does nothing without a terminal. */
+  /** Shows a line at the bottom of a terminal, in place of the line before. An empty line removes it. */
   live(line: string): void {
     if (!this.isTerminal || line === this.#live) return;
     if (this.#live === '') this.#out.write(HIDE_CURSOR);

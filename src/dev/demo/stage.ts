@@ -8,9 +8,9 @@ import { span } from './screen.ts';
 
 export const TTL_SECONDS = 3;
 const NAMES = ['alice', 'bob', 'carol'];
-/** How long the demo waits for a leader. The library promises a shorter time: 3 s after etcd answers again, or TTL + 0.75 s after a crash. */
+/** How long the demo waits for a leader. The library promises less: TTL + 0.75 s after a crash, 3 s after an outage of etcd. */
 const LEADER_WITHIN_MS = 30_000;
-/** A leader acts every 20 ms. A replica that has not acted for this long does not lead. */
+/** A leader acts every 20 ms, so a replica that has not acted for this long does not lead. */
 const SILENT_AFTER_MS = 250;
 const LOOK_EVERY_MS = 10;
 
@@ -23,8 +23,8 @@ export class Stage {
   readonly #stop: AbortSignal;
 
   /**
-   * @param stop ends every wait of the demo when it aborts.
-   * @param fail is called if a replica ends and the demo did not end it.
+   * @param stop aborts every wait of the demo.
+   * @param fail is called if a replica ends by itself.
    * @param log gets the log lines of the replicas.
    */
   static async create(
@@ -57,14 +57,13 @@ export class Stage {
     this.#stop = stop;
   }
 
-  /** Describes the etcd in use. */
   get etcd(): string {
     return this.#etcd.managed
       ? `etcd ${this.#etcd.cluster.version}, started by the demo`
       : `etcd at ${this.#etcd.endpoints.join(', ')}`;
   }
 
-  /** Whether the demo started etcd, and so may kill it. If not, it can only block the connections to etcd. */
+  /** Whether the demo started etcd, and so may kill it. Otherwise it only blocks the connections to etcd. */
   get ownsEtcd(): boolean {
     return this.#etcd.managed;
   }
@@ -94,7 +93,7 @@ export class Stage {
     });
   }
 
-  /** The present record of this reign. */
+  /** This reign with its latest acts. */
   latestOf({ replica, fencingToken }: Reign): Reign {
     const isIt = (reign: Reign): boolean => reign.replica === replica && reign.fencingToken === fencingToken;
     const found = this.history.reigns.find(isIt);
@@ -102,7 +101,7 @@ export class Stage {
     return found;
   }
 
-  /** @throws {unknown} the reason of the stop. */
+  /** @throws {unknown} the reason of `stop`, if it aborts. */
   async pause(ms: number): Promise<void> {
     await sleep(ms, undefined, { signal: this.#stop }).catch(() => {});
     this.#stop.throwIfAborted();
