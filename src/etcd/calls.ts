@@ -1,6 +1,5 @@
 /**
- * Sends one call: chooses the hosts, their order and the token. A host is asked again only if it refuses the token, or refuses
- * the call unread.
+ * Sends one call: chooses the hosts, their order and the token.
  */
 import type { Etcd3 } from 'etcd3';
 import { clock } from '../util/clock.ts';
@@ -22,12 +21,15 @@ export const leftOf = ({ dueAtMs, signal }: Pick<How, 'dueAtMs' | 'signal'>): Ti
 });
 
 /**
- * A group of calls. A call waits for a free place only behind calls of its own lane. `lease`: grants, revocations and confirmations. `queue`: candidate keys, and
- * reads of the library. `shared`: transactions for several elections. `settle`: finding out whether a write happened. `caller`: calls of the application.
+ * A group of calls. Each group has its own limit of calls under way.
+ * - `lease`: grants, revocations and confirmations.
+ * - `queue`: candidate keys, and reads of the library.
+ * - `shared`: transactions for several elections.
+ * - `settle`: finding out whether a write happened.
+ * - `caller`: calls of the application. They dial no more often than gRPC does by itself.
  */
 export type Lane = 'lease' | 'queue' | 'shared' | 'settle' | 'caller';
 
-/** Options of a call. */
 export interface Asking {
   readonly signal?: AbortSignal | undefined;
   /** Whether another host is asked too while the first does not answer. Only for calls that are safe to repeat. */
@@ -35,7 +37,6 @@ export interface Asking {
   /** A host to skip if there is another one that is not suspect. */
   readonly avoid?: Host | undefined;
   readonly isAnonymous?: boolean | undefined;
-  /** Calls of the application have the lane `caller`. They do not dial a host that could not be reached, and leave an unfit member only after some seconds. */
   readonly lane?: Lane | undefined;
 }
 
@@ -44,7 +45,6 @@ interface How extends Pick<Asking, 'signal' | 'avoid' | 'isAnonymous' | 'lane'> 
   readonly isProbe?: boolean | undefined;
   readonly dueAtMs: number;
   readonly onSilent: () => void;
-  /** Hosts that were already asked. */
   readonly asked: Set<Host>;
 }
 
@@ -108,8 +108,9 @@ export class Calls {
   }
 
   /**
-   * If etcd no longer accepts the token, fetches a new one. A call that may have had an effect is not sent again. A call that was refused
-   * unread is sent once more: a proxy refuses calls on a connection that it is closing, and the next one goes to a new connection.
+   * Asks one host. Repeats a call that certainly had no effect in two cases: etcd refused the token, or the server
+   * refused the call unread. A proxy refuses calls unread on a connection that it is closing; the repeated call uses
+   * a new connection.
    */
   async #askHost<T>(host: Host, what: string, invoke: Invoke<T>, how: How): Promise<T> {
     let wasUnread = false;
@@ -149,7 +150,7 @@ export class Calls {
           onSilent();
         },
         onTimeout: () => {
-          // Nothing has come on the connection since the call was sent: it may be half open.
+          // Nothing came from the host since the call was sent, so the connection may be half open.
           const waitedMs = clock.now() - sentAtMs;
           if (this.members.selector.heardAtMs(host) < sentAtMs && host.ageMs >= waitedMs)
             host.dropSilent(client);
@@ -218,7 +219,7 @@ export class Calls {
           .finally(use.end);
       })
       .catch((fault: unknown) => {
-        // The call itself was not sent.
+        // Without a token, the call itself was not sent.
         throw fault instanceof EtcdError
           ? new EtcdError(fault.kind, fault.message, false, { cause: fault })
           : fault;
@@ -227,7 +228,7 @@ export class Calls {
     return this.#tokens.current;
   }
 
-  /** Records that a call or a stream on the host failed with this status. */
+  /** Records a failed call or stream. */
   failed(host: Host, status: GrpcStatus, token: string | undefined): void {
     if (isTokenRefused(status.details)) this.#tokens.refused(token);
     this.members.failed(host, status);

@@ -5,10 +5,13 @@
 import { voteOf, type Pin } from '../core/cluster-vote.ts';
 import { clock } from '../util/clock.ts';
 
-/** Another cluster can replace ours only after our cluster has not answered for this long, in milliseconds. */
+/** Another cluster can replace ours only after ours has not answered for this long, in milliseconds. */
 const QUIET_MS = 3_000;
 
-/** If our cluster has not answered for this long, what its hosts said earlier no longer counts, in milliseconds: three probes of a host. */
+/**
+ * After our cluster has not answered for this long, in milliseconds, its hosts' old answers no longer count. Each
+ * host is probed three times in it.
+ */
 const FORGOTTEN_MS = 15_000;
 
 export type ClusterEvent<Host> =
@@ -52,7 +55,7 @@ export class Cluster<Host> {
     return said !== undefined && said !== this.#pin?.clusterId;
   }
 
-  /** Says, for an error message, why a foreign host does not count. */
+  /** Why a foreign host does not count, for an error message. */
   complaintOf(host: Host, address: string): string {
     const said = this.#said.get(host) ?? 'unknown';
     return this.id === undefined
@@ -92,7 +95,7 @@ export class Cluster<Host> {
     return isOurs;
   }
 
-  /** Records that a roll call begins or ends. While it is under way, only a majority decides. */
+  /** A roll call begins or ends. During a roll call, only a majority decides. */
   rollCall(isRollCall: boolean): void {
     this.#isRollCall = isRollCall;
     this.#decide();
@@ -109,7 +112,7 @@ export class Cluster<Host> {
     if (this.#pin !== undefined || !this.#isRollCall) for (const host of this.#hosts) this.#tellOnce(host);
   }
 
-  /** A host that is gone for good must not keep the others from a cluster that was rebuilt. */
+  /** Otherwise a host that is gone for good would keep the others from a rebuilt cluster. */
   #forget(clusterId: string | undefined): void {
     for (const [host, said] of this.#said) if (said === clusterId) this.#said.delete(host);
   }

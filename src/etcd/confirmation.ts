@@ -1,6 +1,6 @@
 /**
- * Confirms a renewal by a linearizable read, on another host if there is one. The read shows whether etcd's present leader
- * knows the renewal, and whether our key still exists.
+ * Confirms a renewal by a linearizable read, on another host if there is one. The read shows whether etcd's present
+ * leader knows the renewal, and whether our key still exists.
  */
 import { verdictOf } from '../core/renewal-check.ts';
 import type { QueuedCandidate } from '../core/candidate-queue.ts';
@@ -15,13 +15,12 @@ export interface OwnKey {
   onRead(found: QueuedCandidate | undefined, revision: bigint): void;
 }
 
-/** The facts from the answer to a renewal. */
 export interface Renewal {
   readonly raftTerm: bigint;
   readonly host: Host;
 }
 
-/** How many reads are sent at most. Hosts are chosen at random, so a host that lags behind can be chosen again. */
+/** The most reads for one renewal. Hosts are chosen at random, so a host that lags behind can be chosen again. */
 const MOST_READS = 3;
 
 /**

@@ -1,13 +1,13 @@
 /**
- * Ends the dials of a client that is closed. If a host does not answer a dial, gRPC forgets the connection without closing it. So each
- * dial to a frozen host would leave a connection behind, and some of these would keep the process alive.
+ * Ends the dials of a client that is closed. gRPC forgets a dial that the host does not answer, and leaves the
+ * connection open. So every dial to a frozen host would leave a connection behind, and could keep the process alive.
  *
- * It uses parts of gRPC that are not public. If another release lacks them, dials end as late as with gRPC alone.
+ * This file uses private parts of gRPC. If another release lacks them, dials end when gRPC itself ends them.
  */
 import type { Socket } from 'node:net';
 import { after, clock } from '../util/clock.ts';
 
-/** How often a dial is checked for its first bytes, in milliseconds. gRPC does not tell when they come. */
+/** How often a dial is checked for its first bytes, in milliseconds. gRPC does not report them. */
 const LOOK_EVERY_MS = 100;
 
 interface Connector {
@@ -21,7 +21,7 @@ interface Credentials {
   _createSecureConnector?(...args: readonly unknown[]): Connector;
 }
 
-/** One address of a host, and the connector that dials it. gRPC passes the address to `net.connect()`. */
+/** One address of a host, and its connector. gRPC passes the address to `net.connect()`, which obeys its `signal`. */
 interface Subchannel {
   readonly secureConnector?: unknown;
   readonly subchannelAddress?: { signal?: AbortSignal };
@@ -49,9 +49,9 @@ export interface Dials {
 }
 
 interface AnsweredDial {
-  /** When the dial began, in milliseconds. That can be long after the client was made: gRPC dials again by itself. */
+  /** When the dial began, in milliseconds. gRPC dials again by itself, long after the client was made. */
   readonly dialledAtMs: number;
-  /** How long after that the host sent its first bytes, in milliseconds. */
+  /** How much later the first bytes of the host came, in milliseconds. */
   readonly firstBytesAfterMs: number;
 }
 
@@ -70,7 +70,7 @@ export function trackDials(hosts: readonly DiallingHost[]): Dials {
 }
 
 class TrackedDials implements Dials {
-  /** A function for each dial, which ends it. */
+  /** Functions that end a dial, one for each. */
   readonly #dials = new Set<() => void>();
   #isOver = false;
   #answered: AnsweredDial | undefined;

@@ -1,8 +1,8 @@
 /**
  * Creates, changes and deletes our key in the queue of an election, and reads the queue.
  *
- * Keys are `<prefix><name>/<lease ID in hex>`, and the value is plain bytes. Go's `concurrency.Election` uses the same layout. So
- * `etcdctl elect -l <prefix><name>` shows our leader, and its candidates share the queue with ours.
+ * Keys are `<prefix><name>/<lease ID in hex>`, and values are plain bytes, as in Go's `concurrency.Election`. So
+ * `etcdctl elect -l <prefix><name>` shows our leader, and candidates of both share one queue.
  */
 import type { ICompare, IKeyValue, IRangeRequest, IRangeResponse, IRequestOp } from 'etcd3';
 import type { Candidacy } from '../core/campaign-state.ts';
@@ -18,7 +18,7 @@ export interface Snapshot {
   readonly candidates: readonly QueuedCandidate[];
 }
 
-/** The queue after we entered. Our candidate is the last. The hidden candidates stand directly before it. */
+/** The queue after we entered. Our candidate is the last; the hidden ones stand directly before it. */
 export interface Entry extends Snapshot {
   /** How many candidates the answer leaves out. */
   readonly hidden: number;
@@ -34,28 +34,28 @@ export const candidateKey = (keyPrefix: string, leaseId: string): string =>
 /** The first key after all keys with this prefix. The prefix ends in `/`. */
 export const endOf = (keyPrefix: string): Buffer => Buffer.from(`${keyPrefix.slice(0, -1)}0`);
 
-/** A request to enter an election: the lease of the key, and the value that it announces. */
+/** A request to enter an election with this lease and value. */
 export interface Entrant {
   readonly keyPrefix: string;
   readonly leaseId: string;
   readonly value: string;
 }
 
-/** Enters together with other elections in one transaction. @returns undefined if it must be sent alone. @throws {EtcdError} */
+/** Enters several elections in one transaction. @returns undefined if this one must be sent alone. @throws {EtcdError} */
 export type EnterTogether = (entrant: Entrant) => Promise<BatchOutcome<Entry>> | undefined;
 
 /**
- * The result of one request in a batch. `alone`: nothing happened, so send it alone. `unseen`: etcd applied it, but the answer
- * was too large to be read.
+ * The result of one request in a batch. `alone`: nothing happened, so send it alone. `unseen`: etcd applied the
+ * request, but the answer was too large to read.
  */
 export type BatchOutcome<R> = { readonly done: R } | 'alone' | 'unseen';
 
 /**
- * Puts our key and reads the first candidates, in one transaction. The creation revision is that of this put, so it was never a
- * fencing token before. If our key already exists, it is deleted first. It may come from an earlier try whose answer was lost,
- * from a release that did not arrive, or from a snapshot that etcd was restored from.
+ * Puts our key and reads the first candidates, in one transaction. If our key already exists, deletes it first: its
+ * creation revision may have been a fencing token. Such a key is left by a lost answer, a lost release, or a restored
+ * snapshot.
  *
- * @param together enters together with others. Tried first, once.
+ * @param together enters several elections in one transaction. Tried first, once.
  * @throws {EtcdError}
  */
 export async function enter(
@@ -76,12 +76,12 @@ export async function enter(
         return undefined;
       },
     );
-    // etcd applied the transaction although the answer was too large. The next try finds our key.
+    // etcd applied the transaction although its answer was too large. The next try finds our key.
     keysOnly ||= answer === undefined;
     mayExist ||= answer === undefined;
     if (answer === undefined) continue;
     if (answer.isPut) return answer.entry;
-    // Our key exists until its delete is acknowledged. After that `mayExist` stays true: a needless search for the key does no harm.
+    // Stays true after the delete: a needless search for our key does no harm.
     mayExist = true;
     await release(transport, answer.found, limits, 'delete our old key').catch((error: unknown) => {
       throw asApplied(error);
@@ -91,9 +91,9 @@ export async function enter(
 }
 
 /**
- * Enters several different elections in one transaction.
+ * Enters several elections in one transaction.
  *
- * @returns the entries, in order; undefined if one of the keys already exists. Then nothing was put.
+ * @returns the entries, in order; undefined if nothing was put, because one of the keys already exists.
  * @throws {EtcdError}
  */
 export async function enterAll(
@@ -119,11 +119,10 @@ export async function enterAll(
   );
 }
 
-/** The result of one try: our key was put, or an existing key was found. */
 type PutOutcome =
   { readonly isPut: true; readonly entry: Entry } | { readonly isPut: false; readonly found: Candidacy };
 
-/** How often entering is tried. Large answers and existing keys each cost one try. */
+/** The most tries to enter. A large answer and an existing key each cost one try. */
 const ENTER_ATTEMPTS = 4;
 
 const absent = ({ keyPrefix, leaseId }: Entrant): ICompare => createdAt(candidateKey(keyPrefix, leaseId), 0n);
@@ -171,7 +170,7 @@ function entryOf({ keyPrefix, leaseId, value }: Entrant, range: IRangeResponse, 
   return { ...snapshot, candidates: [...snapshot.candidates, own], hidden: left - 1, candidacy };
 }
 
-/** Reads the present queue, by a linearizable read. */
+/** Reads the queue by a linearizable read. */
 export async function readQueue(
   transport: EtcdTransport,
   keyPrefix: string,
@@ -213,7 +212,7 @@ export async function proclaim(
   return answer.succeeded;
 }
 
-/** Deletes our key, only if it is still the one that we created. */
+/** Deletes our key, if it is still the one that we created. */
 export async function release(
   transport: EtcdTransport,
   candidacy: Candidacy,
@@ -231,9 +230,9 @@ export async function release(
 }
 
 /**
- * Deletes our keys, only if all are still the ones that we created.
+ * Deletes our keys, if all are still the ones that we created.
  *
- * @returns undefined if one is not. Then nothing was deleted.
+ * @returns undefined if nothing was deleted, because one of the keys is no longer ours.
  * @throws {EtcdError}
  */
 export async function releaseAll(
@@ -254,10 +253,10 @@ export async function releaseAll(
 }
 
 /**
- * Finds a key that a call may have put although its answer was lost, and deletes exactly that one. Both calls together take at
- * most the limit of one call.
+ * Deletes the key that an unanswered call may have put. The read and the delete together take at most the limit of
+ * one call.
  *
- * @param isStillPending is asked before the delete. A new candidacy may use the same key by then.
+ * @param isStillPending is asked before the delete, because a new candidacy may use the same key by then.
  */
 export async function releaseUnconfirmed(
   transport: EtcdTransport,
@@ -279,10 +278,10 @@ export async function releaseUnconfirmed(
   await release(transport, candidacy, { ...limits, withinMs: Math.max(0, dueAtMs - clock.now()) });
 }
 
-/** The longest value that a candidate may announce, in bytes. Longer values of other clients are cut to this. */
+/** The longest value that a candidate may announce, in bytes. Longer values of other clients are cut. */
 export const LONGEST_VALUE_BYTES: number = 16 * 1024;
 
-/** The candidate of a key. Bytes of its value that are not UTF-8 are shown as U+FFFD. */
+/** The candidate of a key. Bytes that are not UTF-8 become U+FFFD. */
 export function candidateOf(kv: IKeyValue): QueuedCandidate {
   return new CandidateRecord({
     key: kv.key.toString(),
@@ -304,7 +303,7 @@ export const createdAt = (key: string, revision: bigint): ICompare => ({
   create_revision: revision.toString(),
 });
 
-/** Reads with values. If the answer is too large, reads the keys only: gRPC limits answers to 4 MB. */
+/** Reads with values. Reads only the keys if the answer is too large for gRPC (4 MB). */
 export async function unlessTooLarge<T>(read: (keysOnly: boolean) => Promise<T>): Promise<T> {
   try {
     return await read(false);
@@ -314,7 +313,7 @@ export async function unlessTooLarge<T>(read: (keysOnly: boolean) => Promise<T>)
   return await read(true);
 }
 
-/** An earlier try may have created our key. So the error says that the call may have happened. */
+/** An earlier try may have created our key, so the call may have had an effect. */
 const asApplied = (error: unknown): unknown =>
   error instanceof EtcdError ? new EtcdError(error.kind, error.message, true, { cause: error }) : error;
 

@@ -1,8 +1,7 @@
 /**
- * Sorts the errors of etcd, the network and etcd3 into the few kinds that the library handles differently.
- *
- * Of the errors that arrive as answers, only etcd's own are final. Gateways and proxies use the same codes; their errors count as
- * outages.
+ * Sorts errors of etcd, the network and etcd3 into the few kinds that the library handles differently. Of the errors
+ * that arrive as answers, only etcd's own are final. Gateways and proxies use the same codes, so their errors count
+ * as outages.
  */
 
 import { plainCauseWithCertificate } from '../core/plain-cause.ts';
@@ -26,7 +25,7 @@ export type EtcdErrorKind =
 export class EtcdError extends Error {
   override readonly name = 'EtcdError';
   readonly kind: EtcdErrorKind;
-  /** Whether the request may have had an effect: false only if it certainly had none. */
+  /** False only if the request certainly had no effect. */
   readonly mayHaveHappened: boolean;
 
   constructor(kind: EtcdErrorKind, message: string, mayHaveHappened: boolean, options?: ErrorOptions) {
@@ -41,15 +40,15 @@ export const isFinal = (fault: EtcdError): boolean =>
   fault.kind === 'refused' || fault.kind === 'client-closed';
 
 /**
- * Whether etcd answered with an error that does not say whether the write happened. The write cannot happen after that
- * answer, so a read shows whether it did.
+ * Whether etcd answered without saying whether the write happened. The write cannot happen after that, so a read
+ * shows the outcome.
  */
 export const isAnswered = (fault: EtcdError): boolean => /space exceeded/.test(fault.message);
 
 /**
- * Whether a new token would help. That is so if:
+ * Whether a new token would help:
  * - the token has expired;
- * - users or roles have changed since it was issued: a JWT token carries their revision;
+ * - users or roles have changed since: a JWT token carries their revision;
  * - there is no token, because authentication was off when we asked for one.
  */
 export const isTokenRefused = (said: string): boolean =>
@@ -58,29 +57,31 @@ export const isTokenRefused = (said: string): boolean =>
 /** The gRPC codes INVALID_ARGUMENT and PERMISSION_DENIED. */
 const REFUSED = new Set([3, 7]);
 
-/** How etcd's own errors begin in the supported releases. There are exceptions, such as "raft proposal dropped". */
+/** How etcd's own errors begin in the supported releases. "raft proposal dropped" is an exception. */
 const BY_ETCD = /^etcdserver: /;
 
 /** Whether the error comes from the member itself, not from something on the way to it. */
 export const isByEtcd = (status: GrpcStatus): boolean => BY_ETCD.test(status.details);
 
-/** Whether this member cannot serve us: it is a learner, has no leader, or is stopped or corrupt. Another member may. */
+/** Whether this member cannot serve us: it is a learner, has no leader, or is stopped or corrupt. */
 export const isUnfit = (status: GrpcStatus): boolean =>
   /^etcdserver: (rpc not supported for learner|no leader|not capable|server stopped|corrupt cluster)/.test(
     status.details,
   );
 
-/** gRPC failed the call before sending it, or the server's HTTP/2 layer refused it unread. */
+/** gRPC did not send the call, or the server's HTTP/2 layer refused it unread. */
 const NEVER_SENT =
   /^No connection established|^Name resolution failed|^Channel closed before call started|^Stream refused by server|^Failed to start HTTP\/2 stream/;
 
-/** Whether the server's HTTP/2 layer refused the call unread. It does so to close a connection, or if the connection has too many calls. */
+/**
+ * Whether the server's HTTP/2 layer refused the call unread: it closes the connection, or the connection has too many
+ * calls.
+ */
 export const isUnread = ({ message }: EtcdError): boolean => message.endsWith(': Stream refused by server');
 
 /**
- * Errors after which the call certainly had no effect. etcd sends them in three cases: for a read, before it proposes
- * the entry, and if its log has certainly not accepted the entry. ("request timed out" and "server stopped" may come after the
- * proposal.)
+ * Errors after which the call certainly had no effect: etcd sends them for reads, or if its log has not accepted the
+ * entry. "request timed out" and "server stopped" are not among them, because they may come after the proposal.
  */
 const NOT_DONE =
   /^etcdserver: (too many requests|no leader|not capable|rpc not supported for learner|leader changed|corrupt cluster)|^raft proposal dropped/;
@@ -95,7 +96,7 @@ const TOO_LARGE = /message larger than max/;
 export const isUnsendable = ({ details }: GrpcStatus): boolean =>
   NOT_SENDABLE.test(details) || TOO_LARGE.test(details);
 
-/** The request is larger than gRPC accepts, or the answer is. In the second case etcd has applied the request. */
+/** The request or the answer is too large for gRPC. If it is the answer, etcd has applied the request. */
 export const isTooLarge = (error: unknown): boolean =>
   error instanceof EtcdError && TOO_LARGE.test(error.message);
 
@@ -108,7 +109,7 @@ export function etcdErrorOf(what: string, status: GrpcStatus | undefined, error:
   if (error instanceof EtcdError) return error;
   const cause = error instanceof Error ? error : new Error(String(error));
   const { code, details: said } = status ?? statusIn(cause.message);
-  // If we have etcd's own status, the error of etcd3 adds nothing: etcd3 only saw the status that intercept.ts gave it instead.
+  // With a status, the error of etcd3 adds nothing: etcd3 saw only a replaced status (intercept.ts).
   const options = status === undefined ? { cause } : {};
   const told = plainCauseWithCertificate(said);
   const fault = (kind: EtcdErrorKind, mayHaveHappened: boolean): EtcdError =>
@@ -116,21 +117,21 @@ export function etcdErrorOf(what: string, status: GrpcStatus | undefined, error:
 
   if (/client was already closed/.test(cause.message)) return fault('client-closed', false);
   if (NOT_SENDABLE.test(said)) return fault('refused', false);
-  // The circuit breaker of etcd3, on a client that we use unchanged: the call was never sent.
+  // etcd3's circuit breaker is open, on a client that we use unchanged: the call was never sent.
   if (NEVER_SENT.test(said) || /circuit breaker is open/.test(said)) return fault('unavailable', false);
   if (NOT_DONE.test(said)) return fault('unavailable', false);
   if (!BY_ETCD.test(said)) return fault('unavailable', true);
   if (/requested lease not found/.test(said)) return fault('lease-gone', false);
   if (/lease already exists/.test(said)) return fault('lease-exists', false);
   if (/revision has been compacted/.test(said)) return fault('compacted', false);
-  // The next try fetches a new token. (Wrong credentials have another text, and count as refused.)
+  // The next try fetches a new token. Wrong credentials have another text, and count as refused.
   if (/invalid auth token|revision of auth store is old/.test(said)) return fault('unavailable', false);
-  // etcd applies the write that exceeds its quota, and returns this error as well.
+  // etcd applies the write that exceeds its quota, although it returns this error.
   if (/space exceeded/.test(said)) return fault('unavailable', true);
   return REFUSED.has(code) ? fault('refused', false) : fault('unavailable', true);
 }
 
-/** etcd3 drops the numeric code of an error, but its message begins with it: `14 UNAVAILABLE: …`. */
+/** etcd3 drops the numeric code, but the message of its error begins with it: `14 UNAVAILABLE: …`. */
 export function statusIn(message: string): GrpcStatus {
   const match = /^(?:\w+: )?(\d{1,2}) [A-Z_]+: (.*)$/s.exec(message);
   return match === null ? { code: -1, details: message } : { code: Number(match[1]), details: match[2]! };

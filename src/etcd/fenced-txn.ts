@@ -1,9 +1,9 @@
 /**
- * A transaction that commits only while the key of its term exists. etcd3 would send it again after a lost answer. We do not:
- * a fenced write must not happen twice.
+ * A transaction that commits only while the key of its term exists. After a lost answer, etcd3 would send it again.
+ * We do not: a fenced write must not happen twice.
  *
- * The fence is the outer condition; if it fails, nothing is written. The user's comparisons and branches run in a nested
- * transaction. If they stood in one list with the fence, `else` would run after the end of the term.
+ * The outer condition is the fence; if it fails, nothing is written. The user's comparisons and branches run in a
+ * nested transaction. In one list with the fence, a failed fence would run the user's `else` branch.
  */
 import { ComparatorBuilder, type ICompare, type IRequestOp, type ITxnResponse, type KVClient } from 'etcd3';
 import type { Candidacy } from '../core/campaign-state.ts';
@@ -19,34 +19,29 @@ type UserOptions = Parameters<KVClient['txn']>[1];
 /** A namespace without a prefix: keys are used unchanged. */
 const asTheyAre = { applyKey: (key: Buffer) => key } as unknown as Namespace;
 
-/** The comparisons and operations that the user put into the builder. */
 export interface UserTxn {
   readonly compare: ICompare[];
   readonly success: IRequestOp[];
   readonly failure: IRequestOp[];
 }
 
-/** What the user called. */
 export interface UserWrite {
-  /** For errors: `term.put()`, `term.delete()` or `term.txn()`. */
+  /** For error messages: `term.put()`, `term.delete()` or `term.txn()`. */
   readonly call: string;
   readonly txn: UserTxn;
   readonly options: UserOptions;
 }
 
 /**
- * The builder for the user's transaction. Its method `then` makes `await` and async functions take it for a promise, and they
- * would wait for ever. So such a call rejects with advice.
+ * The builder for the user's transaction. It has a method `then`, so `await` takes it for a promise and would wait
+ * for ever. Such an `await` rejects with advice instead.
  */
 export class FencedTxn extends ComparatorBuilder {
   readonly #election: string;
 
   readonly #onCommit: () => void;
 
-  /**
-   * @param onCommit called before the commit; may throw.
-   * @param send sends the transaction.
-   */
+  /** @param onCommit called before the commit; may throw. */
   constructor(
     election: string,
     onCommit: () => void,
@@ -89,8 +84,8 @@ export const deleteOf = (key: string | Uint8Array): IRequestOp => ({
 });
 
 /**
- * @throws {InvalidInputError} if something is not an operation, or puts a key among the candidates. No replica would delete
- *   such a key: it would stay in the queue, and lead when its turn comes.
+ * @throws {InvalidInputError} if something is not an operation, or puts a key among the candidates. Nobody would
+ *   delete such a key, and it would lead when its turn comes.
  */
 export function checkOperations(election: string, keyPrefix: string, { success, failure }: UserTxn): void {
   const refuse = (expected: string, came: string): never => {
@@ -138,11 +133,12 @@ const isRead = ({ success, failure }: UserTxn): boolean =>
   [...success, ...failure].every(({ request_range }) => request_range !== undefined);
 
 /**
- * Whether the user's operations may stand directly behind the fence. If the user compares nothing, the fence is the only condition,
- * and nesting is not needed. We prefer that: etcd before 3.4.42 and 3.5.28 checks no permissions of nested operations.
+ * Whether the user's operations may stand directly behind the fence. Without comparisons of the user, nesting is not
+ * needed. We avoid it then, because etcd before 3.4.42 and 3.5.28 checks no permissions of nested operations.
  *
- * Nesting is needed if there are no operations, or only serializable reads. Without nesting, a member would answer such a transaction
- * from its own state. That state may be old, and then the fence means nothing. A nested transaction goes through etcd's leader.
+ * A transaction without operations, or with only serializable reads, needs nesting. Otherwise the member that is
+ * asked would answer from its own state. That state may be old, and the fence would mean nothing. A nested
+ * transaction goes through etcd's leader.
  */
 const mayOmitNesting = ({ compare, success }: UserTxn): boolean =>
   compare.length === 0 && success.some((op) => op.request_range?.serializable !== true);

@@ -1,14 +1,14 @@
 /**
- * Hedged requests: if the first host does not answer, another one is asked the same, and the first answer counts. Only for
- * calls that are safe to repeat.
+ * Hedged requests: if one host does not answer, another is asked too, and the first answer counts. Only for calls
+ * that are safe to repeat.
  */
 import { EtcdError } from './etcd-error.ts';
 
 /**
- * @param ask makes one try. It calls `onSilent` if its host does not answer, and gives up if the signal aborts.
- * @param times how many tries are made at most.
- * @throws {EtcdError} etcd's refusal, from whichever host it came. If no host answered, an error that says that the request
- *   may have happened takes precedence.
+ * @param ask makes one try, until the signal aborts. It calls `onSilent` if its host does not answer.
+ * @param times the most tries.
+ * @throws {EtcdError} etcd's refusal, from whichever host. If no host answered, preferably an error that says that
+ *   the request may have happened.
  */
 export function hedged<T>(
   ask: (signal: AbortSignal, onSilent: () => void) => Promise<T>,

@@ -1,8 +1,8 @@
 /**
  * Tracks the newest revision and the highest raft term that this client has seen from etcd.
  *
- * In one history both only grow. They go back if etcd is wiped or restored from a snapshot. Then earlier leases, keys and
- * revisions mean nothing, and a fencing token may be issued a second time. Only this file detects that.
+ * Both only grow, until etcd is wiped or restored from a snapshot. Then earlier leases, keys and revisions mean
+ * nothing, and etcd may issue a fencing token a second time. Only this file detects that.
  */
 
 /** The header of every answer of etcd. */
@@ -13,15 +13,15 @@ export interface Header {
 
 /**
  * What the header of an answer proves:
- *
  * - `nothing`: the member may lag behind (renewals, watches, serializable reads).
  * - `revision`: a linearizable read. Its revision is at least every revision that was seen before the call was sent.
- * - `revision-and-term`: a write. Its own entry is applied, and entries never go back to an earlier term. (The term of a read
- *   can be too low: a member that caught up by a snapshot learns the term only with the next entry.)
+ * - `revision-and-term`: a write. The member has applied the entry of the write, and entries never go back to an
+ *   earlier term. (The term of a read can be too low: after a snapshot, a member learns the term only with the next
+ *   entry.)
  */
 export type Proves = 'nothing' | 'revision' | 'revision-and-term';
 
-/** What was known of etcd's history at some moment. An answer must not be older than what was known when its call was sent. */
+/** What was known of etcd's history at some moment. */
 export interface Known {
   readonly revision: bigint;
   readonly raftTerm: bigint;
@@ -47,7 +47,7 @@ export class History {
     this.#listeners.add(listener);
   }
 
-  /** Records the header of an answer. @param asked what was {@link known} when the call was sent. */
+  /** Records the header of an answer. @param asked what was {@link known} when the call was sent; no answer may be older. */
   told(header: Header, proves: Proves, asked: Known): void {
     if (asked.era !== this.#known.era) return; // the call was sent before history went back
     const revision = BigInt(header.revision);

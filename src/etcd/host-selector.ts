@@ -5,19 +5,19 @@ import { plainCauseWithCertificate } from '../core/plain-cause.ts';
 import { clock } from '../util/clock.ts';
 import { isByEtcd, isUnfit, isUnsendable, type GrpcStatus } from './etcd-error.ts';
 
-/** A host counts as silent if calls wait for it and nothing came from it for this long, in milliseconds. */
+/** A host is silent if calls wait for it and nothing came from it for this long, in milliseconds. */
 export const SILENT_AFTER_MS = 500;
 
 /**
- * Head start in milliseconds, used if all hosts are suspects. It goes to a host that only dropped a connection, or has renewed
- * a lease since. Such a host is tried before those that could not be reached.
+ * If all hosts are suspects, a host that only dropped a connection, or has renewed a lease since, is tried before the
+ * others. Its failure counts as this much older, in milliseconds.
  */
 const HEAD_START_MS = 15_000;
 
-/** gRPC's text if a host could not be reached. With any other text only a connection has ended. */
+/** gRPC's text if a host could not be reached. Any other text means that a connection has ended. */
 const AWAY = /^No connection established|^Name resolution failed/;
 
-/** The gRPC code CANCELLED: we ended the call ourselves. */
+/** The gRPC code CANCELLED: we ended the call. */
 const CANCELLED = 1;
 
 export interface Wishes<Host> {
@@ -44,8 +44,8 @@ export class HostSelector<Host> {
   }
 
   /**
-   * Picks a host at random among those that are not suspects. If all are suspects, picks the one whose last failure is the oldest;
-   * {@link HEAD_START_MS} makes some failures count as older. So every host gets its turn.
+   * Picks a random host that is not a suspect. If all are suspects, picks the one whose last failure is the oldest,
+   * so that every host gets its turn. {@link HEAD_START_MS} makes some failures count as older.
    *
    * @returns undefined if every host is excepted.
    */
@@ -63,7 +63,7 @@ export class HostSelector<Host> {
     return this.#suspects.has(host);
   }
 
-  /** The host answered a call that needs its disk or the cluster: clears the suspicion. */
+  /** The host answered a call that needs its disk or the cluster. It is no longer a suspect. */
   answered(host: Host): void {
     this.heard(host);
     const suspect = this.#suspects.get(host);
@@ -82,28 +82,25 @@ export class HostSelector<Host> {
     return this.#heardAtMs.get(host) ?? Number.NEGATIVE_INFINITY;
   }
 
-  /**
-   * The host renewed a lease. So it is alive, but reads and writes also need its disk. If all hosts are suspects, it is asked
-   * before others.
-   */
+  /** The host renewed a lease. It is alive but stays a suspect, because reads and writes also need its disk. */
   renewed(host: Host): void {
     const suspect = this.#suspects.get(host);
     if (suspect !== undefined) suspect.rank = suspect.sinceMs - HEAD_START_MS;
   }
 
-  /** How much longer the host may stay silent, in milliseconds. A host that answers other calls meanwhile is slow, not silent. */
+  /** How much longer the host may stay silent, in milliseconds. A host that answers other calls is slow, not silent. */
   patienceMs(host: Host): number {
     return Math.max(0, this.heardAtMs(host) + SILENT_AFTER_MS - clock.now());
   }
 
-  /** Marks a host that does not answer, or lags behind, as a suspect. */
+  /** The host does not answer, or lags behind. */
   suspect(host: Host, reason: string): void {
     this.#add(host, 0, reason);
   }
 
   /**
-   * Records that a call or a stream on the host failed. The host may refuse connections, have dropped ours, have no leader, or
-   * be a learner; or something on the way to it answered instead. A call that is too large says nothing about the host.
+   * Records a failed call or stream. The host becomes a suspect, unless we ended the call or the call was too large.
+   * An error of etcd itself counts only if the member is unfit.
    */
   failed(host: Host, status: GrpcStatus): void {
     if (isByEtcd(status)) {

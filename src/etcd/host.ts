@@ -1,9 +1,9 @@
 /**
- * One host of the user's client, and our own connection to it. The connection is an etcd3 client for this host alone. It is
- * made when first needed, from the options of the user's client.
+ * One host of the user's client, and our own connection to it: an etcd3 client for this host alone. It is made when
+ * first needed, from the options of the user's client.
  *
- * The connection is not shared. Calls of the application cannot close it or open its circuit breaker, and closing it does not
- * affect the application's connections.
+ * The application has its own connections. Its calls cannot close ours or open its circuit breaker, and ours do not
+ * affect its own.
  */
 import { Etcd3, type IOptions } from 'etcd3';
 import { clock, nextTurn } from '../util/clock.ts';
@@ -35,19 +35,20 @@ export function addressesOf(client: object): readonly string[] {
   return [...new Set([options?.hosts ?? '127.0.0.1:2379'].flat())];
 }
 
-/** A client that could not connect, or reached an unfit member, is replaced only if it is older than this, in milliseconds. */
+/** A client that could not connect, or reached an unfit member, is replaced only after this age, in milliseconds. */
 const DIAL_AGAIN_AFTER_MS = 500;
 
 /**
- * How long gRPC waits before it dials an unreachable host again, in milliseconds. gRPC varies this by a fifth. Our guarded calls do
- * not wait for it: they make a new client, which dials at once ({@link Host.dialAgain}). Calls of the application wait, so a loop
- * around them does not make us dial more often. A client that we have closed may still dial once, after this delay.
+ * How long gRPC waits before it dials an unreachable host again, in milliseconds, with a jitter of a fifth. Our
+ * guarded calls make a new client instead, which dials at once ({@link Host.dialAgain}). Calls of the application
+ * wait, so a loop of the application does not dial more often. A client that we have closed may still dial once,
+ * after this delay.
  */
 const GRPC_DIALS_AGAIN_MS = 3_000;
 
 /**
- * We count the time until the first bytes as one round trip. The end of the TLS handshake, the settings of HTTP/2 and the first answer
- * take at most one more each. One is in reserve. For that many round trips after its dial, a new connection counts as slow, not silent.
+ * For this many round trips after its dial, a new connection counts as slow, not silent. The first bytes, the TLS
+ * handshake, the settings of HTTP/2 and the first answer take at most one each. One is in reserve.
  */
 const ROUND_TRIPS = 5;
 
@@ -58,9 +59,9 @@ export class Host {
   #own: { readonly etcd: Etcd3; readonly dials: Dials } | undefined;
   #client: HostClient | undefined;
   #madeAtMs = 0;
-  /** Set if the client could not connect. Its calls fail at once until gRPC dials again. */
+  /** Set if the client could not connect. Its calls fail at once, until gRPC dials again. */
   #unreachable: { readonly reason: string; readonly atMs: number } | undefined;
-  /** Whether the member behind the connection cannot serve us. Behind a load balancer, a new connection may reach another member. */
+  /** Whether the member cannot serve us. Behind a load balancer, a new connection may reach another member. */
   #isUnfit = false;
 
   constructor(users: Etcd3, address: string) {
@@ -98,21 +99,21 @@ export class Host {
     };
   }
 
-  /** Records that a call found no connection. */
+  /** A call found no connection. */
   couldNotConnect(reason: string): void {
     this.#unreachable = { reason, atMs: clock.now() };
   }
 
-  /** Records that the member answered that it cannot serve us. */
+  /** The member answered that it cannot serve us. */
   couldNotServe(): void {
     this.#isUnfit = true;
   }
 
   /**
-   * Records an answer. It clears earlier failures of the connection, because gRPC may have dialled again by itself.
+   * Clears earlier failures of the connection, because gRPC may have dialled again by itself.
    *
-   * @param client the one that was asked. The answer on an earlier connection says nothing about the present one.
-   * @param isProbe whether it answers a probe, or came on a stream. A member that cannot serve us may send such an answer too.
+   * @param client the one that was asked. The answer of an earlier client says nothing about the present one.
+   * @param isProbe whether it answers a probe, or came on a stream. An unfit member may send such an answer too.
    */
   answered(client: HostClient, isProbe: boolean): void {
     if (client !== this.#client) return;
@@ -120,23 +121,23 @@ export class Host {
     if (!isProbe) this.#isUnfit = false;
   }
 
-  /** Makes the next call dial, if the last dial failed, or reached a member that cannot serve us. For calls that passed a guard. */
+  /** For calls that passed a guard: replaces a connection that could not be made, or that reached an unfit member. */
   dialAgain(): void {
     const isUseless = this.#isUnfit || this.#unreachable !== undefined;
     if (isUseless && this.ageMs >= DIAL_AGAIN_AFTER_MS) this.drop();
   }
 
   /**
-   * For calls of the application: replaces only a connection to an unfit member, and no more often than gRPC dials by itself. gRPC
-   * dials an unreachable host again.
+   * For calls of the application: replaces only a connection to an unfit member, no more often than gRPC dials. gRPC
+   * itself dials an unreachable host again.
    */
   dialAgainSlowly(): void {
     if (this.#isUnfit && this.ageMs >= GRPC_DIALS_AGAIN_MS) this.drop();
   }
 
   /**
-   * Whether the first answer on the connection may still be under way, because the network is slow. A new connection would
-   * not be faster. If we dropped each connection before its first answer, we would never get one.
+   * Whether the first answer may still be under way on a slow network. If we dropped each connection before its first
+   * answer, we would never get one.
    */
   get isSlow(): boolean {
     const dial = this.#own?.dials.answered;
@@ -144,16 +145,16 @@ export class Host {
   }
 
   /**
-   * The host is silent on the connection of this client: later calls use a new connection. Does not repeat a dial that has just failed, or
-   * that is slow.
+   * The host is silent on the connection of this client, so later calls use a new one. Keeps a connection that is
+   * slow, or whose dial has just failed.
    */
   dropSilent(client: HostClient): void {
     if (client === this.#client && this.#unreachable === undefined && !this.isSlow) this.drop();
   }
 
   /**
-   * @returns the error; but if it says that the client is closed, although the user has not closed it, an outage. Then we dropped our own
-   *   connection before the call was sent: a method that the user has replaced may wait first.
+   * Turns the error "client closed" into an outage if the user has not closed the client. We then dropped our own
+   * connection before the call was sent: a method that the user has wrapped may wait first.
    */
   unlessDropped(what: string, error: unknown): unknown {
     const isDropped =
@@ -164,7 +165,7 @@ export class Host {
     return isDropped ? new EtcdError('unavailable', `${what}: its connection was dropped`, false) : error;
   }
 
-  /** Why the last call found no connection, if that was just now. The next call can fail without asking gRPC. */
+  /** Why a call found no connection, if that was just now. The next call can fail without asking gRPC. */
   get justUnreachable(): string | undefined {
     const { reason, atMs } = this.#unreachable ?? { atMs: Number.NEGATIVE_INFINITY };
     return clock.now() - atMs < DIAL_AGAIN_AFTER_MS ? reason : undefined;
@@ -183,20 +184,21 @@ export class Host {
   }
 }
 
-/** Counts clients. It makes the options of every client differ; otherwise gRPC would let them share one connection. */
+/** Makes the options of every client differ. Otherwise gRPC would let clients share one connection. */
 let made = 0;
 
-/** A policy in the shape that cockatiel expects. It only makes the call. */
+/** A cockatiel policy that only makes the call. */
 const asItIs = { execute: async (call: (context: unknown) => unknown): Promise<unknown> => call({}) };
 
 function optionsFor(users: Etcd3, address: string): IOptions {
   const { options } = users as unknown as { options: IOptions };
-  // Without `auth`, because calls.ts fetches the tokens. Without `defaultCallOptions`, because we set deadlines and interceptors.
+  // calls.ts fetches tokens, so leave out `auth`. We set deadlines and interceptors, so leave out
+  // `defaultCallOptions`.
   const { auth: _auth, defaultCallOptions: _callOptions, ...rest } = options;
   return {
     ...rest,
     hosts: address,
-    // No circuit breaker and no retries: neither from etcd3, nor from a service config of the user for gRPC.
+    // No circuit breaker, and no retries of etcd3 or of a gRPC service config.
     faultHandling: { global: asItIs, host: () => asItIs } as unknown as NonNullable<
       IOptions['faultHandling']
     >,
@@ -210,13 +212,13 @@ function optionsFor(users: Etcd3, address: string): IOptions {
   };
 }
 
-/** The call objects of the user's client, but on our own connection. Methods that the user has wrapped stay wrapped. */
+/** The user's call objects on our own connection. Methods that the user has wrapped stay wrapped. */
 function wrappedCalls<T extends object>(users: T, own: T): T {
   const { client } = own as unknown as { client: unknown };
   return Object.create(users, { client: { value: client } }) as T;
 }
 
-/** Closes a client. etcd3's own `close()` would keep a connecting channel for up to a second, with a timer. */
+/** Closes a client. etcd3's own `close()` would keep a connecting channel and a timer for up to a second. */
 function close(own: Etcd3): void {
   const services: (Service | undefined)[] = [];
   for (const host of poolOf(own)?.hosts ?? []) {
@@ -228,8 +230,8 @@ function close(own: Etcd3): void {
 }
 
 /**
- * Resets a stream outside of Node's HTTP/2 code. Handlers of an answer run while Node still reads that answer. On Node 20
- * (fixed in 22.23 and 24.21, nodejs/node#64166) a reset at that point can make Node send empty frames until memory runs out.
+ * Resets a stream outside of Node's HTTP/2 code. Handlers of an answer run while Node still reads it. On Node 20
+ * (fixed in 22.23 and 24.21, nodejs/node#64166), a reset there can make Node send empty frames until memory runs out.
  */
 export function onCleanStack(reset: () => void): void {
   nextTurn(() => {

@@ -22,12 +22,12 @@ export interface CallHooks {
 }
 
 /**
- * FAILED_PRECONDITION: the status that we show to etcd3. For most other codes, etcd3 closes all connections of the host. It does
- * so even if the connections are sound, or if we cancelled the call ourselves.
+ * FAILED_PRECONDITION: the status that we show to etcd3. For most other codes etcd3 closes all connections of the
+ * host, even sound ones.
  */
 export const HIDDEN = 9;
 
-/** If an error contains these words, etcd3 repeats the call without any limit. */
+/** etcd3 repeats a call without limit if its error contains these words. */
 const REPEATED_BY_ETCD3 = 'invalid auth token';
 
 /** Options with which etcd3 sends a call once, without a deadline. */

@@ -1,6 +1,6 @@
 /**
- * Grants, renews and revokes a lease with etcd's raw calls. etcd3's own `Lease` is not safe here: it counts the TTL from the
- * reply, assumes the TTL it asked for, and reports the loss only after twice that.
+ * Grants, renews and revokes a lease with etcd's raw calls. etcd3's own `Lease` is not safe here: it counts the TTL
+ * from the reply, assumes the TTL that it asked for, and reports the loss only after twice that time.
  */
 import { randomBytes } from 'node:crypto';
 import type { ILeaseKeepAliveRequest, ILeaseKeepAliveResponse } from 'etcd3';
@@ -14,17 +14,14 @@ import { NEW_TOKENS } from './token.ts';
 import type { CallLimits, Host, EtcdTransport, OpenStream } from './transport.ts';
 
 /**
- * A random lease ID of 63 bits, in decimal. We choose it so that a grant can be repeated: if no host answers, the same ID
- * is asked for again. So an outage does not leave a lease for each try.
+ * A random lease ID of 63 bits, in decimal. We choose the ID ourselves, so a repeated grant asks for the same lease.
+ * Otherwise every unanswered try would leave another lease in etcd.
  */
 export function newLeaseId(): string {
   return (randomBytes(8).readBigUInt64BE() >> 1n || 1n).toString();
 }
 
-/**
- * @returns the proof; undefined if an earlier grant of this ID had succeeded, but its answer was lost.
- * @throws {EtcdError}
- */
+/** @returns undefined if an earlier grant of this ID had succeeded, but its answer was lost. @throws {EtcdError} */
 export async function grantLease(
   transport: EtcdTransport,
   leaseId: string,
@@ -45,7 +42,7 @@ export async function grantLease(
   }
 }
 
-/** Revokes the lease, which deletes all its keys. @returns whether it still existed; it is no error if it did not. */
+/** Revokes the lease, and so deletes all its keys. @returns whether the lease still existed. */
 export async function revokeLease(
   transport: EtcdTransport,
   leaseId: string,
@@ -66,14 +63,13 @@ export async function revokeLease(
 
 type LeaseStream = OpenStream<ILeaseKeepAliveRequest, ILeaseKeepAliveResponse>;
 
-/** A renewal that etcd has answered, and the facts from the answer. */
 interface Answered {
   readonly stream: LeaseStream;
   readonly raftTerm: bigint;
   readonly proof: LeaseProof;
 }
 
-/** Renews one lease on one stream. If the stream fails or falls silent, the next renewal opens a new one. */
+/** Renews one lease on one stream. After the stream has failed or fallen silent, the next renewal opens another. */
 export class KeepAlive {
   readonly #transport: EtcdTransport;
   readonly #leaseId: string;
@@ -95,14 +91,14 @@ export class KeepAlive {
     this.#stream ??= await this.#open(limits);
   }
 
-  /** Ends the stream. The next renewal, or the next `dial()`, opens a new one. */
+  /** Ends the stream. The next renewal or `dial()` opens another. */
   hangUp(): void {
     if (this.#stream !== undefined) this.#drop(this.#stream, 'close');
   }
 
   /**
-   * Renews the lease, and has the renewal confirmed by etcd's present leader. Only one renewal may be under way. Each of its calls
-   * to etcd may take `withinMs`.
+   * Renews the lease, and has the renewal confirmed by etcd's present leader. Only one renewal may be under way. Each
+   * of its calls to etcd may take `withinMs`.
    *
    * @throws {EtcdError} `lease-gone` if etcd no longer knows the lease.
    */
@@ -115,7 +111,7 @@ export class KeepAlive {
         if (rest !== undefined && (await this.#isConfirmed(stream.host, raftTerm, limits))) return rest;
         if (isSecond) throw new EtcdError('unavailable', 'renew the lease: etcd has another leader', true);
       } catch (fault) {
-        // The member may be stuck: the next renewal goes to another one.
+        // The member may be stuck, so the next renewal goes to another one.
         if ((fault as EtcdError).kind === 'unavailable') this.#drop(stream, 'leave');
         throw fault;
       }
@@ -127,8 +123,8 @@ export class KeepAlive {
   }
 
   /**
-   * Asks for the remaining TTL, and counts from that call. Needed unless we know that there is no proxy. A proxy answers a
-   * renewal from a keep-alive of its own, which may be older than our request.
+   * Asks for the remaining TTL, and counts it from that call. Needed unless we know that there is no proxy: a proxy
+   * answers a renewal from a keep-alive of its own, which may be older than our request.
    *
    * @returns undefined if the answer came from another raft term than the renewal.
    */
@@ -145,7 +141,10 @@ export class KeepAlive {
     return { ...proof, sentAtMs: sentAtMs - Math.max(0, usedMs) };
   }
 
-  /** A stream keeps the token that it was opened with. If etcd refuses it, the next stream is opened with a new one. */
+  /**
+   * A stream keeps the token with which it was opened. If etcd refuses the token, the next stream is opened with a
+   * new one.
+   */
   async #renewWithToken({ withinMs, signal }: CallLimits): Promise<Answered> {
     const dueAtMs = clock.now() + withinMs;
     for (let left = NEW_TOKENS; ; left--) {

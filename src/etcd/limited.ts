@@ -4,11 +4,11 @@ import { EtcdError } from './etcd-error.ts';
 export type TimeLimits = Limits & { readonly withinMs: number };
 
 /**
- * Waits for a promise no longer than the limit, and not beyond an abort.
+ * Waits for a promise until the time limit passes or the signal aborts.
  *
  * @param what what was tried, for error messages.
  * @param late takes a result that comes after the limit.
- * @throws {EtcdError} if the limit passes or the signal aborts. A rejection of the promise is passed on unchanged.
+ * @throws {EtcdError} at the limit or the abort. A rejection of the promise is passed on unchanged.
  */
 export function limited<T>(
   what: string,

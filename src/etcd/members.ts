@@ -1,5 +1,5 @@
 /**
- * The hosts of a client, and the state of every one: whether it answers, and which cluster it belongs to.
+ * The hosts of a client: which of them answer, and which belong to our cluster.
  */
 import { plainCauseWithCertificate } from '../core/plain-cause.ts';
 import type { EventOf } from '../events.ts';
@@ -10,13 +10,12 @@ import { HostSelector, type Wishes } from './host-selector.ts';
 import { limited, type TimeLimits } from './limited.ts';
 import { Probes, type AskHost } from './probes.ts';
 
-/** Events about hosts, one for every change. */
 export type HostEvent = EventOf<'host.away' | 'host.back' | 'host.foreign' | 'cluster.changed'>;
 
-/** How long we wait for a host to report its cluster before we believe its error, in milliseconds. */
+/** How long a host may take to report its cluster before we believe its error, in milliseconds. */
 const IDENTIFY_WITHIN_MS = 1_000;
 
-/** gRPC's text if it has no connection and waits before it dials again. */
+/** gRPC's text if it has no connection, and waits before it dials again. */
 const NOT_CONNECTED = /^No connection established|^Name resolution failed/;
 
 const HAVE_CONSEQUENCES: ReadonlySet<EtcdErrorKind> = new Set([
@@ -91,7 +90,7 @@ export class Members {
   }
 
   /**
-   * Checks the cluster ID of an answer or a stream message. All of them pass through here.
+   * Checks the cluster ID of every answer and stream message.
    *
    * @returns why it does not count; undefined if it counts.
    */
@@ -103,9 +102,10 @@ export class Members {
   }
 
   /**
-   * Checks that an error with consequences comes from our cluster. An error carries no cluster ID, so the host is asked for it.
+   * Checks that an error with consequences comes from our cluster. An error carries no cluster ID, so the host is
+   * asked for it.
    *
-   * @throws {EtcdError} if the host belongs to another cluster. That error takes the place of `fault`.
+   * @throws {EtcdError} in place of `fault`, if the host belongs to another cluster.
    */
   async verifyError(host: Host, what: string, fault: unknown): Promise<void> {
     const hasConsequences = fault instanceof EtcdError && HAVE_CONSEQUENCES.has(fault.kind);
@@ -114,7 +114,7 @@ export class Members {
     if (this.#cluster.isForeign(host)) throw foreign(what, this.#cluster.complaintOf(host, host.address));
   }
 
-  /** Records that a call or a stream on the host failed with this status. */
+  /** Records a failed call or stream. */
   failed(host: Host, status: GrpcStatus): void {
     this.selector.failed(host, status);
     if (isByEtcd(status) && isUnfit(status)) host.couldNotServe();
@@ -140,12 +140,12 @@ export class Members {
     );
   }
 
-  /** Reports the event, unless there is only one host: then the call that fails reports it. */
+  /** With a single host, the call that fails reports the failure. */
   #tellOfHost(event: HostEvent): void {
     if (this.hosts.length > 1) this.#tell(event);
   }
 }
 
-/** The error for a call that reached another cluster: nothing happened in ours. */
+/** The error for a call that reached another cluster. Nothing happened in ours. */
 export const foreign = (what: string, complaint: string): EtcdError =>
   new EtcdError('unavailable', `${what}: ${complaint}`, false);

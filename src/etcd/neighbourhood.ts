@@ -1,6 +1,6 @@
 /**
- * Reads the part of the queue that a candidate must know, at one revision. etcd still scans the whole queue, but its answer is as
- * short for ten thousand candidates as for ten.
+ * Reads the part of the queue that a candidate must know, at one revision. The answer is as short for ten thousand
+ * candidates as for ten, although etcd still scans the whole queue.
  */
 import type { IRangeRequest, IRangeResponse } from 'etcd3';
 import type { Candidacy } from '../core/campaign-state.ts';
@@ -18,7 +18,7 @@ export interface Wanted {
 }
 
 /**
- * @returns undefined if keys of nested elections were found. They may displace candidates in the answer.
+ * @returns undefined if keys of nested elections were found, because they may displace candidates in the answer.
  * @throws {EtcdError}
  */
 export async function readNeighbourhood(
@@ -54,7 +54,7 @@ export async function readNeighbourhood(
   };
 }
 
-/** The ranges to read. Our own key is always read with its value, even if the others are read without. */
+/** Our own key is always read with its value. */
 function rangesFor(
   keyPrefix: string,
   { own, leader, isFirstWanted }: Wanted,

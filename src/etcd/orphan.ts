@@ -1,8 +1,8 @@
 /**
- * Finds out whether a key without a lease still has a holder, and deletes it if it has none.
+ * Deletes a key without a lease if it has no holder.
  *
- * The name of a candidate key is the ID of the lease under which it was created. An operator may have put the key without a lease
- * since. No lease deletes it then, and the replica that created it may never come back.
+ * A candidate key is named after the lease under which it was created. An operator may have put it again without a
+ * lease. No lease deletes it then, and the replica that created it may never come back.
  */
 import type { QueuedCandidate } from '../core/candidate-queue.ts';
 import { clock } from '../util/clock.ts';
@@ -15,7 +15,10 @@ const NO_LEASE = '0';
 /** The name of a key that a candidate has created: a lease ID in hex. A shorter name may be a word, such as `facade`. */
 const LEASE_ID = /^[0-9a-f]{12,16}$/;
 
-/** `held`: the lease after which the key is named still exists, for `leftMs`. `kept`: the key was no orphan, or another client has changed it. */
+/**
+ * `held`: the lease after which the key is named still exists, for `leftMs`. `kept`: the key is no orphan, or has
+ * changed.
+ */
 export type Fate = { readonly type: 'held'; readonly leftMs: number } | { readonly type: 'deleted' | 'kept' };
 
 /** Whether no lease will delete this key, although a candidate has created it. */

@@ -1,6 +1,6 @@
 /**
- * Probes hosts with harmless calls, to learn which cluster they belong to and whether they answer again. Calls go to a suspect only
- * if no other host is left. An answered probe clears the suspicion.
+ * Probes hosts with harmless calls, to learn their cluster and whether they answer again. Other calls go to a suspect
+ * only if no other host is left, so without probes it would stay a suspect.
  */
 import { sharedAbort } from '../util/abort.ts';
 import { clock } from '../util/clock.ts';
@@ -8,7 +8,7 @@ import { clock } from '../util/clock.ts';
 /** How often one host is probed, in milliseconds. Probes run only while calls are made. */
 const PROBE_EVERY_MS = 5_000;
 
-/** How often one host is probed until a majority of the hosts has named one cluster, in milliseconds. */
+/** The same until a majority of the hosts has named one cluster. */
 const PROBE_SOON_MS = 1_000;
 
 /** How long a host may take to answer, in milliseconds. */
@@ -22,15 +22,14 @@ export type AskHost<Host> = (host: Host, withinMs: number, signal?: AbortSignal)
 
 export interface HostProbeTools<Host> {
   readonly hosts: readonly Host[];
-  /** Whether the host needs a probe: it is a suspect, or its cluster is unknown or not ours. */
+  /** Whether the host is a suspect, or its cluster is unknown or not ours. */
   readonly isDoubtful: (host: Host) => boolean;
   /** Whether a majority of the hosts has named our cluster. */
   readonly isCertain: () => boolean;
-  /** Called when a roll call begins and when it ends. */
   readonly onRollCall: (isRollCall: boolean) => void;
   /** Asks the host for its cluster. */
   readonly identify: AskHost<Host>;
-  /** Sends the host a real read, whose answer clears a suspicion. */
+  /** Sends a linearizable read. Its answer clears a suspicion. */
   readonly prove: AskHost<Host>;
 }
 
@@ -46,8 +45,8 @@ export class Probes<Host> {
   }
 
   /**
-   * The roll call: asks all hosts for their cluster. Resolves when a majority has named one cluster, when all hosts have answered
-   * or failed, or after a second. Never rejects.
+   * Asks all hosts for their cluster. Resolves when a majority has named one cluster, when all hosts have answered or
+   * failed, or after a second. Never rejects.
    */
   rollCall(): Promise<void> {
     return (this.#rollCall ??= this.#callTheRoll().finally(() => {

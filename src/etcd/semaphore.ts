@@ -10,12 +10,7 @@ export class Semaphore {
     this.#free = size;
   }
 
-  /**
-   * Waits for a place.
-   *
-   * @param limits how long to wait at most. Default: no limit.
-   * @returns whether a place was free in time.
-   */
+  /** @param limits how long to wait at most. Default: no limit. @returns whether a place was free in time. */
   async take(limits: Limits = {}): Promise<boolean> {
     if (this.#free > 0) {
       this.#free--;

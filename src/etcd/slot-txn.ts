@@ -1,6 +1,6 @@
 /**
- * Fenced transactions that leave a mark in a slot, and the calls that settle one whose answer was lost. core/slot-rules
- * explains the marks, and why they are certain.
+ * Fenced transactions that leave a mark in a slot, and the calls that find out the outcome of one whose answer was
+ * lost. core/slot-rules explains the marks.
  */
 import type { ICompare, IRequestOp, IResponseHeader, ITxnRequest, ITxnResponse } from 'etcd3';
 import type { Candidacy } from '../core/campaign-state.ts';
@@ -10,7 +10,6 @@ import { createdAt } from './election-keys.ts';
 import type { UserWrite } from './fenced-txn.ts';
 import type { CallLimits, EtcdTransport } from './transport.ts';
 
-/** One write in its slot. */
 export interface SlottedWrite {
   readonly key: string;
   readonly leaseId: string;
@@ -21,22 +20,24 @@ export interface SlottedWrite {
 export type SlottedAnswer =
   | { readonly type: 'committed'; readonly answer: ITxnResponse }
   | { readonly type: 'fenced' }
-  /** The term is current, but the slot is not as we last saw it. Nothing was written. */
+  /** The term is current, but the slot has changed since we last saw it. Nothing was written. */
   | { readonly type: 'moved'; readonly sight: Sight };
 
-/** The contents of a slot, and the header of the answer that shows them. */
 export interface SlotAnswer {
   readonly header: IResponseHeader;
   readonly sight: Sight;
 }
 
-/** The key of a slot. It lies beside the election. Under the election's prefix, candidates of Go's `concurrency` package would wait for it. */
+/**
+ * The key of a slot. It is outside the election's prefix, because candidates of Go's `concurrency` package would wait
+ * for it.
+ */
 export function slotKey({ key }: Candidacy, number: number): string {
   const [, prefix = '', name, lease] = /^(.*\/)?([^/]+)\/([^/]+)$/s.exec(key)!;
   return `${prefix}${RESERVED_NAME}/${name}/${lease}/${number}`;
 }
 
-/** The folder of the slots. The etcd role needs read and write access to it. */
+/** The folder of the slots, to which the etcd role needs read and write access. */
 export const slotFolder = (slot: string): string => slot.replace(/[^/]+\/[^/]+$/, '');
 
 /** @throws {EtcdError} */
@@ -72,10 +73,10 @@ export async function commitInSlot(
 }
 
 /**
- * Puts the mark "never", unless the write, or an earlier attempt to settle it, has arrived. Safe to repeat. It
- * uses the lane `settle`, because the lane `caller` does not dial an unreachable host again.
+ * Puts the mark "never", unless the write or an earlier "never" has arrived. Safe to repeat. Uses the lane `settle`,
+ * because the lane `caller` does not dial an unreachable host.
  *
- * @returns the contents of the slot now.
+ * @returns the contents of the slot after that.
  * @throws {EtcdError}
  */
 export async function settleInSlot(
@@ -99,7 +100,7 @@ export async function settleInSlot(
   return { header, sight };
 }
 
-/** Reads a slot. This does not settle a write that may still arrive. @throws {EtcdError} */
+/** Reads a slot. A write that is still under way may change it later. @throws {EtcdError} */
 export async function lookIntoSlot(
   transport: EtcdTransport,
   { key }: SlottedWrite,

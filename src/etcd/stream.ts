@@ -1,5 +1,5 @@
 /**
- * Opens a stream on one host, and ends it.
+ * Opens and ends a stream on one host.
  */
 import { plainCauseWithCertificate } from '../core/plain-cause.ts';
 import { clock } from '../util/clock.ts';
@@ -10,7 +10,6 @@ import { callOptions, type CallOptions } from './intercept.ts';
 import { limited, type TimeLimits } from './limited.ts';
 import type { Use } from './uses.ts';
 
-/** The part of etcd3's raw duplex streams that we use. */
 export interface RawStream<Request, Response> {
   on(event: 'data', listener: (message: Response) => void): unknown;
   on(event: 'error', listener: (error: Error) => void): unknown;
@@ -22,17 +21,16 @@ export interface RawStream<Request, Response> {
 
 export interface OpenStream<Request, Response> {
   readonly raw: RawStream<Request, Response>;
-  /** The host on which the stream is open. */
   readonly host: Host;
-  /** Calls back with the reason when the stream has ended. etcd3's error does not contain it: we show etcd3 another status. */
+  /** Calls back with etcd's reason when the stream has ended. etcd3's own error contains another status. */
   onLost(listener: (reason: string) => void): void;
-  /** Records that the host has renewed a lease. */
+  /** The host has renewed a lease. */
   renewed(): void;
-  /** Ends the stream. The host does not become a suspect. */
+  /** Ends the stream. */
   close(): void;
-  /** Ends the stream and drops the connection, because the host does not answer. Later calls use a new connection. */
+  /** Ends the stream because the host does not answer, and drops the connection. The host becomes a suspect. */
   fail(): void;
-  /** Ends the stream because the host lags behind. Keeps the connection; the next stream goes to another host. */
+  /** Ends the stream because the host lags behind, and keeps the connection. The host becomes a suspect. */
   leave(): void;
 }
 

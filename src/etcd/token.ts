@@ -1,14 +1,14 @@
 /**
- * Keeps the token for etcd clusters with password authentication. It is fetched once for all hosts, and again if refused.
- *
- * etcd3 limits neither the time of a fetch nor the number of fetches. It leaves a connection open for every token.
+ * Keeps the token for etcd clusters with password authentication. It is fetched once for all hosts, and again if
+ * refused. etcd3 would limit neither the time nor the number of fetches, and leaves a connection open for every
+ * token.
  */
 import type { Etcd3, IOptions } from 'etcd3';
 import { clock } from '../util/clock.ts';
 
 /**
- * How many new tokens one call or renewal may fetch. A new one may be refused too: users change meanwhile, or it has expired.
- * etcd rounds the end of a JWT token down to a second.
+ * How many new tokens one call or renewal may fetch. A new token may be refused too: users change meanwhile, or it
+ * has already expired, because etcd rounds the end of a JWT token down to a second.
  */
 export const NEW_TOKENS = 2;
 
@@ -35,7 +35,7 @@ export class Tokens {
     return this.#auth !== undefined && this.#token === undefined;
   }
 
-  /** Fetches a token, unless that is under way. An empty token means that authentication is off. @throws {EtcdError} */
+  /** Fetches a token; an empty one means that authentication is off. @throws {EtcdError} */
   async get(fetch: Fetch): Promise<void> {
     if (this.#auth === undefined || this.#token !== undefined) return;
     const fetching = (this.#fetching ??= fetch(this.#auth));
@@ -47,21 +47,19 @@ export class Tokens {
     }
   }
 
-  /** etcd answered a call that carried the token. */
   accepted(token: string | undefined): void {
     if (token !== undefined && this.#token === token) this.#acceptedAtMs = clock.now();
   }
 
   /**
-   * Drops the token if a call with it got no answer, and no other call has got one since that call was sent. A simple token contains an
-   * index of etcd's raft log, and etcd delays a call until its log reaches that index. After a restore from a snapshot,
-   * this wait can take days, without any error.
+   * Drops the token if etcd has answered no call with it since this one was sent. A simple token contains an index of
+   * etcd's raft log, and etcd delays a call until its log reaches that index. After a restore from a snapshot, that
+   * can take days, without any error.
    */
   unanswered(token: string | undefined, sentAtMs: number): void {
     if (this.#acceptedAtMs < sentAtMs) this.refused(token);
   }
 
-  /** etcd refused the token. */
   refused(token: string | undefined): void {
     if (this.#token === token) this.#token = undefined;
   }

@@ -1,11 +1,9 @@
 /**
  * Sends all calls to etcd, through our own connections: one etcd3 client for every host of the user's client.
  *
- * - A call is sent to a host of our choice, within its time limit. It is sent again only if it certainly had no effect, or is
- *   safe to repeat. Calls that are safe to repeat also go to another host if the first does not answer.
+ * - A call has a time limit. It is sent again only if it certainly had no effect, or is safe to repeat.
  * - A connection that does not answer is dropped. Later calls use a new one.
- * - The application's calls on its own client do not affect ours. When it closes its client, ours end too. Connections that
- *   nothing uses are closed.
+ * - The application's calls do not affect ours. When the application closes its client, our calls end too.
  */
 import type { Etcd3 } from 'etcd3';
 import { clock } from '../util/clock.ts';
@@ -25,7 +23,6 @@ export type { OpenStream } from './stream.ts';
 export interface CallLimits {
   /** How long to wait for the answer, in milliseconds. */
   readonly withinMs: number;
-  /** Ends the call early. */
   readonly signal?: AbortSignal | undefined;
   /** Whether `withinMs` includes the wait for a free place. Default: false. */
   readonly isTimely?: boolean | undefined;
@@ -35,29 +32,28 @@ export interface CallLimits {
   readonly isHedged?: boolean | undefined;
   /** A host to skip if there is another one that is not suspect. */
   readonly avoid?: Host | undefined;
-  /** The group of calls with which this one shares its places. Default: `queue`. */
+  /** The group of calls to which this one belongs. Default: `queue`. */
   readonly lane?: Lane | undefined;
 }
 
 /**
- * How many calls of one lane of one client run at once. That is enough to fill a connection. More would only time out on a slow
- * event loop and delay renewals. (etcd itself refuses calls only if some thousands are pending.)
+ * How many calls of one lane of one client run at once. That is enough to fill a connection. On a slow event loop,
+ * more calls would time out and delay renewals.
  */
 const IN_FLIGHT = 64;
 
 export class EtcdTransport {
-  /** The known end of etcd's history. A member that has not reached it lags behind. */
+  /** What is known of etcd's history. A member that has not reached it lags behind. */
   readonly history: History = new History();
-  /** When the last call with a linearizable answer was sent, in milliseconds. */
+  /** When the last call whose answer proves a revision was sent, in milliseconds. */
   provenAtMs: number = Number.NEGATIVE_INFINITY;
   /**
-   * Whether some host is an `etcd grpc-proxy`; undefined until the first answer to a watch shows it. Such a proxy answers
-   * renewals from a keep-alive of its own.
+   * Whether some host is an `etcd grpc-proxy`, which answers renewals from a keep-alive of its own. Undefined until
+   * the first answer to a watch.
    */
   isProxied: boolean | undefined;
-  /** The addresses that the user configured, for log lines; without passwords. */
+  /** The configured addresses without passwords, for log lines. */
   readonly endpoints: readonly string[];
-  /** Takes events about hosts. */
   tell: (event: HostEvent) => void = () => undefined;
   readonly #users: Etcd3;
   readonly #calls: Calls;
@@ -86,7 +82,7 @@ export class EtcdTransport {
     );
   }
 
-  /** Whether the user has closed the client. Our streams must then end, or they would renew a lease that nothing uses. */
+  /** Whether the user has closed the client. Our streams must then end, or they would renew an unused lease. */
   get isClosed(): boolean {
     return isClosed(this.#users);
   }
@@ -107,17 +103,12 @@ export class EtcdTransport {
     return this.#uses.onClosed(listener);
   }
 
-  /** An election was closed: closes our connections as soon as nothing uses them. */
+  /** Closes our connections as soon as nothing uses them. */
   closeWhenUnused(): void {
     this.#uses.closeWhenUnused();
   }
 
-  /**
-   * Sends one call. Sends it again only if it certainly had no effect, or if it is hedged and its host does not answer.
-   *
-   * @param what what was tried, for error messages.
-   * @throws {EtcdError}
-   */
+  /** @param what what was tried, for error messages. @throws {EtcdError} */
   async unary<T extends { readonly header: Header }>(
     what: string,
     invoke: Invoke<T>,
@@ -143,7 +134,7 @@ export class EtcdTransport {
   }
 
   /**
-   * Opens a stream. An open stream does not prove a connection; only an answer on it does.
+   * Opens a stream. Only an answer on it proves that the connection works.
    *
    * @throws {EtcdError}
    */

@@ -8,10 +8,9 @@ import { SILENT_AFTER_MS } from './host-selector.ts';
 import { foreign } from './members.ts';
 import { callOptions, HIDDEN, type CallOptions, type OngoingCall } from './intercept.ts';
 
-/** A host that had less time than this to answer is not accused of silence, in milliseconds. */
+/** A host that had less time than this is not accused of silence, in milliseconds. */
 const FAIR_MS = 250;
 
-/** Makes an etcd3 call on the client of the chosen host. */
 export type Invoke<T> = (client: HostClient, options: CallOptions) => Promise<T>;
 
 export interface CallRequest<T> {
@@ -24,7 +23,7 @@ export interface CallRequest<T> {
   readonly signal: AbortSignal | undefined;
   /** How much longer the host may stay silent, in milliseconds. */
   readonly patienceMs: () => number;
-  /** Called once if the host does not answer, at the latest when the time limit passes. */
+  /** Called at most once, at the latest when the time limit passes. */
   readonly onSilent: () => void;
   readonly onTimeout: () => void;
   /** @returns why the answer does not count; undefined if it counts. */
@@ -73,7 +72,6 @@ export function askOnce<T>(ask: CallRequest<T>): Promise<T> {
   });
 }
 
-/** The state of a call. */
 interface Sent {
   /** Set when the call is sent. */
   ongoing: OngoingCall | undefined;
@@ -101,7 +99,7 @@ const optionsOf = (ask: CallRequest<unknown>, call: Sent): CallOptions =>
     },
   });
 
-/** @returns a function that ends the wait; `true` says that the call reached its limit, which counts as silence. */
+/** @returns a function that ends the wait. `true` means that the call reached its limit, which counts as silence. */
 function listenForSilence({
   withinMs,
   patienceMs,
@@ -121,7 +119,7 @@ function listenForSilence({
       else tell();
     });
   };
-  // Another host needs time to answer too. So a call with a short limit is patient for half of it.
+  // Another host needs time too, so a call with a short limit waits only for half of it.
   listen(Math.max(FAIR_MS, Math.min(SILENT_AFTER_MS, withinMs / 2)));
   return (isSilent) => {
     cancelTimer();

@@ -1,5 +1,5 @@
 /**
- * Turns errors of etcd into the errors that users see. They say what happened, to which election, and what to do.
+ * Turns errors of etcd into the errors that users see: what happened, to which election, and what to do.
  */
 import { isFinal, type EtcdError } from './etcd-error.ts';
 import { OutcomeUnknownError, RefusedError, UnavailableError, type ElectionError } from '../errors.ts';
@@ -57,7 +57,7 @@ export function writeError(
   );
 }
 
-/** The error of `settle()` if the outcome of a write cannot be found out now. */
+/** The error of `settle()` if the outcome cannot be found out now. */
 export function settleError(election: string, writeId: string, fault: EtcdError): ElectionError {
   const what = `the outcome of write ${writeId} of election "${election}" cannot be found out now`;
   const cause = { cause: fault };

@@ -1,6 +1,6 @@
 /**
- * Counts what uses our connections: calls under way and open streams. Unused connections are closed: at once when an election
- * is closed, otherwise after some seconds.
+ * Counts what uses our connections: calls under way and open streams. Closes unused connections: at once when an
+ * election is closed, otherwise after some seconds.
  */
 import { after, clock } from '../util/clock.ts';
 
@@ -11,7 +11,7 @@ const TEND_EVERY_MS = 1_000;
 const IDLE_FOR_MS = 5_000;
 
 export interface Use {
-  /** Called after the user has closed the client. Ends the use if it is a stream, because a stream would continue. */
+  /** Called after the user has closed the client. Must end a stream, which would continue otherwise. */
   clientClosed: () => void;
   readonly end: () => void;
 }
@@ -24,7 +24,6 @@ export class Uses {
   #idleSinceMs = 0;
   /** Cancels the timer; undefined while there is none. */
   #cancelTimer: (() => void) | undefined;
-  /** Whether to close the connections as soon as nothing uses them, without the delay. */
   #isClosingWhenUnused = false;
 
   /** @param drop closes all connections. */
@@ -54,18 +53,18 @@ export class Uses {
     return () => this.#closedListeners.delete(listener);
   }
 
-  /** An election was closed: closes our connections as soon as nothing uses them. */
+  /** Closes our connections as soon as nothing uses them. */
   closeWhenUnused(): void {
     this.#isClosingWhenUnused = true;
     if (this.#uses.size === 0) this.#end();
   }
 
-  /** Sets the timer for the next check. It does not keep the process alive. */
+  /** The timer does not keep the process alive. */
   #tend(): void {
     const look = (): void => {
       const isIdle = this.#uses.size === 0 && clock.now() - this.#idleSinceMs >= IDLE_FOR_MS;
       if (!isIdle && !this.#isClosed()) return this.#tend();
-      // Listeners come first: a stream that ends before they run would look like a network fault.
+      // Listeners come first. A stream that ends before them would look like a network fault.
       if (this.#isClosed()) for (const listener of this.#closedListeners) listener();
       for (const use of this.#uses) use.clientClosed();
       this.#end();

@@ -1,6 +1,6 @@
 /**
- * Checks a silent watch stream. A frozen member, a half-open connection and a stalled stream all look like silence. A member
- * that is stuck, or cut off from the others, still answers. But it learns nothing new, so its answers carry an old revision.
+ * Checks a silent watch stream. A frozen member, a half-open connection and a stalled stream all look like silence. A
+ * member that is stuck or cut off still answers, but its answers carry an old revision.
  */
 import type { IWatchResponse } from 'etcd3';
 import { after, afterTurn, clock } from '../util/clock.ts';
@@ -14,10 +14,10 @@ export interface WatchProbeTools {
   readonly stream: WatchStream;
   /** How often the stream is probed, and how long an answer may take, in milliseconds. */
   everyMs(): number;
-  /** A watched prefix, used as the key of the probe. No candidate has this key. Undefined if nothing is watched. */
+  /** A watched prefix, used as the key of the probe, because no candidate has this key. Undefined if nothing is watched. */
   key(): Buffer | undefined;
   newId(): number;
-  /** A probe was answered. @param askedAtMs when it was sent. */
+  /** A probe was answered. @param askedAtMs when it was sent, in milliseconds. */
   onAnswered(askedAtMs: number): void;
   /** The member does not answer (`fail`) or lags behind (`leave`). */
   onLost(reason: string, how: 'fail' | 'leave'): void;
@@ -25,10 +25,9 @@ export interface WatchProbeTools {
 
 interface Question {
   readonly id: number;
-  /** What the member must have reached when it answers. */
   readonly reached: Known;
   readonly promise: Promise<void>;
-  /** Limits the remaining wait for the answer, in milliseconds. */
+  /** Limits the wait from now on, in milliseconds. */
   limit(withinMs: number): void;
   end(fault?: EtcdError): void;
 }
@@ -38,14 +37,14 @@ const DRIFT = 1.2;
 
 const WITHOUT_EVENTS: NonNullable<WatchRequest['filters']> = ['Noput', 'Nodelete'];
 
-/** Whether this message refuses an empty range. It does not carry our ID, but only the probe asks for such a range. */
+/** Whether this message refuses an empty range. Only the probe asks for one, but the message does not carry our ID. */
 const refusesEmptyRange = ({ canceled, cancel_reason }: IWatchResponse): boolean =>
   canceled && /watcher range is empty/.test(cancel_reason);
 
 export class WatchProbe {
   readonly #tools: WatchProbeTools;
   #question: Question | undefined;
-  /** etcd's revision at the last probe. By the next probe, the member must have reached it. */
+  /** What was known at the last probe. The member must have reached it by the next probe. */
   #known: Known | undefined;
   #isBehind = false;
   #readAtMs = Number.NEGATIVE_INFINITY;
@@ -60,7 +59,8 @@ export class WatchProbe {
   /** Probes the stream again and again, until it is stopped or given up. */
   start(): void {
     if (this.#isStopped) return;
-    // A member that lags behind is probed again soon. So it is given up within one TTL of the first write that it misses.
+    // A member that lags behind is probed again soon, so it is given up within one TTL of the first write that it
+    // misses.
     const inMs = this.#tools.everyMs() / (this.#isBehind ? 2 : 1);
     this.#cancelTimer = after(inMs, () => {
       this.#cancelTimer = undefined;
@@ -76,7 +76,7 @@ export class WatchProbe {
     });
   }
 
-  /** `everyMs()` has become shorter. The new time now limits the wait for the next probe, and for the answer to the present one. */
+  /** `everyMs()` has become shorter. Applies it to the present wait. */
   hurry(): void {
     this.#question?.limit(this.#tools.everyMs());
     if (this.#cancelTimer === undefined) return;
@@ -85,8 +85,8 @@ export class WatchProbe {
   }
 
   /**
-   * Requests a watch of an empty range, and waits for the answer. Unless we know that there is no proxy, requests a watch without
-   * events instead. etcd's progress request would be the obvious means, but some releases of 3.5 do not answer it.
+   * Requests a watch of an empty range, and waits for the refusal. If there may be a proxy, requests a watch without
+   * events instead. etcd's progress request would be simpler, but some releases of 3.5 do not answer it.
    *
    * @throws {EtcdError} if the stream is given up first.
    */
@@ -121,7 +121,7 @@ export class WatchProbe {
       end,
     };
     this.#known = transport.history.known;
-    // etcd refuses an empty range, so no watch remains to be cancelled. A proxy refuses it without asking etcd.
+    // After etcd's refusal, no watch is left to cancel. A proxy refuses an empty range without asking etcd.
     const ofNothing = stream.isProxied === false ? { range_end: key } : { filters: WITHOUT_EVENTS };
     stream.create(id, { key, ...ofNothing });
     return promise;
@@ -140,7 +140,7 @@ export class WatchProbe {
     return true;
   }
 
-  /** Checks the answer to the probe: the member may be up to date, or lag behind. */
+  /** Checks whether the member that answered lags behind. */
   answered({ header }: IWatchResponse): void {
     const question = this.#question!;
     const { reached } = question;
@@ -157,7 +157,7 @@ export class WatchProbe {
     this.#question?.end(watchError(reason));
   }
 
-  /** If no session reads from etcd, the probe reads by itself, preferably from another host. */
+  /** If no session reads from etcd, the probe itself reads etcd's revision, preferably from another host. */
   #learn(): void {
     const { transport, stream } = this.#tools;
     const key = this.#tools.key();

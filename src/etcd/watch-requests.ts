@@ -1,6 +1,6 @@
 /**
- * Keeps the watch requests of one stream. A watch has one request for the whole range, or one for each of its keys. The IDs
- * change with every read of the range, so late answers to an earlier request are ignored.
+ * Keeps the watch requests of one stream. A watch has one request for its whole range, or one for each of its keys.
+ * Every read of the range makes requests with new IDs, so late answers to earlier ones are ignored.
  */
 import type { IWatchResponse } from 'etcd3';
 import { endOf } from './election-keys.ts';
@@ -49,7 +49,6 @@ export class WatchRequests {
     return ids.filter((id) => this.#byId.delete(id));
   }
 
-  /** The stream has ended. */
   clear(): void {
     this.#byId.clear();
     this.#ids.clear();
@@ -66,7 +65,6 @@ export class WatchRequests {
     return request?.target;
   }
 
-  /** etcd has ended this request. */
   ended(id: number): void {
     this.#byId.delete(id);
   }

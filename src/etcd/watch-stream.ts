@@ -1,8 +1,8 @@
 /**
  * A watch stream with our own watch IDs. It translates the IDs that a proxy assigns.
  *
- * etcd takes the ID from the request. `etcd grpc-proxy` assigns its own IDs, and may answer two requests in any order. So behind
- * a proxy only one request is under way at a time. The first answer on a stream shows whether there is a proxy.
+ * etcd takes the ID from the request. `etcd grpc-proxy` assigns its own IDs, and may answer two requests in any
+ * order. So behind a proxy only one request is under way at a time. The first answer shows whether there is a proxy.
  */
 import type { IWatchCreateRequest, IWatchRequest, IWatchResponse } from 'etcd3';
 import type { Host, OpenStream } from './transport.ts';
@@ -22,7 +22,7 @@ export class WatchStream {
   readonly #listener: WatchStreamListener;
   /** Requests that are not sent yet, in order. */
   readonly #waiting = new Map<number, WatchRequest>();
-  /** The request that is sent and not answered. Not used once we know that there is no proxy. */
+  /** The request that is sent and not answered. Unused once we know that there is no proxy. */
   #asked: { readonly id: number; isUnwanted: boolean } | undefined;
   #isProxied: boolean | undefined;
   /** The proxy's ID for each of ours. */
@@ -41,7 +41,7 @@ export class WatchStream {
     return this.#stream.host;
   }
 
-  /** Whether the other end is a proxy that chooses its own IDs; undefined before its first answer. */
+  /** Undefined before the first answer. */
   get isProxied(): boolean | undefined {
     return this.#isProxied;
   }
@@ -61,12 +61,10 @@ export class WatchStream {
     this.#stream.close();
   }
 
-  /** The host does not answer. */
   fail(): void {
     this.#stream.fail();
   }
 
-  /** The host lags behind. */
   leave(): void {
     this.#stream.leave();
   }

@@ -5,15 +5,18 @@ import type { EtcdError } from './etcd-error.ts';
 export interface WatchTarget {
   /** Prefix of the watched keys; ends in `/`. */
   readonly keyPrefix: string;
-  /** The keys to watch after a read; undefined to watch the whole range. A method, because a getter makes every such object slow and large. */
+  /**
+   * The keys to watch after a read; undefined for the whole range. A method, because a getter makes every such object
+   * slow and large.
+   */
   keys(): readonly string[] | undefined;
   /** Reads the range again. @returns the revision of the read. @throws {EtcdError} */
   reload(signal: AbortSignal): Promise<bigint>;
   /** Takes the events of the keys, in revision order for each key. */
   onEvents(events: readonly QueueEvent[]): void;
-  /** A probe sent at `atMs` was answered. All events that etcd knew when the previous probe was sent have been delivered. */
+  /** A probe sent at `atMs` was answered. All events that etcd knew at the previous probe have been delivered. */
   onConfirmed(atMs: number): void;
-  /** etcd refuses the range for good: the watch has ended. */
+  /** etcd refuses the range for good, and the watch has ended. */
   onRefused(fault: EtcdError): void;
 }
 

@@ -1,11 +1,9 @@
 /**
  * One watch stream for all elections and observers of a client.
  *
- * Events keep the queues up to date. Every failure is handled alike: a compaction, a cancellation, a stream that ends, breaks or
- * falls silent. Every try to restore watches passes the guard. Then each broken range is read again, and watched from there.
- *
- * A new watch opens the stream at once if there is none. The guards of campaigns and of iterations limit how often watches
- * begin.
+ * Every failure is handled alike: a compaction, a cancellation, a stream that ends, breaks or falls silent. Every try
+ * to restore watches passes the guard. Then each broken range is read again, and watched from there. A new watch
+ * opens the stream at once, because the guards of campaigns and iterations limit how often watches begin.
  */
 import { sharedAbort } from '../util/abort.ts';
 import type { IWatchRequest, IWatchResponse } from 'etcd3';
@@ -22,7 +20,7 @@ import type { WatchHandle, WatchTarget } from './watch-target.ts';
 
 export interface SharedWatchTools {
   readonly transport: EtcdTransport;
-  /** The client's back-off. Every try to restore watches waits for it. */
+  /** The client's back-off, which delays every try to restore watches. */
   readonly backoff: {
     pass(signal: AbortSignal): Promise<void>;
     healthyFor(healthyMs: number): void;
@@ -30,7 +28,7 @@ export interface SharedWatchTools {
   };
   onLost(reason: string): void;
   onHealed(afterMs: number): void;
-  /** No watch was confirmed for a long time. Until one is, all queues are polled, and this is not reported again. */
+  /** No watch was confirmed for a long time, so all queues are polled until one is. Reported once until then. */
   onUnconfirmed(silentMs: number): void;
   /** The stream goes through a proxy. Reported once. @param ttlSeconds the shortest TTL among the watchers. */
   onProxied(ttlSeconds: number): void;
@@ -40,10 +38,10 @@ export interface SharedWatchTools {
 const DENIED = /permission denied|user name is empty|\bauth\b/;
 
 /**
- * For this many milliseconds after a denial has ended a stream, a denied probe does not end the next stream. etcd checks the token only when a
- * watch is created, so existing watches continue, and a denied probe still proves that the stream works. Without this, tokens
- * with a TTL of one second would cost a stream, a token and a read of all ranges for every probe. etcd3 also keeps
- * 12 KiB of memory for every token that it fetches.
+ * For this many milliseconds after a denial has ended a stream, a denied probe does not end the next one: it proves
+ * that the stream works. etcd checks the token only when a watch is created, so existing watches continue. With
+ * tokens that live for one second, every probe would otherwise cost a stream, a read of all ranges, and a token, for
+ * which etcd3 keeps 12 KiB.
  */
 const DENIAL_AS_ANSWER_MS = 30_000;
 
@@ -51,7 +49,6 @@ export class SharedWatch {
   readonly #tools: SharedWatchTools;
   /** The watches, and how soon each must notice a silent stream, in milliseconds. */
   readonly #watches = new Map<WatchTarget, number>();
-  /** The limits in `#watches`. */
   readonly #limits = new Multiset<number>();
   readonly #requests = new WatchRequests();
   readonly #broken = new Set<WatchTarget>();
@@ -99,12 +96,11 @@ export class SharedWatch {
     });
   }
 
-  /** How soon a silent stream must be noticed, in milliseconds: the shortest limit of all watches. */
   get #noticeWithinMs(): number {
     return Math.min(...this.#limits);
   }
 
-  /** How often the stream is probed, and how long the answer may take, in milliseconds. */
+  /** How often the stream is probed, and how long an answer may take, in milliseconds. */
   get #probeEveryMs(): number {
     return this.#noticeWithinMs / 3;
   }
@@ -226,7 +222,7 @@ export class SharedWatch {
     if (events.length > 0) watch.onEvents(events);
   }
 
-  /** etcd denied a watch, without saying which. If all other watches are confirmed, the probe was denied. */
+  /** etcd does not say which watch it denied. If all other watches are confirmed, it was the probe. */
   #deny(stream: WatchStream, id: number, message: IWatchResponse): void {
     const reason = message.cancel_reason;
     const isProbe =
@@ -244,7 +240,6 @@ export class SharedWatch {
     this.#lose(stream, reason || 'etcd denied a watch');
   }
 
-  /** The stream has ended: every watch on it must read its range again. */
   #lose(stream: WatchStream, reason: string): void {
     if (stream !== this.#stream) return;
     this.#stream = undefined;
@@ -280,7 +275,7 @@ export class SharedWatch {
           this.#tools.backoff.wake();
           await Promise.allSettled([...this.#broken].map((watch) => this.#reload(stream, watch, signal)));
         } catch (error) {
-          // There is no stream, or no answer on it: try again in the next round.
+          // There is no stream, or no answer on it. Try again in the next round.
           if (error instanceof EtcdError && error.kind === 'client-closed')
             for (const watch of this.#broken) this.#endIfFinal(watch, error);
           await this.#doWithout(signal);
@@ -300,7 +295,7 @@ export class SharedWatch {
     this.#isUnconfirmed = false;
   }
 
-  /** While no watch can be confirmed, every round reads the ranges instead. */
+  /** While no watch is confirmed, reads the ranges in every round. */
   async #doWithout(signal: AbortSignal): Promise<void> {
     const silentMs = clock.now() - this.#confirmedAtMs;
     if (signal.aborted || silentMs < this.#noticeWithinMs) return;
@@ -310,7 +305,7 @@ export class SharedWatch {
     this.#tools.onUnconfirmed(silentMs);
   }
 
-  /** Reads the range, and watches from there. @throws {EtcdError} if that must be tried again. */
+  /** Reads the range, and watches from there. @throws {EtcdError} if it must be tried again. */
   async #reload(stream: WatchStream, watch: WatchTarget, signal: AbortSignal): Promise<void> {
     try {
       const readAt = await watch.reload(signal);
@@ -324,8 +319,8 @@ export class SharedWatch {
   }
 
   /**
-   * Reads all ranges after a denial: the token has expired, or the permission is gone. A stream keeps the token that it was opened
-   * with, and only a read fetches a new one. The same read shows which watches etcd refuses for good.
+   * Reads all ranges after a denial. If the token has expired, a read fetches a new one, which a stream does not. If
+   * the permission is gone, the read shows which watches etcd refuses for good.
    */
   async #readAfterDenial(signal: AbortSignal): Promise<void> {
     const ask = async (watch: WatchTarget) => {
@@ -336,7 +331,7 @@ export class SharedWatch {
       }
     };
     const reads = await Promise.allSettled([...this.#broken].map(ask));
-    // One answered read is enough: the other ranges are read again on the new stream.
+    // One answered read is enough. The other ranges are read again on the new stream.
     if (reads.every(({ status }) => status === 'rejected')) throw watchError('no range can be read');
     this.#isDenied = false;
   }
