@@ -9,8 +9,8 @@
  *   any state except leaving and ended ──stopped──► leaving ──left──► ended
  *
  * `settling` waits for callbacks that still run, so that work never runs twice at once. In `held` the loop guard delays the
- * campaign. Every way back leads through `held`, so no loop avoids the guard. Pure: no clock, no timer, no socket. `Campaign`
- * performs the job of every state, and passes its outcome to {@link next}.
+ * campaign. Every way back leads through `held`, so no loop avoids the guard. `Campaign` does the job of each state, and
+ * passes its outcome to {@link next}.
  */
 import assert from 'node:assert/strict';
 
@@ -26,13 +26,13 @@ export interface Candidacy {
 /**
  * Why a term, or the wait for one, ended although the campaign continues:
  * - `deadline-passed`: no renewal was confirmed in time.
- * - `lease-lost`: the lease was revoked or has expired, or it can no longer be used: the client was closed, the cluster changed,
- *   or etcd refused to delete a key under it.
- * - `evicted`: our key was deleted, or another key took its place.
+ * - `lease-lost`: the lease was revoked or has expired, the client was closed, the cluster changed, or etcd refused to
+ *   delete a key under the lease.
+ * - `evicted`: our key was deleted or replaced, for example by an operator.
  * - `stepped-down`: `stepDown()` was called.
  * - `work-failed`: the work threw or rejected.
  * - `no-progress`: the work did not call `heartbeat()` in time.
- * - `follower-stuck`: `onFollower` had not settled in time, so the work could not begin.
+ * - `follower-stuck`: `onFollower` did not settle in time, so the work could not begin.
  * - `work-ended`: the work ended, with `whenWorkEnds: 'step-down'`.
  * - `refused`: etcd refuses us although we have been in the queue before.
  */
@@ -98,8 +98,7 @@ export const begin = (): CampaignState => ({ name: 'settling', origin: 'caller',
 /**
  * Returns the state that follows.
  *
- * @throws {AssertionError} if the outcome cannot follow from the state. That is a bug of this library; etcd, the network
- *   and the caller cannot cause it.
+ * @throws {AssertionError} if the outcome cannot follow from the state. Only a bug of this library can cause that.
  */
 export function next(campaign: CampaignState, outcome: Outcome): CampaignState {
   switch (outcome.type) {
@@ -146,7 +145,7 @@ export function next(campaign: CampaignState, outcome: Outcome): CampaignState {
   return assert.fail(`${outcome.type} cannot follow ${campaign.name}`);
 }
 
-/** Says what ended a round. If the caller's work failed or gave up the term, the next round is delayed longer. */
+/** What ended a round. The loop guard delays the next round longer if the caller ended this one. */
 export function originOf(reason: EndCause): Origin {
   switch (reason) {
     case 'deadline-passed':

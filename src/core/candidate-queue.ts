@@ -1,8 +1,6 @@
 /**
- * The candidates of one election in order of creation revision. Shows the leader, the next candidate and our place.
- *
- * It is filled from a read at a known revision, and updated by watch events, in revision order for each key. A new candidate always
- * enters behind the existing ones. So if no candidate is left before ours, we lead.
+ * The candidates of one election, in order of creation revision. A read fills the queue, and watch events update it. A new
+ * candidate always enters behind the others. So we lead when no candidate is left before ours.
  */
 import type { Candidacy } from './campaign-state.ts';
 import { jsonOf } from './json.ts';
@@ -46,8 +44,8 @@ export const isStanding = (
 type Aged = Pick<QueuedCandidate, 'key' | 'fencingToken'>;
 
 /**
- * Compares by age, the oldest first. A transaction of another client may create several keys with one revision. The bytes of the
- * key decide between them, so all replicas see the same leader.
+ * Compares by age, the oldest first. Another client may create several keys in one transaction, and so at one revision. Then
+ * the bytes of the keys decide, so that all replicas see the same leader.
  */
 export function byAge(a: Aged, b: Aged): number {
   if (a.fencingToken !== b.fencingToken) return a.fencingToken < b.fencingToken ? -1 : 1;
@@ -59,20 +57,20 @@ export type QueueEvent =
   | { readonly type: 'delete'; readonly key: string };
 
 /**
- * Candidates that we do not know. They were created after one revision and before another. Some may have left since without our
- * knowledge, because we do not watch them.
+ * Candidates that we do not know, created after the revision `after` and before the revision `before`. We do not watch them,
+ * so some may have left.
  */
 export interface Gap {
   readonly after: bigint;
   readonly before: bigint;
-  /** An upper bound of how many there are. It is at least 1. */
+  /** An upper bound of their number; at least 1. */
   readonly count: number;
 }
 
 export interface Place {
   /** The candidate at position 1 leads. */
   readonly position: number;
-  /** Whether the position is an upper bound. Unknown candidates before it may have left. */
+  /** Whether the position is an upper bound, because unknown candidates before it may have left. */
   readonly isEstimate: boolean;
 }
 
@@ -93,6 +91,7 @@ export class CandidateQueue {
     this.#byKey = new Map(this.#queue.map((candidate) => [candidate.key, candidate]));
   }
 
+  /** Applies an event of the watch. The events of one key must come in the order of their revisions. */
   apply(event: QueueEvent): void {
     if (event.type === 'delete') {
       this.#remove(event.key);
@@ -149,7 +148,7 @@ export class CandidateQueue {
     return known + (this.isEstimateFor({ createRevision }) ? this.#gap!.count : 0);
   }
 
-  /** Whether some candidates before this one are unknown. Until they are read, this one does not count as the first. */
+  /** Whether some candidates before this one are unknown. */
   isEstimateFor({ createRevision }: Pick<Candidacy, 'createRevision'>): boolean {
     return this.#gap !== undefined && createRevision >= this.#gap.before;
   }
@@ -170,7 +169,7 @@ export class CandidateQueue {
     this.#queue.splice(this.#placeOf(known), 1);
   }
 
-  /** The index of the first candidate that is not older. Uses binary search, because a queue may have thousands of candidates. */
+  /** The index of the first candidate that is not older: a binary search, because a queue may be long. */
   #placeOf(candidate: Aged): number {
     let low = 0;
     let high = this.#queue.length;

@@ -3,7 +3,7 @@
  */
 import { CandidateRecord, type QueuedCandidate } from './candidate-queue.ts';
 
-/** A candidate in the queue. Its JSON form has the token as a string. */
+/** A candidate in the queue. In JSON, its token is a string. */
 export interface Candidate extends QueuedCandidate {
   /** Whether it is the candidate of this `Election`. Before an act as leader, ask `election.isCurrent()` instead. */
   readonly isMe: boolean;

@@ -10,13 +10,16 @@ export interface Pin {
 }
 
 /**
+ * Decides by these rules:
+ * - The first decision needs a majority. Outside a roll call, it is enough that all answers agree.
+ * - A later majority for another cluster changes the decision.
+ * - If a majority made the decision, it changes only if the old cluster is also quiet, and no host reports it.
+ *
  * @param said the last cluster ID of every configured host; undefined for a host that never answered.
  * @param pin the decision so far.
- * @param now.isRollCall whether all hosts are being asked for their cluster (a roll call). Meanwhile only a majority decides.
+ * @param now.isRollCall whether all hosts are being asked for their cluster at this moment.
  * @param now.isQuiet whether no answer of the pinned cluster has come for a while.
- * @returns the decision; undefined if there is none yet. The first decision needs a majority, or answers that all agree outside a
- *   roll call. A later majority for another cluster changes it. If a majority made the decision, two more things are needed: the old cluster is
- *   quiet, and no host reports it.
+ * @returns the decision; undefined if there is none yet.
  */
 export function voteOf(
   said: readonly (string | undefined)[],
@@ -32,7 +35,6 @@ export function voteOf(
   }
   if (majority === undefined) return pin;
   if (majority === pin.clusterId) return { ...pin, isByMajority: true };
-  // The cluster was rebuilt: none of the hosts reports the old one any more.
   const isRebuilt = now.isQuiet && !ids.has(pin.clusterId);
   return pin.isByMajority && !isRebuilt ? pin : { clusterId: majority, isByMajority: true };
 }

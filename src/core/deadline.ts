@@ -1,20 +1,19 @@
 /**
- * Computes until when a lease is valid for us, and when to renew it. Pure arithmetic on one clock.
+ * Computes until when a lease is valid for us, and when to renew it.
  */
 
 export interface LeaseProof {
   /** Clock when the acknowledged grant or keep-alive was **sent**, in milliseconds. */
   readonly sentAtMs: number;
-  /** The TTL that etcd **granted** (`TTL` of its reply), in seconds. It can be longer than the one asked for. */
+  /** The TTL that etcd **granted** (`TTL` of its reply), in seconds. It can be longer than the requested TTL. */
   readonly grantedTtlSeconds: number;
 }
 
 /**
  * The first moment at which etcd may expire the lease, in milliseconds on the clock of `sentAtMs`.
  *
- * etcd counts the TTL from the moment at which it *handles* a keep-alive, which is never before we *send* it. So counting
- * from the send can only be too early, which is safe. Counting from the reply could be too late by one round trip, and two
- * replicas could lead.
+ * etcd counts the TTL from the moment at which it *handles* a keep-alive. We count from the moment at which we *send* it.
+ * That moment is never later, so our result is safe. If we counted from the reply, two replicas could lead.
  */
 export function expiresAtMs({ sentAtMs, grantedTtlSeconds }: LeaseProof): number {
   return sentAtMs + grantedTtlSeconds * 1000;
@@ -40,9 +39,9 @@ export function renewEveryMs(grantedTtlSeconds: number): number {
 }
 
 /**
- * When the next renewal is due, on the same clock. Behind `etcd grpc-proxy`, `sentAtMs` of a new proof can lie far back, because
- * we compute it from the remaining TTL, which is rounded down to whole seconds. Then the next renewal would be due at once. So two
- * renewals also begin at least a quarter of the interval apart. Proofs are computed in this way until we know that there is no proxy.
+ * When the next renewal is due, on the same clock. Renewals begin at least a quarter of the interval apart. Without that
+ * limit, the next renewal could be due at once behind `etcd grpc-proxy`. There, `sentAtMs` can lie far back: we compute it
+ * from the remaining TTL, which the proxy rounds down to whole seconds.
  *
  * @param begunAtMs when the last renewal began.
  */
@@ -52,15 +51,15 @@ export function renewAtMs({ sentAtMs, grantedTtlSeconds }: LeaseProof, begunAtMs
 }
 
 /**
- * How long one renewal may stay unanswered before a new stream is tried, in milliseconds. It is a quarter of the TTL. The first
- * renewal begins after a third of the TTL, so there is time for two more tries, each on another connection. The read that
- * confirms the renewal has the same limit. Behind a proxy the limit is longer, because a proxy may answer late.
+ * How long one renewal may stay unanswered before a new stream is tried, in milliseconds: a quarter of the TTL. The first
+ * renewal begins after a third of the TTL, so there is time for two more tries. The read that confirms the renewal has the
+ * same limit. Behind a proxy the limit is longer, because a proxy may answer late.
  */
 export function answerLimitMs(grantedTtlSeconds: number, isProxied = false): number {
   return (grantedTtlSeconds * 1000) / 4 + (isProxied ? renewEveryMs(grantedTtlSeconds) + PROXY_TICK_MS : 0);
 }
 
-/** `etcd grpc-proxy` renews by itself every third of the TTL. This is how often it checks whether a renewal is due, in milliseconds. */
+/** How often `etcd grpc-proxy` checks whether a renewal is due, in milliseconds. It renews every third of the TTL. */
 const PROXY_TICK_MS = 500;
 
 /**

@@ -1,16 +1,14 @@
 /**
  * Computes from a loop's history how long its next round must wait.
  *
- * It counts all rounds, including successful ones, because a loop that ignores its results never fails. The rules, and where they
+ * It counts all rounds, including successful ones, because a hot loop may succeed in every round. The rules, and where they
  * come from:
  *
  * - A short **burst** of rounds is not delayed (systemd's `StartLimitBurst`, OTP's `intensity`).
  * - After the burst every round waits. The delays grow, with jitter, up to a cap (Kubernetes' CrashLoopBackOff).
- * - Only **sustained progress** resets the count, not success. (CrashLoopBackOff also resets after ten minutes, not on exit code 0.)
+ * - Only **sustained progress** resets the count, not success. (CrashLoopBackOff resets after ten minutes, not on exit code 0.)
  * - Each `healthyAfterMs` of quiet between rounds forgives one round. So a job that runs once a minute is never delayed.
  * - Rounds that end because of etcd or the network have their own low cap, because recovery must be quick.
- *
- * Pure: no clock, no timer, no random numbers of its own.
  */
 
 import type { Origin } from './campaign-state.ts';
@@ -39,13 +37,13 @@ export interface GuardHistory {
   /** Rounds since the last sustained progress that have not been forgiven. */
   readonly streak: number;
   /**
-   * How many of these are due to the caller: a call began them, or the caller or its work had ended the previous round. The others
-   * are retries after an outside cause.
+   * How many of these the caller caused, by a call or by the end of the previous round. The others are retries after an
+   * outside cause.
    */
   readonly called: number;
   /** All rounds ever. */
   readonly rounds: number;
-  /** When the last round was released, after its delay. In milliseconds on a monotonic clock. */
+  /** When the last round was or will be released, in milliseconds on a monotonic clock. */
   readonly releasedAtMs: number;
   /** The last delay of each sequence; undefined before the first hold. */
   readonly caller: Delays | undefined;
@@ -70,12 +68,12 @@ export const fresh: GuardHistory = {
 export const isTripped = (history: GuardHistory, limits: GuardLimits): boolean =>
   history.streak > limits.burst;
 
-/** Whether the caller runs a loop. An outage causes many rounds too, but those are retries of this library. */
+/** Whether the caller runs a loop. Retries during an outage do not count. */
 export const isLoop = (history: GuardHistory, limits: GuardLimits): boolean => history.called > limits.burst;
 
 /**
  * A pause of this length before a call of the user forgives one round, in milliseconds. So a job every two seconds is never
- * delayed. A hot loop begins again within milliseconds.
+ * delayed.
  */
 export const PAUSE_MS = 1_500;
 
@@ -103,9 +101,8 @@ export function admit(
   const holdMs = Number.isFinite(delays.duration)
     ? Math.min(Math.max(delays.duration, 1), LONGEST_HOLD_MS)
     : LONGEST_HOLD_MS;
-  // After an outside cause the delay counts from the start of the last round. So the time that the round waited for a dead etcd
-  // is part of the delay. After an inside cause the delay counts in full from now. Parallel rounds are released in turn. None waits
-  // longer than two delays.
+  // After an outside cause the delay counts from the release of the last round. So the time that round waited for a dead etcd
+  // is part of the delay. Otherwise the delay counts from now, or from the release of a round that is still held.
   const earliestMs =
     origin === 'environment' ? history.releasedAtMs + holdMs : Math.max(history.releasedAtMs, nowMs) + holdMs;
   const releasedAtMs = Math.min(Math.max(earliestMs, nowMs), nowMs + 2 * holdMs);
@@ -113,8 +110,8 @@ export function admit(
 }
 
 /**
- * A held round ended early, at `nowMs`. The delay of the next round then counts from now, not from the planned end of that hold. Call it only after outside causes: a loop
- * must not become faster by giving up its rounds.
+ * Records that a held round ended early, at `nowMs`. The delay of the next round then counts from now, not from the planned
+ * end of that hold. Call it only after outside causes: a loop must not become faster by giving up its rounds.
  *
  * @param earlier the history before the round was admitted.
  * @param admitted the history after it was admitted.
@@ -130,13 +127,13 @@ export function endHold(
   return { ...history, releasedAtMs };
 }
 
-/** The last round ended as intended. It no longer counts. */
+/** Forgets one round, because it ended as intended. */
 export const forgive = (history: GuardHistory): GuardHistory =>
   history.streak <= 1
     ? { ...fresh, rounds: history.rounds }
     : { ...history, streak: history.streak - 1, called: Math.max(0, history.called - 1) };
 
-/** A term, or a wait in the queue, lasted for `heldMs`. If that is long enough, all rounds are forgotten. */
+/** Forgets all rounds if a term, or a wait in the queue, has lasted long enough. */
 export function progress(history: GuardHistory, heldMs: number, limits: GuardLimits): GuardHistory {
   return heldMs >= limits.healthyAfterMs ? { ...fresh, rounds: history.rounds } : history;
 }

@@ -1,5 +1,5 @@
 /**
- * Decides whether a replica is healthy. Pure: facts in, verdict out.
+ * Decides whether a replica is healthy.
  */
 
 /** The health of one replica, for liveness and readiness probes. */
@@ -16,15 +16,15 @@ export interface ElectionHealth {
    */
   readonly healthy: boolean;
   /**
-   * Whether we may act as leader at this moment. Not for a readiness probe: the new replica of a rolling update
-   * would never be ready, because the old one leads. Use {@link standing} there.
+   * Whether we may act as leader at this moment. Do not use it for a readiness probe: in a rolling update the new replica
+   * would never be ready, because the old one leads. Use {@link standing}.
    */
   readonly leading: boolean;
   /** Whether a campaign runs: false before `campaign()`, and after `resign()`, `close()` or a refusal that ended it. */
   readonly standing: boolean;
   /**
-   * Whether the term has work. That is so if `onLeader` or registered work runs, if a clean-up is registered, or if
-   * `onFollower` will stop what `onLeader` started. False if we do not lead.
+   * Whether the term has work: `onLeader` or registered work runs, a clean-up is registered, or `onFollower` will stop what
+   * `onLeader` started. False if we do not lead.
    */
   readonly working: boolean;
   /** What is wrong, as text; undefined if nothing is. After a refused `campaign()` it begins with `not standing:`. */

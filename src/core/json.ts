@@ -1,5 +1,5 @@
 /**
- * Converts fields for JSON. JSON has no bigint, and a number would lose digits, so tokens become strings, as in the events.
+ * Converts fields for JSON. Tokens become strings, because JSON has no bigint, and a number would lose digits.
  */
 export const jsonOf = (fields: object): Record<string, unknown> =>
   Object.fromEntries(

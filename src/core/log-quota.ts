@@ -1,5 +1,5 @@
 /**
- * Limits how many log lines may be written, as a pure value. A runaway loop can spend most of its CPU on writing lines.
+ * Limits how many log lines may be written. A runaway loop can spend most of its CPU time on writing lines.
  */
 
 export interface LogQuota {
@@ -20,13 +20,13 @@ export const LINES_AT_ONCE = 12;
 export const MS_PER_LINE = 10_000;
 const PER_ELECTION: LogRate = { atOnce: LINES_AT_ONCE, msPerLine: MS_PER_LINE };
 
-/** The limit for all elections of a process together. A thousand elections that lose etcd at once log the same things. */
+/** The limit for all elections of a process together. In an outage, all of them log the same lines. */
 export const OF_ALL: LogRate = { atOnce: 1_000, msPerLine: 1_000 };
 
-/** A separate limit for lines about terms. An outage writes many other lines, but the log must still show which terms began and ended. */
+/** A separate limit for lines about terms. The log must show every term, even if an outage writes many other lines. */
 export const OF_TERMS: LogRate = { atOnce: 6, msPerLine: 20_000 };
 
-/** The limit for advice that is given once. Advice has its own limit, so other lines cannot suppress it. */
+/** A separate limit for advice that is given once, so that other lines cannot suppress it. */
 export const OF_ADVICE: LogRate = { atOnce: 4, msPerLine: 600_000 };
 
 export const fullQuota = (nowMs: number, { atOnce }: LogRate = PER_ELECTION): LogQuota => ({
@@ -50,7 +50,6 @@ export function spend(
 }
 
 /**
- * The quota after the loop guard has tripped. The burst is over: later lines may only be written as fast as the rate allows.
- * Elections that a loop seems to create begin with this quota.
+ * The quota after the loop guard has tripped: no burst is left. Elections that a loop seems to create begin with this quota.
  */
 export const lastOfTheBurst = (nowMs: number): LogQuota => ({ left: 0, countedAtMs: nowMs, suppressed: 0 });

@@ -1,11 +1,9 @@
 /**
- * Checks names, prefixes and values. Pure.
- *
- * Most checks catch mistakes that etcd would accept: an unset variable, a copied blank, two spellings of one prefix. If
- * replicas differ in one of them, they do not compete with each other, and all of them lead.
+ * Checks names, prefixes and values. Most checks catch mistakes that etcd would accept: an unset variable, a copied blank,
+ * two spellings of one prefix. Replicas with different spellings do not compete, and each of them leads.
  */
 
-/** No election may have this name: under it the library keeps keys that are not candidates. */
+/** No election may have this name: the library keeps other keys under it. */
 export const RESERVED_NAME = '.writes';
 
 /** Longest name, and longest prefix, in bytes of UTF-8. It is limited because etcd keeps every key in memory. */
@@ -27,7 +25,7 @@ export const templatePart = (text: string): string | undefined => TEMPLATE.exec(
 /** Control characters, characters without width, and line ends. Variation selectors are allowed: emoji use them. */
 const UNSEEN = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]|(?![\ufe00-\ufe0f])\p{Default_Ignorable_Code_Point}/u;
 
-/** Every blank except the plain space. A no-break space looks the same but makes a different name. */
+/** Every blank except the plain space. A no-break space looks the same, but makes another name. */
 const ODD_BLANK = /(?! )\p{Zs}|\u2800/u;
 
 const codePoint = (character: string): string =>
@@ -42,7 +40,7 @@ export const commonName = (name: string): string | undefined =>
     ? `the name "${name}" says neither the service nor the job: another service that uses it too competes with this one, and one of them idles; choose one like "billing-nightly-report", or a prefix of your own`
     : undefined;
 
-/** Whether the text is well-formed. Half a surrogate pair has no UTF-8 form and would reach etcd as different text. */
+/** Whether the text is well-formed Unicode. Half a surrogate pair would reach etcd as a different text. */
 export const isWellFormed = (text: string): boolean => text.isWellFormed();
 
 /** @returns what is expected instead; undefined if the name is valid. */

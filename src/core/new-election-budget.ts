@@ -1,10 +1,10 @@
 /**
- * Limits how fast a process may start elections under new names, as a pure value.
+ * Limits how fast a process may start elections under new names.
  *
- * If each election has its own guard, none of them sees a loop that invents a new name in every turn. But a program may intend to
- * campaign in ten thousand elections, and must not be slowed. The number does not tell the two apart, but the order does. A
- * program starts its elections **side by side**, because any of them may wait for ever. A loop starts the next one after
- * the previous one has succeeded: **one by one**. So each kind has its own token bucket, and both refill slowly.
+ * A loop may invent a new name in every turn, and the guard of a single election does not see that. But a program may
+ * intend to campaign in ten thousand elections, and must not be slowed. The order of the starts tells the two apart. Such
+ * a program starts its elections **side by side**, because any of them may wait for ever. A loop starts them **one by one**:
+ * each after the previous one has succeeded. So each kind has its own token bucket.
  */
 
 /** How many new elections may start side by side before one is delayed. */
@@ -28,7 +28,7 @@ const NEW_ELECTIONS: CrowdLimits = {
 };
 
 export interface NewElectionBudget {
-  /** How many may still start at once. If below zero, that many wait already. */
+  /** How many may still start at once. Below zero, it is how many wait already. */
   readonly all: number;
   readonly oneByOne: number;
   readonly countedAtMs: number;
@@ -43,7 +43,7 @@ export const fullNewElectionBudget = (
   countedAtMs: nowMs,
 });
 
-/** Whether many elections started one by one recently. Then the next ones log less. */
+/** Whether many elections have started one by one recently. If so, the next ones log less. */
 export const areMany = ({ oneByOne }: NewElectionBudget): boolean => oneByOne < ONE_BY_ONE - 100;
 
 /**

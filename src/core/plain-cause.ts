@@ -1,4 +1,4 @@
-/** Turns error texts of gRPC and OpenSSL into readable text. Pure. */
+/** Turns error texts of gRPC and OpenSSL into readable text. */
 
 /** Removes gRPC's wrapping, dates and source files, and makes one line. */
 export const plainCause = (text: string): string =>

@@ -2,8 +2,8 @@
  * The part of a long queue that a candidate must know. Near the front, it must know every candidate before it. Farther back, two
  * candidates before it suffice: while both exist, it is neither the first nor the next.
  *
- * So a change costs the same in a queue of ten and in one of ten thousand. Only two groups learn of it: the candidates near the
- * front, and the few that watch the changed candidate.
+ * So a change costs the same in a queue of ten and in a queue of ten thousand. Only the candidates near the front and the few
+ * that watch the changed candidate learn of it.
  */
 import type { Candidacy } from './campaign-state.ts';
 import type { QueuedCandidate, CandidateQueue, Gap } from './candidate-queue.ts';
@@ -11,7 +11,7 @@ import type { QueuedCandidate, CandidateQueue, Gap } from './candidate-queue.ts'
 /** A candidate is near the front if at most this many precede it. */
 export const FRONT = 8;
 
-/** How many keys are read, to see whether more than {@link FRONT} exist. */
+/** How many keys are read: one more than {@link FRONT} shows that a candidate is not near the front. */
 export const SHOWN: number = FRONT + 1;
 
 /** The result of one read of a part of the queue, at one revision. */
@@ -20,7 +20,7 @@ export interface Neighbourhood {
   /** How many candidates the queue has. */
   readonly total: number;
   readonly own: QueuedCandidate | undefined;
-  /** The last known leader, if its key still exists. Then it still leads. */
+  /** The last known leader, if its key still exists. It still leads. */
   readonly leader: QueuedCandidate | undefined;
   /** The candidates before us, the nearest first; at most {@link SHOWN}. */
   readonly nearest: readonly QueuedCandidate[];
@@ -36,7 +36,7 @@ export interface QueuePart {
   readonly ahead: readonly [nearest: QueuedCandidate, eighth: QueuedCandidate] | undefined;
 }
 
-/** Turns a read into the part that we know. @param estimate the lowest known upper bound of how many candidates are before us. */
+/** Turns a read into the part that we know. @param estimate the lowest known upper bound for the candidates before us. */
 export function partOf(seen: Neighbourhood, own: Candidacy, estimate: number): QueuePart {
   const { nearest, first = [] } = seen;
   const ours = seen.own === undefined ? [] : [seen.own];
@@ -63,13 +63,13 @@ export function partOf(seen: Neighbourhood, own: Candidacy, estimate: number): Q
   return { candidates, gap, ahead: undefined };
 }
 
-/** Whether a new read is needed: one of the two candidates before us has left, or we lead and do not know the next. */
+/** Whether a new read is needed: a watched candidate before us has left, or we lead and do not know the next candidate. */
 export function needsRead(queue: CandidateQueue, own: Candidacy, ahead: QueuePart['ahead']): boolean {
   if (ahead === undefined) return queue.leader?.key === own.key && queue.isFirstOtherUnknown(own.key);
   return ahead.some(({ key, fencingToken }) => queue.get(key)?.fencingToken !== fencingToken);
 }
 
-/** How long etcd takes to scan one candidate, in milliseconds. It scans the whole queue to find the neighbours of a key. */
+/** How long etcd takes to scan one candidate, in milliseconds. It scans the whole queue to find the keys before ours. */
 const SCAN_MS = 0.0011;
 
 /** The share of one core that etcd may spend on reads of the leader by candidates far back. */
@@ -78,14 +78,13 @@ const SHARE = 0.03;
 const SPREAD_CAP_MS = 30_000;
 
 /**
- * If many candidates lose a neighbour at once, each reads after a random part of this time, in milliseconds. In this
- * time etcd can serve one read by each of the candidates before this one. So candidates near the front read earlier. The
- * time is at most 30 s.
+ * If many candidates lose a neighbour at once, each reads after a random part of this time, in milliseconds. The time is
+ * enough for one read by each candidate before this one. It is at most 30 s.
  */
 export const spreadMs = (before: number, total: number): number =>
   Math.min(SPREAD_CAP_MS, before * total * SCAN_MS);
 
-/** The spread for reads of the leader, in milliseconds. Those are not urgent. */
+/** Like {@link spreadMs}, for reads of the leader, which are not urgent. */
 export const leaderSpreadMs = (total: number): number => (total * total * SCAN_MS) / SHARE;
 
 const LEADER_EVERY_MS = 10_000;

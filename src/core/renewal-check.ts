@@ -1,16 +1,16 @@
 /**
  * Decides from the raft terms of two answers whether etcd's present leader knows a renewal.
  *
- * A member whose raft loop is stuck, or that was frozen, acknowledges renewals, but the next leader never learns of them. To find
- * out, we send a linearizable read after the answer to the renewal. docs/design.md gives the proof, under S2.
+ * A member that is stuck or was frozen may acknowledge renewals of which the next leader never learns. To find out, we send
+ * a linearizable read after the answer to the renewal. docs/design.md has the proof, under “Why a confirmed renewal counts”.
  */
 
 export type RenewalVerdict =
   /** A quorum was still in the raft term of the renewal when the read was answered. The renewal counts. */
   | 'confirmed'
-  /** The member that renewed had not applied the newest raft term. It may be slow, or it may be stuck. */
+  /** The member that renewed had not applied the newest raft term: it is slow or stuck. */
   | 'renewed-too-early'
-  /** The member that answered the read had not applied the newest raft term: it caught up by a snapshot, so the read proves nothing. */
+  /** The member that answered the read had not applied the newest raft term, so the read proves nothing. */
   | 'read-too-early';
 
 /**

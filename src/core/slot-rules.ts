@@ -1,13 +1,16 @@
 /**
- * The rules of write slots, as pure values. A slot makes the outcome of a write certain even if its answer is lost.
+ * The rules of write slots. A slot makes the outcome of a write certain even if its answer is lost.
  *
- * A slot is a key of etcd with one writer and at most one write under way. A write commits only if the slot still has the
- * `mod_revision` that the writer saw last, and it leaves its mark there in the same commit. To settle a write whose answer
- * was lost, the writer puts the mark "never" under the same condition. Revisions only grow, so at most one of the two can
- * commit, and the slot shows which. We never delete a slot: its revision would be 0 again, and a late write that expects
- * revision 0 would commit. A slot is deleted only with its lease, together with the key of the term. But a late copy
- * of the request for the lease can create the lease again, without its slots. Then a deleted slot looks like one that was never
- * written. So once the deadline of the lease has passed, the mark "never" for the first write of a slot proves nothing.
+ * A slot is a key in etcd. It has one writer, and at most one write is under way. A write commits only if the slot still has
+ * the `mod_revision` that the writer saw last. The same commit leaves the mark of the write in the slot.
+ *
+ * To settle a write whose answer was lost, the writer puts the mark "never" under the same condition. Revisions only grow, so
+ * at most one of the two can commit. The slot shows which.
+ *
+ * We never delete a slot. Its revision would be 0 again, and a late write that expects revision 0 would commit. etcd deletes
+ * the slot with its lease. A late copy of the request for the lease can create the lease again, without the slot. The slot
+ * then looks as if it had never been written. So once the deadline of the lease has passed, the mark "never" for the first
+ * write of a slot proves nothing.
  */
 import assert from 'node:assert/strict';
 
@@ -38,7 +41,7 @@ export function beginWrite(slot: Slot, writeId: string): Slot {
   return { ...slot, pending: writeId };
 }
 
-/** The slot after the write, or its settling, was answered. The slot's key now has this revision. */
+/** The slot after the write, or its settling, was answered. The key now has this revision. */
 export const done = (revision: bigint): Slot => ({ seenRevision: revision, pending: undefined });
 
 /** The slot after a write that cannot arrive late: it was not sent, or etcd answered that nothing was written. */

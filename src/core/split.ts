@@ -1,8 +1,8 @@
 /**
  * Decides which requests of different elections share a transaction.
  *
- * A transaction holds at most one entry of each election. Otherwise two candidates would share a fencing token, because all keys
- * that one transaction puts have the same creation revision.
+ * A transaction holds at most one entry of each election. All keys that one transaction puts have the same creation revision,
+ * so two candidates of one election would share a fencing token.
  */
 
 /** How many requests share a transaction at most. By default etcd accepts 128 operations, and an entry needs two. */
@@ -21,7 +21,7 @@ export interface Splittable {
   readonly withinMs: number;
 }
 
-/** Splits requests into groups that may be sent together, in order. A request too large for any group is sent alone. */
+/** Splits requests into groups that may be sent together, in order. A request that is too large is alone in its group. */
 export function split<T extends Splittable>(requests: Iterable<T>): T[][] {
   const groups: T[][] = [];
   let elections = new Set<string>();
