@@ -18,7 +18,7 @@ import { endedError, type CampaignTools } from './campaign-tools.ts';
 import { EarlierCallbacks } from './earlier-callbacks.ts';
 import type { LeadWork } from './lead-work.ts';
 import { endOrAwaiter } from './self-wait.ts';
-import { noteAwaiting, tellEarlierWork, tellInTurn } from './unusual-usage.ts';
+import { noteAwaiting, tellInTurn } from './unusual-usage.ts';
 
 interface Start {
   readonly callbacks: Callbacks;
@@ -225,29 +225,37 @@ export class CampaignRunner {
     this.#refused = undefined;
     const { campaignKey, campaigns } = this.#tools;
     const active = campaigns.at(campaignKey);
-    this.#earlier = active.previousCallbacks;
+    const earlier = active.previousCallbacks;
     const campaign = new Campaign(this.#tools, callbacks, {
       value: announced,
       calledFrom,
-      after: this.#earlier,
+      after: earlier,
       ifFree,
     });
+    this.#earlier = earlier;
     this.#campaign = this.#last = campaign;
     this.#onStanding(true);
     void campaign.ended.then(() => {
       this.#refused = campaign.refusal;
       this.#campaign = undefined;
       this.#onStanding(false);
+      // If earlier callbacks still run, this campaign has called none: the next one waits for the same callbacks.
+      if (earlier?.isSettled !== false) this.#finish(campaign);
       releaseClaim();
     });
-    if (this.#earlier !== undefined) void tellEarlierWork(this.#tools, this.#earlier, campaign);
-    const ofThisCampaign = new EarlierCallbacks(callbacks, campaign.settled, this.#earlier);
-    void ofThisCampaign.settled.then(() => {
-      if (active.previousCallbacks === ofThisCampaign) active.previousCallbacks = undefined;
+    return then(campaign);
+  }
+
+  /** The next campaign of this candidate waits until the last callbacks of this one have settled. */
+  #finish(campaign: Campaign): void {
+    const { campaignKey, campaigns } = this.#tools;
+    const active = campaigns.at(campaignKey);
+    const finished = campaign.finish();
+    active.previousCallbacks = new EarlierCallbacks(campaign.callbacks, finished);
+    void finished.then(() => {
+      active.previousCallbacks = undefined;
       campaigns.forget(campaignKey);
     });
-    active.previousCallbacks = ofThisCampaign;
-    return then(campaign);
   }
 
   /** Two campaigns of one client must not share a key. @returns a function that releases the claim. @throws {AlreadyStandingError} */

@@ -11,6 +11,7 @@ import { ElectionClosedError } from '../errors.ts';
 import { electionPrefix } from '../etcd/election-keys.ts';
 import type { EtcdTransport } from '../etcd/transport.ts';
 import type { SharedWatch } from '../etcd/watch.ts';
+import type { SharedLog } from '../logging/shared-log.ts';
 import { defaultLogger, EventLog } from '../logging/event-log.ts';
 import { CallLimiter } from '../loop-guard/call-limits.ts';
 import { endpointsOf, keyOf, type ElectionScope } from '../loop-guard/guard-key.ts';
@@ -34,6 +35,7 @@ export interface CampaignTools {
   readonly campaigns: ActiveCampaigns;
   readonly transport: EtcdTransport;
   readonly sharedWatch: SharedWatch;
+  readonly sharedLog: SharedLog;
   readonly sessions: SessionPool;
   readonly refusalBackoff: RefusalBackoff;
   /** Combines the entries that this client's elections request in one event loop turn. */
@@ -86,6 +88,7 @@ export function campaignTools(
   const report = new CampaignReport(election, eventLog);
   for (const reason of settings.warnings) eventLog.report({ type: 'options.unusual', election, reason });
   const shared = sharedClientOf(client);
+  shared.log.last = eventLog;
   const campaignKey = `${settings.ttlSeconds}|${settings.prefix}${election}`;
   return {
     election,
@@ -94,7 +97,8 @@ export function campaignTools(
     campaignKey,
     campaigns: shared.campaigns,
     transport: shared.transport,
-    sharedWatch: shared.watch(eventLog),
+    sharedWatch: shared.watch,
+    sharedLog: shared.log,
     sessions: shared.sessions(settings.ttlSeconds),
     refusalBackoff: shared.refusalBackoff,
     entries: shared.entries,

@@ -34,6 +34,7 @@ import { Refusal } from './refusal.ts';
 import { RoundGuard } from './round-guard.ts';
 import { Turn } from './turn.ts';
 import { turnTools } from './turn-tools.ts';
+import { waitForEarlier } from './unusual-usage.ts';
 import { ValuePublisher } from './value-publisher.ts';
 
 /** How a campaign begins. */
@@ -73,8 +74,6 @@ export class Campaign {
   readonly callbacks: Callbacks;
   /** Resolves when the campaign has ended in etcd. The last callback may still run. */
   readonly ended: Promise<void>;
-  /** Resolves when the last callback has settled too. */
-  readonly settled: Promise<void>;
 
   constructor(tools: CampaignTools, callbacks: Callbacks, start: CampaignStart) {
     const { keyPrefix, report, sessions, settings, eventLog } = tools;
@@ -114,9 +113,6 @@ export class Campaign {
     const endLog = eventLog.begin(() => this.turn.tellExit());
     sessions.join(this.#holder, settings.marginMs, eventLog, settings.lastWill);
     this.ended = this.#run();
-    this.settled = this.ended
-      .then(() => start.after?.settled)
-      .then(() => callbacks.finish(this.#stop.signal));
     void this.ended.then(endLog);
   }
 
@@ -205,6 +201,11 @@ export class Campaign {
     else nextTurn(abort); // one turn later, so that the delete of the key is sent first; without work, it is sent in this turn
   }
 
+  /** Waits for the callbacks of the last term, and calls `onFollower` if it is still due. */
+  finish(): Promise<void> {
+    return this.callbacks.finish(this.#stop.signal);
+  }
+
   /** Ends the term, if there is one, and enters again at the end of the queue. Resolves when the key is deleted. */
   stepDown(): Promise<void> {
     if (this.#state.name !== 'leading') return Promise.resolve();
@@ -259,9 +260,9 @@ export class Campaign {
 
   /** Waits for callbacks that still run. We enter again only after that, so work never runs twice at once. */
   async #settleCallbacks(isAfterTerm: boolean): Promise<Outcome> {
-    if (this.#start.after !== undefined) await this.#orStopped(this.#start.after.settled);
-    if (isAfterTerm && this.#stopped === undefined)
-      await this.#orStopped(this.callbacks.finish(this.#stop.signal));
+    const { after } = this.#start;
+    if (after?.isSettled === false) await waitForEarlier(this.#tools, after, this.#stop.signal);
+    if (isAfterTerm && this.#stopped === undefined) await this.#orStopped(this.finish());
     return this.#stoppedOr({ type: 'settled' });
   }
 

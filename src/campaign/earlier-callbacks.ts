@@ -1,45 +1,39 @@
 /**
- * The callbacks of a campaign that is over or about to end. The next campaign of the same candidate waits for them, even if it
- * belongs to another `Election` or to `lead()`.
+ * The callbacks of the last campaign of a candidate, until they have settled. The next campaign of the candidate waits for them,
+ * even if it belongs to another `Election` or to `lead()`.
  */
-import type { Callbacks } from './callbacks.ts';
 import type { UnfinishedCallbacks } from '../client/active-campaigns.ts';
+import { sharedAbort, untilAborted, untilAny } from '../util/abort.ts';
+import type { Callbacks } from './callbacks.ts';
 
 export class EarlierCallbacks implements UnfinishedCallbacks {
+  /** Dropped when they have settled, so that they can be collected. */
   #callbacks: Callbacks | undefined;
-  #before: UnfinishedCallbacks | undefined;
-  readonly settled: Promise<void>;
+  readonly #settled = sharedAbort();
 
-  /**
-   * @param settled resolves when these callbacks and all earlier ones have settled.
-   * @param before callbacks of the previous campaign, for which this campaign waited.
-   */
-  constructor(callbacks: Callbacks, settled: Promise<void>, before: UnfinishedCallbacks | undefined) {
+  /** @param settled resolves when these callbacks have settled. */
+  constructor(callbacks: Callbacks, settled: Promise<void>) {
     this.#callbacks = callbacks;
-    this.#before = before;
-    // Drops both, so that a campaign does not keep all earlier ones in memory.
-    this.settled = settled.then(() => {
+    void settled.then(() => {
       this.#callbacks = undefined;
-      this.#before = undefined;
+      this.#settled.abort();
     });
   }
 
+  get isSettled(): boolean {
+    return this.#settled.signal.aborted;
+  }
+
+  /** A listener, not a shared promise: a promise that never settles would keep every campaign in memory that has waited for it. */
+  settled(signal: AbortSignal): Promise<void> {
+    return untilAny([this.#settled.signal, signal], untilAborted);
+  }
+
   get workAfterTermMs(): number {
-    return EarlierCallbacks.#longest(this, ({ workAfterTermMs }) => workAfterTermMs);
+    return this.#callbacks?.workAfterTermMs ?? 0;
   }
 
   get followingMs(): number {
-    return EarlierCallbacks.#longest(this, ({ followingMs }) => followingMs);
-  }
-
-  /** A loop, because recursion could overflow the stack: as long as work does not settle, every later campaign adds a link to the chain. */
-  static #longest(last: UnfinishedCallbacks, of: (callbacks: Callbacks) => number): number {
-    let longest = 0;
-    let link: UnfinishedCallbacks | undefined = last;
-    while (link instanceof EarlierCallbacks) {
-      if (link.#callbacks !== undefined) longest = Math.max(longest, of(link.#callbacks));
-      link = link.#before;
-    }
-    return longest;
+    return this.#callbacks?.followingMs ?? 0;
   }
 }

@@ -63,7 +63,7 @@ function seenBy({ last }: Observing, candidate: QueuedCandidate): Candidate | un
  * @param asked the signal of the caller, which also ends the iteration.
  */
 export function observe(
-  { callers, eventLog, refusalBackoff, report, leaseLosses, ...tools }: CampaignTools,
+  { callers, eventLog, refusalBackoff, report, leaseLosses, sharedLog, ...tools }: CampaignTools,
   observing: Observing,
   asked: AbortSignal | undefined,
 ): AsyncGenerator<Observed, void, void> {
@@ -77,10 +77,16 @@ export function observe(
     noticeWithinMs: Math.max(settings.ttlSeconds, SHORTEST_TTL_SECONDS) * 1000,
     over,
     until: asked === undefined ? [closing] : [closing, asked],
-    begin: (isEmpty) =>
-      callers.iteration(leaders, { isEmpty, closing }, (count) =>
+    begin: async (isEmpty) => {
+      const end = await callers.iteration(leaders, { isEmpty, closing }, (count) =>
         eventLog.report({ type: 'observers.many', election, count }),
-      ),
+      );
+      const endLog = sharedLog.begin(eventLog);
+      return () => {
+        endLog();
+        end();
+      };
+    },
     mayWatch: (signal) => callers.watch(signal),
     refusal: new Refusal(refusalBackoff, (reason, forMs) => report.refused(reason, forMs)),
     refused: (fault) => readError(election, fault),

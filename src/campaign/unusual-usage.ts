@@ -26,14 +26,20 @@ export async function noteAwaiting(campaign: Campaign): Promise<void> {
   campaign.turn.awaitedBy = CallbackFrames.awaiting()[0]?.frames.election;
 }
 
-/** The campaign waits for callbacks of an earlier one, which do not end. */
-export async function tellEarlierWork(
+/** Waits until the callbacks of an earlier campaign have settled, or the signal aborts. Warns if that takes long. */
+export async function waitForEarlier(
   { report, election, settings }: Pick<CampaignTools, 'report' | 'election' | 'settings'>,
   earlier: UnfinishedCallbacks,
-  campaign: Campaign,
+  signal: AbortSignal,
 ): Promise<void> {
-  const over = Promise.race([earlier.settled, campaign.ended]);
-  if (await settledWithin(over, followerLimitMs(settings.drainTimeoutMs))) return;
+  const waited = earlier.settled(signal);
+  void settledWithin(waited, followerLimitMs(settings.drainTimeoutMs)).then((isOver) => {
+    if (!isOver) tellEarlierWork(report, election, earlier);
+  });
+  await waited;
+}
+
+function tellEarlierWork(report: CampaignReport, election: string, earlier: UnfinishedCallbacks): void {
   report.unusual(
     'earlier-work',
     `the campaign in "${election}" waits: a callback of an earlier term in this process still runs (${earlier.followingMs > 0 ? 'onFollower' : 'the work'}), ` +

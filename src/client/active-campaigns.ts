@@ -6,8 +6,10 @@ import { CallbackFrames } from '../util/callback-frames.ts';
 
 /** The callbacks of an earlier campaign. They may still run. */
 export interface UnfinishedCallbacks {
-  /** Resolves when all have settled. */
-  readonly settled: Promise<void>;
+  /** Whether all have settled. */
+  readonly isSettled: boolean;
+  /** Resolves when all have settled, or the signal aborts. Leaves no listener behind. */
+  settled(signal: AbortSignal): Promise<void>;
   /** How long work has run after the end of its term, in milliseconds; 0 if none runs. */
   readonly workAfterTermMs: number;
   /** How long `onFollower` has been running, in milliseconds; 0 if it is not. */

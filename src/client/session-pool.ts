@@ -14,6 +14,7 @@ import type { ReconnectBackoff } from './reconnect-backoff.ts';
 import { CALL_LIMIT_MS, Session } from './session.ts';
 import type { EventLog } from '../logging/event-log.ts';
 import { Outage } from '../logging/outage.ts';
+import { SharedLog } from '../logging/shared-log.ts';
 import { clock } from '../util/clock.ts';
 import { Multiset } from '../util/multiset.ts';
 import { settle, settledWithin } from '../util/settle.ts';
@@ -34,6 +35,13 @@ export interface LeaseHolder {
   onOwnKey(found: QueuedCandidate | undefined, revision: bigint): void;
 }
 
+/** What the pool keeps for a holder. */
+interface Membership {
+  /** The margin that it asks for, in milliseconds; undefined for the default. */
+  readonly marginMs: number | undefined;
+  readonly endLogs: readonly (() => void)[];
+}
+
 /** A lease that is being obtained. */
 interface NewLease {
   readonly id: string;
@@ -46,6 +54,7 @@ interface NewLease {
 export interface SessionClient {
   readonly transport: EtcdTransport;
   readonly backoff: ReconnectBackoff;
+  readonly log: SharedLog;
   /** Its helper process starts with the first lease. */
   readonly lastWill: LastWill;
 }
@@ -56,11 +65,11 @@ export class SessionPool {
   readonly #transport: EtcdTransport;
   readonly #backoff: ReconnectBackoff;
   readonly #ttlSeconds: number;
-  /** The elections, in the order in which their keys are read, and the margins that they ask for; undefined for the default. */
-  readonly #holders = new Map<LeaseHolder, number | undefined>();
-  /** The margins in `#holders`. */
+  /** The elections, in the order in which their keys are read. */
+  readonly #holders = new Map<LeaseHolder, Membership>();
+  /** The margins of `#holders`; undefined for the default. */
   readonly #margins = new Multiset<number | undefined>();
-  #eventLog: EventLog | undefined;
+  readonly #log = new SharedLog();
   /** Enabled for all elections as soon as one asks for it. */
   #lastWill: LastWill | undefined;
   #current: Session | undefined;
@@ -84,10 +93,10 @@ export class SessionPool {
   /** @param marginMs the margin, in milliseconds. Default: a tenth of the granted TTL. */
   join(holder: LeaseHolder, marginMs: number | undefined, eventLog: EventLog, lastWill: boolean): void {
     if (this.#holders.size === 0) this.#stop = sharedAbort();
-    this.#holders.set(holder, marginMs);
+    const endLogs = [this.#log.begin(eventLog), this.#client.log.begin(eventLog)];
+    this.#holders.set(holder, { marginMs, endLogs });
     this.#margins.add(marginMs);
     this.#applyMargin();
-    this.#eventLog = eventLog;
     if (!lastWill || this.#lastWill !== undefined) return;
     this.#lastWill = this.#client.lastWill;
     if (this.#current !== undefined) this.#bequeath(this.#current.leaseId);
@@ -95,7 +104,7 @@ export class SessionPool {
 
   #bequeath(leaseId: string): void {
     this.#lastWill?.hold(leaseId, this.#transport.clusterId, (reason) =>
-      this.#eventLog?.report({ type: 'last-will.lost', reason }),
+      this.#log.report({ type: 'last-will.lost', reason }),
     );
   }
 
@@ -118,9 +127,9 @@ export class SessionPool {
     const holder = holders.find((each) => !each.isRefused()) ?? holders[0];
     if (holder === undefined)
       throw new EtcdError('aborted', 'renew the lease: all elections have left', true);
-    const marginMs = this.#holders.get(holder);
+    const membership = this.#holders.get(holder)!;
     this.#holders.delete(holder);
-    this.#holders.set(holder, marginMs);
+    this.#holders.set(holder, membership);
     return {
       key: candidateKey(holder.keyPrefix, leaseId),
       onRead: (found, revision) => holder.onOwnKey(found, revision),
@@ -129,9 +138,11 @@ export class SessionPool {
 
   /** Removes a holder; the last one revokes the lease. Takes at most the limit of one call; never throws. */
   async leave(holder: LeaseHolder): Promise<void> {
-    const marginMs = this.#holders.get(holder);
-    if (!this.#holders.delete(holder)) return;
-    this.#margins.remove(marginMs);
+    const membership = this.#holders.get(holder);
+    if (membership === undefined) return;
+    this.#holders.delete(holder);
+    this.#margins.remove(membership.marginMs);
+    for (const end of membership.endLogs) end();
     if (this.#holders.size > 0) return this.#applyMargin();
     this.#stop.abort();
     const opening = this.#opening;
@@ -180,7 +191,7 @@ export class SessionPool {
     });
   }
 
-  readonly #tellHold = (holdMs: number): void => this.#eventLog?.report({ type: 'session.held', holdMs });
+  readonly #tellHold = (holdMs: number): void => this.#log.report({ type: 'session.held', holdMs });
 
   #openOnce(): Promise<Session> {
     const opening = this.#open(this.#stop.signal);
@@ -232,7 +243,7 @@ export class SessionPool {
     const { grantedTtlSeconds } = proof;
     const session = new Session(
       { id: leaseId, proof, keepAlive, marginMs: this.#marginFor(grantedTtlSeconds) },
-      { transport: this.#transport, backoff: this.#backoff, eventLog: this.#eventLog! },
+      { transport: this.#transport, backoff: this.#backoff, log: this.#log },
     );
     session.onEnd((reason) => {
       if (this.#current === session) this.#current = undefined;
@@ -244,7 +255,7 @@ export class SessionPool {
     this.#bequeath(leaseId);
     void this.#revokeRest(signal);
     this.#tellAvailable();
-    this.#eventLog?.report({
+    this.#log.report({
       type: 'session.opened',
       leaseId,
       askedTtlSeconds: this.#ttlSeconds,
@@ -267,13 +278,12 @@ export class SessionPool {
   #tellUnavailable({ message: reason }: EtcdError): void {
     const forMs = this.#outage.note(reason);
     const { endpoints } = this.#transport;
-    if (forMs !== undefined)
-      this.#eventLog?.report({ type: 'session.unavailable', reason, endpoints, forMs });
+    if (forMs !== undefined) this.#log.report({ type: 'session.unavailable', reason, endpoints, forMs });
   }
 
   #tellAvailable(): void {
     const afterMs = this.#outage.over();
-    if (afterMs !== undefined) this.#eventLog?.report({ type: 'session.available', afterMs });
+    if (afterMs !== undefined) this.#log.report({ type: 'session.available', afterMs });
   }
 
   /** Revokes the abandoned leases. Those that could not be revoked stay abandoned. */

@@ -8,7 +8,7 @@ import type { KeepAlive } from '../etcd/lease.ts';
 import type { EtcdTransport } from '../etcd/transport.ts';
 import { PendingDeletes } from './pending-deletes.ts';
 import { RenewalBackoff, type ReconnectBackoff } from './reconnect-backoff.ts';
-import type { EventLog } from '../logging/event-log.ts';
+import type { SharedLog } from '../logging/shared-log.ts';
 import { after, clock } from '../util/clock.ts';
 
 /** How long a call may stay unanswered, in milliseconds. docs/design.md (L5) allows three seconds for a recovery. */
@@ -22,7 +22,7 @@ export class Session {
   readonly #transport: EtcdTransport;
   readonly #backoff: ReconnectBackoff;
   readonly #retries: RenewalBackoff;
-  readonly #eventLog: EventLog;
+  readonly #log: SharedLog;
   readonly #keepAlive: KeepAlive;
   readonly #stop = sharedAbort();
   readonly #listeners = new Set<(reason: SessionEnd) => void>();
@@ -41,7 +41,7 @@ export class Session {
 
   constructor(
     lease: { id: string; proof: LeaseProof; keepAlive: KeepAlive; marginMs: number },
-    tools: { transport: EtcdTransport; backoff: ReconnectBackoff; eventLog: EventLog },
+    tools: { transport: EtcdTransport; backoff: ReconnectBackoff; log: SharedLog },
   ) {
     this.leaseId = lease.id;
     this.#proof = lease.proof;
@@ -50,7 +50,7 @@ export class Session {
     this.#transport = tools.transport;
     this.#backoff = tools.backoff;
     this.#retries = new RenewalBackoff(lease.proof.grantedTtlSeconds, tools.backoff);
-    this.#eventLog = tools.eventLog;
+    this.#log = tools.log;
     this.#offTransport = [
       this.#transport.onClusterChanged(() => this.end('lease-lost')),
       this.#transport.onClientClosed(() => this.end('lease-lost')),
@@ -114,7 +114,7 @@ export class Session {
     this.#stop.abort();
     this.#keepAlive.close();
     this.#retries.end();
-    this.#eventLog.report(
+    this.#log.report(
       reason === 'closed'
         ? { type: 'session.closed', leaseId: this.leaseId }
         : { type: 'session.lost', leaseId: this.leaseId, reason },
@@ -180,20 +180,20 @@ export class Session {
     if (this.#hasFaltered) {
       this.#hasFaltered = false;
       this.#steadySinceMs = clock.now();
-      this.#eventLog.report({ type: 'session.recovered', leaseId, leftMs: headroomMs });
+      this.#log.report({ type: 'session.recovered', leaseId, leftMs: headroomMs });
     }
     this.#backoff.wake(); // etcd is reachable: a watch that waits to reconnect can do so now
     this.#backoff.healthyFor(clock.now() - this.#steadySinceMs);
     this.#retries.healthyFor(clock.now() - this.#steadySinceMs);
     const limits = { withinMs: CALL_LIMIT_MS, signal: this.#stop.signal };
     void this.pendingDeletes.flushAll(limits);
-    this.#eventLog.report({ type: 'session.renewed', leaseId, roundTripMs, headroomMs });
+    this.#log.report({ type: 'session.renewed', leaseId, roundTripMs, headroomMs });
   }
 
   #falter(reason: string): void {
     const { leaseId } = this;
     if (!this.#hasFaltered)
-      this.#eventLog.report({ type: 'session.faltered', leaseId, reason, leftMs: this.remainingMs() });
+      this.#log.report({ type: 'session.faltered', leaseId, reason, leftMs: this.remainingMs() });
     this.#hasFaltered = true;
   }
 }

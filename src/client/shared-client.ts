@@ -8,7 +8,7 @@ import { enterAll, releaseAll, type Entrant, type Entry } from '../etcd/election
 import { EtcdTransport } from '../etcd/transport.ts';
 import type { SharedWatch } from '../etcd/watch.ts';
 import { LastWill } from '../last-will/index.ts';
-import type { EventLog } from '../logging/event-log.ts';
+import { SharedLog } from '../logging/shared-log.ts';
 import { ActiveCampaigns } from './active-campaigns.ts';
 import { Batch } from './batch.ts';
 import { ReconnectBackoff } from './reconnect-backoff.ts';
@@ -22,6 +22,8 @@ export class SharedClient {
   readonly refusalBackoff: RefusalBackoff = new RefusalBackoff();
   readonly entries: Batch<Entrant, Entry>;
   readonly releases: Batch<Candidacy, true>;
+  /** Reports the events of the parts that all elections of the client share. */
+  readonly log: SharedLog = new SharedLog();
   readonly campaigns: ActiveCampaigns = new ActiveCampaigns();
   readonly #client: Etcd3;
   readonly #sessions = new Map<number, SessionPool>();
@@ -41,9 +43,9 @@ export class SharedClient {
     return (this.#lastWill ??= new LastWill(this.#client));
   }
 
-  /** The shared watch stream. @param eventLog used only by the first call: it reports the events of the stream for all elections. */
-  watch(eventLog: EventLog): SharedWatch {
-    return (this.#watch ??= openSharedWatch(this.transport, this.backoff, eventLog));
+  /** The shared watch stream. */
+  get watch(): SharedWatch {
+    return (this.#watch ??= openSharedWatch(this.transport, this.backoff, this.log));
   }
 
   /** The session pool for leases of this TTL. */

@@ -58,6 +58,10 @@ export function onAbort(signal: AbortSignal, listener: () => void): () => void {
   };
 }
 
+/** Resolves when the signal aborts. */
+export const untilAborted = (signal: AbortSignal): Promise<void> =>
+  new Promise((resolve) => (signal.aborted ? resolve() : void onAbort(signal, resolve)));
+
 const collected = new FinalizationRegistry<() => void>((off) => off());
 
 /**

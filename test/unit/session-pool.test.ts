@@ -7,6 +7,7 @@ import { History } from '../../src/etcd/history.ts';
 import type { EtcdTransport } from '../../src/etcd/transport.ts';
 import type { LastWill } from '../../src/last-will/index.ts';
 import type { EventLog } from '../../src/logging/event-log.ts';
+import { SharedLog } from '../../src/logging/shared-log.ts';
 import { Deferred } from '../../src/util/deferred.ts';
 
 const unanswered = (): EtcdError => new EtcdError('unavailable', 'no answer', true);
@@ -53,6 +54,7 @@ function poolOf(answers: { readonly [call: string]: () => unknown }) {
   const client = {
     transport: transport as unknown as EtcdTransport,
     backoff: new ReconnectBackoff({}),
+    log: new SharedLog(),
     lastWill,
   };
   const pool = new SessionPool(client, 10);
@@ -142,7 +144,10 @@ test('L3: no key of an election that etcd refuses confirms a renewal, so the oth
     ['a', 'b'],
     ['a', 'b', 'c'],
   ]) {
-    const pool = new SessionPool({ transport, backoff: new ReconnectBackoff({}), lastWill: {} as never }, 10);
+    const pool = new SessionPool(
+      { transport, backoff: new ReconnectBackoff({}), log: new SharedLog(), lastWill: {} as never },
+      10,
+    );
     const holders = ['a', 'b', 'c'].map((name) => holderOf(name, refused.includes(name)));
     for (const holder of holders) pool.join(holder, undefined, eventLog, false);
     await pool.acquire(new AbortController().signal);
@@ -193,7 +198,10 @@ test('L5: if a silent host has granted a lease, another lease is granted at once
     onClientClosed: () => end,
   } as unknown as EtcdTransport;
   const eventLog = { report: end } as unknown as EventLog;
-  const pool = new SessionPool({ transport, backoff: new ReconnectBackoff({}), lastWill: {} as never }, 10);
+  const pool = new SessionPool(
+    { transport, backoff: new ReconnectBackoff({}), log: new SharedLog(), lastWill: {} as never },
+    10,
+  );
   const holder = holderOf('e', false);
   pool.join(holder, undefined, eventLog, false);
   const session = await pool.acquire(new AbortController().signal);
@@ -311,7 +319,12 @@ test.for([
     onClientClosed: () => end,
   } as unknown as EtcdTransport;
   const eventLog = { report: end } as unknown as EventLog;
-  const client = { transport, backoff: new ReconnectBackoff({}), lastWill: {} as LastWill };
+  const client = {
+    transport,
+    backoff: new ReconnectBackoff({}),
+    log: new SharedLog(),
+    lastWill: {} as LastWill,
+  };
   const pool = new SessionPool(client, 10);
   const holder = holderOf('e', false);
   pool.join(holder, undefined, eventLog, false);

@@ -5,6 +5,7 @@ import type { EtcdTransport } from '../../src/etcd/transport.ts';
 import { EtcdError } from '../../src/etcd/etcd-error.ts';
 import { ReconnectBackoff } from '../../src/client/reconnect-backoff.ts';
 import { Session } from '../../src/client/session.ts';
+import { SharedLog } from '../../src/logging/shared-log.ts';
 import type { FakeClock } from '../support/fake-clock.ts';
 
 const { fake } = await vi.hoisted(async () => {
@@ -42,7 +43,7 @@ const sessionOn = (
         onClientClosed: () => () => undefined,
       } as unknown as EtcdTransport,
       backoff,
-      eventLog: { report: () => undefined } as never,
+      log: new SharedLog(),
     },
   );
 
