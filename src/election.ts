@@ -23,9 +23,7 @@ import { isTimeout, onAbortWeakly } from './util/abort.ts';
 import { showUnmarked } from './unmarked-election.ts';
 import { noteReadUncalled } from './util/read-uncalled.ts';
 
-/**
- * One election, as one replica sees it. A loop that never lets the event loop turn gets a {@link RunawayLoopError}, synchronously.
- */
+/** One election, as one replica sees it. In a loop that never lets the event loop turn, it throws {@link RunawayLoopError}. */
 export class Election implements AsyncDisposable {
   readonly name: string;
   readonly #tools: CampaignTools;
@@ -33,10 +31,10 @@ export class Election implements AsyncDisposable {
   readonly #runner: CampaignRunner;
   readonly #reader: QueueReader;
   #offSignal: (() => void) | undefined;
-  /** Gets the election as its argument. A closure over it would keep it in memory as long as the signal lives. */
+  /** Static, because a closure would keep the election in memory as long as the signal lives. */
   static readonly #aborted = (election: Election): void => {
     const { settings, report } = election.#tools;
-    const isCurrent = currentTermOf(election.#runner.current) !== undefined; // not `isCurrent()`, which throws during a flood of calls
+    const isCurrent = currentTermOf(election.#runner.current) !== undefined; // `isCurrent()` could throw
     if (isCurrent && isTimeout(settings.signal?.reason)) tellTimedOut(report, election.name);
     void election.#close('aborted');
   };
@@ -56,9 +54,9 @@ export class Election implements AsyncDisposable {
    *
    * @param client your own client. The election never closes or changes it.
    * @param name candidates with the same name compete with each other. Well-formed Unicode of at most 1 KiB in
-   *   UTF-8; not empty, without `/` or NUL, without blanks at its edges. A name that contains the text of an unset
-   *   variable (`undefined`, `null`, `NaN`, `[object Object]`) is refused.
-   * @throws {InvalidInputError} if an argument is bad. It names the field, the expected value and the actual one.
+   *   UTF-8; not empty, without `/` or NUL, without blanks at its edges. It must not contain the text of an unset variable
+   *   (`undefined`, `null`, `NaN`, `[object Object]`).
+   * @throws {InvalidInputError} if an argument is not valid.
    * @throws {RunawayLoopError} if a loop constructs elections without ever letting the event loop turn.
    */
   constructor(client: Etcd3, name: string, options?: ElectionOptions) {
@@ -76,17 +74,17 @@ export class Election implements AsyncDisposable {
   }
 
   /**
-   * Starts a campaign. It enters again after every loss. It ends with `resign()`, `close()` or the `signal` option, if
-   * the client is closed, or if etcd refuses before the campaign was ever in the queue. The promise need not be awaited.
+   * Starts a campaign, which enters again after every loss. The promise need not be awaited. The campaign ends with
+   * `resign()`, `close()` or the `signal` option, if the client is closed, or if etcd refuses before the first entry.
    *
-   * If a campaign already runs, the call resolves with the current or the next term. A different `value` is announced.
-   * The loop guard delays calls in quick succession. To look at the current term, read {@link status}.
+   * If a campaign already runs, the call announces the `value` and resolves with the current or the next term. The loop guard
+   * delays calls in quick succession. To look at the current term, read {@link status}.
    *
-   * @param value announced to other replicas, at most 16 KiB. Default: own IP address and process ID, as in `10.0.0.7:4711`.
+   * @param value announced to other replicas, at most 16 KiB. Default: IP address and process ID, as in `10.0.0.7:4711`.
    * @returns the first term, once we lead. Waits through any outage of etcd.
    * @throws {InvalidInputError} if the value is not a string, or too long.
    * @throws {AlreadyStandingError} if another `Election` of this name, prefix, client and TTL has a campaign, or `lead()` is
-   *   running. The same happens if a callback of an ended term awaits this call, because the next term waits for that callback.
+   *   running. Also if a callback of an ended term awaits this call: the next term waits for that callback.
    * @throws {ElectionClosedError} if `resign()`, `close()` or the `signal` option ends the campaign before we lead.
    * @throws {RefusedError} if etcd refuses for good, or the client is closed.
    */
@@ -97,7 +95,7 @@ export class Election implements AsyncDisposable {
 
   /**
    * Waits until we lead, runs the work, resigns, and passes on the result or error of the work. Announces the default value of
-   * {@link campaign}. Calls no callbacks of the options. If the term ends early, `term.signal` aborts; the work decides when to stop.
+   * {@link campaign}. Calls no callbacks of the options. If the term ends early, `term.signal` aborts, and the work must stop.
    *
    * @param options.ifFree skips the work if another candidate is already there, and resolves with `undefined`.
    * @throws the errors of the work and of {@link campaign}. If `options.signal` ends the wait: {@link ElectionClosedError}.
@@ -121,7 +119,7 @@ export class Election implements AsyncDisposable {
   get currentTerm(): Term | undefined {
     noteCheck(this.#runner.current);
     const term = currentTermOf(this.#runner.current);
-    if (term === undefined) this.#callers.countLook(); // a loop that continues after the end of a term must not block the event loop
+    if (term === undefined) this.#callers.countLook(); // stops a synchronous loop that goes on after its term
     return term;
   }
 
@@ -134,8 +132,8 @@ export class Election implements AsyncDisposable {
    * Ends the term, and enters again at the end of the queue. Resolves when the work is over, `onFollower` has settled
    * and the key is deleted, within `drainTimeoutMs` plus one call to etcd. Never rejects. Does nothing if we do not lead.
    *
-   * If a callback of the term awaits this call, the call resolves as soon as the term has ended. The key is deleted
-   * when the callback has returned. `term.stepDown()` never waits.
+   * If a callback of the term awaits this call, the call resolves as soon as the term has ended. The key is deleted when the
+   * callback has returned. `term.stepDown()` never waits.
    */
   stepDown(): Promise<void> {
     this.#callers.count('end');
@@ -143,12 +141,11 @@ export class Election implements AsyncDisposable {
   }
 
   /**
-   * Ends the term and the campaign. Resolves when the work is over, `onFollower` has settled and the key is deleted. It
-   * takes at most `drainTimeoutMs` plus two calls to etcd, and never rejects. If etcd does not confirm the delete in time,
-   * the event `release.failed` reports it, as for {@link stepDown}. `campaign()` may be called again.
+   * Ends the term and the campaign. Resolves like {@link stepDown}, within `drainTimeoutMs` plus two calls to etcd. Never
+   * rejects. If etcd does not confirm the delete in time, the event `release.failed` reports it. `campaign()` may be called
+   * again.
    *
-   * If a callback of the term awaits this call, the call resolves as soon as the term has ended. The key is deleted
-   * when the callback has returned. `term.resign()` never waits.
+   * A callback of the term may await this call, as it may await {@link stepDown}. `term.resign()` never waits.
    */
   resign(): Promise<void> {
     this.#callers.count('end');
@@ -159,8 +156,8 @@ export class Election implements AsyncDisposable {
    * Like {@link resign}, for good. Afterwards no timer, stream or listener of this election is left. Work that ignores
    * `term.signal` continues to run.
    *
-   * A callback of the term may await this call. The library then counts that callback as finished, unless it also
-   * awaits something else. The call resolves when everything else that was registered with the term is over, and the key is deleted.
+   * A callback of the term may await this call. The library then no longer waits for that callback, unless the callback also
+   * awaits something else. The call resolves when everything else registered with the term is over, and the key is deleted.
    */
   close(): Promise<void> {
     this.#callers.count('end');
@@ -172,8 +169,9 @@ export class Election implements AsyncDisposable {
   }
 
   /**
-   * Returns the present leader, by a linearizable read; undefined if there is none. Calls that are made before the read is sent share it. After
-   * a burst of 20, at most 20 reads a second are sent. If calls go on coming faster, the delay grows to one second a read.
+   * Returns the present leader, by a linearizable read; undefined if there is none. Calls that are made before a read is sent
+   * share the read. After a burst of 20, at most 20 reads a second are sent. In a lasting loop, the delay grows to one second
+   * a read.
    *
    * @throws {UnavailableError} if etcd does not answer within 2.5 s of sending, or too many reads already wait.
    * @throws {RefusedError} if etcd refuses, or the client is closed.
@@ -191,13 +189,14 @@ export class Election implements AsyncDisposable {
   }
 
   /**
-   * Follows the leader: yields the present one first, then every change. Works without a campaign.
+   * Follows the leader: yields the present leader, then every change. Works without a campaign. The iteration ends with the
+   * signal and with `close()`.
    *
-   * It yields the leader, `undefined` if there is none, or `null` if the leader is unknown. The leader is unknown if etcd
-   * has confirmed nothing for one TTL of this election, or if our candidate is first but our lease has expired. After an
-   * outage it recovers by itself and yields the present state. A slow reader gets the newest state and skips earlier
-   * ones. The iteration ends with the signal and with `close()`. The state may be up to one TTL old. Do not act as leader because of
-   * it, and take no fencing token from it.
+   * It yields `undefined` if there is no leader, and `null` if the leader is unknown. The leader is unknown if etcd has
+   * confirmed nothing for one TTL of this election, or if our candidate is first but our lease has expired. After an outage
+   * the iteration recovers by itself. A slow reader gets the newest state and skips earlier states.
+   *
+   * The state may be up to one TTL old. Do not act as leader because of it, and take no fencing token from it.
    *
    * @throws {InvalidInputError} synchronously, if an option is not valid.
    * @throws {RefusedError} from the iteration, if etcd refuses for good or the client is closed.
@@ -208,7 +207,7 @@ export class Election implements AsyncDisposable {
     return observe(this.#tools, this.#runner, checkSignal(options, this.name));
   }
 
-  /** The state of this replica, from memory; it never waits for etcd. Compares the deadline with the clock. */
+  /** The state of this replica, from memory. Compares the deadline with the clock. */
   get status(): ElectionStatus {
     this.#callers.countLook();
     noteCheck(this.#runner.current);

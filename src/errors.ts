@@ -18,11 +18,10 @@ export type ElectionErrorCode =
 /** Base class of all errors that the main entry point throws on purpose. */
 export abstract class ElectionError extends Error {
   abstract readonly code: ElectionErrorCode;
-  // Static too: the constructor needs the code for the link at the end of the message, and runs before the field is set.
+  // Static too, because the constructor needs the code before the field is set.
   protected static readonly code: ElectionErrorCode;
   /**
-   * Whether the same call may succeed later without a change on your side. If false, do not repeat the call: docs/errors.md
-   * says what to do instead.
+   * Whether the same call may succeed later without a change on your side. If false, docs/errors.md says what to do instead.
    */
   abstract readonly retryable: boolean;
   /** Name of the election; an empty string if the error does not belong to one. */
@@ -45,7 +44,7 @@ function causeOf(cause: unknown): { cause?: string } {
   return typeof cause === 'string' ? { cause } : {};
 }
 
-/** An argument or option is invalid. The message names the field, the expected value and the actual one. */
+/** An argument or option is not valid. The message names the field, the expected value and the actual value. */
 export class InvalidInputError extends ElectionError {
   override readonly name = 'InvalidInputError';
   protected static override readonly code = 'ELECTION_INVALID_INPUT';
@@ -78,8 +77,8 @@ export class ElectionClosedError extends ElectionError {
 
 /**
  * This replica may no longer act as leader. The error is the `reason` of `term.signal`, and `term.assertCurrent()` throws it.
- * The term stays over: the same call on it never succeeds. The campaign continues, and the next term can succeed, unless
- * {@link reason} says that the campaign has ended too.
+ * The same call on this term never succeeds. If {@link reason} is `resigned`, `closed`, `aborted` or `refused`, the campaign
+ * may have ended. Otherwise the campaign continues, and the next term can succeed.
  */
 export class LeadershipLostError extends ElectionError {
   override readonly name = 'LeadershipLostError';
@@ -125,10 +124,12 @@ export class UnavailableError extends ElectionError {
 }
 
 /**
- * A write was sent, and its answer was lost. It may have happened, may still happen, or may never happen. It was not
- * sent again. A read does not show the outcome, because the write can still arrive after the read. If the write compared the
- * `mod_revision` of its keys, send it again: only one of the two can commit. Otherwise call `term.stepDown()`, and read in a later
- * term: the write cannot commit once the key of its term is gone. A write with `exactlyOnce` has a {@link writeId}, and `term.settle()` finds out its outcome.
+ * A write was sent, and its answer was lost. The write may have happened, may still happen, or may never happen. The library
+ * did not send it again. A read does not show the outcome, because the write can still arrive after the read.
+ * - A write with `exactlyOnce` has a {@link writeId}: `term.settle()` finds out the outcome.
+ * - A write that compared the `mod_revision` of its keys can be sent again: only one of the two can commit.
+ * - After any other write, call `term.stepDown()`, and read in a later term. The write cannot commit once the key of its term
+ *   is gone.
  */
 export class OutcomeUnknownError extends ElectionError {
   override readonly name = 'OutcomeUnknownError';

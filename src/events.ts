@@ -1,6 +1,6 @@
 /**
- * All events of the library. Logs, metrics, traces and subscribers are made from this list, so they cannot disagree. Tokens
- * and lease IDs are strings: JSON has no bigint, and a number would lose digits.
+ * All events of the library. Logs, metrics, traces and subscribers are made from this list. Tokens and lease IDs are strings:
+ * JSON has no bigint, and a number would lose digits.
  */
 import type { EndCause, StopCause } from './core/campaign-state.ts';
 
@@ -16,16 +16,16 @@ export type CallbackName =
  * - `exit`: the process exits while it leads.
  * - `shared-value`: another candidate announces the same value.
  * - `in-turn`: `lead()` without `ifFree` waited behind another candidate, and then ran its own work.
- * - `short-work`: `onLeader` returned after 0.1 s to 5 s, and `onFollower` exists. Whether the work is over is not known.
+ * - `short-work`: `onLeader` returned after 0.1 s to 5 s, and `onFollower` exists. The work may be over.
  * - `returned`: `onLeader` returned an object with a method such as `stop()`. Nothing calls that method.
  * - `unused-term`: no callback is set, and nothing has asked whether the term is current.
- * - `unasked-term`: the same, for a term that `close()` or `resign()` has ended.
+ * - `unasked-term`: like `unused-term`, for a term that `close()` or `resign()` has ended.
  * - `unawaited`: `onLeaderChange` is the only callback, and has not settled when the key is deleted.
- * - `emitted`: `onFollower` has returned `true`, perhaps from `emit()` of an `EventEmitter`. Then nothing awaits its listeners.
- * - `stopped-late`: the work ran on for most of the drain, and settled only after `onFollower` was called.
+ * - `emitted`: `onFollower` has returned `true`, perhaps from `emit()` of an `EventEmitter`, whose listeners nothing awaits.
+ * - `stopped-late`: the work settled only after most of the drain, when `onFollower` had been called.
  * - `timed-out`: the option `signal` timed out, and so ended a term.
  * - `uncalled`: `isCurrent` is read without its parentheses.
- * - `earlier-work`: a campaign waits for callbacks of an earlier term, which do not end.
+ * - `earlier-work`: a campaign waits for callbacks of an earlier term that do not end.
  */
 export type UnusualUsage =
   | 'exit'
@@ -76,7 +76,7 @@ export type ElectionEvent =
       readonly forMs: number;
     }
   | { readonly type: 'session.available'; readonly afterMs: number }
-  /** The loop guard delays the next lease of a client: its last leases were short-lived, or it has reconnected often. */
+  /** The loop guard delays the next lease of a client: its last leases ended soon, or it has reconnected often. */
   | { readonly type: 'session.held'; readonly holdMs: number }
   | { readonly type: 'session.closed'; readonly leaseId: string }
   | { readonly type: 'host.away'; readonly host: string; readonly reason: string }
@@ -126,7 +126,7 @@ export type ElectionEvent =
       readonly fencingToken: string;
       readonly reason: EndCause;
     }
-  /** We deleted a key that stood before ours in the queue, and had neither a lease nor a holder. */
+  /** We deleted a key that was before ours in the queue, and had neither a lease nor a holder. */
   | {
       readonly type: 'orphan.deleted';
       readonly election: string;
@@ -140,8 +140,8 @@ export type ElectionEvent =
       readonly fencingToken: string | undefined;
       readonly value: string | undefined;
       /**
-       * False if etcd has confirmed nothing for one TTL, or if we are far back in the queue and have not read the leader. Another
-       * replica may lead then.
+       * False if etcd has confirmed nothing for one TTL, or if we are far back in the queue and have not read the leader. Then
+       * another replica may lead.
        */
       readonly isKnown: boolean;
     }
@@ -151,7 +151,7 @@ export type ElectionEvent =
       readonly fencingToken: string;
       readonly value: string;
       readonly leaseId: string;
-      /** ID of the etcd cluster, in decimal. Undefined if etcd's answers carry none. Two clusters have one leader each. */
+      /** ID of the etcd cluster, in decimal; undefined if etcd's answers carry none. Every cluster has a leader of its own. */
       readonly clusterId: string | undefined;
     }
   | {

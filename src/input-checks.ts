@@ -1,5 +1,5 @@
 /**
- * Checks the arguments of public calls. Errors name the argument, the expected value and the actual one.
+ * Checks the arguments of public calls.
  */
 import type { Etcd3 } from 'etcd3';
 import { isWellFormed, nameProblem, templatePart, unsetPart } from './core/names.ts';
@@ -12,7 +12,7 @@ import { A_SIGNAL, isAbortSignal } from './util/abort.ts';
 /** The forms of a host that etcd3 can connect to. After `ipv4:` or `ipv6:` it may be a list, which gRPC itself splits. */
 const HOST = /^(https?:\/\/)?[^/\s,;@]+$|^ipv[46]:[^/\s;@]+$|^(dns|ipv4|ipv6):\/\/[^/\s]*\/[^/\s]+$|^unix:/;
 
-/** A possibly invalid name, for errors and counts: cut to a limited length, and empty if it is not a string. */
+/** The name for errors and counts, before it is checked: shortened, and empty if it is not a string. */
 export const shortName = (name: unknown): string => (typeof name === 'string' ? name.slice(0, 80) : '');
 
 /** @throws {InvalidInputError} */
@@ -75,7 +75,7 @@ export function checkSignal(
     );
   };
   if (options === undefined) return undefined;
-  // A signal has no property `signal`, so it would be taken for empty options and never take effect.
+  // A signal has no property `signal`, so it would count as empty options.
   if (isAbortSignal(options)) return refuse('{ signal }', 'the signal itself');
   if (!isObject(options)) return refuse('{ signal?: AbortSignal }', shown(options));
   const unknown = Object.keys(options).find((name) => !names.includes(name));

@@ -1,6 +1,6 @@
 /**
- * The elections of this process that have a campaign, and those whose last campaign has failed. This file imports no code of
- * `Election`, so a bundler can include it without that class.
+ * The elections of this process that have a campaign, and those whose last campaign has failed. This file imports only types
+ * from `election.ts`, so that a bundler can leave out that class.
  */
 import type { Election } from './election.ts';
 import { unmarked } from './unmarked-election.ts';
@@ -8,7 +8,7 @@ import { unmarked } from './unmarked-election.ts';
 /** Elections with a campaign. They add and remove themselves. */
 const standing: Set<Election> = new Set();
 
-/** Elections whose last campaign may have failed, by name, prefix and endpoints. A later one replaces an earlier one. */
+/** Elections whose last campaign may have failed, by name, prefix and endpoints. */
 const ended: Map<string, Election> = new Map();
 /** Limits memory if a program keeps creating refused elections under new names. */
 const MOST_ENDED = 200;

@@ -27,68 +27,72 @@ import type { Term } from './term/term.ts';
 export interface GuardOptions {
   /** How many rounds are not delayed. Default: 5. Range: 1 to 20. */
   burst?: number | undefined;
-  /** Shortest delay after the burst, in milliseconds. The first delay is random, and up to three times as long. Default: 250. Range: 100 to 60 000. */
+  /**
+   * Shortest delay after the burst, in milliseconds. The first delay is random, and up to three times as long. Default: 250.
+   * Range: 100 to 60 000.
+   */
   baseMs?: number | undefined;
   /**
-   * Longest delay if the rounds end because of your own work or a loop around the calls, in milliseconds. If
-   * several clients of one process campaign in one election, the rounds of all of them are released one after another. A round may then wait for
-   * twice this time, but not longer. Default: 30 000. Range: 2 500 to 3 600 000, not below `baseMs`.
+   * Longest delay if your own work, or a loop around the calls, ends the rounds, in milliseconds. If several clients of one
+   * process campaign in one election, a round may wait up to twice as long. Default: 30 000. Range: 2 500 to 3 600 000, not
+   * below `baseMs`.
    */
   capMs?: number | undefined;
   /**
-   * Longest delay if the rounds end because of etcd, the network or an operator, in milliseconds. After the cause is gone, the
-   * campaign may still wait this long. Default: 2 500. Range: 1 000 to 60 000, not below `baseMs`.
+   * Longest delay if etcd, the network or an operator ends the rounds, in milliseconds. The campaign may still wait this long
+   * after the cause is gone. Default: 2 500. Range: 1 000 to 60 000, not below `baseMs`.
    */
   outsideCapMs?: number | undefined;
   /**
    * How long a term, or an undisturbed wait in the queue, must last until the guard forgets all earlier rounds, in
-   * milliseconds. For each pause of this length between two rounds, the guard forgets one round. In a pause
-   * before a call of `campaign()` or `lead()`, 1.5 s are enough to forget one round. Default: 30 000. Range: 5 000 to 3 600 000.
+   * milliseconds. The guard also forgets one round for each pause of this length between two rounds. Before a call of
+   * `campaign()` or `lead()`, a pause of 1.5 s is enough. Default: 30 000. Range: 5 000 to 3 600 000.
    */
   healthyAfterMs?: number | undefined;
 }
 
 export interface ElectionOptions {
   /**
-   * Lease time-to-live, in whole seconds. It is how long the election can be without a leader after the leader's process has
-   * died. A shorter TTL means more keep-alives (one every third of it), and a slow etcd ends terms sooner. etcd may grant
-   * more than the TTL asked for. By default it grants at least 2. Default: 10. Range: 1 to 3 600, or to 86 400 with `allowLongTtl`.
-   * Above 300 a warning is logged.
+   * Lease time-to-live, in whole seconds. After the leader's process has died, the election can be without a leader for
+   * about this long. A shorter TTL means more keep-alives (three per TTL), and a slow etcd ends terms sooner. etcd may grant
+   * a longer TTL; by default it grants at least 2 s. Default: 10. Range: 1 to 3 600, or to 86 400 with `allowLongTtl`. Above
+   * 300 a warning is logged.
    */
   ttlSeconds?: number | undefined;
   /**
-   * Confirms that a TTL above 300 is intended: no warning is logged, and up to 86 400 is accepted. Without it, a TTL
+   * Confirms that a TTL above 300 is intended: no warning is logged, and up to 86 400 is accepted. Without this option, a TTL
    * above 3 600 is refused, because it was probably meant in milliseconds. Default: `false`.
    */
   allowLongTtl?: boolean | undefined;
   /**
-   * Text before the election's name in every key. It is empty, or ends with `/`. It must not begin with `/`, and must not
+   * Text before the name of the election in every key: empty, or ending with `/`. It must not begin with `/`, and must not
    * contain `//`, NUL, blanks at the edges of a part, or the text of an unset variable (`undefined`). At most 1 KiB of
    * UTF-8. Default: `election/`.
    */
   prefix?: string | undefined;
   /**
-   * Called when a term begins. It may be async; its promise is the work. The term continues after it returns or resolves, see
-   * `whenWorkEnds`. If it returns a function or a disposable object, that is the clean-up for the end of the term. If it
-   * throws or rejects, we step down and enter again, delayed by the loop guard.
+   * Called when a term begins. It may be async; its promise is the work. The term continues after the work ends; see
+   * `whenWorkEnds`. If `onLeader` returns a function or a disposable object, that is the clean-up for the end of the term. If
+   * it throws or rejects, we step down and enter again, delayed by the loop guard.
    *
-   * When the term ends, `term.signal` aborts. The library then awaits the work and everything registered with the term, and
-   * then calls and awaits `onFollower`. Only then does it delete the key. All of this takes at most `drainTimeoutMs`.
-   * `onLeader` and `onFollower` are always called alternately. They overlap in two cases only. If the work still runs after
-   * three quarters of `drainTimeoutMs`, `onFollower` is called to stop it. And an `onLeader` that awaits `close()` counts as settled.
+   * When the term ends, `term.signal` aborts. The library awaits the work and everything registered with the term. Then it
+   * calls and awaits `onFollower`. Then it deletes the key. The waits take at most `drainTimeoutMs` together.
+   *
+   * `onLeader` and `onFollower` are called alternately. They overlap in two cases only. If the work still runs after three
+   * quarters of `drainTimeoutMs`, `onFollower` is called to stop it. And an `onLeader` that awaits `close()` counts as settled.
    */
   onLeader?: ((term: Term) => unknown) | undefined;
   /**
-   * Called at most once in every period in which we do not lead. If we have led, that is at the end of our term, before the
-   * key is deleted. If we have not led yet, it is when we begin to wait behind another candidate. The callback may be async and
-   * is awaited, so stop here what `onLeader` started. It gets the present or the next leader; undefined if none is known. To
-   * follow the leader, use `onLeaderChange`.
+   * Called at the end of our term, before the key is deleted. If we have not led yet, it is called when we begin to wait
+   * behind another candidate. It may be async and is awaited, so stop here what `onLeader` started. It gets the present or the
+   * next leader; undefined if none is known. It is called once, even if the leader changes again: to follow the leader, use
+   * `onLeaderChange`.
    */
   onFollower?: ((leader: Candidate | undefined) => unknown) | undefined;
   /**
-   * Called when the leader or its value changes, while our campaign is a candidate or leads. That includes our own terms:
-   * when it names us, our term has begun. Behind more than eight candidates, it may skip changes. It gets undefined if there is no leader, or the leader is unknown,
-   * and when our own term ends. It is never awaited.
+   * Called when the leader or its value changes, while our campaign is a candidate or leads. When it names us, our term has
+   * begun. It gets undefined if there is no leader, if the leader is unknown, and when our own term ends. Behind more than
+   * eight candidates, it may skip changes. It is never awaited.
    */
   onLeaderChange?: ((leader: Candidate | undefined) => unknown) | undefined;
   /**
@@ -104,25 +108,25 @@ export interface ElectionOptions {
    */
   logger?: Logger | undefined;
   /**
-   * How many milliseconds before etcd can expire the lease the term ends on this replica. The margin covers clocks that
-   * run at different rates, and gives the work time to stop. Elections that share a lease use the largest margin among them.
+   * The term ends on this replica this many milliseconds before etcd can expire the lease. The margin covers clocks that run
+   * at different rates, and gives the work time to stop. Elections that share a lease use the largest margin among them.
    * Default: a tenth of the TTL that etcd grants. Range: 50 to less than half of the TTL.
    */
   marginMs?: number | undefined;
   /**
    * How long the end of a term waits for the work, for everything registered with the term and for `onFollower`, in
-   * milliseconds. After that the key is deleted anyway. Default: the requested TTL less the margin. Range: 0 to 3 600 000.
+   * milliseconds. Then the key is deleted anyway. Default: the requested TTL less the margin. Range: 0 to 3 600 000.
    */
   drainTimeoutMs?: number | undefined;
   /**
-   * A leader steps down if its work does not call `term.heartbeat()` for this long, in milliseconds. A lease only proves that
-   * we reach etcd, not that the work makes progress. Default: off. Range: 100 to 86 400 000.
+   * A leader steps down if its work does not call `term.heartbeat()` for this long, in milliseconds. The lease does not prove
+   * that the work makes progress. Default: off. Range: 100 to 86 400 000.
    */
   progressTimeoutMs?: number | undefined;
   /**
-   * Starts a small helper process that revokes the lease as soon as our process ends, for example by a crash, by `SIGKILL` or
-   * because it runs out of memory. Then the next leader need not wait for the TTL. docs/last-will.md says what it costs, and when it cannot
-   * help. Elections that share a lease share the helper. Default: `false`.
+   * Starts a small helper process that revokes the lease as soon as our process ends, for example by a crash or by `SIGKILL`.
+   * Then the next leader need not wait for the TTL. docs/last-will.md says what it costs, and when it cannot help. Elections
+   * that share a lease share the helper. Default: `false`.
    */
   lastWill?: boolean | undefined;
   /** Settings of the loop guard. It can be tuned, but not switched off. */
@@ -208,7 +212,7 @@ export function resolveOptions(election: string, options: ElectionOptions | unde
       `election "${election}" cannot be set up: ${complaints.join('; ')}`,
     );
   const { ttlSeconds, prefix, logger, marginMs } = values;
-  // Every field is named. A spread copy would give every election its own object shape. That costs over a kilobyte each.
+  // Names every field: a spread would give every election its own object shape, of over a kilobyte.
   return {
     ttlSeconds,
     prefix,

@@ -1,6 +1,6 @@
 /**
- * Shows an election to the metrics and the watchdog. The program's own reads leave marks: they show that the program asks whether
- * it leads, and they count towards `RunawayLoopError`. A scrape must do neither.
+ * Shows an election to the metrics and the watchdog. When the program reads an election, the library notes that the program asks
+ * whether it leads, and counts the read towards `RunawayLoopError`. A scrape must leave neither mark.
  */
 import type { ElectionStatus } from './campaign/status.ts';
 import type { Election } from './election.ts';
@@ -22,7 +22,7 @@ interface Reads {
 
 let reads: Reads;
 
-/** Sets how an election is read: only its class can read its private fields. */
+/** Sets how an election is read. The class calls this, because only the class can read its private fields. */
 export function showUnmarked(own: Reads): void {
   reads = own;
 }
