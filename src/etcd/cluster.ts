@@ -90,9 +90,7 @@ export class Cluster<Host> {
     this.#said.set(host, clusterId);
     if (clusterId === this.id) this.#oursAtMs = clock.now();
     this.#decide();
-    const isOurs = clusterId === this.id;
-    if (isOurs) this.#oursAtMs = clock.now();
-    return isOurs;
+    return clusterId === this.id;
   }
 
   /** A roll call begins or ends. During a roll call, only a majority decides. */
@@ -107,6 +105,7 @@ export class Cluster<Host> {
     if (quietMs >= FORGOTTEN_MS) this.#forget(before?.clusterId);
     const said = this.#hosts.map((host) => this.#said.get(host));
     this.#pin = voteOf(said, before, { isRollCall: this.#isRollCall, isQuiet: quietMs >= QUIET_MS });
+    if (before?.clusterId !== this.#pin?.clusterId) this.#oursAtMs = clock.now();
     if (before !== undefined && this.#pin !== undefined && before.clusterId !== this.#pin.clusterId)
       this.#tell({ type: 'moved', from: before.clusterId, to: this.#pin.clusterId });
     if (this.#pin !== undefined || !this.#isRollCall) for (const host of this.#hosts) this.#tellOnce(host);

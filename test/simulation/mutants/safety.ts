@@ -125,7 +125,11 @@ export const safetyMutants: readonly Mutant[] = [
   {
     name: 'answers of another cluster count',
     edits: [
-      { file: 'etcd/cluster.ts', find: 'return isOurs;', replace: 'return isOurs || this.id !== undefined;' },
+      {
+        file: 'etcd/cluster.ts',
+        find: 'return clusterId === this.id;',
+        replace: 'return this.id !== undefined;',
+      },
       {
         file: 'etcd/cluster.ts',
         find: 'return said !== undefined && said !== this.#pin?.clusterId;',
