@@ -1,10 +1,10 @@
 /**
- * Keeps track of the campaigns of one client, across `Election` objects. Two campaigns must not share a key, and the work of
- * one must not begin while the work of the previous one still runs.
+ * Keeps track of the campaigns of one client, across `Election` objects. Two campaigns must not share a key. Work
+ * must not begin while work of the previous campaign still runs.
  */
 import { CallbackFrames } from '../util/callback-frames.ts';
 
-/** The callbacks of an earlier campaign. They may still run. */
+/** Callbacks of an earlier campaign that may still run. */
 export interface UnfinishedCallbacks {
   /** Whether all have settled. */
   readonly isSettled: boolean;
@@ -29,7 +29,6 @@ export class ActiveCampaigns {
   readonly #client = ++clients;
   readonly #campaigns = new Map<string, ActiveCampaign>();
 
-  /** The callback frames of this campaign key, across `Election` objects. */
   frames(campaignKey: string, election: string): CallbackFrames {
     return new CallbackFrames(`${this.#client}|${campaignKey}`, election);
   }

@@ -1,7 +1,7 @@
 /**
- * Combines requests that different elections of one client make in one event loop turn. The first request of a turn is sent alone
- * and at once, so it is as fast as without a batch. The later ones share transactions. Every caller keeps its own signal and
- * outcome. If etcd refuses a transaction, each of its requests is sent alone.
+ * Combines requests that different elections of one client make in one event loop turn. The first request of a turn
+ * is sent alone and at once, so it is as fast as without a batch. The later ones share transactions. Every caller
+ * keeps its own signal and outcome.
  */
 import { split, type Splittable } from '../core/split.ts';
 import type { BatchOutcome } from '../etcd/election-keys.ts';
@@ -27,8 +27,8 @@ interface Caller<T, R> extends Waiting<T> {
 }
 
 /**
- * How many transactions of one batch run at once. Each answer makes work for all elections in it. With more transactions
- * under way, a slow process would read the last answers only after their time limit, although etcd has answered.
+ * How many transactions of one batch run at once. Each answer makes work for all its elections. With more
+ * transactions, a slow process would read the last answers only after their time limit.
  */
 const UNDER_WAY = 4;
 
@@ -45,7 +45,7 @@ export class Batch<T, R> {
   readonly #sendAll: SendAll<T, R>;
   readonly #places = new Semaphore(UNDER_WAY);
   #gathered: Caller<T, R>[] = [];
-  /** Whether a request was made in this turn. The first one is sent alone; later ones are gathered. */
+  /** Whether a request was made in this turn. */
   #isOpen = false;
 
   /** @param what names the request in errors. */
@@ -55,10 +55,10 @@ export class Batch<T, R> {
   }
 
   /**
-   * Adds a request to the batch of this turn.
+   * Adds a request to the batch of this turn. The promise rejects with an {@link EtcdError} if the outcome is
+   * unknown, or if etcd cannot be reached.
    *
-   * @returns undefined for the first request of a turn: send it alone, now. The promise rejects with an {@link EtcdError} if the
-   *   outcome is unknown, or if etcd cannot be reached.
+   * @returns undefined for the first request of a turn: send it alone, now.
    */
   join(waiting: Waiting<T>): Promise<BatchOutcome<R>> | undefined {
     if (this.#isOpen) return this.#wait(waiting);
@@ -112,7 +112,8 @@ export class Batch<T, R> {
       caller.onLeft = () => group.every(({ hasLeft }) => hasLeft) && allHaveLeft.abort();
     }
     try {
-      // The lane `shared` is never full. In a full lane the transaction would wait, and then still put the keys of callers that have left.
+      // The lane `shared` is never full. In a full lane, the transaction would wait, and then put the keys of callers
+      // that have left.
       const done = await this.#sendAll(
         group.map(({ request }) => request),
         { ...group[0]!.limits, signal: allHaveLeft.signal, lane: 'shared' },

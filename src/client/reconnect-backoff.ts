@@ -1,6 +1,6 @@
 /**
- * Limits how often one client dials, grants leases and restores watches. All its elections share the limit: a thousand
- * elections do not make a thousand dialling loops.
+ * Limits how often one client dials, grants leases and restores watches. All its elections share the limit, or a
+ * thousand elections would dial a thousand times.
  */
 import { untilAny } from '../util/abort.ts';
 import { privateGuard, type GuardSettings, type LoopGuard } from '../loop-guard/loop-guard.ts';
@@ -16,7 +16,7 @@ const SETTINGS: GuardSettings = {
   healthyAfterMs: 10_000,
 };
 
-/** How long other tries of the client wait once a renewal has priority, in milliseconds. */
+/** How long a renewal has priority over other tries of the client, in milliseconds. */
 const PRIORITY_MS = SETTINGS.outsideCapMs + 100;
 
 export class ReconnectBackoff {
@@ -54,7 +54,7 @@ export class ReconnectBackoff {
     return this.#priorityUntilMs - clock.now();
   }
 
-  /** A failed renewal is tried again: other tries wait for it, until {@link endPriority} or for at most {@link PRIORITY_MS}. */
+  /** A failed renewal is tried again. Other tries wait for it until {@link endPriority}, at most for {@link PRIORITY_MS}. */
   prioritizeRenewal(): void {
     this.#priorityUntilMs = clock.now() + PRIORITY_MS;
   }
@@ -71,7 +71,7 @@ export class ReconnectBackoff {
     this.#guard.healthyFor(healthyMs, SETTINGS);
   }
 
-  /** Takes the last try out of the count: the lease that it obtained was still alive, and was given back as intended. */
+  /** The last try no longer counts, because its lease was given back while it was still alive. */
   forgive(): void {
     this.#guard.forgive();
   }
@@ -84,8 +84,8 @@ export class ReconnectBackoff {
 }
 
 /**
- * Delays the failing renewals of one lease. A short lease needs more tries than the client's back-off allows, or one short
- * outage would lose it. Ends with the lease.
+ * Delays the failing renewals of one lease. A short lease needs more tries than the client's back-off allows, or one
+ * short outage would lose it.
  */
 export class RenewalBackoff {
   readonly #settings: GuardSettings;

@@ -1,7 +1,7 @@
 /**
- * Limits how often a client retries what etcd refuses. An operator causes and ends a refusal. If permission returns
- * soon, we notice it soon; during a long refusal there are few tries. All elections of a client retry together: a hundred refused elections log in
- * once.
+ * Limits how often a client retries what etcd refuses. The delays grow: a permission that returns soon is noticed
+ * soon, and a long refusal causes few tries. All elections of a client retry together, so a hundred refused elections
+ * log in once.
  */
 import { sharedAbort } from '../util/abort.ts';
 import { settle } from '../util/settle.ts';

@@ -22,7 +22,6 @@ import { settle, settledWithin } from '../util/settle.ts';
 /** How long a new lease waits until old leases are revoked, in milliseconds. A sound host needs less. */
 const REVOKE_PATIENCE_MS = 500;
 
-/** Limits of the revocation after the last election has left. */
 const REVOCATION: CallLimits = { withinMs: CALL_LIMIT_MS, isTimely: true };
 
 /** An election that has its key on the lease. */
@@ -31,7 +30,7 @@ export interface LeaseHolder {
   readonly keyPrefix: string;
   /** Whether etcd refuses the election at present. */
   isRefused(): boolean;
-  /** Takes the candidate that a read found under the holder's key, and the revision of the read. */
+  /** Takes the candidate that was found under the holder's key, and the revision of the read. */
   onOwnKey(found: QueuedCandidate | undefined, revision: bigint): void;
 }
 
@@ -46,7 +45,7 @@ interface Membership {
 interface NewLease {
   readonly id: string;
   readonly keepAlive: KeepAlive;
-  /** Whether etcd was asked for it, and did not refuse. So it may exist. */
+  /** Whether the lease may exist: etcd was asked for it, and did not refuse. */
   isAsked: boolean;
 }
 
@@ -74,7 +73,7 @@ export class SessionPool {
   #lastWill: LastWill | undefined;
   #current: Session | undefined;
   #opening: Promise<Session> | undefined;
-  /** The present outage: no lease can be obtained. */
+  /** The time in which no lease can be obtained. */
   readonly #outage = new Outage();
   #stop = sharedAbort();
   /** Leases that have ended for us but may still exist in etcd. Their keys would be ahead of ours in the queue. */
@@ -119,8 +118,10 @@ export class SessionPool {
   }
 
   /**
-   * The next key to read. Each renewal reads the key of one election, in turn. An election that etcd refuses is skipped: etcd may
-   * deny the read of its key, and then the renewal would not count. @throws {EtcdError} if all have left.
+   * The next key to read. Renewals read the keys of all elections in turn. Skips an election that etcd refuses: if
+   * etcd denied the read of its key, the renewal would not count.
+   *
+   * @throws {EtcdError} if all have left.
    */
   #ownKey(leaseId: string): OwnKey {
     const holders = [...this.#holders.keys()];
@@ -136,7 +137,7 @@ export class SessionPool {
     };
   }
 
-  /** Removes a holder; the last one revokes the lease. Takes at most the limit of one call; never throws. */
+  /** Removes a holder. The last one revokes the lease. Takes at most the limit of one call. Never throws. */
   async leave(holder: LeaseHolder): Promise<void> {
     const membership = this.#holders.get(holder);
     if (membership === undefined) return;
@@ -167,7 +168,7 @@ export class SessionPool {
         lastWill?.dropLater(leaseId, ttlMs);
       }
     };
-    // A lease that is being obtained is revoked too: nothing of it may outlive `close()`.
+    // A lease that is being obtained is revoked too, because nothing of it may outlive `close()`.
     await Promise.all([...leases.map(revoke), opening?.catch(() => undefined)]);
   }
 
@@ -212,8 +213,8 @@ export class SessionPool {
       // From the second try on, the failure of the previous one is already logged.
       await this.#backoff.pass(signal, attempt === 1 ? this.#tellHold : undefined);
       try {
-        // Without a proof, an earlier grant was applied, but its host did not answer. Our stream may be on that host too. So take another lease
-        // and another stream.
+        // Without a proof, an earlier grant was applied, but its host did not answer. Our stream may be on that host,
+        // so take another lease and another stream.
         const proof = (await this.#grant(lease, signal)) ?? (await this.#grant(another(), signal));
         if (proof === undefined || this.#isOver(proof)) {
           another();
@@ -238,7 +239,6 @@ export class SessionPool {
     return validUntilMs(proof, this.#marginFor(proof.grantedTtlSeconds)) <= clock.now();
   }
 
-  /** The lease is granted: its session begins. */
   #begin({ id: leaseId, keepAlive }: NewLease, proof: LeaseProof, signal: AbortSignal): Session {
     const { grantedTtlSeconds } = proof;
     const session = new Session(
@@ -286,7 +286,7 @@ export class SessionPool {
     if (afterMs !== undefined) this.#log.report({ type: 'session.available', afterMs });
   }
 
-  /** Revokes the abandoned leases. Those that could not be revoked stay abandoned. */
+  /** Tries once to revoke the abandoned leases. */
   async #revokeAbandoned(limits: CallLimits): Promise<void> {
     const revoke = async (leaseId: string): Promise<void> => {
       await revokeLease(this.#transport, leaseId, limits);
@@ -297,8 +297,8 @@ export class SessionPool {
   }
 
   /**
-   * Tries to revoke the abandoned leases until they are gone. Only one such loop runs at a time, and every try passes the client's
-   * back-off.
+   * Revokes the abandoned leases until none is left. Only one such loop runs at a time, and every try passes the
+   * client's back-off.
    */
   async #revokeRest(signal: AbortSignal): Promise<void> {
     if (this.#revoking === signal) return;
@@ -313,8 +313,8 @@ export class SessionPool {
   /**
    * One try: dials, revokes the abandoned leases, and grants a new one.
    *
-   * @returns undefined if an earlier grant of this lease had succeeded. The caller then grants another lease. A renewal of this one
-   *   would not do: only the answer to a write shows that etcd was restored with a lower raft term.
+   * @returns undefined if an earlier grant of this lease had succeeded. A renewal of that lease would not do: only
+   *   the answer to a write shows that etcd was restored with a lower raft term.
    */
   async #grant(lease: NewLease, signal: AbortSignal): Promise<LeaseProof | undefined> {
     const { id, keepAlive } = lease;
@@ -325,12 +325,13 @@ export class SessionPool {
     try {
       const revoked = this.#revokeAbandoned(limits);
       const proof = await grantLease(this.#transport, id, this.#ttlSeconds, limits);
-      // Wait until our old keys are gone, or they would be ahead of us. But not for long: one silent member must not cost us the new lease.
+      // Our old keys would be ahead of us, so wait until they are gone. Not for long: one silent member must not cost
+      // us the new lease.
       if (proof !== undefined) await settledWithin(revoked, REVOKE_PATIENCE_MS);
       return proof;
     } catch (error) {
       if (error instanceof EtcdError && isFinal(error)) lease.isAsked = wasAsked;
-      // The next try may choose another host for the stream. Hosts that did not answer are suspects by now.
+      // The next try may choose another host for the stream, because hosts that did not answer are suspects now.
       if (error instanceof EtcdError && error.kind === 'unavailable') keepAlive.hangUp();
       throw error;
     }

@@ -16,7 +16,6 @@ export const CALL_LIMIT_MS = 2_500;
 
 export type SessionEnd = 'deadline-passed' | 'lease-lost' | 'refused' | 'closed';
 
-/** The life of one lease. It ends once. */
 export class Session {
   readonly leaseId: string;
   readonly #transport: EtcdTransport;
@@ -26,7 +25,7 @@ export class Session {
   readonly #keepAlive: KeepAlive;
   readonly #stop = sharedAbort();
   readonly #listeners = new Set<(reason: SessionEnd) => void>();
-  /** Keys to delete. Every renewal tries again, until etcd acknowledges the deletion. */
+  /** Keys to delete. Every renewal tries again until etcd has acknowledged the delete. */
   readonly pendingDeletes: PendingDeletes = new PendingDeletes();
   #proof: LeaseProof;
   #marginMs: number;
@@ -36,7 +35,7 @@ export class Session {
   /** Whether the last renewal failed. */
   #hasFaltered = false;
   #steadySinceMs: number = clock.now();
-  /** Whether a check found that the deadline had passed before its timer fired. */
+  /** Whether a check has found the deadline passed before its timer fired. */
   #isOverdue = false;
 
   constructor(
@@ -61,7 +60,7 @@ export class Session {
 
   /** How much longer the session is valid, in milliseconds; 0 after its end. */
   remainingMs(): number {
-    // If the client is closed, the lease is not renewed: the work must end now, not when the lease expires.
+    // On a closed client nothing renews the lease, so the work must end now, not when the lease expires.
     if (this.#ended !== undefined) return 0;
     const leftMs = this.#transport.isClosed ? 0 : this.validUntilMs - clock.now();
     if (leftMs > 0) return leftMs;
@@ -89,7 +88,7 @@ export class Session {
     return this.#ended === undefined ? this.#transport.isClosed : this.#ended !== 'deadline-passed';
   }
 
-  /** Sets the margin: elections that share a session all use the widest one among them. Does not move a deadline that has passed. */
+  /** Elections that share a session all use the widest margin among them. Does not move a deadline that has passed. */
   setMargin(marginMs: number): void {
     if (marginMs === this.#marginMs || !this.isValid()) return;
     this.#marginMs = marginMs;
@@ -130,11 +129,11 @@ export class Session {
     if (this.#transport.isClosed) return this.end('lease-lost');
     const leftMs = this.validUntilMs - clock.now();
     if (leftMs <= 0) this.end('deadline-passed');
-    // Renewals move the deadline but not the timer, so check again when it fires.
+    // A renewal moves the deadline but not the timer, so check again when the timer fires.
     else this.#cancelDeadline = after(leftMs, () => this.#watchDeadline());
   }
 
-  /** Corrects the timer after a suspension: timers stand still while the machine is suspended, but the clock does not. */
+  /** Corrects the timer, which stands still while the machine is suspended. The clock does not. */
   #bringTimerForward(): void {
     if (this.#isOverdue) return;
     this.#isOverdue = true;
@@ -174,7 +173,7 @@ export class Session {
     return Math.min(answerLimitMs(grantedTtlSeconds, this.#transport.isProxied), this.remainingMs());
   }
 
-  /** @param headroomMs how much time was left until the old deadline when this renewal was confirmed, in milliseconds. */
+  /** @param headroomMs how much time was left until the old deadline, in milliseconds. */
   #renewed(headroomMs: number, roundTripMs: number): void {
     const { leaseId } = this;
     if (this.#hasFaltered) {

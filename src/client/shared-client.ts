@@ -1,6 +1,6 @@
 /**
- * `SharedClient`: everything that the elections on one etcd3 client share in this process. It creates the parts; none of them
- * imports this file.
+ * Everything that the elections on one etcd3 client share in this process. `SharedClient` creates the parts; none of
+ * them imports this file.
  */
 import type { Etcd3 } from 'etcd3';
 import type { Candidacy } from '../core/campaign-state.ts';
@@ -48,7 +48,6 @@ export class SharedClient {
     return (this.#watch ??= openSharedWatch(this.transport, this.backoff, this.log));
   }
 
-  /** The session pool for leases of this TTL. */
   sessions(ttlSeconds: number): SessionPool {
     let pool = this.#sessions.get(ttlSeconds);
     if (pool === undefined) this.#sessions.set(ttlSeconds, (pool = new SessionPool(this, ttlSeconds)));

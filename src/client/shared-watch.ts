@@ -7,7 +7,6 @@ import { SharedWatch } from '../etcd/watch.ts';
 import type { ReconnectBackoff } from './reconnect-backoff.ts';
 import type { SharedLog } from '../logging/shared-log.ts';
 
-/** @param log reports events of the stream and of etcd. */
 export function openSharedWatch(
   transport: EtcdTransport,
   backoff: ReconnectBackoff,
