@@ -1,5 +1,5 @@
 /**
- * The implementation of `Term`. It ends once; until then `isCurrent()` compares the deadline with the clock.
+ * The implementation of `Term`. It ends once. Until then `isCurrent()` compares the deadline with the clock.
  */
 import { inspect, type InspectOptions } from 'node:util';
 import type { ComparatorBuilder } from 'etcd3';
@@ -22,13 +22,12 @@ export interface TermLife extends WorkListener {
   readonly callers: CallLimiter;
   stepDown(): void;
   resign(): void;
-  /** Called if the program uses the term after its end: asks whether it is current, or reads its signal. */
+  /** The program uses the term after its end: asks whether it is current, or reads its signal. */
   askedAfterEnd(): void;
-  /** Called if `isCurrent` is read and not called. */
+  /** `isCurrent` was read, and not called. */
   uncalled(): void;
-  /** Called if a write found that our key is gone. */
+  /** A write has found that our key is gone. */
   evicted(): void;
-  /** Runs a `proclaim()`. */
   proclaiming(value: string, proclaim: () => Promise<void>): Promise<void>;
 }
 
@@ -52,18 +51,18 @@ export interface TermTools {
   ended(): void;
 }
 
-/** How many pieces of work and clean-ups may be registered at once. Each costs memory until the end of the term. */
+/** How many pieces of work and clean-ups may be registered at once. Each costs memory. */
 const MOST_REGISTERED = 10_000;
 
-/** How many jobs of `every()` may be registered. Each has a timer, and a listener on the signal of the term. */
+/** How many jobs of `every()` may be registered. Each has a timer and a listener. */
 const MOST_JOBS = 1_000;
 
 /** The longest delay of a Node timer, in milliseconds. */
 const LONGEST_INTERVAL_MS = 2 ** 31 - 1;
 
 /**
- * `postMessage()` refuses an object that has a function as an own property, and its error quotes that function. Without this property
- * a worker thread would get a term without methods.
+ * Makes `postMessage()` refuse the term, as any object with a function as an own property. Its error quotes the
+ * function. Without this property, a worker thread would get a term without methods.
  */
 const staysInItsThread = (): string =>
   'a term cannot leave its thread: send term.fencingToken, and stop the worker in term.onEnd()';
@@ -77,23 +76,22 @@ export class LiveTerm implements Term {
   readonly startedAtMs: number = clock.now();
   /** When the work began, or reported progress; undefined while `onFollower` still delays the work. */
   #progressAtMs: number | undefined;
-  /** When the term ended; undefined before. If the process stood still and noticed the end late, this is the deadline. */
+  /** When the term ended; undefined before. If the process stood still at that time, this is the deadline. */
   endedAtMs: number | undefined;
-  /** When this process noticed the end: after a freeze, later than it ended. */
+  /** When this process noticed the end. After a freeze, that is later than {@link endedAtMs}. */
   noticedAtMs: number | undefined;
   value: string;
   /** Whether the program has asked the term, or has written under it. */
   isUsed = false;
-  /** Whether the program has read {@link signal}. If so, it may be listening for the end of the term. */
+  /** Whether the program has read {@link signal}, and so may listen for the end of the term. */
   isListenedTo = false;
-  /** Whether it was already reported that the program uses this ended term although a newer one has begun. */
+  /** Whether the event log already says that the program uses this ended term, although a newer one has begun. */
   isStaleTold = false;
   readonly #tools: TermTools;
   readonly #callers: CallLimiter;
   readonly #life: TermLife;
-  /** Tracks what runs in this term. */
   readonly work: TermWork;
-  /** Created on first use: most terms end without a listener. */
+  /** Created on first use, because most terms end without a listener. */
   #ending: AbortController | undefined;
   #endedBecause: EndCause | undefined;
   /** Whether the term is over but its key still exists, as far as we know. */
@@ -166,12 +164,12 @@ export class LiveTerm implements Term {
     return this.isOver ? 0 : this.#tools.remainingMs();
   }
 
-  /** Whether a fenced write may be sent: the term is current, or in its drain, and our lease is valid by the clock. */
+  /** Whether a fenced write may be sent: the lease is valid by the clock, and the term is current or in its drain. */
   holdsKey(): boolean {
     return (this.#isDraining && this.#tools.remainingMs() > 0) || this.isCurrent();
   }
 
-  /** The key will be deleted now: refuses further writes. The fence decides about writes under way. */
+  /** The key will be deleted now, so refuses further writes. The fence decides about writes under way. */
   closeWrites(): void {
     this.#isDraining = false;
     this.#callers.termOver();

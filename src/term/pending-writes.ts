@@ -1,23 +1,28 @@
 /**
- * Limits the writes of one term after its end. Signals end the writes under way, so that the work that awaits them can stop within
- * the drain.
+ * Limits the writes of one term after its end, so that the work that awaits them can stop within the drain.
  */
 import { sharedAbort } from '../util/abort.ts';
 import { clock } from '../util/clock.ts';
 
-/** The shortest time for each step of a write that begins late in the drain, in milliseconds. With less, its outcome would be unknown. */
+/**
+ * The shortest time for each step of a write that begins late in the drain, in milliseconds. With less, its outcome
+ * would be unknown.
+ */
 const LEAST_SHARE_MS = 500;
 
 export interface WriteLimits {
-  /** Aborts after a quarter of the drain, or of what is left when the write begins. A write under way can then still be settled. */
+  /**
+   * Aborts after a quarter of the drain, or of what is left of it when the write begins. Then there is still time to
+   * settle the write.
+   */
   readonly sending: AbortSignal;
-  /** Aborts after half of the drain, or of what is left when the write begins. The rest is left for the work. */
+  /** Aborts after half of the drain, or of what is left of it when the write begins. The rest is left for the work. */
   readonly settling: AbortSignal;
 }
 
 export class PendingWrites {
   readonly #drainTimeoutMs: number;
-  /** Limits all writes that begin while the term is current. Created for the first of them: most terms end without one. */
+  /** Limits all writes that begin while the term is current. Created on first use, because most terms end without a write. */
   #limits: CutOff | undefined;
   /** When the drain is over; undefined while the term is current. */
   #drainUntilMs: number | undefined;
@@ -26,7 +31,7 @@ export class PendingWrites {
     this.#drainTimeoutMs = drainTimeoutMs;
   }
 
-  /** Runs a write. A write that begins in the drain gets a share of the remaining time. */
+  /** A write that begins in the drain gets a share of the remaining time. */
   async run<T>(send: (limits: WriteLimits) => Promise<T>): Promise<T> {
     const untilMs = this.#drainUntilMs;
     const limits = untilMs === undefined ? (this.#limits ??= new CutOff()) : new CutOff();
@@ -42,7 +47,7 @@ export class PendingWrites {
   }
 }
 
-/** Limits several writes by one timer. */
+/** One timer for several writes. */
 class CutOff implements WriteLimits {
   readonly #sending = sharedAbort();
   readonly #settling = sharedAbort();

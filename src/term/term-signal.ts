@@ -1,6 +1,6 @@
 /**
- * The signal of a term. Many programs clean up in an `abort` listener, but a plain signal awaits no listener. This one passes
- * every listener to the term. The term awaits what the listener returns.
+ * The signal of a term. Many programs clean up in an `abort` listener, but a plain signal awaits no listener. This
+ * one passes every listener to the term, which awaits what the listener returns.
  */
 import { AsyncResource } from 'node:async_hooks';
 import { sharedAbort } from '../util/abort.ts';

@@ -1,6 +1,6 @@
 /**
- * Tracks what runs in one term: the work of `onLeader`, everything registered with the term, and its clean-ups. The end of
- * the term waits for all of it.
+ * Tracks what runs in one term: the work of `onLeader`, everything registered with the term, and its clean-ups. The
+ * end of the term waits for all of these.
  */
 import { AsyncResource } from 'node:async_hooks';
 import type { CallbackFrames } from '../util/callback-frames.ts';
@@ -13,27 +13,27 @@ import type { CleanUp, Term } from './term.ts';
 import { clock } from '../util/clock.ts';
 
 export interface WorkListener {
-  /** How long the end of a term waits in total, in milliseconds. */
+  /** How long the end of a term waits for everything together, in milliseconds. */
   readonly drainTimeoutMs: number;
-  /** Whether `onFollower` stops what `onLeader` starts. Then the term has work although `onLeader` has returned. */
+  /** Whether `onFollower` stops what `onLeader` starts. If so, the term has work although `onLeader` has returned. */
   isPair(): boolean;
   /** A callback threw or rejected for another reason than the end of the term. */
   onError(callback: CallbackName, error: unknown): void;
   /** The work failed: the term must end. */
   onFailed(): void;
-  /** No known work runs, and the term continues. @param isPair whether something that `onLeader` started may run. */
+  /** No known work runs, and the term continues. @param isPair whether something that `onLeader` started may still run. */
   onIdle(isPair: boolean): void;
 }
 
 interface Running {
   readonly callback: CallbackName;
-  /** Whether it counts as done although it has not settled: the end of the term does not wait for it. */
+  /** Whether the end of the term does not wait for it. */
   isExcused: boolean;
   /** Resolves when it has settled or is excused. */
   readonly done: Deferred<void>;
 }
 
-/** How many errors of a chain of causes are checked, to find one that only says that the term is over. */
+/** How many errors of a chain of causes are checked for one that only says that the term is over. */
 const DEEPEST_CAUSE = 8;
 
 export class TermWork {
@@ -48,7 +48,7 @@ export class TermWork {
   /** The value that `onLeader` returned, if it is not a clean-up. */
   returned: unknown;
   #hasBegun = false;
-  /** Resolves when no work runs that the end of the term waits for; created for the first caller. */
+  /** Created for the first caller of {@link drained}. */
   #drained: Deferred<void> | undefined;
   #settled: Deferred<void> | undefined;
 
@@ -58,7 +58,7 @@ export class TermWork {
     this.#listener = listener;
   }
 
-  /** Whether something runs that the end of the term waits for. */
+  /** Whether the end of the term must wait. */
   get isBusy(): boolean {
     for (const { isExcused } of this.#running.values()) if (!isExcused) return true;
     return this.#isCleaning;
@@ -95,7 +95,6 @@ export class TermWork {
     });
   }
 
-  /** Registers work. The end of the term awaits it, and its failure ends the term. */
   run<T>(work: PromiseLike<T> | ((term: Term) => T | PromiseLike<T>)): Promise<T> {
     return this.#run('run', () => {
       if (typeof work !== 'function') return work;
@@ -104,11 +103,11 @@ export class TermWork {
     }) as Promise<T>;
   }
 
-  /** Runs a job at once and then at an interval until the term is over. Its runs never overlap. */
+  /** Runs a job at once and then every `ms` milliseconds, never twice at a time, until the term is over. */
   every(ms: number, job: (term: Term) => unknown): void {
     const term = this.#term;
     const repeat = async (): Promise<void> => {
-      // Not `isCurrent()`: that counts as a question of the program, and throws if there are too many.
+      // `isCurrent()` would count as a question of the program, and throws if asked too often.
       while (term.leftMs > 0) {
         const startedAtMs = clock.now();
         await job(term);
@@ -121,15 +120,15 @@ export class TermWork {
   }
 
   /**
-   * Registers a clean-up, which is called when the term ends; at once if it has ended. It runs in the async context of this call,
-   * because the term may end in the async context of another election.
+   * Registers a clean-up for the end of the term; calls it at once if the term has ended. It runs in the async
+   * context of this call, because the term may end in the context of another election.
    */
   onEnd(cleanUp: CleanUp): void {
     this.#cleanUps.push(AsyncResource.bind(callOf(cleanUp)));
     if (this.#term.isOver) this.cleanUp();
   }
 
-  /** Calls a listener of the signal. The end of the term awaits its promise, like that of a clean-up. */
+  /** Calls a listener of the signal. The end of the term awaits its promise. */
   callAbortListener(listener: () => unknown): void {
     try {
       const result = listener();
@@ -139,7 +138,7 @@ export class TermWork {
     }
   }
 
-  /** Runs the clean-ups, the last registered first. Called when the term is over and its signal has aborted. */
+  /** Runs the clean-ups. Called when the term is over and its signal has aborted. */
   cleanUp(): void {
     if (this.#isCleaning || this.#cleanUps.length === 0) return;
     this.#isCleaning = true;
@@ -147,8 +146,9 @@ export class TermWork {
   }
 
   /**
-   * Calls the clean-ups one after another. If one takes longer than its share of the remaining time, the next one is called
-   * while it still runs. So every clean-up is called before the drain is over, even if one hangs.
+   * Calls the clean-ups one after another, the last registered first. If one takes longer than its share of the
+   * remaining time, the next one is called meanwhile. So every clean-up is called before the drain is over, even if
+   * one hangs.
    */
   async #runCleanUps(): Promise<void> {
     const untilMs = clock.now() + this.#listener.drainTimeoutMs;
@@ -163,7 +163,7 @@ export class TermWork {
     this.#tell();
   }
 
-  /** The callback in this frame counts as done, because it itself waits for the end of the term. */
+  /** The callback in this frame waits for the end of the term, so the end must not wait for the callback. */
   excuse(frame: string): void {
     const running = this.#running.get(frame);
     if (running === undefined) return;
@@ -172,7 +172,7 @@ export class TermWork {
     this.#tell();
   }
 
-  /** Resolves when nothing runs that the end of the term waits for. */
+  /** Resolves when the end of the term need not wait any more. */
   async drained(): Promise<void> {
     if (this.isBusy) await (this.#drained ??= new Deferred()).promise;
   }
@@ -230,16 +230,19 @@ function isOrderlyEnd(error: unknown, term: LiveTerm): boolean {
       cause = cause.cause;
     }
   } catch {
-    // A thrown object can have properties that throw. Then the failure counts.
+    // Properties of a thrown object can throw too. Then the failure counts.
   }
   return false;
 }
 
-/** Whether an error is of this term. Elections that enter in one transaction have the same token, so the name is compared too. */
+/** Elections that enter in one transaction have the same token, so the name is compared too. */
 const isOf = ({ election, fencingToken }: LeadershipLostError, term: LiveTerm): boolean =>
   fencingToken === term.fencingToken && election === term.election;
 
-/** An abort without a cause, as older interfaces throw it. Once the term is over, we assume that its end caused the abort. */
+/**
+ * An abort without a cause, as older interfaces throw it. After the end of the term, we assume that the end caused
+ * the abort.
+ */
 const isAbort = (error: Error): boolean => error.name === 'AbortError' && error.cause === undefined;
 
 export const isCleanUp = (value: unknown): value is CleanUp =>

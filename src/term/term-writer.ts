@@ -27,7 +27,7 @@ import { UncommittedTxns } from './uncommitted-txns.ts';
 import { UnsettledError, writeSlotsOf, type WriteSlots } from './write-slots.ts';
 import { WriteFailures } from './write-failures.ts';
 
-/** How long a fenced write may stay unanswered, in milliseconds, before its outcome counts as unknown. */
+/** How long a fenced write may stay unanswered, in milliseconds. After that its outcome is unknown. */
 const WRITE_LIMIT_MS = 2 * CALL_LIMIT_MS;
 
 /** The parts of the campaign that the writer uses. */
@@ -40,9 +40,8 @@ export interface WriterTools {
 }
 
 export interface Announcing {
-  /** Waits until an announcement may be sent. */
   pass(signal: AbortSignal): Promise<void>;
-  /** Records a value that etcd has acknowledged. */
+  /** etcd has acknowledged the value. */
   done(value: string): void;
 }
 
@@ -85,7 +84,7 @@ export class TermWriter implements TermTools {
     this.#uncommitted.ended();
   }
 
-  /** Sends one announcement at a time. Calls made before it is sent share it, and the newest value wins. */
+  /** Sends one announcement at a time. Calls share an announcement that is not sent yet, and the newest value wins. */
   proclaim(term: LiveTerm, value: string): Promise<void> {
     checkValue(value, this.#tools.election);
     this.#mustBeCurrent(term);
@@ -105,7 +104,7 @@ export class TermWriter implements TermTools {
       const limits: CallLimits = { withinMs: CALL_LIMIT_MS, signal: settling, lane: 'caller' };
       const isOurs = await proclaim(this.#tools.transport, this.#candidacy, value, limits).catch(
         (fault: unknown) => {
-          // The put attaches the key to our lease. Without the lease, the key is gone too.
+          // Without our lease, our key is gone too.
           if (fault instanceof EtcdError && fault.kind === 'lease-gone') return false;
           throw fault;
         },
@@ -180,7 +179,7 @@ export class TermWriter implements TermTools {
     }
   }
 
-  /** The slots belong to the lease: successive terms under it share them. */
+  /** Successive terms under one lease share its slots. */
   get #slots(): WriteSlots {
     return writeSlotsOf(this.#session, this.#tools.keyPrefix, this.#tools.transport);
   }
@@ -190,7 +189,7 @@ export class TermWriter implements TermTools {
     if (!term.isCurrent()) throw term.lost();
   }
 
-  /** In the drain the fence still holds: our key exists, and no other term can begin. @throws {LeadershipLostError} */
+  /** In the drain our key still exists, so no other term can begin. @throws {LeadershipLostError} */
   #mustHoldKey(term: LiveTerm): void {
     if (!term.holdsKey()) throw term.lost();
   }
@@ -211,7 +210,7 @@ export class TermWriter implements TermTools {
   }
 
   /**
-   * Sends a write under the term, and turns its failures into public errors. Every write passes through here.
+   * Sends a write under the term, and turns its failures into public errors.
    *
    * @param send resolves with undefined if the fence failed.
    */

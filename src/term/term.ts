@@ -12,20 +12,20 @@ export interface Term {
   /** Our key in etcd. */
   readonly key: string;
   /**
-   * ID of the lease to which the key is attached, in decimal. Elections of the client with the same TTL share it. So a key
-   * that you attach to it outlives `stepDown()`, and also `resign()` while another of these elections has a campaign.
+   * ID of the lease to which the key is attached, in decimal. Elections of the client with the same TTL share it. So
+   * a key that you attach to it outlives `stepDown()`. It outlives `resign()` too, while another of these elections
+   * has a campaign.
    */
   readonly leaseId: string;
   /**
-   * Creation revision of our key. It is larger in every later term of this election. Pass it to the systems you write to,
-   * and let them refuse a token that is smaller than one they have already seen.
+   * Creation revision of our key. It is larger in every later term of this election. Pass it to the systems you write
+   * to, and let them refuse a token that is smaller than one they have already seen.
    */
   readonly fencingToken: bigint;
   /**
-   * Aborts when the term ends; its reason is a {@link LeadershipLostError}. A blocked event loop delays the abort, so ask
-   * {@link isCurrent} before an act that matters. Before the abort, `signal.reason` is undefined; {@link assertCurrent} throws
-   * the error with the reason. The end of the term awaits what the `abort` listeners return, as it
-   * does for {@link onEnd}. It does not await listeners of signals derived from this one.
+   * Aborts when the term ends; its reason is a {@link LeadershipLostError}. A blocked event loop delays the abort, so
+   * ask {@link isCurrent} before an act that matters. The end of the term awaits what `abort` listeners return, as
+   * for {@link onEnd}. It does not await listeners of signals derived from this one.
    */
   readonly signal: AbortSignal;
   /** Whether we may still act as leader. Compares the deadline with the clock on every call; uses no timer. */
@@ -34,7 +34,7 @@ export interface Term {
   assertCurrent(): void;
   /**
    * How much longer the term is valid if no renewal comes, in milliseconds; 0 if it is over. At most the TTL less the
-   * margin. Shortly before a renewal, a third of the TTL has already passed.
+   * margin. Shortly before a renewal, a third of the TTL less than that.
    */
   remainingMs(): number;
   /**
@@ -51,42 +51,45 @@ export interface Term {
   /** Reports that the work makes progress. See the option `progressTimeoutMs`. */
   heartbeat(): void;
   /**
-   * Builds an etcd transaction that commits only while the key of this term exists: add `.and(…)`, `.then(…)`, `.else(…)` and
-   * `.commit()`. The library sends it again only if it certainly had no effect. `succeeded: false` means that one of your
-   * comparisons did not hold, and that your `else` branch ran. Once the key is gone, neither branch writes anything.
+   * Builds an etcd transaction that commits only while the key of this term exists: add `.and(…)`, `.then(…)`,
+   * `.else(…)` and `.commit()`. The library sends it again only if it certainly had no effect. `succeeded: false`
+   * means that one of your comparisons did not hold, and that your `else` branch ran. Once the key is gone, neither
+   * branch writes anything.
    *
-   * After `close()`, `resign()` or `stepDown()` the key exists until the work has stopped, at most for `drainTimeoutMs`. Until then
-   * the work may still write. If the lease or the key is lost, it may not.
+   * After `close()`, `resign()` or `stepDown()` the key exists until the work has stopped, at most for
+   * `drainTimeoutMs`. Until then the work may still write. If the lease or the key is lost, it may not.
    *
-   * `commit()` rejects with {@link LeadershipLostError} once the key or the lease of the term is gone, and with
-   * `OutcomeUnknownError` if the answer was lost. It rejects with `UnavailableError` if the transaction certainly had no effect, and with `RefusedError` if
-   * etcd refuses it.
+   * `commit()` rejects with:
+   * - {@link LeadershipLostError} if the key or the lease of the term is gone;
+   * - `OutcomeUnknownError` if the answer was lost. The option `exactlyOnce` then finds out the outcome;
+   * - `UnavailableError` if the transaction certainly had no effect;
+   * - `RefusedError` if etcd refuses it.
    *
-   * Each branch may hold 126 operations. With comparisons, both branches are nested in a transaction of the library. etcd
-   * before 3.4.42 and 3.5.28 does not check permissions of nested operations.
+   * Each branch may hold 126 operations. With comparisons, both branches are nested in a transaction of the library.
+   * etcd before 3.4.42 and 3.5.28 does not check permissions of nested operations.
    *
-   * Await what `commit()` returns, never the builder. The builder has a method `then`, so `await` takes it for a promise.
-   * So does an async function that returns it. Nothing is written then, and the error says what to do.
+   * Await what `commit()` returns, never the builder. The builder has a method `then`, so `await` takes it for a
+   * promise. If you await it, or return it from an async function, nothing is written, and the error says what to do.
    *
-   * @param options.exactlyOnce if the answer is lost, the library asks etcd for the outcome. `commit()` then resolves, or rejects
-   *   with an error that says that nothing was written. If etcd cannot be asked in time, it rejects with
-   *   `OutcomeUnknownError`; pass its `writeId` to {@link settle}.
-   * @throws {RefusedError} if `exactlyOnce` is set, and in the last 30 s etcd has denied our user access to the keys that this option needs.
+   * @throws {RefusedError} if `exactlyOnce` is set, and in the last 30 s etcd has denied our user access to the keys
+   *   that this option needs.
    * @throws {InvalidInputError} if an option is unknown.
    */
   txn(options?: TxnOptions): ComparatorBuilder;
   /**
-   * Writes one key if the key of this term exists at the moment of the commit, as {@link txn} does. Your key is used
-   * unchanged: a namespace prefix of your client is not added.
+   * Writes one key if the key of this term exists at the moment of the commit. Your key is used unchanged: a
+   * namespace prefix of your client is not added.
    *
-   * @throws the errors with which `commit()` of {@link txn} rejects, and {@link InvalidInputError} for a bad argument.
+   * @throws the errors with which `commit()` of {@link txn} rejects, and {@link InvalidInputError} for a bad
+   *   argument.
    */
   put(key: string | Uint8Array, value: string | Uint8Array, options?: TxnOptions): Promise<void>;
   /** Deletes one key under the same condition as {@link put}. It is no error if the key does not exist. */
   delete(key: string | Uint8Array, options?: TxnOptions): Promise<void>;
   /**
-   * Finds out the outcome of a write with `exactlyOnce` that ended in `OutcomeUnknownError`. If the write has not arrived,
-   * the call makes sure that it never happens. Works after the term too, while its lease exists and this process runs.
+   * Finds out the outcome of a write with `exactlyOnce` that ended in `OutcomeUnknownError`. If the write has not
+   * arrived, the call makes sure that it never happens. Works after the term too, while its lease exists and this
+   * process runs.
    *
    * @param writeId the `writeId` of the `OutcomeUnknownError`.
    * @throws {OutcomeUnknownError} if the outcome can no longer be found out, because the lease is gone.
@@ -96,20 +99,20 @@ export interface Term {
    */
   settle(writeId: string): Promise<SettledWrite>;
   /**
-   * Registers work that `onLeader` does not await: a loop, a handler, a child process. The end of the term waits for it, at
-   * most `drainTimeoutMs`. Its failure ends the term. This replica does not lead again before the work has settled. If `work` is a
-   * function, it is called at once, with the term.
+   * Registers work that `onLeader` does not await: a loop, a handler, a child process. If `work` is a function, it is
+   * called at once, with the term. The end of the term waits for the work, at most `drainTimeoutMs`. If the work
+   * fails, the term ends. This replica does not lead again before the work has settled.
    *
-   * @returns what the work returns. It need not be awaited.
+   * @returns what the work returns. You need not await it.
    * @throws {InvalidInputError} (the promise rejects) if `work` is neither a promise nor a function.
    * @throws {LeadershipLostError} (the promise rejects) if a function is registered after the end of the term.
    * @throws {UnavailableError} (the promise rejects) if 10 000 pieces of work and clean-ups are registered already.
    */
   run<T>(work: PromiseLike<T> | ((term: Term) => T | PromiseLike<T>)): Promise<T>;
   /**
-   * Calls a job at once, and then every `ms` milliseconds until the term ends. Calls do not overlap: a job that takes longer
-   * delays the next call. The end of the term waits for the job under way, and a job that fails ends the term, as for
-   * {@link run}. After the end of the term this does nothing.
+   * Calls a job at once, and then every `ms` milliseconds until the term ends. Calls do not overlap: a job that takes
+   * longer delays the next call. The end of the term waits for the job under way, and a job that fails ends the term,
+   * as for {@link run}. After the end of the term this does nothing.
    *
    * @param ms from one start to the next, in milliseconds. Range: 1 to 2 147 483 647.
    * @throws {InvalidInputError} if `ms` is out of range, or the job is not a function.
@@ -117,9 +120,9 @@ export interface Term {
    */
   every(ms: number, job: (term: Term) => unknown): void;
   /**
-   * Registers a clean-up. It is called when the term ends, just after `signal` has aborted; at once if the term has ended.
-   * Clean-ups are called one after another, the last registered first. The end of the term waits for them, at most
-   * `drainTimeoutMs`. If one takes longer than its share of that time, the next one is called while it still runs. A
+   * Registers a clean-up. It is called when the term ends, just after `signal` has aborted; at once if the term has
+   * ended. Clean-ups are called one after another, the last registered first. The end of the term waits for them, at
+   * most `drainTimeoutMs`. If one takes longer than its share of that time, the next one is called meanwhile. A
    * function or a disposable object that `onLeader` returns is registered in the same way.
    *
    * @throws {InvalidInputError} if it is neither a function nor disposable.
@@ -146,10 +149,12 @@ export interface SettledWrite {
 /** How a fenced write is sent. */
 export interface TxnOptions {
   /**
-   * If the answer is lost, the library asks etcd for the outcome of the write by itself. If etcd does not answer that either,
-   * the call rejects with `OutcomeUnknownError`. The option costs one more key in etcd for
-   * every write under way (at most 8). The keys are under `<prefix>.writes/<name>/` and are deleted with the lease. Each
-   * branch may then hold 125 operations, and `responses` is empty if the answer was lost. Default: `false`.
+   * If the answer is lost, the library asks etcd for the outcome. The call then resolves, or rejects with an error
+   * that says that nothing was written. If etcd does not answer in time, the call rejects with `OutcomeUnknownError`;
+   * pass its `writeId` to {@link Term.settle}. Default: `false`.
+   *
+   * Each write under way needs one more key in etcd, at most 8. The keys are under `<prefix>.writes/<name>/`, and are
+   * deleted with the lease. Each branch may then hold 125 operations. `responses` is empty if the answer was lost.
    */
   exactlyOnce?: boolean | undefined;
 }

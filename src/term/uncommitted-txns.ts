@@ -6,12 +6,12 @@ import { after, clock } from '../util/clock.ts';
 /** How long a transaction may take to be built, in milliseconds. */
 const BUILT_WITHIN_MS = 1_000;
 
-/** How many transactions are checked at once. One log line is enough, so the others may be ignored. */
+/** How many transactions are checked at once. The others are ignored, because one log line is enough. */
 const MOST = 1_000;
 
 export class UncommittedTxns {
   readonly #tell: () => void;
-  /** Created for the first transaction: most terms have none. */
+  /** Created on first use, because most terms have no transactions. */
   #openedAtMs: Map<object, number> | undefined;
   #cancelTimer: (() => void) | undefined;
   /** Whether no more transactions are checked: one was reported, or the term is over. */
@@ -40,7 +40,7 @@ export class UncommittedTxns {
     this.#cancelTimer?.();
   }
 
-  /** Sets one timer for all transactions, only while there is one to check. It does not keep the process alive. */
+  /** Sets one timer for all transactions. It does not keep the process alive. */
   #arm(afterMs: number): void {
     this.#cancelTimer ??= after(afterMs, () => this.#look(), true);
   }

@@ -1,6 +1,6 @@
 /**
- * Reports failing writes under a term: the first failure at once, then the number of failures every minute, and the rest when
- * the term ends. Writes that fail after that, because the drain cuts them off, are reported together.
+ * Reports failing writes under a term: the first failure at once, the number of failures every minute, and the rest
+ * at the end of the term. Writes that the drain cuts off later are reported together.
  */
 import { Outage } from '../logging/outage.ts';
 import { nextTurn } from '../util/clock.ts';
@@ -26,7 +26,6 @@ export class WriteFailures {
   #counts = NONE;
   readonly #outage = new Outage();
   #isTermOver = false;
-  /** Whether a report is due in the next turn of the event loop. */
   #isDue = false;
 
   constructor(tell: (counts: FailureCounts) => void) {
@@ -44,7 +43,6 @@ export class WriteFailures {
     else if (this.#isTermOver) this.#reportSoon();
   }
 
-  /** The term has ended. Its writes under way may still fail. */
   ended(): void {
     this.#isTermOver = true;
     this.#report();

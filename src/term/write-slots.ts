@@ -1,5 +1,5 @@
 /**
- * Writes with `exactlyOnce`. Each takes a slot of its election; if its answer is lost, the slot settles the outcome.
+ * Writes with `exactlyOnce`. Each write takes a slot. If its answer is lost, the slot shows the outcome.
  */
 import { randomUUID } from 'node:crypto';
 import type { IResponseHeader, ITxnResponse } from 'etcd3';
@@ -21,13 +21,13 @@ import { CALL_LIMIT_MS, type Session } from '../client/session.ts';
 import { clock } from '../util/clock.ts';
 import { WaitingLine } from '../util/waiting-line.ts';
 
-/** How many such writes of one election run at once; others wait. Each slot is one key of etcd. */
+/** How many such writes of one election run at once. The others wait. Each slot is one key of etcd. */
 const SLOTS = 8;
 
-/** How long to wait between two tries to settle a write, in milliseconds. */
+/** The pause between two tries to settle a write, in milliseconds. */
 const SETTLE_AGAIN_MS = 200;
 
-/** How many outcomes are kept for a later `term.settle()`. Beyond that the oldest is dropped. */
+/** How many outcomes are kept for a later `term.settle()`. The oldest is dropped first. */
 const MOST_REMEMBERED = 1_000;
 
 /** How long we remember that etcd has denied our role the keys of the slots, in milliseconds. */
@@ -46,7 +46,7 @@ export class UnsettledError extends EtcdError {
 export interface OnceLimits {
   /** Ends the wait for a slot, and for the answer. */
   readonly sending: AbortSignal;
-  /** Ends the attempts to find out the outcome of a write whose answer was lost. */
+  /** Ends the tries to find out the outcome. */
   readonly settling: AbortSignal;
 }
 
@@ -63,7 +63,6 @@ interface WriteSlot {
   isBusy: boolean;
 }
 
-/** The slots of one election under one lease. Its successive terms share them. */
 export class WriteSlots {
   readonly #transport: EtcdTransport;
   readonly #lease: Pick<Session, 'leaseId' | 'isValid'>;
@@ -77,7 +76,7 @@ export class WriteSlots {
     this.#lease = lease;
   }
 
-  /** Why our role may not use the keys of the slots; undefined if it may, or if that is unknown. */
+  /** Why our role may not use the keys of the slots; undefined if no refusal is known. */
   get refusal(): EtcdError | undefined {
     if (this.#refusal !== undefined && clock.now() - this.#refusal.atMs > REFUSAL_HOLDS_MS)
       this.#refusal = undefined;
@@ -137,14 +136,14 @@ export class WriteSlots {
   }
 
   /**
-   * Finds out the outcome of a write that could not be settled in time.
+   * Finds out the outcome of an earlier write.
    *
    * @returns undefined if the write is not known.
    * @throws {EtcdError} if the outcome cannot be found out now either.
    */
   async settle(writeId: string): Promise<Fate | 'unknowable' | undefined> {
     const writeSlot = this.#writeSlots.find(({ slot }) => slot.pending === writeId);
-    // If another call has taken the slot, it settles this write first. Wait until it has done so.
+    // Another call that has taken the slot settles this write first.
     const untilMs = clock.now() + CALL_LIMIT_MS;
     while (writeSlot?.isBusy === true && writeSlot.slot.pending === writeId) {
       if (clock.now() >= untilMs)
@@ -162,7 +161,7 @@ export class WriteSlots {
     return this.#remembered.get(writeId);
   }
 
-  /** Settles the last write of a slot. Only then may the slot be used again. */
+  /** Settles the last write of a slot, because only then may the slot be used again. */
   async #settleBefore(writeSlot: WriteSlot, signal: AbortSignal): Promise<void> {
     if (writeSlot.slot.pending === undefined) return;
     try {
@@ -202,7 +201,7 @@ export class WriteSlots {
     };
   }
 
-  /** Tries until the outcome of the pending write is known, for as long as one call may take. */
+  /** Tries for as long as one call may take. */
   async #settleInTime(writeSlot: WriteSlot, signal?: AbortSignal, wasAnswered = false): Promise<Settled> {
     const untilMs = clock.now() + CALL_LIMIT_MS;
     for (;;) {
@@ -230,14 +229,14 @@ export class WriteSlots {
       );
       const { slot, fate } = inspect(writeSlot.slot, sight);
       writeSlot.slot = fate === 'open' ? notDone(slot) : slot; // etcd has answered, so the write cannot arrive late
-      // If the lease has expired, the mark of the first write went with it. A late copy of the request for the lease may have
-      // created the lease again.
+      // If the lease has expired, etcd has deleted the mark of the first write. A late copy of the grant may have
+      // made the lease anew.
       const isNever = fate === 'open' || fate === 'never';
       if (isNever && write.seenRevision === 0n && !this.#lease.isValid()) return learnt('unknowable', header);
       return learnt(fate === 'open' ? 'never' : fate, header);
     } catch (error) {
       const fault = error as EtcdError;
-      // The lease is gone. If the write happened, its mark is gone too.
+      // The lease is gone, and with it the mark that the write would have left.
       if (fault.kind === 'lease-gone') {
         writeSlot.slot = notDone(writeSlot.slot);
         return learnt('unknowable', NO_HEADER);
@@ -259,7 +258,7 @@ export class WriteSlots {
     this.#remembered.delete(oldest!);
   }
 
-  /** Tests whether the slot's key was denied: etcd does not say which key it was. */
+  /** Tests whether etcd denied the slot's key, because its answer does not name the denied key. */
   async #tryReservedName(writeSlot: WriteSlot, signal: AbortSignal): Promise<void> {
     this.#refusal = undefined;
     try {
@@ -276,7 +275,7 @@ export class WriteSlots {
     return { key, leaseId: this.#lease.leaseId, seenRevision: slot.seenRevision, writeId: slot.pending! };
   }
 
-  /** Takes a slot for one write, preferably one whose last write is settled. */
+  /** Takes a slot, preferably one whose last write is settled. */
   async #take(candidacy: Candidacy, signal: AbortSignal): Promise<WriteSlot> {
     const free = this.#writeSlots.filter(({ isBusy }) => !isBusy);
     let writeSlot = free.find(({ slot }) => slot.pending === undefined);
