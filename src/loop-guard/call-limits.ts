@@ -1,9 +1,10 @@
 /**
- * Counts and delays the public calls of an election and its terms. `heartbeat()` and most properties are not
- * counted, because they cost almost nothing. `isCurrent()` and `remainingMs()` are counted only while no term is current.
+ * Counts and delays the public calls of an election and its terms. Delays cheap answers, because a loop could ask for
+ * them without end: refusals, answers that already exist, calls with nothing to do, reads, iterations and failed
+ * writes.
  *
- * It delays cheap answers, because a loop could ask for them without end. Cheap answers are refusals, answers that
- * already exist, calls with nothing to do, reads, iterations and failed writes.
+ * `heartbeat()` and most properties are not counted, because they cost almost nothing. `isCurrent()` and
+ * `remainingMs()` are counted only while no term is current.
  */
 import { callSite, type PublicFunction } from './call-site.ts';
 import { endpointCallsOf, type EndpointCalls } from './endpoint-calls.ts';
@@ -23,7 +24,7 @@ import { countLook, refusals, termRefusals, eventLoopTurn } from './sync-flood.t
 import { clock } from '../util/clock.ts';
 import { unheard } from '../util/deferred.ts';
 
-/** Reads: 20 a second if the caller pauses between them. Without a pause the delay grows up to 1 s. */
+/** Reads: 20 a second with pauses between them. Without pauses the delay grows up to 1 s. */
 const READS: GuardSettings = { burst: 20, baseMs: 50, capMs: 1_000, outsideCapMs: 1_000, healthyAfterMs: 50 };
 
 /** How many `campaign()` calls of one campaign may wait for its term. Each costs memory. */
@@ -33,7 +34,7 @@ const MOST_ASKING = 1_000;
 const MOST_WRITES = 10_000;
 
 /**
- * The kinds of cheap answers. Each kind has its own guard in each election.
+ * The kinds of cheap answers. Each has its own guard in each election.
  * - `refusals`: the library refuses the call.
  * - `failures`: a call of a term fails.
  * - `repeats`: `campaign()` while a campaign runs.
@@ -51,9 +52,9 @@ export class CallLimiter {
   /** @param scope identifies the election in this process, across `Election` objects. */
   constructor(scope: ElectionScope, settings: GuardSettings, listener: GuardListener) {
     this.#scope = scope;
-    // All cheap answers except refusals have a low cap, so an ordinary caller never waits long.
+    // Only refusals keep the high cap, so an ordinary caller never waits long.
     const cheap = { ...settings, capMs: settings.outsideCapMs };
-    // At the end of a term, failing calls must not delay the drain.
+    // Failing calls at the end of a term must not delay the drain.
     const failing = { ...cheap, healthyAfterMs: settings.outsideCapMs };
     this.#settings = { refusals: settings, failures: failing, repeats: cheap, idle: cheap };
     this.#listener = listener;
@@ -73,7 +74,7 @@ export class CallLimiter {
     countLook(this.#election);
   }
 
-  /** Waits until a call may get a cheap answer of this kind. The guard is created on first use: most elections need none. */
+  /** Waits until a call may get a cheap answer of this kind. */
   async #pass(
     answer: CheapAnswer,
     calledFrom: readonly string[] | undefined,
@@ -84,20 +85,20 @@ export class CallLimiter {
     await sharedDelayOf(this.#scope, answer).pass(this.#settings[answer], options);
   }
 
-  /** Takes the call site only if a loop is likely. A stack trace is expensive. */
+  /** A stack trace is expensive, so takes one only if a loop is likely. */
   #calledFrom(answer: CheapAnswer, method: PublicFunction): readonly string[] | undefined {
     const delay = sharedDelayOf(this.#scope, answer);
     return delay.isHolding || delay.isFresh ? undefined : callSite(method);
   }
 
   /**
-   * Runs a call of a term that asks etcd. Success is not delayed. The guard delays a failure. A failure known without etcd also
-   * waits for a timer, so that the event loop turns.
+   * Runs a call of a term that asks etcd, and delays a failure. A failure known without etcd also waits for a timer,
+   * so that the event loop turns.
    *
    * @param method the public method that was called.
    * @param act begins the call. It throws at once if the call fails without asking etcd.
-   * @param isShut called when the call has failed. Returns whether such calls are refused from now on. If so, this failure is
-   *   not delayed, but the refusal of the next call is.
+   * @param isShut called after a failure: whether such calls are refused from now on. If so, the next call is delayed
+   *   instead of this one.
    * @throws {RunawayLoopError} at once, if a loop never lets the event loop turn.
    */
   write<T>(method: PublicFunction, act: () => Promise<T>, isShut = (): boolean => false): Promise<T> {
@@ -125,8 +126,8 @@ export class CallLimiter {
   }
 
   /**
-   * Runs work that is registered with a term. If the work ends in the turn in which it began, a timer delays the answer. So a
-   * loop around it lets the event loop turn.
+   * Runs work that is registered with a term. If the work ends in the turn in which it began, a timer delays the
+   * answer, so that the event loop turns.
    *
    * @param method the public method that was called.
    * @param act begins the work. It throws at once if the work cannot begin.
@@ -151,7 +152,7 @@ export class CallLimiter {
   }
 
   /**
-   * Rejects a call of a term that fails without asking etcd. Waits for the guard's delay, and for a timer, so that the event loop turns.
+   * Rejects a call of a term that fails without asking etcd, after the guard's delay and a timer.
    *
    * @throws {RunawayLoopError} at once, if a loop never lets the event loop turn.
    */
@@ -160,7 +161,10 @@ export class CallLimiter {
     return this.#failed(error, this.#calledFrom('failures', method), eventLoopTurn());
   }
 
-  /** A term is over, or takes no more writes. Its failed calls are no longer delayed: the drain may wait for them. */
+  /**
+   * A term is over, or takes no more writes. Failed calls that still wait get their answers now, because the drain
+   * may wait for them.
+   */
   termOver(): void {
     knownSharedDelayOf(this.#scope, 'failures')?.release(this.#settings.failures);
   }
@@ -179,7 +183,7 @@ export class CallLimiter {
   }
 
   /**
-   * Rejects with the error: after the guard's delay, and always in a later event loop turn.
+   * Rejects with the error after the guard's delay, and always in a later event loop turn.
    *
    * @param isUndelayed skips the delay, because another guard has already delayed the caller.
    */
@@ -219,8 +223,7 @@ export class CallLimiter {
   }
 
   /**
-   * Delays a call that has nothing to do. The answer always comes in a later turn. If a loop creates a new election for
-   * every call, the guard of the election does not delay it, but the limit of the endpoints does.
+   * Delays a call that has nothing to do. The answer always comes in a later turn.
    *
    * @param method the public method that was called.
    */
@@ -231,19 +234,19 @@ export class CallLimiter {
     await untilTurnAfter(turn);
   }
 
-  /** Waits until the limit of the endpoints permits a cheap answer. It counts all elections on the same endpoints, because a loop may use another name in every round. */
+  /** Waits for the limit of all elections on the same endpoints, because a loop may use another name in every round. */
   async passEndpointLimit(): Promise<void> {
     await endpointCallsOf(this.#scope).idle();
   }
 
-  /** The listener, unless the campaign guard has reported this loop already. */
+  /** Undefined if the campaign guard has already reported this loop. */
   #listenerUnlessReported(): GuardListener | undefined {
     const { state } = electionGuard(this.#scope, 'campaign').status(this.#settings.refusals);
     return state === 'open' ? this.#listener : undefined;
   }
 
   /**
-   * Waits for the guard of the election and for the limit of its endpoints. Then a read may begin.
+   * Waits until a read may begin.
    *
    * @returns a function to call when the read is over.
    * @throws {UnavailableError} if too many reads already wait.
@@ -253,7 +256,7 @@ export class CallLimiter {
   }
 
   /**
-   * Waits for the limit of the election's endpoints. Then an observer may begin to read and watch.
+   * Waits until an observer may begin to read and watch.
    *
    * @returns a function to call when the first answer has arrived.
    * @throws {UnavailableError} if too many reads already wait.
@@ -272,8 +275,8 @@ export class CallLimiter {
    * Waits until an iteration may begin.
    *
    * @param isEmpty whether the iteration will end at once.
-   * @param closing the only signal that ends this wait. The caller's own signal does not: with it, a loop could end each wait and run
-   *   faster.
+   * @param closing the only signal that ends this wait. With the caller's own signal, a loop could end each wait and
+   *   run faster.
    * @returns a function to call when the iteration ends.
    * @throws {UnavailableError} if too many iterations are open.
    */
@@ -292,7 +295,7 @@ export class CallLimiter {
     return end ?? (await this.refuse(this.#tooMany(why)));
   }
 
-  /** Refuses a `next()` of an iteration, because too many others wait. @throws {RunawayLoopError} */
+  /** Refuses a `next()`, because too many others wait. @throws {RunawayLoopError} */
   refuseNext(method: PublicFunction, asked: number): Promise<never> {
     this.count('observe');
     const why = `${asked} calls of next() wait for the leader of election "${this.#election}" already`;
@@ -300,7 +303,7 @@ export class CallLimiter {
   }
 }
 
-/** Resolves in a later event loop turn than the given one; at once if the event loop has turned since. */
+/** Resolves once the event loop has turned since the given turn. */
 async function untilTurnAfter(turn: number): Promise<void> {
   if (turn === eventLoopTurn()) await clock.sleep(1);
 }

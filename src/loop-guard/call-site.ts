@@ -1,13 +1,13 @@
 /**
- * Finds the place in the caller's code from which a call came. A CPU profile cannot show this, because `await` cuts the stack.
- * V8's async stack, taken at the call, contains it.
+ * Finds the place in the caller's code from which a call came. V8's async stack, taken at the call, contains it. A
+ * CPU profile does not, because `await` cuts the stack.
  */
 const FRAMES_KEPT = 6;
 
-/** How many frames are taken. Frames of Node and V8 are then removed. */
+/** How many frames are taken before those of Node and V8 are removed. */
 const FRAMES_TAKEN = 12;
 
-/** A public function of this library, as it is found on the stack. */
+/** A public function of this library. */
 export type PublicFunction = (...args: never[]) => unknown;
 
 /** The stack above the last call of this function; empty if the function is not on the stack. */
@@ -20,7 +20,7 @@ export function callSite(publicFunction: PublicFunction): readonly string[] {
   return frames;
 }
 
-/** The stack above that call, as text. Empty if the program has frozen `Error`, or its `Error.prepareStackTrace` makes no text. */
+/** The same as text; empty if the program has frozen `Error`, or its `Error.prepareStackTrace` makes no text. */
 function stackAbove(publicFunction: PublicFunction): string {
   const trace: { stack?: unknown } = {};
   try {
@@ -37,7 +37,7 @@ function stackAbove(publicFunction: PublicFunction): string {
   }
 }
 
-/** Parsed stacks, by their text. Calls from one place share a parsed stack. */
+/** Parsed stacks, by their text. */
 const parsedStacks = new Map<string, readonly string[]>();
 const SITES_REMEMBERED = 256;
 

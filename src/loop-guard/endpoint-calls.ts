@@ -1,7 +1,7 @@
 /**
- * Limits the reads and cheap calls of all elections on the same endpoints. A guard for each election does not see a loop that
- * uses another name or prefix in every round. As with new elections, a loop makes its calls one by one, but a program
- * makes them side by side.
+ * Limits the reads and cheap calls of all elections on the same endpoints. The guard of one election does not see a
+ * loop that uses another name or prefix in every round. A loop makes its calls one by one, but a program makes them
+ * side by side.
  */
 import { fullNewElectionBudget, admitNew, type CrowdLimits } from '../core/new-election-budget.ts';
 import type { ElectionScope } from './guard-key.ts';
@@ -10,7 +10,10 @@ import { shared } from './registry.ts';
 import { SharedDelay } from './shared-delay.ts';
 import { clock, type Clock } from '../util/clock.ts';
 
-/** Sequential calls: the first 300 are not delayed. Then the delays grow, until one call a second passes. Every pause of 50 ms forgives one call. */
+/**
+ * Calls one by one: the first 300 are not delayed. Then the delays grow to one second. Every pause of 50 ms forgives
+ * one call.
+ */
 const ONE_BY_ONE: GuardSettings = {
   burst: 300,
   baseMs: 50,
@@ -40,7 +43,7 @@ export class EndpointCalls {
     this.#budget = fullNewElectionBudget(time.now(), SIDE_BY_SIDE);
   }
 
-  /** Resolves when a call that has nothing to do, or is refused, may get its answer. */
+  /** Resolves when a cheap call may get its answer. */
   async idle(): Promise<void> {
     await this.#idle.pass(ONE_BY_ONE);
   }
@@ -71,7 +74,7 @@ export class EndpointCalls {
       if (isOver) return;
       isOver = true;
       this.#underWay--;
-      // The time that a slow answer took is not a pause of the caller.
+      // The time of a slow answer is not a pause of the caller.
       ofElection?.guard.ended();
       this.#oneByOne.ended();
     };

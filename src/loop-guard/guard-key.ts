@@ -1,6 +1,6 @@
 /**
- * Builds guard keys. The parts are joined as JSON. With `|` between them, a name such as `a|refusals` could imitate two parts. The
- * order of the endpoints does not matter.
+ * Builds guard keys. The parts are joined as JSON, because with `|` a name such as `a|refusals` could imitate two
+ * parts.
  */
 import type { Etcd3 } from 'etcd3';
 

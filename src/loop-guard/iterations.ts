@@ -1,6 +1,7 @@
 /**
- * Limits the iterations of `observe()`. A long iteration is an observer. Many of them may begin at once, as when the viewers
- * of a dashboard reconnect together. A short iteration counts as a round of a loop. The guard then delays the next iteration.
+ * Limits the iterations of `observe()`. A long iteration is an observer, and many observers may begin at once, as
+ * when the viewers of a dashboard reconnect. A short iteration counts as a round of a loop, and the guard delays the
+ * next iteration.
  */
 import { electionGuard, type GuardSettings, type LoopGuard, type PassOptions } from './loop-guard.ts';
 import { keyOf, type ElectionScope } from './guard-key.ts';
@@ -19,7 +20,7 @@ const SHORT_ONES: GuardSettings = {
 /** An iteration that lasts this long, in milliseconds, is not a round of a hot loop. */
 const LASTS_MS = 1_000;
 
-/** When this many iterations are open, one log line reports it. The program may have forgotten to end those of viewers that have left. */
+/** This many open iterations are reported once, because the program may have forgotten to end some. */
 const MANY_OPEN = 25;
 
 /** How many iterations may be open, and how many may wait to begin. Each costs memory. */
@@ -43,7 +44,7 @@ export class Iterations {
   /**
    * Resolves when an iteration may begin, or when the signal aborts.
    *
-   * @param isEmpty whether the iteration will end at once. Then it always counts as a round.
+   * @param isEmpty whether the iteration will end at once. If so, it always counts as a round.
    * @param onMany called once, when many iterations are open.
    * @returns a function to call when the iteration ends; undefined if too many iterations are open or wait.
    */
@@ -65,8 +66,8 @@ export class Iterations {
       this.#areManyReported = true;
       onMany(this.#open);
     }
-    // The open iterations know the leader already, so a new one gets its first answer at once. Without a timer, a loop that leaves its
-    // iterations open would never let the event loop turn.
+    // Open iterations know the leader, so a new one gets its first answer at once. Without a timer, a loop that
+    // leaves its iterations open would never let the event loop turn.
     if (isEmpty || areMany) await this.#clock.sleep(1);
     const begunAtMs = this.#clock.now();
     return () => {

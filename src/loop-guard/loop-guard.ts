@@ -1,8 +1,8 @@
 /**
  * The loop guard: applies the pure rules of core/guard-rules with a clock, a timer and cockatiel's backoff.
  *
- * It delays and never rejects: a loop that swallows rejections would run hot. The guard's state belongs to the process. So a
- * loop cannot avoid the guard by creating a new `Election` or client in every round.
+ * The guard never rejects, because a loop that swallows rejections would run hot. Its state belongs to the process,
+ * so a loop cannot avoid the guard by creating a new `Election` or client in every round.
  *
  * docs/guard.md ("Limits by call") says which limiter each public call passes, and with which settings.
  */
@@ -96,13 +96,13 @@ export interface PassOptions {
   readonly signal?: AbortSignal | undefined;
   readonly listener?: GuardListener | undefined;
   readonly calledFrom?: readonly string[] | undefined;
-  /** Whether this is a round of a campaign. The first one of an election counts as a new election. */
+  /** Whether this is a round of a campaign. The first round of an election counts as a new election. */
   readonly isCampaign?: boolean | undefined;
   /** Whether this library began the round, because etcd, the network or an operator ended the last one. */
   readonly isRetry?: boolean | undefined;
   /**
-   * Whether this is the first round of a campaign: a call of the user began it. Then each 1.5 s of pause before it forgive one earlier
-   * round.
+   * Whether a call of the user began this round, as the first one of a campaign. Each 1.5 s of pause before it
+   * forgives one earlier round.
    */
   readonly isFirst?: boolean | undefined;
 }
@@ -123,7 +123,7 @@ export class LoopGuard {
   /** When the last of the waiting rounds is released; 0 if none waits. */
   #heldUntilMs = 0;
   #waiting = 0;
-  /** Created for the first call that waits, because most guards never delay a call. */
+  /** Created on first use, because most guards never delay a call. */
   #woken: AbortController | undefined;
   #campaigns = 0;
   /** Whether the trip was reported. Only then is the recovery reported too. */
@@ -140,8 +140,8 @@ export class LoopGuard {
   /**
    * Admits a campaign.
    *
-   * @returns a function to call when the campaign is over; undefined if too many campaigns are already under way. Only a
-   *   loop that creates clients or names, and awaits nothing, starts that many.
+   * @returns a function to call when the campaign is over; undefined if too many campaigns are under way. Only a loop
+   *   that creates clients or names, and awaits nothing, starts that many.
    */
   admitCampaign(): (() => void) | undefined {
     const isNew = this.#history.rounds === 0;
@@ -200,7 +200,10 @@ export class LoopGuard {
       this.#history = endHold(this.#history, earlier, admission.history, this.#clock.now());
   }
 
-  /** Records for how long the guarded work has been healthy, in milliseconds. After enough time the guard forgets. */
+  /**
+   * Records for how long the guarded work has been healthy, in milliseconds. After enough time the guard forgets its
+   * rounds.
+   */
   healthyFor(healthyMs: number, settings: GuardSettings, listener?: GuardListener): void {
     const before = isLoop(this.#history, settings);
     this.#history = progress(this.#history, healthyMs, settings);
@@ -212,7 +215,7 @@ export class LoopGuard {
     this.#isTripReported = false;
   }
 
-  /** The last round ended as intended, so it no longer counts. */
+  /** The last round ended as intended, and no longer counts. */
   forgive(): void {
     this.#history = forgive(this.#history);
   }
@@ -223,7 +226,7 @@ export class LoopGuard {
     this.#history = { ...this.#history, releasedAtMs };
   }
 
-  /** Releases the calls that were delayed for an outside cause, because the cause is gone. */
+  /** The outside cause of delays is gone: releases the calls that wait for it. */
   wake(): void {
     const releasedAtMs = Math.min(this.#history.releasedAtMs, this.#clock.now()); // no slot of a delay is left
     this.#history = { ...this.#history, releasedAtMs };
@@ -286,17 +289,23 @@ export const privateGuard = (time: Clock = clock): LoopGuard => new LoopGuard(''
 /** What every guard of this process has counted, with call sites. Private guards are not included. */
 export const loopGuards = (): GuardReport[] => allShared<LoopGuard>('guard').map((guard) => guard.report());
 
-/** A delay for an inside cause is at least this share of its upper limit. So its jitter is wide. */
+/**
+ * Delays that the caller causes are at least this share of their upper limit. The share is low, so that the jitter is
+ * wide.
+ */
 const CALLER_SPREAD = 1 / 3;
 /**
- * The same for outside causes. It is high, because much shorter delays would dial too often. The cap keeps the recovery quick.
+ * The same for other causes. The share is high, because much shorter delays would dial too often. The cap keeps the
+ * recovery quick.
  */
 const ENVIRONMENT_SPREAD = 0.94;
 
 /**
- * Makes cockatiel's exponential backoff with our own jitter. The upper limit of a delay is three times the last delay, or the
- * cap. A delay is at least `spread` of its upper limit. cockatiel's own jitter can draw almost nothing at first, and later
- * always draws the cap, so replicas would retry in step.
+ * Makes cockatiel's exponential backoff with our own jitter. The upper limit of a delay is three times the last
+ * delay, at most the cap. cockatiel's own jitter can draw almost nothing at first, and later always draws the cap, so
+ * replicas would retry in step.
+ *
+ * @param spread a delay is at least this share of its upper limit.
  */
 function delays(baseMs: number, capMs: number, spread: number): () => Delays {
   const backoff = new ExponentialBackoff<number>({
@@ -312,7 +321,7 @@ function delays(baseMs: number, capMs: number, spread: number): () => Delays {
   return () => backoff.next();
 }
 
-/** Delay sources by settings, so that ten thousand elections with the same settings share one. */
+/** Delay sources by settings. Elections with the same settings share one. */
 const sources = new Map<string, DelaySource>();
 const MOST_SOURCES = 64;
 

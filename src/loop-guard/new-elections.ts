@@ -1,5 +1,5 @@
 /**
- * Limits elections that this process sees for the first time, by the rules of core/new-election-budget.
+ * Limits elections that are new to this process, by the rules of core/new-election-budget.
  */
 import {
   areMany,
@@ -16,8 +16,8 @@ export const MOST_HELD = 1_000;
 export class NewElectionLimiter {
   #budget: NewElectionBudget;
   /**
-   * New elections whose first campaign has neither entered the queue nor ended. Another that starts meanwhile counts as side by side,
-   * not as one by one.
+   * New elections whose first campaign has neither entered the queue nor ended. Another one that starts meanwhile
+   * counts as side by side.
    */
   readonly #underWay = new Set<object>();
   #heldUntilMs: number[] = [];
@@ -40,7 +40,6 @@ export class NewElectionLimiter {
     return { holdMs, trips };
   }
 
-  /** How many new elections there were so far. */
   get count(): number {
     return this.#count;
   }

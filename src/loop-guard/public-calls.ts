@@ -1,6 +1,6 @@
 /**
- * Counts the public calls of an election and its terms, so that a loop that awaits none of its calls is ended or slowed.
- * See sync-flood.ts for the means. {@link CallLimiter} delays the calls that are awaited.
+ * Counts the public calls of an election and its terms. A loop that awaits none of its calls is ended or slowed by
+ * the means of sync-flood.ts. {@link CallLimiter} delays the calls that are awaited.
  */
 import { keyOf, type ElectionScope } from './guard-key.ts';
 import { CALLS_PER_TURN, countSyncCall, Flood, WRITES_PER_TURN } from './sync-flood.ts';
@@ -19,9 +19,9 @@ import { clock } from '../util/clock.ts';
 export type CallKind = 'campaign' | 'end' | 'read' | 'observe' | 'register' | 'fail' | 'write' | 'build';
 
 /**
- * Every kind of call has its own count, so that a flood of `campaign()` calls does not block `close()`. `perTurn` limits the
- * calls of one election in one turn of the event loop. `flood` is how many calls the whole process may make before
- * the thread sleeps. It allows more calls than a busy service makes with one call per request.
+ * Every kind of call has its own count, so a flood of `campaign()` calls does not block `close()`. `perTurn` limits
+ * the calls of one election in one event loop turn. `flood` limits the calls of the whole process; beyond it, the
+ * thread sleeps. It allows more than a busy service makes with one call per request.
  */
 const LIMITS: Record<CallKind, { readonly perTurn: number; readonly flood: Flood }> = {
   campaign: { perTurn: CALLS_PER_TURN, flood: new Flood(20_000, 5_000) },

@@ -1,10 +1,10 @@
 /**
- * Limits calls that start no round: they are refused, have nothing to do, or have an answer that costs nothing.
+ * Limits calls that start no round: they are refused, have nothing to do, or have an answer that costs nothing. With
+ * an immediate answer, a loop around them would run hot.
  *
- * An immediate answer to such a call would let a loop run hot. So the guard delays it. Calls that arrive during a delay share
- * it, so that a flood of calls costs one timer. If many calls wait, they are released early: they cannot come from one
- * loop, because a loop waits for every answer before it calls again. So parallel requests wait for milliseconds, but a
- * loop waits for up to half a minute.
+ * Calls that arrive during a delay share it, so a flood of calls costs one timer. If many calls wait, they are
+ * released early: a loop waits for every answer before it calls again, so they cannot come from one loop. Parallel
+ * requests wait for milliseconds, but a loop waits for up to half a minute.
  */
 import type { Origin } from '../core/campaign-state.ts';
 import { electionGuard, LoopGuard, type GuardSettings, type PassOptions } from './loop-guard.ts';
@@ -34,7 +34,7 @@ export class SharedDelay {
     return this.#together !== undefined;
   }
 
-  /** Whether the guard remembers no call. Then no loop is likely. */
+  /** Whether the guard remembers no call, so that a loop is unlikely. */
   get isFresh(): boolean {
     return this.#guard.isFresh;
   }
@@ -53,7 +53,7 @@ export class SharedDelay {
     await this.#together;
   }
 
-  /** Releases all held calls, and forgets their rounds. Called when such calls must wait no longer. */
+  /** Releases all held calls, and forgets their rounds. */
   release(settings: GuardSettings): void {
     this.#guard.healthyFor(settings.healthyAfterMs, settings);
     if (this.#together !== undefined) this.#release.abort();

@@ -1,23 +1,24 @@
 /**
- * Counts calls within one event loop turn. A loop that never ends its turn starves every timer, so no delay can slow it. Only a
- * throw can end it. If the loop swallows the throw, only a sleep inside the call keeps it from using a whole core.
+ * Counts calls within one event loop turn. A loop that never ends its turn starves every timer, so no delay can slow
+ * it; only a throw can end it. If the loop swallows the throw, the call puts the thread to sleep, so that the loop
+ * does not take a whole core.
  */
 import { RunawayLoopError } from '../errors.ts';
 import { clock, nextTurn } from '../util/clock.ts';
 import { sleepInThisThread } from '../util/thread-sleep.ts';
 
-/** Calls of one election and kind. More than an ordinary program makes without awaiting anything. */
+/** The most calls of one election and kind. An ordinary program makes fewer without awaiting anything. */
 export const CALLS_PER_TURN = 1_000;
-/** Fenced writes of one election. A batch of them may begin in one turn. */
+/** The most fenced writes of one election. A batch of them may begin in one turn. */
 export const WRITES_PER_TURN = 5_000;
 /**
- * Answers from memory, of all elections together: `status`, `health()`, and `isCurrent()`, `currentTerm` and `remainingMs()` without
- * a current term. The answer rarely changes within a turn, so only a loop asks this often.
+ * The most answers from memory, of all elections together: `status`, `health()`, and `isCurrent()`, `currentTerm` and
+ * `remainingMs()` without a current term. They rarely change within a turn, so only a loop asks this often.
  */
 const LOOKS_PER_TURN = 100_000;
-/** New elections of any name. More than an ordinary program creates without awaiting anything. */
+/** The most new elections of any name. An ordinary program creates fewer without awaiting anything. */
 export const ELECTIONS_PER_TURN = 12_000;
-/** After this many throws in one turn, the thread sleeps: the loop swallows them, and will not end by itself. */
+/** After this many throws in one turn the thread sleeps, because the loop swallows them. */
 export const THROWS_UNTIL_SLEEP = 9_000;
 /** The longest sleep of one call, in milliseconds. */
 export const LONGEST_SLEEP_MS = 100;
@@ -69,14 +70,14 @@ function runaway(election: string, count: number): never {
   throw new RunawayLoopError(election, count);
 }
 
-/** The longest sleep per event loop turn because of a {@link Flood}, in milliseconds. It leaves time for renewals. */
+/** The sleep in one turn because of a {@link Flood}, in milliseconds. It leaves time for renewals. */
 export const SLEEP_PER_TURN_MS = 100;
 
 let sleptInThisTurn = false;
 
 /**
- * Limits how often something may happen in this process. A delay slows a loop only if the loop awaits it. If a loop awaits
- * no call, yet lets the event loop turn, the thread sleeps once in every turn until the loop slows down.
+ * Limits how often something may happen in this process. If a loop lets the event loop turn but awaits no call, no
+ * delay can slow it. So the thread sleeps once in every turn until the loop slows down.
  */
 export class Flood {
   readonly #atOnce: number;
@@ -99,14 +100,14 @@ export class Flood {
       sleptInThisTurn = false;
     });
     sleepInThisThread(SLEEP_PER_TURN_MS);
-    // Time asleep earns no calls. Otherwise a loop would sleep only every other turn.
+    // Time asleep earns no calls, or a loop would sleep only every other turn.
     this.#countedAtMs = nowMs + SLEEP_PER_TURN_MS;
   }
 }
 
 /** If this many calls of `campaign()`, `lead()` and reads are refused at once, the thread sleeps. */
 export const REFUSALS_AT_ONCE = 500;
-/** After that it sleeps if more than this many are refused in a second. A server that drains may refuse a call for every request. */
+/** After that it sleeps if more than this many are refused in a second. A draining server may refuse one call per request. */
 export const REFUSALS_PER_SECOND = 100;
 export const refusals: Flood = new Flood(REFUSALS_AT_ONCE, REFUSALS_PER_SECOND);
 /** Refusals of calls of a term. A busy service may fail this often when a term ends. */
@@ -116,8 +117,8 @@ export const termRefusals: Flood = new Flood(2_000, 500);
 const electionFlood: Flood = new Flood(20_000, 1_000);
 
 /**
- * Sleeps in the call. The sleep grows with each throw. A loop that soon ends loses seconds; an endless loop then sleeps nearly
- * all the time. Nothing else is lost: in this turn no timer, renewal or answer could run anyway.
+ * Sleeps in the call, longer with each throw. A loop that soon ends loses seconds; an endless loop sleeps nearly all
+ * the time. In this turn no timer, renewal or answer could run anyway.
  */
 function blockThread(throwsSince: number): void {
   sleepInThisThread(Math.min(LONGEST_SLEEP_MS, Math.ceil(throwsSince / 30)));
