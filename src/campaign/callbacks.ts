@@ -19,7 +19,6 @@ export interface Handlers {
   readonly onLeaderChange: ((leader: Candidate | undefined) => unknown) | undefined;
 }
 
-/** The parts of the election that the callbacks use. */
 export interface CallbackTools {
   readonly election: string;
   readonly frames: CallbackFrames;
@@ -45,7 +44,7 @@ export class Callbacks {
   readonly #report: CampaignReport;
   readonly #followerLimitMs: number;
   #last: 'onLeader' | 'onFollower' | undefined;
-  /** The last term that was passed to {@link lead}. Its work begins at once, or when `onFollower` has settled. */
+  /** The last term that was passed to {@link lead}. */
   #term: LiveTerm | undefined;
   #following: Following | undefined;
   /** Whether `onLeader` is the work itself: it once took over 5 s, or settled only after its term had ended. */
@@ -78,19 +77,17 @@ export class Callbacks {
     return this.#following === undefined ? 0 : clock.now() - this.#following.sinceMs;
   }
 
-  /** Whether any callback is set. */
   get isAnySet(): boolean {
     const { onLeader, onFollower, onLeaderChange } = this.#handlers;
     return onLeader !== undefined || onFollower !== undefined || onLeaderChange !== undefined;
   }
 
-  /** Whether `onLeaderChange` is the only callback that is set. */
   get isOnlyLeaderChange(): boolean {
     const { onLeader, onFollower, onLeaderChange } = this.#handlers;
     return onLeader === undefined && onFollower === undefined && onLeaderChange !== undefined;
   }
 
-  /** Whether `onLeaderChange` is set. */
+  /** Whether `onLeaderChange` is set, so that the program needs every change of the leader. */
   get isLeaderWanted(): boolean {
     return this.#handlers.onLeaderChange !== undefined;
   }
@@ -159,12 +156,12 @@ export class Callbacks {
     if (signal?.aborted === false) void this.#reportStuck(signal);
   }
 
-  /** Calls `onFollower` if it is still due. The end of a term calls it, unless a bug of this library has prevented that. */
+  /** Calls `onFollower` if it is still due. That happens only after a bug of this library: the end of a term calls it. */
   followIfDue(signal: AbortSignal): void {
     if (this.followerCallbackDue) this.follow(undefined, signal);
   }
 
-  /** After a term: waits for every callback, calls `onFollower` if it is still due, and waits for that too. */
+  /** Waits for every callback after a term, and for `onFollower` if it was still due. */
   async finish(signal: AbortSignal): Promise<void> {
     await this.settled();
     this.followIfDue(signal);
@@ -186,7 +183,7 @@ export class Callbacks {
       .finally(() => this.changing--);
   }
 
-  /** The end of the term no longer waits for the callback in this frame, because the callback awaits that end. */
+  /** Stops waiting for the callback in this frame, because the callback awaits the end of the term. */
   excuse(frame: string): void {
     this.#term?.work.excuse(frame);
     if (this.#following?.frame === frame) this.#following.done.resolve();
@@ -198,14 +195,14 @@ export class Callbacks {
     return work?.isBusy !== true || (await settledWithin(work.drained(), withinMs));
   }
 
-  /** Like {@link drain}, for `onFollower`. @param signal ends the wait as if it had settled. */
+  /** Like {@link drain}, for `onFollower`. @param signal ends the wait, as if `onFollower` had settled. */
   async followerSettled(withinMs: number, signal?: AbortSignal): Promise<boolean> {
     return (
       this.#following === undefined || (await settledWithin(this.#following.done.promise, withinMs, signal))
     );
   }
 
-  /** Resolves when every callback has settled, however long that takes. */
+  /** Resolves when every callback has settled. There is no time limit. */
   async settled(): Promise<void> {
     await this.#term?.work.settled();
     await this.#following?.settled;

@@ -15,12 +15,9 @@ import { recentStall } from '../util/event-loop-stall.ts';
 
 export class CampaignReport {
   readonly #election: string;
-  /** Failures to enter the queue. */
   readonly #entryFailures = new Outage();
   readonly #eventLog: EventLog;
-  /** The unusual usages that were reported. Each is reported only once. Created for the first. */
   #told: Set<UnusualUsage> | undefined;
-  /** Reports what the loop guard does to the election. */
   readonly guard: GuardListener;
 
   constructor(election: string, eventLog: EventLog) {
@@ -44,7 +41,7 @@ export class CampaignReport {
     });
   }
 
-  /** The campaign could not enter the queue, and tries again. One line a minute is enough: an outage has many tries. */
+  /** The campaign could not enter the queue, and tries again. An outage has many tries, so the log has one line a minute. */
   enterFailed({ message: reason }: EtcdError): void {
     const isRepeated = this.#entryFailures.note() === undefined;
     this.#eventLog.report({ type: 'candidate.failed', election: this.#election, reason, isRepeated });
@@ -72,7 +69,7 @@ export class CampaignReport {
     });
   }
 
-  /** A frequent mistake. Reported once. */
+  /** Reports each kind of unusual usage once. */
   unusual(usage: UnusualUsage, reason: string): void {
     this.#told ??= new Set();
     if (this.#told.has(usage)) return;

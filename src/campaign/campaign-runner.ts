@@ -38,7 +38,7 @@ export class CampaignRunner {
   #campaign: Campaign | undefined;
   /** Set while `lead()` is under way. */
   #leadCampaign: Campaign | undefined;
-  /** The last campaign that has begun. Its callbacks may still run. */
+  /** The last campaign that has begun. It knows our last key, and its callbacks may still run. */
   #last: Campaign | undefined;
   /** Callbacks for which the last campaign waits, or has waited. They may belong to another `Election`. */
   #earlier: UnfinishedCallbacks | undefined;
@@ -56,17 +56,15 @@ export class CampaignRunner {
     this.#onStanding = onStanding;
   }
 
-  /** The present campaign. */
   get current(): Campaign | undefined {
     return this.#campaign;
   }
 
-  /** The last campaign that has begun. It knows our last key. */
   get last(): Campaign | undefined {
     return this.#last;
   }
 
-  /** The error with which new campaigns and reads are refused after `close()`; undefined before. */
+  /** The error for new campaigns and reads after `close()`; undefined before. */
   get closedError(): ElectionClosedError | undefined {
     return this.#closedError;
   }
@@ -80,7 +78,6 @@ export class CampaignRunner {
     return this.#closingAbort.signal;
   }
 
-  /** The facts from which `health()` is computed. */
   get healthFacts(): HealthFacts {
     const campaign = this.#campaign;
     const term = campaign?.state === 'leading' ? campaign.turn.term : undefined;
@@ -126,7 +123,7 @@ export class CampaignRunner {
     });
   }
 
-  /** `campaign()` while an earlier campaign ends: begins after that. A later `resign()` or `close()` cancels it, because the last call counts. */
+  /** Begins a campaign after the earlier one has ended. A later `resign()` or `close()` cancels that: the last call counts. */
   #campaignAfter(ended: Promise<void>, method: PublicFunction, again: () => Promise<Term>): Promise<Term> {
     const { callers, election } = this.#tools;
     const endsBefore = this.#ends;
@@ -137,7 +134,7 @@ export class CampaignRunner {
     return callers.repeat(method, () => this.#afterCallbacks(ended, begin, method));
   }
 
-  /** `campaign()` during a campaign: announces the value, and returns the present or the next term. */
+  /** Handles `campaign()` during a campaign: announces the value, and returns the present or the next term. */
   #repeat(running: Campaign, value: string | undefined, method: PublicFunction): Promise<Term> {
     try {
       if (value !== undefined) checkValue(value, this.#tools.election);
@@ -183,7 +180,7 @@ export class CampaignRunner {
     campaign.stop(reason, endedError(election, reason));
     const awaiting = await endOrAwaiter(campaign.ended, frames);
     if (awaiting === undefined || reason === 'resigned') return;
-    // The callback counts as done, unless it awaits other things too.
+    // The callback counts as done if it awaits nothing else.
     if (awaiting.isAlone) campaign.callbacks.excuse(awaiting.frame);
     await campaign.ended;
   }
@@ -194,7 +191,7 @@ export class CampaignRunner {
     return this.end(reason, method).finally(() => this.#tools.transport.closeWhenUnused());
   }
 
-  /** Rejects through the guard. Callers may ignore the rejection, so the log and `health()` have it too. */
+  /** Rejects through the guard. Callers may ignore the rejection, so the log and `health()` show the error too. */
   refuse(error: ElectionError, calledFrom: readonly string[], isUndelayed = false): Promise<never> {
     const { callers, election, eventLog } = this.#tools;
     if (!(error instanceof ElectionClosedError) && this.#ownRefusal !== error.message) {
@@ -205,7 +202,7 @@ export class CampaignRunner {
     return callers.refuse(error, calledFrom, isUndelayed);
   }
 
-  /** Begins a campaign. The guard delays a refusal, because an immediate refusal would let a loop run hot. */
+  /** Begins a campaign. The guard delays a refusal, so that a loop of refused calls does not run hot. */
   #begin<T>(
     value: string | undefined,
     { callbacks, calledFrom, ifFree }: Start,
@@ -301,8 +298,8 @@ export class CampaignRunner {
   }
 
   /**
-   * Refuses a call that would wait for itself. The first such refusal in a term needs no delay of its own: the next round
-   * begins only after the callback has returned, and the guard may delay that round.
+   * Refuses a call that would wait for itself. The first such refusal in a term is not delayed, because the next round begins
+   * only after the callback has returned.
    */
   #refuseSelfWait(call: 'campaign' | 'lead', calledFrom: readonly string[]): Promise<never> {
     const { election, last } = this.#tools;

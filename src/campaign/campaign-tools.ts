@@ -23,7 +23,6 @@ import type { LiveTerm } from '../term/live-term.ts';
 import type { CallbackFrames } from '../util/callback-frames.ts';
 import { CampaignReport } from './campaign-report.ts';
 
-/** The parts of the library that the campaigns of one election use. */
 export interface CampaignTools {
   readonly election: string;
   /** Prefix of all candidates' keys. */
@@ -40,14 +39,14 @@ export interface CampaignTools {
   readonly refusalBackoff: RefusalBackoff;
   /** Combines the entries that this client's elections request in one event loop turn. */
   readonly entries: SharedClient['entries'];
-  /** Combines the deletes of these elections' keys in the same way. */
+  /** Combines the deletes of keys in the same way. */
   readonly releases: SharedClient['releases'];
   /** Finds the callbacks of this election on the stack. */
   readonly frames: CallbackFrames;
   readonly guard: LoopGuard;
   /**
-   * Guards that few elections need, created on first use. `quits` delays the end of a campaign that got no round of the guard.
-   * Without that delay, ending early would bypass the guard. `announcements` delays every announcement of a value.
+   * Guards that few elections need, created on first use. `quits` delays the end of a campaign that had no round yet.
+   * Otherwise a loop could bypass the guard by ending its campaigns early. `announcements` delays announcements of values.
    */
   readonly guardFor: (what: 'quits' | 'announcements') => LoopGuard;
   /** Limits the public calls of the election and its terms. */
@@ -56,11 +55,11 @@ export interface CampaignTools {
   readonly report: CampaignReport;
   /** The election's last term, whichever campaign it belongs to. */
   readonly last: { term?: LiveTerm };
-  /** Listeners to call when our lease expires. An observer that shows us as the leader must check again. */
+  /** Called when our lease expires: an observer that shows us as the leader must check again. */
   readonly leaseLosses: Set<() => void>;
 }
 
-/** Checks the constructor's arguments. Counts refused calls too, because a loop may catch the error and try again for ever. */
+/** Checks the arguments of the constructor. Counts refused calls too, because a loop may catch the error and try again. */
 function checked(client: Etcd3, name: string, options: ElectionOptions | undefined): Settings {
   try {
     checkName(name);
@@ -122,7 +121,6 @@ export function endedError(election: string, reason: StopCause): ElectionClosedE
   );
 }
 
-/** What ended a campaign, for error messages. */
 const ENDED: Readonly<Record<StopCause, string>> = {
   resigned: 'resign() was called',
   closed: 'close() was called',

@@ -1,8 +1,8 @@
 /**
  * One campaign of one replica, from `campaign()` until it has ended.
  *
- * core/campaign-state decides which state follows. This class does the job of every state, and reports the outcome. A watch event,
- * a lost session or `resign()` can only end the present job.
+ * This class does the job of each state, and core/campaign-state decides which state follows. A watch event, a lost session or
+ * `resign()` can only end the present job.
  */
 import { RefusedError, type ElectionError } from '../errors.ts';
 import {
@@ -37,11 +37,10 @@ import { turnTools } from './turn-tools.ts';
 import { waitForEarlier } from './unusual-usage.ts';
 import { ValuePublisher } from './value-publisher.ts';
 
-/** How a campaign begins. */
 export interface CampaignStart {
   readonly value: string;
   readonly calledFrom: readonly string[];
-  /** Callbacks of the previous campaign. This campaign waits for them before it calls any. */
+  /** Callbacks of the previous campaign. This campaign waits for them before it enters. */
   readonly after: UnfinishedCallbacks | undefined;
   /** Whether the campaign ends at once if there is another candidate already. */
   readonly ifFree: boolean;
@@ -64,13 +63,12 @@ export class Campaign {
   #state: CampaignState = begin();
   /** The wait for our turn, and the term. */
   readonly turn: Turn;
-  /** For callers that wait until the key is deleted. Created for the first of them. */
+  /** For callers that wait until the key is deleted. */
   #left: Deferred<void> | undefined;
-  /** For callers that wait for callbacks of an earlier term. Created for the first of them. */
+  /** For callers that wait for callbacks of an earlier term. */
   #ready: Deferred<void> | undefined;
-  /** Set if it has ended because there was another candidate already. */
+  /** Set if the campaign ended because there was another candidate already. */
   skippedFor: { readonly leader: string } | undefined;
-  /** The callbacks that it calls. */
   readonly callbacks: Callbacks;
   /** Resolves when the campaign has ended in etcd. The last callback may still run. */
   readonly ended: Promise<void>;
@@ -152,7 +150,7 @@ export class Campaign {
     return isDelayed ? (this.#ready ??= new Deferred()).promise : undefined;
   }
 
-  /** The leader; undefined if there is none, or it is unknown. */
+  /** The leader; undefined if there is none, or if it is unknown. */
   get leader(): Candidate | undefined {
     const { term } = this.turn;
     return this.#candidacy === undefined || term?.isOver === true ? undefined : this.#leaderView.leader(term);
@@ -180,7 +178,7 @@ export class Campaign {
     return state.name === 'waiting' || state.name === 'leading' ? state.candidacy : undefined;
   }
 
-  /** The present refusal of etcd, or the one that ended the campaign; undefined if there is none, or if the program ends the campaign. */
+  /** The present refusal of etcd, or the refusal that ended the campaign; otherwise undefined. */
   get refusal(): string | undefined {
     if (this.#stopped === undefined) return this.#refusal.reason;
     return this.#stopped.reason === 'refused' ? this.#stopped.error.message : undefined;
@@ -191,14 +189,14 @@ export class Campaign {
     return this.#stopped !== undefined;
   }
 
-  /** Ends the campaign, and its present job at once. Only the first cause counts. */
+  /** Ends the present job at once, and then the campaign. Only the first cause counts. */
   stop(reason: StopCause, error: ElectionError): void {
     if (this.#stopped !== undefined) return;
     this.#stopped = { reason, error };
     this.turn.finish({ type: 'stopped', reason });
-    const abort = (): void => this.#stop.abort(error); // without this error, abort() would create one, with a stack trace
+    const abort = (): void => this.#stop.abort(error); // without an argument, abort() would create an error with a stack trace
     if (this.#state.name !== 'leading') abort();
-    else nextTurn(abort); // one turn later, so that the delete of the key is sent first; without work, it is sent in this turn
+    else nextTurn(abort); // without work, the delete of the key is sent in this turn, and must come first
   }
 
   /** Waits for the callbacks of the last term, and calls `onFollower` if it is still due. */
@@ -214,7 +212,6 @@ export class Campaign {
     return promise;
   }
 
-  /** Announces another value from now on. */
   announce(value: string): void {
     this.#value.want(value);
   }
@@ -258,7 +255,7 @@ export class Campaign {
     }
   }
 
-  /** Waits for callbacks that still run. We enter again only after that, so work never runs twice at once. */
+  /** Waits for callbacks that still run, so that work never runs twice at once. */
   async #settleCallbacks(isAfterTerm: boolean): Promise<Outcome> {
     const { after } = this.#start;
     if (after?.isSettled === false) await waitForEarlier(this.#tools, after, this.#stop.signal);
@@ -327,12 +324,12 @@ export class Campaign {
     return this.#stopped === undefined ? outcome : { type: 'stopped', reason: this.#stopped.reason };
   }
 
-  /** Resolves with the promise, or when the campaign must end. Leaves no listener behind. */
+  /** Resolves with the promise, or when the campaign must end. */
   #orStopped(promise: Promise<void>): Promise<void> {
     return settle(promise, { signal: this.#stop.signal }, () => undefined);
   }
 
-  /** Ends the campaign after a bug of this library. Whatever the bug is, we must not continue to act as leader. */
+  /** Ends the campaign after a bug of this library: we must not continue to act as leader. */
   async #failSafe(bug: unknown): Promise<void> {
     const message = `a bug in etcd-election: ${String(bug)}`;
     this.stop('refused', new RefusedError(this.#tools.election, message, { cause: bug }));

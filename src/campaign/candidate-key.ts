@@ -1,5 +1,5 @@
 /**
- * Creates our key in the queue of one election, and reliably deletes it again. The key belongs to one session at a time.
+ * Creates our key in the queue of one election, and reliably deletes the key again.
  */
 import type { Candidacy } from '../core/campaign-state.ts';
 import type { QueuedCandidate } from '../core/candidate-queue.ts';
@@ -23,18 +23,17 @@ import type { CampaignTools } from './campaign-tools.ts';
 type Tools = Pick<CampaignTools, 'transport' | 'keyPrefix' | 'sessions' | 'entries' | 'releases'>;
 
 /**
- * An unanswered request may still reach etcd this long after it was given up, in milliseconds. We close a connection without
- * answers within seconds. After that, Linux keeps sending its data again and again for up to about 100 s (`tcp_orphan_retries`
- * in the kernel's ip-sysctl page).
+ * An unanswered request may still reach etcd this long after we gave it up, in milliseconds. We close a connection without
+ * answers within seconds. Linux may resend the data of the closed connection for about 100 s more (`tcp_orphan_retries` in
+ * the kernel's ip-sysctl page).
  */
 const LATE_MS = 120_000;
 
-/** Approximate size of everything in a request or an answer besides the key and its value, in bytes. */
+/** Approximate size of a request or an answer without the key and its value, in bytes. */
 const BYTES_BESIDE = 100;
 
-/** An {@link Entry}, with the time at which it was requested and the value that etcd has. */
 export interface TakenEntry extends Entry {
-  /** When the call was sent, by `clock.now()`. Its answer proves nothing about later times. */
+  /** When the call was sent, by `clock.now()`. The answer proves nothing about later times. */
   readonly askedAtMs: number;
   /** The value that etcd has. A newer one may be wanted by now. */
   readonly value: string;
@@ -46,11 +45,11 @@ export class CandidateKey {
   readonly #keyPrefix: string;
   readonly #sessions: SessionPool;
   #session: Session | undefined;
-  /** Our key in the queue; undefined if we are not known to have one. */
+  /** Our key in the queue; undefined if etcd has confirmed none. */
   #candidacy: Candidacy | undefined;
   /** Whether an entry was sent and not answered. Our key may exist without our knowledge. */
   #unconfirmed = false;
-  /** Until when an unanswered entry may still arrive, and create our key again after its release. In milliseconds. */
+  /** Until when an unanswered entry may still arrive and create our key again, in milliseconds. */
   #lateUntilMs = 0;
   /** The approximate size of the candidates in the answer to the last entry, in bytes. */
   #queueBytes = 0;
@@ -68,7 +67,7 @@ export class CandidateKey {
   }
 
   /**
-   * Enters at the end of the queue. Waits for a session as long as that takes. Then one transaction usually suffices.
+   * Enters at the end of the queue. Waits for a session without a time limit.
    *
    * @throws {EtcdError}
    */
@@ -86,7 +85,7 @@ export class CandidateKey {
     const limits: CallLimits = { withinMs: CALL_LIMIT_MS, signal };
     const session = await this.#sessions.acquire(signal);
     if (session !== this.#session) {
-      // This is another session, or our first entry. Nothing is unconfirmed under it.
+      // Nothing is unconfirmed under a new session.
       this.#unconfirmed = false;
       this.#lateUntilMs = 0;
     }
@@ -98,13 +97,12 @@ export class CandidateKey {
       this.#lateUntilMs = Math.max(this.#lateUntilMs, lateUntilMs);
       this.#unconfirmed = true;
       const entrant = { keyPrefix: this.#keyPrefix, leaseId: session.leaseId, value: value() };
-      // If our key may exist, a shared transaction would fail for all. So send this entry alone.
+      // If our key may exist, a shared transaction could fail for all, so this entry is sent alone.
       const together = unconfirmedBefore ? undefined : this.#together(limits);
       const askedAtMs = clock.now();
       const entry = await enter(this.#transport, entrant, limits, together);
       this.#queueBytes = bytesOf(entry.candidates);
       unconfirmedBefore = true; // our key exists now, even if the announcement below is never sent
-      // The value may have changed while the entry was under way.
       const newest = value();
       if (entrant.value !== newest) await proclaim(this.#transport, entry.candidacy, newest, limits);
       this.#unconfirmed = false;
@@ -157,8 +155,8 @@ export class CandidateKey {
   }
 
   /**
-   * Deletes the key, but only if it is still the one that we created. If etcd does not acknowledge the delete, the session retries. A
-   * forgotten key would block the election while other elections keep the lease alive.
+   * Deletes the key if it is still the key that we created. If etcd does not acknowledge the delete, the session retries. A
+   * forgotten key would block the election, because other elections may keep the lease alive.
    *
    * @param isDeleted whether etcd has reported that the key is deleted.
    * @returns whether a delete was sent. False if there was nothing to delete, or the lease is no longer valid.
@@ -181,13 +179,13 @@ export class CandidateKey {
       candidacy === undefined ? releaseUnconfirmed : (limits) => this.#release(candidacy, limits);
     const lateUntilMs = unconfirmed ? clock.now() + LATE_MS : enteredLateUntilMs;
     const mayComeLate = lateUntilMs > clock.now();
-    // There is no key to delete now. An unanswered entry may still create one later.
+    // There is no key to delete now, but an unanswered entry may still create one.
     if (isDeleted || (candidacy === undefined && !unconfirmed)) {
       if (mayComeLate) session.pendingDeletes.add(key, releaseUnconfirmed, lateUntilMs);
       return false;
     }
     try {
-      // Does not use the signal of the campaign, because an aborted release would leave the key behind.
+      // The signal of the campaign must not end the release: the key would stay.
       await release({ withinMs: CALL_LIMIT_MS, isTimely: true }, () => true);
       if (mayComeLate) session.pendingDeletes.add(key, releaseUnconfirmed, lateUntilMs);
       return true;
@@ -200,7 +198,7 @@ export class CandidateKey {
   }
 }
 
-/** A function of its own, so that a session that remembers it does not keep the campaign in memory. */
+/** Not a closure of the class: a session that remembers this function must not keep the campaign in memory. */
 const unconfirmedRelease =
   (transport: EtcdTransport, keyPrefix: string, leaseId: string): Release =>
   (limits, isStillPending) =>

@@ -1,7 +1,7 @@
 /**
  * Wraps a generator, and changes two things:
  * - `return()` ends a pending `next()`. In a plain generator it would wait for that `next()`, perhaps for hours.
- * - The call limits apply. They delay calls of an iteration that is over, and refuse a `next()` while too many others wait.
+ * - The call limits delay calls of an iteration that is over, and refuse a `next()` while too many others wait.
  */
 import type { PublicFunction } from '../loop-guard/call-site.ts';
 import type { CallLimiter } from '../loop-guard/call-limits.ts';
@@ -73,7 +73,7 @@ export function withImmediateReturn<T>(
     next: () => iteration.next(method('next')),
     return: (value: void | PromiseLike<void>) => iteration.finish(method('return'), () => end(value)),
     throw: (error: unknown) => iteration.finish(method('throw'), () => fail(error)),
-    // The same as `return()`. Generators of Node 20 do not have it.
+    // Generators of Node 20 do not have this method.
     [Symbol.asyncDispose]: async () => void (await leaders.return()),
   });
 }

@@ -12,7 +12,7 @@ import { checkSignal, checkWork } from '../input-checks.ts';
 import type { Term } from '../term/term.ts';
 import { clock } from '../util/clock.ts';
 
-/** Default of `atLeastMs`, in milliseconds. The timers of the replicas may differ by this much. */
+/** Default of `atLeastMs`, in milliseconds. */
 const HELD_AT_LEAST_MS = 5_000;
 const LONGEST_HOLD_MS = 86_400_000;
 
@@ -21,15 +21,15 @@ export interface LeadOptions {
   signal?: AbortSignal | undefined;
   /**
    * Runs the work only if no other candidate is in the queue when this one enters. Otherwise `lead()` resolves with
-   * `undefined` at once. Use it for jobs that every replica starts by its own timer, although one run is enough. If a second
-   * run does harm, also record the run in etcd by a fenced write. If the other candidate dies or loses its lease before its
-   * work, nobody runs it. Default: `false`.
+   * `undefined` at once. Use it for jobs that every replica starts by its own timer, although one run is enough. If the other
+   * candidate dies or loses its lease before its work, nobody runs the work. If a second run does harm, also record the run in
+   * etcd by a fenced write. Default: `false`.
    */
   ifFree?: boolean | undefined;
   /**
    * With `ifFree`: the shortest time for which the election is held, in milliseconds from the start of the term. If the
-   * work ends sooner, `lead()` resolves after this time. It must be longer than the largest difference between the replicas'
-   * timers. If it is shorter, a late replica finds the election free and runs the work again. A freeze, a slow start or a garbage
+   * work ends sooner, `lead()` resolves after this time. Make it longer than the largest difference between the timers of the
+   * replicas. Otherwise a late replica finds the election free and runs the work again. A freeze, a slow start or a garbage
    * collection adds to that difference. Work that throws, `resign()`, `close()` and `signal` end the hold at once.
    * Default: 5 000. Range: 0 to 86 400 000.
    */
@@ -42,7 +42,6 @@ export class LeadWork<T> {
   readonly signal: AbortSignal | undefined;
   readonly #result = new Deferred<T>();
   #hasBegun = false;
-  /** Whether the work has been done. */
   isDone = false;
   #stop: (reason: StopCause) => void = () => undefined;
 
@@ -59,7 +58,7 @@ export class LeadWork<T> {
     if (typeof ifFree !== 'boolean') refuse('ifFree', 'true or false', ifFree);
     const isHold = Number.isFinite(atLeastMs) && atLeastMs >= 0 && atLeastMs <= LONGEST_HOLD_MS;
     if (!isHold) refuse('atLeastMs', `0 to ${LONGEST_HOLD_MS} milliseconds`, atLeastMs);
-    // Without `ifFree`, a hold would delay the others, but they would still run.
+    // Without `ifFree`, a hold would only delay the work of the others.
     if (held !== undefined && !ifFree) refuse('ifFree', 'true, because atLeastMs works only with it', ifFree);
     this.ifFree = ifFree;
     const onLeader = async (term: Term): Promise<void> => {

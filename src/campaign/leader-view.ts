@@ -1,5 +1,5 @@
 /**
- * The leader as one campaign shows it, from the queue and the clock. It never shows our own candidate as the leader after our lease has run out.
+ * The leader as one campaign shows it. After our lease has run out, it never shows our own candidate as the leader.
  */
 import { AsyncResource } from 'node:async_hooks';
 import type { QueuedCandidate } from '../core/candidate-queue.ts';
@@ -15,8 +15,8 @@ export class LeaderView {
   readonly #callbacks: Callbacks;
   readonly #report: CampaignReport;
   /**
-   * The async context of the call that started the campaign. Changes of the queue arrive in another context: that of whoever
-   * opened the client's watch. A term may end in the context of another election.
+   * The async context of the call that started the campaign. `onLeaderChange` must run in it, although changes of the queue
+   * arrive in another context.
    */
   readonly #context = new AsyncResource('etcd-election campaign');
   #ownKey: string | undefined;
@@ -43,7 +43,6 @@ export class LeaderView {
     return this.#isLeaseLost;
   }
 
-  /** Records that we have entered under this key. */
   entered(ownKey: string): void {
     this.#ownKey = ownKey;
     this.#isLeaseLost = false;
@@ -55,7 +54,6 @@ export class LeaderView {
     this.tellChange();
   }
 
-  /** Our term has begun. */
   termBegun(): void {
     this.#term = 'begun';
     this.tellChange();
@@ -64,16 +62,16 @@ export class LeaderView {
   /** Our term is over. There is no leader until our key is deleted. */
   termOver(): void {
     this.#term = 'over';
-    nextTurn(() => this.tellChange()); // one turn later, so that the delete of the key is sent first; without work, it is sent in this turn
+    nextTurn(() => this.tellChange()); // without work, the delete of the key is sent in this turn, and must come first
   }
 
-  /** The leader to show to a caller. If it is unknown, because we are far back, it is read for the next call. */
+  /** The leader to show to a caller. If we are far back and do not know the leader, requests a read for the next call. */
   leader(term: LiveTerm | undefined): Candidate | undefined {
     if (this.#watcher.queue.isLeaderUnknown) this.#watcher.askLeader();
     return this.knownLeader(term);
   }
 
-  /** The leader, if it is known. If we lead, our deadline proves it. Otherwise etcd must have confirmed it recently. */
+  /** The leader, if it is known. In our own term our deadline proves it. Otherwise etcd must have confirmed it recently. */
   knownLeader(term: LiveTerm | undefined): Candidate | undefined {
     const isBelieved = term === undefined ? this.#watcher.isConfirmed : term.leftMs > 0;
     return isBelieved ? this.see(this.#watcher.queue.leader) : undefined;
@@ -89,7 +87,7 @@ export class LeaderView {
     const isKnown = isConfirmed && !queue.isLeaderUnknown;
     const isOwn = queue.leader?.key === this.#ownKey;
     const hasEnded = (this.#isLeaseLost || this.#term === 'over') && isOwn;
-    // Our own leadership is told only when the term begins. Before that, `isCurrent()` is false and `stepDown()` has nothing to end.
+    // Our own leadership is told only when the term has begun, because `isCurrent()` is false before.
     if (isOwn && isKnown && !hasEnded && this.#term !== 'begun') return;
     const leader = isKnown && !hasEnded ? queue.leader : undefined;
     const told = this.#told;

@@ -3,7 +3,7 @@
  */
 import { after, clock } from '../util/clock.ts';
 
-/** After which times the wait is reported, in milliseconds. Later it is reported every hour. */
+/** After which times the wait is reported, in milliseconds. After the last, it is reported every hour. */
 const REPORTED_AFTER_MS = [5_000, 60_000, 600_000] as const;
 const HOUR_MS = 3_600_000;
 
@@ -38,6 +38,6 @@ export class LongWait {
   }
 }
 
-/** When the next report is due, in milliseconds from the start. Reports that were missed in a suspension are skipped. */
+/** When the next report is due, in milliseconds from the start. Skips reports that were missed while the machine slept. */
 const nextAfter = (waitedMs: number): number =>
   REPORTED_AFTER_MS.find((ms) => ms > waitedMs) ?? (Math.floor(waitedMs / HOUR_MS) + 1) * HOUR_MS;

@@ -1,6 +1,5 @@
 /**
- * The present leader as an async iterable. It needs no lease and no campaign, also yields "none" and "unknown", and recovers by
- * itself.
+ * The leader as an async iterable. It needs no lease and no campaign.
  */
 import { SHORTEST_TTL_SECONDS } from '../core/deadline.ts';
 import { onAbort } from '../util/abort.ts';
@@ -43,7 +42,6 @@ interface ObserverTools {
 /** The leader; `undefined` if there is none; `null` if the leader is unknown. */
 export type Observed = Candidate | undefined | null;
 
-/** What one iteration needs of its election. */
 export interface Observing {
   /** Aborts on `close()`. */
   readonly closing: AbortSignal;
@@ -100,8 +98,7 @@ export function observe(
 }
 
 /**
- * Yields the leader as soon as it is known, and then at every change. A slow reader gets only the newest state, because older
- * ones are no longer true.
+ * Yields the leader as soon as it is known, and then at every change. A slow reader gets only the newest state.
  */
 async function* observeLeader(tools: ObserverTools): AsyncGenerator<Observed, void, void> {
   const { signal } = tools.over;
@@ -123,7 +120,7 @@ class SharedWatcher {
   readonly #wakes = new Set<() => void>();
   readonly #over = new AbortController();
   readonly #onOver: () => void;
-  /** Called at the first answer, or at the end. The read then no longer counts towards the limit of reads. */
+  /** Called at the first answer, or at the end. Then the read no longer counts towards the limit of reads. */
   #answered: () => void = () => undefined;
   readonly queueWatcher: QueueWatcher;
   isKnown = false;

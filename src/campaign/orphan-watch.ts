@@ -1,7 +1,9 @@
 /**
- * Deletes a key that stands before ours in the queue, and has neither a lease nor a holder. Without that, no replica could lead until an operator deletes it.
- * Only the first two candidates with a lease do this. The first alone would not suffice: it may already lead, and a leader does not
- * look for such keys. A restored snapshot can bring the key back during its term.
+ * Deletes a key that is before ours in the queue, and has neither a lease nor a holder. Otherwise no replica could lead until an
+ * operator deletes the key.
+ *
+ * The first two candidates with a lease do this. The first alone is not enough: it may already lead when a restored snapshot
+ * brings such a key back, and a leader does not look for such keys.
  */
 import type { Candidacy } from '../core/campaign-state.ts';
 import type { CandidateQueue, QueuedCandidate } from '../core/candidate-queue.ts';
@@ -32,8 +34,7 @@ export class OrphanWatch {
 
   /**
    * @param ttlMs the longest time between two looks, in milliseconds.
-   * @param signal ends a call to etcd. A change of the queue must not end the call: the watch may show our delete before etcd
-   *   answers.
+   * @param signal ends a call to etcd. A change of the queue does not: the watch may show our delete before etcd answers.
    */
   constructor(tools: OrphanWatchTools, ttlMs: number, signal: AbortSignal) {
     this.#tools = tools;
@@ -77,7 +78,7 @@ export class OrphanWatch {
       if (!(error instanceof EtcdError)) throw error;
       if (error.kind === 'unavailable') return this.#ttlMs;
       this.#keep(suspect);
-      return undefined; // another refusal would follow
+      return undefined; // etcd would refuse again
     }
   }
 
