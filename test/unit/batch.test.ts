@@ -53,7 +53,7 @@ describe('requests of one turn', () => {
     expect(join(all, 'd'), 'the first of another turn').toBeUndefined();
   });
 
-  test('a second one alone is sent alone', async () => {
+  test('a single later request is sent alone too', async () => {
     const { sent, batch: all } = batch();
     void join(all, 'a');
     expect(await join(all, 'b')).toBe('alone');
@@ -90,7 +90,7 @@ describe('requests of one turn', () => {
     },
   );
 
-  test('an aborted one does not affect the others; the call ends when no request waits for it', async () => {
+  test('an aborted request does not affect the others; the transaction ends when all its requests are aborted', async () => {
     const { sent, batch: all } = batch();
     const [b, c] = [new AbortController(), new AbortController()];
     void join(all, 'a');
@@ -105,7 +105,7 @@ describe('requests of one turn', () => {
     expect(sent[0]!.limits.signal?.aborted).toBe(true);
   });
 
-  test('one that is aborted before it is sent is not sent', async () => {
+  test('a request that is aborted before it is sent is not sent', async () => {
     const { sent, batch: all } = batch();
     const b = new AbortController();
     void join(all, 'a');

@@ -178,7 +178,7 @@ describe('a host that was silent', () => {
 const dialled: Socket[] = [];
 subscribe('net.client.socket', (message) => void dialled.push((message as { socket: Socket }).socket));
 
-test('an unsent write to a host that starts to refuse connections goes to the next host', async () => {
+test('a write that a host did not get, because it refuses connections, goes to the next host', async () => {
   const answer = (): Answer => ({ body: headerOf(CLUSTER_ID) });
   const [gone, sound] = [await grpcServer(answer), await grpcServer(answer)];
   const transport = sharedClientOf(clientOf([gone.host, sound.host])).transport;

@@ -70,7 +70,7 @@ describe('un-awaited calls', () => {
   }
 
   test.each(['campaign', 'read', 'register', 'fail', 'write', 'build'] as const)(
-    'G5: %s: 20,000 at once are free; then the thread sleeps in each turn',
+    'G5: %s: 20,000 calls at once are not delayed; then the thread sleeps in each turn',
     async (kind) => {
       expect(await flood(kind, 19_000)).toBe(0);
       expect(await flood(kind, 15_000)).toBeGreaterThan(3);
@@ -86,7 +86,7 @@ describe('failing writes of a term', () => {
   beforeEach(() => void vi.useFakeTimers());
   afterEach(() => void vi.useRealTimers());
 
-  test('G1: are held in a loop until the term refuses the next one, and then no timer remains', async () => {
+  test('G1: are delayed in a loop until the term is over, and then no timer remains', async () => {
     const scope = { endpoints: ['x:1'], prefix: '', election: 'failed writes' };
     const limiter = new CallLimiter(scope, defaultGuardSettings, {
       tripped: () => undefined,

@@ -66,7 +66,7 @@ describe('a loop that swallows the throw', () => {
     expect(callsIn10Seconds).toBeLessThan(1_000);
   });
 
-  test('G4: invented names have their own limit', () => {
+  test('G4: new elections under ever new names have a limit of their own', () => {
     const thrown = swallow(ELECTIONS_PER_TURN + 10, (i) => countElection(`shard-${i}`));
     expect(thrown).toBe(10);
   });
@@ -101,7 +101,7 @@ describe('a loop that lets the event loop turn, and ignores refusals', () => {
     expect(sleptMs).toHaveLength(2);
   });
 
-  test('G5: a sleep gives no credit: the loop sleeps in every turn, not in every other one', async () => {
+  test('G5: time asleep earns no calls: the loop sleeps in every turn, not in every other turn', async () => {
     let nowMs = 5e9;
     for (let i = 0; i < REFUSALS_AT_ONCE; i++) refusals.count(nowMs);
     for (let turn = 1; turn <= 20; turn++) {

@@ -77,7 +77,7 @@ describe('the loop guard', () => {
     expect(rounds.length).toBeLessThanOrEqual(settings.burst + 10 + (10 * MINUTE_MS) / (settings.capMs / 3));
   });
 
-  test('G5, L5: a round that the environment spoils is repeated at most every 2.5 s', async () => {
+  test('G5, L5: a round that fails because of the environment is repeated at most every 2.5 s', async () => {
     const clock = new FakeClock();
     const rounds = await hotLoop(new LoopGuard('k', 'e', clock), clock, {
       forMs: 10 * MINUTE_MS,
@@ -178,7 +178,7 @@ describe('the loop guard', () => {
     expect(guard.status(settings)).toMatchObject({ state: 'open', streak: 0 });
   });
 
-  test('G6: it reports a recovery by quiet alone', async () => {
+  test('G6: it reports a recovery after a long pause', async () => {
     const clock = new FakeClock();
     const guard = new LoopGuard('k', 'e', clock);
     const heard = listener();
@@ -246,7 +246,7 @@ describe('the loop guard', () => {
     await passing;
   });
 
-  test('G1: no time limit is broken by concurrent or successive rounds', async () => {
+  test('G1: no round is delayed for longer than twice the cap, and no timer remains', async () => {
     await fc.assert(
       fc.asyncProperty(
         fc.array(

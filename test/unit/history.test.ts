@@ -32,7 +32,7 @@ describe('the signs that history went back', () => {
     );
   });
 
-  test('an old answer that a newer one overtakes is not a sign', () => {
+  test('an answer that arrives after a newer one is not a sign', () => {
     const { history, told } = started(10, 3);
     const asked = history.known;
     history.told(header(20, 3), 'revision', history.known);

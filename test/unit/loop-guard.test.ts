@@ -81,7 +81,7 @@ describe('the rules of the loop guard', () => {
     );
   });
 
-  test('G1: hold a loop that never fails like one that always fails', () => {
+  test('G1: delay a loop that never fails as much as a loop that always fails', () => {
     const limits: GuardLimits = { burst: 5, healthyAfterMs: 30_000 };
     const delays = source([250]);
     const hot = (succeeded: boolean): number[] =>
@@ -112,7 +112,7 @@ describe('the rules of the loop guard', () => {
     );
   });
 
-  test('G2: only a success that lasts is progress, not a quick one, nor many', () => {
+  test('G2: count only a lasting success as progress, and no number of quick ones', () => {
     fc.assert(
       fc.property(
         anyRounds,
@@ -128,7 +128,7 @@ describe('the rules of the loop guard', () => {
     );
   });
 
-  test('G2: quick successes never reset them: a loop of successes stays tripped', () => {
+  test('G2: are never reset by quick successes: a loop of successes stays tripped', () => {
     const limits: GuardLimits = { burst: 5, healthyAfterMs: 30_000 };
     const rounds = Array(50).fill({ origin: 'caller', tookMs: 100, succeeded: true });
     const { histories } = run(rounds, limits, source([250, 500, 1_000, 2_000]));
@@ -136,13 +136,13 @@ describe('the rules of the loop guard', () => {
     expect(histories.at(-1)?.streak).toBe(50);
   });
 
-  test('G2: each quiet spell forgives one round, so a rare job is not a runaway', () => {
+  test('G2: forgive one round for each quiet period, so a rare job is not a runaway', () => {
     const limits: GuardLimits = { burst: 5, healthyAfterMs: 30_000 };
     const rounds = Array(1_000).fill({ origin: 'caller', tookMs: 30_000, succeeded: false });
     expect(run(rounds, limits, source([250])).holdsMs.every((holdMs) => holdMs === 0)).toBe(true);
   });
 
-  test('G2: delays keep growing if quiet has forgiven only some rounds', () => {
+  test('G2: keep growing the delays if quiet periods have forgiven only some rounds', () => {
     const limits: GuardLimits = { burst: 1, healthyAfterMs: 10_000 };
     const delays = source([100, 200, 400, 800]);
     const hot = Array(5).fill({ origin: 'caller', tookMs: 0, succeeded: false });
@@ -151,7 +151,7 @@ describe('the rules of the loop guard', () => {
     expect(holdsMs).toEqual([0, 100, 200, 400, 800, 800, 800, 800, 800, 800]);
   });
 
-  test('G5: failures by the environment are spaced from start to start: time spent on a dead etcd counts', () => {
+  test('G5: measure the delay after an outside failure from start to start: time spent on a dead etcd counts', () => {
     const limits: GuardLimits = { burst: 1, healthyAfterMs: 60_000 };
     const outside = (tookMs: number) => ({ origin: 'environment' as const, tookMs, succeeded: false });
     const slow = run([outside(0), outside(0), outside(1_000), outside(0)], limits, source([2_500]));
@@ -160,7 +160,7 @@ describe('the rules of the loop guard', () => {
     expect(run([own, own, own], limits, source([2_500])).holdsMs).toEqual([0, 2_500, 2_500]);
   });
 
-  test('concurrent rounds wait in turn, each for at most one other', () => {
+  test('let concurrent rounds wait in turn, each for at most one other', () => {
     fc.assert(
       fc.property(fc.integer({ min: 1, max: 100 }), someDelays, (count, delays) => {
         const limits: GuardLimits = { burst: 1, healthyAfterMs: 60_000 };
@@ -185,7 +185,7 @@ describe('the rules of the loop guard', () => {
     );
   });
 
-  test('a clock that goes back makes no delay longer than two normal ones, and none shorter', () => {
+  test('make no delay shorter, or longer than two normal ones, if the clock goes back', () => {
     fc.assert(
       fc.property(fc.integer({ min: 0, max: 1e7 }), (backMs) => {
         const limits: GuardLimits = { burst: 1, healthyAfterMs: 60_000 };

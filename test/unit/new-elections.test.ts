@@ -45,7 +45,7 @@ describe('elections that are new to the process', () => {
     expect(rounds).toBeLessThanOrEqual(ONE_BY_ONE + (10 * 60_000) / MS_PER_NEW_ELECTION + 1);
   });
 
-  test('G3: any period has at most the burst and what time earns', () => {
+  test('G3: in any period, at most the burst and one election per refill time start one by one', () => {
     const anyComings = fc.array(
       fc.record({ afterMs: fc.integer({ min: 0, max: 500 }), alone: fc.boolean() }),
       { minLength: ONE_BY_ONE, maxLength: 2 * ONE_BY_ONE },

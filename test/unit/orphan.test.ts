@@ -118,7 +118,7 @@ test('L2: it looks again while the lease lives and while etcd does not answer, a
   }
 });
 
-test('a deletion is reported although the queue shows it before its answer', async () => {
+test('a deletion is reported even if the watch shows it before its answer arrives', async () => {
   const answer = new Deferred<object>();
   const { transport } = etcdWith(gone, found, answer.promise);
   const orphanDeleted = vi.fn<(one: QueuedCandidate) => void>();

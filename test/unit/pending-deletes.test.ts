@@ -29,7 +29,7 @@ test.for([
   expect(tried[0]).toBe('a'); // a failed delete stays pending
 });
 
-test('a renewal during a slow flush begins no second one; the one after it does', async () => {
+test('a renewal during a slow flush begins no second flush; the renewal after the flush does', async () => {
   const pending = new PendingDeletes();
   const releases: (() => void)[] = [];
   pending.add('a', () => new Promise((resolve) => void releases.push(resolve)), clock.now() + 60_000);
@@ -92,7 +92,7 @@ test('a search that etcd refuses is not repeated at every renewal', async () => 
   expect(asked).toBe(1);
 });
 
-test('at most a thousand keys that were given up are remembered: the last ones', async () => {
+test('the last thousand keys that were given up are remembered', async () => {
   const pending = new PendingDeletes();
   const { found, of } = searches();
   for (let number = 0; number < 1_500; number++) pending.giveUp(String(number), of(String(number)));

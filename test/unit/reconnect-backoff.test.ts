@@ -14,7 +14,7 @@ async function passesAtOnce(pass: Promise<void>): Promise<boolean> {
   return isThrough;
 }
 
-test('L4: other callers leave the next dial to a lease that can still be saved', async () => {
+test('L4: other callers wait while a lease that can still be saved dials', async () => {
   const shared = new ReconnectBackoff({});
   const renewal = new RenewalBackoff(3, shared);
   await renewal.pass(never);

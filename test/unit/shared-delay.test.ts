@@ -34,7 +34,7 @@ async function loops(count: number, forMs: number): Promise<number[]> {
 }
 
 describe('the shared delay', () => {
-  test('G1: a loop over free calls gets a burst, then later and later answers', async () => {
+  test('G1: a loop over calls that cost nothing gets a burst, then later and later answers', async () => {
     const [answers] = await loops(1, 10 * MINUTE_MS);
     expect(answers).toBeGreaterThan(settings.burst + 20);
     expect(answers).toBeLessThanOrEqual(settings.burst + 12 + (10 * MINUTE_MS) / (settings.capMs / 3));
@@ -51,7 +51,7 @@ describe('the shared delay', () => {
     );
   });
 
-  test('S5: when the cause ends, held calls continue at once, and the next burst is free', async () => {
+  test('S5: when the cause ends, held calls continue at once, and the next burst is not delayed', async () => {
     const { clock, delay } = make();
     delay.release(settings); // no call is held, so this has no effect
     for (let i = 0; i < settings.burst; i++) await delay.pass(settings);

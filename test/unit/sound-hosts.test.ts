@@ -68,7 +68,7 @@ test.for([
   expect(away).toEqual([]);
 });
 
-test('a call without enough time accuses no host, and drops no token', async () => {
+test('a call with too little time makes no host suspect, and drops no token', async () => {
   const token = { body: Buffer.concat([headerOf(CLUSTER), Buffer.from([0x12, 1, 0x74])]) };
   const hosts = await threeHosts((name) => (name === 'Authenticate' ? token : sound));
   const { away, write } = clientOf(hosts, { auth: { username: 'a', password: 'b' } });
@@ -82,7 +82,7 @@ test('a call without enough time accuses no host, and drops no token', async () 
   expect(authentications()).toBe(before);
 });
 
-test('L4: a short limit leaves time for another host, and accuses only the silent one', async () => {
+test('L4: a call with a short limit leaves time for another host, and makes only the silent host suspect', async () => {
   let isSilent = false;
   const silent = await grpcServer((name) => (isSilent && name === 'Range' ? undefined : sound));
   const hosts = [silent, await grpcServer(() => sound), await grpcServer(() => sound)];

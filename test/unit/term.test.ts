@@ -88,7 +88,7 @@ test('a read of the signal of an ended term counts as a check of the term', () =
   expect(told).toEqual(['asked']);
 });
 
-test('every() ends quietly at the deadline, also in a turn in which questions throw', async () => {
+test('every() ends without an error at the deadline, also in a turn in which isCurrent() throws', async () => {
   const { term, tools } = termOf();
   const failed: unknown[] = [];
   const work = new TermWork(term, new CallbackFrames('e', 'e'), {
