@@ -10,7 +10,7 @@ export interface LiveElection {
   stepDown(): Promise<void>;
 }
 
-/** The source of the elections: those of this process, or those of a test. */
+/** The elections to show and to watch: those of this process, or those of a test. */
 export interface ElectionSource {
   /** Elections with a campaign, and elections whose last campaign failed. */
   elections(): readonly LiveElection[];
@@ -19,24 +19,23 @@ export interface ElectionSource {
 
 /** The elections of this process at one moment, as plain JSON for the worker and for HTTP. */
 export interface Snapshot {
-  /** Wall clock, in milliseconds since 1970. 0 if the main thread has not sent its elections yet. */
+  /** Wall clock, in milliseconds since 1970. 0 before the first message of the main thread. */
   readonly at: number;
-  /** How many elections have a campaign, or had one that failed. */
   readonly electionCount: number;
-  /** The first `MOST` of them, the unhealthy ones first. */
+  /** At most `MOST` elections, the unhealthy ones first. */
   readonly elections: readonly ElectionView[];
-  /** At most `MOST` guards: first those that have delayed rounds, then the busiest. An election has one for every kind of loop. */
+  /** At most `MOST` guards, in the order of {@link byUrgency}. An election has one for every kind of loop. */
   readonly guards: readonly GuardReport[];
 }
 
 export interface ElectionView {
   readonly name: string;
   readonly prefix: string;
-  /** In decimal. */
+  /** As a decimal number. */
   readonly clusterId?: string;
   readonly health: ElectionHealth;
   readonly state: ElectionStatus['state'];
-  /** Tokens as text: JSON has no bigint, and a number would lose digits. */
+  /** The token is text, because JSON has no bigint and a number would lose digits. */
   readonly term?: {
     readonly fencingToken: string;
     readonly value: string;
@@ -48,7 +47,7 @@ export interface ElectionView {
   readonly guard: GuardStatus;
 }
 
-/** A process may campaign in 10,000 elections. A page with all of them is useless, and copying them is expensive. */
+/** A process may campaign in 10,000 elections. A page with all of them would be useless, and expensive to copy. */
 const MOST = 200;
 
 export const NO_SNAPSHOT: Snapshot = { at: 0, electionCount: 0, elections: [], guards: [] };
@@ -70,7 +69,6 @@ export function snapshotOf(source: ElectionSource): Snapshot {
 export const byUrgency = (a: GuardReport, b: GuardReport): number =>
   Number(b.holds > 0) - Number(a.holds > 0) || b.rounds - a.rounds;
 
-/** Elections that need a person's attention come first. */
 const urgency = ({ healthy, reason }: ElectionHealth): number =>
   Number(!healthy) * 2 + Number(reason !== undefined);
 

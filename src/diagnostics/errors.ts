@@ -20,6 +20,6 @@ export class DiagnosticsError extends Error {
   }
 }
 
-/** @returns the message of a thrown value. It may have several lines. */
+/** The message of a thrown value, perhaps of several lines. */
 export const messageOf = (thrown: unknown): string =>
   thrown instanceof Error ? thrown.message : String(thrown);

@@ -15,10 +15,11 @@ export type DiagnosticsHandler = (
 ) => void;
 
 /**
- * The pages of `serveDiagnostics`, as a handler for a server of the service itself. It runs on the main thread, so **it
- * cannot answer while that thread spins**. Prefer `serveDiagnostics` if the service can open another port. The handler answers
- * only its own paths: `/debug/pprof…`, `/debug/election`, `/healthz`, and `/metrics` if `metrics` is given. Every other
- * request is passed to `next`.
+ * The pages of `serveDiagnostics`, as a handler for the service's own server. It runs on the main thread, so **it cannot
+ * answer while that thread spins**. If the service can open another port, prefer `serveDiagnostics`.
+ *
+ * The handler answers `/debug/pprof…`, `/debug/election`, `/healthz`, and `/metrics` if `metrics` is given. It passes every
+ * other request to `next`.
  *
  * ```ts
  * app.use('/ops', diagnosticsHandler());                                                      // Express
@@ -26,7 +27,7 @@ export type DiagnosticsHandler = (
  * fastify.all('/ops/*', (request, reply) => { reply.hijack(); handler(request.raw, reply.raw); }); // Fastify, with { prefix: '/ops' }
  * ```
  *
- * @param options `prefix`: the path at which it is mounted, if the framework does not remove it from the address (Fastify).
+ * @param options `prefix`: the path of the handler, if the framework leaves this path in the URL (Fastify). Default: none.
  * @throws {DiagnosticsError} DIAGNOSTICS_INVALID if an option is not valid.
  */
 export function diagnosticsHandler(

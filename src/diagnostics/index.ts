@@ -1,6 +1,5 @@
 /**
- * etcd-election/diagnostics: a watchdog, profiles and pages that find a runaway loop. A service that does not import it
- * loads none of it.
+ * etcd-election/diagnostics: a watchdog, profiles and pages that find a runaway loop. Only services that import it load it.
  */
 export { startWatchdog, type Watchdog } from './watchdog/watchdog.ts';
 export type { WatchdogOptions } from './watchdog/watchdog-options.ts';

@@ -9,14 +9,14 @@ import { type WatchdogOptions, parseOptions } from './watchdog/watchdog-options.
 
 export interface HandlerOptions {
   /**
-   * Token that every path but `/healthz` requires, in `Authorization: Bearer <token>` or as the password of Basic
-   * authentication (for browsers and `go tool pprof`). At least 16 printable ASCII characters, without spaces. Default: none is
-   * required.
+   * Token that every path except `/healthz` requires, in `Authorization: Bearer <token>` or as the password of Basic
+   * authentication (for browsers and `go tool pprof`). At least 16 printable ASCII characters, without spaces. Default: no
+   * token.
    */
   token?: string | undefined;
   /**
-   * Host names that a request may use, besides `localhost`, the machine's own name and any IP address. Other names are
-   * refused, because a web page could have pointed them here (DNS rebinding). Without scheme and port. Default: none.
+   * Host names that a request may use, without scheme and port. `localhost`, the machine's name and IP addresses are always
+   * allowed. Other names are refused, because a web page could point them here (DNS rebinding). Default: none.
    */
   allowedHosts?: readonly string[] | undefined;
   /** Longest profile that a request may ask for, in seconds. Default: 60. Above 0, at most 600. */
@@ -35,7 +35,7 @@ export interface ServeOptions extends HandlerOptions {
   port?: number | undefined;
   /** Address to listen on. Default: `127.0.0.1`. An address that is not loopback needs a `token`. */
   host?: string | undefined;
-  /** Options of the watchdog, which is started too unless one already runs. */
+  /** Options of the watchdog. If no watchdog runs, `serveDiagnostics` starts one. */
   watchdog?: WatchdogOptions | undefined;
 }
 
@@ -45,7 +45,7 @@ export interface DiagnosticsServer extends AsyncDisposable {
   readonly port: number;
   /** What is unavailable here, and why. */
   readonly notes: readonly string[];
-  /** Stops serving. The last server also stops the watchdog, unless `startWatchdog()` started it. May be called again. */
+  /** Stops serving. The last server also stops its watchdog, but not one from `startWatchdog()`. May be called again. */
   close(): Promise<void>;
 }
 
@@ -53,8 +53,7 @@ const isHostName = (value: unknown): boolean =>
   typeof value === 'string' && (isIP(value) !== 0 || /^[^\s:/@[\]]+$/.test(value));
 
 const handlerShape = {
-  // A token in a header may hold only these characters. If it was read from a file, it may end with a line break. Then it would
-  // match no request.
+  // A token with other characters, such as a line break at its end, would match no request.
   token: secret(
     optional<string>(
       'at least 16 printable ASCII characters, without spaces',
@@ -84,12 +83,12 @@ const withOwnName = <T extends Pick<Values<typeof handlerFields>, 'allowedHosts'
 });
 
 /**
- * Serves profiles, the state of the elections and metrics over HTTP, under the paths of Go's `net/http/pprof`. It runs in the
- * watchdog's worker, so **it answers while the main thread spins**. Begin at `/debug/pprof/`. It does not keep the process
- * alive.
+ * Serves profiles, the state of the elections and metrics over HTTP, under the paths of Go's `net/http/pprof`. Begin at
+ * `/debug/pprof/`. The server runs in the worker of the watchdog, so **it answers while the main thread spins**. It does not
+ * keep the process alive.
  *
- * @throws {DiagnosticsError} DIAGNOSTICS_INVALID if an option is not valid, or if `token` is missing and the address is not
- *   loopback; DIAGNOSTICS_UNAVAILABLE if the port is not available, or no worker can be started; DIAGNOSTICS_NO_ANSWER if
+ * @throws {DiagnosticsError} DIAGNOSTICS_INVALID if an option is not valid, or if an address that is not loopback has no
+ *   `token`; DIAGNOSTICS_UNAVAILABLE if the port is not available, or no worker can be started; DIAGNOSTICS_NO_ANSWER if
  *   the worker ends before it answers.
  */
 export async function serveDiagnostics(options: ServeOptions = {}): Promise<DiagnosticsServer> {
@@ -125,12 +124,12 @@ export async function serveDiagnostics(options: ServeOptions = {}): Promise<Diag
   }
 }
 
-/** Closes the host when no user is left. `startWatchdog()` is a user that never leaves: its own `close()` closes the host. */
+/** Closes the host when no user is left. `startWatchdog()` counts as a user that never leaves: its `close()` closes the host. */
 async function leave(worker: WorkerHost): Promise<void> {
   if (--worker.users === 0) await closeHost(worker);
 }
 
-/** @throws {DiagnosticsError} DIAGNOSTICS_INVALID, naming the option and what was expected. */
+/** @throws {DiagnosticsError} DIAGNOSTICS_INVALID if an option is not valid. */
 export const readHandlerOptions = (options: HandlerOptions): ReadHandlerOptions =>
   withOwnName(parseOptions(handlerFields, options));
 
@@ -138,7 +137,7 @@ const loopback = new BlockList();
 loopback.addSubnet('127.0.0.0', 8, 'ipv4');
 loopback.addAddress('::1', 'ipv6');
 
-/** Whether the host is loopback. Any name but `localhost` could resolve to another address. */
+/** Other names than `localhost` do not count as loopback, because they could resolve to any address. */
 function isLoopback(host: string): boolean {
   const version = isIP(host);
   return version === 0 ? host === 'localhost' : loopback.check(host, version === 6 ? 'ipv6' : 'ipv4');

@@ -11,18 +11,17 @@ import { type EvidenceFiles, type RunawayReport, headline } from './report.ts';
 import { renderTop } from '../formats/top.ts';
 
 export interface EvidenceLimits {
-  /** The folder that holds a subfolder for every report. undefined for `defaultDirectory()`. */
+  /** Every report gets a subfolder here. undefined for `defaultDirectory()`. */
   readonly directory: string | undefined;
-  /** How many reports are kept. */
+  /** How many reports to keep. */
   readonly keep: number;
-  /** How large all of them may be together. */
+  /** Largest size of all reports together. */
   readonly maxBytes: number;
 }
 
-/** A folder of the temporary directory that only this user may enter. */
 export const defaultDirectory = (): string => join(tmpdir(), `etcd-election-runaways-${userName()}`);
 
-/** In a container a user may have a number, but no name: `docker run --user 1234`, or any pod on OpenShift. */
+/** In a container the user may have no name, only a number: `docker run --user 1234`, or any pod on OpenShift. */
 function userName(): string {
   try {
     return userInfo().username;
@@ -32,11 +31,11 @@ function userName(): string {
 }
 
 /**
- * Writes the evidence of a runaway into its own folder, and then removes the oldest folders to keep the limits. Only the
+ * Writes the evidence of a runaway into its own folder. Then it removes the oldest folders to keep the limits. Only the
  * owner can read the folder, because a profile contains paths and names.
  *
  * @returns the report with the paths of the written files.
- * @throws if nothing can be written; the error says why.
+ * @throws if nothing can be written.
  */
 export function writeEvidence(
   report: RunawayReport,
@@ -59,12 +58,12 @@ export function writeEvidence(
   try {
     for (const { name, data } of Object.values(contents))
       writeFileSync(join(directory, name), data, { mode: 0o600, flag: 'wx' });
-    // Only now: if this report cannot be written, the earlier ones are all that is left.
+    // Not earlier: if this report cannot be written, the earlier reports must stay.
     for (const name of surplus(earlier, limits.keep - 1, limits.maxBytes - bytes))
       rmSync(join(home, name), { recursive: true, force: true });
     return complete;
   } catch (error) {
-    // For example the disk is full. An incomplete report must not stay, because it would displace a complete one.
+    // For example, the disk is full. An incomplete report would displace a complete one later.
     rmSync(directory, { recursive: true, force: true });
     throw error;
   }
@@ -107,7 +106,7 @@ function contentsOf(report: RunawayReport, recording: Recording | undefined): Co
   return contents;
 }
 
-/** The name sorts by time. */
+/** These names sort by time. */
 const folderName = ({ at, pid, verdict }: RunawayReport): string =>
   `${at.replaceAll(':', '-')}-${pid}-${verdict}`;
 const FOLDER = /^\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d\.\d{3}Z-\d+-(starved|hot|rounds|blocked|saturated)$/;
@@ -125,8 +124,8 @@ function foldersOf(home: string): { name: string; bytes: number }[] {
 }
 
 /**
- * @returns the names to remove, so that at most `keep` remain with at most `maxBytes` together. Notices go before runaways,
- *   and older ones before newer ones. Pure.
+ * @returns the names to remove, so that at most `keep` folders and `maxBytes` remain. Notices go before runaways, and older
+ *   folders before newer ones. Pure.
  */
 export function surplus(
   folders: readonly { name: string; bytes: number }[],
@@ -152,7 +151,7 @@ function homeOf(directory: string | undefined): string {
   return home;
 }
 
-/** Checks the owner, because another user may have created a folder or a link of that name in the temporary directory. */
+/** Another user may have created a folder or a link of this name in the temporary directory. */
 function refuseForeign(home: string): void {
   const seen = lstatSync(home);
   const isOurs =

@@ -7,12 +7,12 @@ import type { WatchSettings } from '../watchdog/messages.ts';
 import type { Recording } from '../profile/record-profile.ts';
 import { type RunawayReport, isRunaway, logLine } from './report.ts';
 
-/** How long a webhook may take, in milliseconds. The report does not wait longer. */
+/** How long a webhook may take, in milliseconds. */
 const WEBHOOK_MS = 5_000;
 
 /**
- * Publishes a report without the main thread: in the evidence folder, on stderr and, for a runaway, to the webhook. A failure
- * of the folder or of the webhook becomes a note in the report.
+ * Publishes a report without the main thread: in the evidence folder and on stderr. A runaway also goes to the webhook. A
+ * failure of the folder or of the webhook becomes a note in the report.
  *
  * @returns the report with the paths of the evidence.
  */
@@ -38,12 +38,12 @@ export async function fileReport(
   return filed;
 }
 
-/** Writes to the file descriptor, because the `console` of a worker needs the main thread, which may spin. */
+/** Does not use `console`, because the `console` of a worker needs the main thread, which may spin. */
 export function writeLine(line: string): void {
   try {
     writeSync(2, line);
   } catch {
-    // stderr is closed, or its pipe is full. The folder and the page still have the report.
+    // stderr is closed, or its pipe is full. The evidence folder still has the report.
   }
 }
 

@@ -3,12 +3,12 @@ import { type Suspect, describeSuspect } from '../formats/suspects.ts';
 
 /**
  * Runaways:
- * - `starved`: the main thread uses the CPU, and its event loop has not turned for `runawayMs`. Causes: a synchronous loop, or
- *   endless promises or `process.nextTick`. Timers, sockets and the renewals of this library do not run.
- * - `hot`: the event loop turns, but keeps itself busy without rest for `hotMs`. Causes: an await loop, or endless
+ * - `starved`: the main thread uses the CPU, and its event loop has not turned for `runawayMs`. Timers, sockets and the
+ *   renewals of this library do not run. Causes: a synchronous loop, endless promises or endless `process.nextTick`.
+ * - `hot`: the event loop turns, but keeps itself busy without rest for `hotMs`. Causes: an await loop or endless
  *   `setImmediate`.
- * - `rounds`: the loop guard of an election tripped, because the program calls the election in a loop. The guard delays
- *   that loop, so it costs little. The report names the caller.
+ * - `rounds`: the loop guard of an election tripped, because the program calls the election in a loop. The loop costs
+ *   little, because the guard delays it. The report names the caller.
  *
  * Notices, which are no runaways:
  * - `blocked`: the event loop did not turn for `stallMs` or longer, but turns again.
@@ -20,16 +20,16 @@ export const isRunaway = (verdict: Verdict): boolean => verdict !== 'blocked' &&
 
 export interface RunawayReport {
   readonly verdict: Verdict;
-  /** When it was noticed, as an ISO date. The evidence was taken after that. */
+  /** When the problem was noticed, as an ISO date. The evidence was taken afterwards. */
   readonly at: string;
   readonly pid: number;
-  /** How long it has lasted, in milliseconds: in total if it is over, otherwise until the report. */
+  /** How long the problem lasted, in milliseconds: in total if it is over, otherwise until the report. */
   readonly forMs: number;
   /** How much of a core the main thread used in that time, 0–1. undefined for `rounds`. */
   readonly cpu?: number | undefined;
-  /** The functions that probably cause it, the likeliest first. Empty without a CPU profile. */
+  /** The functions that probably cause the problem, the likeliest first. Empty without a CPU profile. */
   readonly suspects: readonly Suspect[];
-  /** The counts of the busiest loop guards that delayed rounds, at most 5. For `rounds`: of the guards that tripped. */
+  /** Counts of at most 5 loop guards. For `rounds`: guards that tripped. Otherwise: guards that delayed rounds. */
   readonly guards: readonly GuardReport[];
   /** Elections that this process led when the problem was noticed. */
   readonly leading: readonly string[];
@@ -37,9 +37,9 @@ export interface RunawayReport {
   readonly evidence: 'profile' | 'call-sites' | 'none';
   /** Absolute paths of the written files. */
   readonly files: EvidenceFiles;
-  /** What failed and why, and other facts that the reader needs. */
+  /** What failed and why, and other facts for the reader. */
   readonly notes: readonly string[];
-  /** Whether it was over before the report. */
+  /** Whether the problem was over before the report. */
   readonly ended: boolean;
 }
 
@@ -60,7 +60,7 @@ export interface EvidenceFiles {
 export const busiestCallSite = ({ callSites }: GuardReport): GuardReport['callSites'][number] | undefined =>
   callSites.toSorted((a, b) => b.rounds - a.rounds)[0];
 
-/** One line for the person on call. It says what happened and where to look. */
+/** One line for the person on call: what happened and where to look. */
 export function headline(report: RunawayReport): string {
   const blamed = report.suspects.map(describeSuspect).join(', ');
   const [guard] = report.guards;
@@ -72,7 +72,7 @@ export function headline(report: RunawayReport): string {
       ? ''
       : `; election "${guard.election}": ${guard.rounds} rounds${caller === undefined ? '' : `, called from ${caller.trim()}`}`;
   const line = `${whatHappened(report)}${blamed === '' ? '' : `; top: ${blamed}`}${rounds}${evidence}${notes}`;
-  return line.replace(/[\p{Cc}\u2028\u2029]+/gu, ' '); // a name or a message of the user must not split the line
+  return line.replace(/[\p{Cc}\u2028\u2029]+/gu, ' '); // a name or a message must not split the line
 }
 
 function whatHappened({ verdict, forMs, cpu }: RunawayReport): string {
@@ -87,7 +87,7 @@ function whatHappened({ verdict, forMs, cpu }: RunawayReport): string {
   }[verdict];
 }
 
-/** The numbers of these levels in pino. */
+/** The levels of pino. */
 const LEVELS = { error: 50, warn: 40, info: 30 } as const;
 
 export function logLine(report: RunawayReport, format: 'text' | 'json'): string {
@@ -98,7 +98,7 @@ export function logLine(report: RunawayReport, format: 'text' | 'json'): string 
   return line({ at: report.at, pid: report.pid, level, fields, message: headline(report), format });
 }
 
-/** The last line about a runaway that was reported. */
+/** The line that says that a reported runaway is over. */
 export function overLine(report: RunawayReport, forMs: number, format: 'text' | 'json'): string {
   const { verdict, pid } = report;
   const message =

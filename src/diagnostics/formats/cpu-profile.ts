@@ -1,8 +1,8 @@
 import { DiagnosticsError } from '../errors.ts';
 
 /**
- * A CPU profile as V8 makes it. `JSON.stringify` of it is a `.cpuprofile` file, which Chrome DevTools, VS Code
- * and speedscope open. Times are in microseconds on V8's own monotonic clock.
+ * A CPU profile as V8 makes it. As JSON, it is a `.cpuprofile` file for Chrome DevTools, VS Code and speedscope. Times are in
+ * microseconds on V8's own monotonic clock.
  */
 export interface CpuProfile {
   readonly nodes: readonly ProfileNode[];
@@ -10,7 +10,7 @@ export interface CpuProfile {
   readonly endTime: number;
   /** The node on top of the stack, for each sample. */
   readonly samples?: readonly number[] | undefined;
-  /** Microseconds between a sample and the one before it. Sometimes below zero. */
+  /** Microseconds between a sample and the previous sample. Sometimes below zero. */
   readonly timeDeltas?: readonly number[] | undefined;
 }
 
@@ -19,7 +19,7 @@ export interface ProfileNode {
   readonly callFrame: {
     readonly functionName: string;
     readonly url: string;
-    /** Counted from 0. −1 if V8 knows none. */
+    /** Counted from 0. −1 if unknown. */
     readonly lineNumber: number;
     readonly columnNumber?: number | undefined;
   };
@@ -30,7 +30,7 @@ export interface ProfileNode {
 
 /**
  * @param text the content of a `.cpuprofile` file, possibly from another machine.
- * @throws {DiagnosticsError} DIAGNOSTICS_INVALID if it is not a profile.
+ * @throws {DiagnosticsError} DIAGNOSTICS_INVALID if the text is not a profile.
  */
 export function parseCpuProfile(text: string): CpuProfile {
   let value: unknown;

@@ -1,13 +1,13 @@
 import { Markup, hashSource, markup } from './markup.ts';
 
-/** One complete page, which loads nothing from elsewhere. */
+/** One complete page that loads nothing else. */
 export interface Page {
   readonly html: string;
-  /** The Content-Security-Policy to send. The page contains it too, for when it is opened from a file. */
+  /** The Content-Security-Policy to send. A page that is opened from a file has the same policy in a <meta>. */
   readonly policy: string;
 }
 
-/** Builds a page. `style` and `script` are not escaped, because they are ours and never come from a user. */
+/** Builds a page. `style` and `script` are not escaped: they must never come from a user. */
 export function document(parts: { title: string; body: Markup; style: string; script?: string }): Page {
   const { title, body, script } = parts;
   const style = BASE_STYLE + parts.style;
@@ -18,7 +18,7 @@ export function document(parts: { title: string; body: Markup; style: string; sc
     "form-action 'self'",
     "base-uri 'none'",
   ].join('; ');
-  // There must be no space between <style> and its text, because the policy contains the hash of the text.
+  // No space may stand between <style> and its text, because the policy contains the hash of the text.
   const page = markup`<!doctype html>
 <html lang="en">
 <head>

@@ -5,13 +5,13 @@ import { Markup, markup } from './markup.ts';
 
 /** Height of a row of boxes, in pixels. */
 export const ROW = 19;
-/** The page width for which texts are shortened, in pixels. A script, if one runs, fits them to the real width. */
+/** The page width for which texts are shortened, in pixels. The script of the page fits them to the real width. */
 const WIDTH = 1200;
 const LETTER = 6.7;
 
 /**
- * Draws a flame graph as one SVG picture, for a README or a report. Callers are above the functions they call. The width of a
- * box is its share of the time, and its tooltip has the figures. The page of `flame-page.ts` also zooms and searches.
+ * Draws a flame graph as one SVG picture. Callers are above the functions that they call. The width of a box is its share of
+ * the time, and its tooltip has the figures.
  */
 export function renderFlameSvg(folded: Folded, title: string): string {
   const drawn = layout(folded);
@@ -27,7 +27,7 @@ export function renderFlameSvg(folded: Folded, title: string): string {
   return picture.text;
 }
 
-/** Draws the boxes. Every box is a small SVG that clips its text. Positions are percentages, to fit any page width. */
+/** Draws every box as a small SVG that clips its text. Positions are percentages, to fit any page width. */
 export function boxesOf(folded: Folded, { boxes, total }: Layout): Markup[] {
   const unit = folded.types.at(-1)?.unit ?? 'count';
   return boxes.map((box) => {
@@ -49,7 +49,7 @@ function tooltip({ frame, weight, self }: Box, total: number, unit: Folded['type
   return `${frame.name}: ${amount(weight, unit)}, ${share}; ${own}\n${placeOf(frame) || OWNERS[frame.owner]}`;
 }
 
-/** The meaning of every colour, for the legend. */
+/** The owners, as the legend names them. */
 export const OWNERS: Readonly<Record<Owner, string>> = {
   app: 'your code',
   dep: 'packages',
@@ -65,14 +65,14 @@ const fit = (name: string, width: number): string => {
   return letters < 3 ? '' : `${name.slice(0, letters - 1)}…`;
 };
 
-/** Chooses the shade by name: neighbours usually differ, and one function always looks the same. */
+/** The shade depends on the name, so neighbours usually differ, and one function always looks the same. */
 const tintOf = (frame: Frame | undefined): number => {
   let sum = 0;
   for (const letter of frame?.name ?? '') sum = (sum * 31 + (letter.codePointAt(0) ?? 0)) % 65_521;
   return sum % 4;
 };
 
-/** The contrast of text and box is at least 4.5 : 1 in light mode and in dark mode. */
+/** The contrast of text and box is at least 4.5 : 1, in light mode and in dark mode. */
 export const FLAME_STYLE = `
 .box rect{stroke:none}
 .box text{fill:#231a10;pointer-events:none}

@@ -2,25 +2,25 @@ import { type Folded, type Frame, functionKey, weightOf } from './folded.ts';
 
 /** One box of a flame graph. */
 export interface Box {
-  /** undefined: the whole profile. */
+  /** undefined for the whole profile. */
   readonly frame: Frame | undefined;
-  /** 0 for the whole profile. Callers are above the functions they call. */
+  /** 0 for the whole profile. A function is one deeper than its caller. */
   readonly depth: number;
   /** Left edge and width, as shares of the whole, 0–1. */
   readonly left: number;
   readonly width: number;
-  /** Cost in this function, on this stack, and in everything that it called. */
+  /** Cost of this function, on this stack, and of everything that it called. */
   readonly weight: number;
-  /** Cost in this function itself, on this stack. */
+  /** Cost of this function itself, on this stack. */
   readonly self: number;
 }
 
 export interface Layout {
-  /** A box comes before the boxes of what it calls, a left one before its right neighbour. */
+  /** Callers before the functions that they call, and left boxes before right ones. */
   readonly boxes: readonly Box[];
   readonly rows: number;
   readonly total: number;
-  /** Boxes left out because they are too narrow. What they call is not counted. */
+  /** How many boxes are left out, because they are too narrow. Boxes below a hidden box do not count. */
   readonly hidden: number;
 }
 
@@ -32,8 +32,8 @@ interface Branch {
 }
 
 /**
- * Merges the stacks into a tree, callers first, and gives every branch its position. Siblings are ordered by name, as in
- * every flame graph, so that two graphs of one service can be compared. Pure.
+ * Merges the stacks into a tree, and gives every branch its position. Siblings are ordered by name, so that two graphs of one
+ * service can be compared. Pure.
  *
  * @param atMost how many boxes. The narrowest are left out first. Default: 4000, about 1 MB of page.
  */
@@ -42,7 +42,7 @@ export function layout(folded: Folded, atMost = 4000): Layout {
   const narrowest = narrowestOf(root, atMost);
   const boxes: Box[] = [];
   let hidden = 0;
-  // This is not recursive, because a stack may be as deep as V8 allows.
+  // Not recursive, because a stack may be as deep as V8 allows.
   const todo = [{ branch: root, depth: 0, left: 0 }];
   for (let next = todo.pop(); next !== undefined; next = todo.pop()) {
     const { branch, depth, left } = next;
@@ -94,7 +94,7 @@ function treeOf(folded: Folded): Branch {
   return root;
 }
 
-/** The weight up to which boxes are left out, so that at most `atMost` remain. No box weighs more than its caller. */
+/** Boxes up to this weight are left out, so that at most `atMost` remain. No box weighs more than its caller. */
 function narrowestOf(root: Branch, atMost: number): number {
   const weights: number[] = [];
   const todo = [root];

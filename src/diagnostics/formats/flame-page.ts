@@ -11,10 +11,10 @@ const HINT =
   'Select a box for its figures: hover, Tab or the arrow keys. Click or Enter zooms in, Backspace goes back, Esc shows all, "/" searches.';
 
 /**
- * Renders a flame graph as one page that loads nothing else. It has zoom by pointer and keyboard, a search, the figures of
- * the selected box, and a table of the most expensive functions. Without JavaScript it shows everything, but does not zoom.
+ * Renders a flame graph as one page, with zoom, search, figures and a table of the most expensive functions. Without
+ * JavaScript the page shows everything, but does not zoom.
  *
- * @param title the heading, which says what was profiled.
+ * @param title the heading.
  * @param notes the lines under the heading, for example why the profile was taken.
  */
 export function renderFlamePage(folded: Folded, title: string, notes: readonly string[] = []): Page {
@@ -50,7 +50,6 @@ export function renderFlamePage(folded: Folded, title: string, notes: readonly s
   return document({ title, body, style: FLAME_STYLE + PAGE_STYLE, script: FLAME_SCRIPT });
 }
 
-/** The search field, the buttons and the legend. */
 function bar(owners: readonly Owner[]): Markup {
   return markup`<div class="bar">
       <input

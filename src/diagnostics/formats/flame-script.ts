@@ -1,6 +1,6 @@
 /**
- * The script of the flame graph's page: it handles clicks, keys and searches, without a library. It is stored as text,
- * because it runs in a browser. test/integration/diagnostics/pages.test.ts runs it in one.
+ * The script of the flame graph's page, as text, because it runs in a browser. It handles clicks, keys and searches.
+ * test/integration/diagnostics/pages.test.ts tests it.
  */
 export const FLAME_SCRIPT = `
 'use strict';
@@ -86,10 +86,10 @@ function select(box) {
   tell(box);
 }
 
-/** Whether two boxes overlap from left to right. In different rows, one is then above the other. */
+/** Whether one of two boxes in different rows is above the other. */
 const overlap = (a, b) => a.left < b.left + b.width - 1e-6 && b.left < a.left + a.width - 1e-6;
 
-/** The box that an arrow key leads to: the caller, the widest of what it calls, or a neighbour in the row. */
+/** The box that an arrow key leads to: the caller, the widest called function, or a neighbour in the row. */
 function neighbour(box, key) {
   const shown = boxes.filter((each) => each.element.style.display !== 'none');
   const rows = [...new Set(shown.map((each) => each.row))].sort((a, b) => a - b);
@@ -112,7 +112,7 @@ function look() {
     box.element.classList.toggle('found', matched);
     if (!matched) continue;
     count++;
-    // Boxes come in order, callers first: what is inside a counted box is counted already.
+    // Callers come first, and a counted box contains the boxes below it.
     if (box.left >= covered - 1e-6) {
       share += box.width;
       covered = box.left + box.width;

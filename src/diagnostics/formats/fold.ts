@@ -4,8 +4,8 @@ import { type Folded, type Frame, type Stack, frameOf } from './folded.ts';
 /**
  * Folds a CPU profile into stacks weighed by samples and by nanoseconds of CPU.
  *
- * A sample stands for the time until the next sample. V8 writes the time *before* each, so sample i weighs
- * `timeDeltas[i + 1]`. `(idle)` is dropped (the thread slept), and so is `(root)`, which is not a function. Pure.
+ * A sample stands for the time until the next sample. V8 writes the time *before* each sample, so sample i weighs
+ * `timeDeltas[i + 1]`. `(idle)` and `(root)` are dropped: the thread slept, and `(root)` is not a function. Pure.
  *
  * @param takenAt wall clock at the profile's start, in milliseconds since 1970. Default: 0, unknown.
  */
@@ -38,14 +38,14 @@ function selfTimes(profile: CpuProfile): Map<number, { samples: number; micros: 
   const { samples = [], timeDeltas = [] } = profile;
   const times = new Map<number, { samples: number; micros: number }>();
   let at = profile.startTime;
-  let counted = at; // up to here every moment belongs to a sample already
+  let counted = at; // the end of the time that samples have counted
   for (const [index, id] of samples.entries()) {
     at += timeDeltas[index] ?? 0;
     counted = Math.min(Math.max(counted, at), profile.endTime);
     const next = Math.min(at + (timeDeltas[index + 1] ?? Infinity), profile.endTime);
     const time = times.get(id) ?? { samples: 0, micros: 0 };
     time.samples++;
-    // If the delta after a sample is below zero, the sample weighs nothing. No moment is counted twice.
+    // A delta below zero must not count a moment twice.
     time.micros += Math.max(0, Math.round(next - counted));
     times.set(id, time);
   }
@@ -62,13 +62,13 @@ interface Tree {
   readonly nodes: ReadonlyMap<number, ProfileNode>;
   readonly parents: ReadonlyMap<number, number>;
   readonly starts: Starts;
-  /** Frames of calling functions. Thousands of stacks share them: copies would fill the memory. */
+  /** Frames of calling functions. Thousands of stacks share them, because copies would fill the memory. */
   readonly callers: Map<string, Frame>;
 }
 
 function framesOf(leaf: ProfileNode, { nodes, parents, starts, callers }: Tree): Frame[] {
   const frames: Frame[] = [];
-  // Bounded, because in a profile from elsewhere a node may be its own ancestor.
+  // Bounded, because in a forged profile a node may be its own ancestor.
   for (let node: ProfileNode | undefined = leaf; node !== undefined && frames.length < nodes.size;) {
     if (node.callFrame.functionName !== '(root)')
       frames.push(node === leaf ? leafFrame(node, starts) : callerFrame(node, callers));
@@ -93,7 +93,7 @@ function callerFrame({ callFrame }: ProfileNode, callers: Map<string, Frame>): F
   return frame;
 }
 
-/** The lines on which the functions of each file start, in order. */
+/** The start lines of the functions of each file, in order. */
 type Starts = ReadonlyMap<string, readonly number[]>;
 
 function startsOf(nodes: readonly ProfileNode[]): Starts {
@@ -108,8 +108,8 @@ function startsOf(nodes: readonly ProfileNode[]): Starts {
 }
 
 /**
- * Finds the hottest line. If V8 inlined a function, it counts the lines of that function, perhaps from another file, for the
- * outer one. So a line before the function's start, or beyond the next known function, is ignored.
+ * Finds the hottest line. V8 counts lines of an inlined function, perhaps from another file, for its caller. So lines before
+ * the function's start, or beyond the start of the next known function, are ignored.
  */
 function hottestLine({ callFrame, positionTicks = [] }: ProfileNode, starts: Starts): number {
   const start = callFrame.lineNumber + 1;

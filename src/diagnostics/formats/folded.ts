@@ -1,34 +1,34 @@
 /**
- * Stacks with figures, from which every output format is made. A CPU profile is folded into it (`fold.ts`), and so are the
- * call sites that the loop guard counted (`campaigns.ts`).
+ * Stacks with figures, from which every output format is made. They come from a CPU profile (`fold.ts`), or from the call
+ * sites of the loop guard (`campaigns.ts`).
  */
 export interface Folded {
-  /** What each figure of a stack means, in pprof's words: `cpu` in `nanoseconds`. The last figure decides widths and order. */
+  /** The meaning of each figure, in pprof's words: `cpu` in `nanoseconds`. The last figure decides widths and order. */
   readonly types: readonly { readonly type: string; readonly unit: 'count' | 'nanoseconds' }[];
   readonly stacks: readonly Stack[];
-  /** How long the profile took, in milliseconds; 0 if the figures are counts since the start. */
+  /** How long the profile took, in milliseconds. 0 for call sites. */
   readonly durationMs: number;
-  /** Wall clock at its start, in milliseconds since 1970. */
+  /** Wall clock at the start of the profile, in milliseconds since 1970. 0 if unknown. */
   readonly takenAt: number;
 }
 
 export interface Stack {
-  /** The frames, innermost first. The current line is known only for the innermost. */
+  /** The frames, innermost first. */
   readonly frames: readonly Frame[];
   /** One figure for each of `types`. */
   readonly values: readonly number[];
 }
 
 export interface Frame {
-  /** Never empty, and free of control characters. At most 160 characters long; only `(anonymous PLACE)` may be longer. */
+  /** Never empty, free of control characters, at most 160 characters long. Only `(anonymous PLACE)` may be longer. */
   readonly name: string;
-  /** A path, a `node:` name, or '' for work of V8 itself. */
+  /** A path, a `node:` name, or '' for V8 itself. */
   readonly file: string;
-  /** The line on which the function starts, counted from 1; 0 if unknown. */
+  /** The line on which the function starts, counted from 1. 0 if unknown. */
   readonly start: number;
   /**
-   * For an innermost frame, the line with the most CPU time if it is known; otherwise `start`. V8 also counts lines of inlined
-   * functions, so this is only a hint, while `start` is exact.
+   * The line with the most CPU time, if the frame is innermost and the line is known. Otherwise `start`. Only a hint, because
+   * V8 also counts lines of inlined functions.
    */
   readonly line: number;
   readonly owner: Owner;
@@ -48,7 +48,7 @@ export const placeOf = ({ file, start }: Pick<Frame, 'file' | 'start'>): string 
 export const totalOf = (folded: Folded): number =>
   folded.stacks.reduce((sum, stack) => sum + weightOf(stack), 0);
 
-/** The same stacks, drawn and ranked by their first figure. */
+/** The same stacks with only their first figure, which then decides widths and order. */
 export const byFirstFigure = (folded: Folded): Folded => ({
   ...folded,
   types: folded.types.slice(0, 1),
@@ -57,11 +57,11 @@ export const byFirstFigure = (folded: Folded): Folded => ({
 
 export const weightOf = (stack: Stack): number => stack.values.at(-1) ?? 0;
 
-/** @returns a frame from a profile or a stack trace. Its texts are cleaned, because users choose the names. */
+/** Makes a frame, and cleans its texts, because users choose the names. */
 export function frameOf(raw: { name: string; url: string; start: number; line: number }): Frame {
   const file = clean(pathOf(raw.url), 1024);
   const place = file.slice(file.lastIndexOf('/') + 1) + (raw.start > 0 ? `:${raw.start}` : '');
-  // `go tool pprof` merges functions of the same name. Without the place, it would merge all anonymous functions.
+  // `go tool pprof` merges functions of the same name, so an anonymous function needs its place.
   const name = clean(raw.name, 160) || (place === '' ? '(anonymous)' : `(anonymous ${place})`);
   return { name, file, start: raw.start, line: raw.line, owner: ownerOf(file) };
 }
@@ -71,7 +71,7 @@ function pathOf(url: string): string {
   try {
     return decodeURIComponent(url.slice('file://'.length));
   } catch {
-    return url; // a lone % in a hand-made URL: show it as it is
+    return url; // a URL with a lone %
   }
 }
 
@@ -81,7 +81,7 @@ function ownerOf(file: string): Owner {
   return /[/\\]node_modules[/\\]|^wasm:/.test(file) ? 'dep' : 'app';
 }
 
-/** Replaces control characters. A name like "\u001b[2J" would clear a terminal, and bidi marks would reverse the line. */
+/** Replaces control characters and bidi marks, because they could clear a terminal or reverse its lines. */
 const clean = (text: string, atMost: number): string =>
   text
     .slice(0, atMost)

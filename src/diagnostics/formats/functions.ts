@@ -1,12 +1,12 @@
 import { type Folded, type Frame, functionKey, weightOf } from './folded.ts';
 
-/** The cost of one function in a whole profile. The costs are the last figures of the stacks: see `Folded.types`. */
+/** The cost of one function in a whole profile, by the last figure of the stacks. */
 export interface FunctionCost {
-  /** The function, with its own hottest line. */
+  /** The function, with its hottest line. */
   readonly frame: Frame;
-  /** Cost in the function itself. */
+  /** Cost of the function itself. */
   readonly flat: number;
-  /** Cost in the function and in everything that it called. */
+  /** Cost of the function and of everything that it called. */
   readonly cum: number;
 }
 

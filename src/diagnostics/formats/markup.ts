@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 
-/** Text that is markup already, so that `markup` does not escape it again. */
+/** Text that `markup` does not escape. */
 export class Markup {
   readonly text: string;
   constructor(text: string) {
@@ -9,8 +9,8 @@ export class Markup {
 }
 
 /**
- * Joins markup and values. Every value that is not `Markup` is escaped, so that it cannot become markup by mistake. Lists are
- * joined; `undefined` and `false` print nothing.
+ * Joins markup and values. Every value that is not `Markup` is escaped. Lists are joined. `undefined` and `false` print
+ * nothing.
  */
 export function markup(parts: TemplateStringsArray, ...values: readonly Printable[]): Markup {
   return new Markup(parts.reduce((text, part, index) => text + print(values[index - 1]) + part));
@@ -28,9 +28,9 @@ function print(value: Printable): string {
 export const escapeMarkup = (text: string): string =>
   text
     .replace(/[&<>"']/g, (sign) => `&#${sign.charCodeAt(0)};`)
-    // XML cannot contain these, not even as a reference.
+    // XML cannot contain these characters, not even as references.
     .replace(/(?![\t\n\r])[\p{Cc}\p{Cs}\ufffe\uffff]/gu, '\ufffd');
 
-/** How a Content-Security-Policy names an inline script or style: nothing else on the page may run. */
+/** How a Content-Security-Policy names an inline script or style. */
 export const hashSource = (inline: string): string =>
   `'sha256-${createHash('sha256').update(inline).digest('base64')}'`;

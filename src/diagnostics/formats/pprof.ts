@@ -3,8 +3,7 @@ import { type Folded, type Frame, functionKey } from './folded.ts';
 import { Message } from './protobuf.ts';
 
 /**
- * Writes pprof's own format, gzipped, as `go tool pprof`, Pyroscope, Parca and Grafana read it.
- * The numbers of the fields are those of github.com/google/pprof/proto/profile.proto.
+ * Writes pprof's own format, gzipped. The numbers of the fields are from github.com/google/pprof/proto/profile.proto.
  *
  * @param comment shown by `go tool pprof -comments`, for example the process and the reason.
  */
@@ -27,7 +26,7 @@ function pprofMessage(folded: Folded, comment: string): Message {
   for (const { frames, values } of folded.stacks) {
     profile.message(2, new Message().packed(1, frames.map(locationOf)).packed(2, values.map(Math.round)));
   }
-  // Without a mapping `go tool pprof` warns "Main binary filename not available".
+  // Without a mapping, `go tool pprof` warns "Main binary filename not available".
   profile.message(
     3,
     new Message().integer(1, 1).integer(5, text('node')).integer(7, 1).integer(8, 1).integer(9, 1),
@@ -48,7 +47,7 @@ function pprofMessage(folded: Folded, comment: string): Message {
     profile.integer(14, text(last.type));
   }
   if (comment !== '') profile.packed(13, [text(comment)]);
-  for (const [, value] of strings.entries()) profile.string(6, value); // last, because only now all strings are known
+  for (const [, value] of strings.entries()) profile.string(6, value); // last, because `text` adds strings
   return profile;
 }
 

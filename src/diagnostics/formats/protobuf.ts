@@ -1,15 +1,12 @@
 /**
  * The part of protobuf's wire format that pprof needs: varints and fields of bytes. A varint field with 0 is left out, as in
- * proto3.
- *
- * It writes into a byte array that grows. A number in an ordinary array takes eight times the memory, and the profile of a
- * busy service has megabytes of bytes.
+ * proto3. The bytes are in a Uint8Array, because an ordinary array takes eight times the memory, and profiles have megabytes.
  */
 export class Message {
   #bytes = new Uint8Array(FIRST_CAPACITY);
   #length = 0;
 
-  /** @param value an unsigned integer; a number up to 2^53, a bigint up to 2^64. */
+  /** @param value an unsigned integer: a number below 2^53, or a bigint below 2^64. */
   integer(field: number, value: number | bigint): this {
     if (value === 0 || value === 0n) return this;
     this.#varint(field * 8);
@@ -73,5 +70,5 @@ export class Message {
 
 /** Most messages of a profile are smaller than this, in bytes. */
 const FIRST_CAPACITY = 64;
-/** A 64-bit integer takes at most this many bytes. */
+/** The most bytes of a 64-bit integer. */
 const LONGEST_VARINT = 10;

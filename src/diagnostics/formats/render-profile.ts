@@ -6,20 +6,20 @@ import { encodePprof } from './pprof.ts';
 import { type Suspect, suspects } from './suspects.ts';
 import { renderTop } from './top.ts';
 
-/** @returns pprof's own format, gzipped: for `go tool pprof`, Pyroscope, Parca and Grafana. */
+/** @returns pprof's own format, gzipped, for `go tool pprof`, Pyroscope, Parca and Grafana. */
 export const toPprof = (profile: CpuProfile): Uint8Array<ArrayBuffer> => encodePprof(fold(profile));
 
 /** @returns the table of `go tool pprof -top`. `rows`: how many functions. Default: 20. */
 export const toTop = (profile: CpuProfile, { rows = 20 }: { rows?: number | undefined } = {}): string =>
   renderTop(fold(profile), rows);
 
-/** @returns a flame graph as one self-contained HTML page: click to zoom, search, figures under the pointer. */
+/** @returns a flame graph as one HTML page that loads nothing else, with zoom, search and figures. */
 export const toFlameGraph = (
   profile: CpuProfile,
   { title = 'CPU profile' }: { title?: string | undefined } = {},
 ): string => renderFlamePage(fold(profile), title).html;
 
-/** @returns a flame graph as one SVG picture, with tooltips, light and dark: for a README or a report. */
+/** @returns a flame graph as one SVG picture with tooltips, for a README or a report. */
 export const toFlameGraphSvg = (
   profile: CpuProfile,
   { title = 'CPU profile' }: { title?: string | undefined } = {},

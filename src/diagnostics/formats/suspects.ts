@@ -13,35 +13,36 @@ import {
 export interface Suspect {
   readonly function: string;
   readonly file: string;
-  /** The line on which it starts, counted from 1. */
+  /** The line on which the function starts, counted from 1. */
   readonly line: number;
-  /** Its line with the most CPU time, if known. Only a hint, because V8 mixes up the lines of inlined functions. */
+  /** The line with the most CPU time, if known. Only a hint, because V8 mixes up the lines of inlined functions. */
   readonly hotLine?: number;
-  /** Share of the profile's CPU time during which it was the innermost function of `owner`'s code, 0–100. */
+  /** Share of the CPU time in which this function was the innermost one of the `owner`, 0–100. */
   readonly percent: number;
-  /** The same including the functions it called, 0–100. A function with an endless loop is near 100. */
+  /** Share of the CPU time in which this function was on the stack, 0–100. Near 100 for an endless loop. */
   readonly cumPercent: number;
   readonly owner: Owner;
 }
 
 interface Blame {
   frame: Frame;
-  /** The largest weight of one stack in which the function is innermost. `frame` is from that stack, with its hottest line. */
+  /** The largest weight of a stack in which the function is innermost. `frame` is from that stack. */
   hottest: number;
   weight: number;
   cum: number;
-  /** Its greatest depth: the largest number of the owner's frames on one stack, from the outermost to this one, both included. */
+  /** The greatest depth of the function, counted in frames of the owner. */
   depth: number;
 }
 
 /**
  * Finds the functions that probably cause the CPU time, the likeliest first.
  *
- * Self time does not show them: the cost of a loop appears in the functions it calls (Node's task queue, grpc-js). So the CPU
- * time of a stack counts for the innermost function of the service's own code. If no stack has one, it counts for the
- * innermost function of a package, then of Node. Work of V8 (compiling, collecting garbage) has no stack and counts for no
- * function. After the functions with a large share come the callers that are on nearly every stack, the innermost first. One
- * of them contains the loop. Pure.
+ * Self time would not name a loop, because its cost appears in functions that it calls (Node's task queue, grpc-js). So the
+ * CPU time of a stack counts for the innermost function of the service's own code. If the service is on no stack, it counts
+ * for the innermost function of a package, else of Node.
+ *
+ * Functions with a large share come first. Then come callers that are on nearly every stack, because one of them contains the
+ * loop. The innermost caller is first. Pure.
  *
  * @param atMost how many. Default: 3.
  */

@@ -3,7 +3,7 @@ import { type Reply, text } from './rules.ts';
 
 /** What `/healthz` shows. */
 export interface HealthDocument {
-  /** False only if a restart can help. Then the status code is 503. */
+  /** False only if a restart can help. Then the status is 503. */
   readonly healthy: boolean;
   /** Whether the event loop of the main thread turns. */
   readonly turning: boolean;
@@ -12,7 +12,7 @@ export interface HealthDocument {
 
 export type ElectionHealthView = Pick<ElectionView, 'name' | 'prefix' | 'state' | 'health'>;
 
-/** The elections are healthy as long as `election.health()` says so: it is false only if a restart can help. Pure. */
+/** Pure. */
 export const healthDocument = ({ elections }: Snapshot, turning: boolean): HealthDocument => ({
   healthy: turning && elections.every(({ health }) => health.healthy),
   turning,
@@ -22,8 +22,7 @@ export const healthDocument = ({ elections }: Snapshot, turning: boolean): Healt
 /**
  * The reply of `/healthz`. Pure.
  *
- * @param isOpen whether the reader may see the elections. A probe without the token sees the verdict only.
- * @param asJson whether the reader prefers JSON.
+ * @param isOpen whether to show the elections. A probe without the token sees the verdict only.
  */
 export function healthReply(document: HealthDocument, isOpen: boolean, asJson: boolean): Reply {
   const { healthy, turning, elections } = document;
@@ -43,7 +42,7 @@ export function healthReply(document: HealthDocument, isOpen: boolean, asJson: b
 
 function line({ name, state, health: { healthy, reason } }: ElectionHealthView): string {
   const verdict = healthy ? 'ok' : 'not ok';
-  // One line per election, even if a name or a reason contains a line break.
+  // A name or a reason may contain a line break.
   return `${verdict}  ${name}: ${state}${reason === undefined ? '' : `: ${reason}`}`.replaceAll(
     /\p{Cc}/gu,
     ' ',

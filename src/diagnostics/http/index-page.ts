@@ -12,11 +12,10 @@ export interface IndexView {
   readonly runaways: readonly RunawayReport[];
   readonly notices: readonly RunawayReport[];
   readonly maxSeconds: number;
-  /** Whether `/metrics` shows anything. */
   readonly hasMetrics: boolean;
 }
 
-/** Renders the index page: the leader, the state of this replica, runaways, and the profiles. Pure. */
+/** Renders the index page: elections, profiles, runaways and loop guards. Pure. */
 export function renderIndex(view: IndexView): Page {
   const { snapshot, isTurning, runaways, notices, maxSeconds, hasMetrics } = view;
   const body = markup`<main>
@@ -78,7 +77,7 @@ function healthCell({ healthy, reason }: ElectionView['health']): Markup {
   return markup`<span class="badge ${healthy ? 'warn' : 'bad'}">${healthy ? 'healthy' : 'unhealthy'}</span> ${reason}`;
 }
 
-/** Colour of every state, by its urgency for an operator. */
+/** The colour of every state. */
 const STATE: Readonly<Partial<Record<ElectionView['state'], string>>> = {
   leading: 'good',
   held: 'bad',
@@ -149,7 +148,7 @@ ${shown.slice(0, 20).map((guard) => {
 })}</table></div>`;
 }
 
-/** Most guards belong to a campaign, so the page does not name that purpose. */
+/** Most guards belong to a campaign, so the page names only other purposes. */
 const purposeOf = ({ purpose }: GuardReport): string => (purpose === 'campaign' ? '' : purpose);
 
 const STYLE = `

@@ -1,2 +1,2 @@
-/** Whether metrics are in the format OpenMetrics, which requires `# EOF` at the end. Otherwise they are in Prometheus' text format. */
+/** Whether a text is in the format OpenMetrics, which requires `# EOF` at the end. */
 export const isOpenMetrics = (metrics: string): boolean => /(^|\n)# EOF\s*$/.test(metrics.slice(-16));

@@ -2,7 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { type Reply, text } from './rules.ts';
 import { type Routes, safe } from './routes.ts';
 
-/** Answers one request. If the path is not ours, it calls `next` if there is one. */
+/** Answers one request. If the path is not ours, it calls `next`, or replies 404 without a `next`. */
 export async function reply(
   routes: Routes,
   request: IncomingMessage,

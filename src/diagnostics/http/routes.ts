@@ -25,13 +25,12 @@ import type { EvidenceFiles, RunawayReport } from '../evidence/report.ts';
 import { renderTop } from '../formats/top.ts';
 import { isOpenMetrics } from './open-metrics.ts';
 
-/** The data that the routes show. Routes run in the worker or on the main thread. */
+/** The data that the routes show. It differs between the worker and the main thread. */
 export interface Backend {
   profile(seconds: number, signal: AbortSignal): Promise<Recording>;
   snapshot(): Promise<Snapshot>;
   /** Whether the main thread's event loop turns. */
   isTurning(): Promise<boolean>;
-  /** Whether a metrics function was given. */
   readonly hasMetrics: boolean;
   metrics(): Promise<string>;
   runaways(): readonly RunawayReport[];
@@ -41,8 +40,8 @@ export interface Backend {
 export type Routes = (request: Request) => Promise<Reply | undefined>;
 
 /**
- * @returns a function that answers a request. It returns undefined if the path is not ours, so a service that mounts the
- *   handler at its root keeps its other paths. All routes together take one profile at a time.
+ * @returns a function that answers a request. For a path that is not ours, it returns undefined. All routes together take
+ *   one profile at a time.
  */
 export function routes(backend: Backend, rules: Rules, maxSeconds: number): Routes {
   const slot = new ProfileSlot();
@@ -65,10 +64,9 @@ export function routes(backend: Backend, rules: Rules, maxSeconds: number): Rout
   };
 }
 
-/** @param location relative: we do not know the path under which a framework or a reverse proxy shows these pages. */
+/** @param location relative, because a framework or a reverse proxy may show these pages under any path. */
 export const redirect = (location: string): Reply => text(301, `see ${location}`, { location });
 
-/** Adds the headers that every reply carries. */
 export const safe = (reply: Reply): Reply => ({ ...reply, headers: { ...SAFE_HEADERS, ...reply.headers } });
 
 interface Context {
@@ -128,7 +126,7 @@ const ROUTES: Readonly<Record<string, Route | undefined>> = Object.assign(Object
     ),
 } satisfies Record<string, Route>);
 
-/** A route that takes a profile and shows it. HEAD takes no profile, to save the cost. */
+/** A route that takes a profile and shows it. HEAD takes no profile, because a profile is expensive. */
 function profiled(show: (recording: Recording) => Reply): Route {
   return async ({ request, backend, maxSeconds, slot }) => {
     const seconds = secondsOf(request.url, maxSeconds);
@@ -170,7 +168,7 @@ class ProfileSlot {
 async function campaigns({ request, backend }: Context): Promise<Reply> {
   const { guards, at } = await backend.snapshot();
   const folded = foldCampaigns(guards, at);
-  const wantsText = new URLSearchParams(request.url.split('?')[1] ?? '').has('debug'); // Go's way to ask for it
+  const wantsText = new URLSearchParams(request.url.split('?')[1] ?? '').has('debug'); // as in Go
   if (!wantsText) return pprofReply(encodePprof(folded), 'campaigns');
   return text(200, `${renderTop(byFirstFigure(folded))}\n${renderTop(folded)}`.trimEnd());
 }
@@ -179,20 +177,20 @@ async function metrics({ backend }: Context): Promise<Reply> {
   if (!backend.hasMetrics)
     return text(404, 'no metrics here: give `metrics: () => register.metrics()` to serve yours');
   const body = await backend.metrics();
-  // With the wrong content type, a single exemplar makes the whole scrape fail.
+  // With the wrong content type, one exemplar makes the whole scrape fail.
   const type = isOpenMetrics(body)
     ? 'application/openmetrics-text; version=1.0.0'
     : 'text/plain; version=0.0.4';
   return { status: 200, headers: { 'content-type': `${type}; charset=utf-8` }, body };
 }
 
-/** Removes links to files that no longer exist: the folder keeps only the last reports. */
+/** Removes links to deleted files, because the folder keeps only the last reports. */
 function withFilesThere(report: RunawayReport): RunawayReport {
   const files = Object.entries(report.files).filter(([, path]) => existsSync(String(path)));
   return { ...report, files: Object.fromEntries(files) as EvidenceFiles };
 }
 
-/** `/debug/pprof/runaways/0/flamegraph`: the evidence of the last runaway. Reads only files that a report names. */
+/** For example `/debug/pprof/runaways/0/flamegraph`, from the last runaway. Reads only files that a report names. */
 function evidenceRoute(path: string): Route | undefined {
   const [, list, index, kind = ''] =
     /^\/debug\/pprof\/(runaways|notices)\/(\d{1,3})\/(\w+)$/.exec(path) ?? [];
@@ -220,7 +218,7 @@ const EVIDENCE: Readonly<
   Record<string, { file: keyof EvidenceFiles; headers: Record<string, string> } | undefined>
 > = {
   __proto__: null as never,
-  // The page has its own policy in a <meta>. We drop ours here, because both together would block its script.
+  // The stored page has its own policy in a <meta>. Our default policy would also apply, and block its script.
   flamegraph: {
     file: 'flameGraph',
     headers: {

@@ -10,7 +10,7 @@ export interface Reply {
 
 export interface Request {
   readonly method: string;
-  /** The requested address without the mount path of the handler: `/debug/pprof/top?seconds=5`. */
+  /** Without the mount path of the handler: `/debug/pprof/top?seconds=5`. */
   readonly url: string;
   readonly headers: IncomingHttpHeaders;
   /** Aborts when the client has gone. */
@@ -18,13 +18,11 @@ export interface Request {
 }
 
 export interface Rules {
-  /** The token that every path but `/healthz` requires; undefined if none is required. */
   readonly token: string | undefined;
   /** Host names that a request may use, besides `localhost` and IP addresses. Lower case. */
   readonly allowedHosts: readonly string[];
 }
 
-/** A plain-text reply. */
 export const text = (
   status: number,
   body: string,
@@ -70,9 +68,8 @@ export const hasToken = ({ headers }: Pick<Request, 'headers'>, { token }: Rules
   token === undefined || isAuthorized(headers.authorization, token);
 
 /**
- * Protects against DNS rebinding. A web page can point its own DNS name at 127.0.0.1 and make a browser call us, but always
- * under that name. So an IP address as host is safe, and so is a request without a host, which no browser sends. The health check
- * of HAProxy sends such requests.
+ * Protects against DNS rebinding: a web page can point its own DNS name at 127.0.0.1, and make a browser call us under that
+ * name. So an IP address as host is safe. A request without a host is safe too, because no browser sends one.
  */
 function isAllowedHost(host: IncomingHttpHeaders[string], allowed: readonly string[]): boolean {
   if (host === undefined) return true;
@@ -84,17 +81,16 @@ function isAllowedHost(host: IncomingHttpHeaders[string], allowed: readonly stri
 function isAuthorized(authorization: string | undefined, token: string): boolean {
   const [, scheme = '', value = ''] = /^(bearer|basic) +(\S+)$/i.exec(authorization ?? '') ?? [];
   if (scheme.toLowerCase() !== 'basic') return isSame(value, token);
-  const decoded = Buffer.from(value, 'base64').toString(); // browsers and `go tool pprof` know only user:password
+  const decoded = Buffer.from(value, 'base64').toString(); // user:password
   return isSame(decoded.slice(decoded.indexOf(':') + 1), token);
 }
 
-/** Compares two texts. The time does not depend on the place where they differ. */
+/** Compares two texts in constant time. */
 const isSame = (given: string, wanted: string): boolean =>
   timingSafeEqual(createHash('sha256').update(given).digest(), createHash('sha256').update(wanted).digest());
 
 /**
- * @returns the requested seconds, or the reply that refuses them. Go would use 30 for text that it cannot read. Here a typing
- *   error such as `3O`, with the letter O, is refused.
+ * @returns the requested seconds, or the reply that refuses them. Unlike Go, it refuses text that is no number.
  */
 export function secondsOf(url: string, maxSeconds: number): number | Reply {
   const given = new URLSearchParams(url.split('?')[1] ?? '').getAll('seconds');
@@ -105,7 +101,7 @@ export function secondsOf(url: string, maxSeconds: number): number | Reply {
   return text(400, `seconds: expected one number above 0, at most ${maxSeconds}`);
 }
 
-/** Sent with every reply. */
+/** The headers of every reply. */
 export const SAFE_HEADERS: Readonly<Record<string, string>> = {
   'cache-control': 'no-store',
   'content-security-policy': "default-src 'none'; frame-ancestors 'none'",

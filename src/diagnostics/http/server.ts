@@ -7,12 +7,12 @@ import { type Backend, type Routes, redirect, routes, safe } from './routes.ts';
 
 /** Connections of all clients together. */
 const MOST_CONNECTIONS = 64;
-/** Connections of one address. A new one replaces the oldest that has no request under way. */
+/** Connections of one address. A new connection replaces the oldest idle one. */
 const MOST_PER_ADDRESS = 16;
-/** How often Node looks for connections whose headers are overdue, in milliseconds. Its default is 30 s. */
+/** How often Node enforces `headersTimeout`, in milliseconds. Its default is 30 s. */
 const CHECK_EVERY_MS = 1_000;
 
-/** The worker's own server: it answers while the main thread spins. Every wait for a client is bounded. */
+/** The HTTP server of the worker. Every wait for a client is bounded. */
 export class DiagnosticsHttpServer {
   readonly #server: Server;
 
@@ -27,7 +27,7 @@ export class DiagnosticsHttpServer {
     });
     this.#server.on('connection', (socket: Socket) => connections.add(socket));
     this.#server.maxConnections = MOST_CONNECTIONS;
-    this.#server.headersTimeout = 4_000; // with the interval of the check: enforced within 5 s
+    this.#server.headersTimeout = 4_000; // at most 5 s, with CHECK_EVERY_MS
     this.#server.requestTimeout = 10_000;
     this.#server.keepAliveTimeout = 5_000;
     this.#server.setTimeout((maxSeconds + 15) * 1000); // no byte is sent while a profile is recorded
@@ -39,7 +39,7 @@ export class DiagnosticsHttpServer {
       this.#server.once('error', reject);
       this.#server.listen({ host, port, exclusive: true }, () => {
         this.#server.off('error', reject);
-        this.#server.on('error', () => {}); // an error of one connection, which its client sees
+        this.#server.on('error', () => {}); // without a listener, an error would end the worker
         resolve((this.#server.address() as AddressInfo).port);
       });
     });
@@ -53,7 +53,7 @@ export class DiagnosticsHttpServer {
   }
 }
 
-/** Our own server shows the start page at `/`. It applies the rules to unknown paths too. */
+/** Unlike the handler, the server answers `/` and applies the rules to unknown paths. */
 const everyPath =
   (answer: Routes, rules: Rules): Routes =>
   async (request) => {
@@ -64,7 +64,7 @@ const everyPath =
     return request.url === '/' ? safe(redirect('debug/pprof/')) : undefined;
   };
 
-/** Silent sockets must not block a health probe. So a new connection replaces the oldest idle one. */
+/** Silent sockets must not keep out a health probe, so a new connection replaces the oldest idle one. */
 class Connections {
   readonly #byAddress = new Map<string, Set<Socket>>();
   readonly #busy = new WeakSet<Socket>();
@@ -86,7 +86,7 @@ class Connections {
     });
   }
 
-  /** Protects the socket from being replaced until the response is sent or the client has gone. */
+  /** Keeps the socket until the response is sent or the client has gone. */
   busy(socket: Socket, response: ServerResponse): void {
     this.#busy.add(socket);
     response.once('close', () => this.#busy.delete(socket));

@@ -14,34 +14,34 @@ export interface CaptureProcessOptions {
   pid: number;
   /** How long to record, in seconds. Default: 30. Above 0, at most 600. */
   seconds?: number | undefined;
-  /** Ends the recording; the call then rejects with the signal's reason. */
+  /** Ends the recording. Then the call rejects with the signal's reason. */
   signal?: AbortSignal | undefined;
   /** Port of the inspector of that process. Default: 9229, as in Node. */
   port?: number | undefined;
   /**
-   * Called just before SIGUSR1 is sent. A process that runs native code opens its inspector only when that code has
-   * returned, possibly after `captureProcess()` has rejected. Then call `closeInspector()`.
+   * Called just before SIGUSR1 is sent. A process in native code opens its inspector only after that code. This may be after
+   * `captureProcess()` has rejected: then call `closeInspector()`.
    */
   onSignal?: (() => void) | undefined;
-  /** Called when the inspector that was opened is closed again, even after an error. */
+  /** Called when `captureProcess()` has closed the inspector that it opened, even after an error. */
   onClosed?: (() => void) | undefined;
 }
 
 /** How long the inspector may take to open, in milliseconds. */
 const OPEN_WITHIN_MS = 5_000;
-/** How long it may take to close, in milliseconds. */
+/** How long the inspector may take to close, in milliseconds. */
 const CLOSE_WITHIN_MS = 2_000;
 
 /**
- * Records a CPU profile of another process that needs no preparation, even while its main thread spins. Linux only.
+ * Records a CPU profile of another process, even while its main thread spins. The process needs no preparation. Linux only.
  *
- * The inspector of the process is opened with SIGUSR1 and closed afterwards. Meanwhile every user of this machine can attach
- * to it. A service with its own SIGUSR1 handler runs that handler instead, and opens no inspector.
+ * SIGUSR1 opens the inspector of the process. The call closes the inspector afterwards. Meanwhile every user of this machine
+ * can attach to it. A service with its own SIGUSR1 handler runs that handler and opens no inspector.
  *
  * @throws {RangeError} if `seconds` is out of range.
  * @throws {TypeError} if `signal` is not a signal.
- * @throws {DiagnosticsError} DIAGNOSTICS_UNAVAILABLE if the process does not exist, belongs to another user, would die of
- *   the signal, or opens no inspector; DIAGNOSTICS_NO_ANSWER if its main thread does not answer the inspector within 5 s.
+ * @throws {DiagnosticsError} DIAGNOSTICS_UNAVAILABLE if the process does not exist, belongs to another user, is not Node, or
+ *   opens no inspector; DIAGNOSTICS_NO_ANSWER if its main thread does not answer the inspector within 5 s.
  */
 export async function captureProcess(options: CaptureProcessOptions): Promise<CpuProfile> {
   const { pid, seconds = 30, signal, port = 9229 } = options;
@@ -91,13 +91,13 @@ async function captureFrom(
   }
 }
 
-/** Closes the inspector over the connection that there is, or over a new one. @returns whether it is closed. */
+/** Closes the inspector over `remote`, or over a new connection. @returns whether the inspector is closed. */
 async function closed(remote: RemoteInspector | undefined, pid: number, port: number): Promise<boolean> {
   if (remote === undefined) return await closeInspector({ pid, port, withinMs: CLOSE_WITHIN_MS });
   return (await closeThrough(remote, pid)) && (await inspectorUrl(port)) === undefined;
 }
 
-/** Sends SIGUSR1, but only to Node: other programs use it differently, or die of it. */
+/** Sends SIGUSR1, but only to Node, because other programs may die of the signal. */
 function openInspector(pid: number, onSignal: () => void): void {
   let status: string;
   try {
@@ -123,7 +123,7 @@ function openInspector(pid: number, onSignal: () => void): void {
 
 function executableOf(pid: number): string {
   try {
-    return readlinkSync(`/proc/${pid}/exe`).replace(/ \(deleted\)$/, ''); // Node was updated since it was started
+    return readlinkSync(`/proc/${pid}/exe`).replace(/ \(deleted\)$/, ''); // after an update of Node
   } catch (cause) {
     throw unavailable(`process ${pid} belongs to another user`, cause);
   }

@@ -7,22 +7,24 @@ import { recordProfile } from './record-profile.ts';
 export interface CaptureOptions {
   /** How long to record, in seconds. Default: 30. Above 0, at most 600. */
   seconds?: number | undefined;
-  /** Ends the recording; the call then rejects with the signal's reason. */
+  /** Ends the recording. Then the call rejects with the signal's reason. */
   signal?: AbortSignal | undefined;
 }
 
 /**
  * Records a CPU profile of the calling thread. A recording of at most 3 s takes a sample every millisecond. A longer
- * one takes about 3,000 samples in all. No recording can end while that thread spins. For a spinning thread use `serveDiagnostics` or the watchdog,
- * which record from a worker.
+ * recording takes about 3,000 samples in all.
  *
- * It costs up to a third of the thread's speed in the first 100 ms, then 0–13 % until the end, and nothing afterwards. It
- * ends coverage that V8 collects (NODE_V8_COVERAGE, c8).
+ * No recording can end while the thread spins. For a spinning thread, use `serveDiagnostics` or the watchdog, which record
+ * from a worker.
+ *
+ * A recording costs up to a third of the thread's speed in the first 100 ms, then 0–13 % until the end, and nothing
+ * afterwards. It ends coverage that V8 collects (NODE_V8_COVERAGE, c8).
  *
  * @throws {RangeError} if `seconds` is out of range.
  * @throws {TypeError} if `signal` is not a signal.
- * @throws {DiagnosticsError} DIAGNOSTICS_BUSY if this thread is being profiled by another call;
- *   DIAGNOSTICS_UNAVAILABLE if Node has no inspector or does not permit it.
+ * @throws {DiagnosticsError} DIAGNOSTICS_BUSY if another call records this thread; DIAGNOSTICS_UNAVAILABLE if Node has no
+ *   inspector or does not permit it.
  */
 export async function captureProfile({ seconds = 30, signal }: CaptureOptions = {}): Promise<CpuProfile> {
   if (!(seconds > 0 && seconds <= 600))
@@ -47,7 +49,7 @@ export async function captureProfile({ seconds = 30, signal }: CaptureOptions = 
 
 let isCapturing = false;
 
-/** @throws {TypeError} if it is set, but is not a signal. */
+/** @throws {TypeError} if the value is neither undefined nor a signal. */
 export function checkSignal(signal: unknown): void {
   if (signal !== undefined && !isAbortSignal(signal)) throw new TypeError(`signal: expected ${A_SIGNAL}`);
 }

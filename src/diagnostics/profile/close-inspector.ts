@@ -4,20 +4,20 @@ import { inspectorUrl, RemoteInspector } from './remote-inspector.ts';
 export interface CloseInspectorOptions {
   /** The process whose inspector was opened with SIGUSR1. */
   readonly pid: number;
-  /** How long to try, in milliseconds. A process that runs native code opens its inspector only when that code has returned. */
+  /** How long to try, in milliseconds. A process in native code opens its inspector only after that code. */
   readonly withinMs: number;
   /** Port of the inspector. Default: 9229, as in Node. */
   readonly port?: number | undefined;
 }
 
 const LOOK_EVERY_MS = 100;
-/** How long one connection may take, in milliseconds. Then another one is tried. */
+/** How long the process may take to answer one connection, in milliseconds. */
 const ANSWER_WITHIN_MS = 2_000;
 
 /**
- * Closes the inspector of a process as soon as it is open. Never closes that of another process.
+ * Closes the inspector of a process as soon as it is open. Never closes the inspector of another process.
  *
- * @returns whether it was open and is closed now.
+ * @returns whether the inspector was open and is closed now.
  */
 export async function closeInspector({
   pid,
@@ -25,7 +25,7 @@ export async function closeInspector({
   port = 9229,
 }: CloseInspectorOptions): Promise<boolean> {
   for (const untilMs = performance.now() + withinMs; performance.now() < untilMs;) {
-    // It waits before the first try too. If the process that recorded was killed, its connection must be gone first: see `closeThrough`.
+    // Wait before the first try too: if the recording process was killed, its connection must be gone first (see `closeThrough`).
     await after(LOOK_EVERY_MS);
     const url = await inspectorUrl(port);
     const remote = url && (await RemoteInspector.connect(url).catch(() => undefined));
@@ -35,14 +35,14 @@ export async function closeInspector({
 }
 
 /**
- * Closes the inspector through a connection to it. **No other connection may be open, or be about to close**: Node 20 can
- * crash when its inspector closes while another session ends.
+ * Closes the inspector through a connection to it. **No other connection may be open, or about to close**: Node 20 can
+ * crash if its inspector closes while another session ends.
  *
- * @returns whether the process has confirmed, or has closed the connection, which means the same.
+ * @returns whether the process has confirmed, or has closed the connection.
  */
 export async function closeThrough(remote: RemoteInspector, pid: number): Promise<boolean> {
   const order = `process.pid === ${pid} && process.getBuiltinModule('node:inspector').close()`;
-  // The command also closes the connection on which its answer would arrive.
+  // The order may close the connection before its answer arrives.
   const obeyed = remote.evaluate(order).then(
     (answer) => answer !== false,
     () => true,

@@ -4,8 +4,8 @@ import { DiagnosticsError } from '../errors.ts';
 /**
  * Returns why this process cannot take a profile, or undefined if it can.
  *
- * Call it on the main thread first. A worker without command-line options does not see `process.permission`. If it connects
- * to the main thread without the inspector permission, an assertion in Node's C++ aborts the whole process.
+ * Call this on the main thread, because our worker does not see `process.permission`. If a worker connects to the main
+ * thread without the inspector permission, an assertion in Node's C++ aborts the whole process.
  */
 export function whyNoProfile(): string | undefined {
   const { permission } = process as { permission?: { has(scope: string): boolean } };
@@ -16,9 +16,9 @@ export function whyNoProfile(): string | undefined {
 }
 
 /**
- * @param target `main` for the main thread, from a worker; `own` for the calling thread.
+ * Connects to the main thread from a worker (`main`), or to the calling thread (`own`). The caller disconnects the session.
+ *
  * @param reason the result of `whyNoProfile` on the main thread.
- * @returns a connected session, which the caller disconnects.
  * @throws {DiagnosticsError} DIAGNOSTICS_UNAVAILABLE with the reason.
  */
 export function connectInspector(target: 'main' | 'own', reason: string | undefined): Session {
@@ -35,7 +35,7 @@ export function connectInspector(target: 'main' | 'own', reason: string | undefi
   return session;
 }
 
-/** Loaded on demand: `import 'node:inspector'` would end the service if Node was built without the inspector. */
+/** Not imported, because `import 'node:inspector'` would end a service whose Node was built without the inspector. */
 function inspectorModule(): typeof import('node:inspector') | undefined {
   try {
     return process.getBuiltinModule('node:inspector');

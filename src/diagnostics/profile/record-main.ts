@@ -5,11 +5,11 @@ import { inSource } from './source-maps.ts';
 export interface MainAccess {
   /** See `RecordOptions.deoptimise`. */
   readonly deoptimise: boolean;
-  /** Why no CPU profile can be taken; undefined: it can. */
+  /** Why no CPU profile can be taken. undefined if one can. */
   readonly whyNoProfile: string | undefined;
 }
 
-/** Records the main thread from a worker. The result has the places in the original source. */
+/** Records the main thread from a worker. The profile names places in the original source. */
 export async function recordMain(
   { deoptimise, whyNoProfile }: MainAccess,
   options: Omit<RecordOptions, 'deoptimise'>,

@@ -4,7 +4,7 @@ import { DiagnosticsError } from '../errors.ts';
 
 export interface Recording {
   readonly profile: CpuProfile;
-  /** Wall clock when it began, in milliseconds since 1970. */
+  /** Wall clock at the start, in milliseconds since 1970. */
   readonly takenAt: number;
 }
 
@@ -15,35 +15,34 @@ export interface Inspected {
 
 export interface RecordOptions {
   readonly durationMs: number;
-  /** Ends it early, with the signal's reason. */
+  /** Ends the recording early, with the signal's reason. */
   readonly signal?: AbortSignal | undefined;
   /**
-   * Whether to discard optimised code first. In code that was optimised before the profile began, V8 does not recognize two things:
-   * inlined functions, and a loop that was replaced by optimised code while it ran. It counts their time for the callers. So a
-   * profile would not name a synchronous loop that runs already. Discarding costs 12–26 ms once, and about 1 ms per megabyte of
-   * the heap. It would also end the collection of coverage early, so it is off
-   * if NODE_V8_COVERAGE is set.
+   * Whether to discard optimised code first. In code that was optimised before the profile began, V8 counts inlined
+   * functions and running loops for their callers. So the profile would not name a synchronous loop that runs already.
+   * Discarding costs 12–26 ms once, and about 1 ms per megabyte of the heap. It also ends the collection of coverage, so it
+   * is off if NODE_V8_COVERAGE is set.
    */
   readonly deoptimise: boolean;
   /** Called when V8 has begun to take samples. */
   readonly onBegun?: (() => void) | undefined;
 }
 
-/** How long the profiled thread may take to answer, in milliseconds. It cannot answer during native code or a long garbage collection. */
+/** How long the profiled thread may take to answer, in milliseconds. It cannot answer in native code. */
 const ANSWER_WITHIN_MS = 5_000;
 /** The time between two samples of a short profile, in milliseconds. */
 const SHORTEST_INTERVAL_MS = 1;
 /**
- * The largest number of samples in a profile. Longer profiles take them less often. A sample can add as many nodes as its
- * stack is deep. The profiled thread writes all nodes at once when the profile ends, and the worker keeps them in memory.
+ * The largest number of samples in a profile. Longer profiles take samples less often. Every sample can add as many nodes as
+ * its stack is deep. When the profile ends, the profiled thread writes all nodes, and the worker keeps them in memory.
  */
 const MOST_SAMPLES = 3_000;
 
-/** Returns the time between two samples. For a profile of half a minute it is 10 ms, as in Go. */
+/** The time between two samples. For a profile of 30 s it is 10 ms, as in Go. */
 export const samplingIntervalMicros = (durationMs: number): number =>
   Math.ceil(Math.max(SHORTEST_INTERVAL_MS, durationMs / MOST_SAMPLES) * 1000);
 
-/** Records through a connected session, and leaves it connected. */
+/** Records through a connected session, and leaves the session connected. */
 export async function recordProfile(session: Inspected, options: RecordOptions): Promise<Recording> {
   const post = (method: string, params?: object): Promise<unknown> =>
     command(session, method, params, options.signal);
@@ -61,11 +60,11 @@ export async function recordProfile(session: Inspected, options: RecordOptions):
   } catch (error) {
     throw options.signal?.aborted ? options.signal.reason : error;
   } finally {
-    session.post('Profiler.disable'); // also stops a profile that is still being taken
+    session.post('Profiler.disable'); // also stops a running recording
   }
 }
 
-/** Sends one command. It has a time limit, because an open command neither fails by itself nor keeps a worker alive. */
+/** Sends one command with a time limit. An open command does not fail by itself, and does not keep a worker alive. */
 export function command(
   session: Inspected,
   method: string,

@@ -1,23 +1,20 @@
-/**
- * The inspector of another process on this machine.
- */
 import { get } from 'node:http';
 import type { Inspected } from './record-profile.ts';
 import { WebSocketText } from './websocket.ts';
 
-/** How long the program on a port may take to say whether it is an inspector, in milliseconds. */
+/** How long the program on a port may take to list its inspectors, in milliseconds. */
 const SAY_WITHIN_MS = 1_000;
 
-/** Returns the address of the inspector on that port, or undefined if there is none. */
+/** The URL of the inspector on this port, or undefined if there is none. */
 export function inspectorUrl(port: number): Promise<string | undefined> {
   return new Promise((resolve) => {
     const asked = get({ host: '127.0.0.1', port, path: '/json/list', agent: false }, (response) => {
       let text = '';
       response.on('data', (data: Buffer) => (text += data.toString()));
       response.on('end', () => resolve(/"webSocketDebuggerUrl":\s*"(ws:[^"]+)"/.exec(text)?.[1]));
-      response.on('error', () => resolve(undefined)); // it ended in the middle
+      response.on('error', () => resolve(undefined));
     });
-    // Limits the total time, because a program may send a byte now and then.
+    // Limits the total time, because the program may send single bytes for ever.
     const limit = setTimeout(() => asked.destroy(), SAY_WITHIN_MS);
     asked.on('error', () => resolve(undefined));
     asked.on('close', () => {
@@ -32,7 +29,7 @@ export interface Evaluated {
   readonly result?: { readonly value?: unknown };
 }
 
-/** The part of another process's inspector that a recording needs. */
+/** A connection to the inspector of another process on this machine. */
 export class RemoteInspector implements Inspected {
   readonly #waiting = new Map<number, (error: Error | null, result?: object) => void>();
   #socket: WebSocketText | undefined;
@@ -50,7 +47,7 @@ export class RemoteInspector implements Inspected {
     this.#socket?.send(JSON.stringify({ id, method, params }));
   }
 
-  /** @returns the value of an expression in the other process. */
+  /** Evaluates an expression in the other process. */
   evaluate(expression: string): Promise<unknown> {
     return new Promise((resolve, reject) => {
       this.post('Runtime.evaluate', { expression, returnByValue: true }, (error, result) => {
@@ -66,7 +63,7 @@ export class RemoteInspector implements Inspected {
 
   readonly #receive = (text: string): void => {
     const message = messageOf(text);
-    if (message === undefined) return this.close(); // not an inspector; closing also ends the calls that wait
+    if (message === undefined) return this.close(); // this also ends the calls that wait
     const { id, result, error } = message;
     if (id === undefined) return;
     this.#waiting.get(id)?.(error === undefined ? null : new Error(error.message), result);
@@ -85,7 +82,7 @@ interface Message {
   readonly error?: { readonly message: string };
 }
 
-/** @returns undefined if it is not an inspector's message: any program may listen on the port. */
+/** @returns undefined if the text is not a message of an inspector, because any program may listen on the port. */
 function messageOf(text: string): Message | undefined {
   try {
     return Object(JSON.parse(text)) as Message;

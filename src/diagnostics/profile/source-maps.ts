@@ -11,30 +11,30 @@ export interface Place {
 }
 
 /**
- * Returns the place in the original source; undefined if unknown. Without a column it returns the place of the first code on
- * that line.
+ * Returns the place in the original source, or undefined if unknown. Without a column, it returns the place of the first
+ * code on the line.
  */
 export type Origin = (line: number, column?: number) => Place | undefined;
 
-/** Largest file with a source map, and largest map, in bytes. The memory of the worker that reads them is limited. */
+/** Largest file to read, in bytes, because the memory of the worker is limited. */
 const MOST_BYTES = 16e6;
-/** Largest mappings, in characters. Decoded they take fifteen times as much memory. */
+/** Longest mappings, in characters. Decoded mappings take fifteen times as much memory. */
 const MOST_MAPPINGS = 2e6;
-/** How many columns of a line are searched for its first mapping. */
+/** How many columns of a line to search for its first mapping. */
 const INDENTED = 120;
 
 /**
- * Replaces the places in a profile by those in the original source, if the running file has a source map. Names stay as in
- * V8. Files of packages, and places without a mapping, stay unchanged.
+ * Replaces the places in a profile by places in the original source, if the running file has a source map. Names of
+ * functions, files of packages, and places without a mapping stay unchanged.
  *
- * @param originOf reads the source map of a file. The read blocks the thread, so only the worker does it.
+ * @param originOf reads the source map of a file. The read blocks the thread, so call this only in the worker.
  */
 export function inSource(
   profile: CpuProfile,
   originOf: (url: string) => Origin | undefined = readOrigin,
 ): CpuProfile {
   const nodes = [...profile.nodes];
-  // One file after the other: a decoded map is large, and only one is kept.
+  // One file after the other, because a decoded map is large.
   for (const url of new Set(profile.nodes.map(({ callFrame }) => callFrame.url))) {
     const origin = originOf(url);
     if (origin === undefined) continue;
@@ -60,7 +60,7 @@ function moved(node: ProfileNode, origin: Origin): ProfileNode {
   };
 }
 
-/** @returns undefined if there is no readable map: the places then stay unchanged. */
+/** @returns undefined if there is no readable map. */
 function readOrigin(url: string): Origin | undefined {
   if (url.includes('/node_modules/')) return undefined;
   try {
@@ -92,7 +92,7 @@ function originIn(file: URL): Origin | undefined {
 function originFrom(map: SourceMap): Origin {
   const at: Origin = (line, column = 0) => {
     const entry = map.findEntry(line, column);
-    // `findEntry` may return a mapping of an earlier line, which belongs to other code.
+    // `findEntry` may return a mapping of an earlier line.
     if (!('originalSource' in entry) || entry.generatedLine !== line) return undefined;
     return { url: entry.originalSource, line: entry.originalLine, column: entry.originalColumn };
   };
@@ -111,9 +111,9 @@ const lastLine = (text: string): string => {
   return trimmed.slice(trimmed.lastIndexOf('\n') + 1);
 };
 
-/** @throws if it is not an ordinary file, or too large. */
+/** @throws if the URL names no ordinary file, or the file is too large. */
 function textOf(url: URL): string {
-  const path = fileURLToPath(url); // throws unless it is a file URL
+  const path = fileURLToPath(url);
   const seen = statSync(path);
   if (!seen.isFile() || seen.size > MOST_BYTES) throw new RangeError(`${path} is not read`);
   return readFileSync(path, 'utf8');

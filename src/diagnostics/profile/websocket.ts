@@ -10,8 +10,7 @@ const MOST_BYTES = 512 * 1024 * 1024;
 const OPEN_WITHIN_MS = 5_000;
 
 /**
- * The part of WebSocket (RFC 6455) that an inspector uses: text messages, unmasked from the server. Node has its own client
- * only since version 22.
+ * The part of WebSocket (RFC 6455) that an inspector uses. Node has its own client only since version 22.
  */
 export class WebSocketText {
   readonly #socket: Socket;
@@ -52,7 +51,7 @@ export class WebSocketText {
     });
   }
 
-  /** Sends one text. A client's frames are masked; the key may be anything, so it is zero. */
+  /** Sends one text. Frames of a client must be masked. Any key is allowed, so the key is zero. */
   send(text: string): void {
     const payload = Buffer.from(text);
     const length = Buffer.alloc(9);
@@ -70,7 +69,7 @@ export class WebSocketText {
     for (let frame = this.#nextFrame(); frame !== undefined; frame = this.#nextFrame()) {
       const { isLast, opcode, payload } = frame;
       if (opcode === 8) return this.close();
-      if (opcode > 2) continue; // a ping: the connection is too short-lived for its answer to matter
+      if (opcode > 2) continue; // a ping or a pong: so short a connection needs no answer
       this.#parts.push(payload);
       if (!isLast) continue;
       const text = Buffer.concat(this.#parts).toString();

@@ -1,32 +1,32 @@
 import type { CpuTimes } from './main-cpu.ts';
 
 /**
- * Decides whether the main thread runs away. A worker can see the main thread's CPU time, whether it answers, and the counters of
- * its event loop. Pure: a `Watch` value is the only state. Times are milliseconds of one monotonic clock.
+ * The state from which the worker decides whether the main thread runs away. Times are milliseconds of one monotonic clock.
  *
  *   calm ──burns CPU──► asked ──answers──► calm, `saturated` or `hot`: see `isSpinning`
  *                         └─ no answer, and it burns CPU all the while ──► starved
  *
- * Time in which the watcher itself did not run does not count, because the main thread could not answer either. Examples are
- * SIGSTOP, a suspended machine and a busy core. A thread that neither answers nor uses the CPU waits for something outside,
- * such as a debugger or `execFileSync`. That does not count either.
+ * Time in which the watcher itself did not run (SIGSTOP, a suspended machine, a busy core) does not count. A thread that
+ * neither answers nor uses the CPU is not starved: it waits for a debugger, `execFileSync` or the like.
  */
 export interface Watch {
+  /** The time of the last check. */
   readonly at: number;
-  /** CPU time of the main thread at the last look. */
+  /** CPU time of the main thread at the last check. */
   readonly cpu: CpuTimes;
   /** The question that the main thread has not answered yet. */
   readonly asked?: Question | undefined;
-  /** The last question that it answered, and when the answer came. */
+  /** The last question that the main thread answered. */
   readonly answered: Question & { readonly answeredAt: number };
-  /** Since when its event loop has had no rest. A short rest moves this forward, see `cooled`. */
+  /** Since when the event loop has had no rest. A short rest moves this time forward: see `cooled`. */
   readonly busySince?: number | undefined;
-  /** Since when the loop keeps itself busy, see `isSpinning`. A rest moves it forward too. */
+  /** Since when the event loop keeps itself busy: see `isSpinning`. A short rest moves this time forward too. */
   readonly spinsSince?: number | undefined;
 }
 
 interface Question {
   readonly at: number;
+  /** CPU time of the main thread when it was asked. */
   readonly burntMs: number;
 }
 
@@ -40,9 +40,9 @@ export interface Thresholds {
 export interface Turning {
   /** Share of that time in which it was busy, 0–1. */
   readonly utilization: number;
-  /** How often it turned. undefined if Node does not count that. */
+  /** Number of turns. undefined if Node does not count them. */
   readonly turns: number | undefined;
-  /** How many events from outside (sockets, timers, threads) it handled. */
+  /** Number of events from outside: sockets, timers, threads. */
   readonly events: number | undefined;
 }
 
@@ -54,21 +54,21 @@ export type Sight =
 
 export interface Finding {
   readonly verdict: 'starved' | 'hot' | 'saturated';
-  /** For how long it has been seen. */
+  /** How long the problem has lasted. */
   readonly forMs: number;
-  /** How much of a core the main thread used in that time, 0–1. For `hot` and `saturated`: at the last check. */
+  /** How much of a core the main thread used in that time, 0–1. For `hot` and `saturated`: between the last two checks. */
   readonly cpu: number;
 }
 
-/** If the main thread uses or waits for at least this share of a core, the worker asks it whether it turns. */
+/** The worker asks the main thread whether it turns if the thread wants at least this share of a core. */
 const WORTH_ASKING = 0.1;
-/** A busy loop wants at least this share of a core (see `wantedMs`). With less, it waits for a disk, a lock or a debugger. */
+/** A busy loop wants at least this share of a core. With less, the thread waits for a disk, a lock or a debugger. */
 const BURNING = 0.3;
-/** A thread starves its loop if it used CPU time for this share of `stallMs` without an answer. It is only half, because on a busy core the thread gets only a part of the CPU. */
+/** A starved thread uses the CPU for at least this share of `stallMs`. On a busy core it gets no more. */
 const BURNT = 0.5;
-/** The same for `runawayMs`. This share is larger, so that a slow sort on a busy core is no runaway. */
+/** A runaway uses the CPU for at least this share of `runawayMs`. A slow sort on a busy core uses less. */
 const BURNT_BY_A_RUNAWAY = 0.8;
-/** A check that is late by up to this much is normal. */
+/** If a check is late by more than this, the watcher itself did not run. */
 const PUNCTUAL_MS = 300;
 
 export const beginWatch = (at: number, cpu: CpuTimes): Watch => ({
@@ -77,6 +77,7 @@ export const beginWatch = (at: number, cpu: CpuTimes): Watch => ({
   answered: { at, burntMs: cpu.burntMs, answeredAt: at },
 });
 
+/** Adds one sight to the state. Pure. */
 export function watch(
   before: Watch,
   sight: Sight,
@@ -103,7 +104,7 @@ export function watch(
   return { watch: asked, ask: true, ...(finding && { finding }) };
 }
 
-/** Whether a starved loop is a runaway. Before that it may be a long block. */
+/** Whether a starved loop is a runaway, and not just a long block. */
 export const hasRunAway = ({ forMs, cpu }: Finding, runawayMs: number): boolean =>
   forMs >= runawayMs && forMs * cpu >= runawayMs * BURNT_BY_A_RUNAWAY;
 
@@ -128,7 +129,7 @@ function answered(before: Watch, answer: Sight & { type: 'answer' }, thresholds:
   const { at } = answer;
   const { answered: last, asked = { at: before.at, burntMs: before.cpu.burntMs } } = before;
   const restMs = Math.max(0, at - last.answeredAt);
-  // A block counts as at most `stallMs` of work, because one long block is not a loop.
+  // One long block is not a loop, so it counts as at most `stallMs` of work.
   const blockedMs = Math.max(0, at - asked.at - thresholds.stallMs);
   const calm = cooled(before, at, restMs, thresholds);
   const since = (known: number | undefined): number => Math.min(at, (known ?? asked.at) + blockedMs);
@@ -142,16 +143,16 @@ function answered(before: Watch, answer: Sight & { type: 'answer' }, thresholds:
   };
 }
 
-/** A loop that keeps itself busy never waits. A service that gets work from outside waits now and then. */
+/** Least utilization. A loop that keeps itself busy never waits. A service waits for work now and then. */
 const NEVER_WAITS = 0.99;
-/** Turns per second of CPU. A service at full load works longer than half a millisecond in every turn. */
+/** Least turns per second of CPU. A service at full load makes longer turns. */
 const SPINNING_TURNS = 2_000;
-/** Events per turn. A service at full load finds many events waiting. A loop has only one. */
+/** Most events per turn. A service at full load handles more. */
 const SPINNING_EVENTS = 2;
 
 /**
- * Distinguishes a loop that keeps itself busy (`hot`) from a service with too much work (`saturated`). Both are always busy.
- * But the loop makes thousands of short turns with one event each. Measured in bench/false-alarms.md.
+ * Distinguishes a loop that keeps itself busy (`hot`) from a service with too much work (`saturated`). The loop makes
+ * thousands of short turns with one event each. Measured in bench/false-alarms.md.
  */
 function isSpinning({ utilization, turns = 0, events = 0 }: Turning, burntMs: number): boolean {
   return (
@@ -163,9 +164,9 @@ function isSpinning({ utilization, turns = 0, events = 0 }: Turning, burntMs: nu
 }
 
 /**
- * Every rest removes four times its length from the busy time. On a busy core, a loop that gets no CPU also looks as if it rests.
- * So one short rest does not clear ten busy seconds. But the busy time of a thread that rests for a quarter of the time does not
- * grow.
+ * Every rest removes four times its length from the busy time. One short rest must not clear the whole busy time, because a
+ * loop that gets no CPU on a busy core also seems to rest. The busy time of a thread that rests a quarter of the time does
+ * not grow.
  */
 function cooled(
   { busySince, spinsSince }: Watch,

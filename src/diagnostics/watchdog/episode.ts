@@ -6,12 +6,12 @@ export class Episode {
   readonly verdict: Finding['verdict'];
   /** The state at the last check. */
   finding: Finding;
-  /** Whether a profile of it is being taken, or a report of it was made. */
+  /** Whether a profile is being taken, or a report was made. */
   isInvestigated = false;
-  /** The report, if it was a runaway. */
+  /** The report, if the problem is a runaway. */
   report: RunawayReport | undefined;
   endedAt: number | undefined;
-  /** Resolves when the problem is over, or has proved to be more than a block. */
+  /** Resolves when the problem is over, or is more than a block. */
   readonly decided: Promise<void>;
   readonly #since: number;
   readonly #runawayMs: number;
@@ -26,17 +26,15 @@ export class Episode {
     this.decided = new Promise((resolve) => (this.#decide = resolve));
   }
 
-  /** The kind of a report that begins now: `blocked` for a starved loop that has not yet lasted long enough to be a runaway. */
+  /** The verdict at present: `blocked` for a starved loop that has not lasted long enough to be a runaway. */
   get expected(): Verdict {
     return this.#isMereBlock ? 'blocked' : this.verdict;
   }
 
-  /** How long the problem has lasted, in milliseconds. */
   get forMs(): number {
     return this.endedAt === undefined ? this.finding.forMs : this.endedAt - this.#since;
   }
 
-  /** Notes the state at a check. */
   see(finding: Finding): void {
     this.finding = finding;
     if (!this.#isMereBlock) this.#decide();

@@ -1,15 +1,15 @@
 import type { ElectionSource } from '../elections.ts';
 import type { Verdict } from '../evidence/report.ts';
 
-/** A term that this process led when the problem was noticed. A later term of the same election does not match it. */
+/** A term that this process led when the problem was noticed. */
 export interface LedTerm {
   readonly name: string;
   readonly fencingToken: string;
-  /** Wall clock until which its lease is valid, in milliseconds since 1970, as of the last message of the main thread. */
+  /** When its lease ends, in milliseconds since 1970, according to the last message of the main thread. */
   readonly validUntil: number;
 }
 
-/** Every term that this process leads. The snapshot for the pages has only some of the elections. */
+/** Every term that this process leads. A `Snapshot` has only some of the elections. */
 export const ledTerms = (source: ElectionSource): LedTerm[] =>
   source.elections().flatMap((election) => {
     const term = election.health().leading ? election.status.term : undefined;
@@ -18,10 +18,10 @@ export const ledTerms = (source: ElectionSource): LedTerm[] =>
     return [{ name: election.name, fencingToken: String(term.fencingToken), validUntil }];
   });
 
-/** How many terms of a starved process get a note in its report. */
+/** How many terms get a note of their own. */
 const MOST_NOTES = 5;
 
-/** Notes on the terms of a starved process, for its report. Once the block is over there are none: the leases may still be valid. */
+/** Notes for the report of a starved process. After a block there are none, because the leases may still be valid. */
 export function leadershipNote(verdict: Verdict, terms: readonly LedTerm[], now: number): string[] {
   if (verdict !== 'starved') return [];
   const notes = terms.slice(0, MOST_NOTES).map(({ name, validUntil }) => {

@@ -3,7 +3,7 @@ import { closeSync, openSync, readSync } from 'node:fs';
 /** CPU time of the main thread since its start, in milliseconds. */
 export interface CpuTimes {
   readonly burntMs: number;
-  /** CPU time plus the time in which the thread waited for a CPU. Only the CPU time if the rest is unknown. */
+  /** CPU time plus the time in which the thread waited for a CPU, if that time is known. */
   readonly wantedMs: number;
 }
 
@@ -13,30 +13,29 @@ export interface MainCpu {
 }
 
 /**
- * Measures the CPU time of the main thread from a worker. Linux shows it for every thread, and the ID of the main thread is
- * that of the process. Elsewhere we take the time of the whole process, less that of this worker (known from Node 22.15 on).
- * Then other busy workers look like the main thread. So a runaway needs a second sign: the main thread does not answer, or
- * its event loop reports no rest.
+ * Measures the CPU time of the main thread from a worker. Linux shows the time of every thread. Elsewhere we take the time
+ * of the whole process, less the time of this worker (known from Node 22.15 on). There, other busy workers look like the main
+ * thread. So CPU time alone never proves a runaway.
  */
 export function mainCpu(): MainCpu {
   for (const source of [scheduled, accounted]) {
     try {
       return source();
     } catch {
-      // This is not Linux, the kernel lacks the file, or the permission model forbids reading it.
+      // Not Linux, or the kernel lacks the file, or the permission model forbids to read it.
     }
   }
   return { read: processCpu, close: () => {} };
 }
 
-/** Reads the nanoseconds on a CPU, and the nanoseconds waiting for one. */
+/** The file has the nanoseconds on a CPU, and the nanoseconds of waiting for a CPU. */
 const scheduled = (): MainCpu =>
   fromFile('schedstat', (text) => {
     const [burnt = NaN, waited = NaN] = text.split(' ').map(Number);
     return { burntMs: burnt / 1e6, wantedMs: (burnt + waited) / 1e6 };
   });
 
-/** Reads fields 14 and 15, in hundredths of a second on every Linux. Field 2, the command, may contain spaces. */
+/** Fields 14 and 15 are in hundredths of a second on every Linux. Field 2, the command, may contain spaces. */
 const accounted = (): MainCpu =>
   fromFile('stat', (text) => {
     const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
@@ -45,7 +44,8 @@ const accounted = (): MainCpu =>
   });
 
 function fromFile(name: string, parse: (text: string) => CpuTimes): MainCpu {
-  const file = openSync(`/proc/self/task/${process.pid}/${name}`, 'r'); // it stays open, so that a check costs one read
+  // The ID of the main thread is the process ID. The file stays open, so that a check costs one read.
+  const file = openSync(`/proc/self/task/${process.pid}/${name}`, 'r');
   const buffer = Buffer.alloc(1024);
   const read = (): CpuTimes =>
     parse(buffer.toString('latin1', 0, readSync(file, buffer, 0, buffer.length, 0)));

@@ -3,9 +3,9 @@ import { type Snapshot, NO_SNAPSHOT } from '../elections.ts';
 import type { LedTerm } from './led-terms.ts';
 import type { ToMain, ToWorker } from './messages.ts';
 
-/** The worker's end of the connection to the main thread. The main thread may never answer, so every wait has a limit. */
+/** The connection from the worker to the main thread. The main thread may never answer, so every wait has a limit. */
 export class MainLink {
-  /** The last elections from the main thread. It sends them after events, and while it is busy. */
+  /** The last elections from the main thread. The main thread sends them after events, and while it is busy. */
   snapshot: Snapshot = NO_SNAPSHOT;
   /** The terms that the process led when it sent `snapshot`. */
   led: readonly LedTerm[] = [];
@@ -30,7 +30,7 @@ export class MainLink {
     this.post({ type: 'ask' });
   }
 
-  /** @returns whether it answered in time. */
+  /** Whether the main thread answers in time. */
   isTurning(withinMs: number): Promise<boolean> {
     return new Promise((resolve) => {
       const settle = (turns: boolean): void => {
@@ -59,14 +59,14 @@ export class MainLink {
     });
   }
 
-  /** Ends all waits: their timers would keep the worker alive. */
+  /** Ends all waits, because their timers would keep the worker alive. */
   close(): void {
     for (const settle of this.#answers) settle(false);
     for (const settle of this.#replies.values()) settle(undefined);
     this.#port.close();
   }
 
-  /** Handles the messages for this class. The caller handles the others. */
+  /** Handles answers, replies and elections. The caller handles all other messages. */
   receive(message: ToWorker): void {
     if (message.type === 'answer') {
       this.#isAsked = false;

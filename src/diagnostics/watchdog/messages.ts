@@ -5,7 +5,7 @@ import type { RunawayReport } from '../evidence/report.ts';
 import type { Turning } from './classify.ts';
 import type { LedTerm } from './led-terms.ts';
 
-/** The settings of the watchdog in the worker. They are plain data, because they are posted to the worker. */
+/** The settings of the watchdog, as plain data, because they are posted to the worker. */
 export interface WatchSettings {
   readonly stallMs: number;
   readonly runawayMs: number;
@@ -27,9 +27,8 @@ export interface WatchSettings {
   readonly notes: readonly string[];
 }
 
-/** The settings of the HTTP server in the worker. */
 export interface ServeSettings {
-  /** Identifies the server: a process may have several, on several ports. */
+  /** The number of the server. A process may have several servers, on several ports. */
   readonly server: number;
   readonly host: string;
   readonly port: number;
@@ -46,9 +45,8 @@ export type ToWorker =
   | { readonly type: 'stop' }
   /** The main thread turns. */
   | ({ readonly type: 'answer' } & Turning)
-  /** `led`: every term that this process leads. */
   | { readonly type: 'elections'; readonly snapshot: Snapshot; readonly led: readonly LedTerm[] }
-  /** Loop guards of these elections tripped, because the service loops. `guards`: the most urgent guards of these elections. */
+  /** Loop guards of these elections tripped, because the service loops. `guards`: their most urgent guards. */
   | {
       readonly type: 'tripped';
       readonly elections: readonly string[];
@@ -59,14 +57,13 @@ export type ToWorker =
 export type ToMain =
   | { readonly type: 'ready' }
   | { readonly type: 'ask' }
-  /** `server`: the one that was asked. Every server has its own `metrics` function. */
+  /** Every `server` has its own `metrics` function. */
   | {
       readonly type: 'request';
       readonly id: number;
       readonly what: 'snapshot' | 'metrics';
       readonly server: number;
     }
-  /** `terms`: the terms that this process led when the runaway was noticed. */
   | { readonly type: 'runaway'; readonly report: RunawayReport; readonly terms: readonly LedTerm[] }
   | { readonly type: 'notice'; readonly report: RunawayReport }
   | { readonly type: 'ended'; readonly verdict: RunawayReport['verdict']; readonly forMs: number }

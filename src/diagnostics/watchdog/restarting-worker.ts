@@ -5,17 +5,17 @@ import { DiagnosticsError, messageOf } from '../errors.ts';
 import type { ToMain, ToWorker, WatchSettings } from './messages.ts';
 import { workerSource } from './worker-source.ts';
 
-/** How long the worker may take to stop by itself, in milliseconds. */
+/** How long the worker may take to stop, in milliseconds. Then it is terminated. */
 const PATIENCE_MS = 2_000;
-/** The first pause before a worker that died is started again, in milliseconds. Every further pause is twice as long. */
+/** The first pause before a dead worker is started again, in milliseconds. Every further pause is twice as long. */
 const FIRST_PAUSE_MS = 1_000;
 const LONGEST_PAUSE_MS = 300_000;
-/** A worker that runs for this long resets the pause to the shortest one, in milliseconds. */
+/** A worker that runs for this long resets the pause to the first pause, in milliseconds. */
 const HEALTHY_AFTER_MS = 600_000;
-/** The memory limit of the worker, in megabytes. Beyond that the worker dies, but the service does not. */
+/** The memory limit of the worker, in megabytes. Beyond it the worker dies, but not the service. */
 const MOST_MEGABYTES = 192;
 
-/** The worker of the watchdog. If it dies (out of memory, an error), it is started again after a pause. */
+/** The worker of the watchdog. If it dies, it is started again after a pause. */
 export class RestartingWorker {
   readonly #settings: WatchSettings;
   readonly #onMessage: (message: ToMain) => void;
@@ -26,7 +26,6 @@ export class RestartingWorker {
   #pauseMs = FIRST_PAUSE_MS;
   #restart: NodeJS.Timeout | undefined;
   #isStopped = false;
-  /** How many answers are awaited. */
   #awaited = 0;
 
   /** @throws {DiagnosticsError} DIAGNOSTICS_UNAVAILABLE if workers are not permitted. */
@@ -61,7 +60,6 @@ export class RestartingWorker {
     clearTimeout(patience);
   }
 
-  /** Emits a process warning, which the operator of the service sees. */
   warn(message: string): void {
     this.#onNote(message);
     process.emitWarning(message, { code: 'ETCD_ELECTION_WATCHDOG' });
@@ -78,7 +76,7 @@ export class RestartingWorker {
         if (!this.#isStopped) this.#died(reason ?? `it exited with ${code}`);
       });
     });
-    worker.unref(); // the watchdog alone must not keep the process alive
+    worker.unref(); // the watchdog must not keep the process alive
     return [worker, exited];
   }
 
@@ -103,8 +101,8 @@ export class RestartingWorker {
 }
 
 /**
- * Starts the worker from text, because `new Worker(new URL(…))` breaks in a bundle. It gets no NODE_OPTIONS and no execArgv,
- * because the preloads and `--inspect` of the service are not meant for it.
+ * Starts the worker from text, because `new Worker(new URL(…))` breaks in a bundle. NODE_OPTIONS and execArgv are empty,
+ * because the preloads and `--inspect` of the service are not meant for the worker.
  */
 function startWorker(settings: WatchSettings): Worker {
   const { NODE_OPTIONS: _options, NODE_V8_COVERAGE: _coverage, ...env } = process.env;

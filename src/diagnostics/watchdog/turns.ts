@@ -1,7 +1,7 @@
 import { performance } from 'node:perf_hooks';
 import type { Turning } from './classify.ts';
 
-/** Measures how the event loop of this thread turned since the last call. Reading libuv's counters takes microseconds. */
+/** Measures how the event loop of this thread turned since the last call. A call takes microseconds. */
 export class Turns {
   #utilization = performance.eventLoopUtilization();
   #counted = countersOf();
@@ -21,7 +21,7 @@ export class Turns {
   }
 }
 
-/** undefined on runtimes that lack this part of Node's API. */
+/** undefined on runtimes without this part of Node's API. */
 function countersOf(): { loopCount: number; events: number } | undefined {
   const { nodeTiming } = performance as {
     nodeTiming?: { uvMetricsInfo?: { loopCount: number; events: number } };

@@ -2,9 +2,9 @@ import { isOpenMetrics } from '../http/open-metrics.ts';
 import { type Verdict, isRunaway } from '../evidence/report.ts';
 
 /**
- * Adds the metrics of the watchdog to those of the service, in their format: Prometheus' text format or OpenMetrics.
+ * Adds the metrics of the watchdog to the metrics of the service, in the same format (Prometheus text or OpenMetrics).
  *
- * @param shown the metrics of the service. undefined if the main thread did not answer: then only ours are shown.
+ * @param shown the metrics of the service. undefined if the main thread did not answer.
  */
 export function withWatchdogMetrics(
   shown: string | undefined,

@@ -21,95 +21,95 @@ import type { RunawayReport } from '../evidence/report.ts';
 
 export interface WatchdogOptions {
   /**
-   * How long the main thread may burn CPU without a turn of its event loop before the watchdog takes a profile, in
-   * milliseconds. The watchdog notices the stall at most `pollMs` + 0.1 s later. If the block ends before `runawayMs`, it
-   * becomes a notice, `blocked`. If such a notice was made less than `cooldownMs` ago, the profile is taken after `runawayMs`
-   * instead. Default: 1000. From 250 to 600000.
+   * How long the main thread may use the CPU without a turn of its event loop, in milliseconds. Then the watchdog takes a
+   * profile, at most `pollMs` + 0.1 s later. If the block ends before `runawayMs`, it becomes a notice, `blocked`. Within
+   * `cooldownMs` after such a notice, the watchdog takes the profile only after `runawayMs`. Default: 1000. From 250 to
+   * 600000.
    */
   stallMs?: number | undefined;
   /**
-   * How long the event loop must stand still to count as a runaway, `starved`, in milliseconds. The thread must use the CPU
-   * for 80 % of this time. Default: five times `stallMs`. From `stallMs` to 3600000.
+   * How long the event loop must stand still to be a runaway, `starved`, in milliseconds. The thread must use the CPU for
+   * 80 % of this time. Default: five times `stallMs`. From `stallMs` to 3600000.
    */
   runawayMs?: number | undefined;
   /**
-   * How long the event loop may run without rest, in milliseconds. After that, a loop that keeps itself busy is a runaway,
-   * `hot`. Otherwise a notice, `saturated`, is made. Default: 10000. From 500 to 3600000.
+   * How long the event loop may run without rest, in milliseconds. Then a loop that keeps itself busy is a runaway, `hot`. A
+   * service with too much work gets a notice, `saturated`. Default: 10000. From 500 to 3600000.
    */
   hotMs?: number | undefined;
-  /** An event loop with at least this utilization counts as having no rest, 0.5–1. Default: 0.9. */
+  /** An event loop with at least this utilization has no rest. 0.5–1. Default: 0.9. */
   hotUtilization?: number | undefined;
   /**
-   * How often the worker checks, in milliseconds. Default: 500, or `stallMs` if that is less. From 50 to 5000, and at most
+   * How often the worker checks, in milliseconds. Default: 500, or `stallMs` if `stallMs` is less. From 50 to 5000, at most
    * `stallMs`.
    */
   pollMs?: number | undefined;
   /** How long the CPU profile of a runaway lasts, in milliseconds. Default: 1000. From 100 to 60000. */
   profileMs?: number | undefined;
   /**
-   * Shortest time between two reports of the same kind, in milliseconds. A problem that begins before this time
-   * is over is reported when the time is over, if it still lasts.
-   * With `onStarved: 'kill'` it does not apply to `starved`. For `rounds` it applies to every election by itself. Default:
-   * 600000, ten minutes. From 0.
+   * Shortest time between two reports with the same verdict, in milliseconds. A problem that begins in this time is reported
+   * afterwards, if it still lasts. For `rounds` the time applies to every election separately. With `onStarved: 'kill'` the
+   * time does not apply to `starved`. Default: 600000, ten minutes. From 0.
    */
   cooldownMs?: number | undefined;
   /**
-   * Time after the start without reports about the event loop, in milliseconds. Many services load for seconds, and their
-   * event loop does not turn meanwhile. A runaway that begins in this time is reported after it, if it lasts. `rounds` is reported at once. Default: 5000.
-   * From 0 to 600000.
+   * Time after the start without reports about the event loop, in milliseconds. Many services load for seconds without a
+   * turn of their event loop. A runaway that begins in this time is reported afterwards, if it still lasts. `rounds` is
+   * reported at once. Default: 5000. From 0 to 600000.
    */
   startupGraceMs?: number | undefined;
   /**
-   * Directory in which every report gets a folder with its evidence, readable only by this user. Default:
+   * Directory for the evidence. Every report gets a folder there that only this user can read. Default:
    * `etcd-election-runaways-<user>` in the system's temporary directory.
    */
   directory?: string | undefined;
-  /** How many reports are kept there. Notices are deleted before runaways. Default: 5. From 1 to 100. */
+  /** How many reports to keep in `directory`. Notices are deleted before runaways. Default: 5. From 1 to 100. */
   keep?: number | undefined;
   /**
-   * How large all of them may be together, in megabytes. Old ones are removed after a new one is
-   * written, so for a moment the total may be larger. Default: 32. From 1 to 1024.
+   * Largest size of all kept reports together, in megabytes. Old reports are removed after a new report is written, so the
+   * total may be larger for a moment. Default: 32. From 1 to 1024.
    */
   maxMegabytes?: number | undefined;
   /**
-   * The lines on stderr, one for each report and one when a reported runaway is over: `text`, `json` (as pino writes them), or
-   * `false` for none. The worker writes them, because a logger runs on the main thread, which may spin. Default: `text`.
+   * The format of the lines on stderr: `text`, `json` (as pino writes it), or `false` for no lines. The worker writes one
+   * line for each report, and one when a reported runaway is over. A logger could not, because it runs on the main thread.
+   * Default: `text`.
    */
   log?: 'text' | 'json' | false | undefined;
   /**
-   * Called on the main thread for every `hot` and `rounds` runaway. A `starved` one is over when the main thread turns again,
-   * and is then passed to `onNotice`; set `webhook` to be notified while it spins. An error that the callback throws becomes a
-   * process warning.
+   * Called on the main thread for every `hot` and `rounds` runaway. A `starved` runaway goes to `onNotice`, because it is over
+   * when the main thread can call a function. To be notified while it spins, set `webhook`. An error that the callback throws
+   * becomes a process warning.
    */
   onRunaway?: ((report: RunawayReport) => unknown) | undefined;
   /**
-   * Called on the main thread for every notice: `blocked`, a long block that is over, and `saturated`. An error that the
-   * callback throws becomes a process warning.
+   * Called on the main thread for every notice: `blocked` or `saturated`. An error that the callback throws becomes a process
+   * warning.
    */
   onNotice?: ((report: RunawayReport) => unknown) | undefined;
   /**
-   * Address to which the worker POSTs every runaway as JSON, even while the main thread spins; for example a pager. The
-   * request takes at most 5 s.
+   * URL to which the worker POSTs every runaway as JSON, even while the main thread spins. The request takes at most 5 s.
+   * Default: none.
    */
   webhook?: string | URL | { url: string | URL; headers?: Record<string, string> | undefined } | undefined;
   /**
-   * Whether a `hot` process steps down. It leaves only terms that it already led when the runaway was noticed. Its
-   * campaigns go on, at the end of the queue. A starved process cannot step down, because nothing runs in it. Its lease
-   * expires, and the next candidate leads within one TTL. Default: false.
+   * Whether a `hot` process steps down. It leaves only terms that it led when the runaway was noticed. Its campaigns go on, at
+   * the end of the queue. A starved process cannot step down: its lease expires, and the next candidate leads within one TTL.
+   * Default: false.
    */
   stepDown?: boolean | undefined;
   /**
-   * What the worker does when it has reported a `starved` loop: `kill` ends the process with SIGKILL, without any
-   * clean-up, so that a supervisor starts it again. Default: `report`, nothing more.
+   * What the worker does after it has reported a `starved` loop. `report`: nothing more. `kill`: it ends the process with
+   * SIGKILL, without any clean-up, so that a supervisor starts the service again. Default: `report`.
    */
   onStarved?: 'report' | 'kill' | undefined;
-  /** The source of the elections to watch. Default: all elections of this process. */
+  /** The elections to watch. Default: all elections of this process. */
   elections?: ElectionSource | undefined;
 }
 
 type Webhook = NonNullable<WatchdogOptions['webhook']>;
 
-/** A number whose default depends on another option. */
+/** A number without a default here: its default depends on another option. */
 const realIfGiven = (least: number, most: number) =>
   optional<number>(
     `a number from ${least} to ${most}`,
@@ -157,7 +157,7 @@ function webhookOf(value: Webhook): { url: string; headers: Record<string, strin
   return isGood ? { url: new URL(url).href, headers } : undefined;
 }
 
-/** @throws {DiagnosticsError} DIAGNOSTICS_INVALID, naming the option and what was expected. */
+/** @throws {DiagnosticsError} DIAGNOSTICS_INVALID if an option is not valid. */
 export function readWatchdogOptions(options: WatchdogOptions): {
   settings: WatchSettings;
   callbacks: Pick<WatchdogOptions, 'onRunaway' | 'onNotice'>;

@@ -10,30 +10,30 @@ import { WorkerHost } from './worker-host.ts';
 export interface Watchdog extends AsyncDisposable {
   /** What is unavailable here, and why, for example because of a missing permission or a debugger. */
   readonly notes: readonly string[];
-  /** The last runaways that reached the main thread, newest first. At most 20. See `WatchdogOptions.onRunaway`. */
+  /** The last runaways for `WatchdogOptions.onRunaway`, newest first. At most 20. */
   readonly runaways: readonly RunawayReport[];
-  /** The last notices, newest first. At most 20. See `WatchdogOptions.onNotice`. */
+  /** The last notices for `WatchdogOptions.onNotice`, newest first. At most 20. */
   readonly notices: readonly RunawayReport[];
-  /** Resolves when the worker watches, 75–250 ms after the start. It also resolves if the worker dies first. */
+  /** Resolves when the worker watches, 75–250 ms after the start, or if the worker dies first. */
   ready(): Promise<void>;
-  /** Stops watching and serving. It leaves no timer, socket, listener or thread. May be called again. */
+  /** Stops watching and serving. Leaves no timer, socket, listener or thread. May be called again. */
   close(): Promise<void>;
 }
 
 /**
- * Watches the main thread from a worker thread until `close()` or the end of the process. It does not keep the process alive.
- * If the main thread runs away, the worker records a CPU profile *while it spins*. It writes the evidence into a folder, and
- * one line to stderr: see {@link WatchdogOptions} and {@link RunawayReport}. A worker that dies is started again after a
- * pause of 1 s, which doubles every time up to 5 minutes.
+ * Watches the main thread from a worker thread until `close()` is called. If the main thread runs away, the worker records a
+ * CPU profile *while the main thread spins*. It writes the evidence into a folder, and one line to stderr: see
+ * {@link WatchdogOptions} and {@link RunawayReport}.
+ *
+ * The watchdog costs 6–16 MB of memory and less than 0.2 % of a core. It does not keep the process alive. A worker that dies
+ * is started again after 1 s. This pause doubles every time, up to 5 minutes.
  *
  * Published on `diagnostics_channel`: `etcd-election:runaway` with every report for `onRunaway`,
  * `etcd-election:watchdog.notice` with every report for `onNotice`, `etcd-election:runaway.ended` when a runaway is over,
- * and `etcd-election:watchdog.died` and `.restarted`.
+ * `etcd-election:watchdog.died` and `etcd-election:watchdog.restarted`.
  *
- * Costs 6–16 MB of memory and less than 0.2 % of a core.
- *
- * @throws {DiagnosticsError} DIAGNOSTICS_INVALID if an option is not valid; DIAGNOSTICS_UNAVAILABLE if a watchdog already
- *   runs in this process, if this is not the main thread, or if worker threads are not permitted.
+ * @throws {DiagnosticsError} DIAGNOSTICS_INVALID if an option is not valid; DIAGNOSTICS_UNAVAILABLE if this process already
+ *   has a watchdog, if this is not the main thread, or if worker threads are not permitted.
  */
 export function startWatchdog(options: WatchdogOptions = {}): Watchdog {
   const host = openHost(options);
@@ -48,10 +48,9 @@ export function startWatchdog(options: WatchdogOptions = {}): Watchdog {
   };
 }
 
-/** One main thread, one watchdog. */
 let running: WorkerHost | undefined;
 
-/** The host of the running watchdog; `serveDiagnostics` shares it. */
+/** The host of the running watchdog, which `serveDiagnostics` shares. */
 export const runningHost = (): WorkerHost | undefined => running;
 
 export function openHost(options: WatchdogOptions): WorkerHost {
@@ -96,7 +95,7 @@ export async function closeHost(host: WorkerHost): Promise<void> {
   }
 }
 
-/** Runs a callback of the service. Neither a throw nor a rejection may end the process. */
+/** Runs a callback of the service. If it throws or rejects, the process continues. */
 function warnOf(what: string, run: () => unknown): void {
   const warn = (error: unknown): void =>
     process.emitWarning(`${what} of the watchdog failed: ${messageOf(error)}`, {

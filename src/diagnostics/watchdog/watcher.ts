@@ -17,10 +17,8 @@ import { Reports } from './reports.ts';
 /** The time between two checks of a thread whose answer is overdue, in milliseconds. */
 const SOON_MS = 100;
 
-/** How many guards a report shows. */
 const SHOWN_GUARDS = 5;
 
-/** The result of an investigation. */
 interface Found {
   readonly at: string;
   readonly recording?: Recording | undefined;
@@ -32,7 +30,7 @@ interface Found {
 
 type Seen = Pick<Finding, 'forMs'> & { readonly verdict: Verdict; readonly cpu?: number };
 
-/** Watches the main thread from the worker: checks it, decides (`classify.ts`), records a profile and reports. */
+/** Checks the main thread from the worker, decides with `classify.ts`, records a profile and reports. */
 export class Watcher {
   readonly reports: Reports;
   readonly #link: MainLink;
@@ -40,7 +38,7 @@ export class Watcher {
   readonly #cpu: MainCpu = mainCpu();
   readonly #startedAt = performance.now();
   #watch: Watch = beginWatch(this.#startedAt, this.#cpu.read());
-  /** The present block. It may come in the middle of a restless time, and does not end it. */
+  /** The present block. It may come in the middle of a time without rest, and does not end that time. */
   #block: Episode | undefined;
   /** The present time without rest, `hot` or `saturated`. */
   #restless: Episode | undefined;
@@ -63,7 +61,7 @@ export class Watcher {
     this.#cpu.close();
   }
 
-  /** Call it when the main thread has answered, and so turns. */
+  /** Call this when the main thread has answered. */
   answered(turning: Turning): void {
     const at = performance.now();
     this.#watch = watch(this.#watch, { type: 'answer', at, ...turning }, this.#settings).watch;
@@ -72,8 +70,8 @@ export class Watcher {
   }
 
   /**
-   * Loop guards tripped. The call sites are the evidence: a CPU profile would show a waiting loop. One loop may trip the guards
-   * of thousands of elections, so elections that trip together share a report.
+   * Reports loop guards that tripped. The evidence is their call sites, because the guard makes the loop wait and a CPU
+   * profile would not show it. One loop may trip the guards of thousands of elections, so they share a report.
    */
   tripped({ elections, guards }: ToWorker & { type: 'tripped' }): void {
     const now = performance.now();
@@ -91,7 +89,6 @@ export class Watcher {
     void this.#report({ verdict: 'rounds', forMs: 0 }, found);
   }
 
-  /** The timer stays ref'd, because it keeps the worker alive. An open inspector command does not. */
   #lookAgain(): void {
     const { pollMs, stallMs } = this.#settings;
     const now = performance.now();
@@ -127,7 +124,7 @@ export class Watcher {
     return this.#block;
   }
 
-  /** A loop that is still `hot` may rest a little, and then looks `saturated` for a moment. */
+  /** A `hot` loop that rests a little looks `saturated` for a moment. This does not begin a new episode. */
   #seeRestless(finding: Finding, at: number): Episode {
     if (this.#restless === undefined || (this.#restless.verdict === 'saturated' && finding.verdict === 'hot'))
       this.#restless = new Episode(finding, at, this.#settings.runawayMs);
@@ -135,7 +132,7 @@ export class Watcher {
     return this.#restless;
   }
 
-  /** The report that precedes a kill is the last one of the process, so no earlier report prevents it. */
+  /** The cooldown does not apply to the report before a kill. */
   #mayReport(verdict: Verdict, at: number): boolean {
     const isLast = verdict === 'starved' && this.#settings.onStarved === 'kill';
     return isLast || this.reports.mayReport(verdict, at);
@@ -159,16 +156,16 @@ export class Watcher {
       const onBegun = (): void => void (begunAt = performance.now());
       recording = await recordMain(this.#settings, { durationMs: this.#settings.profileMs, onBegun });
     } catch (error) {
-      if (this.#settings.whyNoProfile === undefined) notes.push(messageOf(error)); // otherwise the settings' notes contain it
+      if (this.#settings.whyNoProfile === undefined) notes.push(messageOf(error)); // else settings.notes has the reason
     }
     await episode.decided;
     const ended = episode.endedAt !== undefined;
     const final = ended ? WHEN_OVER[verdict] : verdict;
-    // If the block ended before the first quarter of the profile was over, most of the profile shows the time after the block.
+    // If the block ended in the first quarter of the profile, most of the profile shows the time after the block.
     const isTooLate =
       verdict === 'starved' && (episode.endedAt ?? Infinity) < begunAt + this.#settings.profileMs / 4;
     if (isTooLate || !this.#mayReport(final, performance.now())) {
-      episode.isInvestigated = false; // if it lasts, it is reported when the cooldown is over
+      episode.isInvestigated = false; // a problem that lasts is investigated again
       return;
     }
     this.reports.reported(final, performance.now());
@@ -178,7 +175,7 @@ export class Watcher {
     episode.report = report;
     if (episode.endedAt !== undefined) this.#over(episode, report);
     else if (verdict === 'starved' && this.#settings.onStarved === 'kill') {
-      process.kill(process.pid, 'SIGKILL'); // a spinning thread can ignore every other signal
+      process.kill(process.pid, 'SIGKILL'); // a spinning thread runs no handlers of other signals
     }
   }
 
@@ -203,12 +200,12 @@ export class Watcher {
     const filed = await fileReport(report, recording, this.#settings);
     this.reports.add(filed);
     if (!isRunaway(verdict)) this.#link.post({ type: 'notice', report: filed });
-    // The main thread gets the report of a starved loop only when it turns again. Then the problem is over.
+    // A starved main thread gets its report from `#over`, when it turns again.
     else if (verdict !== 'starved') this.#link.post({ type: 'runaway', report: filed, terms });
     return filed;
   }
 
-  /** Records that a reported runaway is over. If the loop was starved, it was a long block. */
+  /** Records that a reported runaway is over. A starved loop has then proved to be a long block. */
   #over(episode: Episode, report: RunawayReport): void {
     const { verdict } = report;
     this.#link.post({ type: 'ended', verdict, forMs: episode.forMs });
@@ -221,9 +218,8 @@ export class Watcher {
   }
 }
 
-/** Whether a time without rest is over. */
 const isOver = ({ verdict }: Episode, { spinsSince, busySince }: Watch): boolean =>
   (verdict === 'hot' ? spinsSince : busySince) === undefined;
 
-/** A problem that is over before its report is not a runaway. */
+/** The verdict if the problem is over before its report: it was no runaway. */
 const WHEN_OVER = { starved: 'blocked', hot: 'saturated', saturated: 'saturated' } as const;

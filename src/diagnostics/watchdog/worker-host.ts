@@ -11,12 +11,12 @@ import { remember } from './reports.ts';
 import { RestartingWorker } from './restarting-worker.ts';
 import { Turns } from './turns.ts';
 
-/** The shortest time from an event until the worker gets the elections, in milliseconds. So a burst becomes one message. */
+/** The least time from an event to a message for the worker, in milliseconds. So a burst of events becomes one message. */
 const TELL_AFTER_MS = 200;
-/** If making a message took a millisecond, this many milliseconds pass before the next one. So ten thousand elections do not keep the thread busy. */
+/** The pause after a message is this many times as long as the message took to make. It spares a process with 10,000 elections. */
 const PAUSE_FACTOR = 50;
 const LONGEST_PAUSE_MS = 5_000;
-/** How many guards of elections that tripped are sent to the worker. */
+/** How many tripped guards to send to the worker. */
 const MOST_GUARDS = 200;
 
 type Metrics = () => string | Promise<string>;
@@ -28,9 +28,9 @@ export interface HostOptions {
   readonly onNotice: (report: RunawayReport) => void;
 }
 
-/** The main thread's end of the connection: it starts the worker, answers its questions and forwards its reports. */
+/** Starts the worker from the main thread, answers its questions and forwards its reports. */
 export class WorkerHost {
-  /** What is unavailable here, and why. */
+  /** See `Watchdog.notes`. */
   readonly notes: string[];
   readonly runaways: RunawayReport[] = [];
   readonly notices: RunawayReport[] = [];
@@ -38,19 +38,18 @@ export class WorkerHost {
   readonly #worker: RestartingWorker;
   readonly #turns = new Turns();
   readonly #waiting = new Map<number, (message: ToMain) => void>();
-  /** What is served, so that a restarted worker serves it too. */
+  /** The servers, so that a restarted worker serves again. */
   readonly #serving = new Map<number, ServeSettings>();
-  /** What `/metrics` of every server shows. */
+  /** The `metrics` function of every server. */
   readonly #metrics = new Map<number, Metrics | undefined>();
   #tell: NodeJS.Timeout | undefined;
-  /** How long to wait before the worker is told again, in milliseconds. */
   #pauseMs = TELL_AFTER_MS;
   #toldAt = -Infinity;
-  /** Elections whose guard tripped since the worker was last told. */
+  /** Elections whose guard tripped since the last message. */
   readonly #tripped = new Set<string>();
   #lastId = 0;
   #isClosed = false;
-  /** How many servers use it, plus one if `startWatchdog()` started it. When a server leaves and 0 remain, it is closed. */
+  /** How many servers use this host, plus one if `startWatchdog()` started it. */
   users = 0;
   readonly #ready: Promise<unknown>;
 
@@ -96,7 +95,7 @@ export class WorkerHost {
     if (!this.#isClosed) await this.#ask((id) => ({ type: 'unserve', id, server }));
   }
 
-  /** Resolves when the worker is ready, or if it dies first. Keeps the process alive until then. */
+  /** Resolves when the worker is ready, or dies first. Keeps the process alive until then. */
   async whenReady(): Promise<void> {
     await this.#worker.awaited(this.#ready, undefined);
   }
@@ -158,10 +157,10 @@ export class WorkerHost {
     this.#worker.post({ type: 'reply', id, text });
   }
 
-  /** Tells the worker only later. Thousands of elections may have an event in one turn, and each message reads all elections. */
+  /** Delays the message, because thousands of elections may have an event in one turn, and a message reads all elections. */
   readonly #happened = (message: unknown, name: string | symbol): void => {
     const { election, origin } = message as { election: string; origin?: string };
-    // If etcd or the network is the cause, the code of the service does not run away.
+    // If etcd or the network is the cause, the service does not run away.
     if (name === 'etcd-election:guard.tripped' && origin !== 'environment') this.#tripped.add(election);
     this.#tell ??= setTimeout(() => {
       this.#tell = undefined;
@@ -199,7 +198,6 @@ export class WorkerHost {
     );
   }
 
-  /** Serves on the same port as before. */
   async #serveAgain(): Promise<void> {
     for (const settings of this.#serving.values())
       try {
@@ -221,7 +219,7 @@ export class WorkerHost {
   }
 }
 
-/** The number of the question that the message `ready` answers. */
+/** The message `ready` answers no question. It has this number in `#waiting`. */
 const READY = 0;
 const MOST_NOTES = 20;
 

@@ -9,10 +9,10 @@ import { recordMain } from '../profile/record-main.ts';
 import { Watcher } from './watcher.ts';
 import { withWatchdogMetrics } from './watchdog-metrics.ts';
 
-/** How long a page waits for the main thread. After that it shows the last known state. */
+/** How long a page waits for the main thread, in milliseconds. Then it shows the last known state. */
 const TELL_WITHIN_MS = { snapshot: 500, metrics: 2_000 };
 
-/** The program of the worker. The worker gets its code as text: see worker-source.ts. */
+/** The program of the worker, which gets its code as text from worker-source.ts. */
 export function runWorker(port: MessagePort, settings: WatchSettings): void {
   const link = new MainLink(port);
   const watcher = new Watcher(link, settings);
