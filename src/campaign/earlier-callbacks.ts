@@ -7,7 +7,7 @@ import { sharedAbort, untilAborted, untilAny } from '../util/abort.ts';
 import type { Callbacks } from './callbacks.ts';
 
 export class EarlierCallbacks implements UnfinishedCallbacks {
-  /** Dropped when they have settled, so that they can be collected. */
+  /** Dropped when they have settled, to free memory. */
   #callbacks: Callbacks | undefined;
   readonly #settled = sharedAbort();
 
@@ -24,7 +24,7 @@ export class EarlierCallbacks implements UnfinishedCallbacks {
     return this.#settled.signal.aborted;
   }
 
-  /** A listener, not a shared promise: a promise that never settles would keep every campaign in memory that has waited for it. */
+  /** Not a shared promise: if it never settled, it would keep every campaign that waited for it in memory. */
   settled(signal: AbortSignal): Promise<void> {
     return untilAny([this.#settled.signal, signal], untilAborted);
   }

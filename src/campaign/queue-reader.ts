@@ -1,5 +1,5 @@
 /**
- * Reads the queue of an election for callers. Reads are linearizable and limited. Calls that are made before a read is sent share it.
+ * Reads the queue of an election for callers. Reads are linearizable and limited. Calls made before a read is sent share it.
  */
 import type { CallLimiter } from '../loop-guard/call-limits.ts';
 import { readQueue, type Snapshot } from '../etcd/election-keys.ts';
@@ -24,14 +24,13 @@ export class QueueReader {
 
   /**
    * @throws {UnavailableError} if etcd does not answer in time, or too many reads already wait.
-   * @throws {RefusedError} if etcd refuses. If the signal aborts, the promise rejects with its reason.
+   * @throws {RefusedError} if etcd refuses. If the signal aborts, its reason is thrown.
    */
   read(signal: AbortSignal): Promise<Snapshot> {
     return (this.#unsent ??= this.#send(signal));
   }
 
   async #send(signal: AbortSignal): Promise<Snapshot> {
-    // A caller that asks after the read was sent needs a new read.
     const end = await this.#guard.read(signal).finally(() => {
       this.#unsent = undefined;
     });

@@ -1,6 +1,6 @@
 /**
- * Decides which part of a queue one reader reads and watches, and when it must read again. An observer reads the whole queue. A
- * candidate reads what it must know; see core/queue-part.
+ * Decides which part of a queue one reader reads and watches, and when to read again. An observer reads the whole queue, a
+ * candidate only what core/queue-part says.
  */
 import type { Candidacy } from '../core/campaign-state.ts';
 import type { CandidateQueue, QueuedCandidate } from '../core/candidate-queue.ts';
@@ -31,7 +31,7 @@ export class QueueScope {
   readonly #queue: CandidateQueue;
   readonly #own: Candidacy | undefined;
   #shown: Shown = { ahead: undefined, total: 0 };
-  /** When to read again, because something is missing; undefined if nothing is missing. */
+  /** When to read again; undefined if nothing is missing. */
   #dueAtMs: number | undefined;
   /** The earliest time to read the leader; undefined while it is known. */
   #leaderDueAtMs: number | undefined;
@@ -96,8 +96,8 @@ export class QueueScope {
   }
 
   /**
-   * The leader that a candidate far back keeps and watches. A leader that is known only from our entry is dropped, unless it is
-   * wanted. Otherwise every candidate that enters would watch it, and etcd would report its end to all of them.
+   * The leader that a candidate far back keeps and watches. A leader known only from our entry is dropped if nobody wants it.
+   * Otherwise every candidate would watch the leader, and etcd would report its end to all of them.
    */
   #leaderToKeep(isLeaderWanted: boolean): QueuedCandidate | undefined {
     const isOfEntry = this.#shown.ahead === undefined;
@@ -105,8 +105,8 @@ export class QueueScope {
   }
 
   /**
-   * Whether the read must include the first candidates. Near the front, that is so if we lead and do not know the next candidate.
-   * Far back, it is so if a read of the leader is due.
+   * Whether the read must include the first candidates. Near the front it must if we lead and do not know the next candidate.
+   * Far back it must if a read of the leader is due.
    */
   #isFirstWanted(own: Candidacy, isLeaderWanted: boolean): boolean {
     if (this.#shown.ahead === undefined) return needsRead(this.#queue, own, undefined);
@@ -114,9 +114,9 @@ export class QueueScope {
   }
 
   /**
-   * Plans the next read. Near the front it is due at once, far back at a random time. The time is kept until the read.
+   * Plans the next read. Near the front it is due at once, far back at a random time.
    *
-   * @returns that time, by `clock.now()`; undefined if no read is needed before the next change.
+   * @returns when the read is due, by `clock.now()`; undefined if no read is needed before the next change.
    */
   planRead(isLeaderWanted: boolean): number | undefined {
     const own = this.#own;

@@ -1,6 +1,6 @@
 /**
- * Keeps the candidate queue of one election up to date. Reads it once, applies watch messages, and reads it again after every
- * break of the watch. A candidate far back keeps only a part of it; see queue-scope.
+ * Keeps the queue of one election up to date. Reads the queue once, applies watch messages, and reads again after every break
+ * of the watch.
  */
 import type { Candidacy } from '../core/campaign-state.ts';
 import { CandidateQueue } from '../core/candidate-queue.ts';
@@ -31,7 +31,7 @@ interface Run {
   /** How long one read may take, in milliseconds. */
   readonly readWithinMs: number;
   isOver: boolean;
-  /** How many reads are under way. The next read is planned when they have ended. */
+  /** How many reads are under way. The next read is planned when all have ended. */
   reading: number;
   /** The number of the last read that was sent. */
   asked: number;
@@ -56,7 +56,6 @@ export class QueueWatcher {
   #noticeWithinMs = 0;
   /** When etcd last showed or confirmed the queue, or the watcher first started; undefined before that. */
   #confirmedAtMs: number | undefined;
-  /** Cancels the timer that calls `onDoubt`; undefined if no timer runs. */
   #cancelDoubt: (() => void) | undefined;
 
   constructor(
@@ -109,15 +108,15 @@ export class QueueWatcher {
   start(entry: TakenEntry | undefined, noticeWithinMs: number): void {
     this.stop();
     this.#noticeWithinMs = noticeWithinMs;
-    // Our entry contains the queue, so it confirms the queue. Without an entry, the first start counts as a confirmation: the first
-    // read then has one TTL before the leader counts as unknown. A restart does not count.
+    // Our entry contains the queue, and so confirms it. Without an entry, the first start counts as a confirmation, so that the
+    // first read has one TTL before the leader counts as unknown. A restart does not count.
     if (entry !== undefined || this.#confirmedAtMs === undefined)
       this.#confirm(entry?.askedAtMs ?? clock.now());
     const source = { keyPrefix: this.#keyPrefix, transport: this.#transport };
     const run: Run = {
       scope: new QueueScope(source, this.queue, entry),
       own: entry?.candidacy,
-      // A silent member must not delay the next try for longer than a silent watch stream would.
+      // A silent member must not delay the next try longer than a silent watch stream does.
       readWithinMs: Math.min(CALL_LIMIT_MS, noticeWithinMs / 3),
       isOver: false,
       reading: 0,
@@ -164,7 +163,7 @@ export class QueueWatcher {
     const readNumber = ++run.asked;
     const askedAtMs = clock.now();
     const read = await run.scope.read({ withinMs: run.readWithinMs, signal }, this.#isLeaderWanted);
-    // Ignores an answer from an ended watch, or one older than the answer shown. The watch goes on from the answer shown.
+    // Ignores the answer if the watch has ended, or if a newer answer is shown. The watch goes on from the answer shown.
     if (run.isOver) return read.revision;
     if (readNumber < run.shown) return run.shownRevision;
     run.shown = readNumber;
@@ -187,7 +186,7 @@ export class QueueWatcher {
     return this.#isLeaderAsked || this.#listener.isLeaderWanted === true;
   }
 
-  /** Sets one timer for the next read. A read is due if candidates have left, or if the leader was asked for. */
+  /** Sets one timer for the next read. */
   #planRead(): void {
     const run = this.#run;
     const dueAtMs = run?.reading === 0 ? run.scope.planRead(this.#isLeaderWanted) : undefined;
@@ -213,7 +212,7 @@ export class QueueWatcher {
     this.#next = undefined;
   }
 
-  /** Stops for good. The listener is no longer called. */
+  /** Stops for good. The listener is not called again. */
   close(): void {
     this.stop();
     this.#cancelDoubt?.();

@@ -1,6 +1,6 @@
 /**
- * A refusal by etcd after we have been in the queue: a role was removed, a password changed, or a user deleted. An operator causes
- * and ends it. So we retry slowly, and report it until it ends.
+ * A refusal by etcd after we have been in the queue: an operator has removed a role, changed a password or deleted a user. Only an
+ * operator can end the refusal. So we retry slowly, and report the refusal until it ends.
  */
 import type { EtcdError } from '../etcd/etcd-error.ts';
 import type { RefusalBackoff } from '../client/refusal-backoff.ts';
@@ -26,7 +26,7 @@ export class Refusal {
     if (forMs !== undefined) this.#tell(message, forMs);
   }
 
-  /** Waits before the next try. Does not wait if there is no refusal. */
+  /** Waits before the next try, if there is a refusal. */
   async pass(signal: AbortSignal): Promise<void> {
     if (this.#outage.reason !== undefined) await this.#backoff.pass(signal);
   }

@@ -1,17 +1,16 @@
 /**
- * Passes every round of one campaign through the loop guard of its election.
+ * Passes the rounds of one campaign through the loop guard of its election.
  */
 import type { Origin } from '../core/campaign-state.ts';
 import { after, clock } from '../util/clock.ts';
 import type { CampaignTools } from './campaign-tools.ts';
 
-/** A campaign may end while its first round is still held. Its end is delayed at most this long, in milliseconds. */
+/** If a campaign ends before its first round, the end is delayed at most this long, in milliseconds. */
 const LONGEST_QUIT_MS = 2_500;
 
 export class RoundGuard {
   readonly #tools: CampaignTools;
   readonly #calledFrom: readonly string[];
-  /** Whether the guard has released any round. */
   #isReleased = false;
   #cancelHealthTimer = (): void => undefined;
 
@@ -32,7 +31,7 @@ export class RoundGuard {
     if (!signal.aborted) this.#isReleased = true;
   }
 
-  /** We are in the queue. If that lasts, the guard forgets earlier rounds. */
+  /** Records that we are in the queue. If that lasts, the guard forgets earlier rounds. */
   entered(): void {
     const { guard, settings, report } = this.#tools;
     guard.cameThrough();
@@ -45,7 +44,7 @@ export class RoundGuard {
     );
   }
 
-  /** We have left the queue. */
+  /** Records that we have left the queue. */
   stop(): void {
     this.#cancelHealthTimer();
   }
@@ -61,7 +60,7 @@ export class RoundGuard {
       { calledFrom: this.#calledFrom, listener: isTold ? undefined : report.guard },
     );
     guard.ended();
-    await callers.passEndpointLimit(); // a loop may create a new election each time, whose fresh guard would not delay it
-    await clock.sleep(1); // the event loop turns even if no guard has delayed the end
+    await callers.passEndpointLimit(); // a loop may create a new election each time, with a fresh guard
+    await clock.sleep(1); // the event loop must turn, even if no guard has delayed the end
   }
 }

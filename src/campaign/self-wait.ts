@@ -5,10 +5,10 @@
 import { CallbackFrames, type Awaiting } from '../util/callback-frames.ts';
 import { clock, untilNextTurn } from '../util/clock.ts';
 
-/** A waiting call checks at growing intervals if a callback awaits it. This is the longest interval of a single call, in milliseconds. */
+/** The longest interval at which a waiting call checks if a callback awaits it, in milliseconds. */
 const LOOK_EVERY_MS = 250;
 
-/** Added for each call that checks at present. It limits all calls together to about 200 checks a second. */
+/** Added to that interval for each waiting call: all calls together make at most about 200 checks a second. */
 const MS_PER_CALL = 5;
 
 let looking = 0;
@@ -24,8 +24,8 @@ interface Wait {
 const waits = new Set<Wait>();
 
 /**
- * Waits for `ended`. The wait also ends if a callback of this candidate awaits the present call. It may do so directly, or through
- * callbacks of other candidates that await each other.
+ * Waits for `ended`. The wait also ends if a callback of this candidate awaits the present call, directly or through callbacks
+ * of other candidates that await each other.
  *
  * @param ended a promise that settles after the callbacks of this candidate.
  * @returns that callback; undefined if `ended` has settled.
@@ -39,7 +39,7 @@ export async function endOrAwaiter(
   let own: Wait | undefined;
   looking++;
   try {
-    await untilNextTurn(); // first let the delete of the key be sent, and let the caller await us
+    await untilNextTurn(); // lets the delete of the key be sent, and the caller await us
     for (let waitMs = 1; !done.signal.aborted; waitMs = Math.min(2 * waitMs, longestLookMs())) {
       const awaiting = CallbackFrames.awaiting();
       const self = awaiting.find(({ frames: { candidate } }) => candidate === frames.candidate);

@@ -15,7 +15,7 @@ export interface ElectionStatus {
    * - `held`: the loop guard delays the next round.
    * - `entering`: enters the queue. Stays here while etcd cannot be reached.
    * - `waiting`: in the queue.
-   * - `leading`: we lead. Compares the deadline with the clock, as `isCurrent()` does.
+   * - `leading`: we lead, by the deadline and the clock, as with `isCurrent()`.
    * - `leaving`: a term, or a wait in the queue, is over. Callbacks are awaited, or the key is being deleted.
    * - `closed`: `close()` was called.
    */
@@ -24,8 +24,8 @@ export interface ElectionStatus {
   readonly term: Term | undefined;
   /**
    * The leader, from memory; undefined if there is none, or if etcd has confirmed nothing for one TTL. With more than eight
-   * candidates before us, it is read only if it is asked for. So it is undefined at first, and for up to 10 s after a change. Behind many
-   * hundreds of candidates, it is undefined for longer.
+   * candidates before us, the library reads the leader only if you ask for it. Then it is undefined at first, and for up to
+   * 10 s after a change; behind many hundreds of candidates, for longer.
    */
   readonly leader: Candidate | undefined;
   /** Our place in the queue: 1 leads. With more than eight candidates before us, it may be an estimate. */
@@ -42,12 +42,12 @@ export interface ElectionStatus {
   readonly clusterId: string | undefined;
 }
 
-/** Notes that the program has asked the election whether we lead. See the usage `unused-term`. */
+/** Notes that the program has asked the election whether we lead, for the usage `unused-term`. */
 export function noteCheck(campaign: Campaign | undefined): void {
   if (campaign !== undefined) campaign.turn.electionChecks++;
 }
 
-/** The present term of a campaign. Compares the deadline with the clock, because a blocked event loop runs timers late. */
+/** The present term of a campaign. Compares the deadline with the clock, because timers may fire late. */
 export function currentTermOf(campaign: Campaign | undefined): LiveTerm | undefined {
   const term = campaign?.state === 'leading' ? campaign.turn.term : undefined;
   return term?.isOver === false && term.leftMs > 0 ? term : undefined;

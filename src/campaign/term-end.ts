@@ -1,5 +1,5 @@
 /**
- * Ends a term before its key is deleted: waits for the work and everything registered with the term, then for `onFollower`.
+ * Ends a term, before its key is deleted.
  */
 import type { EndCause } from '../core/campaign-state.ts';
 import type { Candidate } from '../core/candidate.ts';
@@ -19,9 +19,9 @@ export interface EndedTerm {
 }
 
 /**
- * Waits for the work of a term that is over, then for `onFollower`. Both waits together take at most `drainTimeoutMs`, and
- * the work may write under the fence meanwhile. If the work still runs after most of that time, `onFollower` is called
- * early, because it may be the only thing that stops the work.
+ * Waits for the work of a term that is over and everything registered with the term, then for `onFollower`. Both waits
+ * together take at most `drainTimeoutMs`. Meanwhile the work may still make fenced writes. If the work still runs after most
+ * of that time, `onFollower` is called early, because it may be the only thing that stops the work.
  */
 export async function stopWork(tools: TurnTools, ended: EndedTerm): Promise<void> {
   const untilMs = clock.now() + tools.settings.drainTimeoutMs;
@@ -36,7 +36,6 @@ async function drain(
 ): Promise<void> {
   const leftMs = (): number => Math.max(0, untilMs - clock.now());
   if (!(await callbacks.drain(drainTimeoutMs * SHARE_OF_THE_WORK))) {
-    // The work may be a loop that only onFollower ends. Without this call it would run on beside the next leader.
     const isFollowerCalled = callbacks.followerCallbackDue;
     if (isFollowerCalled) callbacks.follow(successor);
     if (!(await callbacks.drain(leftMs()))) return report.drainOverdue(term, drainTimeoutMs, term.work.names);

@@ -44,8 +44,9 @@ export function newTerm(tools: TurnTools, candidacy: Candidacy, lose: (reason: L
 }
 
 /**
- * Calls back when the work has reported no progress for `timeoutMs`. The time counts from the beginning of the work, which
- * `onFollower` may delay. @returns a function that ends the watch.
+ * Calls back when the work has reported no progress for `timeoutMs`. The time counts from the beginning of the work.
+ *
+ * @returns a function that ends the watch.
  */
 export function watchProgress(term: LiveTerm, timeoutMs: number, onQuiet: () => void): () => void {
   const check = (): void => {

@@ -28,10 +28,10 @@ interface OfCampaign {
   readonly leaderView: LeaderView;
   readonly value: ValuePublisher;
   readonly callbacks: Callbacks;
-  /** Why the campaign must end; undefined if it need not. */
+  /** Why the campaign must end; otherwise undefined. */
   readonly stopCause: () => StopCause | undefined;
   readonly resign: () => void;
-  /** Ends the campaign, because another candidate is there; undefined if we wait for our turn. */
+  /** Ends a campaign with `ifFree`, because another candidate is there; undefined without `ifFree`. */
   readonly skip: ((leader: string) => void) | undefined;
   /** Aborts when the campaign must end. */
   readonly signal: AbortSignal;
@@ -39,7 +39,7 @@ interface OfCampaign {
 
 export interface TurnTools extends OfElection, OfCampaign {}
 
-/** Copies each part by name. A spread would give every campaign its own object shape, of more than half a kilobyte. */
+/** Names each part: a spread would give every campaign its own object shape, of more than half a kilobyte. */
 export const turnTools = (tools: CampaignTools, campaign: OfCampaign): TurnTools => ({
   election: tools.election,
   keyPrefix: tools.keyPrefix,

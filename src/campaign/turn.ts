@@ -1,6 +1,6 @@
 /**
- * Our wait in the queue, and our term. Each lasts until an event ends it with an outcome: a watch event, the end of the session,
- * the work, or the end of the campaign.
+ * Our wait in the queue, and our term. An event ends each with an outcome: a watch event, the end of the session, the work, or the
+ * end of the campaign.
  */
 import type { CampaignState, Candidacy, EndCause, LossCause, Outcome } from '../core/campaign-state.ts';
 import { isStanding, type QueuedCandidate } from '../core/candidate-queue.ts';
@@ -28,7 +28,7 @@ import type { TurnTools } from './turn-tools.ts';
 /** A program that uses a term does so within this time, in milliseconds. */
 const UNUSED_MS = 2_000;
 
-/** A program that asks the election this often probably asks before every act. If it asks less often, that is uncertain. */
+/** A program that asks the election this often probably asks before every act. */
 const MANY_CHECKS = 3;
 
 type Finish = (outcome: Outcome) => void;
@@ -40,26 +40,24 @@ export class Turn {
   readonly #longWait = new LongWait();
   /** Whether a caller asked for a term since the last one began. */
   #isAsked = false;
-  /** How often the program has asked the election whether we lead. If it does so often, it need not ask the term. */
+  /** How often the program has asked the election whether we lead. */
   electionChecks = 0;
   /** Whether another candidate was before us. */
   hasWaited = false;
   /** The election in this process whose callback awaits our term; undefined if there is none. */
   awaitedBy: string | undefined;
-  /** Created when a key before us may have no holder. */
+  /** Set when a key before us may have no holder. */
   #orphanWatch: OrphanWatch | undefined;
   /** Ends the present wait or term; undefined outside of both. */
   #finish: Finish | undefined;
   /** Checks the queue again: whether we lead now, or whether our key is gone. */
   #recheck: () => void = () => undefined;
-  /** Each stops something that watches the term. */
   readonly #stopWatches: (() => void)[] = [];
 
   constructor(tools: TurnTools) {
     this.#tools = tools;
   }
 
-  /** Whether this wait or term still runs. */
   #isUnderWay(finish: Finish): boolean {
     return this.#finish === finish;
   }
@@ -85,7 +83,6 @@ export class Turn {
     return this.#term?.isOver === false ? Promise.resolve(this.#term) : this.#nextTerm.promise;
   }
 
-  /** Stops the reports of a long wait. */
   endWait(): void {
     this.#longWait.end();
   }
@@ -136,8 +133,8 @@ export class Turn {
   }
 
   /**
-   * With `ifFree`, gives up if another candidate is ahead; otherwise follows it. Decides only when the leader is known. Until then there may be
-   * none: other keys under the election's name are counted too. A key that may be an orphan is examined first.
+   * With `ifFree`, gives up if another candidate is ahead. Without it, follows that candidate. Does nothing while the leader is
+   * unknown: the keys before ours may not be candidates. With `ifFree`, a possible orphan is examined first.
    */
   #skipOr(candidacy: Candidacy, follow: () => void): void {
     const { queueWatcher, skip } = this.#tools;
@@ -178,18 +175,18 @@ export class Turn {
         if (!this.#stands(candidacy)) lose('evicted');
         else if (term.leftMs <= 0) lose('deadline-passed');
       };
-      if (!this.#isUnderWay(finish)) return recheck; // a subscriber of diagnostics_channel has ended it
+      if (!this.#isUnderWay(finish)) return recheck; // a subscriber of diagnostics_channel has ended the term
       this.#nextTerm.resolve(term);
-      this.awaitedBy = undefined; // the callback that awaited this term goes on
+      this.awaitedBy = undefined;
       this.#nextTerm = new Deferred();
       if (!this.#isAsked || this.electionChecks > 0) void this.#tellUnused(term);
       this.#isAsked = false;
       recheck(); // the queue may have changed since we were elected
       if (!this.#isUnderWay(finish)) return recheck;
       leaderView.termBegun();
-      if (!this.#isUnderWay(finish)) return recheck; // onLeaderChange has ended it
+      if (!this.#isUnderWay(finish)) return recheck; // onLeaderChange has ended the term
       callbacks.lead(term);
-      if (!this.#isUnderWay(finish)) return recheck; // the work has ended its own term
+      if (!this.#isUnderWay(finish)) return recheck; // the work has ended the term
       this.#stopWatches.push(watchEventLoop());
       if (callbacks.isFollowerRunning) this.#awaitFollower(lose);
       if (settings.progressTimeoutMs !== undefined)
@@ -198,7 +195,7 @@ export class Turn {
     });
   }
 
-  /** Warns about a term that nothing uses. A program that begins its work after `campaign()` may miss later terms. */
+  /** Warns about a term that nothing uses. */
   async #tellUnused(term: LiveTerm): Promise<void> {
     const { report, election, callbacks, signal } = this.#tools;
     if (term.isUsed || this.electionChecks >= MANY_CHECKS || callbacks.isAnySet) return;
@@ -223,7 +220,7 @@ export class Turn {
       tellUnaskedTerm(report, election, reason);
   }
 
-  /** The work begins after `onFollower` has settled. If that takes too long, we give up the key. */
+  /** Ends the term if `onFollower`, for which the work waits, does not settle in time. */
   #awaitFollower(lose: (reason: LossCause) => void): void {
     const { callbacks, settings } = this.#tools;
     void callbacks.followerSettled(followerLimitMs(settings.drainTimeoutMs)).then((followed) => {
@@ -231,7 +228,7 @@ export class Turn {
     });
   }
 
-  /** Waits for the work, calls `onFollower` and waits for it, and then deletes the key. */
+  /** Waits for the callbacks of the term, and then deletes the key. */
   async leave(state: Extract<CampaignState, { name: 'leaving' }>): Promise<void> {
     const { candidacy, reason, afterwards } = state;
     const { queueWatcher, leaderView, report } = this.#tools;
@@ -251,7 +248,7 @@ export class Turn {
   async #deleteKey(candidacy: Candidacy | undefined): Promise<void> {
     const { candidateKey, queueWatcher, report, keyPrefix } = this.#tools;
     try {
-      // Delete a lost key too: an operator may have taken it off its lease.
+      // Deletes a lost key too: an operator may have detached it from the lease.
       const released = await candidateKey.giveUp(queueWatcher.isDeleted(candidacy));
       if (released && this.#term !== undefined) report.released(this.#term);
     } catch (error) {
@@ -261,8 +258,8 @@ export class Turn {
   }
 
   /**
-   * Waits for the first outcome. This method handles the end of the session and the end of the campaign. `begin` handles
-   * the rest, and returns the function that checks the queue again.
+   * Waits for the first outcome. This method handles the end of the session and of the campaign. `begin` handles everything
+   * else, and returns the function that checks the queue again.
    */
   #until(begin: (finish: Finish) => () => void): Promise<Outcome> {
     const { candidateKey, stopCause } = this.#tools;
@@ -276,7 +273,7 @@ export class Turn {
         this.#orphanWatch = undefined;
         offEnd();
         const reason = 'reason' in reported ? this.#correctedReason(reported.reason) : undefined;
-        // End the term first, so that the work stops before anything else reacts.
+        // The work must stop before anything else reacts.
         if (reason !== undefined) this.endTerm(reason);
         if (reason === 'deadline-passed' || reason === 'lease-lost') this.#tellLeaseLost();
         resolve(reported.type === 'lost' ? { type: 'lost', reason: reason as LossCause } : reported);
@@ -294,8 +291,8 @@ export class Turn {
   }
 
   /**
-   * Replaces the reason if the session is no longer valid. After a freeze, another event may arrive before the timer of the
-   * deadline fires. The deadline is still the cause.
+   * Corrects the reason if the session is no longer valid. After a freeze, another event may come before the timer of the
+   * deadline, although the deadline is the cause.
    */
   #correctedReason(reason: EndCause): EndCause {
     if (reason === 'lease-lost' || reason === 'refused') return reason;

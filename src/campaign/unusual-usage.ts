@@ -1,5 +1,5 @@
 /**
- * Warns about ordinary code that is a mistake in many programs. The text says what happens, and what to write instead.
+ * Warns about code that is a mistake in many programs. `UnusualUsage` in events.ts lists the cases.
  */
 import type { UnfinishedCallbacks } from '../client/active-campaigns.ts';
 import { followerLimitMs } from '../core/health.ts';
@@ -11,7 +11,6 @@ import type { CampaignReport } from './campaign-report.ts';
 import type { CampaignTools } from './campaign-tools.ts';
 import type { QueueWatcher } from './queue-watcher.ts';
 
-/** The process exits while it leads, and leaves its key behind. */
 export function tellExit(report: CampaignReport, election: string, ttlSeconds: number): void {
   report.unusual(
     'exit',
@@ -20,7 +19,7 @@ export function tellExit(report: CampaignReport, election: string, ttlSeconds: n
   );
 }
 
-/** Records which election's work awaits a term of this campaign, if any. That work leads one election and waits for another. */
+/** Records the election whose callback awaits a term of this campaign, if there is one. */
 export async function noteAwaiting(campaign: Campaign): Promise<void> {
   await untilNextTurn(); // let the caller await us first
   campaign.turn.awaitedBy = CallbackFrames.awaiting()[0]?.frames.election;
@@ -47,7 +46,6 @@ function tellEarlierWork(report: CampaignReport, election: string, earlier: Unfi
   );
 }
 
-/** `lead()` has run its work after that of another replica. */
 export function tellInTurn(report: CampaignReport, election: string): void {
   report.unusual(
     'in-turn',
@@ -56,10 +54,9 @@ export function tellInTurn(report: CampaignReport, election: string): void {
   );
 }
 
-/** A function that only starts something usually takes less than this, and a function that works takes more. In milliseconds. */
+/** A function that only starts something usually takes less than this, in milliseconds. */
 const SHORT_WORK_MS = 100;
 
-/** `onLeader` has returned, and it is not known whether it has started something. */
 export function tellShortWork(report: CampaignReport, election: string, tookMs: number): void {
   if (tookMs < SHORT_WORK_MS) return;
   report.unusual(
@@ -69,10 +66,9 @@ export function tellShortWork(report: CampaignReport, election: string, tookMs: 
   );
 }
 
-/** Names of methods that stop what they belong to. */
 const STOPPERS = ['stop', 'close', 'unsubscribe', 'cancel', 'destroy', 'end', 'disconnect', 'quit'] as const;
 
-/** Says for the log what to do with the value that `onLeader` returned, if returning it is probably a mistake; otherwise undefined. */
+/** Says for the log what `onLeader` has returned, and what to do, if that is probably a mistake; otherwise undefined. */
 export function stopperOf(returned: unknown): string | undefined {
   if (typeof returned !== 'object' || returned === null) return undefined;
   try {
@@ -96,7 +92,6 @@ export function tellReturned(report: CampaignReport, election: string, what: str
 const ASK =
   'Put the work into onLeader, which is called for every term, or ask election.isCurrent() before every act';
 
-/** Nothing has used the term since it began. */
 export function tellUnusedTerm(report: CampaignReport, election: string, isOver: boolean): void {
   report.unusual(
     'unused-term',
@@ -108,7 +103,6 @@ export function tellUnusedTerm(report: CampaignReport, election: string, isOver:
   );
 }
 
-/** The program ended the term, and never asked whether it was current. */
 export function tellUnaskedTerm(
   report: CampaignReport,
   election: string,
@@ -122,7 +116,6 @@ export function tellUnaskedTerm(
   );
 }
 
-/** `onFollower` has returned `true`, as `emit()` does if it has listeners. */
 export function tellEmitted(report: CampaignReport, election: string): void {
   report.unusual(
     'emitted',
@@ -131,7 +124,6 @@ export function tellEmitted(report: CampaignReport, election: string): void {
   );
 }
 
-/** Only `onLeaderChange` tells the program of its terms, and it has not settled when the key is deleted. */
 export function tellUnawaited(report: CampaignReport, election: string): void {
   report.unusual(
     'unawaited',
@@ -140,7 +132,6 @@ export function tellUnawaited(report: CampaignReport, election: string): void {
   );
 }
 
-/** The work stopped only after `onFollower` was called. */
 export function tellStoppedLate(report: CampaignReport, election: string, afterMs: number): void {
   report.unusual(
     'stopped-late',
@@ -150,7 +141,6 @@ export function tellStoppedLate(report: CampaignReport, election: string, afterM
   );
 }
 
-/** The option `signal` is a timeout. */
 export function tellTimedOut(report: CampaignReport, election: string): void {
   report.unusual(
     'timed-out',
@@ -159,7 +149,6 @@ export function tellTimedOut(report: CampaignReport, election: string): void {
   );
 }
 
-/** `isCurrent` is read without a call. As a condition, that is always true. */
 export function tellUncalled(report: CampaignReport, election: string, what: string): void {
   report.unusual(
     'uncalled',
@@ -168,8 +157,8 @@ export function tellUncalled(report: CampaignReport, election: string, what: str
 }
 
 /**
- * Another candidate announces our value. Many programs compare values to find out whether they lead. Checks twice, because the
- * key of a killed process stays for a TTL, and its successor may announce the same value.
+ * Warns if another candidate announces our value. Checks twice, because the key of a killed process stays for a TTL, and its
+ * successor may announce the same value.
  */
 export async function tellSharedValue(
   report: CampaignReport,

@@ -1,6 +1,6 @@
 /**
- * Keeps our key at the newest value. Only one announcement is under way at a time, and an old value that arrives late is
- * replaced again.
+ * Keeps our key at the newest value. Only one announcement is under way at a time. If an old value arrives late, the newest value
+ * is written again.
  */
 import type { Candidacy } from '../core/campaign-state.ts';
 import { proclaim } from '../etcd/election-keys.ts';
@@ -30,7 +30,6 @@ export interface PublisherTools {
   guardFor(what: 'announcements'): LoopGuard;
 }
 
-/** The parts of the campaign that the publisher uses. */
 export interface Announced {
   readonly signal: AbortSignal;
   /** Our key, while we wait or lead. */
@@ -46,11 +45,11 @@ export class ValuePublisher {
   readonly #of: Announced;
   #wanted: string;
   #acknowledged: string | undefined;
-  /** How often `campaign()` has named a value. */
+  /** How often `campaign()` has set a value. */
   #wants = 0;
   #isPublishing = false;
   #isChecking = false;
-  /** How many `term.proclaim()` are under way. The watch may show their values meanwhile. */
+  /** How many calls of `term.proclaim()` are under way. The watch may show their values. */
   #proclaiming = 0;
 
   constructor(tools: PublisherTools, value: string, of: Announced) {
@@ -59,7 +58,6 @@ export class ValuePublisher {
     this.#of = of;
   }
 
-  /** The value to announce. */
   get value(): string {
     return this.#wanted;
   }
@@ -94,7 +92,7 @@ export class ValuePublisher {
     return proclaimed
       .then(() => {
         if (this.#wants === wantsBefore) this.#wanted = value;
-        else void this.#publish(); // `campaign()` has named another value since
+        else void this.#publish(); // `campaign()` has set another value since
       })
       .finally(() => {
         this.#proclaiming--;
