@@ -95,7 +95,7 @@ it.each([
   expect(samplingIntervalMicros(durationMs)).toBe(micros);
 });
 
-it('refuses a profile without duration, and one whose client has disconnected', async () => {
+it('captureProfile() refuses a duration that is no number above 0, and an aborted signal', async () => {
   await expect(diagnostics.captureProfile({ seconds: 0 })).rejects.toThrow(RangeError);
   await expect(diagnostics.captureProfile({ seconds: NaN })).rejects.toThrow(RangeError);
   const aborted = AbortSignal.abort(new Error('no more'));

@@ -12,18 +12,18 @@ import {
 const thresholds = { stallMs: 1_000, hotMs: 3_000, hotUtilization: 0.9 };
 const POLL = 500;
 
-/** One of successive looks, half a second apart: the CPU time of the main thread, and its answer. */
+/** What the worker sees at one check, half a second after the check before. */
 interface Half {
   /** CPU time in this half second, in milliseconds. */
   readonly cpu: number;
-  /** How long it was ready to run but had no CPU. */
+  /** How long the thread waited for a CPU. */
   readonly waited?: number;
-  /** How busy its event loop was, if it answers the present question. */
+  /** The utilization of the event loop, if the thread answers. */
   readonly answers?: number;
   /** Turns and events since the last answer. */
   readonly turns?: number;
   readonly events?: number;
-  /** The delay of the watcher's own look. */
+  /** How late the check is, in milliseconds. */
   readonly late?: number;
 }
 
@@ -50,7 +50,7 @@ const times = (count: number, half: Half): Half[] => Array<Half>(count).fill(hal
 const idle = { cpu: 0 };
 const spin = { cpu: 500 };
 const awaitLoop = { cpu: 490, answers: 1, turns: 10_000, events: 10_000 };
-/** A service at full load: many events wait in each turn, and each turn is long. */
+/** A service at full load: every turn is long and handles many events. */
 const full = { cpu: 490, answers: 1, turns: 100, events: 2_000 };
 const busy = { cpu: 300, answers: 0.6 };
 
@@ -116,14 +116,14 @@ describe('G7: the verdict', () => {
     expect(findings(story)[0]?.verdict).toBe(verdict);
   });
 
-  it('does not count a long block as a stretch without rest', () => {
+  it('does not count a long block as a time without rest', () => {
     // 12 s without an answer, all of it CPU time; then the loop turns and rests.
     const block = [idle, ...times(24, spin), { ...spin, answers: 1, turns: 3, events: 3 }];
     const after = findings([...block, ...times(2, full), ...times(10, idle)]);
     expect(after.filter(({ verdict }) => verdict !== 'starved')).toEqual([]);
   });
 
-  it('comes within two looks and stallMs', () => {
+  it('comes within two checks plus stallMs', () => {
     const [first] = findings([idle, ...times(10, spin)]);
     expect(first?.at).toBeLessThanOrEqual(POLL + POLL + thresholds.stallMs);
     expect(first).toMatchObject({ verdict: 'starved', forMs: 1_000, cpu: 1 });
@@ -134,7 +134,7 @@ describe('G7: the verdict', () => {
     expect(first?.at).toBeLessThanOrEqual(POLL + 2_000);
   });
 
-  it('is a runaway only after most of runawayMs of CPU time, however long that takes', () => {
+  it('is a runaway only after 80 % of runawayMs of CPU time', () => {
     const sort = findings([idle, ...times(14, { cpu: 250, waited: 250 })]);
     expect(sort.at(-1)?.forMs).toBeGreaterThan(5_000);
     expect(sort.some((finding) => hasRunAway(finding, 5_000))).toBe(false);
@@ -142,12 +142,12 @@ describe('G7: the verdict', () => {
     expect(loop.find((finding) => hasRunAway(finding, 5_000))?.forMs).toBe(5_000);
   });
 
-  it('separates a loop from a block by CPU time alone: half of stallMs, however long that takes', () => {
+  it('is starved only after half of stallMs of CPU time', () => {
     const share = { cpu: 100, waited: 400 };
     const block = [idle, ...times(4, share), { ...share, answers: 1 }, ...times(5, idle)];
     const loop = [idle, ...times(10, share)];
     expect(findings(block)).toEqual([]);
-    // Until the block ends they look the same: an earlier verdict on the loop would also blame the block.
+    // Until the block ends, the block and the loop look the same.
     expect(findings(loop)[0]?.at).toBe(POLL * 7);
   });
 });
@@ -162,7 +162,7 @@ describe('for any input', () => {
     { requiredKeys: ['cpu'] },
   );
 
-  it('a thread that answers each look and rests is never found', () => {
+  it('a thread that answers every question and rests gets no verdict', () => {
     const rested = half.map(({ cpu, late }) => ({ cpu, answers: 0.89, ...(late !== undefined && { late }) }));
     fc.assert(
       fc.property(fc.array(rested), (story) => {
@@ -171,7 +171,7 @@ describe('for any input', () => {
     );
   });
 
-  it('a thread that uses almost no CPU is never found, however late the looks are', () => {
+  it('a thread that uses almost no CPU gets no verdict, even if checks are late', () => {
     const cool = half.map((each) => ({ ...each, cpu: each.cpu % 4 }));
     fc.assert(
       fc.property(fc.array(cool), (story) => {
@@ -191,7 +191,7 @@ describe('for any input', () => {
     );
   });
 
-  it('a thread that never answers and uses a whole core is always found', () => {
+  it('a thread that never answers and uses a whole core is always starved', () => {
     fc.assert(
       fc.property(fc.array(half), (story) => {
         expect(findings([...story, ...times(5, spin)]).length).toBeGreaterThan(0);

@@ -51,7 +51,7 @@ vi.mock('node:os', async (original) => {
   return { ...real, userInfo };
 });
 
-it('has a folder for a user without a name, as in a container', () => {
+it('the default folder works for a user without a name, as in a container', () => {
   os.hasName = false;
   try {
     expect(defaultDirectory()).toMatch(/etcd-election-runaways-\d+$/);
@@ -218,7 +218,7 @@ describe('the log line', () => {
     ['rounds', /runaway held back by the loop guard/, 50],
     ['blocked', /^(?!.*runaway).*blocked: the event loop did not turn for 1\.2 s.*it turns again/, 40],
     ['saturated', /^(?!.*runaway).*saturated: the event loop has had no rest for 1\.2 s/, 40],
-  ])('calls %s by its name, at its level', (verdict, says, level) => {
+  ])('for %s has its own text and level', (verdict, says, level) => {
     expect(logLine(report(1, { verdict }), 'text')).toMatch(says);
     expect(JSON.parse(logLine(report(1, { verdict }), 'json'))).toMatchObject({ level, verdict });
   });

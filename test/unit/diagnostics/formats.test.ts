@@ -25,7 +25,7 @@ describe('fold', () => {
     expect(folded.durationMs).toBe(100);
   });
 
-  it('says whose code a frame is, and its busiest line', () => {
+  it('names the owner of a frame, and its hottest line', () => {
     const [spin, , write, gc] = fold(sampleProfile()).stacks.map(({ frames }) => frames[0]);
     expect(spin).toEqual({ name: 'spin', file: '/srv/app one/main.mjs', start: 10, line: 12, owner: 'app' });
     expect(write?.owner).toBe('node');
@@ -109,7 +109,7 @@ describe('top', () => {
     `);
   });
 
-  it('says if it is empty', () => {
+  it('prints totals of 0 for an empty profile', () => {
     expect(renderTop({ types: [], stacks: [], durationMs: 0, takenAt: 0 })).toContain('0% of 0 total');
   });
 });

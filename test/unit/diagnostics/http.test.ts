@@ -75,7 +75,7 @@ describe('refused requests', () => {
   it.each<[string, string | undefined, number | undefined]>([
     ['no token', undefined, 401],
     ['another token', 'Bearer wrong', 401],
-    ['an empty one', 'Bearer ', 401],
+    ['an empty token', 'Bearer ', 401],
     ['another scheme', `Digest ${TOKEN}`, 401],
     ['the token', `Bearer ${TOKEN}`, undefined],
     ['the token as password', `Basic ${btoa(`any:${TOKEN}`)}`, undefined],
@@ -168,7 +168,7 @@ describe('the routes', () => {
     expect(reply?.headers['content-security-policy']).toMatch(/^default-src 'none'.*frame-ancestors 'none'$/);
   });
 
-  it('know no other path', async () => {
+  it('leave every other path to the service', async () => {
     for (const path of [
       '/',
       '/debug/pprof/cmdline',
@@ -239,7 +239,7 @@ describe('the routes', () => {
     expect(profile).not.toHaveBeenCalled();
   });
 
-  it('allow a new profile after a failed one, and report only their own causes', async () => {
+  it('allow a new profile after a failed one, and hide unknown errors', async () => {
     const fail = (error: Error): Backend => backend({ profile: () => Promise.reject(error) });
     const known = routes(fail(new DiagnosticsError('DIAGNOSTICS_UNAVAILABLE', 'no inspector')), open, 60);
     for (const _ of [1, 2])
@@ -348,7 +348,7 @@ describe('/healthz and the pages show the health of every election', () => {
 describe('the metrics', () => {
   const counts = { starved: 1, hot: 0, rounds: 2, blocked: 3, saturated: 0 };
 
-  it('add those of the watchdog to those of the service', () => {
+  it('of the watchdog follow the metrics of the service', () => {
     const shown = withWatchdogMetrics('mine 1', false, counts);
     expect(shown).toMatch(/^mine 1\n# HELP/);
     expect(shown).toContain('etcd_election_watchdog_main_thread_answers 1\n');
@@ -357,7 +357,7 @@ describe('the metrics', () => {
     expect(shown).not.toContain('runaways_total{verdict="blocked"}');
   });
 
-  it('are OpenMetrics if those of the service are: with its end mark, its names, and its content type', async () => {
+  it('use OpenMetrics if the service does: its end mark, its names and its content type', async () => {
     const shown = withWatchdogMetrics('mine 1\n# EOF\n', false, counts);
     expect(shown).toMatch(/^mine 1\n# HELP[\s\S]*\n# EOF\n$/);
     expect(shown).toContain(
@@ -375,7 +375,7 @@ describe('the metrics', () => {
     expect(text).toContain('# TYPE etcd_election_watchdog_runaways_total counter');
   });
 
-  it('are those of the watchdog alone while the main thread is unresponsive', () => {
+  it('are only those of the watchdog while the main thread is unresponsive', () => {
     expect(withWatchdogMetrics(undefined, true, counts)).toMatch(
       /^# the main thread did not answer[\s\S]*answers 0\n/,
     );

@@ -11,7 +11,7 @@ test.for([
   expect(leadershipNote('starved', terms(count), 0).at(-1)).toBe(said);
 });
 
-test('five terms are noted one by one', () => {
+test('a starved process that leads 5 elections: one note for each', () => {
   const notes = leadershipNote('starved', terms(5), 0);
   expect(notes).toHaveLength(5);
   expect(notes.at(-1)).toContain('this process leads "e4"');

@@ -7,7 +7,7 @@ afterEach(() => void vi.useRealTimers());
 
 const port = { postMessage: () => undefined, close: () => undefined } as unknown as MessagePort;
 
-test('a wait for the main thread has a limit, and none outlives the link', async () => {
+test('a wait for the main thread ends at its limit, or when the link closes', async () => {
   const link = new MainLink(port);
   const late = link.isTurning(1_000);
   vi.advanceTimersByTime(1_000);

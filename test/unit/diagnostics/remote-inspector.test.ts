@@ -1,4 +1,4 @@
-// No program on the port of an inspector can hold us.
+// No program on the port of an inspector can block the caller.
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
@@ -19,7 +19,7 @@ afterEach(() => {
   server.close();
 });
 
-test('a reply that stops in the middle is no inspector', async () => {
+test('a port whose reply stops in the middle has no inspector', async () => {
   const begun = new Promise<void>((resolve) =>
     server.on('request', (_request, response) => response.writeHead(200).write('[', () => resolve())),
   );

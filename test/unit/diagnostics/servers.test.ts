@@ -12,7 +12,7 @@ const reply = (url: string): Promise<string> =>
     () => 'refused',
   );
 
-test('two servers on one watchdog have their own port and their own metrics', async () => {
+test('two servers on one watchdog each have their own port and metrics', async () => {
   await using watchdog = startWatchdog({ log: false });
   await watchdog.ready();
   await using one = await serveDiagnostics({ port: 0, metrics: () => 'one 1\n' });
@@ -30,7 +30,7 @@ test('two servers on one watchdog have their own port and their own metrics', as
   expect(await reply(`${two.url}/healthz`)).toBe('refused');
 });
 
-test('servers without a watchdog share one, and the last one closes it', async () => {
+test('servers without a watchdog share a new one, and the last server closes it', async () => {
   const open = (port = 0) => serveDiagnostics({ port });
   const [one, two] = await Promise.all([open(), open()]);
   const [taken, three] = await Promise.allSettled([open(one.port), open()]);
@@ -59,7 +59,7 @@ test('the process stays alive until both of two servers are open', async () => {
   for (const each of served) await each.close();
 });
 
-test('a server that fails first does not close the watchdog of the next one', async () => {
+test('a server that fails does not close the watchdog of the next server', async () => {
   await using other = await serveDiagnostics({ port: 0 });
   await other.close();
   const opening = [

@@ -95,13 +95,13 @@ describe('a profile of compiled code', () => {
     expect(node?.positionTicks).toEqual([{ line: lineOf(SOURCE, 'ip.trim()') + 1, ticks: 7 }]);
   });
 
-  it('names it in a CommonJS file, which V8 knows by its path', async () => {
+  it('names the source line in a CommonJS file, which V8 knows by its path', async () => {
     const { text, path } = await compiled('required', { sourcemap: 'linked' });
     const [, node] = inSource(profileOf(path, text)).nodes;
     expect(node?.callFrame.url).toBe(pathToFileURL(source).href);
   });
 
-  it('names it in a file of one long line', async () => {
+  it('names the source line in a file of one long line', async () => {
     const { profile } = await compiled('minified', { sourcemap: 'linked', minifyWhitespace: true });
     const [, node] = inSource(profile).nodes;
     expect(node?.callFrame).toMatchObject({
@@ -151,7 +151,7 @@ describe('a profile of compiled code', () => {
     expect(inSource(profileOf('evalmachine.<anonymous>', SOURCE)).nodes).toHaveLength(2);
   });
 
-  it('does not give code without a source the line of the code before it', async () => {
+  it('leaves code without a source unchanged', async () => {
     const { profile } = await compiled('appended', {
       sourcemap: 'linked',
       footer: { js: 'function added() {}' },

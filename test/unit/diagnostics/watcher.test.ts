@@ -121,7 +121,7 @@ describe('the watchdog in the course of an hour', () => {
     expect(kill).toHaveBeenCalledExactlyOnceWith(process.pid, 'SIGKILL');
   });
 
-  it('kills also if an earlier loop was reported and ended by itself', async () => {
+  it('kills even if an earlier loop was reported and ended by itself', async () => {
     start({ onStarved: 'kill' });
     main.filingMs = 3_000; // a slow webhook
     await be('blocked', 6_000);
@@ -131,7 +131,7 @@ describe('the watchdog in the course of an hour', () => {
     expect(kill).toHaveBeenCalledOnce();
   });
 
-  it('reports a loop that goes on for longer than the cooldown of the one before it', async () => {
+  it('reports a loop that still runs after the cooldown of an earlier loop', async () => {
     start();
     await be('blocked', 8_000);
     await be('calm', 60_000);
@@ -142,7 +142,7 @@ describe('the watchdog in the course of an hour', () => {
     expect(verdicts()).toEqual(['starved', 'starved']);
   });
 
-  it('keeps the cooldown of every kind', async () => {
+  it('keeps a cooldown for every kind of report', async () => {
     start();
     for (let i = 0; i < 5; i++) {
       await be('blocked', 2_500);
@@ -157,7 +157,7 @@ describe('the watchdog in the course of an hour', () => {
     expect(verdicts()).toEqual(['blocked', 'starved', 'blocked']);
   });
 
-  it('reports a hot loop that comes soon after one that ended before its report', async () => {
+  it('reports a hot loop soon after another loop that ended before its report', async () => {
     start({ profileMs: 5_000 });
     await be('spinning', 10_600); // noticed after 10 s
     await be('calm', 60_000);
@@ -166,7 +166,7 @@ describe('the watchdog in the course of an hour', () => {
     expect(verdicts()).toEqual(['saturated', 'hot']);
   });
 
-  it('says that a hot loop is over, also if the thread stays busy afterwards', async () => {
+  it('says that a hot loop is over, even if the thread stays busy afterwards', async () => {
     start();
     await be('spinning', 15_000);
     expect([verdicts(), ended()]).toEqual([['hot'], []]);
@@ -176,7 +176,7 @@ describe('the watchdog in the course of an hour', () => {
     expect(ended()).toEqual(['hot']);
   });
 
-  it('says that a hot loop is over, also if it was blocked in between', async () => {
+  it('says that a hot loop is over, even if it was blocked in between', async () => {
     start();
     await be('spinning', 15_000);
     await be('blocked', 3_000);
@@ -214,7 +214,7 @@ describe('the watchdog in the course of an hour', () => {
     ]);
   });
 
-  it('reports nothing while the service starts, and then what still lasts', async () => {
+  it('reports nothing in the startup grace, and afterwards what still lasts', async () => {
     start({ startupGraceMs: 20_000 });
     await be('blocked', 19_000);
     expect(verdicts()).toEqual([]);

@@ -1,4 +1,4 @@
-// What the main thread tells the worker of its elections.
+// What the main thread sends to the worker about its elections.
 import { channel } from 'node:diagnostics_channel';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import type { ElectionSource, LiveElection } from '../../../src/diagnostics/elections.ts';
@@ -33,7 +33,7 @@ const leader = (name: string): LiveElection => ({
   stepDown: () => Promise.resolve(),
 });
 const elections = Array.from({ length: COUNT }, (_, i) => leader(`e${i}`));
-/** Most guards have many rounds. The one that trips has few. */
+/** Most guards have many rounds. The guard that trips has few. */
 const guards = elections.map(({ name }, i) => ({
   key: name,
   election: name,
@@ -72,7 +72,7 @@ afterEach(async () => {
   vi.useRealTimers();
 });
 
-test('a burst of trips reads the elections once, and not in the turn of the burst', async () => {
+test('a burst of trips reads the elections once, in a later turn', async () => {
   for (const { name } of elections) trip(name);
   expect(reads).toBe(0);
   await vi.advanceTimersByTimeAsync(200);
@@ -81,7 +81,7 @@ test('a burst of trips reads the elections once, and not in the turn of the burs
   expect(told('tripped')[0]!.elections).toHaveLength(COUNT);
 });
 
-test('the guard that trips is sent to the worker, however many others have more rounds', async () => {
+test('the worker gets the guard that tripped, even if many others have more rounds', async () => {
   trip(`e${COUNT - 1}`);
   await vi.advanceTimersByTimeAsync(200);
   expect(told('tripped')).toEqual([
@@ -90,7 +90,7 @@ test('the guard that trips is sent to the worker, however many others have more 
   expect(told('elections')[0]!.snapshot.guards[0]).toEqual(guards[COUNT - 1]);
 });
 
-test('every term is sent to the worker, also if the pages show only some elections', async () => {
+test('the worker gets every term, even if the pages show only some elections', async () => {
   channel('etcd-election:term.started').publish({ type: 'term.started', election: 'e0' });
   await vi.advanceTimersByTimeAsync(200);
   const [{ snapshot, led }] = told('elections') as [ToWorker & { type: 'elections' }];
