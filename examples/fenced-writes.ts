@@ -1,4 +1,4 @@
-/** How to write so that a former leader cannot overwrite what the present leader wrote. */
+/** Writes that a former leader cannot make, in etcd and in another store. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Etcd3 } from 'etcd3';
 import { Election, OutcomeUnknownError, UnavailableError, type Term } from 'etcd-election';
@@ -16,7 +16,7 @@ async function save(term: Term, progress: string): Promise<void> {
 // #endregion txn
 
 // #region compare
-/** Takes an amount from a balance: reads it, decides, and writes only if the key is unchanged since the read. */
+/** Takes an amount from a balance. It writes only if the key is unchanged since the read. */
 async function withdraw(term: Term, amount: number): Promise<boolean> {
   const { responses } = await term.txn().then(client.get('sync/balance')).commit();
   const [kv] = responses[0]!.response_range.kvs; // one response for each operation in then()
@@ -24,15 +24,15 @@ async function withdraw(term: Term, amount: number): Promise<boolean> {
   if (kv === undefined || rest < 0) return false;
   const { succeeded } = await term
     .txn()
-    .and('sync/balance', 'Mod', '==', kv.mod_revision) // not 'Value', '>=': that compares text, and '9' > '10'
+    .and('sync/balance', 'Mod', '==', kv.mod_revision) // the key is unchanged
     .then(client.put('sync/balance').value(String(rest)))
     .commit();
-  return succeeded; // false: it was changed meanwhile. Read again
+  return succeeded; // false if another write changed the key: read again
 }
 // #endregion compare
 
 // #region lost
-/** Books a payment once. The same transaction writes a separate key, which a later term can read. */
+/** Books a payment once. The same transaction writes `ledger/<id>`, which a later term can read. */
 async function book(term: Term, id: string): Promise<void> {
   const booking = [client.put('ledger/last').value(id), client.put(`ledger/${id}`).value('booked')];
   try {
@@ -45,11 +45,11 @@ async function book(term: Term, id: string): Promise<void> {
       term.stepDown(); // this term must not build on a write that may still arrive
       void settled(term, error.writeId).then((outcome) => console.log(`${id}: ${outcome}`), console.error);
     }
-    throw error; // the work ends; it does not wait for the outcome
+    throw error; // the work ends without waiting for the outcome
   }
 }
 
-/** Asks again until etcd answers. An outage may be longer than the drain, so `onLeader` must not await this. */
+/** Asks again until etcd answers. `onLeader` must not await this: an outage may last longer than `drainTimeoutMs`. */
 async function settled(term: Term, writeId: string): Promise<'booked' | 'not booked' | 'unknown'> {
   for (;;) {
     try {
@@ -64,10 +64,7 @@ async function settled(term: Term, writeId: string): Promise<'booked' | 'not boo
 // #endregion lost
 
 // #region outside
-/**
- * Any resource can refuse a leader of an earlier term: it remembers the largest token that it has seen. A real one stores the
- * token with the data: a token in memory is lost at a restart.
- */
+/** Refuses a leader of an earlier term: it remembers the largest token. A real store keeps the token on disk, with the data. */
 class Store {
   #largestToken = 0n;
   #value = '';
@@ -94,7 +91,7 @@ await first.put('sync/balance', '19');
 console.log(`withdrawn: ${await withdraw(first, 10)}, again: ${await withdraw(first, 10)}`);
 store.write('half', first.fencingToken);
 
-await election.stepDown(); // ends the first term; we campaign again
+await election.stepDown(); // ends the first term. The campaign goes on
 const second = await election.campaign();
 await book(second, '17');
 console.log(`booked: ${await client.get('ledger/17').string()}`);

@@ -1,4 +1,4 @@
-/** On SIGTERM the work stops and is awaited, and then the next replica leads at once. */
+/** On SIGTERM the work stops, and then the next replica leads at once. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Etcd3 } from 'etcd3';
 import { Election, type Term } from 'etcd-election';
@@ -16,7 +16,7 @@ async function work(term: Term): Promise<void> {
 // #region shutdown
 const election = new Election(client, 'sync-master', {
   onLeader: (term) => work(term),
-  drainTimeoutMs: 5_000, // how long the work may take to stop after the term
+  drainTimeoutMs: 5_000, // how long the work may take to stop
 });
 
 async function shutDown(): Promise<void> {

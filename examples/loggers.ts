@@ -1,4 +1,4 @@
-/** The library's log lines in a service's existing logger. */
+/** Sends the log lines of the library to winston and to `console`. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Etcd3 } from 'etcd3';
 import { Election, type Logger } from 'etcd-election';
@@ -9,7 +9,7 @@ if (!endpoints) throw new Error('set ETCD_ENDPOINTS, for example to http://127.0
 const client = new Etcd3({ hosts: endpoints.split(',') });
 
 // #region winston
-/** winston takes the text first, and has no level `trace`. */
+/** winston takes the text first and has no level `trace`. */
 function fromWinston(logger: winston.Logger): Logger {
   return {
     trace: (fields, message) => void logger.silly(message, fields),
@@ -28,10 +28,10 @@ const one = new Election(client, 'with-winston', { logger: fromWinston(logger) }
 // #endregion winston
 
 // #region console
-const two = new Election(client, 'with-console', { logger: console }); // gets text, from level info on; at level error also the error object
+const two = new Election(client, 'with-console', { logger: console }); // gets text from level info on, and the error object at level error
 // #endregion console
 
 await Promise.all([one.campaign(), two.campaign()]);
 await Promise.all([one.close(), two.close()]);
 client.close();
-await sleep(10); // winston writes later
+await sleep(10); // winston writes asynchronously

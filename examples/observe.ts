@@ -1,4 +1,4 @@
-/** Observes the leader without a campaign. Ends with Ctrl-C. */
+/** Observes the leader without a campaign. Ctrl-C ends it. */
 import { Etcd3 } from 'etcd3';
 import { Election } from 'etcd-election';
 

@@ -1,4 +1,4 @@
-/** The smaller examples of the reference, the guide and the errors page, in one program that runs. */
+/** The short examples of the reference, the guide and the errors page, in one program. */
 import { subscribe } from 'node:diagnostics_channel';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Etcd3 } from 'etcd3';
@@ -20,7 +20,6 @@ subscribe('etcd-election:term.started', (message) => {
 // #region lead
 const election = new Election(client, 'nightly-report', { logger });
 const pages = await election.lead(async (term) => {
-  // Waits for its turn, works as leader, resigns, and returns what the work returned.
   return await writeReport(term);
 });
 // #endregion lead
@@ -44,7 +43,7 @@ async function syncEverything(term: Term): Promise<void> {
     console.log(`stop: ${reason}`);
   });
   while (term.isCurrent()) {
-    // fetch(), timers/promises, streams: much of Node.js accepts a signal.
+    // fetch(), timers and streams accept a signal.
     await sleep(1_000, undefined, { signal: term.signal }).catch(() => undefined);
   }
 }

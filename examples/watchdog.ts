@@ -1,4 +1,4 @@
-/** A service that runs away for ten seconds, and what the watchdog shows meanwhile. Needs no etcd. */
+/** A service that runs away for ten seconds, and the report of the watchdog. It needs no etcd. */
 import { type RunawayReport, serveDiagnostics, startWatchdog } from 'etcd-election/diagnostics';
 
 // #region watchdog
@@ -7,17 +7,17 @@ function tell({ verdict, suspects: [guilty], files }: RunawayReport): void {
   console.log(`flame graph: ${files.flameGraph}`);
 }
 
-// Both callbacks run on the main thread, so only when it turns again. Until then, see stderr, `webhook` and the pages.
+// The main thread calls both callbacks once it turns again. Until then, see stderr, the option `webhook` and the pages.
 const watchdog = startWatchdog({
-  startupGraceMs: 0, // only for this example: a service keeps the default, 5 s
+  startupGraceMs: 0, // a real service keeps the default, 5 s
   onRunaway: tell,
-  onNotice: tell, // the loop below has ended when this is called: a block, not a runaway
+  onNotice: tell, // called after the loop below has ended: a block that is over is a notice
 });
 const diagnostics = await serveDiagnostics({ port: Number(process.env['DIAGNOSTICS_PORT'] ?? 6161) });
 console.log(`look at ${diagnostics.url}/debug/pprof/`);
 // #endregion watchdog
 
-/** The mistake: it checks again and again, and never lets the event loop turn. */
+/** The mistake: this loop never lets the event loop turn. */
 function waitForTheLock(untilMs: number): void {
   while (performance.now() < untilMs);
 }

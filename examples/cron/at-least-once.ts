@@ -1,6 +1,6 @@
 /**
  * A job that runs at least once for each scheduled time. The leader runs the job, then records the time in etcd. A new leader
- * begins with the first time that is not recorded. So a crash delays a run, and may repeat it, but does not lose it.
+ * begins with the first time after the last record. A crash may delay or repeat a run, but does not lose it.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Etcd3 } from 'etcd3';
@@ -17,7 +17,7 @@ const election = new Election(client, process.env['ELECTION'] ?? 'nightly-report
   onLeader: (term) => keepSchedule(term),
 });
 
-/** Your job. It may run twice for one moment: let it replace the report of that moment. */
+/** Your job. It may run twice for one moment, so a second run must replace the report of the first. */
 async function runJob(moment: string, term: Term): Promise<void> {
   await sleep(Number(process.env['JOB_MS'] ?? 0));
   console.log(`ran ${moment} under token ${term.fencingToken}`);
@@ -27,15 +27,15 @@ async function runJob(moment: string, term: Term): Promise<void> {
 async function keepSchedule(term: Term): Promise<void> {
   let last = await untilAnswered(() => lastRun(term));
   for (;;) {
-    const moment = nextMoment(Date.parse(last)); // perhaps already past: missed moments run first
+    const moment = nextMoment(Date.parse(last)); // already past, if the moment was missed
     if (!(await untilMoment(moment, term))) return;
     last = new Date(moment).toISOString();
-    await runJob(last, term); // if it fails, the term ends, and the next leader runs it again
+    await runJob(last, term); // a failure ends the term, and the next leader runs the job again
     await untilAnswered(() => recordRun(term, last));
   }
 }
 
-/** The last recorded moment. If none is recorded yet, records the present time, so the schedule begins with the next moment. */
+/** The last recorded moment. If there is no record, records the present time: the schedule begins with the next moment. */
 async function lastRun(term: Term): Promise<string> {
   const now = new Date().toISOString();
   await term.txn().and(done, 'Create', '==', 0).then(client.put(done).value(now)).commit();
@@ -43,12 +43,12 @@ async function lastRun(term: Term): Promise<string> {
   return responses[0]!.response_range.kvs[0]!.value.toString();
 }
 
-/** Records a moment, but never an earlier one: a write whose answer was lost may land late. */
+/** Records a moment, if it is later than the record: a write whose answer was lost may land late. */
 async function recordRun(term: Term, moment: string): Promise<void> {
   await term.txn().and(done, 'Value', '<', moment).then(client.put(done).value(moment)).commit();
 }
 
-/** Repeats a call until etcd answers. Both calls above may happen twice. After the term they reject, and the loop ends. */
+/** Repeats a call until etcd answers, so the call may happen twice. After the term the call rejects, and the loop ends. */
 async function untilAnswered<T>(call: () => Promise<T>): Promise<T> {
   for (;;) {
     try {
@@ -61,6 +61,6 @@ async function untilAnswered<T>(call: () => Promise<T>): Promise<T> {
 }
 // #endregion record
 
-const shutDown = (): void => void election.close().then(() => client.close()); // a job under way is finished first
+const shutDown = (): void => void election.close().then(() => client.close()); // close() waits for the job
 for (const signal of ['SIGTERM', 'SIGINT']) process.once(signal, shutDown);
 void election.campaign();

@@ -1,7 +1,6 @@
 /**
- * A job that runs at most once for each scheduled time, in the whole cluster. Every replica knows the schedule, and only the
- * leader runs the job. It claims each time in etcd before it runs the job, so a new leader never repeats it. If no replica
- * leads at that time, the run is lost: see at-least-once.ts.
+ * A job that runs at most once for each scheduled time. The leader claims each time in etcd, then runs the job. If no replica
+ * leads at that time, the run is lost. at-least-once.ts never loses a run, but may repeat it.
  */
 import { Etcd3 } from 'etcd3';
 import { Election, OutcomeUnknownError, UnavailableError, type Term } from 'etcd-election';
@@ -27,12 +26,12 @@ async function keepSchedule(term: Term): Promise<void> {
   }
 }
 
-/** Claims the moment: at most once. If etcd is away just then, this moment is skipped, and the term goes on. */
+/** Claims the moment. If etcd is away, this moment is skipped, and the term goes on. */
 async function claimed(term: Term, moment: string): Promise<boolean> {
   try {
     return await claimMoment(term, moment);
   } catch (error) {
-    // A claim whose answer was lost may still land. Nobody runs its moment then, and it cannot undo a later claim.
+    // A claim whose answer was lost may still land. Then nobody runs the job for that moment.
     if (!(error instanceof UnavailableError || error instanceof OutcomeUnknownError)) throw error;
     console.log(`skipped ${moment}: ${error.message}`);
     return false;
@@ -40,7 +39,7 @@ async function claimed(term: Term, moment: string): Promise<boolean> {
 }
 
 async function claimMoment(term: Term, moment: string): Promise<boolean> {
-  // Creates the key. A comparison with the value of a missing key is always false: then the job would never run.
+  // Creates the key, because every comparison with the value of a missing key is false.
   await term.txn().and(claim, 'Create', '==', 0).then(client.put(claim).value('')).commit();
   const { succeeded } = await term
     .txn()
@@ -51,6 +50,6 @@ async function claimMoment(term: Term, moment: string): Promise<boolean> {
 }
 // #endregion claim
 
-const shutDown = (): void => void election.close().then(() => client.close()); // a job under way is finished first
+const shutDown = (): void => void election.close().then(() => client.close()); // close() waits for the job
 for (const signal of ['SIGTERM', 'SIGINT']) process.once(signal, shutDown);
 void election.campaign();

@@ -1,19 +1,20 @@
-/** The schedule that all replicas share, and the wait for its next moment. */
+/** The schedule of all replicas, and the wait for its next moment. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Term } from 'etcd-election';
 
 const everyMs = Number(process.env['EVERY_SECONDS'] ?? 60) * 1_000;
 
-/** Any cron library can compute the next moment; here it is each multiple of `everyMs`. */
+/** The first multiple of `everyMs` after the given time. Any cron library can compute the next moment instead. */
 export const nextMoment = (afterMs: number): number => (Math.floor(afterMs / everyMs) + 1) * everyMs;
 
 // #region wait
 const HOUR_MS = 3_600_000;
 
 /**
- * Waits until the given moment, at most an hour at a time: a timer of more than 24.8 days fires at once, and a clock may be set.
+ * Waits until the given moment. Each timer takes at most an hour, because a timer of more than 24.8 days fires at once and the
+ * clock may be set.
  *
- * @returns whether the moment has come. If not, the term is over.
+ * @returns true at the moment, false if the term has ended before.
  */
 export async function untilMoment(
   moment: number,

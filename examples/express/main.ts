@@ -1,4 +1,4 @@
-/** Express: routes that only the leader serves while the others redirect to it; probes; a graceful end. */
+/** Express: routes that only the leader serves, probes, and a clean shutdown. Followers redirect to the leader. */
 import { Etcd3 } from 'etcd3';
 import express, { type RequestHandler } from 'express';
 import { Election } from 'etcd-election';
@@ -8,7 +8,6 @@ if (!endpoints) throw new Error('set ETCD_ENDPOINTS, for example to http://127.0
 const client = new Etcd3({ hosts: endpoints.split(',') });
 const election = new Election(client, process.env['ELECTION'] ?? 'express-service');
 
-/** Serves requests on the leader, and redirects them on the others. */
 const leaderOnly: RequestHandler = (request, response, next) => {
   const { term, leader } = election.status;
   if (term?.isCurrent() === true) return next();
@@ -24,7 +23,7 @@ app.get(
 );
 app.get('/leader', (_, response) => void response.json({ leader: election.status.leader?.value ?? null }));
 app.post('/jobs', leaderOnly, (_, response) => {
-  // Pass the token to every resource that you write to: it makes the write exclusive.
+  // Pass the fencing token to every resource that you write to.
   response.status(202).json({ token: election.status.term?.fencingToken.toString() });
 });
 
@@ -37,7 +36,7 @@ const server = app.listen(Number(process.env['PORT'] ?? 3000), '127.0.0.1', () =
 
 for (const signal of ['SIGTERM', 'SIGINT']) process.once(signal, () => void shutDown());
 
-/** The order of every web server: see “The order at shutdown” in docs/guide.md. */
+/** “The order at shutdown” in docs/guide.md explains the order. */
 async function shutDown(): Promise<void> {
   const answered = new Promise((resolve) => server.close(resolve)); // accepts no more connections
   await election.close(); // does not wait for open connections

@@ -1,4 +1,4 @@
-/** Fastify: the election as a plugin that closes with the server. */
+/** Fastify: the election is a plugin, and closes with the server. */
 import { Etcd3 } from 'etcd3';
 import fastify, { type FastifyPluginAsync, type preHandlerAsyncHookHandler } from 'fastify';
 import { Election, type ElectionOptions } from 'etcd-election';
@@ -14,7 +14,7 @@ interface ElectionPluginOptions extends ElectionOptions {
   readonly name: string;
 }
 
-/** Not encapsulated (`skip-override`), so that all routes of the server can use it. */
+/** `skip-override` makes the plugin visible to all routes of the server. */
 const electionPlugin: FastifyPluginAsync<ElectionPluginOptions> = async (
   app,
   { client, name, ...options },
@@ -22,7 +22,7 @@ const electionPlugin: FastifyPluginAsync<ElectionPluginOptions> = async (
   const election = new Election(client, name, { logger: app.log, ...options });
   app.decorate('election', election);
   app.addHook('onListen', async () => void election.campaign(app.listeningOrigin));
-  // From close() on, Fastify answers new requests with 503. It runs this hook before it waits for open connections.
+  // Fastify runs this hook before it waits for open connections.
   app.addHook('preClose', () => election.close());
 };
 Object.assign(electionPlugin, { [Symbol.for('skip-override')]: true });

@@ -1,9 +1,8 @@
 /**
  * Probes for a supervisor, such as those of examples/kubernetes/deployment.yaml.
- * - `/healthz`: 503 only if a restart helps: we still act as leader but have not renewed in time, or the work is
- *   stuck.
- * - `/readyz`: 503 without a campaign (etcd refused us, or we are shutting down).
- * - `/leading`: 200 on the leader alone, for a load balancer. Never for a readiness probe: a rolling update would wait for ever.
+ * - `/healthz`: 503 only if a restart helps.
+ * - `/readyz`: 503 if no campaign runs: etcd refused us, or we are shutting down.
+ * - `/leading`: 200 only on the leader, for a load balancer. As a readiness probe it would stop every rolling update.
  */
 import { createServer } from 'node:http';
 import { Etcd3 } from 'etcd3';
@@ -14,8 +13,8 @@ if (!endpoints) throw new Error('set ETCD_ENDPOINTS, for example to http://127.0
 const client = new Etcd3({ hosts: endpoints.split(',') });
 const election = new Election(client, process.env['ELECTION'] ?? 'probed', {
   ttlSeconds: 5,
-  progressTimeoutMs: 1_000, // the work calls term.heartbeat() at least this often
-  drainTimeoutMs: 1_000, // and stops within this time
+  progressTimeoutMs: 1_000, // the work must call term.heartbeat() at least this often
+  drainTimeoutMs: 1_000, // the work must stop within this time
   onLeader: async (term) => {
     while (term.isCurrent()) {
       if (stuck) await new Promise(() => undefined); // ignores its signal
@@ -42,7 +41,7 @@ void election.campaign();
 
 for (const signal of ['SIGTERM', 'SIGINT']) process.once(signal, () => void shutDown());
 
-/** The order of every web server: see “The order at shutdown” in docs/guide.md. */
+/** “The order at shutdown” in docs/guide.md explains the order. */
 async function shutDown(): Promise<void> {
   const answered = new Promise((resolve) => server.close(resolve)); // accepts no more connections
   await election.close(); // does not wait for open connections

@@ -13,7 +13,7 @@ async function write(term: Term, content: string): Promise<boolean> {
     method: 'PUT',
     headers: { 'fencing-token': term.fencingToken.toString() },
     body: content,
-    // Not term.signal: at SIGTERM it would cut a write that the resource may have taken. Less than drainTimeoutMs.
+    // term.signal would cut a write at SIGTERM that the resource may have taken. So use a limit below drainTimeoutMs.
     signal: AbortSignal.timeout(3_000),
   });
   return response.ok;

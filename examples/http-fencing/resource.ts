@@ -1,9 +1,9 @@
 /**
- * A resource behind HTTP that checks fencing tokens. It refuses a write with a smaller token than it has seen,
- * so a leader that resumes late does no harm. Only this check makes a write exclusive; no lease can.
+ * A resource behind HTTP that checks fencing tokens. It refuses a token that is smaller than the largest it has seen. So a
+ * former leader cannot write.
  *
- * This one keeps the largest token in memory: after its restart, it accepts a smaller one. Store the token with the data,
- * in the same transaction. ../postgres/fenced.ts does so.
+ * This example keeps the largest token in memory, and a restart loses it. A real resource stores the token with the data, in
+ * the same transaction: see ../postgres/fenced.ts.
  */
 import { createServer, type RequestListener } from 'node:http';
 
@@ -20,7 +20,7 @@ const resource: RequestListener = (request, response) => {
   request.setEncoding('utf8');
   request.on('data', (text: string) => (body += text));
   request.on('end', () => {
-    // Compared and written in one turn of the event loop. With a database, use one transaction.
+    // The check and the write happen in one turn of the event loop. With a database, use one transaction.
     const token = BigInt(header);
     if (token < highest)
       return void response.writeHead(412).end(`token ${token} is stale: ${highest} has written\n`);

@@ -1,4 +1,4 @@
-/** `/metrics` for Prometheus: prom-client's own metrics of the process, and those of its elections. */
+/** `/metrics` for Prometheus: the metrics of the process and of its elections. */
 import { createServer } from 'node:http';
 import { Etcd3 } from 'etcd3';
 import * as promClient from 'prom-client';
@@ -11,7 +11,7 @@ const metrics = electionMetrics(promClient);
 const endpoints = process.env['ETCD_ENDPOINTS'];
 if (!endpoints) throw new Error('set ETCD_ENDPOINTS, for example to http://127.0.0.1:2379');
 const client = new Etcd3({ hosts: endpoints.split(',') });
-const elections = ['shard-1', 'shard-2'].map((name) => new Election(client, name)); // any number
+const elections = ['shard-1', 'shard-2'].map((name) => new Election(client, name));
 for (const election of elections) void election.campaign();
 
 const server = createServer((request, response) => {

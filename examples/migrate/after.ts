@@ -1,6 +1,6 @@
 /**
- * The same replica after the migration. It uses the same keys (`election/<name>/…`), so it shares the queue with
- * the replicas that are not migrated yet. Migrate one at a time. The migration never causes two leaders.
+ * The same replica after the migration. It uses the same keys (`election/<name>/…`), so it shares one queue with the replicas
+ * that are not migrated yet. Migrate one replica at a time.
  */
 import { Etcd3 } from 'etcd3';
 import { Election } from 'etcd-election';

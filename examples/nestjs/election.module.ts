@@ -1,7 +1,6 @@
 /**
- * A NestJS module for an election: it campaigns after the application has started, and resigns when it shuts
- * down. Without decorators, so that it compiles with any project settings. With decorators, `@Module({})` and
- * `@Inject(Election)` do the same.
+ * A NestJS module that campaigns after the application has started, and resigns when it shuts down. It uses no decorators, so
+ * that it compiles with any project settings. With decorators, `@Module({})` and `@Inject(Election)` do the same.
  */
 import type { DynamicModule, OnApplicationBootstrap, BeforeApplicationShutdown } from '@nestjs/common';
 import type { Etcd3 } from 'etcd3';
@@ -10,11 +9,10 @@ import { Election, type ElectionOptions } from 'etcd-election';
 export interface ElectionModuleOptions extends ElectionOptions {
   readonly client: Etcd3;
   readonly name: string;
-  /** The value that others see. Default: our IP address. */
+  /** The announced value. Default: the IP address of this host and the process ID. */
   readonly value?: string;
 }
 
-/** Starts and ends with the application. */
 class ElectionLifecycle implements OnApplicationBootstrap, BeforeApplicationShutdown {
   readonly #election: Election;
   readonly #value: string | undefined;
@@ -25,7 +23,7 @@ class ElectionLifecycle implements OnApplicationBootstrap, BeforeApplicationShut
   }
 
   onApplicationBootstrap(): void {
-    void this.#election.campaign(this.#value); // campaigns again by itself after every loss
+    void this.#election.campaign(this.#value); // campaigns again after every loss
   }
 
   /** Nest calls this before it waits for open connections. */
@@ -35,7 +33,7 @@ class ElectionLifecycle implements OnApplicationBootstrap, BeforeApplicationShut
 }
 
 export class ElectionModule {
-  /** `Election` is the token to inject. */
+  /** Other providers inject the election by its class, `Election`. */
   static register({ client, name, value, ...options }: ElectionModuleOptions): DynamicModule {
     return {
       module: ElectionModule,

@@ -1,4 +1,4 @@
-/** A NestJS application whose reports are made by only one replica. */
+/** A NestJS application. Only the leader makes its reports. */
 import 'reflect-metadata';
 import { NestFactory } from '@nestjs/core';
 import { Etcd3 } from 'etcd3';

@@ -1,12 +1,11 @@
 /**
- * A fence in PostgreSQL: a leader of an earlier term cannot write. Each transaction first raises the row of
- * its resource in `fences` to its own token, and fails if that row has a larger one. The row's lock orders the
- * writers.
+ * A fence in PostgreSQL: a leader of an earlier term cannot write. Each resource has a row in `fences` with the largest token.
+ * Each transaction first raises the token in that row. If the row has a larger token, the transaction fails.
  */
 import type { PoolClient, Pool } from 'pg';
 import type { Term } from 'etcd-election';
 
-/** A later leader has already written. So this term has ended. */
+/** A leader of a later term has written, so this term is over. */
 export class FencedOffError extends Error {
   override readonly name = 'FencedOffError';
 }
@@ -31,8 +30,8 @@ export async function fencedTransaction<T>(
   work: (connection: PoolClient) => Promise<T>,
 ): Promise<T> {
   const connection = await pool.connect();
-  let broken: Error | undefined; // if it is set, the pool closes the connection
-  const onError = (error: Error): void => void (broken = error); // without a listener, a lost connection would end the process
+  let broken: Error | undefined; // with an error, release() closes the connection
+  const onError = (error: Error): void => void (broken = error); // without a listener, 'error' ends the process
   connection.on('error', onError);
   try {
     await connection.query('BEGIN');
@@ -43,7 +42,7 @@ export async function fencedTransaction<T>(
     await connection.query('COMMIT');
     return result;
   } catch (error) {
-    // If this fails, the transaction may still be open, and the next user of the connection would be in it.
+    // If ROLLBACK fails, the transaction may still be open. Then the pool must not reuse the connection.
     await connection.query('ROLLBACK').catch((failure: Error) => (broken ??= failure));
     throw error;
   } finally {

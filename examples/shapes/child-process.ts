@@ -12,10 +12,10 @@ const command = `process.on('SIGTERM', () => setTimeout(() => { console.log('chi
 // #region child
 async function runChild(term: Term): Promise<void> {
   const child = spawn(process.execPath, ['-e', command], { stdio: 'inherit' });
-  const exited = once(child, 'exit'); // rejects if the command cannot start; otherwise 'error' would end this process
+  const exited = once(child, 'exit'); // also handles 'error', which a command that cannot start emits
   term.onEnd(async () => {
     child.kill('SIGTERM');
-    // Shorter than marginMs: that long after `deadline-passed` the next replica may lead. Also shorter than drainTimeoutMs, which limits close().
+    // Shorter than marginMs (see below), and shorter than drainTimeoutMs, which limits close().
     await Promise.race([exited, sleep(3_000, undefined, { ref: false })]);
     child.kill('SIGKILL');
   });
@@ -23,7 +23,7 @@ async function runChild(term: Term): Promise<void> {
   if (term.isCurrent()) throw new Error('the child ended by itself'); // steps down, and another replica tries
 }
 
-// After `deadline-passed` the next replica may lead once the margin is over. By default that is 1 s at a TTL of 10 s.
+// After `deadline-passed` the next replica may lead once the margin is over. The default margin is 1 s at a TTL of 10 s.
 const election = new Election(client, electionName, { onLeader: runChild, marginMs: 4_000 });
 void election.campaign();
 

@@ -7,28 +7,28 @@ const client = connect();
 
 async function writeReport(term: Term): Promise<string> {
   for (let page = 1; page <= 3; page++) {
-    term.assertCurrent(); // a job that lost its term stops
+    term.assertCurrent(); // stops the job after its term
     await sleep(100);
   }
   return 'report written';
 }
 
 // #region cron
-/** The day of the last scheduled time before `now`. So a host that is late, even after midnight, claims the same day. */
+/** The day of the last scheduled time before `now`. A host that starts late, even after midnight, claims the same day. */
 function scheduledDay(now: number): string {
   const [hours = 0, minutes = 0] = atUtc.split(':').map(Number);
   return new Date(now - (hours * 60 + minutes) * 60_000).toISOString().slice(0, 10);
 }
 
 const atUtc = process.env['AT_UTC'] ?? '03:00'; // when cron starts the program, in UTC
-const day = process.env['DAY'] ?? scheduledDay(Date.now()); // DAY=2026-11-27 runs a missed day; delete its claim first
+const day = process.env['DAY'] ?? scheduledDay(Date.now()); // DAY=2026-11-27 repeats a missed day: first delete its claim
 const claim = `${electionName}-runs/${day}`;
 
-/** Claims the day, then writes the report: at most once, even if a host comes late or a run was killed. */
+/** Claims the day, then writes the report. So the report is written at most once. */
 async function reportOnce(term: Term): Promise<string> {
   const { succeeded } = await term
     .txn()
-    .and(claim, 'Create', '==', 0) // the key does not exist
+    .and(claim, 'Create', '==', 0) // true if the key does not exist
     .then(client.put(claim).value(`token ${term.fencingToken}`))
     .commit();
   return succeeded ? await writeReport(term) : `skipped: ${day} is claimed already`;
@@ -40,14 +40,14 @@ process.once('SIGINT', () => stop.abort());
 
 const election = new Election(client, electionName);
 try {
-  // With the claim, the election need not be held after the job. Without it, set atLeastMs longer than the largest delay between hosts.
+  // Without the claim, atLeastMs must be longer than the largest delay between hosts.
   const report = await election.lead(reportOnce, { ifFree: true, atLeastMs: 0, signal: stop.signal });
-  console.log(report ?? 'skipped: another host has entered the election'); // or a dead one, whose key is still there
+  console.log(report ?? 'skipped: another host has entered the election'); // perhaps a dead host, whose key is still there
 } catch (error) {
   const isExpected = error instanceof LeadershipLostError || error instanceof ElectionClosedError;
   if (!isExpected) throw error; // exit code 1
   console.log(`stopped: ${error.message}`); // SIGTERM, or etcd was away for too long
-  process.exitCode = 3; // as `etcd-election run --once`
+  process.exitCode = 3; // the same code as `etcd-election run --once`
 } finally {
   await election.close();
   client.close();

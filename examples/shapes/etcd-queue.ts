@@ -23,7 +23,7 @@ async function workOff(term: Term): Promise<void> {
   }
 }
 
-/** Reads the oldest job inside the term. The answer has one entry for each operation in `then()`. */
+/** Reads the oldest job. The answer has one entry for each operation in `then()`. */
 async function nextJob(term: Term): Promise<{ id: string; revision: string } | undefined> {
   const oldest = client.getAll().prefix(jobs).sort('Create', 'Ascend').limit(1);
   const { responses } = await term.txn().then(oldest).commit();
@@ -34,8 +34,8 @@ async function nextJob(term: Term): Promise<{ id: string; revision: string } | u
 async function run(term: Term, id: string, revision: string): Promise<void> {
   // The last act before the effect. After a freeze it rejects with LeadershipLostError, and nothing is paid.
   await untilAnswered(() => term.put(claims + id, String(term.fencingToken)));
-  await pay(id, term.fencingToken); // no signal: what is claimed is finished
-  // Deletes the job and records it in one transaction. `Mod`: only if the job is unchanged.
+  await pay(id, term.fencingToken); // without term.signal: a claimed job is always finished
+  // One transaction deletes the job and records it, if the job is unchanged (`Mod`).
   const record = [
     client.delete().key(jobs + id),
     client.delete().key(claims + id),
@@ -52,8 +52,8 @@ async function run(term: Term, id: string, revision: string): Promise<void> {
 }
 
 /**
- * Repeats a call until etcd answers. Only for calls that may happen twice: a read, a put of the same value, a transaction
- * that compares `Mod`. After the term the call itself rejects, so the loop ends.
+ * Repeats a call until etcd answers. The call may happen twice: use it only for a read, a put of the same value, or a
+ * transaction that compares `Mod`. After the term the call rejects, and the loop ends.
  */
 async function untilAnswered<T>(call: () => Promise<T>): Promise<T> {
   for (;;) {

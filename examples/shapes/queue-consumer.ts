@@ -1,4 +1,4 @@
-/** A queue consumer: a taken message is written under the fence, and only then acknowledged. */
+/** A queue consumer. It writes the result of a message under the fence, then acknowledges the message. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Election, UnavailableError, type Term } from 'etcd-election';
 import { connect, electionName, onStop } from './connect.ts';
@@ -18,22 +18,22 @@ const queue = {
 // #region consumer
 async function consume(term: Term): Promise<void> {
   while (term.isCurrent()) {
-    const message = await queue.take(term.signal); // the signal ends the wait: no message is taken and lost
+    const message = await queue.take(term.signal); // the end of the term ends the wait
     if (message === undefined) {
-      await sleep(100, undefined, { signal: term.signal }).catch(() => undefined); // empty, or the term is over
+      await sleep(100, undefined, { signal: term.signal }).catch(() => undefined); // the queue is empty, or the term is over
       continue;
     }
     try {
-      await handle(term, message); // also if the election is closed meanwhile: close() waits for it
+      await handle(term, message); // close() waits for it
       await queue.acknowledge(message);
     } catch (error) {
       if (!(error instanceof UnavailableError)) throw error;
-      console.log(error.message); // etcd is away for a moment; the queue delivers the message again
+      console.log(error.message); // etcd is away. The queue will deliver the message again
     }
   }
 }
 
-/** Writes under the fence: a former leader gets LeadershipLostError, and does not acknowledge. */
+/** Writes under the fence. In a former leader this rejects with LeadershipLostError, so the message is not acknowledged. */
 async function handle(term: Term, message: number): Promise<void> {
   await term
     .txn()

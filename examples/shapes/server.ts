@@ -15,9 +15,9 @@ const election = new Election(client, electionName, {
 
 const server = createServer((request, response) => {
   const health = election.health();
-  // Liveness: 503 only if a restart helps. It does not mean "we lead", and asks nothing of etcd.
+  // Liveness: 503 only if a restart helps. It sends no request to etcd.
   if (request.url === '/livez') response.writeHead(health.healthy ? 200 : 503);
-  // Readiness: this replica can serve, also as a follower.
+  // Readiness: followers can serve too.
   else if (request.url === '/readyz') response.writeHead(health.standing ? 200 : 503);
   response.end(JSON.stringify(election.status));
 });

@@ -1,4 +1,4 @@
-/** A pair of functions that start and stop something: the most common shape. */
+/** One function starts the work, and another one stops it. This is the most common shape. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Election, type Term } from 'etcd-election';
 import { connect, electionName, onStop } from './connect.ts';
@@ -12,10 +12,10 @@ const nextItem = (): Promise<void> => sleep(50);
 const consumer = {
   start(term: Term): void {
     console.log('started');
-    void term.run(() => this.loop(term)); // start() returns, and the end of the term awaits the loop
+    void term.run(() => this.loop(term)); // the end of the term awaits the loop
   },
   async loop(term: Term): Promise<void> {
-    while (term.isCurrent()) await nextItem(); // asks before each item: after a freeze, onFollower is called too late
+    while (term.isCurrent()) await nextItem(); // checks before each item, because onFollower may be called late
   },
   async stop(): Promise<void> {
     await sleep(200); // closes what start() has opened

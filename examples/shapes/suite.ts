@@ -1,4 +1,4 @@
-/** One test suite: one etcd, one client, a prefix for each test. Runs under `node --test`. */
+/** A test suite with one etcd, one client, and a prefix for each test. Runs under `node --test`. */
 /* oxlint-disable typescript/no-floating-promises -- node:test awaits its tests */
 import { after, before, test, type TestContext } from 'node:test';
 import assert from 'node:assert/strict';

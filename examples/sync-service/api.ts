@@ -12,10 +12,10 @@ import type { TaskStore } from './task-store.ts';
 
 const LONGEST_BODY_BYTES = 64 * 1024;
 
-/** etcd3 has no default limit: a silent etcd must not keep our callers waiting. */
+/** How long a call may take. etcd3 has no default limit. */
 const ANSWER_WITHIN_MS = 5_000;
 
-/** An invalid request; its sender gets the explanation. */
+/** An invalid request. The reply contains the message. */
 class Refusal extends Error {
   readonly status: number;
   readonly headers: Record<string, string>;
@@ -67,7 +67,7 @@ export function api(tasks: TaskStore, election: Election): RequestListener {
       .catch((error: unknown) => {
         if (error instanceof Refusal)
           return send(response, error.status, { error: error.message }, error.headers);
-        // The outcome in etcd is unknown: the client may ask again, and the list shows the result.
+        // The outcome in etcd is unknown. The client may repeat the request, or read the list.
         console.error(`${request.method} ${request.url}: ${String(error)}`);
         send(response, 503, { error: 'etcd did not answer' }, { 'retry-after': '1' });
       });

@@ -1,5 +1,5 @@
 /**
- * The sync service: every replica takes tasks over HTTP and keeps them in etcd; the leader alone carries them out.
+ * The sync service. Every replica takes tasks over HTTP and keeps them in etcd. Only the leader executes them.
  *
  *   PORT=8788 DIAGNOSTICS_PORT=6161 ETCD_ENDPOINTS=http://127.0.0.1:2379 npm run example -- sync-service/main
  */
@@ -28,11 +28,10 @@ server.listen(settings.port, settings.host, () =>
 );
 
 const diagnostics = await openDiagnostics();
-void election.campaign(settings.announce); // campaigns again by itself after every loss
+void election.campaign(settings.announce); // campaigns again after every loss
 
 for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => void shutDown(signal));
 
-/** Accepts no more requests, finishes the present task, lets the next replica lead, and answers the last requests. */
 async function shutDown(signal: NodeJS.Signals): Promise<void> {
   console.log(`${signal}: shutting down`);
   const answered = new Promise((resolve) => server.close(resolve));
@@ -45,7 +44,7 @@ async function shutDown(signal: NodeJS.Signals): Promise<void> {
   console.log('shut down');
 }
 
-/** Serves profiles, elections and metrics over HTTP. Loads them only if they are configured. */
+/** Serves profiles, elections and metrics over HTTP. Loads that code only if it is configured. */
 async function openDiagnostics() {
   if (settings.diagnosticsPort === undefined) return undefined;
   const [{ serveDiagnostics }, { electionMetrics }, promClient] = await Promise.all([

@@ -9,11 +9,11 @@ export interface Settings {
   readonly ttlSeconds: number;
   /** Prefix of the tasks' keys. */
   readonly keys: string;
-  /** The value that others see; undefined: our IP address. */
+  /** The announced value. Undefined: the IP address of this host and the process ID. */
   readonly announce: string | undefined;
 }
 
-/** @throws {TypeError} that names the variable. */
+/** @throws {TypeError} if a variable is missing or invalid. The message names the variable. */
 export function settingsFrom(env: NodeJS.ProcessEnv): Settings {
   const port = (name: string, otherwise: number): number => {
     const value = Number(env[name] ?? otherwise);
@@ -21,7 +21,7 @@ export function settingsFrom(env: NodeJS.ProcessEnv): Settings {
     throw new TypeError(`${name}: expected a port, got ${env[name]}`);
   };
   const endpoints = env['ETCD_ENDPOINTS'];
-  // No default: a replica on another etcd would lead there, while another replica leads on the right etcd.
+  // There is no default. With a default, a replica without the variable would lead alone in another etcd.
   if (!endpoints)
     throw new TypeError('ETCD_ENDPOINTS: expected addresses, for example http://127.0.0.1:2379');
   return {

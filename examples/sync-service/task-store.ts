@@ -1,4 +1,4 @@
-/** Tasks in etcd: waiting ones in order of arrival, and the results of the finished ones. */
+/** Tasks in etcd: the waiting ones in order of arrival, and the results of the finished ones. */
 import { randomUUID } from 'node:crypto';
 import type { Etcd3 } from 'etcd3';
 import type { Term } from 'etcd-election';
@@ -10,7 +10,7 @@ export interface Task {
 }
 
 export interface WaitingTask extends Task {
-  /** The key's revision at the read. The task is finished only if it is unchanged. */
+  /** Revision of the key at the read. `finish` compares it. */
   readonly revision: string;
 }
 
@@ -37,11 +37,11 @@ export class TaskStore {
     this.#removed = `${keys}removed/`;
   }
 
-  /** Resolves when etcd has the task: from then on it cannot be lost. */
+  /** Resolves when etcd has the task. */
   async add(name: string, payload: unknown): Promise<Task> {
     const task: Task = { id: randomUUID(), name, payload };
-    // etcd3 repeats a write whose answer was lost. To write the same key and value twice does no harm. But a fast leader may
-    // have finished the task in between, or someone has removed it. Then the second write must not bring it back.
+    // etcd3 repeats a write whose answer was lost. Meanwhile the task may have been finished or removed. Then the second write
+    // must not bring the task back.
     const key = this.#waiting + task.id;
     await this.#client
       .if(this.#done + task.id, 'Create', '==', 0)
@@ -51,7 +51,7 @@ export class TaskStore {
     return task;
   }
 
-  /** @returns whether it was waiting. A finished task stays on record. */
+  /** @returns whether the task was waiting. This never removes a finished task. */
   async remove(id: string): Promise<boolean> {
     const { succeeded } = await this.#client
       .if(this.#waiting + id, 'Create', '!=', 0)
@@ -81,9 +81,9 @@ export class TaskStore {
   }
 
   /**
-   * Moves a task from waiting to done, in one transaction that commits only if the term leads and the task still
-   * waits. So it happens once, even if another replica also acts as leader.
-   * @returns false if it did not, because the task has changed.
+   * Moves a task from waiting to done in one transaction. It commits only if the key of the term exists and the task is
+   * unchanged, so a task is finished once.
+   * @returns false if the task has changed.
    * @throws {LeadershipLostError} after the term.
    */
   async finish(term: Term, { revision, ...task }: WaitingTask, result: unknown): Promise<boolean> {
@@ -99,10 +99,10 @@ export class TaskStore {
     return succeeded;
   }
 
-  /** Calls the listener when a task arrives, until the signal aborts. This is a hint: ask `waiting()`. */
+  /** Calls the listener when a task arrives, until the signal aborts. A call may be missing: also read `waiting()`. */
   async onArrival(listener: () => void, signal: AbortSignal): Promise<void> {
     const watcher = await this.#client.watch().prefix(this.#waiting).only('put').create();
-    const stop = (): void => void watcher.cancel().catch(() => undefined); // without a connection there is no watch
+    const stop = (): void => void watcher.cancel().catch(() => undefined); // rejects without a connection
     if (signal.aborted) return stop();
     watcher.on('put', listener);
     signal.addEventListener('abort', stop, { once: true });

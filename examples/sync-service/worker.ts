@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { ElectionError, type Term } from 'etcd-election';
 import type { TaskStore, WaitingTask } from './task-store.ts';
 
-/** Tasks are read without a hint too, in case a hint was lost. */
+/** A hint may be lost, so tasks are also read at this interval. */
 const LOOK_EVERY_MS = 2_000;
 const RETRY_AFTER_MS = 500;
 
@@ -21,8 +21,7 @@ export async function carryOutTasks(term: Term, tasks: TaskStore): Promise<void>
       if (waiting.length === 0) await bell.rung(LOOK_EVERY_MS, term.signal);
     } catch (error) {
       if (!term.isCurrent()) return;
-      // etcd was not reached or did not answer. finish() compares the task's revision, so a second try cannot finish
-      // it twice.
+      // etcd did not answer. A second try is safe, because finish() compares the revision of the task.
       if (!(error instanceof ElectionError)) console.error(`looking again: ${String(error)}`);
       await pause(RETRY_AFTER_MS, term.signal);
     }
@@ -30,16 +29,15 @@ export async function carryOutTasks(term: Term, tasks: TaskStore): Promise<void>
 }
 
 /**
- * The sync itself is yours. Its effects outside etcd may happen twice, because we can be killed before `finish`.
- * So it must tolerate that, or pass `term.fencingToken` to its resources: see examples/postgres and
- * examples/http-fencing.
+ * Your sync. It may run twice for one task, because the process can be killed before `finish`. So a repetition must do no
+ * harm, or the resources must check `term.fencingToken`: see examples/postgres and examples/http-fencing.
  */
 async function carryOut(task: WaitingTask, signal: AbortSignal): Promise<unknown> {
   await pause(5, signal);
   return { synced: task.name };
 }
 
-/** Wakes a waiting task loop; a ring without a waiter is kept. */
+/** Wakes the waiting task loop. If no loop waits, the next wait ends at once. */
 class Bell {
   #rung = false;
   #wake: () => void = () => undefined;
