@@ -99,7 +99,6 @@ export class RenewalBackoff {
     this.#ofClient = ofClient;
   }
 
-  /** Waits until the next try may begin, or the signal aborts. */
   async pass(signal: AbortSignal): Promise<void> {
     await this.#guard.pass('environment', this.#settings, { signal });
     if (!signal.aborted) this.#ofClient.prioritizeRenewal(); // aborted: the lease is over

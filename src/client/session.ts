@@ -60,8 +60,8 @@ export class Session {
 
   /** How much longer the session is valid, in milliseconds; 0 after its end. */
   remainingMs(): number {
-    // On a closed client nothing renews the lease, so the work must end now, not when the lease expires.
     if (this.#ended !== undefined) return 0;
+    // On a closed client nothing renews the lease, so the work must end now, not when the lease expires.
     const leftMs = this.#transport.isClosed ? 0 : this.validUntilMs - clock.now();
     if (leftMs > 0) return leftMs;
     this.#bringTimerForward();

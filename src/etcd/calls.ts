@@ -37,11 +37,12 @@ export interface Asking {
   /** A host to skip if there is another one that is not suspect. */
   readonly avoid?: Host | undefined;
   readonly isAnonymous?: boolean | undefined;
+  /** Default: `queue`. */
   readonly lane?: Lane | undefined;
 }
 
 interface How extends Pick<Asking, 'signal' | 'avoid' | 'isAnonymous' | 'lane'> {
-  /** Whether the call is a probe: its answer does not show that the host can serve other calls. */
+  /** Whether the call is a probe. Its answer does not show that the host can serve other calls. */
   readonly isProbe?: boolean | undefined;
   readonly dueAtMs: number;
   readonly onSilent: () => void;

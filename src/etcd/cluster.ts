@@ -9,8 +9,8 @@ import { clock } from '../util/clock.ts';
 const QUIET_MS = 3_000;
 
 /**
- * After our cluster has not answered for this long, in milliseconds, its hosts' old answers no longer count. Each
- * host is probed three times in it.
+ * After our cluster has not answered for this long, in milliseconds, its hosts' old answers no longer count. The time
+ * is enough for three probes of each host.
  */
 const FORGOTTEN_MS = 15_000;
 
@@ -49,7 +49,7 @@ export class Cluster<Host> {
     return this.#pin?.isByMajority === true;
   }
 
-  /** Whether the host has named another cluster than ours, or has named one while ours is undecided. */
+  /** Whether the host has named another cluster than ours. While ours is undecided, every named cluster counts as another. */
   isForeign(host: Host): boolean {
     const said = this.#said.get(host);
     return said !== undefined && said !== this.#pin?.clusterId;
@@ -111,7 +111,10 @@ export class Cluster<Host> {
     if (this.#pin !== undefined || !this.#isRollCall) for (const host of this.#hosts) this.#tellOnce(host);
   }
 
-  /** Otherwise a host that is gone for good would keep the others from a rebuilt cluster. */
+  /**
+   * Forgets what the hosts of this cluster said. Otherwise a host that is gone for good would keep the others from a
+   * rebuilt cluster.
+   */
   #forget(clusterId: string | undefined): void {
     for (const [host, said] of this.#said) if (said === clusterId) this.#said.delete(host);
   }

@@ -70,7 +70,7 @@ export function trackDials(hosts: readonly DiallingHost[]): Dials {
 }
 
 class TrackedDials implements Dials {
-  /** Functions that end a dial, one for each. */
+  /** For each dial, a function that ends it. */
   readonly #dials = new Set<() => void>();
   #isOver = false;
   #answered: AnsweredDial | undefined;

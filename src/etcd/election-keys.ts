@@ -2,7 +2,7 @@
  * Creates, changes and deletes our key in the queue of an election, and reads the queue.
  *
  * Keys are `<prefix><name>/<lease ID in hex>`, and values are plain bytes, as in Go's `concurrency.Election`. So
- * `etcdctl elect -l <prefix><name>` shows our leader, and candidates of both share one queue.
+ * `etcdctl elect -l <prefix><name>` shows our leader, and candidates of Go programs share our queue.
  */
 import type { ICompare, IKeyValue, IRangeRequest, IRangeResponse, IRequestOp } from 'etcd3';
 import type { Candidacy } from '../core/campaign-state.ts';
@@ -18,7 +18,7 @@ export interface Snapshot {
   readonly candidates: readonly QueuedCandidate[];
 }
 
-/** The queue after we entered. Our candidate is the last; the hidden ones stand directly before it. */
+/** The queue after we entered. Our candidate is the last. The answer may leave out candidates directly before ours. */
 export interface Entry extends Snapshot {
   /** How many candidates the answer leaves out. */
   readonly hidden: number;
@@ -52,8 +52,8 @@ export type BatchOutcome<R> = { readonly done: R } | 'alone' | 'unseen';
 
 /**
  * Puts our key and reads the first candidates, in one transaction. If our key already exists, deletes it first: its
- * creation revision may have been a fencing token. Such a key is left by a lost answer, a lost release, or a restored
- * snapshot.
+ * creation revision may have been a fencing token. A lost answer, a lost release or a restored snapshot may leave
+ * such a key.
  *
  * @param together enters several elections in one transaction. Tried first, once.
  * @throws {EtcdError}

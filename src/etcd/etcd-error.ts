@@ -46,9 +46,9 @@ export const isFinal = (fault: EtcdError): boolean =>
 export const isAnswered = (fault: EtcdError): boolean => /space exceeded/.test(fault.message);
 
 /**
- * Whether a new token would help:
+ * Whether a new token would help. It helps if:
  * - the token has expired;
- * - users or roles have changed since: a JWT token carries their revision;
+ * - users or roles have changed since it was issued: a JWT token carries their revision;
  * - there is no token, because authentication was off when we asked for one.
  */
 export const isTokenRefused = (said: string): boolean =>
@@ -68,6 +68,10 @@ export const isUnfit = (status: GrpcStatus): boolean =>
   /^etcdserver: (rpc not supported for learner|no leader|not capable|server stopped|corrupt cluster)/.test(
     status.details,
   );
+
+/** Whether gRPC has no connection, and waits before it dials again. */
+export const isNotConnected = ({ details }: GrpcStatus): boolean =>
+  /^No connection established|^Name resolution failed/.test(details);
 
 /** gRPC did not send the call, or the server's HTTP/2 layer refused it unread. */
 const NEVER_SENT =

@@ -3,7 +3,7 @@
  */
 import { plainCauseWithCertificate } from '../core/plain-cause.ts';
 import { clock } from '../util/clock.ts';
-import { isByEtcd, isUnfit, isUnsendable, type GrpcStatus } from './etcd-error.ts';
+import { isByEtcd, isNotConnected, isUnfit, isUnsendable, type GrpcStatus } from './etcd-error.ts';
 
 /** A host is silent if calls wait for it and nothing came from it for this long, in milliseconds. */
 export const SILENT_AFTER_MS = 500;
@@ -13,9 +13,6 @@ export const SILENT_AFTER_MS = 500;
  * others. Its failure counts as this much older, in milliseconds.
  */
 const HEAD_START_MS = 15_000;
-
-/** gRPC's text if a host could not be reached. Any other text means that a connection has ended. */
-const AWAY = /^No connection established|^Name resolution failed/;
 
 /** The gRPC code CANCELLED: we ended the call. */
 const CANCELLED = 1;
@@ -106,7 +103,7 @@ export class HostSelector<Host> {
     if (isByEtcd(status)) {
       if (isUnfit(status)) this.#add(host, 0, status.details);
     } else if (status.code !== CANCELLED && !isUnsendable(status))
-      this.#add(host, AWAY.test(status.details) ? 0 : HEAD_START_MS, status.details);
+      this.#add(host, isNotConnected(status) ? 0 : HEAD_START_MS, status.details);
   }
 
   /** @param headStartMs see {@link HEAD_START_MS}. */

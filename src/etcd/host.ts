@@ -1,9 +1,7 @@
 /**
  * One host of the user's client, and our own connection to it: an etcd3 client for this host alone. It is made when
- * first needed, from the options of the user's client.
- *
- * The application has its own connections. Its calls cannot close ours or open its circuit breaker, and ours do not
- * affect its own.
+ * first needed, from the options of the user's client. Calls of the application cannot close our connection, and our
+ * calls cannot close its connections.
  */
 import { Etcd3, type IOptions } from 'etcd3';
 import { clock, nextTurn } from '../util/clock.ts';
@@ -112,8 +110,9 @@ export class Host {
   /**
    * Clears earlier failures of the connection, because gRPC may have dialled again by itself.
    *
-   * @param client the one that was asked. The answer of an earlier client says nothing about the present one.
-   * @param isProbe whether it answers a probe, or came on a stream. An unfit member may send such an answer too.
+   * @param client the client that was asked. The answer of an earlier client says nothing about the present one.
+   * @param isProbe whether the answer is that of a probe, or came on a stream. An unfit member may send such an
+   *   answer too.
    */
   answered(client: HostClient, isProbe: boolean): void {
     if (client !== this.#client) return;

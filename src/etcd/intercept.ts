@@ -9,7 +9,6 @@ export type CallOptions = NonNullable<Parameters<KVClient['range']>[1]>;
 type Interceptor = NonNullable<CallOptions['interceptors']>[number];
 export type OngoingCall = ReturnType<Parameters<Interceptor>[1]>;
 
-/** The parts of a call that the library controls. */
 export interface CallHooks {
   /** The token to send along, if any. */
   readonly token: string | undefined;
@@ -17,7 +16,6 @@ export interface CallHooks {
   readonly onCall: (call: OngoingCall) => void;
   /** @returns why a message does not count; the call then fails with that reason. */
   readonly onMessage: (message: unknown) => string | undefined;
-  /** Called with the status if the call fails. */
   readonly onFailure: (status: GrpcStatus) => void;
 }
 

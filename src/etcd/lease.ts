@@ -86,12 +86,10 @@ export class KeepAlive {
     this.#ownKey = ownKey;
   }
 
-  /** Opens the stream if there is none. */
   async dial(limits: CallLimits): Promise<void> {
     this.#stream ??= await this.#open(limits);
   }
 
-  /** Ends the stream. The next renewal or `dial()` opens another. */
   hangUp(): void {
     if (this.#stream !== undefined) this.#drop(this.#stream, 'close');
   }

@@ -4,7 +4,14 @@
 import { plainCauseWithCertificate } from '../core/plain-cause.ts';
 import type { EventOf } from '../events.ts';
 import { Cluster, type ClusterEvent } from './cluster.ts';
-import { EtcdError, isByEtcd, isUnfit, type EtcdErrorKind, type GrpcStatus } from './etcd-error.ts';
+import {
+  EtcdError,
+  isByEtcd,
+  isNotConnected,
+  isUnfit,
+  type EtcdErrorKind,
+  type GrpcStatus,
+} from './etcd-error.ts';
 import type { Host } from './host.ts';
 import { HostSelector, type Wishes } from './host-selector.ts';
 import { limited, type TimeLimits } from './limited.ts';
@@ -14,9 +21,6 @@ export type HostEvent = EventOf<'host.away' | 'host.back' | 'host.foreign' | 'cl
 
 /** How long a host may take to report its cluster before we believe its error, in milliseconds. */
 const IDENTIFY_WITHIN_MS = 1_000;
-
-/** gRPC's text if it has no connection, and waits before it dials again. */
-const NOT_CONNECTED = /^No connection established|^Name resolution failed/;
 
 const HAVE_CONSEQUENCES: ReadonlySet<EtcdErrorKind> = new Set([
   'refused',
@@ -60,7 +64,6 @@ export class Members {
     });
   }
 
-  /** The ID of our etcd cluster, in decimal; undefined before it is decided, or if etcd's answers carry none. */
   get clusterId(): string | undefined {
     return this.#cluster.id;
   }
@@ -118,7 +121,7 @@ export class Members {
   failed(host: Host, status: GrpcStatus): void {
     this.selector.failed(host, status);
     if (isByEtcd(status) && isUnfit(status)) host.couldNotServe();
-    if (NOT_CONNECTED.test(status.details)) host.couldNotConnect(plainCauseWithCertificate(status.details));
+    if (isNotConnected(status)) host.couldNotConnect(plainCauseWithCertificate(status.details));
   }
 
   /** Closes all connections. */

@@ -34,7 +34,6 @@ export interface OpenStream<Request, Response> {
   leave(): void;
 }
 
-/** Opens an etcd3 stream on the client of the chosen host. */
 export type Open<Request, Response> = (
   client: HostClient,
   options: CallOptions,

@@ -7,9 +7,9 @@
  */
 import type { Etcd3 } from 'etcd3';
 import { clock } from '../util/clock.ts';
-import { Calls, type Lane } from './calls.ts';
+import { Calls, type Asking, type Lane } from './calls.ts';
 import { EtcdError } from './etcd-error.ts';
-import { addressesOf, isClosed, type Host } from './host.ts';
+import { addressesOf, isClosed } from './host.ts';
 import { History, type Header, type Proves } from './history.ts';
 import type { HostEvent } from './members.ts';
 import { Semaphore } from './semaphore.ts';
@@ -20,20 +20,13 @@ import { Uses, type Use } from './uses.ts';
 export type { Host } from './host.ts';
 export type { OpenStream } from './stream.ts';
 
-export interface CallLimits {
+export interface CallLimits extends Omit<Asking, 'isAnonymous'> {
   /** How long to wait for the answer, in milliseconds. */
   readonly withinMs: number;
-  readonly signal?: AbortSignal | undefined;
   /** Whether `withinMs` includes the wait for a free place. Default: false. */
   readonly isTimely?: boolean | undefined;
   /** What the header of the answer proves of etcd's history. Default: `nothing`. */
   readonly proves?: Proves | undefined;
-  /** Whether another host is asked too while the first does not answer. Only for calls that are safe to repeat. */
-  readonly isHedged?: boolean | undefined;
-  /** A host to skip if there is another one that is not suspect. */
-  readonly avoid?: Host | undefined;
-  /** The group of calls to which this one belongs. Default: `queue`. */
-  readonly lane?: Lane | undefined;
 }
 
 /**

@@ -57,7 +57,6 @@ export function writeError(
   );
 }
 
-/** The error of `settle()` if the outcome cannot be found out now. */
 export function settleError(election: string, writeId: string, fault: EtcdError): ElectionError {
   const what = `the outcome of write ${writeId} of election "${election}" cannot be found out now`;
   const cause = { cause: fault };

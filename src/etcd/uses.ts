@@ -47,13 +47,11 @@ export class Uses {
     return use;
   }
 
-  /** Calls back within a second after the user has closed the client. @returns a function that removes the listener. */
   onClosed(listener: () => void): () => void {
     this.#closedListeners.add(listener);
     return () => this.#closedListeners.delete(listener);
   }
 
-  /** Closes our connections as soon as nothing uses them. */
   closeWhenUnused(): void {
     this.#isClosingWhenUnused = true;
     if (this.#uses.size === 0) this.#end();

@@ -1,6 +1,6 @@
 /**
  * Keeps the watch requests of one stream. A watch has one request for its whole range, or one for each of its keys.
- * Every read of the range makes requests with new IDs, so late answers to earlier ones are ignored.
+ * Every read of the range makes requests with new IDs, so late answers to earlier requests are ignored.
  */
 import type { IWatchResponse } from 'etcd3';
 import { endOf } from './election-keys.ts';

@@ -28,7 +28,7 @@ export interface SharedWatchTools {
   };
   onLost(reason: string): void;
   onHealed(afterMs: number): void;
-  /** No watch was confirmed for a long time, so all queues are polled until one is. Reported once until then. */
+  /** No watch was confirmed for a long time. All queues are polled until one is. Reported once in that time. */
   onUnconfirmed(silentMs: number): void;
   /** The stream goes through a proxy. Reported once. @param ttlSeconds the shortest TTL among the watchers. */
   onProxied(ttlSeconds: number): void;
@@ -257,7 +257,7 @@ export class SharedWatch {
     void this.#heal(reason);
   }
 
-  /** The only loop that restores watches. Every round passes the guard. */
+  /** The only loop that restores watches. */
   async #heal(reason: string): Promise<void> {
     if (this.#healing) return;
     this.#healing = true;

@@ -95,7 +95,6 @@ export class CallLimiter {
    * Runs a call of a term that asks etcd, and delays a failure. A failure known without etcd also waits for a timer,
    * so that the event loop turns.
    *
-   * @param method the public method that was called.
    * @param act begins the call. It throws at once if the call fails without asking etcd.
    * @param isShut called after a failure: whether such calls are refused from now on. If so, the next call is delayed
    *   instead of this one.
@@ -129,7 +128,6 @@ export class CallLimiter {
    * Runs work that is registered with a term. If the work ends in the turn in which it began, a timer delays the
    * answer, so that the event loop turns.
    *
-   * @param method the public method that was called.
    * @param act begins the work. It throws at once if the work cannot begin.
    * @throws {RunawayLoopError} at once, if a loop never lets the event loop turn.
    */
@@ -222,11 +220,7 @@ export class CallLimiter {
     });
   }
 
-  /**
-   * Delays a call that has nothing to do. The answer always comes in a later turn.
-   *
-   * @param method the public method that was called.
-   */
+  /** Delays a call that has nothing to do. The answer always comes in a later turn. */
   async idle(method: PublicFunction): Promise<void> {
     const turn = eventLoopTurn();
     await this.#pass('idle', this.#calledFrom('idle', method));

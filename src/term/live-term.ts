@@ -61,8 +61,8 @@ const MOST_JOBS = 1_000;
 const LONGEST_INTERVAL_MS = 2 ** 31 - 1;
 
 /**
- * Makes `postMessage()` refuse the term, as any object with a function as an own property. Its error quotes the
- * function. Without this property, a worker thread would get a term without methods.
+ * As an own property, this function makes `postMessage()` refuse the term, with an error that quotes the function.
+ * Otherwise a worker thread would get a term without methods.
  */
 const staysInItsThread = (): string =>
   'a term cannot leave its thread: send term.fencingToken, and stop the worker in term.onEnd()';

@@ -24,8 +24,11 @@ export interface Term {
   readonly fencingToken: bigint;
   /**
    * Aborts when the term ends; its reason is a {@link LeadershipLostError}. A blocked event loop delays the abort, so
-   * ask {@link isCurrent} before an act that matters. The end of the term awaits what `abort` listeners return, as
-   * for {@link onEnd}. It does not await listeners of signals derived from this one.
+   * ask {@link isCurrent} before an act that matters. Before the abort `signal.reason` is undefined, but {@link
+   * assertCurrent} throws the error.
+   *
+   * The end of the term awaits what `abort` listeners return, as for {@link onEnd}. It does not await listeners of
+   * signals derived from this one.
    */
   readonly signal: AbortSignal;
   /** Whether we may still act as leader. Compares the deadline with the clock on every call; uses no timer. */
@@ -34,7 +37,7 @@ export interface Term {
   assertCurrent(): void;
   /**
    * How much longer the term is valid if no renewal comes, in milliseconds; 0 if it is over. At most the TTL less the
-   * margin. Shortly before a renewal, a third of the TTL less than that.
+   * margin. Between two renewals it falls by a third of the TTL.
    */
   remainingMs(): number;
   /**
@@ -154,7 +157,8 @@ export interface TxnOptions {
    * pass its `writeId` to {@link Term.settle}. Default: `false`.
    *
    * Each write under way needs one more key in etcd, at most 8. The keys are under `<prefix>.writes/<name>/`, and are
-   * deleted with the lease. Each branch may then hold 125 operations. `responses` is empty if the answer was lost.
+   * deleted with the lease. With this option, each branch may hold 125 operations. `responses` is empty if the answer
+   * was lost.
    */
   exactlyOnce?: boolean | undefined;
 }
