@@ -17,7 +17,6 @@ export interface DebianPrograms {
   readonly check?: (folder: string) => Promise<void>;
   /** Time limit of the download, in milliseconds. Default: none. Every call of apt ends after two minutes. */
   readonly withinMs?: number | undefined;
-  /** Ends the attempt early. */
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -32,8 +31,8 @@ const underWay = new Map<string, Promise<void>>();
  * Downloads packages of Debian and unpacks their programs into {@link debianFolder}. This needs no root, and installs
  * nothing. The package lists of apt stay as they are.
  *
- * Several processes may call this at the same time. All of them use the result of the first that is done. Calls in one
- * process share one attempt, except calls with a signal.
+ * Several processes may call this at once: all use the first result. Calls in one process share one attempt, except calls
+ * with a signal.
  *
  * @returns the folder.
  * @throws {Error} if this system is not based on Debian, if its package archive does not answer, or if the check fails.

@@ -77,7 +77,7 @@ export interface MemberOptions {
   readonly args: readonly string[];
   readonly logLines: number;
   readonly startTimeoutMs: number;
-  /** A temporary folder to remove if this process is killed. */
+  /** A temporary folder to remove when this process ends. */
   readonly temporaryDir: string | undefined;
   readonly peerNetwork: PeerNetwork | undefined;
   /** Environment variables that make the member use `peerNetwork`. */
@@ -226,7 +226,7 @@ async function endsWithin(ended: Promise<string>, limitMs: number): Promise<bool
 async function answers(endpoint: string, signal: AbortSignal): Promise<void> {
   while (!signal.aborted) {
     if (await request(endpoint, signal)) return;
-    await sleep(RETRY_CONNECT_MS, undefined, { signal }).catch(() => {}); // aborted: the loop sees it
+    await sleep(RETRY_CONNECT_MS, undefined, { signal }).catch(() => {}); // if the signal aborts, the loop ends
   }
 }
 

@@ -227,7 +227,6 @@ function flagsOf(
 interface DataFolder {
   readonly path: string;
   readonly isTemporary: boolean;
-  /** Whether it was empty before the start. */
   readonly wasEmpty: boolean;
 }
 

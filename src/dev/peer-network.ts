@@ -8,9 +8,8 @@ import type { Direction } from './proxy.ts';
 import { Pipe } from './proxy-pipe.ts';
 
 interface Connection {
-  /** Name of the member that dialled. */
+  /** Names of members. */
   readonly dialler: string;
-  /** Name of the member that was dialled. */
   readonly dialled: string;
   readonly client: Socket;
   readonly upstream: Socket;
@@ -73,7 +72,7 @@ export class PeerNetwork {
     this.#apply();
   }
 
-  /** Ends every {@link isolate} of this member. The links to members that are still isolated stay blocked. */
+  /** Ends every {@link isolate} of this member. */
   rejoin(member: string): void {
     this.#isolated.delete(member);
     this.#apply();

@@ -23,7 +23,6 @@ const PAUSE_MS = { terminal: 5000, elsewhere: 1000 };
 const REDRAW_MS = 100;
 const TIMELINE_COLUMNS = 64;
 
-/** One row of the table. */
 interface Handover {
   readonly scene: string;
   readonly title: string;

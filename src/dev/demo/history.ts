@@ -45,7 +45,6 @@ export class History {
     return this.reigns.reduce((sum, { acts }) => sum + acts, 0);
   }
 
-  /** The reign that began last. */
   get latest(): Reign | undefined {
     return this.reigns.at(-1);
   }
@@ -70,7 +69,6 @@ export class History {
     });
   }
 
-  /** Names of the replicas that led at this instant. */
   leadersAt(atMs: number): string[] {
     return this.reigns
       .filter(({ firstMs, lastMs }) => firstMs <= atMs && atMs <= lastMs)

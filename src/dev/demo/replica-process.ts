@@ -95,7 +95,6 @@ export class Replica {
     this.#tell('resign');
   }
 
-  /** Kills the replica, as in a crash. */
   async kill(): Promise<void> {
     const child = this.#child;
     this.#child = undefined;
@@ -136,7 +135,6 @@ export class Replica {
     clearTimeout(tooLong);
   }
 
-  /** Ends the replica and its proxies. */
   async end(): Promise<void> {
     await this.kill();
     await Promise.all(this.#proxies.map((proxy) => proxy.close()));

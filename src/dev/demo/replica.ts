@@ -5,9 +5,7 @@ import { Election, ElectionError, type Logger, type Term } from '../../index.ts'
 import { nowMs } from './history.ts';
 import type { FromReplica, ReplicaOptions, ToReplica } from './replica-process.ts';
 
-/** How often the leader records an act. */
 const ACT_EVERY_MS = 20;
-/** How often the leader syncs. */
 const SYNC_EVERY_MS = 200;
 
 const { name, endpoints, prefix, ttlSeconds } = JSON.parse(process.argv[2] ?? '') as ReplicaOptions;

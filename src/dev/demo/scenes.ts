@@ -14,7 +14,6 @@ export interface Scene {
   readonly name: string;
   /** What happens, for the heading and for the table. */
   title(leader: string, stage: Stage): string;
-  /** Causes the fault. */
   strike(stage: Stage, leader: Reign): Promise<void>;
   /** Runs after the next term has begun. Ends the fault, if `strike` has not. @returns the result, in one sentence. */
   mend(stage: Stage, struck: Reign, next: Reign): Promise<string>;

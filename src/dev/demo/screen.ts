@@ -53,6 +53,5 @@ export class Screen {
   }
 }
 
-/** A duration as text, in milliseconds or seconds. */
 export const span = (ms: number): string =>
   ms < 1000 ? `${Math.max(0, Math.round(ms))} ms` : `${(ms / 1000).toFixed(1)} s`;

@@ -74,7 +74,6 @@ export class Stage {
     return found;
   }
 
-  /** The present leader, according to the acts. */
   get leader(): Reign | undefined {
     const { latest } = this.history;
     return latest !== undefined && nowMs() - latest.lastMs < SILENT_AFTER_MS ? latest : undefined;
@@ -93,7 +92,6 @@ export class Stage {
     });
   }
 
-  /** This reign with its latest acts. */
   latestOf({ replica, fencingToken }: Reign): Reign {
     const isIt = (reign: Reign): boolean => reign.replica === replica && reign.fencingToken === fencingToken;
     const found = this.history.reigns.find(isIt);
@@ -107,7 +105,6 @@ export class Stage {
     this.#stop.throwIfAborted();
   }
 
-  /** Makes etcd unavailable to all replicas. */
   async loseEtcd(): Promise<void> {
     if (!this.#etcd.managed) for (const replica of this.replicas) replica.cutOff();
     else await Promise.all(this.#etcd.cluster.members.map((member) => member.kill()));
@@ -124,7 +121,6 @@ export class Stage {
     await Promise.all(this.replicas.map((replica) => replica.leave()));
   }
 
-  /** Ends everything that the demo started. */
   async clear(): Promise<void> {
     await Promise.all(this.replicas.map((replica) => replica.end()));
     await this.#etcd.stop();

@@ -13,7 +13,6 @@ import { renderTop } from '../formats/top.ts';
 export interface EvidenceLimits {
   /** Every report gets a subfolder here. undefined for `defaultDirectory()`. */
   readonly directory: string | undefined;
-  /** How many reports to keep. */
   readonly keep: number;
   /** Largest size of all reports together. */
   readonly maxBytes: number;
@@ -71,7 +70,7 @@ export function writeEvidence(
 
 type Contents = Partial<Record<keyof EvidenceFiles, { name: string; data: string | Uint8Array }>>;
 
-/** Adds the report itself as the last file, with the paths of all files. */
+/** Adds the report itself as the last file. The report names all files. */
 function completed(
   report: RunawayReport,
   directory: string,

@@ -56,7 +56,6 @@ export interface EvidenceFiles {
   readonly campaigns?: string;
 }
 
-/** The call site with the most rounds. */
 export const busiestCallSite = ({ callSites }: GuardReport): GuardReport['callSites'][number] | undefined =>
   callSites.toSorted((a, b) => b.rounds - a.rounds)[0];
 

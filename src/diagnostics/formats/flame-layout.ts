@@ -1,6 +1,5 @@
 import { type Folded, type Frame, functionKey, weightOf } from './folded.ts';
 
-/** One box of a flame graph. */
 export interface Box {
   /** undefined for the whole profile. */
   readonly frame: Frame | undefined;

@@ -14,7 +14,6 @@ const HINT =
  * Renders a flame graph as one page, with zoom, search, figures and a table of the most expensive functions. Without
  * JavaScript the page shows everything, but does not zoom.
  *
- * @param title the heading.
  * @param notes the lines under the heading, for example why the profile was taken.
  */
 export function renderFlamePage(folded: Folded, title: string, notes: readonly string[] = []): Page {

@@ -44,7 +44,7 @@ export const functionKey = (frame: Frame): string => `${frame.name}\n${frame.fil
 export const placeOf = ({ file, start }: Pick<Frame, 'file' | 'start'>): string =>
   file === '' || start <= 0 ? file : `${file}:${start}`;
 
-/** @returns the sum of the figures that decide widths and order. */
+/** The sum of the figures that decide widths and order. */
 export const totalOf = (folded: Folded): number =>
   folded.stacks.reduce((sum, stack) => sum + weightOf(stack), 0);
 

@@ -56,7 +56,6 @@ export class Message {
     }
   }
 
-  /** Doubles the capacity until this many more bytes fit. */
   #reserve(count: number): void {
     const needed = this.#length + count;
     if (needed <= this.#bytes.length) return;

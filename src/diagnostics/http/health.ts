@@ -1,11 +1,10 @@
 import type { ElectionView, Snapshot } from '../elections.ts';
 import { type Reply, text } from './rules.ts';
 
-/** What `/healthz` shows. */
 export interface HealthDocument {
   /** False only if a restart can help. Then the status is 503. */
   readonly healthy: boolean;
-  /** Whether the event loop of the main thread turns. */
+  /** Whether the main thread's event loop turns. */
   readonly turning: boolean;
   readonly elections: readonly ElectionHealthView[];
 }

@@ -77,7 +77,6 @@ function healthCell({ healthy, reason }: ElectionView['health']): Markup {
   return markup`<span class="badge ${healthy ? 'warn' : 'bad'}">${healthy ? 'healthy' : 'unhealthy'}</span> ${reason}`;
 }
 
-/** The colour of every state. */
 const STATE: Readonly<Partial<Record<ElectionView['state'], string>>> = {
   leading: 'good',
   held: 'bad',

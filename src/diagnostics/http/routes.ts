@@ -25,11 +25,10 @@ import type { EvidenceFiles, RunawayReport } from '../evidence/report.ts';
 import { renderTop } from '../formats/top.ts';
 import { isOpenMetrics } from './open-metrics.ts';
 
-/** The data that the routes show. It differs between the worker and the main thread. */
+/** The data that the routes show, from the worker or from the main thread. */
 export interface Backend {
   profile(seconds: number, signal: AbortSignal): Promise<Recording>;
   snapshot(): Promise<Snapshot>;
-  /** Whether the main thread's event loop turns. */
   isTurning(): Promise<boolean>;
   readonly hasMetrics: boolean;
   metrics(): Promise<string>;
@@ -74,7 +73,6 @@ interface Context {
   readonly backend: Backend;
   readonly maxSeconds: number;
   readonly slot: ProfileSlot;
-  /** Whether the request has the token, or none is required. */
   readonly isOpen: (request: Request) => boolean;
 }
 
@@ -135,11 +133,7 @@ function profiled(show: (recording: Recording) => Reply): Route {
     const busyForSeconds = slot.take(seconds);
     if (busyForSeconds > 0) {
       const again = { 'retry-after': String(busyForSeconds) };
-      return text(
-        429,
-        `another profile is being taken, one at a time: try again in ${busyForSeconds} s`,
-        again,
-      );
+      return text(429, `another profile is being taken: try again in ${busyForSeconds} s`, again);
     }
     try {
       return show(await backend.profile(seconds, request.signal));

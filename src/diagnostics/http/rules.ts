@@ -101,7 +101,6 @@ export function secondsOf(url: string, maxSeconds: number): number | Reply {
   return text(400, `seconds: expected one number above 0, at most ${maxSeconds}`);
 }
 
-/** The headers of every reply. */
 export const SAFE_HEADERS: Readonly<Record<string, string>> = {
   'cache-control': 'no-store',
   'content-security-policy': "default-src 'none'; frame-ancestors 'none'",

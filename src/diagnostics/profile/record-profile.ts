@@ -33,8 +33,8 @@ const ANSWER_WITHIN_MS = 5_000;
 /** The time between two samples of a short profile, in milliseconds. */
 const SHORTEST_INTERVAL_MS = 1;
 /**
- * The largest number of samples in a profile. Longer profiles take samples less often. Every sample can add as many nodes as
- * its stack is deep. When the profile ends, the profiled thread writes all nodes, and the worker keeps them in memory.
+ * The largest number of samples in a profile. Longer profiles take samples less often, because every sample costs memory in
+ * the worker, and time of the profiled thread at the end.
  */
 const MOST_SAMPLES = 3_000;
 

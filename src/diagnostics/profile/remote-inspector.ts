@@ -24,7 +24,6 @@ export function inspectorUrl(port: number): Promise<string | undefined> {
   });
 }
 
-/** The answer to `Runtime.evaluate`. */
 export interface Evaluated {
   readonly result?: { readonly value?: unknown };
 }

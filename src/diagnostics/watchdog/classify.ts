@@ -49,7 +49,6 @@ export interface Turning {
 export type Sight =
   /** The worker checked the main thread, `lateMs` after the check was due. */
   | { readonly type: 'look'; readonly at: number; readonly cpu: CpuTimes; readonly lateMs: number }
-  /** The main thread answered. */
   | ({ readonly type: 'answer'; readonly at: number } & Turning);
 
 export interface Finding {
@@ -64,7 +63,7 @@ export interface Finding {
 const WORTH_ASKING = 0.1;
 /** A busy loop wants at least this share of a core. With less, the thread waits for a disk, a lock or a debugger. */
 const BURNING = 0.3;
-/** A starved thread uses the CPU for at least this share of `stallMs`. On a busy core it gets no more. */
+/** A starved thread uses the CPU for at least this share of `stallMs`. On a busy core it may get only this share. */
 const BURNT = 0.5;
 /** A runaway uses the CPU for at least this share of `runawayMs`. A slow sort on a busy core uses less. */
 const BURNT_BY_A_RUNAWAY = 0.8;
@@ -77,7 +76,7 @@ export const beginWatch = (at: number, cpu: CpuTimes): Watch => ({
   answered: { at, burntMs: cpu.burntMs, answeredAt: at },
 });
 
-/** Adds one sight to the state. Pure. */
+/** @returns the state after a check or an answer, whether to ask the main thread now, and what was found. Pure. */
 export function watch(
   before: Watch,
   sight: Sight,

@@ -4,11 +4,9 @@ import type { RunawayReport, Verdict } from '../evidence/report.ts';
 /** One problem of the main thread, from the first check that sees it until it is over. */
 export class Episode {
   readonly verdict: Finding['verdict'];
-  /** The state at the last check. */
   finding: Finding;
   /** Whether a profile is being taken, or a report was made. */
   isInvestigated = false;
-  /** The report, if the problem is a runaway. */
   report: RunawayReport | undefined;
   endedAt: number | undefined;
   /** Resolves when the problem is over, or is more than a block. */

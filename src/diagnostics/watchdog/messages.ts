@@ -43,7 +43,6 @@ export type ToWorker =
   | { readonly type: 'serve'; readonly id: number; readonly settings: ServeSettings }
   | { readonly type: 'unserve'; readonly id: number; readonly server: number }
   | { readonly type: 'stop' }
-  /** The main thread turns. */
   | ({ readonly type: 'answer' } & Turning)
   | { readonly type: 'elections'; readonly snapshot: Snapshot; readonly led: readonly LedTerm[] }
   /** Loop guards of these elections tripped, because the service loops. `guards`: their most urgent guards. */

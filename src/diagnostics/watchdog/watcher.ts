@@ -61,7 +61,6 @@ export class Watcher {
     this.#cpu.close();
   }
 
-  /** Call this when the main thread has answered. */
   answered(turning: Turning): void {
     const at = performance.now();
     this.#watch = watch(this.#watch, { type: 'answer', at, ...turning }, this.#settings).watch;

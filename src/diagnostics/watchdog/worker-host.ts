@@ -40,7 +40,6 @@ export class WorkerHost {
   readonly #waiting = new Map<number, (message: ToMain) => void>();
   /** The servers, so that a restarted worker serves again. */
   readonly #serving = new Map<number, ServeSettings>();
-  /** The `metrics` function of every server. */
   readonly #metrics = new Map<number, Metrics | undefined>();
   #tell: NodeJS.Timeout | undefined;
   #pauseMs = TELL_AFTER_MS;
