@@ -26,11 +26,8 @@ const REVOCATION: CallLimits = { withinMs: CALL_LIMIT_MS, isTimely: true };
 
 /** An election that has its key on the lease. */
 export interface LeaseHolder {
-  /** Prefix of its candidates' keys. */
   readonly keyPrefix: string;
-  /** Whether etcd refuses the election at present. */
   isRefused(): boolean;
-  /** Takes the candidate that was found under the holder's key, and the revision of the read. */
   onOwnKey(found: QueuedCandidate | undefined, revision: bigint): void;
 }
 
@@ -41,7 +38,6 @@ interface Membership {
   readonly endLogs: readonly (() => void)[];
 }
 
-/** A lease that is being obtained. */
 interface NewLease {
   readonly id: string;
   readonly keepAlive: KeepAlive;
@@ -49,7 +45,6 @@ interface NewLease {
   isAsked: boolean;
 }
 
-/** The parts of the client that sessions use. */
 export interface SessionClient {
   readonly transport: EtcdTransport;
   readonly backoff: ReconnectBackoff;

@@ -167,7 +167,6 @@ export class Session {
     }
   }
 
-  /** How long each call of a renewal may take, in milliseconds. */
   get #answerLimitMs(): number {
     const { grantedTtlSeconds } = this.#proof;
     return Math.min(answerLimitMs(grantedTtlSeconds, this.#transport.isProxied), this.remainingMs());

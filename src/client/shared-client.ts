@@ -43,7 +43,6 @@ export class SharedClient {
     return (this.#lastWill ??= new LastWill(this.#client));
   }
 
-  /** The shared watch stream. */
   get watch(): SharedWatch {
     return (this.#watch ??= openSharedWatch(this.transport, this.backoff, this.log));
   }

@@ -229,7 +229,6 @@ export class Calls {
     return this.#tokens.current;
   }
 
-  /** Records a failed call or stream. */
   failed(host: Host, status: GrpcStatus, token: string | undefined): void {
     if (isTokenRefused(status.details)) this.#tokens.refused(token);
     this.members.failed(host, status);

@@ -1,6 +1,6 @@
 /**
- * Decides which etcd cluster is ours. Answers count only if they come from that cluster. Otherwise two candidates could lead,
- * one in each cluster, with the same fencing token.
+ * Decides which etcd cluster is ours. Only its answers count. Otherwise two candidates could lead, one in each
+ * cluster, with the same fencing token.
  */
 import { voteOf, type Pin } from '../core/cluster-vote.ts';
 import { clock } from '../util/clock.ts';

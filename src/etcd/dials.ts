@@ -40,7 +40,6 @@ export interface DiallingHost {
   cachedServices: Readonly<Record<string, Service | undefined>>;
 }
 
-/** The dials of one client. */
 export interface Dials {
   /** Ends every dial on which HTTP/2 has not begun, and refuses further ones. */
   end(): void;

@@ -12,7 +12,6 @@ import { clock } from '../util/clock.ts';
 import { EtcdError, isTooLarge } from './etcd-error.ts';
 import type { CallLimits, EtcdTransport } from './transport.ts';
 
-/** The candidates of an election at one revision. */
 export interface Snapshot {
   readonly revision: bigint;
   readonly candidates: readonly QueuedCandidate[];
@@ -25,7 +24,6 @@ export interface Entry extends Snapshot {
   readonly candidacy: Candidacy;
 }
 
-/** The prefix of all candidate keys of this election. */
 export const electionPrefix = (prefix: string, name: string): string => `${prefix}${name}/`;
 
 export const candidateKey = (keyPrefix: string, leaseId: string): string =>
@@ -34,7 +32,6 @@ export const candidateKey = (keyPrefix: string, leaseId: string): string =>
 /** The first key after all keys with this prefix. The prefix ends in `/`. */
 export const endOf = (keyPrefix: string): Buffer => Buffer.from(`${keyPrefix.slice(0, -1)}0`);
 
-/** A request to enter an election with this lease and value. */
 export interface Entrant {
   readonly keyPrefix: string;
   readonly leaseId: string;
@@ -91,8 +88,6 @@ export async function enter(
 }
 
 /**
- * Enters several elections in one transaction.
- *
  * @returns the entries, in order; undefined if nothing was put, because one of the keys already exists.
  * @throws {EtcdError}
  */
@@ -170,7 +165,6 @@ function entryOf({ keyPrefix, leaseId, value }: Entrant, range: IRangeResponse, 
   return { ...snapshot, candidates: [...snapshot.candidates, own], hidden: left - 1, candidacy };
 }
 
-/** Reads the queue by a linearizable read. */
 export async function readQueue(
   transport: EtcdTransport,
   keyPrefix: string,
@@ -281,7 +275,7 @@ export async function releaseUnconfirmed(
 /** The longest value that a candidate may announce, in bytes. Longer values of other clients are cut. */
 export const LONGEST_VALUE_BYTES: number = 16 * 1024;
 
-/** The candidate of a key. Bytes that are not UTF-8 become U+FFFD. */
+/** Bytes of the value that are not UTF-8 become U+FFFD. */
 export function candidateOf(kv: IKeyValue): QueuedCandidate {
   return new CandidateRecord({
     key: kv.key.toString(),

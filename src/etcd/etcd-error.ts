@@ -11,15 +11,12 @@ export type EtcdErrorKind =
   | 'unavailable'
   /** Wrong credentials, permission denied or an invalid argument. A retry cannot help. */
   | 'refused'
-  /** The user closed the client. */
   | 'client-closed'
   /** etcd does not have the lease: it never existed, or is gone. */
   | 'lease-gone'
   /** etcd already has a lease of this ID: an earlier grant had succeeded. */
   | 'lease-exists'
-  /** The requested revision has been compacted. */
   | 'compacted'
-  /** The caller aborted before an answer came. */
   | 'aborted';
 
 export class EtcdError extends Error {

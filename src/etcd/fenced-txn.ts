@@ -103,7 +103,7 @@ export function checkOperations(election: string, keyPrefix: string, { success, 
 }
 
 /**
- * Sends the transaction. It is sent again only if it certainly had no effect.
+ * Sends the transaction; sends it again only if it certainly had no effect.
  *
  * @returns the answer to the user's part; undefined if the fence failed and nothing was written.
  * @throws {EtcdError}

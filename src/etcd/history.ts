@@ -5,7 +5,6 @@
  * nothing, and etcd may issue a fencing token a second time. Only this file detects that.
  */
 
-/** The header of every answer of etcd. */
 export interface Header {
   readonly revision: string;
   readonly raft_term: string;
@@ -21,7 +20,6 @@ export interface Header {
  */
 export type Proves = 'nothing' | 'revision' | 'revision-and-term';
 
-/** What was known of etcd's history at some moment. */
 export interface Known {
   readonly revision: bigint;
   readonly raftTerm: bigint;
@@ -42,7 +40,6 @@ export class History {
     return this.#known;
   }
 
-  /** Calls back every time that history goes back. */
   onWentBack(listener: (wentBack: WentBack) => void): void {
     this.#listeners.add(listener);
   }

@@ -20,7 +20,6 @@ const CANCELLED = 1;
 export interface Wishes<Host> {
   /** A host to choose only if all others are suspects. */
   readonly avoid?: Host | undefined;
-  /** Hosts never to choose. */
   readonly except?: ReadonlySet<Host> | undefined;
 }
 
@@ -69,7 +68,6 @@ export class HostSelector<Host> {
     this.#on.back(host, clock.now() - suspect.sinceMs);
   }
 
-  /** Something came from the host. */
   heard(host: Host): void {
     this.#heardAtMs.set(host, clock.now());
   }
@@ -90,7 +88,6 @@ export class HostSelector<Host> {
     return Math.max(0, this.heardAtMs(host) + SILENT_AFTER_MS - clock.now());
   }
 
-  /** The host does not answer, or lags behind. */
   suspect(host: Host, reason: string): void {
     this.#add(host, 0, reason);
   }
@@ -106,7 +103,6 @@ export class HostSelector<Host> {
       this.#add(host, isNotConnected(status) ? 0 : HEAD_START_MS, status.details);
   }
 
-  /** @param headStartMs see {@link HEAD_START_MS}. */
   #add(host: Host, headStartMs: number, reason: string): void {
     const now = clock.now();
     const before = this.#suspects.get(host);

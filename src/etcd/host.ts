@@ -8,7 +8,6 @@ import { clock, nextTurn } from '../util/clock.ts';
 import { trackDials, type DiallingHost, type Dials, type Service } from './dials.ts';
 import { EtcdError } from './etcd-error.ts';
 
-/** The raw calls of etcd3 that we use. */
 export type HostClient = Pick<Etcd3, 'kv' | 'leaseClient' | 'watchClient' | 'maintenance' | 'auth'>;
 
 /** The connection pool inside etcd3, whose members are typed as protected. */
@@ -23,11 +22,9 @@ const poolOf = (client: object): Pool | undefined => {
   return Array.isArray(pool?.hosts) ? (pool as Pool) : undefined;
 };
 
-/** Whether `client.close()` was called. */
 export const isClosed = (client: object): boolean =>
   poolOf(client)?.hosts.every(({ closed }) => closed) ?? false;
 
-/** The addresses that a client is configured with, without duplicates. */
 export function addressesOf(client: object): readonly string[] {
   const { options } = client as { options?: { hosts?: string | readonly string[] } };
   return [...new Set([options?.hosts ?? '127.0.0.1:2379'].flat())];
@@ -51,7 +48,6 @@ const GRPC_DIALS_AGAIN_MS = 3_000;
 const ROUND_TRIPS = 5;
 
 export class Host {
-  /** The address from the user's configuration, unchanged. */
   readonly address: string;
   readonly #users: Etcd3;
   #own: { readonly etcd: Etcd3; readonly dials: Dials } | undefined;
@@ -77,7 +73,6 @@ export class Host {
     return this.isBorrowed ? this.#users : (this.#client ??= this.#connect());
   }
 
-  /** How long ago the client was made, in milliseconds. */
   get ageMs(): number {
     return clock.now() - this.#madeAtMs;
   }
@@ -97,12 +92,10 @@ export class Host {
     };
   }
 
-  /** A call found no connection. */
   couldNotConnect(reason: string): void {
     this.#unreachable = { reason, atMs: clock.now() };
   }
 
-  /** The member answered that it cannot serve us. */
   couldNotServe(): void {
     this.#isUnfit = true;
   }

@@ -10,9 +10,8 @@ type Interceptor = NonNullable<CallOptions['interceptors']>[number];
 export type OngoingCall = ReturnType<Parameters<Interceptor>[1]>;
 
 export interface CallHooks {
-  /** The token to send along, if any. */
   readonly token: string | undefined;
-  /** Called when the call begins. If it throws, the call is not sent. */
+  /** If it throws, the call is not sent. */
   readonly onCall: (call: OngoingCall) => void;
   /** @returns why a message does not count; the call then fails with that reason. */
   readonly onMessage: (message: unknown) => string | undefined;

@@ -117,14 +117,12 @@ export class Members {
     if (this.#cluster.isForeign(host)) throw foreign(what, this.#cluster.complaintOf(host, host.address));
   }
 
-  /** Records a failed call or stream. */
   failed(host: Host, status: GrpcStatus): void {
     this.selector.failed(host, status);
     if (isByEtcd(status) && isUnfit(status)) host.couldNotServe();
     if (isNotConnected(status)) host.couldNotConnect(plainCauseWithCertificate(status.details));
   }
 
-  /** Closes all connections. */
   drop(): void {
     this.#probes.end();
     for (const host of this.hosts) host.drop();

@@ -11,7 +11,6 @@ import type { CallLimits, EtcdTransport } from './transport.ts';
 
 export interface Wanted {
   readonly own: Candidacy;
-  /** The last known leader. */
   readonly leader: QueuedCandidate | undefined;
   /** Whether to read the first candidates too. That doubles etcd's cost. */
   readonly isFirstWanted: boolean;

@@ -92,7 +92,6 @@ export class Probes<Host> {
     await this.#tools.prove(host, ANSWER_WITHIN_MS, signal);
   }
 
-  /** Ends the probes that are under way. */
   end(): void {
     this.#over.abort();
     this.#over = sharedAbort();

@@ -24,7 +24,6 @@ export interface OpenStream<Request, Response> {
   readonly host: Host;
   /** Calls back with etcd's reason when the stream has ended. etcd3's own error contains another status. */
   onLost(listener: (reason: string) => void): void;
-  /** The host has renewed a lease. */
   renewed(): void;
   /** Ends the stream. */
   close(): void;

@@ -185,6 +185,5 @@ export class WatchProbe {
   }
 }
 
-/** The error of a watch stream that is given up. */
 export const watchError = (reason: string): EtcdError =>
   new EtcdError('unavailable', `watch: ${reason}`, false);

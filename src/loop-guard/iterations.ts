@@ -77,6 +77,5 @@ export class Iterations {
   }
 }
 
-/** The iterations of one election in this process. */
 export const iterationsOf = (scope: ElectionScope): Iterations =>
   shared('iterations', keyOf(scope, 'iterations'), () => new Iterations(electionGuard(scope, 'iterations')));

@@ -154,7 +154,6 @@ export class LoopGuard {
     };
   }
 
-  /** Whether no round is remembered. */
   get isFresh(): boolean {
     return this.#history.streak === 0;
   }

@@ -54,7 +54,6 @@ export class NewElectionLimiter {
     this.#underWay.delete(election);
   }
 
-  /** Whether too many new elections wait already. */
   isFlooded(nowMs: number): boolean {
     if (this.#heldUntilMs.length < MOST_HELD) return false;
     this.#heldUntilMs = this.#heldUntilMs.filter((untilMs) => untilMs > nowMs);

@@ -72,7 +72,6 @@ export class SharedDelay {
   }
 }
 
-/** The shared delay of one election and purpose in this process. */
 export const sharedDelayOf = (scope: ElectionScope, purpose: Purpose): SharedDelay =>
   shared('shared-delay', keyOf(scope, purpose), () => new SharedDelay(electionGuard(scope, purpose)));
 

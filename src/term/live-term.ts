@@ -31,7 +31,6 @@ export interface TermLife extends WorkListener {
   proclaiming(value: string, proclaim: () => Promise<void>): Promise<void>;
 }
 
-/** The parts of the library that a term uses. */
 export interface TermTools {
   remainingMs(): number;
   /** Until when our lease is valid, on our clock. */
@@ -47,7 +46,6 @@ export interface TermTools {
   ): Promise<void>;
   delete(term: LiveTerm, key: string | Uint8Array, options?: TxnOptions): Promise<void>;
   settle(term: LiveTerm, writeId: string): Promise<SettledWrite>;
-  /** The term is over. */
   ended(): void;
 }
 

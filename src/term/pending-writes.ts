@@ -40,7 +40,6 @@ export class PendingWrites {
     return await running;
   }
 
-  /** The term is over. */
   end(): void {
     this.#drainUntilMs = clock.now() + this.#drainTimeoutMs;
     this.#limits?.begin(this.#drainTimeoutMs / 4);

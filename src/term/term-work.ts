@@ -64,7 +64,6 @@ export class TermWork {
     return this.#isCleaning;
   }
 
-  /** Whether anything runs. */
   get isRunning(): boolean {
     return this.#running.size > 0 || this.#isCleaning;
   }

@@ -30,7 +30,6 @@ import { WriteFailures } from './write-failures.ts';
 /** How long a fenced write may stay unanswered, in milliseconds. After that its outcome is unknown. */
 const WRITE_LIMIT_MS = 2 * CALL_LIMIT_MS;
 
-/** The parts of the campaign that the writer uses. */
 export interface WriterTools {
   readonly election: string;
   readonly keyPrefix: string;

@@ -33,7 +33,6 @@ export class UncommittedTxns {
     this.#openedAtMs?.delete(txn);
   }
 
-  /** The term is over. */
   ended(): void {
     this.#isDone = true;
     this.#openedAtMs?.clear();
