@@ -77,8 +77,8 @@ export class Election implements AsyncDisposable {
    * Starts a campaign, which enters again after every loss. The promise need not be awaited. The campaign ends with
    * `resign()`, `close()` or the `signal` option, if the client is closed, or if etcd refuses before the first entry.
    *
-   * If a campaign already runs, the call announces the `value` and resolves with the current or the next term. The loop guard
-   * delays calls in quick succession. To look at the current term, read {@link status}.
+   * If a campaign already runs, the call announces the new `value`, if any, and resolves with the current or the next term. The
+   * loop guard delays calls in quick succession. To look at the current term, read {@link status}.
    *
    * @param value announced to other replicas, at most 16 KiB. Default: IP address and process ID, as in `10.0.0.7:4711`.
    * @returns the first term, once we lead. Waits through any outage of etcd.
@@ -95,7 +95,7 @@ export class Election implements AsyncDisposable {
 
   /**
    * Waits until we lead, runs the work, resigns, and passes on the result or error of the work. Announces the default value of
-   * {@link campaign}. Calls no callbacks of the options. If the term ends early, `term.signal` aborts, and the work must stop.
+   * {@link campaign}. Calls no callbacks of the options. If the term ends early, `term.signal` aborts, and the work should stop.
    *
    * @param options.ifFree skips the work if another candidate is already there, and resolves with `undefined`.
    * @throws the errors of the work and of {@link campaign}. If `options.signal` ends the wait: {@link ElectionClosedError}.

@@ -49,7 +49,7 @@ export class Callbacks {
   #following: Following | undefined;
   /** Whether `onLeader` is the work itself: it once took over 5 s, or settled only after its term had ended. */
   #isWork = false;
-  /** How many calls of `onLeaderChange` have not settled. */
+  /** How many calls of `onLeaderChange` run. */
   changing = 0;
   /** How long `onLeader` took the last time, in milliseconds. */
   workTookMs = 0;

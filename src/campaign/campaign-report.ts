@@ -51,7 +51,6 @@ export class CampaignReport {
     this.#eventLog.report({ type: 'candidate.refused', election: this.#election, reason, forMs });
   }
 
-  /** Our place in the queue was lost while we waited. */
   lostPlace({ createRevision }: Candidacy, reason: EndCause): void {
     const fencingToken = createRevision.toString();
     this.#eventLog.report({ type: 'candidate.lost', election: this.#election, fencingToken, reason });
@@ -172,7 +171,6 @@ export class CampaignReport {
   readonly callbackFailed = (callback: CallbackName, error: unknown): void =>
     this.#eventLog.report({ type: 'callback.failed', election: this.#election, callback, error });
 
-  /** `lead()` with `ifFree` found another candidate. */
   skipped(leader: string | undefined): void {
     this.#eventLog.report({ type: 'campaign.ended', election: this.#election, reason: 'skipped', leader });
   }

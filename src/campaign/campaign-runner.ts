@@ -1,5 +1,5 @@
 /**
- * Runs the campaigns of one `Election` object, one after another. Begins and ends them, and refuses those that cannot begin.
+ * Begins and ends the campaigns of one `Election` object, one after another, and refuses those that cannot begin.
  */
 import type { UnfinishedCallbacks } from '../client/active-campaigns.ts';
 import type { StopCause } from '../core/campaign-state.ts';
@@ -23,7 +23,6 @@ import { noteAwaiting, tellInTurn } from './unusual-usage.ts';
 interface Start {
   readonly callbacks: Callbacks;
   readonly calledFrom: readonly string[];
-  /** Whether the campaign ends at once if there is another candidate already. */
   readonly ifFree: boolean;
 }
 
@@ -69,7 +68,7 @@ export class CampaignRunner {
     return this.#closedError;
   }
 
-  /** Aborts on `close()`. Created on first use. */
+  /** Aborts on `close()`. */
   get closing(): AbortSignal {
     if (this.#closingAbort === undefined) {
       this.#closingAbort = sharedAbort();

@@ -61,7 +61,6 @@ export class Campaign {
   readonly #stop = sharedAbort();
   #stopped: { reason: StopCause; error: ElectionError } | undefined;
   #state: CampaignState = begin();
-  /** The wait for our turn, and the term. */
   readonly turn: Turn;
   /** For callers that wait until the key is deleted. */
   #left: Deferred<void> | undefined;
@@ -162,7 +161,6 @@ export class Campaign {
     return this.#leaderView.isLeaseLost || (term?.isOver === false && term.leftMs <= 0);
   }
 
-  /** Key of our last candidacy; undefined before the first. */
   get ownKey(): string | undefined {
     return this.#leaderView.ownKey;
   }
@@ -184,7 +182,6 @@ export class Campaign {
     return this.#stopped.reason === 'refused' ? this.#stopped.error.message : undefined;
   }
 
-  /** Whether the campaign has been told to end. */
   get isStopping(): boolean {
     return this.#stopped !== undefined;
   }
@@ -196,7 +193,7 @@ export class Campaign {
     this.turn.finish({ type: 'stopped', reason });
     const abort = (): void => this.#stop.abort(error); // without an argument, abort() would create an error with a stack trace
     if (this.#state.name !== 'leading') abort();
-    else nextTurn(abort); // without work, the delete of the key is sent in this turn, and must come first
+    else nextTurn(abort); // one turn later, so that the delete of the key can be sent first
   }
 
   /** Waits for the callbacks of the last term, and calls `onFollower` if it is still due. */

@@ -61,7 +61,6 @@ export class CandidateKey {
     this.#sessions = tools.sessions;
   }
 
-  /** The session to whose lease the key is attached; undefined if there is none. */
   get session(): Session | undefined {
     return this.#session;
   }

@@ -24,7 +24,7 @@ export class EarlierCallbacks implements UnfinishedCallbacks {
     return this.#settled.signal.aborted;
   }
 
-  /** Not a shared promise: if it never settled, it would keep every campaign that waited for it in memory. */
+  /** Gives each caller its own promise. A shared promise that never settles would keep all its callers in memory. */
   settled(signal: AbortSignal): Promise<void> {
     return untilAny([this.#settled.signal, signal], untilAborted);
   }

@@ -6,7 +6,7 @@
 import type { PublicFunction } from '../loop-guard/call-site.ts';
 import type { CallLimiter } from '../loop-guard/call-limits.ts';
 
-/** How many `next()` calls of one iteration may wait. Each costs memory. */
+/** How many `next()` calls of one iteration may wait, to limit memory. */
 const MOST_ASKED = 1_000;
 
 class Iteration<T> {

@@ -23,7 +23,6 @@ export class LeaderView {
   #isLeaseLost = false;
   /** Our term since we entered last. When it is over, etcd may still show our key. */
   #term: 'none' | 'begun' | 'over' = 'none';
-  /** The leader that was reported last. */
   #told: QueuedCandidate | undefined;
   #wasKnown = true;
 
@@ -62,7 +61,7 @@ export class LeaderView {
   /** Our term is over. There is no leader until our key is deleted. */
   termOver(): void {
     this.#term = 'over';
-    nextTurn(() => this.tellChange()); // without work, the delete of the key is sent in this turn, and must come first
+    nextTurn(() => this.tellChange()); // one turn later, so that the delete of the key can be sent first
   }
 
   /** The leader to show to a caller. If we are far back and do not know the leader, requests a read for the next call. */

@@ -30,7 +30,6 @@ export class LongWait {
     this.#cancel();
   }
 
-  /** Ends the wait, because we lead. */
   end(): void {
     this.#cancel();
     this.#sinceMs = undefined;

@@ -29,7 +29,7 @@ interface ObserverTools {
   begin(isEmpty: boolean): Promise<() => void>;
   /** Waits until the first request to etcd may be sent. @returns a function to call when there is an answer. */
   mayWatch(signal: AbortSignal): Promise<() => void>;
-  /** etcd's refusal after a first answer. We then keep trying. */
+  /** etcd's refusal after a first answer: we then keep trying. */
   readonly refusal: Refusal;
   /** Creates the error that ends the iteration if etcd refuses at the start, or for good. */
   refused(fault: EtcdError): Error;
@@ -45,7 +45,6 @@ export type Observed = Candidate | undefined | null;
 export interface Observing {
   /** Aborts on `close()`. */
   readonly closing: AbortSignal;
-  /** The last campaign of the election. */
   readonly last: { readonly ownKey: string | undefined; readonly isLeaseLost: boolean } | undefined;
 }
 

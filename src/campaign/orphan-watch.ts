@@ -20,7 +20,7 @@ const EXPIRY_SWEEP_MS = 750;
 interface OrphanWatchTools {
   readonly transport: EtcdTransport;
   readonly report: Pick<CampaignReport, 'orphanDeleted'>;
-  /** Called when the suspect turns out to be no orphan. */
+  /** Called when the suspect is not deleted. */
   readonly onKept: () => void;
 }
 
@@ -52,7 +52,6 @@ export class OrphanWatch {
     if (suspect !== undefined) void this.#examine(suspect, this.#sleep.signal);
   }
 
-  /** Whether it is not yet known if the suspect is an orphan. */
   get isExamining(): boolean {
     return this.#isExamining;
   }

@@ -105,8 +105,8 @@ export class QueueScope {
   }
 
   /**
-   * Whether the read must include the first candidates. Near the front it must if we lead and do not know the next candidate.
-   * Far back it must if a read of the leader is due.
+   * Whether the read must include the first candidates. Near the front: if we lead and do not know the next candidate. Far
+   * back: if a read of the leader is due.
    */
   #isFirstWanted(own: Candidacy, isLeaderWanted: boolean): boolean {
     if (this.#shown.ahead === undefined) return needsRead(this.#queue, own, undefined);

@@ -28,7 +28,6 @@ export interface QueueListener {
 interface Run {
   readonly scope: QueueScope;
   readonly own: Candidacy | undefined;
-  /** How long one read may take, in milliseconds. */
   readonly readWithinMs: number;
   isOver: boolean;
   /** How many reads are under way. The next read is planned when all have ended. */
@@ -72,7 +71,6 @@ export class QueueWatcher {
     this.#listener = listener;
   }
 
-  /** Whether etcd has reported that the key of this candidacy is deleted. */
   isDeleted(candidacy: Candidacy | undefined): boolean {
     return candidacy !== undefined && candidacy === this.#deleted;
   }

@@ -31,7 +31,6 @@ export class Refusal {
     if (this.#outage.reason !== undefined) await this.#backoff.pass(signal);
   }
 
-  /** Records the end of the refusal. */
   over(): void {
     if (this.#outage.over() !== undefined) this.#backoff.permitted();
   }

@@ -92,7 +92,6 @@ export class Turn {
     this.#nextTerm.reject(error);
   }
 
-  /** Waits until we lead. */
   wait(candidacy: Candidacy): Promise<Outcome> {
     const { candidateKey, queueWatcher, leaderView, callbacks, signal } = this.#tools;
     return this.#until((finish) => {
@@ -195,7 +194,6 @@ export class Turn {
     });
   }
 
-  /** Warns about a term that nothing uses. */
   async #tellUnused(term: LiveTerm): Promise<void> {
     const { report, election, callbacks, signal } = this.#tools;
     if (term.isUsed || this.electionChecks >= MANY_CHECKS || callbacks.isAnySet) return;
@@ -213,7 +211,6 @@ export class Turn {
     if (isDriven && callbacks.changing > 0) tellUnawaited(report, election);
   }
 
-  /** Warns if the program ends a term that it never used. */
   #tellUnasked(term: LiveTerm, reason: 'closed' | 'resigned'): void {
     const { report, election, callbacks } = this.#tools;
     if (!term.isUsed && this.electionChecks === 0 && !callbacks.isAnySet)
@@ -324,7 +321,7 @@ export class Turn {
     return isStanding(this.#tools.queueWatcher.queue.get(candidacy.key), candidacy);
   }
 
-  /** Checks our key in the read that confirms a renewal. It can reveal an eviction before the watch. */
+  /** Checks our key as found by the read that confirms a renewal. That read can show an eviction before the watch does. */
   checkOwnKey(candidacy: Candidacy | undefined, found: QueuedCandidate | undefined, revision: bigint): void {
     if (candidacy === undefined || revision < candidacy.createRevision) return; // it was read before we entered
     if (!isStanding(found, candidacy)) this.finish({ type: 'lost', reason: 'evicted' });

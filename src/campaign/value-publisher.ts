@@ -62,14 +62,12 @@ export class ValuePublisher {
     return this.#wanted;
   }
 
-  /** Announces another value from now on. */
   want(value: string): void {
     this.#wants++;
     this.#wanted = value;
     this.announce();
   }
 
-  /** Records the value with which we entered. */
   entered(value: string): void {
     this.#acknowledged = value;
   }

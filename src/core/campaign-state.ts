@@ -145,7 +145,7 @@ export function next(campaign: CampaignState, outcome: Outcome): CampaignState {
   return assert.fail(`${outcome.type} cannot follow ${campaign.name}`);
 }
 
-/** What ended a round. The loop guard delays the next round longer if the caller ended this one. */
+/** The loop guard delays the next round longer if the caller ended this one. */
 export function originOf(reason: EndCause): Origin {
   switch (reason) {
     case 'deadline-passed':

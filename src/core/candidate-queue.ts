@@ -16,7 +16,6 @@ export interface QueuedCandidate {
   readonly leaseId: string;
 }
 
-/** A {@link QueuedCandidate} as it was read from etcd. */
 export class CandidateRecord implements QueuedCandidate {
   readonly key: string;
   readonly value: string;
@@ -117,7 +116,6 @@ export class CandidateQueue {
     return this.#beforeGap(this.#queue[0]);
   }
 
-  /** Whether {@link leader} is undefined because of unknown candidates. */
   get isLeaderUnknown(): boolean {
     return this.#gap !== undefined && this.leader === undefined;
   }
@@ -127,7 +125,6 @@ export class CandidateQueue {
     return this.#beforeGap(this.#queue.find((candidate) => candidate.key !== key));
   }
 
-  /** Whether {@link firstOther} is undefined because of unknown candidates. */
   isFirstOtherUnknown(key: string): boolean {
     return this.#gap !== undefined && this.firstOther(key) === undefined;
   }
@@ -137,7 +134,6 @@ export class CandidateQueue {
     return this.#queue;
   }
 
-  /** The candidate that has this key now. */
   get(key: string): QueuedCandidate | undefined {
     return this.#byKey.get(key);
   }

@@ -14,7 +14,6 @@
 import type { Origin } from './campaign-state.ts';
 
 export interface GuardLimits {
-  /** How many rounds are not delayed. */
   readonly burst: number;
   /** How long progress must last to reset the count, and how much quiet time forgives one round, in milliseconds. */
   readonly healthyAfterMs: number;
@@ -22,12 +21,12 @@ export interface GuardLimits {
 
 /** A growing sequence of delays; cockatiel's backoffs have this shape. */
 export interface Delays {
-  /** Delay of this step, in milliseconds. */
+  /** In milliseconds. */
   readonly duration: number;
   next(context?: unknown): Delays;
 }
 
-/** First delays of the two sequences, one for each {@link Origin}. */
+/** Creates the sequence of delays for each {@link Origin}. */
 export interface DelaySource {
   readonly caller: () => Delays;
   readonly environment: () => Delays;

@@ -33,18 +33,17 @@ export interface ElectionHealth {
 
 export interface HealthFacts {
   readonly standing: boolean;
-  /** Why this library refused the last `campaign()` or `lead()`; undefined if it did not. */
+  /** Why this library refused the last `campaign()` or `lead()`. */
   readonly notStanding?: string | undefined;
-  /** The present term; undefined if we do not lead. */
   readonly term:
     { readonly remainingMs: number; readonly quietMs: number; readonly isWorking?: boolean } | undefined;
   readonly progressTimeoutMs: number | undefined;
-  /** How long the work has run after the end of its term, in milliseconds; 0 if it has stopped. */
+  /** How long the work has run after the end of its term; 0 if it has stopped. */
   readonly workAfterTermMs: number;
-  /** How long `onFollower` has been running, in milliseconds; 0 if it is not. */
+  /** How long `onFollower` has been running; 0 if it is not. */
   readonly followingMs?: number;
   readonly drainTimeoutMs: number;
-  /** The present refusal of etcd, or the one that ended the campaign; undefined if there is none. */
+  /** The present refusal of etcd, or the refusal that ended the campaign. */
   readonly refusal: string | undefined;
 }
 

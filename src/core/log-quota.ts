@@ -3,7 +3,6 @@
  */
 
 export interface LogQuota {
-  /** Lines that may still be written at once. */
   readonly left: number;
   readonly countedAtMs: number;
   /** Lines suppressed since the last one written. */
@@ -35,7 +34,7 @@ export const fullQuota = (nowMs: number, { atOnce }: LogRate = PER_ELECTION): Lo
   suppressed: 0,
 });
 
-/** Takes one line from the quota. If none is left, counts the line as suppressed. */
+/** Takes one line from the quota, or counts the line as suppressed. */
 export function spend(
   quota: LogQuota,
   nowMs: number,

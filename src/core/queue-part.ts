@@ -2,8 +2,8 @@
  * The part of a long queue that a candidate must know. Near the front, it must know every candidate before it. Farther back, two
  * candidates before it suffice: while both exist, it is neither the first nor the next.
  *
- * So a change costs the same in a queue of ten and in a queue of ten thousand. Only the candidates near the front and the few
- * that watch the changed candidate learn of it.
+ * So the length of the queue does not matter: only the candidates near the front and the few that watch a candidate learn that
+ * it has left.
  */
 import type { Candidacy } from './campaign-state.ts';
 import type { QueuedCandidate, CandidateQueue, Gap } from './candidate-queue.ts';
@@ -17,7 +17,6 @@ export const SHOWN: number = FRONT + 1;
 /** The result of one read of a part of the queue, at one revision. */
 export interface Neighbourhood {
   readonly revision: bigint;
-  /** How many candidates the queue has. */
   readonly total: number;
   readonly own: QueuedCandidate | undefined;
   /** The last known leader, if its key still exists. It still leads. */
@@ -28,7 +27,6 @@ export interface Neighbourhood {
   readonly first: readonly QueuedCandidate[] | undefined;
 }
 
-/** The part of a queue that we know. */
 export interface QueuePart {
   readonly candidates: readonly QueuedCandidate[];
   readonly gap: Gap | undefined;

@@ -2,7 +2,7 @@
  * Decides which requests of different elections share a transaction.
  *
  * A transaction holds at most one entry of each election. All keys that one transaction puts have the same creation revision,
- * so two candidates of one election would share a fencing token.
+ * so two entries of one election would get the same fencing token.
  */
 
 /** How many requests share a transaction at most. By default etcd accepts 128 operations, and an entry needs two. */
@@ -13,9 +13,9 @@ export const MOST_BYTES: number = 1024 * 1024;
 
 export interface Splittable {
   readonly keyPrefix: string;
-  /** How many bytes this request adds to the transaction, approximately. */
+  /** About how many bytes this request adds to the transaction. */
   readonly sentBytes: number;
-  /** How many bytes this request adds to the answer, approximately. */
+  /** About how many bytes this request adds to the answer. */
   readonly answerBytes: number;
   /** How long its caller waits for the answer, in milliseconds. Only callers with the same limit share a transaction. */
   readonly withinMs: number;

@@ -230,7 +230,7 @@ describe('any campaign', () => {
     );
   });
 
-  test('is immutable: each step gives a new one', () => {
+  test('is immutable: each step returns a new state', () => {
     for (const state of Object.values(states)) {
       const frozen = Object.freeze({ ...state });
       for (const outcome of Object.values(outcomes))

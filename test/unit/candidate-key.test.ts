@@ -106,7 +106,7 @@ test('after an answered entry, a deleted key is not looked for', async () => {
   expect(asked).toEqual([]);
 });
 
-test('giving up a key that was entered deletes it', async () => {
+test('giving up our candidacy deletes its key', async () => {
   const { key, asked } = keyOf(entered, { succeeded: true });
   await key.take(() => 'alice', signal);
   asked.length = 0;
@@ -114,7 +114,7 @@ test('giving up a key that was entered deletes it', async () => {
   expect(asked).toHaveLength(1);
 });
 
-test('an entry tells which value etcd has, also if a newer one is wanted by then', async () => {
+test('an entry reports the value that etcd has, even if a newer value is wanted by then', async () => {
   const wanted = ['alice', 'bob', 'carol'];
   const { key, asked } = keyOf(entered, { succeeded: true });
   const entry = await key.take(() => wanted.shift()!, signal);

@@ -21,13 +21,13 @@ test('contradicting hosts without a majority decide nothing', () => {
   expect(voteOf([undefined, undefined], undefined, calm)).toBeUndefined();
 });
 
-test('the answer of a minority is replaced by that of a majority', () => {
+test('a majority replaces the decision of a minority', () => {
   expect(voteOf(['A', 'B', undefined], alone, calm)).toEqual(alone);
   expect(voteOf(['A', 'B', 'B'], alone, calm)).toEqual({ clusterId: 'B', isByMajority: true });
   expect(voteOf(['A', 'A', undefined], alone, calm)).toEqual(byMajority);
 });
 
-test('the answer of a majority stays until no host confirms it and the client is quiet', () => {
+test('the decision of a majority changes only if no host reports its cluster and the client is quiet', () => {
   expect(voteOf(['A', 'B', 'B'], byMajority, quiet)).toEqual(byMajority);
   expect(voteOf(['B', 'B', 'B'], byMajority, calm)).toEqual(byMajority);
   expect(voteOf(['B', 'B', 'B'], byMajority, quiet)).toEqual({ clusterId: 'B', isByMajority: true });

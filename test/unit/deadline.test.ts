@@ -21,7 +21,7 @@ const etcdExpiresAtMs = (handledAtMs: number, grantedTtlSeconds: number): number
   handledAtMs + grantedTtlSeconds * 1000;
 
 describe('the deadline', () => {
-  test('S2: is never later than the earliest release of the lease, however long request and answer take', () => {
+  test('S2: is never later than the earliest release of the lease, however long the request and the answer take', () => {
     fc.assert(
       fc.property(
         arbitrary.sentAtMs,
@@ -81,7 +81,7 @@ describe('the deadline', () => {
 });
 
 describe('renewing', () => {
-  test('L4: an unanswered one leaves time for two more before the deadline', () => {
+  test('L4: after an unanswered renewal there is time for two more before the deadline', () => {
     fc.assert(
       fc.property(arbitrary.ttlSeconds, (ttl) => {
         const threeTriesMs = renewEveryMs(ttl) + 2 * answerLimitMs(ttl);
@@ -95,7 +95,7 @@ describe('renewing', () => {
     expect(renewAtMs({ sentAtMs: 100, grantedTtlSeconds: 9 }, 100)).toBe(3_100);
   });
 
-  test('G5: does not happen again at once, however old the proof of the last renewal is', () => {
+  test('G5: a renewal never follows another at once, however old the proof of the last renewal is', () => {
     fc.assert(
       fc.property(arbitrary.ttlSeconds, fc.nat(10_000), (grantedTtlSeconds, ageMs) => {
         const begunAtMs = 1_000_000;

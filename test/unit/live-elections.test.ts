@@ -17,14 +17,14 @@ async function refused(hosts: string): Promise<Election> {
 const nothing = (): void => undefined;
 const silent = { trace: nothing, debug: nothing, info: nothing, warn: nothing, error: nothing };
 
-test("a list of failed elections does not count as the program's own reads of them", async () => {
+test('failedElections() does not count as a read by the program', async () => {
   const election = await refused('http://127.0.0.1:1');
   const looksPerTurn = 100_000;
   for (let scrapes = 0; scrapes <= looksPerTurn; scrapes++) failedElections();
   expect(election.health().standing).toBe(false); // would throw RunawayLoopError
 });
 
-test('a failed election is replaced by a later one on the same etcd, not by one on another', async () => {
+test('a later election replaces a failed one on the same etcd, but not on another etcd', async () => {
   const first = await refused('http://127.0.0.1:1');
   const onOther = await refused('http://127.0.0.1:2');
   expect(failedElections()).toEqual([first, onOther]);

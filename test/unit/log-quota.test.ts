@@ -55,7 +55,7 @@ describe('the log quota', () => {
     );
   });
 
-  test('earns nothing from a clock that stands still or goes back', () => {
+  test('allows no further line if the clock stands still or goes back', () => {
     let quota = fullQuota(1_000);
     for (let i = 0; i < LINES_AT_ONCE; i++) quota = spend(quota, 1_000).quota;
     expect(spend(quota, 0).written).toBe(false);

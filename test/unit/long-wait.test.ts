@@ -36,7 +36,7 @@ test('an interrupted wait continues; after a term a new one begins', () => {
   wait.pause();
 });
 
-test('a report that a suspension skipped is not repeated', () => {
+test('after a suspension there is one report, not one for each that was missed', () => {
   const told: number[] = [];
   const wait = new LongWait();
   const now = vi.spyOn(clock, 'now');

@@ -80,7 +80,7 @@ test.each([
   expect(asked).toEqual(['ask', 'look']);
 });
 
-test('L1: only the first two candidates with a lease look for an orphan: the first may lead', () => {
+test('L1: only the first two candidates with a lease look for an orphan, because the first may already lead', () => {
   const other = candidate('694d9a1c2b3e4f52', 7n, '123');
   const third = candidate('694d9a1c2b3e4f53', 8n, '124');
   expect(suspectIn(new CandidateQueue([orphan, own]), ours)).toMatchObject({ key: orphan.key });

@@ -120,7 +120,7 @@ describe('a part of a long queue', () => {
     expect(rig.queue.leader?.key).toBe(rig.own.key);
   });
 
-  test('a leader that knows no successor reads once, and again after the known ones have left', () => {
+  test('a leader that knows no successor reads once, and reads again when the known successors have left', () => {
     const rig = new Rig(30, 0);
     rig.read(false);
     expect(rig.queue.firstOther(rig.own.key)).toBeUndefined();
@@ -136,7 +136,7 @@ describe('a part of a long queue', () => {
     expect(rig.queue.firstOther(rig.own.key)?.key).toBe(rig.all[1]!.key);
   });
 
-  test('a later candidate is not taken for the next one while older ones are unknown', () => {
+  test('while older candidates are unknown, no later candidate counts as the next leader', () => {
     const rig = new Rig(30, 0);
     rig.read(false);
     rig.queue.apply({ type: 'put', candidate: candidate(2_000) });

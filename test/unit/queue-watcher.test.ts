@@ -47,7 +47,7 @@ test.for(['5', '12'])(
   },
 );
 
-test('L4: the answer to our entry confirms the leader for one TTL from when the entry was sent', () => {
+test('L4: the answer to our entry confirms the leader for one TTL after the entry was sent', () => {
   const ttlMs = 3_000;
   let target!: WatchTarget;
   const sharedWatch = {
