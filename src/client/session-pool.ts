@@ -205,7 +205,7 @@ export class SessionPool {
       return (lease = this.#newLease());
     };
     for (let attempt = 1; ; attempt++) {
-      // From the second try on, the failure of the previous one is already logged.
+      // Later tries follow a failure that is already logged.
       await this.#backoff.pass(signal, attempt === 1 ? this.#tellHold : undefined);
       try {
         // Without a proof, an earlier grant was applied, but its host did not answer. Our stream may be on that host,

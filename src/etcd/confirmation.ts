@@ -11,7 +11,6 @@ import type { CallLimits, Host, EtcdTransport } from './transport.ts';
 /** The key to read: the key of our candidate, or the key it would have. Our role in etcd must be allowed to read it. */
 export interface OwnKey {
   readonly key: string;
-  /** Takes the candidate that was found under the key, and the revision of the read. */
   onRead(found: QueuedCandidate | undefined, revision: bigint): void;
 }
 

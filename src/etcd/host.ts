@@ -34,10 +34,9 @@ export function addressesOf(client: object): readonly string[] {
 const DIAL_AGAIN_AFTER_MS = 500;
 
 /**
- * How long gRPC waits before it dials an unreachable host again, in milliseconds, with a jitter of a fifth. Our
- * guarded calls make a new client instead, which dials at once ({@link Host.dialAgain}). Calls of the application
- * wait, so a loop of the application does not dial more often. A client that we have closed may still dial once,
- * after this delay.
+ * How long gRPC waits before it dials an unreachable host again, in milliseconds, with a jitter of a fifth. Calls of
+ * the application wait for that, so a loop around them does not dial more often. Our guarded calls make a new client,
+ * which dials at once. A client that we have closed may still dial once, after this delay.
  */
 const GRPC_DIALS_AGAIN_MS = 3_000;
 
@@ -119,10 +118,7 @@ export class Host {
     if (isUseless && this.ageMs >= DIAL_AGAIN_AFTER_MS) this.drop();
   }
 
-  /**
-   * For calls of the application: replaces only a connection to an unfit member, no more often than gRPC dials. gRPC
-   * itself dials an unreachable host again.
-   */
+  /** For calls of the application: replaces only a connection to an unfit member, no more often than gRPC dials. */
   dialAgainSlowly(): void {
     if (this.#isUnfit && this.ageMs >= GRPC_DIALS_AGAIN_MS) this.drop();
   }

@@ -20,7 +20,6 @@ export interface WatchStreamListener {
 export class WatchStream {
   readonly #stream: OpenStream<IWatchRequest, IWatchResponse>;
   readonly #listener: WatchStreamListener;
-  /** Requests that are not sent yet, in order. */
   readonly #waiting = new Map<number, WatchRequest>();
   /** The request that is sent and not answered. Unused once we know that there is no proxy. */
   #asked: { readonly id: number; isUnwanted: boolean } | undefined;

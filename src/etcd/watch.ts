@@ -38,10 +38,10 @@ export interface SharedWatchTools {
 const DENIED = /permission denied|user name is empty|\bauth\b/;
 
 /**
- * For this many milliseconds after a denial has ended a stream, a denied probe does not end the next one: it proves
- * that the stream works. etcd checks the token only when a watch is created, so existing watches continue. With
- * tokens that live for one second, every probe would otherwise cost a stream, a read of all ranges, and a token, for
- * which etcd3 keeps 12 KiB.
+ * etcd checks the token only when a watch is created. If etcd denies a probe, existing watches continue, and the
+ * denial proves that the stream works. So a denied probe ends the stream only if no denial has ended one for this
+ * long, in milliseconds. Otherwise tokens that live for one second would cost a stream, a read of all ranges and a
+ * token for every probe. etcd3 keeps 12 KiB for each token.
  */
 const DENIAL_AS_ANSWER_MS = 30_000;
 

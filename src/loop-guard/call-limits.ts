@@ -64,17 +64,16 @@ export class CallLimiter {
     return this.#scope.election;
   }
 
-  /** Counts a public call. @throws {RunawayLoopError} if a loop never lets the event loop turn. */
+  /** @throws {RunawayLoopError} if a loop never lets the event loop turn. */
   count(kind: CallKind): void {
     countPublicCall(this.#scope, kind);
   }
 
-  /** Counts a public call that is answered from memory. @throws {RunawayLoopError} if a loop never lets the event loop turn. */
+  /** Counts a call that is answered from memory. @throws {RunawayLoopError} if a loop never lets the event loop turn. */
   countLook(): void {
     countLook(this.#election);
   }
 
-  /** Waits until a call may get a cheap answer of this kind. */
   async #pass(
     answer: CheapAnswer,
     calledFrom: readonly string[] | undefined,

@@ -7,7 +7,6 @@ const FRAMES_KEPT = 6;
 /** How many frames are taken before those of Node and V8 are removed. */
 const FRAMES_TAKEN = 12;
 
-/** A public function of this library. */
 export type PublicFunction = (...args: never[]) => unknown;
 
 /** The stack above the last call of this function; empty if the function is not on the stack. */
@@ -37,7 +36,6 @@ function stackAbove(publicFunction: PublicFunction): string {
   }
 }
 
-/** Parsed stacks, by their text. */
 const parsedStacks = new Map<string, readonly string[]>();
 const SITES_REMEMBERED = 256;
 

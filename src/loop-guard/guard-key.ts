@@ -27,7 +27,6 @@ export type Purpose =
 export const keyOf = ({ endpoints, prefix, election }: ElectionScope, what: string): string =>
   JSON.stringify([endpoints, prefix, election, what]);
 
-/** The endpoints of a client, sorted and without duplicates. */
 export function endpointsOf(client: Etcd3): readonly string[] {
   const { hosts } = (client as unknown as { options: { hosts?: string | readonly string[] } }).options;
   return [...new Set([hosts ?? []].flat())].sort();

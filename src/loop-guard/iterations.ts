@@ -1,7 +1,6 @@
 /**
- * Limits the iterations of `observe()`. A long iteration is an observer, and many observers may begin at once, as
- * when the viewers of a dashboard reconnect. A short iteration counts as a round of a loop, and the guard delays the
- * next iteration.
+ * Limits the iterations of `observe()`. A short iteration counts as a round of a loop, and the guard delays the next
+ * one. Many long iterations may begin at once, as when the viewers of a dashboard reconnect.
  */
 import { electionGuard, type GuardSettings, type LoopGuard, type PassOptions } from './loop-guard.ts';
 import { keyOf, type ElectionScope } from './guard-key.ts';

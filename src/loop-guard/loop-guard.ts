@@ -92,7 +92,6 @@ export interface GuardListener {
 }
 
 export interface PassOptions {
-  /** Ends the wait at once when it aborts. */
   readonly signal?: AbortSignal | undefined;
   readonly listener?: GuardListener | undefined;
   readonly calledFrom?: readonly string[] | undefined;
@@ -101,7 +100,7 @@ export interface PassOptions {
   /** Whether this library began the round, because etcd, the network or an operator ended the last one. */
   readonly isRetry?: boolean | undefined;
   /**
-   * Whether a call of the user began this round, as the first one of a campaign. Each 1.5 s of pause before it
+   * Whether a call of the user began this round, as the first one of a campaign. Each 1.5 s of pause before the round
    * forgives one earlier round.
    */
   readonly isFirst?: boolean | undefined;

@@ -16,8 +16,8 @@ export const MOST_HELD = 1_000;
 export class NewElectionLimiter {
   #budget: NewElectionBudget;
   /**
-   * New elections whose first campaign has neither entered the queue nor ended. Another one that starts meanwhile
-   * counts as side by side.
+   * New elections whose first campaign has neither entered the queue nor ended. While there is one, another new
+   * election does not look like the next round of a loop.
    */
   readonly #underWay = new Set<object>();
   #heldUntilMs: number[] = [];

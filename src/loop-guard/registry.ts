@@ -19,7 +19,6 @@ export function shared<T>(kind: string, key: string, make: () => T): T {
   return entry;
 }
 
-/** The state under this key; undefined if there is none. */
 export const known = <T>(kind: string, key: string): T | undefined =>
   home[symbol]?.get(kind)?.get(key) as T | undefined;
 

@@ -1,10 +1,10 @@
 /**
- * Limits calls that start no round: they are refused, have nothing to do, or have an answer that costs nothing. With
- * an immediate answer, a loop around them would run hot.
+ * Limits calls that start no round: they are refused, have nothing to do, or have an answer that costs nothing. A
+ * loop around immediate answers would run hot.
  *
- * Calls that arrive during a delay share it, so a flood of calls costs one timer. If many calls wait, they are
- * released early: a loop waits for every answer before it calls again, so they cannot come from one loop. Parallel
- * requests wait for milliseconds, but a loop waits for up to half a minute.
+ * Calls that arrive during a delay share the delay and its timer. Many waiting calls cannot come from one loop,
+ * because a loop waits for every answer. So they are released early: parallel requests wait for milliseconds, but a
+ * loop waits for up to half a minute.
  */
 import type { Origin } from '../core/campaign-state.ts';
 import { electionGuard, LoopGuard, type GuardSettings, type PassOptions } from './loop-guard.ts';

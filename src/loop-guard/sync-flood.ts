@@ -1,7 +1,7 @@
 /**
- * Counts calls within one event loop turn. A loop that never ends its turn starves every timer, so no delay can slow
- * it; only a throw can end it. If the loop swallows the throw, the call puts the thread to sleep, so that the loop
- * does not take a whole core.
+ * Counts calls within one event loop turn. If a loop never ends its turn, no timer fires, and only a throw can end
+ * the loop. If the loop swallows the throw, the call puts the thread to sleep, so that the loop does not take a whole
+ * core.
  */
 import { RunawayLoopError } from '../errors.ts';
 import { clock, nextTurn } from '../util/clock.ts';

@@ -78,7 +78,6 @@ export class TermWork {
     return this.#running.size + this.#cleanUps.length;
   }
 
-  /** Names of the callbacks that run, without duplicates. */
   get names(): CallbackName[] {
     return [...new Set([...this.#running.values()].map(({ callback }) => callback))];
   }
