@@ -11,12 +11,19 @@ const ssr = { resolve };
 
 /** `npm test` leaves these out, and the faults, to end within five minutes; `npm run test:all` runs everything. */
 const long = [
+  'abort-listeners',
   'cli',
+  'cli-credentials',
   'cli-doctor',
   'cli-errors',
   'cli-profile',
   'cli-run',
   'cli-run-frozen',
+  'cli-run-if-free',
+  'cli-run-signals',
+  'cli-status',
+  'cli-untrusted-text',
+  'cli-watch',
   'dev',
   'dev-debian',
   'diagnostics/blocks-and-deaths',
@@ -37,6 +44,7 @@ const long = [
   'packaging',
   'runaway',
   'self-wait',
+  'self-wait-campaign',
   'telemetry-alerts',
   'telemetry-entry-points',
   'writes',

@@ -1,27 +1,28 @@
 /**
- * Detects a deadlock: a callback awaits a call, and the call waits for the end of that callback.
+ * Detects a callback that awaits a call which itself waits for the end of that callback. They would wait for each other.
  *
- * Each callback runs inside an async function with a unique name. V8's stack trace of a call lists the async functions
- * that await the call. If the name is among them, the callback awaits the call. AsyncLocalStorage would also report a
- * handler that the callback has registered but does not await.
+ * A callback runs inside an async function with a unique name. For the running function, V8 keeps the chain of async functions
+ * that await it: the `async` frames of a stack trace. If the name is in that chain, the callback awaits the call. The async
+ * context (AsyncLocalStorage) does not show this: a handler that the callback registered has it too, but the callback does
+ * not await that handler.
  *
- * Nothing is detected in other engines, or if async functions were compiled to callbacks. The call then waits until its
- * time limit.
+ * If the engine keeps no such chain, or code was compiled to callbacks, nothing is detected. The call then waits for the
+ * callback within its time limit.
  */
 
-/** The most stack frames of one trace. Enough for real services. */
+/** How many stack frames are taken. Enough for real services; a trace is taken only while a callback runs. */
 const FRAMES_TAKEN = 200;
 
 let named = 0;
-/** The running callbacks of this process, by the name of their frame. */
+/** Callbacks that run in this process, by frame. While there are none, no trace is taken. */
 const running = new Map<string, CallbackFrames>();
 
 /** A callback that awaits the present call. */
 export interface Awaiting {
   readonly frame: string;
-  /** Whether the callback awaits only this call. False if it awaits several calls by `Promise.all`. */
+  /** Whether the callback awaits only this call, so that no other part of it can continue meanwhile. */
   readonly isAlone: boolean;
-  /** The candidate whose callback it is. */
+  /** The candidate whose callback it is, across `Election` objects. */
   readonly frames: CallbackFrames;
 }
 
@@ -42,7 +43,7 @@ export class CallbackFrames {
     return `${this.#prefix}${++named}`;
   }
 
-  /** Calls the function at once, in a frame of this name. */
+  /** Calls the function, at once, in a frame of this name. */
   run<T>(frame: string, fn: () => T): Promise<Awaited<T>> {
     const inFrame = {
       [frame]: async (): Promise<Awaited<T>> => {
@@ -57,14 +58,14 @@ export class CallbackFrames {
     return inFrame[frame]!();
   }
 
-  /** Whether a callback of any candidate runs. */
+  /** Whether a callback of any candidate runs. Only then can a callback be awaiting a call. */
   static get isAnyRunning(): boolean {
     return running.size > 0;
   }
 
   /**
-   * Returns the callbacks that await the calling async function, the innermost first. Call this only after an `await` in
-   * that function. Before an `await`, the stack also shows callers that do not await.
+   * Returns the callbacks that await the calling async function, the innermost first. Call it only after an `await` in that
+   * function. Before that, the caller's frames are on the stack whether it awaits or not.
    */
   static awaiting(): readonly Awaiting[] {
     if (running.size === 0) return [];
@@ -93,7 +94,7 @@ interface TraceSettings {
 
 function asyncStack(): readonly Site[] {
   const settings: TraceSettings = Error;
-  const { stackTraceLimit, prepareStackTrace } = settings; // a spread would miss prepareStackTrace, which is not enumerable
+  const { stackTraceLimit, prepareStackTrace } = settings; // not `{ ...settings }`: the second one is not enumerable
   const trace: { stack?: unknown } = {};
   try {
     Error.stackTraceLimit = FRAMES_TAKEN;
@@ -114,6 +115,6 @@ function restore(before: TraceSettings): void {
   try {
     Object.assign(Error, before);
   } catch {
-    // `Error` is frozen, so nothing was changed.
+    // Frozen: nothing was changed.
   }
 }

@@ -1,66 +1,13 @@
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { startProxy } from 'etcd-election/dev';
-import { afterAll, beforeAll, describe, expect, onTestFinished } from 'vitest';
+import { describe, expect } from 'vitest';
 import { eventually } from '../support/eventually.ts';
-import { compile, isAlive, Program, ROOT } from '../support/programs.ts';
+import { isAlive, Program, ROOT } from '../support/programs.ts';
 import { SOON_MS, test, TTL_SECONDS } from '../support/world.ts';
+import { commandPath, START_MS } from '../support/cli-program.ts';
+import { pidOf, run, STUBBORN, TIDY } from '../support/cli-run-program.ts';
 
 // `etcd-election run`: the command is dead before the key is deleted.
-
-const START_MS = 15_000;
-
-let bin: string;
-let folder: string;
-beforeAll(async () => {
-  [bin] = (await compile(['src/cli/bin.ts'])) as [string];
-  folder = mkdtempSync(join(tmpdir(), 'etcd-election-run-'));
-});
-afterAll(() => rmSync(folder, { recursive: true, force: true }));
-
-interface Run {
-  readonly endpoints: readonly string[];
-  readonly prefix: string;
-  readonly flags?: readonly string[];
-}
-
-/** A shell script as the command. It prints `pid N` after it has set its traps. */
-function run({ endpoints, prefix, flags = [] }: Run, script: string): Program {
-  const command = ['sh', '-c', `${script}`];
-  const program = new Program(
-    bin,
-    [
-      'run',
-      'e',
-      '--prefix',
-      prefix,
-      '--ttl',
-      String(TTL_SECONDS),
-      '--value',
-      'cli',
-      ...flags,
-      '--',
-      ...command,
-    ],
-    { env: { ETCDCTL_ENDPOINTS: endpoints.join() } },
-  );
-  return program;
-}
-
-/** Process ID of the command, once it is ready. The command never outlives the test. */
-async function pidOf(program: Program): Promise<number> {
-  const pid = Number((await program.says(/pid (\d+)/, START_MS))[1]);
-  onTestFinished(() => {
-    if (isAlive(pid)) process.kill(-pid, 'SIGKILL');
-  });
-  return pid;
-}
-
-const FOR_EVER = 'echo "pid $$"; while :; do sleep 0.1; done';
-/** Ends in good order after SIGTERM, with a short delay. */
-const TIDY = `trap 'sleep 0.3; echo tidy; exit 0' TERM; ${FOR_EVER}`;
-const STUBBORN = `trap 'echo "will not"' TERM INT; ${FOR_EVER}`;
 
 describe('the command', () => {
   test('runs while we lead, knows its term, and ends with our exit code', async ({ etcd, prefix, world }) => {
@@ -89,7 +36,7 @@ describe('the command', () => {
     const killed = run({ ...etcd, prefix }, 'kill -9 $$');
     expect(await killed.exit()).toBe(137);
     const command = (name: string): Program =>
-      new Program(bin, ['run', 'e', '-q', '--prefix', prefix, '--', name], {
+      new Program(commandPath(), ['run', 'e', '-q', '--prefix', prefix, '--', name], {
         env: { ETCDCTL_ENDPOINTS: etcd.endpoints.join() },
       });
     const [missing, nameless, notExecutable] = [
@@ -244,162 +191,9 @@ describe('evicted by an operator', () => {
   });
 });
 
-describe('signals', () => {
-  test('are passed on to the whole group', async ({ etcd, prefix }) => {
-    const file = join(folder, 'signals');
-    const program = run(
-      { ...etcd, prefix },
-      `trap 'echo usr1 >> ${file}' USR1; trap 'echo int >> ${file}; exit 5' INT; ${FOR_EVER}`,
-    );
-    await pidOf(program);
-
-    program.child.kill('SIGUSR1');
-    await eventually(() => readFileSync(file, 'utf8') === 'usr1\n', { withinMs: SOON_MS });
-    program.child.kill('SIGINT');
-
-    expect(await program.exit()).toBe(5);
-    expect(readFileSync(file, 'utf8')).toBe('usr1\nint\n');
-  });
-
-  test('a stop signal while we wait ends the runner and gives up its place', async ({
-    etcd,
-    prefix,
-    candidate,
-    world,
-  }) => {
-    await candidate('alice').campaign();
-    const program = run({ ...etcd, prefix }, 'echo "pid $$"');
-    await program.says(/place 2 in the queue/, START_MS, 'stderr');
-
-    program.child.kill('SIGTERM');
-
-    expect(await program.exit()).toBe(143);
-    expect(program.stdout).toBe('');
-    expect((await world.keys()).length).toBe(1);
-  });
-});
-
-describe('started by npx', () => {
-  test('npm dies of SIGTERM without passing it on: the command ends in good order, and the key is deleted', async ({
-    etcd,
-    prefix,
-    world,
-  }) => {
-    const parent =
-      "process.title = 'npm exec etcd-election'; " +
-      "require('node:child_process').spawn(process.execPath, process.argv.slice(1), { stdio: 'inherit' });";
-    const program = new Program('-e', [parent, bin, 'run', 'e', '--prefix', prefix, '--', 'sh', '-c', TIDY], {
-      env: { ETCDCTL_ENDPOINTS: etcd.endpoints.join() },
-    });
-    const pid = await pidOf(program);
-    program.child.kill('SIGTERM');
-    await program.says(/tidy/, SOON_MS);
-    await eventually(async () => (await world.keys()).length === 0, { withinMs: SOON_MS });
-    expect(isAlive(pid)).toBe(false);
-  });
-});
-
-describe('a second Ctrl-C', () => {
-  test('kills a command that ignores the first, long before --stop-timeout', async ({ etcd, prefix }) => {
-    const program = run({ ...etcd, prefix, flags: ['--stop-timeout', '5m'] }, STUBBORN);
-    await pidOf(program);
-    program.child.kill('SIGINT');
-    program.child.kill('SIGINT'); // npx passes on the same key press
-    await program.says(/will not/, SOON_MS);
-    const untilMs = performance.now() + 500;
-    await eventually(() => performance.now() > untilMs, { withinMs: SOON_MS });
-    expect(program.isOver).toBe(false);
-
-    program.child.kill('SIGINT');
-
-    expect(await program.exit()).toBe(137);
-  });
-});
-
-describe('for cron: only if the election is free', () => {
-  const cron = (endpoints: readonly string[], prefix: string, flags: string[], script: string): Program =>
-    new Program(bin, ['run', 'e', '--prefix', prefix, ...flags, '--', 'sh', '-c', script], {
-      env: { ETCDCTL_ENDPOINTS: endpoints.join() },
-    });
-
-  test('--if-free exits with 4 at once if another one leads, leaves no key, and runs otherwise', async ({
-    etcd,
-    prefix,
-    candidate,
-    world,
-  }) => {
-    const alice = candidate('alice');
-    await alice.campaign();
-    const [taken, other] = [
-      cron(etcd.endpoints, prefix, ['--if-free'], 'echo ran'),
-      cron(etcd.endpoints, prefix, ['--if-free', '--conflict-exit-code', '0', '-q'], 'echo ran'),
-    ];
-    expect(await taken.exit()).toBe(4);
-    expect(taken.stderr).toContain('"e" has a leader; command not run');
-    expect(await other.exit()).toBe(0);
-    expect(taken.stdout + other.stdout + other.stderr).toBe('');
-    expect(await world.keys()).toHaveLength(1);
-    await alice.election.close();
-
-    const free = cron(etcd.endpoints, prefix, ['--if-free'], 'echo ran; exit 5');
-
-    expect(await free.exit()).toBe(5);
-    expect(free.stdout).toBe('ran\n');
-  });
-
-  test('three hosts at once and a late one: with --hold the command runs once', async ({ etcd, prefix }) => {
-    const once = (): Program =>
-      cron(etcd.endpoints, prefix, ['--if-free', '--hold', '1m', '--value', 'cli'], 'echo "ran "');
-    const three = [once(), once(), once()];
-    await eventually(() => three.filter(({ isOver }) => isOver).length === 2, { withinMs: START_MS });
-    const winner = three.find(({ isOver }) => !isOver)!;
-    await winner.says(/ran/, START_MS);
-    const late = once();
-    expect(await late.exit()).toBe(4);
-    expect([...three, late].map(({ stdout }) => stdout).join('')).toBe('ran \n');
-    winner.child.kill('SIGTERM'); // ends the hold
-    expect(await winner.exit()).toBe(0);
-  });
-
-  test('--wait exits with 4 when the time is up, and runs if its turn comes in time', async ({
-    etcd,
-    prefix,
-    candidate,
-  }) => {
-    const alice = candidate('alice');
-    await alice.campaign();
-    const impatient = cron(etcd.endpoints, prefix, ['--wait', '300ms'], 'echo ran');
-    expect(await impatient.exit()).toBe(4);
-    expect(impatient.stdout).toBe('');
-    const patient = cron(etcd.endpoints, prefix, ['--wait', '2m'], 'echo ran');
-    await patient.says(/place 2/, START_MS, 'stderr');
-    await alice.election.close();
-    expect(await patient.exit()).toBe(0);
-    expect(patient.stdout).toBe('ran\n');
-  });
-
-  test('without etcd the exit code is 1 within one request time', async ({ prefix }) => {
-    const program = cron(['127.0.0.1:1'], prefix, ['--if-free', '--command-timeout', '1s'], 'echo ran');
-    expect(await program.exit()).toBe(1);
-    expect(program.stderr).toContain('cannot reach etcd at http://127.0.0.1:1');
-  });
-
-  test('a lost leadership exits with 3, and the runner does not campaign again', async ({
-    etcd,
-    prefix,
-    world,
-  }) => {
-    const program = cron(etcd.endpoints, prefix, ['--if-free'], FOR_EVER);
-    await pidOf(program);
-    const [key] = await world.keys();
-    await world.own.delete().key(key!);
-    expect(await program.exit()).toBe(3);
-  });
-});
-
 describe('refused by etcd', () => {
   test('an argument that etcd or we refuse exits with 1 or 2, with the reason', async ({ prefix }) => {
-    const program = new Program(bin, ['run', 'a/b', '--prefix', prefix, '--', 'true']);
+    const program = new Program(commandPath(), ['run', 'a/b', '--prefix', prefix, '--', 'true']);
     expect(await program.exit()).toBe(2);
     expect(program.stderr).toContain('"/"');
   });

@@ -2,26 +2,14 @@ import { getEventListeners } from 'node:events';
 import { setImmediate as turn } from 'node:timers/promises';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
-import { type Election, ElectionClosedError, UnavailableError, type Observed } from 'etcd-election';
+import type { Election } from 'etcd-election';
 import { startProxy } from 'etcd-election/dev';
 import { describe, expect } from 'vitest';
 import { eventually, within } from '../support/eventually.ts';
-import { abortOf, SHORT_TTL_SECONDS, SOON_MS, test, type World } from '../support/world.ts';
+import { SOON_MS, test, type World } from '../support/world.ts';
+import { observed, sees } from '../support/observed.ts';
 
 type Leaders = ReturnType<Election['observe']>;
-
-/** The values that an observer has seen so far; `nobody` without a leader, `unknown` if the leader is not known. */
-function observed(iterable: AsyncIterable<Observed>): { seen: string[]; over: Promise<unknown> } {
-  const seen: string[] = [];
-  const over = (async () => {
-    for await (const leader of iterable) seen.push(leader === null ? 'unknown' : (leader?.value ?? 'nobody'));
-  })();
-  over.catch(() => undefined);
-  return { seen, over };
-}
-
-const sees = (seen: readonly string[], ...expected: string[]): Promise<unknown> =>
-  eventually(() => expect(seen).toEqual(expected), { withinMs: SOON_MS });
 
 /** Collects garbage, as a busy process does sooner or later. */
 function collectGarbage(): void {
@@ -228,142 +216,5 @@ describe('observe()', () => {
     await proxy.restore();
 
     await sees(seen, 'alice', 'bob');
-  });
-});
-
-describe('L4: a leader is shown only as long as we can know that it leads', () => {
-  const ttlSeconds = SHORT_TTL_SECONDS;
-
-  test('observe() yields "unknown" within one TTL of silence, and then the leader again', async ({
-    candidate,
-    election,
-    client,
-    etcd,
-  }) => {
-    await candidate('alice').campaign();
-    await using proxy = await startProxy({ target: etcd.endpoints[0]! });
-    const { seen } = observed(election(client({ hosts: proxy.endpoint }), 'e', { ttlSeconds }).observe());
-    await sees(seen, 'alice');
-    const askedAtMs = performance.now();
-    proxy.stall();
-    await sees(seen, 'alice', 'unknown');
-    expect(performance.now() - askedAtMs).toBeLessThan(ttlSeconds * 1_000 + SOON_MS / 2);
-    proxy.resume();
-    await sees(seen, 'alice', 'unknown', 'alice');
-  });
-
-  test('observe() without a first answer yields "unknown" too', async ({ election, client, etcd }) => {
-    await using proxy = await startProxy({ target: etcd.endpoints[0]! });
-    proxy.cut();
-    const { seen } = observed(election(client({ hosts: proxy.endpoint }), 'e', { ttlSeconds }).observe());
-    await sees(seen, 'unknown');
-    await proxy.restore();
-    await sees(seen, 'unknown', 'nobody');
-  });
-
-  test('observe() of the leader itself follows its lease', async ({ election, client, etcd }) => {
-    await using proxy = await startProxy({ target: etcd.endpoints[0]! });
-    const one = election(client({ hosts: proxy.endpoint }), 'e', { ttlSeconds });
-    const term = await one.campaign('me');
-    const leaders = one.observe();
-    expect((await leaders.next()).value).toMatchObject({ value: 'me', isMe: true });
-    proxy.stall();
-    const next = leaders.next();
-    await abortOf(term.signal);
-    expect(await within(250, 'what it shows', next)).toEqual({ done: false, value: null });
-  });
-
-  test('status.leader and onLeaderChange of a follower that is cut off', async ({
-    candidate,
-    client,
-    etcd,
-  }) => {
-    await candidate('alice').campaign();
-    await using proxy = await startProxy({ target: etcd.endpoints[0]! });
-    const heard: (string | undefined)[] = [];
-    const bob = candidate('bob', {
-      ttlSeconds,
-      client: client({ hosts: proxy.endpoint }),
-      onLeaderChange: (leader) => void heard.push(leader?.value),
-    });
-    void bob.campaign();
-    await eventually(() => expect(heard).toEqual(['alice']), { withinMs: SOON_MS });
-    proxy.stall();
-    await eventually(() => expect(heard).toEqual(['alice', undefined]), { withinMs: SOON_MS });
-    expect(bob.election.status.leader).toBeUndefined();
-    proxy.resume();
-    await eventually(() => expect(heard).toEqual(['alice', undefined, 'alice']), { withinMs: 2 * SOON_MS });
-  });
-});
-
-describe('leader()', () => {
-  test('returns the leader, and undefined if there is none', async ({ candidate, election, client }) => {
-    const one = election(client());
-    expect(await one.leader()).toBeUndefined();
-    expect(await one.candidates()).toEqual([]);
-    const term = await candidate('alice').campaign();
-    expect(await one.leader()).toEqual({
-      key: term.key,
-      value: 'alice',
-      fencingToken: term.fencingToken,
-      leaseId: term.leaseId,
-      isMe: false,
-    });
-  });
-
-  test('gives concurrent callers the same answer', async ({ candidate, election, client }) => {
-    await candidate('alice').campaign();
-    const one = election(client());
-    const answers = await Promise.all(Array.from({ length: 50 }, () => one.leader()));
-    expect(new Set(answers.map((leader) => leader?.value))).toEqual(new Set(['alice']));
-  });
-
-  test('is linearizable: a call after a change sees it, although an earlier call is still waiting', async ({
-    candidate,
-    election,
-    client,
-    etcd,
-  }) => {
-    const alice = candidate('alice');
-    const bob = candidate('bob');
-    await alice.campaign();
-    void bob.campaign();
-    await bob.queued();
-    await using proxy = await startProxy({ target: etcd.endpoints[0]! });
-    const reader = election(client({ hosts: proxy.endpoint }));
-    await reader.leader(); // this opens the connection
-
-    proxy.stall('down');
-    const sent = proxy.bytesUp;
-    const earlier = reader.leader();
-    await eventually(() => proxy.bytesUp > sent, { withinMs: SOON_MS });
-    await alice.election.resign();
-    await bob.elected();
-    const later = reader.leader();
-    proxy.resume();
-
-    expect(['alice', 'bob']).toContain((await earlier)?.value);
-    expect((await later)?.value).toBe('bob');
-  });
-
-  test('rejects while etcd does not answer, and works again when it does', async ({
-    election,
-    client,
-    etcd,
-  }) => {
-    await using proxy = await startProxy({ target: etcd.endpoints[0]! });
-    const one = election(client({ hosts: proxy.endpoint }));
-    await one.leader();
-    proxy.stall();
-    await expect(within(SOON_MS, 'an answer', one.leader())).rejects.toBeInstanceOf(UnavailableError);
-    proxy.resume();
-    await eventually(async () => (await one.leader()) === undefined, { withinMs: 2 * SOON_MS });
-  });
-
-  test('is refused after close()', async ({ election, client }) => {
-    const one = election(client());
-    await one.close();
-    await expect(one.leader()).rejects.toBeInstanceOf(ElectionClosedError);
-    await expect(one.candidates()).rejects.toBeInstanceOf(ElectionClosedError);
   });
 });

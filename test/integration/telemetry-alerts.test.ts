@@ -5,11 +5,14 @@ import { describe, expect, onTestFinished, test } from 'vitest';
 import { prometheusFolder, promtool } from '../support/prometheus.ts';
 import { ROOT } from '../support/programs.ts';
 import { alertRules, RULES } from '../support/promql.ts';
-import { stories, type Story } from './alert-stories.ts';
+import { incidents } from './alert-incidents.ts';
+import type { Story } from './alert-series.ts';
+import { ordinaryDays } from './ordinary-days.ts';
 
 // The alerts of the package: each fires when it must, and only then, in promtool's own simulation.
 
 const alerts = alertRules();
+const stories: Record<string, Story> = { ...incidents, ...ordinaryDays };
 
 const folder = await prometheusFolder();
 
