@@ -76,10 +76,8 @@ export interface ElectionOptions {
    * it throws or rejects, we step down and enter again, delayed by the loop guard.
    *
    * When the term ends, `term.signal` aborts. The library awaits the work and everything registered with the term. Then it
-   * calls and awaits `onFollower`. Then it deletes the key. The waits take at most `drainTimeoutMs` together.
-   *
-   * `onLeader` and `onFollower` are called alternately. They overlap in two cases only. If the work still runs after three
-   * quarters of `drainTimeoutMs`, `onFollower` is called to stop it. And an `onLeader` that awaits `close()` counts as settled.
+   * calls and awaits `onFollower`. Then it deletes the key. The waits take at most `drainTimeoutMs` together. If the work still
+   * runs after three quarters of that time, `onFollower` is called to stop it.
    */
   onLeader?: ((term: Term) => unknown) | undefined;
   /**
@@ -98,8 +96,8 @@ export interface ElectionOptions {
   /**
    * What happens when the term has no work left: `onLeader` has returned, nothing registered with the term runs, and no
    * clean-up is registered. `'stay'` continues the term, for services that `onLeader` only starts. `'step-down'` ends the
-   * term, so that another replica leads. Both report the event `work.ended`, and `health().working` shows it. With `'stay'`
-   * and an `onFollower`, an `onLeader` that returns within 5 s counts as still working. Default: `'stay'`.
+   * term, so that another replica leads. Both report the event `work.ended`. With `'stay'` and an `onFollower`, an `onLeader`
+   * that returns within 5 s counts as still working. Default: `'stay'`.
    */
   whenWorkEnds?: 'stay' | 'step-down' | undefined;
   /**

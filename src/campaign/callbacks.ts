@@ -49,7 +49,7 @@ export class Callbacks {
   #following: Following | undefined;
   /** Whether `onLeader` is the work itself: it once took over 5 s, or settled only after its term had ended. */
   #isWork = false;
-  /** How many calls of `onLeaderChange` run. */
+  /** How many calls of `onLeaderChange` have not settled. */
   changing = 0;
   /** How long `onLeader` took the last time, in milliseconds. */
   workTookMs = 0;
@@ -87,7 +87,6 @@ export class Callbacks {
     return onLeader === undefined && onFollower === undefined && onLeaderChange !== undefined;
   }
 
-  /** Whether `onLeaderChange` is set, so that the program needs every change of the leader. */
   get isLeaderWanted(): boolean {
     return this.#handlers.onLeaderChange !== undefined;
   }
@@ -102,7 +101,6 @@ export class Callbacks {
     return this.#handlers.onFollower !== undefined && !this.#isWork;
   }
 
-  /** Whether `onFollower` runs. The work of the next term waits for it. */
   get isFollowerRunning(): boolean {
     return this.#following !== undefined;
   }

@@ -19,7 +19,7 @@ interface ObserverTools {
   readonly transport: EtcdTransport;
   readonly sharedWatch: SharedWatch;
   readonly noticeWithinMs: number;
-  /** Ends the iteration when it aborts. `return()` aborts it. */
+  /** Ends the iteration when it aborts. */
   readonly over: AbortController;
   /**
    * Other signals that end the iteration. `AbortSignal.any` could lose a timeout signal to garbage collection, so it is not used.
@@ -48,7 +48,6 @@ export interface Observing {
   readonly last: { readonly ownKey: string | undefined; readonly isLeaseLost: boolean } | undefined;
 }
 
-/** @returns undefined if it is our own candidate and our lease has run out. */
 function seenBy({ last }: Observing, candidate: QueuedCandidate): Candidate | undefined {
   const isOurs = candidate.key === last?.ownKey;
   return isOurs && last?.isLeaseLost === true ? undefined : seen(candidate, last?.ownKey);

@@ -1,8 +1,6 @@
 /**
  * Deletes a key that is before ours in the queue, and has neither a lease nor a holder. Otherwise no replica could lead until an
- * operator deletes the key.
- *
- * The first two candidates with a lease do this. The first alone is not enough: it may already lead when a restored snapshot
+ * operator deletes the key. The first two candidates with a lease do this: the first may already lead when a restored snapshot
  * brings such a key back, and a leader does not look for such keys.
  */
 import type { Candidacy } from '../core/campaign-state.ts';

@@ -184,7 +184,6 @@ export class QueueWatcher {
     return this.#isLeaderAsked || this.#listener.isLeaderWanted === true;
   }
 
-  /** Sets one timer for the next read. */
   #planRead(): void {
     const run = this.#run;
     const dueAtMs = run?.reading === 0 ? run.scope.planRead(this.#isLeaderWanted) : undefined;

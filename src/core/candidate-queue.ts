@@ -144,7 +144,6 @@ export class CandidateQueue {
     return known + (this.isEstimateFor({ createRevision }) ? this.#gap!.count : 0);
   }
 
-  /** Whether some candidates before this one are unknown. */
   isEstimateFor({ createRevision }: Pick<Candidacy, 'createRevision'>): boolean {
     return this.#gap !== undefined && createRevision >= this.#gap.before;
   }

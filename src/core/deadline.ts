@@ -39,9 +39,8 @@ export function renewEveryMs(grantedTtlSeconds: number): number {
 }
 
 /**
- * When the next renewal is due, on the same clock. Renewals begin at least a quarter of the interval apart. Without that
- * limit, the next renewal could be due at once behind `etcd grpc-proxy`. There, `sentAtMs` can lie far back: we compute it
- * from the remaining TTL, which the proxy rounds down to whole seconds.
+ * When the next renewal is due, on the same clock. Renewals begin at least a quarter of the interval apart: behind
+ * `etcd grpc-proxy`, `sentAtMs` can lie far back, because the proxy reports the remaining TTL in whole seconds.
  *
  * @param begunAtMs when the last renewal began.
  */

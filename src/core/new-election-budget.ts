@@ -1,10 +1,7 @@
 /**
- * Limits how fast a process may start elections under new names.
- *
- * A loop may invent a new name in every turn, and the guard of a single election does not see that. But a program may
- * intend to campaign in ten thousand elections, and must not be slowed. The order of the starts tells the two apart. Such
- * a program starts its elections **side by side**, because any of them may wait for ever. A loop starts them **one by one**:
- * each after the previous one has succeeded. So each kind has its own token bucket.
+ * Limits how fast a process may start elections under new names. A program may start ten thousand elections **side by side**. A
+ * loop starts them **one by one**: each after the previous one has succeeded. So each kind has its own token bucket. See
+ * docs/decisions/0005-new-names.md.
  */
 
 /** How many new elections may start side by side before one is delayed. */

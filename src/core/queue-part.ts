@@ -1,9 +1,7 @@
 /**
  * The part of a long queue that a candidate must know. Near the front, it must know every candidate before it. Farther back, two
- * candidates before it suffice: while both exist, it is neither the first nor the next.
- *
- * So the length of the queue does not matter: only the candidates near the front and the few that watch a candidate learn that
- * it has left.
+ * candidates before it are enough: while both exist, it is neither the first nor the next. See
+ * docs/decisions/0018-long-queues.md.
  */
 import type { Candidacy } from './campaign-state.ts';
 import type { QueuedCandidate, CandidateQueue, Gap } from './candidate-queue.ts';

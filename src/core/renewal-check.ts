@@ -1,8 +1,6 @@
 /**
- * Decides from the raft terms of two answers whether etcd's present leader knows a renewal.
- *
- * A member that is stuck or was frozen may acknowledge renewals of which the next leader never learns. To find out, we send
- * a linearizable read after the answer to the renewal. docs/design.md has the proof, under “Why a confirmed renewal counts”.
+ * Decides from the raft terms of two answers whether etcd's present leader knows a renewal. docs/design.md says why, under “Why a
+ * confirmed renewal counts”.
  */
 
 export type RenewalVerdict =

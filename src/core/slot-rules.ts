@@ -1,16 +1,10 @@
 /**
- * The rules of write slots. A slot makes the outcome of a write certain even if its answer is lost.
+ * The rules of write slots, which make the outcome of a write certain even if its answer is lost. docs/design.md has the
+ * protocol under “Slots”, and says why it is right.
  *
- * A slot is a key in etcd. It has one writer, and at most one write is under way. A write commits only if the slot still has
- * the `mod_revision` that the writer saw last. The same commit leaves the mark of the write in the slot.
- *
- * To settle a write whose answer was lost, the writer puts the mark "never" under the same condition. Revisions only grow, so
- * at most one of the two can commit. The slot shows which.
- *
- * We never delete a slot. Its revision would be 0 again, and a late write that expects revision 0 would commit. etcd deletes
- * the slot with its lease. A late copy of the request for the lease can create the lease again, without the slot. The slot
- * then looks as if it had never been written. So once the deadline of the lease has passed, the mark "never" for the first
- * write of a slot proves nothing.
+ * We never delete a slot. A missing slot has revision 0, so a late write that expects revision 0 would commit. etcd deletes a
+ * slot with its lease. A late copy of the request for the lease can create the lease again, without the slot. So once the
+ * deadline of the lease has passed, the mark "never" for the first write of a slot proves nothing.
  */
 import assert from 'node:assert/strict';
 
