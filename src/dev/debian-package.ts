@@ -129,7 +129,7 @@ function options(settings: Record<string, string>): string[] {
   return Object.entries(settings).flatMap(([name, value]) => ['-o', `${name}=${value}`]);
 }
 
-/** Unpacks every package in the folder. @returns the folder with their programs. */
+/** @returns the folder with the programs of all packages. */
 async function unpack(work: string): Promise<string> {
   const files = (await readdir(work)).filter((file) => file.endsWith('.deb'));
   for (const file of files) await run('dpkg-deb', ['-x', join(work, file), join(work, 'root')], work);

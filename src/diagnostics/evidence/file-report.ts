@@ -7,7 +7,6 @@ import type { WatchSettings } from '../watchdog/messages.ts';
 import type { Recording } from '../profile/record-profile.ts';
 import { type RunawayReport, isRunaway, logLine } from './report.ts';
 
-/** How long a webhook may take, in milliseconds. */
 const WEBHOOK_MS = 5_000;
 
 /**

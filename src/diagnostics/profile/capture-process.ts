@@ -27,9 +27,7 @@ export interface CaptureProcessOptions {
   onClosed?: (() => void) | undefined;
 }
 
-/** How long the inspector may take to open, in milliseconds. */
 const OPEN_WITHIN_MS = 5_000;
-/** How long the inspector may take to close, in milliseconds. */
 const CLOSE_WITHIN_MS = 2_000;
 
 /**

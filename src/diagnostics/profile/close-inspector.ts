@@ -11,7 +11,6 @@ export interface CloseInspectorOptions {
 }
 
 const LOOK_EVERY_MS = 100;
-/** How long the process may take to answer one connection, in milliseconds. */
 const ANSWER_WITHIN_MS = 2_000;
 
 /**

@@ -2,7 +2,6 @@ import { get } from 'node:http';
 import type { Inspected } from './record-profile.ts';
 import { WebSocketText } from './websocket.ts';
 
-/** How long the program on a port may take to list its inspectors, in milliseconds. */
 const SAY_WITHIN_MS = 1_000;
 
 /** The URL of the inspector on this port, or undefined if there is none. */

@@ -60,7 +60,6 @@ function moved(node: ProfileNode, origin: Origin): ProfileNode {
   };
 }
 
-/** @returns undefined if there is no readable map. */
 function readOrigin(url: string): Origin | undefined {
   if (url.includes('/node_modules/')) return undefined;
   try {

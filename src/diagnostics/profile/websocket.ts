@@ -6,7 +6,6 @@ import { DiagnosticsError } from '../errors.ts';
 /** Largest message, in bytes. A profile of one minute has some megabytes. */
 const MOST_BYTES = 512 * 1024 * 1024;
 
-/** How long the inspector may take to accept, in milliseconds. */
 const OPEN_WITHIN_MS = 5_000;
 
 /**

@@ -142,7 +142,6 @@ const fields = only({
   elections: optional<ElectionSource>('an object', isObject),
 });
 
-/** @returns undefined if the value is not a valid webhook. */
 function webhookOf(value: Webhook): { url: string; headers: Record<string, string> } | undefined {
   const given =
     isObject(value) && 'url' in value ? (value as Exclude<Webhook, string | URL>) : { url: value };

@@ -156,7 +156,7 @@ export class WorkerHost {
     this.#worker.post({ type: 'reply', id, text });
   }
 
-  /** Delays the message, because thousands of elections may have an event in one turn, and a message reads all elections. */
+  /** Delays the message, because it reads all elections, and thousands of them may have an event in one turn. */
   readonly #happened = (message: unknown, name: string | symbol): void => {
     const { election, origin } = message as { election: string; origin?: string };
     // If etcd or the network is the cause, the service does not run away.
