@@ -73,6 +73,7 @@ const PORT_ATTEMPTS = 3;
  * @throws {RangeError} if an option is out of range.
  * @throws {EtcdNotFoundError} if there is no etcd here and none can be fetched.
  * @throws {EtcdStartError} if etcd exits, or is not ready in time. The message ends with etcd's log.
+ * @throws {Error} if three members get a `dataDir` that is not empty.
  */
 export async function startEtcd(options: StartEtcdOptions = {}): Promise<EtcdCluster> {
   checkOptions(options);

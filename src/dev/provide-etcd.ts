@@ -6,6 +6,7 @@ import { type EtcdCluster, type StartEtcdOptions, startEtcd } from './etcd-serve
 import { EtcdNotFoundError, findHere } from './find-etcd.ts';
 
 interface Provided extends AsyncDisposable {
+  /** Client URLs. */
   readonly endpoints: string[];
   /** Ends everything that this call started. An etcd that ran before continues. */
   stop(): Promise<void>;

@@ -38,12 +38,16 @@ export interface FaultyProxy extends AsyncDisposable {
   cut(): void;
   /**
    * A silent partition: connections stay open and new ones are accepted, but nothing gets through in this direction, not
-   * even the end of a connection. The bytes arrive after {@link resume}.
+   * even the end of a connection. The bytes arrive after {@link resume}. Default: both directions.
    */
   stall(direction?: Direction): void;
   /** Ends {@link stall}. */
   resume(): void;
-  /** Delays every byte in both directions. Milliseconds, 0 to 60,000; 0 ends the delay. */
+  /**
+   * Delays every byte in both directions. `delayMs` is in milliseconds, 0 to 60,000. 0 ends the delay.
+   *
+   * @throws {RangeError} if `delayMs` is out of range.
+   */
   slow(delayMs: number): void;
   /** Resets all connections (RST), as a firewall does. New connections are accepted. */
   reset(): void;
@@ -51,8 +55,10 @@ export interface FaultyProxy extends AsyncDisposable {
   resetAll(): void;
   /**
    * Forwards requests and drops replies. So a client cannot know whether etcd has carried out its request. The proxy resets
-   * a connection `resetAfterMs` after its first lost byte. Milliseconds, 0 to 60,000. Default: 100, in which etcd normally
+   * a connection `resetAfterMs` after its first lost byte: milliseconds, 0 to 60,000. Default: 100, in which etcd normally
    * carries out a request.
+   *
+   * @throws {RangeError} if `resetAfterMs` is out of range.
    */
   loseReplies(options?: { resetAfterMs?: number | undefined }): void;
   /**

@@ -22,9 +22,10 @@ export type DiagnosticsHandler = (
  * other request to `next`.
  *
  * ```ts
- * app.use('/ops', diagnosticsHandler());                                                      // Express
- * http.createServer(diagnosticsHandler());                                                    // Node
- * fastify.all('/ops/*', (request, reply) => { reply.hijack(); handler(request.raw, reply.raw); }); // Fastify, with { prefix: '/ops' }
+ * app.use('/ops', diagnosticsHandler()); // Express
+ * http.createServer(diagnosticsHandler()); // Node
+ * const handler = diagnosticsHandler({ prefix: '/ops' }); // Fastify
+ * fastify.all('/ops/*', (request, reply) => { reply.hijack(); handler(request.raw, reply.raw); });
  * ```
  *
  * @param options `prefix`: the path of the handler, if the framework leaves this path in the URL (Fastify). Default: none.

@@ -35,7 +35,7 @@ export interface ServeOptions extends HandlerOptions {
   port?: number | undefined;
   /** Address to listen on. Default: `127.0.0.1`. An address that is not loopback needs a `token`. */
   host?: string | undefined;
-  /** Options of the watchdog. If no watchdog runs, `serveDiagnostics` starts one. */
+  /** Options of the watchdog that `serveDiagnostics` starts. If a watchdog already runs, give none. */
   watchdog?: WatchdogOptions | undefined;
 }
 

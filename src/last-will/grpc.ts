@@ -1,6 +1,6 @@
 /**
- * A minimal gRPC client on Node's own HTTP/2. Loading etcd3 would cost the helper more time and memory than everything
- * else in it.
+ * A minimal gRPC client on Node's own HTTP/2. The helper does not load etcd3, which would take most of its time and
+ * memory.
  */
 import type { ClientHttp2Session, IncomingHttpHeaders } from 'node:http2';
 import type { Reach } from './messages.ts';
@@ -12,12 +12,12 @@ export interface Answer {
   readonly body: Buffer;
 }
 
-/** Longest answer, in bytes; etcd's answers are far shorter. A server that is not etcd might send without end. */
+/** Longest answer, in bytes. Answers of etcd are far shorter, but another server might send without end. */
 const MAX_ANSWER_BYTES = 64 * 1024;
 
-/** @param host `host:port`, or the path of a socket. Failures show in the calls made on the session. */
+/** @param host `host:port`, or the path of a socket. A failed connection appears as an error of the calls. */
 export function dial(host: string, { tls, authority }: Reach): ClientHttp2Session {
-  // Loaded on first use: the helper mostly waits, and should use little memory.
+  // Loaded on first use: a helper that only waits should use little memory.
   const { connect } = process.getBuiltinModule('node:http2');
   const isSocket = host.startsWith('/');
   const url = `${tls === undefined ? 'http' : 'https'}://${authority ?? (isSocket ? 'localhost' : host)}`;
@@ -41,7 +41,7 @@ export function dial(host: string, { tls, authority }: Reach): ClientHttp2Sessio
   return session;
 }
 
-/** The server name to send. TLS does not allow an IP address there; the certificate is still checked against it. */
+/** The server name for TLS. TLS allows no IP address there. Node checks the certificate against the address anyway. */
 function serverName(name: string): { servername?: string } {
   return process.getBuiltinModule('node:net').isIP(name) === 0 ? { servername: name } : {};
 }
@@ -88,10 +88,7 @@ export function call(
   });
 }
 
-/**
- * Decodes gRPC's error messages. A message of a proxy may contain a bare `%`, or bytes that are not UTF-8. They must not
- * throw, because this runs in an event handler.
- */
+/** Decodes gRPC's error messages. Never throws: a proxy may send a bare `%`, or bytes that are not UTF-8. */
 export const percentDecoded = (text: string): string =>
   Buffer.from(
     text.replace(/%([0-9a-f]{2})/gi, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16))),

@@ -1,16 +1,17 @@
 /**
- * The helper process of the last will. It waits for the end of a pipe that only the main process holds. The kernel closes the
- * pipe when the main process ends for any reason. While that process is blocked, stopped or debugged, the pipe stays open.
+ * The helper process of the last will. It waits for the end of a pipe that only the main process holds. The kernel closes
+ * the pipe when the main process has ended, for whatever reason. The pipe stays open while the main process is blocked,
+ * stopped or debugged.
  *
- * It runs from text (see helper-source.ts), which includes everything imported here.
+ * The helper runs from text (see helper-source.ts), which includes everything imported here.
  */
 import type { Reach, ToHelper } from './messages.ts';
 import { revoke } from './revoke.ts';
 
 export function runHelper(pipe: NodeJS.ReadableStream, end: () => void): void {
   process.title = 'etcd-election last will';
-  // A supervisor may send a signal to every process of the service. The helper must end only when the pipe closes. SIGUSR1 would
-  // open an inspector.
+  // A supervisor may send a signal to every process of the service, but the helper must outlive the main process. SIGUSR1
+  // would open an inspector.
   for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP', 'SIGQUIT', 'SIGUSR1', 'SIGUSR2'] as const)
     process.on(signal, () => undefined);
 

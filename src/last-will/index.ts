@@ -1,9 +1,6 @@
 /**
- * The last will: if our process dies, a small helper process revokes its leases at once. The next leader then need not wait
- * for the TTL.
- *
- * The helper holds one end of a pipe, our process the other. The kernel closes our end only when every thread of the process has
- * ended, not while the process is slow, blocked or stopped. Without a helper, the next leader waits for the TTL.
+ * The last will: if our process dies, a helper process revokes its leases at once. Otherwise the next leader would wait
+ * for the TTL. helper.ts explains how the helper notices the death.
  */
 import { spawn, type ChildProcess } from 'node:child_process';
 import type { Socket } from 'node:net';
@@ -15,10 +12,10 @@ import { helperSource } from './helper-source.ts';
 import type { ToHelper } from './messages.ts';
 import { reachOf } from './reach.ts';
 
-/** Called with the reason if there is no helper for now. After a crash, the next leader would wait for the TTL. */
+/** Called with the reason when the helper has ended or cannot start. Another start follows. */
 export type OnWillLost = (reason: string) => void;
 
-/** If a helper dies, it is started again, with growing delays. */
+/** Delays between starts of the helper. */
 const RESTARTS: GuardSettings = {
   burst: 2,
   baseMs: 1_000,
@@ -55,9 +52,9 @@ export class LastWill {
   }
 
   /**
-   * Adds a lease, which is revoked if our process dies.
+   * Adds a lease that the helper revokes if our process dies.
    *
-   * @param clusterId ID of the cluster that granted it. Answers of another cluster do not count.
+   * @param clusterId ID of the cluster that granted the lease. Answers of another cluster do not count.
    */
   hold(leaseId: string, clusterId: string | undefined, onLost: OnWillLost): void {
     this.#onLost = onLost;
@@ -78,7 +75,7 @@ export class LastWill {
     if (helper !== undefined) this.#tell(helper, { type: 'drop', leaseId });
     if (this.#leases.size > 0) return;
     this.#stop.abort();
-    this.#guard.forgive(); // it ends as intended
+    this.#guard.forgive(); // the helper ends as intended
     this.#helper = undefined;
     if (helper === undefined) return;
     helper.stdin?.end();
@@ -89,7 +86,7 @@ export class LastWill {
   }
 
   /**
-   * Removes a lease that could not be revoked, but not before etcd has let it expire. The wait does not keep the process alive.
+   * Removes a lease that could not be revoked, after etcd has let it expire. The wait does not keep the process alive.
    *
    * @param afterMs the TTL of the lease, in milliseconds.
    */
@@ -97,7 +94,7 @@ export class LastWill {
     if (this.#leases.has(leaseId)) after(afterMs, () => this.drop(leaseId), true);
   }
 
-  /** Starts the helper. Every start passes the guard. Resolves when the helper runs, or is no longer needed. */
+  /** Starts the helper, as soon as the loop guard permits it and if a lease is still held. */
   async #start(): Promise<void> {
     const { signal } = this.#stop;
     await this.#guard.pass('environment', RESTARTS, { signal });

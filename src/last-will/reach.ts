@@ -11,7 +11,7 @@ export function reachOf(client: Etcd3): Reach {
   const { hosts, credentials, auth, grpcOptions } = (client as unknown as { options: Partial<IOptions> })
     .options;
   const given = [hosts ?? '127.0.0.1:2379'].flat();
-  // The rules of etcd3: credentials make all hosts secure, and so does one https://.
+  // As in etcd3: with credentials, or with one https:// host, all hosts use TLS.
   const secure = credentials !== undefined || given.some((host) => host.startsWith('https:'));
   return {
     hosts: given.map(dialable),

@@ -1,5 +1,5 @@
 /**
- * Revokes the leases of a dead process, on the first host that answers. Tries a limited number of times.
+ * Revokes the leases of a dead process, on the first host that answers.
  */
 import type { ClientHttp2Session } from 'node:http2';
 import { bytesField, call, dial, readField, varintField } from './grpc.ts';
@@ -70,7 +70,7 @@ async function revokeAt(
     if (leases.length === 0) return;
     const metadata = reach.auth === undefined ? {} : { token: await authenticate(session, reach.auth) };
     const revoked = leases.map(async ([leaseId, ours]) => {
-      // "Not found" names no cluster. If we know the lease's cluster, we believe it only from a host that has answered `clusterOf`.
+      // "Not found" names no cluster. It counts if the host has named its cluster, or if the lease's cluster is unknown.
       const isBelieved = ours === undefined || clusterId !== undefined;
       if (await isGone(session!, leaseId, metadata, { ours, isBelieved })) left.delete(leaseId);
     });
@@ -83,7 +83,7 @@ async function revokeAt(
   }
 }
 
-/** In another cluster a lease with the same ID may exist, for example if that cluster was restored from a backup of our cluster. */
+/** Whether a host belongs to another cluster. A cluster restored from our backup may have a lease with the same ID. */
 const isForeign = (theirs: string | undefined, ours: string | undefined): boolean =>
   ours !== undefined && theirs !== undefined && theirs !== '' && theirs !== ours;
 
@@ -123,7 +123,7 @@ async function authenticate(
   const { status, said, body } = await call(session, '/etcdserverpb.Auth/Authenticate', credentials, {});
   const token = readField(body, 2);
   if (status === OK && Buffer.isBuffer(token)) return token.toString();
-  // Authentication was switched off meanwhile: a call without a token works then.
+  // If authentication was switched off meanwhile, a call works without a token.
   if (status !== UNAUTHENTICATED && /authentication is not enabled/.test(said)) return '';
   throw new Error(said);
 }

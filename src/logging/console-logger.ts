@@ -1,7 +1,6 @@
 /**
- * A logger for a console. From level `info` on, it prints the text, and at level `error` also the error object. `console`
- * itself has the same methods, but it prints the fields first, and the text after them. It also prints debug lines, and prints
- * a stack trace for every renewal of the lease.
+ * A logger for a console. It prints the text of lines from level `info` on, and the error object at level `error`.
+ * `console` itself would also print all fields, and a stack trace for every renewal of the lease.
  */
 import type { Logger } from '../events.ts';
 

@@ -19,7 +19,7 @@ type Line<T extends ElectionEventType> = readonly [
   (event: EventOf<T>) => string,
 ];
 
-/** Usages that are correct in many programs. They are logged at `info`, the others at `warn`. */
+/** Usages that are correct in many programs, so they are logged at `info` instead of `warn`. */
 const OFTEN_CORRECT: ReadonlySet<UnusualUsage> = new Set([
   'in-turn',
   'short-work',
@@ -243,7 +243,7 @@ export const lines: { readonly [T in ElectionEventType]: Line<T> } = {
   ],
 };
 
-/** Advice if an error came through `Promise.all`, which leaves the other promises running. V8's stack trace shows that. */
+/** Advice if an error came through `Promise.all`, which leaves its other promises running. V8's stack trace shows that. */
 function siblingsOf(error: unknown): string {
   try {
     if (!(error instanceof Error) || !/^ +at async Promise\.all \(/m.test(String(error.stack))) return '';
@@ -308,7 +308,7 @@ function log(logger: Logger, level: Level, line: object, text: string): void {
   if (isPromise(returned)) returned.then(undefined, () => undefined);
 }
 
-/** Rounds times to tenths of a millisecond. More digits mean nothing to a reader. */
+/** Rounds times to tenths of a millisecond. */
 const withoutDigits = <T extends object>(fields: T): T =>
   Object.fromEntries(
     Object.entries(fields).map(([name, value]: [string, unknown]) => [
@@ -318,8 +318,8 @@ const withoutDigits = <T extends object>(fields: T): T =>
   ) as T;
 
 /**
- * Copies an error of the library without its cause. Its message already contains the cause, and pino would append the messages
- * of all causes again. Errors of the user are passed on unchanged.
+ * Copies an error of the library without its cause, because its message contains the cause, and pino would append it
+ * again. Errors of the user are passed on unchanged.
  */
 function withoutCause(error: unknown): unknown {
   if (!(error instanceof ElectionError) || error.cause === undefined) return error;
@@ -328,11 +328,11 @@ function withoutCause(error: unknown): unknown {
   return Object.create(Object.getPrototypeOf(error) as object, { ...own, stack }) as unknown;
 }
 
-/** Writes the line again without the error: a logger throws if the error's properties throw. The text describes it. */
+/** Writes the line again without the error, whose properties may throw. The text describes the error. */
 function withoutError(logger: Logger, level: Level, line: object, text: string): void {
   try {
     log(logger, level, line, text);
   } catch {
-    // The logger fails again, and there is no other place to report it.
+    // The logger fails again, and there is nowhere else to report it.
   }
 }

@@ -26,10 +26,10 @@ const NEVER_SUPPRESSED: ReadonlySet<ElectionEvent['type']> = new Set([
   'etcd.history-lost',
 ]);
 
-/** Events that are reported once. If the line is suppressed, nobody learns of the mistake. */
+/** Events that are reported only once. Their lines have an extra quota: a suppressed line would hide the mistake. */
 const ADVICE: ReadonlySet<ElectionEvent['type']> = new Set(['usage.unusual', 'term.stale']);
 
-/** Events whose lines have a quota of their own. When it is used up, they count against the quotas of other lines. */
+/** Events whose lines have a quota of their own. When it is used up, they use the quotas of other lines. */
 const OF_A_TERM: ReadonlySet<ElectionEvent['type']> = new Set(['term.started', 'term.ended']);
 
 let createdLogger: Logger | undefined;
@@ -43,7 +43,7 @@ export class EventLog implements EventSource {
   readonly key: string;
   /** The quota of this election, across `Election` objects. */
   readonly #own: LogShare;
-  /** The quota of this election's lane, for lines that report no fault. See log-limiter.ts. */
+  /** The quotas of this election's lane, for lines that report no fault. See log-limiter.ts. */
   #lane: LogLane | undefined;
   /** The quota of all elections of the process together. */
   readonly #all: LogShare;
@@ -67,7 +67,7 @@ export class EventLog implements EventSource {
     };
   }
 
-  /** Publishes an event at once. Its log line is written now, or at the end of this event loop turn: see line-queue.ts. */
+  /** Publishes an event at once. line-queue.ts explains when the log line is written. */
   report(event: ElectionEvent): void {
     publish(event, this);
     const level = levelOf(event);
@@ -85,7 +85,7 @@ export class EventLog implements EventSource {
   #suppressedBefore(event: ElectionEvent, level: Level): false | number {
     if (level === 'trace' || level === 'debug' || NEVER_SUPPRESSED.has(event.type)) return 0;
     if (event.type === 'guard.tripped') {
-      // This line is always written, because it names the cause. It ends the burst, so that the loop's other lines become rare.
+      // This line names the cause, so it is always written. It ends the burst: other lines of the loop become rare.
       const { suppressed } = this.#own.now;
       this.#own.now = lastOfTheBurst(clock.now());
       return suppressed;
@@ -103,7 +103,7 @@ export class EventLog implements EventSource {
     return written;
   }
 
-  /** The quotas from which the line of this event is taken. */
+  /** The quotas that the line of this event uses. */
   #sharesOf({ type }: ElectionEvent, level: Level): readonly (readonly [LogShare, LogRate?])[] {
     const all = [this.#all, OF_ALL] as const;
     const lane = this.#lane;
@@ -112,7 +112,11 @@ export class EventLog implements EventSource {
     return hasOwnRoom ? [[lane.terms, OF_TERMS], all] : [[this.#own], [lane], all];
   }
 
-  /** Takes one line from every quota, or from none. @returns how many were suppressed before; false if this one is. */
+  /**
+   * Takes one line from every quota, or from none.
+   *
+   * @returns how many lines were suppressed before this one; false if this one is suppressed.
+   */
   #spend(shares: readonly (readonly [LogShare, LogRate?])[]): false | number {
     const now = clock.now();
     const steps = shares.map(([share, rate]) => ({ share, ...spend(share.now, now, rate) }));

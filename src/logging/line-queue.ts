@@ -1,16 +1,16 @@
 /**
  * Decides when log lines are written, so that a hand-over does not wait for the log.
  *
- * Lines that report no fault are written at the end of the event loop turn, after the calls to etcd have been sent. Faults, and
- * the last line of a campaign, are written at once, after all waiting lines. So the order is kept, a process that spins in
- * one turn still logs the reason, and a caller may close its log when `close()` has resolved.
+ * Lines that report no fault wait until the end of the event loop turn, after the calls to etcd. Faults, and the last
+ * line of a campaign, are written at once, after all waiting lines. So a process that spins in one turn still logs the
+ * reason, and a caller may close its log after `close()`.
  */
 import { nextTurn } from '../util/clock.ts';
 
 const waiting: (() => void)[] = [];
 /** Undefined while no line waits. */
 let cancelTurnEnd: (() => void) | undefined;
-/** Reports to make when the process exits, one for every running campaign. So `process.exit()` loses no log line. */
+/** Reports to make when the process exits, one for each running campaign. */
 const atExit = new Set<() => void>();
 
 export function writeSoon(write: () => void): void {
@@ -25,7 +25,7 @@ export function writeNow(write: () => void): void {
 
 /** @param onExit called when the process exits. @returns a function to call when the campaign is over. */
 export function reportAtExit(onExit: () => void): () => void {
-  // Before the listener of the standard output, which writes the last lines.
+  // The listener of the standard output, which writes the last lines, must come after this one.
   if (atExit.size === 0) process.prependListener('exit', exit);
   atExit.add(onExit);
   return () => {

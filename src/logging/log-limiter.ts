@@ -1,10 +1,9 @@
 /**
  * Limits the log lines of successive elections under different names.
  *
- * A quota for every name is no limit if a loop invents a name in every round. But such elections follow each other, while the
- * elections of an ordinary program run side by side. So every election also has a lane, which has its own quota. A new
- * election takes the lane of one that has ended, with the quota that is left there. If none has ended, it gets a new
- * lane.
+ * A quota for every name does not limit a loop that invents a name in every round. Such elections follow each other,
+ * while those of an ordinary program run side by side. So every running election also has a lane with its own quota. A
+ * new election takes over the lane of an ended one, with the rest of its quota. If none has ended, it gets a new lane.
  */
 import { fullQuota, lastOfTheBurst, OF_TERMS, type LogQuota } from '../core/log-quota.ts';
 import { newElectionLimiter } from '../loop-guard/new-elections.ts';
@@ -22,12 +21,12 @@ export interface LogLane extends LogShare {
   readonly terms: LogShare;
 }
 
-/** How many free lanes are kept. Beyond that the oldest is dropped. */
+/** How many free lanes are kept. Beyond this, the oldest is dropped. */
 const MOST_LEFT = 16_384;
 
 export class LogLimiter {
   readonly #inUse = new Map<string, { lane: LogLane; campaigns: number }>();
-  /** Lanes of ended elections. The newest is reused first; otherwise a loop would use up all of them. */
+  /** Lanes of ended elections. The newest is reused first, so that a loop reuses one lane. */
   readonly #left: LogLane[] = [];
   readonly #make: () => LogLane;
 
@@ -56,7 +55,7 @@ export class LogLimiter {
   }
 }
 
-/** A new share. All of its quota is available. But while the process starts many elections under new names, it has no burst. */
+/** A new share with its full quota. While the process starts many elections under new names, it has no burst. */
 export const newLogShare = (): LogShare => ({
   now: (newElectionLimiter().areMany ? lastOfTheBurst : fullQuota)(clock.now()),
 });

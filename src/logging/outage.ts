@@ -8,7 +8,7 @@ const REMIND_EVERY_MS = 60_000;
 /** Shortest time between two reports of a new cause, in milliseconds. */
 const CAUSE_EVERY_MS = 5_000;
 
-/** How many different causes are reported as new in one outage. Causes may alternate without end. */
+/** How many causes are reported as new in one outage. Causes may alternate without end. */
 const MOST_CAUSES = 5;
 
 export class Outage {
@@ -22,7 +22,7 @@ export class Outage {
   /**
    * Records that the problem exists.
    *
-   * @param reason the present cause. Default: an empty text, so all calls without a reason have the same cause.
+   * @param reason the present cause. Default: an empty text.
    * @returns its duration in milliseconds if a report is due; otherwise undefined.
    */
   note(reason = ''): number | undefined {

@@ -1,15 +1,15 @@
 /**
  * Standard output, for the default logger.
  *
- * pino's own destination cannot be used. If a write fails, as on a full disk, it throws an error that nobody can catch. When the
- * process then ends, it tries to write the rest without end, so the process hangs and no supervisor restarts it. Also, it writes
- * in another thread, so `process.exit()` in `onLeader` loses lines.
+ * pino's own destination is not used. If a write fails there, as on a full disk, pino throws an error that nobody can
+ * catch. At the exit, pino repeats the write without end, so no supervisor restarts the process. `process.exit()` in
+ * `onLeader` would also lose lines.
  */
 import { writeSync } from 'node:fs';
 import { after } from '../util/clock.ts';
 import { sleepInThisThread } from '../util/thread-sleep.ts';
 
-/** Lines that could not be written are kept up to this size, in bytes. That is more than a burst of lines. */
+/** Lines that could not be written are kept up to this size, in bytes. */
 const KEPT_BYTES = 1 << 20;
 
 /** A full pipe is tried again after this time, in milliseconds. */
@@ -22,7 +22,7 @@ const LAST_TRIES_APART_MS = 10;
 
 export class StandardOutput {
   readonly #write: (bytes: Uint8Array) => number;
-  /** What is not written yet. If a write has failed in the middle of a line, it begins with the rest of that line. */
+  /** What is not written yet. May begin with the rest of a line, if a write has failed in the middle. */
   #kept: Buffer = Buffer.alloc(0);
   #cancelRetry: (() => void) | undefined;
 
@@ -33,14 +33,14 @@ export class StandardOutput {
 
   /** Opens standard output for lines of this process. */
   static open(): StandardOutput {
-    // Node sets a pipe to non-blocking when `process.stdout` is first read. Otherwise a full pipe would stop the event loop.
+    // Node makes a pipe non-blocking when `process.stdout` is first read. A full blocking pipe would stop the event loop.
     void process.stdout;
     const out = new StandardOutput();
     process.on('exit', () => out.end());
     return out;
   }
 
-  /** Writes a line now. Never throws. If the write fails, the line is kept, and written before the next one. */
+  /** Writes a line now. Never throws. If the write fails, the line is kept and written later. */
   write(line: string): void {
     const bytes = Buffer.from(line);
     if (this.#kept.length + bytes.length <= KEPT_BYTES) this.#kept = Buffer.concat([this.#kept, bytes]);

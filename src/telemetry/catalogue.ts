@@ -1,7 +1,8 @@
 /**
- * The list of all metrics. Both entry points (Prometheus, OpenTelemetry) are made from it, and a test compares docs/metrics.md
- * with it. A name ends with its unit: OpenTelemetry's exporter for Node.js does not add the unit, and the OpenTelemetry
- * Collector does not add it twice. So Prometheus gets the same series names from both.
+ * The list of all metrics, for both entry points (Prometheus, OpenTelemetry). A test compares docs/metrics.md with it.
+ *
+ * A name ends with its unit, because OpenTelemetry's exporter for Node.js does not add the unit. The OpenTelemetry
+ * Collector does not add it twice. So Prometheus gets the same series names from all of them.
  */
 
 export interface Metric {

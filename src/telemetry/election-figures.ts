@@ -23,12 +23,11 @@ export function figuresOf(election: UnmarkedElection): ElectionFigures {
   };
 }
 
-/** Of two elections with one name the largest values count; for the place in the queue the smallest above 0. */
+/** Combines two elections of one name: takes the largest values, but the smallest place in the queue above 0. */
 export function merged(a: ElectionFigures, b: ElectionFigures): ElectionFigures {
-  const figures = { ...a, ...b }; // values that only one of them has
+  const figures = { ...a, ...b };
   for (const metric of Object.keys(figures) as (keyof ElectionFigures)[]) {
     const values = [a[metric], b[metric]].filter((value) => value !== undefined);
-    // The first place is the best one, and 0 is none.
     const places = values.filter((value) => value > 0);
     figures[metric] =
       metric === 'queuePosition' && places.length > 0 ? Math.min(...places) : Math.max(...values);

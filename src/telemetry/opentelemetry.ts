@@ -53,7 +53,7 @@ export function electionTelemetry(options: OpenTelemetryOptions = {}): ElectionT
   return { contextOf: (term) => tracing.value.contextOf(term), close, [Symbol.dispose]: close };
 }
 
-/** One value for each provider, however many callers join: with two, every event would count twice. */
+/** One value for each provider, for all callers. With two values, every event would count twice. */
 class OnePerProvider<P extends object, T extends { close(): void }> {
   readonly #make: (provider: P) => T;
   readonly #made = new Map<P, { readonly value: T; readonly users: Set<symbol> }>();

@@ -1,5 +1,5 @@
 /**
- * Turns events into metrics. It is independent of any metrics library: a sink takes the values.
+ * Turns events into metrics. A sink passes the values to a metrics library.
  */
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { channelNames, failedElections, liveElections, loopGuards, type ElectionEvent } from '../index.ts';
@@ -20,13 +20,12 @@ import { figuresOf, merged, NO_FIGURES, type ElectionFigures } from './election-
 
 export type Labels = Readonly<Record<string, string>>;
 
-/** Takes counts and values, for a metrics library. */
 export interface Sink {
   /** Increments a counter, or adds a value to a histogram. */
   record(metric: MetricKey, value: number, labels: Labels): void;
   /**
-   * Shows a counter or a histogram before its first event. If Prometheus first saw a series at 1, `increase()` would not count
-   * that event, which may be the only one.
+   * Shows a counter or a histogram before its first event. If Prometheus first saw a series at 1, `increase()` would not
+   * count that event.
    */
   begin(metric: MetricKey, labels: Labels): void;
 }
@@ -40,7 +39,7 @@ export interface Reading {
 /** Published by the watchdog of etcd-election/diagnostics. */
 const RUNAWAY = 'etcd-election:runaway';
 
-/** How many elections are shown. A closed one still counts, because it is shown as 0 instead of being removed. */
+/** How many names of elections have gauges. Names of closed elections count too: their gauges are 0. */
 const MOST_ELECTIONS = 16_384;
 
 export class Recorder implements Disposable {
@@ -48,7 +47,7 @@ export class Recorder implements Disposable {
   readonly #seen = new Set<string>();
   readonly #stood = new Set<string>();
   readonly #led = new Set<string>();
-  /** The elections without a leader, by the key of their source. Two clients may campaign in one election. */
+  /** The elections without a leader, by the key of their source. Several clients may campaign in one election. */
   readonly #leaderless = new Map<string, { readonly sinceMs: number; readonly watchers: Set<unknown> }>();
   #hasWarned = false;
   /** The cause of the guard's last trip, by the name of an election that is shown. */
@@ -195,7 +194,7 @@ export class Recorder implements Disposable {
     }
   }
 
-  /** The time without a leader counts as long as a campaign of this process watches that election. */
+  /** A time without a leader is measured only while a campaign of this process watches the election. */
   #watchesNoMore(event: EventOf<'campaign.ended'>): void {
     const { key, watcher } = watcherOf(event);
     const leaderless = this.#leaderless.get(key);

@@ -1,6 +1,6 @@
 /**
- * Traces terms. A term may last for months, so no span covers a whole term. Its start has a span, its hand-over has one, and so has
- * each problem in between. All are exported soon, so they survive a crash of the process.
+ * Traces terms. A term may last for months, so no span covers a whole term. The start, the hand-over and each problem in
+ * between have spans of their own. These are exported soon, so they survive a crash of the process.
  */
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import {
@@ -39,7 +39,7 @@ const TROUBLES = [
   'write.failed',
 ] as const satisfies readonly ElectionEventType[];
 
-/** How many problems of one term are traced, so that work that keeps failing does not fill the trace storage. */
+/** How many problems of one term are traced. Work that keeps failing must not fill the trace storage. */
 const MOST_TROUBLES = 32;
 
 type Trouble = EventOf<(typeof TROUBLES)[number]>;
@@ -68,7 +68,7 @@ interface TracedTerm {
 interface Tracked {
   /** When the previous leader left, or we entered an empty queue, in milliseconds since 1970. */
   freeSinceMs: number | undefined;
-  /** Token of the leader whose arrival ended the time without a leader; undefined while there is no leader. */
+  /** Token of the leader that ended the time without a leader; undefined while there is no leader. */
   endedByToken: string | undefined;
   term: TracedTerm | undefined;
   /** The span from the end of the term until its key is deleted. */
@@ -78,8 +78,8 @@ interface Tracked {
 export class TermSpans {
   readonly #tracer: ReturnType<TracerProvider['getTracer']>;
   /**
-   * The key is the source of the events, an `Election`. Events of another copy of this package have no source: their key is the name of the
-   * election.
+   * By the source of the events, an `Election`. Events of another copy of this package have no source, so their key is
+   * the name of the election.
    */
   readonly #tracked = new Map<EventSource | string, Tracked>();
   /** The terms that {@link contextOf} knows, by name and token. */
@@ -197,7 +197,7 @@ export class TermSpans {
     of.term = undefined;
   }
 
-  /** Records a problem: in the span of the hand-over under way, otherwise in its own span, which is exported at once. */
+  /** Records a problem in the span of the hand-over under way; otherwise in a span of its own. */
   #trouble(of: Tracked, event: Trouble): void {
     if (of.handover !== undefined) {
       of.handover.addEvent(event.type, attributesOf(event));

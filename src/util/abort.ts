@@ -1,8 +1,8 @@
 import { setMaxListeners } from 'node:events';
 
 /**
- * Returns an abort controller for many listeners. Node warns of a leak from the eleventh listener on, but a hundred
- * elections that recover at once are no leak.
+ * Returns an abort controller without a limit of listeners. By default, Node warns of a leak from the eleventh listener
+ * on.
  */
 export function sharedAbort(): AbortController {
   const controller = new AbortController();
@@ -14,8 +14,8 @@ export function sharedAbort(): AbortController {
 export const A_SIGNAL = 'an AbortSignal (if you have a controller, pass controller.signal)';
 
 /**
- * Whether the value can be used as a signal. Checks the shape, not the class: happy-dom, jsdom, polyfills and other realms
- * have their own `AbortSignal`.
+ * Whether the value can be used as a signal. Checks the shape, because happy-dom, jsdom, polyfills and other realms have
+ * their own class `AbortSignal`.
  */
 export function isAbortSignal(value: unknown): value is AbortSignal {
   if (typeof value !== 'object' || value === null) return false;
@@ -27,15 +27,15 @@ export function isAbortSignal(value: unknown): value is AbortSignal {
   );
 }
 
-/** Whether an abort with this reason was a timeout. `AbortSignal.timeout()` gives such a reason. */
+/** Whether this is the abort reason of `AbortSignal.timeout()`. */
 export const isTimeout = (reason: unknown): boolean =>
   typeof reason === 'object' && reason !== null && (reason as { name?: unknown }).name === 'TimeoutError';
 
 const listeners = new WeakMap<AbortSignal, { all: Set<() => void>; tell: () => void }>();
 
 /**
- * Listens to a signal of the user. All elections together add one listener, because Node warns of the eleventh and a
- * service may use one signal for all its elections.
+ * Listens to a signal of the user. All listeners share one listener of the signal, because Node warns of a leak from the
+ * eleventh on.
  *
  * @returns a function that removes the listener.
  */
@@ -65,8 +65,7 @@ export const untilAborted = (signal: AbortSignal): Promise<void> =>
 const collected = new FinalizationRegistry<() => void>((off) => off());
 
 /**
- * Like `onAbort`, without keeping the object alive. The signal of a service lives as long as the process; it must not keep every
- * object alive that was ever made with it.
+ * Like {@link onAbort}, but does not keep the object alive. The signal may live as long as the process.
  *
  * @param act called with the object. It must not reference the object itself.
  */
@@ -85,13 +84,12 @@ export function onAbortWeakly<T extends object>(
 }
 
 /**
- * Returns a signal of this realm that follows the user's signal, for functions that refuse signals of another realm.
+ * Returns a signal of this realm that aborts with the user's signal. Some functions refuse signals of another realm.
  *
  * @returns the signal, and a function that stops following.
  */
 export function followed(signal: AbortSignal | undefined): { signal: AbortSignal; off: () => void } {
   const own = new AbortController();
-  // Older signals have no reason.
   const follow = (): void => own.abort(signal?.reason);
   if (signal?.aborted === true) follow();
   const off = signal === undefined || signal.aborted ? () => undefined : onAbort(signal, follow);
@@ -99,8 +97,8 @@ export function followed(signal: AbortSignal | undefined): { signal: AbortSignal
 }
 
 /**
- * Waits with one signal, which aborts as soon as any of several signals does. Replaces `AbortSignal.any`: on Node 20 every
- * use of that leaks some bytes while one of its sources lives, and ours live as long as the process.
+ * Waits with a signal that aborts as soon as any of the given signals does. Replaces `AbortSignal.any`: on Node 20, each
+ * use leaks some bytes while one of its sources lives, and our sources live as long as the process.
  */
 export async function untilAny<T>(
   signals: readonly AbortSignal[],

@@ -1,28 +1,27 @@
 /**
- * Detects a callback that awaits a call which itself waits for the end of that callback. They would wait for each other.
+ * Detects a deadlock: a callback awaits a call, and the call waits for the end of that callback.
  *
- * A callback runs inside an async function with a unique name. For the running function, V8 keeps the chain of async functions
- * that await it: the `async` frames of a stack trace. If the name is in that chain, the callback awaits the call. The async
- * context (AsyncLocalStorage) does not show this: a handler that the callback registered has it too, but the callback does
- * not await that handler.
+ * Each callback runs inside an async function with a unique name. V8's stack trace of a call lists the async functions
+ * that await the call. If the name is among them, the callback awaits the call. AsyncLocalStorage would also report a
+ * handler that the callback has registered but does not await.
  *
- * If the engine keeps no such chain, or code was compiled to callbacks, nothing is detected. The call then waits for the
- * callback within its time limit.
+ * Nothing is detected in other engines, or if async functions were compiled to callbacks. The call then waits until its
+ * time limit.
  */
 
-/** How many stack frames are taken. Enough for real services; a trace is taken only while a callback runs. */
+/** The most stack frames of one trace. Enough for real services. */
 const FRAMES_TAKEN = 200;
 
 let named = 0;
-/** Callbacks that run in this process, by frame. While there are none, no trace is taken. */
+/** The running callbacks of this process, by the name of their frame. */
 const running = new Map<string, CallbackFrames>();
 
 /** A callback that awaits the present call. */
 export interface Awaiting {
   readonly frame: string;
-  /** Whether the callback awaits only this call, so that no other part of it can continue meanwhile. */
+  /** Whether the callback awaits only this call. False if it awaits several calls by `Promise.all`. */
   readonly isAlone: boolean;
-  /** The candidate whose callback it is, across `Election` objects. */
+  /** The candidate whose callback it is. */
   readonly frames: CallbackFrames;
 }
 
@@ -43,7 +42,7 @@ export class CallbackFrames {
     return `${this.#prefix}${++named}`;
   }
 
-  /** Calls the function, at once, in a frame of this name. */
+  /** Calls the function at once, in a frame of this name. */
   run<T>(frame: string, fn: () => T): Promise<Awaited<T>> {
     const inFrame = {
       [frame]: async (): Promise<Awaited<T>> => {
@@ -58,14 +57,14 @@ export class CallbackFrames {
     return inFrame[frame]!();
   }
 
-  /** Whether a callback of any candidate runs. Only then can a callback be awaiting a call. */
+  /** Whether a callback of any candidate runs. */
   static get isAnyRunning(): boolean {
     return running.size > 0;
   }
 
   /**
-   * Returns the callbacks that await the calling async function, the innermost first. Call it only after an `await` in that
-   * function. Before that, the caller's frames are on the stack whether it awaits or not.
+   * Returns the callbacks that await the calling async function, the innermost first. Call this only after an `await` in
+   * that function. Before an `await`, the stack also shows callers that do not await.
    */
   static awaiting(): readonly Awaiting[] {
     if (running.size === 0) return [];
@@ -94,7 +93,7 @@ interface TraceSettings {
 
 function asyncStack(): readonly Site[] {
   const settings: TraceSettings = Error;
-  const { stackTraceLimit, prepareStackTrace } = settings; // not `{ ...settings }`: the second one is not enumerable
+  const { stackTraceLimit, prepareStackTrace } = settings; // a spread would miss prepareStackTrace, which is not enumerable
   const trace: { stack?: unknown } = {};
   try {
     Error.stackTraceLimit = FRAMES_TAKEN;
@@ -115,6 +114,6 @@ function restore(before: TraceSettings): void {
   try {
     Object.assign(Error, before);
   } catch {
-    // Frozen: nothing was changed.
+    // `Error` is frozen, so nothing was changed.
   }
 }

@@ -15,14 +15,11 @@ export interface Readings {
 
 export interface Clock {
   /**
-   * Elapsed time since some moment, in milliseconds. It does not step with the wall clock, and it includes the time in which
-   * the machine was suspended. Only differences have a meaning.
+   * Elapsed time since some moment, in milliseconds. It includes the time in which the machine was suspended, and does
+   * not step with the wall clock. Only differences have a meaning.
    */
   now(): number;
-  /**
-   * Resolves after `ms` milliseconds, or at once when the signal aborts. Never rejects: the caller checks the signal instead
-   * of catching an exception.
-   */
+  /** Resolves after `ms` milliseconds, or at once when the signal aborts. Never rejects. */
   sleep(ms: number, signal?: AbortSignal): Promise<void>;
 }
 
@@ -33,8 +30,8 @@ const system: Readings = {
 };
 
 /**
- * How far the wall clock must depart from the monotonic clock before the boot time is read, in milliseconds. It is less
- * than any margin of a lease. A slewed clock reaches it sooner or later; the boot time is then read without need.
+ * The boot time is read when the wall clock has departed from the monotonic clock by more than this, in milliseconds. It
+ * is less than any margin of a lease.
  */
 const SUSPICION_MS = 40;
 
@@ -57,8 +54,8 @@ export function after(ms: number, callback: () => void, isIdle = false): () => v
 }
 
 /**
- * Like {@link after}, but calls back after pending input has been processed. So a blocked event loop does not make a host look
- * silent.
+ * Like {@link after}, but lets the event loop process pending input first. Otherwise a blocked event loop would make a
+ * host look silent.
  */
 export function afterTurn(ms: number, callback: () => void): () => void {
   let cancelTurn = (): void => undefined;
@@ -97,7 +94,7 @@ export class SystemClock implements Clock {
     const wallAhead = this.#readings.wallMs() - monotonic;
     if (Math.abs(wallAhead - this.#wallAhead) > SUSPICION_MS) {
       this.#wallAhead = wallAhead;
-      // The wall clock was set, or the machine was suspended, or both: then the wall clock may even have gone back.
+      // The wall clock was set, or the machine was suspended, or both.
       const bootAhead = this.#readings.bootMs() - monotonic;
       const slept = bootAhead - this.#bootAhead;
       if (slept > BOOT_STEP_MS) {

@@ -9,13 +9,13 @@ export class Deferred<T> {
       this.resolve = resolve;
       this.reject = reject;
     });
-    this.promise.catch(() => undefined); // an un-awaited campaign() must not end the process
+    this.promise.catch(() => undefined);
   }
 }
 
 /**
- * Runs a function whose promise need not be awaited: an unhandled rejection does not end the process. The handler is added only
- * when the promise rejects, because V8 records the awaiting function only while a promise has no other handler.
+ * Runs a function whose promise need not be awaited: its rejection does not end the process. The handler is added only
+ * when the promise rejects. An earlier handler would hide from V8's stack traces which function awaits the promise.
  */
 export function unheard<T>(run: () => Promise<T>): Promise<T> {
   let result: Promise<T> | undefined;

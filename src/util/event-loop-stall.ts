@@ -1,6 +1,6 @@
 /**
- * Detects that the event loop of this process stood still, and whether its own code was the cause. That is a frequent reason
- * for a lost lease.
+ * Detects that the event loop of this process stood still, a frequent reason for a lost lease. Tells whether code of this
+ * process kept the loop busy.
  */
 import { after, clock } from './clock.ts';
 

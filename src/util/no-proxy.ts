@@ -1,11 +1,11 @@
 /** The variables from which gRPC takes the address of an HTTP proxy. */
 const PROXIES = ['grpc_proxy', 'https_proxy', 'http_proxy'] as const;
-/** The machine itself, as `no_proxy` names it for gRPC. */
+/** This machine, in the syntax of `no_proxy`. */
 const LOOPBACK = ['localhost', '127.0.0.0/8'] as const;
 
 /**
- * Excludes this machine from the HTTP proxy of gRPC, as `etcdctl` and other programs in Go do. Without this, gRPC for Node.js sends
- * even a connection to 127.0.0.1 through the proxy. Also reads `NO_PROXY` and lists with spaces, which gRPC does not understand.
+ * Excludes this machine from the HTTP proxy of gRPC, as `etcdctl` does. Otherwise gRPC for Node.js sends even connections
+ * to 127.0.0.1 through the proxy. Also reads `NO_PROXY` and lists with spaces, which gRPC does not understand.
  *
  * `::1` is excluded only if an endpoint names it. gRPC compares the ends of names, so `::1` also excludes `2001:db8::1`.
  *

@@ -31,7 +31,7 @@ export function real(least: number, most: number, fallback: number): z.ZodType<n
   return z.number(error).min(least, error).max(most, error).default(fallback);
 }
 
-/** A number above a limit, which is excluded itself. */
+/** A number above the limit, up to `most`. */
 export function above(limit: number, most: number, fallback: number): z.ZodType<number> {
   const error = expected(`a number above ${limit}, at most ${most}`);
   return z.number(error).gt(limit, error).max(most, error).default(fallback);
@@ -53,7 +53,6 @@ export function text<T extends string | undefined>(least: number, fallback: T): 
   return withFallback(z.string(error).min(least, error), fallback);
 }
 
-/** An optional function. */
 export const callback = <F>(): z.ZodType<F | undefined> =>
   optional<F>('a function', (value) => typeof value === 'function');
 
@@ -103,7 +102,7 @@ export function readFields<F extends Fields>(
     return undefined;
   }
   const read = fields.safeParse(options ?? {});
-  // Every field is present, so that the settings of all elections have one shape.
+  // Lists every field, so that the settings of all elections have one shape.
   if (read.success)
     return Object.fromEntries(Object.keys(fields.shape).map((name) => [name, read.data[name]])) as Values<F>;
   for (const issue of read.error.issues) complaints.push(...complaintsOf(issue, fields, options ?? {}, path));

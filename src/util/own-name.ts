@@ -16,7 +16,7 @@ export function ownAddress(): string {
   );
 }
 
-/** Some sandboxes do not let a process read its network interfaces, and Node throws. The host's name is enough there. */
+/** Returns none if a sandbox hides the network interfaces. Node then throws. */
 function addresses(): NetworkInterfaceInfo[] {
   try {
     return Object.values(networkInterfaces()).flatMap((ofOne) => ofOne ?? []);

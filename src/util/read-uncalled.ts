@@ -1,15 +1,17 @@
 /**
- * Detects a method that is read without a call, as in `if (term.isCurrent)`. Without its parentheses it is a function, and a
- * function is always true.
+ * Detects forgotten parentheses, as in `if (term.isCurrent)`: a function is always true.
  */
 
-/** After how many reads without a call a method is reported. Feature checks, spies and mocks do that too, but rarely this often. */
+/**
+ * How many reads without a call are reported as a mistake. Feature checks, spies and mocks also read a method without a
+ * call, but rarely this often.
+ */
 const READS_UNTIL_TOLD = 3;
 
 /**
  * Watches a method for reads without a call.
  *
- * @param tell called once with the object, when its method has been read a few times without a call.
+ * @param tell called once with the object, after {@link READS_UNTIL_TOLD} such reads.
  */
 export function noteReadUncalled<T extends object>(
   prototype: T,

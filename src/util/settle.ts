@@ -10,11 +10,10 @@ export interface Limits {
 }
 
 /**
- * Waits for a promise until it settles, the limit passes or the signal aborts. Its timer and its listener end with the wait. A
+ * Waits until the promise settles, the limit passes or the signal aborts. Leaves no timer and no listener behind. A
  * result that arrived while the event loop was blocked is in time.
  *
- * @param instead called when the limit has passed or the signal has aborted first. Its return value or error is the result, even
- *   if the promise settles in the same moment.
+ * @param instead called if the limit passes or the signal aborts first. Its return value or error is the result.
  */
 export function settle<T, I>(
   promise: PromiseLike<T>,
@@ -53,7 +52,7 @@ export function settle<T, I>(
 /**
  * Waits for a promise that does not reject.
  *
- * @returns whether it has settled, or the signal has aborted, within the limit.
+ * @returns false if the limit has passed first. An abort counts as settled.
  */
 export const settledWithin = (
   promise: Promise<unknown>,

@@ -1,5 +1,3 @@
-/** Sleeps without letting the event loop turn. For a loop that nothing else can slow down, and for the exit of the process. */
-
 const neverNotified = new Int32Array(new SharedArrayBuffer(4));
 
 /** Blocks this thread for `ms` milliseconds. Returns at once in a thread that may not sleep. */

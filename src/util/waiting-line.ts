@@ -1,5 +1,5 @@
 /**
- * Callers that wait in order for something that is passed from one to the next: a place, or a slot.
+ * Callers that wait in order for something that is passed on, such as a slot.
  */
 import { settle, type Limits } from './settle.ts';
 

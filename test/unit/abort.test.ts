@@ -25,7 +25,7 @@ test('a wait ends with the first of its signals, and leaves no listener behind',
   await untilAny([one.signal, other.signal], async (signal) => expect(signal.aborted).toBe(true));
 });
 
-test('a removal that is repeated does not touch the listeners that came since', () => {
+test('removing a listener twice leaves later listeners in place', () => {
   const { signal } = new AbortController();
   const off = onAbort(signal, () => undefined);
   off();

@@ -50,7 +50,7 @@ test('no listener remains on the signal, and no timer', async () => {
   expect(timers()).toBe(before);
 });
 
-test('an abort ends a wait without a limit like a result', async () => {
+test('an abort ends a wait that has no limit', async () => {
   const stop = sharedAbort();
   const settled = settledWithin(never, 60_000, stop.signal);
   stop.abort();

@@ -14,7 +14,7 @@ export interface CaptureProcessOptions {
   pid: number;
   /** How long to record, in seconds. Default: 30. Above 0, at most 600. */
   seconds?: number | undefined;
-  /** Ends the recording. Then the call rejects with the signal's reason. */
+  /** Ends the recording. Then the call rejects with the signal's reason. Default: none. */
   signal?: AbortSignal | undefined;
   /** Port of the inspector of that process. Default: 9229, as in Node. */
   port?: number | undefined;

@@ -7,7 +7,7 @@ import { recordProfile } from './record-profile.ts';
 export interface CaptureOptions {
   /** How long to record, in seconds. Default: 30. Above 0, at most 600. */
   seconds?: number | undefined;
-  /** Ends the recording. Then the call rejects with the signal's reason. */
+  /** Ends the recording. Then the call rejects with the signal's reason. Default: none. */
   signal?: AbortSignal | undefined;
 }
 

@@ -72,8 +72,8 @@ export interface WatchdogOptions {
   maxMegabytes?: number | undefined;
   /**
    * The format of the lines on stderr: `text`, `json` (as pino writes it), or `false` for no lines. The worker writes one
-   * line for each report, and one when a reported runaway is over. A logger could not, because it runs on the main thread.
-   * Default: `text`.
+   * line for each report, and one when a reported runaway is over. A logger could not: it runs on the main thread, which
+   * may spin. Default: `text`.
    */
   log?: 'text' | 'json' | false | undefined;
   /**
