@@ -78,7 +78,7 @@ export async function enter(
     mayExist ||= answer === undefined;
     if (answer === undefined) continue;
     if (answer.isPut) return answer.entry;
-    // Stays true after the delete: a needless search for our key does no harm.
+    // `mayExist` stays true after the delete, because a needless search for our key does no harm.
     mayExist = true;
     await release(transport, answer.found, limits, 'delete our old key').catch((error: unknown) => {
       throw asApplied(error);

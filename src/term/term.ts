@@ -24,7 +24,7 @@ export interface Term {
   readonly fencingToken: bigint;
   /**
    * Aborts when the term ends; its reason is a {@link LeadershipLostError}. A blocked event loop delays the abort, so
-   * ask {@link isCurrent} before an act that matters. Before the abort `signal.reason` is undefined, but {@link
+   * ask {@link isCurrent} before an act that matters. While the abort is late, `signal.reason` is undefined; {@link
    * assertCurrent} throws the error.
    *
    * The end of the term awaits what `abort` listeners return, as for {@link onEnd}. It does not await listeners of
