@@ -7,7 +7,7 @@ export type Flags = NonNullable<ParseArgsConfig['options']>;
 type Values = Readonly<Record<string, string | boolean | (string | boolean)[] | undefined>>;
 export type Environment = Readonly<Record<string, string | undefined>>;
 
-/** The command line is wrong. The message says why, and what is expected. */
+/** The command line is wrong. The message says what is expected. */
 export class UsageError extends Error {
   override readonly name = 'UsageError';
 }
@@ -21,9 +21,8 @@ export interface Connection {
   readonly key: string | undefined;
   /** Without a password, the command asks for it on the terminal. */
   readonly user: { readonly name: string; readonly password: string | undefined } | undefined;
-  /** Whether the verification of etcd's certificate is skipped. */
   readonly insecureSkipVerify: boolean;
-  /** How long one request may take, in milliseconds. */
+  /** How long one request may take. */
   readonly timeoutMs: number;
 }
 
@@ -37,7 +36,6 @@ export interface CommandLine {
   readonly words: readonly string[];
   /** Arguments after `--`; undefined if there is no `--`. */
   readonly rest: readonly string[] | undefined;
-  /** Values of the flags of this command. */
   readonly values: Values;
 }
 
@@ -89,7 +87,7 @@ export function parseCommand(args: readonly string[], env: Environment, flags: F
   };
 }
 
-/** The arguments that are not flags. After `--` no word is a flag, so a NAME may begin with `-` there. */
+/** The arguments that are not flags. After `--`, a NAME may begin with `-`. */
 export const operandsOf = ({ words, rest = [] }: Pick<CommandLine, 'words' | 'rest'>): string[] => [
   ...words,
   ...rest,
@@ -123,7 +121,7 @@ export function isJson(values: { readonly [flag: string]: Values[string] }): boo
  * Parses a time, rounded to milliseconds.
  *
  * @param leastMs smallest value that is accepted.
- * @param mostMs largest value that is accepted. A timer of Node ends at once above 2^31 - 1.
+ * @param mostMs largest value that is accepted; at most 2^31 - 1, the longest timer of Node.
  * @throws {UsageError}
  */
 export function milliseconds(flag: string, text: string, leastMs: number, mostMs: number): number {
@@ -187,7 +185,6 @@ function connectionFrom(flag: (name: string) => string | undefined, env: Environ
   };
 }
 
-/** Longest time for one request, in milliseconds. */
 const LONGEST_REQUEST_MS = 86_400_000;
 
 function endpointsFrom(text: string, isSecure: boolean): string[] {

@@ -26,7 +26,7 @@ async function answered(terminal: Terminal, echo: Writable, question: SafeText):
   reader.on('SIGINT', () => over.abort());
   reader.on('close', () => over.abort());
   const isHidden = echo !== terminal.stderr;
-  // Only now, because the terminal shows what is typed until the reader exists.
+  // Only now: before the reader exists, the terminal shows what is typed.
   if (isHidden) terminal.stderr.write(question.toString());
   try {
     return await reader.question(isHidden ? '' : question.toString(), { signal: over.signal });
@@ -37,7 +37,6 @@ async function answered(terminal: Terminal, echo: Writable, question: SafeText):
   }
 }
 
-/** The question was not answered. */
 export class Aborted extends Error {
   override readonly name = 'Aborted';
 }

@@ -17,9 +17,9 @@ else await command();
 async function command(): Promise<void> {
   let broken: NodeJS.ErrnoException | undefined;
   process.stdout.on('error', (error) => (broken = error));
-  process.stderr.on('error', () => undefined); // there is nowhere left to report it
+  process.stderr.on('error', () => undefined); // there is nowhere to report it
   const { stdout, stderr, stdin } = process;
-  // A copy, so that variables that we set do not reach the command of `run`.
+  // A copy: variables that we set must not reach the command of `run`.
   let code = await main(process.argv.slice(2), {
     env: { ...process.env },
     stdout,
@@ -30,7 +30,7 @@ async function command(): Promise<void> {
   await new Promise<void>((resolve) => stdout.write('', () => resolve()));
   await new Promise((resolve) => setImmediate(resolve)); // an error of the last write arrives now
   if (broken !== undefined) {
-    // The reader has closed the pipe, as `| head` does: a failure, but without a message.
+    // The reader has closed the pipe, as `| head` does. That needs no message.
     if (broken.code !== 'EPIPE') stderr.write(`etcd-election: cannot write: ${broken.message}\n`);
     if (code === 0) code = EXIT.failed;
   }

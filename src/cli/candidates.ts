@@ -1,5 +1,5 @@
 /**
- * Reads the queues and the leases of their candidates from etcd, with the command's own client.
+ * Reads the queues of candidates, and their leases, from etcd.
  */
 import { Range, type Etcd3 } from 'etcd3';
 import { byAge } from '../core/candidate-queue.ts';
@@ -26,14 +26,13 @@ export interface ElectionQueue {
   readonly candidates: readonly Candidate[];
 }
 
-/** What etcd has under a prefix at one moment. */
+/** The queues under a prefix, as of one revision. */
 export interface Queues {
   /** ID of the etcd cluster, in decimal. */
   readonly clusterId: string;
   readonly queues: readonly ElectionQueue[];
 }
 
-/** A raw key of etcd. */
 interface KeyValue {
   readonly key: Buffer;
   readonly value: Buffer;
@@ -95,7 +94,6 @@ export function queuesOf(kvs: readonly KeyValue[], prefix: string): ElectionQueu
     .sort((a, b) => (a.election < b.election ? -1 : 1));
 }
 
-/** How many leases are read at once. */
 const LEASES_AT_ONCE = 32;
 
 /** Reads how long every candidate's lease still lasts, by lease ID. */

@@ -1,6 +1,6 @@
 /**
- * `etcd-election completion SHELL`: prints a script that completes commands and flags. The script contains every flag of
- * the help texts.
+ * `etcd-election completion SHELL`: prints a script that completes commands and flags. The flags come from the help
+ * texts.
  */
 import { UsageError } from './arguments.ts';
 import { EXIT } from './exit-codes.ts';
@@ -21,7 +21,6 @@ export interface Completable {
   readonly flags: readonly string[];
 }
 
-/** The flags in a help text. */
 export const flagsOf = (help: string): string[] => [
   ...new Set([...help.matchAll(/(?<![\w-])--[a-z][a-z-]+/g)].map(([flag]) => flag)),
 ];
@@ -105,5 +104,5 @@ compdef _etcd_election etcd-election`,
 
 const operands = (name: string): readonly string[] => (name === 'completion' ? ['bash', 'zsh', 'fish'] : []);
 
-/** Replaces straight quotes, so that the text fits between single quotes. */
+/** Replaces straight quotes, because the text stands between single quotes. */
 const quoted = (text: string): string => text.replaceAll("'", '’');

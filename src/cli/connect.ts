@@ -1,6 +1,5 @@
 /**
- * Creates the etcd3 client of the command line. The command is a user of the library, so it may import etcd3. Inside the
- * library only etcd/ does.
+ * Creates the etcd3 client of the command line.
  */
 import { X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
@@ -23,13 +22,13 @@ function connect(connection: Connection): Etcd3 {
     faultHandling: {
       // etcd3's circuit breaker is off, because its message would hide the cause.
       host: () => noop,
-      // Tries every host once. A silent host costs at most the time limit of one request.
+      // Tries every host once.
       global:
         endpoints.length === 1
           ? noop
           : retry(handleWhen(isRecoverableError), { maxAttempts: endpoints.length - 1 }),
     },
-    // A command succeeds or fails within its time limit. It does not wait for etcd to come back.
+    // Every request has a limit, because a command does not wait for etcd to come back.
     defaultCallOptions: ({ isStream }) => (isStream ? {} : { deadline: Date.now() + timeoutMs }),
     ...credentialsOf(connection),
     ...(user !== undefined && {
@@ -53,7 +52,6 @@ export async function withPassword(connection: Connection, terminal: Terminal): 
   return { ...connection, user: { name: user.name, password } };
 }
 
-/** The endpoints, user and prefix of a command, for the messages of {@link explain}. */
 export const askedBy = ({ connection, prefix }: CommandLine): Asked => ({
   endpoints: connection.endpoints,
   user: connection.user?.name,
@@ -61,7 +59,7 @@ export const askedBy = ({ connection, prefix }: CommandLine): Asked => ({
 });
 
 /**
- * Runs the work of a command with a client: asks for a missing password, and explains the errors of etcd.
+ * Runs the work of a command with a client. Asks for a missing password, and explains the errors of etcd.
  *
  * @throws {ExplainedError} if etcd refuses or cannot be reached.
  */
@@ -79,13 +77,13 @@ export async function withEtcd<T>(
   }
 }
 
-/** Runs the work with a client, and always closes the client. */
+/** Runs the work with a client, which is always closed. */
 export async function connected<T>(connection: Connection, work: (client: Etcd3) => Promise<T>): Promise<T> {
   try {
     return await withClient(connection, work);
   } catch (error) {
     if (connection.user === undefined || !isAuthenticationOff(error)) throw error;
-    // Tries again without the user, as etcdctl does. etcd refused the password, so no request of the work was sent.
+    // Tries again without the user, as etcdctl does. etcd has refused the password, so the work has sent nothing.
     return await withClient({ ...connection, user: undefined }, work);
   }
 }
@@ -146,7 +144,7 @@ function credentialsOf(connection: Connection): Pick<IOptions, 'credentials'> {
 
 /**
  * Turns verification off for the whole process, because etcd3 does not pass gRPC's option on. This affects only etcd: the
- * process connects to nothing else, and the command of `run` has its own environment.
+ * process connects to nothing else.
  */
 function skipVerification(): void {
   process.env['NODE_TLS_REJECT_UNAUTHORIZED'] = '0';

@@ -6,7 +6,7 @@ import { get as getSecurely } from 'node:https';
 import { parseCpuProfile, type CpuProfile } from 'etcd-election/diagnostics';
 import { plain } from './plain-error.ts';
 
-/** How much longer than the recording the answer may take, in seconds. */
+/** How much longer than the recording the answer may take. */
 const PATIENCE_SECONDS = 15;
 const MOST_BYTES = 512 * 1024 * 1024;
 

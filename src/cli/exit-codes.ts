@@ -1,5 +1,5 @@
 /**
- * The exit codes of the command. They are documented in docs/cli.md, and stable across versions.
+ * The exit codes of the command, as in docs/cli.md. They are stable across versions.
  */
 export const EXIT = {
   ok: 0,

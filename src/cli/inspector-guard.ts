@@ -1,6 +1,6 @@
 /**
- * The second process of `profile --pid`. It closes the inspector after `profile` has ended for any reason. The inspector may
- * open late: a process that runs native code opens it only when that code has returned.
+ * The second process of `profile --pid`. It closes the inspector after `profile` has ended for any reason. The inspector
+ * may open late, because a process opens it only after its native code has returned.
  */
 import { spawn, type ChildProcess } from 'node:child_process';
 import type { Terminal } from './terminal.ts';
@@ -8,10 +8,10 @@ import type { Terminal } from './terminal.ts';
 /** The argument that starts `etcd-election` as an inspector guard. */
 export const INSPECTOR_GUARD = '__inspector-guard';
 
-/** The longest time that an inspector may take to open, in milliseconds. */
+/** The longest time that an inspector may take to open. */
 const WAIT_MS = 10 * 60_000;
 
-/** Waits until the pipe ends, then closes the inspector. Input on the pipe means that the inspector is closed already. */
+/** Waits until the pipe ends, then closes the inspector. Any input means that the inspector is already closed. */
 export async function guardInspector(pid: number, port: number, pipe: NodeJS.ReadableStream): Promise<void> {
   process.title = 'etcd-election inspector guard';
   for (const name of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(name, () => undefined);

@@ -100,7 +100,6 @@ ${Object.entries(commands)
 
 Run etcd-election help COMMAND for details. -V or --version prints the version.`;
 
-/** @returns the exit code. */
 export async function main(args: readonly string[], terminal: Terminal): Promise<number> {
   const [first, ...rest] = args;
   if (first === undefined) return complain(terminal, help);
@@ -130,7 +129,7 @@ export async function main(args: readonly string[], terminal: Terminal): Promise
   }
 }
 
-/** Reads the version from the nearest package.json above. Its distance differs in a bundle. */
+/** Reads the version from the nearest package.json above. In a bundle, that file is at another distance. */
 function version(folder = new URL('.', import.meta.url)): string {
   const file = new URL('package.json', folder);
   if (existsSync(file)) return (JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version;

@@ -1,10 +1,9 @@
 /**
- * Explains errors: what happened, at which endpoints, and what to do. Removes gRPC's wrapping. Pure.
+ * Explains errors: what happened, at which endpoints, and what to do. Pure.
  */
 import { plainCause } from '../core/plain-cause.ts';
 import { ElectionError } from '../index.ts';
 
-/** Why a request to etcd failed. */
 export type Failure =
   | 'unreachable'
   | 'silent'
@@ -29,7 +28,7 @@ export class ExplainedError extends Error {
   override readonly name = 'ExplainedError';
 }
 
-/** One line of the error. Leaves out the link to the page of the library's errors, which is for programmers. */
+/** The text of the error, without gRPC's wrapping and without the link to docs/errors.md, which is for programmers. */
 export const plain = (error: unknown): string =>
   plainCause(
     (error instanceof Error ? error.message : String(error))
@@ -55,13 +54,13 @@ export function explain(error: unknown, asked: Asked): ExplainedError | undefine
     user: asked.user === undefined ? 'us' : `user ${JSON.stringify(asked.user)}`,
     prefix: asked.prefix === '' ? '""' : asked.prefix,
   };
-  // The replacement is a function: in a replacement text, "$&" would have a special meaning.
+  // A function, because "$&" in a replacement text has a special meaning.
   const fill = (text: string): string =>
     text.replace(/\{(endpoints|user|prefix)\}/g, (_, name: string) => known[name]!);
   return new ExplainedError(`${fill(kind.says)}: ${cause} (${fill(kind.advice)})`, { cause: error });
 }
 
-/** Finds etcd's own error. An error of the library has it as its cause, and repeats its text. */
+/** Finds etcd's own error. An error of the library repeats the text of its cause. */
 const rootOf = (error: unknown): unknown =>
   error instanceof ElectionError && error.cause instanceof Error ? rootOf(error.cause) : error;
 
@@ -78,7 +77,7 @@ const kindOf = (message: string): Kind | undefined => KINDS.find(({ pattern }) =
 
 const CANNOT_REACH = 'cannot reach etcd at {endpoints}';
 
-/** The first one that matches counts. */
+/** The first kind that matches counts. */
 const KINDS: readonly Kind[] = [
   {
     failure: 'authentication',
@@ -145,7 +144,7 @@ const KINDS: readonly Kind[] = [
       "check that this is etcd's client URL: --endpoints or ETCDCTL_ENDPOINTS. A proxy in front of etcd must speak gRPC (HTTP/2)",
   },
   {
-    // A reset does not show its cause, because it overtakes the TLS alert. So the advice names every cause.
+    // A reset hides its cause, because it overtakes the TLS alert. So the advice names every cause.
     failure: 'unreachable',
     pattern: /Failed to connect$|ECONNRESET|EPIPE/,
     says: CANNOT_REACH,

@@ -5,7 +5,7 @@ import type { ChildProcess } from 'node:child_process';
 import { access, constants, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { parseArgs } from 'node:util';
-// Imported by the package's name: separate entry points use each other only through it.
+// Imported by the name of the package: separate entry points use each other only by name.
 import {
   captureProcess,
   findSuspects,
@@ -50,14 +50,13 @@ interface ProfileLine {
 
 const STOPS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
-/** @returns the exit code. */
 export async function profile(args: readonly string[], terminal: Terminal): Promise<number> {
   const line = readLine(args, terminal.env);
   if (line === undefined) {
     print(terminal.stdout, SafeText.ofOurs(wrapped(usage, terminal.stdout.columns)));
     return EXIT.ok;
   }
-  await checkFolder(line.out); // now, because a failure after the recording would lose it
+  await checkFolder(line.out); // a failure after the recording would lose it
   const interrupted = new AbortController();
   const interrupt = (): void => interrupted.abort(new Error('interrupted'));
   for (const name of STOPS) process.once(name, interrupt);
@@ -133,7 +132,7 @@ async function captureGuarded(
   return await captureProcess({
     ...options,
     onSignal: () => (guard = startInspectorGuard(options.pid, options.port, terminal)),
-    onClosed: () => guard?.stdin?.end('closed'), // without this, the guard closes the inspector when this process ends
+    onClosed: () => guard?.stdin?.end('closed'), // otherwise the guard closes the inspector when this process ends
   });
 }
 
@@ -157,7 +156,12 @@ function progressBar({ stderr, env }: Terminal, seconds: number): () => void {
   };
 }
 
-/** Parses the command line. @returns undefined if it asks for help. @throws {UsageError} */
+/**
+ * Parses the command line.
+ *
+ * @returns undefined if it asks for help.
+ * @throws {UsageError}
+ */
 function readLine(args: readonly string[], env: Terminal['env']): ProfileLine | undefined {
   const { values, positionals } = parsed(args);
   if (values.help === true) return undefined;
@@ -187,7 +191,7 @@ function tokenFrom(token: string | undefined): string | undefined {
   throw new UsageError('--token: expected printable ASCII characters without spaces');
 }
 
-/** The base of an address. The user may have copied it from a page, so this drops `/debug/pprof` and what follows. */
+/** The base of an address. Drops `/debug/pprof` and what follows, which the user may have copied. */
 function baseOf(address: string): URL {
   const url = new URL(address);
   url.pathname = url.pathname.replace(/debug\/pprof(\/.*)?$/, '').replace(/\/*$/, '/');

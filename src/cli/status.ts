@@ -1,5 +1,5 @@
 /**
- * `etcd-election status [NAME]`: shows the leader, its token, the candidates, and how long their leases last.
+ * `etcd-election status [NAME]`: shows the leader, the candidates, and their leases.
  */
 import { oneName, operandsOf, parseCommand, type CommandLine } from './arguments.ts';
 import { withEtcd } from './connect.ts';
@@ -51,7 +51,7 @@ export async function status(args: readonly string[], terminal: Terminal): Promi
   });
 }
 
-/** The place of the elections. In another cluster, or under another prefix, the same name is another election. */
+/** Where the elections are. Under another prefix, or in another cluster, the same name is another election. */
 interface Where {
   readonly prefix: string;
   readonly clusterId: string;
@@ -60,7 +60,6 @@ interface Where {
 const headingOf = ({ prefix, clusterId }: Where, { connection }: CommandLine): SafeText =>
   safe`prefix ${prefix === '' ? 'none' : prefix}, cluster ${clusterId}, at ${connection.endpoints.join(', ')}`;
 
-/** The JSON document of one election, for `--json`. */
 export function documentOf(
   { election, candidates }: ElectionQueue,
   leases: ReadonlyMap<string, LeaseLeft>,
@@ -83,9 +82,8 @@ export function documentOf(
 
 export interface StatusView {
   readonly palette: Palette;
-  /** The election that the user named. */
+  /** The NAME on the command line, if there is one. */
   readonly name: string | undefined;
-  /** How many candidates of each election are shown. */
   readonly most: number;
   /** Width of the terminal; undefined if the output is not a terminal. */
   readonly columns: number | undefined;

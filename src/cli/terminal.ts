@@ -1,6 +1,6 @@
 /**
- * Output to a terminal. No escape sequence of foreign text reaches the terminal. Only a {@link SafeText} can be printed, and
- * every value in it is cleaned first.
+ * Output to a terminal. Only a {@link SafeText} can be printed. So no escape sequence of foreign text reaches the
+ * terminal.
  */
 import type { Writable } from 'node:stream';
 
@@ -14,7 +14,7 @@ export interface Terminal {
   readonly self?: string | undefined;
 }
 
-/** Text that may be printed: literals of this program with colours, and cleaned foreign text. */
+/** Text that may be printed: literals of this program, colours, and cleaned foreign text. */
 export class SafeText {
   readonly #text: string;
 
@@ -76,14 +76,13 @@ export function paletteFor(stream: { readonly isTTY?: boolean }, env: Terminal['
   };
 }
 
-/** Prints a line. */
 export function print(stream: Writable, text: SafeText): void {
   stream.write(`${text.toString()}\n`);
 }
 
 /**
- * Prints one JSON document on one line. Tokens are strings: JSON has no bigint, and a number would lose digits. Control
- * characters are escaped, because JSON itself escapes only those below U+0020.
+ * Prints one JSON document on one line. A bigint becomes a string, because a number would lose digits. Control characters
+ * are escaped, because JSON escapes only those below U+0020.
  */
 export function printJson(stream: Writable, value: unknown): void {
   const json = JSON.stringify(value, (_, item: unknown) =>
@@ -103,14 +102,14 @@ const MOST_SHOWN = 60;
 /** A cleaned value for one line of text. @param most its greatest length, in characters. */
 export function shownValue(value: string, most: number = MOST_SHOWN): SafeText {
   if (value === '') return SafeText.ofOurs('(no value)');
-  // By code points: half of a pair would be shown as an escape.
+  // By code points: half of a surrogate pair would be shown as an escape.
   const clean = Array.from(printable(value.slice(0, 4 * most)));
   return SafeText.ofOurs(clean.length > most ? `${clean.slice(0, most - 1).join('')}…` : clean.join(''));
 }
 
 const DEFAULT_COLUMNS = 80;
 
-/** Breaks the lines of our help for a terminal. The rest of a description stays in its column. */
+/** Breaks the lines of our help for a terminal. A broken description stays in its column. */
 export const wrapped = (text: string, columns: number = DEFAULT_COLUMNS): string =>
   text
     .replace(/^(\S.{79,})\n(?=\S)/gm, '$1 ') // joins the lines of a paragraph
@@ -132,7 +131,7 @@ function brokenLine(line: string, columns: number): string[] {
   return [...lines, rest];
 }
 
-/** Lays out a table, one line per row. Columns are padded to their widest cell, except the last one. */
+/** Lays out a table, one line per row. */
 export function table(rows: readonly (readonly Part[])[]): SafeText[] {
   const safeRows = rows.map((row) => row.map(cleaned));
   const columns = Math.max(0, ...safeRows.map(({ length }) => length));
@@ -150,12 +149,12 @@ export function table(rows: readonly (readonly Part[])[]): SafeText[] {
 }
 
 /**
- * Control characters (C0, C1), line separators, lone surrogates, private and unassigned characters, and invisible characters
- * that change the order or the look of others. The joiners that emoji and several scripts need are allowed.
+ * Control characters, line separators, lone surrogates, private and unassigned characters, and invisible characters that
+ * change the order or the look of others. Allows the joiners that emoji and several scripts need.
  */
 const UNPRINTABLE = /(?![\u200c\u200d])[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}\p{Co}\p{Cn}]/gu;
 
-/** Cleans foreign text, such as a candidate's value: the terminal must not interpret it. */
+/** Cleans foreign text, such as a candidate's value. */
 export const printable = (text: string): string =>
   text.replace(UNPRINTABLE, (character) => {
     const code = character.codePointAt(0)!;

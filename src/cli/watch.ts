@@ -1,5 +1,5 @@
 /**
- * `etcd-election watch NAME`: prints a line for every change of the leader, and for outages of etcd.
+ * `etcd-election watch NAME`: prints changes of the leader, and outages of etcd.
  */
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -30,11 +30,11 @@ etcd does not answer. watch does not become a candidate. It continues through ou
 (exit code 0).
 Exit code 1 if etcd refuses access at the start: wrong password, certificate or permission.`;
 
-/** How often to check whether etcd still answers, in milliseconds. */
+/** How often to check whether etcd still answers. */
 const PROBE_EVERY_MS = 2_000;
-/** Failures that can end without a change of our flags. */
+/** Failures that can end by themselves. */
 const MAY_PASS: readonly Failure[] = ['unreachable', 'silent', 'alarm'];
-/** How often a continuing outage is reported again, in milliseconds. */
+/** How often a continuing outage is reported again. */
 const REMIND_EVERY_MS = 60_000;
 
 export async function watch(args: readonly string[], terminal: Terminal): Promise<number> {
@@ -45,7 +45,7 @@ export async function watch(args: readonly string[], terminal: Terminal): Promis
     const over = new AbortController();
     const signal = AbortSignal.any([stop.signal, over.signal]);
     const view = new View(name, line, terminal);
-    // An etcd that hangs must not delay the end, neither here nor below.
+    // An etcd that does not answer must not delay the end.
     await Promise.race([view.probe(client, signal, true), once(signal, 'abort')]);
     await using election = new Election(client, name, { prefix: line.prefix, logger: silentLogger });
     try {
@@ -61,7 +61,6 @@ export async function watch(args: readonly string[], terminal: Terminal): Promis
   });
 }
 
-/** Prints the lines, and remembers the last one. */
 class View {
   readonly #name: string;
   readonly #line: CommandLine;
@@ -83,12 +82,16 @@ class View {
     else print(this.#terminal.stdout, lineOf(leader, at, this.#palette));
   }
 
-  /** Called if etcd has confirmed nothing for one TTL. Reports the outage, unless it is already reported. */
+  /** Reports that etcd has confirmed nothing for one TTL, unless an outage is already reported. */
   unknown(): void {
     if (this.#outage === undefined) this.#tellOutage('etcd has confirmed nothing for one TTL');
   }
 
-  /** Prints nothing once the signal has aborted. @throws {Error} if etcd refuses access at the start, because waiting would not help. */
+  /**
+   * Checks whether etcd answers. Prints nothing after an abort.
+   *
+   * @throws {Error} if etcd refuses access at the start, because waiting would not help.
+   */
   async probe(client: Etcd3, signal: AbortSignal, isStart = false): Promise<void> {
     try {
       const { queues } = await readQueues(client, this.#line.prefix, this.#name);
@@ -112,7 +115,7 @@ class View {
   #tellOutage(reason: string): void {
     const nowMs = performance.now();
     const told = this.#outage;
-    // The text differs between endpoints for the same outage, so this compares the kind.
+    // Compares the kind, because the text of one outage differs between endpoints.
     const failure = failureOf(reason);
     if (told?.failure === failure && nowMs - told.toldAtMs < REMIND_EVERY_MS) return;
     this.#outage = { failure, toldAtMs: nowMs };

@@ -12,7 +12,7 @@ export interface Answer {
   readonly body: Buffer;
 }
 
-/** Longest answer, in bytes. Answers of etcd are far shorter, but another server might send without end. */
+/** Longest answer. Answers of etcd are far shorter, but another server might send without end. */
 const MAX_ANSWER_BYTES = 64 * 1024;
 
 /** @param host `host:port`, or the path of a socket. A failed connection appears as an error of the calls. */

@@ -24,7 +24,7 @@ const RESTARTS: GuardSettings = {
   healthyAfterMs: 60_000,
 };
 
-/** How long a helper that is no longer needed may take to end, in milliseconds. */
+/** How long a helper that is no longer needed may take to end. */
 const GOING_MS = 2_000;
 
 /** The only variables in the helper's environment: library paths and TLS roots. No secrets, and no NODE_OPTIONS. */
@@ -88,13 +88,13 @@ export class LastWill {
   /**
    * Removes a lease that could not be revoked, after etcd has let it expire. The wait does not keep the process alive.
    *
-   * @param afterMs the TTL of the lease, in milliseconds.
+   * @param afterMs the TTL of the lease.
    */
   dropLater(leaseId: string, afterMs: number): void {
     if (this.#leases.has(leaseId)) after(afterMs, () => this.drop(leaseId), true);
   }
 
-  /** Starts the helper, as soon as the loop guard permits it and if a lease is still held. */
+  /** Waits for the loop guard, then starts the helper if a lease is still held. */
   async #start(): Promise<void> {
     const { signal } = this.#stop;
     await this.#guard.pass('environment', RESTARTS, { signal });

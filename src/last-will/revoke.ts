@@ -6,13 +6,13 @@ import { bytesField, call, dial, readField, varintField } from './grpc.ts';
 import type { Reach } from './messages.ts';
 
 export interface Patience {
-  /** How long one host may take before the next one is asked too, in milliseconds. */
+  /** How long one host may take before the next one is asked too. */
   readonly nextHostAfterMs: number;
-  /** How long one host may take at most, in milliseconds. */
+  /** How long one host may take at most. */
   readonly withinMs: number;
   /** How many times all hosts are asked. */
   readonly rounds: number;
-  /** Pause after the first round, in milliseconds. It doubles after every further round. */
+  /** Pause after the first round. It doubles after every further round. */
   readonly pauseMs: number;
 }
 
@@ -26,7 +26,7 @@ const UNAUTHENTICATED = 16;
 /** Lease IDs, each with the ID of the cluster that granted it; undefined if its answers carry none. */
 export type Leases = ReadonlyMap<string, string | undefined>;
 
-/** Revokes the leases. @returns those that could not be revoked. */
+/** @returns the leases that could not be revoked. */
 export async function revoke(reach: Reach, leases: Leases, patience: Patience = PATIENCE): Promise<Leases> {
   const left = new Map(leases);
   for (let round = 0; round < patience.rounds && left.size > 0; round++) {

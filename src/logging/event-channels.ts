@@ -23,7 +23,6 @@ const sources = new WeakMap<object, EventSource>();
 /** @returns undefined if another copy of this package has published the event. */
 export const sourceOf = (event: ElectionEvent): EventSource | undefined => sources.get(event);
 
-/** Publishes an event on its channel of `diagnostics_channel`. */
 export function publish(event: ElectionEvent, source: EventSource): void {
   if (!channels[event.type].hasSubscribers) return;
   sources.set(event, source);

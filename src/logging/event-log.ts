@@ -103,7 +103,6 @@ export class EventLog implements EventSource {
     return written;
   }
 
-  /** The quotas that the line of this event uses. */
   #sharesOf({ type }: ElectionEvent, level: Level): readonly (readonly [LogShare, LogRate?])[] {
     const all = [this.#all, OF_ALL] as const;
     const lane = this.#lane;

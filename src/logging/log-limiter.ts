@@ -15,7 +15,6 @@ export interface LogShare {
   now: LogQuota;
 }
 
-/** The quotas of a lane. */
 export interface LogLane extends LogShare {
   /** For lines of terms, in addition. */
   readonly terms: LogShare;

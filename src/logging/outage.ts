@@ -5,7 +5,7 @@ import { clock } from '../util/clock.ts';
 
 const REMIND_EVERY_MS = 60_000;
 
-/** Shortest time between two reports of a new cause, in milliseconds. */
+/** Shortest time between two reports of a new cause. */
 const CAUSE_EVERY_MS = 5_000;
 
 /** How many causes are reported as new in one outage. Causes may alternate without end. */

@@ -1,6 +1,6 @@
 /**
- * Reports the events of parts that several elections share, such as the watch stream of a client. Each event is reported once, by
- * the event log of one active election, because the other elections may have been closed, and their loggers with them.
+ * Reports the events of what several elections share, such as the watch stream of a client. One active election reports
+ * each event, because the logger of a closed election may be closed.
  */
 import type { ElectionEvent } from '../events.ts';
 import type { EventLog } from './event-log.ts';
@@ -14,7 +14,11 @@ export class SharedLog {
   /** Reports the events while no election is active. */
   last: EventLog | undefined;
 
-  /** An election becomes active. @returns a function to call when it no longer is. */
+  /**
+   * An election becomes active.
+   *
+   * @returns a function to call when the election no longer is active.
+   */
   begin(eventLog: EventLog): () => void {
     const election = { eventLog };
     this.#active.add(election);

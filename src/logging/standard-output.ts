@@ -9,15 +9,15 @@ import { writeSync } from 'node:fs';
 import { after } from '../util/clock.ts';
 import { sleepInThisThread } from '../util/thread-sleep.ts';
 
-/** Lines that could not be written are kept up to this size, in bytes. */
+/** Lines that could not be written are kept up to this size. */
 const KEPT_BYTES = 1 << 20;
 
-/** A full pipe is tried again after this time, in milliseconds. */
+/** A full pipe is tried again after this time. */
 const TRY_AGAIN_MS = 100;
 
 /** How many times a full pipe is tried again at the exit. */
 const LAST_TRIES = 20;
-/** The pause before each of these tries, in milliseconds. */
+/** The pause before each of these tries. */
 const LAST_TRIES_APART_MS = 10;
 
 export class StandardOutput {
@@ -31,7 +31,6 @@ export class StandardOutput {
     this.#write = write;
   }
 
-  /** Opens standard output for lines of this process. */
   static open(): StandardOutput {
     // Node makes a pipe non-blocking when `process.stdout` is first read. A full blocking pipe would stop the event loop.
     void process.stdout;

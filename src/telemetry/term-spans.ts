@@ -66,7 +66,7 @@ interface TracedTerm {
 }
 
 interface Tracked {
-  /** When the previous leader left, or we entered an empty queue, in milliseconds since 1970. */
+  /** When the previous leader left, or we entered an empty queue. A Unix time. */
   freeSinceMs: number | undefined;
   /** Token of the leader that ended the time without a leader; undefined while there is no leader. */
   endedByToken: string | undefined;

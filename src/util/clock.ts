@@ -30,12 +30,12 @@ const system: Readings = {
 };
 
 /**
- * The boot time is read when the wall clock has departed from the monotonic clock by more than this, in milliseconds. It
+ * The boot time is read when the wall clock has departed from the monotonic clock by more than this. It
  * is less than any margin of a lease.
  */
 const SUSPICION_MS = 40;
 
-/** The boot time must change by more than this to mean a suspension, in milliseconds. On Linux it has steps of 10 ms. */
+/** The boot time must change by more than this to mean a suspension. On Linux it has steps of 10 ms. */
 const BOOT_STEP_MS = 20;
 
 const LONGEST_TIMER_MS = 2 ** 31 - 1;

@@ -6,13 +6,13 @@ import { after, clock } from './clock.ts';
 
 const BEAT_EVERY_MS = 500;
 
-/** The shortest stall that is recorded, in milliseconds. Shorter ones rarely lose a lease. */
+/** The shortest stall that is recorded. Shorter ones rarely lose a lease. */
 const STALL_MS = 1_000;
 
 export interface Stall {
-  /** For how long the event loop stood still, in milliseconds. */
+  /** For how long the event loop stood still. */
   readonly stalledMs: number;
-  /** How much of that time this process spent on the CPU, in milliseconds. */
+  /** How much of that time this process spent on the CPU. */
   readonly cpuMs: number;
 }
 

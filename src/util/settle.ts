@@ -1,9 +1,8 @@
 import { onAbort } from './abort.ts';
 import { afterTurn } from './clock.ts';
 
-/** Limits of a wait. */
 export interface Limits {
-  /** How long to wait at most, in milliseconds. Default: no limit. */
+  /** How long to wait at most. Default: no limit. */
   readonly withinMs?: number | undefined;
   /** Ends the wait when it aborts. */
   readonly signal?: AbortSignal | undefined;

@@ -5,7 +5,6 @@ import { SHORTEST_PROXIED_TTL_SECONDS } from '../../core/deadline.ts';
 import { bad, good, warning, type Finding, type MemberReading } from './doctor-findings.ts';
 import { failureOf, hintFor } from '../plain-error.ts';
 
-/** Checks whether all members form one cluster. */
 export function judgeCluster(readings: readonly MemberReading[], clusterSize: number | undefined): Finding[] {
   const reached = readings.flatMap(({ endpoint, reached: status }) =>
     'failure' in status ? [] : [{ endpoint, ...status }],
@@ -41,7 +40,7 @@ export function judgeCluster(readings: readonly MemberReading[], clusterSize: nu
   return findings;
 }
 
-/** Whether members of one cluster name different leaders. Then etcd is electing, or its network is split. */
+/** Whether members of one cluster name different leaders. */
 export function disagreeOnLeader(readings: readonly MemberReading[]): boolean {
   const leaders = new Map<string, string>();
   return readings.some(({ reached }) => {
@@ -53,8 +52,8 @@ export function disagreeOnLeader(readings: readonly MemberReading[]): boolean {
 }
 
 /**
- * Whether a member names a leader that may just have died: none of the members that answered is that leader, and some listed member
- * does not answer. Until etcd has elected another leader, every write fails.
+ * Whether a member names a leader that may just have died: no member that answered is that leader, and a listed member
+ * does not answer.
  */
 export function nameAbsentLeader(readings: readonly MemberReading[]): boolean {
   const reached = readings.flatMap(({ reached: status }) => ('failure' in status ? [] : [status]));
@@ -65,7 +64,6 @@ export function nameAbsentLeader(readings: readonly MemberReading[]): boolean {
   return isSomeAway && reached.some(({ leaderId }) => !present.has(leaderId));
 }
 
-/** Checks whether the endpoints belong to more than one cluster. Every cluster would have its own leader. */
 function judgeClusterIds(
   reached: readonly { readonly endpoint: string; readonly clusterId: string }[],
 ): Finding[] {
@@ -83,7 +81,7 @@ function judgeClusterIds(
   ];
 }
 
-/** Detects a grpc-proxy: it replaces the watch ID that the client chose. Elections support it with a longer TTL. */
+/** Detects a grpc-proxy, which replaces the watch ID that the client chose. */
 export function judgeProxy(watchIdCameBack: boolean | undefined, ttlSeconds: number): Finding[] {
   if (watchIdCameBack !== false) return [];
   const found = 'this is an etcd grpc-proxy: it does not keep the watch ID that the client chose';

@@ -6,15 +6,12 @@ import type { Failure } from '../plain-error.ts';
 export interface Finding {
   readonly check: string;
   readonly verdict: 'good' | 'warning' | 'bad';
-  /** What was found. */
   readonly found: string;
   /** What to do about it; undefined if there is nothing to do. */
   readonly advice?: string;
-  /** Further lines about what was found. */
   readonly details?: readonly string[];
 }
 
-/** The status that a member reports. */
 export interface MemberStatus {
   readonly version: string;
   readonly roundTripMs: number;
@@ -25,17 +22,16 @@ export interface MemberStatus {
   readonly isLearner: boolean;
   readonly databaseBytes: number;
   readonly errors: readonly string[];
-  /** How many different members have answered at this one address. */
+  /** How many different members have answered at this address. */
   readonly membersBehind: number;
 }
 
 export interface MemberReading {
   readonly endpoint: string;
-  /** The status, or why there is none. */
   readonly reached: MemberStatus | { readonly failure: Failure; readonly error: string };
-  /** The version that HTTP or HTTPS on the same port reports; undefined without an answer, or if it is not etcd's. */
+  /** The version of etcd that HTTP or HTTPS on the same port reports; undefined if there is none. */
   readonly httpVersion?: string | undefined;
-  /** How far the member's clock is ahead of ours, in milliseconds; undefined if it is not reported. */
+  /** How far the member's clock is ahead of ours; undefined if it is not reported. */
   readonly clockAheadMs: number | undefined;
 }
 

@@ -13,13 +13,14 @@ import {
 import { defectsOf, supportOf, upgradeWithinLine } from './etcd-defects.ts';
 import { hintFor, type Failure } from '../plain-error.ts';
 
-/** etcd's default quota. */
 const DEFAULT_QUOTA_BYTES = 2 * 1024 ** 3;
 
-/** The largest difference between the clocks that is not reported, in milliseconds. The HTTP date has only whole seconds. */
+/** The largest difference between the clocks that is not reported. HTTP gives the time in whole seconds. */
 const CLOCK_STEP_MS = 2_000;
 
-/** @param hasNoQuorum whether the cluster has no quorum, or is not known to have one. Then a member that does not answer is an error. */
+/**
+ * @param hasNoQuorum whether the cluster has no quorum, or may have none. Then a member that does not answer is an error.
+ */
 export function judgeMember(reading: MemberReading, hasNoQuorum = true): Finding[] {
   const { endpoint, reached, clockAheadMs } = reading;
   const check = `member ${endpoint}`;
@@ -55,7 +56,6 @@ export function judgeMember(reading: MemberReading, hasNoQuorum = true): Finding
   return findings;
 }
 
-/** Checks whether the member knows etcd's own leader. */
 function judgeLeader(
   check: string,
   { leaderId }: MemberStatus,

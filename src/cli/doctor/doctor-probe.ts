@@ -15,11 +15,11 @@ import { failureOf, plain } from '../plain-error.ts';
 /** How many connections are made to one address. A gateway spreads them over its members. */
 const CONNECTIONS = 3;
 
-/** How long etcd may take to elect its own leader with its default settings, in milliseconds. */
+/** How long etcd may take to elect its own leader with its default settings. */
 const ELECTS_WITHIN_MS = 5_000;
 const LOOK_EVERY_MS = 250;
 
-/** Reads every member. While etcd seems to be electing its own leader, reads again those members that answered. */
+/** Reads every member. Repeats this for members that have answered, as long as etcd seems to be electing its own leader. */
 export async function readMembers(
   connection: Connection,
   read: typeof readMember = readMember,
@@ -70,7 +70,7 @@ async function settledStatus(connection: Connection): Promise<MemberStatus | { r
 async function statusOf(connection: Connection): Promise<MemberStatus | { readonly error: string }> {
   try {
     return await connected(connection, async (client) => {
-      await client.maintenance.status(); // connects; the next one is timed
+      await client.maintenance.status(); // connects; the next call is timed
       const sentMs = performance.now();
       const answer = await client.maintenance.status();
       return {
@@ -97,7 +97,7 @@ interface HttpAnswer {
   readonly says: number | undefined;
 }
 
-/** Reads etcd's version and the date over HTTP or HTTPS, which etcd serves on its client port too. */
+/** Reads etcd's version and the date over HTTP or HTTPS, on the client port. */
 function askOverHttp(connection: Connection, endpoint: string): Promise<HttpAnswer> {
   const nothing: HttpAnswer = { clockAheadMs: undefined, version: undefined, says: undefined };
   return new Promise((resolve) => {
@@ -112,7 +112,7 @@ function askOverHttp(connection: Connection, endpoint: string): Promise<HttpAnsw
       response.on('error', () => resolve(nothing));
       response.on('end', () =>
         resolve({
-          // The date is cut to whole seconds. On average the real time is half a second later.
+          // HTTP cuts the date to whole seconds. On average, the real time is half a second later.
           clockAheadMs: Number.isNaN(date) ? undefined : date + 500 - Date.now(),
           version: /"etcdserver":\s*"([\w.-]+)"/.exec(body)?.[1],
           says: response.statusCode,
@@ -194,7 +194,7 @@ export async function tryCandidacy(
   } catch (error) {
     return { lease: { error: plain(error) }, failed, writeMs: undefined, watchIdCameBack };
   } finally {
-    await lease.revoke().catch(() => undefined); // without a revoke it expires by itself
+    await lease.revoke().catch(() => undefined); // if this fails, the lease expires
   }
 }
 

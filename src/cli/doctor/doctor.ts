@@ -1,5 +1,5 @@
 /**
- * `etcd-election doctor`: checks whether etcd is fit for elections. Prints what is wrong, and what to do.
+ * `etcd-election doctor`: checks whether etcd is fit for elections.
  */
 import { operandsOf, parseCommand, UsageError, wholeNumber, type Connection } from '../arguments.ts';
 import { connected, withPassword } from '../connect.ts';
@@ -43,7 +43,7 @@ async function examine(connection: Connection, prefix: string, ttlSeconds: numbe
   const usable = readings.filter(canTry).map(({ endpoint }) => endpoint);
   if (usable.length === 0)
     return [...readings.flatMap((reading) => judgeMember(reading)), ...judgeVersions(readings)];
-  // Uses only the members that it has reached. A time-out of another one says nothing about the cluster.
+  // Uses only members that have answered. A time-out of another one says nothing about the cluster.
   return await connected({ ...connection, endpoints: usable }, async (client) => {
     const [clusterSize, alarms] = await Promise.all([sizeOf(client), alarmsOf(client)]);
     const trial = await tryCandidacy(client, prefix, ttlSeconds, connection.timeoutMs);
@@ -61,7 +61,7 @@ async function examine(connection: Connection, prefix: string, ttlSeconds: numbe
   });
 }
 
-/** Whether the member can do what a candidate needs. A learner cannot do it. A member that shows its status to root only can do it. */
+/** Whether the member can do what a candidate needs. A learner cannot. A member that shows its status only to root can. */
 const canTry = ({ reached }: MemberReading): boolean =>
   'failure' in reached ? reached.failure === 'permission' : !reached.isLearner;
 

@@ -31,7 +31,7 @@ const advisory = (id: string, ghsa: string): Pick<Defect, 'id' | 'url'> => ({
   url: `https://github.com/etcd-io/etcd/security/advisories/${ghsa}`,
 });
 
-/** A defect of all releases of 3.4 and 3.5 before the patch releases given. If later lines have it, the caller adds them. */
+/** All releases of 3.4 and 3.5 before the given patch releases. */
 const until = (in34: number, in35: number): Affected[] => [
   { line: '3.4', from: 0, fixed: in34 },
   { line: '3.5', from: 0, fixed: in35 },
@@ -202,7 +202,6 @@ export interface Known {
   readonly fixedIn: string | undefined;
 }
 
-/** The defects that a version has. */
 export function defectsOf(version: string): Known[] {
   const at = parsed(version);
   if (at === undefined) return [];
@@ -215,7 +214,10 @@ export function defectsOf(version: string): Known[] {
   );
 }
 
-/** The first release of the same line with all fixes that this line has for the version's defects. Undefined if there are none. */
+/**
+ * The first release of the same line without those defects of this version that the line fixes. Undefined if there is
+ * none.
+ */
 export function upgradeWithinLine(version: string): string | undefined {
   const at = parsed(version);
   const patches = defectsOf(version).flatMap(({ fixedIn }) =>

@@ -1,6 +1,5 @@
 /**
- * Runs a command in its own process group. Every signal goes to the whole group. The group is killed at the deadline, or if
- * this process ends.
+ * Runs a command in its own process group. The group is killed at the deadline, or if this process ends.
  */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
@@ -36,7 +35,7 @@ export class ChildGroup {
     try {
       await once(guardian, 'spawn');
       // The shell waits for a line of input, and then becomes the command. If this process dies before the guardian knows
-      // the group, that line never comes, and the command does not run.
+      // the group, the line never comes, and the command never runs.
       const child = spawn('/bin/sh', ['-c', WAIT_AND_BECOME, 'sh', command, ...args], {
         stdio: ['inherit', 'inherit', 'inherit', 'pipe'],
         env,
@@ -64,15 +63,19 @@ export class ChildGroup {
     tell(guardian, order);
   }
 
-  /** Moves the deadline. At the deadline the guardian ends the group. */
+  /** Moves the deadline at which the guardian ends the group. */
   moveDeadline(deadline: Omit<Order, 'group'>): void {
     this.#order = { ...deadline, group: this.pid };
-    // At most one guardian is started for every move.
+    // Starts at most one guardian for each move.
     if (hasEnded(this.#guardian)) this.#guardian = startGuardian();
     tell(this.#guardian, this.#order);
   }
 
-  /** Sends the signal to the whole group. @returns false if the group is empty. */
+  /**
+   * Sends the signal to the group.
+   *
+   * @returns false if the group is empty.
+   */
   signal(name: NodeJS.Signals | 0): boolean {
     return signalGroup(this.pid, name);
   }
@@ -84,7 +87,7 @@ export class ChildGroup {
    */
   async killAll(withinMs: number): Promise<boolean> {
     const dueMs = clock.now() + withinMs;
-    // Every round also kills the processes that were forked meanwhile.
+    // Each round kills the processes that were forked meanwhile.
     while (this.#kill()) {
       if (clock.now() > dueMs) return false;
       await clock.sleep(LOOK_EVERY_MS);
@@ -108,10 +111,12 @@ const LOOK_EVERY_MS = 5;
 const hasEnded = ({ exitCode, signalCode }: ChildProcess): boolean =>
   exitCode !== null || signalCode !== null;
 
-/** Variables that Node needs to find its libraries. Not NODE_OPTIONS, which could open an inspector or load code. */
+/**
+ * Variables that Node needs to find its libraries. NODE_OPTIONS is missing, because it could open an inspector or load
+ * code.
+ */
 const INHERITED = ['PATH', 'LD_LIBRARY_PATH', 'OPENSSL_CONF'] as const;
 
-/** Starts this program again as a guardian; see guardian.ts. */
 function startGuardian(): ChildProcess {
   const guardian = spawn(process.execPath, [process.argv[1]!, GUARDIAN], {
     stdio: ['pipe', 'ignore', 'ignore'],

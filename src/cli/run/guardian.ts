@@ -1,11 +1,11 @@
 /**
- * The guardian process of `run`. It ends the command's process group in two cases: the runner has ended, or the runner was
- * stopped (Ctrl-Z, SIGSTOP, a debugger) and has not renewed the deadline in time. A stopped runner cannot end the group
- * itself, and other replicas do not wait for it.
+ * The guardian process of `run`. It ends the command's process group if the runner has ended. It also does so if the
+ * runner has not renewed the deadline in time, because Ctrl-Z, SIGSTOP or a debugger has stopped the runner. Other
+ * replicas do not wait for a stopped runner.
  */
 import { uptime } from 'node:os';
 
-/** A message of the runner, one JSON object per line. The last one counts. */
+/** A message of the runner, one JSON object per line. The newest one counts. */
 export interface Order {
   readonly group: number;
   /** When the group gets SIGTERM, on {@link sharedClockMs}; null if the runner does that itself. */
@@ -18,23 +18,24 @@ export interface Order {
 export const GUARDIAN = '__guardian';
 
 /**
- * A clock that the runner and the guardian share, in milliseconds. On Linux it includes the time in which the machine was
+ * A clock that the runner and the guardian share. On Linux it includes the time in which the machine was
  * suspended. Elsewhere `uptime()` has only whole seconds.
  */
 export const sharedClockMs = (): number =>
   process.platform === 'linux' ? uptime() * 1_000 : Number(process.hrtime.bigint() / 1_000n) / 1_000;
 
-/** The clock is checked at least this often, in milliseconds, because a timer does not count suspended time. */
+/** The longest pause between looks at the clock. A timer does not count suspended time. */
 const LOOK_EVERY_MS = 1_000;
-/** How often SIGKILL is repeated, in milliseconds, for processes that were forked meanwhile. */
+/** How often SIGKILL is repeated, for processes that were forked meanwhile. */
 const KILL_EVERY_MS = 100;
 /** How many times SIGKILL is sent in a row. A process that is stuck in the kernel does not end. */
 const MOST_KILLS = 20;
 
-/** Obeys the runner until the pipe ends. Then kills the group, and ends when it is dead, or after {@link MOST_KILLS} signals. */
+/** Obeys the runner until the pipe ends. Then kills the group, and ends. */
 export function guard(pipe: NodeJS.ReadableStream, end: () => void): void {
   process.title = 'etcd-election guardian';
-  // A supervisor may send a signal to every process of the service. The guardian must survive it. SIGUSR1 would open an inspector.
+  // A supervisor may send a signal to every process of the service, but the guardian must survive. SIGUSR1 would open an
+  // inspector.
   for (const name of IGNORED) process.on(name, () => undefined);
   const watch = new DeadlineWatch(end);
   let unread = '';

@@ -1,9 +1,9 @@
 /**
- * Reaps orphaned processes if the command is process 1 of a container. Process 1 inherits all orphans, but Node waits only
- * for its own children. A shell waits for all; it passes signals on, and ends with our exit code.
+ * Reaps orphaned processes if this is process 1 of a container. Process 1 inherits all orphans, but Node waits only for
+ * its own children. A shell waits for all. The shell passes signals on, and ends with our exit code.
  *
- * Node 22.15 and later can become that shell. With older versions the shell is a child process that inherits the orphans (a
- * "subreaper"). That needs a system call, which Perl can make; Debian's images contain Perl.
+ * Node 22.15 and later can become that shell. With older versions, the shell is a child process that inherits the orphans
+ * (a "subreaper"). Perl, which Debian's images contain, makes the system call for that.
  */
 import { spawn, spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';

@@ -63,14 +63,14 @@ export interface RunOptions {
   readonly command: string;
   readonly args: readonly string[];
   readonly ttlSeconds: number;
-  /** Time from the loss until etcd may let another replica lead, in milliseconds. */
+  /** Time from the end of the term until the lease can expire. */
   readonly marginMs: number;
   readonly stopTimeoutMs: number;
   readonly value: string | undefined;
   readonly once: boolean;
-  /** How long to wait for the first term, in milliseconds; 0 for not at all, undefined for no limit. */
+  /** How long to wait for the first term. 0 means no wait, undefined means no limit. */
   readonly waitMs: number | undefined;
-  /** How long to keep the leadership, counted from the start of the command, in milliseconds. */
+  /** How long to keep the leadership, counted from the start of the command. */
   readonly holdMs: number;
   /** Exit code if the first term does not begin in time. */
   readonly conflictCode: number;
@@ -78,12 +78,12 @@ export interface RunOptions {
   readonly line: CommandLine;
 }
 
-/** How long to wait after SIGKILL until a group is empty, in milliseconds. Only a process stuck in the kernel needs longer. */
+/** How long to wait after SIGKILL until a group is empty. */
 export const KILL_WITHIN_MS = 5_000;
 
 /** Longest `--stop-timeout`, in milliseconds. With {@link KILL_WITHIN_MS} it is below the longest drain of the library. */
 const LONGEST_STOP_MS = 59 * 60_000;
-/** Longest of the other times, in milliseconds: 24 days, which is near the longest timer of Node. */
+/** Longest of the other times: 24 days, near the longest timer of Node. */
 const LONGEST_MS = 24 * 86_400_000;
 
 /** @throws {UsageError} */
@@ -129,7 +129,7 @@ export function parseRun(args: readonly string[], env: Environment): RunOptions 
   };
 }
 
-/** Parses the arguments. Without `--`, an unknown flag may belong to the command, so the error says that. */
+/** Parses the arguments. Without `--`, an unknown flag may belong to the command. */
 function parsedWithHint(args: readonly string[], env: Environment): CommandLine {
   try {
     return parseCommand(args, env, flags);
@@ -139,7 +139,6 @@ function parsedWithHint(args: readonly string[], env: Environment): CommandLine 
   }
 }
 
-/** The environment variables that describe the term to the command. */
 export function termVariables(term: Term, nowMs: number): Record<string, string> {
   return {
     ETCD_ELECTION_NAME: term.election,
@@ -156,15 +155,15 @@ const RESERVE = 0.2;
 /**
  * How long the group may take to stop by itself after the end of the term, in milliseconds.
  *
- * @param lateMs how late the end was noticed, in milliseconds. It shortens the margin.
+ * @param lateMs how late the end was noticed. It shortens the result.
  */
 export const graceMs = (marginMs: number, lateMs: number): number =>
   Math.max(0, marginMs * (1 - RESERVE) - Math.max(0, lateMs));
 
-/** Share of the margin in which the guardian waits for the runner to act. */
+/** Share of the margin in which the guardian waits for the runner to act first. */
 const HEAD_START = 0.1;
 
-/** When the guardian acts if the runner is silent: SIGTERM soon after the end of the term, SIGKILL after {@link graceMs}. */
+/** When the guardian acts: SIGTERM soon after the end of the term, SIGKILL after {@link graceMs}. */
 export const guardianLimits = (untilMs: number, marginMs: number): Omit<Order, 'group'> => ({
   terminateAtMs: untilMs + marginMs * HEAD_START,
   killAtMs: untilMs + graceMs(marginMs, 0),

@@ -36,14 +36,14 @@ export async function run(args: readonly string[], terminal: Terminal): Promise<
   });
 }
 
-/** Ends `run` with the error if the campaign is refused, because no term will follow. */
+/** Ends `run` with the error if the campaign is refused. */
 function onRefused(name: string, fail: (error: unknown) => void): Disposable {
   return listening('campaign.ended', ({ election, reason, error }) => {
     if (election === name && reason === 'refused') fail(error);
   });
 }
 
-/** Leaves out the line about the end of the campaign, because the command itself reports its end. */
+/** Leaves out the line about the end of the campaign: the command reports that itself. */
 function withoutCampaignEnd(logger: Logger): Logger {
   const unlessCampaignEnd = (level: 'info' | 'warn' | 'error') => (fields: object, message: string) => {
     if ((fields as { event?: string }).event !== 'campaign.ended') logger[level](fields, message);
@@ -76,7 +76,7 @@ function waitAtMost(options: RunOptions, narrator: Narrator, runner: Runner): Di
     else if (!hasEntered) timers.push(after(leftMs, giveUp));
     hasEntered = true;
   });
-  // etcd gets at least the time limit of one request to answer, even if the wait is shorter.
+  // Even if the wait is shorter, etcd gets the time limit of one request to answer.
   const patienceMs = Math.max(waitMs, line.connection.timeoutMs);
   let cause = `no answer within ${patienceMs / 1_000} s`;
   const outage = listening('session.unavailable', ({ reason }) => (cause = reason));
@@ -91,10 +91,9 @@ function waitAtMost(options: RunOptions, narrator: Narrator, runner: Runner): Di
   };
 }
 
-/** How often to check whether npm still runs, in milliseconds. */
 const PARENT_EVERY_MS = 500;
 
-/** For `npx etcd-election run`: npm does not pass SIGTERM on, but ends. The end of npm therefore counts as SIGTERM. */
+/** For `npx etcd-election run`: npm does not pass SIGTERM on, but ends. So the end of npm counts as SIGTERM. */
 function endWithNpm(runner: Runner): Disposable {
   const parent = process.ppid;
   if (!titleOf(parent).startsWith('npm ')) return { [Symbol.dispose]: () => undefined };

@@ -16,13 +16,13 @@ import type { Terminal } from '../terminal.ts';
 const STOPS = ['SIGTERM', 'SIGINT', 'SIGHUP', 'SIGQUIT'] as const;
 const PASSED_ON = ['SIGUSR1', 'SIGUSR2', 'SIGWINCH'] as const;
 
-/** A command that still runs {@link KILL_WITHIN_MS} after SIGKILL is treated as if SIGKILL had ended it. */
+/** Reported for a command that still runs {@link KILL_WITHIN_MS} after SIGKILL. */
 const STUCK: ChildEnd = {
   exitCode: EXIT.signalled + constants.signals.SIGKILL,
   how: 'still runs after SIGKILL',
 };
 
-/** Within this time, in milliseconds, a second Ctrl-C counts as the first one again, because npx repeats the terminal's signal. */
+/** Shortest time between two Ctrl-C of the user. A sooner one is a repetition by npx. */
 const SAME_CTRL_C_MS = 100;
 
 export class Runner {
@@ -95,13 +95,13 @@ export class Runner {
     this.#stop.abort();
   }
 
-  /** Handles Ctrl-Z. The group has its own session, in which SIGTSTP has no effect, so it gets SIGSTOP. */
+  /** Handles Ctrl-Z. The group gets SIGSTOP, because SIGTSTP has no effect in its session. */
   #suspend(): void {
     this.#isGroupStopped = this.#group?.signal('SIGSTOP') === true;
     process.kill(process.pid, 'SIGSTOP');
   }
 
-  /** Handles `fg`. If the term is over, the group stays stopped, and {@link serve} ends it. */
+  /** Handles `fg`. If the term is over, {@link serve} ends the stopped group. */
   #resume(): void {
     if (!this.#isGroupStopped || this.#term?.isCurrent() !== true) return;
     this.#isGroupStopped = false;
@@ -109,8 +109,8 @@ export class Runner {
   }
 
   /**
-   * Runs the command, then waits for the end of `--hold`. Settles when no process of the group is left, or SIGKILL has not ended
-   * it within {@link KILL_WITHIN_MS}. The key is deleted after that.
+   * Runs the command, then waits for the end of `--hold`. Settles when the group is empty, or {@link KILL_WITHIN_MS}
+   * after SIGKILL. The key is deleted after that.
    */
   async serve(term: Term): Promise<void> {
     if (this.#stop.signal.aborted) return;
@@ -134,7 +134,7 @@ export class Runner {
       `started ${command} (process ${group.pid})`,
     );
     const end = await this.#oversee(term, group);
-    // The runner or the guardian may have stopped the command. Then its exit code says nothing.
+    // If the term is lost, the runner or the guardian may have stopped the command. Its exit code then says nothing.
     const lost = end === 'lost' || !term.isCurrent();
     if (!(await group.killAll(KILL_WITHIN_MS)))
       this.#narrator.logger.error(
@@ -166,7 +166,7 @@ export class Runner {
     return guardianLimits(sharedClockMs() + term.remainingMs(), this.#options.marginMs);
   }
 
-  /** Waits until the command has ended, or until its time to stop is over. Then the rest of its group must be killed. */
+  /** Waits until the command has ended, or its time to stop is over. */
   async #oversee(term: Term, group: ChildGroup): Promise<'ended' | 'lost' | 'stopped'> {
     const over = new AbortController();
     try {
@@ -184,20 +184,24 @@ export class Runner {
     const untilMs = await this.#moveUntilLost(term, group, over);
     if (over.aborted) return 'lost';
     const reason = (term.signal.reason as LeadershipLostError).reason;
-    // If the deadline has passed, the command gets less time to stop, by as much as we noticed it late. After any other loss the key may be gone
-    // already, and another replica may lead. The command still gets its full time then.
+    // A deadline that is noticed late leaves less time to stop. After any other loss another replica may lead already,
+    // but the command still gets its full time.
     const lateMs = reason === 'deadline-passed' ? sharedClockMs() - untilMs : 0;
     const leftMs = graceMs(this.#options.marginMs, lateMs);
     group.moveDeadline({ terminateAtMs: null, killAtMs: sharedClockMs() + leftMs });
     group.signal('SIGTERM');
-    // A stopped group must run to handle the signal. It must not run if no time is left.
+    // A stopped group must run to handle the signal, but only if time is left.
     if (this.#isGroupStopped && leftMs > 0) group.signal('SIGCONT');
     this.#isGroupStopped = false;
     await Promise.race([group.ended, clock.sleep(leftMs, over)]);
     return 'lost';
   }
 
-  /** Moves the guardian's deadline after every renewal. @returns the term's last known deadline, or a slightly earlier time. */
+  /**
+   * Moves the guardian's deadline after every renewal.
+   *
+   * @returns the term's last known deadline, or a slightly earlier time.
+   */
   async #moveUntilLost(term: Term, group: ChildGroup, over: AbortSignal): Promise<number> {
     let untilMs = sharedClockMs() + term.remainingMs();
     const ended = AbortSignal.any([term.signal, over]);
@@ -220,9 +224,12 @@ export class Runner {
   }
 }
 
-/** How often a new deadline is looked for, in milliseconds: more often than the shortest lease is renewed. */
+/** How often to look for a new deadline: more often than the shortest lease is renewed. */
 const MOVE_EVERY_MS = 250;
-/** The guardian learns of a new deadline only if it is later by more than this, in milliseconds. A smaller change may be a step of the shared clock. */
+/**
+ * The smallest change of the deadline that the guardian is told. A smaller one may be a step of the
+ * clock.
+ */
 const MOVE_STEP_MS = 50;
 
 const aborted = (signal: AbortSignal): Promise<void> =>

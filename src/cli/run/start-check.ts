@@ -1,5 +1,5 @@
 /**
- * Checks before the start whether a command can be started. If not, it returns the exit code that a shell would return.
+ * Checks whether a command can be started, and chooses the exit code that a shell would return.
  */
 import { accessSync, constants, statSync } from 'node:fs';
 import { join } from 'node:path';
