@@ -16,11 +16,10 @@ import { checkSignal, shortName } from './input-checks.ts';
 import type { CallLimiter } from './loop-guard/call-limits.ts';
 import { callSite, type PublicFunction } from './loop-guard/call-site.ts';
 import { countElection } from './loop-guard/sync-flood.ts';
-import { noteCampaign } from './live-elections.ts';
+import { noteCampaign, unmarkedElection } from './election-registry.ts';
 import type { ElectionOptions } from './options.ts';
 import type { Term } from './term/term.ts';
 import { isTimeout, onAbortWeakly } from './util/abort.ts';
-import { showUnmarked } from './unmarked-election.ts';
 import { noteReadUncalled } from './util/read-uncalled.ts';
 
 /** One election, as one replica sees it. In a loop that never lets the event loop turn, it throws {@link RunawayLoopError}. */
@@ -43,10 +42,6 @@ export class Election implements AsyncDisposable {
     noteReadUncalled(this.prototype, 'isCurrent', (election) =>
       tellUncalled(election.#tools.report, election.name, 'election'),
     );
-    showUnmarked({
-      status: (election) => election.#status(),
-      health: (election) => healthOf(election.#runner.healthFacts),
-    });
   }
 
   /**
@@ -64,8 +59,15 @@ export class Election implements AsyncDisposable {
     this.name = name;
     this.#tools = campaignTools(client, name, options);
     this.#callers = this.#tools.callers;
+    const unmarked = unmarkedElection({
+      name,
+      status: () => this.#status(),
+      health: () => healthOf(this.#runner.healthFacts),
+      stepDown: () => this.stepDown(),
+    });
+    const registered = { election: this, key: this.#tools.eventLog.key, unmarked };
     this.#runner = new CampaignRunner(this.#tools, (isStanding) =>
-      noteCampaign(this, this.#tools.eventLog.key, isStanding, healthOf(this.#runner.healthFacts).reason),
+      noteCampaign(registered, isStanding, unmarked.health().reason),
     );
     this.#reader = new QueueReader(this.#tools, this.#callers);
     const { signal } = this.#tools.settings;

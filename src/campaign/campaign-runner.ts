@@ -114,7 +114,7 @@ export class CampaignRunner {
       const term = (): Promise<Term> =>
         CallbackFrames.isAnyRunning
           ? unheard(async () => {
-              await noteAwaiting(campaign);
+              await noteAwaiting(campaign.turn);
               return await campaign.term();
             })
           : campaign.term();
@@ -155,7 +155,7 @@ export class CampaignRunner {
       this.#leadCampaign = campaign;
       const over = lead.over(campaign, stop);
       over.catch(() => undefined);
-      if (CallbackFrames.isAnyRunning) await noteAwaiting(campaign);
+      if (CallbackFrames.isAnyRunning) await noteAwaiting(campaign.turn);
       const awaiting = campaign.ready && (await endOrAwaiter(campaign.ready, frames));
       if (awaiting !== undefined) stop('resigned');
       await campaign.ended;

@@ -6,7 +6,6 @@ import { followerLimitMs } from '../core/health.ts';
 import { CallbackFrames } from '../util/callback-frames.ts';
 import { clock, untilNextTurn } from '../util/clock.ts';
 import { settledWithin } from '../util/settle.ts';
-import type { Campaign } from './campaign.ts';
 import type { CampaignReport } from './campaign-report.ts';
 import type { CampaignTools } from './campaign-tools.ts';
 import type { QueueWatcher } from './queue-watcher.ts';
@@ -19,10 +18,10 @@ export function tellExit(report: CampaignReport, election: string, ttlSeconds: n
   );
 }
 
-/** Records the election whose callback awaits a term of this campaign, if there is one. */
-export async function noteAwaiting(campaign: Campaign): Promise<void> {
+/** Records on the turn the election whose callback awaits its term, if there is one. */
+export async function noteAwaiting(turn: { awaitedBy: string | undefined }): Promise<void> {
   await untilNextTurn(); // let the caller await us first
-  campaign.turn.awaitedBy = CallbackFrames.awaiting()[0]?.frames.election;
+  turn.awaitedBy = CallbackFrames.awaiting()[0]?.frames.election;
 }
 
 /** Waits until the callbacks of an earlier campaign have settled, or the signal aborts. Warns if that takes long. */

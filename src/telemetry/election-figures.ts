@@ -1,7 +1,7 @@
 /**
  * The present figures of one election, for gauges.
  */
-import type { UnmarkedElection } from '../unmarked-election.ts';
+import type { UnmarkedElection } from '../election-registry.ts';
 
 type Always = 'isLeader' | 'termRemaining' | 'guardTripped' | 'unhealthy';
 /** Metrics shown only during a campaign, so that a replica without a campaign does not look like a failing one. */

@@ -2,9 +2,9 @@
  * Turns events into metrics. A sink passes the values to a metrics library.
  */
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
-import { channelNames, failedElections, liveElections, loopGuards, type ElectionEvent } from '../index.ts';
+import { channelNames, loopGuards, type ElectionEvent } from '../index.ts';
 import { sourceOf } from '../logging/event-channels.ts';
-import { unmarked } from '../unmarked-election.ts';
+import { unmarkedElections } from '../election-registry.ts';
 import type { EventOf } from '../events.ts';
 import {
   OF_A_CANDIDACY,
@@ -232,7 +232,7 @@ export class Recorder implements Disposable {
   #readElections(): Reading[] {
     const best = new Map<string, ElectionFigures>();
     const infos = new Map<string, Reading>();
-    for (const one of [...liveElections(), ...failedElections()].map(unmarked)) {
+    for (const one of unmarkedElections()) {
       const { election, prefix, clusterId = '' } = one.status;
       this.#see(election);
       const figures = figuresOf(one);

@@ -12,7 +12,7 @@ import type { PublicFunction } from '../loop-guard/call-site.ts';
 import type { CallLimiter } from '../loop-guard/call-limits.ts';
 import type { CleanUp, SettledWrite, Term, TxnOptions } from './term.ts';
 import { termSignal } from './term-signal.ts';
-import { isCleanUp, TermWork, type WorkListener } from './term-work.ts';
+import { isCleanUp, TermWork, type WorkingTerm, type WorkListener } from './term-work.ts';
 import { clock } from '../util/clock.ts';
 import { noteReadUncalled } from '../util/read-uncalled.ts';
 
@@ -65,7 +65,7 @@ const LONGEST_INTERVAL_MS = 2 ** 31 - 1;
 const staysInItsThread = (): string =>
   'a term cannot leave its thread: send term.fencingToken, and stop the worker in term.onEnd()';
 
-export class LiveTerm implements Term {
+export class LiveTerm implements WorkingTerm {
   readonly staysInItsThread: () => string = staysInItsThread;
   readonly election: string;
   readonly key: string;

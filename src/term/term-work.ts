@@ -8,9 +8,19 @@ import { Deferred } from '../util/deferred.ts';
 import { isPromise, settledWithin } from '../util/settle.ts';
 import { LeadershipLostError } from '../errors.ts';
 import type { CallbackName } from '../events.ts';
-import type { LiveTerm } from './live-term.ts';
 import type { CleanUp, Term } from './term.ts';
 import { clock } from '../util/clock.ts';
+
+/** The term of the work. Its members leave no mark of use by the program. */
+export interface WorkingTerm extends Term {
+  readonly isOver: boolean;
+  /** Milliseconds until the deadline of the lease. */
+  readonly leftMs: number;
+  /** Aborts at the end of the term. */
+  readonly endSignal: AbortSignal;
+  /** The error that tells the program that the term is over. */
+  lost(): LeadershipLostError;
+}
 
 export interface WorkListener {
   /** How long the end of a term waits for everything together, in milliseconds. */
@@ -41,7 +51,7 @@ export class TermWork {
   readonly #listener: WorkListener;
   readonly #running = new Map<string, Running>();
   readonly #cleanUps: (() => unknown)[] = [];
-  readonly #term: LiveTerm;
+  readonly #term: WorkingTerm;
   /** How many jobs of `every()` are registered. */
   jobs = 0;
   #isCleaning = false;
@@ -52,7 +62,7 @@ export class TermWork {
   #drained: Deferred<void> | undefined;
   #settled: Deferred<void> | undefined;
 
-  constructor(term: LiveTerm, frames: CallbackFrames, listener: WorkListener) {
+  constructor(term: WorkingTerm, frames: CallbackFrames, listener: WorkListener) {
     this.#term = term;
     this.#frames = frames;
     this.#listener = listener;
@@ -219,7 +229,7 @@ export class TermWork {
 }
 
 /** Whether an error only says that the term is over: the term's own error, or an abort that its end caused. */
-function isOrderlyEnd(error: unknown, term: LiveTerm): boolean {
+function isOrderlyEnd(error: unknown, term: WorkingTerm): boolean {
   try {
     let cause = error;
     for (let depth = 0; depth < DEEPEST_CAUSE && cause instanceof Error; depth++) {
@@ -234,7 +244,7 @@ function isOrderlyEnd(error: unknown, term: LiveTerm): boolean {
 }
 
 /** Elections that enter in one transaction have the same token, so the name is compared too. */
-const isOf = ({ election, fencingToken }: LeadershipLostError, term: LiveTerm): boolean =>
+const isOf = ({ election, fencingToken }: LeadershipLostError, term: WorkingTerm): boolean =>
   fencingToken === term.fencingToken && election === term.election;
 
 /**

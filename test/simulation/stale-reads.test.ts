@@ -1,6 +1,7 @@
 /** S2 rests on linearizable reads. etcd #20418 weakens them, and then the checker must show two leaders. */
 import { beforeAll, expect, it } from 'vitest';
-import { verdict, type Violation } from './check/verdict.ts';
+import { verdict } from './check/verdict.ts';
+import type { Violation } from './check/violation.ts';
 import type { Defects } from './etcd/cluster.ts';
 import { bundle } from './process/bundle.ts';
 import type { Code } from './process/code.ts';

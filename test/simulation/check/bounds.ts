@@ -1,6 +1,6 @@
 /** G5: after any fault each process stays within its bounds of log lines, callbacks, calls and rounds. */
 import type { World } from '../world/world.ts';
-import type { Violation } from './verdict.ts';
+import type { Violation } from './violation.ts';
 
 /** For one election, as in docs/guard.md: 12 at once, and six a minute. */
 const LINES_AT_ONCE = 12;

@@ -3,7 +3,7 @@
  * The fault lab's checker allows for each fault in a gap, so the next fault hides a stuck candidate from it.
  */
 import type { Evidence } from '../../faults/lab/evidence.ts';
-import type { Violation } from './verdict.ts';
+import type { Violation } from './violation.ts';
 
 /** L2, and the additions of the clocks, TCP and slow work, in milliseconds. */
 const EXPIRY_SWEEP_MS = 750;

@@ -1,7 +1,7 @@
 /** S1 to S3, L3 and L5 for each of the additional elections. */
 import type { SeatStamp } from '../world/record.ts';
 import type { World } from '../world/world.ts';
-import type { Violation } from './verdict.ts';
+import type { Violation } from './violation.ts';
 
 interface Held {
   readonly who: string;

@@ -1,6 +1,6 @@
 /** L1: after an orderly end of a term, the next candidate leads within one commit and one watch message. */
 import type { Evidence, Stretch } from '../../faults/lab/evidence.ts';
-import type { Violation } from './verdict.ts';
+import type { Violation } from './violation.ts';
 
 /** Reasons with which a leader deletes its key by itself. */
 export const ORDERLY: ReadonlySet<string | undefined> = new Set([

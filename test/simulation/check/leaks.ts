@@ -3,7 +3,7 @@
  * application has ended.
  */
 import type { World } from '../world/world.ts';
-import type { Violation } from './verdict.ts';
+import type { Violation } from './violation.ts';
 
 export function leftOpen({ processes, left }: World): readonly Violation[] {
   const closed = new Set(left.map(({ process }) => process));

@@ -3,7 +3,7 @@
  * block them. L4: at the end every candidate shows the leader, and a position that is not too small.
  */
 import type { World } from '../world/world.ts';
-import type { Violation } from './verdict.ts';
+import type { Violation } from './violation.ts';
 
 export function queueMisjudged({ queueAtEnd, record, keyPrefix, stuck }: World): readonly Violation[] {
   if (stuck.length > 0) return stuck.map((what) => ({ promise: 'L1', what }));

@@ -12,12 +12,8 @@ import { ORDERLY, slowHandOvers } from './hand-over.ts';
 import { leftOpen } from './leaks.ts';
 import { nobodyStands, stands as standsOf } from './stands.ts';
 import { queueMisjudged } from './queue.ts';
+import type { Violation } from './violation.ts';
 import { workBesideWork } from './work.ts';
-
-export interface Violation {
-  readonly promise: string;
-  readonly what: string;
-}
 
 /**
  * Clocks with other rates, TCP retransmissions, and work that stops slowly: L2 and L5 do not count them, in

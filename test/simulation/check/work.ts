@@ -1,6 +1,6 @@
 /** S5: the work of a term ends before the same process begins the next one. */
 import type { World } from '../world/world.ts';
-import type { Violation } from './verdict.ts';
+import type { Violation } from './violation.ts';
 
 export function workBesideWork({ record, kills }: World): readonly Violation[] {
   const found: Violation[] = [];

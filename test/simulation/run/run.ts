@@ -1,5 +1,6 @@
 /** One run: a world from its seed until all processes have left it, and the verdict. */
-import { verdict, whatBroke, type Violation } from '../check/verdict.ts';
+import { verdict, whatBroke } from '../check/verdict.ts';
+import type { Violation } from '../check/violation.ts';
 import type { Defects } from '../etcd/cluster.ts';
 import type { Fault } from '../faults/fault.ts';
 import { historyFaults } from '../faults/history-faults.ts';

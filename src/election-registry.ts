@@ -1,0 +1,84 @@
+/**
+ * The elections of this process that have a campaign, and those whose last campaign has failed. Elections register themselves.
+ * This file does not import their class, so that a bundler can leave out the class.
+ */
+import type { ElectionStatus } from './campaign/status.ts';
+import type { ElectionHealth } from './core/health.ts';
+import type { LiveTerm } from './term/live-term.ts';
+import type { Term } from './term/term.ts';
+
+/**
+ * An election as the metrics and the watchdog read it. A program that reads its election asks whether it leads, and the read
+ * counts towards `RunawayLoopError`. A scrape must leave neither mark.
+ */
+export interface UnmarkedElection {
+  readonly name: string;
+  readonly status: Omit<ElectionStatus, 'term'> & {
+    readonly term: Pick<Term, 'fencingToken' | 'value' | 'leaseId' | 'remainingMs'> | undefined;
+  };
+  health(): ElectionHealth;
+  stepDown(): Promise<void>;
+}
+
+/** What an election registers, once for all its campaigns. */
+export interface Registered {
+  /** The `Election` object. */
+  readonly election: object;
+  /** The same for all `Election` objects of one name, prefix and list of endpoints. */
+  readonly key: string;
+  readonly unmarked: UnmarkedElection;
+}
+
+const standing = new Set<Registered>();
+
+/** Elections whose last campaign may have failed, by key. */
+const ended = new Map<string, Registered>();
+/** Limits memory if a program keeps creating refused elections under new names. */
+const MOST_ENDED = 200;
+
+/**
+ * Records that a campaign of an election begins, or has ended.
+ *
+ * @param reason the `reason` of `health()`; undefined if nothing is wrong.
+ */
+export function noteCampaign(one: Registered, isStanding: boolean, reason: string | undefined): void {
+  ended.delete(one.key);
+  if (isStanding) {
+    standing.add(one);
+    return;
+  }
+  standing.delete(one);
+  if (reason !== undefined) ended.set(one.key, one);
+  for (const oldest of ended.keys()) if (ended.size > MOST_ENDED) ended.delete(oldest);
+}
+
+/** Elections in which a campaign runs at the moment. */
+export const registeredLive = (): Registered[] => [...standing];
+
+/** Elections in which no campaign runs, and for which `health()` names a reason. */
+export function registeredFailed(): Registered[] {
+  for (const [key, { unmarked }] of ended) if (unmarked.health().reason === undefined) ended.delete(key);
+  return [...ended.values()];
+}
+
+/** The live elections, then the failed ones. */
+export const unmarkedElections = (): UnmarkedElection[] =>
+  [...registeredLive(), ...registeredFailed()].map(({ unmarked }) => unmarked);
+
+/** Reads of an election that leave no mark. */
+interface Reads extends Pick<UnmarkedElection, 'name' | 'health' | 'stepDown'> {
+  status(): Omit<ElectionStatus, 'term'> & { readonly term: LiveTerm | undefined };
+}
+
+export const unmarkedElection = (reads: Reads): UnmarkedElection => ({
+  ...reads,
+  get status() {
+    const { term, ...rest } = reads.status();
+    return { ...rest, term: term && unmarkedTerm(term) };
+  },
+});
+
+function unmarkedTerm(term: LiveTerm): UnmarkedElection['status']['term'] {
+  const { fencingToken, value, leaseId } = term;
+  return { fencingToken, value, leaseId, remainingMs: () => term.leftMs };
+}
