@@ -60,7 +60,7 @@ export const commonHelp = `Connection (the flags and variables of etcdctl; a fla
   --endpoints URLS        comma-separated; ETCDCTL_ENDPOINTS; default http://127.0.0.1:2379
   --cacert, --cert, --key PEM files; ETCDCTL_CACERT, ETCDCTL_CERT, ETCDCTL_KEY
   --user NAME[:PASSWORD]  ETCDCTL_USER; without a password, the terminal asks for it
-  --password PASSWORD     ETCDCTL_PASSWORD; then --user is the name alone
+  --password PASSWORD     ETCDCTL_PASSWORD; with it, --user is the name alone
   --command-timeout TIME  limit of one request, such as 5s or 800ms; ETCDCTL_COMMAND_TIMEOUT; default 5s
   --insecure-transport=false     https for endpoints without a scheme; ETCDCTL_INSECURE_TRANSPORT
   --insecure-skip-tls-verify     do not verify etcd's certificate; ETCDCTL_INSECURE_SKIP_TLS_VERIFY

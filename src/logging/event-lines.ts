@@ -62,7 +62,7 @@ export const lines: { readonly [T in ElectionEventType]: Line<T> } = {
     'error',
     (e) =>
       e.ourClusterId === undefined
-        ? `etcd host ${e.host} belongs to cluster ${e.clusterId}, other hosts do not, and no cluster has the majority of the configured hosts: no replica can lead; correct the list of hosts`
+        ? `etcd host ${e.host} belongs to cluster ${e.clusterId}, but other hosts do not. No cluster has the majority of the configured hosts, so no replica can lead: correct the list of hosts`
         : `etcd host ${e.host} belongs to another cluster (${e.clusterId}, ours is ${e.ourClusterId}): its answers are ignored; remove it from the list of hosts`,
   ],
   'cluster.changed': [
@@ -152,7 +152,7 @@ export const lines: { readonly [T in ElectionEventType]: Line<T> } = {
     (e) =>
       `${e.callbacks.join(', ')} of "${e.election}" had not ended ${Math.round(e.afterMs)} ms after the term, and another replica may lead now. ` +
       'Does it ignore term.signal? In a loop, call term.isCurrent(), with its parentheses. ' +
-      'A loop that ends when onFollower sets a flag ends late: while onLeader runs, onFollower is called only after three quarters of drainTimeoutMs. ' +
+      'While onLeader runs, onFollower is called only after three quarters of drainTimeoutMs. A flag that onFollower sets ends a loop too late. ' +
       'Pass term.onEnd() a function that ends what onLeader awaits. ' +
       'Does it wait for the end of its own term? Call term.stepDown() or term.resign() instead: these never wait',
   ],

@@ -59,7 +59,7 @@ test('G5: nothing with the lifetime of a service uses AbortSignal.any', () => {
   expect(files).toEqual([]);
 });
 
-describe('a signal with a longer life than what was made with it', () => {
+describe('a signal that lives longer than the objects made with it', () => {
   /** V8 promises no time. A collection of a large heap takes long on a busy machine. */
   const COLLECTED = { withinMs: 20_000 };
   /** Collects garbage, as a busy process does sooner or later. */

@@ -185,7 +185,7 @@ describe('doctor', () => {
     }
   });
 
-  test('an unreachable member is a warning while there is a quorum; a time-out is not about permissions', () => {
+  test('an unreachable member is a warning while there is a quorum; a time-out is no lack of permissions', () => {
     const away = (failure: Failure): MemberReading => ({
       endpoint: 'http://b:1',
       reached: { failure, error: 'Deadline exceeded' },
@@ -218,7 +218,7 @@ describe('doctor', () => {
     });
   });
 
-  test('a member of another cluster, and a grpc-proxy', () => {
+  test('a member of another cluster and a grpc-proxy are reported', () => {
     expect(judgeCluster([reading({}), reading({ clusterId: '6', leaderId: '2' })], 1)[0]).toMatchObject({
       verdict: 'bad',
       found: expect.stringContaining('2 different clusters'),
@@ -243,7 +243,7 @@ describe('doctor', () => {
     expect(failureOf(error)).toBe(failure);
   });
 
-  test('a cluster, its alarms, its leases, our permissions', () => {
+  test('the cluster, its alarms, its leases and our permissions are judged', () => {
     expect(verdicts(judgeCluster([reading({})], 1))).toEqual(['warning']);
     expect(verdicts(judgeCluster([reading({})], 3))).toEqual(['good', 'warning']);
     expect(verdicts(judgeCluster([reading({}), reading({ leaderId: '2' })], 2))).toEqual(['bad', 'warning']);

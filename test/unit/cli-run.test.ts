@@ -86,7 +86,7 @@ describe('a command that is stuck in the kernel', () => {
     expect(end()?.exitCode).toBe(137);
   });
 
-  test('the leadership is lost: run is free for the next term', async () => {
+  test('after a lost leadership, run can serve the next term', async () => {
     const { lose, served, end } = await serving(['--grace', '2s']);
     lose();
     await vi.advanceTimersByTimeAsync(2_000 + KILL_WITHIN_MS + 1_000);

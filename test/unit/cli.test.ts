@@ -14,7 +14,7 @@ const plain = paletteFor({ isTTY: false }, {});
 describe('the connection settings of etcdctl', () => {
   const connection = (args: string[], env = {}) => parseCommand(args, env).connection;
 
-  test('come from the environment; flags win', () => {
+  test('come from the environment, and flags override them', () => {
     const env = { ETCDCTL_ENDPOINTS: 'a:2379,http://b:2379/', ETCDCTL_USER: 'root:p:w' };
     expect(connection([], env)).toMatchObject({
       endpoints: ['http://a:2379', 'http://b:2379'],
@@ -219,7 +219,7 @@ describe('status', () => {
     ]);
   });
 
-  test('as JSON has tokens as strings', () => {
+  test('in JSON, tokens are strings', () => {
     expect(documentOf(queues[1]!, leases, { prefix: 'election/', clusterId: '1484' })).toMatchObject({
       prefix: 'election/',
       clusterId: '1484',

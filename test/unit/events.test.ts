@@ -79,7 +79,7 @@ describe('an error in pino', () => {
     return JSON.parse(lines[0]!) as ReturnType<typeof written>;
   };
 
-  test('of ours shows its cause once', () => {
+  test('of the library shows its cause once', () => {
     const cause = new Error('13 INTERNAL: permission denied', { cause: new Error('permission denied') });
     const error = new RefusedError('e', 'etcd refuses election "e": permission denied', { cause });
     const { err } = written(error);
@@ -97,7 +97,7 @@ describe('an error in pino', () => {
   });
 });
 
-test('an error that came through Promise.all says that its siblings may still run', async () => {
+test('the line of an error from Promise.all says that the other promises may still run', async () => {
   const later = async (): Promise<never> => {
     await Promise.resolve();
     throw new Error('db gone');

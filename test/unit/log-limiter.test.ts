@@ -40,7 +40,7 @@ describe('successive elections', () => {
     expect(told + last!.now.suppressed).toBe(4 * 300); // omitted lines are counted
   });
 
-  test('one job in five minutes, as in honest work, is logged in full', () => {
+  test('one job in five minutes is logged in full', () => {
     let nowMs = 0;
     const shares = sharesAt(() => nowMs);
     for (let turn = 0; turn < 20; turn++, nowMs += 5 * 60_000) {

@@ -72,7 +72,7 @@ function judgeLeader(
     : warning(
         check,
         `${found}, but knows no leader`,
-        'the others know one: check the network between the members',
+        'other members know a leader: check the network between the members',
       );
 }
 
