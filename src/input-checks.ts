@@ -6,7 +6,6 @@ import { isWellFormed, nameProblem, templatePart, unsetPart } from './core/names
 import { isObject, shown } from './core/shown.ts';
 import { InvalidInputError } from './errors.ts';
 import { LONGEST_VALUE_BYTES } from './etcd/election-keys.ts';
-import type { TxnOptions } from './term/term.ts';
 import { A_SIGNAL, isAbortSignal } from './util/abort.ts';
 
 /** The forms of a host that etcd3 can connect to. After `ipv4:` or `ipv6:` it may be a list, which gRPC itself splits. */
@@ -86,11 +85,11 @@ export function checkSignal(
 }
 
 /** @throws {InvalidInputError} */
-export function checkTxnOptions(options: TxnOptions | undefined, election: string): { exactlyOnce: boolean } {
+export function checkTxnOptions(options: unknown, election: string): { exactlyOnce: boolean } {
   const what = `options of a transaction in election "${election}"`;
   if (options !== undefined && !isObject(options))
     throw new InvalidInputError(election, `${what}: expected an object, got ${shown(options)}`);
-  const { exactlyOnce = false, ...others } = (options ?? {}) as Record<string, unknown>;
+  const { exactlyOnce = false, ...others } = options ?? {};
   const [unknown] = Object.keys(others);
   if (unknown !== undefined)
     throw new InvalidInputError(election, `${what}: there is no option "${unknown}"`);
