@@ -11,7 +11,8 @@ import { parseArgs } from 'node:util';
 import { full, measure, quick, type Measured } from './measure.ts';
 import { plot } from './plot.ts';
 import { complaints, markdown, line } from './report.ts';
-import { rows, type Row } from './rows.ts';
+import type { Row } from './bounds.ts';
+import { rows } from './rows.ts';
 
 const { values: options } = parseArgs({
   options: {

@@ -6,7 +6,7 @@ import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import type { Message } from './row.ts';
-import type { Row } from './rows.ts';
+import type { Row } from './bounds.ts';
 import { setStage, type Stage } from './stage.ts';
 import { cpuPercent, messagesReceived, readProcess, total } from './support/meter.ts';
 

@@ -1,6 +1,6 @@
 /** Draws the matrix: CPU and calls of each row against their bounds, on a logarithmic scale. */
 import type { Measured } from './measure.ts';
-import { bounds, type Row } from './rows.ts';
+import { bounds, type Row } from './bounds.ts';
 
 const ROW = 16;
 const LEFT = 330;

@@ -1,6 +1,6 @@
 /** The matrix as text: one line per row for the terminal, a table for the repository. */
 import type { Measured } from './measure.ts';
-import { bounds, type Bounds, type Row } from './rows.ts';
+import { bounds, type Bounds, type Row } from './bounds.ts';
 
 export function complaints(row: Row, measured: Measured): string[] {
   const bound: Bounds = { ...bounds, ...row.except };

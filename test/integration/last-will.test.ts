@@ -3,12 +3,9 @@
  * a process, bundled from source. Its helper is found in /proc.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Etcd3, Range, type IOptions } from 'etcd3';
-import { startEtcd, type EtcdCluster, type EtcdMember } from 'etcd-election/dev';
-import { afterAll, beforeAll, describe, expect } from 'vitest';
-import { certificates, type Certificates } from '../support/certificates.ts';
+import { startEtcd } from 'etcd-election/dev';
+import { describe, expect } from 'vitest';
 import { eventually } from '../support/eventually.ts';
-import type { ChildPlan } from '../support/last-will-child.ts';
 import {
   buildChild,
   childrenOf,
@@ -19,51 +16,20 @@ import {
 } from '../support/last-will-process.ts';
 import { startSwitchboard } from '../support/switchboard.ts';
 import { test } from '../support/world.ts';
-
-const TTL_SECONDS = 10;
-/**
- * Not a promise but a limit for a busy machine, which may take seconds to start a helper. A renewed lease lasts for two thirds
- * of its TTL at least, so only the helper can have revoked it earlier.
- */
-const AT_ONCE_MS = (TTL_SECONDS * 1_000) / 2;
-/**
- * For a process that stops for as long: its last renewal may be a third of the TTL old, and with {@link TTL_SECONDS} both together
- * nearly use up the lease.
- */
-const UNHURRIED = { options: { ttlSeconds: 2 * TTL_SECONDS } };
-
-let program: string;
-beforeAll(async () => {
-  program = await buildChild('test/support/last-will-child.ts');
-});
-
-const planOf = (
-  client: ChildPlan['client'],
-  prefix: string,
-  rest: Partial<Omit<ChildPlan, 'options'>> & { options?: ChildPlan['options'] } = {},
-): ChildPlan => ({
-  client,
-  election: 'e',
-  value: 'alice',
-  ...rest,
-  options: { ttlSeconds: TTL_SECONDS, prefix, lastWill: true, ...rest.options },
-});
-
-/** @returns the duration in milliseconds. */
-async function untilGone(client: Etcd3, leaseId: string, withinMs: number): Promise<number> {
-  const sinceMs = performance.now();
-  await eventually(async () => (await timeToLive(client, leaseId)) < 0, { withinMs });
-  return performance.now() - sinceMs;
-}
-
-/** In seconds; negative if etcd does not know the lease. */
-const timeToLive = async (client: Etcd3, leaseId: string): Promise<number> =>
-  Number((await client.leaseClient.leaseTimeToLive({ ID: leaseId })).TTL);
+import {
+  AT_ONCE_MS,
+  lastWillChild,
+  planOf,
+  timeToLive,
+  TTL_SECONDS,
+  UNHURRIED,
+  untilGone,
+} from '../support/last-will-plan.ts';
 
 describe.skipIf(process.platform !== 'linux')('a last will', () => {
   test('is off by default: no helper, and a crash costs the TTL', async ({ etcd, prefix, world }) => {
     const plan = planOf({ hosts: etcd.endpoints }, prefix, { options: { lastWill: false } });
-    await using alice = new DoomedReplica(program, plan);
+    await using alice = new DoomedReplica(lastWillChild(), plan);
     const { leaseId } = await alice.said('leads');
 
     expect(childrenOf(alice.pid)).toEqual([]);
@@ -79,7 +45,7 @@ describe.skipIf(process.platform !== 'linux')('a last will', () => {
     world,
     candidate,
   }) => {
-    await using alice = new DoomedReplica(program, planOf({ hosts: etcd.endpoints }, prefix));
+    await using alice = new DoomedReplica(lastWillChild(), planOf({ hosts: etcd.endpoints }, prefix));
     const { leaseId, fencingToken } = await alice.said('leads');
     const bob = candidate('bob', { ttlSeconds: TTL_SECONDS });
     void bob.campaign();
@@ -98,7 +64,7 @@ describe.skipIf(process.platform !== 'linux')('a last will', () => {
     'accepts a host written as %shost:port',
     async (scheme, { etcd, prefix, world }) => {
       const hosts = etcd.endpoints.map((url) => `${scheme}${new URL(url).host}`);
-      await using alice = new DoomedReplica(program, planOf({ hosts }, prefix));
+      await using alice = new DoomedReplica(lastWillChild(), planOf({ hosts }, prefix));
       const { leaseId } = await alice.said('leads');
       await alice.helper();
       alice.signal('SIGKILL');
@@ -116,7 +82,7 @@ describe.skipIf(process.platform !== 'linux')('a last will', () => {
     const [ours] = etcd.endpoints;
     await using second = await startSwitchboard(ours!);
     const hosts = [foreign.endpoints[0]!, ours!, second.endpoint];
-    await using alice = new DoomedReplica(program, planOf({ hosts }, prefix));
+    await using alice = new DoomedReplica(lastWillChild(), planOf({ hosts }, prefix));
     const { leaseId } = await alice.said('leads');
     await alice.helper();
 
@@ -130,7 +96,7 @@ describe.skipIf(process.platform !== 'linux')('a last will', () => {
     prefix,
     world,
   }) => {
-    await using alice = new DoomedReplica(program, planOf({ hosts: etcd.endpoints }, prefix));
+    await using alice = new DoomedReplica(lastWillChild(), planOf({ hosts: etcd.endpoints }, prefix));
     const { leaseId } = await alice.said('leads'); // the helper is still starting
 
     alice.signal('SIGKILL');
@@ -141,7 +107,7 @@ describe.skipIf(process.platform !== 'linux')('a last will', () => {
   test.for([{ minify: false }, { minify: true }])(
     'works from a bundle (minified: $minify), and process.exit() counts as an end',
     async ({ minify }, { etcd, prefix, world }) => {
-      const bundle = minify ? await buildChild('test/support/last-will-child.ts', minify) : program;
+      const bundle = minify ? await buildChild('test/support/last-will-child.ts', minify) : lastWillChild();
       await using alice = new DoomedReplica(bundle, planOf({ hosts: etcd.endpoints }, prefix));
       const { leaseId } = await alice.said('leads');
       await alice.helper();
@@ -158,7 +124,7 @@ describe.skipIf(process.platform !== 'linux')('a last will', () => {
     prefix,
     world,
   }) => {
-    await using alice = new DoomedReplica(program, planOf({ hosts: etcd.endpoints }, prefix));
+    await using alice = new DoomedReplica(lastWillChild(), planOf({ hosts: etcd.endpoints }, prefix));
     const { leaseId } = await alice.said('leads');
     const helper = await alice.helper();
 
@@ -171,7 +137,10 @@ describe.skipIf(process.platform !== 'linux')('a last will', () => {
   });
 
   test('a blocked event loop is not an end', async ({ etcd, prefix, world }) => {
-    await using alice = new DoomedReplica(program, planOf({ hosts: etcd.endpoints }, prefix, UNHURRIED));
+    await using alice = new DoomedReplica(
+      lastWillChild(),
+      planOf({ hosts: etcd.endpoints }, prefix, UNHURRIED),
+    );
     const { leaseId } = await alice.said('leads');
     await alice.helper();
 
@@ -186,7 +155,10 @@ describe.skipIf(process.platform !== 'linux')('a last will', () => {
   test.for(['process', 'group'] as const)(
     'a %s that is stopped and continued is not an end',
     async (which, { etcd, prefix, world }) => {
-      await using alice = new DoomedReplica(program, planOf({ hosts: etcd.endpoints }, prefix, UNHURRIED));
+      await using alice = new DoomedReplica(
+        lastWillChild(),
+        planOf({ hosts: etcd.endpoints }, prefix, UNHURRIED),
+      );
       const { leaseId } = await alice.said('leads');
       const helper = await alice.helper();
 
@@ -206,7 +178,7 @@ describe.skipIf(process.platform !== 'linux')('a last will', () => {
   );
 
   test('close() ends the helper', async ({ etcd, prefix, world }) => {
-    await using alice = new DoomedReplica(program, planOf({ hosts: etcd.endpoints }, prefix));
+    await using alice = new DoomedReplica(lastWillChild(), planOf({ hosts: etcd.endpoints }, prefix));
     const { leaseId } = await alice.said('leads');
     const helper = await alice.helper();
 
@@ -223,7 +195,7 @@ describe.skipIf(process.platform !== 'linux')('a last will', () => {
     prefix,
     world,
   }) => {
-    await using alice = new DoomedReplica(program, planOf({ hosts: etcd.endpoints }, prefix));
+    await using alice = new DoomedReplica(lastWillChild(), planOf({ hosts: etcd.endpoints }, prefix));
     const { leaseId } = await alice.said('leads');
     const first = await alice.helper();
 
@@ -239,7 +211,7 @@ describe.skipIf(process.platform !== 'linux')('a last will', () => {
   });
 
   test('the helper is small and idle', async ({ etcd, prefix }) => {
-    await using alice = new DoomedReplica(program, planOf({ hosts: etcd.endpoints }, prefix));
+    await using alice = new DoomedReplica(lastWillChild(), planOf({ hosts: etcd.endpoints }, prefix));
     await alice.said('leads');
     const helper = await alice.helper();
     const ticks = (): number =>
@@ -258,107 +230,5 @@ describe.skipIf(process.platform !== 'linux')('a last will', () => {
     // 10 ms each. On a busy machine the first periods may still contain the end of its start.
     await eventually(async () => expect(await spent()).toBeLessThanOrEqual(1), { withinMs: 4 * renewalMs });
     expect(Number(/^VmRSS:\s+(\d+) kB/m.exec(statusOf(helper))![1])).toBeLessThan(60_000);
-  });
-});
-
-describe.skipIf(process.platform !== 'linux')('a last will with authentication', () => {
-  let etcd: EtcdCluster;
-  let pem: Certificates;
-  let root: Etcd3;
-  const auth = { username: 'service', password: 'a-secret-of-ours' };
-
-  beforeAll(async () => {
-    pem = await certificates();
-    etcd = await startEtcd({
-      extraArgs: [
-        `--cert-file=${pem.files.cert}`,
-        `--key-file=${pem.files.key}`,
-        `--trusted-ca-file=${pem.files.ca}`,
-        '--client-cert-auth',
-      ],
-    });
-    const options: IOptions = {
-      hosts: etcd.endpoints,
-      credentials: {
-        rootCertificate: Buffer.from(pem.ca),
-        privateKey: Buffer.from(pem.key),
-        certChain: Buffer.from(pem.cert),
-      },
-    };
-    const setup = new Etcd3(options);
-    await setup.role('election').create();
-    await setup.role('election').grant({ permission: 'Readwrite', range: Range.prefix('t-') });
-    await setup.user(auth.username).create(auth.password);
-    await setup.user(auth.username).addRole('election');
-    await setup.user('root').create('root-secret');
-    await setup.user('root').addRole('root');
-    await setup.auth.authEnable();
-    setup.close();
-    root = new Etcd3({ ...options, auth: { username: 'root', password: 'root-secret' } });
-  }, 60_000);
-
-  afterAll(async () => {
-    root?.close();
-    await etcd.stop();
-    await pem.remove();
-  });
-
-  test('TLS with a client certificate, user and password: revoked at once, with no visible secret', async ({
-    prefix,
-  }) => {
-    await using alice = new DoomedReplica(
-      program,
-      planOf({ hosts: etcd.endpoints, auth }, prefix, { credentials: pem }),
-    );
-    const { leaseId } = await alice.said('leads');
-    const helper = await alice.helper();
-    for (const file of ['cmdline', 'environ'] as const) {
-      const text = procFile(helper, file);
-      for (const secret of [
-        auth.username,
-        auth.password,
-        'PRIVATE KEY',
-        leaseId,
-        etcd.endpoints[0]!.slice(8),
-      ])
-        expect(text).not.toContain(secret);
-    }
-
-    alice.signal('SIGKILL');
-
-    await untilGone(root, leaseId, AT_ONCE_MS);
-  });
-});
-
-describe.skipIf(process.platform !== 'linux')('a last will, with three members', () => {
-  let etcd: EtcdCluster;
-  beforeAll(async () => {
-    etcd = await startEtcd({ members: 3 });
-  }, 60_000);
-  afterAll(() => etcd.stop());
-
-  /** A member that does not lead etcd. Without etcd's leader, no member could revoke the lease for seconds. */
-  async function follower(): Promise<EtcdMember> {
-    for (const member of etcd.members) {
-      const client = new Etcd3({ hosts: member.endpoint });
-      const { header, leader } = await client.maintenance.status().finally(() => client.close());
-      if (leader !== header.member_id) return member;
-    }
-    throw new Error('each member leads etcd');
-  }
-
-  test('a silent host makes the helper ask the next one', async ({ prefix }) => {
-    const silent = await follower();
-    const [other, third] = etcd.endpoints.filter((endpoint) => endpoint !== silent.endpoint);
-    const client = new Etcd3({ hosts: third! });
-    await using alice = new DoomedReplica(program, planOf({ hosts: [silent.endpoint, other!] }, prefix));
-    const { leaseId } = await alice.said('leads');
-    await alice.helper();
-    silent.freeze();
-
-    alice.signal('SIGKILL');
-
-    await untilGone(client, leaseId, AT_ONCE_MS).finally(() => silent.thaw());
-    client.close();
   });
 });

@@ -1,113 +1,21 @@
-import { execFile } from 'node:child_process';
-import {
-  cpSync,
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readFileSync,
-  rmSync,
-  symlinkSync,
-  writeFileSync,
-} from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join, posix } from 'node:path';
-import { promisify } from 'node:util';
 import { build } from 'esbuild';
-import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
+import { describe, expect, inject, test } from 'vitest';
 import { ROOT } from '../support/programs.ts';
+import {
+  doors,
+  folder,
+  manifest,
+  needsPeer,
+  packed,
+  project,
+  run,
+  tarball,
+  write,
+} from '../support/installed-package.ts';
 
 // The package as users get it: packed, installed into an empty project, and used there.
-
-/** An installation asks the registry, on a busy machine. */
-const INSTALL_MS = 180_000;
-
-interface Manifest {
-  readonly version: string;
-  readonly exports: Record<string, unknown>;
-  readonly peerDependenciesMeta: Record<string, { optional: boolean }>;
-}
-
-const manifest = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as Manifest;
-/** The import paths of a user: `etcd-election`, `etcd-election/dev` … */
-const doors = Object.keys(manifest.exports)
-  .filter((path) => !path.endsWith('.json'))
-  .map((path) => path.replace(/^\./, 'etcd-election'));
-/** This entry point imports its optional peer. */
-const needsPeer = 'etcd-election/opentelemetry';
-
-let folder: string;
-let project: string;
-let packed: string[];
-let tarball: string;
-
-/**
- * Runs a program to its end.
- * @throws with its output if the exit code is not 0.
- */
-async function run(
-  file: string,
-  args: readonly string[],
-  options: { cwd?: string; env?: NodeJS.ProcessEnv } = {},
-): Promise<string> {
-  try {
-    const { stdout, stderr } = await promisify(execFile)(file, args, {
-      cwd: options.cwd ?? project,
-      env: { ...process.env, npm_config_fund: 'false', npm_config_audit: 'false', ...options.env },
-      maxBuffer: 16 * 1024 * 1024,
-    });
-    return stdout + (stderr.includes('Warning') ? stderr : '');
-  } catch (error) {
-    const { stdout, stderr } = error as { stdout?: string; stderr?: string };
-    throw new Error(`${file} ${args.join(' ')}: ${String(error)}\n${stdout}\n${stderr}`, { cause: error });
-  }
-}
-
-function write(name: string, text: string): string {
-  writeFileSync(join(project, name), text);
-  return name;
-}
-
-beforeAll(async () => {
-  folder = mkdtempSync(join(tmpdir(), 'etcd-election-package-'));
-  project = join(folder, 'project');
-  mkdirSync(project);
-  // Built outside the repository, so that concurrent users of its dist/ are not disturbed.
-  const source = join(folder, 'source');
-  for (const name of [
-    'package.json',
-    'tsconfig.json',
-    'tsconfig.build.json',
-    'src',
-    'docs',
-    'examples',
-    'bench',
-    'README.md',
-    'CHANGELOG.md',
-    'CONTRIBUTING.md',
-    'SECURITY.md',
-    'LICENSE',
-    'docker-compose.yml',
-  ])
-    cpSync(join(ROOT, name), join(source, name), {
-      recursive: true,
-      filter: (path) => !path.startsWith(join(ROOT, 'examples/dist')),
-    });
-  symlinkSync(join(ROOT, 'node_modules'), join(source, 'node_modules'));
-  await run(join(ROOT, 'node_modules/.bin/tsc'), ['-p', 'tsconfig.build.json'], { cwd: source });
-  await run(process.execPath, [join(ROOT, 'scripts/bundle-package.mjs'), join(source, 'dist')]);
-  const listed = await run('npm', ['pack', '--json', '--ignore-scripts', '--pack-destination', folder], {
-    cwd: source,
-  });
-  const packs = JSON.parse(listed) as
-    | { filename: string; files: { path: string }[] }[]
-    | Record<string, { filename: string; files: { path: string }[] }>;
-  const [pack] = Object.values(packs);
-  tarball = join(folder, pack!.filename);
-  packed = pack!.files.map(({ path }) => path);
-  write('package.json', '{ "name": "empty", "private": true }');
-  await run('npm', ['install', '--prefer-offline', tarball, '@types/node@20']);
-}, INSTALL_MS);
-afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 describe('the content of the package', () => {
   test('the build, the pages and the examples, but no development files', () => {
@@ -321,111 +229,6 @@ describe('bundlers', () => {
     } finally {
       rmSync(join(folder, 'node_modules'));
     }
-  });
-});
-
-describe('TypeScript', () => {
-  const program = `
-    import { Etcd3 } from 'etcd3';
-    import { Election, LeadershipLostError, channelNames, type ElectionOptions, type Term } from 'etcd-election';
-    import { electionMetrics, type ElectionMetrics } from 'etcd-election/prometheus';
-    import { startEtcd } from 'etcd-election/dev';
-    import { serveDiagnostics } from 'etcd-election/diagnostics';
-    import * as promClient from 'prom-client';
-    import { electionTelemetry } from 'etcd-election/opentelemetry';
-
-    const options: ElectionOptions = { ttlSeconds: 5, onLeader: (term: Term) => void term.fencingToken.toString() };
-    // @ts-expect-error a misspelt option
-    const misspelt: ElectionOptions = { ttlSecond: 5 };
-    export const election = new Election(new Etcd3({ hosts: '127.0.0.1:1' }), 'name', options);
-    export const metrics: ElectionMetrics = electionMetrics(promClient, { registry: new promClient.Registry() });
-    export const rest = [LeadershipLostError, channelNames, misspelt, startEtcd, serveDiagnostics, electionTelemetry] as const;
-  `;
-  beforeAll(async () => {
-    await run('npm', [
-      'install',
-      '--prefer-offline',
-      'prom-client@15',
-      '@opentelemetry/api@~1.9',
-      'typescript@~5.9',
-    ]);
-  }, INSTALL_MS);
-
-  test.each([
-    ['nodenext', 'nodenext', 'program.mts'],
-    ['node16', 'node16', 'program.mts'],
-    ['bundler', 'esnext', 'program.ts'],
-    ['nodenext from CommonJS', 'nodenext', 'program.cts'],
-  ])('moduleResolution %s, with skipLibCheck false', async (resolution, module, file) => {
-    write(file, program);
-    const config = write(
-      `tsconfig.${resolution.replaceAll(' ', '-')}.json`,
-      JSON.stringify({
-        compilerOptions: {
-          module,
-          moduleResolution: resolution.split(' ')[0],
-          target: 'es2022',
-          lib: ['es2023', 'esnext.disposable'],
-          types: ['node'],
-          strict: true,
-          exactOptionalPropertyTypes: true,
-          skipLibCheck: false,
-          noEmit: true,
-        },
-        files: [file],
-      }),
-    );
-    await run(join(ROOT, 'node_modules/.bin/tsc'), ['-p', config]);
-  });
-
-  test('node16 from CommonJS is refused, as the README says: its require() cannot load ESM', async () => {
-    write('program16.cts', program);
-    const settings = { module: 'node16', moduleResolution: 'node16', target: 'es2022', skipLibCheck: true };
-    const compilerOptions = {
-      ...settings,
-      lib: ['es2023', 'esnext.disposable'],
-      types: ['node'],
-      noEmit: true,
-    };
-    const config = write('tsconfig.16.json', JSON.stringify({ compilerOptions, files: ['program16.cts'] }));
-    await expect(run(join(project, 'node_modules/.bin/tsc'), ['-p', config])).rejects.toThrow('TS1479');
-  });
-
-  // The settings of services that are not ESM: NestJS's default, and TypeScript's own for Node.
-  test.each([
-    ['commonjs', { module: 'commonjs', moduleResolution: 'node10', ignoreDeprecations: '5.0' }],
-    ['nodenext', { module: 'nodenext', moduleResolution: 'nodenext' }],
-  ])('a CommonJS service with module %s compiles with TypeScript 5.9, and runs', async (name, settings) => {
-    const folderName = `service-${name}`;
-    mkdirSync(join(project, folderName));
-    write(`${folderName}/package.json`, '{ "private": true, "type": "commonjs" }');
-    write(
-      `${folderName}/service.ts`,
-      `${program}\nif (typeof Election !== 'function') throw new Error('no Election');\nelection.close().then(() => console.log(rest.length));`,
-    );
-    write(
-      `${folderName}/tsconfig.json`,
-      JSON.stringify({
-        compilerOptions: {
-          ...settings,
-          target: 'es2022',
-          lib: ['es2023', 'esnext.disposable'],
-          types: ['node'],
-          strict: true,
-          esModuleInterop: true,
-          skipLibCheck: true, // as in NestJS; the test above checks the declarations with TypeScript 7
-        },
-        files: ['service.ts'],
-      }),
-    );
-    await run(join(project, 'node_modules/.bin/tsc'), ['-p', folderName]);
-    const output = await run(process.execPath, ['--no-warnings', `${folderName}/service.js`]);
-    expect(output).toBe('6\n');
-  });
-
-  test('an entry point with a peer works if the peer is installed', async () => {
-    const file = write('peer.mjs', `console.log(typeof (await import('${needsPeer}')).electionTelemetry);`);
-    expect(await run(process.execPath, [file])).toBe('function\n');
   });
 });
 

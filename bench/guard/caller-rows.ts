@@ -1,0 +1,235 @@
+/** The rows in which the caller goes round in a loop through our API. */
+import * as faults from './faults.ts';
+import { methodsWithRows, overRows } from './coverage.ts';
+import type { Row } from './bounds.ts';
+
+const caller = (names: readonly string[]): Row[] => names.map((name) => ({ group: 'caller', name }));
+
+const READS = {
+  callsPerSecond: 3,
+  why: 'reads have their own limit: at most 20 a second, and one a second for a loop without a pause. The lease and the watch send the other messages',
+};
+
+/** Three hundred successive ones start at once: on a busy machine that takes longer than the first seconds. */
+const ONE_BY_ONE_MS = 20_000;
+
+/** Un-awaited calls. So many may start at once that the thread sleeps only after a while. */
+const flooding = (name: string, more: Partial<Row> = {}): Row => ({
+  group: 'caller',
+  name,
+  warmUpMs: 15_000,
+  except: SLEEPS,
+  ...more,
+});
+
+const SLEEPS = {
+  cpuPercent: 3,
+  why: 'un-awaited, so no timer can hold it: the thread sleeps 100 ms in each turn, and the rest are its own rounds',
+};
+
+const TIMER = {
+  cpuPercent: 12,
+  why: 'work that ends at once is delayed by a timer of a millisecond: 700 rounds a second of the work itself',
+};
+
+/** 0.94 a second in the long run. The first tries, which could save the lease, come sooner and fall into the window. */
+const FAILING = {
+  dialsPerSecond: 1.1,
+  why: 'gRPC dials once more for each replaced client, and the tries to save the lease fall into the window: 0.94 a second in the long run',
+};
+
+const UNAWAITED_WRITES = {
+  cpuPercent: 8,
+  dialsPerSecond: 1.1,
+  why: 'each write is tried, because etcd may be back; beyond 500 local failures a second the thread sleeps',
+};
+
+const TWO_CLIENTS = {
+  callsPerSecond: 2.6,
+  why: 'the first client leads and the second waits, each with its own lease and watch: 1.2 messages a second each',
+};
+
+const HONEST = {
+  cpuPercent: 2,
+  callsPerSecond: 4,
+  linesPerMinute: 30,
+  heapKiB: 2_048,
+  why: 'a job every two seconds is honest: a lease, an entry and a release each time, and lines until the quota is used up',
+};
+
+const CROWD = {
+  cpuPercent: 8,
+  callsPerSecond: 25,
+  heapKiB: 2_048,
+  why: 'concurrent, 5,000 at once and then 20 a second: a program may do so on purpose; beyond 1,000 held calls it is refused',
+};
+
+export const callerRows: readonly Row[] = [
+  ...caller([
+    'loop, swallowing',
+    'loop, not catching',
+    'loop, the same object',
+    'loop, the same object, another value each turn',
+    'campaign, resign, campaign',
+    'campaign, stepDown',
+    'lead of nothing',
+    'lead of nothing, a new object each turn',
+    'close, then new',
+    'campaign after close',
+    'a bad value',
+    'a bad name',
+    'resign of nothing',
+    'stepDown of nothing',
+    'close of what is closed',
+    'close, a new election each turn',
+    'observe, broken off',
+    'observe, broken off, a new object each turn',
+    'observe, ended before it begins',
+  ]),
+  { group: 'caller', name: 'loop, a new client each turn', except: TWO_CLIENTS },
+  {
+    group: 'caller',
+    name: 'a new name each turn',
+    warmUpMs: ONE_BY_ONE_MS,
+    except: {
+      handles: 22,
+      why: 'each active election has one timer, and one more starts every three seconds',
+    },
+  },
+  { group: 'caller', name: 'observe, each ended by a timeout' },
+  { group: 'caller', name: 'lead, given up at once, a new name each turn', warmUpMs: 2 * ONE_BY_ONE_MS },
+  {
+    group: 'caller',
+    name: 'leader, a new client and a new name each turn',
+    warmUpMs: 2 * ONE_BY_ONE_MS,
+    except: { ...READS, cpuPercent: 4, heapKiB: 4_096 },
+  },
+  { group: 'caller', name: 'leader, polled', except: READS },
+  { group: 'caller', name: 'leader, polled by ten', except: READS },
+  { group: 'caller', name: 'leader, polled on new objects', except: READS },
+  { group: 'caller', name: 'leader, a new name each turn', warmUpMs: ONE_BY_ONE_MS, except: READS },
+  {
+    group: 'caller',
+    name: 'leader, polled, refused',
+    scenario: 'leader, polled',
+    fault: faults.refused,
+    origin: 'caller',
+    except: FAILING,
+  },
+  {
+    group: 'caller',
+    name: 'observe, broken off, a new name each turn',
+    warmUpMs: ONE_BY_ONE_MS,
+    except: READS,
+  },
+  { group: 'caller', name: 'proclaim, in a loop' },
+  flooding('proclaim, un-awaited each turn', {
+    except: {
+      cpuPercent: 12,
+      why: '5,000 writes a second may be on purpose; beyond that the thread sleeps',
+    },
+  }),
+  { group: 'caller', name: 'run of nothing, in a loop', except: TIMER },
+  ...[
+    'leader, un-awaited each turn',
+    'observe, never read, each turn',
+    'observe, next() un-awaited each turn',
+    'observe, left open, each turn',
+    'run that never ends, each turn',
+    'onEnd, each turn',
+    'txn, never committed, each turn',
+  ].map((name) => flooding(name)),
+  flooding('campaign and resign, un-awaited each turn', {
+    warmUpMs: 40_000,
+    except: {
+      cpuPercent: 25,
+      why: 'a thousand callers may wait for the next campaign, and each resign() answers all of them with an error',
+    },
+  }),
+  flooding('every, each turn', {
+    except: { cpuPercent: 10, why: 'a thousand jobs, the limit of a term, are called every second' },
+  }),
+  flooding('a new election each turn, never used', {
+    warmUpMs: 30_000,
+    except: {
+      cpuPercent: 6,
+      why: 'a thousand new elections a second: a busy service may make one for each request',
+    },
+  }),
+  { group: 'caller', name: 'lead of nothing, every two seconds', mayBeMeant: true, except: HONEST },
+  ...['txn, in a loop', 'txn, un-awaited each turn'].map((scenario): Row => ({
+    group: 'caller',
+    name: `${scenario}, refused`,
+    scenario,
+    fault: faults.refused,
+    leadsFirst: true,
+    origin: 'caller',
+    except: scenario.includes('un-awaited') ? UNAWAITED_WRITES : FAILING,
+  })),
+  flooding('leader, un-awaited, a new name each turn', { warmUpMs: 60_000, except: CROWD }),
+  flooding('observe, broken off, un-awaited each turn', {
+    warmUpMs: 40_000,
+    except: {
+      cpuPercent: 8,
+      callsPerSecond: 35,
+      handles: 8,
+      why: 'a hundred may be held, each for up to 16 s: ten a second read and watch',
+    },
+  }),
+  ...methodsWithRows.flatMap((method): Row[] => {
+    const { loop, flood } = overRows(method);
+    return [{ group: 'caller', name: loop }, flooding(flood)];
+  }),
+  ...caller([
+    'ten thousand in one turn',
+    'a flood in one turn that swallows',
+    'a flood of new objects in one turn that swallows',
+    'a flood of new names in one turn that swallows',
+    'un-awaited, each 100 ms',
+    'un-awaited, a new object each 100 ms',
+    'un-awaited, a new object each turn',
+    'un-awaited, another value each 100 ms',
+  ]),
+  {
+    group: 'caller',
+    name: 'lead of nothing, a new name each turn',
+    mayBeMeant: true,
+    warmUpMs: 2 * ONE_BY_ONE_MS,
+    except: {
+      callsPerSecond: 3,
+      why: 'a job with a new name and lease each turn: five messages every 2.35 to 2.5 s',
+    },
+  },
+  {
+    group: 'caller',
+    name: 'un-awaited, a new client each 100 ms',
+    mayBeMeant: true,
+    except: {
+      cpuPercent: 5,
+      callsPerSecond: 40,
+      linesPerMinute: 12,
+      heapKiB: 8_192,
+      handles: 100,
+      why: 'each active client has its own lease and watch: 0.9 messages a second; at most 32 of them; the election and its clients may write six lines a minute each',
+    },
+  },
+  {
+    group: 'caller',
+    name: 'un-awaited, a new name each 100 ms',
+    mayBeMeant: true,
+    except: {
+      cpuPercent: 5,
+      callsPerSecond: 40,
+      linesPerMinute: 700,
+      heapKiB: 32_768,
+      handles: 620,
+      why: 'concurrent, up to 16,384 names: a program may do so on purpose; each active election has one timer',
+    },
+  },
+  {
+    group: 'caller',
+    name: 'un-awaited, each turn, while another leads',
+    fault: faults.foreignLeader,
+    origin: 'environment',
+  },
+];

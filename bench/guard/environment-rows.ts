@@ -1,0 +1,111 @@
+/** The rows in which callbacks, etcd, operators or etcd3 cause the loop. */
+import * as faults from './faults.ts';
+import type { Fault } from './faults.ts';
+import type { Row } from './bounds.ts';
+
+const callbacks = (names: readonly string[]): Row[] => names.map((name) => ({ group: 'callbacks', name }));
+
+const standing = (name: string, fault: Fault, more: Partial<Row> = {}): Row => ({
+  group: 'etcd',
+  name,
+  scenario: 'stand',
+  fault,
+  leadsFirst: true,
+  origin: 'environment',
+  ...more,
+});
+
+export const callbackRows: readonly Row[] = [
+  ...callbacks([
+    'onLeader throws',
+    'onLeader rejects',
+    'onLeader returns at once',
+    'onLeader never settles',
+    'onLeader resigns, onFollower campaigns',
+    'onLeader steps down',
+    'onLeader campaigns again',
+    'onLeader closes, and a new one stands',
+    'a logger that throws',
+    'a listener that throws',
+  ]),
+  { group: 'callbacks', name: 'onFollower campaigns', fault: faults.foreignLeader, origin: 'environment' },
+  { group: 'callbacks', name: 'onFollower throws', fault: faults.foreignLeader, origin: 'environment' },
+  {
+    ...standing('key deleted each 200 ms, onLeader never settles', faults.keyDeleted),
+    group: 'callbacks',
+    scenario: 'onLeader never settles',
+    origin: 'caller',
+  },
+];
+
+export const environmentRows: readonly Row[] = [
+  standing('refused', faults.refused),
+  standing('reset on accept', faults.resetOnAccept),
+  standing('accepts and says nothing', faults.silent),
+  standing('dies and comes back each second', faults.flapping),
+  standing('no quorum', faults.noQuorum, { stage: { members: 3 } }),
+  standing('NOSPACE alarm', faults.noSpace, { stage: { extraArgs: ['--quota-backend-bytes=4194304'] } }),
+  {
+    group: 'etcd',
+    name: 'wrong password, in a loop',
+    scenario: 'loop, swallowing',
+    fault: faults.wrongPassword(),
+    credentials: 'matrix:wrong',
+    origin: 'caller',
+  },
+  {
+    group: 'etcd',
+    name: 'permission denied, in a loop',
+    scenario: 'loop, swallowing',
+    fault: faults.permissionDenied(),
+    credentials: 'matrix:right',
+    origin: 'caller',
+  },
+  standing('tokens expire each second', faults.tokensExpire(), { credentials: 'matrix:right' }),
+  standing('TLS mismatch', faults.tlsMismatch, {
+    leadsFirst: false,
+    except: {
+      cpuPercent: 4,
+      why: 'each dial loads the built-in root certificates: a bare etcd3 client costs five times as much as without TLS',
+    },
+  }),
+  standing('name not resolvable', faults.noSuchName, { leadsFirst: false }),
+  standing('one of three frozen', faults.frozenMember(), { stage: { members: 3 } }),
+  standing('slow, 2 s an answer', faults.slow),
+  standing('too many requests', faults.tooManyRequests()),
+  standing('refused, in the loop', faults.refused, { scenario: 'loop, swallowing', origin: 'caller' }),
+  standing('key deleted each 200 ms', faults.keyDeleted, { group: 'operators' }),
+  standing('lease revoked each 200 ms', faults.leaseRevoked, { group: 'operators' }),
+  standing('compaction each second', faults.compaction, { group: 'operators' }),
+  standing('key deleted each 200 ms among 1,000 foreign keys', faults.fullPrefix, {
+    group: 'operators',
+    except: {
+      cpuPercent: 2,
+      why: 'each entry reads the queue: a thousand keys every 2.4 s cost the bare client 0.5 to 0.8 %; 0.9 to 1.6 % in five runs',
+    },
+  }),
+  standing('foreign keys, ten a second', faults.foreignKeys(100), { group: 'operators' }),
+  standing('foreign keys, fifty a second', faults.foreignKeys(20), {
+    group: 'operators',
+    except: {
+      cpuPercent: 4,
+      why: 'etcd sends each write under the prefix: fifty a second cost the bare client 2.0 to 2.7 %, and us 0.1 to 0.2 more',
+    },
+  }),
+  {
+    group: 'etcd3',
+    name: "the user's fixed deadlines open the breaker",
+    scenario: "the user's calls keep the breaker open",
+    userCalls: ['Range'],
+  },
+  standing("refused, the user's calls open the breaker", faults.refused, {
+    group: 'etcd3',
+    scenario: "the user's calls fail too",
+    userCalls: ['Range'],
+    except: {
+      dialsPerSecond: 1.6,
+      why: "the user's own client dials the endpoint too, half as often as we do",
+    },
+  }),
+  { group: 'etcd3', name: 'client closed under us', origin: 'caller' },
+];
