@@ -118,12 +118,11 @@ export function textOf(
   );
 }
 
-/** The other columns of a row take about 40 characters. */
-const OTHER_COLUMNS = 40;
+const OTHER_COLUMNS_WIDTH = 40;
 const LEAST_VALUE = 12;
 
 const valueWidth = (columns: number | undefined): number | undefined =>
-  columns === undefined ? undefined : Math.max(LEAST_VALUE, Math.min(60, columns - OTHER_COLUMNS));
+  columns === undefined ? undefined : Math.max(LEAST_VALUE, Math.min(60, columns - OTHER_COLUMNS_WIDTH));
 
 function leftOf(lease: LeaseLeft | undefined): string {
   if (lease === undefined) return 'no lease: etcd never deletes it';

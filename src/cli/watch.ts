@@ -30,11 +30,9 @@ etcd does not answer. watch does not become a candidate. It continues through ou
 (exit code 0).
 Exit code 1 if etcd refuses access at the start: wrong password, certificate or permission.`;
 
-/** How often to check whether etcd still answers. */
 const PROBE_EVERY_MS = 2_000;
 /** Failures that can end by themselves. */
 const MAY_PASS: readonly Failure[] = ['unreachable', 'silent', 'alarm'];
-/** How often a continuing outage is reported again. */
 const REMIND_EVERY_MS = 60_000;
 
 export async function watch(args: readonly string[], terminal: Terminal): Promise<number> {

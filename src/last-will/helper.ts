@@ -10,8 +10,7 @@ import { revoke } from './revoke.ts';
 
 export function runHelper(pipe: NodeJS.ReadableStream, end: () => void): void {
   process.title = 'etcd-election last will';
-  // A supervisor may send a signal to every process of the service, but the helper must outlive the main process. SIGUSR1
-  // would open an inspector.
+  // The helper must survive a signal to every process of the service. SIGUSR1 would open an inspector.
   for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP', 'SIGQUIT', 'SIGUSR1', 'SIGUSR2'] as const)
     process.on(signal, () => undefined);
 

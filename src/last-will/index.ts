@@ -15,7 +15,6 @@ import { reachOf } from './reach.ts';
 /** Called with the reason when the helper has ended or cannot start. Another start follows. */
 export type OnWillLost = (reason: string) => void;
 
-/** Delays between starts of the helper. */
 const RESTARTS: GuardSettings = {
   burst: 2,
   baseMs: 1_000,
@@ -24,8 +23,7 @@ const RESTARTS: GuardSettings = {
   healthyAfterMs: 60_000,
 };
 
-/** How long a helper that is no longer needed may take to end. */
-const GOING_MS = 2_000;
+const HELPER_ENDS_WITHIN_MS = 2_000;
 
 /** The only variables in the helper's environment: library paths and TLS roots. No secrets, and no NODE_OPTIONS. */
 const INHERITED = [
@@ -81,7 +79,7 @@ export class LastWill {
     helper.stdin?.end();
     helper.once(
       'exit',
-      after(GOING_MS, () => helper.kill('SIGKILL'), true),
+      after(HELPER_ENDS_WITHIN_MS, () => helper.kill('SIGKILL'), true),
     );
   }
 

@@ -20,13 +20,12 @@ export interface LogLane extends LogShare {
   readonly terms: LogShare;
 }
 
-/** How many free lanes are kept. Beyond this, the oldest is dropped. */
-const MOST_LEFT = 16_384;
+const MOST_FREE_LANES = 16_384;
 
 export class LogLimiter {
   readonly #inUse = new Map<string, { lane: LogLane; campaigns: number }>();
-  /** Lanes of ended elections. The newest is reused first, so that a loop reuses one lane. */
-  readonly #left: LogLane[] = [];
+  /** The newest is reused first, so that a loop reuses one lane. */
+  readonly #freeLanes: LogLane[] = [];
   readonly #make: () => LogLane;
 
   constructor(make: () => LogLane) {
@@ -37,7 +36,7 @@ export class LogLimiter {
   begin(key: string): { lane: LogLane; end: () => void } {
     let use = this.#inUse.get(key);
     if (use === undefined) {
-      use = { lane: this.#left.pop() ?? this.#make(), campaigns: 0 };
+      use = { lane: this.#freeLanes.pop() ?? this.#make(), campaigns: 0 };
       this.#inUse.set(key, use);
     }
     const { lane } = use;
@@ -49,8 +48,8 @@ export class LogLimiter {
     const use = this.#inUse.get(key)!;
     if (--use.campaigns > 0) return;
     this.#inUse.delete(key);
-    this.#left.push(lane);
-    if (this.#left.length > MOST_LEFT) this.#left.shift();
+    this.#freeLanes.push(lane);
+    if (this.#freeLanes.length > MOST_FREE_LANES) this.#freeLanes.shift();
   }
 }
 

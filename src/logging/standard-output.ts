@@ -9,16 +9,12 @@ import { writeSync } from 'node:fs';
 import { after } from '../util/clock.ts';
 import { sleepInThisThread } from '../util/thread-sleep.ts';
 
-/** Lines that could not be written are kept up to this size. */
-const KEPT_BYTES = 1 << 20;
+const MOST_KEPT_BYTES = 1 << 20;
 
-/** A full pipe is tried again after this time. */
-const TRY_AGAIN_MS = 100;
+const RETRY_AFTER_MS = 100;
 
-/** How many times a full pipe is tried again at the exit. */
-const LAST_TRIES = 20;
-/** The pause before each of these tries. */
-const LAST_TRIES_APART_MS = 10;
+const TRIES_AT_EXIT = 20;
+const PAUSE_AT_EXIT_MS = 10;
 
 export class StandardOutput {
   readonly #write: (bytes: Uint8Array) => number;
@@ -42,14 +38,14 @@ export class StandardOutput {
   /** Writes a line now. Never throws. If the write fails, the line is kept and written later. */
   write(line: string): void {
     const bytes = Buffer.from(line);
-    if (this.#kept.length + bytes.length <= KEPT_BYTES) this.#kept = Buffer.concat([this.#kept, bytes]);
+    if (this.#kept.length + bytes.length <= MOST_KEPT_BYTES) this.#kept = Buffer.concat([this.#kept, bytes]);
     if (this.#cancelRetry === undefined) this.#writeKept();
   }
 
   /** Writes the rest before the process ends. Waits for a slow reader, but not for one that is stuck. */
   end(): void {
-    for (let left = LAST_TRIES; left > 0 && this.#cancelRetry !== undefined; left--) {
-      sleepInThisThread(LAST_TRIES_APART_MS);
+    for (let left = TRIES_AT_EXIT; left > 0 && this.#cancelRetry !== undefined; left--) {
+      sleepInThisThread(PAUSE_AT_EXIT_MS);
       this.#writeKept();
     }
   }
@@ -61,7 +57,7 @@ export class StandardOutput {
       while (this.#kept.length > 0) this.#kept = this.#kept.subarray(this.#write(this.#kept));
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'EAGAIN') return;
-      this.#cancelRetry = after(TRY_AGAIN_MS, () => this.#writeKept(), true);
+      this.#cancelRetry = after(RETRY_AFTER_MS, () => this.#writeKept(), true);
     }
   }
 }

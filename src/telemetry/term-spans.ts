@@ -60,7 +60,6 @@ type Heard = EventOf<(typeof HEARD)[number]>;
 interface TracedTerm {
   readonly election: string;
   readonly fencingToken: string;
-  /** The span of its start. */
   readonly start: SpanContext;
   troubles: number;
 }
@@ -90,7 +89,7 @@ export class TermSpans {
     for (const type of HEARD) subscribe(`etcd-election:${type}`, this.#onMessage);
   }
 
-  /** The context of the span that marks the start of the term; the active context if the term is unknown or over. */
+  /** The context of the start of the term; the active context if the term is unknown or over. */
   contextOf({ election, fencingToken }: Pick<Term, 'election' | 'fencingToken'>): Context {
     const term = this.#terms.get(nameOf({ election, fencingToken: fencingToken.toString() }));
     return term === undefined ? context.active() : within(term.start);

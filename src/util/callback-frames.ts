@@ -9,8 +9,8 @@
  * time limit.
  */
 
-/** The most stack frames of one trace. Enough for real services. */
-const FRAMES_TAKEN = 200;
+/** Enough for real services. */
+const MOST_FRAMES = 200;
 
 let named = 0;
 /** The running callbacks of this process, by the name of their frame. */
@@ -96,7 +96,7 @@ function asyncStack(): readonly Site[] {
   const { stackTraceLimit, prepareStackTrace } = settings; // a spread would miss prepareStackTrace, which is not enumerable
   const trace: { stack?: unknown } = {};
   try {
-    Error.stackTraceLimit = FRAMES_TAKEN;
+    Error.stackTraceLimit = MOST_FRAMES;
     Error.prepareStackTrace = (_error, sites) => sites;
     Error.captureStackTrace(trace, asyncStack);
     return Array.isArray(trace.stack) ? (trace.stack as Site[]).filter(isSite) : [];

@@ -6,11 +6,10 @@ import { after, clock } from './clock.ts';
 
 const BEAT_EVERY_MS = 500;
 
-/** The shortest stall that is recorded. Shorter ones rarely lose a lease. */
-const STALL_MS = 1_000;
+/** Shorter stalls rarely lose a lease. */
+const SHORTEST_STALL_MS = 1_000;
 
 export interface Stall {
-  /** For how long the event loop stood still. */
   readonly stalledMs: number;
   /** How much of that time this process spent on the CPU. */
   readonly cpuMs: number;
@@ -34,7 +33,8 @@ let lastStall: (Stall & { readonly endedAtMs: number }) | undefined;
 function beat(): void {
   const now = beatNow();
   const stalledMs = now.atMs - last.atMs - BEAT_EVERY_MS;
-  if (stalledMs >= STALL_MS) lastStall = { stalledMs, cpuMs: now.cpuMs - last.cpuMs, endedAtMs: now.atMs };
+  if (stalledMs >= SHORTEST_STALL_MS)
+    lastStall = { stalledMs, cpuMs: now.cpuMs - last.cpuMs, endedAtMs: now.atMs };
   last = now;
 }
 

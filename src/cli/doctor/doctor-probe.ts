@@ -12,8 +12,8 @@ import { disagreeOnLeader, nameAbsentLeader, type Permission } from './doctor-ch
 import type { MemberReading, MemberStatus } from './doctor-findings.ts';
 import { failureOf, plain } from '../plain-error.ts';
 
-/** How many connections are made to one address. A gateway spreads them over its members. */
-const CONNECTIONS = 3;
+/** A gateway spreads the connections over its members. */
+const CONNECTIONS_PER_ADDRESS = 3;
 
 /** How long etcd may take to elect its own leader with its default settings. */
 const ELECTS_WITHIN_MS = 5_000;
@@ -51,7 +51,7 @@ async function readMember(connection: Connection, endpoint: string): Promise<Mem
     const error = isOtherServer && seen !== 'not-etcd' ? `HTTP ${overHttp.says}` : first.error;
     return { endpoint, reached: { failure, error }, httpVersion, clockAheadMs };
   }
-  const more = await Promise.all(Array.from({ length: CONNECTIONS - 1 }, () => statusOf(one)));
+  const more = await Promise.all(Array.from({ length: CONNECTIONS_PER_ADDRESS - 1 }, () => statusOf(one)));
   const members = new Set([first, ...more].flatMap((status) => ('error' in status ? [] : [status.memberId])));
   return { endpoint, reached: { ...first, membersBehind: members.size }, httpVersion, clockAheadMs };
 }

@@ -24,7 +24,11 @@ export class ChildGroup {
   #guardian: ChildProcess;
   #order: Order;
 
-  /** Starts the guardian and the command. @throws {Error} if one of them cannot start. Then the command does not run. */
+  /**
+   * Starts the guardian and the command.
+   *
+   * @throws {Error} if one of them cannot start. Then the command does not run.
+   */
   static async start(
     command: string,
     args: readonly string[],
@@ -66,22 +70,17 @@ export class ChildGroup {
   /** Moves the deadline at which the guardian ends the group. */
   moveDeadline(deadline: Omit<Order, 'group'>): void {
     this.#order = { ...deadline, group: this.pid };
-    // Starts at most one guardian for each move.
     if (hasEnded(this.#guardian)) this.#guardian = startGuardian();
     tell(this.#guardian, this.#order);
   }
 
-  /**
-   * Sends the signal to the group.
-   *
-   * @returns false if the group is empty.
-   */
   signal(name: NodeJS.Signals | 0): boolean {
     return signalGroup(this.pid, name);
   }
 
   /**
-   * Kills the command and its group. Waits at most `withinMs`: SIGKILL does not end a process that is stuck in the kernel.
+   * Kills the command and its group. Waits at most `withinMs`, because a process that is stuck in the kernel does not
+   * end.
    *
    * @returns whether all of them have ended.
    */
@@ -96,7 +95,6 @@ export class ChildGroup {
     return true;
   }
 
-  /** @returns false if all have ended. */
   #kill(): boolean {
     const isGroupThere = this.signal('SIGKILL');
     this.#child.kill('SIGKILL'); // it may have moved to another group
@@ -111,10 +109,7 @@ const LOOK_EVERY_MS = 5;
 const hasEnded = ({ exitCode, signalCode }: ChildProcess): boolean =>
   exitCode !== null || signalCode !== null;
 
-/**
- * Variables that Node needs to find its libraries. NODE_OPTIONS is missing, because it could open an inspector or load
- * code.
- */
+/** Node needs these to find its libraries. NODE_OPTIONS could open an inspector or load code. */
 const INHERITED = ['PATH', 'LD_LIBRARY_PATH', 'OPENSSL_CONF'] as const;
 
 function startGuardian(): ChildProcess {

@@ -1,7 +1,6 @@
 /**
- * The guardian process of `run`. It ends the command's process group if the runner has ended. It also does so if the
- * runner has not renewed the deadline in time, because Ctrl-Z, SIGSTOP or a debugger has stopped the runner. Other
- * replicas do not wait for a stopped runner.
+ * The guardian process of `run`. It ends the command's process group if the runner has ended, or has been stopped
+ * (Ctrl-Z, SIGSTOP, a debugger) past the deadline. Other replicas do not wait for a stopped runner.
  */
 import { uptime } from 'node:os';
 
@@ -17,25 +16,21 @@ export interface Order {
 /** The argument that starts `etcd-election` as a guardian. */
 export const GUARDIAN = '__guardian';
 
-/**
- * A clock that the runner and the guardian share. On Linux it includes the time in which the machine was
- * suspended. Elsewhere `uptime()` has only whole seconds.
- */
+/** A clock that the runner and the guardian share. On Linux it counts the time of a suspension. */
 export const sharedClockMs = (): number =>
   process.platform === 'linux' ? uptime() * 1_000 : Number(process.hrtime.bigint() / 1_000n) / 1_000;
 
 /** The longest pause between looks at the clock. A timer does not count suspended time. */
 const LOOK_EVERY_MS = 1_000;
-/** How often SIGKILL is repeated, for processes that were forked meanwhile. */
+/** SIGKILL is repeated for processes that were forked meanwhile. */
 const KILL_EVERY_MS = 100;
-/** How many times SIGKILL is sent in a row. A process that is stuck in the kernel does not end. */
+/** A process that is stuck in the kernel does not end. */
 const MOST_KILLS = 20;
 
 /** Obeys the runner until the pipe ends. Then kills the group, and ends. */
 export function guard(pipe: NodeJS.ReadableStream, end: () => void): void {
   process.title = 'etcd-election guardian';
-  // A supervisor may send a signal to every process of the service, but the guardian must survive. SIGUSR1 would open an
-  // inspector.
+  // The guardian must survive a signal to every process of the service. SIGUSR1 would open an inspector.
   for (const name of IGNORED) process.on(name, () => undefined);
   const watch = new DeadlineWatch(end);
   let unread = '';

@@ -3,6 +3,7 @@
  */
 import { constants } from 'node:os';
 import type { LeadershipLostError, Term } from '../../index.ts';
+import { untilAborted } from '../../util/abort.ts';
 import { clock } from '../../util/clock.ts';
 import { ChildGroup, type ChildEnd } from './child-group.ts';
 import { EXIT } from '../exit-codes.ts';
@@ -36,9 +37,7 @@ export class Runner {
   /** Whether the command was started, or a start was tried. */
   hasServed = false;
   #group: ChildGroup | undefined;
-  /** The term that the group belongs to. */
   #term: Term | undefined;
-  /** Whether the group was stopped with SIGSTOP and must be continued. */
   #isGroupStopped = false;
   /** Aborts on a signal to stop. */
   readonly #stop = new AbortController();
@@ -110,7 +109,7 @@ export class Runner {
 
   /**
    * Runs the command, then waits for the end of `--hold`. Settles when the group is empty, or {@link KILL_WITHIN_MS}
-   * after SIGKILL. The key is deleted after that.
+   * after SIGKILL.
    */
   async serve(term: Term): Promise<void> {
     if (this.#stop.signal.aborted) return;
@@ -184,8 +183,8 @@ export class Runner {
     const untilMs = await this.#moveUntilLost(term, group, over);
     if (over.aborted) return 'lost';
     const reason = (term.signal.reason as LeadershipLostError).reason;
-    // A deadline that is noticed late leaves less time to stop. After any other loss another replica may lead already,
-    // but the command still gets its full time.
+    // A deadline that is noticed late leaves less time to stop. After any other loss, the command gets its full time,
+    // although another replica may lead already.
     const lateMs = reason === 'deadline-passed' ? sharedClockMs() - untilMs : 0;
     const leftMs = graceMs(this.#options.marginMs, lateMs);
     group.moveDeadline({ terminateAtMs: null, killAtMs: sharedClockMs() + leftMs });
@@ -218,7 +217,7 @@ export class Runner {
   }
 
   async #untilStopIsOver(over: AbortSignal): Promise<'stopped'> {
-    await aborted(AbortSignal.any([this.#stop.signal, over]));
+    await untilAborted(AbortSignal.any([this.#stop.signal, over]));
     await clock.sleep(this.#options.stopTimeoutMs, AbortSignal.any([this.#hurry.signal, over]));
     return 'stopped';
   }
@@ -226,14 +225,5 @@ export class Runner {
 
 /** How often to look for a new deadline: more often than the shortest lease is renewed. */
 const MOVE_EVERY_MS = 250;
-/**
- * The smallest change of the deadline that the guardian is told. A smaller one may be a step of the
- * clock.
- */
+/** A smaller change of the deadline may be a step of the clock, so the guardian is not told. */
 const MOVE_STEP_MS = 50;
-
-const aborted = (signal: AbortSignal): Promise<void> =>
-  new Promise((resolve) => {
-    if (signal.aborted) resolve();
-    else signal.addEventListener('abort', () => resolve(), { once: true });
-  });
