@@ -64,8 +64,8 @@ export const commonHelp = `Connection (the flags and variables of etcdctl; a fla
   --command-timeout TIME  limit of one request, such as 5s or 800ms; ETCDCTL_COMMAND_TIMEOUT; default 5s
   --insecure-transport=false     https for endpoints without a scheme; ETCDCTL_INSECURE_TRANSPORT
   --insecure-skip-tls-verify     do not verify etcd's certificate; ETCDCTL_INSECURE_SKIP_TLS_VERIFY
-All commands that use etcd:
 
+All commands that use etcd:
   --prefix PREFIX         the part of the key before the election's name; default election/
   --json, -w json         write JSON
   -h, --help              print this help`;

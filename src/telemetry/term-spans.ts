@@ -77,8 +77,8 @@ interface Tracked {
 export class TermSpans {
   readonly #tracer: ReturnType<TracerProvider['getTracer']>;
   /**
-   * By the source of the events, an `Election`. Events of another copy of this package have no source, so their key is
-   * the name of the election.
+   * The key is the source of the events, an `Election`. Events of another copy of this package have no source: their key
+   * is the name of the election.
    */
   readonly #tracked = new Map<EventSource | string, Tracked>();
   /** The terms that {@link contextOf} knows, by name and token. */
