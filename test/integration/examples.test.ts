@@ -185,7 +185,7 @@ describe('examples/', () => {
     expect(program.output).not.toMatch(/^Trace|renewed/m);
   });
 
-  test('recipes.ts: each recipe does what the README says', async () => {
+  test('recipes.ts: each recipe does what the reference says', async () => {
     const run = await examples();
     const program = run('recipes');
 
