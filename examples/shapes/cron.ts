@@ -21,7 +21,7 @@ function scheduledDay(now: number): string {
 }
 
 const atUtc = process.env['AT_UTC'] ?? '03:00'; // when cron starts the program, in UTC
-const day = process.env['DAY'] ?? scheduledDay(Date.now()); // DAY=2026-11-27 repeats a missed day: first delete its claim
+const day = process.env['DAY'] ?? scheduledDay(Date.now()); // DAY=2026-11-27 runs the job for a missed day: first delete its claim
 const claim = `${electionName}-runs/${day}`;
 
 /** Claims the day, then writes the report. So the report is written at most once. */

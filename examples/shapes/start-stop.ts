@@ -1,4 +1,4 @@
-/** One function starts the work, and another one stops it. This is the most common shape. */
+/** One function starts the work, and another function stops it. This is the most common shape. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Election, type Term } from 'etcd-election';
 import { connect, electionName, onStop } from './connect.ts';
