@@ -70,7 +70,7 @@ Default options, but \`hotMs\` is 5000.
 
 ## Honest work
 
-Each runs for ${HONEST_FOR_MS / 1000} s. A notice is not an alarm; **runaway** would be one.
+Each runs for ${HONEST_FOR_MS / 1000} s. The notices \`saturated\` and \`blocked\` are not alarms. The entry **runaway** would be a false alarm.
 
 | a service that … | is reported as |
 | --- | --- |
@@ -78,7 +78,8 @@ ${honestRows}
 
 ## Runaways
 
-From the first round of the loop until the report was written, and the first function in it. In the last six the event loop still turns.
+The time is from the first round of the loop until the report was written. The name is the first function in the report. In the last six rows the
+event loop still turns.
 
 | loop | reported after, names |
 | --- | --- |

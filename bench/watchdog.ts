@@ -172,9 +172,10 @@ ${idleRows.join('\n')}
 
 ## A runaway
 
-Default options (\`stallMs\` 1000, \`hotMs\` 10000, \`pollMs\` 500, \`profileMs\` 1000). Median (worst) of ${REPEATS}, in milliseconds: from the
-loop's first round until it was noticed, and from then until all evidence was written. A block counts as a runaway after
-\`runawayMs\` (5000) only, because it may end. \`asyncIo\` and \`immediate\` still turn: they count only after \`hotMs\`.
+Default options (\`stallMs\` 1000, \`hotMs\` 10000, \`pollMs\` 500, \`profileMs\` 1000). Times are in
+milliseconds, the median (worst) of ${REPEATS}: from the loop's first round until it was noticed, and from then until all evidence was written. A
+block counts as a runaway only after \`runawayMs\` (5000), because it may end. In \`asyncIo\` and \`immediate\` the event loop still turns, so
+they count only after \`hotMs\`.
 
 | Node | loop | noticed after | evidence after another | named first |
 | --- | --- | --- | --- | --- |
@@ -182,21 +183,20 @@ ${runawayRows.join('\n')}
 
 ## A runaway on a crowded core
 
-A synchronous loop on one core with other spinning processes, on ${process.version}. The whole process is on that core, the watchdog as
-well, at priority 10. All other work on the machine had precedence, so the share says more than the number of the others. Median (worst) of ${REPEATS}, in milliseconds.
+A synchronous loop on one core with other spinning processes, on ${process.version}. The whole process with its watchdog
+is on that core, at priority 10. All other work on the machine had precedence, so the share says more than the number of the others. Times
+are in milliseconds, the median (worst) of ${REPEATS}.
 
 | others | share of the core it had | half of \`stallMs\` burnt after | noticed after | evidence after another |
 | --- | --- | --- | --- | --- |
 ${crowdRows.join('\n')}
 
-A loop is noticed if it has not answered for \`stallMs\` and has used half of that in CPU time, 500 ms. The next look comes after at most \`pollMs\`.
-So the watchdog notices within 2 s if the loop gets a third of a core, and later if it gets less.
+A loop is noticed if it has not answered for \`stallMs\`, and has used half of \`stallMs\` in CPU time: 500 ms. The next look comes after at most
+\`pollMs\`. So the watchdog notices within 2 s if the loop gets a third of a core, and later if it gets less.
 
-An earlier verdict would cause false alarms. If a process gets a fifth of a core, a request with 400 ms of CPU blocks its
-event loop for 2 s. Until then the request and a loop look the same from outside: both use all CPU time that they get, and neither answers. They
-differ only in how much they use, and on a slow core 500 ms of CPU take longer. With a fifth of a core, 2 s by the wall clock
-are only 400 ms of CPU. So a limit by the wall clock would report any 400 ms of work, just when the machine is busiest. Therefore the limit
-is one of CPU time (\`watchdog/classify.ts\`; \`classify.test.ts\` compares a loop and a block). A smaller limit is
-an option: \`stallMs: 500\` halves the CPU time and the time without an answer.
+A limit by the wall clock would cause false alarms. If a process gets a fifth of a core, a request with 400 ms of CPU blocks its event loop for
+2 s. From outside, this request looks like a loop: both use all CPU time that they get, and neither answers. A limit of 2 s would report any
+such request, just when the machine is busiest. So the limit is one of CPU time (\`watchdog/classify.ts\`). \`stallMs: 500\` halves the CPU time
+and the time without an answer.
 `,
 );
