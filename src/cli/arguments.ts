@@ -7,7 +7,6 @@ export type Flags = NonNullable<ParseArgsConfig['options']>;
 type Values = Readonly<Record<string, string | boolean | (string | boolean)[] | undefined>>;
 export type Environment = Readonly<Record<string, string | undefined>>;
 
-/** The command line is wrong. The message says what is expected. */
 export class UsageError extends Error {
   override readonly name = 'UsageError';
 }
@@ -22,7 +21,6 @@ export interface Connection {
   /** Without a password, the command asks for it on the terminal. */
   readonly user: { readonly name: string; readonly password: string | undefined } | undefined;
   readonly insecureSkipVerify: boolean;
-  /** How long one request may take. */
   readonly timeoutMs: number;
 }
 
@@ -93,7 +91,7 @@ export const operandsOf = ({ words, rest = [] }: Pick<CommandLine, 'words' | 're
   ...rest,
 ];
 
-/** Returns the only NAME on the command line. @throws {UsageError} */
+/** @throws {UsageError} if the words are not exactly one valid NAME. */
 export function oneName(words: readonly string[]): string {
   const [name, ...more] = words;
   if (name === undefined) throw new UsageError('the NAME of the election is missing');

@@ -26,7 +26,6 @@ export interface ElectionQueue {
   readonly candidates: readonly Candidate[];
 }
 
-/** The queues under a prefix, as of one revision. */
 export interface Queues {
   /** ID of the etcd cluster, in decimal. */
   readonly clusterId: string;
@@ -96,7 +95,7 @@ export function queuesOf(kvs: readonly KeyValue[], prefix: string): ElectionQueu
 
 const LEASES_AT_ONCE = 32;
 
-/** Reads how long every candidate's lease still lasts, by lease ID. */
+/** Reads the leases of the candidates, by lease ID. */
 export async function readLeases(
   client: Etcd3,
   candidates: readonly Candidate[],

@@ -77,7 +77,6 @@ export async function withEtcd<T>(
   }
 }
 
-/** Runs the work with a client, which is always closed. */
 export async function connected<T>(connection: Connection, work: (client: Etcd3) => Promise<T>): Promise<T> {
   try {
     return await withClient(connection, work);
@@ -88,7 +87,6 @@ export async function connected<T>(connection: Connection, work: (client: Etcd3)
   }
 }
 
-/** Whether etcd refused the user because its authentication is off. */
 export const isAuthenticationOff = (error: unknown): boolean =>
   /authentication is not enabled/.test(String(error));
 

@@ -8,8 +8,7 @@ import type { Terminal } from './terminal.ts';
 /** The argument that starts `etcd-election` as an inspector guard. */
 export const INSPECTOR_GUARD = '__inspector-guard';
 
-/** The longest time that an inspector may take to open. */
-const WAIT_MS = 10 * 60_000;
+const OPENS_WITHIN_MS = 10 * 60_000;
 
 /** Waits until the pipe ends, then closes the inspector. Any input means that the inspector is already closed. */
 export async function guardInspector(pid: number, port: number, pipe: NodeJS.ReadableStream): Promise<void> {
@@ -19,7 +18,7 @@ export async function guardInspector(pid: number, port: number, pipe: NodeJS.Rea
   for await (const text of pipe) word += String(text);
   if (word !== '') return;
   const { closeInspector } = await import('etcd-election/diagnostics');
-  await closeInspector({ pid, port, withinMs: WAIT_MS });
+  await closeInspector({ pid, port, withinMs: OPENS_WITHIN_MS });
 }
 
 /** Starts the guard. @returns undefined, and starts nothing, if this is not the process of the command. */

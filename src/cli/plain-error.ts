@@ -14,16 +14,12 @@ export type Failure =
   /** etcd answers, but its database is full or corrupt. */
   | 'alarm';
 
-/** The values that an explanation names. */
 export interface Asked {
   readonly endpoints: readonly string[];
-  /** Name of etcd's user; undefined if there is none. */
   readonly user: string | undefined;
-  /** Part of the key before the name of an election. */
   readonly prefix: string;
 }
 
-/** An error of etcd that is explained already. */
 export class ExplainedError extends Error {
   override readonly name = 'ExplainedError';
 }

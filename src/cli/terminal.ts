@@ -4,7 +4,6 @@
  */
 import type { Writable } from 'node:stream';
 
-/** Everything of the process that a command uses. */
 export interface Terminal {
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly stdout: Writable & { readonly isTTY?: boolean; readonly columns?: number };
@@ -131,7 +130,6 @@ function brokenLine(line: string, columns: number): string[] {
   return [...lines, rest];
 }
 
-/** Lays out a table, one line per row. */
 export function table(rows: readonly (readonly Part[])[]): SafeText[] {
   const safeRows = rows.map((row) => row.map(cleaned));
   const columns = Math.max(0, ...safeRows.map(({ length }) => length));

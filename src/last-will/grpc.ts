@@ -46,7 +46,7 @@ function serverName(name: string): { servername?: string } {
   return process.getBuiltinModule('node:net').isIP(name) === 0 ? { servername: name } : {};
 }
 
-/** Makes one unary call. @throws {Error} if no answer comes. */
+/** @throws {Error} if no answer comes. */
 export function call(
   session: ClientHttp2Session,
   path: string,
@@ -95,12 +95,10 @@ export const percentDecoded = (text: string): string =>
     'latin1',
   ).toString();
 
-/** Encodes a varint field of protobuf. */
 export function varintField(field: number, value: bigint): Buffer {
   return Buffer.from([field << 3, ...varint(value)]);
 }
 
-/** Encodes a bytes field of protobuf. */
 export function bytesField(field: number, value: string | Buffer): Buffer {
   const bytes = typeof value === 'string' ? Buffer.from(value) : value;
   return Buffer.concat([Buffer.from([(field << 3) | 2, ...varint(BigInt(bytes.length))]), bytes]);

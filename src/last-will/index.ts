@@ -156,7 +156,6 @@ function spawnHelper(): ChildProcess {
   return helper;
 }
 
-/** The properties by which Bun and Deno are recognized. */
 interface OtherRuntimes {
   readonly Bun?: { readonly main?: string };
   readonly Deno?: { readonly build?: { readonly standalone?: boolean } };

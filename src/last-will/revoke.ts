@@ -8,7 +8,6 @@ import type { Reach } from './messages.ts';
 export interface Patience {
   /** How long one host may take before the next one is asked too. */
   readonly nextHostAfterMs: number;
-  /** How long one host may take at most. */
   readonly withinMs: number;
   /** How many times all hosts are asked. */
   readonly rounds: number;

@@ -8,7 +8,6 @@
 import { nextTurn } from '../util/clock.ts';
 
 const waiting: (() => void)[] = [];
-/** Undefined while no line waits. */
 let cancelTurnEnd: (() => void) | undefined;
 /** Reports to make when the process exits, one for each running campaign. */
 const atExit = new Set<() => void>();

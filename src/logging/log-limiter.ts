@@ -10,7 +10,6 @@ import { newElectionLimiter } from '../loop-guard/new-elections.ts';
 import { sharedBy } from '../loop-guard/registry.ts';
 import { clock } from '../util/clock.ts';
 
-/** A quota that several elections may share. */
 export interface LogShare {
   now: LogQuota;
 }

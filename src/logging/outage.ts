@@ -14,7 +14,6 @@ const MOST_CAUSES = 5;
 export class Outage {
   #now: { readonly sinceMs: number; reason: string; told: Set<string>; toldAtMs: number } | undefined;
 
-  /** The last cause; undefined if there is no problem. */
   get reason(): string | undefined {
     return this.#now?.reason;
   }

@@ -228,7 +228,7 @@ export class Recorder implements Disposable {
       else for (const value of values) this.#sink.begin(metric, { ...labels, [label]: value });
   }
 
-  /** Reads the elections. Several may have one name, for example on two clients. */
+  /** Several elections may have one name, for example on two clients. */
   #readElections(): Reading[] {
     const best = new Map<string, ElectionFigures>();
     const infos = new Map<string, Reading>();

@@ -21,13 +21,11 @@ export interface Awaiting {
   readonly frame: string;
   /** Whether the callback awaits only this call. False if it awaits several calls by `Promise.all`. */
   readonly isAlone: boolean;
-  /** The candidate whose callback it is. */
   readonly frames: CallbackFrames;
 }
 
 /** The frames of the callbacks of one candidate, across `Election` objects. */
 export class CallbackFrames {
-  /** Identifies the candidate within this process. */
   readonly candidate: string;
   readonly election: string;
   readonly #prefix: string;
@@ -57,7 +55,6 @@ export class CallbackFrames {
     return inFrame[frame]!();
   }
 
-  /** Whether a callback of any candidate runs. */
   static get isAnyRunning(): boolean {
     return running.size > 0;
   }

@@ -72,7 +72,6 @@ export function nextTurn(callback: () => void): () => void {
   return () => clearImmediate(turn);
 }
 
-/** Resolves in the next turn of the event loop. */
 export const untilNextTurn = (): Promise<void> => new Promise((resolve) => void nextTurn(resolve));
 
 export class SystemClock implements Clock {

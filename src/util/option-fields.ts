@@ -56,7 +56,6 @@ export function text<T extends string | undefined>(least: number, fallback: T): 
 export const callback = <F>(): z.ZodType<F | undefined> =>
   optional<F>('a function', (value) => typeof value === 'function');
 
-/** An optional value that a predicate accepts. */
 export const optional = <T>(what: string, accepts: (value: unknown) => boolean): z.ZodType<T | undefined> =>
   z.custom<T>(accepts, expected(what)).optional();
 

@@ -2,9 +2,8 @@ import { onAbort } from './abort.ts';
 import { afterTurn } from './clock.ts';
 
 export interface Limits {
-  /** How long to wait at most. Default: no limit. */
+  /** Default: no limit. */
   readonly withinMs?: number | undefined;
-  /** Ends the wait when it aborts. */
   readonly signal?: AbortSignal | undefined;
 }
 

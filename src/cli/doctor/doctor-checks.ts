@@ -178,7 +178,6 @@ export function judgePermissions(prefix: string, failed: ReadonlyMap<Permission,
   );
 }
 
-/** Judges etcd's disk by the time of one acknowledged write. */
 export function judgeWrite(milliseconds: number | undefined): Finding[] {
   if (milliseconds === undefined) return [];
   const found = `a write takes ${milliseconds.toFixed(1)} ms`;

@@ -118,7 +118,6 @@ function judgeFailure(
   }
 }
 
-/** Judges the version of etcd, once for all members that run it. */
 export function judgeVersions(readings: readonly MemberReading[]): Finding[] {
   const versions = new Set(
     readings.flatMap(({ reached, httpVersion }) =>

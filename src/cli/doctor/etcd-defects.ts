@@ -6,18 +6,15 @@
 export interface Affected {
   /** A release line, such as `3.5`. */
   readonly line: string;
-  /** The first patch release with the defect. */
   readonly from: number;
-  /** The first patch release without it; undefined if no release of this line fixes it. */
+  /** The first patch release without the defect; undefined if no release of this line fixes it. */
   readonly fixed: number | undefined;
 }
 
 export interface Defect {
-  /** The identifier that the etcd project uses. */
   readonly id: string;
   readonly url: string;
   readonly affected: readonly Affected[];
-  /** The effect on a client. */
   readonly symptom: string;
 }
 
@@ -198,7 +195,7 @@ function parsed(version: string): Version | undefined {
 
 export interface Known {
   readonly defect: Defect;
-  /** The first release of the same line without it, if there is one. */
+  /** The first release of the same line without the defect, if there is one. */
   readonly fixedIn: string | undefined;
 }
 

@@ -9,7 +9,6 @@ import { spawn, spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { constants } from 'node:os';
 
-/** Node 22.15 and later. */
 type Execve = (file: string, args: readonly string[], env: NodeJS.ProcessEnv) => never;
 
 const SHELL = '/bin/sh';
@@ -22,7 +21,6 @@ const SHELL_AS_INIT = [
   'exit "$code"',
 ].join('\n');
 
-/** Signals that the shell passes on. */
 const PASSED_ON = ['SIGHUP', 'SIGINT', 'SIGQUIT', 'SIGTERM', 'SIGUSR1', 'SIGUSR2', 'SIGWINCH'] as const;
 
 /** The number of the system call `prctl`, by `process.arch`. */
