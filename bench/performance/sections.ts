@@ -181,8 +181,8 @@ function idle({ rows }: IdleResult): Section {
     .map((row): Row => {
       const furtherBytes = (row.heapBytesEach * row.count - one.heapBytesEach) / (row.count - 1);
       return [
-        `Memory of each further one of ${row.count}`,
-        `${short(furtherBytes / 1024)} KiB of heap (the first one takes ${short(one.heapBytesEach / 1e6)} MB, with the code it has compiled); resident ${short(row.residentBytesEach / 1024)} KiB`,
+        `Memory of each further election, of ${row.count}`,
+        `${short(furtherBytes / 1024)} KiB of heap (the first takes ${short(one.heapBytesEach / 1e6)} MB, with the code it has compiled); resident ${short(row.residentBytesEach / 1024)} KiB`,
         '≤ 12 KB',
         furtherBytes <= 12_000,
       ];
