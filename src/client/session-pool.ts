@@ -98,7 +98,7 @@ export class SessionPool {
 
   #bequeath(leaseId: string): void {
     this.#lastWill?.hold(leaseId, this.#transport.clusterId, (reason) =>
-      this.#log.report({ type: 'last-will.lost', reason }),
+      this.#client.log.report({ type: 'last-will.lost', reason }),
     );
   }
 

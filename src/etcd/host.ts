@@ -46,6 +46,9 @@ const GRPC_DIALS_AGAIN_MS = 3_000;
  */
 const ROUND_TRIPS = 5;
 
+/** The longest round trip that a dial can show, in milliseconds. A longer time comes from a suspension or a blocked event loop. */
+const LONGEST_ROUND_TRIP_MS = 5_000;
+
 export class Host {
   readonly address: string;
   readonly #users: Etcd3;
@@ -129,7 +132,9 @@ export class Host {
    */
   get isSlow(): boolean {
     const dial = this.#own?.dials.answered;
-    return dial !== undefined && clock.now() - dial.dialledAtMs < ROUND_TRIPS * dial.firstBytesAfterMs;
+    if (dial === undefined) return false;
+    const roundTripMs = Math.min(dial.firstBytesAfterMs, LONGEST_ROUND_TRIP_MS);
+    return clock.now() - dial.dialledAtMs < ROUND_TRIPS * roundTripMs;
   }
 
   /**

@@ -59,7 +59,9 @@ export function askOnce<T>(ask: CallRequest<T>): Promise<T> {
     };
     if (signal?.aborted === true) return abort();
     signal?.addEventListener('abort', abort, { once: true });
-    invoke(client, optionsOf(ask, call)).then(
+    // A method that the user has wrapped may throw instead of rejecting.
+    const send = async (): Promise<T> => await invoke(client, optionsOf(ask, call));
+    send().then(
       (answer) => {
         cleanUp();
         resolve(answer);

@@ -151,3 +151,28 @@ test.for([
   host.dropSilent(client);
   expect(host.client === client).toBe(isKept);
 });
+
+test('L4: a suspension during a dial does not make the connection count as slow for long', async () => {
+  let greet = (): void => undefined;
+  const server = createServer((socket) => {
+    socket.on('error', () => undefined);
+    greet = () => void socket.write(Buffer.from([0, 0, 0, 4, 0, 0, 0, 0, 0])); // an empty SETTINGS frame, then silence
+  });
+  onTestFinished(() => void server.close());
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const host = hostAt((server.address() as AddressInfo).port, {});
+  let suspendedMs = 0;
+  const now = clock.now.bind(clock);
+  vi.spyOn(clock, 'now').mockImplementation(() => now() + suspendedMs);
+  onTestFinished(() => void vi.restoreAllMocks());
+  const { client } = host;
+  ask(host);
+  await once(server, 'connection');
+  suspendedMs += 20_000; // before the first bytes
+  greet();
+  await eventually(() => host.isSlow, { withinMs: 5_000 });
+  suspendedMs += 10_000;
+  host.dropSilent(client);
+  expect(host.client).not.toBe(client);
+});

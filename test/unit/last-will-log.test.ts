@@ -1,0 +1,53 @@
+import { expect, onTestFinished, test } from 'vitest';
+import { ReconnectBackoff } from '../../src/client/reconnect-backoff.ts';
+import { SessionPool, type LeaseHolder } from '../../src/client/session-pool.ts';
+import { History } from '../../src/etcd/history.ts';
+import type { EtcdTransport } from '../../src/etcd/transport.ts';
+import type { LastWill } from '../../src/last-will/index.ts';
+import type { EventLog } from '../../src/logging/event-log.ts';
+import { SharedLog } from '../../src/logging/shared-log.ts';
+
+const end = (): void => undefined;
+
+const transport = {
+  endpoints: ['host'],
+  history: new History(),
+  isClosed: false,
+  unary: (what: string) => Promise.resolve(what === 'grant a lease' ? { TTL: '10' } : {}),
+  stream: () =>
+    Promise.resolve({ raw: { on: end, write: end }, onLost: end, close: end, fail: end, leave: end }),
+  onClusterChanged: () => end,
+  onClientClosed: () => end,
+} as unknown as EtcdTransport;
+
+const holderOf = (name: string): LeaseHolder => ({
+  keyPrefix: `election/${name}/`,
+  isRefused: () => false,
+  onOwnKey: end,
+});
+
+test('the loss of the last will is logged by an active election, even one with another TTL', async () => {
+  let tellLost = (_reason: string): void => undefined;
+  const lastWill = {
+    hold: (_leaseId: string, _clusterId: unknown, onLost: typeof tellLost) => void (tellLost = onLost),
+    drop: end,
+    dropLater: end,
+  } as unknown as LastWill;
+  const client = { transport, backoff: new ReconnectBackoff({}), log: new SharedLog(), lastWill };
+  const logged: string[] = [];
+  const logOf = (name: string): EventLog =>
+    ({ report: ({ type }: { type: string }) => void logged.push(`${name}: ${type}`) }) as unknown as EventLog;
+  const open = async (ttlSeconds: number, name: string): Promise<() => Promise<void>> => {
+    const pool = new SessionPool(client, ttlSeconds);
+    const holder = holderOf(name);
+    pool.join(holder, undefined, logOf(name), true);
+    await pool.acquire(new AbortController().signal);
+    return () => pool.leave(holder);
+  };
+  onTestFinished(await open(5, 'active'));
+  const close = await open(10, 'closed');
+  await close();
+  logged.length = 0;
+  tellLost('it ended (SIGKILL)');
+  expect(logged).toEqual(['active: last-will.lost']);
+});
