@@ -4,7 +4,7 @@ import { expect, test } from 'vitest';
 import { within } from '../support/eventually.ts';
 import { RecordedLog } from '../support/recorded-log.ts';
 import { during } from './lab/fault-kind.ts';
-import { etcdAnswers } from './lab/faults.ts';
+import { etcdAnswers } from './lab/etcd-answers.ts';
 import { Lab, NOISE_MS } from './lab/lab.ts';
 import {
   backInTime,

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { overlaps } from './lab/checker.ts';
 import { during } from './lab/fault-kind.ts';
-import { etcdAnswers } from './lab/faults.ts';
+import { etcdAnswers } from './lab/etcd-answers.ts';
 import { hangDisk, HANGING_DISK, whyNoDiskHangs } from './lab/hanging-disk.ts';
 import type { Candidate } from './lab/candidate-process.ts';
 import { Lab, NOISE_MS } from './lab/lab.ts';

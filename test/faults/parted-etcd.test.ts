@@ -7,7 +7,7 @@ import { RecordedLog } from '../support/recorded-log.ts';
 import { startSwitchboard } from '../support/switchboard.ts';
 import { SOON_MS } from '../support/world.ts';
 import { during } from './lab/fault-kind.ts';
-import { etcdAnswers } from './lab/faults.ts';
+import { etcdAnswers } from './lab/etcd-answers.ts';
 import type { Candidate } from './lab/candidate-process.ts';
 import { Lab, NOISE_MS } from './lab/lab.ts';
 import { expectKept, forOneTtl, handOver, nextInQueue, sharedCluster } from './lab/story.ts';

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { during } from './lab/fault-kind.ts';
-import { etcdAnswers } from './lab/faults.ts';
+import { etcdAnswers } from './lab/etcd-answers.ts';
 import { Lab } from './lab/lab.ts';
 import { backInTime, expectKept, forOneTtl, sharedCluster } from './lab/story.ts';
 

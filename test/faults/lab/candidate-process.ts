@@ -2,7 +2,7 @@
 import { fork, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { type FaultyProxy } from 'etcd-election/dev';
-import type { CandidatePlan, News, Order } from './candidate.ts';
+import type { CandidatePlan, News, Order } from './candidate-protocol.ts';
 import { nowMs } from './history.ts';
 
 const MOST_APPENDS_A_LIFE = 1_000_000;

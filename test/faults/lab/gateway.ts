@@ -203,3 +203,8 @@ function ask(
 
 const encode = (text: string | Buffer): string => Buffer.from(text as string).toString('base64');
 const decode = (text: string): string => Buffer.from(text, 'base64').toString();
+
+/** A handler of errors that rejects with all but refusals by etcd. */
+export const ignoreRefusal = (error: unknown): void => {
+  if (!(error instanceof Refusal)) throw error;
+};

@@ -11,14 +11,16 @@ import { hangUp } from './act.ts';
 import { setUpAuth, ROOT, userOf, type Credentials } from './auth.ts';
 import type { Mutant } from '../../support/mutant.ts';
 import { buildCandidate } from './build.ts';
-import type { CandidatePlan } from './candidate.ts';
-import { gaps, tooLong, unsafe, type Gap } from './checker.ts';
-import type { Evidence, FaultRecord, Finding, HistoryCut, LogEntry, Standing, Stretch } from './evidence.ts';
+import type { CandidatePlan } from './candidate-protocol.ts';
+import type { FaultRecord, HistoryCut, Stretch } from './evidence.ts';
 import { Operator } from './gateway.ts';
 import { nowMs, readHistory } from './history.ts';
 import { MachineNoise } from './machine-noise.ts';
 import { startResource, type Resource } from './resource.ts';
 import { Candidate } from './candidate-process.ts';
+import { AppendLog } from './append-log.ts';
+import { Conditions } from './conditions.ts';
+import { outcomeOf, type Outcome } from './outcome.ts';
 
 export interface LabPlan {
   readonly candidates?: number;
@@ -50,9 +52,6 @@ export const NOISE_MS = 1_500;
 /** How many of the last log lines of a candidate a failure shows. */
 const LOG_LINES = 20;
 
-/** The longest wait for a condition in a lab, in milliseconds, unless a test sets another one. */
-const PATIENCE_MS = 60_000;
-
 /**
  * etcd 3.5 if available, else any etcd. Before 3.4.31 and 3.5.13 an etcd leader that returns from a freeze
  * revokes leases that its successor has renewed (etcd issue 15247). With those versions no client can keep S2.
@@ -62,20 +61,6 @@ export const etcdBinary = (series: EtcdSeries = '3.5'): Promise<string> =>
 
 export type Marks = Pick<FaultRecord, 'kind' | 'what'> &
   Partial<Pick<FaultRecord, 'touchesEtcd' | 'isOutage' | 'evicts'>>;
-
-/** The result of a run. */
-export interface Outcome {
-  readonly findings: readonly Finding[];
-  readonly gaps: readonly Gap[];
-  readonly terms: number;
-  readonly stamps: number;
-  readonly appends: { readonly acknowledged: number; readonly refused: number; readonly unknown: number };
-  readonly refusedByResource: number;
-  readonly errors: ReadonlyMap<string, number>;
-  readonly endings: ReadonlyMap<string, number>;
-  readonly faults: readonly FaultRecord[];
-  readonly evidence: Evidence;
-}
 
 export class Lab implements AsyncDisposable {
   readonly cluster: EtcdCluster;
@@ -94,9 +79,9 @@ export class Lab implements AsyncDisposable {
   /** While history is cut, no candidate may reach etcd. */
   #cutting: Promise<void> | undefined;
   readonly #owns: (() => Promise<void>)[];
-  readonly #logPrefix: string;
+  readonly #log: AppendLog;
   readonly #hasTokens: boolean;
-  readonly #waiting: Set<() => void>;
+  readonly #conditions: Conditions;
   #startedAtMs = nowMs();
 
   private constructor(parts: {
@@ -109,7 +94,7 @@ export class Lab implements AsyncDisposable {
     owns: (() => Promise<void>)[];
     logPrefix: string;
     hasTokens: boolean;
-    waiting: Set<() => void>;
+    conditions: Conditions;
   }) {
     this.cluster = parts.cluster;
     this.operator = new Operator(parts.cluster, parts.hasAuth ? ROOT : undefined);
@@ -119,9 +104,9 @@ export class Lab implements AsyncDisposable {
     this.ttlMs = parts.ttlMs;
     this.resource = parts.resource;
     this.#owns = parts.owns;
-    this.#logPrefix = parts.logPrefix;
+    this.#log = new AppendLog(this.operator, parts.logPrefix, parts.resource);
     this.#hasTokens = parts.hasTokens;
-    this.#waiting = parts.waiting;
+    this.#conditions = parts.conditions;
   }
 
   /** Starts etcd, the networks and the candidates. Resolves when one of them leads and writes, and all others wait. */
@@ -140,10 +125,8 @@ export class Lab implements AsyncDisposable {
     const election = `lab-${Math.random().toString(36).slice(2, 10)}`;
     const names = Array.from({ length: count }, (_, index) => `c${index + 1}`);
     if (auth) await setUpAuth(cluster, names, [`election/${election}/`, `election/.writes/`, `${election}/`]);
-    const waiting = new Set<() => void>();
-    const onNews = (): void => {
-      for (const look of waiting) look();
-    };
+    const conditions = new Conditions();
+    const onNews = (): void => conditions.lookAgain();
     const logPrefix = `${election}/`;
     const candidates = await Promise.all(
       names.map(async (name) => {
@@ -179,7 +162,7 @@ export class Lab implements AsyncDisposable {
       owns,
       logPrefix,
       hasTokens: kind === 'ours',
-      waiting,
+      conditions,
     });
     try {
       for (const candidate of candidates) candidate.start();
@@ -195,33 +178,10 @@ export class Lab implements AsyncDisposable {
     }
   }
 
-  /**
-   * Resolves with the result of `look`, which is called at every piece of news, and every 20 ms for changes
-   * without news. Time for which the machine was stalled does not count.
-   */
-  until<T>(what: string, look: () => T | undefined | false, withinMs = PATIENCE_MS): Promise<T> {
-    return new Promise<T>((resolve, reject) => {
-      const fromMs = nowMs();
-      const end = (): void => {
-        clearInterval(again);
-        this.#waiting.delete(check);
-      };
-      const check = (): void => {
-        const found = look();
-        if (found === undefined || found === false) return;
-        end();
-        resolve(found);
-      };
-      const again = setInterval(() => {
-        check();
-        const toMs = nowMs();
-        if (toMs - fromMs - this.#noise.within({ fromMs, toMs }) < withinMs) return;
-        end();
-        reject(new Error(`within ${withinMs} ms: ${what}\n${this.describe()}`));
-      }, 20);
-      this.#waiting.add(check);
-      check();
-    });
+  /** Resolves with the result of `look`, as soon as it has one. */
+  until<T>(what: string, look: () => T | undefined | false, withinMs?: number): Promise<T> {
+    const describe = (): string => this.describe();
+    return this.#conditions.until({ what, look, withinMs, noise: this.#noise, describe });
   }
 
   /** The state of each candidate, and its last log lines. */
@@ -299,9 +259,9 @@ export class Lab implements AsyncDisposable {
       for (const { links } of this.candidates) for (const link of links) link.cut();
       const fromMs = nowMs();
       try {
-        const before = await this.#standing();
+        const before = await this.#log.standing();
         await harm();
-        const { logs } = await this.#standing();
+        const { logs } = await this.#log.standing();
         const keysBack = (await this.operator.list(`election/${this.election}/`)).map(
           ({ createRevision }) => createRevision,
         );
@@ -317,32 +277,9 @@ export class Lab implements AsyncDisposable {
     })());
   }
 
-  /** All of it in one read. */
-  async #standing(): Promise<Standing> {
-    const all = await this.operator.list(this.#logPrefix);
-    const under = (folder: string): typeof all =>
-      all.filter(({ key }) => key.startsWith(`${this.#logPrefix}${folder}`));
-    const entryOf = ({ key, modRevision, version }: (typeof all)[number]): LogEntry => {
-      const [token, process, counter] = key.slice(`${this.#logPrefix}log/`.length).split('/');
-      return {
-        process: process!,
-        token: BigInt(token!),
-        counter: Number(counter),
-        order: modRevision,
-        times: version,
-      };
-    };
-    return {
-      logs: { etcd: under('log/').map(entryOf), http: this.resource.log },
-      timesWritten: under('last')[0]?.version ?? 0,
-      elseBranches: under('else/').map(({ key }) => key),
-    };
-  }
-
   /** How many appends etcd has had until now. */
-  async timesWritten(): Promise<number> {
-    const [counted] = await this.operator.list(`${this.#logPrefix}last`);
-    return counted?.version ?? 0;
+  timesWritten(): Promise<number> {
+    return this.#log.timesWritten();
   }
 
   /** Ends the run: removes all faults, lets all candidates resign, reads the logs and checks everything. */
@@ -355,19 +292,8 @@ export class Lab implements AsyncDisposable {
         readHistory(name, await readFile(historyFile, 'utf8').catch(() => '')),
       ),
     );
-    const standing = await this.#standing();
-    const appends = histories.flatMap((history) => history.appends);
-    const acting = histories.flatMap((history) => history.acting);
-    const errors = new Map<string, number>();
-    for (const history of histories)
-      for (const [code, times] of history.errors) errors.set(code, (errors.get(code) ?? 0) + times);
-    const endings = new Map<string, number>();
-    for (const { endedBecause = 'killed' } of acting)
-      endings.set(endedBecause, (endings.get(endedBecause) ?? 0) + 1);
-    const evidence: Evidence = {
-      acting,
-      appends,
-      ...standing,
+    const found = {
+      ...(await this.#log.standing()),
       cuts: this.#cuts,
       kills: this.kills,
       faults: this.faults,
@@ -375,24 +301,10 @@ export class Lab implements AsyncDisposable {
       grantedTtlMs: this.ttlMs,
       hasTokens: this.#hasTokens,
     };
-    const allGaps = gaps(evidence, this.noiseIn);
-    const tally = (outcome: string): number => appends.filter((append) => append.outcome === outcome).length;
-    return {
-      findings: [...unsafe(evidence), ...tooLong(allGaps)],
-      gaps: allGaps,
-      terms: acting.length,
-      stamps: acting.reduce((sum, { stamps }) => sum + stamps, 0),
-      appends: {
-        acknowledged: tally('acknowledged'),
-        refused: tally('refused'),
-        unknown: tally('unknown'),
-      },
+    return outcomeOf(histories, found, {
+      noiseIn: this.noiseIn,
       refusedByResource: this.resource.refused,
-      errors,
-      endings,
-      faults: this.faults,
-      evidence,
-    };
+    });
   }
 
   async #everybodyLeaves(): Promise<void> {

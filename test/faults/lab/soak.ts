@@ -16,9 +16,11 @@ import { commitAtHand } from './commit.ts';
 import type { Finding } from './evidence.ts';
 import { faketime } from './faketime.ts';
 import type { EtcdErrorKind } from './fault-kind.ts';
-import { drawFault, etcdAnswers, faultKinds } from './faults.ts';
+import { etcdAnswers } from './etcd-answers.ts';
+import { drawFault, faultKinds } from './faults.ts';
 import { HANGING_DISK, whyNoDiskHangs } from './hanging-disk.ts';
-import { etcdBinary, Lab, type Outcome } from './lab.ts';
+import { etcdBinary, Lab } from './lab.ts';
+import type { Outcome } from './outcome.ts';
 import { seeded, type Seeded } from './seeded.ts';
 
 const { values: options } = parseArgs({
