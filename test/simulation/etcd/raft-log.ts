@@ -1,6 +1,6 @@
-/**
- * One member's raft log: entries after the last snapshot.
- */
+/** One member's raft log, after etcd's log.go: entries after the last snapshot, and how far they are committed. */
+import type { Message, Snapshot } from './raft-message.ts';
+
 export interface Entry {
   readonly term: number;
   readonly index: number;
@@ -22,6 +22,8 @@ export class RaftLog {
   #entries: Entry[] = [];
   /** The first entry that is not on disk. */
   unsavedFrom = Number.POSITIVE_INFINITY;
+  commit = 0;
+  applied = 0;
 
   get firstIndex(): number {
     return this.#offset + 1;
@@ -75,10 +77,52 @@ export class RaftLog {
     this.#offset = index;
   }
 
-  /** Starts again after a snapshot. */
-  reset(index: number, term: number): void {
+  commitTo(index: number): void {
+    this.commit = Math.max(this.commit, Math.min(index, this.lastIndex));
+  }
+
+  /** For a leader. @returns whether more is committed. Only entries of its own term count. */
+  maybeCommit(index: number, term: number): boolean {
+    if (index <= this.commit || this.termAt(index) !== term) return false;
+    this.commit = index;
+    return true;
+  }
+
+  /**
+   * For a follower: appends the leader's entries after the one at `index`.
+   * @returns the last index that is the same as the leader's; undefined if the entry at `index` is another one.
+   */
+  maybeAppend({ index, logTerm, entries, commit }: Message & { type: 'append' }): number | undefined {
+    if (index < this.commit) return this.commit;
+    if (this.termAt(index) !== logTerm) return undefined;
+    this.merge(entries);
+    const last = index + entries.length;
+    this.commitTo(Math.min(commit, last));
+    return last;
+  }
+
+  /** Starts again after a snapshot. @returns false if its entries are already committed here. */
+  restore({ index, term }: Snapshot): boolean {
+    if (index <= this.commit) return false;
     this.#offset = index;
     this.#offsetTerm = term;
     this.#entries = [];
+    this.commit = index;
+    this.applied = index;
+    return true;
+  }
+
+  /** The committed entries since the last call, to be applied. */
+  takeCommitted(): readonly Entry[] {
+    const committed = this.commit > this.applied ? this.from(this.applied + 1, this.commit) : [];
+    this.applied = this.commit;
+    return committed;
+  }
+
+  /** Everything that is not on disk is lost. */
+  loseUnsaved(): void {
+    if (Number.isFinite(this.unsavedFrom)) this.cutFrom(Math.max(this.unsavedFrom, this.applied + 1));
+    this.unsavedFrom = Number.POSITIVE_INFINITY;
+    this.commit = Math.min(this.commit, this.lastIndex);
   }
 }

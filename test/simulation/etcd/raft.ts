@@ -2,119 +2,75 @@
  * One member's part in raft, after etcd's raft.go with its two safeguards CheckQuorum and (from 3.5) PreVote. It
  * has no timers and sends nothing: the member calls it, and takes the pending work from `takeReady`.
  */
-import { LeaderReads } from './leader-reads.ts';
-import { RaftLog, type Entry, type Proposal } from './raft-log.ts';
+import { ElectionTimer, type TimerOptions } from './election-timer.ts';
+import { LeaderReads, type Read } from './leader-reads.ts';
+import { ProgressTracker, type Progress } from './progress-tracker.ts';
+import { RaftLog, type Proposal } from './raft-log.ts';
 import { NONE, type Body, type MemberId, type Message, type Snapshot } from './raft-message.ts';
+import { PendingWork, type Ready } from './raft-ready.ts';
 
-interface Progress {
-  match: number;
-  next: number;
-  isActive: boolean;
-}
-
-export interface Ready {
-  readonly messages: readonly Message[];
-  readonly reads: readonly { readonly context: string; readonly index: number }[];
-  readonly committed: readonly Entry[];
-  readonly snapshot: Snapshot | undefined;
-  /** Whether a follower must write to disk before it sends its messages. */
-  readonly mustSync: boolean;
-}
-
-export interface RaftOptions {
+export interface RaftOptions extends TimerOptions {
   readonly id: MemberId;
   readonly voters: readonly MemberId[];
   readonly learners: readonly MemberId[];
-  readonly electionMs: number;
-  readonly heartbeatMs: number;
   readonly hasPreVote: boolean;
-  /** Time as this member's ticks count it: not while it is stopped. */
-  readonly now: () => number;
-  readonly random: () => number;
   /** A snapshot of what this member has applied. */
   readonly takeSnapshot: () => Snapshot;
 }
 
 export class Raft {
   readonly #options: RaftOptions;
-  readonly #quorum: number;
-  readonly #isVoter: boolean;
-  readonly #others: readonly MemberId[];
+  readonly #tracker: ProgressTracker;
   readonly log = new RaftLog();
   term = 1;
   votedFor: MemberId = NONE;
   role: 'follower' | 'preCandidate' | 'candidate' | 'leader' = 'follower';
   lead: MemberId = NONE;
-  commit = 0;
-  applied = 0;
-  #resetAtMs: number;
-  #timeoutMs = 0;
-  #heartbeatAtMs = 0;
-  readonly #progress = new Map<MemberId, Progress>();
-  readonly #votes = new Map<MemberId, boolean>();
+  readonly #timer: ElectionTimer;
   readonly #reads = new LeaderReads();
-  #messages: Message[] = [];
-  #readStates: { context: string; index: number }[] = [];
-  #snapshot: Snapshot | undefined;
-  #savedTerm = 1;
-  #savedVote: MemberId = NONE;
+  readonly #pending = new PendingWork();
 
   constructor(options: RaftOptions) {
     const { id, voters, learners } = options;
     this.#options = options;
-    this.#quorum = Math.floor(voters.length / 2) + 1;
-    this.#isVoter = voters.includes(id);
-    this.#others = [...voters, ...learners].filter((other) => other !== id);
-    this.#resetAtMs = options.now();
+    this.#tracker = new ProgressTracker(id, voters, learners);
+    this.#timer = new ElectionTimer(options);
     this.becomeFollower(1, NONE); // the members themselves are entries of term 1
   }
 
   /** When `tick` is due. */
   get dueAtMs(): number {
-    if (this.role === 'leader') return this.#heartbeatAtMs;
-    return this.#isVoter ? this.#resetAtMs + this.#timeoutMs : Number.POSITIVE_INFINITY;
+    if (this.role === 'leader') return this.#timer.heartbeatDueAtMs;
+    const isVoter = this.#tracker.isVoter(this.#options.id);
+    return isVoter ? this.#timer.electionDueAtMs : Number.POSITIVE_INFINITY;
   }
 
   /** Moves the election timer, because the clock was stopped or the first election is hurried. */
   shiftElection(ms: number): void {
-    this.#resetAtMs += ms;
+    this.#timer.shift(ms);
   }
 
   tick(): void {
-    const { now, electionMs, heartbeatMs } = this.#options;
-    if (now() < this.dueAtMs) return;
+    if (this.#options.now() < this.dueAtMs) return;
     if (this.role !== 'leader') {
-      this.#resetAtMs = now();
+      this.#timer.restart();
       this.#campaign(this.#options.hasPreVote ? 'preCandidate' : 'candidate');
       return;
     }
-    this.#heartbeatAtMs = now() + heartbeatMs;
-    if (now() - this.#resetAtMs >= electionMs) {
-      this.#resetAtMs = now();
-      if (!this.#hasQuorum()) return this.becomeFollower(this.term, NONE);
+    this.#timer.delayHeartbeat();
+    if (this.#timer.isOverdue) {
+      this.#timer.restart();
+      if (!this.#tracker.takeQuorumActive()) return this.becomeFollower(this.term, NONE);
     }
     this.#broadcastHeartbeat(this.#reads.lastContext);
   }
 
-  /** CheckQuorum: whether most members were heard since the last check. */
-  #hasQuorum(): boolean {
-    let active = 1;
-    for (const [id, progress] of this.#progress) {
-      if (progress.isActive && this.#options.voters.includes(id)) active++;
-      progress.isActive = false;
-    }
-    return active >= this.#quorum;
-  }
-
   #reset(term: number): void {
-    const { electionMs, heartbeatMs, random, now } = this.#options;
     if (this.term !== term) this.votedFor = NONE;
     this.term = term;
     this.lead = NONE;
-    this.#resetAtMs = now();
-    this.#timeoutMs = electionMs + Math.floor(random() * (electionMs / heartbeatMs)) * heartbeatMs;
-    this.#votes.clear();
-    this.#progress.clear();
+    this.#timer.draw();
+    this.#tracker.reset();
     this.#reads.clear();
   }
 
@@ -131,12 +87,12 @@ export class Raft {
       this.#reset(term);
       this.votedFor = id;
     } else {
-      this.#votes.clear();
+      this.#tracker.clearVotes();
       this.lead = NONE;
     }
     this.role = role;
-    this.#votes.set(id, true);
-    if (this.#quorum === 1) return this.#won();
+    this.#tracker.recordVote(id, true);
+    if (this.#tracker.quorum === 1) return this.#won();
     const type = role === 'candidate' ? 'vote' : 'preVote';
     const { lastIndex, lastTerm } = this.log;
     for (const to of voters)
@@ -149,13 +105,11 @@ export class Raft {
   }
 
   #becomeLeader(): void {
-    const { id, now, heartbeatMs } = this.#options;
     this.#reset(this.term);
     this.role = 'leader';
-    this.lead = id;
-    const next = this.log.lastIndex + 1;
-    for (const other of this.#others) this.#progress.set(other, { match: 0, next, isActive: true });
-    this.#heartbeatAtMs = now() + heartbeatMs;
+    this.lead = this.#options.id;
+    this.#tracker.lead(this.log.lastIndex + 1);
+    this.#timer.delayHeartbeat();
     this.#append(undefined);
   }
 
@@ -176,24 +130,18 @@ export class Raft {
   #append(proposal: Proposal | undefined): void {
     this.log.append(this.term, proposal);
     this.#maybeCommit();
-    for (const to of this.#others) this.#sendAppend(to);
+    for (const to of this.#tracker.others) this.#sendAppend(to);
   }
 
-  /** @returns whether more is committed. Only entries of its own term count. */
+  /** @returns whether more is committed. */
   #maybeCommit(): boolean {
-    const { voters, id } = this.#options;
-    const matches = voters.map((voter) =>
-      voter === id ? this.log.lastIndex : this.#progress.get(voter)!.match,
-    );
-    const index = matches.sort((a, b) => b - a)[this.#quorum - 1]!;
-    if (index <= this.commit || this.log.termAt(index) !== this.term) return false;
-    this.commit = index;
+    if (!this.log.maybeCommit(this.#tracker.quorumIndex(this.log.lastIndex), this.term)) return false;
     for (const { from, context } of this.#reads.takeEarly()) this.#readAtLeader(from, context);
     return true;
   }
 
   #sendAppend(to: MemberId): void {
-    const progress = this.#progress.get(to)!;
+    const progress = this.#tracker.progress.get(to)!;
     const index = progress.next - 1;
     const logTerm = this.log.termAt(index);
     if (logTerm === undefined) {
@@ -204,12 +152,12 @@ export class Raft {
     }
     const entries = this.log.from(progress.next);
     progress.next = this.log.lastIndex + 1; // more entries follow before the answer
-    this.#send(to, { type: 'append', index, logTerm, entries, commit: this.commit });
+    this.#send(to, { type: 'append', index, logTerm, entries, commit: this.log.commit });
   }
 
   #broadcastHeartbeat(context: string): void {
-    for (const [to, { match }] of this.#progress)
-      this.#send(to, { type: 'heartbeat', commit: Math.min(match, this.commit), context });
+    for (const [to, { match }] of this.#tracker.progress)
+      this.#send(to, { type: 'heartbeat', commit: Math.min(match, this.log.commit), context });
   }
 
   step(message: Message): void {
@@ -227,7 +175,7 @@ export class Raft {
         if (this.role === 'leader') this.#readAtLeader(message.from, message.context);
         return;
       case 'readIndexReply':
-        this.#readStates.push(message);
+        this.#pending.answer(message);
         return;
       case 'append':
       case 'heartbeat':
@@ -248,10 +196,9 @@ export class Raft {
    */
   #follow(message: Message): boolean {
     const { type, from, term } = message;
-    const { now, electionMs } = this.#options;
     const isVote = type === 'vote' || type === 'preVote';
     // CheckQuorum: a member that hears a leader does not vote for another one.
-    if (isVote && this.lead !== NONE && now() - this.#resetAtMs < electionMs) return false;
+    if (isVote && this.lead !== NONE && !this.#timer.isOverdue) return false;
     if (type === 'preVote' || (type === 'preVoteReply' && !message.isRejected)) return true;
     const isFromLeader = type === 'append' || type === 'heartbeat' || type === 'snapshot';
     this.becomeFollower(term, isFromLeader ? from : NONE);
@@ -273,7 +220,7 @@ export class Raft {
       (type === 'preVote' && term > this.term);
     const isGranted = isFree && this.log.isUpToDate(index, logTerm);
     if (isGranted && type === 'vote') {
-      this.#resetAtMs = this.#options.now();
+      this.#timer.restart();
       this.votedFor = from;
     }
     const reply = type === 'vote' ? 'voteReply' : 'preVoteReply';
@@ -284,45 +231,29 @@ export class Raft {
     const { from, term } = message;
     if (this.role !== 'follower') this.becomeFollower(term, from);
     this.lead = from;
-    this.#resetAtMs = this.#options.now();
+    this.#timer.restart();
     if (message.type === 'heartbeat') {
-      this.#commitTo(message.commit);
+      this.log.commitTo(message.commit);
       this.#send(from, { type: 'heartbeatReply', context: message.context });
     } else if (message.type === 'append') this.#accept(message);
     else this.#restore(message.snapshot, from);
   }
 
-  #commitTo(index: number): void {
-    this.commit = Math.max(this.commit, Math.min(index, this.log.lastIndex));
-  }
-
-  #accept({ from, index, logTerm, entries, commit }: Message & { type: 'append' }): void {
-    const done = (upTo: number): void =>
-      this.#send(from, { type: 'appended', index: upTo, isRejected: false, hint: 0 });
-    if (index < this.commit) return done(this.commit);
-    if (this.log.termAt(index) !== logTerm) {
-      const hint = Math.min(index, this.log.lastIndex);
-      this.#send(from, { type: 'appended', index, isRejected: true, hint });
-      return;
-    }
-    this.log.merge(entries);
-    const last = index + entries.length;
-    this.#commitTo(Math.min(commit, last));
-    done(last);
+  #accept(message: Message & { type: 'append' }): void {
+    const last = this.log.maybeAppend(message);
+    const isRejected = last === undefined;
+    const { from, index } = message;
+    const hint = isRejected ? Math.min(index, this.log.lastIndex) : 0;
+    this.#send(from, { type: 'appended', index: last ?? index, isRejected, hint });
   }
 
   #restore(snapshot: Snapshot, from: MemberId): void {
-    if (snapshot.index > this.commit) {
-      this.log.reset(snapshot.index, snapshot.term);
-      this.commit = snapshot.index;
-      this.applied = snapshot.index;
-      this.#snapshot = snapshot;
-    }
-    this.#send(from, { type: 'appended', index: this.commit, isRejected: false, hint: 0 });
+    if (this.log.restore(snapshot)) this.#pending.install(snapshot);
+    this.#send(from, { type: 'appended', index: this.log.commit, isRejected: false, hint: 0 });
   }
 
   #stepLeader(message: Message): void {
-    const progress = this.#progress.get(message.from);
+    const progress = this.#tracker.progress.get(message.from);
     if (progress === undefined) return;
     progress.isActive = true;
     if (message.type === 'heartbeatReply') {
@@ -336,106 +267,84 @@ export class Raft {
 
   #appended({ from, index, isRejected, hint }: Message & { type: 'appended' }, progress: Progress): void {
     if (isRejected) {
-      if (index <= progress.match) return; // late
-      progress.next = Math.max(progress.match + 1, Math.min(index, hint + 1));
-      this.#sendAppend(from);
+      if (progress.reject(index, hint)) this.#sendAppend(from);
       return;
     }
-    if (index <= progress.match) return;
-    progress.match = index;
-    progress.next = Math.max(progress.next, index + 1);
-    if (this.#maybeCommit()) for (const to of this.#others) this.#sendAppend(to);
+    if (!progress.update(index)) return;
+    if (this.#maybeCommit()) for (const to of this.#tracker.others) this.#sendAppend(to);
     else if (progress.next <= this.log.lastIndex) this.#sendAppend(from);
   }
 
   #stepCandidate(message: Message): void {
     const mine = this.role === 'candidate' ? 'voteReply' : 'preVoteReply';
     if (this.role === 'follower' || message.type !== mine) return;
-    if (!this.#votes.has(message.from)) this.#votes.set(message.from, !message.isRejected);
-    const votes = [...this.#votes.values()];
-    if (votes.filter(Boolean).length >= this.#quorum) this.#won();
-    else if (votes.filter((isYes) => !isYes).length >= this.#quorum) this.becomeFollower(this.term, NONE);
+    this.#tracker.recordVote(message.from, !message.isRejected);
+    const result = this.#tracker.tallyVotes();
+    if (result === 'won') this.#won();
+    else if (result === 'lost') this.becomeFollower(this.term, NONE);
   }
 
   #readAtLeader(from: MemberId, context: string): void {
-    if (this.#quorum === 1) return this.#answerRead(from, context, this.commit);
-    if (this.log.termAt(this.commit) !== this.term) {
+    if (this.#tracker.quorum === 1) return this.#answerRead({ from, context, index: this.log.commit });
+    if (this.log.termAt(this.log.commit) !== this.term) {
       this.#reads.postpone(from, context);
       return;
     }
-    this.#reads.add({ context, from, index: this.commit }, this.#options.id);
+    this.#reads.add({ context, from, index: this.log.commit }, this.#options.id);
     this.#broadcastHeartbeat(context);
   }
 
   #acknowledgeRead(by: MemberId, context: string): void {
-    const voter = this.#options.voters.includes(by) ? by : undefined;
-    for (const { from, context: name, index } of this.#reads.acknowledge(voter, context, this.#quorum))
-      this.#answerRead(from, name, index);
+    const voter = this.#tracker.isVoter(by) ? by : undefined;
+    for (const read of this.#reads.acknowledge(voter, context, this.#tracker.quorum)) this.#answerRead(read);
   }
 
-  #answerRead(from: MemberId, context: string, index: number): void {
-    if (from === this.#options.id) this.#readStates.push({ context, index });
+  #answerRead({ from, context, index }: Read): void {
+    if (from === this.#options.id) this.#pending.answer({ context, index });
     else this.#send(from, { type: 'readIndexReply', context, index });
   }
 
   #send(to: MemberId, body: Body<Message>): void {
     const base = { from: this.#options.id, to, term: body.term ?? this.term };
-    this.#messages.push({ ...body, ...base } as Message);
+    this.#pending.send({ ...body, ...base } as Message);
   }
 
   /** The new work since the last call, for the caller to do. */
   takeReady(): Ready {
-    const isNewState = this.term !== this.#savedTerm || this.votedFor !== this.#savedVote;
-    const ready: Ready = {
-      messages: this.#messages,
-      reads: this.#readStates,
-      committed: this.commit > this.applied ? this.log.from(this.applied + 1, this.commit) : [],
-      snapshot: this.#snapshot,
-      mustSync: isNewState || Number.isFinite(this.log.unsavedFrom) || this.#snapshot !== undefined,
-    };
-    this.applied = this.commit;
-    this.#messages = [];
-    this.#readStates = [];
-    this.#snapshot = undefined;
-    return ready;
+    return this.#pending.take(this, this.log);
   }
 
   /** Everything that was taken is on disk. */
   saved(): void {
-    this.#savedTerm = this.term;
-    this.#savedVote = this.votedFor;
+    this.#pending.saved(this);
     this.log.unsavedFrom = Number.POSITIVE_INFINITY;
   }
 
   /** The process is killed and restarted: everything that is not on disk is lost. */
   restart(): void {
-    if (Number.isFinite(this.log.unsavedFrom))
-      this.log.cutFrom(Math.max(this.log.unsavedFrom, this.applied + 1));
-    this.log.unsavedFrom = Number.POSITIVE_INFINITY;
-    this.votedFor = this.#savedVote;
-    this.term = this.#savedTerm;
-    this.#messages = [];
-    this.#readStates = [];
-    this.becomeFollower(this.#savedTerm, NONE);
-    this.commit = Math.min(this.commit, this.log.lastIndex);
+    this.log.loseUnsaved();
+    const { term, votedFor } = this.#pending.lose();
+    this.votedFor = votedFor;
+    this.term = term;
+    this.becomeFollower(term, NONE);
   }
 
   /** Whether a heartbeat to a follower would bring no news but their presence. */
   isInStep(other: Raft): boolean {
-    const progress = this.#progress.get(other.#options.id);
+    const progress = this.#tracker.progress.get(other.#options.id);
     return (
       this.#reads.isEmpty &&
       other.role === 'follower' &&
       other.term === this.term &&
       other.lead === this.#options.id &&
       progress?.match === this.log.lastIndex &&
-      other.commit === this.commit
+      other.log.commit === this.log.commit
     );
   }
 
   /** The effect of a heartbeat and its reply after `isInStep`. */
   touch(other: Raft): void {
-    this.#progress.get(other.#options.id)!.isActive = true;
-    other.#resetAtMs = other.#options.now();
+    this.#tracker.progress.get(other.#options.id)!.isActive = true;
+    other.#timer.restart();
   }
 }
