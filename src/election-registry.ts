@@ -8,8 +8,8 @@ import type { LiveTerm } from './term/live-term.ts';
 import type { Term } from './term/term.ts';
 
 /**
- * An election as the metrics and the watchdog read it. A program that reads its election asks whether it leads, and the read
- * counts towards `RunawayLoopError`. A scrape must leave neither mark.
+ * An election as the metrics and the watchdog read it. The library notes when a program asks whether it leads, and counts
+ * the reads of a loop. A scrape must do neither.
  */
 export interface UnmarkedElection {
   readonly name: string;

@@ -22,7 +22,7 @@ export type CallbackName =
  * - `unasked-term`: like `unused-term`, for a term that `close()` or `resign()` has ended.
  * - `unawaited`: `onLeaderChange` is the only callback, and has not settled when the key is deleted.
  * - `emitted`: `onFollower` has returned `true`, perhaps from `emit()` of an `EventEmitter`, whose listeners nothing awaits.
- * - `stopped-late`: the work settled only after most of the drain, when `onFollower` had been called.
+ * - `stopped-late`: the work still ran when most of the drain had passed, so `onFollower` was called before it had settled.
  * - `timed-out`: the option `signal` timed out, and so ended a term.
  * - `uncalled`: `isCurrent` is read without its parentheses.
  * - `earlier-work`: a campaign waits for callbacks of an earlier term that do not end.
@@ -202,7 +202,7 @@ export type ElectionEvent =
   | {
       readonly type: 'term.stale';
       readonly election: string;
-      /** Fencing token of the term that was asked. */
+      /** Fencing token of the ended term that the program still uses. */
       readonly fencingToken: string;
       /** Fencing token of the present term. */
       readonly currentToken: string;

@@ -33,7 +33,7 @@ export interface GuardOptions {
    */
   baseMs?: number | undefined;
   /**
-   * Longest delay if your own work, or a loop around the calls, ends the rounds, in milliseconds. If several clients of one
+   * Longest delay after rounds that your own code ends, in milliseconds. If several clients of one
    * process campaign in one election, a round may wait up to twice as long. Default: 30 000. Range: 2 500 to 3 600 000, not
    * below `baseMs`.
    */

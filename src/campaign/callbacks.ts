@@ -154,7 +154,7 @@ export class Callbacks {
     if (signal?.aborted === false) void this.#reportStuck(signal);
   }
 
-  /** Calls `onFollower` if it is still due. That happens only after a bug of this library: the end of a term calls it. */
+  /** Calls `onFollower` if it is still due. The end of a term has called it, unless this library has a bug. */
   followIfDue(signal: AbortSignal): void {
     if (this.followerCallbackDue) this.follow(undefined, signal);
   }

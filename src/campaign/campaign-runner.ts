@@ -20,6 +20,12 @@ import type { LeadWork } from './lead-work.ts';
 import { endOrAwaiter } from './self-wait.ts';
 import { noteAwaiting, tellInTurn } from './unusual-usage.ts';
 
+/** What follows when a callback no longer awaits a call that would have waited for itself. */
+const REMEDY = {
+  campaign: 'The campaign then continues by itself, even after term.stepDown()',
+  lead: 'Then call lead() again: this call has ended its campaign',
+};
+
 interface Start {
   readonly callbacks: Callbacks;
   readonly calledFrom: readonly string[];
@@ -307,7 +313,7 @@ export class CampaignRunner {
     const error = new AlreadyStandingError(
       election,
       `${call}() of election "${election}" would wait for itself: a callback of an ended term awaits this call. ` +
-        'Return from the callback. The campaign then continues by itself, even after term.stepDown()',
+        `Return from the callback. ${REMEDY[call]}`,
     );
     return this.refuse(error, calledFrom, isUndelayed);
   }

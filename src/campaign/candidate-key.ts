@@ -133,7 +133,7 @@ export class CandidateKey {
     };
   }
 
-  /** Deletes the key: the first delete of a turn is sent alone, and the later ones together. @throws {EtcdError} */
+  /** Deletes the key. Of the deletes of one client in one turn of the event loop, the first is sent alone, and the others together. @throws {EtcdError} */
   async #release(candidacy: Candidacy, limits: CallLimits): Promise<void> {
     const keyPrefix = this.#keyPrefix;
     const { withinMs } = limits;

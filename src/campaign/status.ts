@@ -24,8 +24,8 @@ export interface ElectionStatus {
   readonly term: Term | undefined;
   /**
    * The leader, from memory; undefined if there is none, or if etcd has confirmed nothing for one TTL. With more than eight
-   * candidates before us, the library reads the leader only if you ask for it. Then it is undefined at first, and for up to
-   * 10 s after a change; behind many hundreds of candidates, for longer.
+   * candidates before us, the library learns the leader only if the program reads this status, or has set `onLeaderChange`. The
+   * leader is then undefined at first, and for up to 10 s after a change; behind many hundreds of candidates, for longer.
    */
   readonly leader: Candidate | undefined;
   /** Our place in the queue: 1 leads. With more than eight candidates before us, it may be an estimate. */

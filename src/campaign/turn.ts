@@ -1,6 +1,6 @@
 /**
- * Our wait in the queue, and our term. An event ends each with an outcome: a watch event, the end of the session, the work, or the
- * end of the campaign.
+ * Our wait in the queue, and our term. The first of several events ends the wait or the term, and decides the outcome. The event
+ * comes from the watch, the session, the work or the campaign.
  */
 import type { CampaignState, Candidacy, EndCause, LossCause, Outcome } from '../core/campaign-state.ts';
 import { isStanding, type QueuedCandidate } from '../core/candidate-queue.ts';
@@ -133,7 +133,7 @@ export class Turn {
 
   /**
    * With `ifFree`, gives up if another candidate is ahead. Without it, follows that candidate. Does nothing while the leader is
-   * unknown: the keys before ours may not be candidates. With `ifFree`, a possible orphan is examined first.
+   * unknown, because the keys before ours may belong to other elections below our prefix. With `ifFree`, a possible orphan is examined first.
    */
   #skipOr(candidacy: Candidacy, follow: () => void): void {
     const { queueWatcher, skip } = this.#tools;

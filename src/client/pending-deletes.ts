@@ -7,7 +7,7 @@ import { EtcdError } from '../etcd/etcd-error.ts';
 import type { CallLimits } from '../etcd/transport.ts';
 import { clock } from '../util/clock.ts';
 
-/** Deletes our key: only the key of one put, or the key of any of our puts. @throws {EtcdError} */
+/** Deletes our key, either only if one particular put created it, or whichever of our puts did. @throws {EtcdError} */
 export type Release = (limits: CallLimits, isStillPending: () => boolean) => Promise<void>;
 
 interface PendingDelete {
@@ -16,7 +16,7 @@ interface PendingDelete {
   readonly repeatUntilMs: number;
 }
 
-/** The most given-up keys that are remembered. A restored snapshot may bring them back, most likely the last ones. */
+/** How many of the last given-up keys are remembered. A restored snapshot may bring them back. */
 const MOST_GIVEN_UP = 1_000;
 
 export class PendingDeletes {

@@ -208,8 +208,8 @@ export class SessionPool {
       // Later tries follow a failure that is already logged.
       await this.#backoff.pass(signal, attempt === 1 ? this.#tellHold : undefined);
       try {
-        // Without a proof, an earlier grant was applied, but its host did not answer. Our stream may be on that host,
-        // so take another lease and another stream.
+        // If there is no proof, an earlier grant of this lease was applied, but its host did not answer. Our stream may be on
+        // that host, so take another lease and another stream.
         const proof = (await this.#grant(lease, signal)) ?? (await this.#grant(another(), signal));
         if (proof === undefined || this.#isOver(proof)) {
           another();
@@ -308,8 +308,8 @@ export class SessionPool {
   /**
    * One try: dials, revokes the abandoned leases, and grants a new one.
    *
-   * @returns undefined if an earlier grant of this lease had succeeded. A renewal of that lease would not do: only
-   *   the answer to a write shows that etcd was restored with a lower raft term.
+   * @returns undefined if an earlier grant of this lease had succeeded. The caller then takes another lease, and does not renew
+   *   this one: only the answer to a write shows that etcd was restored with a lower raft term.
    */
   async #grant(lease: NewLease, signal: AbortSignal): Promise<LeaseProof | undefined> {
     const { id, keepAlive } = lease;

@@ -11,7 +11,7 @@ export interface Pin {
 
 /**
  * Decides by these rules:
- * - The first decision needs a majority. Outside a roll call, it is enough that all answers agree.
+ * - The first decision needs a majority of all configured hosts. Outside a roll call, it is also enough that all answers agree.
  * - A later majority for another cluster changes the decision.
  * - If a majority made the decision, it changes only if the old cluster is also quiet, and no host reports it.
  *

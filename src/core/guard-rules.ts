@@ -100,8 +100,8 @@ export function admit(
   const holdMs = Number.isFinite(delays.duration)
     ? Math.min(Math.max(delays.duration, 1), LONGEST_HOLD_MS)
     : LONGEST_HOLD_MS;
-  // After an outside cause the delay counts from the release of the last round. So the time that round waited for a dead etcd
-  // is part of the delay. Otherwise the delay counts from now, or from the release of a round that is still held.
+  // After an outside cause the delay counts from the release of the last round. So the delay includes
+  // the time for which the last round waited for a dead etcd. Otherwise the delay counts from now, or from the release of a round that is still held.
   const earliestMs =
     origin === 'environment' ? history.releasedAtMs + holdMs : Math.max(history.releasedAtMs, nowMs) + holdMs;
   const releasedAtMs = Math.min(Math.max(earliestMs, nowMs), nowMs + 2 * holdMs);

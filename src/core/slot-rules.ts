@@ -3,8 +3,8 @@
  * protocol under “Slots”, and says why it is right.
  *
  * We never delete a slot. A missing slot has revision 0, so a late write that expects revision 0 would commit. etcd deletes a
- * slot with its lease. A late copy of the request for the lease can create the lease again, without the slot. So once the
- * deadline of the lease has passed, the mark "never" for the first write of a slot proves nothing.
+ * slot with its lease. A late copy of the lease request can create the lease again, without the slot, and a late first write
+ * could then commit. So once the deadline of the lease has passed, the mark "never" for a first write proves nothing.
  */
 import assert from 'node:assert/strict';
 

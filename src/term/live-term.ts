@@ -79,7 +79,7 @@ export class LiveTerm implements WorkingTerm {
   /** When this process noticed the end. After a freeze, that is later than {@link endedAtMs}. */
   noticedAtMs: number | undefined;
   value: string;
-  /** Whether the program has asked the term, or has written under it. */
+  /** Whether the program has used the term: asked whether it is current, read `signal`, written, or registered work. */
   isUsed = false;
   /** Whether the program has read {@link signal}, and so may listen for the end of the term. */
   isListenedTo = false;
@@ -167,7 +167,7 @@ export class LiveTerm implements WorkingTerm {
     return (this.#isDraining && this.#tools.remainingMs() > 0) || this.isCurrent();
   }
 
-  /** The key will be deleted now, so refuses further writes. The fence decides about writes under way. */
+  /** Refuses further writes, because the key will be deleted now. The fence decides about writes under way. */
   closeWrites(): void {
     this.#isDraining = false;
     this.#callers.termOver();

@@ -11,7 +11,7 @@ import type { CallbackName } from '../events.ts';
 import type { CleanUp, Term } from './term.ts';
 import { clock } from '../util/clock.ts';
 
-/** The term of the work. Its members leave no mark of use by the program. */
+/** The term, with members for this library. Reading these does not count as use by the program. */
 export interface WorkingTerm extends Term {
   readonly isOver: boolean;
   /** Milliseconds until the deadline of the lease. */
@@ -43,7 +43,7 @@ interface Running {
   readonly done: Deferred<void>;
 }
 
-/** How many errors of a chain of causes are checked for one that only says that the term is over. */
+/** How deep a chain of causes is searched for an error that only says that the term is over. */
 const DEEPEST_CAUSE = 8;
 
 export class TermWork {

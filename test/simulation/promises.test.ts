@@ -11,7 +11,7 @@ beforeAll(async () => {
   code = await bundle();
 });
 
-// CI runs the first 500 seeds, by `npm run simulate`.
+// CI also runs 50 simulated hours, by `npm run simulate`.
 it.each([1, 2, 3, 4])('S1 to S5, L1, L2, L5 and G5 hold under the faults of seed %i', (seed) => {
   const outcome = run(setupOf(seed), code);
   expect(outcome.violations, outcome.violations.length > 0 ? report(outcome) : '').toEqual([]);
