@@ -5,8 +5,7 @@
  */
 import type { FaultRecord, HistoryCut } from '../../faults/lab/evidence.ts';
 import { Cluster, type Defects } from '../etcd/cluster.ts';
-import { choose, type Fault, type Marks } from '../faults/fault.ts';
-import { kinds } from '../faults/kinds.ts';
+import type { Fault } from '../faults/fault.ts';
 import type { Fact, Plan } from '../inside/host.ts';
 import type { Endpoint } from '../network/endpoint.ts';
 import { Network } from '../network/network.ts';
@@ -17,6 +16,7 @@ import { between, pick, stream, type Random } from '../process/random.ts';
 import { VirtualTime } from '../process/scheduler.ts';
 import { crowdStory } from './crowd-story.ts';
 import { endpointOf } from './endpoint-of.ts';
+import { FaultPlan } from './fault-plan.ts';
 import { Operator } from './operator.ts';
 import { Record } from './record.ts';
 import { Resource } from './resource.ts';
@@ -91,7 +91,7 @@ export class World implements Where {
   readonly left: { readonly process: string; readonly connections: number }[] = [];
   readonly #random: Random;
   readonly #processes = new Map<string, SimulatedProcess>();
-  readonly #underWay = new Set<string>();
+  readonly #faultPlan = new FaultPlan(this);
   /** Processes that have left the election for good. */
   readonly #away = new Set<string>();
   #foreign: Endpoint | undefined;
@@ -125,7 +125,7 @@ export class World implements Where {
       this.time.after(this.#random() * 500, () => this.startAgain(name));
     }
     if (options.crowd !== undefined) tell(this.time, crowdStory(this));
-    for (const fault of options.faults) this.time.at(fault.atMs, () => this.#begin(fault));
+    for (const fault of options.faults) this.time.at(fault.atMs, () => this.#faultPlan.begin(fault));
   }
 
   get ttlMs(): number {
@@ -281,54 +281,13 @@ export class World implements Where {
     return this.#foreign;
   }
 
-  #begin(fault: Fault): void {
-    const kind = kinds[fault.kind]!;
-    const victim = this.#victimOf(fault);
-    if (victim === undefined) return;
-    const isShared = kind.place === 'etcd' || kind.place === 'processes';
-    const place = isShared ? kind.place : `${kind.place} ${victim.name}`;
-    if (this.#isTaken(place) || (kind.place === 'process' && !victim.isRunning)) return;
-    this.#underWay.add(place);
-    const noted: { record?: FaultRecord & { toMs: number } } = {};
-    const note = (what: string, marks: Marks = {}): void => {
-      const fromMs = this.time.now();
-      const record = { kind: this.#kindOf(fault), what, fromMs, toMs: Number.POSITIVE_INFINITY };
-      const hits = isShared ? undefined : victim.name;
-      this.faults.push((noted.record = { touchesEtcd: false, isOutage: false, hits, ...marks, ...record }));
-    };
-    tell(this.time, kind.run({ world: this, fault, victim, note }), () => {
-      this.#underWay.delete(place);
-      if (noted.record !== undefined) noted.record.toMs = this.time.now();
-    });
-  }
-
-  #isTaken(place: string): boolean {
-    if (place === 'processes') return [...this.#underWay].some((taken) => taken.startsWith('process'));
-    return this.#underWay.has(place) || (place.startsWith('process') && this.#underWay.has('processes'));
-  }
-
-  /**
-   * The checker of the fault lab excuses a second leader during a fault of etcd's own leader, because some
-   * releases of etcd then revoke leases too early. Here a switch controls that defect.
-   */
-  #kindOf({ kind }: Fault): string {
-    return this.options.defects?.lateRevokes === true ? kind : `${kind} of a sound etcd`;
-  }
-
-  #victimOf({ draws: [draw] }: Fault): SimulatedProcess | undefined {
-    const { leader } = this;
-    if (draw < LEADERS_SHARE && leader !== undefined) return leader;
-    const alive = this.processes.filter(({ isAlive }) => isAlive);
-    return alive.length === 0 ? undefined : choose(alive, (draw - LEADERS_SHARE) / (1 - LEADERS_SHARE));
-  }
-
   /** A run that cannot continue: a process spins, or has crashed. */
   get isBroken(): boolean {
     return this.crashes.length > 0 || this.vitals.busy.length > 0;
   }
 
   get faultsUnderWay(): boolean {
-    return this.#underWay.size > 0;
+    return this.#faultPlan.isUnderWay;
   }
 
   /** etcd loses its history, and no process reaches it meanwhile. */
@@ -371,6 +330,3 @@ export class World implements Where {
     return yield* until(() => this.leader?.isRunning === true, withinMs);
   }
 }
-
-/** How often a fault hits the leading process. */
-const LEADERS_SHARE = 0.55;
