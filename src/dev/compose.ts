@@ -24,7 +24,7 @@ export interface ComposedEtcd {
  * container does not end with this process: call `stop()`.
  *
  * @returns `undefined` if no Docker engine answers, or if Compose is missing (`docker compose` or `docker-compose`).
- * @throws {Error} if both exist and etcd does not start, or if the signal aborts.
+ * @throws {Error} if etcd does not start although Docker and Compose are there, or if the signal aborts.
  */
 export async function composeEtcd(signal?: AbortSignal): Promise<ComposedEtcd | undefined> {
   const compose = await findCompose();

@@ -176,7 +176,7 @@ export class MemberProcess implements EtcdMember {
     const child = spawn(binary, args, {
       stdio: ['ignore', 'pipe', 'pipe'],
       env: { ...withoutEtcdVariables(process.env), ...peerEnv },
-      detached: true, // Ctrl-C in a terminal must not end etcd, because the program needs etcd to resign
+      detached: true, // Ctrl-C in a terminal must not end etcd, because the program resigns through etcd
     });
     this.#log.follow(child.stdout);
     this.#log.follow(child.stderr);

@@ -16,24 +16,22 @@ export interface FindEtcdOptions {
   signal?: AbortSignal | undefined;
 }
 
-/** There is no etcd on this machine, and none could be fetched. The message says how to get one. */
+/** What to say if the program is missing. */
+export const notHere = (program: Program): string =>
+  `no ${program} here. Put it on the PATH (Debian: apt-get install etcd-server etcd-client; macOS: brew install etcd).`;
+
+/** There is no etcd that can be used, and none could be fetched. The message says how to get one. */
 export class EtcdNotFoundError extends Error {
   override readonly name = 'EtcdNotFoundError';
   readonly code = 'ETCD_NOT_FOUND';
 
   /**
+   * @param problem what is missing, and what the user can do.
    * @param tried the errors of all attempts.
-   * @param otherWays what the caller can do besides putting the program on the `PATH`.
    */
-  constructor(program: string, tried: readonly Error[], otherWays: string) {
-    const install = 'Debian: apt-get install etcd-server etcd-client; macOS: brew install etcd';
+  constructor(problem: string, tried: readonly Error[]) {
     const failures = tried.map(({ message }) => `\n- ${message}`).join('');
-    super(
-      `no ${program} here. Put it on the PATH (${install}). ${otherWays} Tried without success:${failures}`,
-      {
-        cause: new AggregateError(tried),
-      },
-    );
+    super(`${problem} Tried without success:${failures}`, { cause: new AggregateError(tried) });
   }
 }
 
@@ -79,7 +77,7 @@ async function find(program: Program, { series, signal }: FindEtcdOptions): Prom
     const tried = [new Error(`Debian's package: ${String(error)}`, { cause: error })];
     // This function needs a program. Only provideEtcd() can use ETCD_ENDPOINTS or Docker.
     const otherWays = 'Or call provideEtcd(), which also takes the etcd in ETCD_ENDPOINTS, or a container.';
-    throw new EtcdNotFoundError(program, tried, otherWays);
+    throw new EtcdNotFoundError(`${notHere(program)}${program === 'etcd' ? ` ${otherWays}` : ''}`, tried);
   }
 }
 

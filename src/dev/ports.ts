@@ -28,8 +28,8 @@ export async function freePort(): Promise<number> {
 }
 
 /**
- * The first port of Linux's range for outgoing connections. If too few ports lie below that range, it is 32,768. On other
- * systems it is 32,768 too, because their ranges begin above.
+ * The first port of Linux's range for outgoing connections. Returns 32,768 if too few ports lie below that range, and on
+ * other systems, whose ranges begin higher.
  */
 async function firstOutgoingPort(): Promise<number> {
   const range = await readFile('/proc/sys/net/ipv4/ip_local_port_range', 'utf8').catch(() => '');

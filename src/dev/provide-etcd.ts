@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { untilAny } from '../util/abort.ts';
 import { type ComposedEtcd, composeEtcd } from './compose.ts';
 import { type EtcdCluster, type StartEtcdOptions, startEtcd } from './etcd-server.ts';
-import { EtcdNotFoundError, findHere } from './find-etcd.ts';
+import { EtcdNotFoundError, findHere, notHere } from './find-etcd.ts';
 
 interface Provided extends AsyncDisposable {
   /** Client URLs. */
@@ -71,11 +71,8 @@ export async function provideEtcd(options: StartEtcdOptions = {}): Promise<Provi
   } catch (error) {
     if (!(error instanceof EtcdNotFoundError)) throw error;
     const tried = composed === undefined ? [error] : [composed, error];
-    throw new EtcdNotFoundError(
-      'etcd',
-      tried,
-      'Or set ETCD_ENDPOINTS to an etcd that runs. Or start Docker.',
-    );
+    const otherWays = 'Or set ETCD_ENDPOINTS to an etcd that runs. Or start Docker.';
+    throw new EtcdNotFoundError(`${notHere('etcd')} ${otherWays}`, tried);
   }
 }
 
@@ -97,9 +94,8 @@ async function untilOneAccepts(endpoints: readonly string[], stop: AbortSignal |
       `ETCD_ENDPOINTS: ${endpoints.join(', ')} accepted no connection within ${ACCEPTS_WITHIN_MS / 1_000} s`,
     );
     throw new EtcdNotFoundError(
-      'etcd',
+      'no etcd answers at ETCD_ENDPOINTS. Start it, or unset ETCD_ENDPOINTS to use another etcd.',
       [tried],
-      'With an etcd on the PATH, unset ETCD_ENDPOINTS. Or start the etcd that ETCD_ENDPOINTS names.',
     );
   }
 }

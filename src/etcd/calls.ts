@@ -42,7 +42,7 @@ export interface Asking {
 }
 
 interface How extends Pick<Asking, 'signal' | 'avoid' | 'isAnonymous' | 'lane'> {
-  /** Whether the call is a probe. Its answer does not show that the host can serve other calls. */
+  /** Whether the call is a probe. The prober judges its answer, so here the answer shows only that the host is alive. */
   readonly isProbe?: boolean | undefined;
   readonly dueAtMs: number;
   readonly onSilent: () => void;
@@ -109,8 +109,8 @@ export class Calls {
   }
 
   /**
-   * Asks one host. Repeats a call that certainly had no effect in two cases: etcd refused the token, or the server
-   * refused the call unread. A proxy refuses calls unread on a connection that it is closing; the repeated call uses
+   * Asks one host. Asks once more if the call certainly had no effect: etcd refused its token, or the server refused the
+   * call unread. A proxy refuses calls unread on a connection that it is closing; the repeated call uses
    * a new connection.
    */
   async #askHost<T>(host: Host, what: string, invoke: Invoke<T>, how: How): Promise<T> {

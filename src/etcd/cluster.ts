@@ -5,7 +5,7 @@
 import { voteOf, type Pin } from '../core/cluster-vote.ts';
 import { clock } from '../util/clock.ts';
 
-/** Another cluster can replace ours only after ours has not answered for this long, in milliseconds. */
+/** Another cluster can replace the one that a majority has chosen only after ours has been silent for this long, in milliseconds. */
 const QUIET_MS = 3_000;
 
 /**
@@ -112,8 +112,8 @@ export class Cluster<Host> {
   }
 
   /**
-   * Forgets what the hosts of this cluster said. Otherwise a host that is gone for good would keep the others from a
-   * rebuilt cluster.
+   * Forgets what the hosts of this cluster said. Otherwise the old answer of a host that is gone for good would block the
+   * change to a rebuilt cluster.
    */
   #forget(clusterId: string | undefined): void {
     for (const [host, said] of this.#said) if (said === clusterId) this.#said.delete(host);

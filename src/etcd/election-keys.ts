@@ -38,7 +38,7 @@ export interface Entrant {
   readonly value: string;
 }
 
-/** Enters several elections in one transaction. @returns undefined if this one must be sent alone. @throws {EtcdError} */
+/** Enters this election together with others, in one transaction. @returns undefined if this entry must be sent alone. @throws {EtcdError} */
 export type EnterTogether = (entrant: Entrant) => Promise<BatchOutcome<Entry>> | undefined;
 
 /**

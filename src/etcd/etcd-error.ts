@@ -1,7 +1,7 @@
 /**
- * Sorts errors of etcd, the network and etcd3 into the few kinds that the library handles differently. Of the errors
- * that arrive as answers, only etcd's own are final. Gateways and proxies use the same codes, so their errors count
- * as outages.
+ * Sorts errors of etcd, the network and etcd3 into the few kinds that the library handles differently. An
+ * error that came over the network is final only if etcd sent it. Gateways and proxies use the same codes, so their
+ * errors count as outages.
  */
 
 import { plainCauseWithCertificate } from '../core/plain-cause.ts';

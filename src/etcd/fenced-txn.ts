@@ -3,7 +3,7 @@
  * We do not: a fenced write must not happen twice.
  *
  * The outer condition is the fence; if it fails, nothing is written. The user's comparisons and branches run in a
- * nested transaction. In one list with the fence, a failed fence would run the user's `else` branch.
+ * nested transaction. If they stood beside the fence, a failed fence would run the user's `else` branch.
  */
 import { ComparatorBuilder, type ICompare, type IRequestOp, type ITxnResponse, type KVClient } from 'etcd3';
 import type { Candidacy } from '../core/campaign-state.ts';

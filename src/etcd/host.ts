@@ -36,7 +36,7 @@ const DIAL_AGAIN_AFTER_MS = 500;
 /**
  * How long gRPC waits before it dials an unreachable host again, in milliseconds, with a jitter of a fifth. Calls of
  * the application wait for that, so a loop around them does not dial more often. Our guarded calls make a new client,
- * which dials at once. A client that we have closed may still dial once, after this delay.
+ * which dials at once. If gRPC lacks the parts that dials.ts uses, a closed client may still dial once.
  */
 const GRPC_DIALS_AGAIN_MS = 3_000;
 
@@ -147,7 +147,7 @@ export class Host {
 
   /**
    * Turns the error "client closed" into an outage if the user has not closed the client. We then dropped our own
-   * connection before the call was sent: a method that the user has wrapped may wait first.
+   * connection before the call was sent. A method that the user has wrapped can delay its call that long.
    */
   unlessDropped(what: string, error: unknown): unknown {
     const isDropped =

@@ -16,7 +16,7 @@ const NO_LEASE = '0';
 const LEASE_ID = /^[0-9a-f]{12,16}$/;
 
 /**
- * `held`: the lease after which the key is named still exists, for `leftMs`. `kept`: the key is no orphan, or has
+ * `held`: the name of the key is the ID of a lease that still exists, for `leftMs`. `kept`: the key is no orphan, or has
  * changed.
  */
 export type Fate = { readonly type: 'held'; readonly leftMs: number } | { readonly type: 'deleted' | 'kept' };
@@ -48,7 +48,7 @@ export async function deleteIfOrphaned(
   );
   const [found] = kvs;
   const isSame = found?.lease === NO_LEASE && BigInt(found.create_revision) === candidate.fencingToken;
-  // A key that was put only once never had a lease. It may be data of another program.
+  // The key has no lease now. If it was put only once, it never had one, and may be data of another program.
   if (!isSame || Number(found.version) === 1) return { type: 'kept' };
   const { mod_revision } = found;
   const unchanged = { key, target: 'Mod', result: 'Equal', mod_revision } as const;

@@ -8,7 +8,7 @@ import { clock } from '../util/clock.ts';
 /** How often one host is probed, in milliseconds. Probes run only while calls are made. */
 const PROBE_EVERY_MS = 5_000;
 
-/** The same until a majority of the hosts has named one cluster. */
+/** How often one host is probed until a majority of the hosts has named one cluster, in milliseconds. */
 const PROBE_SOON_MS = 1_000;
 
 /** How long a host may take to answer, in milliseconds. */

@@ -1,6 +1,6 @@
 /**
- * Fenced transactions that leave a mark in a slot, and the calls that find out the outcome of one whose answer was
- * lost. core/slot-rules explains the marks.
+ * Fenced transactions that leave a mark in a slot. If the answer to such a transaction is lost, further calls find out its
+ * outcome. core/slot-rules explains the marks.
  */
 import type { ICompare, IRequestOp, IResponseHeader, ITxnRequest, ITxnResponse } from 'etcd3';
 import type { Candidacy } from '../core/campaign-state.ts';

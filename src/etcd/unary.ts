@@ -8,7 +8,7 @@ import { SILENT_AFTER_MS } from './host-selector.ts';
 import { foreign } from './members.ts';
 import { callOptions, HIDDEN, type CallOptions, type OngoingCall } from './intercept.ts';
 
-/** A host that had less time than this is not accused of silence, in milliseconds. */
+/** A host that had less time than this, in milliseconds, does not count as silent. */
 const FAIR_MS = 250;
 
 export type Invoke<T> = (client: HostClient, options: CallOptions) => Promise<T>;

@@ -7,11 +7,11 @@ import { after, clock } from '../util/clock.ts';
 /** How often we check whether the connections are still used, in milliseconds. */
 const TEND_EVERY_MS = 1_000;
 
-/** Unused connections are closed after this long, in milliseconds. An application may read once a second. */
+/** Unused connections are closed after this long, in milliseconds. An application that reads once a second keeps its connection. */
 const IDLE_FOR_MS = 5_000;
 
 export interface Use {
-  /** Called after the user has closed the client. Must end a stream, which would continue otherwise. */
+  /** Called after the user has closed the client. If this use is a stream, the function must end the stream. */
   clientClosed: () => void;
   readonly end: () => void;
 }

@@ -28,7 +28,7 @@ export interface SharedWatchTools {
   };
   onLost(reason: string): void;
   onHealed(afterMs: number): void;
-  /** No watch was confirmed for a long time. All queues are polled until one is. Reported once in that time. */
+  /** No watch was confirmed for a long time. All queues are polled until a watch is confirmed. Reported once in that time. */
   onUnconfirmed(silentMs: number): void;
   /** The stream goes through a proxy. Reported once. @param ttlSeconds the shortest TTL among the watchers. */
   onProxied(ttlSeconds: number): void;
@@ -41,7 +41,7 @@ const DENIED = /permission denied|user name is empty|\bauth\b/;
  * etcd checks the token only when a watch is created. If etcd denies a probe, existing watches continue, and the
  * denial proves that the stream works. So a denied probe ends the stream only if no denial has ended one for this
  * long, in milliseconds. Otherwise tokens that live for one second would cost a stream, a read of all ranges and a
- * token for every probe. etcd3 keeps 12 KiB for each token.
+ * token for every probe.
  */
 const DENIAL_AS_ANSWER_MS = 30_000;
 

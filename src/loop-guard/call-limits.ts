@@ -84,7 +84,7 @@ export class CallLimiter {
     await sharedDelayOf(this.#scope, answer).pass(this.#settings[answer], options);
   }
 
-  /** A stack trace is expensive, so takes one only if a loop is likely. */
+  /** Takes a stack trace only if a loop is likely, because a trace is expensive. */
   #calledFrom(answer: CheapAnswer, method: PublicFunction): readonly string[] | undefined {
     const delay = sharedDelayOf(this.#scope, answer);
     return delay.isHolding || delay.isFresh ? undefined : callSite(method);

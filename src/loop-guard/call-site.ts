@@ -19,7 +19,7 @@ export function callSite(publicFunction: PublicFunction): readonly string[] {
   return frames;
 }
 
-/** The same as text; empty if the program has frozen `Error`, or its `Error.prepareStackTrace` makes no text. */
+/** The stack above the function, as text. It is empty if the program has frozen `Error`, or if its `Error.prepareStackTrace` makes no text. */
 function stackAbove(publicFunction: PublicFunction): string {
   const trace: { stack?: unknown } = {};
   try {

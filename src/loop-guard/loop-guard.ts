@@ -224,9 +224,9 @@ export class LoopGuard {
     this.#history = { ...this.#history, releasedAtMs };
   }
 
-  /** The outside cause of delays is gone: releases the calls that wait for it. */
+  /** The outside cause of delays is gone. Releases the rounds that it delayed. */
   wake(): void {
-    const releasedAtMs = Math.min(this.#history.releasedAtMs, this.#clock.now()); // no slot of a delay is left
+    const releasedAtMs = Math.min(this.#history.releasedAtMs, this.#clock.now()); // no later round is still planned
     this.#history = { ...this.#history, releasedAtMs };
     this.#woken?.abort();
     this.#woken = undefined;

@@ -8,7 +8,7 @@ import { span } from './screen.ts';
 
 export const TTL_SECONDS = 3;
 const NAMES = ['alice', 'bob', 'carol'];
-/** How long the demo waits for a leader. The library promises less: TTL + 0.75 s after a crash, 3 s after an outage of etcd. */
+/** How long the demo waits for a leader. The library promises a shorter time: TTL + 0.75 s after a crash, 3 s after an outage of etcd. */
 const LEADER_WITHIN_MS = 30_000;
 /** A leader acts every 20 ms, so a replica that has not acted for this long does not lead. */
 const SILENT_AFTER_MS = 250;
@@ -63,7 +63,7 @@ export class Stage {
       : `etcd at ${this.#etcd.endpoints.join(', ')}`;
   }
 
-  /** Whether the demo started etcd, and so may kill it. Otherwise it only blocks the connections to etcd. */
+  /** Whether etcd is a process that the demo started, and so may kill. Otherwise it only blocks the connections to etcd. */
   get ownsEtcd(): boolean {
     return this.#etcd.managed;
   }
