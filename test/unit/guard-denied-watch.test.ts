@@ -1,12 +1,10 @@
-import { EventEmitter } from 'node:events';
+import type { EventEmitter } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, expect, test } from 'vitest';
 import type { IWatchResponse } from 'etcd3';
 import type { QueueEvent } from '../../src/core/candidate-queue.ts';
-import { History } from '../../src/etcd/history.ts';
-import type { EtcdTransport, OpenStream } from '../../src/etcd/transport.ts';
-import { SharedWatch } from '../../src/etcd/watch.ts';
 import { eventually } from '../support/eventually.ts';
+import { fakeStream, isProbe, message, PROBED, rangeOf, watchThrough } from '../support/fake-watch.ts';
 
 // An etcd whose tokens become invalid as soon as a stream is open. It denies each further watch on the stream, and
 // continues the existing ones.
@@ -15,21 +13,6 @@ const NOTICE_WITHIN_MS = 30;
 const WATCH_MS = 600;
 /** How long a step may take on a busy machine, in milliseconds. */
 const SOON_MS = 5_000;
-
-interface Asked {
-  create_request?: { watch_id: number; key: Buffer; range_end?: Buffer; filters?: readonly string[] };
-}
-
-const answer = (more: Partial<Record<keyof IWatchResponse, unknown>>): IWatchResponse =>
-  ({
-    header: { revision: '9' },
-    watch_id: '0',
-    created: false,
-    canceled: false,
-    compact_revision: '0',
-    events: [],
-    ...more,
-  }) as never;
 
 class ForgetfulEtcd {
   readonly streams: EventEmitter[] = [];
@@ -44,42 +27,30 @@ class ForgetfulEtcd {
     this.#denies = deniesAll;
   }
 
-  get transport(): EtcdTransport {
-    const transport: Partial<EtcdTransport> = {
-      history: new History(),
-      provenAtMs: Number.POSITIVE_INFINITY,
-      stream: () => Promise.resolve(this.#open() as OpenStream<never, never>),
-    };
-    return transport as EtcdTransport;
-  }
-
-  #open(): OpenStream<never, never> {
-    const raw = new EventEmitter();
-    this.streams.push(raw);
+  readonly open = (): EventEmitter => {
     let probes = 0;
-    const say = (message: IWatchResponse): void => void setImmediate(() => raw.emit('data', message));
-    const no = answer({
+    const no = message({
       watch_id: '-1',
       created: true,
       canceled: true,
       cancel_reason: 'etcdserver: permission denied',
     });
-    const write = ({ create_request: asked }: Asked): void => {
-      if (asked === undefined) return;
-      const yes = answer({ watch_id: String(asked.watch_id), created: true });
-      const isOfNothing = asked.range_end?.equals(asked.key) === true;
+    const stream = fakeStream((asked, raw) => {
+      const say = (said: IWatchResponse): void => void setImmediate(() => raw.emit('data', said));
+      const yes = message({ watch_id: String(asked.watch_id), created: true });
+      const isOfNothing = isProbe(asked);
       if (isOfNothing || asked.filters !== undefined) {
         this.probes++;
-        const answered = isOfNothing ? { ...no, cancel_reason: 'mvcc: watcher range is empty' } : yes;
+        const answered = isOfNothing ? { ...no, ...PROBED } : yes;
         say(++probes <= this.#yes ? answered : no);
       } else {
         this.lastWatchId = String(asked.watch_id);
         say(this.#denies ? no : yes);
       }
-    };
-    const nothing = (): void => undefined;
-    return { raw: Object.assign(raw, { write }), onLost: nothing, close: nothing, fail: nothing } as never;
-  }
+    });
+    this.streams.push(stream);
+    return stream;
+  };
 }
 
 const ends: (() => void)[] = [];
@@ -87,22 +58,10 @@ afterEach(() => ends.splice(0).forEach((end) => end()));
 
 function watch(etcd: ForgetfulEtcd, paceMs = 0) {
   const seen = { reads: 0, events: [] as QueueEvent[], lost: 0 };
-  const sharedWatch = new SharedWatch({
-    transport: etcd.transport,
-    backoff: { pass: () => sleep(paceMs), healthyFor: () => undefined, wake: () => undefined },
-    onLost: () => seen.lost++,
-    onHealed: () => undefined,
-    onUnconfirmed: () => undefined,
-    onProxied: () => undefined,
+  const sharedWatch = watchThrough(etcd.open, paceMs, { onLost: () => seen.lost++ });
+  const target = rangeOf('election/e/', () => Promise.resolve(BigInt(++seen.reads)), {
+    onEvents: (events) => void seen.events.push(...events),
   });
-  const target = {
-    keyPrefix: 'election/e/',
-    keys: () => undefined,
-    reload: () => Promise.resolve(BigInt(++seen.reads)),
-    onEvents: (events: readonly QueueEvent[]) => void seen.events.push(...events),
-    onConfirmed: () => undefined,
-    onRefused: () => undefined,
-  };
   ends.push(sharedWatch.watch(target, NOTICE_WITHIN_MS, 1n).end);
   return seen;
 }
@@ -121,7 +80,7 @@ test('G5, L4: tokens that expire at once cost one new stream, not one per probe;
     create_revision: '7',
     lease: '161',
   };
-  etcd.streams[1]!.emit('data', answer({ watch_id: etcd.lastWatchId, events: [{ type: 'Put', kv }] }));
+  etcd.streams[1]!.emit('data', message({ watch_id: etcd.lastWatchId, events: [{ type: 'Put', kv }] }));
   expect(seen.events).toHaveLength(1);
 });
 

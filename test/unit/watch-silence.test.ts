@@ -1,11 +1,8 @@
-import { EventEmitter } from 'node:events';
+import type { EventEmitter } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, expect, test } from 'vitest';
-import { History } from '../../src/etcd/history.ts';
-import type { EtcdTransport, OpenStream } from '../../src/etcd/transport.ts';
-import { SharedWatch } from '../../src/etcd/watch.ts';
-import type { WatchRequest } from '../../src/etcd/watch-stream.ts';
 import { eventually } from '../support/eventually.ts';
+import { created, fakeStream, message, rangeOf, watchThrough } from '../support/fake-watch.ts';
 
 // A gateway that opens watch streams and passes nothing on: streams open, and no watch is ever answered.
 
@@ -35,60 +32,26 @@ function watchInSilence({ answers = false, noticeWithinMs = NOTICE_WITHIN_MS } =
       () =>
         undefined,
   };
-  const stream = (): Promise<OpenStream<never, never>> => {
-    const write = ({ create_request: asked }: { create_request?: WatchRequest & { watch_id: number } }) => {
-      if (!seen.answers || asked === undefined) return;
+  const open = (): EventEmitter => {
+    const stream = fakeStream((asked, raw) => {
+      if (!seen.answers) return;
       seen.asked++;
-      const isProbe = asked.range_end !== undefined && asked.key?.equals(asked.range_end) === true;
-      const refusal = { canceled: true, cancel_reason: 'mvcc: watcher range is empty' };
-      const header = { revision: '9' };
-      const rest = { header, events: [], compact_revision: '0', created: true };
-      const answer = (): void =>
-        void raw.emit('data', {
-          ...rest,
-          watch_id: String(asked.watch_id),
-          canceled: false,
-          cancel_reason: '',
-          ...(isProbe && refusal),
-        });
       setImmediate(() => {
         const untilMs = performance.now() + seen.blockNextMs;
         while (performance.now() < untilMs);
         seen.blockNextMs = 0;
-        setImmediate(answer); // timers fire before it
+        setImmediate(() => void raw.emit('data', created(asked))); // timers fire before it
       });
-    };
-    const raw = Object.assign(new EventEmitter(), { write });
-    const broken = { header: { revision: '9' }, events: [], compact_revision: '8', created: false };
-    seen.breakFirst = () =>
-      void raw.emit('data', { ...broken, watch_id: '1', canceled: true, cancel_reason: 'compacted' });
-    const end = (): void => undefined;
-    return Promise.resolve({ raw, onLost: end, close: end, fail: end, leave: end } as unknown as OpenStream<
-      never,
-      never
-    >);
+    });
+    const broken = { watch_id: '1', canceled: true, cancel_reason: 'compacted', compact_revision: '8' };
+    seen.breakFirst = () => void stream.emit('data', message(broken));
+    return stream;
   };
-  const transport: Partial<EtcdTransport> = {
-    history: new History(),
-    provenAtMs: Number.POSITIVE_INFINITY,
-    stream: stream as EtcdTransport['stream'],
-  };
-  const sharedWatch = new SharedWatch({
-    transport: transport as EtcdTransport,
-    backoff: { pass: () => sleep(PACE_MS), healthyFor: () => undefined, wake: () => undefined },
+  const sharedWatch = watchThrough(open, PACE_MS, {
     onLost: () => seen.lost++,
-    onHealed: () => undefined,
     onUnconfirmed: (silentMs) => seen.unconfirmed.push(silentMs),
-    onProxied: () => undefined,
   });
-  const target = () => ({
-    keyPrefix: 'election/e/',
-    keys: () => undefined,
-    reload: () => Promise.resolve(BigInt(++seen.reads)),
-    onEvents: () => undefined,
-    onConfirmed: () => undefined,
-    onRefused: () => undefined,
-  });
+  const target = () => rangeOf('election/e/', () => Promise.resolve(BigInt(++seen.reads)));
   seen.watch = (withinMs) => {
     const { end } = sharedWatch.watch(target(), withinMs, 1n);
     ends.push(end);

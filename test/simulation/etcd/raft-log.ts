@@ -1,6 +1,4 @@
 /** One member's raft log, after etcd's log.go: entries after the last snapshot, and how far they are committed. */
-import type { Message, Snapshot } from './raft-message.ts';
-
 export interface Entry {
   readonly term: number;
   readonly index: number;
@@ -13,6 +11,16 @@ export interface Proposal {
   readonly id: string;
   /** Parsed once, and applied by every member. */
   readonly request: unknown;
+}
+
+/** What a leader sends to a follower. */
+interface Appended {
+  /** The entry before the first one of `entries`, and its term. */
+  readonly index: number;
+  readonly logTerm: number;
+  readonly entries: readonly Entry[];
+  /** How far the leader has committed. */
+  readonly commit: number;
 }
 
 export class RaftLog {
@@ -92,7 +100,7 @@ export class RaftLog {
    * For a follower: appends the leader's entries after the one at `index`.
    * @returns the last index that is the same as the leader's; undefined if the entry at `index` is another one.
    */
-  maybeAppend({ index, logTerm, entries, commit }: Message & { type: 'append' }): number | undefined {
+  maybeAppend({ index, logTerm, entries, commit }: Appended): number | undefined {
     if (index < this.commit) return this.commit;
     if (this.termAt(index) !== logTerm) return undefined;
     this.merge(entries);
@@ -102,7 +110,7 @@ export class RaftLog {
   }
 
   /** Starts again after a snapshot. @returns false if its entries are already committed here. */
-  restore({ index, term }: Snapshot): boolean {
+  restore(index: number, term: number): boolean {
     if (index <= this.commit) return false;
     this.#offset = index;
     this.#offsetTerm = term;

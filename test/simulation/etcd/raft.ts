@@ -248,7 +248,7 @@ export class Raft {
   }
 
   #restore(snapshot: Snapshot, from: MemberId): void {
-    if (this.log.restore(snapshot)) this.#pending.install(snapshot);
+    if (this.log.restore(snapshot.index, snapshot.term)) this.#pending.install(snapshot);
     this.#send(from, { type: 'appended', index: this.log.commit, isRejected: false, hint: 0 });
   }
 
