@@ -3,20 +3,19 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { compile, Program } from '../support/programs.ts';
+import { commandPath } from '../support/cli-program.ts';
+import { Program } from '../support/programs.ts';
 
 // `completion SHELL` prints a script. Each installed shell runs it here.
 
-let bin: string;
 let folder: string;
-beforeAll(async () => {
-  [bin] = (await compile(['src/cli/bin.ts'])) as [string];
+beforeAll(() => {
   folder = mkdtempSync(join(tmpdir(), 'etcd-election-completion-'));
 });
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 async function scriptFor(shell: string): Promise<string> {
-  const program = new Program(bin, ['completion', shell]);
+  const program = new Program(commandPath(), ['completion', shell]);
   expect(await program.exit(), program.stderr).toBe(0);
   const file = join(folder, `script.${shell}`);
   writeFileSync(file, program.stdout);
@@ -90,7 +89,7 @@ describe(named('fish'), () => {
 });
 
 test('an unknown shell is a wrong command line', async () => {
-  const program = new Program(bin, ['completion', 'tcsh']);
+  const program = new Program(commandPath(), ['completion', 'tcsh']);
   expect(await program.exit()).toBe(2);
   expect(program.stderr).toContain('bash, zsh or fish');
 });

@@ -2,21 +2,17 @@ import { spawn } from 'node:child_process';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { etcdPath, startEtcd, type EtcdMember } from 'etcd-election/dev';
-import { beforeAll, describe, expect, onTestFinished, test } from 'vitest';
+import { describe, expect, onTestFinished, test } from 'vitest';
 import { freePort } from '../../src/dev/ports.ts';
 import { etcdOverHttp } from '../support/etcd-over-http.ts';
 import { eventually } from '../support/eventually.ts';
-import { compile, Program } from '../support/programs.ts';
+import { commandPath } from '../support/cli-program.ts';
+import { Program } from '../support/programs.ts';
 
 // `etcd-election doctor` on faulty clusters.
 
-let bin: string;
-beforeAll(async () => {
-  [bin] = (await compile(['src/cli/bin.ts'])) as [string];
-});
-
 const doctor = (endpoints: readonly string[], ...flags: string[]): Program =>
-  new Program(bin, ['doctor', '--command-timeout', '3s', ...flags], {
+  new Program(commandPath(), ['doctor', '--command-timeout', '3s', ...flags], {
     env: { ETCDCTL_ENDPOINTS: endpoints.join() },
   });
 

@@ -3,19 +3,15 @@ import { createServer, type AddressInfo, type Server, type Socket } from 'node:n
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { beforeAll, describe, expect, onTestFinished } from 'vitest';
+import { describe, expect, onTestFinished } from 'vitest';
 import { certificates } from '../support/certificates.ts';
-import { compile, Program } from '../support/programs.ts';
+import { commandPath } from '../support/cli-program.ts';
+import { Program } from '../support/programs.ts';
 import { test } from '../support/world.ts';
 
 // Every error of the command says what happened, at which endpoints, and what to do.
 
-let bin: string;
-beforeAll(async () => {
-  [bin] = (await compile(['src/cli/bin.ts'])) as [string];
-});
-
-const etcdElection = (args: readonly string[]): Program => new Program(bin, args, { env: {} });
+const etcdElection = (args: readonly string[]): Program => new Program(commandPath(), args, { env: {} });
 
 /** Words of gRPC, Node and OpenSSL that do not help a reader. */
 const RAW = /LB pick|Resolution note|Last error|UNAVAILABLE|DEADLINE|SSL routines|ENOENT|\bat \S+\.js:/;
@@ -109,7 +105,7 @@ test('an HTTP proxy is not used for etcd on this machine, as in etcdctl, and oth
 }) => {
   const env = { http_proxy: 'http://127.0.0.1:1', no_proxy: '', no_grpc_proxy: '' };
   const status = async (endpoints: string): Promise<Program> => {
-    const program = new Program(bin, ['status', '--endpoints', endpoints], { env });
+    const program = new Program(commandPath(), ['status', '--endpoints', endpoints], { env });
     await program.over();
     return program;
   };

@@ -8,14 +8,13 @@ import { captureProcess } from 'etcd-election/diagnostics';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { freePort } from '../../src/dev/ports.ts';
 import { eventually } from '../support/eventually.ts';
-import { compile, isAlive, Program } from '../support/programs.ts';
+import { commandPath } from '../support/cli-program.ts';
+import { isAlive, Program } from '../support/programs.ts';
 
 // `profile --pid` never changes the other process.
 
-let bin: string;
 let folder: string;
-beforeAll(async () => {
-  [bin] = (await compile(['src/cli/bin.ts'])) as [string];
+beforeAll(() => {
   folder = mkdtempSync(join(tmpdir(), 'etcd-election-profile-'));
 });
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
@@ -46,7 +45,7 @@ async function service(port: number, script: string): Promise<ChildProcess> {
 
 const profile = (child: ChildProcess, port: number, seconds: number): Program =>
   new Program(
-    bin,
+    commandPath(),
     `profile --pid ${child.pid} --port ${port} --seconds ${seconds} --out ${join(folder, 'p')}`.split(' '),
   );
 

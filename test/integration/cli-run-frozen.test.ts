@@ -1,18 +1,14 @@
 import { readFileSync } from 'node:fs';
-import { beforeAll, describe, expect, onTestFinished } from 'vitest';
+import { describe, expect, onTestFinished } from 'vitest';
 import { eventually } from '../support/eventually.ts';
-import { compile, isAlive, Program } from '../support/programs.ts';
+import { commandPath } from '../support/cli-program.ts';
+import { isAlive, Program } from '../support/programs.ts';
 import { SOON_MS, test, TTL_SECONDS } from '../support/world.ts';
 
 // However the runner is stopped, its command never runs beside that of the next leader.
 
 const START_MS = 20_000;
 const TTL_MS = TTL_SECONDS * 1_000;
-
-let bin: string;
-beforeAll(async () => {
-  [bin] = (await compile(['src/cli/bin.ts'])) as [string];
-});
 
 const FOR_EVER = 'echo "pid $$"; while :; do sleep 0.1; done';
 const STUBBORN = `trap 'echo "will not"' TERM; ${FOR_EVER}`;
@@ -25,7 +21,7 @@ interface Running {
 
 async function running(endpoints: readonly string[], prefix: string, script: string): Promise<Running> {
   const flags = ['--prefix', prefix, '--ttl', String(TTL_SECONDS), '--value', 'cli'];
-  const program = new Program(bin, ['run', 'e', ...flags, '--', 'sh', '-c', script], {
+  const program = new Program(commandPath(), ['run', 'e', ...flags, '--', 'sh', '-c', script], {
     env: { ETCDCTL_ENDPOINTS: endpoints.join() },
   });
   const pid = Number((await program.says(/pid (\d+)/, START_MS))[1]);

@@ -1,18 +1,14 @@
 import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { beforeAll, describe, expect } from 'vitest';
-import { compile, Program, ROOT } from '../support/programs.ts';
+import { describe, expect } from 'vitest';
+import { commandPath } from '../support/cli-program.ts';
+import { Program, ROOT } from '../support/programs.ts';
 import { test } from '../support/world.ts';
 
 // `etcd-election run` as process 1 of a container: the image needs no init of its own.
 
 const START_MS = 20_000;
-
-let bin: string;
-beforeAll(async () => {
-  [bin] = (await compile(['src/cli/bin.ts'])) as [string];
-});
 
 const UNSHARE = ['--pid', '--fork', '--kill-child', '--mount-proc'];
 const mayUnshare = spawnSync('unshare', [...UNSHARE, 'true']).status === 0;
@@ -46,7 +42,7 @@ describe.each([...nodes])('as process 1 under Node %s', (major, node) => {
           ...UNSHARE.slice(1),
           node!,
           '--no-warnings',
-          bin,
+          commandPath(),
           'run',
           'e',
           '--prefix',

@@ -1,8 +1,9 @@
 import { spawnSync } from 'node:child_process';
 import { startEtcd } from 'etcd-election/dev';
 import { Etcd3 } from 'etcd3';
-import { beforeAll, describe, expect, onTestFinished } from 'vitest';
-import { compile, Program } from '../support/programs.ts';
+import { describe, expect, onTestFinished } from 'vitest';
+import { commandPath } from '../support/cli-program.ts';
+import { Program } from '../support/programs.ts';
 import { SOON_MS, test } from '../support/world.ts';
 
 // What a person sees at a terminal: `script` provides one.
@@ -10,14 +11,9 @@ import { SOON_MS, test } from '../support/world.ts';
 const START_MS = 20_000;
 const hasScript = spawnSync('script', ['--version']).status === 0;
 
-let bin: string;
-beforeAll(async () => {
-  [bin] = (await compile(['src/cli/bin.ts'])) as [string];
-});
-
 /** Runs the command on its own terminal. Text that is written to its input counts as typed. */
 function atTerminal(args: readonly string[], env: NodeJS.ProcessEnv): Program {
-  const line = [process.execPath, bin, ...args].map((word) => `'${word}'`).join(' ');
+  const line = [process.execPath, commandPath(), ...args].map((word) => `'${word}'`).join(' ');
   return new Program('-qec', [line, '/dev/null'], {
     node: 'script',
     input: 'pipe',
@@ -73,7 +69,7 @@ describe.skipIf(!hasScript)(hasScript ? 'a password' : 'a password (skipped: no 
   test(
     'without a terminal: a wrong command line',
     async ({ etcd }) => {
-      const program = new Program(bin, ['status', '--user', 'root'], {
+      const program = new Program(commandPath(), ['status', '--user', 'root'], {
         env: { ETCDCTL_ENDPOINTS: etcd.endpoints.join() },
       });
       expect(await program.exit()).toBe(2);
