@@ -28,7 +28,7 @@ const one = new Election(client, 'with-winston', { logger: fromWinston(logger) }
 // #endregion winston
 
 // #region console
-const two = new Election(client, 'with-console', { logger: console }); // gets text from level info on, and the error object at level error
+const two = new Election(client, 'with-console', { logger: console }); // prints text at level info and above, and the error object at level error
 // #endregion console
 
 await Promise.all([one.campaign(), two.campaign()]);

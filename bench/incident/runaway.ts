@@ -49,11 +49,8 @@ export async function tellRunaway(report: RunawayReport): Promise<string> {
 
 /** A function, its place, and its busiest line. */
 async function blame(suspect: Suspect): Promise<string> {
-  const { file, line, hotLine = line, percent, cumPercent } = suspect;
+  const { file, line, hotLine = line, percent } = suspect;
   const text = (await readFile(file, 'utf8').catch(() => '')).split('\n')[hotLine - 1]?.trim() ?? '';
   const place = `${relative(process.cwd(), file)}:${hotLine}`;
-  return [
-    `${bold(suspect.function)}  ${place}  ${percent} % (${cumPercent} % with what it calls)`,
-    `    ${hotLine} | ${bold(text)}`,
-  ].join('\n');
+  return [`${bold(suspect.function)}  ${place}  ${percent} %`, `    ${hotLine} | ${bold(text)}`].join('\n');
 }

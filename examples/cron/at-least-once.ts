@@ -43,7 +43,7 @@ async function lastRun(term: Term): Promise<string> {
   return responses[0]!.response_range.kvs[0]!.value.toString();
 }
 
-/** Records a moment, if it is later than the record: a write whose answer was lost may land late. */
+/** Records a moment, but only a later one than before, because a write without an answer may still land. */
 async function recordRun(term: Term, moment: string): Promise<void> {
   await term.txn().and(done, 'Value', '<', moment).then(client.put(done).value(moment)).commit();
 }

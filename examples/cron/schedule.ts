@@ -14,7 +14,7 @@ const HOUR_MS = 3_600_000;
  * Waits until the given moment. Each timer takes at most an hour, because a timer of more than 24.8 days fires at once and the
  * clock may be set.
  *
- * @returns true at the moment, false if the term has ended before.
+ * @returns true once the moment has come; false if the term ended first.
  */
 export async function untilMoment(
   moment: number,

@@ -13,7 +13,7 @@ async function write(term: Term, content: string): Promise<boolean> {
     method: 'PUT',
     headers: { 'fencing-token': term.fencingToken.toString() },
     body: content,
-    // term.signal would cut a write at SIGTERM that the resource may have taken. So use a limit below drainTimeoutMs.
+    // At SIGTERM, term.signal would abort a write that the resource may have accepted. So use a limit below drainTimeoutMs.
     signal: AbortSignal.timeout(3_000),
   });
   return response.ok;

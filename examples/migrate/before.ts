@@ -6,9 +6,9 @@ const endpoints = process.env['ETCD_ENDPOINTS'];
 if (!endpoints) throw new Error('set ETCD_ENDPOINTS, for example to http://127.0.0.1:2379');
 const client = new Etcd3({ hosts: endpoints.split(',') });
 const campaign = client.election(name, 10).campaign('before');
-campaign.on('elected', () => console.log('before leads'));
+campaign.on('elected', () => console.log('the old replica leads'));
 campaign.on('error', (error) => console.error(String(error)));
-console.log('before stands');
+console.log('the old replica campaigns');
 
 const shutDown = (): void => void campaign.resign().then(() => client.close());
 for (const signal of ['SIGTERM', 'SIGINT']) process.once(signal, shutDown);

@@ -12,7 +12,7 @@ const command = `process.on('SIGTERM', () => setTimeout(() => { console.log('chi
 // #region child
 async function runChild(term: Term): Promise<void> {
   const child = spawn(process.execPath, ['-e', command], { stdio: 'inherit' });
-  const exited = once(child, 'exit'); // also handles 'error', which a command that cannot start emits
+  const exited = once(child, 'exit'); // also handles 'error', for a command that cannot start
   term.onEnd(async () => {
     child.kill('SIGTERM');
     // Shorter than marginMs (see below), and shorter than drainTimeoutMs, which limits close().

@@ -3,13 +3,13 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { ElectionError, type Term } from 'etcd-election';
 import type { TaskStore, WaitingTask } from './task-store.ts';
 
-/** A hint may be lost, so tasks are also read at this interval. */
+/** The watch may miss a task, so tasks are also read at this interval. */
 const LOOK_EVERY_MS = 2_000;
 const RETRY_AFTER_MS = 500;
 
 export async function carryOutTasks(term: Term, tasks: TaskStore): Promise<void> {
   const bell = new Bell();
-  tasks.onArrival(() => bell.ring(), term.signal).catch(() => undefined); // without hints the regular reads are enough
+  tasks.onArrival(() => bell.ring(), term.signal).catch(() => undefined); // if the watch fails, the regular reads are enough
   while (term.isCurrent()) {
     try {
       const waiting = await tasks.waiting();
@@ -37,7 +37,7 @@ async function carryOut(task: WaitingTask, signal: AbortSignal): Promise<unknown
   return { synced: task.name };
 }
 
-/** Wakes the waiting task loop. If no loop waits, the next wait ends at once. */
+/** Wakes the task loop while it waits. If the loop does not wait, the next wait ends at once. */
 class Bell {
   #rung = false;
   #wake: () => void = () => undefined;

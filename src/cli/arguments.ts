@@ -212,6 +212,6 @@ function userFrom(user: string | undefined, password: string | undefined): Conne
 function prefixFrom(prefix = 'election/'): string {
   if ((prefix === '' || prefix.endsWith('/')) && !prefix.includes('\0')) return prefix;
   throw new UsageError(
-    `--prefix: expected a text without the character NUL that is empty or ends with "/", got ${JSON.stringify(prefix)}`,
+    `--prefix: must be empty or end with "/", and must not contain the character NUL; got ${JSON.stringify(prefix)}`,
   );
 }

@@ -28,7 +28,7 @@ function connect(connection: Connection): Etcd3 {
           ? noop
           : retry(handleWhen(isRecoverableError), { maxAttempts: endpoints.length - 1 }),
     },
-    // Every request has a limit, because a command does not wait for etcd to come back.
+    // Every request except a stream has a limit. Otherwise a request could wait for etcd for ever.
     defaultCallOptions: ({ isStream }) => (isStream ? {} : { deadline: Date.now() + timeoutMs }),
     ...credentialsOf(connection),
     ...(user !== undefined && {

@@ -9,7 +9,7 @@ export interface Reach {
   readonly hosts: readonly string[];
   readonly auth: { readonly username: string; readonly password: string } | undefined;
   readonly tls: Tls | undefined;
-  /** Value of `:authority` that replaces the address; undefined for the address. */
+  /** The value of `:authority`; undefined if the address of the host is the value. */
   readonly authority: string | undefined;
 }
 

@@ -151,10 +151,10 @@ export const lines: { readonly [T in ElectionEventType]: Line<T> } = {
     'error',
     (e) =>
       `${e.callbacks.join(', ')} of "${e.election}" had not ended ${Math.round(e.afterMs)} ms after the term, and another replica may lead now. ` +
-      'Does it ignore term.signal? In a loop, call term.isCurrent(), with its parentheses. ' +
+      'Does a callback ignore term.signal? In a loop, call term.isCurrent(), with its parentheses. ' +
       'While onLeader runs, onFollower is called only after three quarters of drainTimeoutMs. A flag that onFollower sets ends a loop too late. ' +
       'Pass term.onEnd() a function that ends what onLeader awaits. ' +
-      'Does it wait for the end of its own term? Call term.stepDown() or term.resign() instead: these never wait',
+      'Does a callback wait for the end of its own term? Call term.stepDown() or term.resign() instead: these never wait',
   ],
   'term.stale': [
     'warn',
@@ -174,7 +174,7 @@ export const lines: { readonly [T in ElectionEventType]: Line<T> } = {
   'orphan.deleted': [
     'warn',
     (e) =>
-      `deleted ${e.key} (fencing token ${e.fencingToken}), which blocked "${e.election}": it had no lease, and the lease under which it was created is gone. Somebody has put it without a lease`,
+      `deleted ${e.key} (fencing token ${e.fencingToken}), which blocked "${e.election}". The lease under which the key was created is gone. Somebody had put the key again without a lease`,
   ],
   'follower.overdue': [
     'error',
@@ -228,8 +228,8 @@ export const lines: { readonly [T in ElectionEventType]: Line<T> } = {
     'warn',
     (e) =>
       (e.origin === 'environment'
-        ? `calls of election "${e.election}" fail because of etcd or the network (${e.rounds} in a short time), and the loop guard delays every failed call`
-        : `loop guard of election "${e.election}" tripped after ${e.rounds} rounds or new elections: it delays every round`) +
+        ? `calls of election "${e.election}" fail because of etcd or the network (${e.rounds} in a short time), and the loop guard delays the error of every failed call`
+        : `loop guard of election "${e.election}" tripped, because ${e.rounds} rounds or new elections came too fast. The guard delays every round`) +
       `, now by ${Math.round(e.holdMs)} ms${e.calledFrom === undefined ? '' : `; called from ${e.calledFrom}`}`,
   ],
   'observers.many': [

@@ -52,7 +52,7 @@ export class LogLimiter {
   }
 }
 
-/** A new share with its full quota. While the process starts many elections under new names, it has no burst. */
+/** A new share with its full quota. While the process starts many elections under new names, a new share is empty. */
 export const newLogShare = (): LogShare => ({
   now: (newElectionLimiter().areMany ? lastOfTheBurst : fullQuota)(clock.now()),
 });

@@ -27,7 +27,7 @@ export interface Metric {
   readonly buckets?: readonly number[];
 }
 
-/** From a local network's round trip to a long TTL. */
+/** For round trips: from a fast local network to ten seconds. */
 const TRIP_SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
 const SPAN_SECONDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300];
 const LEFT_SECONDS = [0.25, 0.5, 1, 1.5, 2, 3, 4, 5, 6, 8, 10, 15, 20, 30, 60];

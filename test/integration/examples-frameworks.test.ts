@@ -117,18 +117,18 @@ describe('examples/', () => {
   test('migrate: replicas of both kinds share the queue', async ({ etcd, prefix }) => {
     const run = runner(etcd, prefix);
     const before = run('migrate/before');
-    await before.says(/^before leads$/m, START_MS);
+    await before.says(/^the old replica leads$/m, START_MS);
     const after = run('migrate/after');
     await after.says(/^after follows before$/m, START_MS);
     expect(after.stdout).not.toContain('after leads');
     await end(before);
     await after.says(/^after leads$/m, SOON_MS);
     const late = run('migrate/before');
-    await late.says(/^before stands$/m, START_MS);
+    await late.says(/^the old replica campaigns$/m, START_MS);
     await after.says(/^after leads$/m, SOON_MS);
-    expect(late.stdout).not.toContain('before leads');
+    expect(late.stdout).not.toContain('the old replica leads');
     await end(after);
-    await late.says(/^before leads$/m, SOON_MS);
+    await late.says(/^the old replica leads$/m, SOON_MS);
     late.child.kill('SIGTERM');
     await late.over();
   });

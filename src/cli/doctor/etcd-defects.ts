@@ -122,7 +122,7 @@ export const DEFECTS: readonly Defect[] = [
     id: '#13508',
     url: 'https://github.com/etcd-io/etcd/pull/13508',
     affected: until(20, 2),
-    symptom: 'a change of leader restarts the TTL although checkpoints are on (TTL above 5 minutes)',
+    symptom: "a change of etcd's own leader restarts the TTL, even with checkpoints on (TTL above 5 minutes)",
   },
   {
     id: '#14995',
@@ -212,8 +212,8 @@ export function defectsOf(version: string): Known[] {
 }
 
 /**
- * The first release of the same line without those defects of this version that the line fixes. Undefined if there is
- * none.
+ * The lowest release of the same line that has every fix of this line for the defects of this version. Undefined if the line
+ * fixes none of them.
  */
 export function upgradeWithinLine(version: string): string | undefined {
   const at = parsed(version);

@@ -108,8 +108,8 @@ export class Runner {
   }
 
   /**
-   * Runs the command, then waits for the end of `--hold`. Settles when the group is empty, or {@link KILL_WITHIN_MS}
-   * after SIGKILL.
+   * Runs the command, waits until its process group is empty, and then waits for the end of `--hold`. The wait for the group ends
+   * {@link KILL_WITHIN_MS} after SIGKILL at the latest.
    */
   async serve(term: Term): Promise<void> {
     if (this.#stop.signal.aborted) return;

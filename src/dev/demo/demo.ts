@@ -223,7 +223,7 @@ function report(stage: Stage, handovers: readonly Handover[], screen: Screen, js
     screen.print(
       screen.paint(
         'green',
-        `  At no instant did two replicas lead (${acts} acts in ${history.reigns.length} terms compared).`,
+        `  At no instant did two replicas lead (${acts} time stamps in ${history.reigns.length} terms compared).`,
       ),
     );
   else screen.print(screen.paint('red', '  That must not happen: please report it.'));

@@ -38,7 +38,7 @@ function selfTimes(profile: CpuProfile): Map<number, { samples: number; micros: 
   const { samples = [], timeDeltas = [] } = profile;
   const times = new Map<number, { samples: number; micros: number }>();
   let at = profile.startTime;
-  let counted = at; // the end of the time that samples have counted
+  let counted = at; // the time before this moment is counted
   for (const [index, id] of samples.entries()) {
     at += timeDeltas[index] ?? 0;
     counted = Math.min(Math.max(counted, at), profile.endTime);

@@ -13,7 +13,7 @@ export function inspectorUrl(port: number): Promise<string | undefined> {
       response.on('end', () => resolve(/"webSocketDebuggerUrl":\s*"(ws:[^"]+)"/.exec(text)?.[1]));
       response.on('error', () => resolve(undefined));
     });
-    // Limits the total time, because the program may send single bytes for ever.
+    // Limits the total time. Any program may listen on this port, and may send single bytes for ever.
     const limit = setTimeout(() => asked.destroy(), SAY_WITHIN_MS);
     asked.on('error', () => resolve(undefined));
     asked.on('close', () => {

@@ -20,7 +20,7 @@ export interface Watch {
   readonly answered: Question & { readonly answeredAt: number };
   /** Since when the event loop has had no rest. A short rest moves this time forward: see `cooled`. */
   readonly busySince?: number | undefined;
-  /** Since when the event loop keeps itself busy: see `isSpinning`. A short rest moves this time forward too. */
+  /** Since when the event loop has kept itself busy: see `isSpinning`. A short rest moves this time forward too. */
   readonly spinsSince?: number | undefined;
 }
 
@@ -59,7 +59,7 @@ export interface Finding {
   readonly cpu: number;
 }
 
-/** The worker asks the main thread whether it turns if the thread wants at least this share of a core. */
+/** If the main thread wants at least this share of a core, the worker asks whether its event loop turns. */
 const WORTH_ASKING = 0.1;
 /** A busy loop wants at least this share of a core. With less, the thread waits for a disk, a lock or a debugger. */
 const BURNING = 0.3;

@@ -22,7 +22,7 @@ export function mainCpu(): MainCpu {
     try {
       return source();
     } catch {
-      // Not Linux, or the kernel lacks the file, or the permission model forbids to read it.
+      // Not Linux, or the kernel lacks the file, or the permission model forbids reading it.
     }
   }
   return { read: processCpu, close: () => {} };

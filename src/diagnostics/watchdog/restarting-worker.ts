@@ -10,7 +10,7 @@ const PATIENCE_MS = 2_000;
 /** The first pause before a dead worker is started again, in milliseconds. Every further pause is twice as long. */
 const FIRST_PAUSE_MS = 1_000;
 const LONGEST_PAUSE_MS = 300_000;
-/** A worker that runs for this long resets the pause to the first pause, in milliseconds. */
+/** If a worker ran for this long, in milliseconds, the pause after its death is the first pause again. */
 const HEALTHY_AFTER_MS = 600_000;
 /** The memory limit of the worker, in megabytes. Beyond it the worker dies, but not the service. */
 const MOST_MEGABYTES = 192;

@@ -156,7 +156,7 @@ export class WorkerHost {
     this.#worker.post({ type: 'reply', id, text });
   }
 
-  /** Delays the message, because it reads all elections, and thousands of them may have an event in one turn. */
+  /** Delays the message to the worker. The message needs a read of all elections, and thousands may have events in one turn. */
   readonly #happened = (message: unknown, name: string | symbol): void => {
     const { election, origin } = message as { election: string; origin?: string };
     // If etcd or the network is the cause, the service does not run away.
