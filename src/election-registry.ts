@@ -8,8 +8,8 @@ import type { LiveTerm } from './term/live-term.ts';
 import type { Term } from './term/term.ts';
 
 /**
- * An election as the metrics and the watchdog read it. The library notes when a program asks whether it leads, and counts
- * the reads of a loop. A scrape must do neither.
+ * An election as the metrics and the watchdog read it. A read by the program is noted: it shows that the
+ * program asks whether it leads, and it counts towards `RunawayLoopError`. A read by a scrape must not be noted.
  */
 export interface UnmarkedElection {
   readonly name: string;

@@ -113,7 +113,7 @@ export class RefusedError extends ElectionError {
 }
 
 /**
- * etcd did not answer in time or could not be reached, or too many calls or registrations are open. Campaigns retry by
+ * etcd did not answer in time or could not be reached, or too many calls are under way, or too much work is registered. Campaigns retry by
  * themselves; all other calls throw this.
  */
 export class UnavailableError extends ElectionError {

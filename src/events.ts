@@ -76,7 +76,7 @@ export type ElectionEvent =
       readonly forMs: number;
     }
   | { readonly type: 'session.available'; readonly afterMs: number }
-  /** The loop guard delays the next lease of a client: its last leases ended soon, or it has reconnected often. */
+  /** The loop guard delays the next lease of a client: its last leases were short-lived, or it has reconnected often. */
   | { readonly type: 'session.held'; readonly holdMs: number }
   | { readonly type: 'session.closed'; readonly leaseId: string }
   | { readonly type: 'host.away'; readonly host: string; readonly reason: string }

@@ -154,7 +154,7 @@ export class Callbacks {
     if (signal?.aborted === false) void this.#reportStuck(signal);
   }
 
-  /** Calls `onFollower` if it is still due. The end of a term has called it, unless this library has a bug. */
+  /** Calls `onFollower` if the end of a term should have called it, and a bug of this library has prevented that. */
   followIfDue(signal: AbortSignal): void {
     if (this.followerCallbackDue) this.follow(undefined, signal);
   }

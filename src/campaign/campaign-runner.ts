@@ -20,7 +20,7 @@ import type { LeadWork } from './lead-work.ts';
 import { endOrAwaiter } from './self-wait.ts';
 import { noteAwaiting, tellInTurn } from './unusual-usage.ts';
 
-/** What follows when a callback no longer awaits a call that would have waited for itself. */
+/** What the error says to a callback that awaited a call which waits for that callback. */
 const REMEDY = {
   campaign: 'The campaign then continues by itself, even after term.stepDown()',
   lead: 'Then call lead() again: this call has ended its campaign',

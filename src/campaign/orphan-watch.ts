@@ -32,7 +32,7 @@ export class OrphanWatch {
 
   /**
    * @param ttlMs the longest time between two looks, in milliseconds.
-   * @param signal ends a call to etcd. A change of the queue does not: the watch may show our delete before etcd answers.
+   * @param signal ends a call to etcd. A change of the queue does not end it, because the watch may show our delete before etcd answers.
    */
   constructor(tools: OrphanWatchTools, ttlMs: number, signal: AbortSignal) {
     this.#tools = tools;

@@ -132,8 +132,7 @@ export class Turn {
   }
 
   /**
-   * With `ifFree`, gives up if another candidate is ahead. Without it, follows that candidate. Does nothing while the leader is
-   * unknown, because the keys before ours may belong to other elections below our prefix. With `ifFree`, a possible orphan is examined first.
+   * With `ifFree`, gives up if another candidate is ahead. Without it, follows that candidate. While the leader is unknown, does nothing: the keys before ours may belong to elections with longer names below our prefix. With `ifFree`, a possible orphan is examined first.
    */
   #skipOr(candidacy: Candidacy, follow: () => void): void {
     const { queueWatcher, skip } = this.#tools;

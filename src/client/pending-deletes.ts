@@ -7,7 +7,7 @@ import { EtcdError } from '../etcd/etcd-error.ts';
 import type { CallLimits } from '../etcd/transport.ts';
 import { clock } from '../util/clock.ts';
 
-/** Deletes our key, either only if one particular put created it, or whichever of our puts did. @throws {EtcdError} */
+/** Deletes our key. Some releases delete it only if one particular put has created it. @throws {EtcdError} */
 export type Release = (limits: CallLimits, isStillPending: () => boolean) => Promise<void>;
 
 interface PendingDelete {

@@ -308,8 +308,7 @@ export class SessionPool {
   /**
    * One try: dials, revokes the abandoned leases, and grants a new one.
    *
-   * @returns undefined if an earlier grant of this lease had succeeded. The caller then takes another lease, and does not renew
-   *   this one: only the answer to a write shows that etcd was restored with a lower raft term.
+   * @returns undefined if an earlier grant of this lease had succeeded. The caller then takes another lease instead of renewing this one. Only the answer to a write, such as a grant, shows that etcd was restored with a lower raft term.
    */
   async #grant(lease: NewLease, signal: AbortSignal): Promise<LeaseProof | undefined> {
     const { id, keepAlive } = lease;

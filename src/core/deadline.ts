@@ -3,7 +3,7 @@
  */
 
 export interface LeaseProof {
-  /** Clock when the acknowledged grant or keep-alive was **sent**, in milliseconds. */
+  /** Clock when the acknowledged grant or keep-alive was **sent**, in milliseconds. Behind a proxy it is computed, and is earlier. */
   readonly sentAtMs: number;
   /** The TTL that etcd **granted** (`TTL` of its reply), in seconds. It can be longer than the requested TTL. */
   readonly grantedTtlSeconds: number;
@@ -39,8 +39,8 @@ export function renewEveryMs(grantedTtlSeconds: number): number {
 }
 
 /**
- * When the next renewal is due, on the same clock. Renewals begin at least a quarter of the interval apart: behind
- * `etcd grpc-proxy`, `sentAtMs` can lie far back, because the proxy reports the remaining TTL in whole seconds.
+ * When the next renewal is due, on the same clock. Renewals begin at least a quarter of the interval apart. The minimum
+ * matters behind `etcd grpc-proxy`: there `sentAtMs` is computed from a remaining TTL in whole seconds, and can lie far back.
  *
  * @param begunAtMs when the last renewal began.
  */

@@ -146,8 +146,7 @@ export class Host {
   }
 
   /**
-   * Turns the error "client closed" into an outage if the user has not closed the client. We then dropped our own
-   * connection before the call was sent. A method that the user has wrapped can delay its call that long.
+   * Turns the error "client closed" into an outage if the user has not closed the client. In that case we dropped our own connection before the call was sent, for example while a method that the user has wrapped delayed the call.
    */
   unlessDropped(what: string, error: unknown): unknown {
     const isDropped =

@@ -38,7 +38,7 @@ const IN_FLIGHT = 64;
 export class EtcdTransport {
   /** What is known of etcd's history. A member that has not reached it lags behind. */
   readonly history: History = new History();
-  /** When we made the latest call whose answer has shown a revision, in milliseconds. */
+  /** When we made the latest call whose answer proves a revision (see `Proves`), in milliseconds. */
   provenAtMs: number = Number.NEGATIVE_INFINITY;
   /**
    * Whether some host is an `etcd grpc-proxy`, which answers renewals from a keep-alive of its own. Undefined until

@@ -121,7 +121,8 @@ export class WatchProbe {
       end,
     };
     this.#known = transport.history.known;
-    // After etcd's refusal, no watch is left to cancel. A proxy refuses an empty range without asking etcd.
+    // etcd refuses an empty range, so no watch is left to cancel. A proxy refuses such a range without asking etcd, so there we ask
+    // for a watch without events.
     const ofNothing = stream.isProxied === false ? { range_end: key } : { filters: WITHOUT_EVENTS };
     stream.create(id, { key, ...ofNothing });
     return promise;

@@ -39,8 +39,7 @@ const DENIED = /permission denied|user name is empty|\bauth\b/;
 
 /**
  * etcd checks the token only when a watch is created. If etcd denies a probe, existing watches continue, and the
- * denial proves that the stream works. So a denied probe ends the stream only if no denial has ended one for this
- * long, in milliseconds. Otherwise tokens that live for one second would cost a stream, a read of all ranges and a
+ * denial proves that the stream works. So a denied probe counts as an answer if a denial has ended a stream within this time, in milliseconds. Without this rule, tokens that live for one second would cost a stream, a read of all ranges and a
  * token for every probe.
  */
 const DENIAL_AS_ANSWER_MS = 30_000;

@@ -226,7 +226,7 @@ export class LoopGuard {
 
   /** The outside cause of delays is gone. Releases the rounds that it delayed. */
   wake(): void {
-    const releasedAtMs = Math.min(this.#history.releasedAtMs, this.#clock.now()); // no later round is still planned
+    const releasedAtMs = Math.min(this.#history.releasedAtMs, this.#clock.now()); // the rounds that were planned for later are released now
     this.#history = { ...this.#history, releasedAtMs };
     this.#woken?.abort();
     this.#woken = undefined;

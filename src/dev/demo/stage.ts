@@ -63,7 +63,7 @@ export class Stage {
       : `etcd at ${this.#etcd.endpoints.join(', ')}`;
   }
 
-  /** Whether etcd is a process that the demo started, and so may kill. Otherwise it only blocks the connections to etcd. */
+  /** Whether etcd is a process that the demo started, and so may kill. Otherwise the demo only blocks the connections to etcd. */
   get ownsEtcd(): boolean {
     return this.#etcd.managed;
   }

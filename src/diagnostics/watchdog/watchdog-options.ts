@@ -93,7 +93,7 @@ export interface WatchdogOptions {
    */
   webhook?: string | URL | { url: string | URL; headers?: Record<string, string> | undefined } | undefined;
   /**
-   * Whether a `hot` process steps down. It leaves only terms that it led when the runaway was noticed. Its campaigns go on, at
+   * Whether a `hot` process steps down. It steps down only from terms that it led when the runaway was noticed. Its campaigns go on, at
    * the end of the queue. A starved process cannot step down: its lease expires, and the next candidate leads within one TTL.
    * Default: false.
    */
