@@ -69,7 +69,7 @@ export class Election implements AsyncDisposable {
     this.#runner = new CampaignRunner(this.#tools, (isStanding) =>
       noteCampaign(registered, isStanding, unmarked.health().reason),
     );
-    this.#reader = new QueueReader(this.#tools, this.#callers);
+    this.#reader = new QueueReader(this.#tools);
     const { signal } = this.#tools.settings;
     if (signal?.aborted === true) void this.#close('aborted');
     else if (signal !== undefined) this.#offSignal = onAbortWeakly(signal, this, Election.#aborted);

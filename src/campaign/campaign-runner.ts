@@ -47,8 +47,9 @@ export class CampaignRunner {
   #last: Campaign | undefined;
   /** Callbacks for which the last campaign waits, or has waited. They may belong to another `Election`. */
   #earlier: UnfinishedCallbacks | undefined;
-  /** Why this library refused the last call, for `health()`. */
+  /** Why this library refused the last call that could have begun a campaign, for `health()`. */
   #ownRefusal: string | undefined;
+  #loggedRefusal: string | undefined;
   /** The last term in which we refused a call that would have waited for itself. */
   #selfWaitIn: Term | undefined;
   /** Calls of `resign()` and `close()` so far. Each cancels a `campaign()` that waits for the end of an earlier campaign. */
@@ -199,12 +200,19 @@ export class CampaignRunner {
   /** Rejects through the guard. Callers may ignore the rejection, so the log and `health()` show the error too. */
   refuse(error: ElectionError, calledFrom: readonly string[], isUndelayed = false): Promise<never> {
     const { callers, election, eventLog } = this.#tools;
-    if (!(error instanceof ElectionClosedError) && this.#ownRefusal !== error.message) {
-      this.#ownRefusal = error.message;
-      eventLog.report({ type: 'campaign.refused', election, error });
-      if (this.#campaign === undefined) this.#onStanding(false);
+    if (!(error instanceof ElectionClosedError)) {
+      if (this.#loggedRefusal !== error.message)
+        eventLog.report({ type: 'campaign.refused', election, error });
+      this.#loggedRefusal = error.message;
+      if (this.#campaign?.isStopping !== false) this.#notStand(error.message);
     }
     return callers.refuse(error, calledFrom, isUndelayed);
+  }
+
+  #notStand(reason: string): void {
+    if (this.#ownRefusal === reason) return;
+    this.#ownRefusal = reason;
+    if (this.#campaign === undefined) this.#onStanding(false);
   }
 
   /** Begins a campaign. The guard delays a refusal, so that a loop of refused calls does not run hot. */
@@ -224,6 +232,7 @@ export class CampaignRunner {
       return this.refuse(error as ElectionError, calledFrom);
     }
     this.#ownRefusal = undefined;
+    this.#loggedRefusal = undefined;
     this.#refused = undefined;
     const { campaignKey, campaigns } = this.#tools;
     const active = campaigns.at(campaignKey);
@@ -297,7 +306,7 @@ export class CampaignRunner {
     return unheard(async () => {
       const awaiting = await endOrAwaiter(done, this.#tools.frames);
       if (awaiting === undefined) return await go();
-      void done.then(() => void go().catch(() => undefined)); // `go` still runs, after that callback has returned
+      void done.then(go).catch(() => undefined); // `go` still runs, after that callback has returned
       return await this.#refuseSelfWait('campaign', callSite(method));
     });
   }

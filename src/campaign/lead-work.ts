@@ -44,6 +44,8 @@ export class LeadWork<T> {
   #hasBegun = false;
   isDone = false;
   #stop: (reason: StopCause) => void = () => undefined;
+  /** The work is done: the term needs no further progress. */
+  #rest: () => void = () => undefined;
 
   /** @throws {InvalidInputError} */
   constructor(election: string, work: (term: Term) => Promise<T>, options: LeadOptions) {
@@ -67,6 +69,7 @@ export class LeadWork<T> {
       try {
         this.#result.resolve(await work(term));
         this.isDone = true;
+        this.#rest();
         if (ifFree) await clock.sleep(startedAtMs + atLeastMs - clock.now(), term.signal);
       } catch (error) {
         this.#result.reject(error as Error);
@@ -80,6 +83,7 @@ export class LeadWork<T> {
   /** Waits for the end of the campaign, and returns the result of the work. @param stop ends the campaign. */
   async over(campaign: Campaign, stop: (reason: StopCause) => void): Promise<T | undefined> {
     this.#stop = stop;
+    this.#rest = () => campaign.turn.term?.rest();
     const offSignal = this.signal && onAbort(this.signal, () => stop('aborted'));
     await campaign.ended;
     offSignal?.();

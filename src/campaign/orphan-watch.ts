@@ -68,9 +68,19 @@ export class OrphanWatch {
     try {
       const limits = { withinMs: CALL_LIMIT_MS, signal: this.#signal };
       const fate = await deleteIfOrphaned(this.#tools.transport, suspect, limits);
-      if (fate.type === 'deleted') this.#tools.report.orphanDeleted(suspect);
-      else this.#keep(suspect);
-      return fate.type === 'held' ? fate.leftMs + EXPIRY_SWEEP_MS : undefined;
+      switch (fate.type) {
+        case 'deleted':
+          this.#tools.report.orphanDeleted(suspect);
+          return undefined;
+        case 'changed':
+          return this.#ttlMs; // the watch shows the change before that
+        case 'held':
+          this.#keep(suspect);
+          return fate.leftMs + EXPIRY_SWEEP_MS;
+        case 'kept':
+          this.#keep(suspect);
+          return undefined;
+      }
     } catch (error) {
       if (!(error instanceof EtcdError)) throw error;
       if (error.kind === 'unavailable') return this.#ttlMs;

@@ -1,25 +1,23 @@
 /**
  * Reads the queue of an election for callers. Reads are linearizable and limited. Calls made before a read is sent share it.
  */
-import type { CallLimiter } from '../loop-guard/call-limits.ts';
 import { readQueue, type Snapshot } from '../etcd/election-keys.ts';
 import { EtcdError } from '../etcd/etcd-error.ts';
-import type { EtcdTransport } from '../etcd/transport.ts';
 import { readError } from '../etcd/user-errors.ts';
 import { CALL_LIMIT_MS } from '../client/session.ts';
+import type { CampaignTools } from './campaign-tools.ts';
+
+type QueueReaderTools = Pick<
+  CampaignTools,
+  'callers' | 'election' | 'eventLog' | 'keyPrefix' | 'sharedLog' | 'transport'
+>;
 
 export class QueueReader {
-  readonly #election: string;
-  readonly #keyPrefix: string;
-  readonly #transport: EtcdTransport;
-  readonly #guard: CallLimiter;
+  readonly #tools: QueueReaderTools;
   #unsent: Promise<Snapshot> | undefined;
 
-  constructor(of: { election: string; keyPrefix: string; transport: EtcdTransport }, guard: CallLimiter) {
-    this.#election = of.election;
-    this.#keyPrefix = of.keyPrefix;
-    this.#transport = of.transport;
-    this.#guard = guard;
+  constructor(tools: QueueReaderTools) {
+    this.#tools = tools;
   }
 
   /**
@@ -31,19 +29,22 @@ export class QueueReader {
   }
 
   async #send(signal: AbortSignal): Promise<Snapshot> {
-    const end = await this.#guard.read(signal).finally(() => {
+    const { callers, election, eventLog, keyPrefix, sharedLog, transport } = this.#tools;
+    const end = await callers.read(signal).finally(() => {
       this.#unsent = undefined;
     });
+    const endLog = sharedLog.begin(eventLog);
     try {
-      return await readQueue(this.#transport, this.#keyPrefix, {
+      return await readQueue(transport, keyPrefix, {
         withinMs: CALL_LIMIT_MS,
         signal,
         lane: 'caller',
       });
     } catch (error) {
       if (!(error instanceof EtcdError)) throw error;
-      throw signal.aborted ? (signal.reason as Error) : readError(this.#election, error);
+      throw signal.aborted ? (signal.reason as Error) : readError(election, error);
     } finally {
+      endLog();
       end();
     }
   }

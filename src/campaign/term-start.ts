@@ -15,6 +15,7 @@ export function newTerm(tools: TurnTools, candidacy: Candidacy, lose: (reason: L
     pass: (signal) => value.pass(signal),
     done: (announced) => value.published(announced),
   });
+  let isIdleReported = false;
   const life: TermLife = {
     frames: callbacks.frames,
     drainTimeoutMs: settings.drainTimeoutMs,
@@ -31,7 +32,9 @@ export function newTerm(tools: TurnTools, candidacy: Candidacy, lose: (reason: L
       const stopper = term.isListenedTo ? undefined : stopperOf(term.work.returned);
       if (stopper !== undefined) tellReturned(report, election, stopper);
       const isOver = settings.whenWorkEnds === 'step-down';
-      report.workEnded(term, !isOver);
+      // A program may call `term.run()` for each job.
+      if (!isIdleReported) report.workEnded(term, !isOver);
+      isIdleReported = true;
       if (isOver) lose('work-ended');
     },
     stepDown: () => lose('stepped-down'),

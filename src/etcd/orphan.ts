@@ -16,10 +16,11 @@ const NO_LEASE = '0';
 const LEASE_ID = /^[0-9a-f]{12,16}$/;
 
 /**
- * `held`: the name of the key is the ID of a lease that still exists, for `leftMs`. `kept`: the key is no orphan, or has
- * changed.
+ * `held`: the name of the key is the ID of a lease that still exists, for `leftMs`. `kept`: the key is no orphan. `changed`:
+ * the key is gone, or is not the one that we saw.
  */
-export type Fate = { readonly type: 'held'; readonly leftMs: number } | { readonly type: 'deleted' | 'kept' };
+export type Fate =
+  { readonly type: 'held'; readonly leftMs: number } | { readonly type: 'deleted' | 'kept' | 'changed' };
 
 /** Whether no lease will delete this key, although a candidate has created it. */
 export const isDetached = (candidate: QueuedCandidate): boolean =>
@@ -48,8 +49,9 @@ export async function deleteIfOrphaned(
   );
   const [found] = kvs;
   const isSame = found?.lease === NO_LEASE && BigInt(found.create_revision) === candidate.fencingToken;
+  if (!isSame) return { type: 'changed' };
   // The key has no lease now. If it was put only once, it never had one, and may be data of another program.
-  if (!isSame || Number(found.version) === 1) return { type: 'kept' };
+  if (Number(found.version) === 1) return { type: 'kept' };
   const { mod_revision } = found;
   const unchanged = { key, target: 'Mod', result: 'Equal', mod_revision } as const;
   const compare = [createdAt(candidate.key, candidate.fencingToken), unchanged];
@@ -58,7 +60,7 @@ export async function deleteIfOrphaned(
     (client, options) => client.kv.txn({ compare, success: [{ request_delete_range: { key } }] }, options),
     { ...left(), isHedged: true },
   );
-  return { type: succeeded ? 'deleted' : 'kept' };
+  return { type: succeeded ? 'deleted' : 'changed' };
 }
 
 const nameOf = ({ key }: QueuedCandidate): string => key.slice(key.lastIndexOf('/') + 1);

@@ -74,6 +74,7 @@ export class LiveTerm implements WorkingTerm {
   readonly startedAtMs: number = clock.now();
   /** When the work began, or reported progress; undefined while `onFollower` still delays the work. */
   #progressAtMs: number | undefined;
+  #isResting = false;
   /** When the term ended; undefined before. If the process stood still at that time, this is the deadline. */
   endedAtMs: number | undefined;
   /** When this process noticed the end. After a freeze, that is later than {@link endedAtMs}. */
@@ -185,9 +186,14 @@ export class LiveTerm implements WorkingTerm {
     this.#progressAtMs = clock.now();
   }
 
-  /** How long the work has reported no progress, in milliseconds; 0 before it begins. */
+  /** The work is done, and the term is only held. So progress no longer counts. */
+  rest(): void {
+    this.#isResting = true;
+  }
+
+  /** How long the work has reported no progress, in milliseconds; 0 before it begins and after it is done. */
   get quietMs(): number {
-    return this.#progressAtMs === undefined ? 0 : clock.now() - this.#progressAtMs;
+    return this.#progressAtMs === undefined || this.#isResting ? 0 : clock.now() - this.#progressAtMs;
   }
 
   txn(options?: TxnOptions): ComparatorBuilder {

@@ -243,6 +243,9 @@ describe('work that ends while the term continues', () => {
     const term = await alice.campaign();
     await eventually(() => log.of('work.ended').length === 1, { withinMs: SOON_MS });
     expect(term.isCurrent()).toBe(true);
+    for (let job = 0; job < 3; job++) await term.run(() => Promise.resolve());
+    await alice.leader(); // a round trip
+    expect(log.of('work.ended')).toHaveLength(1); // or each job would take a line from the quota of the errors
   });
 
   test('steps down with whenWorkEnds', async ({ candidate, log }) => {

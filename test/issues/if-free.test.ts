@@ -41,3 +41,12 @@ test('a key without a lease whose holder still lives counts as a candidate', asy
   expect(await within(SOON_MS, 'lead()', election.lead(job, once))).toBeUndefined();
   await eventually(async () => (await ours.get(detached)) === 'b', { withinMs: TTL_SECONDS * 1_000 });
 });
+
+test('the election is held for atLeastMs, although the finished work reports no progress', async ({
+  candidate,
+}) => {
+  const { election } = candidate('alice', { progressTimeoutMs: 1_000 });
+  const startedAtMs = performance.now();
+  expect(await election.lead(job, { ifFree: true, atLeastMs: 2_500 })).toBe('ran');
+  expect(performance.now() - startedAtMs).toBeGreaterThanOrEqual(2_400);
+});

@@ -31,3 +31,20 @@ test('a later election replaces a failed one on the same etcd, but not on anothe
   const second = await refused('http://127.0.0.1:1');
   expect(failedElections()).toEqual([onOther, second]);
 });
+
+test('a call that was refused during a campaign is no failure once the program has ended the campaign', async () => {
+  const client = new Etcd3({ hosts: 'http://127.0.0.1:3' });
+  const election = new Election(client, 'live-elections', { logger: silent });
+  onTestFinished(async () => {
+    await election.close();
+    client.close();
+  });
+  election.campaign('a').catch(nothing);
+  await expect(election.lead(() => Promise.resolve())).rejects.toThrow('already has a campaign');
+  await election.resign();
+  expect(election.health().reason).toBeUndefined();
+  expect(failedElections()).not.toContain(election);
+  await election.campaign(7 as never).catch(nothing);
+  expect(election.health().reason).toContain('expected a string');
+  expect(failedElections()).toContain(election);
+});

@@ -1,5 +1,5 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { expect, test, vi } from 'vitest';
+import { expect, onTestFinished, test, vi } from 'vitest';
 import { OrphanWatch, suspectIn } from '../../src/campaign/orphan-watch.ts';
 import { CandidateQueue, type QueuedCandidate } from '../../src/core/candidate-queue.ts';
 import { EtcdError } from '../../src/etcd/etcd-error.ts';
@@ -70,14 +70,36 @@ test('S3: a key is deleted only if its lease is gone, and it is still the one th
 });
 
 test.each([
-  ['is gone', { kvs: [] }],
-  ['is another key', { kvs: [{ ...found.kvs[0], create_revision: '6' }] }],
-  ['has a lease again', { kvs: [{ ...found.kvs[0], lease: '8' }] }],
-  ['never had a lease', { kvs: [{ ...found.kvs[0], version: '1' }] }],
-])('S3: nothing is deleted if the key %s', async (_, answer) => {
+  ['is gone', { kvs: [] }, 'changed'],
+  ['is another key', { kvs: [{ ...found.kvs[0], create_revision: '6' }] }, 'changed'],
+  ['has a lease again', { kvs: [{ ...found.kvs[0], lease: '8' }] }, 'changed'],
+  ['never had a lease', { kvs: [{ ...found.kvs[0], version: '1' }] }, 'kept'],
+])('S3: nothing is deleted if the key %s', async (_, answer, type) => {
   const { transport, asked } = etcdWith(gone, answer);
-  expect(await deleteIfOrphaned(transport, orphan, limits)).toEqual({ type: 'kept' });
+  expect(await deleteIfOrphaned(transport, orphan, limits)).toEqual({ type });
   expect(asked).toEqual(['ask', 'look']);
+});
+
+test.each([
+  ['before our read', [gone, { kvs: [] }]],
+  ['before our delete', [gone, found, { succeeded: false }]],
+])('L3: a candidate does not give way to an orphan that another one deleted %s', async (_, answers) => {
+  const onKept = vi.fn<() => void>();
+  const stop = new AbortController();
+  onTestFinished(() => stop.abort());
+  const { transport, asked } = etcdWith(...answers);
+  const watch = new OrphanWatch(
+    { transport, report: { orphanDeleted: () => undefined }, onKept },
+    2_000,
+    stop.signal,
+  );
+  watch.look(orphan);
+  await expect.poll(() => asked).toHaveLength(answers.length);
+  await nextTurn();
+  expect(onKept).not.toHaveBeenCalled();
+  expect(watch.isExamining).toBe(true); // until the watch shows the change
+  watch.look(undefined);
+  expect(watch.isExamining).toBe(false);
 });
 
 test('L1: only the first two candidates with a lease look for an orphan, because the first may already lead', () => {

@@ -1,4 +1,7 @@
 import { expect, test } from 'vitest';
+import { QueueReader } from '../../src/campaign/queue-reader.ts';
+import { EtcdError } from '../../src/etcd/etcd-error.ts';
+import type { EtcdTransport } from '../../src/etcd/transport.ts';
 import type { ElectionEvent } from '../../src/events.ts';
 import { EventLog } from '../../src/logging/event-log.ts';
 import { SharedLog } from '../../src/logging/shared-log.ts';
@@ -39,3 +42,26 @@ interface Owner {
   readonly log: RecordedLog;
   readonly eventLog: EventLog;
 }
+
+test('an event that a read causes is logged by the election that reads', async () => {
+  const sharedLog = new SharedLog();
+  const log = new RecordedLog();
+  sharedLog.last = new EventLog(new RecordedLog().logger, 'shared log closed');
+  const transport = {
+    unary: () => {
+      sharedLog.report(lost);
+      return Promise.reject(new EtcdError('unavailable', 'read the queue: no answer', false));
+    },
+  } as unknown as EtcdTransport;
+  const reader = new QueueReader({
+    callers: { read: () => Promise.resolve(() => undefined) } as never,
+    election: 'job',
+    eventLog: new EventLog(log.logger, 'shared log reads'),
+    keyPrefix: 'election/job/',
+    sharedLog,
+    transport,
+  });
+  await expect(reader.read(new AbortController().signal)).rejects.toThrow('no answer');
+  await untilNextTurn();
+  expect(log.of('watch.lost')).toHaveLength(1);
+});
