@@ -37,6 +37,7 @@ const INTERNAL = new Set([
   'isOver',
   'leftMs',
   'quietMs',
+  'rest',
   'endSignal',
 ]);
 
