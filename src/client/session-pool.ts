@@ -10,10 +10,10 @@ import { EtcdError, isFinal } from '../etcd/etcd-error.ts';
 import { grantLease, KeepAlive, newLeaseId, revokeLease } from '../etcd/lease.ts';
 import type { CallLimits, EtcdTransport } from '../etcd/transport.ts';
 import type { LastWill } from '../last-will/index.ts';
+import { LeaseOutage } from './lease-outage.ts';
 import type { ReconnectBackoff } from './reconnect-backoff.ts';
 import { CALL_LIMIT_MS, Session } from './session.ts';
 import type { EventLog } from '../logging/event-log.ts';
-import { Outage } from '../logging/outage.ts';
 import { SharedLog } from '../logging/shared-log.ts';
 import { clock } from '../util/clock.ts';
 import { Multiset } from '../util/multiset.ts';
@@ -68,8 +68,7 @@ export class SessionPool {
   #lastWill: LastWill | undefined;
   #current: Session | undefined;
   #opening: Promise<Session> | undefined;
-  /** The time in which no lease can be obtained. */
-  readonly #outage = new Outage();
+  readonly #outage = new LeaseOutage();
   #stop = sharedAbort();
   /** Leases that have ended for us but may still exist in etcd. Their keys would be ahead of ours in the queue. */
   readonly #abandoned = new Set<string>();
@@ -185,6 +184,11 @@ export class SessionPool {
     return await settle(opening, { signal }, (): never => {
       throw new EtcdError('aborted', 'no session: aborted', false);
     });
+  }
+
+  /** etcd's words if it has rejected our client certificate for one TTL, and no try has succeeded since; otherwise undefined. */
+  get certificateRejection(): string | undefined {
+    return this.#outage.rejection(this.#ttlSeconds * 1000);
   }
 
   readonly #tellHold = (holdMs: number): void => this.#log.report({ type: 'session.held', holdMs });

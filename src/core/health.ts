@@ -10,7 +10,8 @@ export interface ElectionHealth {
    * - the work has not reported progress in time;
    * - the work still runs more than `drainTimeoutMs` after its term ended;
    * - `onFollower` does not settle;
-   * - etcd refuses us (a password, a permission): a restart may bring other credentials.
+   * - etcd refuses us (a password, a permission), or has rejected our client certificate for one TTL: a restart may bring
+   *   other credentials.
    *
    * A follower is healthy. So is a replica that cannot reach etcd: a restart would not help it.
    */
@@ -43,7 +44,7 @@ export interface HealthFacts {
   /** How long `onFollower` has been running; 0 if it is not. */
   readonly followingMs?: number;
   readonly drainTimeoutMs: number;
-  /** The present refusal of etcd, or the refusal that ended the campaign. */
+  /** The present refusal or lasting rejection by etcd, or the refusal that ended the campaign. */
   readonly refusal: string | undefined;
 }
 

@@ -28,11 +28,10 @@ export const plainCause = (text: string): string =>
 
 const roundedSeconds = (seconds: string): number => Math.round(Number(seconds) * 10) / 10;
 
+const OURS_REJECTED = 'etcd rejects our client certificate, or requires one';
+
 const WHOSE: readonly (readonly [RegExp, string])[] = [
-  [
-    /alert (bad certificate|certificate (required|unknown|expired)|unknown ca)/,
-    'etcd rejects our client certificate, or requires one',
-  ],
+  [/alert (bad certificate|certificate (required|unknown|expired)|unknown ca)/, OURS_REJECTED],
   [/certificate has expired/, "etcd's own certificate has expired"],
   [
     /verify the first certificate|self.signed certificate|unable to get (local )?issuer/,
@@ -47,3 +46,6 @@ export function plainCauseWithCertificate(text: string): string {
   const whose = WHOSE.find(([pattern]) => pattern.test(cause))?.[1];
   return whose === undefined ? cause : `${cause} (${whose})`;
 }
+
+/** Whether `plainCauseWithCertificate` found that etcd rejects our client certificate. */
+export const isOurCertificateRejected = (cause: string): boolean => cause.includes(`(${OURS_REJECTED})`);

@@ -95,15 +95,16 @@ describe('over TLS', () => {
   });
 
   test.each([
-    ['signed by an unknown authority', () => stranger],
-    ['that is missing', onlyRoot],
+    ['signed by an unknown authority', () => stranger, true],
+    ['that is missing', onlyRoot, true],
     [
       'of an etcd that we do not trust',
       async () => ({ ...trusted, rootCertificate: await read('elsewhere.crt') }),
+      false,
     ],
   ])(
     'a certificate %s: the log reports it, retries are slow, no key is logged, and nobody leads',
-    async (_, made) => {
+    async (_, made, isOurs) => {
       const credentials = await made();
       await using mallory = await start(freshName(), credentials);
       mallory.stand();
@@ -119,6 +120,10 @@ describe('over TLS', () => {
       // It starts with one burst.
       expect(mallory.links[0]!.connections - dialled).toBeLessThanOrEqual(3 + 10);
       expect(mallory.terms).toEqual([]);
+      // Only a rejection of our certificate can end with a restart. It must have lasted for one TTL.
+      if (isOurs) await poll(() => mallory.election.health().healthy, 10_000).toBe(false);
+      else expect(mallory.election.health().healthy).toBe(true);
+      if (isOurs) expect(mallory.election.health().reason).toContain('etcd rejects our client certificate');
       const said = everythingSaid(mallory, error);
       expect(said).not.toContain('PRIVATE KEY');
       expect(said).not.toContain('<Buffer 2d 2d 2d 2d 2d 42 45 47 49 4e'); // -----BEGIN, as inspect shows bytes
