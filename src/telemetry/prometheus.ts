@@ -1,6 +1,7 @@
 /**
  * etcd-election/prometheus: metrics of all elections of this process, for prom-client.
  */
+import { nextTurn } from '../util/clock.ts';
 import { catalogue, prometheusName, type Metric, type MetricKey } from './catalogue.ts';
 import { Recorder, type Labels, type Reading } from './recorder.ts';
 
@@ -84,7 +85,7 @@ export function electionMetrics<Registry extends PromRegistry>(
   const taken = new Set<MetricKey>();
   const readingsOf = (key: MetricKey): readonly Reading[] => {
     if (readings === undefined || taken.has(key)) {
-      if (readings === undefined) setImmediate(() => (readings = undefined)).unref();
+      if (readings === undefined) nextTurn(() => (readings = undefined));
       readings = byMetric(recorder.read());
       taken.clear();
     }

@@ -49,7 +49,8 @@ const LONGEST_TIMER_MS = 2 ** 31 - 1;
 export function after(ms: number, callback: () => void, isIdle = false): () => void {
   // Node turns NaN, Infinity and too large a number into 1 ms, which could make a hot loop.
   const timer = setTimeout(callback, ms <= LONGEST_TIMER_MS ? Math.max(0, ms) : LONGEST_TIMER_MS);
-  if (isIdle) timer.unref();
+  // In the jsdom environments of test runners a timer is a number.
+  if (isIdle) (timer as Partial<NodeJS.Timeout>).unref?.();
   return () => clearTimeout(timer);
 }
 
@@ -68,8 +69,12 @@ export function afterTurn(ms: number, callback: () => void): () => void {
 
 /** Calls back in the next turn of the event loop. @returns a function that cancels the call. */
 export function nextTurn(callback: () => void): () => void {
-  const turn = setImmediate(callback);
-  return () => clearImmediate(turn);
+  let isCancelled = false;
+  setImmediate(() => {
+    if (!isCancelled) callback();
+  });
+  // Polyfills of setImmediate, which gRPC needs under jsdom, may lack clearImmediate.
+  return () => void (isCancelled = true);
 }
 
 export const untilNextTurn = (): Promise<void> => new Promise((resolve) => void nextTurn(resolve));

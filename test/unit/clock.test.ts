@@ -1,7 +1,7 @@
 import { getEventListeners } from 'node:events';
 import fc from 'fast-check';
-import { describe, expect, test } from 'vitest';
-import { SystemClock, type Readings } from '../../src/util/clock.ts';
+import { afterEach, describe, expect, test, vi } from 'vitest';
+import { after, nextTurn, SystemClock, type Readings } from '../../src/util/clock.ts';
 
 const HOUR_MS = 3_600_000;
 /** The time that the clock may miss: less than the smallest margin of a lease (50 ms). */
@@ -175,5 +175,38 @@ describe('sleep', () => {
     const { signal } = new AbortController();
     await new SystemClock().sleep(1, signal);
     expect(getEventListeners(signal, 'abort')).toEqual([]);
+  });
+});
+
+describe('in a jsdom environment, where timers are numbers and clearImmediate is missing,', () => {
+  const { setTimeout: begin, clearTimeout: end } = globalThis;
+  const timers = new Map<number, NodeJS.Timeout>();
+  const numbered = (callback: () => void, ms?: number): number => {
+    const id = timers.size + 1;
+    timers.set(id, begin(callback, ms));
+    return id;
+  };
+  const pretend = (): void => {
+    vi.stubGlobal('setTimeout', numbered);
+    vi.stubGlobal('clearTimeout', (id: number) => end(timers.get(id)));
+    vi.stubGlobal('setImmediate', (callback: () => void) => numbered(callback, 0));
+    vi.stubGlobal('clearImmediate', undefined);
+  };
+  afterEach(() => vi.unstubAllGlobals());
+
+  test.for([false, true])('a timer runs, and can be cancelled (idle: %s)', async (isIdle) => {
+    pretend();
+    const happened: string[] = [];
+    after(1, () => happened.push('cancelled'), isIdle)();
+    await new Promise<void>((resolve) => void after(5, resolve, isIdle));
+    expect(happened).toEqual([]);
+  });
+
+  test('a call in the next turn can be cancelled', async () => {
+    pretend();
+    const happened: string[] = [];
+    nextTurn(() => happened.push('cancelled'))();
+    await new Promise<void>((resolve) => void nextTurn(resolve));
+    expect(happened).toEqual([]);
   });
 });

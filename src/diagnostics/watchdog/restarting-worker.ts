@@ -1,6 +1,7 @@
 import { channel } from 'node:diagnostics_channel';
 import { performance } from 'node:perf_hooks';
 import { Worker } from 'node:worker_threads';
+import { after } from '../../util/clock.ts';
 import { DiagnosticsError, messageOf } from '../errors.ts';
 import type { ToMain, ToWorker, WatchSettings } from './messages.ts';
 import { workerSource } from './worker-source.ts';
@@ -24,7 +25,7 @@ export class RestartingWorker {
   #exited: Promise<void>;
   #startedAt = performance.now();
   #pauseMs = FIRST_PAUSE_MS;
-  #restart: NodeJS.Timeout | undefined;
+  #cancelRestart = (): void => undefined;
   #isStopped = false;
   #awaited = 0;
 
@@ -53,7 +54,7 @@ export class RestartingWorker {
 
   async stop(): Promise<void> {
     this.#isStopped = true;
-    clearTimeout(this.#restart);
+    this.#cancelRestart();
     this.post({ type: 'stop' });
     const patience = setTimeout(() => void this.#worker.terminate(), PATIENCE_MS);
     await this.awaited(this.#exited, undefined);
@@ -84,7 +85,7 @@ export class RestartingWorker {
     if (performance.now() - this.#startedAt >= HEALTHY_AFTER_MS) this.#pauseMs = FIRST_PAUSE_MS;
     const pauseMs = this.#pauseMs;
     this.#pauseMs = Math.min(pauseMs * 2, LONGEST_PAUSE_MS);
-    this.#restart = setTimeout(() => this.#startAgain(), pauseMs).unref();
+    this.#cancelRestart = after(pauseMs, () => this.#startAgain(), true);
     channel('etcd-election:watchdog.died').publish({ reason, restartInMs: pauseMs });
     this.warn(`the diagnostics worker died: ${reason}; it starts again in ${pauseMs / 1000} s`);
   }

@@ -2,6 +2,7 @@ import { channel, subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { performance } from 'node:perf_hooks';
 import { isMainThread } from 'node:worker_threads';
 import { channelNames } from '../../logging/event-channels.ts';
+import { after } from '../../util/clock.ts';
 import { byUrgency, type ElectionSource, snapshotOf } from '../elections.ts';
 import { DiagnosticsError, messageOf } from '../errors.ts';
 import type { RunawayReport } from '../evidence/report.ts';
@@ -41,7 +42,7 @@ export class WorkerHost {
   /** The servers, so that a restarted worker serves again. */
   readonly #serving = new Map<number, ServeSettings>();
   readonly #metrics = new Map<number, Metrics | undefined>();
-  #tell: NodeJS.Timeout | undefined;
+  #cancelTell: (() => void) | undefined;
   #pauseMs = TELL_AFTER_MS;
   #toldAt = -Infinity;
   /** Elections whose guard tripped since the last message. */
@@ -103,7 +104,7 @@ export class WorkerHost {
     if (this.#isClosed) return;
     this.#isClosed = true;
     for (const name of channelNames) unsubscribe(name, this.#happened);
-    clearTimeout(this.#tell);
+    this.#cancelTell?.();
     await this.#worker.stop();
   }
 
@@ -161,12 +162,14 @@ export class WorkerHost {
     const { election, origin } = message as { election: string; origin?: string };
     // If etcd or the network is the cause, the service does not run away.
     if (name === 'etcd-election:guard.tripped' && origin !== 'environment') this.#tripped.add(election);
-    this.#tell ??= setTimeout(() => {
-      this.#tell = undefined;
-      this.#tellElections();
-      this.#tellTripped();
-    }, this.#pauseMs).unref();
+    this.#cancelTell ??= after(this.#pauseMs, () => this.#tell(), true);
   };
+
+  #tell(): void {
+    this.#cancelTell = undefined;
+    this.#tellElections();
+    this.#tellTripped();
+  }
 
   #tellElections(): void {
     const { source } = this.#options;
