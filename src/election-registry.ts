@@ -52,6 +52,9 @@ export function noteCampaign(one: Registered, isStanding: boolean, reason: strin
   for (const oldest of ended.keys()) if (ended.size > MOST_ENDED) ended.delete(oldest);
 }
 
+/** At least the number of names that {@link unmarkedElections} gives. */
+export const registeredCount = (): number => standing.size + ended.size;
+
 /** Elections in which a campaign runs at the moment. */
 export const registeredLive = (): Registered[] => [...standing];
 

@@ -58,3 +58,11 @@ export const OF_A_TERM: readonly Beginning[] = [
   ['releasesFailed'],
   ['writesFailed', 'outcome', ['not-written', 'unknown']],
 ];
+
+/** Every counter and histogram that may name an election. */
+export const ALL_OF_AN_ELECTION: readonly Beginning[] = [
+  ...OF_AN_ELECTION,
+  ...OF_A_CANDIDACY,
+  ...OF_A_TERM,
+  ['candidaciesLost', 'reason', Object.keys(ENDS)],
+];

@@ -26,6 +26,7 @@ export interface PromConfiguration<Registry> {
 
 export interface PromCounter {
   inc(labels: Record<string, string>, value?: number): void;
+  remove(labels: Record<string, string>): void;
   reset(): void;
 }
 
@@ -36,6 +37,7 @@ export interface PromGauge {
 
 export interface PromHistogram {
   observe(labels: Record<string, string>, value: number): void;
+  remove(labels: Record<string, string>): void;
   zero(labels: Record<string, string>): void;
 }
 
@@ -74,6 +76,7 @@ export function electionMetrics<Registry extends PromRegistry>(
   const recorder = new Recorder({
     record: (metric, value, labels) => instruments.get(metric)?.record(value, labels),
     begin: (metric, labels) => instruments.get(metric)?.begin(labels),
+    forget: (metric, labels) => instruments.get(metric)?.forget(labels),
   });
   const registered: string[] = [];
   const close = (): void => {
@@ -114,6 +117,7 @@ interface Instrument {
   readonly record: (value: number, labels: Labels) => void;
   /** Shows the metric with the value 0. */
   readonly begin: (labels: Labels) => void;
+  readonly forget: (labels: Labels) => void;
 }
 
 const nothing = (): void => {};
@@ -130,6 +134,7 @@ function instrument<Registry>(
       return {
         record: (value, labels) => counter.inc({ ...labels }, value),
         begin: (labels) => counter.inc({ ...labels }, 0),
+        forget: (labels) => counter.remove({ ...labels }),
       };
     }
     case 'histogram': {
@@ -137,6 +142,7 @@ function instrument<Registry>(
       return {
         record: (value, labels) => histogram.observe({ ...labels }, value),
         begin: (labels) => histogram.zero({ ...labels }),
+        forget: (labels) => histogram.remove({ ...labels }),
       };
     }
     case 'gauge': {
@@ -147,7 +153,7 @@ function instrument<Registry>(
           for (const { value, labels } of read()) gauge.set({ ...labels }, value);
         },
       });
-      return { record: (value, labels) => gauge.set({ ...labels }, value), begin: nothing };
+      return { record: (value, labels) => gauge.set({ ...labels }, value), begin: nothing, forget: nothing };
     }
     case 'total': {
       const total: PromCounter = new Counter({
@@ -157,7 +163,7 @@ function instrument<Registry>(
           for (const { value, labels } of read()) total.inc({ ...labels }, value);
         },
       });
-      return { record: (value, labels) => total.inc({ ...labels }, value), begin: nothing };
+      return { record: (value, labels) => total.inc({ ...labels }, value), begin: nothing, forget: nothing };
     }
   }
 }

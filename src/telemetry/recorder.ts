@@ -2,21 +2,23 @@
  * Turns events into metrics. A sink passes the values to a metrics library.
  */
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
-import { channelNames, loopGuards, type ElectionEvent } from '../index.ts';
+import { channelNames, type ElectionEvent } from '../index.ts';
 import { sourceOf } from '../logging/event-channels.ts';
-import { unmarkedElections } from '../election-registry.ts';
+import { registeredCount, unmarkedElections } from '../election-registry.ts';
 import type { EventOf } from '../events.ts';
 import {
+  ALL_OF_AN_ELECTION,
   OF_A_CANDIDACY,
   OF_A_TERM,
   OF_AN_ELECTION,
   OF_THE_PROCESS,
   ORIGINS,
   type Beginning,
-  type Origin,
 } from './beginnings.ts';
 import type { MetricKey } from './catalogue.ts';
 import { figuresOf, merged, NO_FIGURES, type ElectionFigures } from './election-figures.ts';
+import { sumGuards, type GuardSums } from './guard-sums.ts';
+import { MOST_FINISHED, ShownElections, type ShownElection } from './shown-elections.ts';
 
 export type Labels = Readonly<Record<string, string>>;
 
@@ -28,6 +30,11 @@ export interface Sink {
    * count that event.
    */
   begin(metric: MetricKey, labels: Labels): void;
+  /**
+   * Removes a counter or a histogram of a finished election. It need not exist. Absent if the library cannot remove a
+   * series: then all elections stay, because the library would show the last value of a gauge for ever.
+   */
+  readonly forget?: (metric: MetricKey, labels: Labels) => void;
 }
 
 export interface Reading {
@@ -39,24 +46,23 @@ export interface Reading {
 /** Published by the watchdog of etcd-election/diagnostics. */
 const RUNAWAY = 'etcd-election:runaway';
 
-/** How many names of elections have gauges. Names of closed elections count too: their gauges are 0. */
-const MOST_ELECTIONS = 16_384;
+/** How many names of elections have gauges if none can be removed. */
+const MOST_UNFORGOTTEN = 16_384;
 
 export class Recorder implements Disposable {
   readonly #sink: Sink;
-  readonly #seen = new Set<string>();
-  readonly #stood = new Set<string>();
-  readonly #led = new Set<string>();
+  readonly #shown: ShownElections;
   /** The elections without a leader, by the key of their source. Several clients may campaign in one election. */
   readonly #leaderless = new Map<string, { readonly sinceMs: number; readonly watchers: Set<unknown> }>();
   #hasWarned = false;
-  /** The cause of the guard's last trip, by the name of an election that is shown. */
-  readonly #trippedBy = new Map<string, Origin>();
+  /** What the loop guards had counted at the last read, by election and loop. */
+  #guards: GuardSums = new Map();
   /** Granted TTLs of the leases held, in seconds. */
   readonly #leases = new Map<string, number>();
 
   constructor(sink: Sink) {
     this.#sink = sink;
+    this.#shown = new ShownElections(sink.forget === undefined ? MOST_UNFORGOTTEN : Infinity);
     for (const name of channelNames) subscribe(name, this.#onMessage);
     subscribe(RUNAWAY, this.#onRunaway);
   }
@@ -74,13 +80,17 @@ export class Recorder implements Disposable {
 
   /** The present values of gauges and totals. */
   read(): Reading[] {
-    return [...this.#readElections(), ...readGuards(), this.#readLeases()];
+    this.#refresh();
+    return [...this.#readElections(), ...this.#readGuards(), this.#readLeases()];
   }
 
   readonly #onMessage = (message: unknown): void => {
     const event = message as ElectionEvent;
     if ('election' in event) this.#see(event.election);
     this.#count(event);
+    // Perhaps nobody scrapes. Twice the number, because each removal looks at all elections.
+    if (this.#sink.forget !== undefined && this.#shown.size > registeredCount() + 2 * MOST_FINISHED)
+      this.#refresh();
   };
 
   readonly #onRunaway = (report: unknown): void => {
@@ -92,9 +102,9 @@ export class Recorder implements Disposable {
     const record = this.#sink.record.bind(this.#sink);
     switch (event.type) {
       case 'candidate.entered':
-        return this.#first(this.#stood, event.election, OF_A_CANDIDACY);
+        return this.#first(event.election, OF_A_CANDIDACY);
       case 'term.started':
-        this.#first(this.#led, event.election, OF_A_TERM);
+        this.#first(event.election, OF_A_TERM);
         return record('termsStarted', 1, { election: event.election });
       case 'term.ended':
         record('termsEnded', 1, { election: event.election, reason: event.reason });
@@ -117,7 +127,7 @@ export class Recorder implements Disposable {
       case 'write.failed':
         return this.#countFailedWrites(event);
       case 'guard.tripped':
-        if (this.#seen.has(event.election)) this.#trippedBy.set(event.election, event.origin);
+        this.#noteTrip(event);
         return record('guardTrips', 1, { election: event.election, origin: event.origin });
       case 'session.opened':
         this.#leases.set(event.leaseId, event.grantedTtlSeconds);
@@ -203,29 +213,46 @@ export class Recorder implements Disposable {
   }
 
   #see(election: string): void {
-    this.#first(this.#seen, election, OF_AN_ELECTION);
-    if (!this.#seen.has(election)) this.#warnOfMissing(election);
+    this.#first(election, OF_AN_ELECTION);
+  }
+
+  #first(election: string, beginnings: readonly Beginning[]): void {
+    const shown = this.#shown.touch(election);
+    if (shown === undefined) return this.#warnOfMissing(election);
+    if (shown.begun.has(beginnings)) return;
+    shown.begun.add(beginnings);
+    this.#begin(beginnings, { election });
   }
 
   #warnOfMissing(election: string): void {
     if (this.#hasWarned) return;
     this.#hasWarned = true;
     process.emitWarning(
-      `the metrics of etcd-election show gauges for at most ${MOST_ELECTIONS} names of elections. "${election}" and later names have none`,
+      `the metrics of etcd-election show gauges for at most ${MOST_UNFORGOTTEN} names of elections. "${election}" and later names have none`,
       { code: 'ETCD_ELECTION_METRICS' },
     );
   }
 
-  #first(known: Set<string>, election: string, beginnings: readonly Beginning[]): void {
-    if (known.has(election) || known.size >= MOST_ELECTIONS) return;
-    known.add(election);
-    this.#begin(beginnings, { election });
+  #noteTrip({ election, origin }: EventOf<'guard.tripped'>): void {
+    const shown = this.#shown.touch(election);
+    if (shown !== undefined) shown.trippedBy = origin;
+  }
+
+  /** Notes which elections are in use, and forgets finished ones. A campaign, or a new round of a guard, is use. */
+  #refresh(): void {
+    const live = new Set(unmarkedElections().map(({ name }) => name));
+    for (const election of live) this.#see(election);
+    const guards = sumGuards();
+    for (const [key, { labels, rounds }] of guards)
+      if (this.#guards.get(key)?.rounds !== rounds) this.#shown.touch(labels.election);
+    this.#guards = guards;
+    const { forget } = this.#sink;
+    if (forget === undefined) return;
+    for (const election of this.#shown.forget(live)) eachSeries(ALL_OF_AN_ELECTION, { election }, forget);
   }
 
   #begin(beginnings: readonly Beginning[], labels: Labels): void {
-    for (const [metric, label, values] of beginnings)
-      if (label === undefined || values === undefined) this.#sink.begin(metric, labels);
-      else for (const value of values) this.#sink.begin(metric, { ...labels, [label]: value });
+    eachSeries(beginnings, labels, (metric, all) => this.#sink.begin(metric, all));
   }
 
   /** Several elections may have one name, for example on two clients. */
@@ -234,30 +261,25 @@ export class Recorder implements Disposable {
     const infos = new Map<string, Reading>();
     for (const one of unmarkedElections()) {
       const { election, prefix, clusterId = '' } = one.status;
-      this.#see(election);
       const figures = figuresOf(one);
       const other = best.get(election);
       best.set(election, other === undefined ? figures : merged(figures, other));
       const labels = { election, prefix, cluster_id: clusterId };
       infos.set(JSON.stringify(labels), { metric: 'info', value: 1, labels });
     }
-    return [...this.#seen]
-      .flatMap((election) => this.#readingsOf(election, best.get(election) ?? NO_FIGURES))
+    return this.#shown
+      .entries()
+      .flatMap(([election, shown]) => readingsOf(election, shown, best.get(election) ?? NO_FIGURES))
       .concat([...infos.values()]);
   }
 
-  #readingsOf(election: string, { guardTripped, ...figures }: ElectionFigures): Reading[] {
-    const readings: Reading[] = Object.entries(figures).map(([metric, value]) => ({
-      metric: metric as keyof typeof figures,
-      value,
-      labels: { election },
-    }));
-    const by = this.#trippedBy.get(election) ?? 'environment';
-    for (const origin of ORIGINS) {
-      const value = origin === by ? guardTripped : 0;
-      readings.push({ metric: 'guardTripped', value, labels: { election, origin } });
-    }
-    return readings;
+  #readGuards(): Reading[] {
+    return [...this.#guards.values()]
+      .filter(({ labels }) => this.#shown.has(labels.election))
+      .flatMap(({ labels, rounds, heldMs }) => [
+        { metric: 'guardRounds' as const, value: rounds, labels },
+        { metric: 'guardHeld' as const, value: heldMs / 1000, labels },
+      ]);
   }
 
   #readLeases(): Reading {
@@ -266,23 +288,37 @@ export class Recorder implements Disposable {
   }
 }
 
+function readingsOf(
+  election: string,
+  { begun, trippedBy }: ShownElection,
+  { guardTripped, ...figures }: ElectionFigures,
+): Reading[] {
+  if (begun.size === 0) return [];
+  const readings: Reading[] = Object.entries(figures).map(([metric, value]) => ({
+    metric: metric as keyof typeof figures,
+    value,
+    labels: { election },
+  }));
+  for (const origin of ORIGINS) {
+    const value = origin === trippedBy ? guardTripped : 0;
+    readings.push({ metric: 'guardTripped', value, labels: { election, origin } });
+  }
+  return readings;
+}
+
+/** Calls back for every series, one for each value of its label. */
+function eachSeries(
+  series: readonly Beginning[],
+  labels: Labels,
+  call: (metric: MetricKey, labels: Labels) => void,
+): void {
+  for (const [metric, label, values] of series)
+    if (label === undefined || values === undefined) call(metric, labels);
+    else for (const value of values) call(metric, { ...labels, [label]: value });
+}
+
 /** Which election an event belongs to, and which campaign has seen it. */
 function watcherOf(event: EventOf<'leader.changed' | 'campaign.ended'>): { key: string; watcher: unknown } {
   const source = sourceOf(event);
   return { key: source?.key ?? event.election, watcher: source };
-}
-
-/** Reads the loop guards of every election: those of campaigns, and those of other calls. */
-function readGuards(): Reading[] {
-  const sums = new Map<string, { labels: Labels; rounds: number; heldMs: number }>();
-  for (const { purpose: loop, election, rounds, heldMs } of loopGuards()) {
-    if (rounds === 0) continue;
-    const name = JSON.stringify([election, loop]);
-    const sum = sums.get(name) ?? { labels: { election, loop }, rounds: 0, heldMs: 0 };
-    sums.set(name, { ...sum, rounds: sum.rounds + rounds, heldMs: sum.heldMs + heldMs });
-  }
-  return [...sums.values()].flatMap(({ labels, rounds, heldMs }) => [
-    { metric: 'guardRounds' as const, value: rounds, labels },
-    { metric: 'guardHeld' as const, value: heldMs / 1000, labels },
-  ]);
 }
