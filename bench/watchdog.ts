@@ -160,7 +160,7 @@ await writeFile(
   `# The watchdog: its cost and its delay
 
 Made by \`npm run bench:watchdog\`. ${availableParallelism()} cores of ${cpus()[0]?.model.trim() ?? 'unknown make'}, load ${loadOf([rest, ...loops, ...crowds])}
-(other work ran on them; run at priority ${getPriority()}). On a quiet machine the times are shorter. Missing rows were not measured.
+(other work ran on them; the benchmark ran at nice value ${getPriority()}). On a quiet machine the times are shorter. Missing rows were not measured.
 
 ## At rest
 
@@ -184,7 +184,7 @@ ${runawayRows.join('\n')}
 ## A runaway on a crowded core
 
 A synchronous loop on one core with other spinning processes, on ${process.version}. The whole process with its watchdog
-is on that core, at priority 10. All other work on the machine had precedence. So judge by the share of the core, not by the number of the others. Times
+is on that core, at nice value 10. All other work on the machine had precedence. So judge by the share of the core, not by the number of the others. Times
 are in milliseconds, the median (worst) of ${REPEATS}.
 
 | others | share of the core it had | half of \`stallMs\` burnt after | noticed after | evidence after another |

@@ -24,18 +24,18 @@ const flooding = (name: string, more: Partial<Row> = {}): Row => ({
 
 const SLEEPS = {
   cpuPercent: 3,
-  why: 'un-awaited, so no timer can hold it: the thread sleeps 100 ms in each turn, and the rest are its own rounds',
+  why: 'nobody awaits these calls, so no timer can delay them: the thread sleeps 100 ms in each turn, and the loop itself uses the rest',
 };
 
 const TIMER = {
   cpuPercent: 12,
-  why: 'work that ends at once is delayed by a timer of a millisecond: 700 rounds a second of the work itself',
+  why: 'a timer delays work that ends at once by 1 ms: the work itself then runs 700 times a second',
 };
 
 /** 0.94 a second in the long run. The first tries, which could save the lease, come sooner and fall into the window. */
 const FAILING = {
   dialsPerSecond: 1.1,
-  why: 'gRPC dials once more for each replaced client, and the tries to save the lease fall into the window: 0.94 a second in the long run',
+  why: 'the first tries, which could save the lease, fall into the measured time: there are 0.94 dials a second in the long run',
 };
 
 const UNAWAITED_WRITES = {
@@ -173,7 +173,7 @@ export const callerRows: readonly Row[] = [
       cpuPercent: 8,
       callsPerSecond: 35,
       handles: 8,
-      why: 'a hundred may be held, each for up to 16 s: ten a second read and watch',
+      why: 'a hundred iterations may be held, each for up to 16 s: ten iterations a second read and watch',
     },
   }),
   ...methodsWithRows.flatMap((method): Row[] => {
@@ -223,7 +223,7 @@ export const callerRows: readonly Row[] = [
       linesPerMinute: 700,
       heapKiB: 32_768,
       handles: 620,
-      why: 'concurrent, up to 16,384 names: a program may do so on purpose; each active election has one timer',
+      why: 'up to 16,384 concurrent names are not delayed; each active election has one timer',
     },
   },
   {

@@ -66,7 +66,7 @@ export function markdown(results: readonly (readonly [Row, Measured])[], machine
     '',
     `Measured by \`npm run bench:guard -- --save\` on a shared machine: ${machine}. Each row has its own process and its own real etcd.`,
     '',
-    `Bounds: CPU < ${bounds.cpuPercent} % of a core (over 20 s, after the first 4 s), ≤ ${bounds.callsPerSecond} messages a second at etcd (calls, and messages on streams), ≤ ${bounds.dialsPerSecond} connection attempt a second to each endpoint, ≤ ${bounds.linesPerMinute} log lines a minute, no growth over a minute that begins 24 s after the start (of the heap, collected twice: below ${bounds.heapKiB} KiB is noise; of timers, sockets and other handles), leading again at most ${bounds.leadsAgainMs / 1000} s after an outside cause ends.`,
+    `Bounds: CPU < ${bounds.cpuPercent} % of a core (over 20 s, after the first 4 s), ≤ ${bounds.callsPerSecond} messages a second at etcd (calls, and messages on streams), ≤ ${bounds.dialsPerSecond} connection attempt a second to each endpoint, ≤ ${bounds.linesPerMinute} log lines a minute, no growth of heap, timers, sockets or other handles over a minute that begins 24 s after the start (garbage is collected twice before each reading, and heap growth below ${bounds.heapKiB} KiB is noise), leading again at most ${bounds.leadsAgainMs / 1000} s after an outside cause ends.`,
     '',
     '![CPU and calls, row by row](matrix.svg)',
   ];
