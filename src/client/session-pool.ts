@@ -131,7 +131,7 @@ export class SessionPool {
     };
   }
 
-  /** Removes a holder. The last one revokes the lease. Takes at most the limit of one call. Never throws. */
+  /** Removes a holder. The last one revokes the lease. Takes at most the limit of one call, and in a worker thread half a second more. Never throws. */
   async leave(holder: LeaseHolder): Promise<void> {
     const membership = this.#holders.get(holder);
     if (membership === undefined) return;
@@ -164,6 +164,7 @@ export class SessionPool {
     };
     // A lease that is being obtained is revoked too, because nothing of it may outlive `close()`.
     await Promise.all([...leases.map(revoke), opening?.catch(() => undefined)]);
+    await lastWill?.ended();
   }
 
   /** etcd may keep the lease although the last election has left. The present or the next session revokes it. */

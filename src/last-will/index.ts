@@ -5,9 +5,11 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import type { Socket } from 'node:net';
 import { parse } from 'node:path';
+import { isMainThread } from 'node:worker_threads';
 import type { Etcd3 } from 'etcd3';
 import { privateGuard, type GuardSettings } from '../loop-guard/loop-guard.ts';
 import { after, clock } from '../util/clock.ts';
+import { settledWithin } from '../util/settle.ts';
 import { helperSource } from './helper-source.ts';
 import type { ToHelper } from './messages.ts';
 import { reachOf } from './reach.ts';
@@ -24,6 +26,9 @@ const RESTARTS: GuardSettings = {
 };
 
 const HELPER_ENDS_WITHIN_MS = 2_000;
+
+/** How long a worker thread waits for the end of its helper, in milliseconds. */
+const WORKER_WAITS_MS = 500;
 
 /** The only variables in the helper's environment: library paths and TLS roots. No secrets, and no NODE_OPTIONS. */
 const INHERITED = [
@@ -42,6 +47,8 @@ export class LastWill {
   readonly #leases = new Map<string, string | undefined>();
   #onLost: OnWillLost = () => undefined;
   #helper: ChildProcess | undefined;
+  /** The exit of the last helper that had no lease left. */
+  #exit: Promise<void> | undefined;
   #isReported = false;
   #stop = new AbortController();
 
@@ -77,10 +84,21 @@ export class LastWill {
     this.#helper = undefined;
     if (helper === undefined) return;
     helper.stdin?.end();
-    helper.once(
-      'exit',
-      after(HELPER_ENDS_WITHIN_MS, () => helper.kill('SIGKILL'), true),
-    );
+    const spare = after(HELPER_ENDS_WITHIN_MS, () => helper.kill('SIGKILL'), true);
+    this.#exit = new Promise((resolve) => {
+      helper.once('exit', () => {
+        spare();
+        resolve();
+      });
+    });
+  }
+
+  /**
+   * In a worker thread: waits, at most 500 ms, until a helper without leases has ended. Node collects a child process only in the
+   * thread that started it. If the thread ended first, the child would stay as a zombie until the whole process ends.
+   */
+  async ended(): Promise<void> {
+    if (!isMainThread && this.#exit !== undefined) await settledWithin(this.#exit, WORKER_WAITS_MS);
   }
 
   /**

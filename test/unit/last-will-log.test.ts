@@ -32,6 +32,7 @@ test('the loss of the last will is logged by an active election, even one with a
     hold: (_leaseId: string, _clusterId: unknown, onLost: typeof tellLost) => void (tellLost = onLost),
     drop: end,
     dropLater: end,
+    ended: end,
   } as unknown as LastWill;
   const client = { transport, backoff: new ReconnectBackoff({}), log: new SharedLog(), lastWill };
   const logged: string[] = [];

@@ -269,4 +269,14 @@ describe('the helper process', () => {
     },
     60_000,
   );
+
+  test.skipIf(process.platform !== 'linux')(
+    'of a worker thread that ends after it has left does not stay as a zombie',
+    async () => {
+      const child = await buildChild('test/support/last-will-thread-child.ts');
+      const { stdout } = spawnSync(execPath, [child], { timeout: 30_000, encoding: 'utf8' });
+      expect(JSON.parse(stdout)).toEqual({ helpers: 1, remaining: 0 });
+    },
+    60_000,
+  );
 });

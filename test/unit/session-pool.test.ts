@@ -50,6 +50,7 @@ function poolOf(answers: { readonly [call: string]: () => unknown }) {
     hold: note('will holds'),
     drop: note('will drops'),
     dropLater: (_leaseId: string, afterMs: number) => void happened.push(`will drops in ${afterMs} ms`),
+    ended: () => Promise.resolve(),
   } as unknown as LastWill;
   const client = {
     transport: transport as unknown as EtcdTransport,

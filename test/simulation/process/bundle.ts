@@ -28,6 +28,7 @@ const replacements: Readonly<Record<string, string>> = {
   'node:child_process': 'modules/refused.ts',
   'node:fs': 'modules/refused.ts',
   'node:path': 'modules/refused.ts',
+  'node:worker_threads': 'modules/refused.ts',
   pino: 'modules/pino.ts',
   '@grpc/grpc-js': 'grpc/index.ts',
   '@grpc/proto-loader': 'modules/proto-loader.ts',

@@ -3,4 +3,6 @@ const refuse = (): never => {
   throw new Error('this module is not simulated');
 };
 
+export const isMainThread = true;
+
 export const [spawn, readFileSync, writeSync, parse, resolve] = [refuse, refuse, refuse, refuse, refuse];
