@@ -211,7 +211,9 @@ export type ElectionEvent =
       readonly type: 'process.stalled';
       readonly election: string;
       readonly fencingToken: string;
+      /** For how long the event loop stood still in the last TTL, in milliseconds. Several stalls are added up. */
       readonly stalledMs: number;
+      /** CPU time of this process meanwhile, in milliseconds. */
       readonly cpuMs: number;
     }
   | { readonly type: 'follower.overdue'; readonly election: string; readonly afterMs: number }

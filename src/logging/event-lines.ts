@@ -165,7 +165,7 @@ export const lines: { readonly [T in ElectionEventType]: Line<T> } = {
   'process.stalled': [
     'error',
     (e) =>
-      `the term of "${e.election}" was lost because the event loop of this process stood still for ${Math.round(e.stalledMs)} ms: ${
+      `the term of "${e.election}" was lost because the event loop of this process stood still for ${Math.round(e.stalledMs)} ms in all: ${
         e.cpuMs > e.stalledMs / 5
           ? `its own code kept it busy (${Math.round(e.cpuMs)} ms of CPU); move that into a worker thread, or raise ttlSeconds`
           : `it was frozen, suspended or starved of CPU (${Math.round(e.cpuMs)} ms of CPU)`

@@ -1,15 +1,25 @@
 /**
  * Detects that the event loop of this process stood still, a frequent reason for a lost lease. Tells whether code of this
  * process kept the loop busy.
+ *
+ * One long stall loses a lease, and so does a loop that is busy in chunks, because a renewal takes some turns. A chunk
+ * can be as long as a beat and delay none, so every beat also measures a turn.
  */
-import { after, clock } from './clock.ts';
+import { after, clock, nextTurn } from './clock.ts';
 
 const BEAT_EVERY_MS = 500;
 
-/** Shorter stalls rarely lose a lease. */
+/** A shorter stall alone rarely loses a lease. */
 const SHORTEST_STALL_MS = 1_000;
 
+/** Shorter pieces are the usual work of a process. */
+const SHORTEST_PIECE_MS = 100;
+
+/** How many pieces are kept. */
+const PIECES = 64;
+
 export interface Stall {
+  /** For how long the event loop stood still, in milliseconds. Stalls within the given time are added up. */
   readonly stalledMs: number;
   /** How much of that time this process spent on the CPU. */
   readonly cpuMs: number;
@@ -18,24 +28,32 @@ export interface Stall {
 interface Beat {
   readonly atMs: number;
   readonly cpuMs: number;
+  /** How long the turn after the beat took, in milliseconds; undefined until it is over. */
+  turnMs: number | undefined;
 }
 
 const beatNow = (): Beat => {
   const { user, system } = process.cpuUsage();
-  return { atMs: clock.now(), cpuMs: (user + system) / 1000 };
+  return { atMs: clock.now(), cpuMs: (user + system) / 1000, turnMs: undefined };
 };
 
 let holders = 0;
 let cancelTimer = (): void => undefined;
 let last: Beat;
-let lastStall: (Stall & { readonly endedAtMs: number }) | undefined;
+const pieces: (Stall & { readonly endedAtMs: number })[] = [];
 
 function beat(): void {
   const now = beatNow();
-  const stalledMs = now.atMs - last.atMs - BEAT_EVERY_MS;
-  if (stalledMs >= SHORTEST_STALL_MS)
-    lastStall = { stalledMs, cpuMs: now.cpuMs - last.cpuMs, endedAtMs: now.atMs };
+  const passedMs = now.atMs - last.atMs;
+  // The turn is counted until the next beat was due, and the delay of that beat from then on.
+  const turnMs = Math.min(last.turnMs ?? passedMs, BEAT_EVERY_MS);
+  const stalledMs = turnMs + Math.max(0, passedMs - BEAT_EVERY_MS);
+  if (stalledMs >= SHORTEST_PIECE_MS)
+    pieces.push({ stalledMs, cpuMs: now.cpuMs - last.cpuMs, endedAtMs: now.atMs });
+  if (pieces.length > PIECES) pieces.shift();
   last = now;
+  // The first callback ends the present turn, so the second one comes after every phase of the loop.
+  nextTurn(() => nextTurn(() => (now.turnMs = clock.now() - now.atMs)));
 }
 
 function beatAgain(): void {
@@ -52,7 +70,7 @@ function beatAgain(): void {
 /** Watches the event loop while an election of this process leads. @returns a function that ends the watch. */
 export function watchEventLoop(): () => void {
   if (holders++ === 0) {
-    last = beatNow();
+    last = { ...beatNow(), turnMs: 0 };
     beatAgain();
   }
   return () => {
@@ -60,8 +78,19 @@ export function watchEventLoop(): () => void {
   };
 }
 
-/** The last stall, if it ended at most `withinMs` milliseconds ago; otherwise undefined. */
+/**
+ * What the event loop stood still in the last `withinMs` milliseconds; undefined if it had no long stall, and no short
+ * ones for half of that time.
+ */
 export function recentStall(withinMs: number): Stall | undefined {
   if (holders > 0) beat(); // the timer may not have fired yet
-  return lastStall !== undefined && clock.now() - lastStall.endedAtMs <= withinMs ? lastStall : undefined;
+  const sinceMs = clock.now() - withinMs;
+  let [longestMs, stalledMs, cpuMs] = [0, 0, 0];
+  for (const piece of pieces) {
+    if (piece.endedAtMs < sinceMs) continue;
+    longestMs = Math.max(longestMs, piece.stalledMs);
+    stalledMs += piece.stalledMs;
+    cpuMs += piece.cpuMs;
+  }
+  return longestMs >= SHORTEST_STALL_MS || stalledMs >= withinMs / 2 ? { stalledMs, cpuMs } : undefined;
 }
