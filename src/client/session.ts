@@ -146,7 +146,11 @@ export class Session {
     let begunAtMs = Number.NEGATIVE_INFINITY;
     while (this.#ended === undefined) {
       if (this.#hasFaltered) await this.#retries.pass(signal);
-      else await clock.sleep(renewAtMs(this.#proof, begunAtMs) - clock.now(), signal);
+      else {
+        const waitMs = renewAtMs(this.#proof, begunAtMs) - clock.now();
+        // A sleep of 0 ms lasts one turn. On a busy event loop that turn can cost the lease.
+        if (waitMs > 0) await clock.sleep(waitMs, signal);
+      }
       if (signal.aborted) return;
       if (this.#transport.isClosed) return this.end('lease-lost');
       begunAtMs = clock.now();

@@ -102,18 +102,46 @@ export class KeepAlive {
    */
   async renew(limits: CallLimits): Promise<LeaseProof> {
     for (let isSecond = false; ; isSecond = true) {
-      const { stream, raftTerm, proof } = await this.#renewWithToken(limits);
+      const answered = await this.#renewWithToken(limits);
       try {
-        const rest =
-          this.#transport.isProxied === false ? proof : await this.#restOf(proof, raftTerm, limits);
-        if (rest !== undefined && (await this.#isConfirmed(stream.host, raftTerm, limits))) return rest;
+        const proof = await this.#confirm(answered, limits);
+        if (proof !== undefined) return proof;
         if (isSecond) throw new EtcdError('unavailable', 'renew the lease: etcd has another leader', true);
       } catch (fault) {
         // The member may be stuck, so the next renewal goes to another one.
-        if ((fault as EtcdError).kind === 'unavailable') this.#drop(stream, 'leave');
+        if ((fault as EtcdError).kind === 'unavailable') this.#drop(answered.stream, 'leave');
         throw fault;
       }
     }
+  }
+
+  /** @returns the proof that counts; undefined if etcd has had another raft term since the renewal. */
+  async #confirm(answered: Answered, limits: CallLimits): Promise<LeaseProof | undefined> {
+    const { stream, raftTerm, proof } = answered;
+    const isProxied = (): boolean | undefined => this.#transport.isProxied;
+    const confirmed = (): Promise<boolean> => this.#isConfirmed(stream.host, raftTerm, limits);
+    if (isProxied() === false) return (await confirmed()) ? proof : undefined;
+    const asking = this.#restOf(proof, raftTerm, limits);
+    const ofRest = async (): Promise<LeaseProof | undefined> => {
+      const rest = await asking;
+      // This read must follow that answer, which may come from a member that etcd deposed after the renewal.
+      return rest !== undefined && (await confirmed()) ? rest : undefined;
+    };
+    if (isProxied() === true) return await ofRest();
+    asking.catch(() => undefined); // `ofRest` throws it, if it matters
+    // The watch may soon show that there is no proxy. Then this read confirms the renewal itself.
+    if (!(await confirmed())) return undefined;
+    return isProxied() === false ? proof : await this.#unlessDirect(ofRest(), proof);
+  }
+
+  /** @returns the proof as soon as it is known that there is no proxy, if that is before the promise settles. */
+  #unlessDirect(ofRest: Promise<LeaseProof | undefined>, proof: LeaseProof): Promise<LeaseProof | undefined> {
+    return new Promise((resolve, reject) => {
+      const off = this.#transport.onProxyKnown(() => {
+        if (this.#transport.isProxied === false) resolve(proof);
+      });
+      void ofRest.then(resolve, reject).finally(off);
+    });
   }
 
   #isConfirmed(host: Host, raftTerm: bigint, limits: CallLimits): Promise<boolean> {

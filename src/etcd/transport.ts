@@ -40,11 +40,6 @@ export class EtcdTransport {
   readonly history: History = new History();
   /** When we made the latest call whose answer proves a revision (see `Proves`), in milliseconds. */
   provenAtMs: number = Number.NEGATIVE_INFINITY;
-  /**
-   * Whether some host is an `etcd grpc-proxy`, which answers renewals from a keep-alive of its own. Undefined until
-   * the first answer to a watch.
-   */
-  isProxied: boolean | undefined;
   /** The configured addresses without passwords, for log lines. */
   readonly endpoints: readonly string[];
   tell: (event: HostEvent) => void = () => undefined;
@@ -59,6 +54,8 @@ export class EtcdTransport {
   };
   readonly #uses: Uses;
   readonly #changeListeners = new Set<() => void>();
+  #isProxied: boolean | undefined;
+  readonly #proxyListeners = new Set<() => void>();
 
   constructor(client: Etcd3) {
     this.#users = client;
@@ -83,6 +80,25 @@ export class EtcdTransport {
   /** The ID of our etcd cluster, in decimal; undefined before it is decided, or if etcd's answers carry none. */
   get clusterId(): string | undefined {
     return this.#calls.members.clusterId;
+  }
+
+  /**
+   * Whether some host is an `etcd grpc-proxy`, which answers renewals from a keep-alive of its own. Undefined until
+   * the first answer to a watch.
+   */
+  get isProxied(): boolean | undefined {
+    return this.#isProxied;
+  }
+
+  set isProxied(isProxied: boolean) {
+    this.#isProxied = isProxied;
+    for (const listener of this.#proxyListeners) listener();
+  }
+
+  /** Calls back when {@link isProxied} is set. @returns a function that removes the listener. */
+  onProxyKnown(listener: () => void): () => void {
+    this.#proxyListeners.add(listener);
+    return () => this.#proxyListeners.delete(listener);
   }
 
   /** Calls back when another cluster has replaced ours. @returns a function that removes the listener. */

@@ -17,12 +17,21 @@ vi.mock('../../src/util/clock.ts', async (original) => ({ ...(await original<obj
 afterEach(() => vi.useRealTimers());
 
 /** A renewal that the test answers. */
-function answeredLater(): { keepAlive: KeepAlive; answer: (proof: LeaseProof) => void } {
+function answeredLater(): {
+  keepAlive: KeepAlive;
+  answer: (proof: LeaseProof) => void;
+  begun: () => number;
+} {
   let settle!: (proof: LeaseProof) => void;
-  const renew = (): Promise<LeaseProof> => new Promise((resolve) => (settle = resolve));
+  let begun = 0;
+  const renew = (): Promise<LeaseProof> => {
+    begun++;
+    return new Promise((resolve) => (settle = resolve));
+  };
   return {
     keepAlive: { renew, close: () => undefined } as unknown as KeepAlive,
     answer: (proof) => settle(proof),
+    begun: () => begun,
   };
 }
 
@@ -61,6 +70,20 @@ test('G5: renewals whose proofs are a second old do not follow each other at onc
   expect(session.isValid()).toBe(true);
   expect(renewals).toBeGreaterThan(10);
   expect(renewals).toBeLessThan(20);
+  session.end('closed');
+});
+
+test('a renewal that is due when the last one was answered begins in the same turn', async () => {
+  const clock: FakeClock = fake;
+  const { keepAlive, answer, begun } = answeredLater();
+  const session = sessionOn(keepAlive, { sentAtMs: clock.now(), grantedTtlSeconds: 3 });
+  await clock.advance(1_000);
+  const sentAtMs = clock.now();
+  await clock.advance(1_200); // a busy event loop reads the answer late, when the next renewal is due
+  expect(begun()).toBe(1);
+  answer({ sentAtMs, grantedTtlSeconds: 3 });
+  for (let steps = 0; steps < 10; steps++) await Promise.resolve(); // no turn of the event loop
+  expect(begun()).toBe(2);
   session.end('closed');
 });
 
