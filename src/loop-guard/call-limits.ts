@@ -163,7 +163,7 @@ export class CallLimiter {
    * may wait for them.
    */
   termOver(): void {
-    knownSharedDelayOf(this.#scope, 'failures')?.release(this.#settings.failures);
+    knownSharedDelayOf(this.#scope, 'failures')?.release(this.#settings.failures, this.#listener);
   }
 
   async #failed(

@@ -1,13 +1,15 @@
 /**
- * Limits the iterations of `observe()`. A short iteration counts as a round of a loop, and the guard delays the next
- * one. Many long iterations may begin at once, as when the viewers of a dashboard reconnect.
+ * Limits the iterations of `observe()`. A short iteration counts as a round of a loop if it began after the previous
+ * such round had ended. The guard delays the next iteration. Short iterations in parallel draw on a budget: all viewers
+ * of a dashboard may lose their connections at once, and connect again.
  */
+import { admitNew, fullNewElectionBudget, type CrowdLimits } from '../core/new-election-budget.ts';
 import { electionGuard, type GuardSettings, type LoopGuard, type PassOptions } from './loop-guard.ts';
 import { keyOf, type ElectionScope } from './guard-key.ts';
 import { shared } from './registry.ts';
 import { clock, type Clock } from '../util/clock.ts';
 
-/** Short iterations: the first twenty are not delayed. Then the delays grow. Every second of quiet forgives one iteration. */
+/** Short iterations one after another: the first twenty are not delayed. Then the delays grow. Every second of quiet forgives one iteration. */
 const SHORT_ONES: GuardSettings = {
   burst: 20,
   baseMs: 250,
@@ -26,11 +28,17 @@ const MANY_OPEN = 25;
 const MOST_OPEN = 10_000;
 const MOST_HELD = 100;
 
+/** Short iterations in parallel: all open ones may end at once. Then 20 a second are not delayed. */
+const SIDE_BY_SIDE: CrowdLimits = { sideBySide: MOST_OPEN, oneByOne: Infinity, msPerOne: 50 };
+
 export class Iterations {
   readonly #guard: LoopGuard;
   readonly #clock: Clock;
-  /** Short iterations that have not yet delayed a later one. */
-  #unpaid = 0;
+  /** The longest chain of short iterations in which each one began after the previous one had ended. */
+  #chain = 0;
+  /** Whether the next iteration counts as a round, because the chain has grown. */
+  #isRoundDue = false;
+  #sideBySide: ReturnType<typeof fullNewElectionBudget>;
   #open = 0;
   #held = 0;
   #areManyReported = false;
@@ -38,6 +46,7 @@ export class Iterations {
   constructor(guard: LoopGuard, time: Clock = clock) {
     this.#guard = guard;
     this.#clock = time;
+    this.#sideBySide = fullNewElectionBudget(time.now(), SIDE_BY_SIDE);
   }
 
   /**
@@ -54,8 +63,7 @@ export class Iterations {
   ): Promise<(() => void) | undefined> {
     if (this.#open >= MOST_OPEN || this.#held >= MOST_HELD) return undefined;
     this.#open++;
-    if (isEmpty || this.#unpaid > 0) {
-      this.#unpaid = Math.max(0, this.#unpaid - 1);
+    if (isEmpty || this.#isDue()) {
       this.#held++;
       await this.#guard.pass('caller', SHORT_ONES, options);
       this.#held--;
@@ -69,10 +77,26 @@ export class Iterations {
     // leaves its iterations open would never let the event loop turn.
     if (isEmpty || areMany) await this.#clock.sleep(1);
     const begunAtMs = this.#clock.now();
+    const chain = this.#chain;
     return () => {
       this.#open--;
-      if (!isEmpty && this.#clock.now() - begunAtMs < LASTS_MS) this.#unpaid++;
+      if (!isEmpty && this.#clock.now() - begunAtMs < LASTS_MS) this.#countShort(chain);
     };
+  }
+
+  /** Whether an iteration must pass the guard, because of earlier short ones. */
+  #isDue(): boolean {
+    const isRoundDue = this.#isRoundDue;
+    this.#isRoundDue = false;
+    return isRoundDue || admitNew(this.#sideBySide, false, this.#clock.now(), SIDE_BY_SIDE).holdMs > 0;
+  }
+
+  /** @param chain the chain when the iteration began. */
+  #countShort(chain: number): void {
+    if (chain === this.#chain) {
+      this.#chain++;
+      this.#isRoundDue = true;
+    } else this.#sideBySide = admitNew(this.#sideBySide, false, this.#clock.now(), SIDE_BY_SIDE).budget;
   }
 }
 

@@ -7,7 +7,13 @@
  * loop waits for up to half a minute.
  */
 import type { Origin } from '../core/campaign-state.ts';
-import { electionGuard, LoopGuard, type GuardSettings, type PassOptions } from './loop-guard.ts';
+import {
+  electionGuard,
+  LoopGuard,
+  type GuardListener,
+  type GuardSettings,
+  type PassOptions,
+} from './loop-guard.ts';
 import { keyOf, type ElectionScope, type Purpose } from './guard-key.ts';
 import { known, shared } from './registry.ts';
 import { clock, type Clock } from '../util/clock.ts';
@@ -53,9 +59,9 @@ export class SharedDelay {
     await this.#together;
   }
 
-  /** Releases all held calls, and forgets their rounds. */
-  release(settings: GuardSettings): void {
-    this.#guard.healthyFor(settings.healthyAfterMs, settings);
+  /** Releases all held calls, and forgets their rounds. The listener learns that a reported loop is over. */
+  release(settings: GuardSettings, listener?: GuardListener): void {
+    this.#guard.healthyFor(settings.healthyAfterMs, settings, listener);
     if (this.#together !== undefined) this.#release.abort();
   }
 

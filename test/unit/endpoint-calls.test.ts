@@ -117,4 +117,34 @@ describe('failing writes of a term', () => {
     expect(failed).toBe(burst + 101);
     expect(vi.getTimerCount()).toBe(0);
   });
+
+  test('G6: the end of the term reports the recovery, once, if a trip was reported', async () => {
+    const scope = { endpoints: ['x:1'], prefix: '', election: 'recovered writes' };
+    const listener = { tripped: vi.fn(), recovered: vi.fn() };
+    const limiter = new CallLimiter(scope, defaultGuardSettings, listener);
+    const write = async (): Promise<void> => {
+      const sent = async (): Promise<never> => {
+        await Promise.resolve();
+        throw new Error('no answer');
+      };
+      await limiter.write(write, sent).catch(() => undefined);
+    };
+    limiter.termOver(); // no write has failed yet
+    for (let i = 0; i < defaultGuardSettings.burst; i++) {
+      void write();
+      await vi.advanceTimersByTimeAsync(1);
+    }
+    limiter.termOver();
+    expect(listener.recovered).not.toHaveBeenCalled();
+
+    for (let i = 0; i <= defaultGuardSettings.burst; i++) {
+      void write();
+      await vi.advanceTimersByTimeAsync(1);
+    }
+    expect(listener.tripped).toHaveBeenCalledOnce();
+    limiter.termOver();
+    limiter.termOver();
+    expect(listener.recovered).toHaveBeenCalledOnce();
+    await vi.advanceTimersByTimeAsync(1);
+  });
 });
