@@ -106,6 +106,7 @@ async function* observeLeader(tools: ObserverTools): AsyncGenerator<Observed, vo
   let end: (() => void) | undefined;
   try {
     end = await tools.begin(signal.aborted);
+    onAbort(signal, end); // a reader that is busy, or has dropped the iteration, may never come back
     if (!signal.aborted) yield* changes(tools, signal);
   } finally {
     end?.();

@@ -23,8 +23,7 @@ export class SharedLog {
     const election = { eventLog };
     this.#active.add(election);
     return () => {
-      this.#active.delete(election);
-      this.last = eventLog;
+      if (this.#active.delete(election)) this.last = eventLog;
     };
   }
 

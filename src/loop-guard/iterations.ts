@@ -78,7 +78,10 @@ export class Iterations {
     if (isEmpty || areMany) await this.#clock.sleep(1);
     const begunAtMs = this.#clock.now();
     const chain = this.#chain;
+    let isOver = false;
     return () => {
+      if (isOver) return;
+      isOver = true;
       this.#open--;
       if (!isEmpty && this.#clock.now() - begunAtMs < LASTS_MS) this.#countShort(chain);
     };

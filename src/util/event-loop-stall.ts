@@ -15,6 +15,9 @@ const SHORTEST_STALL_MS = 1_000;
 /** Shorter pieces are the usual work of a process. */
 const SHORTEST_PIECE_MS = 100;
 
+/** A piece below this share of the time in question costs a renewal too little. */
+const LEAST_SHARE = 1 / 20;
+
 /** How many pieces are kept. */
 const PIECES = 64;
 
@@ -87,7 +90,7 @@ export function recentStall(withinMs: number): Stall | undefined {
   const sinceMs = clock.now() - withinMs;
   let [longestMs, stalledMs, cpuMs] = [0, 0, 0];
   for (const piece of pieces) {
-    if (piece.endedAtMs < sinceMs) continue;
+    if (piece.endedAtMs < sinceMs || piece.stalledMs < withinMs * LEAST_SHARE) continue;
     longestMs = Math.max(longestMs, piece.stalledMs);
     stalledMs += piece.stalledMs;
     cpuMs += piece.cpuMs;

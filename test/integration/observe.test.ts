@@ -5,7 +5,9 @@ import { runInNewContext } from 'node:vm';
 import type { Election } from 'etcd-election';
 import { startProxy } from 'etcd-election/dev';
 import { describe, expect } from 'vitest';
+import { sharedClientOf } from '../../src/client/shared-client.ts';
 import { eventually, within } from '../support/eventually.ts';
+import { RecordedLog } from '../support/recorded-log.ts';
 import { SOON_MS, test, type World } from '../support/world.ts';
 import { observed, sees } from '../support/observed.ts';
 
@@ -217,4 +219,27 @@ describe('observe()', () => {
 
     await sees(seen, 'alice', 'bob');
   });
+});
+
+test('a dropped iteration ends with its signal: it is not counted as open, and logs nothing more', async ({
+  client,
+  election,
+  candidate,
+}) => {
+  const ours = client();
+  const dropped = new RecordedLog();
+  const first = election(ours, 'first', { logger: dropped.logger });
+  for (let wave = 0; wave < 3; wave++) {
+    const stop = new AbortController();
+    await Promise.all(Array.from({ length: 12 }, () => first.observe({ signal: stop.signal }).next()));
+    stop.abort();
+  }
+  expect(dropped.of('observers.many')).toEqual([]);
+  await first.close();
+
+  const alice = candidate('alice', { client: ours });
+  await alice.campaign();
+  sharedClientOf(ours).log.report({ type: 'watch.lost', reason: 'the stream ended' });
+  await turn();
+  expect(dropped.of('watch.lost')).toEqual([]);
 });

@@ -74,6 +74,15 @@ test('short turns are not told, however busy the event loop is', () => {
   expect(recentStall(10_000)).toBeUndefined();
 });
 
+test.for([110, 150])(
+  'turns of %i ms are not told for a TTL of 10 s, because a renewal needs only a few',
+  (ms) => {
+    watch();
+    turn(ms, 20_000);
+    expect(recentStall(10_000)).toBeUndefined();
+  },
+);
+
 test('a few short stalls are not told', () => {
   watch();
   for (let times = 0; times < 5; times++) {

@@ -55,6 +55,21 @@ test('an etcd that is away after one rejection is an outage, which no restart en
   expect(outage.reason).toBe(AWAY);
 });
 
+test.for([
+  ['one of three', 3, false],
+  ['two of three', 1.5, true],
+] as const)(
+  'if %s hosts rejects our certificate and the others are away, the majority decides',
+  ([, every, isLasting]) => {
+    const outage = new LeaseOutage();
+    for (let second = 0; second < 12; second++) {
+      outage.note(second % every < 1 ? rejected('certificate expired') : AWAY);
+      vi.advanceTimersByTime(1_000);
+    }
+    expect(outage.rejection(TTL_MS) !== undefined).toBe(isLasting);
+  },
+);
+
 test("etcd's own certificate is not ours", () => {
   const outage = new LeaseOutage();
   for (let second = 0; second < 60; second++) {
