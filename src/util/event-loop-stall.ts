@@ -15,7 +15,7 @@ const SHORTEST_STALL_MS = 1_000;
 /** Shorter pieces are the usual work of a process. */
 const SHORTEST_PIECE_MS = 100;
 
-/** A piece below this share of the time in question costs a renewal too little. */
+/** A shorter stall below this share of the time in question costs a renewal too little. */
 const LEAST_SHARE = 1 / 20;
 
 /** How many pieces are kept. */
@@ -88,9 +88,10 @@ export function watchEventLoop(): () => void {
 export function recentStall(withinMs: number): Stall | undefined {
   if (holders > 0) beat(); // the timer may not have fired yet
   const sinceMs = clock.now() - withinMs;
+  const leastMs = Math.min(withinMs * LEAST_SHARE, SHORTEST_STALL_MS);
   let [longestMs, stalledMs, cpuMs] = [0, 0, 0];
   for (const piece of pieces) {
-    if (piece.endedAtMs < sinceMs || piece.stalledMs < withinMs * LEAST_SHARE) continue;
+    if (piece.endedAtMs < sinceMs || piece.stalledMs < leastMs) continue;
     longestMs = Math.max(longestMs, piece.stalledMs);
     stalledMs += piece.stalledMs;
     cpuMs += piece.cpuMs;

@@ -83,6 +83,14 @@ test.for([110, 150])(
   },
 );
 
+test('a single stall of a second is told for any TTL', () => {
+  watch();
+  turn(1, 2_000);
+  turn(1_700, 1_700);
+  turn(1, 2_000);
+  expect(recentStall(60_000)).toMatchObject({ stalledMs: expect.closeTo(1_700, -3) as number });
+});
+
 test('a few short stalls are not told', () => {
   watch();
   for (let times = 0; times < 5; times++) {
