@@ -146,7 +146,8 @@ export class Host {
   }
 
   /**
-   * Turns the error "client closed" into an outage if the user has not closed the client. In that case we dropped our own connection before the call was sent, for example while a method that the user has wrapped delayed the call.
+   * Turns the error "client closed" into an outage if the user has not closed the client. In that case we dropped our own
+   * connection before the call was sent, for example while a method that the user has wrapped delayed the call.
    */
   unlessDropped(what: string, error: unknown): unknown {
     const isDropped =

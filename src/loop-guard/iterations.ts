@@ -9,7 +9,10 @@ import { keyOf, type ElectionScope } from './guard-key.ts';
 import { shared } from './registry.ts';
 import { clock, type Clock } from '../util/clock.ts';
 
-/** Short iterations one after another: the first twenty are not delayed. Then the delays grow. Every second of quiet forgives one iteration. */
+/**
+ * Short iterations one after another: the first twenty are not delayed. Then the delays grow. Every second of quiet
+ * forgives one iteration.
+ */
 const SHORT_ONES: GuardSettings = {
   burst: 20,
   baseMs: 250,

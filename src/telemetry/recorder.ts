@@ -4,7 +4,7 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { channelNames, type ElectionEvent } from '../index.ts';
 import { sourceOf } from '../logging/event-channels.ts';
-import { registeredCount, unmarkedElections } from '../election-registry.ts';
+import { registeredCount, unmarkedElections, type UnmarkedElection } from '../election-registry.ts';
 import type { EventOf } from '../events.ts';
 import {
   ALL_OF_AN_ELECTION,
@@ -80,8 +80,9 @@ export class Recorder implements Disposable {
 
   /** The present values of gauges and totals. */
   read(): Reading[] {
-    this.#refresh();
-    return [...this.#readElections(), ...this.#readGuards(), this.#readLeases()];
+    const elections = unmarkedElections();
+    this.#refresh(elections);
+    return [...this.#readElections(elections), ...this.#readGuards(), this.#readLeases()];
   }
 
   readonly #onMessage = (message: unknown): void => {
@@ -90,7 +91,7 @@ export class Recorder implements Disposable {
     this.#count(event);
     // Perhaps nobody scrapes. Twice the number, because each removal looks at all elections.
     if (this.#sink.forget !== undefined && this.#shown.size > registeredCount() + 2 * MOST_FINISHED)
-      this.#refresh();
+      this.#refresh(unmarkedElections());
   };
 
   readonly #onRunaway = (report: unknown): void => {
@@ -239,8 +240,8 @@ export class Recorder implements Disposable {
   }
 
   /** Notes which elections are in use, and forgets finished ones. A campaign, or a new round of a guard, is use. */
-  #refresh(): void {
-    const live = new Set(unmarkedElections().map(({ name }) => name));
+  #refresh(elections: readonly UnmarkedElection[]): void {
+    const live = new Set(elections.map(({ name }) => name));
     for (const election of live) this.#see(election);
     const guards = sumGuards();
     for (const [key, { labels, rounds }] of guards)
@@ -256,10 +257,10 @@ export class Recorder implements Disposable {
   }
 
   /** Several elections may have one name, for example on two clients. */
-  #readElections(): Reading[] {
+  #readElections(elections: readonly UnmarkedElection[]): Reading[] {
     const best = new Map<string, ElectionFigures>();
     const infos = new Map<string, Reading>();
-    for (const one of unmarkedElections()) {
+    for (const one of elections) {
       const { election, prefix, clusterId = '' } = one.status;
       const figures = figuresOf(one);
       const other = best.get(election);

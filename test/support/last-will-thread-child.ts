@@ -4,32 +4,24 @@ import { isMainThread, parentPort, Worker } from 'node:worker_threads';
 import type { Etcd3 } from 'etcd3';
 import { ReconnectBackoff } from '../../src/client/reconnect-backoff.ts';
 import { SessionPool } from '../../src/client/session-pool.ts';
-import { History } from '../../src/etcd/history.ts';
-import type { EtcdTransport } from '../../src/etcd/transport.ts';
 import { LastWill } from '../../src/last-will/index.ts';
 import type { EventLog } from '../../src/logging/event-log.ts';
 import { SharedLog } from '../../src/logging/shared-log.ts';
 import { eventually } from './eventually.ts';
+import { grantingEtcd } from './granting-etcd.ts';
 import { childrenOf, statusOf } from './last-will-process.ts';
 
 const end = (): void => undefined;
 
 /** A client without an etcd, which grants and revokes every lease. */
 async function holdLease(): Promise<() => Promise<void>> {
-  const transport = {
-    endpoints: ['host'],
-    history: new History(),
-    isClosed: false,
-    unary: (what: string) => Promise.resolve(what === 'grant a lease' ? { TTL: '10' } : {}),
-    stream: () =>
-      Promise.resolve({ raw: { on: end, write: end }, onLost: end, close: end, fail: end, leave: end }),
-    onClusterChanged: () => end,
-    onClientClosed: () => end,
-  } as unknown as EtcdTransport;
   const client = { options: { hosts: '127.0.0.1:1' } } as unknown as Etcd3;
   const lastWill = new LastWill(client);
   const log = new SharedLog();
-  const pool = new SessionPool({ transport, backoff: new ReconnectBackoff(client), log, lastWill }, 10);
+  const pool = new SessionPool(
+    { transport: grantingEtcd(), backoff: new ReconnectBackoff(client), log, lastWill },
+    10,
+  );
   const holder = { keyPrefix: 'election/e/', isRefused: () => false, onOwnKey: end };
   pool.join(holder, undefined, { report: end } as unknown as EventLog, true);
   await pool.acquire(new AbortController().signal);

@@ -1,24 +1,12 @@
 import { expect, onTestFinished, test } from 'vitest';
 import { ReconnectBackoff } from '../../src/client/reconnect-backoff.ts';
 import { SessionPool, type LeaseHolder } from '../../src/client/session-pool.ts';
-import { History } from '../../src/etcd/history.ts';
-import type { EtcdTransport } from '../../src/etcd/transport.ts';
 import type { LastWill } from '../../src/last-will/index.ts';
 import type { EventLog } from '../../src/logging/event-log.ts';
 import { SharedLog } from '../../src/logging/shared-log.ts';
+import { grantingEtcd } from '../support/granting-etcd.ts';
 
 const end = (): void => undefined;
-
-const transport = {
-  endpoints: ['host'],
-  history: new History(),
-  isClosed: false,
-  unary: (what: string) => Promise.resolve(what === 'grant a lease' ? { TTL: '10' } : {}),
-  stream: () =>
-    Promise.resolve({ raw: { on: end, write: end }, onLost: end, close: end, fail: end, leave: end }),
-  onClusterChanged: () => end,
-  onClientClosed: () => end,
-} as unknown as EtcdTransport;
 
 const holderOf = (name: string): LeaseHolder => ({
   keyPrefix: `election/${name}/`,
@@ -34,7 +22,12 @@ test('the loss of the last will is logged by an active election, even one with a
     dropLater: end,
     ended: end,
   } as unknown as LastWill;
-  const client = { transport, backoff: new ReconnectBackoff({}), log: new SharedLog(), lastWill };
+  const client = {
+    transport: grantingEtcd(),
+    backoff: new ReconnectBackoff({}),
+    log: new SharedLog(),
+    lastWill,
+  };
   const logged: string[] = [];
   const logOf = (name: string): EventLog =>
     ({ report: ({ type }: { type: string }) => void logged.push(`${name}: ${type}`) }) as unknown as EventLog;

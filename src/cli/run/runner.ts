@@ -3,7 +3,7 @@
  */
 import { constants } from 'node:os';
 import type { LeadershipLostError, Term } from '../../index.ts';
-import { untilAborted } from '../../util/abort.ts';
+import { untilAborted, untilAny } from '../../util/abort.ts';
 import { clock } from '../../util/clock.ts';
 import { ChildGroup, type ChildEnd } from './child-group.ts';
 import { EXIT } from '../exit-codes.ts';
@@ -217,8 +217,8 @@ export class Runner {
   }
 
   async #untilStopIsOver(over: AbortSignal): Promise<'stopped'> {
-    await untilAborted(AbortSignal.any([this.#stop.signal, over]));
-    await clock.sleep(this.#options.stopTimeoutMs, AbortSignal.any([this.#hurry.signal, over]));
+    await untilAny([this.#stop.signal, over], untilAborted);
+    await untilAny([this.#hurry.signal, over], (signal) => clock.sleep(this.#options.stopTimeoutMs, signal));
     return 'stopped';
   }
 }
