@@ -1,4 +1,7 @@
-/** Declares the modules that `scripts/bundle-sources.mjs` writes, for compilers and editors that look for them before the script has run. */
+/**
+ * Declares the modules that `scripts/bundle-sources.mjs` writes. Compilers and editors may look for them before the script has
+ * run.
+ */
 declare module '*/worker-source.ts' {
   export const workerSource: string;
 }

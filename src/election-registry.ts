@@ -8,8 +8,8 @@ import type { LiveTerm } from './term/live-term.ts';
 import type { Term } from './term/term.ts';
 
 /**
- * An election as the metrics and the watchdog read it. A read by the program is noted: it shows that the
- * program asks whether it leads, and it counts towards `RunawayLoopError`. A read by a scrape must not be noted.
+ * An election as the metrics and the watchdog read it. Their reads are not noted. A read by the program is noted, because it
+ * shows that the program asks whether it leads. It also counts towards `RunawayLoopError`.
  */
 export interface UnmarkedElection {
   readonly name: string;
@@ -31,7 +31,7 @@ export interface Registered {
 
 const standing = new Set<Registered>();
 
-/** Elections whose last campaign may have failed, by key. */
+/** Elections whose last campaign has failed, by key. Some may have become healthy since. */
 const ended = new Map<string, Registered>();
 /** Limits memory if a program keeps creating refused elections under new names. */
 const MOST_ENDED = 200;
@@ -52,7 +52,7 @@ export function noteCampaign(one: Registered, isStanding: boolean, reason: strin
   for (const oldest of ended.keys()) if (ended.size > MOST_ENDED) ended.delete(oldest);
 }
 
-/** At least the number of names that {@link unmarkedElections} gives. */
+/** An upper bound for the number of elections that {@link unmarkedElections} returns. */
 export const registeredCount = (): number => standing.size + ended.size;
 
 /** Elections in which a campaign runs at the moment. */
@@ -68,7 +68,7 @@ export function registeredFailed(): Registered[] {
 export const unmarkedElections = (): UnmarkedElection[] =>
   [...registeredLive(), ...registeredFailed()].map(({ unmarked }) => unmarked);
 
-/** Reads of an election that leave no mark. */
+/** Reads of an election that are not noted. */
 interface Reads extends Pick<UnmarkedElection, 'name' | 'health' | 'stepDown'> {
   status(): Omit<ElectionStatus, 'term'> & { readonly term: LiveTerm | undefined };
 }

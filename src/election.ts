@@ -22,7 +22,7 @@ import type { Term } from './term/term.ts';
 import { isTimeout, onAbortWeakly } from './util/abort.ts';
 import { noteReadUncalled } from './util/read-uncalled.ts';
 
-/** One election, as one replica sees it. In a loop that never lets the event loop turn, it throws {@link RunawayLoopError}. */
+/** One election, as seen by one replica. In a loop that never lets the event loop turn, calls throw {@link RunawayLoopError}. */
 export class Election implements AsyncDisposable {
   readonly name: string;
   readonly #tools: CampaignTools;
@@ -76,17 +76,17 @@ export class Election implements AsyncDisposable {
   }
 
   /**
-   * Starts a campaign, which enters again after every loss. The promise need not be awaited. The campaign ends with
-   * `resign()`, `close()` or the `signal` option, if the client is closed, or if etcd refuses before the first entry.
+   * Starts a campaign, which enters the queue again after every loss. The promise need not be awaited. The campaign ends with
+   * `resign()`, `close()`, the `signal` option or the client. It also ends if etcd refuses before the first entry.
    *
-   * If a campaign already runs, the call announces the new `value`, if any, and resolves with the current or the next term. The
-   * loop guard delays calls in quick succession. To look at the current term, read {@link status}.
+   * If a campaign already runs, the call resolves with the current or the next term. If the call has a new `value`, the
+   * campaign announces it. The loop guard delays calls in quick succession. To look at the current term, read {@link status}.
    *
    * @param value announced to other replicas, at most 16 KiB. Default: IP address and process ID, as in `10.0.0.7:4711`.
    * @returns the first term, once we lead. Waits through any outage of etcd.
    * @throws {InvalidInputError} if the value is not a string, or too long.
    * @throws {AlreadyStandingError} if another `Election` of this name, prefix, client and TTL has a campaign, or `lead()` is
-   *   running. Also if a callback of an ended term awaits this call: the next term waits for that callback.
+   *   running. Also if a callback of an ended term awaits this call, because the next term waits for that callback.
    * @throws {ElectionClosedError} if `resign()`, `close()` or the `signal` option ends the campaign before we lead.
    * @throws {RefusedError} if etcd refuses for good, or the client is closed.
    */
@@ -131,8 +131,8 @@ export class Election implements AsyncDisposable {
   }
 
   /**
-   * Ends the term, and enters again at the end of the queue. Resolves when the work is over, `onFollower` has settled
-   * and the key is deleted, within `drainTimeoutMs` plus one call to etcd. Never rejects. Does nothing if we do not lead.
+   * Ends the term, and enters again at the end of the queue. Resolves when the work is over, `onFollower` has settled and the
+   * key is deleted. This takes at most `drainTimeoutMs` plus one call to etcd. Never rejects. Does nothing if we do not lead.
    *
    * If a callback of the term awaits this call, the call resolves as soon as the term has ended. The key is deleted when the
    * callback has returned. `term.stepDown()` never waits.
@@ -155,8 +155,8 @@ export class Election implements AsyncDisposable {
   }
 
   /**
-   * Like {@link resign}, for good. Afterwards no timer, stream or listener of this election is left. Work that ignores
-   * `term.signal` continues to run.
+   * Ends the term, the campaign and this election for good. Resolves like {@link resign}. Afterwards no timer, stream or
+   * listener of this election is left. Work that ignores `term.signal` continues to run.
    *
    * A callback of the term may await this call. The library then no longer waits for that callback, unless the callback also
    * awaits something else. The call resolves when everything else registered with the term is over, and the key is deleted.
@@ -195,8 +195,8 @@ export class Election implements AsyncDisposable {
    * signal and with `close()`.
    *
    * It yields `undefined` if there is no leader, and `null` if the leader is unknown. The leader is unknown if etcd has
-   * confirmed nothing for one TTL of this election, or if our candidate is first but our lease has expired. After an outage
-   * the iteration recovers by itself. A slow reader gets the newest state and skips earlier states.
+   * confirmed nothing for one TTL of this election. It is also unknown if our candidate is first but our lease has expired.
+   * After an outage the iteration recovers by itself. A slow reader gets the newest state and skips earlier states.
    *
    * The state may be up to one TTL old. Do not act as leader because of it, and take no fencing token from it.
    *
@@ -244,7 +244,7 @@ export class Election implements AsyncDisposable {
   }
 }
 
-/** A public method as the stack trace shows it, so that its caller can be found there. */
+/** The function of a public method. The loop guard finds the method's caller in the stack trace. */
 const method = (
   name: 'campaign' | 'lead' | 'stepDown' | 'resign' | 'close' | 'leader' | 'candidates',
 ): PublicFunction => Election.prototype[name];

@@ -18,7 +18,7 @@ export type ElectionErrorCode =
 /** Base class of all errors that the main entry point throws on purpose. */
 export abstract class ElectionError extends Error {
   abstract readonly code: ElectionErrorCode;
-  // Static too, because the constructor needs the code before the field is set.
+  // Also a static field, because the constructor needs the code before it sets the other field.
   protected static readonly code: ElectionErrorCode;
   /**
    * Whether the same call may succeed later without a change on your side. If false, docs/errors.md says what to do instead.
@@ -56,7 +56,7 @@ export class InvalidInputError extends ElectionError {
  * The campaign cannot begin now. The message names the case:
  * - Another `Election` of the same name, prefix, client and TTL has a campaign. Two campaigns cannot share one key.
  * - `lead()` was called while a campaign runs, or a campaign was started while `lead()` runs.
- * - A callback of an ended term awaits the call. The call would wait for itself.
+ * - A callback of an ended term awaits the call. Then each would wait for the other.
  * - This process runs too many campaigns of the election, or creates elections too fast.
  * - Too many calls of `campaign()` already wait for a term of the campaign.
  */
@@ -76,9 +76,9 @@ export class ElectionClosedError extends ElectionError {
 }
 
 /**
- * This replica may no longer act as leader. The error is the `reason` of `term.signal`, and `term.assertCurrent()` throws it.
- * The same call on this term never succeeds. If {@link reason} is `resigned`, `closed`, `aborted` or `refused`, the campaign
- * may have ended. Otherwise the campaign continues, and the next term can succeed.
+ * This replica may no longer act as leader. The error is the `reason` of `term.signal`, and `term.assertCurrent()` throws it. A
+ * retry on this term never succeeds. If {@link reason} is `resigned`, `closed`, `aborted` or `refused`, the campaign may have
+ * ended. Otherwise the campaign continues, and the next term can succeed.
  */
 export class LeadershipLostError extends ElectionError {
   override readonly name = 'LeadershipLostError';
@@ -113,8 +113,8 @@ export class RefusedError extends ElectionError {
 }
 
 /**
- * etcd did not answer in time or could not be reached, or too many calls are under way, or too much work is registered. Campaigns retry by
- * themselves; all other calls throw this.
+ * etcd did not answer in time, or could not be reached. Also: too many calls are under way, or too much work is registered.
+ * Campaigns retry by themselves; all other calls throw this.
  */
 export class UnavailableError extends ElectionError {
   override readonly name = 'UnavailableError';
@@ -127,7 +127,7 @@ export class UnavailableError extends ElectionError {
  * A write was sent, and its answer was lost. The write may have happened, may still happen, or may never happen. The library
  * did not send it again. A read does not show the outcome, because the write can still arrive after the read.
  * - A write with `exactlyOnce` has a {@link writeId}: `term.settle()` finds out the outcome.
- * - A write that compared the `mod_revision` of its keys can be sent again: only one of the two can commit.
+ * - A write that compared the `mod_revision` of its keys can be sent again, because only one of the two copies can commit.
  * - After any other write, call `term.stepDown()`, and read in a later term. The write cannot commit once the key of its term
  *   is gone.
  */

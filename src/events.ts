@@ -1,12 +1,14 @@
 /**
- * All events of the library. Logs, metrics, traces and subscribers are made from this list. Tokens and lease IDs are strings:
- * JSON has no bigint, and a number would lose digits.
+ * All events of the library. Logs, metrics, traces and subscribers receive them. Tokens and lease IDs are strings, because JSON
+ * has no bigint, and a number would lose digits.
  */
 import type { EndCause, StopCause } from './core/campaign-state.ts';
 
 /**
- * A callback of the options; something registered with a term by `run()`, `every()` or `onEnd()`; or an `abort` listener of
- * the term's signal (`onAbort`).
+ * Which callback failed or still runs:
+ * - `onLeader`, `onFollower`, `onLeaderChange`: the callback of the options.
+ * - `run`, `every`, `onEnd`: something that was registered with a term by this method.
+ * - `onAbort`: an `abort` listener of the term's signal.
  */
 export type CallbackName =
   'onLeader' | 'onFollower' | 'onLeaderChange' | 'run' | 'every' | 'onEnd' | 'onAbort';
@@ -22,9 +24,10 @@ export type CallbackName =
  * - `unasked-term`: like `unused-term`, for a term that `close()` or `resign()` has ended.
  * - `unawaited`: `onLeaderChange` is the only callback, and has not settled when the key is deleted.
  * - `emitted`: `onFollower` has returned `true`, perhaps from `emit()` of an `EventEmitter`, whose listeners nothing awaits.
- * - `stopped-late`: the work still ran when most of the drain had passed, so `onFollower` was called before it had settled.
- * - `timed-out`: the option `signal` timed out, and so ended a term.
- * - `uncalled`: `isCurrent` is read without its parentheses.
+ * - `stopped-late`: the work still ran when most of the drain had passed, so `onFollower` was called before the work had
+ *   settled.
+ * - `timed-out`: the option `signal` timed out during a term, and so ended the term.
+ * - `uncalled`: `isCurrent` was read but not called: its parentheses are missing.
  * - `earlier-work`: a campaign waits for callbacks of an earlier term that do not end.
  */
 export type UnusualUsage =
@@ -76,7 +79,7 @@ export type ElectionEvent =
       readonly forMs: number;
     }
   | { readonly type: 'session.available'; readonly afterMs: number }
-  /** The loop guard delays the next lease of a client: its last leases were short-lived, or it has reconnected often. */
+  /** The loop guard delays the next lease of a client, because its last leases were short-lived or it has reconnected often. */
   | { readonly type: 'session.held'; readonly holdMs: number }
   | { readonly type: 'session.closed'; readonly leaseId: string }
   | { readonly type: 'host.away'; readonly host: string; readonly reason: string }
@@ -140,8 +143,8 @@ export type ElectionEvent =
       readonly fencingToken: string | undefined;
       readonly value: string | undefined;
       /**
-       * False if etcd has confirmed nothing for one TTL, or if we are far back in the queue and have not read the leader. Then
-       * another replica may lead.
+       * False if etcd has confirmed nothing for one TTL. Also false if we are far back in the queue and have not read the
+       * leader. In both cases another replica may lead.
        */
       readonly isKnown: boolean;
     }
@@ -151,7 +154,9 @@ export type ElectionEvent =
       readonly fencingToken: string;
       readonly value: string;
       readonly leaseId: string;
-      /** ID of the etcd cluster, in decimal; undefined if etcd's answers carry none. Every cluster has a leader of its own. */
+      /**
+       * ID of the etcd cluster, in decimal; undefined if etcd's answers carry none. Each cluster elects a leader of its own.
+       */
       readonly clusterId: string | undefined;
     }
   | {

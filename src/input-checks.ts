@@ -8,10 +8,10 @@ import { InvalidInputError } from './errors.ts';
 import { LONGEST_VALUE_BYTES } from './etcd/election-keys.ts';
 import { A_SIGNAL, isAbortSignal } from './util/abort.ts';
 
-/** The forms of a host that etcd3 can connect to. After `ipv4:` or `ipv6:` it may be a list, which gRPC itself splits. */
+/** The forms of a host that etcd3 can connect to. After `ipv4:` or `ipv6:` there may be a list, which gRPC itself splits. */
 const HOST = /^(https?:\/\/)?[^/\s,;@]+$|^ipv[46]:[^/\s;@]+$|^(dns|ipv4|ipv6):\/\/[^/\s]*\/[^/\s]+$|^unix:/;
 
-/** The name for errors and counts, before it is checked: shortened, and empty if it is not a string. */
+/** The name as errors and counts show it, before the check. It is shortened; if it is not a string, it is empty. */
 export const shortName = (name: unknown): string => (typeof name === 'string' ? name.slice(0, 80) : '');
 
 /** @throws {InvalidInputError} */

@@ -23,7 +23,10 @@ import type { Logger } from './events.ts';
 import { defaultGuardSettings, type GuardSettings } from './loop-guard/loop-guard.ts';
 import type { Term } from './term/term.ts';
 
-/** A round is one attempt to enter the queue: the first one, one after each loss, and one after each failure. */
+/**
+ * Settings of the loop guard. A round is one attempt to enter the queue. A campaign makes a round at its start, after each
+ * loss, and after each failure.
+ */
 export interface GuardOptions {
   /** How many rounds are not delayed. Default: 5. Range: 1 to 20. */
   burst?: number | undefined;
@@ -44,19 +47,19 @@ export interface GuardOptions {
    */
   outsideCapMs?: number | undefined;
   /**
-   * How long a term, or an undisturbed wait in the queue, must last until the guard forgets all earlier rounds, in
-   * milliseconds. The guard also forgets one round for each pause of this length between two rounds. Before a call of
-   * `campaign()` or `lead()`, a pause of 1.5 s is enough. Default: 30 000. Range: 5 000 to 3 600 000.
+   * After a term of this length, or an undisturbed wait of this length in the queue, the guard forgets all earlier rounds. The
+   * guard also forgets one round for each pause of this length between two rounds. Before a call of `campaign()` or `lead()`, a
+   * pause of 1.5 s is enough to forget one round. In milliseconds. Default: 30 000. Range: 5 000 to 3 600 000.
    */
   healthyAfterMs?: number | undefined;
 }
 
 export interface ElectionOptions {
   /**
-   * Lease time-to-live, in whole seconds. After the leader's process has died, the election can be without a leader for
-   * about this long. A shorter TTL means more keep-alives (three per TTL), and a slow etcd ends terms sooner. etcd may grant
-   * a longer TTL; by default it grants at least 2 s. Default: 10. Range: 1 to 3 600, or to 86 400 with `allowLongTtl`. Above
-   * 300 a warning is logged.
+   * Lease time-to-live, in whole seconds. After the leader's process has died, the election can be without a leader for about
+   * this long. A shorter TTL means more keep-alives (three per TTL), and a slow etcd ends terms sooner. The TTL that etcd
+   * grants may be longer; by default it is at least 2 s. Default: 10. Range: 1 to 3 600, or to 86 400 with `allowLongTtl`.
+   * Above 300 a warning is logged.
    */
   ttlSeconds?: number | undefined;
   /**
@@ -65,9 +68,9 @@ export interface ElectionOptions {
    */
   allowLongTtl?: boolean | undefined;
   /**
-   * Text before the name of the election in every key: empty, or ending with `/`. It must not begin with `/`, and must not
-   * contain `//`, NUL, blanks at the edges of a part, or the text of an unset variable (`undefined`). At most 1 KiB of
-   * UTF-8. Default: `election/`.
+   * Text before the name of the election in every key: empty, or ending with `/`. It must not begin with `/`. It must not
+   * contain `//`, NUL, blanks at the edges of a part, or the text of an unset variable (`undefined`). At most 1 KiB of UTF-8.
+   * Default: `election/`.
    */
   prefix?: string | undefined;
   /**
@@ -88,32 +91,33 @@ export interface ElectionOptions {
    */
   onFollower?: ((leader: Candidate | undefined) => unknown) | undefined;
   /**
-   * Called when the leader or its value changes, while our campaign is a candidate or leads. When it names us, our term has
-   * begun. It gets undefined if there is no leader, if the leader is unknown, and when our own term ends. Behind more than
-   * eight candidates, it may skip changes. It is never awaited.
+   * Called when the leader or its value changes, while our campaign is a candidate or leads. When it is called with our own
+   * candidate, our term has begun. It gets undefined if there is no leader, if the leader is unknown, and when our own term
+   * ends. Behind more than eight candidates, it may skip changes. It is never awaited.
    */
   onLeaderChange?: ((leader: Candidate | undefined) => unknown) | undefined;
   /**
    * What happens when the term has no work left: `onLeader` has returned, nothing registered with the term runs, and no
-   * clean-up is registered. `'stay'` continues the term, for services that `onLeader` only starts. `'step-down'` ends the
-   * term, so that another replica leads. Both report the event `work.ended`. With `'stay'` and an `onFollower`, an `onLeader`
-   * that returns within 5 s counts as still working. Default: `'stay'`.
+   * clean-up is registered. `'stay'` continues the term, for services that `onLeader` only starts. `'step-down'` ends the term,
+   * so that another replica leads. Both report the event `work.ended`. With `'stay'` and an `onFollower`, an `onLeader` that
+   * returns within 5 s counts as still working, because it may have started a service. Default: `'stay'`.
    */
   whenWorkEnds?: 'stay' | 'step-down' | undefined;
   /**
-   * The logger: a pino logger, `console`, or any object with pino's methods (fields first, text second). docs/guide.md has an
-   * adapter for winston. Default: pino, as JSON to standard output.
+   * The logger: a pino logger, `console`, or any object with pino's methods (fields first, text second). The guide
+   * (docs/guide.md) has an adapter for winston. Default: pino, as JSON to standard output.
    */
   logger?: Logger | undefined;
   /**
-   * The term ends on this replica this many milliseconds before etcd can expire the lease. The margin covers clocks that run
+   * This replica ends its term this long before etcd can expire the lease, in milliseconds. The margin covers clocks that run
    * at different rates, and gives the work time to stop. Elections that share a lease use the largest margin among them.
    * Default: a tenth of the TTL that etcd grants. Range: 50 to less than half of the TTL.
    */
   marginMs?: number | undefined;
   /**
-   * How long the end of a term waits for the work, for everything registered with the term and for `onFollower`, in
-   * milliseconds. Then the key is deleted anyway. Default: the requested TTL less the margin. Range: 0 to 3 600 000.
+   * How long the end of a term waits for the work and for `onFollower`, in milliseconds. The work includes everything
+   * registered with the term. After this time the key is deleted anyway. Default: the requested TTL less the margin. Range: 0
+   * to 3 600 000.
    */
   drainTimeoutMs?: number | undefined;
   /**
@@ -122,9 +126,9 @@ export interface ElectionOptions {
    */
   progressTimeoutMs?: number | undefined;
   /**
-   * Starts a small helper process that revokes the lease as soon as our process ends, for example by a crash or by `SIGKILL`.
-   * Then the next leader need not wait for the TTL. docs/last-will.md says what it costs, and when it cannot help. Elections
-   * that share a lease share the helper. Default: `false`.
+   * Starts a small helper process that revokes the lease as soon as our process ends, even by a crash or `SIGKILL`. Then the
+   * next leader need not wait for the TTL. docs/last-will.md says what it costs, and when it cannot help. Elections that share
+   * a lease share the helper. Default: `false`.
    */
   lastWill?: boolean | undefined;
   /** Settings of the loop guard. It can be tuned, but not switched off. */
@@ -153,10 +157,10 @@ export interface Settings {
 
 const DEFAULT_PREFIX = 'election/';
 
-/** Above this a TTL needs `allowLongTtl`, in seconds. */
+/** A longer TTL needs `allowLongTtl`. */
 const LONG_TTL_SECONDS = 3_600;
 
-/** Above this a TTL causes a warning, in seconds. */
+/** A longer TTL causes a warning. */
 const UNUSUAL_TTL_SECONDS = 300;
 
 const logMethods = ['trace', 'debug', 'info', 'warn', 'error'] as const;
@@ -232,7 +236,7 @@ export function resolveOptions(election: string, options: ElectionOptions | unde
   };
 }
 
-/** Reads `guard` separately, so that one wrong option does not hide another. */
+/** The user's `guard`. It is read separately, so that a wrong option elsewhere does not hide a wrong one in `guard`. */
 const guardOptionsIn = (options: unknown): unknown =>
   isObject(options) && isObject(options['guard']) ? options['guard'] : undefined;
 

@@ -1,6 +1,6 @@
 /**
- * Calls the user's callbacks. `onLeader` and `onFollower` are called in turn. An error in a callback never
- * ends the process.
+ * Calls the user's callbacks. `onLeader` and `onFollower` are called alternately. An error in a callback never ends the
+ * process.
  */
 import type { CallbackFrames } from '../util/callback-frames.ts';
 import type { CampaignReport } from './campaign-report.ts';
@@ -66,13 +66,13 @@ export class Callbacks {
     return this.#frames;
   }
 
-  /** How long the work has run after the end of its term was noticed, in milliseconds; 0 if it does not run. */
+  /** How long the work has run since we noticed the end of its term, in milliseconds; 0 if it does not run. */
   get workAfterTermMs(): number {
     const noticedAtMs = this.#term?.work.isRunning === true ? this.#term.noticedAtMs : undefined;
     return noticedAtMs === undefined ? 0 : clock.now() - noticedAtMs;
   }
 
-  /** How long `onFollower` has been running, in milliseconds; 0 if it is not. */
+  /** How long `onFollower` has been running, in milliseconds; 0 if it is not running. */
   get followingMs(): number {
     return this.#following === undefined ? 0 : clock.now() - this.#following.sinceMs;
   }
@@ -112,7 +112,7 @@ export class Callbacks {
     const start = (): void => {
       if (term.isOver) return;
       this.#last = 'onLeader';
-      term.heartbeat(); // progress counts from here
+      term.heartbeat(); // the time limit for progress counts from here
       if (onLeader !== undefined) term.work.begin((begun) => this.#timed(onLeader, begun));
     };
     if (this.#following === undefined) start();
@@ -130,7 +130,7 @@ export class Callbacks {
   }
 
   /**
-   * Calls `onFollower`, unless it was called last.
+   * Calls `onFollower`. Does nothing if `onFollower` was called last.
    *
    * @param signal if given, a callback that does not settle in time is reported, unless the signal aborts first.
    */
@@ -154,12 +154,12 @@ export class Callbacks {
     if (signal?.aborted === false) void this.#reportStuck(signal);
   }
 
-  /** Calls `onFollower` if the end of a term should have called it, and a bug of this library has prevented that. */
+  /** Calls `onFollower` if the end of a term has failed to call it. Only a bug of this library can cause that. */
   followIfDue(signal: AbortSignal): void {
     if (this.followerCallbackDue) this.follow(undefined, signal);
   }
 
-  /** Waits for every callback after a term, and for `onFollower` if it was still due. */
+  /** Waits until every callback of a term has settled. If `onFollower` is still due then, calls it and waits for it too. */
   async finish(signal: AbortSignal): Promise<void> {
     await this.settled();
     this.followIfDue(signal);

@@ -108,7 +108,7 @@ export class CampaignReport {
     });
   }
 
-  /** The lease was lost because this process did not run. Does nothing if there was no such stall. */
+  /** Reports that the event loop stood still before the lease was lost. Does nothing if there was no such stall. */
   stalled(term: LiveTerm, reason: EndCause, ttlMs: number): void {
     if (reason !== 'deadline-passed' && reason !== 'lease-lost') return;
     const stall = recentStall(ttlMs);

@@ -20,7 +20,7 @@ import type { LeadWork } from './lead-work.ts';
 import { endOrAwaiter } from './self-wait.ts';
 import { noteAwaiting, tellInTurn } from './unusual-usage.ts';
 
-/** What the error says to a callback that awaited a call which waits for that callback. */
+/** What to do about a call that would wait for itself, by method. The error message ends with this. */
 const REMEDY = {
   campaign: 'The campaign then continues by itself, even after term.stepDown()',
   lead: 'Then call lead() again: this call has ended its campaign',
@@ -129,7 +129,10 @@ export class CampaignRunner {
     });
   }
 
-  /** Begins a campaign after the earlier one has ended. A later `resign()` or `close()` cancels that: the last call counts. */
+  /**
+   * Begins a campaign after the earlier one has ended. A later `resign()` or `close()` cancels this campaign: the last call
+   * counts.
+   */
   #campaignAfter(ended: Promise<void>, method: PublicFunction, again: () => Promise<Term>): Promise<Term> {
     const { callers, election } = this.#tools;
     const endsBefore = this.#ends;
@@ -197,7 +200,10 @@ export class CampaignRunner {
     return this.end(reason, method).finally(() => this.#tools.transport.closeWhenUnused());
   }
 
-  /** Rejects through the guard. Callers may ignore the rejection, so the log and `health()` show the error too. */
+  /**
+   * Rejects with the error, after a delay by the guard. Callers may ignore the rejection, so the log and `health()` show the
+   * error too.
+   */
   refuse(error: ElectionError, calledFrom: readonly string[], isUndelayed = false): Promise<never> {
     const { callers, election, eventLog } = this.#tools;
     if (!(error instanceof ElectionClosedError)) {
@@ -250,7 +256,7 @@ export class CampaignRunner {
       this.#refused = campaign.refusal;
       this.#campaign = undefined;
       this.#onStanding(false);
-      // If earlier callbacks still run, this campaign has called none: the next one waits for the same callbacks.
+      // If earlier callbacks still run, this campaign has called none. Then the next campaign waits for the same callbacks.
       if (earlier?.isSettled !== false) this.#finish(campaign);
       releaseClaim();
     });
@@ -269,7 +275,12 @@ export class CampaignRunner {
     });
   }
 
-  /** Two campaigns of one client must not share a key. @returns a function that releases the claim. @throws {AlreadyStandingError} */
+  /**
+   * Claims the candidate key, because two campaigns of one client must not share it.
+   *
+   * @returns a function that releases the claim.
+   * @throws {AlreadyStandingError}
+   */
   #claim(): () => void {
     const { election, campaignKey, campaigns, guard } = this.#tools;
     const refuse = (why: string): never => {
@@ -299,8 +310,8 @@ export class CampaignRunner {
   }
 
   /**
-   * Runs `go` after the callbacks of an earlier term have settled. If one of them awaits this call, the call would wait for
-   * itself, so it is refused.
+   * Runs `go` after the callbacks of an earlier term have settled. If one of these callbacks awaits this call, the call would
+   * wait for itself, so it is refused.
    */
   #afterCallbacks<T>(done: Promise<void>, go: () => Promise<T>, method: PublicFunction): Promise<T> {
     return unheard(async () => {
@@ -312,8 +323,8 @@ export class CampaignRunner {
   }
 
   /**
-   * Refuses a call that would wait for itself. The first such refusal in a term is not delayed, because the next round begins
-   * only after the callback has returned.
+   * Refuses a call that would wait for itself. The first such refusal in a term is not delayed: it cannot speed up a loop,
+   * because the next round waits for the callback.
    */
   #refuseSelfWait(call: 'campaign' | 'lead', calledFrom: readonly string[]): Promise<never> {
     const { election, last } = this.#tools;

@@ -59,7 +59,10 @@ export interface CampaignTools {
   readonly leaseLosses: Set<() => void>;
 }
 
-/** Checks the arguments of the constructor. Counts refused calls too, because a loop may catch the error and try again. */
+/**
+ * Checks the arguments of the constructor. Refused calls also count towards `RunawayLoopError`, because a loop may catch the
+ * error and try again.
+ */
 function checked(client: Etcd3, name: string, options: ElectionOptions | undefined): Settings {
   try {
     checkName(name);

@@ -69,7 +69,7 @@ export class Campaign {
   /** Set if the campaign ended because there was another candidate already. */
   skippedFor: { readonly leader: string } | undefined;
   readonly callbacks: Callbacks;
-  /** Resolves when the campaign has ended in etcd. The last callback may still run. */
+  /** Resolves when the campaign has ended, and has deleted its key or tried to. The last callback may still run. */
   readonly ended: Promise<void>;
 
   constructor(tools: CampaignTools, callbacks: Callbacks, start: CampaignStart) {

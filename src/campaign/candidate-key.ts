@@ -35,7 +35,7 @@ const BYTES_BESIDE = 100;
 export interface TakenEntry extends Entry {
   /** When the call was sent, by `clock.now()`. The answer proves nothing about later times. */
   readonly askedAtMs: number;
-  /** The value that etcd has. A newer one may be wanted by now. */
+  /** The value that was written to etcd. The program may have set a newer value since. */
   readonly value: string;
 }
 
@@ -47,7 +47,7 @@ export class CandidateKey {
   #session: Session | undefined;
   /** Our key in the queue; undefined if etcd has confirmed none. */
   #candidacy: Candidacy | undefined;
-  /** Whether an entry was sent and not answered. Our key may exist without our knowledge. */
+  /** Whether an entry was sent and not answered. Then our key may exist without our knowledge. */
   #unconfirmed = false;
   /** Until when an unanswered entry may still arrive and create our key again, in milliseconds. */
   #lateUntilMs = 0;
@@ -96,7 +96,7 @@ export class CandidateKey {
       this.#lateUntilMs = Math.max(this.#lateUntilMs, lateUntilMs);
       this.#unconfirmed = true;
       const entrant = { keyPrefix: this.#keyPrefix, leaseId: session.leaseId, value: value() };
-      // If our key may exist, a shared transaction could fail for all, so this entry is sent alone.
+      // If our key may exist, a shared transaction could fail for all its entries, so this entry is sent alone.
       const together = unconfirmedBefore ? undefined : this.#together(limits);
       const askedAtMs = clock.now();
       const entry = await enter(this.#transport, entrant, limits, together);
@@ -133,7 +133,12 @@ export class CandidateKey {
     };
   }
 
-  /** Deletes the key. Of the deletes of one client in one turn of the event loop, the first is sent alone, and the others together. @throws {EtcdError} */
+  /**
+   * Deletes the key. If one client deletes several keys in one turn of the event loop, the first delete is sent alone. The
+   * others are sent together.
+   *
+   * @throws {EtcdError}
+   */
   async #release(candidacy: Candidacy, limits: CallLimits): Promise<void> {
     const keyPrefix = this.#keyPrefix;
     const { withinMs } = limits;
@@ -154,7 +159,7 @@ export class CandidateKey {
   }
 
   /**
-   * Deletes the key if it is still the key that we created. If etcd does not acknowledge the delete, the session retries. A
+   * Deletes the key if it is still the key that we created. If etcd does not acknowledge the delete, the session repeats it. A
    * forgotten key would block the election, because other elections may keep the lease alive.
    *
    * @param isDeleted whether etcd has reported that the key is deleted.

@@ -44,7 +44,7 @@ export class LeadWork<T> {
   #hasBegun = false;
   isDone = false;
   #stop: (reason: StopCause) => void = () => undefined;
-  /** The work is done: the term needs no further progress. */
+  /** Tells the term that the work is done, so that no further heartbeats are needed. */
   #rest: () => void = () => undefined;
 
   /** @throws {InvalidInputError} */

@@ -25,7 +25,7 @@ export class LongWait {
     this.#cancel = after(sinceMs + this.#dueMs - clock.now(), due, true);
   }
 
-  /** Stops the reports: we have lost our place, or the campaign must end. */
+  /** Stops the reports, because we have lost our place, or the campaign must end. */
   pause(): void {
     this.#cancel();
   }

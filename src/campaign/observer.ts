@@ -25,11 +25,16 @@ interface ObserverTools {
    * Other signals that end the iteration. `AbortSignal.any` could lose a timeout signal to garbage collection, so it is not used.
    */
   readonly until: readonly AbortSignal[];
-  /** Waits until an iteration may begin. @param isEmpty whether it ends at once. @returns a function to call at its end. */
+  /**
+   * Waits until an iteration may begin.
+   *
+   * @param isEmpty whether the iteration ends at once.
+   * @returns a function to call at the end of the iteration.
+   */
   begin(isEmpty: boolean): Promise<() => void>;
   /** Waits until the first request to etcd may be sent. @returns a function to call when there is an answer. */
   mayWatch(signal: AbortSignal): Promise<() => void>;
-  /** etcd's refusal after a first answer: we then keep trying. */
+  /** etcd's refusal after it had answered once. We then keep trying. */
   readonly refusal: Refusal;
   /** Creates the error that ends the iteration if etcd refuses at the start, or for good. */
   refused(fault: EtcdError): Error;
@@ -227,7 +232,7 @@ async function* changes(tools: ObserverTools, signal: AbortSignal): AsyncGenerat
       if (now !== undefined && (yielded === undefined || !same(yielded.leader, now.leader))) {
         yielded = now;
         yield now.leader;
-        continue; // it may have changed while the reader was busy
+        continue; // the leader may have changed while the reader was busy
       }
       const { failure } = shared;
       if (failure !== undefined) throw failure instanceof EtcdError ? tools.refused(failure) : failure;

@@ -1,7 +1,7 @@
 /**
- * Deletes a key that is before ours in the queue, and has neither a lease nor a holder. Otherwise no replica could lead until an
- * operator deletes the key. The first two candidates with a lease do this: the first may already lead when a restored snapshot
- * brings such a key back, and a leader does not look for such keys.
+ * Deletes a key that is before ours in the queue, and has neither a lease nor a holder. Otherwise no replica could lead until
+ * an operator deletes the key. The first two candidates with a lease look for such a key. The first alone is not enough: it may
+ * already lead when a restored snapshot brings a key back, and a leader does not look.
  */
 import type { Candidacy } from '../core/campaign-state.ts';
 import type { CandidateQueue, QueuedCandidate } from '../core/candidate-queue.ts';
@@ -32,7 +32,8 @@ export class OrphanWatch {
 
   /**
    * @param ttlMs the longest time between two looks, in milliseconds.
-   * @param signal ends a call to etcd. A change of the queue does not end it, because the watch may show our delete before etcd answers.
+   * @param signal ends a call to etcd. A change of the queue does not end the call, because the watch may show our delete
+   *   before etcd answers.
    */
   constructor(tools: OrphanWatchTools, ttlMs: number, signal: AbortSignal) {
     this.#tools = tools;

@@ -1,5 +1,6 @@
 /**
- * Reads the queue of an election for callers. Reads are linearizable and limited. Calls made before a read is sent share it.
+ * Reads the queue of an election for callers. Reads are linearizable and limited. Calls made before a read is sent share that
+ * read.
  */
 import { readQueue, type Snapshot } from '../etcd/election-keys.ts';
 import { EtcdError } from '../etcd/etcd-error.ts';

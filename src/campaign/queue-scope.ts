@@ -96,8 +96,8 @@ export class QueueScope {
   }
 
   /**
-   * The leader that a candidate far back keeps and watches. A leader known only from our entry is dropped if nobody wants it.
-   * Otherwise every candidate would watch the leader, and etcd would report its end to all of them.
+   * The leader that a candidate far back keeps and watches. A leader known only from our entry is dropped if the program does
+   * not ask for the leader. Otherwise every candidate would watch the leader, and etcd would report its end to all of them.
    */
   #leaderToKeep(isLeaderWanted: boolean): QueuedCandidate | undefined {
     const isOfEntry = this.#shown.ahead === undefined;

@@ -90,7 +90,10 @@ export class QueueWatcher {
     if (this.#cancelDoubt === undefined && this.isConfirmed) this.#awaitDoubt();
   }
 
-  /** A confirmation does not move the timer. When the timer fires, it is set again for the remaining time. */
+  /**
+   * Sets the timer for `onDoubt`. A confirmation does not move this timer. If it fires too early, it is set again for the
+   * remaining time.
+   */
   #awaitDoubt(): void {
     this.#cancelDoubt = after(Math.max(1, this.#trustedForMs), () => {
       if (this.isConfirmed) return this.#awaitDoubt();
@@ -106,7 +109,7 @@ export class QueueWatcher {
   start(entry: TakenEntry | undefined, noticeWithinMs: number): void {
     this.stop();
     this.#noticeWithinMs = noticeWithinMs;
-    // Our entry contains the queue, and so confirms it. Without an entry, the first start counts as a confirmation, so that the
+    // Our entry contains the queue, and so confirms it. Without an entry, the first start counts as a confirmation. So the
     // first read has one TTL before the leader counts as unknown. A restart does not count.
     if (entry !== undefined || this.#confirmedAtMs === undefined)
       this.#confirm(entry?.askedAtMs ?? clock.now());
@@ -161,7 +164,7 @@ export class QueueWatcher {
     const readNumber = ++run.asked;
     const askedAtMs = clock.now();
     const read = await run.scope.read({ withinMs: run.readWithinMs, signal }, this.#isLeaderWanted);
-    // Ignores the answer if the watch has ended, or if a newer answer is shown. The watch goes on from the answer shown.
+    // Ignores the answer if the watch has ended, or if a newer answer is shown. The watch then continues from the newer answer.
     if (run.isOver) return read.revision;
     if (readNumber < run.shown) return run.shownRevision;
     run.shown = readNumber;

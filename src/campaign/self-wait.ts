@@ -8,7 +8,7 @@ import { clock, untilNextTurn } from '../util/clock.ts';
 /** The longest interval at which a waiting call checks if a callback awaits it, in milliseconds. */
 const LOOK_EVERY_MS = 250;
 
-/** Added to that interval for each waiting call: all calls together make at most about 200 checks a second. */
+/** Added to that interval for each waiting call, so that all calls together make at most about 200 checks a second. */
 const MS_PER_CALL = 5;
 
 let looking = 0;
@@ -24,8 +24,8 @@ interface Wait {
 const waits = new Set<Wait>();
 
 /**
- * Waits for `ended`. The wait also ends if a callback of this candidate awaits the present call, directly or through callbacks
- * of other candidates that await each other.
+ * Waits for `ended`. The wait also ends if a callback of this candidate awaits the present call. It may do so directly, or
+ * through callbacks of other candidates that await each other.
  *
  * @param ended a promise that settles after the callbacks of this candidate.
  * @returns that callback; undefined if `ended` has settled.
@@ -61,7 +61,11 @@ export async function endOrAwaiter(
 
 const longestLookMs = (): number => LOOK_EVERY_MS + looking * MS_PER_CALL;
 
-/** If the wait closes a circle, breaks that circle. @returns the callback that is released; undefined if there is no circle. */
+/**
+ * If the wait closes a circle, breaks that circle.
+ *
+ * @returns the callback that is released; undefined if there is no circle.
+ */
 function breakCircle(closing: Wait): Awaiting | undefined {
   if (closing.isBroken) return undefined;
   const reached = new Set<string>();

@@ -7,7 +7,7 @@ import type { GuardStatus } from '../loop-guard/loop-guard.ts';
 import type { LiveTerm } from '../term/live-term.ts';
 import type { Term } from '../term/term.ts';
 
-/** In JSON, tokens are strings. */
+/** The state of one replica in its election. In JSON, tokens are strings. */
 export interface ElectionStatus {
   readonly election: string;
   /**
@@ -15,7 +15,7 @@ export interface ElectionStatus {
    * - `held`: the loop guard delays the next round.
    * - `entering`: enters the queue. Stays here while etcd cannot be reached.
    * - `waiting`: in the queue.
-   * - `leading`: we lead, by the deadline and the clock, as with `isCurrent()`.
+   * - `leading`: we lead. Like `isCurrent()`, this compares the deadline with the clock.
    * - `leaving`: a term, or a wait in the queue, is over. Callbacks are awaited, or the key is being deleted.
    * - `closed`: `close()` was called.
    */
@@ -24,8 +24,9 @@ export interface ElectionStatus {
   readonly term: Term | undefined;
   /**
    * The leader, from memory; undefined if there is none, or if etcd has confirmed nothing for one TTL. With more than eight
-   * candidates before us, the library learns the leader only if the program reads this status, or has set `onLeaderChange`. The
-   * leader is then undefined at first, and for up to 10 s after a change; behind many hundreds of candidates, for longer.
+   * candidates before us, the library reads the leader only if the program asks for this status or has set `onLeaderChange`.
+   * Then the leader is undefined at first, and for up to 10 s after a change. Behind many hundreds of candidates it is
+   * undefined for longer.
    */
   readonly leader: Candidate | undefined;
   /** Our place in the queue: 1 leads. With more than eight candidates before us, it may be an estimate. */

@@ -32,7 +32,7 @@ export function newTerm(tools: TurnTools, candidacy: Candidacy, lose: (reason: L
       const stopper = term.isListenedTo ? undefined : stopperOf(term.work.returned);
       if (stopper !== undefined) tellReturned(report, election, stopper);
       const isOver = settings.whenWorkEnds === 'step-down';
-      // A program may call `term.run()` for each job.
+      // Reported once: if a program calls `term.run()` for each job, its work ends many times.
       if (!isIdleReported) report.workEnded(term, !isOver);
       isIdleReported = true;
       if (isOver) lose('work-ended');

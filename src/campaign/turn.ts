@@ -1,6 +1,6 @@
 /**
- * Our wait in the queue, and our term. The first of several events ends the wait or the term, and decides the outcome. The event
- * comes from the watch, the session, the work or the campaign.
+ * Our wait in the queue, and our term. An event of the watch, the session, the work or the campaign ends the wait or the term.
+ * Only the first such event counts: it decides the outcome.
  */
 import type { CampaignState, Candidacy, EndCause, LossCause, Outcome } from '../core/campaign-state.ts';
 import { isStanding, type QueuedCandidate } from '../core/candidate-queue.ts';
@@ -38,7 +38,7 @@ export class Turn {
   #term: LiveTerm | undefined;
   #nextTerm = new Deferred<Term>();
   readonly #longWait = new LongWait();
-  /** Whether a caller asked for a term since the last one began. */
+  /** Whether a caller has asked for a term since the last term began. */
   #isAsked = false;
   /** How often the program has asked the election whether we lead. */
   electionChecks = 0;
@@ -132,7 +132,9 @@ export class Turn {
   }
 
   /**
-   * With `ifFree`, gives up if another candidate is ahead. Without it, follows that candidate. While the leader is unknown, does nothing: the keys before ours may belong to elections with longer names below our prefix. With `ifFree`, a possible orphan is examined first.
+   * With `ifFree`, gives up if another candidate is ahead. A possible orphan is examined first. Without `ifFree`, follows that
+   * candidate. Does nothing while the leader is unknown. The keys before ours may then belong to elections with longer names
+   * below our prefix.
    */
   #skipOr(candidacy: Candidacy, follow: () => void): void {
     const { queueWatcher, skip } = this.#tools;
@@ -320,7 +322,7 @@ export class Turn {
     return isStanding(this.#tools.queueWatcher.queue.get(candidacy.key), candidacy);
   }
 
-  /** Checks our key as found by the read that confirms a renewal. That read can show an eviction before the watch does. */
+  /** Checks our key as the read that confirms a renewal has found it. That read can show an eviction before the watch does. */
   checkOwnKey(candidacy: Candidacy | undefined, found: QueuedCandidate | undefined, revision: bigint): void {
     if (candidacy === undefined || revision < candidacy.createRevision) return; // it was read before we entered
     if (!isStanding(found, candidacy)) this.finish({ type: 'lost', reason: 'evicted' });

@@ -18,7 +18,7 @@ export function tellExit(report: CampaignReport, election: string, ttlSeconds: n
   );
 }
 
-/** Records on the turn the election whose callback awaits its term, if there is one. */
+/** Records in `turn.awaitedBy` which election has a callback that awaits the term, if there is one. */
 export async function noteAwaiting(turn: { awaitedBy: string | undefined }): Promise<void> {
   await untilNextTurn(); // let the caller await us first
   turn.awaitedBy = CallbackFrames.awaiting()[0]?.frames.election;
@@ -67,7 +67,7 @@ export function tellShortWork(report: CampaignReport, election: string, tookMs: 
 
 const STOPPERS = ['stop', 'close', 'unsubscribe', 'cancel', 'destroy', 'end', 'disconnect', 'quit'] as const;
 
-/** Says for the log what `onLeader` has returned, and what to do, if that is probably a mistake; otherwise undefined. */
+/** If what `onLeader` returned is probably a mistake, says for the log what it is, and what to do. Otherwise undefined. */
 export function stopperOf(returned: unknown): string | undefined {
   if (typeof returned !== 'object' || returned === null) return undefined;
   try {
@@ -156,8 +156,8 @@ export function tellUncalled(report: CampaignReport, election: string, what: str
 }
 
 /**
- * Warns if another candidate announces our value. Checks twice, because the key of a killed process stays for a TTL, and its
- * successor may announce the same value.
+ * Warns if another candidate announces our value. Checks twice. The key of a killed process stays for a TTL, and the process
+ * that replaces it may announce the same value.
  */
 export async function tellSharedValue(
   report: CampaignReport,

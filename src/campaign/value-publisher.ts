@@ -49,7 +49,7 @@ export class ValuePublisher {
   #wants = 0;
   #isPublishing = false;
   #isChecking = false;
-  /** How many calls of `term.proclaim()` are under way. The watch may show their values. */
+  /** How many calls of `term.proclaim()` are under way. Meanwhile the watch may show their values. */
   #proclaiming = 0;
 
   constructor(tools: PublisherTools, value: string, of: Announced) {

@@ -26,7 +26,7 @@ export interface Candidacy {
 /**
  * Why a term, or the wait for one, ended although the campaign continues:
  * - `deadline-passed`: no renewal was confirmed in time.
- * - `lease-lost`: the lease was revoked or has expired, the client was closed, the cluster changed, or etcd refused to
+ * - `lease-lost`: the lease was revoked or has expired, the client was closed, or the cluster changed. Also: etcd refused to
  *   delete a key under the lease.
  * - `evicted`: our key was deleted or replaced, for example by an operator.
  * - `stepped-down`: `stepDown()` was called.
@@ -145,7 +145,7 @@ export function next(campaign: CampaignState, outcome: Outcome): CampaignState {
   return assert.fail(`${outcome.type} cannot follow ${campaign.name}`);
 }
 
-/** The loop guard delays the next round longer if the caller ended this one. */
+/** Who ended the round: the caller or the environment. The loop guard delays the next round longer if it was the caller. */
 export function originOf(reason: EndCause): Origin {
   switch (reason) {
     case 'deadline-passed':

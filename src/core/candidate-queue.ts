@@ -5,7 +5,7 @@
 import type { Candidacy } from './campaign-state.ts';
 import { jsonOf } from './json.ts';
 
-/** In JSON, its token is a string. */
+/** A candidate as the queue holds it. In JSON, its token is a string. */
 export interface QueuedCandidate {
   readonly key: string;
   /** The value that the candidate announces. */
@@ -34,7 +34,7 @@ export class CandidateRecord implements QueuedCandidate {
   }
 }
 
-/** Whether the key found is the one that we created, and is still attached to our lease. */
+/** Whether the found key is the one that we created, and is still attached to our lease. */
 export const isStanding = (
   found: QueuedCandidate | undefined,
   { createRevision, leaseId }: Candidacy,
@@ -62,7 +62,7 @@ export type QueueEvent =
 export interface Gap {
   readonly after: bigint;
   readonly before: bigint;
-  /** An upper bound of their number; at least 1. */
+  /** An upper bound for their number; at least 1. */
   readonly count: number;
 }
 
@@ -120,7 +120,7 @@ export class CandidateQueue {
     return this.#gap !== undefined && this.leader === undefined;
   }
 
-  /** The first candidate other than this one; undefined if there is none, or if it is unknown. */
+  /** The first candidate other than the one with this key; undefined if there is none, or if it is unknown. */
   firstOther(key: string): QueuedCandidate | undefined {
     return this.#beforeGap(this.#queue.find((candidate) => candidate.key !== key));
   }

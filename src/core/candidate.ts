@@ -5,7 +5,10 @@ import { CandidateRecord, type QueuedCandidate } from './candidate-queue.ts';
 
 /** A candidate in the queue. In JSON, its token is a string. */
 export interface Candidate extends QueuedCandidate {
-  /** Whether it is the candidate of this `Election`. Before an act as leader, ask `election.isCurrent()` instead. */
+  /**
+   * Whether this is the candidate of the `Election` that returned it. Before an act as leader, ask `election.isCurrent()`
+   * instead.
+   */
   readonly isMe: boolean;
 }
 

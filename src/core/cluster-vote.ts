@@ -1,11 +1,13 @@
 /**
- * Decides which etcd cluster is ours, from the cluster IDs that the configured hosts report. A list may contain a host of
+ * Decides which etcd cluster is ours, from the cluster IDs that the configured hosts report. One of these hosts may belong to
  * another cluster: a replaced member that started alone, or a host of staging.
  */
 
 export interface Pin {
   readonly clusterId: string;
-  /** Whether the majority of all configured hosts reports this cluster. If false, only the hosts that answered do. */
+  /**
+   * Whether the majority of all configured hosts reports this cluster. If false, only the hosts that have answered report it.
+   */
   readonly isByMajority: boolean;
 }
 
@@ -13,7 +15,7 @@ export interface Pin {
  * Decides by these rules:
  * - The first decision needs a majority of all configured hosts. Outside a roll call, it is also enough that all answers agree.
  * - A later majority for another cluster changes the decision.
- * - If a majority made the decision, it changes only if the old cluster is also quiet, and no host reports it.
+ * - A decision that a majority made needs more to change: the old cluster must be quiet, and no host may report it.
  *
  * @param said the last cluster ID of every configured host; undefined for a host that never answered.
  * @param pin the decision so far.

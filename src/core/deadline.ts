@@ -3,7 +3,10 @@
  */
 
 export interface LeaseProof {
-  /** Clock when the acknowledged grant or keep-alive was **sent**, in milliseconds. Behind a proxy it is computed, and is earlier. */
+  /**
+   * When the acknowledged grant or keep-alive was **sent**, in milliseconds on our clock. Behind a proxy this time is computed,
+   * and is earlier than the true time.
+   */
   readonly sentAtMs: number;
   /** The TTL that etcd **granted** (`TTL` of its reply), in seconds. It can be longer than the requested TTL. */
   readonly grantedTtlSeconds: number;
@@ -39,8 +42,9 @@ export function renewEveryMs(grantedTtlSeconds: number): number {
 }
 
 /**
- * When the next renewal is due, on the same clock. Renewals begin at least a quarter of the interval apart. The minimum
- * matters behind `etcd grpc-proxy`: there `sentAtMs` is computed from a remaining TTL in whole seconds, and can lie far back.
+ * When the next renewal is due, on the same clock. Two renewals begin at least a quarter of {@link renewEveryMs} apart. This
+ * minimum matters behind `etcd grpc-proxy`. There `sentAtMs` is computed from a remaining TTL in whole seconds, and can lie far
+ * back.
  *
  * @param begunAtMs when the last renewal began.
  */

@@ -1,8 +1,8 @@
 /**
  * Computes from a loop's history how long its next round must wait.
  *
- * It counts all rounds, including successful ones, because a hot loop may succeed in every round. The rules, and where they
- * come from:
+ * The loop guard counts all rounds, including successful ones, because a hot loop may succeed in every round. The rules, and
+ * where they come from:
  *
  * - A short **burst** of rounds is not delayed (systemd's `StartLimitBurst`, OTP's `intensity`).
  * - After the burst every round waits. The delays grow, with jitter, up to a cap (Kubernetes' CrashLoopBackOff).
@@ -36,8 +36,8 @@ export interface GuardHistory {
   /** Rounds since the last sustained progress that have not been forgiven. */
   readonly streak: number;
   /**
-   * How many of these the caller caused, by a call or by the end of the previous round. The others are retries after an
-   * outside cause.
+   * How many rounds of the streak the caller caused, by a call or by the end of the previous round. The others are retries
+   * after an outside cause.
    */
   readonly called: number;
   /** All rounds ever. */
@@ -79,7 +79,11 @@ export const PAUSE_MS = 1_500;
 /** Delays are finite and at most this long, in milliseconds. A timer set to NaN would fire every millisecond. */
 const LONGEST_HOLD_MS = 3_600_000;
 
-/** Admits one more round at `nowMs`, and computes how long it must wait. @param isRetry whether it is a retry after an outside cause. */
+/**
+ * Admits one more round at `nowMs`, and computes how long it must wait.
+ *
+ * @param isRetry whether it is a retry after an outside cause.
+ */
 export function admit(
   history: GuardHistory,
   origin: Origin,
@@ -100,8 +104,9 @@ export function admit(
   const holdMs = Number.isFinite(delays.duration)
     ? Math.min(Math.max(delays.duration, 1), LONGEST_HOLD_MS)
     : LONGEST_HOLD_MS;
-  // After an outside cause the delay counts from the release of the last round. So the delay includes
-  // the time for which the last round waited for a dead etcd. Otherwise the delay counts from now, or from the release of a round that is still held.
+  // After an outside cause the delay counts from the release of the last round. So the delay includes the time for which the
+  // last round waited for a dead etcd. After a cause of the caller the delay counts from now, or from the release of a round
+  // that is still held.
   const earliestMs =
     origin === 'environment' ? history.releasedAtMs + holdMs : Math.max(history.releasedAtMs, nowMs) + holdMs;
   const releasedAtMs = Math.min(Math.max(earliestMs, nowMs), nowMs + 2 * holdMs);

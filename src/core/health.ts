@@ -5,20 +5,20 @@
 /** The health of one replica, for liveness and readiness probes. */
 export interface ElectionHealth {
   /**
-   * For a liveness probe: false only if a restart can help. That is so if:
+   * For a liveness probe. False in these cases, in which a restart can help:
    * - we still act as leader, but the lease was not renewed in time;
    * - the work has not reported progress in time;
    * - the work still runs more than `drainTimeoutMs` after its term ended;
    * - `onFollower` does not settle;
-   * - etcd refuses us (a password, a permission), or has rejected our client certificate for one TTL: a restart may bring
-   *   other credentials.
+   * - etcd refuses us (a password, a permission), or has rejected our client certificate for one TTL. A restart may bring other
+   *   credentials.
    *
    * A follower is healthy. So is a replica that cannot reach etcd: a restart would not help it.
    */
   readonly healthy: boolean;
   /**
-   * Whether we may act as leader at this moment. Do not use it for a readiness probe: in a rolling update the new replica
-   * would never be ready, because the old one leads. Use {@link standing}.
+   * Whether we may act as leader at this moment. For a readiness probe, use {@link standing} instead. With `leading`, the new
+   * replica of a rolling update would never be ready, because the old one leads.
    */
   readonly leading: boolean;
   /** Whether a campaign runs: false before `campaign()`, and after `resign()`, `close()` or a refusal that ended it. */
@@ -41,7 +41,7 @@ export interface HealthFacts {
   readonly progressTimeoutMs: number | undefined;
   /** How long the work has run after the end of its term; 0 if it has stopped. */
   readonly workAfterTermMs: number;
-  /** How long `onFollower` has been running; 0 if it is not. */
+  /** How long `onFollower` has been running; 0 if it is not running. */
   readonly followingMs?: number;
   readonly drainTimeoutMs: number;
   /** The present refusal or lasting rejection by etcd, or the refusal that ended the campaign. */

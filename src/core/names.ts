@@ -6,7 +6,7 @@
 /** No election may have this name: the library keeps other keys under it. */
 export const RESERVED_NAME = '.writes';
 
-/** Longest name, and longest prefix, in bytes of UTF-8. It is limited because etcd keeps every key in memory. */
+/** Longest name, and longest prefix, in bytes of UTF-8. Both are limited because etcd keeps every key in memory. */
 const LONGEST_NAME_BYTES = 1024;
 
 /** Text that JavaScript makes from an unset variable, as in `${process.env.SERVICE}-leader`. */

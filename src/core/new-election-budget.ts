@@ -24,7 +24,7 @@ const NEW_ELECTIONS: CrowdLimits = {
 };
 
 export interface NewElectionBudget {
-  /** How many may still start at once. Below zero, it is how many wait already. */
+  /** How many may still start at once. A negative number says how many wait already. */
   readonly all: number;
   readonly oneByOne: number;
   readonly countedAtMs: number;

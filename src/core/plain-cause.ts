@@ -1,6 +1,6 @@
 /** Turns error texts of gRPC and OpenSSL into readable text. */
 
-/** Removes gRPC's wrapping, dates and source files, and makes one line. */
+/** Removes gRPC's wrapping, dates and source files, and puts the text on one line. */
 export const plainCause = (text: string): string =>
   text
     .replace(/\b\d{1,2} [A-Z_]{5,}: /g, '')

@@ -9,7 +9,7 @@ import type { QueuedCandidate, CandidateQueue, Gap } from './candidate-queue.ts'
 /** A candidate is near the front if at most this many precede it. */
 export const FRONT = 8;
 
-/** How many keys are read: one more than {@link FRONT} shows that a candidate is not near the front. */
+/** How many keys are read: one more than {@link FRONT}, so that a read shows whether the candidate is near the front. */
 export const SHOWN: number = FRONT + 1;
 
 /** The result of one read of a part of the queue, at one revision. */
@@ -17,7 +17,7 @@ export interface Neighbourhood {
   readonly revision: bigint;
   readonly total: number;
   readonly own: QueuedCandidate | undefined;
-  /** The last known leader, if its key still exists. It still leads. */
+  /** The last known leader, if its key still exists. Then it still leads. */
   readonly leader: QueuedCandidate | undefined;
   /** The candidates before us, the nearest first; at most {@link SHOWN}. */
   readonly nearest: readonly QueuedCandidate[];
@@ -32,7 +32,11 @@ export interface QueuePart {
   readonly ahead: readonly [nearest: QueuedCandidate, eighth: QueuedCandidate] | undefined;
 }
 
-/** Turns a read into the part that we know. @param estimate the lowest known upper bound for the candidates before us. */
+/**
+ * Turns a read into the part that we know.
+ *
+ * @param estimate the lowest known upper bound for the candidates before us.
+ */
 export function partOf(seen: Neighbourhood, own: Candidacy, estimate: number): QueuePart {
   const { nearest, first = [] } = seen;
   const ours = seen.own === undefined ? [] : [seen.own];
@@ -59,7 +63,9 @@ export function partOf(seen: Neighbourhood, own: Candidacy, estimate: number): Q
   return { candidates, gap, ahead: undefined };
 }
 
-/** Whether a new read is needed: a watched candidate before us has left, or we lead and do not know the next candidate. */
+/**
+ * Whether the queue must be read again: a watched candidate has left, or we lead and do not know the next candidate.
+ */
 export function needsRead(queue: CandidateQueue, own: Candidacy, ahead: QueuePart['ahead']): boolean {
   if (ahead === undefined) return queue.leader?.key === own.key && queue.isFirstOtherUnknown(own.key);
   return ahead.some(({ key, fencingToken }) => queue.get(key)?.fencingToken !== fencingToken);

@@ -1,12 +1,12 @@
 /**
- * Decides from the raft terms of two answers whether etcd's present leader knows a renewal. docs/design.md says why, under “Why a
- * confirmed renewal counts”.
+ * Decides, from the raft terms of two answers, whether etcd's present leader knows a renewal. docs/design.md gives the reason
+ * under “Why a confirmed renewal counts”.
  */
 
 export type RenewalVerdict =
   /** A quorum was still in the raft term of the renewal when the read was answered. The renewal counts. */
   | 'confirmed'
-  /** The member that renewed had not applied the newest raft term: it is slow or stuck. */
+  /** The member that renewed the lease had not applied the newest raft term: it is slow or stuck. */
   | 'renewed-too-early'
   /** The member that answered the read had not applied the newest raft term, so the read proves nothing. */
   | 'read-too-early';

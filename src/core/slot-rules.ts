@@ -1,10 +1,11 @@
 /**
- * The rules of write slots, which make the outcome of a write certain even if its answer is lost. docs/design.md has the
- * protocol under “Slots”, and says why it is right.
+ * The rules of write slots. A slot makes the outcome of a write certain, even if its answer is lost. The section “Slots” of
+ * docs/design.md has the protocol, and says why it is right.
  *
- * We never delete a slot. A missing slot has revision 0, so a late write that expects revision 0 would commit. etcd deletes a
- * slot with its lease. A late copy of the lease request can create the lease again, without the slot, and a late first write
- * could then commit. So once the deadline of the lease has passed, the mark "never" for a first write proves nothing.
+ * We never delete a slot. The first write of a slot expects revision 0, the revision of a missing key. So after a delete, a
+ * late first write would commit. etcd itself deletes a slot with its lease. A late copy of the lease request can then create
+ * the lease again, without the slot, and a late first write would commit. So once the deadline of the lease has passed, the
+ * mark "never" for a first write proves nothing.
  */
 import assert from 'node:assert/strict';
 
@@ -44,7 +45,7 @@ export const notDone = (slot: Slot): Slot => ({ ...slot, pending: undefined });
 /**
  * Finds the outcome of the pending write from the contents of the slot.
  *
- * @returns `open` if the write has not arrived and still may. `unknowable` if its mark is gone, because the slot was
+ * @returns `open` if the write has not arrived and may still arrive. `unknowable` if its mark is gone, because the slot was
  *   deleted with its lease or another client wrote there.
  */
 export function inspect(slot: Slot, sight: Sight): { slot: Slot; fate: Fate | 'open' | 'unknowable' } {

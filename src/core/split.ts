@@ -1,8 +1,8 @@
 /**
  * Decides which requests of different elections share a transaction.
  *
- * A transaction holds at most one entry of each election. All keys that one transaction puts have the same creation revision,
- * so two entries of one election would get the same fencing token.
+ * A transaction holds at most one entry of each election. All keys that one transaction puts have the same creation revision.
+ * So two entries of one election would get the same fencing token.
  */
 
 /** How many requests share a transaction at most. By default etcd accepts 128 operations, and an entry needs two. */

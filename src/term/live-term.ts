@@ -1,5 +1,5 @@
 /**
- * The implementation of `Term`. It ends once. Until then `isCurrent()` compares the deadline with the clock.
+ * The implementation of `Term`. A term ends once. Until then `isCurrent()` compares the deadline with the clock.
  */
 import { inspect, type InspectOptions } from 'node:util';
 import type { ComparatorBuilder } from 'etcd3';
@@ -22,7 +22,7 @@ export interface TermLife extends WorkListener {
   readonly callers: CallLimiter;
   stepDown(): void;
   resign(): void;
-  /** The program uses the term after its end: asks whether it is current, or reads its signal. */
+  /** The program uses the term after its end: it asks whether the term is current, or reads its signal. */
   askedAfterEnd(): void;
   /** `isCurrent` was read, and not called. */
   uncalled(): void;
@@ -35,7 +35,7 @@ export interface TermTools {
   remainingMs(): number;
   /** Until when our lease is valid, on our clock. */
   readonly validUntilMs: number;
-  /** @throws {InvalidInputError} or {@link LeadershipLostError} synchronously, if known without asking etcd. */
+  /** @throws {InvalidInputError} or {@link LeadershipLostError} synchronously, if the fault is known without asking etcd. */
   proclaim(term: LiveTerm, value: string): Promise<void>;
   txn(term: LiveTerm, options?: TxnOptions): ComparatorBuilder;
   put(
@@ -163,12 +163,15 @@ export class LiveTerm implements WorkingTerm {
     return this.isOver ? 0 : this.#tools.remainingMs();
   }
 
-  /** Whether a fenced write may be sent: the lease is valid by the clock, and the term is current or in its drain. */
+  /** Whether a fenced write may be sent. The lease must be valid by the clock, and the term must be current or in its drain. */
   holdsKey(): boolean {
     return (this.#isDraining && this.#tools.remainingMs() > 0) || this.isCurrent();
   }
 
-  /** Refuses further writes, because the key will be deleted now. The fence decides about writes under way. */
+  /**
+   * Refuses further writes, because the key will be deleted now. Writes under way still commit if they arrive before the
+   * delete.
+   */
   closeWrites(): void {
     this.#isDraining = false;
     this.#callers.termOver();
@@ -317,6 +320,6 @@ export class LiveTerm implements WorkingTerm {
   }
 }
 
-/** A public method as the stack trace shows it, so that its caller can be found there. */
+/** The function of a public method. The loop guard finds the method's caller in the stack trace. */
 const method = (name: 'proclaim' | 'put' | 'delete' | 'settle' | 'run'): PublicFunction =>
   LiveTerm.prototype[name];

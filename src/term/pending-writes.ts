@@ -1,22 +1,22 @@
 /**
- * Limits the writes of one term after its end, so that the work that awaits them can stop within the drain.
+ * Limits how long the writes of a term may take after its end. So work that awaits a write can stop within the drain.
  */
 import { sharedAbort } from '../util/abort.ts';
 import { clock } from '../util/clock.ts';
 
 /**
- * The shortest time for each step of a write that begins late in the drain, in milliseconds. With less, its outcome
- * would be unknown.
+ * The shortest time for each step of a write that begins late in the drain, in milliseconds. With less time, the outcome of the
+ * write would be unknown.
  */
 const LEAST_SHARE_MS = 500;
 
 export interface WriteLimits {
   /**
-   * Aborts after a quarter of the drain, or of what is left of it when the write begins. Then there is still time to
-   * settle the write.
+   * Aborts after a quarter of the drain, or of the part that is left when the write begins. Then there is still time to settle
+   * the write.
    */
   readonly sending: AbortSignal;
-  /** Aborts after half of the drain, or of what is left of it when the write begins. The rest is left for the work. */
+  /** Aborts after half of the drain, or of the part that is left when the write begins. The rest is for the work. */
   readonly settling: AbortSignal;
 }
 

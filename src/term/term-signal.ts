@@ -1,6 +1,6 @@
 /**
- * The signal of a term. Many programs clean up in an `abort` listener, but a plain signal awaits no listener. This
- * one passes every listener to the term, which awaits what the listener returns.
+ * The signal of a term. Many programs clean up in an `abort` listener, but a plain signal awaits no listener. The signal of a
+ * term passes every listener to the term, which awaits what the listener returns.
  */
 import { AsyncResource } from 'node:async_hooks';
 import { sharedAbort } from '../util/abort.ts';
@@ -17,7 +17,7 @@ export function termSignal(call: (listener: () => unknown) => void): AbortContro
     if (listener === null) return listener;
     let wrapper = wrappers.get(listener);
     if (wrapper === undefined) {
-      // The term may end in the async context of another election.
+      // Keeps the async context of this call: the term may end in that of another election.
       wrapper = AsyncResource.bind((event: Event) =>
         call(() =>
           typeof listener === 'function' ? listener.call(signal, event) : listener.handleEvent(event),

@@ -171,7 +171,7 @@ export class TermWork {
     this.#tell();
   }
 
-  /** The callback in this frame waits for the end of the term, so the end must not wait for the callback. */
+  /** Stops waiting for the callback in this frame, because the callback itself waits for the end of the term. */
   excuse(frame: string): void {
     const running = this.#running.get(frame);
     if (running === undefined) return;
@@ -228,7 +228,10 @@ export class TermWork {
   }
 }
 
-/** Whether an error only says that the term is over: the term's own error, or an abort that its end caused. */
+/**
+ * Whether an error only says that the term is over. Such an error is the term's own, or an abort that the end of the term
+ * caused.
+ */
 function isOrderlyEnd(error: unknown, term: WorkingTerm): boolean {
   try {
     let cause = error;

@@ -188,7 +188,7 @@ export class TermWriter implements TermTools {
     if (!term.isCurrent()) throw term.lost();
   }
 
-  /** In the drain our key still exists, so no other term can begin. @throws {LeadershipLostError} */
+  /** Permits writes in the drain too: our key still exists, so no other term can begin. @throws {LeadershipLostError} */
   #mustHoldKey(term: LiveTerm): void {
     if (!term.holdsKey()) throw term.lost();
   }

@@ -3,7 +3,7 @@
  */
 import type { ComparatorBuilder } from 'etcd3';
 
-/** A term. Its form in JSON and in logs contains the token as a string, and whether the term is current at that moment. */
+/** A term. In JSON and in logs, it shows the token as a string, and whether the term is current at that moment. */
 export interface Term {
   /** Name of the election. */
   readonly election: string;
@@ -12,14 +12,14 @@ export interface Term {
   /** Our key in etcd. */
   readonly key: string;
   /**
-   * ID of the lease to which the key is attached, in decimal. Elections of the client with the same TTL share it. So
-   * a key that you attach to it outlives `stepDown()`. It outlives `resign()` too, while another of these elections
+   * ID of the lease to which the key is attached, in decimal. Elections of the client with the same TTL share this lease. So a
+   * key that you attach to the lease outlives `stepDown()`. The key also outlives `resign()`, while another of these elections
    * has a campaign.
    */
   readonly leaseId: string;
   /**
-   * Creation revision of our key. It is larger in every later term of this election. Pass it to the systems you write
-   * to, and let them refuse a token that is smaller than one they have already seen.
+   * Creation revision of our key. It is larger in every later term of this election. Pass it to the systems you write to. Let
+   * them refuse a token that is smaller than one they have already seen.
    */
   readonly fencingToken: bigint;
   /**
@@ -54,28 +54,26 @@ export interface Term {
   /** Reports that the work makes progress. See the option `progressTimeoutMs`. */
   heartbeat(): void;
   /**
-   * Builds an etcd transaction that commits only while the key of this term exists: add `.and(…)`, `.then(…)`,
-   * `.else(…)` and `.commit()`. The library sends it again only if it certainly had no effect. `succeeded: false`
-   * means that one of your comparisons did not hold, and that your `else` branch ran. Once the key is gone, neither
-   * branch writes anything.
+   * Builds an etcd transaction that commits only while the key of this term exists: add `.and(…)`, `.then(…)`, `.else(…)` and
+   * `.commit()`. The library sends it again only if it certainly had no effect. `succeeded: false` means that one of your
+   * comparisons did not hold, and that your `else` branch ran. Once the key is gone, neither branch writes anything.
    *
-   * After `close()`, `resign()` or `stepDown()` the key exists until the work has stopped, at most for
-   * `drainTimeoutMs`. Until then the work may still write. If the lease or the key is lost, it may not.
+   * After `close()`, `resign()` or `stepDown()` the key exists until the work has stopped, at most for `drainTimeoutMs`. Until
+   * then the work may still write. If the lease or the key is lost, the work may not write any more.
    *
    * `commit()` rejects with:
    * - {@link LeadershipLostError} if the key or the lease of the term is gone;
-   * - `OutcomeUnknownError` if the answer was lost. The option `exactlyOnce` then finds out the outcome;
+   * - `OutcomeUnknownError` if the answer was lost. The option `exactlyOnce` lets you find out the outcome;
    * - `UnavailableError` if the transaction certainly had no effect;
    * - `RefusedError` if etcd refuses it.
    *
-   * Each branch may hold 126 operations. With comparisons, both branches are nested in a transaction of the library.
-   * etcd before 3.4.42 and 3.5.28 does not check permissions of nested operations.
+   * Each branch may hold 126 operations. With comparisons, both branches are nested in a transaction of the library. Versions
+   * of etcd before 3.4.42 and 3.5.28 do not check permissions of nested operations.
    *
-   * Await what `commit()` returns, never the builder. The builder has a method `then`, so `await` takes it for a
-   * promise. If you await it, or return it from an async function, nothing is written, and the error says what to do.
+   * Await what `commit()` returns, never the builder. The builder has a method `then`, so `await` takes it for a promise. If
+   * you await the builder, or return it from an async function, nothing is written. The error says what to do.
    *
-   * @throws {RefusedError} if `exactlyOnce` is set, and in the last 30 s etcd has denied our user access to the keys
-   *   that this option needs.
+   * @throws {RefusedError} if `exactlyOnce` is set, and in the last 30 s etcd has denied our user the keys for it.
    * @throws {InvalidInputError} if an option is unknown.
    */
   txn(options?: TxnOptions): ComparatorBuilder;
@@ -113,9 +111,9 @@ export interface Term {
    */
   run<T>(work: PromiseLike<T> | ((term: Term) => T | PromiseLike<T>)): Promise<T>;
   /**
-   * Calls a job at once, and then every `ms` milliseconds until the term ends. Calls do not overlap: a job that takes
-   * longer delays the next call. The end of the term waits for the job under way, and a job that fails ends the term,
-   * as for {@link run}. After the end of the term this does nothing.
+   * Calls a job at once, and then every `ms` milliseconds until the term ends. Calls do not overlap: a job that takes longer
+   * delays the next call. The end of the term waits for the job under way. A job that fails ends the term, as for {@link run}.
+   * After the end of the term, `every()` does nothing.
    *
    * @param ms from one start to the next, in milliseconds. Range: 1 to 2 147 483 647.
    * @throws {InvalidInputError} if `ms` is out of range, or the job is not a function.
@@ -123,10 +121,10 @@ export interface Term {
    */
   every(ms: number, job: (term: Term) => unknown): void;
   /**
-   * Registers a clean-up. It is called when the term ends, just after `signal` has aborted; at once if the term has
-   * ended. Clean-ups are called one after another, the last registered first. The end of the term waits for them, at
-   * most `drainTimeoutMs`. If one takes longer than its share of that time, the next one is called meanwhile. A
-   * function or a disposable object that `onLeader` returns is registered in the same way.
+   * Registers a clean-up. It is called when the term ends, just after `signal` has aborted. If the term has already ended, it
+   * is called at once. Clean-ups are called one after another, the last registered first. The end of the term waits for them,
+   * at most `drainTimeoutMs`. If one takes longer than its share of that time, the next one is called meanwhile. A function or
+   * a disposable object that `onLeader` returns is registered in the same way.
    *
    * @throws {InvalidInputError} if it is neither a function nor disposable.
    * @throws {UnavailableError} if 10 000 pieces of work and clean-ups are registered already.
@@ -152,13 +150,13 @@ export interface SettledWrite {
 /** How a fenced write is sent. */
 export interface TxnOptions {
   /**
-   * If the answer is lost, the library asks etcd for the outcome. The call then resolves, or rejects with an error
-   * that says that nothing was written. If etcd does not answer in time, the call rejects with `OutcomeUnknownError`;
-   * pass its `writeId` to {@link Term.settle}. Default: `false`.
+   * If the answer is lost, the library asks etcd for the outcome. The call then resolves, or rejects with an error that says
+   * that nothing was written. If etcd does not answer in time, the call rejects with `OutcomeUnknownError`; pass its `writeId`
+   * to {@link Term.settle}. Default: `false`.
    *
-   * Each write under way needs one more key in etcd, at most 8. The keys are under `<prefix>.writes/<name>/`, and are
-   * deleted with the lease. With this option, each branch may hold 125 operations. `responses` is empty if the answer
-   * was lost.
+   * Each write under way needs a key of its own in etcd. There are at most 8 such keys, under `<prefix>.writes/<name>/`. They
+   * are deleted with the lease. With this option, each branch may hold 125 operations. `responses` is empty if the answer was
+   * lost.
    */
   exactlyOnce?: boolean | undefined;
 }

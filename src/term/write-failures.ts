@@ -1,6 +1,6 @@
 /**
- * Reports failing writes under a term: the first failure at once, the number of failures every minute, and the rest
- * at the end of the term. Writes that the drain cuts off later are reported together.
+ * Reports failing writes under a term. The first failure is reported at once. After that, the number of failures is reported
+ * every minute, and at the end of the term. Writes that the drain cuts off later are reported together.
  */
 import { Outage } from '../logging/outage.ts';
 import { nextTurn } from '../util/clock.ts';

@@ -21,7 +21,7 @@ import { CALL_LIMIT_MS, type Session } from '../client/session.ts';
 import { clock } from '../util/clock.ts';
 import { WaitingLine } from '../util/waiting-line.ts';
 
-/** How many such writes of one election run at once. The others wait. Each slot is one key of etcd. */
+/** How many writes with `exactlyOnce` of one election run at once. The others wait. Each slot is one key in etcd. */
 const SLOTS = 8;
 
 /** The pause between two tries to settle a write, in milliseconds. */
@@ -30,7 +30,7 @@ const SETTLE_AGAIN_MS = 200;
 /** How many outcomes are kept for a later `term.settle()`. The oldest is dropped first. */
 const MOST_REMEMBERED = 1_000;
 
-/** How long we remember that etcd has denied our role the keys of the slots, in milliseconds. */
+/** How long we remember that etcd has denied our user the keys of the slots, in milliseconds. */
 const REFUSAL_HOLDS_MS = 30_000;
 
 /** The outcome of a write could not be found out in time. It can be settled later. */
@@ -76,7 +76,7 @@ export class WriteSlots {
     this.#lease = lease;
   }
 
-  /** Why our role may not use the keys of the slots; undefined if no refusal is known. */
+  /** Why our user may not use the keys of the slots; undefined if no refusal is known. */
   get refusal(): EtcdError | undefined {
     if (this.#refusal !== undefined && clock.now() - this.#refusal.atMs > REFUSAL_HOLDS_MS)
       this.#refusal = undefined;
@@ -86,7 +86,8 @@ export class WriteSlots {
   /**
    * Sends a write once. If the answer is lost, finds out the outcome.
    *
-   * @returns the answer to the user's part, without responses if the answer was lost; undefined if the fence failed.
+   * @returns the answer to the user's part of the transaction; undefined if the fence failed. If etcd's answer was lost, there
+   *   are no responses in it.
    * @throws {EtcdError} that says whether the write happened; {@link UnsettledError} if that could not be found out.
    */
   async commit(
@@ -201,7 +202,7 @@ export class WriteSlots {
     };
   }
 
-  /** Tries for as long as one call may take. */
+  /** Settles the last write of a slot. Tries for as long as one call may take. */
   async #settleInTime(writeSlot: WriteSlot, signal?: AbortSignal, wasAnswered = false): Promise<Settled> {
     const untilMs = clock.now() + CALL_LIMIT_MS;
     for (;;) {
@@ -229,8 +230,8 @@ export class WriteSlots {
       );
       const { slot, fate } = inspect(writeSlot.slot, sight);
       writeSlot.slot = fate === 'open' ? notDone(slot) : slot; // etcd has answered, so the write cannot arrive late
-      // If the lease has expired, etcd has deleted the mark of the first write. A late copy of the grant may have
-      // made the lease anew.
+      // If the lease has expired, etcd has deleted the mark of the first write. A late copy of the grant may have created the
+      // lease again.
       const isNever = fate === 'open' || fate === 'never';
       if (isNever && write.seenRevision === 0n && !this.#lease.isValid()) return learnt('unknowable', header);
       return learnt(fate === 'open' ? 'never' : fate, header);
@@ -258,7 +259,7 @@ export class WriteSlots {
     this.#remembered.delete(oldest!);
   }
 
-  /** Tests whether etcd denied the slot's key, because its answer does not name the denied key. */
+  /** Tests whether etcd has denied the slot's key or a key of the user. Its answer to the write does not say which. */
   async #tryReservedName(writeSlot: WriteSlot, signal: AbortSignal): Promise<void> {
     this.#refusal = undefined;
     try {

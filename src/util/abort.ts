@@ -1,8 +1,8 @@
 import { setMaxListeners } from 'node:events';
 
 /**
- * Returns an abort controller without a limit of listeners. By default, Node warns of a leak from the eleventh listener
- * on.
+ * Returns an abort controller whose signal may have any number of listeners. By default, Node warns of a leak from the eleventh
+ * listener on.
  */
 export function sharedAbort(): AbortController {
   const controller = new AbortController();
@@ -35,7 +35,7 @@ const listeners = new WeakMap<AbortSignal, { all: Set<() => void>; tell: () => v
 
 /**
  * Listens to a signal of the user. All listeners share one listener of the signal, because Node warns of a leak from the
- * eleventh on.
+ * eleventh listener on.
  *
  * @returns a function that removes the listener.
  */
@@ -67,7 +67,7 @@ const collected = new FinalizationRegistry<() => void>((off) => off());
 /**
  * Like {@link onAbort}, but does not keep the object alive. The signal may live as long as the process.
  *
- * @param act called with the object. It must not reference the object itself.
+ * @param act called with the object. This function must hold no reference to the object.
  */
 export function onAbortWeakly<T extends object>(
   signal: AbortSignal,
@@ -97,8 +97,8 @@ export function followed(signal: AbortSignal | undefined): { signal: AbortSignal
 }
 
 /**
- * Waits with a signal that aborts as soon as any of the given signals does. Replaces `AbortSignal.any`: on Node 20, each
- * use leaks some bytes while one of its sources lives, and our sources live as long as the process.
+ * Waits with a signal that aborts as soon as any of the given signals does. Replaces `AbortSignal.any`. On Node 20, each use of
+ * that leaks some bytes while one of its sources lives. Our sources live as long as the process.
  */
 export async function untilAny<T>(
   signals: readonly AbortSignal[],

@@ -1,15 +1,15 @@
 /**
  * Detects a deadlock: a callback awaits a call, and the call waits for the end of that callback.
  *
- * Each callback runs inside an async function with a unique name. V8's stack trace of a call lists the async functions
- * that await the call. If the name is among them, the callback awaits the call. AsyncLocalStorage would also report a
- * handler that the callback has registered but does not await.
+ * Each callback runs inside an async function with a unique name. V8's stack trace of a call lists the async functions that
+ * await the call. If the name is among them, the callback awaits the call. AsyncLocalStorage would also report a handler that
+ * the callback has registered but does not await.
  *
- * Nothing is detected in other engines, or if async functions were compiled to callbacks. The call then waits until its
- * time limit.
+ * Nothing is detected in other engines, or if async functions were compiled to callbacks. A deadlocked call then waits until
+ * its time limit.
  */
 
-/** Enough for real services. */
+/** How many frames of a stack are searched. Enough for real services. */
 const MOST_FRAMES = 200;
 
 let named = 0;
@@ -24,7 +24,7 @@ export interface Awaiting {
   readonly frames: CallbackFrames;
 }
 
-/** The frames of the callbacks of one candidate, across `Election` objects. */
+/** The frames of the callbacks of one candidate, even if several `Election` objects call them. */
 export class CallbackFrames {
   readonly candidate: string;
   readonly election: string;

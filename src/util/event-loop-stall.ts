@@ -1,24 +1,25 @@
 /**
- * Detects that the event loop of this process stood still, a frequent reason for a lost lease. Tells whether code of this
- * process kept the loop busy.
+ * Detects that the event loop of this process stood still, a frequent reason for a lost lease. The CPU time that the process
+ * used meanwhile shows whether its own code kept the loop busy.
  *
- * One long stall loses a lease, and so does a loop that is busy in chunks, because a renewal takes some turns. A chunk
- * can be as long as a beat and delay none, so every beat also measures a turn.
+ * A beat is a timer that fires every half second. A late beat shows one long stall. Many shorter stalls lose a lease too,
+ * because a renewal takes several turns of the event loop. A short stall can end before the next beat is due, and then delays
+ * no beat. So every beat also measures how long the next turn takes.
  */
 import { after, clock, nextTurn } from './clock.ts';
 
 const BEAT_EVERY_MS = 500;
 
-/** A shorter stall alone rarely loses a lease. */
+/** A single stall that is shorter rarely loses a lease. */
 const SHORTEST_STALL_MS = 1_000;
 
-/** Shorter pieces are the usual work of a process. */
+/** Shorter stalls are not recorded: they are the usual work of a process. */
 const SHORTEST_PIECE_MS = 100;
 
-/** A shorter stall below this share of the time in question costs a renewal too little. */
+/** Stalls below this share of `withinMs` are ignored, unless they last a second: they hardly delay a renewal. */
 const LEAST_SHARE = 1 / 20;
 
-/** How many pieces are kept. */
+/** How many recorded stalls are kept. */
 const PIECES = 64;
 
 export interface Stall {
@@ -48,7 +49,7 @@ const pieces: (Stall & { readonly endedAtMs: number })[] = [];
 function beat(): void {
   const now = beatNow();
   const passedMs = now.atMs - last.atMs;
-  // The turn is counted until the next beat was due, and the delay of that beat from then on.
+  // Until this beat was due, the measured turn counts. After that, the delay of this beat counts.
   const turnMs = Math.min(last.turnMs ?? passedMs, BEAT_EVERY_MS);
   const stalledMs = turnMs + Math.max(0, passedMs - BEAT_EVERY_MS);
   if (stalledMs >= SHORTEST_PIECE_MS)
@@ -82,8 +83,8 @@ export function watchEventLoop(): () => void {
 }
 
 /**
- * What the event loop stood still in the last `withinMs` milliseconds; undefined if it had no long stall, and no short
- * ones for half of that time.
+ * Returns for how long the event loop stood still in the last `withinMs` milliseconds. The result is undefined unless one stall
+ * lasted a second, or all stalls together lasted half of that time.
  */
 export function recentStall(withinMs: number): Stall | undefined {
   if (holders > 0) beat(); // the timer may not have fired yet

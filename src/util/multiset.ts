@@ -1,4 +1,6 @@
-/** Counts equal values, and iterates over each value once. A value is gone when it was removed as often as it was added. */
+/**
+ * Counts equal values, and iterates over each value once. A value is gone once it has been removed as often as it was added.
+ */
 export class Multiset<T> implements Iterable<T> {
   readonly #counts = new Map<T, number>();
 

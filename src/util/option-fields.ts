@@ -75,7 +75,7 @@ export const ruled = (
 const withFallback = <V, T>(schema: z.ZodType<V>, fallback: T): z.ZodType<V | T> =>
   (fallback === undefined ? schema.optional() : schema.default(fallback as never)) as z.ZodType<V | T>;
 
-/** Fields whose values may be secrets: complaints do not show them. */
+/** Fields whose values may be secrets. Complaints do not show these values. */
 const secrets = new WeakSet<z.ZodType>();
 
 export function secret<T>(schema: z.ZodType<T>): z.ZodType<T> {

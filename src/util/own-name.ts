@@ -16,7 +16,7 @@ export function ownAddress(): string {
   );
 }
 
-/** Returns none if a sandbox hides the network interfaces. Node then throws. */
+/** The network addresses of this node. If a sandbox hides the interfaces, Node throws, and we return none. */
 function addresses(): NetworkInterfaceInfo[] {
   try {
     return Object.values(networkInterfaces()).flatMap((ofOne) => ofOne ?? []);

@@ -1,5 +1,5 @@
 /**
- * Detects forgotten parentheses, as in `if (term.isCurrent)`: a function is always true.
+ * Detects forgotten parentheses, as in `if (term.isCurrent)`. Such a condition always holds, because a function is truthy.
  */
 
 /**
@@ -39,7 +39,7 @@ export function noteReadUncalled<T extends object>(
       open = this === prototype ? undefined : this;
       return called;
     },
-    /** Mocks replace methods. */
+    /** Lets mocks replace the method. */
     set(this: T, value: unknown) {
       Object.defineProperty(this, name, { value, configurable: true, enumerable: true, writable: true });
     },

@@ -7,9 +7,9 @@ export class WaitingLine<T extends {}> {
   readonly #waiting = new Set<(value: T) => void>();
 
   /**
-   * Waits until something is passed.
+   * Waits until {@link pass} passes a value to this caller.
    *
-   * @param late takes a value that was passed just as the wait ended.
+   * @param late receives a value that was passed to this caller just as its wait ended.
    * @returns undefined if the limit has passed or the signal has aborted.
    */
   wait(limits: Limits, late: (value: T) => void): Promise<T | undefined> {
