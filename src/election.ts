@@ -33,7 +33,7 @@ export class Election implements AsyncDisposable {
   /** Static, because a closure would keep the election in memory as long as the signal lives. */
   static readonly #aborted = (election: Election): void => {
     const { settings, report } = election.#tools;
-    const isCurrent = currentTermOf(election.#runner.current) !== undefined; // `isCurrent()` could throw
+    const isCurrent = currentTermOf(election.#runner.current) !== undefined; // `isCurrent()` may throw in a loop
     if (isCurrent && isTimeout(settings.signal?.reason)) tellTimedOut(report, election.name);
     void election.#close('aborted');
   };
@@ -45,12 +45,12 @@ export class Election implements AsyncDisposable {
   }
 
   /**
-   * Sets up an election. Sends nothing until it is used.
+   * Sets up an election. Sends nothing to etcd.
    *
    * @param client your own client. The election never closes or changes it.
-   * @param name candidates with the same name compete with each other. Well-formed Unicode of at most 1 KiB in
-   *   UTF-8; not empty, without `/` or NUL, without blanks at its edges. It must not contain the text of an unset variable
-   *   (`undefined`, `null`, `NaN`, `[object Object]`).
+   * @param name candidates with the same name compete with each other. Well-formed Unicode of at most 1 KiB in UTF-8; not
+   *   empty, without `/` or NUL, without blanks at its edges. It must not contain the text of an unset variable (`undefined`,
+   *   `null`, `NaN`, `[object Object]`).
    * @throws {InvalidInputError} if an argument is not valid.
    * @throws {RunawayLoopError} if a loop constructs elections without ever letting the event loop turn.
    */
@@ -76,8 +76,8 @@ export class Election implements AsyncDisposable {
   }
 
   /**
-   * Starts a campaign, which enters the queue again after every loss. The promise need not be awaited. The campaign ends with
-   * `resign()`, `close()`, the `signal` option or the client. It also ends if etcd refuses before the first entry.
+   * Starts a campaign, which enters the queue again after every loss. The promise need not be awaited. `resign()`, `close()`,
+   * the `signal` option or a closed client ends the campaign. So does a refusal by etcd before the first entry.
    *
    * If a campaign already runs, the call resolves with the current or the next term. If the call has a new `value`, the
    * campaign announces it. The loop guard delays calls in quick succession. To look at the current term, read {@link status}.
@@ -97,7 +97,7 @@ export class Election implements AsyncDisposable {
 
   /**
    * Waits until we lead, runs the work, resigns, and passes on the result or error of the work. Announces the default value of
-   * {@link campaign}. Calls no callbacks of the options. If the term ends early, `term.signal` aborts, and the work should stop.
+   * {@link campaign}. Calls no callbacks of the options. If the term ends early, `term.signal` aborts: the work should stop.
    *
    * @param options.ifFree skips the work if another candidate is already there, and resolves with `undefined`.
    * @throws the errors of the work and of {@link campaign}. If `options.signal` ends the wait: {@link ElectionClosedError}.
@@ -191,8 +191,8 @@ export class Election implements AsyncDisposable {
   }
 
   /**
-   * Follows the leader: yields the present leader, then every change. Works without a campaign. The iteration ends with the
-   * signal and with `close()`.
+   * Follows the leader: yields the present leader, then every change. Works without a campaign. The iteration ends when the
+   * signal aborts, and with `close()`.
    *
    * It yields `undefined` if there is no leader, and `null` if the leader is unknown. The leader is unknown if etcd has
    * confirmed nothing for one TTL of this election. It is also unknown if our candidate is first but our lease has expired.

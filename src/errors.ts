@@ -18,7 +18,7 @@ export type ElectionErrorCode =
 /** Base class of all errors that the main entry point throws on purpose. */
 export abstract class ElectionError extends Error {
   abstract readonly code: ElectionErrorCode;
-  // Also a static field, because the constructor needs the code before it sets the other field.
+  // Also static, because the constructor needs the code before the instance has it.
   protected static readonly code: ElectionErrorCode;
   /**
    * Whether the same call may succeed later without a change on your side. If false, docs/errors.md says what to do instead.

@@ -7,7 +7,7 @@ import type { EndCause, StopCause } from './core/campaign-state.ts';
 /**
  * Which callback failed or still runs:
  * - `onLeader`, `onFollower`, `onLeaderChange`: the callback of the options.
- * - `run`, `every`, `onEnd`: something that was registered with a term by this method.
+ * - `run`, `every`, `onEnd`: what the program registered by the method of this name.
  * - `onAbort`: an `abort` listener of the term's signal.
  */
 export type CallbackName =
@@ -218,7 +218,7 @@ export type ElectionEvent =
       readonly fencingToken: string;
       /** For how long the event loop stood still in the last TTL, in milliseconds. Several stalls are added up. */
       readonly stalledMs: number;
-      /** CPU time of this process meanwhile, in milliseconds. */
+      /** CPU time of this process during the stalls, in milliseconds. */
       readonly cpuMs: number;
     }
   | { readonly type: 'follower.overdue'; readonly election: string; readonly afterMs: number }
@@ -241,7 +241,7 @@ export type ElectionEvent =
       readonly fencingToken: string;
       /** Failures since the last such event of this term. */
       readonly failures: number;
-      /** How many of them etcd may have written anyway. */
+      /** How many of these writes may have been committed anyway. */
       readonly unknownOutcomes: number;
       readonly reason: string;
     }

@@ -11,7 +11,7 @@ import { A_SIGNAL, isAbortSignal } from './util/abort.ts';
 /** The forms of a host that etcd3 can connect to. After `ipv4:` or `ipv6:` there may be a list, which gRPC itself splits. */
 const HOST = /^(https?:\/\/)?[^/\s,;@]+$|^ipv[46]:[^/\s;@]+$|^(dns|ipv4|ipv6):\/\/[^/\s]*\/[^/\s]+$|^unix:/;
 
-/** The name as errors and counts show it, before the check. It is shortened; if it is not a string, it is empty. */
+/** An unchecked name, for errors and counts: shortened, and empty if it is not a string. */
 export const shortName = (name: unknown): string => (typeof name === 'string' ? name.slice(0, 80) : '');
 
 /** @throws {InvalidInputError} */
@@ -36,7 +36,7 @@ export function checkClient(client: unknown, election: string): asserts client i
   if (typeof client !== 'object' || client === null || !parts.every((part) => part in client))
     refuse('an Etcd3 client of the etcd3 package (not what its namespace() returns)', client);
   const withoutUser = (host: unknown): unknown =>
-    typeof host === 'string' ? host.replace(/^([a-z]+:\/\/)?.*@/i, '$1…@') : host; // it may have a password
+    typeof host === 'string' ? host.replace(/^([a-z]+:\/\/)?.*@/i, '$1…@') : host; // the user part may contain a password
   const { hosts } = (client as { options?: { hosts?: unknown } }).options ?? {};
   for (const host of Array.isArray(hosts) ? hosts : hosts === undefined ? [] : [hosts]) {
     const unset = unsetPart(String(host)) ?? templatePart(String(host));

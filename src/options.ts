@@ -31,14 +31,13 @@ export interface GuardOptions {
   /** How many rounds are not delayed. Default: 5. Range: 1 to 20. */
   burst?: number | undefined;
   /**
-   * Shortest delay after the burst, in milliseconds. The first delay is random, and up to three times as long. Default: 250.
+   * Shortest delay after the burst, in milliseconds. The first delay is random, and at most three times as long. Default: 250.
    * Range: 100 to 60 000.
    */
   baseMs?: number | undefined;
   /**
-   * Longest delay after rounds that your own code ends, in milliseconds. If several clients of one
-   * process campaign in one election, a round may wait up to twice as long. Default: 30 000. Range: 2 500 to 3 600 000, not
-   * below `baseMs`.
+   * Longest delay after rounds that your own code ends, in milliseconds. If several clients of one process campaign in one
+   * election, a round may wait up to twice as long. Default: 30 000. Range: 2 500 to 3 600 000, not below `baseMs`.
    */
   capMs?: number | undefined;
   /**
@@ -47,9 +46,9 @@ export interface GuardOptions {
    */
   outsideCapMs?: number | undefined;
   /**
-   * After a term of this length, or an undisturbed wait of this length in the queue, the guard forgets all earlier rounds. The
-   * guard also forgets one round for each pause of this length between two rounds. Before a call of `campaign()` or `lead()`, a
-   * pause of 1.5 s is enough to forget one round. In milliseconds. Default: 30 000. Range: 5 000 to 3 600 000.
+   * After a term of this length, in milliseconds, or an undisturbed wait of this length in the queue, the guard forgets all
+   * earlier rounds. The guard also forgets one round for each pause of this length between two rounds. Before a call of
+   * `campaign()` or `lead()`, a pause of 1.5 s is enough to forget one round. Default: 30 000. Range: 5 000 to 3 600 000.
    */
   healthyAfterMs?: number | undefined;
 }
@@ -76,7 +75,7 @@ export interface ElectionOptions {
   /**
    * Called when a term begins. It may be async; its promise is the work. The term continues after the work ends; see
    * `whenWorkEnds`. If `onLeader` returns a function or a disposable object, that is the clean-up for the end of the term. If
-   * it throws or rejects, we step down and enter again, delayed by the loop guard.
+   * `onLeader` throws or rejects, we step down and enter again, delayed by the loop guard.
    *
    * When the term ends, `term.signal` aborts. The library awaits the work and everything registered with the term. Then it
    * calls and awaits `onFollower`. Then it deletes the key. The waits take at most `drainTimeoutMs` together. If the work still
@@ -133,7 +132,7 @@ export interface ElectionOptions {
   lastWill?: boolean | undefined;
   /** Settings of the loop guard. It can be tuned, but not switched off. */
   guard?: GuardOptions | undefined;
-  /** Closes the election when it aborts. Default: none. */
+  /** When this signal aborts, the election is closed for good. Default: none. */
   signal?: AbortSignal | undefined;
 }
 

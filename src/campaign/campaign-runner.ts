@@ -20,7 +20,7 @@ import type { LeadWork } from './lead-work.ts';
 import { endOrAwaiter } from './self-wait.ts';
 import { noteAwaiting, tellInTurn } from './unusual-usage.ts';
 
-/** What to do about a call that would wait for itself, by method. The error message ends with this. */
+/** The last sentence of the error for a call that would wait for itself. */
 const REMEDY = {
   campaign: 'The campaign then continues by itself, even after term.stepDown()',
   lead: 'Then call lead() again: this call has ended its campaign',
@@ -88,7 +88,7 @@ export class CampaignRunner {
     const campaign = this.#campaign;
     const term = campaign?.state === 'leading' ? campaign.turn.term : undefined;
     const { progressTimeoutMs, drainTimeoutMs } = this.#tools.settings;
-    const running = [this.#last?.callbacks, this.#earlier]; // they may outlive their campaigns
+    const running = [this.#last?.callbacks, this.#earlier]; // callbacks may outlive their campaign
     return {
       standing: campaign !== undefined && !campaign.isStopping,
       notStanding: this.#closedError === undefined ? this.#ownRefusal : undefined,
@@ -109,7 +109,7 @@ export class CampaignRunner {
     };
   }
 
-  /** @param method the public method that was called. @param again calls it once more. */
+  /** @param method the public method that was called. @param again calls that method once more. */
   campaign(value: string | undefined, method: PublicFunction, again: () => Promise<Term>): Promise<Term> {
     const running = this.#campaign;
     if (running?.isStopping === true && this.#closedError === undefined)

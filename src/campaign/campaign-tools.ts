@@ -55,7 +55,7 @@ export interface CampaignTools {
   readonly report: CampaignReport;
   /** The election's last term, whichever campaign it belongs to. */
   readonly last: { term?: LiveTerm };
-  /** Called when our lease expires: an observer that shows us as the leader must check again. */
+  /** Called when our lease expires, because an observer that shows us as the leader must check again. */
   readonly leaseLosses: Set<() => void>;
 }
 

@@ -334,7 +334,7 @@ export class Campaign {
     this.turn.endWait();
     this.#queueWatcher.close();
     this.#guard.stop();
-    await this.#candidateKey.giveUp(false).catch(() => undefined); // the session retries
+    await this.#candidateKey.giveUp(false).catch(() => undefined); // the session repeats the delete
     this.#left?.resolve();
     this.#state = { name: 'ended', reason: 'refused' };
     this.#tellReady();

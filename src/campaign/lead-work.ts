@@ -17,7 +17,7 @@ const HELD_AT_LEAST_MS = 5_000;
 const LONGEST_HOLD_MS = 86_400_000;
 
 export interface LeadOptions {
-  /** Ends the wait or the term when it aborts. */
+  /** When this signal aborts, the wait or the term ends. */
   signal?: AbortSignal | undefined;
   /**
    * Runs the work only if no other candidate is in the queue when this one enters. Otherwise `lead()` resolves with

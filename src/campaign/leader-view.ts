@@ -1,5 +1,5 @@
 /**
- * The leader as one campaign shows it. After our lease has run out, it never shows our own candidate as the leader.
+ * The leader as one campaign shows it. After our lease has run out, our own candidate is never shown as the leader.
  */
 import { AsyncResource } from 'node:async_hooks';
 import type { QueuedCandidate } from '../core/candidate-queue.ts';
@@ -80,7 +80,7 @@ export class LeaderView {
     return candidate && seen(candidate, this.#ownKey);
   }
 
-  /** Reports a new leader, or a new value, to the log and to `onLeaderChange`. */
+  /** Reports a new leader, or a new value of the leader, to the log and to `onLeaderChange`. */
   tellChange(): void {
     const { queue, isConfirmed } = this.#watcher;
     const isKnown = isConfirmed && !queue.isLeaderUnknown;

@@ -34,7 +34,7 @@ interface ObserverTools {
   begin(isEmpty: boolean): Promise<() => void>;
   /** Waits until the first request to etcd may be sent. @returns a function to call when there is an answer. */
   mayWatch(signal: AbortSignal): Promise<() => void>;
-  /** etcd's refusal after it had answered once. We then keep trying. */
+  /** A refusal by etcd after its first answer. We keep trying until the refusal ends. */
   readonly refusal: Refusal;
   /** Creates the error that ends the iteration if etcd refuses at the start, or for good. */
   refused(fault: EtcdError): Error;
@@ -59,7 +59,7 @@ function seenBy({ last }: Observing, candidate: QueuedCandidate): Candidate | un
 }
 
 /**
- * Creates one iteration over the leaders of an election. It sends nothing to etcd before it is read.
+ * Creates one iteration over the leaders of an election. Nothing is sent to etcd before the reader asks for the first leader.
  *
  * @param asked the signal of the caller, which also ends the iteration.
  */

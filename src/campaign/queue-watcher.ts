@@ -45,7 +45,7 @@ export class QueueWatcher {
   readonly #transport: EtcdTransport;
   readonly #sharedWatch: SharedWatch;
   readonly #listener: QueueListener;
-  /** Our candidacy whose deletion etcd has reported. */
+  /** Our candidacy, if etcd has reported that its key is deleted. */
   #deleted: Candidacy | undefined;
   #run: Run | undefined;
   #handle: WatchHandle | undefined;
@@ -103,7 +103,7 @@ export class QueueWatcher {
   }
 
   /**
-   * @param entry our entry, whose answer contains the queue. Without it, the watcher reads the queue first.
+   * @param entry our entry, whose answer contains the queue. Without an entry, the watcher reads the queue first.
    * @param noticeWithinMs how soon a silent watch must be noticed, in milliseconds.
    */
   start(entry: TakenEntry | undefined, noticeWithinMs: number): void {

@@ -39,7 +39,7 @@ export async function endOrAwaiter(
   let own: Wait | undefined;
   looking++;
   try {
-    await untilNextTurn(); // first the delete of the key can be sent, and the caller can begin to await us
+    await untilNextTurn(); // lets the delete of the key be sent, and lets the caller begin to await us
     for (let waitMs = 1; !done.signal.aborted; waitMs = Math.min(2 * waitMs, longestLookMs())) {
       const awaiting = CallbackFrames.awaiting();
       const self = awaiting.find(({ frames: { candidate } }) => candidate === frames.candidate);

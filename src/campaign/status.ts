@@ -13,7 +13,7 @@ export interface ElectionStatus {
   /**
    * - `idle`: no campaign runs.
    * - `held`: the loop guard delays the next round.
-   * - `entering`: enters the queue. Stays here while etcd cannot be reached.
+   * - `entering`: we enter the queue, or try again because etcd cannot be reached.
    * - `waiting`: in the queue.
    * - `leading`: we lead. Like `isCurrent()`, this compares the deadline with the clock.
    * - `leaving`: a term, or a wait in the queue, is over. Callbacks are awaited, or the key is being deleted.

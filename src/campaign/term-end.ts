@@ -42,6 +42,6 @@ async function drain(
     if (isFollowerCalled) tellStoppedLate(report, election, drainTimeoutMs * SHARE_OF_THE_WORK);
   }
   if (callbacks.followerCallbackDue) callbacks.follow(successor);
-  else if (reason === 'follower-stuck') return; // the term has already waited for it
+  else if (reason === 'follower-stuck') return; // the term has already waited for `onFollower`
   if (!(await callbacks.followerSettled(leftMs()))) report.drainOverdue(term, drainTimeoutMs, ['onFollower']);
 }

@@ -278,7 +278,7 @@ export class Turn {
       };
       this.#finish = finish;
       const recheck = begin(finish);
-      if (!this.#isUnderWay(finish)) return; // it has already ended
+      if (!this.#isUnderWay(finish)) return; // the wait or the term has already ended
       this.#recheck = recheck;
       offEnd = candidateKey.session!.onEnd((end) =>
         finish({ type: 'lost', reason: end === 'deadline-passed' ? end : 'lease-lost' }),
@@ -324,7 +324,7 @@ export class Turn {
 
   /** Checks our key as the read that confirms a renewal has found it. That read can show an eviction before the watch does. */
   checkOwnKey(candidacy: Candidacy | undefined, found: QueuedCandidate | undefined, revision: bigint): void {
-    if (candidacy === undefined || revision < candidacy.createRevision) return; // it was read before we entered
+    if (candidacy === undefined || revision < candidacy.createRevision) return; // the key was read before we entered
     if (!isStanding(found, candidacy)) this.finish({ type: 'lost', reason: 'evicted' });
   }
 }

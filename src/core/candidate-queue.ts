@@ -99,7 +99,7 @@ export class CandidateQueue {
     const { candidate } = event;
     const known = this.#byKey.get(candidate.key);
     if (known?.fencingToken === candidate.fencingToken) {
-      this.#queue[this.#placeOf(known)] = candidate; // a proclaim
+      this.#queue[this.#placeOf(known)] = candidate; // the candidate has announced a new value
     } else {
       if (known !== undefined) this.#remove(candidate.key); // deleted and created again: a new candidate
       this.#queue.splice(this.#placeOf(candidate), 0, candidate);
@@ -164,7 +164,7 @@ export class CandidateQueue {
     this.#queue.splice(this.#placeOf(known), 1);
   }
 
-  /** The index of the first candidate that is not older: a binary search, because a queue may be long. */
+  /** The index of the first candidate that is not older than this one. It is a binary search, because a queue may be long. */
   #placeOf(candidate: Aged): number {
     let low = 0;
     let high = this.#queue.length;

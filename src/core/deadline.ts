@@ -15,8 +15,8 @@ export interface LeaseProof {
 /**
  * The first moment at which etcd may expire the lease, in milliseconds on the clock of `sentAtMs`.
  *
- * etcd counts the TTL from the moment at which it *handles* a keep-alive. We count from the moment at which we *send* it.
- * That moment is never later, so our result is safe. If we counted from the reply, two replicas could lead.
+ * etcd counts the TTL from the moment at which it *handles* a keep-alive. We count from the moment at which we *send* it. The
+ * moment of sending is never later, so our result is safe. If we counted from the reply, two replicas could lead.
  */
 export function expiresAtMs({ sentAtMs, grantedTtlSeconds }: LeaseProof): number {
   return sentAtMs + grantedTtlSeconds * 1000;

@@ -105,8 +105,8 @@ export function admit(
     ? Math.min(Math.max(delays.duration, 1), LONGEST_HOLD_MS)
     : LONGEST_HOLD_MS;
   // After an outside cause the delay counts from the release of the last round. So the delay includes the time for which the
-  // last round waited for a dead etcd. After a cause of the caller the delay counts from now, or from the release of a round
-  // that is still held.
+  // last round waited for a dead etcd. If the caller ended the last round, the delay counts from now, or from the release of a
+  // round that is still held.
   const earliestMs =
     origin === 'environment' ? history.releasedAtMs + holdMs : Math.max(history.releasedAtMs, nowMs) + holdMs;
   const releasedAtMs = Math.min(Math.max(earliestMs, nowMs), nowMs + 2 * holdMs);
@@ -126,7 +126,7 @@ export function endHold(
   admitted: GuardHistory,
   nowMs: number,
 ): GuardHistory {
-  if (history.releasedAtMs !== admitted.releasedAtMs) return history; // a later round already has its slot
+  if (history.releasedAtMs !== admitted.releasedAtMs) return history; // a later round has been admitted meanwhile
   const releasedAtMs = Math.min(history.releasedAtMs, Math.max(nowMs, earlier.releasedAtMs));
   return { ...history, releasedAtMs };
 }

@@ -19,7 +19,7 @@ export interface Slot {
   readonly pending: string | undefined;
 }
 
-/** The slot's key as read from etcd. Revision 0 means that there is none. */
+/** The slot's key as read from etcd. Revision 0 means that the key does not exist. */
 export interface Sight {
   readonly revision: bigint;
   readonly value: string;
@@ -36,7 +36,7 @@ export function beginWrite(slot: Slot, writeId: string): Slot {
   return { ...slot, pending: writeId };
 }
 
-/** The slot after the write, or its settling, was answered. The key now has this revision. */
+/** The slot after etcd has answered the write, or the settling of the write. Its key now has this revision. */
 export const done = (revision: bigint): Slot => ({ seenRevision: revision, pending: undefined });
 
 /** The slot after a write that cannot arrive late: it was not sent, or etcd answered that nothing was written. */

@@ -33,7 +33,7 @@ export function termSignal(call: (listener: () => unknown) => void): AbortContro
   return controller;
 }
 
-/** Sets `onabort` through the replaced `addEventListener`, so that its promise is awaited too. */
+/** Sets `onabort` through the replaced `addEventListener`, so that the promise of this listener is awaited too. */
 function replaceOnAbort(signal: AbortSignal): void {
   let present: AbortSignal['onabort'] = null;
   Object.defineProperty(signal, 'onabort', {

@@ -241,7 +241,7 @@ function isOrderlyEnd(error: unknown, term: WorkingTerm): boolean {
       cause = cause.cause;
     }
   } catch {
-    // Properties of a thrown object can throw too. Then the failure counts.
+    // Properties of a thrown object can throw too. Then the error counts as a failure.
   }
   return false;
 }

@@ -73,7 +73,7 @@ export interface Term {
    * Await what `commit()` returns, never the builder. The builder has a method `then`, so `await` takes it for a promise. If
    * you await the builder, or return it from an async function, nothing is written. The error says what to do.
    *
-   * @throws {RefusedError} if `exactlyOnce` is set, and in the last 30 s etcd has denied our user the keys for it.
+   * @throws {RefusedError} if `exactlyOnce` is set, and in the last 30 s etcd has denied our user the keys of this option.
    * @throws {InvalidInputError} if an option is unknown.
    */
   txn(options?: TxnOptions): ComparatorBuilder;

@@ -1,6 +1,7 @@
 /**
  * Reports failing writes under a term. The first failure is reported at once. After that, the number of failures is reported
- * every minute, and at the end of the term. Writes that the drain cuts off later are reported together.
+ * every minute, and at the end of the term. Failures after the end of the term are reported together, in the next turn of the
+ * event loop.
  */
 import { Outage } from '../logging/outage.ts';
 import { nextTurn } from '../util/clock.ts';

@@ -86,8 +86,8 @@ export class WriteSlots {
   /**
    * Sends a write once. If the answer is lost, finds out the outcome.
    *
-   * @returns the answer to the user's part of the transaction; undefined if the fence failed. If etcd's answer was lost, there
-   *   are no responses in it.
+   * @returns the answer to the user's part of the transaction, without responses if etcd's answer was lost. Undefined if the
+   *   fence failed.
    * @throws {EtcdError} that says whether the write happened; {@link UnsettledError} if that could not be found out.
    */
   async commit(
