@@ -1,4 +1,4 @@
-/** Writes that a former leader cannot make, in etcd and in another store. */
+/** Writes to etcd and to another store. Both refuse the writes of a former leader. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Etcd3 } from 'etcd3';
 import { Election, OutcomeUnknownError, UnavailableError, type Term } from 'etcd-election';
@@ -64,7 +64,7 @@ async function settled(term: Term, writeId: string): Promise<'booked' | 'not boo
 // #endregion lost
 
 // #region outside
-/** Refuses a leader of an earlier term: it remembers the largest token. A real store keeps the token on disk, with the data. */
+/** Refuses writes of an earlier term, because it remembers the largest token. A real store keeps the token on disk, with the data. */
 class Store {
   #largestToken = 0n;
   #value = '';

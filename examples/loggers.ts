@@ -9,7 +9,7 @@ if (!endpoints) throw new Error('set ETCD_ENDPOINTS, for example to http://127.0
 const client = new Etcd3({ hosts: endpoints.split(',') });
 
 // #region winston
-/** winston takes the text first and has no level `trace`. */
+/** winston takes the text before the fields, and has no level `trace`. */
 function fromWinston(logger: winston.Logger): Logger {
   return {
     trace: (fields, message) => void logger.silly(message, fields),
@@ -28,7 +28,7 @@ const one = new Election(client, 'with-winston', { logger: fromWinston(logger) }
 // #endregion winston
 
 // #region console
-const two = new Election(client, 'with-console', { logger: console }); // prints text at level info and above, and the error object at level error
+const two = new Election(client, 'with-console', { logger: console }); // prints only the text, from level info on, and at level error also the error object
 // #endregion console
 
 await Promise.all([one.campaign(), two.campaign()]);

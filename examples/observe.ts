@@ -1,4 +1,4 @@
-/** Observes the leader without a campaign. Ctrl-C ends it. */
+/** Observes the leader without a campaign. Ctrl-C ends the program. */
 import { Etcd3 } from 'etcd3';
 import { Election } from 'etcd-election';
 

@@ -1,4 +1,4 @@
-/** The short examples of the reference, the guide and the errors page, in one program. */
+/** The short pieces of code in the reference, the guide and the errors page, as one program. */
 import { subscribe } from 'node:diagnostics_channel';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Etcd3 } from 'etcd3';
@@ -27,7 +27,7 @@ console.log(`lead returned ${pages}`);
 
 async function writeReport(term: Term): Promise<number> {
   // #region act
-  term.assertCurrent(); // throws LeadershipLostError after the term
+  term.assertCurrent(); // throws LeadershipLostError after the end of the term
   await term.proclaim('10.0.0.7:8788'); // changes the announced value within the term
   console.log(
     `current: ${term.isCurrent()}, at most ${Math.round(term.remainingMs())} ms left if no renewal comes`,

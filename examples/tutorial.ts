@@ -11,7 +11,7 @@ const election = new Election(client, 'sync-master', {
       await sleep(1_000, undefined, { signal: term.signal }).catch(() => undefined); // ends at once with the term
       if (!term.isCurrent()) break;
       try {
-        await term.put('sync/progress', `step ${step}`); // etcd refuses it if another replica leads
+        await term.put('sync/progress', `step ${step}`); // etcd refuses this write if another replica leads
         console.log(`step ${step} under fencing token ${term.fencingToken}`);
       } catch (error) {
         if (!(error instanceof UnavailableError)) throw error; // ends the term

@@ -1,4 +1,4 @@
-/** A service that runs away for ten seconds, and the report of the watchdog. It needs no etcd. */
+/** A service that runs away for ten seconds, and the report of the watchdog. The program needs no etcd. */
 import { type RunawayReport, serveDiagnostics, startWatchdog } from 'etcd-election/diagnostics';
 
 // #region watchdog
@@ -7,11 +7,12 @@ function tell({ verdict, suspects: [guilty], files }: RunawayReport): void {
   console.log(`flame graph: ${files.flameGraph}`);
 }
 
-// The main thread calls both callbacks once it turns again. Until then, see stderr, the option `webhook` and the pages.
+// The main thread calls both callbacks, so they wait until the thread turns again. Until then the watchdog reports on stderr, to the
+// option `webhook` and on its pages.
 const watchdog = startWatchdog({
   startupGraceMs: 0, // a real service keeps the default, 5 s
   onRunaway: tell,
-  onNotice: tell, // called after the loop below has ended: a block that is over is a notice
+  onNotice: tell, // called if the block of the thread is over, as after the loop below
 });
 const diagnostics = await serveDiagnostics({ port: Number(process.env['DIAGNOSTICS_PORT'] ?? 6161) });
 console.log(`look at ${diagnostics.url}/debug/pprof/`);

@@ -1,6 +1,6 @@
 /**
  * A job that runs at least once for each scheduled time. The leader runs the job, then records the time in etcd. A new leader
- * begins with the first time after the last record. A crash may delay or repeat a run, but does not lose it.
+ * begins with the first time after the recorded one. A crash may delay or repeat a run, but no run is lost.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Etcd3 } from 'etcd3';
@@ -17,7 +17,7 @@ const election = new Election(client, process.env['ELECTION'] ?? 'nightly-report
   onLeader: (term) => keepSchedule(term),
 });
 
-/** Your job. It may run twice for one moment, so a second run must replace the report of the first. */
+/** Your job. It may run twice for one moment, so the second run must replace the report of the first run. */
 async function runJob(moment: string, term: Term): Promise<void> {
   await sleep(Number(process.env['JOB_MS'] ?? 0));
   console.log(`ran ${moment} under token ${term.fencingToken}`);
@@ -35,7 +35,7 @@ async function keepSchedule(term: Term): Promise<void> {
   }
 }
 
-/** The last recorded moment. If there is no record, records the present time: the schedule begins with the next moment. */
+/** Returns the last recorded moment. If there is none, records the present time, so that the schedule begins now. */
 async function lastRun(term: Term): Promise<string> {
   const now = new Date().toISOString();
   await term.txn().and(done, 'Create', '==', 0).then(client.put(done).value(now)).commit();
@@ -43,12 +43,12 @@ async function lastRun(term: Term): Promise<string> {
   return responses[0]!.response_range.kvs[0]!.value.toString();
 }
 
-/** Records a moment, but only a later one than before, because a write without an answer may still land. */
+/** Records a moment, unless a later one is recorded already. So a delayed write of an earlier moment has no effect. */
 async function recordRun(term: Term, moment: string): Promise<void> {
   await term.txn().and(done, 'Value', '<', moment).then(client.put(done).value(moment)).commit();
 }
 
-/** Repeats a call until etcd answers, so the call may happen twice. After the term the call rejects, and the loop ends. */
+/** Repeats a call until etcd answers, so a write may happen twice. After the term the call rejects, and ends this loop. */
 async function untilAnswered<T>(call: () => Promise<T>): Promise<T> {
   for (;;) {
     try {

@@ -1,6 +1,6 @@
 /**
  * A job that runs at most once for each scheduled time. The leader claims each time in etcd, then runs the job. If no replica
- * leads at that time, the run is lost. at-least-once.ts never loses a run, but may repeat it.
+ * leads at that time, the run is lost. The program in at-least-once.ts loses no run, but may repeat one.
  */
 import { Etcd3 } from 'etcd3';
 import { Election, OutcomeUnknownError, UnavailableError, type Term } from 'etcd-election';
@@ -39,7 +39,7 @@ async function claimed(term: Term, moment: string): Promise<boolean> {
 }
 
 async function claimMoment(term: Term, moment: string): Promise<boolean> {
-  // Creates the key, because every comparison with the value of a missing key is false.
+  // Creates the key if it is missing. Otherwise the comparison below would be false.
   await term.txn().and(claim, 'Create', '==', 0).then(client.put(claim).value('')).commit();
   const { succeeded } = await term
     .txn()

@@ -4,15 +4,15 @@ import type { Term } from 'etcd-election';
 
 const everyMs = Number(process.env['EVERY_SECONDS'] ?? 60) * 1_000;
 
-/** The first multiple of `everyMs` after the given time. Any cron library can compute the next moment instead. */
+/** Returns the first multiple of `everyMs` after the given time. A cron library can compute the next moment instead. */
 export const nextMoment = (afterMs: number): number => (Math.floor(afterMs / everyMs) + 1) * everyMs;
 
 // #region wait
 const HOUR_MS = 3_600_000;
 
 /**
- * Waits until the given moment. Each timer takes at most an hour, because a timer of more than 24.8 days fires at once and the
- * clock may be set.
+ * Waits until the given moment. Checks the clock every hour, because someone may set it. A single timer would miss that, and a
+ * timer of more than 24.8 days fires at once.
  *
  * @returns true once the moment has come; false if the term ended first.
  */

@@ -31,14 +31,14 @@ const server = app.listen(Number(process.env['PORT'] ?? 3000), '127.0.0.1', () =
   const address = server.address();
   const port = typeof address === 'object' ? address?.port : undefined;
   console.log(`listening on {"port":${port}}`);
-  void election.campaign(`http://127.0.0.1:${port}`); // the value is the address at which others reach us
+  void election.campaign(`http://127.0.0.1:${port}`); // the value is the address at which other replicas reach this one
 });
 
 for (const signal of ['SIGTERM', 'SIGINT']) process.once(signal, () => void shutDown());
 
 /** “The order at shutdown” in docs/guide.md explains the order. */
 async function shutDown(): Promise<void> {
-  const answered = new Promise((resolve) => server.close(resolve)); // accepts no more connections
+  const answered = new Promise((resolve) => server.close(resolve)); // stops accepting connections
   await election.close(); // does not wait for open connections
   await answered;
   client.close();

@@ -1,8 +1,8 @@
 /**
  * Probes for a supervisor, such as those of examples/kubernetes/deployment.yaml.
  * - `/healthz`: 503 only if a restart helps.
- * - `/readyz`: 503 if no campaign runs: etcd refused us, or we are shutting down.
- * - `/leading`: 200 only on the leader, for a load balancer. As a readiness probe it would stop every rolling update.
+ * - `/readyz`: 503 if no campaign runs, because etcd refused this replica, or because it is shutting down.
+ * - `/leading`: 200 only on the leader, for a load balancer. As a readiness probe it would block every rolling update.
  */
 import { createServer } from 'node:http';
 import { Etcd3 } from 'etcd3';
@@ -43,7 +43,7 @@ for (const signal of ['SIGTERM', 'SIGINT']) process.once(signal, () => void shut
 
 /** “The order at shutdown” in docs/guide.md explains the order. */
 async function shutDown(): Promise<void> {
-  const answered = new Promise((resolve) => server.close(resolve)); // accepts no more connections
+  const answered = new Promise((resolve) => server.close(resolve)); // stops accepting connections
   await election.close(); // does not wait for open connections
   await answered;
   client.close();

@@ -1,4 +1,4 @@
-/** Writes to resource.ts while it leads, and sends its fencing token with each write. */
+/** A replica that writes to resource.ts while it leads. It sends its fencing token with each write. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Etcd3 } from 'etcd3';
 import { Election, type Term } from 'etcd-election';
@@ -13,7 +13,7 @@ async function write(term: Term, content: string): Promise<boolean> {
     method: 'PUT',
     headers: { 'fencing-token': term.fencingToken.toString() },
     body: content,
-    // At SIGTERM, term.signal would abort a write that the resource may have accepted. So use a limit below drainTimeoutMs.
+    // Do not pass term.signal: SIGTERM would abort a write that the resource may have accepted. Use a limit below drainTimeoutMs.
     signal: AbortSignal.timeout(3_000),
   });
   return response.ok;

@@ -2,8 +2,8 @@
  * A resource behind HTTP that checks fencing tokens. It refuses a token that is smaller than the largest it has seen. So a
  * former leader cannot write.
  *
- * This example keeps the largest token in memory, and a restart loses it. A real resource stores the token with the data, in
- * the same transaction: see ../postgres/fenced.ts.
+ * This example keeps the largest token in memory, so a restart loses the token. A real resource stores the token with the data,
+ * in the same transaction: see ../postgres/fenced.ts.
  */
 import { createServer, type RequestListener } from 'node:http';
 
@@ -20,7 +20,8 @@ const resource: RequestListener = (request, response) => {
   request.setEncoding('utf8');
   request.on('data', (text: string) => (body += text));
   request.on('end', () => {
-    // The check and the write happen in one turn of the event loop. With a database, use one transaction.
+    // No other request comes between the check and the write, because both happen in one turn of the event loop. In a database,
+    // use one transaction.
     const token = BigInt(header);
     if (token < highest)
       return void response.writeHead(412).end(`token ${token} is stale: ${highest} has written\n`);

@@ -29,7 +29,7 @@ server.listen(Number(process.env['PORT'] ?? 9464), process.env['HOST'] ?? '127.0
 for (const signal of ['SIGTERM', 'SIGINT']) process.once(signal, () => void shutDown());
 
 async function shutDown(): Promise<void> {
-  const answered = new Promise((resolve) => server.close(resolve)); // accepts no more connections
+  const answered = new Promise((resolve) => server.close(resolve)); // stops accepting connections
   await Promise.all(elections.map((election) => election.close())); // does not wait for open connections
   await answered;
   metrics.close();

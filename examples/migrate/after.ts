@@ -1,6 +1,6 @@
 /**
- * The same replica after the migration. It uses the same keys (`election/<name>/…`), so it shares one queue with the replicas
- * that are not migrated yet. Migrate one replica at a time.
+ * The replica of before.ts, after the move to etcd-election. The keys are the same (`election/<name>/…`). So this replica shares
+ * one queue with the replicas that still use etcd3's own `Election`. Move one replica at a time.
  */
 import { Etcd3 } from 'etcd3';
 import { Election } from 'etcd-election';

@@ -1,4 +1,4 @@
-/** A replica before the migration: etcd3's own `Election`. */
+/** A replica that uses etcd3's own `Election`. after.ts is the same replica after the move to etcd-election. */
 import { Etcd3 } from 'etcd3';
 
 const name = process.env['ELECTION'] ?? 'sync-master';

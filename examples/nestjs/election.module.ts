@@ -26,7 +26,7 @@ class ElectionLifecycle implements OnApplicationBootstrap, BeforeApplicationShut
     void this.#election.campaign(this.#value); // campaigns again after every loss
   }
 
-  /** Nest calls this before it waits for open connections. */
+  /** Nest calls this method before it waits for open connections. */
   async beforeApplicationShutdown(): Promise<void> {
     await this.#election.close();
   }

@@ -1,6 +1,6 @@
 /**
- * A fence in PostgreSQL: a leader of an earlier term cannot write. Each resource has a row in `fences` with the largest token.
- * Each transaction first raises the token in that row. If the row has a larger token, the transaction fails.
+ * A fence in PostgreSQL, so that a leader of an earlier term cannot write. Each resource has a row in `fences` with the largest
+ * token. Each transaction first writes its token to that row. If the row has a larger token, the transaction fails.
  */
 import type { PoolClient, Pool } from 'pg';
 import type { Term } from 'etcd-election';
@@ -30,8 +30,8 @@ export async function fencedTransaction<T>(
   work: (connection: PoolClient) => Promise<T>,
 ): Promise<T> {
   const connection = await pool.connect();
-  let broken: Error | undefined; // with an error, release() closes the connection
-  const onError = (error: Error): void => void (broken = error); // without a listener, 'error' ends the process
+  let broken: Error | undefined; // if it is set, release() closes the connection
+  const onError = (error: Error): void => void (broken = error); // without a listener, an 'error' event would end the process
   connection.on('error', onError);
   try {
     await connection.query('BEGIN');

@@ -1,4 +1,4 @@
-/** A counter in PostgreSQL that only the leader increments. PGHOST, PGUSER … set the server, as for psql. */
+/** A counter in PostgreSQL that only the leader increments. PGHOST, PGUSER and so on set the server, as for psql. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Etcd3 } from 'etcd3';
 import pg from 'pg';

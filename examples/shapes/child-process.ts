@@ -12,18 +12,18 @@ const command = `process.on('SIGTERM', () => setTimeout(() => { console.log('chi
 // #region child
 async function runChild(term: Term): Promise<void> {
   const child = spawn(process.execPath, ['-e', command], { stdio: 'inherit' });
-  const exited = once(child, 'exit'); // also handles 'error', for a command that cannot start
+  const exited = once(child, 'exit'); // rejects on 'error', if the command cannot start
   term.onEnd(async () => {
     child.kill('SIGTERM');
-    // Shorter than marginMs (see below), and shorter than drainTimeoutMs, which limits close().
+    // The wait must be shorter than marginMs (see below), and shorter than drainTimeoutMs, which limits close().
     await Promise.race([exited, sleep(3_000, undefined, { ref: false })]);
     child.kill('SIGKILL');
   });
   await exited;
-  if (term.isCurrent()) throw new Error('the child ended by itself'); // steps down, and another replica tries
+  if (term.isCurrent()) throw new Error('the child ended by itself'); // this replica steps down, and another one tries
 }
 
-// After `deadline-passed` the next replica may lead once the margin is over. The default margin is 1 s at a TTL of 10 s.
+// If the term ends as `deadline-passed`, the next replica may lead marginMs later. The default is 1 s at a TTL of 10 s.
 const election = new Election(client, electionName, { onLeader: runChild, marginMs: 4_000 });
 void election.campaign();
 

@@ -1,7 +1,7 @@
-/** The start of all programs in this folder. */
+/** What all programs in this folder share: the client, the name of the election, and the shutdown. */
 import { Etcd3 } from 'etcd3';
 
-/** There is no default. With a default, a replica without the variable would lead alone in another etcd. */
+/** Connects to ETCD_ENDPOINTS. There is no default address, so that no replica leads alone in another etcd by mistake. */
 export function connect(): Etcd3 {
   const endpoints = process.env['ETCD_ENDPOINTS'];
   if (!endpoints) throw new Error('set ETCD_ENDPOINTS, for example to http://127.0.0.1:2379');
@@ -10,7 +10,7 @@ export function connect(): Etcd3 {
 
 export const electionName: string = process.env['ELECTION'] ?? 'shapes';
 
-/** Calls `end` on SIGTERM or SIGINT. `end` must close the election first, and then what the work uses. */
+/** Calls `end` on SIGTERM or SIGINT. `end` must close the election first, and then the client and whatever the work uses. */
 export function onStop(end: () => Promise<unknown>): void {
   const stop = (): void => void end();
   process.once('SIGTERM', stop);

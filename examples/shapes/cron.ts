@@ -1,4 +1,4 @@
-/** A program that cron starts on every host at the same minute: one host does the job, the others skip it. */
+/** A program that cron starts on every host at the same minute. One host does the job, and the other hosts skip the job. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Election, ElectionClosedError, LeadershipLostError, type Term } from 'etcd-election';
 import { connect, electionName } from './connect.ts';
@@ -21,7 +21,7 @@ function scheduledDay(now: number): string {
 }
 
 const atUtc = process.env['AT_UTC'] ?? '03:00'; // when cron starts the program, in UTC
-const day = process.env['DAY'] ?? scheduledDay(Date.now()); // DAY=2026-11-27 runs the job for a missed day: first delete its claim
+const day = process.env['DAY'] ?? scheduledDay(Date.now()); // To make up for a missed day, delete its claim, and set DAY=2026-11-27
 const claim = `${electionName}-runs/${day}`;
 
 /** Claims the day, then writes the report. So the report is written at most once. */
@@ -42,7 +42,7 @@ const election = new Election(client, electionName);
 try {
   // Without the claim, atLeastMs must be longer than the largest delay between hosts.
   const report = await election.lead(reportOnce, { ifFree: true, atLeastMs: 0, signal: stop.signal });
-  console.log(report ?? 'skipped: another host has entered the election'); // perhaps a dead host, whose key is still there
+  console.log(report ?? 'skipped: another host has entered the election'); // perhaps a dead host whose key etcd still has
 } catch (error) {
   const isExpected = error instanceof LeadershipLostError || error instanceof ElectionClosedError;
   if (!isExpected) throw error; // exit code 1

@@ -8,7 +8,7 @@ const jobs = `${electionName}-jobs/`;
 const claims = `${electionName}-claims/`;
 const done = `${electionName}-done/`;
 
-/** Represents a payment, an e-mail, or a request to another service. */
+/** Stands for an effect outside etcd: a payment, an e-mail, or a request to another service. */
 async function pay(id: string, token: bigint): Promise<void> {
   await sleep(Number(process.env['PAY_MS'] ?? 20));
   console.log(`paid ${id} under token ${token}`);
@@ -32,10 +32,10 @@ async function nextJob(term: Term): Promise<{ id: string; revision: string } | u
 }
 
 async function run(term: Term, id: string, revision: string): Promise<void> {
-  // The last act before the effect. After a freeze it rejects with LeadershipLostError, and nothing is paid.
+  // The claim is the last step before the payment. In a former leader it rejects with LeadershipLostError, and nothing is paid.
   await untilAnswered(() => term.put(claims + id, String(term.fencingToken)));
   await pay(id, term.fencingToken); // without term.signal: a claimed job is always finished
-  // One transaction deletes the job and records it, if the job is unchanged (`Mod`).
+  // If the job is unchanged (`Mod`), one transaction deletes the job and records the payment.
   const record = [
     client.delete().key(jobs + id),
     client.delete().key(claims + id),
@@ -52,8 +52,8 @@ async function run(term: Term, id: string, revision: string): Promise<void> {
 }
 
 /**
- * Repeats a call until etcd answers. The call may happen twice: use it only for a read, a put of the same value, or a
- * transaction that compares `Mod`. After the term the call rejects, and the loop ends.
+ * Repeats a call until etcd answers, so a write may happen twice. Pass only a read, a put of the same value, or a transaction
+ * that compares `Mod`. After the term the call rejects, and ends this loop.
  */
 async function untilAnswered<T>(call: () => Promise<T>): Promise<T> {
   for (;;) {

@@ -15,7 +15,7 @@ async function refreshCache(): Promise<void> {
 
 // #region interval
 const election = new Election(client, electionName, {
-  onLeader: (term) => term.every(100, () => refreshCache()), // not setInterval: it goes on after the term
+  onLeader: (term) => term.every(100, () => refreshCache()), // setInterval would go on after the term
 });
 void election.campaign();
 

@@ -1,11 +1,11 @@
-/** A queue consumer. It writes the result of a message under the fence, then acknowledges the message. */
+/** A queue consumer. For each message it makes a fenced write of the result, then acknowledges the message. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Election, UnavailableError, type Term } from 'etcd-election';
 import { connect, electionName, onStop } from './connect.ts';
 
 const client = connect();
 
-/** Represents a queue whose `take()` waits for a message, and which delivers unacknowledged messages again. */
+/** Stands for your queue. `take()` waits for a message. A real queue delivers unacknowledged messages again. */
 const queue = {
   next: 0,
   take: async (signal: AbortSignal): Promise<number | undefined> => {
@@ -24,7 +24,7 @@ async function consume(term: Term): Promise<void> {
       continue;
     }
     try {
-      await handle(term, message); // close() waits for it
+      await handle(term, message); // close() waits for this call
       await queue.acknowledge(message);
     } catch (error) {
       if (!(error instanceof UnavailableError)) throw error;
@@ -33,7 +33,7 @@ async function consume(term: Term): Promise<void> {
   }
 }
 
-/** Writes under the fence. In a former leader this rejects with LeadershipLostError, so the message is not acknowledged. */
+/** Makes a fenced write. In a former leader it rejects with LeadershipLostError, so the message is not acknowledged. */
 async function handle(term: Term, message: number): Promise<void> {
   await term
     .txn()

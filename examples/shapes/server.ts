@@ -1,4 +1,4 @@
-/** A web server on every replica: all serve, one leads. */
+/** A web server on every replica. All replicas serve requests, and one of them leads. */
 import { createServer } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Election } from 'etcd-election';
@@ -15,14 +15,14 @@ const election = new Election(client, electionName, {
 
 const server = createServer((request, response) => {
   const health = election.health();
-  // Liveness: 503 only if a restart helps. It sends no request to etcd.
+  // Liveness: 503 only if a restart helps. health() sends no request to etcd.
   if (request.url === '/livez') response.writeHead(health.healthy ? 200 : 503);
   // Readiness: followers can serve too.
   else if (request.url === '/readyz') response.writeHead(health.standing ? 200 : 503);
   response.end(JSON.stringify(election.status));
 });
 
-void election.campaign(); // not awaited: on a follower it does not resolve while another leads
+void election.campaign(); // not awaited, because on a follower it does not resolve while another replica leads
 server.listen(Number(process.env['PORT'] ?? 3000), '127.0.0.1', () =>
   console.log(`listening on ${JSON.stringify(server.address())}`),
 );
@@ -31,11 +31,11 @@ server.listen(Number(process.env['PORT'] ?? 3000), '127.0.0.1', () =>
 // #region shutdown_order
 async function shutDown(): Promise<void> {
   const answered = new Promise((resolve) => server.close(resolve)); // 1. accepts no more connections
-  await election.close(); // 2. stops the work, then the next replica leads. It does not wait for open connections
+  await election.close(); // 2. stops the work, then the next replica leads. Does not wait for open connections
   const late = setTimeout(() => server.closeAllConnections(), 5_000); // an event stream never ends by itself
   await answered; // 3. the last requests get their answers
   clearTimeout(late);
-  client.close(); // 4. the work, the release of the key and the last requests used it
+  client.close(); // 4. until here the work, the delete of the key and the last requests needed the client
 }
 // #endregion shutdown_order
 

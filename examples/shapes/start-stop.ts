@@ -1,11 +1,11 @@
-/** One function starts the work, and another function stops it. This is the most common shape. */
+/** One function starts the work, and another function stops the work. This is the most common kind of service. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Election, type Term } from 'etcd-election';
 import { connect, electionName, onStop } from './connect.ts';
 
 const client = connect();
 
-/** Represents one message, one request or one row. */
+/** Stands for one item of your work: a message, a request or a row. */
 const nextItem = (): Promise<void> => sleep(50);
 
 // #region start_stop

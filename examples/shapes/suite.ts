@@ -19,7 +19,7 @@ after(async () => {
   await etcd.stop();
 });
 
-/** An election that is closed at the end of its test, even if the test fails. */
+/** Makes an election that is closed at the end of its test, even if the test fails. */
 function election(t: TestContext): Election {
   const one = new Election(client, 'job', { prefix: `test-${randomUUID()}/`, ttlSeconds: 2 });
   t.after(() => one.close());

@@ -1,7 +1,7 @@
 /**
- * HTTP: every replica answers, leader or not.
+ * The HTTP server of a replica. Every replica answers, leader or not.
  *
- *   POST /synctask/add   {"name": "…", "payload": …}  →  201 {"id": "…"}, once etcd has it
+ *   POST /synctask/add   {"name": "…", "payload": …}  →  201 {"id": "…"}, once etcd has the task
  *   GET  /synctask/del?id=…                           →  200, or 404
  *   GET  /synctask/list                               →  200 {"leader": "…", "waiting": […], "done": […]}
  *   GET  /healthz, /readyz                            →  200 or 503, for probes

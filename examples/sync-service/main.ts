@@ -1,5 +1,5 @@
 /**
- * The sync service. Every replica takes tasks over HTTP and keeps them in etcd. Only the leader executes them.
+ * The sync service. Every replica accepts tasks over HTTP and stores them in etcd. Only the leader executes tasks.
  *
  *   PORT=8788 DIAGNOSTICS_PORT=6161 ETCD_ENDPOINTS=http://127.0.0.1:2379 npm run example -- sync-service/main
  */
@@ -44,7 +44,7 @@ async function shutDown(signal: NodeJS.Signals): Promise<void> {
   console.log('shut down');
 }
 
-/** Serves profiles, elections and metrics over HTTP. Loads that code only if it is configured. */
+/** Serves profiles, elections and metrics over HTTP, if DIAGNOSTICS_PORT is not `off`. Otherwise loads no code for this. */
 async function openDiagnostics() {
   if (settings.diagnosticsPort === undefined) return undefined;
   const [{ serveDiagnostics }, { electionMetrics }, promClient] = await Promise.all([

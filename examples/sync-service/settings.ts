@@ -3,17 +3,17 @@ export interface Settings {
   readonly endpoints: string[];
   readonly host: string;
   readonly port: number;
-  /** Undefined: no diagnostics. */
+  /** Port of the diagnostics. If undefined, there are no diagnostics. */
   readonly diagnosticsPort: number | undefined;
   readonly election: string;
   readonly ttlSeconds: number;
   /** Prefix of the tasks' keys. */
   readonly keys: string;
-  /** The announced value. Undefined: the IP address of this host and the process ID. */
+  /** The announced value. If undefined, the library announces the IP address of this host and the process ID. */
   readonly announce: string | undefined;
 }
 
-/** @throws {TypeError} if a variable is missing or invalid. The message names the variable. */
+/** Reads the settings. @throws {TypeError} if a variable is missing or invalid. The message names the variable. */
 export function settingsFrom(env: NodeJS.ProcessEnv): Settings {
   const port = (name: string, otherwise: number): number => {
     const value = Number(env[name] ?? otherwise);
@@ -21,7 +21,7 @@ export function settingsFrom(env: NodeJS.ProcessEnv): Settings {
     throw new TypeError(`${name}: expected a port, got ${env[name]}`);
   };
   const endpoints = env['ETCD_ENDPOINTS'];
-  // There is no default. With a default, a replica without the variable would lead alone in another etcd.
+  // There is no default address, so that no replica leads alone in another etcd by mistake.
   if (!endpoints)
     throw new TypeError('ETCD_ENDPOINTS: expected addresses, for example http://127.0.0.1:2379');
   return {

@@ -1,4 +1,4 @@
-/** Tasks in etcd: the waiting ones in order of arrival, and the results of the finished ones. */
+/** The tasks in etcd: waiting tasks in order of arrival, and the results of finished tasks. */
 import { randomUUID } from 'node:crypto';
 import type { Etcd3 } from 'etcd3';
 import type { Term } from 'etcd-election';
@@ -10,13 +10,13 @@ export interface Task {
 }
 
 export interface WaitingTask extends Task {
-  /** Revision of the key at the read. `finish` compares it. */
+  /** Revision of the key when it was read. `finish` writes only if the key still has this revision. */
   readonly revision: string;
 }
 
 export interface Outcome extends Task {
   readonly result: unknown;
-  /** Fencing token of the term that finished it. */
+  /** Fencing token of the term that finished the task. */
   readonly token: string;
   readonly by: string;
 }
@@ -40,8 +40,8 @@ export class TaskStore {
   /** Resolves when etcd has the task. */
   async add(name: string, payload: unknown): Promise<Task> {
     const task: Task = { id: randomUUID(), name, payload };
-    // etcd3 repeats a write whose answer was lost. Meanwhile the task may have been finished or removed. Then the second write
-    // must not bring the task back.
+    // etcd3 repeats a write whose answer was lost. By then the task may be finished or removed, and the second write must not
+    // bring the task back.
     const key = this.#waiting + task.id;
     await this.#client
       .if(this.#done + task.id, 'Create', '==', 0)
@@ -51,7 +51,7 @@ export class TaskStore {
     return task;
   }
 
-  /** @returns whether the task was waiting. This never removes a finished task. */
+  /** Removes a waiting task, never a finished one. @returns whether the task was waiting. */
   async remove(id: string): Promise<boolean> {
     const { succeeded } = await this.#client
       .if(this.#waiting + id, 'Create', '!=', 0)
@@ -60,7 +60,7 @@ export class TaskStore {
     return succeeded;
   }
 
-  /** The oldest tasks first, at most a hundred. */
+  /** Returns at most a hundred waiting tasks, the oldest first. */
   async waiting(): Promise<WaitingTask[]> {
     const range = this.#client.getAll().prefix(this.#waiting).sort('Create', 'Ascend').limit(AT_ONCE);
     const { kvs } = await range.exec();
@@ -81,8 +81,8 @@ export class TaskStore {
   }
 
   /**
-   * Moves a task from waiting to done in one transaction. It commits only if the key of the term exists and the task is
-   * unchanged, so a task is finished once.
+   * Moves a task from waiting to done in one transaction. The transaction commits only if the key of the term exists and the
+   * task is unchanged. So no task is finished twice.
    * @returns false if the task has changed.
    * @throws {LeadershipLostError} after the term.
    */
@@ -99,7 +99,7 @@ export class TaskStore {
     return succeeded;
   }
 
-  /** Calls the listener when a task arrives, until the signal aborts. A call may be missing: also read `waiting()`. */
+  /** Calls the listener when a task arrives, until the signal aborts. It may miss a task: also read `waiting()` now and then. */
   async onArrival(listener: () => void, signal: AbortSignal): Promise<void> {
     const watcher = await this.#client.watch().prefix(this.#waiting).only('put').create();
     const stop = (): void => void watcher.cancel().catch(() => undefined); // rejects without a connection

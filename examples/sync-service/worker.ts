@@ -3,13 +3,13 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { ElectionError, type Term } from 'etcd-election';
 import type { TaskStore, WaitingTask } from './task-store.ts';
 
-/** The watch may miss a task, so tasks are also read at this interval. */
+/** The watch may miss a task, so the worker also reads the tasks at this interval. */
 const LOOK_EVERY_MS = 2_000;
 const RETRY_AFTER_MS = 500;
 
 export async function carryOutTasks(term: Term, tasks: TaskStore): Promise<void> {
   const bell = new Bell();
-  tasks.onArrival(() => bell.ring(), term.signal).catch(() => undefined); // if the watch fails, the regular reads are enough
+  tasks.onArrival(() => bell.ring(), term.signal).catch(() => undefined); // if the watch fails, the reads at the interval are enough
   while (term.isCurrent()) {
     try {
       const waiting = await tasks.waiting();
@@ -29,15 +29,15 @@ export async function carryOutTasks(term: Term, tasks: TaskStore): Promise<void>
 }
 
 /**
- * Your sync. It may run twice for one task, because the process can be killed before `finish`. So a repetition must do no
- * harm, or the resources must check `term.fencingToken`: see examples/postgres and examples/http-fencing.
+ * The work for one task. It may run twice for a task, because the process can be killed before `finish`. So a second run must
+ * do no harm, or the resources must check `term.fencingToken`: see examples/postgres and examples/http-fencing.
  */
 async function carryOut(task: WaitingTask, signal: AbortSignal): Promise<unknown> {
   await pause(5, signal);
   return { synced: task.name };
 }
 
-/** Wakes the task loop while it waits. If the loop does not wait, the next wait ends at once. */
+/** A bell that wakes the task loop from its wait. If it rings while the loop does not wait, the next wait ends at once. */
 class Bell {
   #rung = false;
   #wake: () => void = () => undefined;
