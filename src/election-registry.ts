@@ -9,7 +9,7 @@ import type { Term } from './term/term.ts';
 
 /**
  * An election as the metrics and the watchdog read it. Their reads are not noted. A read by the program is noted, because it
- * shows that the program asks whether it leads. It also counts towards `RunawayLoopError`.
+ * shows that the program checks its leadership. Such a read also counts towards `RunawayLoopError`.
  */
 export interface UnmarkedElection {
   readonly name: string;

@@ -114,7 +114,7 @@ export class RefusedError extends ElectionError {
 
 /**
  * etcd did not answer in time, or could not be reached. Also: too many calls are under way, or too much work is registered.
- * Campaigns retry by themselves; all other calls throw this.
+ * Campaigns retry by themselves. Calls that read, write, observe or register throw this error.
  */
 export class UnavailableError extends ElectionError {
   override readonly name = 'UnavailableError';

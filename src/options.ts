@@ -90,9 +90,9 @@ export interface ElectionOptions {
    */
   onFollower?: ((leader: Candidate | undefined) => unknown) | undefined;
   /**
-   * Called when the leader or its value changes, while our campaign is a candidate or leads. When it is called with our own
-   * candidate, our term has begun. It gets undefined if there is no leader, if the leader is unknown, and when our own term
-   * ends. Behind more than eight candidates, it may skip changes. It is never awaited.
+   * Called when the leader or its value changes, while we wait in the queue or lead. When it is called with our own candidate,
+   * our term has begun. It gets undefined if there is no leader, if the leader is unknown, and when our own term ends. Behind
+   * more than eight candidates, it may skip changes. It is never awaited.
    */
   onLeaderChange?: ((leader: Candidate | undefined) => unknown) | undefined;
   /**
@@ -109,7 +109,7 @@ export interface ElectionOptions {
   logger?: Logger | undefined;
   /**
    * This replica ends its term this long before etcd can expire the lease, in milliseconds. The margin covers clocks that run
-   * at different rates, and gives the work time to stop. Elections that share a lease use the largest margin among them.
+   * at different rates, and gives the work time to stop. Elections that share a lease use the largest of their margins.
    * Default: a tenth of the TTL that etcd grants. Range: 50 to less than half of the TTL.
    */
   marginMs?: number | undefined;

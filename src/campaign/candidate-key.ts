@@ -23,9 +23,9 @@ import type { CampaignTools } from './campaign-tools.ts';
 type Tools = Pick<CampaignTools, 'transport' | 'keyPrefix' | 'sessions' | 'entries' | 'releases'>;
 
 /**
- * An unanswered request may still reach etcd this long after we gave it up, in milliseconds. We close a connection without
- * answers within seconds. Linux may resend the data of the closed connection for about 100 s more (`tcp_orphan_retries` in
- * the kernel's ip-sysctl page).
+ * An unanswered request may still reach etcd this long after we gave it up, in milliseconds. We close a silent connection
+ * within seconds. Linux may resend the data of the closed connection for about 100 s more (`tcp_orphan_retries` in the kernel's
+ * ip-sysctl page).
  */
 const LATE_MS = 120_000;
 

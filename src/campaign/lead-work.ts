@@ -60,7 +60,7 @@ export class LeadWork<T> {
     if (typeof ifFree !== 'boolean') refuse('ifFree', 'true or false', ifFree);
     const isHold = Number.isFinite(atLeastMs) && atLeastMs >= 0 && atLeastMs <= LONGEST_HOLD_MS;
     if (!isHold) refuse('atLeastMs', `0 to ${LONGEST_HOLD_MS} milliseconds`, atLeastMs);
-    // Without `ifFree`, a hold would only delay the work of the others.
+    // Without `ifFree`, a hold would only delay the work of the other replicas.
     if (held !== undefined && !ifFree) refuse('ifFree', 'true, because atLeastMs works only with it', ifFree);
     this.ifFree = ifFree;
     const onLeader = async (term: Term): Promise<void> => {

@@ -15,13 +15,13 @@ export class LeaderView {
   readonly #callbacks: Callbacks;
   readonly #report: CampaignReport;
   /**
-   * The async context of the call that started the campaign. `onLeaderChange` must run in it, although changes of the queue
-   * arrive in another context.
+   * The async context of the call that started the campaign. `onLeaderChange` must run in this context, although changes of the
+   * queue arrive in another one.
    */
   readonly #context = new AsyncResource('etcd-election campaign');
   #ownKey: string | undefined;
   #isLeaseLost = false;
-  /** Our term since we entered last. When it is over, etcd may still show our key. */
+  /** Whether our term has begun or is over, since we last entered the queue. When it is over, etcd may still show our key. */
   #term: 'none' | 'begun' | 'over' = 'none';
   #told: QueuedCandidate | undefined;
   #wasKnown = true;
@@ -70,7 +70,10 @@ export class LeaderView {
     return this.knownLeader(term);
   }
 
-  /** The leader, if it is known. In our own term our deadline proves it. Otherwise etcd must have confirmed it recently. */
+  /**
+   * The leader, if it is known. In our own term, our deadline proves that we lead. Otherwise etcd must have confirmed the
+   * leader recently.
+   */
   knownLeader(term: LiveTerm | undefined): Candidate | undefined {
     const isBelieved = term === undefined ? this.#watcher.isConfirmed : term.leftMs > 0;
     return isBelieved ? this.see(this.#watcher.queue.leader) : undefined;

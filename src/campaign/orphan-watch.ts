@@ -74,7 +74,7 @@ export class OrphanWatch {
           this.#tools.report.orphanDeleted(suspect);
           return undefined;
         case 'changed':
-          return this.#ttlMs; // the watch shows the change before that
+          return this.#ttlMs; // the watch shows the change earlier
         case 'held':
           this.#keep(suspect);
           return fate.leftMs + EXPIRY_SWEEP_MS;

@@ -43,7 +43,7 @@ export interface ElectionStatus {
   readonly clusterId: string | undefined;
 }
 
-/** Notes that the program has asked the election whether we lead, for the usage `unused-term`. */
+/** Notes that the program has asked the election whether we lead. The warning `unused-term` depends on this. */
 export function noteCheck(campaign: Campaign | undefined): void {
   if (campaign !== undefined) campaign.turn.electionChecks++;
 }

@@ -14,7 +14,9 @@ export interface LogRate {
   readonly msPerLine: number;
 }
 
-/** Lines in one burst, enough for a sequence of elections and losses. After that, six lines a minute. */
+/**
+ * How many lines one election may write at once: enough for a sequence of elections and losses. After that, six lines a minute.
+ */
 export const LINES_AT_ONCE = 12;
 export const MS_PER_LINE = 10_000;
 const PER_ELECTION: LogRate = { atOnce: LINES_AT_ONCE, msPerLine: MS_PER_LINE };

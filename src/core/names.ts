@@ -37,7 +37,7 @@ const COMMON = /^(?:leader|election|leader-election|master|main|primary|lock|def
 /** @returns advice if other services are likely to use this name too; undefined otherwise. */
 export const commonName = (name: string): string | undefined =>
   COMMON.test(name)
-    ? `the name "${name}" says neither the service nor the job: another service that uses it too competes with this one, and one of them idles; choose one like "billing-nightly-report", or a prefix of your own`
+    ? `the name "${name}" says neither the service nor the job: another service with the same name competes with this one, and one of the two idles; choose a name like "billing-nightly-report", or a prefix of your own`
     : undefined;
 
 /** Whether the text is well-formed Unicode. Half a surrogate pair would reach etcd as a different text. */

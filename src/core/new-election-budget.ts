@@ -1,7 +1,7 @@
 /**
  * Limits how fast a process may start elections under new names. A program may start ten thousand elections **side by side**. A
- * loop starts them **one by one**: each after the previous one has succeeded. So each kind has its own token bucket. See
- * docs/decisions/0005-new-names.md.
+ * loop starts them **one by one**: each after the previous one has succeeded. So each of these two ways has its own token
+ * bucket. See docs/decisions/0005-new-names.md.
  */
 
 /** How many new elections may start side by side before one is delayed. */

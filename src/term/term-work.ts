@@ -37,9 +37,9 @@ export interface WorkListener {
 
 interface Running {
   readonly callback: CallbackName;
-  /** Whether the end of the term does not wait for it. */
+  /** Whether the end of the term does not wait for this callback. */
   isExcused: boolean;
-  /** Resolves when it has settled or is excused. */
+  /** Resolves when the callback has settled or is excused. */
   readonly done: Deferred<void>;
 }
 

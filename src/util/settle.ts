@@ -8,8 +8,8 @@ export interface Limits {
 }
 
 /**
- * Waits until the promise settles, the limit passes or the signal aborts. Leaves no timer and no listener behind. A
- * result that arrived while the event loop was blocked is in time.
+ * Waits until the promise settles, the limit passes or the signal aborts. Leaves no timer and no listener behind. A result that
+ * arrived while the event loop was blocked counts as in time.
  *
  * @param instead called if the limit passes or the signal aborts first. Its return value or error is the result.
  */

@@ -1,5 +1,5 @@
 /**
- * Callers that wait in order for something that is passed on, such as a slot.
+ * A line of callers. Each of them waits until a value, such as a slot, is passed to it.
  */
 import { settle, type Limits } from './settle.ts';
 
