@@ -127,7 +127,7 @@ export class UnavailableError extends ElectionError {
  * A write was sent, and its answer was lost. The write may have happened, may still happen, or may never happen. The library
  * did not send it again. A read does not show the outcome, because the write can still arrive after the read.
  * - A write with `exactlyOnce` has a {@link writeId}: `term.settle()` finds out the outcome.
- * - A write that compared the `mod_revision` of its keys can be sent again, because only one of the two copies can commit.
+ * - A write that compared the `mod_revision` of its keys can be sent again. Only one of the two copies can commit.
  * - After any other write, call `term.stepDown()`, and read in a later term. The write cannot commit once the key of its term
  *   is gone.
  */

@@ -24,8 +24,7 @@ export type CallbackName =
  * - `unasked-term`: like `unused-term`, for a term that `close()` or `resign()` has ended.
  * - `unawaited`: `onLeaderChange` is the only callback, and has not settled when the key is deleted.
  * - `emitted`: `onFollower` has returned `true`, perhaps from `emit()` of an `EventEmitter`, whose listeners nothing awaits.
- * - `stopped-late`: the work still ran when most of the drain had passed, so `onFollower` was called before the work had
- *   settled.
+ * - `stopped-late`: the work still ran when most of the drain had passed, so `onFollower` was called early.
  * - `timed-out`: the option `signal` timed out during a term, and so ended the term.
  * - `uncalled`: `isCurrent` was read but not called: its parentheses are missing.
  * - `earlier-work`: a campaign waits for callbacks of an earlier term that do not end.
@@ -79,7 +78,9 @@ export type ElectionEvent =
       readonly forMs: number;
     }
   | { readonly type: 'session.available'; readonly afterMs: number }
-  /** The loop guard delays the next lease of a client, because its last leases were short-lived or it has reconnected often. */
+  /**
+   * The loop guard delays the next lease of a client. Its last leases were short-lived, or the client has reconnected often.
+   */
   | { readonly type: 'session.held'; readonly holdMs: number }
   | { readonly type: 'session.closed'; readonly leaseId: string }
   | { readonly type: 'host.away'; readonly host: string; readonly reason: string }

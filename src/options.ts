@@ -46,9 +46,10 @@ export interface GuardOptions {
    */
   outsideCapMs?: number | undefined;
   /**
-   * After a term of this length, in milliseconds, or an undisturbed wait of this length in the queue, the guard forgets all
-   * earlier rounds. The guard also forgets one round for each pause of this length between two rounds. Before a call of
-   * `campaign()` or `lead()`, a pause of 1.5 s is enough to forget one round. Default: 30 000. Range: 5 000 to 3 600 000.
+   * After a term of this length, in milliseconds, the guard forgets all earlier rounds. An undisturbed wait of this length in
+   * the queue has the same effect. The guard also forgets one round for each pause of this length between two rounds. Before a
+   * call of `campaign()` or `lead()`, a pause of 1.5 s is enough to forget one round. Default: 30 000. Range: 5 000 to
+   * 3 600 000.
    */
   healthyAfterMs?: number | undefined;
 }
@@ -83,23 +84,23 @@ export interface ElectionOptions {
    */
   onLeader?: ((term: Term) => unknown) | undefined;
   /**
-   * Called at the end of our term, before the key is deleted. If we have not led yet, it is called when we begin to wait
-   * behind another candidate. It may be async and is awaited, so stop here what `onLeader` started. It gets the present or the
-   * next leader; undefined if none is known. It is called once, even if the leader changes again: to follow the leader, use
-   * `onLeaderChange`.
+   * Called at the end of our term, before the key is deleted. If we have not led yet, it is called when we begin to wait behind
+   * another candidate. The callback may be async, and the library awaits it. So stop here what `onLeader` started. The argument
+   * is the present or the next leader; undefined if none is known. `onFollower` is called once, even if the leader changes
+   * again. To follow the leader, use `onLeaderChange`.
    */
   onFollower?: ((leader: Candidate | undefined) => unknown) | undefined;
   /**
-   * Called when the leader or its value changes, while we wait in the queue or lead. When it is called with our own candidate,
-   * our term has begun. It gets undefined if there is no leader, if the leader is unknown, and when our own term ends. Behind
-   * more than eight candidates, it may skip changes. It is never awaited.
+   * Called when the leader or its value changes, while we wait in the queue or lead. If the argument is our own candidate, our
+   * term has begun. The argument is undefined if there is no leader, if the leader is unknown, and when our own term ends.
+   * Behind more than eight candidates, some changes may be skipped. The callback is never awaited.
    */
   onLeaderChange?: ((leader: Candidate | undefined) => unknown) | undefined;
   /**
    * What happens when the term has no work left: `onLeader` has returned, nothing registered with the term runs, and no
    * clean-up is registered. `'stay'` continues the term, for services that `onLeader` only starts. `'step-down'` ends the term,
    * so that another replica leads. Both report the event `work.ended`. With `'stay'` and an `onFollower`, an `onLeader` that
-   * returns within 5 s counts as still working, because it may have started a service. Default: `'stay'`.
+   * returns within 5 s counts as still working, as it may have started a service. Default: `'stay'`.
    */
   whenWorkEnds?: 'stay' | 'step-down' | undefined;
   /**
@@ -125,12 +126,12 @@ export interface ElectionOptions {
    */
   progressTimeoutMs?: number | undefined;
   /**
-   * Starts a small helper process that revokes the lease as soon as our process ends, even by a crash or `SIGKILL`. Then the
+   * Starts a small helper process. It revokes the lease as soon as our process ends, even by a crash or `SIGKILL`. Then the
    * next leader need not wait for the TTL. docs/last-will.md says what it costs, and when it cannot help. Elections that share
    * a lease share the helper. Default: `false`.
    */
   lastWill?: boolean | undefined;
-  /** Settings of the loop guard. It can be tuned, but not switched off. */
+  /** Settings of the loop guard. The guard can be tuned, but not switched off. */
   guard?: GuardOptions | undefined;
   /** When this signal aborts, the election is closed for good. Default: none. */
   signal?: AbortSignal | undefined;

@@ -323,7 +323,7 @@ export class CampaignRunner {
   }
 
   /**
-   * Refuses a call that would wait for itself. The first such refusal in a term is not delayed: it cannot speed up a loop,
+   * Refuses a call that would wait for itself. The first such refusal in a term is not delayed. It cannot speed up a loop,
    * because the next round waits for the callback.
    */
   #refuseSelfWait(call: 'campaign' | 'lead', calledFrom: readonly string[]): Promise<never> {

@@ -1,7 +1,7 @@
 /**
  * Wraps a generator, and changes two things:
  * - `return()` ends a pending `next()`. In a plain generator it would wait for that `next()`, perhaps for hours.
- * - The call limits delay calls of an iteration that is over, and refuse a `next()` while too many earlier ones wait.
+ * - The call limits delay calls of an iteration that is over. They also refuse a `next()` while too many earlier ones wait.
  */
 import type { PublicFunction } from '../loop-guard/call-site.ts';
 import type { CallLimiter } from '../loop-guard/call-limits.ts';

@@ -16,7 +16,7 @@ export class LeaderView {
   readonly #report: CampaignReport;
   /**
    * The async context of the call that started the campaign. `onLeaderChange` must run in this context, although changes of the
-   * queue arrive in another one.
+   * queue arrive in another context.
    */
   readonly #context = new AsyncResource('etcd-election campaign');
   #ownKey: string | undefined;

@@ -3,7 +3,7 @@
  */
 import { after, clock } from '../util/clock.ts';
 
-/** After which times the wait is reported, in milliseconds. After the last, it is reported every hour. */
+/** After which times the wait is reported, in milliseconds. After the last of these times, the wait is reported every hour. */
 const REPORTED_AFTER_MS = [5_000, 60_000, 600_000] as const;
 const HOUR_MS = 3_600_000;
 

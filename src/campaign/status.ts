@@ -24,9 +24,9 @@ export interface ElectionStatus {
   readonly term: Term | undefined;
   /**
    * The leader, from memory; undefined if there is none, or if etcd has confirmed nothing for one TTL. With more than eight
-   * candidates before us, the library reads the leader only if the program asks for this status or has set `onLeaderChange`.
-   * Then the leader is undefined at first, and for up to 10 s after a change. Behind many hundreds of candidates it is
-   * undefined for longer.
+   * candidates before us, the library does not read the leader by itself. It reads the leader if the program asks for this
+   * status, or has set `onLeaderChange`. So the leader is undefined at first, and for up to 10 s after a change. Behind many
+   * hundreds of candidates it is undefined for longer.
    */
   readonly leader: Candidate | undefined;
   /** Our place in the queue: 1 leads. With more than eight candidates before us, it may be an estimate. */

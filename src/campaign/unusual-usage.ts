@@ -156,8 +156,8 @@ export function tellUncalled(report: CampaignReport, election: string, what: str
 }
 
 /**
- * Warns if another candidate announces our value. Checks twice. The key of a killed process stays for a TTL, and the process
- * that replaces it may announce the same value.
+ * Warns if another candidate announces our value. Checks twice. The key of a killed process stays for a TTL. The process that
+ * replaces the killed one may announce the same value.
  */
 export async function tellSharedValue(
   report: CampaignReport,

@@ -164,7 +164,7 @@ export class CandidateQueue {
     this.#queue.splice(this.#placeOf(known), 1);
   }
 
-  /** The index of the first candidate that is not older than this one. It is a binary search, because a queue may be long. */
+  /** The index of the first candidate that is not older than this one. The search is binary, because a queue may be long. */
   #placeOf(candidate: Aged): number {
     let low = 0;
     let high = this.#queue.length;

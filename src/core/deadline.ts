@@ -62,7 +62,7 @@ export function answerLimitMs(grantedTtlSeconds: number, isProxied = false): num
   return (grantedTtlSeconds * 1000) / 4 + (isProxied ? renewEveryMs(grantedTtlSeconds) + PROXY_TICK_MS : 0);
 }
 
-/** How often `etcd grpc-proxy` checks whether a renewal is due, in milliseconds. It renews every third of the TTL. */
+/** How often `etcd grpc-proxy` checks whether a renewal is due, in milliseconds. The proxy renews every third of the TTL. */
 const PROXY_TICK_MS = 500;
 
 /**

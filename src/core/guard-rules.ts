@@ -105,8 +105,8 @@ export function admit(
     ? Math.min(Math.max(delays.duration, 1), LONGEST_HOLD_MS)
     : LONGEST_HOLD_MS;
   // After an outside cause the delay counts from the release of the last round. So the delay includes the time for which the
-  // last round waited for a dead etcd. If the caller ended the last round, the delay counts from now, or from the release of a
-  // round that is still held.
+  // last round waited for a dead etcd. If the caller ended the last round, the delay counts from now. If a round is still held,
+  // the delay counts from the release of that round.
   const earliestMs =
     origin === 'environment' ? history.releasedAtMs + holdMs : Math.max(history.releasedAtMs, nowMs) + holdMs;
   const releasedAtMs = Math.min(Math.max(earliestMs, nowMs), nowMs + 2 * holdMs);

@@ -9,7 +9,7 @@ import type { QueuedCandidate, CandidateQueue, Gap } from './candidate-queue.ts'
 /** A candidate is near the front if at most this many precede it. */
 export const FRONT = 8;
 
-/** How many keys are read: one more than {@link FRONT}, so that a read shows whether the candidate is near the front. */
+/** How many keys are read: one more than {@link FRONT}, to see whether the candidate is near the front. */
 export const SHOWN: number = FRONT + 1;
 
 /** The result of one read of a part of the queue, at one revision. */
@@ -64,7 +64,7 @@ export function partOf(seen: Neighbourhood, own: Candidacy, estimate: number): Q
 }
 
 /**
- * Whether the queue must be read again: a watched candidate has left, or we lead and do not know the next candidate.
+ * Whether the queue must be read again. Either a watched candidate has left, or we lead and do not know the next candidate.
  */
 export function needsRead(queue: CandidateQueue, own: Candidacy, ahead: QueuePart['ahead']): boolean {
   if (ahead === undefined) return queue.leader?.key === own.key && queue.isFirstOtherUnknown(own.key);

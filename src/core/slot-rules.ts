@@ -4,8 +4,8 @@
  *
  * We never delete a slot. The first write of a slot expects revision 0, the revision of a missing key. So after a delete, a
  * late first write would commit. etcd itself deletes a slot with its lease. A late copy of the lease request can then create
- * the lease again, without the slot, and a late first write would commit. So once the deadline of the lease has passed, the
- * mark "never" for a first write proves nothing.
+ * the lease again, without the slot. Under that lease, a late first write would commit. So once the deadline of the lease has
+ * passed, the mark "never" for a first write proves nothing.
  */
 import assert from 'node:assert/strict';
 

@@ -31,7 +31,7 @@ export class PendingWrites {
     this.#drainTimeoutMs = drainTimeoutMs;
   }
 
-  /** Runs a write. If it begins in the drain, it gets a share of the remaining time. */
+  /** Runs a write. A write that begins in the drain gets a share of the remaining time. */
   async run<T>(send: (limits: WriteLimits) => Promise<T>): Promise<T> {
     const untilMs = this.#drainUntilMs;
     const limits = untilMs === undefined ? (this.#limits ??= new CutOff()) : new CutOff();

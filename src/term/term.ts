@@ -3,7 +3,7 @@
  */
 import type { ComparatorBuilder } from 'etcd3';
 
-/** A term. In JSON and in logs, it shows the token as a string, and whether the term is current at that moment. */
+/** A term. JSON and logs show its token as a string, and whether the term is current at that moment. */
 export interface Term {
   /** Name of the election. */
   readonly election: string;
@@ -73,7 +73,7 @@ export interface Term {
    * Await what `commit()` returns, never the builder. The builder has a method `then`, so `await` takes it for a promise. If
    * you await the builder, or return it from an async function, nothing is written. The error says what to do.
    *
-   * @throws {RefusedError} if `exactlyOnce` is set, and in the last 30 s etcd has denied our user the keys of this option.
+   * @throws {RefusedError} if `exactlyOnce` is set, and etcd has denied our user its keys in the last 30 s.
    * @throws {InvalidInputError} if an option is unknown.
    */
   txn(options?: TxnOptions): ComparatorBuilder;

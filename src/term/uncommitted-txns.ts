@@ -39,7 +39,7 @@ export class UncommittedTxns {
     this.#cancelTimer?.();
   }
 
-  /** Sets one timer for all transactions. It does not keep the process alive. */
+  /** Sets one timer for all transactions. This timer does not keep the process alive. */
   #arm(afterMs: number): void {
     this.#cancelTimer ??= after(afterMs, () => this.#look(), true);
   }
