@@ -15,7 +15,7 @@ const shards = Array.from(
   { length: 100 },
   (_, shard) => new Election(client, `shard-${shard}`, { logger, onLeader: (term) => work(shard, term) }),
 );
-for (const election of shards) void election.campaign(); // it resolves only when this replica leads, so we do not await it
+for (const election of shards) void election.campaign(); // not awaited, because campaign() resolves only when this replica leads
 
 async function work(shard: number, term: Term): Promise<void> {
   leases.set(shard, term.leaseId);

@@ -11,8 +11,8 @@ export const nextMoment = (afterMs: number): number => (Math.floor(afterMs / eve
 const HOUR_MS = 3_600_000;
 
 /**
- * Waits until the given moment. Checks the clock every hour, because someone may set it. A single timer would miss that, and a
- * timer of more than 24.8 days fires at once.
+ * Waits until the given moment. Checks the clock every hour, because someone may set the clock. A single timer would not notice
+ * that, and a timer of more than 24.8 days fires at once.
  *
  * @returns true once the moment has come; false if the term ended first.
  */

@@ -21,7 +21,7 @@ function scheduledDay(now: number): string {
 }
 
 const atUtc = process.env['AT_UTC'] ?? '03:00'; // when cron starts the program, in UTC
-const day = process.env['DAY'] ?? scheduledDay(Date.now()); // To make up for a missed day, delete its claim, and set DAY=2026-11-27
+const day = process.env['DAY'] ?? scheduledDay(Date.now()); // to make up for a missed day, delete its claim, and set DAY to that day
 const claim = `${electionName}-runs/${day}`;
 
 /** Claims the day, then writes the report. So the report is written at most once. */

@@ -35,7 +35,7 @@ async function shutDown(): Promise<void> {
   const late = setTimeout(() => server.closeAllConnections(), 5_000); // an event stream never ends by itself
   await answered; // 3. the last requests get their answers
   clearTimeout(late);
-  client.close(); // 4. until here the work, the delete of the key and the last requests needed the client
+  client.close(); // 4. not before: the work, the delete of the key and the last requests use the client
 }
 // #endregion shutdown_order
 
