@@ -45,7 +45,7 @@ export class CandidateKey {
   readonly #keyPrefix: string;
   readonly #sessions: SessionPool;
   #session: Session | undefined;
-  /** Our key in the queue; undefined if etcd has confirmed none. */
+  /** Our key in the queue; undefined if etcd has confirmed no key. */
   #candidacy: Candidacy | undefined;
   /** Whether an entry was sent and not answered. Then our key may exist without our knowledge. */
   #unconfirmed = false;

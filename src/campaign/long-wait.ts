@@ -12,7 +12,7 @@ export class LongWait {
   #dueMs: number = REPORTED_AFTER_MS[0];
   #cancel = (): void => undefined;
 
-  /** Begins a wait, or continues it after {@link pause}. @param tell reports how long it has lasted, in milliseconds. */
+  /** Begins a wait, or continues it after {@link pause}. @param tell reports how long the wait has lasted, in milliseconds. */
   begin(tell: (waitedMs: number) => void): void {
     this.#cancel();
     const sinceMs = (this.#sinceMs ??= clock.now());

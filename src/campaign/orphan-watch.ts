@@ -18,7 +18,7 @@ const EXPIRY_SWEEP_MS = 750;
 interface OrphanWatchTools {
   readonly transport: EtcdTransport;
   readonly report: Pick<CampaignReport, 'orphanDeleted'>;
-  /** Called when the suspect is not deleted. */
+  /** Called when the suspected key is not deleted. */
   readonly onKept: () => void;
 }
 
@@ -64,7 +64,7 @@ export class OrphanWatch {
     }
   }
 
-  /** @returns when to look again, in milliseconds; undefined if that is not needed. */
+  /** @returns how long to wait before the next look, in milliseconds; undefined if no further look is needed. */
   async #tryToDelete(suspect: QueuedCandidate): Promise<number | undefined> {
     try {
       const limits = { withinMs: CALL_LIMIT_MS, signal: this.#signal };

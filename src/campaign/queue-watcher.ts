@@ -18,7 +18,7 @@ export interface QueueListener {
   readonly isLeaderWanted?: boolean;
   /** Called when the queue may have changed. */
   onChange(): void;
-  /** Called when etcd refuses to show the queue. The watcher has ended then. */
+  /** Called when etcd refuses to show the queue. The watch of the queue has ended by then. */
   onRefused(fault: EtcdError): void;
   /** Called when the leader is no longer known, because etcd has confirmed nothing for one TTL. */
   onDoubt(): void;

@@ -20,7 +20,7 @@ const ANNOUNCEMENTS: GuardSettings = {
   healthyAfterMs: 500,
 };
 
-/** How long the watch may take to show an acknowledged value before it is written again, in milliseconds. */
+/** How long the watch may take to show an acknowledged value, in milliseconds. After that, the value is written again. */
 const WATCH_LAG_MS = 250;
 
 export interface PublisherTools {
