@@ -242,7 +242,7 @@ export type ElectionEvent =
       readonly fencingToken: string;
       /** Failures since the last such event of this term. */
       readonly failures: number;
-      /** How many of these writes may have been committed anyway. */
+      /** How many of the failed writes may have been committed anyway. */
       readonly unknownOutcomes: number;
       readonly reason: string;
     }

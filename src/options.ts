@@ -99,8 +99,8 @@ export interface ElectionOptions {
   /**
    * What happens when the term has no work left: `onLeader` has returned, nothing registered with the term runs, and no
    * clean-up is registered. `'stay'` continues the term, for services that `onLeader` only starts. `'step-down'` ends the term,
-   * so that another replica leads. Both report the event `work.ended`. With `'stay'` and an `onFollower`, an `onLeader` that
-   * returns within 5 s counts as still working. `onLeader` may have started a service. Default: `'stay'`.
+   * so that another replica leads. Both report the event `work.ended`. If `'stay'` and `onFollower` are set, `onLeader` may
+   * only start a service. So an `onLeader` that returns within 5 s counts as still working. Default: `'stay'`.
    */
   whenWorkEnds?: 'stay' | 'step-down' | undefined;
   /**
