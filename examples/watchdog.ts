@@ -12,7 +12,7 @@ function tell({ verdict, suspects: [guilty], files }: RunawayReport): void {
 const watchdog = startWatchdog({
   startupGraceMs: 0, // a real service keeps the default, 5 s
   onRunaway: tell,
-  onNotice: tell, // called if the block of the thread is over, as after the loop below
+  onNotice: tell, // called for a block that is over already, such as the loop below
 });
 const diagnostics = await serveDiagnostics({ port: Number(process.env['DIAGNOSTICS_PORT'] ?? 6161) });
 console.log(`look at ${diagnostics.url}/debug/pprof/`);

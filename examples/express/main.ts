@@ -1,4 +1,4 @@
-/** Express: routes that only the leader serves, probes, and a clean shutdown. Followers redirect to the leader. */
+/** An Express server with a route that only the leader serves, a probe and a clean shutdown. Followers redirect to the leader. */
 import { Etcd3 } from 'etcd3';
 import express, { type RequestHandler } from 'express';
 import { Election } from 'etcd-election';

@@ -1,4 +1,4 @@
-/** Fastify: the election is a plugin, and closes with the server. */
+/** A Fastify server with the election as a plugin. The election closes with the server. */
 import { Etcd3 } from 'etcd3';
 import fastify, { type FastifyPluginAsync, type preHandlerAsyncHookHandler } from 'fastify';
 import { Election, type ElectionOptions } from 'etcd-election';

@@ -17,14 +17,14 @@ const election = new Election(client, process.env['ELECTION'] ?? 'probed', {
   drainTimeoutMs: 1_000, // the work must stop within this time
   onLeader: async (term) => {
     while (term.isCurrent()) {
-      if (stuck) await new Promise(() => undefined); // ignores its signal
+      if (stuck) await new Promise(() => undefined); // the work hangs, and ignores term.signal
       term.heartbeat();
       await new Promise((resolve) => setTimeout(resolve, 100));
     }
   },
 });
 let stuck = false;
-process.once('SIGUSR2', () => (stuck = true));
+process.once('SIGUSR2', () => (stuck = true)); // to try what the probes say when the work hangs
 
 const server = createServer((request, response) => {
   const health = election.health();

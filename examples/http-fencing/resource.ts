@@ -1,6 +1,6 @@
 /**
- * A resource behind HTTP that checks fencing tokens. It refuses a token that is smaller than the largest it has seen. So a
- * former leader cannot write.
+ * A resource behind HTTP that checks fencing tokens. It refuses a token that is smaller than the largest one that it has seen.
+ * So a former leader cannot write once the new leader has written.
  *
  * This example keeps the largest token in memory, so a restart loses the token. A real resource stores the token with the data,
  * in the same transaction: see ../postgres/fenced.ts.

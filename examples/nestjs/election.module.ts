@@ -1,6 +1,6 @@
 /**
- * A NestJS module that campaigns after the application has started, and resigns when it shuts down. It uses no decorators, so
- * that it compiles with any project settings. With decorators, `@Module({})` and `@Inject(Election)` do the same.
+ * A NestJS module that campaigns after the application has started, and resigns when the application shuts down. The module uses
+ * no decorators, so that it compiles with any project settings. `@Module({})` and `@Inject(Election)` would do the same.
  */
 import type { DynamicModule, OnApplicationBootstrap, BeforeApplicationShutdown } from '@nestjs/common';
 import type { Etcd3 } from 'etcd3';

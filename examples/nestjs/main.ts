@@ -1,4 +1,4 @@
-/** A NestJS application. Only the leader makes its reports. */
+/** A NestJS application. Its ReportService knows whether this replica leads. */
 import 'reflect-metadata';
 import { NestFactory } from '@nestjs/core';
 import { Etcd3 } from 'etcd3';

@@ -5,7 +5,7 @@
 import type { PoolClient, Pool } from 'pg';
 import type { Term } from 'etcd-election';
 
-/** A leader of a later term has written, so this term is over. */
+/** Thrown if a leader of a later term has written. The caller's term is over then. */
 export class FencedOffError extends Error {
   override readonly name = 'FencedOffError';
 }

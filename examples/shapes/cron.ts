@@ -7,7 +7,7 @@ const client = connect();
 
 async function writeReport(term: Term): Promise<string> {
   for (let page = 1; page <= 3; page++) {
-    term.assertCurrent(); // stops the job after its term
+    term.assertCurrent(); // stops the job if the term is over
     await sleep(100);
   }
   return 'report written';

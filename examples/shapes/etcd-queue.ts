@@ -1,4 +1,4 @@
-/** A queue of jobs that are keys of etcd, with an effect outside etcd. */
+/** Works off jobs that are keys of etcd. Each job has an effect outside etcd. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Election, OutcomeUnknownError, UnavailableError, type Term } from 'etcd-election';
 import { connect, electionName, onStop } from './connect.ts';

@@ -12,7 +12,7 @@ import type { TaskStore } from './task-store.ts';
 
 const LONGEST_BODY_BYTES = 64 * 1024;
 
-/** How long a call may take. etcd3 has no default limit. */
+/** How long an answer may take. There must be a limit, because calls of etcd3 have none by default. */
 const ANSWER_WITHIN_MS = 5_000;
 
 /** An invalid request. The reply contains the message. */
@@ -97,7 +97,7 @@ async function answer(
 async function bodyOf(request: IncomingMessage): Promise<unknown> {
   const chunks: Buffer[] = [];
   let bytes = 0;
-  // Not `for await (… of request)`: a break would destroy the socket of the answer.
+  // With a plain `for await (… of request)`, a throw would destroy the socket, and no answer could be sent.
   for await (const chunk of request.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
     bytes += chunk.length;
     if (bytes > LONGEST_BODY_BYTES)

@@ -27,7 +27,7 @@ export class TaskStore {
   readonly #client: Etcd3;
   readonly #waiting: string;
   readonly #done: string;
-  /** Marks of removed tasks. */
+  /** Prefix of the keys that mark removed tasks. */
   readonly #removed: string;
 
   constructor(client: Etcd3, keys: string) {
@@ -37,7 +37,7 @@ export class TaskStore {
     this.#removed = `${keys}removed/`;
   }
 
-  /** Resolves when etcd has the task. */
+  /** Stores a new task. Resolves when etcd has it. */
   async add(name: string, payload: unknown): Promise<Task> {
     const task: Task = { id: randomUUID(), name, payload };
     // etcd3 repeats a write whose answer was lost. By then the task may be finished or removed, and the second write must not
@@ -99,7 +99,7 @@ export class TaskStore {
     return succeeded;
   }
 
-  /** Calls the listener when a task arrives, until the signal aborts. It may miss a task: also read `waiting()` now and then. */
+  /** Calls the listener when a task arrives, until the signal aborts. The watch may miss a task: also read `waiting()` now and then. */
   async onArrival(listener: () => void, signal: AbortSignal): Promise<void> {
     const watcher = await this.#client.watch().prefix(this.#waiting).only('put').create();
     const stop = (): void => void watcher.cancel().catch(() => undefined); // rejects without a connection
