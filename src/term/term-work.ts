@@ -136,7 +136,7 @@ export class TermWork {
     if (this.#term.isOver) this.cleanUp();
   }
 
-  /** Calls a listener of the signal. The end of the term awaits its promise. */
+  /** Calls a listener of the signal. The end of the term awaits the promise that the listener returns. */
   callAbortListener(listener: () => unknown): void {
     try {
       const result = listener();
