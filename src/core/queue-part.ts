@@ -64,7 +64,8 @@ export function partOf(seen: Neighbourhood, own: Candidacy, estimate: number): Q
 }
 
 /**
- * Whether the queue must be read again. Either a watched candidate has left, or we lead and do not know the next candidate.
+ * Whether the queue must be read again. That is so if a watched candidate has left, or if we lead and do not know the next
+ * candidate.
  */
 export function needsRead(queue: CandidateQueue, own: Candidacy, ahead: QueuePart['ahead']): boolean {
   if (ahead === undefined) return queue.leader?.key === own.key && queue.isFirstOtherUnknown(own.key);

@@ -13,7 +13,7 @@ import assert from 'node:assert/strict';
 export type Fate = 'then' | 'else' | 'never';
 
 export interface Slot {
-  /** `mod_revision` of the slot's key that its writer saw last; 0 before the first write. */
+  /** The last `mod_revision` of the slot's key that we saw; 0 before the first write. */
   readonly seenRevision: bigint;
   /** ID of the write that is under way, or whose answer was lost. */
   readonly pending: string | undefined;
