@@ -15,7 +15,7 @@ export interface Pin {
  * Decides by these rules:
  * - The first decision needs a majority of all configured hosts. Outside a roll call, it is also enough that all answers agree.
  * - A later majority for another cluster changes the decision.
- * - If a majority made the old decision, two more conditions must hold: the old cluster is quiet, and no host reports it.
+ * - A decision by a majority changes only under two more conditions: the old cluster is quiet, and no host reports it.
  *
  * @param said the last cluster ID of every configured host; undefined for a host that never answered.
  * @param pin the decision so far.
