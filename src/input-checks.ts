@@ -5,7 +5,7 @@ import type { Etcd3 } from 'etcd3';
 import { isWellFormed, nameProblem, templatePart, unsetPart } from './core/names.ts';
 import { isObject, shown } from './core/shown.ts';
 import { InvalidInputError } from './errors.ts';
-import { LONGEST_VALUE_BYTES } from './etcd/election-keys.ts';
+import { LONGEST_VALUE_BYTES } from './etcd/candidate-kv.ts';
 import { A_SIGNAL, isAbortSignal } from './util/abort.ts';
 
 /** The forms of a host that etcd3 can connect to. After `ipv4:` or `ipv6:` there may be a list, which gRPC itself splits. */

@@ -3,8 +3,8 @@
  */
 import type { Candidacy } from '../core/campaign-state.ts';
 import type { QueuedCandidate } from '../core/candidate-queue.ts';
+import { candidateKey } from '../etcd/candidate-kv.ts';
 import {
-  candidateKey,
   enter,
   proclaim,
   release as releaseKey,

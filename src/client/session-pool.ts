@@ -4,7 +4,7 @@
 import { sharedAbort } from '../util/abort.ts';
 import { defaultMarginMs, validUntilMs, type LeaseProof } from '../core/deadline.ts';
 import type { QueuedCandidate } from '../core/candidate-queue.ts';
-import { candidateKey } from '../etcd/election-keys.ts';
+import { candidateKey } from '../etcd/candidate-kv.ts';
 import type { OwnKey } from '../etcd/confirmation.ts';
 import { EtcdError, isFinal } from '../etcd/etcd-error.ts';
 import { grantLease, KeepAlive, newLeaseId, revokeLease } from '../etcd/lease.ts';

@@ -4,7 +4,7 @@
  */
 import { verdictOf } from '../core/renewal-check.ts';
 import type { QueuedCandidate } from '../core/candidate-queue.ts';
-import { candidateOf } from './election-keys.ts';
+import { candidateOf } from './candidate-kv.ts';
 import { EtcdError } from './etcd-error.ts';
 import type { CallLimits, Host, EtcdTransport } from './transport.ts';
 

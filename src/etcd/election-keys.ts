@@ -4,11 +4,12 @@
  * Keys are `<prefix><name>/<lease ID in hex>`, and values are plain bytes, as in Go's `concurrency.Election`. So
  * `etcdctl elect -l <prefix><name>` shows our leader, and candidates of Go programs share our queue.
  */
-import type { ICompare, IKeyValue, IRangeRequest, IRangeResponse, IRequestOp } from 'etcd3';
+import type { ICompare, IRangeRequest, IRangeResponse, IRequestOp } from 'etcd3';
 import type { Candidacy } from '../core/campaign-state.ts';
 import { byAge, CandidateRecord, type QueuedCandidate } from '../core/candidate-queue.ts';
 import { SHOWN } from '../core/queue-part.ts';
 import { clock } from '../util/clock.ts';
+import { candidateKey, candidatesOf, isCandidateKey } from './candidate-kv.ts';
 import { EtcdError, isTooLarge } from './etcd-error.ts';
 import type { CallLimits, EtcdTransport } from './transport.ts';
 
@@ -25,9 +26,6 @@ export interface Entry extends Snapshot {
 }
 
 export const electionPrefix = (prefix: string, name: string): string => `${prefix}${name}/`;
-
-export const candidateKey = (keyPrefix: string, leaseId: string): string =>
-  `${keyPrefix}${BigInt(leaseId).toString(16)}`;
 
 /** The first key after all keys with this prefix. The prefix ends in `/`. */
 export const endOf = (keyPrefix: string): Buffer => Buffer.from(`${keyPrefix.slice(0, -1)}0`);
@@ -110,7 +108,7 @@ export async function enterAll(
   );
   if (!answer.succeeded) return undefined;
   return entrants.map((entrant, index) =>
-    entryOf(entrant, answer.responses[2 * index + 1]!.response_range, answer.header.revision),
+    entryOf(entrant, answer.responses[2 * index + 1]!.response_range, answer.header.revision, false),
   );
 }
 
@@ -149,15 +147,21 @@ async function putIfAbsent(
     { ...limits, proves: 'revision-and-term' },
   );
   const range = answer.responses.at(-1)!.response_range;
-  if (answer.succeeded) return { isPut: true, entry: entryOf(entrant, range, answer.header.revision) };
+  if (answer.succeeded)
+    return { isPut: true, entry: entryOf(entrant, range, answer.header.revision, keysOnly) };
   const createRevision = BigInt(range.kvs[0]!.create_revision);
   return { isPut: false, found: { key, leaseId, createRevision } };
 }
 
 /** The revision of the transaction is the creation revision of the key that it put. */
-function entryOf({ keyPrefix, leaseId, value }: Entrant, range: IRangeResponse, revision: string): Entry {
+function entryOf(
+  { keyPrefix, leaseId, value }: Entrant,
+  range: IRangeResponse,
+  revision: string,
+  keysOnly: boolean,
+): Entry {
   const key = candidateKey(keyPrefix, leaseId);
-  const snapshot = snapshotOf(keyPrefix, range, revision);
+  const snapshot = snapshotOf(keyPrefix, range, revision, keysOnly);
   const candidacy = { key, leaseId, createRevision: snapshot.revision };
   const left = Number(range.count) - range.kvs.length;
   if (left <= 0) return { ...snapshot, hidden: 0, candidacy };
@@ -170,14 +174,14 @@ export async function readQueue(
   keyPrefix: string,
   limits: CallLimits,
 ): Promise<Snapshot> {
-  const answer = await unlessTooLarge((keysOnly) =>
-    transport.unary(
+  return unlessTooLarge(async (keysOnly) => {
+    const answer = await transport.unary(
       `read ${keyPrefix}`,
       (client, options) => client.kv.range(queueOf(keyPrefix, keysOnly), options),
       { ...limits, isHedged: true, proves: 'revision' },
-    ),
-  );
-  return snapshotOf(keyPrefix, answer, answer.header.revision);
+    );
+    return snapshotOf(keyPrefix, answer, answer.header.revision, keysOnly);
+  });
 }
 
 /** Announces another value under our key. @returns false if the key is no longer ours. */
@@ -272,23 +276,6 @@ export async function releaseUnconfirmed(
   await release(transport, candidacy, { ...limits, withinMs: Math.max(0, dueAtMs - clock.now()) });
 }
 
-/** The longest value that a candidate may announce, in bytes. Longer values of other clients are cut. */
-export const LONGEST_VALUE_BYTES: number = 16 * 1024;
-
-/** Bytes of the value that are not UTF-8 become U+FFFD. */
-export function candidateOf(kv: IKeyValue): QueuedCandidate {
-  return new CandidateRecord({
-    key: kv.key.toString(),
-    value: kv.value.toString('utf8', 0, LONGEST_VALUE_BYTES),
-    fencingToken: BigInt(kv.create_revision),
-    leaseId: kv.lease,
-  });
-}
-
-/** Whether the key is a candidate of this election. Keys of nested elections (`p/q/…` under `p/`) are not. */
-export const isCandidateKey = (keyPrefix: string, key: string): boolean =>
-  key.startsWith(keyPrefix) && !key.includes('/', keyPrefix.length);
-
 /** The condition that the key was created at this revision, and not deleted since. */
 export const createdAt = (key: string, revision: bigint): ICompare => ({
   key: Buffer.from(key),
@@ -326,11 +313,10 @@ export const queueOf = (keyPrefix: string, keysOnly: boolean, limit = 0): QueueR
     sort_order: 'Ascend',
   }) as const;
 
-function snapshotOf(keyPrefix: string, range: IRangeResponse, revision: string): Snapshot {
+function snapshotOf(keyPrefix: string, range: IRangeResponse, revision: string, keysOnly: boolean): Snapshot {
   return {
     revision: BigInt(revision),
-    candidates: range.kvs
-      .map(candidateOf)
+    candidates: candidatesOf(range.kvs, keysOnly)
       .filter(({ key }) => isCandidateKey(keyPrefix, key))
       .sort(byAge),
   };

@@ -10,7 +10,8 @@ import type { Candidacy } from '../core/campaign-state.ts';
 import { InvalidInputError } from '../errors.ts';
 import { isObject, shown } from '../core/shown.ts';
 import { EtcdError } from './etcd-error.ts';
-import { createdAt, isCandidateKey } from './election-keys.ts';
+import { isCandidateKey } from './candidate-kv.ts';
+import { createdAt } from './election-keys.ts';
 import type { CallLimits, EtcdTransport } from './transport.ts';
 
 type Namespace = ConstructorParameters<typeof ComparatorBuilder>[1];

@@ -6,7 +6,8 @@ import type { IRangeRequest, IRangeResponse } from 'etcd3';
 import type { Candidacy } from '../core/campaign-state.ts';
 import type { QueuedCandidate } from '../core/candidate-queue.ts';
 import { SHOWN, type Neighbourhood } from '../core/queue-part.ts';
-import { candidateOf, isCandidateKey, queueOf, unlessTooLarge } from './election-keys.ts';
+import { candidateOf, candidatesOf, isCandidateKey } from './candidate-kv.ts';
+import { queueOf, unlessTooLarge } from './election-keys.ts';
 import type { CallLimits, EtcdTransport } from './transport.ts';
 
 export interface Wanted {
@@ -27,29 +28,30 @@ export async function readNeighbourhood(
   limits: CallLimits,
 ): Promise<Neighbourhood | undefined> {
   const { own, leader } = wanted;
-  const answer = await unlessTooLarge((keysOnly) => {
+  const { answer, keysOnly } = await unlessTooLarge(async (keysOnly) => {
     const success = rangesFor(keyPrefix, wanted, keysOnly).map((request_range) => ({ request_range }));
-    return transport.unary(
+    const answer = await transport.unary(
       `read the neighbours of ${own.key}`,
       (client, options) => client.kv.txn({ compare: [], success, failure: [] }, options),
       { ...limits, isHedged: true, proves: 'revision' },
     );
+    return { answer, keysOnly };
   });
   const [ownRange, leaderRange, nearestRange, firstRange] = answer.responses.map(
     ({ response_range }) => response_range,
   ) as [IRangeResponse, IRangeResponse, IRangeResponse, IRangeResponse | undefined];
   const shown = [nearestRange, firstRange].flatMap((range) => range?.kvs ?? []);
   if (!shown.every(({ key }) => isCandidateKey(keyPrefix, key.toString()))) return undefined;
-  const stillLeads = leaderRange.kvs
-    .map(candidateOf)
-    .find(({ fencingToken }) => fencingToken === leader?.fencingToken);
+  const stillLeads = candidatesOf(leaderRange.kvs, keysOnly).find(
+    ({ fencingToken }) => fencingToken === leader?.fencingToken,
+  );
   return {
     revision: BigInt(answer.header.revision),
     total: Number(nearestRange.count),
     own: ownRange.kvs.map(candidateOf)[0],
     leader: stillLeads,
-    nearest: nearestRange.kvs.map(candidateOf),
-    first: firstRange?.kvs.map(candidateOf),
+    nearest: candidatesOf(nearestRange.kvs, keysOnly),
+    first: firstRange && candidatesOf(firstRange.kvs, keysOnly),
   };
 }
 

@@ -6,14 +6,9 @@
  */
 import type { QueuedCandidate } from '../core/candidate-queue.ts';
 import { clock } from '../util/clock.ts';
+import { leaseInName, NO_LEASE } from './candidate-kv.ts';
 import { createdAt } from './election-keys.ts';
 import type { CallLimits, EtcdTransport } from './transport.ts';
-
-/** The lease ID of a key without a lease. */
-const NO_LEASE = '0';
-
-/** The name of a key that a candidate has created: a lease ID in hex. A shorter name may be a word, such as `facade`. */
-const LEASE_ID = /^[0-9a-f]{12,16}$/;
 
 /**
  * `held`: the name of the key is the ID of a lease that still exists, for `leftMs`. `kept`: the key is no orphan. `changed`:
@@ -24,7 +19,7 @@ export type Fate =
 
 /** Whether no lease will delete this key, although a candidate has created it. */
 export const isDetached = (candidate: QueuedCandidate): boolean =>
-  candidate.leaseId === NO_LEASE && LEASE_ID.test(nameOf(candidate));
+  candidate.leaseId === NO_LEASE && leaseInName(candidate.key) !== undefined;
 
 /** All calls together take at most the limit of one call. @throws {EtcdError} */
 export async function deleteIfOrphaned(
@@ -34,7 +29,7 @@ export async function deleteIfOrphaned(
 ): Promise<Fate> {
   const dueAtMs = clock.now() + limits.withinMs;
   const left = (): CallLimits => ({ ...limits, withinMs: Math.max(0, dueAtMs - clock.now()) });
-  const ID = BigInt(`0x${nameOf(candidate)}`).toString();
+  const ID = leaseInName(candidate.key)!;
   const { TTL } = await transport.unary(
     'ask for the holder of a key without a lease',
     (client, options) => client.leaseClient.leaseTimeToLive({ ID }, options),
@@ -62,5 +57,3 @@ export async function deleteIfOrphaned(
   );
   return { type: succeeded ? 'deleted' : 'changed' };
 }
-
-const nameOf = ({ key }: QueuedCandidate): string => key.slice(key.lastIndexOf('/') + 1);

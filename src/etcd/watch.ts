@@ -10,7 +10,7 @@ import type { IWatchRequest, IWatchResponse } from 'etcd3';
 import type { QueueEvent } from '../core/candidate-queue.ts';
 import { clock } from '../util/clock.ts';
 import { Multiset } from '../util/multiset.ts';
-import { candidateOf, isCandidateKey } from './election-keys.ts';
+import { candidateOf, isCandidateKey } from './candidate-kv.ts';
 import { EtcdError, isFinal } from './etcd-error.ts';
 import type { EtcdTransport } from './transport.ts';
 import { WatchProbe, watchError } from './watch-probe.ts';

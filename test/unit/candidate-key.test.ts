@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { CandidateKey } from '../../src/campaign/candidate-key.ts';
 import { PendingDeletes } from '../../src/client/pending-deletes.ts';
-import { candidateKey } from '../../src/etcd/election-keys.ts';
+import { candidateKey } from '../../src/etcd/candidate-kv.ts';
 import { EtcdError } from '../../src/etcd/etcd-error.ts';
 import { clock } from '../../src/util/clock.ts';
 

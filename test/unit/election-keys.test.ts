@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { candidateKey, enter } from '../../src/etcd/election-keys.ts';
+import { candidateKey } from '../../src/etcd/candidate-kv.ts';
+import { enter } from '../../src/etcd/election-keys.ts';
 import { EtcdError } from '../../src/etcd/etcd-error.ts';
 import type { EtcdTransport } from '../../src/etcd/transport.ts';
 

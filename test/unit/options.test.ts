@@ -2,7 +2,7 @@ import { Etcd3 } from 'etcd3';
 import { Election, type ElectionOptions } from 'etcd-election';
 import { networkInterfaces } from 'node:os';
 import { afterAll, describe, expect, test, vi } from 'vitest';
-import { LONGEST_VALUE_BYTES } from '../../src/etcd/election-keys.ts';
+import { LONGEST_VALUE_BYTES } from '../../src/etcd/candidate-kv.ts';
 import { checkSignal, checkTxnOptions, checkValue } from '../../src/input-checks.ts';
 import { resolveOptions } from '../../src/options.ts';
 import { ownAddress } from '../../src/util/own-name.ts';

@@ -1,5 +1,6 @@
 /** Faults of the network between one process and etcd. */
 import type { Link } from '../network/link.ts';
+import { until } from '../world/story.ts';
 import { choose, type FaultKind, type Scene } from './fault.ts';
 
 /** All links of the victim or one of them: with one, the others still work. */
@@ -133,7 +134,8 @@ export const networkFaults: Readonly<Record<string, FaultKind>> = {
       note(`${link.address} leads ${victim.name} to another etcd`);
       link.endpoint = world.foreignEndpoint;
       link.reset();
-      yield fault.forMs;
+      // A new process takes the cluster of the hosts that answer, while no majority does (docs/design.md, "One cluster").
+      yield* until(() => !victim.isAlive, fault.forMs);
       link.endpoint = endpoint;
       link.reset();
     },
