@@ -7,10 +7,10 @@ const caller = (names: readonly string[]): Row[] => names.map((name) => ({ group
 
 const READS = {
   callsPerSecond: 3,
-  why: 'reads have their own limit: at most 20 a second, and one a second for a loop without a pause. The lease and the watch send the other messages',
+  why: 'Reads have their own limit: 20 a second, or one a second for a loop without a pause. The lease and the watch send the other messages.',
 };
 
-/** Three hundred successive ones start at once: on a busy machine that takes longer than the first seconds. */
+/** Three hundred elections start one after another without delay. A busy machine needs this long for them. */
 const ONE_BY_ONE_MS = 20_000;
 
 /** Un-awaited calls. So many may start at once that the thread sleeps only after a while. */
@@ -24,29 +24,29 @@ const flooding = (name: string, more: Partial<Row> = {}): Row => ({
 
 const SLEEPS = {
   cpuPercent: 3,
-  why: 'nobody awaits these calls, so no timer can delay them: the thread sleeps 100 ms in each turn, and the loop itself uses the rest',
+  why: 'Nobody awaits these calls, so no timer can delay the loop. Instead, the thread sleeps 100 ms in each turn.',
 };
 
 const TIMER = {
   cpuPercent: 12,
-  why: 'a timer delays work that ends at once by 1 ms: the work itself then runs 700 times a second',
+  why: 'The work ends at once, and a timer delays each call by 1 ms. So the work runs 700 times a second.',
 };
 
 /** 0.94 a second in the long run. The first tries, which could save the lease, come sooner and fall into the window. */
 const FAILING = {
   dialsPerSecond: 1.1,
-  why: 'the first tries, which could save the lease, fall into the measured time: there are 0.94 dials a second in the long run',
+  why: 'The measured time includes the frequent first tries, which could save the lease. In the long run there are 0.94 dials a second.',
 };
 
 const UNAWAITED_WRITES = {
   cpuPercent: 8,
   dialsPerSecond: 1.1,
-  why: 'each write is tried, because etcd may be back; beyond 500 local failures a second the thread sleeps',
+  why: 'Each write is tried, because etcd may be back. If more than 500 writes a second fail locally, the thread sleeps.',
 };
 
 const TWO_CLIENTS = {
   callsPerSecond: 2.6,
-  why: 'the first client leads and the second waits, each with its own lease and watch: 1.2 messages a second each',
+  why: 'The first client leads and the second waits. Each has its own lease and watch, and sends 1.2 messages a second.',
 };
 
 const HONEST = {
@@ -54,14 +54,14 @@ const HONEST = {
   callsPerSecond: 4,
   linesPerMinute: 30,
   heapKiB: 2_048,
-  why: 'a job every two seconds is honest: a lease, an entry and a release each time, and lines until the quota is used up',
+  why: 'Each job takes a lease, enters and releases. It writes log lines until the quota is used up.',
 };
 
 const CROWD = {
   cpuPercent: 8,
   callsPerSecond: 25,
   heapKiB: 2_048,
-  why: 'concurrent, 5,000 at once and then 20 a second: a program may do so on purpose; beyond 1,000 held calls it is refused',
+  why: 'The calls are concurrent. 5,000 at once, and then 20 a second, may be on purpose. If 1,000 calls wait, the next is refused.',
 };
 
 export const callerRows: readonly Row[] = [
@@ -93,7 +93,7 @@ export const callerRows: readonly Row[] = [
     warmUpMs: ONE_BY_ONE_MS,
     except: {
       handles: 22,
-      why: 'each active election has one timer, and one more starts every three seconds',
+      why: 'Each active election has one timer, and every three seconds one more election starts.',
     },
   },
   { group: 'caller', name: 'observe, each ended by a timeout' },
@@ -126,7 +126,7 @@ export const callerRows: readonly Row[] = [
   flooding('proclaim, un-awaited each turn', {
     except: {
       cpuPercent: 12,
-      why: '5,000 writes a second may be on purpose; beyond that the thread sleeps',
+      why: '5,000 writes a second may be on purpose. If there are more, the thread sleeps.',
     },
   }),
   { group: 'caller', name: 'run of nothing, in a loop', except: TIMER },
@@ -143,17 +143,17 @@ export const callerRows: readonly Row[] = [
     warmUpMs: 40_000,
     except: {
       cpuPercent: 25,
-      why: 'a thousand callers may wait for the next campaign, and each resign() answers all of them with an error',
+      why: 'A thousand callers may wait for the next campaign. Each resign() rejects all their calls.',
     },
   }),
   flooding('every, each turn', {
-    except: { cpuPercent: 10, why: 'a thousand jobs, the limit of a term, are called every second' },
+    except: { cpuPercent: 10, why: 'A term may have a thousand jobs. Here each runs every second.' },
   }),
   flooding('a new election each turn, never used', {
     warmUpMs: 30_000,
     except: {
       cpuPercent: 6,
-      why: 'a thousand new elections a second: a busy service may make one for each request',
+      why: 'A thousand new elections a second are allowed, because a busy service may make one for each request.',
     },
   }),
   { group: 'caller', name: 'lead of nothing, every two seconds', mayBeMeant: true, except: HONEST },
@@ -173,7 +173,7 @@ export const callerRows: readonly Row[] = [
       cpuPercent: 8,
       callsPerSecond: 35,
       handles: 8,
-      why: 'a hundred iterations may be held, each for up to 16 s: ten iterations a second read and watch',
+      why: 'A hundred iterations may be held, each for up to 16 s. Ten iterations a second read and watch.',
     },
   }),
   ...methodsWithRows.flatMap((method): Row[] => {
@@ -197,7 +197,7 @@ export const callerRows: readonly Row[] = [
     warmUpMs: 2 * ONE_BY_ONE_MS,
     except: {
       callsPerSecond: 3,
-      why: 'a job with a new name and lease each turn: five messages every 2.35 to 2.5 s',
+      why: 'Each job has a new name and a new lease: five messages every 2.35 to 2.5 s.',
     },
   },
   {
@@ -210,7 +210,7 @@ export const callerRows: readonly Row[] = [
       linesPerMinute: 12,
       heapKiB: 8_192,
       handles: 100,
-      why: 'each active client has its own lease and watch: 0.9 messages a second; at most 32 of them; the election and its clients may write six lines a minute each',
+      why: 'At most 32 clients are active. Each has its own lease and watch: 0.9 messages a second. The election and its clients may write six lines a minute each.',
     },
   },
   {
@@ -223,7 +223,7 @@ export const callerRows: readonly Row[] = [
       linesPerMinute: 700,
       heapKiB: 32_768,
       handles: 620,
-      why: 'up to 16,384 concurrent names are not delayed; each active election has one timer',
+      why: 'Up to 16,384 concurrent names are not delayed. Each active election has one timer.',
     },
   },
   {

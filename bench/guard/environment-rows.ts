@@ -66,7 +66,7 @@ export const environmentRows: readonly Row[] = [
     leadsFirst: false,
     except: {
       cpuPercent: 4,
-      why: 'each dial loads the built-in root certificates: a bare etcd3 client costs five times as much as without TLS',
+      why: 'Each dial loads the built-in root certificates. On a bare etcd3 client such a dial costs five times as much as one without TLS.',
     },
   }),
   standing('name not resolvable', faults.noSuchName, { leadsFirst: false }),
@@ -81,7 +81,7 @@ export const environmentRows: readonly Row[] = [
     group: 'operators',
     except: {
       cpuPercent: 2,
-      why: 'each entry reads the queue: a thousand keys every 2.4 s cost the bare client 0.5 to 0.8 %, and this library 0.9 to 1.6 % in five runs',
+      why: 'Each entry reads the queue: a thousand keys every 2.4 s. That cost the bare client 0.5 to 0.8 %, and this library 0.9 to 1.6 %, in five runs.',
     },
   }),
   standing('foreign keys, ten a second', faults.foreignKeys(100), { group: 'operators' }),
@@ -89,7 +89,7 @@ export const environmentRows: readonly Row[] = [
     group: 'operators',
     except: {
       cpuPercent: 4,
-      why: 'etcd sends each write under the prefix: fifty a second cost the bare client 2.0 to 2.7 %, and us 0.1 to 0.2 more',
+      why: 'etcd sends us each write under the prefix. Fifty a second cost the bare client 2.0 to 2.7 %, and us 0.1 to 0.2 more.',
     },
   }),
   {
@@ -104,7 +104,7 @@ export const environmentRows: readonly Row[] = [
     userCalls: ['Range'],
     except: {
       dialsPerSecond: 1.6,
-      why: "the user's own client dials the endpoint too, half as often as we do",
+      why: "The user's own client dials the endpoint too, half as often as we do.",
     },
   }),
   { group: 'etcd3', name: 'client closed under us', origin: 'caller' },

@@ -34,7 +34,7 @@ function cells(row: Row, measured: Measured): string[] {
 }
 
 const noteOf = ({ mayBeMeant, except }: Row): string =>
-  `${mayBeMeant === true ? 'a program may do this on purpose: ' : ''}${except?.why ?? ''}`;
+  `${mayBeMeant === true ? 'A program may do this on purpose. ' : ''}${except?.why ?? ''}`;
 
 function leadsAgain(row: Row, { leadsAgainMs }: Measured): string {
   if (row.fault?.end === undefined) return '–';
@@ -66,7 +66,17 @@ export function markdown(results: readonly (readonly [Row, Measured])[], machine
     '',
     `Measured by \`npm run bench:guard -- --save\` on a shared machine: ${machine}. Each row has its own process and its own real etcd.`,
     '',
-    `Bounds: CPU < ${bounds.cpuPercent} % of a core (over 20 s, after the first 4 s), ≤ ${bounds.callsPerSecond} messages a second at etcd (calls, and messages on streams), ≤ ${bounds.dialsPerSecond} connection attempt a second to each endpoint, ≤ ${bounds.linesPerMinute} log lines a minute, no growth of heap, timers, sockets or other handles over a minute that begins 24 s after the start (garbage is collected twice before each reading, and heap growth below ${bounds.heapKiB} KiB is noise), leading again at most ${bounds.leadsAgainMs / 1000} s after an outside cause ends.`,
+    'The bounds:',
+    '',
+    `- CPU < ${bounds.cpuPercent} % of a core, over 20 s, after the first 4 s;`,
+    `- ≤ ${bounds.callsPerSecond} messages a second at etcd: calls, and messages on streams;`,
+    `- ≤ ${bounds.dialsPerSecond} connection attempt a second to each endpoint;`,
+    `- ≤ ${bounds.linesPerMinute} log lines a minute;`,
+    `- no growth of heap, timers, sockets or other handles, over a minute that begins 24 s after the start;`,
+    `- leading again at most ${bounds.leadsAgainMs / 1000} s after an outside cause ends.`,
+    '',
+    `Garbage is collected twice before each reading of the heap. Growth below ${bounds.heapKiB} KiB is noise.`,
+    'A row with a text in the last column has a higher limit of its own, and the text says why.',
     '',
     '![CPU and calls, row by row](matrix.svg)',
   ];
@@ -77,7 +87,7 @@ export function markdown(results: readonly (readonly [Row, Measured])[], machine
       '',
       `## ${title}`,
       '',
-      '| | CPU % | etcd messages/s | dials/s | log lines/min | heap KiB | handles | leads again | |',
+      '| loop or cause | CPU % | etcd messages/s | dials/s | log lines/min | heap KiB | handles | leads again | why a limit is higher |',
       '| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | --- |',
       ...members.map(([row, measured]) => {
         const said = complaints(row, measured);
