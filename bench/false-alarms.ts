@@ -66,11 +66,11 @@ await writeFile(
   `# The watchdog: false alarms and found loops
 
 Made by \`node bench/launch.mjs bench/false-alarms.ts\` on ${process.version}. ${availableParallelism()} cores of ${cpus()[0]?.model.trim() ?? 'unknown make'}, load ${loadOf([...parts, ...loops])}.
-Default options, but \`hotMs\` is 5000.
+The watchdog has default options, but \`hotMs\` is 5000.
 
 ## Honest work
 
-Each runs for ${HONEST_FOR_MS / 1000} s. The notices \`saturated\` and \`blocked\` are not alarms. The entry **runaway** would be a false alarm.
+Each runs for ${HONEST_FOR_MS / 1000} s. \`saturated\` and \`blocked\` are notices, not alarms. **runaway** would be a false alarm.
 
 | a service that … | is reported as |
 | --- | --- |
@@ -78,10 +78,10 @@ ${honestRows}
 
 ## Runaways
 
-The time is from the first round of the loop until the report was written. The name is the first function in the report. In the last six rows the
-event loop still turns.
+The time begins with the first round of the loop, and ends when the report was written. The name is the first function in the report. In the
+last six rows the event loop still turns.
 
-| loop | reported after, names |
+| loop | reported after: first function |
 | --- | --- |
 ${runawayRows}
 

@@ -160,11 +160,11 @@ await writeFile(
   `# The watchdog: its cost and its delay
 
 Made by \`npm run bench:watchdog\`. ${availableParallelism()} cores of ${cpus()[0]?.model.trim() ?? 'unknown make'}, load ${loadOf([rest, ...loops, ...crowds])}
-(other work ran on them; the benchmark ran at nice value ${getPriority()}). On a quiet machine the times are shorter. Missing rows were not measured.
+(other work ran on them; the benchmark ran at nice value ${getPriority()}). On a quiet machine the times are shorter.
 
 ## At rest
 
-Whole process, ${IDLE_SECONDS} s, after ${SETTLE_SECONDS} s of settling: without the watchdog → with it. In percent of one core.
+Whole process, ${IDLE_SECONDS} s, after ${SETTLE_SECONDS} s of settling. The figures are without the watchdog → with it. CPU is in percent of one core.
 
 | Node | | CPU | memory (RSS) |
 | --- | --- | --- | --- |
@@ -173,9 +173,9 @@ ${idleRows.join('\n')}
 ## A runaway
 
 Default options (\`stallMs\` 1000, \`hotMs\` 10000, \`pollMs\` 500, \`profileMs\` 1000). Times are in
-milliseconds, the median (worst) of ${REPEATS}: from the loop's first round until it was noticed, and from then until all evidence was written. A
-block counts as a runaway only after \`runawayMs\` (5000), because it may end. In \`asyncIo\` and \`immediate\` the event loop still turns, so
-they count only after \`hotMs\`.
+milliseconds, the median (worst) of ${REPEATS}: from the loop's first round until it was noticed, and from then until all
+evidence was written. A blocked event loop counts as a runaway only after \`runawayMs\` (5000), because the block may end. In \`asyncIo\` and
+\`immediate\` the event loop still turns, so these count only after \`hotMs\`.
 
 | Node | loop | noticed after | evidence after another | named first |
 | --- | --- | --- | --- | --- |
@@ -184,19 +184,19 @@ ${runawayRows.join('\n')}
 ## A runaway on a crowded core
 
 A synchronous loop on one core with other spinning processes, on ${process.version}. The whole process with its watchdog
-is on that core, at nice value 10. All other work on the machine had precedence. So judge by the share of the core, not by the number of the others. Times
+is on that core, at nice value 10. All other work on the machine had precedence, so judge by the share of the core. Times
 are in milliseconds, the median (worst) of ${REPEATS}.
 
-| others | share of the core it had | half of \`stallMs\` burnt after | noticed after | evidence after another |
+| other processes | share of the core it had | half of \`stallMs\` burnt after | noticed after | evidence after another |
 | --- | --- | --- | --- | --- |
 ${crowdRows.join('\n')}
 
-A loop is noticed if it has not answered for \`stallMs\`, and has used half of \`stallMs\` in CPU time: 500 ms. The next look comes after at most
-\`pollMs\`. So the watchdog notices within 2 s if the loop gets a third of a core, and later if it gets less.
+The watchdog notices a loop if it has not answered for \`stallMs\`. The loop must also have used 500 ms of CPU time, half of \`stallMs\`. The
+watchdog looks at least every \`pollMs\`. If the loop gets a third of a core, the watchdog notices it within 2 s, and later if it gets less.
 
-A limit by the wall clock would cause false alarms. If a process gets a fifth of a core, a request with 400 ms of CPU blocks its event loop for
-2 s. From outside, this request looks like a loop: both use all CPU time that they get, and neither answers. A limit of 2 s would report any
-such request, just when the machine is busiest. So the limit is one of CPU time (\`watchdog/classify.ts\`). \`stallMs: 500\` halves the CPU time
-and the time without an answer.
+A limit by the wall clock would cause false alarms. If a process gets a fifth of a core, a request that needs 400 ms of CPU time
+blocks its event loop for 2 s. From outside, this request looks like a loop: both use all CPU time that they get, and neither answers. A
+limit of 2 s by the wall clock would report such requests, just when the machine is busiest. So the limit is one of CPU time
+(\`watchdog/classify.ts\`). \`stallMs: 500\` halves both limits.
 `,
 );
