@@ -34,7 +34,7 @@ export interface Asking {
   readonly signal?: AbortSignal | undefined;
   /** Whether another host is asked too while the first does not answer. Only for calls that are safe to repeat. */
   readonly isHedged?: boolean | undefined;
-  /** A host to skip if there is another one that is not suspect. */
+  /** A host to use only if every other host is a suspect. */
   readonly avoid?: Host | undefined;
   readonly isAnonymous?: boolean | undefined;
   /** Default: `queue`. */
@@ -42,7 +42,10 @@ export interface Asking {
 }
 
 interface How extends Pick<Asking, 'signal' | 'avoid' | 'isAnonymous' | 'lane'> {
-  /** Whether the call is a probe. The prober judges its answer, so here the answer shows only that the host is alive. */
+  /**
+   * Whether the call is a probe. Its answer shows only that the host is alive. The prober decides whether the host
+   * stays a suspect.
+   */
   readonly isProbe?: boolean | undefined;
   readonly dueAtMs: number;
   readonly onSilent: () => void;
@@ -109,9 +112,9 @@ export class Calls {
   }
 
   /**
-   * Asks one host. Asks once more if the call certainly had no effect: etcd refused its token, or the server refused the
-   * call unread. A proxy refuses calls unread on a connection that it is closing; the repeated call uses
-   * a new connection.
+   * Asks one host. Repeats the call if etcd refused its token, or if the server refused the call unread. In both cases
+   * the call had no effect. A proxy refuses calls unread on a connection that it is closing. The repeated call uses a
+   * new connection.
    */
   async #askHost<T>(host: Host, what: string, invoke: Invoke<T>, how: How): Promise<T> {
     let wasUnread = false;
@@ -151,7 +154,7 @@ export class Calls {
           onSilent();
         },
         onTimeout: () => {
-          // Nothing came from the host since the call was sent, so the connection may be half open.
+          // If nothing has come from the host since the call was sent, the connection may be half open.
           const waitedMs = clock.now() - sentAtMs;
           if (this.members.selector.heardAtMs(host) < sentAtMs && host.ageMs >= waitedMs)
             host.dropSilent(client);
@@ -183,7 +186,10 @@ export class Calls {
     );
   }
 
-  /** Sends a linearizable read: a member that cannot serve one cannot serve us. "Permission denied" counts as an answer. */
+  /**
+   * Sends a linearizable read, because a member that cannot serve such a read cannot serve us. A refusal by etcd counts
+   * as an answer.
+   */
   async #prove(host: Host, dueAtMs: number, signal?: AbortSignal): Promise<void> {
     const how = { dueAtMs, signal, onSilent: () => undefined, asked: new Set<Host>(), isProbe: true };
     try {
@@ -220,7 +226,7 @@ export class Calls {
           .finally(use.end);
       })
       .catch((fault: unknown) => {
-        // Without a token, the call itself was not sent.
+        // The call that needs the token was not sent, so it had no effect.
         throw fault instanceof EtcdError
           ? new EtcdError(fault.kind, fault.message, false, { cause: fault })
           : fault;

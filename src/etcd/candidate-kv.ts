@@ -1,4 +1,4 @@
-/** Reads a candidate from a key-value pair of etcd. Its key is named after its lease. */
+/** Reads a candidate from a key-value pair of etcd. The key of a candidate is named after its lease. */
 import type { IKeyValue } from 'etcd3';
 import { CandidateRecord, type QueuedCandidate } from '../core/candidate-queue.ts';
 
@@ -8,13 +8,19 @@ export const NO_LEASE = '0';
 /** The longest value that a candidate may announce, in bytes. Longer values of other clients are cut. */
 export const LONGEST_VALUE_BYTES: number = 16 * 1024;
 
-/** The name of a key that a candidate has created: a lease ID in hex. A shorter name may be a word, such as `facade`. */
+/**
+ * The name of a key that a candidate has created: a lease ID in hex. Shorter names do not match, because they may be
+ * words, such as `facade`.
+ */
 const LEASE_ID = /^[0-9a-f]{12,16}$/;
 
 export const candidateKey = (keyPrefix: string, leaseId: string): string =>
   `${keyPrefix}${BigInt(leaseId).toString(16)}`;
 
-/** Whether the key is a candidate of this election. Keys of nested elections (`p/q/…` under `p/`) are not. */
+/**
+ * Whether the key is a candidate of this election. Keys of nested elections (`p/q/…` under `p/`) are not its
+ * candidates.
+ */
 export const isCandidateKey = (keyPrefix: string, key: string): boolean =>
   key.startsWith(keyPrefix) && !key.includes('/', keyPrefix.length);
 
@@ -24,7 +30,7 @@ export function leaseInName(key: string): string | undefined {
   return LEASE_ID.test(name) ? BigInt(`0x${name}`).toString() : undefined;
 }
 
-/** Bytes of the value that are not UTF-8 become U+FFFD. */
+/** Reads a candidate. Bytes of its value that are not UTF-8 become U+FFFD. */
 export function candidateOf(kv: IKeyValue): QueuedCandidate {
   return new CandidateRecord({
     key: kv.key.toString(),
@@ -35,8 +41,8 @@ export function candidateOf(kv: IKeyValue): QueuedCandidate {
 }
 
 /**
- * A candidate whose key was read without its value. etcd 3.7.0 and 3.7.1 then leave out the lease too
- * (https://github.com/etcd-io/etcd/issues/22209), so the name of the key gives it.
+ * Reads a candidate whose key was read without its value. In such a read, etcd 3.7.0 and 3.7.1 also leave out the lease
+ * (https://github.com/etcd-io/etcd/issues/22209). The name of the key then tells the lease.
  */
 function candidateWithoutValue(kv: IKeyValue): QueuedCandidate {
   const candidate = candidateOf(kv);

@@ -1,16 +1,19 @@
 /**
- * Decides which etcd cluster is ours. Only its answers count. Otherwise two candidates could lead, one in each
- * cluster, with the same fencing token.
+ * Decides which etcd cluster is ours. Only answers of our cluster count. Otherwise two candidates could lead, one in
+ * each cluster, with the same fencing token.
  */
 import { voteOf, type Pin } from '../core/cluster-vote.ts';
 import { clock } from '../util/clock.ts';
 
-/** Another cluster can replace the one that a majority has chosen only after ours has been silent for this long, in milliseconds. */
+/**
+ * How long our cluster must be silent before another one can replace it, in milliseconds. Applies if a majority has
+ * reported ours.
+ */
 const QUIET_MS = 3_000;
 
 /**
- * After our cluster has not answered for this long, in milliseconds, its hosts' old answers no longer count. The time
- * is enough for three probes of each host.
+ * How long our cluster must be silent before the old answers of its hosts no longer count, in milliseconds. This is
+ * enough time for three probes of each host.
  */
 const FORGOTTEN_MS = 15_000;
 
@@ -93,7 +96,7 @@ export class Cluster<Host> {
     return clusterId === this.id;
   }
 
-  /** A roll call begins or ends. During a roll call, only a majority decides. */
+  /** A roll call (see probes.ts) begins or ends. During a roll call, only a majority decides. */
   rollCall(isRollCall: boolean): void {
     this.#isRollCall = isRollCall;
     this.#decide();

@@ -8,7 +8,10 @@ import { candidateOf } from './candidate-kv.ts';
 import { EtcdError } from './etcd-error.ts';
 import type { CallLimits, Host, EtcdTransport } from './transport.ts';
 
-/** The key to read: the key of our candidate, or the key it would have. Our role in etcd must be allowed to read it. */
+/**
+ * The key to read: the key of our candidate, or the key that it would have. Our role in etcd must be allowed to read
+ * it.
+ */
 export interface OwnKey {
   readonly key: string;
   onRead(found: QueuedCandidate | undefined, revision: bigint): void;
@@ -23,7 +26,7 @@ export interface Renewal {
 const MOST_READS = 3;
 
 /**
- * @returns false if the renewal was acknowledged in an older raft term than the present one.
+ * @returns whether the renewal counts; false if etcd has begun another raft term since.
  * @throws {EtcdError} if no host answered, or every host that answered lags behind.
  */
 export async function isConfirmed(

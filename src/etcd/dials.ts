@@ -1,8 +1,9 @@
 /**
- * Ends the dials of a client that is closed. gRPC forgets a dial that the host does not answer, and leaves the
- * connection open. So every dial to a frozen host would leave a connection behind, and could keep the process alive.
+ * Ends the dials of a client when the client is closed. By itself, gRPC forgets a dial that the host does not answer,
+ * and leaves the connection open. So every dial to a frozen host would leave a connection behind, and could keep the
+ * process alive.
  *
- * This file uses private parts of gRPC. If another release lacks them, dials end when gRPC itself ends them.
+ * This file uses private parts of gRPC. If a release of gRPC lacks them, dials end when gRPC itself ends them.
  */
 import type { Socket } from 'node:net';
 import { after, clock } from '../util/clock.ts';
@@ -21,7 +22,9 @@ interface Credentials {
   _createSecureConnector?(...args: readonly unknown[]): Connector;
 }
 
-/** One address of a host, and its connector. gRPC passes the address to `net.connect()`, which obeys its `signal`. */
+/**
+ * One address of a host, and its connector. gRPC passes the address to `net.connect()`, which obeys the `signal` in it.
+ */
 interface Subchannel {
   readonly secureConnector?: unknown;
   readonly subchannelAddress?: { signal?: AbortSignal };
@@ -48,7 +51,10 @@ export interface Dials {
 }
 
 interface AnsweredDial {
-  /** When the dial began, in milliseconds. gRPC dials again by itself, long after the client was made. */
+  /**
+   * When the dial began, in milliseconds. That may be long after the client was made, because gRPC dials again by
+   * itself.
+   */
   readonly dialledAtMs: number;
   /** How much later the first bytes of the host came, in milliseconds. */
   readonly firstBytesAfterMs: number;
@@ -89,7 +95,7 @@ class TrackedDials implements Dials {
     let endDial = (): void => undefined;
     let dialledAtMs = 0;
     connector.waitForReady = async () => {
-      this.#dials.delete(endDial); // the last dial failed
+      this.#dials.delete(endDial); // the previous dial, if any, has failed
       await waitForReady();
       this.#refuseIfOver();
       dialledAtMs = clock.now();

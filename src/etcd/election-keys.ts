@@ -40,17 +40,17 @@ export interface Entrant {
 export type EnterTogether = (entrant: Entrant) => Promise<BatchOutcome<Entry>> | undefined;
 
 /**
- * The result of one request in a batch. `alone`: nothing happened, so send it alone. `unseen`: etcd applied the
- * request, but the answer was too large to read.
+ * The result of one request in a batch. `alone`: nothing happened, so send the request alone. `unseen`: etcd applied
+ * the request, but the answer was too large to read.
  */
 export type BatchOutcome<R> = { readonly done: R } | 'alone' | 'unseen';
 
 /**
- * Puts our key and reads the first candidates, in one transaction. If our key already exists, deletes it first: its
- * creation revision may have been a fencing token. A lost answer, a lost release or a restored snapshot may leave
- * such a key.
+ * Puts our key and reads the first candidates, in one transaction. If our key already exists, deletes it first, because
+ * its creation revision may have been the fencing token of an earlier term. A lost answer, a lost release or a restored
+ * snapshot may leave such a key behind.
  *
- * @param together enters several elections in one transaction. Tried first, once.
+ * @param together enters several elections in one transaction. Tried once, before our entry is sent alone.
  * @throws {EtcdError}
  */
 export async function enter(
@@ -71,7 +71,7 @@ export async function enter(
         return undefined;
       },
     );
-    // etcd applied the transaction although its answer was too large. The next try finds our key.
+    // Undefined means that the answer was too large. etcd has applied the transaction, so the next try finds our key.
     keysOnly ||= answer === undefined;
     mayExist ||= answer === undefined;
     if (answer === undefined) continue;
@@ -284,7 +284,7 @@ export const createdAt = (key: string, revision: bigint): ICompare => ({
   create_revision: revision.toString(),
 });
 
-/** Reads with values. Reads only the keys if the answer is too large for gRPC (4 MB). */
+/** Reads keys with their values. If that answer is too large for gRPC (4 MB), reads the keys without values. */
 export async function unlessTooLarge<T>(read: (keysOnly: boolean) => Promise<T>): Promise<T> {
   try {
     return await read(false);
@@ -294,7 +294,9 @@ export async function unlessTooLarge<T>(read: (keysOnly: boolean) => Promise<T>)
   return await read(true);
 }
 
-/** An earlier try may have created our key, so the call may have had an effect. */
+/**
+ * Marks an error as one after which the call may have had an effect, because an earlier try may have created our key.
+ */
 const asApplied = (error: unknown): unknown =>
   error instanceof EtcdError ? new EtcdError(error.kind, error.message, true, { cause: error }) : error;
 

@@ -1,7 +1,7 @@
 /**
- * Sorts errors of etcd, the network and etcd3 into the few kinds that the library handles differently. An
- * error that came over the network is final only if etcd sent it. Gateways and proxies use the same codes, so their
- * errors count as outages.
+ * Sorts errors of etcd, the network and etcd3 into the few kinds that the library handles differently. An error that
+ * came over the network is final only if etcd sent it. Gateways and proxies use the same codes as etcd, so their errors
+ * count as outages.
  */
 
 import { plainCauseWithCertificate } from '../core/plain-cause.ts';
@@ -37,8 +37,8 @@ export const isFinal = (fault: EtcdError): boolean =>
   fault.kind === 'refused' || fault.kind === 'client-closed';
 
 /**
- * Whether etcd answered without saying whether the write happened. The write cannot happen after that, so a read
- * shows the outcome.
+ * Whether etcd answered without saying whether the write happened. The write cannot happen later, so a read shows the
+ * outcome.
  */
 export const isAnswered = (fault: EtcdError): boolean => /space exceeded/.test(fault.message);
 
@@ -75,14 +75,14 @@ const NEVER_SENT =
   /^No connection established|^Name resolution failed|^Channel closed before call started|^Stream refused by server|^Failed to start HTTP\/2 stream/;
 
 /**
- * Whether the server's HTTP/2 layer refused the call unread: it closes the connection, or the connection has too many
- * calls.
+ * Whether the server's HTTP/2 layer refused the call unread. It does so if it is closing the connection, or if the
+ * connection has too many calls.
  */
 export const isUnread = ({ message }: EtcdError): boolean => message.endsWith(': Stream refused by server');
 
 /**
- * Errors after which the call certainly had no effect: etcd sends them for reads, or if its log has not accepted the
- * entry. "request timed out" and "server stopped" are not among them, because they may come after the proposal.
+ * Errors after which the call certainly had no effect. etcd sends them for reads, or for writes that its log has not
+ * accepted. "request timed out" and "server stopped" are not among them, because the log may accept the write even so.
  */
 const NOT_DONE =
   /^etcdserver: (too many requests|no leader|not capable|rpc not supported for learner|leader changed|corrupt cluster)|^raft proposal dropped/;
@@ -110,7 +110,7 @@ export function etcdErrorOf(what: string, status: GrpcStatus | undefined, error:
   if (error instanceof EtcdError) return error;
   const cause = error instanceof Error ? error : new Error(String(error));
   const { code, details: said } = status ?? statusIn(cause.message);
-  // With a status, the error of etcd3 adds nothing: etcd3 saw only a replaced status (intercept.ts).
+  // If we have gRPC's status, the error of etcd3 adds nothing, because etcd3 saw only a replaced status (intercept.ts).
   const options = status === undefined ? { cause } : {};
   const told = plainCauseWithCertificate(said);
   const fault = (kind: EtcdErrorKind, mayHaveHappened: boolean): EtcdError =>
@@ -118,7 +118,7 @@ export function etcdErrorOf(what: string, status: GrpcStatus | undefined, error:
 
   if (/client was already closed/.test(cause.message)) return fault('client-closed', false);
   if (NOT_SENDABLE.test(said)) return fault('refused', false);
-  // etcd3's circuit breaker is open, on a client that we use unchanged: the call was never sent.
+  // On a client that we use unchanged, etcd3's circuit breaker may be open. Then etcd3 has not sent the call.
   if (NEVER_SENT.test(said) || /circuit breaker is open/.test(said)) return fault('unavailable', false);
   if (NOT_DONE.test(said)) return fault('unavailable', false);
   if (!BY_ETCD.test(said)) return fault('unavailable', true);

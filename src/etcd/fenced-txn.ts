@@ -1,9 +1,10 @@
 /**
- * A transaction that commits only while the key of its term exists. After a lost answer, etcd3 would send it again.
- * We do not: a fenced write must not happen twice.
+ * A transaction that commits only while the key of its term exists. After a lost answer, etcd3 would send it again. We
+ * do not, because a fenced write must not happen twice.
  *
- * The outer condition is the fence; if it fails, nothing is written. The user's comparisons and branches run in a
- * nested transaction. If they stood beside the fence, a failed fence would run the user's `else` branch.
+ * The outer condition is the fence. If the fence fails, nothing is written. The user's comparisons and branches run in
+ * a nested transaction. If the user's comparisons stood beside the fence, a failed fence would run the user's `else`
+ * branch.
  */
 import { ComparatorBuilder, type ICompare, type IRequestOp, type ITxnResponse, type KVClient } from 'etcd3';
 import type { Candidacy } from '../core/campaign-state.ts';
@@ -34,8 +35,8 @@ export interface UserWrite {
 }
 
 /**
- * The builder for the user's transaction. It has a method `then`, so `await` takes it for a promise and would wait
- * for ever. Such an `await` rejects with advice instead.
+ * The builder for the user's transaction. It has a method `then`, so `await` takes the builder for a promise and would
+ * wait for ever. Such an `await` rejects with advice instead.
  */
 export class FencedTxn extends ComparatorBuilder {
   readonly #election: string;
@@ -85,8 +86,8 @@ export const deleteOf = (key: string | Uint8Array): IRequestOp => ({
 });
 
 /**
- * @throws {InvalidInputError} if something is not an operation, or puts a key among the candidates. Nobody would
- *   delete such a key, and it would lead when its turn comes.
+ * @throws {InvalidInputError} if something is not an operation, or puts a key among the candidates. Nobody would delete
+ *   such a key, and it would lead when it became the first in the queue.
  */
 export function checkOperations(election: string, keyPrefix: string, { success, failure }: UserTxn): void {
   const refuse = (expected: string, came: string): never => {
@@ -124,7 +125,7 @@ export async function commitFenced(
     .unary(call, (client, options) => client.kv.txn(request, { ...userOptions, ...options }), limits)
     .catch((fault: unknown): never => {
       if (!(fault instanceof EtcdError) || !isRead(txn)) throw fault;
-      throw new EtcdError(fault.kind, fault.message, false, { cause: fault }); // a lost answer to a read changes nothing
+      throw new EtcdError(fault.kind, fault.message, false, { cause: fault }); // a read changes nothing, even if its answer is lost
     });
   if (!answer.succeeded) return undefined;
   return isNested ? { ...answer.responses[0]!.response_txn, header: answer.header } : answer;
@@ -134,8 +135,8 @@ const isRead = ({ success, failure }: UserTxn): boolean =>
   [...success, ...failure].every(({ request_range }) => request_range !== undefined);
 
 /**
- * Whether the user's operations may stand directly behind the fence. Without comparisons of the user, nesting is not
- * needed. We avoid it then, because etcd before 3.4.42 and 3.5.28 checks no permissions of nested operations.
+ * Whether the user's operations may stand directly behind the fence. If the user compares nothing, nesting is usually
+ * not needed. We avoid it then, because etcd before 3.4.42 and 3.5.28 checks no permissions of nested operations.
  *
  * A transaction without operations, or with only serializable reads, needs nesting. Otherwise the member that is
  * asked would answer from its own state. That state may be old, and the fence would mean nothing. A nested

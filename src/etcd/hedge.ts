@@ -7,8 +7,8 @@ import { EtcdError } from './etcd-error.ts';
 /**
  * @param ask makes one try, until the signal aborts. It calls `onSilent` if its host does not answer.
  * @param times the most tries.
- * @throws {EtcdError} etcd's refusal, from whichever host. If no host answered, preferably an error that says that
- *   the request may have happened.
+ * @throws {EtcdError} the refusal of the first host that refuses. If no host answers, an error after which the request
+ *   may have happened, if there was one.
  */
 export function hedged<T>(
   ask: (signal: AbortSignal, onSilent: () => void) => Promise<T>,

@@ -13,10 +13,10 @@ export interface Header {
 /**
  * What the header of an answer proves:
  * - `nothing`: the member may lag behind (renewals, watches, serializable reads).
- * - `revision`: a linearizable read. Its revision is at least every revision that was seen before the call was sent.
+ * - `revision`: a linearizable read. Its revision is at least as high as every revision that was seen before the call
+ *   was sent.
  * - `revision-and-term`: a write. The member has applied the entry of the write, and entries never go back to an
- *   earlier term. (The term of a read can be too low: after a snapshot, a member learns the term only with the next
- *   entry.)
+ *   earlier term. A read does not prove the term. After a snapshot, a member learns the term only with the next entry.
  */
 export type Proves = 'nothing' | 'revision' | 'revision-and-term';
 

@@ -1,16 +1,17 @@
 /**
- * Chooses the host for a call. Suspects (hosts that did not answer, were unreachable or dropped a connection) come last.
+ * Chooses the host for a call. A host that did not answer, was unreachable or dropped a connection is a suspect.
+ * Suspects come last.
  */
 import { plainCauseWithCertificate } from '../core/plain-cause.ts';
 import { clock } from '../util/clock.ts';
 import { isByEtcd, isNotConnected, isUnfit, isUnsendable, type GrpcStatus } from './etcd-error.ts';
 
-/** A host is silent if calls wait for it and nothing came from it for this long, in milliseconds. */
+/** A host is silent if calls wait for it and nothing has come from it for this long, in milliseconds. */
 export const SILENT_AFTER_MS = 500;
 
 /**
- * If all hosts are suspects, a host that only dropped a connection, or has renewed a lease since, is tried before the
- * others. Its failure counts as this much older, in milliseconds.
+ * How much older a mild failure counts than it is, in milliseconds. A failure is mild if the host only dropped a
+ * connection, or has renewed a lease since. If all hosts are suspects, the one with the oldest failure is tried first.
  */
 const HEAD_START_MS = 15_000;
 
@@ -40,8 +41,8 @@ export class HostSelector<Host> {
   }
 
   /**
-   * Picks a random host that is not a suspect. If all are suspects, picks the one whose last failure is the oldest,
-   * so that every host gets its turn. {@link HEAD_START_MS} makes some failures count as older.
+   * Picks a random host that is not a suspect. If all are suspects, picks the one whose last failure is the oldest, so
+   * that every host gets its turn. Mild failures count as older ({@link HEAD_START_MS}).
    *
    * @returns undefined if every host is excepted.
    */

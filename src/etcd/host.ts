@@ -1,7 +1,7 @@
 /**
- * One host of the user's client, and our own connection to it: an etcd3 client for this host alone. It is made when
- * first needed, from the options of the user's client. Calls of the application cannot close our connection, and our
- * calls cannot close its connections.
+ * One host of the user's client, and our own connection to it: an etcd3 client for this host alone. Our client is made
+ * when first needed, from the options of the user's client. Calls of the application cannot close our connection, and
+ * our calls cannot close its connections.
  */
 import { Etcd3, type IOptions } from 'etcd3';
 import { clock, nextTurn } from '../util/clock.ts';
@@ -35,18 +35,21 @@ const DIAL_AGAIN_AFTER_MS = 500;
 
 /**
  * How long gRPC waits before it dials an unreachable host again, in milliseconds, with a jitter of a fifth. Calls of
- * the application wait for that, so a loop around them does not dial more often. Our guarded calls make a new client,
- * which dials at once. If gRPC lacks the parts that dials.ts uses, a closed client may still dial once.
+ * the application do not dial earlier, so a loop around them does not dial more often. Our guarded calls make a new
+ * client, which dials at once.
  */
 const GRPC_DIALS_AGAIN_MS = 3_000;
 
 /**
  * For this many round trips after its dial, a new connection counts as slow, not silent. The first bytes, the TLS
- * handshake, the settings of HTTP/2 and the first answer take at most one each. One is in reserve.
+ * handshake, the settings of HTTP/2 and the first answer take at most one round trip each. One is in reserve.
  */
 const ROUND_TRIPS = 5;
 
-/** The longest round trip that a dial can show, in milliseconds. A longer time comes from a suspension or a blocked event loop. */
+/**
+ * The longest round trip that we believe, in milliseconds. A longer time comes from a suspension or a blocked event
+ * loop.
+ */
 const LONGEST_ROUND_TRIP_MS = 5_000;
 
 export class Host {
@@ -105,9 +108,8 @@ export class Host {
   /**
    * Clears earlier failures of the connection, because gRPC may have dialled again by itself.
    *
-   * @param client the client that was asked. The answer of an earlier client says nothing about the present one.
-   * @param isProbe whether the answer is that of a probe, or came on a stream. An unfit member may send such an
-   *   answer too.
+   * @param client the client that was asked. An answer to an earlier client says nothing about the present one.
+   * @param isProbe whether the answer came to a probe or on a stream. An unfit member may send such an answer too.
    */
   answered(client: HostClient, isProbe: boolean): void {
     if (client !== this.#client) return;
@@ -128,7 +130,7 @@ export class Host {
 
   /**
    * Whether the first answer may still be under way on a slow network. If we dropped each connection before its first
-   * answer, we would never get one.
+   * answer, we would never get an answer.
    */
   get isSlow(): boolean {
     const dial = this.#own?.dials.answered;
@@ -146,8 +148,8 @@ export class Host {
   }
 
   /**
-   * Turns the error "client closed" into an outage if the user has not closed the client. In that case we dropped our own
-   * connection before the call was sent, for example while a method that the user has wrapped delayed the call.
+   * Turns the error "client closed" into an outage if the user has not closed the client. We have then dropped our own
+   * connection before the call was sent. That can happen while a method that the user has wrapped delays the call.
    */
   unlessDropped(what: string, error: unknown): unknown {
     const isDropped =
@@ -158,7 +160,10 @@ export class Host {
     return isDropped ? new EtcdError('unavailable', `${what}: its connection was dropped`, false) : error;
   }
 
-  /** Why a call found no connection, if that was just now. The next call can fail without asking gRPC. */
+  /**
+   * Why the last call found no connection; undefined if that was not just now. With a reason, the next call fails
+   * without asking gRPC.
+   */
   get justUnreachable(): string | undefined {
     const { reason, atMs } = this.#unreachable ?? { atMs: Number.NEGATIVE_INFINITY };
     return clock.now() - atMs < DIAL_AGAIN_AFTER_MS ? reason : undefined;
@@ -185,7 +190,7 @@ const asItIs = { execute: async (call: (context: unknown) => unknown): Promise<u
 
 function optionsFor(users: Etcd3, address: string): IOptions {
   const { options } = users as unknown as { options: IOptions };
-  // calls.ts fetches tokens, so leave out `auth`. We set deadlines and interceptors, so leave out
+  // calls.ts fetches tokens, so leave out `auth`. We set deadlines and interceptors ourselves, so leave out
   // `defaultCallOptions`.
   const { auth: _auth, defaultCallOptions: _callOptions, ...rest } = options;
   return {
@@ -223,8 +228,9 @@ function close(own: Etcd3): void {
 }
 
 /**
- * Resets a stream outside of Node's HTTP/2 code. Handlers of an answer run while Node still reads it. On Node 20
- * (fixed in 22.23 and 24.21, nodejs/node#64166), a reset there can make Node send empty frames until memory runs out.
+ * Resets a stream in the next turn, outside of Node's HTTP/2 code. The handlers of an answer run while Node still reads
+ * the answer. On Node 20, a reset in a handler can make Node send empty frames until memory runs out. Node 22.23 and
+ * 24.21 have fixed this (nodejs/node#64166).
  */
 export function onCleanStack(reset: () => void): void {
   nextTurn(() => {

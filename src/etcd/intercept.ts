@@ -13,7 +13,7 @@ export interface CallHooks {
   readonly token: string | undefined;
   /** If it throws, the call is not sent. */
   readonly onCall: (call: OngoingCall) => void;
-  /** @returns why a message does not count; the call then fails with that reason. */
+  /** @returns why a message does not count; undefined if it counts. The call fails with that reason. */
   readonly onMessage: (message: unknown) => string | undefined;
   readonly onFailure: (status: GrpcStatus) => void;
 }
@@ -63,7 +63,8 @@ function withOurs<M extends { clone(): M; set(key: string, value: string): void 
   token: string | undefined,
 ): M {
   const own = metadata.clone(); // etcd3 shares one object among all its calls
-  // With this, a member that loses its leader ends the stream. Otherwise it would keep the stream open and silent.
+  // With this header, a member that loses its leader ends the stream. Otherwise it would keep the stream open and
+  // silent.
   own.set('hasleader', 'true');
   if (token !== undefined && token !== '') own.set('token', token);
   return own;

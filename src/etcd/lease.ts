@@ -1,6 +1,7 @@
 /**
- * Grants, renews and revokes a lease with etcd's raw calls. etcd3's own `Lease` is not safe here: it counts the TTL
- * from the reply, assumes the TTL that it asked for, and reports the loss only after twice that time.
+ * Grants, renews and revokes a lease with etcd's raw calls. etcd3's own `Lease` is not safe here. It counts the TTL
+ * from the reply, and assumes that etcd granted the TTL that it asked for. It reports the loss of the lease only after
+ * twice that time.
  */
 import { randomBytes } from 'node:crypto';
 import type { ILeaseKeepAliveRequest, ILeaseKeepAliveResponse } from 'etcd3';
@@ -108,7 +109,7 @@ export class KeepAlive {
         if (proof !== undefined) return proof;
         if (isSecond) throw new EtcdError('unavailable', 'renew the lease: etcd has another leader', true);
       } catch (fault) {
-        // The member may be stuck, so the next renewal goes to another one.
+        // The member may be stuck, so the next renewal goes to another member.
         if ((fault as EtcdError).kind === 'unavailable') this.#drop(answered.stream, 'leave');
         throw fault;
       }
@@ -124,17 +125,17 @@ export class KeepAlive {
     const asking = this.#restOf(proof, raftTerm, limits);
     const ofRest = async (): Promise<LeaseProof | undefined> => {
       const rest = await asking;
-      // This read must follow that answer, which may come from a member that etcd deposed after the renewal.
+      // Read only after this answer, because the member that gave it may have lost the leadership since the renewal.
       return rest !== undefined && (await confirmed()) ? rest : undefined;
     };
     if (isProxied() === true) return await ofRest();
-    asking.catch(() => undefined); // `ofRest` throws it, if it matters
-    // The watch may soon show that there is no proxy. Then this read confirms the renewal itself.
+    asking.catch(() => undefined); // `ofRest` reports this failure, if its answer is needed
+    // The watch may soon show that there is no proxy. Then this read alone confirms the renewal.
     if (!(await confirmed())) return undefined;
     return isProxied() === false ? proof : await this.#unlessDirect(ofRest(), proof);
   }
 
-  /** @returns the proof as soon as it is known that there is no proxy, if that is before the promise settles. */
+  /** Waits for the promise. If it becomes known earlier that there is no proxy, resolves with `proof` at once. */
   #unlessDirect(ofRest: Promise<LeaseProof | undefined>, proof: LeaseProof): Promise<LeaseProof | undefined> {
     return new Promise((resolve, reject) => {
       const off = this.#transport.onProxyKnown(() => {
@@ -149,8 +150,8 @@ export class KeepAlive {
   }
 
   /**
-   * Asks for the remaining TTL, and counts it from that call. Needed unless we know that there is no proxy: a proxy
-   * answers a renewal from a keep-alive of its own, which may be older than our request.
+   * Asks how much of the TTL is left, and counts it from that request. Needed unless we know that there is no proxy. A
+   * proxy answers a renewal from a keep-alive of its own, which may be older than our request.
    *
    * @returns undefined if the answer came from another raft term than the renewal.
    */
@@ -168,8 +169,8 @@ export class KeepAlive {
   }
 
   /**
-   * A stream keeps the token with which it was opened. If etcd refuses the token, the next stream is opened with a
-   * new one.
+   * Renews the lease. If etcd refuses the token with which the stream was opened, tries again on a stream with a new
+   * token.
    */
   async #renewWithToken({ withinMs, signal }: CallLimits): Promise<Answered> {
     const dueAtMs = clock.now() + withinMs;

@@ -37,7 +37,7 @@ export class Members {
   readonly #identify: AskHost<Host>;
   readonly #tell: (event: HostEvent) => void;
 
-  /** @param ask.identify and `prove`: see probes.ts. */
+  /** @param ask see probes.ts. */
   constructor(
     hosts: readonly Host[],
     ask: { readonly identify: AskHost<Host>; readonly prove: AskHost<Host> },
@@ -68,7 +68,12 @@ export class Members {
     return this.#cluster.id;
   }
 
-  /** Chooses the host for a call. @returns undefined if all are excepted. @throws {EtcdError} if none is in our cluster. */
+  /**
+   * Chooses the host for a call.
+   *
+   * @returns undefined if `except` contains all hosts of our cluster.
+   * @throws {EtcdError} if no host belongs to our cluster.
+   */
   async choose(what: string, limits: TimeLimits, { avoid, except }: Wishes<Host>): Promise<Host | undefined> {
     if (this.hosts.length > 1 && !this.hosts[0]!.isBorrowed) {
       const isUnknown = this.hosts.some((host) => !this.#cluster.isKnown(host));
@@ -95,7 +100,7 @@ export class Members {
   /**
    * Checks the cluster ID of every answer and stream message.
    *
-   * @returns why it does not count; undefined if it counts.
+   * @returns why the message does not count; undefined if it counts.
    */
   complaint(host: Host, message: unknown): string | undefined {
     const { header } = (message ?? {}) as { header?: { cluster_id?: string } | null };

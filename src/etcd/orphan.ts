@@ -2,7 +2,7 @@
  * Deletes a key without a lease if it has no holder.
  *
  * A candidate key is named after the lease under which it was created. An operator may have put it again without a
- * lease. No lease deletes it then, and the replica that created it may never come back.
+ * lease. Then no lease deletes the key, and the replica that created it may never come back.
  */
 import type { QueuedCandidate } from '../core/candidate-queue.ts';
 import { clock } from '../util/clock.ts';
@@ -11,8 +11,8 @@ import { createdAt } from './election-keys.ts';
 import type { CallLimits, EtcdTransport } from './transport.ts';
 
 /**
- * `held`: the name of the key is the ID of a lease that still exists, for `leftMs`. `kept`: the key is no orphan. `changed`:
- * the key is gone, or is not the one that we saw.
+ * `held`: the name of the key is the ID of a lease that still exists, and expires in `leftMs`. `kept`: the key is no
+ * orphan. `changed`: the key is gone, or is not the one that we saw.
  */
 export type Fate =
   { readonly type: 'held'; readonly leftMs: number } | { readonly type: 'deleted' | 'kept' | 'changed' };
@@ -45,7 +45,7 @@ export async function deleteIfOrphaned(
   const [found] = kvs;
   const isSame = found?.lease === NO_LEASE && BigInt(found.create_revision) === candidate.fencingToken;
   if (!isSame) return { type: 'changed' };
-  // The key has no lease now. If it was put only once, it never had one, and may be data of another program.
+  // The key has no lease now. If it was put only once, it never had a lease, and may be data of another program.
   if (Number(found.version) === 1) return { type: 'kept' };
   const { mod_revision } = found;
   const unchanged = { key, target: 'Mod', result: 'Equal', mod_revision } as const;

@@ -1,6 +1,6 @@
 /**
- * Probes hosts with harmless calls, to learn their cluster and whether they answer again. Other calls go to a suspect
- * only if no other host is left, so without probes it would stay a suspect.
+ * Probes hosts with harmless calls, to learn their cluster and whether they answer again. Other calls avoid suspects,
+ * so without probes a suspect would stay one.
  */
 import { sharedAbort } from '../util/abort.ts';
 import { clock } from '../util/clock.ts';

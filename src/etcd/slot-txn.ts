@@ -30,7 +30,7 @@ export interface SlotAnswer {
 
 /**
  * The key of a slot. It is outside the election's prefix, because candidates of Go's `concurrency` package would wait
- * for it.
+ * for every key there.
  */
 export function slotKey({ key }: Candidacy, number: number): string {
   const [, prefix = '', name, lease] = /^(.*\/)?([^/]+)\/([^/]+)$/s.exec(key)!;
@@ -73,8 +73,8 @@ export async function commitInSlot(
 }
 
 /**
- * Puts the mark "never", unless the write or an earlier "never" has arrived. Safe to repeat. Uses the lane `settle`,
- * because the lane `caller` does not dial an unreachable host.
+ * Puts the mark "never" into the slot, unless the write or an earlier "never" has arrived. Safe to repeat. Uses the
+ * lane `settle`, because the lane `caller` does not dial an unreachable host.
  *
  * @returns the contents of the slot after that.
  * @throws {EtcdError}

@@ -22,7 +22,10 @@ export interface RawStream<Request, Response> {
 export interface OpenStream<Request, Response> {
   readonly raw: RawStream<Request, Response>;
   readonly host: Host;
-  /** Calls back with etcd's reason when the stream has ended. etcd3's own error contains another status. */
+  /**
+   * Calls back with etcd's reason when the stream has ended. etcd3's own error contains a replaced status
+   * (intercept.ts).
+   */
   onLost(listener: (reason: string) => void): void;
   renewed(): void;
   /** Ends the stream. */

@@ -23,7 +23,7 @@ export type { OpenStream } from './stream.ts';
 export interface CallLimits extends Omit<Asking, 'isAnonymous'> {
   /** How long to wait for the answer, in milliseconds. */
   readonly withinMs: number;
-  /** Whether `withinMs` includes the wait for a free place. Default: false. */
+  /** Whether `withinMs` includes the wait for a free place in the lane. Default: false. */
   readonly isTimely?: boolean | undefined;
   /** What the header of the answer proves of etcd's history. Default: `nothing`. */
   readonly proves?: Proves | undefined;

@@ -23,7 +23,7 @@ export interface CallRequest<T> {
   readonly signal: AbortSignal | undefined;
   /** How much longer the host may stay silent, in milliseconds. */
   readonly patienceMs: () => number;
-  /** Called at most once, at the latest when the time limit passes. */
+  /** Called at most once: when the host is silent, at the latest when the time limit passes. */
   readonly onSilent: () => void;
   readonly onTimeout: () => void;
   /** @returns why the answer does not count; undefined if it counts. */
@@ -121,7 +121,7 @@ function listenForSilence({
       else tell();
     });
   };
-  // Another host needs time too, so a call with a short limit waits only for half of it.
+  // Another host needs time too, so a call with a short limit waits only for half of that limit.
   listen(Math.max(FAIR_MS, Math.min(SILENT_AFTER_MS, withinMs / 2)));
   return (isSilent) => {
     cancelTimer();

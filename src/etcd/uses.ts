@@ -57,12 +57,12 @@ export class Uses {
     if (this.#uses.size === 0) this.#end();
   }
 
-  /** The timer does not keep the process alive. */
+  /** Checks the connections from time to time. The timer does not keep the process alive. */
   #tend(): void {
     const look = (): void => {
       const isIdle = this.#uses.size === 0 && clock.now() - this.#idleSinceMs >= IDLE_FOR_MS;
       if (!isIdle && !this.#isClosed()) return this.#tend();
-      // Listeners come first. A stream that ends before them would look like a network fault.
+      // Listeners are called first. If a stream ended earlier, they would take its end for a network fault.
       if (this.#isClosed()) for (const listener of this.#closedListeners) listener();
       for (const use of this.#uses) use.clientClosed();
       this.#end();

@@ -37,14 +37,17 @@ const DRIFT = 1.2;
 
 const WITHOUT_EVENTS: NonNullable<WatchRequest['filters']> = ['Noput', 'Nodelete'];
 
-/** Whether this message refuses an empty range. Only the probe asks for one, but the message does not carry our ID. */
+/**
+ * Whether this message refuses an empty range. Only the probe asks for an empty range, but etcd's refusal does not
+ * carry our ID.
+ */
 const refusesEmptyRange = ({ canceled, cancel_reason }: IWatchResponse): boolean =>
   canceled && /watcher range is empty/.test(cancel_reason);
 
 export class WatchProbe {
   readonly #tools: WatchProbeTools;
   #question: Question | undefined;
-  /** What was known at the last probe. The member must have reached it by the next probe. */
+  /** What was known at the last probe. The member must have reached that state by the next probe. */
   #known: Known | undefined;
   #isBehind = false;
   #readAtMs = Number.NEGATIVE_INFINITY;
@@ -59,7 +62,7 @@ export class WatchProbe {
   /** Probes the stream again and again, until it is stopped or given up. */
   start(): void {
     if (this.#isStopped) return;
-    // A member that lags behind is probed again soon, so it is given up within one TTL of the first write that it
+    // A member that lags behind is probed again soon. So it is given up within one TTL of the first write that it
     // misses.
     const inMs = this.#tools.everyMs() / (this.#isBehind ? 2 : 1);
     this.#cancelTimer = after(inMs, () => {
@@ -76,7 +79,7 @@ export class WatchProbe {
     });
   }
 
-  /** `everyMs()` has become shorter. Applies it to the present wait. */
+  /** Applies a shorter `everyMs()` to the present wait. */
   hurry(): void {
     this.#question?.limit(this.#tools.everyMs());
     if (this.#cancelTimer === undefined) return;
@@ -86,7 +89,7 @@ export class WatchProbe {
 
   /**
    * Requests a watch of an empty range, and waits for the refusal. If there may be a proxy, requests a watch without
-   * events instead. etcd's progress request would be simpler, but some releases of 3.5 do not answer it.
+   * events instead. A progress request would be simpler, but some releases of etcd 3.5 do not answer it.
    *
    * @throws {EtcdError} if the stream is given up first.
    */
@@ -121,8 +124,8 @@ export class WatchProbe {
       end,
     };
     this.#known = transport.history.known;
-    // etcd refuses an empty range, so no watch is left to cancel. A proxy refuses such a range without asking etcd, so there we ask
-    // for a watch without events.
+    // etcd refuses an empty range, so no watch is left to cancel. A proxy refuses such a range without asking etcd, so
+    // behind a proxy we ask for a watch without events.
     const ofNothing = stream.isProxied === false ? { range_end: key } : { filters: WITHOUT_EVENTS };
     stream.create(id, { key, ...ofNothing });
     return promise;

@@ -93,7 +93,7 @@ export class WatchStream {
     this.#listener.onMessage(id, message);
   }
 
-  /** A message with an unknown ID answers our last request. */
+  /** Translates a proxy's ID into ours. A message with an unknown ID answers our last request. */
   #ourIdOf(given: number): number {
     return given < 0 ? given : (this.#ours.get(given) ?? this.#asked?.id ?? UNKNOWN);
   }
@@ -110,5 +110,5 @@ export class WatchStream {
   }
 }
 
-/** The ID 0 belongs to no watch. In a request it means that etcd chooses. */
+/** The ID 0 belongs to no watch. In a request it means that etcd chooses the ID. */
 const UNKNOWN = 0;

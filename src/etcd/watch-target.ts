@@ -6,8 +6,8 @@ export interface WatchTarget {
   /** Prefix of the watched keys; ends in `/`. */
   readonly keyPrefix: string;
   /**
-   * The keys to watch after a read; undefined for the whole range. A method, because a getter makes every such object
-   * slow and large.
+   * The keys to watch after a read; undefined for the whole range. This is a method, because a getter would make every
+   * such object slow and large.
    */
   keys(): readonly string[] | undefined;
   /** Reads the range again. @returns the revision of the read. @throws {EtcdError} */

@@ -2,8 +2,9 @@
  * One watch stream for all elections and observers of a client.
  *
  * Every failure is handled alike: a compaction, a cancellation, a stream that ends, breaks or falls silent. Every try
- * to restore watches passes the guard. Then each broken range is read again, and watched from there. A new watch
- * opens the stream at once, because the guards of campaigns and iterations limit how often watches begin.
+ * to restore watches passes the guard. Then each broken range is read again, and watched from the revision of that
+ * read. A new watch opens the stream at once, because the guards of campaigns and iterations already limit how often
+ * watches begin.
  */
 import { sharedAbort } from '../util/abort.ts';
 import type { IWatchRequest, IWatchResponse } from 'etcd3';
@@ -38,9 +39,10 @@ export interface SharedWatchTools {
 const DENIED = /permission denied|user name is empty|\bauth\b/;
 
 /**
- * etcd checks the token only when a watch is created. If etcd denies a probe, existing watches continue, and the
- * denial proves that the stream works. So a denied probe counts as an answer if a denial has ended a stream within this time, in milliseconds. Without this rule, tokens that live for one second would cost a stream, a read of all ranges and a
- * token for every probe.
+ * For how long a denied probe counts as an answer, in milliseconds, after a denial has ended a stream. The denial of a
+ * probe proves that the stream works. Existing watches continue, because etcd checks the token only when a watch is
+ * created. Without this rule, a token that lives for one second would be costly. Every probe would cost a stream, a
+ * read of all ranges and a new token.
  */
 const DENIAL_AS_ANSWER_MS = 30_000;
 
@@ -86,7 +88,10 @@ export class SharedWatch {
     return { readAgain: () => this.#readAgain(target), end: () => this.#end(target) };
   }
 
-  /** Reads the range of a watch again. A watch that is broken, or has not begun, will be read anyway. */
+  /**
+   * Reads the range of a watch again. Does nothing if the watch is broken or has not begun, because its range will be
+   * read anyway.
+   */
   #readAgain(watch: WatchTarget): void {
     const stream = this.#stream;
     if (stream === undefined || !this.#watches.has(watch) || this.#broken.has(watch)) return;
@@ -221,7 +226,7 @@ export class SharedWatch {
     if (events.length > 0) watch.onEvents(events);
   }
 
-  /** etcd does not say which watch it denied. If all other watches are confirmed, it was the probe. */
+  /** etcd has denied a watch without saying which. If all watches are confirmed, etcd has denied the probe. */
   #deny(stream: WatchStream, id: number, message: IWatchResponse): void {
     const reason = message.cancel_reason;
     const isProbe =
@@ -294,7 +299,7 @@ export class SharedWatch {
     this.#isUnconfirmed = false;
   }
 
-  /** While no watch is confirmed, reads the ranges in every round. */
+  /** Reads the broken ranges if no watch has been confirmed for a long time. */
   async #doWithout(signal: AbortSignal): Promise<void> {
     const silentMs = clock.now() - this.#confirmedAtMs;
     if (signal.aborted || silentMs < this.#noticeWithinMs) return;
