@@ -1,7 +1,7 @@
 /**
- * Combines requests that different elections of one client make in one event loop turn. The first request of a turn
- * is sent alone and at once, so it is as fast as without a batch. The later ones share transactions. Every caller
- * keeps its own signal and outcome.
+ * Combines requests that different elections of one client make in one event loop turn. The first request of a turn is
+ * sent alone and at once, so the batch does not delay it. The later requests of the turn share transactions. Every
+ * caller keeps its own signal and outcome.
  */
 import { split, type Splittable } from '../core/split.ts';
 import type { BatchOutcome } from '../etcd/election-keys.ts';

@@ -1,6 +1,6 @@
 /**
- * The time in which no lease can be obtained. Notices that etcd keeps rejecting our client certificate: etcd3 reads its
- * files once, so only a restart can bring another certificate.
+ * The time in which no lease can be obtained. Also notices if etcd keeps rejecting our client certificate. Then only a
+ * restart can bring another certificate, because etcd3 keeps the one that it was created with.
  */
 import { isOurCertificateRejected } from '../core/plain-cause.ts';
 import { Outage } from '../logging/outage.ts';
@@ -11,13 +11,13 @@ interface Rejections {
   readonly lastAtMs: number;
   readonly reason: string;
   readonly count: number;
-  /** How many tries between the first and the last rejection failed otherwise. */
+  /** How many tries between the first and the last rejection failed for another reason. */
   readonly others: number;
 }
 
 export class LeaseOutage extends Outage {
   #rejections: Rejections | undefined;
-  /** How many tries have failed otherwise since the last rejection. */
+  /** How many tries have failed for another reason since the last rejection. */
   #othersSince = 0;
 
   override note(reason = ''): number | undefined {
@@ -48,10 +48,10 @@ export class LeaseOutage extends Outage {
   }
 
   /**
-   * @param lastingMs the least time between the first and the last rejection of this outage. Failures after the last
-   *   rejection do not count: a restart would not help against an etcd that cannot be reached.
-   * @returns etcd's words if it keeps rejecting our client certificate; otherwise undefined. Also undefined if most tries fail
-   *   otherwise: one host may be set up wrongly, while the others are away.
+   * @param lastingMs how long the rejections must have lasted, from the first to the last one of this outage, in
+   *   milliseconds. Later failures do not count, because a restart does not help if etcd cannot be reached.
+   * @returns etcd's words if it keeps rejecting our client certificate; otherwise undefined. Also undefined if most
+   *   tries fail for another reason. Then perhaps only one host is set up wrongly, and the other hosts are away.
    */
   rejection(lastingMs: number): string | undefined {
     const found = this.#rejections;

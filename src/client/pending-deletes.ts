@@ -1,6 +1,6 @@
 /**
- * Remembers the keys that must still be deleted: their release was not acknowledged, or a late put or a restored
- * snapshot may create them again. If other elections keep the lease alive, a forgotten key would lead although no
+ * Remembers the keys that must still be deleted. etcd has not acknowledged their release, or a late put or a restored
+ * snapshot may create them again. If other elections keep the lease alive, a forgotten key could lead although no
  * replica holds it.
  */
 import { EtcdError } from '../etcd/etcd-error.ts';
@@ -12,7 +12,7 @@ export type Release = (limits: CallLimits, isStillPending: () => boolean) => Pro
 
 interface PendingDelete {
   readonly release: Release;
-  /** Until when the delete is repeated, because a late put may arrive, in milliseconds; 0: not repeated. */
+  /** Until when the delete is repeated, because a late put may arrive, in milliseconds; 0 if it is not repeated. */
   readonly repeatUntilMs: number;
 }
 
@@ -24,8 +24,8 @@ export class PendingDeletes {
   /** The keys that candidacies gave up, the last at the end. */
   readonly #givenUp = new Map<string, Release>();
   /**
-   * After a lost history, a key may be from an earlier put of ours. The delete of one candidacy would miss such a key, because
-   * it compares the creation revision.
+   * Whether etcd has lost its history. A key may then be from an earlier put of ours. The delete of one candidacy would
+   * miss such a key, because the delete compares the creation revision.
    */
   #isHistoryLost = false;
   #isFlushing = false;
@@ -37,9 +37,9 @@ export class PendingDeletes {
   }
 
   /**
-   * A candidacy gave up this key. It may come back if etcd loses its history.
+   * A candidacy gave up this key. The key may come back if etcd loses its history.
    *
-   * @param release deletes the key then, whichever of our puts created it.
+   * @param release deletes the key if it comes back, whichever of our puts created it.
    */
   giveUp(key: string, release: Release): void {
     this.#givenUp.delete(key);
@@ -77,8 +77,8 @@ export class PendingDeletes {
   }
 
   /**
-   * Deletes every key once. The next renewal repeats what fails. Does nothing while an earlier call runs: on a slow
-   * etcd, every renewal would add one more.
+   * Deletes every key once. The next renewal repeats what fails. Does nothing while an earlier call of it runs.
+   * Otherwise, on a slow etcd, every renewal would add another call.
    */
   async flushAll(limits: CallLimits): Promise<void> {
     if (this.#isFlushing) return;

@@ -1,6 +1,6 @@
 /**
- * Limits how often one client dials, grants leases and restores watches. All its elections share the limit, or a
- * thousand elections would dial a thousand times.
+ * Limits how often one client dials, grants leases and restores watches. All elections of the client share the limit,
+ * or a thousand elections would dial a thousand times.
  */
 import { untilAny } from '../util/abort.ts';
 import { privateGuard, type GuardSettings, type LoopGuard } from '../loop-guard/loop-guard.ts';
@@ -33,10 +33,15 @@ export class ReconnectBackoff {
     return sharedBy('reconnect-backoff', this.#client, () => privateGuard());
   }
 
-  /** Waits until the next try may begin, or the signal aborts. @param onTrip called once when the guard trips, if that delays this try. */
+  /**
+   * Waits until the next try may begin, or the signal aborts.
+   *
+   * @param onTrip called when the guard trips, if that delays this try.
+   */
   async pass(signal: AbortSignal, onTrip?: (holdMs: number) => void): Promise<void> {
     const listener = onTrip && {
-      tripped: ({ holdMs }: { holdMs: number }) => holdMs > 0 && onTrip(holdMs), // no delay if the last try was long ago
+      // If the last try was long ago, the guard trips without a delay.
+      tripped: ({ holdMs }: { holdMs: number }) => holdMs > 0 && onTrip(holdMs),
       recovered: () => undefined,
     };
     do {
@@ -71,12 +76,12 @@ export class ReconnectBackoff {
     this.#guard.healthyFor(healthyMs, SETTINGS);
   }
 
-  /** The last try no longer counts, because its lease was given back while it was still alive. */
+  /** The last try no longer counts, because its lease was revoked before it had expired. */
   forgive(): void {
     this.#guard.forgive();
   }
 
-  /** etcd has answered: tries that wait begin now. */
+  /** etcd has answered, so tries that wait begin now. */
   wake(): void {
     this.endPriority();
     this.#guard.wake();

@@ -33,7 +33,7 @@ export interface LeaseHolder {
 
 /** What the pool keeps for a holder. */
 interface Membership {
-  /** The margin that it asks for, in milliseconds; undefined for the default. */
+  /** The margin that the holder asks for, in milliseconds; undefined for the default. */
   readonly marginMs: number | undefined;
   readonly endLogs: readonly (() => void)[];
 }
@@ -53,7 +53,10 @@ export interface SessionClient {
   readonly lastWill: LastWill;
 }
 
-/** The session of one client and TTL. It opens for the first election that needs it, and closes after the last. */
+/**
+ * The session of one client and TTL. It opens for the first election that needs it, and closes when the last election
+ * has left.
+ */
 export class SessionPool {
   readonly #client: SessionClient;
   readonly #transport: EtcdTransport;
@@ -72,7 +75,7 @@ export class SessionPool {
   #stop = sharedAbort();
   /** Leases that have ended for us but may still exist in etcd. Their keys would be ahead of ours in the queue. */
   readonly #abandoned = new Set<string>();
-  /** The signal of the loop that revokes them. */
+  /** The signal of the loop that revokes the abandoned leases. */
   #revoking: AbortSignal | undefined;
 
   constructor(client: SessionClient, ttlSeconds: number) {
@@ -112,10 +115,10 @@ export class SessionPool {
   }
 
   /**
-   * The next key to read. Renewals read the keys of all elections in turn. Skips an election that etcd refuses: if
-   * etcd denied the read of its key, the renewal would not count.
+   * The next key to read. Renewals read the keys of all elections in turn. Skips an election that etcd refuses. If etcd
+   * denied the read of its key, the renewal would not count.
    *
-   * @throws {EtcdError} if all have left.
+   * @throws {EtcdError} if all elections have left.
    */
   #ownKey(leaseId: string): OwnKey {
     const holders = [...this.#holders.keys()];
@@ -131,7 +134,10 @@ export class SessionPool {
     };
   }
 
-  /** Removes a holder. The last one revokes the lease. Takes at most the limit of one call, and in a worker thread half a second more. Never throws. */
+  /**
+   * Removes a holder. When the last holder leaves, its lease is revoked. That takes at most the limit of one call, and
+   * in a worker thread half a second more. Never throws.
+   */
   async leave(holder: LeaseHolder): Promise<void> {
     const membership = this.#holders.get(holder);
     if (membership === undefined) return;
@@ -210,7 +216,7 @@ export class SessionPool {
       return (lease = this.#newLease());
     };
     for (let attempt = 1; ; attempt++) {
-      // Later tries follow a failure that is already logged.
+      // Only the first try reports its delay, because later tries follow a failure that is already logged.
       await this.#backoff.pass(signal, attempt === 1 ? this.#tellHold : undefined);
       try {
         // If there is no proof, an earlier grant of this lease was applied, but its host did not answer. Our stream may be on
@@ -313,7 +319,9 @@ export class SessionPool {
   /**
    * One try: dials, revokes the abandoned leases, and grants a new one.
    *
-   * @returns undefined if an earlier grant of this lease had succeeded. The caller then takes another lease instead of renewing this one. Only the answer to a write, such as a grant, shows that etcd was restored with a lower raft term.
+   * @returns undefined if an earlier grant of this lease had succeeded. The caller then asks for another lease.
+   *   Renewing this one would not show whether etcd was restored with a lower raft term. The answer to a grant shows
+   *   it.
    */
   async #grant(lease: NewLease, signal: AbortSignal): Promise<LeaseProof | undefined> {
     const { id, keepAlive } = lease;
@@ -324,8 +332,8 @@ export class SessionPool {
     try {
       const revoked = this.#revokeAbandoned(limits);
       const proof = await grantLease(this.#transport, id, this.#ttlSeconds, limits);
-      // Our old keys would be ahead of us, so wait until they are gone. Not for long: one silent member must not cost
-      // us the new lease.
+      // Our old keys would be ahead of us, so wait until they are gone. Do not wait long, because one silent member
+      // must not cost us the new lease.
       if (proof !== undefined) await settledWithin(revoked, REVOKE_PATIENCE_MS);
       return proof;
     } catch (error) {

@@ -1,5 +1,5 @@
 /**
- * `Session`: one lease, which it keeps alive, and the deadline until which the lease counts.
+ * A session keeps one lease alive, and knows the deadline until which the lease counts.
  */
 import { sharedAbort } from '../util/abort.ts';
 import { answerLimitMs, renewAtMs, validUntilMs, type LeaseProof } from '../core/deadline.ts';
@@ -83,12 +83,15 @@ export class Session {
     return this.remainingMs() > 0;
   }
 
-  /** Whether the lease cannot be used any more, whatever its deadline: it is gone or given up, or the client is closed. */
+  /** Whether the session has ended for another reason than its deadline, or the client is closed. */
   get isLost(): boolean {
     return this.#ended === undefined ? this.#transport.isClosed : this.#ended !== 'deadline-passed';
   }
 
-  /** Elections that share a session all use the widest margin among them. Does not move a deadline that has passed. */
+  /**
+   * Sets the margin, which is the widest that an election of this session asks for. Does not move a deadline that has
+   * passed.
+   */
   setMargin(marginMs: number): void {
     if (marginMs === this.#marginMs || !this.isValid()) return;
     this.#marginMs = marginMs;
@@ -133,7 +136,10 @@ export class Session {
     else this.#cancelDeadline = after(leftMs, () => this.#watchDeadline());
   }
 
-  /** Corrects the timer, which stands still while the machine is suspended. The clock does not. */
+  /**
+   * Lets the timer of the deadline fire now. While the machine is suspended, the timer stands still, but the clock goes
+   * on.
+   */
   #bringTimerForward(): void {
     if (this.#isOverdue) return;
     this.#isOverdue = true;

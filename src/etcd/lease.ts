@@ -125,7 +125,7 @@ export class KeepAlive {
     const asking = this.#restOf(proof, raftTerm, limits);
     const ofRest = async (): Promise<LeaseProof | undefined> => {
       const rest = await asking;
-      // Read only after this answer, because the member that gave it may have lost the leadership since the renewal.
+      // Confirm only after this answer, because the member that gave it may have lost the leadership since the renewal.
       return rest !== undefined && (await confirmed()) ? rest : undefined;
     };
     if (isProxied() === true) return await ofRest();

@@ -12,10 +12,10 @@ export interface Answer {
   readonly body: Buffer;
 }
 
-/** Longest answer. Answers of etcd are far shorter, but another server might send without end. */
+/** The longest answer that is read. Answers of etcd are far shorter, but another server might send without end. */
 const MAX_ANSWER_BYTES = 64 * 1024;
 
-/** @param host `host:port`, or the path of a socket. A failed connection appears as an error of the calls. */
+/** @param host `host:port`, or the path of a socket. If the connection fails, the calls on it reject. */
 export function dial(host: string, { tls, authority }: Reach): ClientHttp2Session {
   // Loaded on first use: a helper that only waits should use little memory.
   const { connect } = process.getBuiltinModule('node:http2');
@@ -37,7 +37,7 @@ export function dial(host: string, { tls, authority }: Reach): ClientHttp2Sessio
             ...serverName(tls.servername ?? name),
           }),
   });
-  session.on('error', () => undefined); // the calls report it
+  session.on('error', () => undefined); // the calls report the error
   return session;
 }
 

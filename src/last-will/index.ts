@@ -104,7 +104,7 @@ export class LastWill {
   /**
    * Removes a lease that could not be revoked, after etcd has let it expire. The wait does not keep the process alive.
    *
-   * @param afterMs the TTL of the lease.
+   * @param afterMs the TTL of the lease, in milliseconds.
    */
   dropLater(leaseId: string, afterMs: number): void {
     if (this.#leases.has(leaseId)) after(afterMs, () => this.drop(leaseId), true);
@@ -152,7 +152,10 @@ export class LastWill {
   }
 }
 
-/** @throws {Error} if `execPath` is an executable that contains the application: that would start a second copy of it. */
+/**
+ * @throws {Error} if `execPath` is an executable that contains the application, because it would start a second copy of
+ *   the application.
+ */
 function spawnHelper(): ChildProcess {
   if (!isPlainRuntime())
     throw new Error(

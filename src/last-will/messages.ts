@@ -27,7 +27,7 @@ export type ToHelper =
   | {
       readonly type: 'hold';
       readonly leaseId: string;
-      /** ID of the cluster that granted it, in decimal; undefined if its answers carry none. */
+      /** ID of the cluster that granted the lease, in decimal; undefined if the cluster's answers carry none. */
       readonly clusterId: string | undefined;
     }
   | { readonly type: 'drop'; readonly leaseId: string };

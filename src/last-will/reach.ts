@@ -50,7 +50,7 @@ function option(options: IOptions['grpcOptions'], name: string): string | undefi
   return typeof value === 'string' ? value : undefined;
 }
 
-/** The file from which gRPC takes its roots if the client has none. */
+/** The root certificates that gRPC uses if the client's options have none; undefined for Node's own. */
 function rootsOfGrpc(): string | undefined {
   const path = process.env['GRPC_DEFAULT_SSL_ROOTS_FILE_PATH'];
   return path === undefined || path === '' ? undefined : readFileSync(path, 'utf8');

@@ -6,12 +6,12 @@ import { bytesField, call, dial, readField, varintField } from './grpc.ts';
 import type { Reach } from './messages.ts';
 
 export interface Patience {
-  /** How long one host may take before the next one is asked too. */
+  /** How long one host may take before the next one is asked too, in milliseconds. */
   readonly nextHostAfterMs: number;
   readonly withinMs: number;
   /** How many times all hosts are asked. */
   readonly rounds: number;
-  /** Pause after the first round. It doubles after every further round. */
+  /** Pause after the first round, in milliseconds. It doubles after every further round. */
   readonly pauseMs: number;
 }
 
@@ -22,7 +22,7 @@ const OK = 0;
 const NOT_FOUND = 5;
 const UNAUTHENTICATED = 16;
 
-/** Lease IDs, each with the ID of the cluster that granted it; undefined if its answers carry none. */
+/** Lease IDs, each with the ID of the cluster that granted the lease; undefined if the cluster's answers carry none. */
 export type Leases = ReadonlyMap<string, string | undefined>;
 
 /** @returns the leases that could not be revoked. */
@@ -87,7 +87,8 @@ const isForeign = (theirs: string | undefined, ours: string | undefined): boolea
   ours !== undefined && theirs !== undefined && theirs !== '' && theirs !== ours;
 
 /**
- * @returns the ID of the host's cluster; an empty string if the answer carries none; undefined if the host answers with an error.
+ * @returns the ID of the host's cluster. An empty string means that the answer carries none. Undefined means that the
+ *   host answered with an error.
  * @throws {Error} if the host does not answer.
  */
 async function clusterOf(session: ClientHttp2Session): Promise<string | undefined> {

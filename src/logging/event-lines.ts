@@ -243,7 +243,10 @@ export const lines: { readonly [T in ElectionEventType]: Line<T> } = {
   ],
 };
 
-/** Advice if an error came through `Promise.all`, which leaves its other promises running. V8's stack trace shows that. */
+/**
+ * Advice if an error came through `Promise.all`, which leaves its other promises running. V8's stack trace shows
+ * whether it did.
+ */
 function siblingsOf(error: unknown): string {
   try {
     if (!(error instanceof Error) || !/^ +at async Promise\.all \(/m.test(String(error.stack))) return '';
@@ -318,7 +321,7 @@ const withoutDigits = <T extends object>(fields: T): T =>
   ) as T;
 
 /**
- * Copies an error of the library without its cause, because its message contains the cause, and pino would append it
+ * Copies an error of the library without its cause. The message already contains the cause, and pino would append it
  * again. Errors of the user are passed on unchanged.
  */
 function withoutCause(error: unknown): unknown {

@@ -20,13 +20,16 @@ import { reportAtExit, writeNow, writeSoon } from './line-queue.ts';
 import { StandardOutput } from './standard-output.ts';
 import { clock } from '../util/clock.ts';
 
-/** Events that are always logged: they are rare, and later lines make no sense without them. */
+/** Events that are always logged, because they are rare, and later lines make no sense without them. */
 const NEVER_SUPPRESSED: ReadonlySet<ElectionEvent['type']> = new Set([
   'guard.recovered',
   'etcd.history-lost',
 ]);
 
-/** Events that are reported only once. Their lines have an extra quota: a suppressed line would hide the mistake. */
+/**
+ * Events that are reported only once. Their lines have an extra quota, because a suppressed line would hide the
+ * mistake.
+ */
 const ADVICE: ReadonlySet<ElectionEvent['type']> = new Set(['usage.unusual', 'term.stale']);
 
 /** Events whose lines have a quota of their own. When it is used up, they use the quotas of other lines. */

@@ -3,7 +3,7 @@
  *
  * Lines that report no fault wait until the end of the event loop turn, after the calls to etcd. Faults, and the last
  * line of a campaign, are written at once, after all waiting lines. So a process that spins in one turn still logs the
- * reason, and a caller may close its log after `close()`.
+ * reason. And a caller may close its log as soon as `close()` has resolved.
  */
 import { nextTurn } from '../util/clock.ts';
 

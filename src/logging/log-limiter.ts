@@ -15,7 +15,7 @@ export interface LogShare {
 }
 
 export interface LogLane extends LogShare {
-  /** For lines of terms, in addition. */
+  /** An extra quota for the lines of terms. */
   readonly terms: LogShare;
 }
 
@@ -52,7 +52,7 @@ export class LogLimiter {
   }
 }
 
-/** A new share with its full quota. While the process starts many elections under new names, a new share is empty. */
+/** A new share. Its quota is full, or empty while the process starts many elections under new names. */
 export const newLogShare = (): LogShare => ({
   now: (newElectionLimiter().areMany ? lastOfTheBurst : fullQuota)(clock.now()),
 });
@@ -60,7 +60,7 @@ export const newLogShare = (): LogShare => ({
 const newLogLane = (): LogLane => {
   const nowMs = clock.now();
   const { areMany } = newElectionLimiter();
-  const { now } = newLogShare(); // with spread syntax, V8 would give each lane a shape of its own: a quarter of a kilobyte
+  const { now } = newLogShare(); // with spread syntax, V8 would give each lane a shape of its own, which takes a quarter of a kilobyte
   return { now, terms: { now: areMany ? lastOfTheBurst(nowMs) : fullQuota(nowMs, OF_TERMS) } };
 };
 

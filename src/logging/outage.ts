@@ -39,7 +39,7 @@ export class Outage {
     return nowMs - now.sinceMs;
   }
 
-  /** Records its end. @returns its duration in milliseconds; undefined if there was no problem. */
+  /** Records the end of the problem. @returns its duration in milliseconds; undefined if there was no problem. */
   over(): number | undefined {
     const before = this.#now;
     this.#now = undefined;

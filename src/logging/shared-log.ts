@@ -1,6 +1,6 @@
 /**
- * Reports the events of what several elections share, such as the watch stream of a client. One active election reports
- * each event, because the logger of a closed election may be closed.
+ * Reports the events of the parts that several elections share, such as the watch stream of a client. One active
+ * election reports each event, because the logger of a closed election may be closed.
  */
 import type { ElectionEvent } from '../events.ts';
 import type { EventLog } from './event-log.ts';

@@ -1,7 +1,7 @@
 /**
  * Counts and delays the public calls of an election and its terms. Delays cheap answers, because a loop could ask for
- * them without end: refusals, answers that already exist, calls with nothing to do, reads, iterations and failed
- * writes.
+ * them without end. The cheap answers are refusals, answers that already exist, calls with nothing to do, reads, iterations and
+ * failed writes.
  *
  * `heartbeat()` and most properties are not counted, because they cost almost nothing. `isCurrent()` and
  * `remainingMs()` are counted only while no term is current.
@@ -124,8 +124,8 @@ export class CallLimiter {
   }
 
   /**
-   * Runs work that is registered with a term. If the work ends in the turn in which it began, a timer delays the
-   * answer, so that the event loop turns.
+   * Runs work that is registered with a term. If the work ends in its first turn, a timer delays the answer, so that
+   * the event loop turns.
    *
    * @param act begins the work. It throws at once if the work cannot begin.
    * @throws {RunawayLoopError} at once, if a loop never lets the event loop turn.
@@ -227,7 +227,10 @@ export class CallLimiter {
     await untilTurnAfter(turn);
   }
 
-  /** Waits for the limit of all elections on the same endpoints, because a loop may use another name in every round. */
+  /**
+   * Waits for the limit of all elections on the same endpoints. It also slows a loop that uses another name in every
+   * round.
+   */
   async passEndpointLimit(): Promise<void> {
     await endpointCallsOf(this.#scope).idle();
   }
@@ -288,7 +291,7 @@ export class CallLimiter {
     return end ?? (await this.refuse(this.#tooMany(why)));
   }
 
-  /** Refuses a `next()`, because too many others wait. @throws {RunawayLoopError} */
+  /** Refuses a call of `next()`, because too many such calls wait already. @throws {RunawayLoopError} */
   refuseNext(method: PublicFunction, asked: number): Promise<never> {
     this.count('observe');
     const why = `${asked} calls of next() wait for the leader of election "${this.#election}" already`;

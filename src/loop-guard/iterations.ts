@@ -1,7 +1,8 @@
 /**
  * Limits the iterations of `observe()`. A short iteration counts as a round of a loop if it began after the previous
- * such round had ended. The guard delays the next iteration. Short iterations in parallel draw on a budget: all viewers
- * of a dashboard may lose their connections at once, and connect again.
+ * such round had ended. The guard delays the next iteration. Short iterations in parallel draw on a budget instead,
+ * because an ordinary program may have many. For example, all viewers of a dashboard may lose their connections at
+ * once, and connect again.
  */
 import { admitNew, fullNewElectionBudget, type CrowdLimits } from '../core/new-election-budget.ts';
 import { electionGuard, type GuardSettings, type LoopGuard, type PassOptions } from './loop-guard.ts';
@@ -31,7 +32,7 @@ const MANY_OPEN = 25;
 const MOST_OPEN = 10_000;
 const MOST_HELD = 100;
 
-/** Short iterations in parallel: all open ones may end at once. Then 20 a second are not delayed. */
+/** Short iterations in parallel: all open ones may end at once. After that, 20 a second are not delayed. */
 const SIDE_BY_SIDE: CrowdLimits = { sideBySide: MOST_OPEN, oneByOne: Infinity, msPerOne: 50 };
 
 export class Iterations {

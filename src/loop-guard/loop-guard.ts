@@ -1,8 +1,8 @@
 /**
  * The loop guard: applies the pure rules of core/guard-rules with a clock, a timer and cockatiel's backoff.
  *
- * The guard never rejects, because a loop that swallows rejections would run hot. Its state belongs to the process,
- * so a loop cannot avoid the guard by creating a new `Election` or client in every round.
+ * The guard never rejects, because a loop that swallows rejections would run hot. Its state belongs to the process. So
+ * a loop cannot avoid the guard by creating a new `Election` or client in every round.
  *
  * docs/guard.md ("Limits by call") says which limiter each public call passes, and with which settings.
  */
@@ -293,14 +293,14 @@ export const loopGuards = (): GuardReport[] => allShared<LoopGuard>('guard').map
  */
 const CALLER_SPREAD = 1 / 3;
 /**
- * The same for other causes. The share is high, because much shorter delays would dial too often. The cap keeps the
- * recovery quick.
+ * The same share for delays with other causes. It is high, because much shorter delays would dial too often. The cap
+ * keeps the recovery quick.
  */
 const ENVIRONMENT_SPREAD = 0.94;
 
 /**
- * Makes cockatiel's exponential backoff with our own jitter. The upper limit of a delay is three times the last
- * delay, at most the cap. cockatiel's own jitter can draw almost nothing at first, and later always draws the cap, so
+ * Makes cockatiel's exponential backoff with our own jitter. The upper limit of a delay is three times the last delay,
+ * at most the cap. The jitter of cockatiel itself can draw almost nothing at first. Later it always draws the cap, so
  * replicas would retry in step.
  *
  * @param spread a delay is at least this share of its upper limit.

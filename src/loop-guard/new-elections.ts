@@ -10,7 +10,7 @@ import {
 import { shared } from './registry.ts';
 import { clock } from '../util/clock.ts';
 
-/** If this many new elections wait at once, a loop creates them. */
+/** If this many new elections wait at once, they must come from a loop. */
 export const MOST_HELD = 1_000;
 
 export class NewElectionLimiter {

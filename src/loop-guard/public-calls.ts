@@ -1,6 +1,6 @@
 /**
- * Counts the public calls of an election and its terms. sync-flood.ts ends or slows a loop that awaits none of
- * its calls. {@link CallLimiter} delays the calls that are awaited.
+ * Counts the public calls of an election and its terms. With these counts, sync-flood.ts ends or slows a loop that
+ * awaits none of its calls. Calls that are awaited are delayed by {@link CallLimiter}.
  */
 import { keyOf, type ElectionScope } from './guard-key.ts';
 import { CALLS_PER_TURN, countSyncCall, Flood, WRITES_PER_TURN } from './sync-flood.ts';

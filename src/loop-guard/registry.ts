@@ -1,6 +1,6 @@
 /**
- * Keeps state that belongs to the process, by key. All loaded copies of this package share it: ESM and CommonJS, and
- * other versions.
+ * Keeps state that belongs to the process, by key. All loaded copies of this package share the state: ESM and CommonJS,
+ * and other versions.
  */
 const home = globalThis as { [key: symbol]: Map<string, Map<string, unknown>> | undefined };
 const symbol = Symbol.for('etcd-election/1');

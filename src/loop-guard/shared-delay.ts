@@ -2,9 +2,9 @@
  * Limits calls that start no round: they are refused, have nothing to do, or have an answer that costs nothing. A
  * loop around immediate answers would run hot.
  *
- * Calls that arrive during a delay share the delay and its timer. Many waiting calls cannot come from one loop,
- * because a loop waits for every answer. So they are released early: parallel requests wait for milliseconds, but a
- * loop waits for up to half a minute.
+ * Calls that arrive during a delay share the delay and its timer. Many waiting calls cannot come from one loop, because
+ * a loop waits for every answer. So a crowd of calls is released early: parallel requests wait for a fraction of a
+ * second, but a loop waits for up to half a minute.
  */
 import type { Origin } from '../core/campaign-state.ts';
 import {

@@ -1,7 +1,6 @@
 /**
- * Counts calls within one event loop turn. If a loop never ends its turn, no timer fires, and only a throw can end
- * the loop. If the loop swallows the throw, the call puts the thread to sleep, so that the loop does not take a whole
- * core.
+ * Counts calls within one event loop turn. If a loop never ends its turn, no timer fires, and only a throw can end the
+ * loop. If the loop swallows every throw, its calls put the thread to sleep. So the loop does not take a whole core.
  */
 import { RunawayLoopError } from '../errors.ts';
 import { clock, nextTurn } from '../util/clock.ts';
@@ -107,7 +106,10 @@ export class Flood {
 
 /** If this many calls of `campaign()`, `lead()` and reads are refused at once, the thread sleeps. */
 export const REFUSALS_AT_ONCE = 500;
-/** After that it sleeps if more than this many are refused in a second. A draining server may refuse one call per request. */
+/**
+ * After that, the thread sleeps if more than this many are refused in a second. A draining server may refuse one call
+ * per request.
+ */
 export const REFUSALS_PER_SECOND = 100;
 export const refusals: Flood = new Flood(REFUSALS_AT_ONCE, REFUSALS_PER_SECOND);
 /** Refusals of calls of a term. A busy service may fail this often when a term ends. */
@@ -117,8 +119,8 @@ export const termRefusals: Flood = new Flood(2_000, 500);
 const electionFlood: Flood = new Flood(20_000, 1_000);
 
 /**
- * Sleeps in the call, longer with each throw. A loop that soon ends loses seconds; an endless loop sleeps nearly all
- * the time. In this turn no timer, renewal or answer could run anyway.
+ * Sleeps in the call, longer with each throw. A loop that ends soon loses only seconds. An endless loop sleeps nearly
+ * all the time. In this turn no timer, renewal or answer could run anyway.
  */
 function blockThread(throwsSince: number): void {
   sleepInThisThread(Math.min(LONGEST_SLEEP_MS, Math.ceil(throwsSince / 30)));
