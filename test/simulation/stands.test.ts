@@ -84,3 +84,10 @@ test('a process that a fault hits need not lead meanwhile, if nobody else stands
   expect(nobodyStands(stands(recorded(lines)), [cut])).toEqual([{ fromMs: 20, toMs: 40 }]);
   expect(nobodyStands(stands(recorded(both)), [cut])).toEqual([]);
 });
+
+test('a process need not lead while its guard holds it, for a minute after its loop', () => {
+  const lines: Line[] = [['A', 0, campaigns!]];
+  const loop = { kind: 'run-away of a sound etcd', what: 'loop', fromMs: 20, toMs: 40, hits: 'A' };
+  const fault = { ...loop, touchesEtcd: false, isOutage: false };
+  expect(nobodyStands(stands(recorded(lines)), [fault])).toEqual([{ fromMs: 20, toMs: 60_040 }]);
+});

@@ -73,13 +73,21 @@ export function stands({
   return new Map([...all].map(([name, { stretches }]) => [name, stretches]));
 }
 
-/** The stretches of time in which no process could lead: it did not stand, or a fault hit it. */
+/** The guard holds the rounds of a process for so long after its own loop, in milliseconds: `healthyAfterMs`. */
+const HELD_MS = 60_000;
+
+/** The stretches of time in which no process could lead: it did not stand, a fault hit it, or its guard held it. */
 export function nobodyStands(
   stand: ReadonlyMap<string, readonly Stretch[]>,
   faults: readonly FaultRecord[],
 ): readonly Stretch[] {
   const all = [...stand].flatMap(([name, stretches]) => {
-    const holes = faults.filter(({ hits }) => hits === name);
+    const holes = faults
+      .filter(({ hits }) => hits === name)
+      .map(({ kind, fromMs, toMs }) => ({
+        fromMs,
+        toMs: kind.startsWith('run-away') ? toMs + HELD_MS : toMs,
+      }));
     return holes.reduce<readonly Stretch[]>(
       (rest, hole) => rest.flatMap((one) => without(one, hole)),
       stretches,
