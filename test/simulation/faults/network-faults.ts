@@ -1,6 +1,5 @@
 /** Faults of the network between one process and etcd. */
 import type { Link } from '../network/link.ts';
-import { until } from '../world/story.ts';
 import { choose, type FaultKind, type Scene } from './fault.ts';
 
 /** All links of the victim or one of them: with one, the others still work. */
@@ -134,8 +133,7 @@ export const networkFaults: Readonly<Record<string, FaultKind>> = {
       note(`${link.address} leads ${victim.name} to another etcd`);
       link.endpoint = world.foreignEndpoint;
       link.reset();
-      // A new process takes the cluster of the hosts that answer, while no majority does (docs/design.md, "One cluster").
-      yield* until(() => !victim.isAlive, fault.forMs);
+      yield fault.forMs;
       link.endpoint = endpoint;
       link.reset();
     },
