@@ -57,7 +57,7 @@ const commonFlags = {
 export const commonHelp = `Connection (the flags and variables of etcdctl; a flag overrides its variable):
   --endpoints URLS        comma-separated; ETCDCTL_ENDPOINTS; default http://127.0.0.1:2379
   --cacert, --cert, --key PEM files; ETCDCTL_CACERT, ETCDCTL_CERT, ETCDCTL_KEY
-  --user NAME[:PASSWORD]  ETCDCTL_USER; without a password, the terminal asks for it
+  --user NAME[:PASSWORD]  ETCDCTL_USER; without PASSWORD, the command asks for it
   --password PASSWORD     ETCDCTL_PASSWORD; with it, --user is the name alone
   --command-timeout TIME  limit of one request, such as 5s or 800ms; ETCDCTL_COMMAND_TIMEOUT; default 5s
   --insecure-transport=false     https for endpoints without a scheme; ETCDCTL_INSECURE_TRANSPORT
@@ -103,7 +103,7 @@ export function oneName(words: readonly string[]): string {
   return name;
 }
 
-/** Boolean flags of etcdctl, which may have a value. */
+/** Flags of etcdctl that may stand with a value (`--flag=false`) or alone. Alone, they mean true. */
 const BOOLEAN = /^--(insecure-skip-tls-verify|insecure-transport)$/;
 const withValue = (word: string): string => (BOOLEAN.test(word) ? `${word}=true` : word);
 

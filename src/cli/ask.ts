@@ -26,7 +26,7 @@ async function answered(terminal: Terminal, echo: Writable, question: SafeText):
   reader.on('SIGINT', () => over.abort());
   reader.on('close', () => over.abort());
   const isHidden = echo !== terminal.stderr;
-  // Asks after the reader has begun. Until then, the terminal would show what is typed.
+  // Shows the question only now, because the reader has begun. Before that, the terminal would show what is typed.
   if (isHidden) terminal.stderr.write(question.toString());
   try {
     return await reader.question(isHidden ? '' : question.toString(), { signal: over.signal });

@@ -19,7 +19,7 @@ async function command(): Promise<void> {
   process.stdout.on('error', (error) => (broken = error));
   process.stderr.on('error', () => undefined); // there is nowhere to report it
   const { stdout, stderr, stdin } = process;
-  // A copy: variables that we set must not reach the command of `run`.
+  // A copy, because variables that we set must not reach the command of `run`.
   let code = await main(process.argv.slice(2), {
     env: { ...process.env },
     stdout,
@@ -30,10 +30,10 @@ async function command(): Promise<void> {
   await new Promise<void>((resolve) => stdout.write('', () => resolve()));
   await new Promise((resolve) => setImmediate(resolve)); // an error of the last write arrives now
   if (broken !== undefined) {
-    // The reader has closed the pipe, as `| head` does. That needs no message.
+    // EPIPE needs no message: the reader has closed the pipe, as `| head` does.
     if (broken.code !== 'EPIPE') stderr.write(`etcd-election: cannot write: ${broken.message}\n`);
     if (code === 0) code = EXIT.failed;
   }
-  // An explicit exit: after a refused watch etcd3 keeps retrying, even when its client is closed.
+  // Exits explicitly, because etcd3 retries a refused watch even after its client is closed.
   stderr.write('', () => process.exit(code));
 }

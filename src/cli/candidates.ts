@@ -10,12 +10,12 @@ export interface Candidate {
   readonly value: string;
   /** Creation revision of the key. */
   readonly fencingToken: bigint;
-  /** In decimal; `0` for a key without one. */
+  /** In decimal; `0` if the key has no lease. */
   readonly leaseId: string;
 }
 
 export interface LeaseLeft {
-  /** Seconds until it expires without a renewal; -1 if it is gone. */
+  /** Seconds until the lease expires without a renewal; -1 if the lease is gone. */
   readonly leftSeconds: number;
   readonly grantedSeconds: number;
 }
@@ -69,7 +69,7 @@ export async function readQueues(client: Etcd3, prefix: string, election?: strin
   }
 }
 
-/** Groups keys by election. Keys of another shape (deeper, or without a name) are not candidates. Pure. */
+/** Groups keys by election. Only keys of the form `<prefix><election>/<lease>` are candidates. Pure. */
 export function queuesOf(kvs: readonly KeyValue[], prefix: string): ElectionQueue[] {
   const queues = new Map<string, Candidate[]>();
   for (const kv of kvs) {
@@ -114,7 +114,7 @@ export async function readLeases(
   return left;
 }
 
-/** Deletes the key if it still belongs to this term. @returns whether it did. */
+/** Deletes the candidate's key, unless a newer key has replaced it. @returns whether the key was deleted. */
 export async function removeCandidate(client: Etcd3, candidate: Candidate): Promise<boolean> {
   const { succeeded } = await client
     .if(candidate.key, 'Create', '==', candidate.fencingToken.toString())

@@ -17,7 +17,7 @@ Prints a script that completes commands and flags:
 export interface Completable {
   readonly name: string;
   readonly summary: string;
-  /** With their dashes. */
+  /** Flags with their dashes, such as `--json`. */
   readonly flags: readonly string[];
 }
 
@@ -40,7 +40,7 @@ export function completion(
 const namesOf = (commands: readonly Completable[]): string =>
   ['help', ...commands.map(({ name }) => name)].join(' ');
 
-/** After `--` comes the command to run. There, bash completes file names, and zsh completes what that command accepts. */
+/** After `--`, bash completes file names, and zsh completes what the command after `--` accepts. */
 const SCRIPTS: Readonly<Record<string, (commands: readonly Completable[]) => string>> = {
   bash: (commands) => `_etcd_election() {
   local current=\${COMP_WORDS[COMP_CWORD]} words='' at

@@ -42,7 +42,11 @@ function connect(connection: Connection): Etcd3 {
   return new Etcd3(options);
 }
 
-/** Asks for a password if only a user name is given. @throws {UsageError} if there is no terminal to ask on. */
+/**
+ * Asks for a password if only a user name is given.
+ *
+ * @throws {UsageError} if there is no terminal to ask on.
+ */
 export async function withPassword(connection: Connection, terminal: Terminal): Promise<Connection> {
   const { user } = connection;
   if (user === undefined || user.password !== undefined) return connection;
@@ -82,7 +86,7 @@ export async function connected<T>(connection: Connection, work: (client: Etcd3)
     return await withClient(connection, work);
   } catch (error) {
     if (connection.user === undefined || !isAuthenticationOff(error)) throw error;
-    // Tries again without the user, as etcdctl does. etcd has refused the password, so the work has sent nothing.
+    // Tries again without the user, as etcdctl does. etcd refused the login, so it has carried out no request of the work.
     return await withClient({ ...connection, user: undefined }, work);
   }
 }
@@ -141,8 +145,8 @@ function credentialsOf(connection: Connection): Pick<IOptions, 'credentials'> {
 }
 
 /**
- * Turns verification off for the whole process, because etcd3 does not pass gRPC's option on. This affects only etcd: the
- * process connects to nothing else.
+ * Turns verification off for the whole process, because etcd3 does not pass gRPC's option on. This affects only
+ * connections to etcd: the process opens no others.
  */
 function skipVerification(): void {
   process.env['NODE_TLS_REJECT_UNAUTHORIZED'] = '0';
@@ -156,7 +160,7 @@ function pem(flag: string, path: string): Buffer {
   try {
     return readFileSync(path);
   } catch (error) {
-    const why = plain(error).replace(/^[A-Z]+: |, \w+( '.*')?$/g, ''); // without the code, the system call and the path
+    const why = plain(error).replace(/^[A-Z]+: |, \w+( '.*')?$/g, ''); // drops the error code, the system call and the path
     throw new UsageError(`--${flag}: cannot read ${path}: ${why}`, { cause: error });
   }
 }

@@ -16,8 +16,8 @@ enters again at the back of the queue. The next candidate leads. A newer term th
   --yes          do not ask; required without a terminal, and with --json
   --token TOKEN  end the term only if this is the leader's fencing token
 
-Exit code 3 if there is no leader. Exit code 4 if the answer was no, the term was already over, or TOKEN is not that of the
-leader.`;
+Exit code 3 if there is no leader. Exit code 4 if the answer was no, the term was already over, or TOKEN is not the
+leader's.`;
 
 export async function evict(args: readonly string[], terminal: Terminal): Promise<number> {
   const line = parseCommand(args, terminal.env, { yes: { type: 'boolean' }, token: { type: 'string' } });

@@ -10,13 +10,13 @@ export const EXIT = {
   /** `status NAME` and `evict`: nobody leads. `run --once`: the leadership was lost. */
   noLeader: 3,
   /**
-   * `evict`: the term was not ended, because the answer was no, the term was already over, or `--token` names another term.
+   * `evict`: nothing was ended. The answer was no, the term was already over, or `--token` names another term.
    * `run --if-free` and `run --wait`: the command was not run, because another replica leads.
    */
   notDone: 4,
   /** `run`: the command cannot be executed, as in shells. */
   notExecutable: 126,
   notFound: 127,
-  /** `run`: a signal ended the command; its number is added, as in shells. */
+  /** `run`: a signal ended the command. The number of the signal is added to this code, as in shells. */
   signalled: 128,
 } as const;

@@ -12,7 +12,7 @@ interface Command {
   readonly summary: string;
   readonly load: () => Promise<{
     readonly run: (args: readonly string[], terminal: Terminal) => Promise<number>;
-    /** The help text; if missing, the command prints its own. */
+    /** The help text. If it is missing, the command prints its own. */
     readonly usage?: string;
   }>;
 }
@@ -129,7 +129,7 @@ export async function main(args: readonly string[], terminal: Terminal): Promise
   }
 }
 
-/** Reads the version from the nearest package.json above. In a bundle, that file is at another distance. */
+/** Reads the version from the nearest package.json above this file. Source and bundle differ in depth. */
 function version(folder = new URL('.', import.meta.url)): string {
   const file = new URL('package.json', folder);
   if (existsSync(file)) return (JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version;

@@ -50,7 +50,7 @@ export function explain(error: unknown, asked: Asked): ExplainedError | undefine
     user: asked.user === undefined ? 'us' : `user ${JSON.stringify(asked.user)}`,
     prefix: asked.prefix === '' ? '""' : asked.prefix,
   };
-  // A function, because "$&" in a replacement text has a special meaning.
+  // The replacement is a function, because "$&" in a replacement text has a special meaning.
   const fill = (text: string): string =>
     text.replace(/\{(endpoints|user|prefix)\}/g, (_, name: string) => known[name]!);
   return new ExplainedError(`${fill(kind.says)}: ${cause} (${fill(kind.advice)})`, { cause: error });
@@ -112,7 +112,7 @@ const KINDS: readonly Kind[] = [
     failure: 'tls',
     pattern: /does not match certificate's altnames/,
     says: 'we do not trust etcd at {endpoints}',
-    advice: 'its certificate is for other host names: use one of those in --endpoints',
+    advice: 'its certificate is for other host names: use one of those names in --endpoints',
   },
   {
     failure: 'tls',
@@ -140,7 +140,7 @@ const KINDS: readonly Kind[] = [
       "check that this is etcd's client URL: --endpoints or ETCDCTL_ENDPOINTS. A proxy in front of etcd must speak gRPC (HTTP/2)",
   },
   {
-    // A reset hides its cause, because it overtakes the TLS alert. So the advice names every cause.
+    // A reset (RST) can arrive before the TLS alert that says why. So the advice names every possible cause.
     failure: 'unreachable',
     pattern: /Failed to connect$|ECONNRESET|EPIPE/,
     says: CANNOT_REACH,

@@ -5,7 +5,7 @@ import type { ChildProcess } from 'node:child_process';
 import { access, constants, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { parseArgs } from 'node:util';
-// Imported by the name of the package: separate entry points use each other only by name.
+// Entry points of the package import each other only by the name of the package.
 import {
   captureProcess,
   findSuspects,
@@ -56,7 +56,7 @@ export async function profile(args: readonly string[], terminal: Terminal): Prom
     print(terminal.stdout, SafeText.ofOurs(wrapped(usage, terminal.stdout.columns)));
     return EXIT.ok;
   }
-  await checkFolder(line.out); // a failure after the recording would lose it
+  await checkFolder(line.out); // a failure after the recording would lose the profile
   const interrupted = new AbortController();
   const interrupt = (): void => interrupted.abort(new Error('interrupted'));
   for (const name of STOPS) process.once(name, interrupt);
@@ -86,7 +86,7 @@ export async function profile(args: readonly string[], terminal: Terminal): Prom
   return EXIT.ok;
 }
 
-/** @throws {UsageError} if nothing can be written there. */
+/** @throws {UsageError} if no file can be written at this path. */
 async function checkFolder(out: string): Promise<void> {
   if (out === '' || out.endsWith('/'))
     throw new UsageError(

@@ -80,8 +80,8 @@ export function print(stream: Writable, text: SafeText): void {
 }
 
 /**
- * Prints one JSON document on one line. A bigint becomes a string, because a number would lose digits. Control characters
- * are escaped, because JSON escapes only those below U+0020.
+ * Prints one JSON document on one line. A bigint becomes a string, because a number would lose digits. All unprintable
+ * characters are escaped. `JSON.stringify` alone escapes only a few of them.
  */
 export function printJson(stream: Writable, value: unknown): void {
   const json = JSON.stringify(value, (_, item: unknown) =>
@@ -95,13 +95,13 @@ export function printJson(stream: Writable, value: unknown): void {
   stream.write(`${escaped}\n`);
 }
 
-/** A value may have 16 KiB. Text shows its beginning; JSON shows all of it. */
+/** How many characters of a value are shown in text. A value may have 16 KiB, and JSON output shows all of it. */
 const MOST_SHOWN = 60;
 
 /** A cleaned value for one line of text. @param most its greatest length, in characters. */
 export function shownValue(value: string, most: number = MOST_SHOWN): SafeText {
   if (value === '') return SafeText.ofOurs('(no value)');
-  // By code points: half of a surrogate pair would be shown as an escape.
+  // Counts code points, because half of a surrogate pair would be shown as an escape.
   const clean = Array.from(printable(value.slice(0, 4 * most)));
   return SafeText.ofOurs(clean.length > most ? `${clean.slice(0, most - 1).join('')}…` : clean.join(''));
 }
@@ -147,8 +147,8 @@ export function table(rows: readonly (readonly Part[])[]): SafeText[] {
 }
 
 /**
- * Control characters, line separators, lone surrogates, private and unassigned characters, and invisible characters that
- * change the order or the look of others. Allows the joiners that emoji and several scripts need.
+ * Control characters, line separators, lone surrogates, and private or unassigned characters. Also invisible characters
+ * that change the order or the look of others, except the joiners that emoji and several scripts need.
  */
 const UNPRINTABLE = /(?![\u200c\u200d])[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}\p{Co}\p{Cn}]/gu;
 

@@ -43,7 +43,7 @@ export async function watch(args: readonly string[], terminal: Terminal): Promis
     const over = new AbortController();
     const signal = AbortSignal.any([stop.signal, over.signal]);
     const view = new View(name, line, terminal);
-    // An etcd that does not answer must not delay the end.
+    // A stop signal must end `watch` even if etcd does not answer.
     await Promise.race([view.probe(client, signal, true), once(signal, 'abort')]);
     await using election = new Election(client, name, { prefix: line.prefix, logger: silentLogger });
     try {
@@ -113,7 +113,7 @@ class View {
   #tellOutage(reason: string): void {
     const nowMs = performance.now();
     const told = this.#outage;
-    // Compares the kind, because the text of one outage differs between endpoints.
+    // Compares the kind of failure, because the text of one outage differs between endpoints.
     const failure = failureOf(reason);
     if (told?.failure === failure && nowMs - told.toldAtMs < REMIND_EVERY_MS) return;
     this.#outage = { failure, toldAtMs: nowMs };

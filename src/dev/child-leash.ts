@@ -24,7 +24,7 @@ export function leash(child: ChildProcess, temporaryDir?: string): Leash {
     stdio: ['pipe', 'ignore', 'ignore'],
     detached: true, // the shell survives Ctrl-C in a terminal
   });
-  shell.on('error', () => {}); // without a shell only the exit handler is left
+  shell.on('error', () => {}); // without a shell, only the exit handler kills the child
   shell.unref();
   return {
     release() {

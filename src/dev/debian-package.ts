@@ -15,7 +15,7 @@ export interface DebianPrograms {
   readonly release?: string | undefined;
   /** Throws if the unpacked programs do not run here. Default: no check. */
   readonly check?: (folder: string) => Promise<void>;
-  /** Time limit of the download, in milliseconds. Default: none. Every call of apt ends after two minutes. */
+  /** Time limit of the download, in milliseconds. Default: none, but every call of apt ends after two minutes. */
   readonly withinMs?: number | undefined;
   readonly signal?: AbortSignal | undefined;
 }
@@ -35,7 +35,7 @@ const underWay = new Map<string, Promise<void>>();
  * with a signal.
  *
  * @returns the folder.
- * @throws {Error} if this system is not based on Debian, if its package archive does not answer, or if the check fails.
+ * @throws {Error} if this system is not based on Debian, if the package archive does not answer, or if `check` throws.
  */
 export async function fetchFromDebian(programs: DebianPrograms): Promise<string> {
   const folder = await debianFolder(programs.folder);

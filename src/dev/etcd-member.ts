@@ -9,18 +9,18 @@ import type { Direction } from './proxy.ts';
 
 /** One etcd process of a cluster that {@link startEtcd} started. It can be stopped, killed, frozen and started again. */
 export interface EtcdMember {
-  /** Its name in the cluster: `etcd1`, `etcd2`, `etcd3`. */
+  /** The member's name in the cluster: `etcd1`, `etcd2`, `etcd3`. */
   readonly name: string;
   /** Client URL, for example `http://127.0.0.1:12379`. It stays the same over restarts. */
   readonly endpoint: string;
-  /** The folder with its data. */
+  /** The folder with the member's data. */
   readonly dataDir: string;
   /** Process ID. `undefined` while the member does not run. */
   readonly pid: number | undefined;
   /**
-   * Starts the member with the data it has, and waits until it answers clients. A member answers only as part of a quorum.
-   * If two of three members are stopped, start both together: each waits for the other. If the member already runs or
-   * starts, this returns the promise of that start.
+   * Starts the member with the data it has, and waits until it answers clients. A member answers only as part of a
+   * quorum. If two of three members are stopped, start both together: each waits for the other. If the member already
+   * runs or is starting, this returns the promise of that start.
    *
    * @throws {EtcdStartError} if the member exits, or is not ready within `startTimeoutMs`. Then the member does not run.
    */
@@ -52,11 +52,11 @@ export interface EtcdMember {
   rejoin(): void;
   /** {@link stop}, then {@link start}. */
   restart(): Promise<void>;
-  /** The last lines of its log, over all its starts. */
+  /** The last lines of the member's log, from all its starts. */
   log(): string;
 }
 
-/** etcd could not be started. Its message ends with the last lines of etcd's log. */
+/** etcd could not be started. The error's message ends with the last lines of etcd's log. */
 export class EtcdStartError extends Error {
   override readonly name = 'EtcdStartError';
   readonly code = 'ETCD_START_FAILED';
@@ -204,7 +204,7 @@ export class MemberProcess implements EtcdMember {
     clearTimeout(timeout);
     over.abort();
     const how = problem ?? `was not ready in ${startTimeoutMs} ms`;
-    await this.#kill({ child, ended }).catch(() => {}); // the failed start is the error to report
+    await this.#kill({ child, ended }).catch(() => {}); // only the failed start is reported
     throw new EtcdStartError(`${this.name} (${this.#options.binary}) ${how}`, this.log());
   }
 }

@@ -20,8 +20,8 @@ export interface StartEtcdOptions {
    */
   dataDir?: string | undefined;
   /**
-   * More flags for every member, for example `['--quota-backend-bytes=16777216']`. They override ours. With `--cert-file`
-   * the endpoints are `https`. Default: none.
+   * More flags for every member, for example `['--quota-backend-bytes=16777216']`. They override the flags that
+   * `startEtcd()` sets. With `--cert-file` the endpoints are `https`. Default: none.
    */
   extraArgs?: readonly string[] | undefined;
   /**
@@ -29,7 +29,7 @@ export interface StartEtcdOptions {
    * process blocks its event loop, the traffic stops. Default: false.
    */
   peerNetwork?: boolean | undefined;
-  /** Number of log lines to keep of every member: the last ones. 1 to 1,000,000. Default: 200. */
+  /** How many of the last log lines of every member are kept, 1 to 1,000,000. Default: 200. */
   logLines?: number | undefined;
   /**
    * How long a member may take to be ready, in milliseconds, 1 to 86,400,000. Default: 30,000. A start normally takes
@@ -52,7 +52,7 @@ export interface EtcdCluster extends AsyncDisposable {
   /**
    * Ends all members, also frozen ones. If the data folder is temporary, it is removed. `stop()` can be called again.
    *
-   * @throws {Error} if a member has not ended 5 s after SIGKILL. All else has ended then.
+   * @throws {Error} if a member has not ended 5 s after SIGKILL. Everything else has ended by then.
    */
   stop(): Promise<void>;
 }
@@ -136,7 +136,7 @@ class Cluster implements EtcdCluster {
   }
 
   async restart(): Promise<void> {
-    // After SIGTERM, a leader tries for seconds to move its leadership to members that end too.
+    // Kills, because after SIGTERM etcd's leader would try for seconds to hand over to members that end too.
     await Promise.all(this.members.map((member) => member.kill()));
     await this.start();
   }
@@ -209,7 +209,7 @@ async function planMember(name: string, { scheme, path, peerNetwork }: Site): Pr
   return { name, clientUrl, listenPeerUrl, peerUrl, peerEnv: env, dataDir: join(path, name) };
 }
 
-/** Leaves `--election-timeout` alone, because the shortest lease that etcd grants depends on it. */
+/** Does not set `--election-timeout`, because the shortest lease that etcd grants depends on it. */
 function flagsOf(
   { name, clientUrl, listenPeerUrl, peerUrl, dataDir }: MemberPlan,
   initialCluster: string,

@@ -2,10 +2,10 @@
 const home = globalThis as { [key: symbol]: Map<string, Map<string, unknown>> | undefined };
 
 /**
- * Forgets all loop guards of this process: clients and later elections get new ones. An existing `Election` keeps the guard
- * of its campaign. Call this function only between test cases or benchmarks: a suite that campaigns and resigns many times
- * looks like a hot loop. A separate prefix for every case is not enough: it does not reset the guards of clients and
- * endpoints, nor the limit of new elections.
+ * Forgets all loop guards of this process: clients and later elections get new ones. An existing `Election` keeps the
+ * guard of its campaign. Call this function only between test cases or benchmarks. Without it, a suite that campaigns
+ * and resigns many times looks like a hot loop. A separate prefix for every case is not enough. It does not reset the
+ * guards of clients and endpoints, nor the limit of new elections.
  */
 export function resetLoopGuards(): void {
   for (const kind of [

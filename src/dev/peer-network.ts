@@ -104,7 +104,7 @@ export class PeerNetwork {
     if (port === undefined) throw new Error(`no member ${host}`);
     const upstream = connect({ host: '127.0.0.1', port, allowHalfOpen: true, noDelay: true });
     this.#track(upstream);
-    // Grant only a connection that stands. Otherwise a member that is down would seem to accept and hang up.
+    // Grants the request only once the member is connected. Otherwise a member that is down would seem to accept and hang up.
     await Promise.race([once(upstream, 'connect'), once(upstream, 'close')]);
     if (client.destroyed) upstream.destroy(); // the dialler gave up, and no pipe exists yet that would end upstream
     if (upstream.destroyed) throw new Error('connection ended during the handshake');
@@ -142,7 +142,7 @@ export class PeerNetwork {
   }
 }
 
-/** Rejects if the connection ends before `length` bytes. */
+/** Reads exactly `length` bytes. Rejects if the connection ends before. */
 async function read(socket: Socket, length: number): Promise<Buffer> {
   for (;;) {
     if (length === 0) return Buffer.alloc(0);

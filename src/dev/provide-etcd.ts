@@ -50,7 +50,7 @@ export function findEndpoints(env: NodeJS.ProcessEnv = process.env): string[] | 
  * If a container does not start, the search goes on. If a process does not start, the search ends. The search also ends
  * if no endpoint of `ETCD_ENDPOINTS` accepts a connection within 5 s.
  *
- * @param options apply to a process. `signal` ends every search.
+ * @param options apply to an etcd process. `signal` also ends the search.
  * @throws {EtcdNotFoundError} if no source works. The message names the ways to get an etcd.
  * @throws {EtcdStartError} if a process does not start.
  * @throws {unknown} the reason of the signal, if it aborts.

@@ -11,8 +11,9 @@ interface Waiting {
 }
 
 /**
- * One direction of a proxied connection. Everything from the source waits in one queue for the delay. While the pipe is
- * stalled, nothing leaves the queue, and the source is not read. Even the end of the source does not reach the sink.
+ * One direction of a proxied connection. Everything from the source waits in one queue until its delay is over. While
+ * the pipe is stalled, nothing leaves the queue, and the source is not read. Even the end of the source does not reach
+ * the sink.
  */
 export class Pipe {
   readonly #source: Socket;
@@ -24,7 +25,7 @@ export class Pipe {
   #delayMs = 0;
   #timer: NodeJS.Timeout | undefined;
 
-  /** @param mayPass gets the number of bytes that are about to leave (0 for an end). If it returns false, they are dropped. */
+  /** @param mayPass gets the number of bytes that are about to leave, 0 for an end. If it returns false, nothing leaves. */
   constructor(source: Socket, sink: Socket, mayPass: (bytes: number) => boolean) {
     this.#source = source;
     this.#sink = sink;

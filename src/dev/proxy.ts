@@ -37,7 +37,7 @@ export interface FaultyProxy extends AsyncDisposable {
   /** Ends all connections and refuses new ones, as when the process of etcd has ended. */
   cut(): void;
   /**
-   * A silent partition: connections stay open and new ones are accepted, but nothing gets through in this direction, not
+   * A silent partition. Connections stay open, and new ones are accepted. But nothing gets through in this direction, not
    * even the end of a connection. The bytes arrive after {@link resume}. Default: both directions.
    */
   stall(direction?: Direction): void;
@@ -54,16 +54,16 @@ export interface FaultyProxy extends AsyncDisposable {
   /** Resets all connections, and every new connection once it is accepted. */
   resetAll(): void;
   /**
-   * Forwards requests and drops replies. So a client cannot know whether etcd has carried out its request. The proxy resets
-   * a connection `resetAfterMs` after its first lost byte: milliseconds, 0 to 60,000. Default: 100, in which etcd normally
-   * carries out a request.
+   * Forwards requests and drops replies. So a client cannot know whether etcd has carried out its request. The proxy
+   * resets a connection `resetAfterMs` after its first lost byte, in milliseconds, 0 to 60,000. Default: 100. In that
+   * time etcd normally carries out a request.
    *
    * @throws {RangeError} if `resetAfterMs` is out of range.
    */
   loseReplies(options?: { resetAfterMs?: number | undefined }): void;
   /**
    * Ends every fault and resets connections that lost bytes. Resolves when new connections are accepted again. If
-   * {@link cut} or {@link close} is called meanwhile, it resolves early.
+   * {@link cut} or {@link close} is called meanwhile, `restore()` resolves early.
    *
    * @throws {Error} if another process has taken the port (`EADDRINUSE`). You can call `restore()` again.
    */
@@ -73,7 +73,7 @@ export interface FaultyProxy extends AsyncDisposable {
 }
 
 /**
- * Starts a TCP proxy on 127.0.0.1 whose network can fail.
+ * Starts a TCP proxy on 127.0.0.1 that can imitate faults of the network.
  *
  * @throws {TypeError} if the target is not an address.
  * @throws {RangeError} if the port is out of range.
@@ -106,7 +106,7 @@ interface Faults {
   stalledDown: boolean;
   delayMs: number;
   resetsNew: boolean;
-  /** Drop replies, and reset their connection after this time. */
+  /** How long after its first lost reply a connection is reset, in milliseconds; undefined if replies are forwarded. */
   losesForMs: number | undefined;
 }
 

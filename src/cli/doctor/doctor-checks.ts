@@ -52,8 +52,8 @@ export function disagreeOnLeader(readings: readonly MemberReading[]): boolean {
 }
 
 /**
- * Whether a member names a leader that may just have died: no member that answered is that leader, and a listed member
- * does not answer.
+ * Whether a member names a leader that may just have died. The doctor assumes this if no member that answered
+ * is that leader, and a listed member does not answer.
  */
 export function nameAbsentLeader(readings: readonly MemberReading[]): boolean {
   const reached = readings.flatMap(({ reached: status }) => ('failure' in status ? [] : [status]));
@@ -91,7 +91,7 @@ export function judgeProxy(watchIdCameBack: boolean | undefined, ttlSeconds: num
       ? bad(
           'grpc-proxy',
           found,
-          `with a TTL below ${least} s terms end early behind it: connect to the members directly`,
+          `with a TTL below ${least} s terms behind the proxy end early: connect to the members directly`,
         )
       : warning(
           'grpc-proxy',

@@ -29,9 +29,9 @@ export interface MemberStatus {
 export interface MemberReading {
   readonly endpoint: string;
   readonly reached: MemberStatus | { readonly failure: Failure; readonly error: string };
-  /** The version of etcd that HTTP or HTTPS on the same port reports; undefined if there is none. */
+  /** The version of etcd, asked over HTTP or HTTPS on the same port; undefined if none is reported. */
   readonly httpVersion?: string | undefined;
-  /** How far the member's clock is ahead of ours; undefined if it is not reported. */
+  /** How far the member's clock is ahead of ours; undefined if the member reports no time. */
   readonly clockAheadMs: number | undefined;
 }
 

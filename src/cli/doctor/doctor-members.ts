@@ -15,11 +15,12 @@ import { hintFor, type Failure } from '../plain-error.ts';
 
 const DEFAULT_QUOTA_BYTES = 2 * 1024 ** 3;
 
-/** The largest difference between the clocks that is not reported. HTTP gives the time in whole seconds. */
+/** The clocks may differ by this much without a warning, because HTTP gives the time in whole seconds. */
 const CLOCK_STEP_MS = 2_000;
 
 /**
- * @param hasNoQuorum whether the cluster has no quorum, or may have none. Then a member that does not answer is an error.
+ * @param hasNoQuorum whether the cluster has no quorum, or may have none. If so, a member that does not answer is an
+ *   error.
  */
 export function judgeMember(reading: MemberReading, hasNoQuorum = true): Finding[] {
   const { endpoint, reached, clockAheadMs } = reading;

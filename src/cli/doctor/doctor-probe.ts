@@ -12,7 +12,7 @@ import { disagreeOnLeader, nameAbsentLeader, type Permission } from './doctor-ch
 import type { MemberReading, MemberStatus } from './doctor-findings.ts';
 import { failureOf, plain } from '../plain-error.ts';
 
-/** How many connections are opened to one address. Behind a gateway, each may reach another member. */
+/** How many connections are opened to one address. Behind a gateway, each may reach a different member. */
 const CONNECTIONS_PER_ADDRESS = 3;
 
 /** How long etcd may take to elect its own leader with its default settings. */

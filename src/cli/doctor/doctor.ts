@@ -43,7 +43,7 @@ async function examine(connection: Connection, prefix: string, ttlSeconds: numbe
   const usable = readings.filter(canTry).map(({ endpoint }) => endpoint);
   if (usable.length === 0)
     return [...readings.flatMap((reading) => judgeMember(reading)), ...judgeVersions(readings)];
-  // Uses only members that have answered. A time-out of another one says nothing about the cluster.
+  // Uses only members that have answered. A time-out of another member says nothing about the cluster.
   return await connected({ ...connection, endpoints: usable }, async (client) => {
     const [clusterSize, alarms] = await Promise.all([sizeOf(client), alarmsOf(client)]);
     const trial = await tryCandidacy(client, prefix, ttlSeconds, connection.timeoutMs);

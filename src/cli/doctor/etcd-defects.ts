@@ -168,7 +168,7 @@ export interface ReleaseLine {
   readonly end?: string;
 }
 
-/** The changelog of 3.4 announces its end. The release of 3.7.0, in July 2026, prolonged 3.5 by a year. */
+/** The changelog of 3.4 announces its end. The release of 3.7.0, in July 2026, prolonged the support of 3.5 by a year. */
 export const RELEASE_LINES: readonly ReleaseLine[] = [
   { line: '3.4', last: '3.4.45', end: 'June 2026' },
   { line: '3.5', end: 'July 2027' },
@@ -212,8 +212,8 @@ export function defectsOf(version: string): Known[] {
 }
 
 /**
- * The lowest release of the same line that has every fix of this line for the defects of this version. Undefined if the line
- * fixes none of them.
+ * The lowest release of the same line that fixes as many of this version's defects as the line ever fixes. Undefined if
+ * the line fixes none of them.
  */
 export function upgradeWithinLine(version: string): string | undefined {
   const at = parsed(version);

@@ -97,7 +97,7 @@ export class ChildGroup {
 
   #kill(): boolean {
     const isGroupThere = this.signal('SIGKILL');
-    this.#child.kill('SIGKILL'); // it may have moved to another group
+    this.#child.kill('SIGKILL'); // the command may have moved to another group
     return isGroupThere || !hasEnded(this.#child);
   }
 }
@@ -109,7 +109,7 @@ const LOOK_EVERY_MS = 5;
 const hasEnded = ({ exitCode, signalCode }: ChildProcess): boolean =>
   exitCode !== null || signalCode !== null;
 
-/** Node needs these to find its libraries. NODE_OPTIONS could open an inspector or load code. */
+/** The only variables that the guardian inherits. NODE_OPTIONS, for example, could open an inspector or load code. */
 const INHERITED = ['PATH', 'LD_LIBRARY_PATH', 'OPENSSL_CONF'] as const;
 
 function startGuardian(): ChildProcess {
@@ -122,7 +122,8 @@ function startGuardian(): ChildProcess {
     detached: true, // out of reach of the terminal's signals
   });
   guardian.stdin?.on('error', () => undefined); // its exit event reports it
-  guardian.on('error', () => undefined); // the first start is awaited; a later one is retried
+  // start() sees an error of the first guardian itself. After a later error, the next renewal starts another guardian.
+  guardian.on('error', () => undefined);
   guardian.unref();
   return guardian;
 }

@@ -1,6 +1,6 @@
 /**
- * The guardian process of `run`. It ends the command's process group if the runner has ended, or has been stopped
- * (Ctrl-Z, SIGSTOP, a debugger) past the deadline. Other replicas do not wait for a stopped runner.
+ * The guardian process of `run`. It ends the command's process group if the runner has ended, or is still stopped at the
+ * deadline. Ctrl-Z, SIGSTOP or a debugger can stop the runner. Other replicas do not wait for a stopped runner.
  */
 import { uptime } from 'node:os';
 
@@ -16,7 +16,7 @@ export interface Order {
 /** The argument that starts `etcd-election` as a guardian. */
 export const GUARDIAN = '__guardian';
 
-/** A clock that the runner and the guardian share. On Linux it counts the time of a suspension. */
+/** A clock that the runner and the guardian share. On Linux it goes on while the machine is suspended. */
 export const sharedClockMs = (): number =>
   process.platform === 'linux' ? uptime() * 1_000 : Number(process.hrtime.bigint() / 1_000n) / 1_000;
 
@@ -24,7 +24,7 @@ export const sharedClockMs = (): number =>
 const LOOK_EVERY_MS = 1_000;
 /** SIGKILL is repeated for processes that were forked meanwhile. */
 const KILL_EVERY_MS = 100;
-/** A process that is stuck in the kernel does not end. */
+/** The guardian gives up after this many SIGKILLs, because a process that is stuck in the kernel does not end. */
 const MOST_KILLS = 20;
 
 /** Obeys the runner until the pipe ends. Then kills the group, and ends. */

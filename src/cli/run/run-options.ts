@@ -81,7 +81,7 @@ export interface RunOptions {
 /** How long to wait after SIGKILL until a group is empty. */
 export const KILL_WITHIN_MS = 5_000;
 
-/** Longest `--stop-timeout`, in milliseconds. With {@link KILL_WITHIN_MS} it is below the longest drain of the library. */
+/** Longest `--stop-timeout`, in milliseconds. Plus {@link KILL_WITHIN_MS}, it is below the largest `drainTimeoutMs`. */
 const LONGEST_STOP_MS = 59 * 60_000;
 /** Longest of the other times: 24 days, near the longest timer of Node. */
 const LONGEST_MS = 24 * 86_400_000;

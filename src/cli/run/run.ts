@@ -31,7 +31,7 @@ export async function run(args: readonly string[], terminal: Terminal): Promise<
       logger: withoutCampaignEnd(narrator.logger),
       onLeader: (term) => runner.serve(term),
     });
-    election.campaign(options.value).catch(() => undefined); // the event reports the result
+    election.campaign(options.value).catch(() => undefined); // the event campaign.ended reports the result
     return await runner.finished;
   });
 }
@@ -76,7 +76,7 @@ function waitAtMost(options: RunOptions, narrator: Narrator, runner: Runner): Di
     else if (!hasEntered) timers.push(after(leftMs, giveUp));
     hasEntered = true;
   });
-  // Even if the wait is shorter, etcd gets the time limit of one request to answer.
+  // etcd may always take the time limit of one request to answer, even if the wait is shorter.
   const patienceMs = Math.max(waitMs, line.connection.timeoutMs);
   let cause = `no answer within ${patienceMs / 1_000} s`;
   const outage = listening('session.unavailable', ({ reason }) => (cause = reason));

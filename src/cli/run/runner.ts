@@ -13,7 +13,7 @@ import type { Narrator } from '../narrator.ts';
 import { graceMs, guardianLimits, KILL_WITHIN_MS, termVariables, type RunOptions } from './run-options.ts';
 import type { Terminal } from '../terminal.ts';
 
-/** Signals that end `run`. The others are only passed on. */
+/** Signals that end `run`. */
 const STOPS = ['SIGTERM', 'SIGINT', 'SIGHUP', 'SIGQUIT'] as const;
 const PASSED_ON = ['SIGUSR1', 'SIGUSR2', 'SIGWINCH'] as const;
 
@@ -23,7 +23,7 @@ const STUCK: ChildEnd = {
   how: 'still runs after SIGKILL',
 };
 
-/** Shortest time between two Ctrl-C of the user. A sooner one is a repetition by npx. */
+/** A second SIGINT within this time is not a second Ctrl-C: npx repeats the signal. */
 const SAME_CTRL_C_MS = 100;
 
 export class Runner {
@@ -108,8 +108,8 @@ export class Runner {
   }
 
   /**
-   * Runs the command, waits until its process group is empty, and then waits for the end of `--hold`. The wait for the group ends
-   * {@link KILL_WITHIN_MS} after SIGKILL at the latest.
+   * Runs the command, waits until its process group is empty, and then waits for the end of `--hold`. The wait for the
+   * group ends {@link KILL_WITHIN_MS} after SIGKILL at the latest.
    */
   async serve(term: Term): Promise<void> {
     if (this.#stop.signal.aborted) return;
@@ -155,7 +155,7 @@ export class Runner {
     this.finish(exitCode);
   }
 
-  /** `--hold`: keeps the leadership, so that replicas with a late clock find it taken. */
+  /** `--hold`: keeps the leadership, so that replicas that start late still find a leader. */
   async #hold(term: Term, startedMs: number): Promise<void> {
     const leftMs = this.#options.holdMs - (sharedClockMs() - startedMs);
     if (leftMs > 0) await clock.sleep(leftMs, AbortSignal.any([term.signal, this.#stop.signal]));

@@ -1,6 +1,7 @@
 /**
- * Three replicas of a small sync service elect a leader. Then the leader resigns, is killed, is frozen and is cut off. At
- * last etcd is restarted. The demo measures every figure that it prints: the leader records an act every 20 ms.
+ * Three replicas of a small sync service elect a leader. Then the leader resigns, is killed, is frozen and is cut off.
+ * At the end etcd is restarted. Every figure that the demo prints is measured: the leader records a time stamp
+ * every 20 ms.
  */
 import { parseArgs } from 'node:util';
 import { excludeLoopbackFromProxy } from '../../util/no-proxy.ts';
@@ -149,7 +150,7 @@ async function play(
 const introduction = (stage: Stage): string[] => [
   `  ${stage.etcd}. The lease lasts ${TTL_SECONDS} s.`,
   '  Every replica is a process with its own connection to etcd.',
-  '  The leader records an act every 20 ms. At the end the demo compares all records.',
+  '  The leader records a time stamp every 20 ms. At the end the demo compares all time stamps.',
 ];
 
 async function perform(

@@ -15,7 +15,11 @@ export interface Scene {
   /** What happens, for the heading and for the table. */
   title(leader: string, stage: Stage): string;
   strike(stage: Stage, leader: Reign): Promise<void>;
-  /** Runs after the next term has begun. Ends the fault, if `strike` has not. @returns the result, for the screen. */
+  /**
+   * Runs after the next term has begun. Ends the fault, unless `strike` has ended it.
+   *
+   * @returns the result, for the screen.
+   */
   mend(stage: Stage, struck: Reign, next: Reign): Promise<string>;
 }
 
