@@ -192,10 +192,11 @@ are in milliseconds, the median (worst) of ${REPEATS}.
 ${crowdRows.join('\n')}
 
 The watchdog notices a loop if it has not answered for \`stallMs\`. The loop must also have used 500 ms of CPU time, half of \`stallMs\`. The
-watchdog looks at least every \`pollMs\`. If the loop gets a third of a core, the watchdog notices it within 2 s, and later if it gets less.
+watchdog looks at least every \`pollMs\`. If the loop gets a third of a core, the watchdog notices it within 2 s. If it gets less,
+that takes longer.
 
-A limit by the wall clock would cause false alarms. If a process gets a fifth of a core, a request that needs 400 ms of CPU time
-blocks its event loop for 2 s. From outside, this request looks like a loop: both use all CPU time that they get, and neither answers. A
+A limit by the wall clock would cause false alarms. Take a process that gets a fifth of a core. There a request that needs 400 ms of CPU
+time blocks the event loop for 2 s. From outside, this request looks like a loop: both use all CPU time that they get, and neither answers. A
 limit of 2 s by the wall clock would report such requests, just when the machine is busiest. So the limit is one of CPU time
 (\`watchdog/classify.ts\`). \`stallMs: 500\` halves both limits.
 `,

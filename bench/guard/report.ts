@@ -76,7 +76,7 @@ export function markdown(results: readonly (readonly [Row, Measured])[], machine
     `- leading again at most ${bounds.leadsAgainMs / 1000} s after an outside cause ends.`,
     '',
     `Garbage is collected twice before each reading of the heap. Growth below ${bounds.heapKiB} KiB is noise.`,
-    'A row with a text in the last column has a higher limit of its own, and the text says why.',
+    'A row with a text in the last column has a higher limit. The text says why.',
     '',
     '![CPU and calls, row by row](matrix.svg)',
   ];
