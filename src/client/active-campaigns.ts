@@ -12,7 +12,7 @@ export interface UnfinishedCallbacks {
   settled(signal: AbortSignal): Promise<void>;
   /** How long work has run after the end of its term, in milliseconds; 0 if none runs. */
   readonly workAfterTermMs: number;
-  /** How long `onFollower` has been running, in milliseconds; 0 if it is not. */
+  /** How long `onFollower` has been running, in milliseconds; 0 if it is not running. */
   readonly followingMs: number;
 }
 

@@ -58,7 +58,7 @@ export class Batch<T, R> {
    * Adds a request to the batch of this turn. The promise rejects with an {@link EtcdError} if the outcome is
    * unknown, or if etcd cannot be reached.
    *
-   * @returns undefined for the first request of a turn: send it alone, now.
+   * @returns undefined for the first request of a turn. The caller sends that request alone, at once.
    */
   join(waiting: Waiting<T>): Promise<BatchOutcome<R>> | undefined {
     if (this.#isOpen) return this.#wait(waiting);

@@ -1,5 +1,5 @@
 /**
- * Remembers the keys that must still be deleted. etcd has not acknowledged their release, or a late put or a restored
+ * Remembers the keys that must still be deleted. Either their release was not acknowledged, or a late put or a restored
  * snapshot may create them again. If other elections keep the lease alive, a forgotten key could lead although no
  * replica holds it.
  */
@@ -97,7 +97,7 @@ export class PendingDeletes {
         await pending.release(limits, isStillPending);
       } catch (error) {
         if (error instanceof EtcdError && error.kind === 'refused') {
-          // It is not known whether this key exists, so a refused delete is not repeated.
+          // Nobody knows whether a given-up key exists, so its refused delete is not repeated.
           if (this.#givenUp.get(key) === pending.release) this.#byKey.delete(key);
           continue;
         }

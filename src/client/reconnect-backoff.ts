@@ -59,7 +59,10 @@ export class ReconnectBackoff {
     return this.#priorityUntilMs - clock.now();
   }
 
-  /** A failed renewal is tried again. Other tries wait for it until {@link endPriority}, at most for {@link PRIORITY_MS}. */
+  /**
+   * A failed renewal is tried again. Other tries wait for the renewal until {@link endPriority}, at most for {@link
+   * PRIORITY_MS}.
+   */
   prioritizeRenewal(): void {
     this.#priorityUntilMs = clock.now() + PRIORITY_MS;
   }

@@ -32,7 +32,7 @@ export type Lane = 'lease' | 'queue' | 'shared' | 'settle' | 'caller';
 
 export interface Asking {
   readonly signal?: AbortSignal | undefined;
-  /** Whether another host is asked too while the first does not answer. Only for calls that are safe to repeat. */
+  /** Whether another host is asked too while the first one does not answer. Only for calls that are safe to repeat. */
   readonly isHedged?: boolean | undefined;
   /** A host to use only if every other host is a suspect. */
   readonly avoid?: Host | undefined;

@@ -42,7 +42,7 @@ export function candidateOf(kv: IKeyValue): QueuedCandidate {
 
 /**
  * Reads a candidate whose key was read without its value. In such a read, etcd 3.7.0 and 3.7.1 also leave out the lease
- * (https://github.com/etcd-io/etcd/issues/22209). The name of the key then tells the lease.
+ * (https://github.com/etcd-io/etcd/issues/22209). Then the lease is taken from the name of the key.
  */
 function candidateWithoutValue(kv: IKeyValue): QueuedCandidate {
   const candidate = candidateOf(kv);

@@ -46,9 +46,9 @@ export type EnterTogether = (entrant: Entrant) => Promise<BatchOutcome<Entry>> |
 export type BatchOutcome<R> = { readonly done: R } | 'alone' | 'unseen';
 
 /**
- * Puts our key and reads the first candidates, in one transaction. If our key already exists, deletes it first, because
- * its creation revision may have been the fencing token of an earlier term. A lost answer, a lost release or a restored
- * snapshot may leave such a key behind.
+ * Puts our key and reads the first candidates, in one transaction. If our key already exists, deletes it first. The
+ * creation revision of the old key may have been the fencing token of an earlier term. A lost answer, a lost release or
+ * a restored snapshot may leave such a key behind.
  *
  * @param together enters several elections in one transaction. Tried once, before our entry is sent alone.
  * @throws {EtcdError}
@@ -295,7 +295,7 @@ export async function unlessTooLarge<T>(read: (keysOnly: boolean) => Promise<T>)
 }
 
 /**
- * Marks an error as one after which the call may have had an effect, because an earlier try may have created our key.
+ * Says in the error that the call may have had an effect. An earlier try may have created our key.
  */
 const asApplied = (error: unknown): unknown =>
   error instanceof EtcdError ? new EtcdError(error.kind, error.message, true, { cause: error }) : error;

@@ -81,7 +81,7 @@ const NEVER_SENT =
 export const isUnread = ({ message }: EtcdError): boolean => message.endsWith(': Stream refused by server');
 
 /**
- * Errors after which the call certainly had no effect. etcd sends them for reads, or for writes that its log has not
+ * Errors after which the call certainly had no effect. They come for reads, or for writes that the log of etcd has not
  * accepted. "request timed out" and "server stopped" are not among them, because the log may accept the write even so.
  */
 const NOT_DONE =

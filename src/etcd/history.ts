@@ -44,7 +44,12 @@ export class History {
     this.#listeners.add(listener);
   }
 
-  /** Records the header of an answer. @param asked what was {@link known} when the call was sent; no answer may be older. */
+  /**
+   * Records the header of an answer, and detects whether history went back.
+   *
+   * @param asked what was {@link known} when the call was sent. If the answer proves something older, history went
+   *   back.
+   */
   told(header: Header, proves: Proves, asked: Known): void {
     if (asked.era !== this.#known.era) return; // the call was sent before history went back
     const revision = BigInt(header.revision);

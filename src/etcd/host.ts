@@ -42,7 +42,7 @@ const GRPC_DIALS_AGAIN_MS = 3_000;
 
 /**
  * For this many round trips after its dial, a new connection counts as slow, not silent. The first bytes, the TLS
- * handshake, the settings of HTTP/2 and the first answer take at most one round trip each. One is in reserve.
+ * handshake, the HTTP/2 settings and the first answer take at most one round trip each. One is in reserve.
  */
 const ROUND_TRIPS = 5;
 
@@ -148,7 +148,7 @@ export class Host {
   }
 
   /**
-   * Turns the error "client closed" into an outage if the user has not closed the client. We have then dropped our own
+   * Turns the error "client closed" into an outage if the user has not closed the client. Then we have dropped our own
    * connection before the call was sent. That can happen while a method that the user has wrapped delays the call.
    */
   unlessDropped(what: string, error: unknown): unknown {
@@ -161,8 +161,8 @@ export class Host {
   }
 
   /**
-   * Why the last call found no connection; undefined if that was not just now. With a reason, the next call fails
-   * without asking gRPC.
+   * Why the last call found no connection; undefined if that was not just now. If there is a reason, the next call of
+   * the application fails without asking gRPC.
    */
   get justUnreachable(): string | undefined {
     const { reason, atMs } = this.#unreachable ?? { atMs: Number.NEGATIVE_INFINITY };

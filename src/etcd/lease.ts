@@ -97,7 +97,7 @@ export class KeepAlive {
 
   /**
    * Renews the lease, and has the renewal confirmed by etcd's present leader. Only one renewal may be under way. Each
-   * of its calls to etcd may take `withinMs`.
+   * call to etcd that the renewal needs may take `withinMs`.
    *
    * @throws {EtcdError} `lease-gone` if etcd no longer knows the lease.
    */

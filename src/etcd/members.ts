@@ -146,7 +146,7 @@ export class Members {
     );
   }
 
-  /** With a single host, the call that fails reports the failure. */
+  /** Tells of a host only if there are several. With a single host, the failed call itself reports the failure. */
   #tellOfHost(event: HostEvent): void {
     if (this.hosts.length > 1) this.#tell(event);
   }

@@ -1,5 +1,5 @@
 /**
- * Deletes a key without a lease if it has no holder.
+ * Deletes a candidate key that has no lease, if the lease after which the key is named is gone.
  *
  * A candidate key is named after the lease under which it was created. An operator may have put it again without a
  * lease. Then no lease deletes the key, and the replica that created it may never come back.
@@ -11,8 +11,8 @@ import { createdAt } from './election-keys.ts';
 import type { CallLimits, EtcdTransport } from './transport.ts';
 
 /**
- * `held`: the name of the key is the ID of a lease that still exists, and expires in `leftMs`. `kept`: the key is no
- * orphan. `changed`: the key is gone, or is not the one that we saw.
+ * `held`: the name of the key is the ID of a lease that still exists, and expires in `leftMs` milliseconds. `kept`: the
+ * key is no orphan. `changed`: the key is gone, or is not the one that we saw.
  */
 export type Fate =
   { readonly type: 'held'; readonly leftMs: number } | { readonly type: 'deleted' | 'kept' | 'changed' };

@@ -7,8 +7,8 @@ import type { Etcd3, IOptions } from 'etcd3';
 import { clock } from '../util/clock.ts';
 
 /**
- * How many new tokens one call or renewal may fetch. etcd may refuse a new token too, if users have changed meanwhile
- * or the token has expired. A JWT token may expire early, because etcd rounds its end down to a second.
+ * How many new tokens one call or renewal may fetch. A new token may be refused too, if users have changed meanwhile or
+ * the token has expired. A JWT token may expire early, because etcd rounds its end down to a second.
  */
 export const NEW_TOKENS = 2;
 
@@ -52,9 +52,9 @@ export class Tokens {
   }
 
   /**
-   * A call with this token got no answer. Drops the token if no other call with it got an answer meanwhile, because the
-   * token itself may be the reason. A simple token contains an index of etcd's raft log. etcd answers no call with the
-   * token until its log reaches that index. After a restore from a snapshot, that can take days, without any error.
+   * A call with this token got no answer. Drops the token if no other call with it got an answer meanwhile. The token
+   * itself may be the reason. A simple token contains an index of etcd's raft log. With such a token, etcd answers no
+   * call until its log reaches that index. After a restore from a snapshot, that can take days, without any error.
    */
   unanswered(token: string | undefined, sentAtMs: number): void {
     if (this.#acceptedAtMs < sentAtMs) this.refused(token);

@@ -19,7 +19,7 @@ export function readError(election: string, fault: EtcdError): ElectionError {
   });
 }
 
-/** A write without an answer may still be under way. etcd refuses the write as soon as the key of the term is gone. */
+/** A write without an answer may still be under way. As soon as the key of the term is gone, etcd refuses the write. */
 const MAY_STILL_HAPPEN = 'It may still happen, until the key of this term is gone.';
 
 /** The error of one write under a term. The term may continue. */

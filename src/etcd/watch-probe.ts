@@ -161,7 +161,7 @@ export class WatchProbe {
     this.#question?.end(watchError(reason));
   }
 
-  /** If no session reads from etcd, the probe itself reads etcd's revision, preferably from another host. */
+  /** Reads etcd's revision, preferably from another host, if no session reads it often enough. */
   #learn(): void {
     const { transport, stream } = this.#tools;
     const key = this.#tools.key();

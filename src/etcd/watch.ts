@@ -3,8 +3,8 @@
  *
  * Every failure is handled alike: a compaction, a cancellation, a stream that ends, breaks or falls silent. Every try
  * to restore watches passes the guard. Then each broken range is read again, and watched from the revision of that
- * read. A new watch opens the stream at once, because the guards of campaigns and iterations already limit how often
- * watches begin.
+ * read. A new watch opens the stream at once. The guards of campaigns and iterations already limit how often watches
+ * begin.
  */
 import { sharedAbort } from '../util/abort.ts';
 import type { IWatchRequest, IWatchResponse } from 'etcd3';
@@ -29,7 +29,9 @@ export interface SharedWatchTools {
   };
   onLost(reason: string): void;
   onHealed(afterMs: number): void;
-  /** No watch was confirmed for a long time. All queues are polled until a watch is confirmed. Reported once in that time. */
+  /**
+   * No watch was confirmed for a long time. All queues are polled until a watch is confirmed. Reported once until then.
+   */
   onUnconfirmed(silentMs: number): void;
   /** The stream goes through a proxy. Reported once. @param ttlSeconds the shortest TTL among the watchers. */
   onProxied(ttlSeconds: number): void;
@@ -71,7 +73,7 @@ export class SharedWatch {
   }
 
   /**
-   * Watches from the revision after `readAt`. Without it, the range is read first.
+   * Watches from the revision after `readAt`. Without `readAt`, the range is read first.
    *
    * @param noticeWithinMs how soon a silent stream must be noticed, in milliseconds. The shortest of all watches counts.
    */
@@ -309,7 +311,11 @@ export class SharedWatch {
     this.#tools.onUnconfirmed(silentMs);
   }
 
-  /** Reads the range, and watches from there. @throws {EtcdError} if it must be tried again. */
+  /**
+   * Reads the range, and watches from the revision of that read.
+   *
+   * @throws {EtcdError} if the read must be tried again.
+   */
   async #reload(stream: WatchStream, watch: WatchTarget, signal: AbortSignal): Promise<void> {
     try {
       const readAt = await watch.reload(signal);
@@ -323,8 +329,8 @@ export class SharedWatch {
   }
 
   /**
-   * Reads all ranges after a denial. If the token has expired, a read fetches a new one, which a stream does not. If
-   * the permission is gone, the read shows which watches etcd refuses for good.
+   * Reads all ranges after a denial. If the token has expired, a read fetches a new one, but opening a stream does not.
+   * If the permission is gone, the read shows which watches etcd refuses for good.
    */
   async #readAfterDenial(signal: AbortSignal): Promise<void> {
     const ask = async (watch: WatchTarget) => {

@@ -73,7 +73,7 @@ export class LastWill {
     }
   }
 
-  /** Removes a lease that is gone or must not be revoked. After the last one the helper ends. */
+  /** Removes a lease that is gone or must not be revoked. When the last lease is removed, the helper ends. */
   drop(leaseId: string): void {
     if (!this.#leases.delete(leaseId)) return;
     const helper = this.#helper;
@@ -128,7 +128,7 @@ export class LastWill {
       };
       helper.once('error', (error) => gone(error.message));
       helper.once('exit', (code, by) => gone(`it ended (${by ?? code})`));
-      helper.stdin?.on('error', () => undefined); // its exit event reports it
+      helper.stdin?.on('error', () => undefined); // the exit event reports the failure
       this.#tell(helper, { type: 'reach', reach });
       for (const [leaseId, clusterId] of this.#leases)
         this.#tell(helper, { type: 'hold', leaseId, clusterId });
@@ -153,8 +153,8 @@ export class LastWill {
 }
 
 /**
- * @throws {Error} if `execPath` is an executable that contains the application, because it would start a second copy of
- *   the application.
+ * @throws {Error} if `execPath` is an executable that contains the application. It would start a second copy of the
+ *   application.
  */
 function spawnHelper(): ChildProcess {
   if (!isPlainRuntime())

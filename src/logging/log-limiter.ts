@@ -1,9 +1,10 @@
 /**
  * Limits the log lines of successive elections under different names.
  *
- * A quota for every name does not limit a loop that invents a name in every round. Such elections follow each other,
- * while those of an ordinary program run side by side. So every running election also has a lane with its own quota. A
- * new election takes over the lane of an ended one, with the rest of its quota. If none has ended, it gets a new lane.
+ * A quota for every name does not limit a loop that invents a name in every round. The elections of such a loop follow
+ * each other, while those of an ordinary program run side by side. So every running election also has a lane with its
+ * own quota. A new election takes over the lane of an ended one, with the rest of its quota. If none has ended, it gets
+ * a new lane.
  */
 import { fullQuota, lastOfTheBurst, OF_TERMS, type LogQuota } from '../core/log-quota.ts';
 import { newElectionLimiter } from '../loop-guard/new-elections.ts';
@@ -23,7 +24,7 @@ const MOST_FREE_LANES = 16_384;
 
 export class LogLimiter {
   readonly #inUse = new Map<string, { lane: LogLane; campaigns: number }>();
-  /** The newest is reused first, so that a loop reuses one lane. */
+  /** The lanes of ended elections. The newest is reused first, so that a loop reuses one lane. */
   readonly #freeLanes: LogLane[] = [];
   readonly #make: () => LogLane;
 

@@ -9,6 +9,7 @@ import { writeSync } from 'node:fs';
 import { after } from '../util/clock.ts';
 import { sleepInThisThread } from '../util/thread-sleep.ts';
 
+/** The most bytes that are kept after failed writes. Beyond this, new lines are dropped. */
 const MOST_KEPT_BYTES = 1 << 20;
 
 const RETRY_AFTER_MS = 100;

@@ -228,14 +228,14 @@ export class CallLimiter {
   }
 
   /**
-   * Waits for the limit of all elections on the same endpoints. It also slows a loop that uses another name in every
-   * round.
+   * Waits for the limit of all elections on the same endpoints. This limit also slows a loop that uses another name in
+   * every round.
    */
   async passEndpointLimit(): Promise<void> {
     await endpointCallsOf(this.#scope).idle();
   }
 
-  /** Undefined if the campaign guard has already reported this loop. */
+  /** The listener; undefined if the campaign guard has already reported this loop. */
   #listenerUnlessReported(): GuardListener | undefined {
     const { state } = electionGuard(this.#scope, 'campaign').status(this.#settings.refusals);
     return state === 'open' ? this.#listener : undefined;

@@ -1,6 +1,6 @@
 /**
- * Finds the place in the caller's code from which a call came. V8's async stack, taken at the call, contains it. A
- * CPU profile does not, because `await` cuts the stack.
+ * Finds the place in the caller's code from which a call came. V8's async stack, taken at the call, contains that
+ * place. A CPU profile does not, because `await` cuts the stack.
  */
 const FRAMES_KEPT = 6;
 

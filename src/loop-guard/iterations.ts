@@ -1,8 +1,8 @@
 /**
  * Limits the iterations of `observe()`. A short iteration counts as a round of a loop if it began after the previous
- * such round had ended. The guard delays the next iteration. Short iterations in parallel draw on a budget instead,
- * because an ordinary program may have many. For example, all viewers of a dashboard may lose their connections at
- * once, and connect again.
+ * round had ended. The guard delays the next iteration. Short iterations in parallel draw on a budget instead, because
+ * an ordinary program may have many. For example, all viewers of a dashboard may lose their connections at once, and
+ * connect again.
  */
 import { admitNew, fullNewElectionBudget, type CrowdLimits } from '../core/new-election-budget.ts';
 import { electionGuard, type GuardSettings, type LoopGuard, type PassOptions } from './loop-guard.ts';

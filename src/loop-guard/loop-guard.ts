@@ -100,7 +100,7 @@ export interface PassOptions {
   /** Whether this library began the round, because etcd, the network or an operator ended the last one. */
   readonly isRetry?: boolean | undefined;
   /**
-   * Whether a call of the user began this round, as the first one of a campaign. Each 1.5 s of pause before the round
+   * Whether a call of the user began this round, as the first round of a campaign. Each 1.5 s of pause before the round
    * forgives one earlier round.
    */
   readonly isFirst?: boolean | undefined;

@@ -12,16 +12,16 @@ import { clock } from '../util/clock.ts';
  * - `read`: `leader()` and `candidates()`.
  * - `observe`: `observe()`, and a refused `next()` of its iterations.
  * - `register`: what the work registers with its term.
- * - `fail`: calls of a term that fail without asking etcd, and `every()` and `onEnd()` after its end.
+ * - `fail`: calls of a term that fail without asking etcd, and `every()` and `onEnd()` after the end of the term.
  * - `write`: calls of a term that ask etcd.
  * - `build`: transactions that are built, whether they are committed or not.
  */
 export type CallKind = 'campaign' | 'end' | 'read' | 'observe' | 'register' | 'fail' | 'write' | 'build';
 
 /**
- * Every kind of call has its own count, so a flood of `campaign()` calls does not block `close()`. `perTurn` limits
- * the calls of one election in one event loop turn. `flood` limits the calls of the whole process; beyond it, the
- * thread sleeps. It allows more than a busy service makes with one call per request.
+ * Every kind of call has its own count, so a flood of `campaign()` calls does not block `close()`. `perTurn` limits the
+ * calls of one election in one event loop turn. `flood` limits the calls of the whole process. Beyond that limit, the
+ * thread sleeps. The limit is higher than a busy service needs with one call per request.
  */
 const LIMITS: Record<CallKind, { readonly perTurn: number; readonly flood: Flood }> = {
   campaign: { perTurn: CALLS_PER_TURN, flood: new Flood(20_000, 5_000) },

@@ -22,7 +22,7 @@ export function shared<T>(kind: string, key: string, make: () => T): T {
 export const known = <T>(kind: string, key: string): T | undefined =>
   home[symbol]?.get(kind)?.get(key) as T | undefined;
 
-/** Like {@link shared}, with an object instead of a key. The state is collected with the object. */
+/** Like {@link shared}, with an object instead of a key. The state is garbage-collected together with the object. */
 export function sharedBy<T extends object>(kind: string, object: object, make: () => T): T {
   const byObject = shared(kind, '', () => new WeakMap<object, T>());
   let entry = byObject.get(object);

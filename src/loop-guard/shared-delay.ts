@@ -3,7 +3,7 @@
  * loop around immediate answers would run hot.
  *
  * Calls that arrive during a delay share the delay and its timer. Many waiting calls cannot come from one loop, because
- * a loop waits for every answer. So a crowd of calls is released early: parallel requests wait for a fraction of a
+ * a loop waits for every answer. So a crowd of calls is released early. Parallel requests wait for a fraction of a
  * second, but a loop waits for up to half a minute.
  */
 import type { Origin } from '../core/campaign-state.ts';

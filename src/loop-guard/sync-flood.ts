@@ -12,7 +12,7 @@ export const CALLS_PER_TURN = 1_000;
 export const WRITES_PER_TURN = 5_000;
 /**
  * The most answers from memory, of all elections together: `status`, `health()`, and `isCurrent()`, `currentTerm` and
- * `remainingMs()` without a current term. They rarely change within a turn, so only a loop asks this often.
+ * `remainingMs()` without a current term. The answers rarely change within a turn, so only a loop asks this often.
  */
 const LOOKS_PER_TURN = 100_000;
 /** The most new elections of any name. An ordinary program creates fewer without awaiting anything. */
@@ -69,7 +69,7 @@ function runaway(election: string, count: number): never {
   throw new RunawayLoopError(election, count);
 }
 
-/** The sleep in one turn because of a {@link Flood}, in milliseconds. It leaves time for renewals. */
+/** The sleep in one turn because of a {@link Flood}, in milliseconds. Such a short sleep leaves time for renewals. */
 export const SLEEP_PER_TURN_MS = 100;
 
 let sleptInThisTurn = false;
