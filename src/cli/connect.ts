@@ -1,5 +1,5 @@
 /**
- * Creates the etcd3 client of the command line.
+ * Creates the etcd3 client of a command.
  */
 import { X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
@@ -86,7 +86,7 @@ export async function connected<T>(connection: Connection, work: (client: Etcd3)
     return await withClient(connection, work);
   } catch (error) {
     if (connection.user === undefined || !isAuthenticationOff(error)) throw error;
-    // Tries again without the user, as etcdctl does. etcd refused the login, so it has carried out no request of the work.
+    // Tries again without the user, as etcdctl does. etcd refused the login, so no request of the work was carried out.
     return await withClient({ ...connection, user: undefined }, work);
   }
 }

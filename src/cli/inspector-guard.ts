@@ -1,6 +1,5 @@
 /**
- * The second process of `profile --pid`. It closes the inspector after `profile` has ended for any reason. The inspector
- * may open late, because a process opens it only after its native code has returned.
+ * The second process of `profile --pid`. It closes the inspector after `profile` has ended for any reason.
  */
 import { spawn, type ChildProcess } from 'node:child_process';
 import type { Terminal } from './terminal.ts';
@@ -8,6 +7,7 @@ import type { Terminal } from './terminal.ts';
 /** The argument that starts `etcd-election` as an inspector guard. */
 export const INSPECTOR_GUARD = '__inspector-guard';
 
+/** How long to wait for the inspector to open. A process opens it only after its native code has returned. */
 const OPENS_WITHIN_MS = 10 * 60_000;
 
 /** Waits until the pipe ends, then closes the inspector. Any input means that the inspector is already closed. */
@@ -21,7 +21,7 @@ export async function guardInspector(pid: number, port: number, pipe: NodeJS.Rea
   await closeInspector({ pid, port, withinMs: OPENS_WITHIN_MS });
 }
 
-/** Starts the guard. @returns undefined, and starts nothing, if this is not the process of the command. */
+/** Starts the guard. @returns undefined, and starts nothing, if another program runs this code. */
 export function startInspectorGuard(pid: number, port: number, { self }: Terminal): ChildProcess | undefined {
   if (self === undefined) return undefined;
   const guard = spawn(process.execPath, [self, INSPECTOR_GUARD, String(pid), String(port)], {

@@ -129,7 +129,7 @@ export async function main(args: readonly string[], terminal: Terminal): Promise
   }
 }
 
-/** Reads the version from the nearest package.json above this file. Source and bundle differ in depth. */
+/** Reads the version from the nearest package.json above this file. Its distance differs between source and bundle. */
 function version(folder = new URL('.', import.meta.url)): string {
   const file = new URL('package.json', folder);
   if (existsSync(file)) return (JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version;

@@ -39,7 +39,7 @@ export const hintFor = (message: string): string | undefined =>
 /** Finds the kind of an error from its plain text. */
 export const failureOf = (message: string): Failure => kindOf(message)?.failure ?? 'unreachable';
 
-/** @returns undefined if this is not a known error of etcd, or of the connection to it. */
+/** Explains an error of etcd, or of the connection to it. @returns undefined if the error is unknown. */
 export function explain(error: unknown, asked: Asked): ExplainedError | undefined {
   if (error instanceof ExplainedError) return error;
   const cause = plain(rootOf(error));

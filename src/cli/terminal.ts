@@ -108,7 +108,7 @@ export function shownValue(value: string, most: number = MOST_SHOWN): SafeText {
 
 const DEFAULT_COLUMNS = 80;
 
-/** Breaks the lines of our help for a terminal. A broken description stays in its column. */
+/** Breaks the lines of our help for a terminal. A description that is broken goes on in its own column. */
 export const wrapped = (text: string, columns: number = DEFAULT_COLUMNS): string =>
   text
     .replace(/^(\S.{79,})\n(?=\S)/gm, '$1 ') // joins the lines of a paragraph
@@ -148,7 +148,7 @@ export function table(rows: readonly (readonly Part[])[]): SafeText[] {
 
 /**
  * Control characters, line separators, lone surrogates, and private or unassigned characters. Also invisible characters
- * that change the order or the look of others, except the joiners that emoji and several scripts need.
+ * that change the order or the look of others. Allows the joiners that emoji and several scripts need.
  */
 const UNPRINTABLE = /(?![\u200c\u200d])[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}\p{Co}\p{Cn}]/gu;
 

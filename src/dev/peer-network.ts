@@ -32,7 +32,7 @@ export class PeerNetwork {
   readonly #ports = new Map<string, number>();
   readonly #servers: Server[] = [];
   readonly #open = new Set<Connection>();
-  /** Every socket, also those that still connect or shake hands. */
+  /** Every socket, including those that are still connecting or shaking hands. */
   readonly #sockets = new Set<Socket>();
   #isClosed = false;
   /** The blocked directions of every isolated member. `up` is what the member sends. */

@@ -8,7 +8,7 @@ import { EtcdNotFoundError, findHere, notHere } from './find-etcd.ts';
 interface Provided extends AsyncDisposable {
   /** Client URLs. */
   readonly endpoints: string[];
-  /** Ends everything that this call started. An etcd that ran before continues. */
+  /** Ends what `provideEtcd()` has started. An etcd that ran before continues. */
   stop(): Promise<void>;
 }
 

@@ -16,7 +16,7 @@ export interface StartProxyOptions {
 
 /**
  * A network between a client and etcd, with faults on demand. Faults add up, and {@link restore} ends all of them. Methods
- * without a promise take effect before they return.
+ * that return no promise take effect before they return.
  */
 export interface FaultyProxy extends AsyncDisposable {
   /** The address to give to the client, with the scheme of the target and the port of the proxy. */

@@ -19,7 +19,10 @@ const CONNECTIONS_PER_ADDRESS = 3;
 const ELECTS_WITHIN_MS = 5_000;
 const LOOK_EVERY_MS = 250;
 
-/** Reads every member. Repeats this for members that have answered, as long as etcd seems to be electing its own leader. */
+/**
+ * Reads every member. While etcd seems to be electing its own leader, reads the members that have answered again, for at
+ * most {@link ELECTS_WITHIN_MS}.
+ */
 export async function readMembers(
   connection: Connection,
   read: typeof readMember = readMember,
@@ -56,7 +59,7 @@ async function readMember(connection: Connection, endpoint: string): Promise<Mem
   return { endpoint, reached: { ...first, membersBehind: members.size }, httpVersion, clockAheadMs };
 }
 
-/** Reads the status. If etcd is electing its own leader, waits until that is done. */
+/** Reads the status. If etcd is electing its own leader, waits for the end, at most {@link ELECTS_WITHIN_MS}. */
 async function settledStatus(connection: Connection): Promise<MemberStatus | { readonly error: string }> {
   const dueMs = performance.now() + ELECTS_WITHIN_MS;
   for (;;) {

@@ -212,8 +212,8 @@ export function defectsOf(version: string): Known[] {
 }
 
 /**
- * The lowest release of the same line that fixes as many of this version's defects as the line ever fixes. Undefined if
- * the line fixes none of them.
+ * The release to upgrade to within the same line: the lowest one with every fix that the line has for this
+ * version's defects. Undefined if the line fixes none of them.
  */
 export function upgradeWithinLine(version: string): string | undefined {
   const at = parsed(version);

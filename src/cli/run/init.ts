@@ -3,8 +3,8 @@
  * its own children. So a shell becomes process 1, and starts Node anew. The shell waits for all its children, passes
  * signals on, and ends with our exit code.
  *
- * Node 22.15 and later can replace itself by that shell. With older versions, the shell is a child process that inherits
- * the orphans (a "subreaper"). Perl, which Debian's images contain, makes the system call for that.
+ * Node 22.15 and later can replace itself with that shell. With older versions, the shell is a child process that
+ * inherits the orphans (a "subreaper"). Perl, which Debian's images contain, makes the system call for that.
  */
 import { spawn, spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
