@@ -7,7 +7,10 @@ import { privateGuard, type GuardSettings, type LoopGuard } from '../loop-guard/
 import { sharedBy } from '../loop-guard/registry.ts';
 import { clock } from '../util/clock.ts';
 
-/** docs/design.md (L5) allows three seconds for a recovery. The caps leave enough time for the entries of a thousand elections. */
+/**
+ * docs/design.md (L5) allows three seconds for a recovery. With these caps, a thousand elections have enough time left
+ * to enter.
+ */
 const SETTINGS: GuardSettings = {
   burst: 2,
   baseMs: 100,

@@ -193,7 +193,10 @@ export class SessionPool {
     });
   }
 
-  /** etcd's words if it has rejected our client certificate for one TTL, and no try has succeeded since; otherwise undefined. */
+  /**
+   * etcd's words if it has rejected our client certificate for one TTL, and no try has succeeded since. Otherwise
+   * undefined.
+   */
   get certificateRejection(): string | undefined {
     return this.#outage.rejection(this.#ttlSeconds * 1000);
   }

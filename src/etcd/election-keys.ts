@@ -36,7 +36,12 @@ export interface Entrant {
   readonly value: string;
 }
 
-/** Enters this election together with others, in one transaction. @returns undefined if this entry must be sent alone. @throws {EtcdError} */
+/**
+ * Enters this election together with others, in one transaction.
+ *
+ * @returns undefined if this entry must be sent alone.
+ * @throws {EtcdError}
+ */
 export type EnterTogether = (entrant: Entrant) => Promise<BatchOutcome<Entry>> | undefined;
 
 /**

@@ -31,7 +31,7 @@ export async function deleteIfOrphaned(
   const left = (): CallLimits => ({ ...limits, withinMs: Math.max(0, dueAtMs - clock.now()) });
   const ID = leaseInName(candidate.key)!;
   const { TTL } = await transport.unary(
-    'ask for the holder of a key without a lease',
+    'ask for the lease after which a key is named',
     (client, options) => client.leaseClient.leaseTimeToLive({ ID }, options),
     { ...limits, isHedged: true },
   );
@@ -51,7 +51,7 @@ export async function deleteIfOrphaned(
   const unchanged = { key, target: 'Mod', result: 'Equal', mod_revision } as const;
   const compare = [createdAt(candidate.key, candidate.fencingToken), unchanged];
   const { succeeded } = await transport.unary(
-    `delete the key without a holder ${candidate.key}`,
+    `delete the orphaned key ${candidate.key}`,
     (client, options) => client.kv.txn({ compare, success: [{ request_delete_range: { key } }] }, options),
     { ...left(), isHedged: true },
   );

@@ -7,7 +7,10 @@ import { after, clock } from '../util/clock.ts';
 /** How often we check whether the connections are still used, in milliseconds. */
 const TEND_EVERY_MS = 1_000;
 
-/** Unused connections are closed after this long, in milliseconds. An application that reads once a second keeps its connection. */
+/**
+ * After this long, in milliseconds, unused connections are closed. An application that reads once a second keeps its
+ * connection.
+ */
 const IDLE_FOR_MS = 5_000;
 
 export interface Use {

@@ -167,7 +167,7 @@ export const lines: { readonly [T in ElectionEventType]: Line<T> } = {
     (e) =>
       `the term of "${e.election}" was lost because the event loop of this process stood still for ${Math.round(e.stalledMs)} ms in all: ${
         e.cpuMs > e.stalledMs / 5
-          ? `its own code kept it busy (${Math.round(e.cpuMs)} ms of CPU); move that into a worker thread, or raise ttlSeconds`
+          ? `its own code kept it busy (${Math.round(e.cpuMs)} ms of CPU); move that code into a worker thread, or raise ttlSeconds`
           : `it was frozen, suspended or starved of CPU (${Math.round(e.cpuMs)} ms of CPU)`
       }. A write that was checked before the stall and sent after it may have overwritten the next leader's data. term.put(), term.txn() and a resource that checks fencing tokens prevent that`,
   ],

@@ -19,7 +19,10 @@ export function callSite(publicFunction: PublicFunction): readonly string[] {
   return frames;
 }
 
-/** The stack above the function, as text. It is empty if the program has frozen `Error`, or if its `Error.prepareStackTrace` makes no text. */
+/**
+ * The stack above the function, as text. Empty if the program has frozen `Error`, or if its `Error.prepareStackTrace`
+ * returns no text.
+ */
 function stackAbove(publicFunction: PublicFunction): string {
   const trace: { stack?: unknown } = {};
   try {
