@@ -3,8 +3,7 @@
  *
  * Every failure is handled alike: a compaction, a cancellation, a stream that ends, breaks or falls silent. Every try
  * to restore watches passes the guard. Then each broken range is read again, and watched from the revision of that
- * read. A new watch opens the stream at once. The guards of campaigns and iterations already limit how often watches
- * begin.
+ * read. A new watch opens the stream at once. Guards of campaigns and iterations limit how often that happens.
  */
 import { sharedAbort } from '../util/abort.ts';
 import type { IWatchRequest, IWatchResponse } from 'etcd3';
@@ -43,8 +42,8 @@ const DENIED = /permission denied|user name is empty|\bauth\b/;
 /**
  * For how long a denied probe counts as an answer, in milliseconds, after a denial has ended a stream. The denial of a
  * probe proves that the stream works. Existing watches continue, because etcd checks the token only when a watch is
- * created. Without this rule, a token that lives for one second would be costly. Every probe would cost a stream, a
- * read of all ranges and a new token.
+ * created. Without this rule, short-lived tokens would be costly. Every probe would cost a stream, a read of all ranges
+ * and a token.
  */
 const DENIAL_AS_ANSWER_MS = 30_000;
 
@@ -90,10 +89,7 @@ export class SharedWatch {
     return { readAgain: () => this.#readAgain(target), end: () => this.#end(target) };
   }
 
-  /**
-   * Reads the range of a watch again. Does nothing if the watch is broken or has not begun, because its range will be
-   * read anyway.
-   */
+  /** Reads the range of a watch again. If the watch is broken or has not begun, its range will be read anyway. */
   #readAgain(watch: WatchTarget): void {
     const stream = this.#stream;
     if (stream === undefined || !this.#watches.has(watch) || this.#broken.has(watch)) return;
@@ -311,11 +307,7 @@ export class SharedWatch {
     this.#tools.onUnconfirmed(silentMs);
   }
 
-  /**
-   * Reads the range, and watches from the revision of that read.
-   *
-   * @throws {EtcdError} if the read must be tried again.
-   */
+  /** Reads the range, and watches from the revision of that read. @throws {EtcdError} if the read must be tried again. */
   async #reload(stream: WatchStream, watch: WatchTarget, signal: AbortSignal): Promise<void> {
     try {
       const readAt = await watch.reload(signal);
