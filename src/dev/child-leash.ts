@@ -12,7 +12,7 @@ const held = new Map<ChildProcess, string | undefined>();
  * Ends a child process, and removes its temporary folder, when this process ends.
  *
  * An `exit` handler kills the child. If this process is killed, no handler runs. Then a shell sees the end of its pipe, and
- * kills the child. PR_SET_PDEATHSIG of Linux does not suit: it fires when the *thread* that started the child ends.
+ * kills the child. Linux's PR_SET_PDEATHSIG is no substitute: it fires when the *thread* that started the child ends.
  *
  * @param temporaryDir is removed after the child was killed. Leave it out to keep the folder.
  */

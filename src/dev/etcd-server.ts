@@ -47,10 +47,10 @@ export interface EtcdCluster extends AsyncDisposable {
   /** The version of the etcd binary, for example `3.4.23`. */
   readonly version: string;
   readonly members: readonly EtcdMember[];
-  /** Kills all members at once, as a power cut does. Then it starts them with the data they had. */
+  /** Kills all members at once, as a power cut does, and then starts them with the data they had. */
   restart(): Promise<void>;
   /**
-   * Ends all members, also frozen ones. If the data folder is temporary, it is removed. `stop()` can be called again.
+   * Ends all members, even frozen ones. If the data folder is temporary, it is removed. `stop()` can be called again.
    *
    * @throws {Error} if a member has not ended 5 s after SIGKILL. Everything else has ended by then.
    */

@@ -8,8 +8,8 @@ type Program = 'etcd' | 'etcdctl';
 export interface FindEtcdOptions {
   /**
    * A minor version to test against. The search looks in `.etcd/`, then in the Debian release that has this version. It
-   * ignores the `PATH`. Default: the etcd on the `PATH`, else the etcd in `.etcd/`. If there is neither, the newest
-   * version that Debian has, else the version of this machine's release.
+   * ignores the `PATH`. Default: the etcd on the `PATH`, else the etcd in `.etcd/`. If there is neither, the search
+   * fetches the newest version that Debian has, else the version of this machine's release.
    */
   series?: EtcdSeries | undefined;
   /** Ends the search. Then the call rejects with the signal's reason. Default: none. */

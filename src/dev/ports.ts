@@ -11,8 +11,8 @@ const STRETCHES = 16;
  * The port lies below the range that the system uses for outgoing connections and for port 0. Otherwise any outgoing
  * connection could take the port of a stopped member. A client that dials the stopped member could even connect to itself.
  *
- * Parallel processes start in different parts of the range. Otherwise one could take a port that another has found but
- * does not use yet.
+ * Parallel processes start in different parts of the range. Otherwise one process could take a port that another has
+ * found but does not use yet.
  *
  * @throws {Error} if a hundred random ports in a row are taken.
  */

@@ -20,8 +20,8 @@ const ELECTS_WITHIN_MS = 5_000;
 const LOOK_EVERY_MS = 250;
 
 /**
- * Reads every member. While etcd seems to be electing its own leader, reads the members that have answered again, for at
- * most {@link ELECTS_WITHIN_MS}.
+ * Reads every member. While etcd seems to be electing its own leader, repeats this for the members that have answered.
+ * Stops repeating after {@link ELECTS_WITHIN_MS}.
  */
 export async function readMembers(
   connection: Connection,

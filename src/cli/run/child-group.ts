@@ -121,7 +121,7 @@ function startGuardian(): ChildProcess {
     cwd: '/',
     detached: true, // out of reach of the terminal's signals
   });
-  guardian.stdin?.on('error', () => undefined); // its exit event reports it
+  guardian.stdin?.on('error', () => undefined); // the guardian has ended: moveDeadline() starts another one
   // start() sees an error of the first guardian itself. After a later error, the next renewal starts another guardian.
   guardian.on('error', () => undefined);
   guardian.unref();

@@ -19,7 +19,7 @@ const HELP = `Usage: etcd-election demo [options], or in a clone: npm run demo -
 
 The demo starts its own etcd, or uses the one that ETCD_ENDPOINTS names (plain http, no password).`;
 
-/** The pause between two scenes. On a terminal a person reads along. */
+/** The pause between two scenes. It is longer on a terminal, where a person reads along. */
 const PAUSE_MS = { terminal: 5000, elsewhere: 1000 };
 const REDRAW_MS = 100;
 const TIMELINE_COLUMNS = 64;

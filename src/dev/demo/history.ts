@@ -36,7 +36,7 @@ export class History {
     });
   }
 
-  /** In order of their first act. */
+  /** All reigns, in the order of their first acts. */
   get reigns(): Reign[] {
     return [...this.#reigns.values()].sort((a, b) => a.firstMs - b.firstMs);
   }

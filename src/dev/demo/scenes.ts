@@ -6,7 +6,7 @@ import { type Stage, TTL_SECONDS } from './stage.ts';
 const TTL_MS = TTL_SECONDS * 1000;
 /** How long etcd is unavailable: longer than a term can last without etcd. */
 const OUTAGE_MS = TTL_MS + 1000;
-/** How long the demo watches a replica that was frozen or cut off: it must not act. */
+/** How long the demo watches a replica that was frozen or cut off. The replica must not act in this time. */
 const SUSPENSE_MS = 1000;
 
 export interface Scene {
