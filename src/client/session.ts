@@ -83,7 +83,10 @@ export class Session {
     return this.remainingMs() > 0;
   }
 
-  /** Whether the session has ended for another reason than its deadline, or the client is closed. */
+  /**
+   * Whether the session has ended for another reason than its deadline. A session that has not ended is lost if the
+   * client is closed.
+   */
   get isLost(): boolean {
     return this.#ended === undefined ? this.#transport.isClosed : this.#ended !== 'deadline-passed';
   }

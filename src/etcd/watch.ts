@@ -297,7 +297,7 @@ export class SharedWatch {
     this.#isUnconfirmed = false;
   }
 
-  /** Reads the broken ranges if no watch has been confirmed for a long time. */
+  /** Reads the broken ranges without a watch, if no watch has been confirmed for a long time. */
   async #doWithout(signal: AbortSignal): Promise<void> {
     const silentMs = clock.now() - this.#confirmedAtMs;
     if (signal.aborted || silentMs < this.#noticeWithinMs) return;

@@ -256,7 +256,7 @@ function siblingsOf(error: unknown): string {
   }
 }
 
-/** The message of the TypeError that a method of a term or an election throws if it is called without its object. */
+/** The message of the TypeError if a method of a term or an election is called without its object. */
 const DETACHED =
   /properties of undefined \((?:reading|setting) '(?:isUsed|remainingMs|isCurrent|quietMs|#\w+)'\)$/;
 
