@@ -24,7 +24,7 @@ export interface Snapshot {
   readonly electionCount: number;
   /** At most `MOST` elections, the unhealthy ones first. */
   readonly elections: readonly ElectionView[];
-  /** At most `MOST` guards, in the order of {@link byUrgency}. An election has one for every kind of loop. */
+  /** At most `MOST` guards, in the order of {@link byUrgency}. An election has one guard for every kind of loop. */
   readonly guards: readonly GuardReport[];
 }
 

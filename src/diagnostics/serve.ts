@@ -35,7 +35,7 @@ export interface ServeOptions extends HandlerOptions {
   port?: number | undefined;
   /** Address to listen on. Default: `127.0.0.1`. An address that is not loopback needs a `token`. */
   host?: string | undefined;
-  /** Options of the watchdog that `serveDiagnostics` starts. If a watchdog already runs, give none. */
+  /** Options of the watchdog that `serveDiagnostics` starts. If a watchdog already runs, do not set this option. */
   watchdog?: WatchdogOptions | undefined;
 }
 
@@ -45,7 +45,10 @@ export interface DiagnosticsServer extends AsyncDisposable {
   readonly port: number;
   /** What is unavailable here, and why. */
   readonly notes: readonly string[];
-  /** Stops serving. The last server also stops its watchdog, but not one from `startWatchdog()`. May be called again. */
+  /**
+   * Stops serving. The last server to close also stops the watchdog, unless `startWatchdog()` started it. May be called
+   * again.
+   */
   close(): Promise<void>;
 }
 

@@ -8,7 +8,7 @@ import type { MetricKey } from './catalogue.ts';
 export type Origin = EventOf<'guard.tripped'>['origin'];
 export const ORIGINS: readonly Origin[] = ['caller', 'environment'];
 
-/** A metric that begins at 0. With a label, one series for each of its values begins. */
+/** A metric that begins at 0. If it has a label, one series begins for each value of the label. */
 export type Beginning = readonly [metric: MetricKey, label?: string, values?: readonly string[]];
 
 const ENDS: Record<EndCause, true> = {
@@ -49,7 +49,7 @@ export const OF_AN_ELECTION: readonly Beginning[] = [
 ];
 /** Metrics that begin when one of our candidates first enters the queue of the election. */
 export const OF_A_CANDIDACY: readonly Beginning[] = [['leaderlessDuration']];
-/** Metrics that begin with the first term. Most replicas of most elections never lead. */
+/** Metrics that begin with the first term, because most replicas never lead. */
 export const OF_A_TERM: readonly Beginning[] = [
   ['termsEnded', 'reason', Object.keys(ENDS)],
   ['termDuration'],

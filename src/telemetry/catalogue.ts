@@ -1,8 +1,8 @@
 /**
  * The list of all metrics, for both entry points (Prometheus, OpenTelemetry). A test compares docs/metrics.md with it.
  *
- * A name ends with its unit, because OpenTelemetry's exporter for Node.js does not add the unit. The OpenTelemetry Collector does not add it twice. So Prometheus gets the same series
- * names from every entry point.
+ * A name ends with its unit, because OpenTelemetry's exporter for Node.js does not add the unit. The OpenTelemetry
+ * Collector adds the unit only to a name without it. So Prometheus gets the same series names from every entry point.
  */
 
 export interface Metric {

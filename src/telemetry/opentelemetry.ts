@@ -41,7 +41,7 @@ const SCOPE = 'etcd-election';
 
 /**
  * Records metrics of the elections of this process, and traces their terms. docs/metrics.md lists both. Call it once, before
- * the first `campaign()`. Several calls for one provider count once.
+ * the first `campaign()`. If you call it several times for one provider, every event still counts once.
  */
 export function electionTelemetry(options: OpenTelemetryOptions = {}): ElectionTelemetry {
   const counting = countings.join(options.meterProvider ?? metrics.getMeterProvider());

@@ -83,7 +83,7 @@ export function electionMetrics<Registry extends PromRegistry>(
     recorder[Symbol.dispose]();
     for (const name of registered.splice(0)) registry.removeSingleMetric(name);
   };
-  // The first metric of a scrape reads the values for all of them. A metric that is read again begins another scrape.
+  // The first metric of a scrape reads the values for all of them. A second read of one metric belongs to another scrape.
   let readings: Map<MetricKey, Reading[]> | undefined;
   const taken = new Set<MetricKey>();
   const readingsOf = (key: MetricKey): readonly Reading[] => {

@@ -31,8 +31,9 @@ export interface Sink {
    */
   begin(metric: MetricKey, labels: Labels): void;
   /**
-   * Removes a counter or a histogram of a finished election. It need not exist. Absent if the library cannot remove a
-   * series: then all elections stay, because the library would show the last value of a gauge for ever.
+   * Removes a counter or a histogram of a finished election. The series need not exist. If the library cannot remove a
+   * series, `forget` is absent, and all elections stay. Otherwise the library would show the last value of their gauges for
+   * ever.
    */
   readonly forget?: (metric: MetricKey, labels: Labels) => void;
 }
@@ -46,7 +47,7 @@ export interface Reading {
 /** Published by the watchdog of etcd-election/diagnostics. */
 const RUNAWAY = 'etcd-election:runaway';
 
-/** How many names of elections have gauges if none can be removed. */
+/** How many names of elections have gauges, if the library cannot remove a series. */
 const MOST_UNFORGOTTEN = 16_384;
 
 export class Recorder implements Disposable {
@@ -89,7 +90,8 @@ export class Recorder implements Disposable {
     const event = message as ElectionEvent;
     if ('election' in event) this.#see(event.election);
     this.#count(event);
-    // Perhaps nobody scrapes. Twice the number, because each removal looks at all elections.
+    // If nobody scrapes, only this removes finished elections. It waits for twice the number, because each removal looks
+    // at all elections.
     if (this.#sink.forget !== undefined && this.#shown.size > registeredCount() + 2 * MOST_FINISHED)
       this.#refresh(unmarkedElections());
   };
@@ -239,7 +241,10 @@ export class Recorder implements Disposable {
     if (shown !== undefined) shown.trippedBy = origin;
   }
 
-  /** Notes which elections are in use, and forgets finished ones. A campaign, or a new round of a guard, is use. */
+  /**
+   * Notes which elections are in use, and forgets finished ones. An election is in use if it has a campaign, or if one of
+   * its guards has counted a new round.
+   */
   #refresh(elections: readonly UnmarkedElection[]): void {
     const live = new Set(elections.map(({ name }) => name));
     for (const election of live) this.#see(election);
@@ -307,7 +312,7 @@ function readingsOf(
   return readings;
 }
 
-/** Calls back for every series, one for each value of its label. */
+/** Calls `call` for every series. A metric with a label has one series for each value. */
 function eachSeries(
   series: readonly Beginning[],
   labels: Labels,

@@ -4,9 +4,15 @@
  */
 import type { Beginning, Origin } from './beginnings.ts';
 
-/** How many finished elections always stay. Jobs with fixed names are fewer, and their counters must not start again. */
+/**
+ * How many finished elections always stay. Elections with fixed names are fewer than this, and their counters must not start
+ * at 0 again.
+ */
 const KEPT = 100;
-/** How long the others stay, so that a scrape sees their last values. No scrape interval of Prometheus is longer. */
+/**
+ * How long other finished elections stay, so that a scrape sees their last values. No scrape interval of Prometheus is
+ * longer.
+ */
 const KEPT_MS = 300_000;
 /** Beyond this number the oldest finished elections go at once. */
 export const MOST_FINISHED = 1_000;
@@ -14,7 +20,7 @@ export const MOST_FINISHED = 1_000;
 export interface ShownElection {
   /** When the last event came, or the last read saw a campaign. */
   lastMs: number;
-  /** What has begun at 0. Empty while only the loop guard knows the election. */
+  /** The groups of metrics that have begun at 0. Empty while only the loop guard knows the election. */
   readonly begun: Set<readonly Beginning[]>;
   /** The cause of the guard's last trip. */
   trippedBy: Origin;
@@ -55,7 +61,7 @@ export class ShownElections {
   /**
    * Removes the finished elections that need not stay.
    *
-   * @param live the elections that have a campaign, or whose last one has failed.
+   * @param live the elections that have a campaign, or whose last campaign has failed.
    * @returns the removed ones.
    */
   forget(live: ReadonlySet<string>): string[] {

@@ -65,7 +65,7 @@ interface TracedTerm {
 }
 
 interface Tracked {
-  /** When the previous leader left, or we entered an empty queue. A Unix time. */
+  /** When the previous leader left, or we entered an empty queue, in milliseconds since 1970. */
   freeSinceMs: number | undefined;
   /** Token of the leader that ended the time without a leader; undefined while there is no leader. */
   endedByToken: string | undefined;
@@ -196,7 +196,7 @@ export class TermSpans {
     of.term = undefined;
   }
 
-  /** Records a problem in the span of the hand-over under way; otherwise in a span of its own. */
+  /** Records a problem: during a hand-over, in the span of the hand-over. Otherwise the problem gets its own span. */
   #trouble(of: Tracked, event: Trouble): void {
     if (of.handover !== undefined) {
       of.handover.addEvent(event.type, attributesOf(event));

@@ -25,7 +25,10 @@ export interface RunawayReport {
   readonly pid: number;
   /** How long the problem lasted, in milliseconds: in total if it is over, otherwise until the report. */
   readonly forMs: number;
-  /** How much of a core the main thread used in that time, 0–1. undefined for `rounds`. */
+  /**
+   * How much of a core the main thread used, 0–1. For `starved` and `blocked`: while the event loop did not turn. For `hot` and
+   * `saturated`: between the last two checks. undefined for `rounds`.
+   */
   readonly cpu?: number | undefined;
   /** The functions that probably cause the problem, the likeliest first. Empty without a CPU profile. */
   readonly suspects: readonly Suspect[];

@@ -39,7 +39,7 @@ interface Blame {
  *
  * Self time would not name a loop, because its cost appears in functions that it calls (Node's task queue, grpc-js). So the
  * CPU time of a stack counts for the innermost function of the service's own code. If the service is on no stack, it counts
- * for the innermost function of a package, else of Node.
+ * for the innermost function of a package. If no package is on a stack either, it counts for Node's innermost function.
  *
  * Functions with a large share come first. Then come callers that are on nearly every stack, because one of them contains the
  * loop. The innermost caller is first. Pure.

@@ -2,8 +2,8 @@ import { type Folded, placeOf, totalOf } from './folded.ts';
 import { type FunctionCost, functionCosts } from './functions.ts';
 
 /**
- * Prints the table of `go tool pprof -top`, and the place of every function, because names in JavaScript are often missing
- * or ambiguous. Pure.
+ * Prints the table of `go tool pprof -top`, with the place of every function. Names in JavaScript are often missing or
+ * ambiguous. Pure.
  *
  * @param rows how many functions. Default: 20. At least 1.
  */

@@ -2,7 +2,7 @@ import type { ElectionView, Snapshot } from '../elections.ts';
 import { type Reply, text } from './rules.ts';
 
 export interface HealthDocument {
-  /** False only if a restart can help. Then the status is 503. */
+  /** False if the event loop does not turn, or if an election is unhealthy. Then the status is 503. */
   readonly healthy: boolean;
   /** Whether the main thread's event loop turns. */
   readonly turning: boolean;

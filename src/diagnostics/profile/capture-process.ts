@@ -19,8 +19,8 @@ export interface CaptureProcessOptions {
   /** Port of the inspector of that process. Default: 9229, as in Node. */
   port?: number | undefined;
   /**
-   * Called just before SIGUSR1 is sent. A process in native code opens its inspector only after that code. This may be after
-   * `captureProcess()` has rejected: then call `closeInspector()`.
+   * Called just before SIGUSR1 is sent. A process in native code opens its inspector only after that code returns. If
+   * `captureProcess()` has rejected before that, call `closeInspector()`.
    */
   onSignal?: (() => void) | undefined;
   /** Called when `captureProcess()` has closed the inspector that it opened, even after an error. */

@@ -15,11 +15,11 @@ export interface CaptureOptions {
  * Records a CPU profile of the calling thread. A recording of at most 3 s takes a sample every millisecond. A longer
  * recording takes about 3,000 samples in all.
  *
- * No recording can end while the thread spins. For a spinning thread, use `serveDiagnostics` or the watchdog, which record
+ * A recording cannot end while the thread spins. For a spinning thread, use `serveDiagnostics` or the watchdog, which record
  * from a worker.
  *
- * A recording costs up to a third of the thread's speed in the first 100 ms, then 0–13 % until the end, and nothing
- * afterwards. It ends coverage that V8 collects (NODE_V8_COVERAGE, c8).
+ * In its first 100 ms, a recording costs up to a third of the thread's speed. After that it costs 0–13 % until its end. A
+ * recording also ends the coverage that V8 collects (NODE_V8_COVERAGE, c8).
  *
  * @throws {RangeError} if `seconds` is out of range.
  * @throws {TypeError} if `signal` is not a signal.

@@ -4,7 +4,7 @@ import { inspectorUrl, RemoteInspector } from './remote-inspector.ts';
 export interface CloseInspectorOptions {
   /** The process whose inspector was opened with SIGUSR1. */
   readonly pid: number;
-  /** How long to try, in milliseconds. A process in native code opens its inspector only after that code. */
+  /** How long to try, in milliseconds. A process in native code opens its inspector only after that code returns. */
   readonly withinMs: number;
   /** Port of the inspector. Default: 9229, as in Node. */
   readonly port?: number | undefined;

@@ -20,8 +20,8 @@ export interface RecordOptions {
   /**
    * Whether to discard optimised code first. In code that was optimised before the profile began, V8 counts inlined
    * functions and running loops for their callers. So the profile would not name a synchronous loop that runs already.
-   * Discarding costs 12–26 ms once, and about 1 ms per megabyte of the heap. Discarding also ends the collection of coverage, so
-   * a profile of our own process does not discard if NODE_V8_COVERAGE is set.
+   * Discarding costs 12–26 ms once, and about 1 ms per megabyte of the heap. Discarding also ends the collection of
+   * coverage. So a profile of our own process does not discard if NODE_V8_COVERAGE is set.
    */
   readonly deoptimise: boolean;
   /** Called when V8 has begun to take samples. */
@@ -33,8 +33,8 @@ const ANSWER_WITHIN_MS = 5_000;
 /** The time between two samples of a short profile, in milliseconds. */
 const SHORTEST_INTERVAL_MS = 1;
 /**
- * The largest number of samples in a profile. Longer profiles take samples less often, because every sample costs memory in
- * the worker, and time of the profiled thread at the end.
+ * The largest number of samples in a profile. Every sample costs memory in the worker, and time of the profiled thread at
+ * the end. So longer profiles take samples less often.
  */
 const MOST_SAMPLES = 3_000;
 

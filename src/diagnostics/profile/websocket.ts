@@ -68,7 +68,7 @@ export class WebSocketText {
     for (let frame = this.#nextFrame(); frame !== undefined; frame = this.#nextFrame()) {
       const { isLast, opcode, payload } = frame;
       if (opcode === 8) return this.close();
-      if (opcode > 2) continue; // a ping or a pong: so short a connection needs no answer
+      if (opcode > 2) continue; // a ping or a pong. The connection is too short to need an answer
       this.#parts.push(payload);
       if (!isLast) continue;
       const text = Buffer.concat(this.#parts).toString();

@@ -7,7 +7,7 @@ import type { CpuTimes } from './main-cpu.ts';
  *                         └─ no answer, and it burns CPU all the while ──► starved
  *
  * Time in which the watcher itself did not run (SIGSTOP, a suspended machine, a busy core) does not count. A thread that
- * neither answers nor uses the CPU is not starved: it waits for a debugger, `execFileSync` or the like.
+ * neither answers nor uses the CPU is not starved. It waits, for example for a debugger or for `execFileSync`.
  */
 export interface Watch {
   /** The time of the last check. */
@@ -163,8 +163,8 @@ function isSpinning({ utilization, turns = 0, events = 0 }: Turning, burntMs: nu
 }
 
 /**
- * Every rest removes four times its length from the busy time. One short rest must not clear the whole busy time, because a
- * loop that gets no CPU on a busy core also seems to rest. The busy time of a thread that rests a quarter of the time does
+ * Every rest removes four times its length from the busy time. A loop that gets no CPU on a busy core also seems to rest.
+ * So one short rest must not clear the whole busy time. The busy time of a thread that rests a quarter of the time does
  * not grow.
  */
 function cooled(

@@ -37,7 +37,7 @@ export interface WatchdogOptions {
    * service with too much work gets a notice, `saturated`. Default: 10000. From 500 to 3600000.
    */
   hotMs?: number | undefined;
-  /** An event loop with at least this utilization has no rest. 0.5–1. Default: 0.9. */
+  /** An event loop with at least this utilization counts as having no rest. From 0.5 to 1. Default: 0.9. */
   hotUtilization?: number | undefined;
   /**
    * How often the worker checks, in milliseconds. Default: 500, or `stallMs` if `stallMs` is less. From 50 to 5000, at most
@@ -72,14 +72,14 @@ export interface WatchdogOptions {
   maxMegabytes?: number | undefined;
   /**
    * The format of the lines on stderr: `text`, `json` (as pino writes it), or `false` for no lines. The worker writes one
-   * line for each report, and one when a reported runaway is over. A logger could not: it runs on the main thread, which
-   * may spin. Default: `text`.
+   * line for each report, and one when a reported runaway is over. The service's own logger could not do this, because it
+   * runs on the main thread, which may spin. Default: `text`.
    */
   log?: 'text' | 'json' | false | undefined;
   /**
    * Called on the main thread for every `hot` and `rounds` runaway. A `starved` runaway goes to `onNotice`, because it is over
-   * when the main thread can call a function. To be notified while it spins, set `webhook`. An error that the callback throws
-   * becomes a process warning.
+   * when the main thread can call a function. To be notified while the main thread spins, set `webhook`. An error that the
+   * callback throws becomes a process warning.
    */
   onRunaway?: ((report: RunawayReport) => unknown) | undefined;
   /**
@@ -93,8 +93,10 @@ export interface WatchdogOptions {
    */
   webhook?: string | URL | { url: string | URL; headers?: Record<string, string> | undefined } | undefined;
   /**
-   * Whether a `hot` process steps down. It steps down only from terms that it led when the runaway was noticed. Its campaigns go on, at
-   * the end of the queue. A starved process cannot step down: its lease expires, and the next candidate leads within one TTL.
+   * Whether a `hot` process steps down. It steps down only from terms that it led when the runaway was noticed. Its
+   *
+   * campaigns go on, at the end of the queue. A starved process cannot step down: its lease expires, and the next candidate leads within the
+   * TTL + 0.75 s.
    * Default: false.
    */
   stepDown?: boolean | undefined;

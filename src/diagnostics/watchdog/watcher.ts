@@ -69,8 +69,8 @@ export class Watcher {
   }
 
   /**
-   * Reports loop guards that tripped. The evidence is their call sites, because the guard makes the loop wait and a CPU
-   * profile would not show it. One loop may trip the guards of thousands of elections, so they share a report.
+   * Reports loop guards that tripped. The evidence is their call sites. A CPU profile would not show the loop, because the
+   * guard makes the loop wait. One loop may trip the guards of thousands of elections, so they share a report.
    */
   tripped({ elections, guards }: ToWorker & { type: 'tripped' }): void {
     const now = performance.now();
@@ -160,7 +160,7 @@ export class Watcher {
     await episode.decided;
     const ended = episode.endedAt !== undefined;
     const final = ended ? WHEN_OVER[verdict] : verdict;
-    // If the block ended in the first quarter of the profile, most of the profile shows the time after the block.
+    // If the block ended in the first quarter of the profile, the profile mostly shows the time afterwards.
     const isTooLate =
       verdict === 'starved' && (episode.endedAt ?? Infinity) < begunAt + this.#settings.profileMs / 4;
     if (isTooLate || !this.#mayReport(final, performance.now())) {

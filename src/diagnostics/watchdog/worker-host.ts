@@ -14,7 +14,10 @@ import { Turns } from './turns.ts';
 
 /** The least time from an event to a message for the worker, in milliseconds. So a burst of events becomes one message. */
 const TELL_AFTER_MS = 200;
-/** The pause after a message is this many times as long as the message took to make. It spares a process with 10,000 elections. */
+/**
+ * The pause after a message is this many times as long as the message took to make. The pause spares a process with 10,000
+ * elections.
+ */
 const PAUSE_FACTOR = 50;
 const LONGEST_PAUSE_MS = 5_000;
 /** How many tripped guards to send to the worker. */
@@ -157,7 +160,10 @@ export class WorkerHost {
     this.#worker.post({ type: 'reply', id, text });
   }
 
-  /** Delays the message to the worker. The message needs a read of all elections, and thousands may have events in one turn. */
+  /**
+   * Delays the message to the worker. Each message needs a read of all elections, and thousands of elections may have
+   * events in one turn.
+   */
   readonly #happened = (message: unknown, name: string | symbol): void => {
     const { election, origin } = message as { election: string; origin?: string };
     // If etcd or the network is the cause, the service does not run away.
