@@ -4,7 +4,7 @@ import { during } from './lab/fault-kind.ts';
 import { etcdAnswers } from './lab/etcd-answers.ts';
 import { hangDisk, HANGING_DISK, whyNoDiskHangs } from './lab/hanging-disk.ts';
 import type { Candidate } from './lab/candidate-process.ts';
-import { Lab, NOISE_MS } from './lab/lab.ts';
+import { Lab, NOISE_MS, seriesOrGiven } from './lab/lab.ts';
 import { Replica } from './lab/replica.ts';
 import { unconfirmedRenewals } from './lab/sabotages.ts';
 import { expectKept, forOneTtl, nextInQueue, sharedCluster } from './lab/story.ts';
@@ -51,7 +51,7 @@ async function hangUnderLeader(lab: Lab, endpoints: 'one' | 'all'): Promise<Cand
   return victim;
 }
 
-describe.skipIf(whyNot !== undefined).each(['3.4', '3.5'] as const)(
+describe.skipIf(whyNot !== undefined).each(seriesOrGiven('3.4', '3.5'))(
   "when the disk of etcd's leader hangs, etcd %s",
   (series) => {
     const cluster = sharedCluster({ series });

@@ -7,7 +7,7 @@ import { access, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
-import type { EtcdCluster, EtcdSeries } from 'etcd-election/dev';
+import type { EtcdCluster } from 'etcd-election/dev';
 import type { Credentials } from './auth.ts';
 import { etcdBinary } from './lab.ts';
 
@@ -20,8 +20,7 @@ async function run(program: string, ...args: readonly string[]): Promise<string>
 
 /** The program beside the `etcd` in use. `etcdutl` restores from 3.5 on, `etcdctl` before. */
 const tool = async (name: 'etcdctl' | 'etcdutl', version?: string): Promise<string> => {
-  const series = version === undefined ? undefined : (/^\d+\.\d+/.exec(version)![0] as EtcdSeries);
-  return join(dirname(await etcdBinary(series)), name);
+  return join(dirname(await etcdBinary(version?.startsWith('3.4.') === true ? '3.4' : undefined)), name);
 };
 
 const restorer = async (version?: string): Promise<string> => {

@@ -13,7 +13,7 @@ export function sharedCluster(
     members?: 1 | 3;
     etcdArgs?: readonly string[];
     peerNetwork?: boolean;
-    series?: EtcdSeries;
+    series?: EtcdSeries | undefined;
   } = {},
 ): () => EtcdCluster {
   let cluster: EtcdCluster | undefined;
