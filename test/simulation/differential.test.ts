@@ -83,6 +83,7 @@ class Pair {
       random: stream(seed, ''),
       members: 1,
       defects: defectsOf(etcd.version),
+      version: etcd.version,
     });
     time.runUntilTrue(() => cluster.leader !== undefined);
     const real = realMember(etcd.endpoints[0]!);

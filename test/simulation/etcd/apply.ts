@@ -1,4 +1,6 @@
 /** Applies requests to the data of one member: etcd's applierV3backend (apply.go). */
+import type { Defects } from './defects.ts';
+import type { Dialect } from './dialect.ts';
 import { refuse } from './refusals.ts';
 import type { Compare, DeleteRequest, Op, PutRequest, RangeRequest, TxnRequest } from './requests.ts';
 import type { End, LeaseItems, Store } from './store.ts';
@@ -8,12 +10,14 @@ import { innerHeader, kvMessage, NO_BYTES, NO_LEASE, type KeyValue, type Raw } f
 export interface Data {
   readonly store: Store;
   readonly leases: LeaseItems & { has(lease: string): boolean };
+  readonly defects: Defects;
+  readonly dialect: Dialect;
 }
 
 /** mkGteRange: "\0" means no end. */
 const endOf = (end: string): End => (end === '' ? undefined : end === '\0' ? '' : end);
 
-export function applyRange({ store }: Data, request: RangeRequest): Raw & { revision: number } {
+export function applyRange({ store, defects }: Data, request: RangeRequest): Raw & { revision: number } {
   const { limit, revision, keysOnly, countOnly } = request;
   const isFiltered =
     request.minMod !== 0 || request.maxMod !== 0 || request.minCreate !== 0 || request.maxCreate !== 0;
@@ -27,9 +31,10 @@ export function applyRange({ store }: Data, request: RangeRequest): Raw & { revi
   if (isSorted || request.sortTarget !== 'Key') kvs = sorted(kvs, request);
   const more = limit > 0 && kvs.length > limit;
   if (more) kvs = kvs.slice(0, limit);
+  const isWithoutLease = defects.keysOnlyWithoutLease && keysOnly && request.sortTarget !== 'Value';
   return {
     header: innerHeader(found.revision),
-    kvs: kvs.map((kv) => kvMessage(kv, keysOnly)),
+    kvs: kvs.map((kv) => kvMessage(isWithoutLease ? { ...kv, lease: NO_LEASE } : kv, keysOnly)),
     more,
     count: String(found.count),
     revision: found.revision,
@@ -92,8 +97,10 @@ interface Path {
 
 export function applyTxn(data: Data, request: TxnRequest): Raw & { revision: number } {
   const path = pathOf(data, request);
-  checkPath(path, (op) => op.op === 'put' && checkPut(data, op));
-  checkPath(path, (op) => op.op === 'range' && checkRange(data, op));
+  const put = (op: Op): unknown => op.op === 'put' && checkPut(data, op);
+  const range = (op: Op): unknown => op.op === 'range' && checkRange(data, op);
+  if (data.dialect.checksInOrder) checkPath(path, (op) => [put(op), range(op)]);
+  else for (const checkOne of [put, range]) checkPath(path, checkOne);
   const { succeeded, responses } = followAll(data, path);
   // A read inside it sees the revision that the whole transaction will have.
   const { revision } = data.store.range('\0', undefined);
@@ -116,9 +123,12 @@ function checkPath({ ops, nested }: Path, check: (op: Op) => unknown): void {
   }
 }
 
-function checkPut({ store, leases }: Data, { key, lease, ignoreValue, ignoreLease }: PutRequest): void {
+function checkPut({ store, leases, dialect }: Data, request: PutRequest): void {
+  const { key, lease, ignoreValue, ignoreLease } = request;
+  const isWithoutLease = lease !== NO_LEASE && !leases.has(lease);
+  if (isWithoutLease && dialect.checksLeaseFirst) refuse('leaseNotFound');
   if ((ignoreValue || ignoreLease) && store.range(key, undefined).count === 0) refuse('keyNotFound');
-  if (lease !== NO_LEASE && !leases.has(lease)) refuse('leaseNotFound');
+  if (isWithoutLease) refuse('leaseNotFound');
 }
 
 function checkRange({ store }: Data, { revision }: RangeRequest): void {

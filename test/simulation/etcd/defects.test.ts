@@ -166,4 +166,6 @@ test('exists in each version whose changelog mends it later', () => {
     progressOutOfStep: false,
   });
   expect(defectsOf('3.5.30')).toMatchObject({ staleReads: false, restartDropsDelete: false });
+  expect(defectsOf('3.6.14')).toMatchObject({ staleReads: false, keysOnlyWithoutLease: false });
+  expect(defectsOf('3.7.1')).toMatchObject({ staleReads: false, keysOnlyWithoutLease: true });
 });

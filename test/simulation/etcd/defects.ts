@@ -36,6 +36,8 @@ export interface Defects {
   readonly snapshotForgetsFutureStart: boolean;
   /** #15220: progress is confirmed although events are still in transit (before 3.4.25, 3.5.8). */
   readonly progressOutOfStep: boolean;
+  /** #22209: a read without values leaves out the leases (from 3.7.0 on). */
+  readonly keysOnlyWithoutLease: boolean;
 }
 
 export const NO_DEFECTS: Defects = {
@@ -49,10 +51,13 @@ export const NO_DEFECTS: Defects = {
   snapshotRepeatsEvents: false,
   snapshotForgetsFutureStart: false,
   progressOutOfStep: false,
+  keysOnlyWithoutLease: false,
 };
 
-/** The first versions without a defect, in 3.4 and in 3.5. All later lines count as free of it. */
-const FIXED: Readonly<Record<keyof Defects, readonly [of34: number, of35: number]>> = {
+/** The first versions without an old defect, in 3.4 and in 3.5. All later lines count as free of it. */
+const FIXED: Readonly<
+  Record<Exclude<keyof Defects, 'keysOnlyWithoutLease'>, readonly [of34: number, of35: number]>
+> = {
   deposedLeaderRenews: [31, 13],
   lateRevokes: [31, 13],
   skipsLeaderCheckAfterThaw: [Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY],
@@ -68,10 +73,14 @@ const FIXED: Readonly<Record<keyof Defects, readonly [of34: number, of35: number
 /** The defects of a version, such as "3.4.23". */
 export function defectsOf(version: string): Defects {
   const [, minor = 0, patch = 0] = version.split('.').map(Number);
-  const isIn = (defect: keyof Defects): boolean => {
+  const isIn = (defect: keyof typeof FIXED): boolean => {
     const [of34, of35] = FIXED[defect];
     return minor === 4 ? patch < of34 : minor === 5 ? patch < of35 : of35 === Number.POSITIVE_INFINITY;
   };
-  const names = Object.keys(FIXED) as (keyof Defects)[];
-  return Object.fromEntries(names.map((name) => [name, isIn(name)])) as unknown as Defects;
+  const names = Object.keys(FIXED) as (keyof typeof FIXED)[];
+  const old = Object.fromEntries(names.map((name) => [name, isIn(name)])) as Record<
+    keyof typeof FIXED,
+    boolean
+  >;
+  return { ...old, keysOnlyWithoutLease: minor >= 7 };
 }

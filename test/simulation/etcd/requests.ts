@@ -1,4 +1,5 @@
 /** A client's request, parsed once, and etcd's checks before it is proposed (v3rpc/key.go). */
+import type { Dialect } from './dialect.ts';
 import { refuse } from './refusals.ts';
 import { bytesOf, enumOf, idOf, keyOf, numberOf, raw, rawList, type Raw } from './wire.ts';
 
@@ -57,9 +58,11 @@ export type Op = RangeRequest | PutRequest | DeleteRequest | TxnRequest | { read
 
 /**
  * The meaning of an empty `range_end` in a request. Raft loses it on the way, so it means one key. A read is
- * answered from the client's original request, and there etcd takes it for no end.
+ * answered from the client's original request, and there etcd takes it for no end, before 3.7.
  */
 export type Path = 'raft' | 'read';
+
+export const pathOfReads = ({ emptyEndIsNoEnd }: Dialect): Path => (emptyEndIsNoEnd ? 'read' : 'raft');
 
 function endIn(request: Raw, path: Path): string {
   const end = request['range_end'];
@@ -107,9 +110,10 @@ export function parseDelete(request: Raw): DeleteRequest {
   };
 }
 
-export function parseTxn(request: Raw): TxnRequest {
+/** @param reads how a transaction that only reads is parsed. */
+export function parseTxn(request: Raw, reads: Path): TxnRequest {
   const txn = parseTxnFor(request, 'raft');
-  return isReadOnly(txn) ? parseTxnFor(request, 'read') : txn;
+  return isReadOnly(txn) ? parseTxnFor(request, reads) : txn;
 }
 
 function parseTxnFor(request: Raw, path: Path): TxnRequest {

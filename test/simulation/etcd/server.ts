@@ -4,6 +4,7 @@
  */
 import { applyRange, applyTxn, applyWrite, type Data } from './apply.ts';
 import type { Defects } from './defects.ts';
+import { dialectOf, type Dialect } from './dialect.ts';
 import { LeaseServer, type Forward } from './lease-server.ts';
 import { Lessor, type SavedLease } from './lessor.ts';
 import { Node, type NodeHost, type NodeOptions } from './node.ts';
@@ -19,6 +20,7 @@ import {
   parsePut,
   parseRange,
   parseTxn,
+  pathOfReads,
   type DeleteRequest,
   type PutRequest,
   type TxnRequest,
@@ -71,10 +73,12 @@ export class Server implements NodeHost {
   readonly lessor: Lessor;
   readonly leases: LeaseServer;
   readonly hub: WatchHub;
+  readonly #dialect: Dialect;
   #store: Store;
 
   constructor(options: ServerOptions) {
     this.#options = options;
+    this.#dialect = dialectOf(options.version);
     const { process, heartbeatMs, electionMs, saved } = options;
     const minTtlSeconds = Math.ceil((Math.floor((3 * (electionMs / heartbeatMs)) / 2) * heartbeatMs) / 1000);
     this.#store = saved?.store.clone() ?? new Store();
@@ -98,7 +102,8 @@ export class Server implements NodeHost {
   }
 
   get #data(): Data {
-    return { store: this.#store, leases: this.lessor };
+    const { defects } = this.#options;
+    return { store: this.#store, leases: this.lessor, defects, dialect: this.#dialect };
   }
 
   /** The process starts with its existing data. */
@@ -153,7 +158,7 @@ export class Server implements NodeHost {
       case 'deleteRange':
         return this.#write(parseDelete(request), reply);
       case 'txn':
-        return this.#txn(parseTxn(request), reply);
+        return this.#txn(parseTxn(request, pathOfReads(this.#dialect)), reply);
       case 'compact':
         return this.#propose({ op: 'compact', revision: numberOf(request['revision']) }, reply);
       case 'leaseGrant':
@@ -186,7 +191,7 @@ export class Server implements NodeHost {
   }
 
   #range(request: Raw, reply: Reply): void {
-    const range = parseRange(request, 'read');
+    const range = parseRange(request, pathOfReads(this.#dialect));
     check(range, 0);
     const read = this.#answer(reply, () => applyRange(this.#data, range));
     if (range.serializable) read();
