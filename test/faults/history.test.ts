@@ -6,7 +6,8 @@ import { ROOT, setUpAuth, userOf } from './lab/auth.ts';
 import { Backup, canBumpRevision, wipe } from './lab/backup.ts';
 import { poll } from '../support/poll.ts';
 import { nowMs } from './lab/history.ts';
-import { etcdBinary, NOISE_MS } from './lab/lab.ts';
+import { etcdBinary } from './lab/etcd-binary.ts';
+import { NOISE_MS } from './lab/lab.ts';
 import { freshName, Replica } from './lab/replica.ts';
 
 // etcd loses its data: it is wiped, or restored from a snapshot. Each test has its own etcd.

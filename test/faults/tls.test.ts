@@ -8,7 +8,7 @@ import { startEtcd, type EtcdCluster } from 'etcd-election/dev';
 import type { IOptions } from 'etcd3';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { poll } from '../support/poll.ts';
-import { etcdBinary } from './lab/lab.ts';
+import { etcdBinary } from './lab/etcd-binary.ts';
 import { everythingSaid, freshName, Replica } from './lab/replica.ts';
 
 // openssl makes the certificates of this run: one authority that etcd trusts, and one that it does not trust.

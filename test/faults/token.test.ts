@@ -8,7 +8,8 @@ import { etcdctlPath, etcdPath, startEtcd, type EtcdCluster, type EtcdSeries } f
 import { describe, expect, test, type TestContext } from 'vitest';
 import { eventually } from '../support/eventually.ts';
 import { nowMs } from './lab/history.ts';
-import { etcdBinary, NOISE_MS, seriesOrGiven } from './lab/lab.ts';
+import { etcdBinary, seriesOrGiven } from './lab/etcd-binary.ts';
+import { NOISE_MS } from './lab/lab.ts';
 import { freshName, Replica } from './lab/replica.ts';
 
 // A quiet session whose token expires, or whose users and roles change. From 3.5.30 on, etcd checks the token of each

@@ -9,7 +9,7 @@ import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import type { EtcdCluster } from 'etcd-election/dev';
 import type { Credentials } from './auth.ts';
-import { etcdBinary } from './lab.ts';
+import { etcdBinary } from './etcd-binary.ts';
 
 const LIMIT_MS = 30_000;
 

@@ -9,7 +9,7 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { etcdctlPath, startEtcd, startProxy } from 'etcd-election/dev';
 import { nowMs } from './history.ts';
-import { etcdBinary } from './lab.ts';
+import { etcdBinary } from './etcd-binary.ts';
 
 const MOST_MS = 200_000;
 

@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createConnection } from 'node:net';
 import { freePort } from '../../../src/dev/ports.ts';
-import { etcdBinary } from './lab.ts';
+import { etcdBinary } from './etcd-binary.ts';
 import { hangUp } from './act.ts';
 
 export interface GrpcProxy extends AsyncDisposable {

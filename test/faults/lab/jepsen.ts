@@ -11,7 +11,8 @@ import { parseArgs } from 'node:util';
 import { startEtcd } from 'etcd-election/dev';
 import { hangUp } from './act.ts';
 import { commitAtHand } from './commit.ts';
-import { etcdBinary, Lab } from './lab.ts';
+import { etcdBinary } from './etcd-binary.ts';
+import { Lab } from './lab.ts';
 import { seeded } from './seeded.ts';
 
 const { values: options } = parseArgs({

@@ -6,7 +6,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { etcdPath, startEtcd, startProxy, type EtcdCluster, type EtcdSeries } from 'etcd-election/dev';
+import { startEtcd, startProxy, type EtcdCluster } from 'etcd-election/dev';
 import { hangUp } from './act.ts';
 import { setUpAuth, ROOT, userOf, type Credentials } from './auth.ts';
 import type { Mutant } from '../../support/mutant.ts';
@@ -18,6 +18,7 @@ import { nowMs, readHistory } from './history.ts';
 import { MachineNoise } from './machine-noise.ts';
 import { startResource, type Resource } from './resource.ts';
 import { Candidate } from './candidate-process.ts';
+import { etcdBinary } from './etcd-binary.ts';
 import { AppendLog } from './append-log.ts';
 import { Conditions } from './conditions.ts';
 import { outcomeOf, type Outcome } from './outcome.ts';
@@ -51,22 +52,6 @@ export const NOISE_MS = 1_500;
 
 /** How many of the last log lines of a candidate a failure shows. */
 const LOG_LINES = 20;
-
-/** The folder of an etcd to test instead, with `etcd`, `etcdctl` and `etcdutl`. For releases that Debian does not package. */
-const GIVEN_ETCD = process.env['LAB_ETCD'];
-
-/** The versions that a test needs; only the given etcd (`undefined`) if there is one. */
-export const seriesOrGiven = (...series: readonly EtcdSeries[]): (EtcdSeries | undefined)[] =>
-  GIVEN_ETCD === undefined ? [...series] : [undefined];
-
-/**
- * The given etcd, else etcd 3.5 if available, else any etcd. Before 3.4.31 and 3.5.13 an etcd leader that returns from a freeze
- * revokes leases that its successor has renewed (etcd issue 15247). With those versions no client can keep S2.
- */
-export async function etcdBinary(series?: EtcdSeries): Promise<string> {
-  if (series === undefined && GIVEN_ETCD !== undefined) return join(GIVEN_ETCD, 'etcd');
-  return await etcdPath({ series: series ?? '3.5' }).catch(() => etcdPath());
-}
 
 export type Marks = Pick<FaultRecord, 'kind' | 'what'> &
   Partial<Pick<FaultRecord, 'touchesEtcd' | 'isOutage' | 'evicts'>>;

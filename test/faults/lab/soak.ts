@@ -19,7 +19,8 @@ import type { EtcdErrorKind } from './fault-kind.ts';
 import { etcdAnswers } from './etcd-answers.ts';
 import { drawFault, faultKinds } from './faults.ts';
 import { HANGING_DISK, whyNoDiskHangs } from './hanging-disk.ts';
-import { etcdBinary, Lab } from './lab.ts';
+import { etcdBinary } from './etcd-binary.ts';
+import { Lab } from './lab.ts';
 import type { Outcome } from './outcome.ts';
 import { seeded, type Seeded } from './seeded.ts';
 

@@ -4,7 +4,8 @@ import { afterAll, beforeAll, expect } from 'vitest';
 import { during } from './fault-kind.ts';
 import { etcdAnswers } from './etcd-answers.ts';
 import type { Candidate } from './candidate-process.ts';
-import { etcdBinary, NOISE_MS, type Lab, type Marks } from './lab.ts';
+import { etcdBinary } from './etcd-binary.ts';
+import { NOISE_MS, type Lab, type Marks } from './lab.ts';
 import type { Outcome } from './outcome.ts';
 
 /** One etcd for the tests of a file. Each test has its own election. */
