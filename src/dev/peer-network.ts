@@ -41,8 +41,8 @@ export class PeerNetwork {
   /**
    * Adds a member to the network.
    *
-   * @returns the peer URL that the member advertises, and the environment variables that make it use this network. etcd
-   *   uses no proxy for loopback addresses. So the host in the URL is a name that only this network knows.
+   * @returns the peer URL that the member advertises, and the environment variables that make it use this network. The
+   *   member uses no proxy for loopback addresses. So the host in the URL is a name that only this network knows.
    */
   async join(
     member: string,

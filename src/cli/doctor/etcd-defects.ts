@@ -212,7 +212,7 @@ export function defectsOf(version: string): Known[] {
 }
 
 /**
- * The release to upgrade to within the same line: the lowest one with every fix that the line has for this
+ * The release to upgrade to within the same line: the lowest one with all fixes of the line for this
  * version's defects. Undefined if the line fixes none of them.
  */
 export function upgradeWithinLine(version: string): string | undefined {
