@@ -5,7 +5,7 @@ import { type Folded, type Frame, type Stack, frameOf } from './folded.ts';
  * Folds a CPU profile into stacks weighed by samples and by nanoseconds of CPU.
  *
  * A sample stands for the time until the next sample. V8 writes the time *before* each sample, so sample i weighs
- * `timeDeltas[i + 1]`. `(idle)` and `(root)` are dropped: the thread slept, and `(root)` is not a function. Pure.
+ * `timeDeltas[i + 1]`. `(idle)` is dropped because the thread slept, and `(root)` because it is not a function. Pure.
  *
  * @param takenAt wall clock at the profile's start, in milliseconds since 1970. Default: 0, unknown.
  */

@@ -5,7 +5,7 @@ import { inSource } from './source-maps.ts';
 export interface MainAccess {
   /** See `RecordOptions.deoptimise`. */
   readonly deoptimise: boolean;
-  /** Why no CPU profile can be taken. undefined if one can. */
+  /** Why no CPU profile can be taken. undefined if one can be taken. */
   readonly whyNoProfile: string | undefined;
 }
 

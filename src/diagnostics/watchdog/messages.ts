@@ -21,7 +21,7 @@ export interface WatchSettings {
   readonly onStarved: 'report' | 'kill';
   /** See `RecordOptions.deoptimise`. */
   readonly deoptimise: boolean;
-  /** Why no CPU profile can be taken. undefined if it can. */
+  /** Why no CPU profile can be taken. undefined if one can be taken. */
   readonly whyNoProfile: string | undefined;
   /** Notes for every report, for example that DevTools are attached or a permission is missing. */
   readonly notes: readonly string[];
