@@ -27,6 +27,9 @@ export const OF_ALL: LogRate = { atOnce: 1_000, msPerLine: 1_000 };
 /** A separate limit for lines about terms. The log must show every term, even if an outage writes many other lines. */
 export const OF_TERMS: LogRate = { atOnce: 6, msPerLine: 20_000 };
 
+/** A separate limit for errors. Many are reported only once, and other lines must not suppress them. */
+export const OF_ERRORS: LogRate = { atOnce: 4, msPerLine: 600_000 };
+
 /** A separate limit for advice that is given once, so that other lines cannot suppress it. */
 export const OF_ADVICE: LogRate = { atOnce: 4, msPerLine: 600_000 };
 

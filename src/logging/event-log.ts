@@ -7,6 +7,7 @@ import {
   lastOfTheBurst,
   OF_ADVICE,
   OF_ALL,
+  OF_ERRORS,
   OF_TERMS,
   spend,
   type LogRate,
@@ -88,9 +89,11 @@ export class EventLog implements EventSource {
   #suppressedBefore(event: ElectionEvent, level: Level): false | number {
     if (level === 'trace' || level === 'debug' || NEVER_SUPPRESSED.has(event.type)) return 0;
     if (event.type === 'guard.tripped') {
-      // This line names the cause, so it is always written. It ends the burst: other lines of the loop become rare.
+      // This line names the cause, so it is always written. It ends the burst of a loop in the caller's code: other lines
+      // of the loop become rare. In an outage they tell the operator what happens.
       const { suppressed } = this.#own.now;
-      this.#own.now = lastOfTheBurst(clock.now());
+      this.#own.now =
+        event.origin === 'caller' ? lastOfTheBurst(clock.now()) : { ...this.#own.now, suppressed: 0 };
       return suppressed;
     }
     if (ADVICE.has(event.type) && this.#spendOnAdvice()) return 0;
@@ -106,12 +109,13 @@ export class EventLog implements EventSource {
     return written;
   }
 
-  #sharesOf({ type }: ElectionEvent, level: Level): readonly (readonly [LogShare, LogRate?])[] {
+  #sharesOf(event: ElectionEvent, level: Level): readonly (readonly [LogShare, LogRate?])[] {
     const all = [this.#all, OF_ALL] as const;
     const lane = this.#lane;
-    if (lane === undefined || level !== 'info') return [[this.#own], all];
-    const hasOwnRoom = OF_A_TERM.has(type) && spend(lane.terms.now, clock.now(), OF_TERMS).written;
-    return hasOwnRoom ? [[lane.terms, OF_TERMS], all] : [[this.#own], [lane], all];
+    if (lane === undefined) return [[this.#own], all];
+    const extra = extraOf(event, level, lane);
+    if (extra !== undefined && spend(extra[0].now, clock.now(), extra[1]).written) return [extra, all];
+    return level === 'info' ? [[this.#own], [lane], all] : [[this.#own], all];
   }
 
   /**
@@ -134,4 +138,14 @@ export class EventLog implements EventSource {
     }
     return suppressed;
   }
+}
+
+/** The quota that such a line uses before the others. */
+function extraOf(
+  { type }: ElectionEvent,
+  level: Level,
+  lane: LogLane,
+): readonly [LogShare, LogRate] | undefined {
+  if (level === 'error') return [lane.errors, OF_ERRORS];
+  return level === 'info' && OF_A_TERM.has(type) ? [lane.terms, OF_TERMS] : undefined;
 }

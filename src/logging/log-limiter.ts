@@ -6,7 +6,14 @@
  * own quota. A new election takes over the lane of an ended one, with the rest of its quota. If none has ended, it gets
  * a new lane.
  */
-import { fullQuota, lastOfTheBurst, OF_TERMS, type LogQuota } from '../core/log-quota.ts';
+import {
+  fullQuota,
+  lastOfTheBurst,
+  OF_ERRORS,
+  OF_TERMS,
+  type LogQuota,
+  type LogRate,
+} from '../core/log-quota.ts';
 import { newElectionLimiter } from '../loop-guard/new-elections.ts';
 import { sharedBy } from '../loop-guard/registry.ts';
 import { clock } from '../util/clock.ts';
@@ -18,6 +25,8 @@ export interface LogShare {
 export interface LogLane extends LogShare {
   /** An extra quota for the lines of terms. */
   readonly terms: LogShare;
+  /** An extra quota for errors. */
+  readonly errors: LogShare;
 }
 
 const MOST_FREE_LANES = 16_384;
@@ -62,7 +71,10 @@ const newLogLane = (): LogLane => {
   const nowMs = clock.now();
   const { areMany } = newElectionLimiter();
   const { now } = newLogShare(); // with spread syntax, V8 would give each lane a shape of its own, which takes a quarter of a kilobyte
-  return { now, terms: { now: areMany ? lastOfTheBurst(nowMs) : fullQuota(nowMs, OF_TERMS) } };
+  const extra = (rate: LogRate): LogShare => ({
+    now: areMany ? lastOfTheBurst(nowMs) : fullQuota(nowMs, rate),
+  });
+  return { now, terms: extra(OF_TERMS), errors: extra(OF_ERRORS) };
 };
 
 /** The lanes of one log. Elections with different logs, such as replicas in a test, do not share lanes. */

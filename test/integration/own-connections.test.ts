@@ -1,4 +1,5 @@
 // The elections of a client have their own connections: the application's use of the client does not affect them.
+import dns from 'node:dns';
 import { createServer, type Server } from 'node:http';
 import { connect, type AddressInfo } from 'node:net';
 import { describe, expect, onTestFinished, vi } from 'vitest';
@@ -64,6 +65,28 @@ test('an election accepts a host as gRPC users write it: dns:///host:port', asyn
   const { port } = new URL(world.etcd.endpoints[0]!);
   const alice = candidate('alice', { hosts: `dns:///127.0.0.1:${port}` });
   expect((await alice.campaign()).isCurrent()).toBe(true);
+});
+
+/** Much less than the 30 s for which gRPC keeps the addresses of a name by default. */
+const REDIALLED_MS = 10_000;
+
+test('L5: a reader finds a member that has come back at another address', async ({ world }) => {
+  const { port } = new URL(world.etcd.endpoints[0]!);
+  let address = '127.0.0.2'; // nobody listens there
+  const { lookup } = dns.promises;
+  const moving = (name: string, options: dns.LookupAllOptions): Promise<dns.LookupAddress[]> =>
+    name === 'moving.test' ? Promise.resolve([{ address, family: 4 }]) : lookup(name, options);
+  vi.spyOn(dns.promises, 'lookup').mockImplementation(moving as typeof lookup);
+  onTestFinished(() => void vi.restoreAllMocks());
+  const reader = world.election(world.client({ hosts: `http://moving.test:${port}` }), 'job');
+  await expect(reader.leader()).rejects.toThrow('ECONNREFUSED');
+  address = '127.0.0.1';
+  const isBack = (): Promise<boolean> =>
+    reader.leader().then(
+      () => true,
+      () => false,
+    );
+  await eventually(isBack, { withinMs: REDIALLED_MS });
 });
 
 /** An HTTP proxy that executes CONNECT. */

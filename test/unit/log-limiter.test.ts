@@ -1,9 +1,20 @@
 import { describe, expect, test } from 'vitest';
-import { fullQuota, LINES_AT_ONCE, MS_PER_LINE, OF_TERMS, spend } from '../../src/core/log-quota.ts';
+import {
+  fullQuota,
+  LINES_AT_ONCE,
+  MS_PER_LINE,
+  OF_ERRORS,
+  OF_TERMS,
+  spend,
+} from '../../src/core/log-quota.ts';
 import { LogLimiter, type LogShare } from '../../src/logging/log-limiter.ts';
 
 const sharesAt = (nowMs: () => number): LogLimiter =>
-  new LogLimiter(() => ({ now: fullQuota(nowMs()), terms: { now: fullQuota(nowMs(), OF_TERMS) } }));
+  new LogLimiter(() => ({
+    now: fullQuota(nowMs()),
+    terms: { now: fullQuota(nowMs(), OF_TERMS) },
+    errors: { now: fullQuota(nowMs(), OF_ERRORS) },
+  }));
 
 /** @returns how many of the lines were written. */
 function write(share: LogShare, lines: number, nowMs: number): number {

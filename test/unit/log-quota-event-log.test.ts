@@ -1,6 +1,6 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { expect, test } from 'vitest';
-import { LINES_AT_ONCE, OF_ADVICE, OF_TERMS } from '../../src/core/log-quota.ts';
+import { LINES_AT_ONCE, OF_ADVICE, OF_ERRORS, OF_TERMS } from '../../src/core/log-quota.ts';
 import type { ElectionEvent } from '../../src/events.ts';
 import { EventLog } from '../../src/logging/event-log.ts';
 import { RecordedLog } from '../support/recorded-log.ts';
@@ -77,4 +77,36 @@ test('G5: the lines of a term are logged although other lines have used up the q
   expect(log.of('term.ended').map(({ fencingToken }) => fencingToken)).toEqual(
     Array.from({ length: OF_TERMS.atOnce }, (_, term) => `${term}`),
   );
+});
+
+const tripped = (origin: 'caller' | 'environment'): ElectionEvent => ({
+  type: 'guard.tripped',
+  election: 'job',
+  rounds: 6,
+  holdMs: 1_000,
+  origin,
+  calledFrom: undefined,
+});
+const linesAfter = (origin: 'caller' | 'environment'): number => {
+  const log = new RecordedLog();
+  const eventLog = new EventLog(log.logger, `tripped by ${origin}`);
+  eventLog.begin(() => undefined);
+  eventLog.report(tripped(origin));
+  for (let line = 0; line < 2 * LINES_AT_ONCE; line++) eventLog.report(failed('job'));
+  return log.of('candidate.failed').length;
+};
+
+test('G5, G6: a tripped guard ends the burst of lines of a loop, but not the lines about an outage', () => {
+  expect(linesAfter('caller')).toBe(0);
+  expect(linesAfter('environment')).toBe(LINES_AT_ONCE);
+});
+
+test('G6: an error is logged although other lines have used up the quota, but not in a flood', () => {
+  const log = new RecordedLog();
+  const eventLog = new EventLog(log.logger, 'in trouble');
+  eventLog.begin(() => undefined);
+  for (let line = 0; line < 2 * LINES_AT_ONCE; line++) eventLog.report(failed('in trouble'));
+  for (let line = 0; line < 100; line++)
+    eventLog.report({ type: 'candidate.refused', election: 'in trouble', reason: 'no', forMs: 1 });
+  expect(log.of('candidate.refused')).toHaveLength(OF_ERRORS.atOnce);
 });
