@@ -64,7 +64,7 @@ async function settled(term: Term, writeId: string): Promise<'booked' | 'not boo
 // #endregion lost
 
 // #region outside
-/** Refuses writes of an earlier term, because it remembers the largest token. A real store keeps the token on disk, with the data. */
+/** Remembers the largest token, and refuses writes with a smaller one. A real store keeps the token on disk, with the data. */
 class Store {
   #largestToken = 0n;
   #value = '';

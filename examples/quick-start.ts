@@ -8,6 +8,6 @@ const election = new Election(client, 'sync-master', {
   onLeader: (term) => term.every(1_000, () => console.log(`leading, fencing token ${term.fencingToken}`)),
   onFollower: (leader) => console.log(leader ? `following ${leader.value}` : 'no leader yet'),
 });
-void election.campaign(); // not awaited, because campaign() resolves only when we lead. After every loss it campaigns again
+void election.campaign(); // not awaited, because campaign() resolves only when we lead. After every loss the library campaigns again
 const shutDown = () => void election.close().then(() => client.close()); // the next replica leads at once
 for (const signal of ['SIGTERM', 'SIGINT']) process.once(signal, shutDown);

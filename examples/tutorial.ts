@@ -8,14 +8,14 @@ const client = new Etcd3({ hosts: ETCD_ENDPOINTS.split(',') });
 const election = new Election(client, 'sync-master', {
   onLeader: async (term) => {
     for (let step = 1; term.isCurrent(); step++) {
-      await sleep(1_000, undefined, { signal: term.signal }).catch(() => undefined); // ends at once with the term
+      await sleep(1_000, undefined, { signal: term.signal }).catch(() => undefined); // ends as soon as the term ends
       if (!term.isCurrent()) break;
       try {
         await term.put('sync/progress', `step ${step}`); // etcd refuses this write if another replica leads
         console.log(`step ${step} under fencing token ${term.fencingToken}`);
       } catch (error) {
         if (!(error instanceof UnavailableError)) throw error; // ends the term
-        console.log(`step ${step} was not written: ${error.message}`); // etcd is away
+        console.log(`step ${step} was not written: ${error.message}`); // etcd does not answer
       }
     }
     console.log('work stopped');

@@ -26,7 +26,7 @@ async function keepSchedule(term: Term): Promise<void> {
   }
 }
 
-/** Claims the moment. If etcd is away, this moment is skipped, and the term goes on. */
+/** Claims the moment. If etcd does not answer, this moment is skipped, and the term goes on. */
 async function claimed(term: Term, moment: string): Promise<boolean> {
   try {
     return await claimMoment(term, moment);

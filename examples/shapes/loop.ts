@@ -18,9 +18,9 @@ const election = new Election(client, electionName, {
         await step(term); // can be repeated
       } catch (error) {
         if (!(error instanceof UnavailableError)) throw error; // ends the term
-        console.log(`etcd is away: ${error.message}`); // the write had no effect
+        console.log(`etcd does not answer: ${error.message}`); // the write had no effect
       }
-      await sleep(100, undefined, { signal: term.signal }).catch(() => undefined); // ends at once with the term
+      await sleep(100, undefined, { signal: term.signal }).catch(() => undefined); // ends as soon as the term ends
     }
   },
 });

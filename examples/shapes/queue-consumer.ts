@@ -28,7 +28,7 @@ async function consume(term: Term): Promise<void> {
       await queue.acknowledge(message);
     } catch (error) {
       if (!(error instanceof UnavailableError)) throw error;
-      console.log(error.message); // etcd is away. The queue will deliver the message again
+      console.log(error.message); // etcd does not answer. The queue will deliver the message again
     }
   }
 }
