@@ -1,6 +1,6 @@
 import type { ElectionHealth, ElectionStatus, GuardReport, GuardStatus, Term } from '../index.ts';
 
-/** The part of an `Election` that is used here. */
+/** The part of an `Election` that the diagnostics use. */
 export interface LiveElection {
   readonly name: string;
   readonly status: Omit<ElectionStatus, 'term'> & {
@@ -47,7 +47,10 @@ export interface ElectionView {
   readonly guard: GuardStatus;
 }
 
-/** A process may campaign in 10,000 elections. A page with all of them would be useless, and expensive to copy. */
+/**
+ * How many elections, and how many guards, a snapshot has at most. A process may campaign in 10,000 elections. So many would
+ * fill the page, and would be slow to send to the worker.
+ */
 const MOST = 200;
 
 export const NO_SNAPSHOT: Snapshot = { at: 0, electionCount: 0, elections: [], guards: [] };
@@ -65,7 +68,7 @@ export function snapshotOf(source: ElectionSource): Snapshot {
   };
 }
 
-/** Guards that have delayed rounds come first, then the busiest. */
+/** Puts guards that have delayed rounds first. Among those, and among the rest, the guard with the most rounds comes first. */
 export const byUrgency = (a: GuardReport, b: GuardReport): number =>
   Number(b.holds > 0) - Number(a.holds > 0) || b.rounds - a.rounds;
 

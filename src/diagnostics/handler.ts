@@ -15,8 +15,8 @@ export type DiagnosticsHandler = (
 ) => void;
 
 /**
- * The pages of `serveDiagnostics`, as a handler for the service's own server. It runs on the main thread, so **it cannot
- * answer while that thread spins**. If the service can open another port, prefer `serveDiagnostics`.
+ * The pages of `serveDiagnostics`, as a handler for the service's own server. The handler runs on the main thread, so **it
+ * cannot answer while that thread spins**. If the service can open another port, prefer `serveDiagnostics`.
  *
  * The handler answers `/debug/pprof…`, `/debug/election`, `/healthz`, and `/metrics` if `metrics` is given. It passes every
  * other request to `next`.
@@ -52,7 +52,7 @@ export function diagnosticsHandler(
     { token, allowedHosts },
     maxSeconds,
   );
-  // Without the option `metrics`, the path belongs to the service.
+  // Without the option `metrics`, the path `/metrics` belongs to the service.
   const owned: Routes = (asked) =>
     metrics === undefined && asked.url.split('?', 1)[0] === '/metrics'
       ? Promise.resolve(undefined)

@@ -1,5 +1,5 @@
 /**
- * etcd-election/diagnostics: a watchdog, profiles and pages that find a runaway loop. Only services that import it load it.
+ * etcd-election/diagnostics: a watchdog, profiles and pages that find a runaway loop. The main module does not load this code.
  */
 export { startWatchdog, type Watchdog } from './watchdog/watchdog.ts';
 export type { WatchdogOptions } from './watchdog/watchdog-options.ts';

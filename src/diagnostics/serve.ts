@@ -16,7 +16,8 @@ export interface HandlerOptions {
   token?: string | undefined;
   /**
    * Host names that a request may use, without scheme and port. `localhost`, the machine's name and IP addresses are always
-   * allowed. Other names are refused, because a web page could point them here (DNS rebinding). Default: none.
+   * allowed. Other names are refused, because a web page could point its own name at this server (DNS rebinding). Default:
+   * none.
    */
   allowedHosts?: readonly string[] | undefined;
   /** Longest profile that a request may ask for, in seconds. Default: 60. Above 0, at most 600. */
@@ -108,7 +109,7 @@ export async function serveDiagnostics(options: ServeOptions = {}): Promise<Diag
   if (shared !== undefined && watchdog !== undefined) {
     throw new DiagnosticsError(
       'DIAGNOSTICS_INVALID',
-      'watchdog: one runs already; give its options to startWatchdog',
+      'watchdog: a watchdog runs already; give these options to startWatchdog',
     );
   }
   const worker = shared ?? openHost(watchdog ?? {});
@@ -140,7 +141,7 @@ const loopback = new BlockList();
 loopback.addSubnet('127.0.0.0', 8, 'ipv4');
 loopback.addAddress('::1', 'ipv6');
 
-/** Other names than `localhost` do not count as loopback, because they could resolve to any address. */
+/** A name other than `localhost` does not count as loopback, because it could resolve to any address. */
 function isLoopback(host: string): boolean {
   const version = isIP(host);
   return version === 0 ? host === 'localhost' : loopback.check(host, version === 6 ? 'ipv6' : 'ipv4');

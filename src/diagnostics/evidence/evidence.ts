@@ -14,7 +14,7 @@ export interface EvidenceLimits {
   /** Every report gets a subfolder here. undefined for `defaultDirectory()`. */
   readonly directory: string | undefined;
   readonly keep: number;
-  /** Largest size of all reports together. */
+  /** Largest size of all reports together, in bytes. */
   readonly maxBytes: number;
 }
 
@@ -30,8 +30,8 @@ function userName(): string {
 }
 
 /**
- * Writes the evidence of a runaway into its own folder. Then it removes the oldest folders to keep the limits. Only the
- * owner can read the folder, because a profile contains paths and names.
+ * Writes the evidence of a runaway into its own folder. Then removes the oldest folders, to keep the limits. Only this user
+ * can read the new folder, because a profile contains paths and names.
  *
  * @returns the report with the paths of the written files.
  * @throws if nothing can be written.
@@ -57,7 +57,7 @@ export function writeEvidence(
   try {
     for (const { name, data } of Object.values(contents))
       writeFileSync(join(directory, name), data, { mode: 0o600, flag: 'wx' });
-    // Not earlier: if this report cannot be written, the earlier reports must stay.
+    // Removed only now, because the earlier reports must stay if this report cannot be written.
     for (const name of surplus(earlier, limits.keep - 1, limits.maxBytes - bytes))
       rmSync(join(home, name), { recursive: true, force: true });
     return complete;
@@ -123,8 +123,8 @@ function foldersOf(home: string): { name: string; bytes: number }[] {
 }
 
 /**
- * @returns the names to remove, so that at most `keep` folders and `maxBytes` remain. Notices go before runaways, and older
- *   folders before newer ones. Pure.
+ * @returns the names of the folders to remove, so that at most `keep` folders and `maxBytes` bytes remain. Notices are removed
+ *   before runaways, and older folders before newer ones. Pure.
  */
 export function surplus(
   folders: readonly { name: string; bytes: number }[],

@@ -2,7 +2,7 @@ import type { GuardReport } from '../../index.ts';
 import { type Suspect, describeSuspect } from '../formats/suspects.ts';
 
 /**
- * Runaways:
+ * What the watchdog found. Runaways:
  * - `starved`: the main thread uses the CPU, and its event loop has not turned for `runawayMs`. Timers, sockets and the
  *   renewals of this library do not run. Causes: a synchronous loop, endless promises or endless `process.nextTick`.
  * - `hot`: the event loop turns, but keeps itself busy without rest for `hotMs`. Causes: an await loop or endless
@@ -10,7 +10,7 @@ import { type Suspect, describeSuspect } from '../formats/suspects.ts';
  * - `rounds`: the loop guard of an election tripped, because the program calls the election in a loop. The loop costs
  *   little, because the guard delays it. The report names the caller.
  *
- * Notices, which are no runaways:
+ * Notices, which are not runaways:
  * - `blocked`: the event loop did not turn for `stallMs` or longer, but turns again.
  * - `saturated`: the event loop had no rest for `hotMs`, because the service has more work than it can do.
  */

@@ -2,9 +2,9 @@ import type { GuardReport } from '../../index.ts';
 import { type Folded, type Frame, frameOf } from './folded.ts';
 
 /**
- * Folds the call sites of the loop guard into stacks, weighed by rounds and by delay. They show which code starts rounds, how
- * often, and how long the guard made it wait. A CPU profile cannot show this, because `await` cuts the stack. The election is
- * the outermost frame. Pure.
+ * Folds the call sites of the loop guard into stacks, weighted by rounds and by delay. The stacks show which code starts
+ * rounds, how often, and how long the guard made it wait. A CPU profile cannot show this, because `await` cuts the stack. The
+ * outermost frame names the election. Pure.
  */
 export const foldCampaigns = (guards: readonly GuardReport[], takenAt = 0): Folded => ({
   types: [

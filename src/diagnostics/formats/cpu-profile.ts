@@ -8,7 +8,7 @@ export interface CpuProfile {
   readonly nodes: readonly ProfileNode[];
   readonly startTime: number;
   readonly endTime: number;
-  /** The node on top of the stack, for each sample. */
+  /** For each sample, the `id` of the node on top of the stack. */
   readonly samples?: readonly number[] | undefined;
   /** Microseconds between a sample and the previous sample. Sometimes below zero. */
   readonly timeDeltas?: readonly number[] | undefined;
@@ -24,7 +24,7 @@ export interface ProfileNode {
     readonly columnNumber?: number | undefined;
   };
   readonly children?: readonly number[] | undefined;
-  /** The lines (counted from 1) of this node's own samples. */
+  /** How many samples hit each line of the function itself. Lines are counted from 1. */
   readonly positionTicks?: readonly { readonly line: number; readonly ticks: number }[] | undefined;
 }
 

@@ -3,7 +3,7 @@ import { Markup, hashSource, markup } from './markup.ts';
 /** One complete page that loads nothing else. */
 export interface Page {
   readonly html: string;
-  /** The Content-Security-Policy to send. A page that is opened from a file has the same policy in a <meta>. */
+  /** The Content-Security-Policy to send. A <meta> in the page repeats it, without `frame-ancestors`, for pages opened as files. */
   readonly policy: string;
 }
 

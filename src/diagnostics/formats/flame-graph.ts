@@ -5,13 +5,14 @@ import { Markup, markup } from './markup.ts';
 
 /** Height of a row of boxes, in pixels. */
 export const ROW = 19;
-/** The page width for which texts are shortened, in pixels. The script of the page fits them to the real width. */
+/** The page width for which texts are shortened, in pixels. In a browser, the script shortens them for the real width. */
 const WIDTH = 1200;
+/** Width of a letter, in pixels. */
 const LETTER = 6.7;
 
 /**
- * Draws a flame graph as one SVG picture. Callers are above the functions that they call. The width of a box is its share of
- * the time, and its tooltip has the figures.
+ * Draws a flame graph as one SVG picture. Callers are above the functions that they call. A box is as wide as its share of
+ * the time. Its tooltip has the figures.
  */
 export function renderFlameSvg(folded: Folded, title: string): string {
   const drawn = layout(folded);

@@ -93,7 +93,10 @@ function treeOf(folded: Folded): Branch {
   return root;
 }
 
-/** Boxes up to this weight are left out, so that at most `atMost` remain. No box weighs more than its caller. */
+/**
+ * The weight up to which boxes are left out, so that at most `atMost` remain. No box weighs more than its caller, so every
+ * remaining box keeps its caller.
+ */
 function narrowestOf(root: Branch, atMost: number): number {
   const weights: number[] = [];
   const todo = [root];

@@ -8,11 +8,11 @@ import { FLAME_SCRIPT } from './flame-script.ts';
 import { type Markup, markup } from './markup.ts';
 
 const HINT =
-  'Select a box for its figures: hover, Tab or the arrow keys. Click or Enter zooms in, Backspace goes back, Esc shows all, "/" searches.';
+  'To see the figures of a box, point at it, or select it with Tab or the arrow keys. Click or Enter zooms in, Backspace goes back, Esc shows all, "/" searches.';
 
 /**
  * Renders a flame graph as one page, with zoom, search, figures and a table of the most expensive functions. Without
- * JavaScript the page shows everything, but does not zoom.
+ * JavaScript the page shows everything, but cannot zoom or search.
  *
  * @param notes the lines under the heading, for example why the profile was taken.
  */
@@ -38,7 +38,7 @@ export function renderFlamePage(folded: Folded, title: string, notes: readonly s
       width="100%"
       height="${drawn.rows * ROW}"
       role="group"
-      aria-label="Flame graph: callers above, what they call below, as wide as their share of the time"
+      aria-label="Flame graph. Callers are above the functions that they call. A box is as wide as its share of the time."
     >
       ${boxesOf(folded, drawn)}
     </svg>

@@ -29,7 +29,7 @@ for (const box of boxes) {
 const byElement = new Map(boxes.map((box) => [box.element, box]));
 let zoomed = boxes[0];
 let selected;
-/** The boxes that were zoomed into before this one. */
+/** The boxes that the button Back returns to, the next one last. */
 const before = [];
 
 function fit() {
@@ -86,7 +86,7 @@ function select(box) {
   tell(box);
 }
 
-/** Whether one of two boxes in different rows is above the other. */
+/** Whether two boxes in different rows share a part of the width. */
 const overlap = (a, b) => a.left < b.left + b.width - 1e-6 && b.left < a.left + a.width - 1e-6;
 
 /** The box that an arrow key leads to: the caller, the widest called function, or a neighbour in the row. */
@@ -112,7 +112,7 @@ function look() {
     box.element.classList.toggle('found', matched);
     if (!matched) continue;
     count++;
-    // Callers come first, and a counted box contains the boxes below it.
+    // Callers come first. The share of a counted box includes the boxes below it, so those are not counted again.
     if (box.left >= covered - 1e-6) {
       share += box.width;
       covered = box.left + box.width;

@@ -2,7 +2,7 @@ import type { CpuProfile, ProfileNode } from './cpu-profile.ts';
 import { type Folded, type Frame, type Stack, frameOf } from './folded.ts';
 
 /**
- * Folds a CPU profile into stacks weighed by samples and by nanoseconds of CPU.
+ * Folds a CPU profile into stacks, weighted by samples and by nanoseconds of CPU.
  *
  * A sample stands for the time until the next sample. V8 writes the time *before* each sample, so sample i weighs
  * `timeDeltas[i + 1]`. `(idle)` is dropped because the thread slept, and `(root)` because it is not a function. Pure.
@@ -45,7 +45,7 @@ function selfTimes(profile: CpuProfile): Map<number, { samples: number; micros: 
     const next = Math.min(at + (timeDeltas[index + 1] ?? Infinity), profile.endTime);
     const time = times.get(id) ?? { samples: 0, micros: 0 };
     time.samples++;
-    // A delta below zero must not count a moment twice.
+    // Without this limit, a delta below zero would count a moment twice.
     time.micros += Math.max(0, Math.round(next - counted));
     times.set(id, time);
   }
@@ -108,8 +108,8 @@ function startsOf(nodes: readonly ProfileNode[]): Starts {
 }
 
 /**
- * Finds the hottest line. V8 counts lines of an inlined function, perhaps from another file, for its caller. So lines before
- * the function's start, or beyond the start of the next known function, are ignored.
+ * Finds the hottest line of a function. V8 attributes the lines of an inlined function, perhaps from another file, to the
+ * caller. So this ignores lines before the start of the function, and lines from the start of the next known function on.
  */
 function hottestLine({ callFrame, positionTicks = [] }: ProfileNode, starts: Starts): number {
   const start = callFrame.lineNumber + 1;

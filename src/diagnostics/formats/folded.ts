@@ -3,7 +3,10 @@
  * sites of the loop guard (`campaigns.ts`).
  */
 export interface Folded {
-  /** The meaning of each figure, in pprof's words: `cpu` in `nanoseconds`. The last figure decides widths and order. */
+  /**
+   * The meaning of each figure, in pprof's words, for example `cpu` in `nanoseconds`. The last figure decides the widths of
+   * boxes and the order of tables.
+   */
   readonly types: readonly { readonly type: string; readonly unit: 'count' | 'nanoseconds' }[];
   readonly stacks: readonly Stack[];
   /** How long the profile took, in milliseconds. 0 for call sites. */
@@ -28,7 +31,7 @@ export interface Frame {
   readonly start: number;
   /**
    * The line with the most CPU time, if the frame is innermost and the line is known. Otherwise `start`. Only a hint, because
-   * V8 also counts lines of inlined functions.
+   * V8 may attribute lines of an inlined function to its caller.
    */
   readonly line: number;
   readonly owner: Owner;
@@ -44,7 +47,7 @@ export const functionKey = (frame: Frame): string => `${frame.name}\n${frame.fil
 export const placeOf = ({ file, start }: Pick<Frame, 'file' | 'start'>): string =>
   file === '' || start <= 0 ? file : `${file}:${start}`;
 
-/** The sum of the figures that decide widths and order. */
+/** The sum of the last figures of all stacks. */
 export const totalOf = (folded: Folded): number =>
   folded.stacks.reduce((sum, stack) => sum + weightOf(stack), 0);
 
@@ -57,7 +60,7 @@ export const byFirstFigure = (folded: Folded): Folded => ({
 
 export const weightOf = (stack: Stack): number => stack.values.at(-1) ?? 0;
 
-/** Makes a frame, and cleans its texts, because users choose the names. */
+/** Makes a frame, and cleans its texts, because names and paths may contain any characters. */
 export function frameOf(raw: { name: string; url: string; start: number; line: number }): Frame {
   const file = clean(pathOf(raw.url), 1024);
   const place = file.slice(file.lastIndexOf('/') + 1) + (raw.start > 0 ? `:${raw.start}` : '');

@@ -9,8 +9,8 @@ export class Markup {
 }
 
 /**
- * Joins markup and values. Every value that is not `Markup` is escaped. Lists are joined. `undefined` and `false` print
- * nothing.
+ * Joins the parts of a template and its values. Every value that is not `Markup` is escaped. Lists are joined. `undefined`
+ * and `false` print nothing.
  */
 export function markup(parts: TemplateStringsArray, ...values: readonly Printable[]): Markup {
   return new Markup(parts.reduce((text, part, index) => text + print(values[index - 1]) + part));

@@ -12,7 +12,7 @@ export const encodePprof = (folded: Folded, comment = ''): Uint8Array<ArrayBuffe
 
 function pprofMessage(folded: Folded, comment: string): Message {
   const strings = new Table<string>();
-  strings.idOf('', ''); // the format requires '' at 0
+  strings.idOf('', ''); // the format requires '' as string 0
   const text = (value: string): number => strings.idOf(value, value) - 1;
   const functions = new Table<Frame>();
   const locations = new Table<{ functionId: number; line: number }>();

@@ -25,7 +25,7 @@ export class Message {
     return this.bytes(field, message.#bytes.subarray(0, message.#length));
   }
 
-  /** Writes the field even if it is empty, because pprof's table of strings begins with ''. */
+  /** Writes the field even if the text is empty, because pprof's table of strings begins with ''. */
   string(field: number, text: string): this {
     return this.bytes(field, new TextEncoder().encode(text));
   }
@@ -69,5 +69,5 @@ export class Message {
 
 /** Most messages of a profile are smaller than this, in bytes. */
 const FIRST_CAPACITY = 64;
-/** The most bytes of a 64-bit integer. */
+/** The most bytes that a 64-bit integer takes as a varint. */
 const LONGEST_VARINT = 10;

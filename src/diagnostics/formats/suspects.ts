@@ -17,9 +17,9 @@ export interface Suspect {
   readonly line: number;
   /** The line with the most CPU time, if known. Only a hint, because V8 mixes up the lines of inlined functions. */
   readonly hotLine?: number;
-  /** Share of the CPU time in which this function was the innermost one of the `owner`, 0–100. */
+  /** Percentage of the CPU time in which this function was the innermost function of its `owner` on the stack, 0–100. */
   readonly percent: number;
-  /** Share of the CPU time in which this function was on the stack, 0–100. Near 100 for an endless loop. */
+  /** Percentage of the CPU time in which this function was on the stack, 0–100. Near 100 for an endless loop. */
   readonly cumPercent: number;
   readonly owner: Owner;
 }
@@ -38,11 +38,12 @@ interface Blame {
  * Finds the functions that probably cause the CPU time, the likeliest first.
  *
  * Self time would not name a loop, because its cost appears in functions that it calls (Node's task queue, grpc-js). So the
- * CPU time of a stack counts for the innermost function of the service's own code. If the service is on no stack, it counts
- * for the innermost function of a package. If no package is on a stack either, it counts for Node's innermost function.
+ * CPU time of a stack counts for the innermost function of the service's own code. If the service is on no stack, the time
+ * counts for the innermost function of a package. If no package is on a stack either, the time counts for Node's innermost
+ * function.
  *
  * Functions with a large share come first. Then come callers that are on nearly every stack, because one of them contains the
- * loop. The innermost caller is first. Pure.
+ * loop. Among these callers, the innermost comes first. Pure.
  *
  * @param atMost how many. Default: 3.
  */
@@ -103,7 +104,7 @@ function blame(folded: Folded, owner: Owner): Blame[] {
   return [...blames.values()];
 }
 
-/** `guiltySync (/srv/sync.mjs:12, hottest line 15) 58 %`. */
+/** Describes a suspect on one line, for example `guiltySync (/srv/sync.mjs:12, hottest line 15) 58 %`. */
 export function describeSuspect({ percent, cumPercent, ...suspect }: Suspect): string {
   const hottest = suspect.hotLine === undefined ? '' : `, hottest line ${suspect.hotLine}`;
   const place =

@@ -2,8 +2,8 @@ import { type Folded, placeOf, totalOf } from './folded.ts';
 import { type FunctionCost, functionCosts } from './functions.ts';
 
 /**
- * Prints the table of `go tool pprof -top`, with the place of every function. Names in JavaScript are often missing or
- * ambiguous. Pure.
+ * Writes the table of `go tool pprof -top`. It also has the place of every function, because names in JavaScript are often
+ * missing or ambiguous. Pure.
  *
  * @param rows how many functions. Default: 20. At least 1.
  */
@@ -58,7 +58,7 @@ const SCALE: readonly (readonly [number, string])[] = [
   [1e3, 'µs'],
 ];
 
-/** Writes a share as Go does, six wide: `87.70%`, `  100%`, `0.041%`. */
+/** Writes a share as `go tool pprof` does, at least six characters wide: `87.70%`, `  100%`, `0.041%`. */
 export function percentOf(value: number, total: number): string {
   const ratio = total === 0 ? 0 : (value / total) * 100;
   if (ratio >= 99.95 && ratio <= 100.05) return '  100%';

@@ -99,10 +99,10 @@ ${[
 <span class="go"><label><input name="seconds" type="number" min="0.1" max="${maxSeconds}" step="any" value="${Math.min(5, maxSeconds)}" aria-label="seconds"> s</label><button>Record</button></span></form>
 `,
 )}
-<div class="card"><strong>Campaigns</strong><span class="soft">which code starts rounds of an election, how often, and for how long the guard held it</span>
+<div class="card"><strong>Campaigns</strong><span class="soft">which code starts rounds of an election, how often, and how long the guard delayed them</span>
 <span class="go"><a href="campaigns?debug=1">as text</a> <a href="campaigns">as pprof</a></span></div>
 </div>
-<p class="soft below">A recording takes the seconds that you enter, then the page opens. Only one runs at a time.</p>`;
+<p class="soft below">A recording takes as many seconds as you enter. Then the result opens, or is downloaded. Only one recording runs at a time.</p>`;
 
 function reported(report: RunawayReport, path: string): Markup {
   const { verdict, at, forMs, cpu, suspects, files, notes, guards: held } = report;
@@ -113,7 +113,7 @@ function reported(report: RunawayReport, path: string): Markup {
   return markup`<article class="card wide"><p><span class="badge ${isRunaway(verdict) ? 'bad' : 'warn'}">${verdict}</span> <strong>${SAYS[verdict]}</strong>
 <span class="soft">${at}${forMs > 0 && `, for ${amount(forMs * 1e6, 'nanoseconds')}`}${burnt}</span></p>
 ${suspects.map((suspect) => markup`<p class="figure">${describeSuspect(suspect)}</p>`)}
-${held.slice(0, 1).map((guard) => markup`<p class="figure">${busiestCallSite(guard)?.stack[0]} <span class="soft">called for ${guard.rounds} rounds of "${guard.election}"</span></p>`)}
+${held.slice(0, 1).map((guard) => markup`<p class="figure">${busiestCallSite(guard)?.stack[0]} <span class="soft">started ${guard.rounds} rounds of "${guard.election}"</span></p>`)}
 ${notes.map((note) => markup`<p class="soft">${note}</p>`)}
 <p>${links.map((kind) => markup`<a href="${path}/${kind}">${kind}</a> `)}</p></article>
 `;

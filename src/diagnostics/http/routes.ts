@@ -169,7 +169,7 @@ async function campaigns({ request, backend }: Context): Promise<Reply> {
 
 async function metrics({ backend }: Context): Promise<Reply> {
   if (!backend.hasMetrics)
-    return text(404, 'no metrics here: give `metrics: () => register.metrics()` to serve yours');
+    return text(404, 'no metrics here: give the option `metrics: () => register.metrics()`');
   const body = await backend.metrics();
   // With the wrong content type, one exemplar makes the whole scrape fail.
   const type = isOpenMetrics(body)
@@ -184,7 +184,10 @@ function withFilesThere(report: RunawayReport): RunawayReport {
   return { ...report, files: Object.fromEntries(files) as EvidenceFiles };
 }
 
-/** For example `/debug/pprof/runaways/0/flamegraph`, from the last runaway. Reads only files that a report names. */
+/**
+ * The route to one file of a report. `/debug/pprof/runaways/0/flamegraph` is the flame graph of the last runaway. The route
+ * reads only files that a report names.
+ */
 function evidenceRoute(path: string): Route | undefined {
   const [, list, index, kind = ''] =
     /^\/debug\/pprof\/(runaways|notices)\/(\d{1,3})\/(\w+)$/.exec(path) ?? [];

@@ -69,7 +69,8 @@ export const hasToken = ({ headers }: Pick<Request, 'headers'>, { token }: Rules
 
 /**
  * Protects against DNS rebinding. In this attack, a web page points its own DNS name at 127.0.0.1, and makes a browser
- * call us under that name. So an IP address as host is safe. A request without a host is safe too, because no browser sends one.
+ * call us under that name. So an IP address as host is safe. A request without a host is safe too, because browsers always send
+ * a host.
  */
 function isAllowedHost(host: IncomingHttpHeaders[string], allowed: readonly string[]): boolean {
   if (host === undefined) return true;
@@ -90,7 +91,7 @@ const isSame = (given: string, wanted: string): boolean =>
   timingSafeEqual(createHash('sha256').update(given).digest(), createHash('sha256').update(wanted).digest());
 
 /**
- * @returns the requested seconds, or the reply that refuses them. Unlike Go, it refuses text that is no number.
+ * @returns the requested seconds, or the reply that refuses them. Unlike Go, we refuse text that is not a number.
  */
 export function secondsOf(url: string, maxSeconds: number): number | Reply {
   const given = new URLSearchParams(url.split('?')[1] ?? '').getAll('seconds');

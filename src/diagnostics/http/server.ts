@@ -5,9 +5,9 @@ import { type Rules, refusal } from './rules.ts';
 import type { ServeSettings } from '../watchdog/messages.ts';
 import { type Backend, type Routes, redirect, routes, safe } from './routes.ts';
 
-/** Connections of all clients together. */
+/** The most connections of all clients together. */
 const MOST_CONNECTIONS = 64;
-/** Connections of one address. A new connection replaces the oldest idle one. */
+/** The most connections of one address. One connection more replaces the oldest idle one. */
 const MOST_PER_ADDRESS = 16;
 /** How often Node enforces `headersTimeout`, in milliseconds. Its default is 30 s. */
 const CHECK_EVERY_MS = 1_000;
@@ -30,7 +30,7 @@ export class DiagnosticsHttpServer {
     this.#server.headersTimeout = 4_000; // at most 5 s, with CHECK_EVERY_MS
     this.#server.requestTimeout = 10_000;
     this.#server.keepAliveTimeout = 5_000;
-    this.#server.setTimeout((maxSeconds + 15) * 1000); // no byte is sent while a profile is recorded
+    this.#server.setTimeout((maxSeconds + 15) * 1000); // longer than a profile, because no byte is sent meanwhile
   }
 
   /** @returns the port; rejects if it is taken or forbidden. */
@@ -86,7 +86,7 @@ class Connections {
     });
   }
 
-  /** Keeps the socket until the response is sent or the client has gone. */
+  /** Protects the socket from replacement until the response is sent or the client has gone. */
   busy(socket: Socket, response: ServerResponse): void {
     this.#busy.add(socket);
     response.once('close', () => this.#busy.delete(socket));

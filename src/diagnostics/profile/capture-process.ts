@@ -19,8 +19,8 @@ export interface CaptureProcessOptions {
   /** Port of the inspector of that process. Default: 9229, as in Node. */
   port?: number | undefined;
   /**
-   * Called just before SIGUSR1 is sent. A process in native code opens its inspector only after that code returns. If
-   * `captureProcess()` has rejected before that, call `closeInspector()`.
+   * Called just before SIGUSR1 is sent. A process in native code opens its inspector only after that code returns, perhaps
+   * after `captureProcess()` has rejected. So call `closeInspector()` if it rejects and `onClosed` was not called.
    */
   onSignal?: (() => void) | undefined;
   /** Called when `captureProcess()` has closed the inspector that it opened, even after an error. */
@@ -33,8 +33,8 @@ const CLOSE_WITHIN_MS = 2_000;
 /**
  * Records a CPU profile of another process, even while its main thread spins. The process needs no preparation. Linux only.
  *
- * SIGUSR1 opens the inspector of the process. The call closes the inspector afterwards. Meanwhile every user of this machine
- * can attach to it. A service with its own SIGUSR1 handler runs that handler and opens no inspector.
+ * If the inspector of the process is closed, the call opens it with SIGUSR1, and closes it afterwards. Meanwhile every user of
+ * this machine can attach to it. A service with its own SIGUSR1 handler runs that handler and opens no inspector.
  *
  * @throws {RangeError} if `seconds` is out of range.
  * @throws {TypeError} if `signal` is not a signal.
@@ -89,7 +89,7 @@ async function captureFrom(
   }
 }
 
-/** Closes the inspector over `remote`, or over a new connection. @returns whether the inspector is closed. */
+/** Closes the inspector through `remote`, or through a new connection. @returns whether the inspector is closed. */
 async function closed(remote: RemoteInspector | undefined, pid: number, port: number): Promise<boolean> {
   if (remote === undefined) return await closeInspector({ pid, port, withinMs: CLOSE_WITHIN_MS });
   return (await closeThrough(remote, pid)) && (await inspectorUrl(port)) === undefined;

@@ -24,7 +24,7 @@ export async function closeInspector({
   port = 9229,
 }: CloseInspectorOptions): Promise<boolean> {
   for (const untilMs = performance.now() + withinMs; performance.now() < untilMs;) {
-    // Wait before the first try too: if the recording process was killed, its connection must be gone first (see `closeThrough`).
+    // Wait before the first try too. If the process that recorded was killed, its connection must be gone: see `closeThrough`.
     await after(LOOK_EVERY_MS);
     const url = await inspectorUrl(port);
     const remote = url && (await RemoteInspector.connect(url).catch(() => undefined));
@@ -37,7 +37,7 @@ export async function closeInspector({
  * Closes the inspector through a connection to it. **No other connection may be open, or about to close**: Node 20 can
  * crash if its inspector closes while another session ends.
  *
- * @returns whether the process has confirmed, or has closed the connection.
+ * @returns whether the process confirmed the order in time, or closed the connection.
  */
 export async function closeThrough(remote: RemoteInspector, pid: number): Promise<boolean> {
   const order = `process.pid === ${pid} && process.getBuiltinModule('node:inspector').close()`;

@@ -5,12 +5,12 @@ import { DiagnosticsError } from '../errors.ts';
  * Returns why this process cannot take a profile, or undefined if it can.
  *
  * Call this on the main thread, because our worker does not see `process.permission`. Without the permission for the
- * inspector, a worker must not connect to the main thread. An assertion in Node's C++ would abort the whole process.
+ * inspector, a worker must not connect to the main thread, because an assertion in Node's C++ would abort the whole process.
  */
 export function whyNoProfile(): string | undefined {
   const { permission } = process as { permission?: { has(scope: string): boolean } };
   if (permission && !permission.has('inspector')) {
-    return "Node's permission model is on without the inspector: start with --allow-inspector (Node 24), or without --permission";
+    return "Node's permission model forbids the inspector: start with --allow-inspector (Node 24), or without --permission";
   }
   return inspectorModule() === undefined ? 'this Node was built without the inspector' : undefined;
 }

@@ -18,8 +18,8 @@ export interface RecordOptions {
   /** Ends the recording early, with the signal's reason. */
   readonly signal?: AbortSignal | undefined;
   /**
-   * Whether to discard optimised code first. In code that was optimised before the profile began, V8 counts inlined
-   * functions and running loops for their callers. So the profile would not name a synchronous loop that runs already.
+   * Whether to discard optimised code first. In code that was optimised before the profile began, V8 attributes inlined
+   * functions and running loops to their callers. So the profile would not name a synchronous loop that runs already.
    * Discarding costs 12–26 ms once, and about 1 ms per megabyte of the heap. Discarding also ends the collection of
    * coverage. So a profile of our own process does not discard if NODE_V8_COVERAGE is set.
    */
@@ -28,7 +28,7 @@ export interface RecordOptions {
   readonly onBegun?: (() => void) | undefined;
 }
 
-/** How long the profiled thread may take to answer, in milliseconds. It cannot answer in native code. */
+/** How long the profiled thread may take to answer, in milliseconds. It cannot answer while it is in native code. */
 const ANSWER_WITHIN_MS = 5_000;
 /** The time between two samples of a short profile, in milliseconds. */
 const SHORTEST_INTERVAL_MS = 1;
@@ -64,7 +64,7 @@ export async function recordProfile(session: Inspected, options: RecordOptions):
   }
 }
 
-/** Sends one command with a time limit. An open command does not fail by itself, and does not keep a worker alive. */
+/** Sends one command with a time limit. Its timer also keeps the worker alive, which a command without an answer does not. */
 export function command(
   session: Inspected,
   method: string,

@@ -80,7 +80,7 @@ interface Message {
   readonly error?: { readonly message: string };
 }
 
-/** @returns undefined if the text is not a message of an inspector, because any program may listen on the port. */
+/** @returns undefined if the text is not JSON, because any program may listen on the port. */
 function messageOf(text: string): Message | undefined {
   try {
     return Object(JSON.parse(text)) as Message;

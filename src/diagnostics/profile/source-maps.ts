@@ -18,7 +18,7 @@ export type Origin = (line: number, column?: number) => Place | undefined;
 
 /** Largest file to read, in bytes, because the memory of the worker is limited. */
 const MOST_BYTES = 16e6;
-/** Longest mappings, in characters. Decoded mappings take fifteen times as much memory. */
+/** Longest `mappings` of a source map, in characters. Decoded mappings take fifteen times as much memory. */
 const MOST_MAPPINGS = 2e6;
 /** How many columns of a line to search for its first mapping. */
 const INDENTED = 120;
@@ -27,7 +27,7 @@ const INDENTED = 120;
  * Replaces the places in a profile by places in the original source, if the running file has a source map. Names of
  * functions, files of packages, and places without a mapping stay unchanged.
  *
- * @param originOf reads the source map of a file. The read blocks the thread, so call this only in the worker.
+ * @param originOf reads the source map of a file. The read blocks the thread, so call `inSource` only in the worker.
  */
 export function inSource(
   profile: CpuProfile,

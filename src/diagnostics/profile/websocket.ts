@@ -50,7 +50,7 @@ export class WebSocketText {
     });
   }
 
-  /** Sends one text. Frames of a client must be masked. Any key is allowed, so the key is zero. */
+  /** Sends one text. Frames of a client must be masked. Any masking key is allowed, so the key is zero. */
   send(text: string): void {
     const payload = Buffer.from(text);
     const length = Buffer.alloc(9);
@@ -68,7 +68,7 @@ export class WebSocketText {
     for (let frame = this.#nextFrame(); frame !== undefined; frame = this.#nextFrame()) {
       const { isLast, opcode, payload } = frame;
       if (opcode === 8) return this.close();
-      if (opcode > 2) continue; // a ping or a pong. The connection is too short to need an answer
+      if (opcode > 2) continue; // a ping or a pong. So short a connection needs no answer to a ping
       this.#parts.push(payload);
       if (!isLast) continue;
       const text = Buffer.concat(this.#parts).toString();

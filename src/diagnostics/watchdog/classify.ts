@@ -63,7 +63,7 @@ export interface Finding {
 const WORTH_ASKING = 0.1;
 /** A busy loop wants at least this share of a core. With less, the thread waits for a disk, a lock or a debugger. */
 const BURNING = 0.3;
-/** A starved thread uses the CPU for at least this share of `stallMs`. On a busy core it may get only this share. */
+/** A starved thread uses the CPU for at least this share of `stallMs`. On a busy core it may get no more. */
 const BURNT = 0.5;
 /** A runaway uses the CPU for at least this share of `runawayMs`. A slow sort on a busy core uses less. */
 const BURNT_BY_A_RUNAWAY = 0.8;
@@ -142,11 +142,11 @@ function answered(before: Watch, answer: Sight & { type: 'answer' }, thresholds:
   };
 }
 
-/** Least utilization. A loop that keeps itself busy never waits. A service waits for work now and then. */
+/** Least utilization of a `hot` loop, which never waits. A service waits for work now and then. */
 const NEVER_WAITS = 0.99;
-/** Least turns per second of CPU. A service at full load makes longer turns. */
+/** Fewest turns of a `hot` loop per second of CPU time. A service at full load makes fewer, longer turns. */
 const SPINNING_TURNS = 2_000;
-/** Most events per turn. A service at full load handles more. */
+/** Most events of a `hot` loop per turn. A service at full load handles more. */
 const SPINNING_EVENTS = 2;
 
 /**

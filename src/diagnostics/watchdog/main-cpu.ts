@@ -14,8 +14,8 @@ export interface MainCpu {
 
 /**
  * Measures the CPU time of the main thread from a worker. Linux shows the time of every thread. Elsewhere we take the time
- * of the whole process, less the time of this worker (known from Node 22.15 on). There, other busy workers look like the main
- * thread. So CPU time alone never proves a runaway.
+ * of the whole process, less the time of this worker (known from Node 22.15 on). That figure includes other workers, which may
+ * be busy. So CPU time alone never proves a runaway.
  */
 export function mainCpu(): MainCpu {
   for (const source of [scheduled, accounted]) {

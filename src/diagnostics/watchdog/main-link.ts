@@ -5,7 +5,7 @@ import type { ToMain, ToWorker } from './messages.ts';
 
 /** The connection from the worker to the main thread. The main thread may never answer, so every wait has a limit. */
 export class MainLink {
-  /** The last elections from the main thread. The main thread sends them after events, and while it is busy. */
+  /** The elections as the main thread last described them. It sends their state after events, and while it is busy. */
   snapshot: Snapshot = NO_SNAPSHOT;
   /** The terms that the process led when it sent `snapshot`. */
   led: readonly LedTerm[] = [];

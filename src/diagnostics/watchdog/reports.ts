@@ -2,7 +2,7 @@ import { type Verdict, type RunawayReport, isRunaway } from '../evidence/report.
 
 const REMEMBERED = 20;
 
-/** How many kinds to remember for the cooldown. For `rounds`, every election is a kind of its own. */
+/** How many kinds of report to remember for the cooldown. For `rounds`, every election is a kind of its own. */
 const MOST_KINDS = 16_384;
 
 /** Puts a report first, and drops old reports beyond {@link REMEMBERED}. */
@@ -16,7 +16,7 @@ export class Reports {
   readonly runaways: RunawayReport[] = [];
   /** Long blocks that are over, and saturated loops. */
   readonly notices: RunawayReport[] = [];
-  /** All reports since the start. */
+  /** How many reports of each verdict were made since the start. */
   readonly counts: Record<Verdict, number> = { starved: 0, hot: 0, rounds: 0, blocked: 0, saturated: 0 };
   /** When a report of each kind was last made. The oldest comes first. */
   readonly #reportedAt = new Map<string, number>();

@@ -28,8 +28,8 @@ export interface WatchdogOptions {
    */
   stallMs?: number | undefined;
   /**
-   * How long the event loop must stand still to be a runaway, `starved`, in milliseconds. The thread must use the CPU for
-   * 80 % of this time. Default: five times `stallMs`. From `stallMs` to 3600000.
+   * How long the event loop must stand still, in milliseconds, to count as a runaway (`starved`). The thread must use the CPU
+   * for 80 % of this time. Default: five times `stallMs`. From `stallMs` to 3600000.
    */
   runawayMs?: number | undefined;
   /**
@@ -53,9 +53,9 @@ export interface WatchdogOptions {
    */
   cooldownMs?: number | undefined;
   /**
-   * Time after the start without reports about the event loop, in milliseconds. Many services load for seconds without a
-   * turn of their event loop. A runaway that begins in this time is reported afterwards, if it still lasts. `rounds` is
-   * reported at once. Default: 5000. From 0 to 600000.
+   * How long the watchdog makes no reports about the event loop after its start, in milliseconds. Many services load for
+   * seconds without a turn of their event loop. A runaway that begins in this time is reported afterwards, if it still lasts.
+   * `rounds` is reported at once. Default: 5000. From 0 to 600000.
    */
   startupGraceMs?: number | undefined;
   /**
@@ -94,10 +94,8 @@ export interface WatchdogOptions {
   webhook?: string | URL | { url: string | URL; headers?: Record<string, string> | undefined } | undefined;
   /**
    * Whether a `hot` process steps down. It steps down only from terms that it led when the runaway was noticed. Its
-   *
-   * campaigns go on, at the end of the queue. A starved process cannot step down: its lease expires, and the next candidate leads within the
-   * TTL + 0.75 s.
-   * Default: false.
+   * campaigns go on, at the end of the queue. A starved process cannot step down. Its lease expires, and the next candidate
+   * leads within the TTL + 0.75 s. Default: false.
    */
   stepDown?: boolean | undefined;
   /**
@@ -111,7 +109,7 @@ export interface WatchdogOptions {
 
 type Webhook = NonNullable<WatchdogOptions['webhook']>;
 
-/** A number without a default here: its default depends on another option. */
+/** A number whose default depends on another option. */
 const realIfGiven = (least: number, most: number) =>
   optional<number>(
     `a number from ${least} to ${most}`,

@@ -10,9 +10,9 @@ import { WorkerHost } from './worker-host.ts';
 export interface Watchdog extends AsyncDisposable {
   /** What is unavailable here, and why, for example because of a missing permission or a debugger. */
   readonly notes: readonly string[];
-  /** The last runaways for `WatchdogOptions.onRunaway`, newest first. At most 20. */
+  /** The last reports that `WatchdogOptions.onRunaway` gets, newest first. At most 20. */
   readonly runaways: readonly RunawayReport[];
-  /** The last notices for `WatchdogOptions.onNotice`, newest first. At most 20. */
+  /** The last reports that `WatchdogOptions.onNotice` gets, newest first. At most 20. */
   readonly notices: readonly RunawayReport[];
   /** Resolves when the worker watches, 75–250 ms after the start, or if the worker dies first. */
   ready(): Promise<void>;

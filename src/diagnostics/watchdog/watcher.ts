@@ -70,7 +70,7 @@ export class Watcher {
 
   /**
    * Reports loop guards that tripped. The evidence is their call sites. A CPU profile would not show the loop, because the
-   * guard makes the loop wait. One loop may trip the guards of thousands of elections, so they share a report.
+   * guard makes the loop wait. One loop may trip the guards of thousands of elections, so all these guards share one report.
    */
   tripped({ elections, guards }: ToWorker & { type: 'tripped' }): void {
     const now = performance.now();

@@ -15,8 +15,8 @@ import { Turns } from './turns.ts';
 /** The least time from an event to a message for the worker, in milliseconds. So a burst of events becomes one message. */
 const TELL_AFTER_MS = 200;
 /**
- * The pause after a message is this many times as long as the message took to make. The pause spares a process with 10,000
- * elections.
+ * The pause after a message is this many times as long as the message took to make. So messages cost little, even in a
+ * process with 10,000 elections.
  */
 const PAUSE_FACTOR = 50;
 const LONGEST_PAUSE_MS = 5_000;
@@ -42,7 +42,7 @@ export class WorkerHost {
   readonly #worker: RestartingWorker;
   readonly #turns = new Turns();
   readonly #waiting = new Map<number, (message: ToMain) => void>();
-  /** The servers, so that a restarted worker serves again. */
+  /** The settings of the open servers. A restarted worker opens them again. */
   readonly #serving = new Map<number, ServeSettings>();
   readonly #metrics = new Map<number, Metrics | undefined>();
   #cancelTell: (() => void) | undefined;
@@ -161,8 +161,8 @@ export class WorkerHost {
   }
 
   /**
-   * Delays the message to the worker. Each message needs a read of all elections, and thousands of elections may have
-   * events in one turn.
+   * Plans a message to the worker after an event. The message is delayed, because it needs a read of all elections, and
+   * thousands of elections may have events in one turn.
    */
   readonly #happened = (message: unknown, name: string | symbol): void => {
     const { election, origin } = message as { election: string; origin?: string };
@@ -241,7 +241,7 @@ function limits(settings: WatchSettings): string[] {
   }
   if (!settings.deoptimise)
     notes.push(
-      'NODE_V8_COVERAGE is set: if a loop began before its profile, the profile may name only its caller',
+      'NODE_V8_COVERAGE is set: if a loop began before the profile, the profile may name only the caller of the loop',
     );
   return notes;
 }

@@ -9,7 +9,10 @@ import { recordMain } from '../profile/record-main.ts';
 import { Watcher } from './watcher.ts';
 import { withWatchdogMetrics } from './watchdog-metrics.ts';
 
-/** How long a page waits for the main thread, in milliseconds. Then it shows the last known state. */
+/**
+ * How long a page waits for the main thread, in milliseconds. After that it shows the last known elections, and `/metrics`
+ * lacks the metrics of the service.
+ */
 const TELL_WITHIN_MS = { snapshot: 500, metrics: 2_000 };
 
 /** The program of the worker, which gets its code as text from worker-source.ts. */
