@@ -70,7 +70,7 @@ The watchdog has default options, but \`hotMs\` is 5000.
 
 ## Honest work
 
-Each runs for ${HONEST_FOR_MS / 1000} s. \`saturated\` and \`blocked\` are notices, not alarms. **runaway** would be a false alarm.
+Each service runs for ${HONEST_FOR_MS / 1000} s. \`saturated\` and \`blocked\` are notices, not alarms. **runaway** would be a false alarm.
 
 | a service that … | is reported as |
 | --- | --- |
@@ -87,7 +87,7 @@ ${runawayRows}
 
 ## A loop compared with a full load
 
-Measured over 700 ms each, on the same machine. A turn is one round of the event loop. An event comes from a socket, a timer or a
+Each work is measured for 700 ms, on the same machine. A turn is one round of the event loop. An event comes from a socket, a timer or a
 thread.
 
 | work | busy | turns in a second of CPU | events in a turn |

@@ -164,7 +164,8 @@ Made by \`npm run bench:watchdog\`. ${availableParallelism()} cores of ${cpus()[
 
 ## At rest
 
-Whole process, ${IDLE_SECONDS} s, after ${SETTLE_SECONDS} s of settling. The figures are without the watchdog → with it. CPU is in percent of one core.
+Whole process, ${IDLE_SECONDS} s, after ${SETTLE_SECONDS} s of settling. The figures are without the watchdog → with it. CPU is in percent
+of one core.
 
 | Node | | CPU | memory (RSS) |
 | --- | --- | --- | --- |
@@ -172,10 +173,10 @@ ${idleRows.join('\n')}
 
 ## A runaway
 
-Default options (\`stallMs\` 1000, \`hotMs\` 10000, \`pollMs\` 500, \`profileMs\` 1000). Times are in
-milliseconds, the median (worst) of ${REPEATS}: from the loop's first round until it was noticed, and from then until all
-evidence was written. A blocked event loop counts as a runaway only after \`runawayMs\` (5000), because the block may end. In \`asyncIo\` and
-\`immediate\` the event loop still turns, so these count only after \`hotMs\`.
+Default options (\`stallMs\` 1000, \`hotMs\` 10000, \`pollMs\` 500, \`profileMs\` 1000). Times are in milliseconds, the median (worst) of
+${REPEATS}. The first time is from the loop's first round until it was noticed, the second from then until all evidence was written. A
+blocked event loop counts as a runaway only after \`runawayMs\` (5000), because the block may end. In \`asyncIo\` and \`immediate\` the
+event loop still turns, so these count only after \`hotMs\`.
 
 | Node | loop | noticed after | evidence after another | named first |
 | --- | --- | --- | --- | --- |
@@ -183,21 +184,21 @@ ${runawayRows.join('\n')}
 
 ## A runaway on a crowded core
 
-A synchronous loop on one core with other spinning processes, on ${process.version}. The whole process with its watchdog
-is on that core, at nice value 10. All other work on the machine had precedence, so judge by the share of the core. Times
-are in milliseconds, the median (worst) of ${REPEATS}.
+A synchronous loop on one core with other spinning processes, on ${process.version}. The whole process with its watchdog is on that core, at
+nice value 10. All other work on the machine had precedence, so judge by the share of the core. Times are in milliseconds, the median
+(worst) of ${REPEATS}.
 
 | other processes | share of the core it had | half of \`stallMs\` burnt after | noticed after | evidence after another |
 | --- | --- | --- | --- | --- |
 ${crowdRows.join('\n')}
 
-The watchdog notices a loop if it has not answered for \`stallMs\`. The loop must also have used 500 ms of CPU time, half of \`stallMs\`. The
-watchdog looks at least every \`pollMs\`. If the loop gets a third of a core, the watchdog notices it within 2 s. If it gets less,
-that takes longer.
+The watchdog notices a loop if the event loop has not answered for \`stallMs\`, and the main thread has used 500 ms of CPU time meanwhile,
+half of \`stallMs\`. The watchdog looks at least every \`pollMs\`. If the loop gets a third of a core, the watchdog notices it within 2 s.
+If it gets less, that takes longer.
 
-A limit by the wall clock would cause false alarms. Take a process that gets a fifth of a core. There a request that needs 400 ms of CPU
-time blocks the event loop for 2 s. From outside, this request looks like a loop: both use all CPU time that they get, and neither answers. A
-limit of 2 s by the wall clock would report such requests, just when the machine is busiest. So the limit is one of CPU time
+A limit by the wall clock would cause false alarms. Take a process that gets a fifth of a core. In that process, a request that needs 400 ms
+of CPU time blocks the event loop for 2 s. From outside, this request looks like a loop: both use all CPU time that they get, and neither
+answers. A limit of 2 s by the wall clock would report such requests, just when the machine is busiest. So the watchdog limits CPU time too
 (\`watchdog/classify.ts\`). \`stallMs: 500\` halves both limits.
 `,
 );

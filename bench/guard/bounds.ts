@@ -1,4 +1,4 @@
-/** The bounds of the matrix, and what one row consists of: a way to make a hot loop, and its own exceptions. */
+/** The bounds of the matrix. A row of the matrix is one way to make a hot loop. It may have bounds of its own. */
 import type { Fault } from './faults.ts';
 import type { StageOptions } from './stage.ts';
 
@@ -37,7 +37,7 @@ export interface Row {
   readonly leadsFirst?: boolean;
   /** The cause of the failed rounds: the environment (recovery within 3 s) or the caller's own work (growing holds). */
   readonly origin?: 'environment' | 'caller';
-  /** The time before the measurement, if it is longer: many calls may start at once. In milliseconds. */
+  /** How long the row runs before the measurement, in milliseconds, if that is longer than usual. */
   readonly warmUpMs?: number;
   /**
    * Whether a program may do this on purpose, so that it is not held. Reported apart from the rows that must be

@@ -13,7 +13,7 @@ const READS = {
 /** Three hundred elections start one after another without delay. A busy machine needs this long for them. */
 const ONE_BY_ONE_MS = 20_000;
 
-/** Un-awaited calls. So many may start at once that the thread sleeps only after a while. */
+/** Un-awaited calls. Many may start at once, so the thread sleeps only after a while. */
 const flooding = (name: string, more: Partial<Row> = {}): Row => ({
   group: 'caller',
   name,
@@ -32,10 +32,10 @@ const TIMER = {
   why: 'The work ends at once, and a timer delays each call by 1 ms. So the work runs 700 times a second.',
 };
 
-/** 0.94 a second in the long run. The first tries, which could save the lease, come sooner and fall into the window. */
+/** In the long run, 0.94 dials a second. The first tries may still save the lease, so they come sooner. The window includes them. */
 const FAILING = {
   dialsPerSecond: 1.1,
-  why: 'The measured time includes the frequent first tries, which could save the lease. In the long run there are 0.94 dials a second.',
+  why: 'The first tries are frequent, because they may still save the lease, and the measured time includes them. In the long run there are 0.94 dials a second.',
 };
 
 const UNAWAITED_WRITES = {

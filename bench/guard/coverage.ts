@@ -1,6 +1,6 @@
 /**
  * Every public function, and the rows of the matrix that loop around it. Three kinds of answer can come as fast
- * as a loop asks: a cheap success, a failure that is known without etcd, and a quick failure from etcd. Each
+ * as a loop asks: a success that costs little, a failure that needs no request, and a quick failure from etcd. Each
  * kind has rows for an awaited loop and for an un-awaited flood. A new public function needs a line here,
  * otherwise the types do not check. test/unit/guard-coverage.test.ts checks that the rows exist.
  */

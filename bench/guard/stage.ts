@@ -1,4 +1,4 @@
-/** The environment of one row: a real etcd, a network in front of each member, and an operator who may cause faults. */
+/** The environment of one row: a real etcd, a proxy in front of each member, and an operator who may cause faults. */
 import { Etcd3 } from 'etcd3';
 import { startEtcd, startProxy, type EtcdCluster, type FaultyProxy } from 'etcd-election/dev';
 
