@@ -2,6 +2,7 @@
  * Declares the modules that `scripts/bundle-sources.mjs` writes. Compilers and editors may look for them before the script has
  * run.
  */
+
 declare module '*/worker-source.ts' {
   export const workerSource: string;
 }

@@ -8,8 +8,8 @@ import type { LiveTerm } from './term/live-term.ts';
 import type { Term } from './term/term.ts';
 
 /**
- * An election as the metrics and the watchdog read it. Their reads are not noted. A read by the program is noted, because it
- * shows that the program checks its leadership. Such a read also counts towards `RunawayLoopError`.
+ * An election as the metrics and the watchdog read it. The library does not note these reads. It notes a read by the program,
+ * because that read shows that the program checks its leadership. A read by the program also counts towards `RunawayLoopError`.
  */
 export interface UnmarkedElection {
   readonly name: string;

@@ -56,7 +56,7 @@ export class InvalidInputError extends ElectionError {
  * The campaign cannot begin now. The message names the case:
  * - Another `Election` of the same name, prefix, client and TTL has a campaign. Two campaigns cannot share one key.
  * - `lead()` was called while a campaign runs, or a campaign was started while `lead()` runs.
- * - A callback of an ended term awaits the call. Then each would wait for the other.
+ * - A callback of an ended term awaits the call. The next term waits for that callback, so the two would wait for each other.
  * - This process runs too many campaigns of the election, or creates elections too fast.
  * - Too many calls of `campaign()` already wait for a term of the campaign.
  */

@@ -58,8 +58,8 @@ export interface ElectionOptions {
   /**
    * Lease time-to-live, in whole seconds. After the leader's process has died, the election can be without a leader for about
    * this long. A shorter TTL means more keep-alives (three per TTL), and a slow etcd ends terms sooner. The TTL that etcd
-   * grants may be longer; by default it is at least 2 s. Default: 10. Range: 1 to 3 600, or to 86 400 with `allowLongTtl`.
-   * Above 300 a warning is logged.
+   * grants may be longer: an etcd with default settings grants at least 2 s. Default: 10. Range: 1 to 3 600, or to 86 400 with
+   * `allowLongTtl`. Above 300 a warning is logged.
    */
   ttlSeconds?: number | undefined;
   /**
@@ -86,8 +86,8 @@ export interface ElectionOptions {
   /**
    * Called at the end of our term, before the key is deleted. If we have not led yet, it is called when we begin to wait behind
    * another candidate. The callback may be async, and the library awaits it. So stop here what `onLeader` started. The argument
-   * is the present or the next leader; undefined if none is known. `onFollower` is called once, even if the leader changes
-   * again. To follow the leader, use `onLeaderChange`.
+   * is the present or the next leader; undefined if none is known. `onFollower` is not called again when the leader changes. To
+   * follow the leader, use `onLeaderChange`.
    */
   onFollower?: ((leader: Candidate | undefined) => unknown) | undefined;
   /**
@@ -99,8 +99,8 @@ export interface ElectionOptions {
   /**
    * What happens when the term has no work left: `onLeader` has returned, nothing registered with the term runs, and no
    * clean-up is registered. `'stay'` continues the term, for services that `onLeader` only starts. `'step-down'` ends the term,
-   * so that another replica leads. Both report the event `work.ended`. If `'stay'` and `onFollower` are set, `onLeader` may
-   * only start a service. So an `onLeader` that returns within 5 s counts as still working. Default: `'stay'`.
+   * so that another replica leads. Both report the event `work.ended`. With `'stay'` and `onFollower`, an `onLeader` that
+   * returns within 5 s has probably started a service. The term then counts as still having work. Default: `'stay'`.
    */
   whenWorkEnds?: 'stay' | 'step-down' | undefined;
   /**

@@ -66,7 +66,7 @@ export class Callbacks {
     return this.#frames;
   }
 
-  /** How long the work has run since the noticed end of its term, in milliseconds; 0 if it does not run. */
+  /** How long the work has run since we noticed the end of its term, in milliseconds. 0 if no work runs. */
   get workAfterTermMs(): number {
     const noticedAtMs = this.#term?.work.isRunning === true ? this.#term.noticedAtMs : undefined;
     return noticedAtMs === undefined ? 0 : clock.now() - noticedAtMs;

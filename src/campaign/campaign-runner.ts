@@ -256,7 +256,7 @@ export class CampaignRunner {
       this.#refused = campaign.refusal;
       this.#campaign = undefined;
       this.#onStanding(false);
-      // If earlier callbacks still run, this campaign has called none. Then the next campaign waits for the same callbacks.
+      // If earlier callbacks still run, this campaign has called no callback. The next campaign then waits for the earlier ones.
       if (earlier?.isSettled !== false) this.#finish(campaign);
       releaseClaim();
     });
@@ -323,8 +323,8 @@ export class CampaignRunner {
   }
 
   /**
-   * Refuses a call that would wait for itself. The first such refusal in a term is not delayed. It cannot speed up a loop,
-   * because the next round waits for the callback.
+   * Refuses a call that would wait for itself. The first such refusal in a term is not delayed. Without the delay, a loop is
+   * still not hot, because its next round waits for the callback.
    */
   #refuseSelfWait(call: 'campaign' | 'lead', calledFrom: readonly string[]): Promise<never> {
     const { election, last } = this.#tools;

@@ -28,7 +28,7 @@ export interface LeadOptions {
   ifFree?: boolean | undefined;
   /**
    * With `ifFree`: the shortest time for which the election is held, in milliseconds from the start of the term. If the
-   * work ends sooner, `lead()` resolves after this time. Make it longer than the largest difference between the timers of the
+   * work ends sooner, `lead()` resolves after this time. Set a time longer than the largest difference between the timers of the
    * replicas. Otherwise a late replica finds the election free and runs the work again. A freeze, a slow start or a garbage
    * collection adds to that difference. Work that throws, `resign()`, `close()` and `signal` end the hold at once.
    * Default: 5 000. Range: 0 to 86 400 000.

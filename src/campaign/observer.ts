@@ -124,7 +124,7 @@ class SharedWatcher {
   readonly #wakes = new Set<() => void>();
   readonly #over = new AbortController();
   readonly #onOver: () => void;
-  /** Called at the first answer, or at the end. Then the read no longer counts towards the limit of reads. */
+  /** Called at the first answer, or at the end. From then on the read does not count towards the limit of reads. */
   #answered: () => void = () => undefined;
   readonly queueWatcher: QueueWatcher;
   isKnown = false;

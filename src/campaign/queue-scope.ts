@@ -1,6 +1,6 @@
 /**
- * Decides which part of a queue one reader reads and watches, and when to read again. An observer reads the whole queue, a
- * candidate only what core/queue-part says.
+ * Decides which part of a queue one reader reads and watches, and when to read again. An observer reads the whole queue. A
+ * candidate reads only the part that core/queue-part describes.
  */
 import type { Candidacy } from '../core/campaign-state.ts';
 import type { CandidateQueue, QueuedCandidate } from '../core/candidate-queue.ts';

@@ -8,7 +8,7 @@ import { clock, untilNextTurn } from '../util/clock.ts';
 /** The longest interval at which a waiting call checks if a callback awaits it, in milliseconds. */
 const LOOK_EVERY_MS = 250;
 
-/** Added to that interval for each waiting call. So all calls together make at most about 200 checks a second. */
+/** Added to {@link LOOK_EVERY_MS} for each waiting call. So all calls together make at most about 200 checks a second. */
 const MS_PER_CALL = 5;
 
 let looking = 0;

@@ -133,8 +133,8 @@ export class Turn {
 
   /**
    * With `ifFree`, gives up if another candidate is ahead. A possible orphan is examined first. Without `ifFree`, follows that
-   * candidate. Does nothing while the leader is unknown. The keys before ours may then belong to elections with longer names
-   * below our prefix.
+   * candidate. Does nothing while the leader is unknown, because the keys before ours may be those of nested
+   * elections (`p/q/…` under `p/`).
    */
   #skipOr(candidacy: Candidacy, follow: () => void): void {
     const { queueWatcher, skip } = this.#tools;

@@ -67,7 +67,7 @@ export function tellShortWork(report: CampaignReport, election: string, tookMs: 
 
 const STOPPERS = ['stop', 'close', 'unsubscribe', 'cancel', 'destroy', 'end', 'disconnect', 'quit'] as const;
 
-/** If what `onLeader` returned is probably a mistake, says for the log what it is, and what to do. Otherwise undefined. */
+/** Describes for the log a return value of `onLeader` that is probably a mistake, and the remedy. Undefined for other values. */
 export function stopperOf(returned: unknown): string | undefined {
   if (typeof returned !== 'object' || returned === null) return undefined;
   try {
@@ -156,8 +156,8 @@ export function tellUncalled(report: CampaignReport, election: string, what: str
 }
 
 /**
- * Warns if another candidate announces our value. Checks twice. The key of a killed process stays for a TTL. The process that
- * replaces the killed one may announce the same value.
+ * Warns if another candidate announces our value. Checks twice, because the key of a killed process stays for a TTL. Until
+ * then, the process that replaces the killed one may announce the same value.
  */
 export async function tellSharedValue(
   report: CampaignReport,

@@ -77,7 +77,7 @@ export class PendingDeletes {
   }
 
   /**
-   * Deletes every key once. The next renewal repeats what fails. Does nothing while an earlier call of it runs.
+   * Deletes every key once. The next renewal repeats what fails. Does nothing while an earlier call of this method runs.
    * Otherwise, on a slow etcd, every renewal would add another call.
    */
   async flushAll(limits: CallLimits): Promise<void> {
@@ -101,7 +101,7 @@ export class PendingDeletes {
           if (this.#givenUp.get(key) === pending.release) this.#byKey.delete(key);
           continue;
         }
-        return; // etcd does not answer, or the session has ended: the others would fail too
+        return; // etcd does not answer, or the session has ended: the other deletes would fail too
       }
       if (isStillPending() && pending.repeatUntilMs <= clock.now()) this.#byKey.delete(key);
     }

@@ -112,7 +112,7 @@ export class RenewalBackoff {
 
   async pass(signal: AbortSignal): Promise<void> {
     await this.#guard.pass('environment', this.#settings, { signal });
-    if (!signal.aborted) this.#ofClient.prioritizeRenewal(); // aborted: the lease is over
+    if (!signal.aborted) this.#ofClient.prioritizeRenewal(); // an aborted signal means that the lease is over
   }
 
   /** Records for how long the lease has been renewed without failures, in milliseconds. */

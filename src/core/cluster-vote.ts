@@ -15,7 +15,7 @@ export interface Pin {
  * Decides by these rules:
  * - The first decision needs a majority of all configured hosts. Outside a roll call, it is also enough that all answers agree.
  * - A later majority for another cluster changes the decision.
- * - A decision by a majority changes only under two more conditions: the old cluster is quiet, and no host reports it.
+ * - If a majority made the decision, a change has two more conditions: the old cluster is quiet, and no host reports it.
  *
  * @param said the last cluster ID of every configured host; undefined for a host that never answered.
  * @param pin the decision so far.

@@ -36,8 +36,8 @@ export interface GuardHistory {
   /** Rounds since the last sustained progress that have not been forgiven. */
   readonly streak: number;
   /**
-   * How many rounds of the streak the caller caused, by a call or by the end of the previous round. The others are retries
-   * after an outside cause.
+   * How many rounds of the streak the caller caused: it called the library, or it ended the previous round. The other rounds
+   * are retries after an outside cause.
    */
   readonly called: number;
   /** All rounds ever. */

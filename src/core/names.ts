@@ -82,7 +82,7 @@ function textProblem(text: string): string | undefined {
   );
 }
 
-/** A joiner between two characters that it joins. Emoji and some scripts need it. */
+/** A zero-width joiner or non-joiner between two characters. Emoji and some scripts need it. */
 const JOINED =
   /(?<=[\p{Extended_Pictographic}\ufe0f\p{M}\p{Lo}])[\u200c\u200d](?=[\p{Extended_Pictographic}\p{Lo}])/gu;
 

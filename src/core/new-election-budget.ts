@@ -6,6 +6,7 @@
 
 /** How many new elections may start side by side before one is delayed. */
 export const SIDE_BY_SIDE = 16_384;
+/** How many new elections may start one by one before one is delayed. */
 export const ONE_BY_ONE = 300;
 /** How long a bucket takes to refill by one election, in milliseconds. */
 export const MS_PER_NEW_ELECTION = 3_000;

@@ -81,8 +81,8 @@ const SHARE = 0.03;
 const SPREAD_CAP_MS = 30_000;
 
 /**
- * If many candidates lose a neighbour at once, each reads after a random part of this time, in milliseconds. The time is
- * enough for one read by each candidate before this one. It is at most 30 s.
+ * Over how many milliseconds candidates spread their reads if many lose a neighbour at once. Each candidate waits for a random
+ * part of this time. The time is enough for one read by each candidate before this one. It is at most 30 s.
  */
 export const spreadMs = (before: number, total: number): number =>
   Math.min(SPREAD_CAP_MS, before * total * SCAN_MS);

@@ -1,6 +1,6 @@
 /**
- * Decides, from the raft terms of two answers, whether etcd's present leader knows a renewal. docs/design.md gives the reason
- * under “Why a confirmed renewal counts”.
+ * Decides from the raft terms of two answers whether etcd's present leader knows a renewal. The section “Why a confirmed
+ * renewal counts” of docs/design.md gives the reason.
  */
 
 export type RenewalVerdict =

@@ -9,7 +9,7 @@
  */
 import assert from 'node:assert/strict';
 
-/** The outcome of a write: the branch that ran, or `never` if neither ran and neither ever will. */
+/** The outcome of a write: the branch of the transaction that ran, or `never` if neither ran and neither ever will. */
 export type Fate = 'then' | 'else' | 'never';
 
 export interface Slot {
@@ -36,7 +36,7 @@ export function beginWrite(slot: Slot, writeId: string): Slot {
   return { ...slot, pending: writeId };
 }
 
-/** The slot after etcd has answered the write, or the settling of the write. Its key now has this revision. */
+/** The slot after etcd has answered the write, or the settling of the write. The slot's key now has this revision. */
 export const done = (revision: bigint): Slot => ({ seenRevision: revision, pending: undefined });
 
 /** The slot after a write that cannot arrive late: it was not sent, or etcd answered that nothing was written. */

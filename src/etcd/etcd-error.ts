@@ -97,7 +97,7 @@ const TOO_LARGE = /message larger than max/;
 export const isUnsendable = ({ details }: GrpcStatus): boolean =>
   NOT_SENDABLE.test(details) || TOO_LARGE.test(details);
 
-/** The request or the answer is too large for gRPC. If it is the answer, etcd has applied the request. */
+/** The request or the answer is too large for gRPC. If only the answer is too large, etcd has applied the request. */
 export const isTooLarge = (error: unknown): boolean =>
   error instanceof EtcdError && TOO_LARGE.test(error.message);
 

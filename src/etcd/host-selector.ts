@@ -10,7 +10,7 @@ import { isByEtcd, isNotConnected, isUnfit, isUnsendable, type GrpcStatus } from
 export const SILENT_AFTER_MS = 500;
 
 /**
- * How much older a mild failure counts than it is, in milliseconds. A failure is mild if the host only dropped a
+ * A mild failure counts as if it had happened this much earlier, in milliseconds. A failure is mild if the host only dropped a
  * connection, or has renewed a lease since. If all hosts are suspects, the one with the oldest failure is tried first.
  */
 const HEAD_START_MS = 15_000;

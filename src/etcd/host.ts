@@ -161,8 +161,8 @@ export class Host {
   }
 
   /**
-   * Why the last call found no connection; undefined if that was not just now. If there is a reason, the next call of
-   * the application fails without asking gRPC.
+   * Why a call has found no connection within the last half second; undefined if none has. If there is a reason, a call of the
+   * application fails without asking gRPC.
    */
   get justUnreachable(): string | undefined {
     const { reason, atMs } = this.#unreachable ?? { atMs: Number.NEGATIVE_INFINITY };
@@ -205,7 +205,6 @@ function optionsFor(users: Etcd3, address: string): IOptions {
       'grpc.enable_retries': 0,
       'grpc.initial_reconnect_backoff_ms': GRPC_DIALS_AGAIN_MS,
       'grpc.max_reconnect_backoff_ms': GRPC_DIALS_AGAIN_MS,
-      // By default 30 s: so long a dial would go to the old address of a member that has moved.
       // The default is 30 s. A member that has come back at another address would stay out of reach for so long.
       'grpc.dns_min_time_between_resolutions_ms': GRPC_DIALS_AGAIN_MS,
       'etcd-election.client': ++made,

@@ -1,7 +1,7 @@
 /**
  * Grants, renews and revokes a lease with etcd's raw calls. etcd3's own `Lease` is not safe here. It counts the TTL
  * from the reply, and assumes that etcd granted the TTL that it asked for. It reports the loss of the lease only after
- * twice that time.
+ * twice the TTL.
  */
 import { randomBytes } from 'node:crypto';
 import type { ILeaseKeepAliveRequest, ILeaseKeepAliveResponse } from 'etcd3';

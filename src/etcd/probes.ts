@@ -1,6 +1,6 @@
 /**
  * Probes hosts with harmless calls, to learn their cluster and whether they answer again. Other calls avoid suspects,
- * so without probes a suspect would stay one.
+ * so without probes a suspect would stay a suspect.
  */
 import { sharedAbort } from '../util/abort.ts';
 import { clock } from '../util/clock.ts';

@@ -30,7 +30,7 @@ export interface SlotAnswer {
 
 /**
  * The key of a slot. It is outside the election's prefix, because candidates of Go's `concurrency` package would wait
- * for every key there.
+ * for every key under that prefix.
  */
 export function slotKey({ key }: Candidacy, number: number): string {
   const [, prefix = '', name, lease] = /^(.*\/)?([^/]+)\/([^/]+)$/s.exec(key)!;

@@ -41,7 +41,7 @@ export function dial(host: string, { tls, authority }: Reach): ClientHttp2Sessio
   return session;
 }
 
-/** The server name for TLS. TLS allows no IP address there. Node checks the certificate against the address anyway. */
+/** The server name for TLS; none for an IP address, which TLS does not allow. Node checks the certificate in both cases. */
 function serverName(name: string): { servername?: string } {
   return process.getBuiltinModule('node:net').isIP(name) === 0 ? { servername: name } : {};
 }

@@ -47,7 +47,7 @@ export class LastWill {
   readonly #leases = new Map<string, string | undefined>();
   #onLost: OnWillLost = () => undefined;
   #helper: ChildProcess | undefined;
-  /** The exit of the last helper that had no lease left. */
+  /** Resolves when the last helper that had no lease left has exited. */
   #exit: Promise<void> | undefined;
   #isReported = false;
   #stop = new AbortController();
@@ -167,7 +167,7 @@ function spawnHelper(): ChildProcess {
     env: Object.fromEntries(
       INHERITED.flatMap((name) => (process.env[name] === undefined ? [] : [[name, process.env[name]]])),
     ),
-    // Its own session and group: a signal to our group, or the end of our terminal, does not end it.
+    // A session and a group of its own: a signal to our group, or the end of our terminal, does not end the helper.
     detached: true,
     windowsHide: true,
     cwd: parse(process.execPath).root,

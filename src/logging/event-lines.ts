@@ -78,9 +78,9 @@ export const lines: { readonly [T in ElectionEventType]: Line<T> } = {
   'etcd.history-lost': [
     'warn',
     (e) =>
-      `etcd's history went back from revision ${e.fromRevision} to ${e.toRevision}: it was wiped, or restored from a ` +
-      'snapshot. Fencing tokens may repeat. A resource that keeps the largest token may refuse every new leader until it is ' +
-      'reset. It may also accept a late write of an old leader. To restore without this: ' +
+      `etcd's history went back from revision ${e.fromRevision} to ${e.toRevision}: etcd was wiped, or restored from a ` +
+      'snapshot. Fencing tokens may repeat. A resource that keeps the largest token may refuse every new leader until ' +
+      'you reset it. It may also accept a late write of an old leader. To restore without this: ' +
       'etcdutl snapshot restore --bump-revision 1000000000 --mark-compacted',
   ],
   'watch.lost': ['debug', (e) => `watch lost, reconnecting: ${e.reason}`],
@@ -244,8 +244,8 @@ export const lines: { readonly [T in ElectionEventType]: Line<T> } = {
 };
 
 /**
- * Advice if an error came through `Promise.all`, which leaves its other promises running. V8's stack trace shows
- * whether it did.
+ * Advice if an error came through `Promise.all`, which leaves its other promises running. V8's stack trace shows the
+ * `Promise.all`.
  */
 function siblingsOf(error: unknown): string {
   try {
@@ -331,7 +331,7 @@ function withoutCause(error: unknown): unknown {
   return Object.create(Object.getPrototypeOf(error) as object, { ...own, stack }) as unknown;
 }
 
-/** Writes the line again without the error, whose properties may throw. The text describes the error. */
+/** Writes the line again without the error, whose properties may throw. The text of the line still describes the error. */
 function withoutError(logger: Logger, level: Level, line: object, text: string): void {
   try {
     log(logger, level, line, text);

@@ -33,7 +33,7 @@ const NEVER_SUPPRESSED: ReadonlySet<ElectionEvent['type']> = new Set([
  */
 const ADVICE: ReadonlySet<ElectionEvent['type']> = new Set(['usage.unusual', 'term.stale']);
 
-/** Events whose lines have a quota of their own. When it is used up, they use the quotas of other lines. */
+/** Events whose lines have an extra quota. When that quota is used up, these lines use the quotas of other lines. */
 const OF_A_TERM: ReadonlySet<ElectionEvent['type']> = new Set(['term.started', 'term.ended']);
 
 let createdLogger: Logger | undefined;
@@ -89,8 +89,8 @@ export class EventLog implements EventSource {
   #suppressedBefore(event: ElectionEvent, level: Level): false | number {
     if (level === 'trace' || level === 'debug' || NEVER_SUPPRESSED.has(event.type)) return 0;
     if (event.type === 'guard.tripped') {
-      // This line names the cause, so it is always written. It ends the burst of a loop in the caller's code: other lines
-      // of the loop become rare. In an outage they tell the operator what happens.
+      // This line names the cause, so it is always written. After it, the other lines of a loop in the caller's code become
+      // rare. In an outage the other lines stay, because they tell the operator what happens.
       const { suppressed } = this.#own.now;
       this.#own.now =
         event.origin === 'caller' ? lastOfTheBurst(clock.now()) : { ...this.#own.now, suppressed: 0 };
@@ -140,7 +140,7 @@ export class EventLog implements EventSource {
   }
 }
 
-/** The quota that such a line uses before the others. */
+/** The extra quota that a line about an error or a term uses before the other quotas; undefined for other lines. */
 function extraOf(
   { type }: ElectionEvent,
   level: Level,

@@ -3,8 +3,8 @@
  *
  * A quota for every name does not limit a loop that invents a name in every round. The elections of such a loop follow
  * each other, while those of an ordinary program run side by side. So every running election also has a lane with its
- * own quota. A new election takes over the lane of an ended one, with the rest of its quota. If none has ended, it gets
- * a new lane.
+ * own quota. A new election takes over the lane of an ended one, with the rest of its quota. If no election has ended,
+ * the new one gets a new lane.
  */
 import {
   fullQuota,

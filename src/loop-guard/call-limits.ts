@@ -1,7 +1,7 @@
 /**
- * Counts and delays the public calls of an election and its terms. Delays cheap answers, because a loop could ask for
- * them without end. The cheap answers are refusals, answers that already exist, calls with nothing to do, reads, iterations and
- * failed writes.
+ * Counts and delays the public calls of an election and its terms. A call with a cheap answer is delayed, because a loop could
+ * repeat it without end. Cheap answers are those of refused calls, failed writes, reads and iterations. So are the answers that
+ * already exist, and the answers of calls with nothing to do.
  *
  * `heartbeat()` and most properties are not counted, because they cost almost nothing. `isCurrent()` and
  * `remainingMs()` are counted only while no term is current.
@@ -52,7 +52,7 @@ export class CallLimiter {
   /** @param scope identifies the election in this process, across `Election` objects. */
   constructor(scope: ElectionScope, settings: GuardSettings, listener: GuardListener) {
     this.#scope = scope;
-    // Only refusals keep the high cap, so an ordinary caller never waits long.
+    // Only refusals keep the high cap. Ordinary callers get the other answers too, and must not wait long.
     const cheap = { ...settings, capMs: settings.outsideCapMs };
     // Failing calls at the end of a term must not delay the drain.
     const failing = { ...cheap, healthyAfterMs: settings.outsideCapMs };

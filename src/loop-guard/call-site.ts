@@ -2,6 +2,8 @@
  * Finds the place in the caller's code from which a call came. V8's async stack, taken at the call, contains that
  * place. A CPU profile does not, because `await` cuts the stack.
  */
+
+/** How many frames of a call site are kept. */
 const FRAMES_KEPT = 6;
 
 /** How many frames are taken before those of Node and V8 are removed. */

@@ -1,7 +1,7 @@
 /**
  * Limits the reads and cheap calls of all elections on the same endpoints. The guard of one election does not see a
- * loop that uses another name or prefix in every round. A loop makes its calls one by one, but a program makes them
- * side by side.
+ * loop that uses another name or prefix in every round. A loop makes its calls one by one, but an ordinary program may make
+ * many side by side. So each of these two ways has its own limit.
  */
 import { fullNewElectionBudget, admitNew, type CrowdLimits } from '../core/new-election-budget.ts';
 import type { ElectionScope } from './guard-key.ts';
@@ -74,7 +74,7 @@ export class EndpointCalls {
       if (isOver) return;
       isOver = true;
       this.#underWay--;
-      // The time of a slow answer is not a pause of the caller.
+      // The time that etcd takes to answer is not a pause of the caller.
       ofElection?.guard.ended();
       this.#oneByOne.ended();
     };

@@ -16,7 +16,7 @@ export const MOST_HELD = 1_000;
 export class NewElectionLimiter {
   #budget: NewElectionBudget;
   /**
-   * New elections whose first campaign has neither entered the queue nor ended. While there is one, another new
+   * New elections whose first campaign has neither entered the queue nor ended. While this set is not empty, a further new
    * election does not look like the next round of a loop.
    */
   readonly #underWay = new Set<object>();

@@ -2,10 +2,11 @@
  * Keeps state that belongs to the process, by key. All loaded copies of this package share the state: ESM and CommonJS,
  * and other versions.
  */
+
 const home = globalThis as { [key: symbol]: Map<string, Map<string, unknown>> | undefined };
 const symbol = Symbol.for('etcd-election/1');
 
-/** The most keys of one kind. Beyond it, the least recently used key is dropped. */
+/** The most keys of one kind. If there are more, the least recently used key is dropped. */
 const MOST_KEYS = 16_384;
 
 export function shared<T>(kind: string, key: string, make: () => T): T {

@@ -104,15 +104,15 @@ export class Flood {
   }
 }
 
-/** If this many calls of `campaign()`, `lead()` and reads are refused at once, the thread sleeps. */
+/** If this many calls of `campaign()`, `lead()` and the reading methods are refused at once, the thread sleeps. */
 export const REFUSALS_AT_ONCE = 500;
 /**
- * After that, the thread sleeps if more than this many are refused in a second. A draining server may refuse one call
- * per request.
+ * After that, the thread sleeps if more than this many are refused in a second. On a server that shuts down, one call may be
+ * refused for every request.
  */
 export const REFUSALS_PER_SECOND = 100;
 export const refusals: Flood = new Flood(REFUSALS_AT_ONCE, REFUSALS_PER_SECOND);
-/** Refusals of calls of a term. A busy service may fail this often when a term ends. */
+/** Refusals of calls of a term. In a busy service, this many calls may fail when a term ends. */
 export const termRefusals: Flood = new Flood(2_000, 500);
 
 /** New elections. A program may create ten thousand at its start, and a busy service one for every request. */

@@ -302,7 +302,7 @@ export class LiveTerm implements WorkingTerm {
     this.work.cleanUp();
   }
 
-  /** Why the term is over. If only the deadline has passed so far, that is the reason. */
+  /** Why the term is over. If only the deadline has passed so far, the reason is `deadline-passed`. */
   lost(): LeadershipLostError {
     if (this.#endedBecause === undefined) return this.#error('deadline-passed');
     return (this.#lost ??= this.#error(this.#endedBecause));

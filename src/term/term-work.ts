@@ -129,7 +129,7 @@ export class TermWork {
 
   /**
    * Registers a clean-up for the end of the term; calls it at once if the term has ended. The clean-up keeps the async context
-   * of this call. The term may end in the context of another election.
+   * of this call, because the term may end in the context of another election.
    */
   onEnd(cleanUp: CleanUp): void {
     this.#cleanUps.push(AsyncResource.bind(callOf(cleanUp)));

@@ -71,7 +71,7 @@ export interface Term {
    * of etcd before 3.4.42 and 3.5.28 do not check permissions of nested operations.
    *
    * Await what `commit()` returns, never the builder. The builder has a method `then`, so `await` takes it for a promise. If
-   * you await the builder, or return it from an async function, nothing is written. The error says what to do.
+   * you await the builder, or return it from an async function, nothing is written, and you get an error that says what to do.
    *
    * @throws {RefusedError} if `exactlyOnce` is set, and etcd has denied our user its keys in the last 30 s.
    * @throws {InvalidInputError} if an option is unknown.

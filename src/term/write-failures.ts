@@ -8,7 +8,7 @@ import { nextTurn } from '../util/clock.ts';
 
 export interface WriteFailure {
   readonly reason: string;
-  /** Whether etcd may have written it anyway. */
+  /** Whether etcd may have committed the write anyway. */
   readonly isOutcomeUnknown: boolean;
 }
 
