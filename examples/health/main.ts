@@ -1,6 +1,6 @@
 /**
  * Probes for a supervisor, such as those of examples/kubernetes/deployment.yaml.
- * - `/healthz`: 503 only if a restart helps.
+ * - `/healthz`: 503 only if a restart can help.
  * - `/readyz`: 503 if no campaign runs, because etcd refused this replica, or because it is shutting down.
  * - `/leading`: 200 only on the leader, for a load balancer. As a readiness probe it would block every rolling update.
  */

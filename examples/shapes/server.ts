@@ -15,7 +15,7 @@ const election = new Election(client, electionName, {
 
 const server = createServer((request, response) => {
   const health = election.health();
-  // Liveness: 503 only if a restart helps. health() sends no request to etcd.
+  // Liveness: 503 only if a restart can help. health() sends no request to etcd.
   if (request.url === '/livez') response.writeHead(health.healthy ? 200 : 503);
   // Readiness: followers can serve too.
   else if (request.url === '/readyz') response.writeHead(health.standing ? 200 : 503);

@@ -1,8 +1,8 @@
 /**
  * The list of all metrics, for both entry points (Prometheus, OpenTelemetry). A test compares docs/metrics.md with it.
  *
- * A name ends with its unit, because OpenTelemetry's exporter for Node.js does not add the unit. The OpenTelemetry
- * Collector adds the unit only to a name without it. So Prometheus gets the same series names from every entry point.
+ * The name of a duration ends with its unit, because OpenTelemetry's exporter for Node.js does not add the unit. The
+ * OpenTelemetry Collector adds the unit only to a name that lacks it. So Prometheus gets the same names from both entry points.
  */
 
 export interface Metric {
@@ -50,7 +50,7 @@ export const catalogue: {
     kind: 'gauge',
     name: 'etcd.election.leader.known',
     unit: '{leader}',
-    help: 'Whether this process knows of a leader, 1 or 0. Only while a campaign is under way.',
+    help: 'Whether this process knows of a leader, 1 or 0. Shown only during a campaign.',
     labels: ['election'],
     inCluster: 'min',
   }),
@@ -58,7 +58,7 @@ export const catalogue: {
     kind: 'gauge',
     name: 'etcd.election.queue.position',
     unit: '{place}',
-    help: 'Place in the queue: 1 leads, 0 has not entered yet. Only while a campaign is under way.',
+    help: 'Place in the queue: 1 leads, 0 has not entered yet. Shown only during a campaign.',
     labels: ['election'],
     inCluster: 'min',
   }),
@@ -74,7 +74,7 @@ export const catalogue: {
     kind: 'gauge',
     name: 'etcd.election.unhealthy',
     unit: '{replica}',
-    help: 'Whether election.health() finds a fault that a restart would fix, 1 or 0.',
+    help: 'Whether election.health() finds a fault in which a restart can help, 1 or 0.',
     labels: ['election'],
     inCluster: 'max',
   }),
@@ -90,7 +90,7 @@ export const catalogue: {
     kind: 'counter',
     name: 'etcd.election.writes.failed',
     unit: '{write}',
-    help: 'Writes under a term that failed, by outcome: not written, or unknown.',
+    help: 'Failed writes under a term, by outcome: not written, or unknown.',
     labels: ['election', 'outcome'],
   }),
   termsStarted: metric({
@@ -119,7 +119,7 @@ export const catalogue: {
     kind: 'histogram',
     name: 'etcd.election.handover.duration.seconds',
     unit: 's',
-    help: 'From the end of a term until its key was deleted, after the work had stopped. The next replica leads one watch message later.',
+    help: 'Time from the end of a term until its key was deleted. In this time the work stops. The next replica leads one watch message later.',
     labels: ['election'],
     buckets: SPAN_SECONDS,
   }),
@@ -135,7 +135,7 @@ export const catalogue: {
     kind: 'counter',
     name: 'etcd.election.campaigns.ended',
     unit: '{campaign}',
-    help: 'Campaigns ended, by reason. This process is no longer a candidate. The reason "refused" needs a person to act.',
+    help: 'Campaigns ended, by reason. After the end, the process is not a candidate. The reason "refused" needs a person to act.',
     labels: ['election', 'reason'],
   }),
   candidaciesLost: metric({
@@ -206,7 +206,7 @@ export const catalogue: {
     kind: 'histogram',
     name: 'etcd.election.renewal.round_trip.seconds',
     unit: 's',
-    help: 'From sending the renewal of a lease to its answer.',
+    help: 'Time from sending the renewal of a lease to the answer of etcd.',
     labels: [],
     buckets: TRIP_SECONDS,
   }),
@@ -258,7 +258,7 @@ export const catalogue: {
     kind: 'histogram',
     name: 'etcd.election.watch.healing.seconds',
     unit: 's',
-    help: 'From the loss of a watch until it was up to date again.',
+    help: 'Time from the loss of a watch until it was up to date again.',
     labels: [],
     buckets: SPAN_SECONDS,
   }),

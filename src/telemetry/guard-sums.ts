@@ -1,5 +1,5 @@
 /**
- * What the loop guards have counted, by election and loop: the guards of campaigns, and those of other calls.
+ * What the loop guards have counted, by election and by kind of loop (`campaign`, `reads` …).
  */
 import { loopGuards } from '../index.ts';
 

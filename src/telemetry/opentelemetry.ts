@@ -17,22 +17,22 @@ import { Recorder } from './recorder.ts';
 import { TermSpans } from './term-spans.ts';
 
 export interface OpenTelemetryOptions {
-  /** Default: the global one. */
+  /** The provider for the metrics. Default: the global meter provider. */
   meterProvider?: MeterProvider | undefined;
-  /** Default: the global one. */
+  /** The provider for the spans. Default: the global tracer provider. */
   tracerProvider?: TracerProvider | undefined;
 }
 
 export interface ElectionTelemetry extends Disposable {
   /**
    * The context of a term, for spans of its work: `context.with(telemetry.contextOf(term), () => work(term))`. Spans started
-   * in this context become children of the span that marks the start of the term. If the term is unknown or over, this is the
-   * active context.
+   * in this context become children of the span that marks the start of the term. If the term is unknown or over, the active
+   * context is returned.
    */
   contextOf(term: Pick<Term, 'election' | 'fencingToken'>): Context;
   /**
    * Stops counting, and ends the spans of hand-overs under way. If `electionTelemetry()` was called several times for one
-   * provider, the last `close()` does so. May be called again.
+   * provider, only the last `close()` has this effect. May be called again.
    */
   close(): void;
 }
@@ -53,7 +53,7 @@ export function electionTelemetry(options: OpenTelemetryOptions = {}): ElectionT
   return { contextOf: (term) => tracing.value.contextOf(term), close, [Symbol.dispose]: close };
 }
 
-/** One value for each provider, for all callers. With two values, every event would count twice. */
+/** Makes one value for each provider, which all callers share. With two values, every event would count twice. */
 class OnePerProvider<P extends object, T extends { close(): void }> {
   readonly #make: (provider: P) => T;
   readonly #made = new Map<P, { readonly value: T; readonly users: Set<symbol> }>();

@@ -5,7 +5,7 @@ import { nextTurn } from '../util/clock.ts';
 import { catalogue, prometheusName, type Metric, type MetricKey } from './catalogue.ts';
 import { Recorder, type Labels, type Reading } from './recorder.ts';
 
-/** The part of prom-client that is used. You bring the package, in any version that has this shape. */
+/** The part of prom-client that this module uses. You install prom-client, in any version that has this shape. */
 export interface PromClient<Registry = unknown> {
   readonly Counter: new (configuration: PromConfiguration<Registry>) => PromCounter;
   readonly Gauge: new (configuration: PromConfiguration<Registry>) => PromGauge;
@@ -83,7 +83,7 @@ export function electionMetrics<Registry extends PromRegistry>(
     recorder[Symbol.dispose]();
     for (const name of registered.splice(0)) registry.removeSingleMetric(name);
   };
-  // The first metric of a scrape reads the values for all of them. A second read of one metric belongs to another scrape.
+  // The first metric that a scrape reads takes the values of all metrics. A second read of one metric belongs to a new scrape.
   let readings: Map<MetricKey, Reading[]> | undefined;
   const taken = new Set<MetricKey>();
   const readingsOf = (key: MetricKey): readonly Reading[] => {

@@ -27,13 +27,13 @@ export interface Sink {
   record(metric: MetricKey, value: number, labels: Labels): void;
   /**
    * Shows a counter or a histogram before its first event. If Prometheus first saw a series at 1, `increase()` would not
-   * count that event.
+   * count the first event.
    */
   begin(metric: MetricKey, labels: Labels): void;
   /**
    * Removes a counter or a histogram of a finished election. The series need not exist. If the library cannot remove a
-   * series, `forget` is absent, and all elections stay. Otherwise the library would show the last value of their gauges for
-   * ever.
+   * series, `forget` is absent, and no election is dropped. Otherwise the library would show the last gauges of a dropped
+   * election for ever.
    */
   readonly forget?: (metric: MetricKey, labels: Labels) => void;
 }
@@ -90,8 +90,8 @@ export class Recorder implements Disposable {
     const event = message as ElectionEvent;
     if ('election' in event) this.#see(event.election);
     this.#count(event);
-    // If nobody scrapes, only this removes finished elections. It waits for twice the number, because each removal looks
-    // at all elections.
+    // If nobody scrapes, only this line removes finished elections. It acts only at twice the limit, because each removal
+    // looks at all elections.
     if (this.#sink.forget !== undefined && this.#shown.size > registeredCount() + 2 * MOST_FINISHED)
       this.#refresh(unmarkedElections());
   };
@@ -242,8 +242,8 @@ export class Recorder implements Disposable {
   }
 
   /**
-   * Notes which elections are in use, and forgets finished ones. An election is in use if it has a campaign, or if one of
-   * its guards has counted a new round.
+   * Notes which elections are in use, and forgets finished ones. An election is in use if it has a campaign, or a guard with
+   * a new round.
    */
   #refresh(elections: readonly UnmarkedElection[]): void {
     const live = new Set(elections.map(({ name }) => name));
@@ -261,7 +261,7 @@ export class Recorder implements Disposable {
     eachSeries(beginnings, labels, (metric, all) => this.#sink.begin(metric, all));
   }
 
-  /** Several elections may have one name, for example on two clients. */
+  /** One set of readings for each name. Several elections may have one name, for example on two clients. */
   #readElections(elections: readonly UnmarkedElection[]): Reading[] {
     const best = new Map<string, ElectionFigures>();
     const infos = new Map<string, Reading>();

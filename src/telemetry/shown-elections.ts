@@ -5,20 +5,20 @@
 import type { Beginning, Origin } from './beginnings.ts';
 
 /**
- * How many finished elections always stay. Elections with fixed names are fewer than this, and their counters must not start
- * at 0 again.
+ * How many finished elections always stay. A program has fewer elections with fixed names, and the counters of those must
+ * not start at 0 again.
  */
 const KEPT = 100;
 /**
- * How long other finished elections stay, so that a scrape sees their last values. No scrape interval of Prometheus is
- * longer.
+ * How long other finished elections stay, in milliseconds, so that a scrape sees their last values. Scrape intervals are
+ * shorter, because Prometheus by default ignores a value that is five minutes old.
  */
 const KEPT_MS = 300_000;
-/** Beyond this number the oldest finished elections go at once. */
+/** Beyond this number the oldest finished elections are removed at once. */
 export const MOST_FINISHED = 1_000;
 
 export interface ShownElection {
-  /** When the last event came, or the last read saw a campaign. */
+  /** When the election last had an event, or a read last found it in use. */
   lastMs: number;
   /** The groups of metrics that have begun at 0. Empty while only the loop guard knows the election. */
   readonly begun: Set<readonly Beginning[]>;
@@ -62,7 +62,7 @@ export class ShownElections {
    * Removes the finished elections that need not stay.
    *
    * @param live the elections that have a campaign, or whose last campaign has failed.
-   * @returns the removed ones.
+   * @returns the names of the removed elections.
    */
   forget(live: ReadonlySet<string>): string[] {
     const oldestMs = performance.now() - KEPT_MS;

@@ -109,7 +109,7 @@ function startsOf(nodes: readonly ProfileNode[]): Starts {
 
 /**
  * Finds the hottest line of a function. V8 attributes the lines of an inlined function, perhaps from another file, to the
- * caller. So this ignores lines before the start of the function, and lines from the start of the next known function on.
+ * caller. So only lines count that lie between the start of the function and the start of the next known function.
  */
 function hottestLine({ callFrame, positionTicks = [] }: ProfileNode, starts: Starts): number {
   const start = callFrame.lineNumber + 1;

@@ -68,9 +68,9 @@ export const hasToken = ({ headers }: Pick<Request, 'headers'>, { token }: Rules
   token === undefined || isAuthorized(headers.authorization, token);
 
 /**
- * Protects against DNS rebinding. In this attack, a web page points its own DNS name at 127.0.0.1, and makes a browser
- * call us under that name. So an IP address as host is safe. A request without a host is safe too, because browsers always send
- * a host.
+ * Protects against DNS rebinding. In this attack, a web page points its own DNS name at 127.0.0.1. Then a browser calls us
+ * under that name. So an IP address as host is safe. A request without a host is safe too, because browsers always send a
+ * host.
  */
 function isAllowedHost(host: IncomingHttpHeaders[string], allowed: readonly string[]): boolean {
   if (host === undefined) return true;

@@ -4,8 +4,8 @@ import { DiagnosticsError } from '../errors.ts';
 /**
  * Returns why this process cannot take a profile, or undefined if it can.
  *
- * Call this on the main thread, because our worker does not see `process.permission`. Without the permission for the
- * inspector, a worker must not connect to the main thread, because an assertion in Node's C++ would abort the whole process.
+ * Call this on the main thread, because our worker does not see `process.permission`. If a worker without the permission
+ * connected to the main thread, an assertion in Node's C++ would abort the whole process.
  */
 export function whyNoProfile(): string | undefined {
   const { permission } = process as { permission?: { has(scope: string): boolean } };

@@ -161,8 +161,8 @@ export class WorkerHost {
   }
 
   /**
-   * Plans a message to the worker after an event. The message is delayed, because it needs a read of all elections, and
-   * thousands of elections may have events in one turn.
+   * Plans a message to the worker after an event. The message is delayed, because it needs a read of all elections.
+   * Thousands of elections may have events in one turn.
    */
   readonly #happened = (message: unknown, name: string | symbol): void => {
     const { election, origin } = message as { election: string; origin?: string };
