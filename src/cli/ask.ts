@@ -26,7 +26,7 @@ async function answered(terminal: Terminal, echo: Writable, question: SafeText):
   reader.on('SIGINT', () => over.abort());
   reader.on('close', () => over.abort());
   const isHidden = echo !== terminal.stderr;
-  // Shows the question only now, because the reader has begun. Before that, the terminal would show what is typed.
+  // Before a secret is asked for, the reader must have begun. Otherwise the terminal would show what is typed.
   if (isHidden) terminal.stderr.write(question.toString());
   try {
     return await reader.question(isHidden ? '' : question.toString(), { signal: over.signal });

@@ -71,7 +71,10 @@ const CAUSES: readonly (readonly [RegExp, string])[] = [
     'if the service does not speak TLS, use http://',
   ],
   [/socket hang up|ECONNRESET/, 'the service closes the connection at once; if it speaks TLS, use https://'],
-  [/certificate/, 'set NODE_EXTRA_CA_CERTS to a file with the certificate of its authority'],
+  [
+    /certificate/,
+    "set NODE_EXTRA_CA_CERTS to a file with the certificate of the authority that signed the service's certificate",
+  ],
   [/Parse Error|Expected HTTP/, NOT_OURS],
 ];
 

@@ -1,5 +1,5 @@
 /**
- * The second process of `profile --pid`. It closes the inspector after `profile` has ended for any reason.
+ * The second process of `profile --pid`. It closes the inspector when `profile` ends, even if `profile` is killed.
  */
 import { spawn, type ChildProcess } from 'node:child_process';
 import type { Terminal } from './terminal.ts';

@@ -125,6 +125,6 @@ const valueWidth = (columns: number | undefined): number | undefined =>
   columns === undefined ? undefined : Math.max(LEAST_VALUE, Math.min(60, columns - OTHER_COLUMNS_WIDTH));
 
 function leftOf(lease: LeaseLeft | undefined): string {
-  if (lease === undefined) return 'no lease: etcd never deletes it';
+  if (lease === undefined) return 'no lease: etcd never deletes this key';
   return lease.leftSeconds < 0 ? 'lease gone' : `${lease.leftSeconds} of ${lease.grantedSeconds} s left`;
 }

@@ -35,7 +35,7 @@ const underWay = new Map<string, Promise<void>>();
  * with a signal.
  *
  * @returns the folder.
- * @throws {Error} if this system is not based on Debian, if the package archive does not answer, or if `check` throws.
+ * @throws {Error} if this system is not based on Debian, the package archive does not answer, or `check` throws.
  */
 export async function fetchFromDebian(programs: DebianPrograms): Promise<string> {
   const folder = await debianFolder(programs.folder);

@@ -220,8 +220,8 @@ async function endsWithin(ended: Promise<string>, limitMs: number): Promise<bool
 }
 
 /**
- * Resolves when etcd answers a client, or when the signal aborts. etcd accepts connections early, but it answers only after
- * it has joined a quorum. Unlike `/health`, this also works with client certificates and while an alarm is active.
+ * Resolves when etcd answers a client, or when the signal aborts. Note that etcd accepts connections early, but answers only
+ * after it has joined a quorum. Unlike `/health`, this also works with client certificates and while an alarm is active.
  */
 async function answers(endpoint: string, signal: AbortSignal): Promise<void> {
   while (!signal.aborted) {

@@ -184,7 +184,7 @@ describe('status', () => {
       [
         'a',
         '* leads  v5  token 5  8 of 10 s left',
-        '  2      v9  token 9  no lease: etcd never deletes it',
+        '  2      v9  token 9  no lease: etcd never deletes this key',
         '',
         'b',
         '* leads  v6  token 6  8 of 10 s left',

@@ -91,12 +91,12 @@ export function judgeProxy(watchIdCameBack: boolean | undefined, ttlSeconds: num
       ? bad(
           'grpc-proxy',
           found,
-          `with a TTL below ${least} s terms behind the proxy end early: connect to the members directly`,
+          `with a TTL below ${least} s, replicas behind the proxy lose their terms early: connect to the members directly`,
         )
       : warning(
           'grpc-proxy',
           found,
-          'after a crash the proxy may renew the lease for up to one TTL more: connect to the members directly',
+          'after a crash of the leader, the proxy may renew its lease for up to one TTL more: connect to the members directly',
         ),
   ];
 }

@@ -59,7 +59,7 @@ async function readMember(connection: Connection, endpoint: string): Promise<Mem
   return { endpoint, reached: { ...first, membersBehind: members.size }, httpVersion, clockAheadMs };
 }
 
-/** Reads the status. If etcd is electing its own leader, waits for the end, at most {@link ELECTS_WITHIN_MS}. */
+/** Reads the status. If etcd is electing its own leader, waits until it has one, at most {@link ELECTS_WITHIN_MS}. */
 async function settledStatus(connection: Connection): Promise<MemberStatus | { readonly error: string }> {
   const dueMs = performance.now() + ELECTS_WITHIN_MS;
   for (;;) {
@@ -158,7 +158,7 @@ export interface Trial {
   readonly watchIdCameBack: boolean | undefined;
 }
 
-/** Performs the operations of a candidate under a key of its own, and cleans up. */
+/** Performs the operations of a candidate with a key that no election uses, and cleans up. */
 export async function tryCandidacy(
   client: Etcd3,
   prefix: string,

@@ -164,7 +164,7 @@ export interface ReleaseLine {
   readonly line: string;
   /** The last release, if the line has ended. */
   readonly last?: string;
-  /** The month in which it ended, or is announced to end. */
+  /** The month in which the line ended, or is announced to end. */
   readonly end?: string;
 }
 
@@ -212,8 +212,8 @@ export function defectsOf(version: string): Known[] {
 }
 
 /**
- * The release to upgrade to within the same line: the lowest one with all fixes of the line for this
- * version's defects. Undefined if the line fixes none of them.
+ * The release to upgrade to within the same line. It is the lowest release that has every fix of the line for the defects of
+ * this version. Undefined if the line fixes none of these defects.
  */
 export function upgradeWithinLine(version: string): string | undefined {
   const at = parsed(version);

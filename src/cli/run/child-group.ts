@@ -48,7 +48,7 @@ export class ChildGroup {
       await once(child, 'spawn');
       const group = new ChildGroup(guardian, child, { ...deadline, group: child.pid! });
       const gate = child.stdio[3] as Writable;
-      gate.on('error', () => undefined); // the shell has ended: its exit event reports it
+      gate.on('error', () => undefined); // the shell has ended, and its exit event reports that
       gate.end('run\n');
       return group;
     } catch (error) {
@@ -82,7 +82,7 @@ export class ChildGroup {
    * Kills the command and its group. Waits at most `withinMs`, because a process that is stuck in the kernel does not
    * end.
    *
-   * @returns whether all of them have ended.
+   * @returns whether all these processes have ended.
    */
   async killAll(withinMs: number): Promise<boolean> {
     const dueMs = clock.now() + withinMs;

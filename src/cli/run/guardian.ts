@@ -1,15 +1,16 @@
 /**
- * The guardian process of `run`. It ends the command's process group if the runner has ended, or is still stopped at the
- * deadline. Ctrl-Z, SIGSTOP or a debugger can stop the runner. Other replicas do not wait for a stopped runner.
+ * The guardian process of `run`. It guards against two faults of the runner, which is the process of `run`: the runner has
+ * ended, or is still stopped at the deadline. Then the guardian ends the command's process group. Ctrl-Z, SIGSTOP or a
+ * debugger can stop the runner. Other replicas do not wait for a stopped runner.
  */
 import { uptime } from 'node:os';
 
 /** A message of the runner, one JSON object per line. The newest one counts. */
 export interface Order {
   readonly group: number;
-  /** When the group gets SIGTERM, on {@link sharedClockMs}; null if the runner does that itself. */
+  /** When the guardian sends SIGTERM to the group, on {@link sharedClockMs}; null if the runner sends it. */
   readonly terminateAtMs: number | null;
-  /** When the group gets SIGKILL, on the same clock. */
+  /** When the guardian sends SIGKILL to the group, on the same clock. */
   readonly killAtMs: number;
 }
 

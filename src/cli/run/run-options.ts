@@ -81,9 +81,9 @@ export interface RunOptions {
 /** How long to wait after SIGKILL until a group is empty. */
 export const KILL_WITHIN_MS = 5_000;
 
-/** Longest `--stop-timeout`, in milliseconds. Plus {@link KILL_WITHIN_MS}, it is below the largest `drainTimeoutMs`. */
+/** Longest `--stop-timeout`, in milliseconds. The sum of it and {@link KILL_WITHIN_MS} is below the largest `drainTimeoutMs`. */
 const LONGEST_STOP_MS = 59 * 60_000;
-/** Longest of the other times: 24 days, near the longest timer of Node. */
+/** Longest `--grace`, `--wait` and `--hold`, in milliseconds: 24 days, near the longest timer of Node. */
 const LONGEST_MS = 24 * 86_400_000;
 
 /** @throws {UsageError} */
@@ -155,7 +155,7 @@ const RESERVE = 0.2;
 /**
  * How long the group may take to stop by itself after the end of the term, in milliseconds.
  *
- * @param lateMs how late the end was noticed. It shortens the result.
+ * @param lateMs how late the end was noticed. The result is shorter by this time.
  */
 export const graceMs = (marginMs: number, lateMs: number): number =>
   Math.max(0, marginMs * (1 - RESERVE) - Math.max(0, lateMs));

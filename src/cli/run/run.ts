@@ -43,7 +43,7 @@ function onRefused(name: string, fail: (error: unknown) => void): Disposable {
   });
 }
 
-/** Leaves out the line about the end of the campaign: the command reports that itself. */
+/** Leaves out the library's line about the end of the campaign, because `run` reports that itself. */
 function withoutCampaignEnd(logger: Logger): Logger {
   const unlessCampaignEnd = (level: 'info' | 'warn' | 'error') => (fields: object, message: string) => {
     if ((fields as { event?: string }).event !== 'campaign.ended') logger[level](fields, message);

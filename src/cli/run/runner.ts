@@ -126,7 +126,7 @@ export class Runner {
       return this.#tellEnd({ exitCode: EXIT.notExecutable, how: `could not be started: ${group.message}` });
     this.#term = term;
     this.#group = group;
-    if (this.#stopName !== undefined) group.signal(this.#stopName); // it arrived during the start
+    if (this.#stopName !== undefined) group.signal(this.#stopName); // the signal arrived during the start
     this.#narrator.say(
       'command.started',
       { pid: group.pid, command },
