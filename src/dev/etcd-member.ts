@@ -19,7 +19,7 @@ export interface EtcdMember {
   readonly pid: number | undefined;
   /**
    * Starts the member with the data it has, and waits until it answers clients. A member answers only as part of a
-   * quorum. If two of three members are stopped, start both together: each waits for the other. If the member already
+   * quorum. If all three members are stopped, start two of them together: each waits for the other. If the member already
    * runs or is starting, this returns the promise of that start.
    *
    * @throws {EtcdStartError} if the member exits, or is not ready within `startTimeoutMs`. Then the member does not run.

@@ -142,7 +142,7 @@ export const catalogue: {
     kind: 'counter',
     name: 'etcd.election.candidacies.lost',
     unit: '{candidacy}',
-    help: 'Places in the queue lost while waiting, by reason.',
+    help: 'Places in the queue that were lost while waiting, by reason.',
     labels: ['election', 'reason'],
   }),
   candidaciesFailed: metric({
@@ -163,7 +163,7 @@ export const catalogue: {
     kind: 'counter',
     name: 'etcd.election.drains.overdue',
     unit: '{term}',
-    help: 'Terms whose work still ran at the end of its drain timeout.',
+    help: 'Terms whose work still ran at the end of the drain timeout.',
     labels: ['election'],
   }),
   releasesFailed: metric({

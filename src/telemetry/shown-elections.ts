@@ -11,7 +11,7 @@ import type { Beginning, Origin } from './beginnings.ts';
 const KEPT = 100;
 /**
  * How long other finished elections stay, in milliseconds, so that a scrape sees their last values. Scrape intervals are
- * shorter, because Prometheus by default ignores a value that is five minutes old.
+ * shorter, because Prometheus by default ignores a value older than five minutes.
  */
 const KEPT_MS = 300_000;
 /** Beyond this number the oldest finished elections are removed at once. */

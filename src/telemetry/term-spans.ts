@@ -196,7 +196,7 @@ export class TermSpans {
     of.term = undefined;
   }
 
-  /** Records a problem. During a hand-over, the span of the hand-over gets it as an event. Otherwise it gets its own span. */
+  /** Records a problem: during a hand-over, as an event of the hand-over's span; otherwise as a span of its own. */
   #trouble(of: Tracked, event: Trouble): void {
     if (of.handover !== undefined) {
       of.handover.addEvent(event.type, attributesOf(event));

@@ -109,7 +109,7 @@ function startsOf(nodes: readonly ProfileNode[]): Starts {
 
 /**
  * Finds the hottest line of a function. V8 attributes the lines of an inlined function, perhaps from another file, to the
- * caller. So only lines count that lie between the start of the function and the start of the next known function.
+ * caller. So only the lines from the start of the function to the start of the next known function count.
  */
 function hottestLine({ callFrame, positionTicks = [] }: ProfileNode, starts: Starts): number {
   const start = callFrame.lineNumber + 1;

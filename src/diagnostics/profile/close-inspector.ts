@@ -14,7 +14,7 @@ const LOOK_EVERY_MS = 100;
 const ANSWER_WITHIN_MS = 2_000;
 
 /**
- * Closes the inspector of a process as soon as it is open. Never closes the inspector of another process.
+ * Closes the inspector of a process as soon as the inspector is open. Never closes the inspector of another process.
  *
  * @returns whether the inspector was open and is closed now.
  */

@@ -20,8 +20,8 @@ export interface RecordOptions {
   /**
    * Whether to discard optimised code first. In code that was optimised before the profile began, V8 attributes inlined
    * functions and running loops to their callers. So the profile would not name a synchronous loop that runs already.
-   * Discarding costs 12–26 ms once, and about 1 ms per megabyte of the heap. Discarding also ends the collection of
-   * coverage. So a profile of our own process does not discard if NODE_V8_COVERAGE is set.
+   * Discarding costs 12–26 ms once, and about 1 ms per megabyte of the heap. To discard, we
+   * use V8's coverage. So a profile of our own process does not discard if NODE_V8_COVERAGE is set.
    */
   readonly deoptimise: boolean;
   /** Called when V8 has begun to take samples. */
