@@ -119,5 +119,7 @@ test.skipIf(versions.length < 2).each([
     expect(said.split(fresh).length - 1, said).toBeGreaterThanOrEqual(3);
     before = version;
   }
-  await expectKept(lab);
+  const { terms, gaps } = await expectKept(lab);
+  const longestMs = Math.max(0, ...gaps.map(({ ms }) => ms));
+  console.log(`${terms} terms; without a leader for at most ${longestMs.toFixed(0)} ms`);
 });

@@ -36,8 +36,8 @@ const { values: options } = parseArgs({
     /** The rounds with candidates that log in, with tokens that expire: `some`, `all` or `none`. */
     auth: { type: 'string', default: 'some' },
     out: { type: 'string' },
-    /** Minor version of etcd. Default: 3.5 if available, else any. */
-    etcd: { type: 'string', default: '3.5' },
+    /** Minor version of etcd. Default: the etcd in LAB_ETCD, else 3.5 if available, else any. */
+    etcd: { type: 'string' },
     /** The largest number of concurrent faults. */
     'at-once': { type: 'string', default: '3' },
     /** The longest pause between bursts, in TTLs. */
@@ -124,7 +124,7 @@ async function round(seed: number): Promise<void> {
   );
   await using cluster = await startEtcd({
     members: 3,
-    binary: await etcdBinary(options.etcd as EtcdSeries),
+    binary: await etcdBinary(options.etcd as EtcdSeries | undefined),
     extraArgs: [`--quota-backend-bytes=${24 * MiB}`, ...(auth ? AUTH_FLAGS : [])],
     peerNetwork: true,
   });

@@ -3,6 +3,7 @@
  * own HTTP between members (leasehttp). The leader looks for expired leases.
  */
 import type { Defects } from './defects.ts';
+import { dialectOf } from './dialect.ts';
 import type { Lessor, Renewal } from './lessor.ts';
 import type { Node } from './node.ts';
 import type { Process, Random } from './process.ts';
@@ -31,6 +32,7 @@ export interface LeaseServerOptions {
   readonly process: Process;
   readonly random: Random;
   readonly defects: Defects;
+  readonly version: string;
   readonly electionMs: number;
   readonly node: Node;
   readonly lessor: Lessor;
@@ -163,7 +165,7 @@ export class LeaseServer {
     const forward = (): void => this.#forward(call, done);
     if (!node.isLeader) return forward();
     const here = (): void =>
-      this.#waitApplied((isApplied) => {
+      this.#whenRenewable(call, (isApplied) => {
         if (!isApplied) return done.refuse(REFUSALS.timeoutApplying);
         this.#answerHere(call, (answer) => {
           if (answer === 'failed') done.refuse(REFUSALS.leaderChanged);
@@ -192,6 +194,13 @@ export class LeaseServer {
     const seen = lessor.look(call.look);
     if (seen === undefined) done('not-found');
     else done(lessor.isPrimary ? { seen } : 'failed'); // Demoted
+  }
+
+  /** FastLeaseKeepAlive. */
+  #whenRenewable(call: LeaseCall, done: (isApplied: boolean) => void): void {
+    const { version, lessor } = this.#options;
+    if ('renew' in call && dialectOf(version).renewsAtOnce && lessor.has(call.renew)) done(true);
+    else this.#waitApplied(done);
   }
 
   #waitApplied(done: (isApplied: boolean) => void): void {
