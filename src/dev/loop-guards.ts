@@ -3,7 +3,7 @@ const home = globalThis as { [key: symbol]: Map<string, Map<string, unknown>> | 
 
 /**
  * Forgets all loop guards of this process: clients and later elections get new ones. An existing `Election` keeps the
- * guard of its campaign. Call this function only between test cases or benchmarks. Without it, a suite that campaigns
+ * guard of its campaign. Call this function only between test cases or benchmarks. Without this call, a suite that campaigns
  * and resigns many times looks like a hot loop. A separate prefix for every case is not enough, because clients and
  * endpoints have guards too, and the number of new elections is limited.
  */

@@ -79,7 +79,7 @@ export const scenes: readonly Scene[] = [
     title: (_leader, stage) =>
       stage.ownsEtcd
         ? `etcd is killed, and restarted ${span(OUTAGE_MS)} later`
-        : `all are cut off from etcd for ${span(OUTAGE_MS)}`,
+        : `all replicas are cut off from etcd for ${span(OUTAGE_MS)}`,
     async strike(stage) {
       await stage.loseEtcd();
       await stage.pause(OUTAGE_MS);
