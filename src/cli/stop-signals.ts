@@ -19,7 +19,7 @@ export function untilStopped(output: Writable): Stop {
     signal: stop.signal,
     [Symbol.dispose](): void {
       for (const name of STOPS) process.off(name, onStop);
-      // The listener on the output stays, because an EPIPE may come late. Without a listener, it would end the process.
+      // The listener on the output stays, because an EPIPE may come late. Without a listener, the EPIPE would end the process.
     },
   };
 }

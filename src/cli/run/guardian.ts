@@ -1,7 +1,7 @@
 /**
- * The guardian process of `run`. It guards against two faults of the runner, which is the process of `run`: the runner has
- * ended, or is still stopped at the deadline. Then the guardian ends the command's process group. Ctrl-Z, SIGSTOP or a
- * debugger can stop the runner. Other replicas do not wait for a stopped runner.
+ * The guardian process of `run`. The runner is the process of `run` itself. If the runner has ended, or is still stopped at the
+ * deadline, the guardian ends the command's process group. Ctrl-Z, SIGSTOP or a debugger can stop the runner. Other replicas do
+ * not wait for a stopped runner.
  */
 import { uptime } from 'node:os';
 

@@ -1,5 +1,5 @@
 /**
- * Runs one command as the work of a term. The command ends before another replica can lead.
+ * Runs one command as the work of a term. If the term ends at its deadline, the command ends before another replica can lead.
  */
 import { constants } from 'node:os';
 import type { LeadershipLostError, Term } from '../../index.ts';
