@@ -16,6 +16,7 @@ const long = [
   'cli-credentials',
   'cli-doctor',
   'cli-errors',
+  'cli-foreign-cluster',
   'cli-profile',
   'cli-run',
   'cli-run-frozen',

@@ -6,10 +6,13 @@ import { readFileSync } from 'node:fs';
 import { createSecureContext } from 'node:tls';
 import { handleWhen, noop, retry } from 'cockatiel';
 import { Etcd3, isRecoverableError, type IOptions } from 'etcd3';
+import { writeLine } from '../logging/event-lines.ts';
 import { excludeLoopbackFromProxy } from '../util/no-proxy.ts';
 import { UsageError, type CommandLine, type Connection } from './arguments.ts';
 import { askSecretly } from './ask.ts';
-import { explain, plain, type Asked } from './plain-error.ts';
+import { clusterLogger } from './narrator.ts';
+import { endpointsOfOneCluster } from './one-cluster.ts';
+import { explain, failureOf, plain, type Asked } from './plain-error.ts';
 import { safe, type Terminal } from './terminal.ts';
 
 /** @throws {UsageError} if a PEM file cannot be read. */
@@ -63,18 +66,47 @@ export const askedBy = ({ connection, prefix }: CommandLine): Asked => ({
 });
 
 /**
- * Runs the work of a command with a client. Asks for a missing password, and explains the errors of etcd.
+ * Runs the work of a command with a client for all endpoints. Asks for a missing password, and explains the errors of etcd.
+ * The work must use the library, which ignores the answers of other clusters. Other work needs {@link withCluster}.
  *
  * @throws {ExplainedError} if etcd refuses or cannot be reached.
  */
-export async function withEtcd<T>(
+export const withEtcd = <T>(
   line: CommandLine,
   terminal: Terminal,
   work: (client: Etcd3) => Promise<T>,
+): Promise<T> => explained(line, terminal, (connection) => connected(connection, work));
+
+/**
+ * Runs the work like {@link withEtcd}, with a client for the endpoints of one cluster. Names the others on standard error.
+ *
+ * @param work its second argument are the endpoints of that cluster.
+ * @throws {ExplainedError} also if the endpoints belong to different clusters, and none has the majority.
+ */
+export const withCluster = <T>(
+  line: CommandLine,
+  terminal: Terminal,
+  work: (client: Etcd3, endpoints: readonly string[]) => Promise<T>,
+): Promise<T> =>
+  explained(line, terminal, async (connection) => {
+    const { ours, clusterId, foreign } = await endpointsOfOneCluster(
+      connection.endpoints,
+      (endpoint, ...hooks) => clusterIdAt({ ...connection, endpoints: [endpoint] }, ...hooks),
+    );
+    const logger = clusterLogger(terminal);
+    for (const { endpoint: host, clusterId: theirs } of foreign)
+      writeLine({ type: 'host.foreign', host, clusterId: theirs, ourClusterId: clusterId }, logger, 0);
+    return await connected({ ...connection, endpoints: ours }, (client) => work(client, ours));
+  });
+
+async function explained<T>(
+  line: CommandLine,
+  terminal: Terminal,
+  work: (connection: Connection) => Promise<T>,
 ): Promise<T> {
   const connection = await withPassword(line.connection, terminal);
   try {
-    return await connected(connection, work);
+    return await work(connection);
   } catch (error) {
     if (error instanceof UsageError) throw error;
     throw explain(error, askedBy(line)) ?? error;
@@ -89,6 +121,39 @@ export async function connected<T>(connection: Connection, work: (client: Etcd3)
     // Tries again without the user, as etcdctl does. etcd refused the login, so no request of the work was carried out.
     return await withClient({ ...connection, user: undefined }, work);
   }
+}
+
+/**
+ * Asks an endpoint for its cluster, with calls that need no permission. With authentication on, some releases of etcd show
+ * their status to root only.
+ *
+ * @param onRefused called if etcd has refused the status. The next call may be slow, because etcd has to check a password.
+ * @returns the ID in decimal; undefined if the answer has none.
+ */
+export async function clusterIdAt(
+  connection: Connection,
+  signal?: AbortSignal,
+  onRefused: () => void = () => undefined,
+): Promise<string | undefined> {
+  const { user } = connection;
+  return await withClient({ ...connection, user: undefined }, async (client) => {
+    signal?.addEventListener('abort', () => client.close(), { once: true });
+    const status: Promise<Answered> = client.maintenance.status();
+    const { header } = await status.catch((error: unknown): Promise<Answered> => {
+      if (!['authentication', 'permission'].includes(failureOf(plain(error)))) throw error;
+      onRefused();
+      return user === undefined
+        ? client.leaseClient.leaseTimeToLive({ ID: '1' })
+        : client.auth.authenticate({ name: user.name, password: user.password ?? '' });
+    });
+    const id = header?.cluster_id;
+    return id === '0' ? undefined : id;
+  });
+}
+
+interface Answered {
+  /** A proxy may leave it out. */
+  readonly header?: { readonly cluster_id?: string } | null;
 }
 
 export const isAuthenticationOff = (error: unknown): boolean =>

@@ -3,7 +3,7 @@
  */
 import { oneName, operandsOf, parseCommand, UsageError } from './arguments.ts';
 import { Aborted, ask } from './ask.ts';
-import { withEtcd } from './connect.ts';
+import { withCluster } from './connect.ts';
 import { EXIT } from './exit-codes.ts';
 import { readQueues, removeCandidate, type Candidate } from './candidates.ts';
 import { paletteFor, print, printJson, safe, shownValue, type SafeText, type Terminal } from './terminal.ts';
@@ -32,7 +32,7 @@ export async function evict(args: readonly string[], terminal: Terminal): Promis
     if (line.json) printJson(terminal.stdout, { election: name, ...document });
     else print(terminal.stdout, message);
   };
-  return await withEtcd(line, terminal, async (client) => {
+  return await withCluster(line, terminal, async (client) => {
     const { queues, clusterId } = await readQueues(client, line.prefix, name);
     const [leader, ...others] = queues[0]?.candidates ?? [];
     if (leader === undefined) {

@@ -57,3 +57,14 @@ export function narratorFor(terminal: Terminal, options: { json: boolean; quiet:
     say: (event, fields, message) => write('info', { event, ...fields }, message),
   };
 }
+
+const OF_CLUSTERS: ReadonlySet<string | undefined> = new Set(['host.foreign', 'cluster.changed']);
+
+/** Prints only what the library says about endpoints of other clusters. */
+export function clusterLogger(terminal: Terminal): Logger {
+  const { logger } = narratorFor(terminal, { json: false, quiet: true });
+  const error = (fields: { event?: string }, message: string): void => {
+    if (OF_CLUSTERS.has(fields.event)) logger.error(fields, message);
+  };
+  return { ...silentLogger, error };
+}

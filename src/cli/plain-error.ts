@@ -11,6 +11,8 @@ export type Failure =
   | 'permission'
   | 'tls'
   | 'not-etcd'
+  /** The endpoints belong to different clusters of etcd. */
+  | 'clusters'
   /** etcd answers, but its database is full or corrupt. */
   | 'alarm';
 
@@ -180,6 +182,12 @@ const KINDS: readonly Kind[] = [
     pattern: /etcdserver: (no leader|request timed out|leader changed|server stopped|too many requests)/,
     says: 'etcd at {endpoints} cannot answer now',
     advice: 'it has no quorum, or it is overloaded: run etcd-election doctor',
+  },
+  {
+    failure: 'clusters',
+    pattern: /(different|another) etcd clusters?\b|no cluster has the majority/,
+    says: 'the endpoints belong to different clusters of etcd',
+    advice: 'list the members of one cluster only: --endpoints or ETCDCTL_ENDPOINTS',
   },
   {
     failure: 'alarm',

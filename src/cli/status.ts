@@ -1,8 +1,8 @@
 /**
  * `etcd-election status [NAME]`: shows the leader, the candidates, and their leases.
  */
-import { oneName, operandsOf, parseCommand, type CommandLine } from './arguments.ts';
-import { withEtcd } from './connect.ts';
+import { oneName, operandsOf, parseCommand } from './arguments.ts';
+import { withCluster } from './connect.ts';
 import { EXIT } from './exit-codes.ts';
 import { readLeases, readQueues, type ElectionQueue, type LeaseLeft } from './candidates.ts';
 import {
@@ -30,7 +30,7 @@ export async function status(args: readonly string[], terminal: Terminal): Promi
   const line = parseCommand(args, terminal.env);
   const operands = operandsOf(line);
   const name = operands.length === 0 ? undefined : oneName(operands);
-  return await withEtcd(line, terminal, async (client) => {
+  return await withCluster(line, terminal, async (client, endpoints) => {
     const { queues, clusterId } = await readQueues(client, line.prefix, name);
     const most = name === undefined && !line.json ? MOST_CANDIDATES : Infinity;
     const leases = await readLeases(
@@ -45,7 +45,7 @@ export async function status(args: readonly string[], terminal: Terminal): Promi
     } else {
       const { stdout, env } = terminal;
       const view = { palette: paletteFor(stdout, env), name, most, columns: stdout.columns };
-      print(stdout, joined([headingOf(where, line), textOf(queues, leases, view, line.prefix)], '\n'));
+      print(stdout, joined([headingOf(where, endpoints), textOf(queues, leases, view, line.prefix)], '\n'));
     }
     return name !== undefined && queues.length === 0 ? EXIT.noLeader : EXIT.ok;
   });
@@ -57,8 +57,8 @@ interface Where {
   readonly clusterId: string;
 }
 
-const headingOf = ({ prefix, clusterId }: Where, { connection }: CommandLine): SafeText =>
-  safe`prefix ${prefix === '' ? 'none' : prefix}, cluster ${clusterId}, at ${connection.endpoints.join(', ')}`;
+const headingOf = ({ prefix, clusterId }: Where, endpoints: readonly string[]): SafeText =>
+  safe`prefix ${prefix === '' ? 'none' : prefix}, cluster ${clusterId}, at ${endpoints.join(', ')}`;
 
 export function documentOf(
   { election, candidates }: ElectionQueue,

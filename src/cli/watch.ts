@@ -3,14 +3,16 @@
  */
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Etcd3 } from 'etcd3';
+import { sharedClientOf } from '../client/shared-client.ts';
+import { electionPrefix, readQueue } from '../etcd/election-keys.ts';
+import type { EtcdTransport } from '../etcd/transport.ts';
+import { writeLine } from '../logging/event-lines.ts';
 import { Election, type Leader } from '../index.ts';
 import { oneName, operandsOf, parseCommand, type CommandLine } from './arguments.ts';
 import { askedBy, withEtcd } from './connect.ts';
 import { EXIT } from './exit-codes.ts';
-import { silentLogger } from './narrator.ts';
+import { clusterLogger } from './narrator.ts';
 import { explain, failureOf, plain, type Failure } from './plain-error.ts';
-import { readQueues } from './candidates.ts';
 import { untilStopped } from './stop-signals.ts';
 import {
   paletteFor,
@@ -40,14 +42,17 @@ export async function watch(args: readonly string[], terminal: Terminal): Promis
   const name = oneName(operandsOf(line));
   return await withEtcd(line, terminal, async (client) => {
     using stop = untilStopped(terminal.stdout);
+    const { transport } = sharedClientOf(client);
+    const logger = clusterLogger(terminal);
+    transport.tell = (event) => writeLine(event, logger, 0); // until the election reports the events
     const over = new AbortController();
     const signal = AbortSignal.any([stop.signal, over.signal]);
     const view = new View(name, line, terminal);
     // A stop signal must end `watch` even if etcd does not answer.
-    await Promise.race([view.probe(client, signal, true), once(signal, 'abort')]);
-    await using election = new Election(client, name, { prefix: line.prefix, logger: silentLogger });
+    await Promise.race([view.probe(transport, signal, true), once(signal, 'abort')]);
+    await using election = new Election(client, name, { prefix: line.prefix, logger });
     try {
-      void view.keepProbing(client, signal);
+      void view.keepProbing(transport, signal);
       for await (const leader of election.observe({ signal })) {
         if (leader === null) view.unknown();
         else view.show(leader);
@@ -90,11 +95,17 @@ class View {
    *
    * @throws {Error} if etcd refuses access at the start, because waiting would not help.
    */
-  async probe(client: Etcd3, signal: AbortSignal, isStart = false): Promise<void> {
+  async probe(transport: EtcdTransport, signal: AbortSignal, isStart = false): Promise<void> {
+    const { connection, prefix } = this.#line;
     try {
-      const { queues } = await readQueues(client, this.#line.prefix, this.#name);
+      const { candidates } = await readQueue(transport, electionPrefix(prefix, this.#name), {
+        withinMs: connection.timeoutMs,
+        isTimely: true,
+        signal,
+        lane: 'caller',
+      });
       if (signal.aborted) return;
-      if (this.#outage !== undefined && !isStart) this.show(queues[0]?.candidates[0]);
+      if (this.#outage !== undefined && !isStart) this.show(candidates[0]);
     } catch (error) {
       if (signal.aborted) return;
       const failure = failureOf(plain(error));
@@ -103,10 +114,10 @@ class View {
     }
   }
 
-  async keepProbing(client: Etcd3, signal: AbortSignal): Promise<void> {
+  async keepProbing(transport: EtcdTransport, signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
       await sleep(PROBE_EVERY_MS, undefined, { signal }).catch(() => undefined);
-      if (!signal.aborted) await this.probe(client, signal);
+      if (!signal.aborted) await this.probe(transport, signal);
     }
   }
 

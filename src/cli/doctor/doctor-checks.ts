@@ -3,14 +3,15 @@
  */
 import { SHORTEST_PROXIED_TTL_SECONDS } from '../../core/deadline.ts';
 import { bad, good, warning, type Finding, type MemberReading } from './doctor-findings.ts';
+import { named, type Member } from '../one-cluster.ts';
 import { failureOf, hintFor } from '../plain-error.ts';
 
 export function judgeCluster(readings: readonly MemberReading[], clusterSize: number | undefined): Finding[] {
   const reached = readings.flatMap(({ endpoint, reached: status }) =>
     'failure' in status ? [] : [{ endpoint, ...status }],
   );
-  if (reached.length === 0) return [];
-  const findings = judgeClusterIds(reached);
+  const findings = judgeClusterIds(membersOf(readings));
+  if (reached.length === 0) return findings;
   if (findings.length === 0 && disagreeOnLeader(readings))
     findings.push(
       bad(
@@ -64,18 +65,19 @@ export function nameAbsentLeader(readings: readonly MemberReading[]): boolean {
   return isSomeAway && reached.some(({ leaderId }) => !present.has(leaderId));
 }
 
-function judgeClusterIds(
-  reached: readonly { readonly endpoint: string; readonly clusterId: string }[],
-): Finding[] {
-  const clusters = new Map<string, string[]>();
-  for (const { endpoint, clusterId } of reached)
-    clusters.set(clusterId, [...(clusters.get(clusterId) ?? []), endpoint]);
+/** The endpoints that have named their cluster. */
+export const membersOf = (readings: readonly MemberReading[]): Member[] =>
+  readings.flatMap(({ endpoint, reached: { clusterId } }) =>
+    clusterId === undefined ? [] : [{ endpoint, clusterId }],
+  );
+
+function judgeClusterIds(reached: readonly Member[]): Finding[] {
+  const clusters = new Set(reached.map(({ clusterId }) => clusterId));
   if (clusters.size < 2) return [];
-  const named = [...clusters].map(([id, endpoints]) => `${endpoints.join(', ')} (cluster ${id})`);
   return [
     bad(
       'cluster',
-      `the endpoints belong to ${clusters.size} different clusters: ${named.join('; ')}`,
+      `the endpoints belong to ${clusters.size} different clusters: ${named(reached)}`,
       'every cluster elects its own leader, so there can be two leaders: list the members of one cluster only',
     ),
   ];

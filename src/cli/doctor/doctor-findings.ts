@@ -26,9 +26,16 @@ export interface MemberStatus {
   readonly membersBehind: number;
 }
 
+export interface MemberFailure {
+  readonly failure: Failure;
+  readonly error: string;
+  /** Known if the member answers, but shows its status to root only. In decimal. */
+  readonly clusterId?: string | undefined;
+}
+
 export interface MemberReading {
   readonly endpoint: string;
-  readonly reached: MemberStatus | { readonly failure: Failure; readonly error: string };
+  readonly reached: MemberStatus | MemberFailure;
   /** The version of etcd, asked over HTTP or HTTPS on the same port; undefined if none is reported. */
   readonly httpVersion?: string | undefined;
   /** How far the member's clock is ahead of ours; undefined if the member reports no time. */

@@ -110,6 +110,7 @@ function judgeFailure(
         `does not answer: ${error}`,
         `it may be overloaded, stopped, or behind a firewall that drops packets${others}`,
       );
+    case 'clusters': // not the failure of a single member
     case 'unreachable':
       return absent(
         check,

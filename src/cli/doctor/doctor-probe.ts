@@ -7,7 +7,7 @@ import * as https from 'node:https';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Etcd3 } from 'etcd3';
 import type { Connection } from '../arguments.ts';
-import { connected, isAuthenticationOff, pemOf } from '../connect.ts';
+import { clusterIdAt, connected, isAuthenticationOff, pemOf } from '../connect.ts';
 import { disagreeOnLeader, nameAbsentLeader, type Permission } from './doctor-checks.ts';
 import type { MemberReading, MemberStatus } from './doctor-findings.ts';
 import { failureOf, plain } from '../plain-error.ts';
@@ -52,7 +52,8 @@ async function readMember(connection: Connection, endpoint: string): Promise<Mem
       !['authentication', 'permission'].includes(seen);
     const failure = isOtherServer ? 'not-etcd' : seen;
     const error = isOtherServer && seen !== 'not-etcd' ? `HTTP ${overHttp.says}` : first.error;
-    return { endpoint, reached: { failure, error }, httpVersion, clockAheadMs };
+    const clusterId = failure === 'permission' ? await clusterIdAt(one).catch(() => undefined) : undefined;
+    return { endpoint, reached: { failure, error, clusterId }, httpVersion, clockAheadMs };
   }
   const more = await Promise.all(Array.from({ length: CONNECTIONS_PER_ADDRESS - 1 }, () => statusOf(one)));
   const members = new Set([first, ...more].flatMap((status) => ('error' in status ? [] : [status.memberId])));

@@ -10,11 +10,13 @@ import {
   judgePermissions,
   judgeProxy,
   judgeWrite,
+  membersOf,
 } from './doctor-checks.ts';
 import type { Finding, MemberReading } from './doctor-findings.ts';
 import { judgeMember, judgeVersions } from './doctor-members.ts';
 import { alarmsOf, readMembers, sizeOf, tryCandidacy } from './doctor-probe.ts';
 import { EXIT } from '../exit-codes.ts';
+import { chosen } from '../one-cluster.ts';
 import { paletteFor, print, printJson, safe, type Terminal } from '../terminal.ts';
 
 export const usage = `Usage: etcd-election doctor [--ttl SECONDS] [flags]
@@ -40,10 +42,17 @@ export async function doctor(args: readonly string[], terminal: Terminal): Promi
 
 async function examine(connection: Connection, prefix: string, ttlSeconds: number): Promise<Finding[]> {
   const readings = await readMembers(connection);
-  const usable = readings.filter(canTry).map(({ endpoint }) => endpoint);
+  // Uses only members of one cluster that have answered. A time-out of another member says nothing about the cluster.
+  const { ours = [] } = chosen(membersOf(readings), [...new Set(connection.endpoints)]) ?? {};
+  const usable = readings
+    .filter(canTry)
+    .flatMap(({ endpoint }) => (ours.includes(endpoint) ? [endpoint] : []));
   if (usable.length === 0)
-    return [...readings.flatMap((reading) => judgeMember(reading)), ...judgeVersions(readings)];
-  // Uses only members that have answered. A time-out of another member says nothing about the cluster.
+    return [
+      ...readings.flatMap((reading) => judgeMember(reading)),
+      ...judgeVersions(readings),
+      ...judgeCluster(readings, undefined),
+    ];
   return await connected({ ...connection, endpoints: usable }, async (client) => {
     const [clusterSize, alarms] = await Promise.all([sizeOf(client), alarmsOf(client)]);
     const trial = await tryCandidacy(client, prefix, ttlSeconds, connection.timeoutMs);
