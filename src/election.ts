@@ -97,7 +97,7 @@ export class Election implements AsyncDisposable {
 
   /**
    * Waits until we lead, runs the work, resigns, and passes on the result or error of the work. Announces the default value of
-   * {@link campaign}. Calls no callbacks of the options. If the term ends early, `term.signal` aborts: the work should stop.
+   * {@link campaign}. Calls no callbacks of the options. If the term ends early, `term.signal` aborts, and the work should stop.
    *
    * @param options.ifFree skips the work if another candidate is already there, and resolves with `undefined`.
    * @throws the errors of the work and of {@link campaign}. If `options.signal` ends the wait: {@link ElectionClosedError}.

@@ -79,7 +79,7 @@ export type ElectionEvent =
     }
   | { readonly type: 'session.available'; readonly afterMs: number }
   /**
-   * The loop guard delays the next lease of a client. Its last leases were short-lived, or the client has reconnected often.
+   * The loop guard delays the next lease of a client. The client's last leases were short-lived, or it has reconnected often.
    */
   | { readonly type: 'session.held'; readonly holdMs: number }
   | { readonly type: 'session.closed'; readonly leaseId: string }

@@ -37,9 +37,9 @@ export interface CampaignTools {
   readonly sharedLog: SharedLog;
   readonly sessions: SessionPool;
   readonly refusalBackoff: RefusalBackoff;
-  /** Combines the entries that this client's elections request in one event loop turn. */
+  /** Sends together the entries that this client's elections request in one event loop turn. */
   readonly entries: SharedClient['entries'];
-  /** Combines the deletes of keys in the same way. */
+  /** Sends together the deletes of keys, in the same way. */
   readonly releases: SharedClient['releases'];
   /** Finds the callbacks of this election on the stack. */
   readonly frames: CallbackFrames;
@@ -55,7 +55,7 @@ export interface CampaignTools {
   readonly report: CampaignReport;
   /** The election's last term, whichever campaign it belongs to. */
   readonly last: { term?: LiveTerm };
-  /** Called when our lease expires, because an observer that shows us as the leader must check again. */
+  /** Functions to call when our lease expires, because an observer that shows us as the leader must check again. */
   readonly leaseLosses: Set<() => void>;
 }
 

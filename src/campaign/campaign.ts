@@ -2,7 +2,7 @@
  * One campaign of one replica, from `campaign()` until it has ended.
  *
  * This class does the job of each state, and core/campaign-state decides which state follows. A watch event, a lost session or
- * `resign()` can only end the present job.
+ * `resign()` only ends the present job. It never sets the next state.
  */
 import { RefusedError, type ElectionError } from '../errors.ts';
 import {

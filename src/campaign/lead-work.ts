@@ -22,8 +22,8 @@ export interface LeadOptions {
   /**
    * Runs the work only if no other candidate is in the queue when this one enters. Otherwise `lead()` resolves with
    * `undefined` at once. Use it for jobs that every replica starts by its own timer, although one run is enough. If the other
-   * candidate dies or loses its lease before its work, nobody runs the work. If a second run does harm, also record the run in
-   * etcd by a fenced write. Default: `false`.
+   * candidate dies or loses its lease before it runs the work, nobody runs the work. If a second run does harm, also record
+   * the run in etcd by a fenced write. Default: `false`.
    */
   ifFree?: boolean | undefined;
   /**

@@ -89,7 +89,7 @@ export class LeaderView {
     const isKnown = isConfirmed && !queue.isLeaderUnknown;
     const isOwn = queue.leader?.key === this.#ownKey;
     const hasEnded = (this.#isLeaseLost || this.#term === 'over') && isOwn;
-    // Our own leadership is told only when the term has begun, because `isCurrent()` is false before.
+    // Our own leadership is told only when the term has begun, because `isCurrent()` is false until then.
     if (isOwn && isKnown && !hasEnded && this.#term !== 'begun') return;
     const leader = isKnown && !hasEnded ? queue.leader : undefined;
     const told = this.#told;

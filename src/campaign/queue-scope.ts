@@ -96,8 +96,9 @@ export class QueueScope {
   }
 
   /**
-   * The leader that a candidate far back keeps and watches. A leader known only from our entry is dropped if the program does
-   * not ask for the leader. Otherwise every candidate would watch the leader, and etcd would report its end to all of them.
+   * The leader that a candidate far back keeps and watches. A leader known only from the answer to our entry is dropped,
+   * unless the program asks for the leader. Otherwise every candidate would watch the leader, and etcd would report its end to
+   * all of them.
    */
   #leaderToKeep(isLeaderWanted: boolean): QueuedCandidate | undefined {
     const isOfEntry = this.#shown.ahead === undefined;

@@ -21,7 +21,7 @@ export interface EndedTerm {
 /**
  * Waits for the work of an ended term, and for everything registered with that term. Then waits for `onFollower`. Both waits
  * together take at most `drainTimeoutMs`. Meanwhile the work may still make fenced writes. If the work still runs after most of
- * that time, `onFollower` is called early. It may be the only thing that stops the work.
+ * that time, `onFollower` is called early. Perhaps only `onFollower` stops the work.
  */
 export async function stopWork(tools: TurnTools, ended: EndedTerm): Promise<void> {
   const untilMs = clock.now() + tools.settings.drainTimeoutMs;

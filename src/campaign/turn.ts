@@ -46,7 +46,7 @@ export class Turn {
   hasWaited = false;
   /** The election in this process whose callback awaits our term; undefined if there is none. */
   awaitedBy: string | undefined;
-  /** Set when a key before us may have no holder. */
+  /** Set when a key before ours may have no holder. */
   #orphanWatch: OrphanWatch | undefined;
   /** Ends the present wait or term; undefined outside of both. */
   #finish: Finish | undefined;

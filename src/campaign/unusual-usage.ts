@@ -48,7 +48,7 @@ function tellEarlierWork(report: CampaignReport, election: string, earlier: Unfi
 export function tellInTurn(report: CampaignReport, election: string): void {
   report.unusual(
     'in-turn',
-    `lead() in "${election}" has run its work after that of another replica: all replicas that call it run the work, one ` +
+    `lead() in "${election}" has run its work after that of another replica: all replicas that call lead() run the work, one ` +
       'after another. If one run is enough, pass { ifFree: true }',
   );
 }
@@ -126,7 +126,7 @@ export function tellEmitted(report: CampaignReport, election: string): void {
 export function tellUnawaited(report: CampaignReport, election: string): void {
   report.unusual(
     'unawaited',
-    `onLeaderChange of "${election}" still runs, and nothing awaits it: another replica may lead before it has stopped its ` +
+    `onLeaderChange of "${election}" still runs, and nothing awaits it: another replica may lead before the callback has stopped its ` +
       'work. Start work in onLeader and stop it in onFollower, which is awaited before the key is deleted',
   );
 }
@@ -144,7 +144,7 @@ export function tellTimedOut(report: CampaignReport, election: string): void {
   report.unusual(
     'timed-out',
     `the signal of "${election}" timed out while this replica led, and that closes the election for good. To limit ` +
-      'only the wait for leadership, leave out the option signal. When the limit has passed, call resign() if isCurrent() is false',
+      'only the wait for leadership, leave out the option signal. Set a timer that calls resign() if isCurrent() is false',
   );
 }
 

@@ -27,7 +27,7 @@ interface Caller<T, R> extends Waiting<T> {
 }
 
 /**
- * How many transactions of one batch run at once. Each answer makes work for all its elections. With more
+ * How many transactions of one batch run at once. Each answer makes work for many elections. With more
  * transactions, a slow process would read the last answers only after their time limit.
  */
 const UNDER_WAY = 4;
@@ -35,7 +35,7 @@ const UNDER_WAY = 4;
 /**
  * Sends one transaction for all requests.
  *
- * @returns their results, in order; undefined if the transaction did nothing because a comparison failed.
+ * @returns the results of the requests, in order; undefined if the transaction did nothing because a comparison failed.
  * @throws {EtcdError}
  */
 export type SendAll<T, R> = (requests: readonly T[], limits: CallLimits) => Promise<readonly R[] | undefined>;

@@ -51,7 +51,7 @@ export class LeaseOutage extends Outage {
    * @param lastingMs how long the rejections of this outage must have lasted, in milliseconds. The time after the last
    *   rejection does not count, because a restart does not help if etcd cannot be reached.
    * @returns etcd's words if it keeps rejecting our client certificate; otherwise undefined. Also undefined if most
-   *   tries fail for another reason. Then perhaps only one host is set up wrongly, and the other hosts are away.
+   *   tries fail for another reason. In that case perhaps only one host is set up wrongly, and the other hosts are away.
    */
   rejection(lastingMs: number): string | undefined {
     const found = this.#rejections;

@@ -75,7 +75,7 @@ export type CampaignState =
   | { readonly name: 'leading'; readonly candidacy: Candidacy }
   | {
       readonly name: 'leaving';
-      /** Undefined if we were stopped before an answer said whether we had entered. */
+      /** Undefined if the campaign was stopped before etcd answered whether we had entered. */
       readonly candidacy: Candidacy | undefined;
       readonly reason: EndCause;
       readonly afterwards: 'stand-again' | 'end';
@@ -145,7 +145,7 @@ export function next(campaign: CampaignState, outcome: Outcome): CampaignState {
   return assert.fail(`${outcome.type} cannot follow ${campaign.name}`);
 }
 
-/** Who ended the round: the caller or the environment. The loop guard delays the next round longer if it was the caller. */
+/** Who ended the round: the caller or the environment. After a round that the caller ended, the loop guard delays longer. */
 export function originOf(reason: EndCause): Origin {
   switch (reason) {
     case 'deadline-passed':

@@ -1,6 +1,6 @@
 /**
  * Decides which etcd cluster is ours, from the cluster IDs that the configured hosts report. One of these hosts may belong to
- * another cluster: a replaced member that started alone, or a host of staging.
+ * another cluster: a replaced member that started alone, or a staging host.
  */
 
 export interface Pin {
@@ -15,7 +15,7 @@ export interface Pin {
  * Decides by these rules:
  * - The first decision needs a majority of all configured hosts. Outside a roll call, it is also enough that all answers agree.
  * - A later majority for another cluster changes the decision.
- * - If a majority made the decision, a change has two more conditions: the old cluster is quiet, and no host reports it.
+ * - If a majority made the decision, the old cluster must also be quiet, and no host may report it.
  *
  * @param said the last cluster ID of every configured host; undefined for a host that never answered.
  * @param pin the decision so far.

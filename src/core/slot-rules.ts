@@ -9,7 +9,7 @@
  */
 import assert from 'node:assert/strict';
 
-/** The outcome of a write: the branch of the transaction that ran, or `never` if neither ran and neither ever will. */
+/** The outcome of a write: the branch of its transaction that ran. `never` if neither ran and neither ever will. */
 export type Fate = 'then' | 'else' | 'never';
 
 export interface Slot {

@@ -32,7 +32,7 @@ export class EtcdError extends Error {
   }
 }
 
-/** Whether waiting cannot help. */
+/** Whether a retry would fail in the same way. */
 export const isFinal = (fault: EtcdError): boolean =>
   fault.kind === 'refused' || fault.kind === 'client-closed';
 

@@ -7,8 +7,8 @@ import { EtcdError } from './etcd-error.ts';
 /**
  * @param ask makes one try, until the signal aborts. It calls `onSilent` if its host does not answer.
  * @param times the most tries.
- * @throws {EtcdError} the refusal of the first host that refuses. If all hosts are unavailable, the error of one of them;
- *   if the request may have happened on some host, the error of such a host.
+ * @throws {EtcdError} the refusal of the first host that refuses. If all hosts are unavailable, the error of one of them.
+ *   An error after which the request may have happened takes precedence.
  */
 export function hedged<T>(
   ask: (signal: AbortSignal, onSilent: () => void) => Promise<T>,

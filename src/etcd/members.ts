@@ -22,6 +22,7 @@ export type HostEvent = EventOf<'host.away' | 'host.back' | 'host.foreign' | 'cl
 /** How long a host may take to report its cluster before we believe its error, in milliseconds. */
 const IDENTIFY_WITHIN_MS = 1_000;
 
+/** Kinds of errors on which the library acts. They count only if they come from our cluster. */
 const HAVE_CONSEQUENCES: ReadonlySet<EtcdErrorKind> = new Set([
   'refused',
   'lease-gone',

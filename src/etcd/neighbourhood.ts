@@ -13,7 +13,7 @@ import type { CallLimits, EtcdTransport } from './transport.ts';
 export interface Wanted {
   readonly own: Candidacy;
   readonly leader: QueuedCandidate | undefined;
-  /** Whether to read the first candidates too. That doubles etcd's cost. */
+  /** Whether to read the first candidates too. That doubles etcd's work. */
   readonly isFirstWanted: boolean;
 }
 

@@ -2,7 +2,7 @@
  * One watch stream for all elections and observers of a client.
  *
  * Every failure is handled alike: a compaction, a cancellation, a stream that ends, breaks or falls silent. Every try
- * to restore watches passes the guard. Then each broken range is read again, and watched from the revision of that
+ * to restore watches passes the client's back-off. Then each broken range is read again, and watched from the revision of that
  * read. A new watch opens the stream at once. Guards of campaigns and iterations limit how often that happens.
  */
 import { sharedAbort } from '../util/abort.ts';

@@ -153,8 +153,8 @@ export class LastWill {
 }
 
 /**
- * @throws {Error} if `execPath` is an executable that contains the application. It would start a second copy of the
- *   application.
+ * @throws {Error} if `execPath` is an executable that contains the application. Such a helper would be a second copy
+ *   of the application.
  */
 function spawnHelper(): ChildProcess {
   if (!isPlainRuntime())
@@ -167,7 +167,7 @@ function spawnHelper(): ChildProcess {
     env: Object.fromEntries(
       INHERITED.flatMap((name) => (process.env[name] === undefined ? [] : [[name, process.env[name]]])),
     ),
-    // A session and a group of its own: a signal to our group, or the end of our terminal, does not end the helper.
+    // A session and a group of its own. So a signal to our group, or the end of our terminal, does not end the helper.
     detached: true,
     windowsHide: true,
     cwd: parse(process.execPath).root,

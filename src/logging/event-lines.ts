@@ -44,7 +44,7 @@ export const lines: { readonly [T in ElectionEventType]: Line<T> } = {
   'session.held': [
     'warn',
     (e) =>
-      `the loop guard delays the next lease of this client by ${Math.round(e.holdMs)} ms: its last leases were short-lived, or it has reconnected often`,
+      `the loop guard delays the next lease of this client by ${Math.round(e.holdMs)} ms, because the client's last leases were short-lived or it has reconnected often`,
   ],
   'session.unavailable': [
     'warn',
@@ -187,8 +187,8 @@ export const lines: { readonly [T in ElectionEventType]: Line<T> } = {
     (e) =>
       e.isStaying
         ? `onLeader of "${e.election}" has returned, nothing is registered with the term, and we still lead (fencing token ${e.fencingToken}). ` +
-          'If it has started something, the end of the term does not wait for it: return a function that stops it, stop it in onFollower, or register it by term.run() or term.every(). ' +
-          "If its work is over, set whenWorkEnds: 'step-down' to hand over"
+          'If onLeader has started something that still runs, the end of the term does not wait for it: return a function that stops it, stop it in onFollower, or register it by term.run() or term.every(). ' +
+          "If the work is over, set whenWorkEnds: 'step-down' to hand over"
         : `the work of "${e.election}" has ended, and we step down (fencing token ${e.fencingToken})`,
   ],
   'callback.failed': [

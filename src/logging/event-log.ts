@@ -140,7 +140,7 @@ export class EventLog implements EventSource {
   }
 }
 
-/** The extra quota that a line about an error or a term uses before the other quotas; undefined for other lines. */
+/** The extra quota that a line about an error or a term uses first; undefined for other lines. */
 function extraOf(
   { type }: ElectionEvent,
   level: Level,

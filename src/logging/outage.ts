@@ -5,7 +5,7 @@ import { clock } from '../util/clock.ts';
 
 const REMIND_EVERY_MS = 60_000;
 
-/** Shortest time between two reports of a new cause. */
+/** Shortest time between two reports of a new cause, in milliseconds. */
 const CAUSE_EVERY_MS = 5_000;
 
 /** How many causes are reported as new in one outage. Causes may alternate without end. */
@@ -22,7 +22,7 @@ export class Outage {
    * Records that the problem exists.
    *
    * @param reason the present cause. Default: an empty text.
-   * @returns its duration in milliseconds if a report is due; otherwise undefined.
+   * @returns how long the problem has lasted, in milliseconds, if a report is due; otherwise undefined.
    */
   note(reason = ''): number | undefined {
     const nowMs = clock.now();
@@ -39,7 +39,7 @@ export class Outage {
     return nowMs - now.sinceMs;
   }
 
-  /** Records the end of the problem. @returns its duration in milliseconds; undefined if there was no problem. */
+  /** Records the end of the problem. @returns how long it lasted, in milliseconds; undefined if there was no problem. */
   over(): number | undefined {
     const before = this.#now;
     this.#now = undefined;

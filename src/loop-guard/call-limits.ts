@@ -1,7 +1,7 @@
 /**
  * Counts and delays the public calls of an election and its terms. A call with a cheap answer is delayed, because a loop could
- * repeat it without end. Cheap answers are those of refused calls, failed writes, reads and iterations. So are the answers that
- * already exist, and the answers of calls with nothing to do.
+ * repeat it without end. These calls have a cheap answer: refused calls, failed writes, reads, iterations, calls whose answer
+ * already exists, and calls with nothing to do.
  *
  * `heartbeat()` and most properties are not counted, because they cost almost nothing. `isCurrent()` and
  * `remainingMs()` are counted only while no term is current.
@@ -91,7 +91,7 @@ export class CallLimiter {
   }
 
   /**
-   * Runs a call of a term that asks etcd, and delays a failure. A failure known without etcd also waits for a timer,
+   * Runs a call of a term that asks etcd, and delays its failure. A failure known without etcd also waits for a timer,
    * so that the event loop turns.
    *
    * @param act begins the call. It throws at once if the call fails without asking etcd.

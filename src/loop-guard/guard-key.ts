@@ -4,7 +4,7 @@
  */
 import type { Etcd3 } from 'etcd3';
 
-/** Identifies an election in this process. Objects and clients do not count, because a loop can create new ones. */
+/** Identifies an election in this process. Object and client are left out, because a loop can create new ones. */
 export interface ElectionScope {
   readonly endpoints: readonly string[];
   readonly prefix: string;

@@ -293,14 +293,14 @@ export const loopGuards = (): GuardReport[] => allShared<LoopGuard>('guard').map
  */
 const CALLER_SPREAD = 1 / 3;
 /**
- * The same share for delays with other causes. It is high, because much shorter delays would dial too often. The cap
+ * The same share for delays with other causes. It is high, because with much shorter delays we would dial too often. The cap
  * keeps the recovery quick.
  */
 const ENVIRONMENT_SPREAD = 0.94;
 
 /**
  * Makes cockatiel's exponential backoff with our own jitter. The upper limit of a delay is three times the last delay,
- * at most the cap. The jitter of cockatiel itself can draw almost nothing at first. Later it always draws the cap, so
+ * at most the cap. At first, the jitter of cockatiel itself can draw almost no delay. Later it always draws the cap, so
  * replicas would retry in step.
  *
  * @param spread a delay is at least this share of its upper limit.

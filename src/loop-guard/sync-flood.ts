@@ -43,7 +43,7 @@ function forgetAfterThisTurn(): void {
   });
 }
 
-/** Counts a call under a key. @throws {RunawayLoopError} if one turn makes more than `most` of them. */
+/** Counts a call under a key. @throws {RunawayLoopError} if one turn makes more than `most` calls under this key. */
 export function countSyncCall(key: string, election: string, most: number = CALLS_PER_TURN): void {
   forgetAfterThisTurn();
   const count = (calls.get(key) ?? 0) + 1;
@@ -107,8 +107,8 @@ export class Flood {
 /** If this many calls of `campaign()`, `lead()` and the reading methods are refused at once, the thread sleeps. */
 export const REFUSALS_AT_ONCE = 500;
 /**
- * After that, the thread sleeps if more than this many are refused in a second. On a server that shuts down, one call may be
- * refused for every request.
+ * After {@link REFUSALS_AT_ONCE} refused calls, the thread sleeps if more than this many are refused in a second. On a server
+ * that shuts down, one call may be refused for every request.
  */
 export const REFUSALS_PER_SECOND = 100;
 export const refusals: Flood = new Flood(REFUSALS_AT_ONCE, REFUSALS_PER_SECOND);
@@ -120,7 +120,7 @@ const electionFlood: Flood = new Flood(20_000, 1_000);
 
 /**
  * Sleeps in the call, longer with each throw. A loop that ends soon loses only seconds. An endless loop sleeps nearly
- * all the time. In this turn no timer, renewal or answer could run anyway.
+ * all the time. The sleep delays nothing else, because in this turn no timer, renewal or answer could run anyway.
  */
 function blockThread(throwsSince: number): void {
   sleepInThisThread(Math.min(LONGEST_SLEEP_MS, Math.ceil(throwsSince / 30)));

@@ -55,8 +55,8 @@ export interface Term {
   heartbeat(): void;
   /**
    * Builds an etcd transaction that commits only while the key of this term exists: add `.and(…)`, `.then(…)`, `.else(…)` and
-   * `.commit()`. The library sends it again only if it certainly had no effect. `succeeded: false` means that one of your
-   * comparisons did not hold, and that your `else` branch ran. Once the key is gone, neither branch writes anything.
+   * `.commit()`. The library repeats the transaction only if it certainly had no effect. `succeeded: false` means that one of
+   * your comparisons did not hold, and that your `else` branch ran. Once the key is gone, neither branch writes anything.
    *
    * After `close()`, `resign()` or `stepDown()` the key exists until the work has stopped, at most for `drainTimeoutMs`. Until
    * then the work may still write. If the lease or the key is lost, the work may not write any more.
@@ -71,9 +71,9 @@ export interface Term {
    * of etcd before 3.4.42 and 3.5.28 do not check permissions of nested operations.
    *
    * Await what `commit()` returns, never the builder. The builder has a method `then`, so `await` takes it for a promise. If
-   * you await the builder, or return it from an async function, nothing is written, and you get an error that says what to do.
+   * you await the builder, or return it from an async function, nothing is written. You get an error that says what to do.
    *
-   * @throws {RefusedError} if `exactlyOnce` is set, and etcd has denied our user its keys in the last 30 s.
+   * @throws {RefusedError} with `exactlyOnce`, if etcd has denied our user the keys for it in the last 30 s.
    * @throws {InvalidInputError} if an option is unknown.
    */
   txn(options?: TxnOptions): ComparatorBuilder;
@@ -126,7 +126,7 @@ export interface Term {
    * at most `drainTimeoutMs`. If one takes longer than its share of that time, the next one is called meanwhile. A function or
    * a disposable object that `onLeader` returns is registered in the same way.
    *
-   * @throws {InvalidInputError} if it is neither a function nor disposable.
+   * @throws {InvalidInputError} if the clean-up is neither a function nor disposable.
    * @throws {UnavailableError} if 10 000 pieces of work and clean-ups are registered already.
    */
   onEnd(cleanUp: CleanUp): void;
@@ -141,7 +141,7 @@ export interface Term {
 
 /** The outcome of a write. */
 export interface SettledWrite {
-  /** Whether it was committed. If not, it never will be. */
+  /** Whether the write was committed. If not, it never will be. */
   readonly happened: boolean;
   /** Whether your comparisons held and the `then` branch ran. False if the write did not happen. */
   readonly succeeded: boolean;

@@ -231,7 +231,7 @@ export class WriteSlots {
       const { slot, fate } = inspect(writeSlot.slot, sight);
       writeSlot.slot = fate === 'open' ? notDone(slot) : slot; // etcd has answered, so the write cannot arrive late
       // If the lease has expired, etcd has deleted the mark of the first write. A late copy of the grant may have created the
-      // lease again.
+      // lease again. So a missing mark proves nothing.
       const isNever = fate === 'open' || fate === 'never';
       if (isNever && write.seenRevision === 0n && !this.#lease.isValid()) return learnt('unknowable', header);
       return learnt(fate === 'open' ? 'never' : fate, header);
@@ -259,7 +259,7 @@ export class WriteSlots {
     this.#remembered.delete(oldest!);
   }
 
-  /** Tests whether etcd has denied the slot's key or a key of the user. Its answer to the write does not say which. */
+  /** Tests whether etcd has denied the slot's key or a key of the user. etcd's answer to the write does not say which. */
   async #tryReservedName(writeSlot: WriteSlot, signal: AbortSignal): Promise<void> {
     this.#refusal = undefined;
     try {

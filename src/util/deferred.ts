@@ -1,4 +1,4 @@
-/** A promise that is settled from outside. Its rejection may stay unhandled. */
+/** A promise that is settled from outside. Its rejection need not be handled. */
 export class Deferred<T> {
   readonly promise: Promise<T>;
   resolve!: (value: T) => void;

@@ -10,13 +10,13 @@ import { after, clock, nextTurn } from './clock.ts';
 
 const BEAT_EVERY_MS = 500;
 
-/** A single stall that is shorter rarely loses a lease. */
+/** A single stall shorter than this, in milliseconds, rarely loses a lease. */
 const SHORTEST_STALL_MS = 1_000;
 
-/** Shorter stalls are not recorded: they are the usual work of a process. */
+/** Stalls shorter than this, in milliseconds, are not recorded: they are the usual work of a process. */
 const SHORTEST_PIECE_MS = 100;
 
-/** Stalls below this share of `withinMs` are ignored, unless they last a second: they hardly delay a renewal. */
+/** A stall below this share of `withinMs` hardly delays a renewal. It is ignored, unless it lasts a second. */
 const LEAST_SHARE = 1 / 20;
 
 /** How many recorded stalls are kept. */
@@ -49,14 +49,15 @@ const pieces: (Stall & { readonly endedAtMs: number })[] = [];
 function beat(): void {
   const now = beatNow();
   const passedMs = now.atMs - last.atMs;
-  // Adds the turn after the last beat, at most until this beat was due, and the delay of this beat.
+  // A stall has two parts. One is the turn after the last beat, up to the due time of this beat. The other is the delay of
+  // this beat.
   const turnMs = Math.min(last.turnMs ?? passedMs, BEAT_EVERY_MS);
   const stalledMs = turnMs + Math.max(0, passedMs - BEAT_EVERY_MS);
   if (stalledMs >= SHORTEST_PIECE_MS)
     pieces.push({ stalledMs, cpuMs: now.cpuMs - last.cpuMs, endedAtMs: now.atMs });
   if (pieces.length > PIECES) pieces.shift();
   last = now;
-  // The first callback ends the present turn, so the second one comes after every phase of the loop.
+  // The first callback runs at the end of the present turn. The second one runs after every phase of the loop has come once.
   nextTurn(() => nextTurn(() => (now.turnMs = clock.now() - now.atMs)));
 }
 

@@ -7,7 +7,8 @@ const LOOPBACK = ['localhost', '127.0.0.0/8'] as const;
  * Excludes this machine from the HTTP proxy of gRPC, as `etcdctl` does. Otherwise gRPC for Node.js sends even connections
  * to 127.0.0.1 through the proxy. Also reads `NO_PROXY` and lists with spaces, which gRPC does not understand.
  *
- * `::1` is excluded only if an endpoint names it. gRPC compares the ends of names, so `::1` also excludes `2001:db8::1`.
+ * `::1` is excluded only if an endpoint names it. The reason: gRPC compares the ends of names, so `::1` also excludes
+ * `2001:db8::1`.
  *
  * @param endpoints addresses of etcd.
  * @param env the environment that gRPC reads. Only `no_grpc_proxy` is changed, and only if there is a proxy.
