@@ -127,6 +127,9 @@ describe('doctor', () => {
     ['3.5.2', '#13508', false],
     ['3.7.0', 'GHSA-xg4h-6gfc-h4m8', true],
     ['3.7.1', 'GHSA-xg4h-6gfc-h4m8', false],
+    ['3.4.19', '#22214', false],
+    ['3.4.20', '#22214', true],
+    ['3.7.1', '#22214', true],
     ['3.8.0', 'GHSA-xg4h-6gfc-h4m8', false],
   ] as const)('etcd %s has %s: %s', ([version, id, has]) => {
     expect(defectsOf(version).some(({ defect }) => defect.id === id)).toBe(has);
@@ -153,7 +156,7 @@ describe('doctor', () => {
         verdict,
         `${found}: ${what}`,
       ]);
-    expect(advice('3.3.27')).toEqual([['warning', expect.stringContaining('3.4 and 3.5')]]);
+    expect(advice('3.3.27')).toEqual([['warning', expect.stringContaining('3.4 to 3.7')]]);
     expect(advice('3.4.45')).toEqual([
       ['warning', expect.stringContaining('end of life in June 2026')],
       ['warning', expect.stringMatching(/^1 known defect .*only a later line fixes GHSA-xg4h/)],
@@ -162,12 +165,12 @@ describe('doctor', () => {
     expect(advice('3.5.1')).toEqual([['bad', expect.stringContaining('upgrade to 3.5.33')]]);
     expect(advice('3.5.33')).toEqual([]);
     // No advice for a defect that no release fixes.
-    const untested = [
-      'warning',
-      expect.stringMatching(/^is not tested: .* 3\.4 and 3\.5; the API is the same/),
-    ];
-    for (const version of ['3.6.14', '3.7.1', '3.8.0']) expect(advice(version)).toEqual([untested]);
-    expect(advice('3.6.4')).toEqual([untested, ['warning', expect.stringContaining('upgrade to 3.6.14')]]);
+    for (const version of ['3.6.14', '3.7.1']) expect(advice(version)).toEqual([]);
+    expect(advice('3.6.4')).toEqual([['warning', expect.stringContaining('upgrade to 3.6.14')]]);
+    expect(advice('3.7.0')).toEqual([['warning', expect.stringContaining('upgrade to 3.7.1')]]);
+    expect(advice('3.8.0')).toEqual([
+      ['warning', expect.stringMatching(/^is not tested: .* 3\.4 to 3\.7; try your service/)],
+    ]);
   });
 
   test('docs/operating-etcd.md has the same table', () => {
@@ -205,6 +208,19 @@ describe('doctor', () => {
     [4, '4 members survive no more losses than a cluster of 3: use an odd number'],
   ] as const)('a cluster of %d members: the advice', ([size, advice]) => {
     expect(judgeCluster([reading({}), reading({})], size)[0]).toMatchObject({ verdict: 'warning', advice });
+  });
+
+  test("etcd's address for HTTP only is not a client URL", () => {
+    const judged = (error: string, httpVersion?: string): unknown =>
+      judgeMember({
+        endpoint: 'http://a:1',
+        reached: { failure: 'unreachable', error },
+        httpVersion,
+        clockAheadMs: undefined,
+      })[0]!.advice;
+    expect(judged('Failed to connect', '3.7.1')).toContain('list one of --listen-client-urls');
+    expect(judged('Failed to connect')).not.toContain('--listen-client-urls');
+    expect(judged('connect ECONNREFUSED', '3.7.1')).not.toContain('--listen-client-urls');
   });
 
   test('a member with an alarm answers, so it does not count as unreachable', () => {

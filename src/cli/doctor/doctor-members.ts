@@ -112,12 +112,30 @@ function judgeFailure(
       );
     case 'clusters': // not the failure of a single member
     case 'unreachable':
-      return absent(
-        check,
-        `cannot be reached: ${error}`,
-        `${hintFor(error) ?? 'check that it runs, and that this is its client URL'}${others}`,
-      );
+      return judgeUnreachable(check, { httpVersion, error }, absent, others);
   }
+}
+
+/** etcd's HTTP server closes a connection on which a client speaks gRPC. */
+const CLOSED_AT_ONCE = /Failed to connect$|ECONNRESET|EPIPE/;
+
+function judgeUnreachable(
+  check: string,
+  { httpVersion, error }: { readonly httpVersion: string | undefined; readonly error: string },
+  absent: typeof bad,
+  others: string,
+): Finding {
+  if (httpVersion !== undefined && CLOSED_AT_ONCE.test(error))
+    return absent(
+      check,
+      `etcd ${httpVersion} answers HTTP here, but not gRPC: ${error}`,
+      `this is an address of --listen-client-http-urls: list one of --listen-client-urls instead${others}`,
+    );
+  return absent(
+    check,
+    `cannot be reached: ${error}`,
+    `${hintFor(error) ?? 'check that it runs, and that this is its client URL'}${others}`,
+  );
 }
 
 export function judgeVersions(readings: readonly MemberReading[]): Finding[] {
@@ -133,14 +151,14 @@ function judgeVersion(version: string): Finding[] {
   const check = `etcd ${version}`;
   const support = supportOf(version);
   if (support.state === 'too-old')
-    return [warning(check, 'is not tested', 'this library is tested with etcd 3.4 and 3.5: use one of them')];
+    return [warning(check, 'is not tested', 'this library is tested with etcd 3.4 to 3.7: use one of them')];
   const findings: Finding[] = [];
   if (support.state === 'newer')
     findings.push(
       warning(
         check,
         'is not tested',
-        'this library is tested with etcd 3.4 and 3.5; the API is the same, so try your service with this version',
+        'this library is tested with etcd 3.4 to 3.7; try your service with this version',
       ),
     );
   if (support.state === 'ended')

@@ -155,7 +155,12 @@ export const DEFECTS: readonly Defect[] = [
   },
   {
     ...issue(22214),
-    affected: [{ line: '3.6', from: 0, fixed: undefined }],
+    affected: [
+      { line: '3.4', from: 20, fixed: undefined },
+      { line: '3.5', from: 0, fixed: undefined },
+      { line: '3.6', from: 0, fixed: undefined },
+      { line: '3.7', from: 0, fixed: undefined },
+    ],
     symptom: 'reads hang while the log output is blocked (a full pipe); the member looks healthy',
   },
 ];
@@ -178,7 +183,7 @@ export const RELEASE_LINES: readonly ReleaseLine[] = [
 
 /** Minor versions of the first and the last release line that this library is tested with. */
 const FIRST_MINOR = 4;
-const LAST_MINOR = 5;
+const LAST_MINOR = 7;
 
 interface Version {
   readonly line: string;
