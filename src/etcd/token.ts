@@ -15,7 +15,7 @@ export const NEW_TOKENS = 2;
 type Fetch = (credentials: { name: string; password: string }) => Promise<string>;
 
 export class Tokens {
-  readonly #auth: { readonly name: string; readonly password: string } | undefined;
+  readonly credentials: { readonly name: string; readonly password: string } | undefined;
   #token: string | undefined;
   /** When etcd last accepted the present token, in milliseconds. */
   #acceptedAtMs = Number.NEGATIVE_INFINITY;
@@ -23,7 +23,7 @@ export class Tokens {
 
   constructor(client: Etcd3) {
     const { auth } = (client as unknown as { options?: IOptions }).options ?? {};
-    this.#auth = auth && { name: auth.username, password: auth.password };
+    this.credentials = auth && { name: auth.username, password: auth.password };
   }
 
   /** The present token; undefined if there is none, or none is needed. */
@@ -32,13 +32,13 @@ export class Tokens {
   }
 
   get isMissing(): boolean {
-    return this.#auth !== undefined && this.#token === undefined;
+    return this.credentials !== undefined && this.#token === undefined;
   }
 
   /** Fetches a token; an empty one means that authentication is off. @throws {EtcdError} */
   async get(fetch: Fetch): Promise<void> {
-    if (this.#auth === undefined || this.#token !== undefined) return;
-    const fetching = (this.#fetching ??= fetch(this.#auth));
+    if (this.credentials === undefined || this.#token !== undefined) return;
+    const fetching = (this.#fetching ??= fetch(this.credentials));
     try {
       this.#token = await fetching;
       this.#acceptedAtMs = clock.now();
