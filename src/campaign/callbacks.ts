@@ -110,7 +110,7 @@ export class Callbacks {
     const { onLeader } = this.#handlers;
     this.#term = term;
     const start = (): void => {
-      if (term.isOver) return;
+      if (term.leftMs <= 0) return; // after a freeze, the deadline may have passed unnoticed
       this.#last = 'onLeader';
       term.heartbeat(); // the time limit for progress counts from here
       if (onLeader !== undefined) term.work.begin((begun) => this.#timed(onLeader, begun));

@@ -143,7 +143,8 @@ export class Campaign {
   /** Resolves when no callback of an earlier term delays us any more; undefined if none does. */
   get ready(): Promise<void> | undefined {
     const { name } = this.#state;
-    const isEnding = name === 'leaving' || this.turn.term?.isOver === true;
+    const { term } = this.turn;
+    const isEnding = name === 'leaving' || (term !== undefined && term.leftMs <= 0);
     const isSettling = name === 'settling' && this.state === 'leaving';
     const isDelayed = isSettling || (isEnding && this.#stopped === undefined);
     return isDelayed ? (this.#ready ??= new Deferred()).promise : undefined;

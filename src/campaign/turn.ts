@@ -80,7 +80,8 @@ export class Turn {
   /** The present or the next term. Rejects if the campaign ends before there is one. */
   next(): Promise<Term> {
     this.#isAsked = true;
-    return this.#term?.isOver === false ? Promise.resolve(this.#term) : this.#nextTerm.promise;
+    const term = this.#term;
+    return term !== undefined && term.leftMs > 0 ? Promise.resolve(term) : this.#nextTerm.promise;
   }
 
   endWait(): void {

@@ -240,7 +240,7 @@ export class LiveTerm implements WorkingTerm {
       const isPromise = typeof work === 'object' && typeof work?.then === 'function';
       if (!isPromise && typeof work !== 'function')
         this.#refuse(`run(): expected a promise or a function, got ${shown(work)}`);
-      if (!isPromise && this.isOver) throw this.lost();
+      if (!isPromise && this.leftMs <= 0) throw this.lost();
       this.#mustHaveRoom();
       return this.work.run(work);
     });

@@ -106,7 +106,7 @@ export class TermWork {
   run<T>(work: PromiseLike<T> | ((term: Term) => T | PromiseLike<T>)): Promise<T> {
     return this.#run('run', () => {
       if (typeof work !== 'function') return work;
-      if (this.#term.isOver) throw this.#term.lost();
+      if (this.#term.leftMs <= 0) throw this.#term.lost();
       return work(this.#term);
     }) as Promise<T>;
   }

@@ -112,3 +112,10 @@ describe('a command that is stuck in the kernel', () => {
     expect(ended).toHaveBeenCalledOnce();
   });
 });
+
+test('a value that etcd-election cannot announce is a wrong command line', () => {
+  const asked = (bytes: number) => (): unknown =>
+    parseRun(['e', '--value', 'v'.repeat(bytes), '--', '/bin/sh'], {});
+  expect(asked(16_384)).not.toThrow();
+  expect(asked(16_385)).toThrow('--value: expected at most 16384 bytes, got 16385');
+});

@@ -1,6 +1,7 @@
 /**
  * The options of `run`, and the time by which its command must have ended. Pure.
  */
+import { LONGEST_VALUE_BYTES } from '../../etcd/candidate-kv.ts';
 import type { Term } from '../../index.ts';
 import {
   milliseconds,
@@ -87,6 +88,14 @@ const LONGEST_STOP_MS = 59 * 60_000;
 const LONGEST_MS = 24 * 86_400_000;
 
 /** @throws {UsageError} */
+function announced(value: string | undefined): string | undefined {
+  const bytes = Buffer.byteLength(value ?? '');
+  if (bytes > LONGEST_VALUE_BYTES)
+    throw new UsageError(`--value: expected at most ${LONGEST_VALUE_BYTES} bytes, got ${bytes}`);
+  return value;
+}
+
+/** @throws {UsageError} */
 export function parseRun(args: readonly string[], env: Environment): RunOptions {
   const line = parsedWithHint(args, env);
   const [first, ...others] = line.words;
@@ -114,7 +123,7 @@ export function parseRun(args: readonly string[], env: Environment): RunOptions 
     ttlSeconds,
     marginMs,
     stopTimeoutMs: milliseconds('stop-timeout', text('stop-timeout') ?? '10s', 0, LONGEST_STOP_MS),
-    value: text('value'),
+    value: announced(text('value')),
     once: line.values['once'] === true || isOnlyIfFree || wait !== undefined,
     waitMs: isOnlyIfFree ? 0 : wait === undefined ? undefined : milliseconds('wait', wait, 0, LONGEST_MS),
     holdMs: milliseconds('hold', text('hold') ?? '0', 0, LONGEST_MS),

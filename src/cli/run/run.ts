@@ -3,7 +3,7 @@
  */
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { readFileSync } from 'node:fs';
-import { Election, type Logger } from '../../index.ts';
+import { Election, ElectionClosedError, type Logger } from '../../index.ts';
 import type { EventOf } from '../../events.ts';
 import { after } from '../../util/clock.ts';
 import { withEtcd } from '../connect.ts';
@@ -31,7 +31,9 @@ export async function run(args: readonly string[], terminal: Terminal): Promise<
       logger: withoutCampaignEnd(narrator.logger),
       onLeader: (term) => runner.serve(term),
     });
-    election.campaign(options.value).catch(() => undefined); // the event campaign.ended reports the result
+    election.campaign(options.value).catch((error: unknown) => {
+      if (!(error instanceof ElectionClosedError)) runner.fail(error);
+    });
     return await runner.finished;
   });
 }
