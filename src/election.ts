@@ -121,7 +121,7 @@ export class Election implements AsyncDisposable {
   get currentTerm(): Term | undefined {
     noteCheck(this.#runner.current);
     const term = currentTermOf(this.#runner.current);
-    if (term === undefined) this.#callers.countLook(); // stops a synchronous loop that goes on after its term
+    if (term === undefined) this.#callers.countLook(); // throws in a synchronous loop that continues after the end of the term
     return term;
   }
 

@@ -23,7 +23,7 @@ export type CallbackName =
  * - `unused-term`: no callback is set, and nothing has asked whether the term is current.
  * - `unasked-term`: like `unused-term`, for a term that `close()` or `resign()` has ended.
  * - `unawaited`: `onLeaderChange` is the only callback, and has not settled when the key is deleted.
- * - `emitted`: `onFollower` has returned `true`, perhaps from `emit()` of an `EventEmitter`, whose listeners nothing awaits.
+ * - `emitted`: `onFollower` has returned `true`, perhaps the result of `emit()`. Nothing awaits the listeners of an `EventEmitter`.
  * - `stopped-late`: the work still ran when most of the drain had passed, so `onFollower` was called early.
  * - `timed-out`: the option `signal` timed out during a term, and so ended the term.
  * - `uncalled`: `isCurrent` was read but not called: its parentheses are missing.

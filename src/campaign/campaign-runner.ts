@@ -323,8 +323,8 @@ export class CampaignRunner {
   }
 
   /**
-   * Refuses a call that would wait for itself. The first such refusal in a term is not delayed. Without the delay, a loop is
-   * still not hot, because its next round waits for the callback.
+   * Refuses a call that would wait for itself. The first such refusal in a term needs no delay, because the next term begins
+   * only after the callback has returned.
    */
   #refuseSelfWait(call: 'campaign' | 'lead', calledFrom: readonly string[]): Promise<never> {
     const { election, last } = this.#tools;

@@ -1,7 +1,9 @@
 /**
  * Deletes a key that is before ours in the queue, and has neither a lease nor a holder. Otherwise no replica could lead until
- * an operator deletes the key. The first two candidates with a lease look for such a key. The first of them may already lead
- * when a restored snapshot brings the key back. A leader does not look.
+ * an operator deletes the key.
+ *
+ * The first two candidates with a lease look for such a key. One is not enough, because a leader does not look. The first
+ * candidate may already lead when a restored snapshot brings the key back.
  */
 import type { Candidacy } from '../core/campaign-state.ts';
 import type { CandidateQueue, QueuedCandidate } from '../core/candidate-queue.ts';

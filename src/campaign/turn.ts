@@ -323,7 +323,7 @@ export class Turn {
     return isStanding(this.#tools.queueWatcher.queue.get(candidacy.key), candidacy);
   }
 
-  /** Checks our key as the read that confirms a renewal has found it. That read can show an eviction before the watch does. */
+  /** Checks our key in the answer to the read that confirms a renewal. It can show an eviction before the watch does. */
   checkOwnKey(candidacy: Candidacy | undefined, found: QueuedCandidate | undefined, revision: bigint): void {
     if (candidacy === undefined || revision < candidacy.createRevision) return; // the key was read before we entered
     if (!isStanding(found, candidacy)) this.finish({ type: 'lost', reason: 'evicted' });

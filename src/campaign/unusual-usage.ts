@@ -156,8 +156,8 @@ export function tellUncalled(report: CampaignReport, election: string, what: str
 }
 
 /**
- * Warns if another candidate announces our value. Checks twice, because the key of a killed process stays for a TTL. Until
- * then, the process that replaces the killed one may announce the same value.
+ * Warns if another candidate announces our value. Checks twice, because a killed process leaves its key behind for up to one
+ * TTL. During that time, its replacement may announce the same value.
  */
 export async function tellSharedValue(
   report: CampaignReport,

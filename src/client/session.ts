@@ -35,7 +35,7 @@ export class Session {
   /** Whether the last renewal failed. */
   #hasFaltered = false;
   #steadySinceMs: number = clock.now();
-  /** Whether a check has found the deadline passed before its timer fired. */
+  /** Whether a check has noticed the passed deadline earlier than the timer. */
   #isOverdue = false;
 
   constructor(

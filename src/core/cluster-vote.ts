@@ -5,9 +5,7 @@
 
 export interface Pin {
   readonly clusterId: string;
-  /**
-   * Whether the majority of all configured hosts reports this cluster. If false, only the hosts that have answered report it.
-   */
+  /** Whether a majority of all configured hosts reports this cluster. If false, all hosts that had answered by then agreed. */
   readonly isByMajority: boolean;
 }
 

@@ -4,8 +4,10 @@
  *
  * We never delete a slot. The first write of a slot expects revision 0, the revision of a missing key. So after a delete, a
  * late first write would commit. etcd itself deletes a slot with its lease. A late copy of the lease request can then create
- * the lease again, without the slot. Under that lease, a late first write would commit. So once the deadline of the lease has
- * passed, the mark "never" for a first write proves nothing.
+ * the lease again, without the slot. Under that lease, a late first write would commit.
+ *
+ * The mark "never" in a slot says that a write will never commit. After the deadline of the lease, it proves nothing for the
+ * first write of the slot.
  */
 import assert from 'node:assert/strict';
 

@@ -9,8 +9,8 @@ import { EtcdError } from './etcd-error.ts';
 import type { CallLimits, Host, EtcdTransport } from './transport.ts';
 
 /**
- * The key to read: the key of our candidate, or the key that it would have. Our role in etcd must be allowed to read
- * it.
+ * The key to read: the key of our candidate. If we are not in the queue, it is the key that we would create. Our role in etcd
+ * must be allowed to read it.
  */
 export interface OwnKey {
   readonly key: string;

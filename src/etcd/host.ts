@@ -161,8 +161,8 @@ export class Host {
   }
 
   /**
-   * Why a call has found no connection within the last half second; undefined if none has. If there is a reason, a call of the
-   * application fails without asking gRPC.
+   * Why a connection failed, if a call noticed that in the last half second; otherwise undefined. If there is a reason, a call
+   * of the application fails without asking gRPC.
    */
   get justUnreachable(): string | undefined {
     const { reason, atMs } = this.#unreachable ?? { atMs: Number.NEGATIVE_INFINITY };

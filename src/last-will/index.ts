@@ -47,7 +47,7 @@ export class LastWill {
   readonly #leases = new Map<string, string | undefined>();
   #onLost: OnWillLost = () => undefined;
   #helper: ChildProcess | undefined;
-  /** Resolves when the last helper that had no lease left has exited. */
+  /** Resolves when the helper that we last ended has exited. We end a helper when no lease remains. */
   #exit: Promise<void> | undefined;
   #isReported = false;
   #stop = new AbortController();

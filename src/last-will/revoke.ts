@@ -69,7 +69,7 @@ async function revokeAt(
     if (leases.length === 0) return;
     const metadata = reach.auth === undefined ? {} : { token: await authenticate(session, reach.auth) };
     const revoked = leases.map(async ([leaseId, ours]) => {
-      // "Not found" names no cluster. It counts if the host has named its cluster, or if the lease's cluster is unknown.
+      // "Not found" names no cluster. It counts if the host has shown its status, or if the lease's cluster is unknown.
       const isBelieved = ours === undefined || clusterId !== undefined;
       if (await isGone(session!, leaseId, metadata, { ours, isBelieved })) left.delete(leaseId);
     });

@@ -17,7 +17,7 @@ export class SharedLog {
   /**
    * An election becomes active.
    *
-   * @returns a function to call when the election no longer is active.
+   * @returns a function to call when the election is no longer active.
    */
   begin(eventLog: EventLog): () => void {
     const election = { eventLog };

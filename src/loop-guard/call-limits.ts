@@ -24,7 +24,7 @@ import { countLook, refusals, termRefusals, eventLoopTurn } from './sync-flood.t
 import { clock } from '../util/clock.ts';
 import { unheard } from '../util/deferred.ts';
 
-/** Reads: 20 a second with pauses between them. Without pauses the delay grows up to 1 s. */
+/** Reads: the first 20 are not delayed. Then the delays grow up to 1 s. Every pause of 50 ms forgives one read. */
 const READS: GuardSettings = { burst: 20, baseMs: 50, capMs: 1_000, outsideCapMs: 1_000, healthyAfterMs: 50 };
 
 /** How many `campaign()` calls of one campaign may wait for its term. Each costs memory. */

@@ -293,7 +293,7 @@ export const loopGuards = (): GuardReport[] => allShared<LoopGuard>('guard').map
  */
 const CALLER_SPREAD = 1 / 3;
 /**
- * The same share for delays with other causes. It is high, because with much shorter delays we would dial too often. The cap
+ * The corresponding share for delays with other causes. It is high, because with much shorter delays we would dial too often. The cap
  * keeps the recovery quick.
  */
 const ENVIRONMENT_SPREAD = 0.94;

@@ -49,8 +49,7 @@ const pieces: (Stall & { readonly endedAtMs: number })[] = [];
 function beat(): void {
   const now = beatNow();
   const passedMs = now.atMs - last.atMs;
-  // A stall has two parts. One is the turn after the last beat, up to the due time of this beat. The other is the delay of
-  // this beat.
+  // Adds two times: the turn after the last beat, at most one interval, and the delay of this beat.
   const turnMs = Math.min(last.turnMs ?? passedMs, BEAT_EVERY_MS);
   const stalledMs = turnMs + Math.max(0, passedMs - BEAT_EVERY_MS);
   if (stalledMs >= SHORTEST_PIECE_MS)
