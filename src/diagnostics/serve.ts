@@ -128,7 +128,10 @@ export async function serveDiagnostics(options: ServeOptions = {}): Promise<Diag
   }
 }
 
-/** Closes the host when no user is left. `startWatchdog()` counts as a user that never leaves: its `close()` closes the host. */
+/**
+ * Closes the host when no user is left. `startWatchdog()` counts as one user that never leaves. The watchdog's own `close()`
+ * closes the host, whatever the count.
+ */
 async function leave(worker: WorkerHost): Promise<void> {
   if (--worker.users === 0) await closeHost(worker);
 }

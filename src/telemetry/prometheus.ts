@@ -83,7 +83,7 @@ export function electionMetrics<Registry extends PromRegistry>(
     recorder[Symbol.dispose]();
     for (const name of registered.splice(0)) registry.removeSingleMetric(name);
   };
-  // The first metric that a scrape reads takes the values of all metrics. A second read of one metric belongs to a new scrape.
+  // When a scrape reads its first metric, we read the values of all metrics. A second read of one metric means a new scrape.
   let readings: Map<MetricKey, Reading[]> | undefined;
   const taken = new Set<MetricKey>();
   const readingsOf = (key: MetricKey): readonly Reading[] => {

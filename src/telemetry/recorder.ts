@@ -31,9 +31,8 @@ export interface Sink {
    */
   begin(metric: MetricKey, labels: Labels): void;
   /**
-   * Removes a counter or a histogram of a finished election. The series need not exist. If the library cannot remove a
-   * series, `forget` is absent, and no election is dropped. Otherwise the library would show the last gauges of a dropped
-   * election for ever.
+   * Removes a counter or a histogram of a finished election. The series need not exist. `forget` is absent if the library
+   * cannot remove a series. Then no election is dropped, because the library would show its last gauges for ever.
    */
   readonly forget?: (metric: MetricKey, labels: Labels) => void;
 }

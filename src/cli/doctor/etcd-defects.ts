@@ -151,7 +151,7 @@ export const DEFECTS: readonly Defect[] = [
       { line: '3.6', from: 0, fixed: 14 },
       { line: '3.7', from: 0, fixed: 1 },
     ],
-    symptom: 'security: a watch with permission on one key receives later keys too',
+    symptom: 'security: with permission on one key, a watch also receives all keys that sort after it',
   },
   {
     ...issue(22214),

@@ -29,7 +29,7 @@ for (const box of boxes) {
 const byElement = new Map(boxes.map((box) => [box.element, box]));
 let zoomed = boxes[0];
 let selected;
-/** The boxes that the button Back returns to, the next one last. */
+/** The boxes to which the button Back returns. It returns to the last one first. */
 const before = [];
 
 function fit() {

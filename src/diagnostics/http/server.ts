@@ -7,9 +7,9 @@ import { type Backend, type Routes, redirect, routes, safe } from './routes.ts';
 
 /** The most connections of all clients together. */
 const MOST_CONNECTIONS = 64;
-/** The most connections of one address. One connection more replaces the oldest idle one. */
+/** The most connections of one address. At this limit, a new connection replaces the oldest idle one. */
 const MOST_PER_ADDRESS = 16;
-/** How often Node enforces `headersTimeout`, in milliseconds. Its default is 30 s. */
+/** How often Node enforces `headersTimeout`, in milliseconds. Node's default for this interval is 30 s. */
 const CHECK_EVERY_MS = 1_000;
 
 /** The HTTP server of the worker. Every wait for a client is bounded. */

@@ -68,7 +68,7 @@ export class WebSocketText {
     for (let frame = this.#nextFrame(); frame !== undefined; frame = this.#nextFrame()) {
       const { isLast, opcode, payload } = frame;
       if (opcode === 8) return this.close();
-      if (opcode > 2) continue; // a ping or a pong. So short a connection needs no answer to a ping
+      if (opcode > 2) continue; // a ping or a pong. This connection is short, so a ping needs no answer
       this.#parts.push(payload);
       if (!isLast) continue;
       const text = Buffer.concat(this.#parts).toString();
