@@ -70,7 +70,7 @@ async function examine(connection: Connection, prefix: string, ttlSeconds: numbe
   });
 }
 
-/** Whether the member can do what a candidate needs. A learner cannot. A member that shows its status only to root can. */
+/** Whether the member can do what a candidate needs. A learner cannot. A member that refuses us its status still can. */
 const canTry = ({ reached }: MemberReading): boolean =>
   'failure' in reached ? reached.failure === 'permission' : !reached.isLearner;
 
