@@ -51,7 +51,7 @@ export function noteCheck(campaign: Campaign | undefined): void {
 /** The present term of a campaign. Compares the deadline with the clock, because timers may fire late. */
 export function currentTermOf(campaign: Campaign | undefined): LiveTerm | undefined {
   const term = campaign?.state === 'leading' ? campaign.turn.term : undefined;
-  return term?.isOver === false && term.leftMs > 0 ? term : undefined;
+  return term !== undefined && term.leftMs > 0 ? term : undefined;
 }
 
 export function statusOf(

@@ -6,6 +6,7 @@ import { readFileSync } from 'node:fs';
 import { createSecureContext } from 'node:tls';
 import { handleWhen, noop, retry } from 'cockatiel';
 import { Etcd3, isRecoverableError, type IOptions } from 'etcd3';
+import { askForCluster } from '../etcd/cluster-answer.ts';
 import { writeLine } from '../logging/event-lines.ts';
 import { excludeLoopbackFromProxy } from '../util/no-proxy.ts';
 import { UsageError, type CommandLine, type Connection } from './arguments.ts';
@@ -124,8 +125,7 @@ export async function connected<T>(connection: Connection, work: (client: Etcd3)
 }
 
 /**
- * Asks an endpoint for its cluster, with calls that need no permission. With authentication on, some releases of etcd show
- * their status to root only.
+ * Asks an endpoint for its cluster, with calls that need no permission.
  *
  * @param onRefused called if etcd has refused the status. The next call may be slow, because etcd has to check a password.
  * @returns the ID in decimal; undefined if the answer has none.
@@ -138,22 +138,20 @@ export async function clusterIdAt(
   const { user } = connection;
   return await withClient({ ...connection, user: undefined }, async (client) => {
     signal?.addEventListener('abort', () => client.close(), { once: true });
-    const status: Promise<Answered> = client.maintenance.status();
-    const { header } = await status.catch((error: unknown): Promise<Answered> => {
-      if (!['authentication', 'permission'].includes(failureOf(plain(error)))) throw error;
-      onRefused();
-      return user === undefined
-        ? client.leaseClient.leaseTimeToLive({ ID: '1' })
-        : client.auth.authenticate({ name: user.name, password: user.password ?? '' });
-    });
+    const isRefused = (error: unknown): boolean =>
+      ['authentication', 'permission'].includes(failureOf(plain(error)));
+    const { header } = await askForCluster(
+      (invoke) => invoke(client, {}),
+      user && { name: user.name, password: user.password ?? '' },
+      (error) => {
+        if (!isRefused(error)) return false;
+        onRefused();
+        return true;
+      },
+    );
     const id = header?.cluster_id;
     return id === '0' ? undefined : id;
   });
-}
-
-interface Answered {
-  /** A proxy may leave it out. */
-  readonly header?: { readonly cluster_id?: string } | null;
 }
 
 export const isAuthenticationOff = (error: unknown): boolean =>

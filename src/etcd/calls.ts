@@ -3,6 +3,7 @@
  */
 import type { Etcd3 } from 'etcd3';
 import { clock } from '../util/clock.ts';
+import { askForCluster } from './cluster-answer.ts';
 import { EtcdError, isTokenRefused, isUnread, type GrpcStatus } from './etcd-error.ts';
 import { hedged } from './hedge.ts';
 import { Host } from './host.ts';
@@ -14,9 +15,6 @@ import type { Use } from './uses.ts';
 
 /** How long fetching a token may take, in milliseconds. etcd needs 50 ms or more to check a password. */
 const TOKEN_WITHIN_MS = 2_500;
-
-/** Asking for it needs no permission. */
-const NO_ONES_LEASE = '1';
 
 export const leftOf = ({ dueAtMs, signal }: Pick<How, 'dueAtMs' | 'signal'>): TimeLimits => ({
   withinMs: Math.max(0, dueAtMs - clock.now()),
@@ -178,20 +176,13 @@ export class Calls {
     }
   }
 
-  /** With authentication on, some releases of etcd show their status to root only. Then another answer names the cluster. */
   async #identify(host: Host, dueAtMs: number, signal?: AbortSignal): Promise<void> {
     const how = { dueAtMs, signal, onSilent: () => undefined, asked: new Set<Host>(), isProbe: true };
-    const ask = <T>(invoke: Invoke<T>): Promise<T> =>
-      this.#send(host, 'identify the cluster', invoke, how, undefined);
-    try {
-      await ask((client, options) => client.maintenance.status(options));
-    } catch (fault) {
-      if (!(fault instanceof EtcdError && fault.kind === 'refused')) throw fault;
-      const { credentials } = this.#tokens;
-      if (credentials === undefined)
-        await ask((client, options) => client.leaseClient.leaseTimeToLive({ ID: NO_ONES_LEASE }, options));
-      else await ask((client, options) => client.auth.authenticate(credentials, options));
-    }
+    await askForCluster(
+      (invoke) => this.#send(host, 'identify the cluster', invoke, how, undefined),
+      this.#tokens.credentials,
+      (fault) => fault instanceof EtcdError && fault.kind === 'refused',
+    );
   }
 
   /**

@@ -5,6 +5,7 @@
  */
 import type { Etcd3, IOptions } from 'etcd3';
 import { clock } from '../util/clock.ts';
+import type { Credentials } from './cluster-answer.ts';
 
 /**
  * How many new tokens one call or renewal may fetch. A new token may be refused too, if users have changed meanwhile or
@@ -12,10 +13,10 @@ import { clock } from '../util/clock.ts';
  */
 export const NEW_TOKENS = 2;
 
-type Fetch = (credentials: { name: string; password: string }) => Promise<string>;
+type Fetch = (credentials: Credentials) => Promise<string>;
 
 export class Tokens {
-  readonly credentials: { readonly name: string; readonly password: string } | undefined;
+  readonly credentials: Credentials | undefined;
   #token: string | undefined;
   /** When etcd last accepted the present token, in milliseconds. */
   #acceptedAtMs = Number.NEGATIVE_INFINITY;

@@ -311,7 +311,7 @@ export class LiveTerm implements WorkingTerm {
   /** Ends the term because the fence of a write failed: our key is gone. @returns the error for that write. */
   lostInEtcd(): LeadershipLostError {
     this.#isDraining = false;
-    if (!this.isOver && this.leftMs > 0) this.#life.evicted();
+    if (this.leftMs > 0) this.#life.evicted();
     return this.lost();
   }
 

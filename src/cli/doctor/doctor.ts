@@ -45,8 +45,8 @@ async function examine(connection: Connection, prefix: string, ttlSeconds: numbe
   // Uses only members of one cluster that have answered. A time-out of another member says nothing about the cluster.
   const { ours = [] } = chosen(membersOf(readings), [...new Set(connection.endpoints)]) ?? {};
   const usable = readings
-    .filter(canTry)
-    .flatMap(({ endpoint }) => (ours.includes(endpoint) ? [endpoint] : []));
+    .filter((reading) => canTry(reading) && ours.includes(reading.endpoint))
+    .map(({ endpoint }) => endpoint);
   if (usable.length === 0)
     return [
       ...readings.flatMap((reading) => judgeMember(reading)),
