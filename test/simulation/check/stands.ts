@@ -73,8 +73,11 @@ export function stands({
   return new Map([...all].map(([name, { stretches }]) => [name, stretches]));
 }
 
-/** The guard holds the rounds of a process for so long after its own loop, in milliseconds: `healthyAfterMs`. */
-const HELD_MS = 60_000;
+/**
+ * How long the guard may hold a process after its own loop, in milliseconds. The last hold takes up to `capMs`. Then the process
+ * must wait or lead for `healthyAfterMs` to reset the guard. Both have their defaults, as in docs/guard.md.
+ */
+const HELD_MS = 30_000 + 30_000;
 
 /** The stretches of time in which no process could lead: it did not stand, a fault hit it, or its guard held it. */
 export function nobodyStands(
