@@ -1,9 +1,10 @@
 // The endpoints of a command name two clusters, as in the state that the event `host.foreign` reports. Both clusters have
 // an election of the same name. Every command uses the cluster of the majority, as the library does.
-import { Etcd3 } from 'etcd3';
+import type { Etcd3 } from 'etcd3';
 import { startEtcd, startProxy, type EtcdCluster } from 'etcd-election/dev';
 import { afterAll, beforeAll, describe, expect } from 'vitest';
 import { cli, json, START_MS } from '../support/cli-program.ts';
+import { startEtcdWithUsers } from '../support/etcd-with-users.ts';
 import { eventually } from '../support/eventually.ts';
 import type { Program } from '../support/programs.ts';
 import { startSwitchboard } from '../support/switchboard.ts';
@@ -167,22 +168,9 @@ test('unreachable endpoints do not vote, and a silent one delays a command only 
   }
 });
 
-/** An etcd with authentication. `root` has the password `secret`, and `app` may use all keys. */
-async function startWithUsers(): Promise<EtcdCluster> {
-  const etcd = await startEtcd();
-  const admin = new Etcd3({ hosts: etcd.endpoints });
-  await (await admin.user('root').create('secret')).addRole(await admin.role('root').create());
-  const role = await admin.role('elector').create();
-  await role.grant({ permission: 'Readwrite', range: admin.range({ prefix: 'election/' }) });
-  await (await admin.user('app').create('secret')).addRole(role);
-  await admin.auth.authEnable();
-  admin.close();
-  return etcd;
-}
-
 test('with authentication on, a user who may not see the status of etcd is safe too', async () => {
-  await using one = await startWithUsers();
-  await using other = await startWithUsers();
+  await using one = await startEtcdWithUsers('election/');
+  await using other = await startEtcdWithUsers('election/');
   await using second = await startSwitchboard(one.endpoints[0]!);
   const run = cli([other.endpoints[0]!, one.endpoints[0]!, second.endpoint], 'election/');
   const as = (...args: string[]): Program => run([...args, '--user', 'app:secret']);

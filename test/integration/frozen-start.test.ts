@@ -1,54 +1,53 @@
 // S2 after a freeze: no timer has fired, so nobody has ended the term yet. The clock says that it is over.
-import type { Term } from 'etcd-election';
+import type { Election, ElectionOptions, Term } from 'etcd-election';
 import { describe, expect } from 'vitest';
+import { block } from '../support/block.ts';
 import { eventually, within } from '../support/eventually.ts';
-import { SHORT_TTL_SECONDS, SOON_MS, test } from '../support/world.ts';
+import { SHORT_TTL_SECONDS, SOON_MS, test, type Fixtures } from '../support/world.ts';
 
 const options = { ttlSeconds: SHORT_TTL_SECONDS };
 const PAST_DEADLINE_MS = SHORT_TTL_SECONDS * 1_000 + 200;
 
-/** Blocks this thread: no timer fires meanwhile. */
-function block(ms: number): void {
-  const untilMs = performance.now() + ms;
-  while (performance.now() < untilMs);
+/** Fails unless the first term in which `onLeader` begins is current. */
+async function beginsInTime(
+  { client, election }: Pick<Fixtures, 'client' | 'election'>,
+  callbacks: (self: () => Election) => Pick<ElectionOptions, 'onFollower' | 'onLeaderChange'>,
+): Promise<void> {
+  const begun: boolean[] = [];
+  const one: Election = election(client(), 'e', {
+    ...options,
+    ...callbacks(() => one),
+    onLeader: (term) => void begun.push(term.isCurrent()),
+  });
+  void one.campaign();
+  await eventually(() => begun.length > 0, { withinMs: PAST_DEADLINE_MS + 2 * SOON_MS });
+  expect(begun).toEqual([true]);
 }
 
 describe('S2: after a freeze past the deadline', () => {
   test('onLeader does not begin, although onFollower settles first', async ({ client, election }) => {
-    const begun: boolean[] = [];
     const settled: string[] = [];
     const other = election(client(), 'e', options);
     await other.campaign();
-    const one = election(client(), 'e', {
-      ...options,
+    await beginsInTime({ client, election }, (self) => ({
       onFollower: async () => {
         if (settled.push('once') > 1) return;
         void other.close();
-        await eventually(() => one.isCurrent(), { withinMs: SOON_MS });
+        await eventually(() => self().isCurrent(), { withinMs: SOON_MS });
         block(PAST_DEADLINE_MS);
       },
-      onLeader: (term) => void begun.push(term.isCurrent()),
-    });
-    void one.campaign();
-    await eventually(() => begun.length > 0, { withinMs: PAST_DEADLINE_MS + 2 * SOON_MS });
-    expect(begun).toEqual([true]);
+    }));
   });
 
   test('onLeader does not begin, although onLeaderChange took the time', async ({ client, election }) => {
-    const begun: boolean[] = [];
     let isFirst = true;
-    const one = election(client(), 'e', {
-      ...options,
+    await beginsInTime({ client, election }, () => ({
       onLeaderChange: (leader) => {
         if (leader?.isMe !== true || !isFirst) return;
         isFirst = false;
         block(PAST_DEADLINE_MS);
       },
-      onLeader: (term) => void begun.push(term.isCurrent()),
-    });
-    void one.campaign();
-    await eventually(() => begun.length > 0, { withinMs: PAST_DEADLINE_MS + 2 * SOON_MS });
-    expect(begun).toEqual([true]);
+    }));
   });
 
   test('term.run() refuses, and campaign() gives the next term', async ({ client, election }) => {

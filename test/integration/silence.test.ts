@@ -2,17 +2,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Election, type Candidate, type Term } from 'etcd-election';
 import { describe, expect } from 'vitest';
 import { Deferred } from '../../src/util/deferred.ts';
+import { block } from '../support/block.ts';
 import { eventually, within } from '../support/eventually.ts';
 import { abortOf, SHORT_TTL_SECONDS, SOON_MS, test } from '../support/world.ts';
-
-/** Blocks this thread: no timer fires meanwhile. @returns the CPU time that it used, in milliseconds. */
-function block(ms: number): number {
-  const before = process.cpuUsage();
-  const untilMs = performance.now() + ms;
-  while (performance.now() < untilMs);
-  const { user, system } = process.cpuUsage(before);
-  return (user + system) / 1_000;
-}
 
 describe('an un-awaited refusal', () => {
   test('is logged once as an error, and health() reports it', async ({ client, election, log }) => {
