@@ -4,7 +4,7 @@ import { get } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import { freePort } from './ports.ts';
+import { reservePort } from './ports.ts';
 
 const composeFile = fileURLToPath(new URL('../../docker-compose.yml', import.meta.url));
 
@@ -29,11 +29,13 @@ export interface ComposedEtcd {
 export async function composeEtcd(signal?: AbortSignal): Promise<ComposedEtcd | undefined> {
   const compose = await findCompose();
   if (compose === undefined) return undefined;
-  const port = await freePort();
+  const reservation = await reservePort();
+  const { port } = reservation;
   const endpoint = `http://127.0.0.1:${port}`;
   const env = { ...process.env, ETCD_PORT: String(port) };
   const stop = async (): Promise<void> => {
     await run([...compose, 'down', '--volumes'], { timeout: UP_TIMEOUT_MS, env });
+    reservation.release();
   };
   try {
     const isAborted = signal && { signal };

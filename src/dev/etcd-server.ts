@@ -7,7 +7,7 @@ import { checkNumber } from './check-number.ts';
 import { type EtcdMember, EtcdStartError, MemberProcess } from './etcd-member.ts';
 import { etcdPath } from './find-etcd.ts';
 import { PeerNetwork } from './peer-network.ts';
-import { freePort } from './ports.ts';
+import { type ReservedPort, reservePort } from './ports.ts';
 
 export interface StartEtcdOptions {
   /** Number of members. Default: 1. With three, etcd survives the loss of one. */
@@ -116,19 +116,14 @@ class Cluster implements EtcdCluster {
   readonly version: string;
   readonly members: readonly EtcdMember[];
   readonly #temporaryDir: string | undefined;
-  readonly #peerNetwork: PeerNetwork | undefined;
+  readonly #site: Site;
 
-  constructor(
-    version: string,
-    members: readonly EtcdMember[],
-    temporaryDir: string | undefined,
-    peerNetwork: PeerNetwork | undefined,
-  ) {
+  constructor(version: string, members: readonly EtcdMember[], temporaryDir: string | undefined, site: Site) {
     this.endpoints = members.map((member) => member.endpoint);
     this.version = version;
     this.members = members;
     this.#temporaryDir = temporaryDir;
-    this.#peerNetwork = peerNetwork;
+    this.#site = site;
   }
 
   async start(): Promise<void> {
@@ -146,7 +141,7 @@ class Cluster implements EtcdCluster {
     // Only data that is kept needs a clean shutdown.
     const ends = this.members.map((member) => (isTemporary ? member.kill() : member.stop()));
     const results = await Promise.allSettled(ends);
-    this.#peerNetwork?.close();
+    this.#site.close();
     if (isTemporary) await rm(this.#temporaryDir, { recursive: true, force: true, maxRetries: 3 });
     for (const result of results) if (result.status === 'rejected') throw result.reason;
   }
@@ -165,12 +160,13 @@ async function createCluster(
   const temporaryDir = isTemporary ? path : undefined;
   const scheme = extraArgs.some((arg) => /^--?cert-file(=|$)/.test(arg)) ? 'https' : 'http';
   const peerNetwork = options.peerNetwork === true ? new PeerNetwork() : undefined;
+  const site = new Site(scheme, path, peerNetwork);
   const plans: MemberPlan[] = [];
   try {
     for (let number = 1; number <= (options.members ?? 1); number++)
-      plans.push(await planMember(memberName(number), { scheme, path, peerNetwork }));
+      plans.push(await planMember(memberName(number), site));
   } catch (error) {
-    peerNetwork?.close(); // no port was free, but the network already has servers for earlier members
+    site.close(); // no port was free, but earlier members have ports and servers
     throw error;
   }
   const initialCluster = plans.map(({ name, peerUrl }) => `${name}=${peerUrl}`).join(',');
@@ -180,7 +176,7 @@ async function createCluster(
     const args = [...flagsOf(plan, initialCluster), ...extraArgs];
     return new MemberProcess({ ...common, name, endpoint, dataDir, args, peerEnv });
   });
-  return new Cluster(version, members, temporaryDir, peerNetwork);
+  return new Cluster(version, members, temporaryDir, site);
 }
 
 const memberName = (number: number): string => `etcd${number}`;
@@ -194,19 +190,39 @@ interface MemberPlan {
   readonly dataDir: string;
 }
 
-interface Site {
+/** What the members of a cluster share. */
+class Site {
   readonly scheme: string;
   /** The data folder of the cluster. */
   readonly path: string;
   readonly peerNetwork: PeerNetwork | undefined;
+  /** The ports of all members. They stay reserved while a member is stopped. */
+  readonly #ports: ReservedPort[] = [];
+
+  constructor(scheme: string, path: string, peerNetwork: PeerNetwork | undefined) {
+    this.scheme = scheme;
+    this.path = path;
+    this.peerNetwork = peerNetwork;
+  }
+
+  async reservePort(): Promise<number> {
+    const reservation = await reservePort();
+    this.#ports.push(reservation);
+    return reservation.port;
+  }
+
+  close(): void {
+    this.peerNetwork?.close();
+    for (const port of this.#ports) port.release();
+  }
 }
 
-async function planMember(name: string, { scheme, path, peerNetwork }: Site): Promise<MemberPlan> {
-  const clientUrl = `${scheme}://127.0.0.1:${await freePort()}`;
-  const peerPort = await freePort();
+async function planMember(name: string, site: Site): Promise<MemberPlan> {
+  const clientUrl = `${site.scheme}://127.0.0.1:${await site.reservePort()}`;
+  const peerPort = await site.reservePort();
   const listenPeerUrl = `http://127.0.0.1:${peerPort}`;
-  const { peerUrl = listenPeerUrl, env = {} } = (await peerNetwork?.join(name, peerPort)) ?? {};
-  return { name, clientUrl, listenPeerUrl, peerUrl, peerEnv: env, dataDir: join(path, name) };
+  const { peerUrl = listenPeerUrl, env = {} } = (await site.peerNetwork?.join(name, peerPort)) ?? {};
+  return { name, clientUrl, listenPeerUrl, peerUrl, peerEnv: env, dataDir: join(site.path, name) };
 }
 
 /** Does not set `--election-timeout`, because the shortest lease that etcd grants depends on it. */

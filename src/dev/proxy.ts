@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { type Server, type Socket, connect, createServer } from 'node:net';
 import { checkNumber } from './check-number.ts';
-import { freePort } from './ports.ts';
+import { type ReservedPort, reservePort } from './ports.ts';
 import { Pipe } from './proxy-pipe.ts';
 
 /** `up` is from the client to the target, `down` is from the target to the client. */
@@ -81,8 +81,13 @@ export interface FaultyProxy extends AsyncDisposable {
  */
 export async function startProxy({ target, port = 0 }: StartProxyOptions): Promise<FaultyProxy> {
   checkNumber('port', port, 0, 65_535);
-  const proxy = new TcpProxy(parseTarget(target), port === 0 ? await freePort() : port);
-  await proxy.restore();
+  const address = parseTarget(target);
+  const reservation = port === 0 ? await reservePort() : undefined;
+  const proxy = new TcpProxy(address, reservation?.port ?? port, reservation);
+  await proxy.restore().catch(async (error: unknown) => {
+    await proxy.close();
+    throw error;
+  });
   return proxy;
 }
 
@@ -129,15 +134,18 @@ class TcpProxy implements FaultyProxy {
   bytesLost = 0;
   resets = 0;
   readonly #target: Target;
+  /** Keeps the port while {@link cut} refuses connections. */
+  readonly #reservation: ReservedPort | undefined;
   readonly #open = new Set<Connection>();
   #faults: Faults = { ...noFaults };
   #server: Server | undefined;
   /** Resolves when the server listens, or is closed. */
   #listening: Promise<void> | undefined;
 
-  constructor(target: Target, port: number) {
+  constructor(target: Target, port: number, reservation: ReservedPort | undefined) {
     this.#target = target;
     this.port = port;
+    this.#reservation = reservation;
     this.endpoint = `${target.scheme}127.0.0.1:${port}`;
   }
 
@@ -214,6 +222,7 @@ class TcpProxy implements FaultyProxy {
     const closed = this.#server === undefined ? undefined : once(this.#server, 'close');
     this.cut();
     await closed;
+    this.#reservation?.release();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

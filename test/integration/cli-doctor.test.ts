@@ -3,7 +3,7 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { etcdPath, startEtcd, type EtcdMember } from 'etcd-election/dev';
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { freePort } from '../../src/dev/ports.ts';
+import { reservePort } from '../../src/dev/ports.ts';
 import { etcdOverHttp } from '../support/etcd-over-http.ts';
 import { eventually } from '../support/eventually.ts';
 import { commandPath } from '../support/cli-program.ts';
@@ -26,7 +26,7 @@ async function serving(...members: readonly EtcdMember[]): Promise<void> {
 
 /** One of etcd's proxies. Its target is already up, so it is ready as soon as it listens. */
 async function startEtcdProxy(kind: 'grpc-proxy' | 'gateway', endpoints: readonly string[]): Promise<string> {
-  const address = `127.0.0.1:${await freePort()}`;
+  const address = `127.0.0.1:${(await reservePort()).port}`;
   const hosts = endpoints.map((endpoint) => new URL(endpoint).host).join();
   const flags = [`--endpoints=${hosts}`, `--listen-addr=${address}`];
   // The proxy connects to its advertised address. The newest etcd does not start if that refuses connections.

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { captureProcess } from 'etcd-election/diagnostics';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
-import { freePort } from '../../src/dev/ports.ts';
+import { reservePort } from '../../src/dev/ports.ts';
 import { eventually } from '../support/eventually.ts';
 import { commandPath } from '../support/cli-program.ts';
 import { isAlive, Program } from '../support/programs.ts';
@@ -53,7 +53,7 @@ const IDLE = 'console.log("here"); setInterval(() => {}, 100)';
 
 describe.skipIf(process.platform !== 'linux')('the inspector is closed', () => {
   test('after a profile', async () => {
-    const port = await freePort();
+    const { port } = await reservePort();
     const child = await service(port, IDLE);
     const program = profile(child, port, 0.3);
     expect(await program.exit(), program.said).toBe(0);
@@ -62,7 +62,7 @@ describe.skipIf(process.platform !== 'linux')('the inspector is closed', () => {
   });
 
   test.for(['SIGTERM', 'SIGINT', 'SIGKILL'] as const)('when profile gets %s', async (signal) => {
-    const port = await freePort();
+    const { port } = await reservePort();
     const child = await service(port, IDLE);
     const program = profile(child, port, 60);
     await eventually(() => listens(port), { withinMs: START_MS });
@@ -76,7 +76,7 @@ describe.skipIf(process.platform !== 'linux')('the inspector is closed', () => {
 
   // Node 20 crashed in one or two of a hundred profiles: its inspector closed while another session ended.
   test.for([0.1, 60])('on its only connection, for a profile of %s s', async (seconds) => {
-    const inspectorPort = await freePort();
+    const { port: inspectorPort } = await reservePort();
     const child = await service(inspectorPort, IDLE);
     const interrupted = new AbortController();
     let connections = 0;
@@ -104,7 +104,7 @@ describe.skipIf(process.platform !== 'linux')('the inspector is closed', () => {
   });
 
   test('when it opens late because the process was in native code', async () => {
-    const port = await freePort();
+    const { port } = await reservePort();
     const gate = join(folder, `gate-${port}`);
     const untilGate = ['-c', `until [ -e ${gate} ] || [ ! -e ${folder} ]; do sleep 0.1; done`];
     const script = `console.log("here"); setTimeout(() => {
@@ -136,7 +136,7 @@ describe.skipIf(process.platform !== 'linux')('the inspector is closed', () => {
 test.skipIf(process.platform !== 'linux')(
   'a program that catches SIGUSR1 and is not Node gets no signal',
   async () => {
-    const port = await freePort();
+    const { port } = await reservePort();
     // Node under another file name: only the executable counts.
     const copy = join(folder, 'other-program');
     copyFileSync(process.execPath, copy);

@@ -3,7 +3,7 @@ import dns from 'node:dns';
 import { createServer, type Server } from 'node:http';
 import { connect, type AddressInfo } from 'node:net';
 import { describe, expect, onTestFinished, vi } from 'vitest';
-import { freePort } from '../../src/dev/ports.ts';
+import { reservePort } from '../../src/dev/ports.ts';
 import { eventually } from '../support/eventually.ts';
 import { startSwitchboard } from '../support/switchboard.ts';
 import { SHORT_TTL_SECONDS, SOON_MS, test } from '../support/world.ts';
@@ -162,7 +162,7 @@ test('a host that refuses connections makes no write fail while another one is h
   world,
 }) => {
   const [etcd] = world.etcd.endpoints;
-  const alice = candidate('alice', { hosts: [`http://127.0.0.1:${await freePort()}`, etcd!] });
+  const alice = candidate('alice', { hosts: [`http://127.0.0.1:${(await reservePort()).port}`, etcd!] });
   const term = await alice.campaign();
   for (let write = 0; write < 30; write++)
     await term

@@ -8,7 +8,7 @@ import { promisify } from 'node:util';
 // Imported by path: the launcher's public entry point provides only etcd.
 import { leash } from '../../src/dev/child-leash.ts';
 import { debianFolder, fetchFromDebian } from '../../src/dev/debian-package.ts';
-import { freePort } from '../../src/dev/ports.ts';
+import { reservePort } from '../../src/dev/ports.ts';
 import { eventually } from './eventually.ts';
 
 const FETCH_WITHIN_MS = 90_000;
@@ -64,7 +64,7 @@ export async function startPrometheus(
   rules: string,
 ): Promise<TestPrometheus> {
   const data = mkdtempSync(join(tmpdir(), 'etcd-election-prometheus-'));
-  const port = await freePort();
+  const { port } = await reservePort();
   const config = {
     global: { scrape_interval: '500ms', scrape_timeout: '500ms', evaluation_interval: '1s' },
     rule_files: [rules],

@@ -4,6 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Etcd3, type IOptions } from 'etcd3';
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { sharedClientOf } from '../../src/client/shared-client.ts';
+import { reservePort } from '../../src/dev/ports.ts';
 import type { EtcdTransport } from '../../src/etcd/transport.ts';
 import { bytesField } from '../../src/last-will/grpc.ts';
 import { eventually } from '../support/eventually.ts';
@@ -200,8 +201,9 @@ test('a write that a host did not get, because it refuses connections, goes to t
 
 test('L4: a connection that gRPC has made again by itself is dropped when it falls silent', async () => {
   const answer = (): Answer => ({ body: headerOf(CLUSTER_ID) });
-  const first = await grpcServer(answer);
-  const port = Number(new URL(`http://${first.host}`).port);
+  using reservation = await reservePort();
+  const { port } = reservation;
+  const first = await grpcServer(answer, port);
   const { transport } = sharedClientOf(clientOf([first.host]));
   /** As the application writes: such a call dials no host again. */
   const put = ({ withinMs } = WITHIN): Promise<unknown> =>

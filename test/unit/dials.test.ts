@@ -7,6 +7,7 @@ import { rootCertificates } from 'node:tls';
 import { Worker } from 'node:worker_threads';
 import { Etcd3 } from 'etcd3';
 import { expect, onTestFinished, test, vi } from 'vitest';
+import { reservePort } from '../../src/dev/ports.ts';
 import { Host } from '../../src/etcd/host.ts';
 import { clock } from '../../src/util/clock.ts';
 import { certificates } from '../support/certificates.ts';
@@ -107,12 +108,9 @@ test.skipIf(process.platform !== 'linux')('G5: a dropped dial that TCP does not 
 });
 
 test('L4: the time for which a host was away does not count as a slow network', async () => {
-  const refusing = createServer().listen(0, '127.0.0.1');
-  await once(refusing, 'listening');
-  const { port } = refusing.address() as AddressInfo;
+  using reservation = await reservePort();
+  const { port } = reservation;
   const host = hostAt(port, {});
-  refusing.close();
-  await once(refusing, 'close');
   await expect(host.client.kv.range({ key: Buffer.from('k') })).rejects.toThrow('No connection established');
   const { client } = host;
 

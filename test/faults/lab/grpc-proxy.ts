@@ -2,7 +2,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createConnection } from 'node:net';
-import { freePort } from '../../../src/dev/ports.ts';
+import { reservePort } from '../../../src/dev/ports.ts';
 import { etcdBinary } from './etcd-binary.ts';
 import { hangUp } from './act.ts';
 
@@ -14,7 +14,7 @@ const PATIENCE_MS = 10_000;
 
 /** @param targets endpoints of etcd. */
 export async function startGrpcProxy(targets: readonly string[]): Promise<GrpcProxy> {
-  const port = await freePort();
+  const { port } = await reservePort();
   const address = `127.0.0.1:${port}`;
   const hosts = targets.map((target) => target.replace(/^http:\/\//, '')).join(',');
   const child = spawn(
