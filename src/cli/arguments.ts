@@ -2,6 +2,8 @@
  * Parses command lines and environment variables into settings. Pure.
  */
 import { parseArgs, type ParseArgsConfig } from 'node:util';
+import { nameProblem, prefixProblem } from '../core/names.ts';
+import { shown } from '../core/shown.ts';
 
 export type Flags = NonNullable<ParseArgsConfig['options']>;
 type Values = Readonly<Record<string, string | boolean | (string | boolean)[] | undefined>>;
@@ -91,15 +93,13 @@ export const operandsOf = ({ words, rest = [] }: Pick<CommandLine, 'words' | 're
   ...rest,
 ];
 
-/** @throws {UsageError} if the words are not exactly one valid NAME. */
+/** @throws {UsageError} if the words are not exactly one NAME, or if the library refuses the name of an election. */
 export function oneName(words: readonly string[]): string {
   const [name, ...more] = words;
   if (name === undefined) throw new UsageError('the NAME of the election is missing');
   if (more.length > 0) throw new UsageError(`expected only one NAME, also got ${more.join(' ')}`);
-  if (name === '' || /[/\0]/.test(name))
-    throw new UsageError(
-      `NAME must not be empty, and must not contain "/" or the character NUL; got ${JSON.stringify(name)}`,
-    );
+  const expected = nameProblem(name);
+  if (expected !== undefined) throw new UsageError(`NAME: expected ${expected}, got ${shown(name)}`);
   return name;
 }
 
@@ -210,8 +210,7 @@ function userFrom(user: string | undefined, password: string | undefined): Conne
 }
 
 function prefixFrom(prefix = 'election/'): string {
-  if ((prefix === '' || prefix.endsWith('/')) && !prefix.includes('\0')) return prefix;
-  throw new UsageError(
-    `--prefix: must be empty or end with "/", and must not contain the character NUL; got ${JSON.stringify(prefix)}`,
-  );
+  const expected = prefixProblem(prefix);
+  if (expected === undefined) return prefix;
+  throw new UsageError(`--prefix: expected ${expected}, got ${shown(prefix)}`);
 }

@@ -1,6 +1,7 @@
 /**
  * `etcd-election status [NAME]`: shows the leader, the candidates, and their leases.
  */
+import { nameProblem } from '../core/names.ts';
 import { oneName, operandsOf, parseCommand } from './arguments.ts';
 import { withCluster } from './connect.ts';
 import { EXIT } from './exit-codes.ts';
@@ -111,12 +112,16 @@ export function textOf(
         ]);
       const [leader, ...others] = table(rows);
       const left = candidates.length - rows.length;
-      const more = left > 0 ? [palette.dim(safe`  and ${left} more: status ${election} shows all`)] : [];
+      const more =
+        left > 0 ? [palette.dim(safe`  and ${left} more: status ${wayToAll(election)} shows all`)] : [];
       return joined([palette.bold(election), palette.good(leader!), ...others, ...more], '\n');
     }),
     '\n\n',
   );
 }
+
+/** Other clients may use a name that the command refuses as NAME. */
+const wayToAll = (election: string): string => (nameProblem(election) === undefined ? election : '--json');
 
 const OTHER_COLUMNS_WIDTH = 40;
 const LEAST_VALUE = 12;

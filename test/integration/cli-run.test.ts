@@ -196,5 +196,13 @@ describe('refused by etcd', () => {
     const program = new Program(commandPath(), ['run', 'a/b', '--prefix', prefix, '--', 'true']);
     expect(await program.exit()).toBe(2);
     expect(program.stderr).toContain('"/"');
+    for (const [name, ownPrefix, says] of [
+      ['job-undefined', prefix, /^etcd-election run: NAME: expected no "undefined" in it/],
+      ['job', `/${prefix}`, /^etcd-election run: --prefix: expected no "\/" at the start/],
+    ] as const) {
+      const refused = new Program(commandPath(), ['run', name, '--prefix', ownPrefix, '--', 'true']);
+      expect(await refused.exit()).toBe(2);
+      expect(refused.stderr).toMatch(says);
+    }
   });
 });

@@ -24,12 +24,13 @@ describe('text that other clients have written', () => {
     const run = cli(etcd.endpoints, prefix);
     await world.own.put(`${prefix}${evil}/1${evil}`).value(evil).exec();
     await world.own.put(`${prefix}tame/1${evil}`).value(evil).exec();
-    const watcher = run(['watch', 'tame']); // a name with control characters is refused
+    const watcher = run(['watch', 'tame']); // as NAME, a name with control characters is refused
     await watcher.says(/leads/, START_MS);
     watcher.child.kill('SIGINT');
-    const programs = [watcher, run(['status']), run(['status', '--json']), run(['status', evil])];
+    const programs = [watcher, run(['status']), run(['status', '--json'])];
     for (const program of programs) await program.over(); // before its key is deleted
     programs.push(
+      run(['status', evil]),
       run(['watch', evil]),
       run(['watch', evil, '--typo', evil]),
       run(['evict', evil, '--yes', '--token', '1']),
@@ -46,8 +47,9 @@ describe('text that other clients have written', () => {
       expect(JSON.stringify(program.stdout + program.stderr)).toBe(
         JSON.stringify((program.stdout + program.stderr).replace(new RegExp(UNCLEAN, 'gu'), '')),
       );
-    const [, , document, text] = programs;
-    expect(text!.stdout.split('\n')).toHaveLength(4); // the text adds no line of its own
+    const [, text, document, refused] = programs;
+    expect(text!.stdout.split('\n')).toHaveLength(7); // a heading, two elections of two lines: the text adds none
+    expect(await refused!.exit()).toBe(2);
     expect(JSON.stringify(json(document!))).toContain(JSON.stringify(evil).slice(1, -1));
   });
 });
