@@ -1,7 +1,7 @@
 /**
  * The options of an election: their public documentation, and the schemas that check them.
  */
-import { defaultMarginMs } from './core/deadline.ts';
+import { defaultMarginMs, UNUSUAL_TTL_SECONDS } from './core/deadline.ts';
 import { consoleLogger } from './logging/console-logger.ts';
 import { commonName, prefixProblem } from './core/names.ts';
 import type { Candidate } from './core/candidate.ts';
@@ -159,9 +159,6 @@ const DEFAULT_PREFIX = 'election/';
 
 /** A longer TTL needs `allowLongTtl`. */
 const LONG_TTL_SECONDS = 3_600;
-
-/** A longer TTL causes a warning. */
-const UNUSUAL_TTL_SECONDS = 300;
 
 const logMethods = ['trace', 'debug', 'info', 'warn', 'error'] as const;
 

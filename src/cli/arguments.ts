@@ -2,7 +2,7 @@
  * Parses command lines and environment variables into settings. Pure.
  */
 import { parseArgs, type ParseArgsConfig } from 'node:util';
-import { nameProblem, prefixProblem } from '../core/names.ts';
+import { nameProblem, prefixProblem, templatePart, unsetPart } from '../core/names.ts';
 import { shown } from '../core/shown.ts';
 
 export type Flags = NonNullable<ParseArgsConfig['options']>;
@@ -191,6 +191,11 @@ function endpointsFrom(text: string, isSecure: boolean): string[] {
     if (endpoint === '') return [];
     return [/^\w+:\/\//.test(endpoint) ? endpoint : `${isSecure ? 'https' : 'http'}://${endpoint}`];
   });
+  const unset = endpoints.map((endpoint) => unsetPart(endpoint) ?? templatePart(endpoint)).find(Boolean);
+  if (unset !== undefined)
+    throw new UsageError(`--endpoints: expected no "${unset}" in it (a variable has no value), got ${text}`);
+  if (endpoints.some((endpoint) => endpoint.includes('@')))
+    throw new UsageError('--endpoints: expected URLs without a user: use --user');
   const wrong = endpoints.find(
     (endpoint) => !/^https?:/.test(endpoint) || !URL.canParse(endpoint) || new URL(endpoint).pathname !== '/',
   );

@@ -74,6 +74,9 @@ export const SHORTEST_PROXIED_TTL_SECONDS = 5;
 /** The shortest lease that etcd grants with its default election timeout, in seconds. */
 export const SHORTEST_TTL_SECONDS = 2;
 
+/** A longer TTL causes a warning. */
+export const UNUSUAL_TTL_SECONDS = 300;
+
 /** The default margin, in milliseconds: a tenth of the granted TTL. */
 export function defaultMarginMs(grantedTtlSeconds: number): number {
   return grantedTtlSeconds * 100;

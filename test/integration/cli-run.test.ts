@@ -191,6 +191,21 @@ describe('evicted by an operator', () => {
   });
 });
 
+describe('a long --ttl', () => {
+  test('is accepted with a warning that names only what the command has', async ({ etcd, prefix }) => {
+    const program = new Program(
+      commandPath(),
+      ['run', 'e', '--prefix', prefix, '--ttl', '3600', '--', 'true'],
+      {
+        env: { ETCDCTL_ENDPOINTS: etcd.endpoints.join() },
+      },
+    );
+    expect(await program.exit()).toBe(0);
+    expect(program.stderr).toContain('--ttl is 3600 s: if this machine dies');
+    expect(program.stderr).not.toMatch(/allowLongTtl|ttlSeconds|\w\(\)|onLeader/);
+  });
+});
+
 describe('refused by etcd', () => {
   test('an argument that etcd or we refuse exits with 1 or 2, with the reason', async ({ prefix }) => {
     const program = new Program(commandPath(), ['run', 'a/b', '--prefix', prefix, '--', 'true']);

@@ -3,11 +3,12 @@
  */
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { readFileSync } from 'node:fs';
-import { Election, ElectionClosedError, type Logger } from '../../index.ts';
+import { Election, ElectionClosedError } from '../../index.ts';
 import type { EventOf } from '../../events.ts';
 import { after } from '../../util/clock.ts';
 import { withEtcd } from '../connect.ts';
 import { narratorFor, type Narrator } from '../narrator.ts';
+import { inWordsOfRun, tellLongTtl } from './run-lines.ts';
 import { KILL_WITHIN_MS, parseRun, type RunOptions } from './run-options.ts';
 import { Runner } from './runner.ts';
 import type { Terminal } from '../terminal.ts';
@@ -17,6 +18,7 @@ export { usage } from './run-options.ts';
 export async function run(args: readonly string[], terminal: Terminal): Promise<number> {
   const options = parseRun(args, terminal.env);
   const narrator = narratorFor(terminal, { json: options.line.json, quiet: options.quiet });
+  tellLongTtl(options, narrator.logger);
   return await withEtcd(options.line, terminal, async (client) => {
     const runner = new Runner(options, terminal, narrator);
     using _signals = runner.listen();
@@ -25,10 +27,11 @@ export async function run(args: readonly string[], terminal: Terminal): Promise<
     using _patience = waitAtMost(options, narrator, runner);
     await using election = new Election(client, options.name, {
       ttlSeconds: options.ttlSeconds,
+      allowLongTtl: true, // the command has its own limit, and its own warning
       prefix: options.line.prefix,
       marginMs: options.marginMs,
       drainTimeoutMs: options.stopTimeoutMs + KILL_WITHIN_MS,
-      logger: withoutCampaignEnd(narrator.logger),
+      logger: inWordsOfRun(narrator.logger),
       onLeader: (term) => runner.serve(term),
     });
     election.campaign(options.value).catch((error: unknown) => {
@@ -43,19 +46,6 @@ function onRefused(name: string, fail: (error: unknown) => void): Disposable {
   return listening('campaign.ended', ({ election, reason, error }) => {
     if (election === name && reason === 'refused') fail(error);
   });
-}
-
-/** Leaves out the library's line about the end of the campaign, because `run` reports that itself. */
-function withoutCampaignEnd(logger: Logger): Logger {
-  const unlessCampaignEnd = (level: 'info' | 'warn' | 'error') => (fields: object, message: string) => {
-    if ((fields as { event?: string }).event !== 'campaign.ended') logger[level](fields, message);
-  };
-  return {
-    ...logger,
-    info: unlessCampaignEnd('info'),
-    warn: unlessCampaignEnd('warn'),
-    error: unlessCampaignEnd('error'),
-  };
 }
 
 /** `--if-free` and `--wait`: ends the runner if no term has begun in time. */
