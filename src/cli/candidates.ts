@@ -3,6 +3,7 @@
  */
 import { Range, type Etcd3 } from 'etcd3';
 import { byAge } from '../core/candidate-queue.ts';
+import { etcdErrorOf } from '../etcd/etcd-error.ts';
 
 export interface Candidate {
   readonly election: string;
@@ -114,11 +115,35 @@ export async function readLeases(
   return left;
 }
 
-/** Deletes the candidate's key, unless a newer key has replaced it. @returns whether the key was deleted. */
-export async function removeCandidate(client: Etcd3, candidate: Candidate): Promise<boolean> {
-  const { succeeded } = await client
-    .if(candidate.key, 'Create', '==', candidate.fencingToken.toString())
-    .then(client.delete().key(candidate.key))
-    .commit();
-  return succeeded;
+/** Notes whether etcd may have carried out a request whose answer was lost. */
+export class LostAnswers {
+  hasAny = false;
+
+  readonly note = (error: unknown): void => {
+    this.hasAny ||= etcdErrorOf('request', undefined, error).mayHaveHappened;
+  };
+}
+
+/**
+ * Deletes the candidate's key, unless a newer key has replaced it. If the answer is lost, sends the same transaction again,
+ * which is harmless: it names the creation revision of the key.
+ *
+ * @param lost must be told of every retry of the client. After an error, it says whether the key may have been deleted.
+ * @returns `gone` if the key did not exist any more. If an answer was lost, we may have deleted it: `gone-unexplained`.
+ */
+export async function removeCandidate(
+  client: Etcd3,
+  { key, fencingToken }: Candidate,
+  lost: LostAnswers,
+): Promise<'removed' | 'gone' | 'gone-unexplained'> {
+  const commit = (): Promise<{ succeeded: boolean }> =>
+    client.if(key, 'Create', '==', fencingToken.toString()).then(client.delete().key(key)).commit();
+  lost.hasAny = false; // earlier requests were reads
+  const { succeeded } = await commit().catch((error: unknown) => {
+    lost.note(error);
+    if (!lost.hasAny) throw error;
+    return commit();
+  });
+  if (succeeded) return 'removed';
+  return lost.hasAny ? 'gone-unexplained' : 'gone';
 }

@@ -16,8 +16,19 @@ import { endpointsOfOneCluster } from './one-cluster.ts';
 import { explain, failureOf, plain, type Asked } from './plain-error.ts';
 import { safe, type Terminal } from './terminal.ts';
 
+/** Called with the error of a request that is tried again at another host, and with that of the last try. */
+export type OnRetry = (error: Error) => void;
+
+const toldIfRecoverable =
+  (onRetry: OnRetry) =>
+  (error: Error): boolean => {
+    if (!isRecoverableError(error)) return false;
+    onRetry(error);
+    return true;
+  };
+
 /** @throws {UsageError} if a PEM file cannot be read. */
-function connect(connection: Connection): Etcd3 {
+function connect(connection: Connection, onRetry: OnRetry = () => undefined): Etcd3 {
   const { endpoints, user, timeoutMs } = connection;
   excludeLoopbackFromProxy(endpoints);
   const options: IOptions = {
@@ -30,7 +41,7 @@ function connect(connection: Connection): Etcd3 {
       global:
         endpoints.length === 1
           ? noop
-          : retry(handleWhen(isRecoverableError), { maxAttempts: endpoints.length - 1 }),
+          : retry(handleWhen(toldIfRecoverable(onRetry)), { maxAttempts: endpoints.length - 1 }),
     },
     // Every request except a stream has a limit. Otherwise a request could wait for etcd for ever.
     defaultCallOptions: ({ isStream }) => (isStream ? {} : { deadline: Date.now() + timeoutMs }),
@@ -88,6 +99,7 @@ export const withCluster = <T>(
   line: CommandLine,
   terminal: Terminal,
   work: (client: Etcd3, endpoints: readonly string[]) => Promise<T>,
+  onRetry?: OnRetry,
 ): Promise<T> =>
   explained(line, terminal, async (connection) => {
     const { ours, clusterId, foreign } = await endpointsOfOneCluster(
@@ -97,7 +109,7 @@ export const withCluster = <T>(
     const logger = clusterLogger(terminal);
     for (const { endpoint: host, clusterId: theirs } of foreign)
       writeLine({ type: 'host.foreign', host, clusterId: theirs, ourClusterId: clusterId }, logger, 0);
-    return await connected({ ...connection, endpoints: ours }, (client) => work(client, ours));
+    return await connected({ ...connection, endpoints: ours }, (client) => work(client, ours), onRetry);
   });
 
 async function explained<T>(
@@ -114,13 +126,17 @@ async function explained<T>(
   }
 }
 
-export async function connected<T>(connection: Connection, work: (client: Etcd3) => Promise<T>): Promise<T> {
+export async function connected<T>(
+  connection: Connection,
+  work: (client: Etcd3) => Promise<T>,
+  onRetry?: OnRetry,
+): Promise<T> {
   try {
-    return await withClient(connection, work);
+    return await withClient(connection, work, onRetry);
   } catch (error) {
     if (connection.user === undefined || !isAuthenticationOff(error)) throw error;
     // Tries again without the user, as etcdctl does. etcd refused the login, so no request of the work was carried out.
-    return await withClient({ ...connection, user: undefined }, work);
+    return await withClient({ ...connection, user: undefined }, work, onRetry);
   }
 }
 
@@ -157,8 +173,12 @@ export async function clusterIdAt(
 export const isAuthenticationOff = (error: unknown): boolean =>
   /authentication is not enabled/.test(String(error));
 
-async function withClient<T>(connection: Connection, work: (client: Etcd3) => Promise<T>): Promise<T> {
-  const client = connect(connection);
+async function withClient<T>(
+  connection: Connection,
+  work: (client: Etcd3) => Promise<T>,
+  onRetry?: OnRetry,
+): Promise<T> {
+  const client = connect(connection, onRetry);
   try {
     return await work(client);
   } finally {

@@ -1,11 +1,13 @@
 /**
  * `etcd-election evict NAME`: ends the term of the leader, and only the term that was shown.
  */
-import { oneName, operandsOf, parseCommand, UsageError } from './arguments.ts';
+import type { Etcd3 } from 'etcd3';
+import { oneName, operandsOf, parseCommand, UsageError, type CommandLine } from './arguments.ts';
 import { Aborted, ask } from './ask.ts';
-import { withCluster } from './connect.ts';
+import { askedBy, withCluster } from './connect.ts';
 import { EXIT } from './exit-codes.ts';
-import { readQueues, removeCandidate, type Candidate } from './candidates.ts';
+import { LostAnswers, readQueues, removeCandidate, type Candidate } from './candidates.ts';
+import { explain, ExplainedError, plain } from './plain-error.ts';
 import { paletteFor, print, printJson, safe, shownValue, type SafeText, type Terminal } from './terminal.ts';
 
 export const usage = `Usage: etcd-election evict NAME [--yes] [--token TOKEN] [flags]
@@ -15,6 +17,9 @@ enters again at the back of the queue. The next candidate leads. A newer term th
 
   --yes          do not ask; required without a terminal, and with --json
   --token TOKEN  end the term only if this is the leader's fencing token
+
+If etcd's answer is lost, evict tries again. If the key is gone then, the exit code is 0, and a line says that something else
+may have ended the term.
 
 Exit code 3 if there is no leader. Exit code 4 if the answer was no, the term was already over, or TOKEN is not the
 leader's.`;
@@ -32,7 +37,8 @@ export async function evict(args: readonly string[], terminal: Terminal): Promis
     if (line.json) printJson(terminal.stdout, { election: name, ...document });
     else print(terminal.stdout, message);
   };
-  return await withCluster(line, terminal, async (client) => {
+  const lost = new LostAnswers();
+  const work = async (client: Etcd3): Promise<number> => {
     const { queues, clusterId } = await readQueues(client, line.prefix, name);
     const [leader, ...others] = queues[0]?.candidates ?? [];
     if (leader === undefined) {
@@ -49,11 +55,35 @@ export async function evict(args: readonly string[], terminal: Terminal): Promis
     const where = `prefix ${line.prefix === '' ? 'none' : line.prefix}, cluster ${clusterId}`;
     if (asks && !(await confirmed(terminal, `${name} (${where})`, leader, others.length)))
       return notEvicted('declined', safe`the answer was no`);
-    if (!(await removeCandidate(client, leader)))
-      return notEvicted('over already', safe`that term is already over`);
-    say(safe`${name}: ended the term of ${described(leader)}`, { evicted: true, term });
+    const removal = await removed(client, leader, lost, line);
+    if (removal === 'gone') return notEvicted('over already', safe`that term is already over`);
+    if (removal === 'removed')
+      say(safe`${name}: ended the term of ${described(leader)}`, { evicted: true, term });
+    else
+      say(
+        safe`${name}: the term of ${described(leader)} is over. etcd's first answer was lost, so something else may have ended it`,
+        { evicted: true, reason: 'answer lost', term },
+      );
     return EXIT.ok;
-  });
+  };
+  return await withCluster(line, terminal, work, lost.note);
+}
+
+/** @throws {ExplainedError} also if the outcome is unknown. */
+async function removed(
+  client: Etcd3,
+  leader: Candidate,
+  lost: LostAnswers,
+  line: CommandLine,
+): ReturnType<typeof removeCandidate> {
+  try {
+    return await removeCandidate(client, leader, lost);
+  } catch (error) {
+    if (!lost.hasAny) throw error;
+    const why = explain(error, askedBy(line))?.message ?? plain(error);
+    const unknown = `${why}. The term of ${described(leader).toString()} may have ended even so: look with etcd-election status ${leader.election}`;
+    throw new ExplainedError(unknown, { cause: error });
+  }
 }
 
 const described = ({ value, fencingToken }: Candidate): SafeText =>
