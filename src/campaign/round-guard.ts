@@ -49,7 +49,7 @@ export class RoundGuard {
     this.#cancelHealthTimer();
   }
 
-  /** Ends the campaign. If the guard has released no round of the campaign, another guard delays the end. */
+  /** To be called when the campaign is over. If the guard has released none of its rounds, another guard delays the return. */
   async end(): Promise<void> {
     if (this.#isReleased) return;
     const { guard, settings, guardFor, report, callers } = this.#tools;

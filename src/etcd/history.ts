@@ -16,7 +16,8 @@ export interface Header {
  * - `revision`: a linearizable read. Its revision is at least as high as every revision that was seen before the call
  *   was sent.
  * - `revision-and-term`: a write. The member has applied the entry of the write, and entries never go back to an
- *   earlier term. A read does not prove the term. After a snapshot, a member learns the term only with the next entry.
+ *   earlier term. A read does not prove the term. A member that caught up by a snapshot from etcd's leader learns the
+ *   term only with the next entry.
  */
 export type Proves = 'nothing' | 'revision' | 'revision-and-term';
 

@@ -89,7 +89,7 @@ export class SharedWatch {
     return { readAgain: () => this.#readAgain(target), end: () => this.#end(target) };
   }
 
-  /** Reads the range of a watch again. If the watch is broken or has not begun, its range will be read anyway. */
+  /** Reads the range of a watch again. Does nothing if no stream is open, or if the watch is broken and waits for a read. */
   #readAgain(watch: WatchTarget): void {
     const stream = this.#stream;
     if (stream === undefined || !this.#watches.has(watch) || this.#broken.has(watch)) return;

@@ -14,7 +14,10 @@ import { helperSource } from './helper-source.ts';
 import type { ToHelper } from './messages.ts';
 import { reachOf } from './reach.ts';
 
-/** Called with the reason when the helper has ended or cannot start. Another start follows. */
+/**
+ * Called with the reason when the helper has ended or cannot start. Another start follows. If that fails too, there is no
+ * further call until a helper has run for a minute.
+ */
 export type OnWillLost = (reason: string) => void;
 
 const RESTARTS: GuardSettings = {

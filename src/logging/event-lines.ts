@@ -68,7 +68,7 @@ export const lines: { readonly [T in ElectionEventType]: Line<T> } = {
   'cluster.changed': [
     'error',
     (e) =>
-      `all etcd hosts that answer belong to cluster ${e.toClusterId} now, no longer to ${e.fromClusterId}: elections continue in the new cluster; candidates that still reach the old one can lead at the same time`,
+      `most configured etcd hosts belong to cluster ${e.toClusterId}, not to ${e.fromClusterId}: elections continue in the new cluster; candidates that still reach the old one can lead at the same time`,
   ],
   'last-will.lost': [
     'warn',

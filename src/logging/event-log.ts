@@ -3,6 +3,7 @@
  */
 import pino from 'pino';
 import {
+  charge,
   fullQuota,
   lastOfTheBurst,
   OF_ADVICE,
@@ -47,7 +48,7 @@ export class EventLog implements EventSource {
   readonly key: string;
   /** The quota of this election, across `Election` objects. */
   readonly #own: LogShare;
-  /** The quotas of this election's lane, for lines that report no fault. See log-limiter.ts. */
+  /** The quotas of this election's lane: for lines without a fault, for terms and for errors. See log-limiter.ts. */
   #lane: LogLane | undefined;
   /** The quota of all elections of the process together. */
   readonly #all: LogShare;
@@ -113,8 +114,12 @@ export class EventLog implements EventSource {
     const all = [this.#all, OF_ALL] as const;
     const lane = this.#lane;
     if (lane === undefined) return [[this.#own], all];
+    const now = clock.now();
     const extra = extraOf(event, level, lane);
-    if (extra !== undefined && spend(extra[0].now, clock.now(), extra[1]).written) return [extra, all];
+    if (extra !== undefined && spend(extra[0].now, now, extra[1]).written) {
+      if (extra[0] === lane.terms) for (const share of [this.#own, lane]) share.now = charge(share.now, now);
+      return [extra, all];
+    }
     return level === 'info' ? [[this.#own], [lane], all] : [[this.#own], all];
   }
 

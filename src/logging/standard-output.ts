@@ -43,7 +43,7 @@ export class StandardOutput {
     if (this.#cancelRetry === undefined) this.#writeKept();
   }
 
-  /** Writes the rest before the process ends. Waits for a slow reader, but not for one that is stuck. */
+  /** Gives a slow reader a last chance to take the kept lines, before the process ends. After another error it tries nothing. */
   end(): void {
     for (let left = TRIES_AT_EXIT; left > 0 && this.#cancelRetry !== undefined; left--) {
       sleepInThisThread(PAUSE_AT_EXIT_MS);

@@ -106,7 +106,7 @@ export class TermSpans {
     const event = message as Heard;
     const source = sourceOf(event) ?? event.election;
     const of = this.#tracked.get(source) ?? this.#track(source, event);
-    if (of === undefined) return; // not a campaign of this process
+    if (of === undefined) return; // its campaign began before the spans did
     if (isTrouble(event)) return this.#trouble(of, event);
     switch (event.type) {
       case 'candidate.entered':
@@ -136,7 +136,7 @@ export class TermSpans {
     if (term !== undefined && this.#terms.get(nameOf(term)) === term) this.#terms.delete(nameOf(term));
   }
 
-  /** The state of the election, kept until its campaign ends; undefined if no campaign runs. */
+  /** Keeps the state of an election until its campaign ends. @returns undefined if the event does not show a running campaign. */
   #track(source: EventSource | string, { type }: Heard): Tracked | undefined {
     if (type !== 'candidate.entered' && type !== 'leader.changed' && type !== 'term.started')
       return undefined;

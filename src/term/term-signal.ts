@@ -17,7 +17,7 @@ export function termSignal(call: (listener: () => unknown) => void): AbortContro
     if (listener === null) return listener;
     let wrapper = wrappers.get(listener);
     if (wrapper === undefined) {
-      // Keeps the async context of this call: the term may end in that of another election.
+      // The listener keeps the async context in which it was added. The term may end in the context of another election.
       wrapper = AsyncResource.bind((event: Event) =>
         call(() =>
           typeof listener === 'function' ? listener.call(signal, event) : listener.handleEvent(event),

@@ -49,7 +49,7 @@ const pieces: (Stall & { readonly endedAtMs: number })[] = [];
 function beat(): void {
   const now = beatNow();
   const passedMs = now.atMs - last.atMs;
-  // Adds two times: the turn after the last beat, at most one interval, and the delay of this beat.
+  // The stall is the turn after the last beat (of which one interval counts at most), plus the delay of this beat.
   const turnMs = Math.min(last.turnMs ?? passedMs, BEAT_EVERY_MS);
   const stalledMs = turnMs + Math.max(0, passedMs - BEAT_EVERY_MS);
   if (stalledMs >= SHORTEST_PIECE_MS)

@@ -1,8 +1,9 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
-import { expect, test } from 'vitest';
+import { expect, onTestFinished, test, vi } from 'vitest';
 import { LINES_AT_ONCE, OF_ADVICE, OF_ERRORS, OF_TERMS } from '../../src/core/log-quota.ts';
 import type { ElectionEvent } from '../../src/events.ts';
 import { EventLog } from '../../src/logging/event-log.ts';
+import { clock } from '../../src/util/clock.ts';
 import { RecordedLog } from '../support/recorded-log.ts';
 
 const ended = (election: string): ElectionEvent => ({
@@ -109,4 +110,29 @@ test('G6: an error is logged although other lines have used up the quota, but no
   for (let line = 0; line < 100; line++)
     eventLog.report({ type: 'candidate.refused', election: 'in trouble', reason: 'no', forMs: 1 });
   expect(log.of('candidate.refused')).toHaveLength(OF_ERRORS.atOnce);
+});
+
+test('G5: a loop that makes terms writes six lines a minute, as other loops do', () => {
+  let nowMs = clock.now();
+  vi.spyOn(clock, 'now').mockImplementation(() => nowMs);
+  onTestFinished(() => void vi.restoreAllMocks());
+  const log = new RecordedLog();
+  const eventLog = new EventLog(log.logger, 'in a loop');
+  const minutes = 60;
+  eventLog.report(tripped('caller'));
+  for (const endMs = nowMs + minutes * 60_000; nowMs < endMs; nowMs += 10_000) {
+    const end = eventLog.begin(() => undefined);
+    eventLog.report({
+      type: 'term.ended',
+      election: 'in a loop',
+      fencingToken: '1',
+      reason: 'resigned',
+      ledMs: 1,
+    });
+    eventLog.report(failed('in a loop'));
+    eventLog.report(ended('in a loop'));
+    end();
+  }
+  expect(log.lines.length).toBeLessThanOrEqual(1 + OF_TERMS.atOnce + 6 * minutes);
+  expect(log.of('term.ended').length).toBeGreaterThanOrEqual(3 * minutes);
 });

@@ -68,7 +68,7 @@ function waitAtMost(options: RunOptions, narrator: Narrator, runner: Runner): Di
     else if (!hasEntered) timers.push(after(leftMs, giveUp));
     hasEntered = true;
   });
-  // etcd's first answer has at least the time limit of one request, even if the wait is shorter.
+  // A short wait must not end before etcd could answer one request.
   const patienceMs = Math.max(waitMs, line.connection.timeoutMs);
   let cause = `no answer within ${patienceMs / 1_000} s`;
   const outage = listening('session.unavailable', ({ reason }) => (cause = reason));

@@ -4,7 +4,7 @@ import type { CpuTimes } from './main-cpu.ts';
  * The state from which the worker decides whether the main thread runs away. Times are milliseconds of one monotonic clock.
  *
  *   calm ──burns CPU──► asked ──answers──► calm, `saturated` or `hot`: see `isSpinning`
- *                         └─ no answer, and it burns CPU all the while ──► starved
+ *                         └─ no answer for `stallMs`, with half of that time on the CPU ──► starved
  *
  * Time in which the watcher itself did not run (SIGSTOP, a suspended machine, a busy core) does not count. A thread that
  * neither answers nor uses the CPU is not starved. It waits, for example for a debugger or for `execFileSync`.

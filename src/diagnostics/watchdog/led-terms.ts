@@ -5,7 +5,7 @@ import type { Verdict } from '../evidence/report.ts';
 export interface LedTerm {
   readonly name: string;
   readonly fencingToken: string;
-  /** When its lease ends, in milliseconds since 1970, according to the last message of the main thread. */
+  /** When the term ends if the lease is not renewed, in milliseconds since 1970. From the last message of the main thread. */
   readonly validUntil: number;
 }
 
@@ -21,16 +21,16 @@ export const ledTerms = (source: ElectionSource): LedTerm[] =>
 /** How many terms get a note of their own. */
 const MOST_NOTES = 5;
 
-/** Notes for the report of a starved process. After a block there are none, because the leases may still be valid. */
+/** Notes for the report of a starved process. After a block there are none, because the terms may still be valid. */
 export function leadershipNote(verdict: Verdict, terms: readonly LedTerm[], now: number): string[] {
   if (verdict !== 'starved') return [];
   const notes = terms.slice(0, MOST_NOTES).map(({ name, validUntil }) => {
     const leftMs = validUntil - now;
-    const lease =
+    const term =
       leftMs > 0
-        ? `its lease ends in about ${(leftMs / 1000).toFixed(1)} s, then another replica leads`
-        : 'its lease may have ended already, and another replica may lead';
-    return `this process leads "${name}" and cannot renew while it spins: ${lease}`;
+        ? `its term ends in about ${(leftMs / 1000).toFixed(1)} s, and soon after that another replica may lead`
+        : 'its term may have ended already, and another replica may lead';
+    return `this process leads "${name}" and cannot renew while it spins: ${term}`;
   });
   const more = terms.length - notes.length;
   const elections = more === 1 ? 'election' : 'elections';
