@@ -13,6 +13,7 @@ import { startEtcd, type EtcdCluster } from '../../src/dev/index.ts';
 import { Operations, type Operation } from './differential/operations.ts';
 import { modelMember, realMember, type Outcome, type Stream, type Subject } from './differential/subject.ts';
 import { ModelTime } from './differential/model-time.ts';
+import { waitFor } from './differential/wait.ts';
 import { stream } from './process/random.ts';
 import { Cluster, defectsOf } from './etcd/cluster.ts';
 import { raw, type Raw } from './etcd/wire.ts';
@@ -26,14 +27,13 @@ const EVENTS_WITHIN_MS = 60_000;
 test.for([1])('the model of one member answers as etcd does: seed %i', { timeout: 600_000 }, async (seed) => {
   await using folder = await fastFolder();
   await using etcd = await startEtcd({ dataDir: folder.path });
-  const pair = await Pair.open(etcd, seed);
+  using pair = await Pair.open(etcd, seed);
   const operations = new Operations(stream(seed, ''));
   for (let count = 0; count < OPERATIONS; count++) {
     const outcome = await pair.run(operations.next(), `operation ${count}`);
     operations.revision = Math.max(operations.revision, revisionIn(outcome));
   }
   await pair.compareWatches();
-  pair.close();
 });
 
 /** In memory if the machine has such a folder, because each write waits for the disk. */
@@ -120,7 +120,8 @@ class Pair {
     if (operation.kind === 'unary') return await subject.unary(operation.method, operation.request);
     const before = keepAlive.received.length;
     keepAlive.write({ ID: operation.ID });
-    await this.#until(() => keepAlive.received.length > before);
+    const isAnswered = (): boolean => keepAlive.received.length > before;
+    await this.#until(`the answer to a renewal of lease ${operation.ID}`, isAnswered, keepAlive);
     return { response: keepAlive.received[before]! };
   }
 
@@ -137,15 +138,27 @@ class Pair {
     const before = watch.received.length;
     watch.write(request);
     watch.write(REFUSED);
-    await this.#until(() => watch.received.slice(before).some((one) => raw(one)['watch_id'] === '-1'));
+    const isHandled = (): boolean =>
+      watch.received.slice(before).some((one) => raw(one)['watch_id'] === '-1');
+    await this.#until('the refusal after a request of a watch', isHandled, watch);
   }
 
-  async #until(isTrue: () => boolean, withinMs = Number.POSITIVE_INFINITY): Promise<void> {
-    const untilMs = performance.now() + withinMs;
-    while (!isTrue() && performance.now() < untilMs) {
-      await sleep(1);
-      this.#time.runFor(1);
-    }
+  /** @throws {Error} that says whether the stream, on which the answer is due, has ended. */
+  async #until(what: string, isTrue: () => boolean, stream: Stream): Promise<void> {
+    const side = [this.#real.watch, this.#real.witness, this.#real.keepAlive].includes(stream)
+      ? 'etcd'
+      : 'model';
+    await waitFor(`${side}: ${what}`, isTrue, {
+      nowMs: () => performance.now(),
+      pause: () => this.#pause(),
+      details: () =>
+        `; the stream ${inspect(stream.ended() ?? 'is open')}, ${stream.received.length} messages came`,
+    });
+  }
+
+  async #pause(): Promise<void> {
+    await sleep(1);
+    this.#time.runFor(1);
   }
 
   /** All watches have received what they can. */
@@ -157,7 +170,10 @@ class Pair {
       const real = storiesOf(this.#real.watch);
       return [...model].every(([id, story]) => (real.get(id)?.length ?? 0) >= story.length);
     };
-    await this.#until(isThere, EVENTS_WITHIN_MS);
+    const untilMs = performance.now() + EVENTS_WITHIN_MS;
+    while (!isThere() && performance.now() < untilMs) await this.#pause();
+    // Otherwise the rest of the test would wait as long before every compaction.
+    if (!isThere()) this.#compare();
   }
 
   /** etcd takes all watches that are behind in one go. So they have caught up when a new one from the past has. */
@@ -168,9 +184,9 @@ class Pair {
     for (const { witness } of [this.#real, this.#model]) {
       const before = witness.received.length;
       witness.write({ create_request });
-      await this.#until(() =>
-        witness.received.slice(before).some((one) => (raw(one)['events'] as unknown[]).length > 0),
-      );
+      const isThere = (): boolean =>
+        witness.received.slice(before).some((one) => (raw(one)['events'] as unknown[]).length > 0);
+      await this.#until('the event of the witness', isThere, witness);
     }
     this.#time.runFor(SYNCED_AFTER_MS);
   }
@@ -178,11 +194,15 @@ class Pair {
   async compareWatches(): Promise<void> {
     this.#isBehind = true;
     await this.#settle();
+    this.#compare();
+  }
+
+  #compare(): void {
     const model = storiesOf(this.#model.watch);
     for (const [id, story] of storiesOf(this.#real.watch)) expectSame({ watch: id }, story, model.get(id));
   }
 
-  close(): void {
+  [Symbol.dispose](): void {
     this.#real.subject.close();
   }
 }

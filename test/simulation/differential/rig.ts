@@ -6,6 +6,7 @@ import { raw, type Raw } from '../etcd/wire.ts';
 import { modelStream, realMember, type Outcome, type Stream, type Subject } from './subject.ts';
 import { stream } from '../process/random.ts';
 import { ModelTime } from './model-time.ts';
+import { waitFor } from './wait.ts';
 
 export interface RigMember extends Subject {
   kill(): Promise<void>;
@@ -59,17 +60,20 @@ export function modelRig(version: string, seed: number): Rig {
     version,
     preVote: !version.startsWith('3.4.'),
   });
+  const nowMs = (): number => time.now();
+  const pause = async (): Promise<void> => {
+    time.runFor(TURN_MS);
+    await nextTurn();
+  };
   const pump = async <T>(promise: Promise<T>): Promise<T> => {
     let isOver = false;
     const end = (): void => {
       isOver = true;
     };
     promise.then(end, end);
-    for (;;) {
-      await nextTurn();
-      if (isOver) return await promise;
-      time.runFor(TURN_MS);
-    }
+    await nextTurn();
+    await waitFor('the model: the end of an action', () => isOver, { nowMs, pause });
+    return await promise;
   };
   time.runUntilTrue(() => cluster.members.every(({ isReady }) => isReady));
   const members = cluster.members.map((member): RigMember => ({
@@ -84,10 +88,7 @@ export function modelRig(version: string, seed: number): Rig {
     kill: () => Promise.resolve(member.kill()),
     start: async () => {
       member.start();
-      while (!member.isReady) {
-        await nextTurn();
-        time.runFor(TURN_MS);
-      }
+      await waitFor('the model: a started member is ready', () => member.isReady, { nowMs, pause });
     },
     freeze: () => member.freeze(),
     thaw: () => member.thaw(),
@@ -174,7 +175,8 @@ export class Play {
   async until(isTrue: () => boolean, withinMs = 20_000): Promise<number> {
     const sinceMs = this.rig.now();
     while (!isTrue()) {
-      if (this.rig.now() - sinceMs > withinMs) throw new Error(`not within ${withinMs} ms`);
+      if (this.rig.now() - sinceMs > withinMs)
+        throw new Error(`not within ${withinMs} ms: ${isTrue.toString()}`);
       await this.rig.pause(10);
     }
     return this.rig.now() - sinceMs;
