@@ -74,6 +74,11 @@ export type ElectionEvent =
       readonly type: 'session.unavailable';
       readonly reason: string;
       readonly endpoints: readonly string[];
+      /**
+       * The last failure of each host that does not serve us, for at most eight hosts. Each `reason` has at most 120 characters.
+       * Undefined if there is only one endpoint.
+       */
+      readonly causes?: readonly { readonly host: string; readonly reason: string }[] | undefined;
       /** For how long no lease could be obtained, in milliseconds. */
       readonly forMs: number;
     }

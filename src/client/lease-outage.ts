@@ -3,6 +3,7 @@
  * restart can bring another certificate, because etcd3 keeps the one that it was created with.
  */
 import { isOurCertificateRejected } from '../core/plain-cause.ts';
+import type { HostCause } from '../etcd/members.ts';
 import { Outage } from '../logging/outage.ts';
 import { clock } from '../util/clock.ts';
 
@@ -20,10 +21,11 @@ export class LeaseOutage extends Outage {
   /** How many tries have failed for another reason since the last rejection. */
   #othersSince = 0;
 
-  override note(reason = ''): number | undefined {
+  /** @param causes the failures of the hosts. If they change, that is a new cause. */
+  override note(reason = '', causes: readonly HostCause[] = []): number | undefined {
     if (isOurCertificateRejected(reason)) this.#noteRejection(reason);
     else this.#othersSince++;
-    return super.note(reason);
+    return super.note([reason, ...causes.map((each) => `${each.host}: ${each.reason}`)].join('\n'));
   }
 
   #noteRejection(reason: string): void {

@@ -285,9 +285,10 @@ export class SessionPool {
   }
 
   #tellUnavailable({ message: reason }: EtcdError): void {
-    const forMs = this.#outage.note(reason);
-    const { endpoints } = this.#transport;
-    if (forMs !== undefined) this.#log.report({ type: 'session.unavailable', reason, endpoints, forMs });
+    const { endpoints, causes } = this.#transport;
+    const forMs = this.#outage.note(reason, causes);
+    if (forMs !== undefined)
+      this.#log.report({ type: 'session.unavailable', reason, endpoints, causes, forMs });
   }
 
   #tellAvailable(): void {

@@ -15,6 +15,9 @@ export const SILENT_AFTER_MS = 500;
  */
 const HEAD_START_MS = 15_000;
 
+/** We have closed the connection, or gRPC waits before it dials again. An earlier failure says more. */
+const SAYS_NOTHING = /^(Channel closed before call started|No connection established)$/;
+
 /** The gRPC code CANCELLED: we ended the call. */
 const CANCELLED = 1;
 
@@ -22,6 +25,13 @@ export interface Wishes<Host> {
   /** A host to choose only if all others are suspects. */
   readonly avoid?: Host | undefined;
   readonly except?: ReadonlySet<Host> | undefined;
+}
+
+interface Suspect {
+  readonly sinceMs: number;
+  rank: number;
+  /** The last failure that says anything. */
+  readonly reason: string;
 }
 
 export interface OnChange<Host> {
@@ -32,7 +42,7 @@ export interface OnChange<Host> {
 export class HostSelector<Host> {
   readonly #hosts: readonly Host[];
   readonly #on: OnChange<Host>;
-  readonly #suspects = new Map<Host, { readonly sinceMs: number; rank: number }>();
+  readonly #suspects = new Map<Host, Suspect>();
   readonly #heardAtMs = new Map<Host, number>();
 
   constructor(hosts: readonly Host[], on: OnChange<Host>) {
@@ -54,6 +64,11 @@ export class HostSelector<Host> {
     if (trusted.length > 0) return anyOf(trusted);
     const ranks = hosts.map((host) => this.#suspects.get(host)!.rank);
     return hosts[ranks.indexOf(Math.min(...ranks))];
+  }
+
+  /** Why the last call or stream of a suspect failed; undefined if the host is not a suspect. */
+  causeOf(host: Host): string | undefined {
+    return this.#suspects.get(host)?.reason;
   }
 
   isSuspect(host: Host): boolean {
@@ -107,8 +122,10 @@ export class HostSelector<Host> {
   #add(host: Host, headStartMs: number, reason: string): void {
     const now = clock.now();
     const before = this.#suspects.get(host);
-    this.#suspects.set(host, { sinceMs: before?.sinceMs ?? now, rank: now - headStartMs });
-    if (before === undefined) this.#on.away(host, plainCauseWithCertificate(reason));
+    const told = plainCauseWithCertificate(reason);
+    const cause = before !== undefined && SAYS_NOTHING.test(told) ? before.reason : told;
+    this.#suspects.set(host, { sinceMs: before?.sinceMs ?? now, rank: now - headStartMs, reason: cause });
+    if (before === undefined) this.#on.away(host, told);
   }
 }
 

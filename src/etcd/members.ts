@@ -19,6 +19,22 @@ import { Probes, type AskHost } from './probes.ts';
 
 export type HostEvent = EventOf<'host.away' | 'host.back' | 'host.foreign' | 'cluster.changed'>;
 
+export interface HostCause {
+  readonly host: string;
+  readonly reason: string;
+}
+
+/** How many hosts an event names. More hosts are rare: etcd recommends at most seven members. */
+const MOST_HOSTS = 8;
+/** Longest reason in an event, in characters. */
+const LONGEST_REASON = 120;
+
+const shortened = (reason: string): string =>
+  reason.length > LONGEST_REASON ? `${reason.slice(0, LONGEST_REASON - 1)}…` : reason;
+
+/** An address for log lines, without a password. */
+export const shownAddress = (address: string): string => address.replace(/\/\/[^@/]*@/, '//');
+
 /** How long a host may take to report its cluster before we believe its error, in milliseconds. */
 const IDENTIFY_WITHIN_MS = 1_000;
 
@@ -92,6 +108,18 @@ export class Members {
 
   get #foreign(): ReadonlySet<Host> {
     return new Set(this.hosts.filter((host) => this.#cluster.isForeign(host)));
+  }
+
+  /** Why hosts do not serve us, for an event. Undefined for a single host, whose failed calls say it themselves. */
+  get causes(): readonly HostCause[] | undefined {
+    if (this.hosts.length === 1) return undefined;
+    return this.hosts
+      .flatMap((host) => {
+        const isForeign = this.#cluster.isForeign(host);
+        const reason = isForeign ? 'it belongs to another cluster' : this.selector.causeOf(host);
+        return reason === undefined ? [] : [{ host: shownAddress(host.address), reason: shortened(reason) }];
+      })
+      .slice(0, MOST_HOSTS);
   }
 
   isOurs(host: Host): boolean {

@@ -11,7 +11,7 @@ import { Calls, type Asking, type Lane } from './calls.ts';
 import { EtcdError } from './etcd-error.ts';
 import { addressesOf, isClosed } from './host.ts';
 import { History, type Header, type Proves } from './history.ts';
-import type { HostEvent } from './members.ts';
+import { shownAddress, type HostCause, type HostEvent } from './members.ts';
 import { Semaphore } from './semaphore.ts';
 import { openStream, type Open, type OpenStream } from './stream.ts';
 import type { Invoke } from './unary.ts';
@@ -60,7 +60,7 @@ export class EtcdTransport {
   constructor(client: Etcd3) {
     this.#users = client;
     const addresses = addressesOf(client);
-    this.endpoints = addresses.map((address) => address.replace(/\/\/[^@/]*@/, '//'));
+    this.endpoints = addresses.map(shownAddress);
     const tell = (event: HostEvent): void => {
       this.tell(event);
       if (event.type === 'cluster.changed') for (const listener of this.#changeListeners) listener();
@@ -75,6 +75,11 @@ export class EtcdTransport {
   /** Whether the user has closed the client. Our streams must then end, or they would renew an unused lease. */
   get isClosed(): boolean {
     return isClosed(this.#users);
+  }
+
+  /** Why hosts do not serve us. Hosts without a failure are left out. Undefined if there is only one host. */
+  get causes(): readonly HostCause[] | undefined {
+    return this.#calls.members.causes;
   }
 
   /** The ID of our etcd cluster, in decimal; undefined before it is decided, or if etcd's answers carry none. */

@@ -49,7 +49,7 @@ export const lines: { readonly [T in ElectionEventType]: Line<T> } = {
   'session.unavailable': [
     'warn',
     (e) =>
-      `cannot obtain a lease from ${e.endpoints.join(', ')}, ${e.forMs < 1_000 ? 'at this moment' : `for ${Math.round(e.forMs / 1_000)} s now`}; retrying: ${e.reason}`,
+      `cannot obtain a lease from ${e.endpoints.join(', ')}, ${e.forMs < 1_000 ? 'at this moment' : `for ${Math.round(e.forMs / 1_000)} s now`}; retrying: ${e.reason}${causesOf(e.causes)}`,
   ],
   'session.available': [
     'info',
@@ -242,6 +242,14 @@ export const lines: { readonly [T in ElectionEventType]: Line<T> } = {
     (e) => `loop guard of election "${e.election}" recovered (${e.rounds} rounds so far)`,
   ],
 };
+
+/** The causes of several hosts. Hosts with the same cause are named together. */
+function causesOf(causes: EventOf<'session.unavailable'>['causes'] = []): string {
+  const hosts = new Map<string, string[]>();
+  for (const { host, reason } of causes) hosts.set(reason, [...(hosts.get(reason) ?? []), host]);
+  const told = [...hosts].map(([reason, named]) => `${named.join(', ')}: ${reason}`);
+  return told.length === 0 ? '' : ` (${told.join('; ')})`;
+}
 
 /**
  * Advice if an error came through `Promise.all`, which leaves its other promises running. V8's stack trace shows the

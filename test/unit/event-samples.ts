@@ -39,7 +39,13 @@ export const samples: { readonly [T in ElectionEventType]: { event: EventOf<T>; 
   'observers.many': { event: { type: 'observers.many', election: 'e', count: 25 }, level: 'warn' },
   'session.held': { event: { type: 'session.held', holdMs: 2_100 }, level: 'warn' },
   'session.unavailable': {
-    event: { type: 'session.unavailable', reason: 'refused', endpoints: ['http://127.0.0.1:2379'], forMs: 0 },
+    event: {
+      type: 'session.unavailable',
+      reason: 'refused',
+      endpoints: ['http://127.0.0.1:2379', 'http://127.0.0.2:2379'],
+      causes: [{ host: 'http://127.0.0.1:2379', reason: 'connect ECONNREFUSED' }],
+      forMs: 0,
+    },
     level: 'warn',
   },
   'session.available': { event: { type: 'session.available', afterMs: 1_000 }, level: 'info' },

@@ -54,6 +54,22 @@ test("a host's absence is reported once, and so is its return", () => {
   expect(told).toEqual(['a away: connect ECONNREFUSED', 'a back after 1000 ms']);
 });
 
+test('the cause of a suspect is its last failure that says anything', () => {
+  const hosts = choiceOf(HOSTS);
+  expect(hosts.causeOf('a')).toBeUndefined();
+  hosts.suspect('a', 'no answer');
+  hosts.failed('a', refused);
+  expect(hosts.causeOf('a')).toBe('connect ECONNREFUSED');
+  for (const details of [
+    'Channel closed before call started',
+    'No connection established. Last error: null. Resolution note: ',
+  ])
+    hosts.failed('a', { code: 14, details });
+  expect(hosts.causeOf('a')).toBe('connect ECONNREFUSED');
+  hosts.answered('a');
+  expect(hosts.causeOf('a')).toBeUndefined();
+});
+
 test('if all are suspect, the oldest suspect is selected, so that tries rotate', () => {
   const hosts = choiceOf(HOSTS);
   for (const host of ['b', 'c', 'a']) {
