@@ -4,6 +4,7 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import type { IOptions } from 'etcd3';
 
 export interface Certificates {
   /** PEM. */
@@ -12,6 +13,8 @@ export interface Certificates {
   readonly cert: string;
   /** The paths of these files. */
   readonly files: { readonly ca: string; readonly key: string; readonly cert: string };
+  /** Makes a certificate for a user of etcd, whose name etcd takes from the common name. For the option `credentials` of etcd3. */
+  clientOf(user: string): Promise<NonNullable<IOptions['credentials']>>;
   remove(): Promise<void>;
 }
 
@@ -33,34 +36,34 @@ export async function certificates(): Promise<Certificates> {
     '-out',
     at('ca.pem'),
   );
-  await openssl('req', ...key, '-subj', '/CN=', '-keyout', at('key.pem'), '-out', at('request.pem'));
   await writeFile(
     at('extensions'),
     'subjectAltName=IP:127.0.0.1,DNS:localhost\nextendedKeyUsage=serverAuth,clientAuth\n',
   );
-  await openssl(
-    'x509',
-    '-req',
-    '-in',
-    at('request.pem'),
-    '-CA',
-    at('ca.pem'),
-    '-CAkey',
-    at('ca.key'),
-    '-CAcreateserial',
-    '-days',
-    '2',
-    '-extfile',
-    at('extensions'),
-    '-out',
-    at('cert.pem'),
-  );
-  const files = { ca: at('ca.pem'), key: at('key.pem'), cert: at('cert.pem') };
+  /** Makes a key and a certificate. The names of two certificates must differ. */
+  const sign = async (name: string, commonName: string): Promise<{ key: string; cert: string }> => {
+    const files = { key: at(`${name}key.pem`), cert: at(`${name}cert.pem`) };
+    const request = at(`${name}request.pem`);
+    await openssl('req', ...key, '-subj', `/CN=${commonName}`, '-keyout', files.key, '-out', request);
+    const by = ['-CA', at('ca.pem'), '-CAkey', at('ca.key'), '-CAcreateserial', '-days', '2'];
+    await openssl('x509', '-req', '-in', request, ...by, '-extfile', at('extensions'), '-out', files.cert);
+    return files;
+  };
+  const own = await sign('', '');
+  const files = { ca: at('ca.pem'), ...own };
   return {
     ca: await readFile(files.ca, 'utf8'),
     key: await readFile(files.key, 'utf8'),
     cert: await readFile(files.cert, 'utf8'),
     files,
+    clientOf: async (user) => {
+      const { key: keyFile, cert } = await sign(`${user}-`, user);
+      return {
+        rootCertificate: await readFile(files.ca),
+        privateKey: await readFile(keyFile),
+        certChain: await readFile(cert),
+      };
+    },
     remove: () => rm(folder, { recursive: true, force: true }),
   };
 }
