@@ -66,15 +66,21 @@ export const busiestCallSite = ({ callSites }: GuardReport): GuardReport['callSi
 export function headline(report: RunawayReport): string {
   const blamed = report.suspects.map(describeSuspect).join(', ');
   const [guard] = report.guards;
-  const caller = guard === undefined ? undefined : busiestCallSite(guard)?.stack[0];
   const evidence = report.files.directory === undefined ? '' : `; evidence in ${report.files.directory}`;
   const notes = report.notes.map((note) => `; ${note}`).join('');
-  const rounds =
-    guard === undefined
-      ? ''
-      : `; election "${guard.election}": ${guard.rounds} rounds${caller === undefined ? '' : `, called from ${caller.trim()}`}`;
+  const rounds = guard === undefined ? '' : `; election "${guard.election}": ${roundsOf(guard)}`;
   const line = `${whatHappened(report)}${blamed === '' ? '' : `; top: ${blamed}`}${rounds}${evidence}${notes}`;
   return line.replace(/[\p{Cc}\u2028\u2029]+/gu, ' '); // a name or a message must not split the line
+}
+
+function roundsOf(guard: GuardReport): string {
+  const all = `${guard.rounds} rounds`;
+  const site = busiestCallSite(guard);
+  const caller = site?.stack[0];
+  if (site === undefined || caller === undefined) return all;
+  // Other callers, of which the guard keeps only the first ones, started the other rounds.
+  const share = site.rounds < guard.rounds ? `${site.rounds} of them ` : '';
+  return `${all}, ${share}called from ${caller.trim()}`;
 }
 
 function whatHappened({ verdict, forMs, cpu }: RunawayReport): string {

@@ -123,7 +123,7 @@ describe('its reaction', () => {
     await child.begin();
     const line = await child.headline(REPORT_MS);
     expect(line).toContain(
-      'held back by the loop guard; election "sync-master": 9 rounds, called from newLeasesLock',
+      'held back by the loop guard; election "sync-master": 9 rounds, 8 of them called from newLeasesLock',
     );
     const report = reportOf(line);
     expect(report).toMatchObject({ verdict: 'rounds', evidence: 'call-sites', suspects: [] });

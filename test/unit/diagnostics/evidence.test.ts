@@ -193,22 +193,30 @@ describe('the log line', () => {
     expect(headline(report(1, { files: { directory: '/tmp/x' } }))).toBe(
       'runaway: the event loop has not turned for 1.2 s, 98 % CPU; top: spin (/srv/main.mjs:10, hottest line 12) 94.7 %; evidence in /tmp/x',
     );
-    const guards = [
-      {
-        key: 'k',
-        election: 'sync-master',
-        purpose: 'campaign' as const,
-        rounds: 9,
-        holds: 4,
-        heldMs: 1,
-        callSites: [
-          { stack: ['startService (/s.mjs:2:3)'], rounds: 1, heldMs: 0 },
-          { stack: ['newLeasesLock (/s.mjs:7:5)'], rounds: 8, heldMs: 1 },
-        ],
-      },
-    ];
-    expect(headline(report(1, { verdict: 'rounds', suspects: [], guards, notes: ['a note'] }))).toBe(
-      'runaway held back by the loop guard; election "sync-master": 9 rounds, called from newLeasesLock (/s.mjs:7:5); a note',
+    const guard = {
+      key: 'k',
+      election: 'sync-master',
+      purpose: 'campaign' as const,
+      rounds: 9,
+      holds: 4,
+      heldMs: 1,
+      callSites: [
+        { stack: ['startService (/s.mjs:2:3)'], rounds: 1, heldMs: 0 },
+        { stack: ['newLeasesLock (/s.mjs:7:5)'], rounds: 8, heldMs: 1 },
+      ],
+    };
+    const of = (change: object): string =>
+      headline(
+        report(1, { verdict: 'rounds', suspects: [], guards: [{ ...guard, ...change }], notes: ['a note'] }),
+      );
+    expect(of({})).toBe(
+      'runaway held back by the loop guard; election "sync-master": 9 rounds, 8 of them called from newLeasesLock (/s.mjs:7:5); a note',
+    );
+    expect(of({ rounds: 8, callSites: guard.callSites.slice(1) })).toBe(
+      'runaway held back by the loop guard; election "sync-master": 8 rounds, called from newLeasesLock (/s.mjs:7:5); a note',
+    );
+    expect(of({ callSites: [] })).toBe(
+      'runaway held back by the loop guard; election "sync-master": 9 rounds; a note',
     );
   });
 
