@@ -185,6 +185,8 @@ export type ElectionEvent =
       readonly election: string;
       readonly fencingToken: string;
       readonly afterMs: number;
+      /** For how long the event loop stood still in that time, in milliseconds; 0 if it did not, or only briefly. */
+      readonly stalledMs: number;
       /** The callbacks that have not settled: those of the options, and those registered with the term. */
       readonly callbacks: readonly CallbackName[];
     }

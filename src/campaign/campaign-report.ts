@@ -141,6 +141,7 @@ export class CampaignReport {
       election: this.#election,
       fencingToken,
       afterMs,
+      stalledMs: recentStall(afterMs)?.stalledMs ?? 0,
       callbacks,
     });
   }

@@ -140,7 +140,7 @@ export class Campaign {
     return this.#state.isAfterTerm || this.#start.after !== undefined ? 'leaving' : 'entering';
   }
 
-  /** Resolves when no callback of an earlier term delays us any more; undefined if none does. */
+  /** Resolves when no callback of an earlier term delays us any more; undefined if none delays us now. */
   get ready(): Promise<void> | undefined {
     const { name } = this.#state;
     const { term } = this.turn;

@@ -49,7 +49,7 @@ export class RoundGuard {
     this.#cancelHealthTimer();
   }
 
-  /** To be called when the campaign is over. If the guard has released none of its rounds, another guard delays the return. */
+  /** To be called when the campaign is over. If no round of the campaign was released, another guard delays its end. */
   async end(): Promise<void> {
     if (this.#isReleased) return;
     const { guard, settings, guardFor, report, callers } = this.#tools;

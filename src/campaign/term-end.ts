@@ -6,6 +6,7 @@ import type { Candidate } from '../core/candidate.ts';
 import type { LiveTerm } from '../term/live-term.ts';
 import type { TurnTools } from './turn-tools.ts';
 import { clock } from '../util/clock.ts';
+import { watchEventLoop } from '../util/event-loop-stall.ts';
 import { tellStoppedLate } from './unusual-usage.ts';
 
 /** The share of the drain after which `onFollower` is called although the work has not settled. */
@@ -25,7 +26,9 @@ export interface EndedTerm {
  */
 export async function stopWork(tools: TurnTools, ended: EndedTerm): Promise<void> {
   const untilMs = clock.now() + tools.settings.drainTimeoutMs;
+  const stopWatch = watchEventLoop();
   await drain(tools, ended, untilMs);
+  stopWatch();
   ended.term.closeWrites();
 }
 

@@ -134,8 +134,8 @@ export class Turn {
 
   /**
    * With `ifFree`, gives up if another candidate is ahead. A possible orphan is examined first. Without `ifFree`, follows that
-   * candidate. Does nothing while the leader is unknown, because the keys before ours may be those of nested
-   * elections (`p/q/…` under `p/`).
+   * candidate. Does nothing while the leader is unknown. The keys that etcd counts before ours may belong to nested
+   * elections (`p/q/…` under `p/`), and are then no candidates.
    */
   #skipOr(candidacy: Candidacy, follow: () => void): void {
     const { queueWatcher, skip } = this.#tools;
@@ -247,7 +247,7 @@ export class Turn {
   async #deleteKey(candidacy: Candidacy | undefined): Promise<void> {
     const { candidateKey, queueWatcher, report, keyPrefix } = this.#tools;
     try {
-      // Deletes a lost key too: an operator may have detached it from the lease.
+      // Also after an eviction: an operator may have detached the key from the lease, and then the key still exists.
       const released = await candidateKey.giveUp(queueWatcher.isDeleted(candidacy));
       if (released && this.#term !== undefined) report.released(this.#term);
     } catch (error) {

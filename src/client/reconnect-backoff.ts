@@ -1,6 +1,6 @@
 /**
- * Limits how often one client dials, grants leases and restores watches. All elections of the client share the limit,
- * or a thousand elections would dial a thousand times.
+ * Limits how often one client dials, grants leases and restores watches. All elections of the client share the limit.
+ * Otherwise a thousand elections would dial a thousand times.
  */
 import { untilAny } from '../util/abort.ts';
 import { privateGuard, type GuardSettings, type LoopGuard } from '../loop-guard/loop-guard.ts';
@@ -95,8 +95,8 @@ export class ReconnectBackoff {
 }
 
 /**
- * Delays the failing renewals of one lease. A short lease needs more tries than the client's back-off allows, or one
- * short outage would lose it.
+ * Delays the failing renewals of one lease. A short lease needs more tries than the client's back-off allows. Otherwise
+ * one short outage could cost the lease.
  */
 export class RenewalBackoff {
   readonly #settings: GuardSettings;

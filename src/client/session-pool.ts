@@ -222,8 +222,8 @@ export class SessionPool {
       // Only the first try reports its delay, because later tries follow a failure that is already logged.
       await this.#backoff.pass(signal, attempt === 1 ? this.#tellHold : undefined);
       try {
-        // If there is no proof, an earlier grant of this lease was applied, but its host did not answer. Our stream may be on
-        // that host, so take another lease and another stream.
+        // Without a proof, etcd has applied an earlier grant of this lease whose answer was lost. Our stream may be on the
+        // host that did not answer, so take another lease and another stream.
         const proof = (await this.#grant(lease, signal)) ?? (await this.#grant(another(), signal));
         if (proof === undefined || this.#isOver(proof)) {
           another();
@@ -324,8 +324,7 @@ export class SessionPool {
    * One try: dials, revokes the abandoned leases, and grants a new one.
    *
    * @returns undefined if an earlier grant of this lease had succeeded. The caller then asks for another lease.
-   *   Renewing this one would not show whether etcd was restored with a lower raft term. The answer to a grant shows
-   *   it.
+   *   Only the answer to a grant shows whether etcd was restored with a lower raft term.
    */
   async #grant(lease: NewLease, signal: AbortSignal): Promise<LeaseProof | undefined> {
     const { id, keepAlive } = lease;

@@ -13,7 +13,7 @@ export interface Pin {
  * Decides by these rules:
  * - The first decision needs a majority of all configured hosts. Outside a roll call, it is also enough that all answers agree.
  * - A later majority for another cluster changes the decision.
- * - If a majority made the decision, the old cluster must also be quiet, and no host may report it.
+ * - If a majority made the earlier decision, the old cluster must also be quiet, and no host may report it.
  *
  * @param said the last cluster ID of every configured host; undefined for a host that never answered.
  * @param pin the decision so far.

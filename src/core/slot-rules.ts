@@ -6,8 +6,8 @@
  * late first write would commit. etcd itself deletes a slot with its lease. A late copy of the lease request can then create
  * the lease again, without the slot. Under that lease, a late first write would commit.
  *
- * The mark "never" in a slot says that a write will never commit. After the deadline of the lease, it proves nothing for the
- * first write of the slot.
+ * The mark "never" in a slot says that a write will never commit. For the first write of a slot, the mark proves this only
+ * until the deadline of the lease.
  */
 import assert from 'node:assert/strict';
 

@@ -151,6 +151,9 @@ export const lines: { readonly [T in ElectionEventType]: Line<T> } = {
     'error',
     (e) =>
       `${e.callbacks.join(', ')} of "${e.election}" had not ended ${Math.round(e.afterMs)} ms after the term, and another replica may lead now. ` +
+      (e.stalledMs > 0
+        ? `In that time the event loop of this process stood still for ${Math.round(e.stalledMs)} ms in all. `
+        : '') +
       'Does a callback ignore term.signal? In a loop, call term.isCurrent(), with its parentheses. ' +
       'While onLeader runs, onFollower is called only after three quarters of drainTimeoutMs. A flag that onFollower sets ends a loop too late. ' +
       'Pass term.onEnd() a function that ends what onLeader awaits. ' +

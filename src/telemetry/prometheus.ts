@@ -42,6 +42,7 @@ export interface PromHistogram {
 }
 
 export interface PromRegistry {
+  getSingleMetric(name: string): unknown;
   removeSingleMetric(name: string): void;
 }
 
@@ -51,7 +52,7 @@ export interface PrometheusOptions<Registry> {
 }
 
 export interface ElectionMetrics extends Disposable {
-  /** Stops counting and removes the metrics from the registry. May be called again. */
+  /** Stops counting, and removes the metrics of this call from the registry. May be called again. */
   close(): void;
 }
 
@@ -78,10 +79,14 @@ export function electionMetrics<Registry extends PromRegistry>(
     begin: (metric, labels) => instruments.get(metric)?.begin(labels),
     forget: (metric, labels) => instruments.get(metric)?.forget(labels),
   });
-  const registered: string[] = [];
+  const registered = new Map<string, unknown>();
   const close = (): void => {
     recorder[Symbol.dispose]();
-    for (const name of registered.splice(0)) registry.removeSingleMetric(name);
+    for (const [name, ours] of registered) {
+      // After `registry.clear()`, metrics of the same names may belong to a newer call.
+      if (registry.getSingleMetric(name) === ours) registry.removeSingleMetric(name);
+    }
+    registered.clear();
   };
   // When a scrape reads its first metric, we read the values of all metrics. A second read of one metric means a new scrape.
   let readings: Map<MetricKey, Reading[]> | undefined;
@@ -103,7 +108,7 @@ export function electionMetrics<Registry extends PromRegistry>(
         key,
         instrument(promClient, metric, configuration, () => readingsOf(key)),
       );
-      registered.push(configuration.name);
+      registered.set(configuration.name, registry.getSingleMetric(configuration.name));
     }
   } catch (error) {
     close();

@@ -73,7 +73,7 @@ export interface Term {
    * Await what `commit()` returns, never the builder. The builder has a method `then`, so `await` takes it for a promise. If
    * you await the builder, or return it from an async function, nothing is written. You get an error that says what to do.
    *
-   * @throws {RefusedError} with `exactlyOnce`, if etcd has denied our user the keys for it in the last 30 s.
+   * @throws {RefusedError} with `exactlyOnce`, if in the last 30 s etcd has denied our user the keys that this option needs.
    * @throws {InvalidInputError} if an option is unknown.
    */
   txn(options?: TxnOptions): ComparatorBuilder;

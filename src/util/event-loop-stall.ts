@@ -8,7 +8,7 @@
  */
 import { after, clock, nextTurn } from './clock.ts';
 
-const BEAT_EVERY_MS = 500;
+export const BEAT_EVERY_MS = 500;
 
 /** A single stall shorter than this, in milliseconds, rarely loses a lease. */
 const SHORTEST_STALL_MS = 1_000;

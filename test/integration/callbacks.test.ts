@@ -1,6 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect } from 'vitest';
 import { Deferred } from '../../src/util/deferred.ts';
+import { BEAT_EVERY_MS } from '../../src/util/event-loop-stall.ts';
+import { block } from '../support/block.ts';
 import { eventually, within } from '../support/eventually.ts';
 import { abortOf, SOON_MS, test } from '../support/world.ts';
 
@@ -89,6 +91,22 @@ describe('the end of a term', () => {
     expect(bob.election.status.term!.fencingToken).toBeGreaterThan(fencingToken);
   });
 
+  test('a drain that takes too long because the process stood still is logged as such', async ({
+    candidate,
+    log,
+  }) => {
+    const blockMs = 1_500;
+    const work = new Deferred<void>();
+    const alice = candidate('alice', { drainTimeoutMs: 1_000, onLeader: () => work.promise });
+    const term = await alice.campaign();
+    term.signal.addEventListener('abort', () => void setTimeout(() => block(blockMs), 50));
+    await alice.election.close();
+    const [line] = log.of('drain.overdue');
+    expect(line!['stalledMs']).toBeGreaterThanOrEqual(blockMs - BEAT_EVERY_MS); // a stall is noticed by a late beat
+    expect(line!.msg).toContain('the event loop of this process stood still for');
+    work.resolve();
+  });
+
   test('F16: work that ignores its signal holds the key for at most the drain, and is logged', async ({
     candidate,
     log,
@@ -111,7 +129,7 @@ describe('the end of a term', () => {
 
     await within(drainTimeoutMs + SOON_MS, 'stepDown()', alice.election.stepDown());
     await bob.elected();
-    expect(log.of('drain.overdue')).toHaveLength(1);
+    expect(log.of('drain.overdue')).toMatchObject([{ stalledMs: 0 }]);
     expect(alice.election.status.position).toBeUndefined(); // it enters again only after the old work has ended
     expect(works).toBe(1);
 

@@ -38,6 +38,18 @@ const hasSubscribers = (): string[] =>
   [...channelNames, 'etcd-election:runaway'].filter((name) => channel(name).hasSubscribers);
 
 describe('Prometheus', () => {
+  test('an old handle removes no metrics of a newer one, after the registry was cleared', async () => {
+    const registry = new promClient.Registry();
+    const old = electionMetrics(promClient, { registry });
+    registry.clear();
+    const fresh = electionMetrics(promClient, { registry });
+    const names = registry.getMetricsAsArray().map(({ name }) => name);
+    old.close();
+    expect(registry.getMetricsAsArray().map(({ name }) => name)).toEqual(names);
+    fresh.close();
+    expect(registry.getMetricsAsArray()).toEqual([]);
+  });
+
   test('a scrape or a page does not count as use of the term', async ({ world, log }) => {
     const registry = prometheus();
     const election = world.election(world.client());

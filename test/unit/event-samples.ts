@@ -118,6 +118,7 @@ export const samples: { readonly [T in ElectionEventType]: { event: EventOf<T>; 
       election: 'e',
       fencingToken: token,
       afterMs: 9_000,
+      stalledMs: 1_500,
       callbacks: ['onLeader', 'every'],
     },
     level: 'error',
