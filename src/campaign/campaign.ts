@@ -290,8 +290,9 @@ export class Campaign {
       const isFirst = !this.#hasStood;
       this.#hasStood = true;
       this.#refusal.over();
-      this.#queueWatcher.start(entry, this.#candidateKey.session!.ttlMs);
-      this.#guard.entered();
+      const session = this.#candidateKey.session!;
+      this.#queueWatcher.start(entry, session.ttlMs);
+      this.#guard.entered(session);
       if (isFirst) void this.turn.tellSharedValue(candidacy);
       this.#tools.report.entered(candidacy, this.#queueWatcher.queue.place(candidacy).position);
       this.#leaderView.tellChange();

@@ -3,10 +3,14 @@
  */
 import type { Origin } from '../core/campaign-state.ts';
 import { after, clock } from '../util/clock.ts';
+import type { Session } from '../client/session.ts';
 import type { CampaignTools } from './campaign-tools.ts';
 
 /** If a campaign ends before its first round, the end is delayed at most this long, in milliseconds. */
 const LONGEST_QUIT_MS = 2_500;
+
+/** How long to wait for a failing session to be renewed, or to end, before looking again, in milliseconds. */
+const LOOK_AGAIN_MS = 1_000;
 
 export class RoundGuard {
   readonly #tools: CampaignTools;
@@ -31,17 +35,20 @@ export class RoundGuard {
     if (!signal.aborted) this.#isReleased = true;
   }
 
-  /** Records that we are in the queue. If that lasts, the guard forgets earlier rounds. */
-  entered(): void {
+  /**
+   * Records that we are in the queue. If that lasts, the guard forgets earlier rounds. While renewals fail, it does not: the
+   * next rounds may fail too.
+   */
+  entered(session: Pick<Session, 'isSteady'>): void {
     const { guard, settings, report } = this.#tools;
     guard.cameThrough();
     const sinceMs = clock.now();
+    const look = (): void => {
+      if (session.isSteady) guard.healthyFor(clock.now() - sinceMs, settings.guard, report.guard);
+      else this.#cancelHealthTimer = after(LOOK_AGAIN_MS, look, true);
+    };
     this.stop();
-    this.#cancelHealthTimer = after(
-      settings.guard.healthyAfterMs + 1,
-      () => guard.healthyFor(clock.now() - sinceMs, settings.guard, report.guard),
-      true,
-    );
+    this.#cancelHealthTimer = after(settings.guard.healthyAfterMs + 1, look, true);
   }
 
   /** Records that we have left the queue. */

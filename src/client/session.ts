@@ -73,6 +73,11 @@ export class Session {
     return validUntilMs(this.#proof, this.#marginMs);
   }
 
+  /** Whether the session is valid, and its last renewal succeeded. */
+  get isSteady(): boolean {
+    return !this.#hasFaltered && this.isValid();
+  }
+
   /** The TTL that etcd granted, in milliseconds. */
   get ttlMs(): number {
     return this.#proof.grantedTtlSeconds * 1000;

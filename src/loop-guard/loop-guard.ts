@@ -184,7 +184,7 @@ export class LoopGuard {
         origin,
         calledFrom: options.calledFrom?.[0] ?? this.#busiestCallSite(),
       });
-    } else if (before && !after) this.#recover(options.listener);
+    } else this.#recover(settings, options.listener);
     if (holdMs === 0) return;
     this.#holds++;
     this.#heldMs += holdMs;
@@ -203,13 +203,14 @@ export class LoopGuard {
    * rounds.
    */
   healthyFor(healthyMs: number, settings: GuardSettings, listener?: GuardListener): void {
-    const before = isLoop(this.#history, settings);
     this.#history = progress(this.#history, healthyMs, settings);
-    if (before && !isLoop(this.#history, settings)) this.#recover(listener);
+    this.#recover(settings, listener);
   }
 
-  #recover(listener: GuardListener | undefined): void {
-    if (this.#isTripReported) listener?.recovered({ rounds: this.#history.rounds });
+  /** Reports the end of a trip. While an outage still delays rounds, the loop of the caller may be over, but not the trip. */
+  #recover(settings: GuardSettings, listener: GuardListener | undefined): void {
+    if (!this.#isTripReported || isTripped(this.#history, settings)) return;
+    listener?.recovered({ rounds: this.#history.rounds });
     this.#isTripReported = false;
   }
 
