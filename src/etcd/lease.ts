@@ -80,7 +80,7 @@ export class KeepAlive {
   /** The answer to the renewal in flight. */
   #answer: Deferred<ILeaseKeepAliveResponse> | undefined;
 
-  /** @param ownKey returns the key to read when a renewal is confirmed; called for every renewal. */
+  /** @param ownKey returns the key that the confirming read reads; called for every renewal. */
   constructor(transport: EtcdTransport, leaseId: string, ownKey: () => OwnKey) {
     this.#transport = transport;
     this.#leaseId = leaseId;
@@ -130,7 +130,7 @@ export class KeepAlive {
     };
     if (isProxied() === true) return await ofRest();
     asking.catch(() => undefined); // `ofRest` reports this failure, if its answer is needed
-    // The watch may soon show that there is no proxy. Then this read alone confirms the renewal.
+    // The watch may soon show that there is no proxy. Then the read by `confirmed()` is enough.
     if (!(await confirmed())) return undefined;
     return isProxied() === false ? proof : await this.#unlessDirect(ofRest(), proof);
   }

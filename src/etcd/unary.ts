@@ -121,7 +121,7 @@ function listenForSilence({
       else tell();
     });
   };
-  // Another host needs time too, so a call with a short limit waits only for half of that limit.
+  // If this host is silent, another may be asked, and needs time too. So a short call waits only for half of its limit.
   listen(Math.max(FAIR_MS, Math.min(SILENT_AFTER_MS, withinMs / 2)));
   return (isSilent) => {
     cancelTimer();

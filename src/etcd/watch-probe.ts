@@ -1,6 +1,6 @@
 /**
- * Checks a silent watch stream. A frozen member, a half-open connection and a stalled stream all look like silence. A
- * member that is stuck or cut off still answers, but its answers carry an old revision.
+ * Probes a watch stream at intervals. A frozen member, a half-open connection and a stalled stream look like a stream
+ * without events. A member that is stuck or cut off still answers, but its answers carry an old revision.
  */
 import type { IWatchResponse } from 'etcd3';
 import { after, afterTurn, clock } from '../util/clock.ts';

@@ -286,7 +286,7 @@ export class SharedWatch {
       if (!signal.aborted) this.#tools.onHealed(clock.now() - brokenAtMs);
     } finally {
       this.#healing = false;
-      if (this.#broken.size > 0) void this.#heal('lost again'); // a watch began while the last ones ended
+      if (this.#broken.size > 0) void this.#heal('lost again'); // all broken watches had ended, and another one broke meanwhile
     }
   }
 

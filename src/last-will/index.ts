@@ -97,8 +97,8 @@ export class LastWill {
   }
 
   /**
-   * In a worker thread: waits, at most 500 ms, until a helper without leases has ended. Node collects a child process only in the
-   * thread that started it. If the thread ended first, the child would stay as a zombie until the whole process ends.
+   * In a worker thread: waits, at most 500 ms, until a helper without leases has ended. Node reaps an ended child process only in
+   * the thread that started it. If the thread ended first, the child would stay as a zombie until the whole process ends.
    */
   async ended(): Promise<void> {
     if (!isMainThread && this.#exit !== undefined) await settledWithin(this.#exit, WORKER_WAITS_MS);
@@ -170,7 +170,7 @@ function spawnHelper(): ChildProcess {
     env: Object.fromEntries(
       INHERITED.flatMap((name) => (process.env[name] === undefined ? [] : [[name, process.env[name]]])),
     ),
-    // A session and a group of its own. So a signal to our group, or the end of our terminal, does not end the helper.
+    // A process group and a terminal session of its own. So a signal to our group, or the end of our terminal, does not end the helper.
     detached: true,
     windowsHide: true,
     cwd: parse(process.execPath).root,

@@ -1,6 +1,6 @@
 /**
  * A logger for a console. It prints the text of lines from level `info` on, and the error object at level `error`.
- * `console` itself would also print all fields, and a stack trace for every renewal of the lease.
+ * `console` itself would also print all fields. It would print a stack trace for every line at level `trace`.
  */
 import type { Logger } from '../events.ts';
 

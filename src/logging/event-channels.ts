@@ -12,7 +12,7 @@ const channels = Object.fromEntries(
 /** All channel names, for subscribers to every event. */
 export const channelNames: readonly string[] = Object.values(channels).map(({ name }) => String(name));
 
-/** Where an event comes from: an `Election` object. Elections with the same name may differ in prefix or client. */
+/** Where an event comes from: the event log of an `Election` object. Elections with the same name may differ in prefix or client. */
 export interface EventSource {
   /** The same for all `Election` objects of one name, prefix and list of endpoints. */
   readonly key: string;

@@ -3,16 +3,9 @@
  */
 import { errorText } from '../core/shown.ts';
 import { ElectionError } from '../errors.ts';
+import { adviceAfter } from './callback-advice.ts';
 import { isPromise } from '../util/settle.ts';
-import type {
-  CallbackName,
-  ElectionEvent,
-  ElectionEventType,
-  EventOf,
-  Level,
-  Logger,
-  UnusualUsage,
-} from '../events.ts';
+import type { ElectionEvent, ElectionEventType, EventOf, Level, Logger, UnusualUsage } from '../events.ts';
 
 type Line<T extends ElectionEventType> = readonly [
   Level | ((event: EventOf<T>) => Level),
@@ -89,7 +82,7 @@ export const lines: { readonly [T in ElectionEventType]: Line<T> } = {
     'warn',
     (e) =>
       `no watch was confirmed for ${Math.round(e.silentMs)} ms; the queue is polled instead. ` +
-      'Check whether a proxy or gateway in front of etcd passes streams on',
+      'Check whether a proxy or gateway in front of etcd forwards streams',
   ],
   'etcd.proxied': [
     'warn',
@@ -156,7 +149,7 @@ export const lines: { readonly [T in ElectionEventType]: Line<T> } = {
         : '') +
       'Does a callback ignore term.signal? In a loop, call term.isCurrent(), with its parentheses. ' +
       'While onLeader runs, onFollower is called only after three quarters of drainTimeoutMs. A flag that onFollower sets ends a loop too late. ' +
-      'Pass term.onEnd() a function that ends what onLeader awaits. ' +
+      'Call term.onEnd() with a function that ends what onLeader awaits. ' +
       'Does a callback wait for the end of its own term? Call term.stepDown() or term.resign() instead: these never wait',
   ],
   'term.stale': [
@@ -197,7 +190,7 @@ export const lines: { readonly [T in ElectionEventType]: Line<T> } = {
   'callback.failed': [
     'error',
     (e) =>
-      `${e.callback} of "${e.election}" failed: ${errorText(e.error)}${siblingsOf(e.error) || detachedOf(e.error) || restOf(e.callback)}`,
+      `${e.callback} of "${e.election}" failed: ${errorText(e.error)}${adviceAfter(e.callback, e.error)}`,
   ],
   'write.failed': [
     'warn',
@@ -238,7 +231,7 @@ export const lines: { readonly [T in ElectionEventType]: Line<T> } = {
   'observers.many': [
     'warn',
     (e) =>
-      `${e.count} iterations of observe() are open on election "${e.election}"; if each is for a viewer, end it when the viewer leaves, with its signal or return()`,
+      `${e.count} iterations of observe() are open on election "${e.election}"; if each is for a viewer, when the viewer leaves, end its iteration by its signal or by return()`,
   ],
   'guard.recovered': [
     'info',
@@ -253,39 +246,6 @@ function causesOf(causes: EventOf<'session.unavailable'>['causes'] = []): string
   const told = [...hosts].map(([reason, named]) => `${named.join(', ')}: ${reason}`);
   return told.length === 0 ? '' : ` (${told.join('; ')})`;
 }
-
-/**
- * Advice if an error came through `Promise.all`, which leaves its other promises running. V8's stack trace shows the
- * `Promise.all`.
- */
-function siblingsOf(error: unknown): string {
-  try {
-    if (!(error instanceof Error) || !/^ +at async Promise\.all \(/m.test(String(error.stack))) return '';
-    return '. Other promises of this Promise.all may still run, even during the next term: register each by term.run()';
-  } catch {
-    return ''; // an error whose properties throw
-  }
-}
-
-/** The message of the TypeError if a method of a term or an election is called without its object. */
-const DETACHED =
-  /properties of undefined \((?:reading|setting) '(?:isUsed|remainingMs|isCurrent|quietMs|#\w+)'\)$/;
-
-/** Advice if a method was taken out of its object. */
-function detachedOf(error: unknown): string {
-  try {
-    if (!(error instanceof TypeError) || !DETACHED.test(error.message)) return '';
-    return '. Was a method called without its object? Write term.put(), not const { put } = term';
-  } catch {
-    return ''; // an error whose properties throw
-  }
-}
-
-/** Advice about work that was not awaited, and continues after `onLeader` fails. */
-const restOf = (callback: CallbackName): string =>
-  callback === 'onLeader'
-    ? '. If it has started other work, register that by term.run(). Otherwise the next term does not wait for it'
-    : '';
 
 export function levelOf(event: ElectionEvent): Level {
   const [level] = lines[event.type] as Line<typeof event.type>;

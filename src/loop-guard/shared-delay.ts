@@ -59,7 +59,7 @@ export class SharedDelay {
     await this.#together;
   }
 
-  /** Releases all held calls, and forgets their rounds. The listener learns that a reported loop is over. */
+  /** Releases all held calls, and forgets the calls that were counted. The listener learns that a reported loop is over. */
   release(settings: GuardSettings, listener?: GuardListener): void {
     this.#guard.healthyFor(settings.healthyAfterMs, settings, listener);
     if (this.#together !== undefined) this.#release.abort();

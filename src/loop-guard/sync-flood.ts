@@ -11,8 +11,8 @@ export const CALLS_PER_TURN = 1_000;
 /** The most fenced writes of one election. A batch of them may begin in one turn. */
 export const WRITES_PER_TURN = 5_000;
 /**
- * The most answers from memory, of all elections together: `status`, `health()`, and `isCurrent()`, `currentTerm` and
- * `remainingMs()` without a current term. The answers rarely change within a turn, so only a loop asks this often.
+ * The most answers from memory, of all elections together. `status` and `health()` count. Without a current term,
+ * `isCurrent()`, `currentTerm` and `remainingMs()` count too. The answers rarely change within a turn, so only a loop asks this often.
  */
 const LOOKS_PER_TURN = 100_000;
 /** The most new elections of any name. An ordinary program creates fewer without awaiting anything. */
@@ -28,7 +28,7 @@ let thrown = 0;
 let willForget = false;
 let turn = 0;
 
-/** The number of the present event loop turn. If it differs from an earlier value, the event loop has turned. */
+/** Counts the turns of the event loop in which calls came. If it differs from an earlier value, the event loop has turned. */
 export const eventLoopTurn = (): number => turn;
 
 function forgetAfterThisTurn(): void {

@@ -88,18 +88,7 @@ export function electionMetrics<Registry extends PromRegistry>(
     }
     registered.clear();
   };
-  // When a scrape reads its first metric, we read the values of all metrics. A second read of one metric means a new scrape.
-  let readings: Map<MetricKey, Reading[]> | undefined;
-  const taken = new Set<MetricKey>();
-  const readingsOf = (key: MetricKey): readonly Reading[] => {
-    if (readings === undefined || taken.has(key)) {
-      if (readings === undefined) nextTurn(() => (readings = undefined));
-      readings = byMetric(recorder.read());
-      taken.clear();
-    }
-    taken.add(key);
-    return readings.get(key) ?? [];
-  };
+  const readingsOf = scrapeReader(recorder);
   try {
     for (const key of Object.keys(catalogue) as MetricKey[]) {
       const metric = catalogue[key];
@@ -116,6 +105,21 @@ export function electionMetrics<Registry extends PromRegistry>(
   }
   recorder.start();
   return { close, [Symbol.dispose]: close };
+}
+
+/** When a scrape reads its first metric, we read the values of all metrics. A second read of one metric means a new scrape. */
+function scrapeReader(recorder: Recorder): (key: MetricKey) => readonly Reading[] {
+  let readings: Map<MetricKey, Reading[]> | undefined;
+  const taken = new Set<MetricKey>();
+  return (key) => {
+    if (readings === undefined || taken.has(key)) {
+      if (readings === undefined) nextTurn(() => (readings = undefined));
+      readings = byMetric(recorder.read());
+      taken.clear();
+    }
+    taken.add(key);
+    return readings.get(key) ?? [];
+  };
 }
 
 interface Instrument {

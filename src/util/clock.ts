@@ -35,7 +35,7 @@ const system: Readings = {
  */
 const SUSPICION_MS = 40;
 
-/** The boot time must change by more than this to mean a suspension. On Linux it has steps of 10 ms. */
+/** The machine was suspended if the time since boot has gained more than this on the monotonic clock. On Linux it has steps of 10 ms. */
 const BOOT_STEP_MS = 20;
 
 const LONGEST_TIMER_MS = 2 ** 31 - 1;

@@ -25,7 +25,7 @@ const PIECES = 64;
 export interface Stall {
   /** For how long the event loop stood still, in milliseconds. Stalls within the given time are added up. */
   readonly stalledMs: number;
-  /** How much of that time this process spent on the CPU. */
+  /** CPU time of this process between the beats before and after the stalls, in milliseconds. */
   readonly cpuMs: number;
 }
 
@@ -49,7 +49,7 @@ const pieces: (Stall & { readonly endedAtMs: number })[] = [];
 function beat(): void {
   const now = beatNow();
   const passedMs = now.atMs - last.atMs;
-  // The stall is the turn after the last beat (of which one interval counts at most), plus the delay of this beat.
+  // The stall is the turn after the last beat, plus the delay of this beat. At most one interval of that turn counts.
   const turnMs = Math.min(last.turnMs ?? passedMs, BEAT_EVERY_MS);
   const stalledMs = turnMs + Math.max(0, passedMs - BEAT_EVERY_MS);
   if (stalledMs >= SHORTEST_PIECE_MS)
