@@ -1,3 +1,4 @@
+import type { Session } from 'node:inspector';
 import { A_SIGNAL, followed, isAbortSignal } from '../../util/abort.ts';
 import type { CpuProfile } from '../formats/cpu-profile.ts';
 import { DiagnosticsError } from '../errors.ts';
@@ -18,8 +19,9 @@ export interface CaptureOptions {
  * A recording cannot end while the thread spins. For a spinning thread, use `serveDiagnostics` or the watchdog, which record
  * from a worker.
  *
- * In its first 100 ms, a recording costs up to a third of the thread's speed. After that it costs 0–13 % until its end. A
- * recording also ends the coverage that V8 collects (NODE_V8_COVERAGE, c8).
+ * In its first 100 ms, a recording costs up to a third of the thread's speed. After that it costs 0–13 % until its end. The
+ * coverage of NODE_V8_COVERAGE and c8 continues. Coverage that the process collects through an inspector session of its own, as
+ * vitest does, ends.
  *
  * @throws {RangeError} if `seconds` is out of range.
  * @throws {TypeError} if `signal` is not a signal.
@@ -33,21 +35,26 @@ export async function captureProfile({ seconds = 30, signal }: CaptureOptions = 
   if (signal?.aborted === true) followed(signal).signal.throwIfAborted();
   if (isCapturing)
     throw new DiagnosticsError('DIAGNOSTICS_BUSY', 'a CPU profile of this thread is being taken already');
-  const session = connectInspector('own', whyNoProfile());
+  const session = sessionOfCoverage ?? connectInspector('own', whyNoProfile());
+  const isCovered = Boolean(process.env['NODE_V8_COVERAGE']);
   const over = followed(signal);
   isCapturing = true;
   try {
-    const deoptimise = !process.env['NODE_V8_COVERAGE'];
-    return (await recordProfile(session, { durationMs: seconds * 1000, signal: over.signal, deoptimise }))
-      .profile;
+    const settings = { deoptimise: !isCovered, staysEnabled: isCovered };
+    const recording = { durationMs: seconds * 1000, signal: over.signal, ...settings };
+    return (await recordProfile(session, recording)).profile;
   } finally {
     over.off();
     isCapturing = false;
-    session.disconnect();
+    if (isCovered) sessionOfCoverage = session;
+    else session.disconnect();
   }
 }
 
 let isCapturing = false;
+
+/** The session of earlier recordings, which stays connected until the thread ends. Its end would end V8's coverage. */
+let sessionOfCoverage: Session | undefined;
 
 /** @throws {TypeError} if the value is neither undefined nor a signal. */
 export function checkSignal(signal: unknown): void {

@@ -24,6 +24,11 @@ export interface RecordOptions {
    * use V8's coverage. So a profile of our own process does not discard if NODE_V8_COVERAGE is set.
    */
   readonly deoptimise: boolean;
+  /**
+   * Whether V8's profiler stays enabled afterwards. Disabling it, or disconnecting the session, ends the coverage of all
+   * sessions. Default: false.
+   */
+  readonly staysEnabled?: boolean | undefined;
   /** Called when V8 has begun to take samples. */
   readonly onBegun?: (() => void) | undefined;
 }
@@ -60,7 +65,8 @@ export async function recordProfile(session: Inspected, options: RecordOptions):
   } catch (error) {
     throw options.signal?.aborted ? options.signal.reason : error;
   } finally {
-    session.post('Profiler.disable'); // also stops a running recording
+    // Both also stop a running recording.
+    session.post(options.staysEnabled === true ? 'Profiler.stop' : 'Profiler.disable');
   }
 }
 
