@@ -6,7 +6,7 @@ export type DiagnosticsErrorCode =
   | 'DIAGNOSTICS_UNAVAILABLE'
   /** Another profile is being taken. */
   | 'DIAGNOSTICS_BUSY'
-  /** The main thread did not answer in time, or the watchdog was closed before the answer. */
+  /** The profiled thread did not answer in time, or the watchdog's worker ended before its answer. */
   | 'DIAGNOSTICS_NO_ANSWER';
 
 /** The error of `etcd-election/diagnostics`. `captureProfile()` and `captureProcess()` also throw RangeError and TypeError. */

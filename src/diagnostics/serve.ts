@@ -22,7 +22,7 @@ export interface HandlerOptions {
   allowedHosts?: readonly string[] | undefined;
   /** Longest profile that a request may ask for, in seconds. Default: 60. Above 0, at most 600. */
   maxSeconds?: number | undefined;
-  /** Returns the text of `/metrics` in Prometheus' format, such as `() => register.metrics()`. Default: `/metrics` is 404. */
+  /** Returns the text of `/metrics` in Prometheus' format, such as `() => register.metrics()`. Default: none. */
   metrics?: (() => string | Promise<string>) | undefined;
 }
 
@@ -129,8 +129,8 @@ export async function serveDiagnostics(options: ServeOptions = {}): Promise<Diag
 }
 
 /**
- * Closes the host when no user is left. `startWatchdog()` counts as one user that never leaves. The watchdog's own `close()`
- * closes the host, whatever the count.
+ * Stops the worker when no user is left. `startWatchdog()` counts as a user that never leaves. The watchdog's own `close()`
+ * stops the worker, whatever the count.
  */
 async function leave(worker: WorkerHost): Promise<void> {
   if (--worker.users === 0) await closeHost(worker);

@@ -266,7 +266,7 @@ export const catalogue: {
     kind: 'counter',
     name: 'etcd.election.runaways',
     unit: '{runaway}',
-    help: 'Runaways that the watchdog of this process reported, by verdict.',
+    help: 'Runaways that the watchdog of this process reported, by verdict. The series `starved` stays 0, because a starved process cannot count.',
     labels: ['verdict'],
   }),
 };

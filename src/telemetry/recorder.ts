@@ -32,7 +32,8 @@ export interface Sink {
   begin(metric: MetricKey, labels: Labels): void;
   /**
    * Removes a counter or a histogram of a finished election. The series need not exist. `forget` is absent if the library
-   * cannot remove a series. Then no election is dropped, because the library would show its last gauges for ever.
+   * cannot remove a series. Then the recorder drops no election. Otherwise the library would show the last gauges of a
+   * dropped election for ever.
    */
   readonly forget?: (metric: MetricKey, labels: Labels) => void;
 }
@@ -241,8 +242,8 @@ export class Recorder implements Disposable {
   }
 
   /**
-   * Notes which elections are in use, and forgets finished ones. An election is in use if it has a campaign, or a guard with
-   * a new round.
+   * Notes which elections are in use, and forgets finished ones. An election is in use if its campaign runs or has failed,
+   * or if its guard has counted a new round.
    */
   #refresh(elections: readonly UnmarkedElection[]): void {
     const live = new Set(elections.map(({ name }) => name));

@@ -5,8 +5,8 @@
 import type { Beginning, Origin } from './beginnings.ts';
 
 /**
- * How many finished elections always stay. A program has fewer than this many elections with fixed names. Their counters
- * must not start at 0 again.
+ * How many finished elections always stay. We assume that a program has fewer elections with fixed names. Their
+ * counters must not start at 0 again.
  */
 const KEPT = 100;
 /**

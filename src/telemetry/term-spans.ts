@@ -106,7 +106,7 @@ export class TermSpans {
     const event = message as Heard;
     const source = sourceOf(event) ?? event.election;
     const of = this.#tracked.get(source) ?? this.#track(source, event);
-    if (of === undefined) return; // its campaign began before the spans did
+    if (of === undefined) return; // its campaign began before tracing started
     if (isTrouble(event)) return this.#trouble(of, event);
     switch (event.type) {
       case 'candidate.entered':
@@ -227,7 +227,7 @@ function noteLeader(of: Tracked, { fencingToken, isKnown }: EventOf<'leader.chan
   }
 }
 
-/** When the time without a leader began; undefined if there was none, or another leader ended it. */
+/** When the time without a leader began; undefined if there was no such time, or if another leader ended it. */
 const freeSinceMsFor = (of: Tracked, fencingToken: string): number | undefined =>
   of.endedByToken === undefined || of.endedByToken === fencingToken ? of.freeSinceMs : undefined;
 

@@ -34,7 +34,7 @@ function userName(): string {
  * can read the new folder, because a profile contains paths and names.
  *
  * @returns the report with the paths of the written files.
- * @throws if nothing can be written.
+ * @throws if the evidence is larger than `maxBytes`, or if a file cannot be written. Then no file of this report remains.
  */
 export function writeEvidence(
   report: RunawayReport,

@@ -21,7 +21,7 @@ export const healthDocument = ({ elections }: Snapshot, turning: boolean): Healt
 /**
  * The reply of `/healthz`. Pure.
  *
- * @param isOpen whether to show the elections. A probe without the token sees the verdict only.
+ * @param isOpen whether to show the elections. A probe without the token sees the verdict, and in JSON also `turning`.
  */
 export function healthReply(document: HealthDocument, isOpen: boolean, asJson: boolean): Reply {
   const { healthy, turning, elections } = document;

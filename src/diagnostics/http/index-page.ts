@@ -27,7 +27,7 @@ ${elections(snapshot)}
 <h2>Profiles of the main thread</h2>
 ${profiles(maxSeconds)}
 <h2>Last runaways</h2>
-${runaways.length === 0 ? markup`<p class="soft">None since this process started.</p>` : runaways.map((report, index) => reported(report, `runaways/${index}`))}
+${runaways.length === 0 ? markup`<p class="soft">None are known.</p>` : runaways.map((report, index) => reported(report, `runaways/${index}`))}
 ${
   notices.length > 0 &&
   markup`<h2>Long blocks and saturation</h2>

@@ -24,7 +24,7 @@ export async function closeInspector({
   port = 9229,
 }: CloseInspectorOptions): Promise<boolean> {
   for (const untilMs = performance.now() + withinMs; performance.now() < untilMs;) {
-    // Wait before the first try too. If the process that recorded was killed, its connection must be gone: see `closeThrough`.
+    // Wait before the first try too. A killed recorder may have left a connection that must end first: see `closeThrough`.
     await after(LOOK_EVERY_MS);
     const url = await inspectorUrl(port);
     const remote = url && (await RemoteInspector.connect(url).catch(() => undefined));

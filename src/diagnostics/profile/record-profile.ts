@@ -20,8 +20,8 @@ export interface RecordOptions {
   /**
    * Whether to discard optimised code first. In code that was optimised before the profile began, V8 attributes inlined
    * functions and running loops to their callers. So the profile would not name a synchronous loop that runs already.
-   * Discarding costs 12–26 ms once, and about 1 ms per megabyte of the heap. To discard, we
-   * use V8's coverage. So a profile of our own process does not discard if NODE_V8_COVERAGE is set.
+   * Discarding costs 12–26 ms once, and about 1 ms per megabyte of the heap. Discarding
+   * starts and stops V8's coverage. So a profile of our own process does not discard if NODE_V8_COVERAGE is set.
    */
   readonly deoptimise: boolean;
   /**
@@ -70,7 +70,7 @@ export async function recordProfile(session: Inspected, options: RecordOptions):
   }
 }
 
-/** Sends one command with a time limit. Its timer also keeps the worker alive, which a command without an answer does not. */
+/** Sends one command with a time limit. The timer also keeps the worker alive. An unanswered command alone would not. */
 export function command(
   session: Inspected,
   method: string,

@@ -63,7 +63,7 @@ export interface Finding {
 const WORTH_ASKING = 0.1;
 /** A busy loop wants at least this share of a core. With less, the thread waits for a disk, a lock or a debugger. */
 const BURNING = 0.3;
-/** A starved thread uses the CPU for at least this share of `stallMs`. On a busy core it may get no more. */
+/** A starved thread uses the CPU for at least this share of `stallMs`. On a busy core it may not get more. */
 const BURNT = 0.5;
 /** A runaway uses the CPU for at least this share of `runawayMs`. A slow sort on a busy core uses less. */
 const BURNT_BY_A_RUNAWAY = 0.8;

@@ -9,7 +9,7 @@ export interface LedTerm {
   readonly validUntil: number;
 }
 
-/** Every term that this process leads. A `Snapshot` has only some of the elections. */
+/** Every term of this process. A `Snapshot` would not do, because it has only some of the elections. */
 export const ledTerms = (source: ElectionSource): LedTerm[] =>
   source.elections().flatMap((election) => {
     const term = election.health().leading ? election.status.term : undefined;
@@ -21,7 +21,7 @@ export const ledTerms = (source: ElectionSource): LedTerm[] =>
 /** How many terms get a note of their own. */
 const MOST_NOTES = 5;
 
-/** Notes for the report of a starved process. After a block there are none, because the terms may still be valid. */
+/** Notes for the report of a starved process, which cannot renew. After a block there are none: the process renews again. */
 export function leadershipNote(verdict: Verdict, terms: readonly LedTerm[], now: number): string[] {
   if (verdict !== 'starved') return [];
   const notes = terms.slice(0, MOST_NOTES).map(({ name, validUntil }) => {

@@ -44,7 +44,7 @@ export class MainLink {
     });
   }
 
-  /** @returns the reply, or undefined if it is late or empty. */
+  /** @returns the reply, or undefined if it is late or has no text. */
   request(what: 'snapshot' | 'metrics', server: number, withinMs: number): Promise<string | undefined> {
     const id = ++this.#lastId;
     return new Promise((resolve) => {

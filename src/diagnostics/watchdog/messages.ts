@@ -56,7 +56,7 @@ export type ToWorker =
 export type ToMain =
   | { readonly type: 'ready' }
   | { readonly type: 'ask' }
-  /** Every `server` has its own `metrics` function. */
+  /** `server` says whose `metrics` function to call. */
   | {
       readonly type: 'request';
       readonly id: number;

@@ -14,7 +14,7 @@ export function withWatchdogMetrics(
   const own = shown ?? '# the main thread did not answer: its metrics are missing\n';
   const isOpen = isOpenMetrics(own);
   const described = (name: string, help: string): string[] => {
-    const family = isOpen ? name.replace(/_total$/, '') : name; // in OpenMetrics the suffix belongs to the value only
+    const family = isOpen ? name.replace(/_total$/, '') : name; // in OpenMetrics only the line with the value has the suffix
     return [`# HELP ${family} ${help}`, `# TYPE ${family} ${name.endsWith('_total') ? 'counter' : 'gauge'}`];
   };
   const of = (name: string, wanted: (verdict: Verdict) => boolean): string[] =>

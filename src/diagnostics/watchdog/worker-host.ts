@@ -48,7 +48,7 @@ export class WorkerHost {
   #cancelTell: (() => void) | undefined;
   #pauseMs = TELL_AFTER_MS;
   #toldAt = -Infinity;
-  /** Elections whose guard tripped since the last message. */
+  /** Elections whose guard tripped since the last message, unless etcd or the network was the cause. */
   readonly #tripped = new Set<string>();
   #lastId = 0;
   #isClosed = false;
@@ -166,7 +166,7 @@ export class WorkerHost {
    */
   readonly #happened = (message: unknown, name: string | symbol): void => {
     const { election, origin } = message as { election: string; origin?: string };
-    // If etcd or the network is the cause, the service does not run away.
+    // A trip that etcd or the network caused is not a runaway of the service.
     if (name === 'etcd-election:guard.tripped' && origin !== 'environment') this.#tripped.add(election);
     this.#cancelTell ??= after(this.#pauseMs, () => this.#tell(), true);
   };
