@@ -83,7 +83,10 @@ export class SessionPool {
     this.#transport = client.transport;
     this.#backoff = client.backoff;
     this.#ttlSeconds = ttlSeconds;
-    this.#transport.history.onWentBack(() => this.#current?.pendingDeletes.historyLost());
+    const { history } = this.#transport;
+    const onRestored = (): void => this.#current?.pendingDeletes.historyLost();
+    history.onWentBack(onRestored);
+    history.onLeap(onRestored);
   }
 
   /** @param marginMs the margin, in milliseconds. Default: a tenth of the granted TTL. */

@@ -3,7 +3,15 @@
  *
  * Both only grow, until etcd is wiped or restored from a snapshot. Then earlier leases, keys and revisions mean
  * nothing, and etcd may issue a fencing token a second time. Only this file detects that.
+ *
+ * A restore may also raise the revision (`--bump-revision`). Then no token repeats, but deleted keys come back too.
  */
+import { clock } from '../util/clock.ts';
+
+/** etcd writes fewer revisions than this in a millisecond. A faster growth of the revision is a leap. */
+const MOST_REVISIONS_A_MS = 100;
+/** A smaller growth is no leap. Answers may arrive at once although etcd gave them seconds apart. */
+const SMALLEST_LEAP = 500_000;
 
 export interface Header {
   readonly revision: string;
@@ -35,7 +43,10 @@ export interface WentBack {
 
 export class History {
   #known: Known = { revision: 0n, raftTerm: 0n, era: 0 };
+  /** When the last answer came. */
+  #toldAtMs = clock.now();
   readonly #listeners = new Set<(wentBack: WentBack) => void>();
+  readonly #leapListeners = new Set<() => void>();
 
   get known(): Known {
     return this.#known;
@@ -43,6 +54,11 @@ export class History {
 
   onWentBack(listener: (wentBack: WentBack) => void): void {
     this.#listeners.add(listener);
+  }
+
+  /** Calls back when the revision has leapt forward, as after a restore with `--bump-revision`. */
+  onLeap(listener: () => void): void {
+    this.#leapListeners.add(listener);
   }
 
   /**
@@ -59,16 +75,25 @@ export class History {
       (proves !== 'nothing' && revision < asked.revision) ||
       (proves === 'revision-and-term' && raftTerm < asked.raftTerm);
     const before = this.#known;
+    const isLeap = this.#isLeap(before.revision, revision);
+    this.#toldAtMs = clock.now();
     if (!isBack) {
       this.#known = {
         revision: larger(revision, before.revision),
         raftTerm: larger(raftTerm, before.raftTerm),
         era: before.era,
       };
+      if (isLeap) for (const listener of this.#leapListeners) listener();
       return;
     }
     this.#known = { revision, raftTerm, era: before.era + 1 };
     for (const listener of this.#listeners) listener({ fromRevision: before.revision, toRevision: revision });
+  }
+
+  #isLeap(from: bigint, to: bigint): boolean {
+    if (from === 0n) return false; // the first answer
+    const possible = SMALLEST_LEAP + MOST_REVISIONS_A_MS * (clock.now() - this.#toldAtMs);
+    return Number(to - from) > possible;
   }
 }
 

@@ -1,5 +1,6 @@
-import { describe, expect, test } from 'vitest';
+import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { History, type WentBack } from '../../src/etcd/history.ts';
+import { clock } from '../../src/util/clock.ts';
 
 const header = (revision: number, raftTerm: number) => ({
   revision: String(revision),
@@ -49,5 +50,35 @@ describe('the signs that history went back', () => {
     history.told(header(10, 3), 'nothing', asked);
     expect(told).toEqual([{ fromRevision: 10n, toRevision: 2n }]);
     expect(history.known.revision).toBe(2n);
+  });
+});
+
+describe('a leap of the revision', () => {
+  test.for([
+    ['a restore that raises the revision', 1_000_000_000, 1_000, 1],
+    ['a restore that took a minute', 1_000_000_000, 60_000, 1],
+    ['the writes of a busy etcd in a minute', 3_000_000, 60_000, 0],
+    ['answers that arrive at once', 100_000, 0, 0],
+  ] as const)('%s', ([, by, afterMs, leaps]) => {
+    let nowMs = clock.now();
+    vi.spyOn(clock, 'now').mockImplementation(() => nowMs);
+    onTestFinished(() => void vi.restoreAllMocks());
+    const { history, told } = started(10, 3);
+    let count = 0;
+    history.onLeap(() => count++);
+    nowMs += afterMs;
+    history.told(header(10 + by, 3), 'nothing', history.known);
+    expect(count).toBe(leaps);
+    expect(told).toEqual([]);
+    history.told(header(11 + by, 3), 'nothing', history.known);
+    expect(count).toBe(leaps);
+  });
+
+  test('the first answer is none', () => {
+    const history = new History();
+    let count = 0;
+    history.onLeap(() => count++);
+    history.told(header(2_000_000_000, 3), 'nothing', history.known);
+    expect(count).toBe(0);
   });
 });
