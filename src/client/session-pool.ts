@@ -83,10 +83,7 @@ export class SessionPool {
     this.#transport = client.transport;
     this.#backoff = client.backoff;
     this.#ttlSeconds = ttlSeconds;
-    const { history } = this.#transport;
-    const onRestored = (): void => this.#current?.pendingDeletes.historyLost();
-    history.onWentBack(onRestored);
-    history.onLeap(onRestored);
+    this.#transport.history.onRestored(() => this.#current?.pendingDeletes.historyLost());
   }
 
   /** @param marginMs the margin, in milliseconds. Default: a tenth of the granted TTL. */

@@ -46,7 +46,7 @@ export class History {
   /** When the last answer came. */
   #toldAtMs = clock.now();
   readonly #listeners = new Set<(wentBack: WentBack) => void>();
-  readonly #leapListeners = new Set<() => void>();
+  readonly #restoreListeners = new Set<() => void>();
 
   get known(): Known {
     return this.#known;
@@ -56,9 +56,9 @@ export class History {
     this.#listeners.add(listener);
   }
 
-  /** Calls back when the revision has leapt forward, as after a restore with `--bump-revision`. */
-  onLeap(listener: () => void): void {
-    this.#leapListeners.add(listener);
+  /** Calls back when the revision has gone back, or has leapt forward as after a restore with `--bump-revision`. */
+  onRestored(listener: () => void): void {
+    this.#restoreListeners.add(listener);
   }
 
   /**
@@ -83,11 +83,16 @@ export class History {
         raftTerm: larger(raftTerm, before.raftTerm),
         era: before.era,
       };
-      if (isLeap) for (const listener of this.#leapListeners) listener();
+      if (isLeap) this.#tellRestored();
       return;
     }
     this.#known = { revision, raftTerm, era: before.era + 1 };
     for (const listener of this.#listeners) listener({ fromRevision: before.revision, toRevision: revision });
+    this.#tellRestored();
+  }
+
+  #tellRestored(): void {
+    for (const listener of this.#restoreListeners) listener();
   }
 
   #isLeap(from: bigint, to: bigint): boolean {

@@ -13,7 +13,7 @@ interface Covered {
 }
 
 test('captureProfile() leaves the coverage of NODE_V8_COVERAGE alone', async () => {
-  const [file] = await compile(['test/support/covered-program.ts']);
+  const [file] = await compile(['test/support/coverage-child.ts']);
   const folder = await mkdtemp(join(tmpdir(), 'etcd-election-coverage-'));
   onTestFinished(() => rm(folder, { recursive: true, force: true }));
   const program = new Program(file!, ['2'], { env: { NODE_V8_COVERAGE: folder } });
@@ -24,7 +24,7 @@ test('captureProfile() leaves the coverage of NODE_V8_COVERAGE alone', async () 
   const { result } = JSON.parse(await readFile(join(folder, name!), 'utf8')) as {
     result: readonly { readonly url: string; readonly functions: readonly Covered[] }[];
   };
-  const { functions } = result.find(({ url }) => url.endsWith('covered-program.mjs'))!;
+  const { functions } = result.find(({ url }) => url.endsWith('coverage-child.mjs'))!;
   const branchesOf = (wanted: string) => functions.find(({ functionName }) => functionName === wanted);
   expect(branchesOf('earlier')).toMatchObject({
     isBlockCoverage: true,

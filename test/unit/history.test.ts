@@ -65,7 +65,7 @@ describe('a leap of the revision', () => {
     onTestFinished(() => void vi.restoreAllMocks());
     const { history, told } = started(10, 3);
     let count = 0;
-    history.onLeap(() => count++);
+    history.onRestored(() => count++);
     nowMs += afterMs;
     history.told(header(10 + by, 3), 'nothing', history.known);
     expect(count).toBe(leaps);
@@ -77,7 +77,7 @@ describe('a leap of the revision', () => {
   test('the first answer is none', () => {
     const history = new History();
     let count = 0;
-    history.onLeap(() => count++);
+    history.onRestored(() => count++);
     history.told(header(2_000_000_000, 3), 'nothing', history.known);
     expect(count).toBe(0);
   });

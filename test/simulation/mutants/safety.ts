@@ -117,8 +117,8 @@ export const safetyMutants: readonly Mutant[] = [
       // After a lost history the session deletes such a key before the entry finds it.
       {
         file: 'client/session-pool.ts',
-        find: '(): void => this.#current?.pendingDeletes.historyLost()',
-        replace: '(): void => undefined',
+        find: 'this.#current?.pendingDeletes.historyLost()',
+        replace: 'undefined',
       },
     ],
   },
