@@ -16,7 +16,7 @@ import { endpointsOfOneCluster } from './one-cluster.ts';
 import { explain, failureOf, plain, type Asked } from './plain-error.ts';
 import { safe, type Terminal } from './terminal.ts';
 
-/** Called with the error of a request that is tried again at another host, and with that of the last try. */
+/** Called with every error after which another host may be tried, and with that of the last try. */
 export type OnRetry = (error: Error) => void;
 
 const toldIfRecoverable =
@@ -92,7 +92,7 @@ export const withEtcd = <T>(
 /**
  * Runs the work like {@link withEtcd}, with a client for the endpoints of one cluster. Names the others on standard error.
  *
- * @param work its second argument are the endpoints of that cluster.
+ * @param work gets the endpoints of that cluster as its second argument.
  * @throws {ExplainedError} also if the endpoints belong to different clusters, and none has the majority.
  */
 export const withCluster = <T>(
@@ -141,9 +141,9 @@ export async function connected<T>(
 }
 
 /**
- * Asks an endpoint for its cluster, with calls that need no permission.
+ * Asks an endpoint for its cluster. If etcd refuses the status, asks by a call that needs no permission.
  *
- * @param onRefused called if etcd has refused the status. The next call may be slow, because etcd has to check a password.
+ * @param onRefused called before that second call. It may be slow, because etcd has to check a password.
  * @returns the ID in decimal; undefined if the answer has none.
  */
 export async function clusterIdAt(

@@ -61,7 +61,7 @@ export async function evict(args: readonly string[], terminal: Terminal): Promis
       say(safe`${name}: ended the term of ${described(leader)}`, { evicted: true, term });
     else
       say(
-        safe`${name}: the term of ${described(leader)} is over. etcd's first answer was lost, so something else may have ended it`,
+        safe`${name}: the term of ${described(leader)} is over. etcd's first answer was lost, so it is not known whether evict or something else ended it`,
         { evicted: true, reason: 'answer lost', term },
       );
     return EXIT.ok;
@@ -81,7 +81,7 @@ async function removed(
   } catch (error) {
     if (!lost.hasAny) throw error;
     const why = explain(error, askedBy(line))?.message ?? plain(error);
-    const unknown = `${why}. The term of ${described(leader).toString()} may have ended even so: look with etcd-election status ${leader.election}`;
+    const unknown = `${why}. The term of ${described(leader).toString()} may have ended nevertheless. To check, run etcd-election status ${leader.election}`;
     throw new ExplainedError(unknown, { cause: error });
   }
 }

@@ -7,7 +7,7 @@ import type { Terminal } from './terminal.ts';
 /** The argument that starts `etcd-election` as an inspector guard. */
 export const INSPECTOR_GUARD = '__inspector-guard';
 
-/** How long to wait for the inspector to open. A process opens it only after its native code has returned. */
+/** How long to wait for the inspector to open. A process that is in native code opens it only after that code returns. */
 const OPENS_WITHIN_MS = 10 * 60_000;
 
 /** Waits until the pipe ends, then closes the inspector. Any input means that the inspector is already closed. */

@@ -92,8 +92,8 @@ const membersOf = (answers: ReadonlyMap<string, Answer>): Member[] =>
   );
 
 /**
- * Waits for the answers of all endpoints. Once an endpoint has answered, waits only a little for silent ones. Before
- * a majority has named one cluster, waits for the endpoints that are alive. Otherwise a slow login could decide the vote.
+ * Waits for the answers of all endpoints. Once an endpoint has answered, waits only a little for silent ones. Without
+ * a majority for one cluster, waits longer for the endpoints that are alive. Otherwise a slow login could decide the vote.
  */
 async function answersOf(endpoints: readonly string[], ask: Ask): Promise<Map<string, Answer>> {
   const answers = new Map<string, Answer>();

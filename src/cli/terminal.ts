@@ -101,14 +101,14 @@ const MOST_SHOWN = 60;
 /** A cleaned value for one line of text. @param most its greatest length, in characters. */
 export function shownValue(value: string, most: number = MOST_SHOWN): SafeText {
   if (value === '') return SafeText.ofOurs('(no value)');
-  // Counts code points, because half of a surrogate pair would be shown as an escape.
+  // Counts code points, because a cut inside a surrogate pair would leave half a character.
   const clean = Array.from(printable(value.slice(0, 4 * most)));
   return SafeText.ofOurs(clean.length > most ? `${clean.slice(0, most - 1).join('')}…` : clean.join(''));
 }
 
 const DEFAULT_COLUMNS = 80;
 
-/** Breaks the lines of our help for a terminal. A description that is broken goes on in its own column. */
+/** Breaks the lines of our help for a terminal. A broken description continues in the column in which it began. */
 export const wrapped = (text: string, columns: number = DEFAULT_COLUMNS): string =>
   text
     .replace(/^(\S.{79,})\n(?=\S)/gm, '$1 ') // joins the lines of a paragraph

@@ -45,7 +45,7 @@ describe.for([1, 2])('evict through %i endpoints loses the answer of its transac
 
     expect(await code).toBe(0);
     expect(await said()).toBe(
-      `e: the term of alice (token ${term.fencingToken}) is over. etcd's first answer was lost, so something else may have ended it\n`,
+      `e: the term of alice (token ${term.fencingToken}) is over. etcd's first answer was lost, so it is not known whether evict or something else ended it\n`,
     );
   });
 
@@ -61,7 +61,7 @@ describe.for([1, 2])('evict through %i endpoints loses the answer of its transac
     const links = [first, second].slice(0, count);
     const { code } = await evictAt(links, prefix);
     await expect(code).rejects.toThrow(
-      `. The term of alice (token ${term.fencingToken}) may have ended even so: look with etcd-election status e`,
+      `. The term of alice (token ${term.fencingToken}) may have ended nevertheless. To check, run etcd-election status e`,
     );
   });
 });

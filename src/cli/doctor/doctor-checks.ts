@@ -153,7 +153,7 @@ export function judgeLease(
       warning(
         'lease',
         `${found}, but ${askedSeconds} s were requested`,
-        "etcd's minimum is 1.5 times its election timeout: after a crash there is no leader for that long",
+        'etcd grants at least 1.5 times its election timeout: after a crash there is no leader for that long',
       ),
     ];
   return [good('lease', found)];

@@ -131,7 +131,7 @@ export const DEFECTS: readonly Defect[] = [
       { line: '3.4', from: 22, fixed: 25 },
       { line: '3.5', from: 6, fixed: 7 },
     ],
-    symptom: 'with authentication: a watch is cancelled because of an old token',
+    symptom: 'with authentication: a watch is cancelled because of an old authentication token',
   },
   {
     ...advisory('CVE-2026-33413', 'GHSA-q8m4-xhhv-38mg'),

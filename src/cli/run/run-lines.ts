@@ -17,7 +17,7 @@ const ofUsage: { readonly [usage in UnusualUsage]?: Text<'usage.unusual'> } = {
     `several candidates of "${e.election}" announce our value, so status does not show which of them leads: give every replica another --value, or none`,
 };
 
-/** Events of `run` that the library explains by its options or calls. */
+/** Texts of `run` for events whose text in the library names options or calls. If one is undefined, the library's text stays. */
 const texts: { readonly [T in ElectionEventType]?: (event: Omit<EventOf<T>, 'type'>) => string | undefined } =
   {
     'usage.unusual': (e) => ofUsage[e.usage]?.(e),
@@ -32,7 +32,7 @@ const texts: { readonly [T in ElectionEventType]?: (event: Omit<EventOf<T>, 'typ
       `suspended or starved of CPU (${Math.round(e.cpuMs)} ms of CPU). With a longer --ttl, a term outlasts a longer stall. ` +
       'The command may have acted after its term. A target that checks the fencing token refuses such writes',
     'work.ended': (e) =>
-      `the run of the command is over in "${e.election}" (fencing token ${e.fencingToken})`,
+      `the command of "${e.election}" is no longer running (fencing token ${e.fencingToken})`,
     'callback.failed': (e) => `the command could not be run in "${e.election}": ${String(e.error)}`,
   };
 

@@ -38,7 +38,7 @@ ends with the exit code of the command.
   --ttl SECONDS        lease time-to-live, 1 to 3600; default 10
   --grace TIME         time from the end of the term until the lease can expire. The command gets SIGTERM when this time
                        begins, and SIGKILL before it ends. Less than half of the TTL; default three tenths of the TTL
-  --stop-timeout TIME  how long the command may go on after a signal to this program; then the command gets SIGKILL.
+  --stop-timeout TIME  how long the command may go on after a stop signal to this program; then the command gets SIGKILL.
                        The lease is kept until the command has ended; default 10s
   --value TEXT         what other replicas see of this one; default our address and process ID, such as 10.0.0.5:4711
   --once               do not enter again: end with code 3 when the leadership is lost

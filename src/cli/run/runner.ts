@@ -108,8 +108,8 @@ export class Runner {
   }
 
   /**
-   * Runs the command, waits until its process group is empty, and then waits for the end of `--hold`. The wait for the
-   * group ends {@link KILL_WITHIN_MS} after SIGKILL at the latest.
+   * Runs the command, then kills the rest of its process group, and then waits for the end of `--hold`. It waits at most
+   * {@link KILL_WITHIN_MS} for the killed processes.
    */
   async serve(term: Term): Promise<void> {
     if (this.#stop.signal.aborted) return;
@@ -189,7 +189,7 @@ export class Runner {
     const leftMs = graceMs(this.#options.marginMs, lateMs);
     group.moveDeadline({ terminateAtMs: null, killAtMs: sharedClockMs() + leftMs });
     group.signal('SIGTERM');
-    // A stopped group must run to handle the signal, but only if time is left.
+    // A stopped group cannot handle SIGTERM. So it is continued, but only if time is left.
     if (this.#isGroupStopped && leftMs > 0) group.signal('SIGCONT');
     this.#isGroupStopped = false;
     await Promise.race([group.ended, clock.sleep(leftMs, over)]);

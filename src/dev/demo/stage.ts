@@ -92,6 +92,7 @@ export class Stage {
     });
   }
 
+  /** Returns this reign with all acts that are recorded by now. */
   latestOf({ replica, fencingToken }: Reign): Reign {
     const isIt = (reign: Reign): boolean => reign.replica === replica && reign.fencingToken === fencingToken;
     const found = this.history.reigns.find(isIt);
