@@ -86,5 +86,5 @@ it('writes evidence that only its owner can read', async () => {
   expect(readFileSync(String(files.top), 'utf8')).toContain('guiltySync');
   expect(readFileSync(String(files.flameGraph), 'utf8')).toContain('guiltySync');
   expect({ verdict, leading }).toEqual({ verdict: 'starved', leading: ['sync-master'] });
-  expect(notes.join()).toContain('cannot renew while it spins: its lease ');
+  expect(notes.join()).toContain('cannot renew while it spins: its term ');
 });
