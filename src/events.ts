@@ -204,6 +204,8 @@ export type ElectionEvent =
       readonly waitedMs: number;
       /** The election in this process whose callback awaits our term; undefined if there is none. */
       readonly awaitedBy: string | undefined;
+      /** The first key of the queue, if another program put it there without a lease. Nobody can lead until it is deleted. */
+      readonly blockedBy: string | undefined;
     }
   | {
       readonly type: 'usage.unusual';

@@ -49,6 +49,7 @@ export const environmentRows: readonly Row[] = [
     group: 'etcd',
     name: 'wrong password, in a loop',
     scenario: 'loop, swallowing',
+    warmUpMs: 40_000, // until then the loop may write a burst of 16 lines, because etcd is the cause
     fault: faults.wrongPassword(),
     credentials: 'matrix:wrong',
     origin: 'caller',

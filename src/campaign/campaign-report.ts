@@ -10,7 +10,7 @@ import { Outage } from '../logging/outage.ts';
 import type { GuardListener } from '../loop-guard/loop-guard.ts';
 import type { LiveTerm } from '../term/live-term.ts';
 import { clock } from '../util/clock.ts';
-import type { CallbackName, UnusualUsage } from '../events.ts';
+import type { CallbackName, EventOf, UnusualUsage } from '../events.ts';
 import { recentStall } from '../util/event-loop-stall.ts';
 
 export class CampaignReport {
@@ -56,16 +56,8 @@ export class CampaignReport {
     this.#eventLog.report({ type: 'candidate.lost', election: this.#election, fencingToken, reason });
   }
 
-  /** @param awaitedBy the election in this process whose callback awaits our term. */
-  waitsForLong(position: number, leader: string | undefined, waitedMs: number, awaitedBy?: string): void {
-    this.#eventLog.report({
-      type: 'candidate.waiting',
-      election: this.#election,
-      position,
-      leader,
-      waitedMs,
-      awaitedBy,
-    });
+  waitsForLong(wait: Omit<EventOf<'candidate.waiting'>, 'type' | 'election'>): void {
+    this.#eventLog.report({ type: 'candidate.waiting', election: this.#election, ...wait });
   }
 
   /** Reports each kind of unusual usage once. */

@@ -14,6 +14,7 @@ import { Deferred } from '../util/deferred.ts';
 import { watchEventLoop } from '../util/event-loop-stall.ts';
 import { LongWait } from './long-wait.ts';
 import { OrphanWatch, suspectIn } from './orphan-watch.ts';
+import { isForeign } from '../etcd/orphan.ts';
 import { stopWork } from './term-end.ts';
 import { newTerm, watchProgress } from './term-start.ts';
 import {
@@ -159,8 +160,14 @@ export class Turn {
 
   #tellLongWait(candidacy: Candidacy, waitedMs: number): void {
     const { queueWatcher, leaderView, report } = this.#tools;
-    const { position } = queueWatcher.queue.place(candidacy);
-    report.waitsForLong(position, leaderView.knownLeader(undefined)?.value, waitedMs, this.awaitedBy);
+    const { leader: first } = queueWatcher.queue;
+    report.waitsForLong({
+      position: queueWatcher.queue.place(candidacy).position,
+      leader: leaderView.knownLeader(undefined)?.value,
+      waitedMs,
+      awaitedBy: this.awaitedBy,
+      blockedBy: first !== undefined && isForeign(first) ? first.key : undefined,
+    });
   }
 
   /** Leads until the term ends. */

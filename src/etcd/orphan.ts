@@ -21,6 +21,10 @@ export type Fate =
 export const isDetached = (candidate: QueuedCandidate): boolean =>
   candidate.leaseId === NO_LEASE && leaseInName(candidate.key) !== undefined;
 
+/** Whether another program has put this key, without a lease. Candidates have a lease. */
+export const isForeign = (candidate: QueuedCandidate): boolean =>
+  candidate.leaseId === NO_LEASE && leaseInName(candidate.key) === undefined;
+
 /** All calls together take at most the limit of one call. @throws {EtcdError} */
 export async function deleteIfOrphaned(
   transport: EtcdTransport,

@@ -111,8 +111,9 @@ export const lines: { readonly [T in ElectionEventType]: Line<T> } = {
       `lost the place in the queue of "${e.election}", entering again (fencing token ${e.fencingToken}): ${e.reason}`,
   ],
   'candidate.waiting': [
-    (e) => (e.awaitedBy === undefined ? 'info' : 'warn'),
+    (e) => (e.awaitedBy === undefined && e.blockedBy === undefined ? 'info' : 'warn'),
     (e) =>
+      blockedBy(e) ??
       `waiting in "${e.election}" behind ${e.leader === undefined ? 'an unknown leader' : `"${e.leader}"`} for ${Math.round(e.waitedMs / 1000)} s (place ${e.position}); ${
         e.awaitedBy === undefined
           ? 'that is normal while another replica leads. campaign() resolves when we lead: do not await it before the service starts'
@@ -238,6 +239,13 @@ export const lines: { readonly [T in ElectionEventType]: Line<T> } = {
     (e) => `loop guard of election "${e.election}" recovered (${e.rounds} rounds so far)`,
   ],
 };
+
+export const blockedBy = ({
+  election,
+  blockedBy: key,
+}: Omit<EventOf<'candidate.waiting'>, 'type'>): string | undefined =>
+  key &&
+  `no replica can lead "${election}": the key ${JSON.stringify(key)} is the first in its queue, and has no lease. Another program put it there, so neither etcd nor this library deletes it. Delete the key, or move it elsewhere`;
 
 /** The causes of several hosts. Hosts with the same cause are named together. */
 function causesOf(causes: EventOf<'session.unavailable'>['causes'] = []): string {

@@ -45,6 +45,9 @@ describe('what a hostile writer can do', () => {
       state: 'waiting',
       leader: { value: 'mallory', leaseId: '0' },
     });
+    await poll(() => alice.told('candidate.waiting'), 10_000).toMatchObject([
+      { level: 'warn', fields: { blockedBy: `election/${name}/mallory` } },
+    ]);
     await operator().delete(`election/${name}/mallory`);
     await poll(() => alice.leads, TTL_MS).toBe(true);
   });

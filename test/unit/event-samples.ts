@@ -135,6 +135,7 @@ export const samples: { readonly [T in ElectionEventType]: { event: EventOf<T>; 
       leader: 'x',
       waitedMs: 5_000,
       awaitedBy: undefined,
+      blockedBy: undefined,
     },
     level: 'info',
   },

@@ -4,6 +4,7 @@
  */
 import { UNUSUAL_TTL_SECONDS } from '../../core/deadline.ts';
 import type { ElectionEventType, EventOf, UnusualUsage } from '../../events.ts';
+import { blockedBy } from '../../logging/event-lines.ts';
 import type { Logger } from '../../index.ts';
 import type { RunOptions } from './run-options.ts';
 
@@ -22,8 +23,9 @@ const texts: { readonly [T in ElectionEventType]?: (event: Omit<EventOf<T>, 'typ
   {
     'usage.unusual': (e) => ofUsage[e.usage]?.(e),
     'candidate.waiting': (e) =>
+      blockedBy(e) ??
       `waiting in "${e.election}" behind ${e.leader === undefined ? 'an unknown leader' : `"${e.leader}"`} for ` +
-      `${Math.round(e.waitedMs / 1_000)} s (place ${e.position}); that is normal while another replica leads`,
+        `${Math.round(e.waitedMs / 1_000)} s (place ${e.position}); that is normal while another replica leads`,
     'drain.overdue': (e) =>
       `the command of "${e.election}" had not ended ${Math.round(e.afterMs)} ms after the term, and another replica may lead now` +
       (e.stalledMs > 0 ? `. In that time run stood still for ${Math.round(e.stalledMs)} ms in all` : ''),
