@@ -56,7 +56,7 @@ export class RoundGuard {
     this.#cancelHealthTimer();
   }
 
-  /** To be called when the campaign is over. If no round of the campaign was released, another guard delays its end. */
+  /** Called when the campaign is over. If the guard has released no round of the campaign, another guard delays the end. */
   async end(): Promise<void> {
     if (this.#isReleased) return;
     const { guard, settings, guardFor, report, callers } = this.#tools;

@@ -135,8 +135,8 @@ export class Turn {
 
   /**
    * With `ifFree`, gives up if another candidate is ahead. A possible orphan is examined first. Without `ifFree`, follows that
-   * candidate. Does nothing while the leader is unknown. The keys that etcd counts before ours may belong to nested
-   * elections (`p/q/…` under `p/`), and are then no candidates.
+   * candidate. Does nothing while the leader is unknown, because perhaps no other candidate exists. etcd also counts
+   * the keys of nested elections (`p/q/…` under `p/`).
    */
   #skipOr(candidacy: Candidacy, follow: () => void): void {
     const { queueWatcher, skip } = this.#tools;

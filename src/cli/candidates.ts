@@ -56,7 +56,7 @@ export async function readQueues(client: Etcd3, prefix: string, election?: strin
     try {
       page = await (revision === undefined ? range : range.revision(revision)).exec();
     } catch (error) {
-      // The reply was too large: other programs may keep larger values under the prefix. So asks for fewer keys.
+      // The reply was too large, because other programs may keep larger values here. The next request asks for fewer keys.
       if (!/larger than max/.test(String(error)) || atOnce === 1) throw error;
       atOnce = Math.ceil(atOnce / 8);
       continue;

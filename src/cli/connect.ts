@@ -16,7 +16,7 @@ import { endpointsOfOneCluster } from './one-cluster.ts';
 import { explain, failureOf, plain, type Asked } from './plain-error.ts';
 import { safe, type Terminal } from './terminal.ts';
 
-/** Called with every error after which another host may be tried, and with that of the last try. */
+/** Called with the error of every failed try that may succeed at another host. */
 export type OnRetry = (error: Error) => void;
 
 const toldIfRecoverable =
@@ -141,9 +141,9 @@ export async function connected<T>(
 }
 
 /**
- * Asks an endpoint for its cluster. If etcd refuses the status, asks by a call that needs no permission.
+ * Asks an endpoint for its cluster. If etcd refuses the status, sends another call, which needs no permission.
  *
- * @param onRefused called before that second call. It may be slow, because etcd has to check a password.
+ * @param onRefused called before that second call, which may be slow because etcd has to check a password.
  * @returns the ID in decimal; undefined if the answer has none.
  */
 export async function clusterIdAt(

@@ -323,8 +323,9 @@ export class SessionPool {
   /**
    * One try: dials, revokes the abandoned leases, and grants a new one.
    *
-   * @returns undefined if an earlier grant of this lease had succeeded. The caller then asks for another lease.
-   *   Only the answer to a grant shows whether etcd was restored with a lower raft term.
+   * @returns undefined if an earlier grant of this lease had succeeded, but its answer was lost. The caller then asks for
+   *   another lease, because it needs the answer to a grant. Only this answer shows whether etcd was restored with a
+   *   lower raft term.
    */
   async #grant(lease: NewLease, signal: AbortSignal): Promise<LeaseProof | undefined> {
     const { id, keepAlive } = lease;

@@ -56,7 +56,7 @@ export function spend(
     : { quota: { ...present, suppressed: suppressed + 1 }, written: false };
 }
 
-/** Takes one line from the quota, even if none is left. Then later lines wait longer, but at most a minute. */
+/** Takes one line from the quota, even if none is left. Then the next line waits longer, by at most a minute. */
 export function charge(quota: LogQuota, nowMs: number): LogQuota {
   const present = refilled(quota, nowMs, PER_ELECTION);
   return { ...present, left: Math.max(present.left - 1, -MOST_OWED) };

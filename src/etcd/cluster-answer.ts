@@ -11,7 +11,7 @@ export interface ClusterAnswer {
   readonly header?: { readonly cluster_id?: string } | null;
 }
 
-/** Asking for it needs no permission. */
+/** The ID of a lease that presumably nobody has. Asking for its time to live needs no permission. */
 const NO_ONES_LEASE = '1';
 
 /**
@@ -20,7 +20,7 @@ const NO_ONES_LEASE = '1';
  *
  * @param ask sends a call to the host.
  * @param isRefused whether the fault is a refusal by etcd.
- * @throws what `ask` throws, unless etcd has refused the status.
+ * @throws what `ask` throws, except a refusal of the status by etcd.
  */
 export async function askForCluster(
   ask: <T>(invoke: Invoke<T>) => Promise<T>,

@@ -81,7 +81,7 @@ export async function enter(
     mayExist ||= answer === undefined;
     if (answer === undefined) continue;
     if (answer.isPut) return answer.entry;
-    // `mayExist` stays true after the delete. If a later try fails, the caller searches for our key in vain, without harm.
+    // `mayExist` stays true after the delete. If a later try fails, the caller looks for our key although it is gone. That does no harm.
     mayExist = true;
     await release(transport, answer.found, limits, 'delete our old key').catch((error: unknown) => {
       throw asApplied(error);

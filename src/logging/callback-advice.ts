@@ -9,12 +9,12 @@ export function adviceAfter(callback: CallbackName, error: unknown): string {
     if (/^ +at async Promise\.all \(/m.test(String(error.stack))) return OF_PROMISE_ALL;
     if (error instanceof TypeError && DETACHED.test(error.message)) return OF_DETACHED;
   } catch {
-    // The properties of the error throw.
+    // Reading a property of the error throws.
   }
   return ofWork(callback);
 }
 
-/** `Promise.all` leaves its other promises running. V8's stack trace shows it. */
+/** `Promise.all` leaves its other promises running. V8's stack trace shows the `Promise.all`. */
 const OF_PROMISE_ALL =
   '. The error came through Promise.all. Its other promises may still run, even during the next term: register each by term.run()';
 

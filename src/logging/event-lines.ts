@@ -232,7 +232,7 @@ export const lines: { readonly [T in ElectionEventType]: Line<T> } = {
   'observers.many': [
     'warn',
     (e) =>
-      `${e.count} iterations of observe() are open on election "${e.election}"; if each is for a viewer, when the viewer leaves, end its iteration by its signal or by return()`,
+      `${e.count} iterations of observe() are open on election "${e.election}". Does each iteration serve one viewer? Then end it when its viewer leaves: abort the signal given to observe(), or call return()`,
   ],
   'guard.recovered': [
     'info',

@@ -54,7 +54,7 @@ export class CallLimiter {
     this.#scope = scope;
     // Only refusals keep the high cap. Ordinary callers get the other answers too, and must not wait long.
     const cheap = { ...settings, capMs: settings.outsideCapMs };
-    // A failed call is forgiven after `outsideCapMs` milliseconds without failures. So earlier failures seldom delay a drain.
+    // The guard forgives a failed call after `outsideCapMs` milliseconds without failures. So earlier failures seldom delay a drain.
     const failing = { ...cheap, healthyAfterMs: settings.outsideCapMs };
     this.#settings = { refusals: settings, failures: failing, repeats: cheap, idle: cheap };
     this.#listener = listener;

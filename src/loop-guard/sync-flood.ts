@@ -6,7 +6,7 @@ import { RunawayLoopError } from '../errors.ts';
 import { clock, nextTurn } from '../util/clock.ts';
 import { sleepInThisThread } from '../util/thread-sleep.ts';
 
-/** The most calls of one election and kind. An ordinary program makes fewer without awaiting anything. */
+/** The most calls of one election and kind in one turn. An ordinary program makes fewer before it awaits something. */
 export const CALLS_PER_TURN = 1_000;
 /** The most fenced writes of one election. A batch of them may begin in one turn. */
 export const WRITES_PER_TURN = 5_000;
@@ -15,7 +15,7 @@ export const WRITES_PER_TURN = 5_000;
  * `isCurrent()`, `currentTerm` and `remainingMs()` count too. The answers rarely change within a turn, so only a loop asks this often.
  */
 const LOOKS_PER_TURN = 100_000;
-/** The most new elections of any name. An ordinary program creates fewer without awaiting anything. */
+/** The most new elections of any name in one turn. An ordinary program creates fewer before it awaits something. */
 export const ELECTIONS_PER_TURN = 12_000;
 /** After this many throws in one turn the thread sleeps, because the loop swallows them. */
 export const THROWS_UNTIL_SLEEP = 9_000;

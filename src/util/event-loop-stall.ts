@@ -16,7 +16,10 @@ const SHORTEST_STALL_MS = 1_000;
 /** Stalls shorter than this, in milliseconds, are not recorded: they are the usual work of a process. */
 const SHORTEST_PIECE_MS = 100;
 
-/** A stall below this share of `withinMs` hardly delays a renewal. It is ignored, unless it lasts a second. */
+/**
+ * `recentStall()` ignores stalls below this share of its period, unless a stall lasts a second. Shorter stalls hardly delay
+ * a renewal.
+ */
 const LEAST_SHARE = 1 / 20;
 
 /** How many recorded stalls are kept. */
@@ -49,7 +52,8 @@ const pieces: (Stall & { readonly endedAtMs: number })[] = [];
 function beat(): void {
   const now = beatNow();
   const passedMs = now.atMs - last.atMs;
-  // The stall is the turn after the last beat, plus the delay of this beat. At most one interval of that turn counts.
+  // The stall is the turn after the last beat, plus the delay of this beat. Of a turn longer than the interval, the rest
+  // is already part of the delay.
   const turnMs = Math.min(last.turnMs ?? passedMs, BEAT_EVERY_MS);
   const stalledMs = turnMs + Math.max(0, passedMs - BEAT_EVERY_MS);
   if (stalledMs >= SHORTEST_PIECE_MS)

@@ -80,7 +80,7 @@ class DeadlineWatch {
     if (!this.#isTerminated && terminateAtMs !== null && now >= terminateAtMs) {
       this.#isTerminated = true;
       signalGroup(group, 'SIGTERM');
-      signalGroup(group, 'SIGCONT'); // a stopped process reacts only to SIGKILL
+      signalGroup(group, 'SIGCONT'); // a stopped process handles SIGTERM only after SIGCONT
     }
     const nextMs =
       this.#isTerminated || terminateAtMs === null ? killAtMs : Math.min(terminateAtMs, killAtMs);

@@ -18,7 +18,7 @@ const ofUsage: { readonly [usage in UnusualUsage]?: Text<'usage.unusual'> } = {
     `several candidates of "${e.election}" announce our value, so status does not show which of them leads: give every replica another --value, or none`,
 };
 
-/** Texts of `run` for events whose text in the library names options or calls. If one is undefined, the library's text stays. */
+/** The library's texts for these events name its options or calls. `run` writes these texts instead, unless one is undefined. */
 const texts: { readonly [T in ElectionEventType]?: (event: Omit<EventOf<T>, 'type'>) => string | undefined } =
   {
     'usage.unusual': (e) => ofUsage[e.usage]?.(e),

@@ -89,7 +89,7 @@ export class Runner {
     if (!isStopping) this.#stoppedAtMs = sharedClockMs();
     this.#stopName ??= name;
     this.#group?.signal(name);
-    if (this.#isGroupStopped) this.#resume(); // a stopped process reacts only to SIGKILL
+    if (this.#isGroupStopped) this.#resume(); // a stopped process handles the signal only after SIGCONT
     if (this.#group === undefined) this.finish(this.#endedWith ?? EXIT.signalled + constants.signals[name]);
     this.#stop.abort();
   }
@@ -108,8 +108,8 @@ export class Runner {
   }
 
   /**
-   * Runs the command, then kills the rest of its process group, and then waits for the end of `--hold`. It waits at most
-   * {@link KILL_WITHIN_MS} for the killed processes.
+   * Runs the command, then kills the rest of its process group, and then waits for the end of `--hold`. The killed
+   * processes get at most {@link KILL_WITHIN_MS} to end.
    */
   async serve(term: Term): Promise<void> {
     if (this.#stop.signal.aborted) return;

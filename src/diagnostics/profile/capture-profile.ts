@@ -53,7 +53,7 @@ export async function captureProfile({ seconds = 30, signal }: CaptureOptions = 
 
 let isCapturing = false;
 
-/** The session of earlier recordings, which stays connected until the thread ends. Its end would end V8's coverage. */
+/** The session of earlier recordings. It stays connected until the thread ends: a disconnect would end V8's coverage. */
 let sessionOfCoverage: Session | undefined;
 
 /** @throws {TypeError} if the value is neither undefined nor a signal. */

@@ -5,7 +5,7 @@ import type { Verdict } from '../evidence/report.ts';
 export interface LedTerm {
   readonly name: string;
   readonly fencingToken: string;
-  /** When the term ends if the lease is not renewed, in milliseconds since 1970. From the last message of the main thread. */
+  /** When the term ends if the lease is not renewed, in milliseconds since 1970. The main thread's last message says it. */
   readonly validUntil: number;
 }
 

@@ -72,7 +72,7 @@ export interface WatchdogOptions {
   maxMegabytes?: number | undefined;
   /**
    * The format of the lines on stderr: `text`, `json` (as pino writes it), or `false` for no lines. The worker writes one
-   * line for each report, and one when a reported runaway is over. The service's own logger could not do this, because it
+   * line for each report, and one when a reported `starved` or `hot` runaway is over. The service's own logger could not do this, because it
    * runs on the main thread, which may spin. Default: `text`.
    */
   log?: 'text' | 'json' | false | undefined;

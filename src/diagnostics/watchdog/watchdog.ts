@@ -29,7 +29,7 @@ export interface Watchdog extends AsyncDisposable {
  * is started again after 1 s. This pause doubles every time, up to 5 minutes.
  *
  * Published on `diagnostics_channel`: `etcd-election:runaway` with every report for `onRunaway`,
- * `etcd-election:watchdog.notice` with every report for `onNotice`, `etcd-election:runaway.ended` when a runaway is over,
+ * `etcd-election:watchdog.notice` with every report for `onNotice`, `etcd-election:runaway.ended` when a `starved` or `hot` runaway is over,
  * `etcd-election:watchdog.died` and `etcd-election:watchdog.restarted`.
  *
  * @throws {DiagnosticsError} DIAGNOSTICS_INVALID if an option is not valid; DIAGNOSTICS_UNAVAILABLE if this process already
