@@ -51,7 +51,7 @@ export class RoundGuard {
     this.#cancelHealthTimer = after(settings.guard.healthyAfterMs + 1, look, true);
   }
 
-  /** Records that we have left the queue. */
+  /** Cancels the timer after which the guard forgets earlier rounds. */
   stop(): void {
     this.#cancelHealthTimer();
   }

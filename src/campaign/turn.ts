@@ -135,8 +135,8 @@ export class Turn {
 
   /**
    * With `ifFree`, gives up if another candidate is ahead. A possible orphan is examined first. Without `ifFree`, follows that
-   * candidate. Does nothing while the leader is unknown, because perhaps no other candidate exists. etcd also counts
-   * the keys of nested elections (`p/q/…` under `p/`).
+   * candidate. Does nothing while the leader is unknown. etcd's count of keys includes those of nested elections (`p/q/…`
+   * under `p/`). So the candidates that we have not read may not exist.
    */
   #skipOr(candidacy: Candidacy, follow: () => void): void {
     const { queueWatcher, skip } = this.#tools;

@@ -64,8 +64,8 @@ export function partOf(seen: Neighbourhood, own: Candidacy, estimate: number): Q
 }
 
 /**
- * Whether the queue must be read again. That is so if a watched candidate has left, or if we lead and do not know the next
- * candidate.
+ * Whether the queue must be read again. Near the front, that is so if we lead and do not know the next candidate. Farther
+ * back, it is so if a candidate in `ahead` has left.
  */
 export function needsRead(queue: CandidateQueue, own: Candidacy, ahead: QueuePart['ahead']): boolean {
   if (ahead === undefined) return queue.leader?.key === own.key && queue.isFirstOtherUnknown(own.key);

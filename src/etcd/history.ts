@@ -10,7 +10,7 @@ import { clock } from '../util/clock.ts';
 
 /** etcd writes fewer revisions than this in a millisecond. A faster growth of the revision is a leap. */
 const MOST_REVISIONS_A_MS = 100;
-/** A smaller growth is no leap. Answers may arrive at once although etcd gave them seconds apart. */
+/** A smaller growth is no leap. Answers may reach us together, although etcd sent them seconds apart. */
 const SMALLEST_LEAP = 500_000;
 
 export interface Header {

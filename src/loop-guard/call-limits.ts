@@ -1,7 +1,7 @@
 /**
  * Counts and delays the public calls of an election and its terms. A call with a cheap answer is delayed, because a loop could
- * repeat it without end. These calls have a cheap answer: refused calls, failed writes, reads, iterations, calls whose answer
- * already exists, and calls with nothing to do.
+ * repeat it without end. These calls have a cheap answer: refused calls, failed writes, reads, iterations, repeated calls of
+ * `campaign()`, and calls with nothing to do.
  *
  * `heartbeat()` and most properties are not counted, because they cost almost nothing. `isCurrent()` and
  * `remainingMs()` are counted only while no term is current.
@@ -200,7 +200,7 @@ export class CallLimiter {
     return new UnavailableError(this.#election, `${what}; wait until some of them are over`);
   }
 
-  /** Gives an answer that already exists: at once, unless a loop asks for it. */
+  /** Answers a `campaign()` call that comes while a campaign runs. The guard may delay the call. Then it waits for the term. */
   repeat<T>(method: PublicFunction, answer: () => Promise<T>): Promise<T> {
     const calledFrom = this.#calledFrom('repeats', method);
     if (this.#asking >= MOST_ASKING) {

@@ -207,7 +207,7 @@ export class LoopGuard {
     this.#recover(settings, listener);
   }
 
-  /** Reports the end of a trip. While an outage still delays rounds, the loop of the caller may be over, but not the trip. */
+  /** Reports the end of a trip. Retries in an outage count for the trip too, so it can outlast the loop of the caller. */
   #recover(settings: GuardSettings, listener: GuardListener | undefined): void {
     if (!this.#isTripReported || isTripped(this.#history, settings)) return;
     listener?.recovered({ rounds: this.#history.rounds });

@@ -5,7 +5,7 @@ const LOOPBACK = ['localhost', '127.0.0.0/8'] as const;
 
 /**
  * Excludes this machine from the HTTP proxy of gRPC, as `etcdctl` does. Otherwise gRPC for Node.js sends even connections
- * to 127.0.0.1 through the proxy. Also reads `NO_PROXY` and lists with spaces, which gRPC does not understand.
+ * to 127.0.0.1 through the proxy. This function also reads `NO_PROXY`, and lists with spaces. gRPC understands neither.
  *
  * `::1` is excluded only if an endpoint names it. The reason: gRPC compares the ends of names, so `::1` also excludes
  * `2001:db8::1`.

@@ -18,7 +18,10 @@ const ofUsage: { readonly [usage in UnusualUsage]?: Text<'usage.unusual'> } = {
     `several candidates of "${e.election}" announce our value, so status does not show which of them leads: give every replica another --value, or none`,
 };
 
-/** The library's texts for these events name its options or calls. `run` writes these texts instead, unless one is undefined. */
+/**
+ * The library's own texts for these events name its options or calls. So `run` writes the texts below. If the text of an
+ * event is undefined, `run` writes the library's text.
+ */
 const texts: { readonly [T in ElectionEventType]?: (event: Omit<EventOf<T>, 'type'>) => string | undefined } =
   {
     'usage.unusual': (e) => ofUsage[e.usage]?.(e),

@@ -78,7 +78,7 @@ function roundsOf(guard: GuardReport): string {
   const site = busiestCallSite(guard);
   const caller = site?.stack[0];
   if (site === undefined || caller === undefined) return all;
-  // Other callers, of which the guard keeps only the first ones, started the other rounds.
+  // The other rounds began elsewhere. The report may lack some of those places, because the guard keeps only the first 16.
   const share = site.rounds < guard.rounds ? `${site.rounds} of them ` : '';
   return `${all}, ${share}called from ${caller.trim()}`;
 }
