@@ -27,7 +27,7 @@ interface Caller<T, R> extends Waiting<T> {
 }
 
 /**
- * How many transactions of one batch run at once. Each answer makes work for many elections. With more
+ * How many shared transactions of one kind a client runs at once, over all turns. Each answer makes work for many elections. With more
  * transactions, a slow process would read the last answers only after their time limit.
  */
 const UNDER_WAY = 4;

@@ -66,7 +66,7 @@ export type CampaignState =
   | {
       readonly name: 'settling';
       readonly origin: Origin;
-      /** Whether a term has just ended: then `settling` also waits for `onFollower`. */
+      /** Whether a term has just ended. Then `settling` also waits for the work and the `onFollower` of that term. */
       readonly isAfterTerm: boolean;
     }
   | { readonly name: 'held'; readonly origin: Origin }
