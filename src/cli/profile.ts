@@ -28,7 +28,7 @@ Shows where the main thread of a service spends CPU time. Prints the most expens
 Writes a flame graph (.html), a pprof file (.pb.gz) and a .cpuprofile. Works even while the main thread spins.
 
   URL               address of serveDiagnostics(), such as http://127.0.0.1:6161
-  --pid PID         any Node process on this machine (Linux only); its inspector is open during the recording
+  --pid PID         any Node process of yours on this machine (Linux only); profile opens its inspector during the recording
   --port NUMBER     inspector port of that process (its --inspect-port); default 9229
   --seconds NUMBER  how long to record; default 30
   --token TOKEN     token of the service; ETCD_ELECTION_DIAGNOSTICS_TOKEN

@@ -31,9 +31,9 @@ export interface Sink {
    */
   begin(metric: MetricKey, labels: Labels): void;
   /**
-   * Removes a counter or a histogram of a finished election. The series need not exist. `forget` is absent if the library
-   * cannot remove a series. Then the recorder drops no election, because the library would show the election's last gauges
-   * for ever.
+   * Removes a counter or a histogram of a finished election. The series need not exist. `forget` is absent if the metrics
+   * library cannot remove a series. Then the recorder drops no election. Otherwise the metrics library would show the
+   * election's last gauges for ever.
    */
   readonly forget?: (metric: MetricKey, labels: Labels) => void;
 }
@@ -47,7 +47,7 @@ export interface Reading {
 /** Published by the watchdog of etcd-election/diagnostics. */
 const RUNAWAY = 'etcd-election:runaway';
 
-/** How many names of elections have gauges, if the library cannot remove a series. */
+/** How many names of elections have gauges, if the metrics library cannot remove a series. */
 const MOST_UNFORGOTTEN = 16_384;
 
 export class Recorder implements Disposable {
