@@ -39,7 +39,7 @@ async function claimed(term: Term, moment: string): Promise<boolean> {
 }
 
 async function claimMoment(term: Term, moment: string): Promise<boolean> {
-  // Creates the key if it is missing. Otherwise the comparison below would be false.
+  // Creates the key if it is missing, because a comparison with the value of a missing key is false.
   await term.txn().and(claim, 'Create', '==', 0).then(client.put(claim).value('')).commit();
   const { succeeded } = await term
     .txn()
