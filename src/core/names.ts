@@ -55,8 +55,6 @@ export function nameProblem(name: unknown): string | undefined {
 export function prefixProblem(prefix: unknown): string | undefined {
   if (typeof prefix !== 'string' || prefix.includes('\0') || !(prefix === '' || prefix.endsWith('/')))
     return 'an empty string or one that ends with "/", without NUL';
-  if (prefix.startsWith('/'))
-    return 'no "/" at the start ("/app/" and "app/" are different prefixes: write "app/" in every replica)';
   if (prefix.includes('//'))
     return 'no "//" ("app//" and "app/" are different prefixes: write "app/" in every replica)';
   const parts = prefix.split('/');

@@ -56,7 +56,7 @@ export const lines: { readonly [T in ElectionEventType]: Line<T> } = {
     (e) =>
       e.ourClusterId === undefined
         ? `etcd host ${e.host} belongs to cluster ${e.clusterId}, but other hosts do not. No cluster has the majority of the configured hosts, so no replica can lead: correct the list of hosts`
-        : `etcd host ${e.host} belongs to another cluster (${e.clusterId}, ours is ${e.ourClusterId}): its answers are ignored; remove it from the list of hosts`,
+        : `etcd host ${e.host} belongs to another cluster (${e.clusterId}, ours is ${e.ourClusterId}): its answers are ignored; correct this address, or remove it from the list of hosts`,
   ],
   'cluster.changed': [
     'error',

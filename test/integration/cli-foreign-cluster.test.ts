@@ -54,7 +54,7 @@ describe('two endpoints of our cluster and one of another', () => {
       expect(json(program)).toMatchObject({ clusterId: ourId, leader: { value: 'ours', ...lease } });
       expect((json(program)['leader'] as typeof lease).ttlLeftSeconds).toBeGreaterThanOrEqual(0);
       expect(program.stderr).toBe(
-        `etcd-election: etcd host ${foreign.endpoints[0]} belongs to another cluster (${theirId}, ours is ${ourId}): its answers are ignored; remove it from the list of hosts\n`,
+        `etcd-election: etcd host ${foreign.endpoints[0]} belongs to another cluster (${theirId}, ours is ${ourId}): its answers are ignored; correct this address, or remove it from the list of hosts\n`,
       );
     }
     const text = run(['status', 'e']);

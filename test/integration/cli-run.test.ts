@@ -213,7 +213,7 @@ describe('refused by etcd', () => {
     expect(program.stderr).toContain('"/"');
     for (const [name, ownPrefix, says] of [
       ['job-undefined', prefix, /^etcd-election run: NAME: expected no "undefined" in it/],
-      ['job', `/${prefix}`, /^etcd-election run: --prefix: expected no "\/" at the start/],
+      ['job', `${prefix}/`, /^etcd-election run: --prefix: expected no "\/\/"/],
     ] as const) {
       const refused = new Program(commandPath(), ['run', name, '--prefix', ownPrefix, '--', 'true']);
       expect(await refused.exit()).toBe(2);

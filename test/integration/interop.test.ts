@@ -133,8 +133,9 @@ describe('etcdctl elect', () => {
     etcdctl: string,
     world: World,
     value: string,
+    name = `${world.prefix}e`,
   ): { child: ChildProcess; said: () => string } {
-    const child = spawn(etcdctl, ['elect', `${world.prefix}e`, value], {
+    const child = spawn(etcdctl, ['elect', name, value], {
       env: { ...process.env, ETCDCTL_API: '3', ETCDCTL_ENDPOINTS: world.etcd.endpoints.join(',') },
       stdio: ['ignore', 'pipe', 'inherit'],
     });
@@ -166,6 +167,18 @@ describe('etcdctl elect', () => {
 
     bob.child.kill('SIGINT');
     await carol.elected();
+  });
+
+  test('takes turns with ours under a name that begins with a slash', async ({ world, candidate, skip }) => {
+    const etcdctl = world.etcd.etcdctl ?? skip(MISSING);
+    const alice = candidate('alice', { election: 'report', prefix: `/${world.prefix}` });
+    const term = await alice.campaign();
+    const bob = etcdctlElect(etcdctl, world, 'bob', `/${world.prefix}report`);
+    await eventually(async () => (await alice.election.candidates()).length === 2, { withinMs: SOON_MS });
+    term.stepDown();
+    await eventually(() => alice.election.status.leader?.value === 'bob', { withinMs: SOON_MS });
+    bob.child.kill('SIGINT');
+    await alice.elected();
   });
 
   test('-l shows our leader', async ({ world, candidate, skip }) => {
