@@ -222,8 +222,8 @@ export class SessionPool {
       // Only the first try reports its delay, because later tries follow a failure that is already logged.
       await this.#backoff.pass(signal, attempt === 1 ? this.#tellHold : undefined);
       try {
-        // Without a proof, etcd has applied an earlier grant of this lease whose answer was lost. Our stream may be on the
-        // host that did not answer, so take another lease and another stream.
+        // If there is no proof, etcd has applied an earlier grant of this lease, whose answer was lost. Our stream may be on
+        // the host that did not answer, so take another lease and another stream.
         const proof = (await this.#grant(lease, signal)) ?? (await this.#grant(another(), signal));
         if (proof === undefined || this.#isOver(proof)) {
           another();

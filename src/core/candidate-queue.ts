@@ -56,8 +56,8 @@ export type QueueEvent =
   | { readonly type: 'delete'; readonly key: string };
 
 /**
- * Candidates that we do not know, created after the revision `after` and before the revision `before`. We do not watch them,
- * so some may have left.
+ * Candidates that we have not read, created after the revision `after` and before the revision `before`. Some may have left
+ * since.
  */
 export interface Gap {
   readonly after: bigint;

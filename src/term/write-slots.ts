@@ -229,7 +229,7 @@ export class WriteSlots {
         limits,
       );
       const { slot, fate } = inspect(writeSlot.slot, sight);
-      writeSlot.slot = fate === 'open' ? notDone(slot) : slot; // etcd has answered, so the write cannot arrive late
+      writeSlot.slot = fate === 'open' ? notDone(slot) : slot; // `open`: etcd has answered the write itself, so it cannot arrive late
       // If the lease has expired, etcd has deleted the mark of the first write. A late copy of the grant may have created the
       // lease again. So a missing mark proves nothing.
       const isNever = fate === 'open' || fate === 'never';
