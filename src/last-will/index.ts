@@ -15,8 +15,8 @@ import type { ToHelper } from './messages.ts';
 import { reachOf } from './reach.ts';
 
 /**
- * Called with the reason when the helper has ended or cannot start. Another start follows. If that fails too, there is no
- * further call until a helper has run for a minute.
+ * Called with the reason when the helper has ended or cannot start. Another start follows. If that helper ends too, there is no
+ * further call, until a helper has run for a minute.
  */
 export type OnWillLost = (reason: string) => void;
 

@@ -200,7 +200,10 @@ export class CallLimiter {
     return new UnavailableError(this.#election, `${what}; wait until some of them are over`);
   }
 
-  /** Answers a `campaign()` call that comes while a campaign runs. The guard may delay the call. Then it waits for the term. */
+  /**
+   * Answers a `campaign()` call that comes while a campaign runs. First, the guard may delay the call. After that, the call
+   * waits for the term.
+   */
   repeat<T>(method: PublicFunction, answer: () => Promise<T>): Promise<T> {
     const calledFrom = this.#calledFrom('repeats', method);
     if (this.#asking >= MOST_ASKING) {

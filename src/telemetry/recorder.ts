@@ -32,8 +32,8 @@ export interface Sink {
   begin(metric: MetricKey, labels: Labels): void;
   /**
    * Removes a counter or a histogram of a finished election. The series need not exist. `forget` is absent if the metrics
-   * library cannot remove a series. Then the recorder drops no election. Otherwise the metrics library would show the
-   * election's last gauges for ever.
+   * library cannot remove a series. Then the recorder drops no election, because the metrics library would show the last
+   * gauges of a dropped election for ever.
    */
   readonly forget?: (metric: MetricKey, labels: Labels) => void;
 }

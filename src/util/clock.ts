@@ -82,8 +82,9 @@ export const untilNextTurn = (): Promise<void> => new Promise((resolve) => void 
 export class SystemClock implements Clock {
   readonly #readings: Readings;
   #suspendedMs = 0;
-  /** Wall minus monotonic, and boot minus monotonic, at the last comparison. */
+  /** Wall minus monotonic, at the start or at the last change by more than `SUSPICION_MS`. */
   #wallAhead: number;
+  /** Boot minus monotonic, at the start or after the last suspension that we found. */
   #bootAhead: number;
 
   constructor(readings: Readings = system) {

@@ -52,8 +52,8 @@ const pieces: (Stall & { readonly endedAtMs: number })[] = [];
 function beat(): void {
   const now = beatNow();
   const passedMs = now.atMs - last.atMs;
-  // The stall is the turn after the last beat, plus the delay of this beat. Of a turn longer than the interval, the rest
-  // is already part of the delay.
+  // The stall is the turn after the last beat, plus the delay of this beat. The delay already contains the part of a turn
+  // that exceeds the interval.
   const turnMs = Math.min(last.turnMs ?? passedMs, BEAT_EVERY_MS);
   const stalledMs = turnMs + Math.max(0, passedMs - BEAT_EVERY_MS);
   if (stalledMs >= SHORTEST_PIECE_MS)

@@ -225,5 +225,5 @@ export class Runner {
 
 /** How often to look for a new deadline: more often than the shortest lease is renewed. */
 const MOVE_EVERY_MS = 250;
-/** A smaller change of the deadline may be a step of the clock, so the guardian is not told. */
+/** The shared clock may count in coarse steps. So the guardian is not told of a smaller change of the deadline. */
 const MOVE_STEP_MS = 50;

@@ -30,8 +30,8 @@ function userName(): string {
 }
 
 /**
- * Writes the evidence of a runaway into its own folder. Then removes the oldest folders, to keep the limits. Only this user
- * can read the new folder, because a profile contains paths and names.
+ * Writes the evidence of a runaway into its own folder. Then removes old folders, to keep the limits: those of notices before
+ * those of runaways. Only this user can read the new folder, because a profile contains paths and names.
  *
  * @returns the report with the paths of the written files.
  * @throws if the evidence is larger than `maxBytes`, or if a file cannot be written. Then no file of this report remains.
