@@ -1,8 +1,8 @@
 /**
- * The time in which no lease can be obtained. Also notices if etcd keeps rejecting our client certificate. Then only a
- * restart can bring another certificate, because etcd3 keeps the one that it was created with.
+ * The time in which no lease can be obtained. Also notices if etcd keeps rejecting our client certificate, or if we keep
+ * rejecting etcd's. Then only a restart can bring other files, because etcd3 keeps those that it was created with.
  */
-import { isOurCertificateRejected } from '../core/plain-cause.ts';
+import { isCertificateRejected } from '../core/plain-cause.ts';
 import type { HostCause } from '../etcd/members.ts';
 import { Outage } from '../logging/outage.ts';
 import { clock } from '../util/clock.ts';
@@ -23,7 +23,7 @@ export class LeaseOutage extends Outage {
 
   /** @param causes the failures of the hosts. If they change, that is a new cause. */
   override note(reason = '', causes: readonly HostCause[] = []): number | undefined {
-    if (isOurCertificateRejected(reason)) this.#noteRejection(reason);
+    if (isCertificateRejected(reason)) this.#noteRejection(reason);
     else this.#othersSince++;
     return super.note([reason, ...causes.map((each) => `${each.host}: ${each.reason}`)].join('\n'));
   }
@@ -52,8 +52,8 @@ export class LeaseOutage extends Outage {
   /**
    * @param lastingMs how long the rejections of this outage must have lasted, in milliseconds. The time after the last
    *   rejection does not count, because a restart does not help if etcd cannot be reached.
-   * @returns etcd's words if it keeps rejecting our client certificate; otherwise undefined. Also undefined if most
-   *   tries fail for another reason. In that case perhaps only one host is set up wrongly, and the other hosts are away.
+   * @returns the cause if a certificate keeps being rejected; otherwise undefined. Also undefined if most tries
+   *   fail for another reason. In that case perhaps only one host is set up wrongly, and the other hosts are away.
    */
   rejection(lastingMs: number): string | undefined {
     const found = this.#rejections;

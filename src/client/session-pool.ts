@@ -194,8 +194,8 @@ export class SessionPool {
   }
 
   /**
-   * etcd's words if it has rejected our client certificate for one TTL, and no try has succeeded since. Otherwise
-   * undefined.
+   * The cause if, for one TTL, etcd has rejected our client certificate or we have not trusted etcd's, and no try has
+   * succeeded since. Otherwise undefined.
    */
   get certificateRejection(): string | undefined {
     return this.#outage.rejection(this.#ttlSeconds * 1000);

@@ -10,8 +10,8 @@ export interface ElectionHealth {
    * - the work has not reported progress in time;
    * - the work still runs more than `drainTimeoutMs` after its term ended;
    * - `onFollower` does not settle;
-   * - etcd refuses us (a password, a permission), or has rejected our client certificate for one TTL. A restart may bring other
-   *   credentials.
+   * - etcd refuses us (a password, a permission). A restart may bring other credentials;
+   * - for one TTL, etcd has rejected our client certificate, or we have not trusted etcd's. A restart reads the files again.
    *
    * A follower is healthy. So is a replica that cannot reach etcd: a restart would not help it.
    */

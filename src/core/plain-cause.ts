@@ -29,14 +29,12 @@ export const plainCause = (text: string): string =>
 const roundedSeconds = (seconds: string): number => Math.round(Number(seconds) * 10) / 10;
 
 const OURS_REJECTED = 'etcd rejects our client certificate, or requires one';
+const THEIRS_REJECTED = "etcd's certificate is not signed by an authority that we trust";
 
 const WHOSE: readonly (readonly [RegExp, string])[] = [
   [/alert (bad certificate|certificate (required|unknown|expired)|unknown ca)/, OURS_REJECTED],
   [/certificate has expired/, "etcd's own certificate has expired"],
-  [
-    /verify the first certificate|self.signed certificate|unable to get (local )?issuer/,
-    "etcd's certificate is not signed by an authority that we trust",
-  ],
+  [/verify the first certificate|self.signed certificate|unable to get (local )?issuer/, THEIRS_REJECTED],
   [/does not match certificate's altnames/, "etcd's certificate is for another host name"],
 ];
 
@@ -47,5 +45,9 @@ export function plainCauseWithCertificate(text: string): string {
   return whose === undefined ? cause : `${cause} (${whose})`;
 }
 
-/** Whether `plainCauseWithCertificate` found that etcd rejects our client certificate. */
-export const isOurCertificateRejected = (cause: string): boolean => cause.includes(`(${OURS_REJECTED})`);
+/**
+ * Whether `plainCauseWithCertificate` found that etcd rejects our client certificate, or that we do not trust etcd's. A client
+ * reads its files once, so after a change of a file or of the authority only a restart helps.
+ */
+export const isCertificateRejected = (cause: string): boolean =>
+  cause.includes(`(${OURS_REJECTED})`) || cause.includes(`(${THEIRS_REJECTED})`);

@@ -70,7 +70,17 @@ test.for([
   },
 );
 
-test("etcd's own certificate is not ours", () => {
+test('an authority that we do not trust for one TTL is a lasting rejection: a restart reads its file again', () => {
+  const outage = new LeaseOutage();
+  const untrusted = `grant a lease: ${plainCauseWithCertificate('unable to verify the first certificate')}`;
+  outage.note(untrusted);
+  expect(outage.rejection(TTL_MS)).toBeUndefined();
+  vi.advanceTimersByTime(TTL_MS);
+  outage.note(untrusted);
+  expect(outage.rejection(TTL_MS)).toBe(untrusted);
+});
+
+test("etcd's own certificate has expired: no restart of ours helps", () => {
   const outage = new LeaseOutage();
   for (let second = 0; second < 60; second++) {
     vi.advanceTimersByTime(1_000);
