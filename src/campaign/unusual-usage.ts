@@ -180,6 +180,6 @@ export async function tellSharedValue(
     'shared-value',
     `several candidates of "${election}" announce "${queue.get(ownKey)?.value}", so a comparison with the leader's value does ` +
       'not show whether this replica leads. Use election.isCurrent(), or isMe of a candidate. Announce a different value in ' +
-      'every process, as campaign() without a value does',
+      'every process, for example with the name of its container',
   );
 }

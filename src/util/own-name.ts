@@ -1,6 +1,6 @@
 import { hostname, networkInterfaces, type NetworkInterfaceInfo } from 'node:os';
 
-/** A name for this process that is unique across nodes: the node's address and the process ID. */
+/** A name for this process: the node's address and the process ID. Containers of different hosts may have the same name. */
 export function ownName(): string {
   const address = ownAddress();
   return `${address.includes(':') ? `[${address}]` : address}:${process.pid}`;
