@@ -46,6 +46,8 @@ export interface DiallingHost {
 export interface Dials {
   /** Ends every dial on which HTTP/2 has not begun, and refuses further ones. */
   end(): void;
+  /** Whether gRPC may have resolved the name of the host and begun to dial. Always true if dials cannot be tracked. */
+  readonly hasBegun: boolean;
   /** The last dial that the host has answered; undefined if it has answered none. */
   readonly answered: AnsweredDial | undefined;
 }
@@ -65,7 +67,10 @@ export function trackDials(hosts: readonly DiallingHost[]): Dials {
   for (const host of hosts) {
     const credentials = host.channelCredentials;
     const create = credentials?._createSecureConnector?.bind(credentials);
-    if (credentials === undefined || create === undefined) continue;
+    if (credentials === undefined || create === undefined) {
+      dials.hasBegun = true;
+      continue;
+    }
     const value = (...args: readonly unknown[]): Connector => dials.track(create(...args), host);
     host.channelCredentials = Object.create(credentials, {
       _createSecureConnector: { value },
@@ -77,6 +82,7 @@ export function trackDials(hosts: readonly DiallingHost[]): Dials {
 class TrackedDials implements Dials {
   /** For each dial, a function that ends it. */
   readonly #dials = new Set<() => void>();
+  hasBegun = false;
   #isOver = false;
   #answered: AnsweredDial | undefined;
 
@@ -90,6 +96,7 @@ class TrackedDials implements Dials {
   }
 
   track(connector: Connector, host: DiallingHost): Connector {
+    this.hasBegun = true; // gRPC makes a connector for each address that it has found
     const waitForReady = connector.waitForReady.bind(connector);
     const connect = connector.connect.bind(connector);
     let endDial = (): void => undefined;

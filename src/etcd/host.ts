@@ -141,10 +141,13 @@ export class Host {
 
   /**
    * The host is silent on the connection of this client, so later calls use a new one. Keeps a connection that is
-   * slow, or whose dial has just failed.
+   * slow, or whose dial has just failed. Also keeps a client whose name is still being resolved: nothing can cancel
+   * a lookup, and a new client would only start another.
    */
   dropSilent(client: HostClient): void {
-    if (client === this.#client && this.#unreachable === undefined && !this.isSlow) this.drop();
+    const isResolving = this.#own?.dials.hasBegun === false;
+    const isKept = this.#unreachable !== undefined || this.isSlow || isResolving;
+    if (client === this.#client && !isKept) this.drop();
   }
 
   /**
@@ -201,6 +204,8 @@ function optionsFor(users: Etcd3, address: string): IOptions {
       IOptions['faultHandling']
     >,
     grpcOptions: {
+      // Else gRPC also looks for a service config in the DNS. That query would outlive the client for many seconds.
+      'grpc.service_config_disable_resolution': 1,
       ...rest.grpcOptions,
       'grpc.enable_retries': 0,
       'grpc.initial_reconnect_backoff_ms': GRPC_DIALS_AGAIN_MS,

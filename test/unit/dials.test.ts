@@ -1,3 +1,4 @@
+import dns from 'node:dns';
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { once } from 'node:events';
 import { createSecureServer, createServer as createHttp2Server, type ServerHttp2Stream } from 'node:http2';
@@ -15,8 +16,8 @@ import { eventually } from '../support/eventually.ts';
 
 const tls = { credentials: { rootCertificate: Buffer.from(rootCertificates[0]!) } };
 
-function hostAt(port: number, options: object): Host {
-  const address = `${'credentials' in options ? 'https' : 'http'}://127.0.0.1:${port}`;
+function hostAt(port: number, options: object, name = '127.0.0.1'): Host {
+  const address = `${'credentials' in options ? 'https' : 'http'}://${name}:${port}`;
   const users = new Etcd3({ hosts: address, ...options });
   const host = new Host(users, address);
   onTestFinished(() => {
@@ -172,5 +173,36 @@ test('L4: a suspension during a dial does not make the connection count as slow 
   await eventually(() => host.isSlow, { withinMs: 5_000 });
   suspendedMs += 10_000;
   host.dropSilent(client);
+  expect(host.client).not.toBe(client);
+});
+
+test('G5: a silent DNS server gets one lookup, and the client dials when the answer comes', async () => {
+  const server = createServer((socket) => socket.on('error', () => undefined));
+  onTestFinished(() => void server.close());
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  let answer = (_addresses: dns.LookupAddress[]): void => undefined;
+  const addresses = new Promise<dns.LookupAddress[]>((resolve) => (answer = resolve));
+  const lookup = vi.spyOn(dns.promises, 'lookup').mockImplementation((() => addresses) as never);
+  const resolveTxt = vi.spyOn(dns.promises, 'resolveTxt').mockResolvedValue([]);
+  onTestFinished(() => void vi.restoreAllMocks());
+  const host = hostAt((server.address() as AddressInfo).port, {}, 'silent.test');
+  const { client } = host;
+  for (let call = 1; call <= 3; call++) {
+    ask(host);
+    await eventually(() => lookup.mock.calls.length > 0, within);
+    host.dropSilent(host.client);
+    await nextTurn(); // a client is dropped in a turn of its own
+  }
+  ask(host);
+  await nextTurn();
+  expect(lookup).toHaveBeenCalledTimes(1);
+  expect(host.client).toBe(client);
+  expect(resolveTxt).not.toHaveBeenCalled();
+
+  const dialled = once(server, 'connection');
+  answer([{ address: '127.0.0.1', family: 4 }]);
+  await dialled;
+  host.dropSilent(client); // now the host is silent
   expect(host.client).not.toBe(client);
 });
