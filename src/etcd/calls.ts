@@ -170,7 +170,7 @@ export class Calls {
       else this.members.selector.answered(host);
       return answer;
     } catch (error) {
-      const fault = host.unlessDropped(what, error);
+      const fault = this.members.withCause(host, what, host.unlessDropped(what, error));
       if (isProbe !== true) await this.members.verifyError(host, what, fault);
       throw fault;
     }

@@ -71,6 +71,11 @@ export class HostSelector<Host> {
     return this.#suspects.get(host)?.reason;
   }
 
+  /** The text, or the known cause if the text says nothing. gRPC gives the cause of a failed dial only to some calls. */
+  telling(host: Host, told: string): string {
+    return SAYS_NOTHING.test(told) ? (this.causeOf(host) ?? told) : told;
+  }
+
   isSuspect(host: Host): boolean {
     return this.#suspects.has(host);
   }
@@ -123,8 +128,11 @@ export class HostSelector<Host> {
     const now = clock.now();
     const before = this.#suspects.get(host);
     const told = plainCauseWithCertificate(reason);
-    const cause = before !== undefined && SAYS_NOTHING.test(told) ? before.reason : told;
-    this.#suspects.set(host, { sinceMs: before?.sinceMs ?? now, rank: now - headStartMs, reason: cause });
+    this.#suspects.set(host, {
+      sinceMs: before?.sinceMs ?? now,
+      rank: now - headStartMs,
+      reason: this.telling(host, told),
+    });
     if (before === undefined) this.#on.away(host, told);
   }
 }

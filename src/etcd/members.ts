@@ -154,7 +154,18 @@ export class Members {
   failed(host: Host, status: GrpcStatus): void {
     this.selector.failed(host, status);
     if (isByEtcd(status) && isUnfit(status)) host.couldNotServe();
-    if (isNotConnected(status)) host.couldNotConnect(plainCauseWithCertificate(status.details));
+    if (isNotConnected(status))
+      host.couldNotConnect(this.selector.telling(host, plainCauseWithCertificate(status.details)));
+  }
+
+  /** The error of a failed call, with the known cause if the error itself gives none. */
+  withCause(host: Host, what: string, error: unknown): unknown {
+    if (!(error instanceof EtcdError) || !error.message.startsWith(`${what}: `)) return error;
+    const said = error.message.slice(what.length + 2);
+    const told = this.selector.telling(host, said);
+    if (told === said) return error;
+    const options = error.cause === undefined ? {} : { cause: error.cause };
+    return new EtcdError(error.kind, `${what}: ${told}`, error.mayHaveHappened, options);
   }
 
   drop(): void {

@@ -292,3 +292,26 @@ test('L3: an answer without a header is not an answer of etcd: an outage, not a 
   const { transport } = sharedClientOf(clientOf([other.host]));
   await expect(read(transport)).rejects.toMatchObject({ kind: 'unavailable', mayHaveHappened: false });
 });
+
+test('a service whose channel joins a back-off names the cause that another service of the client got', async () => {
+  const reserved = await grpcServer(() => ({ body: bytesField(1, headerOf(CLUSTER_ID)) }));
+  reserved.stop();
+  const { transport } = sharedClientOf(clientOf([reserved.host]));
+  await expect(write(transport)).rejects.toThrow(/^commit: connect ECONNREFUSED/);
+
+  const granted = transport.unary('grant', (own, options) => own.leaseClient.leaseGrant({}, options), {
+    ...WITHIN,
+    lane: 'lease',
+  });
+  await expect(granted).rejects.toMatchObject({
+    message: expect.stringMatching(/^grant: connect ECONNREFUSED/) as string,
+    kind: 'unavailable',
+    mayHaveHappened: false,
+  });
+  // A call of the application gets the reason of the last failure without asking gRPC.
+  const put = transport.unary('put', (own, options) => own.kv.txn({}, options), {
+    ...WITHIN,
+    lane: 'caller',
+  });
+  await expect(put).rejects.toThrow(/^put: connect ECONNREFUSED/);
+});
