@@ -92,7 +92,7 @@ export class Election implements AsyncDisposable {
    */
   campaign(value?: string): Promise<Term> {
     this.#callers.count('campaign');
-    return this.#runner.campaign(value, method('campaign'), () => this.campaign(value));
+    return this.#runner.campaign(value, method('campaign'));
   }
 
   /**

@@ -5,7 +5,7 @@ import type { UnfinishedCallbacks } from '../client/active-campaigns.ts';
 import type { StopCause } from '../core/campaign-state.ts';
 import type { HealthFacts } from '../core/health.ts';
 import { AlreadyStandingError, ElectionClosedError, type ElectionError } from '../errors.ts';
-import { callSite, type PublicFunction } from '../loop-guard/call-site.ts';
+import { callSite, type CalledFrom, type PublicFunction } from '../loop-guard/call-site.ts';
 import { checkValue } from '../input-checks.ts';
 import type { Term } from '../term/term.ts';
 import { sharedAbort } from '../util/abort.ts';
@@ -109,11 +109,11 @@ export class CampaignRunner {
     };
   }
 
-  /** @param method the public method that was called. @param again calls that method once more. */
-  campaign(value: string | undefined, method: PublicFunction, again: () => Promise<Term>): Promise<Term> {
+  /** @param method the public method that was called, or its call site if the call had to wait. */
+  campaign(value: string | undefined, method: CalledFrom): Promise<Term> {
     const running = this.#campaign;
     if (running?.isStopping === true && this.#closedError === undefined)
-      return this.#campaignAfter(running.ended, method, again);
+      return this.#campaignAfter(running.ended, value, callSite(method));
     if (running !== undefined && this.#leadCampaign === undefined && this.#closedError === undefined)
       return this.#repeat(running, value, method);
     const start = { callbacks: this.#callbacks, calledFrom: callSite(method), ifFree: false };
@@ -133,18 +133,24 @@ export class CampaignRunner {
    * Begins a campaign after the earlier one has ended. A later `resign()` or `close()` cancels this campaign: the last call
    * counts.
    */
-  #campaignAfter(ended: Promise<void>, method: PublicFunction, again: () => Promise<Term>): Promise<Term> {
+  #campaignAfter(
+    ended: Promise<void>,
+    value: string | undefined,
+    calledFrom: readonly string[],
+  ): Promise<Term> {
     const { callers, election } = this.#tools;
     const endsBefore = this.#ends;
-    const begin = (): Promise<Term> =>
-      this.#ends === endsBefore
-        ? again()
-        : callers.refuse(this.#closedError ?? endedError(election, 'resigned'));
-    return callers.repeat(method, () => this.#afterCallbacks(ended, begin, method));
+    const begin = async (): Promise<Term> => {
+      if (this.#ends !== endsBefore)
+        return await callers.refuse(this.#closedError ?? endedError(election, 'resigned'));
+      callers.count('campaign');
+      return await this.campaign(value, calledFrom);
+    };
+    return callers.repeat(calledFrom, () => this.#afterCallbacks(ended, begin, calledFrom));
   }
 
   /** Handles `campaign()` during a campaign: announces the value, and returns the present or the next term. */
-  #repeat(running: Campaign, value: string | undefined, method: PublicFunction): Promise<Term> {
+  #repeat(running: Campaign, value: string | undefined, method: CalledFrom): Promise<Term> {
     try {
       if (value !== undefined) checkValue(value, this.#tools.election);
     } catch (error) {
@@ -313,7 +319,7 @@ export class CampaignRunner {
    * Runs `go` after the callbacks of an earlier term have settled. If one of these callbacks awaits this call, the call would
    * wait for itself, so it is refused.
    */
-  #afterCallbacks<T>(done: Promise<void>, go: () => Promise<T>, method: PublicFunction): Promise<T> {
+  #afterCallbacks<T>(done: Promise<void>, go: () => Promise<T>, method: CalledFrom): Promise<T> {
     return unheard(async () => {
       const awaiting = await endOrAwaiter(done, this.#tools.frames);
       if (awaiting === undefined) return await go();

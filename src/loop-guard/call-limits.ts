@@ -6,7 +6,7 @@
  * `heartbeat()` and most properties are not counted, because they cost almost nothing. `isCurrent()` and
  * `remainingMs()` are counted only while no term is current.
  */
-import { callSite, type PublicFunction } from './call-site.ts';
+import { callSite, type CalledFrom, type PublicFunction } from './call-site.ts';
 import { endpointCallsOf, type EndpointCalls } from './endpoint-calls.ts';
 import type { Origin } from '../core/campaign-state.ts';
 import {
@@ -85,7 +85,7 @@ export class CallLimiter {
   }
 
   /** Takes a stack trace only if a loop is likely, because a trace is expensive. */
-  #calledFrom(answer: CheapAnswer, method: PublicFunction): readonly string[] | undefined {
+  #calledFrom(answer: CheapAnswer, method: CalledFrom): readonly string[] | undefined {
     const delay = sharedDelayOf(this.#scope, answer);
     return delay.isHolding || delay.isFresh ? undefined : callSite(method);
   }
@@ -204,7 +204,7 @@ export class CallLimiter {
    * Answers a `campaign()` call that comes while a campaign runs. First, the guard may delay the call. After that, the call
    * waits for the term.
    */
-  repeat<T>(method: PublicFunction, answer: () => Promise<T>): Promise<T> {
+  repeat<T>(method: CalledFrom, answer: () => Promise<T>): Promise<T> {
     const calledFrom = this.#calledFrom('repeats', method);
     if (this.#asking >= MOST_ASKING) {
       const many = `${MOST_ASKING} calls of campaign() wait for a term of election "${this.#election}" already`;

@@ -11,9 +11,13 @@ const FRAMES_TAKEN = 12;
 
 export type PublicFunction = (...args: never[]) => unknown;
 
+/** A public function that is on the stack, or its call site, taken while it was on the stack. */
+export type CalledFrom = PublicFunction | readonly string[];
+
 /** The stack above the last call of this function; empty if the function is not on the stack. */
-export function callSite(publicFunction: PublicFunction): readonly string[] {
-  const stack = stackAbove(publicFunction);
+export function callSite(calledFrom: CalledFrom): readonly string[] {
+  if (typeof calledFrom !== 'function') return calledFrom;
+  const stack = stackAbove(calledFrom);
   const known = parsedStacks.get(stack);
   if (known !== undefined) return known;
   const frames = framesOf(stack);

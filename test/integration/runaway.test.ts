@@ -72,6 +72,25 @@ describe('a loop around campaign() that ignores the result is held back', () => 
     );
   });
 
+  test('G1, G6: campaign() that waits for the end of the last one, with the place of the call', async ({
+    candidate,
+    world,
+    log,
+  }) => {
+    const alice = candidate('alice');
+    const round = async (): Promise<void> => {
+      void alice.election.resign();
+      await alice.election.campaign('x');
+    };
+    expectHeld(await watch(round, WATCH_MS, TO_TRIP));
+    const trips = log.of('guard.tripped');
+    expect(trips.length).toBeGreaterThan(0);
+    for (const { calledFrom } of trips) expect(calledFrom).toContain('runaway.test.ts');
+    const frames = guardOf(world).callSites.flatMap(({ stack }) => stack);
+    expect(frames).not.toEqual([]);
+    expect(frames.filter((frame) => /\/src\//.test(frame))).toEqual([]);
+  });
+
   test('G1: lead() with work that returns at once', async ({ election, client }) => {
     const one = election(client());
     expectHeld(await watch(() => one.lead(async () => undefined)));
