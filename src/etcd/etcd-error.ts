@@ -106,13 +106,19 @@ export interface GrpcStatus {
   readonly details: string;
 }
 
+/** The names of gRPC's codes, from 0. A proxy may leave out the text of a status. */
+const CODE_NAMES =
+  'OK CANCELLED UNKNOWN INVALID_ARGUMENT DEADLINE_EXCEEDED NOT_FOUND ALREADY_EXISTS PERMISSION_DENIED RESOURCE_EXHAUSTED FAILED_PRECONDITION ABORTED OUT_OF_RANGE UNIMPLEMENTED INTERNAL UNAVAILABLE DATA_LOSS UNAUTHENTICATED'.split(
+    ' ',
+  );
+
 export function etcdErrorOf(what: string, status: GrpcStatus | undefined, error: unknown): EtcdError {
   if (error instanceof EtcdError) return error;
   const cause = error instanceof Error ? error : new Error(String(error));
   const { code, details: said } = status ?? statusIn(cause.message);
   // If we have gRPC's status, the error of etcd3 adds nothing, because etcd3 saw only a replaced status (intercept.ts).
   const options = status === undefined ? { cause } : {};
-  const told = plainCauseWithCertificate(said);
+  const told = plainCauseWithCertificate(said) || `gRPC status ${CODE_NAMES[code] ?? code} without a text`;
   const fault = (kind: EtcdErrorKind, mayHaveHappened: boolean): EtcdError =>
     new EtcdError(kind, `${what}: ${told}`, mayHaveHappened, options);
 

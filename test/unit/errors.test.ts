@@ -188,6 +188,11 @@ describe('errors of etcd, the network and etcd3, classified', () => {
     else expect(fault.cause).toBeUndefined();
   });
 
+  test('a status without a text is named by its code', () => {
+    const fault = etcdErrorOf('grant a lease', { code: 14, details: '' }, new Error('grpc'));
+    expect(fault.message).toBe('grant a lease: gRPC status UNAVAILABLE without a text');
+  });
+
   test('a classified error stays unchanged', () => {
     const fault = new EtcdError('aborted', 'm', false);
     expect(etcdErrorOf('again', undefined, fault)).toBe(fault);
