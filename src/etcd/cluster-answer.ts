@@ -15,8 +15,8 @@ export interface ClusterAnswer {
 const NO_ONES_LEASE = '1';
 
 /**
- * With authentication on, some releases of etcd show their status to root only. Then a login names the cluster. A client
- * without a password asks for the time to live of a lease.
+ * With authentication on, some releases of etcd show their status to root only. Then we log in, because the answer
+ * to a login also has the cluster ID. A client without a password asks for the time to live of a lease.
  *
  * @param ask sends a call to the host.
  * @param isRefused whether the fault is a refusal by etcd.

@@ -35,7 +35,10 @@ const system: Readings = {
  */
 const SUSPICION_MS = 40;
 
-/** The machine was suspended if the time since boot has gained more than this on the monotonic clock. On Linux it has steps of 10 ms. */
+/**
+ * The machine was suspended if the time since boot has gained more than this on the monotonic clock. On Linux, the time since
+ * boot advances in steps of 10 ms.
+ */
 const BOOT_STEP_MS = 20;
 
 const LONGEST_TIMER_MS = 2 ** 31 - 1;
