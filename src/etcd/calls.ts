@@ -163,6 +163,7 @@ export class Calls {
         },
         onMessage: (message) => this.members.complaint(host, message),
         onFailure: (status) => this.failed(host, status, token),
+        telling: (said) => this.members.selector.telling(host, said),
       });
       this.#tokens.accepted(token);
       host.answered(client, isProbe === true);
@@ -170,7 +171,7 @@ export class Calls {
       else this.members.selector.answered(host);
       return answer;
     } catch (error) {
-      const fault = this.members.withCause(host, what, host.unlessDropped(what, error));
+      const fault = host.unlessDropped(what, error);
       if (isProbe !== true) await this.members.verifyError(host, what, fault);
       throw fault;
     }

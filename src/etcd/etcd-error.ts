@@ -112,13 +112,19 @@ const CODE_NAMES =
     ' ',
   );
 
-export function etcdErrorOf(what: string, status: GrpcStatus | undefined, error: unknown): EtcdError {
+/** @param telling makes a readable text of what gRPC or etcd said. */
+export function etcdErrorOf(
+  what: string,
+  status: GrpcStatus | undefined,
+  error: unknown,
+  telling: (said: string) => string = plainCauseWithCertificate,
+): EtcdError {
   if (error instanceof EtcdError) return error;
   const cause = error instanceof Error ? error : new Error(String(error));
   const { code, details: said } = status ?? statusIn(cause.message);
   // If we have gRPC's status, the error of etcd3 adds nothing, because etcd3 saw only a replaced status (intercept.ts).
   const options = status === undefined ? { cause } : {};
-  const told = plainCauseWithCertificate(said) || `gRPC status ${CODE_NAMES[code] ?? code} without a text`;
+  const told = telling(said) || `gRPC status ${CODE_NAMES[code] ?? code} without a text`;
   const fault = (kind: EtcdErrorKind, mayHaveHappened: boolean): EtcdError =>
     new EtcdError(kind, `${what}: ${told}`, mayHaveHappened, options);
 

@@ -71,8 +71,12 @@ export class HostSelector<Host> {
     return this.#suspects.get(host)?.reason;
   }
 
-  /** The text, or the known cause if the text says nothing. gRPC gives the cause of a failed dial only to some calls. */
-  telling(host: Host, told: string): string {
+  /**
+   * The readable text of a failure. If it says nothing, the known cause: gRPC gives the cause of a failed dial only to some
+   * calls.
+   */
+  telling(host: Host, said: string): string {
+    const told = plainCauseWithCertificate(said);
     return SAYS_NOTHING.test(told) ? (this.causeOf(host) ?? told) : told;
   }
 
@@ -124,16 +128,12 @@ export class HostSelector<Host> {
       this.#add(host, isNotConnected(status) ? 0 : HEAD_START_MS, status.details);
   }
 
-  #add(host: Host, headStartMs: number, reason: string): void {
+  #add(host: Host, headStartMs: number, said: string): void {
     const now = clock.now();
     const before = this.#suspects.get(host);
-    const told = plainCauseWithCertificate(reason);
-    this.#suspects.set(host, {
-      sinceMs: before?.sinceMs ?? now,
-      rank: now - headStartMs,
-      reason: this.telling(host, told),
-    });
-    if (before === undefined) this.#on.away(host, told);
+    const reason = this.telling(host, said);
+    this.#suspects.set(host, { sinceMs: before?.sinceMs ?? now, rank: now - headStartMs, reason });
+    if (before === undefined) this.#on.away(host, reason);
   }
 }
 

@@ -1,7 +1,6 @@
 /**
  * The hosts of a client: which of them answer, and which belong to our cluster.
  */
-import { plainCauseWithCertificate } from '../core/plain-cause.ts';
 import type { EventOf } from '../events.ts';
 import { Cluster, type ClusterEvent } from './cluster.ts';
 import {
@@ -154,18 +153,7 @@ export class Members {
   failed(host: Host, status: GrpcStatus): void {
     this.selector.failed(host, status);
     if (isByEtcd(status) && isUnfit(status)) host.couldNotServe();
-    if (isNotConnected(status))
-      host.couldNotConnect(this.selector.telling(host, plainCauseWithCertificate(status.details)));
-  }
-
-  /** The error of a failed call, with the known cause if the error itself gives none. */
-  withCause(host: Host, what: string, error: unknown): unknown {
-    if (!(error instanceof EtcdError) || !error.message.startsWith(`${what}: `)) return error;
-    const said = error.message.slice(what.length + 2);
-    const told = this.selector.telling(host, said);
-    if (told === said) return error;
-    const options = error.cause === undefined ? {} : { cause: error.cause };
-    return new EtcdError(error.kind, `${what}: ${told}`, error.mayHaveHappened, options);
+    if (isNotConnected(status)) host.couldNotConnect(this.selector.telling(host, status.details));
   }
 
   drop(): void {

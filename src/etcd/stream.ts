@@ -1,7 +1,6 @@
 /**
  * Opens and ends a stream on one host.
  */
-import { plainCauseWithCertificate } from '../core/plain-cause.ts';
 import { clock } from '../util/clock.ts';
 import { leftOf, type Calls } from './calls.ts';
 import { etcdErrorOf, statusIn } from './etcd-error.ts';
@@ -77,16 +76,15 @@ export async function openStream<Request, Response>(
   const opening = open(client, options).catch((error: unknown) => rethrow(host, what, error));
   const raw = await limited(what, opening, leftOf(how), end);
   const onLost = (listener: (why: string) => void): void => {
-    raw.on('error', ({ message }) => listener(causeOf(calls, host, reason ?? statusIn(message).details)));
+    raw.on('error', ({ message }) =>
+      listener(members.selector.telling(host, reason ?? statusIn(message).details)),
+    );
     raw.on('end', () => listener('etcd ended the stream'));
   };
   onLost(() => use.end());
   use.clientClosed = () => end(raw);
   return { raw, host, onLost, ...endsOf(calls, host, client, () => end(raw)) };
 }
-
-const causeOf = ({ members }: Calls, host: Host, said: string): string =>
-  members.selector.telling(host, plainCauseWithCertificate(said));
 
 function rethrow(host: Host, what: string, error: unknown): never {
   throw host.unlessDropped(what, etcdErrorOf(what, undefined, error));

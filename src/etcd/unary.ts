@@ -29,6 +29,8 @@ export interface CallRequest<T> {
   /** @returns why the answer does not count; undefined if it counts. */
   readonly onMessage: (message: unknown) => string | undefined;
   readonly onFailure: (status: GrpcStatus) => void;
+  /** Makes a readable text of what gRPC or etcd said. */
+  readonly telling: (said: string) => string;
 }
 
 /** @throws {EtcdError} */
@@ -68,7 +70,7 @@ export function askOnce<T>(ask: CallRequest<T>): Promise<T> {
       },
       (error: unknown) => {
         cleanUp();
-        reject(call.over ?? etcdErrorOf(what, call.status, error));
+        reject(call.over ?? etcdErrorOf(what, call.status, error, ask.telling));
       },
     );
   });

@@ -20,6 +20,7 @@ test('a wrapped method that throws leaves no timer behind, and accuses no host',
     onTimeout: () => void accused.push('timeout'),
     onMessage: () => undefined,
     onFailure: () => undefined,
+    telling: (said) => said,
   });
   await expect(call).rejects.toThrow('a wrapped method threw');
   expect(vi.getTimerCount()).toBe(0);
