@@ -20,8 +20,6 @@ interface Client {
   readonly transport: EtcdTransport;
   /** The hosts that became suspects. */
   readonly away: string[];
-  /** Why they did. */
-  readonly reasons: string[];
   readonly read: (withinMs: number, asking?: Asking) => Promise<unknown>;
   readonly write: (withinMs: number, asking?: Asking) => Promise<unknown>;
 }
@@ -34,18 +32,14 @@ function clientOf(hosts: readonly GrpcServer[], options: Partial<IOptions> = {})
     transport.closeWhenUnused();
   });
   const away: string[] = [];
-  const reasons: string[] = [];
   transport.tell = (event) => {
-    if (event.type !== 'host.away') return;
-    away.push(event.host);
-    reasons.push(event.reason);
+    if (event.type === 'host.away') away.push(event.host);
   };
   const key = Buffer.from('k');
   return {
     etcd,
     transport,
     away,
-    reasons,
     read: (withinMs, asking) =>
       transport.unary('read', (own, call) => own.kv.range({ key }, call), { ...asking, withinMs }),
     write: (withinMs, asking) =>
@@ -60,7 +54,7 @@ test.for([
   [
     'an answer that is too large',
     'Range',
-    { body: Buffer.concat([headerOf(CLUSTER), bytesField(2, Buffer.alloc(5_000_000))]) },
+    { body: Buffer.concat([headerOf(CLUSTER), bytesField(2, Buffer.alloc(2_000))]) },
   ],
   [
     'a request that is too large',
@@ -68,11 +62,13 @@ test.for([
     { status: 8, message: 'grpc: received message larger than max (3000000 vs. 2097152)' },
   ],
 ] as const)('%s makes no suspect of its host', async ([, call, answer]) => {
-  const { reasons, read, write } = clientOf(await threeHosts((name) => (name === call ? answer : sound)));
+  // A small limit: on a busy machine, an answer above gRPC's own 4 MiB may come later than a host may be silent.
+  const options = { grpcOptions: { 'grpc.max_receive_message_length': 1_024 } };
+  const hosts = await threeHosts((name) => (name === call ? answer : sound));
+  const { away, read, write } = clientOf(hosts, options);
   for (let times = 0; times < 4; times++)
     await (call === 'Range' ? read(LONG_MS) : write(LONG_MS, { lane: 'caller' })).catch(() => undefined);
-  // On a busy machine, 5 MB may take longer than a silent host is given. That is another reason.
-  expect(reasons.filter((reason) => /larger than max/.test(reason))).toEqual([]);
+  expect(away).toEqual([]);
 });
 
 test('a call with too little time makes no host suspect, and drops no token', async () => {
