@@ -68,8 +68,8 @@ export interface ElectionOptions {
    */
   allowLongTtl?: boolean | undefined;
   /**
-   * Text before the name of the election in every key: empty, or ending with `/`. With and without a `/` at the start, it is
-   * another prefix. It must not contain `//`, NUL, blanks at the edges of a part, or the text of an unset variable
+   * Text before the name of the election in every key: empty, or ending with `/`. A `/` at the start counts: `/app/` and
+   * `app/` are different prefixes. It must not contain `//`, NUL, blanks at the edges of a part, or the text of an unset variable
    * (`undefined`). At most 1 KiB of UTF-8. Default: `election/`.
    */
   prefix?: string | undefined;

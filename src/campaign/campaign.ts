@@ -177,7 +177,10 @@ export class Campaign {
     return state.name === 'waiting' || state.name === 'leading' ? state.candidacy : undefined;
   }
 
-  /** The present refusal or lasting rejection by etcd, or the refusal that ended the campaign; otherwise undefined. */
+  /**
+   * The present refusal by etcd, the lasting rejection of a certificate, or the refusal that ended the campaign. Otherwise
+   * undefined.
+   */
   get refusal(): string | undefined {
     if (this.#stopped === undefined) return this.#refusal.reason ?? this.#tools.sessions.certificateRejection;
     return this.#stopped.reason === 'refused' ? this.#stopped.error.message : undefined;

@@ -44,7 +44,7 @@ export interface HealthFacts {
   /** How long `onFollower` has been running; 0 if it is not running. */
   readonly followingMs?: number;
   readonly drainTimeoutMs: number;
-  /** The present refusal or lasting rejection by etcd, or the refusal that ended the campaign. */
+  /** The present refusal by etcd, the lasting rejection of a certificate, or the refusal that ended the campaign. */
   readonly refusal: string | undefined;
 }
 

@@ -204,7 +204,7 @@ function optionsFor(users: Etcd3, address: string): IOptions {
       IOptions['faultHandling']
     >,
     grpcOptions: {
-      // Else gRPC also looks for a service config in the DNS. That query would outlive the client for many seconds.
+      // We want no service config. By default, gRPC also asks DNS for one.
       'grpc.service_config_disable_resolution': 1,
       ...rest.grpcOptions,
       'grpc.enable_retries': 0,

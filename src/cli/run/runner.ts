@@ -225,5 +225,8 @@ export class Runner {
 
 /** How often to look for a new deadline: more often than the shortest lease is renewed. */
 const MOVE_EVERY_MS = 250;
-/** The shared clock may count in coarse steps. So the guardian is not told of a smaller change of the deadline. */
+/**
+ * The guardian gets a new deadline only if it is later by more than this. The shared clock counts in steps, so a smaller
+ * difference may come from a step.
+ */
 const MOVE_STEP_MS = 50;
