@@ -20,7 +20,7 @@ const EXPIRY_SWEEP_MS = 750;
 interface OrphanWatchTools {
   readonly transport: EtcdTransport;
   readonly report: Pick<CampaignReport, 'orphanDeleted'>;
-  /** Called when the suspected key is not deleted. */
+  /** Called when the suspected key stays for now: its lease still exists, it is no orphan, or the examination failed. */
   readonly onKept: () => void;
 }
 

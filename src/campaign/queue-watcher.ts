@@ -103,14 +103,15 @@ export class QueueWatcher {
   }
 
   /**
-   * @param entry our entry, whose answer contains the queue. Without an entry, the watcher reads the queue first.
+   * @param entry our entry, whose answer shows the queue. Without an entry, or if the answer hides candidates, the watcher
+   *   reads the queue first.
    * @param noticeWithinMs how soon a silent watch must be noticed, in milliseconds.
    */
   start(entry: TakenEntry | undefined, noticeWithinMs: number): void {
     this.stop();
     this.#noticeWithinMs = noticeWithinMs;
-    // Our entry contains the queue, and so confirms it. Without an entry, the first start counts as a confirmation. So the
-    // first read has one TTL before the leader counts as unknown. A restart does not count.
+    // The answer to our entry shows the queue, and so confirms it. Without an entry, the first start counts as a
+    // confirmation. So the first read has one TTL before the leader counts as unknown. A restart does not count.
     if (entry !== undefined || this.#confirmedAtMs === undefined)
       this.#confirm(entry?.askedAtMs ?? clock.now());
     const source = { keyPrefix: this.#keyPrefix, transport: this.#transport };

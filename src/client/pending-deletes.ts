@@ -12,7 +12,7 @@ export type Release = (limits: CallLimits, isStillPending: () => boolean) => Pro
 
 interface PendingDelete {
   readonly release: Release;
-  /** Until when the delete is repeated, because a late put may arrive, in milliseconds; 0 if it is not repeated. */
+  /** Until when a late put may arrive, in milliseconds; 0 if none can. Until then, even a successful delete is repeated. */
   readonly repeatUntilMs: number;
 }
 

@@ -14,7 +14,7 @@ export type RenewalVerdict =
 /**
  * @param renewedIn raft term in the header of the renewal's answer.
  * @param readIn raft term in the header of a linearizable read that was sent after that answer.
- * @param newest the highest raft term known until then.
+ * @param newest the highest raft term known after that read was answered.
  */
 export function verdictOf(renewedIn: bigint, readIn: bigint, newest: bigint): RenewalVerdict {
   if (readIn < newest || readIn < renewedIn) return 'read-too-early';
