@@ -184,7 +184,7 @@ ${runawayRows.join('\n')}
 
 ## A runaway on a crowded core
 
-A synchronous loop on one core with other spinning processes, on ${process.version}. The whole process with its watchdog is on that core, at
+A synchronous loop on one core, beside the given number of other spinning processes, on ${process.version}. The whole process with its watchdog is on that core, at
 nice value 10. All other work on the machine had precedence, so judge by the share of the core. Times are in milliseconds, the median
 (worst) of ${REPEATS}.
 

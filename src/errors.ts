@@ -162,7 +162,7 @@ export class RunawayLoopError extends ElectionError {
     super(
       election,
       `${calls} calls for election "${election}" in one turn of the event loop: a runaway loop. ` +
-        'Let the loop await something that takes time. Call campaign() once. It campaigns again by itself after every loss',
+        'Let the loop await something that takes time. Call campaign() once: the election enters again by itself after every loss',
     );
     this.calls = calls;
   }

@@ -73,7 +73,7 @@ export function markdown(results: readonly (readonly [Row, Measured])[], machine
     `- ≤ ${bounds.dialsPerSecond} connection attempt a second to each endpoint;`,
     `- ≤ ${bounds.linesPerMinute} log lines a minute;`,
     `- no growth of heap, timers, sockets or other handles, over a minute that begins 24 s after the start;`,
-    `- leading again at most ${bounds.leadsAgainMs / 1000} s after an outside cause ends.`,
+    `- leading again at most ${bounds.leadsAgainMs / 1000} s after an outside cause ends. If the caller's own loop ends the rounds, this is not checked.`,
     '',
     `Garbage is collected twice before each reading of the heap. Growth below ${bounds.heapKiB} KiB is noise.`,
     'A row with a text in the last column has a higher limit. The text says why.',

@@ -20,7 +20,10 @@ const EXPIRY_SWEEP_MS = 750;
 interface OrphanWatchTools {
   readonly transport: EtcdTransport;
   readonly report: Pick<CampaignReport, 'orphanDeleted'>;
-  /** Called when the suspected key stays for now: its lease still exists, it is no orphan, or the examination failed. */
+  /**
+   * Called when the suspected key stays for now: the lease that its name contains still exists, it is no orphan, or etcd
+   * refused the examination.
+   */
   readonly onKept: () => void;
 }
 

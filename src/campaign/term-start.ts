@@ -47,7 +47,8 @@ export function newTerm(tools: TurnTools, candidacy: Candidacy, lose: (reason: L
 }
 
 /**
- * Calls back when the work has reported no progress for `timeoutMs`. The time counts from the beginning of the work.
+ * Calls back when the work has reported no progress for `timeoutMs`. The time counts from the last report, and at first
+ * from the beginning of the work.
  *
  * @returns a function that ends the watch.
  */

@@ -93,7 +93,10 @@ export const operandsOf = ({ words, rest = [] }: Pick<CommandLine, 'words' | 're
   ...rest,
 ];
 
-/** @throws {UsageError} if the words are not exactly one NAME, or if the library refuses the name of an election. */
+/**
+ * @throws {UsageError} if the words are not exactly one NAME, or if the library does not accept it as the name of an
+ * election.
+ */
 export function oneName(words: readonly string[]): string {
   const [name, ...more] = words;
   if (name === undefined) throw new UsageError('the NAME of the election is missing');
@@ -193,7 +196,9 @@ function endpointsFrom(text: string, isSecure: boolean): string[] {
   });
   const unset = endpoints.map((endpoint) => unsetPart(endpoint) ?? templatePart(endpoint)).find(Boolean);
   if (unset !== undefined)
-    throw new UsageError(`--endpoints: expected no "${unset}" in it (a variable has no value), got ${text}`);
+    throw new UsageError(
+      `--endpoints: expected no "${unset}" in it (a variable has no value, or a template was not filled in), got ${text}`,
+    );
   if (endpoints.some((endpoint) => endpoint.includes('@')))
     throw new UsageError('--endpoints: expected URLs without a user: use --user');
   const wrong = endpoints.find(

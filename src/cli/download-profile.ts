@@ -10,7 +10,7 @@ import { plain } from './plain-error.ts';
 const PATIENCE_SECONDS = 15;
 const MOST_BYTES = 512 * 1024 * 1024;
 
-/** @throws an error that names the address, and says what to do. */
+/** @throws an error that names the address, and says what to do if we know it. If the signal aborts, its reason. */
 export async function downloadProfile(
   url: URL,
   token: string | undefined,

@@ -71,7 +71,7 @@ const commands: Readonly<Record<string, Command>> = {
     },
   },
   demo: {
-    summary: 'show three replicas under faults',
+    summary: 'show how three replicas survive faults',
     load: async () => {
       const { demo } = await import('./demo.ts');
       return { run: demo };

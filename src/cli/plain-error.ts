@@ -174,7 +174,7 @@ const KINDS: readonly Kind[] = [
     pattern: /no answer within/,
     says: 'etcd at {endpoints} does not answer',
     advice:
-      'it may be stopped, overloaded or without a quorum, or a firewall drops packets. Run etcd-election doctor, ' +
+      'it may be stopped, overloaded or without a quorum, or a firewall may drop packets. Run etcd-election doctor, ' +
       'or set a longer --command-timeout',
   },
   {

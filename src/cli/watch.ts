@@ -30,7 +30,7 @@ export const usage = `Usage: etcd-election watch NAME [flags]
 Prints the leader, and a line for every change. It also prints a line if nobody leads, and if the leader is unknown because
 etcd does not answer. watch does not become a candidate. It continues through outages of etcd, until it is interrupted
 (exit code 0).
-Exit code 1 if etcd refuses access at the start: wrong password, certificate or permission.`;
+Exit code 1 if etcd refuses access at the start: wrong password or certificate, missing permission.`;
 
 const PROBE_EVERY_MS = 2_000;
 /** Failures that can end by themselves. */

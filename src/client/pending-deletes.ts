@@ -77,8 +77,8 @@ export class PendingDeletes {
   }
 
   /**
-   * Deletes every key once. The next renewal repeats what fails. Does nothing while an earlier call of this method runs.
-   * Otherwise, on a slow etcd, every renewal would add another call.
+   * Deletes every key once. The next renewal repeats what fails. Does nothing while an earlier call of this method runs,
+   * because on a slow etcd every renewal would add another call.
    */
   async flushAll(limits: CallLimits): Promise<void> {
     if (this.#isFlushing) return;

@@ -89,7 +89,7 @@ export class Session {
   }
 
   /**
-   * Whether the session has ended for another reason than its deadline. A session that has not ended is lost if the
+   * Whether the session has ended for a reason other than its deadline. A session that has not ended is lost if the
    * client is closed.
    */
   get isLost(): boolean {

@@ -6,8 +6,8 @@ import { CandidateRecord, type QueuedCandidate } from './candidate-queue.ts';
 /** A candidate in the queue. In JSON, its token is a string. */
 export interface Candidate extends QueuedCandidate {
   /**
-   * Whether this is the candidate of the `Election` that returned it. Before an act as leader, ask `election.isCurrent()`
-   * instead.
+   * Whether this is the candidate of the `Election` that returned it. Before you act as leader, ask
+   * `election.isCurrent()` instead.
    */
   readonly isMe: boolean;
 }

@@ -36,8 +36,8 @@ export interface GuardHistory {
   /** Rounds since the last sustained progress that have not been forgiven. */
   readonly streak: number;
   /**
-   * How many rounds of the streak the caller caused: it called the library, or it ended the previous round. The other rounds
-   * are retries after an outside cause.
+   * How many rounds of the streak the caller caused, by calling the library or by ending the previous round. The other
+   * rounds are retries after an outside cause.
    */
   readonly called: number;
   /** All rounds ever. */
@@ -71,12 +71,12 @@ export const isTripped = (history: GuardHistory, limits: GuardLimits): boolean =
 export const isLoop = (history: GuardHistory, limits: GuardLimits): boolean => history.called > limits.burst;
 
 /**
- * A pause of this length before a call of the user forgives one round, in milliseconds. So a job every two seconds is never
- * delayed.
+ * A pause of this length, in milliseconds, before a call by the user forgives one round. So a job every two seconds is
+ * never delayed.
  */
 export const PAUSE_MS = 1_500;
 
-/** Delays are finite and at most this long, in milliseconds. A timer set to NaN would fire every millisecond. */
+/** Delays are finite and at most this long, in milliseconds. A timer set to NaN would fire after one millisecond. */
 const LONGEST_HOLD_MS = 3_600_000;
 
 /**

@@ -10,7 +10,7 @@ export interface ElectionHealth {
    * - the work has not reported progress in time;
    * - the work still runs more than `drainTimeoutMs` after its term ended;
    * - `onFollower` does not settle;
-   * - etcd refuses us (a password, a permission). A restart may bring other credentials;
+   * - etcd refuses us (wrong password, missing permission). A restart may bring other credentials;
    * - for one TTL, etcd has rejected our client certificate, or we have not trusted etcd's. A restart reads the files again.
    *
    * A follower is healthy. So is a replica that cannot reach etcd: a restart would not help it.
@@ -71,7 +71,7 @@ function problemOf(facts: HealthFacts): string | undefined {
     return `the work still runs ${Math.round(workAfterTermMs)} ms after its term ended: it ignores term.signal`;
   const followingMs = facts.followingMs ?? 0;
   if (followingMs > followerLimitMs(drainTimeoutMs))
-    return `onFollower has not settled for ${Math.round(followingMs)} ms: this replica cannot lead before it does`;
+    return `onFollower has not settled for ${Math.round(followingMs)} ms: this replica cannot lead until it settles`;
   if (refusal !== undefined)
     return facts.standing ? `etcd refuses us: ${refusal}` : `not standing: ${refusal}`;
   return undefined;

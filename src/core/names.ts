@@ -9,10 +9,10 @@ export const RESERVED_NAME = '.writes';
 /** Longest name, and longest prefix, in bytes of UTF-8. Both are limited because etcd keeps every key in memory. */
 const LONGEST_NAME_BYTES = 1024;
 
-/** Text that JavaScript makes from an unset variable, as in `${process.env.SERVICE}-leader`. */
+/** Text that JavaScript makes from an unset variable, as in `${process.env.SERVICE}-leader`, or from an object. */
 const UNSET = /undefined|\[object \w+\]|(?<![\p{L}\p{N}])(?:null|NaN)(?![\p{L}\p{N}])/u;
 
-/** @returns the part of the text that comes from an unset variable; undefined if there is none. */
+/** @returns the part of the text that comes from an unset variable or an object; undefined if there is none. */
 export const unsetPart = (text: string): string | undefined => UNSET.exec(text)?.[0];
 
 /** Template placeholders of shells, Kubernetes, Helm, CI systems and documentation. */
@@ -31,7 +31,7 @@ const ODD_BLANK = /(?! )\p{Zs}|\u2800/u;
 const codePoint = (character: string): string =>
   `U+${character.codePointAt(0)!.toString(16).toUpperCase().padStart(4, '0')}`;
 
-/** Names that say neither the service nor the job. */
+/** Names that identify neither the service nor the job. */
 const COMMON = /^(?:leader|election|leader-election|master|main|primary|lock|default|singleton)$/i;
 
 /** @returns advice if other services are likely to use this name too; undefined otherwise. */

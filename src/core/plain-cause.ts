@@ -16,7 +16,7 @@ export const plainCause = (text: string): string =>
       /Deadline exceeded after ([\d.]+)s?(,.*)?$/s,
       (_, seconds: string) => `no answer within ${roundedSeconds(seconds)} s`,
     )
-    // OpenSSL adds its source file, a time and a thread.
+    // OpenSSL adds a thread, an error code, and its source file and line. gRPC adds a time.
     .replace(
       /(?:[0-9A-F]+:)?error:[0-9A-F]+:SSL routines:\w*:(?:ssl\w* |tlsv1\w* )?([\w ]+)(?::\S*?:\d+:(?:SSL alert number \d+)?)?/gi,
       'TLS: $1',

@@ -142,7 +142,7 @@ export class PeerNetwork {
   }
 }
 
-/** Reads exactly `length` bytes. Rejects if the connection ends before. */
+/** Reads exactly `length` bytes. Rejects if the connection ends earlier. */
 async function read(socket: Socket, length: number): Promise<Buffer> {
   for (;;) {
     if (length === 0) return Buffer.alloc(0);

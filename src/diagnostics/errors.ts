@@ -1,6 +1,6 @@
 /** Stable across versions: match on `code`, not on `message`. */
 export type DiagnosticsErrorCode =
-  /** An option, a query or a file is not valid. The message says what was expected. */
+  /** An option, a file or a folder is not valid. The message says what was expected. */
   | 'DIAGNOSTICS_INVALID'
   /** The call is impossible here, for example without an inspector or a permission. The message says why. */
   | 'DIAGNOSTICS_UNAVAILABLE'

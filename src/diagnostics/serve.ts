@@ -36,7 +36,7 @@ export interface ServeOptions extends HandlerOptions {
   port?: number | undefined;
   /** Address to listen on. Default: `127.0.0.1`. An address that is not loopback needs a `token`. */
   host?: string | undefined;
-  /** Options of the watchdog that `serveDiagnostics` starts. If a watchdog already runs, do not set this option. */
+  /** Options of the watchdog that `serveDiagnostics` starts. If a watchdog is already running, do not set this option. */
   watchdog?: WatchdogOptions | undefined;
 }
 
@@ -109,7 +109,7 @@ export async function serveDiagnostics(options: ServeOptions = {}): Promise<Diag
   if (shared !== undefined && watchdog !== undefined) {
     throw new DiagnosticsError(
       'DIAGNOSTICS_INVALID',
-      'watchdog: a watchdog runs already; give these options to startWatchdog',
+      'watchdog: a watchdog is already running; give these options to startWatchdog',
     );
   }
   const worker = shared ?? openHost(watchdog ?? {});

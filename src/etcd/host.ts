@@ -210,7 +210,7 @@ function optionsFor(users: Etcd3, address: string): IOptions {
       'grpc.enable_retries': 0,
       'grpc.initial_reconnect_backoff_ms': GRPC_DIALS_AGAIN_MS,
       'grpc.max_reconnect_backoff_ms': GRPC_DIALS_AGAIN_MS,
-      // The default is 30 s. A member that has come back at another address would stay out of reach for so long.
+      // The default is 30 s. A member that has come back at another address would stay out of reach for that long.
       'grpc.dns_min_time_between_resolutions_ms': GRPC_DIALS_AGAIN_MS,
       'etcd-election.client': ++made,
     },

@@ -123,7 +123,8 @@ function listenForSilence({
       else tell();
     });
   };
-  // If this host is silent, another may be asked, and needs time too. So a short call waits only for half of its limit.
+  // If this host is silent, another may be asked, and needs time too. So in a short call a host counts as silent after
+  // half of the limit, but never before `FAIR_MS`.
   listen(Math.max(FAIR_MS, Math.min(SILENT_AFTER_MS, withinMs / 2)));
   return (isSilent) => {
     cancelTimer();

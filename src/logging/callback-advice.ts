@@ -26,5 +26,5 @@ const OF_DETACHED = '. Was a method called without its object? Write term.put(),
 /** Work that was not awaited continues after `onLeader` fails. */
 const ofWork = (callback: CallbackName): string =>
   callback === 'onLeader'
-    ? '. If it has started other work, register that by term.run(). The next term does not wait for unregistered work'
+    ? '. If it has started other work, register that work by term.run(). The next term does not wait for unregistered work'
     : '';

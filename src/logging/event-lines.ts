@@ -144,7 +144,7 @@ export const lines: { readonly [T in ElectionEventType]: Line<T> } = {
   'drain.overdue': [
     'error',
     (e) =>
-      `${e.callbacks.join(', ')} of "${e.election}" had not ended ${Math.round(e.afterMs)} ms after the term, and another replica may lead now. ` +
+      `${e.callbacks.join(', ')} of "${e.election}" had not ended ${Math.round(e.afterMs)} ms after the end of the term, and another replica may lead now. ` +
       (e.stalledMs > 0
         ? `In that time the event loop of this process stood still for ${Math.round(e.stalledMs)} ms in all. `
         : '') +
@@ -176,7 +176,7 @@ export const lines: { readonly [T in ElectionEventType]: Line<T> } = {
   'follower.overdue': [
     'error',
     (e) =>
-      `onFollower of "${e.election}" has not settled for ${Math.round(e.afterMs)} ms: this replica cannot lead before it does. Start long work there without awaiting it`,
+      `onFollower of "${e.election}" has not settled for ${Math.round(e.afterMs)} ms: this replica cannot lead until it settles. Start long work there without awaiting it`,
   ],
   'campaign.refused': ['error', (e) => `not standing in "${e.election}": ${errorText(e.error)}`],
   'work.ended': [

@@ -43,7 +43,10 @@ export class StandardOutput {
     if (this.#cancelRetry === undefined) this.#writeKept();
   }
 
-  /** Gives a slow reader a last chance to take the kept lines, before the process ends. Does nothing if the last write failed for another reason. */
+  /**
+   * Gives a slow reader a last chance to take the kept lines, before the process ends. Does nothing unless the last write
+   * failed because the pipe was full.
+   */
   end(): void {
     for (let left = TRIES_AT_EXIT; left > 0 && this.#cancelRetry !== undefined; left--) {
       sleepInThisThread(PAUSE_AT_EXIT_MS);

@@ -34,7 +34,7 @@ const MOST_ASKING = 1_000;
 const MOST_WRITES = 10_000;
 
 /**
- * The kinds of cheap answers. Each has its own guard in each election.
+ * The kinds of cheap answers that share a delay. Each kind has its own guard in each election.
  * - `refusals`: the library refuses the call.
  * - `failures`: a call of a term fails.
  * - `repeats`: `campaign()` while a campaign runs.
@@ -208,7 +208,7 @@ export class CallLimiter {
     const calledFrom = this.#calledFrom('repeats', method);
     if (this.#asking >= MOST_ASKING) {
       const many = `${MOST_ASKING} calls of campaign() wait for a term of election "${this.#election}" already`;
-      const advice = 'call it once: it campaigns again by itself after every loss';
+      const advice = 'call it once: the election enters again by itself after every loss';
       return this.refuse(new AlreadyStandingError(this.#election, `${many}; ${advice}`), calledFrom);
     }
     this.#asking++;
@@ -274,10 +274,10 @@ export class CallLimiter {
    * Waits until an iteration may begin.
    *
    * @param isEmpty whether the iteration will end at once.
-   * @param closing the only signal that ends this wait. With the caller's own signal, a loop could end each wait and
-   *   run faster.
+   * @param closing the only signal that can end this wait. No signal ends the wait of an empty iteration. With the
+   *   caller's own signal, a loop could end each wait and run faster.
    * @returns a function to call when the iteration ends.
-   * @throws {UnavailableError} if too many iterations are open.
+   * @throws {UnavailableError} if too many iterations are open, or wait to begin.
    */
   async iteration(
     iterates: { readonly next: PublicFunction },
@@ -290,7 +290,7 @@ export class CallLimiter {
       listener: this.#listenerUnlessReported(),
     };
     const end = await iterationsOf(this.#scope).begin(options, isEmpty, onMany);
-    const why = `too many iterations over the leaders of election "${this.#election}" are open already`;
+    const why = `too many iterations over the leaders of election "${this.#election}" are open, or wait to begin`;
     return end ?? (await this.refuse(this.#tooMany(why)));
   }
 

@@ -207,7 +207,7 @@ export class LoopGuard {
     this.#recover(settings, listener);
   }
 
-  /** Reports the end of a trip. Retries in an outage count for the trip too, so it can outlast the loop of the caller. */
+  /** Reports the end of a trip. Retries in an outage prolong the trip too, so the trip can outlast the caller's loop. */
   #recover(settings: GuardSettings, listener: GuardListener | undefined): void {
     if (!this.#isTripReported || isTripped(this.#history, settings)) return;
     listener?.recovered({ rounds: this.#history.rounds });
@@ -300,9 +300,9 @@ const CALLER_SPREAD = 1 / 3;
 const ENVIRONMENT_SPREAD = 0.94;
 
 /**
- * Makes cockatiel's exponential backoff with our own jitter. The upper limit of a delay is three times the last delay,
- * at most the cap. At first, the jitter of cockatiel itself can draw almost no delay. Later it always draws the cap, so
- * replicas would retry in step.
+ * Makes cockatiel's exponential backoff with our own jitter. The upper limit of a delay is three times the last delay, at
+ * most the cap. We do not use cockatiel's own jitter. Its first delays can be close to zero. Its later delays are always
+ * the cap, so replicas would retry in step.
  *
  * @param spread a delay is at least this share of its upper limit.
  */

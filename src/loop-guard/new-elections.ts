@@ -28,7 +28,10 @@ export class NewElectionLimiter {
     this.#budget = fullNewElectionBudget(nowMs);
   }
 
-  /** Admits a new election. @returns how long it must wait, and whether it is the first one that must wait. */
+  /**
+   * Admits a new election. @returns how long it must wait, and whether it is the first one that must wait since the
+   * limiter recovered.
+   */
   admitNew(election: object, nowMs: number): { holdMs: number; trips: boolean } {
     const { budget, holdMs } = admitNew(this.#budget, this.#underWay.size === 0, nowMs);
     this.#budget = budget;

@@ -8,7 +8,10 @@ import { sleepInThisThread } from '../util/thread-sleep.ts';
 
 /** The most calls of one election and kind in one turn. An ordinary program makes fewer before it awaits something. */
 export const CALLS_PER_TURN = 1_000;
-/** The most fenced writes of one election. A batch of them may begin in one turn. */
+/**
+ * The most fenced writes, registrations or built transactions of one election in one turn. A program may begin a whole
+ * batch in one turn.
+ */
 export const WRITES_PER_TURN = 5_000;
 /**
  * The most answers from memory, of all elections together. `status` and `health()` count. Without a current term,

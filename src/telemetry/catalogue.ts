@@ -74,7 +74,7 @@ export const catalogue: {
     kind: 'gauge',
     name: 'etcd.election.unhealthy',
     unit: '{replica}',
-    help: 'Whether election.health() finds a fault in which a restart can help, 1 or 0.',
+    help: 'Whether election.health() finds a fault that a restart may fix, 1 or 0.',
     labels: ['election'],
     inCluster: 'max',
   }),
@@ -199,7 +199,7 @@ export const catalogue: {
     kind: 'total',
     name: 'etcd.election.guard.held.seconds',
     unit: 's',
-    help: 'Total time for which the loop guard has delayed rounds.',
+    help: 'Total of the delays that the loop guard imposed on rounds. A delay that ended early counts in full.',
     labels: ['election', 'loop'],
   }),
   renewalRoundTrip: metric({

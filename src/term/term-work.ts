@@ -115,7 +115,7 @@ export class TermWork {
   every(ms: number, job: (term: Term) => unknown): void {
     const term = this.#term;
     const repeat = async (): Promise<void> => {
-      // `isCurrent()` would count as a question of the program, and it throws if it is called too often.
+      // `isCurrent()` would count as a check by the program, and it throws if it is called too often.
       while (term.leftMs > 0) {
         const startedAtMs = clock.now();
         await job(term);

@@ -30,8 +30,8 @@ const system: Readings = {
 };
 
 /**
- * The boot time is read when the wall clock has departed from the monotonic clock by more than this. This limit is less
- * than any margin of a lease.
+ * The time since boot is read when the wall clock has gained or lost more than this on the monotonic clock. This limit is
+ * less than any margin of a lease.
  */
 const SUSPICION_MS = 40;
 

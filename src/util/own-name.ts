@@ -1,6 +1,9 @@
 import { hostname, networkInterfaces, type NetworkInterfaceInfo } from 'node:os';
 
-/** A name for this process: the node's address and the process ID. Containers of different hosts may have the same name. */
+/**
+ * A name for this process: the node's address and the process ID. It may not be unique: containers on different hosts may
+ * have the same address and process ID.
+ */
 export function ownName(): string {
   const address = ownAddress();
   return `${address.includes(':') ? `[${address}]` : address}:${process.pid}`;

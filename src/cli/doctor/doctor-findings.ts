@@ -36,7 +36,7 @@ export interface MemberFailure {
 export interface MemberReading {
   readonly endpoint: string;
   readonly reached: MemberStatus | MemberFailure;
-  /** The version of etcd, asked over HTTP or HTTPS on the same port; undefined if none is reported. */
+  /** The version of etcd, read over HTTP or HTTPS on the same port; undefined if none is reported. */
   readonly httpVersion?: string | undefined;
   /** How far the member's clock is ahead of ours; undefined if the member reports no time. */
   readonly clockAheadMs: number | undefined;

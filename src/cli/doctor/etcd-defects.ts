@@ -169,7 +169,7 @@ export interface ReleaseLine {
   readonly line: string;
   /** The last release, if the line has ended. */
   readonly last?: string;
-  /** The month in which the line ended, or is announced to end. */
+  /** The month in which the line ended, or will end as announced. */
   readonly end?: string;
 }
 

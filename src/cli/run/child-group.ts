@@ -122,7 +122,7 @@ function startGuardian(): ChildProcess {
     detached: true, // out of reach of the terminal's signals
   });
   guardian.stdin?.on('error', () => undefined); // the guardian has ended: moveDeadline() starts another one
-  // If the first guardian fails to start, start() throws. If one has ended later, the next moveDeadline() starts another.
+  // If the first guardian fails to start, start() throws. If one ends later, the next moveDeadline() starts another.
   guardian.on('error', () => undefined);
   guardian.unref();
   return guardian;

@@ -55,7 +55,7 @@ export async function becomeInit(): Promise<number | undefined> {
   return undefined;
 }
 
-/** @returns undefined if there is no Perl, or it may not make the system call. */
+/** @returns undefined if there is no Perl, or if it cannot make the system call here. */
 function belowSubreaper(command: readonly string[]): Promise<number | undefined> {
   const prctl = PRCTL[process.arch];
   const perl = ['/usr/bin/perl', '/bin/perl', '/usr/local/bin/perl'].find((path) => existsSync(path));

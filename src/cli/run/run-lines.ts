@@ -30,7 +30,7 @@ const texts: { readonly [T in ElectionEventType]?: (event: Omit<EventOf<T>, 'typ
       `waiting in "${e.election}" behind ${e.leader === undefined ? 'an unknown leader' : `"${e.leader}"`} for ` +
         `${Math.round(e.waitedMs / 1_000)} s (place ${e.position}); that is normal while another replica leads`,
     'drain.overdue': (e) =>
-      `the command of "${e.election}" had not ended ${Math.round(e.afterMs)} ms after the term, and another replica may lead now` +
+      `the command of "${e.election}" had not ended ${Math.round(e.afterMs)} ms after the end of the term, and another replica may lead now` +
       (e.stalledMs > 0 ? `. In that time run stood still for ${Math.round(e.stalledMs)} ms in all` : ''),
     'process.stalled': (e) =>
       `the term of "${e.election}" was lost because run stood still for ${Math.round(e.stalledMs)} ms in all: it was frozen, ` +

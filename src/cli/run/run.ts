@@ -68,7 +68,7 @@ function waitAtMost(options: RunOptions, narrator: Narrator, runner: Runner): Di
     else if (!hasEntered) timers.push(after(leftMs, giveUp));
     hasEntered = true;
   });
-  // A short wait must not end before etcd could answer one request.
+  // A short wait must not end before etcd has had time to answer one request.
   const patienceMs = Math.max(waitMs, line.connection.timeoutMs);
   let cause = `no answer within ${patienceMs / 1_000} s`;
   const outage = listening('session.unavailable', ({ reason }) => (cause = reason));

@@ -80,7 +80,7 @@ export class Runner {
   endBy(name: (typeof STOPS)[number]): void {
     const isStopping = this.#stop.signal.aborted;
     if (isStopping && name === 'SIGINT' && sharedClockMs() - this.#stoppedAtMs > SAME_CTRL_C_MS) {
-      this.#narrator.say('command.hurried', {}, 'second Ctrl-C: killing the command');
+      this.#narrator.say('command.hurried', {}, 'second Ctrl-C: not waiting any longer');
       if (this.#group === undefined) process.exit(EXIT.signalled + constants.signals[name]);
       this.#group.signal('SIGKILL');
       this.#hurry.abort();

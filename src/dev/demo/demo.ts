@@ -141,7 +141,7 @@ async function play(
     return report(stage, handovers, screen, json) ? 0 : 1;
   } finally {
     clearInterval(show);
-    if (!json) screen.live(paint('dim', '  clearing away …'));
+    if (!json) screen.live(paint('dim', '  cleaning up …'));
     await stage.clear();
     screen.live('');
   }

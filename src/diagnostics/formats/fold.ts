@@ -45,7 +45,7 @@ function selfTimes(profile: CpuProfile): Map<number, { samples: number; micros: 
     const next = Math.min(at + (timeDeltas[index + 1] ?? Infinity), profile.endTime);
     const time = times.get(id) ?? { samples: 0, micros: 0 };
     time.samples++;
-    // Without this limit, a delta below zero would count a moment twice.
+    // Time before `counted` is not counted again, even if a delta is below zero.
     time.micros += Math.max(0, Math.round(next - counted));
     times.set(id, time);
   }

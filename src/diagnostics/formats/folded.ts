@@ -27,7 +27,7 @@ export interface Frame {
   readonly name: string;
   /** A path, a `node:` name, or '' for V8 itself. */
   readonly file: string;
-  /** The line on which the function starts, counted from 1. 0 if unknown. */
+  /** The line on which the function starts, counted from 1. In a call site, the line of the call. 0 if unknown. */
   readonly start: number;
   /**
    * The line with the most CPU time, if the frame is innermost and the line is known. Otherwise `start`. Only a hint, because

@@ -1,6 +1,7 @@
 /**
- * The part of protobuf's wire format that pprof needs: varints and fields of bytes. A varint field with 0 is left out, as in
- * proto3. The bytes are in a Uint8Array, because an ordinary array takes eight times the memory, and profiles have megabytes.
+ * The part of protobuf's wire format that pprof needs: varints and fields of bytes. A varint field with 0 is left out, as
+ * in proto3. The bytes are in a Uint8Array, because an ordinary array takes eight times the memory, and a profile can
+ * take several megabytes.
  */
 export class Message {
   #bytes = new Uint8Array(FIRST_CAPACITY);

@@ -35,7 +35,7 @@ interface Blame {
 }
 
 /**
- * Finds the functions that probably cause the CPU time, the likeliest first.
+ * Finds the functions that probably use up the CPU time, the likeliest first.
  *
  * Self time would not name a loop, because its cost appears in functions that it calls (Node's task queue, grpc-js). So the
  * CPU time of a stack counts for the innermost function of the service's own code. If the service is on no stack, the time
@@ -94,7 +94,7 @@ function blame(folded: Folded, owner: Owner): Blame[] {
       entry.cum += weight;
       entry.depth = Math.max(entry.depth, own.length - above);
       if (above === 0) entry.weight += weight;
-      // Only the innermost frame of a whole stack has the current line.
+      // Only the innermost frame of a whole stack has the line with the most CPU time.
       if (frame === stack.frames[0] && weight > entry.hottest) {
         entry.hottest = weight;
         entry.frame = frame;

@@ -113,7 +113,7 @@ function reported(report: RunawayReport, path: string): Markup {
   return markup`<article class="card wide"><p><span class="badge ${isRunaway(verdict) ? 'bad' : 'warn'}">${verdict}</span> <strong>${SAYS[verdict]}</strong>
 <span class="soft">${at}${forMs > 0 && `, for ${amount(forMs * 1e6, 'nanoseconds')}`}${burnt}</span></p>
 ${suspects.map((suspect) => markup`<p class="figure">${describeSuspect(suspect)}</p>`)}
-${held.slice(0, 1).map((guard) => markup`<p class="figure">${busiestCallSite(guard)?.stack[0]} <span class="soft">is the busiest caller in ${guard.rounds} rounds of "${guard.election}"</span></p>`)}
+${held.slice(0, 1).map((guard) => markup`<p class="figure">${busiestCallSite(guard)?.stack[0]} <span class="soft">is the busiest caller of "${guard.election}" (${guard.rounds} rounds by all callers)</span></p>`)}
 ${notes.map((note) => markup`<p class="soft">${note}</p>`)}
 <p>${links.map((kind) => markup`<a href="${path}/${kind}">${kind}</a> `)}</p></article>
 `;
@@ -132,7 +132,7 @@ const SAYS = {
   starved: 'The event loop did not turn',
   hot: 'The event loop kept itself busy without rest',
   rounds: 'The loop guard held a loop back',
-  blocked: 'The event loop did not turn, and turns again',
+  blocked: 'The event loop did not turn for a while, but turns again now',
   saturated: 'The event loop had no rest',
 } as const;
 

@@ -19,8 +19,9 @@ export interface CaptureProcessOptions {
   /** Port of the inspector of that process. Default: 9229, as in Node. */
   port?: number | undefined;
   /**
-   * Called just before SIGUSR1 is sent. A process in native code opens its inspector only after that code returns, perhaps
-   * after `captureProcess()` has rejected. So call `closeInspector()` if it rejects and `onClosed` was not called.
+   * Called just before SIGUSR1 is sent. A process in native code opens its inspector only after that code returns,
+   * perhaps after `captureProcess()` has rejected. So call `closeInspector()` if it rejects after `onSignal` was called,
+   * and `onClosed` was not.
    */
   onSignal?: (() => void) | undefined;
   /** Called when `captureProcess()` has closed the inspector that it opened, even after an error. */

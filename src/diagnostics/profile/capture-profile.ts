@@ -34,7 +34,7 @@ export async function captureProfile({ seconds = 30, signal }: CaptureOptions = 
   checkSignal(signal);
   if (signal?.aborted === true) followed(signal).signal.throwIfAborted();
   if (isCapturing)
-    throw new DiagnosticsError('DIAGNOSTICS_BUSY', 'a CPU profile of this thread is being taken already');
+    throw new DiagnosticsError('DIAGNOSTICS_BUSY', 'a CPU profile of this thread is already being taken');
   const session = sessionOfCoverage ?? connectInspector('own', whyNoProfile());
   const isCovered = Boolean(process.env['NODE_V8_COVERAGE']);
   const over = followed(signal);

@@ -19,9 +19,10 @@ export interface RecordOptions {
   readonly signal?: AbortSignal | undefined;
   /**
    * Whether to discard optimised code first. In code that was optimised before the profile began, V8 attributes inlined
-   * functions and running loops to their callers. So the profile would not name a synchronous loop that runs already.
-   * Discarding costs 12–26 ms once, and about 1 ms per megabyte of the heap. Discarding
-   * starts and stops V8's coverage. So a profile of our own process does not discard if NODE_V8_COVERAGE is set.
+   * functions and running loops to their callers. So the profile would not name a synchronous loop that is already
+   * running. Discarding costs 12–26 ms once, and about 1 ms per megabyte of the heap. To discard this code, we start and
+   * stop V8's coverage, which would disturb a coverage run. So a profile of our own process keeps the code if
+   * NODE_V8_COVERAGE is set.
    */
   readonly deoptimise: boolean;
   /**
@@ -65,7 +66,7 @@ export async function recordProfile(session: Inspected, options: RecordOptions):
   } catch (error) {
     throw options.signal?.aborted ? options.signal.reason : error;
   } finally {
-    // Both also stop a running recording.
+    // Either command also stops a recording that still runs.
     session.post(options.staysEnabled === true ? 'Profiler.stop' : 'Profiler.disable');
   }
 }

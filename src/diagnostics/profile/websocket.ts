@@ -3,13 +3,13 @@ import { request } from 'node:http';
 import type { Socket } from 'node:net';
 import { DiagnosticsError } from '../errors.ts';
 
-/** Largest message, in bytes. A profile of one minute has some megabytes. */
+/** Largest message, in bytes. A profile of one minute takes several megabytes. */
 const MOST_BYTES = 512 * 1024 * 1024;
 
 const OPEN_WITHIN_MS = 5_000;
 
 /**
- * The part of WebSocket (RFC 6455) that an inspector uses. Node has its own client only since version 22.
+ * The part of WebSocket (RFC 6455) that an inspector uses. Node has had its own client only since version 22.
  */
 export class WebSocketText {
   readonly #socket: Socket;

@@ -53,9 +53,9 @@ export interface WatchdogOptions {
    */
   cooldownMs?: number | undefined;
   /**
-   * How long the watchdog makes no reports about the event loop after its start, in milliseconds. Many services load for
-   * seconds without a turn of their event loop. A runaway that begins in this time is reported afterwards, if it still lasts.
-   * `rounds` is reported at once. Default: 5000. From 0 to 600000.
+   * How long after its own start the watchdog makes no reports about the event loop, in milliseconds. Many services load
+   * for seconds without a turn of their event loop. A runaway that begins in this time is reported afterwards, if it
+   * still lasts. `rounds` is reported at once. Default: 5000. From 0 to 600000.
    */
   startupGraceMs?: number | undefined;
   /**
@@ -133,7 +133,7 @@ const fields = only({
   onNotice: callback<(report: RunawayReport) => unknown>(),
   webhook: secret(
     optional<Webhook>(
-      'an http or https address, or { url, headers } with texts as headers',
+      'an http or https address, or { url, headers } with strings as header values',
       (value) => webhookOf(value as Webhook) !== undefined,
     ),
   ),

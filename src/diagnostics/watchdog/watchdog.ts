@@ -59,7 +59,7 @@ export function openHost(options: WatchdogOptions): WorkerHost {
   if (running !== undefined) {
     throw new DiagnosticsError(
       'DIAGNOSTICS_UNAVAILABLE',
-      'a watchdog runs in this process already; close it first',
+      'a watchdog is already running in this process; close it first',
     );
   }
   running = new WorkerHost({
