@@ -233,12 +233,10 @@ export class CampaignRunner {
     { callbacks, calledFrom, ifFree }: Start,
     then: (campaign: Campaign) => Promise<T>,
   ): Promise<T> {
-    let announced = value;
     let releaseClaim: () => void;
     try {
       if (this.#closedError !== undefined) throw this.#closedError;
-      if (announced === undefined) announced = ownName();
-      checkValue(announced, this.#tools.election);
+      if (value !== undefined) checkValue(value, this.#tools.election);
       releaseClaim = this.#claim();
     } catch (error) {
       return this.refuse(error as ElectionError, calledFrom);
@@ -250,7 +248,7 @@ export class CampaignRunner {
     const active = campaigns.at(campaignKey);
     const earlier = active.previousCallbacks;
     const campaign = new Campaign(this.#tools, callbacks, {
-      value: announced,
+      value: value ?? ownName(),
       calledFrom,
       after: earlier,
       ifFree,

@@ -27,7 +27,13 @@ export type Purpose =
 export const keyOf = ({ endpoints, prefix, election }: ElectionScope, what: string): string =>
   JSON.stringify([endpoints, prefix, election, what]);
 
+const known = new WeakMap<Etcd3, readonly string[]>();
+
 export function endpointsOf(client: Etcd3): readonly string[] {
-  const { hosts } = (client as unknown as { options: { hosts?: string | readonly string[] } }).options;
-  return [...new Set([hosts ?? []].flat())].sort();
+  let endpoints = known.get(client);
+  if (endpoints === undefined) {
+    const { hosts } = (client as unknown as { options: { hosts?: string | readonly string[] } }).options;
+    known.set(client, (endpoints = [...new Set([hosts ?? []].flat())].sort()));
+  }
+  return endpoints;
 }
