@@ -76,9 +76,9 @@ export class ElectionClosedError extends ElectionError {
 }
 
 /**
- * This replica may no longer act as leader. The error is the `reason` of `term.signal`, and `term.assertCurrent()` throws it. A
- * retry on this term never succeeds. If {@link reason} is `resigned`, `closed`, `aborted` or `refused`, the campaign may have
- * ended. Otherwise the campaign continues, and the next term can succeed.
+ * This replica may no longer act as leader. The error is the `reason` of `term.signal`, and `term.assertCurrent()` throws
+ * it. A retry on this term never succeeds. If {@link reason} is `resigned`, `closed`, `aborted` or `refused`, the
+ * campaign may have ended. Otherwise the campaign continues, and the next term can succeed, unless the client is closed.
  */
 export class LeadershipLostError extends ElectionError {
   override readonly name = 'LeadershipLostError';

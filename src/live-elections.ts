@@ -9,7 +9,7 @@ const electionOf = ({ election }: Registered): Election => election as Election;
 export const liveElections = (): readonly Election[] => registeredLive().map(electionOf);
 
 /**
- * The elections of this process in which no campaign runs, and for which `health()` names a reason. Either the last campaign
- * was refused, or its work still runs after its end. At most the last 200.
+ * The elections of this process in which no campaign runs, and for which `health()` names a reason. For example, the last
+ * campaign was refused, or its work or `onFollower` still runs after its end. At most the last 200.
  */
 export const failedElections = (): readonly Election[] => registeredFailed().map(electionOf);

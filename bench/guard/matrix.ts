@@ -54,7 +54,7 @@ const outside = inOrder.filter(([row, measured]) => complaints(row, measured).le
 console.log(`\n${inOrder.length} rows, ${outside.length} outside the bounds`);
 if (outside.length > 0) process.exitCode = 1;
 if (options.save) {
-  const machine = `${cpus().length} cores, Node ${process.versions.node}, ${(timing.warmUpMs + timing.windowMs + timing.growthMs) / 1000} s a row`;
+  const machine = `${cpus().length} cores, Node ${process.versions.node}, ${(timing.warmUpMs + timing.windowMs + timing.growthMs) / 1000} s a row, or more`;
   const saved = await save(inOrder.map(([, measured]) => measured));
   const known = rows.flatMap((row): [Row, Measured][] => {
     const measured = saved.find(({ name }) => name === row.name);

@@ -303,7 +303,7 @@ export class CampaignRunner {
     const over = guard.admitCampaign();
     if (over === undefined)
       return refuse(
-        'cannot begin a campaign: this process runs too many of them, or creates elections too fast. Await each campaign before you begin the next',
+        'cannot begin a campaign: this process runs too many campaigns, or creates elections too fast. Await each campaign before you begin the next',
       );
     active.isClaimed = true;
     return () => {
@@ -314,8 +314,8 @@ export class CampaignRunner {
   }
 
   /**
-   * Runs `go` after the callbacks of an earlier term have settled. If one of these callbacks awaits this call, the call would
-   * wait for itself, so it is refused.
+   * Runs `go` when `done` resolves: the callbacks of an earlier term have settled, or the earlier campaign has ended. If
+   * a callback that delays `done` awaits this call, the call would wait for itself, so it is refused.
    */
   #afterCallbacks<T>(done: Promise<void>, go: () => Promise<T>, method: CalledFrom): Promise<T> {
     return unheard(async () => {

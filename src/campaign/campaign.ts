@@ -62,7 +62,7 @@ export class Campaign {
   #stopped: { reason: StopCause; error: ElectionError } | undefined;
   #state: CampaignState = begin();
   readonly turn: Turn;
-  /** For callers that wait until the key is deleted. */
+  /** For callers that wait until the key is deleted, or the delete has failed. */
   #left: Deferred<void> | undefined;
   /** For callers that wait for callbacks of an earlier term. */
   #ready: Deferred<void> | undefined;
@@ -205,7 +205,10 @@ export class Campaign {
     return this.callbacks.finish(this.#stop.signal);
   }
 
-  /** Ends the term, if there is one, and enters again at the end of the queue. Resolves when the key is deleted. */
+  /**
+   * Ends the term, if there is one, and enters again at the end of the queue. Resolves when the key is deleted, or the
+   * delete has failed.
+   */
   stepDown(): Promise<void> {
     if (this.#state.name !== 'leading') return Promise.resolve();
     const { promise } = (this.#left ??= new Deferred());

@@ -124,7 +124,10 @@ class SharedWatcher {
   readonly #wakes = new Set<() => void>();
   readonly #over = new AbortController();
   readonly #onOver: () => void;
-  /** Called at the first answer, or at the end. From then on the read does not count towards the limit of reads. */
+  /**
+   * Called at the first answer, when the leader counts as unknown, or at the end. From then on the read does not count
+   * towards the limit of reads.
+   */
   #answered: () => void = () => undefined;
   readonly queueWatcher: QueueWatcher;
   isKnown = false;
@@ -157,7 +160,7 @@ class SharedWatcher {
     void this.#start(tools);
   }
 
-  /** The state to show now; undefined before the first answer. */
+  /** The state to show now; undefined before the first answer, for at most one TTL. Then the leader counts as unknown. */
   now(see: ObserverTools['see']): { readonly leader: Observed } | undefined {
     if (this.#isInDoubt || (this.isKnown && !this.queueWatcher.isConfirmed)) return { leader: null };
     if (!this.isKnown) return undefined;

@@ -21,8 +21,8 @@ interface OrphanWatchTools {
   readonly transport: EtcdTransport;
   readonly report: Pick<CampaignReport, 'orphanDeleted'>;
   /**
-   * Called when the suspected key stays for now: the lease that its name contains still exists, it is no orphan, or etcd
-   * refused the examination.
+   * Called when the suspected key stays for now: the lease that its name contains still exists, the key is no orphan, or
+   * etcd refused the examination.
    */
   readonly onKept: () => void;
 }

@@ -6,7 +6,7 @@ import { after, clock } from '../util/clock.ts';
 import type { Session } from '../client/session.ts';
 import type { CampaignTools } from './campaign-tools.ts';
 
-/** If a campaign ends before its first round, the end is delayed at most this long, in milliseconds. */
+/** The longest delay by the guard `quits` if a campaign ends before its first round, in milliseconds. */
 const LONGEST_QUIT_MS = 2_500;
 
 /** How long to wait for a failing session to be renewed, or to end, before looking again, in milliseconds. */

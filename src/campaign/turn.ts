@@ -134,9 +134,10 @@ export class Turn {
   }
 
   /**
-   * With `ifFree`, gives up if another candidate is ahead. A possible orphan is examined first. Without `ifFree`, follows that
-   * candidate. Does nothing while the leader is unknown. etcd's count of keys includes those of nested elections (`p/q/…`
-   * under `p/`). So the candidates that we have not read may not exist.
+   * With `ifFree`, gives up if another candidate is ahead. A possible orphan is examined first. Without `ifFree`, tells
+   * `onFollower` of that candidate. Does nothing while the leader is unknown, because then perhaps nobody is ahead. We
+   * know candidates that we have not read only from etcd's count of keys. That count includes keys of nested elections
+   * (`p/q/…` under `p/`).
    */
   #skipOr(candidacy: Candidacy, follow: () => void): void {
     const { queueWatcher, skip } = this.#tools;

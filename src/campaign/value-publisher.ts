@@ -1,6 +1,6 @@
 /**
- * Keeps the newest value under our key in etcd. Only one announcement is under way at a time. If an old value arrives late, the
- * newest value is written again.
+ * Keeps the newest value under our key in etcd. It sends one announcement at a time. A `term.proclaim()` may be under way
+ * too. If an old value arrives late, the newest value is written again.
  */
 import type { Candidacy } from '../core/campaign-state.ts';
 import { proclaim } from '../etcd/election-keys.ts';

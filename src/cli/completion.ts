@@ -1,6 +1,6 @@
 /**
  * `etcd-election completion SHELL`: prints a script that completes commands and flags. The flags come from the help
- * texts.
+ * texts, except those of the demo.
  */
 import { UsageError } from './arguments.ts';
 import { EXIT } from './exit-codes.ts';

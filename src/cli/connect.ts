@@ -90,7 +90,8 @@ export const withEtcd = <T>(
 ): Promise<T> => explained(line, terminal, (connection) => connected(connection, work));
 
 /**
- * Runs the work like {@link withEtcd}, with a client for the endpoints of one cluster. Names the others on standard error.
+ * Runs the work like {@link withEtcd}, with a client for the endpoints of one cluster. Names the endpoints of other
+ * clusters on standard error.
  *
  * @param work gets the endpoints of that cluster as its second argument.
  * @throws {ExplainedError} also if the endpoints belong to different clusters, and none has the majority.

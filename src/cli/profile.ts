@@ -136,7 +136,7 @@ async function captureGuarded(
   });
 }
 
-/** Shows a progress bar if the output is a terminal. @returns a function that removes it. */
+/** Shows a progress bar if standard error is a terminal. @returns a function that removes it. */
 function progressBar({ stderr, env }: Terminal, seconds: number): () => void {
   if (stderr.isTTY !== true || env['TERM'] === 'dumb') return () => {};
   const WIDTH = 30;

@@ -135,8 +135,8 @@ const isRead = ({ success, failure }: UserTxn): boolean =>
   [...success, ...failure].every(({ request_range }) => request_range !== undefined);
 
 /**
- * Whether the user's operations may stand directly behind the fence. If the user compares nothing, nesting is usually
- * not needed. We avoid it then, because etcd before 3.4.42 and 3.5.28 checks no permissions of nested operations.
+ * Whether the user's operations may stand directly behind the fence. If the user compares nothing, nesting is usually not
+ * needed. We avoid it then, because etcd before 3.4.42, 3.5.28 and 3.6.9 checks no permissions of nested operations.
  *
  * A transaction without operations, or with only serializable reads, needs nesting. Otherwise the member that is
  * asked would answer from its own state. That state may be old, and the fence would mean nothing. A nested

@@ -140,9 +140,9 @@ export class Host {
   }
 
   /**
-   * The host is silent on the connection of this client, so later calls use a new one. Keeps a connection that is
-   * slow, or that could not be made. Also keeps a client whose name is still being resolved: nothing can cancel
-   * a lookup, and a new client would only start another.
+   * The host is silent on the connection of this client, so later calls use a new one. Keeps a connection that is slow,
+   * or that could not be made. Also keeps a client that still resolves the name of its host: nothing can cancel a lookup,
+   * and a new client would only start another.
    */
   dropSilent(client: HostClient): void {
     const isResolving = this.#own?.dials.hasBegun === false;

@@ -34,7 +34,7 @@ const MOST_ASKING = 1_000;
 const MOST_WRITES = 10_000;
 
 /**
- * The kinds of cheap answers that share a delay. Each kind has its own guard in each election.
+ * The kinds of cheap answers. Calls with the same kind of answer share a guard in each election.
  * - `refusals`: the library refuses the call.
  * - `failures`: a call of a term fails.
  * - `repeats`: `campaign()` while a campaign runs.

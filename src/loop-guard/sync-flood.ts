@@ -107,7 +107,7 @@ export class Flood {
   }
 }
 
-/** If this many calls of `campaign()`, `lead()` and the reading methods are refused at once, the thread sleeps. */
+/** If this many calls of `campaign()`, `lead()` and the reading methods are refused in one burst, the thread sleeps. */
 export const REFUSALS_AT_ONCE = 500;
 /**
  * After {@link REFUSALS_AT_ONCE} refused calls, the thread sleeps if more than this many are refused in a second. On a server

@@ -25,9 +25,9 @@ export interface OpenTelemetryOptions {
 
 export interface ElectionTelemetry extends Disposable {
   /**
-   * The context of a term, for spans of its work: `context.with(telemetry.contextOf(term), () => work(term))`. Spans started
-   * in this context become children of the span that marks the start of the term. If the term is unknown or over, the active
-   * context is returned.
+   * The context of a term, for spans of its work: `context.with(telemetry.contextOf(term), () => work(term))`. Spans
+   * started in this context become children of the span that marks the start of the term. If the term is unknown, or its
+   * hand-over is finished, the active context is returned.
    */
   contextOf(term: Pick<Term, 'election' | 'fencingToken'>): Context;
   /**

@@ -261,7 +261,7 @@ export class Recorder implements Disposable {
     eachSeries(beginnings, labels, (metric, all) => this.#sink.begin(metric, all));
   }
 
-  /** One set of readings for each name. Several elections may have one name, for example on two clients. */
+  /** One set of readings for each name. Several elections may have the same name, for example on two clients. */
   #readElections(elections: readonly UnmarkedElection[]): Reading[] {
     const best = new Map<string, ElectionFigures>();
     const infos = new Map<string, Reading>();

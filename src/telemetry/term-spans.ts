@@ -89,7 +89,7 @@ export class TermSpans {
     for (const type of HEARD) subscribe(`etcd-election:${type}`, this.#onMessage);
   }
 
-  /** The context of the start of the term; the active context if the term is unknown or over. */
+  /** The context of the start of the term; the active context if the term is unknown, or its hand-over is finished. */
   contextOf({ election, fencingToken }: Pick<Term, 'election' | 'fencingToken'>): Context {
     const term = this.#terms.get(nameOf({ election, fencingToken: fencingToken.toString() }));
     return term === undefined ? context.active() : within(term.start);
@@ -106,7 +106,7 @@ export class TermSpans {
     const event = message as Heard;
     const source = sourceOf(event) ?? event.election;
     const of = this.#tracked.get(source) ?? this.#track(source, event);
-    if (of === undefined) return; // its campaign began before tracing started
+    if (of === undefined) return; // the campaign has not entered yet, or it entered before tracing started
     if (isTrouble(event)) return this.#trouble(of, event);
     switch (event.type) {
       case 'candidate.entered':

@@ -27,7 +27,7 @@ export interface WorkListener {
   readonly drainTimeoutMs: number;
   /** Whether `onFollower` stops what `onLeader` starts. If so, the term has work although `onLeader` has returned. */
   isPair(): boolean;
-  /** A callback threw or rejected for another reason than the end of the term. */
+  /** A callback threw or rejected for a reason other than the end of the term. */
   onError(callback: CallbackName, error: unknown): void;
   /** The work failed: the term must end. */
   onFailed(): void;

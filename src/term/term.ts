@@ -3,7 +3,7 @@
  */
 import type { ComparatorBuilder } from 'etcd3';
 
-/** A term. JSON and logs show its token as a string, and whether the term is current at that moment. */
+/** A term. JSON and logs also show whether the term is current at that moment. In JSON, the token is a string. */
 export interface Term {
   /** Name of the election. */
   readonly election: string;

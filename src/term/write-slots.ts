@@ -33,7 +33,9 @@ const MOST_REMEMBERED = 1_000;
 /** How long we remember that etcd has denied our user the keys of the slots, in milliseconds. */
 const REFUSAL_HOLDS_MS = 30_000;
 
-/** The outcome of a write could not be found out in time. It can be settled later. */
+/**
+ * The outcome of a write could not be found out. It can be settled later, as long as etcd has the record of the write.
+ */
 export class UnsettledError extends EtcdError {
   readonly writeId: string;
 

@@ -70,7 +70,10 @@ export function afterTurn(ms: number, callback: () => void): () => void {
   };
 }
 
-/** Calls back in the next turn of the event loop. @returns a function that cancels the call. */
+/**
+ * Calls back after the timers and the input that are due now, by `setImmediate`. @returns a function that cancels the
+ * call.
+ */
 export function nextTurn(callback: () => void): () => void {
   let isCancelled = false;
   setImmediate(() => {

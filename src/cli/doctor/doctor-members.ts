@@ -166,7 +166,7 @@ function judgeVersion(version: string): Finding[] {
       warning(
         check,
         `${support.line.line} reached its end of life in ${support.line.end}, with ${support.line.last}`,
-        'its defects are no longer fixed: upgrade to the next line, from the last release of this one',
+        'its defects are no longer fixed: upgrade first to the last release of this line, then to the next line',
       ),
     );
   const known = defectsOf(version);

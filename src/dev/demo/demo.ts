@@ -44,7 +44,7 @@ class Interrupted extends Error {
 
 const SIGNALS = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 } as const;
 
-/** @returns the exit code: 0 if every scene passed and two replicas never led at once. */
+/** @returns the exit code: 0 if every scene ran to its end, two replicas never led at once, and the tokens grew. */
 export async function demo(args: string[]): Promise<number> {
   const chosen = choose(args);
   if (typeof chosen === 'string') {

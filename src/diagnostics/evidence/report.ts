@@ -23,7 +23,9 @@ export interface RunawayReport {
   /** When the problem was noticed, as an ISO date. The evidence was taken afterwards. */
   readonly at: string;
   readonly pid: number;
-  /** How long the problem lasted, in milliseconds: in total if it is over, otherwise until the report. */
+  /**
+   * How long the problem lasted, in milliseconds: in total if it is over, otherwise until the report. Always 0 for `rounds`.
+   */
   readonly forMs: number;
   /**
    * How much of a core the main thread used, 0–1. For `starved` and `blocked`: while the event loop did not turn. For `hot` and

@@ -43,7 +43,7 @@ export function renderFlamePage(folded: Folded, title: string, notes: readonly s
       ${boxesOf(folded, drawn)}
     </svg>
     <p id="detail" class="figure" role="status" data-hint="${HINT}">${HINT}</p>
-    ${drawn.hidden > 0 && markup`<p class="soft">${drawn.hidden} boxes were too narrow to draw.</p>`}
+    ${drawn.hidden > 0 && markup`<p class="soft">Too narrow to draw: ${drawn.hidden} boxes.</p>`}
     ${costTable(functionCosts(folded).slice(0, 12), total, unit)}
   </main>`;
   return document({ title, body, style: FLAME_STYLE + PAGE_STYLE, script: FLAME_SCRIPT });

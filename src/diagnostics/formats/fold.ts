@@ -69,7 +69,8 @@ interface Tree {
 function framesOf(leaf: ProfileNode, { nodes, parents, starts, callers }: Tree): Frame[] {
   const frames: Frame[] = [];
   // Bounded, because in a forged profile a node may be its own ancestor.
-  for (let node: ProfileNode | undefined = leaf; node !== undefined && frames.length < nodes.size;) {
+  let left = nodes.size;
+  for (let node: ProfileNode | undefined = leaf; node !== undefined && left > 0; left--) {
     if (node.callFrame.functionName !== '(root)')
       frames.push(node === leaf ? leafFrame(node, starts) : callerFrame(node, callers));
     const parent: number | undefined = parents.get(node.id);

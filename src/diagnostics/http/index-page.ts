@@ -113,7 +113,7 @@ function reported(report: RunawayReport, path: string): Markup {
   return markup`<article class="card wide"><p><span class="badge ${isRunaway(verdict) ? 'bad' : 'warn'}">${verdict}</span> <strong>${SAYS[verdict]}</strong>
 <span class="soft">${at}${forMs > 0 && `, for ${amount(forMs * 1e6, 'nanoseconds')}`}${burnt}</span></p>
 ${suspects.map((suspect) => markup`<p class="figure">${describeSuspect(suspect)}</p>`)}
-${held.slice(0, 1).map((guard) => markup`<p class="figure">${busiestCallSite(guard)?.stack[0]} <span class="soft">is the busiest caller of "${guard.election}" (${guard.rounds} rounds by all callers)</span></p>`)}
+${held.slice(0, 1).map((guard) => markup`<p class="figure">${busiestCallSite(guard)?.stack[0] ?? 'an unknown place'} <span class="soft">is the busiest caller of "${guard.election}" (${guard.rounds} rounds by all callers)</span></p>`)}
 ${notes.map((note) => markup`<p class="soft">${note}</p>`)}
 <p>${links.map((kind) => markup`<a href="${path}/${kind}">${kind}</a> `)}</p></article>
 `;

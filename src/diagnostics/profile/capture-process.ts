@@ -20,8 +20,8 @@ export interface CaptureProcessOptions {
   port?: number | undefined;
   /**
    * Called just before SIGUSR1 is sent. A process in native code opens its inspector only after that code returns,
-   * perhaps after `captureProcess()` has rejected. So call `closeInspector()` if it rejects after `onSignal` was called,
-   * and `onClosed` was not.
+   * perhaps after `captureProcess()` has rejected. So call `closeInspector()` if `captureProcess()` rejects, and
+   * `onSignal` was called but `onClosed` was not.
    */
   onSignal?: (() => void) | undefined;
   /** Called when `captureProcess()` has closed the inspector that it opened, even after an error. */

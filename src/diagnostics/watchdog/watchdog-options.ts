@@ -1,3 +1,4 @@
+import { resolve } from 'node:path';
 import { isObject } from '../../core/shown.ts';
 import {
   callback,
@@ -22,9 +23,9 @@ import type { RunawayReport } from '../evidence/report.ts';
 export interface WatchdogOptions {
   /**
    * How long the main thread may use the CPU without a turn of its event loop, in milliseconds. Then the watchdog takes a
-   * profile, at most `pollMs` + 0.1 s later. If the block ends before `runawayMs`, it becomes a notice, `blocked`. Within
-   * `cooldownMs` after such a notice, the watchdog takes the profile only after `runawayMs`. Default: 1000. From 250 to
-   * 600000.
+   * profile, at most `pollMs` + 0.1 s later. If the block then ends before `runawayMs`, it becomes a notice, `blocked`. A
+   * block that ends in the first quarter of the profile is not reported. Within `cooldownMs` after such a notice, the
+   * watchdog takes the profile only after `runawayMs`. Default: 1000. From 250 to 600000.
    */
   stallMs?: number | undefined;
   /**
@@ -47,13 +48,14 @@ export interface WatchdogOptions {
   /** How long the CPU profile of a runaway lasts, in milliseconds. Default: 1000. From 100 to 60000. */
   profileMs?: number | undefined;
   /**
-   * Shortest time between two reports with the same verdict, in milliseconds. A problem that begins in this time is reported
-   * afterwards, if it still lasts. For `rounds` the time applies to every election separately. With `onStarved: 'kill'` the
-   * time does not apply to `starved`. Default: 600000, ten minutes. From 0.
+   * Shortest time between two reports with the same verdict, in milliseconds. A problem of the event loop that begins in
+   * this time is reported afterwards, if it still lasts. For `rounds` the time applies to every election separately, and
+   * a trip in this time is not reported. With `onStarved: 'kill'` the time does not apply to `starved`. Default: 600000,
+   * ten minutes. From 0.
    */
   cooldownMs?: number | undefined;
   /**
-   * How long after its own start the watchdog makes no reports about the event loop, in milliseconds. Many services load
+   * For how long after its start the watchdog makes no reports about the event loop, in milliseconds. Many services load
    * for seconds without a turn of their event loop. A runaway that begins in this time is reported afterwards, if it
    * still lasts. `rounds` is reported at once. Default: 5000. From 0 to 600000.
    */
@@ -172,7 +174,11 @@ export function readWatchdogOptions(options: WatchdogOptions): {
   const runawayMs = rest.runawayMs ?? rest.stallMs * 5;
   if (runawayMs < rest.stallMs)
     throw new DiagnosticsError('DIAGNOSTICS_INVALID', 'options.runawayMs: must not be smaller than stallMs');
-  const evidence = { directory, keep, maxBytes: maxMegabytes * 1024 * 1024 };
+  const evidence = {
+    directory: directory === undefined ? undefined : resolve(directory), // the program may change its own folder
+    keep,
+    maxBytes: maxMegabytes * 1024 * 1024,
+  };
   const deoptimise = !process.env['NODE_V8_COVERAGE'];
   return {
     settings: {

@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import * as diagnostics from '../../../src/diagnostics/index.ts';
 import { samplingIntervalMicros } from '../../../src/diagnostics/profile/record-profile.ts';
@@ -65,6 +66,12 @@ it.each<[object, RegExp]>([
 
 it('a handler refuses an unknown option', () => {
   expect(() => diagnostics.diagnosticsHandler({ tokken: 'x' } as object)).toThrow(/tokken/);
+});
+
+it('keeps the folder of the reports if the program changes its own folder', () => {
+  expect(readWatchdogOptions({ directory: 'reports' }).settings.evidence.directory).toBe(
+    join(process.cwd(), 'reports'),
+  );
 });
 
 it('a server needs no options', () => {

@@ -52,6 +52,12 @@ describe('fold', () => {
     expect(fold(knot).stacks[0]?.frames).toHaveLength(2);
   });
 
+  it('ends on a profile whose root calls itself', () => {
+    const loop = { startTime: 0, endTime: 10, samples: [1], timeDeltas: [0] };
+    const folded = fold({ ...loop, nodes: [node(1, '(root)@:0', [1])] });
+    expect(folded.stacks.flatMap(({ frames }) => frames)).toEqual([]);
+  });
+
   it('refuses an invalid profile', () => {
     const callFrame = { functionName: 'a', url: 'b', lineNumber: 1 };
     const node = { id: 1, callFrame, positionTicks: [null] };
