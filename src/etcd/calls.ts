@@ -6,7 +6,7 @@ import { clock } from '../util/clock.ts';
 import { askForCluster } from './cluster-answer.ts';
 import { EtcdError, isTokenRefused, isUnread, type GrpcStatus } from './etcd-error.ts';
 import { hedged } from './hedge.ts';
-import { Host } from './host.ts';
+import { Host, type HostClient } from './host.ts';
 import { limited, type TimeLimits } from './limited.ts';
 import { Members, type HostEvent } from './members.ts';
 import { NEW_TOKENS, Tokens } from './token.ts';
@@ -162,7 +162,7 @@ export class Calls {
           this.#tokens.unanswered(token, sentAtMs);
         },
         onMessage: (message) => this.members.complaint(host, message),
-        onFailure: (status) => this.failed(host, status, token),
+        onFailure: (status) => this.failed(host, client, status, token),
         telling: (said) => this.members.selector.telling(host, said),
       });
       this.#tokens.accepted(token);
@@ -235,9 +235,9 @@ export class Calls {
     return this.#tokens.current;
   }
 
-  failed(host: Host, status: GrpcStatus, token: string | undefined): void {
+  failed(host: Host, client: HostClient, status: GrpcStatus, token: string | undefined): void {
     if (isTokenRefused(status.details)) this.#tokens.refused(token);
-    this.members.failed(host, status);
+    this.members.failed(host, client, status);
   }
 }
 

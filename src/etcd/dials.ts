@@ -27,7 +27,7 @@ interface Credentials {
  */
 interface Subchannel {
   readonly secureConnector?: unknown;
-  readonly subchannelAddress?: { signal?: AbortSignal };
+  readonly subchannelAddress?: { readonly host?: string; readonly port?: number; signal?: AbortSignal };
 }
 
 export interface Service {
@@ -50,6 +50,8 @@ export interface Dials {
   readonly hasBegun: boolean;
   /** The last dial that the host has answered; undefined if it has answered none. */
   readonly answered: AnsweredDial | undefined;
+  /** The IP address and port to which the client has connected last; undefined if it has not, or if that is unknown. */
+  readonly connectedTo: string | undefined;
 }
 
 interface AnsweredDial {
@@ -62,8 +64,9 @@ interface AnsweredDial {
   readonly firstBytesAfterMs: number;
 }
 
-export function trackDials(hosts: readonly DiallingHost[]): Dials {
-  const dials = new TrackedDials();
+/** @param avoided addresses that are dialled only if the name has no other address. */
+export function trackDials(hosts: readonly DiallingHost[], avoided: ReadonlySet<string>): Dials {
+  const dials = new TrackedDials(avoided);
   for (const host of hosts) {
     const credentials = host.channelCredentials;
     const create = credentials?._createSecureConnector?.bind(credentials);
@@ -82,9 +85,15 @@ export function trackDials(hosts: readonly DiallingHost[]): Dials {
 class TrackedDials implements Dials {
   /** For each dial, a function that ends it. */
   readonly #dials = new Set<() => void>();
+  readonly #avoided: ReadonlySet<string>;
   hasBegun = false;
+  connectedTo: string | undefined;
   #isOver = false;
   #answered: AnsweredDial | undefined;
+
+  constructor(avoided: ReadonlySet<string>) {
+    this.#avoided = avoided;
+  }
 
   get answered(): AnsweredDial | undefined {
     return this.#answered;
@@ -101,13 +110,17 @@ class TrackedDials implements Dials {
     const connect = connector.connect.bind(connector);
     let endDial = (): void => undefined;
     let dialledAtMs = 0;
+    let shown: string | undefined;
     connector.waitForReady = async () => {
       this.#dials.delete(endDial); // the previous dial, if any, has failed
       await waitForReady();
       this.#refuseIfOver();
+      const subchannels = subchannelsOf(host);
+      const address = subchannels.find((one) => one.secureConnector === connector)?.subchannelAddress;
+      shown = shownAddress(address);
+      this.#refuseIfAvoided(shown, subchannels);
       dialledAtMs = clock.now();
       const abort = new AbortController();
-      const address = addressOf(host, connector);
       if (address !== undefined) address.signal = abort.signal;
       this.#dials.add((endDial = () => abort.abort()));
     };
@@ -121,6 +134,7 @@ class TrackedDials implements Dials {
       tcp.once('close', () => this.#dials.delete(end));
       const connected = await connect(tcp);
       carrier = connected.socket;
+      this.connectedTo = shown;
       return connected;
     };
     return connector;
@@ -130,6 +144,13 @@ class TrackedDials implements Dials {
     if (this.#isOver) throw new Error('the client is closed');
   }
 
+  /** gRPC dials the next address when a dial is refused. */
+  #refuseIfAvoided(address: string | undefined, all: readonly Subchannel[]): void {
+    if (address === undefined || !this.#avoided.has(address)) return;
+    const isOnly = all.every((one) => this.#avoided.has(shownAddress(one.subchannelAddress) ?? address));
+    if (!isOnly) throw new Error(`the member at ${address} could not serve us`);
+  }
+
   #lookForBytes(tcp: Socket, dialledAtMs: number): void {
     if (tcp.destroyed) return;
     if (tcp.bytesRead > 0) this.#answered = { dialledAtMs, firstBytesAfterMs: clock.now() - dialledAtMs };
@@ -137,9 +158,11 @@ class TrackedDials implements Dials {
   }
 }
 
-function addressOf({ cachedServices }: DiallingHost, connector: Connector): Subchannel['subchannelAddress'] {
-  for (const service of Object.values(cachedServices))
-    for (const { child } of service?.getChannel?.().internalChannel?.wrappedSubchannels ?? [])
-      if (child?.secureConnector === connector) return child.subchannelAddress;
-  return undefined;
-}
+/** The addresses to which gRPC has resolved the name of the host. */
+const subchannelsOf = ({ cachedServices }: DiallingHost): readonly Subchannel[] =>
+  Object.values(cachedServices)
+    .flatMap((service) => [...(service?.getChannel?.().internalChannel?.wrappedSubchannels ?? [])])
+    .flatMap(({ child }) => child ?? []);
+
+const shownAddress = (address: Subchannel['subchannelAddress']): string | undefined =>
+  address?.host === undefined ? undefined : `${address.host}:${address.port}`;

@@ -52,6 +52,9 @@ const ROUND_TRIPS = 5;
  */
 const LONGEST_ROUND_TRIP_MS = 5_000;
 
+/** A name whose addresses change may have had more. */
+const MOST_FAILED_ADDRESSES = 16;
+
 export class Host {
   readonly address: string;
   readonly #users: Etcd3;
@@ -62,6 +65,12 @@ export class Host {
   #unreachable: { readonly reason: string; readonly atMs: number } | undefined;
   /** Whether the member cannot serve us. Behind a load balancer, a new connection may reach another member. */
   #isUnfit = false;
+  /**
+   * Addresses of this name whose members were unfit or silent. A dial avoids them as long as the name has another one.
+   * By itself, gRPC begins with the first address each time. A first member that is cut off from the others would keep us
+   * away from them for good.
+   */
+  readonly #failedAddresses = new Set<string>();
 
   constructor(users: Etcd3, address: string) {
     this.#users = users;
@@ -84,7 +93,7 @@ export class Host {
 
   #connect(): HostClient {
     const own = new Etcd3(optionsFor(this.#users, this.address));
-    this.#own = { etcd: own, dials: trackDials(poolOf(own)?.hosts ?? []) };
+    this.#own = { etcd: own, dials: trackDials(poolOf(own)?.hosts ?? [], this.#failedAddresses) };
     this.#madeAtMs = clock.now();
     this.#unreachable = undefined;
     this.#isUnfit = false;
@@ -97,18 +106,21 @@ export class Host {
     };
   }
 
-  couldNotConnect(reason: string): void {
+  // The next three methods take the client that was asked. What an earlier client met says nothing about the present one.
+
+  couldNotConnect(client: HostClient, reason: string): void {
+    if (client !== this.#client) return;
     this.#unreachable = { reason, atMs: clock.now() };
+    this.#failedAddresses.clear(); // perhaps the other addresses are worse
   }
 
-  couldNotServe(): void {
-    this.#isUnfit = true;
+  couldNotServe(client: HostClient): void {
+    if (client === this.#client) this.#isUnfit = true;
   }
 
   /**
    * Clears earlier failures of the connection, because gRPC may have dialled again by itself.
    *
-   * @param client the client that was asked. An answer to an earlier client says nothing about the present one.
    * @param isProbe whether the answer came to a probe or on a stream. An unfit member may send such an answer too.
    */
   answered(client: HostClient, isProbe: boolean): void {
@@ -120,12 +132,12 @@ export class Host {
   /** For calls that passed a guard: replaces a connection that could not be made, or that reached an unfit member. */
   dialAgain(): void {
     const isUseless = this.#isUnfit || this.#unreachable !== undefined;
-    if (isUseless && this.ageMs >= DIAL_AGAIN_AFTER_MS) this.drop();
+    if (isUseless && this.ageMs >= DIAL_AGAIN_AFTER_MS) this.#dropFailed();
   }
 
   /** For calls of the application: replaces only a connection to an unfit member, no more often than gRPC dials. */
   dialAgainSlowly(): void {
-    if (this.#isUnfit && this.ageMs >= GRPC_DIALS_AGAIN_MS) this.drop();
+    if (this.#isUnfit && this.ageMs >= GRPC_DIALS_AGAIN_MS) this.#dropFailed();
   }
 
   /**
@@ -147,7 +159,7 @@ export class Host {
   dropSilent(client: HostClient): void {
     const isResolving = this.#own?.dials.hasBegun === false;
     const isKept = this.#unreachable !== undefined || this.isSlow || isResolving;
-    if (client === this.#client && !isKept) this.drop();
+    if (client === this.#client && !isKept) this.#dropFailed();
   }
 
   /**
@@ -170,6 +182,13 @@ export class Host {
   get justUnreachable(): string | undefined {
     const { reason, atMs } = this.#unreachable ?? { atMs: Number.NEGATIVE_INFINITY };
     return clock.now() - atMs < DIAL_AGAIN_AFTER_MS ? reason : undefined;
+  }
+
+  #dropFailed(): void {
+    const address = this.#own?.dials.connectedTo;
+    if (this.#failedAddresses.size >= MOST_FAILED_ADDRESSES) this.#failedAddresses.clear();
+    if (address !== undefined && this.#unreachable === undefined) this.#failedAddresses.add(address);
+    this.drop();
   }
 
   /** Drops the connection. Later calls use a new one; calls under way end by themselves. */

@@ -11,7 +11,7 @@ import {
   type EtcdErrorKind,
   type GrpcStatus,
 } from './etcd-error.ts';
-import type { Host } from './host.ts';
+import type { Host, HostClient } from './host.ts';
 import { HostSelector, type Wishes } from './host-selector.ts';
 import { limited, type TimeLimits } from './limited.ts';
 import { Probes, type AskHost } from './probes.ts';
@@ -150,10 +150,10 @@ export class Members {
     if (this.#cluster.isForeign(host)) throw foreign(what, this.#cluster.complaintOf(host, host.address));
   }
 
-  failed(host: Host, status: GrpcStatus): void {
+  failed(host: Host, client: HostClient, status: GrpcStatus): void {
     this.selector.failed(host, status);
-    if (isByEtcd(status) && isUnfit(status)) host.couldNotServe();
-    if (isNotConnected(status)) host.couldNotConnect(this.selector.telling(host, status.details));
+    if (isByEtcd(status) && isUnfit(status)) host.couldNotServe(client);
+    if (isNotConnected(status)) host.couldNotConnect(client, this.selector.telling(host, status.details));
   }
 
   drop(): void {

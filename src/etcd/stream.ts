@@ -65,7 +65,7 @@ export async function openStream<Request, Response>(
     },
     onFailure: (status) => {
       reason ??= status.details;
-      if (!isOver) calls.failed(host, status, token);
+      if (!isOver) calls.failed(host, client, status, token);
     },
   });
   const end = (stream: RawStream<Request, Response>): void => {
