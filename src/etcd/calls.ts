@@ -98,7 +98,7 @@ export class Calls {
         throw last ?? new EtcdError('unavailable', `${what}: all hosts are being asked already`, false);
       how.asked.add(host);
       if (how.lane === 'caller') host.dialAgainSlowly();
-      else host.dialAgain();
+      else this.members.dialAgain(host);
       try {
         const reason = how.lane === 'caller' ? host.justUnreachable : undefined;
         if (reason !== undefined) throw new EtcdError('unavailable', `${what}: ${reason}`, false);
@@ -158,7 +158,7 @@ export class Calls {
           // If nothing has come from the host since the call was sent, the connection may be half open.
           const waitedMs = clock.now() - sentAtMs;
           if (this.members.selector.heardAtMs(host) < sentAtMs && host.ageMs >= waitedMs)
-            host.dropSilent(client);
+            this.members.silent(host, client);
           this.#tokens.unanswered(token, sentAtMs);
         },
         onMessage: (message) => this.members.complaint(host, message),
@@ -166,7 +166,7 @@ export class Calls {
         telling: (said) => this.members.selector.telling(host, said),
       });
       this.#tokens.accepted(token);
-      host.answered(client, isProbe === true);
+      this.members.answered(host, client, isProbe === true);
       if (isProbe === true) this.members.selector.heard(host);
       else this.members.selector.answered(host);
       return answer;

@@ -65,6 +65,7 @@ export class Host {
   #unreachable: { readonly reason: string; readonly atMs: number } | undefined;
   /** Whether the member cannot serve us. Behind a load balancer, a new connection may reach another member. */
   #isUnfit = false;
+  #silentAtMs: number | undefined;
   /**
    * Addresses of this name whose members were unfit or silent. A dial avoids them as long as the name has another one.
    * By itself, gRPC begins with the first address each time. A first member that is cut off from the others would keep us
@@ -89,6 +90,11 @@ export class Host {
 
   get ageMs(): number {
     return clock.now() - this.#madeAtMs;
+  }
+
+  /** When the last connection was dropped because the host was silent; undefined if the host has answered since. */
+  get silentAtMs(): number | undefined {
+    return this.#silentAtMs;
   }
 
   #connect(): HostClient {
@@ -126,6 +132,7 @@ export class Host {
   answered(client: HostClient, isProbe: boolean): void {
     if (client !== this.#client) return;
     this.#unreachable = undefined;
+    this.#silentAtMs = undefined;
     if (!isProbe) this.#isUnfit = false;
   }
 
@@ -159,7 +166,9 @@ export class Host {
   dropSilent(client: HostClient): void {
     const isResolving = this.#own?.dials.hasBegun === false;
     const isKept = this.#unreachable !== undefined || this.isSlow || isResolving;
-    if (client === this.#client && !isKept) this.#dropFailed();
+    if (client !== this.#client || isKept) return;
+    this.#silentAtMs = clock.now();
+    this.#dropFailed();
   }
 
   /**

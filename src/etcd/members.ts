@@ -12,6 +12,7 @@ import {
   type GrpcStatus,
 } from './etcd-error.ts';
 import type { Host, HostClient } from './host.ts';
+import { clock } from '../util/clock.ts';
 import { HostSelector, type Wishes } from './host-selector.ts';
 import { limited, type TimeLimits } from './limited.ts';
 import { Probes, type AskHost } from './probes.ts';
@@ -52,6 +53,8 @@ export class Members {
   readonly #probes: Probes<Host>;
   readonly #identify: AskHost<Host>;
   readonly #tell: (event: HostEvent) => void;
+  /** A connection that is older than this moment, and on which nothing has come since, is probably lost. */
+  #lostAtMs = Number.NEGATIVE_INFINITY;
 
   /** @param ask see probes.ts. */
   constructor(
@@ -148,6 +151,31 @@ export class Members {
     if (!hasConsequences || host.isBorrowed) return;
     await this.#identify(host, IDENTIFY_WITHIN_MS).catch(() => undefined);
     if (this.#cluster.isForeign(host)) throw foreign(what, this.#cluster.complaintOf(host, host.address));
+  }
+
+  /** For calls that passed a guard: replaces a connection that is probably of no use. */
+  dialAgain(host: Host): void {
+    const isLost =
+      this.selector.heardAtMs(host) < this.#lostAtMs && host.ageMs > clock.now() - this.#lostAtMs;
+    if (isLost) host.drop();
+    else host.dialAgain();
+  }
+
+  /**
+   * The host answered on this client. If its last connection was silent, the network has probably lost that connection,
+   * and with it all others that are silent since. A firewall that restarts does that.
+   */
+  answered(host: Host, client: HostClient, isProbe: boolean): void {
+    const { silentAtMs } = host;
+    host.answered(client, isProbe);
+    if (silentAtMs !== undefined && host.silentAtMs === undefined) this.#lostAtMs = silentAtMs;
+  }
+
+  /** The host is silent on this client. If another one is silent too, the network has probably lost all connections. */
+  silent(host: Host, client: HostClient): void {
+    const others = this.hosts.flatMap((other) => (other === host ? [] : (other.silentAtMs ?? [])));
+    host.dropSilent(client);
+    this.#lostAtMs = Math.max(this.#lostAtMs, ...others);
   }
 
   failed(host: Host, client: HostClient, status: GrpcStatus): void {

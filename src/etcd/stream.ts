@@ -52,7 +52,7 @@ export async function openStream<Request, Response>(
   const how = { dueAtMs: clock.now() + withinMs, signal };
   const token = await calls.tokenFor(what, how);
   const host = (await members.choose(what, leftOf(how), { avoid }))!;
-  host.dialAgain();
+  members.dialAgain(host);
   const { client } = host;
   let isOver = false;
   let reason: string | undefined;
@@ -60,7 +60,7 @@ export async function openStream<Request, Response>(
     token,
     onCall: () => undefined,
     onMessage: (message) => {
-      host.answered(client, true); // a member without a quorum still sends messages
+      members.answered(host, client, true); // a member without a quorum still sends messages
       return (reason ??= members.complaint(host, message));
     },
     onFailure: (status) => {
@@ -92,17 +92,17 @@ function rethrow(host: Host, what: string, error: unknown): never {
 
 type Ends = Pick<OpenStream<unknown, unknown>, 'renewed' | 'close' | 'fail' | 'leave'>;
 
-function endsOf({ members: { selector } }: Calls, host: Host, client: HostClient, end: () => void): Ends {
+function endsOf({ members }: Calls, host: Host, client: HostClient, end: () => void): Ends {
   return {
-    renewed: () => selector.renewed(host),
+    renewed: () => members.selector.renewed(host),
     close: end,
     fail: () => {
-      selector.suspect(host, 'no answer');
+      members.selector.suspect(host, 'no answer');
       end();
-      host.dropSilent(client);
+      members.silent(host, client);
     },
     leave: () => {
-      selector.suspect(host, 'it lags behind');
+      members.selector.suspect(host, 'it lags behind');
       end();
     },
   };
