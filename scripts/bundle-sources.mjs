@@ -1,7 +1,7 @@
 /**
- * Bundles the code outside the main thread (the watchdog's worker, the helper of the last will) into modules
- * that hold it as text. A worker or a process that starts from a file breaks in bundled services; text does not.
- * `npm ci`, the build, the tests and the benches call this. The two files are not committed.
+ * Bundles the code outside the main thread (the watchdog's worker, the helper of the last will, the guardian of `run`)
+ * into modules that hold it as text. A worker or a process that starts from a file breaks in bundled services, or after the file
+ * has moved; text does not. `npm ci`, the build, the tests and the benches call this. The files are not committed.
  */
 import { build } from 'esbuild';
 import { readFileSync, renameSync, writeFileSync } from 'node:fs';
@@ -13,10 +13,13 @@ import { parentPort, workerData } from 'node:worker_threads';
 runWorker(parentPort, workerData);`;
 const HELPER = `import { runHelper } from './helper.ts';
 runHelper(process.stdin, () => process.exit());`;
+const GUARDIAN = `import { guard } from './guardian.ts';
+guard(process.stdin, process.stdout, () => process.exit());`;
 
 export default async function bundleSources() {
   await bundle('../src/diagnostics/watchdog/worker-source.ts', 'workerSource', WORKER);
   await bundle('../src/last-will/helper-source.ts', 'helperSource', HELPER);
+  await bundle('../src/cli/run/guardian-source.ts', 'guardianSource', GUARDIAN);
 }
 
 async function bundle(path, name, contents) {

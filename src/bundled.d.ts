@@ -10,3 +10,7 @@ declare module '*/worker-source.ts' {
 declare module '*/helper-source.ts' {
   export const helperSource: string;
 }
+
+declare module '*/guardian-source.ts' {
+  export const guardianSource: string;
+}

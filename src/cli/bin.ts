@@ -1,7 +1,6 @@
 #!/usr/bin/env node
 /** The command `etcd-election`. */
 import { EXIT } from './exit-codes.ts';
-import { guard, GUARDIAN } from './run/guardian.ts';
 import { becomeInit } from './run/init.ts';
 import { guardInspector, INSPECTOR_GUARD } from './inspector-guard.ts';
 import { main } from './main.ts';
@@ -9,9 +8,7 @@ import { main } from './main.ts';
 const exitCode = await becomeInit();
 if (exitCode !== undefined) process.exit(exitCode);
 const [, , word, ...operands] = process.argv;
-if (word === GUARDIAN) guard(process.stdin, () => process.exit());
-else if (word === INSPECTOR_GUARD)
-  await guardInspector(Number(operands[0]), Number(operands[1]), process.stdin);
+if (word === INSPECTOR_GUARD) await guardInspector(Number(operands[0]), Number(operands[1]), process.stdin);
 else await command();
 
 async function command(): Promise<void> {

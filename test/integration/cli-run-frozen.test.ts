@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, onTestFinished } from 'vitest';
 import { eventually } from '../support/eventually.ts';
 import { commandPath } from '../support/cli-program.ts';
+import { guardianOf } from '../support/cli-run-program.ts';
 import { isAlive, Program } from '../support/programs.ts';
 import { SOON_MS, test, TTL_SECONDS } from '../support/world.ts';
 
@@ -30,30 +31,6 @@ async function running(endpoints: readonly string[], prefix: string, script: str
   });
   return { program, pid, guardian: await guardianOf(program) };
 }
-
-/** The child with the guardian's process title. A new one first has Node's usual title. */
-const guardianOf = (program: Program, not?: number): Promise<number> =>
-  eventually(
-    () => {
-      const children = readFileSync(`/proc/${program.pid}/task/${program.pid}/children`, 'utf8');
-      const found = children
-        .trim()
-        .split(' ')
-        .map(Number)
-        .find((pid) => pid !== not && isAlive(pid) && commandLine(pid).startsWith('etcd-election guardian'));
-      if (found === undefined) throw new Error('no guardian');
-      return found;
-    },
-    { withinMs: START_MS },
-  );
-
-const commandLine = (pid: number): string => {
-  try {
-    return readFileSync(`/proc/${pid}/cmdline`, 'utf8');
-  } catch {
-    return '';
-  }
-};
 
 /** The state `T` means stopped. */
 const stateOf = (pid: number): string | undefined =>

@@ -27,6 +27,7 @@ describe('the content of the package', () => {
         'dist/cli/bin.js',
         'dist/diagnostics/watchdog/worker-source.js', // generated, not committed
         'dist/last-will/helper-source.js',
+        'dist/cli/run/guardian-source.js',
         'docs/operations.md',
         'README.md',
         'LICENSE',

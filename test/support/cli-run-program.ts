@@ -1,6 +1,8 @@
 /** `etcd-election run` as a process. */
+import { readFileSync } from 'node:fs';
 import { onTestFinished } from 'vitest';
 import { etcdElection, START_MS } from './cli-program.ts';
+import { eventually } from './eventually.ts';
 import { isAlive, type Program } from './programs.ts';
 import { TTL_SECONDS } from './world.ts';
 
@@ -26,6 +28,30 @@ export async function pidOf(program: Program): Promise<number> {
   });
   return pid;
 }
+
+/** The child with the guardian's process title. A new one first has Node's usual title. */
+export const guardianOf = (program: Program, not?: number): Promise<number> =>
+  eventually(
+    () => {
+      const children = readFileSync(`/proc/${program.pid}/task/${program.pid}/children`, 'utf8');
+      const found = children
+        .trim()
+        .split(' ')
+        .map(Number)
+        .find((pid) => pid !== not && isAlive(pid) && commandLine(pid).startsWith('etcd-election guardian'));
+      if (found === undefined) throw new Error('no guardian');
+      return found;
+    },
+    { withinMs: START_MS },
+  );
+
+const commandLine = (pid: number): string => {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, 'utf8');
+  } catch {
+    return '';
+  }
+};
 
 export const FOR_EVER = 'echo "pid $$"; while :; do sleep 0.1; done';
 /** Ends in good order after SIGTERM, with a short delay. */

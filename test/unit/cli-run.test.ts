@@ -13,19 +13,30 @@ import type { Term } from '../../src/index.ts';
 
 vi.mock('node:child_process');
 
+/** What the runner has written to the command's gate. */
+let gate: PassThrough;
+/** How the guardian ends instead of getting ready; undefined if it gets ready. */
+let guardianEnds: number | undefined;
+
 beforeEach(() => {
   vi.useFakeTimers();
-  vi.mocked(spawn).mockImplementation(() => {
+  gate = new PassThrough();
+  guardianEnds = undefined;
+  vi.mocked(spawn).mockImplementation((file) => {
+    const isGuardian = file === process.execPath;
     const child = Object.assign(new EventEmitter(), {
       pid: 4711,
       exitCode: null,
       signalCode: null,
       stdin: new PassThrough(),
-      stdio: [null, null, null, new PassThrough()],
+      stdout: guardianEnds === undefined ? new PassThrough().end('.') : new PassThrough(),
+      stdio: [null, null, null, gate],
       kill: () => true,
       unref: () => undefined,
     });
     process.nextTick(() => child.emit('spawn'));
+    if (isGuardian && guardianEnds !== undefined)
+      process.nextTick(() => child.emit('exit', guardianEnds, null));
     return child as unknown as ChildProcess;
   });
 });
@@ -86,6 +97,16 @@ describe('a command that is stuck in the kernel', () => {
     expect(end()?.exitCode).toBe(137);
   });
 
+  test('S5: if the guardian does not get ready, the command does not run', async () => {
+    guardianEnds = 1;
+    const { error, end } = await serving([]);
+    expect(end()?.exitCode).toBe(126);
+    expect(error.mock.calls.at(0)?.[1]).toBe(
+      '/bin/sh could not be started: the guardian process ended (code 1)',
+    );
+    expect(gate.readableLength).toBe(0);
+  });
+
   test('after a lost leadership, run can serve the next term', async () => {
     const { lose, served, end } = await serving(['--grace', '2s']);
     lose();
@@ -99,7 +120,7 @@ describe('a command that is stuck in the kernel', () => {
     vi.spyOn(process, 'on').mockReturnValue(process);
     const pipe = new PassThrough();
     const ended = vi.fn();
-    guard(pipe, ended);
+    guard(pipe, new PassThrough(), ended);
     const order: Order = { group: 4711, terminateAtMs: null, killAtMs: 0 };
     for (let deadline = 1; deadline <= 2; deadline++) {
       pipe.write(`${JSON.stringify(order)}\n`);

@@ -7,7 +7,8 @@ import { constants } from 'node:os';
 import type { Writable } from 'node:stream';
 import { clock } from '../../util/clock.ts';
 import { EXIT } from '../exit-codes.ts';
-import { GUARDIAN, signalGroup, type Order } from './guardian.ts';
+import { signalGroup, type Order } from './guardian.ts';
+import { GuardianProcess, type OnGuardianLost } from './guardian-process.ts';
 
 /** How a command ended, with the exit code that a shell would return. */
 export interface ChildEnd {
@@ -21,8 +22,7 @@ export class ChildGroup {
   /** Resolves when the command itself has ended. Other processes of its group may still run. Never rejects. */
   readonly ended: Promise<ChildEnd>;
   readonly #child: ChildProcess;
-  #guardian: ChildProcess;
-  #order: Order;
+  readonly #guardian: GuardianProcess;
 
   /**
    * Starts the guardian and the command.
@@ -34,44 +34,43 @@ export class ChildGroup {
     args: readonly string[],
     env: NodeJS.ProcessEnv,
     deadline: Omit<Order, 'group'>,
+    onGuardianLost: OnGuardianLost,
   ): Promise<ChildGroup> {
-    const guardian = startGuardian();
+    // The shell waits for a line of input, and then becomes the command. If this process dies before the guardian knows
+    // the group, the line never comes, and the command never runs.
+    const child = spawn('/bin/sh', ['-c', WAIT_AND_BECOME, 'sh', command, ...args], {
+      stdio: ['inherit', 'inherit', 'inherit', 'pipe'],
+      env,
+      detached: true,
+    });
+    await once(child, 'spawn');
+    const gate = child.stdio[3] as Writable;
+    gate.on('error', () => undefined); // the shell has ended, and its exit event reports that
+    let guardian: GuardianProcess | undefined;
     try {
-      await once(guardian, 'spawn');
-      // The shell waits for a line of input, and then becomes the command. If this process dies before the guardian knows
-      // the group, the line never comes, and the command never runs.
-      const child = spawn('/bin/sh', ['-c', WAIT_AND_BECOME, 'sh', command, ...args], {
-        stdio: ['inherit', 'inherit', 'inherit', 'pipe'],
-        env,
-        detached: true,
-      });
-      await once(child, 'spawn');
-      const group = new ChildGroup(guardian, child, { ...deadline, group: child.pid! });
-      const gate = child.stdio[3] as Writable;
-      gate.on('error', () => undefined); // the shell has ended, and its exit event reports that
+      guardian = new GuardianProcess({ ...deadline, group: child.pid! }, onGuardianLost);
+      const group = new ChildGroup(guardian, child);
+      await guardian.ready();
       gate.end('run\n');
       return group;
     } catch (error) {
-      guardian.kill('SIGKILL');
+      guardian?.end();
+      child.kill('SIGKILL');
       throw error;
     }
   }
 
-  private constructor(guardian: ChildProcess, child: ChildProcess, order: Order) {
+  private constructor(guardian: GuardianProcess, child: ChildProcess) {
     this.#guardian = guardian;
     this.#child = child;
-    this.#order = order;
     child.on('error', () => undefined); // a kill fails if the command now runs as another user
-    this.pid = order.group;
+    this.pid = child.pid!;
     this.ended = new Promise((resolve) => child.once('exit', (code, signal) => resolve(endOf(code, signal))));
-    tell(guardian, order);
   }
 
   /** Moves the deadline at which the guardian ends the group. */
   moveDeadline(deadline: Omit<Order, 'group'>): void {
-    this.#order = { ...deadline, group: this.pid };
-    if (hasEnded(this.#guardian)) this.#guardian = startGuardian();
-    tell(this.#guardian, this.#order);
+    this.#guardian.obey({ ...deadline, group: this.pid });
   }
 
   signal(name: NodeJS.Signals | 0): boolean {
@@ -91,7 +90,7 @@ export class ChildGroup {
       if (clock.now() > dueMs) return false;
       await clock.sleep(LOOK_EVERY_MS);
     }
-    this.#guardian.kill('SIGKILL');
+    this.#guardian.end();
     return true;
   }
 
@@ -108,28 +107,6 @@ const LOOK_EVERY_MS = 5;
 
 const hasEnded = ({ exitCode, signalCode }: ChildProcess): boolean =>
   exitCode !== null || signalCode !== null;
-
-/** The only variables that the guardian inherits. NODE_OPTIONS, for example, could open an inspector or load code. */
-const INHERITED = ['PATH', 'LD_LIBRARY_PATH', 'OPENSSL_CONF'] as const;
-
-function startGuardian(): ChildProcess {
-  const guardian = spawn(process.execPath, [process.argv[1]!, GUARDIAN], {
-    stdio: ['pipe', 'ignore', 'ignore'],
-    env: Object.fromEntries(
-      INHERITED.flatMap((name) => (process.env[name] === undefined ? [] : [[name, process.env[name]]])),
-    ),
-    cwd: '/',
-    detached: true, // out of reach of the terminal's signals
-  });
-  guardian.stdin?.on('error', () => undefined); // the guardian has ended: moveDeadline() starts another one
-  // If the first guardian fails to start, start() throws. If one ends later, the next moveDeadline() starts another.
-  guardian.on('error', () => undefined);
-  guardian.unref();
-  return guardian;
-}
-
-const tell = (guardian: ChildProcess, order: Order): void =>
-  void guardian.stdin?.write(`${JSON.stringify(order)}\n`);
 
 function endOf(code: number | null, signal: NodeJS.Signals | null): ChildEnd {
   if (signal === null) return { exitCode: code ?? EXIT.failed, how: `ended with code ${code}` };

@@ -2,6 +2,8 @@
  * The guardian process of `run`. The runner is the process of `run` itself. If the runner has ended, or is still stopped at the
  * deadline, the guardian ends the command's process group. Ctrl-Z, SIGSTOP or a debugger can stop the runner. Other replicas do
  * not wait for a stopped runner.
+ *
+ * The guardian runs from text (see guardian-source.ts), because the files of the package may have moved since `run` started.
  */
 import { uptime } from 'node:os';
 
@@ -14,9 +16,6 @@ export interface Order {
   readonly killAtMs: number;
 }
 
-/** The argument that starts `etcd-election` as a guardian. */
-export const GUARDIAN = '__guardian';
-
 /** A clock that the runner and the guardian share. On Linux it goes on while the machine is suspended. */
 export const sharedClockMs = (): number =>
   process.platform === 'linux' ? uptime() * 1_000 : Number(process.hrtime.bigint() / 1_000n) / 1_000;
@@ -28,19 +27,28 @@ const KILL_EVERY_MS = 100;
 /** The guardian gives up after this many SIGKILLs, because a process that is stuck in the kernel does not end. */
 const MOST_KILLS = 20;
 
-/** Obeys the runner until the pipe ends. Then kills the group, and ends. */
-export function guard(pipe: NodeJS.ReadableStream, end: () => void): void {
+/**
+ * Obeys the runner until the pipe ends. Then kills the group, and ends.
+ *
+ * @param answers gets one byte when the guardian has its first order.
+ */
+export function guard(pipe: NodeJS.ReadableStream, answers: NodeJS.WritableStream, end: () => void): void {
   process.title = 'etcd-election guardian';
   // The guardian must survive a signal to every process of the service. SIGUSR1 would open an inspector.
   for (const name of IGNORED) process.on(name, () => undefined);
   const watch = new DeadlineWatch(end);
   let unread = '';
+  let hasOrder = false;
+  answers.on('error', () => undefined); // the runner has ended, and the end of the other pipe reports that
   pipe.setEncoding('utf8');
   pipe.on('data', (text: string) => {
     const lines = (unread + text).split('\n');
     unread = lines.pop() ?? ''; // an incomplete line: the rest may follow
     const last = lines.at(-1);
-    if (last !== undefined) watch.obey(JSON.parse(last) as Order);
+    if (last === undefined) return;
+    watch.obey(JSON.parse(last) as Order);
+    if (!hasOrder) answers.write('.');
+    hasOrder = true;
   });
   for (const over of ['end', 'close', 'error'] as const) pipe.on(over, () => watch.runnerGone());
 }

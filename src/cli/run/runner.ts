@@ -119,9 +119,9 @@ export class Runner {
     const problem = whyNotStarted(command, env['PATH']);
     if (problem !== undefined) return this.#tellEnd(problem);
     const startedMs = sharedClockMs();
-    const group = await ChildGroup.start(command, args, env, this.#limitsOf(term)).catch(
-      (error: Error) => error,
-    );
+    const group = await ChildGroup.start(command, args, env, this.#limitsOf(term), (reason) =>
+      this.#tellUnguarded(reason),
+    ).catch((error: Error) => error);
     if (group instanceof Error)
       return this.#tellEnd({ exitCode: EXIT.notExecutable, how: `could not be started: ${group.message}` });
     this.#term = term;
@@ -147,6 +147,13 @@ export class Runner {
     if (!lost) await this.#hold(term, startedMs);
     if (!lost || this.#stop.signal.aborted) this.finish(exitCode);
     else if (once) this.finish(EXIT.noLeader);
+  }
+
+  #tellUnguarded(reason: string): void {
+    this.#narrator.logger.warn(
+      { event: 'guardian.ended', reason },
+      `the guardian process ended (${reason}), and the next renewal starts another one. Until then, the command can outlive run`,
+    );
   }
 
   #tellEnd({ exitCode, how }: ChildEnd): void {
