@@ -103,7 +103,8 @@ export class LeadershipLostError extends ElectionError {
 /**
  * etcd refuses, and a retry cannot help: wrong credentials, permission denied, an invalid argument, or a closed client.
  * If `campaign()` or `lead()` throws it, the campaign is over. If a write under a term throws it, nothing was written.
- * The term then continues if the work catches the error, unless the client was closed.
+ * The term then continues if the work catches the error, unless the client was closed. Also: the answer to a read under a term
+ * is too large for the client.
  */
 export class RefusedError extends ElectionError {
   override readonly name = 'RefusedError';
@@ -130,6 +131,8 @@ export class UnavailableError extends ElectionError {
  * - A write that compared the `mod_revision` of its keys can be sent again. Only one of the two copies can commit.
  * - After any other write, call `term.stepDown()`, and read in a later term. The write cannot commit once the key of its term
  *   is gone.
+ *
+ * If the answer was too large for the client, the message says that the write was committed. Do not send it again.
  */
 export class OutcomeUnknownError extends ElectionError {
   override readonly name = 'OutcomeUnknownError';

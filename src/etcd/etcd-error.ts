@@ -101,6 +101,10 @@ export const isUnsendable = ({ details }: GrpcStatus): boolean =>
 export const isTooLarge = (error: unknown): boolean =>
   error instanceof EtcdError && TOO_LARGE.test(error.message);
 
+/** The answer is larger than gRPC accepts. So etcd has carried out the request. */
+export const isAnswerTooLarge = (fault: EtcdError): boolean =>
+  fault.kind === 'unavailable' && isTooLarge(fault);
+
 export interface GrpcStatus {
   readonly code: number;
   readonly details: string;

@@ -1,7 +1,7 @@
 /**
  * Turns errors of etcd into the errors that users see: what happened, to which election, and what to do.
  */
-import { isFinal, type EtcdError } from './etcd-error.ts';
+import { isAnswerTooLarge, isFinal, type EtcdError } from './etcd-error.ts';
 import { OutcomeUnknownError, RefusedError, UnavailableError, type ElectionError } from '../errors.ts';
 
 export function refusedError(election: string, fault: EtcdError): RefusedError {
@@ -43,6 +43,8 @@ export function writeError(
       `etcd refuses ${write}, and nothing was written: ${fault.message}; ${adviceOnRefusedWrite(fault)}`,
       cause,
     );
+  // With a writeId, the outcome of an else branch is still to be found out.
+  if (isAnswerTooLarge(fault) && writeId === undefined) return tooLargeError(election, write, fault);
   if (!fault.mayHaveHappened)
     return new UnavailableError(election, `${write} did not happen: ${fault.message}`, cause);
   const advice =
@@ -55,6 +57,21 @@ export function writeError(
     `${write} was sent, and its outcome is unknown: ${why}. ${advice}`,
     { ...cause, writeId },
   );
+}
+
+const READ_LESS = 'Read less at once: with limit() and in pages, or with keys()';
+
+/** A failed fence has a short answer. So the fence has held, and etcd has carried out the transaction. */
+function tooLargeError(election: string, write: string, fault: EtcdError): ElectionError {
+  const cause = { cause: fault };
+  const why = `etcd's answer is too large for this client (${fault.message})`;
+  return fault.mayHaveHappened
+    ? new OutcomeUnknownError(
+        election,
+        `${write} was committed, but ${why}. Do not send it again. ${READ_LESS}`,
+        cause,
+      )
+    : new RefusedError(election, `a read of election "${election}" failed: ${why}. ${READ_LESS}`, cause);
 }
 
 export function settleError(election: string, writeId: string, fault: EtcdError): ElectionError {
