@@ -27,7 +27,10 @@ export interface EndedTerm {
 export async function stopWork(tools: TurnTools, ended: EndedTerm): Promise<void> {
   const untilMs = clock.now() + tools.settings.drainTimeoutMs;
   const stopWatch = watchEventLoop();
+  // Without the session, writes are refused. Failed writes that the guard holds are released, so that the work learns of it at once.
+  const offEnd = tools.candidateKey.session?.onEnd(() => ended.term.closeWrites());
   await drain(tools, ended, untilMs);
+  offEnd?.();
   stopWatch();
   ended.term.closeWrites();
 }

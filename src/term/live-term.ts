@@ -177,7 +177,7 @@ export class LiveTerm implements WorkingTerm {
     this.#callers.termOver();
   }
 
-  readonly #isShut = (): boolean => this.isOver && !this.#isDraining;
+  readonly #isShut = (): boolean => this.isOver && !(this.#isDraining && this.#tools.remainingMs() > 0);
 
   proclaim(value: string): Promise<void> {
     this.isUsed = true;

@@ -1,9 +1,10 @@
 /** Work that finishes its last item with fenced writes after the end of its term, while its key still exists. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { LeadershipLostError, type Term } from 'etcd-election';
+import { LeadershipLostError, OutcomeUnknownError, UnavailableError, type Term } from 'etcd-election';
+import { startProxy } from 'etcd-election/dev';
 import { describe, expect } from 'vitest';
 import { eventually, within } from '../support/eventually.ts';
-import { abortOf, SOON_MS, test, type TestCandidate } from '../support/world.ts';
+import { abortOf, SHORT_TTL_SECONDS, SOON_MS, test, type TestCandidate } from '../support/world.ts';
 
 /** How long the work of these tests continues after its signal, in milliseconds. */
 const FINISHING_MS = 200;
@@ -107,5 +108,40 @@ describe('in the drain', () => {
     await eventually(() => late !== undefined, { withinMs: SOON_MS });
     expect(late).toBeInstanceOf(LeadershipLostError);
     expect(await world.own.get(`${prefix}late`).string()).toBeNull();
+  });
+
+  test('S5: when the lease is lost, the guard no longer holds failed writes, and the work ends', async ({
+    candidate,
+    etcd,
+    prefix,
+    log,
+  }) => {
+    await using network = await startProxy({ target: etcd.endpoints[0]! });
+    let endedAtMs: number | undefined;
+    const failures: unknown[] = [];
+    const alice = candidate('alice', {
+      hosts: network.endpoint,
+      ttlSeconds: SHORT_TTL_SECONDS,
+      drainTimeoutMs: 30_000,
+      guard: { baseMs: 60_000, capMs: 60_000, outsideCapMs: 60_000 }, // longer than the drain
+      onLeader: async (term) => {
+        await abortOf(term.signal);
+        for (;;) {
+          const error = await term.put(`${prefix}last`, 'x').catch((thrown: unknown) => thrown);
+          if (!(error instanceof UnavailableError || error instanceof OutcomeUnknownError)) break;
+          failures.push(error);
+        }
+        endedAtMs = performance.now();
+      },
+    });
+    await alice.campaign();
+    network.cut();
+    const closed = alice.election.close();
+    await eventually(() => log.of('session.lost').length > 0, { withinMs: 2 * SOON_MS });
+    const lostAtMs = performance.now();
+    await closed;
+    expect(failures.length).toBeGreaterThan(0);
+    expect(endedAtMs! - lostAtMs).toBeLessThan(SOON_MS);
+    expect(log.of('drain.overdue')).toEqual([]);
   });
 });
