@@ -26,12 +26,16 @@ export class ExplainedError extends Error {
   override readonly name = 'ExplainedError';
 }
 
+/** A server that reaches the time limit of a call before its client does may end the call with one of these texts. */
+const ENDED_BY_SERVER = /\b(?:Call cancelled|context deadline exceeded)\b/;
+
 /** The text of the error, without gRPC's wrapping and without the link to docs/errors.md, which is for programmers. */
 export const plain = (error: unknown): string =>
   plainCause(
     (error instanceof Error ? error.message : String(error))
       .replace(/^\w+: (?=\d+ [A-Z_]+: )/, '')
-      .replace(/; see docs\/errors\.md#\w+$/, ''),
+      .replace(/; see docs\/errors\.md#\w+$/, '')
+      .replace(ENDED_BY_SERVER, 'no answer in time'),
   ).slice(0, 300);
 
 /** What to do about a message; undefined if unknown. */
@@ -171,7 +175,7 @@ const KINDS: readonly Kind[] = [
   },
   {
     failure: 'silent',
-    pattern: /no answer within/,
+    pattern: /no answer (?:within|in time)/,
     says: 'etcd at {endpoints} does not answer',
     advice:
       'it may be stopped, overloaded or without a quorum, or a firewall may drop packets. Run etcd-election doctor, ' +

@@ -276,6 +276,11 @@ describe('the terminal', () => {
       /^etcd at .* does not answer: no answer within 2 s \(.*etcd-election doctor/,
     ],
     [
+      '1 CANCELLED: Call cancelled',
+      /^etcd at .* does not answer: no answer in time \(.*etcd-election doctor/,
+    ],
+    ['14 UNAVAILABLE: context deadline exceeded', /^etcd at .* does not answer: no answer in time \(/],
+    [
       '14 UNAVAILABLE: No connection established. Last error: Error: Protocol error.',
       /^the server at .* does not speak/,
     ],
