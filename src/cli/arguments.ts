@@ -41,7 +41,7 @@ export interface CommandLine {
 
 /** Flags of every command that uses etcd. All but `--prefix` and `--json` are named as in etcdctl. */
 const commonFlags = {
-  endpoints: { type: 'string' },
+  endpoints: { type: 'string', multiple: true }, // etcdctl adds repetitions up; of its other flags, the last one counts
   cacert: { type: 'string' },
   cert: { type: 'string' },
   key: { type: 'string' },
@@ -57,11 +57,11 @@ const commonFlags = {
 } as const;
 
 export const commonHelp = `Connection (the flags and variables of etcdctl; a flag overrides its variable):
-  --endpoints URLS        comma-separated; ETCDCTL_ENDPOINTS; default http://127.0.0.1:2379
+  --endpoints URLS        comma-separated, or several times; ETCDCTL_ENDPOINTS; default http://127.0.0.1:2379
   --cacert, --cert, --key PEM files; ETCDCTL_CACERT, ETCDCTL_CERT, ETCDCTL_KEY
   --user NAME[:PASSWORD]  ETCDCTL_USER; without PASSWORD, the command asks for it
   --password PASSWORD     ETCDCTL_PASSWORD; with it, --user is the name alone
-  --command-timeout TIME  limit of one request, such as 5s or 800ms; ETCDCTL_COMMAND_TIMEOUT; default 5s
+  --command-timeout TIME  limit of one request, such as 5s or 1m30s; ETCDCTL_COMMAND_TIMEOUT; default 5s
   --insecure-transport=false     https for endpoints without a scheme; ETCDCTL_INSECURE_TRANSPORT
   --insecure-skip-tls-verify     do not verify etcd's certificate; ETCDCTL_INSECURE_SKIP_TLS_VERIFY
 
@@ -75,7 +75,10 @@ export function parseCommand(args: readonly string[], env: Environment, flags: F
   const end = args.indexOf('--');
   const own = end === -1 ? args : args.slice(0, end);
   const { values, positionals } = parsed(own.map(withValue), { ...commonFlags, ...flags });
-  const text = (flag: string): string | undefined => values[flag] as string | undefined;
+  const text = (flag: string): string | undefined => {
+    const value = values[flag] as string | string[] | undefined;
+    return typeof value === 'object' ? value.join(',') : value;
+  };
   return {
     connection: connectionFrom(text, env),
     prefix: prefixFrom(text('prefix')),
@@ -119,21 +122,29 @@ export function isJson(values: { readonly [flag: string]: Values[string] }): boo
 }
 
 /**
- * Parses a time, rounded to milliseconds.
+ * Parses a flag's time, rounded to milliseconds. A number without a unit means seconds.
  *
  * @param leastMs smallest value that is accepted.
  * @param mostMs largest value that is accepted; at most 2^31 - 1, the longest timer of Node.
  * @throws {UsageError}
  */
-export function milliseconds(flag: string, text: string, leastMs: number, mostMs: number): number {
-  const match = /^(\d+(?:\.\d+)?)(ms|s|m)?$/.exec(text);
-  if (match === null) throw new UsageError(`--${flag}: expected a time such as 800ms, 5s or 2m, got ${text}`);
-  const factor = { ms: 1, s: 1_000, m: 60_000 }[(match[2] ?? 's') as 'ms' | 's' | 'm'];
-  const ms = Math.round(Number(match[1]) * factor);
+export const milliseconds = (flag: string, text: string, leastMs: number, mostMs: number): number =>
+  timeFrom(`--${flag}`, text, leastMs, mostMs);
+
+const UNIT_MS: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 };
+
+/** Like {@link milliseconds}. @param source the flag or the variable that has the text. */
+function timeFrom(source: string, text: string, leastMs: number, mostMs: number): number {
+  if (!/^(?:\d+(?:\.\d+)?|(?:\d+(?:\.\d+)?(?:ms|s|m|h))+)$/.test(text))
+    throw new UsageError(`${source}: expected a time such as 800ms, 5s, 2m or 1h30m, got ${text}`);
+  const parts = [...text.matchAll(/([\d.]+)(ms|s|m|h)?/g)];
+  const ms = Math.round(
+    parts.reduce((sum, [, number, unit = 's']) => sum + Number(number) * UNIT_MS[unit]!, 0),
+  );
   if (ms >= leastMs && ms <= mostMs) return ms;
   const days = mostMs / 86_400_000;
   const most = `${mostMs / 60_000}m${days > 1 ? ` (${days} days)` : ''}`;
-  throw new UsageError(`--${flag}: expected a time from ${leastMs}ms to ${most}, got ${text}`);
+  throw new UsageError(`${source}: expected a time from ${leastMs}ms to ${most}, got ${text}`);
 }
 
 /** @throws {UsageError} */
@@ -154,15 +165,18 @@ function parsed(args: string[], options: Flags): { values: Values; positionals: 
 }
 
 function connectionFrom(flag: (name: string) => string | undefined, env: Environment): Connection {
+  const variable = (name: string): string => `ETCDCTL_${name.toUpperCase().replaceAll('-', '_')}`;
+  /** The flag or the variable that counts. */
+  const source = (name: string): string => (flag(name) === undefined ? variable(name) : `--${name}`);
   const set = (name: string): string | undefined => {
-    const value = flag(name) ?? env[`ETCDCTL_${name.toUpperCase().replaceAll('-', '_')}`];
+    const value = flag(name) ?? env[variable(name)];
     return value === '' ? undefined : value;
   };
   const isSet = (name: string, otherwise: boolean): boolean => {
-    const value = flag(name) ?? env[`ETCDCTL_${name.toUpperCase().replaceAll('-', '_')}`] ?? '';
-    if (value === '') return otherwise;
+    const value = set(name);
+    if (value === undefined) return otherwise;
     if (/^(true|false|1|0)$/i.test(value)) return /^(true|1)$/i.test(value);
-    throw new UsageError(`--${name}: expected true or false, got ${value}`);
+    throw new UsageError(`${source(name)}: expected true or false, got ${value}`);
   };
   const cacert = set('cacert');
   const cert = set('cert');
@@ -182,7 +196,7 @@ function connectionFrom(flag: (name: string) => string | undefined, env: Environ
     key,
     user: userFrom(set('user'), set('password')),
     insecureSkipVerify,
-    timeoutMs: milliseconds('command-timeout', set('command-timeout') ?? '5s', 1, LONGEST_REQUEST_MS),
+    timeoutMs: timeFrom(source('command-timeout'), set('command-timeout') ?? '5s', 1, LONGEST_REQUEST_MS),
   };
 }
 
