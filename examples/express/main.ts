@@ -27,7 +27,8 @@ app.post('/jobs', leaderOnly, (_, response) => {
   response.status(202).json({ token: election.status.term?.fencingToken.toString() });
 });
 
-const server = app.listen(Number(process.env['PORT'] ?? 3000), '127.0.0.1', () => {
+const server = app.listen(Number(process.env['PORT'] ?? 3000), '127.0.0.1', (error) => {
+  if (error) throw error; // Express 5 calls this function also if the port is taken
   const address = server.address();
   const port = typeof address === 'object' ? address?.port : undefined;
   console.log(`listening on {"port":${port}}`);

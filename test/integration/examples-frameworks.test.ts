@@ -1,3 +1,5 @@
+import { once } from 'node:events';
+import { createServer, type AddressInfo } from 'node:net';
 import { describe, expect } from 'vitest';
 import { eventually } from '../support/eventually.ts';
 import type { Program } from '../support/programs.ts';
@@ -100,6 +102,23 @@ describe('examples/', () => {
         { withinMs: SOON_MS },
       );
       await end(second);
+    },
+  );
+
+  test.for(['express/main', 'fastify/main'] as const)(
+    '%s: a taken port ends the process before it campaigns',
+    async (name, { etcd, prefix }) => {
+      const other = createServer().listen(0, '127.0.0.1');
+      await once(other, 'listening');
+      try {
+        const { port } = other.address() as AddressInfo;
+        const program = runner(etcd, prefix)(name, { PORT: String(port) });
+        await program.says(/EADDRINUSE/, START_MS, 'stderr');
+        expect(await program.exit()).toBe(1);
+        expect(program.stdout).not.toMatch(/listening|candidate\.entered/);
+      } finally {
+        other.close();
+      }
     },
   );
 
