@@ -24,7 +24,7 @@ async function shutDown(): Promise<void> {
   client.close();
   console.log('shut down');
 }
-
-for (const signal of ['SIGTERM', 'SIGINT']) process.once(signal, () => void shutDown());
+let stopping: Promise<void> | undefined; // nodemon, node --watch and tsx watch signal twice
+for (const signal of ['SIGTERM', 'SIGINT']) process.on(signal, () => void (stopping ??= shutDown()));
 void election.campaign();
 // #endregion shutdown

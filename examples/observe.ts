@@ -6,7 +6,7 @@ const endpoints = process.env['ETCD_ENDPOINTS'];
 if (!endpoints) throw new Error('set ETCD_ENDPOINTS, for example to http://127.0.0.1:2379');
 const client = new Etcd3({ hosts: endpoints.split(',') });
 const interrupted = new AbortController();
-process.once('SIGINT', () => interrupted.abort());
+process.on('SIGINT', () => interrupted.abort());
 
 // #region observe
 const election = new Election(client, 'sync-master');

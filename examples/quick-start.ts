@@ -10,4 +10,4 @@ const election = new Election(client, 'sync-master', {
 });
 void election.campaign(); // not awaited, because campaign() resolves only when we lead. After every loss the library campaigns again
 const shutDown = () => void election.close().then(() => client.close()); // the next replica leads at once
-for (const signal of ['SIGTERM', 'SIGINT']) process.once(signal, shutDown);
+for (const signal of ['SIGTERM', 'SIGINT']) process.on(signal, shutDown);

@@ -29,5 +29,5 @@ const shutDown = async () => {
   client.close();
   console.log('shut down');
 };
-process.once('SIGINT', () => void shutDown()); // Ctrl-C
-process.once('SIGTERM', () => void shutDown());
+process.on('SIGINT', () => void shutDown()); // Ctrl-C. Not `once`: a second Ctrl-C would kill the process before it hands over
+process.on('SIGTERM', () => void shutDown());

@@ -62,5 +62,5 @@ async function untilAnswered<T>(call: () => Promise<T>): Promise<T> {
 // #endregion record
 
 const shutDown = (): void => void election.close().then(() => client.close()); // close() waits for the job
-for (const signal of ['SIGTERM', 'SIGINT']) process.once(signal, shutDown);
+for (const signal of ['SIGTERM', 'SIGINT']) process.on(signal, shutDown);
 void election.campaign();

@@ -51,5 +51,5 @@ async function claimMoment(term: Term, moment: string): Promise<boolean> {
 // #endregion claim
 
 const shutDown = (): void => void election.close().then(() => client.close()); // close() waits for the job
-for (const signal of ['SIGTERM', 'SIGINT']) process.once(signal, shutDown);
+for (const signal of ['SIGTERM', 'SIGINT']) process.on(signal, shutDown);
 void election.campaign();

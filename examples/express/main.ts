@@ -35,7 +35,8 @@ const server = app.listen(Number(process.env['PORT'] ?? 3000), '127.0.0.1', (err
   void election.campaign(`http://127.0.0.1:${port}`); // the value is the address at which other replicas reach this one
 });
 
-for (const signal of ['SIGTERM', 'SIGINT']) process.once(signal, () => void shutDown());
+let stopping: Promise<void> | undefined;
+for (const signal of ['SIGTERM', 'SIGINT']) process.on(signal, () => void (stopping ??= shutDown()));
 
 /** “The order at shutdown” in docs/guide.md explains the order. */
 async function shutDown(): Promise<void> {

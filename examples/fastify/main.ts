@@ -51,5 +51,6 @@ app.post('/jobs', { preHandler: leaderOnly }, async (_, reply) =>
 
 await app.listen({ host: '127.0.0.1', port: Number(process.env['PORT'] ?? 3000) });
 console.log(`listening on {"port":${new URL(app.listeningOrigin).port}}`);
-const shutDown = (): void => void app.close().then(() => client.close());
-for (const signal of ['SIGTERM', 'SIGINT']) process.once(signal, shutDown);
+let stopping: Promise<void> | undefined;
+const shutDown = (): void => void (stopping ??= app.close().then(() => client.close()));
+for (const signal of ['SIGTERM', 'SIGINT']) process.on(signal, shutDown);

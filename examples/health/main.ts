@@ -39,7 +39,8 @@ server.listen(Number(process.env['PORT'] ?? 8080), '127.0.0.1', () =>
 );
 void election.campaign();
 
-for (const signal of ['SIGTERM', 'SIGINT']) process.once(signal, () => void shutDown());
+let stopping: Promise<void> | undefined;
+for (const signal of ['SIGTERM', 'SIGINT']) process.on(signal, () => void (stopping ??= shutDown()));
 
 /** “The order at shutdown” in docs/guide.md explains the order. */
 async function shutDown(): Promise<void> {

@@ -32,5 +32,5 @@ const election = new Election(client, process.env['ELECTION'] ?? 'writer', {
 });
 
 const shutDown = (): void => void election.close().then(() => client.close());
-for (const signal of ['SIGTERM', 'SIGINT']) process.once(signal, shutDown);
+for (const signal of ['SIGTERM', 'SIGINT']) process.on(signal, shutDown);
 void election.campaign();

@@ -35,4 +35,4 @@ const server = createServer(resource);
 server.listen(Number(process.env['PORT'] ?? 8080), '127.0.0.1', () =>
   console.log(`listening on ${JSON.stringify(server.address())}`),
 );
-for (const signal of ['SIGTERM', 'SIGINT']) process.once(signal, () => server.close());
+for (const signal of ['SIGTERM', 'SIGINT']) process.on(signal, () => server.close());

@@ -26,7 +26,8 @@ server.listen(Number(process.env['PORT'] ?? 9464), process.env['HOST'] ?? '127.0
   console.log(`listening on ${JSON.stringify(server.address())}`),
 );
 
-for (const signal of ['SIGTERM', 'SIGINT']) process.once(signal, () => void shutDown());
+let stopping: Promise<void> | undefined;
+for (const signal of ['SIGTERM', 'SIGINT']) process.on(signal, () => void (stopping ??= shutDown()));
 
 async function shutDown(): Promise<void> {
   const answered = new Promise((resolve) => server.close(resolve)); // stops accepting connections

@@ -16,4 +16,4 @@ const election = new Election(client, name, {
 void election.campaign('after');
 
 const shutDown = (): void => void election.close().then(() => client.close());
-for (const signal of ['SIGTERM', 'SIGINT']) process.once(signal, shutDown);
+for (const signal of ['SIGTERM', 'SIGINT']) process.on(signal, shutDown);

@@ -11,4 +11,4 @@ campaign.on('error', (error) => console.error(String(error)));
 console.log('the old replica campaigns');
 
 const shutDown = (): void => void campaign.resign().then(() => client.close());
-for (const signal of ['SIGTERM', 'SIGINT']) process.once(signal, shutDown);
+for (const signal of ['SIGTERM', 'SIGINT']) process.on(signal, shutDown);

@@ -45,5 +45,6 @@ const app = await NestFactory.createApplicationContext(
   { logger: false },
 );
 await app.init();
-const shutDown = (): void => void app.close().then(() => client.close());
-for (const signal of ['SIGTERM', 'SIGINT']) process.once(signal, shutDown);
+let stopping: Promise<void> | undefined;
+const shutDown = (): void => void (stopping ??= app.close().then(() => client.close()));
+for (const signal of ['SIGTERM', 'SIGINT']) process.on(signal, shutDown);

@@ -32,5 +32,6 @@ async function shutDown(): Promise<void> {
   client.close();
   await pool.end();
 }
-for (const signal of ['SIGTERM', 'SIGINT']) process.once(signal, () => void shutDown());
+let stopping: Promise<void> | undefined;
+for (const signal of ['SIGTERM', 'SIGINT']) process.on(signal, () => void (stopping ??= shutDown()));
 void election.campaign();

@@ -12,7 +12,8 @@ export const electionName: string = process.env['ELECTION'] ?? 'shapes';
 
 /** Calls `end` on SIGTERM or SIGINT. `end` must close the election first, and then the client and whatever the work uses. */
 export function onStop(end: () => Promise<unknown>): void {
-  const stop = (): void => void end();
-  process.once('SIGTERM', stop);
-  process.once('SIGINT', stop);
+  let ending: Promise<unknown> | undefined;
+  const stop = (): void => void (ending ??= end());
+  process.on('SIGTERM', stop); // not `once`: a second signal would kill the process before `end` is over
+  process.on('SIGINT', stop);
 }

@@ -35,8 +35,8 @@ async function reportOnce(term: Term): Promise<string> {
 }
 
 const stop = new AbortController();
-process.once('SIGTERM', () => stop.abort());
-process.once('SIGINT', () => stop.abort());
+process.on('SIGTERM', () => stop.abort());
+process.on('SIGINT', () => stop.abort());
 
 const election = new Election(client, electionName);
 try {

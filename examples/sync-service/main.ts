@@ -30,7 +30,9 @@ server.listen(settings.port, settings.host, () =>
 const diagnostics = await openDiagnostics();
 void election.campaign(settings.announce); // campaigns again after every loss
 
-for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => void shutDown(signal));
+let stopping: Promise<void> | undefined;
+for (const signal of ['SIGTERM', 'SIGINT'] as const)
+  process.on(signal, () => void (stopping ??= shutDown(signal)));
 
 async function shutDown(signal: NodeJS.Signals): Promise<void> {
   console.log(`${signal}: shutting down`);

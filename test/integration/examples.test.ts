@@ -127,6 +127,19 @@ describe('examples/', () => {
     await second.says('working', SOON_MS);
   });
 
+  test('graceful-shutdown.ts: a second SIGTERM does not kill it before it has handed over', async () => {
+    const run = await examples();
+    const program = run('graceful-shutdown');
+    await program.says('working');
+
+    program.child.kill('SIGTERM');
+    await program.says('stopped leading', SOON_MS); // the work still runs, and the key is still there
+    program.child.kill('SIGTERM');
+
+    expect(await program.ended).toBe(0);
+    expect(program.lines).toEqual(['working', 'work finished', 'shut down']);
+  });
+
   test('fenced-writes.ts: writes of an earlier term are refused', async () => {
     const run = await examples();
     const program = run('fenced-writes');

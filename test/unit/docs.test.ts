@@ -62,6 +62,14 @@ describe('code in a page is code that the tests run', () => {
   );
 });
 
+test('no program or page listens for only one SIGTERM or SIGINT: a second signal would kill it while it shuts down', () => {
+  const once = /process\.once\((?:signal|'SIG(?:TERM|INT)')/;
+  expect(sources.filter((source) => once.test(source))).toEqual([]);
+  expect(
+    ['README.md', ...pages].filter((page) => codeBlocks(text(page)).some((code) => once.test(code))),
+  ).toEqual([]);
+});
+
 describe('docs/README.md, the index', () => {
   test('lists every page of docs/', () => {
     const links = pages.map((page) => page.replace('docs/', '')).filter((page) => page !== 'README.md');
