@@ -47,6 +47,8 @@ export interface TermTools {
   delete(term: LiveTerm, key: string | Uint8Array, options?: TxnOptions): Promise<void>;
   settle(term: LiveTerm, writeId: string): Promise<SettledWrite>;
   ended(): void;
+  /** No write begins any more. */
+  closed(): void;
 }
 
 /** How many pieces of work and clean-ups may be registered at once. Each costs memory. */
@@ -173,6 +175,12 @@ export class LiveTerm implements WorkingTerm {
    * delete.
    */
   closeWrites(): void {
+    this.keyLost();
+    this.#tools.closed();
+  }
+
+  /** Refuses further writes, because the lease is lost. */
+  keyLost(): void {
     this.#isDraining = false;
     this.#callers.termOver();
   }

@@ -79,8 +79,12 @@ export class TermWriter implements TermTools {
 
   ended(): void {
     this.#pending.end();
-    this.#failures.ended();
+    this.#failures.draining();
     this.#uncommitted.ended();
+  }
+
+  closed(): void {
+    this.#failures.ended();
   }
 
   /** Sends one announcement at a time. Calls share an announcement that is not sent yet, and the newest value wins. */

@@ -1,7 +1,7 @@
 /**
  * Reports failing writes under a term. The first failure is reported at once. After that, the number of failures is reported
- * every minute, and at the end of the term. Failures after the end of the term are reported together, in the next turn of the
- * event loop.
+ * every minute, at the end of the term, and after its drain. Later failures are reported together, in the next turn of the event
+ * loop.
  */
 import { Outage } from '../logging/outage.ts';
 import { nextTurn } from '../util/clock.ts';
@@ -26,7 +26,7 @@ export class WriteFailures {
   readonly #tell: (counts: FailureCounts) => void;
   #counts = NONE;
   readonly #outage = new Outage();
-  #isTermOver = false;
+  #hasEnded = false;
   #isDue = false;
 
   constructor(tell: (counts: FailureCounts) => void) {
@@ -41,11 +41,17 @@ export class WriteFailures {
       reason,
     };
     if (this.#outage.note() !== undefined) this.#report();
-    else if (this.#isTermOver) this.#reportSoon();
+    else if (this.#hasEnded) this.#reportSoon();
   }
 
+  /** The term is over, and its drain begins. */
+  draining(): void {
+    this.#report();
+  }
+
+  /** No write begins any more. */
   ended(): void {
-    this.#isTermOver = true;
+    this.#hasEnded = true;
     this.#report();
   }
 

@@ -144,4 +144,26 @@ describe('in the drain', () => {
     expect(endedAtMs! - lostAtMs).toBeLessThan(SOON_MS);
     expect(log.of('drain.overdue')).toEqual([]);
   });
+
+  test('failed writes are reported once at first, and once when the work has stopped', async ({
+    candidate,
+    etcd,
+    prefix,
+    log,
+  }) => {
+    await using network = await startProxy({ target: etcd.endpoints[0]! });
+    const fewerThanTheGuardHolds = 4;
+    const alice = candidate('alice', {
+      hosts: network.endpoint,
+      onLeader: async (term) => {
+        await abortOf(term.signal);
+        for (let count = 0; count < fewerThanTheGuardHolds; count++)
+          await expect(term.put(`${prefix}last`, 'x')).rejects.toThrow();
+      },
+    });
+    await alice.campaign();
+    network.cut();
+    await alice.election.close();
+    expect(log.of('write.failed').map(({ failures }) => failures)).toEqual([1, fewerThanTheGuardHolds - 1]);
+  });
 });

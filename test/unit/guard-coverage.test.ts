@@ -34,6 +34,7 @@ const INTERNAL = new Set([
   'lostInEtcd',
   'holdsKey',
   'closeWrites',
+  'keyLost',
   'isOver',
   'leftMs',
   'quietMs',

@@ -16,6 +16,7 @@ function termOf() {
     validUntilMs: Infinity,
     remainingMs: () => tools.leftMs,
     ended: () => undefined,
+    closed: () => undefined,
     look: (): void => undefined,
   };
   const life: Partial<TermLife> = {

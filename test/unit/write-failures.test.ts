@@ -13,6 +13,19 @@ test('the first failure is reported at once, and the rest when the term ends', (
   expect(told.map((counts) => counts.failures)).toEqual([1, 3]);
 });
 
+test('writes that fail in the drain are reported once, when the drain is over', async () => {
+  const told: FailureCounts[] = [];
+  const failures = new WriteFailures((counts) => told.push(counts));
+  failures.draining();
+  for (let count = 0; count < 5; count++) {
+    failures.failed(failure);
+    await nextTurn();
+  }
+  expect(told.map((counts) => counts.failures)).toEqual([1]);
+  failures.ended();
+  expect(told.map((counts) => counts.failures)).toEqual([1, 4]);
+});
+
 test('writes that fail together after the end of their term are reported, in one event', async () => {
   const told: FailureCounts[] = [];
   const failures = new WriteFailures((counts) => told.push(counts));
