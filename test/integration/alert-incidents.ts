@@ -69,6 +69,41 @@ export const incidents: Record<string, Story> = {
     ],
     { '5m': [`CampaignRefused{${E}}`], '15m': [] },
   ],
+  'ReplicaUnhealthy: of a replica that was refused once and campaigns again, not CampaignRefused': [
+    [
+      ...replica(a, {
+        is_leader: '0x10 1x80',
+        queue_position: 'stale _x9 1x80',
+        unhealthy: '1x10 0x20 1x58',
+        'campaigns_ended_total{reason="refused"}': '1x90',
+      }),
+    ],
+    {
+      '4m': [`CampaignRefused{${E}}`],
+      '8m': [],
+      '14m': [],
+      '16m': [],
+      '20m': [`ReplicaUnhealthy{${E}}`],
+      '40m': [`ReplicaUnhealthy{${E}}`],
+    },
+  ],
+  'CampaignRefused: for the second refusal too, as long as no campaign runs': [
+    [
+      ...calm(b, 1),
+      ...replica(a, {
+        is_leader: '0x240',
+        queue_position: '_x10 2x20 stale',
+        unhealthy: '1x10 0x20 1x209',
+        'campaigns_ended_total{reason="refused"}': '1x30 2x209',
+      }),
+    ],
+    {
+      '4m': [`CampaignRefused{${E}}`],
+      '10m': [],
+      '20m': [`CampaignRefused{${E}}`],
+      '2h': [`CampaignRefused{${E}}`],
+    },
+  ],
   'WorkIgnoresItsSignal: the first time': [
     [...calm(b, 1), ...replica(a, { drains_overdue_total: '0x10 1x110' })],
     { '4m': [], '6m': [`WorkIgnoresItsSignal{${E}}`], '30m': [] },
