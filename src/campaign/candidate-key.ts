@@ -195,6 +195,7 @@ export class CandidateKey {
       return true;
     } catch (error) {
       session.pendingDeletes.add(key, mayComeLate ? releaseUnconfirmed : release, lateUntilMs);
+      void session.retryDeletes();
       // Only the end of the lease can remove this key. Until then it blocks other candidates.
       if (error instanceof EtcdError && error.kind === 'refused') session.end('refused');
       throw error;

@@ -79,18 +79,20 @@ export class PendingDeletes {
   /**
    * Deletes every key once. The next renewal repeats what fails. Does nothing while an earlier call of this method runs,
    * because on a slow etcd every renewal would add another call.
+   *
+   * @returns whether etcd has answered every delete.
    */
-  async flushAll(limits: CallLimits): Promise<void> {
-    if (this.#isFlushing) return;
+  async flushAll(limits: CallLimits): Promise<boolean> {
+    if (this.#isFlushing) return false;
     this.#isFlushing = true;
     try {
-      await this.#flushEach(limits);
+      return await this.#flushEach(limits);
     } finally {
       this.#isFlushing = false;
     }
   }
 
-  async #flushEach(limits: CallLimits): Promise<void> {
+  async #flushEach(limits: CallLimits): Promise<boolean> {
     for (const [key, pending] of this.#byKey) {
       const isStillPending = (): boolean => this.#byKey.get(key) === pending;
       try {
@@ -101,9 +103,10 @@ export class PendingDeletes {
           if (this.#givenUp.get(key) === pending.release) this.#byKey.delete(key);
           continue;
         }
-        return; // etcd does not answer, or the session has ended: the other deletes would fail too
+        return false; // etcd does not answer, or the session has ended: the other deletes would fail too
       }
       if (isStillPending() && pending.repeatUntilMs <= clock.now()) this.#byKey.delete(key);
     }
+    return true;
   }
 }

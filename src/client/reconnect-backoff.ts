@@ -11,7 +11,7 @@ import { clock } from '../util/clock.ts';
  * docs/design.md (L5) allows three seconds for a recovery. With these caps, a thousand elections have enough time left
  * to enter.
  */
-const SETTINGS: GuardSettings = {
+export const RECONNECT: GuardSettings = {
   burst: 2,
   baseMs: 100,
   capMs: 2_200,
@@ -20,7 +20,7 @@ const SETTINGS: GuardSettings = {
 };
 
 /** How long a renewal has priority over other tries of the client, in milliseconds. */
-const PRIORITY_MS = SETTINGS.outsideCapMs + 100;
+const PRIORITY_MS = RECONNECT.outsideCapMs + 100;
 
 export class ReconnectBackoff {
   readonly #client: object;
@@ -49,7 +49,7 @@ export class ReconnectBackoff {
     };
     do {
       await this.#awaitRenewal(signal);
-      await this.#guard.pass('environment', SETTINGS, { signal, listener });
+      await this.#guard.pass('environment', RECONNECT, { signal, listener });
     } while (!signal.aborted && this.#priorityMs > 0);
   }
 
@@ -79,7 +79,7 @@ export class ReconnectBackoff {
 
   /** Records for how long etcd has been reachable without failures, in milliseconds. */
   healthyFor(healthyMs: number): void {
-    this.#guard.healthyFor(healthyMs, SETTINGS);
+    this.#guard.healthyFor(healthyMs, RECONNECT);
   }
 
   /** The last try no longer counts, because its lease was revoked before it had expired. */
@@ -105,8 +105,8 @@ export class RenewalBackoff {
 
   /** @param ofClient back-off of the client's other tries, which wait while this lease reconnects. */
   constructor(grantedTtlSeconds: number, ofClient: ReconnectBackoff) {
-    const outsideCapMs = Math.min(SETTINGS.outsideCapMs, grantedTtlSeconds * 250);
-    this.#settings = { ...SETTINGS, burst: 1, baseMs: 250, outsideCapMs };
+    const outsideCapMs = Math.min(RECONNECT.outsideCapMs, grantedTtlSeconds * 250);
+    this.#settings = { ...RECONNECT, burst: 1, baseMs: 250, outsideCapMs };
     this.#ofClient = ofClient;
   }
 

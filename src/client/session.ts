@@ -7,7 +7,8 @@ import type { EtcdError } from '../etcd/etcd-error.ts';
 import type { KeepAlive } from '../etcd/lease.ts';
 import type { EtcdTransport } from '../etcd/transport.ts';
 import { PendingDeletes } from './pending-deletes.ts';
-import { RenewalBackoff, type ReconnectBackoff } from './reconnect-backoff.ts';
+import { RECONNECT, RenewalBackoff, type ReconnectBackoff } from './reconnect-backoff.ts';
+import { privateGuard } from '../loop-guard/loop-guard.ts';
 import type { SharedLog } from '../logging/shared-log.ts';
 import { after, clock } from '../util/clock.ts';
 
@@ -27,6 +28,8 @@ export class Session {
   readonly #listeners = new Set<(reason: SessionEnd) => void>();
   /** Keys to delete. Every renewal tries again until etcd has acknowledged the delete. */
   readonly pendingDeletes: PendingDeletes = new PendingDeletes();
+  readonly #deletes = privateGuard();
+  #isDeleting = false;
   #proof: LeaseProof;
   #marginMs: number;
   #ended: SessionEnd | undefined;
@@ -114,6 +117,21 @@ export class Session {
     }
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
+  }
+
+  /**
+   * etcd has not answered a delete. The key blocks other candidates, so the session does not wait for the next renewal:
+   * with a long TTL, that would be minutes.
+   */
+  async retryDeletes(): Promise<void> {
+    if (this.#isDeleting) return;
+    this.#isDeleting = true;
+    const { signal } = this.#stop;
+    for (let isDone = false; !isDone && !signal.aborted;) {
+      await this.#deletes.pass('environment', RECONNECT, { signal });
+      isDone = signal.aborted || (await this.pendingDeletes.flushAll({ withinMs: CALL_LIMIT_MS, signal }));
+    }
+    this.#isDeleting = false;
   }
 
   end(reason: SessionEnd): void {

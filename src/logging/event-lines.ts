@@ -210,7 +210,7 @@ export const lines: { readonly [T in ElectionEventType]: Line<T> } = {
   'release.failed': [
     'warn',
     (e) =>
-      `could not delete ${e.key}: ${e.reason}. Candidates behind it cannot lead until it is gone. As long as an election of this client keeps the lease, each renewal tries again. Otherwise the key expires with the lease`,
+      `could not delete ${e.key}: ${e.reason}. Candidates behind it cannot lead until it is gone. As long as an election of this client keeps the lease, the delete is tried again. Otherwise the key expires with the lease`,
   ],
   'campaign.ended': [
     (e) => (e.reason === 'refused' ? 'error' : 'info'),

@@ -41,11 +41,12 @@ function keyOf(...outcomes: readonly unknown[]) {
     return next instanceof Error ? Promise.reject(next) : Promise.resolve(next);
   };
   const pendingDeletes = new PendingDeletes();
+  const retryDeletes = (): Promise<void> => Promise.resolve();
   const sessions = new Map<string, object>();
   const acquire = (): Promise<object> => {
     const leaseId = leaseIds.at(-1)!;
     if (!sessions.has(leaseId))
-      sessions.set(leaseId, { leaseId, ttlMs: TTL_MS, isValid: () => true, pendingDeletes });
+      sessions.set(leaseId, { leaseId, ttlMs: TTL_MS, isValid: () => true, pendingDeletes, retryDeletes });
     return Promise.resolve(sessions.get(leaseId)!);
   };
   const alone = { join: () => undefined };
